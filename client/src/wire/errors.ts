@@ -1,0 +1,229 @@
+/**
+ * The registry of error codes: the only place where a code is defined. Compare codes, never text.
+ * `docs/errors.md` is generated from this table, and a test holds the two together.
+ */
+interface ErrorEntry {
+  /** HTTP status of a reply that fails as a whole with this code; null: never sent over HTTP. */
+  readonly status: number | null;
+  /** Whether the same request may succeed when it is sent again later, unchanged. */
+  readonly retryable: boolean;
+  readonly meaning: string;
+  readonly whatToDo: string;
+}
+
+function define<const Table extends Record<string, ErrorEntry>>(table: Table): Table {
+  return table;
+}
+
+const NO = false;
+const RETRY = true;
+
+function entry(status: number | null, retryable: boolean, texts: readonly [string, string]) {
+  return { status, retryable, meaning: texts[0], whatToDo: texts[1] } satisfies ErrorEntry;
+}
+
+export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
+  bad_request: entry(400, NO, [
+    "The body is not JSON, or a field is missing, unknown or of the wrong type; `param` names it.",
+    "Correct the field that the message names.",
+  ]),
+  bad_encoding: entry(400, NO, [
+    "The body is not UTF-8, or a text holds a lone surrogate.",
+    "Send well-formed Unicode.",
+  ]),
+  body_too_large: entry(413, NO, [
+    "The body has more bytes than `--body-bytes-max`.",
+    "Send fewer texts in one request, or raise the limit.",
+  ]),
+  too_many_items: entry(413, NO, [
+    "The request has more items than `--request-items-max`.",
+    "Split the request, or raise the limit.",
+  ]),
+  input_empty: entry(422, NO, [
+    "A list of inputs, or a list of token ids, is empty.",
+    "Send at least one text or token.",
+  ]),
+  input_too_long: entry(422, NO, [
+    "An item has more characters or tokens than the model takes.",
+    "Shorten it, leave `split` on, or send `truncate: true`.",
+  ]),
+  token_out_of_range: entry(422, NO, [
+    "A token id is not in the model's vocabulary.",
+    "Use the tokenizer of the model that `model` names.",
+  ]),
+  unsupported_media_type: entry(415, NO, [
+    "The body's type is not one that this route reads.",
+    "Send `content-type: application/json`.",
+  ]),
+  headers_too_large: entry(431, NO, [
+    "The request's headers are too large.",
+    "Send fewer headers.",
+  ]),
+  not_found: entry(404, NO, ["There is no such route.", "See the routes in docs/http.md."]),
+  method_not_allowed: entry(405, NO, [
+    "The route exists, but not for this method; `Allow` lists those it has.",
+    "Use a method that `Allow` names.",
+  ]),
+  model_not_found: entry(404, NO, [
+    "No served model has this name, or the name is needed and missing.",
+    "Ask `GET /v1/models` for the names.",
+  ]),
+  deployment_mismatch: entry(412, NO, [
+    "The caller expected another environment, version or configuration than the one that answered.",
+    "Check the address: you reached a deployment that you did not mean.",
+  ]),
+  body_timeout: entry(408, RETRY, [
+    "The headers or the body did not arrive in time.",
+    "Send the body faster, or raise `--body-timeout-ms`.",
+  ]),
+  queue_full: entry(429, RETRY, [
+    "The queue holds as many items or bytes as it may.",
+    "Send it again after `Retry-After` seconds.",
+  ]),
+  too_many_connections: entry(503, RETRY, [
+    "The server has as many connections as it may.",
+    "Reuse connections, or try again after `Retry-After` seconds.",
+  ]),
+  not_ready: entry(503, RETRY, [
+    "No pipeline of the model is ready; `/ready` says why.",
+    "Try again after `Retry-After` seconds.",
+  ]),
+  draining: entry(503, RETRY, [
+    "The server is stopping and takes no new work.",
+    "Send it to another node, or again after `Retry-After` seconds.",
+  ]),
+  deadline_exceeded: entry(504, NO, [
+    "The item was not finished within its `timeoutMs`.",
+    "Allow more time, or send less at once.",
+  ]),
+  cancelled: entry(499, NO, ["The caller left before the item was finished.", "Nothing to do."]),
+  item_failed: entry(422, NO, [
+    "A stage of the model rejected this item; its neighbours are not affected.",
+    "The message says what the stage said.",
+  ]),
+  item_poison: entry(422, NO, [
+    "The item ended a worker process twice while it ran alone.",
+    "Do not send it again; keep it for a bug report.",
+  ]),
+  worker_lost: entry(503, RETRY, [
+    "The item's workers were lost as often as an item may be tried.",
+    "Send it again; if it persists, see `/status` for why workers end.",
+  ]),
+  internal: entry(500, NO, [
+    "A bug in Millrace; the log has the details under the request id.",
+    "Report it with the request id.",
+  ]),
+  connection_failed: entry(null, RETRY, [
+    "The client could not reach the server, or the connection broke.",
+    "Check the address, and that the server runs.",
+  ]),
+  response_invalid: entry(null, NO, [
+    "The client got a reply that is not Millrace's.",
+    "Check that the address is a Millrace server.",
+  ]),
+  option_invalid: entry(null, NO, [
+    "A flag, variable or key of the configuration is unknown or has a bad value.",
+    "See `millrace config` and docs/options.md.",
+  ]),
+  model_unsupported: entry(null, NO, [
+    "The model's family, or a setting in its config.json, is not one that convert knows.",
+    "The message names it and lists what is known.",
+  ]),
+  model_folder_invalid: entry(null, NO, [
+    "A file of the model folder is missing, unreadable or contradicts another.",
+    "The message names the file.",
+  ]),
+  weights_invalid: entry(null, NO, [
+    "The safetensors file is truncated, damaged or hostile.",
+    "Fetch the file again and compare its hash.",
+  ]),
+  tensor_missing: entry(null, NO, [
+    "A tensor that the model needs is not in the file.",
+    "The message names it; check that the file belongs to this config.json.",
+  ]),
+  tensor_mismatch: entry(null, NO, [
+    "A tensor has another shape or type than config.json implies.",
+    "The message names it; check that the file belongs to this config.json.",
+  ]),
+  output_exists: entry(null, NO, [
+    "The output folder exists already.",
+    "Choose another folder, or pass --force to replace it.",
+  ]),
+});
+
+export type ErrorCode =
+  | "bad_request"
+  | "bad_encoding"
+  | "body_too_large"
+  | "too_many_items"
+  | "input_empty"
+  | "input_too_long"
+  | "token_out_of_range"
+  | "unsupported_media_type"
+  | "headers_too_large"
+  | "not_found"
+  | "method_not_allowed"
+  | "model_not_found"
+  | "deployment_mismatch"
+  | "body_timeout"
+  | "queue_full"
+  | "too_many_connections"
+  | "not_ready"
+  | "draining"
+  | "deadline_exceeded"
+  | "cancelled"
+  | "item_failed"
+  | "item_poison"
+  | "worker_lost"
+  | "internal"
+  | "connection_failed"
+  | "response_invalid"
+  | "option_invalid"
+  | "model_unsupported"
+  | "model_folder_invalid"
+  | "weights_invalid"
+  | "tensor_missing"
+  | "tensor_mismatch"
+  | "output_exists";
+
+/** The shape of an error in any JSON reply: of a whole request, or of one item. */
+export interface WireError {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly retryable: boolean;
+  /** The field of the request that is wrong, as a path such as `texts[3]`. */
+  readonly param?: string;
+}
+
+export interface MillraceErrorOptions {
+  readonly cause?: unknown;
+  readonly param?: string;
+  /** How long the caller should wait before it tries again; set where the server said so. */
+  readonly retryAfterMs?: number;
+}
+
+/** The one error class of server, client and command. `retryable` and the HTTP status follow from `code`. */
+export class MillraceError extends Error {
+  override readonly name = "MillraceError";
+  readonly code: ErrorCode;
+  readonly retryable: boolean;
+  readonly param: string | undefined;
+  readonly retryAfterMs: number | undefined;
+
+  constructor(code: ErrorCode, message: string, options: MillraceErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.retryable = errorRegistry[code].retryable;
+    this.param = options.param;
+    this.retryAfterMs = options.retryAfterMs;
+  }
+
+  toWire(): WireError {
+    const wire = { code: this.code, message: this.message, retryable: this.retryable };
+    return this.param === undefined ? wire : { ...wire, param: this.param };
+  }
+}
+
+export function isErrorCode(value: unknown): value is ErrorCode {
+  return typeof value === "string" && Object.hasOwn(errorRegistry, value);
+}

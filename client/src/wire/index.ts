@@ -1,0 +1,25 @@
+export {
+  type Alternative,
+  apiLimits,
+  type DeploymentIdentity,
+  type ErrorResponse,
+  headerNames,
+  type ItemError,
+  type ModelInfo,
+  type ModelsResponse,
+  type RequestTimings,
+  type TranslateItem,
+  type TranslateLine,
+  type TranslateRequest,
+  type TranslateResponse,
+  type TranslateResult,
+  type WorkClass,
+} from "./api.js";
+export {
+  type ErrorCode,
+  errorRegistry,
+  isErrorCode,
+  MillraceError,
+  type MillraceErrorOptions,
+  type WireError,
+} from "./errors.js";

@@ -1,0 +1,123 @@
+/**
+ * What parent and child say to each other over the socket pair. Both sides import this file and nothing
+ * else does. A frame is JSON; the codec (codec.ts) puts a length before it.
+ *
+ *   parent                                 child
+ *     │ ◄──────────── hello ─────────────────│   as soon as the process runs
+ *     │ ───────────── load ─────────────────►│   which model, how many threads and rows
+ *     │ ◄────── ready │ load-failed ─────────│   after the warm-up item was answered
+ *     │ ───────────── batch ────────────────►│   items join the engine's queue
+ *     │ ◄───────────── run ──────────────────│   before each run: what it works on, predicted cost
+ *     │ ◄──────────── items ─────────────────│   outcomes as rows end
+ *     │ ───────────── cancel ───────────────►│   items that nobody waits for any more
+ *     │ ───────────── recall ───────────────►│   give back the items that have not begun
+ *     │ ◄─────────── recalled ───────────────│
+ *     │ ───────────── stop ─────────────────►│   finish nothing, exit 0
+ */
+import type { ErrorCode, WorkClass } from "millrace-client/wire";
+
+export const framesVersion: number = 1;
+
+/** Largest frame that either side accepts; a longer length is a protocol error, checked before memory is taken. */
+export const frameBytesMax: number = 64 * 1024 * 1024;
+
+export interface GenerationSettings {
+  readonly beams: number;
+  readonly nBest: number;
+  readonly lengthPenalty: number;
+  /** In tokens, the start token counted. */
+  readonly maxLength: number;
+}
+
+export interface FrameItem {
+  /** Unique in the parent's life. */
+  readonly itemId: number;
+  readonly tokenIds: readonly number[];
+  readonly settings: GenerationSettings;
+}
+
+/** Outcome of one hypothesis: ids without start token, with end token. */
+export interface FrameHypothesis {
+  readonly tokenIds: readonly number[];
+  readonly score: number;
+}
+
+export type FrameOutcome =
+  | {
+      readonly itemId: number;
+      readonly ok: true;
+      readonly hypotheses: readonly FrameHypothesis[];
+      /** Milliseconds in the child: from receipt to the first run, and from there to the outcome. */
+      readonly waitMs: number;
+      readonly runMs: number;
+    }
+  | {
+      readonly itemId: number;
+      readonly ok: false;
+      readonly code: ErrorCode;
+      readonly message: string;
+    };
+
+export type ParentFrame =
+  | {
+      readonly type: "load";
+      readonly version: number;
+      readonly modelDir: string;
+      readonly threads: number;
+      /** Rows (sentence × beam) that may generate at once. */
+      readonly rowsMax: number;
+    }
+  | {
+      readonly type: "batch";
+      readonly batchId: number;
+      readonly class: WorkClass;
+      readonly items: readonly FrameItem[];
+    }
+  | { readonly type: "cancel"; readonly itemIds: readonly number[] }
+  | { readonly type: "recall"; readonly itemIds: readonly number[] }
+  | { readonly type: "stop" };
+
+export type ChildFrame =
+  | { readonly type: "hello"; readonly version: number; readonly pid: number }
+  | {
+      readonly type: "ready";
+      readonly loadMs: number;
+      readonly warmupMs: number;
+      /** Times that this process loaded a model: one, or something is wrong. */
+      readonly loads: number;
+      readonly memoryBytes: number;
+    }
+  | { readonly type: "load-failed"; readonly code: ErrorCode; readonly message: string }
+  | {
+      /**
+       * Sent before a run that blocks the child. Runs shorter than `announceMs` are announced together: the
+       * frame then covers all runs until the next frame.
+       */
+      readonly type: "run";
+      readonly stage: string;
+      readonly rows: number;
+      /** Padded width in tokens. */
+      readonly width: number;
+      readonly predictedMs: number;
+      /** Items that are in the engine now, begun and not ended: the suspects if the process dies. */
+      readonly begunItemIds: readonly number[];
+      readonly memoryBytes: number;
+    }
+  | { readonly type: "items"; readonly outcomes: readonly FrameOutcome[] }
+  | { readonly type: "recalled"; readonly itemIds: readonly number[] }
+  | {
+      /** What the engine measured since the last report; about once a second while it works, and when it idles. */
+      readonly type: "report";
+      readonly stages: readonly StageReport[];
+    };
+
+/** Sums since the last report. Where the time goes inside a pipeline. */
+export interface StageReport {
+  readonly stage: string;
+  readonly runs: number;
+  readonly rows: number;
+  /** Real tokens, and tokens with padding, that the runs worked on. */
+  readonly tokens: number;
+  readonly paddedTokens: number;
+  readonly ms: number;
+}

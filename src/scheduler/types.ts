@@ -1,0 +1,118 @@
+/**
+ * What goes into the scheduler and what comes out. The scheduler is a state machine with one owner:
+ * `step(state, event, nowMs) → decisions`. It does no I/O, reads no clock and knows nothing of fronts or workers.
+ */
+import type { WorkClass } from "millrace-client/wire";
+
+export type PipelineKind = "realtime" | "bulk" | "shared";
+
+/**
+ * `generation`: items join and leave a running batch at any token, so a pipeline is fed whenever it has free rows.
+ * `one-shot`: a pipeline takes one batch, and one more that waits in the child.
+ */
+export type RunMode = "generation" | "one-shot";
+
+export interface PipelineSpec {
+  readonly pipelineId: string;
+  readonly model: string;
+  readonly kind: PipelineKind;
+  readonly mode: RunMode;
+  /** Rows (item × beam) that run at once. */
+  readonly rowsMax: number;
+}
+
+export interface ItemSpec {
+  /** Unique in the server's life; the key of the ledger. */
+  readonly itemId: number;
+  /** Input length in tokens, start and end tokens included. */
+  readonly tokens: number;
+  /** Rows that it takes: its beams. */
+  readonly rows: number;
+}
+
+export interface RequestSpec {
+  readonly requestId: number;
+  readonly model: string;
+  readonly class: WorkClass;
+  readonly tenant: string;
+  /** Same clock as `nowMs`; null: none. */
+  readonly deadlineAtMs: number | null;
+  readonly items: readonly ItemSpec[];
+}
+
+export type SchedulerEvent =
+  | { readonly type: "request"; readonly request: RequestSpec }
+  /** The caller left: nothing of it is dispatched again, items in flight are cancelled. */
+  | { readonly type: "cancel"; readonly requestId: number }
+  | { readonly type: "pipeline-up"; readonly pipeline: PipelineSpec }
+  /** The ledger says in `returned` what becomes of the items that were in flight there. */
+  | { readonly type: "pipeline-down"; readonly pipelineId: string }
+  /** The item has its outcome, good or bad, or was dropped by the pipeline after a cancel. */
+  | { readonly type: "settled"; readonly pipelineId: string; readonly itemId: number }
+  /**
+   * Items that come back without an outcome. `groups`: each is dispatched as one batch, alone in an otherwise
+   * empty pipeline (`exclusive`), because one of its items is suspected to have ended a pipeline. `innocent`
+   * items simply queue again, at their old place.
+   */
+  | {
+      readonly type: "returned";
+      readonly pipelineId: string;
+      readonly innocent: readonly number[];
+      readonly groups: readonly (readonly number[])[];
+    }
+  /** What a pipeline measured, for the learned service time. */
+  | {
+      readonly type: "measured";
+      readonly model: string;
+      readonly stage: string;
+      readonly runs: number;
+      readonly rows: number;
+      readonly paddedTokens: number;
+      readonly ms: number;
+    }
+  /** Nothing happened but time; sent at the time that `wake` named. */
+  | { readonly type: "tick" };
+
+/** Why a batch left the queue when it did. */
+export type DispatchReason =
+  /** A pipeline was free (work-conserving): packing happened while it was busy. */
+  | "pipeline-free"
+  /** The batch reached the cost that the model runs best. */
+  | "full"
+  /** The window ended. */
+  | "window"
+  /** Items that waited longer than the age limit go first. */
+  | "aged"
+  /** Suspects that run alone. */
+  | "exclusive";
+
+/** Items `[from, to)` of one request's packing order (by length), as one batch holds them. */
+export interface Span {
+  readonly requestId: number;
+  readonly itemIds: readonly number[];
+}
+
+export interface Batch {
+  readonly batchId: number;
+  readonly class: WorkClass;
+  readonly reason: DispatchReason;
+  readonly exclusive: boolean;
+  readonly spans: readonly Span[];
+  readonly rows: number;
+  readonly tokens: number;
+  /** Items × longest item: what the batch costs with padding. */
+  readonly paddedTokens: number;
+  /** Longest wait of an item in it, from arrival to now. */
+  readonly waitedMs: number;
+}
+
+export type Decision =
+  | { readonly type: "dispatch"; readonly pipelineId: string; readonly batch: Batch }
+  /** Past the deadline while queued or in flight: the outcome is `deadline_exceeded`. */
+  | { readonly type: "expire"; readonly requestId: number; readonly itemIds: readonly number[] }
+  /** Tell the pipeline that nobody waits for these. */
+  | { readonly type: "cancel"; readonly pipelineId: string; readonly itemIds: readonly number[] }
+  /** Ask for items back that a pipeline holds and has not begun (a realtime item needs the place). */
+  | { readonly type: "recall"; readonly pipelineId: string; readonly itemIds: readonly number[] }
+  /** Call `step` with a `tick` at this time at the latest; replaces any earlier wake. */
+  | { readonly type: "wake"; readonly atMs: number };
