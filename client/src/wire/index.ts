@@ -23,3 +23,13 @@ export {
   type MillraceErrorOptions,
   type WireError,
 } from "./errors.js";
+export type {
+  BatchRecord,
+  PipelineState,
+  PipelineStatus,
+  QueueStatus,
+  ReadyResponse,
+  ServerState,
+  StageTime,
+  StatusResponse,
+} from "./status.js";
