@@ -1,0 +1,108 @@
+/** The tables of a vocabulary: looked up on the way in, multiplied on the way out, often one and the same. */
+import { addInt8Product, type Int8Weights, type ProductWriter, transpose } from "./products.js";
+import { quantizeWeights } from "./quantize.js";
+import type { StoredTensor } from "./weights-file.js";
+
+/**
+ * Rows of the table for each id. Where the output product is int8 the table is stored as float16: half the bytes,
+ * and the lookup stays float (a half has 11 bits, an int8 of the same row would have 8).
+ */
+export async function addLookup(
+  writer: ProductWriter,
+  table: string,
+  from: { readonly ids: string; readonly shape: readonly [rows: number, width: number] },
+): Promise<string> {
+  const { graph } = writer;
+  if (writer.modeOf("output").kind !== "int8") {
+    return graph.node("Gather", [
+      graph.weight(await storeTable(writer, table, from.shape)),
+      from.ids,
+    ]);
+  }
+  const name = `${table}.f16`;
+  const stored =
+    writer.weights.find(name) ??
+    (await writer.weights.write(
+      { name, type: "f16", shape: from.shape },
+      toFloat16(await writer.read(table)),
+    ));
+  const rows = graph.node("Gather", [graph.weight(stored), from.ids]);
+  return graph.node("Cast", [rows], { attributes: { to: 1 } });
+}
+
+/** logits = x·tableᵀ + bias. */
+export async function addOutputProduct(
+  writer: ProductWriter,
+  x: string,
+  spec: {
+    readonly name: string;
+    readonly table: string;
+    readonly bias: string;
+    readonly shape: readonly [rows: number, width: number];
+  },
+): Promise<string> {
+  const { graph, weights } = writer;
+  const [rows, width] = spec.shape;
+  const bias = await weights.write(
+    { name: spec.bias, type: "f32", shape: [rows] },
+    await writer.read(spec.bias),
+  );
+  const mode = writer.modeOf(spec.name);
+  if (mode.kind === "int8") {
+    const quantized = quantizeWeights(await writer.read(spec.table), width);
+    const stored: Int8Weights = {
+      weight: await weights.write(
+        { name: `${spec.name}.weight`, type: "i8", shape: [width, rows] },
+        transpose(quantized.values, width),
+      ),
+      scales: await weights.write(
+        { name: `${spec.name}.scales`, type: "f32", shape: [rows] },
+        quantized.scales,
+      ),
+      bias: graph.weight(bias),
+    };
+    return addInt8Product(graph, stored, { name: spec.name, x, activation: mode.activation });
+  }
+  if (mode.kind === "watched") {
+    graph.output(`watch:${spec.name}`, x, { type: "f32", shape: ["R", width] });
+  }
+  const table = graph.weight(await storeTable(writer, spec.table, spec.shape));
+  return graph.node("Gemm", [x, table, graph.weight(bias)], { attributes: { transB: 1 } });
+}
+
+async function storeTable(
+  writer: ProductWriter,
+  name: string,
+  shape: readonly [number, number],
+): Promise<StoredTensor> {
+  return (
+    writer.weights.find(name) ??
+    (await writer.weights.write({ name, type: "f32", shape }, await writer.read(name)))
+  );
+}
+
+/** Rounds to nearest, ties to even; magnitudes beyond the largest half become that half. */
+export function toFloat16(values: Float32Array): Uint16Array {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const halves = new Uint16Array(values.length);
+  for (let index = 0; index < halves.length; index += 1) halves[index] = halfOf(bits[index] ?? 0);
+  return halves;
+}
+
+const largestHalf = 0x7bff;
+
+function halfOf(bits: number): number {
+  const sign = (bits >>> 16) & 0x8000;
+  const exponent = ((bits >>> 23) & 0xff) - 127 + 15;
+  const mantissa = bits & 0x7fffff;
+  if (exponent >= 31) return sign | largestHalf;
+  if (exponent <= -11) return sign;
+  // A subnormal half: the implicit one becomes explicit and moves down with the mantissa.
+  const whole = exponent <= 0 ? mantissa | 0x800000 : (exponent << 23) | mantissa;
+  const shift = exponent <= 0 ? 14 - exponent : 13;
+  const rest = whole % 2 ** shift;
+  const floor = Math.floor(whole / 2 ** shift);
+  const half = 2 ** (shift - 1);
+  const up = rest > half || (rest === half && floor % 2 === 1) ? 1 : 0;
+  return sign | Math.min(floor + up, largestHalf);
+}

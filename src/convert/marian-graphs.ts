@@ -1,0 +1,384 @@
+/**
+ * The two graphs of a Marian translation model.
+ *
+ * encoder:  input_ids [B,S], positions [S], mask [B,1,1,S]  →  cross_k.l, cross_v.l [B,H,S,D] of each decoder layer l
+ *
+ * decoder, one step. Every row r stands at its own position; a sentence n owns W consecutive rows (its beams):
+ *   tokens [R], positions [R], past_mask [R,1,1,M], past_k.l, past_v.l [R,H,M,D],
+ *   cross_mask [N,1,1,S], cross_k.l, cross_v.l [N,H,S,D], cross_shape = [N,W,H,D], top_k [1]
+ *   →  top_ids [R,K], top_scores [R,K] (log-probabilities), new_kv [R, L·2·H·D]: for each layer its key, then its value.
+ *
+ * The past is an input only. Nothing concatenates or gathers over it: the score of the new token is computed apart,
+ * and the caller writes new_kv into the past. Masks are added to scores: 0 keeps, a large negative number drops.
+ * Scores, softmax, layer norms, residuals and embeddings are float32 in every precision.
+ */
+import { addLookup, addOutputProduct } from "./embeddings.js";
+import type { GraphBuilder } from "./onnx/graph-builder.js";
+import { addProduct, type ProductSpec, type ProductWriter } from "./products.js";
+
+export interface MarianShape {
+  readonly vocabulary: number;
+  readonly width: number;
+  readonly encoderLayers: number;
+  readonly decoderLayers: number;
+  readonly encoderHeads: number;
+  readonly decoderHeads: number;
+  readonly positions: number;
+  readonly activation: "swish" | "relu" | "gelu";
+  readonly scaleEmbedding: boolean;
+  readonly encoderFfn: number;
+  readonly decoderFfn: number;
+  /** Names of the embedding tables `[vocabulary, width]` of encoder, decoder and output; often the same one. */
+  readonly tables: { readonly encoder: string; readonly decoder: string; readonly output: string };
+}
+
+/** Every product of the model, in the order in which a sentence meets them. */
+export function marianProducts(shape: MarianShape): readonly string[] {
+  const encoder = range(shape.encoderLayers).flatMap((layer) =>
+    ["qkv", "out", "fc1", "fc2"].map((part) => `encoder.${layer}.${part}`),
+  );
+  const decoder = range(shape.decoderLayers).flatMap((layer) =>
+    ["qkv", "out", "cross_q", "cross_out", "fc1", "fc2"].map((part) => `decoder.${layer}.${part}`),
+  );
+  return [...encoder, crossProduct, ...decoder, outputProduct];
+}
+
+export const crossProduct: string = "encoder.cross_kv";
+export const outputProduct: string = "output";
+
+const layerNormEpsilon = 1e-5;
+
+interface Side {
+  readonly writer: ProductWriter;
+  readonly shape: MarianShape;
+  /** `model.encoder` or `model.decoder`: where the weights of this side are. */
+  readonly prefix: string;
+  readonly heads: number;
+}
+
+export async function addEncoder(writer: ProductWriter, shape: MarianShape): Promise<void> {
+  const { graph } = writer;
+  const side: Side = { writer, shape, prefix: "model.encoder", heads: shape.encoderHeads };
+  const ids = graph.input("input_ids", "i32", ["B", "S"]);
+  const positions = graph.input("positions", "i32", ["S"]);
+  const mask = graph.input("mask", "f32", ["B", 1, 1, "S"]);
+  let hidden = await addEmbedding(side, { ids, positions, table: shape.tables.encoder });
+  for (const layer of range(shape.encoderLayers)) {
+    hidden = await addEncoderLayer(side, { layer, hidden, mask });
+  }
+  await addCrossCaches(side, hidden);
+}
+
+async function addEmbedding(
+  side: Side,
+  from: { readonly ids: string; readonly positions: string; readonly table: string },
+): Promise<string> {
+  const { graph, weights, read } = side.writer;
+  const { shape, prefix } = side;
+  let embedded = await addLookup(side.writer, from.table, {
+    ids: from.ids,
+    shape: [shape.vocabulary, shape.width],
+  });
+  if (shape.scaleEmbedding) {
+    embedded = graph.node("Mul", [
+      embedded,
+      graph.scalar("embedding_scale", Math.sqrt(shape.width)),
+    ]);
+  }
+  const name = `${prefix}.embed_positions.weight`;
+  const stored =
+    weights.find(name) ??
+    (await weights.write(
+      { name, type: "f32", shape: [shape.positions, shape.width] },
+      await read(name),
+    ));
+  const place = graph.node("Gather", [graph.weight(stored), from.positions]);
+  return graph.node("Add", [embedded, place]);
+}
+
+async function addEncoderLayer(
+  side: Side,
+  at: { readonly layer: number; readonly hidden: string; readonly mask: string },
+): Promise<string> {
+  const { graph } = side.writer;
+  const qkv = await addProduct(side.writer, attentionSpec(side, at.layer, "qkv"), at.hidden);
+  const [query, key, value] = graph.nodes("Split", [qkv], {
+    attributes: { axis: -1 },
+    outputs: 3,
+  });
+  const split = graph.ints("encoder_heads", [0, 0, side.heads, side.shape.width / side.heads]);
+  const heads = (x: string | undefined, perm: readonly number[]) =>
+    graph.node("Transpose", [graph.node("Reshape", [x ?? "", split])], { attributes: { perm } });
+  const scores = graph.node("FusedMatMul", [heads(query, [0, 2, 1, 3]), heads(key, [0, 2, 3, 1])], {
+    attributes: { alpha: { float: attentionScale(side) } },
+    microsoft: true,
+  });
+  const weights = graph.node("Softmax", [graph.node("Add", [scores, at.mask])], {
+    attributes: { axis: -1 },
+  });
+  const context = graph.node("MatMul", [weights, heads(value, [0, 2, 1, 3])]);
+  const joined = graph.node("Reshape", [
+    graph.node("Transpose", [context], { attributes: { perm: [0, 2, 1, 3] } }),
+    graph.ints("encoder_join", [0, 0, side.shape.width]),
+  ]);
+  const attended = await addProduct(side.writer, attentionSpec(side, at.layer, "out"), joined);
+  const normed = await addNorm(side, at.hidden, {
+    added: attended,
+    name: `layers.${at.layer}.self_attn_layer_norm`,
+  });
+  return await addFeedForward(side, at.layer, normed);
+}
+
+/** Keys and values of the encoder's output for all decoder layers at once, as the decoder's slots hold them. */
+async function addCrossCaches(side: Side, hidden: string): Promise<void> {
+  const { graph } = side.writer;
+  const { shape } = side;
+  const layers = range(shape.decoderLayers);
+  const names = layers.flatMap((layer) =>
+    ["k_proj", "v_proj"].map((part) => `model.decoder.layers.${layer}.encoder_attn.${part}`),
+  );
+  const both = await addProduct(side.writer, specOf(crossProduct, names, shape.width), hidden);
+  const parts = graph.nodes("Split", [both], {
+    attributes: { axis: -1 },
+    outputs: names.length,
+  });
+  const size = shape.width / shape.decoderHeads;
+  const split = graph.ints("cross_heads", [0, 0, shape.decoderHeads, size]);
+  for (const layer of layers) {
+    for (const [offset, kind] of ["k", "v"].entries()) {
+      const part = parts[layer * 2 + offset] ?? "";
+      const turned = graph.node("Transpose", [graph.node("Reshape", [part, split])], {
+        attributes: { perm: [0, 2, 1, 3] },
+      });
+      const declared = { type: "f32", shape: ["B", shape.decoderHeads, "S", size] } as const;
+      graph.output(`cross_${kind}.${layer}`, turned, declared);
+    }
+  }
+}
+
+export async function addDecoder(writer: ProductWriter, shape: MarianShape): Promise<void> {
+  const { graph } = writer;
+  const side: Side = { writer, shape, prefix: "model.decoder", heads: shape.decoderHeads };
+  const size = shape.width / side.heads;
+  const tokens = graph.input("tokens", "i32", ["R"]);
+  const positions = graph.input("positions", "i32", ["R"]);
+  const pastMask = graph.input("past_mask", "f32", ["R", 1, 1, "M"]);
+  const crossMask = graph.input("cross_mask", "f32", ["N", 1, 1, "S"]);
+  const crossShape = graph.input("cross_shape", "i64", [4]);
+  const topK = graph.input("top_k", "i64", [1]);
+  let hidden = await addEmbedding(side, { ids: tokens, positions, table: shape.tables.decoder });
+  const added: string[] = [];
+  for (const layer of range(shape.decoderLayers)) {
+    const past = {
+      key: graph.input(`past_k.${layer}`, "f32", ["R", side.heads, "M", size]),
+      value: graph.input(`past_v.${layer}`, "f32", ["R", side.heads, "M", size]),
+      mask: pastMask,
+    };
+    const cross = {
+      key: graph.input(`cross_k.${layer}`, "f32", ["N", side.heads, "S", size]),
+      value: graph.input(`cross_v.${layer}`, "f32", ["N", side.heads, "S", size]),
+      mask: crossMask,
+    };
+    const self = await addSelfAttention(side, { layer, hidden, ...past });
+    added.push(self.key, self.value);
+    const crossed = await addCrossAttention(
+      side,
+      { layer, hidden: self.hidden, ...cross },
+      crossShape,
+    );
+    hidden = await addFeedForward(side, layer, crossed);
+  }
+  await addOutputs(side, { hidden, added, topK });
+}
+
+interface AttentionInput {
+  readonly layer: number;
+  readonly hidden: string;
+  readonly key: string;
+  readonly value: string;
+  readonly mask: string;
+}
+
+/** Attention over the past and the new token; the new one stands first, so that its lane never depends on M. */
+async function addSelfAttention(
+  side: Side,
+  at: AttentionInput,
+): Promise<{ hidden: string; key: string; value: string }> {
+  const { graph } = side.writer;
+  const size = side.shape.width / side.heads;
+  const qkv = await addProduct(side.writer, attentionSpec(side, at.layer, "qkv"), at.hidden);
+  const [query = "", key = "", value = ""] = graph.nodes("Split", [qkv], {
+    attributes: { axis: -1 },
+    outputs: 3,
+  });
+  const row = graph.ints("row_heads", [-1, side.heads, 1, size]);
+  const column = graph.ints("column_heads", [-1, side.heads, size, 1]);
+  const queryHeads = graph.node("Reshape", [query, row]);
+  const alpha = { alpha: { float: attentionScale(side) } };
+  const pastScore = graph.node("FusedMatMul", [queryHeads, at.key], {
+    attributes: { ...alpha, transB: 1 },
+    microsoft: true,
+  });
+  const newScore = graph.node("FusedMatMul", [queryHeads, graph.node("Reshape", [key, column])], {
+    attributes: alpha,
+    microsoft: true,
+  });
+  const masked = graph.node("Add", [pastScore, at.mask]);
+  const weights = graph.node(
+    "Softmax",
+    [graph.node("Concat", [newScore, masked], { attributes: { axis: -1 } })],
+    { attributes: { axis: -1 } },
+  );
+  const first = graph.ints("first_index", [0]);
+  const second = graph.ints("second_index", [1]);
+  const end = graph.ints("end_index", [2 ** 31 - 1]);
+  const last = graph.ints("last_axis", [3]);
+  const newWeight = graph.node("Slice", [weights, first, second, last]);
+  const pastWeight = graph.node("Slice", [weights, second, end, last]);
+  const pastContext = graph.node("MatMul", [pastWeight, at.value]);
+  const newContext = graph.node("Mul", [newWeight, graph.node("Reshape", [value, row])]);
+  const joined = graph.node("Reshape", [
+    graph.node("Add", [pastContext, newContext]),
+    graph.ints("row_join", [-1, side.shape.width]),
+  ]);
+  const attended = await addProduct(side.writer, attentionSpec(side, at.layer, "out"), joined);
+  const hidden = await addNorm(side, at.hidden, {
+    added: attended,
+    name: `layers.${at.layer}.self_attn_layer_norm`,
+  });
+  return { hidden, key, value };
+}
+
+/** The beams of a sentence stand side by side as W queries against one copy of its keys and values. */
+async function addCrossAttention(side: Side, at: AttentionInput, shape: string): Promise<string> {
+  const { graph } = side.writer;
+  const query = await addProduct(side.writer, attentionSpec(side, at.layer, "cross_q"), at.hidden);
+  const queryHeads = graph.node("Transpose", [graph.node("Reshape", [query, shape])], {
+    attributes: { perm: [0, 2, 1, 3] },
+  });
+  const scores = graph.node("FusedMatMul", [queryHeads, at.key], {
+    attributes: { alpha: { float: attentionScale(side) }, transB: 1 },
+    microsoft: true,
+  });
+  const weights = graph.node("Softmax", [graph.node("Add", [scores, at.mask])], {
+    attributes: { axis: -1 },
+  });
+  const context = graph.node("Transpose", [graph.node("MatMul", [weights, at.value])], {
+    attributes: { perm: [0, 2, 1, 3] },
+  });
+  const joined = graph.node("Reshape", [context, graph.ints("row_join", [-1, side.shape.width])]);
+  const attended = await addProduct(
+    side.writer,
+    attentionSpec(side, at.layer, "cross_out"),
+    joined,
+  );
+  return await addNorm(side, at.hidden, {
+    added: attended,
+    name: `layers.${at.layer}.encoder_attn_layer_norm`,
+  });
+}
+
+async function addOutputs(
+  side: Side,
+  from: { readonly hidden: string; readonly added: readonly string[]; readonly topK: string },
+): Promise<void> {
+  const { graph } = side.writer;
+  const { shape } = side;
+  const logits = await addOutputProduct(side.writer, from.hidden, {
+    name: outputProduct,
+    table: shape.tables.output,
+    bias: "final_logits_bias",
+    shape: [shape.vocabulary, shape.width],
+  });
+  const logProbabilities = graph.node("LogSoftmax", [logits], { attributes: { axis: -1 } });
+  const [scores = "", ids = ""] = graph.nodes("TopK", [logProbabilities, from.topK], {
+    attributes: { axis: -1 },
+    outputs: 2,
+  });
+  const ids32 = graph.node("Cast", [ids], { attributes: { to: 6 } });
+  graph.output("top_ids", ids32, { type: "i32", shape: ["R", "K"] });
+  graph.output("top_scores", scores, { type: "f32", shape: ["R", "K"] });
+  const kv = graph.node("Concat", from.added, { attributes: { axis: -1 } });
+  const kvWidth = shape.decoderLayers * 2 * shape.width;
+  graph.output("new_kv", kv, { type: "f32", shape: ["R", kvWidth] });
+}
+
+async function addFeedForward(side: Side, layer: number, hidden: string): Promise<string> {
+  const inner = await addProduct(side.writer, layerSpec(side, layer, "fc1"), hidden);
+  const active = addActivation(side.writer.graph, side.shape.activation, inner);
+  const outer = await addProduct(side.writer, layerSpec(side, layer, "fc2"), active);
+  return await addNorm(side, hidden, { added: outer, name: `layers.${layer}.final_layer_norm` });
+}
+
+function addActivation(graph: GraphBuilder, kind: MarianShape["activation"], x: string): string {
+  switch (kind) {
+    case "swish":
+      return graph.node("QuickGelu", [x], { attributes: { alpha: { float: 1 } }, microsoft: true });
+    case "relu":
+      return graph.node("Relu", [x]);
+    case "gelu":
+      return graph.node("Gelu", [x], { microsoft: true });
+  }
+}
+
+/** LayerNorm(residual + added), as one fused node. */
+async function addNorm(
+  side: Side,
+  residual: string,
+  to: { readonly added: string; readonly name: string },
+): Promise<string> {
+  const { graph, weights, read } = side.writer;
+  const parameters: string[] = [];
+  for (const part of ["weight", "bias"]) {
+    const name = `${side.prefix}.${to.name}.${part}`;
+    const shape = [side.shape.width];
+    parameters.push(
+      graph.weight(await weights.write({ name, type: "f32", shape }, await read(name))),
+    );
+  }
+  return graph.node("SkipLayerNormalization", [to.added, residual, ...parameters], {
+    attributes: { epsilon: { float: layerNormEpsilon } },
+    microsoft: true,
+  });
+}
+
+function attentionSpec(
+  side: Side,
+  layer: number,
+  part: "qkv" | "out" | "cross_q" | "cross_out",
+): ProductSpec {
+  const name = `${sideName(side)}.${layer}.${part}`;
+  const base = `${side.prefix}.layers.${layer}`;
+  const sources = {
+    qkv: ["q_proj", "k_proj", "v_proj"].map((projection) => `${base}.self_attn.${projection}`),
+    out: [`${base}.self_attn.out_proj`],
+    cross_q: [`${base}.encoder_attn.q_proj`],
+    cross_out: [`${base}.encoder_attn.out_proj`],
+  };
+  return specOf(name, sources[part], side.shape.width);
+}
+
+function layerSpec(side: Side, layer: number, part: "fc1" | "fc2"): ProductSpec {
+  const source = `${side.prefix}.layers.${layer}.${part}`;
+  const inner = sideName(side) === "encoder" ? side.shape.encoderFfn : side.shape.decoderFfn;
+  const inputWidth = part === "fc1" ? side.shape.width : inner;
+  return specOf(`${sideName(side)}.${layer}.${part}`, [source], inputWidth);
+}
+
+function specOf(name: string, sources: readonly string[], inputWidth: number): ProductSpec {
+  const weights = sources.map((source) => `${source}.weight`);
+  const biases = sources.map((source) => `${source}.bias`);
+  return { name, weights, biases, inputWidth };
+}
+
+function sideName(side: Side): "encoder" | "decoder" {
+  return side.prefix === "model.encoder" ? "encoder" : "decoder";
+}
+
+function attentionScale(side: Side): number {
+  return 1 / Math.sqrt(side.shape.width / side.heads);
+}
+
+function range(count: number): number[] {
+  return Array.from({ length: count }, (_, index) => index);
+}

@@ -1,0 +1,179 @@
+/**
+ * A product is one multiplication by weights: y = x·W + b. This file is the only one that knows in how many ways
+ * a product can be written into a graph: as float32, as static int8, or as float32 whose input is watched.
+ */
+import type { GraphBuilder } from "./onnx/graph-builder.js";
+import { quantizeWeights } from "./quantize.js";
+import type { StoredTensor, WeightsFile } from "./weights-file.js";
+
+export interface ProductSpec {
+  /** For example `encoder.0.fc1`: the key of `layerPrecision` in millrace.json. */
+  readonly name: string;
+  /** Names of the weights `[out, in]` that stand side by side along `out`. */
+  readonly weights: readonly string[];
+  readonly biases: readonly string[];
+  readonly inputWidth: number;
+}
+
+/** Constant quantisation of an activation: real = scale × (stored − zeroPoint), stored in 0..255. */
+export interface ActivationScale {
+  readonly scale: number;
+  readonly zeroPoint: number;
+}
+
+export type ProductMode =
+  | { readonly kind: "f32" }
+  | { readonly kind: "int8"; readonly activation: ActivationScale }
+  /** float32, and the input becomes an output of the graph named `watch:<product>`. */
+  | { readonly kind: "watched" };
+
+/** Reads a source tensor whole, as float32, in row-major order. */
+export type ReadTensor = (name: string) => Promise<Float32Array>;
+
+export interface ProductWriter {
+  readonly graph: GraphBuilder;
+  readonly weights: WeightsFile;
+  readonly read: ReadTensor;
+  readonly modeOf: (product: string) => ProductMode;
+}
+
+/** Adds the product to the graph; `x` may have any rank, its last dimension is `inputWidth`. */
+export async function addProduct(
+  writer: ProductWriter,
+  spec: ProductSpec,
+  x: string,
+): Promise<string> {
+  const mode = writer.modeOf(spec.name);
+  switch (mode.kind) {
+    case "f32":
+      return await addFloatProduct(writer, spec, x);
+    case "watched":
+      writer.graph.output(`watch:${spec.name}`, x, {
+        type: "f32",
+        shape: [`${spec.name}.elements`],
+      });
+      return await addFloatProduct(writer, spec, x);
+    case "int8":
+      return addInt8Product(writer.graph, await storeInt8(writer, spec), {
+        name: spec.name,
+        x,
+        activation: mode.activation,
+      });
+  }
+}
+
+async function addFloatProduct(
+  writer: ProductWriter,
+  spec: ProductSpec,
+  x: string,
+): Promise<string> {
+  const { graph } = writer;
+  const weight = await storeFloat(writer, spec);
+  const product = graph.node("MatMul", [x, graph.weight(weight)]);
+  return graph.node("Add", [product, await storeBias(writer, spec)]);
+}
+
+async function storeFloat(writer: ProductWriter, spec: ProductSpec): Promise<StoredTensor> {
+  const name = `${spec.name}.weight`;
+  const found = writer.weights.find(name);
+  if (found !== undefined) return found;
+  const rows = await readRows(writer, spec);
+  const outputWidth = rows.length / spec.inputWidth;
+  const shape = [spec.inputWidth, outputWidth];
+  return await writer.weights.write({ name, type: "f32", shape }, transpose(rows, spec.inputWidth));
+}
+
+export interface Int8Weights {
+  readonly weight: StoredTensor;
+  readonly scales: StoredTensor;
+  readonly bias: string;
+}
+
+async function storeInt8(writer: ProductWriter, spec: ProductSpec): Promise<Int8Weights> {
+  const rows = await readRows(writer, spec);
+  const quantized = quantizeWeights(rows, spec.inputWidth);
+  const outputWidth = quantized.scales.length;
+  const weight = await writer.weights.write(
+    { name: `${spec.name}.weight`, type: "i8", shape: [spec.inputWidth, outputWidth] },
+    transpose(quantized.values, spec.inputWidth),
+  );
+  const scales = await writer.weights.write(
+    { name: `${spec.name}.scales`, type: "f32", shape: [outputWidth] },
+    quantized.scales,
+  );
+  return { weight, scales, bias: await storeBias(writer, spec) };
+}
+
+/** QuantizeLinear with constants, then exact integer sums: a row's result cannot depend on its neighbours. */
+export function addInt8Product(
+  graph: GraphBuilder,
+  stored: Int8Weights,
+  input: { readonly name: string; readonly x: string; readonly activation: ActivationScale },
+): string {
+  const { name, x, activation } = input;
+  const scale = graph.scalar(`${name}.activation_scale`, activation.scale);
+  const zeroPoint = graph.constant(`${name}.activation_zero`, "u8", {
+    shape: [],
+    data: Uint8Array.of(activation.zeroPoint),
+  });
+  const quantized = graph.node("QuantizeLinear", [x, scale, zeroPoint]);
+  return graph.node(
+    "MatMulIntegerToFloat",
+    [
+      quantized,
+      graph.weight(stored.weight),
+      scale,
+      graph.weight(stored.scales),
+      zeroPoint,
+      "",
+      stored.bias,
+    ],
+    { microsoft: true },
+  );
+}
+
+async function readRows(writer: ProductWriter, spec: ProductSpec): Promise<Float32Array> {
+  return await concatenate(writer.read, spec.weights);
+}
+
+async function storeBias(writer: ProductWriter, spec: ProductSpec): Promise<string> {
+  const name = `${spec.name}.bias`;
+  const found = writer.weights.find(name);
+  if (found !== undefined) return writer.graph.weight(found);
+  const data = await concatenate(writer.read, spec.biases);
+  const shape = [data.length];
+  return writer.graph.weight(await writer.weights.write({ name, type: "f32", shape }, data));
+}
+
+async function concatenate(read: ReadTensor, names: readonly string[]): Promise<Float32Array> {
+  const [only] = names;
+  if (names.length === 1 && only !== undefined) return await read(only);
+  const parts: Float32Array[] = [];
+  for (const name of names) parts.push(await read(name));
+  const whole = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let offset = 0;
+  for (const part of parts) {
+    whole.set(part, offset);
+    offset += part.length;
+  }
+  return whole;
+}
+
+/** `[rows, columns]` to `[columns, rows]`, in square tiles, because a strided write of a large matrix misses the cache. */
+export function transpose<T extends Float32Array | Int8Array>(values: T, columns: number): T {
+  const rows = values.length / columns;
+  const turned = values.slice() as T;
+  const tile = 32;
+  for (let top = 0; top < rows; top += tile) {
+    for (let left = 0; left < columns; left += tile) {
+      const bottom = Math.min(top + tile, rows);
+      const right = Math.min(left + tile, columns);
+      for (let row = top; row < bottom; row += 1) {
+        for (let column = left; column < right; column += 1) {
+          turned[column * rows + row] = values[row * columns + column] ?? 0;
+        }
+      }
+    }
+  }
+  return turned;
+}
