@@ -109,10 +109,7 @@ async function addEncoderLayer(
   const split = graph.ints("encoder_heads", [0, 0, side.heads, side.shape.width / side.heads]);
   const heads = (x: string | undefined, perm: readonly number[]) =>
     graph.node("Transpose", [graph.node("Reshape", [x ?? "", split])], { attributes: { perm } });
-  const scores = graph.node("FusedMatMul", [heads(query, [0, 2, 1, 3]), heads(key, [0, 2, 3, 1])], {
-    attributes: { alpha: { float: attentionScale(side) } },
-    microsoft: true,
-  });
+  const scores = graph.node("MatMul", [heads(query, [0, 2, 1, 3]), heads(key, [0, 2, 3, 1])]);
   const weights = graph.node("Softmax", [graph.node("Add", [scores, at.mask])], {
     attributes: { axis: -1 },
   });
@@ -134,13 +131,16 @@ async function addCrossCaches(side: Side, hidden: string): Promise<void> {
   const { graph } = side.writer;
   const { shape } = side;
   const layers = range(shape.decoderLayers);
-  const names = layers.flatMap((layer) =>
-    ["k_proj", "v_proj"].map((part) => `model.decoder.layers.${layer}.encoder_attn.${part}`),
+  const sources = layers.flatMap((layer) =>
+    ["k_proj", "v_proj"].map((part) => ({
+      name: `model.decoder.layers.${layer}.encoder_attn.${part}`,
+    })),
   );
-  const both = await addProduct(side.writer, specOf(crossProduct, names, shape.width), hidden);
+  const spec: ProductSpec = { name: crossProduct, sources, inputWidth: shape.width };
+  const both = await addProduct(side.writer, spec, hidden);
   const parts = graph.nodes("Split", [both], {
     attributes: { axis: -1 },
-    outputs: names.length,
+    outputs: sources.length,
   });
   const size = shape.width / shape.decoderHeads;
   const split = graph.ints("cross_heads", [0, 0, shape.decoderHeads, size]);
@@ -212,17 +212,13 @@ async function addSelfAttention(
     outputs: 3,
   });
   const row = graph.ints("row_heads", [-1, side.heads, 1, size]);
-  const column = graph.ints("column_heads", [-1, side.heads, size, 1]);
   const queryHeads = graph.node("Reshape", [query, row]);
-  const alpha = { alpha: { float: attentionScale(side) } };
-  const pastScore = graph.node("FusedMatMul", [queryHeads, at.key], {
-    attributes: { ...alpha, transB: 1 },
-    microsoft: true,
-  });
-  const newScore = graph.node("FusedMatMul", [queryHeads, graph.node("Reshape", [key, column])], {
-    attributes: alpha,
-    microsoft: true,
-  });
+  const pastScore = addScores(graph, queryHeads, at.key);
+  const keyHeads = graph.node("Reshape", [key, row]);
+  const newScore = graph.node("ReduceSum", [
+    graph.node("Mul", [queryHeads, keyHeads]),
+    graph.ints("last_axis_backwards", [-1]),
+  ]);
   const masked = graph.node("Add", [pastScore, at.mask]);
   const weights = graph.node(
     "Softmax",
@@ -249,6 +245,14 @@ async function addSelfAttention(
   return { hidden, key, value };
 }
 
+/**
+ * Queries times keys `[…, M, D]`, so that a new key is one contiguous write. The scale is in the query's weights,
+ * because with a factor other than 1 the CPU kernel leaves its fast path for single rows (twice the time).
+ */
+function addScores(graph: GraphBuilder, queries: string, keys: string): string {
+  return graph.node("FusedMatMul", [queries, keys], { attributes: { transB: 1 }, microsoft: true });
+}
+
 /** The beams of a sentence stand side by side as W queries against one copy of its keys and values. */
 async function addCrossAttention(side: Side, at: AttentionInput, shape: string): Promise<string> {
   const { graph } = side.writer;
@@ -256,10 +260,7 @@ async function addCrossAttention(side: Side, at: AttentionInput, shape: string):
   const queryHeads = graph.node("Transpose", [graph.node("Reshape", [query, shape])], {
     attributes: { perm: [0, 2, 1, 3] },
   });
-  const scores = graph.node("FusedMatMul", [queryHeads, at.key], {
-    attributes: { alpha: { float: attentionScale(side) }, transB: 1 },
-    microsoft: true,
-  });
+  const scores = addScores(graph, queryHeads, at.key);
   const weights = graph.node("Softmax", [graph.node("Add", [scores, at.mask])], {
     attributes: { axis: -1 },
   });
@@ -321,7 +322,7 @@ function addActivation(graph: GraphBuilder, kind: MarianShape["activation"], x: 
   }
 }
 
-/** LayerNorm(residual + added), as one fused node. */
+/** LayerNorm(residual + added). Two nodes: the fused SkipLayerNormalization takes four times as long on CPU. */
 async function addNorm(
   side: Side,
   residual: string,
@@ -336,9 +337,9 @@ async function addNorm(
       graph.weight(await weights.write({ name, type: "f32", shape }, await read(name))),
     );
   }
-  return graph.node("SkipLayerNormalization", [to.added, residual, ...parameters], {
-    attributes: { epsilon: { float: layerNormEpsilon } },
-    microsoft: true,
+  const sum = graph.node("Add", [to.added, residual]);
+  return graph.node("LayerNormalization", [sum, ...parameters], {
+    attributes: { axis: -1, epsilon: { float: layerNormEpsilon } },
   });
 }
 
@@ -349,34 +350,29 @@ function attentionSpec(
 ): ProductSpec {
   const name = `${sideName(side)}.${layer}.${part}`;
   const base = `${side.prefix}.layers.${layer}`;
+  const factor = 1 / Math.sqrt(side.shape.width / side.heads);
   const sources = {
-    qkv: ["q_proj", "k_proj", "v_proj"].map((projection) => `${base}.self_attn.${projection}`),
-    out: [`${base}.self_attn.out_proj`],
-    cross_q: [`${base}.encoder_attn.q_proj`],
-    cross_out: [`${base}.encoder_attn.out_proj`],
+    qkv: [
+      { name: `${base}.self_attn.q_proj`, factor },
+      { name: `${base}.self_attn.k_proj` },
+      { name: `${base}.self_attn.v_proj` },
+    ],
+    out: [{ name: `${base}.self_attn.out_proj` }],
+    cross_q: [{ name: `${base}.encoder_attn.q_proj`, factor }],
+    cross_out: [{ name: `${base}.encoder_attn.out_proj` }],
   };
-  return specOf(name, sources[part], side.shape.width);
+  return { name, sources: sources[part], inputWidth: side.shape.width };
 }
 
 function layerSpec(side: Side, layer: number, part: "fc1" | "fc2"): ProductSpec {
   const source = `${side.prefix}.layers.${layer}.${part}`;
   const inner = sideName(side) === "encoder" ? side.shape.encoderFfn : side.shape.decoderFfn;
   const inputWidth = part === "fc1" ? side.shape.width : inner;
-  return specOf(`${sideName(side)}.${layer}.${part}`, [source], inputWidth);
-}
-
-function specOf(name: string, sources: readonly string[], inputWidth: number): ProductSpec {
-  const weights = sources.map((source) => `${source}.weight`);
-  const biases = sources.map((source) => `${source}.bias`);
-  return { name, weights, biases, inputWidth };
+  return { name: `${sideName(side)}.${layer}.${part}`, sources: [{ name: source }], inputWidth };
 }
 
 function sideName(side: Side): "encoder" | "decoder" {
   return side.prefix === "model.encoder" ? "encoder" : "decoder";
-}
-
-function attentionScale(side: Side): number {
-  return 1 / Math.sqrt(side.shape.width / side.heads);
 }
 
 function range(count: number): number[] {

@@ -9,10 +9,15 @@ import type { StoredTensor, WeightsFile } from "./weights-file.js";
 export interface ProductSpec {
   /** For example `encoder.0.fc1`: the key of `layerPrecision` in millrace.json. */
   readonly name: string;
-  /** Names of the weights `[out, in]` that stand side by side along `out`. */
-  readonly weights: readonly string[];
-  readonly biases: readonly string[];
+  /** Linear layers (`name.weight` `[out, in]`, `name.bias` `[out]`) that stand side by side along `out`. */
+  readonly sources: readonly LinearSource[];
   readonly inputWidth: number;
+}
+
+export interface LinearSource {
+  readonly name: string;
+  /** Multiplies weights and bias: how the scale of attention scores gets into the query. Default: 1. */
+  readonly factor?: number;
 }
 
 /** Constant quantisation of an activation: real = scale × (stored − zeroPoint), stored in 0..255. */
@@ -133,28 +138,35 @@ export function addInt8Product(
 }
 
 async function readRows(writer: ProductWriter, spec: ProductSpec): Promise<Float32Array> {
-  return await concatenate(writer.read, spec.weights);
+  return await readSources(writer, spec.sources, "weight");
 }
 
 async function storeBias(writer: ProductWriter, spec: ProductSpec): Promise<string> {
   const name = `${spec.name}.bias`;
   const found = writer.weights.find(name);
   if (found !== undefined) return writer.graph.weight(found);
-  const data = await concatenate(writer.read, spec.biases);
+  const data = await readSources(writer, spec.sources, "bias");
   const shape = [data.length];
   return writer.graph.weight(await writer.weights.write({ name, type: "f32", shape }, data));
 }
 
-async function concatenate(read: ReadTensor, names: readonly string[]): Promise<Float32Array> {
-  const [only] = names;
-  if (names.length === 1 && only !== undefined) return await read(only);
+async function readSources(
+  writer: ProductWriter,
+  sources: readonly LinearSource[],
+  part: "weight" | "bias",
+): Promise<Float32Array> {
   const parts: Float32Array[] = [];
-  for (const name of names) parts.push(await read(name));
-  const whole = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  for (const { name, factor = 1 } of sources) {
+    const values = await writer.read(`${name}.${part}`);
+    parts.push(factor === 1 ? values : values.map((value) => value * factor));
+  }
+  const [only] = parts;
+  if (parts.length === 1 && only !== undefined) return only;
+  const whole = new Float32Array(parts.reduce((sum, values) => sum + values.length, 0));
   let offset = 0;
-  for (const part of parts) {
-    whole.set(part, offset);
-    offset += part.length;
+  for (const values of parts) {
+    whole.set(values, offset);
+    offset += values.length;
   }
   return whole;
 }
