@@ -50,7 +50,7 @@ export class GraphBuilder {
     value: string,
     declared: { type: ElementType; shape: readonly Dimension[] },
   ): void {
-    this.#nodes.push(nodeOf("Identity", [value], [name], name));
+    this.#nodes.push(nodeOf("Identity", { input: [value], output: [name] }, name));
     this.#outputs.push(valueOf(name, declared.type, declared.shape));
   }
 
@@ -67,7 +67,7 @@ export class GraphBuilder {
     this.#counts.set(opType, count);
     const name = `${opType}_${count}`;
     const outputs = Array.from({ length: options.outputs ?? 1 }, (_, index) => `${name}:${index}`);
-    const node = nodeOf(opType, [...inputs], outputs, name);
+    const node = nodeOf(opType, { input: inputs, output: outputs }, name);
     node.attribute = Object.entries(options.attributes ?? {}).map(attributeOf);
     node.domain = options.microsoft === true ? microsoftDomain : "";
     this.#nodes.push(node);
@@ -135,8 +135,19 @@ export class GraphBuilder {
   }
 }
 
-function nodeOf(opType: string, input: string[], output: string[], name: string): NodeMessage {
-  return { opType, input, output, name, attribute: [], domain: "" };
+function nodeOf(
+  opType: string,
+  ends: { readonly input: readonly string[]; readonly output: readonly string[] },
+  name: string,
+): NodeMessage {
+  return {
+    opType,
+    input: [...ends.input],
+    output: [...ends.output],
+    name,
+    attribute: [],
+    domain: "",
+  };
 }
 
 function attributeOf([name, value]: [string, Attribute]): AttributeMessage {

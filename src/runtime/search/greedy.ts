@@ -1,0 +1,52 @@
+/** One hypothesis; at each step its best permitted token. The score is the sum of the log-probabilities. */
+import type { FrameHypothesis } from "../../frames/messages.js";
+import { type Candidates, isBad, type Search, type SearchStart } from "./search.js";
+
+export class GreedySearch implements Search {
+  readonly width = 1;
+  readonly tokens: Int32Array;
+  readonly parents: Int32Array = new Int32Array(1);
+  readonly #start: SearchStart;
+  /** Start token included. */
+  readonly #generated: number[];
+  #score = 0;
+
+  constructor(start: SearchStart) {
+    this.#start = start;
+    this.#generated = [start.startTokenId];
+    this.tokens = Int32Array.of(start.startTokenId);
+  }
+
+  get forced(): boolean {
+    const { rules, settings } = this.#start;
+    return rules.forcedEndTokenId !== null && this.#generated.length === settings.maxLength - 1;
+  }
+
+  advance(candidates: Candidates): boolean {
+    const { rules, settings } = this.#start;
+    const from = candidates.rowOffset * candidates.count;
+    for (let index = from; index < from + candidates.count; index += 1) {
+      const token = candidates.ids[index] ?? 0;
+      if (isBad(rules, this.#generated, token)) continue;
+      this.#take(token, candidates.scores[index] ?? 0);
+      return token === rules.endTokenId || this.#generated.length >= settings.maxLength;
+    }
+    throw new Error("every candidate is a bad word: candidatesNeeded is too small");
+  }
+
+  force(): void {
+    const end = this.#start.rules.forcedEndTokenId;
+    if (end === null) throw new Error("no end token is forced here");
+    this.#take(end, 0);
+  }
+
+  results(): FrameHypothesis[] {
+    return [{ tokenIds: this.#generated.slice(1), score: this.#score }];
+  }
+
+  #take(token: number, logProbability: number): void {
+    this.#generated.push(token);
+    this.#score += logProbability;
+    this.tokens[0] = token;
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * How the next tokens of one sentence are chosen. A search owns `width` hypotheses (beams; 1 is greedy); the engine
+ * gives it the best candidates of each and it says which hypotheses go on, from which parent, with which token.
+ * Meaning and order of operations are Hugging Face's (`GenerationMixin`, transformers 5).
+ */
+import type { FrameHypothesis, GenerationSettings } from "../../frames/messages.js";
+
+/** What the model itself fixes. */
+export interface SearchRules {
+  readonly endTokenId: number;
+  /** Forced, with log-probability 0, at the last position that `maxLength` allows. */
+  readonly forcedEndTokenId: number | null;
+  /** Sequences that must not be generated; of several tokens, the last one is refused. */
+  readonly badWords: readonly (readonly number[])[];
+  readonly earlyStopping: boolean | "never";
+}
+
+/** The best candidates of the rows of one sentence, as the graph returns them: row-major, best first. */
+export interface Candidates {
+  readonly ids: Int32Array;
+  /** Log-probabilities before any rule. */
+  readonly scores: Float32Array;
+  /** Where this sentence's first row begins, in candidates of one row. */
+  readonly rowOffset: number;
+  /** Candidates of each row. */
+  readonly count: number;
+}
+
+export interface Search {
+  /** Rows that it takes. */
+  readonly width: number;
+  /** Token of each hypothesis to feed next. */
+  readonly tokens: Int32Array;
+  /** After `advance`: from which hypothesis of the step before each one comes. */
+  readonly parents: Int32Array;
+  /** True where the next token is forced, so that no run is needed: call `force` instead of `advance`. */
+  readonly forced: boolean;
+  /** `candidates`: for hypothesis h, row `rows[h]`. Returns true when the search has ended. */
+  advance(candidates: Candidates, rows: Int32Array): boolean;
+  /** Takes the forced end token; always ends the search. */
+  force(): void;
+  /** The best first; ids without the start token, with the end token. */
+  results(): FrameHypothesis[];
+}
+
+export interface SearchStart {
+  readonly settings: GenerationSettings;
+  readonly rules: SearchRules;
+  readonly startTokenId: number;
+}
+
+/** Candidates that the graph must return for each row: enough that the rules cannot run it dry. */
+export function candidatesNeeded(width: number, rules: SearchRules): number {
+  return (width === 1 ? 1 : 2 * width) + rules.badWords.length;
+}
+
+/** True where `token` after `generated` (start token included) would complete a bad word. */
+export function isBad(rules: SearchRules, generated: readonly number[], token: number): boolean {
+  return rules.badWords.some((word) => {
+    if (word[word.length - 1] !== token) return false;
+    const before = generated.length - (word.length - 1);
+    return before >= 0 && word.slice(0, -1).every((id, index) => generated[before + index] === id);
+  });
+}

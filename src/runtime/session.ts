@@ -1,0 +1,56 @@
+/** The only file that loads ONNX Runtime. A run blocks this thread; nothing here can be cancelled. */
+import { InferenceSession, Tensor } from "onnxruntime-node";
+
+export type Session = InferenceSession;
+export type Feeds = Readonly<Record<string, Tensor>>;
+export type Fetches = InferenceSession.OnnxValueMapType;
+
+export interface SessionOptions {
+  readonly threads: number;
+  /** Keep worker threads spinning between runs: faster small runs, a busy core. */
+  readonly spin: boolean;
+}
+
+export async function openSession(path: string, options: SessionOptions): Promise<Session> {
+  return await InferenceSession.create(path, {
+    executionProviders: ["cpu"],
+    intraOpNumThreads: options.threads,
+    interOpNumThreads: 1,
+    graphOptimizationLevel: "all",
+    // A memory plan is kept for each set of input shapes; ours change at nearly every run.
+    enableMemPattern: false,
+    extra: {
+      session: {
+        // exp of a masked score is a denormal, and those cost a hundred cycles each.
+        set_denormal_as_zero: "1",
+        "intra_op.allow_spinning": options.spin ? "1" : "0",
+      },
+    },
+  });
+}
+
+/** The tensor reads and writes `data` in place; keep it alive until the run has ended. */
+export function f32(data: Float32Array, shape: readonly number[]): Tensor {
+  return new Tensor("float32", data, shape);
+}
+
+export function i32(data: Int32Array, shape: readonly number[]): Tensor {
+  return new Tensor("int32", data, shape);
+}
+
+export function i64(values: readonly number[]): Tensor {
+  const data = BigInt64Array.from(values, (value) => BigInt(value));
+  return new Tensor("int64", data, [values.length]);
+}
+
+export function floatsOf(fetches: Fetches, name: string): Float32Array {
+  const data = fetches[name]?.data;
+  if (data instanceof Float32Array) return data;
+  throw new Error(`the graph's output ${name} is not float32: the model folder is not Millrace's`);
+}
+
+export function intsOf(fetches: Fetches, name: string): Int32Array {
+  const data = fetches[name]?.data;
+  if (data instanceof Int32Array) return data;
+  throw new Error(`the graph's output ${name} is not int32: the model folder is not Millrace's`);
+}

@@ -1,0 +1,117 @@
+/** The two sessions of a translation model, and what goes into and comes out of their runs. */
+import { join } from "node:path";
+import type { TranslationManifest } from "../models/manifest.js";
+import { type Arena, type EncodedBatch, maskedScore } from "./arena.js";
+import {
+  type Feeds,
+  f32,
+  floatsOf,
+  i32,
+  i64,
+  intsOf,
+  openSession,
+  type Session,
+} from "./session.js";
+
+export interface StepResult {
+  /** `[rows, topK]`: token ids and their log-probabilities, best first. */
+  readonly ids: Int32Array;
+  readonly scores: Float32Array;
+  /** `[rows, layers × 2 × heads × size]`. */
+  readonly newKeyValues: Float32Array;
+}
+
+export class TranslationModel {
+  readonly manifest: TranslationManifest;
+  readonly #encoder: Session;
+  readonly #decoder: Session;
+
+  private constructor(
+    manifest: TranslationManifest,
+    sessions: { readonly encoder: Session; readonly decoder: Session },
+  ) {
+    this.manifest = manifest;
+    this.#encoder = sessions.encoder;
+    this.#decoder = sessions.decoder;
+  }
+
+  static async load(
+    dir: string,
+    manifest: TranslationManifest,
+    options: { readonly threads: number; readonly spin: boolean },
+  ): Promise<TranslationModel> {
+    const encoder = await openSession(join(dir, manifest.files.encoder), options);
+    const decoder = await openSession(join(dir, manifest.files.decoder), options);
+    return new TranslationModel(manifest, { encoder, decoder });
+  }
+
+  /** Encodes sentences side by side, padded to `width`. Throws what ONNX Runtime throws. */
+  async encode(sentences: readonly (readonly number[])[], width: number): Promise<EncodedBatch> {
+    const { generation, shape } = this.manifest;
+    const count = sentences.length;
+    const ids = new Int32Array(count * width).fill(generation.padTokenId);
+    const mask = new Float32Array(count * width).fill(maskedScore);
+    for (const [index, sentence] of sentences.entries()) {
+      ids.set(sentence, index * width);
+      mask.fill(0, index * width, index * width + sentence.length);
+    }
+    const fetches = await this.#encoder.run({
+      input_ids: i32(ids, [count, width]),
+      positions: i32(
+        Int32Array.from({ length: width }, (_, index) => Math.min(index, shape.positions - 1)),
+        [width],
+      ),
+      mask: f32(mask, [count, 1, 1, width]),
+    });
+    const layers = Array.from({ length: shape.decoderLayers }, (_, layer) => layer);
+    return {
+      width,
+      keys: layers.map((layer) => floatsOf(fetches, `cross_k.${layer}`)),
+      values: layers.map((layer) => floatsOf(fetches, `cross_v.${layer}`)),
+    };
+  }
+
+  /** Advances every row of the arena by one token. `tokens[r]` is the newest token of row r. */
+  async step(arena: Arena, tokens: Int32Array, topK: number): Promise<StepResult> {
+    const fetches = await this.#decoder.run(this.#stepFeeds(arena, tokens, topK));
+    return {
+      ids: intsOf(fetches, "top_ids"),
+      scores: floatsOf(fetches, "top_scores"),
+      newKeyValues: floatsOf(fetches, "new_kv"),
+    };
+  }
+
+  #stepFeeds(arena: Arena, tokens: Int32Array, topK: number): Feeds {
+    const { count, pastWidth, shape } = arena;
+    const { heads, size, width, crossWidth } = shape;
+    const rows = count * width;
+    const past = [rows, heads, pastWidth, size];
+    const cross = [count, heads, crossWidth, size];
+    const positions = new Int32Array(rows);
+    for (let row = 0; row < rows; row += 1) {
+      positions[row] = arena.lengths[Math.floor(row / width)] ?? 0;
+    }
+    const feeds: Record<string, Feeds[string]> = {
+      tokens: i32(tokens.subarray(0, rows), [rows]),
+      positions: i32(positions, [rows]),
+      past_mask: f32(prefix(arena.pastMask, [rows, pastWidth]), [rows, 1, 1, pastWidth]),
+      cross_mask: f32(prefix(arena.crossMask, [count, crossWidth]), [count, 1, 1, crossWidth]),
+      cross_shape: i64([count, width, heads, size]),
+      top_k: i64([topK]),
+    };
+    for (const [number, layer] of arena.layers.entries()) {
+      feeds[`past_k.${number}`] = f32(prefix(layer.pastKey, past), past);
+      feeds[`past_v.${number}`] = f32(prefix(layer.pastValue, past), past);
+      feeds[`cross_k.${number}`] = f32(prefix(layer.crossKey, cross), cross);
+      feeds[`cross_v.${number}`] = f32(prefix(layer.crossValue, cross), cross);
+    }
+    return feeds;
+  }
+}
+
+function prefix(values: Float32Array, shape: readonly number[]): Float32Array {
+  return values.subarray(
+    0,
+    shape.reduce((product, size) => product * size, 1),
+  );
+}
