@@ -1,0 +1,133 @@
+/** The tensors that transformers' MarianMTModel saves, and whether a file has them. */
+import { MillraceError } from "millrace-client/wire";
+import type { MarianConfig, StackConfig } from "./marian-config.js";
+import type { SafetensorsFile, TensorEntry } from "./safetensors.js";
+
+export interface ExpectedTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** Other names of the same values: of tied tensors a file keeps one, and not always the same one. */
+  readonly aliases: readonly string[];
+  /** What transformers makes itself where the file lacks it: positions are sinusoids, the bias is zero. */
+  readonly optional: boolean;
+}
+
+const encoderTable = "model.encoder.embed_tokens.weight";
+const decoderTable = "model.decoder.embed_tokens.weight";
+const outputTable = "lm_head.weight";
+
+/** Every tensor of the model under its Hugging Face name; products are `[out, in]`. */
+export function expectedTensors(config: MarianConfig): ExpectedTensor[] {
+  const { width, positions, decoderVocabularySize } = config;
+  const positionTable = [positions, width];
+  return [
+    ...embeddingTensors(config),
+    tensor("final_logits_bias", [1, decoderVocabularySize], { optional: true }),
+    tensor("model.encoder.embed_positions.weight", positionTable, { optional: true }),
+    ...stackTensors("model.encoder", config.encoder, config),
+    tensor("model.decoder.embed_positions.weight", positionTable, { optional: true }),
+    ...stackTensors("model.decoder", config.decoder, config),
+  ];
+}
+
+/** The tensor under its name or an alias; null where the file has neither. */
+export function findTensor(file: SafetensorsFile, expected: ExpectedTensor): TensorEntry | null {
+  for (const name of [expected.name, ...expected.aliases]) {
+    const entry = file.entries.get(name);
+    if (entry !== undefined) return entry;
+  }
+  return null;
+}
+
+/** Throws `tensor_missing` or `tensor_mismatch`; tensors that the model does not need are left alone. */
+export function checkTensors(file: SafetensorsFile, config: MarianConfig): void {
+  for (const expected of expectedTensors(config)) {
+    const entry = findTensor(file, expected);
+    if (entry === null) {
+      if (expected.optional) continue;
+      const message = `tensor ${expected.name} of shape ${shapeText(expected.shape)} is not in the file`;
+      throw new MillraceError("tensor_missing", message);
+    }
+    const same =
+      entry.shape.length === expected.shape.length &&
+      entry.shape.every((length, axis) => length === expected.shape[axis]);
+    if (same) continue;
+    const shapes = `expected ${shapeText(expected.shape)}, found ${shapeText(entry.shape)}`;
+    throw new MillraceError("tensor_mismatch", `tensor ${entry.name} has another shape: ${shapes}`);
+  }
+}
+
+/**
+ * The table `[positions, width]` that transformers computes where a file has none: sines in the first half of
+ * the width, cosines in the second, as in its MarianSinusoidalPositionalEmbedding.
+ */
+export function sinusoidalPositions(positions: number, width: number): Float32Array {
+  const table = new Float32Array(positions * width);
+  const sines = Math.ceil(width / 2);
+  for (let position = 0; position < positions; position += 1) {
+    for (let column = 0; column < width; column += 1) {
+      const pair = column < sines ? column : column - sines;
+      const angle = position / 10_000 ** ((2 * pair) / width);
+      table[position * width + column] = column < sines ? Math.sin(angle) : Math.cos(angle);
+    }
+  }
+  return table;
+}
+
+function embeddingTensors(config: MarianConfig): ExpectedTensor[] {
+  const { width, vocabularySize, decoderVocabularySize, sharedEmbeddings, tiedOutput } = config;
+  const decoderShape = [decoderVocabularySize, width];
+  const output = tiedOutput ? [] : [tensor(outputTable, decoderShape)];
+  const tied = tiedOutput ? [outputTable] : [];
+  if (sharedEmbeddings) {
+    const aliases = [encoderTable, decoderTable, ...tied];
+    return [tensor("model.shared.weight", decoderShape, { aliases }), ...output];
+  }
+  return [
+    tensor(encoderTable, [vocabularySize, width]),
+    tensor(decoderTable, decoderShape, { aliases: tied }),
+    ...output,
+  ];
+}
+
+function stackTensors(
+  prefix: "model.encoder" | "model.decoder",
+  stack: StackConfig,
+  { width }: MarianConfig,
+): ExpectedTensor[] {
+  const attentions = prefix === "model.encoder" ? ["self_attn"] : ["self_attn", "encoder_attn"];
+  return Array.from({ length: stack.layers }, (_, layer) => {
+    const at = `${prefix}.layers.${layer}`;
+    return [
+      ...attentions.flatMap((attention) => [
+        ...["q_proj", "k_proj", "v_proj", "out_proj"].flatMap((projection) =>
+          product(`${at}.${attention}.${projection}`, width, width),
+        ),
+        ...norm(`${at}.${attention}_layer_norm`, width),
+      ]),
+      ...product(`${at}.fc1`, stack.feedForward, width),
+      ...product(`${at}.fc2`, width, stack.feedForward),
+      ...norm(`${at}.final_layer_norm`, width),
+    ];
+  }).flat();
+}
+
+function product(name: string, outputs: number, inputs: number): ExpectedTensor[] {
+  return [tensor(`${name}.weight`, [outputs, inputs]), tensor(`${name}.bias`, [outputs])];
+}
+
+function norm(name: string, width: number): ExpectedTensor[] {
+  return [tensor(`${name}.weight`, [width]), tensor(`${name}.bias`, [width])];
+}
+
+function tensor(
+  name: string,
+  shape: readonly number[],
+  rest: Partial<Pick<ExpectedTensor, "aliases" | "optional">> = {},
+): ExpectedTensor {
+  return { name, shape, aliases: [], optional: false, ...rest };
+}
+
+function shapeText(shape: readonly number[]): string {
+  return `[${shape.join(", ")}]`;
+}

@@ -1,0 +1,24 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** A fresh folder that is removed when the scope ends: `await using dir = await TempDir.make()`. */
+export class TempDir implements AsyncDisposable {
+  readonly path: string;
+
+  private constructor(path: string) {
+    this.path = path;
+  }
+
+  static async make(): Promise<TempDir> {
+    return new TempDir(await mkdtemp(join(tmpdir(), "millrace-test-")));
+  }
+
+  file(...names: string[]): string {
+    return join(this.path, ...names);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.path, { recursive: true, force: true });
+  }
+}

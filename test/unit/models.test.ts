@@ -1,0 +1,120 @@
+import assert from "node:assert/strict";
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { test } from "node:test";
+import { readManifest, verifyFiles } from "#src/models/read-manifest.js";
+import { ModelRegistry } from "#src/models/registry.js";
+import { manifestOf, writeModelFolder } from "../support/model-folder.js";
+import { TempDir } from "../support/temp-dir.js";
+
+test("a manifest comes back as it was written", async () => {
+  await using dir = await TempDir.make();
+  const manifest = manifestOf("en-zh");
+  await writeModelFolder(dir.path, manifest);
+  assert.deepEqual(await readManifest(dir.path), manifest);
+  await verifyFiles(dir.path, manifest);
+});
+
+const good = manifestOf("m");
+const refused: readonly [what: string, manifest: object, says: RegExp][] = [
+  [
+    "a newer version",
+    { ...good, manifestVersion: 2 },
+    /manifestVersion 2; this Millrace reads 1.*convert/,
+  ],
+  ["no version", { name: "m" }, /manifestVersion undefined/],
+  ["another task", { ...good, task: "chat" }, /task/],
+  ["a name with a slash", { ...good, name: "a/b" }, /name/],
+  [
+    "a file outside of the folder",
+    { ...good, files: { ...good.files, encoder: "../e" } },
+    /files\.encoder/,
+  ],
+  ["a file without a hash", { ...good, fileSha256: {} }, /fileSha256 lacks encoder\.onnx/],
+  [
+    "a hash outside of the folder",
+    { ...good, fileSha256: { "../x": "0".repeat(64) } },
+    /fileSha256/,
+  ],
+  ["a hash that is none", { ...good, fileSha256: { "encoder.onnx": "0" } }, /hexadecimal/],
+  [
+    "an id out of the vocabulary",
+    { ...good, generation: { ...good.generation, endTokenId: 6000 } },
+    /endTokenId 6000/,
+  ],
+  [
+    "a limit over the positions",
+    { ...good, limits: { inputTokensMax: 129, outputTokensMax: 128 } },
+    /inputTokensMax 129/,
+  ],
+  ["a missing field", { ...good, shape: undefined }, /shape/],
+];
+
+for (const [what, manifest, says] of refused) {
+  test(`a manifest with ${what} is refused`, async () => {
+    await using dir = await TempDir.make();
+    await writeModelFolder(dir.path, manifest);
+    await assert.rejects(readManifest(dir.path), { code: "model_folder_invalid", message: says });
+  });
+}
+
+test("a file that was changed, or removed, is named", async () => {
+  await using dir = await TempDir.make();
+  await writeModelFolder(dir.path, good);
+  await writeFile(dir.file("weights.bin"), "other");
+  await assert.rejects(verifyFiles(dir.path, good), {
+    code: "model_folder_invalid",
+    message: /weights\.bin was changed/,
+  });
+  await rm(dir.file("weights.bin"));
+  await assert.rejects(verifyFiles(dir.path, good), {
+    code: "model_folder_invalid",
+    message: /weights\.bin is missing/,
+  });
+});
+
+test("the registry serves the good folders and names the broken ones", async () => {
+  await using dir = await TempDir.make();
+  await writeModelFolder(dir.file("a"), manifestOf("en-zh"));
+  await writeModelFolder(dir.file("b"), manifestOf("en-de"));
+  await writeModelFolder(dir.file("c"), manifestOf("en-zh"));
+  await writeModelFolder(dir.file("d"), manifestOf("damaged"), { "weights.bin": "other" });
+  await mkdir(dir.file("e"));
+  await mkdir(dir.file(".hidden"));
+  await writeFile(dir.file("README.md"), "not a model");
+  const registry = await ModelRegistry.open(dir.path);
+  assert.deepEqual(
+    registry.list().map((model) => model.manifest.name),
+    ["en-zh", "en-de"],
+  );
+  assert.equal(registry.get("en-zh").dir, dir.file("a"));
+  const reasons = new Map(registry.broken.map(({ dir: folder, reason }) => [folder, reason]));
+  assert.deepEqual([...reasons.keys()], [dir.file("c"), dir.file("d"), dir.file("e")]);
+  assert.match(reasons.get(dir.file("c")) ?? "", /has the name en-zh already/);
+  assert.match(reasons.get(dir.file("d")) ?? "", /weights\.bin was changed/);
+  assert.match(reasons.get(dir.file("e")) ?? "", /millrace\.json is missing/);
+  const served = { code: "model_not_found", message: /served are en-zh, en-de/ };
+  assert.throws(() => registry.get("damaged"), served);
+  assert.throws(() => registry.get(null), served);
+  assert.throws(() => registry.get(""), served);
+});
+
+test("a folder that is one model itself is served alone, and needs no name", async () => {
+  await using dir = await TempDir.make();
+  await writeModelFolder(dir.path, manifestOf("en-zh"));
+  const registry = await ModelRegistry.open(dir.path);
+  assert.equal(registry.get(null).manifest.name, "en-zh");
+  assert.throws(() => registry.get("en-de"), { code: "model_not_found" });
+});
+
+test("no model at all is an error with every reason", async () => {
+  await using dir = await TempDir.make();
+  await mkdir(dir.file("empty"));
+  await assert.rejects(ModelRegistry.open(dir.path), {
+    code: "model_folder_invalid",
+    message: /no model[^]*empty: .*millrace\.json is missing/,
+  });
+  await assert.rejects(ModelRegistry.open(dir.file("nowhere")), {
+    code: "model_folder_invalid",
+    message: /nowhere does not exist/,
+  });
+});
