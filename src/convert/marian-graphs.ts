@@ -6,38 +6,24 @@
  * decoder, one step. Every row r stands at its own position; a sentence n owns W consecutive rows (its beams):
  *   tokens [R], positions [R], past_mask [R,1,1,M], past_k.l, past_v.l [R,H,M,D],
  *   cross_mask [N,1,1,S], cross_k.l, cross_v.l [N,H,S,D], cross_shape = [N,W,H,D], top_k [1]
- *   →  top_ids [R,K], top_scores [R,K] (log-probabilities), new_kv [R, L·2·H·D]: for each layer its key, then its value.
+ *   →  top_ids [R,K], top_scores [R,K] (log-probabilities), bad_scores [R,number of bad words of one token], new_kv [R, L·2·H·D]: for each layer its key, then its value.
  *
  * The past is an input only. Nothing concatenates or gathers over it: the score of the new token is computed apart,
  * and the caller writes new_kv into the past. Masks are added to scores: 0 keeps, a large negative number drops.
  * Scores, softmax, layer norms, residuals and embeddings are float32 in every precision.
  */
 import { addLookup, addOutputProduct } from "./embeddings.js";
+import type { MarianConfig, StackConfig } from "./marian-config.js";
+import { embeddingTables } from "./marian-tensors.js";
 import type { GraphBuilder } from "./onnx/graph-builder.js";
 import { addProduct, type ProductSpec, type ProductWriter } from "./products.js";
 
-export interface MarianShape {
-  readonly vocabulary: number;
-  readonly width: number;
-  readonly encoderLayers: number;
-  readonly decoderLayers: number;
-  readonly encoderHeads: number;
-  readonly decoderHeads: number;
-  readonly positions: number;
-  readonly activation: "swish" | "relu" | "gelu";
-  readonly scaleEmbedding: boolean;
-  readonly encoderFfn: number;
-  readonly decoderFfn: number;
-  /** Names of the embedding tables `[vocabulary, width]` of encoder, decoder and output; often the same one. */
-  readonly tables: { readonly encoder: string; readonly decoder: string; readonly output: string };
-}
-
 /** Every product of the model, in the order in which a sentence meets them. */
-export function marianProducts(shape: MarianShape): readonly string[] {
-  const encoder = range(shape.encoderLayers).flatMap((layer) =>
+export function marianProducts(shape: MarianConfig): readonly string[] {
+  const encoder = range(shape.encoder.layers).flatMap((layer) =>
     ["qkv", "out", "fc1", "fc2"].map((part) => `encoder.${layer}.${part}`),
   );
-  const decoder = range(shape.decoderLayers).flatMap((layer) =>
+  const decoder = range(shape.decoder.layers).flatMap((layer) =>
     ["qkv", "out", "cross_q", "cross_out", "fc1", "fc2"].map((part) => `decoder.${layer}.${part}`),
   );
   return [...encoder, crossProduct, ...decoder, outputProduct];
@@ -50,20 +36,22 @@ const layerNormEpsilon = 1e-5;
 
 interface Side {
   readonly writer: ProductWriter;
-  readonly shape: MarianShape;
+  readonly shape: MarianConfig;
+  readonly name: "encoder" | "decoder";
   /** `model.encoder` or `model.decoder`: where the weights of this side are. */
   readonly prefix: string;
   readonly heads: number;
+  readonly stack: StackConfig;
 }
 
-export async function addEncoder(writer: ProductWriter, shape: MarianShape): Promise<void> {
+export async function addEncoder(writer: ProductWriter, shape: MarianConfig): Promise<void> {
   const { graph } = writer;
-  const side: Side = { writer, shape, prefix: "model.encoder", heads: shape.encoderHeads };
+  const side = sideOf(writer, shape, "encoder");
   const ids = graph.input("input_ids", "i32", ["B", "S"]);
   const positions = graph.input("positions", "i32", ["S"]);
   const mask = graph.input("mask", "f32", ["B", 1, 1, "S"]);
-  let hidden = await addEmbedding(side, { ids, positions, table: shape.tables.encoder });
-  for (const layer of range(shape.encoderLayers)) {
+  let hidden = await addEmbedding(side, { ids, positions });
+  for (const layer of range(shape.encoder.layers)) {
     hidden = await addEncoderLayer(side, { layer, hidden, mask });
   }
   await addCrossCaches(side, hidden);
@@ -71,13 +59,14 @@ export async function addEncoder(writer: ProductWriter, shape: MarianShape): Pro
 
 async function addEmbedding(
   side: Side,
-  from: { readonly ids: string; readonly positions: string; readonly table: string },
+  from: { readonly ids: string; readonly positions: string },
 ): Promise<string> {
   const { graph, weights, read } = side.writer;
   const { shape, prefix } = side;
-  let embedded = await addLookup(side.writer, from.table, {
+  const words = side.name === "encoder" ? shape.vocabularySize : shape.decoderVocabularySize;
+  let embedded = await addLookup(side.writer, embeddingTables(shape)[side.name], {
     ids: from.ids,
-    shape: [shape.vocabulary, shape.width],
+    shape: [words, shape.width],
   });
   if (shape.scaleEmbedding) {
     embedded = graph.node("Mul", [
@@ -130,7 +119,7 @@ async function addEncoderLayer(
 async function addCrossCaches(side: Side, hidden: string): Promise<void> {
   const { graph } = side.writer;
   const { shape } = side;
-  const layers = range(shape.decoderLayers);
+  const layers = range(shape.decoder.layers);
   const sources = layers.flatMap((layer) =>
     ["k_proj", "v_proj"].map((part) => ({
       name: `model.decoder.layers.${layer}.encoder_attn.${part}`,
@@ -142,23 +131,23 @@ async function addCrossCaches(side: Side, hidden: string): Promise<void> {
     attributes: { axis: -1 },
     outputs: sources.length,
   });
-  const size = shape.width / shape.decoderHeads;
-  const split = graph.ints("cross_heads", [0, 0, shape.decoderHeads, size]);
+  const size = shape.width / shape.decoder.heads;
+  const split = graph.ints("cross_heads", [0, 0, shape.decoder.heads, size]);
   for (const layer of layers) {
     for (const [offset, kind] of ["k", "v"].entries()) {
       const part = parts[layer * 2 + offset] ?? "";
       const turned = graph.node("Transpose", [graph.node("Reshape", [part, split])], {
         attributes: { perm: [0, 2, 1, 3] },
       });
-      const declared = { type: "f32", shape: ["B", shape.decoderHeads, "S", size] } as const;
+      const declared = { type: "f32", shape: ["B", shape.decoder.heads, "S", size] } as const;
       graph.output(`cross_${kind}.${layer}`, turned, declared);
     }
   }
 }
 
-export async function addDecoder(writer: ProductWriter, shape: MarianShape): Promise<void> {
+export async function addDecoder(writer: ProductWriter, shape: MarianConfig): Promise<void> {
   const { graph } = writer;
-  const side: Side = { writer, shape, prefix: "model.decoder", heads: shape.decoderHeads };
+  const side = sideOf(writer, shape, "decoder");
   const size = shape.width / side.heads;
   const tokens = graph.input("tokens", "i32", ["R"]);
   const positions = graph.input("positions", "i32", ["R"]);
@@ -166,9 +155,9 @@ export async function addDecoder(writer: ProductWriter, shape: MarianShape): Pro
   const crossMask = graph.input("cross_mask", "f32", ["N", 1, 1, "S"]);
   const crossShape = graph.input("cross_shape", "i64", [4]);
   const topK = graph.input("top_k", "i64", [1]);
-  let hidden = await addEmbedding(side, { ids: tokens, positions, table: shape.tables.decoder });
+  let hidden = await addEmbedding(side, { ids: tokens, positions });
   const added: string[] = [];
-  for (const layer of range(shape.decoderLayers)) {
+  for (const layer of range(shape.decoder.layers)) {
     const past = {
       key: graph.input(`past_k.${layer}`, "f32", ["R", side.heads, "M", size]),
       value: graph.input(`past_v.${layer}`, "f32", ["R", side.heads, "M", size]),
@@ -287,9 +276,9 @@ async function addOutputs(
   const { shape } = side;
   const logits = await addOutputProduct(side.writer, from.hidden, {
     name: outputProduct,
-    table: shape.tables.output,
+    table: embeddingTables(shape).output,
     bias: "final_logits_bias",
-    shape: [shape.vocabulary, shape.width],
+    shape: [shape.decoderVocabularySize, shape.width],
   });
   const logProbabilities = graph.node("LogSoftmax", [logits], { attributes: { axis: -1 } });
   const [scores = "", ids = ""] = graph.nodes("TopK", [logProbabilities, from.topK], {
@@ -299,9 +288,19 @@ async function addOutputs(
   const ids32 = graph.node("Cast", [ids], { attributes: { to: 6 } });
   graph.output("top_ids", ids32, { type: "i32", shape: ["R", "K"] });
   graph.output("top_scores", scores, { type: "f32", shape: ["R", "K"] });
+  const bad = singleTokens(shape.generation.badWords);
+  if (bad.length > 0) {
+    const ids = graph.ints("bad_tokens", bad);
+    const refused = graph.node("Gather", [logProbabilities, ids], { attributes: { axis: 1 } });
+    graph.output("bad_scores", refused, { type: "f32", shape: ["R", bad.length] });
+  }
   const kv = graph.node("Concat", from.added, { attributes: { axis: -1 } });
-  const kvWidth = shape.decoderLayers * 2 * shape.width;
+  const kvWidth = shape.decoder.layers * 2 * shape.width;
   graph.output("new_kv", kv, { type: "f32", shape: ["R", kvWidth] });
+}
+
+function singleTokens(words: readonly (readonly number[])[]): number[] {
+  return words.flatMap((word) => (word.length === 1 ? word : []));
 }
 
 async function addFeedForward(side: Side, layer: number, hidden: string): Promise<string> {
@@ -311,14 +310,16 @@ async function addFeedForward(side: Side, layer: number, hidden: string): Promis
   return await addNorm(side, hidden, { added: outer, name: `layers.${layer}.final_layer_norm` });
 }
 
-function addActivation(graph: GraphBuilder, kind: MarianShape["activation"], x: string): string {
+function addActivation(graph: GraphBuilder, kind: MarianConfig["activation"], x: string): string {
   switch (kind) {
-    case "swish":
+    case "silu":
       return graph.node("QuickGelu", [x], { attributes: { alpha: { float: 1 } }, microsoft: true });
     case "relu":
       return graph.node("Relu", [x]);
     case "gelu":
       return graph.node("Gelu", [x], { microsoft: true });
+    case "gelu_tanh":
+      return graph.node("FastGelu", [x], { microsoft: true });
   }
 }
 
@@ -348,7 +349,7 @@ function attentionSpec(
   layer: number,
   part: "qkv" | "out" | "cross_q" | "cross_out",
 ): ProductSpec {
-  const name = `${sideName(side)}.${layer}.${part}`;
+  const name = `${side.name}.${layer}.${part}`;
   const base = `${side.prefix}.layers.${layer}`;
   const factor = 1 / Math.sqrt(side.shape.width / side.heads);
   const sources = {
@@ -366,13 +367,13 @@ function attentionSpec(
 
 function layerSpec(side: Side, layer: number, part: "fc1" | "fc2"): ProductSpec {
   const source = `${side.prefix}.layers.${layer}.${part}`;
-  const inner = sideName(side) === "encoder" ? side.shape.encoderFfn : side.shape.decoderFfn;
-  const inputWidth = part === "fc1" ? side.shape.width : inner;
-  return { name: `${sideName(side)}.${layer}.${part}`, sources: [{ name: source }], inputWidth };
+  const inputWidth = part === "fc1" ? side.shape.width : side.stack.feedForward;
+  return { name: `${side.name}.${layer}.${part}`, sources: [{ name: source }], inputWidth };
 }
 
-function sideName(side: Side): "encoder" | "decoder" {
-  return side.prefix === "model.encoder" ? "encoder" : "decoder";
+function sideOf(writer: ProductWriter, shape: MarianConfig, name: "encoder" | "decoder"): Side {
+  const stack = shape[name];
+  return { writer, shape, name, prefix: `model.${name}`, heads: stack.heads, stack };
 }
 
 function range(count: number): number[] {

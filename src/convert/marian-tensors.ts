@@ -30,6 +30,37 @@ export function expectedTensors(config: MarianConfig): ExpectedTensor[] {
   ];
 }
 
+/** Names of the tables that the encoder, the decoder and the output projection use: often one and the same. */
+export function embeddingTables(
+  config: MarianConfig,
+): Record<"encoder" | "decoder" | "output", string> {
+  const shared = "model.shared.weight";
+  const decoder = config.sharedEmbeddings ? shared : decoderTable;
+  return {
+    encoder: config.sharedEmbeddings ? shared : encoderTable,
+    decoder,
+    output: config.tiedOutput ? decoder : outputTable,
+  };
+}
+
+/** Reads tensors by their Hugging Face names, aliases followed, and makes those that a file may leave out. */
+export function tensorReader(
+  file: SafetensorsFile,
+  config: MarianConfig,
+): (name: string) => Promise<Float32Array> {
+  const expected = new Map(expectedTensors(config).map((each) => [each.name, each]));
+  return async (name) => {
+    const wanted = expected.get(name);
+    if (wanted === undefined) throw new Error(`${name} is no tensor of this model`);
+    const entry = findTensor(file, wanted);
+    if (entry !== null) return await file.readFloat32(entry.name);
+    if (name.endsWith("embed_positions.weight")) {
+      return sinusoidalPositions(config.positions, config.width);
+    }
+    return new Float32Array(wanted.shape.reduce((product, length) => product * length, 1));
+  };
+}
+
 /** The tensor under its name or an alias; null where the file has neither. */
 export function findTensor(file: SafetensorsFile, expected: ExpectedTensor): TensorEntry | null {
   for (const name of [expected.name, ...expected.aliases]) {

@@ -46,6 +46,8 @@ export interface TranslationManifest {
     readonly lengthPenalty: number;
     /** Hugging Face's meaning: true, false or "never". */
     readonly earlyStopping: boolean | "never";
+    /** Beams: log-softmax once more after bad words were refused. */
+    readonly renormalizeLogits: boolean;
   };
   readonly limits: { readonly inputTokensMax: number; readonly outputTokensMax: number };
   readonly source: {

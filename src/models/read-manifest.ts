@@ -47,6 +47,7 @@ const manifestSchema: z.ZodType<ModelManifest> = z.object({
     maxLength: size,
     lengthPenalty: z.number(),
     earlyStopping: z.union([z.boolean(), z.literal("never")]),
+    renormalizeLogits: z.boolean(),
   }),
   limits: z.object({ inputTokensMax: size, outputTokensMax: size }),
   source: z.object({ modelType: z.string(), weightsSha256: sha256, weightsBytes: size }),

@@ -12,7 +12,7 @@ import { type Job, Lane } from "./lane.js";
 import { RunCost } from "./run-cost.js";
 import { BeamSearch } from "./search/beam.js";
 import { GreedySearch } from "./search/greedy.js";
-import { candidatesNeeded, type SearchRules } from "./search/search.js";
+import { type Candidates, candidatesNeeded, type SearchRules } from "./search/search.js";
 import { StageMeter } from "./stage-meter.js";
 import type { TranslationModel } from "./translation-model.js";
 
@@ -66,6 +66,7 @@ export class TranslationEngine implements Engine {
       forcedEndTokenId: generation.forcedEndTokenId,
       badWords: generation.badWords,
       earlyStopping: generation.earlyStopping,
+      renormalizeLogits: generation.renormalizeLogits,
     };
   }
 
@@ -263,9 +264,9 @@ export class TranslationEngine implements Engine {
     this.#announce("decode", { rows, width: pastWidth }, this.#decodeCost.predictMs(rows));
     const startedAtMs = performance.now();
     try {
-      const { ids, scores, newKeyValues } = await this.#model.step(lane.arena, lane.tokens, topK);
-      lane.arena.append(newKeyValues);
-      this.#choose(lane, { ids, scores, count: topK });
+      const result = await this.#model.step(lane.arena, lane.tokens, topK);
+      lane.arena.append(result.newKeyValues);
+      this.#choose(lane, { ...result, count: topK });
     } catch (error) {
       return this.#runAlone(lane, error);
     }
@@ -274,10 +275,7 @@ export class TranslationEngine implements Engine {
     this.#meter.add("decode", { rows, tokens: rows, paddedTokens: rows, ms });
   }
 
-  #choose(
-    lane: Lane,
-    from: { readonly ids: Int32Array; readonly scores: Float32Array; readonly count: number },
-  ): void {
+  #choose(lane: Lane, from: Omit<Candidates, "rowOffset">): void {
     const ended: Job[] = [];
     // Backwards, because a slot that leaves is overwritten by the last one, which has had its turn then.
     for (let slot = lane.arena.count - 1; slot >= 0; slot -= 1) {

@@ -17,6 +17,9 @@ export interface StepResult {
   /** `[rows, topK]`: token ids and their log-probabilities, best first. */
   readonly ids: Int32Array;
   readonly scores: Float32Array;
+  /** `[rows, badCount]`: log-probabilities of the bad words of one token. */
+  readonly badScores: Float32Array;
+  readonly badCount: number;
   /** `[rows, layers × 2 × heads × size]`. */
   readonly newKeyValues: Float32Array;
 }
@@ -25,6 +28,7 @@ export class TranslationModel {
   readonly manifest: TranslationManifest;
   readonly #encoder: Session;
   readonly #decoder: Session;
+  readonly #badCount: number;
 
   private constructor(
     manifest: TranslationManifest,
@@ -33,6 +37,7 @@ export class TranslationModel {
     this.manifest = manifest;
     this.#encoder = sessions.encoder;
     this.#decoder = sessions.decoder;
+    this.#badCount = manifest.generation.badWords.filter((word) => word.length === 1).length;
   }
 
   static async load(
@@ -77,6 +82,8 @@ export class TranslationModel {
     return {
       ids: intsOf(fetches, "top_ids"),
       scores: floatsOf(fetches, "top_scores"),
+      badScores: this.#badCount === 0 ? new Float32Array() : floatsOf(fetches, "bad_scores"),
+      badCount: this.#badCount,
       newKeyValues: floatsOf(fetches, "new_kv"),
     };
   }

@@ -48,6 +48,7 @@ export function manifestOf(
       maxLength: 128,
       lengthPenalty: 1,
       earlyStopping: false,
+      renormalizeLogits: false,
     },
     limits: { inputTokensMax: 128, outputTokensMax: 128 },
     source: { modelType: "marian", weightsSha256: sha256Of("source"), weightsBytes: 29_626_464 },

@@ -4,7 +4,13 @@
  * sum / length^lengthPenalty, its length counting the end token, and the best `beams` finished ones are kept.
  */
 import type { FrameHypothesis } from "../../frames/messages.js";
-import { type Candidates, isBad, type Search, type SearchStart } from "./search.js";
+import {
+  type Candidates,
+  isBad,
+  renormalization,
+  type Search,
+  type SearchStart,
+} from "./search.js";
 
 /** A hypothesis is a chain of tokens, so that beams with a common past share it. */
 interface Chain {
@@ -82,13 +88,15 @@ export class BeamSearch implements Search {
     const wanted = 2 * this.width;
     const all: Continuation[] = [];
     for (const [parent, running] of this.#running.entries()) {
-      const from = (candidates.rowOffset + (rows[parent] ?? 0)) * candidates.count;
+      const row = candidates.rowOffset + (rows[parent] ?? 0);
+      const from = row * candidates.count;
+      const more = this.#start.rules.renormalizeLogits ? renormalization(candidates, row) : 0;
       const generated = this.#history(running.chain);
       let taken = 0;
       for (let index = from; index < from + candidates.count && taken < wanted; index += 1) {
         const token = candidates.ids[index] ?? 0;
         if (isBad(this.#start.rules, generated, token)) continue;
-        const score = Math.fround(running.score + (candidates.scores[index] ?? 0));
+        const score = Math.fround(running.score + (candidates.scores[index] ?? 0) + more);
         all.push({ parent, token, score });
         taken += 1;
       }

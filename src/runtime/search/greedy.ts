@@ -1,6 +1,15 @@
-/** One hypothesis; at each step its best permitted token. The score is the sum of the log-probabilities. */
+/**
+ * One hypothesis; at each step its best permitted token. The score is the sum of the log-probabilities among the
+ * permitted tokens, as transformers' `compute_transition_scores` gives them.
+ */
 import type { FrameHypothesis } from "../../frames/messages.js";
-import { type Candidates, isBad, type Search, type SearchStart } from "./search.js";
+import {
+  type Candidates,
+  isBad,
+  renormalization,
+  type Search,
+  type SearchStart,
+} from "./search.js";
 
 export class GreedySearch implements Search {
   readonly width = 1;
@@ -28,7 +37,8 @@ export class GreedySearch implements Search {
     for (let index = from; index < from + candidates.count; index += 1) {
       const token = candidates.ids[index] ?? 0;
       if (isBad(rules, this.#generated, token)) continue;
-      this.#take(token, candidates.scores[index] ?? 0);
+      const more = renormalization(candidates, candidates.rowOffset);
+      this.#take(token, (candidates.scores[index] ?? 0) + more);
       return token === rules.endTokenId || this.#generated.length >= settings.maxLength;
     }
     throw new Error("every candidate is a bad word: candidatesNeeded is too small");

@@ -13,6 +13,8 @@ export interface SearchRules {
   /** Sequences that must not be generated; of several tokens, the last one is refused. */
   readonly badWords: readonly (readonly number[])[];
   readonly earlyStopping: boolean | "never";
+  /** Log-softmax once more after bad words were refused. Greedy scores are always reported so. */
+  readonly renormalizeLogits: boolean;
 }
 
 /** The best candidates of the rows of one sentence, as the graph returns them: row-major, best first. */
@@ -20,6 +22,9 @@ export interface Candidates {
   readonly ids: Int32Array;
   /** Log-probabilities before any rule. */
   readonly scores: Float32Array;
+  /** Log-probabilities of the bad words of one token, `badCount` for each row. */
+  readonly badScores: Float32Array;
+  readonly badCount: number;
   /** Where this sentence's first row begins, in candidates of one row. */
   readonly rowOffset: number;
   /** Candidates of each row. */
@@ -52,6 +57,16 @@ export interface SearchStart {
 /** Candidates that the graph must return for each row: enough that the rules cannot run it dry. */
 export function candidatesNeeded(width: number, rules: SearchRules): number {
   return (width === 1 ? 1 : 2 * width) + rules.badWords.length;
+}
+
+/** What log-softmax over the permitted tokens adds to each log-probability of a row: −log(1 − what was refused). */
+export function renormalization(candidates: Candidates, row: number): number {
+  let refused = 0;
+  const from = row * candidates.badCount;
+  for (let index = from; index < from + candidates.badCount; index += 1) {
+    refused += Math.exp(candidates.badScores[index] ?? Number.NEGATIVE_INFINITY);
+  }
+  return -Math.log1p(-refused);
 }
 
 /** True where `token` after `generated` (start token included) would complete a bad word. */
