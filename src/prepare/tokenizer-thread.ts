@@ -56,11 +56,6 @@ export class TokenizerThread implements AsyncDisposable {
     this.#jobsMax = jobsMax;
   }
 
-  /** Of the present thread; null while there is none. */
-  get threadId(): number | null {
-    return this.#worker?.threadId ?? null;
-  }
-
   get runningJobs(): number {
     return this.#jobs.size;
   }
@@ -85,7 +80,7 @@ export class TokenizerThread implements AsyncDisposable {
       signal.removeEventListener("abort", onAbort);
       this.#jobs.delete(jobId);
       // An idle thread must not keep the process alive.
-      if (this.#jobs.size === 0) this.#worker?.unref();
+      if (this.#jobs.size === 0 && !this.#closed) this.#worker?.unref();
     }
   }
 
@@ -96,6 +91,8 @@ export class TokenizerThread implements AsyncDisposable {
       fail(new MillraceError("draining", "the tokenizer thread was stopped"));
     }
     this.#jobs.clear();
+    // Whoever closes waits for the end, so the thread keeps the process alive until then.
+    this.#worker?.ref();
     await this.#worker?.terminate();
   }
 
