@@ -271,6 +271,24 @@ describe("prepare with the shared tokenizer", { skip }, () => {
   });
 });
 
+test("unknown pieces leave nothing, also where the tokenizer does not call them special", async () => {
+  await using dir = await TempDir.make();
+  const vocabulary = ["</s>", "<unk>", "<pad>", "▁hello", "world"].map((token) => [token, -1]);
+  const tokenizer = {
+    added_tokens: [],
+    normalizer: null,
+    pre_tokenizer: { type: "Metaspace", replacement: "▁", prepend_scheme: "always", split: false },
+    post_processor: null,
+    decoder: { type: "Metaspace", replacement: "▁", prepend_scheme: "always", split: false },
+    model: { type: "Unigram", unk_id: 1, vocab: vocabulary },
+  };
+  const contents = { "tokenizer.json": JSON.stringify(tokenizer) };
+  await writeModelFolder(dir.path, manifestOf("m", contents), contents);
+  const registry = await ModelRegistry.open(dir.path);
+  await using preparer = await Preparer.open({ registry, itemCharactersMax: 100 });
+  assert.equal(preparer.detokenize(null, [3, 1, 4, 1]), "helloworld");
+});
+
 test("a folder without a tokenizer is named", async () => {
   await using dir = await TempDir.make();
   const contents = { "tokenizer.json": "{}" };
