@@ -1,10 +1,28 @@
-/** What `prepare` gives to the scheduler's side: each text as pieces that the model takes, or why it cannot. */
+/** The seam between prepare and submit: texts become sentences of token ids, and token ids become text again. */
 import type { WireError } from "millrace-client/wire";
 
-/** The part of a request that prepare reads. */
+export interface PreparedPiece {
+  /** As the model takes them, end token included. */
+  readonly tokenIds: readonly number[];
+  /** White space that followed the sentence; put back behind its translation. */
+  readonly joiner: string;
+}
+
+/** One text of the request, at the same place. Bad ones fail alone. */
+export type PreparedText =
+  | {
+      readonly ok: true;
+      /** Sentences in order; none where the text is only white space. */
+      readonly pieces: readonly PreparedPiece[];
+      /** White space before the first sentence. */
+      readonly prefix: string;
+      readonly truncated: boolean;
+    }
+  | { readonly ok: false; readonly error: WireError };
+
+/** The part of a request that preparing needs; `model` is a name that is served. */
 export interface PrepareRequest {
-  /** Null: the only model served. */
-  readonly model: string | null;
+  readonly model: string;
   readonly inputs:
     | { readonly kind: "texts"; readonly texts: readonly string[] }
     | { readonly kind: "tokenIds"; readonly tokenIds: readonly (readonly number[])[] };
@@ -12,29 +30,9 @@ export interface PrepareRequest {
   readonly split: boolean;
 }
 
-export interface PreparedPiece {
-  readonly tokenIds: readonly number[];
-  /** White space between this piece and the next one, or after the last; "" where there was none. */
-  readonly joiner: string;
-}
-
-export type PreparedText =
-  | {
-      readonly ok: true;
-      /** White space before the first piece. */
-      readonly prefix: string;
-      /** Empty for a text of white space only. */
-      readonly pieces: readonly PreparedPiece[];
-      readonly truncated: boolean;
-    }
-  | { readonly ok: false; readonly error: WireError };
-
 export interface Prepare {
-  /**
-   * One entry for each input, in order; a bad input fails alone. Throws `model_not_found`, `queue_full` where
-   * too many large requests are in work, and `cancelled` when the signal aborts.
-   */
-  prepare(request: PrepareRequest, signal: AbortSignal): Promise<readonly PreparedText[]>;
-  /** The text of generated ids: special tokens are left out, and unknown pieces leave nothing. */
-  detokenize(model: string | null, tokenIds: readonly number[]): string;
+  /** One entry for each text of the request. Rejects with the signal's reason when it aborts. */
+  prepare(request: PrepareRequest, signal: AbortSignal): Promise<PreparedText[]>;
+  /** Leaves the model's special tokens out. */
+  detokenize(model: string, tokenIds: readonly number[]): string;
 }

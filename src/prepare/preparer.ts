@@ -57,7 +57,7 @@ export class Preparer implements Prepare, AsyncDisposable {
     return new Preparer(options, models);
   }
 
-  async prepare(request: PrepareRequest, signal: AbortSignal): Promise<readonly PreparedText[]> {
+  async prepare(request: PrepareRequest, signal: AbortSignal): Promise<PreparedText[]> {
     const { folder, tokenizer } = this.#model(request.model);
     const { inputTokensMax } = folder.manifest.limits;
     const { inputs, split, truncate } = request;
@@ -80,7 +80,7 @@ export class Preparer implements Prepare, AsyncDisposable {
     return await this.#turns.run(collect(steps), signal);
   }
 
-  detokenize(model: string | null, tokenIds: readonly number[]): string {
+  detokenize(model: string, tokenIds: readonly number[]): string {
     return this.#model(model).tokenizer.decode(tokenIds);
   }
 
@@ -93,7 +93,7 @@ export class Preparer implements Prepare, AsyncDisposable {
     await this.close();
   }
 
-  #model(name: string | null): ServedModel {
+  #model(name: string): ServedModel {
     const { manifest } = this.#registry.get(name);
     const model = this.#models.get(manifest.name);
     // The registry is read once, and every model of it was opened.
@@ -113,7 +113,7 @@ export class Preparer implements Prepare, AsyncDisposable {
     return false;
   }
 
-  async #prepareInThread(work: ThreadWork, signal: AbortSignal): Promise<readonly PreparedText[]> {
+  async #prepareInThread(work: ThreadWork, signal: AbortSignal): Promise<PreparedText[]> {
     const { model, texts, settings } = work;
     const prepared: PreparedText[] = [];
     while (prepared.length < texts.length) {
@@ -144,7 +144,7 @@ function portionLength(texts: readonly string[], first: number): number {
   return count;
 }
 
-function* collect(steps: Iterable<PrepareStep>): Generator<void, readonly PreparedText[]> {
+function* collect(steps: Iterable<PrepareStep>): Generator<void, PreparedText[]> {
   const collector = new TextCollector();
   for (const step of steps) {
     collector.add(step);
@@ -156,7 +156,7 @@ function* collect(steps: Iterable<PrepareStep>): Generator<void, readonly Prepar
 function* prepareAllTokenIds(
   inputs: readonly (readonly number[])[],
   limits: TokenIdLimits,
-): Generator<void, readonly PreparedText[]> {
+): Generator<void, PreparedText[]> {
   const prepared: PreparedText[] = [];
   for (const [index, tokenIds] of inputs.entries()) {
     prepared.push(prepareTokenIds(tokenIds, index, limits));

@@ -60,17 +60,20 @@ export class TokenizerThread implements AsyncDisposable {
     return this.#jobs.size;
   }
 
-  /** Throws `queue_full`, `cancelled`, or `worker_lost` where the thread died twice under the job. */
+  /**
+   * Throws `queue_full`, or `worker_lost` where the thread died twice under the job. Rejects with the signal's
+   * reason when it aborts.
+   */
   async run(job: ThreadJob, signal: AbortSignal): Promise<readonly PreparedText[]> {
     if (this.#closed) throw new MillraceError("draining", "the tokenizer thread was stopped");
-    if (signal.aborted) throw cancelled();
+    signal.throwIfAborted();
     if (this.#jobs.size >= this.#jobsMax) {
       const message = `${this.#jobsMax} large requests are being tokenised already`;
       throw new MillraceError("queue_full", message);
     }
     this.#lastJobId += 1;
     const jobId = this.#lastJobId;
-    const onAbort = () => this.#drop(jobId);
+    const onAbort = () => this.#drop(jobId, signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
     try {
       return await new Promise((finish, fail) => {
@@ -144,18 +147,14 @@ export class TokenizerThread implements AsyncDisposable {
     }
   }
 
-  #drop(jobId: number): void {
+  #drop(jobId: number, reason: unknown): void {
     const running = this.#jobs.get(jobId);
     if (running === undefined) return;
     if (this.#worker !== null) post(this.#worker, { type: "drop", jobId });
-    running.fail(cancelled());
+    running.fail(reason);
   }
 }
 
 function post(worker: Worker, request: ThreadRequest): void {
   worker.postMessage(request);
-}
-
-function cancelled(): MillraceError {
-  return new MillraceError("cancelled", "the caller left while its texts were tokenised");
 }

@@ -3,8 +3,6 @@
  * sockets and timers have their turn again; a job that is not finished goes to the end of the line. How many
  * jobs there can be is bounded by admission, in front of this.
  */
-import { MillraceError } from "millrace-client/wire";
-
 const turnMs = 4;
 
 interface Job {
@@ -18,7 +16,7 @@ export class Turns {
   readonly #line: Job[] = [];
   #isScheduled = false;
 
-  /** Runs the generator to its end and gives what it returns. Rejects with `cancelled` when the signal aborts. */
+  /** Runs the generator to its end and gives what it returns. Rejects with the signal's reason when it aborts. */
   async run<Result>(work: Generator<unknown, Result>, signal: AbortSignal): Promise<Result> {
     return await new Promise<Result>((finish, fail) => {
       const advance = () => {
@@ -51,7 +49,7 @@ export class Turns {
 
   #isFinished(job: Job, endsAtMs: number): boolean {
     if (job.signal.aborted) {
-      job.fail(new MillraceError("cancelled", "the caller left while the request was prepared"));
+      job.fail(job.signal.reason);
       return true;
     }
     try {

@@ -58,7 +58,7 @@ test("a job whose caller left ends at its next turn", async () => {
     }),
     left.signal,
   );
-  await assert.rejects(work, { code: "cancelled" });
+  await assert.rejects(work, { name: "AbortError" });
   const stepsWhenItEnded = steps;
   assert.equal(
     await turns.run(
