@@ -1,0 +1,188 @@
+/** `millrace inspect DIR`: what a folder is, for people or as JSON. */
+import { existsSync } from "node:fs";
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { Command } from "commander";
+import { MillraceError } from "millrace-client/wire";
+import { knownModelTypes, readMarianConfig } from "../convert/marian-config.js";
+import { checkTensors } from "../convert/marian-tensors.js";
+import { SafetensorsFile } from "../convert/safetensors.js";
+import { type ModelManifest, manifestFileName } from "../models/manifest.js";
+import { readJsonFile } from "../models/read-json.js";
+import { readManifest, verifyFiles } from "../models/read-manifest.js";
+
+export interface MillraceInspection {
+  readonly kind: "millrace";
+  readonly dir: string;
+  readonly manifest: ModelManifest;
+  readonly fileBytes: Readonly<Record<string, number>>;
+  /** Why the files are not what convert wrote; null where all hashes are right. */
+  readonly damage: string | null;
+}
+
+export interface HuggingFaceInspection {
+  readonly kind: "hugging-face";
+  readonly dir: string;
+  readonly modelType: string | null;
+  readonly architectures: readonly string[];
+  /** Of model.safetensors; null where there is none that can be read. */
+  readonly weights: {
+    readonly bytes: number;
+    readonly tensors: number;
+    readonly parameters: number;
+    /** Parameters of each type. */
+    readonly dtypes: Readonly<Record<string, number>>;
+  } | null;
+  /** Why `millrace convert` cannot read it; null where it can. */
+  readonly obstacle: string | null;
+}
+
+export type Inspection = MillraceInspection | HuggingFaceInspection;
+
+export function registerInspect(program: Command): void {
+  program
+    .command("inspect")
+    .description("Says what a model folder is: Millrace's own, or one of Hugging Face")
+    .argument("<dir>", "the model folder")
+    .option("--json", "print JSON")
+    .action(async (dir: string, options: { readonly json?: boolean }) => {
+      const inspection = await inspectFolder(dir);
+      console.log(options.json ? JSON.stringify(inspection, null, 2) : describe(inspection));
+      if (inspection.kind === "millrace" && inspection.damage !== null) process.exitCode = 1;
+    });
+}
+
+/** Throws `model_folder_invalid` where the folder is neither, or its manifest is wrong. */
+export async function inspectFolder(dir: string): Promise<Inspection> {
+  if (existsSync(join(dir, manifestFileName))) return await inspectMillrace(dir);
+  if (existsSync(join(dir, "config.json"))) return await inspectHuggingFace(dir);
+  const message = `${dir} has neither ${manifestFileName} nor config.json: it is no model folder`;
+  throw new MillraceError("model_folder_invalid", message);
+}
+
+async function inspectMillrace(dir: string): Promise<MillraceInspection> {
+  const manifest = await readManifest(dir);
+  const damage = await reasonOf(verifyFiles(dir, manifest));
+  const fileBytes: Record<string, number> = {};
+  for (const name of Object.keys(manifest.fileSha256)) {
+    const path = join(dir, name);
+    // A missing file is what `damage` says.
+    if (existsSync(path)) fileBytes[name] = (await stat(path)).size;
+  }
+  return { kind: "millrace", dir, manifest, fileBytes, damage };
+}
+
+async function inspectHuggingFace(dir: string): Promise<HuggingFaceInspection> {
+  const config = new Map(Object.entries((await readJsonFile(join(dir, "config.json"))) ?? {}));
+  const modelType: unknown = config.get("model_type");
+  const architectures: unknown = config.get("architectures");
+  const weightsPath = join(dir, "model.safetensors");
+  const weights = existsSync(weightsPath) ? await reasonOr(readWeights(weightsPath)) : null;
+  return {
+    kind: "hugging-face",
+    dir,
+    modelType: typeof modelType === "string" ? modelType : null,
+    architectures: Array.isArray(architectures) ? architectures.map(String) : [],
+    weights: typeof weights === "string" ? null : weights,
+    obstacle: await reasonOf(tryToRead(dir)),
+  };
+}
+
+/** All that convert checks before it writes the first byte. */
+async function tryToRead(dir: string): Promise<void> {
+  const config = await readMarianConfig(dir);
+  await readJsonFile(join(dir, "tokenizer.json"));
+  await using file = await SafetensorsFile.open(join(dir, "model.safetensors"));
+  checkTensors(file, config);
+}
+
+async function readWeights(path: string): Promise<NonNullable<HuggingFaceInspection["weights"]>> {
+  await using file = await SafetensorsFile.open(path);
+  const dtypes: Record<string, number> = {};
+  for (const { dtype, byteLength, elementBytes } of file.entries.values()) {
+    dtypes[dtype] = (dtypes[dtype] ?? 0) + byteLength / elementBytes;
+  }
+  const parameters = Object.values(dtypes).reduce((sum, count) => sum + count, 0);
+  return { bytes: file.byteLength, tensors: file.entries.size, parameters, dtypes };
+}
+
+/** Null, or the message of the MillraceError with which the work failed. */
+async function reasonOf(work: Promise<void>): Promise<string | null> {
+  const result = await reasonOr(work);
+  return typeof result === "string" ? result : null;
+}
+
+async function reasonOr<Result>(work: Promise<Result>): Promise<Result | string> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof MillraceError) return error.message;
+    throw error;
+  }
+}
+
+function describe(inspection: Inspection): string {
+  const rows =
+    inspection.kind === "millrace" ? millraceRows(inspection) : huggingFaceRows(inspection);
+  const width = Math.max(...rows.map(([label]) => label.length));
+  return rows.map(([label, value]) => `${label.padEnd(width)}  ${value}`).join("\n");
+}
+
+type Row = readonly [label: string, value: string];
+
+function millraceRows({ dir, manifest, fileBytes, damage }: MillraceInspection): Row[] {
+  const { shape, generation, limits, source, madeWith } = manifest;
+  const languages = [manifest.sourceLanguage ?? "?", manifest.targetLanguage ?? "?"].join(" → ");
+  const layers = `${shape.encoderLayers} encoder and ${shape.decoderLayers} decoder layers`;
+  const calibration = madeWith.calibration === undefined ? "" : `, ${madeWith.calibration}`;
+  return [
+    ["folder", `${dir} (Millrace model)`],
+    ["name", manifest.name],
+    ["task", `${manifest.task}, ${manifest.family}, ${languages}`],
+    ["shape", `${layers}, width ${shape.width}, vocabulary ${shape.vocabulary}`],
+    ["precision", `${manifest.precision} (${layerSummary(manifest)})`],
+    ["limits", `input ${limits.inputTokensMax} tokens, output ${limits.outputTokensMax} tokens`],
+    ["generation", `${generation.beams} beams, length penalty ${generation.lengthPenalty}`],
+    ...Object.entries(fileBytes).map(
+      ([name, bytes]): Row => ["file", `${name}, ${sizeText(bytes)}`],
+    ),
+    ["hashes", damage ?? "all files are as convert wrote them"],
+    [
+      "source",
+      `${source.modelType}, ${sizeText(source.weightsBytes)}, SHA-256 ${source.weightsSha256}`,
+    ],
+    ["made with", `Millrace ${madeWith.millrace}, ONNX opset ${madeWith.onnxOpset}${calibration}`],
+  ];
+}
+
+/** `56 weight products int8, 2 f32: decoder.1.fc2, output` */
+function layerSummary({ layerPrecision, precision }: ModelManifest): string {
+  const others = Object.entries(layerPrecision).filter(([, value]) => value !== precision);
+  const same = Object.keys(layerPrecision).length - others.length;
+  const rest = others.map(([name, value]) => `${name} ${value}`);
+  return [`${same} weight products ${precision}`, ...rest].join(", ");
+}
+
+function huggingFaceRows(inspection: HuggingFaceInspection): Row[] {
+  const { dir, modelType, architectures, weights, obstacle } = inspection;
+  const types = Object.entries(weights?.dtypes ?? {}).map(([type, count]) => `${count} ${type}`);
+  const readable = `yes: millrace convert ${dir} --out DIR`;
+  return [
+    ["folder", `${dir} (Hugging Face model)`],
+    ["family", `${modelType ?? "unknown"} ${architectures.join(", ")}`.trim()],
+    [
+      "weights",
+      weights === null
+        ? "no model.safetensors that can be read"
+        : `${sizeText(weights.bytes)}, ${weights.tensors} tensors`,
+    ],
+    ["parameters", types.length === 0 ? "unknown" : types.join(", ")],
+    ["convert", obstacle === null ? readable : `no: ${obstacle}`],
+    ["known", `families that convert reads: ${knownModelTypes.join(", ")}`],
+  ];
+}
+
+function sizeText(bytes: number): string {
+  if (bytes < 1e6) return `${(bytes / 1e3).toFixed(1)} kB`;
+  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
+}

@@ -1,0 +1,67 @@
+import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
+import { test } from "node:test";
+import { Command } from "commander";
+import { inspectFolder, registerInspect } from "#src/cli/inspect.js";
+import { manifestOf, writeModelFolder } from "../support/model-folder.js";
+import { float32Tensor, safetensorsOf } from "../support/safetensors-bytes.js";
+import { sharedPath, skipWithout } from "../support/shared-data.js";
+import { TempDir } from "../support/temp-dir.js";
+
+test("a Millrace folder, whole and damaged", async () => {
+  await using dir = await TempDir.make();
+  await writeModelFolder(dir.path, manifestOf("en-zh"));
+  const whole = await inspectFolder(dir.path);
+  assert.ok(whole.kind === "millrace");
+  assert.equal(whole.manifest.name, "en-zh");
+  assert.equal(whole.damage, null);
+  assert.equal(whole.fileBytes["weights.bin"], "weights.bin".length);
+  await writeFile(dir.file("weights.bin"), "other");
+  const damaged = await inspectFolder(dir.path);
+  assert.ok(damaged.kind === "millrace");
+  assert.match(damaged.damage ?? "", /weights\.bin was changed/);
+});
+
+test("a Hugging Face folder that convert cannot read says why", async () => {
+  await using dir = await TempDir.make();
+  await writeFile(
+    dir.file("config.json"),
+    JSON.stringify({ model_type: "bert", architectures: ["BertModel"] }),
+  );
+  const weights = safetensorsOf({ w: float32Tensor([2, 2], [1, 2, 3, 4]) });
+  await writeFile(dir.file("model.safetensors"), weights);
+  assert.deepEqual(await inspectFolder(dir.path), {
+    kind: "hugging-face",
+    dir: dir.path,
+    modelType: "bert",
+    architectures: ["BertModel"],
+    weights: { bytes: weights.byteLength, tensors: 1, parameters: 4, dtypes: { F32: 4 } },
+    obstacle: 'this model has model_type "bert"; convert knows marian',
+  });
+});
+
+test("the shared model can be converted", { skip: skipWithout("models", "en-zh") }, async () => {
+  const inspection = await inspectFolder(sharedPath("models", "en-zh"));
+  assert.ok(inspection.kind === "hugging-face");
+  assert.equal(inspection.obstacle, null);
+  assert.equal(inspection.modelType, "marian");
+});
+
+test("a folder that is neither is refused", async () => {
+  await using dir = await TempDir.make();
+  await assert.rejects(inspectFolder(dir.path), { code: "model_folder_invalid" });
+});
+
+test("the command prints words, or JSON", async (context) => {
+  await using dir = await TempDir.make();
+  await writeModelFolder(dir.path, manifestOf("en-zh"));
+  const log = context.mock.method(console, "log", () => {});
+  const program = new Command();
+  registerInspect(program);
+  await program.parseAsync(["inspect", dir.path], { from: "user" });
+  await program.parseAsync(["inspect", dir.path, "--json"], { from: "user" });
+  const [words, json] = log.mock.calls.map((call) => String(call.arguments[0]));
+  assert.match(words ?? "", /^precision +int8 \(1 weight products int8, encoder\.0\.fc2 f32\)$/m);
+  assert.match(words ?? "", /^task +translation, marian, en → zh$/m);
+  assert.deepEqual(JSON.parse(json ?? ""), await inspectFolder(dir.path));
+});
