@@ -8,8 +8,10 @@ export class BatchDraft {
   readonly #bounds: BatchBounds;
   #rows = 0;
   #width = 0;
-  /** Set when an item was refused, or the share is reached. */
+  /** Takes no more: an item was refused, or the share is reached. */
   full = false;
+  /** An item was refused: the batch is as large as it may be. */
+  overflows = false;
 
   constructor(bounds: BatchBounds) {
     this.#bounds = bounds;
@@ -25,8 +27,10 @@ export class BatchDraft {
 
   /** Whether the item came in; after the first that did not, the draft is full. */
   add(item: ItemEntry): boolean {
-    if (this.full || !this.#fits(item)) {
+    if (this.full) return false;
+    if (!this.#fits(item)) {
       this.full = true;
+      this.overflows = true;
       return false;
     }
     this.items.push(item);

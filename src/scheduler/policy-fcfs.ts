@@ -19,7 +19,7 @@ export class FirstComePolicy implements Policy {
     const draft = new BatchDraft(view.bounds(workClass));
     takeByAge(draft, lane, (request) => other === undefined || request.sequence < other.sequence);
     if (draft.items.length === 0) return { type: "none" };
-    const reason = draft.full ? "full" : "pipeline-free";
+    const reason = draft.overflows ? "full" : "pipeline-free";
     return { type: "batch", class: workClass, reason, items: draft.items };
   }
 }

@@ -61,7 +61,7 @@ export class MillracePolicy implements Policy {
       if (ms > 0) return { type: "wait", class: lane.class, untilMs: view.nowMs + ms };
     }
     const free = lane.windowOpen ? "window" : "pipeline-free";
-    const reason = aged ? "aged" : draft.full ? "full" : free;
+    const reason = aged ? "aged" : draft.overflows ? "full" : free;
     return { type: "batch", class: lane.class, reason, items: draft.items };
   }
 

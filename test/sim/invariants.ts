@@ -3,26 +3,29 @@ import type { SchedulerSnapshot } from "#src/scheduler/snapshot.js";
 import type { Batch, Decision, PipelineSpec, SchedulerEvent } from "#src/scheduler/types.js";
 
 /** What the scheduler promises; a violation is reported by one of these names. */
-export type Rule =
-  | "every item has one outcome"
-  | "a queued item only is dispatched"
-  | "work for absent callers is never dispatched"
-  | "a batch stays within the rows"
-  | "a batch stays within the cost"
-  | "a pipeline serves its kind"
-  | "suspects run alone"
-  | "a pipeline holds no more batches than allowed"
-  | "older than the age limit goes first"
-  | "aged bulk takes turns with realtime"
-  | "realtime goes before bulk"
-  | "first come is first served"
-  | "no free pipeline beside a queue"
-  | "spans take a batch apart"
-  | "a deadline expires on time"
-  | "the pipeline hears of a cancel"
-  | "waiting bulk is recalled for realtime"
-  | "a window is bounded"
-  | "the scheduler's own assertions";
+export const rules = [
+  "every item has one outcome",
+  "a queued item only is dispatched",
+  "work for absent callers is never dispatched",
+  "a batch stays within the rows",
+  "a batch stays within the cost",
+  "a pipeline serves its kind",
+  "suspects run alone",
+  "a pipeline holds no more batches than allowed",
+  "older than the age limit goes first",
+  "aged bulk takes turns with realtime",
+  "realtime goes before bulk",
+  "first come is first served",
+  "no free pipeline beside a queue",
+  "spans take a batch apart",
+  "a deadline expires on time",
+  "the pipeline hears of a cancel",
+  "waiting bulk is recalled for realtime",
+  "a window is bounded",
+  "the scheduler's own assertions",
+] as const;
+
+export type Rule = (typeof rules)[number];
 
 export class Violation extends Error {
   readonly rule: Rule;
@@ -80,6 +83,9 @@ export class Checker {
   readonly #options: CheckOptions;
   readonly #items = new Map<number, Item>();
   readonly #requests = new Map<number, Request>();
+  /** The queued among the items, and the requests with a deadline and an item without outcome. */
+  readonly #waiting = new Set<Item>();
+  readonly #due = new Set<Request>();
   readonly #pipelines = new Map<string, Pipeline>();
   #groups: { readonly model: string; readonly items: Item[] }[] = [];
   #sequence = 0;
@@ -114,14 +120,14 @@ export class Checker {
         this.#pipelines.delete(event.pipelineId);
         for (const item of this.#items.values())
           if (item.state === "held" && item.pipelineId === event.pipelineId)
-            item.state = item.request.absent ? "done" : "orphaned";
+            this.#set(item, item.request.absent ? "done" : "orphaned");
         return;
       }
       case "settled": {
         const item = this.#item(event.itemId);
         if (item.state === "done") return;
         this.#release(item);
-        item.state = "done";
+        this.#set(item, "done");
         if (!item.request.absent) this.outcomes += 1;
         return;
       }
@@ -187,9 +193,17 @@ export class Checker {
     for (const [order, item] of spec.items.toSorted((a, b) => a.tokens - b.tokens).entries()) {
       const entry: Item = { ...item, order, request, state: "queued", pipelineId: null };
       request.items.push(entry);
+      this.#waiting.add(entry);
       this.#items.set(item.itemId, entry);
     }
     this.#requests.set(spec.requestId, request);
+    if (request.deadlineAtMs !== null) this.#due.add(request);
+  }
+
+  #set(item: Item, state: Item["state"]): void {
+    item.state = state;
+    if (state === "queued") this.#waiting.add(item);
+    else this.#waiting.delete(item);
   }
 
   #item(itemId: number): Item {
@@ -207,7 +221,7 @@ export class Checker {
     for (const item of request.items) {
       if (item.state === "held" && item.pipelineId !== null)
         this.#mustHear.set(item.itemId, item.pipelineId);
-      else item.state = "done";
+      else this.#set(item, "done");
     }
   }
 
@@ -215,7 +229,7 @@ export class Checker {
     const item = this.#item(itemId);
     if (item.state === "done") return item;
     this.#release(item);
-    item.state = item.request.absent ? "done" : state;
+    this.#set(item, item.request.absent ? "done" : state);
     return item;
   }
 
@@ -259,7 +273,7 @@ export class Checker {
     if (batch.exclusive) this.#checkExclusive(pipeline, items);
     else this.#checkNormal(pipeline, items, { ...at, batch });
     for (const item of items) {
-      item.state = "held";
+      this.#set(item, "held");
       item.pipelineId = pipelineId;
     }
     pipeline.batches.push({ items: new Set(items), batch, recalled: false });
@@ -383,9 +397,11 @@ export class Checker {
   }
 
   #checkDeadlines(nowMs: number): void {
-    for (const { requestId, absent, deadlineAtMs, items } of this.#requests.values()) {
-      if (deadlineAtMs === null || absent || items.every(({ state }) => state === "done")) continue;
-      if (deadlineAtMs <= nowMs || this.#wakeAtMs > deadlineAtMs)
+    for (const request of this.#due) {
+      const { requestId, absent, deadlineAtMs, items } = request;
+      if (deadlineAtMs === null || absent || items.every(({ state }) => state === "done"))
+        this.#due.delete(request);
+      else if (deadlineAtMs <= nowMs || this.#wakeAtMs > deadlineAtMs)
         fail("a deadline expires on time", `request ${requestId} is due at ${deadlineAtMs}`);
     }
   }
@@ -393,18 +409,21 @@ export class Checker {
   #checkIdle(nowMs: number): void {
     for (const pipeline of this.#pipelines.values()) {
       const { spec, batches } = pipeline;
+      if (this.#waiting.size === 0) return;
       if (pipeline.exclusive || this.#mayDrain(spec.model)) continue;
+      const isFree = spec.mode === "generation" || batches.length === 0;
+      if (!isFree) continue;
       const queued = this.#queued(pipeline);
       const head = queued[0];
       if (head === undefined) continue;
       if (this.#options.policy === "seed-router") {
-        const isDue = (each: "realtime" | "bulk") => {
+        for (const each of ["realtime", "bulk"] as const) {
           const lane = queued.filter(({ request }) => request.class === each);
-          const waitedMs = nowMs - (lane[0]?.request.arrivedMs ?? nowMs);
-          return lane.length >= seedBatchItems || waitedMs >= lingerMsMax;
-        };
-        if (batches.length === 0 && (isDue("realtime") || isDue("bulk")))
-          fail("no free pipeline beside a queue", `${spec.pipelineId} at ${nowMs}`);
+          if (lane.length >= seedBatchItems)
+            fail("no free pipeline beside a queue", `${spec.pipelineId} at ${nowMs}`);
+          if (nowMs - (lane[0]?.request.arrivedMs ?? nowMs) >= lingerMsMax)
+            fail("a window is bounded", `${each} at ${spec.pipelineId}`);
+        }
       } else if (spec.mode === "one-shot") {
         if (batches.length === 0) this.#checkWindow(queued, nowMs);
       } else this.#checkRoom(pipeline, queued);
@@ -438,7 +457,7 @@ export class Checker {
   }
 
   #checkRecall(): void {
-    if (this.#options.policy !== "millrace") return;
+    if (this.#options.policy !== "millrace" || this.#waiting.size === 0) return;
     const models = new Set([...this.#pipelines.values()].map(({ spec }) => spec.model));
     for (const model of models) {
       if (this.#mayDrain(model)) continue;
@@ -481,14 +500,16 @@ export class Checker {
 
   /** Queued items that the pipeline may serve, in order of arrival. */
   #queued(pipeline: Pipeline): Item[] {
-    return [...this.#items.values()]
-      .filter(
-        ({ state, request }) =>
-          state === "queued" &&
-          request.model === pipeline.spec.model &&
-          this.#serves(pipeline, request.class),
-      )
-      .toSorted((a, b) => a.request.sequence - b.request.sequence);
+    if (this.#waiting.size === 0) return [];
+    const serves = {
+      realtime: this.#serves(pipeline, "realtime"),
+      bulk: this.#serves(pipeline, "bulk"),
+    };
+    const queued: Item[] = [];
+    for (const item of this.#waiting)
+      if (item.request.model === pipeline.spec.model && serves[item.request.class])
+        queued.push(item);
+    return queued.sort((a, b) => a.request.sequence - b.request.sequence);
   }
 
   #isAged(request: Request, nowMs: number): boolean {

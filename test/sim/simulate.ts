@@ -102,7 +102,7 @@ class World {
     const meanGapMs = random.pick([3, 10, 40]);
     const hasPoison = random.chance(0.3);
     let atMs = 0;
-    for (let count = random.int(5, 40); count > 0; count -= 1) {
+    for (let count = random.int(4, 24); count > 0; count -= 1) {
       atMs += random.gap(meanGapMs);
       this.clock.at(atMs, () => this.#request(model, hasPoison));
     }
@@ -114,7 +114,10 @@ class World {
     const { random } = this;
     const workClass = random.pick(["realtime", "bulk"] as const);
     const rows = random.pick([1, 1, 1, 4]);
-    const size = workClass === "bulk" ? random.int(1, 60) : random.int(1, random.pick([1, 1, 12]));
+    const size =
+      workClass === "bulk"
+        ? random.int(1, random.pick([3, 8, 8, 80]))
+        : random.int(1, random.pick([1, 1, 8]));
     const items: ItemSpec[] = [];
     for (let count = size; count > 0; count -= 1) {
       const item = {
