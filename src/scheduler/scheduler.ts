@@ -278,9 +278,12 @@ export class Scheduler {
       .feedable()
       .filter((each) => model.lanesFor(each)[workClass] !== undefined)
       .filter((each) => rowsRoom(each, workClass, { prefetchRows, aged }) > 0);
+    // As if all that is queued were spread so that these pipelines hold the same number of rows.
+    const all = free.reduce((rows, each) => rows + each.load, lane.rows);
+    const share = Math.max(1, Math.ceil(all / Math.max(1, free.length)) - pipeline.load);
     return {
       rowsMax: rowsRoom(pipeline, workClass, { prefetchRows, aged }),
-      rowsShare: this.#policy.shares ? Math.ceil(lane.rows / Math.max(1, free.length)) : Infinity,
+      rowsShare: this.#policy.shares ? share : Infinity,
       // Level two packs encoder chunks and decoder steps by itself.
       costMax: Infinity,
       oversizeAlone: pipeline.rows[workClass] === 0,
