@@ -417,6 +417,7 @@ export class Checker {
       const head = queued[0];
       if (head === undefined) continue;
       if (this.#options.policy === "seed-router") {
+        if (batches.length > 0) continue;
         for (const each of ["realtime", "bulk"] as const) {
           const lane = queued.filter(({ request }) => request.class === each);
           if (lane.length >= seedBatchItems)

@@ -132,9 +132,9 @@ test("neighbours in length are packed, and spans take them apart", () => {
   bench.nowMs += 100;
   const batch = first(bench.step({ type: "tick" }));
   assert.deepEqual(batch.spans, [
+    { requestId: 2, itemIds: [2_001] },
     { requestId: 1, itemIds: [1_002, 1_000] },
     { requestId: 3, itemIds: [3_000] },
-    { requestId: 2, itemIds: [2_001] },
   ]);
   assert.equal(batch.paddedTokens, 404);
   assert.equal(batch.tokens, 400);
