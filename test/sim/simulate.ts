@@ -40,6 +40,9 @@ export function simulate(
 /** Deaths of the same item alone in a pipeline after which the ledger calls it poison. */
 const killsMax = 2;
 
+/** Far more events than any schedule has; a scheduler that wakes itself without end runs into it. */
+const eventsMax = 100_000;
+
 /** Callers, pipelines and the ledger: everything around one scheduler, driven by one seed. */
 class World {
   readonly clock = new VirtualClock();
@@ -77,7 +80,12 @@ class World {
   }
 
   run(): Violation | null {
-    while (this.#violation === null && this.clock.advance());
+    let events = 0;
+    while (this.#violation === null && this.clock.advance()) {
+      events += 1;
+      if (events > eventsMax)
+        this.#violation = new Violation("every item has one outcome", "the schedule never ends");
+    }
     if (this.#violation === null) this.#guard(() => this.checker.atEnd());
     return this.#violation;
   }

@@ -231,6 +231,18 @@ function itemIdsOf(bench: Bench): number[] {
   return heldBy(bench, "r");
 }
 
+test("innocent items go back to their old place", () => {
+  const bench = new Bench();
+  bench.up("p");
+  bench.request(1, { tokens: ten.slice(0, 8) });
+  bench.request(2, { tokens: ten });
+  bench.step({ type: "pipeline-down", pipelineId: "p" });
+  const innocent = [7, 0, 3, 5, 1, 6, 2, 4].map((at) => 1_000 + at);
+  bench.step({ type: "returned", pipelineId: "p", innocent, groups: [] });
+  const batch = first(bench.up("q", { rowsMax: 4 }));
+  assert.deepEqual(batch.spans, [{ requestId: 1, itemIds: [1_004, 1_005, 1_006, 1_007] }]);
+});
+
 test("work without a pipeline of its kind goes to any, and without any pipeline it waits", () => {
   const bench = new Bench();
   assert.deepEqual(bench.request(1, { class: "bulk", tokens: [5] }), []);
