@@ -159,9 +159,7 @@ export class Checker {
           for (const itemId of decision.itemIds) cancelled.add(itemId);
           break;
         case "recall":
-          for (const held of this.#pipelines.get(decision.pipelineId)?.batches ?? [])
-            if ([...held.items].some(({ itemId }) => decision.itemIds.includes(itemId)))
-              held.recalled = true;
+          this.#recall(decision);
           break;
         case "wake":
           this.#wakeAtMs = decision.atMs;
@@ -258,6 +256,15 @@ export class Checker {
     if (open !== decision.itemIds.length)
       fail("every item has one outcome", `${open} items of ${request.requestId} were to expire`);
     this.#absent(request);
+  }
+
+  #recall({ pipelineId, itemIds }: Extract<Decision, { type: "recall" }>): void {
+    for (const held of this.#pipelines.get(pipelineId)?.batches ?? []) {
+      if (![...held.items].some(({ itemId }) => itemIds.includes(itemId))) continue;
+      held.recalled = true;
+      if (held.batch.reason === "aged")
+        fail("aged bulk takes turns with realtime", `its batch is recalled from ${pipelineId}`);
+    }
   }
 
   #dispatch(

@@ -140,6 +140,15 @@ test("neighbours in length are packed, and spans take them apart", () => {
   assert.equal(batch.tokens, 400);
 });
 
+test("the nearest in length come first where not all fit", () => {
+  const bench = new Bench();
+  bench.request(1, { tokens: [100] });
+  for (const [at, tokens] of [60, 105, 70, 98].entries())
+    bench.request(2 + at, { tenant: "other", tokens: [tokens] });
+  const batch = first(bench.up("p", { mode: "one-shot", rowsMax: 3 }));
+  assert.deepEqual(itemIds(batch), [1_000, 3_000, 5_000]);
+});
+
 test("a short request overtakes a long one of its class, which overtakes it again with age", () => {
   for (const [waitedMs, expected] of [
     [50, 3_000],

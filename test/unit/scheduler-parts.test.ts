@@ -3,8 +3,10 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { BatchCost } from "#src/scheduler/batch-cost.js";
 import { classify } from "#src/scheduler/classify.js";
+import { Lane } from "#src/scheduler/lane.js";
 import { ArrivalRate, type LingerInput, lingerMs } from "#src/scheduler/linger.js";
 import { OrderedHeap } from "#src/scheduler/ordered-heap.js";
+import { RequestBook } from "#src/scheduler/request-book.js";
 import { ServiceTime } from "#src/scheduler/service-time.js";
 import { Tenants } from "#src/scheduler/tenants.js";
 
@@ -156,4 +158,40 @@ test("tenants are served in turns by what they cost, and none saves up credit", 
   }
   assert.equal(turns.filter((tenant) => tenant === "robot").length, 3);
   assert.equal(turns.filter((tenant) => tenant === "person").length, 6);
+});
+
+test("a lane that was emptied holds no trace of what it queued", () => {
+  const book = new RequestBook();
+  const lane = new Lane("bulk");
+  const length = fc.integer({ min: 1, max: 500 });
+  fc.assert(
+    fc.property(fc.array(length, { minLength: 1, maxLength: 40 }), (lengths) => {
+      const requestId = book.requests;
+      const request = book.add(
+        {
+          requestId,
+          model: "m",
+          class: "bulk",
+          tenant: `t${requestId % 3}`,
+          deadlineAtMs: null,
+          items: lengths.map((tokens, at) => ({ itemId: requestId * 100 + at, tokens, rows: 1 })),
+        },
+        0,
+      );
+      const items = [...request.open.values()];
+      lane.enqueue(items);
+      assert.equal(lane.items, items.length);
+      const half = items.filter((_, at) => at % 2 === 0);
+      lane.dequeue(half);
+      lane.enqueue(half.toReversed());
+      for (const list of request.queued.values())
+        assert.deepEqual(
+          list,
+          list.toSorted((a, b) => a.order - b.order),
+        );
+      lane.dequeue(items);
+      const left = [lane.items, lane.rows, lane.tokens, lane.oldest.size, lane.byLength.size];
+      assert.deepEqual([...left, lane.tenants.size, request.queued.size], [0, 0, 0, 0, 0, 0, 0]);
+    }),
+  );
 });
