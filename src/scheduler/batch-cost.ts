@@ -1,6 +1,6 @@
 import type { Measurement, ServiceTime } from "./service-time.js";
 
-/** Batches of at least this cost are always allowed: what is believed before anything was measured. */
+/** Where the search begins, and the least that it settles for; only the realtime target goes below. */
 const firstBucket = 10;
 const bucketMax = 20;
 /** One batch in so many may cost twice the best known, to see whether that is better still. */
