@@ -1,0 +1,11 @@
+/**
+ * Assertions that stay on in production. One that fires is a bug of whoever sent the event (or of this
+ * folder), never of a caller: the scheduler's owner must stop rather than go on with a queue that lies.
+ */
+export class SchedulerBug extends Error {
+  override readonly name = "SchedulerBug";
+}
+
+export function assertScheduler(condition: boolean, message: string): asserts condition {
+  if (!condition) throw new SchedulerBug(message);
+}

@@ -1,0 +1,57 @@
+import { BatchDraft } from "./batch-draft.js";
+import type { LaneView } from "./lane.js";
+import type { Choice, Policy, PolicyOptions, PolicyView } from "./policy.js";
+import { takeByAge } from "./policy-fcfs.js";
+
+const batchItemsMax = 64;
+
+/**
+ * The router of the seeds, for comparison: a batch is 64 items in arrival order, or fewer once the oldest has waited for
+ * the window; a pipeline has one batch at a time and gets the next when all of it is settled.
+ */
+export class SeedRouterPolicy implements Policy {
+  readonly name = "seed-router";
+  readonly batchesMax = 1;
+  readonly recalls = false;
+  readonly shares = false;
+  readonly #windowMs: number;
+
+  constructor(options: PolicyOptions) {
+    this.#windowMs = options.lingerMsMax;
+  }
+
+  choose(view: PolicyView): Choice {
+    let wait: Choice = { type: "none" };
+    for (const lane of [view.lanes.realtime, view.lanes.bulk]) {
+      if (lane === undefined) continue;
+      const choice = this.#fromLane(lane, view);
+      if (choice.type === "batch") return choice;
+      if (wait.type === "none") wait = choice;
+      else if (choice.type === "wait" && choice.untilMs < wait.untilMs) wait = choice;
+    }
+    return wait;
+  }
+
+  #fromLane(lane: LaneView, view: PolicyView): Choice {
+    const oldest = lane.oldest.peek();
+    if (oldest === undefined) return { type: "none" };
+    const bounds = view.bounds(lane.class);
+    const draft = new FixedDraft({ ...bounds, costMax: Infinity, rowsShare: Infinity });
+    takeByAge(draft, lane, () => true);
+    if (draft.items.length === 0) return { type: "none" };
+    const windowEndsMs = oldest.arrivedMs + this.#windowMs;
+    if (!draft.full && view.nowMs < windowEndsMs)
+      return { type: "wait", class: lane.class, untilMs: windowEndsMs };
+    const reason = draft.full ? "full" : "window";
+    return { type: "batch", class: lane.class, reason, items: draft.items };
+  }
+}
+
+/** Full at 64 items, whatever they cost. */
+class FixedDraft extends BatchDraft {
+  override add(item: BatchDraft["items"][number]): boolean {
+    const added = super.add(item);
+    if (this.items.length >= batchItemsMax) this.full = true;
+    return added;
+  }
+}

@@ -1,0 +1,61 @@
+import type { WorkClass } from "millrace-client/wire";
+import type { LaneView } from "./lane.js";
+import type { PipelineView } from "./pipeline-state.js";
+import type { ItemEntry } from "./request-book.js";
+import type { DispatchReason } from "./types.js";
+
+/** The read-only view from which a policy chooses the next batch for one pipeline with room. */
+export interface PolicyView {
+  readonly nowMs: number;
+  readonly pipeline: PipelineView;
+  /** Expected time until the pipeline is through with the batch that it runs; 0: it idles. */
+  readonly busyMs: number;
+  /** Queues that this pipeline may serve now, without empty ones. */
+  readonly lanes: Readonly<Partial<Record<WorkClass, LaneView>>>;
+  bounds(workClass: WorkClass): BatchBounds;
+  /** Expected milliseconds of a run over so many padded tokens. */
+  expectedMs(paddedTokens: number): number;
+}
+
+export interface BatchBounds {
+  /** Never exceeded, but by an item that does not fit into an empty pipeline either. */
+  readonly rowsMax: number;
+  /** Reached, not exceeded by more than one item: an even share where several pipelines are free. */
+  readonly rowsShare: number;
+  /** Padded tokens; not exceeded but by a single item. */
+  readonly costMax: number;
+  /** Whether an item that exceeds `rowsMax` may go, alone. */
+  readonly oversizeAlone: boolean;
+}
+
+export type Choice =
+  | {
+      readonly type: "batch";
+      readonly class: WorkClass;
+      readonly reason: DispatchReason;
+      readonly items: readonly ItemEntry[];
+    }
+  /** Ask again at this time, or at the next event. */
+  | { readonly type: "wait"; readonly class: WorkClass; readonly untilMs: number }
+  /** Nothing fits. */
+  | { readonly type: "none" };
+
+export interface Policy {
+  readonly name: PolicyName;
+  /** Batches that a pipeline may hold; `null`: as the model's mode says. */
+  readonly batchesMax: number | null;
+  /** Whether waiting bulk is recalled from a one-shot pipeline when realtime finds every place taken. */
+  readonly recalls: boolean;
+  /** Whether an even share between free pipelines bounds a batch. */
+  readonly shares: boolean;
+  choose(view: PolicyView): Choice;
+}
+
+export type PolicyName = "millrace" | "fcfs" | "seed-router";
+
+/** What every policy is built from. */
+export interface PolicyOptions {
+  readonly ageLimitMs: number;
+  /** The longest window, in milliseconds. */
+  readonly lingerMsMax: number;
+}

@@ -1,0 +1,105 @@
+/** One report of a pipeline: `runs` runs over `paddedTokens` tokens in all took `ms`. */
+export interface Measurement {
+  readonly stage: string;
+  readonly runs: number;
+  readonly paddedTokens: number;
+  readonly ms: number;
+}
+
+/** ms = perRunMs · runs + perTokenMs · padded tokens. */
+export interface ServiceFit {
+  readonly perRunMs: number;
+  readonly perTokenMs: number;
+}
+
+/** What is believed before anything was measured: a small encoder on two cores (FACTS: 8 rows of 32 in about 9 ms). */
+const prior: ServiceFit = { perRunMs: 2, perTokenMs: 0.03 };
+/** Share of the past that each report leaves standing: about the last fifty count. */
+const keep = 0.98;
+/** A report of many runs counts more than one of a single run, but not without bound. */
+const weightMax = 16;
+
+/**
+ * Expected service of a model: for each stage a least-squares line that forgets. The sums of squares decay, and the
+ * prior is two made-up points that decay with them, so the fit is never singular.
+ */
+export class ServiceTime {
+  readonly #stages = new Map<string, StageFit>();
+
+  learn(measured: Measurement): void {
+    if (measured.runs <= 0 || measured.paddedTokens < 0 || !(measured.ms >= 0)) return;
+    let stage = this.#stages.get(measured.stage);
+    if (stage === undefined) {
+      stage = new StageFit();
+      this.#stages.set(measured.stage, stage);
+    }
+    stage.learn(measured);
+  }
+
+  /** Expected milliseconds of one run over so many padded tokens, all stages together. */
+  expectedMs(paddedTokens: number): number {
+    if (this.#stages.size === 0) return prior.perRunMs + prior.perTokenMs * paddedTokens;
+    let ms = 0;
+    for (const { fit } of this.#stages.values()) ms += fit.perRunMs + fit.perTokenMs * paddedTokens;
+    return ms;
+  }
+
+  /** Learned lines by stage, for status. */
+  get stages(): Readonly<Record<string, ServiceFit>> {
+    return Object.fromEntries([...this.#stages].map(([name, { fit }]) => [name, fit]));
+  }
+}
+
+/** Sums over reports of weight w: x = tokens a run, y = ms a run. */
+class StageFit {
+  #w = 0;
+  #wx = 0;
+  #wxx = 0;
+  #wy = 0;
+  #wxy = 0;
+  fit: ServiceFit = prior;
+
+  constructor() {
+    for (const x of [64, 1024]) this.#add(1, x, prior.perRunMs + prior.perTokenMs * x);
+  }
+
+  learn({ runs, paddedTokens, ms }: Measurement): void {
+    this.#decay();
+    this.#add(Math.min(runs, weightMax), paddedTokens / runs, ms / runs);
+    this.fit = this.#solve();
+  }
+
+  #decay(): void {
+    this.#w *= keep;
+    this.#wx *= keep;
+    this.#wxx *= keep;
+    this.#wy *= keep;
+    this.#wxy *= keep;
+  }
+
+  #add(weight: number, x: number, y: number): void {
+    this.#w += weight;
+    this.#wx += weight * x;
+    this.#wxx += weight * x * x;
+    this.#wy += weight * y;
+    this.#wxy += weight * x * y;
+  }
+
+  #solve(): ServiceFit {
+    const meanX = this.#wx / this.#w;
+    const meanY = this.#wy / this.#w;
+    const spread = this.#wxx / this.#w - meanX * meanX;
+    // Where all reports have one length, only their mean is known: share it as the last fit did.
+    if (spread < 1e-6 * (1 + meanX * meanX)) {
+      const believed = this.fit.perRunMs + this.fit.perTokenMs * meanX;
+      const scale = believed > 0 ? meanY / believed : 1;
+      return { perRunMs: this.fit.perRunMs * scale, perTokenMs: this.fit.perTokenMs * scale };
+    }
+    const slope = (this.#wxy / this.#w - meanX * meanY) / spread;
+    // Neither part of a time is negative: what one would take below zero belongs to the other.
+    if (slope < 0) return { perRunMs: meanY, perTokenMs: 0 };
+    const perRunMs = meanY - slope * meanX;
+    if (perRunMs >= 0) return { perRunMs, perTokenMs: slope };
+    return { perRunMs: 0, perTokenMs: meanX > 0 ? meanY / meanX : 0 };
+  }
+}

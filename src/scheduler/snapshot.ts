@@ -1,0 +1,68 @@
+import type { QueueStatus, WorkClass } from "millrace-client/wire";
+import { type ModelState, workClasses } from "./model-state.js";
+import type { PolicyName } from "./policy.js";
+import type { ServiceFit } from "./service-time.js";
+
+/** What status and metrics show of the scheduler; a copy, made in time proportional to models and pipelines. */
+export interface SchedulerSnapshot {
+  readonly policy: PolicyName;
+  readonly requests: number;
+  /** One for each model and class. */
+  readonly queues: readonly QueueStatus[];
+  readonly pipelines: readonly {
+    readonly pipelineId: string;
+    readonly model: string;
+    readonly inFlight: number;
+    readonly rows: Readonly<Record<WorkClass, number>>;
+    readonly batches: number;
+    /** Drains for a group of suspects, or runs one. */
+    readonly exclusive: boolean;
+  }[];
+  readonly models: readonly {
+    readonly model: string;
+    /** Suspects that wait for a pipeline of their own. */
+    readonly suspects: number;
+    /** Most padded tokens of the next one-shot batch. */
+    readonly costMax: number;
+    readonly service: Readonly<Record<string, ServiceFit>>;
+  }[];
+}
+
+export function snapshotOf(
+  models: readonly ModelState[],
+  nowMs: number,
+): Pick<SchedulerSnapshot, "queues" | "pipelines" | "models"> {
+  return {
+    queues: models.flatMap((model) => workClasses.map((each) => queueStatus(model, each, nowMs))),
+    pipelines: models.flatMap((model) =>
+      model.pipelines.map((pipeline) => ({
+        pipelineId: pipeline.spec.pipelineId,
+        model: model.model,
+        inFlight: pipeline.inFlight,
+        rows: { ...pipeline.rows },
+        batches: pipeline.batches.length,
+        exclusive: model.suspects.pipeline === pipeline,
+      })),
+    ),
+    models: models.map(({ model, suspects, cost, service }) => ({
+      model,
+      suspects: suspects.waitingItems,
+      costMax: cost.costMax,
+      service: service.stages,
+    })),
+  };
+}
+
+function queueStatus(model: ModelState, workClass: WorkClass, nowMs: number): QueueStatus {
+  const lane = model.lanes[workClass];
+  const oldest = lane.oldest.peek();
+  return {
+    model: model.model,
+    class: workClass,
+    items: lane.items,
+    tokens: lane.tokens,
+    requests: lane.oldest.size,
+    tenants: lane.tenants.size,
+    oldestWaitMs: oldest === undefined ? 0 : nowMs - oldest.arrivedMs,
+  };
+}

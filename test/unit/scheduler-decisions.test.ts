@@ -1,0 +1,332 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { PolicyName } from "#src/scheduler/policy.js";
+import { Scheduler } from "#src/scheduler/scheduler.js";
+import type {
+  Batch,
+  Decision,
+  PipelineSpec,
+  RequestSpec,
+  SchedulerEvent,
+} from "#src/scheduler/types.js";
+
+/** A scheduler with short words for its events. Item ids are request id × 1,000 + place. */
+class Bench {
+  readonly scheduler: Scheduler;
+  nowMs = 0;
+
+  constructor(policy: PolicyName = "millrace", prefetchRows = 0) {
+    this.scheduler = new Scheduler({
+      policy,
+      realtimeTargetMs: 200,
+      ageLimitMs: 1_000,
+      prefetchRows,
+    });
+  }
+
+  step(event: SchedulerEvent): readonly Decision[] {
+    return this.scheduler.step(event, this.nowMs);
+  }
+
+  up(pipelineId: string, spec: Partial<PipelineSpec> = {}): readonly Decision[] {
+    const shared = { model: "m", kind: "shared", mode: "generation", rowsMax: 8 } as const;
+    return this.step({ type: "pipeline-up", pipeline: { pipelineId, ...shared, ...spec } });
+  }
+
+  request(
+    requestId: number,
+    spec: Partial<RequestSpec> & { tokens: readonly number[] },
+  ): readonly Decision[] {
+    const { tokens, ...rest } = spec;
+    const items = tokens.map((each, at) => ({
+      itemId: requestId * 1_000 + at,
+      tokens: each,
+      rows: 1,
+    }));
+    const request = {
+      requestId,
+      model: "m",
+      class: "realtime",
+      tenant: "",
+      deadlineAtMs: null,
+    } as const;
+    return this.step({ type: "request", request: { ...request, items, ...rest } });
+  }
+
+  settle(pipelineId: string, batch: Batch): readonly Decision[] {
+    return itemIds(batch).flatMap((itemId) => this.step({ type: "settled", pipelineId, itemId }));
+  }
+}
+
+function itemIds(batch: Batch | undefined): number[] {
+  return batch?.spans.flatMap((span) => [...span.itemIds]) ?? [];
+}
+
+function batches(decisions: readonly Decision[]): Batch[] {
+  return decisions.flatMap((each) => (each.type === "dispatch" ? [each.batch] : []));
+}
+
+function first(decisions: readonly Decision[]): Batch {
+  const [batch] = batches(decisions);
+  assert.ok(batch !== undefined, "a batch is sent");
+  return batch;
+}
+
+const ten = Array.from({ length: 10 }, () => 10);
+
+test("a lone sentence on an idle pipeline leaves at once", () => {
+  for (const mode of ["generation", "one-shot"] as const) {
+    const bench = new Bench();
+    bench.up("p", { mode });
+    const batch = first(bench.request(1, { tokens: [5] }));
+    assert.deepEqual(itemIds(batch), [1_000]);
+    assert.equal(batch.reason, "pipeline-free");
+  }
+});
+
+test("two free pipelines share one request", () => {
+  const bench = new Bench();
+  bench.up("p");
+  bench.up("q");
+  const sent = batches(bench.request(1, { tokens: ten.slice(0, 8) }));
+  assert.deepEqual(
+    sent.map((batch) => batch.rows),
+    [4, 4],
+  );
+});
+
+test("generation: realtime has rows of its own while bulk holds all others", () => {
+  const bench = new Bench("millrace", 2);
+  bench.up("p");
+  assert.equal(first(bench.request(1, { class: "bulk", tokens: [...ten, ...ten] })).rows, 10);
+  assert.equal(first(bench.request(2, { tokens: ten })).rows, 8);
+  assert.deepEqual(bench.request(3, { tokens: [1] }), []);
+});
+
+test("one-shot: waiting bulk is recalled for realtime, which then takes its place", () => {
+  const bench = new Bench();
+  bench.up("p", { mode: "one-shot" });
+  const [running, waiting] = batches(bench.request(1, { class: "bulk", tokens: [...ten, ...ten] }));
+  assert.ok(running !== undefined && waiting !== undefined);
+  const recalled = bench.request(2, { tokens: [7] });
+  assert.deepEqual(recalled, [
+    { type: "recall", pipelineId: "p", itemIds: itemIds(waiting).toReversed() },
+  ]);
+  assert.deepEqual(bench.request(3, { tokens: [7] }), [], "it is asked for once");
+  const innocent = itemIds(waiting);
+  const next = bench.step({ type: "returned", pipelineId: "p", innocent, groups: [] });
+  assert.deepEqual(itemIds(first(next)), [2_000, 3_000]);
+  const { queues } = bench.scheduler.snapshot(0);
+  assert.equal(queues.find((queue) => queue.class === "bulk")?.items, 12);
+});
+
+test("neighbours in length are packed, and spans take them apart", () => {
+  const bench = new Bench();
+  bench.up("p", { mode: "one-shot", rowsMax: 4 });
+  const blockers = [0, 1].map((at) => first(bench.request(10 + at, { tokens: [400] })));
+  bench.request(1, { tokens: [100, 8, 99] });
+  bench.request(2, { tokens: [9, 101] });
+  bench.request(3, { tokens: [100] });
+  for (const blocker of blockers) bench.settle("p", blocker);
+  // They came at one instant, so a window is waited for more of them.
+  bench.nowMs += 100;
+  const batch = first(bench.step({ type: "tick" }));
+  assert.deepEqual(batch.spans, [
+    { requestId: 2, itemIds: [2_001] },
+    { requestId: 1, itemIds: [1_002, 1_000] },
+    { requestId: 3, itemIds: [3_000] },
+  ]);
+  assert.equal(batch.paddedTokens, 404);
+  assert.equal(batch.tokens, 400);
+});
+
+test("the nearest in length come first where not all fit", () => {
+  const bench = new Bench();
+  bench.request(1, { tokens: [100] });
+  for (const [at, tokens] of [60, 105, 70, 98].entries())
+    bench.request(2 + at, { tenant: "other", tokens: [tokens] });
+  const batch = first(bench.up("p", { mode: "one-shot", rowsMax: 3 }));
+  assert.deepEqual(itemIds(batch), [1_000, 3_000, 5_000]);
+});
+
+test("a short request overtakes a long one of its class, which overtakes it again with age", () => {
+  for (const [waitedMs, expected] of [
+    [50, 3_000],
+    [1_001, 2_000],
+  ] as const) {
+    const bench = new Bench();
+    bench.up("p", { rowsMax: 1 });
+    const running = first(bench.request(1, { tokens: [5] }));
+    bench.request(2, { tokens: [40, ...ten, ...ten, ...ten].toSorted((a, b) => b - a) });
+    bench.nowMs += 1;
+    bench.request(3, { tokens: [5] });
+    bench.nowMs += waitedMs;
+    const batch = first(bench.settle("p", running));
+    assert.deepEqual(itemIds(batch), [expected]);
+    assert.equal(batch.reason, expected === 3_000 ? "full" : "aged");
+  }
+});
+
+test("tenants share a pipeline fairly, however much one of them queued before", () => {
+  const bench = new Bench();
+  bench.up("p", { rowsMax: 1 });
+  let running = first(bench.request(1, { tenant: "robot", tokens: [...ten, ...ten] }));
+  for (let person = 2; person < 8; person += 1)
+    bench.request(person, { tenant: "person", tokens: [10] });
+  const served: string[] = [];
+  for (let turn = 0; turn < 12; turn += 1) {
+    running = first(bench.settle("p", running));
+    served.push(running.spans[0]?.requestId === 1 ? "robot" : "person");
+  }
+  assert.equal(served.filter((tenant) => tenant === "person").length, 6, served.join(" "));
+  assert.equal(served.slice(0, 6).filter((tenant) => tenant === "person").length, 3);
+});
+
+test("a deadline ends what is queued and what runs, while every pipeline is busy", () => {
+  const bench = new Bench();
+  bench.up("p", { rowsMax: 1 });
+  const sent = bench.request(1, { tokens: [5, 6], deadlineAtMs: 80 });
+  assert.deepEqual(sent.at(-1), { type: "wake", atMs: 80 });
+  const running = itemIds(first(sent));
+  bench.nowMs = 80;
+  assert.deepEqual(bench.step({ type: "tick" }), [
+    { type: "expire", requestId: 1, itemIds: [1_000, 1_001] },
+    { type: "cancel", pipelineId: "p", itemIds: running },
+  ]);
+  assert.deepEqual(
+    bench.request(2, { tokens: [5] }),
+    [],
+    "its row is held until the pipeline lets go",
+  );
+  const [itemId = -1] = running;
+  const next = bench.step({ type: "settled", pipelineId: "p", itemId });
+  assert.deepEqual(itemIds(first(next)), [2_000]);
+});
+
+test("suspects run alone in an empty pipeline, while the other pipeline goes on", () => {
+  const bench = new Bench();
+  bench.up("p", { rowsMax: 2 });
+  bench.up("q", { rowsMax: 2 });
+  bench.up("r", { rowsMax: 2 });
+  bench.request(1, { tokens: [5, 5, 5, 5, 5, 5] });
+  bench.step({ type: "pipeline-down", pipelineId: "r" });
+  const [last, other] = [...itemIdsOf(bench)];
+  assert.ok(last !== undefined && other !== undefined);
+  const groups = [[last], [other]];
+  assert.deepEqual(bench.step({ type: "returned", pipelineId: "r", innocent: [], groups }), []);
+  bench.request(2, { tokens: [5, 5, 5] });
+  const freed = heldBy(bench, "p");
+  assert.deepEqual(
+    bench.step({ type: "settled", pipelineId: "p", itemId: freed[0] ?? -1 }),
+    [],
+    "p drains",
+  );
+  const fed = bench.step({ type: "settled", pipelineId: "q", itemId: heldBy(bench, "q")[0] ?? -1 });
+  assert.equal(first(fed).exclusive, false, "q goes on");
+  const alone = first(bench.step({ type: "settled", pipelineId: "p", itemId: freed[1] ?? -1 }));
+  assert.deepEqual([alone.reason, itemIds(alone)], ["exclusive", [last]]);
+  const second = first(bench.settle("p", alone));
+  assert.deepEqual([second.reason, itemIds(second)], ["exclusive", [other]]);
+  assert.equal(first(bench.settle("p", second)).exclusive, false, "p is fed again");
+});
+
+/** Items of request 1 in the order p, q, r got them: two each. */
+function heldBy(_bench: Bench, pipelineId: "p" | "q" | "r"): number[] {
+  const at = { p: 4, q: 2, r: 0 }[pipelineId];
+  return [1_000 + at, 1_001 + at];
+}
+
+function itemIdsOf(bench: Bench): number[] {
+  return heldBy(bench, "r");
+}
+
+test("innocent items go back to their old place", () => {
+  const bench = new Bench();
+  bench.up("p");
+  bench.request(1, { tokens: ten.slice(0, 8) });
+  bench.request(2, { tokens: ten });
+  bench.step({ type: "pipeline-down", pipelineId: "p" });
+  const innocent = [7, 0, 3, 5, 1, 6, 2, 4].map((at) => 1_000 + at);
+  bench.step({ type: "returned", pipelineId: "p", innocent, groups: [] });
+  const batch = first(bench.up("q", { rowsMax: 4 }));
+  assert.deepEqual(batch.spans, [{ requestId: 1, itemIds: [1_004, 1_005, 1_006, 1_007] }]);
+});
+
+test("work without a pipeline of its kind goes to any, and without any pipeline it waits", () => {
+  const bench = new Bench();
+  assert.deepEqual(bench.request(1, { class: "bulk", tokens: [5] }), []);
+  assert.deepEqual(itemIds(first(bench.up("p", { kind: "realtime" }))), [1_000]);
+  bench.up("q", { kind: "bulk" });
+  const sent = bench.request(2, { class: "bulk", tokens: [5] });
+  assert.ok(sent.some((each) => each.type === "dispatch" && each.pipelineId === "q"));
+});
+
+test("an item that needs more rows than there are runs alone", () => {
+  for (const mode of ["generation", "one-shot"] as const) {
+    const bench = new Bench();
+    bench.up("p", { mode, rowsMax: 2 });
+    const items = [{ itemId: 1, tokens: 5, rows: 8 }];
+    assert.equal(first(bench.request(1, { tokens: [], items })).rows, 8);
+  }
+});
+
+test("the seeds' router waits its window, sends 64, and nothing more until all are settled", () => {
+  const bench = new Bench("seed-router");
+  bench.up("p", { rowsMax: 64 });
+  assert.deepEqual(bench.request(1, { tokens: [5] }), [{ type: "wake", atMs: 100 }]);
+  bench.nowMs = 50;
+  const batch = first(
+    bench.request(2, { class: "bulk", tokens: Array.from({ length: 70 }, () => 5) }),
+  );
+  assert.deepEqual([batch.reason, batch.rows], ["full", 64]);
+  bench.nowMs = 100;
+  assert.deepEqual(batches(bench.step({ type: "tick" })), []);
+  assert.equal(first(bench.settle("p", batch)).reason, "window");
+});
+
+test("first come, first served does not let realtime overtake", () => {
+  const bench = new Bench("fcfs");
+  bench.up("p", { rowsMax: 1 });
+  const running = first(bench.request(1, { class: "bulk", tokens: [50] }));
+  bench.request(2, { class: "bulk", tokens: [50] });
+  assert.deepEqual(bench.request(3, { tokens: [5] }), [], "its rows are free, its turn is not");
+  assert.deepEqual(itemIds(first(bench.settle("p", running))), [2_000]);
+});
+
+test("events that cannot be are refused loudly", () => {
+  const bench = new Bench();
+  bench.up("p");
+  const batch = first(bench.request(1, { tokens: [5] }));
+  assert.throws(
+    () => bench.step({ type: "settled", pipelineId: "q", itemId: 1_000 }),
+    /SchedulerBug/,
+  );
+  bench.settle("p", batch);
+  assert.throws(() => bench.settle("p", batch), /had its outcome already/);
+  assert.throws(() => bench.step({ type: "pipeline-down", pipelineId: "q" }), /was not up/);
+  assert.throws(() => bench.up("p"), /came up twice/);
+  assert.deepEqual(bench.step({ type: "cancel", requestId: 1 }), [], "a caller may leave too late");
+});
+
+test("a hundred thousand queued items all leave, once each, and nothing is left behind", () => {
+  for (const [requests, items] of [
+    [100, 1_000],
+    [100_000, 1],
+  ] as const) {
+    const bench = new Bench();
+    for (let request = 1; request <= requests; request += 1) {
+      const tokens = Array.from({ length: items }, (_, at) => 1 + ((at * 7 + request) % 200));
+      bench.request(request, { class: "bulk", tenant: `t${request % 9}`, tokens });
+    }
+    bench.nowMs += 500;
+    const queue: Batch[] = batches(bench.up("p", { mode: "one-shot", rowsMax: 64 }));
+    const seen = new Set<number>();
+    for (let batch = queue.shift(); batch !== undefined; batch = queue.shift()) {
+      for (const itemId of itemIds(batch)) seen.add(itemId);
+      queue.push(...batches(bench.settle("p", batch)));
+    }
+    assert.equal(seen.size, requests * items);
+    const { queues, requests: open } = bench.scheduler.snapshot(bench.nowMs);
+    assert.deepEqual([open, ...queues.map((each) => each.items)], [0, 0, 0]);
+  }
+});
