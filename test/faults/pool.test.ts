@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { magic } from "../support/fake-tokens.js";
-import { FakeModel, FakePool, isAlive, makeItem } from "../support/pool.js";
+import { FakeModel, FakePool, impatient, isAlive, makeItem } from "../support/pool.js";
 
 const limit = { timeout: 60_000 };
 
@@ -67,7 +67,7 @@ for (const [fault, reason] of [
 ] as const) {
   test(`${fault}: those begun are suspects, those waiting are innocent`, limit, async () => {
     using model = new FakeModel();
-    await using fake = new FakePool({ model });
+    await using fake = new FakePool({ model, ...impatient });
     await fake.events.next("up");
     fake.dispatch(1, [makeItem(1, magic[fault]), makeItem(2, 7), makeItem(3, 7)]);
     fake.dispatch(2, [makeItem(4, 7)]);
@@ -82,7 +82,7 @@ for (const [fault, reason] of [
 
 test("a busy loop that uses the processor ends only at the hard limit", limit, async () => {
   using model = new FakeModel();
-  await using fake = new FakePool({ model, runMsMax: 1_500 });
+  await using fake = new FakePool({ model, ...impatient, runMsMax: 1_500 });
   await fake.events.next("up");
   fake.dispatch(1, [makeItem(1, magic.busyLoop)]);
   const { reason } = await fake.events.next("down");
@@ -93,7 +93,7 @@ test("a busy loop that uses the processor ends only at the hard limit", limit, a
 
 test("SIGSTOP is found as a hang, and blames nobody", limit, async () => {
   using model = new FakeModel();
-  await using fake = new FakePool({ model });
+  await using fake = new FakePool({ model, ...impatient });
   await fake.events.next("up");
   const pid = pidOf(fake);
   fake.dispatch(1, [makeItem(1, magic.sigstop)]);
@@ -108,7 +108,7 @@ test(
   limit,
   async () => {
     using model = new FakeModel();
-    await using fake = new FakePool({ model });
+    await using fake = new FakePool({ model, ...impatient });
     await fake.events.next("up");
     fake.dispatch(1, [makeItem(1, magic.unannounced)]);
     assert.deepEqual((await fake.events.next("returned")).innocent, [1]);
