@@ -207,6 +207,57 @@ for (const [behaviour, version, reason] of [
   });
 }
 
+test("a stop is bounded: a child that does not hear is killed", limit, async () => {
+  using model = new FakeModel();
+  const fake = new FakePool({ model, stopTimeoutMs: 100 });
+  await fake.events.next("up");
+  const pid = pidOf(fake);
+  fake.dispatch(1, [makeItem(1, magic.busyLoop)]);
+  await fake.events.next("run");
+  await fake.pool.stop({ drainMs: 0 });
+  assert.deepEqual((await fake.events.next("returned")).innocent, [1]);
+  assert.equal(isAlive(pid), false);
+});
+
+test("signals to the whole group leave the child to its parent", limit, async () => {
+  using model = new FakeModel();
+  await using fake = new FakePool({ model });
+  await fake.events.next("up");
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.kill(pidOf(fake), signal);
+  fake.dispatch(1, [makeItem(1, 7)]);
+  assert.ok((await fake.events.next("outcome")).outcome.ok);
+  assert.equal(fake.pool.snapshot()[0]?.restarts, 0);
+});
+
+test("lines that a child prints go to the log under its name", limit, async () => {
+  using model = new FakeModel();
+  model.write("behaviour", "chatty");
+  let heard = (_line: [object, string]): void => {};
+  const line = new Promise<[object, string]>((resolve) => {
+    heard = resolve;
+  });
+  const log = { warn: (): void => {}, info: (...args: [object, string]) => heard(args) };
+  await using fake = new FakePool({ model, log });
+  assert.deepEqual(await line, [{ pipelineId: "p0", stream: "stderr" }, "a line for the log"]);
+  await fake.events.next("up");
+});
+
+test(
+  "a script that does not exist is named as the reason, without an end to the tries",
+  limit,
+  async () => {
+    using model = new FakeModel();
+    const { promise, warn } = nextWarning();
+    await using fake = new FakePool({
+      model,
+      entry: "no-such-script.js",
+      log: { info: () => {}, warn },
+    });
+    assert.match(await promise, /exited with code 1/);
+    assert.match(fake.pool.snapshot()[0]?.reason ?? "", /code 1/);
+  },
+);
+
 function nextWarning(): { promise: Promise<string>; warn: (_: object, message: string) => void } {
   let heard = (_message: string): void => {};
   const promise = new Promise<string>((resolve) => {
