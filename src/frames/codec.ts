@@ -181,7 +181,7 @@ function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
 
 const isText: Check = (value) => typeof value === "string";
 const isAmount: Check = (value) => typeof value === "number" && value >= 0 && value < Infinity;
-const isFinite: Check = (value) => Number.isFinite(value);
+const isNumber: Check = (value) => Number.isFinite(value);
 const isCount: Check = (value) => Number.isSafeInteger(value) && isAmount(value);
 const isWorkClass: Check = (value) => value === "realtime" || value === "bulk";
 
@@ -197,7 +197,7 @@ function hasShape<T>(shape: Shape<T>): Check {
 const isSettings = hasShape<GenerationSettings>({
   beams: isCount,
   nBest: isCount,
-  lengthPenalty: isFinite,
+  lengthPenalty: isNumber,
   maxLength: isCount,
 });
 
@@ -207,7 +207,7 @@ const isItem = hasShape<FrameItem>({
   settings: isSettings,
 });
 
-const isHypothesis = hasShape<FrameHypothesis>({ tokenIds: isListOf(isCount), score: isFinite });
+const isHypothesis = hasShape<FrameHypothesis>({ tokenIds: isListOf(isCount), score: isNumber });
 
 const isGoodOutcome = hasShape<Extract<FrameOutcome, { readonly ok: true }>>({
   itemId: isCount,

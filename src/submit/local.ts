@@ -15,7 +15,7 @@ import type { Prepare } from "../prepare/prepared.js";
 import type { Batch, Decision, RunMode, SchedulerEvent } from "../scheduler/types.js";
 import type { BatchFrame } from "../worker/dialogue.js";
 import type { PoolEvent } from "../worker/events.js";
-import { Admission, type AdmissionLimits } from "./admission.js";
+import { Admission, type AdmissionLimits, type Admitted } from "./admission.js";
 import { Job, type Place } from "./job.js";
 import type { Submit, SubmitOutcome, SubmitRequest, SubmitSummary } from "./submit.js";
 
@@ -60,6 +60,16 @@ interface OpenItem {
   sent: boolean;
 }
 
+/** Since the start. Each accepted item ends as done, failed or cancelled; retried counts hand-overs beyond the first. */
+export interface SubmitCounts {
+  readonly requests: Readonly<
+    Record<"accepted" | "refused" | "active" | "finished" | "cancelled", number>
+  >;
+  readonly items: Readonly<
+    Record<"accepted" | "done" | "failed" | "cancelled" | "retried", number>
+  >;
+}
+
 const notReadyRetryMs = 1_000;
 const now = (): number => performance.now();
 
@@ -76,7 +86,10 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   #wake: NodeJS.Timeout | undefined;
   #lastRequestId = 0;
   #lastItemId = 0;
-  #accepted = 0;
+  /** Requests that are between acceptance and their end. */
+  #active = 0;
+  readonly #requests = { accepted: 0, refused: 0, finished: 0, cancelled: 0 };
+  readonly #itemCounts = { accepted: 0, done: 0, failed: 0, cancelled: 0, retried: 0 };
   #draining = false;
   /** The pool is ending: what is still being prepared comes too late. */
   #closed = false;
@@ -95,7 +108,14 @@ export class LocalSubmit implements Submit, AsyncDisposable {
 
   /** From memory: what is accepted and has not ended. */
   get held(): { readonly requests: number; readonly items: number; readonly bytes: number } {
-    return { requests: this.#accepted, ...this.#admission.held };
+    return { requests: this.#active, ...this.#admission.held };
+  }
+
+  get counts(): SubmitCounts {
+    return {
+      requests: { ...this.#requests, active: this.#active },
+      items: { ...this.#itemCounts },
+    };
   }
 
   async submit(
@@ -104,15 +124,14 @@ export class LocalSubmit implements Submit, AsyncDisposable {
     onOutcome: (outcome: SubmitOutcome) => void,
   ): Promise<SubmitSummary> {
     const arrivedAtMs = now();
-    const model = this.#modelFor(request, signal);
-    const wanted = { items: countInputs(request), bytes: request.payloadBytes };
-    const admitted = this.#admission.admit(wanted, arrivedAtMs);
-    this.#accepted += 1;
+    const { model, admitted } = this.#atTheDoor(request, signal);
+    this.#active += 1;
     try {
       const texts = await this.#options.prepare.prepare({ ...request, model: model.name }, signal);
       if (signal.aborted) throw cancelled();
       const items = texts.reduce((sum, text) => sum + (text.ok ? text.pieces.length : 0), 0);
-      admitted.resize(items, now());
+      this.#orRefuse(() => admitted.resize(items, now()));
+      this.#requests.accepted += 1;
       this.#lastRequestId += 1;
       const job = new Job({
         requestId: this.#lastRequestId,
@@ -126,13 +145,16 @@ export class LocalSubmit implements Submit, AsyncDisposable {
         onOutcome,
       });
       await this.#finish(job, request, signal);
+      this.#requests.finished += 1;
       return job.summary(now());
     } catch (error) {
-      throw signal.aborted ? cancelled() : error;
+      if (!signal.aborted) throw error;
+      this.#requests.cancelled += 1;
+      throw cancelled();
     } finally {
-      this.#accepted -= 1;
+      this.#active -= 1;
       admitted.release(now());
-      if (this.#accepted === 0) this.#onIdle?.();
+      if (this.#active === 0) this.#onIdle?.();
     }
   }
 
@@ -151,7 +173,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   }
 
   async #stop(drainMs: number): Promise<void> {
-    if (this.#accepted > 0 && drainMs > 0) {
+    if (this.#active > 0 && drainMs > 0) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, drainMs);
         this.#onIdle = () => {
@@ -169,7 +191,27 @@ export class LocalSubmit implements Submit, AsyncDisposable {
     clearTimeout(this.#wake);
   }
 
-  /** The door: throws before anything is taken. */
+  /** Throws before anything is taken. */
+  #atTheDoor(
+    request: SubmitRequest,
+    signal: AbortSignal,
+  ): { model: ServedModel; admitted: Admitted } {
+    return this.#orRefuse(() => {
+      const model = this.#modelFor(request, signal);
+      const wanted = { items: countInputs(request), bytes: request.payloadBytes };
+      return { model, admitted: this.#admission.admit(wanted, now()) };
+    });
+  }
+
+  #orRefuse<T>(action: () => T): T {
+    try {
+      return action();
+    } catch (error) {
+      this.#requests.refused += 1;
+      throw error;
+    }
+  }
+
   #modelFor(request: SubmitRequest, signal: AbortSignal): ServedModel {
     if (signal.aborted) throw cancelled();
     const { models } = this.#options;
@@ -226,6 +268,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       }),
     );
     if (items.length === 0) return;
+    this.#itemCounts.accepted += items.length;
     const { tenant, deadlineAtMs } = request;
     const spec = { requestId, model, class: workClass, tenant, deadlineAtMs, items };
     this.#step({ type: "request", request: spec });
@@ -235,6 +278,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   #drop(job: Job): void {
     if (job.openItemIds.size === 0) return;
     const itemIds = [...job.openItemIds];
+    this.#itemCounts.cancelled += itemIds.length;
     for (const itemId of itemIds) this.#close(itemId);
     this.#step({ type: "cancel", requestId: job.options.requestId });
     this.#pool.forget(itemIds);
@@ -265,6 +309,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       case "outcome": {
         const { itemId, outcome } = event;
         const item = this.#close(itemId);
+        if (item !== undefined) this.#itemCounts[outcome.ok ? "done" : "failed"] += 1;
         this.#step({ type: "settled", pipelineId, itemId });
         item?.job.finish(item.place, outcome, pipelineId);
         return;
@@ -289,6 +334,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
     const { pipelineId, innocent, groups, failed } = event;
     for (const { itemId, error } of failed) {
       const item = this.#close(itemId);
+      if (item !== undefined) this.#itemCounts.failed += 1;
       this.#step({ type: "settled", pipelineId, itemId });
       item?.job.fail(item.place, error);
     }
@@ -332,6 +378,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
         this.#pool.forget(decision.itemIds);
         for (const itemId of decision.itemIds) {
           const item = this.#close(itemId);
+          if (item !== undefined) this.#itemCounts.failed += 1;
           item?.job.fail(
             item.place,
             wire("deadline_exceeded", "not finished within its timeoutMs"),
@@ -361,6 +408,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
     for (const itemId of batch.spans.flatMap(({ itemIds }) => itemIds)) {
       const item = this.#items.get(itemId);
       assert(item !== undefined, `scheduler: item ${itemId} was dispatched after its end`);
+      if (item.sent) this.#itemCounts.retried += 1;
       item.job.sent(nowMs, !item.sent);
       item.sent = true;
       items.push(item.frame);

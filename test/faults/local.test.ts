@@ -20,6 +20,8 @@ function assertNothingHeld({ local, pool, scheduler }: FakeLocal): void {
   assert.deepEqual(local.held, { requests: 0, items: 0, bytes: 0 });
   assert.deepEqual(pool.held, { inFlight: 0, remembered: 0 });
   assert.equal(scheduler.queued, 0);
+  const { accepted, done, failed, cancelled } = local.counts.items;
+  assert.equal(done + failed + cancelled, accepted, "each item ended once");
 }
 
 test(
