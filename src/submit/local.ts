@@ -392,14 +392,18 @@ export class LocalSubmit implements Submit, AsyncDisposable {
         this.#pool.recall(decision.pipelineId, decision.itemIds);
         return;
       case "wake":
-        clearTimeout(this.#wake);
-        this.#wake = setTimeout(
-          () => this.#step({ type: "tick" }),
-          Math.max(0, decision.atMs - now()),
-        );
-        this.#wake.unref();
+        this.#wakeAt(decision.atMs);
         return;
     }
+  }
+
+  /** Timers may fire a little before their time on this clock, and a scheduler woken too early would not ask again. */
+  #wakeAt(atMs: number): void {
+    clearTimeout(this.#wake);
+    const leftMs = atMs - now();
+    const onTime = (): void => (now() < atMs ? this.#wakeAt(atMs) : this.#step({ type: "tick" }));
+    this.#wake = setTimeout(onTime, Math.max(0, Math.ceil(leftMs)));
+    this.#wake.unref();
   }
 
   #dispatch(pipelineId: string, batch: Batch): void {
