@@ -13,6 +13,10 @@
  *     │ ───────────── recall ───────────────►│   give back the items that have not begun
  *     │ ◄─────────── recalled ───────────────│
  *     │ ───────────── stop ─────────────────►│   finish nothing, exit 0
+ *
+ * The child takes frames in order. It answers each `recall` with one `recalled`, also with an empty one: the parent
+ * sends a `recall` after a `cancel`, and takes the answer as the proof that no outcome of these items can come. A
+ * run in which an item begins is always announced, because only announced items can be suspected.
  */
 import type { ErrorCode, WorkClass } from "millrace-client/wire";
 

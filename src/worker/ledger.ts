@@ -1,0 +1,121 @@
+/**
+ * Who has what. An entry is written before its frame is sent and leaves exactly once: with an outcome, recalled,
+ * dropped after a cancel, or returned because its pipeline ended.
+ *
+ *   write ──► entry ──┬─ take ────────► the outcome came, or a cancelled item was dropped
+ *                     ├─ takeBack ────► recalled: this attempt does not count
+ *                     └─ takeAll ─────► the pipeline ended; `remember` keeps what settle.ts decided
+ *
+ * What an item went through outlives its entries (`#past`), until it has an outcome or its owner forgets it.
+ */
+import assert from "node:assert/strict";
+
+export interface LedgerEntry {
+  readonly itemId: number;
+  readonly pipelineId: string;
+  readonly batchId: number;
+  /** This attempt's number, from 1. */
+  readonly attempt: number;
+  /** Pipelines that ended while this was the only item they had begun. */
+  readonly aloneKills: number;
+  readonly sentAtMs: number;
+  /** The child announced a run that it is part of. */
+  begun: boolean;
+  /** Nobody waits for it; the child was told and has not confirmed yet. */
+  cancelled: boolean;
+}
+
+interface Past {
+  readonly attempts: number;
+  readonly aloneKills: number;
+}
+
+export interface BatchEntries {
+  readonly batchId: number;
+  readonly itemIds: readonly number[];
+}
+
+export class Ledger {
+  readonly #entries = new Map<number, LedgerEntry>();
+  readonly #byPipeline = new Map<string, Map<number, LedgerEntry>>();
+  readonly #past = new Map<number, Past>();
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** Items whose past is remembered between attempts; for tests of leaks. */
+  get remembered(): number {
+    return this.#past.size;
+  }
+
+  inFlight(pipelineId: string): number {
+    return this.#byPipeline.get(pipelineId)?.size ?? 0;
+  }
+
+  write(pipelineId: string, batch: BatchEntries, sentAtMs: number): void {
+    for (const itemId of batch.itemIds) {
+      assert(!this.#entries.has(itemId), `scheduler: item ${itemId} is in flight already`);
+      const past = this.#past.get(itemId);
+      const entry: LedgerEntry = {
+        itemId,
+        pipelineId,
+        batchId: batch.batchId,
+        attempt: (past?.attempts ?? 0) + 1,
+        aloneKills: past?.aloneKills ?? 0,
+        sentAtMs,
+        begun: false,
+        cancelled: false,
+      };
+      this.#entries.set(itemId, entry);
+      this.#of(pipelineId).set(itemId, entry);
+    }
+  }
+
+  find(pipelineId: string, itemId: number): LedgerEntry | undefined {
+    return this.#byPipeline.get(pipelineId)?.get(itemId);
+  }
+
+  take(pipelineId: string, itemId: number): LedgerEntry | undefined {
+    const entry = this.#remove(pipelineId, itemId);
+    if (entry !== undefined) this.#past.delete(itemId);
+    return entry;
+  }
+
+  takeBack(pipelineId: string, itemId: number): LedgerEntry | undefined {
+    return this.#remove(pipelineId, itemId);
+  }
+
+  takeAll(pipelineId: string): LedgerEntry[] {
+    const entries = [...this.#of(pipelineId).values()];
+    this.#byPipeline.delete(pipelineId);
+    for (const { itemId } of entries) this.#entries.delete(itemId);
+    return entries;
+  }
+
+  /** An attempt of this item ended with its pipeline, and the item will be tried again. */
+  remember(entry: LedgerEntry, aloneKills: number): void {
+    this.#past.set(entry.itemId, { attempts: entry.attempt, aloneKills });
+  }
+
+  forget(itemId: number): void {
+    this.#past.delete(itemId);
+  }
+
+  #of(pipelineId: string): Map<number, LedgerEntry> {
+    let entries = this.#byPipeline.get(pipelineId);
+    if (entries === undefined) {
+      entries = new Map();
+      this.#byPipeline.set(pipelineId, entries);
+    }
+    return entries;
+  }
+
+  #remove(pipelineId: string, itemId: number): LedgerEntry | undefined {
+    const entry = this.find(pipelineId, itemId);
+    if (entry === undefined) return undefined;
+    this.#entries.delete(itemId);
+    this.#of(pipelineId).delete(itemId);
+    return entry;
+  }
+}

@@ -1,0 +1,169 @@
+/**
+ * A child that speaks the frames, has no model, and misbehaves on command: through magic tokens in items
+ * (fake-tokens.ts) and through files in the model folder:
+ *
+ *   behaviour   one word: load-failed, never-ready, early-result, chatty; read at each start
+ *   release     ends every `hold`
+ *
+ * An item's "translation" is its tokens in reverse.
+ */
+import { existsSync, readFileSync, watch } from "node:fs";
+import { Socket } from "node:net";
+import { join } from "node:path";
+import { encodeFrame, FrameDecoder, parseParentFrame } from "#src/frames/codec.js";
+import type { ChildFrame, FrameItem, FrameOutcome } from "#src/frames/messages.js";
+import { framesVersion } from "#src/frames/messages.js";
+import { framesFd, watchParent } from "#src/runtime/parent-watch.js";
+import { magic } from "./fake-tokens.js";
+
+watchParent();
+const channel = new Socket({ fd: framesFd });
+const decoder = new FrameDecoder(parseParentFrame);
+const queue: FrameItem[][] = [];
+const cancelled = new Set<number>();
+let modelDir = "";
+let running = false;
+
+const send = (frame: ChildFrame): void => void channel.write(encodeFrame(frame));
+
+channel.on("end", () => process.exit(0));
+channel.on("data", (chunk: Buffer) => {
+  for (const frame of decoder.push(chunk)) {
+    if (frame.type === "load") load(frame.modelDir);
+    else if (frame.type === "batch") {
+      queue.push([...frame.items]);
+      void run();
+    } else if (frame.type === "cancel") cancel(frame.itemIds);
+    else if (frame.type === "recall") send({ type: "recalled", itemIds: takeOut(frame.itemIds) });
+    else process.exit(0);
+  }
+});
+const version = Number(process.env["FAKE_RUNTIME_VERSION"] ?? framesVersion);
+send({ type: "hello", version, pid: process.pid });
+
+function load(folder: string): void {
+  modelDir = folder;
+  const file = join(folder, "behaviour");
+  const behaviour = existsSync(file) ? readFileSync(file, "utf8") : "";
+  if (behaviour === "never-ready") return;
+  if (behaviour === "load-failed") {
+    send({ type: "load-failed", code: "model_folder_invalid", message: "told to fail" });
+    return;
+  }
+  if (behaviour === "early-result") send({ type: "items", outcomes: [outcomeOf(fakeItem(1))] });
+  if (behaviour === "chatty") process.stderr.write("a line for the log\n");
+  send({ type: "ready", loadMs: 1, warmupMs: 1, loads: 1, memoryBytes: 1_000_000 });
+}
+
+/** Items in a run cannot be stopped, but no outcome of theirs may follow. */
+function cancel(itemIds: readonly number[]): void {
+  takeOut(itemIds);
+  for (const itemId of itemIds) cancelled.add(itemId);
+}
+
+function takeOut(itemIds: readonly number[]): number[] {
+  const wanted = new Set(itemIds);
+  const taken: number[] = [];
+  for (const batch of queue) {
+    for (let at = batch.length - 1; at >= 0; at -= 1) {
+      const id = batch[at]?.itemId ?? -1;
+      if (!wanted.has(id)) continue;
+      batch.splice(at, 1);
+      taken.push(id);
+    }
+  }
+  return taken;
+}
+
+async function run(): Promise<void> {
+  if (running) return;
+  running = true;
+  for (let batch = queue.shift(); batch !== undefined; batch = queue.shift()) {
+    if (batch.length === 0) continue;
+    if (!batch.some((item) => item.tokenIds.includes(magic.unannounced))) announce(batch);
+    for (const item of batch) await runItem(item);
+  }
+  running = false;
+  const report = { stage: "fake", runs: 1, rows: 1, tokens: 1, paddedTokens: 1, ms: 1 };
+  send({ type: "report", stages: [report] });
+}
+
+function announce(batch: readonly FrameItem[]): void {
+  const begunItemIds = batch.map(({ itemId }) => itemId);
+  const cost = { rows: batch.length, width: 1, predictedMs: 1, memoryBytes: 1_000_000 };
+  send({ type: "run", stage: "fake", begunItemIds, ...cost });
+}
+
+async function runItem(item: FrameItem): Promise<void> {
+  for (const token of item.tokenIds) await misbehave(token);
+  if (cancelled.has(item.itemId)) return;
+  send({ type: "items", outcomes: [outcomeOf(item)] });
+  if (item.tokenIds.includes(magic.duplicateResult)) {
+    send({ type: "items", outcomes: [outcomeOf(item)] });
+  }
+  if (item.tokenIds.includes(magic.unknownResult)) {
+    send({ type: "items", outcomes: [outcomeOf(fakeItem(987_654_321))] });
+  }
+}
+
+/** Frames already written must leave before the process ends, else the parent never heard of the run. */
+async function misbehave(token: number): Promise<void> {
+  if (token < magic.crash) return;
+  await new Promise<void>((resolve) => channel.write(Buffer.alloc(0), () => resolve()));
+  switch (token) {
+    case magic.crash:
+      return process.exit(3);
+    case magic.segfault:
+      process.kill(process.pid, "SIGSEGV");
+      return never();
+    case magic.exitZero:
+      return process.exit(0);
+    case magic.busyLoop:
+      for (;;);
+    case magic.sigstop:
+      process.kill(process.pid, "SIGSTOP");
+      return never();
+    case magic.garbageBytes:
+      channel.write(Buffer.from([0xff, 0xff, 0xff, 0xff, 1, 2, 3]));
+      return never();
+    case magic.silent:
+    case magic.unannounced:
+      return never();
+    case magic.hold:
+      return released();
+    default:
+  }
+}
+
+function never(): Promise<never> {
+  return new Promise(() => {});
+}
+
+function released(): Promise<void> {
+  return new Promise((resolve) => {
+    const look = (): void => {
+      if (!existsSync(join(modelDir, "release"))) return;
+      watcher.close();
+      resolve();
+    };
+    const watcher = watch(modelDir, look);
+    look();
+  });
+}
+
+function outcomeOf(item: FrameItem): FrameOutcome {
+  const { itemId, tokenIds } = item;
+  if (tokenIds.includes(magic.itemFailed)) {
+    return { itemId, ok: false, code: "item_failed", message: "told to fail" };
+  }
+  const hypotheses = Array.from({ length: item.settings.nBest }, (_, rank) => ({
+    tokenIds: tokenIds.toReversed(),
+    score: -1 - rank,
+  }));
+  return { itemId, ok: true, hypotheses, waitMs: 1, runMs: 1 };
+}
+
+function fakeItem(itemId: number): FrameItem {
+  const settings = { beams: 1, nBest: 1, lengthPenalty: 1, maxLength: 9 };
+  return { itemId, tokenIds: [1], settings };
+}

@@ -1,0 +1,139 @@
+/** The least scheduler that keeps the contract: first come first served, one batch in each pipeline. */
+
+import type { Batch, Decision, PipelineSpec, SchedulerEvent } from "#src/scheduler/types.js";
+import type { SchedulerPort } from "#src/submit/local.js";
+
+interface Waiting {
+  readonly requestId: number;
+  readonly model: string;
+  readonly deadlineAtMs: number | null;
+  readonly itemIds: number[];
+  readonly exclusive: boolean;
+}
+
+export class FifoScheduler implements SchedulerPort {
+  readonly #batchItemsMax: number;
+  readonly #pipelines = new Map<string, { spec: PipelineSpec; held: Set<number> }>();
+  readonly #requests = new Map<number, { model: string; deadlineAtMs: number | null }>();
+  readonly #requestOf = new Map<number, number>();
+  #queue: Waiting[] = [];
+  #batches = 0;
+
+  constructor(batchItemsMax = 4) {
+    this.#batchItemsMax = batchItemsMax;
+  }
+
+  get queued(): number {
+    return this.#queue.reduce((sum, { itemIds }) => sum + itemIds.length, 0);
+  }
+
+  step(event: SchedulerEvent, nowMs: number): readonly Decision[] {
+    return [...this.#take(event), ...this.#expire(nowMs), ...this.#fill()];
+  }
+
+  #take(event: SchedulerEvent): Decision[] {
+    switch (event.type) {
+      case "request": {
+        const { requestId, model, deadlineAtMs, items } = event.request;
+        this.#requests.set(requestId, { model, deadlineAtMs });
+        const itemIds = items.map(({ itemId }) => itemId);
+        for (const itemId of itemIds) this.#requestOf.set(itemId, requestId);
+        this.#enqueue(itemIds, false);
+        return [];
+      }
+      case "cancel":
+        return this.#cancel(
+          [...this.#requestOf.keys()].filter((id) => this.#requestOf.get(id) === event.requestId),
+        );
+      case "pipeline-up":
+        this.#pipelines.set(event.pipeline.pipelineId, { spec: event.pipeline, held: new Set() });
+        return [];
+      case "pipeline-down":
+        this.#pipelines.delete(event.pipelineId);
+        return [];
+      case "settled":
+        this.#pipelines.get(event.pipelineId)?.held.delete(event.itemId);
+        this.#requestOf.delete(event.itemId);
+        return [];
+      case "returned":
+        for (const group of event.groups) this.#enqueue(group, true);
+        this.#enqueue(event.innocent, false);
+        return [];
+      case "measured":
+      case "tick":
+        return [];
+    }
+  }
+
+  #enqueue(itemIds: readonly number[], exclusive: boolean): void {
+    const byRequest = new Map<number, number[]>();
+    for (const itemId of itemIds) {
+      const requestId = this.#requestOf.get(itemId);
+      if (requestId === undefined) continue;
+      byRequest.set(requestId, [...(byRequest.get(requestId) ?? []), itemId]);
+    }
+    for (const [requestId, ids] of byRequest) {
+      const request = this.#requests.get(requestId);
+      if (request !== undefined)
+        this.#queue.push({ requestId, ...request, itemIds: ids, exclusive });
+    }
+  }
+
+  #cancel(itemIds: readonly number[]): Decision[] {
+    const gone = new Set(itemIds);
+    for (const entry of this.#queue) {
+      const kept = entry.itemIds.filter((id) => !gone.has(id));
+      entry.itemIds.splice(0, entry.itemIds.length, ...kept);
+    }
+    return [...this.#pipelines].flatMap(([pipelineId, { held }]): Decision[] => {
+      const ids = itemIds.filter((id) => held.has(id));
+      return ids.length > 0 ? [{ type: "cancel", pipelineId, itemIds: ids }] : [];
+    });
+  }
+
+  #expire(nowMs: number): Decision[] {
+    const decisions: Decision[] = [];
+    let nextAtMs = Infinity;
+    for (const [requestId, { deadlineAtMs }] of this.#requests) {
+      if (deadlineAtMs === null) continue;
+      const itemIds = [...this.#requestOf].flatMap(([id, of]) => (of === requestId ? [id] : []));
+      if (itemIds.length === 0) continue;
+      if (nowMs < deadlineAtMs) nextAtMs = Math.min(nextAtMs, deadlineAtMs);
+      else {
+        decisions.push({ type: "expire", requestId, itemIds }, ...this.#cancel(itemIds));
+        this.#requests.delete(requestId);
+      }
+    }
+    if (nextAtMs < Infinity) decisions.push({ type: "wake", atMs: nextAtMs });
+    return decisions;
+  }
+
+  #fill(): Decision[] {
+    this.#queue = this.#queue.filter(({ itemIds }) => itemIds.length > 0);
+    const decisions: Decision[] = [];
+    for (const [pipelineId, { spec, held }] of this.#pipelines) {
+      if (held.size > 0) continue;
+      const entry = this.#queue.find(
+        ({ model, itemIds }) => model === spec.model && itemIds.length > 0,
+      );
+      if (entry === undefined) continue;
+      const { requestId, exclusive } = entry;
+      const itemIds = entry.itemIds.splice(0, exclusive ? Infinity : this.#batchItemsMax);
+      for (const id of itemIds) held.add(id);
+      this.#batches += 1;
+      const batch: Batch = {
+        batchId: this.#batches,
+        class: "bulk",
+        reason: exclusive ? "exclusive" : "pipeline-free",
+        exclusive,
+        spans: [{ requestId, itemIds }],
+        rows: itemIds.length,
+        tokens: 0,
+        paddedTokens: 0,
+        waitedMs: 0,
+      };
+      decisions.push({ type: "dispatch", pipelineId, batch });
+    }
+    return decisions;
+  }
+}

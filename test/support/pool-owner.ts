@@ -1,0 +1,24 @@
+/** A process that owns a pool and is there to be killed: prints the child's pid once it is as told: idle or busy. */
+
+import { Pool } from "#src/worker/pool.js";
+import { magic } from "./fake-tokens.js";
+import { fakeEntry, makeItem, quickOptions, quiet } from "./pool.js";
+
+const [modelDir = "", doing = "idle"] = process.argv.slice(2);
+const spec = {
+  pipelineId: "p0",
+  model: "fake",
+  kind: "shared",
+  modelDir,
+  threads: 1,
+  rowsMax: 8,
+} as const;
+const options = { ...quickOptions, entry: fakeEntry, log: quiet, pipelines: [spec] };
+const pool = new Pool(options, ({ type }) => {
+  const print = (): void => console.log(String(pool.snapshot()[0]?.pid));
+  if (type === "run" || (type === "up" && doing === "idle")) print();
+  if (type !== "up" || doing === "idle") return;
+  const items = [makeItem(1, doing === "busy" ? magic.busyLoop : magic.silent)];
+  pool.dispatch("p0", { batchId: 1, class: "bulk", items });
+});
+pool.start();

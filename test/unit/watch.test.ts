@@ -1,0 +1,77 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { sampleProcess, Watch } from "#src/worker/watch.js";
+
+const options = {
+  checkMs: 100,
+  hangFloorMs: 1_000,
+  hangFactor: 10,
+  stillChecksMax: 2,
+  runMsMax: 10_000,
+};
+
+/** Looks every `checkMs` until the given time; returns the states that it went through, without repeats. */
+function statesUntil(
+  watch: Watch,
+  untilMs: number,
+  cpuMsAt: (ms: number) => number | null,
+): string[] {
+  const states: string[] = [];
+  for (let ms = 100; ms <= untilMs; ms += 100) {
+    const cpuMs = cpuMsAt(ms);
+    const { state } = watch.look(ms, () => (cpuMs === null ? null : { cpuMs, stopped: false }));
+    if (states.at(-1) !== state) states.push(state);
+    if (state === "hung") break;
+  }
+  return states;
+}
+
+test("silence within the prediction is fine, whatever the processor does", () => {
+  const watch = new Watch(options, 0);
+  watch.heard(0, 300);
+  assert.deepEqual(
+    statesUntil(watch, 4_000, () => 5),
+    ["fine"],
+  );
+});
+
+test("far over the prediction and standing still is a hang", () => {
+  assert.deepEqual(
+    statesUntil(new Watch(options, 0), 4_000, () => 5),
+    ["fine", "suspect", "hung"],
+  );
+});
+
+test("a merely slow run is suspect and lives, up to the hard limit", () => {
+  const slow = (ms: number): number => ms;
+  assert.deepEqual(statesUntil(new Watch(options, 0), 10_000, slow), ["fine", "suspect"]);
+  assert.deepEqual(statesUntil(new Watch(options, 0), 11_000, slow), ["fine", "suspect", "hung"]);
+});
+
+test("where there is no /proc only the hard limit counts", () => {
+  assert.deepEqual(
+    statesUntil(new Watch(options, 0), 10_000, () => null),
+    ["fine", "suspect"],
+  );
+  assert.deepEqual(
+    statesUntil(new Watch(options, 0), 11_000, () => null),
+    ["fine", "suspect", "hung"],
+  );
+});
+
+test("the parent's own absence is not held against the child", () => {
+  const watch = new Watch(options, 0);
+  assert.equal(watch.look(100, () => null).state, "fine");
+  assert.equal(watch.look(900_000, () => null).state, "fine");
+});
+
+test("a process's own processor time is read, and that of none is not", (t) => {
+  assert.equal(sampleProcess(2 ** 30), null);
+  const sample = sampleProcess(process.pid);
+  if (sample === null) {
+    t.skip("there is no /proc here");
+    return;
+  }
+  assert.ok(sample.cpuMs > 0);
+  assert.equal(sample.stopped, false);
+});
