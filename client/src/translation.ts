@@ -39,13 +39,8 @@ export async function* translateItems(
   const missing = new Set(call.inputs.values.keys());
   for (;;) {
     try {
-      const stream = attempt(courier.transport, remaining(call, startedMs), missing);
-      for (;;) {
-        const next = await stream.next();
-        if (next.done === true) return next.value;
-        budget.progressed(performance.now());
-        yield next.value;
-      }
+      // `yield*` also hands on that the consumer left, which ends the request.
+      return yield* attempt(courier.transport, remaining(call, startedMs), { missing, budget });
     } catch (error) {
       // Everything that the transport throws is a MillraceError; anything else is a bug, and not hidden.
       if (!(error instanceof MillraceError)) throw error;
@@ -56,11 +51,17 @@ export async function* translateItems(
   }
 }
 
-/** One request for what is missing; takes what arrives out of `missing`. */
+interface Ledger {
+  /** Indices without an outcome; what arrives is taken out. */
+  readonly missing: Set<number>;
+  readonly budget: RetryBudget;
+}
+
+/** One request for what is missing. */
 async function* attempt(
   transport: Transport,
   call: TranslateCall,
-  missing: Set<number>,
+  { missing, budget }: Ledger,
 ): AsyncGenerator<IndexedItem, TranslationSummary, undefined> {
   // Where only the `done` line was lost, the last text is asked for once more: a request needs one.
   const asked = missing.size === 0 ? [call.inputs.values.length - 1] : [...missing];
@@ -83,7 +84,9 @@ async function* attempt(
       if (index === undefined || !unanswered.delete(line.index)) {
         throw new MillraceError("response_invalid", `Item ${line.index} is unknown or came twice.`);
       }
-      if (missing.delete(index)) yield { ...line.item, index };
+      if (!missing.delete(index)) continue;
+      budget.progressed(performance.now());
+      yield { ...line.item, index };
     }
   }
   throw new MillraceError("connection_failed", "The reply ended before it was done.");
