@@ -140,3 +140,25 @@ test("a server that is not there is exit code 4", async () => {
   assert.equal(code, 4);
   assert.match(err, /connection_failed/);
 });
+
+test("a reader that leaves early ends the command quietly", async () => {
+  await using server = await serveHttp(answer);
+  const child = start(["translate", "a", "--url", server.url]);
+  child.stdout?.destroy();
+  assert.ok(child.stdin !== null && child.stderr !== null);
+  child.stdin.end();
+  const [err, [code]] = await Promise.all([text(child.stderr), once(child, "close")]);
+  assert.deepEqual([err, code], ["", 0]);
+});
+
+test("the client's example runs", async () => {
+  await using server = await serveHttp(answer);
+  const example = fileURLToPath(new URL("../../examples/client.js", import.meta.url));
+  const env = { ...process.env, MILLRACE_URL: server.url };
+  const { out, code } = await finish(spawn(process.execPath, [example], { env }));
+  assert.equal(code, 0);
+  assert.match(
+    out,
+    /^«Good morning.»\n«See you tomorrow.»\n6.0 ms in all, 2.0 of them waiting\n0 «One.»/,
+  );
+});
