@@ -1,0 +1,64 @@
+import type { MillraceError } from "./wire/index.js";
+
+/** When a failed call is tried again. Only retryable codes are, see `errorRegistry`. */
+export interface RetryPolicy {
+  /** Attempts in a row that brought no result; 1: never try again. Default: 5. */
+  readonly attemptsMax: number;
+  /** The first pause is random between 0 and this, the next between 0 and twice this, … Default: 100. */
+  readonly delayMs: number;
+  /** No pause is longer than this, whatever `Retry-After` says. Default: 10 000. */
+  readonly delayMsMax: number;
+  /** No attempt begins later than this after the call began or brought its last result. Default: 120 000. */
+  readonly totalMs: number;
+}
+
+export const retryDefaults: RetryPolicy = {
+  attemptsMax: 5,
+  delayMs: 100,
+  delayMsMax: 10_000,
+  totalMs: 120_000,
+};
+
+/** Counts the failures of one call. Without a clock of its own: every method is told the time. */
+export class RetryBudget {
+  readonly #policy: RetryPolicy;
+  readonly #random: () => number;
+  #failures = 0;
+  #sinceMs: number;
+
+  constructor(policy: RetryPolicy, nowMs: number, random: () => number = Math.random) {
+    this.#policy = policy;
+    this.#random = random;
+    this.#sinceMs = nowMs;
+  }
+
+  /** A result came: the server works, so the count starts afresh. */
+  progressed(nowMs: number): void {
+    this.#failures = 0;
+    this.#sinceMs = nowMs;
+  }
+
+  /**
+   * How long to pause before the next attempt, or null to give up. The pause has full jitter, so that callers
+   * that were refused together do not come back together; it is never shorter than `Retry-After`, capped.
+   */
+  delayAfter(error: MillraceError, nowMs: number): number | null {
+    this.#failures += 1;
+    if (!error.retryable || this.#failures >= this.#policy.attemptsMax) return null;
+    const ceilingMs = Math.min(
+      this.#policy.delayMs * 2 ** (this.#failures - 1),
+      this.#policy.delayMsMax,
+    );
+    const askedMs = Math.min(error.retryAfterMs ?? 0, this.#policy.delayMsMax);
+    const pauseMs = Math.max(this.#random() * ceilingMs, askedMs);
+    return nowMs + pauseMs - this.#sinceMs > this.#policy.totalMs ? null : pauseMs;
+  }
+}
+
+/** `Retry-After` as seconds or as a date; undefined where it is missing or neither. */
+export function parseRetryAfter(value: string | null, nowMs: number): number | undefined {
+  if (value === null) return undefined;
+  if (/^\s*\d+\s*$/.test(value)) return Number(value) * 1000;
+  const atMs = Date.parse(value);
+  return Number.isNaN(atMs) ? undefined : Math.max(0, atMs - nowMs);
+}

@@ -1,0 +1,90 @@
+import { MillraceError } from "./wire/index.js";
+
+/**
+ * The lifetime of one call or one attempt: ends when any parent signal aborts, when `abort` is called or when
+ * the limit is over. `end()` takes its listeners and timers back, so that a signal that lives as long as the
+ * caller's process gathers nothing. (`AbortSignal.any` leaves that to the garbage collector.)
+ */
+export class Scope {
+  readonly #controller = new AbortController();
+  readonly #undo: (() => void)[] = [];
+
+  constructor(parents: readonly (AbortSignal | undefined)[]) {
+    for (const parent of parents) {
+      if (parent === undefined) continue;
+      if (parent.aborted) {
+        this.abort(abortFailure(parent));
+        return;
+      }
+      const onAbort = (): void => this.abort(abortFailure(parent));
+      parent.addEventListener("abort", onAbort, { once: true });
+      this.#undo.push(() => parent.removeEventListener("abort", onAbort));
+    }
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  abort(reason: MillraceError): void {
+    this.#controller.abort(reason);
+  }
+
+  /** Aborts with what `reason` returns unless `end()` comes within `ms`. */
+  limit(ms: number, reason: () => MillraceError): void {
+    const timer = setTimeout(() => this.abort(reason()), timerMs(ms));
+    this.#undo.push(() => clearTimeout(timer));
+  }
+
+  /** Waits for `promise`, and aborts the scope when that takes longer than `ms`. */
+  async within<T>(ms: number, promise: Promise<T>): Promise<T> {
+    const timer = setTimeout(() => this.abort(silence(ms)), timerMs(ms));
+    try {
+      return await promise;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  end(): void {
+    for (const undo of this.#undo.splice(0)) undo();
+  }
+}
+
+/** Rejects with the signal's failure when it aborts first. */
+export function delay(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) {
+      reject(abortFailure(signal));
+      return;
+    }
+    const onAbort = (): void => {
+      clearTimeout(timer);
+      reject(abortFailure(signal));
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener("abort", onAbort);
+      resolve();
+    }, timerMs(ms));
+    signal.addEventListener("abort", onAbort, { once: true });
+  });
+}
+
+/** What a call fails with when `signal` aborted: `cancelled`, or `deadline_exceeded` where a timer did it. */
+export function abortFailure(signal: AbortSignal): MillraceError {
+  const reason: unknown = signal.reason;
+  if (reason instanceof MillraceError) return reason;
+  if (reason instanceof Error && reason.name === "TimeoutError") {
+    return new MillraceError("deadline_exceeded", "The caller's time was over.", { cause: reason });
+  }
+  return new MillraceError("cancelled", "The caller aborted.", { cause: reason });
+}
+
+function silence(ms: number): MillraceError {
+  return new MillraceError("connection_failed", `The server sent nothing for ${ms} ms.`);
+}
+
+/** Timers overflow above 2^31 - 1 and would fire at once. */
+function timerMs(ms: number): number {
+  return Math.min(Math.max(ms, 0), 2_147_483_647);
+}

@@ -1,0 +1,151 @@
+/** `millrace status`: pipelines, queues, batches and where the time goes, once or until Ctrl-C. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Command, InvalidArgumentError } from "commander";
+import { Millrace, type StatusResponse } from "millrace-client";
+import { exitCodes } from "./exit-codes.js";
+import { defaultUrl, describe, runRemote } from "./remote.js";
+
+interface Flags {
+  readonly url: string;
+  readonly watch?: boolean;
+  readonly intervalMs: number;
+  readonly json?: boolean;
+}
+
+export function registerStatus(program: Command): void {
+  program
+    .command("status")
+    .description("Show pipelines, queues, batches, waits and where the time goes.")
+    .option("--url <url>", "the server; else MILLRACE_URL", defaultUrl)
+    .option("--watch", "again and again, until Ctrl-C")
+    .option("--interval-ms <ms>", "pause between two looks with --watch", interval, 1000)
+    .option("--json", "as JSON, one line a look")
+    .action((flags: Flags) => runRemote((signal) => show(flags, signal)));
+}
+
+async function show(flags: Flags, signal: AbortSignal): Promise<number> {
+  await using client = new Millrace(flags.url, { retry: { attemptsMax: 1 } });
+  if (flags.watch !== true) {
+    const status = await client.status({ signal });
+    process.stdout.write(flags.json === true ? `${JSON.stringify(status)}\n` : view(status));
+    const serves = status.state === "ready" || status.state === "degraded";
+    return serves ? exitCodes.ok : exitCodes.unreachable;
+  }
+  // A terminal is redrawn from its top left corner; a file or a pipe gets one picture after the other.
+  const redraw = process.stdout.isTTY && flags.json !== true ? "\u001b[H\u001b[J" : "";
+  for (;;) {
+    const picture = await client.status({ signal }).then(
+      (status) => (flags.json === true ? `${JSON.stringify(status)}\n` : view(status)),
+      // A server that is away for a while is part of what is watched.
+      (error: unknown) => {
+        signal.throwIfAborted();
+        const message = describe(error);
+        return flags.json === true ? `${JSON.stringify({ error: message })}\n` : `${message}\n`;
+      },
+    );
+    process.stdout.write(`${redraw}${picture}`);
+    await sleep(flags.intervalMs, undefined, { signal });
+  }
+}
+
+function view(status: StatusResponse): string {
+  const { deployment, requests, items, waits } = status;
+  return [
+    `${deployment.name} ${deployment.version} · ${deployment.environment} · ${deployment.node} · ${status.state} · up ${seconds(status.uptimeMs)} · policy ${status.policy}`,
+    `requests  active ${requests.active}, finished ${requests.finished}, refused ${requests.refused}, cancelled ${requests.cancelled}`,
+    `items     done ${items.done}, failed ${items.failed}, retried ${items.retried}, cancelled ${items.cancelled}`,
+    `waits     ${Object.entries(waits)
+      .map(([name, wait]) => `${name} p50 ${ms(wait.p50Ms)}, p99 ${ms(wait.p99Ms)}`)
+      .join("; ")}`,
+    "",
+    ...table(
+      ["pipeline", "kind", "state", "in flight", "done", "memory", "now"],
+      pipelines(status),
+    ),
+    ...table(["queue", "class", "items", "requests", "tenants", "oldest"], queues(status)),
+    ...table(["batch", "pipeline", "left because", "requests", "items", "waited"], recent(status)),
+    `batches by reason: ${counts(status.batches.byReason)}`,
+    ...table(["stage", "runs", "rows", "padding", "time", "a run"], stages(status)),
+    "",
+  ].join("\n");
+}
+
+function pipelines({ pipelines: all }: StatusResponse): string[][] {
+  return all.map((one) => [
+    one.pipelineId,
+    one.kind,
+    one.state,
+    String(one.items.inFlight),
+    String(one.items.done),
+    `${Math.round(one.memoryBytes / 1024 ** 2)} MiB`,
+    one.state === "ready"
+      ? one.doing === null
+        ? "idle"
+        : `${one.doing.stage} ${one.doing.rows}×${one.doing.width} for ${ms(one.doing.forMs)}`
+      : (one.reason ?? "no reason given"),
+  ]);
+}
+
+function queues({ queues: all }: StatusResponse): string[][] {
+  return all.map((one) => [
+    one.model,
+    one.class,
+    ...[one.items, one.requests, one.tenants].map(String),
+    ms(one.oldestWaitMs),
+  ]);
+}
+
+function recent({ batches }: StatusResponse): string[][] {
+  return batches.recent
+    .slice(0, 8)
+    .map((one) => [
+      String(one.batchId),
+      one.pipelineId,
+      one.reason,
+      ...[one.requests, one.items].map(String),
+      ms(one.waitedMs),
+    ]);
+}
+
+function stages({ stages: all }: StatusResponse): string[][] {
+  return all.map((one) => [
+    `${one.model} ${one.stage}`,
+    ...[one.runs, one.rows].map(String),
+    one.paddedTokens === 0 ? "–" : `${Math.round(100 * (1 - one.tokens / one.paddedTokens))} %`,
+    seconds(one.ms),
+    one.runs === 0 ? "–" : ms(one.ms / one.runs),
+  ]);
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  if (rows.length === 0) return [];
+  const all = [head, ...rows];
+  const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
+  return [
+    ...all.map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join("  ")
+        .trimEnd(),
+    ),
+    "",
+  ];
+}
+
+function counts(values: Readonly<Record<string, number>>): string {
+  const parts = Object.entries(values).map(([name, value]) => `${name} ${value}`);
+  return parts.length === 0 ? "none yet" : parts.join(", ");
+}
+
+function ms(value: number): string {
+  return `${value.toFixed(1)} ms`;
+}
+
+function seconds(valueMs: number): string {
+  return `${(valueMs / 1000).toFixed(1)} s`;
+}
+
+function interval(value: string): number {
+  if (/^\d{2,8}$/.test(value)) return Number(value);
+  throw new InvalidArgumentError("Not a number of milliseconds, 10 or more.");
+}

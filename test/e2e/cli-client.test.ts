@@ -1,0 +1,164 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import {
+  answer,
+  answerJson,
+  beginStream,
+  deployment,
+  doneLine,
+  item,
+  itemLine,
+  serveHttp,
+} from "../support/http-server.js";
+
+const main = fileURLToPath(import.meta.resolve("#src/cli/main.js"));
+
+function start(args: readonly string[]): ChildProcess {
+  return spawn(process.execPath, [main, ...args], { stdio: ["pipe", "pipe", "pipe"] });
+}
+
+async function finish(child: ChildProcess, input = "") {
+  assert.ok(child.stdin !== null && child.stdout !== null && child.stderr !== null);
+  child.stdin.end(input);
+  const [out, err, [code]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, "close"),
+  ]);
+  return { out, err, code: code as unknown };
+}
+
+async function folder() {
+  const path = await mkdtemp(join(tmpdir(), "millrace-"));
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true }) };
+}
+
+test("translate reads arguments and stdin, and keeps order and empty lines", async () => {
+  await using server = await serveHttp(answer);
+  const url = ["--url", server.url];
+  assert.equal((await finish(start(["translate", "a", "b", ...url]))).out, "«a»\n«b»\n");
+  const piped = await finish(start(["translate", "--batch-size", "1", ...url]), "a\r\n\nb\n");
+  assert.deepEqual([piped.out, piped.code, piped.err], ["«a»\n\n«b»\n", 0, ""]);
+});
+
+test("translate of a file writes it whole, and says what the seeds' client said", async () => {
+  await using server = await serveHttp(answer);
+  await using dir = await folder();
+  const [from, to] = [join(dir.path, "in.txt"), join(dir.path, "out.txt")];
+  const lines = Array.from({ length: 300 }, (_, index) => `line ${index}`);
+  await writeFile(from, lines.join("\n"));
+  const args = [
+    "translate",
+    "--datafile",
+    from,
+    "--out",
+    to,
+    "--batch-size",
+    "128",
+    "--url",
+    server.url,
+  ];
+  const { out, err, code } = await finish(start(args));
+  assert.deepEqual([out, code], ["", 0]);
+  assert.equal(await readFile(to, "utf8"), lines.map((line) => `«${line}»\n`).join(""));
+  assert.match(err, /^total: 300\nrequests: 3\nitems per pipeline: shared-0: 300\ntime in all: /);
+  for (const { body } of server.exchanges)
+    assert.ok(JSON.stringify(body).includes('"class":"bulk"'));
+  assert.deepEqual((await readdir(dir.path)).toSorted(), ["in.txt", "out.txt"]);
+});
+
+test("an item that fails is named with its line, and the exit code says so", async () => {
+  await using server = await serveHttp(({ response }) => {
+    beginStream(response);
+    const error = { code: "item_failed", message: "no", retryable: false } as const;
+    response.end(itemLine(0, item("a")) + itemLine(1, { error }) + doneLine(2));
+  });
+  const { out, err, code } = await finish(start(["translate", "a", "b", "--url", server.url]));
+  assert.deepEqual([out, err, code], ["«a»\n\n", "line 2: no (item_failed)\n", 3]);
+});
+
+test("Ctrl-C aborts the request and leaves no file behind", async () => {
+  await using server = await serveHttp(({ response }) => {
+    beginStream(response);
+    response.flushHeaders();
+  });
+  await using dir = await folder();
+  const child = start(["translate", "a", "--out", join(dir.path, "out"), "--url", server.url]);
+  const { closed } = await server.arrived(0);
+  child.kill("SIGINT");
+  const { err, code } = await finish(child);
+  assert.deepEqual([err, code, await closed], ["", 130, "gone"]);
+  assert.deepEqual(await readdir(dir.path), []);
+});
+
+test("status names a pipeline that is not ready with its reason, and exits with 4", async () => {
+  const status = {
+    deployment,
+    state: "not-ready",
+    uptimeMs: 5000,
+    policy: "millrace",
+    pipelines: [
+      {
+        pipelineId: "shared-0",
+        kind: "shared",
+        state: "backing-off",
+        reason: "no such model",
+        items: { inFlight: 0, done: 0, failed: 0 },
+        memoryBytes: 0,
+        doing: null,
+      },
+    ],
+    queues: [],
+    batches: { byReason: { full: 3 }, recent: [] },
+    stages: [],
+    requests: { active: 0, finished: 0, refused: 0, cancelled: 0 },
+    items: { done: 0, failed: 0, retried: 0, cancelled: 0 },
+    waits: { realtime: { count: 1, p50Ms: 1, p99Ms: 2 } },
+  };
+  await using server = await serveHttp((exchange) => answerJson(exchange, 200, status));
+  const { out, code } = await finish(start(["status", "--url", server.url]));
+  assert.match(out, /shared-0 +shared +backing-off .* no such model/);
+  assert.match(out, /batches by reason: full 3/);
+  assert.equal(code, 4);
+  const watch = start(["status", "--watch", "--json", "--interval-ms", "10", "--url", server.url]);
+  await server.arrived(3);
+  watch.kill("SIGINT");
+  const watched = await finish(watch);
+  assert.deepEqual([watched.code, watched.err], [130, ""]);
+  assert.ok(watched.out.split("\n").length > 2);
+});
+
+test("a server that is not there is exit code 4", async () => {
+  const { err, code } = await finish(start(["status", "--url", "http://127.0.0.1:1"]));
+  assert.equal(code, 4);
+  assert.match(err, /connection_failed/);
+});
+
+test("a reader that leaves early ends the command quietly", async () => {
+  await using server = await serveHttp(answer);
+  const child = start(["translate", "a", "--url", server.url]);
+  child.stdout?.destroy();
+  assert.ok(child.stdin !== null && child.stderr !== null);
+  child.stdin.end();
+  const [err, [code]] = await Promise.all([text(child.stderr), once(child, "close")]);
+  assert.deepEqual([err, code], ["", 0]);
+});
+
+test("the client's example runs", async () => {
+  await using server = await serveHttp(answer);
+  const example = fileURLToPath(new URL("../../examples/client.js", import.meta.url));
+  const env = { ...process.env, MILLRACE_URL: server.url };
+  const { out, code } = await finish(spawn(process.execPath, [example], { env }));
+  assert.equal(code, 0);
+  assert.match(
+    out,
+    /^«Good morning.»\n«See you tomorrow.»\n6.0 ms in all, 2.0 of them waiting\n0 «One.»/,
+  );
+});
