@@ -1,0 +1,42 @@
+/** "Did you mean …": the nearest known name to one that is not known. */
+
+/** Null where nothing is near enough to be worth saying. */
+export function nearMiss(unknown: string, known: Iterable<string>): string | null {
+  // A name longer than any that we have is no typing mistake; comparing it would only cost time.
+  if (unknown.length > 64) return null;
+  let best: string | null = null;
+  let bestDistance = Math.floor(Math.max(unknown.length, 3) / 3) + 1;
+  for (const candidate of known) {
+    const distance = editDistance(fold(unknown), fold(candidate));
+    if (distance < bestDistance) {
+      best = candidate;
+      bestDistance = distance;
+    }
+  }
+  return best;
+}
+
+/** The end of a message about an unknown name: empty where nothing is near. */
+export function didYouMean(unknown: string, known: Iterable<string>): string {
+  const near = nearMiss(unknown, known);
+  return near === null ? "" : ` (did you mean \`${near}\`?)`;
+}
+
+/** `max_length`, `max-length` and `maxLength` are the same mistake. */
+function fold(name: string): string {
+  return name.toLowerCase().replace(/[-_]/g, "");
+}
+
+/** Levenshtein's, one row at a time. */
+function editDistance(left: string, right: string): number {
+  let row = Array.from({ length: right.length + 1 }, (_, column) => column);
+  for (let i = 1; i <= left.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= right.length; j++) {
+      const replaced = (row[j - 1] ?? 0) + (left[i - 1] === right[j - 1] ? 0 : 1);
+      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[right.length] ?? 0;
+}
