@@ -1,7 +1,7 @@
 /** What happens on the socket: slow, lying, leaving and pipelining callers. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { ErrorResponse, StatusResponse, TranslateLine } from "millrace-client/wire";
+import type { ErrorResponse, TranslateLine } from "millrace-client/wire";
 import { TestFront } from "../support/http-front.js";
 
 function post(body: string, ...headers: readonly string[]): string {
@@ -256,11 +256,11 @@ for (const accept of ["application/x-ndjson", "application/json"]) {
     socket.socket.pause();
     socket.send(sized(long, `accept: ${accept}`));
     await front.submit.arrived(1);
-    // Only the poll's own connection is left when the front has given up on the other.
-    let connections = 0;
-    while (connections !== 1) {
-      const status = (await (await fetch(`${front.url}/status`)).json()) as StatusResponse;
-      connections = status.process.connections;
+    const poll = await front.raw();
+    while (front.front.connectionCount() > 1) {
+      poll.send(getLive);
+      await poll.until(/"live":true/);
+      poll.received = "";
     }
   });
 }
