@@ -235,7 +235,7 @@ describe("unusual inputs that are good", () => {
   }
 
   test("every field reaches submit", async () => {
-    await front.translate({
+    const response = await front.translate({
       tokenIds: [[1, 2], [3]],
       model: "m",
       class: "bulk",
@@ -248,6 +248,7 @@ describe("unusual inputs that are good", () => {
       truncate: true,
       split: false,
     });
+    await response.text();
     const { request } = front.submit.seen.at(-1) ?? assert.fail();
     const { id, deadlineAtMs, payloadBytes, ...rest } = request;
     assert.match(id, /^[0-9a-f-]{36}$/);

@@ -33,7 +33,7 @@ export async function readBody(
   // The caller waits for leave to send the body; everything that its headers can do wrong was checked by now.
   if (request.headers.expect?.toLowerCase() === "100-continue") response.writeContinue();
 
-  const buffer = await collect(request, decoder, limits);
+  const buffer = await collect({ request, response, decoder }, limits);
   if (!isUtf8(buffer)) throw new MillraceError("bad_encoding", "The body is not valid UTF-8.");
   return { text: buffer.toString("utf8"), bytes: buffer.length };
 }
@@ -89,11 +89,7 @@ function tooLarge(limits: BodyLimits, size: string): MillraceError {
  * Reads `request`, through `decoder` where there is one, and stops at the first byte too many: a bomb is cut off,
  * never unfolded. No `stream.pipeline`: on an error it would destroy the request, and with it the way to answer.
  */
-function collect(
-  request: IncomingMessage,
-  decoder: Transform | null,
-  limits: BodyLimits,
-): Promise<Buffer> {
+function collect({ request, response, decoder }: BodySource, limits: BodyLimits): Promise<Buffer> {
   const { promise, resolve, reject } = withResolvers<Buffer>();
   const source: Readable = decoder ?? request;
   const chunks: Buffer[] = [];
@@ -104,8 +100,10 @@ function collect(
     else chunks.push(chunk);
   };
   const onEnd = (): void => stop(null);
+  // The reply's end, not the request's: Node tells a request nothing more once its reply was sent, as happens when
+  // the parser gives up on the body (connections.ts).
   const onGone = (): void => {
-    if (!request.complete) stop(new MillraceError("cancelled", "The caller left mid-body."));
+    stop(new MillraceError("cancelled", "The caller left mid-body."));
   };
   const onBroken = (cause: Error): void => {
     const message = `The body could not be decompressed: ${cause.message}.`;
@@ -119,7 +117,7 @@ function collect(
   function stop(error: MillraceError | null): void {
     clearTimeout(timer);
     source.off("data", onData).off("end", onEnd);
-    request.off("close", onGone).off("error", onGone);
+    response.off("close", onGone);
     if (decoder !== null) {
       request.unpipe(decoder);
       decoder.destroy();
@@ -132,11 +130,17 @@ function collect(
     }
   }
   source.on("data", onData).on("end", onEnd);
-  request.on("close", onGone).on("error", onGone);
+  response.on("close", onGone);
   // The listener stays: a decoder that is destroyed half-way may still complain.
   decoder?.on("error", onBroken);
   if (decoder !== null) request.pipe(decoder);
   return promise;
+}
+
+interface BodySource {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly decoder: Transform | null;
 }
 
 interface Resolvers<T> {
