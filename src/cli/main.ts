@@ -1,7 +1,8 @@
 #!/usr/bin/env node
-/** The `millrace` command: reads the arguments, hands over to one file a command. */
-import { Command } from "commander";
+/** The `millrace` command: one file a command; each registers itself here. */
+import { registerConfig } from "./config.js";
+import { newProgram, run } from "./program.js";
 
-const program = new Command("millrace").description("Serves models from one queue.");
-
-await program.parseAsync();
+const program = newProgram();
+registerConfig(program);
+await run(program);
