@@ -62,7 +62,9 @@ export class Connections {
   /** Node's parser gave up on a connection: no reply object exists for the request that it could not read. */
   failed(cause: Error & { readonly code?: string }, socket: Socket): void {
     const connection = this.#bySocket.get(socket);
-    if (connection === undefined || !socket.writable || cause.code === "ECONNRESET") {
+    // The bytes ended in the middle of a request, or the connection did: nobody is there to be answered.
+    const left = cause.code === "ECONNRESET" || cause.code === "HPE_INVALID_EOF_STATE";
+    if (connection === undefined || !socket.writable || left) {
       socket.destroy();
       return;
     }
