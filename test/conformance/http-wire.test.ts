@@ -54,6 +54,14 @@ test("a declared length over the limit is answered without reading the body", as
   assert.match(await socket.closed(), /^HTTP\/1.1 413 [\s\S]*"code":"body_too_large"/);
 });
 
+test("a caller that is refused while it still sends gets the whole reply, and no reset before it", async () => {
+  await using front = await TestFront.start({ bodyBytesMax: 2048 });
+  const socket = await front.raw();
+  const body = "a".repeat(16 * 1024 * 1024);
+  socket.send(post(body, `content-length: ${body.length}`));
+  assert.match(await socket.closed(), /^HTTP\/1.1 413 [\s\S]*"code":"body_too_large"/);
+});
+
 test("a length shorter than the body: the rest is no request, and is answered as such", async () => {
   await using front = await TestFront.start();
   const socket = await front.raw();
