@@ -1,11 +1,19 @@
 #!/usr/bin/env node
-/** The `millrace` command: reads the arguments, hands over to one file a command. */
-import { Command } from "commander";
+/** The `millrace` command: one file a command; each registers itself here. */
+import { openBackend } from "../backend.js";
+import { registerConfig } from "./config.js";
+import { registerConvert } from "./convert.js";
+import { registerInspect } from "./inspect.js";
+import { newProgram, run } from "./program.js";
+import { registerServe } from "./serve.js";
 import { registerStatus } from "./status.js";
 import { registerTranslate } from "./translate.js";
 
-const program = new Command("millrace").description("Serves models from one queue.");
+const program = newProgram();
+registerServe(program, openBackend);
 registerTranslate(program);
+registerConvert(program);
+registerInspect(program);
 registerStatus(program);
-
-await program.parseAsync();
+registerConfig(program);
+await run(program);

@@ -1,5 +1,11 @@
 /** The tables of a vocabulary: looked up on the way in, multiplied on the way out, often one and the same. */
-import { addInt8Product, type Int8Weights, type ProductWriter, transpose } from "./products.js";
+import {
+  addInt8Product,
+  addWatch,
+  type Int8Weights,
+  type ProductWriter,
+  transpose,
+} from "./products.js";
 import { quantizeWeights } from "./quantize.js";
 import type { StoredTensor } from "./weights-file.js";
 
@@ -63,9 +69,7 @@ export async function addOutputProduct(
     };
     return addInt8Product(graph, stored, { name: spec.name, x, activation: mode.activation });
   }
-  if (mode.kind === "watched") {
-    graph.output(`watch:${spec.name}`, x, { type: "f32", shape: ["R", width] });
-  }
+  if (mode.kind === "watched") addWatch(graph, { name: spec.name, inputWidth: width }, x);
   const table = graph.weight(await storeTable(writer, spec.table, spec.shape));
   return graph.node("Gemm", [x, table, graph.weight(bias)], { attributes: { transB: 1 } });
 }

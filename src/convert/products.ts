@@ -53,10 +53,7 @@ export async function addProduct(
     case "f32":
       return await addFloatProduct(writer, spec, x);
     case "watched":
-      writer.graph.output(`watch:${spec.name}`, x, {
-        type: "f32",
-        shape: [`${spec.name}.elements`],
-      });
+      addWatch(writer.graph, spec, x);
       return await addFloatProduct(writer, spec, x);
     case "int8":
       return addInt8Product(writer.graph, await storeInt8(writer, spec), {
@@ -65,6 +62,16 @@ export async function addProduct(
         activation: mode.activation,
       });
   }
+}
+
+/** Makes a product's input an output of the graph, `watch:<product>` `[rows, inputWidth]`. */
+export function addWatch(
+  graph: GraphBuilder,
+  { name, inputWidth }: Pick<ProductSpec, "name" | "inputWidth">,
+  x: string,
+): void {
+  const rows = graph.node("Reshape", [x, graph.ints(`${name}.watch`, [-1, inputWidth])]);
+  graph.output(`watch:${name}`, rows, { type: "f32", shape: [`${name}.rows`, inputWidth] });
 }
 
 async function addFloatProduct(

@@ -8,6 +8,8 @@ export interface RunAnnouncement {
   readonly rows: number;
   readonly width: number;
   readonly predictedMs: number;
+  /** Items that no run was announced with before are in this one. */
+  readonly itemsBegin: boolean;
 }
 
 export interface EngineEvents {

@@ -6,9 +6,12 @@ export type Feeds = Readonly<Record<string, Tensor>>;
 export type Fetches = InferenceSession.OnnxValueMapType;
 
 export interface SessionOptions {
+  /** 0: as many as there are cores. */
   readonly threads: number;
   /** Keep worker threads spinning between runs: faster small runs, a busy core. */
   readonly spin: boolean;
+  /** False: weights stay in the mapped file, for a model that need not be fast but may be larger than the memory. */
+  readonly prepack?: boolean;
 }
 
 export async function openSession(path: string, options: SessionOptions): Promise<Session> {
@@ -24,6 +27,7 @@ export async function openSession(path: string, options: SessionOptions): Promis
         // exp of a masked score is a denormal, and those cost a hundred cycles each.
         set_denormal_as_zero: "1",
         "intra_op.allow_spinning": options.spin ? "1" : "0",
+        disable_prepacking: options.prepack === false ? "1" : "0",
       },
     },
   });

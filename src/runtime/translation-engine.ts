@@ -381,7 +381,7 @@ export class TranslationEngine implements Engine {
     run: { readonly rows: number; readonly width: number },
     predictedMs: number,
   ): void {
-    this.#events.onRun({ stage, ...run, predictedMs });
+    this.#events.onRun({ stage, ...run, predictedMs, itemsBegin: stage === "encode" });
   }
 }
 

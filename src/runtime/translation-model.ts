@@ -1,9 +1,9 @@
 /** The two sessions of a translation model, and what goes into and comes out of their runs. */
-import { join } from "node:path";
 import type { TranslationManifest } from "../models/manifest.js";
 import { type Arena, type EncodedBatch, maskedScore } from "./arena.js";
 import {
   type Feeds,
+  type Fetches,
   f32,
   floatsOf,
   i32,
@@ -11,6 +11,7 @@ import {
   intsOf,
   openSession,
   type Session,
+  type SessionOptions,
 } from "./session.js";
 
 export interface StepResult {
@@ -24,30 +25,53 @@ export interface StepResult {
   readonly newKeyValues: Float32Array;
 }
 
+/** The part of the manifest that a run needs. */
+export type TranslationShape = Pick<TranslationManifest, "shape" | "generation">;
+
+export interface LoadOptions extends SessionOptions {
+  /** Sees everything that a run returned, for calibration. */
+  readonly onFetches?: (fetches: Fetches) => void;
+}
+
 export class TranslationModel {
-  readonly manifest: TranslationManifest;
+  readonly manifest: TranslationShape;
   readonly #encoder: Session;
   readonly #decoder: Session;
   readonly #badCount: number;
+  #onEncoded: LoadOptions["onFetches"];
+  readonly #onStepped: LoadOptions["onFetches"];
 
   private constructor(
-    manifest: TranslationManifest,
+    manifest: TranslationShape,
     sessions: { readonly encoder: Session; readonly decoder: Session },
+    options: LoadOptions,
   ) {
     this.manifest = manifest;
     this.#encoder = sessions.encoder;
     this.#decoder = sessions.decoder;
+    this.#onEncoded = options.onFetches;
+    this.#onStepped = options.onFetches;
     this.#badCount = manifest.generation.badWords.filter((word) => word.length === 1).length;
   }
 
   static async load(
-    dir: string,
-    manifest: TranslationManifest,
-    options: { readonly threads: number; readonly spin: boolean },
+    paths: { readonly encoder: string; readonly decoder: string },
+    manifest: TranslationShape,
+    options: LoadOptions,
   ): Promise<TranslationModel> {
-    const encoder = await openSession(join(dir, manifest.files.encoder), options);
-    const decoder = await openSession(join(dir, manifest.files.decoder), options);
-    return new TranslationModel(manifest, { encoder, decoder });
+    const encoder = await openSession(paths.encoder, options);
+    const decoder = await openSession(paths.decoder, options);
+    return new TranslationModel(manifest, { encoder, decoder }, options);
+  }
+
+  async release(): Promise<void> {
+    await this.#encoder.release();
+    await this.#decoder.release();
+  }
+
+  /** `onFetches` is not called for the encoder any more. */
+  watchDecoderOnly(): void {
+    this.#onEncoded = undefined;
   }
 
   /** Encodes sentences side by side, padded to `width`. Throws what ONNX Runtime throws. */
@@ -68,6 +92,7 @@ export class TranslationModel {
       ),
       mask: f32(mask, [count, 1, 1, width]),
     });
+    this.#onEncoded?.(fetches);
     const layers = Array.from({ length: shape.decoderLayers }, (_, layer) => layer);
     return {
       width,
@@ -79,6 +104,7 @@ export class TranslationModel {
   /** Advances every row of the arena by one token. `tokens[r]` is the newest token of row r. */
   async step(arena: Arena, tokens: Int32Array, topK: number): Promise<StepResult> {
     const fetches = await this.#decoder.run(this.#stepFeeds(arena, tokens, topK));
+    this.#onStepped?.(fetches);
     return {
       ids: intsOf(fetches, "top_ids"),
       scores: floatsOf(fetches, "top_scores"),

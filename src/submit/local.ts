@@ -16,6 +16,7 @@ import type { Batch, Decision, RunMode, SchedulerEvent } from "../scheduler/type
 import type { BatchFrame } from "../worker/dialogue.js";
 import type { PoolEvent } from "../worker/events.js";
 import { Admission, type AdmissionLimits, type Admitted } from "./admission.js";
+import { ItemCounts, type SubmitObserver } from "./item-counts.js";
 import { Job, type Place } from "./job.js";
 import type { Submit, SubmitOutcome, SubmitRequest, SubmitSummary } from "./submit.js";
 
@@ -38,6 +39,8 @@ export interface ServedModel {
   readonly mode: RunMode;
   /** What a request that names no setting gets. */
   readonly defaults: { readonly lengthPenalty: number; readonly maxLength: number };
+  /** Most that a request may name as `maxLength`. */
+  readonly outputTokensMax: number;
 }
 
 export interface LocalSubmitOptions {
@@ -48,8 +51,7 @@ export interface LocalSubmitOptions {
   readonly limits: AdmissionLimits;
   /** Requests with fewer items than this are realtime unless they say otherwise. */
   readonly bulkThreshold: number;
-  /** Sees each batch as it leaves, for status and metrics. */
-  readonly onDispatch?: (pipelineId: string, model: string, batch: Batch) => void;
+  readonly observer?: SubmitObserver;
 }
 
 /** An item that has not ended. */
@@ -89,7 +91,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   /** Requests that are between acceptance and their end. */
   #active = 0;
   readonly #requests = { accepted: 0, refused: 0, finished: 0, cancelled: 0 };
-  readonly #itemCounts = { accepted: 0, done: 0, failed: 0, cancelled: 0, retried: 0 };
+  readonly #counts: ItemCounts;
   #draining = false;
   /** The pool is ending: what is still being prepared comes too late. */
   #closed = false;
@@ -99,6 +101,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   constructor(options: LocalSubmitOptions) {
     this.#options = options;
     this.#admission = new Admission(options.limits);
+    this.#counts = new ItemCounts(options.observer);
     this.#pool = options.makePool((event) => this.#onPool(event));
   }
 
@@ -114,7 +117,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   get counts(): SubmitCounts {
     return {
       requests: { ...this.#requests, active: this.#active },
-      items: { ...this.#itemCounts },
+      items: { ...this.#counts.totals },
     };
   }
 
@@ -127,6 +130,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
     const { model, admitted } = this.#atTheDoor(request, signal);
     this.#active += 1;
     try {
+      const settings = this.#orRefuse(() => settingsOf(request, model));
       const texts = await this.#options.prepare.prepare({ ...request, model: model.name }, signal);
       if (signal.aborted) throw cancelled();
       const items = texts.reduce((sum, text) => sum + (text.ok ? text.pieces.length : 0), 0);
@@ -137,7 +141,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
         requestId: this.#lastRequestId,
         model: model.name,
         class: request.class ?? this.#classOf(items),
-        settings: settingsOf(request, model),
+        settings,
         texts,
         arrivedAtMs,
         queuedAtMs: now(),
@@ -156,6 +160,11 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       admitted.release(now());
       if (this.#active === 0) this.#onIdle?.();
     }
+  }
+
+  /** From now on every request is refused with `draining`; those that were accepted go on. */
+  refuseNew(): void {
+    this.#draining = true;
   }
 
   /**
@@ -268,7 +277,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       }),
     );
     if (items.length === 0) return;
-    this.#itemCounts.accepted += items.length;
+    this.#counts.accepted(items.length);
     const { tenant, deadlineAtMs } = request;
     const spec = { requestId, model, class: workClass, tenant, deadlineAtMs, items };
     this.#step({ type: "request", request: spec });
@@ -278,14 +287,15 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   #drop(job: Job): void {
     if (job.openItemIds.size === 0) return;
     const itemIds = [...job.openItemIds];
-    this.#itemCounts.cancelled += itemIds.length;
-    for (const itemId of itemIds) this.#close(itemId);
+    for (const itemId of itemIds) this.#close(itemId, "cancelled");
     this.#step({ type: "cancel", requestId: job.options.requestId });
     this.#pool.forget(itemIds);
   }
 
-  #close(itemId: number): OpenItem | undefined {
+  /** The item has ended, with this code or, null, with its result; undefined where it had ended before. */
+  #close(itemId: number, code: ErrorCode | null): OpenItem | undefined {
     const item = this.#items.get(itemId);
+    if (item !== undefined) this.#counts.ended(item.job.options.class, code);
     this.#items.delete(itemId);
     item?.job.openItemIds.delete(itemId);
     return item;
@@ -308,8 +318,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
         return;
       case "outcome": {
         const { itemId, outcome } = event;
-        const item = this.#close(itemId);
-        if (item !== undefined) this.#itemCounts[outcome.ok ? "done" : "failed"] += 1;
+        const item = this.#close(itemId, outcome.ok ? null : outcome.code);
         this.#step({ type: "settled", pipelineId, itemId });
         item?.job.finish(item.place, outcome, pipelineId);
         return;
@@ -326,6 +335,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
         }
         return;
       case "run":
+      case "start-failed":
         return;
     }
   }
@@ -333,8 +343,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   #onReturned(event: Extract<PoolEvent, { readonly type: "returned" }>): void {
     const { pipelineId, innocent, groups, failed } = event;
     for (const { itemId, error } of failed) {
-      const item = this.#close(itemId);
-      if (item !== undefined) this.#itemCounts.failed += 1;
+      const item = this.#close(itemId, error.code);
       this.#step({ type: "settled", pipelineId, itemId });
       item?.job.fail(item.place, error);
     }
@@ -377,8 +386,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       case "expire":
         this.#pool.forget(decision.itemIds);
         for (const itemId of decision.itemIds) {
-          const item = this.#close(itemId);
-          if (item !== undefined) this.#itemCounts.failed += 1;
+          const item = this.#close(itemId, "deadline_exceeded");
           item?.job.fail(
             item.place,
             wire("deadline_exceeded", "not finished within its timeoutMs"),
@@ -412,12 +420,13 @@ export class LocalSubmit implements Submit, AsyncDisposable {
     for (const itemId of batch.spans.flatMap(({ itemIds }) => itemIds)) {
       const item = this.#items.get(itemId);
       assert(item !== undefined, `scheduler: item ${itemId} was dispatched after its end`);
-      if (item.sent) this.#itemCounts.retried += 1;
+      if (item.sent) this.#counts.retried();
+      else this.#counts.sent(item.job.options.class, nowMs - item.job.options.queuedAtMs);
       item.job.sent(nowMs, !item.sent);
       item.sent = true;
       items.push(item.frame);
     }
-    this.#options.onDispatch?.(pipelineId, this.#up.get(pipelineId) ?? "", batch);
+    this.#counts.dispatched(pipelineId, this.#up.get(pipelineId) ?? "", batch);
     this.#pool.dispatch(pipelineId, { batchId: batch.batchId, class: batch.class, items });
   }
 }
@@ -426,7 +435,12 @@ function countInputs({ inputs }: SubmitRequest): number {
   return inputs.kind === "texts" ? inputs.texts.length : inputs.tokenIds.length;
 }
 
-function settingsOf({ settings }: SubmitRequest, { defaults }: ServedModel): GenerationSettings {
+function settingsOf({ settings }: SubmitRequest, model: ServedModel): GenerationSettings {
+  const { defaults, outputTokensMax } = model;
+  if (settings.maxLength !== undefined && settings.maxLength > outputTokensMax) {
+    const message = `maxLength ${settings.maxLength} is over the ${outputTokensMax} tokens of ${model.name}`;
+    throw new MillraceError("bad_request", message, { param: "maxLength" });
+  }
   const beams = settings.beams ?? 1;
   return {
     beams,

@@ -26,6 +26,8 @@ export type PoolEvent =
       readonly kind: PipelineKind;
       readonly rowsMax: number;
     }
+  /** A process ended before it was up; the next one starts after a back-off. */
+  | { readonly type: "start-failed"; readonly pipelineId: string; readonly reason: string }
   /** It takes no more; what it held follows in `dropped` and `returned`. */
   | { readonly type: "down"; readonly pipelineId: string; readonly reason: string }
   /** An item left the ledger with its result, good or bad. */

@@ -323,7 +323,7 @@ export class Pipeline {
     for (const { itemId } of verdict.failed) ledger.forget(itemId);
     for (const itemId of verdict.dropped) ledger.forget(itemId);
     this.#failed += verdict.failed.length;
-    if (wasUp) emit({ type: "down", pipelineId, reason: cause.reason });
+    emit({ type: wasUp ? "down" : "start-failed", pipelineId, reason: cause.reason });
     if (verdict.dropped.length > 0) {
       emit({ type: "dropped", pipelineId, itemIds: verdict.dropped });
     }

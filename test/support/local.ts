@@ -56,6 +56,7 @@ export class FakeLocal implements AsyncDisposable {
       name: "fake",
       mode: "generation",
       defaults: { lengthPenalty: 1, maxLength: 9 },
+      outputTokensMax: 512,
     } as const;
     this.local = new LocalSubmit({
       models: new Map([["fake", served]]),

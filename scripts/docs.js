@@ -1,0 +1,105 @@
+// Writes docs/options.md, docs/errors.md and docs/metrics.md from their tables. `--check` writes nothing and fails
+// where a file differs. Run it after a build.
+import { spawnSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { errorRegistry } from "../client/dist/wire/errors.js";
+import { defaultText } from "../dist/cli/option-flags.js";
+import { metricTable } from "../dist/metrics/table.js";
+import { flagOf, optionGroups, optionKeys, optionTable, variableOf } from "../dist/options.js";
+
+const note = "<!-- Written by scripts/docs.js from the table in the code; change it there. -->";
+
+function table(head, rows) {
+  const cells = (row) =>
+    `| ${row.map((cell) => String(cell).replaceAll("|", "\\|")).join(" | ")} |`;
+  return [cells(head), cells(head.map(() => "---")), ...rows.map(cells)].join("\n");
+}
+
+function bounds(definition) {
+  if (definition.type === "integer")
+    return `${definition.min} to ${definition.max} ${definition.unit}`;
+  if (definition.type === "choice")
+    return definition.choices.map((each) => `\`${each}\``).join(", ");
+  return definition.type;
+}
+
+function optionsPage() {
+  const parts = [
+    "# Options",
+    note,
+    "A flag wins over a variable, a variable over the file that `--config FILE` (or `MILLRACE_CONFIG`) names, the file\nover the default. The file is one JSON object of the keys below. Everything is read once, validated whole and frozen;\n`millrace config` prints every value and where it came from. An unknown key, flag or `MILLRACE_` variable is\n`option_invalid`; only `MILLRACE_URL` and the service links of Kubernetes (`MILLRACE_SERVICE_…`, `MILLRACE_PORT_…`)\nare let by. Kubernetes also sets `MILLRACE_PORT` beside a service named `millrace`: switch `enableServiceLinks` off.",
+  ];
+  for (const group of optionGroups) {
+    const keys = optionKeys.filter((key) => optionTable[key].group === group);
+    parts.push(`## ${group}`);
+    parts.push(
+      table(
+        ["key", "flag", "variable", "default", "values", "meaning"],
+        keys.map((key) => [
+          `\`${key}\``,
+          `\`${flagOf(key)}\``,
+          `\`${variableOf(key)}\``,
+          defaultText(key),
+          bounds(optionTable[key]),
+          optionTable[key].help,
+        ]),
+      ),
+    );
+  }
+  const apart = optionKeys.filter((key) => !optionTable[key].hashed).map((key) => `\`${key}\``);
+  parts.push(
+    "## The configuration hash",
+    `Eight digits over all values but ${apart.join(", ")}: two deployments with the same hash behave alike.`,
+  );
+  return `${parts.join("\n\n")}\n`;
+}
+
+function errorsPage() {
+  const rows = Object.entries(errorRegistry).map(([code, entry]) => [
+    `\`${code}\``,
+    entry.status ?? "–",
+    entry.retryable ? "yes" : "no",
+    entry.meaning,
+    entry.whatToDo,
+  ]);
+  const head = ["code", "HTTP status", "retryable", "meaning", "what to do"];
+  return `${["# Error codes", note, "Compare codes, never messages. A status of – never comes over HTTP.", table(head, rows)].join("\n\n")}\n`;
+}
+
+function metricsPage() {
+  const rows = Object.entries(metricTable).map(([name, metric]) => [
+    `\`${name}\``,
+    metric.type,
+    metric.labels.map((label) => `\`${label}\``).join(", "),
+    metric.help,
+    metric.type === "histogram" ? metric.buckets.join(" ") : "",
+  ]);
+  const head = ["metric", "type", "labels", "meaning", "buckets"];
+  return `${["# Metrics", note, "`GET /metrics`, in Prometheus' text format, answered from memory.", table(head, rows)].join("\n\n")}\n`;
+}
+
+// The formatter has a say in how a page looks, so it has its say here and not after the comparison.
+function formatted(path, page) {
+  const biome = fileURLToPath(new URL("../node_modules/@biomejs/biome/bin/biome", import.meta.url));
+  const result = spawnSync(process.execPath, [biome, "format", `--stdin-file-path=${path}`], {
+    input: page,
+    encoding: "utf8",
+  });
+  if (result.status !== 0) throw new Error(`biome: ${result.stderr}`);
+  return result.stdout;
+}
+
+const pages = {
+  "docs/options.md": optionsPage(),
+  "docs/errors.md": errorsPage(),
+  "docs/metrics.md": metricsPage(),
+};
+for (const [path, draft] of Object.entries(pages)) {
+  const page = formatted(path, draft);
+  if (!process.argv.includes("--check")) writeFileSync(path, page);
+  else if (readFileSync(path, "utf8") !== page) {
+    console.error(`${path} differs from its table; run: node scripts/docs.js`);
+    process.exitCode = 1;
+  }
+}

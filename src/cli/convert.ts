@@ -1,0 +1,141 @@
+/** `millrace convert`: a Hugging Face folder in, a Millrace model folder out, with progress. */
+import { fileURLToPath } from "node:url";
+import { SingleBar } from "cli-progress";
+import { type Command, Option } from "commander";
+import { type ConvertProgress, type ConvertResult, convert } from "../convert/convert.js";
+import { exitCodes } from "./exit-codes.js";
+
+interface Flags {
+  readonly out: string;
+  readonly precision: "f32" | "int8";
+  readonly calibration?: string;
+  readonly name?: string;
+  readonly force?: boolean;
+  readonly progress: boolean;
+  readonly json?: boolean;
+}
+
+const shippedSentences = fileURLToPath(new URL("../../models/calibration.en.txt", import.meta.url));
+
+const examples = `
+Examples:
+  $ millrace convert ./opus-mt-en-zh --out models/en-zh                     int8, calibrated on shipped sentences
+  $ millrace convert ./opus-mt-en-zh --out models/en-zh-f32 --precision f32
+  $ millrace convert ./opus-mt-de-en --out models/de-en --calibration german.txt
+`;
+
+export function registerConvert(program: Command): void {
+  program
+    .command("convert")
+    .description(
+      "Make a Millrace model folder from a Hugging Face folder (Marian translation models).",
+    )
+    .argument("<model-dir>", "folder with config.json, tokenizer.json and model.safetensors")
+    .requiredOption("--out <dir>", "the folder to write; it appears whole or not at all")
+    .addOption(
+      new Option("--precision <precision>", "of the weight products")
+        .choices(["f32", "int8"])
+        .default("int8"),
+    )
+    .option(
+      "--calibration <file>",
+      "sentences, one a line, in the model's source language (for int8)",
+    )
+    .option("--name <name>", "what callers name as model (default: the name of the output folder)")
+    .option("--force", "replace the output folder, if it is a Millrace model folder")
+    .option("--json", "print the report as JSON")
+    .option("--no-progress", "no progress bar")
+    .addHelpText("after", examples)
+    .action(runConvert);
+}
+
+async function runConvert(modelDir: string, flags: Flags): Promise<void> {
+  const stop = new AbortController();
+  const onSignal = () => stop.abort(new Error("interrupted"));
+  process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
+  const bar = new StepBar(flags.progress && process.stderr.isTTY === true);
+  try {
+    const result = await convert({
+      modelDir,
+      outDir: flags.out,
+      precision: flags.precision,
+      calibrationFile: flags.calibration ?? shippedSentences,
+      ...(flags.name === undefined ? {} : { name: flags.name }),
+      force: flags.force ?? false,
+      signal: stop.signal,
+      onProgress: (progress) => bar.show(progress),
+    });
+    bar.stop();
+    process.stdout.write(flags.json === true ? `${asJson(result)}\n` : asText(result));
+  } catch (error) {
+    bar.stop();
+    if (!stop.signal.aborted) throw error;
+    process.stderr.write("interrupted; nothing was written\n");
+    process.exitCode = exitCodes.interrupted;
+  } finally {
+    process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
+  }
+}
+
+/** One bar a step on a terminal, one line a step elsewhere. */
+class StepBar {
+  readonly #live: boolean;
+  #bar: SingleBar | null = null;
+  #step: ConvertProgress["step"] | null = null;
+
+  constructor(live: boolean) {
+    this.#live = live;
+  }
+
+  show({ step, done }: ConvertProgress): void {
+    if (step !== this.#step) this.#begin(step);
+    this.#bar?.update(Math.round(done * 1000));
+  }
+
+  stop(): void {
+    this.#bar?.stop();
+    this.#bar = null;
+  }
+
+  #begin(step: ConvertProgress["step"]): void {
+    this.stop();
+    this.#step = step;
+    if (!this.#live) {
+      process.stderr.write(`${titles[step]} …\n`);
+      return;
+    }
+    const format = `${titles[step].padEnd(24)} [{bar}] {percentage}%`;
+    this.#bar = new SingleBar({ format, hideCursor: true, stream: process.stderr });
+    this.#bar.start(1000, 0);
+  }
+}
+
+const titles: Readonly<Record<ConvertProgress["step"], string>> = {
+  hash: "Checking the weights",
+  calibrate: "Calibrating",
+  write: "Writing",
+};
+
+function asJson({ dir, manifest, calibration }: ConvertResult): string {
+  return JSON.stringify({ dir, manifest, calibration: calibration?.products ?? null });
+}
+
+function asText({ dir, manifest, calibration }: ConvertResult): string {
+  const products = Object.entries(manifest.layerPrecision);
+  const floats = products.filter(([, precision]) => precision === "f32").map(([name]) => name);
+  const worst = [...(calibration?.products ?? [])].sort((a, b) => b.inputError - a.inputError)[0];
+  const lines = [
+    `${dir}: ${manifest.name}, ${manifest.task}, ${manifest.precision}`,
+    `  ${products.length - floats.length} products in int8, ${floats.length} in float32`,
+  ];
+  if (manifest.precision === "int8" && floats.length > 0) {
+    lines.push(`  kept in float32 because int8 would hurt: ${floats.join(", ")}`);
+  }
+  if (worst !== undefined) {
+    const percent = (worst.inputError * 100).toFixed(1);
+    lines.push(
+      `  calibrated on ${manifest.madeWith.calibration}; worst input error ${percent}% (${worst.product})`,
+    );
+  }
+  return `${lines.join("\n")}\n`;
+}

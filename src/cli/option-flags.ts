@@ -1,0 +1,56 @@
+/** The server's options as flags, made from the table. */
+import { type Command, Option } from "commander";
+import { type Configuration, resolveConfiguration } from "../options/resolve.js";
+import {
+  type AnyOptionDefinition,
+  flagOf,
+  type OptionKey,
+  optionGroups,
+  optionKeys,
+  optionTable,
+  variableOf,
+} from "../options.js";
+
+/** Values stay strings here: resolve.ts reads flags, variables and file by the same rules and reports all mistakes. */
+export function addOptionFlags(command: Command): Command {
+  command.option("--config <file>", "JSON file of options (MILLRACE_CONFIG)");
+  for (const group of optionGroups) {
+    for (const key of optionKeys.filter((each) => optionTable[each].group === group)) {
+      const definition = optionTable[key];
+      const flag = `${flagOf(key)} <${placeholder(definition)}>`;
+      const help = `${definition.help} Default: ${defaultText(key)}. (${variableOf(key)})`;
+      command.addOption(new Option(flag, help).helpGroup(`${group}:`));
+    }
+  }
+  return command;
+}
+
+/** @throws MillraceError `option_invalid` */
+export function configurationFrom(flags: Readonly<Record<string, unknown>>): Configuration {
+  const { config, ...others } = flags;
+  const file = config ?? process.env["MILLRACE_CONFIG"];
+  return resolveConfiguration({
+    flags: others,
+    variables: process.env,
+    ...(typeof file === "string" ? { file } : {}),
+  });
+}
+
+export function defaultText(key: OptionKey): string {
+  const { default: fallback } = optionTable[key];
+  return "value" in fallback ? String(fallback.value) : fallback.text;
+}
+
+function placeholder(definition: AnyOptionDefinition): string {
+  switch (definition.type) {
+    case "integer":
+      return definition.unit;
+    case "choice":
+      return definition.choices.join("|");
+    case "name":
+    case "text":
+      return definition.type;
+    case "path":
+      return "folder";
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * Finds the constant scales of static int8: runs sentences through a float32 model whose products are watched,
+ * keeps a sample of each product's input, and chooses the range that loses least. A product whose result would
+ * suffer too much stays float32, and says so.
+ */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { MillraceError } from "millrace-client/wire";
+import type { TranslationManifest } from "../models/manifest.js";
+import { readJsonFile } from "../models/read-json.js";
+import { createTokenizer } from "../prepare/huggingface-tokenizers.js";
+import { type Fetches, floatsOf } from "../runtime/session.js";
+import { TranslationEngine } from "../runtime/translation-engine.js";
+import { TranslationModel } from "../runtime/translation-model.js";
+import { chooseActivationScale, relativeError } from "./activation-scale.js";
+import type { ActivationScale, ProductMode, ReadTensor } from "./products.js";
+
+export interface CalibrationInput {
+  /** Folder of the watched model. */
+  readonly dir: string;
+  readonly files: TranslationManifest["files"];
+  readonly tokenizerPath: string;
+  readonly sentencesPath: string;
+  readonly shape: TranslationManifest["shape"];
+  readonly generation: TranslationManifest["generation"];
+  readonly products: readonly string[];
+  readonly read: ReadTensor;
+  readonly onProgress: (done: number) => void;
+}
+
+export interface ProductCalibration {
+  readonly product: string;
+  readonly activation: ActivationScale;
+  /** ‖rounded − exact‖ / ‖exact‖ of the sampled inputs. */
+  readonly inputError: number;
+  readonly precision: "int8" | "f32";
+}
+
+export interface CalibrationReport {
+  readonly modes: ReadonlyMap<string, ProductMode>;
+  readonly products: readonly ProductCalibration[];
+  /** For millrace.json, e.g. `128 sentences`. */
+  readonly sentencesText: string;
+}
+
+/** Above this a product's input is too badly rounded to be worth int8; the model's residuals cannot repair it. */
+const inputErrorMax = 0.1;
+const sentencesMax = 512;
+const sampleRowsMax = 1024;
+
+export async function calibrate(input: CalibrationInput): Promise<CalibrationReport> {
+  const sentences = await readSentences(input);
+  const samples = new Map(input.products.map((product) => [product, new RowSample()]));
+  const watch = (fetches: Fetches) => {
+    for (const [product, sample] of samples) {
+      const value = fetches[`watch:${product}`];
+      if (value !== undefined)
+        sample.add(floatsOf(fetches, `watch:${product}`), value.dims.at(-1) ?? 1);
+    }
+  };
+  await runSentences(input, sentences, watch);
+  const products = [...samples].map(([product, sample]) => judge(product, sample));
+  const modes = products.map(({ product, precision, activation }): [string, ProductMode] => [
+    product,
+    precision === "int8" ? { kind: "int8", activation } : { kind: "f32" },
+  ]);
+  return { modes: new Map(modes), products, sentencesText: `${sentences.length} sentences` };
+}
+
+async function readSentences(input: CalibrationInput): Promise<number[][]> {
+  const json = (await readJsonFile(input.tokenizerPath)) as object;
+  const tokenizer = createTokenizer(json, { clean_up_tokenization_spaces: false });
+  const text = await readFile(input.sentencesPath, "utf8").catch((cause: unknown) => {
+    throw new MillraceError("option_invalid", `${input.sentencesPath} cannot be read`, { cause });
+  });
+  const sentences = text
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line.length > 0)
+    .slice(0, sentencesMax)
+    .map((line) => tokenizer.encode(line.slice(0, 2_000)).ids)
+    .filter((ids) => ids.length <= input.shape.positions);
+  if (sentences.length > 0) return sentences;
+  throw new MillraceError(
+    "option_invalid",
+    `${input.sentencesPath} has no sentence to calibrate on`,
+  );
+}
+
+/** Sentence by sentence without padding, so that only real tokens are seen; then greedily to the end. */
+async function runSentences(
+  input: CalibrationInput,
+  sentences: readonly number[][],
+  watch: (fetches: Fetches) => void,
+): Promise<void> {
+  const { dir, files, shape, generation } = input;
+  const load = { threads: 0, spin: true, prepack: false, onFetches: watch };
+  const model = await TranslationModel.load(
+    { encoder: join(dir, files.encoder), decoder: join(dir, files.decoder) },
+    { shape, generation },
+    load,
+  );
+  for (const [index, sentence] of sentences.entries()) {
+    await model.encode([sentence], sentence.length);
+    input.onProgress((0.3 * index) / sentences.length);
+  }
+  // From here on the encoder's inputs are padded, and seen enough.
+  model.watchDecoderOnly();
+  let done = 0;
+  const engine = new TranslationEngine(model, {
+    onRun: () => {},
+    onOutcomes: (outcomes) => {
+      done += outcomes.length;
+      input.onProgress(0.3 + (0.7 * done) / sentences.length);
+    },
+  });
+  const { maxLength, lengthPenalty } = generation;
+  const settings = { beams: 1, nBest: 1, lengthPenalty, maxLength };
+  engine.add(
+    "bulk",
+    sentences.map((tokenIds, itemId) => ({ itemId, tokenIds, settings })),
+  );
+  while (await engine.step());
+  await model.release();
+}
+
+function judge(product: string, sample: RowSample): ProductCalibration {
+  const values = sample.values();
+  if (values.length === 0) throw new Error(`no run was seen to use product ${product}`);
+  const activation = chooseActivationScale(values);
+  const inputError = relativeError(values, activation);
+  return {
+    product,
+    activation,
+    inputError,
+    precision: inputError > inputErrorMax ? "f32" : "int8",
+  };
+}
+
+/** Rows of all runs alike: when it is full every second one is dropped, and from then on every second one taken. */
+class RowSample {
+  #rows: Float32Array[] = [];
+  #every = 1;
+  #seen = 0;
+
+  add(values: Float32Array, width: number): void {
+    for (let from = 0; from + width <= values.length; from += width) {
+      this.#seen += 1;
+      if (this.#seen % this.#every !== 0) continue;
+      this.#rows.push(values.slice(from, from + width));
+      if (this.#rows.length < sampleRowsMax) continue;
+      this.#rows = this.#rows.filter((_, index) => index % 2 === 1);
+      this.#every *= 2;
+    }
+  }
+
+  values(): Float32Array {
+    const whole = new Float32Array(this.#rows.reduce((sum, row) => sum + row.length, 0));
+    let offset = 0;
+    for (const row of this.#rows) {
+      whole.set(row, offset);
+      offset += row.length;
+    }
+    return whole;
+  }
+}

@@ -1,0 +1,54 @@
+/** Who answers, as a header, and whether the caller wanted somebody else. */
+import { type DeploymentIdentity, headerNames, MillraceError } from "millrace-client/wire";
+import { didYouMean } from "../../near-miss.js";
+
+/** Key in the headers → field of the identity. */
+const fields = {
+  name: "name",
+  environment: "environment",
+  version: "version",
+  config: "configHash",
+  node: "node",
+} as const satisfies Record<string, keyof DeploymentIdentity>;
+
+export function deploymentHeader(identity: DeploymentIdentity): string {
+  return Object.entries(fields)
+    .map(([key, field]) => `${key}=${identity[field]}`)
+    .join(", ");
+}
+
+/**
+ * @throws MillraceError `deployment_mismatch` naming what was expected and what answered; `bad_request` where the
+ * header cannot be understood, for a demand that we cannot check must not pass.
+ */
+export function checkExpectation(header: string, identity: DeploymentIdentity): void {
+  for (const demand of header.split(",")) {
+    const [key = "", value, ...rest] = demand.split("=").map((part) => part.trim());
+    if (value === undefined || value === "" || rest.length > 0) {
+      throw malformed(
+        `\`${headerNames.expect}\` is a list of key=value, not ${JSON.stringify(demand.slice(0, 64))}`,
+      );
+    }
+    if (!isField(key)) {
+      throw malformed(
+        `\`${headerNames.expect}\` knows no ${JSON.stringify(key.slice(0, 64))}${didYouMean(key, Object.keys(fields))}`,
+      );
+    }
+    const actual = identity[fields[key]];
+    if (actual !== value) {
+      throw new MillraceError(
+        "deployment_mismatch",
+        `Expected ${key} ${JSON.stringify(value.slice(0, 128))}, but this is ${key} "${actual}" (${deploymentHeader(identity)}).`,
+        { param: headerNames.expect },
+      );
+    }
+  }
+}
+
+function isField(key: string): key is keyof typeof fields {
+  return Object.hasOwn(fields, key);
+}
+
+function malformed(message: string): MillraceError {
+  return new MillraceError("bad_request", message, { param: headerNames.expect });
+}

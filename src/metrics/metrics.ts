@@ -1,0 +1,206 @@
+/**
+ * The registry behind `/metrics`. What happens is told by the owners of the events, through the methods below;
+ * what is (queues, pipelines, memory) is read from the status when somebody scrapes. Nothing here waits for a worker.
+ */
+import type {
+  ErrorCode,
+  PipelineState,
+  RequestTimings,
+  StatusResponse,
+  WorkClass,
+} from "millrace-client/wire";
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { type MetricName, metricTable } from "./table.js";
+
+export interface BatchObservation {
+  readonly model: string;
+  readonly class: WorkClass;
+  readonly reason: string;
+  readonly items: number;
+  readonly tokens: number;
+  readonly paddedTokens: number;
+}
+
+export interface ReplyObservation {
+  /** The route's pattern, never the path that the caller sent: the number of series is bounded. */
+  readonly route: string;
+  readonly status: number;
+  readonly class: WorkClass | "none";
+}
+
+type Labels = Readonly<Record<string, string | number>>;
+
+export class Metrics {
+  readonly #registry: Registry = new Registry();
+  readonly #counters = new Map<MetricName, Counter>();
+  readonly #gauges = new Map<MetricName, Gauge>();
+  readonly #histograms = new Map<MetricName, Histogram>();
+
+  constructor() {
+    for (const name of metricNames) this.#register(name);
+  }
+
+  /** By the front, once for each reply that left or could not leave. */
+  replied(reply: ReplyObservation): void {
+    this.#count("millrace_requests_total", { ...reply });
+  }
+
+  /** By the front, for a request that failed as a whole. */
+  refused(code: ErrorCode): void {
+    this.#count("millrace_refused_total", { code });
+  }
+
+  /** By the front, for each request that was answered from memory. */
+  polled(route: string): void {
+    this.#count("millrace_status_polls_total", { route });
+  }
+
+  /** By the front, when a request has all its results. */
+  requestFinished(workClass: WorkClass, timings: RequestTimings): void {
+    const observe = (name: MetricName, ms: number): void => {
+      this.#observe(name, { class: workClass }, ms / 1000);
+    };
+    observe("millrace_prepare_seconds", timings.prepareMs);
+    observe("millrace_wait_seconds", timings.queueMs);
+    observe("millrace_compute_seconds", timings.computeMs);
+    observe("millrace_request_seconds", timings.totalMs);
+  }
+
+  /** By whoever implements submit: once for each item. */
+  itemDone(workClass: WorkClass): void {
+    this.#count("millrace_items_total", { class: workClass, outcome: "done", code: "none" });
+  }
+
+  itemFailed(workClass: WorkClass, code: ErrorCode): void {
+    const outcome = code === "cancelled" ? "cancelled" : "failed";
+    this.#count("millrace_items_total", { class: workClass, outcome, code });
+  }
+
+  itemRetried(): void {
+    this.#count("millrace_item_retries_total", {});
+  }
+
+  /** By the owner of the scheduler, for each dispatch. */
+  batchDispatched(batch: BatchObservation): void {
+    const labels = { model: batch.model, class: batch.class };
+    this.#count("millrace_batches_total", { ...labels, reason: batch.reason });
+    this.#observe("millrace_batch_items", labels, batch.items);
+    if (batch.paddedTokens > 0) {
+      const padding = 1 - batch.tokens / batch.paddedTokens;
+      this.#observe("millrace_batch_padding_ratio", labels, padding);
+    }
+  }
+
+  /** The text of `/metrics`. Takes the status, so that a scrape and `/status` can never disagree. */
+  async scrape(status: StatusResponse): Promise<string> {
+    this.#readServer(status);
+    this.#readQueues(status);
+    this.#readPipelines(status);
+    return await this.#registry.metrics();
+  }
+
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  #readServer(status: StatusResponse): void {
+    const { name, environment, version, configHash: config, node } = status.deployment;
+    this.#set("millrace_info", { name, environment, version, config, node }, 1);
+    const takes = status.state === "ready" || status.state === "degraded";
+    this.#set("millrace_ready", {}, takes ? 1 : 0);
+    this.#set("millrace_requests_active", {}, status.requests.active);
+    this.#set("millrace_connections", {}, status.process.connections);
+    this.#set("millrace_queued_bytes", {}, status.process.queuedBytes);
+    this.#set("millrace_process_memory_bytes", {}, status.process.rssBytes);
+    this.#set("millrace_event_loop_delay_seconds", {}, status.process.eventLoopDelayP99Ms / 1000);
+  }
+
+  #readQueues(status: StatusResponse): void {
+    this.#clear("millrace_queue_items", "millrace_queue_oldest_wait_seconds");
+    for (const queue of status.queues) {
+      const labels = { model: queue.model, class: queue.class };
+      this.#set("millrace_queue_items", labels, queue.items);
+      this.#set("millrace_queue_oldest_wait_seconds", labels, queue.oldestWaitMs / 1000);
+    }
+  }
+
+  #readPipelines(status: StatusResponse): void {
+    this.#clear("millrace_pipeline_state", "millrace_pipeline_restarts_total");
+    for (const { pipelineId: pipeline, model, ...its } of status.pipelines) {
+      for (const state of pipelineStates) {
+        const labels = { pipeline, model, state };
+        this.#set("millrace_pipeline_state", labels, its.state === state ? 1 : 0);
+      }
+      this.#set("millrace_pipeline_items_in_flight", { pipeline }, its.items.inFlight);
+      this.#set("millrace_pipeline_memory_bytes", { pipeline }, its.memoryBytes);
+      this.#count("millrace_pipeline_restarts_total", { pipeline }, its.restarts);
+    }
+    this.#clear(
+      "millrace_stage_runs_total",
+      "millrace_stage_seconds_total",
+      "millrace_stage_tokens_total",
+      "millrace_stage_padded_tokens_total",
+    );
+    for (const stage of status.stages) {
+      const labels = { model: stage.model, stage: stage.stage };
+      this.#count("millrace_stage_runs_total", labels, stage.runs);
+      this.#count("millrace_stage_seconds_total", labels, stage.ms / 1000);
+      this.#count("millrace_stage_tokens_total", labels, stage.tokens);
+      this.#count("millrace_stage_padded_tokens_total", labels, stage.paddedTokens);
+    }
+  }
+
+  #register(name: MetricName): void {
+    const definition = metricTable[name];
+    const base = {
+      name,
+      help: definition.help,
+      labelNames: [...definition.labels],
+      registers: [this.#registry],
+    };
+    switch (definition.type) {
+      case "counter":
+        this.#counters.set(name, new Counter(base));
+        break;
+      case "gauge":
+        this.#gauges.set(name, new Gauge(base));
+        break;
+      case "histogram": {
+        const buckets = [...definition.buckets];
+        this.#histograms.set(name, new Histogram({ ...base, buckets }));
+        break;
+      }
+    }
+  }
+
+  #count(name: MetricName, labels: Labels, by = 1): void {
+    this.#counters.get(name)?.inc({ ...labels }, by);
+  }
+
+  #set(name: MetricName, labels: Labels, value: number): void {
+    this.#gauges.get(name)?.set({ ...labels }, value);
+  }
+
+  #observe(name: MetricName, labels: Labels, value: number): void {
+    this.#histograms.get(name)?.observe({ ...labels }, value);
+  }
+
+  /** Series that are copied from the status start anew at each scrape: a pipeline that is gone leaves no trace. */
+  #clear(...names: readonly MetricName[]): void {
+    for (const name of names) {
+      this.#counters.get(name)?.reset();
+      this.#gauges.get(name)?.reset();
+    }
+  }
+}
+
+const metricNames = Object.keys(metricTable) as MetricName[];
+
+const pipelineStates = Object.keys({
+  starting: 0,
+  ready: 0,
+  suspect: 0,
+  "backing-off": 0,
+  stopping: 0,
+  stopped: 0,
+} satisfies Record<PipelineState, 0>);

@@ -1,0 +1,162 @@
+/** Every metric: the one table from which the registry and docs/metrics.md come. */
+
+export type MetricDefinition =
+  | {
+      readonly type: "counter" | "gauge";
+      readonly help: string;
+      readonly labels: readonly string[];
+    }
+  | {
+      readonly type: "histogram";
+      readonly help: string;
+      readonly labels: readonly string[];
+      readonly buckets: readonly number[];
+    };
+
+/** From a millisecond to ten minutes: a waiting person and a night's bulk work share these. */
+const seconds = [
+  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600,
+];
+const counts = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512];
+const ratios = [0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75];
+
+function define<const Table extends Readonly<Record<`millrace_${string}`, MetricDefinition>>>(
+  table: Table,
+): Table {
+  return table;
+}
+
+function counter(help: string, ...labels: string[]): MetricDefinition {
+  return { type: "counter", help, labels };
+}
+
+function gauge(help: string, ...labels: string[]): MetricDefinition {
+  return { type: "gauge", help, labels };
+}
+
+function histogram(help: string, buckets: readonly number[], labels: string[]): MetricDefinition {
+  return { type: "histogram", help, labels, buckets };
+}
+
+export const metricTable: Readonly<Record<MetricName, MetricDefinition>> = define({
+  millrace_info: gauge(
+    "Always 1; which deployment this is.",
+    "name",
+    "environment",
+    "version",
+    "config",
+    "node",
+  ),
+  millrace_ready: gauge("1 when requests are taken, else 0."),
+  millrace_requests_total: counter(
+    "Replies by route, status and class (`none` where it has none).",
+    "route",
+    "status",
+    "class",
+  ),
+  millrace_requests_active: gauge("Requests that were accepted and are not finished."),
+  millrace_refused_total: counter("Requests that failed as a whole, by error code.", "code"),
+  millrace_status_polls_total: counter(
+    "Requests that were answered from memory, by route.",
+    "route",
+  ),
+  millrace_connections: gauge("Open connections."),
+  millrace_prepare_seconds: histogram("Splitting and tokenising of a request.", seconds, ["class"]),
+  millrace_wait_seconds: histogram(
+    "Longest wait of any item of a request until a pipeline took it.",
+    seconds,
+    ["class"],
+  ),
+  millrace_compute_seconds: histogram(
+    "First hand-over to a pipeline until the last result of a request.",
+    seconds,
+    ["class"],
+  ),
+  millrace_request_seconds: histogram("Arrival of a request until its last result.", seconds, [
+    "class",
+  ]),
+  millrace_items_total: counter(
+    "Items by outcome (`done`, `failed`, `cancelled`) and error code (`none` where it has none).",
+    "class",
+    "outcome",
+    "code",
+  ),
+  millrace_item_retries_total: counter("Items that were tried again after a worker was lost."),
+  millrace_queue_items: gauge("Items that wait.", "model", "class"),
+  millrace_queue_oldest_wait_seconds: gauge(
+    "Wait of the oldest item in the queue.",
+    "model",
+    "class",
+  ),
+  millrace_queued_bytes: gauge("Bytes of request bodies that are queued."),
+  millrace_batches_total: counter(
+    "Batches by why they left the queue.",
+    "model",
+    "class",
+    "reason",
+  ),
+  millrace_batch_items: histogram("Items in a batch.", counts, ["model", "class"]),
+  millrace_batch_padding_ratio: histogram("Share of a batch's tokens that is padding.", ratios, [
+    "model",
+    "class",
+  ]),
+  millrace_stage_runs_total: counter("Runs of a stage of a model.", "model", "stage"),
+  millrace_stage_seconds_total: counter("Time in the runs of a stage.", "model", "stage"),
+  millrace_stage_tokens_total: counter(
+    "Tokens that a stage worked on, without padding.",
+    "model",
+    "stage",
+  ),
+  millrace_stage_padded_tokens_total: counter(
+    "Tokens that a stage worked on, with padding.",
+    "model",
+    "stage",
+  ),
+  millrace_pipeline_state: gauge(
+    "1 for the state that the pipeline is in, 0 for the others.",
+    "pipeline",
+    "model",
+    "state",
+  ),
+  millrace_pipeline_items_in_flight: gauge("Items that a pipeline holds.", "pipeline"),
+  millrace_pipeline_restarts_total: counter(
+    "Processes that a pipeline has had beyond the first.",
+    "pipeline",
+  ),
+  millrace_pipeline_memory_bytes: gauge("Resident memory of a pipeline's process.", "pipeline"),
+  millrace_process_memory_bytes: gauge("Resident memory of the server's own process."),
+  millrace_event_loop_delay_seconds: gauge(
+    "99th percentile of the event loop's delay over the last seconds.",
+  ),
+});
+
+export type MetricName =
+  | "millrace_info"
+  | "millrace_ready"
+  | "millrace_requests_total"
+  | "millrace_requests_active"
+  | "millrace_refused_total"
+  | "millrace_status_polls_total"
+  | "millrace_connections"
+  | "millrace_prepare_seconds"
+  | "millrace_wait_seconds"
+  | "millrace_compute_seconds"
+  | "millrace_request_seconds"
+  | "millrace_items_total"
+  | "millrace_item_retries_total"
+  | "millrace_queue_items"
+  | "millrace_queue_oldest_wait_seconds"
+  | "millrace_queued_bytes"
+  | "millrace_batches_total"
+  | "millrace_batch_items"
+  | "millrace_batch_padding_ratio"
+  | "millrace_stage_runs_total"
+  | "millrace_stage_seconds_total"
+  | "millrace_stage_tokens_total"
+  | "millrace_stage_padded_tokens_total"
+  | "millrace_pipeline_state"
+  | "millrace_pipeline_items_in_flight"
+  | "millrace_pipeline_restarts_total"
+  | "millrace_pipeline_memory_bytes"
+  | "millrace_process_memory_bytes"
+  | "millrace_event_loop_delay_seconds";

@@ -1,0 +1,383 @@
+/**
+ * Every option of the server: the one table from which flags, environment variables, the configuration file,
+ * `millrace config` and docs/options.md come. `options/resolve.ts` turns it and the sources into values.
+ *
+ *   key realtimePipelines   →   --realtime-pipelines   →   MILLRACE_REALTIME_PIPELINES
+ */
+import { defaultPipelines, defaultThreads, type Layout, type Machine } from "./options/machine.js";
+
+/** The values, resolved once and frozen. Units stand at the end of the names. */
+export interface Options {
+  readonly models: string;
+  readonly host: string;
+  readonly port: number;
+  readonly name: string;
+  readonly environment: string;
+  readonly node: string;
+  readonly log: "pretty" | "json";
+  readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
+  readonly pipelines: number;
+  readonly realtimePipelines: number;
+  readonly batchPipelines: number;
+  readonly threads: number;
+  readonly rowsMax: number;
+  readonly prefetchRows: number;
+  readonly policy: "millrace" | "fcfs" | "seed-router";
+  readonly bulkThreshold: number;
+  readonly realtimeTargetMs: number;
+  readonly ageLimitMs: number;
+  readonly queuedItemsMax: number;
+  readonly queuedBytesMax: number;
+  readonly requestItemsMax: number;
+  readonly bodyBytesMax: number;
+  readonly itemCharactersMax: number;
+  readonly connectionsMax: number;
+  readonly headersTimeoutMs: number;
+  readonly bodyTimeoutMs: number;
+  readonly replyTimeoutMs: number;
+  readonly keepAliveMs: number;
+  readonly requestTimeoutMsDefault: number;
+  readonly requestTimeoutMsMax: number;
+  readonly drainMs: number;
+  readonly startTimeoutMs: number;
+  readonly runMsMax: number;
+  readonly attemptsMax: number;
+  readonly restartBackoffMs: number;
+}
+
+export type OptionKey = keyof Options;
+
+export const optionGroups = [
+  "Serving",
+  "Identity",
+  "Pipelines",
+  "Scheduling",
+  "Limits",
+  "Times",
+] as const;
+
+/** A default is a value, or is computed from the machine and the layout that was asked for. */
+export type OptionDefault<Value> =
+  | { readonly value: Value }
+  | { readonly of: (machine: Machine, layout: Layout) => Value; readonly text: string };
+
+export type OptionType<Value> = [Value] extends [number]
+  ? {
+      readonly type: "integer";
+      readonly unit: string;
+      readonly min: number;
+      readonly max: number;
+    }
+  :
+      | { readonly type: "choice"; readonly choices: readonly Value[] }
+      /** Letters, digits, dot, dash and underscore: it travels in a header. */
+      | { readonly type: "name" }
+      | { readonly type: "text" }
+      /** Made absolute: against the working folder, or against the folder of the configuration file. */
+      | { readonly type: "path" };
+
+export type OptionDefinition<Value> = OptionType<Value> & {
+  readonly group: (typeof optionGroups)[number];
+  readonly help: string;
+  readonly default: OptionDefault<Value>;
+  /** False: two deployments that differ only here are the same configuration (`configHash`). */
+  readonly hashed: boolean;
+};
+
+export type AnyOptionDefinition = OptionDefinition<number> | OptionDefinition<string>;
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+const GiB = 1024 * MiB;
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+
+const milliseconds = { type: "integer", unit: "ms", min: 1, max: 24 * HOUR_MS } as const;
+const limits = { group: "Limits", hashed: true } as const;
+const times = { group: "Times", hashed: true } as const;
+const scheduling = { group: "Scheduling", hashed: true } as const;
+const pipelines = { group: "Pipelines", hashed: true } as const;
+
+export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Options[Key]> } = {
+  models: {
+    type: "path",
+    group: "Serving",
+    help: "Folder of model folders; each one with a millrace.json is served.",
+    default: { of: (machine) => machine.bundledModelsDir, text: "the bundled models" },
+    hashed: true,
+  },
+  host: {
+    type: "text",
+    group: "Serving",
+    help: "Address to listen on; 0.0.0.0 for every interface.",
+    default: { value: "127.0.0.1" },
+    hashed: false,
+  },
+  port: {
+    type: "integer",
+    unit: "port",
+    min: 0,
+    max: 65_535,
+    group: "Serving",
+    help: "Port to listen on; 0 picks a free one.",
+    default: { value: 8400 },
+    hashed: false,
+  },
+  log: {
+    type: "choice",
+    choices: ["pretty", "json"],
+    group: "Serving",
+    help: "Log lines for people, or one JSON object a line.",
+    default: { value: "pretty" },
+    hashed: false,
+  },
+  logLevel: {
+    type: "choice",
+    choices: ["trace", "debug", "info", "warn", "error", "silent"],
+    group: "Serving",
+    help: "Least level that is logged.",
+    default: { value: "info" },
+    hashed: false,
+  },
+  name: {
+    type: "name",
+    group: "Identity",
+    help: "Name of the deployment, on every reply.",
+    default: { value: "millrace" },
+    hashed: false,
+  },
+  environment: {
+    type: "name",
+    group: "Identity",
+    help: "Environment, on every reply; callers can demand one (`x-millrace-expect`).",
+    default: { value: "development" },
+    hashed: false,
+  },
+  node: {
+    type: "name",
+    group: "Identity",
+    help: "Name of this machine, on every reply.",
+    default: { of: (machine) => machine.hostName, text: "the host name" },
+    hashed: false,
+  },
+  pipelines: {
+    type: "integer",
+    unit: "pipelines",
+    min: 0,
+    max: 256,
+    ...pipelines,
+    help: "Worker processes that serve both classes; not together with realtime-pipelines and batch-pipelines.",
+    default: { of: defaultPipelines, text: "one for every 2 cores; 0 with dedicated pipelines" },
+  },
+  realtimePipelines: {
+    type: "integer",
+    unit: "pipelines",
+    min: 0,
+    max: 256,
+    ...pipelines,
+    help: "Worker processes for realtime work only; needs batch-pipelines.",
+    default: { value: 0 },
+  },
+  batchPipelines: {
+    type: "integer",
+    unit: "pipelines",
+    min: 0,
+    max: 256,
+    ...pipelines,
+    help: "Worker processes for bulk work only; needs realtime-pipelines.",
+    default: { value: 0 },
+  },
+  threads: {
+    type: "integer",
+    unit: "threads",
+    min: 1,
+    max: 256,
+    ...pipelines,
+    help: "Threads of each pipeline.",
+    default: { of: defaultThreads, text: "the cores, divided among the pipelines" },
+  },
+  rowsMax: {
+    type: "integer",
+    unit: "rows",
+    min: 8,
+    max: 4096,
+    ...pipelines,
+    help: "Rows (item × beam) that one pipeline generates at once.",
+    default: { value: 64 },
+  },
+  prefetchRows: {
+    type: "integer",
+    unit: "rows",
+    min: 0,
+    max: 4096,
+    ...pipelines,
+    help: "Rows that may wait inside a pipeline, so that it never idles while the next are fetched.",
+    default: { value: 32 },
+  },
+  policy: {
+    type: "choice",
+    choices: ["millrace", "fcfs", "seed-router"],
+    ...scheduling,
+    help: "What goes to which pipeline, and when.",
+    default: { value: "millrace" },
+  },
+  bulkThreshold: {
+    type: "integer",
+    unit: "items",
+    min: 1,
+    max: 1_000_000,
+    ...scheduling,
+    help: "A request that names no class is realtime when it has fewer items than this, else bulk.",
+    default: { value: 256 },
+  },
+  realtimeTargetMs: {
+    ...milliseconds,
+    ...scheduling,
+    help: "What realtime work should wait at most; bounds how much bulk work one batch takes.",
+    default: { value: 200 },
+  },
+  ageLimitMs: {
+    ...milliseconds,
+    ...scheduling,
+    help: "Items that waited longer than this go first, whatever their class.",
+    default: { value: 10_000 },
+  },
+  queuedItemsMax: {
+    type: "integer",
+    unit: "items",
+    min: 1,
+    max: 100_000_000,
+    ...limits,
+    help: "Items that may be queued, over all requests.",
+    default: { value: 100_000 },
+  },
+  queuedBytesMax: {
+    type: "integer",
+    unit: "bytes",
+    min: 64 * KiB,
+    max: 64 * GiB,
+    ...limits,
+    help: "Bytes of request bodies that may be queued, over all requests.",
+    default: { value: 256 * MiB },
+  },
+  requestItemsMax: {
+    type: "integer",
+    unit: "items",
+    min: 1,
+    max: 1_000_000,
+    ...limits,
+    help: "Texts in one request.",
+    default: { value: 10_000 },
+  },
+  bodyBytesMax: {
+    type: "integer",
+    unit: "bytes",
+    min: 1 * KiB,
+    max: 256 * MiB,
+    ...limits,
+    // Parsing and validating hold the event loop: see docs/http.md, "Body size", for the measurement.
+    help: "Bytes of one request body, after decompression. The event loop stands still while it is parsed.",
+    default: { value: 4 * MiB },
+  },
+  itemCharactersMax: {
+    type: "integer",
+    unit: "characters",
+    min: 1,
+    max: 1_000_000,
+    ...limits,
+    help: "Characters of one text.",
+    default: { value: 20_000 },
+  },
+  connectionsMax: {
+    type: "integer",
+    unit: "connections",
+    min: 1,
+    max: 100_000,
+    ...limits,
+    help: "Connections at once; the next is answered with too_many_connections and closed.",
+    default: { value: 1024 },
+  },
+  headersTimeoutMs: {
+    ...milliseconds,
+    ...times,
+    help: "A connection's first byte until the end of a request's headers.",
+    default: { value: 10_000 },
+  },
+  bodyTimeoutMs: {
+    ...milliseconds,
+    ...times,
+    help: "End of the headers until the end of the body.",
+    default: { value: 30_000 },
+  },
+  replyTimeoutMs: {
+    ...milliseconds,
+    ...times,
+    help: "How long a caller may take no byte of its reply before the connection is closed.",
+    default: { value: 60_000 },
+  },
+  keepAliveMs: {
+    ...milliseconds,
+    ...times,
+    help: "How long an idle connection is kept. Longer than a load balancer's own, or it meets closed ones.",
+    default: { value: 65_000 },
+  },
+  requestTimeoutMsDefault: {
+    ...milliseconds,
+    ...times,
+    help: "`timeoutMs` of a request that names none.",
+    default: { value: 10 * MINUTE_MS },
+  },
+  requestTimeoutMsMax: {
+    ...milliseconds,
+    ...times,
+    help: "Largest `timeoutMs` that a request may name.",
+    default: { value: HOUR_MS },
+  },
+  drainMs: {
+    ...milliseconds,
+    ...times,
+    help: "How long work in flight may take to finish after the first signal.",
+    default: { value: 30_000 },
+  },
+  startTimeoutMs: {
+    ...milliseconds,
+    ...times,
+    help: "Start of a pipeline until its warm-up item was answered.",
+    default: { value: 2 * MINUTE_MS },
+  },
+  runMsMax: {
+    ...milliseconds,
+    ...times,
+    help: "A single run of a stage that takes longer than this is a hang; the pipeline is replaced.",
+    default: { value: MINUTE_MS },
+  },
+  attemptsMax: {
+    type: "integer",
+    unit: "attempts",
+    min: 1,
+    max: 20,
+    ...limits,
+    help: "How often an item is tried when the workers under it are lost.",
+    default: { value: 5 },
+  },
+  restartBackoffMs: {
+    ...milliseconds,
+    ...times,
+    help: "Wait before a lost pipeline starts again; doubles with each loss in a row, up to 60 times this.",
+    default: { value: 500 },
+  },
+};
+
+export const optionKeys: readonly OptionKey[] = Object.keys(optionTable).filter(isOptionKey);
+
+export function isOptionKey(key: string): key is OptionKey {
+  return Object.hasOwn(optionTable, key);
+}
+
+export function flagOf(key: OptionKey): string {
+  return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+export function variableOf(key: OptionKey): string {
+  return `MILLRACE_${key.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
+}

@@ -1,0 +1,260 @@
+/**
+ * Sources → one frozen configuration. A flag wins over a variable, a variable over the file, the file over the
+ * default. Everything that is wrong is reported at once, each with the place where it was written.
+ */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { dirname, resolve as resolvePath } from "node:path";
+import { MillraceError } from "millrace-client/wire";
+import { didYouMean } from "../near-miss.js";
+import {
+  type AnyOptionDefinition,
+  flagOf,
+  isOptionKey,
+  type OptionKey,
+  type Options,
+  optionKeys,
+  optionTable,
+  variableOf,
+} from "../options.js";
+import { findMachine, isDedicated, type Layout, type Machine } from "./machine.js";
+
+export type OptionSource = "flag" | "variable" | "file" | "code" | "default";
+
+export interface Configuration {
+  readonly options: Options;
+  readonly sources: Readonly<Record<OptionKey, OptionSource>>;
+  /** Eight hexadecimal digits over the options that are `hashed`. */
+  readonly hash: string;
+}
+
+export interface ConfigurationInput {
+  /** By key; strings as they stood on the command line. */
+  readonly flags?: Readonly<Record<string, unknown>>;
+  /** Variables beside those that begin with MILLRACE_ are ignored. */
+  readonly variables?: Readonly<Record<string, string | undefined>>;
+  /** Path of a JSON file of option keys. */
+  readonly file?: string;
+  /** By key; from `createServer({ … })`. */
+  readonly code?: Readonly<Record<string, unknown>>;
+  readonly machine?: Machine;
+}
+
+/** Variables with our prefix that are not options. */
+export const otherVariables = ["MILLRACE_CONFIG", "MILLRACE_URL"] as const;
+
+/** Kubernetes sets these in every container beside a service that is called `millrace`. */
+const serviceLinks = /^MILLRACE_(?:SERVICE_|PORT_\d)/;
+
+/** @throws MillraceError `option_invalid`; its message has one line for each thing that is wrong. */
+export function resolveConfiguration(input: ConfigurationInput): Configuration {
+  const problems: string[] = [];
+  const given = gather(input, problems);
+  const machine = input.machine ?? findMachine();
+  const layout = layoutOf(given);
+  const values: Partial<Record<OptionKey, string | number>> = {};
+  const sources: Partial<Record<OptionKey, OptionSource>> = {};
+  for (const key of optionKeys) {
+    const definition: AnyOptionDefinition = optionTable[key];
+    values[key] =
+      given.get(key)?.value ??
+      ("value" in definition.default
+        ? definition.default.value
+        : definition.default.of(machine, layout));
+    sources[key] = given.get(key)?.source ?? "default";
+  }
+  // The mapped type of the table ties each key to its type, and `readValue` held each value to the table.
+  const options = Object.freeze(values as unknown as Options);
+  problems.push(...contradictions(options, given));
+  if (problems.length > 0) throw new MillraceError("option_invalid", problems.join("\n"));
+  return Object.freeze({
+    options,
+    sources: Object.freeze(sources as Record<OptionKey, OptionSource>),
+    hash: hashOf(options),
+  });
+}
+
+interface Given {
+  readonly value: string | number;
+  readonly source: OptionSource;
+  /** As the one who wrote it calls it: `--port`, `MILLRACE_PORT`, `port in FILE`. */
+  readonly place: string;
+}
+
+/** Weakest source first, so that a stronger one overwrites it; a bad value is a problem even when overwritten. */
+function gather(input: ConfigurationInput, problems: string[]): Map<OptionKey, Given> {
+  const given = new Map<OptionKey, Given>();
+  const take = (name: string, raw: unknown, from: SourceNaming): void => {
+    const key = from.keyOf(name);
+    if (key === null) {
+      problems.push(`${from.place(name)}: there is no such option${didYouMean(name, from.known)}`);
+      return;
+    }
+    const read = readValue(optionTable[key], raw, from.baseDir);
+    if ("problem" in read) problems.push(`${from.place(name)}: ${read.problem}`);
+    else given.set(key, { value: read.value, source: from.source, place: from.place(name) });
+  };
+  if (input.file !== undefined) {
+    const from = byKey(
+      "file",
+      (key) => `${key} in ${input.file}`,
+      dirname(resolvePath(input.file)),
+    );
+    for (const [name, raw] of Object.entries(readFile(input.file, problems))) take(name, raw, from);
+  }
+  for (const [name, raw] of Object.entries(input.variables ?? {})) {
+    if (raw !== undefined && isOurs(name)) take(name, raw, byVariable);
+  }
+  for (const [name, raw] of Object.entries(input.code ?? {})) {
+    if (raw !== undefined)
+      take(
+        name,
+        raw,
+        byKey("code", (key) => key, process.cwd()),
+      );
+  }
+  const fromFlags = byKey("flag", (key) => (isOptionKey(key) ? flagOf(key) : key), process.cwd());
+  for (const [name, raw] of Object.entries(input.flags ?? {})) {
+    if (raw !== undefined) take(name, raw, fromFlags);
+  }
+  return given;
+}
+
+interface SourceNaming {
+  readonly source: OptionSource;
+  readonly known: readonly string[];
+  /** Relative paths are meant from here. */
+  readonly baseDir: string;
+  keyOf(name: string): OptionKey | null;
+  place(name: string): string;
+}
+
+function byKey(
+  source: OptionSource,
+  place: (key: string) => string,
+  baseDir: string,
+): SourceNaming {
+  const keyOf = (name: string): OptionKey | null => (isOptionKey(name) ? name : null);
+  return { source, known: optionKeys, baseDir, keyOf, place };
+}
+
+const byVariable: SourceNaming = {
+  source: "variable",
+  known: optionKeys.map(variableOf),
+  baseDir: process.cwd(),
+  keyOf: (name) => optionKeys.find((key) => variableOf(key) === name) ?? null,
+  place: (name) => name,
+};
+
+function isOurs(name: string): boolean {
+  if (!name.startsWith("MILLRACE_") || serviceLinks.test(name)) return false;
+  return !otherVariables.some((other) => other === name);
+}
+
+function readFile(path: string, problems: string[]): object {
+  try {
+    const parsed: unknown = JSON.parse(readFileSync(path, "utf8"));
+    if (typeof parsed === "object" && parsed !== null && !Array.isArray(parsed)) return parsed;
+    problems.push(`${path}: a configuration is one JSON object of option keys`);
+  } catch (error) {
+    problems.push(`${path}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  return {};
+}
+
+type Read = { readonly value: string | number } | { readonly problem: string };
+
+function readValue(definition: AnyOptionDefinition, raw: unknown, baseDir: string): Read {
+  if (definition.type === "integer") return readInteger(definition, raw);
+  if (typeof raw !== "string" || raw === "") return { problem: `${show(raw)} is not a text` };
+  switch (definition.type) {
+    case "choice": {
+      if (definition.choices.includes(raw)) return { value: raw };
+      const near = didYouMean(raw, definition.choices.map(String));
+      return { problem: `${show(raw)} is none of ${definition.choices.join(", ")}${near}` };
+    }
+    case "name":
+      if (/^[A-Za-z0-9._-]{1,64}$/.test(raw)) return { value: raw };
+      return {
+        problem: `${show(raw)} is not 1 to 64 letters, digits, dots, dashes or underscores`,
+      };
+    case "text":
+      return { value: raw };
+    case "path":
+      return { value: resolvePath(baseDir, raw) };
+  }
+}
+
+function readInteger(
+  definition: Extract<AnyOptionDefinition, { readonly type: "integer" }>,
+  raw: unknown,
+): Read {
+  const value = typeof raw === "string" && /^\d{1,15}$/.test(raw) ? Number(raw) : raw;
+  if (typeof value !== "number" || !Number.isSafeInteger(value)) {
+    return { problem: `${show(raw)} is not a whole number of ${definition.unit}` };
+  }
+  if (value < definition.min || value > definition.max) {
+    return { problem: `${value} is not between ${definition.min} and ${definition.max}` };
+  }
+  return { value };
+}
+
+function show(raw: unknown): string {
+  const text = JSON.stringify(raw) ?? String(raw);
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+}
+
+function layoutOf(given: ReadonlyMap<OptionKey, Given>): Layout {
+  const count = (key: OptionKey): number | null => {
+    const value = given.get(key)?.value;
+    return typeof value === "number" ? value : null;
+  };
+  return {
+    pipelines: count("pipelines"),
+    realtimePipelines: count("realtimePipelines"),
+    batchPipelines: count("batchPipelines"),
+  };
+}
+
+/** What is wrong between options that are each right. */
+function contradictions(options: Options, given: ReadonlyMap<OptionKey, Given>): string[] {
+  const problems: string[] = [];
+  const place = (key: OptionKey): string => given.get(key)?.place ?? flagOf(key);
+  if (isDedicated(options)) {
+    if (options.pipelines > 0) {
+      const dedicated = options.realtimePipelines > 0 ? "realtimePipelines" : "batchPipelines";
+      problems.push(
+        `${place("pipelines")} and ${place(dedicated)} contradict each other: pipelines are either all shared or all dedicated`,
+      );
+    }
+    if (options.realtimePipelines === 0 || options.batchPipelines === 0) {
+      problems.push(
+        `${place("realtimePipelines")} and ${place("batchPipelines")} come together, each at least 1: a class without a pipeline would wait for ever`,
+      );
+    }
+  } else if (options.pipelines === 0) {
+    problems.push(`${place("pipelines")}: at least one pipeline is needed`);
+  }
+  if (options.requestTimeoutMsDefault > options.requestTimeoutMsMax) {
+    problems.push(
+      `${place("requestTimeoutMsDefault")} is above ${place("requestTimeoutMsMax")} (${options.requestTimeoutMsMax})`,
+    );
+  }
+  if (options.queuedBytesMax < options.bodyBytesMax) {
+    problems.push(
+      `${place("queuedBytesMax")} is below ${place("bodyBytesMax")} (${options.bodyBytesMax}): the largest body could never be taken`,
+    );
+  }
+  if (options.queuedItemsMax < options.requestItemsMax) {
+    problems.push(
+      `${place("queuedItemsMax")} is below ${place("requestItemsMax")} (${options.requestItemsMax}): the largest request could never be taken`,
+    );
+  }
+  return problems;
+}
+
+function hashOf(options: Options): string {
+  const hashed = optionKeys.filter((key) => optionTable[key].hashed).sort();
+  const text = JSON.stringify(hashed.map((key) => [key, options[key]]));
+  return createHash("sha256").update(text).digest("hex").slice(0, 8);
+}

@@ -1,0 +1,99 @@
+/**
+ * READ FIRST on the child's side. One process, one model: it is spawned, loads its own copy, answers a warm-up item,
+ * and then alternates between frames from the parent and steps of the engine.
+ */
+import { Socket } from "node:net";
+import { MillraceError } from "millrace-client/wire";
+import { encodeFrame, FrameDecoder, parseParentFrame } from "../frames/codec.js";
+import { type ChildFrame, framesVersion, type ParentFrame } from "../frames/messages.js";
+import { Announcer } from "./announcer.js";
+import type { Engine } from "./engine.js";
+import { loadEngine } from "./load-engine.js";
+import { framesFd, watchParent } from "./parent-watch.js";
+
+const reportMs = 1_000;
+
+watchParent();
+const channel = new Socket({ fd: framesFd });
+const send = (frame: ChildFrame): void => {
+  channel.write(encodeFrame(frame));
+};
+let engine: Engine | null = null;
+/** The loop runs; it ends by itself when the engine has nothing to do. */
+let running = false;
+let loads = 0;
+let reportedAtMs = 0;
+
+const announcer = new Announcer(send, () => engine?.begunItemIds() ?? []);
+const decoder = new FrameDecoder(parseParentFrame);
+channel.on("data", (chunk: Buffer) => {
+  for (const frame of decoder.push(chunk)) receive(frame);
+});
+// The parent is gone, or broke off: nobody waits for anything that is still here.
+channel.on("error", () => process.exit(0));
+channel.on("end", () => process.exit(0));
+send({ type: "hello", version: framesVersion, pid: process.pid });
+
+function receive(frame: ParentFrame): void {
+  switch (frame.type) {
+    case "load":
+      void load(frame);
+      return;
+    case "batch":
+      loaded().add(frame.class, frame.items);
+      if (!running) void run();
+      return;
+    case "cancel":
+      loaded().cancel(frame.itemIds);
+      return;
+    case "recall":
+      // One answer for each, also an empty one: it says that what is not in it has begun or has ended.
+      send({ type: "recalled", itemIds: loaded().recall(frame.itemIds) });
+      return;
+    case "stop":
+      process.exit(0);
+  }
+}
+
+async function load(frame: Extract<ParentFrame, { type: "load" }>): Promise<void> {
+  try {
+    const startedAtMs = performance.now();
+    loads += 1;
+    const made = await loadEngine(frame, {
+      onRun: (run) => announcer.announce(run),
+      onOutcomes: (outcomes) => {
+        if (outcomes.length > 0) send({ type: "items", outcomes });
+      },
+    });
+    engine = made.engine;
+    const loadMs = made.warmupStartedAtMs - startedAtMs;
+    const warmupMs = performance.now() - made.warmupStartedAtMs;
+    const memoryBytes = process.memoryUsage.rss();
+    send({ type: "ready", loadMs, warmupMs, loads, memoryBytes });
+  } catch (error) {
+    const code = error instanceof MillraceError ? error.code : "internal";
+    const message = error instanceof Error ? error.message : String(error);
+    send({ type: "load-failed", code, message });
+  }
+}
+
+async function run(): Promise<void> {
+  running = true;
+  while (await loaded().step()) {
+    if (performance.now() - reportedAtMs > reportMs) report();
+  }
+  running = false;
+  report();
+}
+
+/** What was measured since the last report; while it works once a second, and when it idles. */
+function report(): void {
+  reportedAtMs = performance.now();
+  const stages = loaded().takeReport();
+  if (stages.length > 0) send({ type: "report", stages });
+}
+
+function loaded(): Engine {
+  if (engine === null) throw new Error("the parent sent work before the model was loaded");
+  return engine;
+}

@@ -1,0 +1,93 @@
+/** A `Submit` for the tests of fronts: "translates" by reversing, when told to, and writes down what it saw. */
+
+import { MillraceError, type TranslateItem, type WorkClass } from "millrace-client/wire";
+import type { Submit, SubmitOutcome, SubmitRequest, SubmitSummary } from "#src/submit/submit.js";
+
+export interface Submitted {
+  readonly request: SubmitRequest;
+  readonly signal: AbortSignal;
+}
+
+export class EchoSubmit implements Submit {
+  readonly seen: Submitted[] = [];
+  /** Thrown by the next `submit`, as admission would. */
+  refuseWith: Error | null = null;
+  /** Thrown after the first outcome of the next `submit`. */
+  failAfterFirst: Error | null = null;
+  /** Order in which outcomes come, from their number; default: as sent. */
+  orderOf: (count: number) => readonly number[] = (count) => [...Array(count).keys()];
+  #held: Promise<void> | null = null;
+  #release: () => void = () => {};
+  #arrivals: { readonly count: number; readonly resolve: () => void }[] = [];
+
+  /** From now on nothing finishes until `release()`. */
+  hold(): void {
+    this.#held = new Promise((resolve) => {
+      this.#release = resolve;
+    });
+  }
+
+  release(): void {
+    this.#held = null;
+    this.#release();
+  }
+
+  /** Resolves when so many requests in all have arrived. */
+  async arrived(count: number): Promise<void> {
+    if (this.seen.length >= count) return;
+    await new Promise<void>((resolve) => this.#arrivals.push({ count, resolve }));
+  }
+
+  async submit(
+    request: SubmitRequest,
+    signal: AbortSignal,
+    onOutcome: (outcome: SubmitOutcome) => void,
+  ): Promise<SubmitSummary> {
+    this.seen.push({ request, signal });
+    for (const waiter of this.#arrivals) if (this.seen.length >= waiter.count) waiter.resolve();
+    if (this.refuseWith !== null) throw this.refuseWith;
+    if (this.#held !== null) await Promise.race([this.#held, aborted(signal)]);
+    const items = itemsOf(request);
+    for (const index of this.orderOf(items.length)) {
+      signal.throwIfAborted();
+      onOutcome({ index, item: items[index] ?? fail(index) });
+      if (this.failAfterFirst !== null) throw this.failAfterFirst;
+    }
+    return {
+      model: request.model ?? "echo",
+      class: request.class ?? classOf(items.length),
+      timings: { prepareMs: 1, queueMs: 2, computeMs: 3, totalMs: 6 },
+      pipelines: { "echo-0": items.length },
+    };
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    const stop = (): void => reject(new MillraceError("cancelled", "The caller left."));
+    if (signal.aborted) stop();
+    else signal.addEventListener("abort", stop, { once: true });
+  });
+}
+
+/** `!` at the start of a text makes that item fail alone. */
+function itemsOf({ inputs }: SubmitRequest): TranslateItem[] {
+  if (inputs.kind === "tokenIds") return inputs.tokenIds.map((ids) => result(ids.join(" ")));
+  return inputs.texts.map((text) =>
+    text.startsWith("!")
+      ? { error: new MillraceError("item_failed", "It begins with a bang.").toWire() }
+      : result(Array.from(text).reverse().join("")),
+  );
+}
+
+function result(text: string): TranslateItem {
+  return { text, score: 0, inputTokens: 1, outputTokens: 1, sentences: 1 };
+}
+
+function classOf(count: number): WorkClass {
+  return count < 256 ? "realtime" : "bulk";
+}
+
+function fail(index: number): never {
+  throw new Error(`no item ${index}`);
+}

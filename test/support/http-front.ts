@@ -1,0 +1,215 @@
+/** A real HTTP front on port 0 before an `EchoSubmit`; `await using` closes it. */
+
+import { connect, type Socket } from "node:net";
+import type { DeploymentIdentity, ServerState, StatusResponse } from "millrace-client/wire";
+import type { HttpFront } from "#src/front/http/front.js";
+import { startHttpFront } from "#src/front/http/front.js";
+import type { ServerViews } from "#src/front/views.js";
+import { createLog } from "#src/log.js";
+import { Metrics } from "#src/metrics/metrics.js";
+import { resolveConfiguration } from "#src/options/resolve.js";
+import type { Options } from "#src/options.js";
+import { EchoSubmit } from "./echo-submit.js";
+
+export const identity: DeploymentIdentity = {
+  name: "echo",
+  environment: "test",
+  version: "0.0.1",
+  configHash: "00c0ffee",
+  node: "here",
+};
+
+export class TestFront implements AsyncDisposable {
+  readonly submit: EchoSubmit = new EchoSubmit();
+  readonly metrics: Metrics = new Metrics();
+  state: ServerState = "ready";
+  readonly #sockets: RawSocket[] = [];
+  #front: HttpFront | null = null;
+
+  static async start(options: Partial<Options> = {}): Promise<TestFront> {
+    const test = new TestFront();
+    const resolved = resolveConfiguration({ code: { port: 0, logLevel: "silent", ...options } });
+    test.#front = await startHttpFront({
+      submit: test.submit,
+      metrics: test.metrics,
+      views: viewsOf(test),
+      options: resolved.options,
+      log: createLog(resolved.options),
+    });
+    return test;
+  }
+
+  get front(): HttpFront {
+    if (this.#front === null) throw new Error("not started");
+    return this.#front;
+  }
+
+  get url(): string {
+    return this.front.url;
+  }
+
+  /** POST /v1/translate; a body that is no string is sent as JSON. */
+  async translate(
+    body: unknown,
+    init: {
+      readonly headers?: Readonly<Record<string, string>>;
+      readonly signal?: AbortSignal;
+    } = {},
+  ): Promise<Response> {
+    return await fetch(`${this.url}/v1/translate`, {
+      method: "POST",
+      body: typeof body === "string" || body instanceof Uint8Array ? body : JSON.stringify(body),
+      ...init,
+      headers: { "content-type": "application/json", ...init.headers },
+    });
+  }
+
+  async raw(): Promise<RawSocket> {
+    const socket = await RawSocket.open(this.front.port);
+    this.#sockets.push(socket);
+    return socket;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.submit.release();
+    for (const { socket } of this.#sockets) socket.destroy();
+    await this.front.close();
+  }
+}
+
+/** Bytes in, bytes out: for what no HTTP client would send. */
+export class RawSocket {
+  readonly socket: Socket;
+  received = "";
+  #ended = false;
+  #wake: () => void = () => {};
+
+  private constructor(socket: Socket) {
+    this.socket = socket;
+    socket.setEncoding("utf8");
+    socket.on("data", (text: string) => {
+      this.received += text;
+      this.#wake();
+    });
+    // A reset ends a connection as well as a close; `closed` tells the test.
+    socket.on("error", () => {});
+    socket.on("close", () => {
+      this.#ended = true;
+      this.#wake();
+    });
+  }
+
+  static async open(port: number): Promise<RawSocket> {
+    const socket = connect(port, "127.0.0.1");
+    const raw = new RawSocket(socket);
+    await new Promise<void>((resolve, reject) => {
+      socket.once("connect", resolve);
+      socket.once("error", reject);
+    });
+    return raw;
+  }
+
+  send(text: string): void {
+    this.socket.write(text);
+  }
+
+  /** Until what was received matches; throws when the connection ends first. */
+  async until(pattern: RegExp): Promise<string> {
+    while (!pattern.test(this.received)) {
+      if (this.#ended) throw new Error(`ended before ${String(pattern)}: ${this.received}`);
+      await this.#more();
+    }
+    return this.received;
+  }
+
+  /** Everything until the server closes. */
+  async closed(): Promise<string> {
+    while (!this.#ended) await this.#more();
+    return this.received;
+  }
+
+  async #more(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+}
+
+function viewsOf(test: TestFront): ServerViews {
+  return {
+    identity,
+    ready: () => ({
+      ready: test.state === "ready",
+      state: test.state,
+      notReady:
+        test.state === "ready"
+          ? []
+          : [{ pipelineId: "echo-0", state: "starting", reason: "not yet" }],
+      deployment: identity,
+    }),
+    status: () => statusOf(test),
+    models: () => [
+      {
+        name: "echo",
+        task: "translation",
+        family: "marian",
+        precision: "f32",
+        ready: true,
+        limits: { inputTokensMax: 512, outputTokensMax: 512 },
+      },
+    ],
+  };
+}
+
+function statusOf(test: TestFront): StatusResponse {
+  return {
+    deployment: identity,
+    state: test.state,
+    uptimeMs: 1,
+    policy: "millrace",
+    pipelines: [
+      {
+        pipelineId: "echo-0",
+        model: "echo",
+        kind: "shared",
+        state: "ready",
+        reason: null,
+        pid: 1,
+        inStateMs: 1,
+        restarts: 2,
+        loads: 1,
+        memoryBytes: 1024,
+        doing: null,
+        items: { inFlight: 3, done: 4, failed: 5 },
+      },
+    ],
+    queues: [
+      {
+        model: "echo",
+        class: "bulk",
+        items: 7,
+        tokens: 70,
+        requests: 1,
+        tenants: 1,
+        oldestWaitMs: 1500,
+      },
+    ],
+    batches: { byReason: {}, recent: [] },
+    stages: [
+      { model: "echo", stage: "decode", runs: 9, rows: 9, tokens: 9, paddedTokens: 12, ms: 2500 },
+    ],
+    requests: { accepted: 1, refused: 0, active: 1, finished: 0, cancelled: 0 },
+    items: { accepted: 1, done: 0, failed: 0, cancelled: 0, retried: 0 },
+    waits: {
+      realtime: { count: 0, p50Ms: 0, p99Ms: 0 },
+      bulk: { count: 0, p50Ms: 0, p99Ms: 0 },
+    },
+    process: {
+      pid: 1,
+      rssBytes: 1,
+      eventLoopDelayP99Ms: 3,
+      connections: test.front.connectionCount(),
+      queuedBytes: 11,
+    },
+  };
+}

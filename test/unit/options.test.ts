@@ -1,0 +1,161 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { MillraceError } from "millrace-client/wire";
+import type { Machine } from "#src/options/machine.js";
+import { type ConfigurationInput, resolveConfiguration } from "#src/options/resolve.js";
+import { flagOf, optionKeys, optionTable, variableOf } from "#src/options.js";
+
+const machine: Machine = {
+  cores: 8,
+  memoryBytes: 2 ** 34,
+  hostName: "here",
+  bundledModelsDir: "/bundled",
+};
+
+function problemsOf(input: ConfigurationInput): string[] {
+  try {
+    resolveConfiguration({ machine, ...input });
+  } catch (error) {
+    assert.ok(error instanceof MillraceError && error.code === "option_invalid");
+    return error.message.split("\n");
+  }
+  return [];
+}
+
+function withFile(content: string, use: (path: string) => void): void {
+  const folder = mkdtempSync(join(tmpdir(), "millrace-options-"));
+  const path = join(folder, "millrace.json");
+  writeFileSync(path, content);
+  try {
+    use(path);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+test("a flag wins over a variable, a variable over the file, the file over the default", () => {
+  withFile('{"port": 1, "threads": 1, "rowsMax": 16}', (file) => {
+    const { options, sources } = resolveConfiguration({
+      machine,
+      file,
+      variables: { MILLRACE_PORT: "2", MILLRACE_THREADS: "2", PATH: "x" },
+      flags: { port: "3" },
+    });
+    assert.deepEqual(
+      [options.port, options.threads, options.rowsMax, options.host],
+      [3, 2, 16, "127.0.0.1"],
+    );
+    assert.deepEqual(
+      [sources.port, sources.threads, sources.rowsMax, sources.host],
+      ["flag", "variable", "file", "default"],
+    );
+    assert.ok(Object.isFrozen(options));
+  });
+});
+
+test("everything that is wrong is reported at once, where it was written", () => {
+  withFile('{"prot": 1, "policy": "milrace"}', (file) => {
+    const problems = problemsOf({
+      file,
+      variables: { MILLRACE_TREADS: "2", MILLRACE_PORT: "70000" },
+      flags: { environment: "a b", rowsMax: "many" },
+    });
+    assert.deepEqual(problems, [
+      `prot in ${file}: there is no such option (did you mean \`port\`?)`,
+      `policy in ${file}: "milrace" is none of millrace, fcfs, seed-router (did you mean \`millrace\`?)`,
+      "MILLRACE_TREADS: there is no such option (did you mean `MILLRACE_THREADS`?)",
+      "MILLRACE_PORT: 70000 is not between 0 and 65535",
+      '--environment: "a b" is not 1 to 64 letters, digits, dots, dashes or underscores',
+      '--rows-max: "many" is not a whole number of rows',
+    ]);
+  });
+});
+
+test("a file that is missing, or is no object, is named", () => {
+  assert.match(problemsOf({ file: "/nowhere/x.json" })[0] ?? "", /^\/nowhere\/x.json: ENOENT/);
+  withFile("[1]", (file) => assert.match(problemsOf({ file })[0] ?? "", /one JSON object/));
+  withFile("{", (file) => assert.equal(problemsOf({ file }).length, 1));
+});
+
+test("values of the wrong type are refused from every source", () => {
+  const bad: readonly unknown[] = [
+    "",
+    "1.5",
+    "-1",
+    "0x10",
+    "1e3",
+    " 1",
+    1.5,
+    Number.NaN,
+    null,
+    true,
+    [1],
+  ];
+  for (const port of bad) assert.equal(problemsOf({ code: { port } }).length, 1, String(port));
+  for (const host of ["", 1, null]) assert.equal(problemsOf({ code: { host } }).length, 1);
+});
+
+test("shared and dedicated pipelines contradict each other", () => {
+  const [problem] = problemsOf({
+    flags: { pipelines: "2", realtimePipelines: "1", batchPipelines: "1" },
+  });
+  assert.match(problem ?? "", /^--pipelines and --realtime-pipelines contradict/);
+  assert.match(problemsOf({ flags: { realtimePipelines: "1" } })[0] ?? "", /come together/);
+  assert.match(problemsOf({ flags: { pipelines: "0" } })[0] ?? "", /at least one/);
+});
+
+test("limits that contradict each other are refused", () => {
+  assert.equal(problemsOf({ code: { requestTimeoutMsMax: 1000 } }).length, 1);
+  assert.equal(problemsOf({ code: { queuedBytesMax: 65536 } }).length, 1);
+  assert.equal(problemsOf({ code: { queuedItemsMax: 10 } }).length, 1);
+});
+
+test("pipelines and threads follow from the machine and from what was asked for", () => {
+  const layout = (code: object, cores = 8): number[] => {
+    const { options } = resolveConfiguration({ machine: { ...machine, cores }, code: { ...code } });
+    return [options.pipelines, options.threads];
+  };
+  assert.deepEqual(layout({}), [4, 2]);
+  assert.deepEqual(layout({}, 1), [1, 1]);
+  assert.deepEqual(layout({ pipelines: 8 }), [8, 1]);
+  assert.deepEqual(layout({ pipelines: 100 }), [100, 1]);
+  assert.deepEqual(layout({ realtimePipelines: 1, batchPipelines: 1 }), [0, 4]);
+});
+
+test("the hash is of what matters: not of the address or the log", () => {
+  const hash = (code: object): string => resolveConfiguration({ machine, code: { ...code } }).hash;
+  assert.match(hash({}), /^[0-9a-f]{8}$/);
+  assert.equal(
+    hash({ port: 1, host: "::1", log: "json", node: "there", environment: "prod" }),
+    hash({}),
+  );
+  assert.notEqual(hash({ rowsMax: 8 }), hash({}));
+});
+
+test("variables that Kubernetes sets for a service of our name are no options", () => {
+  const variables = {
+    MILLRACE_SERVICE_HOST: "10.0.0.1",
+    MILLRACE_PORT_8400_TCP: "x",
+    MILLRACE_URL: "x",
+  };
+  assert.deepEqual(problemsOf({ variables }), []);
+});
+
+test("paths of a file are meant from the file, flags from the working folder", () => {
+  withFile('{"models": "m"}', (file) => {
+    assert.equal(resolveConfiguration({ file }).options.models, join(file, "..", "m"));
+  });
+  assert.equal(
+    resolveConfiguration({ flags: { models: "m" } }).options.models,
+    join(process.cwd(), "m"),
+  );
+});
+
+test("names, flags and variables follow one rule, and every help is a sentence", () => {
+  assert.equal(flagOf("requestTimeoutMsMax"), "--request-timeout-ms-max");
+  assert.equal(variableOf("requestTimeoutMsMax"), "MILLRACE_REQUEST_TIMEOUT_MS_MAX");
+  for (const key of optionKeys) assert.match(optionTable[key].help, /^[A-Z`].*\.$/, key);
+});
