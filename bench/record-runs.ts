@@ -21,6 +21,7 @@ export async function run(args: readonly string[]): Promise<void> {
       model: { type: "string", default: "models/en-zh" },
       threads: { type: "string", default: "1" },
       repeats: { type: "string", default: "15" },
+      largest: { type: "string", default: "128" },
     },
   });
   const manifest = await readManifest(values.model);
@@ -32,8 +33,10 @@ export async function run(args: readonly string[]): Promise<void> {
   const model = await TranslationModel.load(paths, manifest, { threads, spin: false });
   const timing: Timing = { model, repeats: Number(values.repeats) };
   const runs: { stage: string; rows: number; width: number; ms: number }[] = [];
-  for (const width of widthGrid) {
-    for (const rows of rowsGrid) {
+  const grid = (sizes: readonly number[]) =>
+    sizes.filter((value) => value <= Number(values.largest));
+  for (const width of grid(widthGrid)) {
+    for (const rows of grid(rowsGrid)) {
       runs.push({ stage: "encode", rows, width, ms: await timeEncode(timing, rows, width) });
       runs.push({ stage: "decode", rows, width, ms: await timeStep(timing, rows, width) });
     }
