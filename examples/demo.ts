@@ -19,11 +19,13 @@ if (!Number.isInteger(items) || items < 1 || items > madeSentencesMax) {
 }
 
 const stop = new AbortController();
-process.once("SIGINT", () => {
-  stop.abort();
-  // A second one ends at once; the workers see that their parent is gone and end too.
-  process.once("SIGINT", () => process.exit(130));
-});
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => {
+    stop.abort();
+    // A second one ends at once; the workers see that their parent is gone and end too.
+    process.once(signal, () => process.exit(130));
+  });
+}
 
 try {
   await demo(stop.signal);
