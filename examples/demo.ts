@@ -14,7 +14,7 @@ import { bundledSentences, madeSentences, madeSentencesMax } from "./demo/senten
 const { items: wanted } = parseArgs({ options: { items: { type: "string" } } }).values;
 const items = wanted === undefined ? madeSentencesMax : Number(wanted);
 if (!Number.isInteger(items) || items < 1 || items > madeSentencesMax) {
-  report.print(`option_invalid: --items: a whole number from 1 to ${madeSentencesMax}`);
+  process.stderr.write(`option_invalid: --items: a whole number from 1 to ${madeSentencesMax}\n`);
   process.exit(2);
 }
 
