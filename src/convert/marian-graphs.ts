@@ -50,11 +50,21 @@ export async function addEncoder(writer: ProductWriter, shape: MarianConfig): Pr
   const ids = graph.input("input_ids", "i32", ["B", "S"]);
   const positions = graph.input("positions", "i32", ["S"]);
   const mask = graph.input("mask", "f32", ["B", 1, 1, "S"]);
-  let hidden = await addEmbedding(side, { ids, positions });
+  const embedded = await addEmbedding(side, { ids, positions });
+  const size = shape.width / side.heads;
+  // [B, S, heads, size] of this run, for the way back from a flat list of tokens to sentences.
+  const heads = graph.node(
+    "Concat",
+    [graph.node("Shape", [ids]), graph.ints("encoder_heads", [side.heads, size])],
+    { attributes: { axis: 0 } },
+  );
+  // Flat, [B·S, width]: ONNX Runtime would turn Add and LayerNormalization of three dimensions into its fused
+  // SkipLayerNormalization, see addNorm.
+  let hidden = graph.node("Reshape", [embedded, graph.ints("flat", [-1, shape.width])]);
   for (const layer of range(shape.encoder.layers)) {
-    hidden = await addEncoderLayer(side, { layer, hidden, mask });
+    hidden = await addEncoderLayer(side, { layer, hidden, mask, heads });
   }
-  await addCrossCaches(side, hidden);
+  await addCrossCaches(side, hidden, heads);
 }
 
 async function addEmbedding(
@@ -87,7 +97,12 @@ async function addEmbedding(
 
 async function addEncoderLayer(
   side: Side,
-  at: { readonly layer: number; readonly hidden: string; readonly mask: string },
+  at: {
+    readonly layer: number;
+    readonly hidden: string;
+    readonly mask: string;
+    readonly heads: string;
+  },
 ): Promise<string> {
   const { graph } = side.writer;
   const qkv = await addProduct(side.writer, attentionSpec(side, at.layer, "qkv"), at.hidden);
@@ -95,9 +110,8 @@ async function addEncoderLayer(
     attributes: { axis: -1 },
     outputs: 3,
   });
-  const split = graph.ints("encoder_heads", [0, 0, side.heads, side.shape.width / side.heads]);
   const heads = (x: string | undefined, perm: readonly number[]) =>
-    graph.node("Transpose", [graph.node("Reshape", [x ?? "", split])], { attributes: { perm } });
+    graph.node("Transpose", [graph.node("Reshape", [x ?? "", at.heads])], { attributes: { perm } });
   const scores = graph.node("MatMul", [heads(query, [0, 2, 1, 3]), heads(key, [0, 2, 3, 1])]);
   const weights = graph.node("Softmax", [graph.node("Add", [scores, at.mask])], {
     attributes: { axis: -1 },
@@ -105,7 +119,7 @@ async function addEncoderLayer(
   const context = graph.node("MatMul", [weights, heads(value, [0, 2, 1, 3])]);
   const joined = graph.node("Reshape", [
     graph.node("Transpose", [context], { attributes: { perm: [0, 2, 1, 3] } }),
-    graph.ints("encoder_join", [0, 0, side.shape.width]),
+    graph.ints("flat", [-1, side.shape.width]),
   ]);
   const attended = await addProduct(side.writer, attentionSpec(side, at.layer, "out"), joined);
   const normed = await addNorm(side, at.hidden, {
@@ -116,7 +130,7 @@ async function addEncoderLayer(
 }
 
 /** Keys and values of the encoder's output for all decoder layers at once, as the decoder's slots hold them. */
-async function addCrossCaches(side: Side, hidden: string): Promise<void> {
+async function addCrossCaches(side: Side, hidden: string, encoderHeads: string): Promise<void> {
   const { graph } = side.writer;
   const { shape } = side;
   const layers = range(shape.decoder.layers);
@@ -132,7 +146,17 @@ async function addCrossCaches(side: Side, hidden: string): Promise<void> {
     outputs: sources.length,
   });
   const size = shape.width / shape.decoder.heads;
-  const split = graph.ints("cross_heads", [0, 0, shape.decoder.heads, size]);
+  const split =
+    shape.encoder.heads === shape.decoder.heads
+      ? encoderHeads
+      : graph.node(
+          "Concat",
+          [
+            graph.node("Slice", [encoderHeads, graph.ints("zero", [0]), graph.ints("two", [2])]),
+            graph.ints("cross_heads", [shape.decoder.heads, size]),
+          ],
+          { attributes: { axis: 0 } },
+        );
   for (const layer of layers) {
     for (const [offset, kind] of ["k", "v"].entries()) {
       const part = parts[layer * 2 + offset] ?? "";
