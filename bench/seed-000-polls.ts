@@ -5,7 +5,6 @@
  */
 import { once } from "node:events";
 import { Agent, get } from "node:http";
-import { text } from "node:stream/consumers";
 import type { StatusResponse } from "millrace-client/wire";
 import { type Quantiles, quantiles } from "./quantiles.js";
 
@@ -16,6 +15,8 @@ export interface PathReport {
   /** Answered while the status that was asked for at the same moment showed a model run. */
   readonly answeredDuringRun: number;
   readonly latency: Quantiles;
+  /** How late polls were sent: the part of the latency that is this process's own. */
+  readonly lateness: Quantiles;
   /** The first few, for people. */
   readonly failures: readonly string[];
 }
@@ -25,6 +26,7 @@ const paths = ["/status", "/ready", "/metrics"] as const;
 class Poller {
   readonly path: string;
   readonly latencies: number[] = [];
+  readonly #lateness: number[] = [];
   readonly failures: string[] = [];
   sent = 0;
   answeredDuringRun = 0;
@@ -40,13 +42,18 @@ class Poller {
   /** The body; null where it failed. */
   async poll(dueAtMs: number): Promise<string | null> {
     this.sent += 1;
+    this.#lateness.push(performance.now() - dueAtMs);
     try {
       const body = await new Promise<string>((resolve, reject) => {
         get(this.#url, { agent: this.#agent }, (response) => {
-          text(response).then((read) => {
+          let read = "";
+          response.setEncoding("utf8").on("data", (text: string) => {
+            read += text;
+          });
+          response.on("error", reject).on("end", () => {
             if (response.statusCode === 200) resolve(read);
             else reject(new Error(`status ${response.statusCode}: ${read.slice(0, 200)}`));
-          }, reject);
+          });
         }).on("error", reject);
       });
       this.latencies.push(performance.now() - dueAtMs);
@@ -59,8 +66,9 @@ class Poller {
 
   report(): PathReport {
     const { path, sent, latencies, answeredDuringRun, failures } = this;
-    const latency = quantiles(latencies);
-    return { path, sent, answered: latencies.length, answeredDuringRun, latency, failures };
+    const [latency, lateness] = [quantiles(latencies), quantiles(this.#lateness)];
+    const answered = latencies.length;
+    return { path, sent, answered, answeredDuringRun, latency, lateness, failures };
   }
 
   close(): void {
@@ -87,7 +95,7 @@ async function round(dueAtMs: number): Promise<void> {
 
 const periodMs = 1000 / Number(perSecond);
 const timer = setInterval(() => {
-  const due = Math.floor((performance.now() - startedAtMs) / periodMs);
+  const due = Math.floor((performance.now() - startedAtMs) / periodMs) + 1;
   for (; rounds < due; rounds += 1) {
     const polls = round(startedAtMs + rounds * periodMs);
     open.add(polls);

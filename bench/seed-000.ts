@@ -113,8 +113,8 @@ export function describe({ callers, polls, status }: Seed000Report): string {
         `${workClass.padEnd(8)}  ${sent} jobs sent, ${done} done, ${wrong} items wrong; ${times(latency)}`,
     ),
     ...polls.map(
-      ({ path, sent, answered, answeredDuringRun, latency }) =>
-        `${path.padEnd(8)}  ${sent} polls, ${answered} answered, ${answeredDuringRun} during a run; ${times(latency)}`,
+      ({ path, sent, answered, answeredDuringRun, latency, lateness }) =>
+        `${path.padEnd(8)}  ${sent} polls, ${answered} answered, ${answeredDuringRun} during a run; ${times(latency)} (sent late by: ${times(lateness)})`,
     ),
     `server    ${status.items.done} items done; event-loop delay p99 ${status.process.eventLoopDelayP99Ms.toFixed(1)} ms`,
   ].join("\n");
