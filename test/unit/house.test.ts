@@ -90,3 +90,21 @@ test("ARCHITECTURE.md names every folder of src", () => {
     if (entry.isDirectory()) assert.ok(page.includes(`](src/${entry.name})`), entry.name);
   }
 });
+
+test("package-lock.json has every package for every platform", () => {
+  interface Locked {
+    readonly dependencies?: Readonly<Record<string, string>>;
+    readonly optionalDependencies?: Readonly<Record<string, string>>;
+  }
+  const { packages } = JSON.parse(read("package-lock.json")) as {
+    readonly packages: Readonly<Record<string, Locked>>;
+  };
+  // A registry that has only this machine's binaries makes npm leave the others out, and then `npm ci` fails.
+  const missing = Object.entries(packages).flatMap(([at, { dependencies, optionalDependencies }]) =>
+    Object.keys({ ...dependencies, ...optionalDependencies }).filter(
+      (name) =>
+        !(`node_modules/${name}` in packages) && !(`${at}/node_modules/${name}` in packages),
+    ),
+  );
+  assert.deepEqual(missing, []);
+});
