@@ -36,6 +36,8 @@ export const translationEngineDefaults: TranslationEngineOptions = {
   bulkShare: 0.125,
 };
 
+const idleCacheBytesMax = 4 * 1024 * 1024;
+
 const classes: readonly WorkClass[] = ["realtime", "bulk"];
 
 export class TranslationEngine implements Engine {
@@ -128,7 +130,10 @@ export class TranslationEngine implements Engine {
   async step(): Promise<boolean> {
     this.#dropCancelled();
     const workClass = this.#classToServe();
-    if (workClass === null) return false;
+    if (workClass === null) {
+      this.#shrink();
+      return false;
+    }
     const startedAtMs = performance.now();
     const chunk = this.#nextChunk(workClass);
     if (chunk.length > 0) await this.#encode(chunk);
@@ -395,6 +400,13 @@ export class TranslationEngine implements Engine {
     });
     this.#lanes.set(key, lane);
     return lane;
+  }
+
+  /** Nothing to do: what a busy hour needed is given back, what a single sentence needs is kept. */
+  #shrink(): void {
+    for (const [key, lane] of this.#lanes) {
+      if (lane.arena.byteLength > idleCacheBytesMax) this.#lanes.delete(key);
+    }
   }
 
   #announce(
