@@ -18,7 +18,10 @@ export function addOptionFlags(command: Command): Command {
     for (const key of optionKeys.filter((each) => optionTable[each].group === group)) {
       const definition = optionTable[key];
       const flag = `${flagOf(key)} <${placeholder(definition)}>`;
-      const help = `${definition.help} Default: ${defaultText(key)}. (${variableOf(key)})`;
+      // In the help and not in the flag: the longest flag sets the width of the column for all.
+      const choices =
+        definition.type === "choice" ? ` One of ${definition.choices.join(", ")}.` : "";
+      const help = `${definition.help}${choices} Default: ${defaultText(key)}. (${variableOf(key)})`;
       command.addOption(new Option(flag, help).helpGroup(`${group}:`));
     }
   }
@@ -46,7 +49,7 @@ function placeholder(definition: AnyOptionDefinition): string {
     case "integer":
       return definition.unit;
     case "choice":
-      return definition.choices.join("|");
+      return "choice";
     case "name":
     case "text":
       return definition.type;

@@ -108,3 +108,9 @@ test("package-lock.json has every package for every platform", () => {
   );
   assert.deepEqual(missing, []);
 });
+
+test("docs/convert.md explains every field of millrace.json", () => {
+  const page = read("docs/convert.md");
+  const manifest = JSON.parse(read("models/en-zh/millrace.json")) as Record<string, unknown>;
+  for (const key of Object.keys(manifest)) assert.match(page, new RegExp(`^\\|.*\`${key}\``, "m"));
+});
