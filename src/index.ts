@@ -1,8 +1,8 @@
 /** The embedded API: a server inside your own process, its pipelines in processes of their own. */
 import { openBackend } from "./backend.js";
 import { createLog, type LogDestination } from "./log.js";
-import type { Options } from "./options.js";
 import { resolveConfiguration } from "./options/resolve.js";
+import type { Options } from "./options.js";
 import { type MillraceServer, startServer } from "./server.js";
 
 export { MillraceError } from "millrace-client/wire";
