@@ -5,8 +5,8 @@
  */
 export function charBleu(hypotheses: readonly string[], references: readonly string[]): number {
   if (hypotheses.length !== references.length) throw new Error("one reference for each hypothesis");
-  const matches = new Array<number>(order).fill(0);
-  const totals = new Array<number>(order).fill(0);
+  const matches = Array.from({ length: order }, () => 0);
+  const totals = Array.from({ length: order }, () => 0);
   let hypothesisLength = 0;
   let referenceLength = 0;
   for (const [index, text] of hypotheses.entries()) {
@@ -33,7 +33,7 @@ const order = 4;
 
 /** Code points, so that a rare character is one and not two halves. */
 function charactersOf(text: string): string[] {
-  return [...text.replaceAll(/\s/gu, "")];
+  return Array.from(text.replaceAll(/\s/gu, ""));
 }
 
 function countNgrams(characters: readonly string[], size: number): Map<string, number> {
