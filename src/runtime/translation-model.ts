@@ -1,6 +1,7 @@
 /** The two sessions of a translation model, and what goes into and comes out of their runs. */
 import type { TranslationManifest } from "../models/manifest.js";
 import { type Arena, type EncodedBatch, maskedScore } from "./arena.js";
+import { badTokens } from "./search/search.js";
 import {
   type Feeds,
   type Fetches,
@@ -18,7 +19,7 @@ export interface StepResult {
   /** `[rows, topK]`: token ids and their log-probabilities, best first. */
   readonly ids: Int32Array;
   readonly scores: Float32Array;
-  /** `[rows, badCount]`: log-probabilities of the bad words of one token. */
+  /** `[rows, badCount]`: log-probabilities of the tokens that can complete a bad word. */
   readonly badScores: Float32Array;
   readonly badCount: number;
   /** `[rows, layers × 2 × heads × size]`. */
@@ -51,7 +52,7 @@ export class TranslationModel {
     this.#decoder = sessions.decoder;
     this.#onEncoded = options.onFetches;
     this.#onStepped = options.onFetches;
-    this.#badCount = manifest.generation.badWords.filter((word) => word.length === 1).length;
+    this.#badCount = badTokens(manifest.generation.badWords).length;
   }
 
   static async load(
