@@ -283,11 +283,13 @@ for (const [title, folder] of Object.entries(variants)) {
   test(`converts and translates: ${title}`, async () => {
     await using dir = await TempDir.make();
     await writeMarianFolder(dir.file("in"), folder);
+    await writeFile(dir.file("few.txt"), "Good morning.\nWhere is the station?\nIt rains.\n");
     for (const precision of ["f32", "int8"] satisfies Precision[]) {
       const hashes = [];
       for (const name of ["one", "two"]) {
         const outDir = dir.file(precision, name);
-        await convertQuietly({ modelDir: dir.file("in"), outDir, precision });
+        const calibrationFile = dir.file("few.txt");
+        await convertQuietly({ modelDir: dir.file("in"), outDir, precision, calibrationFile });
         const inspection = await inspectFolder(outDir);
         assert.ok(inspection.kind === "millrace");
         assert.equal(inspection.damage, null);

@@ -23,6 +23,12 @@ const vocabulary = 22;
 const impossible = Number.NEGATIVE_INFINITY;
 const unlikely = -1e9;
 
+interface Result {
+  readonly hypotheses: readonly FrameHypothesis[];
+  /** How often tokens were chosen: a search that should have ended earlier costs runs. */
+  readonly steps: number;
+}
+
 interface Case {
   readonly start: SearchStart;
   readonly seed: number;
@@ -63,7 +69,7 @@ function processed(each: Case, tokens: readonly number[], normalize: boolean): n
   return normalize ? logSoftmax(row) : row;
 }
 
-function greedyByTheBook(each: Case): FrameHypothesis {
+function greedyByTheBook(each: Case): Result {
   const tokens = [startTokenId];
   let score = 0;
   while (tokens.length < each.start.settings.maxLength && tokens.at(-1) !== endTokenId) {
@@ -72,7 +78,7 @@ function greedyByTheBook(each: Case): FrameHypothesis {
     score += row[best] ?? 0;
     tokens.push(best);
   }
-  return { tokenIds: tokens.slice(1), score };
+  return { hypotheses: [{ tokenIds: tokens.slice(1), score }], steps: tokens.length - 1 };
 }
 
 interface Beam {
@@ -83,7 +89,7 @@ interface Beam {
 const byScore = (left: { score: number }, right: { score: number }) => right.score - left.score;
 
 /** `GenerationMixin._beam_search`, with its masks as numbers that are added. */
-function beamsByTheBook(each: Case): FrameHypothesis[] {
+function beamsByTheBook(each: Case): Result {
   const { settings, rules } = each.start;
   const { beams, maxLength, lengthPenalty } = settings;
   let running: Beam[] = Array.from({ length: beams }, (_, beam) => ({
@@ -125,14 +131,17 @@ function beamsByTheBook(each: Case): FrameHypothesis[] {
     const worst = Math.min(...kept.map(({ score }) => score));
     improvable &&= kept.some(({ finished }) => possible > (finished ? worst : unlikely));
     const allFinished = kept.every(({ finished }) => finished);
-    if (!improvable || (allFinished && rules.earlyStopping === true) || hits.every(Boolean)) break;
+    if (improvable && !(allFinished && rules.earlyStopping === true) && !hits.every(Boolean)) {
+      continue;
+    }
+    const hypotheses = kept.map(({ tokens, score }) => ({ tokenIds: tokens.slice(1), score }));
+    return { hypotheses, steps: length };
   }
-  return kept.map(({ tokens, score }) => ({ tokenIds: tokens.slice(1), score }));
 }
 
 // ── Ours, fed as the engine feeds it ────────────────────────────────────────────────────────────────────────────
 
-function ours(each: Case): FrameHypothesis[] {
+function ours(each: Case): Result {
   const { settings, rules } = each.start;
   const search = settings.beams === 1 ? new GreedySearch(each.start) : new BeamSearch(each.start);
   const random = new Random(each.seed);
@@ -143,7 +152,7 @@ function ours(each: Case): FrameHypothesis[] {
     assert.ok(step < settings.maxLength, "the search goes on behind maxLength");
     if (search.forced) {
       search.force();
-      return search.results();
+      return { hypotheses: search.results(), steps: step };
     }
     // Another sentence stands before this one, and rows are in no order.
     const rows = Int32Array.from(random.shuffled([...pasts.keys()]));
@@ -167,7 +176,7 @@ function ours(each: Case): FrameHypothesis[] {
     }
     const badCount = refusable.length;
     if (search.advance({ ids, scores, badScores, badCount, rowOffset, count }, rows)) {
-      return search.results();
+      return { hypotheses: search.results(), steps: step };
     }
     const { parents, tokens } = search;
     pasts = pasts.map((_, beam) => [...(pasts[parents[beam] ?? 0] ?? []), tokens[beam] ?? 0]);
@@ -206,11 +215,13 @@ const cases: fc.Arbitrary<Case> = fc.record({
 test("greedy and beams give what transformers' rules give, with the same scores", () => {
   fc.assert(
     fc.property(cases, (each) => {
-      const book = each.start.settings.beams === 1 ? [greedyByTheBook(each)] : beamsByTheBook(each);
+      const book = each.start.settings.beams === 1 ? greedyByTheBook(each) : beamsByTheBook(each);
+      const own = ours(each);
+      assert.equal(own.steps, book.steps);
       // What never was possible fills transformers' list up; nobody asks for it.
-      const real = (list: readonly FrameHypothesis[]) =>
-        list.filter(({ score }) => score > unlikely / 100);
-      const [expected, found] = [real(book), real(ours(each))];
+      const real = ({ hypotheses }: Result) =>
+        hypotheses.filter(({ score }) => score > unlikely / 100);
+      const [expected, found] = [real(book), real(own)];
       assert.deepEqual(
         found.map(({ tokenIds }) => tokenIds.join(" ")),
         expected.map(({ tokenIds }) => tokenIds.join(" ")),
