@@ -7,7 +7,7 @@ import { addOptionFlags, configurationFrom } from "./option-flags.js";
 export function registerConfig(program: Command): void {
   const command = program
     .command("config")
-    .description("print every option's value and where it came from; starts nothing")
+    .description("Print every option's value and where it came from; start nothing.")
     .addOption(new Option("--json", "one JSON object"));
   addOptionFlags(command).action(({ json, ...flags }: Record<string, unknown>) => {
     const configuration = configurationFrom(flags);

@@ -2,7 +2,7 @@
 import { fileURLToPath } from "node:url";
 import { SingleBar } from "cli-progress";
 import { type Command, Option } from "commander";
-import { type ConvertProgress, type ConvertResult, convert } from "../convert/convert.js";
+import type { ConvertProgress, ConvertResult } from "../convert/convert.js";
 import { exitCodes } from "./exit-codes.js";
 
 interface Flags {
@@ -55,6 +55,8 @@ async function runConvert(modelDir: string, flags: Flags): Promise<void> {
   process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
   const bar = new StepBar(flags.progress && process.stderr.isTTY === true);
   try {
+    // Only now: calibration brings ONNX Runtime, which must not be in a process that serves.
+    const { convert } = await import("../convert/convert.js");
     const result = await convert({
       modelDir,
       outDir: flags.out,

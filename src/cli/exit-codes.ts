@@ -1,21 +1,36 @@
-/** What the command's exit status means, for scripts. The only place where a number is given to it. */
+/** What the command's exit status means, for scripts: the only place where a number is given to it. See docs/command.md. */
+import type { ErrorCode } from "millrace-client/wire";
+
 export const exitCodes = {
   /** Everything was done. */
   ok: 0,
-  /** A bug, or an error that has no code of its own here. */
+  /** A bug, or an error that has no status of its own below. */
   failed: 1,
-  /** A flag, variable, file or argument is wrong (`option_invalid`); nothing was started. */
+  /** A flag, variable, file or argument is wrong; nothing was started. */
   usage: 2,
   /** The server could not start: the port is taken, or no model or pipeline came up. */
   notStarted: 3,
   /** The server stopped, but work was cut off when `drainMs` was over. */
   drainCutOff: 4,
-  /** The server could not be reached, or answered what is no reply of Millrace. */
+  /** The server could not be reached, is not ready, or answered what is no reply of Millrace. */
   unreachable: 5,
   /** Some items failed; the others were done. */
   itemsFailed: 6,
   /** Another deployment answered than the one that was expected. */
   wrongDeployment: 7,
-  /** A second SIGINT or SIGTERM ended the server at once. */
+  /** Ctrl-C or SIGTERM ended the command; for `serve`, a second one ended it at once. */
   interrupted: 130,
 } as const;
+
+export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
+
+/** The status with which an error ends a command; what is not named is `failed`. */
+export const exitCodesOfErrors: Readonly<Partial<Record<ErrorCode, ExitCode>>> = {
+  option_invalid: exitCodes.usage,
+  connection_failed: exitCodes.unreachable,
+  response_invalid: exitCodes.unreachable,
+  not_ready: exitCodes.unreachable,
+  draining: exitCodes.unreachable,
+  too_many_connections: exitCodes.unreachable,
+  deployment_mismatch: exitCodes.wrongDeployment,
+};

@@ -10,6 +10,7 @@ import { SafetensorsFile } from "../convert/safetensors.js";
 import { type ModelManifest, manifestFileName } from "../models/manifest.js";
 import { readJsonFile } from "../models/read-json.js";
 import { readManifest, verifyFiles } from "../models/read-manifest.js";
+import { exitCodes } from "./exit-codes.js";
 
 export interface MillraceInspection {
   readonly kind: "millrace";
@@ -42,13 +43,14 @@ export type Inspection = MillraceInspection | HuggingFaceInspection;
 export function registerInspect(program: Command): void {
   program
     .command("inspect")
-    .description("Says what a model folder is: Millrace's own, or one of Hugging Face")
+    .description("Say what a model folder is: Millrace's own, or one of Hugging Face.")
     .argument("<dir>", "the model folder")
     .option("--json", "print JSON")
     .action(async (dir: string, options: { readonly json?: boolean }) => {
       const inspection = await inspectFolder(dir);
       console.log(options.json ? JSON.stringify(inspection, null, 2) : describe(inspection));
-      if (inspection.kind === "millrace" && inspection.damage !== null) process.exitCode = 1;
+      if (inspection.kind === "millrace" && inspection.damage !== null)
+        process.exitCode = exitCodes.failed;
     });
 }
 

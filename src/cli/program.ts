@@ -1,8 +1,8 @@
 /** What all commands share: help, and how errors leave. */
 import { Command, CommanderError } from "commander";
-import { type ErrorCode, MillraceError } from "millrace-client/wire";
+import { MillraceError } from "millrace-client/wire";
 import { version } from "../version.js";
-import { exitCodes } from "./exit-codes.js";
+import { exitCodes, exitCodesOfErrors } from "./exit-codes.js";
 
 const examples = `
 Examples:
@@ -25,34 +25,35 @@ export function newProgram(): Command {
   );
 }
 
-/** Runs the command that `argv` names; an error ends the process with the status of exit-codes.ts. */
+/** Runs the command that `argv` names; an error is printed and sets the status that exit-codes.ts gives it. */
 export async function run(program: Command, argv: readonly string[] = process.argv): Promise<void> {
   try {
     await program.parseAsync(argv);
   } catch (error) {
     if (error instanceof CommanderError && error.exitCode === 0) return;
     const told = tellable(error);
+    // A bug: whoever reports it needs the stack, which Node prints.
     if (told === null) throw error;
-    for (const line of told.message.split("\n")) process.stderr.write(`${told.code}: ${line}\n`);
-    process.exitCode = exitCodeOf[told.code] ?? exitCodes.failed;
+    process.stderr.write(errorText(told));
+    process.exitCode = exitCodesOfErrors[told.code] ?? exitCodes.failed;
   }
+}
+
+/** The one form of an error on a terminal: `code: message`, on every line of the message. */
+export function errorText({ code, message }: Pick<MillraceError, "code" | "message">): string {
+  return message
+    .split("\n")
+    .map((line) => `${code}: ${line}\n`)
+    .join("");
 }
 
 function tellable(error: unknown): MillraceError | null {
   if (error instanceof MillraceError) return error;
   if (!(error instanceof CommanderError)) return null;
-  return new MillraceError(
-    "option_invalid",
-    error.message.replace(/^error: /, "").replace("\n", " "),
-    {
-      cause: error,
-    },
-  );
+  // A bare `millrace`: commander has printed the help, and means that as the error.
+  const message =
+    error.code === "commander.help"
+      ? "name a command"
+      : error.message.replace(/^error: /, "").replace("\n", " ");
+  return new MillraceError("option_invalid", message, { cause: error });
 }
-
-const exitCodeOf: Readonly<Partial<Record<ErrorCode, number>>> = {
-  option_invalid: exitCodes.usage,
-  connection_failed: exitCodes.unreachable,
-  response_invalid: exitCodes.unreachable,
-  deployment_mismatch: exitCodes.wrongDeployment,
-};

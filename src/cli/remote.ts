@@ -1,10 +1,12 @@
-/** What the commands that talk to a server share: its address, Ctrl-C, and what a failure exits with. */
-import { type ErrorCode, MillraceError } from "millrace-client";
+/** What the commands that talk to a server share: its address, and how Ctrl-C and a closed pipe end them. */
 import { exitCodes } from "./exit-codes.js";
 
 export const defaultUrl: string = process.env["MILLRACE_URL"] ?? "http://127.0.0.1:8400";
 
-/** Runs a command under a signal that Ctrl-C or a closed pipe aborts, and sets the exit code. A second Ctrl-C ends at once. */
+/**
+ * Runs a command under a signal that Ctrl-C or a closed pipe aborts, and sets the exit code. A second Ctrl-C ends at
+ * once. Errors of the command itself are `run`'s of program.ts.
+ */
 export async function runRemote(run: (signal: AbortSignal) => Promise<number>): Promise<void> {
   const controller = new AbortController();
   let leaveWith: number | null = null;
@@ -24,21 +26,10 @@ export async function runRemote(run: (signal: AbortSignal) => Promise<number>): 
     const code = await run(controller.signal);
     process.exitCode = leaveWith ?? code;
   } catch (error) {
-    if (leaveWith === null) process.stderr.write(`millrace: ${describe(error)}\n`);
-    process.exitCode = leaveWith ?? exitCodeOf(error);
+    // What an abort throws is no news to the person who caused it.
+    if (leaveWith === null) throw error;
+    process.exitCode = leaveWith;
   } finally {
     process.off("SIGINT", onInterrupt).off("SIGTERM", onInterrupt);
   }
-}
-
-export function describe(error: unknown): string {
-  if (error instanceof MillraceError) return `${error.message} (${error.code})`;
-  return error instanceof Error ? error.message : String(error);
-}
-
-function exitCodeOf(error: unknown): number {
-  if (!(error instanceof MillraceError)) return exitCodes.failed;
-  if (error.code === "option_invalid") return exitCodes.usage;
-  const away: readonly ErrorCode[] = ["connection_failed", "not_ready", "draining"];
-  return away.includes(error.code) ? exitCodes.unreachable : exitCodes.failed;
 }

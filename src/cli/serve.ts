@@ -9,7 +9,7 @@ import { exitCodes } from "./exit-codes.js";
 import { addOptionFlags, configurationFrom } from "./option-flags.js";
 
 export function registerServe(program: Command, openBackend: ServerDeps["openBackend"]): void {
-  const command = program.command("serve").description("serve the models of a folder");
+  const command = program.command("serve").description("Serve the models of a folder.");
   addOptionFlags(command).action(async (flags: Record<string, unknown>) => {
     const configuration = configurationFrom(flags);
     const log = createLog(configuration.options);

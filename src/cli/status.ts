@@ -1,9 +1,10 @@
 /** `millrace status`: pipelines, queues, batches and where the time goes, once or until Ctrl-C. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Command, InvalidArgumentError } from "commander";
-import { Millrace, type StatusResponse } from "millrace-client";
+import { Millrace, MillraceError, type StatusResponse } from "millrace-client";
 import { exitCodes } from "./exit-codes.js";
-import { defaultUrl, describe, runRemote } from "./remote.js";
+import { errorText } from "./program.js";
+import { defaultUrl, runRemote } from "./remote.js";
 
 interface Flags {
   readonly url: string;
@@ -38,9 +39,10 @@ async function show(flags: Flags, signal: AbortSignal): Promise<number> {
       (status) => (flags.json === true ? `${JSON.stringify(status)}\n` : view(status)),
       // A server that is away for a while is part of what is watched.
       (error: unknown) => {
-        signal.throwIfAborted();
-        const message = describe(error);
-        return flags.json === true ? `${JSON.stringify({ error: message })}\n` : `${message}\n`;
+        if (signal.aborted || !(error instanceof MillraceError)) throw error;
+        return flags.json === true
+          ? `${JSON.stringify({ error: error.toWire() })}\n`
+          : errorText(error);
       },
     );
     process.stdout.write(`${redraw}${picture}`);

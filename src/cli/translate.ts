@@ -1,5 +1,7 @@
 /** `millrace translate`: arguments, stdin or a file in; one translation a line out, in order. */
-import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import { isUtf8 } from "node:buffer";
+import { access, constants, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
 import { SingleBar } from "cli-progress";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import {
@@ -10,6 +12,7 @@ import {
   type WorkClass,
 } from "millrace-client";
 import { exitCodes } from "./exit-codes.js";
+import { errorText } from "./program.js";
 import { defaultUrl, runRemote } from "./remote.js";
 
 interface Flags {
@@ -68,6 +71,7 @@ async function translate(
   signal: AbortSignal,
 ): Promise<number> {
   const lines = await readLines(args, flags, signal);
+  if (flags.out !== undefined) await assertWritable(flags.out);
   const startedMs = performance.now();
   const outcome = await sendAll(lines, flags, signal);
   const elapsedMs = performance.now() - startedMs;
@@ -89,11 +93,15 @@ async function readLines(
 ): Promise<readonly string[]> {
   if (args.length > 0) {
     if (datafile === undefined) return args;
-    throw new MillraceError("option_invalid", "Give texts or --datafile, not both.");
+    throw new MillraceError("option_invalid", "give texts or --datafile, not both");
   }
   let bytes: Uint8Array;
-  if (datafile !== undefined) bytes = await readFile(datafile, { signal });
-  else {
+  if (datafile !== undefined) {
+    bytes = await readFile(datafile, { signal }).catch((error: unknown) => {
+      signal.throwIfAborted();
+      throw unusable("--datafile", datafile, error);
+    });
+  } else {
     const chunks: Buffer[] = [];
     const onAbort = (): void => void process.stdin.destroy(new Error("interrupted"));
     signal.addEventListener("abort", onAbort, { once: true });
@@ -101,7 +109,10 @@ async function readLines(
     signal.removeEventListener("abort", onAbort);
     bytes = Buffer.concat(chunks);
   }
-  const lines = new TextDecoder("utf-8", { fatal: true }).decode(bytes).split(/\r?\n/);
+  if (!isUtf8(bytes)) {
+    throw new MillraceError("option_invalid", `${datafile ?? "standard input"} is not UTF-8`);
+  }
+  const lines = new TextDecoder().decode(bytes).split(/\r?\n/);
   if (lines.at(-1) === "") lines.pop();
   return lines;
 }
@@ -215,7 +226,8 @@ function reportFailures(results: readonly (TranslateItem | null)[]): number {
   for (const [index, result] of results.entries()) {
     if (result === null || !("error" in result)) continue;
     failed += 1;
-    process.stderr.write(`line ${index + 1}: ${result.error.message} (${result.error.code})\n`);
+    const { code, message } = result.error;
+    process.stderr.write(errorText({ code, message: `line ${index + 1}: ${message}` }));
   }
   return failed;
 }
@@ -246,6 +258,18 @@ function summary({ results, requests, pipelines }: Outcome, facts: RunFacts): st
     `failed: ${facts.failed}`,
     "",
   ].join("\n");
+}
+
+/** Asked before the work, not after it. */
+async function assertWritable(path: string): Promise<void> {
+  await access(dirname(path), constants.W_OK).catch((error: unknown) => {
+    throw unusable("--out", path, error);
+  });
+}
+
+function unusable(flag: string, path: string, cause: unknown): MillraceError {
+  const reason = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
+  return new MillraceError("option_invalid", `${flag}: cannot use ${path} (${reason})`, { cause });
 }
 
 /** Complete or not at all: readers never see half a file, and a failed run leaves an old one as it was. */

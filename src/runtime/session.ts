@@ -22,6 +22,8 @@ export async function openSession(path: string, options: SessionOptions): Promis
     graphOptimizationLevel: "all",
     // A memory plan is kept for each set of input shapes; ours change at nearly every run.
     enableMemPattern: false,
+    // What fails is thrown, and answered; printed as well, bad inputs would flood the log.
+    logSeverityLevel: 4,
     extra: {
       session: {
         // exp of a masked score is a denormal, and those cost a hundred cycles each.

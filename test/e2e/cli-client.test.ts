@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { exitCodes } from "#src/cli/exit-codes.js";
 import {
   answer,
   answerJson,
@@ -81,7 +82,10 @@ test("an item that fails is named with its line, and the exit code says so", asy
     response.end(itemLine(0, item("a")) + itemLine(1, { error }) + doneLine(2));
   });
   const { out, err, code } = await finish(start(["translate", "a", "b", "--url", server.url]));
-  assert.deepEqual([out, err, code], ["«a»\n\n", "line 2: no (item_failed)\n", 3]);
+  assert.deepEqual(
+    [out, err, code],
+    ["«a»\n\n", "item_failed: line 2: no\n", exitCodes.itemsFailed],
+  );
 });
 
 test("Ctrl-C aborts the request and leaves no file behind", async () => {
@@ -94,11 +98,11 @@ test("Ctrl-C aborts the request and leaves no file behind", async () => {
   const { closed } = await server.arrived(0);
   child.kill("SIGINT");
   const { err, code } = await finish(child);
-  assert.deepEqual([err, code, await closed], ["", 130, "gone"]);
+  assert.deepEqual([err, code, await closed], ["", exitCodes.interrupted, "gone"]);
   assert.deepEqual(await readdir(dir.path), []);
 });
 
-test("status names a pipeline that is not ready with its reason, and exits with 4", async () => {
+test("status names a pipeline that is not ready with its reason, and its exit code says so", async () => {
   const status = {
     deployment,
     state: "not-ready",
@@ -112,6 +116,7 @@ test("status names a pipeline that is not ready with its reason, and exits with 
         reason: "no such model",
         items: { inFlight: 0, done: 0, failed: 0 },
         memoryBytes: 0,
+        cacheBytes: 0,
         doing: null,
       },
     ],
@@ -126,19 +131,19 @@ test("status names a pipeline that is not ready with its reason, and exits with 
   const { out, code } = await finish(start(["status", "--url", server.url]));
   assert.match(out, /shared-0 +shared +backing-off .* no such model/);
   assert.match(out, /batches by reason: full 3/);
-  assert.equal(code, 4);
+  assert.equal(code, exitCodes.unreachable);
   const watch = start(["status", "--watch", "--json", "--interval-ms", "10", "--url", server.url]);
   await server.arrived(3);
   watch.kill("SIGINT");
   const watched = await finish(watch);
-  assert.deepEqual([watched.code, watched.err], [130, ""]);
+  assert.deepEqual([watched.code, watched.err], [exitCodes.interrupted, ""]);
   assert.ok(watched.out.split("\n").length > 2);
 });
 
-test("a server that is not there is exit code 4", async () => {
+test("a server that is not there has an exit code of its own", async () => {
   const { err, code } = await finish(start(["status", "--url", "http://127.0.0.1:1"]));
-  assert.equal(code, 4);
-  assert.match(err, /connection_failed/);
+  assert.equal(code, exitCodes.unreachable);
+  assert.match(err, /^connection_failed: .*\n$/);
 });
 
 test("a reader that leaves early ends the command quietly", async () => {

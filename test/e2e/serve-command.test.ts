@@ -1,51 +1,16 @@
 /** `millrace serve` as a process: its ready line, its signals, its exit status. */
 import assert from "node:assert/strict";
-import { type ChildProcessByStdio, spawn } from "node:child_process";
-import { once } from "node:events";
-import { createInterface } from "node:readline";
-import type { Readable } from "node:stream";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { ReadyResponse, StatusResponse } from "millrace-client/wire";
 import { exitCodes } from "#src/cli/exit-codes.js";
+import { ServeProcess } from "../support/serve-process.js";
 
 const script = fileURLToPath(new URL("../support/serve-echo.js", import.meta.url));
 
-class Serve implements AsyncDisposable {
-  readonly child: ChildProcessByStdio<null, Readable, Readable>;
-  readonly exited: Promise<readonly [code: number | null, signal: NodeJS.Signals | null]>;
-  errors = "";
-  readonly #lines: AsyncIterator<string>;
-
+class Serve extends ServeProcess {
   constructor(...flags: readonly string[]) {
-    const args = [script, "serve", "--port", "0", "--log", "json", ...flags];
-    this.child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
-    this.exited = once(this.child, "close") as Promise<[number | null, NodeJS.Signals | null]>;
-    this.#lines = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]();
-    this.child.stderr.setEncoding("utf8").on("data", (text: string) => {
-      this.errors += text;
-    });
-  }
-
-  /** The next log record with this message. */
-  async logged(message: string): Promise<Record<string, unknown>> {
-    for (;;) {
-      const line = await this.#lines.next();
-      if (line.done === true) throw new Error(`ended before "${message}": ${this.errors}`);
-      const record = JSON.parse(line.value) as Record<string, unknown>;
-      if (record["msg"] === message) return record;
-    }
-  }
-
-  async url(): Promise<string> {
-    return String((await this.logged("ready"))["http"]);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.child.exitCode === null && this.child.signalCode === null) {
-      this.child.kill("SIGKILL");
-      await this.exited;
-    }
+    super(script, ...flags);
   }
 }
 

@@ -1,0 +1,95 @@
+/** The three ways to drive the same graphs that the engine benchmark compares; each returns ids in input order. */
+import { Arena, padWidth } from "#src/runtime/arena.js";
+import { GreedySearch } from "#src/runtime/search/greedy.js";
+import { candidatesNeeded, type SearchRules } from "#src/runtime/search/search.js";
+import { TranslationEngine, translationEngineDefaults } from "#src/runtime/translation-engine.js";
+import type { TranslationModel } from "#src/runtime/translation-model.js";
+
+type Ids = readonly number[];
+export type Driver = (model: TranslationModel, sentences: readonly Ids[]) => Promise<Ids[]>;
+
+/** Millrace's engine: sentences join and leave at every token. */
+export function perToken(rowsMax: number): Driver {
+  return async (model, sentences) => {
+    const results: Ids[] = [];
+    const engine = new TranslationEngine(
+      model,
+      {
+        onRun: () => {},
+        onOutcomes: (outcomes) => {
+          for (const outcome of outcomes) {
+            if (!outcome.ok) throw new Error(outcome.message);
+            results[outcome.itemId] = outcome.hypotheses[0]?.tokenIds ?? [];
+          }
+        },
+      },
+      { ...translationEngineDefaults, rowsMax },
+    );
+    const settings = settingsOf(model);
+    engine.add(
+      "bulk",
+      sentences.map((tokenIds, itemId) => ({ itemId, tokenIds, settings })),
+    );
+    while (await engine.step());
+    return results;
+  };
+}
+
+/** One sentence at a time, to its end. */
+export const oneByOne: Driver = async (model, sentences) => {
+  const results: Ids[] = [];
+  for (const sentence of sentences) results.push(...(await perToken(1)(model, [sentence])));
+  return results;
+};
+
+/** Batches in order of arrival; a batch ends when its slowest sentence has ended, and no row leaves before. */
+export function staticBatches(size: number): Driver {
+  return async (model, sentences) => {
+    const results: Ids[] = [];
+    for (let from = 0; from < sentences.length; from += size) {
+      results.push(...(await runBatch(model, sentences.slice(from, from + size))));
+    }
+    return results;
+  };
+}
+
+async function runBatch(model: TranslationModel, batch: readonly Ids[]): Promise<Ids[]> {
+  const { shape, generation } = model.manifest;
+  const width = padWidth(Math.max(...batch.map((sentence) => sentence.length)));
+  const encoded = await model.encode(batch, width);
+  const arena = new Arena({
+    layers: shape.decoderLayers,
+    heads: shape.decoderHeads,
+    size: shape.width / shape.decoderHeads,
+    width: 1,
+    crossWidth: width,
+    slotsMax: batch.length,
+  });
+  const rules: SearchRules = generation;
+  const start = { settings: settingsOf(model), rules, startTokenId: generation.startTokenId };
+  const rows = batch.map((sentence, index) => {
+    arena.add(encoded, index, sentence.length);
+    return { search: new GreedySearch(start), ended: false };
+  });
+  const tokens = new Int32Array(batch.length).fill(generation.startTokenId);
+  const count = candidatesNeeded(1, rules);
+  while (rows.some((row) => !row.ended)) {
+    arena.reserve();
+    const step = await model.step(arena, tokens, count);
+    arena.append(step.newKeyValues);
+    for (const [rowOffset, row] of rows.entries()) {
+      if (row.ended) continue;
+      if (row.search.forced) {
+        row.search.force();
+        row.ended = true;
+      } else row.ended = row.search.advance({ ...step, count, rowOffset });
+      tokens[rowOffset] = row.search.tokens[0] ?? 0;
+    }
+  }
+  return rows.map((row) => row.search.results()[0]?.tokenIds ?? []);
+}
+
+function settingsOf({ manifest }: TranslationModel) {
+  const { lengthPenalty, maxLength } = manifest.generation;
+  return { beams: 1, nBest: 1, lengthPenalty, maxLength };
+}

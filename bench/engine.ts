@@ -1,0 +1,145 @@
+/**
+ * `npm run bench -- engine`: the engine against simpler ways to drive the same graphs, and the server against the
+ * engine. Everything in one run; figures are medians of rounds that take turns, with the least and the most.
+ */
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { convert } from "#src/convert/convert.js";
+import { readManifest } from "#src/models/read-manifest.js";
+import { TranslationModel } from "#src/runtime/translation-model.js";
+import { type Driver, oneByOne, perToken, staticBatches } from "./drivers.js";
+import { benchHttp } from "./http.js";
+import { describeMachine, hashOf, spread, spreadText } from "./machine.js";
+import { readSentences } from "./sentences.js";
+
+const usage = `npm run bench -- engine [flags]
+  --model DIR        int8 Millrace folder (default: models/en-zh)
+  --source DIR       Hugging Face folder, converted for the float32 rows (default: ../shared/models/en-zh; else left out)
+  --sentences FILE   one a line (default: models/calibration.en.txt)
+  --count N          sentences a round (default: 448)
+  --rounds N         (default: 5)
+  --seconds N        of each HTTP measurement (default: 5; 0 leaves HTTP out)`;
+
+export async function run(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      model: { type: "string", default: "models/en-zh" },
+      source: { type: "string", default: "../shared/models/en-zh" },
+      sentences: { type: "string", default: "models/calibration.en.txt" },
+      count: { type: "string", default: "448" },
+      rounds: { type: "string", default: "5" },
+      seconds: { type: "string", default: "5" },
+      help: { type: "boolean", default: false },
+    },
+  });
+  if (values.help) return console.log(usage);
+  const settings = {
+    file: values.sentences,
+    count: Number(values.count),
+    rounds: Number(values.rounds),
+  };
+  console.log(
+    `${describeMachine()}\n${settings.count} sentences of ${settings.file}, greedy; rounds: ${settings.rounds}`,
+  );
+  await benchPrecision("int8", values.model, settings);
+  await benchFloat(values.source, settings);
+  if (Number(values.seconds) > 0) {
+    await benchHttp({
+      modelDir: resolve(values.model),
+      file: values.sentences,
+      seconds: Number(values.seconds),
+      rounds: settings.rounds,
+    });
+  }
+}
+
+interface Settings {
+  readonly file: string;
+  readonly count: number;
+  readonly rounds: number;
+}
+
+async function benchFloat(source: string, settings: Settings): Promise<void> {
+  if (!existsSync(source)) {
+    console.log(
+      `\nfloat32: left out, there is no ${source}; name a Hugging Face folder with --source`,
+    );
+    return;
+  }
+  const parent = mkdtempSync(join(tmpdir(), "millrace-bench-"));
+  try {
+    const outDir = join(parent, "en-zh-f32");
+    await convert({
+      modelDir: source,
+      outDir,
+      precision: "f32",
+      calibrationFile: settings.file,
+      force: false,
+      onProgress: () => {},
+      signal: AbortSignal.timeout(600_000),
+    });
+    await benchPrecision("float32", outDir, settings);
+  } finally {
+    rmSync(parent, { recursive: true });
+  }
+}
+
+const ways: readonly { readonly name: string; readonly driver: Driver }[] = [
+  { name: "(a) one sentence at a time", driver: oneByOne },
+  { name: "(b) static batches of 64", driver: staticBatches(64) },
+  { name: "engine, 1 row", driver: perToken(1) },
+  { name: "engine, 8 rows", driver: perToken(8) },
+  { name: "engine, 64 rows", driver: perToken(64) },
+];
+
+async function benchPrecision(precision: string, dir: string, settings: Settings): Promise<void> {
+  const manifest = await readManifest(dir);
+  const paths = {
+    encoder: join(dir, manifest.files.encoder),
+    decoder: join(dir, manifest.files.decoder),
+  };
+  const threads = availableParallelism();
+  const model = await TranslationModel.load(paths, manifest, { threads, spin: false });
+  const sentences = readSentences(
+    settings.file,
+    join(dir, manifest.files.tokenizer),
+    settings.count,
+  );
+  const ids = sentences.map((sentence) => sentence.tokenIds);
+  await perToken(64)(model, ids.slice(0, 64));
+  const rates = new Map(ways.map(({ name }) => [name, [] as number[]]));
+  const hashes = new Map<string, string>();
+  for (let round = 0; round < settings.rounds; round += 1) {
+    for (const { name, driver } of ways) {
+      const startedAtMs = performance.now();
+      const results = await driver(model, ids);
+      rates.get(name)?.push((ids.length / (performance.now() - startedAtMs)) * 1000);
+      hashes.set(name, hashOf(results));
+    }
+  }
+  await model.release();
+  print(precision, threads, { rates, hashes });
+}
+
+function print(
+  precision: string,
+  threads: number,
+  measured: { readonly rates: Map<string, number[]>; readonly hashes: Map<string, string> },
+): void {
+  const { rates, hashes } = measured;
+  console.log(`\n${precision}, ${threads} threads: sentences/s, median (least–most), results`);
+  for (const [name, values] of rates) {
+    console.log(`  ${name.padEnd(28)} ${spreadText(values, 0).padStart(20)}   ${hashes.get(name)}`);
+  }
+  const best = spread(rates.get("engine, 64 rows") ?? []).median;
+  for (const [way, target] of [
+    ["(a) one sentence at a time", 4],
+    ["(b) static batches of 64", 1.3],
+  ] as const) {
+    const ratio = best / spread(rates.get(way) ?? []).median;
+    console.log(`  engine, 64 rows, is ${ratio.toFixed(2)} × ${way} (target ${target})`);
+  }
+}

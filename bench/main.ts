@@ -1,0 +1,17 @@
+/** `npm run bench -- NAME [flags]`: measurements that print what they measured, on what, and with which result. */
+type Bench = (args: readonly string[]) => Promise<void>;
+
+const benches: Readonly<Record<string, () => Promise<Bench>>> = {
+  engine: async () => (await import("./engine.js")).run,
+  "record-runs": async () => (await import("./record-runs.js")).run,
+  "seed-000": async () => (await import("./seed-000.js")).run,
+};
+
+const [name = "", ...args] = process.argv.slice(2);
+const open = benches[name];
+if (open === undefined) {
+  console.error(`usage: npm run bench -- ${Object.keys(benches).join("|")} [flags]`);
+  process.exit(2);
+}
+const bench = await open();
+await bench(args);

@@ -1,0 +1,151 @@
+/** Workers with the real runtime die, or stop, under load: every item has its one outcome, and the right one. */
+import assert from "node:assert/strict";
+import { before, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import type { StatusResponse } from "millrace-client/wire";
+import { isRunning } from "../support/processes.js";
+import {
+  assertIdle,
+  getStatus,
+  pidsOf,
+  startReal,
+  texts,
+  translateAlone,
+  translateInLines,
+  until,
+} from "../support/real-server.js";
+
+const limit = { timeout: 60_000 };
+let alone: ReadonlyMap<string, string>;
+
+before(async () => {
+  await using server = await startReal({ pipelines: 1 });
+  alone = await translateAlone(server.url);
+});
+
+/** Bulk work that takes a second or more: enough to be in the midst of it. */
+async function translateBulk(url: string, inputs: readonly string[]): Promise<void> {
+  const outcomes = await translateInLines(url, { texts: inputs, class: "bulk" }, inputs.length);
+  const expected = inputs.map((text) => alone.get(text));
+  assert.deepEqual(outcomes, expected);
+}
+
+/** Process ids of the workers that say what they are doing. */
+function busyPids({ pipelines }: StatusResponse): number[] {
+  return pipelines.flatMap(({ pid, doing }) => (pid === null || doing === null ? [] : [pid]));
+}
+
+function allUp({ pipelines }: StatusResponse): boolean {
+  return pipelines.every(({ state }) => state === "ready");
+}
+
+test("kill -9 of one worker in the midst of its work", limit, async () => {
+  await using server = await startReal();
+  await until(async () => allUp(await getStatus(server.url)));
+  const work = translateBulk(server.url, texts(600));
+  const [victim] = await until(async () => {
+    const busy = busyPids(await getStatus(server.url));
+    return busy.length === 2 && busy;
+  });
+  assert.ok(victim !== undefined);
+  process.kill(victim, "SIGKILL");
+  await work;
+  const status = await until(async () => {
+    const now = await getStatus(server.url);
+    return allUp(now) && now;
+  });
+  assertIdle(status);
+  assert.equal(
+    status.pipelines.reduce((sum, { restarts }) => sum + restarts, 0),
+    1,
+  );
+  assert.ok(status.items.retried > 0, "what it held was tried again");
+  assert.equal(status.items.failed, 0);
+  assert.ok(!isRunning(victim));
+});
+
+test("kill -9 of a worker every 300 ms during 400 items of 4 beams", limit, async (t) => {
+  // As often as it takes: a kill from outside says nothing about the items, but attempts are bounded.
+  await using server = await startReal({ attemptsMax: 20 });
+  await until(async () => allUp(await getStatus(server.url)));
+  const inputs = texts(400);
+  const expected = await translateInLines(
+    server.url,
+    { texts: inputs, class: "bulk", beams: 4 },
+    inputs.length,
+  );
+  let ended = false;
+  const work = translateInLines(
+    server.url,
+    { texts: inputs, class: "bulk", beams: 4 },
+    inputs.length,
+  ).finally(() => {
+    ended = true;
+  });
+  let kills = 0;
+  while (!ended) {
+    const [victim] = busyPids(await getStatus(server.url));
+    if (victim !== undefined) {
+      process.kill(victim, "SIGKILL");
+      kills += 1;
+    }
+    // Not to wait for something: the interval is the fault.
+    await Promise.race([delay(300), work]);
+  }
+  assert.deepEqual(await work, expected);
+  const status = await getStatus(server.url);
+  assertIdle(status);
+  t.diagnostic(`${kills} kills, ${status.items.retried} items tried again`);
+  assert.ok(kills > 1);
+  assert.ok(status.items.retried > 0);
+});
+
+test("all workers killed at once", limit, async () => {
+  await using server = await startReal();
+  await until(async () => allUp(await getStatus(server.url)));
+  const work = translateBulk(server.url, texts(400));
+  const pids = await until(async () => {
+    const busy = busyPids(await getStatus(server.url));
+    return busy.length === 2 && busy;
+  });
+  for (const pid of pids) process.kill(pid, "SIGKILL");
+  await work;
+  const status = await until(async () => {
+    const now = await getStatus(server.url);
+    return allUp(now) && now;
+  });
+  assertIdle(status);
+  assert.deepEqual(
+    status.pipelines.map(({ restarts, loads }) => ({ restarts, loads })),
+    [
+      { restarts: 1, loads: 1 },
+      { restarts: 1, loads: 1 },
+    ],
+  );
+  assert.deepEqual(pids.filter(isRunning), []);
+  assert.deepEqual(
+    pidsOf(status).filter((pid) => pids.includes(pid)),
+    [],
+  );
+});
+
+test("SIGSTOP of a worker: found, replaced, and nobody is blamed", limit, async () => {
+  await using server = await startReal();
+  await until(async () => allUp(await getStatus(server.url)));
+  const work = translateBulk(server.url, texts(600));
+  const [victim] = await until(async () => {
+    const busy = busyPids(await getStatus(server.url));
+    return busy.length === 2 && busy;
+  });
+  assert.ok(victim !== undefined);
+  process.kill(victim, "SIGSTOP");
+  await work;
+  const status = await getStatus(server.url);
+  assertIdle(status);
+  assert.equal(status.items.failed, 0);
+  assert.equal(
+    status.pipelines.reduce((sum, { restarts }) => sum + restarts, 0),
+    1,
+  );
+  await until(() => !isRunning(victim));
+});

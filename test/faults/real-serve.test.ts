@@ -1,0 +1,119 @@
+/** The `serve` process with the real runtime: drained, ended, killed, refused; nothing is left running. */
+import assert from "node:assert/strict";
+import { before, test } from "node:test";
+import type { ErrorResponse } from "millrace-client/wire";
+import { exitCodes } from "#src/cli/exit-codes.js";
+import { childrenOf, isRunning } from "../support/processes.js";
+import {
+  assertIdle,
+  bundledModels,
+  getReady,
+  getStatus,
+  outcomeOf,
+  pidsOf,
+  post,
+  startReal,
+  texts,
+  translate,
+  translateAlone,
+  until,
+} from "../support/real-server.js";
+import { millrace, ServeProcess } from "../support/serve-process.js";
+
+const limit = { timeout: 60_000 };
+let alone: ReadonlyMap<string, string>;
+
+before(async () => {
+  await using server = await startReal({ pipelines: 1 });
+  alone = await translateAlone(server.url);
+});
+
+const flags = ["--models", bundledModels, "--pipelines", "2", "--threads", "1"];
+
+/** Resolves when a pipeline works on what was sent. */
+async function busy(url: string): Promise<void> {
+  await until(async () => (await getStatus(url)).pipelines.some(({ doing }) => doing !== null));
+}
+
+async function allUp(url: string): Promise<number[]> {
+  return await until(async () => {
+    const status = await getStatus(url);
+    return status.state === "ready" && pidsOf(status);
+  });
+}
+
+test(
+  "SIGTERM under load: not ready first, all that was accepted is done, exit 0",
+  limit,
+  async () => {
+    await using serve = new ServeProcess(millrace, ...flags);
+    const url = await serve.url();
+    const pids = await allUp(url);
+    const inputs = texts(400);
+    const request = { texts: inputs, class: "bulk" } as const;
+    const works = [translate(url, request), translate(url, request)];
+    await until(async () => (await getStatus(url)).requests.accepted === works.length);
+    serve.child.kill("SIGTERM");
+    await serve.logged("draining");
+    const ready = await getReady(url);
+    assert.deepEqual([ready.status, ready.body.state], [503, "draining"]);
+    const refused = await post(url, { texts: "Too late." });
+    assert.equal(refused.status, 503);
+    assert.equal(((await refused.json()) as ErrorResponse).error.code, "draining");
+    for (const work of works) {
+      assert.deepEqual(
+        (await work).results.map(outcomeOf),
+        inputs.map((text) => alone.get(text)),
+      );
+    }
+    assert.deepEqual(await serve.exited, [exitCodes.ok, null]);
+    assert.deepEqual(pids.filter(isRunning), []);
+  },
+);
+
+test("a second SIGTERM under load ends at once and leaves no child", limit, async () => {
+  await using serve = new ServeProcess(millrace, ...flags);
+  const url = await serve.url();
+  const pids = await allUp(url);
+  const work = assert.rejects(post(url, { texts: texts(4_000), class: "bulk", beams: 4 }));
+  await busy(url);
+  assert.deepEqual(new Set(childrenOf(serve.pid)), new Set(pids));
+  serve.child.kill("SIGTERM");
+  await serve.logged("draining");
+  serve.child.kill("SIGTERM");
+  assert.deepEqual(await serve.exited, [exitCodes.interrupted, null]);
+  await work;
+  await until(() => !pids.some(isRunning));
+});
+
+for (const doing of ["idle", "busy"] as const) {
+  test(`SIGKILL of the server while ${doing} leaves no child`, limit, async () => {
+    await using serve = new ServeProcess(millrace, ...flags);
+    const url = await serve.url();
+    const pids = await allUp(url);
+    let work: Promise<void> | null = null;
+    if (doing === "busy") {
+      work = assert.rejects(post(url, { texts: texts(4_000), class: "bulk", beams: 4 }));
+      await busy(url);
+    }
+    serve.child.kill("SIGKILL");
+    assert.deepEqual(await serve.exited, [null, "SIGKILL"]);
+    await work;
+    await until(() => !pids.some(isRunning));
+  });
+}
+
+test(
+  "a port that is taken: the server says so, exits, and the first one serves on",
+  limit,
+  async () => {
+    await using first = await startReal({ pipelines: 1 });
+    const { port } = new URL(first.url);
+    await using second = new ServeProcess(millrace, ...flags, "--port", port);
+    const fatal = await second.logged("could not start").catch(() => null);
+    assert.deepEqual(await second.exited, [exitCodes.notStarted, null]);
+    assert.match(JSON.stringify(fatal), /EADDRINUSE/);
+    assert.equal((await translate(first.url, { texts: "Good morning." })).results.length, 1);
+    assertIdle(await getStatus(first.url));
+  },
+);

@@ -1,0 +1,197 @@
+/**
+ * Seed 003: an exception inside a stage kept a model out of its pool, until the service stood still. Here inputs that make
+ * ONNX Runtime throw inside the encoder come ten thousand times, among good ones, past the door that would refuse them.
+ */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import type { TranslateItem } from "millrace-client/wire";
+import type { TranslationManifest } from "#src/models/manifest.js";
+import type { PreparedText, PrepareRequest } from "#src/prepare/prepared.js";
+import { Scheduler } from "#src/scheduler/scheduler.js";
+import { LocalSubmit } from "#src/submit/local.js";
+import type { SubmitRequest } from "#src/submit/submit.js";
+import { Pool } from "#src/worker/pool.js";
+import { EventLog, quickOptions, quiet } from "../support/pool.js";
+import { residentBytesOf } from "../support/processes.js";
+import { bundledModels, outcomeOf } from "../support/real-server.js";
+
+const modelDir = `${bundledModels}/en-zh`;
+const manifest = JSON.parse(
+  readFileSync(`${modelDir}/millrace.json`, "utf8"),
+) as TranslationManifest;
+const { vocabulary } = manifest.shape;
+const rowsMax = 64;
+
+/** The door stands open: whatever ids come, go on to the model. */
+function prepareUnchecked({ inputs }: PrepareRequest): PreparedText[] {
+  assert.equal(inputs.kind, "tokenIds");
+  return inputs.tokenIds.map((tokenIds) => ({
+    ok: true,
+    pieces: [{ tokenIds, joiner: "" }],
+    prefix: "",
+    truncated: false,
+  }));
+}
+
+/** LocalSubmit over one real worker. */
+class OpenDoor implements AsyncDisposable {
+  readonly events: EventLog = new EventLog();
+  readonly local: LocalSubmit;
+  readonly scheduler: Scheduler = new Scheduler({
+    policy: "millrace",
+    realtimeTargetMs: 200,
+    ageLimitMs: 10_000,
+    prefetchRows: 32,
+  });
+  #pool: Pool | null = null;
+
+  constructor() {
+    this.local = new LocalSubmit({
+      models: new Map([
+        [
+          manifest.name,
+          {
+            name: manifest.name,
+            mode: "generation",
+            defaults: { lengthPenalty: 1, maxLength: 128 },
+            outputTokensMax: 128,
+          },
+        ],
+      ]),
+      prepare: {
+        prepare: (request) => Promise.resolve(prepareUnchecked(request)),
+        detokenize: (_, tokenIds) => tokenIds.join(" "),
+      },
+      scheduler: this.scheduler,
+      makePool: (onEvent) => {
+        const spec = { pipelineId: "p0", model: manifest.name, kind: "shared", modelDir } as const;
+        this.#pool = new Pool(
+          {
+            ...quickOptions,
+            entry: fileURLToPath(import.meta.resolve("#src/runtime/entry.js")),
+            log: quiet,
+            pipelines: [{ ...spec, threads: 1, rowsMax }],
+          },
+          (event) => {
+            onEvent(event);
+            this.events.push(event);
+          },
+        );
+        return this.#pool;
+      },
+      limits: { queuedItemsMax: 100_000, queuedBytesMax: 1_000_000 },
+      bulkThreshold: 256,
+    });
+    this.local.start();
+  }
+
+  get pool(): Pool {
+    if (this.#pool === null) throw new Error("no pool was made");
+    return this.#pool;
+  }
+
+  get pid(): number {
+    return this.pool.snapshot()[0]?.pid ?? assert.fail("no process");
+  }
+
+  async translate(tokenIds: readonly (readonly number[])[]): Promise<TranslateItem[]> {
+    const outcomes: TranslateItem[] = [];
+    const request: SubmitRequest = {
+      id: "r",
+      model: null,
+      inputs: { kind: "tokenIds", tokenIds },
+      class: "bulk",
+      tenant: "default",
+      deadlineAtMs: null,
+      truncate: false,
+      split: true,
+      settings: {},
+      payloadBytes: 10,
+    };
+    await this.local.submit(request, new AbortController().signal, ({ index, item }) => {
+      assert.equal(outcomes[index], undefined, `item ${index} has one outcome only`);
+      outcomes[index] = item;
+    });
+    return outcomes;
+  }
+
+  /**
+   * Whether every row can be in use at once. Runs are announced now and then, so one try may not show it; rows that
+   * are lost would show it in none.
+   */
+  async fillsAllRows(): Promise<boolean> {
+    for (let tries = 0; tries < 20; tries += 1) {
+      const from = this.events.all.length;
+      await this.translate(Array.from({ length: 2 * rowsMax }, () => goodIds(0)));
+      const runs = this.events.all.slice(from).filter((event) => event.type === "run");
+      if (runs.some(({ stage, rows }) => stage === "decode" && rows === rowsMax)) return true;
+    }
+    return false;
+  }
+
+  assertNothingHeld(): void {
+    assert.deepEqual(this.local.held, { requests: 0, items: 0, bytes: 0 });
+    assert.deepEqual(this.pool.held, { inFlight: 0, remembered: 0 });
+    const { queues } = this.scheduler.snapshot(performance.now());
+    assert.ok(queues.every(({ items, requests }) => items === 0 && requests === 0));
+    const { accepted, done, failed, cancelled } = this.local.counts.items;
+    assert.equal(done + failed + cancelled, accepted, "each item ended once");
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.local.stop({ drainMs: 0 });
+  }
+}
+
+/** Eight tokens of the vocabulary and the end token. */
+function goodIds(seed: number): number[] {
+  const words = Array.from({ length: 8 }, (_, at) => 10 + ((seed * 7 + at * 131) % 500));
+  return [...words, manifest.generation.endTokenId];
+}
+
+/** One of them is in no vocabulary. */
+function badIds(seed: number): number[] {
+  const ids = goodIds(seed);
+  ids[seed % ids.length] = vocabulary + (seed % 1000);
+  return ids;
+}
+
+test("inputs that throw in the encoder ten thousand times take no capacity", {
+  timeout: 120_000,
+}, async (t) => {
+  await using door = new OpenDoor();
+  await door.events.next("up");
+  const neighbours = Array.from({ length: 10 }, (_, seed) => goodIds(seed));
+  const expected = (await door.translate(neighbours)).map(outcomeOf);
+  assert.ok(await door.fillsAllRows(), "before");
+  const { pid } = door;
+
+  const rounds = 10;
+  const badEach = 1_000;
+  const resident: number[] = [];
+  const startedAtMs = performance.now();
+  for (let round = 0; round < rounds; round += 1) {
+    // A good one after every hundred bad ones, each time at another place.
+    const inputs = Array.from({ length: badEach }, (_, seed) => badIds(seed + round));
+    for (const [index, good] of neighbours.entries()) inputs.splice(index * 101 + round, 0, good);
+    const isGood = (index: number): boolean => (index - round) % 101 === 0 && index < 1010;
+    const outcomes = await door.translate(inputs);
+    const wanted = inputs.map((_, index) =>
+      isGood(index) ? expected[(index - round) / 101] : "item_failed",
+    );
+    assert.deepEqual(outcomes.map(outcomeOf), wanted);
+    door.assertNothingHeld();
+    resident.push(residentBytesOf(pid));
+  }
+  const ms = performance.now() - startedAtMs;
+
+  assert.equal(door.pid, pid, "the worker lives");
+  assert.ok(await door.fillsAllRows(), "after");
+  assert.deepEqual((await door.translate(neighbours)).map(outcomeOf), expected);
+  door.assertNothingHeld();
+  const mebibytes = resident.map((bytes) => Math.round(bytes / 2 ** 20));
+  t.diagnostic(`${rounds * badEach} failures in ${ms.toFixed(0)} ms`);
+  t.diagnostic(`MiB of the worker after each thousand: ${mebibytes.join(", ")}`);
+});

@@ -1,0 +1,53 @@
+/** `millrace serve` as a process: its log records, its signals, its exit status. */
+import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
+import { fileURLToPath } from "node:url";
+
+/** The real command. */
+export const millrace: string = fileURLToPath(import.meta.resolve("#src/cli/main.js"));
+
+export class ServeProcess implements AsyncDisposable {
+  readonly child: ChildProcessByStdio<null, Readable, Readable>;
+  readonly exited: Promise<readonly [code: number | null, signal: NodeJS.Signals | null]>;
+  errors = "";
+  readonly #lines: AsyncIterator<string>;
+
+  /** `script` takes the command's arguments. */
+  constructor(script: string, ...flags: readonly string[]) {
+    const args = [script, "serve", "--port", "0", "--log", "json", ...flags];
+    this.child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+    this.exited = once(this.child, "close") as Promise<[number | null, NodeJS.Signals | null]>;
+    this.#lines = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]();
+    this.child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      this.errors += text;
+    });
+  }
+
+  get pid(): number {
+    if (this.child.pid === undefined) throw new Error("serve was not spawned");
+    return this.child.pid;
+  }
+
+  /** The next log record with this message. */
+  async logged(message: string): Promise<Record<string, unknown>> {
+    for (;;) {
+      const line = await this.#lines.next();
+      if (line.done === true) throw new Error(`ended before "${message}": ${this.errors}`);
+      const record = JSON.parse(line.value) as Record<string, unknown>;
+      if (record["msg"] === message) return record;
+    }
+  }
+
+  async url(): Promise<string> {
+    return String((await this.logged("ready"))["http"]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.child.exitCode === null && this.child.signalCode === null) {
+      this.child.kill("SIGKILL");
+      await this.exited;
+    }
+  }
+}
