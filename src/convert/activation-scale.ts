@@ -32,11 +32,37 @@ const clippings: readonly (readonly [number, number])[] = [
   ...ladder.map((part) => [part, 1] as const),
 ];
 
-/** ‖rounded − exact‖ / ‖exact‖. */
-export function relativeError(values: Float32Array, scale: ActivationScale): number {
-  let norm = 0;
-  for (const value of values) norm += value * value;
-  return norm === 0 ? 0 : Math.sqrt(squaredError(values, scale) / norm);
+/**
+ * How much of what a typical channel says is lost by rounding: its root mean square error over its deviation, both
+ * the median over the channels of `[rows, width]`. A norm over all values would be blind to what matters here: one
+ * channel that is a thousand times the others stretches the steps until the others are all zero, and it makes the norm
+ * so large that this looks like nothing.
+ */
+export function typicalError(values: Float32Array, width: number, scale: ActivationScale): number {
+  const errors: number[] = [];
+  const variances: number[] = [];
+  const rows = values.length / width;
+  for (let channel = 0; channel < width; channel += 1) {
+    let sum = 0;
+    let squares = 0;
+    let error = 0;
+    for (let index = channel; index < values.length; index += width) {
+      const value = values[index] ?? 0;
+      sum += value;
+      squares += value * value;
+      error += roundingError(value, scale) ** 2;
+    }
+    const variance = squares / rows - (sum / rows) ** 2;
+    // A channel that never changes says nothing.
+    if (variance <= 1e-12 * squares) continue;
+    errors.push(error / rows);
+    variances.push(variance);
+  }
+  return errors.length === 0 ? 0 : Math.sqrt(median(errors) / median(variances));
+}
+
+function median(values: number[]): number {
+  return values.sort((left, right) => left - right)[values.length >> 1] ?? 0;
 }
 
 function scaleOf(low: number, high: number): ActivationScale {
@@ -44,12 +70,13 @@ function scaleOf(low: number, high: number): ActivationScale {
   return { scale, zeroPoint: Math.max(0, Math.min(255, Math.round(-low / scale))) };
 }
 
-function squaredError(values: Float32Array, { scale, zeroPoint }: ActivationScale): number {
+function squaredError(values: Float32Array, scale: ActivationScale): number {
   let sum = 0;
-  for (const value of values) {
-    const stored = Math.max(0, Math.min(255, Math.round(value / scale) + zeroPoint));
-    const error = (stored - zeroPoint) * scale - value;
-    sum += error * error;
-  }
+  for (const value of values) sum += roundingError(value, scale) ** 2;
   return sum;
+}
+
+function roundingError(value: number, { scale, zeroPoint }: ActivationScale): number {
+  const stored = Math.max(0, Math.min(255, Math.round(value / scale) + zeroPoint));
+  return (stored - zeroPoint) * scale - value;
 }

@@ -5,6 +5,7 @@
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { MillraceError } from "millrace-client/wire";
 import type { TranslationManifest } from "../models/manifest.js";
 import { readJsonFile } from "../models/read-json.js";
@@ -12,7 +13,7 @@ import { createTokenizer } from "../prepare/huggingface-tokenizers.js";
 import { type Fetches, floatsOf } from "../runtime/session.js";
 import { TranslationEngine } from "../runtime/translation-engine.js";
 import { TranslationModel } from "../runtime/translation-model.js";
-import { chooseActivationScale, relativeError } from "./activation-scale.js";
+import { chooseActivationScale, typicalError } from "./activation-scale.js";
 import type { ActivationScale, ProductMode, ReadTensor } from "./products.js";
 
 export interface CalibrationInput {
@@ -31,7 +32,7 @@ export interface CalibrationInput {
 export interface ProductCalibration {
   readonly product: string;
   readonly activation: ActivationScale;
-  /** ‖rounded − exact‖ / ‖exact‖ of the sampled inputs. */
+  /** What rounding takes from a typical channel of the sampled inputs; see `typicalError`. */
   readonly inputError: number;
   readonly precision: "int8" | "f32";
 }
@@ -59,7 +60,13 @@ export async function calibrate(input: CalibrationInput): Promise<CalibrationRep
     }
   };
   await runSentences(input, sentences, watch);
-  const products = [...samples].map(([product, sample]) => judge(product, sample));
+  const products: ProductCalibration[] = [];
+  for (const [product, sample] of samples) {
+    products.push(judge(product, sample));
+    input.onProgress(0.8 + (0.2 * products.length) / samples.size);
+    // A judgement takes a while: the signal of an interrupt is heard between two.
+    await setImmediate();
+  }
   const modes = products.map(({ product, precision, activation }): [string, ProductMode] => [
     product,
     precision === "int8" ? { kind: "int8", activation } : { kind: "f32" },
@@ -87,14 +94,17 @@ async function readSentences(input: CalibrationInput): Promise<number[][]> {
   );
 }
 
-/** Sentence by sentence without padding, so that only real tokens are seen; then greedily to the end. */
+/**
+ * Sentence by sentence: without padding, so that only real tokens are seen, on one thread and alone, so that the same
+ * sentences give the same scales every time.
+ */
 async function runSentences(
   input: CalibrationInput,
   sentences: readonly number[][],
   watch: (fetches: Fetches) => void,
 ): Promise<void> {
   const { dir, files, shape, generation } = input;
-  const load = { threads: 0, spin: true, prepack: false, onFetches: watch };
+  const load = { threads: 1, spin: false, prepack: false, onFetches: watch };
   const model = await TranslationModel.load(
     { encoder: join(dir, files.encoder), decoder: join(dir, files.decoder) },
     { shape, generation },
@@ -102,25 +112,18 @@ async function runSentences(
   );
   for (const [index, sentence] of sentences.entries()) {
     await model.encode([sentence], sentence.length);
-    input.onProgress((0.3 * index) / sentences.length);
+    input.onProgress((0.2 * index) / sentences.length);
   }
   // From here on the encoder's inputs are padded, and seen enough.
   model.watchDecoderOnly();
-  let done = 0;
-  const engine = new TranslationEngine(model, {
-    onRun: () => {},
-    onOutcomes: (outcomes) => {
-      done += outcomes.length;
-      input.onProgress(0.3 + (0.7 * done) / sentences.length);
-    },
-  });
+  const engine = new TranslationEngine(model, { onRun: () => {}, onOutcomes: () => {} });
   const { maxLength, lengthPenalty } = generation;
   const settings = { beams: 1, nBest: 1, lengthPenalty, maxLength };
-  engine.add(
-    "bulk",
-    sentences.map((tokenIds, itemId) => ({ itemId, tokenIds, settings })),
-  );
-  while (await engine.step());
+  for (const [itemId, tokenIds] of sentences.entries()) {
+    engine.add("bulk", [{ itemId, tokenIds, settings }]);
+    while (await engine.step());
+    input.onProgress(0.2 + (0.6 * (itemId + 1)) / sentences.length);
+  }
   await model.release();
 }
 
@@ -128,7 +131,7 @@ function judge(product: string, sample: RowSample): ProductCalibration {
   const values = sample.values();
   if (values.length === 0) throw new Error(`no run was seen to use product ${product}`);
   const activation = chooseActivationScale(values);
-  const inputError = relativeError(values, activation);
+  const inputError = typicalError(values, sample.width, activation);
   return {
     product,
     activation,
@@ -142,6 +145,10 @@ class RowSample {
   #rows: Float32Array[] = [];
   #every = 1;
   #seen = 0;
+
+  get width(): number {
+    return this.#rows[0]?.length ?? 0;
+  }
 
   add(values: Float32Array, width: number): void {
     for (let from = 0; from + width <= values.length; from += width) {

@@ -6,6 +6,7 @@ import { randomUUID } from "node:crypto";
 import { chmod, copyFile, mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { MillraceError } from "millrace-client/wire";
+import { z } from "zod";
 import { hashFile } from "../models/file-hash.js";
 import {
   manifestFileName,
@@ -13,7 +14,8 @@ import {
   type Precision,
   type TranslationManifest,
 } from "../models/manifest.js";
-import { isMissing, readJsonFile } from "../models/read-json.js";
+import { checkShape, isMissing, readJsonFile } from "../models/read-json.js";
+import { createTokenizer } from "../prepare/huggingface-tokenizers.js";
 import { version } from "../version.js";
 import { type CalibrationReport, calibrate } from "./calibrate.js";
 import { languagesOf } from "./languages.js";
@@ -76,7 +78,7 @@ export async function convert(options: ConvertOptions): Promise<ConvertResult> {
   await checkTarget(outDir, options.force);
   const config = await readMarianConfig(options.modelDir);
   const tokenizerPath = join(options.modelDir, fileNames.tokenizer);
-  await readJsonFile(tokenizerPath);
+  await checkTokenizer(tokenizerPath);
   await using file = await SafetensorsFile.open(join(options.modelDir, "model.safetensors"));
   checkTensors(file, config);
   const partDir = `${outDir}.part-${randomUUID().slice(0, 8)}`;
@@ -89,6 +91,19 @@ export async function convert(options: ConvertOptions): Promise<ConvertResult> {
     return { ...result, dir: outDir };
   } finally {
     await rm(partDir, { recursive: true, force: true });
+  }
+}
+
+/** The server could not use the folder otherwise, and would be the first to say so. */
+async function checkTokenizer(path: string): Promise<void> {
+  const json = checkShape(path, await readJsonFile(path), z.looseObject({}));
+  try {
+    createTokenizer(json, {});
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw new MillraceError("model_folder_invalid", `${path} is no tokenizer: ${message}`, {
+      cause,
+    });
   }
 }
 

@@ -11,12 +11,13 @@
  * decoder, one step. Every row r stands at its own position; a sentence n owns W consecutive rows (its beams):
  *   tokens [R], positions [R], past_mask [R,1,1,M], past_k.l, past_v.l [R,H,M,D],
  *   cross_mask [N,1,1,S], cross_k.l, cross_v.l [N,H,S,D], cross_shape = [N,W,H,D], top_k [1]
- *   →  top_ids [R,K], top_scores [R,K] (log-probabilities), bad_scores [R,number of bad words of one token], new_kv [R, L·2·H·D]: for each layer its key, then its value.
+ *   →  top_ids [R,K], top_scores [R,K] (log-probabilities), bad_scores [R,tokens that can complete a bad word], new_kv [R, L·2·H·D]: for each layer its key, then its value.
  *
  * The past is an input only. Nothing concatenates or gathers over it: the score of the new token is computed apart,
  * and the caller writes new_kv into the past. Masks are added to scores: 0 keeps, a large negative number drops.
  * Scores, softmax, layer norms, residuals and embeddings are float32 in every precision.
  */
+import { badTokens } from "../runtime/search/search.js";
 import { addLookup, addOutputProduct } from "./embeddings.js";
 import type { MarianConfig, StackConfig } from "./marian-config.js";
 import { embeddingTables } from "./marian-tensors.js";
@@ -332,7 +333,7 @@ async function addOutputs(
   const ids32 = graph.node("Cast", [ids], { attributes: { to: 6 } });
   graph.output("top_ids", ids32, { type: "i32", shape: ["R", "K"] });
   graph.output("top_scores", scores, { type: "f32", shape: ["R", "K"] });
-  const bad = singleTokens(shape.generation.badWords);
+  const bad = badTokens(shape.generation.badWords);
   if (bad.length > 0) {
     const ids = graph.ints("bad_tokens", bad);
     const refused = graph.node("Gather", [logProbabilities, ids], { attributes: { axis: 1 } });
@@ -341,10 +342,6 @@ async function addOutputs(
   const kv = graph.node("Concat", from.added, { attributes: { axis: -1 } });
   const kvWidth = shape.decoder.layers * 2 * shape.width;
   graph.output("new_kv", kv, { type: "f32", shape: ["R", kvWidth] });
-}
-
-function singleTokens(words: readonly (readonly number[])[]): number[] {
-  return words.flatMap((word) => (word.length === 1 ? word : []));
 }
 
 async function addFeedForward(side: Side, layer: number, hidden: string): Promise<string> {

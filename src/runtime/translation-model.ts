@@ -2,6 +2,7 @@
 import type { TranslationManifest } from "../models/manifest.js";
 import type { Arena, EncodedBatch } from "./arena.js";
 import { flatten } from "./flat-batch.js";
+import { badTokens } from "./search/search.js";
 import {
   type Feeds,
   type Fetches,
@@ -19,7 +20,7 @@ export interface StepResult {
   /** `[rows, topK]`: token ids and their log-probabilities, best first. */
   readonly ids: Int32Array;
   readonly scores: Float32Array;
-  /** `[rows, badCount]`: log-probabilities of the bad words of one token. */
+  /** `[rows, badCount]`: log-probabilities of the tokens that can complete a bad word. */
   readonly badScores: Float32Array;
   readonly badCount: number;
   /** `[rows, layers × 2 × heads × size]`. */
@@ -52,7 +53,7 @@ export class TranslationModel {
     this.#decoder = sessions.decoder;
     this.#onEncoded = options.onFetches;
     this.#onStepped = options.onFetches;
-    this.#badCount = manifest.generation.badWords.filter((word) => word.length === 1).length;
+    this.#badCount = badTokens(manifest.generation.badWords).length;
   }
 
   static async load(

@@ -30,6 +30,11 @@ export class Random {
     return chosen;
   }
 
+  shuffled<T>(values: readonly T[]): T[] {
+    const left = [...values];
+    return values.map(() => left.splice(this.int(0, left.length - 1), 1)).flat();
+  }
+
   /** Of an exponential distribution with this mean. */
   gap(mean: number): number {
     return -mean * Math.log(1 - this.next());

@@ -85,17 +85,20 @@ export class BeamSearch implements Search {
 
   /** The best 2 × beams over all rows; equal scores keep the order of rows, then of candidates. */
   #bestContinuations(candidates: Candidates, rows: Int32Array): Continuation[] {
+    const { rules } = this.#start;
     const wanted = 2 * this.width;
     const all: Continuation[] = [];
     for (const [parent, running] of this.#running.entries()) {
       const row = candidates.rowOffset + (rows[parent] ?? 0);
       const from = row * candidates.count;
-      const more = this.#start.rules.renormalizeLogits ? renormalization(candidates, row) : 0;
       const generated = this.#history(running.chain);
+      const more = rules.renormalizeLogits
+        ? renormalization(rules, candidates, { row, generated })
+        : 0;
       let taken = 0;
       for (let index = from; index < from + candidates.count && taken < wanted; index += 1) {
         const token = candidates.ids[index] ?? 0;
-        if (isBad(this.#start.rules, generated, token)) continue;
+        if (isBad(rules, generated, token)) continue;
         const score = Math.fround(running.score + (candidates.scores[index] ?? 0) + more);
         all.push({ parent, token, score });
         taken += 1;

@@ -37,7 +37,8 @@ export class GreedySearch implements Search {
     for (let index = from; index < from + candidates.count; index += 1) {
       const token = candidates.ids[index] ?? 0;
       if (isBad(rules, this.#generated, token)) continue;
-      const more = renormalization(candidates, candidates.rowOffset);
+      const at = { row: candidates.rowOffset, generated: this.#generated };
+      const more = renormalization(rules, candidates, at);
       this.#take(token, (candidates.scores[index] ?? 0) + more);
       return token === rules.endTokenId || this.#generated.length >= settings.maxLength;
     }

@@ -22,7 +22,7 @@ export interface Candidates {
   readonly ids: Int32Array;
   /** Log-probabilities before any rule. */
   readonly scores: Float32Array;
-  /** Log-probabilities of the bad words of one token, `badCount` for each row. */
+  /** Log-probabilities of the `badTokens`, `badCount` for each row. */
   readonly badScores: Float32Array;
   readonly badCount: number;
   /** Where this sentence's first row begins, in candidates of one row. */
@@ -59,12 +59,22 @@ export function candidatesNeeded(width: number, rules: SearchRules): number {
   return (width === 1 ? 1 : 2 * width) + rules.badWords.length;
 }
 
+/** Tokens that can complete a bad word, each once: the columns of `badScores`, in the graph and here. */
+export function badTokens(badWords: SearchRules["badWords"]): number[] {
+  return [...new Set(badWords.flatMap((word) => word.slice(-1)))];
+}
+
 /** What log-softmax over the permitted tokens adds to each log-probability of a row: −log(1 − what was refused). */
-export function renormalization(candidates: Candidates, row: number): number {
+export function renormalization(
+  rules: SearchRules,
+  candidates: Candidates,
+  at: { readonly row: number; readonly generated: readonly number[] },
+): number {
   let refused = 0;
-  const from = row * candidates.badCount;
-  for (let index = from; index < from + candidates.badCount; index += 1) {
-    refused += Math.exp(candidates.badScores[index] ?? Number.NEGATIVE_INFINITY);
+  for (const [column, token] of badTokens(rules.badWords).entries()) {
+    if (!isBad(rules, at.generated, token)) continue;
+    const score = candidates.badScores[at.row * candidates.badCount + column];
+    refused += Math.exp(score ?? Number.NEGATIVE_INFINITY);
   }
   return -Math.log1p(-refused);
 }
@@ -73,7 +83,10 @@ export function renormalization(candidates: Candidates, row: number): number {
 export function isBad(rules: SearchRules, generated: readonly number[], token: number): boolean {
   return rules.badWords.some((word) => {
     if (word[word.length - 1] !== token) return false;
+    if (word.length === 1) return true;
+    // As in transformers: a word is not looked for until there are as many tokens as it has, start token included.
+    if (generated.length < word.length) return false;
     const before = generated.length - (word.length - 1);
-    return before >= 0 && word.slice(0, -1).every((id, index) => generated[before + index] === id);
+    return word.slice(0, -1).every((id, index) => generated[before + index] === id);
   });
 }

@@ -1,0 +1,99 @@
+/** A translation engine in this process, on a real model folder. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import type { FrameHypothesis, FrameItem, FrameOutcome } from "#src/frames/messages.js";
+import { readManifest } from "#src/models/read-manifest.js";
+import { createTokenizer } from "#src/prepare/huggingface-tokenizers.js";
+import {
+  TranslationEngine,
+  type TranslationEngineOptions,
+  translationEngineDefaults,
+} from "#src/runtime/translation-engine.js";
+import { TranslationModel } from "#src/runtime/translation-model.js";
+
+/** The int8 model that the project ships. */
+export const bundledModelDir: string = join(process.cwd(), "models", "en-zh");
+
+export async function openModel(dir: string, threads = 1): Promise<TranslationModel> {
+  const manifest = await readManifest(dir);
+  const paths = {
+    encoder: join(dir, manifest.files.encoder),
+    decoder: join(dir, manifest.files.decoder),
+  };
+  return await TranslationModel.load(paths, manifest, { threads, spin: false });
+}
+
+export interface Sentence {
+  readonly tokenIds: readonly number[];
+  readonly settings?: Partial<FrameItem["settings"]>;
+}
+
+/** An engine whose outcomes are kept by item id; every item may have one and only one. */
+export class WatchedEngine {
+  readonly engine: TranslationEngine;
+  readonly outcomes = new Map<number, FrameOutcome>();
+  readonly #model: TranslationModel;
+
+  constructor(model: TranslationModel, options: Partial<TranslationEngineOptions> = {}) {
+    this.#model = model;
+    this.engine = new TranslationEngine(
+      model,
+      {
+        onRun: () => {},
+        onOutcomes: (outcomes) => {
+          for (const outcome of outcomes) {
+            assert.ok(!this.outcomes.has(outcome.itemId), `item ${outcome.itemId} ended twice`);
+            this.outcomes.set(outcome.itemId, outcome);
+          }
+        },
+      },
+      { ...translationEngineDefaults, ...options },
+    );
+  }
+
+  /** The model's own settings, greedy, unless the sentence says otherwise. */
+  itemOf(itemId: number, { tokenIds, settings }: Sentence): FrameItem {
+    const { lengthPenalty, maxLength } = this.#model.manifest.generation;
+    return {
+      itemId,
+      tokenIds,
+      settings: { beams: 1, nBest: 1, lengthPenalty, maxLength, ...settings },
+    };
+  }
+
+  async finish(): Promise<void> {
+    while (await this.engine.step());
+  }
+
+  hypotheses(itemId: number): readonly FrameHypothesis[] {
+    const outcome = this.outcomes.get(itemId);
+    assert.ok(outcome !== undefined, `item ${itemId} has no outcome`);
+    assert.ok(outcome.ok, `item ${itemId}: ${outcome.ok ? "" : outcome.message}`);
+    return outcome.hypotheses;
+  }
+}
+
+/** All sentences together, as one bulk caller would send them; the hypotheses of each, in order. */
+export async function translateAll(
+  model: TranslationModel,
+  sentences: readonly Sentence[],
+): Promise<(readonly FrameHypothesis[])[]> {
+  const watched = new WatchedEngine(model);
+  watched.engine.add(
+    "bulk",
+    sentences.map((sentence, itemId) => watched.itemOf(itemId, sentence)),
+  );
+  await watched.finish();
+  return sentences.map((_, itemId) => watched.hypotheses(itemId));
+}
+
+/** Decodes as the server does: without special tokens, and unknown pieces leave nothing. */
+export function decoderOf(dir: string, unknownTokenId: number): (ids: readonly number[]) => string {
+  const json = JSON.parse(readFileSync(join(dir, "tokenizer.json"), "utf8")) as object;
+  const tokenizer = createTokenizer(json, { clean_up_tokenization_spaces: false });
+  return (ids) => {
+    const known = ids.filter((id) => id !== unknownTokenId);
+    return known.length === 0 ? "" : tokenizer.decode(known, { skip_special_tokens: true });
+  };
+}

@@ -1,0 +1,205 @@
+/** The arena against a model that keeps each slot's tokens in lists. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import {
+  Arena,
+  type ArenaShape,
+  type EncodedBatch,
+  maskedScore,
+  padWidth,
+  widthStep,
+} from "#src/runtime/arena.js";
+
+const layers = 2;
+const heads = 2;
+const size = 3;
+const tokenFloats = layers * 2 * heads * size;
+
+interface NaiveSlot {
+  readonly tokens: number;
+  readonly encoded: EncodedBatch;
+  readonly index: number;
+  /** For each row its past: one list of `tokenFloats` floats a token. */
+  readonly rows: number[][][];
+}
+
+/** Numbers that are all different, so that a value in a wrong place is seen. */
+function counter() {
+  let last = 0;
+  return (length: number) => Float32Array.from({ length }, () => (last += 1));
+}
+
+function encodedOf(width: number, batch: number, values: ReturnType<typeof counter>): EncodedBatch {
+  const floats = batch * heads * width * size;
+  return {
+    width,
+    keys: Array.from({ length: layers }, () => values(floats)),
+    values: Array.from({ length: layers }, () => values(floats)),
+  };
+}
+
+/** Place of layer, key (0) or value (1), and head in what a step returns for one token. */
+const part = (layer: number, kind: 0 | 1, head: number) =>
+  ((layer * 2 + kind) * heads + head) * size;
+
+function checkArena(arena: Arena, naive: readonly NaiveSlot[]): void {
+  const { width, crossWidth } = arena.shape;
+  assert.equal(arena.count, naive.length);
+  assert.equal(arena.pastWidth % widthStep, 0);
+  for (const [slot, expected] of naive.entries()) {
+    const length = expected.rows[0]?.length ?? 0;
+    assert.equal(arena.lengths[slot], length);
+    for (const [layer, cache] of arena.layers.entries()) {
+      for (const [kind, past, cross] of [
+        [0, cache.pastKey, cache.crossKey],
+        [1, cache.pastValue, cache.crossValue],
+      ] as const) {
+        const source = (kind === 0 ? expected.encoded.keys : expected.encoded.values)[layer];
+        for (let head = 0; head < heads; head += 1) {
+          for (const [beam, row] of expected.rows.entries()) {
+            const at = ((slot * width + beam) * heads + head) * arena.pastWidth * size;
+            const from = part(layer, kind, head);
+            const wanted = row.flatMap((token) => token.slice(from, from + size));
+            // Behind the newest token everything is zero: garbage times a masked weight would not be.
+            wanted.push(...Array.from({ length: (arena.pastWidth - length) * size }, () => 0));
+            assert.deepEqual([...past.subarray(at, at + arena.pastWidth * size)], wanted);
+          }
+          const filled = expected.encoded.width * size;
+          const at = (slot * heads + head) * crossWidth * size;
+          const start = (expected.index * heads + head) * filled;
+          assert.deepEqual(
+            [...cross.subarray(at, at + crossWidth * size)],
+            [
+              ...(source?.subarray(start, start + filled) ?? []),
+              ...new Float32Array(crossWidth * size - filled),
+            ],
+          );
+        }
+      }
+    }
+    for (let beam = 0; beam < width; beam += 1) {
+      const at = (slot * width + beam) * arena.pastWidth;
+      checkMask(arena.pastMask.subarray(at, at + arena.pastWidth), length);
+    }
+    const at = slot * crossWidth;
+    checkMask(arena.crossMask.subarray(at, at + crossWidth), expected.tokens);
+  }
+}
+
+function checkMask(mask: Float32Array, kept: number): void {
+  assert.deepEqual(
+    [...mask],
+    Array.from(mask, (_, index) => (index < kept ? 0 : Math.fround(maskedScore))),
+  );
+}
+
+type Action =
+  | { readonly kind: "add"; readonly tokens: number; readonly index: number }
+  | { readonly kind: "remove"; readonly slot: number }
+  | { readonly kind: "append"; readonly times: number }
+  | { readonly kind: "copy"; readonly slot: number; readonly from: number; readonly to: number };
+
+const small = fc.nat({ max: 100 });
+const actions: fc.Arbitrary<Action[]> = fc.array(
+  fc.oneof(
+    fc.record({
+      kind: fc.constant("add" as const),
+      tokens: fc.integer({ min: 1, max: 32 }),
+      index: fc.nat(2),
+    }),
+    fc.record({ kind: fc.constant("remove" as const), slot: small }),
+    fc.record({ kind: fc.constant("append" as const), times: fc.integer({ min: 1, max: 9 }) }),
+    fc.record({ kind: fc.constant("copy" as const), slot: small, from: small, to: small }),
+  ),
+  { minLength: 1, maxLength: 40 },
+);
+
+function shapeOf(width: number, slotsMax: number): ArenaShape {
+  return { layers, heads, size, width, crossWidth: 32, slotsMax };
+}
+
+test("whatever comes in whatever order, every slot holds its own keys, values and masks", () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 4 }), actions, (width, all) => {
+      const arena = new Arena(shapeOf(width, 20));
+      const naive: NaiveSlot[] = [];
+      const values = counter();
+      for (const action of all) {
+        apply(arena, naive, { action, values });
+        checkArena(arena, naive);
+      }
+    }),
+    { numRuns: 150 },
+  );
+});
+
+function apply(
+  arena: Arena,
+  naive: NaiveSlot[],
+  next: { readonly action: Action; readonly values: ReturnType<typeof counter> },
+): void {
+  const { action, values } = next;
+  const { width, slotsMax } = arena.shape;
+  switch (action.kind) {
+    case "add": {
+      if (naive.length === slotsMax) return;
+      const { tokens, index } = action;
+      const encoded = encodedOf(padWidth(tokens), 3, values);
+      assert.equal(arena.add(encoded, index, tokens), naive.length);
+      naive.push({ tokens, index, encoded, rows: Array.from({ length: width }, () => []) });
+      return;
+    }
+    case "remove": {
+      if (naive.length === 0) return;
+      const slot = action.slot % naive.length;
+      const last = naive.pop();
+      assert.equal(arena.remove(slot), slot === naive.length ? -1 : naive.length);
+      if (slot < naive.length && last !== undefined) naive[slot] = last;
+      return;
+    }
+    case "append": {
+      for (let time = 0; time < action.times; time += 1) {
+        arena.reserve();
+        const step = values(naive.length * width * tokenFloats);
+        arena.append(step);
+        for (const [row, past] of naive.flatMap(({ rows }) => rows).entries()) {
+          past.push([...step.subarray(row * tokenFloats, (row + 1) * tokenFloats)]);
+        }
+      }
+      return;
+    }
+    case "copy": {
+      if (naive.length === 0) return;
+      const slot = action.slot % naive.length;
+      const rows = naive[slot]?.rows ?? [];
+      arena.copyRow(slot, action.from % width, action.to % width);
+      rows[action.to % width] = [...(rows[action.from % width] ?? [])];
+    }
+  }
+}
+
+test("a full arena takes nothing more", () => {
+  const arena = new Arena(shapeOf(2, 3));
+  const encoded = encodedOf(16, 1, counter());
+  for (let slot = 0; slot < 3; slot += 1) arena.add(encoded, 0, 5);
+  assert.throws(() => arena.add(encoded, 0, 5), /full/);
+  arena.remove(1);
+  assert.equal(arena.add(encoded, 0, 5), 2);
+});
+
+test("an arena that ran empty is narrow again, and says what it holds", () => {
+  const arena = new Arena(shapeOf(1, 4));
+  const values = counter();
+  arena.add(encodedOf(16, 1, values), 0, 5);
+  const narrow = arena.byteLength;
+  for (let step = 0; step < 17; step += 1) {
+    arena.reserve();
+    arena.append(values(tokenFloats));
+  }
+  assert.equal(arena.pastWidth, 32);
+  assert.ok(arena.byteLength > narrow);
+  arena.remove(0);
+  arena.add(encodedOf(16, 1, values), 0, 5);
+  assert.deepEqual([arena.pastWidth, arena.byteLength], [16, narrow]);
+});
