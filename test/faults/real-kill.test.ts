@@ -43,7 +43,7 @@ function allUp({ pipelines }: StatusResponse): boolean {
 test("kill -9 of one worker in the midst of its work", limit, async () => {
   await using server = await startReal();
   await until(async () => allUp(await getStatus(server.url)));
-  const work = translateBulk(server.url, texts(600));
+  const work = translateBulk(server.url, texts(300));
   const [victim] = await until(async () => {
     const busy = busyPids(await getStatus(server.url));
     return busy.length === 2 && busy;
@@ -65,13 +65,13 @@ test("kill -9 of one worker in the midst of its work", limit, async () => {
   assert.ok(!isRunning(victim));
 });
 
-test("kill -9 of a worker every 300 ms during 400 items of 4 beams", limit, async (t) => {
+test("kill -9 of a worker every 300 ms during 400 items of 2 beams", limit, async (t) => {
   // A kill from outside says nothing about the items, but attempts are bounded: fewer kills than these lose no item.
-  const attemptsMax = 10;
+  const attemptsMax = 8;
   await using server = await startReal({ attemptsMax });
   await until(async () => allUp(await getStatus(server.url)));
   const inputs = texts(400);
-  const request = { texts: inputs, class: "bulk", beams: 4 } as const;
+  const request = { texts: inputs, class: "bulk", beams: 2 } as const;
   const searched = await translateInLines(
     server.url,
     { ...request, texts: sentences },
@@ -130,7 +130,7 @@ test("all workers killed at once", limit, async () => {
 test("SIGSTOP of a worker: found, replaced, and nobody is blamed", limit, async () => {
   await using server = await startReal();
   await until(async () => allUp(await getStatus(server.url)));
-  const work = translateBulk(server.url, texts(600));
+  const work = translateBulk(server.url, texts(300));
   const [victim] = await until(async () => {
     const busy = busyPids(await getStatus(server.url));
     return busy.length === 2 && busy;
