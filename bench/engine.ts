@@ -20,7 +20,7 @@ const usage = `npm run bench -- engine [flags]
   --sentences FILE   one a line (default: models/calibration.en.txt)
   --count N          sentences a round (default: 448)
   --rounds N         (default: 5)
-  --seconds N        of each HTTP measurement (default: 15; 0 leaves HTTP out)`;
+  --seconds N        of each HTTP measurement (default: 5; 0 leaves HTTP out)`;
 
 export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({
@@ -31,7 +31,7 @@ export async function run(args: readonly string[]): Promise<void> {
       sentences: { type: "string", default: "models/calibration.en.txt" },
       count: { type: "string", default: "448" },
       rounds: { type: "string", default: "5" },
-      seconds: { type: "string", default: "15" },
+      seconds: { type: "string", default: "5" },
       help: { type: "boolean", default: false },
     },
   });
@@ -51,6 +51,7 @@ export async function run(args: readonly string[]): Promise<void> {
       modelDir: resolve(values.model),
       file: values.sentences,
       seconds: Number(values.seconds),
+      rounds: settings.rounds,
     });
   }
 }

@@ -13,12 +13,12 @@ import { resolveConfiguration } from "#src/options/resolve.js";
 import { spread, spreadText } from "./machine.js";
 
 export const callers = 64;
-const rounds = 3;
-
 export interface HttpBench {
   readonly modelDir: string;
   readonly file: string;
+  /** Of one measurement. */
   readonly seconds: number;
+  readonly rounds: number;
 }
 
 interface Load {
@@ -29,7 +29,7 @@ interface Load {
 }
 
 export async function benchHttp(bench: HttpBench): Promise<void> {
-  const seconds = bench.seconds / rounds;
+  const { seconds, rounds } = bench;
   const { pipelines, threads, rowsMax } = resolveConfiguration({
     code: { models: bench.modelDir },
   }).options;
@@ -51,7 +51,7 @@ export async function benchHttp(bench: HttpBench): Promise<void> {
       port: 0,
       logLevel: "silent",
     });
-    await generate(server.url, bench.file, 1);
+    await generate(server.url, bench.file, Math.min(1, seconds));
     served.push(await generate(server.url, bench.file, seconds));
     delays.push(server.views.status().process.eventLoopDelayP99Ms);
   }

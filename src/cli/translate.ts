@@ -71,8 +71,6 @@ async function translate(
   signal: AbortSignal,
 ): Promise<number> {
   const lines = await readLines(args, flags, signal);
-  if (lines.length === 0)
-    throw new MillraceError("option_invalid", "there is nothing to translate");
   if (flags.out !== undefined) await assertWritable(flags.out);
   const startedMs = performance.now();
   const outcome = await sendAll(lines, flags, signal);

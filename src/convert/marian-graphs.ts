@@ -1,7 +1,12 @@
 /**
  * The two graphs of a Marian translation model.
  *
- * encoder:  input_ids [B,S], positions [S], mask [B,1,1,S]  →  cross_k.l, cross_v.l [B,H,S,D] of each decoder layer l
+ * encoder, T tokens of B sentences in one flat list, without padding:
+ *   input_ids [T], positions [T], mask [B,1,1,S], place_tokens [B·S], token_places [T], sentence_shape = [B,S]
+ *   →  cross_k.l, cross_v.l [B,H,S,D] of each decoder layer l
+ * Only attention needs sentences side by side: place_tokens says which token stands in each place of [B,S] (in a padded
+ * place one of the same sentence, which the mask drops), token_places where each token stands. Everything else,
+ * nine tenths of the work, never sees a padded place.
  *
  * decoder, one step. Every row r stands at its own position; a sentence n owns W consecutive rows (its beams):
  *   tokens [R], positions [R], past_mask [R,1,1,M], past_k.l, past_v.l [R,H,M,D],
@@ -47,24 +52,35 @@ interface Side {
 export async function addEncoder(writer: ProductWriter, shape: MarianConfig): Promise<void> {
   const { graph } = writer;
   const side = sideOf(writer, shape, "encoder");
-  const ids = graph.input("input_ids", "i32", ["B", "S"]);
-  const positions = graph.input("positions", "i32", ["S"]);
-  const mask = graph.input("mask", "f32", ["B", 1, 1, "S"]);
-  const embedded = await addEmbedding(side, { ids, positions });
-  const size = shape.width / side.heads;
-  // [B, S, heads, size] of this run, for the way back from a flat list of tokens to sentences.
-  const heads = graph.node(
-    "Concat",
-    [graph.node("Shape", [ids]), graph.ints("encoder_heads", [side.heads, size])],
-    { attributes: { axis: 0 } },
-  );
-  // Flat, [B·S, width]: ONNX Runtime would turn Add and LayerNormalization of three dimensions into its fused
-  // SkipLayerNormalization, see addNorm.
-  let hidden = graph.node("Reshape", [embedded, graph.ints("flat", [-1, shape.width])]);
+  const ids = graph.input("input_ids", "i32", ["T"]);
+  const positions = graph.input("positions", "i32", ["T"]);
+  const places: Places = {
+    mask: graph.input("mask", "f32", ["B", 1, 1, "S"]),
+    placeTokens: graph.input("place_tokens", "i32", ["P"]),
+    tokenPlaces: graph.input("token_places", "i32", ["T"]),
+    sentenceShape: graph.input("sentence_shape", "i64", [2]),
+  };
+  const encoderHeads = headsShape(side, places, side.heads);
+  let hidden = await addEmbedding(side, { ids, positions });
   for (const layer of range(shape.encoder.layers)) {
-    hidden = await addEncoderLayer(side, { layer, hidden, mask, heads });
+    hidden = await addEncoderLayer(side, { layer, hidden, places, heads: encoderHeads });
   }
-  await addCrossCaches(side, hidden, heads);
+  await addCrossCaches(side, hidden, places);
+}
+
+/** The way from the flat list of tokens to sentences side by side, and back. */
+interface Places {
+  readonly mask: string;
+  readonly placeTokens: string;
+  readonly tokenPlaces: string;
+  readonly sentenceShape: string;
+}
+
+/** `[B, S, heads, size]`. */
+function headsShape(side: Side, { sentenceShape }: Places, heads: number): string {
+  const { graph } = side.writer;
+  const rest = graph.ints(`heads_${heads}`, [heads, side.shape.width / heads]);
+  return graph.node("Concat", [sentenceShape, rest], { attributes: { axis: 0 } });
 }
 
 async function addEmbedding(
@@ -100,20 +116,22 @@ async function addEncoderLayer(
   at: {
     readonly layer: number;
     readonly hidden: string;
-    readonly mask: string;
+    readonly places: Places;
     readonly heads: string;
   },
 ): Promise<string> {
   const { graph } = side.writer;
+  const { mask, tokenPlaces } = at.places;
   const qkv = await addProduct(side.writer, attentionSpec(side, at.layer, "qkv"), at.hidden);
-  const [query, key, value] = graph.nodes("Split", [qkv], {
+  const parts = graph.nodes("Split", [atPlaces(graph, qkv, at.places)], {
     attributes: { axis: -1 },
     outputs: 3,
   });
-  const heads = (x: string | undefined, perm: readonly number[]) =>
-    graph.node("Transpose", [graph.node("Reshape", [x ?? "", at.heads])], { attributes: { perm } });
+  const [query = "", key = "", value = ""] = parts;
+  const heads = (x: string, perm: readonly number[]) =>
+    toHeads(graph, x, { shape: at.heads, perm });
   const scores = graph.node("MatMul", [heads(query, [0, 2, 1, 3]), heads(key, [0, 2, 3, 1])]);
-  const weights = graph.node("Softmax", [graph.node("Add", [scores, at.mask])], {
+  const weights = graph.node("Softmax", [graph.node("Add", [scores, mask])], {
     attributes: { axis: -1 },
   });
   const context = graph.node("MatMul", [weights, heads(value, [0, 2, 1, 3])]);
@@ -121,7 +139,8 @@ async function addEncoderLayer(
     graph.node("Transpose", [context], { attributes: { perm: [0, 2, 1, 3] } }),
     graph.ints("flat", [-1, side.shape.width]),
   ]);
-  const attended = await addProduct(side.writer, attentionSpec(side, at.layer, "out"), joined);
+  const flat = graph.node("Gather", [joined, tokenPlaces], { attributes: { axis: 0 } });
+  const attended = await addProduct(side.writer, attentionSpec(side, at.layer, "out"), flat);
   const normed = await addNorm(side, at.hidden, {
     added: attended,
     name: `layers.${at.layer}.self_attn_layer_norm`,
@@ -129,8 +148,21 @@ async function addEncoderLayer(
   return await addFeedForward(side, at.layer, normed);
 }
 
+function atPlaces(graph: GraphBuilder, tokens: string, { placeTokens }: Places): string {
+  return graph.node("Gather", [tokens, placeTokens], { attributes: { axis: 0 } });
+}
+
+function toHeads(
+  graph: GraphBuilder,
+  x: string,
+  to: { readonly shape: string; readonly perm: readonly number[] },
+): string {
+  const split = graph.node("Reshape", [x, to.shape]);
+  return graph.node("Transpose", [split], { attributes: { perm: to.perm } });
+}
+
 /** Keys and values of the encoder's output for all decoder layers at once, as the decoder's slots hold them. */
-async function addCrossCaches(side: Side, hidden: string, encoderHeads: string): Promise<void> {
+async function addCrossCaches(side: Side, hidden: string, places: Places): Promise<void> {
   const { graph } = side.writer;
   const { shape } = side;
   const layers = range(shape.decoder.layers);
@@ -141,28 +173,16 @@ async function addCrossCaches(side: Side, hidden: string, encoderHeads: string):
   );
   const spec: ProductSpec = { name: crossProduct, sources, inputWidth: shape.width };
   const both = await addProduct(side.writer, spec, hidden);
-  const parts = graph.nodes("Split", [both], {
+  const parts = graph.nodes("Split", [atPlaces(graph, both, places)], {
     attributes: { axis: -1 },
     outputs: sources.length,
   });
   const size = shape.width / shape.decoder.heads;
-  const split =
-    shape.encoder.heads === shape.decoder.heads
-      ? encoderHeads
-      : graph.node(
-          "Concat",
-          [
-            graph.node("Slice", [encoderHeads, graph.ints("zero", [0]), graph.ints("two", [2])]),
-            graph.ints("cross_heads", [shape.decoder.heads, size]),
-          ],
-          { attributes: { axis: 0 } },
-        );
+  const heads = headsShape(side, places, shape.decoder.heads);
   for (const layer of layers) {
     for (const [offset, kind] of ["k", "v"].entries()) {
       const part = parts[layer * 2 + offset] ?? "";
-      const turned = graph.node("Transpose", [graph.node("Reshape", [part, split])], {
-        attributes: { perm: [0, 2, 1, 3] },
-      });
+      const turned = toHeads(graph, part, { shape: heads, perm: [0, 2, 1, 3] });
       const declared = { type: "f32", shape: ["B", shape.decoder.heads, "S", size] } as const;
       graph.output(`cross_${kind}.${layer}`, turned, declared);
     }

@@ -250,7 +250,7 @@ const childShapes: FrameShapes<ChildFrame> = {
   },
   items: { outcomes: isListOf((value) => isGoodOutcome(value) || isBadOutcome(value)) },
   recalled: { itemIds: isIds },
-  report: { stages: isListOf(isStageReport) },
+  report: { stages: isListOf(isStageReport), cacheBytes: isAmount },
 };
 
 const parentShapes: FrameShapes<ParentFrame> = {

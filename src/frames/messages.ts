@@ -113,6 +113,8 @@ export type ChildFrame =
       /** What the engine measured since the last report; about once a second while it works, and when it idles. */
       readonly type: "report";
       readonly stages: readonly StageReport[];
+      /** Bytes of keys and values that the engine holds for generating rows. */
+      readonly cacheBytes: number;
     };
 
 /** Sums since the last report. Where the time goes inside a pipeline. */

@@ -133,6 +133,7 @@ export class Metrics {
       }
       this.#set("millrace_pipeline_items_in_flight", { pipeline }, its.items.inFlight);
       this.#set("millrace_pipeline_memory_bytes", { pipeline }, its.memoryBytes);
+      this.#set("millrace_pipeline_cache_bytes", { pipeline }, its.cacheBytes);
       this.#count("millrace_pipeline_restarts_total", { pipeline }, its.restarts);
     }
     this.#clear(

@@ -124,6 +124,10 @@ export const metricTable: Readonly<Record<MetricName, MetricDefinition>> = defin
     "pipeline",
   ),
   millrace_pipeline_memory_bytes: gauge("Resident memory of a pipeline's process.", "pipeline"),
+  millrace_pipeline_cache_bytes: gauge(
+    "Keys and values of generating rows in a pipeline.",
+    "pipeline",
+  ),
   millrace_process_memory_bytes: gauge("Resident memory of the server's own process."),
   millrace_event_loop_delay_seconds: gauge(
     "99th percentile of the event loop's delay over the last seconds.",
@@ -158,5 +162,6 @@ export type MetricName =
   | "millrace_pipeline_items_in_flight"
   | "millrace_pipeline_restarts_total"
   | "millrace_pipeline_memory_bytes"
+  | "millrace_pipeline_cache_bytes"
   | "millrace_process_memory_bytes"
   | "millrace_event_loop_delay_seconds";

@@ -29,4 +29,6 @@ export interface Engine {
   step(): Promise<boolean>;
   begunItemIds(): number[];
   takeReport(): readonly StageReport[];
+  /** Memory that the rows in it take, now. */
+  readonly cacheBytes: number;
 }

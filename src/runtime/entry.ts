@@ -90,7 +90,7 @@ async function run(): Promise<void> {
 function report(): void {
   reportedAtMs = performance.now();
   const stages = loaded().takeReport();
-  if (stages.length > 0) send({ type: "report", stages });
+  if (stages.length > 0) send({ type: "report", stages, cacheBytes: loaded().cacheBytes });
 }
 
 function loaded(): Engine {

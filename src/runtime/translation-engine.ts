@@ -22,6 +22,8 @@ export interface TranslationEngineOptions {
   /** Longest encoder run, alone and while realtime sentences generate. */
   readonly chunkMs: number;
   readonly chunkBesideRealtimeMs: number;
+  /** How long a realtime sentence may wait for others, to be encoded together, while many others generate. */
+  readonly gatherMs: number;
   /** Part of the time that bulk keeps while realtime has work, 0 to 1. */
   readonly bulkShare: number;
 }
@@ -30,8 +32,11 @@ export const translationEngineDefaults: TranslationEngineOptions = {
   rowsMax: 64,
   chunkMs: 20,
   chunkBesideRealtimeMs: 5,
+  gatherMs: 5,
   bulkShare: 0.125,
 };
+
+const idleCacheBytesMax = 4 * 1024 * 1024;
 
 const classes: readonly WorkClass[] = ["realtime", "bulk"];
 
@@ -125,7 +130,10 @@ export class TranslationEngine implements Engine {
   async step(): Promise<boolean> {
     this.#dropCancelled();
     const workClass = this.#classToServe();
-    if (workClass === null) return false;
+    if (workClass === null) {
+      this.#shrink();
+      return false;
+    }
     const startedAtMs = performance.now();
     const chunk = this.#nextChunk(workClass);
     if (chunk.length > 0) await this.#encode(chunk);
@@ -173,9 +181,7 @@ export class TranslationEngine implements Engine {
     const used = this.#rowsOf(workClass);
     let free = this.#options.rowsMax - used;
     const wantedRows = waiting.reduce((sum, job) => sum + job.search.width, 0);
-    // A few free rows are not worth an encoder run of their own, unless somebody waits for them.
-    const worthwhile = Math.min(wantedRows, this.#options.rowsMax / 8);
-    if (used > 0 && workClass === "bulk" && free < worthwhile) return [];
+    if (this.#gathers(workClass, { oldest, used, free, wantedRows })) return [];
     const width = padWidth(oldest.item.tokenIds.length);
     let tokens = this.#encodeCost.unitsWithin(this.#chunkMs(workClass));
     const chosen = new Set<Job>();
@@ -192,6 +198,26 @@ export class TranslationEngine implements Engine {
     }
     this.#waiting[workClass] = waiting.filter((job) => !chosen.has(job));
     return [...chosen];
+  }
+
+  /**
+   * A few sentences are not worth an encoder run of their own while many others generate. Bulk waits until more rows
+   * are free; realtime waits for more sentences, but not long.
+   */
+  #gathers(
+    workClass: WorkClass,
+    at: {
+      readonly oldest: Job;
+      readonly used: number;
+      readonly free: number;
+      readonly wantedRows: number;
+    },
+  ): boolean {
+    const { oldest, used, free, wantedRows } = at;
+    if (used === 0) return false;
+    if (workClass === "bulk") return free < Math.min(wantedRows, used / 8);
+    const young = performance.now() - oldest.receivedAtMs < this.#options.gatherMs;
+    return young && Math.min(free, wantedRows) < used / 8;
   }
 
   #chunkMs(workClass: WorkClass): number {
@@ -374,6 +400,13 @@ export class TranslationEngine implements Engine {
     });
     this.#lanes.set(key, lane);
     return lane;
+  }
+
+  /** Nothing to do: what a busy hour needed is given back, what a single sentence needs is kept. */
+  #shrink(): void {
+    for (const [key, lane] of this.#lanes) {
+      if (lane.arena.byteLength > idleCacheBytesMax) this.#lanes.delete(key);
+    }
   }
 
   #announce(

@@ -1,6 +1,7 @@
 /** The two sessions of a translation model, and what goes into and comes out of their runs. */
 import type { TranslationManifest } from "../models/manifest.js";
-import { type Arena, type EncodedBatch, maskedScore } from "./arena.js";
+import type { Arena, EncodedBatch } from "./arena.js";
+import { flatten } from "./flat-batch.js";
 import {
   type Feeds,
   type Fetches,
@@ -74,23 +75,18 @@ export class TranslationModel {
     this.#onEncoded = undefined;
   }
 
-  /** Encodes sentences side by side, padded to `width`. Throws what ONNX Runtime throws. */
+  /** Encodes sentences; attention sees them side by side, padded to `width`. Throws what ONNX Runtime throws. */
   async encode(sentences: readonly (readonly number[])[], width: number): Promise<EncodedBatch> {
-    const { generation, shape } = this.manifest;
+    const { shape } = this.manifest;
     const count = sentences.length;
-    const ids = new Int32Array(count * width).fill(generation.padTokenId);
-    const mask = new Float32Array(count * width).fill(maskedScore);
-    for (const [index, sentence] of sentences.entries()) {
-      ids.set(sentence, index * width);
-      mask.fill(0, index * width, index * width + sentence.length);
-    }
+    const batch = flatten(sentences, width);
     const fetches = await this.#encoder.run({
-      input_ids: i32(ids, [count, width]),
-      positions: i32(
-        Int32Array.from({ length: width }, (_, index) => Math.min(index, shape.positions - 1)),
-        [width],
-      ),
-      mask: f32(mask, [count, 1, 1, width]),
+      input_ids: i32(batch.tokens, [batch.tokens.length]),
+      positions: i32(batch.positions, [batch.tokens.length]),
+      mask: f32(batch.mask, [count, 1, 1, width]),
+      place_tokens: i32(batch.placeTokens, [count * width]),
+      token_places: i32(batch.tokenPlaces, [batch.tokens.length]),
+      sentence_shape: i64([count, width]),
     });
     this.#onEncoded?.(fetches);
     const layers = Array.from({ length: shape.decoderLayers }, (_, layer) => layer);

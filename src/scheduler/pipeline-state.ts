@@ -128,6 +128,10 @@ export function rowsRoom(
   const { realtime, bulk } = pipeline.rows;
   const common = rowsMax + room.prefetchRows - realtime - bulk;
   if (workClass === "realtime") return Math.max(common, rowsMax - realtime);
+  // While more than half of the waiting places are taken, nothing more is sent: then a batch is many sentences of
+  // about one length, and not one for each row that ends.
+  const refills = 2 * common >= room.prefetchRows;
   // Realtime that fills the common places for long must not lock out bulk: what is over the age limit counts bulk only.
-  return room.aged ? rowsMax + room.prefetchRows - bulk : common;
+  if (room.aged) return rowsMax + room.prefetchRows - bulk;
+  return refills ? common : 0;
 }

@@ -65,6 +65,7 @@ interface Life {
   greeted: boolean;
   loads: number;
   memoryBytes: number;
+  cacheBytes: number;
   doing: Doing | null;
   /** Settled and without a voice; only its process may still be ending. */
   lost: boolean;
@@ -169,6 +170,7 @@ export class Pipeline {
       restarts: Math.max(0, this.#lives - 1),
       loads: life?.loads ?? 0,
       memoryBytes: life?.memoryBytes ?? 0,
+      cacheBytes: life?.cacheBytes ?? 0,
       doing: doing === null ? null : describe(doing),
       items: {
         inFlight: this.#context.ledger.inFlight(pipelineId),
@@ -210,6 +212,7 @@ export class Pipeline {
       greeted: false,
       loads: 0,
       memoryBytes: 0,
+      cacheBytes: 0,
       doing: null,
       lost: false,
     };
@@ -221,6 +224,7 @@ export class Pipeline {
     if (life === null || life.lost) return;
     life.watch.heard(now(), frame.type === "run" ? frame.predictedMs : undefined);
     if (frame.type === "run" || frame.type === "ready") life.memoryBytes = frame.memoryBytes;
+    if (frame.type === "report") life.cacheBytes = frame.cacheBytes;
     try {
       if (this.#state === "starting") this.#greet(frame, life);
       else life.dialogue.hear(frame);

@@ -116,6 +116,7 @@ test("status names a pipeline that is not ready with its reason, and its exit co
         reason: "no such model",
         items: { inFlight: 0, done: 0, failed: 0 },
         memoryBytes: 0,
+        cacheBytes: 0,
         doing: null,
       },
     ],

@@ -33,6 +33,7 @@ test("the tarballs install and run in an empty folder, with npm 11 and npm 10", 
   await run("npm", [...pack, "-w", "client"], { cwd: root });
   const tarballs = (await readdir(folder)).map((name) => join(folder, name));
   assert.equal(tarballs.length, 2);
+  for (const tarball of tarballs) await assertTidy(tarball);
   const npms = [
     ["npm 11", "npm", []],
     ["npm 10", "npx", ["-y", "npm@10"]],
@@ -53,7 +54,31 @@ test("the tarballs install and run in an empty folder, with npm 11 and npm 10", 
         console.log(typeof Millrace, typeof errorRegistry, typeof InferenceSession);`;
       const imported = await run(process.execPath, ["--input-type=module", "-e", source], { cwd });
       assert.equal(imported.stdout, "function object function\n");
+      const program = `
+        import { createServer } from "millrace";
+        import { Millrace } from "millrace-client";
+        const server = await createServer({ port: 0, logLevel: "warn" });
+        const client = new Millrace(server.url);
+        const { results } = await client.translate("Good morning.");
+        console.log(results[0].text);
+        client.close();
+        console.log(await server.close());`;
+      const served = await run(process.execPath, ["--input-type=module", "-e", program], { cwd });
+      assert.match(served.stdout, /^\p{Script=Han}.*\ntrue\n$/u);
       await rm(cwd, { recursive: true });
     });
   }
 });
+
+/** What a stranger needs is in it, source maps lead somewhere, and nothing of the build or the tests comes along. */
+async function assertTidy(tarball: string): Promise<void> {
+  const { stdout } = await run("tar", ["-tzf", tarball], { maxBuffer: 2 ** 24 });
+  const names = new Set(stdout.trimEnd().split("\n"));
+  for (const name of ["README.md", "LICENSE", "package.json"])
+    assert.ok(names.has(`package/${name}`), `${name} is not in ${tarball}`);
+  for (const name of names) {
+    assert.doesNotMatch(name, /tsbuildinfo|tsconfig|\/(test|build|bench|node_modules)\//);
+    const source = name.replace("/dist/", "/src/").replace(/\.js\.map$/, ".ts");
+    if (source !== name && name.endsWith(".js.map")) assert.ok(names.has(source), source);
+  }
+}

@@ -457,7 +457,10 @@ export class Checker {
       if (lane.length === 0 || !isHead) continue;
       const most = Math.max(...lane.map(({ rows }) => rows));
       const { rowsMax } = pipeline.spec;
-      const common = rowsMax + this.#options.prefetchRows - this.#rows(pipeline);
+      const left = rowsMax + this.#options.prefetchRows - this.#rows(pipeline);
+      // Places beyond those that run are refilled when half of them are empty.
+      const waits = each === "bulk" && 2 * left < this.#options.prefetchRows;
+      const common = waits ? 0 : left;
       const own = each === "realtime" ? rowsMax - this.#rows(pipeline, "realtime") : 0;
       if (Math.max(common, own) >= most)
         fail("no free pipeline beside a queue", `${pipeline.spec.pipelineId} has room for ${each}`);

@@ -85,7 +85,7 @@ async function run(): Promise<void> {
   }
   running = false;
   const report = { stage: "fake", runs: 1, rows: 1, tokens: 1, paddedTokens: 1, ms: 1 };
-  send({ type: "report", stages: [report] });
+  send({ type: "report", stages: [report], cacheBytes: 0 });
 }
 
 function announce(batch: readonly FrameItem[]): void {

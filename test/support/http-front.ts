@@ -179,6 +179,7 @@ function statusOf(test: TestFront): StatusResponse {
         restarts: 2,
         loads: 1,
         memoryBytes: 1024,
+        cacheBytes: 512,
         doing: null,
         items: { inFlight: 3, done: 4, failed: 5 },
       },

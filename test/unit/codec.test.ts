@@ -36,7 +36,7 @@ const childFrames: readonly ChildFrame[] = [
   },
   { type: "items", outcomes: [outcome, failure] },
   { type: "recalled", itemIds: [] },
-  { type: "report", stages: [stage] },
+  { type: "report", stages: [stage], cacheBytes: 7 },
 ];
 const parentFrames: readonly ParentFrame[] = [
   { type: "load", version: 1, modelDir: "/模型", threads: 1, rowsMax: 64 },

@@ -26,7 +26,10 @@ export interface PipelineStatus {
   readonly restarts: number;
   /** Times that the present process loaded its model. */
   readonly loads: number;
+  /** Resident memory of the process. */
   readonly memoryBytes: number;
+  /** The part of it that holds keys and values of generating rows; bounded by the rows that may generate. */
+  readonly cacheBytes: number;
   /** The run that it announced last; null when it idles. */
   readonly doing: {
     readonly stage: string;

@@ -1,0 +1,97 @@
+/** `npm run bench -- record-runs > test/sim/recorded-runs.json`: real run times, for the scheduler's simulator. */
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { readManifest } from "#src/models/read-manifest.js";
+import { Arena } from "#src/runtime/arena.js";
+import { TranslationModel } from "#src/runtime/translation-model.js";
+import { describeMachine, spread } from "./machine.js";
+
+const rowsGrid = [1, 2, 4, 8, 16, 32, 64, 128];
+const widthGrid = [16, 32, 64, 128];
+
+interface Timing {
+  readonly model: TranslationModel;
+  readonly repeats: number;
+}
+
+export async function run(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      model: { type: "string", default: "models/en-zh" },
+      threads: { type: "string", default: "1" },
+      repeats: { type: "string", default: "15" },
+      largest: { type: "string", default: "128" },
+    },
+  });
+  const manifest = await readManifest(values.model);
+  const paths = {
+    encoder: join(values.model, manifest.files.encoder),
+    decoder: join(values.model, manifest.files.decoder),
+  };
+  const threads = Number(values.threads);
+  const model = await TranslationModel.load(paths, manifest, { threads, spin: false });
+  const timing: Timing = { model, repeats: Number(values.repeats) };
+  const runs: { stage: string; rows: number; width: number; ms: number }[] = [];
+  const grid = (sizes: readonly number[]) =>
+    sizes.filter((value) => value <= Number(values.largest));
+  for (const width of grid(widthGrid)) {
+    for (const rows of grid(rowsGrid)) {
+      runs.push({ stage: "encode", rows, width, ms: await timeEncode(timing, rows, width) });
+      runs.push({ stage: "decode", rows, width, ms: await timeStep(timing, rows, width) });
+    }
+  }
+  const source = `npm run bench -- record-runs; medians of ${timing.repeats}; ${manifest.name} ${manifest.precision}, ${threads} threads; ${describeMachine()}`;
+  const lines = runs.map((each) => `    ${JSON.stringify(each)}`).join(",\n");
+  console.log(`{\n  "source": ${JSON.stringify(source)},\n  "runs": [\n${lines}\n  ]\n}`);
+}
+
+function sentences(model: TranslationModel, rows: number, width: number): number[][] {
+  const { vocabulary } = model.manifest.shape;
+  return Array.from({ length: rows }, (_, row) =>
+    Array.from({ length: width - 2 }, (_, place) => (row * 31 + place * 7 + 11) % vocabulary),
+  );
+}
+
+async function timeEncode(
+  { model, repeats }: Timing,
+  rows: number,
+  width: number,
+): Promise<number> {
+  const batch = sentences(model, rows, width);
+  return await median(repeats, async () => {
+    await model.encode(batch, width);
+  });
+}
+
+async function timeStep({ model, repeats }: Timing, rows: number, width: number): Promise<number> {
+  const { shape } = model.manifest;
+  const encoded = await model.encode(sentences(model, rows, width), width);
+  const arena = new Arena({
+    layers: shape.decoderLayers,
+    heads: shape.decoderHeads,
+    size: shape.width / shape.decoderHeads,
+    width: 1,
+    crossWidth: width,
+    slotsMax: rows,
+  });
+  for (let row = 0; row < rows; row += 1) arena.add(encoded, row, width - 2);
+  const tokens = new Int32Array(rows).fill(11);
+  for (let length = 0; length < width - 1; length += 1) {
+    arena.reserve();
+    arena.append((await model.step(arena, tokens, 2)).newKeyValues);
+  }
+  return await median(repeats, async () => {
+    await model.step(arena, tokens, 2);
+  });
+}
+
+async function median(repeats: number, action: () => Promise<void>): Promise<number> {
+  const times: number[] = [];
+  for (let repeat = 0; repeat < repeats; repeat += 1) {
+    const startedAtMs = performance.now();
+    await action();
+    times.push(performance.now() - startedAtMs);
+  }
+  return Number(spread(times).median.toFixed(3));
+}

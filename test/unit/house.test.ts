@@ -1,0 +1,110 @@
+/** What the project's pages say is so: dependencies, exit codes, folders, links. */
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { test } from "node:test";
+import { exitCodes, exitCodesOfErrors } from "#src/cli/exit-codes.js";
+
+const read = (path: string): string => readFileSync(path, "utf8");
+
+/** The cells of each table row of a page that has so many; heads and rules too. */
+function rows(page: string, cells: number): string[][] {
+  return page
+    .split("\n")
+    .filter((line) => line.startsWith("|"))
+    .map((line) => line.split("|").slice(1, -1))
+    .filter((row) => row.length === cells)
+    .map((row) => row.map((cell) => cell.trim()));
+}
+
+test("docs/dependencies.md gives a reason for each dependency, and for nothing else", () => {
+  const { dependencies, devDependencies } = JSON.parse(read("package.json")) as Record<
+    "dependencies" | "devDependencies",
+    Record<string, string>
+  >;
+  const [run, build] = read("docs/dependencies.md").split("## To build and test");
+  for (const [part, wanted] of [
+    [run, dependencies],
+    [build, devDependencies],
+  ] as const) {
+    const listed = rows(part ?? "", 4).filter(([name]) => !/^(package|-+)$/.test(name ?? ""));
+    assert.deepEqual(listed.map(([name = ""]) => name).toSorted(), Object.keys(wanted).toSorted());
+    for (const row of listed) assert.ok(row.every((cell) => cell !== ""));
+  }
+  const client = JSON.parse(read("client/package.json")) as Record<string, unknown>;
+  assert.equal(client["dependencies"], undefined);
+});
+
+test("docs/command.md has the exit codes of exit-codes.ts", () => {
+  const listed = rows(read("docs/command.md"), 4)
+    .filter(([exit]) => /^\d+$/.test(exit ?? ""))
+    .map(([exit, name, codes]) => [
+      Number(exit),
+      name?.replaceAll("`", ""),
+      (codes?.match(/\w+(?=`)/g) ?? []).toSorted(),
+    ]);
+  const codesOf = (exit: number): string[] =>
+    Object.entries(exitCodesOfErrors)
+      .filter(([, code]) => code === exit)
+      .map(([code]) => code)
+      .toSorted();
+  assert.deepEqual(
+    listed,
+    Object.entries(exitCodes).map(([name, exit]) => [exit, name, codesOf(exit)]),
+  );
+});
+
+test("every command has a line in docs/command.md", () => {
+  const page = read("docs/command.md");
+  const registered = [...read("src/cli/main.ts").matchAll(/^register(\w+)\(/gm)];
+  assert.ok(registered.length >= 6);
+  for (const [, name] of registered)
+    assert.ok(page.includes(`| \`${name?.toLowerCase()}\``), `${name} is missing`);
+});
+
+const pages = [
+  ...["README", "ARCHITECTURE", "CONTRIBUTING", "CHANGELOG"].map((name) => `${name}.md`),
+  ...readdirSync("docs")
+    .filter((name) => name.endsWith(".md"))
+    .map((name) => join("docs", name)),
+  ...["client", "examples", "models/en-zh", "training"].map((folder) => join(folder, "README.md")),
+];
+
+for (const page of pages) {
+  test(`${page}: what it names is there`, () => {
+    const text = read(page);
+    const links = [...text.matchAll(/\]\(([^)#]+)[^)]*\)|^\[\w+\]: (\S+)/gm)]
+      .map(([, inline, reference]) => inline ?? reference ?? "")
+      .filter((link) => !/^https?:/.test(link))
+      .map((link) => join(dirname(page), link));
+    const named = [...text.matchAll(/`((?:test|src|scripts|client)\/[\w./-]+)`/g)].map(
+      ([, path]) => path ?? "",
+    );
+    for (const path of [...links, ...named]) assert.ok(existsSync(path), `${path} is not there`);
+  });
+}
+
+test("ARCHITECTURE.md names every folder of src", () => {
+  const page = read("ARCHITECTURE.md");
+  for (const entry of readdirSync("src", { withFileTypes: true })) {
+    if (entry.isDirectory()) assert.ok(page.includes(`](src/${entry.name})`), entry.name);
+  }
+});
+
+test("package-lock.json has every package for every platform", () => {
+  interface Locked {
+    readonly dependencies?: Readonly<Record<string, string>>;
+    readonly optionalDependencies?: Readonly<Record<string, string>>;
+  }
+  const { packages } = JSON.parse(read("package-lock.json")) as {
+    readonly packages: Readonly<Record<string, Locked>>;
+  };
+  // A registry that has only this machine's binaries makes npm leave the others out, and then `npm ci` fails.
+  const missing = Object.entries(packages).flatMap(([at, { dependencies, optionalDependencies }]) =>
+    Object.keys({ ...dependencies, ...optionalDependencies }).filter(
+      (name) =>
+        !(`node_modules/${name}` in packages) && !(`${at}/node_modules/${name}` in packages),
+    ),
+  );
+  assert.deepEqual(missing, []);
+});
