@@ -44,7 +44,7 @@ async function encodedSentences(server: MillraceServer, atLeast: number): Promis
 test("a caller who leaves in the midst costs no further step", limit, async (t) => {
   await using server = await startReal({ pipelines: 1 });
   const caller = new AbortController();
-  const inputs = texts(4_000);
+  const inputs = texts(1_500);
   const response = await post(
     server.url,
     { texts: inputs, class: "bulk", beams: 4 },
@@ -93,7 +93,7 @@ test(
       queuedItemsMax: 300,
       requestItemsMax: 300,
     });
-    const request = { texts: texts(100), class: "bulk", beams: 4 } as const;
+    const request = { texts: texts(50), class: "bulk", beams: 4 } as const;
     const expected = (await translate(server.url, request)).results.map(outcomeOf);
     const replies = await Promise.all(
       Array.from({ length: 12 }, async () => {
@@ -122,11 +122,11 @@ test("a deadline that passes while all pipelines are busy", limit, async (t) => 
   await using server = await startReal({ pipelines: 1 });
   const pids = pidsOf(await getStatus(server.url));
   let ended = false;
-  const busy = translate(server.url, { texts: texts(300), class: "bulk", beams: 4 }).finally(() => {
+  const busy = translate(server.url, { texts: texts(150), class: "bulk", beams: 4 }).finally(() => {
     ended = true;
   });
   await until(async () => isHolding(await getStatus(server.url)));
-  const hurried = { texts: texts(300), class: "bulk", timeoutMs: 150, tenant: "hurried" } as const;
+  const hurried = { texts: texts(150), class: "bulk", timeoutMs: 150, tenant: "hurried" } as const;
   const { results } = await translate(server.url, hurried);
   assert.equal(ended, false, "the answer came while the pipeline was busy");
   const outcomes = results.map(outcomeOf);

@@ -49,7 +49,7 @@ test(
     await using serve = new ServeProcess(millrace, ...flags);
     const url = await serve.url();
     const pids = await allUp(url);
-    const inputs = texts(400);
+    const inputs = texts(250);
     const request = { texts: inputs, class: "bulk" } as const;
     const works = [translate(url, request), translate(url, request)];
     await until(async () => (await getStatus(url)).requests.accepted === works.length);
@@ -75,7 +75,7 @@ test("a second SIGTERM under load ends at once and leaves no child", limit, asyn
   await using serve = new ServeProcess(millrace, ...flags);
   const url = await serve.url();
   const pids = await allUp(url);
-  const work = assert.rejects(post(url, { texts: texts(4_000), class: "bulk", beams: 4 }));
+  const work = assert.rejects(post(url, { texts: texts(1_500), class: "bulk", beams: 4 }));
   await busy(url);
   assert.deepEqual(new Set(childrenOf(serve.pid)), new Set(pids));
   serve.child.kill("SIGTERM");
@@ -93,7 +93,7 @@ for (const doing of ["idle", "busy"] as const) {
     const pids = await allUp(url);
     let work: Promise<void> | null = null;
     if (doing === "busy") {
-      work = assert.rejects(post(url, { texts: texts(4_000), class: "bulk", beams: 4 }));
+      work = assert.rejects(post(url, { texts: texts(1_500), class: "bulk", beams: 4 }));
       await busy(url);
     }
     serve.child.kill("SIGKILL");
