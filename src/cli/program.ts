@@ -1,6 +1,6 @@
 /** What all commands share: help, and how errors leave. */
 import { Command, CommanderError } from "commander";
-import { MillraceError } from "millrace-client/wire";
+import { errorRegistry, MillraceError } from "millrace-client/wire";
 import { version } from "../version.js";
 import { exitCodes, exitCodesOfErrors } from "./exit-codes.js";
 
@@ -34,7 +34,7 @@ export async function run(program: Command, argv: readonly string[] = process.ar
     const told = tellable(error);
     // A bug: whoever reports it needs the stack, which Node prints.
     if (told === null) throw error;
-    process.stderr.write(errorText(told));
+    process.stderr.write(`${errorText(told)}${errorRegistry[told.code].whatToDo}\n`);
     process.exitCode = exitCodesOfErrors[told.code] ?? exitCodes.failed;
   }
 }

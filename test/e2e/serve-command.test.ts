@@ -87,7 +87,7 @@ test("a server that cannot start says why and exits", async () => {
 
 test("wrong options end the command before anything starts", async () => {
   for (const [flags, expected] of [
-    [["--prot", "1"], /^option_invalid: unknown option '--prot' \(Did you mean --port\?\)\n$/],
+    [["--prot", "1"], /^option_invalid: unknown option '--prot' \(Did you mean --port\?\)\n/],
     [
       ["--threads", "x", "--pipelines", "0"],
       /^option_invalid: --threads: .*\noption_invalid: --pipelines: at least one.*\n$/,
