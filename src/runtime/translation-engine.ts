@@ -180,6 +180,8 @@ export class TranslationEngine implements Engine {
     if (oldest === undefined) return [];
     const used = this.#rowsOf(workClass);
     let free = this.#options.rowsMax - used;
+    // Its rows are gathered, or sentences that need fewer would overtake it for ever.
+    if (used > 0 && oldest.search.width > free) return [];
     const wantedRows = waiting.reduce((sum, job) => sum + job.search.width, 0);
     if (this.#gathers(workClass, { oldest, used, free, wantedRows })) return [];
     const width = padWidth(oldest.item.tokenIds.length);
