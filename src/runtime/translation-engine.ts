@@ -217,7 +217,7 @@ export class TranslationEngine implements Engine {
   ): boolean {
     const { oldest, used, free, wantedRows } = at;
     if (used === 0) return false;
-    if (workClass === "bulk") return free < Math.min(wantedRows, used / 8);
+    if (workClass === "bulk") return free < Math.min(wantedRows, used / 3);
     const young = performance.now() - oldest.receivedAtMs < this.#options.gatherMs;
     return young && Math.min(free, wantedRows) < used / 8;
   }
