@@ -90,7 +90,7 @@ test("wrong options end the command before anything starts", async () => {
     [["--prot", "1"], /^option_invalid: unknown option '--prot' \(Did you mean --port\?\)\n/],
     [
       ["--threads", "x", "--pipelines", "0"],
-      /^option_invalid: --threads: .*\noption_invalid: --pipelines: at least one.*\n$/,
+      /^option_invalid: --threads: .*\noption_invalid: --pipelines: at least one.*\nSee /,
     ],
   ] as const) {
     await using serve = new Serve(...flags);
