@@ -7,6 +7,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { apiLimits, MillraceError } from "millrace-client/wire";
 import { z } from "zod";
+import type { GenerationRules } from "../models/manifest.js";
 import { checkShape, readJsonFile } from "../models/read-json.js";
 
 export type Activation = "silu" | "relu" | "gelu" | "gelu_tanh";
@@ -35,23 +36,7 @@ export interface MarianConfig {
   readonly sharedEmbeddings: boolean;
   /** The output projection is the decoder's table. */
   readonly tiedOutput: boolean;
-  readonly generation: GenerationConfig;
-}
-
-export interface GenerationConfig {
-  readonly startTokenId: number;
-  readonly endTokenId: number;
-  readonly padTokenId: number;
-  readonly unknownTokenId: number | null;
-  readonly forcedEndTokenId: number | null;
-  readonly badWords: readonly (readonly number[])[];
-  readonly beams: number;
-  /** In tokens, the start token counted; at most `positions`, behind which the model has no place. */
-  readonly maxLength: number;
-  readonly lengthPenalty: number;
-  readonly earlyStopping: boolean | "never";
-  /** Log-softmax once more after bad words and the forced end, as many of the OPUS models ask for. */
-  readonly renormalizeLogits: boolean;
+  readonly generation: GenerationRules;
 }
 
 export const knownModelTypes: readonly string[] = ["marian"];
@@ -220,7 +205,7 @@ interface GenerationSources {
   readonly structure: Structure;
 }
 
-function readGeneration({ raw, ids, config, structure }: GenerationSources): GenerationConfig {
+function readGeneration({ raw, ids, config, structure }: GenerationSources): GenerationRules {
   refuseLackingSettings(raw);
   const endTokenId = one("eos_token_id", raw.eos_token_id ?? ids.eos_token_id);
   const startTokenId = one(
@@ -232,7 +217,7 @@ function readGeneration({ raw, ids, config, structure }: GenerationSources): Gen
   if (beams > apiLimits.beamsMax) {
     throw unsupported(`num_beams ${beams}; the most is ${apiLimits.beamsMax}`);
   }
-  const generation: GenerationConfig = {
+  const generation: GenerationRules = {
     startTokenId,
     endTokenId,
     padTokenId: raw.pad_token_id ?? ids.pad_token_id ?? endTokenId,
@@ -274,7 +259,7 @@ function one(key: string, ids: number | readonly number[] | null | undefined): n
   return first;
 }
 
-function checkTokenIds(generation: GenerationConfig, structure: Structure): void {
+function checkTokenIds(generation: GenerationRules, structure: Structure): void {
   const { startTokenId, endTokenId, padTokenId, forcedEndTokenId, badWords } = generation;
   const named = {
     decoder_start_token_id: [startTokenId],

@@ -5,6 +5,25 @@ export const manifestFileName = "millrace.json";
 
 export type Precision = "f32" | "int8";
 
+/** How the model generates unless a request says otherwise, with Hugging Face's meaning of each. */
+export interface GenerationRules {
+  readonly startTokenId: number;
+  readonly endTokenId: number;
+  readonly padTokenId: number;
+  readonly unknownTokenId: number | null;
+  /** Forced at the last position that `maxLength` allows. */
+  readonly forcedEndTokenId: number | null;
+  readonly badWords: readonly (readonly number[])[];
+  readonly beams: number;
+  /** In tokens, the start token counted. */
+  readonly maxLength: number;
+  readonly lengthPenalty: number;
+  /** Hugging Face's meaning: true, false or "never". */
+  readonly earlyStopping: boolean | "never";
+  /** Beams: log-softmax once more after bad words were refused. */
+  readonly renormalizeLogits: boolean;
+}
+
 export interface TranslationManifest {
   readonly manifestVersion: typeof manifestVersion;
   /** The folder's name unless said otherwise; callers use it as `model`. */
@@ -32,23 +51,7 @@ export interface TranslationManifest {
     /** Positions that the model has, hence the most tokens of an input or an output. */
     readonly positions: number;
   };
-  readonly generation: {
-    readonly startTokenId: number;
-    readonly endTokenId: number;
-    readonly padTokenId: number;
-    readonly unknownTokenId: number | null;
-    /** Forced at the last position that `maxLength` allows. */
-    readonly forcedEndTokenId: number | null;
-    readonly badWords: readonly (readonly number[])[];
-    readonly beams: number;
-    /** In tokens, the start token counted. */
-    readonly maxLength: number;
-    readonly lengthPenalty: number;
-    /** Hugging Face's meaning: true, false or "never". */
-    readonly earlyStopping: boolean | "never";
-    /** Beams: log-softmax once more after bad words were refused. */
-    readonly renormalizeLogits: boolean;
-  };
+  readonly generation: GenerationRules;
   readonly limits: { readonly inputTokensMax: number; readonly outputTokensMax: number };
   readonly source: {
     readonly modelType: string;
