@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { readManifest } from "#src/models/read-manifest.js";
 import { TranslationEngine, translationEngineDefaults } from "#src/runtime/translation-engine.js";
 import { TranslationModel } from "#src/runtime/translation-model.js";
+import { generationPayload } from "#src/work/generation.js";
 import { readSentences } from "./sentences.js";
 
 const [modelDir = "", file = "", ...numbers] = process.argv.slice(2);
@@ -33,7 +34,8 @@ const engine = new TranslationEngine(
 function send(count: number): void {
   const items = Array.from({ length: count }, () => {
     sent += 1;
-    return { itemId: sent, tokenIds: sentences[sent % sentences.length]?.tokenIds ?? [], settings };
+    const tokenIds = sentences[sent % sentences.length]?.tokenIds ?? [];
+    return { itemId: sent, payload: generationPayload({ tokenIds, settings }) };
   });
   engine.add("realtime", items);
 }

@@ -4,6 +4,7 @@ import { GreedySearch } from "#src/runtime/search/greedy.js";
 import { candidatesNeeded, type SearchRules } from "#src/runtime/search/search.js";
 import { TranslationEngine, translationEngineDefaults } from "#src/runtime/translation-engine.js";
 import type { TranslationModel } from "#src/runtime/translation-model.js";
+import { generationPayload, readHypotheses } from "#src/work/generation.js";
 
 type Ids = readonly number[];
 export type Driver = (model: TranslationModel, sentences: readonly Ids[]) => Promise<Ids[]>;
@@ -19,7 +20,7 @@ export function perToken(rowsMax: number): Driver {
         onOutcomes: (outcomes) => {
           for (const outcome of outcomes) {
             if (!outcome.ok) throw new Error(outcome.message);
-            results[outcome.itemId] = outcome.hypotheses[0]?.tokenIds ?? [];
+            results[outcome.itemId] = readHypotheses(outcome.value)?.[0]?.tokenIds ?? [];
           }
         },
       },
@@ -28,7 +29,10 @@ export function perToken(rowsMax: number): Driver {
     const settings = settingsOf(model);
     engine.add(
       "bulk",
-      sentences.map((tokenIds, itemId) => ({ itemId, tokenIds, settings })),
+      sentences.map((tokenIds, itemId) => ({
+        itemId,
+        payload: generationPayload({ tokenIds, settings }),
+      })),
     );
     while (await engine.step());
     return results;

@@ -13,6 +13,7 @@ import { createTokenizer } from "../prepare/huggingface-tokenizers.js";
 import { type Fetches, floatsOf } from "../runtime/session.js";
 import { TranslationEngine } from "../runtime/translation-engine.js";
 import { TranslationModel } from "../runtime/translation-model.js";
+import { generationPayload } from "../work/generation.js";
 import { chooseActivationScale, typicalError } from "./activation-scale.js";
 import type { ActivationScale, ProductMode, ReadTensor } from "./products.js";
 
@@ -120,7 +121,7 @@ async function runSentences(
   const { maxLength, lengthPenalty } = generation;
   const settings = { beams: 1, nBest: 1, lengthPenalty, maxLength };
   for (const [itemId, tokenIds] of sentences.entries()) {
-    engine.add("bulk", [{ itemId, tokenIds, settings }]);
+    engine.add("bulk", [{ itemId, payload: generationPayload({ tokenIds, settings }) }]);
     while (await engine.step());
     input.onProgress(0.2 + (0.6 * (itemId + 1)) / sentences.length);
   }

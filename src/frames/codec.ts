@@ -1,30 +1,21 @@
 /**
  * Frames on a byte stream, the same on both sides of the socket pair:
  *
- *   ┌──────────────┬───────────────────────┐
- *   │ u32, little  │ UTF-8 JSON            │
- *   │ endian       │ as many bytes as said │
- *   └──────────────┴───────────────────────┘
+ *   ┌──────────────┬──────────────┬────────────────────┬──────────────────┐
+ *   │ u32, little  │ u32, little  │ header: UTF-8 JSON │ tail: tensors    │
+ *   │ endian       │ endian       │ as many bytes as   │ as many bytes as │
+ *   │              │              │ the first says     │ the second says  │
+ *   └──────────────┴──────────────┴────────────────────┴──────────────────┘
  *
  * The other side may crash, hang or lie, so a length is checked before memory is taken, memory grows with
- * what has arrived and never with what was promised, and each frame is checked field by field.
+ * what has arrived and never with what was promised, and each frame is checked field by field (shapes.ts). Of what an
+ * item carries only the envelope is checked here: a bad value fails its item, and it takes its task to know one.
  */
-import { isErrorCode } from "millrace-client/wire";
-import {
-  type ChildFrame,
-  type FrameHypothesis,
-  type FrameItem,
-  type FrameOutcome,
-  frameBytesMax,
-  type GenerationSettings,
-  type ParentFrame,
-  type StageReport,
-} from "./messages.js";
-
-/** The other side did not keep to the protocol; the stream cannot be read further. */
-export class ProtocolError extends Error {
-  override readonly name = "ProtocolError";
-}
+import type { ChildFrame, ParentFrame } from "./messages.js";
+import { frameBytesMax } from "./messages.js";
+import { ProtocolError } from "./protocol-error.js";
+import { detachTensors } from "./shapes.js";
+import { TailWriter } from "./tail.js";
 
 /** One step through a chunk: where the next bytes are, and the frame that ended here. */
 interface Taken<Frame> {
@@ -32,19 +23,27 @@ interface Taken<Frame> {
   readonly frame: Frame | null;
 }
 
-const headerBytes = 4;
+/** Checks a frame's header and puts the tensors of the tail to where they belong; throws `ProtocolError`. */
+export type ParseFrame<Frame> = (header: unknown, tail: Uint8Array) => Frame;
+
+/** A frame's two lengths. */
+const prefixBytes = 8;
 const bodyBytesFirst = 64 * 1024;
 
 /** Throws `RangeError` where the frame would be longer than the other side accepts: that is the sender's bug. */
 export function encodeFrame(frame: ParentFrame | ChildFrame): Buffer {
-  const json = JSON.stringify(frame);
-  const bodyBytes = Buffer.byteLength(json);
+  const tail = new TailWriter();
+  const header = JSON.stringify(detachTensors(frame, tail));
+  const headerBytes = Buffer.byteLength(header);
+  const bodyBytes = headerBytes + tail.byteLength;
   if (bodyBytes > frameBytesMax) {
     throw new RangeError(`a ${frame.type} frame of ${bodyBytes} bytes is over ${frameBytesMax}`);
   }
-  const buffer = Buffer.allocUnsafe(headerBytes + bodyBytes);
-  buffer.writeUInt32LE(bodyBytes, 0);
-  buffer.write(json, headerBytes);
+  const buffer = Buffer.allocUnsafe(prefixBytes + bodyBytes);
+  buffer.writeUInt32LE(headerBytes, 0);
+  buffer.writeUInt32LE(tail.byteLength, 4);
+  buffer.write(header, prefixBytes);
+  tail.copyTo(buffer, prefixBytes + headerBytes);
   return buffer;
 }
 
@@ -53,16 +52,16 @@ export function encodeFrame(frame: ParentFrame | ChildFrame): Buffer {
  * again, because after a bad frame nobody knows where the next one begins.
  */
 export class FrameDecoder<Frame> {
-  readonly #parse: (value: unknown) => Frame;
-  readonly #header = Buffer.alloc(headerBytes);
-  #headerFilled = 0;
-  /** Length that the header promised; null while the header is not complete. */
-  #bodyBytes: number | null = null;
+  readonly #parse: ParseFrame<Frame>;
+  readonly #prefix = Buffer.alloc(prefixBytes);
+  #prefixFilled = 0;
+  /** What the prefix promised; null while the prefix is not complete. */
+  #lengths: { readonly header: number; readonly body: number } | null = null;
   #body: Buffer = Buffer.alloc(0);
   #bodyFilled = 0;
   #broken: ProtocolError | null = null;
 
-  constructor(parse: (value: unknown) => Frame) {
+  constructor(parse: ParseFrame<Frame>) {
     this.#parse = parse;
   }
 
@@ -90,33 +89,35 @@ export class FrameDecoder<Frame> {
     }
   }
 
-  /** Consumes header bytes or body bytes from `at`. */
+  /** Consumes prefix bytes or body bytes from `at`. */
   #take(chunk: Buffer, at: number): Taken<Frame> {
-    if (this.#bodyBytes === null) {
-      const taken = chunk.copy(this.#header, this.#headerFilled, at);
-      this.#headerFilled += taken;
-      if (this.#headerFilled === headerBytes) this.#bodyBytes = this.#checkedLength();
+    if (this.#lengths === null) {
+      const taken = chunk.copy(this.#prefix, this.#prefixFilled, at);
+      this.#prefixFilled += taken;
+      if (this.#prefixFilled === prefixBytes) this.#lengths = this.#checkedLengths();
       return { next: at + taken, frame: null };
     }
-    const end = at + this.#bodyBytes - this.#bodyFilled;
+    const { header, body } = this.#lengths;
+    const end = at + body - this.#bodyFilled;
     if (this.#bodyFilled === 0 && end <= chunk.length) {
       // The usual case: the frame lies whole in the chunk and is read where it lies.
-      return { next: end, frame: this.#finish(chunk.toString("utf8", at, end)) };
+      return { next: end, frame: this.#finish(chunk.subarray(at, end), header) };
     }
     const until = Math.min(end, chunk.length);
-    this.#reserve(this.#bodyFilled + until - at, this.#bodyBytes);
+    this.#reserve(this.#bodyFilled + until - at, body);
     this.#bodyFilled += chunk.copy(this.#body, this.#bodyFilled, at, until);
     if (until < end) return { next: until, frame: null };
-    return { next: end, frame: this.#finish(this.#body.toString("utf8", 0, this.#bodyFilled)) };
+    return { next: end, frame: this.#finish(this.#body.subarray(0, this.#bodyFilled), header) };
   }
 
-  #checkedLength(): number {
-    const bytes = this.#header.readUInt32LE(0);
-    if (bytes === 0) throw new ProtocolError("a frame of no bytes");
-    if (bytes > frameBytesMax) {
-      throw new ProtocolError(`a frame of ${bytes} bytes, at most ${frameBytesMax} are allowed`);
+  #checkedLengths(): { readonly header: number; readonly body: number } {
+    const header = this.#prefix.readUInt32LE(0);
+    const body = header + this.#prefix.readUInt32LE(4);
+    if (header === 0) throw new ProtocolError("a frame without a header");
+    if (body > frameBytesMax) {
+      throw new ProtocolError(`a frame of ${body} bytes, at most ${frameBytesMax} are allowed`);
     }
-    return bytes;
+    return { header, body };
   }
 
   /** Doubles, so that a frame that comes byte by byte costs linear time, and a promise alone costs nothing. */
@@ -128,135 +129,17 @@ export class FrameDecoder<Frame> {
     this.#body = grown;
   }
 
-  #finish(json: string): Frame {
-    this.#headerFilled = 0;
-    this.#bodyBytes = null;
+  #finish(body: Buffer, headerBytes: number): Frame {
+    this.#prefixFilled = 0;
+    this.#lengths = null;
     this.#bodyFilled = 0;
     this.#body = Buffer.alloc(0);
-    let value: unknown;
+    let header: unknown;
     try {
-      value = JSON.parse(json);
+      header = JSON.parse(body.toString("utf8", 0, headerBytes));
     } catch {
       throw new ProtocolError("a frame that is not JSON");
     }
-    return this.#parse(value);
+    return this.#parse(header, body.subarray(headerBytes));
   }
 }
-
-/** What the child said, checked; throws `ProtocolError`. */
-export function parseChildFrame(value: unknown): ChildFrame {
-  return parseFrame<ChildFrame>(value, childShapes);
-}
-
-/** What the parent said, checked; throws `ProtocolError`. */
-export function parseParentFrame(value: unknown): ParentFrame {
-  return parseFrame<ParentFrame>(value, parentShapes);
-}
-
-type Check = (value: unknown) => boolean;
-/** A check for each field; the type makes the table complete. */
-type Shape<T> = { readonly [Field in keyof T]-?: Check };
-type FrameShapes<Frame extends { readonly type: string }> = {
-  readonly [Type in Frame["type"]]: Shape<Omit<Extract<Frame, { readonly type: Type }>, "type">>;
-};
-
-function parseFrame<Frame extends { readonly type: string }>(
-  value: unknown,
-  shapes: Readonly<Record<string, Readonly<Record<string, Check>>>>,
-): Frame {
-  const type = isRecord(value) ? value["type"] : undefined;
-  const shape = typeof type === "string" && Object.hasOwn(shapes, type) ? shapes[type] : undefined;
-  if (shape === undefined || !isRecord(value)) throw new ProtocolError("a frame of unknown type");
-  for (const field in shape) {
-    if (shape[field]?.(value[field]) !== true) {
-      throw new ProtocolError(`a ${String(type)} frame whose ${field} is wrong`);
-    }
-  }
-  return value as unknown as Frame;
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-const isText: Check = (value) => typeof value === "string";
-const isAmount: Check = (value) => typeof value === "number" && value >= 0 && value < Infinity;
-const isNumber: Check = (value) => Number.isFinite(value);
-const isCount: Check = (value) => Number.isSafeInteger(value) && isAmount(value);
-const isWorkClass: Check = (value) => value === "realtime" || value === "bulk";
-
-function isListOf(check: Check): Check {
-  return (value) => Array.isArray(value) && value.every((entry) => check(entry));
-}
-
-function hasShape<T>(shape: Shape<T>): Check {
-  const entries = Object.entries<Check>(shape);
-  return (value) => isRecord(value) && entries.every(([field, check]) => check(value[field]));
-}
-
-const isSettings = hasShape<GenerationSettings>({
-  beams: isCount,
-  nBest: isCount,
-  lengthPenalty: isNumber,
-  maxLength: isCount,
-});
-
-const isItem = hasShape<FrameItem>({
-  itemId: isCount,
-  tokenIds: isListOf(isCount),
-  settings: isSettings,
-});
-
-const isHypothesis = hasShape<FrameHypothesis>({ tokenIds: isListOf(isCount), score: isNumber });
-
-const isGoodOutcome = hasShape<Extract<FrameOutcome, { readonly ok: true }>>({
-  itemId: isCount,
-  ok: (value) => value === true,
-  hypotheses: (value) =>
-    Array.isArray(value) && value.length > 0 && value.every((entry) => isHypothesis(entry)),
-  waitMs: isAmount,
-  runMs: isAmount,
-});
-
-const isBadOutcome = hasShape<Extract<FrameOutcome, { readonly ok: false }>>({
-  itemId: isCount,
-  ok: (value) => value === false,
-  code: isErrorCode,
-  message: isText,
-});
-
-const isStageReport = hasShape<StageReport>({
-  stage: isText,
-  runs: isCount,
-  rows: isCount,
-  tokens: isCount,
-  paddedTokens: isCount,
-  ms: isAmount,
-});
-
-const isIds = isListOf(isCount);
-
-const childShapes: FrameShapes<ChildFrame> = {
-  hello: { version: isCount, pid: isCount },
-  ready: { loadMs: isAmount, warmupMs: isAmount, loads: isCount, memoryBytes: isAmount },
-  "load-failed": { code: isErrorCode, message: isText },
-  run: {
-    stage: isText,
-    rows: isCount,
-    width: isCount,
-    predictedMs: isAmount,
-    begunItemIds: isIds,
-    memoryBytes: isAmount,
-  },
-  items: { outcomes: isListOf((value) => isGoodOutcome(value) || isBadOutcome(value)) },
-  recalled: { itemIds: isIds },
-  report: { stages: isListOf(isStageReport), cacheBytes: isAmount },
-};
-
-const parentShapes: FrameShapes<ParentFrame> = {
-  load: { version: isCount, modelDir: isText, threads: isCount, rowsMax: isCount },
-  batch: { batchId: isCount, class: isWorkClass, items: isListOf(isItem) },
-  cancel: { itemIds: isIds },
-  recall: { itemIds: isIds },
-  stop: {},
-};

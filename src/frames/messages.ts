@@ -1,6 +1,6 @@
 /**
  * What parent and child say to each other over the socket pair. Both sides import this file and nothing
- * else does. A frame is JSON; the codec (codec.ts) puts a length before it.
+ * else does. A frame is JSON with a binary tail for tensors; the codec (codec.ts) puts lengths before them.
  *
  *   parent                                 child
  *     │ ◄──────────── hello ─────────────────│   as soon as the process runs
@@ -19,41 +19,24 @@
  * run in which an item begins is always announced, because only announced items can be suspected.
  */
 import type { ErrorCode, WorkClass } from "millrace-client/wire";
+import type { Payload } from "../work/payload.js";
 
-export const framesVersion: number = 1;
+export const framesVersion: number = 2;
 
 /** Largest frame that either side accepts; a longer length is a protocol error, checked before memory is taken. */
 export const frameBytesMax: number = 64 * 1024 * 1024;
 
-export interface GenerationSettings {
-  readonly beams: number;
-  readonly nBest: number;
-  readonly lengthPenalty: number;
-  /** In tokens, the start token counted. */
-  readonly maxLength: number;
-}
-
 export interface FrameItem {
   /** Unique in the parent's life. */
   readonly itemId: number;
-  readonly tokenIds: readonly number[];
-  readonly settings: GenerationSettings;
-}
-
-/** Outcome of one hypothesis: ids without start token, with end token. */
-export interface FrameHypothesis {
-  readonly tokenIds: readonly number[];
-  readonly score: number;
+  readonly payload: Payload;
 }
 
 export type FrameOutcome =
   | {
       readonly itemId: number;
       readonly ok: true;
-      readonly hypotheses: readonly FrameHypothesis[];
-      /** Milliseconds in the child: from receipt to the first run, and from there to the outcome. */
-      readonly waitMs: number;
-      readonly runMs: number;
+      readonly value: Payload;
     }
   | {
       readonly itemId: number;
@@ -85,8 +68,6 @@ export type ChildFrame =
   | { readonly type: "hello"; readonly version: number; readonly pid: number }
   | {
       readonly type: "ready";
-      readonly loadMs: number;
-      readonly warmupMs: number;
       /** Times that this process loaded a model: one, or something is wrong. */
       readonly loads: number;
       readonly memoryBytes: number;

@@ -5,8 +5,9 @@
 import { Socket } from "node:net";
 import { setPriority } from "node:os";
 import { MillraceError } from "millrace-client/wire";
-import { encodeFrame, FrameDecoder, parseParentFrame } from "../frames/codec.js";
+import { encodeFrame, FrameDecoder } from "../frames/codec.js";
 import { type ChildFrame, framesVersion, type ParentFrame } from "../frames/messages.js";
+import { parseParentFrame } from "../frames/shapes.js";
 import { Announcer } from "./announcer.js";
 import type { Engine } from "./engine.js";
 import { loadEngine } from "./load-engine.js";
@@ -61,19 +62,15 @@ function receive(frame: ParentFrame): void {
 
 async function load(frame: Extract<ParentFrame, { type: "load" }>): Promise<void> {
   try {
-    const startedAtMs = performance.now();
     loads += 1;
-    const made = await loadEngine(frame, {
+    engine = await loadEngine(frame, {
       onRun: (run) => announcer.announce(run),
       onOutcomes: (outcomes) => {
         if (outcomes.length > 0) send({ type: "items", outcomes });
       },
     });
-    engine = made.engine;
-    const loadMs = made.warmupStartedAtMs - startedAtMs;
-    const warmupMs = performance.now() - made.warmupStartedAtMs;
     const memoryBytes = process.memoryUsage.rss();
-    send({ type: "ready", loadMs, warmupMs, loads, memoryBytes });
+    send({ type: "ready", loads, memoryBytes });
   } catch (error) {
     const code = error instanceof MillraceError ? error.code : "internal";
     const message = error instanceof Error ? error.message : String(error);

@@ -1,20 +1,21 @@
 /** Sentences that advance together: an arena, and for each slot the job that stands in it. */
 
 import type { WorkClass } from "millrace-client/wire";
-import type { FrameItem } from "../frames/messages.js";
+import type { GenerationSettings } from "../work/generation.js";
 import { Arena, type ArenaShape, type EncodedBatch } from "./arena.js";
 import type { Candidates, Search } from "./search/search.js";
 
 export interface Job {
-  readonly item: FrameItem;
+  readonly itemId: number;
+  readonly tokenIds: readonly number[];
+  readonly settings: GenerationSettings;
   readonly workClass: WorkClass;
   readonly search: Search;
   readonly receivedAtMs: number;
-  startedAtMs: number;
   /** Physical row, within the slot, of each hypothesis. */
   readonly rows: Int32Array;
   /** After a run with it failed it runs by itself, so that it fails by itself. */
-  alone: boolean;
+  readonly alone: boolean;
 }
 
 export class Lane {
@@ -31,7 +32,7 @@ export class Lane {
   }
 
   add(job: Job, encoded: EncodedBatch, index: number): void {
-    const slot = this.arena.add(encoded, index, job.item.tokenIds.length);
+    const slot = this.arena.add(encoded, index, job.tokenIds.length);
     this.jobs[slot] = job;
     for (let beam = 0; beam < job.search.width; beam += 1) job.rows[beam] = beam;
     this.#putTokens(slot, job);

@@ -4,6 +4,7 @@ import { MillraceError } from "millrace-client/wire";
 import type { ParentFrame } from "../frames/messages.js";
 import type { ModelManifest } from "../models/manifest.js";
 import { readManifest } from "../models/read-manifest.js";
+import { generationPayload } from "../work/generation.js";
 import type { Engine, EngineEvents } from "./engine.js";
 import { TranslationEngine, translationEngineDefaults } from "./translation-engine.js";
 import { TranslationModel } from "./translation-model.js";
@@ -11,16 +12,12 @@ import { TranslationModel } from "./translation-model.js";
 type LoadFrame = Extract<ParentFrame, { type: "load" }>;
 
 /** Throws `model_folder_invalid` where the folder cannot be run. */
-export async function loadEngine(
-  frame: LoadFrame,
-  events: EngineEvents,
-): Promise<{ readonly engine: Engine; readonly warmupStartedAtMs: number }> {
+export async function loadEngine(frame: LoadFrame, events: EngineEvents): Promise<Engine> {
   const manifest = await readManifest(frame.modelDir);
   const model = await openModel(frame, manifest);
-  const warmupStartedAtMs = performance.now();
   await warmUp(model);
   const options = { ...translationEngineDefaults, rowsMax: frame.rowsMax };
-  return { engine: new TranslationEngine(model, events, options), warmupStartedAtMs };
+  return new TranslationEngine(model, events, options);
 }
 
 async function openModel(frame: LoadFrame, manifest: ModelManifest): Promise<TranslationModel> {
@@ -53,7 +50,8 @@ async function warmUp(model: TranslationModel): Promise<void> {
   });
   for (const beams of [1, 4]) {
     const settings = { beams, nBest: 1, lengthPenalty, maxLength: Math.min(8, maxLength) };
-    engine.add("realtime", [{ itemId: beams, tokenIds: [endTokenId], settings }]);
+    const payload = generationPayload({ tokenIds: [endTokenId], settings });
+    engine.add("realtime", [{ itemId: beams, payload }]);
   }
   while (await engine.step());
   if (answered !== 2) throw new Error("the warm-up items had no outcome");

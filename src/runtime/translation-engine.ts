@@ -6,6 +6,11 @@
 
 import { MillraceError, type WorkClass } from "millrace-client/wire";
 import type { FrameItem, FrameOutcome, StageReport } from "../frames/messages.js";
+import {
+  type GenerationInput,
+  hypothesesPayload,
+  readGenerationInput,
+} from "../work/generation.js";
 import { type EncodedBatch, padWidth } from "./arena.js";
 import type { Engine, EngineEvents } from "./engine.js";
 import { type Job, Lane } from "./lane.js";
@@ -76,24 +81,32 @@ export class TranslationEngine implements Engine {
   }
 
   add(workClass: WorkClass, items: readonly FrameItem[]): void {
-    const receivedAtMs = performance.now();
-    for (const item of items) {
-      const { beams } = item.settings;
-      const start = {
-        settings: item.settings,
-        rules: this.#rules,
-        startTokenId: this.#model.manifest.generation.startTokenId,
-      };
-      this.#waiting[workClass].push({
-        item,
-        workClass,
-        search: beams === 1 ? new GreedySearch(start) : new BeamSearch(start),
-        receivedAtMs,
-        startedAtMs: receivedAtMs,
-        rows: new Int32Array(beams),
-        alone: false,
-      });
+    const unread: FrameOutcome[] = [];
+    for (const { itemId, payload } of items) {
+      const input = readGenerationInput(payload);
+      if (input !== null) this.#waiting[workClass].push(this.#jobOf(itemId, workClass, input));
+      else {
+        const message = "the item is not one that this engine generates from";
+        unread.push({ itemId, ok: false, code: "item_failed", message });
+      }
     }
+    if (unread.length > 0) this.#settle(unread);
+  }
+
+  #jobOf(itemId: number, workClass: WorkClass, { tokenIds, settings }: GenerationInput): Job {
+    const receivedAtMs = performance.now();
+    const { startTokenId } = this.#model.manifest.generation;
+    const start = { settings, rules: this.#rules, startTokenId };
+    return {
+      itemId,
+      tokenIds,
+      settings,
+      workClass,
+      search: settings.beams === 1 ? new GreedySearch(start) : new BeamSearch(start),
+      receivedAtMs,
+      rows: new Int32Array(settings.beams),
+      alone: false,
+    };
   }
 
   /** Takes effect at the next step: a run may be reading the caches right now. */
@@ -105,18 +118,16 @@ export class TranslationEngine implements Engine {
     const wanted = new Set(itemIds);
     const taken: number[] = [];
     for (const workClass of classes) {
-      const [back, kept] = partition(this.#waiting[workClass], (job) =>
-        wanted.has(job.item.itemId),
-      );
+      const [back, kept] = partition(this.#waiting[workClass], (job) => wanted.has(job.itemId));
       this.#waiting[workClass] = kept;
-      taken.push(...back.map((job) => job.item.itemId));
+      taken.push(...back.map((job) => job.itemId));
     }
     return taken;
   }
 
   begunItemIds(): number[] {
     const running = [...this.#lanes.values()].flatMap((lane) => lane.jobs);
-    return [...this.#encoding, ...running].map((job) => job.item.itemId);
+    return [...this.#encoding, ...running].map((job) => job.itemId);
   }
 
   takeReport(): readonly StageReport[] {
@@ -184,13 +195,12 @@ export class TranslationEngine implements Engine {
     if (used > 0 && oldest.search.width > free) return [];
     const wantedRows = waiting.reduce((sum, job) => sum + job.search.width, 0);
     if (this.#gathers(workClass, { oldest, used, free, wantedRows })) return [];
-    const width = padWidth(oldest.item.tokenIds.length);
+    const width = padWidth(oldest.tokenIds.length);
     let tokens = this.#encodeCost.unitsWithin(this.#chunkMs(workClass));
     const chosen = new Set<Job>();
     for (const job of waiting) {
       const fits =
-        job === oldest ||
-        (!oldest.alone && !job.alone && padWidth(job.item.tokenIds.length) === width);
+        job === oldest || (!oldest.alone && !job.alone && padWidth(job.tokenIds.length) === width);
       // A sentence with more beams than there are rows still runs, when nothing else does.
       if (!fits || (job.search.width > free && (used > 0 || chosen.size > 0))) continue;
       if (tokens < width && chosen.size > 0) break;
@@ -243,7 +253,7 @@ export class TranslationEngine implements Engine {
 
   /** One bad sentence fails alone: a chunk that throws is tried again in halves. */
   async #encode(chunk: readonly Job[]): Promise<void> {
-    const width = padWidth(Math.max(...chunk.map((job) => job.item.tokenIds.length)));
+    const width = padWidth(Math.max(...chunk.map((job) => job.tokenIds.length)));
     this.#encoding = chunk;
     this.#announce(
       "encode",
@@ -251,11 +261,10 @@ export class TranslationEngine implements Engine {
       this.#encodeCost.predictMs(chunk.length * width),
     );
     const startedAtMs = performance.now();
-    for (const job of chunk) job.startedAtMs = startedAtMs;
     let encoded: EncodedBatch;
     try {
       encoded = await this.#model.encode(
-        chunk.map((job) => job.item.tokenIds),
+        chunk.map((job) => job.tokenIds),
         width,
       );
     } catch (error) {
@@ -268,7 +277,7 @@ export class TranslationEngine implements Engine {
     }
     const ms = performance.now() - startedAtMs;
     this.#encodeCost.learn(chunk.length * width, ms);
-    const tokens = chunk.reduce((sum, job) => sum + job.item.tokenIds.length, 0);
+    const tokens = chunk.reduce((sum, job) => sum + job.tokenIds.length, 0);
     this.#meter.add("encode", {
       rows: chunk.length,
       tokens,
@@ -333,14 +342,11 @@ export class TranslationEngine implements Engine {
 
   #finish(jobs: readonly Job[]): void {
     if (jobs.length === 0) return;
-    const nowMs = performance.now();
     this.#settle(
       jobs.map((job) => ({
-        itemId: job.item.itemId,
+        itemId: job.itemId,
         ok: true,
-        hypotheses: job.search.results(),
-        waitMs: job.startedAtMs - job.receivedAtMs,
-        runMs: nowMs - job.startedAtMs,
+        value: hypothesesPayload(job.search.results()),
       })),
     );
   }
@@ -348,7 +354,7 @@ export class TranslationEngine implements Engine {
   #fail(jobs: readonly Job[], error: unknown): void {
     const code = error instanceof MillraceError ? error.code : "item_failed";
     const message = error instanceof Error ? error.message : String(error);
-    this.#settle(jobs.map((job) => ({ itemId: job.item.itemId, ok: false, code, message })));
+    this.#settle(jobs.map((job) => ({ itemId: job.itemId, ok: false, code, message })));
   }
 
   #settle(outcomes: readonly FrameOutcome[]): void {
@@ -362,15 +368,14 @@ export class TranslationEngine implements Engine {
     const [again, failed] = partition(jobs, (job) => !job.alone && jobs.length > 1);
     this.#fail(failed, error);
     for (const job of again) {
-      this.add(job.workClass, [job.item]);
-      const fresh = this.#waiting[job.workClass].at(-1);
-      if (fresh !== undefined) fresh.alone = true;
+      const fresh = this.#jobOf(job.itemId, job.workClass, job);
+      this.#waiting[job.workClass].push({ ...fresh, alone: true });
     }
   }
 
   #dropCancelled(): void {
     if (this.#cancelled.size === 0) return;
-    const gone = (job: Job) => this.#cancelled.has(job.item.itemId);
+    const gone = (job: Job) => this.#cancelled.has(job.itemId);
     for (const workClass of classes) {
       this.#waiting[workClass] = this.#waiting[workClass].filter((job) => !gone(job));
     }
@@ -387,7 +392,7 @@ export class TranslationEngine implements Engine {
   #laneFor(job: Job, width: number): Lane {
     const bucket = 2 ** Math.ceil(Math.log2(width));
     const beams = job.search.width;
-    const key = job.alone ? `alone:${job.item.itemId}` : `${job.workClass}:${beams}:${bucket}`;
+    const key = job.alone ? `alone:${job.itemId}` : `${job.workClass}:${beams}:${bucket}`;
     const found = this.#lanes.get(key);
     if (found !== undefined) return found;
     for (const [other, lane] of this.#lanes) if (lane.arena.count === 0) this.#lanes.delete(other);

@@ -5,8 +5,9 @@ import {
   type WireError,
   type WorkClass,
 } from "millrace-client/wire";
-import type { FrameOutcome, GenerationSettings } from "../frames/messages.js";
+import type { FrameOutcome } from "../frames/messages.js";
 import type { PreparedText } from "../prepare/prepared.js";
+import { type GenerationSettings, readHypotheses } from "../work/generation.js";
 import { TextAssembly } from "./reassemble.js";
 import type { SubmitOutcome, SubmitSummary } from "./submit.js";
 
@@ -76,8 +77,14 @@ export class Job {
       this.fail(place, new MillraceError(code, message).toWire());
       return;
     }
+    const hypotheses = readHypotheses(outcome.value);
+    if (hypotheses === null) {
+      const message = "the model's answer is not a list of scored tokens";
+      this.fail(place, new MillraceError("item_failed", message).toWire());
+      return;
+    }
     this.#pipelines[pipelineId] = (this.#pipelines[pipelineId] ?? 0) + 1;
-    const joined = this.#attempt(place.text, (text) => text.add(place.piece, outcome.hypotheses));
+    const joined = this.#attempt(place.text, (text) => text.add(place.piece, hypotheses));
     this.#report(place.text, joined);
   }
 

@@ -10,9 +10,10 @@
  */
 import assert from "node:assert/strict";
 import { type ErrorCode, MillraceError, type WorkClass } from "millrace-client/wire";
-import type { FrameItem, GenerationSettings } from "../frames/messages.js";
+import type { FrameItem } from "../frames/messages.js";
 import type { Prepare } from "../prepare/prepared.js";
 import type { Batch, Decision, RunMode, SchedulerEvent } from "../scheduler/types.js";
+import { type GenerationSettings, generationPayload } from "../work/generation.js";
 import type { BatchFrame } from "../worker/dialogue.js";
 import type { PoolEvent } from "../worker/events.js";
 import { Admission, type AdmissionLimits, type Admitted } from "./admission.js";
@@ -270,7 +271,8 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       (text.ok ? text.pieces : []).map(({ tokenIds }, piece) => {
         this.#lastItemId += 1;
         const itemId = this.#lastItemId;
-        const frame: FrameItem = { itemId, tokenIds, settings };
+        const payload = generationPayload({ tokenIds, settings });
+        const frame: FrameItem = { itemId, payload };
         this.#items.set(itemId, { job, place: { text: textIndex, piece }, frame, sent: false });
         job.openItemIds.add(itemId);
         return { itemId, tokens: tokenIds.length, rows: settings.beams };

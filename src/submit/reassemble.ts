@@ -4,8 +4,8 @@
  *   prefix · sentence 0 · joiner 0 · sentence 1 · joiner 1 · …
  */
 import type { Alternative, TranslateItem, WireError } from "millrace-client/wire";
-import type { FrameHypothesis } from "../frames/messages.js";
 import type { PreparedPiece } from "../prepare/prepared.js";
+import type { Hypothesis } from "../work/generation.js";
 
 export interface TextParts {
   readonly pieces: readonly PreparedPiece[];
@@ -17,7 +17,7 @@ export interface TextParts {
 
 export class TextAssembly {
   readonly #parts: TextParts;
-  readonly #hypotheses: (readonly FrameHypothesis[] | undefined)[];
+  readonly #hypotheses: (readonly Hypothesis[] | undefined)[];
   #missing: number;
   #ended = false;
 
@@ -28,7 +28,7 @@ export class TextAssembly {
   }
 
   /** The whole text once its last sentence is there; null before, and after it failed. */
-  add(piece: number, hypotheses: readonly FrameHypothesis[]): TranslateItem | null {
+  add(piece: number, hypotheses: readonly Hypothesis[]): TranslateItem | null {
     if (this.#ended) return null;
     this.#hypotheses[piece] = hypotheses;
     this.#missing -= 1;
@@ -68,7 +68,7 @@ export class TextAssembly {
   }
 
   /** The n-th of each sentence, joined; a sentence with fewer lends its last. */
-  #rank(sentences: readonly (readonly FrameHypothesis[])[], rank: number): Alternative {
+  #rank(sentences: readonly (readonly Hypothesis[])[], rank: number): Alternative {
     const { pieces, prefix, detokenize } = this.#parts;
     if (sentences.length === 0) return { text: "", score: 0 };
     const chosen = sentences.map((hypotheses) => hypotheses[Math.min(rank, hypotheses.length - 1)]);

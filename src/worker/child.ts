@@ -6,8 +6,10 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { Socket } from "node:net";
-import { encodeFrame, FrameDecoder, ProtocolError, parseChildFrame } from "../frames/codec.js";
+import { encodeFrame, FrameDecoder } from "../frames/codec.js";
 import type { ChildFrame, ParentFrame } from "../frames/messages.js";
+import { ProtocolError } from "../frames/protocol-error.js";
+import { parseChildFrame } from "../frames/shapes.js";
 import { type Cause, causeOfExit } from "./settle.js";
 
 /** The part of a logger that workers use; pino's fits. */

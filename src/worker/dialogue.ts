@@ -6,8 +6,8 @@
  * the `recalled` that comes back also confirms the cancel: after it, the child holds nothing of these items and no late
  * result can come. Until then a late result is expected and dropped.
  */
-import { ProtocolError } from "../frames/codec.js";
 import type { ChildFrame, FrameItem, FrameOutcome, ParentFrame } from "../frames/messages.js";
+import { ProtocolError } from "../frames/protocol-error.js";
 import type { PoolEvent } from "./events.js";
 import type { Ledger, LedgerEntry } from "./ledger.js";
 

@@ -16,8 +16,8 @@
  */
 import assert from "node:assert/strict";
 import type { PipelineState, PipelineStatus } from "millrace-client/wire";
-import { ProtocolError } from "../frames/codec.js";
 import { type ChildFrame, framesVersion } from "../frames/messages.js";
+import { ProtocolError } from "../frames/protocol-error.js";
 import { type BackoffOptions, backoffMs } from "./backoff.js";
 import { Child, type WorkerLog } from "./child.js";
 import { type BatchFrame, Dialogue } from "./dialogue.js";

@@ -5,10 +5,10 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { TranslateResponse } from "millrace-client/wire";
-import type { FrameHypothesis } from "#src/frames/messages.js";
 import { createServer } from "#src/index.js";
 import { Arena, padWidth } from "#src/runtime/arena.js";
 import type { StepResult, TranslationModel } from "#src/runtime/translation-model.js";
+import type { Hypothesis } from "#src/work/generation.js";
 import { Random } from "../sim/random.js";
 import { convertQuietly } from "../support/converted.js";
 import {
@@ -67,7 +67,7 @@ function sampleRows() {
 }
 
 /** Ids, and scores to the last bit. */
-function exactly(hypotheses: readonly FrameHypothesis[]): string {
+function exactly(hypotheses: readonly Hypothesis[]): string {
   return JSON.stringify(hypotheses);
 }
 
@@ -205,7 +205,7 @@ for (const pipelines of [1, 2]) {
             const item = results[place];
             assert.ok(item !== undefined && "text" in item, JSON.stringify(item));
             const own = alone[2 * index + (beams === 4 ? 1 : 0)] ?? "";
-            const [best] = JSON.parse(own) as FrameHypothesis[];
+            const [best] = JSON.parse(own) as Hypothesis[];
             assert.ok(best !== undefined);
             assert.equal(item.text, decode(best.tokenIds), texts[index]);
             assert.equal(item.score, best.score, texts[index]);
@@ -226,9 +226,9 @@ test("float32: at least 99.5% of the texts", { skip }, async (context) => {
   watched.engine.add("bulk", itemsOf(watched, new Random(5).shuffled(everyId())));
   await watched.finish();
   await model.release();
-  const idsOf = (hypotheses: readonly FrameHypothesis[]) => hypotheses[0]?.tokenIds.join(" ") ?? "";
+  const idsOf = (hypotheses: readonly Hypothesis[]) => hypotheses[0]?.tokenIds.join(" ") ?? "";
   const different = everyId().filter((itemId) => {
-    const single = JSON.parse(own[itemId] ?? "[]") as FrameHypothesis[];
+    const single = JSON.parse(own[itemId] ?? "[]") as Hypothesis[];
     if (idsOf(single) === idsOf(watched.hypotheses(itemId))) return false;
     const together = exactly(watched.hypotheses(itemId));
     context.diagnostic(`sentence ${itemId}: alone ${own[itemId]}, together ${together}`);

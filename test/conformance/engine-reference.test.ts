@@ -1,8 +1,8 @@
 /** The engine against transformers: float32 says the same, int8 translates as well. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import type { FrameHypothesis } from "#src/frames/messages.js";
 import type { TranslationModel } from "#src/runtime/translation-model.js";
+import type { Hypothesis } from "#src/work/generation.js";
 import { charBleu } from "../support/char-bleu.js";
 import { convertQuietly } from "../support/converted.js";
 import { bundledModelDir, decoderOf, openModel, translateAll } from "../support/engine.js";
@@ -63,7 +63,7 @@ const searches: readonly Search[] = [
 ];
 
 /** The best hypothesis of each row; the float32 ones are kept for the comparison with int8. */
-async function best(model: TranslationModel, beams: number): Promise<FrameHypothesis[]> {
+async function best(model: TranslationModel, beams: number): Promise<Hypothesis[]> {
   const sentences = loaded().rows.map((row) => ({ tokenIds: row.input_ids, settings: { beams } }));
   const all = await translateAll(model, sentences);
   return all.map(([first]) => {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { readHypotheses } from "#src/work/generation.js";
 import { magic } from "../support/fake-tokens.js";
 import { FakeModel, FakePool, impatient, isAlive, makeItem } from "../support/pool.js";
 
@@ -20,7 +21,7 @@ test("a pipeline starts, answers, and is gone when the pool stops", limit, async
   fake.dispatch(1, [makeItem(1, 5, 6), makeItem(2, magic.itemFailed)]);
   const first = await fake.events.next("outcome");
   assert(first.outcome.ok);
-  assert.deepEqual(first.outcome.hypotheses[0]?.tokenIds, [6, 5]);
+  assert.deepEqual(readHypotheses(first.outcome.value)?.[0]?.tokenIds, [6, 5]);
   const second = await fake.events.next("outcome");
   assert.equal(second.outcome.ok, false);
   assert.equal((await fake.events.next("measured")).stages[0]?.stage, "fake");

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { FrameHypothesis, FrameItem, FrameOutcome } from "#src/frames/messages.js";
+import type { FrameItem, FrameOutcome } from "#src/frames/messages.js";
 import { readManifest } from "#src/models/read-manifest.js";
 import { createTokenizer } from "#src/prepare/huggingface-tokenizers.js";
 import {
@@ -11,6 +11,12 @@ import {
   translationEngineDefaults,
 } from "#src/runtime/translation-engine.js";
 import { TranslationModel } from "#src/runtime/translation-model.js";
+import {
+  type GenerationSettings,
+  generationPayload,
+  type Hypothesis,
+  readHypotheses,
+} from "#src/work/generation.js";
 
 /** The int8 model that the project ships. */
 export const bundledModelDir: string = join(process.cwd(), "models", "en-zh");
@@ -26,7 +32,7 @@ export async function openModel(dir: string, threads = 1): Promise<TranslationMo
 
 export interface Sentence {
   readonly tokenIds: readonly number[];
-  readonly settings?: Partial<FrameItem["settings"]>;
+  readonly settings?: Partial<GenerationSettings>;
 }
 
 /** An engine whose outcomes are kept by item id; every item may have one and only one. */
@@ -55,22 +61,21 @@ export class WatchedEngine {
   /** The model's own settings, greedy, unless the sentence says otherwise. */
   itemOf(itemId: number, { tokenIds, settings }: Sentence): FrameItem {
     const { lengthPenalty, maxLength } = this.#model.manifest.generation;
-    return {
-      itemId,
-      tokenIds,
-      settings: { beams: 1, nBest: 1, lengthPenalty, maxLength, ...settings },
-    };
+    const whole = { beams: 1, nBest: 1, lengthPenalty, maxLength, ...settings };
+    return { itemId, payload: generationPayload({ tokenIds, settings: whole }) };
   }
 
   async finish(): Promise<void> {
     while (await this.engine.step());
   }
 
-  hypotheses(itemId: number): readonly FrameHypothesis[] {
+  hypotheses(itemId: number): readonly Hypothesis[] {
     const outcome = this.outcomes.get(itemId);
     assert.ok(outcome !== undefined, `item ${itemId} has no outcome`);
     assert.ok(outcome.ok, `item ${itemId}: ${outcome.ok ? "" : outcome.message}`);
-    return outcome.hypotheses;
+    const hypotheses = readHypotheses(outcome.value);
+    assert.ok(hypotheses !== null, `item ${itemId} has no hypotheses`);
+    return hypotheses;
   }
 }
 
@@ -78,7 +83,7 @@ export class WatchedEngine {
 export async function translateAll(
   model: TranslationModel,
   sentences: readonly Sentence[],
-): Promise<(readonly FrameHypothesis[])[]> {
+): Promise<(readonly Hypothesis[])[]> {
   const watched = new WatchedEngine(model);
   watched.engine.add(
     "bulk",

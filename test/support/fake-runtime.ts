@@ -10,10 +10,12 @@
 import { existsSync, readFileSync, watch } from "node:fs";
 import { Socket } from "node:net";
 import { join } from "node:path";
-import { encodeFrame, FrameDecoder, parseParentFrame } from "#src/frames/codec.js";
+import { encodeFrame, FrameDecoder } from "#src/frames/codec.js";
 import type { ChildFrame, FrameItem, FrameOutcome } from "#src/frames/messages.js";
 import { framesVersion } from "#src/frames/messages.js";
+import { parseParentFrame } from "#src/frames/shapes.js";
 import { framesFd, watchParent } from "#src/runtime/parent-watch.js";
+import { generationPayload, hypothesesPayload, readGenerationInput } from "#src/work/generation.js";
 import { magic } from "./fake-tokens.js";
 
 watchParent();
@@ -52,7 +54,7 @@ function load(folder: string): void {
   }
   if (behaviour === "early-result") send({ type: "items", outcomes: [outcomeOf(fakeItem(1))] });
   if (behaviour === "chatty") process.stderr.write("a line for the log\n");
-  send({ type: "ready", loadMs: 1, warmupMs: 1, loads: 1, memoryBytes: 1_000_000 });
+  send({ type: "ready", loads: 1, memoryBytes: 1_000_000 });
 }
 
 /** Items in a run cannot be stopped, but no outcome of theirs may follow. */
@@ -80,7 +82,7 @@ async function run(): Promise<void> {
   running = true;
   for (let batch = queue.shift(); batch !== undefined; batch = queue.shift()) {
     if (batch.length === 0) continue;
-    if (!batch.some((item) => item.tokenIds.includes(magic.unannounced))) announce(batch);
+    if (!batch.some((item) => tokensOf(item).includes(magic.unannounced))) announce(batch);
     for (const item of batch) await runItem(item);
   }
   running = false;
@@ -95,13 +97,13 @@ function announce(batch: readonly FrameItem[]): void {
 }
 
 async function runItem(item: FrameItem): Promise<void> {
-  for (const token of item.tokenIds) await misbehave(token);
+  for (const token of tokensOf(item)) await misbehave(token);
   if (cancelled.has(item.itemId)) return;
   send({ type: "items", outcomes: [outcomeOf(item)] });
-  if (item.tokenIds.includes(magic.duplicateResult)) {
+  if (tokensOf(item).includes(magic.duplicateResult)) {
     send({ type: "items", outcomes: [outcomeOf(item)] });
   }
-  if (item.tokenIds.includes(magic.unknownResult)) {
+  if (tokensOf(item).includes(magic.unknownResult)) {
     send({ type: "items", outcomes: [outcomeOf(fakeItem(987_654_321))] });
   }
 }
@@ -124,7 +126,7 @@ async function misbehave(token: number): Promise<void> {
       process.kill(process.pid, "SIGSTOP");
       return never();
     case magic.garbageBytes:
-      channel.write(Buffer.from([0xff, 0xff, 0xff, 0xff, 1, 2, 3]));
+      channel.write(Buffer.alloc(11, 0xff));
       return never();
     case magic.silent:
     case magic.unannounced:
@@ -152,18 +154,24 @@ function released(): Promise<void> {
 }
 
 function outcomeOf(item: FrameItem): FrameOutcome {
-  const { itemId, tokenIds } = item;
+  const { itemId, payload } = item;
+  const tokenIds = tokensOf(item);
+  const nBest = readGenerationInput(payload)?.settings.nBest ?? 1;
   if (tokenIds.includes(magic.itemFailed)) {
     return { itemId, ok: false, code: "item_failed", message: "told to fail" };
   }
-  const hypotheses = Array.from({ length: item.settings.nBest }, (_, rank) => ({
+  const hypotheses = Array.from({ length: nBest }, (_, rank) => ({
     tokenIds: tokenIds.toReversed(),
     score: -1 - rank,
   }));
-  return { itemId, ok: true, hypotheses, waitMs: 1, runMs: 1 };
+  return { itemId, ok: true, value: hypothesesPayload(hypotheses) };
+}
+
+function tokensOf({ payload }: FrameItem): readonly number[] {
+  return readGenerationInput(payload)?.tokenIds ?? [];
 }
 
 function fakeItem(itemId: number): FrameItem {
   const settings = { beams: 1, nBest: 1, lengthPenalty: 1, maxLength: 9 };
-  return { itemId, tokenIds: [1], settings };
+  return { itemId, payload: generationPayload({ tokenIds: [1], settings }) };
 }

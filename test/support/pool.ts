@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { FrameItem } from "#src/frames/messages.js";
+import { generationPayload } from "#src/work/generation.js";
 import type { PoolEvent } from "#src/worker/events.js";
 import { Pool, type PoolOptions } from "#src/worker/pool.js";
 
@@ -30,7 +31,8 @@ export const impatient = { hangFloorMs: 100 } as const;
 export const quiet = { info: (): void => {}, warn: (): void => {} };
 
 export function makeItem(itemId: number, ...tokenIds: number[]): FrameItem {
-  return { itemId, tokenIds, settings: { beams: 1, nBest: 1, lengthPenalty: 1, maxLength: 9 } };
+  const settings = { beams: 1, nBest: 1, lengthPenalty: 1, maxLength: 9 };
+  return { itemId, payload: generationPayload({ tokenIds, settings }) };
 }
 
 /** A model folder of the fake runtime's. */

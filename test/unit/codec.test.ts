@@ -1,29 +1,35 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import {
-  encodeFrame,
-  FrameDecoder,
-  ProtocolError,
-  parseChildFrame,
-  parseParentFrame,
-} from "#src/frames/codec.js";
+import { encodeFrame, FrameDecoder } from "#src/frames/codec.js";
 import { type ChildFrame, frameBytesMax, type ParentFrame } from "#src/frames/messages.js";
+import { ProtocolError } from "#src/frames/protocol-error.js";
+import { parseChildFrame, parseParentFrame } from "#src/frames/shapes.js";
+import type { Payload } from "#src/work/payload.js";
+
+/** Tensors of every alignment, one of them empty. */
+const value: Payload = {
+  values: { scores: [-0.5], note: "鱼" },
+  tensors: {
+    flags: { type: "bool", shape: [3], data: Uint8Array.of(1, 0, 1) },
+    ids: { type: "int64", shape: [1, 2], data: BigInt64Array.of(5n, -1n) },
+    none: { type: "float32", shape: [0, 4], data: new Float32Array() },
+    tokens: { type: "int32", shape: [2], data: Int32Array.of(5, 0) },
+  },
+};
+const empty: Payload = { values: {}, tensors: {} };
 
 const outcome = {
   itemId: 1,
   ok: true,
-  hypotheses: [{ tokenIds: [5, 0], score: -0.5 }],
-  waitMs: 0.25,
-  runMs: 12,
+  value,
 } as const;
 const failure = { itemId: 2, ok: false, code: "item_failed", message: "鱼 🐟" } as const;
 const stage = { stage: "decode", runs: 1, rows: 2, tokens: 3, paddedTokens: 4, ms: 5.5 };
-const settings = { beams: 4, nBest: 2, lengthPenalty: 1, maxLength: 64 };
 
 const childFrames: readonly ChildFrame[] = [
   { type: "hello", version: 1, pid: 77 },
-  { type: "ready", loadMs: 1.5, warmupMs: 2, loads: 1, memoryBytes: 3 },
+  { type: "ready", loads: 1, memoryBytes: 3 },
   { type: "load-failed", code: "model_folder_invalid", message: "no such file" },
   {
     type: "run",
@@ -34,22 +40,23 @@ const childFrames: readonly ChildFrame[] = [
     begunItemIds: [1, 2],
     memoryBytes: 9,
   },
-  { type: "items", outcomes: [outcome, failure] },
+  { type: "items", outcomes: [outcome, failure, { itemId: 3, ok: true, value: empty }] },
+  { type: "items", outcomes: [failure] },
   { type: "recalled", itemIds: [] },
   { type: "report", stages: [stage], cacheBytes: 7 },
 ];
 const parentFrames: readonly ParentFrame[] = [
   { type: "load", version: 1, modelDir: "/模型", threads: 1, rowsMax: 64 },
-  { type: "batch", batchId: 1, class: "bulk", items: [{ itemId: 1, tokenIds: [4, 0], settings }] },
+  { type: "batch", batchId: 1, class: "bulk", items: [{ itemId: 1, payload: value }] },
   { type: "cancel", itemIds: [1] },
   { type: "recall", itemIds: [2] },
   { type: "stop" },
 ];
 
 function framed(json: string): Buffer {
-  const header = Buffer.alloc(4);
-  header.writeUInt32LE(Buffer.byteLength(json));
-  return Buffer.concat([header, Buffer.from(json)]);
+  const prefix = Buffer.alloc(8);
+  prefix.writeUInt32LE(Buffer.byteLength(json));
+  return Buffer.concat([prefix, Buffer.from(json)]);
 }
 
 test("all frames survive the way, byte by byte and in any cut", () => {
@@ -74,11 +81,19 @@ test("all frames survive the way, byte by byte and in any cut", () => {
 });
 
 test("a hostile length is refused before its body, and the stream stays refused", () => {
-  for (const length of [0, frameBytesMax + 1, 0xffffffff]) {
+  for (const [header, tail] of [
+    [0, 0],
+    [0, 8],
+    [frameBytesMax + 1, 0],
+    [frameBytesMax, 1],
+    [1, frameBytesMax],
+    [0xffffffff, 0xffffffff],
+  ] as const) {
     const decoder = new FrameDecoder(parseChildFrame);
-    const header = Buffer.alloc(4);
-    header.writeUInt32LE(length);
-    assert.throws(() => decoder.push(header), ProtocolError);
+    const prefix = Buffer.alloc(8);
+    prefix.writeUInt32LE(header);
+    prefix.writeUInt32LE(tail, 4);
+    assert.throws(() => decoder.push(prefix), ProtocolError);
     assert.throws(
       () => decoder.push(encodeFrame({ type: "recalled", itemIds: [] })),
       ProtocolError,
@@ -87,7 +102,7 @@ test("a hostile length is refused before its body, and the stream stays refused"
 });
 
 test("a promise of the largest frame takes no memory until bytes come", () => {
-  const header = Buffer.alloc(5);
+  const header = Buffer.alloc(9);
   header.writeUInt32LE(frameBytesMax);
   const before = process.memoryUsage().arrayBuffers;
   const decoders = Array.from({ length: 64 }, () => new FrameDecoder(parseChildFrame));
@@ -116,7 +131,7 @@ test("every field of every frame is checked", () => {
           // Any text will do for these; for the others a text is as bad as the rest.
           if (typeof bad === "string" && ["message", "stage", "modelDir"].includes(field)) continue;
           assert.throws(
-            () => parse({ ...frame, [field]: bad }),
+            () => parse({ ...frame, [field]: bad }, new Uint8Array()),
             ProtocolError,
             `${frame.type}.${field}`,
           );
@@ -130,16 +145,22 @@ test("what is inside an outcome is checked too", () => {
   for (const bad of [
     { ...outcome, itemId: 1.5 },
     { ...outcome, itemId: "1" },
-    { ...outcome, hypotheses: [] },
-    { ...outcome, hypotheses: [{ tokenIds: [-1], score: 0 }] },
-    { ...outcome, hypotheses: [{ tokenIds: [1], score: null }] },
+    { ...outcome, value: null },
+    { ...outcome, value: { values: {} } },
+    { ...outcome, value: { values: [], tensors: {} } },
+    { ...outcome, value: { values: {}, tensors: [] } },
+    { ...outcome, value: { values: {}, tensors: { tokens: { type: "int33", shape: [0] } } } },
+    { ...outcome, value: { values: {}, tensors: { tokens: { type: "int32", shape: [-1] } } } },
+    { ...outcome, value: { values: {}, tensors: { tokens: { type: "int32", shape: [2] } } } },
+    { ...outcome, value: { values: {}, tensors: { a: { type: "int8", shape: [1e9, 1e9, 9] } } } },
+    { ...outcome, value: { values: {}, tensors: { a: { type: "int8", shape: Array(99) } } } },
     { ...failure, code: "no_such_code" },
     { ...failure, code: "toString" },
     { ...failure, ok: "false" },
     null,
   ]) {
     assert.throws(
-      () => parseChildFrame({ type: "items", outcomes: [outcome, bad] }),
+      () => parseChildFrame({ type: "items", outcomes: [bad] }, new Uint8Array()),
       ProtocolError,
     );
   }
@@ -149,6 +170,28 @@ test("what is no frame at all is refused", () => {
   for (const json of ["", "null", "[]", "1", '"hello"', "{}", '{"type":"__proto__"}', "{", "\0"]) {
     assert.throws(() => new FrameDecoder(parseChildFrame).push(framed(json)), ProtocolError, json);
   }
-  assert.throws(() => parseChildFrame({ type: "toString" }), ProtocolError);
-  assert.throws(() => parseChildFrame({ type: "stop" }), ProtocolError);
+  const none = new Uint8Array();
+  assert.throws(() => parseChildFrame({ type: "toString" }, none), ProtocolError);
+  assert.throws(() => parseChildFrame({ type: "stop" }, none), ProtocolError);
+});
+
+test("every byte of a tail belongs to one tensor", () => {
+  const tensors = { tokens: { type: "int32", shape: [2] } };
+  const outcomes = [{ itemId: 1, ok: true, value: { values: {}, tensors } }];
+  for (const bytes of [0, 7, 9, 16]) {
+    const read = () => parseChildFrame({ type: "items", outcomes }, new Uint8Array(bytes));
+    assert.throws(read, ProtocolError, `${bytes} bytes`);
+  }
+  parseChildFrame({ type: "items", outcomes }, new Uint8Array(8));
+  // A frame that carries no payload has no tail either.
+  assert.throws(() => parseChildFrame({ type: "recalled", itemIds: [] }, new Uint8Array(1)));
+});
+
+test("a tensor whose shape is not that of its data is the sender's bug", () => {
+  const tokens = { type: "int32", shape: [3], data: Int32Array.of(1, 2) } as const;
+  const frame = {
+    type: "items",
+    outcomes: [{ itemId: 1, ok: true, value: { values: {}, tensors: { tokens } } }],
+  } as const;
+  assert.throws(() => encodeFrame(frame), RangeError);
 });

@@ -70,15 +70,12 @@ test("after every reorder each hypothesis finds its own past in its own row", ()
       });
       const search = new ScriptedSearch(width);
       const job: Job = {
-        item: {
-          itemId: 1,
-          tokenIds: [0],
-          settings: { beams: width, nBest: 1, lengthPenalty: 1, maxLength: 32 },
-        },
+        itemId: 1,
+        tokenIds: [0],
+        settings: { beams: width, nBest: 1, lengthPenalty: 1, maxLength: 32 },
         workClass: "bulk",
         search,
         receivedAtMs: 0,
-        startedAtMs: 0,
         rows: new Int32Array(width),
         alone: false,
       };

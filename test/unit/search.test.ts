@@ -5,7 +5,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import type { FrameHypothesis, GenerationSettings } from "#src/frames/messages.js";
 import { BeamSearch } from "#src/runtime/search/beam.js";
 import { GreedySearch } from "#src/runtime/search/greedy.js";
 import {
@@ -14,6 +13,7 @@ import {
   type SearchRules,
   type SearchStart,
 } from "#src/runtime/search/search.js";
+import type { GenerationSettings, Hypothesis } from "#src/work/generation.js";
 import { Random } from "../sim/random.js";
 
 const endTokenId = 0;
@@ -24,7 +24,7 @@ const impossible = Number.NEGATIVE_INFINITY;
 const unlikely = -1e9;
 
 interface Result {
-  readonly hypotheses: readonly FrameHypothesis[];
+  readonly hypotheses: readonly Hypothesis[];
   /** How often tokens were chosen: a search that should have ended earlier costs runs. */
   readonly steps: number;
 }

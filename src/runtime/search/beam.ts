@@ -3,7 +3,7 @@
  * these, only the first `beams` may finish; the best `beams` that did not end go on. A finished one is scored
  * sum / length^lengthPenalty, its length counting the end token, and the best `beams` finished ones are kept.
  */
-import type { FrameHypothesis } from "../../frames/messages.js";
+import type { Hypothesis } from "../../work/generation.js";
 import {
   type Candidates,
   isBad,
@@ -77,7 +77,7 @@ export class BeamSearch implements Search {
     this.#step(this.#running.map(({ score }, parent) => ({ parent, token, score })));
   }
 
-  results(): FrameHypothesis[] {
+  results(): Hypothesis[] {
     return this.#finished
       .slice(0, this.#start.settings.nBest)
       .map(({ chain, score }) => ({ tokenIds: tokensOf(chain), score }));

@@ -2,7 +2,7 @@
  * One hypothesis; at each step its best permitted token. The score is the sum of the log-probabilities among the
  * permitted tokens, as transformers' `compute_transition_scores` gives them.
  */
-import type { FrameHypothesis } from "../../frames/messages.js";
+import type { Hypothesis } from "../../work/generation.js";
 import {
   type Candidates,
   isBad,
@@ -51,7 +51,7 @@ export class GreedySearch implements Search {
     this.#take(end, 0);
   }
 
-  results(): FrameHypothesis[] {
+  results(): Hypothesis[] {
     return [{ tokenIds: this.#generated.slice(1), score: this.#score }];
   }
 

@@ -3,7 +3,7 @@
  * gives it the best candidates of each and it says which hypotheses go on, from which parent, with which token.
  * Meaning and order of operations are Hugging Face's (`GenerationMixin`, transformers 5).
  */
-import type { FrameHypothesis, GenerationSettings } from "../../frames/messages.js";
+import type { GenerationSettings, Hypothesis } from "../../work/generation.js";
 
 /** What the model itself fixes. */
 export interface SearchRules {
@@ -45,7 +45,7 @@ export interface Search {
   /** Takes the forced end token; always ends the search. */
   force(): void;
   /** The best first; ids without the start token, with the end token. */
-  results(): FrameHypothesis[];
+  results(): Hypothesis[];
 }
 
 export interface SearchStart {
