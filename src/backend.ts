@@ -7,7 +7,6 @@ import {
   type ServerState,
   type StatusResponse,
 } from "millrace-client/wire";
-import type { ServerViews } from "./front/views.js";
 import { Activity } from "./metrics/activity.js";
 import { type ModelFolder, ModelRegistry } from "./models/registry.js";
 import type { Options } from "./options.js";
@@ -15,6 +14,7 @@ import { Preparer } from "./prepare/preparer.js";
 import { Scheduler } from "./scheduler/scheduler.js";
 import type { Backend, BackendParts } from "./server.js";
 import { LocalSubmit, type ServedModel } from "./submit/local.js";
+import type { ServerViews } from "./work/views.js";
 import type { PoolEvent } from "./worker/events.js";
 import type { PipelineSpec } from "./worker/pipeline.js";
 import { Pool } from "./worker/pool.js";

@@ -10,13 +10,13 @@
  */
 import type { DeploymentIdentity } from "millrace-client/wire";
 import { type HttpFront, startHttpFront } from "./front/http/front.js";
-import type { ServerViews } from "./front/views.js";
 import type { Log } from "./log.js";
 import { EventLoopDelay } from "./metrics/event-loop-delay.js";
 import { Metrics } from "./metrics/metrics.js";
 import type { Configuration } from "./options/resolve.js";
 import type { Submit } from "./submit/submit.js";
 import { version } from "./version.js";
+import type { ServerViews } from "./work/views.js";
 
 /** Everything behind the fronts. It owns the pipelines. */
 export interface Backend {

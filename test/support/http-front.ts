@@ -4,11 +4,11 @@ import { connect, type Socket } from "node:net";
 import type { DeploymentIdentity, ServerState, StatusResponse } from "millrace-client/wire";
 import type { HttpFront } from "#src/front/http/front.js";
 import { startHttpFront } from "#src/front/http/front.js";
-import type { ServerViews } from "#src/front/views.js";
 import { createLog } from "#src/log.js";
 import { Metrics } from "#src/metrics/metrics.js";
 import { resolveConfiguration } from "#src/options/resolve.js";
 import type { Options } from "#src/options.js";
+import type { ServerViews } from "#src/work/views.js";
 import { EchoSubmit } from "./echo-submit.js";
 
 export const identity: DeploymentIdentity = {

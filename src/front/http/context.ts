@@ -3,7 +3,7 @@ import type { Log } from "../../log.js";
 import type { Metrics } from "../../metrics/metrics.js";
 import type { Options } from "../../options.js";
 import type { Submit } from "../../submit/submit.js";
-import type { ServerViews } from "../views.js";
+import type { ServerViews } from "../../work/views.js";
 
 export type HttpOptions = Pick<
   Options,

@@ -3,15 +3,8 @@
  * caller who wrote `beam: 4` would otherwise get greedy results and never learn why.
  */
 import { apiLimits, MillraceError, type WorkClass } from "millrace-client/wire";
-import { didYouMean } from "../../near-miss.js";
 import type { SubmitRequest } from "../../submit/submit.js";
-
-/** ES2024; Node has it since version 20, the es2023 library that we compile against has not. */
-declare global {
-  interface String {
-    isWellFormed(): boolean;
-  }
-}
+import { badField, Fields, kindOf, loneSurrogate, show } from "../../work/fields.js";
 
 export interface TranslateLimits {
   readonly requestItemsMax: number;
@@ -28,7 +21,7 @@ export interface ParsedTranslate {
 export function parseTranslate(text: string, limits: TranslateLimits): ParsedTranslate {
   const body = parseObject(text);
   const fields = new Fields(body);
-  fields.refuseUnknown();
+  fields.refuseUnknown(knownFields);
   const settings = readSettings(fields);
   return {
     request: {
@@ -127,7 +120,7 @@ function badShape(what: string): MillraceError {
 function readInputs(body: JsonObject, limits: TranslateLimits): SubmitRequest["inputs"] {
   const { texts, tokenIds } = body;
   if ((texts === undefined) === (tokenIds === undefined)) {
-    throw bad("texts", "exactly one of `texts` and `tokenIds` is needed");
+    throw badField("texts", "exactly one of `texts` and `tokenIds` is needed");
   }
   if (texts !== undefined) {
     const list: unknown = typeof texts === "string" ? [texts] : texts;
@@ -140,7 +133,7 @@ function readInputs(body: JsonObject, limits: TranslateLimits): SubmitRequest["i
 }
 
 function readList(value: unknown, field: Field, limits: TranslateLimits): readonly unknown[] {
-  if (!Array.isArray(value)) throw bad(field, `must be a list, not ${kindOf(value)}`);
+  if (!Array.isArray(value)) throw badField(field, `must be a list, not ${kindOf(value)}`);
   if (value.length === 0) {
     throw new MillraceError("input_empty", `\`${field}\` is empty.`, { param: field });
   }
@@ -157,19 +150,20 @@ function readList(value: unknown, field: Field, limits: TranslateLimits): readon
 /** Null characters are text like any other: JSON can say them, and a tokenizer treats them as unknown. */
 function readText(value: unknown, index: number): string {
   if (typeof value !== "string")
-    throw bad(`texts[${index}]`, `must be a text, not ${kindOf(value)}`);
+    throw badField(`texts[${index}]`, `must be a text, not ${kindOf(value)}`);
   if (!value.isWellFormed()) throw loneSurrogate(`texts[${index}]`);
   return value;
 }
 
 function readTokenIds(value: unknown, index: number): readonly number[] {
   const param = `tokenIds[${index}]`;
-  if (!Array.isArray(value)) throw bad(param, `must be a list of integers, not ${kindOf(value)}`);
+  if (!Array.isArray(value))
+    throw badField(param, `must be a list of integers, not ${kindOf(value)}`);
   if (value.length === 0)
     throw new MillraceError("input_empty", `\`${param}\` is empty.`, { param });
   const wrong = value.findIndex((id) => !Number.isInteger(id) || id < 0 || id > 0x7fffffff);
   if (wrong !== -1) {
-    throw bad(
+    throw badField(
       `${param}[${wrong}]`,
       `must be a token id (an integer from 0), not ${show(value[wrong])}`,
     );
@@ -181,7 +175,7 @@ function readSettings(fields: Fields): SubmitRequest["settings"] {
   const beams = fields.integer("beams", [1, apiLimits.beamsMax]);
   const nBest = fields.integer("nBest", [1, apiLimits.beamsMax]);
   if ((nBest ?? 1) > (beams ?? 1)) {
-    throw bad("nBest", `is ${nBest}, but only ${beams ?? 1} beams are kept`);
+    throw badField("nBest", `is ${nBest}, but only ${beams ?? 1} beams are kept`);
   }
   const lengthPenalty = fields.finite("lengthPenalty", [-10, 10]);
   const maxLength = fields.integer("maxLength", [2, 1_000_000]);
@@ -191,86 +185,6 @@ function readSettings(fields: Fields): SubmitRequest["settings"] {
     ...(lengthPenalty === undefined ? {} : { lengthPenalty }),
     ...(maxLength === undefined ? {} : { maxLength }),
   };
-}
-
-/** Reads optional fields; each method gives undefined where the field is missing. `null` is a value like any other: wrong. */
-class Fields {
-  readonly #body: JsonObject;
-
-  constructor(body: JsonObject) {
-    this.#body = body;
-  }
-
-  refuseUnknown(): void {
-    for (const name of Object.keys(this.#body)) {
-      if (knownFields.some((known) => known === name)) continue;
-      const param = name.slice(0, 64);
-      throw new MillraceError(
-        "bad_request",
-        `There is no field ${JSON.stringify(param)}${didYouMean(name, knownFields)}.`,
-        { param },
-      );
-    }
-  }
-
-  text(field: Field, charactersMax: number): string | undefined {
-    const value = this.#body[field];
-    if (value === undefined) return undefined;
-    if (typeof value !== "string" || value === "" || value.length > charactersMax) {
-      throw bad(field, `must be a text of 1 to ${charactersMax} characters, not ${show(value)}`);
-    }
-    if (!value.isWellFormed()) throw loneSurrogate(field);
-    return value;
-  }
-
-  flag(field: Field): boolean | undefined {
-    const value = this.#body[field];
-    if (value === undefined || typeof value === "boolean") return value;
-    throw bad(field, `must be true or false, not ${show(value)}`);
-  }
-
-  choice<Choice extends string>(field: Field, choices: readonly Choice[]): Choice | undefined {
-    const value = this.#body[field];
-    if (value === undefined) return undefined;
-    const found = choices.find((choice) => choice === value);
-    if (found === undefined)
-      throw bad(field, `must be ${choices.join(" or ")}, not ${show(value)}`);
-    return found;
-  }
-
-  integer(field: Field, range: readonly [min: number, max: number]): number | undefined {
-    const value = this.finite(field, range);
-    if (value === undefined || Number.isInteger(value)) return value;
-    throw bad(field, `must be an integer, not ${value}`);
-  }
-
-  finite(field: Field, [min, max]: readonly [min: number, max: number]): number | undefined {
-    const value = this.#body[field];
-    if (value === undefined) return undefined;
-    if (typeof value !== "number") throw bad(field, `must be a number, not ${kindOf(value)}`);
-    // JSON can say 1e999, which is read as Infinity; it is outside every range.
-    if (value >= min && value <= max) return value;
-    throw bad(field, `must be between ${min} and ${max}, not ${value}`);
-  }
-}
-
-function bad(param: string, what: string): MillraceError {
-  return new MillraceError("bad_request", `\`${param}\`: ${what}.`, { param });
-}
-
-function loneSurrogate(param: string): MillraceError {
-  return new MillraceError("bad_encoding", `\`${param}\` holds a lone surrogate.`, { param });
-}
-
-function kindOf(value: unknown): string {
-  if (value === null) return "null";
-  return Array.isArray(value) ? "a list" : `a ${typeof value}`;
-}
-
-function show(value: unknown): string {
-  if (typeof value === "object") return kindOf(value);
-  const text = JSON.stringify(value);
-  return text.length > 40 ? `${text.slice(0, 40)}…` : text;
 }
 
 function messageOf(cause: unknown): string {
