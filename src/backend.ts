@@ -10,7 +10,7 @@ import {
 import type { ServerViews } from "./front/views.js";
 import { Activity } from "./metrics/activity.js";
 import { type ModelFolder, ModelRegistry } from "./models/registry.js";
-import type { Options } from "./options.js";
+import type { Options } from "./options/table.js";
 import { Preparer } from "./prepare/preparer.js";
 import { Scheduler } from "./scheduler/scheduler.js";
 import type { Backend, BackendParts } from "./server.js";

@@ -16,7 +16,7 @@ import {
   optionKeys,
   optionTable,
   variableOf,
-} from "../options.js";
+} from "./table.js";
 import { findMachine, isDedicated, type Layout, type Machine } from "./machine.js";
 
 export type OptionSource = "flag" | "variable" | "file" | "code" | "default";

@@ -8,7 +8,7 @@ import type { ServerViews } from "#src/front/views.js";
 import { createLog } from "#src/log.js";
 import { Metrics } from "#src/metrics/metrics.js";
 import { resolveConfiguration } from "#src/options/resolve.js";
-import type { Options } from "#src/options.js";
+import type { Options } from "#src/options/table.js";
 import { EchoSubmit } from "./echo-submit.js";
 
 export const identity: DeploymentIdentity = {
