@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { errorRegistry } from "../client/dist/wire/errors.js";
 import { defaultText } from "../dist/cli/option-flags.js";
 import { metricTable } from "../dist/metrics/table.js";
-import { flagOf, optionGroups, optionKeys, optionTable, variableOf } from "../dist/options.js";
+import { flagOf, optionGroups, optionKeys, optionTable, variableOf } from "../dist/options/table.js";
 
 const note = "<!-- Written by scripts/docs.js from the table in the code; change it there. -->";
 

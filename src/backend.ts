@@ -9,7 +9,7 @@ import {
 } from "millrace-client/wire";
 import { Activity } from "./metrics/activity.js";
 import { type ModelFolder, ModelRegistry } from "./models/registry.js";
-import type { Options } from "./options.js";
+import type { Options } from "./options/table.js";
 import { Preparer } from "./prepare/preparer.js";
 import { Scheduler } from "./scheduler/scheduler.js";
 import type { Backend, BackendParts } from "./server.js";

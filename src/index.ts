@@ -2,7 +2,7 @@
 import { openBackend } from "./backend.js";
 import { createLog, type LogDestination } from "./log.js";
 import { resolveConfiguration } from "./options/resolve.js";
-import type { Options } from "./options.js";
+import type { Options } from "./options/table.js";
 import { type MillraceServer, startServer } from "./server.js";
 
 export { MillraceError } from "millrace-client/wire";

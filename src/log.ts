@@ -1,6 +1,6 @@
 /** The log: pino, as JSON for machines or as short lines for people. */
 import { type DestinationStream, type Logger, pino } from "pino";
-import type { Options } from "./options.js";
+import type { Options } from "./options/table.js";
 
 export type Log = Logger;
 

@@ -1,7 +1,7 @@
 /** `millrace config`: every value that `serve` would use with the same flags, and where it came from. */
 import { type Command, Option } from "commander";
 import type { Configuration } from "../options/resolve.js";
-import { flagOf, optionKeys, variableOf } from "../options.js";
+import { flagOf, optionKeys, variableOf } from "../options/table.js";
 import { addOptionFlags, configurationFrom } from "./option-flags.js";
 
 export function registerConfig(program: Command): void {

@@ -9,7 +9,7 @@ import {
   optionKeys,
   optionTable,
   variableOf,
-} from "../options.js";
+} from "../options/table.js";
 
 /** Values stay strings here: resolve.ts reads flags, variables and file by the same rules and reports all mistakes. */
 export function addOptionFlags(command: Command): Command {

@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import { dirname, resolve as resolvePath } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { didYouMean } from "../near-miss.js";
+import { findMachine, isDedicated, type Layout, type Machine } from "./machine.js";
 import {
   type AnyOptionDefinition,
   flagOf,
@@ -16,8 +17,7 @@ import {
   optionKeys,
   optionTable,
   variableOf,
-} from "../options.js";
-import { findMachine, isDedicated, type Layout, type Machine } from "./machine.js";
+} from "./table.js";
 
 export type OptionSource = "flag" | "variable" | "file" | "code" | "default";
 

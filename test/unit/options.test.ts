@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { MillraceError } from "millrace-client/wire";
 import type { Machine } from "#src/options/machine.js";
 import { type ConfigurationInput, resolveConfiguration } from "#src/options/resolve.js";
-import { flagOf, optionKeys, optionTable, variableOf } from "#src/options.js";
+import { flagOf, optionKeys, optionTable, variableOf } from "#src/options/table.js";
 
 const machine: Machine = {
   cores: 8,

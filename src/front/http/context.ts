@@ -1,7 +1,7 @@
 /** What the parts of the HTTP front share. */
 import type { Log } from "../../log.js";
 import type { Metrics } from "../../metrics/metrics.js";
-import type { Options } from "../../options.js";
+import type { Options } from "../../options/table.js";
 import type { Submit } from "../../submit/submit.js";
 import type { ServerViews } from "../../work/views.js";
 

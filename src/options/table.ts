@@ -1,10 +1,10 @@
 /**
  * Every option of the server: the one table from which flags, environment variables, the configuration file,
- * `millrace config` and docs/options.md come. `options/resolve.ts` turns it and the sources into values.
+ * `millrace config` and docs/options.md come. `resolve.ts` turns it and the sources into values.
  *
  *   key realtimePipelines   →   --realtime-pipelines   →   MILLRACE_REALTIME_PIPELINES
  */
-import { defaultPipelines, defaultThreads, type Layout, type Machine } from "./options/machine.js";
+import { defaultPipelines, defaultThreads, type Layout, type Machine } from "./machine.js";
 
 /** The values, resolved once and frozen. Units stand at the end of the names. */
 export interface Options {

@@ -1,0 +1,65 @@
+/**
+ * What a task is to everybody else: what a model is for, hence the shape of its requests and of its results. A task lives
+ * in a folder of its own and in one line of the table (table.ts); nobody but these two knows it by name.
+ *
+ *   fields ── read ──► inputs, settings ── steps ──► pieces ═══ queue, worker, engine ═══► payloads ── join ──► result
+ */
+import type { ModelFolder } from "../models/registry.js";
+import type { JsonObject, Payload } from "../work/payload.js";
+import type { Piece, PrepareStep } from "../work/piece.js";
+
+export interface ReadLimits {
+  readonly requestInputsMax: number;
+}
+
+/** What a caller asked for. Plain data: it may travel to a thread or to another machine. */
+export interface TaskRequest<Input = unknown> {
+  /** One result for each, in this order; at least one. */
+  readonly inputs: readonly Input[];
+  /** What the caller named, checked; what it left out is the model's own. */
+  readonly settings: JsonObject;
+}
+
+export interface Task<Input = unknown> {
+  /** As in the route and in a model's manifest. */
+  readonly name: string;
+  /** The fields of a request that are the task's own. */
+  readonly fields: readonly string[];
+  /**
+   * @throws MillraceError `bad_request`, `bad_encoding`, `input_empty`, `too_many_items`, each with the field as `param`.
+   * Unknown fields are refused by the one who knows all of them: the caller of this.
+   */
+  read(fields: JsonObject, limits: ReadLimits): TaskRequest<Input>;
+  /** @throws MillraceError `model_folder_invalid` where the folder cannot be prepared for. */
+  open(folder: ModelFolder, limits: PrepareLimits): Promise<TaskModel<Input>>;
+}
+
+export interface PrepareLimits {
+  /** UTF-16 units of one text. */
+  readonly inputCharactersMax: number;
+}
+
+/** A task on one model: its tokenizer, its limits. The same on the event loop and in a thread. */
+export interface TaskModel<Input = unknown> {
+  /** The settings with the model's own where the caller named none; @throws `bad_request` where the model cannot. */
+  complete(settings: JsonObject): JsonObject;
+  /** About how long preparing takes, in characters of text: much work goes to a thread. Quick, and never throws. */
+  weigh(input: Input, settings: JsonObject): number;
+  /** Pieces, and at last one `end` or one `error`. `index` is the input's place in its request. */
+  steps(
+    input: Input,
+    at: { readonly index: number; readonly settings: JsonObject },
+  ): Iterable<PrepareStep>;
+  /** Why an engine's answer cannot be used, or null. A bad one fails its item, and nothing else. */
+  checkResult(value: Payload): string | null;
+  /** The result of one input from the checked answers to all its pieces, in their order. */
+  join(parts: JoinParts): JsonObject;
+}
+
+export interface JoinParts {
+  readonly pieces: readonly Piece[];
+  /** Of the input's `end`. */
+  readonly note: Extract<PrepareStep, { kind: "end" }>["note"];
+  readonly answers: readonly Payload[];
+  readonly settings: JsonObject;
+}
