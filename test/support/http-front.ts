@@ -7,12 +7,8 @@ import { startHttpFront } from "#src/front/http/front.js";
 import { createLog } from "#src/log.js";
 import { Metrics } from "#src/metrics/metrics.js";
 import { resolveConfiguration } from "#src/options/resolve.js";
-<<<<<<< HEAD
-import type { Options } from "#src/options.js";
-import type { ServerViews } from "#src/work/views.js";
-=======
 import type { Options } from "#src/options/table.js";
->>>>>>> 1924276
+import type { ServerViews } from "#src/work/views.js";
 import { EchoSubmit } from "./echo-submit.js";
 
 export const identity: DeploymentIdentity = {
