@@ -1,60 +1,65 @@
 /**
  * The seam between fronts and everything that does the work. A front turns bytes into a `SubmitRequest` and
- * an `AbortSignal`; whoever implements `Submit` turns these into one outcome for each text, exactly once.
+ * an `AbortSignal`; whoever implements `Submit` turns these into one outcome for each input, exactly once.
+ * Neither knows what the other speaks: a front knows no task, and nobody behind this seam knows a protocol.
  */
-import type { RequestTimings, TranslateItem, WorkClass } from "millrace-client/wire";
+import type { RequestTimings, WireError, WorkClass } from "millrace-client/wire";
 
 export interface SubmitRequest {
-  /** The request id that the caller sees; not used as a key inside. */
+  /** The request id that the caller sees; for logs, not a key inside. */
   readonly id: string;
-  /** Null: the only model served. */
+  /** One of `Submit.tasks`. */
+  readonly task: string;
+  /** Null: the only model that is served for the task. */
   readonly model: string | null;
-  /** Exactly one of the two has entries. */
-  readonly inputs:
-    | { readonly kind: "texts"; readonly texts: readonly string[] }
-    | { readonly kind: "tokenIds"; readonly tokenIds: readonly (readonly number[])[] };
+  /** Inputs and settings, as the caller named them: the task reads them, and refuses what it does not know. */
+  readonly fields: Readonly<Record<string, unknown>>;
   /** Null: by size. */
   readonly class: WorkClass | null;
   readonly tenant: string;
   /** On the clock of `performance.now()`; null: none. */
   readonly deadlineAtMs: number | null;
-  readonly truncate: boolean;
-  readonly split: boolean;
-  /** Undefined: the model's own. */
-  readonly settings: {
-    readonly beams?: number;
-    readonly lengthPenalty?: number;
-    readonly maxLength?: number;
-    readonly nBest?: number;
-  };
   /** Bytes of the request as it arrived: what admission counts against `queuedBytesMax`. */
   readonly payloadBytes: number;
 }
 
 export interface SubmitOutcome {
-  /** Place of the text in the request. */
+  /** Place of the input in the request. */
   readonly index: number;
-  readonly item: TranslateItem;
+  readonly outcome: InputOutcome;
+}
+
+/** The task's result, as its wire type says, or why there is none. */
+export type InputOutcome = { readonly value: object } | { readonly error: WireError };
+
+export interface SubmitEvents {
+  /** Once, before any outcome: the request passed every door, and each of its inputs will have its outcome. */
+  onAccepted?(): void;
+  /** What it throws ends the caller's own request, with that error. */
+  onOutcome(outcome: SubmitOutcome): void;
 }
 
 export interface SubmitSummary {
+  readonly task: string;
   readonly model: string;
   readonly class: WorkClass;
+  /** How many there were, hence outcomes. */
+  readonly inputs: number;
   readonly timings: RequestTimings;
-  /** Sentences translated by each pipeline. */
+  /** Items done by each pipeline. */
   readonly pipelines: Readonly<Record<string, number>>;
 }
 
 export interface Submit {
+  /** The tasks that are served, each with the names of its own fields. */
+  readonly tasks: ReadonlyMap<string, readonly string[]>;
   /**
-   * Takes the request or refuses it: throws `MillraceError` (`model_not_found`, `queue_full`, `not_ready`,
-   * `draining`, `token_out_of_range`, …) before anything was queued. After it returned, `onOutcome` is called
-   * exactly once for each text, in the order in which they are ready, and then the promise settles. When
-   * `signal` aborts, everything that is not finished is dropped and the promise rejects with `cancelled`.
+   * Takes the request or refuses it: throws `MillraceError` (`bad_request`, `model_not_found`, `queue_full`,
+   * `not_ready`, `draining`, …) before anything was queued. What can be refused at once is refused before the first
+   * `await`, and `payloadBytes` are counted then. After `onAccepted`, `onOutcome` is called exactly once for each
+   * input, in the order in which they are ready, and then the promise settles. What is not finished at the deadline
+   * fails alone with `deadline_exceeded`, whatever phase it is in. When `signal` aborts, everything that is not
+   * finished is dropped and the promise rejects with `cancelled`.
    */
-  submit(
-    request: SubmitRequest,
-    signal: AbortSignal,
-    onOutcome: (outcome: SubmitOutcome) => void,
-  ): Promise<SubmitSummary>;
+  submit(request: SubmitRequest, signal: AbortSignal, events: SubmitEvents): Promise<SubmitSummary>;
 }

@@ -29,7 +29,7 @@ export interface Task<Input = unknown> {
    * @throws MillraceError `bad_request`, `bad_encoding`, `input_empty`, `too_many_items`, each with the field as `param`.
    * Unknown fields are refused by the one who knows all of them: the caller of this.
    */
-  read(fields: JsonObject, limits: ReadLimits): TaskRequest<Input>;
+  read(fields: Readonly<Record<string, unknown>>, limits: ReadLimits): TaskRequest<Input>;
   /** @throws MillraceError `model_folder_invalid` where the folder cannot be prepared for. */
   open(folder: ModelFolder, limits: PrepareLimits): Promise<TaskModel<Input>>;
 }

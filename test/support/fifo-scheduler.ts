@@ -1,7 +1,7 @@
 /** The least scheduler that keeps the contract: first come first served, one batch in each pipeline. */
 
 import type { Batch, Decision, PipelineSpec, SchedulerEvent } from "#src/scheduler/types.js";
-import type { SchedulerPort } from "#src/submit/local.js";
+import type { SchedulerPort } from "#src/submit/local/dispatcher.js";
 
 interface Waiting {
   readonly requestId: number;

@@ -1,34 +1,16 @@
-/** The whole way from submit to real child processes, with a tokenizer that reads numbers. */
-import type { PreparedText, PrepareRequest } from "#src/prepare/prepared.js";
-import { LocalSubmit, type LocalSubmitOptions } from "#src/submit/local.js";
-import type { SubmitOutcome, SubmitRequest, SubmitSummary } from "#src/submit/submit.js";
+/** The whole way from submit to real child processes, with a task that reads numbers. */
+import { LocalSubmit, type LocalSubmitOptions } from "#src/submit/local/local-submit.js";
+import type {
+  InputOutcome,
+  SubmitOutcome,
+  SubmitRequest,
+  SubmitSummary,
+} from "#src/submit/submit.js";
 import type { PoolEvent } from "#src/worker/events.js";
 import { Pool, type PoolOptions } from "#src/worker/pool.js";
 import { FifoScheduler } from "./fifo-scheduler.js";
+import { numbersTask, prepareAtOnce } from "./numbers-task.js";
 import { EventLog, type FakeModel, fakeEntry, quickOptions, quiet } from "./pool.js";
-
-/** A text is sentences of numbers that end with a full stop: `1 2 3. 4 5.`; `bad` is refused. */
-export function prepareNumbers({ inputs }: PrepareRequest): PreparedText[] {
-  if (inputs.kind === "tokenIds") {
-    return inputs.tokenIds.map((tokenIds) => ({
-      ok: true,
-      pieces: [{ tokenIds, joiner: "" }],
-      prefix: "",
-      truncated: false,
-    }));
-  }
-  return inputs.texts.map((text): PreparedText => {
-    if (text === "bad") {
-      const error = { code: "input_too_long", message: "bad", retryable: false } as const;
-      return { ok: false, error };
-    }
-    const pieces = [...text.matchAll(/([\d ]+)\.(\s*)/g)].map((match) => ({
-      tokenIds: (match[1] ?? "").trim().split(" ").map(Number),
-      joiner: match[2] ?? "",
-    }));
-    return { ok: true, pieces, prefix: "", truncated: false };
-  });
-}
 
 export interface FakeLocalOptions {
   readonly model: FakeModel;
@@ -52,18 +34,10 @@ export class FakeLocal implements AsyncDisposable {
       threads: 1,
       rowsMax: 8,
     }));
-    const served = {
-      name: "fake",
-      mode: "generation",
-      defaults: { lengthPenalty: 1, maxLength: 9 },
-      outputTokensMax: 512,
-    } as const;
+    const { task, model: taskModel } = numbersTask();
     this.local = new LocalSubmit({
-      models: new Map([["fake", served]]),
-      prepare: {
-        prepare: (request) => Promise.resolve(prepareNumbers(request)),
-        detokenize: (_, tokenIds) => tokenIds.join(" "),
-      },
+      models: new Map([["fake", { name: "fake", task, taskModel, mode: "generation" }]]),
+      prepare: prepareAtOnce(taskModel),
       scheduler: this.scheduler,
       makePool: (onEvent) => {
         const options = { entry: fakeEntry, log: quiet, pipelines, ...quickOptions, ...pool };
@@ -73,7 +47,7 @@ export class FakeLocal implements AsyncDisposable {
         });
         return this.#pool;
       },
-      limits: { queuedItemsMax: 10_000, queuedBytesMax: 1_000_000 },
+      limits: { queuedItemsMax: 10_000, queuedBytesMax: 10_000_000, requestInputsMax: 10_000 },
       bulkThreshold: 256,
       ...local,
     });
@@ -88,28 +62,37 @@ export class FakeLocal implements AsyncDisposable {
   /** Collects the outcomes; `seen` has how often each text had one. */
   async submit(
     texts: readonly string[],
-    more: Partial<SubmitRequest> & { signal?: AbortSignal } = {},
+    more: Partial<SubmitRequest> & {
+      readonly signal?: AbortSignal;
+      readonly settings?: Readonly<Record<string, unknown>>;
+    } = {},
   ): Promise<{ outcomes: SubmitOutcome[]; summary: SubmitSummary }> {
     const outcomes: SubmitOutcome[] = [];
-    const { signal = new AbortController().signal, ...fields } = more;
+    const { signal = new AbortController().signal, settings = {}, ...fields } = more;
     const request: SubmitRequest = {
       id: "r",
+      task: "numbers",
       model: null,
-      inputs: { kind: "texts", texts },
+      fields: { texts, ...settings },
       class: null,
       tenant: "default",
       deadlineAtMs: null,
-      truncate: false,
-      split: true,
-      settings: {},
       payloadBytes: 10,
       ...fields,
     };
-    const summary = await this.local.submit(request, signal, (outcome) => outcomes.push(outcome));
+    const summary = await this.local.submit(request, signal, {
+      onOutcome: (outcome) => outcomes.push(outcome),
+    });
     return { outcomes: outcomes.toSorted((a, b) => a.index - b.index), summary };
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.local.stop({ drainMs: 0 });
   }
+}
+
+/** The text of a result of the numbers task, or the code of the error. */
+export function textOrCode({ outcome }: { readonly outcome: InputOutcome }): string {
+  if ("error" in outcome) return outcome.error.code;
+  return (outcome.value as { readonly text: string }).text;
 }

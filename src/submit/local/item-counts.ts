@@ -1,6 +1,6 @@
 /** How items fared since the start; whoever observes hears of each as it happens. */
 import type { ErrorCode, WorkClass } from "millrace-client/wire";
-import type { Batch } from "../scheduler/types.js";
+import type { Batch } from "../../scheduler/types.js";
 
 /** For status and metrics. Called from inside submit: it must be quick and must not throw. */
 export interface SubmitObserver {

@@ -1,0 +1,33 @@
+/** Everything behind the fronts, as server.ts sees it. */
+import type { DeploymentIdentity } from "millrace-client/wire";
+import type { Log } from "../log.js";
+import type { Metrics } from "../metrics/metrics.js";
+import type { Configuration } from "../options/resolve.js";
+import type { Submit } from "../submit/submit.js";
+import type { ServerViews } from "../work/views.js";
+
+/** It owns the pipelines. */
+export interface Backend {
+  readonly submit: Submit;
+  readonly views: ServerViews;
+  /** Resolves when the first pipelines are ready; rejects when none can be, or when it is stopped before. */
+  start(): Promise<void>;
+  /** Not ready from now on; takes no new work and finishes what it has. */
+  drain(): void;
+  /** Ends every pipeline, with whatever is in it; nothing is left running. Also during and after a failed start. */
+  stop(): Promise<void>;
+}
+
+export interface BackendParts {
+  readonly configuration: Configuration;
+  readonly identity: DeploymentIdentity;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  /** For the status. */
+  readonly connectionCount: () => number;
+  readonly eventLoopDelayP99Ms: () => number;
+  /** A promise inside was broken: it takes no more, and whoever owns it must stop it. */
+  readonly onBroken: (error: unknown) => void;
+}
+
+export type OpenBackend = (parts: BackendParts) => Backend | Promise<Backend>;

@@ -1,0 +1,281 @@
+/**
+ * The owner of the scheduler and of the pool: tells the one what the other did, and the other what the one decided.
+ *
+ *   queue, drop ────────┐                       ┌──► pool.dispatch, cancel, recall
+ *   pool events ────────┼─► scheduler.step ─► decisions
+ *   timer (wake) ───────┘                       └──► expire: the request's items fail
+ *
+ * Every event goes through `#step`, one at a time and in order of arrival, also those that arise while a decision is
+ * carried out. What throws there is a broken promise between these three, after which nobody knows who has what: no
+ * further event is let in, and whoever owns this is told, once.
+ */
+import assert from "node:assert/strict";
+import { type ErrorCode, MillraceError } from "millrace-client/wire";
+import type { FrameItem, FrameOutcome } from "../../frames/messages.js";
+import type { Batch, Decision, RunMode, SchedulerEvent } from "../../scheduler/types.js";
+import type { Clock } from "../../work/clock.js";
+import type { BatchFrame } from "../../worker/dialogue.js";
+import type { PoolEvent } from "../../worker/events.js";
+import type { ItemCounts } from "./item-counts.js";
+import type { OpenRequest, Place } from "./open-request.js";
+
+export interface SchedulerPort {
+  step(event: SchedulerEvent, nowMs: number): readonly Decision[];
+}
+
+/** What is needed of the pool. */
+export interface PoolPort {
+  start(): void;
+  dispatch(pipelineId: string, batch: BatchFrame): void;
+  cancel(pipelineId: string, itemIds: readonly number[]): void;
+  recall(pipelineId: string, itemIds: readonly number[]): void;
+  forget(itemIds: readonly number[]): void;
+  stop(options: { readonly drainMs: number }): Promise<void>;
+}
+
+export interface DispatcherOptions {
+  readonly scheduler: SchedulerPort;
+  readonly makePool: (onEvent: (event: PoolEvent) => void) => PoolPort;
+  readonly modeOf: (model: string) => RunMode | undefined;
+  readonly clock: Clock;
+  readonly counts: ItemCounts;
+  readonly onBroken: (error: unknown) => void;
+}
+
+/** An item that has not ended. */
+interface OpenItem {
+  readonly request: OpenRequest;
+  readonly place: Place;
+  readonly frame: FrameItem;
+  sent: boolean;
+}
+
+export class Dispatcher {
+  readonly #options: DispatcherOptions;
+  readonly #pool: PoolPort;
+  readonly #items = new Map<number, OpenItem>();
+  /** Pipelines that are up, with their model. */
+  readonly #up = new Map<string, string>();
+  readonly #events: SchedulerEvent[] = [];
+  #stepping = false;
+  #broken = false;
+  #stopWake: () => void = () => {};
+  #lastItemId = 0;
+
+  constructor(options: DispatcherOptions) {
+    this.#options = options;
+    this.#pool = options.makePool((event) => this.#guard(() => this.#onPool(event)));
+  }
+
+  start(): void {
+    this.#pool.start();
+  }
+
+  isUp(model: string): boolean {
+    for (const its of this.#up.values()) if (its === model) return true;
+    return false;
+  }
+
+  /** Makes items of the request's pieces, and tells the scheduler. */
+  queue(request: OpenRequest): void {
+    const { requestId, model, class: workClass, tenant, deadlineAtMs, inputs } = request.options;
+    const items = inputs.flatMap((prepared, input) =>
+      (prepared.ok ? prepared.pieces : []).map(({ payload, cost }, piece) => {
+        this.#lastItemId += 1;
+        const itemId = this.#lastItemId;
+        const frame: FrameItem = { itemId, payload };
+        this.#items.set(itemId, { request, place: { input, piece }, frame, sent: false });
+        request.openItemIds.add(itemId);
+        return { itemId, tokens: cost.units, rows: cost.rows };
+      }),
+    );
+    if (items.length === 0) return;
+    this.#options.counts.accepted(items.length);
+    const spec = { requestId, model, class: workClass, tenant, deadlineAtMs, items };
+    this.#step({ type: "request", request: spec });
+  }
+
+  /** What is left of an ended request: all of it after an abort, pieces of failed inputs else. */
+  drop(request: OpenRequest): void {
+    if (request.openItemIds.size === 0) return;
+    const itemIds = [...request.openItemIds];
+    for (const itemId of itemIds) this.#close(itemId, "cancelled");
+    this.#step({ type: "cancel", requestId: request.options.requestId });
+    this.#pool.forget(itemIds);
+  }
+
+  async stop(): Promise<void> {
+    await this.#pool.stop({ drainMs: 0 });
+    this.#stopWake();
+  }
+
+  /** The item has ended, with this code or, null, with its result; undefined where it had ended before. */
+  #close(itemId: number, code: ErrorCode | null): OpenItem | undefined {
+    const item = this.#items.get(itemId);
+    if (item === undefined) return undefined;
+    this.#options.counts.ended(item.request.options.class, code);
+    this.#items.delete(itemId);
+    item.request.openItemIds.delete(itemId);
+    return item;
+  }
+
+  #onPool(event: PoolEvent): void {
+    const { pipelineId } = event;
+    switch (event.type) {
+      case "up": {
+        const { model, kind, rowsMax } = event;
+        const mode = this.#options.modeOf(model);
+        assert(mode !== undefined, `server: pipeline ${pipelineId} has a model that is not served`);
+        this.#up.set(pipelineId, model);
+        this.#step({ type: "pipeline-up", pipeline: { pipelineId, model, kind, mode, rowsMax } });
+        return;
+      }
+      case "down":
+        this.#up.delete(pipelineId);
+        this.#step({ type: "pipeline-down", pipelineId });
+        return;
+      case "outcome":
+        this.#onOutcome(pipelineId, event.outcome);
+        return;
+      case "dropped":
+        for (const itemId of event.itemIds) this.#step({ type: "settled", pipelineId, itemId });
+        return;
+      case "returned":
+        this.#onReturned(event);
+        return;
+      case "measured":
+        for (const stage of event.stages) {
+          this.#step({ type: "measured", model: event.model, ...stage });
+        }
+        return;
+      case "run":
+      case "start-failed":
+        return;
+    }
+  }
+
+  /** A bad answer fails its item, and nothing else: the worker that gave it kept to the protocol. */
+  #onOutcome(pipelineId: string, outcome: FrameOutcome): void {
+    const { itemId } = outcome;
+    const item = this.#items.get(itemId);
+    const wrong = outcome.ok ? (item?.request.check(outcome.value) ?? null) : outcome.message;
+    const code = outcome.ok ? (wrong === null ? null : "item_failed") : outcome.code;
+    this.#close(itemId, code);
+    this.#step({ type: "settled", pipelineId, itemId });
+    if (item === undefined) return;
+    if (outcome.ok && code === null) item.request.finish(item.place, outcome.value, pipelineId);
+    else item.request.fail(item.place, wireError(code ?? "internal", wrong ?? ""));
+  }
+
+  #onReturned(event: Extract<PoolEvent, { readonly type: "returned" }>): void {
+    const { pipelineId, innocent, groups, failed } = event;
+    for (const { itemId, error } of failed) {
+      const item = this.#close(itemId, error.code);
+      this.#step({ type: "settled", pipelineId, itemId });
+      item?.request.fail(item.place, error);
+    }
+    this.#step({
+      type: "returned",
+      pipelineId,
+      innocent: this.#stillWanted(pipelineId, innocent),
+      groups: groups
+        .map((group) => this.#stillWanted(pipelineId, group))
+        .filter((group) => group.length > 0),
+    });
+  }
+
+  /** Items may have ended while the pipeline held them; these are settled, and tried no more. */
+  #stillWanted(pipelineId: string, itemIds: readonly number[]): number[] {
+    const over = itemIds.filter((itemId) => !this.#items.has(itemId));
+    this.#pool.forget(over);
+    for (const itemId of over) this.#step({ type: "settled", pipelineId, itemId });
+    return itemIds.filter((itemId) => this.#items.has(itemId));
+  }
+
+  #step(event: SchedulerEvent): void {
+    this.#events.push(event);
+    if (this.#stepping) return;
+    this.#stepping = true;
+    this.#guard(() => {
+      for (let next = this.#events.shift(); next !== undefined; next = this.#events.shift()) {
+        const nowMs = this.#options.clock.now();
+        for (const decision of this.#options.scheduler.step(next, nowMs)) this.#carryOut(decision);
+      }
+    });
+    this.#stepping = false;
+  }
+
+  #guard(action: () => void): void {
+    if (this.#broken) {
+      this.#events.length = 0;
+      return;
+    }
+    try {
+      action();
+    } catch (error) {
+      this.#broken = true;
+      this.#events.length = 0;
+      this.#stopWake();
+      this.#options.onBroken(error);
+    }
+  }
+
+  #carryOut(decision: Decision): void {
+    switch (decision.type) {
+      case "dispatch":
+        this.#dispatch(decision.pipelineId, decision.batch);
+        return;
+      case "expire":
+        this.#pool.forget(decision.itemIds);
+        for (const itemId of decision.itemIds) {
+          const item = this.#close(itemId, "deadline_exceeded");
+          item?.request.fail(item.place, deadlineExceeded());
+        }
+        return;
+      case "cancel":
+        this.#pool.cancel(decision.pipelineId, decision.itemIds);
+        return;
+      case "recall":
+        this.#pool.recall(decision.pipelineId, decision.itemIds);
+        return;
+      case "wake":
+        this.#wakeAt(decision.atMs);
+        return;
+    }
+  }
+
+  /** Timers may fire a little before their time on this clock, and a scheduler woken too early would not ask again. */
+  #wakeAt(atMs: number): void {
+    const { clock } = this.#options;
+    this.#stopWake();
+    const onTime = (): void =>
+      clock.now() < atMs ? this.#wakeAt(atMs) : this.#step({ type: "tick" });
+    this.#stopWake = clock.after(Math.max(0, Math.ceil(atMs - clock.now())), onTime);
+  }
+
+  #dispatch(pipelineId: string, batch: Batch): void {
+    const { clock, counts } = this.#options;
+    const nowMs = clock.now();
+    const items: FrameItem[] = [];
+    for (const itemId of batch.spans.flatMap(({ itemIds }) => itemIds)) {
+      const item = this.#items.get(itemId);
+      assert(item !== undefined, `scheduler: item ${itemId} was dispatched after its end`);
+      const { class: workClass, queuedAtMs } = item.request.options;
+      if (item.sent) counts.retried();
+      else counts.sent(workClass, nowMs - queuedAtMs);
+      item.request.sent(nowMs, !item.sent);
+      item.sent = true;
+      items.push(item.frame);
+    }
+    counts.dispatched(pipelineId, this.#up.get(pipelineId) ?? "", batch);
+    this.#pool.dispatch(pipelineId, { batchId: batch.batchId, class: batch.class, items });
+  }
+}
+
+export function deadlineExceeded(): ReturnType<MillraceError["toWire"]> {
+  return wireError("deadline_exceeded", "not finished within its timeoutMs");
+}
+
+function wireError(code: ErrorCode, message: string): ReturnType<MillraceError["toWire"]> {
+  return new MillraceError(code, message).toWire();
+}

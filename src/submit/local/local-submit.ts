@@ -1,0 +1,254 @@
+/**
+ * `Submit` on this machine: START HERE. A request goes through the door, is prepared, and is open until its last outcome.
+ *
+ *   submit ─► door: fields, model, room ─► prepare ─► open request ─► dispatcher ═══ scheduler, pool
+ *               │ refused                    │ pieces too many            │ outcomes, as they come
+ *               ▼                            ▼                            ▼
+ *             throws                       throws                    events.onOutcome
+ *
+ * Whatever the way out, nothing of the request stays behind: its ticket, its items and its timer are given back.
+ */
+import { MillraceError, type WorkClass } from "millrace-client/wire";
+import type { Prepare } from "../../prepare/prepare.js";
+import { type Clock, systemClock } from "../../work/clock.js";
+import type { PreparedInput } from "../../work/piece.js";
+import type { Submit, SubmitEvents, SubmitRequest, SubmitSummary } from "../submit.js";
+import { Admission, type AdmissionLimits } from "./admission.js";
+import { Dispatcher, type DispatcherOptions, deadlineExceeded } from "./dispatcher.js";
+import { cancelled, Door, type Entered, type ServedModel } from "./door.js";
+import { ItemCounts, type ItemTotals, type SubmitObserver } from "./item-counts.js";
+import { OpenRequest } from "./open-request.js";
+import { Until } from "./until.js";
+
+export interface LocalSubmitOptions extends Pick<DispatcherOptions, "scheduler" | "makePool"> {
+  readonly models: ReadonlyMap<string, ServedModel>;
+  readonly prepare: Prepare;
+  readonly limits: AdmissionLimits & { readonly requestInputsMax: number };
+  /** Requests with fewer items than this are realtime unless they say otherwise. */
+  readonly bulkThreshold: number;
+  /** Default: the machine's. */
+  readonly clock?: Clock;
+  readonly observer?: SubmitObserver;
+  /**
+   * A promise inside was broken: every request has failed with `internal`, and none is taken any more. Whoever owns this
+   * must stop it.
+   */
+  readonly onBroken?: (error: unknown) => void;
+}
+
+/** Since the start. Each accepted item ends as done, failed or cancelled; retried counts hand-overs beyond the first. */
+export interface SubmitCounts {
+  readonly requests: Readonly<
+    Record<"accepted" | "refused" | "active" | "finished" | "cancelled", number>
+  >;
+  readonly items: Readonly<ItemTotals>;
+}
+
+export class LocalSubmit implements Submit, AsyncDisposable {
+  readonly #options: LocalSubmitOptions;
+  readonly #clock: Clock;
+  readonly #admission: Admission;
+  readonly #door: Door;
+  readonly #dispatcher: Dispatcher;
+  readonly #open = new Set<OpenRequest>();
+  readonly #counts: ItemCounts;
+  readonly #requests = { accepted: 0, refused: 0, finished: 0, cancelled: 0 };
+  /** Requests that are between the door and their end. */
+  #active = 0;
+  #lastRequestId = 0;
+  /** Why what is still being prepared comes too late; null while it does not. */
+  #ended: MillraceError | null = null;
+  #onIdle: (() => void) | null = null;
+  #stopped: Promise<void> | null = null;
+
+  constructor(options: LocalSubmitOptions) {
+    const { models, limits, observer, clock = systemClock } = options;
+    this.#options = options;
+    this.#clock = clock;
+    this.#counts = new ItemCounts(observer);
+    this.#admission = new Admission(limits, clock);
+    this.#dispatcher = new Dispatcher({
+      scheduler: options.scheduler,
+      makePool: options.makePool,
+      modeOf: (model) => models.get(model)?.mode,
+      clock,
+      counts: this.#counts,
+      onBroken: (error) => this.#onBroken(error),
+    });
+    this.#door = new Door({
+      models,
+      requestInputsMax: limits.requestInputsMax,
+      admission: this.#admission,
+      isUp: (model) => this.#dispatcher.isUp(model),
+    });
+  }
+
+  get tasks(): ReadonlyMap<string, readonly string[]> {
+    return this.#door.tasks;
+  }
+
+  start(): void {
+    this.#dispatcher.start();
+  }
+
+  /** From memory: what is accepted and has not ended. */
+  get held(): { readonly requests: number; readonly items: number; readonly bytes: number } {
+    return { requests: this.#active, ...this.#admission.held };
+  }
+
+  get counts(): SubmitCounts {
+    return {
+      requests: { ...this.#requests, active: this.#active },
+      items: { ...this.#counts.totals },
+    };
+  }
+
+  async submit(
+    request: SubmitRequest,
+    signal: AbortSignal,
+    events: SubmitEvents,
+  ): Promise<SubmitSummary> {
+    const arrivedAtMs = this.#clock.now();
+    const entered = this.#enter(request, signal);
+    this.#active += 1;
+    try {
+      const { workClass, inputs } = await this.#prepare(entered, request, signal);
+      if (this.#ended !== null) throw this.#ended;
+      this.#requests.accepted += 1;
+      this.#lastRequestId += 1;
+      const { model, settings } = entered;
+      const open = new OpenRequest({
+        requestId: this.#lastRequestId,
+        task: { name: model.task.name, model: model.taskModel },
+        model: model.name,
+        class: workClass,
+        tenant: request.tenant,
+        deadlineAtMs: request.deadlineAtMs,
+        settings,
+        inputs,
+        arrivedAtMs,
+        queuedAtMs: this.#clock.now(),
+        onOutcome: (outcome) => events.onOutcome(outcome),
+      });
+      events.onAccepted?.();
+      await this.#finish(open, signal);
+      this.#requests.finished += 1;
+      return open.summary(this.#clock.now());
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      this.#requests.cancelled += 1;
+      throw cancelled();
+    } finally {
+      this.#active -= 1;
+      entered.ticket.release();
+      if (this.#active === 0) this.#onIdle?.();
+    }
+  }
+
+  /** From now on every request is refused with `draining`; those that were accepted go on. */
+  refuseNew(): void {
+    this.#door.close(new MillraceError("draining", "the server is stopping"));
+  }
+
+  /**
+   * Takes no more requests, lets those that were accepted end for at most `drainMs`, then ends the pool; what is not
+   * done then fails with `draining`. A second call waits for the first.
+   */
+  stop({ drainMs }: { readonly drainMs: number }): Promise<void> {
+    this.refuseNew();
+    this.#stopped ??= this.#stop(drainMs);
+    return this.#stopped;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop({ drainMs: 0 });
+  }
+
+  async #stop(drainMs: number): Promise<void> {
+    if (this.#active > 0 && drainMs > 0) {
+      await new Promise<void>((resolve) => {
+        const cancel = this.#clock.after(drainMs, resolve);
+        this.#onIdle = () => {
+          cancel();
+          resolve();
+        };
+      });
+    }
+    this.#endAll(new MillraceError("draining", "the server stopped before this was done"));
+    await this.#dispatcher.stop();
+  }
+
+  #onBroken(error: unknown): void {
+    const reason = new MillraceError("internal", "the server broke down and ends", {
+      cause: error,
+    });
+    this.#door.close(reason);
+    this.#endAll(reason);
+    this.#options.onBroken?.(error);
+  }
+
+  #endAll(reason: MillraceError): void {
+    this.#ended ??= reason;
+    for (const open of this.#open) {
+      open.abandon(reason);
+      this.#dispatcher.drop(open);
+    }
+  }
+
+  #enter(request: SubmitRequest, signal: AbortSignal): Entered {
+    try {
+      return this.#door.enter(request, signal);
+    } catch (error) {
+      this.#requests.refused += 1;
+      throw error;
+    }
+  }
+
+  /** Every input with its pieces, or with its error; all of them with the same one where the deadline passes first. */
+  async #prepare(
+    { model, inputs, settings, ticket }: Entered,
+    request: SubmitRequest,
+    signal: AbortSignal,
+  ): Promise<{ readonly workClass: WorkClass; readonly inputs: readonly PreparedInput[] }> {
+    const classNow = (): WorkClass =>
+      request.class ??
+      (Math.max(inputs.length, ticket.pieces) < this.#options.bulkThreshold ? "realtime" : "bulk");
+    using until = new Until({ signal, deadlineAtMs: request.deadlineAtMs, clock: this.#clock });
+    const { tenant } = request;
+    const wanted = { model: model.name, inputs, settings, class: classNow, tenant, budget: ticket };
+    try {
+      until.signal.throwIfAborted();
+      const prepared = await this.#options.prepare.prepare(wanted, until.signal);
+      if (signal.aborted) throw cancelled();
+      ticket.prepared();
+      // By what there is to do, now that it is known: many empty texts are no bulk.
+      const items = ticket.pieces;
+      const bySize = items < this.#options.bulkThreshold ? "realtime" : "bulk";
+      return { workClass: request.class ?? bySize, inputs: prepared };
+    } catch (error) {
+      if (signal.aborted || !until.expired) {
+        if (!signal.aborted && error instanceof MillraceError) this.#requests.refused += 1;
+        throw error;
+      }
+      const workClass = classNow();
+      return { workClass, inputs: inputs.map(() => ({ ok: false, error: deadlineExceeded() })) };
+    }
+  }
+
+  /** From here to the end of the request; whatever the way out, nothing of it stays behind. */
+  async #finish(open: OpenRequest, signal: AbortSignal): Promise<void> {
+    if (signal.aborted) throw cancelled();
+    const onAbort = (): void => open.abandon(cancelled());
+    signal.addEventListener("abort", onAbort, { once: true });
+    this.#open.add(open);
+    try {
+      this.#dispatcher.queue(open);
+      open.answerAtOnce();
+      await open.done;
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+      this.#open.delete(open);
+      this.#dispatcher.drop(open);
+    }
+  }
+}

@@ -1,0 +1,150 @@
+/**
+ * One request between acceptance and its last outcome. It knows its inputs and times, and nothing of queues or pipelines.
+ */
+import { MillraceError, type WireError, type WorkClass } from "millrace-client/wire";
+import type { TaskModel } from "../../tasks/task.js";
+import type { JsonObject, Payload } from "../../work/payload.js";
+import type { PreparedInput } from "../../work/piece.js";
+import type { InputOutcome, SubmitOutcome, SubmitSummary } from "../submit.js";
+import { InputAssembly } from "./input-assembly.js";
+
+export interface OpenRequestOptions {
+  readonly requestId: number;
+  readonly task: { readonly name: string; readonly model: TaskModel };
+  readonly model: string;
+  readonly class: WorkClass;
+  readonly tenant: string;
+  readonly deadlineAtMs: number | null;
+  readonly settings: JsonObject;
+  readonly inputs: readonly PreparedInput[];
+  readonly arrivedAtMs: number;
+  readonly queuedAtMs: number;
+  readonly onOutcome: (outcome: SubmitOutcome) => void;
+}
+
+/** Where in its request an item belongs. */
+export interface Place {
+  readonly input: number;
+  readonly piece: number;
+}
+
+export class OpenRequest {
+  readonly options: OpenRequestOptions;
+  readonly done: Promise<void>;
+  /** Items that have not ended, of inputs that failed too. */
+  readonly openItemIds: Set<number> = new Set();
+  readonly #inputs: (InputAssembly | null)[];
+  readonly #pipelines: Record<string, number> = {};
+  #openInputs: number;
+  #firstSentAtMs: number | null = null;
+  #longestWaitMs = 0;
+  #resolve: () => void = () => {};
+  #reject: (error: unknown) => void = () => {};
+
+  constructor(options: OpenRequestOptions) {
+    this.options = options;
+    this.#openInputs = options.inputs.length;
+    this.done = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    const { settings, task } = options;
+    this.#inputs = options.inputs.map((input) =>
+      input.ok ? new InputAssembly({ ...input, settings, task: task.model }) : null,
+    );
+  }
+
+  get ended(): boolean {
+    return this.#openInputs === 0;
+  }
+
+  /** Inputs that need no model: those that prepare refused, and those in which there is nothing to do. */
+  answerAtOnce(): void {
+    this.options.inputs.forEach((input, index) => {
+      this.#report(
+        index,
+        input.ok ? this.#attempt(index, (whole) => whole.whenComplete()) : { error: input.error },
+      );
+    });
+    // A request without inputs has nothing to wait for.
+    if (this.#openInputs === 0) this.#resolve();
+  }
+
+  sent(nowMs: number, firstTime: boolean): void {
+    this.#firstSentAtMs ??= nowMs;
+    if (!firstTime) return;
+    this.#longestWaitMs = Math.max(this.#longestWaitMs, nowMs - this.options.queuedAtMs);
+  }
+
+  /** Why the engine's answer cannot be used, or null. */
+  check(answer: Payload): string | null {
+    try {
+      return this.options.task.model.checkResult(answer);
+    } catch (error) {
+      return `the answer cannot be read: ${String(error)}`;
+    }
+  }
+
+  finish(place: Place, answer: Payload, pipelineId: string): void {
+    this.#pipelines[pipelineId] = (this.#pipelines[pipelineId] ?? 0) + 1;
+    this.#report(
+      place.input,
+      this.#attempt(place.input, (whole) => whole.add(place.piece, answer)),
+    );
+  }
+
+  fail(place: Place, error: WireError): void {
+    this.#report(place.input, this.#inputs[place.input]?.fail(error) ?? null);
+  }
+
+  /** Ends the promise; no outcome follows. A second call does nothing. */
+  abandon(error: unknown): void {
+    this.#openInputs = 0;
+    this.#reject(error);
+  }
+
+  summary(nowMs: number): SubmitSummary {
+    const { task, model, class: workClass, inputs, arrivedAtMs, queuedAtMs } = this.options;
+    return {
+      task: task.name,
+      model,
+      class: workClass,
+      inputs: inputs.length,
+      timings: {
+        prepareMs: queuedAtMs - arrivedAtMs,
+        queueMs: this.#longestWaitMs,
+        computeMs: this.#firstSentAtMs === null ? 0 : nowMs - this.#firstSentAtMs,
+        totalMs: nowMs - arrivedAtMs,
+      },
+      pipelines: this.#pipelines,
+    };
+  }
+
+  /** A task that chokes on a model's answers fails this input and no other. */
+  #attempt(
+    index: number,
+    action: (input: InputAssembly) => InputOutcome | null,
+  ): InputOutcome | null {
+    const input = this.#inputs[index] ?? null;
+    if (input === null) return null;
+    try {
+      return action(input);
+    } catch (error) {
+      const message = `the answers cannot be joined to a result: ${String(error)}`;
+      return { error: new MillraceError("internal", message, { cause: error }).toWire() };
+    }
+  }
+
+  #report(index: number, outcome: InputOutcome | null): void {
+    if (outcome === null || this.ended) return;
+    this.#openInputs -= 1;
+    try {
+      this.options.onOutcome({ index, outcome });
+    } catch (error) {
+      // The caller's own callback failed: that ends the caller's request and nobody else's.
+      this.abandon(error);
+      return;
+    }
+    if (this.#openInputs === 0) this.#resolve();
+  }
+}

@@ -1,0 +1,52 @@
+/** A signal that aborts when the caller leaves or when the deadline passes, whichever comes first. */
+import { MillraceError } from "millrace-client/wire";
+import type { Clock } from "../../work/clock.js";
+
+export interface UntilOptions {
+  readonly signal: AbortSignal;
+  /** On the clock; null: none. */
+  readonly deadlineAtMs: number | null;
+  readonly clock: Clock;
+}
+
+export class Until implements Disposable {
+  readonly #outer: AbortSignal;
+  readonly #inner = new AbortController();
+  readonly #onAbort = (): void => this.#inner.abort(this.#outer.reason);
+  #expired = false;
+  #cancel: () => void = () => {};
+
+  constructor({ signal, deadlineAtMs, clock }: UntilOptions) {
+    this.#outer = signal;
+    signal.addEventListener("abort", this.#onAbort, { once: true });
+    if (signal.aborted) this.#onAbort();
+    if (deadlineAtMs === null) return;
+    const look = (): void => {
+      const leftMs = deadlineAtMs - clock.now();
+      // A timer may fire a little early, and takes no more than 2^31 - 1 ms.
+      if (leftMs > 0) this.#cancel = clock.after(Math.min(Math.ceil(leftMs), timerMsMax), look);
+      else this.#expire();
+    };
+    look();
+  }
+
+  get signal(): AbortSignal {
+    return this.#inner.signal;
+  }
+
+  get expired(): boolean {
+    return this.#expired;
+  }
+
+  [Symbol.dispose](): void {
+    this.#cancel();
+    this.#outer.removeEventListener("abort", this.#onAbort);
+  }
+
+  #expire(): void {
+    this.#expired = true;
+    this.#inner.abort(new MillraceError("deadline_exceeded", "not finished within its timeoutMs"));
+  }
+}
+
+const timerMsMax = 2 ** 31 - 1;
