@@ -116,7 +116,11 @@ export class LocalViews implements ServerViews {
       const its = pipelines.filter(({ model }) => model === name);
       const ready = its.some(isUp);
       const reasons = its.flatMap(({ reason }) => reason ?? []);
-      return { model: name, ready, reason: ready ? null : (reasons[0] ?? "it has not started yet") };
+      return {
+        model: name,
+        ready,
+        reason: ready ? null : (reasons[0] ?? "it has not started yet"),
+      };
     });
     const broken = this.#viewed.broken.map(
       ({ dir, reason }): ModelReadiness => ({ model: dir, ready: false, reason }),

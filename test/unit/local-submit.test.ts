@@ -1,0 +1,267 @@
+/** The life of a request in LocalSubmit, with a pool, a prepare and a scheduler that do what the test says. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { MillraceError } from "millrace-client/wire";
+import type { Prepare } from "#src/prepare/prepare.js";
+import type { PoolPort } from "#src/submit/local/dispatcher.js";
+import { LocalSubmit, type LocalSubmitOptions } from "#src/submit/local/local-submit.js";
+import type { SubmitOutcome, SubmitRequest, SubmitSummary } from "#src/submit/submit.js";
+import { hypothesesPayload } from "#src/work/generation.js";
+import type { PoolEvent } from "#src/worker/events.js";
+import { FifoScheduler } from "../support/fifo-scheduler.js";
+import { textOrCode } from "../support/local.js";
+import { numbersTask, prepareAtOnce } from "../support/numbers-task.js";
+
+/** Answers each item at once, with its own id as its only token; or keeps it. */
+class FakePool implements PoolPort {
+  answers = true;
+  readonly #onEvent: (event: PoolEvent) => void;
+
+  constructor(onEvent: (event: PoolEvent) => void) {
+    this.#onEvent = onEvent;
+  }
+
+  start(): void {
+    const spec = { model: "fake", kind: "shared", rowsMax: 8 } as const;
+    this.emit({ type: "up", pipelineId: "p0", ...spec });
+  }
+
+  dispatch(pipelineId: string, { items }: { readonly items: readonly { itemId: number }[] }): void {
+    if (!this.answers) return;
+    const timings = { sentAtMs: 0, settledAtMs: 1, attempt: 1 };
+    for (const { itemId } of items) {
+      const value = hypothesesPayload([{ tokenIds: [itemId], score: -1 }]);
+      const outcome = { itemId, ok: true, value } as const;
+      setImmediate(() => this.emit({ type: "outcome", pipelineId, itemId, outcome, timings }));
+    }
+  }
+
+  cancel(): void {}
+  recall(): void {}
+  forget(): void {}
+
+  stop(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  emit(event: PoolEvent): void {
+    this.#onEvent(event);
+  }
+}
+
+function build(more: Partial<LocalSubmitOptions> = {}): { local: LocalSubmit; pool: FakePool } {
+  const { task, model: taskModel } = numbersTask();
+  let pool: FakePool | undefined;
+  const local = new LocalSubmit({
+    models: new Map([["fake", { name: "fake", task, taskModel, mode: "generation" }]]),
+    prepare: prepareAtOnce(taskModel),
+    scheduler: new FifoScheduler(),
+    makePool: (onEvent) => {
+      pool = new FakePool(onEvent);
+      return pool;
+    },
+    limits: { queuedItemsMax: 4, queuedBytesMax: 1_000, requestInputsMax: 100 },
+    bulkThreshold: 256,
+    ...more,
+  });
+  local.start();
+  assert.ok(pool !== undefined);
+  return { local, pool };
+}
+
+async function submit(
+  local: LocalSubmit,
+  texts: readonly string[],
+  more: Partial<SubmitRequest> & { readonly signal?: AbortSignal } = {},
+): Promise<{ outcomes: SubmitOutcome[]; summary: SubmitSummary; accepted: number }> {
+  const { signal = new AbortController().signal, ...fields } = more;
+  const outcomes: SubmitOutcome[] = [];
+  let accepted = 0;
+  const request: SubmitRequest = {
+    id: "r",
+    task: "numbers",
+    model: null,
+    fields: { texts },
+    class: null,
+    tenant: "default",
+    deadlineAtMs: null,
+    payloadBytes: 10,
+    ...fields,
+  };
+  const summary = await local.submit(request, signal, {
+    onAccepted: () => {
+      accepted += 1;
+      assert.equal(outcomes.length, 0, "accepted before any outcome");
+    },
+    onOutcome: (outcome) => outcomes.push(outcome),
+  });
+  return { outcomes, summary, accepted };
+}
+
+/** Prepares nothing until it is aborted, and says whether it was. */
+class StuckPrepare implements Prepare {
+  aborted: unknown = null;
+
+  prepare(_request: object, signal: AbortSignal): Promise<never> {
+    return new Promise((_resolve, reject) => {
+      signal.addEventListener("abort", () => {
+        this.aborted = signal.reason;
+        reject(signal.reason as Error);
+      });
+    });
+  }
+}
+
+test("a request is accepted once, before its outcomes, and leaves nothing behind", async () => {
+  const { local } = build();
+  const { outcomes, summary, accepted } = await submit(local, ["1. 2.", "bad", ""]);
+  assert.equal(accepted, 1);
+  assert.deepEqual(outcomes.toSorted((a, b) => a.index - b.index).map(textOrCode), [
+    "12",
+    "input_too_long",
+    "",
+  ]);
+  assert.equal(summary.inputs, 3);
+  assert.equal(summary.task, "numbers");
+  assert.deepEqual(local.held, { requests: 0, items: 0, bytes: 0 });
+});
+
+test("defect 7: the deadline is kept while the request is being prepared", async () => {
+  const prepare = new StuckPrepare();
+  const { local } = build({ prepare });
+  const deadlineAtMs = performance.now() + 20;
+  const { outcomes, accepted } = await submit(local, ["1.", "2."], { deadlineAtMs });
+  assert.deepEqual(outcomes.map(textOrCode), ["deadline_exceeded", "deadline_exceeded"]);
+  assert.equal(accepted, 1);
+  assert.ok(prepare.aborted instanceof MillraceError, "what was under way was called off");
+  assert.deepEqual(local.held, { requests: 0, items: 0, bytes: 0 });
+});
+
+test("defect 7: a request that comes too late is not prepared at all", async () => {
+  const prepare: Prepare = { prepare: () => assert.fail("prepared") };
+  const { local } = build({ prepare });
+  const { outcomes } = await submit(local, ["1."], { deadlineAtMs: performance.now() - 1 });
+  assert.deepEqual(outcomes.map(textOrCode), ["deadline_exceeded"]);
+});
+
+test("a caller who leaves while the request is being prepared ends it", async () => {
+  const prepare = new StuckPrepare();
+  const { local } = build({ prepare });
+  const caller = new AbortController();
+  const left = submit(local, ["1."], { signal: caller.signal });
+  caller.abort();
+  await assert.rejects(left, { code: "cancelled" });
+  assert.ok(prepare.aborted !== null);
+  assert.deepEqual(local.held, { requests: 0, items: 0, bytes: 0 });
+  assert.equal(local.counts.requests.cancelled, 1);
+});
+
+test("defect 9: what can never fit is refused for good, what may fit later is not", async () => {
+  const { local, pool } = build();
+  const never = async (texts: readonly string[], code: string, payloadBytes = 10): Promise<void> =>
+    await assert.rejects(submit(local, texts, { payloadBytes }), { code, retryable: false });
+  await never(["1.", "2.", "3.", "4.", "5."], "too_many_items");
+  await never(["1. 2. 3. 4. 5."], "too_many_items");
+  await never(["1."], "body_too_large", 1_001);
+  // The body fits, and what its pieces hold beside it does not.
+  await never(["1. 2."], "body_too_large", 990);
+  pool.answers = false;
+  const leaving = new AbortController();
+  const held = submit(local, ["1. 2."], { signal: leaving.signal });
+  for (const [texts, payloadBytes] of [
+    [["3. 4. 5."], 10],
+    [["3."], 990],
+  ] as const) {
+    await assert.rejects(submit(local, texts, { payloadBytes }), (error: MillraceError) => {
+      assert.equal(error.code, "queue_full");
+      assert.ok((error.retryAfterMs ?? 0) > 0);
+      return true;
+    });
+  }
+  assert.deepEqual(local.held, { requests: 1, items: 2, bytes: 26 });
+  leaving.abort();
+  await assert.rejects(held, { code: "cancelled" });
+  assert.deepEqual(local.held, { requests: 0, items: 0, bytes: 0 });
+  assert.equal(local.counts.requests.refused, 6);
+});
+
+test("defect 3: pieces are counted while they are made, and making them ends at the limit", async () => {
+  let made = 0;
+  const { task, model } = numbersTask();
+  const taskModel = {
+    ...model,
+    *steps(input: unknown, at: Parameters<typeof model.steps>[1]) {
+      for (const step of model.steps(input, at)) {
+        if (step.kind === "piece") made += 1;
+        yield step;
+      }
+    },
+  };
+  const { local } = build({
+    models: new Map([["fake", { name: "fake", task, taskModel, mode: "generation" }]]),
+    prepare: prepareAtOnce(taskModel),
+  });
+  await assert.rejects(submit(local, ["1. ".repeat(100_000)]), { code: "too_many_items" });
+  assert.equal(made, 5, "the first that is too many, and no further one");
+  assert.deepEqual(local.held, { requests: 0, items: 0, bytes: 0 });
+});
+
+for (const broken of ["scheduler", "pool"] as const) {
+  test(`defect 26: a ${broken} that breaks its promise fails all with internal, and is never entered again`, async () => {
+    const scheduler = new FifoScheduler();
+    let steps = 0;
+    let breaks = false;
+    const errors: unknown[] = [];
+    const { local, pool } = build({
+      onBroken: (error) => errors.push(error),
+      scheduler: {
+        step(event, nowMs) {
+          steps += 1;
+          if (breaks && broken === "scheduler") throw new Error("a queue that lies");
+          return scheduler.step(event, nowMs);
+        },
+      },
+    });
+    pool.answers = false;
+    const waiting = submit(local, ["1. 2."]);
+    const refused = assert.rejects(waiting, { code: "internal" });
+    await new Promise((resolve) => setImmediate(resolve));
+    breaks = true;
+    if (broken === "scheduler") pool.emit({ type: "down", pipelineId: "p0", reason: "test" });
+    else pool.emit({ type: "up", pipelineId: "p1", model: "none", kind: "shared", rowsMax: 1 });
+    await refused;
+    assert.equal(errors.length, 1);
+    const before = steps;
+    await assert.rejects(submit(local, ["3."]), { code: "internal" });
+    pool.emit({ type: "down", pipelineId: "p0", reason: "again" });
+    assert.equal(steps, before, "the broken scheduler is not asked again");
+    assert.equal(errors.length, 1);
+    await local.stop({ drainMs: 1_000 });
+    assert.deepEqual(local.held, { requests: 0, items: 0, bytes: 0 });
+  });
+}
+
+test("an answer that the task cannot use fails its item, and the next one is served", async () => {
+  const { local, pool } = build();
+  pool.answers = false;
+  const bad = submit(local, ["1."]);
+  await new Promise((resolve) => setImmediate(resolve));
+  const value = hypothesesPayload([]);
+  const timings = { sentAtMs: 0, settledAtMs: 1, attempt: 1 };
+  const outcome = { itemId: 1, ok: true, value } as const;
+  pool.emit({ type: "outcome", pipelineId: "p0", itemId: 1, outcome, timings });
+  assert.deepEqual((await bad).outcomes.map(textOrCode), ["item_failed"]);
+  assert.equal(local.counts.items.failed, 1);
+  pool.answers = true;
+  assert.deepEqual((await submit(local, ["1."])).outcomes.map(textOrCode), ["2"]);
+});
+
+test("a field that the task does not know, and a task that nobody serves, are refused", async () => {
+  const { local } = build();
+  await assert.rejects(submit(local, [], { fields: { texts: ["1."], baems: 2 } }), {
+    code: "bad_request",
+    param: "baems",
+  });
+  await assert.rejects(submit(local, ["1."], { task: "fly" }), { code: "not_found" });
+  await assert.rejects(submit(local, ["1."], { model: "other" }), { code: "model_not_found" });
+});
