@@ -1,0 +1,56 @@
+/**
+ * The rooms of the house and their floors: the one table that says who may import whom. walls.test.ts holds the real
+ * imports against it, and plants a breach in every wall.
+ *
+ * A file may import from its own room and from rooms on lower floors. Rooms on one floor never import each other, and
+ * neither do the siblings inside a room that keeps them apart.
+ */
+export interface Room {
+  /** A folder, or a single file. */
+  readonly path: string;
+  readonly floor: number;
+  /** Its folders are strangers to each other: one protocol, one task, one implementation of a seam each. */
+  readonly siblingsApart?: true;
+  /** Runs without Node: no `node:` module is imported. */
+  readonly pure?: true;
+  /** Narrower than its floor: the only rooms that it imports. */
+  readonly only?: readonly string[];
+}
+
+export const rooms: readonly Room[] = [
+  { path: "src/cli", floor: 9 },
+  { path: "src/index.ts", floor: 8 },
+  { path: "src/server.ts", floor: 7 },
+  { path: "src/front", floor: 6, siblingsApart: true },
+  { path: "src/backend", floor: 6 },
+  { path: "src/listen", floor: 5, siblingsApart: true },
+  { path: "src/submit", floor: 4, siblingsApart: true },
+  { path: "src/convert", floor: 4 },
+  { path: "src/tasks", floor: 3, siblingsApart: true },
+  { path: "src/worker", floor: 3 },
+  { path: "src/runtime", floor: 3 },
+  { path: "src/log.ts", floor: 3 },
+  { path: "src/prepare", floor: 2 },
+  { path: "src/frames", floor: 2, only: ["src/work", "client/src/wire"] },
+  { path: "src/options", floor: 2 },
+  { path: "src/scheduler", floor: 1, pure: true, only: ["src/work", "client/src/wire"] },
+  { path: "src/models", floor: 1 },
+  { path: "src/metrics", floor: 1 },
+  // The vocabulary, and what is smaller than a room: everybody may use them.
+  { path: "src/work", floor: 0.5 },
+  { path: "src/near-miss.ts", floor: 0 },
+  { path: "src/version.ts", floor: 0 },
+  { path: "client/src", floor: 0, pure: true, only: ["client/src/wire"] },
+  { path: "client/src/wire", floor: -1, pure: true, only: [] },
+];
+
+/** Packages that are loaded in one place only, so that one file knows their ways. */
+export const keptPackages: Readonly<Record<string, readonly string[]>> = {
+  "onnxruntime-node": ["src/runtime/session.ts"],
+  "@huggingface/tokenizers": ["src/prepare/text/huggingface-tokenizers.ts"],
+  "prom-client": ["src/metrics/metrics.ts"],
+  protobufjs: ["src/convert/onnx/schema.ts"],
+  commander: ["src/cli"],
+  "cli-progress": ["src/cli", "src/convert"],
+  pino: ["src/log.ts"],
+};
