@@ -7,9 +7,7 @@ const { results, timings } = await client.translate(["Good morning.", "See you t
 for (const result of results) {
   console.log("text" in result ? result.text : `failed: ${result.error.message}`);
 }
-console.log(
-  `${timings.totalMs.toFixed(1)} ms in all, ${timings.queueMs.toFixed(1)} of them waiting`,
-);
+console.log(`${timings.totalMs.toFixed(1)} ms in all`);
 
 // A page of work, each sentence as soon as it is ready.
 for await (const item of client.translateStream(["One.", "Two.", "Three."], { class: "bulk" })) {

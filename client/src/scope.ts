@@ -1,5 +1,11 @@
 import { MillraceError } from "./wire/index.js";
 
+/** How long one step may take, and what it fails with then. */
+export interface Wait {
+  readonly ms: number;
+  readonly reason: (ms: number) => MillraceError;
+}
+
 /**
  * The lifetime of one call or one attempt: ends when any parent signal aborts, when `abort` is called or when
  * the limit is over. `end()` takes its listeners and timers back, so that a signal that lives as long as the
@@ -36,13 +42,25 @@ export class Scope {
     this.#undo.push(() => clearTimeout(timer));
   }
 
-  /** Waits for `promise`, and aborts the scope when that takes longer than `ms`. */
-  async within<T>(ms: number, promise: Promise<T>): Promise<T> {
-    const timer = setTimeout(() => this.abort(silence(ms)), timerMs(ms));
+  /**
+   * Waits for `promise`, and aborts the scope with `reason` when that takes longer than `ms`. Once the scope has
+   * aborted it waits no more, for a caller's own `fetch` may not hear the signal.
+   */
+  async within<T>(wait: Wait, promise: Promise<T>): Promise<T> {
+    const { signal } = this;
+    const { ms, reason } = wait;
+    const timer = setTimeout(() => this.abort(reason(ms)), timerMs(ms));
+    let onAbort: () => void = () => undefined;
+    const aborted = new Promise<never>((_resolve, reject) => {
+      onAbort = () => reject(abortFailure(signal));
+      if (signal.aborted) onAbort();
+      else signal.addEventListener("abort", onAbort, { once: true });
+    });
     try {
-      return await promise;
+      return await Promise.race([promise, aborted]);
     } finally {
       clearTimeout(timer);
+      signal.removeEventListener("abort", onAbort);
     }
   }
 
@@ -80,11 +98,7 @@ export function abortFailure(signal: AbortSignal): MillraceError {
   return new MillraceError("cancelled", "The caller aborted.", { cause: reason });
 }
 
-function silence(ms: number): MillraceError {
-  return new MillraceError("connection_failed", `The server sent nothing for ${ms} ms.`);
-}
-
 /** Timers overflow above 2^31 - 1 and would fire at once. */
-function timerMs(ms: number): number {
+export function timerMs(ms: number): number {
   return Math.min(Math.max(ms, 0), 2_147_483_647);
 }

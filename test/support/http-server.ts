@@ -1,7 +1,7 @@
 /** A real HTTP server for the client's tests: the test decides, exchange by exchange, how badly it behaves. */
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { DeploymentIdentity, TranslateItem } from "millrace-client";
+import type { DeploymentIdentity, TranslateOutcome } from "millrace-client";
 
 export interface Exchange {
   /** Counts from 0, in the order of arrival. */
@@ -83,11 +83,11 @@ export function beginStream(response: ServerResponse): void {
   });
 }
 
-export function item(text: string): TranslateItem {
+export function item(text: string): TranslateOutcome {
   return { text: `«${text}»`, score: -1, inputTokens: 2, outputTokens: 3, sentences: 1 };
 }
 
-export function itemLine(index: number, outcome: TranslateItem): string {
+export function itemLine(index: number, outcome: TranslateOutcome): string {
   return `${JSON.stringify({ index, ...outcome })}\n`;
 }
 
