@@ -39,8 +39,8 @@ export class RetryBudget {
   }
 
   /**
-   * How long to pause before the next attempt, or null to give up. The pause has full jitter, so that callers
-   * that were refused together do not come back together; it is never shorter than `Retry-After`, capped.
+   * How long to pause before the next attempt, or null to give up. The pause is `Retry-After` and full jitter on top,
+   * so that callers that were refused together do not come back together; all of it is capped.
    */
   delayAfter(error: MillraceError, nowMs: number): number | null {
     this.#failures += 1;
@@ -49,8 +49,8 @@ export class RetryBudget {
       this.#policy.delayMs * 2 ** (this.#failures - 1),
       this.#policy.delayMsMax,
     );
-    const askedMs = Math.min(error.retryAfterMs ?? 0, this.#policy.delayMsMax);
-    const pauseMs = Math.max(this.#random() * ceilingMs, askedMs);
+    const askedMs = error.retryAfterMs ?? 0;
+    const pauseMs = Math.min(askedMs + this.#random() * ceilingMs, this.#policy.delayMsMax);
     return nowMs + pauseMs - this.#sinceMs > this.#policy.totalMs ? null : pauseMs;
   }
 }

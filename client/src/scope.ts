@@ -22,9 +22,7 @@ export class Scope {
         this.abort(abortFailure(parent));
         return;
       }
-      const onAbort = (): void => this.abort(abortFailure(parent));
-      parent.addEventListener("abort", onAbort, { once: true });
-      this.#undo.push(() => parent.removeEventListener("abort", onAbort));
+      this.#undo.push(onceAborted(parent, () => this.abort(abortFailure(parent))));
     }
   }
 
@@ -67,6 +65,33 @@ export class Scope {
   end(): void {
     for (const undo of this.#undo.splice(0)) undo();
   }
+}
+
+/**
+ * Who hears of a signal, however many they are, by one listener: a thousand calls with one signal are no leak, and
+ * Node would warn of one from the eleventh listener on.
+ */
+const hearers = new WeakMap<AbortSignal, Set<() => void>>();
+
+/** Calls `hear` once when `signal` aborts; the returned function takes that back. */
+function onceAborted(signal: AbortSignal, hear: () => void): () => void {
+  const known = hearers.get(signal);
+  const all = known ?? new Set();
+  all.add(hear);
+  if (known === undefined) {
+    hearers.set(signal, all);
+    signal.addEventListener("abort", onAbort);
+  }
+  return () => {
+    if (!all.delete(hear) || all.size > 0) return;
+    hearers.delete(signal);
+    signal.removeEventListener("abort", onAbort);
+  };
+}
+
+function onAbort({ target }: Event): void {
+  const all = hearers.get(target as AbortSignal) ?? new Set();
+  for (const hear of [...all]) hear();
 }
 
 /** Rejects with the signal's failure when it aborts first. */

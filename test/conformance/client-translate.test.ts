@@ -213,7 +213,7 @@ test("a refusal that may pass is tried again, one that may not is not", async ()
   assert.equal(server.exchanges.length, 3);
 });
 
-test("pauses grow with full jitter, are never shorter than Retry-After, and are capped", async (context) => {
+test("pauses grow with full jitter, which also spreads those that Retry-After sets, and are capped", async (context) => {
   const pauses: number[] = [];
   const random = mock.method(Math, "random", () => 0.5);
   // Timers of limits are far longer than any pause; these run at once and are noted.
@@ -243,7 +243,7 @@ test("pauses grow with full jitter, are never shorter than Retry-After, and are 
     },
   });
   await failsWith(client.translate("a"), "queue_full");
-  assert.deepEqual(pauses, [50, 100, 3000, 5000, 800, 1600]);
+  assert.deepEqual(pauses, [50, 100, 3200, 5000, 800, 1600]);
 });
 
 test("no attempt begins after the retry's total time, and the server's deadline shrinks", async () => {

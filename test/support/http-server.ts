@@ -80,6 +80,7 @@ export function beginStream(response: ServerResponse): void {
   response.writeHead(200, {
     "content-type": "application/x-ndjson",
     "x-millrace-deployment": deploymentHeader,
+    "x-request-id": "request-1",
   });
 }
 
@@ -114,15 +115,17 @@ export interface Refusal {
   readonly status: number;
   readonly code: string;
   readonly retryAfter?: string;
+  readonly param?: string;
 }
 
-export function refuse({ response }: Exchange, { status, code, retryAfter }: Refusal): void {
+export function refuse({ response }: Exchange, refusal: Refusal): void {
+  const { status, code, retryAfter, param } = refusal;
   response.writeHead(status, {
     "content-type": "application/json",
     "x-millrace-deployment": deploymentHeader,
     ...(retryAfter === undefined ? {} : { "retry-after": retryAfter }),
   });
-  const error = { code, message: `refused with ${code}`, retryable: false };
+  const error = { code, message: `refused with ${code}`, retryable: false, param };
   response.end(JSON.stringify({ error, id: "request-1", deployment }));
 }
 
