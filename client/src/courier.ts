@@ -39,7 +39,7 @@ export async function* deliver<Result extends object>(
   const startedMs = performance.now();
   const ledger: Ledger = {
     missing: new Set(errand.wanted ?? errand.inputs.values.keys()),
-    budget: new RetryBudget(retry, startedMs),
+    budget: new RetryBudget(retry),
     itemsDone: 0,
   };
   for (;;) {
@@ -86,7 +86,10 @@ async function* attempt<Result extends object>(
     path: task.path,
     accept: "application/x-ndjson",
     body: { ...fields, [inputs.field]: asked.map((index) => inputs.values[index]) },
-    ...(onHead === undefined ? {} : { onHead }),
+    onHead: (head) => {
+      budget.accepted();
+      onHead?.(head);
+    },
   };
   for await (const chunk of transport.chunks(outgoing, signal)) {
     for (const value of parser.push(chunk)) {
@@ -104,7 +107,7 @@ async function* attempt<Result extends object>(
         );
       }
       if (!missing.delete(index)) continue;
-      budget.progressed(performance.now());
+      budget.progressed();
       ledger.itemsDone += isItemError(line.outcome) ? 1 : task.itemsOf(line.outcome);
       yield { index, outcome: line.outcome };
     }

@@ -174,7 +174,7 @@ export class Millrace implements AsyncDisposable {
 
   async #get(outgoing: Omit<Outgoing, "accept">, options: CallOptions): Promise<unknown> {
     const scope = new Scope([options.signal, this.#closed.signal]);
-    const budget = new RetryBudget(this.#courier.retry, performance.now());
+    const budget = new RetryBudget(this.#courier.retry);
     const asked: Outgoing = { ...outgoing, accept: "application/json" };
     try {
       for (;;) {

@@ -8,7 +8,10 @@ export interface RetryPolicy {
   readonly delayMs: number;
   /** No pause is longer than this, whatever `Retry-After` says. Default: 10 000. */
   readonly delayMsMax: number;
-  /** No attempt begins later than this after the call began or brought its last result. Default: 120 000. */
+  /**
+   * No attempt begins later than this after the first of the failures in a row; a reply that begins well ends the
+   * row, for how long it then waited in the server's queue is no failure. Default: 120 000.
+   */
   readonly totalMs: number;
 }
 
@@ -19,23 +22,28 @@ export const retryDefaults: RetryPolicy = {
   totalMs: 120_000,
 };
 
-/** Counts the failures of one call. Without a clock of its own: every method is told the time. */
+/** Counts the failures of one call. Without a clock of its own: it is told the time. */
 export class RetryBudget {
   readonly #policy: RetryPolicy;
   readonly #random: () => number;
   #failures = 0;
-  #sinceMs: number;
+  /** Of the first failure in a row. */
+  #sinceMs: number | null = null;
 
-  constructor(policy: RetryPolicy, nowMs: number, random: () => number = Math.random) {
+  constructor(policy: RetryPolicy, random: () => number = Math.random) {
     this.#policy = policy;
     this.#random = random;
-    this.#sinceMs = nowMs;
   }
 
-  /** A result came: the server works, so the count starts afresh. */
-  progressed(nowMs: number): void {
+  /** The server took the request in: the time starts afresh, the count does not. */
+  accepted(): void {
+    this.#sinceMs = null;
+  }
+
+  /** A result came: the server works, so the count starts afresh too. */
+  progressed(): void {
     this.#failures = 0;
-    this.#sinceMs = nowMs;
+    this.#sinceMs = null;
   }
 
   /**
@@ -44,6 +52,7 @@ export class RetryBudget {
    */
   delayAfter(error: MillraceError, nowMs: number): number | null {
     this.#failures += 1;
+    this.#sinceMs ??= nowMs;
     if (!error.retryable || this.#failures >= this.#policy.attemptsMax) return null;
     const ceilingMs = Math.min(
       this.#policy.delayMs * 2 ** (this.#failures - 1),

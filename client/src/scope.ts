@@ -91,7 +91,7 @@ function onceAborted(signal: AbortSignal, hear: () => void): () => void {
 
 function onAbort({ target }: Event): void {
   const all = hearers.get(target as AbortSignal) ?? new Set();
-  for (const hear of [...all]) hear();
+  for (const hear of all) hear();
 }
 
 /** Rejects with the signal's failure when it aborts first. */

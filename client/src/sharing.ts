@@ -9,7 +9,7 @@ import { errorRegistry, MillraceError, type RequestFields, type WorkClass } from
 export interface SharingPolicy {
   /** How long a call waits for others, in milliseconds; 0: until the present turn of the event loop ends. Default: 1. */
   readonly windowMs: number;
-  /** Inputs in a shared request at most; a call with more goes alone. Default: 64. */
+  /** Inputs in a shared request at most; a call with as many goes alone. Default: 64. */
   readonly inputsMax: number;
   /** Characters (or token ids) of a call that shares, at most: nobody waits beside a page. Default: 255. */
   readonly callCharactersMax: number;

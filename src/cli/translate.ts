@@ -132,7 +132,7 @@ async function sendAll(
   };
   const expect = flags.expectEnvironment;
   await using client = new Millrace(flags.url, {
-    batch: false,
+    sharing: false,
     ...(expect === undefined ? {} : { expect: { environment: expect } }),
   });
   const fields = fieldsOf(flags, places.length);
