@@ -7,9 +7,9 @@ const { results, timings } = await client.translate(["Good morning.", "See you t
 for (const result of results) {
   console.log("text" in result ? result.text : `failed: ${result.error.message}`);
 }
-console.log(
-  `${timings.totalMs.toFixed(1)} ms in all, ${timings.queueMs.toFixed(1)} of them waiting`,
-);
+// Null where the call shared its request with others: then only the whole time is known.
+const waited = timings.queueMs === null ? "" : `, ${timings.queueMs.toFixed(1)} of them waiting`;
+console.log(`${timings.totalMs.toFixed(1)} ms in all${waited}`);
 
 // A page of work, each sentence as soon as it is ready.
 for await (const item of client.translateStream(["One.", "Two.", "Three."], { class: "bulk" })) {

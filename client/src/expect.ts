@@ -56,6 +56,20 @@ export function checkDeployment(expected: ExpectedDeployment, headers: Headers):
   }
 }
 
+/** Who answered, as the reply's header says it; null where it does not, or where a browser hides it. */
+export function readDeployment(headers: Headers): DeploymentIdentity | null {
+  const parts = new Map((headers.get(headerNames.deployment) ?? "").split(",").map(splitPart));
+  const [name, environment, version] = [
+    parts.get("name"),
+    parts.get("environment"),
+    parts.get("version"),
+  ];
+  const [configHash, node] = [parts.get("config"), parts.get("node")];
+  if (name === undefined || environment === undefined || version === undefined) return null;
+  if (configHash === undefined || node === undefined) return null;
+  return { name, environment, version, configHash, node };
+}
+
 function splitPart(part: string): readonly [string, string] {
   const at = part.indexOf("=");
   return [part.slice(0, at).trim(), part.slice(at + 1).trim()];

@@ -1,23 +1,29 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import { Batcher, type BatchPolicy, batchDefaults, type Collected, collect } from "./batcher.js";
+import { Calls } from "./call.js";
+import type { CourierOptions } from "./courier.js";
 import type { ExpectedDeployment } from "./expect.js";
-import { isRecord, type TranslationSummary } from "./reply.js";
+import { policyOf } from "./policy.js";
+import { isRecord } from "./reply.js";
 import { RetryBudget, type RetryPolicy, retryDefaults } from "./retry.js";
 import { delay, Scope } from "./scope.js";
+import { type SharingPolicy, sharingDefaults } from "./sharing.js";
 import {
-  type Courier,
-  type IndexedItem,
-  type Inputs,
-  type TranslateFields,
-  translateItems,
-} from "./translation.js";
+  type IndexedOutcome,
+  inputsOf,
+  type TranslateInput,
+  type TranslateOptions,
+  type Translation,
+  type TranslationSummary,
+  translateTask,
+} from "./translate.js";
 import { type Fetch, type Outgoing, Transport } from "./transport.js";
 import {
+  apiDefaults,
   MillraceError,
   type ModelsResponse,
   type ReadyResponse,
   type StatusResponse,
-  type TranslateItem,
+  type TranslateResult,
 } from "./wire/index.js";
 
 export interface MillraceOptions {
@@ -26,46 +32,45 @@ export interface MillraceOptions {
   /** The tenant of every call that names none. */
   readonly tenant?: string;
   readonly retry?: Partial<RetryPolicy>;
-  /** How small concurrent calls of `translate` share requests; false: each call is its own request. */
+  /** How small concurrent calls share requests; false: each call is its own request. */
+  readonly sharing?: Partial<SharingPolicy> | false;
+  /** @deprecated Since 0.2: use `sharing`, with `inputsMax` for `itemsMax`. */
   readonly batch?: Partial<BatchPolicy> | false;
+  /** The server's option of this name, where it is not the default, 256: calls of so many items are bulk. */
+  readonly bulkThreshold?: number;
   /** Default: the runtime's own. */
   readonly fetch?: Fetch;
   /** Sent with every request, for example `authorization`. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** A reply that brings no byte for this long has failed. Default: 300 000. */
+  /**
+   * An attempt that has no reply's head after this long has failed: connecting and sending count. A server sends the
+   * head as soon as it has taken the request in, not when the first result is ready. Default: 120 000.
+   */
+  readonly headMsMax?: number;
+  /**
+   * A reply that brings no byte for this long after its head has failed. A server sends a blank line every 15 s while
+   * there is nothing else to send, so this must be well above that. Default: 120 000.
+   */
   readonly silenceMsMax?: number;
 }
 
-export interface Progress {
-  readonly done: number;
-  readonly total: number;
-}
-
-/** The fields of the API, and what the client adds. */
-export interface TranslateOptions extends TranslateFields {
-  /** Aborting it stops the work on the server too. */
-  readonly signal?: AbortSignal;
-  /** Called after each item, in the order in which they are ready. What it throws fails the call. */
-  readonly onProgress?: (progress: Progress) => void;
-}
-
-/** One text, many, or token ids from the model's own tokenizer. */
-export type TranslateInput =
-  | string
-  | readonly string[]
-  | { readonly tokenIds: readonly (readonly number[])[] };
-
-export interface Translation extends TranslationSummary {
-  /** In the order of the texts. An item that failed is `{ error }`; its neighbours are not affected. */
-  readonly results: readonly TranslateItem[];
+/** @deprecated Since 0.2: use `SharingPolicy`. */
+export interface BatchPolicy {
+  readonly windowMs: number;
+  /** `inputsMax` of `SharingPolicy`. */
+  readonly itemsMax: number;
+  readonly charactersMax: number;
 }
 
 export interface CallOptions {
   readonly signal?: AbortSignal;
 }
 
-/** The server answers a little after its own deadline; after this much more the client stops by itself. */
-const deadlineGraceMs = 5_000;
+const limitDefaults: Readonly<Record<"headMsMax" | "silenceMsMax" | "bulkThreshold", number>> = {
+  headMsMax: 120_000,
+  silenceMsMax: 120_000,
+  bulkThreshold: apiDefaults.bulkThreshold,
+};
 
 /**
  * A client of one Millrace server. Everything that it throws is a `MillraceError`, but for what a caller's own
@@ -77,78 +82,62 @@ const deadlineGraceMs = 5_000;
  * ```
  */
 export class Millrace implements AsyncDisposable {
-  readonly #options: MillraceOptions;
-  readonly #courier: Courier;
-  readonly #batcher: Batcher | null;
-  readonly #open = new AbortController();
+  readonly #courier: CourierOptions;
+  readonly #translate: Calls<TranslateResult>;
+  readonly #closed = new AbortController();
 
-  /** Throws `option_invalid` for an address or a demand that cannot be sent. Connects to nothing yet. */
+  /** Throws `option_invalid` for an address, a demand or a limit that makes no sense. Connects to nothing yet. */
   constructor(url: string | URL, options: MillraceOptions = {}) {
-    this.#options = options;
+    const { headMsMax, silenceMsMax, bulkThreshold } = policyOf("options", limitDefaults, {
+      headMsMax: options.headMsMax,
+      silenceMsMax: options.silenceMsMax,
+      bulkThreshold: options.bulkThreshold,
+    });
     const transport = new Transport(url, {
       expect: options.expect ?? {},
       headers: options.headers ?? {},
       fetch: options.fetch ?? ((address, init) => globalThis.fetch(address, init)),
-      silenceMsMax: options.silenceMsMax ?? 300_000,
+      headMsMax,
+      silenceMsMax,
     });
-    this.#courier = { transport, retry: { ...retryDefaults, ...options.retry } };
-    this.#batcher =
-      options.batch === false
-        ? null
-        : new Batcher({ ...batchDefaults, ...options.batch }, (call) =>
-            translateItems(this.#courier, call),
-          );
+    const retry = policyOf("retry", retryDefaults, options.retry);
+    this.#courier = { transport, retry, bulkThreshold };
+    this.#translate = new Calls(translateTask, {
+      courier: this.#courier,
+      sharing: sharingOf(options),
+      tenant: options.tenant,
+      closed: this.#closed.signal,
+    });
   }
 
   /**
-   * Translates everything and resolves when the last item is there. Rejects only when the request as a whole
-   * fails; look for `error` in each result. Small calls made at the same time share a request, and then also
-   * its `id`, `timings` and `pipelines`. After a broken connection these are those of the last request.
+   * Translates everything and resolves when its last text is there. Rejects only when the request as a whole fails;
+   * look for `error` in each result. Small calls made at the same time share a request; a call that did has
+   * `shared: true`, and null for what only the server knows of it.
    */
   async translate(input: TranslateInput, options: TranslateOptions = {}): Promise<Translation> {
-    const { inputs, fields, onProgress } = this.#prepare(input, options);
-    const scope = this.#scope(options);
-    const total = inputs.values.length;
-    let done = 0;
-    const onItem = (): void => {
-      done += 1;
-      onProgress?.({ done, total });
-    };
-    const rider = { call: { inputs, fields, signal: scope.signal }, onItem };
-    try {
-      const collected: Collected =
-        this.#batcher === null
-          ? await collect((call) => translateItems(this.#courier, call), rider)
-          : await this.#batcher.collect(rider);
-      return { ...collected.summary, results: collected.results };
-    } finally {
-      scope.end();
-    }
+    return await this.#translate.collect(inputsOf(input, options), options);
   }
 
   /**
-   * The items as they are ready, each with the index of its text; a loop that is left early stops the work.
-   * The request starts with the first item that is asked for, and never shares another's. The generator
-   * returns the summary, which a `for await` loop drops.
+   * The outcomes as they are ready, each with the index of its text; a loop that is left early stops the work.
+   * The request starts with the first one that is asked for, and never shares another's. The generator returns the
+   * summary, which a `for await` loop drops.
    */
   async *translateStream(
     input: TranslateInput,
     options: TranslateOptions = {},
-  ): AsyncGenerator<IndexedItem, TranslationSummary, undefined> {
-    const { inputs, fields, onProgress } = this.#prepare(input, options);
-    const scope = this.#scope(options);
-    const total = inputs.values.length;
-    const stream = translateItems(this.#courier, { inputs, fields, signal: scope.signal });
+  ): AsyncGenerator<IndexedOutcome, TranslationSummary, undefined> {
+    const stream = this.#translate.stream(inputsOf(input, options), options);
     try {
-      for (let done = 1; ; done += 1) {
+      for (;;) {
         const next = await stream.next();
         if (next.done === true) return next.value;
-        onProgress?.({ done, total });
-        yield next.value;
+        const { index, outcome } = next.value;
+        yield { ...outcome, index };
       }
     } finally {
       await stream.return(undefined as never);
-      scope.end();
     }
   }
 
@@ -176,41 +165,16 @@ export class Millrace implements AsyncDisposable {
 
   /** Aborts whatever is pending; it and every later call reject with `cancelled`. A second call does nothing. */
   close(): void {
-    this.#open.abort(new MillraceError("cancelled", "The client was closed."));
+    this.#closed.abort(new MillraceError("cancelled", "The client was closed."));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
   }
 
-  #prepare(input: TranslateInput, options: TranslateOptions) {
-    const inputs = inputsOf(input);
-    if (inputs.values.length === 0) {
-      throw new MillraceError("input_empty", "There is nothing to translate.", {
-        param: inputs.kind,
-      });
-    }
-    const { signal: _signal, onProgress, ...named } = options;
-    const { tenant } = this.#options;
-    const fields: TranslateFields = tenant === undefined ? named : { tenant, ...named };
-    return { inputs, fields, onProgress };
-  }
-
-  #scope(options: TranslateOptions): Scope {
-    const scope = new Scope([options.signal, this.#open.signal]);
-    const { timeoutMs } = options;
-    if (timeoutMs !== undefined) {
-      scope.limit(
-        timeoutMs + deadlineGraceMs,
-        () => new MillraceError("deadline_exceeded", `No answer within ${timeoutMs} ms.`),
-      );
-    }
-    return scope;
-  }
-
   async #get(outgoing: Omit<Outgoing, "accept">, options: CallOptions): Promise<unknown> {
-    const scope = new Scope([options.signal, this.#open.signal]);
-    const budget = new RetryBudget(this.#courier.retry, performance.now());
+    const scope = new Scope([options.signal, this.#closed.signal]);
+    const budget = new RetryBudget(this.#courier.retry);
     const asked: Outgoing = { ...outgoing, accept: "application/json" };
     try {
       for (;;) {
@@ -229,10 +193,18 @@ export class Millrace implements AsyncDisposable {
   }
 }
 
-function inputsOf(input: TranslateInput): Inputs {
-  if (typeof input === "string") return { kind: "texts", values: [input] };
-  if ("tokenIds" in input) return { kind: "tokenIds", values: input.tokenIds };
-  return { kind: "texts", values: input };
+function sharingOf({ sharing, batch }: MillraceOptions): SharingPolicy | null {
+  if (sharing !== undefined && batch !== undefined) {
+    throw new MillraceError("option_invalid", "`batch` is the old name of `sharing`: name one.");
+  }
+  if (sharing === false || batch === false) return null;
+  if (batch === undefined) return policyOf("sharing", sharingDefaults, sharing);
+  const { windowMs, itemsMax, charactersMax } = batch;
+  return policyOf("batch", sharingDefaults, {
+    windowMs,
+    inputsMax: itemsMax,
+    charactersMax,
+  });
 }
 
 function notTheAnswer(path: string): MillraceError {

@@ -1,6 +1,6 @@
 import { MillraceError } from "./wire/index.js";
 
-/** Longest line that is taken, in characters: far above any translation, far below what hurts. */
+/** Longest line that is taken, in characters: far above any result, far below what hurts. */
 const lineCharactersMax = 64 * 1024 * 1024;
 
 /**

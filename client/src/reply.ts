@@ -2,29 +2,26 @@
  * What came back, held against the wire's types before anybody reads it: an address may lead anywhere, and a
  * proxy may answer in the server's place.
  */
-import {
-  isErrorCode,
-  MillraceError,
-  type TranslateItem,
-  type TranslateResponse,
-} from "./wire/index.js";
+import type { Arrival, Outcome, Task } from "./task.js";
+import { type ItemError, isErrorCode, MillraceError, type ReplySummary } from "./wire/index.js";
 
-export type TranslationSummary = Omit<TranslateResponse, "results">;
-
-export type ReplyLine =
-  | { readonly kind: "item"; readonly index: number; readonly item: TranslateItem }
-  | { readonly kind: "done"; readonly summary: TranslationSummary }
+export type LineRead<Result extends object> =
+  | ({ readonly kind: "outcome" } & Arrival<Result>)
+  | { readonly kind: "done"; readonly summary: ReplySummary }
   | { readonly kind: "failed"; readonly error: MillraceError };
 
 /** One line of a stream. Throws `response_invalid`. */
-export function readLine(value: unknown): ReplyLine {
+export function readLine<Result extends object>(
+  task: Task<Result>,
+  value: unknown,
+): LineRead<Result> {
   if (!isRecord(value)) throw invalidLine(value);
   if ("index" in value) {
-    const { index, ...item } = value;
-    if (typeof index !== "number" || !Number.isSafeInteger(index) || !isItem(item)) {
+    const { index, ...outcome } = value;
+    if (typeof index !== "number" || !Number.isSafeInteger(index) || !isOutcome(task, outcome)) {
       throw invalidLine(value);
     }
-    return { kind: "item", index, item };
+    return { kind: "outcome", index, outcome };
   }
   if (isSummary(value["done"])) return { kind: "done", summary: value["done"] };
   const error = readError(value);
@@ -47,12 +44,18 @@ export function isRecord(value: unknown): value is Readonly<Record<string, unkno
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function isItem(value: object): value is TranslateItem {
-  if ("text" in value) return typeof value.text === "string";
-  return "error" in value && isRecord(value.error) && typeof value.error["code"] === "string";
+export function isItemError(outcome: object): outcome is ItemError {
+  return "error" in outcome && isRecord(outcome.error) && typeof outcome.error["code"] === "string";
 }
 
-function isSummary(value: unknown): value is TranslationSummary {
+function isOutcome<Result extends object>(
+  task: Task<Result>,
+  value: object,
+): value is Outcome<Result> {
+  return task.isResult(value) || isItemError(value);
+}
+
+function isSummary(value: unknown): value is ReplySummary {
   return (
     isRecord(value) &&
     typeof value["id"] === "string" &&

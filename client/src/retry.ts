@@ -8,7 +8,10 @@ export interface RetryPolicy {
   readonly delayMs: number;
   /** No pause is longer than this, whatever `Retry-After` says. Default: 10 000. */
   readonly delayMsMax: number;
-  /** No attempt begins later than this after the call began or brought its last result. Default: 120 000. */
+  /**
+   * No attempt begins later than this after the first of the failures in a row; a reply that begins well ends the
+   * row, for how long it then waited in the server's queue is no failure. Default: 120 000.
+   */
   readonly totalMs: number;
 }
 
@@ -19,38 +22,44 @@ export const retryDefaults: RetryPolicy = {
   totalMs: 120_000,
 };
 
-/** Counts the failures of one call. Without a clock of its own: every method is told the time. */
+/** Counts the failures of one call. Without a clock of its own: it is told the time. */
 export class RetryBudget {
   readonly #policy: RetryPolicy;
   readonly #random: () => number;
   #failures = 0;
-  #sinceMs: number;
+  /** Of the first failure in a row. */
+  #sinceMs: number | null = null;
 
-  constructor(policy: RetryPolicy, nowMs: number, random: () => number = Math.random) {
+  constructor(policy: RetryPolicy, random: () => number = Math.random) {
     this.#policy = policy;
     this.#random = random;
-    this.#sinceMs = nowMs;
   }
 
-  /** A result came: the server works, so the count starts afresh. */
-  progressed(nowMs: number): void {
+  /** The server took the request in: the time starts afresh, the count does not. */
+  accepted(): void {
+    this.#sinceMs = null;
+  }
+
+  /** A result came: the server works, so the count starts afresh too. */
+  progressed(): void {
     this.#failures = 0;
-    this.#sinceMs = nowMs;
+    this.#sinceMs = null;
   }
 
   /**
-   * How long to pause before the next attempt, or null to give up. The pause has full jitter, so that callers
-   * that were refused together do not come back together; it is never shorter than `Retry-After`, capped.
+   * How long to pause before the next attempt, or null to give up. The pause is `Retry-After` and full jitter on top,
+   * so that callers that were refused together do not come back together; all of it is capped.
    */
   delayAfter(error: MillraceError, nowMs: number): number | null {
     this.#failures += 1;
+    this.#sinceMs ??= nowMs;
     if (!error.retryable || this.#failures >= this.#policy.attemptsMax) return null;
     const ceilingMs = Math.min(
       this.#policy.delayMs * 2 ** (this.#failures - 1),
       this.#policy.delayMsMax,
     );
-    const askedMs = Math.min(error.retryAfterMs ?? 0, this.#policy.delayMsMax);
-    const pauseMs = Math.max(this.#random() * ceilingMs, askedMs);
+    const askedMs = error.retryAfterMs ?? 0;
+    const pauseMs = Math.min(askedMs + this.#random() * ceilingMs, this.#policy.delayMsMax);
     return nowMs + pauseMs - this.#sinceMs > this.#policy.totalMs ? null : pauseMs;
   }
 }

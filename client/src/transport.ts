@@ -1,8 +1,13 @@
-import { checkDeployment, type ExpectedDeployment, expectHeader } from "./expect.js";
+import {
+  checkDeployment,
+  type ExpectedDeployment,
+  expectHeader,
+  readDeployment,
+} from "./expect.js";
 import { readError } from "./reply.js";
 import { parseRetryAfter } from "./retry.js";
 import { abortFailure, Scope } from "./scope.js";
-import { headerNames, MillraceError } from "./wire/index.js";
+import { type DeploymentIdentity, headerNames, MillraceError } from "./wire/index.js";
 
 /** `globalThis.fetch`, or a caller's own with the same meaning. */
 export type Fetch = (url: string, init: RequestInit) => Promise<Response>;
@@ -11,7 +16,9 @@ export interface TransportOptions {
   readonly expect: ExpectedDeployment;
   readonly headers: Readonly<Record<string, string>>;
   readonly fetch: Fetch;
-  /** A reply that brings no byte for this long has failed. */
+  /** Connecting, sending the request and waiting for the reply's head take this long at most. */
+  readonly headMsMax: number;
+  /** A reply that brings no byte for this long, after its head, has failed. */
   readonly silenceMsMax: number;
 }
 
@@ -22,11 +29,21 @@ export interface Outgoing {
   readonly body?: unknown;
   /** A status beyond 2xx whose body is an answer all the same, not an error. */
   readonly alsoStatus?: number;
+  /** Hears of the head as soon as it is there and was found right. */
+  readonly onHead?: (head: ReplyHead) => void;
+}
+
+/** What a reply's head says of it; null where it does not, or where a browser hides it. */
+export interface ReplyHead {
+  readonly id: string | null;
+  readonly deployment: DeploymentIdentity | null;
 }
 
 /** Bytes of a JSON body that are read at most; and of a body that turns out to be an error. */
 const jsonBytesMax = 64 * 1024 * 1024;
 const errorBytesMax = 64 * 1024;
+/** Such a body is made from memory: one that takes longer than this will not come. */
+const jsonMsMax = 30_000;
 
 /** One HTTP attempt at a time: addresses, headers, what a failure means. Knows nothing of retries. */
 export class Transport {
@@ -55,62 +72,93 @@ export class Transport {
     }
   }
 
+  /** A whole reply that is JSON. It has no signs of life between its bytes, so all of it shares one time limit. */
   async json(outgoing: Outgoing, signal: AbortSignal): Promise<unknown> {
-    const text = await gather(this.chunks(outgoing, signal), jsonBytesMax);
-    const value = parseJson(text);
-    if (value === undefined) throw notOurs(200, text);
-    return value;
+    const scope = new Scope([signal]);
+    scope.limit(jsonMsMax, () => overdue(jsonMsMax));
+    try {
+      const text = await gather(this.chunks(outgoing, scope.signal), jsonBytesMax);
+      const value = parseJson(text);
+      if (value === undefined) throw notOurs("A reply", text);
+      return value;
+    } finally {
+      scope.end();
+    }
   }
 
   async #send(outgoing: Outgoing, scope: Scope): Promise<Response> {
-    const { body } = outgoing;
+    const init = this.#initOf(outgoing);
     const url = new URL(outgoing.path, this.#base).href;
-    const headers = { ...this.#headers, accept: outgoing.accept };
-    const init: RequestInit =
-      body === undefined
-        ? { method: "GET", headers }
-        : {
-            method: "POST",
-            headers: { ...headers, "content-type": "application/json" },
-            body: JSON.stringify(body),
-          };
     if (scope.signal.aborted) throw abortFailure(scope.signal);
-    const response = await scope.within(
-      this.#options.silenceMsMax,
-      this.#options.fetch(url, { ...init, signal: scope.signal }),
+    const { fetch, headMsMax, expect } = this.#options;
+    const response = await fetchWithin(scope, headMsMax, () =>
+      fetch(url, { ...init, signal: scope.signal }),
     );
     if (!response.ok && response.status !== outgoing.alsoStatus) {
       throw await this.#failure(response, scope);
     }
     try {
-      checkDeployment(this.#options.expect, response.headers);
+      checkDeployment(expect, response.headers);
       checkType(response, outgoing.accept);
     } catch (error) {
-      await discard(response);
+      discard(response);
       throw error;
     }
+    outgoing.onHead?.({
+      id: response.headers.get(headerNames.requestId),
+      deployment: readDeployment(response.headers),
+    });
     return response;
+  }
+
+  #initOf({ accept, body }: Outgoing): RequestInit {
+    const headers = { ...this.#headers, accept };
+    if (body === undefined) return { method: "GET", headers };
+    return {
+      method: "POST",
+      headers: { ...headers, "content-type": "application/json" },
+      body: toJson(body),
+    };
   }
 
   async *#read(response: Response, scope: Scope): AsyncGenerator<Uint8Array, void> {
     if (response.body === null) return;
     const reader = response.body.getReader();
+    const wait = { ms: this.#options.silenceMsMax, reason: silent };
     try {
       for (;;) {
-        const { done, value } = await scope.within(this.#options.silenceMsMax, reader.read());
+        const { done, value } = await scope.within(wait, reader.read());
         if (done) return;
         yield value;
       }
     } finally {
       // Closes the connection where somebody stopped reading early; the reader is ours, so nobody else hears.
-      await reader.cancel().catch(() => undefined);
+      // Not awaited: a body that is a caller's own may never answer.
+      void reader.cancel().catch(() => undefined);
     }
   }
 
   async #failure(response: Response, scope: Scope): Promise<MillraceError> {
+    scope.limit(jsonMsMax, () => overdue(jsonMsMax));
     const text = await gather(this.#read(response, scope), errorBytesMax);
     const retryAfterMs = parseRetryAfter(response.headers.get("retry-after"), Date.now());
-    return readError(parseJson(text), retryAfterMs) ?? notOurs(response.status, text);
+    return readError(parseJson(text), retryAfterMs) ?? notOurs(`Status ${response.status}`, text);
+  }
+}
+
+async function fetchWithin(
+  scope: Scope,
+  ms: number,
+  start: () => Promise<Response>,
+): Promise<Response> {
+  // In an async function, so that a `fetch` that throws at once is as one that rejects.
+  const fetching = (async () => await start())();
+  try {
+    return await scope.within({ ms, reason: headless }, fetching);
+  } catch (error) {
+    // A `fetch` that does not hear the signal may answer yet; nobody will read that.
+    void fetching.then(discard, () => undefined);
+    throw error;
   }
 }
 
@@ -141,8 +189,8 @@ function checkType(response: Response, accept: string): void {
   );
 }
 
-async function discard(response: Response): Promise<void> {
-  await response.body?.cancel().catch(() => undefined);
+function discard(response: Response): void {
+  void response.body?.cancel().catch(() => undefined);
 }
 
 async function gather(chunks: AsyncGenerator<Uint8Array, void>, bytesMax: number): Promise<string> {
@@ -157,6 +205,15 @@ async function gather(chunks: AsyncGenerator<Uint8Array, void>, bytesMax: number
   return text + decoder.decode();
 }
 
+/** Throws `bad_request`: a cycle or a bigint is the caller's mistake, and no connection's. */
+function toJson(body: unknown): string {
+  try {
+    return JSON.stringify(body);
+  } catch (cause) {
+    throw new MillraceError("bad_request", `The request is not JSON: ${String(cause)}`, { cause });
+  }
+}
+
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;
@@ -165,12 +222,24 @@ function parseJson(text: string): unknown {
   }
 }
 
-function notOurs(status: number, text: string): MillraceError {
+function notOurs(what: string, text: string): MillraceError {
   const start = text.slice(0, 200);
   return new MillraceError(
     "response_invalid",
-    `Status ${status} with a body that is not Millrace's: ${start}`,
+    `${what} with a body that is not Millrace's: ${start}`,
   );
+}
+
+function headless(ms: number): MillraceError {
+  return new MillraceError("connection_failed", `No head of a reply within ${ms} ms.`);
+}
+
+function silent(ms: number): MillraceError {
+  return new MillraceError("connection_failed", `The server sent nothing for ${ms} ms.`);
+}
+
+function overdue(ms: number): MillraceError {
+  return new MillraceError("connection_failed", `The reply was not whole within ${ms} ms.`);
 }
 
 function asFailure(error: unknown): MillraceError {

@@ -36,7 +36,7 @@ export interface CallOptions {
 export async function call(caller: Caller, options: CallOptions): Promise<CallerReport> {
   const { url, signal, onDone } = options;
   // Each caller is a program of its own, so nothing is joined on this side: the packing is the server's.
-  await using client = new Millrace(url, { batch: false, tenant: caller.name.toLowerCase() });
+  await using client = new Millrace(url, { sharing: false, tenant: caller.name.toLowerCase() });
   const answers: Answer[] = [];
   const requestMs: number[] = [];
   const startedMs = performance.now();

@@ -132,7 +132,7 @@ async function sendAll(
   };
   const expect = flags.expectEnvironment;
   await using client = new Millrace(flags.url, {
-    batch: false,
+    sharing: false,
     ...(expect === undefined ? {} : { expect: { environment: expect } }),
   });
   const fields = fieldsOf(flags, places.length);
@@ -144,7 +144,7 @@ async function sendAll(
       const onProgress = (): void => bar?.increment();
       const reply = await client.translate(texts, { ...fields, signal, onProgress });
       for (const [index, at] of batch.entries()) outcome.results[at] = reply.results[index] ?? null;
-      for (const [pipeline, items] of Object.entries(reply.pipelines)) {
+      for (const [pipeline, items] of Object.entries(reply.pipelines ?? {})) {
         outcome.pipelines.set(pipeline, (outcome.pipelines.get(pipeline) ?? 0) + items);
       }
     }

@@ -4,7 +4,7 @@ import {
   type ErrorCode,
   Millrace,
   MillraceError,
-  type TranslateItem,
+  type TranslateOutcome,
   type Translation,
 } from "millrace-client";
 import {
@@ -21,8 +21,8 @@ import {
 } from "../support/http-server.js";
 
 /** Retries without a pause, and no sharing of requests, so that a test counts what it sends. */
-const direct = { retry: { delayMs: 0 }, batch: false } as const;
-const once = { retry: { attemptsMax: 1 }, batch: false } as const;
+const direct = { retry: { delayMs: 0 }, sharing: false } as const;
+const once = { retry: { attemptsMax: 1 }, sharing: false } as const;
 
 function texts(translation: Translation): (string | undefined)[] {
   return translation.results.map((result) => ("text" in result ? result.text : undefined));
@@ -44,7 +44,7 @@ async function failsWith(
 }
 
 test("results come in the order of the texts, an item's error as a value, with the summary", async () => {
-  const failed: TranslateItem = {
+  const failed: TranslateOutcome = {
     error: { code: "item_failed", message: "no", retryable: false },
   };
   await using server = await serveHttp(({ response }) => {
@@ -185,7 +185,7 @@ test("attempts without any result are bounded; a result starts the count afresh"
   });
   await using client = new Millrace(dead.url, {
     retry: { delayMs: 0, attemptsMax: 3 },
-    batch: false,
+    sharing: false,
   });
   await failsWith(client.translate("a"), "connection_failed");
   assert.equal(dead.exchanges.length, 3);
@@ -213,12 +213,12 @@ test("a refusal that may pass is tried again, one that may not is not", async ()
   assert.equal(server.exchanges.length, 3);
 });
 
-test("pauses grow with full jitter, are never shorter than Retry-After, and are capped", async (context) => {
+test("pauses grow with full jitter, which also spreads those that Retry-After sets, and are capped", async (context) => {
   const pauses: number[] = [];
   const random = mock.method(Math, "random", () => 0.5);
-  // Silence and deadline timers are far longer than any pause; these run at once and are noted.
+  // Timers of limits are far longer than any pause; these run at once and are noted.
   const timers = mock.method(globalThis, "setTimeout", (run: () => void, ms: number) => {
-    if (ms > 60_000) return undefined;
+    if (ms > 20_000) return undefined;
     pauses.push(ms);
     queueMicrotask(run);
     return undefined;
@@ -232,7 +232,7 @@ test("pauses grow with full jitter, are never shorter than Retry-After, and are 
   const error = { code: "queue_full", message: "full", retryable: true };
   await using client = new Millrace("http://nowhere.invalid", {
     retry: { attemptsMax: 7, delayMs: 100, delayMsMax: 5000 },
-    batch: false,
+    sharing: false,
     fetch: async () => {
       const retryAfter = retryAfters[attempts] ?? null;
       attempts += 1;
@@ -243,7 +243,7 @@ test("pauses grow with full jitter, are never shorter than Retry-After, and are 
     },
   });
   await failsWith(client.translate("a"), "queue_full");
-  assert.deepEqual(pauses, [50, 100, 3000, 5000, 800, 1600]);
+  assert.deepEqual(pauses, [50, 100, 3200, 5000, 800, 1600]);
 });
 
 test("no attempt begins after the retry's total time, and the server's deadline shrinks", async () => {
@@ -251,7 +251,7 @@ test("no attempt begins after the retry's total time, and the server's deadline 
     request.socket.destroy();
   });
   const retry = { delayMs: 0, totalMs: -1 };
-  await using hurried = new Millrace(server.url, { retry, batch: false });
+  await using hurried = new Millrace(server.url, { retry, sharing: false });
   await failsWith(hurried.translate("a"), "connection_failed");
   assert.equal(server.exchanges.length, 1);
 
@@ -297,7 +297,7 @@ test("replies that are not Millrace's fail with response_invalid, and say why", 
     [itemLine(7, item("a")) + doneLine(1), /unknown or came twice/],
     [itemLine(0, item("a")).repeat(2) + doneLine(1), /unknown or came twice/],
     [itemLine(-1, item("a")), /unknown or came twice/],
-    [doneLine(0), /1 items lack/],
+    [doneLine(0), /1 inputs lack/],
     [`${JSON.stringify({ done: {} })}\n`, /not Millrace's/],
   ];
   await using server = await serveHttp(({ response, number }) => {
@@ -341,8 +341,9 @@ test("a server that hangs is left when the caller aborts, closes or has waited l
   }
   await failsWith(client.translate("a", { signal: AbortSignal.timeout(5) }), "deadline_exceeded");
   await failsWith(client.translate("a", { signal: AbortSignal.abort() }), "cancelled");
-  await using wary = new Millrace(server.url, { ...once, silenceMsMax: 5 });
-  await failsWith(wary.translate("a"), "connection_failed", /nothing for 5 ms/);
+  // Limits of both kinds, for who knows whether the last two have arrived and how this one will hang.
+  await using wary = new Millrace(server.url, { ...once, silenceMsMax: 5, headMsMax: 200 });
+  await failsWith(wary.translate("a"), "connection_failed", /nothing for 5 ms|within 200 ms/);
 
   const before = server.exchanges.length;
   const pending = client.translate("a");

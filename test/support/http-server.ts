@@ -1,7 +1,7 @@
 /** A real HTTP server for the client's tests: the test decides, exchange by exchange, how badly it behaves. */
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { DeploymentIdentity, TranslateItem } from "millrace-client";
+import type { DeploymentIdentity, TranslateOutcome } from "millrace-client";
 
 export interface Exchange {
   /** Counts from 0, in the order of arrival. */
@@ -80,14 +80,15 @@ export function beginStream(response: ServerResponse): void {
   response.writeHead(200, {
     "content-type": "application/x-ndjson",
     "x-millrace-deployment": deploymentHeader,
+    "x-request-id": "request-1",
   });
 }
 
-export function item(text: string): TranslateItem {
+export function item(text: string): TranslateOutcome {
   return { text: `«${text}»`, score: -1, inputTokens: 2, outputTokens: 3, sentences: 1 };
 }
 
-export function itemLine(index: number, outcome: TranslateItem): string {
+export function itemLine(index: number, outcome: TranslateOutcome): string {
   return `${JSON.stringify({ index, ...outcome })}\n`;
 }
 
@@ -114,15 +115,17 @@ export interface Refusal {
   readonly status: number;
   readonly code: string;
   readonly retryAfter?: string;
+  readonly param?: string;
 }
 
-export function refuse({ response }: Exchange, { status, code, retryAfter }: Refusal): void {
+export function refuse({ response }: Exchange, refusal: Refusal): void {
+  const { status, code, retryAfter, param } = refusal;
   response.writeHead(status, {
     "content-type": "application/json",
     "x-millrace-deployment": deploymentHeader,
     ...(retryAfter === undefined ? {} : { "retry-after": retryAfter }),
   });
-  const error = { code, message: `refused with ${code}`, retryable: false };
+  const error = { code, message: `refused with ${code}`, retryable: false, param };
   response.end(JSON.stringify({ error, id: "request-1", deployment }));
 }
 

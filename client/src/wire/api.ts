@@ -1,67 +1,31 @@
 /**
- * The messages of the native HTTP API, `POST /v1/translate` and its neighbours. The only definition of
- * them: the server validates against these types, the client sends them.
+ * What the messages of the native HTTP API share, whatever the task; a task's own are in the file of its name. The
+ * only definition of them: the server validates against these types, the client sends them.
+ *
+ * An *input* is what a caller gets one result for, such as a text; an *item* is what a model turns into one result,
+ * such as a sentence of it.
  */
 import type { WireError } from "./errors.js";
 
 /** `realtime`: somebody waits. `bulk`: nobody waits. */
 export type WorkClass = "realtime" | "bulk";
 
-export interface TranslateRequest {
-  /** One text or many; a text may be a sentence, a paragraph or a page. */
-  readonly texts?: string | readonly string[];
-  /** Instead of `texts`: token ids from the model's own tokenizer, end token included. */
-  readonly tokenIds?: readonly (readonly number[])[];
+/** What a request of any task may say. */
+export interface RequestFields {
   /** Needed only where the server serves more than one model. */
   readonly model?: string;
   /** Else by size: fewer items than `bulkThreshold` (256) are `realtime`. */
   readonly class?: WorkClass;
-  /** Hypotheses that the search keeps, 1 to 8; 1 is greedy. Default: 1. */
-  readonly beams?: number;
-  /** Exponent of the length in a finished beam's score. Default: the model's. */
-  readonly lengthPenalty?: number;
-  /** Longest output in tokens, the start token counted. Default: the model's. */
-  readonly maxLength?: number;
-  /** How many alternatives to return, at most `beams`. Default: 1. */
-  readonly nBest?: number;
   /** From arrival to the last result, in milliseconds; what is not done then fails alone. */
   readonly timeoutMs?: number;
   /** Tenants share the machine fairly. Default: `default`. */
   readonly tenant?: string;
-  /** Cut what is too long instead of refusing it. Default: false. */
-  readonly truncate?: boolean;
-  /** Split texts into sentences and join the translations again. Default: true. */
-  readonly split?: boolean;
 }
 
-export interface Alternative {
-  readonly text: string;
-  readonly score: number;
-}
-
-export interface TranslateResult {
-  readonly text: string;
-  /**
-   * Of one sentence: greedy, the sum of the log-probabilities; beams, that sum / length^lengthPenalty.
-   * Of a text of several sentences: the mean over its sentences.
-   */
-  readonly score: number;
-  /** Tokens of the input and of the output, over all sentences. */
-  readonly inputTokens: number;
-  readonly outputTokens: number;
-  /** Sentences that the text was split into. */
-  readonly sentences: number;
-  /** Only where `nBest` > 1; the best first. Of several sentences: the n-th of each, joined. */
-  readonly alternatives?: readonly Alternative[];
-  /** True where the input was cut because of `truncate`. */
-  readonly truncated?: true;
-}
-
+/** What an input comes to when it fails alone. */
 export interface ItemError {
   readonly error: WireError;
 }
-
-export type TranslateItem = TranslateResult | ItemError;
 
 /** Which deployment answered: on every reply, as a header and in every JSON body. */
 export interface DeploymentIdentity {
@@ -84,22 +48,24 @@ export interface RequestTimings {
   readonly totalMs: number;
 }
 
-export interface TranslateResponse {
+/** What a reply of any task says beside its results. */
+export interface ReplySummary {
   readonly id: string;
   readonly model: string;
   readonly class: WorkClass;
-  /** In the order of the request. */
-  readonly results: readonly TranslateItem[];
   readonly timings: RequestTimings;
-  /** How many sentences each pipeline translated, by pipeline id. */
+  /** How many items each pipeline ran, by pipeline id. */
   readonly pipelines: Readonly<Record<string, number>>;
   readonly deployment: DeploymentIdentity;
 }
 
-/** A line of an `application/x-ndjson` reply: one for each text as it is ready, then one `done`. */
-export type TranslateLine =
-  | ({ readonly index: number } & TranslateItem)
-  | { readonly done: Omit<TranslateResponse, "results"> }
+/**
+ * A line of an `application/x-ndjson` reply: one for each input as it is ready, then one `done`, or an `error` where
+ * the request failed as a whole. A blank line says only that the server lives, and may come anywhere.
+ */
+export type ReplyLine<Outcome> =
+  | ({ readonly index: number } & Outcome)
+  | { readonly done: ReplySummary }
   | { readonly error: WireError; readonly index?: never };
 
 export interface ErrorResponse {
@@ -135,7 +101,12 @@ export const headerNames = {
 
 /** Hard bounds of the API that no option can raise. */
 export const apiLimits = {
-  beamsMax: 8,
   tenantCharactersMax: 64,
   requestIdCharactersMax: 128,
+} as const;
+
+/** What a server does unless its options say otherwise. */
+export const apiDefaults = {
+  /** Items from which on a request that names no class is `bulk`. */
+  bulkThreshold: 256,
 } as const;

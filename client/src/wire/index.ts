@@ -1,18 +1,18 @@
+import { apiLimits as commonLimits } from "./api.js";
+import { translateLimits } from "./translate.js";
+
 export {
-  type Alternative,
-  apiLimits,
+  apiDefaults,
   type DeploymentIdentity,
   type ErrorResponse,
   headerNames,
   type ItemError,
   type ModelInfo,
   type ModelsResponse,
+  type ReplyLine,
+  type ReplySummary,
+  type RequestFields,
   type RequestTimings,
-  type TranslateItem,
-  type TranslateLine,
-  type TranslateRequest,
-  type TranslateResponse,
-  type TranslateResult,
   type WorkClass,
 } from "./api.js";
 export {
@@ -25,6 +25,7 @@ export {
 } from "./errors.js";
 export type {
   BatchRecord,
+  PipelineKind,
   PipelineState,
   PipelineStatus,
   QueueStatus,
@@ -33,3 +34,21 @@ export type {
   StageTime,
   StatusResponse,
 } from "./status.js";
+export {
+  type Alternative,
+  type TranslateItem,
+  type TranslateLine,
+  type TranslateOutcome,
+  type TranslateRequest,
+  type TranslateResponse,
+  type TranslateResult,
+  translateLimits,
+} from "./translate.js";
+
+interface ApiLimits extends Readonly<Record<keyof typeof commonLimits, number>> {
+  /** @deprecated Since 0.2: use `translateLimits`. */
+  readonly beamsMax: number;
+}
+
+/** Hard bounds of the API that no option can raise. */
+export const apiLimits: ApiLimits = { ...commonLimits, ...translateLimits };
