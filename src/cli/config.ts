@@ -11,17 +11,20 @@ export function registerConfig(program: Command): void {
     .addOption(new Option("--json", "one JSON object"));
   addOptionFlags(command).action(({ json, ...flags }: Record<string, unknown>) => {
     const configuration = configurationFrom(flags);
+    for (const warning of configuration.warnings) process.stderr.write(`warning: ${warning}\n`);
     process.stdout.write(json === true ? asJson(configuration) : asTable(configuration));
   });
 }
 
-function asJson({ options, sources, hash }: Configuration): string {
+function asJson({ options, sources, hash, machine }: Configuration): string {
   const values = optionKeys.map((key) => [key, { value: options[key], source: sources[key] }]);
-  const body = { hash, options: Object.fromEntries(values) as object };
+  const { cores, coresFrom, memoryBytes, memoryFrom, openFilesMax } = machine;
+  const found = { cores, coresFrom, memoryBytes, memoryFrom, openFilesMax };
+  const body = { hash, machine: found, options: Object.fromEntries(values) as object };
   return `${JSON.stringify(body, null, 2)}\n`;
 }
 
-function asTable({ options, sources, hash }: Configuration): string {
+function asTable({ options, sources, hash, machine }: Configuration): string {
   const rows = optionKeys.map((key) => {
     const source = { flag: flagOf(key), variable: variableOf(key), file: "file", code: "code" };
     const from = sources[key] === "default" ? "default" : source[sources[key]];
@@ -32,5 +35,13 @@ function asTable({ options, sources, hash }: Configuration): string {
   const lines = rows.map(
     ([key, value, from]) => `${key.padEnd(keyWidth)}  ${value.padEnd(valueWidth)}  ${from}`,
   );
-  return `${lines.join("\n")}\n\nconfiguration hash: ${hash}\n`;
+  const { cores, coresFrom, memoryBytes, memoryFrom } = machine;
+  return [
+    ...lines,
+    "",
+    `cores: ${cores} (${coresFrom})`,
+    `memory: ${(memoryBytes / 2 ** 30).toFixed(1)} GiB (${memoryFrom})`,
+    `configuration hash: ${hash}`,
+    "",
+  ].join("\n");
 }

@@ -10,7 +10,10 @@ import { flagOf, optionKeys, optionTable, variableOf } from "#src/options/table.
 
 const machine: Machine = {
   cores: 8,
+  coresFrom: "a test",
   memoryBytes: 2 ** 34,
+  memoryFrom: "a test",
+  openFilesMax: 4096,
   hostName: "here",
   bundledModelsDir: "/bundled",
 };
@@ -100,7 +103,7 @@ test("values of the wrong type are refused from every source", () => {
 
 test("shared and dedicated pipelines contradict each other", () => {
   const [problem] = problemsOf({
-    flags: { pipelines: "2", realtimePipelines: "1", batchPipelines: "1" },
+    flags: { pipelines: "2", realtimePipelines: "1", bulkPipelines: "1" },
   });
   assert.match(problem ?? "", /^--pipelines and --realtime-pipelines contradict/);
   assert.match(problemsOf({ flags: { realtimePipelines: "1" } })[0] ?? "", /come together/);
@@ -122,7 +125,7 @@ test("pipelines and threads follow from the machine and from what was asked for"
   assert.deepEqual(layout({}, 1), [1, 1]);
   assert.deepEqual(layout({ pipelines: 8 }), [8, 1]);
   assert.deepEqual(layout({ pipelines: 100 }), [100, 1]);
-  assert.deepEqual(layout({ realtimePipelines: 1, batchPipelines: 1 }), [0, 4]);
+  assert.deepEqual(layout({ realtimePipelines: 1, bulkPipelines: 1 }), [0, 4]);
 });
 
 test("the hash is of what matters: not of the address or the log", () => {

@@ -14,7 +14,7 @@ declare global {
 }
 
 export interface TranslateLimits {
-  readonly requestItemsMax: number;
+  readonly requestInputsMax: number;
   readonly requestTimeoutMsMax: number;
 }
 
@@ -144,10 +144,10 @@ function readList(value: unknown, field: Field, limits: TranslateLimits): readon
   if (value.length === 0) {
     throw new MillraceError("input_empty", `\`${field}\` is empty.`, { param: field });
   }
-  if (value.length > limits.requestItemsMax) {
+  if (value.length > limits.requestInputsMax) {
     throw new MillraceError(
       "too_many_items",
-      `\`${field}\` has ${value.length} items; at most ${limits.requestItemsMax} are taken.`,
+      `\`${field}\` has ${value.length} items; at most ${limits.requestInputsMax} are taken.`,
       { param: field },
     );
   }
