@@ -21,7 +21,6 @@ export function registerServe(program: Command, openBackend: ServerDeps["openBac
     const log = createLog({ ...configuration.options, destination: logOutput });
     // Node warns there by itself; that nobody reads it must not end a server.
     process.stderr.on("error", () => {});
-    announce(configuration, log);
     await serve(configuration, { log, logOutput, openBackend });
   });
 }
@@ -36,23 +35,26 @@ async function serve(configuration: Configuration, deps: ServeDeps): Promise<voi
     process.exit(code);
   };
   const stopping = new AbortController();
+  // Before the first line of the log: whoever has read that may send a signal.
   process.on("SIGTERM", onSignal).on("SIGINT", onSignal);
+  announce(configuration, log);
   function onSignal(signal: NodeJS.Signals): void {
     if (stopping.signal.aborted) process.exit(exitCodes.interrupted);
-    stopping.abort(signal);
+    log.info({ signal }, "stopping");
+    stopping.abort();
     // Whatever hangs while it is stopped: workers end by themselves when this process is gone.
     const hang = (): void => {
       log.error({ stopMsMax }, "the stop takes too long; ended as it is");
       void leave(exitCodes.drainCutOff);
     };
-    setTimeout(hang, drainMs + stopMsMax).unref();
+    setTimeout(hang, drainMs + stopMsMax);
   }
   let server: MillraceServer;
   try {
     server = await startServer(configuration, { ...deps, signal: stopping.signal });
   } catch (error) {
     if (stopping.signal.aborted) {
-      log.info({ signal: String(stopping.signal.reason) }, "stopped before it was ready");
+      log.info("stopped before it was ready");
       return await leave(exitCodes.ok);
     }
     const { fields, message } = startProblem(error, configuration.options);

@@ -118,7 +118,8 @@ test("defect 12: a file that cannot be read, or makes no sense, limits nothing",
 });
 
 test("the number of files that may be open", () => {
-  const limits = "Limit   Soft Limit   Hard Limit   Units\nMax open files            1024                 4096                 files\n";
+  const limits =
+    "Limit   Soft Limit   Hard Limit   Units\nMax open files            1024                 4096                 files\n";
   assert.equal(openFilesMaxOf(limits), 1024);
   assert.equal(openFilesMaxOf(limits.replace("1024", "unlimited")), null);
   assert.equal(openFilesMaxOf(""), null);
