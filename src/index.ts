@@ -6,7 +6,19 @@ import { resolveConfiguration } from "./options/resolve.js";
 import type { FormerOptions, Options } from "./options/table.js";
 import { type MillraceServer, startServer } from "./server.js";
 
-export { MillraceError } from "millrace-client/wire";
+export {
+  type DeploymentIdentity,
+  MillraceError,
+  type ModelInfo,
+  type ReadyResponse,
+  type RequestTimings,
+  type StatusResponse,
+  type TranslateItem,
+  type WorkClass,
+} from "millrace-client/wire";
+export type { ServerViews } from "./front/views.js";
+export type { LogDestination } from "./log-output.js";
+export type { FormerOptions, Options } from "./options/table.js";
 export type { MillraceServer } from "./server.js";
 export type { Submit, SubmitOutcome, SubmitRequest, SubmitSummary } from "./submit/submit.js";
 export { version } from "./version.js";
