@@ -170,6 +170,31 @@ test("a reader that leaves early ends the command quietly", async () => {
   assert.deepEqual([err, code], ["", 0]);
 });
 
+test("config: each value with its source, the machine, and the models' own settings", async () => {
+  const { out, err, code } = await finish(
+    start(["config", "--threads", "3", "--batch-pipelines", "1", "--realtime-pipelines", "1"]),
+  );
+  assert.equal(code, exitCodes.ok);
+  assert.match(out, /^threads +3 +--threads$/m);
+  assert.match(out, /^bulkPipelines +1 +--bulk-pipelines$/m);
+  assert.match(out, /^port +8400 +default$/m);
+  assert.match(out, /^cores: \d+ \((the machine's processors|a quota of .*)\)$/m);
+  assert.match(out, /^memory: [\d.]+ GiB \(.*\)$/m);
+  assert.match(out, /^model en-zh: beams 4, maxLength 128, lengthPenalty 1 \(its own; /m);
+  assert.match(err, /^warning: --batch-pipelines is now --bulk-pipelines; /m);
+  await using dir = await folder();
+  const json = await finish(start(["config", "--json", "--models", dir.path]));
+  const body = JSON.parse(json.out) as Record<string, Record<string, unknown>>;
+  assert.ok(Number(body["machine"]?.["cores"]) >= 1);
+  assert.deepEqual(body["models"], []);
+  const missing = join(dir.path, "none");
+  const none = await finish(start(["config", "--models", missing]));
+  assert.deepEqual(
+    [none.code, none.out.includes(`model folder ${missing}: `)],
+    [exitCodes.ok, true],
+  );
+});
+
 test("the client's example runs", async () => {
   await using server = await serveHttp(answer);
   const example = fileURLToPath(new URL("../../examples/client.js", import.meta.url));
