@@ -144,6 +144,20 @@ test("defect 2: all options at their maxima together", limit, async () => {
   await goesThrough(together("max", layout), []);
 });
 
+test(
+  "defect 2: as many inputs at once as a pipeline of the largest size takes, and more",
+  limit,
+  async () => {
+    await using server = await start({ rowsMax: 4096, prefetchRows: 4096 });
+    const texts = Array.from({ length: 10_000 }, () => "a");
+    assert.equal(await failureOf(server.url, { texts }), null);
+    assert.deepEqual(
+      (await getStatus(server.url)).pipelines.map(({ restarts }) => restarts),
+      [0],
+    );
+  },
+);
+
 test("defect 2: all limits at their minima together", limit, async () => {
   const times = optionKeys.filter((key) => optionTable[key].group === "Times");
   const code = {
