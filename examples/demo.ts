@@ -6,7 +6,7 @@ import { parseArgs } from "node:util";
 import { createServer } from "millrace";
 import { Millrace } from "millrace-client";
 import { collectBatches } from "./demo/batches.js";
-import { type Caller, type CallerReport, call } from "./demo/callers.js";
+import { beams, type Caller, type CallerReport, call } from "./demo/callers.js";
 import { showProgress } from "./demo/progress.js";
 import * as report from "./demo/report.js";
 import { bundledSentences, madeSentences, madeSentencesMax } from "./demo/sentences.js";
@@ -120,7 +120,7 @@ function show(reports: readonly CallerReport[], elapsedMs: number): void {
   const sentences = reports.reduce((sum, { answers }) => sum + answers.length, 0);
   report.printTitle(
     `${sentences} sentences in ${report.seconds(elapsedMs)}`,
-    `${(elapsedMs / sentences).toFixed(1)} ms a sentence, with 4 beams`,
+    `${(elapsedMs / sentences).toFixed(1)} ms a sentence, with ${beams} beams`,
   );
   report.printCallers(reports);
 }

@@ -6,7 +6,14 @@ import { fileURLToPath } from "node:url";
 import { errorRegistry } from "../client/dist/wire/errors.js";
 import { defaultText } from "../dist/cli/option-flags.js";
 import { metricTable } from "../dist/metrics/table.js";
-import { flagOf, optionGroups, optionKeys, optionTable, variableOf } from "../dist/options/table.js";
+import {
+  flagOf,
+  formerKeys,
+  optionGroups,
+  optionKeys,
+  optionTable,
+  variableOf,
+} from "../dist/options/table.js";
 
 const note = "<!-- Written by scripts/docs.js from the table in the code; change it there. -->";
 
@@ -30,6 +37,9 @@ function optionsPage() {
     note,
     "A flag wins over a variable, a variable over the file that `--config FILE` (or `MILLRACE_CONFIG`) names, the file\nover the default. The file is one JSON object of the keys below. Everything is read once, validated whole and frozen;\n`millrace config` prints every value and where it came from. An unknown key, flag or `MILLRACE_` variable is\n`option_invalid`; only `MILLRACE_URL` and the service links of Kubernetes (`MILLRACE_SERVICE_…`, `MILLRACE_PORT_…`)\nare let by. Kubernetes also sets `MILLRACE_PORT` beside a service named `millrace`: switch `enableServiceLinks` off.",
   ];
+  parts.push(
+    "## The machine\n\n`pipelines` and `threads` follow from the cores. These are the processors that Node sees, or the quota of the container,\nrounded down, where that is less (`cpu.max` of the control group or of one above it; `cpu.cfs_quota_us` in version 1):\nwith more threads than its quota a container stands still at the end of each period. The start's log line and\n`millrace config` say which it was.",
+  );
   for (const group of optionGroups) {
     const keys = optionKeys.filter((key) => optionTable[key].group === group);
     parts.push(`## ${group}`);
@@ -47,6 +57,19 @@ function optionsPage() {
       ),
     );
   }
+  parts.push(
+    "## Former names",
+    "These answer for this release only, from every source, and a line at the start names the new one. Both names in one\nsource are a contradiction.",
+    table(
+      ["former key", "former flag", "former variable", "is now"],
+      [...formerKeys].map(([former, key]) => [
+        `\`${former}\``,
+        `\`${flagOf(former)}\``,
+        `\`${variableOf(former)}\``,
+        `\`${key}\``,
+      ]),
+    ),
+  );
   const apart = optionKeys.filter((key) => !optionTable[key].hashed).map((key) => `\`${key}\``);
   parts.push(
     "## The configuration hash",

@@ -1,35 +1,52 @@
 /** The embedded API: a server inside your own process, its pipelines in processes of their own. */
 import { openBackend } from "./backend.js";
-import { createLog, type LogDestination } from "./log.js";
+import { createLog } from "./log.js";
+import { type LogDestination, LogOutput, standardOutput } from "./log-output.js";
 import { resolveConfiguration } from "./options/resolve.js";
-import type { Options } from "./options/table.js";
+import type { FormerOptions, Options } from "./options/table.js";
 import { type MillraceServer, startServer } from "./server.js";
 
-export { MillraceError } from "millrace-client/wire";
+export {
+  type DeploymentIdentity,
+  MillraceError,
+  type ModelInfo,
+  type ReadyResponse,
+  type RequestTimings,
+  type StatusResponse,
+  type TranslateItem,
+  type WorkClass,
+} from "millrace-client/wire";
+export type { ServerViews } from "./front/views.js";
+export type { LogDestination } from "./log-output.js";
+export type { FormerOptions, Options } from "./options/table.js";
 export type { MillraceServer } from "./server.js";
 export type { Submit, SubmitOutcome, SubmitRequest, SubmitSummary } from "./submit/submit.js";
 export { version } from "./version.js";
 
 /** Any of the options of docs/options.md, by their keys; what is left out has its default. */
-export interface CreateServerOptions extends Partial<Options> {
+export interface CreateServerOptions extends Partial<Options>, Partial<FormerOptions> {
   /** Where log lines go. Default: standard output; `logLevel: "silent"` for none. */
   readonly logDestination?: LogDestination;
+  /** Ends a start that is under way; `createServer` then rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
 }
 
 /**
  * Starts a server and resolves when its first pipeline has answered a warm-up item. Only what is given here counts:
  * no environment variable and no file is read.
  *
- * @throws MillraceError `option_invalid`, `model_folder_invalid` or `not_ready`; nothing is left running then.
+ * @throws MillraceError `option_invalid`, `model_folder_invalid` or `not_ready`, the error of `listen`, or the reason
+ * of `signal`; nothing is left running then.
  */
 export async function createServer(options: CreateServerOptions = {}): Promise<MillraceServer> {
-  const { logDestination, ...code } = options;
+  const { logDestination, signal, ...code } = options;
   const configuration = resolveConfiguration({ code });
-  const { log: form, logLevel } = configuration.options;
-  const log = createLog({
-    log: form,
-    logLevel,
-    ...(logDestination === undefined ? {} : { destination: logDestination }),
+  const { log: form, logLevel, logBacklogBytesMax } = configuration.options;
+  const destination = logDestination ?? standardOutput(logBacklogBytesMax);
+  return await startServer(configuration, {
+    log: createLog({ log: form, logLevel, destination }),
+    openBackend,
+    ...(destination instanceof LogOutput ? { logOutput: destination } : {}),
+    ...(signal === undefined ? {} : { signal }),
   });
-  return await startServer(configuration, { log, openBackend });
 }

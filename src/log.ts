@@ -1,24 +1,24 @@
 /** The log: pino, as JSON for machines or as short lines for people. */
 import { type DestinationStream, type Logger, pino } from "pino";
+import { type LogDestination, LogOutput } from "./log-output.js";
 import type { Options } from "./options/table.js";
 
 export type Log = Logger;
 
 export interface LogOptions extends Pick<Options, "log" | "logLevel"> {
-  /** Default: standard output. */
-  readonly destination?: LogDestination;
+  readonly destination: LogDestination;
 }
 
-export interface LogDestination {
-  readonly isTTY?: boolean;
-  write(text: string): unknown;
-}
-
-export function createLog(options: LogOptions): Log {
-  const destination = options.destination ?? process.stdout;
-  const stream: DestinationStream =
-    options.log === "json" ? destination : prettyStream(destination);
-  return pino({ level: options.logLevel }, stream);
+export function createLog({ log: form, logLevel, destination }: LogOptions): Log {
+  const stream = form === "json" ? destination : prettyStream(destination);
+  const log = pino({ level: logLevel }, stream);
+  if (destination instanceof LogOutput) {
+    // Stands where the gap is.
+    destination.onResumed = (lines) => {
+      log.warn({ lines }, "log lines were dropped: their reader was too slow");
+    };
+  }
+  return log;
 }
 
 const levels: Readonly<Record<number, readonly [name: string, colour: string]>> = {

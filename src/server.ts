@@ -11,6 +11,7 @@
 import type { DeploymentIdentity } from "millrace-client/wire";
 import { type HttpFront, startHttpFront } from "./front/http/front.js";
 import type { Log } from "./log.js";
+import type { LogOutput } from "./log-output.js";
 import { EventLoopDelay } from "./metrics/event-loop-delay.js";
 import { Metrics } from "./metrics/metrics.js";
 import type { Configuration } from "./options/resolve.js";
@@ -38,10 +39,16 @@ export interface BackendParts {
   /** For the status. */
   readonly connectionCount: () => number;
   readonly eventLoopDelayP99Ms: () => number;
+  /** The script that workers run; default: the runtime's own. */
+  readonly workerEntry?: string;
 }
 
 export interface ServerDeps {
   readonly log: Log;
+  /** Where `log` writes to, for the metrics; absent where that is the caller's own. */
+  readonly logOutput?: LogOutput;
+  /** Ends the start: what was begun is stopped, and `startServer` rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
   readonly openBackend: (parts: BackendParts) => Backend | Promise<Backend>;
 }
 
@@ -58,13 +65,16 @@ export interface MillraceServer extends AsyncDisposable {
   close(): Promise<boolean>;
 }
 
-/** @throws whatever kept it from getting ready; nothing is left running then. */
+/** @throws whatever kept it from getting ready, or the reason of `signal`; nothing is left running then. */
 export async function startServer(
   configuration: Configuration,
   deps: ServerDeps,
 ): Promise<MillraceServer> {
-  const { options } = configuration;
+  const { options, warnings } = configuration;
+  const { signal = new AbortController().signal } = deps;
+  for (const warning of warnings) deps.log.warn(warning);
   const metrics = new Metrics();
+  if (deps.logOutput !== undefined) deps.logOutput.onDropped = () => metrics.logLineDropped();
   const delay = new EventLoopDelay();
   let front: HttpFront | null = null;
   let backend: Backend | null = null;
@@ -77,16 +87,33 @@ export async function startServer(
       connectionCount: () => front?.connectionCount() ?? 0,
       eventLoopDelayP99Ms: () => delay.p99Ms(),
     });
+    signal.throwIfAborted();
     const { submit, views } = backend;
     front = await startHttpFront({ submit, views, options, metrics, log: deps.log });
-    await backend.start();
+    await unlessAborted(signal, backend.start());
     deps.log.info({ http: front.url }, "ready");
     return new RunningServer({ configuration, log: deps.log, backend, front, delay });
   } catch (error) {
+    backend?.drain();
     await front?.close();
     await backend?.stop();
     delay[Symbol.dispose]();
     throw error;
+  }
+}
+
+/** The work is left to itself where the signal comes first; whoever began it must stop it. */
+async function unlessAborted(signal: AbortSignal, work: Promise<void>): Promise<void> {
+  let onAbort: () => void = () => {};
+  const aborted = new Promise<never>((_resolve, reject) => {
+    onAbort = (): void => reject(signal.reason);
+    if (signal.aborted) onAbort();
+    else signal.addEventListener("abort", onAbort, { once: true });
+  });
+  try {
+    await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
   }
 }
 

@@ -32,6 +32,9 @@ export interface CallOptions {
   readonly onDone: (sentences: number) => void;
 }
 
+/** What every caller asks for, whatever the model's own is, so that two demos can be compared. */
+export const beams = 4;
+
 /** Sends everything that the caller has, one request after the other, like somebody who reads each answer. */
 export async function call(caller: Caller, options: CallOptions): Promise<CallerReport> {
   const { url, signal, onDone } = options;
@@ -46,7 +49,7 @@ export async function call(caller: Caller, options: CallOptions): Promise<Caller
     const sentMs = performance.now();
     const { results } = await client.translate(sentences, {
       class: caller.class,
-      beams: 4,
+      beams,
       signal,
       onProgress: () => onDone(1),
     });

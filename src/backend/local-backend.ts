@@ -26,7 +26,7 @@ export async function openBackend(parts: BackendParts): Promise<Backend> {
   const { options } = parts.configuration;
   const registry = await ModelRegistry.open(options.models);
   for (const { dir, reason } of registry.broken) parts.log.error({ dir, reason }, "model left out");
-  const prepare = await Preparer.open({ registry, itemCharactersMax: options.itemCharactersMax });
+  const prepare = await Preparer.open({ registry, itemCharactersMax: options.inputCharactersMax });
   return new LocalBackend(parts, registry, prepare);
 }
 
@@ -114,7 +114,7 @@ class LocalBackend implements Backend {
     const { startTimeoutMs, runMsMax, attemptsMax, restartBackoffMs } = options;
     this.#pool = new Pool(
       {
-        entry: childEntry,
+        entry: this.#parts.workerEntry ?? childEntry,
         pipelines: specs,
         log: this.#parts.log,
         startTimeoutMs,
@@ -247,11 +247,11 @@ function servedModel({ manifest }: ModelFolder): ServedModel {
 
 /** Each model gets all the pipelines that the options ask for. */
 function pipelineSpecs({ dir, manifest }: ModelFolder, options: Options): PipelineSpec[] {
-  const { threads, rowsMax, pipelines, realtimePipelines, batchPipelines } = options;
+  const { threads, rowsMax, pipelines, realtimePipelines, bulkPipelines } = options;
   const kinds = [
     { kind: "shared", count: pipelines },
     { kind: "realtime", count: realtimePipelines },
-    { kind: "bulk", count: batchPipelines },
+    { kind: "bulk", count: bulkPipelines },
   ] as const;
   return kinds.flatMap(({ kind, count }) =>
     Array.from({ length: count }, (_, index) => ({

@@ -1,5 +1,9 @@
 /** `millrace config`: every value that `serve` would use with the same flags, and where it came from. */
 import { type Command, Option } from "commander";
+import { MillraceError } from "millrace-client/wire";
+import type { GenerationRules } from "../models/manifest.js";
+import { readManifest } from "../models/read-manifest.js";
+import { findFolders } from "../models/registry.js";
 import type { Configuration } from "../options/resolve.js";
 import { flagOf, optionKeys, variableOf } from "../options/table.js";
 import { addOptionFlags, configurationFrom } from "./option-flags.js";
@@ -9,19 +13,64 @@ export function registerConfig(program: Command): void {
     .command("config")
     .description("Print every option's value and where it came from; start nothing.")
     .addOption(new Option("--json", "one JSON object"));
-  addOptionFlags(command).action(({ json, ...flags }: Record<string, unknown>) => {
+  addOptionFlags(command).action(async ({ json, ...flags }: Record<string, unknown>) => {
     const configuration = configurationFrom(flags);
-    process.stdout.write(json === true ? asJson(configuration) : asTable(configuration));
+    for (const warning of configuration.warnings) process.stderr.write(`warning: ${warning}\n`);
+    const models = await readModels(configuration.options.models);
+    const print = json === true ? asJson : asTable;
+    process.stdout.write(print(configuration, models));
   });
 }
 
-function asJson({ options, sources, hash }: Configuration): string {
+/** What a request gets that sets nothing by itself; or why the folder would not be served. */
+type ModelSettings =
+  | {
+      readonly dir: string;
+      readonly name: string;
+      readonly settings: Pick<GenerationRules, "beams" | "maxLength" | "lengthPenalty">;
+    }
+  | { readonly dir: string; readonly problem: string };
+
+/** The manifests only: the files beside them may be large, and are looked at by `inspect` and by the start. */
+async function readModels(modelsDir: string): Promise<ModelSettings[]> {
+  try {
+    return await Promise.all((await findFolders(modelsDir)).map(readModel));
+  } catch (error) {
+    return [{ dir: modelsDir, problem: problemOf(error) }];
+  }
+}
+
+async function readModel(dir: string): Promise<ModelSettings> {
+  try {
+    const { name, generation } = await readManifest(dir);
+    const { beams, maxLength, lengthPenalty } = generation;
+    return { dir, name, settings: { beams, maxLength, lengthPenalty } };
+  } catch (error) {
+    return { dir, problem: problemOf(error) };
+  }
+}
+
+/** Anything else is a bug, and leaves as one. */
+function problemOf(error: unknown): string {
+  if (error instanceof MillraceError) return error.message;
+  throw error;
+}
+
+function asJson(
+  { options, sources, hash, machine }: Configuration,
+  models: readonly ModelSettings[],
+): string {
   const values = optionKeys.map((key) => [key, { value: options[key], source: sources[key] }]);
-  const body = { hash, options: Object.fromEntries(values) as object };
+  const { cores, coresFrom, memoryBytes, memoryFrom, openFilesMax } = machine;
+  const found = { cores, coresFrom, memoryBytes, memoryFrom, openFilesMax };
+  const body = { hash, machine: found, models, options: Object.fromEntries(values) as object };
   return `${JSON.stringify(body, null, 2)}\n`;
 }
 
-function asTable({ options, sources, hash }: Configuration): string {
+function asTable(
+  { options, sources, hash, machine }: Configuration,
+  models: readonly ModelSettings[],
+): string {
   const rows = optionKeys.map((key) => {
     const source = { flag: flagOf(key), variable: variableOf(key), file: "file", code: "code" };
     const from = sources[key] === "default" ? "default" : source[sources[key]];
@@ -32,5 +81,20 @@ function asTable({ options, sources, hash }: Configuration): string {
   const lines = rows.map(
     ([key, value, from]) => `${key.padEnd(keyWidth)}  ${value.padEnd(valueWidth)}  ${from}`,
   );
-  return `${lines.join("\n")}\n\nconfiguration hash: ${hash}\n`;
+  const { cores, coresFrom, memoryBytes, memoryFrom } = machine;
+  return [
+    ...lines,
+    "",
+    `cores: ${cores} (${coresFrom})`,
+    `memory: ${(memoryBytes / 2 ** 30).toFixed(1)} GiB (${memoryFrom})`,
+    ...models.map(modelLine),
+    `configuration hash: ${hash}`,
+    "",
+  ].join("\n");
+}
+
+function modelLine(model: ModelSettings): string {
+  if ("problem" in model) return `model folder ${model.dir}: ${model.problem}`;
+  const settings = Object.entries(model.settings).map(([key, value]) => `${key} ${value}`);
+  return `model ${model.name}: ${settings.join(", ")} (its own; a request may set others)`;
 }

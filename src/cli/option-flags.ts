@@ -23,6 +23,12 @@ export function addOptionFlags(command: Command): Command {
         definition.type === "choice" ? ` One of ${definition.choices.join(", ")}.` : "";
       const help = `${definition.help}${choices} Default: ${defaultText(key)}. (${variableOf(key)})`;
       command.addOption(new Option(flag, help).helpGroup(`${group}:`));
+      const { formerKey } = definition;
+      if (formerKey !== undefined) {
+        command.addOption(
+          new Option(`${flagOf(formerKey)} <${placeholder(definition)}>`).hideHelp(),
+        );
+      }
     }
   }
   return command;

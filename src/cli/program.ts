@@ -8,7 +8,7 @@ const examples = `
 Examples:
   $ millrace serve --port 8400                       the bundled model, on this machine's cores
   $ millrace serve --models ./models --environment prod --log json
-  $ millrace serve --realtime-pipelines 1 --batch-pipelines 3
+  $ millrace serve --realtime-pipelines 1 --bulk-pipelines 3
   $ millrace config --config millrace.json           every value and where it came from
   $ millrace translate "A sentence."
 `;

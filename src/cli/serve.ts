@@ -1,55 +1,87 @@
 /** `millrace serve`: options → server; the first signal drains, the second ends at once. */
 import type { Command } from "commander";
-import { MillraceError } from "millrace-client/wire";
 import { createLog, type Log } from "../log.js";
-import { findMachine } from "../options/machine.js";
+import { type LogOutput, standardOutput } from "../log-output.js";
 import type { Configuration } from "../options/resolve.js";
 import { type MillraceServer, type ServerDeps, startServer } from "../server.js";
-import { exitCodes } from "./exit-codes.js";
+import { type ExitCode, exitCodes } from "./exit-codes.js";
 import { addOptionFlags, configurationFrom } from "./option-flags.js";
+import { startProblem } from "./start-problem.js";
+
+/** What a stop takes at most beside the drain: connections are let go within a second, workers within seven. */
+const stopMsMax = 15_000;
+/** The last lines of the log, `stopped` for example, may take so long to be read. */
+const flushMsMax = 1_000;
 
 export function registerServe(program: Command, openBackend: ServerDeps["openBackend"]): void {
   const command = program.command("serve").description("Serve the models of a folder.");
   addOptionFlags(command).action(async (flags: Record<string, unknown>) => {
     const configuration = configurationFrom(flags);
-    const log = createLog(configuration.options);
-    announce(configuration, log);
-    await serve(configuration, { log, openBackend });
+    const logOutput = standardOutput(configuration.options.logBacklogBytesMax);
+    const log = createLog({ ...configuration.options, destination: logOutput });
+    // Node warns there by itself; that nobody reads it must not end a server.
+    process.stderr.on("error", () => {});
+    await serve(configuration, { log, logOutput, openBackend });
   });
 }
 
-async function serve(configuration: Configuration, deps: ServerDeps): Promise<void> {
-  // Before the start: a signal during it must not leave pipelines behind.
-  const signalled = new Promise<void>((resolve) => {
-    let count = 0;
-    const onSignal = (): void => {
-      if (++count === 1) resolve();
-      else process.exit(exitCodes.interrupted);
+type ServeDeps = ServerDeps & { readonly logOutput: LogOutput };
+
+async function serve(configuration: Configuration, deps: ServeDeps): Promise<void> {
+  const { log, logOutput } = deps;
+  const { drainMs } = configuration.options;
+  const leave = async (code: ExitCode): Promise<never> => {
+    await logOutput.flush(flushMsMax);
+    process.exit(code);
+  };
+  const stopping = new AbortController();
+  // Before the first line of the log: whoever has read that may send a signal.
+  process.on("SIGTERM", onSignal).on("SIGINT", onSignal);
+  announce(configuration, log);
+  function onSignal(signal: NodeJS.Signals): void {
+    if (stopping.signal.aborted) process.exit(exitCodes.interrupted);
+    log.info({ signal }, "stopping");
+    stopping.abort();
+    // Whatever hangs while it is stopped: workers end by themselves when this process is gone.
+    const hang = (): void => {
+      log.error({ stopMsMax }, "the stop takes too long; ended as it is");
+      void leave(exitCodes.drainCutOff);
     };
-    process.on("SIGTERM", onSignal).on("SIGINT", onSignal);
-  });
+    setTimeout(hang, drainMs + stopMsMax);
+  }
   let server: MillraceServer;
   try {
-    server = await startServer(configuration, deps);
+    server = await startServer(configuration, { ...deps, signal: stopping.signal });
   } catch (error) {
-    if (error instanceof MillraceError) deps.log.fatal({ code: error.code }, error.message);
-    else deps.log.fatal({ err: error }, "could not start");
-    process.exit(exitCodes.notStarted);
+    if (stopping.signal.aborted) {
+      log.info("stopped before it was ready");
+      return await leave(exitCodes.ok);
+    }
+    const { fields, message } = startProblem(error, configuration.options);
+    log.fatal(fields, message);
+    return await leave(exitCodes.notStarted);
   }
-  await signalled;
+  await aborted(stopping.signal);
   const drained = await server.close();
-  process.exit(drained ? exitCodes.ok : exitCodes.drainCutOff);
+  await leave(drained ? exitCodes.ok : exitCodes.drainCutOff);
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
 }
 
 /** What was found and what follows from it, so that nobody has to guess the defaults. */
-function announce({ options, sources, hash }: Configuration, log: Log): void {
-  const { cores, memoryBytes } = findMachine();
-  const { pipelines, realtimePipelines, batchPipelines, threads, rowsMax, policy } = options;
-  const layout = pipelines > 0 ? { pipelines } : { realtimePipelines, batchPipelines };
+function announce({ options, sources, hash, machine }: Configuration, log: Log): void {
+  const { cores, coresFrom, memoryBytes, memoryFrom } = machine;
+  const { pipelines, realtimePipelines, bulkPipelines, threads, rowsMax, policy } = options;
+  const layout = pipelines > 0 ? { pipelines } : { realtimePipelines, bulkPipelines };
   log.info(
     {
       cores,
-      memoryGiB: Math.round(memoryBytes / 2 ** 30),
+      coresFrom,
+      memoryGiB: Number((memoryBytes / 2 ** 30).toFixed(1)),
+      memoryFrom,
       ...layout,
       threads,
       threadsFrom: sources.threads,

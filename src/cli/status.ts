@@ -25,7 +25,9 @@ export function registerStatus(program: Command): void {
 }
 
 async function show(flags: Flags, signal: AbortSignal): Promise<number> {
-  await using client = new Millrace(flags.url, { retry: { attemptsMax: 1 } });
+  // It is answered from memory: a server that takes longer than this is in trouble, and that is the news.
+  const silenceMsMax = 10_000;
+  await using client = new Millrace(flags.url, { retry: { attemptsMax: 1 }, silenceMsMax });
   if (flags.watch !== true) {
     const status = await client.status({ signal });
     process.stdout.write(flags.json === true ? `${JSON.stringify(status)}\n` : view(status));

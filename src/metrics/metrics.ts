@@ -80,6 +80,11 @@ export class Metrics {
     this.#count("millrace_item_retries_total", {});
   }
 
+  /** By the log's output. */
+  logLineDropped(): void {
+    this.#count("millrace_log_lines_dropped_total", {});
+  }
+
   /** By the owner of the scheduler, for each dispatch. */
   batchDispatched(batch: BatchObservation): void {
     const labels = { model: batch.model, class: batch.class };

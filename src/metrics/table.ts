@@ -128,6 +128,9 @@ export const metricTable: Readonly<Record<MetricName, MetricDefinition>> = defin
     "Keys and values of generating rows in a pipeline.",
     "pipeline",
   ),
+  millrace_log_lines_dropped_total: counter(
+    "Log lines that were dropped, because whoever reads standard output is too slow or gone.",
+  ),
   millrace_process_memory_bytes: gauge("Resident memory of the server's own process."),
   millrace_event_loop_delay_seconds: gauge(
     "99th percentile of the event loop's delay over the last seconds.",
@@ -163,5 +166,6 @@ export type MetricName =
   | "millrace_pipeline_restarts_total"
   | "millrace_pipeline_memory_bytes"
   | "millrace_pipeline_cache_bytes"
+  | "millrace_log_lines_dropped_total"
   | "millrace_process_memory_bytes"
   | "millrace_event_loop_delay_seconds";

@@ -71,7 +71,8 @@ export class ModelRegistry {
   }
 }
 
-async function findFolders(modelsDir: string): Promise<string[]> {
+/** `modelsDir` itself, or the folders in it. Throws `model_folder_invalid` where it cannot be read. */
+export async function findFolders(modelsDir: string): Promise<string[]> {
   if (existsSync(join(modelsDir, manifestFileName))) return [modelsDir];
   try {
     const found = await readdir(modelsDir, { withFileTypes: true });

@@ -1,10 +1,18 @@
 /** The machine that was found, and the defaults that follow from it. The one place to tune them. */
+import { readFileSync } from "node:fs";
 import { availableParallelism, hostname, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
+import { type ReadText, readCgroupLimits } from "./cgroup.js";
 
 export interface Machine {
+  /** What this process may use: the machine's processors, or fewer where a container's quota says so. */
   readonly cores: number;
+  /** In words, for people: where `cores` is from. */
+  readonly coresFrom: string;
   readonly memoryBytes: number;
+  readonly memoryFrom: string;
+  /** Files and connections that this process may have open; null: unknown. */
+  readonly openFilesMax: number | null;
   /** Reduced to the characters that a header may carry. */
   readonly hostName: string;
   readonly bundledModelsDir: string;
@@ -14,13 +22,13 @@ export interface Machine {
 export interface Layout {
   readonly pipelines: number | null;
   readonly realtimePipelines: number | null;
-  readonly batchPipelines: number | null;
+  readonly bulkPipelines: number | null;
 }
 
 export function findMachine(): Machine {
   return {
-    cores: availableParallelism(),
-    memoryBytes: totalmem(),
+    ...resourcesOf({ cores: availableParallelism(), memoryBytes: totalmem(), read: readText }),
+    openFilesMax: openFilesMaxOf(readText("/proc/self/limits") ?? ""),
     hostName:
       hostname()
         .replace(/[^A-Za-z0-9._-]/g, "-")
@@ -30,6 +38,55 @@ export function findMachine(): Machine {
   };
 }
 
+export interface HostResources {
+  /** As Node sees them: the whole machine's, less what an affinity mask takes. */
+  readonly cores: number;
+  readonly memoryBytes: number;
+  readonly read: ReadText;
+}
+
+/**
+ * A quota of 1.5 processors is one core: with two threads the group would have spent its share of each period
+ * before the period is over, and then all of it stands still, the server's own process too. The half that is left
+ * is what that process works with.
+ */
+export function resourcesOf({
+  cores,
+  memoryBytes,
+  read,
+}: HostResources): Pick<Machine, "cores" | "coresFrom" | "memoryBytes" | "memoryFrom"> {
+  const limits = readCgroupLimits(read);
+  const quota = limits.cpus;
+  const quotaCores = quota === null ? Infinity : Math.max(1, Math.floor(quota.value));
+  const memory = limits.memoryBytes;
+  return {
+    ...(quota === null || quotaCores >= cores
+      ? { cores, coresFrom: "the machine's processors" }
+      : { cores: quotaCores, coresFrom: `a quota of ${rounded(quota.value)} in ${quota.from}` }),
+    ...(memory === null || memory.value >= memoryBytes
+      ? { memoryBytes, memoryFrom: "the machine's memory" }
+      : { memoryBytes: memory.value, memoryFrom: memory.from }),
+  };
+}
+
+function rounded(value: number): string {
+  return String(Number(value.toFixed(2)));
+}
+
+/** The first number of `Max open files  1024  1048576  files`. Node has raised it to the second by now. */
+export function openFilesMaxOf(limits: string): number | null {
+  const [, most] = /^Max open files\s+(\d+)\s/m.exec(limits) ?? [];
+  return most === undefined ? null : Number(most);
+}
+
+function readText(path: string): string | null {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return null;
+  }
+}
+
 export function defaultPipelines(machine: Machine, layout: Layout): number {
   if (isDedicated(layout)) return 0;
   return Math.max(1, Math.floor(machine.cores / 2));
@@ -37,11 +94,11 @@ export function defaultPipelines(machine: Machine, layout: Layout): number {
 
 export function defaultThreads(machine: Machine, layout: Layout): number {
   const pipelines = isDedicated(layout)
-    ? (layout.realtimePipelines ?? 0) + (layout.batchPipelines ?? 0)
+    ? (layout.realtimePipelines ?? 0) + (layout.bulkPipelines ?? 0)
     : (layout.pipelines ?? defaultPipelines(machine, layout));
   return Math.max(1, Math.floor(machine.cores / Math.max(1, pipelines)));
 }
 
 export function isDedicated(layout: Layout): boolean {
-  return (layout.realtimePipelines ?? 0) > 0 || (layout.batchPipelines ?? 0) > 0;
+  return (layout.realtimePipelines ?? 0) > 0 || (layout.bulkPipelines ?? 0) > 0;
 }

@@ -7,10 +7,12 @@ import { readFileSync } from "node:fs";
 import { dirname, resolve as resolvePath } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { didYouMean } from "../near-miss.js";
-import { findMachine, isDedicated, type Layout, type Machine } from "./machine.js";
+import { contradictions, warningsOf } from "./contradictions.js";
+import { findMachine, type Layout, type Machine } from "./machine.js";
 import {
   type AnyOptionDefinition,
   flagOf,
+  formerKeys,
   isOptionKey,
   type OptionKey,
   type Options,
@@ -26,6 +28,10 @@ export interface Configuration {
   readonly sources: Readonly<Record<OptionKey, OptionSource>>;
   /** Eight hexadecimal digits over the options that are `hashed`. */
   readonly hash: string;
+  /** What the defaults were computed from. */
+  readonly machine: Machine;
+  /** What works and should be known: former names, limits beyond the machine's. One line each. */
+  readonly warnings: readonly string[];
 }
 
 export interface ConfigurationInput {
@@ -49,7 +55,8 @@ const serviceLinks = /^MILLRACE_(?:SERVICE_|PORT_\d)/;
 /** @throws MillraceError `option_invalid`; its message has one line for each thing that is wrong. */
 export function resolveConfiguration(input: ConfigurationInput): Configuration {
   const problems: string[] = [];
-  const given = gather(input, problems);
+  const warnings: string[] = [];
+  const given = gather(input, problems, warnings);
   const machine = input.machine ?? findMachine();
   const layout = layoutOf(given);
   const values: Partial<Record<OptionKey, string | number>> = {};
@@ -65,12 +72,15 @@ export function resolveConfiguration(input: ConfigurationInput): Configuration {
   }
   // The mapped type of the table ties each key to its type, and `readValue` held each value to the table.
   const options = Object.freeze(values as unknown as Options);
-  problems.push(...contradictions(options, given));
+  const placeOf = (key: OptionKey): string => given.get(key)?.place ?? flagOf(key);
+  problems.push(...contradictions(options, placeOf));
   if (problems.length > 0) throw new MillraceError("option_invalid", problems.join("\n"));
   return Object.freeze({
     options,
     sources: Object.freeze(sources as Record<OptionKey, OptionSource>),
     hash: hashOf(options),
+    machine,
+    warnings: Object.freeze([...warnings, ...warningsOf(options, machine, placeOf)]),
   });
 }
 
@@ -82,13 +92,30 @@ interface Given {
 }
 
 /** Weakest source first, so that a stronger one overwrites it; a bad value is a problem even when overwritten. */
-function gather(input: ConfigurationInput, problems: string[]): Map<OptionKey, Given> {
+function gather(
+  input: ConfigurationInput,
+  problems: string[],
+  warnings: string[],
+): Map<OptionKey, Given> {
   const given = new Map<OptionKey, Given>();
   const take = (name: string, raw: unknown, from: SourceNaming): void => {
     const key = from.keyOf(name);
     if (key === null) {
       problems.push(`${from.place(name)}: there is no such option${didYouMean(name, from.known)}`);
       return;
+    }
+    const currentName = from.nameOf(key);
+    if (name !== currentName) {
+      warnings.push(
+        `${from.place(name)} is now ${from.place(currentName)}; the former name answers for this release only`,
+      );
+    }
+    // Between two sources the stronger one wins, as always; within one nobody can say which was meant.
+    const other = given.get(key);
+    if (other?.source === from.source) {
+      problems.push(
+        `${other.place} and ${from.place(name)} contradict each other: they are the same option`,
+      );
     }
     const read = readValue(optionTable[key], raw, from.baseDir);
     if ("problem" in read) problems.push(`${from.place(name)}: ${read.problem}`);
@@ -113,7 +140,11 @@ function gather(input: ConfigurationInput, problems: string[]): Map<OptionKey, G
         byKey("code", (key) => key, process.cwd()),
       );
   }
-  const fromFlags = byKey("flag", (key) => (isOptionKey(key) ? flagOf(key) : key), process.cwd());
+  const fromFlags = byKey(
+    "flag",
+    (key) => (isOptionKey(key) || formerKeys.has(key) ? flagOf(key) : key),
+    process.cwd(),
+  );
   for (const [name, raw] of Object.entries(input.flags ?? {})) {
     if (raw !== undefined) take(name, raw, fromFlags);
   }
@@ -125,7 +156,9 @@ interface SourceNaming {
   readonly known: readonly string[];
   /** Relative paths are meant from here. */
   readonly baseDir: string;
+  /** Of a name or a former name. */
   keyOf(name: string): OptionKey | null;
+  nameOf(key: OptionKey): string;
   place(name: string): string;
 }
 
@@ -134,15 +167,22 @@ function byKey(
   place: (key: string) => string,
   baseDir: string,
 ): SourceNaming {
-  const keyOf = (name: string): OptionKey | null => (isOptionKey(name) ? name : null);
-  return { source, known: optionKeys, baseDir, keyOf, place };
+  const keyOf = (name: string): OptionKey | null =>
+    isOptionKey(name) ? name : (formerKeys.get(name) ?? null);
+  return { source, known: optionKeys, baseDir, keyOf, nameOf: (key) => key, place };
 }
+
+const byVariableName: ReadonlyMap<string, OptionKey> = new Map([
+  ...optionKeys.map((key) => [variableOf(key), key] as const),
+  ...[...formerKeys].map(([former, key]) => [variableOf(former), key] as const),
+]);
 
 const byVariable: SourceNaming = {
   source: "variable",
   known: optionKeys.map(variableOf),
   baseDir: process.cwd(),
-  keyOf: (name) => optionKeys.find((key) => variableOf(key) === name) ?? null,
+  keyOf: (name) => byVariableName.get(name) ?? null,
+  nameOf: variableOf,
   place: (name) => name,
 };
 
@@ -212,45 +252,8 @@ function layoutOf(given: ReadonlyMap<OptionKey, Given>): Layout {
   return {
     pipelines: count("pipelines"),
     realtimePipelines: count("realtimePipelines"),
-    batchPipelines: count("batchPipelines"),
+    bulkPipelines: count("bulkPipelines"),
   };
-}
-
-/** What is wrong between options that are each right. */
-function contradictions(options: Options, given: ReadonlyMap<OptionKey, Given>): string[] {
-  const problems: string[] = [];
-  const place = (key: OptionKey): string => given.get(key)?.place ?? flagOf(key);
-  if (isDedicated(options)) {
-    if (options.pipelines > 0) {
-      const dedicated = options.realtimePipelines > 0 ? "realtimePipelines" : "batchPipelines";
-      problems.push(
-        `${place("pipelines")} and ${place(dedicated)} contradict each other: pipelines are either all shared or all dedicated`,
-      );
-    }
-    if (options.realtimePipelines === 0 || options.batchPipelines === 0) {
-      problems.push(
-        `${place("realtimePipelines")} and ${place("batchPipelines")} come together, each at least 1: a class without a pipeline would wait for ever`,
-      );
-    }
-  } else if (options.pipelines === 0) {
-    problems.push(`${place("pipelines")}: at least one pipeline is needed`);
-  }
-  if (options.requestTimeoutMsDefault > options.requestTimeoutMsMax) {
-    problems.push(
-      `${place("requestTimeoutMsDefault")} is above ${place("requestTimeoutMsMax")} (${options.requestTimeoutMsMax})`,
-    );
-  }
-  if (options.queuedBytesMax < options.bodyBytesMax) {
-    problems.push(
-      `${place("queuedBytesMax")} is below ${place("bodyBytesMax")} (${options.bodyBytesMax}): the largest body could never be taken`,
-    );
-  }
-  if (options.queuedItemsMax < options.requestItemsMax) {
-    problems.push(
-      `${place("queuedItemsMax")} is below ${place("requestItemsMax")} (${options.requestItemsMax}): the largest request could never be taken`,
-    );
-  }
-  return problems;
 }
 
 function hashOf(options: Options): string {

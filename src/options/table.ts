@@ -18,7 +18,7 @@ export interface Options {
   readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
   readonly pipelines: number;
   readonly realtimePipelines: number;
-  readonly batchPipelines: number;
+  readonly bulkPipelines: number;
   readonly threads: number;
   readonly rowsMax: number;
   readonly prefetchRows: number;
@@ -28,9 +28,10 @@ export interface Options {
   readonly ageLimitMs: number;
   readonly queuedItemsMax: number;
   readonly queuedBytesMax: number;
-  readonly requestItemsMax: number;
+  readonly requestInputsMax: number;
   readonly bodyBytesMax: number;
-  readonly itemCharactersMax: number;
+  readonly inputCharactersMax: number;
+  readonly logBacklogBytesMax: number;
   readonly connectionsMax: number;
   readonly headersTimeoutMs: number;
   readonly bodyTimeoutMs: number;
@@ -46,6 +47,16 @@ export interface Options {
 }
 
 export type OptionKey = keyof Options;
+
+/** Names that an option had before; each answers for one more release, and a line at the start says the new one. */
+export interface FormerOptions {
+  /** @deprecated It is `bulkPipelines` now. */
+  readonly batchPipelines: number;
+  /** @deprecated It is `requestInputsMax` now. */
+  readonly requestItemsMax: number;
+  /** @deprecated It is `inputCharactersMax` now. */
+  readonly itemCharactersMax: number;
+}
 
 export const optionGroups = [
   "Serving",
@@ -82,6 +93,8 @@ export type OptionDefinition<Value> = OptionType<Value> & {
   readonly default: OptionDefault<Value>;
   /** False: two deployments that differ only here are the same configuration (`configHash`). */
   readonly hashed: boolean;
+  /** The key that it had until the release before. */
+  readonly formerKey?: keyof FormerOptions;
 };
 
 export type AnyOptionDefinition = OptionDefinition<number> | OptionDefinition<string>;
@@ -91,6 +104,9 @@ const MiB = 1024 * KiB;
 const GiB = 1024 * MiB;
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
+
+/** Requests of fewer inputs have somebody who waits for each; the command's `translate` judges a file by it too. */
+export const bulkThresholdDefault = 256;
 
 const milliseconds = { type: "integer", unit: "ms", min: 1, max: 24 * HOUR_MS } as const;
 const limits = { group: "Limits", hashed: true } as const;
@@ -166,7 +182,7 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
     min: 0,
     max: 256,
     ...pipelines,
-    help: "Worker processes that serve both classes; not together with realtime-pipelines and batch-pipelines.",
+    help: "Worker processes that serve both classes; not together with realtime-pipelines and bulk-pipelines.",
     default: { of: defaultPipelines, text: "one for every 2 cores; 0 with dedicated pipelines" },
   },
   realtimePipelines: {
@@ -175,10 +191,10 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
     min: 0,
     max: 256,
     ...pipelines,
-    help: "Worker processes for realtime work only; needs batch-pipelines.",
+    help: "Worker processes for realtime work only; needs bulk-pipelines.",
     default: { value: 0 },
   },
-  batchPipelines: {
+  bulkPipelines: {
     type: "integer",
     unit: "pipelines",
     min: 0,
@@ -186,6 +202,7 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
     ...pipelines,
     help: "Worker processes for bulk work only; needs realtime-pipelines.",
     default: { value: 0 },
+    formerKey: "batchPipelines",
   },
   threads: {
     type: "integer",
@@ -228,7 +245,7 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
     max: 1_000_000,
     ...scheduling,
     help: "A request that names no class is realtime when it has fewer items than this, else bulk.",
-    default: { value: 256 },
+    default: { value: bulkThresholdDefault },
   },
   realtimeTargetMs: {
     ...milliseconds,
@@ -260,14 +277,15 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
     help: "Bytes of request bodies that may be queued, over all requests.",
     default: { value: 256 * MiB },
   },
-  requestItemsMax: {
+  requestInputsMax: {
     type: "integer",
-    unit: "items",
+    unit: "inputs",
     min: 1,
     max: 1_000_000,
     ...limits,
-    help: "Texts in one request.",
+    help: "Inputs in one request: what the caller gets one result each for.",
     default: { value: 10_000 },
+    formerKey: "requestItemsMax",
   },
   bodyBytesMax: {
     type: "integer",
@@ -279,14 +297,25 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
     help: "Bytes of one request body, after decompression. The event loop stands still while it is parsed.",
     default: { value: 4 * MiB },
   },
-  itemCharactersMax: {
+  inputCharactersMax: {
     type: "integer",
     unit: "characters",
     min: 1,
     max: 1_000_000,
     ...limits,
-    help: "Characters of one text.",
+    help: "Characters of one input.",
     default: { value: 20_000 },
+    formerKey: "itemCharactersMax",
+  },
+  logBacklogBytesMax: {
+    type: "integer",
+    unit: "bytes",
+    min: 64 * KiB,
+    max: 256 * MiB,
+    group: "Limits",
+    hashed: false,
+    help: "Bytes of log lines that may wait for a slow reader of standard output; what is over is dropped and counted.",
+    default: { value: 1 * MiB },
   },
   connectionsMax: {
     type: "integer",
@@ -362,6 +391,8 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
   },
   restartBackoffMs: {
     ...milliseconds,
+    // 60 times this is a timer, and a timer of more than 2^31 - 1 ms goes off at once.
+    max: HOUR_MS,
     ...times,
     help: "Wait before a lost pipeline starts again; doubles with each loss in a row, up to 60 times this.",
     default: { value: 500 },
@@ -370,14 +401,24 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
 
 export const optionKeys: readonly OptionKey[] = Object.keys(optionTable).filter(isOptionKey);
 
+/** Former key → the option that it names. */
+export const formerKeys: ReadonlyMap<string, OptionKey> = new Map(
+  optionKeys.flatMap((key) => {
+    const { formerKey } = optionTable[key];
+    return formerKey === undefined ? [] : [[formerKey, key] as const];
+  }),
+);
+
 export function isOptionKey(key: string): key is OptionKey {
   return Object.hasOwn(optionTable, key);
 }
 
-export function flagOf(key: OptionKey): string {
+/** Also of a former key. */
+export function flagOf(key: string): string {
   return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
-export function variableOf(key: OptionKey): string {
+/** Also of a former key. */
+export function variableOf(key: string): string {
   return `MILLRACE_${key.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
 }

@@ -45,8 +45,22 @@ test("translate reads arguments and stdin, and keeps order and empty lines", asy
   await using server = await serveHttp(answer);
   const url = ["--url", server.url];
   assert.equal((await finish(start(["translate", "a", "b", ...url]))).out, "«a»\n«b»\n");
-  const piped = await finish(start(["translate", "--batch-size", "1", ...url]), "a\r\n\nb\n");
+  const piped = await finish(start(["translate", "--request-texts", "1", ...url]), "a\r\n\nb\n");
   assert.deepEqual([piped.out, piped.code, piped.err], ["«a»\n\n«b»\n", 0, ""]);
+});
+
+test("--batch-size is a former name of --request-texts: it answers, and a warning says so", async () => {
+  await using server = await serveHttp(answer);
+  const args = ["translate", "a", "b", "--batch-size", "1", "--url", server.url];
+  const { out, err, code } = await finish(start(args));
+  assert.deepEqual([out, code, server.exchanges.length], ["«a»\n«b»\n", exitCodes.ok, 2]);
+  assert.match(err, /^warning: --batch-size is now --request-texts; .*\n$/);
+  const both = await finish(start([...args, "--request-texts", "2"]));
+  assert.equal(both.code, exitCodes.usage);
+  assert.match(both.err, /^option_invalid: --batch-size and --request-texts contradict/);
+  const help = await finish(start(["translate", "--help"]));
+  assert.match(help.out, /--request-texts/);
+  assert.doesNotMatch(help.out, /--batch-size/);
 });
 
 test("translate of a file writes it whole, and says what the seeds' client said", async () => {
@@ -61,7 +75,7 @@ test("translate of a file writes it whole, and says what the seeds' client said"
     from,
     "--out",
     to,
-    "--batch-size",
+    "--request-texts",
     "128",
     "--url",
     server.url,
@@ -154,6 +168,31 @@ test("a reader that leaves early ends the command quietly", async () => {
   child.stdin.end();
   const [err, [code]] = await Promise.all([text(child.stderr), once(child, "close")]);
   assert.deepEqual([err, code], ["", 0]);
+});
+
+test("config: each value with its source, the machine, and the models' own settings", async () => {
+  const { out, err, code } = await finish(
+    start(["config", "--threads", "3", "--batch-pipelines", "1", "--realtime-pipelines", "1"]),
+  );
+  assert.equal(code, exitCodes.ok);
+  assert.match(out, /^threads +3 +--threads$/m);
+  assert.match(out, /^bulkPipelines +1 +--bulk-pipelines$/m);
+  assert.match(out, /^port +8400 +default$/m);
+  assert.match(out, /^cores: \d+ \((the machine's processors|a quota of .*)\)$/m);
+  assert.match(out, /^memory: [\d.]+ GiB \(.*\)$/m);
+  assert.match(out, /^model en-zh: beams 4, maxLength 128, lengthPenalty 1 \(its own; /m);
+  assert.match(err, /^warning: --batch-pipelines is now --bulk-pipelines; /m);
+  await using dir = await folder();
+  const json = await finish(start(["config", "--json", "--models", dir.path]));
+  const body = JSON.parse(json.out) as Record<string, Record<string, unknown>>;
+  assert.ok(Number(body["machine"]?.["cores"]) >= 1);
+  assert.deepEqual(body["models"], []);
+  const missing = join(dir.path, "none");
+  const none = await finish(start(["config", "--models", missing]));
+  assert.deepEqual(
+    [none.code, none.out.includes(`model folder ${missing}: `)],
+    [exitCodes.ok, true],
+  );
 });
 
 test("the client's example runs", async () => {

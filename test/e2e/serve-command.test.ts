@@ -1,11 +1,15 @@
 /** `millrace serve` as a process: its ready line, its signals, its exit status. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { ReadyResponse, StatusResponse } from "millrace-client/wire";
 import { exitCodes } from "#src/cli/exit-codes.js";
+import { FakeModels } from "../support/fake-models.js";
+import { childrenOf } from "../support/processes.js";
 import { ServeProcess } from "../support/serve-process.js";
 
+const fakeScript = fileURLToPath(new URL("../support/serve-fake.js", import.meta.url));
 const script = fileURLToPath(new URL("../support/serve-echo.js", import.meta.url));
 
 class Serve extends ServeProcess {
@@ -97,4 +101,121 @@ test("wrong options end the command before anything starts", async () => {
     assert.deepEqual(await serve.exited, [exitCodes.usage, null]);
     assert.match(serve.errors, expected);
   }
+});
+
+/** The log's lines that were dropped so far. */
+async function droppedLines(url: string): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  return Number(/^millrace_log_lines_dropped_total (\d+)$/m.exec(text)?.[1]);
+}
+
+/** Answered at each of many looks, until so many lines were dropped. */
+async function livesThroughDrops(url: string, lines: number): Promise<void> {
+  let looks = 0;
+  for (; looks < 50 || (await droppedLines(url)) < lines; looks++) {
+    assert.equal((await fetch(`${url}/live`)).status, 200);
+  }
+}
+
+const flooding = ["--name", "flooding", "--log-level", "trace"] as const;
+
+test("defect 22: a log that nobody reads holds up nothing, and the gap is told when it is read again", async () => {
+  await using serve = new Serve(...flooding);
+  const url = await serve.url();
+  serve.stopReading();
+  assert.equal((await post(url)).status, 200);
+  await livesThroughDrops(url, 1_000);
+  serve.readOn();
+  const gap = await serve.logged("log lines were dropped: their reader was too slow");
+  assert.ok(Number(gap["lines"]) >= 1_000 && gap["level"] === 40);
+});
+
+test("defect 22: SIGTERM while nobody reads the log: drained, exit 0", async () => {
+  await using serve = new Serve(...flooding);
+  const url = await serve.url();
+  serve.stopReading();
+  assert.equal((await post(url)).status, 200);
+  await livesThroughDrops(url, 1_000);
+  serve.child.kill("SIGTERM");
+  assert.deepEqual(await once(serve.child, "exit"), [exitCodes.ok, null]);
+  serve.readOn();
+  assert.deepEqual(await serve.exited, [exitCodes.ok, null]);
+});
+
+test("defect 22: a reader of the log that is gone ends nothing: it serves on, drains, and exits 0", async () => {
+  await using serve = new Serve(...flooding);
+  const url = await serve.url();
+  serve.child.stdout.destroy();
+  serve.child.stderr.destroy();
+  assert.equal((await post(url)).status, 200);
+  await livesThroughDrops(url, 100);
+  assert.equal((await post(url)).status, 200);
+  serve.child.kill("SIGTERM");
+  assert.deepEqual(await once(serve.child, "exit"), [exitCodes.ok, null]);
+});
+
+for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  test(`defect 24: ${signal} while a model is loading ends the start, and leaves no worker`, async () => {
+    using models = new FakeModels("never-ready");
+    const flags = ["--models", models.dir, "--pipelines", "2", "--threads", "1"];
+    await using serve = new ServeProcess(fakeScript, ...flags);
+    await serve.logged("starting");
+    // The workers are there and none of them will ever be ready.
+    let workers: number[] = [];
+    while (workers.length < 2) workers = childrenOf(serve.pid);
+    serve.child.kill(signal);
+    assert.equal((await serve.logged("stopping"))["signal"], signal);
+    await serve.logged("stopped before it was ready");
+    assert.deepEqual(await serve.exited, [exitCodes.ok, null]);
+    assert.deepEqual(childrenOf(serve.pid), []);
+    for (const pid of workers) assert.throws(() => process.kill(pid, 0), { code: "ESRCH" });
+  });
+}
+
+test("defect 24: a second signal during the start ends it at once", async () => {
+  await using serve = new Serve("--name", "hanging");
+  await serve.logged("starting");
+  serve.child.kill("SIGTERM");
+  await serve.logged("stopping");
+  serve.child.kill("SIGINT");
+  assert.deepEqual(await serve.exited, [exitCodes.interrupted, null]);
+});
+
+test("defect 2: a port or a host that cannot be had is told in words that say what to do", async () => {
+  await using first = new Serve();
+  const { port } = new URL(await first.url());
+  for (const [flags, code, message] of [
+    [
+      ["--port", port],
+      "EADDRINUSE",
+      /^cannot listen on 127\.0\.0\.1:\d+: the port is taken; .*--port/,
+    ],
+    [["--host", "192.0.2.1"], "EADDRNOTAVAIL", /no such address; .*--host/],
+    [
+      ["--host", "no.such.host.invalid"],
+      "(ENOTFOUND|EAI_AGAIN)",
+      /cannot be resolved; correct --host/,
+    ],
+  ] as const) {
+    await using second = new Serve(...flags);
+    const fatal = await second.loggedAt(60);
+    assert.match(String(fatal["code"]), new RegExp(`^${code}$`));
+    assert.match(String(fatal["msg"]), message);
+    assert.deepEqual(await second.exited, [exitCodes.notStarted, null]);
+  }
+});
+
+test("a former name of an option still works, and one line says the new one", async () => {
+  await using serve = new Serve("--request-items-max", "1");
+  const warning = await serve.loggedAt(40);
+  assert.equal(
+    warning["msg"],
+    "--request-items-max is now --request-inputs-max; the former name answers for this release only",
+  );
+  const response = await fetch(`${await serve.url()}/v1/translate`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: '{"texts":["a","b"]}',
+  });
+  assert.equal(response.status, 413);
 });

@@ -91,7 +91,7 @@ test(
     await using server = await startReal({
       pipelines: 1,
       queuedItemsMax: 300,
-      requestItemsMax: 300,
+      requestInputsMax: 300,
     });
     const request = { texts: texts(50), class: "bulk", beams: 4 } as const;
     const expected = (await translate(server.url, request)).results.map(outcomeOf);

@@ -34,7 +34,7 @@ export class TestFront implements AsyncDisposable {
       metrics: test.metrics,
       views: viewsOf(test),
       options: resolved.options,
-      log: createLog(resolved.options),
+      log: createLog({ ...resolved.options, destination: process.stdout }),
     });
     return test;
   }

@@ -11,6 +11,7 @@ function openBackend({
   configuration,
   connectionCount,
   eventLoopDelayP99Ms,
+  log,
 }: BackendParts): Backend {
   let state: ServerState = "starting";
   const submit = new EchoSubmit();
@@ -39,6 +40,12 @@ function openBackend({
       queuedBytes: 0,
     },
   });
+  // From the first request on, more than any reader takes.
+  const line = "x".repeat(1024);
+  const flood = (): void => {
+    if (submit.seen.length === 0) return;
+    for (let count = 0; count < 100; count++) log.trace({ line }, "flood");
+  };
   return {
     submit,
     views: {
@@ -51,6 +58,8 @@ function openBackend({
       if (configuration.options.name === "broken") {
         throw new MillraceError("model_folder_invalid", "no models");
       }
+      if (configuration.options.name === "hanging") await new Promise(() => {});
+      if (configuration.options.name === "flooding") setInterval(flood, 1);
       state = "ready";
       await Promise.resolve();
     },
@@ -59,6 +68,7 @@ function openBackend({
     },
     stop: async () => {
       state = "not-ready";
+      if (configuration.options.name === "hanging") await new Promise(() => {});
       await Promise.resolve();
     },
   };

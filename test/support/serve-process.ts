@@ -1,7 +1,7 @@
 /** `millrace serve` as a process: its log records, its signals, its exit status. */
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createInterface } from "node:readline";
+import { createInterface, type Interface } from "node:readline";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 
@@ -12,6 +12,7 @@ export class ServeProcess implements AsyncDisposable {
   readonly child: ChildProcessByStdio<null, Readable, Readable>;
   readonly exited: Promise<readonly [code: number | null, signal: NodeJS.Signals | null]>;
   errors = "";
+  readonly #input: Interface;
   readonly #lines: AsyncIterator<string>;
 
   /** `script` takes the command's arguments. */
@@ -19,7 +20,8 @@ export class ServeProcess implements AsyncDisposable {
     const args = [script, "serve", "--port", "0", "--log", "json", ...flags];
     this.child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
     this.exited = once(this.child, "close") as Promise<[number | null, NodeJS.Signals | null]>;
-    this.#lines = createInterface({ input: this.child.stdout })[Symbol.asyncIterator]();
+    this.#input = createInterface({ input: this.child.stdout });
+    this.#lines = this.#input[Symbol.asyncIterator]();
     this.child.stderr.setEncoding("utf8").on("data", (text: string) => {
       this.errors += text;
     });
@@ -31,13 +33,34 @@ export class ServeProcess implements AsyncDisposable {
   }
 
   /** The next log record with this message. */
-  async logged(message: string): Promise<Record<string, unknown>> {
+  logged(message: string): Promise<Record<string, unknown>> {
+    return this.#next(`"${message}"`, (record) => record["msg"] === message);
+  }
+
+  /** The next log record of this level, 40 for a warning. */
+  loggedAt(level: number): Promise<Record<string, unknown>> {
+    return this.#next(`a record of level ${level}`, (record) => record["level"] === level);
+  }
+
+  async #next(
+    what: string,
+    isWanted: (record: Record<string, unknown>) => boolean,
+  ): Promise<Record<string, unknown>> {
     for (;;) {
       const line = await this.#lines.next();
-      if (line.done === true) throw new Error(`ended before "${message}": ${this.errors}`);
+      if (line.done === true) throw new Error(`ended before ${what}: ${this.errors}`);
       const record = JSON.parse(line.value) as Record<string, unknown>;
-      if (record["msg"] === message) return record;
+      if (isWanted(record)) return record;
     }
+  }
+
+  /** Reads nothing more of its log, until `readOn`. */
+  stopReading(): void {
+    this.#input.pause();
+  }
+
+  readOn(): void {
+    this.#input.resume();
   }
 
   async url(): Promise<string> {

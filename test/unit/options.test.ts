@@ -6,11 +6,14 @@ import { test } from "node:test";
 import { MillraceError } from "millrace-client/wire";
 import type { Machine } from "#src/options/machine.js";
 import { type ConfigurationInput, resolveConfiguration } from "#src/options/resolve.js";
-import { flagOf, optionKeys, optionTable, variableOf } from "#src/options/table.js";
+import { flagOf, formerKeys, optionKeys, optionTable, variableOf } from "#src/options/table.js";
 
 const machine: Machine = {
   cores: 8,
+  coresFrom: "a test",
   memoryBytes: 2 ** 34,
+  memoryFrom: "a test",
+  openFilesMax: 4096,
   hostName: "here",
   bundledModelsDir: "/bundled",
 };
@@ -100,7 +103,7 @@ test("values of the wrong type are refused from every source", () => {
 
 test("shared and dedicated pipelines contradict each other", () => {
   const [problem] = problemsOf({
-    flags: { pipelines: "2", realtimePipelines: "1", batchPipelines: "1" },
+    flags: { pipelines: "2", realtimePipelines: "1", bulkPipelines: "1" },
   });
   assert.match(problem ?? "", /^--pipelines and --realtime-pipelines contradict/);
   assert.match(problemsOf({ flags: { realtimePipelines: "1" } })[0] ?? "", /come together/);
@@ -122,7 +125,7 @@ test("pipelines and threads follow from the machine and from what was asked for"
   assert.deepEqual(layout({}, 1), [1, 1]);
   assert.deepEqual(layout({ pipelines: 8 }), [8, 1]);
   assert.deepEqual(layout({ pipelines: 100 }), [100, 1]);
-  assert.deepEqual(layout({ realtimePipelines: 1, batchPipelines: 1 }), [0, 4]);
+  assert.deepEqual(layout({ realtimePipelines: 1, bulkPipelines: 1 }), [0, 4]);
 });
 
 test("the hash is of what matters: not of the address or the log", () => {
@@ -158,4 +161,67 @@ test("names, flags and variables follow one rule, and every help is a sentence",
   assert.equal(flagOf("requestTimeoutMsMax"), "--request-timeout-ms-max");
   assert.equal(variableOf("requestTimeoutMsMax"), "MILLRACE_REQUEST_TIMEOUT_MS_MAX");
   for (const key of optionKeys) assert.match(optionTable[key].help, /^[A-Z`].*\.$/, key);
+});
+
+test("a former name answers from every source, and a warning names the new one", () => {
+  assert.ok(formerKeys.size > 0);
+  for (const [former, key] of formerKeys) {
+    const value = 20;
+    const others = key === "bulkPipelines" ? { realtimePipelines: 1 } : {};
+    const input = { machine, code: others };
+    const from = (more: ConfigurationInput): readonly string[] => {
+      const { options, warnings } = resolveConfiguration({ ...input, ...more });
+      assert.equal(options[key], value);
+      return warnings.filter((warning) => warning.includes("former name"));
+    };
+    const [flag, variable] = [flagOf(former), variableOf(former)];
+    for (const [[warning, ...rest], name, current] of [
+      [from({ flags: { [former]: String(value) } }), flag, flagOf(key)],
+      [from({ variables: { [variable]: String(value) } }), variable, variableOf(key)],
+      [from({ code: { ...others, [former]: value } }), former, key],
+    ] as const) {
+      assert.ok(warning?.startsWith(`${name} is now ${current};`), warning);
+      assert.deepEqual(rest, []);
+    }
+    withFile(JSON.stringify({ [former]: value }), (file) => {
+      assert.match(from({ file })[0] ?? "", new RegExp(`^${former} in .* is now ${key} in `));
+    });
+  }
+});
+
+test("a former name and its new one in one source contradict each other; between sources the stronger wins", () => {
+  const code = { requestItemsMax: 5, requestInputsMax: 6 };
+  assert.deepEqual(problemsOf({ code }), [
+    "requestItemsMax and requestInputsMax contradict each other: they are the same option",
+  ]);
+  assert.deepEqual(problemsOf({ flags: { requestInputsMax: "6", requestItemsMax: "5" } }), [
+    "--request-inputs-max and --request-items-max contradict each other: they are the same option",
+  ]);
+  const { options, sources } = resolveConfiguration({
+    machine,
+    variables: { MILLRACE_REQUEST_ITEMS_MAX: "5" },
+    flags: { requestInputsMax: "6" },
+  });
+  assert.deepEqual([options.requestInputsMax, sources.requestInputsMax], [6, "flag"]);
+  assert.match(problemsOf({ flags: { requestItemsMax: "x" } })[0] ?? "", /^--request-items-max: /);
+});
+
+test("what is allowed and hardly meant is warned of", () => {
+  const warnings = (code: object): readonly string[] =>
+    resolveConfiguration({ machine, code: { ...code } }).warnings;
+  assert.deepEqual(warnings({}), []);
+  assert.match(warnings({ connectionsMax: 100_000 }).join(), /^connectionsMax is 100000, .* 4096/);
+  assert.match(warnings({ queuedBytesMax: 2 ** 36 }).join(), /more than half of the memory/);
+  assert.match(warnings({ threads: 256 }).join(), /4 pipelines of 256 threads .* 8 cores/);
+});
+
+test("defect 2: no time in the table, and nothing made of one, is too long for a timer", () => {
+  const timerMsMax = 2 ** 31 - 1;
+  for (const key of optionKeys) {
+    const definition = optionTable[key];
+    if (definition.type !== "integer" || definition.unit !== "ms") continue;
+    // The backoff is doubled up to 60 times its option; a stop may take 15 s beside the drain.
+    const longest = key === "restartBackoffMs" ? 60 * definition.max : definition.max + 60_000;
+    assert.ok(longest <= timerMsMax, key);
+  }
 });

@@ -36,7 +36,7 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
     "Send fewer texts in one request, or raise the limit.",
   ]),
   too_many_items: entry(413, NO, [
-    "The request has more items than `--request-items-max`.",
+    "The request has more inputs than `--request-inputs-max`.",
     "Split the request, or raise the limit.",
   ]),
   input_empty: entry(422, NO, [

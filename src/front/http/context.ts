@@ -15,7 +15,7 @@ export type HttpOptions = Pick<
   | "replyTimeoutMs"
   | "keepAliveMs"
   | "bodyBytesMax"
-  | "requestItemsMax"
+  | "requestInputsMax"
   | "requestTimeoutMsDefault"
   | "requestTimeoutMsMax"
 >;

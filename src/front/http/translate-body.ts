@@ -7,7 +7,7 @@ import type { SubmitRequest } from "../../submit/submit.js";
 import { badField, Fields, kindOf, loneSurrogate, show } from "../../work/fields.js";
 
 export interface TranslateLimits {
-  readonly requestItemsMax: number;
+  readonly requestInputsMax: number;
   readonly requestTimeoutMsMax: number;
 }
 
@@ -137,10 +137,10 @@ function readList(value: unknown, field: Field, limits: TranslateLimits): readon
   if (value.length === 0) {
     throw new MillraceError("input_empty", `\`${field}\` is empty.`, { param: field });
   }
-  if (value.length > limits.requestItemsMax) {
+  if (value.length > limits.requestInputsMax) {
     throw new MillraceError(
       "too_many_items",
-      `\`${field}\` has ${value.length} items; at most ${limits.requestItemsMax} are taken.`,
+      `\`${field}\` has ${value.length} items; at most ${limits.requestInputsMax} are taken.`,
       { param: field },
     );
   }
