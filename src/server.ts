@@ -4,19 +4,28 @@
  *   configuration ─► log, metrics ─► backend: models, prepare, scheduler, pool, submit
  *                                      │ submit + views
  *                                      ▼
- *                                    fronts: http
+ *                                    fronts ─► their routes ─► listener
  *
- * The front listens before the pipelines are ready, so that `/live` and `/ready` can say what is going on.
+ * It listens before the pipelines are ready, so that `/live` and `/ready` can say what is going on.
  */
 import type { DeploymentIdentity } from "millrace-client/wire";
-import { type HttpFront, startHttpFront } from "./front/http/front.js";
+import type { FrontParts, FrontTask, OpenFront } from "./front/front.js";
+import { identificationOf } from "./front/identification.js";
+import { openNativeFront } from "./front/native/native.js";
+import { type HttpListener, startHttpListener } from "./listen/http/listener.js";
 import type { Log } from "./log.js";
 import { EventLoopDelay } from "./metrics/event-loop-delay.js";
 import { Metrics } from "./metrics/metrics.js";
 import type { Configuration } from "./options/resolve.js";
 import type { Submit } from "./submit/submit.js";
+import { translationAdapter, translationFields } from "./submit/translation-adapter.js";
 import { version } from "./version.js";
 import type { ServerViews } from "./work/views.js";
+
+/** Every protocol that is spoken. The first one answers what is nobody's. */
+const fronts: readonly [OpenFront, ...OpenFront[]] = [openNativeFront];
+
+const tasks: readonly FrontTask[] = [{ name: "translate", fields: translationFields }];
 
 /** Everything behind the fronts. It owns the pipelines. */
 export interface Backend {
@@ -66,7 +75,7 @@ export async function startServer(
   const { options } = configuration;
   const metrics = new Metrics();
   const delay = new EventLoopDelay();
-  let front: HttpFront | null = null;
+  let listener: HttpListener | null = null;
   let backend: Backend | null = null;
   try {
     backend = await deps.openBackend({
@@ -74,27 +83,48 @@ export async function startServer(
       identity: identityOf(configuration),
       metrics,
       log: deps.log,
-      connectionCount: () => front?.connectionCount() ?? 0,
+      connectionCount: () => listener?.held().connections ?? 0,
       eventLoopDelayP99Ms: () => delay.p99Ms(),
     });
-    const { submit, views } = backend;
-    front = await startHttpFront({ submit, views, options, metrics, log: deps.log });
+    listener = await listen(backend, { options, metrics, log: deps.log });
     await backend.start();
-    deps.log.info({ http: front.url }, "ready");
-    return new RunningServer({ configuration, log: deps.log, backend, front, delay });
+    deps.log.info({ http: listener.url }, "ready");
+    return new RunningServer({ configuration, log: deps.log, backend, listener, delay });
   } catch (error) {
-    await front?.close();
+    await listener?.close();
     await backend?.stop();
     delay[Symbol.dispose]();
     throw error;
   }
 }
 
+interface ListenParts {
+  readonly options: Configuration["options"];
+  readonly metrics: Metrics;
+  readonly log: Log;
+}
+
+async function listen(
+  { submit, views }: Pick<Backend, "submit" | "views">,
+  { options, metrics, log }: ListenParts,
+): Promise<HttpListener> {
+  const neutral = translationAdapter(submit, options);
+  const parts: FrontParts = { submit: neutral, views, tasks, options, metrics };
+  const [first, ...others] = fronts;
+  return await startHttpListener({
+    fronts: [first(parts).http, ...others.map((open) => open(parts).http)],
+    identification: identificationOf(views.identity),
+    limits: options,
+    metrics,
+    log,
+  });
+}
+
 interface RunningParts {
   readonly configuration: Configuration;
   readonly log: Log;
   readonly backend: Backend;
-  readonly front: HttpFront;
+  readonly listener: HttpListener;
   readonly delay: EventLoopDelay;
 }
 
@@ -107,7 +137,7 @@ class RunningServer implements MillraceServer {
   }
 
   get url(): string {
-    return this.#parts.front.url;
+    return this.#parts.listener.url;
   }
 
   get submit(): Submit {
@@ -129,13 +159,13 @@ class RunningServer implements MillraceServer {
 
   /** Readiness goes first; then work in flight is finished; only then the port and the pipelines go. */
   async #drainAndStop(): Promise<boolean> {
-    const { configuration, log, backend, front, delay } = this.#parts;
+    const { configuration, log, backend, listener, delay } = this.#parts;
     const { drainMs } = configuration.options;
     log.info({ drainMs }, "draining");
     backend.drain();
-    const drained = await within(drainMs, front.drained());
+    const drained = await within(drainMs, listener.drained());
     if (!drained) log.warn({ drainMs }, "drain took too long; what is left is cut off");
-    await front.close();
+    await listener.close();
     await backend.stop();
     delay[Symbol.dispose]();
     log.info("stopped");

@@ -245,6 +245,11 @@ function contradictions(options: Options, given: ReadonlyMap<OptionKey, Given>):
       `${place("queuedBytesMax")} is below ${place("bodyBytesMax")} (${options.bodyBytesMax}): the largest body could never be taken`,
     );
   }
+  if (options.bodiesBytesMax < options.bodyBytesMax) {
+    problems.push(
+      `${place("bodiesBytesMax")} is below ${place("bodyBytesMax")} (${options.bodyBytesMax}): the largest body could never be read`,
+    );
+  }
   if (options.queuedItemsMax < options.requestItemsMax) {
     problems.push(
       `${place("queuedItemsMax")} is below ${place("requestItemsMax")} (${options.requestItemsMax}): the largest request could never be taken`,

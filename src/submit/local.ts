@@ -18,7 +18,7 @@ import type { PoolEvent } from "../worker/events.js";
 import { Admission, type AdmissionLimits, type Admitted } from "./admission.js";
 import { ItemCounts, type SubmitObserver } from "./item-counts.js";
 import { Job, type Place } from "./job.js";
-import type { Submit, SubmitOutcome, SubmitRequest, SubmitSummary } from "./submit.js";
+import type { Submit, SubmitEvents, SubmitRequest, SubmitSummary } from "./submit.js";
 
 export interface SchedulerPort {
   step(event: SchedulerEvent, nowMs: number): readonly Decision[];
@@ -124,7 +124,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   async submit(
     request: SubmitRequest,
     signal: AbortSignal,
-    onOutcome: (outcome: SubmitOutcome) => void,
+    { onAccepted, onOutcome }: SubmitEvents,
   ): Promise<SubmitSummary> {
     const arrivedAtMs = now();
     const { model, admitted } = this.#atTheDoor(request, signal);
@@ -148,6 +148,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
         detokenize: (tokenIds) => this.#options.prepare.detokenize(model.name, tokenIds),
         onOutcome,
       });
+      onAccepted?.();
       await this.#finish(job, request, signal);
       this.#requests.finished += 1;
       return job.summary(now());

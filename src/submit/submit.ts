@@ -45,6 +45,13 @@ export interface SubmitSummary {
   readonly pipelines: Readonly<Record<string, number>>;
 }
 
+export interface SubmitEvents {
+  /** Once, when nothing at the door can refuse the request any more: after it was admitted and prepared. */
+  readonly onAccepted?: () => void;
+  /** Exactly once for each text, after `onAccepted`, in the order in which they are ready. */
+  readonly onOutcome: (outcome: SubmitOutcome) => void;
+}
+
 export interface Submit {
   /**
    * Takes the request or refuses it: throws `MillraceError` (`model_not_found`, `queue_full`, `not_ready`,
@@ -52,9 +59,5 @@ export interface Submit {
    * exactly once for each text, in the order in which they are ready, and then the promise settles. When
    * `signal` aborts, everything that is not finished is dropped and the promise rejects with `cancelled`.
    */
-  submit(
-    request: SubmitRequest,
-    signal: AbortSignal,
-    onOutcome: (outcome: SubmitOutcome) => void,
-  ): Promise<SubmitSummary>;
+  submit(request: SubmitRequest, signal: AbortSignal, events: SubmitEvents): Promise<SubmitSummary>;
 }

@@ -105,7 +105,9 @@ export class FakeLocal implements AsyncDisposable {
       payloadBytes: 10,
       ...fields,
     };
-    const summary = await this.local.submit(request, signal, (outcome) => outcomes.push(outcome));
+    const summary = await this.local.submit(request, signal, {
+      onOutcome: (outcome) => outcomes.push(outcome),
+    });
     return { outcomes: outcomes.toSorted((a, b) => a.index - b.index), summary };
   }
 
