@@ -1,5 +1,5 @@
 /** The embedded API: a server inside your own process, its pipelines in processes of their own. */
-import { openBackend } from "./backend.js";
+import { openBackend } from "./backend/local-backend.js";
 import { createLog } from "./log.js";
 import { type LogDestination, LogOutput, standardOutput } from "./log-output.js";
 import { resolveConfiguration } from "./options/resolve.js";
@@ -16,12 +16,19 @@ export {
   type TranslateItem,
   type WorkClass,
 } from "millrace-client/wire";
-export type { ServerViews } from "./front/views.js";
 export type { LogDestination } from "./log-output.js";
 export type { FormerOptions, Options } from "./options/table.js";
 export type { MillraceServer } from "./server.js";
-export type { Submit, SubmitOutcome, SubmitRequest, SubmitSummary } from "./submit/submit.js";
+export type {
+  InputOutcome,
+  Submit,
+  SubmitEvents,
+  SubmitOutcome,
+  SubmitRequest,
+  SubmitSummary,
+} from "./submit/submit.js";
 export { version } from "./version.js";
+export type { ServerViews } from "./work/views.js";
 
 /** Any of the options of docs/options.md, by their keys; what is left out has its default. */
 export interface CreateServerOptions extends Partial<Options>, Partial<FormerOptions> {

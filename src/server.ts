@@ -4,12 +4,16 @@
  *   configuration ─► log, metrics ─► backend: models, prepare, scheduler, pool, submit
  *                                      │ submit + views
  *                                      ▼
- *                                    fronts: http
+ *                                    fronts ─► their routes ─► listener
  *
- * The front listens before the pipelines are ready, so that `/live` and `/ready` can say what is going on.
+ * It listens before the pipelines are ready, so that `/live` and `/ready` can say what is going on.
  */
 import type { DeploymentIdentity } from "millrace-client/wire";
-import { type HttpFront, startHttpFront } from "./front/http/front.js";
+import type { Backend, OpenBackend } from "./backend/backend.js";
+import type { FrontParts, OpenFront } from "./front/front.js";
+import { identificationOf } from "./front/identification.js";
+import { openNativeFront } from "./front/native/native.js";
+import { type HttpListener, startHttpListener } from "./listen/http/listener.js";
 import type { Log } from "./log.js";
 import type { LogOutput } from "./log-output.js";
 import { EventLoopDelay } from "./metrics/event-loop-delay.js";
@@ -19,29 +23,8 @@ import type { Submit } from "./submit/submit.js";
 import { version } from "./version.js";
 import type { ServerViews } from "./work/views.js";
 
-/** Everything behind the fronts. It owns the pipelines. */
-export interface Backend {
-  readonly submit: Submit;
-  readonly views: ServerViews;
-  /** Resolves when the first pipelines are ready; rejects when none can be. */
-  start(): Promise<void>;
-  /** Not ready from now on; takes no new work and finishes what it has. */
-  drain(): void;
-  /** Ends every pipeline, with whatever is in it; nothing is left running. Also after a failed start. */
-  stop(): Promise<void>;
-}
-
-export interface BackendParts {
-  readonly configuration: Configuration;
-  readonly identity: DeploymentIdentity;
-  readonly metrics: Metrics;
-  readonly log: Log;
-  /** For the status. */
-  readonly connectionCount: () => number;
-  readonly eventLoopDelayP99Ms: () => number;
-  /** The script that workers run; default: the runtime's own. */
-  readonly workerEntry?: string;
-}
+/** Every protocol that is spoken. The first one answers what is nobody's. */
+const fronts: readonly [OpenFront, ...OpenFront[]] = [openNativeFront];
 
 export interface ServerDeps {
   readonly log: Log;
@@ -49,7 +32,7 @@ export interface ServerDeps {
   readonly logOutput?: LogOutput;
   /** Ends the start: what was begun is stopped, and `startServer` rejects with the signal's reason. */
   readonly signal?: AbortSignal;
-  readonly openBackend: (parts: BackendParts) => Backend | Promise<Backend>;
+  readonly openBackend: OpenBackend;
 }
 
 export interface MillraceServer extends AsyncDisposable {
@@ -58,6 +41,11 @@ export interface MillraceServer extends AsyncDisposable {
   /** The seam below the fronts, for callers in this process. */
   readonly submit: Submit;
   readonly views: ServerViews;
+  /**
+   * Resolves when a promise inside was broken, which is a bug of Millrace: all requests have failed with `internal`, and
+   * the server closes itself, because nobody knows any more who has what.
+   */
+  readonly broken: Promise<void>;
   /**
    * Drains for at most `drainMs`, then ends everything. False where work was cut off. A second call gets the first
    * one's promise.
@@ -76,7 +64,8 @@ export async function startServer(
   const metrics = new Metrics();
   if (deps.logOutput !== undefined) deps.logOutput.onDropped = () => metrics.logLineDropped();
   const delay = new EventLoopDelay();
-  let front: HttpFront | null = null;
+  const broken = new Broken(deps.log);
+  let listener: HttpListener | null = null;
   let backend: Backend | null = null;
   try {
     backend = await deps.openBackend({
@@ -84,18 +73,19 @@ export async function startServer(
       identity: identityOf(configuration),
       metrics,
       log: deps.log,
-      connectionCount: () => front?.connectionCount() ?? 0,
+      connectionCount: () => listener?.held().connections ?? 0,
       eventLoopDelayP99Ms: () => delay.p99Ms(),
+      onBroken: broken.resolve,
     });
     signal.throwIfAborted();
-    const { submit, views } = backend;
-    front = await startHttpFront({ submit, views, options, metrics, log: deps.log });
+    listener = await listen(backend, { options, metrics, log: deps.log });
     await unlessAborted(signal, backend.start());
-    deps.log.info({ http: front.url }, "ready");
-    return new RunningServer({ configuration, log: deps.log, backend, front, delay });
+    deps.log.info({ http: listener.url }, "ready");
+    const { log } = deps;
+    return new RunningServer({ configuration, log, backend, listener, delay, broken });
   } catch (error) {
     backend?.drain();
-    await front?.close();
+    await listener?.close();
     await backend?.stop();
     delay[Symbol.dispose]();
     throw error;
@@ -117,12 +107,52 @@ async function unlessAborted(signal: AbortSignal, work: Promise<void>): Promise<
   }
 }
 
+interface ListenParts {
+  readonly options: Configuration["options"];
+  readonly metrics: Metrics;
+  readonly log: Log;
+}
+
+async function listen(
+  { submit, views }: Pick<Backend, "submit" | "views">,
+  { options, metrics, log }: ListenParts,
+): Promise<HttpListener> {
+  const tasks = [...submit.tasks].map(([name, fields]) => ({ name, fields }));
+  const parts: FrontParts = { submit, views, tasks, options, metrics };
+  const [first, ...others] = fronts;
+  return await startHttpListener({
+    fronts: [first(parts).http, ...others.map((open) => open(parts).http)],
+    identification: identificationOf(views.identity),
+    limits: options,
+    metrics,
+    log,
+  });
+}
+
 interface RunningParts {
   readonly configuration: Configuration;
   readonly log: Log;
   readonly backend: Backend;
-  readonly front: HttpFront;
+  readonly listener: HttpListener;
   readonly delay: EventLoopDelay;
+  readonly broken: Broken;
+}
+
+/** A promise inside was broken. The first one counts. */
+class Broken {
+  readonly promise: Promise<void>;
+  readonly resolve: (error: unknown) => void;
+
+  constructor(log: Log) {
+    let settle: () => void = () => {};
+    this.promise = new Promise((resolve) => {
+      settle = resolve;
+    });
+    this.resolve = (error) => {
+      log.fatal({ err: error }, "broken inside: a bug in Millrace; every request has failed, and the server stops");
+      settle();
+    };
+  }
 }
 
 class RunningServer implements MillraceServer {
@@ -131,10 +161,15 @@ class RunningServer implements MillraceServer {
 
   constructor(parts: RunningParts) {
     this.#parts = parts;
+    void parts.broken.promise.then(() => this.close());
+  }
+
+  get broken(): Promise<void> {
+    return this.#parts.broken.promise;
   }
 
   get url(): string {
-    return this.#parts.front.url;
+    return this.#parts.listener.url;
   }
 
   get submit(): Submit {
@@ -156,13 +191,13 @@ class RunningServer implements MillraceServer {
 
   /** Readiness goes first; then work in flight is finished; only then the port and the pipelines go. */
   async #drainAndStop(): Promise<boolean> {
-    const { configuration, log, backend, front, delay } = this.#parts;
+    const { configuration, log, backend, listener, delay } = this.#parts;
     const { drainMs } = configuration.options;
     log.info({ drainMs }, "draining");
     backend.drain();
-    const drained = await within(drainMs, front.drained());
+    const drained = await within(drainMs, listener.drained());
     if (!drained) log.warn({ drainMs }, "drain took too long; what is left is cut off");
-    await front.close();
+    await listener.close();
     await backend.stop();
     delay[Symbol.dispose]();
     log.info("stopped");

@@ -28,6 +28,8 @@ export interface BackendParts {
   readonly eventLoopDelayP99Ms: () => number;
   /** A promise inside was broken: it takes no more, and whoever owns it must stop it. */
   readonly onBroken: (error: unknown) => void;
+  /** The script that workers run; default: the runtime's own. */
+  readonly workerEntry?: string;
 }
 
 export type OpenBackend = (parts: BackendParts) => Backend | Promise<Backend>;

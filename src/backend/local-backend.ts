@@ -1,95 +1,99 @@
-/** Everything behind the fronts on this machine: models, prepare, scheduler and pool, and what is seen of them. */
+/**
+ * The backend on this machine: START HERE to see what is wired to what. It decides nothing.
+ *
+ *   folders ─► task models ─► prepare ─┐
+ *   scheduler ─────────────────────────┼─► submit ─► fronts
+ *   pool of worker processes ──────────┘      │
+ *   activity, metrics ◄── what happens ───────┘ ──► views
+ */
 import { fileURLToPath } from "node:url";
-import {
-  MillraceError,
-  type ModelInfo,
-  type ReadyResponse,
-  type ServerState,
-  type StatusResponse,
-} from "millrace-client/wire";
-import { Activity } from "./metrics/activity.js";
-import { type ModelFolder, ModelRegistry } from "./models/registry.js";
-import type { Options } from "./options/table.js";
-import { Preparer } from "./prepare/preparer.js";
-import { Scheduler } from "./scheduler/scheduler.js";
-import type { Backend, BackendParts } from "./server.js";
-import { LocalSubmit, type ServedModel } from "./submit/local.js";
-import type { ServerViews } from "./work/views.js";
-import type { PoolEvent } from "./worker/events.js";
-import type { PipelineSpec } from "./worker/pipeline.js";
-import { Pool } from "./worker/pool.js";
+import type { WorkClass } from "millrace-client/wire";
+import { Activity } from "../metrics/activity.js";
+import { type BrokenFolder, type ModelFolder, ModelRegistry } from "../models/registry.js";
+import type { Options } from "../options/table.js";
+import { Preparer } from "../prepare/preparer.js";
+import { Scheduler } from "../scheduler/scheduler.js";
+import type { Batch } from "../scheduler/types.js";
+import type { ServedModel } from "../submit/local/door.js";
+import { LocalSubmit } from "../submit/local/local-submit.js";
+import { type OpenedModel, openTaskModels, prepareThreadEntry } from "../tasks/open.js";
+import type { PoolEvent } from "../worker/events.js";
+import type { PipelineSpec } from "../worker/pipeline.js";
+import { Pool } from "../worker/pool.js";
+import type { Backend, BackendParts } from "./backend.js";
+import { FirstUp } from "./first-up.js";
+import { LocalViews } from "./local-views.js";
 
-const childEntry = fileURLToPath(new URL("./runtime/entry.js", import.meta.url));
+const runtimeEntry = fileURLToPath(new URL("../runtime/entry.js", import.meta.url));
 
 /** @throws MillraceError `model_folder_invalid` where the folder holds no model that can be served. */
 export async function openBackend(parts: BackendParts): Promise<Backend> {
   const { options } = parts.configuration;
+  const { inputCharactersMax } = options;
   const registry = await ModelRegistry.open(options.models);
-  for (const { dir, reason } of registry.broken) parts.log.error({ dir, reason }, "model left out");
-  const prepare = await Preparer.open({ registry, itemCharactersMax: options.inputCharactersMax });
-  return new LocalBackend(parts, registry, prepare);
+  const opened = await openTaskModels(registry.list(), { inputCharactersMax });
+  const broken = [...registry.broken, ...opened.broken];
+  for (const { dir, reason } of broken) parts.log.error({ dir, reason }, "model left out");
+  return new LocalBackend(parts, { models: opened.models, broken });
+}
+
+interface Found {
+  readonly models: ReadonlyMap<string, OpenedModel>;
+  readonly broken: readonly BrokenFolder[];
 }
 
 class LocalBackend implements Backend {
-  readonly views: ServerViews;
   readonly submit: LocalSubmit;
+  readonly views: LocalViews;
   readonly #parts: BackendParts;
-  readonly #registry: ModelRegistry;
   readonly #prepare: Preparer;
-  readonly #scheduler: Scheduler;
   readonly #activity = new Activity();
-  readonly #startedAtMs = performance.now();
   /** Settled by the first pipeline that is up, or when all have failed to start. */
   readonly #firstUp = new FirstUp();
+  readonly #specs: readonly PipelineSpec[];
   #pool: Pool | null = null;
   #draining = false;
-  #everReady = false;
 
-  constructor(parts: BackendParts, registry: ModelRegistry, prepare: Preparer) {
+  constructor(parts: BackendParts, { models, broken }: Found) {
     const { options } = parts.configuration;
     const { policy, realtimeTargetMs, ageLimitMs, prefetchRows } = options;
+    const folders = [...models.values()].map(({ folder }) => folder);
     this.#parts = parts;
-    this.#registry = registry;
-    this.#prepare = prepare;
-    this.#scheduler = new Scheduler({ policy, realtimeTargetMs, ageLimitMs, prefetchRows });
+    this.#specs = folders.flatMap((folder) => pipelineSpecs(folder, options));
+    this.#prepare = new Preparer({
+      models: new Map([...models].map(([name, { model }]) => [name, model])),
+      threadEntry: prepareThreadEntry,
+      threadData: { folders, inputCharactersMax: options.inputCharactersMax },
+    });
+    const scheduler = new Scheduler({ policy, realtimeTargetMs, ageLimitMs, prefetchRows });
     this.submit = new LocalSubmit({
-      models: new Map(registry.list().map((folder) => [folder.manifest.name, servedModel(folder)])),
-      prepare,
-      scheduler: this.#scheduler,
+      models: new Map([...models].map(([name, opened]) => [name, servedModel(name, opened)])),
+      prepare: this.#prepare,
+      scheduler,
       makePool: (onEvent) => this.#makePool(onEvent),
-      limits: { queuedItemsMax: options.queuedItemsMax, queuedBytesMax: options.queuedBytesMax },
+      limits: options,
       bulkThreshold: options.bulkThreshold,
       observer: {
-        dispatched: (pipelineId, model, batch) => {
-          const {
-            batchId,
-            class: workClass,
-            reason,
-            spans,
-            tokens,
-            paddedTokens,
-            waitedMs,
-          } = batch;
-          const items = spans.reduce((sum, span) => sum + span.itemIds.length, 0);
-          const record = { batchId, pipelineId, model, class: workClass, reason, items };
-          const cost = { requests: spans.length, tokens, paddedTokens, waitedMs };
-          this.#activity.dispatched({ ...record, ...cost }, performance.now());
-          parts.metrics.batchDispatched({ ...record, ...cost });
-        },
+        dispatched: (pipelineId, model, batch) => this.#dispatched(pipelineId, model, batch),
         waited: (workClass, ms) => this.#activity.waited(workClass, ms),
         retried: () => parts.metrics.itemRetried(),
-        ended: (workClass, code) => {
+        ended: (workClass: WorkClass, code) => {
           if (code === null) parts.metrics.itemDone(workClass);
           else parts.metrics.itemFailed(workClass, code);
         },
       },
+      onBroken: parts.onBroken,
     });
-    this.views = {
-      identity: parts.identity,
-      status: () => this.#status(),
-      ready: () => this.#ready(),
-      models: () => registry.list().map((folder) => this.#modelInfo(folder)),
-    };
+    this.views = new LocalViews({
+      parts,
+      folders,
+      broken,
+      activity: this.#activity,
+      submit: this.submit,
+      scheduler,
+      pipelines: () => this.#pool?.snapshot() ?? [],
+      isDraining: () => this.#draining,
+    });
   }
 
   async start(): Promise<void> {
@@ -104,18 +108,18 @@ class LocalBackend implements Backend {
 
   async stop(): Promise<void> {
     this.#draining = true;
+    this.#firstUp.stopped();
     await this.submit.stop({ drainMs: 0 });
     await this.#prepare.close();
   }
 
   #makePool(onEvent: (event: PoolEvent) => void): Pool {
-    const { options } = this.#parts.configuration;
-    const specs = this.#registry.list().flatMap((folder) => pipelineSpecs(folder, options));
-    const { startTimeoutMs, runMsMax, attemptsMax, restartBackoffMs } = options;
+    const { startTimeoutMs, runMsMax, attemptsMax, restartBackoffMs } =
+      this.#parts.configuration.options;
     this.#pool = new Pool(
       {
-        entry: this.#parts.workerEntry ?? childEntry,
-        pipelines: specs,
+        entry: this.#parts.workerEntry ?? runtimeEntry,
+        pipelines: this.#specs,
         log: this.#parts.log,
         startTimeoutMs,
         runMsMax,
@@ -124,125 +128,45 @@ class LocalBackend implements Backend {
         backoffMaxMs: 60 * restartBackoffMs,
       },
       (event) => {
-        this.#observe(event, specs.length);
+        this.#observe(event);
         onEvent(event);
       },
     );
     return this.#pool;
   }
 
-  #observe(event: PoolEvent, pipelines: number): void {
-    if (event.type === "up") {
-      this.#everReady = true;
-      this.#firstUp.up();
+  #observe(event: PoolEvent): void {
+    switch (event.type) {
+      case "up":
+        this.views.becameReady();
+        this.#firstUp.up();
+        return;
+      case "start-failed":
+        this.#firstUp.failed(event, this.#specs.length);
+        return;
+      case "measured":
+        for (const stage of event.stages) {
+          this.#activity.measured({ model: event.model, ...stage });
+        }
+        return;
+      default:
     }
-    if (event.type === "start-failed") this.#firstUp.failed(event, pipelines);
-    if (event.type !== "measured") return;
-    for (const stage of event.stages) this.#activity.measured({ model: event.model, ...stage });
   }
 
-  // ── Views: from memory, at once ───────────────────────────────────────────────────────────────────────────────
-
-  #state(): ServerState {
-    if (this.#draining) return "draining";
-    const pipelines = this.#pool?.snapshot() ?? [];
-    const up = new Set(pipelines.filter(isUp).map((pipeline) => pipeline.model));
-    const models = this.#registry.list();
-    if (!models.every(({ manifest }) => up.has(manifest.name))) {
-      return this.#everReady ? "not-ready" : "starting";
-    }
-    return pipelines.every(isUp) && this.#registry.broken.length === 0 ? "ready" : "degraded";
-  }
-
-  #ready(): ReadyResponse {
-    const state = this.#state();
-    const notReady = (this.#pool?.snapshot() ?? [])
-      .filter((pipeline) => !isUp(pipeline))
-      .map(({ pipelineId, state: its, reason }) => ({ pipelineId, state: its, reason }));
-    const ready = state === "ready" || state === "degraded";
-    return { ready, state, notReady, deployment: this.#parts.identity };
-  }
-
-  #modelInfo({ manifest }: ModelFolder): ModelInfo {
-    const { name, task, family, precision, limits, sourceLanguage, targetLanguage } = manifest;
-    const pipelines = this.#pool?.snapshot() ?? [];
-    const ready = pipelines.some((pipeline) => pipeline.model === name && isUp(pipeline));
-    return {
-      name,
-      task,
-      family,
-      precision,
-      ready,
-      limits,
-      ...(sourceLanguage === undefined ? {} : { sourceLanguage }),
-      ...(targetLanguage === undefined ? {} : { targetLanguage }),
-    };
-  }
-
-  #status(): StatusResponse {
-    const { identity, connectionCount, eventLoopDelayP99Ms } = this.#parts;
-    const nowMs = performance.now();
-    const { queues, policy } = this.#scheduler.snapshot(nowMs);
-    return {
-      deployment: identity,
-      state: this.#state(),
-      uptimeMs: nowMs - this.#startedAtMs,
-      policy,
-      pipelines: this.#pool?.snapshot() ?? [],
-      queues,
-      ...this.#activity.view(nowMs),
-      ...this.submit.counts,
-      process: {
-        pid: process.pid,
-        rssBytes: process.memoryUsage.rss(),
-        eventLoopDelayP99Ms: eventLoopDelayP99Ms(),
-        connections: connectionCount(),
-        queuedBytes: this.submit.held.bytes,
-      },
-    };
+  #dispatched(pipelineId: string, model: string, batch: Batch): void {
+    const { batchId, class: workClass, reason, spans, tokens, paddedTokens, waitedMs } = batch;
+    const items = spans.reduce((sum, span) => sum + span.itemIds.length, 0);
+    const requests = spans.length;
+    const record = { batchId, pipelineId, model, class: workClass, reason, items, requests };
+    const cost = { tokens, paddedTokens, waitedMs };
+    this.#activity.dispatched({ ...record, ...cost }, performance.now());
+    this.#parts.metrics.batchDispatched({ ...record, ...cost });
   }
 }
 
-/** Waits for the first pipeline; gives up when each has ended at least once and none was ever up. */
-class FirstUp {
-  readonly promise: Promise<void>;
-  readonly #reasons = new Map<string, string>();
-  #resolve: () => void = () => {};
-  #reject: (error: MillraceError) => void = () => {};
-
-  constructor() {
-    this.promise = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-    // Nobody may be waiting yet when it fails.
-    this.promise.catch(() => {});
-  }
-
-  up(): void {
-    this.#resolve();
-  }
-
-  failed({ pipelineId, reason }: { pipelineId: string; reason: string }, pipelines: number): void {
-    this.#reasons.set(pipelineId, reason);
-    if (this.#reasons.size < pipelines) return;
-    const reasons = [...this.#reasons].map(([id, why]) => `\n  ${id}: ${why}`).join("");
-    this.#reject(new MillraceError("not_ready", `no pipeline could start${reasons}`));
-  }
-}
-
-function isUp({ state }: { readonly state: string }): boolean {
-  return state === "ready" || state === "suspect";
-}
-
-function servedModel({ manifest }: ModelFolder): ServedModel {
-  const { lengthPenalty, maxLength } = manifest.generation;
-  return {
-    name: manifest.name,
-    mode: "generation",
-    defaults: { lengthPenalty, maxLength },
-    outputTokensMax: manifest.limits.outputTokensMax,
-  };
+function servedModel(name: string, { task, model: taskModel }: OpenedModel): ServedModel {
+  // One engine so far, and it schedules at every token.
+  return { name, task, taskModel, mode: "generation" };
 }
 
 /** Each model gets all the pipelines that the options ask for. */

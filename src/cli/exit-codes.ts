@@ -18,6 +18,8 @@ export const exitCodes = {
   itemsFailed: 6,
   /** Another deployment answered than the one that was expected. */
   wrongDeployment: 7,
+  /** The server broke down inside, which is a bug: every request failed, and it stopped. */
+  broken: 8,
   /** Ctrl-C or SIGTERM ended the command; for `serve`, a second one ended it at once. */
   interrupted: 130,
 } as const;

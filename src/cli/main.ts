@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The `millrace` command: one file a command; each registers itself here. */
-import { openBackend } from "../backend.js";
+import { openBackend } from "../backend/local-backend.js";
 import { registerConfig } from "./config.js";
 import { registerConvert } from "./convert.js";
 import { registerInspect } from "./inspect.js";

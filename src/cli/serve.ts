@@ -61,7 +61,11 @@ async function serve(configuration: Configuration, deps: ServeDeps): Promise<voi
     log.fatal(fields, message);
     return await leave(exitCodes.notStarted);
   }
-  await aborted(stopping.signal);
+  const broken = server.broken.then(() => true);
+  if (await Promise.race([aborted(stopping.signal).then(() => false), broken])) {
+    await server.close();
+    return await leave(exitCodes.broken);
+  }
   const drained = await server.close();
   await leave(drained ? exitCodes.ok : exitCodes.drainCutOff);
 }

@@ -36,6 +36,11 @@ export function contradictions(options: Options, place: PlaceOf): string[] {
       `${place("queuedBytesMax")} is below ${place("bodyBytesMax")} (${options.bodyBytesMax}): the largest body could never be taken`,
     );
   }
+  if (options.bodiesBytesMax < options.bodyBytesMax) {
+    problems.push(
+      `${place("bodiesBytesMax")} is below ${place("bodyBytesMax")} (${options.bodyBytesMax}): the largest body could never be read`,
+    );
+  }
   if (options.queuedItemsMax < options.requestInputsMax) {
     problems.push(
       `${place("queuedItemsMax")} is below ${place("requestInputsMax")} (${options.requestInputsMax}): the largest request could never be taken`,

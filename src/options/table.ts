@@ -32,6 +32,8 @@ export interface Options {
   readonly bodyBytesMax: number;
   readonly inputCharactersMax: number;
   readonly logBacklogBytesMax: number;
+  readonly bodiesBytesMax: number;
+  readonly repliesBytesMax: number;
   readonly connectionsMax: number;
   readonly headersTimeoutMs: number;
   readonly bodyTimeoutMs: number;
@@ -296,6 +298,24 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
     // Parsing and validating hold the event loop: see docs/http.md, "Body size", for the measurement.
     help: "Bytes of one request body, after decompression. The event loop stands still while it is parsed.",
     default: { value: 4 * MiB },
+  },
+  bodiesBytesMax: {
+    type: "integer",
+    unit: "bytes",
+    min: 64 * KiB,
+    max: 64 * GiB,
+    ...limits,
+    help: "Bytes of all bodies that are being read, over all connections; beyond it the largest is refused with queue_full.",
+    default: { value: 64 * MiB },
+  },
+  repliesBytesMax: {
+    type: "integer",
+    unit: "bytes",
+    min: 64 * KiB,
+    max: 64 * GiB,
+    ...limits,
+    help: "Bytes of all replies that wait for their readers; beyond it the one that has waited longest is disconnected.",
+    default: { value: 128 * MiB },
   },
   inputCharactersMax: {
     type: "integer",

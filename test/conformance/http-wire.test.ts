@@ -2,18 +2,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ErrorResponse, TranslateLine } from "millrace-client/wire";
-import { TestFront } from "../support/http-front.js";
+import { get, post, sized, TestFront } from "../support/http-front.js";
 
-function post(body: string, ...headers: readonly string[]): string {
-  const lines = ["POST /v1/translate HTTP/1.1", "host: x", "content-type: application/json"];
-  return [...lines, ...headers, "", body].join("\r\n");
-}
-
-function sized(body: string, ...headers: readonly string[]): string {
-  return post(body, `content-length: ${Buffer.byteLength(body)}`, ...headers);
-}
-
-const getLive = "GET /live HTTP/1.1\r\nhost: x\r\n\r\n";
+const getLive = get("/live");
+const getModels = get("/v1/models");
 
 test("a body that stops half-way is answered with body_timeout, and the connection closes", async () => {
   await using front = await TestFront.start({ bodyTimeoutMs: 50 });
@@ -186,17 +178,17 @@ test("connections over the limit are answered, closed, and leave the others alon
   second.send(getLive);
   await second.until(/"live":true/);
   const third = await front.raw();
-  third.send(getLive);
+  third.send(sized('{"texts":"ab"}'));
   const refused = await third.closed();
   assert.match(refused, /^HTTP\/1.1 503 [\s\S]*retry-after: 1[\s\S]*too_many_connections/i);
   first.socket.destroy();
   await first.closed();
   // The server has seen the first one leave when a new one is let in.
   let reply = "";
-  while (!reply.includes('"live":true')) {
+  while (!reply.includes('"models":')) {
     const next = await front.raw();
-    next.send(getLive);
-    reply = await next.until(/live|too_many/);
+    next.send(getModels);
+    reply = await next.until(/"models":|too_many/);
   }
   second.send(getLive);
   await second.until(/"live":true[\s\S]*"live":true/);
@@ -266,7 +258,7 @@ for (const accept of ["application/x-ndjson", "application/json"]) {
     socket.send(sized(long, `accept: ${accept}`));
     await front.submit.arrived(1);
     const poll = await front.raw();
-    while (front.front.connectionCount() > 1) {
+    while (front.front.held().connections > 1) {
       poll.send(getLive);
       await poll.until(/"live":true/);
       poll.received = "";

@@ -110,9 +110,11 @@ class OpenDoor implements AsyncDisposable {
       settings: {},
       payloadBytes: 10,
     };
-    await this.local.submit(request, new AbortController().signal, ({ index, item }) => {
-      assert.equal(outcomes[index], undefined, `item ${index} has one outcome only`);
-      outcomes[index] = item;
+    await this.local.submit(request, new AbortController().signal, {
+      onOutcome: ({ index, item }) => {
+        assert.equal(outcomes[index], undefined, `item ${index} has one outcome only`);
+        outcomes[index] = item;
+      },
     });
     return outcomes;
   }

@@ -1,7 +1,7 @@
 /** A `Submit` for the tests of fronts: "translates" by reversing, when told to, and writes down what it saw. */
 
 import { MillraceError, type TranslateItem, type WorkClass } from "millrace-client/wire";
-import type { Submit, SubmitOutcome, SubmitRequest, SubmitSummary } from "#src/submit/submit.js";
+import type { Submit, SubmitEvents, SubmitRequest, SubmitSummary } from "#src/submit/submit.js";
 
 export interface Submitted {
   readonly request: SubmitRequest;
@@ -41,11 +41,12 @@ export class EchoSubmit implements Submit {
   async submit(
     request: SubmitRequest,
     signal: AbortSignal,
-    onOutcome: (outcome: SubmitOutcome) => void,
+    { onAccepted, onOutcome }: SubmitEvents,
   ): Promise<SubmitSummary> {
     this.seen.push({ request, signal });
     for (const waiter of this.#arrivals) if (this.seen.length >= waiter.count) waiter.resolve();
     if (this.refuseWith !== null) throw this.refuseWith;
+    onAccepted?.();
     if (this.#held !== null) await Promise.race([this.#held, aborted(signal)]);
     const items = itemsOf(request);
     for (const index of this.orderOf(items.length)) {

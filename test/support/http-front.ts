@@ -2,8 +2,9 @@
 
 import { connect, type Socket } from "node:net";
 import type { DeploymentIdentity, ServerState, StatusResponse } from "millrace-client/wire";
-import type { HttpFront } from "#src/front/http/front.js";
-import { startHttpFront } from "#src/front/http/front.js";
+import { identificationOf } from "#src/front/identification.js";
+import { openNativeFront } from "#src/front/native/native.js";
+import { type HttpListener, startHttpListener } from "#src/listen/http/listener.js";
 import { createLog } from "#src/log.js";
 import { Metrics } from "#src/metrics/metrics.js";
 import { resolveConfiguration } from "#src/options/resolve.js";
@@ -24,24 +25,37 @@ export class TestFront implements AsyncDisposable {
   readonly metrics: Metrics = new Metrics();
   state: ServerState = "ready";
   readonly #sockets: RawSocket[] = [];
-  #front: HttpFront | null = null;
+  #listener: HttpListener | null = null;
 
-  static async start(options: Partial<Options> = {}): Promise<TestFront> {
+  static async start(
+    options: Partial<Options> = {},
+    times: { readonly signOfLifeMs?: number } = {},
+  ): Promise<TestFront> {
     const test = new TestFront();
     const resolved = resolveConfiguration({ code: { port: 0, logLevel: "silent", ...options } });
-    test.#front = await startHttpFront({
+    const { metrics } = test;
+    const views = viewsOf(test);
+    const native = openNativeFront({
       submit: test.submit,
-      metrics: test.metrics,
-      views: viewsOf(test),
+      views,
+      tasks: [...test.submit.tasks].map(([name, fields]) => ({ name, fields })),
       options: resolved.options,
+      metrics,
+    });
+    test.#listener = await startHttpListener({
+      fronts: [native.http],
+      identification: identificationOf(views.identity),
+      limits: resolved.options,
+      metrics,
       log: createLog({ ...resolved.options, destination: process.stdout }),
+      ...times,
     });
     return test;
   }
 
-  get front(): HttpFront {
-    if (this.#front === null) throw new Error("not started");
-    return this.#front;
+  get front(): HttpListener {
+    if (this.#listener === null) throw new Error("not started");
+    return this.#listener;
   }
 
   get url(): string {
@@ -77,6 +91,21 @@ export class TestFront implements AsyncDisposable {
   }
 }
 
+/** `POST /v1/translate` as bytes. */
+export function post(body: string, ...headers: readonly string[]): string {
+  const lines = ["POST /v1/translate HTTP/1.1", "host: x", "content-type: application/json"];
+  return [...lines, ...headers, "", body].join("\r\n");
+}
+
+/** With the length of its body. */
+export function sized(body: string, ...headers: readonly string[]): string {
+  return post(body, `content-length: ${Buffer.byteLength(body)}`, ...headers);
+}
+
+export function get(path: string): string {
+  return `GET ${path} HTTP/1.1\r\nhost: x\r\n\r\n`;
+}
+
 /** Bytes in, bytes out: for what no HTTP client would send. */
 export class RawSocket {
   readonly socket: Socket;
@@ -109,8 +138,8 @@ export class RawSocket {
     return raw;
   }
 
-  send(text: string): void {
-    this.socket.write(text);
+  send(bytes: string | Buffer): void {
+    this.socket.write(bytes);
   }
 
   /** Until what was received matches; throws when the connection ends first. */
@@ -209,7 +238,7 @@ function statusOf(test: TestFront): StatusResponse {
       pid: 1,
       rssBytes: 1,
       eventLoopDelayP99Ms: 3,
-      connections: test.front.connectionCount(),
+      connections: test.front.held().connections,
       queuedBytes: 11,
     },
   };

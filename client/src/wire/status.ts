@@ -127,9 +127,19 @@ export interface StatusResponse {
   };
 }
 
+export interface ModelReadiness {
+  /** Its name, or its folder where that cannot be read. */
+  readonly model: string;
+  readonly ready: boolean;
+  /** Why it is not ready; null where it is. */
+  readonly reason: string | null;
+}
+
 export interface ReadyResponse {
   readonly ready: boolean;
   readonly state: ServerState;
+  /** Each model by itself: one that is not ready takes no other one down. */
+  readonly models: readonly ModelReadiness[];
   /** Pipelines that are not ready, each with the reason. */
   readonly notReady: readonly {
     readonly pipelineId: string;

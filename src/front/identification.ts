@@ -1,6 +1,13 @@
-/** Who answers, as a header, and whether the caller wanted somebody else. */
-import { type DeploymentIdentity, headerNames, MillraceError } from "millrace-client/wire";
-import { didYouMean } from "../../near-miss.js";
+/** Who asks and who answers, as headers on every exchange of every front, and whether the caller wanted somebody else. */
+import { randomUUID } from "node:crypto";
+import {
+  apiLimits,
+  type DeploymentIdentity,
+  headerNames,
+  MillraceError,
+} from "millrace-client/wire";
+import type { Identification } from "../listen/http/http-front.js";
+import { didYouMean } from "../near-miss.js";
 
 /** Key in the headers → field of the identity. */
 const fields = {
@@ -11,17 +18,37 @@ const fields = {
   node: "node",
 } as const satisfies Record<string, keyof DeploymentIdentity>;
 
-export function deploymentHeader(identity: DeploymentIdentity): string {
+export function identificationOf(identity: DeploymentIdentity): Identification {
+  const deployment = deploymentHeader(identity);
+  return {
+    idOf: (headers) => requestId(headers[headerNames.requestId]),
+    headersFor: (id) => ({ [headerNames.requestId]: id, [headerNames.deployment]: deployment }),
+    check: (headers) => {
+      const expected = headers[headerNames.expect];
+      if (typeof expected === "string") checkExpectation(expected, identity);
+    },
+  };
+}
+
+/** Ours where the caller sent none, or one that does not belong into a header or a log line. */
+function requestId(sent: string | readonly string[] | undefined): string {
+  const usable =
+    typeof sent === "string" &&
+    sent.length <= apiLimits.requestIdCharactersMax &&
+    /^[\x21-\x7e]+$/.test(sent);
+  return usable ? sent : randomUUID();
+}
+
+function deploymentHeader(identity: DeploymentIdentity): string {
   return Object.entries(fields)
     .map(([key, field]) => `${key}=${identity[field]}`)
     .join(", ");
 }
-
 /**
  * @throws MillraceError `deployment_mismatch` naming what was expected and what answered; `bad_request` where the
  * header cannot be understood, for a demand that we cannot check must not pass.
  */
-export function checkExpectation(header: string, identity: DeploymentIdentity): void {
+function checkExpectation(header: string, identity: DeploymentIdentity): void {
   for (const demand of header.split(",")) {
     const [key = "", value, ...rest] = demand.split("=").map((part) => part.trim());
     if (value === undefined || value === "" || rest.length > 0) {

@@ -1,0 +1,35 @@
+/**
+ * The seam of fronts: a front speaks one protocol. It turns bytes into requests for `submit` and back, and nothing
+ * else: it calls down, and never reads a socket. Its folder knows no other front; server.ts has the list of all.
+ */
+import type { HttpFront } from "../listen/http/http-front.js";
+import type { Metrics } from "../metrics/metrics.js";
+import type { Options } from "../options/table.js";
+import type { Submit } from "../submit/submit.js";
+import type { ServerViews } from "../work/views.js";
+
+/** Opens a front; called once, before the listener starts. */
+export type OpenFront = (parts: FrontParts) => Front;
+
+export interface Front {
+  /** Its routes, where it speaks over HTTP. */
+  readonly http: HttpFront;
+}
+
+export interface FrontParts {
+  readonly submit: Submit;
+  readonly views: ServerViews;
+  readonly tasks: readonly FrontTask[];
+  readonly options: FrontOptions;
+  readonly metrics: Pick<Metrics, "requestFinished" | "scrape" | "contentType">;
+}
+
+/** What a front may know of a task: enough for a route of its own and for a good word about a typing mistake. */
+export interface FrontTask {
+  /** As it stands in routes and in `SubmitRequest.task`. */
+  readonly name: string;
+  /** The fields of a request that only this task reads. */
+  readonly fields: readonly string[];
+}
+
+export type FrontOptions = Pick<Options, "requestTimeoutMsDefault" | "requestTimeoutMsMax">;

@@ -1,0 +1,80 @@
+/**
+ * The native front, `POST /v1/<task>` and its neighbours: Millrace's own words over HTTP, defined in client/src/wire.
+ * Start reading here.
+ *
+ *   json-object.ts   text → a JSON object, with nothing in it that would hold the event loop
+ *   request.ts       the object → what submit takes: the fields that every task has; the task reads its own
+ *   task-route.ts    submit → one JSON reply, or a line for each input as it is ready
+ */
+import {
+  type ErrorResponse,
+  errorRegistry,
+  type MillraceError,
+  type ModelsResponse,
+} from "millrace-client/wire";
+import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
+import type { Front, FrontParts } from "../front.js";
+import { jsonReply } from "./json-reply.js";
+import { taskRoute } from "./task-route.js";
+
+export function openNativeFront(parts: FrontParts): Front {
+  return { http: new NativeFront(parts) };
+}
+
+class NativeFront implements HttpFront {
+  readonly name = "native";
+  readonly routes: readonly Route[];
+  /** What nobody else answers is answered here: it is the first of the list. */
+  readonly pathPrefixes: readonly string[] = [];
+  readonly #parts: FrontParts;
+
+  constructor(parts: FrontParts) {
+    this.#parts = parts;
+    const { views, metrics } = parts;
+    const memory = (path: string, handler: Route["handler"]): Route => {
+      return { path, method: "GET", fromMemory: true, handler };
+    };
+    this.routes = [
+      ...parts.tasks.map((task) => taskRoute(task, parts)),
+      { path: "/v1/models", method: "GET", handler: (exchange) => this.#models(exchange) },
+      memory("/live", (exchange) => {
+        exchange.reply(jsonReply(200, { live: true, deployment: views.identity }));
+      }),
+      memory("/ready", (exchange) => {
+        const body = views.ready();
+        // Not an error reply: the body says which pipelines are missing and why.
+        exchange.reply(
+          jsonReply(body.ready ? 200 : 503, body, body.ready ? {} : { "retry-after": "1" }),
+        );
+      }),
+      memory("/status", (exchange) => exchange.reply(jsonReply(200, views.status()))),
+      memory("/metrics", async (exchange) => {
+        const body = await metrics.scrape(views.status());
+        exchange.reply({ status: 200, contentType: metrics.contentType, body });
+      }),
+    ];
+  }
+
+  renderError(error: MillraceError, id: string): Reply {
+    const status = errorRegistry[error.code].status ?? 500;
+    const headers: Record<string, string> = {};
+    if (status === 429 || status === 503) headers["retry-after"] = retryAfterSeconds(error);
+    const body: ErrorResponse = {
+      error: error.toWire(),
+      id,
+      deployment: this.#parts.views.identity,
+    };
+    return jsonReply(status, body, headers);
+  }
+
+  #models(exchange: Exchange): void {
+    const { views } = this.#parts;
+    const body: ModelsResponse = { models: views.models(), deployment: views.identity };
+    exchange.reply(jsonReply(200, body));
+  }
+}
+
+/** Whole seconds, at least one: HTTP knows no smaller unit. */
+function retryAfterSeconds(error: MillraceError): string {
+  return String(Math.max(1, Math.ceil((error.retryAfterMs ?? 1000) / 1000)));
+}

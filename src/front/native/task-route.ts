@@ -1,0 +1,128 @@
+/** `POST /v1/<task>`: body → submit → one JSON reply, or a line for each input as it is ready. */
+import { MillraceError, type RequestTimings } from "millrace-client/wire";
+import type { Exchange, Route } from "../../listen/http/http-front.js";
+import type { SubmitOutcome, SubmitRequest, SubmitSummary } from "../../submit/submit.js";
+import type { FrontParts, FrontTask } from "../front.js";
+import { jsonReply } from "./json-reply.js";
+import { checkMediaType, readRequest } from "./request.js";
+
+export function taskRoute(task: FrontTask, parts: FrontParts): Route {
+  return {
+    path: `/v1/${task.name}`,
+    method: "POST",
+    handler: (exchange) => answer(exchange, task, parts),
+  };
+}
+
+async function answer(exchange: Exchange, task: FrontTask, parts: FrontParts): Promise<void> {
+  if (parts.views.ready().state === "draining") {
+    throw new MillraceError("draining", "The server is stopping and takes no new work.");
+  }
+  checkMediaType(exchange);
+  const body = await exchange.receive();
+  let replied: Promise<void>;
+  try {
+    const { options } = parts;
+    // The text lives no longer than this call: it would else wait beside what was read from it.
+    const request = readRequest(body.text(), {
+      task,
+      exchange,
+      options,
+      payloadBytes: body.bytes,
+    });
+    const reply = wantsLines(exchange) ? replyInLines : replyTogether;
+    // Both call submit before they wait, and submit has then admitted the bytes or refused them.
+    replied = reply(exchange, parts, request);
+  } finally {
+    body.release();
+  }
+  await replied;
+}
+
+async function replyTogether(
+  exchange: Exchange,
+  parts: FrontParts,
+  request: SubmitRequest,
+): Promise<void> {
+  const results: object[] = [];
+  const summary = await parts.submit.submit(request, exchange.departed, {
+    onOutcome: ({ index, outcome }) => {
+      results[index] = resultOf(outcome);
+    },
+  });
+  finish(exchange, parts, summary);
+  for (let index = 0; index < summary.inputs; index++) {
+    if (results[index] === undefined) missing(index);
+  }
+  const body = { ...doneOf(exchange, parts, summary), results };
+  exchange.reply(jsonReply(200, body, { "server-timing": serverTiming(summary.timings) }));
+}
+
+/** The head goes as soon as nothing at the door can refuse the request: what is refused has its own status. */
+async function replyInLines(
+  exchange: Exchange,
+  parts: FrontParts,
+  request: SubmitRequest,
+): Promise<void> {
+  let lines: ReturnType<Exchange["stream"]> | null = null;
+  const begun = (): NonNullable<typeof lines> => {
+    // Readers of lines skip an empty one.
+    lines ??= exchange.stream({ status: 200, contentType: ndjson, signOfLife: "\n" });
+    return lines;
+  };
+  const write = (line: object): void => begun().write(`${JSON.stringify(line)}\n`);
+  try {
+    const summary = await parts.submit.submit(request, exchange.departed, {
+      onAccepted: begun,
+      onOutcome: ({ index, outcome }) => write({ index, ...resultOf(outcome) }),
+    });
+    finish(exchange, parts, summary);
+    write({ done: doneOf(exchange, parts, summary) });
+  } catch (thrown) {
+    if (lines === null) throw thrown;
+    write({ error: exchange.told(thrown).toWire() });
+  }
+  await begun().end();
+}
+
+const ndjson = "application/x-ndjson";
+
+function wantsLines({ headers }: Exchange): boolean {
+  const accepted = (headers.accept ?? "").split(",");
+  return accepted.some((range) => range.split(";", 1)[0]?.trim().toLowerCase() === ndjson);
+}
+
+function resultOf(outcome: SubmitOutcome["outcome"]): object {
+  return "error" in outcome ? { error: outcome.error } : outcome.value;
+}
+
+function finish(exchange: Exchange, { metrics }: FrontParts, summary: SubmitSummary): void {
+  exchange.workClass = summary.class;
+  metrics.requestFinished(summary.class, summary.timings);
+}
+
+/** Everything of the reply but its results; its type is the task's, in client/src/wire. */
+function doneOf(exchange: Exchange, { views }: FrontParts, summary: SubmitSummary): object {
+  const { model, class: workClass, timings, pipelines } = summary;
+  return {
+    id: exchange.id,
+    model,
+    class: workClass,
+    timings,
+    pipelines,
+    deployment: views.identity,
+  };
+}
+
+function serverTiming(timings: RequestTimings): string {
+  const { prepareMs: prepare, queueMs: queue, computeMs: compute, totalMs: total } = timings;
+  return Object.entries({ prepare, queue, compute, total })
+    .map(([phase, ms]) => `${phase};dur=${ms.toFixed(2)}`)
+    .join(", ");
+}
+
+function missing(index: number): never {
+  throw new Error(
+    `submit settled without an outcome for input ${index}: a bug of the implementation of Submit`,
+  );
+}

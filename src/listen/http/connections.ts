@@ -1,0 +1,196 @@
+/**
+ * The open connections: who has a place, who came too late, and what is answered where HTTP itself went wrong.
+ *
+ *   a new one ─► a place is free? ── yes ─► has it until it closes
+ *                     │ no
+ *                     ▼
+ *                  extra: answered from memory or refused, then closed; two seconds at the most.
+ *                  Are all extra places taken, the oldest goes: who polls is answered in any flood.
+ */
+import type { Socket } from "node:net";
+import { MillraceError } from "millrace-client/wire";
+import type { Reply } from "./http-front.js";
+import type { ListenerContext } from "./listener-context.js";
+import { lingerMs, type OpenExchange } from "./open-exchange.js";
+
+/** Connections beyond `connectionsMax`, while they are answered. */
+const extraConnectionsMax = 256;
+/** From the open to the close of one of these. */
+const extraConnectionMs = 2_000;
+/** Requests of one connection that are open at once, as nobody's are who waits for a reply before he asks again. */
+const pipelinedRequestsMax = 16;
+
+interface Connection {
+  /** It has no place: `connectionsMax` others had theirs when it came. */
+  extra: boolean;
+  readonly open: Set<OpenExchange>;
+  /** Bytes that are no HTTP came after requests that are still at work; answered when these are. */
+  failure: MillraceError | null;
+  /** It ends with a reply that is on its way: nothing more is answered. */
+  isEnding: boolean;
+  timer: NodeJS.Timeout | null;
+}
+
+export class Connections {
+  readonly #context: ListenerContext;
+  /** In the order in which they came. */
+  readonly #bySocket = new Map<Socket, Connection>();
+  readonly #extra = new Set<Socket>();
+
+  constructor(context: ListenerContext) {
+    this.#context = context;
+  }
+
+  get count(): number {
+    return this.#bySocket.size;
+  }
+
+  opened(socket: Socket): void {
+    const extra = !this.#placeIsFree;
+    const connection: Connection = {
+      extra,
+      open: new Set(),
+      failure: null,
+      isEnding: false,
+      timer: null,
+    };
+    if (extra) {
+      if (this.#extra.size >= extraConnectionsMax) this.#endOldestExtra();
+      this.#extra.add(socket);
+      connection.timer = setTimeout(() => socket.destroy(), extraConnectionMs);
+    }
+    this.#bySocket.set(socket, connection);
+    socket.once("close", () => this.#forget(socket));
+  }
+
+  /** False where the request is not to be answered: its connection is on its way out. */
+  begin(exchange: OpenExchange): boolean {
+    const { socket } = exchange.request;
+    const connection = this.#bySocket.get(socket);
+    if (connection === undefined) return false;
+    if (connection.isEnding) {
+      // It goes on asking behind the reply that ends it, and each request would be kept.
+      socket.destroy();
+      return false;
+    }
+    connection.open.add(exchange);
+    exchange.response.once("close", () => {
+      connection.open.delete(exchange);
+      if (connection.open.size === 0 && connection.failure !== null) {
+        this.#answerRaw(socket, connection.failure);
+      }
+    });
+    if (connection.extra && this.#placeIsFree) this.#givePlace(socket, connection);
+    connection.isEnding = connection.extra || connection.open.size > pipelinedRequestsMax;
+    exchange.isLast = connection.isEnding;
+    return true;
+  }
+
+  /** @throws MillraceError `too_many_connections`, `queue_full` */
+  refuseWhereFull(exchange: OpenExchange, fromMemory: boolean): void {
+    const connection = this.#bySocket.get(exchange.request.socket);
+    if (connection === undefined || !connection.isEnding) return;
+    if (!connection.extra) {
+      const message = `This connection has ${pipelinedRequestsMax} requests that are not answered yet.`;
+      throw new MillraceError("queue_full", message);
+    }
+    if (fromMemory) return;
+    const most = this.#context.limits.connectionsMax;
+    throw new MillraceError("too_many_connections", `There are ${most} connections already.`);
+  }
+
+  /** Node's parser gave up on a connection: no reply object exists for the request that it could not read. */
+  failed(cause: Error & { readonly code?: string }, socket: Socket): void {
+    const connection = this.#bySocket.get(socket);
+    // The bytes ended in the middle of a request, or the connection did: nobody is there to be answered.
+    const left = cause.code === "ECONNRESET" || cause.code === "HPE_INVALID_EOF_STATE";
+    if (connection === undefined || !socket.writable || left) {
+      socket.destroy();
+      return;
+    }
+    const error = parserError(cause);
+    const unread = [...connection.open].find((exchange) => !exchange.request.complete);
+    if (unread !== undefined) unread.fail(error);
+    else if (connection.open.size > 0) connection.failure = error;
+    else this.#answerRaw(socket, error);
+  }
+
+  get #placeIsFree(): boolean {
+    const taken = this.#bySocket.size - this.#extra.size;
+    return taken < this.#context.limits.connectionsMax;
+  }
+
+  #givePlace(socket: Socket, connection: Connection): void {
+    connection.extra = false;
+    this.#extra.delete(socket);
+    if (connection.timer !== null) clearTimeout(connection.timer);
+  }
+
+  /** One that has asked nothing where there is one: the oldest has had the longest time to. */
+  #endOldestExtra(): void {
+    let oldest: Socket | null = null;
+    for (const socket of this.#extra) {
+      oldest ??= socket;
+      if (this.#bySocket.get(socket)?.open.size !== 0) continue;
+      oldest = socket;
+      break;
+    }
+    if (oldest === null) return;
+    oldest.destroy();
+    // The close is told later, and until then others come.
+    this.#forget(oldest);
+  }
+
+  #forget(socket: Socket): void {
+    const connection = this.#bySocket.get(socket);
+    if (connection === undefined) return;
+    if (connection.timer !== null) clearTimeout(connection.timer);
+    this.#bySocket.delete(socket);
+    this.#extra.delete(socket);
+  }
+
+  /** A reply without a `ServerResponse`; then the connection ends, at the latest after `lingerMs`. */
+  #answerRaw(socket: Socket, error: MillraceError): void {
+    if (!socket.writable) return;
+    const { identification, metrics, defaultFront } = this.#context;
+    const id = identification.idOf({});
+    const reply = defaultFront.renderError(error, id);
+    metrics.refused(error.code);
+    metrics.replied({ route: "none", status: reply.status, class: "none" });
+    socket.end(rawReply(reply, { reason: error.code, ...identification.headersFor(id) }));
+    // Read on, so that the close is no reset that overtakes the reply; but not for ever.
+    socket.resume();
+    const timer = setTimeout(() => socket.destroy(), lingerMs);
+    socket.once("close", () => clearTimeout(timer));
+  }
+}
+
+function rawReply(
+  { status, contentType, body, headers }: Reply,
+  { reason, ...more }: Readonly<Record<string, string>>,
+): Buffer {
+  const fields = {
+    "content-type": contentType,
+    "content-length": String(Buffer.byteLength(body)),
+    ...more,
+    ...headers,
+    "cache-control": "no-store",
+    connection: "close",
+  };
+  const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);
+  const head = Buffer.from(`HTTP/1.1 ${status} ${reason ?? ""}\r\n${lines.join("")}\r\n`);
+  return Buffer.concat([head, Buffer.from(body as string)]);
+}
+
+function parserError(cause: Error & { readonly code?: string }): MillraceError {
+  switch (cause.code ?? "") {
+    case "HPE_HEADER_OVERFLOW":
+      return new MillraceError("headers_too_large", "The headers have more than 16 KiB.", {
+        cause,
+      });
+    case "ERR_HTTP_REQUEST_TIMEOUT":
+      return new MillraceError("body_timeout", "The headers did not arrive in time.", { cause });
+    default:
+      return new MillraceError("bad_request", `This is not HTTP: ${cause.message}.`, { cause });
+  }
+}

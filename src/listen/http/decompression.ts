@@ -1,0 +1,163 @@
+/**
+ * Compressed bodies → their bytes. A body is decompressed only when it is whole, so that a caller that stalls holds
+ * what it sent and not what would become of it; and a piece at a time, whoever has got least so far going first:
+ * a small body waits for one piece of a bomb, not for three hundred bombs.
+ */
+import type { IncomingHttpHeaders } from "node:http";
+import type { Transform } from "node:stream";
+import { createBrotliDecompress, createGunzip, createInflate } from "node:zlib";
+import { MillraceError } from "millrace-client/wire";
+
+/** What is decompressed in one turn. */
+const pieceBytes = 64 * 1024;
+
+export interface Compression {
+  readonly open: () => Transform;
+  /** What the decoder itself holds: its window, a piece, and for brotli as many bytes again as came out. */
+  readonly decoderBytes: number;
+  readonly decoderBytesPerByte: number;
+}
+
+/**
+ * Null for none.
+ *
+ * @throws MillraceError `unsupported_media_type`
+ */
+export function compressionOf(headers: IncomingHttpHeaders): Compression | null {
+  const encoding = (headers["content-encoding"] ?? "identity").trim().toLowerCase();
+  const windowed = { decoderBytes: 128 * 1024, decoderBytesPerByte: 0 };
+  switch (encoding) {
+    case "identity":
+      return null;
+    case "gzip":
+    case "x-gzip":
+      return { open: () => createGunzip({ chunkSize: pieceBytes }), ...windowed };
+    case "deflate":
+      return { open: () => createInflate({ chunkSize: pieceBytes }), ...windowed };
+    case "br":
+      return {
+        open: () => createBrotliDecompress({ chunkSize: pieceBytes }),
+        ...windowed,
+        decoderBytesPerByte: 1,
+      };
+    default:
+      throw new MillraceError(
+        "unsupported_media_type",
+        `The content-encoding ${JSON.stringify(encoding.slice(0, 32))} is not read; gzip, deflate and br are.`,
+        { param: "content-encoding" },
+      );
+  }
+}
+
+export interface DecompressionParts {
+  readonly compression: Compression;
+  readonly turns: DecompressionTurns;
+  readonly signal: AbortSignal;
+  /** Throws where it is enough. */
+  readonly onPiece: (piece: Buffer) => void;
+}
+
+/** @throws MillraceError `bad_request`, the signal's reason, and what `onPiece` throws. */
+export async function decompress(compressed: Buffer, parts: DecompressionParts): Promise<void> {
+  const { compression, turns, signal, onPiece } = parts;
+  let bytes = 0;
+  let decoder: Transform | null = null;
+  try {
+    while (decoder === null || !decoder.readableEnded) {
+      await turns.take(bytes, signal);
+      try {
+        if (decoder === null) {
+          // The listener stays: an error between two turns, or after the end, would else end the process.
+          decoder = compression.open().on("error", () => {});
+          decoder.end(compressed);
+        }
+        // Taking a piece makes the decoder begin the next one: the turn lasts until that is there.
+        const piece = decoder.read() as Buffer | null;
+        if (piece !== null) {
+          bytes += piece.length;
+          onPiece(piece);
+        }
+        await nextPiece(decoder, signal);
+      } finally {
+        turns.giveBack();
+      }
+    }
+  } finally {
+    decoder?.destroy();
+  }
+}
+
+/** Resolves when there is something to read, or the end. */
+async function nextPiece(decoder: Transform, signal: AbortSignal): Promise<void> {
+  if (decoder.errored !== null) throw broken(decoder.errored);
+  if (decoder.readableLength > 0 || decoder.readableEnded) return;
+  await new Promise<void>((resolve, reject) => {
+    const settle = (error: Error | null): void => {
+      decoder.off("readable", onNext).off("end", onNext).off("error", onError);
+      signal.removeEventListener("abort", onAbort);
+      if (error === null) resolve();
+      else reject(error);
+    };
+    const onNext = (): void => settle(null);
+    const onError = (cause: Error): void => settle(broken(cause));
+    const onAbort = (): void => settle(signal.reason as Error);
+    decoder.on("readable", onNext).on("end", onNext).on("error", onError);
+    signal.addEventListener("abort", onAbort);
+  });
+}
+
+function broken(cause: Error): MillraceError {
+  const message = `The body could not be decompressed: ${cause.message}.`;
+  return new MillraceError("bad_request", message, { cause, param: "content-encoding" });
+}
+
+interface Waiter {
+  readonly bytes: number;
+  readonly begin: () => void;
+}
+
+/**
+ * One at a time: a single thread decompresses more text than all pipelines can translate, and the others have better
+ * to do. As many wait as there are connections.
+ */
+export class DecompressionTurns {
+  readonly #waiting = new Set<Waiter>();
+  #busy = false;
+
+  /** @throws the signal's reason */
+  async take(bytes: number, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (!this.#busy) {
+      this.#busy = true;
+      return;
+    }
+    await new Promise<void>((resolve, reject) => {
+      const waiter: Waiter = {
+        bytes,
+        begin: () => {
+          signal.removeEventListener("abort", leave);
+          resolve();
+        },
+      };
+      const leave = (): void => {
+        this.#waiting.delete(waiter);
+        reject(signal.reason as Error);
+      };
+      signal.addEventListener("abort", leave, { once: true });
+      this.#waiting.add(waiter);
+    });
+  }
+
+  giveBack(): void {
+    let next: Waiter | null = null;
+    for (const waiter of this.#waiting) {
+      if (next === null || waiter.bytes < next.bytes) next = waiter;
+    }
+    if (next === null) {
+      this.#busy = false;
+      return;
+    }
+    this.#waiting.delete(next);
+    next.begin();
+  }
+}

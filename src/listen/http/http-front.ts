@@ -1,0 +1,104 @@
+/**
+ * What the listener and a front know of each other. A front has routes and words of its own for an error; it gets an
+ * exchange, asks it for the body and hands it the reply. It never sees a socket.
+ */
+import type { IncomingHttpHeaders } from "node:http";
+import type { MillraceError, WorkClass } from "millrace-client/wire";
+
+export interface HttpFront {
+  readonly name: string;
+  readonly routes: readonly Route[];
+  /** A path that begins so and is no route's is not found by this front, in its words. The longest one counts. */
+  readonly pathPrefixes: readonly string[];
+  renderError(error: MillraceError, exchangeId: string): Reply;
+}
+
+export interface Route {
+  /**
+   * `/v2/models/{model}/infer`: a name in braces stands for one segment, which may be anything but empty. `/page/*` at
+   * the end stands for the rest, which may be empty; its name is `rest`. Literal segments win over names, names over
+   * the rest, whatever the order of the routes.
+   */
+  readonly path: string;
+  /** `GET` answers `HEAD` too. */
+  readonly method: "GET" | "POST" | "PUT" | "DELETE";
+  /**
+   * True for what needs no place: it is answered at once and from memory, also when every connection is taken, and
+   * its exchanges are counted as polls.
+   */
+  readonly fromMemory?: boolean;
+  readonly handler: (exchange: Exchange) => void | Promise<void>;
+}
+
+export interface Exchange {
+  readonly id: string;
+  /** On the clock of `performance.now()`. */
+  readonly arrivedAtMs: number;
+  /** As the route has it; none of them is empty. */
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: URLSearchParams;
+  readonly headers: IncomingHttpHeaders;
+  /** Aborts when the caller leaves before it has its whole reply. */
+  readonly departed: AbortSignal;
+  /** Set where the reply knows it; for metrics. */
+  workClass: WorkClass | "none";
+  /**
+   * Reads the body: decompressed, within its limits and its time. At most once. Check the headers first: a caller who
+   * waits for `100 Continue` gets it here.
+   *
+   * @throws MillraceError `unsupported_media_type` (the encoding), `body_too_large`, `body_timeout`, `bad_request`
+   * (the compression is broken), `queue_full` (too many bodies at once), `cancelled` (the caller left).
+   */
+  receive(): Promise<ReceivedBody>;
+  reply(reply: Reply): void;
+  /** Sends the head at once. */
+  stream(head: StreamHead): ReplyStream;
+  /** Counts the error, logs it where it is a bug, and gives what may be told: for errors inside a stream. */
+  told(thrown: unknown): MillraceError;
+}
+
+export interface ReceivedBody {
+  /** Decompressed. */
+  readonly bytes: number;
+  /** Joined; the caller owns it. A second call gives nothing. */
+  buffer(): Buffer;
+  /** @throws MillraceError `bad_encoding` where it is no UTF-8. A second call gives nothing. */
+  text(): string;
+  /**
+   * From now on the body is not counted any more: it was refused, or somebody else counts what it became. Until then
+   * the handler must not wait for anything but `submit` taking it. Again: nothing.
+   */
+  release(): void;
+}
+
+export interface Reply {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: string | Uint8Array;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export interface StreamHead {
+  readonly status: number;
+  readonly contentType: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** What the protocol's readers skip: sent after some silence, so that nobody takes the stream for dead. */
+  readonly signOfLife: string;
+}
+
+export interface ReplyStream {
+  /** After the caller has left: does nothing. Waits for nobody: what the caller does not take is kept, in budget. */
+  write(text: string): void;
+  /** Resolves when the caller has taken the last byte, or has left. */
+  end(): Promise<void>;
+}
+
+/** Who asks and who answers: the same for every front. */
+export interface Identification {
+  /** The caller's own id where it is one that can be used. */
+  idOf(headers: IncomingHttpHeaders): string;
+  /** On every reply, also on those to what was no request. */
+  headersFor(exchangeId: string): Readonly<Record<string, string>>;
+  /** @throws MillraceError where the caller wants another deployment. Comes before anything else. */
+  check(headers: IncomingHttpHeaders): void;
+}

@@ -1,0 +1,38 @@
+/** What the parts of the listener share. */
+import type { Log } from "../../log.js";
+import type { Metrics } from "../../metrics/metrics.js";
+import type { Options } from "../../options/table.js";
+import type { BodyBudget } from "./body-budget.js";
+import type { DecompressionTurns } from "./decompression.js";
+import type { HttpFront, Identification } from "./http-front.js";
+import type { ReplyBudget } from "./reply-budget.js";
+
+export type HttpLimits = Pick<
+  Options,
+  | "host"
+  | "port"
+  | "connectionsMax"
+  | "headersTimeoutMs"
+  | "bodyTimeoutMs"
+  | "replyTimeoutMs"
+  | "keepAliveMs"
+  | "bodyBytesMax"
+  | "bodiesBytesMax"
+  | "repliesBytesMax"
+>;
+
+export interface ListenerContext {
+  readonly limits: HttpLimits;
+  readonly identification: Identification;
+  /** In its words is told what went wrong before a path was known. */
+  readonly defaultFront: HttpFront;
+  readonly metrics: Pick<Metrics, "replied" | "refused" | "polled">;
+  readonly log: Log;
+  readonly bodies: BodyBudget;
+  readonly replies: ReplyBudget;
+  readonly decompressions: DecompressionTurns;
+  /** A stream that is silent for this long sends a sign of life. */
+  readonly signOfLifeMs: number;
+  /** From then on every reply closes its connection. */
+  isDraining(): boolean;
+}

@@ -1,0 +1,226 @@
+/**
+ * Listens for HTTP, for every front: sockets, limits, bodies, departures and replies. It speaks no protocol of its own.
+ * Start reading here.
+ *
+ *   socket ─► connections ─► router ─► the front's handler ─► exchange.receive ─► body, decompression, budget
+ *             too many?      whose?         │
+ *             not HTTP?                     └──────────────► exchange.reply, .stream ─► writer ─► socket
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { MillraceError } from "millrace-client/wire";
+import type { Log } from "../../log.js";
+import { BodyBudget } from "./body-budget.js";
+import { Connections } from "./connections.js";
+import { DecompressionTurns } from "./decompression.js";
+import type { HttpFront, Identification } from "./http-front.js";
+import type { HttpLimits, ListenerContext } from "./listener-context.js";
+import { lingerMs, OpenExchange } from "./open-exchange.js";
+import { ReplyBudget } from "./reply-budget.js";
+import { pathOf, Router } from "./router.js";
+
+export interface HttpListenerParts {
+  /** The first one answers what is nobody's. */
+  readonly fronts: readonly [HttpFront, ...HttpFront[]];
+  readonly identification: Identification;
+  readonly limits: HttpLimits;
+  readonly metrics: ListenerContext["metrics"];
+  readonly log: Log;
+  /** Default: 15 s, under what proxies and clients take for a dead connection. */
+  readonly signOfLifeMs?: number;
+}
+
+export interface HttpListener {
+  /** `http://127.0.0.1:8400` */
+  readonly url: string;
+  readonly port: number;
+  /** From memory, for the status. */
+  held(): HeldByListener;
+  /** From now on every reply closes its connection. Resolves when no request is open. Again: the same promise. */
+  drained(): Promise<void>;
+  /** Stops listening and closes what is open, at once where it idles, else after a second. */
+  close(): Promise<void>;
+}
+
+export interface HeldByListener {
+  readonly connections: number;
+  /** Of bodies that are being read; at most `bodiesBytesMax`. */
+  readonly bodiesBytes: number;
+  /** Of replies that wait for their readers; at most `repliesBytesMax`. */
+  readonly repliesBytes: number;
+}
+
+const signOfLifeMsDefault = 15_000;
+/** Node has no limit of its own for both of these, and drops without a word what is over the second. */
+const headBytesMax = 16 * 1024;
+const headFieldsMax = 200;
+
+/** @throws the error of `listen`, for instance EADDRINUSE. */
+export async function startHttpListener(parts: HttpListenerParts): Promise<HttpListener> {
+  const listener = new Listener(parts);
+  await listener.listen();
+  return listener;
+}
+
+class Listener implements HttpListener {
+  readonly #context: ListenerContext;
+  readonly #router: Router;
+  readonly #connections: Connections;
+  readonly #server: Server;
+  readonly #open = new Set<OpenExchange>();
+  /** Kept, because a server that was closed has forgotten it. */
+  #address: AddressInfo;
+  #draining: Promise<void> | null = null;
+  #onIdle: (() => void) | null = null;
+
+  constructor(parts: HttpListenerParts) {
+    const { fronts, limits, signOfLifeMs = signOfLifeMsDefault, ...shared } = parts;
+    this.#address = { address: limits.host, family: "IPv4", port: limits.port };
+    this.#context = {
+      ...shared,
+      limits,
+      defaultFront: fronts[0],
+      bodies: new BodyBudget(limits.bodiesBytesMax),
+      replies: new ReplyBudget(limits.repliesBytesMax),
+      decompressions: new DecompressionTurns(),
+      signOfLifeMs,
+      isDraining: () => this.#draining !== null,
+    };
+    this.#router = new Router(fronts);
+    this.#connections = new Connections(this.#context);
+    this.#server = this.#createServer(limits);
+  }
+
+  #createServer({ headersTimeoutMs, keepAliveMs }: HttpLimits): Server {
+    const server = createServer({
+      headersTimeout: headersTimeoutMs,
+      // The body has its own limit, which is answered in the exchange (body.ts).
+      requestTimeout: 0,
+      keepAliveTimeout: keepAliveMs,
+      // How late the headers' limit may be noticed.
+      connectionsCheckingInterval: Math.min(1000, Math.ceil(headersTimeoutMs / 4)),
+      maxHeaderSize: headBytesMax,
+      // Node would answer it, without our headers.
+      requireHostHeader: false,
+      noDelay: true,
+    });
+    server.maxHeadersCount = 0;
+    server.on("connection", (socket) => this.#connections.opened(socket));
+    const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
+      void this.#answer(request, response);
+    };
+    server.on("request", onRequest);
+    // Leave to send the body is given when the headers were checked, not by Node beforehand.
+    server.on("checkContinue", onRequest);
+    server.on("checkExpectation", onRequest);
+    server.on("clientError", (error, socket) => {
+      this.#connections.failed(error, socket as IncomingMessage["socket"]);
+    });
+    return server;
+  }
+
+  async listen(): Promise<void> {
+    const { host, port } = this.#context.limits;
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen(port, host, () => {
+        this.#server.off("error", reject);
+        resolve();
+      });
+    });
+    const address = this.#server.address();
+    if (address !== null && typeof address !== "string") this.#address = address;
+  }
+
+  get port(): number {
+    return this.#address.port;
+  }
+
+  get url(): string {
+    const { address, family, port } = this.#address;
+    return `http://${family === "IPv6" ? `[${address}]` : address}:${port}`;
+  }
+
+  held(): HeldByListener {
+    const { bodies, replies } = this.#context;
+    return {
+      connections: this.#connections.count,
+      bodiesBytes: bodies.heldBytes,
+      repliesBytes: replies.heldBytes,
+    };
+  }
+
+  drained(): Promise<void> {
+    this.#draining ??= new Promise((resolve) => {
+      this.#onIdle = resolve;
+      if (this.#open.size === 0) resolve();
+    });
+    return this.#draining;
+  }
+
+  async close(): Promise<void> {
+    if (!this.#server.listening) return;
+    const closed = new Promise<void>((resolve) => {
+      this.#server.close(() => resolve());
+    });
+    this.#server.closeIdleConnections();
+    const timer = setTimeout(() => this.#server.closeAllConnections(), lingerMs);
+    await closed;
+    clearTimeout(timer);
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const exchange = new OpenExchange(request, response, this.#context);
+    if (!this.#connections.begin(exchange)) return;
+    this.#open.add(exchange);
+    response.once("close", () => {
+      this.#open.delete(exchange);
+      if (this.#open.size === 0) this.#onIdle?.();
+    });
+    try {
+      await this.#route(exchange);
+      exchange.handled();
+    } catch (thrown) {
+      exchange.fail(thrown);
+    }
+  }
+
+  async #route(exchange: OpenExchange): Promise<void> {
+    const { request, response } = exchange;
+    const found = this.#router.find(request.method ?? "", pathOf(request.url ?? "/"));
+    exchange.front = found.front;
+    const fromMemory = "route" in found && found.route.fromMemory === true;
+    this.#connections.refuseWhereFull(exchange, fromMemory);
+    checkHead(request);
+    // Before the path: a caller that reached the wrong deployment must not learn it from a missing route.
+    this.#context.identification.check(request.headers);
+    if ("error" in found) {
+      exchange.route = found.path ?? "none";
+      if (found.allow !== null) response.setHeader("allow", found.allow);
+      throw found.error;
+    }
+    const { route, params } = found;
+    exchange.route = route.path;
+    exchange.params = params;
+    if (fromMemory) this.#context.metrics.polled(route.path);
+    await route.handler(exchange);
+  }
+}
+
+/** What HTTP asks of every head, and Node would let pass or answer without our headers. */
+function checkHead({ headers, rawHeaders, httpVersion }: IncomingMessage): void {
+  if (rawHeaders.length > 2 * headFieldsMax) {
+    const message = `The request has more than ${headFieldsMax} header fields.`;
+    throw new MillraceError("headers_too_large", message);
+  }
+  if (headers.host === undefined && httpVersion === "1.1") {
+    throw new MillraceError("bad_request", "The header `host` is missing.", { param: "host" });
+  }
+  const { expect } = headers;
+  if (expect !== undefined && expect.toLowerCase() !== "100-continue") {
+    const shown = JSON.stringify(expect.slice(0, 64));
+    throw new MillraceError("bad_request", `Nothing is known of the expectation ${shown}.`, {
+      param: "expect",
+    });
+  }
+}

@@ -1,0 +1,189 @@
+/** One request and its reply: departure, the body's way in, and every way out. */
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
+import { MillraceError, type WorkClass } from "millrace-client/wire";
+import { receiveBody } from "./body.js";
+import type {
+  Exchange,
+  HttpFront,
+  ReceivedBody,
+  Reply,
+  ReplyStream,
+  StreamHead,
+} from "./http-front.js";
+import type { ListenerContext } from "./listener-context.js";
+import { LiveStream } from "./reply-stream.js";
+import { ReplyWriter } from "./reply-writer.js";
+
+/** A body that nobody reads is discarded for this long, so that the caller gets to read the reply before the close. */
+export const lingerMs = 1000;
+/** A body this small is discarded and the connection kept; behind a longer one it is closed. */
+const discardedBytesMax = 64 * 1024;
+
+export class OpenExchange implements Exchange {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly id: string;
+  readonly arrivedAtMs: number = performance.now();
+  workClass: WorkClass | "none" = "none";
+  readonly departed: AbortSignal;
+  /** The route's pattern, for metrics; `none` for a path that is no route's. */
+  route = "none";
+  params: Readonly<Record<string, string>> = {};
+  /** In whose words an error is told. */
+  front: HttpFront;
+  /** True: the connection ends with this reply. */
+  isLast = false;
+  readonly #context: ListenerContext;
+  readonly #closed = new AbortController();
+  readonly #writer: ReplyWriter;
+  #counted = false;
+  #received = false;
+
+  constructor(request: IncomingMessage, response: ServerResponse, context: ListenerContext) {
+    this.request = request;
+    this.response = response;
+    this.#context = context;
+    this.front = context.defaultFront;
+    this.id = context.identification.idOf(request.headers);
+    const headers = context.identification.headersFor(this.id);
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+    this.#writer = new ReplyWriter(response, {
+      stallMs: context.limits.replyTimeoutMs,
+      budget: context.replies,
+      disconnect: () => request.socket.destroy(),
+    });
+    const departure = new AbortController();
+    this.departed = departure.signal;
+    response.once("close", () => {
+      if (!response.writableFinished) departure.abort();
+      this.#closed.abort();
+      this.#count(499);
+    });
+    // A reset connection is a departure, and 'close' follows; without a listener it would end the process.
+    request.on("error", () => {});
+    response.on("error", () => {});
+  }
+
+  get headers(): IncomingHttpHeaders {
+    return this.request.headers;
+  }
+
+  get query(): URLSearchParams {
+    const { url = "" } = this.request;
+    const at = url.indexOf("?");
+    return new URLSearchParams(at === -1 ? "" : url.slice(at + 1).replace(/#.*$/s, ""));
+  }
+
+  async receive(): Promise<ReceivedBody> {
+    if (this.#received) throw new Error("a body is received once");
+    this.#received = true;
+    const { limits, bodies: budget, decompressions: turns } = this.#context;
+    return await receiveBody(this.request, this.response, { ...limits, budget, turns });
+  }
+
+  reply(reply: Reply): void {
+    const { response } = this;
+    if (response.headersSent || response.destroyed) return;
+    this.#begin(reply.status, {
+      "content-type": reply.contentType,
+      "content-length": String(Buffer.byteLength(reply.body)),
+      ...reply.headers,
+    });
+    if (this.#bodyIsLeft()) this.#sendThenDiscard(reply.body);
+    else void this.#writer.end(reply.body);
+  }
+
+  stream({ status, contentType, headers, signOfLife }: StreamHead): ReplyStream {
+    if (!this.response.headersSent && !this.response.destroyed) {
+      this.#begin(status, { "content-type": contentType, ...headers });
+      this.response.flushHeaders();
+    }
+    const everyMs = this.#context.signOfLifeMs;
+    return new LiveStream(this.#writer, this.#closed.signal, { text: signOfLife, everyMs });
+  }
+
+  told(thrown: unknown): MillraceError {
+    const error = this.#errorOf(thrown);
+    this.#context.metrics.refused(error.code);
+    return error;
+  }
+
+  /** Whatever a handler threw → an error in its front's words, unless nobody is there to read it. */
+  fail(thrown: unknown): void {
+    const { response, request } = this;
+    const error = this.#errorOf(thrown);
+    if (response.destroyed || response.writableEnded) return;
+    if (response.headersSent) {
+      // The front has begun a reply that it cannot end: a bug, which must not hold the connection.
+      request.socket.destroy();
+      return;
+    }
+    this.#context.metrics.refused(error.code);
+    this.reply(this.front.renderError(error, this.id));
+  }
+
+  /** By the listener when the handler has returned: it must have begun a reply. */
+  handled(): void {
+    const { headersSent, destroyed } = this.response;
+    if (!headersSent && !destroyed) this.fail(new Error(`${this.route} has not replied`));
+  }
+
+  /** A thrown value that is no `MillraceError` is a bug: logged in full, told in general. */
+  #errorOf(thrown: unknown): MillraceError {
+    if (thrown instanceof MillraceError) return thrown;
+    this.#context.log.error({ err: thrown, requestId: this.id }, "internal error");
+    const message = "A bug in Millrace; the log has it under the request id.";
+    return new MillraceError("internal", message, { cause: thrown });
+  }
+
+  #begin(status: number, headers: Readonly<Record<string, string>>): void {
+    this.#count(status);
+    if (this.#closes(status)) this.response.setHeader("connection", "close");
+    this.response.writeHead(status, { "cache-control": "no-store", ...headers });
+  }
+
+  /**
+   * Closing a socket with unread bytes sends a reset, and the reset may overtake the reply. So the reply is written,
+   * the rest of the body thrown away for a bounded time, and only then the exchange ended.
+   */
+  #sendThenDiscard(body: string | Uint8Array): void {
+    const { request, response } = this;
+    this.#writer.write(body);
+    const end = (): void => {
+      clearTimeout(timer);
+      request.off("end", end);
+      // The connection is in the middle of a body: nothing that comes on it could be understood.
+      void this.#writer.end().then(() => {
+        if (!request.complete) request.socket.destroy();
+      });
+    };
+    const timer = setTimeout(end, lingerMs);
+    response.once("close", () => clearTimeout(timer));
+    request.once("end", end);
+    request.resume();
+  }
+
+  #closes(status: number): boolean {
+    if (this.isLast || this.#context.isDraining()) return true;
+    if (!this.#bodyIsLeft()) return false;
+    const { headers } = this.request;
+    // The body is late, or its caller waits for `100 Continue` and may never send it: what follows could be anything.
+    if (status === 408 || headers.expect !== undefined) return true;
+    return !(Number(headers["content-length"]) <= discardedBytesMax);
+  }
+
+  #bodyIsLeft(): boolean {
+    const { headers, complete, readableEnded } = this.request;
+    if (complete && readableEnded) return false;
+    return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
+  }
+
+  #count(status: number): void {
+    if (this.#counted) return;
+    this.#counted = true;
+    const { metrics, log } = this.#context;
+    metrics.replied({ route: this.route, status, class: this.workClass });
+    const { method, url } = this.request;
+    log.debug({ requestId: this.id, method, url: url?.slice(0, 256), status }, "request");
+  }
+}
