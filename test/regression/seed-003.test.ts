@@ -6,16 +6,19 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import type { TranslateItem } from "millrace-client/wire";
 import type { TranslationManifest } from "#src/models/manifest.js";
-import type { PreparedText, PrepareRequest } from "#src/prepare/prepared.js";
 import { Scheduler } from "#src/scheduler/scheduler.js";
-import { LocalSubmit } from "#src/submit/local.js";
+import { LocalSubmit } from "#src/submit/local/local-submit.js";
 import type { SubmitRequest } from "#src/submit/submit.js";
+import type { Task, TaskModel } from "#src/tasks/task.js";
+import { generationPayload, readHypotheses } from "#src/work/generation.js";
+import type { PrepareStep } from "#src/work/piece.js";
 import { Pool } from "#src/worker/pool.js";
+import { textOrCode } from "../support/local.js";
+import { prepareAtOnce } from "../support/numbers-task.js";
 import { EventLog, quickOptions, quiet } from "../support/pool.js";
 import { residentBytesOf } from "../support/processes.js";
-import { bundledModels, outcomeOf } from "../support/real-server.js";
+import { bundledModels } from "../support/real-server.js";
 
 const modelDir = `${bundledModels}/en-zh`;
 const manifest = JSON.parse(
@@ -24,16 +27,30 @@ const manifest = JSON.parse(
 const { vocabulary } = manifest.shape;
 const rowsMax = 64;
 
-/** The door stands open: whatever ids come, go on to the model. */
-function prepareUnchecked({ inputs }: PrepareRequest): PreparedText[] {
-  assert.equal(inputs.kind, "tokenIds");
-  return inputs.tokenIds.map((tokenIds) => ({
-    ok: true,
-    pieces: [{ tokenIds, joiner: "" }],
-    prefix: "",
-    truncated: false,
-  }));
-}
+/** A task whose door stands open: whatever ids come, go on to the model. */
+const model: TaskModel = {
+  complete: () => ({}),
+  weigh: () => 1,
+  *steps(input): Generator<PrepareStep> {
+    const tokenIds = input as readonly number[];
+    const settings = { beams: 1, nBest: 1, lengthPenalty: 1, maxLength: 128 };
+    const { length } = tokenIds;
+    const cost = { units: length, width: length, rows: 1, bytes: 4 * length, batchKey: "" };
+    const payload = generationPayload({ tokenIds, settings });
+    yield { kind: "piece", piece: { payload, cost, note: null } };
+    yield { kind: "end", note: null };
+  },
+  checkResult: (value) => (readHypotheses(value) === null ? "no hypotheses" : null),
+  join: ({ answers }) => ({
+    text: answers.map((answer) => readHypotheses(answer)?.[0]?.tokenIds.join(" ") ?? "").join(),
+  }),
+};
+const task: Task = {
+  name: "unchecked",
+  fields: ["tokenIds"],
+  read: ({ tokenIds }) => ({ inputs: tokenIds as readonly unknown[], settings: {} }),
+  open: () => Promise.resolve(model),
+};
 
 /** LocalSubmit over one real worker. */
 class OpenDoor implements AsyncDisposable {
@@ -50,20 +67,9 @@ class OpenDoor implements AsyncDisposable {
   constructor() {
     this.local = new LocalSubmit({
       models: new Map([
-        [
-          manifest.name,
-          {
-            name: manifest.name,
-            mode: "generation",
-            defaults: { lengthPenalty: 1, maxLength: 128 },
-            outputTokensMax: 128,
-          },
-        ],
+        [manifest.name, { name: manifest.name, task, taskModel: model, mode: "generation" }],
       ]),
-      prepare: {
-        prepare: (request) => Promise.resolve(prepareUnchecked(request)),
-        detokenize: (_, tokenIds) => tokenIds.join(" "),
-      },
+      prepare: prepareAtOnce(model),
       scheduler: this.scheduler,
       makePool: (onEvent) => {
         const spec = { pipelineId: "p0", model: manifest.name, kind: "shared", modelDir } as const;
@@ -81,7 +87,7 @@ class OpenDoor implements AsyncDisposable {
         );
         return this.#pool;
       },
-      limits: { queuedItemsMax: 100_000, queuedBytesMax: 1_000_000 },
+      limits: { queuedItemsMax: 100_000, queuedBytesMax: 1_000_000, requestInputsMax: 10_000 },
       bulkThreshold: 256,
     });
     this.local.start();
@@ -96,24 +102,23 @@ class OpenDoor implements AsyncDisposable {
     return this.pool.snapshot()[0]?.pid ?? assert.fail("no process");
   }
 
-  async translate(tokenIds: readonly (readonly number[])[]): Promise<TranslateItem[]> {
-    const outcomes: TranslateItem[] = [];
+  async translate(tokenIds: readonly (readonly number[])[]): Promise<string[]> {
+    const outcomes: string[] = [];
     const request: SubmitRequest = {
       id: "r",
+      task: task.name,
       model: null,
-      inputs: { kind: "tokenIds", tokenIds },
+      fields: { tokenIds },
       class: "bulk",
       tenant: "default",
       deadlineAtMs: null,
-      truncate: false,
-      split: true,
-      settings: {},
       payloadBytes: 10,
     };
     await this.local.submit(request, new AbortController().signal, {
-      onOutcome: ({ index, item }) => {
-        assert.equal(outcomes[index], undefined, `item ${index} has one outcome only`);
-        outcomes[index] = item;
+      onOutcome: (outcome) => {
+        const { index } = outcome;
+        assert.equal(outcomes[index], undefined, `input ${index} has one outcome only`);
+        outcomes[index] = textOrCode(outcome);
       },
     });
     return outcomes;
@@ -166,7 +171,7 @@ test("inputs that throw in the encoder ten thousand times take no capacity", {
   await using door = new OpenDoor();
   await door.events.next("up");
   const neighbours = Array.from({ length: 10 }, (_, seed) => goodIds(seed));
-  const expected = (await door.translate(neighbours)).map(outcomeOf);
+  const expected = await door.translate(neighbours);
   assert.ok(await door.fillsAllRows(), "before");
   const { pid } = door;
 
@@ -183,7 +188,7 @@ test("inputs that throw in the encoder ten thousand times take no capacity", {
     const wanted = inputs.map((_, index) =>
       isGood(index) ? expected[(index - round) / 101] : "item_failed",
     );
-    assert.deepEqual(outcomes.map(outcomeOf), wanted);
+    assert.deepEqual(outcomes, wanted);
     door.assertNothingHeld();
     resident.push(residentBytesOf(pid));
   }
@@ -191,7 +196,7 @@ test("inputs that throw in the encoder ten thousand times take no capacity", {
 
   assert.equal(door.pid, pid, "the worker lives");
   assert.ok(await door.fillsAllRows(), "after");
-  assert.deepEqual((await door.translate(neighbours)).map(outcomeOf), expected);
+  assert.deepEqual(await door.translate(neighbours), expected);
   door.assertNothingHeld();
   // ONNX Runtime itself keeps about 4 KiB for each run that threw; a row that we kept would be half a MiB.
   const grown = (resident.at(-1) ?? 0) - (resident[0] ?? 0);

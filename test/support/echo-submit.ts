@@ -1,7 +1,16 @@
 /** A `Submit` for the tests of fronts: "translates" by reversing, when told to, and writes down what it saw. */
 
-import { MillraceError, type TranslateItem, type WorkClass } from "millrace-client/wire";
-import type { Submit, SubmitEvents, SubmitRequest, SubmitSummary } from "#src/submit/submit.js";
+import { MillraceError, type WorkClass } from "millrace-client/wire";
+import type {
+  InputOutcome,
+  Submit,
+  SubmitEvents,
+  SubmitRequest,
+  SubmitSummary,
+} from "#src/submit/submit.js";
+import { taskNamed } from "#src/tasks/table.js";
+
+const task = taskNamed("translate");
 
 export interface Submitted {
   readonly request: SubmitRequest;
@@ -10,6 +19,7 @@ export interface Submitted {
 
 export class EchoSubmit implements Submit {
   readonly seen: Submitted[] = [];
+  requestInputsMax = 10_000;
   /** Thrown by the next `submit`, as admission would. */
   refuseWith: Error | null = null;
   /** Thrown after the first outcome of the next `submit`. */
@@ -38,6 +48,10 @@ export class EchoSubmit implements Submit {
     await new Promise<void>((resolve) => this.#arrivals.push({ count, resolve }));
   }
 
+  get tasks(): ReadonlyMap<string, readonly string[]> {
+    return new Map([[task.name, task.fields]]);
+  }
+
   async submit(
     request: SubmitRequest,
     signal: AbortSignal,
@@ -45,20 +59,23 @@ export class EchoSubmit implements Submit {
   ): Promise<SubmitSummary> {
     this.seen.push({ request, signal });
     for (const waiter of this.#arrivals) if (this.seen.length >= waiter.count) waiter.resolve();
+    const { inputs } = task.read(request.fields, { requestInputsMax: this.requestInputsMax });
     if (this.refuseWith !== null) throw this.refuseWith;
     onAccepted?.();
     if (this.#held !== null) await Promise.race([this.#held, aborted(signal)]);
-    const items = itemsOf(request);
-    for (const index of this.orderOf(items.length)) {
+    const outcomes = outcomesOf(request.fields);
+    for (const index of this.orderOf(inputs.length)) {
       signal.throwIfAborted();
-      onOutcome({ index, item: items[index] ?? fail(index) });
+      onOutcome({ index, outcome: outcomes[index] ?? fail(index) });
       if (this.failAfterFirst !== null) throw this.failAfterFirst;
     }
     return {
+      task: task.name,
       model: request.model ?? "echo",
-      class: request.class ?? classOf(items.length),
+      class: request.class ?? classOf(inputs.length),
+      inputs: inputs.length,
       timings: { prepareMs: 1, queueMs: 2, computeMs: 3, totalMs: 6 },
-      pipelines: { "echo-0": items.length },
+      pipelines: { "echo-0": inputs.length },
     };
   }
 }
@@ -71,18 +88,21 @@ function aborted(signal: AbortSignal): Promise<never> {
   });
 }
 
-/** `!` at the start of a text makes that item fail alone. */
-function itemsOf({ inputs }: SubmitRequest): TranslateItem[] {
-  if (inputs.kind === "tokenIds") return inputs.tokenIds.map((ids) => result(ids.join(" ")));
-  return inputs.texts.map((text) =>
+/** `!` at the start of a text makes that input fail alone. */
+function outcomesOf({ texts, tokenIds }: SubmitRequest["fields"]): InputOutcome[] {
+  if (Array.isArray(tokenIds)) {
+    return (tokenIds as readonly (readonly number[])[]).map((ids) => result(ids.join(" ")));
+  }
+  const list = typeof texts === "string" ? [texts] : (texts as readonly string[]);
+  return list.map((text) =>
     text.startsWith("!")
       ? { error: new MillraceError("item_failed", "It begins with a bang.").toWire() }
       : result(Array.from(text).reverse().join("")),
   );
 }
 
-function result(text: string): TranslateItem {
-  return { text, score: 0, inputTokens: 1, outputTokens: 1, sentences: 1 };
+function result(text: string): InputOutcome {
+  return { value: { text, score: 0, inputTokens: 1, outputTokens: 1, sentences: 1 } };
 }
 
 function classOf(count: number): WorkClass {

@@ -170,6 +170,7 @@ function viewsOf(test: TestFront): ServerViews {
     ready: () => ({
       ready: test.state === "ready",
       state: test.state,
+      models: [],
       notReady:
         test.state === "ready"
           ? []

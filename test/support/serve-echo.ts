@@ -3,7 +3,7 @@
 import { MillraceError, type ServerState, type StatusResponse } from "millrace-client/wire";
 import { newProgram, run } from "#src/cli/program.js";
 import { registerServe } from "#src/cli/serve.js";
-import type { Backend, BackendParts } from "#src/server.js";
+import type { Backend, BackendParts } from "#src/backend/backend.js";
 import { EchoSubmit } from "./echo-submit.js";
 
 function openBackend({
@@ -51,7 +51,10 @@ function openBackend({
     views: {
       identity,
       status,
-      ready: () => ({ ready: state === "ready", state, notReady: [], deployment: identity }),
+      ready: () => {
+        const ready = state === "ready";
+        return { ready, state, models: [], notReady: [], deployment: identity };
+      },
       models: () => [],
     },
     start: async () => {
