@@ -68,7 +68,7 @@ export async function startServer(
   let listener: HttpListener | null = null;
   let backend: Backend | null = null;
   try {
-    backend = await deps.openBackend({
+    const opening = deps.openBackend({
       configuration,
       identity: identityOf(configuration),
       metrics,
@@ -77,8 +77,9 @@ export async function startServer(
       eventLoopDelayP99Ms: () => delay.p99Ms(),
       onBroken: broken.resolve,
     });
-    signal.throwIfAborted();
-    listener = await listen(backend, { options, metrics, log: deps.log });
+    backend = await unlessAborted(signal, Promise.resolve(opening), (late) => late.stop());
+    const listening = listen(backend, { options, metrics, log: deps.log });
+    listener = await unlessAborted(signal, listening, (late) => late.close());
     await unlessAborted(signal, backend.start());
     deps.log.info({ http: listener.url }, "ready");
     const { log } = deps;
@@ -92,8 +93,12 @@ export async function startServer(
   }
 }
 
-/** The work is left to itself where the signal comes first; whoever began it must stop it. */
-async function unlessAborted(signal: AbortSignal, work: Promise<void>): Promise<void> {
+/** Does not wait for the work once the signal has come: what it still brings is undone when it is there. */
+async function unlessAborted<T>(
+  signal: AbortSignal,
+  work: Promise<T>,
+  undo: (late: T) => Promise<void> = () => Promise.resolve(),
+): Promise<T> {
   let onAbort: () => void = () => {};
   const aborted = new Promise<never>((_resolve, reject) => {
     onAbort = (): void => reject(signal.reason);
@@ -101,7 +106,11 @@ async function unlessAborted(signal: AbortSignal, work: Promise<void>): Promise<
     else signal.addEventListener("abort", onAbort, { once: true });
   });
   try {
-    await Promise.race([work, aborted]);
+    return await Promise.race([aborted, work]);
+  } catch (error) {
+    // Nobody is there any more to be told how it ended.
+    if (signal.aborted) work.then(undo).catch(() => {});
+    throw error;
   } finally {
     signal.removeEventListener("abort", onAbort);
   }

@@ -6,17 +6,23 @@ import { registerServe } from "#src/cli/serve.js";
 import type { Backend, BackendParts } from "#src/backend/backend.js";
 import { EchoSubmit } from "./echo-submit.js";
 
-function openBackend({
+async function openBackend({
   identity,
   configuration,
   connectionCount,
   eventLoopDelayP99Ms,
   log,
-}: BackendParts): Backend {
+}: BackendParts): Promise<Backend> {
+  const { name } = configuration.options;
   let state: ServerState = "starting";
   const submit = new EchoSubmit();
   // A name that no real environment has: requests then wait for ever, as in a drain that takes too long.
-  if (configuration.options.name === "held") submit.hold();
+  const forEver = (): Promise<void> => {
+    log.info(name);
+    return new Promise(() => setInterval(() => {}, 60_000));
+  };
+  if (name === "slow-to-open") await forEver();
+  if (name === "held") submit.hold();
   const status = (): StatusResponse => ({
     deployment: identity,
     state,
@@ -58,11 +64,11 @@ function openBackend({
       models: () => [],
     },
     start: async () => {
-      if (configuration.options.name === "broken") {
+      if (name === "broken") {
         throw new MillraceError("model_folder_invalid", "no models");
       }
-      if (configuration.options.name === "hanging") await new Promise(() => {});
-      if (configuration.options.name === "flooding") setInterval(flood, 1);
+      if (name === "hanging" || name === "slow-to-start") await forEver();
+      if (name === "flooding") setInterval(flood, 1);
       state = "ready";
       await Promise.resolve();
     },
@@ -71,7 +77,7 @@ function openBackend({
     },
     stop: async () => {
       state = "not-ready";
-      if (configuration.options.name === "hanging") await new Promise(() => {});
+      if (name === "hanging") await new Promise(() => {});
       await Promise.resolve();
     },
   };
