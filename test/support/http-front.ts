@@ -4,6 +4,7 @@ import { connect, type Socket } from "node:net";
 import type { DeploymentIdentity, ServerState, StatusResponse } from "millrace-client/wire";
 import { identificationOf } from "#src/front/identification.js";
 import { openNativeFront } from "#src/front/native/native.js";
+import type { HttpFront } from "#src/listen/http/http-front.js";
 import { type HttpListener, startHttpListener } from "#src/listen/http/listener.js";
 import { createLog } from "#src/log.js";
 import { Metrics } from "#src/metrics/metrics.js";
@@ -31,6 +32,7 @@ export class TestFront implements AsyncDisposable {
   static async start(
     options: Partial<Options> = {},
     times: { readonly signOfLifeMs?: number } = {},
+    others: readonly HttpFront[] = [],
   ): Promise<TestFront> {
     const test = new TestFront();
     const resolved = resolveConfiguration({ code: { port: 0, logLevel: "silent", ...options } });
@@ -44,7 +46,7 @@ export class TestFront implements AsyncDisposable {
       metrics,
     });
     test.#listener = await startHttpListener({
-      fronts: [native.http],
+      fronts: [native.http, ...others],
       identification: identificationOf(views.identity),
       limits: resolved.options,
       metrics,

@@ -37,11 +37,11 @@ export class Router {
           );
         }
         byShape.set(shape, [...same, entry]);
-        if (shape === route.path) this.#literal.set(shape, byShape.get(shape) ?? []);
+        if (isLiteral(entry)) this.#literal.set(shape, byShape.get(shape) ?? []);
       }
     }
     this.#patterns = [...byShape.values()]
-      .filter(([first]) => first !== undefined && shapeOf(first.segments) !== first.route.path)
+      .filter(([first]) => first !== undefined && !isLiteral(first))
       .toSorted((left, right) => compareShapes(left[0]?.segments ?? [], right[0]?.segments ?? []));
   }
 
@@ -82,6 +82,10 @@ export function pathOf(url: string): string {
 /** Equal for two paths that match the same requests. */
 function shapeOf(segments: readonly string[]): string {
   return segments.map((segment) => (isName(segment) ? "{}" : segment)).join("/");
+}
+
+function isLiteral({ segments }: Entry): boolean {
+  return !segments.some((segment) => segment === "*" || isName(segment));
 }
 
 function isName(segment: string): boolean {
