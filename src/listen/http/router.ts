@@ -111,7 +111,7 @@ function match(
   for (const [at, wanted] of pattern.entries()) {
     if (wanted === "*") {
       const rest = decoded(segments.slice(at).join("/"));
-      return rest === null || segments.length < at ? null : { ...params, rest };
+      return rest === null || segments.length <= at ? null : { ...params, rest };
     }
     const segment = segments[at];
     if (segment === undefined) return null;
