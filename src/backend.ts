@@ -180,7 +180,7 @@ class LocalBackend implements Backend {
   }
 
   #status(): StatusResponse {
-    const { identity, connectionCount, eventLoopDelayP99Ms } = this.#parts;
+    const { identity, heldByListener, eventLoopDelayP99Ms } = this.#parts;
     const nowMs = performance.now();
     const { queues, policy } = this.#scheduler.snapshot(nowMs);
     return {
@@ -196,7 +196,7 @@ class LocalBackend implements Backend {
         pid: process.pid,
         rssBytes: process.memoryUsage.rss(),
         eventLoopDelayP99Ms: eventLoopDelayP99Ms(),
-        connections: connectionCount(),
+        ...heldByListener(),
         queuedBytes: this.submit.held.bytes,
       },
     };

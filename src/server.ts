@@ -12,7 +12,11 @@ import type { DeploymentIdentity } from "millrace-client/wire";
 import type { FrontParts, FrontTask, OpenFront } from "./front/front.js";
 import { identificationOf } from "./front/identification.js";
 import { openNativeFront } from "./front/native/native.js";
-import { type HttpListener, startHttpListener } from "./listen/http/listener.js";
+import {
+  type HeldByListener,
+  type HttpListener,
+  startHttpListener,
+} from "./listen/http/listener.js";
 import type { Log } from "./log.js";
 import { EventLoopDelay } from "./metrics/event-loop-delay.js";
 import { Metrics } from "./metrics/metrics.js";
@@ -26,6 +30,9 @@ import type { ServerViews } from "./work/views.js";
 const fronts: readonly [OpenFront, ...OpenFront[]] = [openNativeFront];
 
 const tasks: readonly FrontTask[] = [{ name: "translate", fields: translationFields }];
+
+/** Before there is a listener. */
+const nothingHeld: HeldByListener = { connections: 0, bodiesBytes: 0, repliesBytes: 0 };
 
 /** Everything behind the fronts. It owns the pipelines. */
 export interface Backend {
@@ -45,7 +52,7 @@ export interface BackendParts {
   readonly metrics: Metrics;
   readonly log: Log;
   /** For the status. */
-  readonly connectionCount: () => number;
+  readonly heldByListener: () => HeldByListener;
   readonly eventLoopDelayP99Ms: () => number;
 }
 
@@ -83,7 +90,7 @@ export async function startServer(
       identity: identityOf(configuration),
       metrics,
       log: deps.log,
-      connectionCount: () => listener?.held().connections ?? 0,
+      heldByListener: () => listener?.held() ?? nothingHeld,
       eventLoopDelayP99Ms: () => delay.p99Ms(),
     });
     listener = await listen(backend, { options, metrics, log: deps.log });

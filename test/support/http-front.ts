@@ -241,7 +241,7 @@ function statusOf(test: TestFront): StatusResponse {
       pid: 1,
       rssBytes: 1,
       eventLoopDelayP99Ms: 3,
-      connections: test.front.held().connections,
+      ...test.front.held(),
       queuedBytes: 11,
     },
   };

@@ -9,7 +9,7 @@ import { EchoSubmit } from "./echo-submit.js";
 function openBackend({
   identity,
   configuration,
-  connectionCount,
+  heldByListener,
   eventLoopDelayP99Ms,
 }: BackendParts): Backend {
   let state: ServerState = "starting";
@@ -35,7 +35,7 @@ function openBackend({
       pid: process.pid,
       rssBytes: 1,
       eventLoopDelayP99Ms: eventLoopDelayP99Ms(),
-      connections: connectionCount(),
+      ...heldByListener(),
       queuedBytes: 0,
     },
   });
