@@ -13,7 +13,11 @@ import type { Backend, OpenBackend } from "./backend/backend.js";
 import type { FrontParts, OpenFront } from "./front/front.js";
 import { identificationOf } from "./front/identification.js";
 import { openNativeFront } from "./front/native/native.js";
-import { type HttpListener, startHttpListener } from "./listen/http/listener.js";
+import {
+  type HeldByListener,
+  type HttpListener,
+  startHttpListener,
+} from "./listen/http/listener.js";
 import type { Log } from "./log.js";
 import type { LogOutput } from "./log-output.js";
 import { EventLoopDelay } from "./metrics/event-loop-delay.js";
@@ -25,6 +29,9 @@ import type { ServerViews } from "./work/views.js";
 
 /** Every protocol that is spoken. The first one answers what is nobody's. */
 const fronts: readonly [OpenFront, ...OpenFront[]] = [openNativeFront];
+
+/** Before there is a listener. */
+const nothingHeld: HeldByListener = { connections: 0, bodiesBytes: 0, repliesBytes: 0 };
 
 export interface ServerDeps {
   readonly log: Log;
@@ -73,7 +80,7 @@ export async function startServer(
       identity: identityOf(configuration),
       metrics,
       log: deps.log,
-      connectionCount: () => listener?.held().connections ?? 0,
+      heldByListener: () => listener?.held() ?? nothingHeld,
       eventLoopDelayP99Ms: () => delay.p99Ms(),
       onBroken: broken.resolve,
     });

@@ -96,7 +96,7 @@ export class LocalViews implements ServerViews {
         pid: process.pid,
         rssBytes: process.memoryUsage.rss(),
         eventLoopDelayP99Ms: parts.eventLoopDelayP99Ms(),
-        connections: parts.connectionCount(),
+        ...parts.heldByListener(),
         queuedBytes: submit.held.bytes,
       },
     };

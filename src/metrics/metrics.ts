@@ -116,6 +116,8 @@ export class Metrics {
     this.#set("millrace_requests_active", {}, status.requests.active);
     this.#set("millrace_connections", {}, status.process.connections);
     this.#set("millrace_queued_bytes", {}, status.process.queuedBytes);
+    this.#set("millrace_bodies_bytes", {}, status.process.bodiesBytes);
+    this.#set("millrace_replies_bytes", {}, status.process.repliesBytes);
     this.#set("millrace_process_memory_bytes", {}, status.process.rssBytes);
     this.#set("millrace_event_loop_delay_seconds", {}, status.process.eventLoopDelayP99Ms / 1000);
   }

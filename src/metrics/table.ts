@@ -89,6 +89,8 @@ export const metricTable: Readonly<Record<MetricName, MetricDefinition>> = defin
     "class",
   ),
   millrace_queued_bytes: gauge("Bytes of request bodies that are queued."),
+  millrace_bodies_bytes: gauge("Bytes of request bodies that are being read."),
+  millrace_replies_bytes: gauge("Bytes of replies that their readers have not taken yet."),
   millrace_batches_total: counter(
     "Batches by why they left the queue.",
     "model",
@@ -154,6 +156,8 @@ export type MetricName =
   | "millrace_queue_items"
   | "millrace_queue_oldest_wait_seconds"
   | "millrace_queued_bytes"
+  | "millrace_bodies_bytes"
+  | "millrace_replies_bytes"
   | "millrace_batches_total"
   | "millrace_batch_items"
   | "millrace_batch_padding_ratio"

@@ -4,6 +4,7 @@ import { connect, type Socket } from "node:net";
 import type { DeploymentIdentity, ServerState, StatusResponse } from "millrace-client/wire";
 import { identificationOf } from "#src/front/identification.js";
 import { openNativeFront } from "#src/front/native/native.js";
+import type { HttpFront } from "#src/listen/http/http-front.js";
 import { type HttpListener, startHttpListener } from "#src/listen/http/listener.js";
 import { createLog } from "#src/log.js";
 import { Metrics } from "#src/metrics/metrics.js";
@@ -30,6 +31,7 @@ export class TestFront implements AsyncDisposable {
   static async start(
     options: Partial<Options> = {},
     times: { readonly signOfLifeMs?: number } = {},
+    others: readonly HttpFront[] = [],
   ): Promise<TestFront> {
     const test = new TestFront();
     const resolved = resolveConfiguration({ code: { port: 0, logLevel: "silent", ...options } });
@@ -43,7 +45,7 @@ export class TestFront implements AsyncDisposable {
       metrics,
     });
     test.#listener = await startHttpListener({
-      fronts: [native.http],
+      fronts: [native.http, ...others],
       identification: identificationOf(views.identity),
       limits: resolved.options,
       metrics,
@@ -239,7 +241,7 @@ function statusOf(test: TestFront): StatusResponse {
       pid: 1,
       rssBytes: 1,
       eventLoopDelayP99Ms: 3,
-      connections: test.front.held().connections,
+      ...test.front.held(),
       queuedBytes: 11,
     },
   };

@@ -9,7 +9,7 @@ import { EchoSubmit } from "./echo-submit.js";
 async function openBackend({
   identity,
   configuration,
-  connectionCount,
+  heldByListener,
   eventLoopDelayP99Ms,
   log,
 }: BackendParts): Promise<Backend> {
@@ -42,7 +42,7 @@ async function openBackend({
       pid: process.pid,
       rssBytes: 1,
       eventLoopDelayP99Ms: eventLoopDelayP99Ms(),
-      connections: connectionCount(),
+      ...heldByListener(),
       queuedBytes: 0,
     },
   });

@@ -124,6 +124,10 @@ export interface StatusResponse {
     readonly eventLoopDelayP99Ms: number;
     readonly connections: number;
     readonly queuedBytes: number;
+    /** Of request bodies that are being read. */
+    readonly bodiesBytes: number;
+    /** Of replies that their readers have not taken yet. */
+    readonly repliesBytes: number;
   };
 }
 

@@ -125,16 +125,18 @@ async function expand(compressed: BodyBytes, parts: ExpandParts): Promise<BodyBy
   const before = share.bytes;
   const expanded = new BodyBytes(share, null);
   const append = bounded(expanded, parts);
-  share.grow(compression.decoderBytes);
-  let decoderBytes = compression.decoderBytes;
+  let decoderBytes = 0;
+  const hold = (bytes: number): void => {
+    share.grow(bytes);
+    decoderBytes += bytes;
+  };
   await decompress(compressed.take(), {
     compression,
     turns,
     signal: stop.signal,
+    onOpen: () => hold(compression.decoderBytes),
     onPiece: (piece) => {
-      const more = piece.length * compression.decoderBytesPerByte;
-      share.grow(more);
-      decoderBytes += more;
+      hold(piece.length * compression.decoderBytesPerByte);
       append(piece);
     },
   });
