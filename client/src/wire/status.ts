@@ -3,6 +3,8 @@ import type { DeploymentIdentity, WorkClass } from "./api.js";
 
 export type ServerState = "starting" | "ready" | "degraded" | "not-ready" | "draining";
 
+export type PipelineKind = "realtime" | "bulk" | "shared";
+
 export type PipelineState =
   | "starting"
   | "ready"
@@ -16,7 +18,7 @@ export type PipelineState =
 export interface PipelineStatus {
   readonly pipelineId: string;
   readonly model: string;
-  readonly kind: "realtime" | "bulk" | "shared";
+  readonly kind: PipelineKind;
   readonly state: PipelineState;
   /** Why it is not ready, or why it last ended; null where there is nothing to say. */
   readonly reason: string | null;
