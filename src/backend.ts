@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import {
   MillraceError,
   type ModelInfo,
+  type QueueStatus,
   type ReadyResponse,
   type ServerState,
   type StatusResponse,
@@ -13,6 +14,7 @@ import { type ModelFolder, ModelRegistry } from "./models/registry.js";
 import type { Options } from "./options.js";
 import { Preparer } from "./prepare/preparer.js";
 import { Scheduler } from "./scheduler/scheduler.js";
+import type { QueueSnapshot } from "./scheduler/snapshot.js";
 import type { Backend, BackendParts } from "./server.js";
 import { LocalSubmit, type ServedModel } from "./submit/local.js";
 import type { PoolEvent } from "./worker/events.js";
@@ -66,8 +68,8 @@ class LocalBackend implements Backend {
             class: workClass,
             reason,
             spans,
-            tokens,
-            paddedTokens,
+            units: tokens,
+            paddedUnits: paddedTokens,
             waitedMs,
           } = batch;
           const items = spans.reduce((sum, span) => sum + span.itemIds.length, 0);
@@ -189,7 +191,7 @@ class LocalBackend implements Backend {
       uptimeMs: nowMs - this.#startedAtMs,
       policy,
       pipelines: this.#pool?.snapshot() ?? [],
-      queues,
+      queues: queues.map(queueStatus),
       ...this.#activity.view(nowMs),
       ...this.submit.counts,
       process: {
@@ -229,6 +231,12 @@ class FirstUp {
     const reasons = [...this.#reasons].map(([id, why]) => `\n  ${id}: ${why}`).join("");
     this.#reject(new MillraceError("not_ready", `no pipeline could start${reasons}`));
   }
+}
+
+/** On the wire, what the scheduler counts is still called tokens. */
+function queueStatus(queue: QueueSnapshot): QueueStatus {
+  const { model, class: workClass, items, units, requests, tenants, oldestWaitMs } = queue;
+  return { model, class: workClass, items, tokens: units, requests, tenants, oldestWaitMs };
 }
 
 function isUp({ state }: { readonly state: string }): boolean {

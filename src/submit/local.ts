@@ -273,7 +273,9 @@ export class LocalSubmit implements Submit, AsyncDisposable {
         const frame: FrameItem = { itemId, tokenIds, settings };
         this.#items.set(itemId, { job, place: { text: textIndex, piece }, frame, sent: false });
         job.openItemIds.add(itemId);
-        return { itemId, tokens: tokenIds.length, rows: settings.beams };
+        const tokens = tokenIds.length;
+        const cost = { units: tokens, width: tokens, bytes: 4 * tokens, batchKey: "" };
+        return { itemId, rows: settings.beams, ...cost };
       }),
     );
     if (items.length === 0) return;
@@ -330,8 +332,8 @@ export class LocalSubmit implements Submit, AsyncDisposable {
         this.#onReturned(event);
         return;
       case "measured":
-        for (const stage of event.stages) {
-          this.#step({ type: "measured", model: event.model, ...stage });
+        for (const { stage, runs, paddedTokens: paddedUnits, ms } of event.stages) {
+          this.#step({ type: "measured", model: event.model, stage, runs, paddedUnits, ms });
         }
         return;
       case "run":
