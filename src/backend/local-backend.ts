@@ -154,11 +154,11 @@ class LocalBackend implements Backend {
   }
 
   #dispatched(pipelineId: string, model: string, batch: Batch): void {
-    const { batchId, class: workClass, reason, spans, tokens, paddedTokens, waitedMs } = batch;
+    const { batchId, class: workClass, reason, spans, units, paddedUnits, waitedMs } = batch;
     const items = spans.reduce((sum, span) => sum + span.itemIds.length, 0);
     const requests = spans.length;
     const record = { batchId, pipelineId, model, class: workClass, reason, items, requests };
-    const cost = { tokens, paddedTokens, waitedMs };
+    const cost = { units, paddedUnits, waitedMs };
     this.#activity.dispatched({ ...record, ...cost }, performance.now());
     this.#parts.metrics.batchDispatched({ ...record, ...cost });
   }

@@ -1,8 +1,6 @@
 /** What the pool tells its owner, through one callback and never from inside a call into the pool but `stop`. */
-import type { WireError } from "millrace-client/wire";
+import type { PipelineKind, WireError } from "millrace-client/wire";
 import type { FrameOutcome, StageReport } from "../frames/messages.js";
-
-export type PipelineKind = "realtime" | "bulk" | "shared";
 
 export interface OutcomeTimings {
   /** When the ledger was written, and when the outcome came; on the clock of `performance.now()`. */

@@ -15,13 +15,13 @@
  * that a killed child says counts any more. The next life waits until the process is really gone.
  */
 import assert from "node:assert/strict";
-import type { PipelineState, PipelineStatus } from "millrace-client/wire";
+import type { PipelineKind, PipelineState, PipelineStatus } from "millrace-client/wire";
 import { type ChildFrame, framesVersion } from "../frames/messages.js";
 import { ProtocolError } from "../frames/protocol-error.js";
 import { type BackoffOptions, backoffMs } from "./backoff.js";
 import { Child, type WorkerLog } from "./child.js";
 import { type BatchFrame, Dialogue } from "./dialogue.js";
-import type { PipelineKind, PoolEvent } from "./events.js";
+import type { PoolEvent } from "./events.js";
 import type { Ledger } from "./ledger.js";
 import { type Cause, isFault, settle } from "./settle.js";
 import { sampleProcess, Watch, type WatchOptions } from "./watch.js";

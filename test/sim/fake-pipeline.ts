@@ -1,12 +1,9 @@
-import type { Batch, PipelineSpec } from "#src/scheduler/types.js";
+import type { Batch, ItemSpec, PipelineCapacity } from "#src/scheduler/types.js";
 import type { VirtualClock } from "./clock.js";
 import type { Random } from "./random.js";
 import { runMs } from "./recorded-runs.js";
 
-export interface FakeItem {
-  readonly itemId: number;
-  readonly tokens: number;
-  readonly rows: number;
+export interface FakeItem extends ItemSpec {
   readonly class: "realtime" | "bulk";
   /** A run with it ends the pipeline. */
   readonly poison: boolean;
@@ -15,13 +12,7 @@ export interface FakeItem {
 export interface FakeEvents {
   settled(itemId: number): void;
   returned(itemIds: readonly number[]): void;
-  measured(run: {
-    stage: string;
-    runs: number;
-    rows: number;
-    paddedTokens: number;
-    ms: number;
-  }): void;
+  measured(run: { stage: string; runs: number; paddedUnits: number; ms: number }): void;
   /** `byItems`: it died of a run; the begun items are suspects. */
   died(byItems: boolean): void;
 }
@@ -39,7 +30,7 @@ const stride = 8;
 
 /** A child process as the parent sees it: takes batches, takes time, may die, and may answer late. */
 export class FakePipeline {
-  readonly spec: PipelineSpec;
+  readonly spec: PipelineCapacity;
   readonly #clock: VirtualClock;
   readonly #random: Random;
   readonly #events: FakeEvents;
@@ -48,7 +39,7 @@ export class FakePipeline {
   #busy = false;
 
   constructor(
-    spec: PipelineSpec,
+    spec: PipelineCapacity,
     world: { clock: VirtualClock; random: Random; events: FakeEvents },
   ) {
     this.spec = spec;
@@ -59,7 +50,7 @@ export class FakePipeline {
 
   send(batch: Batch, items: readonly FakeItem[]): void {
     for (const item of items) {
-      const stepsLeft = this.spec.mode === "generation" ? Math.ceil(item.tokens / stride) : 1;
+      const stepsLeft = this.spec.mode === "generation" ? Math.ceil(item.width / stride) : 1;
       const { batchId } = batch;
       this.held.set(item.itemId, { item, batchId, begun: false, cancelled: false, stepsLeft });
     }
@@ -110,14 +101,16 @@ export class FakePipeline {
     for (const held of running) held.begun = true;
     this.#busy = true;
     const rows = running.reduce((sum, { item }) => sum + item.rows, 0);
-    const width = Math.max(...running.map(({ item }) => item.tokens));
+    const width = Math.max(...running.map(({ item }) => item.width));
     const stage = this.spec.mode === "generation" ? "decode" : "encode";
     const runs = this.spec.mode === "generation" ? stride : 1;
     const ms = runs * runMs(stage, rows, width) * (0.8 + 0.4 * this.#random.next());
     this.#later(ms, () => {
       if (running.some(({ item }) => item.poison)) return this.die(true);
       this.#busy = false;
-      this.#events.measured({ stage, runs, rows, paddedTokens: runs * running.length * width, ms });
+      let padded = 0;
+      for (const { item } of running) padded += item.units * (width / item.width);
+      this.#events.measured({ stage, runs, paddedUnits: runs * padded, ms });
       for (const held of running) {
         held.stepsLeft -= 1;
         if (held.stepsLeft <= 0 || held.cancelled) this.#settle(held);

@@ -81,6 +81,14 @@ const mutations: Readonly<Record<string, Mutation>> = {
     rule: "a batch stays within the cost",
     options: (options) => ({ ...options, realtimeTargetMs: options.realtimeTargetMs * 1_000 }),
   },
+  "is blind to batch keys": {
+    rule: "a batch has one key",
+    event: (event) => {
+      if (event.type !== "request") return event;
+      const items = event.request.items.map((item) => ({ ...item, batchKey: "" }));
+      return { ...event, request: { ...event.request, items } };
+    },
+  },
   "joins groups of suspects": {
     rule: "suspects run alone",
     event: (event) =>
@@ -149,7 +157,7 @@ const mutations: Readonly<Record<string, Mutation>> = {
   },
   "waits a second for company": {
     rule: "a window is bounded",
-    options: (options) => ({ ...options, lingerMsMax: 1_000 }),
+    options: (options) => ({ ...options, windowMsMax: 1_000 }),
   },
   "is told of an outcome twice": {
     rule: "the scheduler's own assertions",

@@ -1,12 +1,7 @@
+import type { PipelineKind } from "millrace-client/wire";
 import type { PolicyName } from "#src/scheduler/policy.js";
 import { Scheduler, type SchedulerOptions } from "#src/scheduler/scheduler.js";
-import type {
-  Decision,
-  ItemSpec,
-  PipelineKind,
-  PipelineSpec,
-  SchedulerEvent,
-} from "#src/scheduler/types.js";
+import type { Decision, ItemSpec, PipelineCapacity, SchedulerEvent } from "#src/scheduler/types.js";
 import { VirtualClock } from "./clock.js";
 import { type FakeEvents, type FakeItem, FakePipeline } from "./fake-pipeline.js";
 import { Checker, Violation } from "./invariants.js";
@@ -42,6 +37,15 @@ const killsMax = 2;
 
 /** Far more events than any schedule has; a scheduler that wakes itself without end runs into it. */
 const eventsMax = 100_000;
+
+/** How the items of a model cost. */
+interface Costs {
+  readonly hasPoison: boolean;
+  /** Units for each unit of width; translation has one. */
+  readonly densities: readonly number[];
+  /** Batch keys to choose from; null: each item has its own. */
+  readonly batchKeys: readonly string[] | null;
+}
 
 /** Callers, pipelines and the ledger: everything around one scheduler, driven by one seed. */
 class World {
@@ -103,22 +107,26 @@ class World {
     for (const [at, kind] of kinds.entries()) {
       const pipelineId = `${model}${at}`;
       const rowsMax = random.pick([4, 16, 64]);
-      const spec: PipelineSpec = { pipelineId, model, kind, mode, rowsMax };
+      const spec: PipelineCapacity = { pipelineId, model, kind, mode, rowsMax };
       this.clock.after(random.gap(20), () => this.#up(spec));
     }
     // Callers come in waves of their own rhythm: from far too little to far too much.
     const meanGapMs = random.pick([3, 10, 40]);
-    const hasPoison = random.chance(0.3);
+    const costs: Costs = {
+      hasPoison: random.chance(0.3),
+      densities: random.pick([[1], [1], [0.5, 3]]),
+      batchKeys: random.pick([[""], [""], ["", "x"], ["x", "y", "z"], null]),
+    };
     let atMs = 0;
     for (let count = random.int(4, 24); count > 0; count -= 1) {
       atMs += random.gap(meanGapMs);
-      this.clock.at(atMs, () => this.#request(model, hasPoison));
+      this.clock.at(atMs, () => this.#request(model, costs));
     }
     for (let count = random.pick([0, 0, 1, 3]); count > 0; count -= 1)
       this.clock.at(random.next() * atMs * 1.5, () => this.#kill());
   }
 
-  #request(model: string, hasPoison: boolean): void {
+  #request(model: string, costs: Costs): void {
     const { random } = this;
     const workClass = random.pick(["realtime", "bulk"] as const);
     const rows = random.pick([1, 1, 1, 4]);
@@ -128,13 +136,9 @@ class World {
         : random.int(1, random.pick([1, 1, 8]));
     const items: ItemSpec[] = [];
     for (let count = size; count > 0; count -= 1) {
-      const item = {
-        itemId: this.items++,
-        tokens: random.int(2, random.pick([12, 40, 120])),
-        rows,
-      };
+      const item = this.#item(costs, rows);
       items.push(item);
-      const poison = hasPoison && random.chance(0.02);
+      const poison = costs.hasPoison && random.chance(0.02);
       this.#items.set(item.itemId, { ...item, class: workClass, poison });
     }
     const requestId = this.#requests++;
@@ -152,7 +156,16 @@ class World {
       });
   }
 
-  #up(spec: PipelineSpec): void {
+  #item({ densities, batchKeys }: Costs, rows: number): ItemSpec {
+    const { random } = this;
+    const itemId = this.items++;
+    const width = random.int(2, random.pick([12, 40, 120]));
+    const units = width * random.pick(densities);
+    const batchKey = batchKeys === null ? `of ${itemId}` : random.pick(batchKeys);
+    return { itemId, units, width, rows, bytes: 4 * width, batchKey };
+  }
+
+  #up(spec: PipelineCapacity): void {
     const { pipelineId, model } = spec;
     const events: FakeEvents = {
       settled: (itemId) => this.#step({ type: "settled", pipelineId, itemId }),
@@ -171,7 +184,7 @@ class World {
   }
 
   /** What the ledger does: tells of the death, then what becomes of the items; a new process comes later. */
-  #died(spec: PipelineSpec, byItems: boolean): void {
+  #died(spec: PipelineCapacity, byItems: boolean): void {
     this.deaths += 1;
     const pipeline = this.#pipelines.get(spec.pipelineId);
     this.#pipelines.delete(spec.pipelineId);

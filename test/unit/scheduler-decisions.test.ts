@@ -1,14 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { SchedulerBug } from "#src/scheduler/assert.js";
 import type { PolicyName } from "#src/scheduler/policy.js";
 import { Scheduler } from "#src/scheduler/scheduler.js";
 import type {
   Batch,
   Decision,
-  PipelineSpec,
+  PipelineCapacity,
   RequestSpec,
   SchedulerEvent,
 } from "#src/scheduler/types.js";
+import type { Cost } from "#src/work/cost.js";
 
 /** A scheduler with short words for its events. Item ids are request id × 1,000 + place. */
 class Bench {
@@ -28,7 +30,7 @@ class Bench {
     return this.scheduler.step(event, this.nowMs);
   }
 
-  up(pipelineId: string, spec: Partial<PipelineSpec> = {}): readonly Decision[] {
+  up(pipelineId: string, spec: Partial<PipelineCapacity> = {}): readonly Decision[] {
     const shared = { model: "m", kind: "shared", mode: "generation", rowsMax: 8 } as const;
     return this.step({ type: "pipeline-up", pipeline: { pipelineId, ...shared, ...spec } });
   }
@@ -39,9 +41,8 @@ class Bench {
   ): readonly Decision[] {
     const { tokens, ...rest } = spec;
     const items = tokens.map((each, at) => ({
+      ...translated(each),
       itemId: requestId * 1_000 + at,
-      tokens: each,
-      rows: 1,
     }));
     const request = {
       requestId,
@@ -56,6 +57,11 @@ class Bench {
   settle(pipelineId: string, batch: Batch): readonly Decision[] {
     return itemIds(batch).flatMap((itemId) => this.step({ type: "settled", pipelineId, itemId }));
   }
+}
+
+/** What a sentence of so many tokens costs. */
+function translated(tokens: number): Cost {
+  return { units: tokens, width: tokens, rows: 1, bytes: 4 * tokens, batchKey: "" };
 }
 
 function itemIds(batch: Batch | undefined): number[] {
@@ -136,8 +142,8 @@ test("neighbours in length are packed, and spans take them apart", () => {
     { requestId: 1, itemIds: [1_002, 1_000] },
     { requestId: 3, itemIds: [3_000] },
   ]);
-  assert.equal(batch.paddedTokens, 404);
-  assert.equal(batch.tokens, 400);
+  assert.equal(batch.paddedUnits, 404);
+  assert.equal(batch.units, 400);
 });
 
 test("the nearest in length come first where not all fit", () => {
@@ -265,7 +271,7 @@ test("an item that needs more rows than there are runs alone", () => {
   for (const mode of ["generation", "one-shot"] as const) {
     const bench = new Bench();
     bench.up("p", { mode, rowsMax: 2 });
-    const items = [{ itemId: 1, tokens: 5, rows: 8 }];
+    const items = [{ ...translated(5), itemId: 1, rows: 8 }];
     assert.equal(first(bench.request(1, { tokens: [], items })).rows, 8);
   }
 });
@@ -294,18 +300,39 @@ test("first come, first served does not let realtime overtake", () => {
 });
 
 test("events that cannot be are refused loudly", () => {
+  const wrong: readonly [(bench: Bench, batch: Batch) => unknown, RegExp][] = [
+    [(bench) => bench.step({ type: "settled", pipelineId: "q", itemId: 1_000 }), /q speaks of/],
+    [
+      (bench, batch) => [bench.settle("p", batch), bench.settle("p", batch)],
+      /had its outcome already/,
+    ],
+    [(bench) => bench.step({ type: "pipeline-down", pipelineId: "q" }), /was not up/],
+    [(bench) => bench.up("p"), /came up twice/],
+    [(bench) => bench.scheduler.step({ type: "tick" }, -1), /time went back/],
+  ];
+  for (const [event, message] of wrong) {
+    const bench = new Bench();
+    bench.up("p");
+    const batch = first(bench.request(1, { tokens: [5] }));
+    assert.throws(() => event(bench, batch), { name: "SchedulerBug", message });
+  }
   const bench = new Bench();
   bench.up("p");
-  const batch = first(bench.request(1, { tokens: [5] }));
-  assert.throws(
-    () => bench.step({ type: "settled", pipelineId: "q", itemId: 1_000 }),
-    /SchedulerBug/,
-  );
-  bench.settle("p", batch);
-  assert.throws(() => bench.settle("p", batch), /had its outcome already/);
-  assert.throws(() => bench.step({ type: "pipeline-down", pipelineId: "q" }), /was not up/);
-  assert.throws(() => bench.up("p"), /came up twice/);
+  bench.settle("p", first(bench.request(1, { tokens: [5] })));
   assert.deepEqual(bench.step({ type: "cancel", requestId: 1 }), [], "a caller may leave too late");
+});
+
+test("defect 26: a scheduler that was broken once refuses every later step", () => {
+  const bench = new Bench();
+  bench.up("p");
+  assert.throws(() => bench.up("p"), /came up twice/);
+  const refused = (error: unknown): boolean =>
+    error instanceof SchedulerBug &&
+    /broken before/.test(error.message) &&
+    /came up twice/.test(String(error.cause));
+  assert.throws(() => bench.request(1, { tokens: [5] }), refused);
+  assert.throws(() => bench.step({ type: "tick" }), refused);
+  assert.equal(bench.scheduler.snapshot(0).requests, 0, "what it held can still be looked at");
 });
 
 test("a hundred thousand queued items all leave, once each, and nothing is left behind", () => {

@@ -3,6 +3,8 @@ import type { DeploymentIdentity, WorkClass } from "./api.js";
 
 export type ServerState = "starting" | "ready" | "degraded" | "not-ready" | "draining";
 
+export type PipelineKind = "realtime" | "bulk" | "shared";
+
 export type PipelineState =
   | "starting"
   | "ready"

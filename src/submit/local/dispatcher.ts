@@ -86,7 +86,7 @@ export class Dispatcher {
         const frame: FrameItem = { itemId, payload };
         this.#items.set(itemId, { request, place: { input, piece }, frame, sent: false });
         request.openItemIds.add(itemId);
-        return { itemId, tokens: cost.units, rows: cost.rows };
+        return { itemId, ...cost };
       }),
     );
     if (items.length === 0) return;
@@ -144,8 +144,8 @@ export class Dispatcher {
         this.#onReturned(event);
         return;
       case "measured":
-        for (const stage of event.stages) {
-          this.#step({ type: "measured", model: event.model, ...stage });
+        for (const { stage, runs, paddedUnits, ms } of event.stages) {
+          this.#step({ type: "measured", model: event.model, stage, runs, paddedUnits, ms });
         }
         return;
       case "run":

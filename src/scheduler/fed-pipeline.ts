@@ -1,6 +1,6 @@
 import type { WorkClass } from "millrace-client/wire";
 import type { ItemEntry } from "./request-book.js";
-import type { Batch, PipelineKind, PipelineSpec } from "./types.js";
+import type { Batch, PipelineCapacity } from "./types.js";
 
 export interface HeldBatch {
   readonly batchId: number;
@@ -16,7 +16,7 @@ export interface HeldBatch {
 
 /** What a policy sees of a pipeline. */
 export interface PipelineView {
-  readonly spec: PipelineSpec;
+  readonly capacity: PipelineCapacity;
   /** In the order in which they were sent; for one-shot models the first runs and the second waits. */
   readonly batches: readonly HeldBatch[];
   readonly rows: Readonly<Record<WorkClass, number>>;
@@ -28,20 +28,20 @@ export interface PipelineView {
  *
  * ```
  *   one-shot:    batches = [ runs │ waits (recallable) ]
- *   generation:  batches = [ … every batch with an unsettled item … ]
+ *   generation:  batches = [ … every batch with an unsettled item … ]      at most one for each row
  *                rows    │◄──── rowsMax ────►│◄ prefetch ►│        bulk and realtime together
  *                        │◄──── rowsMax ────►│                     realtime's own, whatever bulk holds
  * ```
  */
-export class PipelineState implements PipelineView {
-  readonly spec: PipelineSpec;
+export class FedPipeline implements PipelineView {
+  readonly capacity: PipelineCapacity;
   readonly batches: HeldBatch[] = [];
   readonly rows: Record<WorkClass, number> = { realtime: 0, bulk: 0 };
   lastClass: WorkClass | null = null;
   readonly #batchOf = new Map<ItemEntry, HeldBatch>();
 
-  constructor(spec: PipelineSpec) {
-    this.spec = spec;
+  constructor(capacity: PipelineCapacity) {
+    this.capacity = capacity;
   }
 
   get items(): readonly ItemEntry[] {
@@ -99,39 +99,10 @@ export class PipelineState implements PipelineView {
     if (first === undefined) return 0;
     return Math.max(0, (first.firstAtMs ?? nowMs) + first.expectedMs - nowMs);
   }
-}
 
-/**
- * Which of a model's pipelines may serve a class: those of its kind and the shared ones. A class that no living
- * pipeline is meant for may use any of them: nothing hangs because all that was dedicated to it is down, or was never
- * configured. Such guests yield as on a shared pipeline.
- */
-export function serving<P extends { readonly spec: PipelineSpec }>(
-  pipelines: readonly P[],
-  workClass: WorkClass,
-): readonly P[] {
-  const meant = pipelines.filter(({ spec }) => serves(spec.kind, workClass));
-  return meant.length > 0 ? meant : pipelines;
-}
-
-function serves(kind: PipelineKind, workClass: WorkClass): boolean {
-  return kind === "shared" || kind === workClass;
-}
-
-/** Rows of a class that a generation pipeline may be sent beyond what it holds. */
-export function rowsRoom(
-  pipeline: PipelineView,
-  workClass: WorkClass,
-  room: { readonly prefetchRows: number; readonly aged: boolean },
-): number {
-  const { rowsMax } = pipeline.spec;
-  const { realtime, bulk } = pipeline.rows;
-  const common = rowsMax + room.prefetchRows - realtime - bulk;
-  if (workClass === "realtime") return Math.max(common, rowsMax - realtime);
-  // While more than half of the waiting places are taken, nothing more is sent: then a batch is many sentences of
-  // about one length, and not one for each row that ends.
-  const refills = 2 * common >= room.prefetchRows;
-  // Realtime that fills the common places for long must not lock out bulk: what is over the age limit counts bulk only.
-  if (room.aged) return rowsMax + room.prefetchRows - bulk;
-  return refills ? common : 0;
+  /** Whether it was configured for this class; who serves in the end, see `ModelState.serves`. */
+  isMeantFor(workClass: WorkClass): boolean {
+    const { kind } = this.capacity;
+    return kind === "shared" || kind === workClass;
+  }
 }
