@@ -138,7 +138,9 @@ class LocalBackend implements Backend {
     }
     if (event.type === "start-failed") this.#firstUp.failed(event, pipelines);
     if (event.type !== "measured") return;
-    for (const stage of event.stages) this.#activity.measured({ model: event.model, ...stage });
+    for (const { units: tokens, paddedUnits: paddedTokens, ...stage } of event.stages) {
+      this.#activity.measured({ model: event.model, ...stage, tokens, paddedTokens });
+    }
   }
 
   // ── Views: from memory, at once ───────────────────────────────────────────────────────────────────────────────

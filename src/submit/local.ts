@@ -332,8 +332,8 @@ export class LocalSubmit implements Submit, AsyncDisposable {
         this.#onReturned(event);
         return;
       case "measured":
-        for (const stage of event.stages) {
-          this.#step({ type: "measured", model: event.model, ...stage });
+        for (const { stage, runs, rows, paddedUnits: paddedTokens, ms } of event.stages) {
+          this.#step({ type: "measured", model: event.model, stage, runs, rows, paddedTokens, ms });
         }
         return;
       case "run":

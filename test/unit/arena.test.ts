@@ -9,7 +9,7 @@ import {
   maskedScore,
   padWidth,
   widthStep,
-} from "#src/runtime/arena.js";
+} from "#src/runtime/generation/arena.js";
 
 const layers = 2;
 const heads = 2;

@@ -5,14 +5,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { BeamSearch } from "#src/runtime/search/beam.js";
-import { GreedySearch } from "#src/runtime/search/greedy.js";
+import { BeamSearch } from "#src/runtime/generation/search/beam.js";
+import { GreedySearch } from "#src/runtime/generation/search/greedy.js";
 import {
   badTokens,
   candidatesNeeded,
   type SearchRules,
   type SearchStart,
-} from "#src/runtime/search/search.js";
+} from "#src/runtime/generation/search/search.js";
 import type { GenerationSettings, Hypothesis } from "#src/work/generation.js";
 import { Random } from "../sim/random.js";
 

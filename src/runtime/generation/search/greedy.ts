@@ -2,7 +2,7 @@
  * One hypothesis; at each step its best permitted token. The score is the sum of the log-probabilities among the
  * permitted tokens, as transformers' `compute_transition_scores` gives them.
  */
-import type { Hypothesis } from "../../work/generation.js";
+import type { Hypothesis } from "../../../work/generation.js";
 import {
   type Candidates,
   isBad,

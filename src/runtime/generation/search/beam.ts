@@ -3,7 +3,7 @@
  * these, only the first `beams` may finish; the best `beams` that did not end go on. A finished one is scored
  * sum / length^lengthPenalty, its length counting the end token, and the best `beams` finished ones are kept.
  */
-import type { Hypothesis } from "../../work/generation.js";
+import type { Hypothesis } from "../../../work/generation.js";
 import {
   type Candidates,
   isBad,

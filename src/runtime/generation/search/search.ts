@@ -3,7 +3,7 @@
  * gives it the best candidates of each and it says which hypotheses go on, from which parent, with which token.
  * Meaning and order of operations are Hugging Face's (`GenerationMixin`, transformers 5).
  */
-import type { GenerationSettings, Hypothesis } from "../../work/generation.js";
+import type { GenerationSettings, Hypothesis } from "../../../work/generation.js";
 
 /** What the model itself fixes. */
 export interface SearchRules {
