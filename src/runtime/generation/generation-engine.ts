@@ -11,15 +11,15 @@ import {
   hypothesesPayload,
   readGenerationInput,
 } from "../../work/generation.js";
-import { type EncodedBatch, padWidth } from "./arena.js";
 import type { Engine, EngineEvents } from "../engine.js";
-import { type Job, Lane } from "./lane.js";
 import { RunCost } from "../run-cost.js";
+import { StageMeter } from "../stage-meter.js";
+import { type EncodedBatch, padWidth } from "./arena.js";
+import type { GenerationModel } from "./generation-model.js";
+import { type Job, Lane } from "./lane.js";
 import { BeamSearch } from "./search/beam.js";
 import { GreedySearch } from "./search/greedy.js";
 import { type Candidates, candidatesNeeded, type SearchRules } from "./search/search.js";
-import { StageMeter } from "../stage-meter.js";
-import type { GenerationModel } from "./generation-model.js";
 
 export interface GenerationEngineOptions {
   /** Rows of each class that may generate at once. */

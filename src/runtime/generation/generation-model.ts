@@ -1,8 +1,5 @@
 /** The two sessions of a translation model, and what goes into and comes out of their runs. */
 import type { TranslationManifest } from "../../models/manifest.js";
-import type { Arena, EncodedBatch } from "./arena.js";
-import { flatten } from "./flat-batch.js";
-import { badTokens } from "./search/search.js";
 import {
   type Feeds,
   type Fetches,
@@ -15,6 +12,9 @@ import {
   type Session,
   type SessionOptions,
 } from "../session.js";
+import type { Arena, EncodedBatch } from "./arena.js";
+import { flatten } from "./flat-batch.js";
+import { badTokens } from "./search/search.js";
 
 export interface StepResult {
   /** `[rows, topK]`: token ids and their log-probabilities, best first. */
