@@ -81,7 +81,7 @@ export type ChildFrame =
       readonly type: "run";
       readonly stage: string;
       readonly rows: number;
-      /** Padded width in tokens. */
+      /** Padded width in units. */
       readonly width: number;
       readonly predictedMs: number;
       /** Items that are in the engine now, begun and not ended: the suspects if the process dies. */
@@ -103,8 +103,8 @@ export interface StageReport {
   readonly stage: string;
   readonly runs: number;
   readonly rows: number;
-  /** Real tokens, and tokens with padding, that the runs worked on. */
-  readonly tokens: number;
-  readonly paddedTokens: number;
+  /** What the time is a line of (tokens, pixels): the items' own, and with what the runs padded them to. */
+  readonly units: number;
+  readonly paddedUnits: number;
   readonly ms: number;
 }

@@ -120,8 +120,8 @@ const isStageReport = hasShape<StageReport>({
   stage: isText,
   runs: isCount,
   rows: isCount,
-  tokens: isCount,
-  paddedTokens: isCount,
+  units: isCount,
+  paddedUnits: isCount,
   ms: isAmount,
 });
 

@@ -98,19 +98,19 @@ export const metricTable: Readonly<Record<MetricName, MetricDefinition>> = defin
     "reason",
   ),
   millrace_batch_items: histogram("Items in a batch.", counts, ["model", "class"]),
-  millrace_batch_padding_ratio: histogram("Share of a batch's tokens that is padding.", ratios, [
+  millrace_batch_padding_ratio: histogram("Share of a batch's units that is padding.", ratios, [
     "model",
     "class",
   ]),
   millrace_stage_runs_total: counter("Runs of a stage of a model.", "model", "stage"),
   millrace_stage_seconds_total: counter("Time in the runs of a stage.", "model", "stage"),
-  millrace_stage_tokens_total: counter(
-    "Tokens that a stage worked on, without padding.",
+  millrace_stage_units_total: counter(
+    "Units (tokens, or what the task counts) that a stage worked on, without padding.",
     "model",
     "stage",
   ),
-  millrace_stage_padded_tokens_total: counter(
-    "Tokens that a stage worked on, with padding.",
+  millrace_stage_padded_units_total: counter(
+    "Units that a stage worked on, with padding.",
     "model",
     "stage",
   ),
@@ -163,8 +163,8 @@ export type MetricName =
   | "millrace_batch_padding_ratio"
   | "millrace_stage_runs_total"
   | "millrace_stage_seconds_total"
-  | "millrace_stage_tokens_total"
-  | "millrace_stage_padded_tokens_total"
+  | "millrace_stage_units_total"
+  | "millrace_stage_padded_units_total"
   | "millrace_pipeline_state"
   | "millrace_pipeline_items_in_flight"
   | "millrace_pipeline_restarts_total"

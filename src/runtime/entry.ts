@@ -10,7 +10,7 @@ import { type ChildFrame, framesVersion, type ParentFrame } from "../frames/mess
 import { parseParentFrame } from "../frames/shapes.js";
 import { Announcer } from "./announcer.js";
 import type { Engine } from "./engine.js";
-import { loadEngine } from "./load-engine.js";
+import { loadEngine } from "./engines.js";
 import { framesFd, watchParent } from "./parent-watch.js";
 
 const reportMs = 1_000;

@@ -6,8 +6,8 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { TranslateResponse } from "millrace-client/wire";
 import { createServer } from "#src/index.js";
-import { Arena, padWidth } from "#src/runtime/arena.js";
-import type { StepResult, TranslationModel } from "#src/runtime/translation-model.js";
+import { Arena, padWidth } from "#src/runtime/generation/arena.js";
+import type { StepResult, GenerationModel } from "#src/runtime/generation/generation-model.js";
 import type { Hypothesis } from "#src/work/generation.js";
 import { Random } from "../sim/random.js";
 import { convertQuietly } from "../support/converted.js";
@@ -29,7 +29,7 @@ const sentencesWanted = 150;
 /** Sentences of every length; each one is searched greedily and with 4 beams. */
 let sentences: readonly Sentence[] = [];
 let texts: readonly string[] = [];
-let int8: TranslationModel;
+let int8: GenerationModel;
 /** What each sentence gives in an engine of its own. */
 let alone: readonly string[] = [];
 
@@ -72,7 +72,7 @@ function exactly(hypotheses: readonly Hypothesis[]): string {
 }
 
 async function translateAlone(
-  model: TranslationModel,
+  model: GenerationModel,
   all: readonly Sentence[],
 ): Promise<readonly string[]> {
   const results: string[] = [];

@@ -6,11 +6,11 @@ import type { FrameItem, FrameOutcome } from "#src/frames/messages.js";
 import { readManifest } from "#src/models/read-manifest.js";
 import { createTokenizer } from "#src/prepare/huggingface-tokenizers.js";
 import {
-  TranslationEngine,
-  type TranslationEngineOptions,
-  translationEngineDefaults,
-} from "#src/runtime/translation-engine.js";
-import { TranslationModel } from "#src/runtime/translation-model.js";
+  GenerationEngine,
+  type GenerationEngineOptions,
+  generationEngineDefaults,
+} from "#src/runtime/generation/generation-engine.js";
+import { GenerationModel } from "#src/runtime/generation/generation-model.js";
 import {
   type GenerationSettings,
   generationPayload,
@@ -21,13 +21,13 @@ import {
 /** The int8 model that the project ships. */
 export const bundledModelDir: string = join(process.cwd(), "models", "en-zh");
 
-export async function openModel(dir: string, threads = 1): Promise<TranslationModel> {
+export async function openModel(dir: string, threads = 1): Promise<GenerationModel> {
   const manifest = await readManifest(dir);
   const paths = {
     encoder: join(dir, manifest.files.encoder),
     decoder: join(dir, manifest.files.decoder),
   };
-  return await TranslationModel.load(paths, manifest, { threads, spin: false });
+  return await GenerationModel.load(paths, manifest, { threads, spin: false });
 }
 
 export interface Sentence {
@@ -37,13 +37,13 @@ export interface Sentence {
 
 /** An engine whose outcomes are kept by item id; every item may have one and only one. */
 export class WatchedEngine {
-  readonly engine: TranslationEngine;
+  readonly engine: GenerationEngine;
   readonly outcomes = new Map<number, FrameOutcome>();
-  readonly #model: TranslationModel;
+  readonly #model: GenerationModel;
 
-  constructor(model: TranslationModel, options: Partial<TranslationEngineOptions> = {}) {
+  constructor(model: GenerationModel, options: Partial<GenerationEngineOptions> = {}) {
     this.#model = model;
-    this.engine = new TranslationEngine(
+    this.engine = new GenerationEngine(
       model,
       {
         onRun: () => {},
@@ -54,7 +54,7 @@ export class WatchedEngine {
           }
         },
       },
-      { ...translationEngineDefaults, ...options },
+      { ...generationEngineDefaults, ...options },
     );
   }
 
@@ -81,7 +81,7 @@ export class WatchedEngine {
 
 /** All sentences together, as one bulk caller would send them; the hypotheses of each, in order. */
 export async function translateAll(
-  model: TranslationModel,
+  model: GenerationModel,
   sentences: readonly Sentence[],
 ): Promise<(readonly Hypothesis[])[]> {
   const watched = new WatchedEngine(model);

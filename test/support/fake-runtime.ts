@@ -86,7 +86,7 @@ async function run(): Promise<void> {
     for (const item of batch) await runItem(item);
   }
   running = false;
-  const report = { stage: "fake", runs: 1, rows: 1, tokens: 1, paddedTokens: 1, ms: 1 };
+  const report = { stage: "fake", runs: 1, rows: 1, units: 1, paddedUnits: 1, ms: 1 };
   send({ type: "report", stages: [report], cacheBytes: 0 });
 }
 

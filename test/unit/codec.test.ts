@@ -25,7 +25,7 @@ const outcome = {
   value,
 } as const;
 const failure = { itemId: 2, ok: false, code: "item_failed", message: "鱼 🐟" } as const;
-const stage = { stage: "decode", runs: 1, rows: 2, tokens: 3, paddedTokens: 4, ms: 5.5 };
+const stage = { stage: "decode", runs: 1, rows: 2, units: 3, paddedUnits: 4, ms: 5.5 };
 
 const childFrames: readonly ChildFrame[] = [
   { type: "hello", version: 1, pid: 77 },

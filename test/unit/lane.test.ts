@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import type { EncodedBatch } from "#src/runtime/arena.js";
-import { type Job, Lane } from "#src/runtime/lane.js";
-import type { Candidates, Search } from "#src/runtime/search/search.js";
+import type { EncodedBatch } from "#src/runtime/generation/arena.js";
+import { type Job, Lane } from "#src/runtime/generation/lane.js";
+import type { Candidates, Search } from "#src/runtime/generation/search/search.js";
 
 const encoded: EncodedBatch = {
   width: 16,

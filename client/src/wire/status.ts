@@ -15,8 +15,6 @@ export type PipelineState =
   | "stopping"
   | "stopped";
 
-/** Which classes a pipeline takes. */
-export type PipelineKind = "realtime" | "bulk" | "shared";
 
 export interface PipelineStatus {
   readonly pipelineId: string;
@@ -55,7 +53,8 @@ export interface QueueStatus {
   readonly model: string;
   readonly class: WorkClass;
   readonly items: number;
-  readonly tokens: number;
+  /** What the work is measured in: tokens, or what else the model's task counts. */
+  readonly units: number;
   readonly requests: number;
   readonly tenants: number;
   readonly oldestWaitMs: number;
@@ -70,8 +69,8 @@ export interface BatchRecord {
   readonly reason: string;
   readonly requests: number;
   readonly items: number;
-  readonly tokens: number;
-  readonly paddedTokens: number;
+  readonly units: number;
+  readonly paddedUnits: number;
   readonly waitedMs: number;
   /** Milliseconds before now. */
   readonly agoMs: number;
@@ -82,8 +81,8 @@ export interface StageTime {
   readonly stage: string;
   readonly runs: number;
   readonly rows: number;
-  readonly tokens: number;
-  readonly paddedTokens: number;
+  readonly units: number;
+  readonly paddedUnits: number;
   readonly ms: number;
 }
 

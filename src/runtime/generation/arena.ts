@@ -9,10 +9,18 @@
  *
  * Slots 0..count−1 are in use, so that a run reads a prefix of each array without a copy. A slot that leaves is
  * overwritten by the last one. All widths are multiples of 16: then a row's result does not depend on them (DESIGN).
+ *
+ * Width and slots follow what is in use. Both grow when they must. They shrink when half of the width, or three
+ * quarters of the slots, were not needed for `roomyStepsMax` steps, so that a copy is paid for by the steps it makes
+ * cheaper. An array that is a little too large is kept: the next growth finds it.
  */
 
 export const widthStep: number = 16;
 export const maskedScore: number = -1e9;
+/** Steps with room to spare after which the arena shrinks. */
+export const roomyStepsMax: number = 32;
+/** Rows that an arena has from the beginning, where its slots allow. */
+const rowsFirst = 8;
 
 export interface ArenaShape {
   readonly layers: number;
@@ -51,13 +59,24 @@ export class Arena {
   count = 0;
   /** Tokens in the past of each slot. */
   readonly lengths: Int32Array;
+  readonly #slotsMin: number;
+  /** Slots that there is room for. */
   #slots: number;
+  #roomySteps = 0;
 
   constructor(shape: ArenaShape) {
     this.shape = shape;
-    this.#slots = Math.min(8, shape.slotsMax);
+    this.#slotsMin = Math.min(Math.ceil(rowsFirst / shape.width), shape.slotsMax);
+    this.#slots = this.#slotsMin;
     this.lengths = new Int32Array(shape.slotsMax);
-    this.layers = Array.from({ length: shape.layers }, () => this.#emptyLayer(this.#slots));
+    const past = this.#slots * shape.width * this.#pastRowLength(this.pastWidth);
+    const cross = this.#slots * this.#crossLength();
+    this.layers = Array.from({ length: shape.layers }, () => ({
+      pastKey: new Float32Array(past),
+      pastValue: new Float32Array(past),
+      crossKey: new Float32Array(cross),
+      crossValue: new Float32Array(cross),
+    }));
     this.pastMask = new Float32Array(this.#slots * shape.width * this.pastWidth).fill(maskedScore);
     this.crossMask = new Float32Array(this.#slots * shape.crossWidth).fill(maskedScore);
   }
@@ -70,18 +89,24 @@ export class Arena {
     }, masks);
   }
 
-  /** Puts sentence `index` of the batch, `tokens` long, into a new slot and returns the slot. */
+  /**
+   * Puts sentence `index` of the batch, `tokens` long, into a new slot and returns the slot. Throws `RangeError` where
+   * there is no memory for it; then the arena is as it was.
+   */
   add(encoded: EncodedBatch, index: number, tokens: number): number {
     if (this.count === this.shape.slotsMax) throw new Error("the arena is full");
-    if (this.count === 0) this.#resizePast(widthStep);
-    if (this.count === this.#slots) this.#growSlots();
+    if (this.count === 0) this.#resize({ slots: this.#slots, pastWidth: widthStep });
+    if (this.count === this.#slots) {
+      const slots = Math.min(this.#slots * 2, this.shape.slotsMax);
+      this.#resize({ slots, pastWidth: this.pastWidth });
+    }
     const slot = this.count;
     this.count += 1;
     this.lengths[slot] = 0;
     for (const [number, layer] of this.layers.entries()) {
       this.#putCross(layer.crossKey, slot, { from: encoded.keys[number], index, encoded });
       this.#putCross(layer.crossValue, slot, { from: encoded.values[number], index, encoded });
-      const row = this.#pastRowLength();
+      const row = this.#pastRowLength(this.pastWidth);
       const start = slot * this.shape.width * row;
       layer.pastKey.fill(0, start, start + this.shape.width * row);
       layer.pastValue.fill(0, start, start + this.shape.width * row);
@@ -101,8 +126,16 @@ export class Arena {
     if (slot === last) return -1;
     const { width, crossWidth } = this.shape;
     for (const layer of this.layers) {
-      moveBlock(layer.pastKey, { to: slot, from: last, length: width * this.#pastRowLength() });
-      moveBlock(layer.pastValue, { to: slot, from: last, length: width * this.#pastRowLength() });
+      moveBlock(layer.pastKey, {
+        to: slot,
+        from: last,
+        length: width * this.#pastRowLength(this.pastWidth),
+      });
+      moveBlock(layer.pastValue, {
+        to: slot,
+        from: last,
+        length: width * this.#pastRowLength(this.pastWidth),
+      });
       moveBlock(layer.crossKey, { to: slot, from: last, length: this.#crossLength() });
       moveBlock(layer.crossValue, { to: slot, from: last, length: this.#crossLength() });
     }
@@ -112,10 +145,22 @@ export class Arena {
     return last;
   }
 
-  /** Makes room, where it is needed, for one more token in every row. */
+  /**
+   * Makes room, where it is needed, for one more token in every row, and gives room back that was not needed for
+   * long; call it before each step. Throws `RangeError` where there is no memory; then the arena is as it was.
+   */
   reserve(): void {
-    const longest = this.longest();
-    if (longest >= this.pastWidth) this.#resizePast(padWidth(longest + 1));
+    const pastWidth = padWidth(this.longest() + 1);
+    if (pastWidth > this.pastWidth) this.#resize({ slots: this.#slots, pastWidth });
+    const tooWide = 2 * pastWidth <= this.pastWidth;
+    const tooMany = 4 * this.count <= this.#slots && this.#slots > this.#slotsMin;
+    this.#roomySteps = tooWide || tooMany ? this.#roomySteps + 1 : 0;
+    if (this.#roomySteps < roomyStepsMax) return;
+    this.#roomySteps = 0;
+    this.#resize({
+      slots: tooMany ? Math.max(this.#slotsMin, 2 * this.count) : this.#slots,
+      pastWidth: tooWide ? pastWidth : this.pastWidth,
+    });
   }
 
   longest(): number {
@@ -150,7 +195,7 @@ export class Arena {
   /** Copies the past of row `from` of the slot over that of row `to`: a beam that got a second child. */
   copyRow(slot: number, from: number, to: number): void {
     const first = slot * this.shape.width;
-    const length = this.#pastRowLength();
+    const length = this.#pastRowLength(this.pastWidth);
     for (const layer of this.layers) {
       moveBlock(layer.pastKey, { to: first + to, from: first + from, length });
       moveBlock(layer.pastValue, { to: first + to, from: first + from, length });
@@ -189,60 +234,50 @@ export class Arena {
     }
   }
 
-  #growSlots(): void {
-    this.#slots = Math.min(this.#slots * 2, this.shape.slotsMax);
-    const { width, crossWidth } = this.shape;
-    this.layers = this.layers.map((layer) => {
-      const larger = this.#emptyLayer(this.#slots);
-      larger.pastKey.set(layer.pastKey);
-      larger.pastValue.set(layer.pastValue);
-      larger.crossKey.set(layer.crossKey);
-      larger.crossValue.set(layer.crossValue);
-      return larger;
-    });
-    this.pastMask = enlarged(this.pastMask, this.#slots * width * this.pastWidth);
-    this.crossMask = enlarged(this.crossMask, this.#slots * crossWidth);
-  }
-
-  #resizePast(newWidth: number): void {
-    if (newWidth === this.pastWidth) return;
-    const { width, heads, size } = this.shape;
-    const oldWidth = this.pastWidth;
+  /** Everything is allocated before anything is changed: an arena that finds no memory is still whole. */
+  #resize(to: { readonly slots: number; readonly pastWidth: number }): void {
+    const from = { slots: this.#slots, pastWidth: this.pastWidth };
+    if (to.slots === from.slots && to.pastWidth === from.pastWidth) return;
+    const { width, heads, size, crossWidth } = this.shape;
+    const pastFloats = to.slots * width * this.#pastRowLength(to.pastWidth);
+    const crossFloats = to.slots * this.#crossLength();
+    const past = { floats: pastFloats, blocks: this.count * width * heads };
+    const pastBlocks = { ...past, from: from.pastWidth * size, to: to.pastWidth * size };
+    const cross = { floats: crossFloats, blocks: this.count };
+    const crossBlocks = { ...cross, from: this.#crossLength(), to: this.#crossLength() };
+    const moves = this.layers.map(({ pastKey, pastValue, crossKey, crossValue }) => ({
+      pastKey: blockMove(pastKey, pastBlocks),
+      pastValue: blockMove(pastValue, pastBlocks),
+      crossKey: blockMove(crossKey, crossBlocks),
+      crossValue: blockMove(crossValue, crossBlocks),
+    }));
     const rows = this.count * width;
-    const kept = Math.min(oldWidth, newWidth);
-    this.pastWidth = newWidth;
-    const widen = (old: Float32Array) => {
-      const wide = new Float32Array(this.#slots * width * this.#pastRowLength());
-      for (let block = 0; block < rows * heads; block += 1) {
-        const from = block * oldWidth * size;
-        wide.set(old.subarray(from, from + kept * size), block * newWidth * size);
-      }
-      return wide;
-    };
-    for (const layer of this.layers) {
-      layer.pastKey = widen(layer.pastKey);
-      layer.pastValue = widen(layer.pastValue);
-    }
-    const mask = new Float32Array(this.#slots * width * newWidth).fill(maskedScore);
-    for (let row = 0; row < rows; row += 1) {
-      mask.set(this.pastMask.subarray(row * oldWidth, row * oldWidth + kept), row * newWidth);
-    }
-    this.pastMask = mask;
+    const masks = { floats: to.slots * width * to.pastWidth, blocks: rows };
+    const pastMask = blockMove(this.pastMask, {
+      ...masks,
+      from: from.pastWidth,
+      to: to.pastWidth,
+    });
+    const crossMask = blockMove(this.crossMask, {
+      floats: to.slots * crossWidth,
+      blocks: this.count,
+      from: crossWidth,
+      to: crossWidth,
+    });
+    this.#slots = to.slots;
+    this.pastWidth = to.pastWidth;
+    this.layers = moves.map((layer) => ({
+      pastKey: layer.pastKey(0),
+      pastValue: layer.pastValue(0),
+      crossKey: layer.crossKey(0),
+      crossValue: layer.crossValue(0),
+    }));
+    this.pastMask = pastMask(maskedScore);
+    this.crossMask = crossMask(maskedScore);
   }
 
-  #emptyLayer(slots: number): CacheLayer {
-    const past = slots * this.shape.width * this.#pastRowLength();
-    const cross = slots * this.#crossLength();
-    return {
-      pastKey: new Float32Array(past),
-      pastValue: new Float32Array(past),
-      crossKey: new Float32Array(cross),
-      crossValue: new Float32Array(cross),
-    };
-  }
-
-  #pastRowLength(): number {
-    return this.shape.heads * this.pastWidth * this.shape.size;
+  #pastRowLength(pastWidth: number): number {
+    return this.shape.heads * pastWidth * this.shape.size;
   }
 
   #crossLength(): number {
@@ -258,8 +293,33 @@ function moveBlock(
   values.copyWithin(move.to * move.length, start, start + move.length);
 }
 
-function enlarged(values: Float32Array, length: number): Float32Array {
-  const larger = new Float32Array(length).fill(maskedScore);
-  larger.set(values);
-  return larger;
+/**
+ * Rearranges blocks of `from` floats into blocks of `to` floats, in the array itself where that is large enough and
+ * not more than twice too large. Whatever can fail has failed before this returns; the move is made by what it returns,
+ * which fills the ends of longer blocks.
+ */
+function blockMove(
+  values: Float32Array,
+  move: {
+    readonly floats: number;
+    readonly blocks: number;
+    readonly from: number;
+    readonly to: number;
+  },
+): (filler: number) => Float32Array {
+  const { floats, blocks, from, to } = move;
+  const fits = values.length >= floats && values.length <= 2 * floats;
+  const target = fits ? values : new Float32Array(floats);
+  const kept = Math.min(from, to);
+  return (filler) => {
+    if (fits && from === to) return target;
+    // In place, longer blocks are laid out from the last one, shorter ones from the first: none is overwritten early.
+    for (let step = 0; step < blocks; step += 1) {
+      const block = to > from ? blocks - 1 - step : step;
+      if (fits) target.copyWithin(block * to, block * from, block * from + kept);
+      else target.set(values.subarray(block * from, block * from + kept), block * to);
+      if (to > from) target.fill(filler, block * to + kept, (block + 1) * to);
+    }
+    return target;
+  };
 }

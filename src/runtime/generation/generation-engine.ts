@@ -5,23 +5,23 @@
  */
 
 import { MillraceError, type WorkClass } from "millrace-client/wire";
-import type { FrameItem, FrameOutcome, StageReport } from "../frames/messages.js";
+import type { FrameItem, FrameOutcome, StageReport } from "../../frames/messages.js";
 import {
   type GenerationInput,
   hypothesesPayload,
   readGenerationInput,
-} from "../work/generation.js";
+} from "../../work/generation.js";
+import type { Engine, EngineEvents } from "../engine.js";
+import { RunCost } from "../run-cost.js";
+import { StageMeter } from "../stage-meter.js";
 import { type EncodedBatch, padWidth } from "./arena.js";
-import type { Engine, EngineEvents } from "./engine.js";
+import type { GenerationModel } from "./generation-model.js";
 import { type Job, Lane } from "./lane.js";
-import { RunCost } from "./run-cost.js";
 import { BeamSearch } from "./search/beam.js";
 import { GreedySearch } from "./search/greedy.js";
 import { type Candidates, candidatesNeeded, type SearchRules } from "./search/search.js";
-import { StageMeter } from "./stage-meter.js";
-import type { TranslationModel } from "./translation-model.js";
 
-export interface TranslationEngineOptions {
+export interface GenerationEngineOptions {
   /** Rows of each class that may generate at once. */
   readonly rowsMax: number;
   /** Longest encoder run, alone and while realtime sentences generate. */
@@ -33,7 +33,7 @@ export interface TranslationEngineOptions {
   readonly bulkShare: number;
 }
 
-export const translationEngineDefaults: TranslationEngineOptions = {
+export const generationEngineDefaults: GenerationEngineOptions = {
   rowsMax: 64,
   chunkMs: 20,
   chunkBesideRealtimeMs: 5,
@@ -45,9 +45,9 @@ const idleCacheBytesMax = 4 * 1024 * 1024;
 
 const classes: readonly WorkClass[] = ["realtime", "bulk"];
 
-export class TranslationEngine implements Engine {
-  readonly #model: TranslationModel;
-  readonly #options: TranslationEngineOptions;
+export class GenerationEngine implements Engine {
+  readonly #model: GenerationModel;
+  readonly #options: GenerationEngineOptions;
   readonly #events: EngineEvents;
   readonly #rules: SearchRules;
   readonly #waiting: Record<WorkClass, Job[]> = { realtime: [], bulk: [] };
@@ -63,9 +63,9 @@ export class TranslationEngine implements Engine {
   #lastLane: Lane | null = null;
 
   constructor(
-    model: TranslationModel,
+    model: GenerationModel,
     events: EngineEvents,
-    options: TranslationEngineOptions = translationEngineDefaults,
+    options: GenerationEngineOptions = generationEngineDefaults,
   ) {
     this.#model = model;
     this.#events = events;
@@ -280,8 +280,8 @@ export class TranslationEngine implements Engine {
     const tokens = chunk.reduce((sum, job) => sum + job.tokenIds.length, 0);
     this.#meter.add("encode", {
       rows: chunk.length,
-      tokens,
-      paddedTokens: chunk.length * width,
+      units: tokens,
+      paddedUnits: chunk.length * width,
       ms,
     });
     this.#encoding = [];
@@ -309,7 +309,7 @@ export class TranslationEngine implements Engine {
     }
     const ms = performance.now() - startedAtMs;
     this.#decodeCost.learn(rows, ms);
-    this.#meter.add("decode", { rows, tokens: rows, paddedTokens: rows, ms });
+    this.#meter.add("decode", { rows, units: rows, paddedUnits: rows, ms });
   }
 
   #choose(lane: Lane, from: Omit<Candidates, "rowOffset">): void {

@@ -1,8 +1,5 @@
 /** The two sessions of a translation model, and what goes into and comes out of their runs. */
-import type { TranslationManifest } from "../models/manifest.js";
-import type { Arena, EncodedBatch } from "./arena.js";
-import { flatten } from "./flat-batch.js";
-import { badTokens } from "./search/search.js";
+import type { TranslationManifest } from "../../models/manifest.js";
 import {
   type Feeds,
   type Fetches,
@@ -14,7 +11,10 @@ import {
   openSession,
   type Session,
   type SessionOptions,
-} from "./session.js";
+} from "../session.js";
+import type { Arena, EncodedBatch } from "./arena.js";
+import { flatten } from "./flat-batch.js";
+import { badTokens } from "./search/search.js";
 
 export interface StepResult {
   /** `[rows, topK]`: token ids and their log-probabilities, best first. */
@@ -28,15 +28,15 @@ export interface StepResult {
 }
 
 /** The part of the manifest that a run needs. */
-export type TranslationShape = Pick<TranslationManifest, "shape" | "generation">;
+export type GenerationShape = Pick<TranslationManifest, "shape" | "generation">;
 
 export interface LoadOptions extends SessionOptions {
   /** Sees everything that a run returned, for calibration. */
   readonly onFetches?: (fetches: Fetches) => void;
 }
 
-export class TranslationModel {
-  readonly manifest: TranslationShape;
+export class GenerationModel {
+  readonly manifest: GenerationShape;
   readonly #encoder: Session;
   readonly #decoder: Session;
   readonly #badCount: number;
@@ -44,7 +44,7 @@ export class TranslationModel {
   readonly #onStepped: LoadOptions["onFetches"];
 
   private constructor(
-    manifest: TranslationShape,
+    manifest: GenerationShape,
     sessions: { readonly encoder: Session; readonly decoder: Session },
     options: LoadOptions,
   ) {
@@ -58,12 +58,12 @@ export class TranslationModel {
 
   static async load(
     paths: { readonly encoder: string; readonly decoder: string },
-    manifest: TranslationShape,
+    manifest: GenerationShape,
     options: LoadOptions,
-  ): Promise<TranslationModel> {
+  ): Promise<GenerationModel> {
     const encoder = await openSession(paths.encoder, options);
     const decoder = await openSession(paths.decoder, options);
-    return new TranslationModel(manifest, { encoder, decoder }, options);
+    return new GenerationModel(manifest, { encoder, decoder }, options);
   }
 
   async release(): Promise<void> {

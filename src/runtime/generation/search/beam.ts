@@ -2,11 +2,17 @@
  * Beam search with Hugging Face's meaning: at each step the best 2 × beams continuations of all hypotheses; among
  * these, only the first `beams` may finish; the best `beams` that did not end go on. A finished one is scored
  * sum / length^lengthPenalty, its length counting the end token, and the best `beams` finished ones are kept.
+ *
+ * One thing differs. Hugging Face writes −1e9 for "no hypothesis yet" and counts with it as with a score; where
+ * lengthPenalty is far from 0, real scores are lower (−5 × 8^10), and the search ends with nothing, or are higher
+ * (−1e9 / 12^10), and what never was possible wins. Here a place without a hypothesis is empty: whatever comes
+ * is better, so that a search ends with a hypothesis for every setting.
  */
-import type { Hypothesis } from "../../work/generation.js";
+import type { Hypothesis } from "../../../work/generation.js";
 import {
   type Candidates,
   isBad,
+  logProbabilityOf,
   renormalization,
   type Search,
   type SearchStart,
@@ -34,14 +40,13 @@ interface Finished {
   readonly score: number;
 }
 
-/** Hugging Face's stand-in for "impossible" that is still finite. */
-const unlikely = -1e9;
-
 export class BeamSearch implements Search {
   readonly width: number;
   readonly tokens: Int32Array;
   readonly parents: Int32Array;
   readonly #start: SearchStart;
+  /** The best first. Only one at the beginning, or all would stay alike for ever; fewer than `width` also where the
+   * rules permit no more. */
   #running: Running[];
   /** The best first, at most `width`. */
   #finished: Finished[] = [];
@@ -54,12 +59,7 @@ export class BeamSearch implements Search {
     this.width = start.settings.beams;
     this.tokens = new Int32Array(this.width).fill(start.startTokenId);
     this.parents = new Int32Array(this.width);
-    const chain: Chain = { token: start.startTokenId, before: null };
-    // All beams begin alike: only the first counts, or they would stay alike for ever.
-    this.#running = Array.from({ length: this.width }, (_, beam) => ({
-      chain,
-      score: beam === 0 ? 0 : unlikely,
-    }));
+    this.#running = [{ chain: { token: start.startTokenId, before: null }, score: 0 }];
   }
 
   get forced(): boolean {
@@ -68,7 +68,11 @@ export class BeamSearch implements Search {
   }
 
   advance(candidates: Candidates, rows: Int32Array): boolean {
-    return this.#step(this.#bestContinuations(candidates, rows));
+    const best = this.#bestContinuations(candidates, rows);
+    if (best.length > 0) return this.#step(best);
+    // Nothing may follow; what has been generated so far is the result.
+    if (this.#length === 1) throw new Error("the model permits no token at all");
+    return true;
   }
 
   force(): void {
@@ -78,9 +82,15 @@ export class BeamSearch implements Search {
   }
 
   results(): Hypothesis[] {
-    return this.#finished
-      .slice(0, this.#start.settings.nBest)
-      .map(({ chain, score }) => ({ tokenIds: tokensOf(chain), score }));
+    const { nBest } = this.#start.settings;
+    const running = () =>
+      this.#running.map(({ chain, score }) => ({
+        chain,
+        score: this.#scored(score, this.#length - 1),
+      }));
+    // Nothing finished where nothing may follow: then those that run are the result, cut off.
+    const ended = this.#finished.length > 0 ? this.#finished : running();
+    return ended.slice(0, nBest).map(({ chain, score }) => ({ tokenIds: tokensOf(chain), score }));
   }
 
   /** The best 2 × beams over all rows; equal scores keep the order of rows, then of candidates. */
@@ -99,7 +109,9 @@ export class BeamSearch implements Search {
       for (let index = from; index < from + candidates.count && taken < wanted; index += 1) {
         const token = candidates.ids[index] ?? 0;
         if (isBad(rules, generated, token)) continue;
-        const score = Math.fround(running.score + (candidates.scores[index] ?? 0) + more);
+        const score = Math.fround(running.score + logProbabilityOf(candidates, index) + more);
+        // Impossible, or less likely than a float can say.
+        if (!Number.isFinite(score)) continue;
         all.push({ parent, token, score });
         taken += 1;
       }
@@ -128,12 +140,12 @@ export class BeamSearch implements Search {
   }
 
   #finish(ended: readonly Continuation[]): void {
-    const { rules, settings } = this.#start;
+    const { rules } = this.#start;
     const full = this.#finished.length === this.width;
     if (!this.#canImprove || (full && rules.earlyStopping === true)) return;
     const scored = ended.map(({ parent, token, score }) => ({
       chain: { token, before: this.#running[parent]?.chain ?? null },
-      score: score / this.#length ** settings.lengthPenalty,
+      score: this.#scored(score, this.#length),
     }));
     this.#finished = [...this.#finished, ...scored]
       .sort((left, right) => right.score - left.score)
@@ -154,9 +166,16 @@ export class BeamSearch implements Search {
     const best = this.#running[0];
     if (best === undefined) return false;
     const worst = this.#finished.length === this.width ? this.#finished.at(-1) : undefined;
+    if (worst === undefined) return true;
     const farthest = rules.earlyStopping === "never" && settings.lengthPenalty > 0;
-    const length = farthest ? settings.maxLength - 1 : this.#length - 1;
-    return best.score / length ** settings.lengthPenalty > (worst?.score ?? unlikely);
+    return (
+      this.#scored(best.score, farthest ? settings.maxLength - 1 : this.#length - 1) > worst.score
+    );
+  }
+
+  /** `length`: tokens generated. The engine admits no penalty that could make it infinite. */
+  #scored(sum: number, length: number): number {
+    return sum / length ** this.#start.settings.lengthPenalty;
   }
 }
 

@@ -6,8 +6,8 @@ import type { ModelManifest } from "../models/manifest.js";
 import { readManifest } from "../models/read-manifest.js";
 import { generationPayload } from "../work/generation.js";
 import type { Engine, EngineEvents } from "./engine.js";
-import { TranslationEngine, translationEngineDefaults } from "./translation-engine.js";
-import { TranslationModel } from "./translation-model.js";
+import { GenerationEngine, generationEngineDefaults } from "./generation/generation-engine.js";
+import { GenerationModel } from "./generation/generation-model.js";
 
 type LoadFrame = Extract<ParentFrame, { type: "load" }>;
 
@@ -16,11 +16,11 @@ export async function loadEngine(frame: LoadFrame, events: EngineEvents): Promis
   const manifest = await readManifest(frame.modelDir);
   const model = await openModel(frame, manifest);
   await warmUp(model);
-  const options = { ...translationEngineDefaults, rowsMax: frame.rowsMax };
-  return new TranslationEngine(model, events, options);
+  const options = { ...generationEngineDefaults, rowsMax: frame.rowsMax };
+  return new GenerationEngine(model, events, options);
 }
 
-async function openModel(frame: LoadFrame, manifest: ModelManifest): Promise<TranslationModel> {
+async function openModel(frame: LoadFrame, manifest: ModelManifest): Promise<GenerationModel> {
   try {
     // Spinning threads would take the cores from the server and from other pipelines.
     const { encoder, decoder } = manifest.files;
@@ -28,7 +28,7 @@ async function openModel(frame: LoadFrame, manifest: ModelManifest): Promise<Tra
       encoder: join(frame.modelDir, encoder),
       decoder: join(frame.modelDir, decoder),
     };
-    return await TranslationModel.load(paths, manifest, { threads: frame.threads, spin: false });
+    return await GenerationModel.load(paths, manifest, { threads: frame.threads, spin: false });
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : String(cause);
     throw new MillraceError("model_folder_invalid", `${frame.modelDir}: ${message}`, { cause });
@@ -36,10 +36,10 @@ async function openModel(frame: LoadFrame, manifest: ModelManifest): Promise<Tra
 }
 
 /** One item through an engine of its own, greedy and with beams: every kernel has run once before anybody waits. */
-async function warmUp(model: TranslationModel): Promise<void> {
+async function warmUp(model: GenerationModel): Promise<void> {
   const { endTokenId, maxLength, lengthPenalty } = model.manifest.generation;
   let answered = 0;
-  const engine = new TranslationEngine(model, {
+  const engine = new GenerationEngine(model, {
     onRun: () => {},
     onOutcomes: (outcomes) => {
       for (const outcome of outcomes) {

@@ -3,7 +3,7 @@
  * gives it the best candidates of each and it says which hypotheses go on, from which parent, with which token.
  * Meaning and order of operations are Hugging Face's (`GenerationMixin`, transformers 5).
  */
-import type { GenerationSettings, Hypothesis } from "../../work/generation.js";
+import type { GenerationSettings, Hypothesis } from "../../../work/generation.js";
 
 /** What the model itself fixes. */
 export interface SearchRules {
@@ -40,11 +40,14 @@ export interface Search {
   readonly parents: Int32Array;
   /** True where the next token is forced, so that no run is needed: call `force` instead of `advance`. */
   readonly forced: boolean;
-  /** `candidates`: for hypothesis h, row `rows[h]`. Returns true when the search has ended. */
+  /**
+   * `candidates`: for hypothesis h, row `rows[h]`. Returns true when the search has ended. Throws where the model's
+   * scores are no numbers or permit nothing; the search is of no use then.
+   */
   advance(candidates: Candidates, rows: Int32Array): boolean;
   /** Takes the forced end token; always ends the search. */
   force(): void;
-  /** The best first; ids without the start token, with the end token. */
+  /** After the end: the best first, at least one, at most `nBest`; ids without the start token, with the end token. */
   results(): Hypothesis[];
 }
 
@@ -64,6 +67,16 @@ export function badTokens(badWords: SearchRules["badWords"]): number[] {
   return [...new Set(badWords.flatMap((word) => word.slice(-1)))];
 }
 
+/** Log-probability of candidate `index`. −∞: the model holds it impossible. Throws where it is no log-probability. */
+export function logProbabilityOf({ scores }: Candidates, index: number): number {
+  const score = scores[index];
+  if (score !== undefined && score < Number.POSITIVE_INFINITY) return score;
+  throw new Error(`the model gave the score ${score}`);
+}
+
+/** Below it, 1 − refused has lost its digits: what is permitted is summed up itself. */
+const permittedMin = 1e-5;
+
 /** What log-softmax over the permitted tokens adds to each log-probability of a row: −log(1 − what was refused). */
 export function renormalization(
   rules: SearchRules,
@@ -76,7 +89,27 @@ export function renormalization(
     const score = candidates.badScores[at.row * candidates.badCount + column];
     refused += Math.exp(score ?? Number.NEGATIVE_INFINITY);
   }
-  return -Math.log1p(-refused);
+  if (1 - refused > permittedMin) return -Math.log1p(-refused);
+  return -logOfPermitted(rules, candidates, at);
+}
+
+/** The log of the probability of all candidates that may follow: nearly all there is, where the others are refused. */
+function logOfPermitted(
+  rules: SearchRules,
+  candidates: Candidates,
+  at: { readonly row: number; readonly generated: readonly number[] },
+): number {
+  const from = at.row * candidates.count;
+  let most = Number.NEGATIVE_INFINITY;
+  let sum = 0;
+  for (let index = from; index < from + candidates.count; index += 1) {
+    if (isBad(rules, at.generated, candidates.ids[index] ?? 0)) continue;
+    const score = logProbabilityOf(candidates, index);
+    // The best comes first, and each is measured by it: exp of a score alone may be 0.
+    if (sum === 0) most = score;
+    sum += Math.exp(score - most);
+  }
+  return most + Math.log(sum);
 }
 
 /** True where `token` after `generated` (start token included) would complete a bad word. */

@@ -1,7 +1,7 @@
 /** Sentences that advance together: an arena, and for each slot the job that stands in it. */
 
 import type { WorkClass } from "millrace-client/wire";
-import type { GenerationSettings } from "../work/generation.js";
+import type { GenerationSettings } from "../../work/generation.js";
 import { Arena, type ArenaShape, type EncodedBatch } from "./arena.js";
 import type { Candidates, Search } from "./search/search.js";
 

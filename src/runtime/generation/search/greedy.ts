@@ -2,10 +2,11 @@
  * One hypothesis; at each step its best permitted token. The score is the sum of the log-probabilities among the
  * permitted tokens, as transformers' `compute_transition_scores` gives them.
  */
-import type { Hypothesis } from "../../work/generation.js";
+import type { Hypothesis } from "../../../work/generation.js";
 import {
   type Candidates,
   isBad,
+  logProbabilityOf,
   renormalization,
   type Search,
   type SearchStart,
@@ -37,12 +38,15 @@ export class GreedySearch implements Search {
     for (let index = from; index < from + candidates.count; index += 1) {
       const token = candidates.ids[index] ?? 0;
       if (isBad(rules, this.#generated, token)) continue;
+      const logProbability = logProbabilityOf(candidates, index);
+      // They come best first: none of the others is possible either.
+      if (logProbability === Number.NEGATIVE_INFINITY) break;
       const at = { row: candidates.rowOffset, generated: this.#generated };
       const more = renormalization(rules, candidates, at);
-      this.#take(token, (candidates.scores[index] ?? 0) + more);
+      this.#take(token, logProbability + more);
       return token === rules.endTokenId || this.#generated.length >= settings.maxLength;
     }
-    throw new Error("every candidate is a bad word: candidatesNeeded is too small");
+    throw new Error("the model permits no token here");
   }
 
   force(): void {
