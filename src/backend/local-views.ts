@@ -89,7 +89,7 @@ export class LocalViews implements ServerViews {
       uptimeMs: nowMs - this.#startedAtMs,
       policy,
       pipelines,
-      queues,
+      queues: queues.map(({ batchKeys: _, ...queue }) => queue),
       ...activity.view(nowMs),
       ...submit.counts,
       process: {

@@ -221,7 +221,8 @@ function statusOf(test: TestFront): StatusResponse {
         model: "echo",
         class: "bulk",
         items: 7,
-        tokens: 70,
+        units: 70,
+        bytes: 280,
         requests: 1,
         tenants: 1,
         oldestWaitMs: 1500,
@@ -229,7 +230,7 @@ function statusOf(test: TestFront): StatusResponse {
     ],
     batches: { byReason: {}, recent: [] },
     stages: [
-      { model: "echo", stage: "decode", runs: 9, rows: 9, tokens: 9, paddedTokens: 12, ms: 2500 },
+      { model: "echo", stage: "decode", runs: 9, rows: 9, units: 9, paddedUnits: 12, ms: 2500 },
     ],
     requests: { accepted: 1, refused: 0, active: 1, finished: 0, cancelled: 0 },
     items: { accepted: 1, done: 0, failed: 0, cancelled: 0, retried: 0 },

@@ -55,6 +55,8 @@ export interface QueueStatus {
   readonly items: number;
   /** What the work is measured in: tokens, or what else the model's task counts. */
   readonly units: number;
+  /** What the items hold in memory until they ended. */
+  readonly bytes: number;
   readonly requests: number;
   readonly tenants: number;
   readonly oldestWaitMs: number;
