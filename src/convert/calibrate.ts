@@ -9,7 +9,7 @@ import { setImmediate } from "node:timers/promises";
 import { MillraceError } from "millrace-client/wire";
 import type { TranslationManifest } from "../models/manifest.js";
 import { readJsonFile } from "../models/read-json.js";
-import { createTokenizer } from "../prepare/huggingface-tokenizers.js";
+import { createTokenizer } from "../prepare/text/huggingface-tokenizers.js";
 import { type Fetches, floatsOf } from "../runtime/session.js";
 import { TranslationEngine } from "../runtime/translation-engine.js";
 import { TranslationModel } from "../runtime/translation-model.js";
