@@ -9,7 +9,7 @@ import { setImmediate } from "node:timers/promises";
 import { MillraceError } from "millrace-client/wire";
 import type { TranslationManifest } from "../models/manifest.js";
 import { readJsonFile } from "../models/read-json.js";
-import { createTokenizer } from "../prepare/huggingface-tokenizers.js";
+import { createTokenizer } from "../prepare/text/huggingface-tokenizers.js";
 import { type Fetches, floatsOf } from "../runtime/session.js";
 import { GenerationEngine } from "../runtime/generation/generation-engine.js";
 import { GenerationModel } from "../runtime/generation/generation-model.js";

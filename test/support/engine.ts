@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { FrameItem, FrameOutcome } from "#src/frames/messages.js";
 import { readManifest } from "#src/models/read-manifest.js";
-import { createTokenizer } from "#src/prepare/huggingface-tokenizers.js";
+import { createTokenizer } from "#src/prepare/text/huggingface-tokenizers.js";
 import {
   GenerationEngine,
   type GenerationEngineOptions,
