@@ -8,9 +8,9 @@ import type {
   SubmitRequest,
   SubmitSummary,
 } from "#src/submit/submit.js";
-import { taskNamed } from "#src/tasks/table.js";
+import { taskOf } from "#src/tasks/table.js";
 
-const task = taskNamed("translate");
+const task = taskOf({ task: "translate" });
 
 export interface Submitted {
   readonly request: SubmitRequest;
