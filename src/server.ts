@@ -165,7 +165,10 @@ class Broken {
       settle = resolve;
     });
     this.resolve = (error) => {
-      log.fatal({ err: error }, "broken inside: a bug in Millrace; every request has failed, and the server stops");
+      log.fatal(
+        { err: error },
+        "broken inside: a bug in Millrace; every request has failed, and the server stops",
+      );
       settle();
     };
   }

@@ -7,7 +7,7 @@ import { after, before, test } from "node:test";
 import type { TranslateResponse } from "millrace-client/wire";
 import { createServer } from "#src/index.js";
 import { Arena, padWidth } from "#src/runtime/generation/arena.js";
-import type { StepResult, GenerationModel } from "#src/runtime/generation/generation-model.js";
+import type { GenerationModel, StepResult } from "#src/runtime/generation/generation-model.js";
 import type { Hypothesis } from "#src/work/generation.js";
 import { Random } from "../sim/random.js";
 import { convertQuietly } from "../support/converted.js";

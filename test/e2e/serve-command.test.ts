@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { ReadyResponse, StatusResponse } from "millrace-client/wire";
-import { openBackend } from "#src/backend.js";
+import { openBackend } from "#src/backend/local-backend.js";
 import { exitCodes } from "#src/cli/exit-codes.js";
 import { createLog } from "#src/log.js";
 import { resolveConfiguration } from "#src/options/resolve.js";

@@ -36,6 +36,7 @@ export class TestFront implements AsyncDisposable {
     const test = new TestFront();
     const resolved = resolveConfiguration({ code: { port: 0, logLevel: "silent", ...options } });
     const { metrics } = test;
+    test.submit.requestInputsMax = resolved.options.requestInputsMax;
     const views = viewsOf(test);
     const native = openNativeFront({
       submit: test.submit,

@@ -1,9 +1,9 @@
 /** `millrace serve` before an `EchoSubmit` instead of pipelines: for the tests of the command itself. */
 
 import { MillraceError, type ServerState, type StatusResponse } from "millrace-client/wire";
+import type { Backend, BackendParts } from "#src/backend/backend.js";
 import { newProgram, run } from "#src/cli/program.js";
 import { registerServe } from "#src/cli/serve.js";
-import type { Backend, BackendParts } from "#src/backend/backend.js";
 import { EchoSubmit } from "./echo-submit.js";
 
 async function openBackend({
@@ -16,6 +16,7 @@ async function openBackend({
   const { name } = configuration.options;
   let state: ServerState = "starting";
   const submit = new EchoSubmit();
+  submit.requestInputsMax = configuration.options.requestInputsMax;
   // A name that no real environment has: requests then wait for ever, as in a drain that takes too long.
   const forEver = (): Promise<void> => {
     log.info(name);
