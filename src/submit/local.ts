@@ -10,11 +10,10 @@
  */
 import assert from "node:assert/strict";
 import { type ErrorCode, MillraceError, type WorkClass } from "millrace-client/wire";
-import type { FrameItem } from "../frames/messages.js";
+import type { FrameBatch, FrameItem } from "../frames/messages.js";
 import type { Prepare } from "../prepare/prepared.js";
 import type { Batch, Decision, RunMode, SchedulerEvent } from "../scheduler/types.js";
 import { type GenerationSettings, generationPayload } from "../work/generation.js";
-import type { BatchFrame } from "../worker/dialogue.js";
 import type { PoolEvent } from "../worker/events.js";
 import { Admission, type AdmissionLimits, type Admitted } from "./admission.js";
 import { ItemCounts, type SubmitObserver } from "./item-counts.js";
@@ -28,7 +27,7 @@ export interface SchedulerPort {
 /** What submit needs of the pool. */
 export interface PoolPort {
   start(): void;
-  dispatch(pipelineId: string, batch: BatchFrame): void;
+  dispatch(pipelineId: string, batch: FrameBatch): void;
   cancel(pipelineId: string, itemIds: readonly number[]): void;
   recall(pipelineId: string, itemIds: readonly number[]): void;
   forget(itemIds: readonly number[]): void;

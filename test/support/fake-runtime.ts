@@ -10,7 +10,8 @@
 import { existsSync, readFileSync, watch } from "node:fs";
 import { Socket } from "node:net";
 import { join } from "node:path";
-import { encodeFrame, FrameDecoder } from "#src/frames/codec.js";
+import { FrameDecoder } from "#src/frames/codec.js";
+import { encodeFrame } from "#src/frames/encode.js";
 import type { ChildFrame, FrameItem, FrameOutcome } from "#src/frames/messages.js";
 import { framesVersion } from "#src/frames/messages.js";
 import { parseParentFrame } from "#src/frames/shapes.js";

@@ -1,8 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { encodeFrame, FrameDecoder } from "#src/frames/codec.js";
-import { type ChildFrame, frameBytesMax, type ParentFrame } from "#src/frames/messages.js";
+import { FrameDecoder } from "#src/frames/codec.js";
+import { encodeFrame } from "#src/frames/encode.js";
+import {
+  type ChildFrame,
+  headerBytesMax,
+  type ParentFrame,
+  tailBytesMax,
+} from "#src/frames/messages.js";
 import { ProtocolError } from "#src/frames/protocol-error.js";
 import { parseChildFrame, parseParentFrame } from "#src/frames/shapes.js";
 import type { Payload } from "#src/work/payload.js";
@@ -84,9 +90,10 @@ test("a hostile length is refused before its body, and the stream stays refused"
   for (const [header, tail] of [
     [0, 0],
     [0, 8],
-    [frameBytesMax + 1, 0],
-    [frameBytesMax, 1],
-    [1, frameBytesMax],
+    [headerBytesMax + 1, 0],
+    [headerBytesMax + 1, 8],
+    [1, tailBytesMax + 1],
+    [tailBytesMax, 1],
     [0xffffffff, 0xffffffff],
   ] as const) {
     const decoder = new FrameDecoder(parseChildFrame);
@@ -103,11 +110,12 @@ test("a hostile length is refused before its body, and the stream stays refused"
 
 test("a promise of the largest frame takes no memory until bytes come", () => {
   const header = Buffer.alloc(9);
-  header.writeUInt32LE(frameBytesMax);
+  header.writeUInt32LE(headerBytesMax);
+  header.writeUInt32LE(tailBytesMax, 4);
   const before = process.memoryUsage().arrayBuffers;
   const decoders = Array.from({ length: 64 }, () => new FrameDecoder(parseChildFrame));
   for (const decoder of decoders) decoder.push(header);
-  assert.ok(process.memoryUsage().arrayBuffers - before < frameBytesMax);
+  assert.ok(process.memoryUsage().arrayBuffers - before < tailBytesMax);
 });
 
 test("the good frames before a bad one in the same chunk are not lost", () => {
@@ -126,6 +134,7 @@ test("every field of every frame is checked", () => {
     [parentFrames, parseParentFrame],
   ] as const) {
     for (const frame of frames) {
+      assert.throws(() => parse({ ...frame, more: 1 }, new Uint8Array()), ProtocolError);
       for (const field of Object.keys(frame)) {
         for (const bad of [undefined, null, -1, "x\0", {}, [null], [[]], true, Number.NaN]) {
           // Any text will do for these; for the others a text is as bad as the rest.

@@ -25,6 +25,7 @@ export {
 } from "./errors.js";
 export type {
   BatchRecord,
+  PipelineKind,
   PipelineState,
   PipelineStatus,
   QueueStatus,

@@ -13,10 +13,13 @@ export type PipelineState =
   | "stopping"
   | "stopped";
 
+/** Whose work a pipeline is for. */
+export type PipelineKind = "realtime" | "bulk" | "shared";
+
 export interface PipelineStatus {
   readonly pipelineId: string;
   readonly model: string;
-  readonly kind: "realtime" | "bulk" | "shared";
+  readonly kind: PipelineKind;
   readonly state: PipelineState;
   /** Why it is not ready, or why it last ended; null where there is nothing to say. */
   readonly reason: string | null;
