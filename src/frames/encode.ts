@@ -130,14 +130,19 @@ function refuse({ itemId, message }: TooLarge): never {
 }
 
 function assemble(header: string, tail: TailWriter): Buffer {
-  const headerBytes = Buffer.byteLength(header);
+  const textBytes = Buffer.byteLength(header);
+  // Blanks behind the text, so that the tail starts at a multiple of eight bytes and is written as whole numbers.
+  const blanks = -textBytes & 7;
+  const headerBytes = textBytes + blanks;
   if (headerBytes > headerBytesMax) {
     throw new RangeError(`a frame's header of ${headerBytes} bytes is over ${headerBytesMax}`);
   }
+  // A buffer of its own starts at a multiple of eight bytes, and so does a piece of the pool.
   const buffer = Buffer.allocUnsafe(prefixBytes + headerBytes + tail.byteLength);
   buffer.writeUInt32LE(headerBytes, 0);
   buffer.writeUInt32LE(tail.byteLength, 4);
   buffer.write(header, prefixBytes);
-  tail.copyTo(buffer, prefixBytes + headerBytes);
+  buffer.fill(" ", prefixBytes + textBytes, prefixBytes + headerBytes);
+  if (tail.byteLength > 0) tail.copyTo(buffer.subarray(prefixBytes + headerBytes));
   return buffer;
 }

@@ -1,6 +1,6 @@
 /** What a frame is made of: a check for each field of each frame, and where in it tensors stand. */
 import { isErrorCode } from "millrace-client/wire";
-import type { ChildFrame, FrameItem, FrameOutcome, ParentFrame, StageReport } from "./messages.js";
+import type { ChildFrame, FrameOutcome, ParentFrame, StageReport } from "./messages.js";
 import { messageCharactersMax } from "./messages.js";
 import { ProtocolError } from "./protocol-error.js";
 import { isPayloadHeader, type PayloadHeader, TailReader } from "./tail.js";
@@ -78,9 +78,7 @@ function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
 }
 
 function fieldsOf(value: object): number {
-  let count = 0;
-  for (const field in value) if (Object.hasOwn(value, field)) count += 1;
-  return count;
+  return Object.keys(value).length;
 }
 
 const isText: Check = (value) => typeof value === "string";
@@ -106,20 +104,19 @@ function hasShape<T>(shape: Shape<T>): Check {
   };
 }
 
-const isItem = hasShape<FrameItem>({ itemId: isCount, payload: isPayloadHeader });
+/** Items and outcomes come by the thousand: their fields are looked at by name, and not by table. */
+const isItem: Check = (value) =>
+  isRecord(value) &&
+  fieldsOf(value) === 2 &&
+  isCount(value["itemId"]) &&
+  isPayloadHeader(value["payload"]);
 
-const isGoodOutcome = hasShape<Extract<FrameOutcome, { readonly ok: true }>>({
-  itemId: isCount,
-  ok: (value) => value === true,
-  value: isPayloadHeader,
-});
-
-const isBadOutcome = hasShape<Extract<FrameOutcome, { readonly ok: false }>>({
-  itemId: isCount,
-  ok: (value) => value === false,
-  code: isErrorCode,
-  message: isText,
-});
+const isOutcome: Check = (value) => {
+  if (!isRecord(value) || !isCount(value["itemId"])) return false;
+  if (value["ok"] === true) return fieldsOf(value) === 3 && isPayloadHeader(value["value"]);
+  if (value["ok"] !== false || fieldsOf(value) !== 4) return false;
+  return isErrorCode(value["code"]) && isText(value["message"]);
+};
 
 const isStageReport = hasShape<StageReport>({
   stage: isStage,
@@ -144,7 +141,7 @@ const childShapes: FrameShapes<ChildFrame> = {
     begunItemIds: isIds,
     memoryBytes: isAmount,
   },
-  items: { outcomes: isListOf((value) => isGoodOutcome(value) || isBadOutcome(value)) },
+  items: { outcomes: isListOf(isOutcome) },
   recalled: { itemIds: isIds },
   report: { stages: isListOf(isStageReport, stagesMax), cacheBytes: isAmount },
 };

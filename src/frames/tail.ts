@@ -17,6 +17,8 @@ import {
 } from "../work/payload.js";
 
 const alignment = 8;
+/** Stands in JSON as it is. */
+const plainName = /^\w+$/;
 
 export class TailWriter {
   readonly #parts: TensorData[] = [];
@@ -38,7 +40,8 @@ export class TailWriter {
         );
       }
       const comma = heads === "" ? "" : ",";
-      heads += `${comma}${JSON.stringify(name)}:{"type":"${type}","shape":[${shape.join()}]}`;
+      const quoted = plainName.test(name) ? `"${name}"` : JSON.stringify(name);
+      heads += `${comma}${quoted}:{"type":"${type}","shape":[${shape.join()}]}`;
       this.#append(data);
     }
     return `{"values":${JSON.stringify(values)},"tensors":{${heads}}}`;
@@ -57,13 +60,18 @@ export class TailWriter {
     return rest;
   }
 
-  copyTo(target: Buffer, from: number): void {
+  /** `target` starts at a multiple of four bytes. */
+  copyTo(target: Uint8Array): void {
+    const whole = target.length - (target.length % 4);
+    const integers = new Int32Array(target.buffer, target.byteOffset, whole / 4);
     let at = 0;
-    for (const { buffer, byteOffset, byteLength } of this.#parts) {
+    for (const data of this.#parts) {
       const start = aligned(at);
-      if (start > at) target.fill(0, from + at, from + start);
-      target.set(new Uint8Array(buffer, byteOffset, byteLength), from + start);
-      at = start + byteLength;
+      if (start > at) target.fill(0, at, start);
+      // Most tensors are token ids, and a view of each one's bytes would cost more than to copy them.
+      if (data instanceof Int32Array) integers.set(data, start / 4);
+      else target.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), start);
+      at = start + data.byteLength;
     }
   }
 
@@ -134,7 +142,8 @@ function aligned(byteOffset: number): number {
 
 function isShape(value: unknown): boolean {
   if (!Array.isArray(value) || value.length > 16) return false;
-  return value.every((size) => Number.isSafeInteger(size) && size >= 0);
+  for (const size of value) if (!Number.isSafeInteger(size) || size < 0) return false;
+  return true;
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
