@@ -51,7 +51,9 @@ const ways: Readonly<Record<string, Way>> = {
     decode: (bytes) =>
       parentDecoder.push(bytes).flatMap((frame) => {
         if (frame.type !== "batch") return [];
-        return frame.items.map(({ payload }) => [...(readGenerationInput(payload)?.tokenIds ?? [])]);
+        return frame.items.map(({ payload }) => [
+          ...(readGenerationInput(payload)?.tokenIds ?? []),
+        ]);
       }),
   },
   "items json": {

@@ -70,7 +70,8 @@ function candidates(root: string): string[] {
   const groups = new Map<string, string>();
   const list = join(root, "proc/self/cgroup");
   for (const line of existsSync(list) ? readFileSync(list, "utf8").split("\n") : []) {
-    const [, controllers = "", path = "/"] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
+    const [, controllers, path] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
+    if (controllers === undefined || path === undefined) continue;
     for (const controller of controllers.split(",")) groups.set(controller, path);
   }
   const mount = join(root, "sys/fs/cgroup");
