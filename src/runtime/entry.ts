@@ -5,7 +5,8 @@
 import { Socket } from "node:net";
 import { setPriority } from "node:os";
 import { MillraceError } from "millrace-client/wire";
-import { encodeFrame, FrameDecoder } from "../frames/codec.js";
+import { FrameDecoder } from "../frames/codec.js";
+import { encodeFrame } from "../frames/encode.js";
 import { type ChildFrame, framesVersion, type ParentFrame } from "../frames/messages.js";
 import { parseParentFrame } from "../frames/shapes.js";
 import { Announcer } from "./announcer.js";

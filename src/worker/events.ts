@@ -3,7 +3,7 @@ import type { PipelineKind, WireError } from "millrace-client/wire";
 import type { FrameOutcome, StageReport } from "../frames/messages.js";
 
 export interface OutcomeTimings {
-  /** When the ledger was written, and when the outcome came; on the clock of `performance.now()`. */
+  /** When the ledger was written, and when the outcome came; on the pool's clock. */
   readonly sentAtMs: number;
   readonly settledAtMs: number;
   /** 1 unless pipelines were lost with it. */

@@ -15,6 +15,9 @@ export type PipelineState =
   | "stopping"
   | "stopped";
 
+/** Whose work a pipeline is for. */
+export type PipelineKind = "realtime" | "bulk" | "shared";
+
 export interface PipelineStatus {
   readonly pipelineId: string;
   readonly model: string;
