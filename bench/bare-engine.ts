@@ -1,7 +1,10 @@
 /** Child of the HTTP benchmark: an engine that always has `share` sentences; prints sentences/s. */
 import { join } from "node:path";
 import { readManifest } from "#src/models/read-manifest.js";
-import { GenerationEngine, generationEngineDefaults } from "#src/runtime/generation/generation-engine.js";
+import {
+  GenerationEngine,
+  generationEngineDefaults,
+} from "#src/runtime/generation/generation-engine.js";
 import { GenerationModel } from "#src/runtime/generation/generation-model.js";
 import { generationPayload } from "#src/work/generation.js";
 import { readSentences } from "./sentences.js";
@@ -37,7 +40,7 @@ function send(count: number): void {
     const tokenIds = sentences[sent % sentences.length]?.tokenIds ?? [];
     return { itemId: sent, payload: generationPayload({ tokenIds, settings }) };
   });
-  engine.add("realtime", items);
+  engine.admit("realtime", items);
 }
 
 send(share);

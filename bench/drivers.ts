@@ -1,9 +1,12 @@
 /** The three ways to drive the same graphs that the engine benchmark compares; each returns ids in input order. */
 import { Arena, padWidth } from "#src/runtime/generation/arena.js";
+import {
+  GenerationEngine,
+  generationEngineDefaults,
+} from "#src/runtime/generation/generation-engine.js";
+import type { GenerationModel } from "#src/runtime/generation/generation-model.js";
 import { GreedySearch } from "#src/runtime/generation/search/greedy.js";
 import { candidatesNeeded, type SearchRules } from "#src/runtime/generation/search/search.js";
-import { GenerationEngine, generationEngineDefaults } from "#src/runtime/generation/generation-engine.js";
-import type { GenerationModel } from "#src/runtime/generation/generation-model.js";
 import { generationPayload, readHypotheses } from "#src/work/generation.js";
 
 type Ids = readonly number[];
@@ -27,14 +30,14 @@ export function perToken(rowsMax: number): Driver {
       { ...generationEngineDefaults, rowsMax },
     );
     const settings = settingsOf(model);
-    engine.add(
+    engine.admit(
       "bulk",
       sentences.map((tokenIds, itemId) => ({
         itemId,
         payload: generationPayload({ tokenIds, settings }),
       })),
     );
-    while (await engine.step());
+    while (!engine.idle) await engine.step();
     return results;
   };
 }

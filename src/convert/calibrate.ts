@@ -10,9 +10,9 @@ import { MillraceError } from "millrace-client/wire";
 import type { TranslationManifest } from "../models/manifest.js";
 import { readJsonFile } from "../models/read-json.js";
 import { createTokenizer } from "../prepare/huggingface-tokenizers.js";
-import { type Fetches, floatsOf } from "../runtime/session.js";
 import { GenerationEngine } from "../runtime/generation/generation-engine.js";
 import { GenerationModel } from "../runtime/generation/generation-model.js";
+import { type Fetches, floatsOf } from "../runtime/session.js";
 import { generationPayload } from "../work/generation.js";
 import { chooseActivationScale, typicalError } from "./activation-scale.js";
 import type { ActivationScale, ProductMode, ReadTensor } from "./products.js";
@@ -121,8 +121,8 @@ async function runSentences(
   const { maxLength, lengthPenalty } = generation;
   const settings = { beams: 1, nBest: 1, lengthPenalty, maxLength };
   for (const [itemId, tokenIds] of sentences.entries()) {
-    engine.add("bulk", [{ itemId, payload: generationPayload({ tokenIds, settings }) }]);
-    while (await engine.step());
+    engine.admit("bulk", [{ itemId, payload: generationPayload({ tokenIds, settings }) }]);
+    while (!engine.idle) await engine.step();
     input.onProgress(0.2 + (0.6 * (itemId + 1)) / sentences.length);
   }
   await model.release();

@@ -66,7 +66,7 @@ export class WatchedEngine {
   }
 
   async finish(): Promise<void> {
-    while (await this.engine.step());
+    while (!this.engine.idle) await this.engine.step();
   }
 
   hypotheses(itemId: number): readonly Hypothesis[] {
@@ -85,7 +85,7 @@ export async function translateAll(
   sentences: readonly Sentence[],
 ): Promise<(readonly Hypothesis[])[]> {
   const watched = new WatchedEngine(model);
-  watched.engine.add(
+  watched.engine.admit(
     "bulk",
     sentences.map((sentence, itemId) => watched.itemOf(itemId, sentence)),
   );
