@@ -161,7 +161,7 @@ export class Choosing {
       const fits =
         item === oldest || (!oldest.alone && !item.alone && padWidth(item.tokens) === width);
       // A sentence with more beams than there are rows still runs, when nothing else does.
-      if (!fits || (item.rows > free && (used > 0 || chunk.length > 0))) continue;
+      if (!fits || (item.rows > free && chunk.length > 0)) continue;
       if (units < width && chunk.length > 0) break;
       chunk.push(item);
       free -= item.rows;
