@@ -8,6 +8,7 @@ import { createTokenizer } from "#src/prepare/huggingface-tokenizers.js";
 import {
   GenerationEngine,
   type GenerationEngineOptions,
+  type GenerationRuns,
   generationEngineDefaults,
 } from "#src/runtime/generation/generation-engine.js";
 import { GenerationModel } from "#src/runtime/generation/generation-model.js";
@@ -39,9 +40,9 @@ export interface Sentence {
 export class WatchedEngine {
   readonly engine: GenerationEngine;
   readonly outcomes = new Map<number, FrameOutcome>();
-  readonly #model: GenerationModel;
+  readonly #model: GenerationRuns;
 
-  constructor(model: GenerationModel, options: Partial<GenerationEngineOptions> = {}) {
+  constructor(model: GenerationRuns, options: Partial<GenerationEngineOptions> = {}) {
     this.#model = model;
     this.engine = new GenerationEngine(
       model,
