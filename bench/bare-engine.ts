@@ -40,7 +40,7 @@ function send(count: number): void {
     const tokenIds = sentences[sent % sentences.length]?.tokenIds ?? [];
     return { itemId: sent, payload: generationPayload({ tokenIds, settings }) };
   });
-  engine.add("realtime", items);
+  engine.admit("realtime", items);
 }
 
 send(share);

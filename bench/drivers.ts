@@ -30,14 +30,14 @@ export function perToken(rowsMax: number): Driver {
       { ...generationEngineDefaults, rowsMax },
     );
     const settings = settingsOf(model);
-    engine.add(
+    engine.admit(
       "bulk",
       sentences.map((tokenIds, itemId) => ({
         itemId,
         payload: generationPayload({ tokenIds, settings }),
       })),
     );
-    while (await engine.step());
+    while (!engine.idle) await engine.step();
     return results;
   };
 }

@@ -121,8 +121,8 @@ async function runSentences(
   const { maxLength, lengthPenalty } = generation;
   const settings = { beams: 1, nBest: 1, lengthPenalty, maxLength };
   for (const [itemId, tokenIds] of sentences.entries()) {
-    engine.add("bulk", [{ itemId, payload: generationPayload({ tokenIds, settings }) }]);
-    while (await engine.step());
+    engine.admit("bulk", [{ itemId, payload: generationPayload({ tokenIds, settings }) }]);
+    while (!engine.idle) await engine.step();
     input.onProgress(0.2 + (0.6 * (itemId + 1)) / sentences.length);
   }
   await model.release();

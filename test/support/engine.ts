@@ -8,6 +8,7 @@ import { createTokenizer } from "#src/prepare/text/huggingface-tokenizers.js";
 import {
   GenerationEngine,
   type GenerationEngineOptions,
+  type GenerationRuns,
   generationEngineDefaults,
 } from "#src/runtime/generation/generation-engine.js";
 import { GenerationModel } from "#src/runtime/generation/generation-model.js";
@@ -39,9 +40,9 @@ export interface Sentence {
 export class WatchedEngine {
   readonly engine: GenerationEngine;
   readonly outcomes = new Map<number, FrameOutcome>();
-  readonly #model: GenerationModel;
+  readonly #model: GenerationRuns;
 
-  constructor(model: GenerationModel, options: Partial<GenerationEngineOptions> = {}) {
+  constructor(model: GenerationRuns, options: Partial<GenerationEngineOptions> = {}) {
     this.#model = model;
     this.engine = new GenerationEngine(
       model,
@@ -66,7 +67,7 @@ export class WatchedEngine {
   }
 
   async finish(): Promise<void> {
-    while (await this.engine.step());
+    while (!this.engine.idle) await this.engine.step();
   }
 
   hypotheses(itemId: number): readonly Hypothesis[] {
@@ -85,7 +86,7 @@ export async function translateAll(
   sentences: readonly Sentence[],
 ): Promise<(readonly Hypothesis[])[]> {
   const watched = new WatchedEngine(model);
-  watched.engine.add(
+  watched.engine.admit(
     "bulk",
     sentences.map((sentence, itemId) => watched.itemOf(itemId, sentence)),
   );

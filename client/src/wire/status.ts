@@ -15,8 +15,6 @@ export type PipelineState =
   | "stopping"
   | "stopped";
 
-/** Whose work a pipeline is for. */
-export type PipelineKind = "realtime" | "bulk" | "shared";
 
 export interface PipelineStatus {
   readonly pipelineId: string;

@@ -1,37 +1,32 @@
 /**
- * The loop inside a pipeline for translation: at every step it admits new sentences, in encoder chunks of bounded
- * time, and advances the sentences of one lane by one token. Realtime goes first and has rows of its own; while it
- * runs, bulk rows pause with their cache kept and still get a share of the time, so that they never starve.
+ * READ FIRST of this folder. The loop inside a pipeline for models that generate token by token: it takes new items in,
+ * in encoder chunks of bounded time, and advances the items of one lane by one token a run. Realtime goes first and has
+ * rows of its own; while it runs, bulk rows pause with their cache kept and still get a share of the time.
+ *
+ *   admit ─► waiting ── encode ─► a slot of a lane ── decode, decode, … ─► finished
+ *               │           │                │
+ *               │           │                └─ the run fails: again, alone in a lane; fails again: failed
+ *               │           └─ the chunk fails: halves of it; one alone: failed
+ *               └─ recall
+ *
+ * Which run is next is chosen in choosing.ts. What an item is: active-item.ts.
  */
-
-import { MillraceError, type WorkClass } from "millrace-client/wire";
+import type { WorkClass } from "millrace-client/wire";
 import type { FrameItem, FrameOutcome, StageReport } from "../../frames/messages.js";
-import {
-  type GenerationInput,
-  hypothesesPayload,
-  readGenerationInput,
-} from "../../work/generation.js";
+import { readGenerationInput } from "../../work/generation.js";
 import type { Engine, EngineEvents } from "../engine.js";
 import { RunCost } from "../run-cost.js";
 import { StageMeter } from "../stage-meter.js";
-import { type EncodedBatch, padWidth } from "./arena.js";
-import type { GenerationModel } from "./generation-model.js";
-import { type Job, Lane } from "./lane.js";
-import { BeamSearch } from "./search/beam.js";
-import { GreedySearch } from "./search/greedy.js";
+import { type ActiveItem, refusalOf, startItem } from "./active-item.js";
+import type { EncodedBatch } from "./arena.js";
+import { Choosing, type ChoosingLimits, type Decision, type Work } from "./choosing.js";
+import type { GenerationModel, StepResult } from "./generation-model.js";
+import type { Lane } from "./lane.js";
+import { Lanes } from "./lanes.js";
+import { failed, finished } from "./outcomes.js";
 import { type Candidates, candidatesNeeded, type SearchRules } from "./search/search.js";
 
-export interface GenerationEngineOptions {
-  /** Rows of each class that may generate at once. */
-  readonly rowsMax: number;
-  /** Longest encoder run, alone and while realtime sentences generate. */
-  readonly chunkMs: number;
-  readonly chunkBesideRealtimeMs: number;
-  /** How long a realtime sentence may wait for others, to be encoded together, while many others generate. */
-  readonly gatherMs: number;
-  /** Part of the time that bulk keeps while realtime has work, 0 to 1. */
-  readonly bulkShare: number;
-}
+export type GenerationEngineOptions = ChoosingLimits;
 
 export const generationEngineDefaults: GenerationEngineOptions = {
   rowsMax: 64,
@@ -41,36 +36,34 @@ export const generationEngineDefaults: GenerationEngineOptions = {
   bulkShare: 0.125,
 };
 
-const idleCacheBytesMax = 4 * 1024 * 1024;
+/** What the engine uses of a model. */
+export type GenerationRuns = Pick<GenerationModel, "manifest" | "encode" | "step">;
 
 const classes: readonly WorkClass[] = ["realtime", "bulk"];
 
 export class GenerationEngine implements Engine {
-  readonly #model: GenerationModel;
-  readonly #options: GenerationEngineOptions;
+  readonly #model: GenerationRuns;
   readonly #events: EngineEvents;
   readonly #rules: SearchRules;
-  readonly #waiting: Record<WorkClass, Job[]> = { realtime: [], bulk: [] };
-  readonly #lanes = new Map<string, Lane>();
+  readonly #waiting: Record<WorkClass, ActiveItem[]> = { realtime: [], bulk: [] };
+  readonly #lanes: Lanes;
+  /** Items in the encoder and in lanes, by id. */
+  readonly #begun = new Map<number, ActiveItem>();
+  /** Of those begun: a run may be reading their caches right now, so they go before the next one. */
   readonly #cancelled = new Set<number>();
   readonly #encodeCost = new RunCost(0.05);
   readonly #decodeCost = new RunCost(0.2);
   readonly #meter = new StageMeter();
-  /** Items of the chunk that is in the encoder now. */
-  #encoding: readonly Job[] = [];
-  /** Time that bulk is owed by realtime. */
-  #owedMs = 0;
-  #lastLane: Lane | null = null;
+  readonly #choosing: Choosing;
 
   constructor(
-    model: GenerationModel,
+    model: GenerationRuns,
     events: EngineEvents,
     options: GenerationEngineOptions = generationEngineDefaults,
   ) {
     this.#model = model;
     this.#events = events;
-    this.#options = options;
-    const { generation } = model.manifest;
+    const { generation, shape } = model.manifest;
     this.#rules = {
       endTokenId: generation.endTokenId,
       forcedEndTokenId: generation.forcedEndTokenId,
@@ -78,342 +71,262 @@ export class GenerationEngine implements Engine {
       earlyStopping: generation.earlyStopping,
       renormalizeLogits: generation.renormalizeLogits,
     };
+    this.#lanes = new Lanes({
+      rowsMax: options.rowsMax,
+      shape: {
+        layers: shape.decoderLayers,
+        heads: shape.decoderHeads,
+        size: shape.width / shape.decoderHeads,
+      },
+    });
+    this.#choosing = new Choosing(options, {
+      encodeUnitsWithin: (ms) => this.#encodeCost.unitsWithin(ms),
+      decodeMs: (rows) => this.#decodeCost.predictMs(rows),
+    });
   }
 
-  add(workClass: WorkClass, items: readonly FrameItem[]): void {
-    const unread: FrameOutcome[] = [];
-    for (const { itemId, payload } of items) {
-      const input = readGenerationInput(payload);
-      if (input !== null) this.#waiting[workClass].push(this.#jobOf(itemId, workClass, input));
-      else {
-        const message = "the item is not one that this engine generates from";
-        unread.push({ itemId, ok: false, code: "item_failed", message });
-      }
+  admit(workClass: WorkClass, items: readonly FrameItem[]): void {
+    const refused: FrameOutcome[] = [];
+    for (const item of items) {
+      const refusal = this.#admitOne(workClass, item);
+      if (refusal !== null) refused.push(failed(item, new Error(refusal)));
     }
-    if (unread.length > 0) this.#settle(unread);
+    if (refused.length > 0) this.#events.onOutcomes(refused);
   }
 
-  #jobOf(itemId: number, workClass: WorkClass, { tokenIds, settings }: GenerationInput): Job {
-    const receivedAtMs = performance.now();
-    const { startTokenId } = this.#model.manifest.generation;
-    const start = { settings, rules: this.#rules, startTokenId };
-    return {
-      itemId,
-      tokenIds,
-      settings,
-      workClass,
-      search: settings.beams === 1 ? new GreedySearch(start) : new BeamSearch(start),
-      receivedAtMs,
-      rows: new Int32Array(settings.beams),
-      alone: false,
-    };
-  }
-
-  /** Takes effect at the next step: a run may be reading the caches right now. */
   cancel(itemIds: readonly number[]): void {
-    for (const itemId of itemIds) this.#cancelled.add(itemId);
+    const gone = new Set(itemIds);
+    this.#takeWaiting(gone);
+    for (const itemId of gone) if (this.#begun.has(itemId)) this.#cancelled.add(itemId);
   }
 
   recall(itemIds: readonly number[]): number[] {
-    const wanted = new Set(itemIds);
-    const taken: number[] = [];
-    for (const workClass of classes) {
-      const [back, kept] = partition(this.#waiting[workClass], (job) => wanted.has(job.itemId));
-      this.#waiting[workClass] = kept;
-      taken.push(...back.map((job) => job.itemId));
+    return this.#takeWaiting(new Set(itemIds)).map(({ itemId }) => itemId);
+  }
+
+  get idle(): boolean {
+    return classes.every((workClass) => this.#waiting[workClass].length === 0) && !this.#running;
+  }
+
+  get #running(): boolean {
+    return this.#lanes.rows > 0;
+  }
+
+  async step(): Promise<void> {
+    this.#dropCancelled();
+    const decision = this.#choosing.decide(this.#work, performance.now());
+    if (decision.kind !== "idle") {
+      const startedAtMs = performance.now();
+      if (decision.kind === "encode") await this.#encodeChunk(decision);
+      else await this.#decode(this.#lanes.get(decision.laneKey));
+      this.#choosing.ran(decision, performance.now() - startedAtMs, this.#work);
+      this.#lanes.tidy();
     }
-    return taken;
+    if (this.idle) this.#lanes.rest();
+  }
+
+  predictedMs(): number {
+    const decision = this.#choosing.decide(this.#work, performance.now());
+    switch (decision.kind) {
+      case "idle":
+        return 0;
+      case "encode":
+        return this.#encodeCost.predictMs(decision.chunk.length * decision.width);
+      case "decode":
+        return this.#decodeCost.predictMs(this.#lanes.get(decision.laneKey).rows);
+    }
   }
 
   begunItemIds(): number[] {
-    const running = [...this.#lanes.values()].flatMap((lane) => lane.jobs);
-    return [...this.#encoding, ...running].map((job) => job.itemId);
+    return [...this.#begun.keys()];
   }
 
   takeReport(): readonly StageReport[] {
     return this.#meter.take();
   }
 
-  get cacheBytes(): number {
-    return [...this.#lanes.values()].reduce((sum, lane) => sum + lane.arena.byteLength, 0);
+  get memoryBytes(): number {
+    return this.#lanes.byteLength;
   }
 
-  async step(): Promise<boolean> {
-    this.#dropCancelled();
-    const workClass = this.#classToServe();
-    if (workClass === null) {
-      this.#shrink();
-      return false;
-    }
-    const startedAtMs = performance.now();
-    const chunk = this.#nextChunk(workClass);
-    if (chunk.length > 0) await this.#encode(chunk);
-    const lane = this.#nextLane(workClass);
-    if (lane !== null) await this.#advance(lane);
-    this.#account(workClass, performance.now() - startedAtMs);
-    return true;
+  get #work(): Work<ActiveItem> {
+    return { waiting: this.#waiting, lanes: this.#lanes };
   }
 
-  // ── Which class, which sentences, which lane ──────────────────────────────────────────────────────────────────
+  // ── Ways in, and back out before anything has begun ───────────────────────────────────────────────────────────
 
-  #classToServe(): WorkClass | null {
-    const realtime = this.#hasWork("realtime");
-    const bulk = this.#hasWork("bulk");
-    if (!realtime) return bulk ? "bulk" : null;
-    return bulk && this.#owedMs > this.#decodeCost.predictMs(this.#rowsOf("bulk"))
-      ? "bulk"
-      : "realtime";
-  }
-
-  #hasWork(workClass: WorkClass): boolean {
-    return this.#waiting[workClass].length > 0 || this.#rowsOf(workClass) > 0;
-  }
-
-  #rowsOf(workClass: WorkClass): number {
-    let rows = 0;
-    for (const lane of this.#lanes.values()) {
-      if (lane.workClass === workClass) rows += lane.arena.count * lane.arena.shape.width;
-    }
-    return rows;
-  }
-
-  #account(workClass: WorkClass, ms: number): void {
-    const { bulkShare } = this.#options;
-    if (workClass === "bulk") this.#owedMs = Math.max(0, this.#owedMs - ms);
-    else if (this.#hasWork("bulk")) this.#owedMs += (ms * bulkShare) / (1 - bulkShare);
-    else this.#owedMs = 0;
-  }
-
-  /** Sentences of about the same length as the one that waits longest, as many as rows and time allow. */
-  #nextChunk(workClass: WorkClass): Job[] {
-    const waiting = this.#waiting[workClass];
-    const [oldest] = waiting;
-    if (oldest === undefined) return [];
-    const used = this.#rowsOf(workClass);
-    let free = this.#options.rowsMax - used;
-    // Its rows are gathered, or sentences that need fewer would overtake it for ever.
-    if (used > 0 && oldest.search.width > free) return [];
-    const wantedRows = waiting.reduce((sum, job) => sum + job.search.width, 0);
-    if (this.#gathers(workClass, { oldest, used, free, wantedRows })) return [];
-    const width = padWidth(oldest.tokenIds.length);
-    let tokens = this.#encodeCost.unitsWithin(this.#chunkMs(workClass));
-    const chosen = new Set<Job>();
-    for (const job of waiting) {
-      const fits =
-        job === oldest || (!oldest.alone && !job.alone && padWidth(job.tokenIds.length) === width);
-      // A sentence with more beams than there are rows still runs, when nothing else does.
-      if (!fits || (job.search.width > free && (used > 0 || chosen.size > 0))) continue;
-      if (tokens < width && chosen.size > 0) break;
-      chosen.add(job);
-      free -= job.search.width;
-      tokens -= width;
-    }
-    this.#waiting[workClass] = waiting.filter((job) => !chosen.has(job));
-    return [...chosen];
-  }
-
-  /**
-   * A few sentences are not worth an encoder run of their own while many others generate. Bulk waits until more rows
-   * are free; realtime waits for more sentences, but not long.
-   */
-  #gathers(
-    workClass: WorkClass,
-    at: {
-      readonly oldest: Job;
-      readonly used: number;
-      readonly free: number;
-      readonly wantedRows: number;
-    },
-  ): boolean {
-    const { oldest, used, free, wantedRows } = at;
-    if (used === 0) return false;
-    if (workClass === "bulk") return free < Math.min(wantedRows, used / 3);
-    const young = performance.now() - oldest.receivedAtMs < this.#options.gatherMs;
-    return young && Math.min(free, wantedRows) < used / 8;
-  }
-
-  #chunkMs(workClass: WorkClass): number {
-    const beside = workClass === "bulk" && this.#hasWork("realtime");
-    return beside || this.#rowsOf("realtime") > 0
-      ? this.#options.chunkBesideRealtimeMs
-      : this.#options.chunkMs;
-  }
-
-  /** The lanes of a class take turns. */
-  #nextLane(workClass: WorkClass): Lane | null {
-    const lanes = [...this.#lanes.values()].filter(
-      (lane) => lane.workClass === workClass && lane.arena.count > 0,
+  /** Why not, where it is not admitted. */
+  #admitOne(workClass: WorkClass, { itemId, payload }: FrameItem): string | null {
+    const input = readGenerationInput(payload);
+    if (input === null) return "the item is not one that this engine generates from";
+    const refusal = refusalOf(input, this.#model.manifest.shape);
+    if (refusal !== null) return refusal;
+    const receivedAtMs = performance.now();
+    const { startTokenId } = this.#model.manifest.generation;
+    this.#waiting[workClass].push(
+      startItem({ itemId, workClass, input, rules: this.#rules, startTokenId, receivedAtMs }),
     );
-    const after = this.#lastLane === null ? -1 : lanes.indexOf(this.#lastLane);
-    this.#lastLane = lanes[(after + 1) % lanes.length] ?? null;
-    return this.#lastLane;
+    return null;
+  }
+
+  #takeWaiting(wanted: ReadonlySet<number>): ActiveItem[] {
+    const taken: ActiveItem[] = [];
+    for (const workClass of classes) {
+      this.#waiting[workClass] = this.#waiting[workClass].filter((item) => {
+        const stays = !wanted.has(item.itemId);
+        if (!stays) taken.push(item);
+        return stays;
+      });
+    }
+    return taken;
   }
 
   // ── Runs ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** One bad sentence fails alone: a chunk that throws is tried again in halves. */
-  async #encode(chunk: readonly Job[]): Promise<void> {
-    const width = padWidth(Math.max(...chunk.map((job) => job.tokenIds.length)));
-    this.#encoding = chunk;
-    this.#announce(
-      "encode",
-      { rows: chunk.length, width },
-      this.#encodeCost.predictMs(chunk.length * width),
-    );
+  async #encodeChunk({
+    chunk,
+    width,
+  }: Extract<Decision<ActiveItem>, { readonly kind: "encode" }>): Promise<void> {
+    this.#takeWaiting(new Set(chunk.map(({ itemId }) => itemId)));
+    for (const item of chunk) this.#begun.set(item.itemId, item);
+    await this.#encode(chunk, width);
+  }
+
+  /** One bad item fails alone: a chunk that throws is tried again in halves. */
+  async #encode(chunk: readonly ActiveItem[], width: number): Promise<void> {
+    const paddedUnits = chunk.length * width;
+    const rows = chunk.length;
+    this.#announce("encode", { rows, width }, this.#encodeCost.predictMs(paddedUnits));
     const startedAtMs = performance.now();
     let encoded: EncodedBatch;
     try {
-      encoded = await this.#model.encode(
-        chunk.map((job) => job.tokenIds),
-        width,
-      );
+      const inputs = chunk.map(({ input }) => input.tokenIds);
+      encoded = await this.#model.encode(inputs, width);
     } catch (error) {
-      this.#encoding = [];
-      const [only] = chunk;
-      if (chunk.length === 1 && only !== undefined) return this.#fail([only], error);
+      if (chunk.length === 1) return this.#settle(chunk.map((item) => failed(item, error)));
       const middle = chunk.length >> 1;
-      await this.#encode(chunk.slice(0, middle));
-      return await this.#encode(chunk.slice(middle));
+      await this.#encode(chunk.slice(0, middle), width);
+      return await this.#encode(chunk.slice(middle), width);
     }
     const ms = performance.now() - startedAtMs;
-    this.#encodeCost.learn(chunk.length * width, ms);
-    const tokens = chunk.reduce((sum, job) => sum + job.tokenIds.length, 0);
-    this.#meter.add("encode", {
-      rows: chunk.length,
-      units: tokens,
-      paddedUnits: chunk.length * width,
-      ms,
-    });
-    this.#encoding = [];
-    for (const [index, job] of chunk.entries()) this.#laneFor(job, width).add(job, encoded, index);
+    this.#encodeCost.learn(paddedUnits, ms);
+    const units = chunk.reduce((sum, { tokens }) => sum + tokens, 0);
+    this.#meter.add("encode", { rows, units, paddedUnits, ms });
+    for (const [index, item] of chunk.entries()) {
+      try {
+        this.#lanes.laneFor(item, width).add(item, encoded, index);
+      } catch (error) {
+        // There was no memory for it.
+        this.#tryAgain([item], error);
+      }
+    }
   }
 
-  async #advance(lane: Lane): Promise<void> {
+  async #decode(lane: Lane): Promise<void> {
     this.#finishForced(lane);
-    if (lane.arena.count === 0) return;
-    lane.arena.reserve();
-    const { count: slots, pastWidth, shape } = lane.arena;
-    const rows = slots * shape.width;
+    if (lane.rows === 0) return;
+    const { rows } = lane;
     const topK = Math.min(
-      candidatesNeeded(shape.width, this.#rules),
+      candidatesNeeded(lane.arena.shape.width, this.#rules),
       this.#model.manifest.shape.vocabulary,
     );
-    this.#announce("decode", { rows, width: pastWidth }, this.#decodeCost.predictMs(rows));
     const startedAtMs = performance.now();
+    let result: StepResult;
     try {
-      const result = await this.#model.step(lane.arena, lane.tokens, topK);
-      lane.arena.append(result.newKeyValues);
-      this.#choose(lane, { ...result, count: topK });
+      lane.arena.reserve();
+      const width = lane.arena.pastWidth;
+      this.#announce("decode", { rows, width }, this.#decodeCost.predictMs(rows));
+      result = await this.#model.step(lane.arena, lane.tokens, topK);
     } catch (error) {
       return this.#runAlone(lane, error);
     }
+    lane.arena.append(result.newKeyValues);
+    this.#choose(lane, { ...result, count: topK });
     const ms = performance.now() - startedAtMs;
     this.#decodeCost.learn(rows, ms);
     this.#meter.add("decode", { rows, units: rows, paddedUnits: rows, ms });
   }
 
   #choose(lane: Lane, from: Omit<Candidates, "rowOffset">): void {
-    const ended: Job[] = [];
-    // Backwards, because a slot that leaves is overwritten by the last one, which has had its turn then.
-    for (let slot = lane.arena.count - 1; slot >= 0; slot -= 1) {
-      const candidates = { ...from, rowOffset: slot * lane.arena.shape.width };
-      const job = lane.jobs[slot];
-      if (job === undefined || !lane.advance(slot, candidates)) continue;
-      ended.push(job);
-      lane.remove(slot);
-    }
-    this.#finish(ended);
+    const { width } = lane.arena.shape;
+    this.#removeEnded(lane, (item, slot) =>
+      lane.advance(slot, { ...from, rowOffset: slot * width }) ? finished(item) : null,
+    );
   }
 
   /** The end token is forced at the last position: no run is needed to know it. */
   #finishForced(lane: Lane): void {
-    const ended: Job[] = [];
-    for (let slot = lane.arena.count - 1; slot >= 0; slot -= 1) {
-      const job = lane.jobs[slot];
-      if (job === undefined || !job.search.forced) continue;
-      job.search.force();
-      ended.push(job);
+    this.#removeEnded(lane, (item) => {
+      if (!item.search.forced) return null;
+      item.search.force();
+      return finished(item);
+    });
+  }
+
+  /** An item whose search throws has failed; its neighbours end, or go on, as if it had not. */
+  #removeEnded(
+    lane: Lane,
+    outcomeOf: (item: ActiveItem, slot: number) => FrameOutcome | null,
+  ): void {
+    const outcomes: FrameOutcome[] = [];
+    // Backwards, because a slot that leaves is overwritten by the last one, which has had its turn then.
+    for (let slot = lane.items.length - 1; slot >= 0; slot -= 1) {
+      const item = lane.items[slot];
+      if (item === undefined) continue;
+      let outcome: FrameOutcome | null;
+      try {
+        outcome = outcomeOf(item, slot);
+      } catch (error) {
+        outcome = failed(item, error);
+      }
+      if (outcome === null) continue;
       lane.remove(slot);
+      outcomes.push(outcome);
     }
-    this.#finish(ended);
+    this.#settle(outcomes);
   }
 
   // ── Ways out ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #finish(jobs: readonly Job[]): void {
-    if (jobs.length === 0) return;
-    this.#settle(
-      jobs.map((job) => ({
-        itemId: job.itemId,
-        ok: true,
-        value: hypothesesPayload(job.search.results()),
-      })),
-    );
-  }
-
-  #fail(jobs: readonly Job[], error: unknown): void {
-    const code = error instanceof MillraceError ? error.code : "item_failed";
-    const message = error instanceof Error ? error.message : String(error);
-    this.#settle(jobs.map((job) => ({ itemId: job.itemId, ok: false, code, message })));
-  }
-
+  /** Each of these items has begun, and is in no lane any more. */
   #settle(outcomes: readonly FrameOutcome[]): void {
-    this.#events.onOutcomes(outcomes.filter((outcome) => !this.#cancelled.delete(outcome.itemId)));
+    const wanted = outcomes.filter(({ itemId }) => {
+      this.#begun.delete(itemId);
+      return !this.#cancelled.delete(itemId);
+    });
+    if (wanted.length > 0) this.#events.onOutcomes(wanted);
   }
 
-  /** A decoder run failed: its sentences begin again, each by itself; one that fails by itself has failed. */
+  /** A decoder run failed: its items begin again, each by itself; one that fails by itself has failed. */
   #runAlone(lane: Lane, error: unknown): void {
-    const jobs = [...lane.jobs];
-    while (lane.arena.count > 0) lane.remove(lane.arena.count - 1);
-    const [again, failed] = partition(jobs, (job) => !job.alone && jobs.length > 1);
-    this.#fail(failed, error);
-    for (const job of again) {
-      const fresh = this.#jobOf(job.itemId, job.workClass, job);
-      this.#waiting[job.workClass].push({ ...fresh, alone: true });
+    const items = [...lane.items];
+    while (lane.items.length > 0) lane.remove(lane.items.length - 1);
+    if (items.length === 1) this.#settle(items.map((item) => failed(item, error)));
+    else this.#tryAgain(items, error);
+  }
+
+  #tryAgain(items: readonly ActiveItem[], error: unknown): void {
+    const { startTokenId } = this.#model.manifest.generation;
+    for (const item of items) {
+      if (item.alone) this.#settle([failed(item, error)]);
+      if (item.alone) continue;
+      this.#begun.delete(item.itemId);
+      if (this.#cancelled.delete(item.itemId)) continue;
+      const fresh = startItem({ ...item, rules: this.#rules, startTokenId });
+      this.#waiting[item.workClass].push({ ...fresh, alone: true });
     }
   }
 
   #dropCancelled(): void {
     if (this.#cancelled.size === 0) return;
-    const gone = (job: Job) => this.#cancelled.has(job.itemId);
-    for (const workClass of classes) {
-      this.#waiting[workClass] = this.#waiting[workClass].filter((job) => !gone(job));
-    }
-    for (const lane of this.#lanes.values()) {
-      for (let slot = lane.arena.count - 1; slot >= 0; slot -= 1) {
-        const job = lane.jobs[slot];
-        if (job !== undefined && gone(job)) lane.remove(slot);
+    for (const lane of this.#lanes) {
+      for (let slot = lane.items.length - 1; slot >= 0; slot -= 1) {
+        const item = lane.items[slot];
+        if (item !== undefined && this.#cancelled.has(item.itemId)) lane.remove(slot);
       }
     }
+    for (const itemId of this.#cancelled) this.#begun.delete(itemId);
     this.#cancelled.clear();
-  }
-
-  /** Lanes are by class, beams and a power of two of the input's width; a lane that is empty gives its memory back. */
-  #laneFor(job: Job, width: number): Lane {
-    const bucket = 2 ** Math.ceil(Math.log2(width));
-    const beams = job.search.width;
-    const key = job.alone ? `alone:${job.itemId}` : `${job.workClass}:${beams}:${bucket}`;
-    const found = this.#lanes.get(key);
-    if (found !== undefined) return found;
-    for (const [other, lane] of this.#lanes) if (lane.arena.count === 0) this.#lanes.delete(other);
-    const { shape } = this.#model.manifest;
-    const lane = new Lane(job.workClass, {
-      layers: shape.decoderLayers,
-      heads: shape.decoderHeads,
-      size: shape.width / shape.decoderHeads,
-      width: beams,
-      crossWidth: bucket,
-      slotsMax: Math.max(1, Math.floor(this.#options.rowsMax / beams)),
-    });
-    this.#lanes.set(key, lane);
-    return lane;
-  }
-
-  /** Nothing to do: what a busy hour needed is given back, what a single sentence needs is kept. */
-  #shrink(): void {
-    for (const [key, lane] of this.#lanes) {
-      if (lane.arena.byteLength > idleCacheBytesMax) this.#lanes.delete(key);
-    }
   }
 
   #announce(
@@ -423,11 +336,4 @@ export class GenerationEngine implements Engine {
   ): void {
     this.#events.onRun({ stage, ...run, predictedMs, itemsBegin: stage === "encode" });
   }
-}
-
-function partition<T>(values: readonly T[], matches: (value: T) => boolean): [T[], T[]] {
-  const yes: T[] = [];
-  const no: T[] = [];
-  for (const value of values) (matches(value) ? yes : no).push(value);
-  return [yes, no];
 }

@@ -1,6 +1,7 @@
-/** The two sessions of a translation model, and what goes into and comes out of their runs. */
-import type { TranslationManifest } from "../../models/manifest.js";
+/** The two sessions of a model that generates, and what goes into and comes out of their runs. */
+import type { ModelManifest } from "../../models/manifest.js";
 import {
+  checkOutputs,
   type Feeds,
   type Fetches,
   f32,
@@ -8,6 +9,7 @@ import {
   i32,
   i64,
   intsOf,
+  type OutputType,
   openSession,
   type Session,
   type SessionOptions,
@@ -28,7 +30,7 @@ export interface StepResult {
 }
 
 /** The part of the manifest that a run needs. */
-export type GenerationShape = Pick<TranslationManifest, "shape" | "generation">;
+export type GenerationShape = Pick<ModelManifest, "shape" | "generation">;
 
 export interface LoadOptions extends SessionOptions {
   /** Sees everything that a run returned, for calibration. */
@@ -56,13 +58,16 @@ export class GenerationModel {
     this.#badCount = badTokens(manifest.generation.badWords).length;
   }
 
+  /** Throws where a graph cannot be opened, or gives other outputs than the engine reads. */
   static async load(
     paths: { readonly encoder: string; readonly decoder: string },
     manifest: GenerationShape,
     options: LoadOptions,
   ): Promise<GenerationModel> {
     const encoder = await openSession(paths.encoder, options);
+    checkOutputs(encoder, { name: "encoder", wanted: encoderOutputs(manifest) });
     const decoder = await openSession(paths.decoder, options);
+    checkOutputs(decoder, { name: "decoder", wanted: decoderOutputs(manifest) });
     return new GenerationModel(manifest, { encoder, decoder }, options);
   }
 
@@ -90,24 +95,32 @@ export class GenerationModel {
       sentence_shape: i64([count, width]),
     });
     this.#onEncoded?.(fetches);
+    const floats = count * width * shape.width;
     const layers = Array.from({ length: shape.decoderLayers }, (_, layer) => layer);
     return {
       width,
-      keys: layers.map((layer) => floatsOf(fetches, `cross_k.${layer}`)),
-      values: layers.map((layer) => floatsOf(fetches, `cross_v.${layer}`)),
+      keys: layers.map((layer) => floatsOf(fetches, `cross_k.${layer}`, floats)),
+      values: layers.map((layer) => floatsOf(fetches, `cross_v.${layer}`, floats)),
     };
   }
 
-  /** Advances every row of the arena by one token. `tokens[r]` is the newest token of row r. */
+  /**
+   * Advances every row of the arena by one token. `tokens[r]` is the newest token of row r. Throws what ONNX Runtime
+   * throws, and where an output is of another size than the rows make it.
+   */
   async step(arena: Arena, tokens: Int32Array, topK: number): Promise<StepResult> {
     const fetches = await this.#decoder.run(this.#stepFeeds(arena, tokens, topK));
     this.#onStepped?.(fetches);
+    const rows = arena.count * arena.shape.width;
+    const badCount = this.#badCount;
+    const { decoderLayers, width } = this.manifest.shape;
     return {
-      ids: intsOf(fetches, "top_ids"),
-      scores: floatsOf(fetches, "top_scores"),
-      badScores: this.#badCount === 0 ? new Float32Array() : floatsOf(fetches, "bad_scores"),
-      badCount: this.#badCount,
-      newKeyValues: floatsOf(fetches, "new_kv"),
+      ids: intsOf(fetches, "top_ids", rows * topK),
+      scores: floatsOf(fetches, "top_scores", rows * topK),
+      badScores:
+        badCount === 0 ? new Float32Array() : floatsOf(fetches, "bad_scores", rows * badCount),
+      badCount,
+      newKeyValues: floatsOf(fetches, "new_kv", rows * decoderLayers * 2 * width),
     };
   }
 
@@ -137,6 +150,19 @@ export class GenerationModel {
     }
     return feeds;
   }
+}
+
+function encoderOutputs({ shape }: GenerationShape): Readonly<Record<string, OutputType>> {
+  const names = Array.from({ length: shape.decoderLayers }, (_, layer) => [
+    `cross_k.${layer}`,
+    `cross_v.${layer}`,
+  ]).flat();
+  return Object.fromEntries(names.map((name) => [name, "float32"]));
+}
+
+function decoderOutputs({ generation }: GenerationShape): Readonly<Record<string, OutputType>> {
+  const outputs = { top_ids: "int32", top_scores: "float32", new_kv: "float32" } as const;
+  return generation.badWords.length === 0 ? outputs : { ...outputs, bad_scores: "float32" };
 }
 
 function prefix(values: Float32Array, shape: readonly number[]): Float32Array {
