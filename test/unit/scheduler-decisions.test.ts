@@ -395,7 +395,7 @@ test("a batch has one key: that of its first item, and whoever shares it comes a
     const batch = first(bench.up("p", { mode: "one-shot" }));
     // Strictly in order, nothing of the second request goes before the rest of the first.
     const expected = policy === "fcfs" ? [1_000, 1_002] : [1_000, 1_002, 2_000, 2_001];
-    assert.deepEqual(itemIds(batch).toSorted(), expected, policy);
+    assert.deepEqual(new Set(itemIds(batch)), new Set(expected), policy);
   }
 });
 
