@@ -14,9 +14,14 @@ export interface FeedOptions extends RoomOptions {
  * Gives every pipeline of a model what the policy chooses, in rounds, the emptiest pipeline first, until nothing more
  * fits. Returns when a window ends, or `Infinity`.
  *
- * A round looks at each pipeline (rows against room) and asks the policy for those that have some. A round follows each
- * in which something was sent, so P pipelines cost O(P) and then at most O(P) for each batch that the best-served of them
- * gets; with nothing queued a feed costs nothing.
+ * ```
+ *   round 1: look at p1 … pP ──► have room: p3 p1 ──ask──► batch for p3, none for p1
+ *   round 2: look at p3 p1   ──► has room:  p1    ──ask──► none                      nothing was sent: done
+ * ```
+ * The first round looks at each pipeline (rows against room, nothing more), the next ones at those that had room; only
+ * those are sorted, and only for them the policy is asked. A round follows each in which something was sent, so a feed of
+ * P pipelines costs O(P) looks, and then at most one look and one question to each with room for every batch that the
+ * best-served of them gets. With nothing queued it costs nothing.
  */
 export function feed(model: ModelState, options: FeedOptions): number {
   const rooms = new Rooms(model, options);

@@ -77,7 +77,7 @@ export interface RequestEntry {
  * Lengths that may run together with little padding: eight buckets an octave, so that the narrowest of a bucket is
  * at least 0.91 of its widest. At most some four hundred buckets, whatever the widths.
  */
-export function lengthBucket(width: number): number {
+function lengthBucket(width: number): number {
   return Math.floor(8 * Math.log2(Math.max(1, width)));
 }
 

@@ -40,8 +40,8 @@ export interface SchedulerOptions {
  * Cost of a step: O(P) for P pipelines of the model that the event is about, nothing for other models until their time
  * comes (see agenda.ts), and O(log n) for each item that is queued, sent or settled, with n queued requests; nothing scans
  * the queues. What a batch costs by pipelines is told in feed.ts, what an item costs by batch keys in class-queue.ts.
- * Memory: one entry for each item without an outcome, as many as admission lets in, and bounded remainders
- * (`lateItemsMax`, `idleTenantsMax`, `arrivalKeysMax`).
+ * Memory: one entry for each item without an outcome, as many as admission lets in, bounded remainders (`lateItemsMax`,
+ * `idleTenantsMax`, `arrivalKeysMax`), and a state for each model that was ever named: the owner lets in served ones only.
  */
 export class Scheduler {
   readonly #options: Required<SchedulerOptions>;

@@ -335,25 +335,92 @@ test("defect 26: a scheduler that was broken once refuses every later step", () 
   assert.equal(bench.scheduler.snapshot(0).requests, 0, "what it held can still be looked at");
 });
 
-test("a hundred thousand queued items all leave, once each, and nothing is left behind", () => {
-  for (const [requests, items] of [
-    [100, 1_000],
-    [100_000, 1],
-  ] as const) {
-    const bench = new Bench();
-    for (let request = 1; request <= requests; request += 1) {
-      const tokens = Array.from({ length: items }, (_, at) => 1 + ((at * 7 + request) % 200));
-      bench.request(request, { class: "bulk", tenant: `t${request % 9}`, tokens });
-    }
-    bench.nowMs += 500;
-    const queue: Batch[] = batches(bench.up("p", { mode: "one-shot", rowsMax: 64 }));
-    const seen = new Set<number>();
-    for (let batch = queue.shift(); batch !== undefined; batch = queue.shift()) {
-      for (const itemId of itemIds(batch)) seen.add(itemId);
-      queue.push(...batches(bench.settle("p", batch)));
-    }
-    assert.equal(seen.size, requests * items);
-    const { queues, requests: open } = bench.scheduler.snapshot(bench.nowMs);
-    assert.deepEqual([open, ...queues.map((each) => each.items)], [0, 0, 0]);
+function leaveAll(
+  { requests, count }: { readonly requests: number; readonly count: number },
+  cost: (itemId: number) => Cost,
+): void {
+  const bench = new Bench();
+  for (let requestId = 1; requestId <= requests; requestId += 1) {
+    const items = Array.from({ length: count }, (_, at) => {
+      const itemId = requestId * count + at;
+      return { ...cost(itemId), itemId };
+    });
+    bench.request(requestId, { class: "bulk", tenant: `t${requestId % 9}`, tokens: [], items });
   }
+  bench.nowMs += 500;
+  const queue: Batch[] = batches(bench.up("p", { mode: "one-shot", rowsMax: 64 }));
+  const seen = new Set<number>();
+  for (let batch = queue.shift(); batch !== undefined; batch = queue.shift()) {
+    for (const itemId of itemIds(batch)) seen.add(itemId);
+    queue.push(...batches(bench.settle("p", batch)));
+  }
+  assert.equal(seen.size, requests * count);
+  const { queues, requests: open } = bench.scheduler.snapshot(bench.nowMs);
+  assert.equal(open, 0);
+  for (const { items, units, bytes, requests: waiting, tenants, batchKeys } of queues)
+    assert.deepEqual([items, units, bytes, waiting, tenants, batchKeys], [0, 0, 0, 0, 0, 0]);
+}
+
+test("a hundred thousand queued items all leave, once each, and nothing is left behind", () => {
+  const many = (itemId: number): Cost => translated(1 + ((itemId * 7) % 200));
+  leaveAll({ requests: 1, count: 100_000 }, many);
+  leaveAll({ requests: 100_000, count: 1 }, many);
+});
+
+test("so do items of one length, and items of which each has its own batch key", () => {
+  for (const [requests, count] of [
+    [1, 20_000],
+    [20_000, 1],
+  ] as const) {
+    leaveAll({ requests, count }, () => translated(20));
+    leaveAll({ requests, count }, (itemId) => ({ ...translated(20), batchKey: `${itemId}` }));
+  }
+});
+
+test("a batch has one key: that of its first item, and whoever shares it comes along", () => {
+  for (const policy of ["millrace", "fcfs", "seed-router"] as const) {
+    const bench = new Bench(policy);
+    const keyed = (requestId: number, keys: readonly string[]): void => {
+      const items = keys.map((batchKey, at) => ({
+        ...translated(10 + at),
+        itemId: requestId * 1_000 + at,
+        batchKey,
+      }));
+      bench.request(requestId, { tokens: [], items });
+    };
+    keyed(1, ["a", "b", "a"]);
+    keyed(2, ["a", "a"]);
+    keyed(3, ["b"]);
+    bench.nowMs += 1_500;
+    const batch = first(bench.up("p", { mode: "one-shot" }));
+    // Strictly in order, nothing of the second request goes before the rest of the first.
+    const expected = policy === "fcfs" ? [1_000, 1_002] : [1_000, 1_002, 2_000, 2_001];
+    assert.deepEqual(new Set(itemIds(batch)), new Set(expected), policy);
+  }
+});
+
+test("suspects of several keys run one key after another, each alone", () => {
+  const bench = new Bench();
+  bench.up("p");
+  const items = ["a", "b", "a"].map((batchKey, itemId) => ({ ...translated(9), itemId, batchKey }));
+  bench.request(1, { tokens: [], items });
+  bench.step({ type: "pipeline-down", pipelineId: "p" });
+  bench.step({ type: "returned", pipelineId: "p", innocent: [], groups: [[0, 1, 2]] });
+  const alone = first(bench.up("q"));
+  assert.deepEqual([alone.exclusive, itemIds(alone)], [true, [0, 2]]);
+  const next = first(bench.settle("q", alone));
+  assert.deepEqual([next.exclusive, itemIds(next)], [true, [1]]);
+});
+
+test("company of another key is not waited for", () => {
+  const bench = new Bench();
+  bench.up("p", { mode: "one-shot" });
+  const one = (requestId: number, batchKey: string): readonly Decision[] => {
+    bench.nowMs += 5;
+    const items = [{ ...translated(100), itemId: requestId, batchKey }];
+    return bench.request(requestId, { tokens: [], items });
+  };
+  for (let requestId = 1; requestId < 20; requestId += 1)
+    bench.settle("p", first(one(requestId, `k${requestId}`)));
+  assert.deepEqual(batches(one(20, "k20")).length, 1, "though requests come every 5 ms");
 });
