@@ -5,6 +5,7 @@
  *   portion   runs ──► [ values, batchKey, costs ▤▤▤▤, notes ▤▤▤▤, tensors: tokens ▤▤▤▤▤▤▤▤ ]   pieces of one form
  *             ends ──► after 3 pieces: note · after 3: error · after 7: note                      inputs that ended
  */
+import { isDeepStrictEqual } from "node:util";
 import type { WireError } from "millrace-client/wire";
 import type { Cost } from "../work/cost.js";
 import {
@@ -119,20 +120,17 @@ export class PortionPacker {
 
 interface Form {
   readonly values: JsonObject;
-  /** The values as JSON, then what else must be equal. */
-  readonly key: string;
   readonly batchKey: string;
   readonly tensors: readonly { readonly name: string; readonly first: Tensor }[];
 }
 
 function formOf({ payload, cost }: Piece): Form {
   const tensors = Object.entries(payload.tensors).map(([name, first]) => ({ name, first }));
-  const { values } = payload;
-  return { values, key: JSON.stringify(values), batchKey: cost.batchKey, tensors };
+  return { values: payload.values, batchKey: cost.batchKey, tensors };
 }
 
-function hasForm({ payload, cost }: Piece, { key, batchKey, tensors }: Form): boolean {
-  if (cost.batchKey !== batchKey || JSON.stringify(payload.values) !== key) return false;
+function hasForm({ payload, cost }: Piece, { values, batchKey, tensors }: Form): boolean {
+  if (cost.batchKey !== batchKey || !isDeepStrictEqual(payload.values, values)) return false;
   if (Object.keys(payload.tensors).length !== tensors.length) return false;
   return tensors.every(({ name, first }) => {
     const tensor = payload.tensors[name];
