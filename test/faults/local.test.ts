@@ -151,7 +151,8 @@ test(
     const fake = new FakeLocal({
       model,
       pool: { pipelines: [{ ...pipeline, threads: 1, rowsMax: 4_096 }] },
-      local: { scheduler, limits: { queuedItemsMax: 100_000, queuedBytesMax: 1e9 } },
+      local: { scheduler, limits: { queuedItemsMax: 100_000, queuedBytesMax: 1e9, requestInputsMax: 100_000 },
+      },
     });
     await using _ = fake;
     await fake.events.next("up");
@@ -164,7 +165,7 @@ test(
     model.write("release");
     const { outcomes } = await done;
     assert.equal(outcomes.length, texts.length);
-    assert.ok(outcomes.every(({ item }) => "text" in item));
+    assert.ok(outcomes.every(({ outcome }) => "value" in outcome));
     assert.equal(fake.pool.snapshot()[0]?.restarts, 0);
     assert.deepEqual(fake.pool.held, { inFlight: 0, remembered: 0 });
   },
