@@ -18,12 +18,12 @@ const pieceCostBytes = 256;
 export class ReadTurns {
   readonly #waiting = new Set<IncomingMessage>();
   #roundBytes = 0;
-  #next: NodeJS.Immediate | null = null;
+  #isNextDue = false;
 
   /** By whoever reads a body, for each piece. */
   took(request: IncomingMessage, bytes: number): void {
     this.#roundBytes += bytes + pieceCostBytes;
-    this.#next ??= setImmediate(() => this.#begin());
+    this.#plan();
     if (this.#roundBytes <= roundBytesMax || this.#waiting.has(request)) return;
     this.#waiting.add(request);
     request.socket.pause();
@@ -32,7 +32,7 @@ export class ReadTurns {
   }
 
   #begin(): void {
-    this.#next = null;
+    this.#isNextDue = false;
     this.#roundBytes = 0;
     let places = roundBytesMax / readBytes;
     for (const request of this.#waiting) {
@@ -41,6 +41,12 @@ export class ReadTurns {
       Reflect.deleteProperty(request, "_read");
       request.socket.resume();
     }
-    if (this.#waiting.size > 0) this.#next = setImmediate(() => this.#begin());
+    if (this.#waiting.size > 0) this.#plan();
+  }
+
+  #plan(): void {
+    if (this.#isNextDue) return;
+    this.#isNextDue = true;
+    setImmediate(() => this.#begin());
   }
 }
