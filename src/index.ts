@@ -7,7 +7,13 @@ import { type MillraceServer, startServer } from "./server.js";
 
 export { MillraceError } from "millrace-client/wire";
 export type { MillraceServer } from "./server.js";
-export type { Submit, SubmitOutcome, SubmitRequest, SubmitSummary } from "./submit/submit.js";
+export type {
+  Submit,
+  SubmitEvents,
+  SubmitOutcome,
+  SubmitRequest,
+  SubmitSummary,
+} from "./submit/submit.js";
 export { version } from "./version.js";
 
 /** Any of the options of docs/options.md, by their keys; what is left out has its default. */

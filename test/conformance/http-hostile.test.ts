@@ -212,6 +212,16 @@ test("a body's bytes are counted until submit has them, and not twice", async ()
   await (await reply).text();
 });
 
+test("forty large bodies at once are all read, whatever turns they took", async () => {
+  await using front = await TestFront.start();
+  const texts = Array.from({ length: 50 }, (_, i) =>
+    String.fromCharCode(97 + (i % 26)).repeat(20_000),
+  );
+  const replies = await Promise.all(Array.from({ length: 40 }, () => front.translate({ texts })));
+  for (const reply of replies) assert.equal(reply.status, 200, await reply.text());
+  assert.equal(front.submit.seen.length, 40);
+});
+
 test("callers who wait for leave and then send nothing hold nothing, and end in time", async () => {
   await using front = await TestFront.start({ bodyTimeoutMs: 50 });
   const sockets: RawSocket[] = [];
