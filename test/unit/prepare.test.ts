@@ -76,7 +76,9 @@ async function openPreparer(
       const answers = [hypothesesPayload([{ tokenIds, score: 0 }])];
       const note = { prefix: "", truncated: false };
       const pieces = [pieceOf({ tokenIds: [0], joiner: "" }, defaults)];
-      return String(model.join({ pieces, note, answers, settings: model.complete({}) })["text"]);
+      const { text } = model.join({ pieces, note, answers, settings: model.complete({}) });
+      assert.ok(typeof text === "string");
+      return text;
     },
     [Symbol.asyncDispose]: () => preparer.close(),
   };
