@@ -5,7 +5,7 @@ import type { Worker } from "node:worker_threads";
 import type { WorkClass } from "millrace-client/wire";
 import { runBytes } from "#src/prepare/portion.js";
 import type { PieceBudget, PrepareRequest } from "#src/prepare/prepare.js";
-import { Preparer } from "#src/prepare/step-preparer.js";
+import { Preparer } from "#src/prepare/preparer.js";
 import type { PrepareThreadOptions } from "#src/prepare/thread/prepare-thread.js";
 import type { PreparedInput } from "#src/work/piece.js";
 import { type FakeInput, fakeModel } from "../support/prepare-fake.js";

@@ -4,7 +4,7 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { before, describe, test } from "node:test";
 import { ModelRegistry } from "#src/models/registry.js";
 import type { PrepareRequest } from "#src/prepare/prepare.js";
-import { Preparer } from "#src/prepare/step-preparer.js";
+import { Preparer } from "#src/prepare/preparer.js";
 import { openTaskModels, prepareThreadOf } from "#src/tasks/open.js";
 import type { TaskModel } from "#src/tasks/task.js";
 import { pieceOf } from "#src/tasks/translation/piece-of.js";
