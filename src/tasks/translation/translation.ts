@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { apiLimits, MillraceError } from "millrace-client/wire";
 import type { ModelManifest } from "../../models/manifest.js";
 import type { ModelFolder } from "../../models/registry.js";
+import { normalLength } from "../../prepare/text/normal-form.js";
 import { sentenceCharactersMax } from "../../prepare/text/split.js";
 import { TextTokenizer } from "../../prepare/text/text-tokenizer.js";
 import { readHypotheses } from "../../work/generation.js";
@@ -63,8 +64,9 @@ class TranslationTaskModel implements TaskModel<TranslateInput> {
   /** What is not split is one tokenizer call, however long it is: that must not hold the event loop. */
   weigh(input: TranslateInput, settings: JsonObject): number {
     if (typeof input !== "string") return input.length / idsPerCharacter;
-    const isOneCall = settings["split"] === false && input.length > sentenceCharactersMax;
-    return isOneCall ? input.length * 8 : input.length;
+    const characters = normalLength(input);
+    const isOneCall = settings["split"] === false && characters > sentenceCharactersMax;
+    return isOneCall ? characters * 8 : characters;
   }
 
   steps(
