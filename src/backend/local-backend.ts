@@ -11,7 +11,7 @@ import { MillraceError, type WorkClass } from "millrace-client/wire";
 import { Activity } from "../metrics/activity.js";
 import { type BrokenFolder, type ModelFolder, ModelRegistry } from "../models/registry.js";
 import type { Options } from "../options/table.js";
-import { Preparer } from "../prepare/step-preparer.js";
+import { Preparer } from "../prepare/preparer.js";
 import { Scheduler } from "../scheduler/scheduler.js";
 import type { Batch } from "../scheduler/types.js";
 import type { ServedModel } from "../submit/local/door.js";
