@@ -148,21 +148,13 @@ class LocalBackend implements Backend {
   }
 
   #observe(event: PoolEvent): void {
-    switch (event.type) {
-      case "up":
-        this.views.becameReady();
-        this.#firstUp.up();
-        return;
-      case "start-failed":
-        this.#firstUp.failed(event, this.#specs.length);
-        return;
-      case "measured":
-        for (const stage of event.stages) {
-          this.#activity.measured({ model: event.model, ...stage });
-        }
-        return;
-      default:
+    if (event.type === "up") {
+      this.views.becameReady();
+      this.#firstUp.up();
     }
+    if (event.type === "start-failed") this.#firstUp.failed(event, this.#specs.length);
+    if (event.type !== "measured") return;
+    for (const stage of event.stages) this.#activity.measured({ model: event.model, ...stage });
   }
 
   #dispatched(pipelineId: string, model: string, batch: Batch): void {

@@ -34,9 +34,9 @@ export type InputOutcome = { readonly value: object } | { readonly error: WireEr
 
 export interface SubmitEvents {
   /** Once, before any outcome: the request passed every door, and each of its inputs will have its outcome. */
-  onAccepted?(): void;
+  readonly onAccepted?: () => void;
   /** What it throws ends the caller's own request, with that error. */
-  onOutcome(outcome: SubmitOutcome): void;
+  readonly onOutcome: (outcome: SubmitOutcome) => void;
 }
 
 export interface SubmitSummary {
