@@ -7,7 +7,7 @@ import { readManifest } from "../models/read-manifest.js";
 import type { Engine, EngineEvents, EngineRequest } from "./engine.js";
 import { loadGeneration } from "./generation/load-generation.js";
 
-export type EngineName = "generation";
+type EngineName = "generation";
 
 /** Throws `model_folder_invalid` where the folder cannot be run, after it was tried with warm-up items. */
 type LoadEngine = (request: EngineRequest, events: EngineEvents) => Promise<Engine>;
