@@ -9,6 +9,7 @@ import {
 } from "millrace-client/wire";
 import type { ServerViews } from "./front/views.js";
 import { Activity } from "./metrics/activity.js";
+import { findProcessor, processorWarning } from "./models/quantization.js";
 import { type ModelFolder, ModelRegistry } from "./models/registry.js";
 import type { Options } from "./options.js";
 import { Preparer } from "./prepare/preparer.js";
@@ -26,6 +27,12 @@ export async function openBackend(parts: BackendParts): Promise<Backend> {
   const { options } = parts.configuration;
   const registry = await ModelRegistry.open(options.models);
   for (const { dir, reason } of registry.broken) parts.log.error({ dir, reason }, "model left out");
+  for (const dir of registry.strays) parts.log.debug({ dir }, "a folder that is no model");
+  const processor = findProcessor();
+  for (const { dir, manifest } of registry.list()) {
+    const reason = processorWarning(manifest, processor);
+    if (reason !== null) parts.log.warn({ dir, reason }, "model slower than it could be");
+  }
   const prepare = await Preparer.open({ registry, itemCharactersMax: options.itemCharactersMax });
   return new LocalBackend(parts, registry, prepare);
 }
@@ -164,12 +171,13 @@ class LocalBackend implements Backend {
   }
 
   #modelInfo({ manifest }: ModelFolder): ModelInfo {
-    const { name, task, family, precision, limits, sourceLanguage, targetLanguage } = manifest;
+    const { name, family, precision, limits, sourceLanguage, targetLanguage } = manifest;
     const pipelines = this.#pool?.snapshot() ?? [];
     const ready = pipelines.some((pipeline) => pipeline.model === name && isUp(pipeline));
     return {
       name,
-      task,
+      // The route is `translate` and the manifest says so too; this reply has always said it so.
+      task: "translation",
       family,
       precision,
       ready,

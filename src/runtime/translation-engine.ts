@@ -287,7 +287,7 @@ export class TranslationEngine implements Engine {
     const rows = slots * shape.width;
     const topK = Math.min(
       candidatesNeeded(shape.width, this.#rules),
-      this.#model.manifest.shape.vocabulary,
+      this.#model.manifest.shape.targetVocabulary,
     );
     this.#announce("decode", { rows, width: pastWidth }, this.#decodeCost.predictMs(rows));
     const startedAtMs = performance.now();

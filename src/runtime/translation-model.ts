@@ -1,5 +1,6 @@
 /** The two sessions of a translation model, and what goes into and comes out of their runs. */
-import type { TranslationManifest } from "../models/manifest.js";
+import type { GenerationManifest } from "../models/manifest-generation.js";
+import { needsWideSums } from "../models/quantization.js";
 import type { Arena, EncodedBatch } from "./arena.js";
 import { flatten } from "./flat-batch.js";
 import { badTokens } from "./search/search.js";
@@ -28,9 +29,9 @@ export interface StepResult {
 }
 
 /** The part of the manifest that a run needs. */
-export type TranslationShape = Pick<TranslationManifest, "shape" | "generation">;
+export type TranslationShape = Pick<GenerationManifest, "shape" | "generation" | "quantization">;
 
-export interface LoadOptions extends SessionOptions {
+export interface LoadOptions extends Omit<SessionOptions, "wideSums"> {
   /** Sees everything that a run returned, for calibration. */
   readonly onFetches?: (fetches: Fetches) => void;
 }
@@ -61,8 +62,9 @@ export class TranslationModel {
     manifest: TranslationShape,
     options: LoadOptions,
   ): Promise<TranslationModel> {
-    const encoder = await openSession(paths.encoder, options);
-    const decoder = await openSession(paths.decoder, options);
+    const session = { ...options, wideSums: needsWideSums(manifest.quantization) };
+    const encoder = await openSession(paths.encoder, session);
+    const decoder = await openSession(paths.decoder, session);
     return new TranslationModel(manifest, { encoder, decoder }, options);
   }
 

@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { TranslateItem } from "millrace-client/wire";
-import type { TranslationManifest } from "#src/models/manifest.js";
+import type { ModelManifest } from "#src/models/manifest.js";
 import type { PreparedText, PrepareRequest } from "#src/prepare/prepared.js";
 import { Scheduler } from "#src/scheduler/scheduler.js";
 import { LocalSubmit } from "#src/submit/local.js";
@@ -18,10 +18,8 @@ import { residentBytesOf } from "../support/processes.js";
 import { bundledModels, outcomeOf } from "../support/real-server.js";
 
 const modelDir = `${bundledModels}/en-zh`;
-const manifest = JSON.parse(
-  readFileSync(`${modelDir}/millrace.json`, "utf8"),
-) as TranslationManifest;
-const { vocabulary } = manifest.shape;
+const manifest = JSON.parse(readFileSync(`${modelDir}/millrace.json`, "utf8")) as ModelManifest;
+const { sourceVocabulary: vocabulary } = manifest.shape;
 const rowsMax = 64;
 
 /** The door stands open: whatever ids come, go on to the model. */
