@@ -9,6 +9,7 @@
 import { fileURLToPath } from "node:url";
 import { MillraceError, type WorkClass } from "millrace-client/wire";
 import { Activity } from "../metrics/activity.js";
+import { findProcessor, processorWarning } from "../models/quantization.js";
 import { type BrokenFolder, type ModelFolder, ModelRegistry } from "../models/registry.js";
 import type { Options } from "../options/table.js";
 import { Preparer } from "../prepare/preparer.js";
@@ -35,6 +36,12 @@ export async function openBackend(parts: BackendParts): Promise<Backend> {
   const { models, broken: unprepared } = await openTaskModels(registry.list(), options);
   const broken = [...registry.broken, ...unprepared];
   for (const { dir, reason } of broken) parts.log.error({ dir, reason }, "model left out");
+  for (const dir of registry.strays) parts.log.debug({ dir }, "a folder that is no model");
+  const processor = findProcessor();
+  for (const { dir, manifest } of registry.list()) {
+    const reason = processorWarning(manifest, processor);
+    if (reason !== null) parts.log.warn({ dir, reason }, "model slower than it could be");
+  }
   const served = registry.list().flatMap((folder) => {
     const model = models.get(folder.manifest.name);
     return model === undefined ? [] : [{ folder, model }];

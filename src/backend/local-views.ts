@@ -15,6 +15,7 @@ import type { Activity } from "../metrics/activity.js";
 import type { BrokenFolder, ModelFolder } from "../models/registry.js";
 import type { QueueSnapshot, SchedulerSnapshot } from "../scheduler/snapshot.js";
 import type { LocalSubmit } from "../submit/local/local-submit.js";
+import { taskOf } from "../tasks/table.js";
 import type { ServerViews } from "../work/views.js";
 import type { BackendParts } from "./backend.js";
 
@@ -65,10 +66,10 @@ export class LocalViews implements ServerViews {
       this.#models(this.#viewed.pipelines()).map(({ model, ready: its }) => [model, its]),
     );
     return this.#viewed.folders.map(({ manifest }) => {
-      const { name, task, family, precision, limits, sourceLanguage, targetLanguage } = manifest;
+      const { name, family, precision, limits, sourceLanguage, targetLanguage } = manifest;
       return {
         name,
-        task,
+        task: taskOf(manifest).noun,
         family,
         precision,
         ready: ready.get(name) ?? false,

@@ -17,7 +17,7 @@ import type {
   TranslateResponse,
 } from "millrace-client/wire";
 import { exitCodes } from "#src/cli/exit-codes.js";
-import type { TranslationManifest } from "#src/models/manifest.js";
+import type { ModelManifest } from "#src/models/manifest.js";
 import { sha256Of } from "../support/model-folder.js";
 import {
   bundledModels,
@@ -38,7 +38,7 @@ const noGraph = "this is no graph";
 /** A folder with right hashes that no worker can load. */
 async function breakModel(dir: string, name: string): Promise<void> {
   const path = `${dir}/millrace.json`;
-  const manifest = JSON.parse(await readFile(path, "utf8")) as TranslationManifest;
+  const manifest = JSON.parse(await readFile(path, "utf8")) as ModelManifest;
   await writeFile(`${dir}/encoder.onnx`, noGraph);
   const fileSha256 = { ...manifest.fileSha256, "encoder.onnx": sha256Of(noGraph) };
   await writeFile(path, JSON.stringify({ ...manifest, name, fileSha256 }));

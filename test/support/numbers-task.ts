@@ -24,6 +24,7 @@ export function numbersTask(): { readonly task: Task; readonly model: TaskModel 
   };
   const task: Task = {
     name: "numbers",
+    noun: "numbers",
     fields: ["texts", "beams", "nBest", "maxLength", "lengthPenalty"],
     read: ({ texts, ...settings }) => ({
       inputs: texts as readonly string[],

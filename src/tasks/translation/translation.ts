@@ -18,11 +18,14 @@ import { tokenIdSteps } from "./token-ids.js";
 
 export const translation: Task<TranslateInput> = {
   name: "translate",
+  noun: "translation",
   fields: translateFields,
   read: readTranslate,
   async open({ dir, manifest }: ModelFolder, limits: PrepareLimits) {
+    const { targetTokenizer } = manifest.files;
     const tokenizer = await TextTokenizer.open({
       path: join(dir, manifest.files.tokenizer),
+      ...(targetTokenizer === undefined ? {} : { targetPath: join(dir, targetTokenizer) }),
       unknownTokenId: manifest.generation.unknownTokenId,
     });
     return new TranslationTaskModel(manifest, tokenizer, limits);
@@ -77,7 +80,7 @@ class TranslationTaskModel implements TaskModel<TranslateInput> {
     const { inputTokensMax } = limits;
     const settings = completedSettings(at.settings);
     if (typeof input !== "string") {
-      const { vocabulary } = shape;
+      const { sourceVocabulary: vocabulary } = shape;
       return tokenIdSteps(input, { ...at, settings }, { vocabulary, inputTokensMax });
     }
     const { inputCharactersMax } = this.#limits;
@@ -93,7 +96,7 @@ class TranslationTaskModel implements TaskModel<TranslateInput> {
     if (hypotheses.length > apiLimits.beamsMax) {
       return `the model's answer has ${hypotheses.length} hypotheses; at most ${apiLimits.beamsMax} can be asked for`;
     }
-    const { vocabulary } = this.#manifest.shape;
+    const { targetVocabulary: vocabulary } = this.#manifest.shape;
     for (const { tokenIds } of hypotheses) {
       const bad = tokenIds.find((id) => id < 0 || id >= vocabulary);
       if (bad === undefined) continue;
