@@ -26,7 +26,6 @@ export interface GenerationRules {
 
 export interface GenerationManifest extends ManifestBase {
   readonly engine: "generation";
-  readonly task: "translate";
   readonly family: "marian";
   readonly files: {
     readonly encoder: string;
@@ -60,7 +59,7 @@ const lengthPenaltyMax = 10;
 export const generationSchema: z.ZodType<GenerationManifest> = z.object({
   ...baseFields,
   engine: z.literal("generation"),
-  task: z.literal("translate"),
+  task: z.string().regex(/^[a-z][\w-]{0,63}$/, "expected the name of a task"),
   family: z.literal("marian"),
   files: z.object({
     encoder: fileName,

@@ -4,7 +4,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { GraphBuilder } from "#src/convert/onnx/graph-builder.js";
-import { decodeModel, elementType, type TensorMessage } from "#src/convert/onnx/schema.js";
+import { elementType, type TensorMessage } from "#src/convert/onnx/schema.js";
 import { addInt8Product, transpose } from "#src/convert/products.js";
 import { quantizeWeights } from "#src/convert/quantize.js";
 import { WeightsFile } from "#src/convert/weights-file.js";
@@ -18,6 +18,7 @@ import { readManifest } from "#src/models/read-manifest.js";
 import { f32, floatsOf, openSession } from "#src/runtime/session.js";
 import { Random } from "../sim/random.js";
 import { bundledModelDir } from "../support/engine.js";
+import { decodeModel } from "../support/onnx.js";
 import { TempDir } from "../support/temp-dir.js";
 
 const activationMax = 255;
