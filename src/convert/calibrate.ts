@@ -59,7 +59,13 @@ export async function calibrate(input: CalibrationInput): Promise<CalibrationRep
         sample.add(floatsOf(fetches, `watch:${product}`), value.dims.at(-1) ?? 1);
     }
   };
-  await runSentences(input, watch);
+  const failure = await runSentences(input, watch);
+  // What overflowed says more than what came of it at the end.
+  for (const [product, sample] of samples) refuseOverflow(product, sample);
+  if (failure !== null) {
+    const message = `the model fails on a sentence of the calibration: ${failure}`;
+    throw new MillraceError("weights_invalid", message);
+  }
   const products: ProductCalibration[] = [];
   for (const [product, sample] of samples) {
     products.push(judge(product, sample));
@@ -96,13 +102,15 @@ export async function readSentences(
 }
 
 /**
+ * Null, or why the model failed on a sentence, the first that it failed on.
+ *
  * Sentence by sentence: without padding, so that only real tokens are seen, on one thread and alone, so that the same
  * sentences give the same scales every time.
  */
 async function runSentences(
   input: CalibrationInput,
   watch: (fetches: Fetches) => void,
-): Promise<void> {
+): Promise<string | null> {
   const { dir, files, shape, generation, sentences } = input;
   const load = { threads: 1, spin: false, prepack: false, onFetches: watch };
   const model = await GenerationModel.load(
@@ -128,22 +136,21 @@ async function runSentences(
   for (const [itemId, tokenIds] of sentences.entries()) {
     engine.admit("bulk", [{ itemId, payload: generationPayload({ tokenIds, settings }) }]);
     while (!engine.idle) await engine.step();
-    const [failure] = failures;
-    if (failure !== undefined) {
-      const message = `the model fails on a sentence of the calibration: ${failure}`;
-      throw new MillraceError("weights_invalid", message);
-    }
+    if (failures.length > 0) break;
     input.onProgress(0.2 + (0.6 * (itemId + 1)) / sentences.length);
   }
   await model.release();
+  return failures[0] ?? null;
+}
+
+function refuseOverflow(product: string, { overflowed }: RowSample): void {
+  if (!overflowed) return;
+  const message = `the input of product ${product} is no finite number on the calibration sentences: the weights before it are too large for float32`;
+  throw new MillraceError("weights_invalid", message);
 }
 
 function judge(product: string, sample: RowSample): ProductCalibration {
   const values = sample.values();
-  if (sample.overflowed) {
-    const message = `the input of product ${product} is no finite number on the calibration sentences: the weights before it are too large for float32`;
-    throw new MillraceError("weights_invalid", message);
-  }
   if (values.length === 0) throw new Error(`no run was seen to use product ${product}`);
   const activation = chooseActivationScale(values);
   const inputError = typicalError(values, sample.width, activation);
