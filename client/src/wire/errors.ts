@@ -102,7 +102,7 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
     "The message says what the stage said.",
   ]),
   item_poison: entry(422, NO, [
-    "The item ended a worker process twice while it ran alone.",
+    "The item ended a worker process, or the thread that prepares, twice while it ran alone.",
     "Do not send it again; keep it for a bug report.",
   ]),
   worker_lost: entry(503, RETRY, [
