@@ -164,8 +164,14 @@ test("defect 11: a request that is prepared for long is accepted before that is 
   const { local } = build({ prepare, clock: time });
   let accepted = 0;
   const request = {
-    ...{ id: "r", task: "numbers", model: null, class: null, tenant: "default" },
-    ...{ fields: { texts: ["1."] }, deadlineAtMs: null, payloadBytes: 10 },
+    id: "r",
+    task: "numbers",
+    model: null,
+    class: null,
+    tenant: "default",
+    fields: { texts: ["1."] },
+    deadlineAtMs: null,
+    payloadBytes: 10,
   } as const;
   const done = local.submit(request, new AbortController().signal, {
     onAccepted: () => (accepted += 1),
