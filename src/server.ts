@@ -1,7 +1,7 @@
 /**
- * READ FIRST. Builds the parts, wires them, starts, drains, stops.
+ * READ FIRST of all. The list of fronts, one backend, one listener: starts, drains, stops them.
  *
- *   configuration ─► log, metrics ─► backend: models, prepare, scheduler, pool, submit
+ *   configuration ─► log, metrics ─► backend (backend/local-backend.ts: what is wired to what behind the fronts)
  *                                      │ submit + views
  *                                      ▼
  *                                    fronts ─► their routes ─► listener

@@ -1,5 +1,5 @@
 /**
- * The backend on this machine: START HERE to see what is wired to what. It decides nothing.
+ * READ FIRST: the backend on this machine, what is wired to what. It decides nothing.
  *
  *   folders ─► task models ─► prepare ─┐
  *   scheduler ─────────────────────────┼─► submit ─► fronts

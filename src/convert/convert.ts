@@ -1,5 +1,5 @@
 /**
- * From a Hugging Face folder to a Millrace folder, tensor by tensor: never more of the weights in memory than one
+ * READ FIRST. From a Hugging Face folder to a Millrace folder, tensor by tensor: never more of the weights in memory than one
  * product needs. Everything that can be checked is checked first, and output-folder.ts sees to it that there is no half
  * folder.
  */

@@ -1,6 +1,6 @@
 /**
- * What parent and child say to each other over the socket pair. Both sides import this file and nothing
- * else does. A frame is JSON with a binary tail for tensors; the codec (codec.ts) puts lengths before them.
+ * READ FIRST. What parent and child say to each other over the socket pair. A frame is JSON with a binary tail for
+ * tensors; encode.ts makes bytes of it, codec.ts and shapes.ts make it of bytes again and check all that they read.
  *
  *   parent                                 child
  *     │ ◄──────────── hello ─────────────────│   as soon as the process runs

@@ -1,5 +1,5 @@
 /**
- * The registry behind `/metrics`. What happens is told by the owners of the events, through the methods below;
+ * READ FIRST. The registry behind `/metrics`. What happens is told by the owners of the events, through the methods below;
  * what is (queues, pipelines, memory) is read from the status when somebody scrapes. Nothing here waits for a worker.
  */
 import type {

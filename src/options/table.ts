@@ -1,5 +1,5 @@
 /**
- * Every option of the server: the one table from which flags, environment variables, the configuration file,
+ * READ FIRST. Every option of the server: the one table from which flags, environment variables, the configuration file,
  * `millrace config` and docs/options.md come. `resolve.ts` turns it and the sources into values.
  *
  *   key realtimePipelines   →   --realtime-pipelines   →   MILLRACE_REALTIME_PIPELINES

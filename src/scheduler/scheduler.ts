@@ -26,7 +26,7 @@ export interface SchedulerOptions {
 }
 
 /**
- * Begin here. The first level: which items go to which pipeline, and when. One owner calls `step` with every event, in
+ * READ FIRST. The first level: which items go to which pipeline, and when. One owner calls `step` with every event, in
  * order, and carries out what it decides, in order; the scheduler itself has no clock and does no I/O.
  *
  * ```

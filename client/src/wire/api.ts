@@ -1,5 +1,5 @@
 /**
- * What the messages of the native HTTP API share, whatever the task; a task's own are in the file of its name. The
+ * READ FIRST. What the messages of the native HTTP API share, whatever the task; a task's own are in the file of its name. The
  * only definition of them: the server validates against these types, the client sends them.
  *
  * An *input* is what a caller gets one result for, such as a text; an *item* is what a model turns into one result,
