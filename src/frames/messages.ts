@@ -37,6 +37,9 @@ export const headerDepthMax: number = 64;
 /** Most that a frame says about a failure; what is longer is cut. */
 export const messageCharactersMax: number = 1_000;
 
+/** Stages of a model, each with a name that becomes a label of metrics, which are kept: a child may name no more. */
+export const stagesMax = 64;
+
 export interface FrameItem {
   /** Unique in the parent's life. */
   readonly itemId: number;

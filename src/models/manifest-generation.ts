@@ -1,6 +1,6 @@
 /** The manifest of a model that the generation engine runs: an encoder, and a decoder that writes token by token. */
-import { apiLimits } from "millrace-client/wire";
 import { z } from "zod";
+import { generationLimits } from "../work/generation.js";
 import type { ManifestBase } from "./manifest.js";
 import { baseFields, fileName, size, tokenId, wrongManifest } from "./manifest-fields.js";
 
@@ -53,8 +53,7 @@ export interface GenerationManifest extends ManifestBase {
   readonly limits: { readonly inputTokensMax: number; readonly outputTokensMax: number };
 }
 
-/** As far as a request may go. */
-const lengthPenaltyMax = 10;
+const { beamsMax, lengthPenaltyMax } = generationLimits;
 
 export const generationSchema: z.ZodType<GenerationManifest> = z.object({
   ...baseFields,
@@ -84,7 +83,7 @@ export const generationSchema: z.ZodType<GenerationManifest> = z.object({
     unknownTokenId: tokenId.nullable(),
     forcedEndTokenId: tokenId.nullable(),
     badWords: z.array(z.array(tokenId).min(1)),
-    beams: size.max(apiLimits.beamsMax),
+    beams: size.max(beamsMax),
     maxLength: size,
     lengthPenalty: z.number().min(-lengthPenaltyMax).max(lengthPenaltyMax),
     earlyStopping: z.union([z.boolean(), z.literal("never")]),

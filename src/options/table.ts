@@ -4,6 +4,7 @@
  *
  *   key realtimePipelines   →   --realtime-pipelines   →   MILLRACE_REALTIME_PIPELINES
  */
+import { apiDefaults } from "millrace-client/wire";
 import { defaultPipelines, defaultThreads, type Layout, type Machine } from "./machine.js";
 
 /** The values, resolved once and frozen. Units stand at the end of the names. */
@@ -106,9 +107,6 @@ const MiB = 1024 * KiB;
 const GiB = 1024 * MiB;
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
-
-/** Requests of fewer inputs have somebody who waits for each; the command's `translate` judges a file by it too. */
-export const bulkThresholdDefault = 256;
 
 const milliseconds = { type: "integer", unit: "ms", min: 1, max: 24 * HOUR_MS } as const;
 const limits = { group: "Limits", hashed: true } as const;
@@ -247,7 +245,7 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
     max: 1_000_000,
     ...scheduling,
     help: "A request that names no class is realtime when it has fewer items than this, else bulk.",
-    default: { value: bulkThresholdDefault },
+    default: { value: apiDefaults.bulkThreshold },
   },
   realtimeTargetMs: {
     ...milliseconds,

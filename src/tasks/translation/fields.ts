@@ -1,6 +1,7 @@
 /** The fields of a request that are translation's own: JSON → inputs and settings. */
-import { apiLimits, MillraceError } from "millrace-client/wire";
+import { MillraceError, translateLimits } from "millrace-client/wire";
 import { badField, Fields, kindOf, loneSurrogate, show } from "../../work/fields.js";
+import { generationLimits } from "../../work/generation.js";
 import type { JsonObject } from "../../work/payload.js";
 import type { ReadLimits, TaskRequest } from "../task.js";
 import type { TranslateInput } from "./input.js";
@@ -42,10 +43,11 @@ export function checkNBest(nBest: number | undefined, beams: number): void {
 }
 
 function readSearch(fields: Fields): JsonObject {
-  const beams = fields.integer("beams", [1, apiLimits.beamsMax]);
-  const nBest = fields.integer("nBest", [1, apiLimits.beamsMax]);
+  const { lengthPenaltyMax } = generationLimits;
+  const beams = fields.integer("beams", [1, translateLimits.beamsMax]);
+  const nBest = fields.integer("nBest", [1, translateLimits.beamsMax]);
   if (beams !== undefined) checkNBest(nBest, beams);
-  const lengthPenalty = fields.finite("lengthPenalty", [-10, 10]);
+  const lengthPenalty = fields.finite("lengthPenalty", [-lengthPenaltyMax, lengthPenaltyMax]);
   const maxLength = fields.integer("maxLength", [2, 1_000_000]);
   return {
     ...(beams === undefined ? {} : { beams }),
@@ -74,7 +76,7 @@ function readList(value: unknown, field: Field, limits: ReadLimits): readonly un
   if (value.length > limits.requestInputsMax) {
     throw new MillraceError(
       "too_many_items",
-      `\`${field}\` has ${value.length} items; at most ${limits.requestInputsMax} are taken.`,
+      `\`${field}\` has ${value.length} inputs; at most ${limits.requestInputsMax} are taken.`,
       { param: field },
     );
   }

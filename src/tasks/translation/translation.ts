@@ -1,6 +1,6 @@
 /** The task `translate`: texts, or token ids, in one language → texts in another. */
 import { join } from "node:path";
-import { apiLimits, MillraceError } from "millrace-client/wire";
+import { MillraceError, translateLimits } from "millrace-client/wire";
 import type { ModelManifest } from "../../models/manifest.js";
 import type { ModelFolder } from "../../models/registry.js";
 import { normalLength } from "../../prepare/text/normal-form.js";
@@ -93,8 +93,8 @@ class TranslationTaskModel implements TaskModel<TranslateInput> {
   checkResult(value: Payload): string | null {
     const hypotheses = readHypotheses(value);
     if (hypotheses === null) return "the model's answer is not a list of scored tokens";
-    if (hypotheses.length > apiLimits.beamsMax) {
-      return `the model's answer has ${hypotheses.length} hypotheses; at most ${apiLimits.beamsMax} can be asked for`;
+    if (hypotheses.length > translateLimits.beamsMax) {
+      return `the model's answer has ${hypotheses.length} hypotheses; at most ${translateLimits.beamsMax} can be asked for`;
     }
     const { targetVocabulary: vocabulary } = this.#manifest.shape;
     for (const { tokenIds } of hypotheses) {
