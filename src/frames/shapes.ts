@@ -69,7 +69,7 @@ function parseFrame<Frame extends { readonly type: string }>(
   value: unknown,
   shapes: Readonly<Record<string, Readonly<Record<string, Check>>>>,
 ): Frame {
-  const type = isJsonObject(value) ? value["type"] : undefined;
+  const type: unknown = isJsonObject(value) ? value["type"] : undefined;
   const shape = typeof type === "string" && Object.hasOwn(shapes, type) ? shapes[type] : undefined;
   if (shape === undefined || !isJsonObject(value))
     throw new ProtocolError("a frame of unknown type");
