@@ -3,7 +3,7 @@
  *
  *   manifest.ts              what every folder says, whatever runs it, and the union of all
  *   manifest-ENGINE.ts       what one engine needs beside that: one file an engine
- *   engines.ts               the table of engines: who checks what
+ *   engine-table.ts          the table of engines: who checks what, and how each is fed
  *   version-1.ts             an older folder, told in today's words
  *   read-manifest.ts         READ FIRST: from a folder to a manifest
  */

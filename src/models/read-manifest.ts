@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
-import { engines } from "./engines.js";
+import { engineTable } from "./engine-table.js";
 import { hashFile } from "./file-hash.js";
 import { type ModelManifest, manifestFileName, manifestVersion } from "./manifest.js";
 import { checkShape, isMissing, readJsonFile } from "./read-json.js";
@@ -23,7 +23,7 @@ export function parseManifest(path: string, value: unknown): ModelManifest {
   if (version !== 1 && version !== manifestVersion) throw unknownVersion(path, version);
   const current = version === 1 ? fromVersion1(value) : value;
   const { engine } = checkShape(path, current, engineSchema);
-  const { schema, check } = engines[engine];
+  const { schema, check } = engineTable[engine];
   const manifest = checkShape(path, current, schema);
   check(manifest);
   return manifest;
@@ -40,7 +40,7 @@ export async function verifyFiles(dir: string, manifest: ModelManifest): Promise
 }
 
 const engineSchema: z.ZodType<{ readonly engine: ModelManifest["engine"] }> = z.looseObject({
-  engine: z.enum(Object.keys(engines) as ModelManifest["engine"][]),
+  engine: z.enum(Object.keys(engineTable) as ModelManifest["engine"][]),
 });
 
 function versionOf(value: unknown): unknown {

@@ -2,7 +2,7 @@
 import { availableParallelism, hostname, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
 import { type ReadText, readKernelText } from "../cgroup.js";
-import { readCgroupLimits } from "./cgroup.js";
+import { readContainerLimits } from "./container-limits.js";
 
 export interface Machine {
   /** What this process may use: the machine's processors, or fewer where a container's quota says so. */
@@ -59,7 +59,7 @@ export function resourcesOf({
   memoryBytes,
   read,
 }: HostResources): Pick<Machine, "cores" | "coresFrom" | "memoryBytes" | "memoryFrom"> {
-  const limits = readCgroupLimits(read);
+  const limits = readContainerLimits(read);
   const quota = limits.cpus;
   const quotaCores = quota === null ? Infinity : Math.max(1, Math.floor(quota.value));
   const memory = limits.memoryBytes;

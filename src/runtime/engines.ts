@@ -2,15 +2,19 @@
  * Which engine runs a model: one line for each. An engine is a folder beside this file; what it is for, and what its
  * model's manifest says, is its own business.
  */
+import type { ManifestOf } from "../models/engine-table.js";
 import type { ModelManifest } from "../models/manifest.js";
 import { readManifest } from "../models/read-manifest.js";
 import type { Engine, EngineEvents, EngineRequest } from "./engine.js";
 import { loadGeneration } from "./generation/load-generation.js";
 
 /** Throws `model_folder_invalid` where the folder cannot be run, after it was tried with warm-up items. */
-type LoadEngine = (request: EngineRequest, events: EngineEvents) => Promise<Engine>;
+type LoadEngine<Manifest extends ModelManifest> = (
+  request: EngineRequest<Manifest>,
+  events: EngineEvents,
+) => Promise<Engine>;
 
-const engines: Readonly<Record<ModelManifest["engine"], LoadEngine>> = {
+const engines: { readonly [Name in ModelManifest["engine"]]: LoadEngine<ManifestOf<Name>> } = {
   generation: loadGeneration,
 };
 

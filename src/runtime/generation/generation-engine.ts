@@ -13,8 +13,9 @@
  */
 import type { WorkClass } from "millrace-client/wire";
 import type { FrameItem, FrameOutcome, StageReport } from "../../frames/messages.js";
-import { readGenerationInput } from "../../work/generation.js";
+import { hypothesesPayload, readGenerationInput } from "../../work/generation.js";
 import type { Engine, EngineEvents } from "../engine.js";
+import { failed } from "../failed-outcome.js";
 import { RunCost } from "../run-cost.js";
 import { StageMeter } from "../stage-meter.js";
 import { type ActiveItem, refusalOf, startItem } from "./active-item.js";
@@ -23,7 +24,6 @@ import { Choosing, type ChoosingLimits, type Decision, type Work } from "./choos
 import type { GenerationModel, StepResult } from "./generation-model.js";
 import type { Lane } from "./lane.js";
 import { Lanes } from "./lanes.js";
-import { failed, finished } from "./outcomes.js";
 import { type Candidates, candidatesNeeded, type SearchRules } from "./search/search.js";
 
 export type GenerationEngineOptions = ChoosingLimits;
@@ -336,4 +336,9 @@ export class GenerationEngine implements Engine {
   ): void {
     this.#events.onRun({ stage, ...run, predictedMs, itemsBegin: stage === "encode" });
   }
+}
+
+/** The search has ended. */
+function finished({ itemId, search }: ActiveItem): FrameOutcome {
+  return { itemId, ok: true, value: hypothesesPayload(search.results()) };
 }

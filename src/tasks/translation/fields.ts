@@ -4,7 +4,7 @@ import { badField, Fields, kindOf, loneSurrogate, show } from "../../work/fields
 import { generationLimits } from "../../work/generation.js";
 import type { JsonObject } from "../../work/payload.js";
 import type { ReadLimits, TaskRequest } from "../task.js";
-import type { TranslateInput } from "./input.js";
+import type { TranslationInput } from "./input.js";
 
 export const translateFields = [
   "texts",
@@ -20,7 +20,10 @@ export const translateFields = [
 type Field = (typeof translateFields)[number];
 
 /** @throws MillraceError `bad_request`, `bad_encoding`, `too_many_items`, `input_empty`; `param` says where. */
-export function readTranslate(body: JsonObject, limits: ReadLimits): TaskRequest<TranslateInput> {
+export function readTranslate(
+  body: Readonly<Record<string, unknown>>,
+  limits: ReadLimits,
+): TaskRequest<TranslationInput> {
   const fields = new Fields(body);
   const search = readSearch(fields);
   const inputs = readInputs(fields, limits);
@@ -57,7 +60,7 @@ function readSearch(fields: Fields): JsonObject {
   };
 }
 
-function readInputs(fields: Fields, limits: ReadLimits): readonly TranslateInput[] {
+function readInputs(fields: Fields, limits: ReadLimits): readonly TranslationInput[] {
   const texts = fields.value("texts");
   const tokenIds = fields.value("tokenIds");
   if ((texts === undefined) === (tokenIds === undefined)) {

@@ -11,12 +11,12 @@ import type { JsonObject, Payload } from "../../work/payload.js";
 import type { PrepareStep } from "../../work/piece.js";
 import type { JoinParts, PrepareLimits, Task, TaskModel } from "../task.js";
 import { checkNBest, readTranslate, translateFields } from "./fields.js";
-import { completedSettings, type TranslateInput } from "./input.js";
+import { completedSettings, type TranslationInput } from "./input.js";
 import { joinTranslation } from "./join.js";
 import { textSteps } from "./text-steps.js";
 import { tokenIdSteps } from "./token-ids.js";
 
-export const translation: Task<TranslateInput> = {
+export const translation: Task<TranslationInput> = {
   name: "translate",
   noun: "translation",
   fields: translateFields,
@@ -32,7 +32,7 @@ export const translation: Task<TranslateInput> = {
   },
 };
 
-class TranslationTaskModel implements TaskModel<TranslateInput> {
+class TranslationTaskModel implements TaskModel<TranslationInput> {
   readonly #manifest: ModelManifest;
   readonly #tokenizer: TextTokenizer;
   readonly #limits: PrepareLimits;
@@ -65,7 +65,7 @@ class TranslationTaskModel implements TaskModel<TranslateInput> {
   }
 
   /** What is not split is one tokenizer call, however long it is: that must not hold the event loop. */
-  weigh(input: TranslateInput, settings: JsonObject): number {
+  weigh(input: TranslationInput, settings: JsonObject): number {
     if (typeof input !== "string") return input.length / idsPerCharacter;
     const characters = normalLength(input);
     const isOneCall = settings["split"] === false && characters > sentenceCharactersMax;
@@ -73,7 +73,7 @@ class TranslationTaskModel implements TaskModel<TranslateInput> {
   }
 
   steps(
-    input: TranslateInput,
+    input: TranslationInput,
     at: { readonly index: number; readonly settings: JsonObject },
   ): Iterable<PrepareStep> {
     const { shape, limits, generation } = this.#manifest;
