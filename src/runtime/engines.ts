@@ -2,7 +2,7 @@
  * Which engine runs a model: one line for each. An engine is a folder beside this file; what it is for, and what its
  * model's manifest says, is its own business.
  */
-import type { ManifestOf } from "../models/engine-table.js";
+import { type EngineName, type ManifestOf, manifestOf } from "../models/engine-table.js";
 import type { ModelManifest } from "../models/manifest.js";
 import { readManifest } from "../models/read-manifest.js";
 import type { Engine, EngineEvents, EngineRequest } from "./engine.js";
@@ -14,8 +14,8 @@ type LoadEngine<Manifest extends ModelManifest> = (
   events: EngineEvents,
 ) => Promise<Engine>;
 
-const engines: { readonly [Name in ModelManifest["engine"]]: LoadEngine<ManifestOf<Name>> } = {
-  generation: loadGeneration,
+const engines: Readonly<Record<EngineName, LoadEngine<ModelManifest>>> = {
+  generation: loader("generation", loadGeneration),
 };
 
 export async function loadEngine(
@@ -24,4 +24,13 @@ export async function loadEngine(
 ): Promise<Engine> {
   const manifest = await readManifest(request.modelDir);
   return await engines[manifest.engine]({ ...request, manifest }, events);
+}
+
+/** It gets the manifests of its own engine. */
+function loader<Name extends EngineName>(
+  name: Name,
+  load: LoadEngine<ManifestOf<Name>>,
+): LoadEngine<ModelManifest> {
+  return (request, events) =>
+    load({ ...request, manifest: manifestOf(request.manifest, name) }, events);
 }

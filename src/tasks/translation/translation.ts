@@ -1,7 +1,8 @@
 /** The task `translate`: texts, or token ids, in one language → texts in another. */
 import { join } from "node:path";
 import { MillraceError, translateLimits } from "millrace-client/wire";
-import type { ModelManifest } from "../../models/manifest.js";
+import { manifestOf } from "../../models/engine-table.js";
+import type { GenerationManifest } from "../../models/manifest-generation.js";
 import type { ModelFolder } from "../../models/registry.js";
 import { normalLength } from "../../prepare/text/normal-form.js";
 import { sentenceCharactersMax } from "../../prepare/text/split.js";
@@ -21,7 +22,8 @@ export const translation: Task<TranslationInput> = {
   noun: "translation",
   fields: translateFields,
   read: readTranslate,
-  async open({ dir, manifest }: ModelFolder, limits: PrepareLimits) {
+  async open({ dir, manifest: served }: ModelFolder, limits: PrepareLimits) {
+    const manifest = manifestOf(served, "generation");
     const { targetTokenizer } = manifest.files;
     const tokenizer = await TextTokenizer.open({
       path: join(dir, manifest.files.tokenizer),
@@ -33,11 +35,11 @@ export const translation: Task<TranslationInput> = {
 };
 
 class TranslationTaskModel implements TaskModel<TranslationInput> {
-  readonly #manifest: ModelManifest;
+  readonly #manifest: GenerationManifest;
   readonly #tokenizer: TextTokenizer;
   readonly #limits: PrepareLimits;
 
-  constructor(manifest: ModelManifest, tokenizer: TextTokenizer, limits: PrepareLimits) {
+  constructor(manifest: GenerationManifest, tokenizer: TextTokenizer, limits: PrepareLimits) {
     this.#manifest = manifest;
     this.#tokenizer = tokenizer;
     this.#limits = limits;
