@@ -10,7 +10,8 @@ import { SafetensorsFile } from "../convert/safetensors.js";
 import { readTokenizerFacts } from "../convert/tokenizer-facts.js";
 import { openTokenizers } from "../convert/tokenizers.js";
 import { engineTable } from "../models/engine-table.js";
-import { type ModelManifest, manifestFileName } from "../models/manifest.js";
+import type { ModelManifest } from "../models/manifest.js";
+import { manifestFileName } from "../models/manifest-base.js";
 import {
   findProcessor,
   needsWideSums,

@@ -3,8 +3,8 @@
  * of its models. A new engine is a file of its own and a line here; what loads it in the child is the table in
  * src/runtime/engines.ts. Whoever else asks a manifest for more than every model has belongs in one of these files.
  */
-import { MillraceError, type ModelInfo } from "millrace-client/wire";
-import type { z } from "zod";
+import { MillraceError } from "millrace-client/wire";
+import type { EngineDefinition } from "./engine-definition.js";
 import type { ModelManifest } from "./manifest.js";
 import { generation } from "./manifest-generation.js";
 import { checkShape } from "./read-json.js";
@@ -15,20 +15,6 @@ export type ManifestOf<Engine extends EngineName> = Extract<
   ModelManifest,
   { readonly engine: Engine }
 >;
-
-/** What an engine says of itself, each in its own file. */
-export interface EngineDefinition<Manifest> {
-  readonly schema: z.ZodType<Manifest>;
-  /** Throws `model_folder_invalid` where fields contradict each other. */
-  readonly check: (manifest: Manifest) => void;
-  /** As the scheduler has it: fed whenever rows are free, or a batch at a time. */
-  readonly mode: "generation" | "one-shot";
-  /** What a request gets that sets nothing by itself, by the names of the request's fields. */
-  readonly settings: (manifest: Manifest) => Readonly<Record<string, number>>;
-  readonly limits: (manifest: Manifest) => ModelInfo["limits"];
-  /** What `millrace inspect` says beside what it says of every model. */
-  readonly facts: (manifest: Manifest) => readonly (readonly [label: string, value: string])[];
-}
 
 type EngineEntry = Pick<
   EngineDefinition<ModelManifest>,

@@ -1,8 +1,8 @@
 /** The manifest of a model that the generation engine runs: an encoder, and a decoder that writes token by token. */
 import { z } from "zod";
 import { generationLimits } from "../work/generation.js";
-import type { EngineDefinition } from "./engine-table.js";
-import type { ManifestBase } from "./manifest.js";
+import type { EngineDefinition } from "./engine-definition.js";
+import type { ManifestBase } from "./manifest-base.js";
 import { baseFields, fileName, size, tokenId, wrongManifest } from "./manifest-fields.js";
 
 /** How the model generates unless a request says otherwise, with Hugging Face's meaning of each. */

@@ -4,7 +4,8 @@ import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
 import { engineTable } from "./engine-table.js";
 import { hashFile } from "./file-hash.js";
-import { type ModelManifest, manifestFileName, manifestVersion } from "./manifest.js";
+import type { ModelManifest } from "./manifest.js";
+import { manifestFileName, manifestVersion } from "./manifest-base.js";
 import { checkShape, isMissing, readJsonFile } from "./read-json.js";
 import { fromVersion1 } from "./version-1.js";
 

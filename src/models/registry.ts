@@ -2,7 +2,8 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
-import { type ModelManifest, manifestFileName } from "./manifest.js";
+import type { ModelManifest } from "./manifest.js";
+import { manifestFileName } from "./manifest-base.js";
 import { isMissing } from "./read-json.js";
 import { readManifest, verifyFiles } from "./read-manifest.js";
 
