@@ -69,17 +69,6 @@ export class ModelRegistry {
   list(): readonly ModelFolder[] {
     return [...this.#models.values()];
   }
-
-  /** Null means the only model. Throws `model_not_found`, which names what is served. */
-  get(name: string | null): ModelFolder {
-    const [first, ...others] = this.list();
-    const found = name === null && others.length === 0 ? first : this.#models.get(name ?? "");
-    if (found !== undefined) return found;
-    const what =
-      name === null ? "the request must name a model" : `there is no model ${JSON.stringify(name)}`;
-    const served = `served are ${[...this.#models.keys()].join(", ")}`;
-    throw new MillraceError("model_not_found", `${what}; ${served}`, { param: "model" });
-  }
 }
 
 /** `modelsDir` itself, or the folders in it. Throws `model_folder_invalid` where it cannot be read. */

@@ -19,7 +19,7 @@ import { failed } from "../failed-outcome.js";
 import { RunCost } from "../run-cost.js";
 import { StageMeter } from "../stage-meter.js";
 import { type ActiveItem, refusalOf, startItem } from "./active-item.js";
-import type { EncodedBatch } from "./arena.js";
+import { cacheShapeOf, type EncodedBatch } from "./arena.js";
 import { Choosing, type ChoosingLimits, type Decision, type Work } from "./choosing.js";
 import type { GenerationModel, StepResult } from "./generation-model.js";
 import type { Lane } from "./lane.js";
@@ -73,11 +73,7 @@ export class GenerationEngine implements Engine {
     };
     this.#lanes = new Lanes({
       rowsMax: options.rowsMax,
-      shape: {
-        layers: shape.decoderLayers,
-        heads: shape.decoderHeads,
-        size: shape.width / shape.decoderHeads,
-      },
+      shape: cacheShapeOf(shape),
     });
     this.#choosing = new Choosing(options, {
       encodeUnitsWithin: (ms) => this.#encodeCost.unitsWithin(ms),
