@@ -72,7 +72,7 @@ export type ParentFrame =
       readonly version: number;
       readonly modelDir: string;
       readonly threads: number;
-      /** Rows (sentence × beam) that may generate at once. */
+      /** Rows that may run at once. */
       readonly rowsMax: number;
     }
   | ({ readonly type: "batch" } & FrameBatch)
@@ -110,7 +110,7 @@ export type ChildFrame =
       /** What the engine measured since the last report; about once a second while it works, and when it idles. */
       readonly type: "report";
       readonly stages: readonly StageReport[];
-      /** Bytes of keys and values that the engine holds for generating rows. */
+      /** Bytes that the engine holds for the items in it: keys and values of generating rows. */
       readonly cacheBytes: number;
     };
 

@@ -219,7 +219,7 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
     min: 8,
     max: 4096,
     ...pipelines,
-    help: "Rows (item × beam) that one pipeline generates at once.",
+    help: "Rows that one pipeline works on at once; an item takes as many as it has beams.",
     default: { value: 64 },
   },
   prefetchRows: {
@@ -274,7 +274,7 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
     min: 64 * KiB,
     max: 64 * GiB,
     ...limits,
-    help: "Bytes of request bodies that may be queued, over all requests.",
+    help: "Bytes of request bodies, and of what was made of them, that may be queued, over all requests.",
     default: { value: 256 * MiB },
   },
   requestInputsMax: {
@@ -341,7 +341,7 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
     min: 1,
     max: 100_000,
     ...limits,
-    help: "Connections at once; the next is answered with too_many_connections and closed.",
+    help: "Connections at once; the next is answered from memory, or with too_many_connections, and closed.",
     default: { value: 1024 },
   },
   headersTimeoutMs: {
@@ -409,7 +409,7 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
   },
   restartBackoffMs: {
     ...milliseconds,
-    // 60 times this is a timer, and a timer of more than 2^31 - 1 ms goes off at once.
+    // Doubled as far as it goes, an hour is two and a half days: whoever waits so long has gone to look.
     max: HOUR_MS,
     ...times,
     help: "Wait before a lost pipeline starts again; doubles with each loss in a row, up to 60 times this.",

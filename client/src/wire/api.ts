@@ -39,7 +39,7 @@ export interface DeploymentIdentity {
 
 /** Where the time of a request went, in milliseconds. */
 export interface RequestTimings {
-  /** Splitting and tokenising. */
+  /** Until its inputs were items: splitting and tokenising, for texts. */
   readonly prepareMs: number;
   /** Longest wait of any of its items until a pipeline took it. */
   readonly queueMs: number;

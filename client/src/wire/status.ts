@@ -30,7 +30,7 @@ export interface PipelineStatus {
   readonly loads: number;
   /** Resident memory of the process. */
   readonly memoryBytes: number;
-  /** The part of it that holds keys and values of generating rows; bounded by the rows that may generate. */
+  /** The part of it that its items hold (keys and values of generating rows); bounded by the rows that may run. */
   readonly cacheBytes: number;
   /** The run that it announced last; null when it idles. */
   readonly doing: {
