@@ -1,9 +1,10 @@
+import { workClasses } from "millrace-client/wire";
 import { Agenda } from "./agenda.js";
 import { assertScheduler, SchedulerBug } from "./assert.js";
 import { batchOf } from "./batch.js";
 import { FedPipeline } from "./fed-pipeline.js";
 import { feed } from "./feed.js";
-import { ModelState, workClasses } from "./model-state.js";
+import { ModelState } from "./model-state.js";
 import type { BatchChoice, Policy, PolicyName } from "./policy.js";
 import { FirstComePolicy } from "./policy-fcfs.js";
 import { MillracePolicy } from "./policy-millrace.js";

@@ -1,5 +1,5 @@
-import type { WorkClass } from "millrace-client/wire";
-import { type ModelState, workClasses } from "./model-state.js";
+import { type WorkClass, workClasses } from "millrace-client/wire";
+import type { ModelState } from "./model-state.js";
 import type { PolicyName } from "./policy.js";
 import type { ServiceFit } from "./service-time.js";
 

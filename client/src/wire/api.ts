@@ -8,7 +8,10 @@
 import type { WireError } from "./errors.js";
 
 /** `realtime`: somebody waits. `bulk`: nobody waits. */
-export type WorkClass = "realtime" | "bulk";
+export type WorkClass = (typeof workClasses)[number];
+
+/** The one that goes first stands first. */
+export const workClasses = ["realtime", "bulk"] as const;
 
 /** What a request of any task may say. */
 export interface RequestFields {

@@ -11,7 +11,7 @@
  *
  * Which run is next is chosen in choosing.ts. What an item is: active-item.ts.
  */
-import type { WorkClass } from "millrace-client/wire";
+import { type WorkClass, workClasses } from "millrace-client/wire";
 import type { FrameItem, FrameOutcome, StageReport } from "../../frames/messages.js";
 import { hypothesesPayload, readGenerationInput } from "../../work/generation.js";
 import type { Engine, EngineEvents } from "../engine.js";
@@ -38,8 +38,6 @@ export const generationEngineDefaults: GenerationEngineOptions = {
 
 /** What the engine uses of a model. */
 export type GenerationRuns = Pick<GenerationModel, "manifest" | "encode" | "step">;
-
-const classes: readonly WorkClass[] = ["realtime", "bulk"];
 
 export class GenerationEngine implements Engine {
   readonly #model: GenerationRuns;
@@ -101,7 +99,9 @@ export class GenerationEngine implements Engine {
   }
 
   get idle(): boolean {
-    return classes.every((workClass) => this.#waiting[workClass].length === 0) && !this.#running;
+    return (
+      workClasses.every((workClass) => this.#waiting[workClass].length === 0) && !this.#running
+    );
   }
 
   get #running(): boolean {
@@ -167,7 +167,7 @@ export class GenerationEngine implements Engine {
 
   #takeWaiting(wanted: ReadonlySet<number>): ActiveItem[] {
     const taken: ActiveItem[] = [];
-    for (const workClass of classes) {
+    for (const workClass of workClasses) {
       this.#waiting[workClass] = this.#waiting[workClass].filter((item) => {
         const stays = !wanted.has(item.itemId);
         if (!stays) taken.push(item);
