@@ -18,7 +18,7 @@
  * sends a `recall` after a `cancel`, and takes the answer as the proof that no outcome of these items can come. A
  * run in which an item begins is always announced, because only announced items can be suspected.
  */
-import type { ErrorCode, WorkClass } from "millrace-client/wire";
+import type { ErrorCode, StageTime, WorkClass } from "millrace-client/wire";
 import type { Payload } from "../work/payload.js";
 
 export const framesVersion: number = 2;
@@ -115,12 +115,4 @@ export type ChildFrame =
     };
 
 /** Sums since the last report. Where the time goes inside a pipeline. */
-export interface StageReport {
-  readonly stage: string;
-  readonly runs: number;
-  readonly rows: number;
-  /** What the time is a line of (tokens, pixels): the items' own, and with what the runs padded them to. */
-  readonly units: number;
-  readonly paddedUnits: number;
-  readonly ms: number;
-}
+export type StageReport = Omit<StageTime, "model">;

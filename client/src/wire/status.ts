@@ -82,6 +82,7 @@ export interface StageTime {
   readonly stage: string;
   readonly runs: number;
   readonly rows: number;
+  /** What the time is a line of (tokens, pixels): the items' own, and with what the runs padded them to. */
   readonly units: number;
   readonly paddedUnits: number;
   readonly ms: number;
