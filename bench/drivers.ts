@@ -1,5 +1,5 @@
 /** The three ways to drive the same graphs that the engine benchmark compares; each returns ids in input order. */
-import { Arena, padWidth } from "#src/runtime/generation/arena.js";
+import { Arena, cacheShapeOf, padWidth } from "#src/runtime/generation/arena.js";
 import {
   GenerationEngine,
   generationEngineDefaults,
@@ -65,9 +65,7 @@ async function runBatch(model: GenerationModel, batch: readonly Ids[]): Promise<
   const width = padWidth(Math.max(...batch.map((sentence) => sentence.length)));
   const encoded = await model.encode(batch, width);
   const arena = new Arena({
-    layers: shape.decoderLayers,
-    heads: shape.decoderHeads,
-    size: shape.width / shape.decoderHeads,
+    ...cacheShapeOf(shape),
     width: 1,
     crossWidth: width,
     slotsMax: batch.length,

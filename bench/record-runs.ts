@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { readManifest } from "#src/models/read-manifest.js";
-import { Arena } from "#src/runtime/generation/arena.js";
+import { Arena, cacheShapeOf } from "#src/runtime/generation/arena.js";
 import { GenerationModel } from "#src/runtime/generation/generation-model.js";
 import { describeMachine, spread } from "./machine.js";
 
@@ -68,9 +68,7 @@ async function timeStep({ model, repeats }: Timing, rows: number, width: number)
   const { shape } = model.manifest;
   const encoded = await model.encode(sentences(model, rows, width), width);
   const arena = new Arena({
-    layers: shape.decoderLayers,
-    heads: shape.decoderHeads,
-    size: shape.width / shape.decoderHeads,
+    ...cacheShapeOf(shape),
     width: 1,
     crossWidth: width,
     slotsMax: rows,

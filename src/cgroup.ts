@@ -5,10 +5,20 @@
  *   /proc/self/mountinfo   / → /sys/fs/cgroup   where that hierarchy can be read, and from which group on
  *   /sys/fs/cgroup/pod/app, /sys/fs/cgroup/pod, /sys/fs/cgroup
  */
+import { readFileSync } from "node:fs";
 import { posix } from "node:path";
 
 /** The file's text; null where it cannot be read. */
 export type ReadText = (path: string) => string | null;
+
+/** Of this machine; its files are small, and are made by the kernel when they are read. */
+export const readKernelText: ReadText = (path) => {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return null;
+  }
+};
 
 export interface CgroupFolder {
   readonly version: 1 | 2;

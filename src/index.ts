@@ -8,6 +8,7 @@ import { type MillraceServer, startServer } from "./server.js";
 
 export {
   type DeploymentIdentity,
+  type ErrorCode,
   MillraceError,
   type ModelInfo,
   type ReadyResponse,

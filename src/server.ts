@@ -1,7 +1,7 @@
 /**
- * READ FIRST. Builds the parts, wires them, starts, drains, stops.
+ * READ FIRST of all. The list of fronts, one backend, one listener: starts, drains, stops them.
  *
- *   configuration ─► log, metrics ─► backend: models, prepare, scheduler, pool, submit
+ *   configuration ─► log, metrics ─► backend (backend/local-backend.ts: what is wired to what behind the fronts)
  *                                      │ submit + views
  *                                      ▼
  *                                    fronts ─► their routes ─► listener
@@ -33,7 +33,7 @@ const fronts: readonly [OpenFront, ...OpenFront[]] = [openNativeFront];
 /** Before there is a listener. */
 const nothingHeld: HeldByListener = { connections: 0, bodiesBytes: 0, repliesBytes: 0 };
 
-export interface ServerDeps {
+export interface ServerParts {
   readonly log: Log;
   /** Where `log` writes to, for the metrics; absent where that is the caller's own. */
   readonly logOutput?: LogOutput;
@@ -63,33 +63,33 @@ export interface MillraceServer extends AsyncDisposable {
 /** @throws whatever kept it from getting ready, or the reason of `signal`; nothing is left running then. */
 export async function startServer(
   configuration: Configuration,
-  deps: ServerDeps,
+  parts: ServerParts,
 ): Promise<MillraceServer> {
   const { options, warnings } = configuration;
-  const { signal = new AbortController().signal } = deps;
-  for (const warning of warnings) deps.log.warn(warning);
+  const { signal = new AbortController().signal } = parts;
+  for (const warning of warnings) parts.log.warn(warning);
   const metrics = new Metrics();
-  if (deps.logOutput !== undefined) deps.logOutput.onDropped = () => metrics.logLineDropped();
+  if (parts.logOutput !== undefined) parts.logOutput.onDropped = () => metrics.logLineDropped();
   const delay = new EventLoopDelay();
-  const broken = new Broken(deps.log);
+  const broken = new Broken(parts.log);
   let listener: HttpListener | null = null;
   let backend: Backend | null = null;
   try {
-    const opening = deps.openBackend({
+    const opening = parts.openBackend({
       configuration,
       identity: identityOf(configuration),
       metrics,
-      log: deps.log,
+      log: parts.log,
       heldByListener: () => listener?.held() ?? nothingHeld,
       eventLoopDelayP99Ms: () => delay.p99Ms(),
       onBroken: broken.resolve,
     });
     backend = await unlessAborted(signal, Promise.resolve(opening), (late) => late.stop());
-    const listening = listen(backend, { options, metrics, log: deps.log });
+    const listening = listen(backend, { options, metrics, log: parts.log });
     listener = await unlessAborted(signal, listening, (late) => late.close());
     await unlessAborted(signal, backend.start());
-    deps.log.info({ http: listener.url }, "ready");
-    const { log } = deps;
+    parts.log.info({ http: listener.url }, "ready");
+    const { log } = parts;
     return new RunningServer({ configuration, log, backend, listener, delay, broken });
   } catch (error) {
     backend?.drain();

@@ -1,4 +1,10 @@
 /// <reference lib="esnext.disposable" preserve="true" />
+/**
+ * READ FIRST: the client. Its parts know no task by its name:
+ *
+ *   Millrace ─► Calls of a task ─┬─► Sharing: small calls in one request ─┬─► courier: attempts, what is missing
+ *                                └────────────────────────────────────────┘       └─► Transport: one HTTP attempt
+ */
 import { Calls } from "./call.js";
 import type { CourierOptions } from "./courier.js";
 import type { ExpectedDeployment } from "./expect.js";

@@ -1,5 +1,5 @@
 /**
- * The backend on this machine: START HERE to see what is wired to what. It decides nothing.
+ * READ FIRST: the backend on this machine, what is wired to what. It decides nothing.
  *
  *   folders ─► task models ─► prepare ─┐
  *   scheduler ─────────────────────────┼─► submit ─► fronts
@@ -9,6 +9,7 @@
 import { fileURLToPath } from "node:url";
 import { MillraceError, type WorkClass } from "millrace-client/wire";
 import { Activity } from "../metrics/activity.js";
+import { engineTable } from "../models/engine-table.js";
 import { findProcessor, processorWarning } from "../models/quantization.js";
 import { type BrokenFolder, type ModelFolder, ModelRegistry } from "../models/registry.js";
 import type { Options } from "../options/table.js";
@@ -176,8 +177,8 @@ class LocalBackend implements Backend {
 }
 
 function servedModel({ folder: { manifest }, model: taskModel }: OpenedFolder): ServedModel {
-  // One engine so far, and it schedules at every token.
-  return { name: manifest.name, task: taskOf(manifest), taskModel, mode: "generation" };
+  const { mode } = engineTable[manifest.engine];
+  return { name: manifest.name, task: taskOf(manifest), taskModel, mode };
 }
 
 /** Each model gets all the pipelines that the options ask for. */

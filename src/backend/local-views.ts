@@ -12,6 +12,7 @@ import type {
   StatusResponse,
 } from "millrace-client/wire";
 import type { Activity } from "../metrics/activity.js";
+import { engineTable } from "../models/engine-table.js";
 import type { BrokenFolder, ModelFolder } from "../models/registry.js";
 import type { QueueSnapshot, SchedulerSnapshot } from "../scheduler/snapshot.js";
 import type { LocalSubmit } from "../submit/local/local-submit.js";
@@ -66,14 +67,14 @@ export class LocalViews implements ServerViews {
       this.#models(this.#viewed.pipelines()).map(({ model, ready: its }) => [model, its]),
     );
     return this.#viewed.folders.map(({ manifest }) => {
-      const { name, family, precision, limits, sourceLanguage, targetLanguage } = manifest;
+      const { name, engine, family, precision, sourceLanguage, targetLanguage } = manifest;
       return {
         name,
         task: taskOf(manifest).noun,
         family,
         precision,
         ready: ready.get(name) ?? false,
-        limits,
+        limits: engineTable[engine].limits(manifest),
         ...(sourceLanguage === undefined ? {} : { sourceLanguage }),
         ...(targetLanguage === undefined ? {} : { targetLanguage }),
       };

@@ -1,7 +1,7 @@
 /** `millrace config`: every value that `serve` would use with the same flags, and where it came from. */
 import { type Command, Option } from "commander";
 import { MillraceError } from "millrace-client/wire";
-import type { GenerationRules } from "../models/manifest-generation.js";
+import { engineTable } from "../models/engine-table.js";
 import { readManifest } from "../models/read-manifest.js";
 import { findFolders } from "../models/registry.js";
 import type { Configuration } from "../options/resolve.js";
@@ -27,7 +27,7 @@ type ModelSettings =
   | {
       readonly dir: string;
       readonly name: string;
-      readonly settings: Pick<GenerationRules, "beams" | "maxLength" | "lengthPenalty">;
+      readonly settings: Readonly<Record<string, number>>;
     }
   | { readonly dir: string; readonly problem: string };
 
@@ -42,9 +42,9 @@ async function readModels(modelsDir: string): Promise<ModelSettings[]> {
 
 async function readModel(dir: string): Promise<ModelSettings> {
   try {
-    const { name, generation } = await readManifest(dir);
-    const { beams, maxLength, lengthPenalty } = generation;
-    return { dir, name, settings: { beams, maxLength, lengthPenalty } };
+    const manifest = await readManifest(dir);
+    const settings = engineTable[manifest.engine].settings(manifest);
+    return { dir, name: manifest.name, settings };
   } catch (error) {
     return { dir, problem: problemOf(error) };
   }

@@ -9,7 +9,9 @@ import { checkTensors } from "../convert/marian-tensors.js";
 import { SafetensorsFile } from "../convert/safetensors.js";
 import { readTokenizerFacts } from "../convert/tokenizer-facts.js";
 import { openTokenizers } from "../convert/tokenizers.js";
-import { type ModelManifest, manifestFileName } from "../models/manifest.js";
+import { engineTable } from "../models/engine-table.js";
+import type { ModelManifest } from "../models/manifest.js";
+import { manifestFileName } from "../models/manifest-base.js";
 import {
   findProcessor,
   needsWideSums,
@@ -144,21 +146,18 @@ function describe(inspection: Inspection): string {
 type Row = readonly [label: string, value: string];
 
 function millraceRows({ dir, manifest, fileBytes, damage, warning }: MillraceInspection): Row[] {
-  const { shape, generation, limits, source, madeWith, quantization } = manifest;
+  const { source, madeWith, quantization } = manifest;
   const languages = [manifest.sourceLanguage ?? "?", manifest.targetLanguage ?? "?"].join(" → ");
-  const layers = `${shape.encoderLayers} encoder and ${shape.decoderLayers} decoder layers`;
   const calibration = madeWith.calibration === undefined ? "" : `, ${madeWith.calibration}`;
   return [
     ["folder", `${dir} (Millrace model)`],
     ["name", manifest.name],
     ["task", `${manifest.task}, ${manifest.family}, ${languages}`],
     ["engine", manifest.engine],
-    ["shape", `${layers}, width ${shape.width}, ${vocabularies(shape)}`],
+    ...engineTable[manifest.engine].facts(manifest),
     ["precision", `${manifest.precision} (${layerSummary(manifest)})`],
     ...(quantization === null ? [] : [["weights", quantizationText(quantization)] as const]),
     ...(warning === null ? [] : [["this machine", warning] as const]),
-    ["limits", `input ${limits.inputTokensMax} tokens, output ${limits.outputTokensMax} tokens`],
-    ["generation", `${generation.beams} beams, length penalty ${generation.lengthPenalty}`],
     ...Object.entries(fileBytes).map(
       ([name, bytes]): Row => ["file", `${name}, ${sizeText(bytes)}`],
     ),
@@ -169,12 +168,6 @@ function millraceRows({ dir, manifest, fileBytes, damage, warning }: MillraceIns
     ],
     ["made with", `Millrace ${madeWith.millrace}, ONNX opset ${madeWith.onnxOpset}${calibration}`],
   ];
-}
-
-function vocabularies({ sourceVocabulary, targetVocabulary }: ModelManifest["shape"]): string {
-  return sourceVocabulary === targetVocabulary
-    ? `vocabulary ${sourceVocabulary}`
-    : `vocabulary ${sourceVocabulary} in, ${targetVocabulary} out`;
 }
 
 function quantizationText(quantization: Quantization): string {

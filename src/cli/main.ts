@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The `millrace` command: one file a command; each registers itself here. */
+/** READ FIRST: the `millrace` command; one file a command, and each registers itself here. */
 import { openBackend } from "../backend/local-backend.js";
 import { registerConfig } from "./config.js";
 import { registerConvert } from "./convert.js";

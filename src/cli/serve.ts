@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { createLog, type Log } from "../log.js";
 import { type LogOutput, standardOutput } from "../log-output.js";
 import type { Configuration } from "../options/resolve.js";
-import { type MillraceServer, type ServerDeps, startServer } from "../server.js";
+import { type MillraceServer, type ServerParts, startServer } from "../server.js";
 import { type ExitCode, exitCodes } from "./exit-codes.js";
 import { addOptionFlags, configurationFrom } from "./option-flags.js";
 import { startProblem } from "./start-problem.js";
@@ -13,7 +13,7 @@ const stopMsMax = 15_000;
 /** The last lines of the log, `stopped` for example, may take so long to be read. */
 const flushMsMax = 1_000;
 
-export function registerServe(program: Command, openBackend: ServerDeps["openBackend"]): void {
+export function registerServe(program: Command, openBackend: ServerParts["openBackend"]): void {
   const command = program.command("serve").description("Serve the models of a folder.");
   addOptionFlags(command).action(async (flags: Record<string, unknown>) => {
     const configuration = configurationFrom(flags);
@@ -25,10 +25,10 @@ export function registerServe(program: Command, openBackend: ServerDeps["openBac
   });
 }
 
-type ServeDeps = ServerDeps & { readonly logOutput: LogOutput };
+type ServeParts = ServerParts & { readonly logOutput: LogOutput };
 
-async function serve(configuration: Configuration, deps: ServeDeps): Promise<void> {
-  const { log, logOutput } = deps;
+async function serve(configuration: Configuration, parts: ServeParts): Promise<void> {
+  const { log, logOutput } = parts;
   const { drainMs } = configuration.options;
   const leave = async (code: ExitCode): Promise<never> => {
     await logOutput.flush(flushMsMax);
@@ -51,7 +51,7 @@ async function serve(configuration: Configuration, deps: ServeDeps): Promise<voi
     setTimeout(hang, (server === null ? 0 : drainMs) + stopMsMax);
   }
   try {
-    server = await startServer(configuration, { ...deps, signal: stopping.signal });
+    server = await startServer(configuration, { ...parts, signal: stopping.signal });
   } catch (error) {
     if (stopping.signal.aborted && error === stopping.signal.reason) {
       log.info("stopped before it was ready");

@@ -1,6 +1,6 @@
 /** `millrace translate`: arguments, stdin or a file in; one translation a line out, in order. */
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { MillraceError } from "millrace-client";
+import { MillraceError, workClasses } from "millrace-client";
 import { exitCodes } from "./exit-codes.js";
 import { defaultUrl, runRemote } from "./remote.js";
 import type { TranslateFlags } from "./translate/flags.js";
@@ -20,7 +20,7 @@ export function registerTranslate(program: Command): void {
     .option("--model <name>", "needed only where several are served")
     .option("--beams <n>", "hypotheses of the search, 1 to 8", count)
     .option("--n-best <n>", "alternatives, at most the beams; shown with --json", count)
-    .addOption(new Option("--class <class>", "else by size").choices(["realtime", "bulk"]))
+    .addOption(new Option("--class <class>", "else by size").choices(workClasses))
     .option("--request-texts <n>", "texts in a request; 0: all in one (default: up to 1000)", count)
     .addOption(new Option("--batch-size <n>").argParser(count).hideHelp())
     .option("--expect-environment <name>", "refuse any other environment")

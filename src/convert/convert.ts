@@ -1,5 +1,5 @@
 /**
- * From a Hugging Face folder to a Millrace folder, tensor by tensor: never more of the weights in memory than one
+ * READ FIRST. From a Hugging Face folder to a Millrace folder, tensor by tensor: never more of the weights in memory than one
  * product needs. Everything that can be checked is checked first, and output-folder.ts sees to it that there is no half
  * folder.
  */
@@ -7,7 +7,7 @@ import { chmod, copyFile, mkdir, rm, writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { hashFile } from "../models/file-hash.js";
-import { manifestFileName, manifestVersion, type Precision } from "../models/manifest.js";
+import { manifestFileName, manifestVersion, type Precision } from "../models/manifest-base.js";
 import { modelName } from "../models/manifest-fields.js";
 import type { GenerationManifest } from "../models/manifest-generation.js";
 import { neighbourSumExact } from "../models/quantization.js";

@@ -5,10 +5,11 @@
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { apiLimits, MillraceError } from "millrace-client/wire";
+import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
 import type { GenerationRules } from "../models/manifest-generation.js";
 import { checkShape, readJsonFile } from "../models/read-json.js";
+import { generationLimits } from "../work/generation.js";
 
 export type Activation = "silu" | "relu" | "gelu" | "gelu_tanh";
 
@@ -57,8 +58,7 @@ const layers = size.max(1000);
 const positions = size.max(32_768);
 /** Likewise: each of them is looked at in every step. */
 const badWordsMax = 10_000;
-/** As far as a request may go. */
-const lengthPenaltyMax = 10;
+const { beamsMax, lengthPenaltyMax } = generationLimits;
 const configBytesMax = 4 * 1024 * 1024;
 const tokenId = z.int().nonnegative();
 const tokenIds = z.union([tokenId, z.array(tokenId)]);
@@ -221,8 +221,8 @@ function readGeneration({ raw, ids, config, structure }: GenerationSources): Gen
   );
   const forced = raw.forced_eos_token_id;
   const beams = raw.num_beams ?? 1;
-  if (beams > apiLimits.beamsMax) {
-    throw unsupported(`num_beams ${beams}; the most is ${apiLimits.beamsMax}`);
+  if (beams > beamsMax) {
+    throw unsupported(`num_beams ${beams}; the most is ${beamsMax}`);
   }
   const generation: GenerationRules = {
     startTokenId,

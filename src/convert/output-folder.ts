@@ -11,7 +11,7 @@ import { randomUUID } from "node:crypto";
 import { mkdir, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
-import { manifestFileName } from "../models/manifest.js";
+import { manifestFileName } from "../models/manifest-base.js";
 import { isMissing } from "../models/read-json.js";
 
 /** The calls that can fail half-way; a test makes them fail. */

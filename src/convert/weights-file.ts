@@ -16,7 +16,7 @@ export interface StoredTensor {
   readonly byteLength: number;
 }
 
-export type TensorData = Float32Array | Uint8Array | Int8Array | Uint16Array;
+export type WeightData = Float32Array | Uint8Array | Int8Array | Uint16Array;
 
 const alignmentBytes = 64;
 
@@ -51,7 +51,7 @@ export class WeightsFile implements AsyncDisposable {
       readonly type: ElementType;
       readonly shape: readonly number[];
     },
-    data: TensorData,
+    data: WeightData,
   ): Promise<StoredTensor> {
     return await this.writeParts(tensor, [data]);
   }
@@ -63,7 +63,7 @@ export class WeightsFile implements AsyncDisposable {
       readonly type: ElementType;
       readonly shape: readonly number[];
     },
-    parts: AsyncIterable<TensorData> | Iterable<TensorData>,
+    parts: AsyncIterable<WeightData> | Iterable<WeightData>,
   ): Promise<StoredTensor> {
     await this.#append(new Uint8Array(-this.#position & (alignmentBytes - 1)));
     const byteOffset = this.#position;

@@ -1,6 +1,6 @@
 /**
- * What parent and child say to each other over the socket pair. Both sides import this file and nothing
- * else does. A frame is JSON with a binary tail for tensors; the codec (codec.ts) puts lengths before them.
+ * READ FIRST. What parent and child say to each other over the socket pair. A frame is JSON with a binary tail for
+ * tensors; encode.ts makes bytes of it, codec.ts and shapes.ts make it of bytes again and check all that they read.
  *
  *   parent                                 child
  *     │ ◄──────────── hello ─────────────────│   as soon as the process runs
@@ -18,7 +18,7 @@
  * sends a `recall` after a `cancel`, and takes the answer as the proof that no outcome of these items can come. A
  * run in which an item begins is always announced, because only announced items can be suspected.
  */
-import type { ErrorCode, WorkClass } from "millrace-client/wire";
+import type { ErrorCode, StageTime, WorkClass } from "millrace-client/wire";
 import type { Payload } from "../work/payload.js";
 
 export const framesVersion: number = 2;
@@ -36,6 +36,9 @@ export const headerDepthMax: number = 64;
 
 /** Most that a frame says about a failure; what is longer is cut. */
 export const messageCharactersMax: number = 1_000;
+
+/** Stages of a model, each with a name that becomes a label of metrics, which are kept: a child may name no more. */
+export const stagesMax = 64;
 
 export interface FrameItem {
   /** Unique in the parent's life. */
@@ -69,7 +72,7 @@ export type ParentFrame =
       readonly version: number;
       readonly modelDir: string;
       readonly threads: number;
-      /** Rows (sentence × beam) that may generate at once. */
+      /** Rows that may run at once. */
       readonly rowsMax: number;
     }
   | ({ readonly type: "batch" } & FrameBatch)
@@ -107,17 +110,9 @@ export type ChildFrame =
       /** What the engine measured since the last report; about once a second while it works, and when it idles. */
       readonly type: "report";
       readonly stages: readonly StageReport[];
-      /** Bytes of keys and values that the engine holds for generating rows. */
+      /** Bytes that the engine holds for the items in it: keys and values of generating rows. */
       readonly cacheBytes: number;
     };
 
 /** Sums since the last report. Where the time goes inside a pipeline. */
-export interface StageReport {
-  readonly stage: string;
-  readonly runs: number;
-  readonly rows: number;
-  /** What the time is a line of (tokens, pixels): the items' own, and with what the runs padded them to. */
-  readonly units: number;
-  readonly paddedUnits: number;
-  readonly ms: number;
-}
+export type StageReport = Omit<StageTime, "model">;

@@ -1,7 +1,8 @@
 /** What a frame is made of: a check for each field of each frame, and where in it tensors stand. */
 import { isErrorCode } from "millrace-client/wire";
+import { isJsonObject } from "../work/payload.js";
 import type { ChildFrame, FrameOutcome, ParentFrame, StageReport } from "./messages.js";
-import { messageCharactersMax } from "./messages.js";
+import { messageCharactersMax, stagesMax } from "./messages.js";
 import { ProtocolError } from "./protocol-error.js";
 import { TailReader } from "./tail.js";
 
@@ -68,9 +69,10 @@ function parseFrame<Frame extends { readonly type: string }>(
   value: unknown,
   shapes: Readonly<Record<string, Readonly<Record<string, Check>>>>,
 ): Frame {
-  const type = isRecord(value) ? value["type"] : undefined;
+  const type: unknown = isJsonObject(value) ? value["type"] : undefined;
   const shape = typeof type === "string" && Object.hasOwn(shapes, type) ? shapes[type] : undefined;
-  if (shape === undefined || !isRecord(value)) throw new ProtocolError("a frame of unknown type");
+  if (shape === undefined || !isJsonObject(value))
+    throw new ProtocolError("a frame of unknown type");
   for (const field in shape) {
     if (shape[field]?.(value[field]) !== true) {
       throw new ProtocolError(`a ${String(type)} frame whose ${field} is wrong`);
@@ -83,10 +85,6 @@ function parseFrame<Frame extends { readonly type: string }>(
   return value as unknown as Frame;
 }
 
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
 function fieldsOf(value: object): number {
   return Object.keys(value).length;
 }
@@ -97,7 +95,6 @@ const isCount: Check = (value) => Number.isSafeInteger(value) && isAmount(value)
 const isWorkClass: Check = (value) => value === "realtime" || value === "bulk";
 /** A stage is a label of metrics: it is short, and a model has few. */
 const isStage: Check = (value) => typeof value === "string" && value.length <= 64;
-const stagesMax = 64;
 
 function isListOf(check: Check, lengthMax = Infinity): Check {
   return (value) => Array.isArray(value) && value.length <= lengthMax && value.every(check);
@@ -108,7 +105,7 @@ function hasShape<T>(shape: Shape<T>): Check {
   const checks: Readonly<Record<string, Check>> = shape;
   const fields = Object.keys(checks);
   return (value) => {
-    if (!isRecord(value)) return false;
+    if (!isJsonObject(value)) return false;
     for (const field of fields) if (checks[field]?.(value[field]) !== true) return false;
     return fieldsOf(value) === fields.length;
   };

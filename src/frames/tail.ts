@@ -10,6 +10,7 @@
  */
 import {
   elementsOf,
+  isJsonObject,
   isTensorType,
   type Payload,
   type Tensor,
@@ -109,7 +110,7 @@ export class TailReader {
   take(entry: unknown): Entry | null {
     if (!Array.isArray(entry)) return null;
     const [itemId, values] = entry;
-    if (!Number.isSafeInteger(itemId) || itemId < 0 || !isRecord(values)) return null;
+    if (!Number.isSafeInteger(itemId) || itemId < 0 || !isJsonObject(values)) return null;
     const tensors: Record<string, Tensor> = {};
     for (let at = 2; at < entry.length; at += 1) {
       const head: unknown = entry[at];
@@ -160,8 +161,4 @@ function isShape(sizes: readonly unknown[]): sizes is readonly number[] {
 
 function isSize(value: unknown): boolean {
   return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
-}
-
-function isRecord(value: unknown): value is Payload["values"] {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

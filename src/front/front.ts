@@ -1,5 +1,5 @@
 /**
- * The seam of fronts: a front speaks one protocol. It turns bytes into requests for `submit` and back, and nothing
+ * READ FIRST. The seam of fronts: a front speaks one protocol. It turns bytes into requests for `submit` and back, and nothing
  * else: it calls down, and never reads a socket. Its folder knows no other front; server.ts has the list of all.
  */
 import type { HttpFront } from "../listen/http/http-front.js";

@@ -1,4 +1,4 @@
-/** How late the event loop runs: the front's own health, sampled by Node itself. */
+/** How late the event loop runs: the server's own health, sampled by Node itself. */
 import { type IntervalHistogram, monitorEventLoopDelay } from "node:perf_hooks";
 
 const NANOSECONDS_PER_MS = 1e6;

@@ -1,5 +1,5 @@
 /**
- * The registry behind `/metrics`. What happens is told by the owners of the events, through the methods below;
+ * READ FIRST. The registry behind `/metrics`. What happens is told by the owners of the events, through the methods below;
  * what is (queues, pipelines, memory) is read from the status when somebody scrapes. Nothing here waits for a worker.
  */
 import type {
@@ -40,17 +40,17 @@ export class Metrics {
     for (const name of metricNames) this.#register(name);
   }
 
-  /** By the front, once for each reply that left or could not leave. */
+  /** By the listener, once for each reply that left or could not leave. */
   replied(reply: ReplyObservation): void {
     this.#count("millrace_requests_total", { ...reply });
   }
 
-  /** By the front, for a request that failed as a whole. */
+  /** By the listener, for a request that failed as a whole. */
   refused(code: ErrorCode): void {
     this.#count("millrace_refused_total", { code });
   }
 
-  /** By the front, for each request that was answered from memory. */
+  /** By the listener, for each request that was answered from memory. */
   polled(route: string): void {
     this.#count("millrace_status_polls_total", { route });
   }

@@ -61,7 +61,9 @@ export const metricTable: Readonly<Record<MetricName, MetricDefinition>> = defin
     "route",
   ),
   millrace_connections: gauge("Open connections."),
-  millrace_prepare_seconds: histogram("Splitting and tokenising of a request.", seconds, ["class"]),
+  millrace_prepare_seconds: histogram("Preparing a request: its inputs become items.", seconds, [
+    "class",
+  ]),
   millrace_wait_seconds: histogram(
     "Longest wait of any item of a request until a pipeline took it.",
     seconds,
@@ -88,7 +90,9 @@ export const metricTable: Readonly<Record<MetricName, MetricDefinition>> = defin
     "model",
     "class",
   ),
-  millrace_queued_bytes: gauge("Bytes of request bodies that are queued."),
+  millrace_queued_bytes: gauge(
+    "Bytes of request bodies, and of what was made of them, that are queued.",
+  ),
   millrace_bodies_bytes: gauge("Bytes of request bodies that are being read."),
   millrace_replies_bytes: gauge("Bytes of replies that their readers have not taken yet."),
   millrace_batches_total: counter(
@@ -127,7 +131,7 @@ export const metricTable: Readonly<Record<MetricName, MetricDefinition>> = defin
   ),
   millrace_pipeline_memory_bytes: gauge("Resident memory of a pipeline's process.", "pipeline"),
   millrace_pipeline_cache_bytes: gauge(
-    "Keys and values of generating rows in a pipeline.",
+    "Memory that the items in a pipeline hold: keys and values of generating rows.",
     "pipeline",
   ),
   millrace_log_lines_dropped_total: counter(

@@ -1,7 +1,7 @@
 /** The fields of `millrace.json` that every engine's schema is built from. */
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
-import { type ManifestBase, manifestFileName, manifestVersion } from "./manifest.js";
+import { type ManifestBase, manifestFileName, manifestVersion } from "./manifest-base.js";
 
 /** Names that callers can send and that a folder can have. */
 export const modelName: z.ZodString = z

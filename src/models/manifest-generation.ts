@@ -1,7 +1,8 @@
 /** The manifest of a model that the generation engine runs: an encoder, and a decoder that writes token by token. */
-import { apiLimits } from "millrace-client/wire";
 import { z } from "zod";
-import type { ManifestBase } from "./manifest.js";
+import { generationLimits } from "../work/generation.js";
+import type { EngineDefinition } from "./engine-definition.js";
+import type { ManifestBase } from "./manifest-base.js";
 import { baseFields, fileName, size, tokenId, wrongManifest } from "./manifest-fields.js";
 
 /** How the model generates unless a request says otherwise, with Hugging Face's meaning of each. */
@@ -53,10 +54,9 @@ export interface GenerationManifest extends ManifestBase {
   readonly limits: { readonly inputTokensMax: number; readonly outputTokensMax: number };
 }
 
-/** As far as a request may go. */
-const lengthPenaltyMax = 10;
+const { beamsMax, lengthPenaltyMax } = generationLimits;
 
-export const generationSchema: z.ZodType<GenerationManifest> = z.object({
+const schema: z.ZodType<GenerationManifest> = z.object({
   ...baseFields,
   engine: z.literal("generation"),
   task: z.string().regex(/^[a-z][\w-]{0,63}$/, "expected the name of a task"),
@@ -84,7 +84,7 @@ export const generationSchema: z.ZodType<GenerationManifest> = z.object({
     unknownTokenId: tokenId.nullable(),
     forcedEndTokenId: tokenId.nullable(),
     badWords: z.array(z.array(tokenId).min(1)),
-    beams: size.max(apiLimits.beamsMax),
+    beams: size.max(beamsMax),
     maxLength: size,
     lengthPenalty: z.number().min(-lengthPenaltyMax).max(lengthPenaltyMax),
     earlyStopping: z.union([z.boolean(), z.literal("never")]),
@@ -93,14 +93,34 @@ export const generationSchema: z.ZodType<GenerationManifest> = z.object({
   limits: z.object({ inputTokensMax: size, outputTokensMax: size }),
 });
 
+export const generation: EngineDefinition<GenerationManifest> = {
+  schema,
+  check,
+  mode: "generation",
+  settings: ({ generation: { beams, maxLength, lengthPenalty } }) => ({
+    beams,
+    maxLength,
+    lengthPenalty,
+  }),
+  limits: ({ limits }) => limits,
+  facts: ({ shape, limits, generation: { beams, lengthPenalty } }) => [
+    [
+      "shape",
+      `${shape.encoderLayers} encoder and ${shape.decoderLayers} decoder layers, width ${shape.width}, ${vocabularies(shape)}`,
+    ],
+    ["limits", `input ${limits.inputTokensMax} tokens, output ${limits.outputTokensMax} tokens`],
+    ["generation", `${beams} beams, length penalty ${lengthPenalty}`],
+  ],
+};
+
+function vocabularies({ sourceVocabulary, targetVocabulary }: GenerationManifest["shape"]): string {
+  return sourceVocabulary === targetVocabulary
+    ? `vocabulary ${sourceVocabulary}`
+    : `vocabulary ${sourceVocabulary} in, ${targetVocabulary} out`;
+}
+
 /** What no single field can show. */
-export function checkGeneration({
-  files,
-  fileSha256,
-  shape,
-  generation,
-  limits,
-}: GenerationManifest): void {
+function check({ files, fileSha256, shape, generation, limits }: GenerationManifest): void {
   for (const name of Object.values(files)) {
     if (!Object.hasOwn(fileSha256, name)) throw wrongManifest(`fileSha256 lacks ${name}`);
   }

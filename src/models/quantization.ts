@@ -1,6 +1,5 @@
 /** What int8 weights ask of a processor, and what this machine's gives. */
 import { readFileSync } from "node:fs";
-import type { ModelManifest } from "./manifest.js";
 
 /** How a model's int8 weights were quantised. */
 export interface Quantization {
@@ -42,7 +41,7 @@ export function findProcessor(): Processor {
 
 /** Why this model runs worse on this processor than it could; null where nothing is to be said. */
 export function processorWarning(
-  { quantization }: Pick<ModelManifest, "quantization">,
+  { quantization }: { readonly quantization: Quantization | null },
   { sixteenBitSums }: Processor,
 ): string | null {
   if (sixteenBitSums !== true || !needsWideSums(quantization)) return null;

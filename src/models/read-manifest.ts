@@ -2,9 +2,10 @@
 import { join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
-import { engines } from "./engines.js";
+import { engineTable } from "./engine-table.js";
 import { hashFile } from "./file-hash.js";
-import { type ModelManifest, manifestFileName, manifestVersion } from "./manifest.js";
+import type { ModelManifest } from "./manifest.js";
+import { manifestFileName, manifestVersion } from "./manifest-base.js";
 import { checkShape, isMissing, readJsonFile } from "./read-json.js";
 import { fromVersion1 } from "./version-1.js";
 
@@ -23,10 +24,7 @@ export function parseManifest(path: string, value: unknown): ModelManifest {
   if (version !== 1 && version !== manifestVersion) throw unknownVersion(path, version);
   const current = version === 1 ? fromVersion1(value) : value;
   const { engine } = checkShape(path, current, engineSchema);
-  const { schema, check } = engines[engine];
-  const manifest = checkShape(path, current, schema);
-  check(manifest);
-  return manifest;
+  return engineTable[engine].read(path, current);
 }
 
 /** Throws `model_folder_invalid`, which names the file, where one is missing or is not what convert wrote. */
@@ -40,7 +38,7 @@ export async function verifyFiles(dir: string, manifest: ModelManifest): Promise
 }
 
 const engineSchema: z.ZodType<{ readonly engine: ModelManifest["engine"] }> = z.looseObject({
-  engine: z.enum(Object.keys(engines) as ModelManifest["engine"][]),
+  engine: z.enum(Object.keys(engineTable) as ModelManifest["engine"][]),
 });
 
 function versionOf(value: unknown): unknown {

@@ -2,7 +2,8 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
-import { type ModelManifest, manifestFileName } from "./manifest.js";
+import type { ModelManifest } from "./manifest.js";
+import { manifestFileName } from "./manifest-base.js";
 import { isMissing } from "./read-json.js";
 import { readManifest, verifyFiles } from "./read-manifest.js";
 
@@ -67,17 +68,6 @@ export class ModelRegistry {
   /** In the order of their folders' names. */
   list(): readonly ModelFolder[] {
     return [...this.#models.values()];
-  }
-
-  /** Null means the only model. Throws `model_not_found`, which names what is served. */
-  get(name: string | null): ModelFolder {
-    const [first, ...others] = this.list();
-    const found = name === null && others.length === 0 ? first : this.#models.get(name ?? "");
-    if (found !== undefined) return found;
-    const what =
-      name === null ? "the request must name a model" : `there is no model ${JSON.stringify(name)}`;
-    const served = `served are ${[...this.#models.keys()].join(", ")}`;
-    throw new MillraceError("model_not_found", `${what}; ${served}`, { param: "model" });
   }
 }
 

@@ -1,6 +1,6 @@
 /** A folder that Millrace 0.1 wrote, before there were engines: the same model in other words. */
 import { z } from "zod";
-import { manifestVersion } from "./manifest.js";
+import { manifestVersion } from "./manifest-base.js";
 import { neighbourSumUnbounded } from "./quantization.js";
 
 const versionOne = z.looseObject({

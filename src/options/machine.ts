@@ -1,9 +1,8 @@
 /** The machine that was found, and the defaults that follow from it. The one place to tune them. */
-import { readFileSync } from "node:fs";
 import { availableParallelism, hostname, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
-import type { ReadText } from "../cgroup.js";
-import { readCgroupLimits } from "./cgroup.js";
+import { type ReadText, readKernelText } from "../cgroup.js";
+import { readContainerLimits } from "./container-limits.js";
 
 export interface Machine {
   /** What this process may use: the machine's processors, or fewer where a container's quota says so. */
@@ -28,8 +27,12 @@ export interface Layout {
 
 export function findMachine(): Machine {
   return {
-    ...resourcesOf({ cores: availableParallelism(), memoryBytes: totalmem(), read: readText }),
-    openFilesMax: openFilesMaxOf(readText("/proc/self/limits") ?? ""),
+    ...resourcesOf({
+      cores: availableParallelism(),
+      memoryBytes: totalmem(),
+      read: readKernelText,
+    }),
+    openFilesMax: openFilesMaxOf(readKernelText("/proc/self/limits") ?? ""),
     hostName:
       hostname()
         .replace(/[^A-Za-z0-9._-]/g, "-")
@@ -56,7 +59,7 @@ export function resourcesOf({
   memoryBytes,
   read,
 }: HostResources): Pick<Machine, "cores" | "coresFrom" | "memoryBytes" | "memoryFrom"> {
-  const limits = readCgroupLimits(read);
+  const limits = readContainerLimits(read);
   const quota = limits.cpus;
   const quotaCores = quota === null ? Infinity : Math.max(1, Math.floor(quota.value));
   const memory = limits.memoryBytes;
@@ -78,14 +81,6 @@ function rounded(value: number): string {
 export function openFilesMaxOf(limits: string): number | null {
   const [, most] = /^Max open files\s+(\d+)\s/m.exec(limits) ?? [];
   return most === undefined ? null : Number(most);
-}
-
-function readText(path: string): string | null {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return null;
-  }
 }
 
 export function defaultPipelines(machine: Machine, layout: Layout): number {

@@ -1,9 +1,10 @@
 /**
- * Every option of the server: the one table from which flags, environment variables, the configuration file,
+ * READ FIRST. Every option of the server: the one table from which flags, environment variables, the configuration file,
  * `millrace config` and docs/options.md come. `resolve.ts` turns it and the sources into values.
  *
  *   key realtimePipelines   →   --realtime-pipelines   →   MILLRACE_REALTIME_PIPELINES
  */
+import { apiDefaults } from "millrace-client/wire";
 import { defaultPipelines, defaultThreads, type Layout, type Machine } from "./machine.js";
 
 /** The values, resolved once and frozen. Units stand at the end of the names. */
@@ -106,9 +107,6 @@ const MiB = 1024 * KiB;
 const GiB = 1024 * MiB;
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
-
-/** Requests of fewer inputs have somebody who waits for each; the command's `translate` judges a file by it too. */
-export const bulkThresholdDefault = 256;
 
 const milliseconds = { type: "integer", unit: "ms", min: 1, max: 24 * HOUR_MS } as const;
 const limits = { group: "Limits", hashed: true } as const;
@@ -221,7 +219,7 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
     min: 8,
     max: 4096,
     ...pipelines,
-    help: "Rows (item × beam) that one pipeline generates at once.",
+    help: "Rows that one pipeline works on at once; an item takes as many as it has beams.",
     default: { value: 64 },
   },
   prefetchRows: {
@@ -247,7 +245,7 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
     max: 1_000_000,
     ...scheduling,
     help: "A request that names no class is realtime when it has fewer items than this, else bulk.",
-    default: { value: bulkThresholdDefault },
+    default: { value: apiDefaults.bulkThreshold },
   },
   realtimeTargetMs: {
     ...milliseconds,
@@ -276,7 +274,7 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
     min: 64 * KiB,
     max: 64 * GiB,
     ...limits,
-    help: "Bytes of request bodies that may be queued, over all requests.",
+    help: "Bytes of request bodies, and of what was made of them, that may be queued, over all requests.",
     default: { value: 256 * MiB },
   },
   requestInputsMax: {
@@ -343,7 +341,7 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
     min: 1,
     max: 100_000,
     ...limits,
-    help: "Connections at once; the next is answered with too_many_connections and closed.",
+    help: "Connections at once; the next is answered from memory, or with too_many_connections, and closed.",
     default: { value: 1024 },
   },
   headersTimeoutMs: {
@@ -411,7 +409,7 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
   },
   restartBackoffMs: {
     ...milliseconds,
-    // 60 times this is a timer, and a timer of more than 2^31 - 1 ms goes off at once.
+    // Doubled as far as it goes, an hour is two and a half days: whoever waits so long has gone to look.
     max: HOUR_MS,
     ...times,
     help: "Wait before a lost pipeline starts again; doubles with each loss in a row, up to 60 times this.",

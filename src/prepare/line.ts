@@ -23,11 +23,11 @@ const weightBands: readonly number[] = [512, 4_096, 16_384, 262_144];
 
 /** Nobody is in it while his work is being done: `next` takes out, `add` puts back. */
 export class Line<Work extends InLine> {
-  readonly #classes: Readonly<Record<WorkClass, Tenants<Work>>> = {
-    realtime: new Tenants<Work>(),
-    bulk: new Tenants<Work>(),
+  readonly #classes: Readonly<Record<WorkClass, TenantsInLine<Work>>> = {
+    realtime: new TenantsInLine<Work>(),
+    bulk: new TenantsInLine<Work>(),
   };
-  readonly #places = new Map<Work, Tenants<Work>>();
+  readonly #places = new Map<Work, TenantsInLine<Work>>();
   #realtimeInRow = 0;
 
   get size(): number {
@@ -59,7 +59,7 @@ export class Line<Work extends InLine> {
   }
 }
 
-class Tenants<Work extends InLine> {
+class TenantsInLine<Work extends InLine> {
   /** In the order of their turns. */
   readonly #byName = new Map<string, Bands<Work>>();
 

@@ -1,5 +1,5 @@
 /**
- * The implementation of `Prepare`, for every task: small requests are worked on here, in slices with the event loop's
+ * READ FIRST. The implementation of `Prepare`, for every task (docs/inside/prepare.md): small requests are worked on here, in slices with the event loop's
  * other work between them; large ones in a thread. Both keep what they made in columns, and count it before they keep it.
  */
 import { MillraceError } from "millrace-client/wire";
@@ -21,8 +21,8 @@ export interface PreparerOptions {
   readonly clock?: Clock;
 }
 
-/** Pieces that are made on the event loop before they are counted. */
-const portionPiecesMax = 128;
+/** Pieces that are made on the event loop before they are counted; the thread has a bound of its own. */
+const inlinePiecesMax = 128;
 
 export class Preparer implements Prepare, AsyncDisposable {
   readonly #models: ReadonlyMap<string, ModelSteps>;
@@ -79,7 +79,7 @@ function* prepareInto(
   const packer = new PortionPacker();
   for (const step of stepsOf(model, { inputs, firstIndex: 0, settings })) {
     packer.add(step);
-    if (packer.pieces >= portionPiecesMax) prepared.add(packer.take());
+    if (packer.pieces >= inlinePiecesMax) prepared.add(packer.take());
     yield;
   }
   prepared.add(packer.take());

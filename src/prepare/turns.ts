@@ -9,7 +9,8 @@ import { type InLine, Line } from "./line.js";
 const turnMs = 4;
 const sliceMs = 1;
 
-interface Turn extends InLine {
+/** What is done in turns. */
+interface TurnWork extends InLine {
   /** Does one step; true when that was the last. */
   readonly advance: () => boolean;
   readonly fail: (error: unknown) => void;
@@ -19,7 +20,7 @@ interface Turn extends InLine {
 
 export class Turns {
   readonly #clock: Clock;
-  readonly #line = new Line<Turn>();
+  readonly #line = new Line<TurnWork>();
   #isScheduled = false;
 
   constructor(clock: Clock = systemClock) {
@@ -49,10 +50,10 @@ export class Turns {
           if (done === true) finish(value);
           return done === true;
         };
-        const turn: Turn = { ...place, advance, fail, isOver: false };
-        onAbort = () => this.#leave(turn, signal.reason);
+        const added: TurnWork = { ...place, advance, fail, isOver: false };
+        onAbort = () => this.#leave(added, signal.reason);
         signal.addEventListener("abort", onAbort, { once: true });
-        this.#line.add(turn);
+        this.#line.add(added);
         this.#schedule();
       });
     } finally {
@@ -60,10 +61,10 @@ export class Turns {
     }
   }
 
-  #leave(turn: Turn, reason: unknown): void {
-    turn.isOver = true;
-    this.#line.remove(turn);
-    turn.fail(reason);
+  #leave(work: TurnWork, reason: unknown): void {
+    work.isOver = true;
+    this.#line.remove(work);
+    work.fail(reason);
   }
 
   #schedule(): void {
@@ -78,20 +79,20 @@ export class Turns {
 
   #takeTurns(endsAtMs: number): void {
     while (this.#clock.now() < endsAtMs) {
-      const turn = this.#line.next();
-      if (turn === undefined) return;
-      this.#advance(turn, Math.min(endsAtMs, this.#clock.now() + sliceMs));
-      if (!turn.isOver) this.#line.add(turn);
+      const work = this.#line.next();
+      if (work === undefined) return;
+      this.#advance(work, Math.min(endsAtMs, this.#clock.now() + sliceMs));
+      if (!work.isOver) this.#line.add(work);
     }
   }
 
-  #advance(turn: Turn, untilMs: number): void {
+  #advance(work: TurnWork, untilMs: number): void {
     try {
-      do turn.isOver = turn.advance() || turn.isOver;
-      while (!turn.isOver && this.#clock.now() < untilMs);
+      do work.isOver = work.advance() || work.isOver;
+      while (!work.isOver && this.#clock.now() < untilMs);
     } catch (error) {
-      turn.isOver = true;
-      turn.fail(error);
+      work.isOver = true;
+      work.fail(error);
     }
   }
 }

@@ -11,9 +11,9 @@ import type { FrameItem, FrameOutcome, StageReport } from "../frames/messages.js
 import type { ModelManifest } from "../models/manifest.js";
 
 /** What an engine is made for. */
-export interface EngineRequest {
+export interface EngineRequest<Manifest extends ModelManifest = ModelManifest> {
   readonly modelDir: string;
-  readonly manifest: ModelManifest;
+  readonly manifest: Manifest;
   readonly threads: number;
   /** Rows of each class that the engine may work on at once. */
   readonly rowsMax: number;

@@ -2,16 +2,20 @@
  * Which engine runs a model: one line for each. An engine is a folder beside this file; what it is for, and what its
  * model's manifest says, is its own business.
  */
+import { type EngineName, type ManifestOf, manifestOf } from "../models/engine-table.js";
 import type { ModelManifest } from "../models/manifest.js";
 import { readManifest } from "../models/read-manifest.js";
 import type { Engine, EngineEvents, EngineRequest } from "./engine.js";
 import { loadGeneration } from "./generation/load-generation.js";
 
 /** Throws `model_folder_invalid` where the folder cannot be run, after it was tried with warm-up items. */
-type LoadEngine = (request: EngineRequest, events: EngineEvents) => Promise<Engine>;
+type LoadEngine<Manifest extends ModelManifest> = (
+  request: EngineRequest<Manifest>,
+  events: EngineEvents,
+) => Promise<Engine>;
 
-const engines: Readonly<Record<ModelManifest["engine"], LoadEngine>> = {
-  generation: loadGeneration,
+const engines: Readonly<Record<EngineName, LoadEngine<ModelManifest>>> = {
+  generation: loader("generation", loadGeneration),
 };
 
 export async function loadEngine(
@@ -20,4 +24,13 @@ export async function loadEngine(
 ): Promise<Engine> {
   const manifest = await readManifest(request.modelDir);
   return await engines[manifest.engine]({ ...request, manifest }, events);
+}
+
+/** It gets the manifests of its own engine. */
+function loader<Name extends EngineName>(
+  name: Name,
+  load: LoadEngine<ManifestOf<Name>>,
+): LoadEngine<ModelManifest> {
+  return (request, events) =>
+    load({ ...request, manifest: manifestOf(request.manifest, name) }, events);
 }

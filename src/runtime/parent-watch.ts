@@ -19,7 +19,7 @@ import { Worker } from "node:worker_threads";
 /** The parent's frames arrive here, and the child's leave. */
 export const framesFd = 3;
 /** The end of this stream is the end of the parent. */
-export const lifelineFd = 4;
+const lifelineFd = 4;
 
 /**
  * Also turns a deaf ear to the signals that a terminal or a service manager sends to the whole group: the parent

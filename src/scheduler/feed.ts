@@ -1,7 +1,7 @@
-import type { WorkClass } from "millrace-client/wire";
+import { type WorkClass, workClasses } from "millrace-client/wire";
 import type { ClassQueue } from "./class-queue.js";
 import type { FedPipeline } from "./fed-pipeline.js";
-import { type ModelState, workClasses } from "./model-state.js";
+import type { ModelState } from "./model-state.js";
 import type { BatchChoice, Choice } from "./policy.js";
 import { type RoomOptions, Rooms } from "./rooms.js";
 

@@ -1,11 +1,9 @@
-import type { WorkClass } from "millrace-client/wire";
+import { type WorkClass, workClasses } from "millrace-client/wire";
 import { BatchCost } from "./batch-cost.js";
 import { ClassQueue } from "./class-queue.js";
 import type { FedPipeline } from "./fed-pipeline.js";
 import { ServiceTime } from "./service-time.js";
 import { Suspects } from "./suspects.js";
-
-export const workClasses: readonly WorkClass[] = ["realtime", "bulk"];
 
 /** All that belongs to one model: its queues, its pipelines and what was learned of it. */
 export class ModelState {

@@ -1,6 +1,6 @@
-import type { WorkClass } from "millrace-client/wire";
+import { type WorkClass, workClasses } from "millrace-client/wire";
 import type { FedPipeline, PipelineView } from "./fed-pipeline.js";
-import { type ModelState, workClasses } from "./model-state.js";
+import type { ModelState } from "./model-state.js";
 import type { BatchBounds, Policy } from "./policy.js";
 
 export interface RoomOptions {

@@ -1,9 +1,10 @@
+import { workClasses } from "millrace-client/wire";
 import { Agenda } from "./agenda.js";
 import { assertScheduler, SchedulerBug } from "./assert.js";
 import { batchOf } from "./batch.js";
 import { FedPipeline } from "./fed-pipeline.js";
 import { feed } from "./feed.js";
-import { ModelState, workClasses } from "./model-state.js";
+import { ModelState } from "./model-state.js";
 import type { BatchChoice, Policy, PolicyName } from "./policy.js";
 import { FirstComePolicy } from "./policy-fcfs.js";
 import { MillracePolicy } from "./policy-millrace.js";
@@ -26,7 +27,7 @@ export interface SchedulerOptions {
 }
 
 /**
- * Begin here. The first level: which items go to which pipeline, and when. One owner calls `step` with every event, in
+ * READ FIRST. The first level: which items go to which pipeline, and when. One owner calls `step` with every event, in
  * order, and carries out what it decides, in order; the scheduler itself has no clock and does no I/O.
  *
  * ```

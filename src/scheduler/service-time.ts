@@ -12,7 +12,7 @@ export interface ServiceFit {
   readonly perUnitMs: number;
 }
 
-/** What is believed before anything was measured: a small encoder on two cores (FACTS: 8 rows of 32 in about 9 ms). */
+/** What is believed before anything was measured: a small encoder on two cores, 8 rows of 32 in about 9 ms. */
 const prior: ServiceFit = { perRunMs: 2, perUnitMs: 0.03 };
 /** Share of the past that each report leaves standing: about the last fifty count. */
 const keep = 0.98;

@@ -1,19 +1,11 @@
-import type { WorkClass } from "millrace-client/wire";
-import { type ModelState, workClasses } from "./model-state.js";
+import { type QueueStatus, type WorkClass, workClasses } from "millrace-client/wire";
+import type { ModelState } from "./model-state.js";
 import type { PolicyName } from "./policy.js";
 import type { ServiceFit } from "./service-time.js";
 
-/** The queue of one model and class. */
-export interface QueueSnapshot {
-  readonly model: string;
-  readonly class: WorkClass;
-  readonly items: number;
-  readonly units: number;
-  readonly bytes: number;
-  readonly requests: number;
-  readonly tenants: number;
+/** The queue of one model and class: what callers see of it, and a little more. */
+export interface QueueSnapshot extends QueueStatus {
   readonly batchKeys: number;
-  readonly oldestWaitMs: number;
 }
 
 /** What status and metrics show of the scheduler; a copy, made in time proportional to models and pipelines. */

@@ -18,7 +18,7 @@ export interface PipelineCapacity {
   readonly model: string;
   readonly kind: PipelineKind;
   readonly mode: RunMode;
-  /** Rows (item × beam) that run at once. */
+  /** Rows that run at once. */
   readonly rowsMax: number;
 }
 

@@ -1,7 +1,7 @@
 /**
- * The seam between fronts and everything that does the work. A front turns bytes into a `SubmitRequest` and
- * an `AbortSignal`; whoever implements `Submit` turns these into one outcome for each input, exactly once.
- * Neither knows what the other speaks: a front knows no task, and nobody behind this seam knows a protocol.
+ * READ FIRST. The seam between fronts and everything that does the work. A front turns bytes into a `SubmitRequest`
+ * and an `AbortSignal`; whoever implements `Submit` turns these into one outcome for each input, exactly once. Neither
+ * knows what the other speaks: a front knows no task, and nobody behind this seam knows a protocol.
  */
 import type { RequestTimings, WireError, WorkClass } from "millrace-client/wire";
 

@@ -1,5 +1,5 @@
 /**
- * What a task is to everybody else: what a model is for, hence the shape of its requests and of its results. A task lives
+ * READ FIRST. What a task is to everybody else: what a model is for, hence the shape of its requests and of its results. A task lives
  * in a folder of its own and in one line of the table (table.ts); nobody but these two knows it by name.
  *
  *   fields ── read ──► inputs, settings ── steps ──► pieces ═══ queue, worker, engine ═══► payloads ── join ──► result

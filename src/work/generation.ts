@@ -21,6 +21,9 @@ export interface GenerationInput {
   readonly settings: GenerationSettings;
 }
 
+/** As far as any request, any model of its own and any engine goes. */
+export const generationLimits = { beamsMax: 8, lengthPenaltyMax: 10 } as const;
+
 /** Ids without start token, with end token. */
 export interface Hypothesis {
   readonly tokenIds: readonly number[];

@@ -8,6 +8,11 @@ export interface JsonObject {
   readonly [name: string]: JsonValue;
 }
 
+/** Of a value that was read from JSON. */
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
 /** Element types of a tensor, and the array that holds each. `float16` and `bfloat16` are kept as their bits. */
 interface TensorArrays {
   readonly bool: typeof Uint8Array;

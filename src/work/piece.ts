@@ -1,4 +1,4 @@
-/** What prepare makes of the inputs of a request. */
+/** READ FIRST: what prepare makes of the inputs of a request, hence what everything behind it works on. */
 import type { WireError } from "millrace-client/wire";
 import type { Cost } from "./cost.js";
 import type { JsonValue, Payload } from "./payload.js";

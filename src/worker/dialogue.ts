@@ -7,7 +7,13 @@
  * result can come. Until then a late result is expected and dropped.
  */
 import type { TooLarge } from "../frames/encode.js";
-import type { ChildFrame, FrameBatch, FrameOutcome, ParentFrame } from "../frames/messages.js";
+import {
+  type ChildFrame,
+  type FrameBatch,
+  type FrameOutcome,
+  type ParentFrame,
+  stagesMax,
+} from "../frames/messages.js";
 import { ProtocolError } from "../frames/protocol-error.js";
 import type { Clock } from "../work/clock.js";
 import type { PoolEvent } from "./events.js";
@@ -31,8 +37,6 @@ export interface Tally {
 
 /** Announcements and reports that a child may send in a second: fifty times what one that does steps of 1 ms sends. */
 const newsPerSecondMax = 50_000;
-/** Names of stages that a child may report in its life: they become labels of metrics, which are kept. */
-const stagesMax = 64;
 
 export class Dialogue {
   readonly #options: DialogueOptions;

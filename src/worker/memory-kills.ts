@@ -9,9 +9,8 @@
  * The counter has no names. Each step up explains one death, and only one that was seen within `rememberMs` of it: a kill
  * of some other process in the group must not put the blame for an operator's kill, an hour later, on an item.
  */
-import { readFileSync } from "node:fs";
 import { posix } from "node:path";
-import { cgroupFolders, type ReadText } from "../cgroup.js";
+import { cgroupFolders, type ReadText, readKernelText } from "../cgroup.js";
 import type { Clock } from "../work/clock.js";
 
 /** The kernel's counter; null where there is none. */
@@ -62,7 +61,7 @@ export class MemoryKills {
 }
 
 /** The counter of the process that asks; files are looked for once, and read at each call. */
-export function findMemoryKillCounter(read: ReadText = readText): MemoryKillCounter {
+export function findMemoryKillCounter(read: ReadText = readKernelText): MemoryKillCounter {
   const path = [
     ...cgroupFolders(read, ["memory"]).map((folder) =>
       posix.join(folder.path, folder.version === 2 ? "memory.events" : "memory.oom_control"),
@@ -75,12 +74,4 @@ export function findMemoryKillCounter(read: ReadText = readText): MemoryKillCoun
 function countIn(text: string | null): number | null {
   const [, count] = /^oom_kill (\d+)$/m.exec(text ?? "") ?? [];
   return count === undefined ? null : Number(count);
-}
-
-function readText(path: string): string | null {
-  try {
-    return readFileSync(path, "latin1");
-  } catch {
-    return null;
-  }
 }

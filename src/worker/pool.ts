@@ -1,5 +1,5 @@
 /**
- * READ FIRST in this room. All pipelines of this server, and the ledger of what they hold. The pool has no opinion on who
+ * READ FIRST. All pipelines of this server, and the ledger of what they hold. The pool has no opinion on who
  * gets what: it does what its owner decides, and says what became of it. docs/inside/ledger.md tells how.
  *
  *   owner ── dispatch, cancel, recall ──► Dialogue ── frames ──► child

@@ -11,7 +11,7 @@ import { inspectFolder } from "#src/cli/inspect.js";
 import { readMarianConfig } from "#src/convert/marian-config.js";
 import { expectedTensors } from "#src/convert/marian-tensors.js";
 import { type ModelMessage, type TensorMessage } from "#src/convert/onnx/schema.js";
-import type { Precision } from "#src/models/manifest.js";
+import type { Precision } from "#src/models/manifest-base.js";
 import { readManifest } from "#src/models/read-manifest.js";
 import { convertQuietly } from "../support/converted.js";
 import { bundledModelDir, openModel, translateAll } from "../support/engine.js";

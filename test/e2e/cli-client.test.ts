@@ -2,8 +2,7 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
@@ -19,6 +18,7 @@ import {
   itemLine,
   serveHttp,
 } from "../support/http-server.js";
+import { TempDir } from "../support/temp-dir.js";
 
 const main = fileURLToPath(import.meta.resolve("#src/cli/main.js"));
 
@@ -35,11 +35,6 @@ async function finish(child: ChildProcess, input = "") {
     once(child, "close"),
   ]);
   return { out, err, code: code as unknown };
-}
-
-async function folder() {
-  const path = await mkdtemp(join(tmpdir(), "millrace-"));
-  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true }) };
 }
 
 test("translate reads arguments and stdin, and keeps order and empty lines", async () => {
@@ -66,7 +61,7 @@ test("--batch-size is a former name of --request-texts: it answers, and a warnin
 
 test("translate of a file writes it whole, and says what the seeds' client said", async () => {
   await using server = await serveHttp(answer);
-  await using dir = await folder();
+  await using dir = await TempDir.make();
   const [from, to] = [join(dir.path, "in.txt"), join(dir.path, "out.txt")];
   const lines = Array.from({ length: 300 }, (_, index) => `line ${index}`);
   await writeFile(from, lines.join("\n"));
@@ -108,7 +103,7 @@ test("Ctrl-C aborts the request and leaves no file behind", async () => {
     beginStream(response);
     response.flushHeaders();
   });
-  await using dir = await folder();
+  await using dir = await TempDir.make();
   const child = start(["translate", "a", "--out", join(dir.path, "out"), "--url", server.url]);
   const { closed } = await server.arrived(0);
   child.kill("SIGINT");
@@ -183,7 +178,7 @@ test("config: each value with its source, the machine, and the models' own setti
   assert.match(out, /^memory: [\d.]+ GiB \(.*\)$/m);
   assert.match(out, /^model en-zh: beams 4, maxLength 128, lengthPenalty 1 \(its own; /m);
   assert.match(err, /^warning: --batch-pipelines is now --bulk-pipelines; /m);
-  await using dir = await folder();
+  await using dir = await TempDir.make();
   const json = await finish(start(["config", "--json", "--models", dir.path]));
   const body = JSON.parse(json.out) as Record<string, Record<string, unknown>>;
   assert.ok(Number(body["machine"]?.["cores"]) >= 1);
@@ -206,7 +201,7 @@ test("a full disk behind standard output, and a folder as --out, are errors in o
   const [err, [code]] = await Promise.all([text(child.stderr), once(child, "close")]);
   assert.match(err, /^option_invalid: standard output cannot be written to \(ENOSPC\)\n$/);
   assert.equal(code, exitCodes.failed);
-  await using dir = await folder();
+  await using dir = await TempDir.make();
   const out = await finish(start(["translate", "a", "--out", dir.path, "--url", server.url]));
   assert.equal(out.code, exitCodes.usage);
   assert.match(out.err, /^option_invalid: --out: cannot use .* \(it is a folder\)\n/);

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { apiLimits } from "millrace-client/wire";
+import { translateLimits } from "millrace-client/wire";
 import type { FrameItem } from "#src/frames/messages.js";
 import { readManifest } from "#src/models/read-manifest.js";
 import {
@@ -17,7 +17,7 @@ import { bundledModelDir } from "../support/engine.js";
 import { EventLog, quickOptions, quiet } from "../support/pool.js";
 
 const limit = { timeout: 120_000 };
-const { beamsMax } = apiLimits;
+const { beamsMax } = translateLimits;
 
 /** One pipeline on the bundled model. */
 class RealPipeline implements AsyncDisposable {

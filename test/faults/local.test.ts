@@ -4,7 +4,8 @@ import { Scheduler } from "#src/scheduler/scheduler.js";
 import type { SubmitOutcome } from "#src/submit/submit.js";
 import { magic } from "../support/fake-tokens.js";
 import { FakeLocal, textOrCode } from "../support/local.js";
-import { FakeModel, impatient, isAlive } from "../support/pool.js";
+import { FakeModel, impatient } from "../support/pool.js";
+import { isRunning } from "../support/processes.js";
 
 const limit = { timeout: 60_000 };
 
@@ -290,7 +291,7 @@ test(
     model.write("release");
     assert.equal((await accepted).outcomes.length, 51);
     await stopped;
-    assert.deepEqual(pids.filter(isAlive), []);
+    assert.deepEqual(pids.filter(isRunning), []);
     assertNothingHeld(fake);
   },
 );

@@ -3,7 +3,8 @@ import { readdirSync } from "node:fs";
 import { test } from "node:test";
 import { readHypotheses } from "#src/work/generation.js";
 import { magic } from "../support/fake-tokens.js";
-import { FakeModel, FakePool, impatient, isAlive, makeItem } from "../support/pool.js";
+import { FakeModel, FakePool, impatient, makeItem } from "../support/pool.js";
+import { isRunning } from "../support/processes.js";
 
 const limit = { timeout: 60_000 };
 
@@ -29,7 +30,7 @@ test("a pipeline starts, answers, and is gone when the pool stops", limit, async
   assert.deepEqual(fake.pool.held, { inFlight: 0, remembered: 0 });
   assert.deepEqual(fake.pool.snapshot()[0]?.items, { inFlight: 0, done: 1, failed: 1 });
   await fake.pool.stop({ drainMs: 0 });
-  assert.equal(isAlive(pid), false);
+  assert.equal(isRunning(pid), false);
   assert.equal(fake.pool.snapshot()[0]?.state, "stopped");
 });
 
@@ -102,7 +103,7 @@ test("SIGSTOP is found as a hang, and blames nobody", limit, async () => {
   assert.match((await fake.events.next("down")).reason, /stopped from outside/);
   assert.deepEqual((await fake.events.next("returned")).innocent, [1]);
   await fake.events.next("up");
-  assert.equal(isAlive(pid), false);
+  assert.equal(isRunning(pid), false);
 });
 
 test(
@@ -266,7 +267,7 @@ test("a stop is bounded: a child that does not hear is killed", limit, async () 
   await fake.events.next("run");
   await fake.pool.stop({ drainMs: 0 });
   assert.deepEqual((await fake.events.next("returned")).innocent, [1]);
-  assert.equal(isAlive(pid), false);
+  assert.equal(isRunning(pid), false);
 });
 
 test("signals to the whole group leave the child to its parent", limit, async () => {

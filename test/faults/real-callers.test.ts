@@ -13,7 +13,7 @@ import {
   startReal,
   texts,
   translate,
-  translateAlone,
+  translatedAlone,
   until,
 } from "../support/real-server.js";
 
@@ -21,8 +21,7 @@ const limit = { timeout: 60_000 };
 let alone: ReadonlyMap<string, string>;
 
 before(async () => {
-  await using server = await startReal({ pipelines: 1 });
-  alone = await translateAlone(server.url);
+  alone = await translatedAlone();
 });
 
 function rowsOf({ stages }: StatusResponse, stage: string): number {

@@ -11,7 +11,7 @@ import {
   sentences,
   startReal,
   texts,
-  translateAlone,
+  translatedAlone,
   translateInLines,
   until,
 } from "../support/real-server.js";
@@ -20,8 +20,7 @@ const limit = { timeout: 60_000 };
 let alone: ReadonlyMap<string, string>;
 
 before(async () => {
-  await using server = await startReal({ pipelines: 1 });
-  alone = await translateAlone(server.url);
+  alone = await translatedAlone();
 });
 
 /** Bulk work that takes a second or more: enough to be in the midst of it. */
@@ -36,6 +35,14 @@ function busyPids({ pipelines }: StatusResponse): number[] {
   return pipelines.flatMap(({ pid, doing }) => (pid === null || doing === null ? [] : [pid]));
 }
 
+/** Waits until both workers say what they are doing. */
+async function bothBusy(url: string): Promise<[number, number]> {
+  return await until(async () => {
+    const [first, second] = busyPids(await getStatus(url));
+    return first !== undefined && second !== undefined && [first, second];
+  });
+}
+
 function allUp({ pipelines }: StatusResponse): boolean {
   return pipelines.every(({ state }) => state === "ready");
 }
@@ -44,11 +51,7 @@ test("kill -9 of one worker in the midst of its work", limit, async () => {
   await using server = await startReal();
   await until(async () => allUp(await getStatus(server.url)));
   const work = translateBulk(server.url, texts(300));
-  const [victim] = await until(async () => {
-    const busy = busyPids(await getStatus(server.url));
-    return busy.length === 2 && busy;
-  });
-  assert.ok(victim !== undefined);
+  const [victim] = await bothBusy(server.url);
   process.kill(victim, "SIGKILL");
   await work;
   const status = await until(async () => {
@@ -102,10 +105,7 @@ test("all workers killed at once", limit, async () => {
   await using server = await startReal();
   await until(async () => allUp(await getStatus(server.url)));
   const work = translateBulk(server.url, texts(400));
-  const pids = await until(async () => {
-    const busy = busyPids(await getStatus(server.url));
-    return busy.length === 2 && busy;
-  });
+  const pids = await bothBusy(server.url);
   for (const pid of pids) process.kill(pid, "SIGKILL");
   await work;
   const status = await until(async () => {
@@ -131,11 +131,7 @@ test("SIGSTOP of a worker: found, replaced, and nobody is blamed", limit, async 
   await using server = await startReal();
   await until(async () => allUp(await getStatus(server.url)));
   const work = translateBulk(server.url, texts(300));
-  const [victim] = await until(async () => {
-    const busy = busyPids(await getStatus(server.url));
-    return busy.length === 2 && busy;
-  });
-  assert.ok(victim !== undefined);
+  const [victim] = await bothBusy(server.url);
   process.kill(victim, "SIGSTOP");
   await work;
   const status = await getStatus(server.url);

@@ -15,7 +15,7 @@ import {
   startReal,
   texts,
   translate,
-  translateAlone,
+  translatedAlone,
   until,
 } from "../support/real-server.js";
 import { millrace, ServeProcess } from "../support/serve-process.js";
@@ -24,8 +24,7 @@ const limit = { timeout: 60_000 };
 let alone: ReadonlyMap<string, string>;
 
 before(async () => {
-  await using server = await startReal({ pipelines: 1 });
-  alone = await translateAlone(server.url);
+  alone = await translatedAlone();
 });
 
 const flags = ["--models", bundledModels, "--pipelines", "2", "--threads", "1"];

@@ -1,4 +1,4 @@
-/** Names of the client that were renamed, and mean what the new ones do. */
+/** Names of the client that were renamed: they mean what the new ones do, and we ourselves use the new ones. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
@@ -9,6 +9,7 @@ import {
   type TranslateOutcome,
   translateLimits,
 } from "millrace-client";
+import { codeOf, readSources } from "./imports.js";
 
 test("the old names mean what the new ones do", () => {
   const outcome: TranslateOutcome = {
@@ -18,4 +19,21 @@ test("the old names mean what the new ones do", () => {
   const indexed: IndexedItem = { index: 0, ...item } satisfies IndexedOutcome;
   assert.equal(indexed.index, 0);
   assert.equal(apiLimits.beamsMax, translateLimits.beamsMax);
+});
+
+test("nobody in this repository uses an old name", () => {
+  const sources = readSources("src", "client/src");
+  const deprecated = /@deprecated[^/]*\*\/\s*export (?:type|interface) (\w+)/g;
+  const names = sources.flatMap(({ text }) =>
+    [...text.matchAll(deprecated)].map(([, name]) => name),
+  );
+  assert.ok(names.length >= 3, names.join());
+  const old = new RegExp(`\\b(?:${names.join("|")}|apiLimits\\.beamsMax)\\b`);
+  const users = readSources("src", "bench", "examples").filter(({ text }) =>
+    old.test(codeOf(text)),
+  );
+  assert.deepEqual(
+    users.map(({ path }) => path),
+    [],
+  );
 });

@@ -33,18 +33,35 @@ export function exportsOf(text: string): Exported[] {
   return [...direct, ...lists];
 }
 
+/** The names that a file takes from others. */
+function importedBy(text: string): ReadonlySet<string> {
+  const lists = [
+    ...text.matchAll(/^\s*(?:import|export)\b[^;"]*?\{([^}]*)\}\s*from\b/gm),
+    ...text.matchAll(/\{([^}]*)\}\s*=\s*await import\(/g),
+  ];
+  const names = lists.flatMap(([, list = ""]) => list.split(","));
+  return new Set(
+    names.map((name) =>
+      name
+        .trim()
+        .replace(/^type /, "")
+        .replace(/\b(?: as |:).*$/, ""),
+    ),
+  );
+}
+
 function occurrences(text: string, name: string): number {
   return [...text.matchAll(new RegExp(`\\b${name}\\b`, "g"))].length;
 }
 
 /** Exports of the files that neither their own file nor anybody else has a use for. */
 export function unused(files: readonly SourceFile[], all: readonly SourceFile[]): string[] {
+  // By what is imported: that another file has a name of its own that is spelled so is no use.
+  const imports = all.map((file) => ({ path: file.path, names: importedBy(file.text) }));
   return files.flatMap(({ path, text }) =>
     exportsOf(text)
       .filter(({ name, isType }) => {
-        const elsewhere = all.filter(
-          (file) => file.path !== path && occurrences(file.text, name) > 0,
-        );
+        const elsewhere = imports.filter((file) => file.path !== path && file.names.has(name));
         const inProduct = elsewhere.some((file) => !file.path.startsWith("test/"));
         // A type may be exported for the signature that it stands in; a value must have a user.
         const atHome = occurrences(text, name) > 1;
@@ -63,8 +80,11 @@ test("every export has a user", () => {
 });
 
 test("an export without a user would be noticed", () => {
-  const user = { path: "src/b.ts", text: 'import { used } from "./a.js"; used();' };
-  const tests = { path: "test/a.test.ts", text: "used(); dead(); inner();" };
+  const user = {
+    path: "src/b.ts",
+    text: 'import { used } from "./a.js"; used(); const alone = 2;',
+  };
+  const tests = { path: "test/a.test.ts", text: 'import { dead, inner } from "./a.js"; dead();' };
   const file = {
     path: "src/a.ts",
     text: "export function used() {}\nexport function dead() {}\nexport const alone = 1;\nexport type T = 1;\nexport interface Kept {}\nfunction f(a: Kept) {}\nexport function inner() {}\ninner();",
@@ -74,6 +94,33 @@ test("an export without a user would be noticed", () => {
     "src/a.ts: alone",
     "src/a.ts: T",
   ]);
+});
+
+/** The same for both sides of the wire: what the server, and what the client, must know of a task. */
+const sharedNames = new Set(["Task"]);
+
+/** Still to be renamed: the scheduler's and the engine's. */
+const doubledNames = new Set(["Decision"]);
+
+function exportedTwice(files: readonly SourceFile[]): string[] {
+  const places = new Map<string, string[]>();
+  for (const { path, text } of files) {
+    for (const { name } of exportsOf(text)) {
+      places.set(name, [...(places.get(name) ?? []), path]);
+    }
+  }
+  return [...places].flatMap(([name, paths]) =>
+    paths.length > 1 ? [`${name}: ${paths.join(", ")}`] : [],
+  );
+}
+
+test("no name is exported by two files: one word for each thing", () => {
+  const product = readSources("src", "client/src").filter(({ path }) => !publicFiles.has(path));
+  const known = [...sharedNames, ...doubledNames];
+  const found = exportedTwice(product).filter((line) => !known.includes(line.split(":")[0] ?? ""));
+  assert.deepEqual(found, []);
+  const planted = ["a.ts", "b.ts"].map((path) => ({ path, text: "export const a = 1;" }));
+  assert.equal(exportedTwice(planted).length, 1, "a name that is there twice would be noticed");
 });
 
 function readScripts(): SourceFile[] {

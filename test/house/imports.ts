@@ -18,7 +18,7 @@ export function readSources(...folders: readonly string[]): SourceFile[] {
 }
 
 const specifier =
-  /(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*|\bnew URL\(\s*|\bimport\.meta\.resolve\(\s*)(["'])([^"'\n]+)\1/g;
+  /(?:\bfrom\s*|\bimport\s*\(?\s*|\brequire\s*\(\s*|\bnew URL\(\s*|\bimport\.meta\.resolve\(\s*)(["'`])([^"'`\n]+)\1/g;
 
 /** What the file names, as it names it. */
 export function specifiersOf(text: string): string[] {
@@ -54,7 +54,7 @@ export function breachOf(from: string, name: string): string | null {
   const room = roomOf(from);
   if (room === undefined) return `${from} is in no room: give it one in test/house/rooms.ts`;
   const target = targetOf(from, name);
-  if (room.pure === true && target.startsWith("node:")) return `${room.path} runs without Node`;
+  if (room.pure === true && isPackage(target)) return `${room.path} needs no package and no Node`;
   const kept = Object.entries(keptPackages).find(([each]) => target === each);
   if (
     kept !== undefined &&
@@ -70,6 +70,11 @@ export function breachOf(from: string, name: string): string | null {
   return null;
 }
 
+/** Of Node or of the registry: whatever is no file of this repository. */
+function isPackage(target: string): boolean {
+  return !/^(src|client\/src)\//.test(target);
+}
+
 function siblingBreach(room: Room, from: string, target: string): string | null {
   if (room.siblingsApart !== true) return null;
   const [own, other] = [from, target].map((path) => folderIn(room, path));
@@ -81,6 +86,27 @@ function siblingBreach(room: Room, from: string, target: string): string | null 
 function folderIn(room: Room, path: string): string | null {
   const rest = path.slice(room.path.length + 1);
   return rest.includes("/") ? (rest.split("/")[0] ?? null) : null;
+}
+
+/**
+ * Ways from a folder of a room to a sibling of it that lead through the room's own files: the seam and the table know
+ * the siblings, so who imports the table has all of them.
+ */
+export function siblingDetours(room: Room, files: readonly SourceFile[]): string[] {
+  if (room.siblingsApart !== true) return [];
+  const inRoom = files.filter(({ path }) => path.startsWith(`${room.path}/`));
+  const imports = new Map(
+    inRoom.map(({ path, text }) => [path, specifiersOf(text).map((name) => targetOf(path, name))]),
+  );
+  return inRoom.flatMap(({ path }) => {
+    const own = folderIn(room, path);
+    if (own === null) return [];
+    const seen = new Set([path]);
+    for (const at of seen) for (const next of imports.get(at) ?? []) seen.add(next);
+    return [...seen]
+      .filter((at) => imports.has(at) && ![own, null].includes(folderIn(room, at)))
+      .map((at) => `${path} reaches ${at}`);
+  });
 }
 
 export function isThere(path: string): boolean {

@@ -4,6 +4,8 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { exitCodes, exitCodesOfErrors } from "#src/cli/exit-codes.js";
+import { readSources, roomOf } from "./imports.js";
+import { rooms } from "./rooms.js";
 
 const read = (path: string): string => readFileSync(path, "utf8");
 
@@ -90,6 +92,23 @@ test("ARCHITECTURE.md names every folder of src", () => {
   const page = read("ARCHITECTURE.md");
   for (const entry of readdirSync("src", { withFileTypes: true })) {
     if (entry.isDirectory()) assert.ok(page.includes(`](src/${entry.name})`), entry.name);
+  }
+});
+
+test("every room says where to begin, and ARCHITECTURE.md names that file", () => {
+  const page = read("ARCHITECTURE.md");
+  const sources = readSources("src", "client/src");
+  for (const room of rooms.filter(({ path }) => !path.endsWith(".ts"))) {
+    const first = sources
+      .filter(({ path, text }) => roomOf(path) === room && /^ ?\*?.*READ FIRST\b/m.test(text))
+      .map(({ path }) => path.slice(room.path.length + 1));
+    assert.ok(first.length > 0, `${room.path} does not say where to begin`);
+    const row = page.split("\n").find((line) => line.includes(`](${room.path})`));
+    assert.ok(row !== undefined, `ARCHITECTURE.md does not have ${room.path}`);
+    assert.ok(
+      first.some((name) => row.includes(`\`${name}\``)),
+      `ARCHITECTURE.md names none of ${first.join(", ")} for ${room.path}`,
+    );
   }
 });
 

@@ -11,7 +11,7 @@ export interface Room {
   readonly floor: number;
   /** Its folders are strangers to each other: one protocol, one task, one implementation of a seam each. */
   readonly siblingsApart?: true;
-  /** Runs without Node: no `node:` module is imported. */
+  /** Runs anywhere: no `node:` module and no package is imported. */
   readonly pure?: true;
   /** Narrower than its floor: the only rooms that it imports. */
   readonly only?: readonly string[];

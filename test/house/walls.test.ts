@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { statSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { test } from "node:test";
-import { breachOf, isThere, readSources, roomOf, specifiersOf } from "./imports.js";
+import { breachOf, isThere, readSources, roomOf, siblingDetours, specifiersOf } from "./imports.js";
 import { keptPackages, type Room, rooms } from "./rooms.js";
 
 const sources = readSources("src", "client/src");
@@ -41,6 +41,7 @@ test("every form of an import is seen", () => {
     'export { a } from "x";',
     'export * from "x";',
     'const a = await import("x");',
+    "const a = await import(`x`);",
     'type A = import("x").A;',
     'new Worker(new URL("x", import.meta.url));',
     'createRequire(import.meta.url)("y"); const z = require("x");',
@@ -84,8 +85,10 @@ for (const room of rooms) {
     for (const other of allowed) {
       for (const way of ways) assert.deepEqual(plant(room, other, way), [], other.path);
     }
-    const node = breaches([{ path: fileIn(room, "planted"), text: 'import "node:fs";' }]);
-    assert.equal(node.length, room.pure === true ? 1 : 0);
+    for (const name of ["node:fs", "some-package"]) {
+      const planted = breaches([{ path: fileIn(room, "planted"), text: `import "${name}";` }]);
+      assert.equal(planted.length, room.pure === true ? 1 : 0, name);
+    }
   });
 }
 
@@ -95,6 +98,19 @@ test("siblings that are strangers do not import each other; their room's own fil
     assert.equal(breaches([across]).length, siblingsApart === true ? 1 : 0, path);
     const table = { path: `${path}/table.ts`, text: 'import "./one/a.js";' };
     if (!path.endsWith(".ts")) assert.deepEqual(breaches([table]), [], path);
+  }
+});
+
+test("no sibling reaches another through its room's table; who does would be noticed", () => {
+  for (const room of rooms) {
+    assert.deepEqual(siblingDetours(room, sources), []);
+    if (room.siblingsApart !== true) continue;
+    const planted = [
+      { path: `${room.path}/one/a.ts`, text: 'import "../table.js";' },
+      { path: `${room.path}/table.ts`, text: 'export { b } from "./two/b.js";' },
+      { path: `${room.path}/two/b.ts`, text: "" },
+    ];
+    assert.equal(siblingDetours(room, planted).length, 1, room.path);
   }
 });
 

@@ -10,7 +10,7 @@ import type { PoolEvent } from "#src/worker/events.js";
 import { Pool, type PoolOptions } from "#src/worker/pool.js";
 import { FifoScheduler } from "./fifo-scheduler.js";
 import { numbersTask, prepareAtOnce } from "./numbers-task.js";
-import { EventLog, type FakeModel, fakeEntry, quickOptions, quiet } from "./pool.js";
+import { EventLog, type FakeModel, fakeEntry, pipelinesOf, quickOptions, quiet } from "./pool.js";
 
 export interface FakeLocalOptions {
   readonly model: FakeModel;
@@ -26,14 +26,7 @@ export class FakeLocal implements AsyncDisposable {
   #pool: Pool | undefined;
 
   constructor({ model, count = 2, local = {}, pool = {} }: FakeLocalOptions) {
-    const pipelines = Array.from({ length: count }, (_, index) => ({
-      pipelineId: `p${index}`,
-      model: "fake",
-      kind: "shared" as const,
-      modelDir: model.dir,
-      threads: 1,
-      rowsMax: 8,
-    }));
+    const pipelines = pipelinesOf(model, count);
     const { task, model: taskModel } = numbersTask();
     this.local = new LocalSubmit({
       models: new Map([["fake", { name: "fake", task, taskModel, mode: "generation" }]]),

@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import type { FrameItem } from "#src/frames/messages.js";
 import { generationPayload } from "#src/work/generation.js";
 import type { PoolEvent } from "#src/worker/events.js";
+import type { PipelineSpec } from "#src/worker/pipeline.js";
 import { Pool, type PoolOptions } from "#src/worker/pool.js";
 
 export const fakeEntry: string = fileURLToPath(new URL("./fake-runtime.js", import.meta.url));
@@ -81,19 +82,24 @@ export interface FakePoolOptions extends Partial<PoolOptions> {
   readonly count?: number;
 }
 
+/** `p0`, `p1` and so on, each with the fake runtime and 8 rows. */
+export function pipelinesOf(model: FakeModel, count: number): PipelineSpec[] {
+  return Array.from({ length: count }, (_, index) => ({
+    pipelineId: `p${index}`,
+    model: "fake",
+    kind: "shared",
+    modelDir: model.dir,
+    threads: 1,
+    rowsMax: 8,
+  }));
+}
+
 export class FakePool implements AsyncDisposable {
   readonly events: EventLog = new EventLog();
   readonly pool: Pool;
 
   constructor({ model, count = 1, ...rest }: FakePoolOptions) {
-    const pipelines = Array.from({ length: count }, (_, index) => ({
-      pipelineId: `p${index}`,
-      model: "fake",
-      kind: "shared" as const,
-      modelDir: model.dir,
-      threads: 1,
-      rowsMax: 8,
-    }));
+    const pipelines = pipelinesOf(model, count);
     const options = { entry: fakeEntry, log: quiet, pipelines, ...quickOptions, ...rest };
     this.pool = new Pool(options, (event) => this.events.push(event));
     this.pool.start();
@@ -105,15 +111,5 @@ export class FakePool implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.pool.stop({ drainMs: 0 });
-  }
-}
-
-/** Whether the process is there and not merely a zombie that its parent has not collected. */
-export function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
   }
 }

@@ -1,5 +1,5 @@
 /** Processes as /proc shows them. */
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 
 /** Null where the process is gone. */
 function stat(pid: number): { readonly state: string; readonly parent: number } | null {
@@ -12,10 +12,20 @@ function stat(pid: number): { readonly state: string; readonly parent: number } 
   }
 }
 
-/** A zombie whose parent has not collected it yet has ended. */
+/** A zombie whose parent has not collected it yet has ended; without /proc there is no telling it from others. */
 export function isRunning(pid: number): boolean {
+  if (!existsSync("/proc/self/stat")) return isThere(pid);
   const found = stat(pid);
   return found !== null && found.state !== "Z" && found.state !== "X";
+}
+
+function isThere(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 export function childrenOf(parent: number): number[] {

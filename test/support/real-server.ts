@@ -6,8 +6,8 @@ import { fileURLToPath } from "node:url";
 import type {
   ReadyResponse,
   StatusResponse,
-  TranslateItem,
   TranslateLine,
+  TranslateOutcome,
   TranslateRequest,
   TranslateResponse,
 } from "millrace-client/wire";
@@ -94,7 +94,7 @@ export async function translateInLines(
 }
 
 /** The text, or the code of the error. */
-export function outcomeOf(item: TranslateItem): string {
+export function outcomeOf(item: TranslateOutcome): string {
   return "error" in item ? item.error.code : item.text;
 }
 
@@ -106,6 +106,12 @@ export async function translateAlone(url: string): Promise<ReadonlyMap<string, s
     alone.set(text, results.map(outcomeOf).join());
   }
   return alone;
+}
+
+/** The same from a server of its own: what a test under load compares with. */
+export async function translatedAlone(): Promise<ReadonlyMap<string, string>> {
+  await using server = await startReal({ pipelines: 1 });
+  return await translateAlone(server.url);
 }
 
 export async function getStatus(url: string): Promise<StatusResponse> {

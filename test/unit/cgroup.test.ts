@@ -1,7 +1,7 @@
 /** A container's limits, from the files of its control groups as they really look. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { readCgroupLimits } from "#src/options/cgroup.js";
+import { readContainerLimits } from "#src/options/container-limits.js";
 import { type Machine, openFilesMaxOf, resourcesOf } from "#src/options/machine.js";
 
 type Files = Readonly<Record<string, string>>;
@@ -55,7 +55,7 @@ test("defect 12: the tightest of a group and those above it counts, up to the mo
     // Not ours.
     "/my groups/pod a/app/other/cpu.max": "100000 100000\n",
   };
-  assert.deepEqual(readCgroupLimits(reader(files)), {
+  assert.deepEqual(readContainerLimits(reader(files)), {
     cpus: { value: 3, from: "/my groups/pod a/cpu.max" },
     memoryBytes: { value: 2 * GiB, from: "/my groups/pod a/app/memory.max" },
   });

@@ -2,10 +2,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { workClasses } from "millrace-client/wire";
 import { Agenda } from "#src/scheduler/agenda.js";
 import { batchOf } from "#src/scheduler/batch.js";
 import { FedPipeline } from "#src/scheduler/fed-pipeline.js";
-import { ModelState, workClasses } from "#src/scheduler/model-state.js";
+import { ModelState } from "#src/scheduler/model-state.js";
 import { FirstComePolicy } from "#src/scheduler/policy-fcfs.js";
 import { type ItemEntry, RequestBook } from "#src/scheduler/request-book.js";
 import { Rooms } from "#src/scheduler/rooms.js";

@@ -1,5 +1,5 @@
 /**
- * What the messages of the native HTTP API share, whatever the task; a task's own are in the file of its name. The
+ * READ FIRST. What the messages of the native HTTP API share, whatever the task; a task's own are in the file of its name. The
  * only definition of them: the server validates against these types, the client sends them.
  *
  * An *input* is what a caller gets one result for, such as a text; an *item* is what a model turns into one result,
@@ -8,7 +8,10 @@
 import type { WireError } from "./errors.js";
 
 /** `realtime`: somebody waits. `bulk`: nobody waits. */
-export type WorkClass = "realtime" | "bulk";
+export type WorkClass = (typeof workClasses)[number];
+
+/** The one that goes first stands first. */
+export const workClasses = ["realtime", "bulk"] as const;
 
 /** What a request of any task may say. */
 export interface RequestFields {
@@ -39,7 +42,7 @@ export interface DeploymentIdentity {
 
 /** Where the time of a request went, in milliseconds. */
 export interface RequestTimings {
-  /** Splitting and tokenising. */
+  /** Until its inputs were items: splitting and tokenising, for texts. */
   readonly prepareMs: number;
   /** Longest wait of any of its items until a pipeline took it. */
   readonly queueMs: number;

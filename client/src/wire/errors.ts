@@ -32,11 +32,11 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
     "Send well-formed Unicode.",
   ]),
   body_too_large: entry(413, NO, [
-    "The body has more bytes than `--body-bytes-max`.",
+    "The body has more bytes than `--body-bytes-max`, or with what is made of it more than `--queued-bytes-max`.",
     "Send fewer texts in one request, or raise the limit.",
   ]),
   too_many_items: entry(413, NO, [
-    "The request has more inputs than `--request-inputs-max`.",
+    "The request has more inputs than `--request-inputs-max`, or makes more items than `--queued-items-max`.",
     "Split the request, or raise the limit.",
   ]),
   input_empty: entry(422, NO, [
@@ -44,7 +44,7 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
     "Send at least one text or token.",
   ]),
   input_too_long: entry(422, NO, [
-    "An item has more characters or tokens than the model takes.",
+    "An input has more characters than `--input-characters-max`, or more tokens than the model takes.",
     "Shorten it, leave `split` on, or send `truncate: true`.",
   ]),
   token_out_of_range: entry(422, NO, [
@@ -59,7 +59,10 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
     "The request's headers are too large.",
     "Send fewer headers.",
   ]),
-  not_found: entry(404, NO, ["There is no such route.", "See the routes in docs/http.md."]),
+  not_found: entry(404, NO, [
+    "There is no such route, or no model is served for it.",
+    "See the routes in docs/http.md.",
+  ]),
   method_not_allowed: entry(405, NO, [
     "The route exists, but not for this method; `Allow` lists those it has.",
     "Use a method that `Allow` names.",

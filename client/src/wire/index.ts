@@ -14,6 +14,7 @@ export {
   type RequestFields,
   type RequestTimings,
   type WorkClass,
+  workClasses,
 } from "./api.js";
 export {
   type ErrorCode,

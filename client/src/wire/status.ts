@@ -30,7 +30,7 @@ export interface PipelineStatus {
   readonly loads: number;
   /** Resident memory of the process. */
   readonly memoryBytes: number;
-  /** The part of it that holds keys and values of generating rows; bounded by the rows that may generate. */
+  /** The part of it that its items hold (keys and values of generating rows); bounded by the rows that may run. */
   readonly cacheBytes: number;
   /** The run that it announced last; null when it idles. */
   readonly doing: {
@@ -82,6 +82,7 @@ export interface StageTime {
   readonly stage: string;
   readonly runs: number;
   readonly rows: number;
+  /** What the time is a line of (tokens, pixels): the items' own, and with what the runs padded them to. */
   readonly units: number;
   readonly paddedUnits: number;
   readonly ms: number;

@@ -1,11 +1,11 @@
 /** Results → lines, and where these are written. */
 import { access, constants, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import type { TranslateItem } from "millrace-client";
+import type { TranslateOutcome } from "millrace-client";
 import { type TranslateFlags, unusable } from "./flags.js";
 
 export function render(
-  results: readonly (TranslateItem | null)[],
+  results: readonly (TranslateOutcome | null)[],
   { json }: Pick<TranslateFlags, "json">,
 ): string {
   return results

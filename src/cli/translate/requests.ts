@@ -1,13 +1,17 @@
 /** Sends the lines, a few requests at once, and puts each result at the place of its line. */
-import { Millrace, type TranslateFields, type TranslateItem } from "millrace-client";
-import { bulkThresholdDefault } from "../../options/table.js";
+import {
+  apiDefaults,
+  Millrace,
+  type TranslateFields,
+  type TranslateOutcome,
+} from "millrace-client";
 import type { TranslateFlags } from "./flags.js";
 import { packLines } from "./packing.js";
 import { progressBar } from "./progress-bar.js";
 
 export interface TranslatedLines {
   /** By line; null for a blank one, which is not sent: there is nothing in it to translate. */
-  readonly results: readonly (TranslateItem | null)[];
+  readonly results: readonly (TranslateOutcome | null)[];
   readonly requests: number;
   /** Sentences translated by each pipeline. */
   readonly pipelines: ReadonlyMap<string, number>;
@@ -22,7 +26,7 @@ export async function translateLines(
 ): Promise<TranslatedLines> {
   const places = [...lines.keys()].filter((at) => lines[at]?.trim() !== "");
   const requests = packLines(places, lines, flags.requestTexts);
-  const results: (TranslateItem | null)[] = lines.map(() => null);
+  const results: (TranslateOutcome | null)[] = lines.map(() => null);
   const pipelines = new Map<string, number>();
   const expect = flags.expectEnvironment;
   await using client = new Millrace(flags.url, {
@@ -53,7 +57,7 @@ export async function translateLines(
 
 /** The class is that of the whole file: its last, short request must not pass for somebody who waits. */
 function fieldsOf(flags: TranslateFlags, texts: number): TranslateFields {
-  const workClass = flags.class ?? (texts >= bulkThresholdDefault ? "bulk" : undefined);
+  const workClass = flags.class ?? (texts >= apiDefaults.bulkThreshold ? "bulk" : undefined);
   return {
     ...(flags.model === undefined ? {} : { model: flags.model }),
     ...(flags.beams === undefined ? {} : { beams: flags.beams }),

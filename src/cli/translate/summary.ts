@@ -1,10 +1,10 @@
 /** What is said on standard error when all is done: the lines that failed, and the sum. */
-import type { TranslateItem } from "millrace-client";
+import type { TranslateOutcome } from "millrace-client";
 import { errorText } from "../program.js";
 import type { TranslatedLines } from "./requests.js";
 
 /** How many there were. */
-export function reportFailures(results: readonly (TranslateItem | null)[]): number {
+export function reportFailures(results: readonly (TranslateOutcome | null)[]): number {
   let failed = 0;
   for (const [index, result] of results.entries()) {
     if (result === null || !("error" in result)) continue;

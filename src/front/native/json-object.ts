@@ -2,15 +2,13 @@
 import { MillraceError } from "millrace-client/wire";
 import { kindOf } from "../../work/fields.js";
 
-export type JsonObject = Readonly<Record<string, unknown>>;
-
 /** Deepest value of a valid body: the object, its list, a list of token ids. Some room, so that types are named first. */
 const depthMax = 8;
 /** Twelve fields and room for mistakes that deserve their names in the answer. */
 const keysMax = 64;
 
 /** @throws MillraceError `bad_request` */
-export function parseObject(text: string): JsonObject {
+export function parseObject(text: string): Readonly<Record<string, unknown>> {
   checkShape(text);
   let value: unknown;
   try {
@@ -21,7 +19,7 @@ export function parseObject(text: string): JsonObject {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new MillraceError("bad_request", `The body must be a JSON object, not ${kindOf(value)}.`);
   }
-  return value as JsonObject;
+  return value as Readonly<Record<string, unknown>>;
 }
 
 /**

@@ -1,5 +1,5 @@
 /** The body of `POST /v1/<task>` → what submit takes: the fields that every task has; those of its own the task reads. */
-import { apiLimits, MillraceError, type WorkClass } from "millrace-client/wire";
+import { apiLimits, MillraceError, workClasses } from "millrace-client/wire";
 import type { Exchange } from "../../listen/http/http-front.js";
 import type { SubmitRequest } from "../../submit/submit.js";
 import { Fields } from "../../work/fields.js";
@@ -48,7 +48,7 @@ export function readRequest(text: string, parts: RequestParts): SubmitRequest {
     id: exchange.id,
     task: task.name,
     model: common.text("model", 256) ?? null,
-    class: common.choice<WorkClass>("class", ["realtime", "bulk"]) ?? null,
+    class: common.choice("class", workClasses) ?? null,
     tenant: common.text("tenant", apiLimits.tenantCharactersMax) ?? "default",
     deadlineAtMs: exchange.arrivedAtMs + timeoutMs,
     payloadBytes,

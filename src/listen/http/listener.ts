@@ -1,6 +1,6 @@
 /**
- * Listens for HTTP, for every front: sockets, limits, bodies, departures and replies. It speaks no protocol of its own.
- * Start reading here.
+ * READ FIRST. Listens for HTTP, for every front: sockets, limits, bodies, departures and replies. It speaks no protocol
+ * of its own.
  *
  *   socket ─► connections ─► router ─► the front's handler ─► exchange.receive ─► body, decompression, budget
  *             too many?      whose?         │

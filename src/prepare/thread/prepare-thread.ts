@@ -59,10 +59,6 @@ export class PrepareThread implements AsyncDisposable {
     this.#clock = options.clock ?? systemClock;
   }
 
-  get runningWorks(): number {
-    return this.#works.size;
-  }
-
   /**
    * Resolves when all inputs of the request are prepared. Rejects with what its budget throws, with the signal's reason
    * as soon as it aborts, with `worker_lost` where no thread can start, `item_poison` where too many die under it.

@@ -12,7 +12,7 @@ import type { ThreadReply, ThreadRequest } from "./messages.js";
 /** Of one portion, and one step more: so long does a realtime work wait for one that was begun before it. */
 const portionMs = 4;
 /** Taking a portion must not hold the event loop on the other side. */
-export const portionPiecesMax = 512;
+const portionPiecesMax = 512;
 const portionBytesMax: number = 256 * 1024;
 const portionEndsMax = 512;
 

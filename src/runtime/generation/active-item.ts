@@ -1,7 +1,7 @@
 /** An item inside the engine, from its admission to its outcome. */
-import { apiLimits, type WorkClass } from "millrace-client/wire";
-import type { ModelManifest } from "../../models/manifest.js";
-import type { GenerationInput } from "../../work/generation.js";
+import type { WorkClass } from "millrace-client/wire";
+import type { GenerationManifest } from "../../models/manifest-generation.js";
+import { type GenerationInput, generationLimits } from "../../work/generation.js";
 import type { WaitingItem } from "./choosing.js";
 import { BeamSearch } from "./search/beam.js";
 import { GreedySearch } from "./search/greedy.js";
@@ -50,10 +50,10 @@ const penaltyFactorMax = 1e250;
  */
 export function refusalOf(
   { tokenIds, settings }: GenerationInput,
-  { positions }: Pick<ModelManifest["shape"], "positions">,
+  { positions }: Pick<GenerationManifest["shape"], "positions">,
 ): string | null {
   const { beams, nBest, lengthPenalty, maxLength } = settings;
-  const { beamsMax } = apiLimits;
+  const { beamsMax } = generationLimits;
   if (tokenIds.length > positions) return `${tokenIds.length} tokens, the model takes ${positions}`;
   // Of ids that are too large the encoder itself says so; it would count negative ones from the end.
   const negative = tokenIds.find((id) => id < 0);

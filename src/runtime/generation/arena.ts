@@ -8,7 +8,7 @@
  *   cross_mask             [slots, crossWidth]
  *
  * Slots 0..count−1 are in use, so that a run reads a prefix of each array without a copy. A slot that leaves is
- * overwritten by the last one. All widths are multiples of 16: then a row's result does not depend on them (DESIGN).
+ * overwritten by the last one. All widths are multiples of 16: then a row's result does not depend on them.
  *
  * Width and slots follow what is in use. Both grow when they must. They shrink when half of the width, or three
  * quarters of the slots, were not needed for `roomyStepsMax` steps, so that a copy is paid for by the steps it makes
@@ -44,6 +44,16 @@ export interface EncodedBatch {
   readonly width: number;
   readonly keys: readonly Float32Array[];
   readonly values: readonly Float32Array[];
+}
+
+/** As a model's manifest has them. */
+export function cacheShapeOf(model: {
+  readonly decoderLayers: number;
+  readonly decoderHeads: number;
+  readonly width: number;
+}): Pick<ArenaShape, "layers" | "heads" | "size"> {
+  const { decoderLayers: layers, decoderHeads: heads, width } = model;
+  return { layers, heads, size: width / heads };
 }
 
 export function padWidth(tokens: number): number {

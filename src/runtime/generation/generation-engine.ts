@@ -11,19 +11,19 @@
  *
  * Which run is next is chosen in choosing.ts. What an item is: active-item.ts.
  */
-import type { WorkClass } from "millrace-client/wire";
+import { type WorkClass, workClasses } from "millrace-client/wire";
 import type { FrameItem, FrameOutcome, StageReport } from "../../frames/messages.js";
-import { readGenerationInput } from "../../work/generation.js";
+import { hypothesesPayload, readGenerationInput } from "../../work/generation.js";
 import type { Engine, EngineEvents } from "../engine.js";
+import { failed } from "../failed-outcome.js";
 import { RunCost } from "../run-cost.js";
 import { StageMeter } from "../stage-meter.js";
 import { type ActiveItem, refusalOf, startItem } from "./active-item.js";
-import type { EncodedBatch } from "./arena.js";
+import { cacheShapeOf, type EncodedBatch } from "./arena.js";
 import { Choosing, type ChoosingLimits, type Decision, type Work } from "./choosing.js";
 import type { GenerationModel, StepResult } from "./generation-model.js";
 import type { Lane } from "./lane.js";
 import { Lanes } from "./lanes.js";
-import { failed, finished } from "./outcomes.js";
 import { type Candidates, candidatesNeeded, type SearchRules } from "./search/search.js";
 
 export type GenerationEngineOptions = ChoosingLimits;
@@ -38,8 +38,6 @@ export const generationEngineDefaults: GenerationEngineOptions = {
 
 /** What the engine uses of a model. */
 export type GenerationRuns = Pick<GenerationModel, "manifest" | "encode" | "step">;
-
-const classes: readonly WorkClass[] = ["realtime", "bulk"];
 
 export class GenerationEngine implements Engine {
   readonly #model: GenerationRuns;
@@ -73,11 +71,7 @@ export class GenerationEngine implements Engine {
     };
     this.#lanes = new Lanes({
       rowsMax: options.rowsMax,
-      shape: {
-        layers: shape.decoderLayers,
-        heads: shape.decoderHeads,
-        size: shape.width / shape.decoderHeads,
-      },
+      shape: cacheShapeOf(shape),
     });
     this.#choosing = new Choosing(options, {
       encodeUnitsWithin: (ms) => this.#encodeCost.unitsWithin(ms),
@@ -105,7 +99,9 @@ export class GenerationEngine implements Engine {
   }
 
   get idle(): boolean {
-    return classes.every((workClass) => this.#waiting[workClass].length === 0) && !this.#running;
+    return (
+      workClasses.every((workClass) => this.#waiting[workClass].length === 0) && !this.#running
+    );
   }
 
   get #running(): boolean {
@@ -171,7 +167,7 @@ export class GenerationEngine implements Engine {
 
   #takeWaiting(wanted: ReadonlySet<number>): ActiveItem[] {
     const taken: ActiveItem[] = [];
-    for (const workClass of classes) {
+    for (const workClass of workClasses) {
       this.#waiting[workClass] = this.#waiting[workClass].filter((item) => {
         const stays = !wanted.has(item.itemId);
         if (!stays) taken.push(item);
@@ -336,4 +332,9 @@ export class GenerationEngine implements Engine {
   ): void {
     this.#events.onRun({ stage, ...run, predictedMs, itemsBegin: stage === "encode" });
   }
+}
+
+/** The search has ended. */
+function finished({ itemId, search }: ActiveItem): FrameOutcome {
+  return { itemId, ok: true, value: hypothesesPayload(search.results()) };
 }

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import type { FrameOutcome } from "../../frames/messages.js";
+import type { GenerationManifest } from "../../models/manifest-generation.js";
 import { generationPayload, readHypotheses } from "../../work/generation.js";
 import type { EngineEvents, EngineRequest } from "../engine.js";
 import {
@@ -13,7 +14,7 @@ import { GenerationModel } from "./generation-model.js";
 
 /** Throws `model_folder_invalid` where the folder cannot be run, or what it says is nonsense. */
 export async function loadGeneration(
-  request: EngineRequest,
+  request: EngineRequest<GenerationManifest>,
   events: EngineEvents,
 ): Promise<GenerationEngine> {
   const model = await openModel(request);
@@ -24,7 +25,7 @@ export async function loadGeneration(
   });
 }
 
-async function openModel(request: EngineRequest): Promise<GenerationModel> {
+async function openModel(request: EngineRequest<GenerationManifest>): Promise<GenerationModel> {
   const { manifest, modelDir, threads } = request;
   try {
     const { encoder, decoder } = manifest.files;

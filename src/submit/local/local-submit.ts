@@ -1,5 +1,5 @@
 /**
- * `Submit` on this machine: START HERE. A request goes through the door, is prepared, and is open until its last outcome.
+ * READ FIRST of this folder. `Submit` on this machine: a request goes through the door, is prepared, and is open until its last outcome.
  *
  *   submit ─► door: fields, model, room ─► prepare ─► open request ─► dispatcher ═══ scheduler, pool
  *               │ refused                    │ pieces too many            │ outcomes, as they come

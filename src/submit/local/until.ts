@@ -21,13 +21,9 @@ export class Until implements Disposable {
     signal.addEventListener("abort", this.#onAbort, { once: true });
     if (signal.aborted) this.#onAbort();
     if (deadlineAtMs === null) return;
-    const look = (): void => {
-      const leftMs = deadlineAtMs - clock.now();
-      // A timer may fire a little early, and takes no more than 2^31 - 1 ms.
-      if (leftMs > 0) this.#cancel = clock.after(Math.min(Math.ceil(leftMs), timerMsMax), look);
-      else this.#expire();
-    };
-    look();
+    const leftMs = deadlineAtMs - clock.now();
+    if (leftMs > 0) this.#cancel = clock.after(Math.ceil(leftMs), () => this.#expire());
+    else this.#expire();
   }
 
   get signal(): AbortSignal {
@@ -48,5 +44,3 @@ export class Until implements Disposable {
     this.#inner.abort(new MillraceError("deadline_exceeded", "not finished within its timeoutMs"));
   }
 }
-
-const timerMsMax = 2 ** 31 - 1;

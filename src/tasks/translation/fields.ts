@@ -1,9 +1,10 @@
 /** The fields of a request that are translation's own: JSON → inputs and settings. */
-import { apiLimits, MillraceError } from "millrace-client/wire";
+import { MillraceError, translateLimits } from "millrace-client/wire";
 import { badField, Fields, kindOf, loneSurrogate, show } from "../../work/fields.js";
+import { generationLimits } from "../../work/generation.js";
 import type { JsonObject } from "../../work/payload.js";
 import type { ReadLimits, TaskRequest } from "../task.js";
-import type { TranslateInput } from "./input.js";
+import type { TranslationInput } from "./input.js";
 
 export const translateFields = [
   "texts",
@@ -19,7 +20,10 @@ export const translateFields = [
 type Field = (typeof translateFields)[number];
 
 /** @throws MillraceError `bad_request`, `bad_encoding`, `too_many_items`, `input_empty`; `param` says where. */
-export function readTranslate(body: JsonObject, limits: ReadLimits): TaskRequest<TranslateInput> {
+export function readTranslate(
+  body: Readonly<Record<string, unknown>>,
+  limits: ReadLimits,
+): TaskRequest<TranslationInput> {
   const fields = new Fields(body);
   const search = readSearch(fields);
   const inputs = readInputs(fields, limits);
@@ -42,10 +46,11 @@ export function checkNBest(nBest: number | undefined, beams: number): void {
 }
 
 function readSearch(fields: Fields): JsonObject {
-  const beams = fields.integer("beams", [1, apiLimits.beamsMax]);
-  const nBest = fields.integer("nBest", [1, apiLimits.beamsMax]);
+  const { lengthPenaltyMax } = generationLimits;
+  const beams = fields.integer("beams", [1, translateLimits.beamsMax]);
+  const nBest = fields.integer("nBest", [1, translateLimits.beamsMax]);
   if (beams !== undefined) checkNBest(nBest, beams);
-  const lengthPenalty = fields.finite("lengthPenalty", [-10, 10]);
+  const lengthPenalty = fields.finite("lengthPenalty", [-lengthPenaltyMax, lengthPenaltyMax]);
   const maxLength = fields.integer("maxLength", [2, 1_000_000]);
   return {
     ...(beams === undefined ? {} : { beams }),
@@ -55,7 +60,7 @@ function readSearch(fields: Fields): JsonObject {
   };
 }
 
-function readInputs(fields: Fields, limits: ReadLimits): readonly TranslateInput[] {
+function readInputs(fields: Fields, limits: ReadLimits): readonly TranslationInput[] {
   const texts = fields.value("texts");
   const tokenIds = fields.value("tokenIds");
   if ((texts === undefined) === (tokenIds === undefined)) {
@@ -74,7 +79,7 @@ function readList(value: unknown, field: Field, limits: ReadLimits): readonly un
   if (value.length > limits.requestInputsMax) {
     throw new MillraceError(
       "too_many_items",
-      `\`${field}\` has ${value.length} items; at most ${limits.requestInputsMax} are taken.`,
+      `\`${field}\` has ${value.length} inputs; at most ${limits.requestInputsMax} are taken.`,
       { param: field },
     );
   }

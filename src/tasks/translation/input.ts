@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import type { GenerationSettings } from "../../work/generation.js";
 import type { JsonObject } from "../../work/payload.js";
 
-export type TranslateInput = string | readonly number[];
+export type TranslationInput = string | readonly number[];
 
 /** With nothing left out. */
 export interface TranslateSettings extends GenerationSettings {

@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import type { TranslateResult } from "millrace-client/wire";
 import { type Hypothesis, readHypotheses } from "../../work/generation.js";
-import type { JsonObject, JsonValue } from "../../work/payload.js";
+import { isJsonObject, type JsonObject } from "../../work/payload.js";
 import type { JoinParts } from "../task.js";
 import { completedSettings } from "./input.js";
 
@@ -62,14 +62,10 @@ function readNote(note: JoinParts["note"]): {
   readonly truncated: boolean;
 } {
   assert(
-    isObject(note) && typeof note["prefix"] === "string",
+    isJsonObject(note) && typeof note["prefix"] === "string",
     "translation: the note is not one of its steps'",
   );
   return { prefix: note["prefix"], truncated: note["truncated"] === true };
-}
-
-function isObject(value: JsonValue): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function sum(numbers: readonly number[]): number {

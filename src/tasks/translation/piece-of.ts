@@ -5,14 +5,17 @@ import type { Piece } from "../../work/piece.js";
 /** What a piece holds in memory beside its ids and its joiner: 100 measured, over 196,000 of "Hi!", and some room. */
 const pieceBytes = 120;
 
-export interface Sentence {
+export interface TokenizedSentence {
   /** As the model takes them, end token included. */
   readonly tokenIds: readonly number[];
   /** White space that followed the sentence; put back behind its translation. */
   readonly joiner: string;
 }
 
-export function pieceOf({ tokenIds, joiner }: Sentence, settings: GenerationSettings): Piece {
+export function pieceOf(
+  { tokenIds, joiner }: TokenizedSentence,
+  settings: GenerationSettings,
+): Piece {
   const tokens = tokenIds.length;
   const bytes = pieceBytes + tokens * Int32Array.BYTES_PER_ELEMENT + 2 * joiner.length;
   return {

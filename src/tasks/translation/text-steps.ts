@@ -6,7 +6,7 @@ import { MillraceError } from "millrace-client/wire";
 import { codePointEdge, cutPlace, firstCodePointLength } from "../../prepare/text/cut.js";
 import { normalLength } from "../../prepare/text/normal-form.js";
 import {
-  type Sentence as SplitSentence,
+  type Sentence,
   sentenceCharactersMax,
   skipWhiteSpace,
   splitSentences,
@@ -14,7 +14,7 @@ import {
 import type { TextTokenizer } from "../../prepare/text/text-tokenizer.js";
 import type { PrepareStep } from "../../work/piece.js";
 import type { TranslateSettings } from "./input.js";
-import { pieceOf, type Sentence, truncateTokens } from "./piece-of.js";
+import { pieceOf, type TokenizedSentence, truncateTokens } from "./piece-of.js";
 
 export interface TextModel {
   readonly tokenizer: TextTokenizer;
@@ -48,7 +48,7 @@ class TextWork {
   readonly #param: string;
   #prefix = "";
   /** The piece before the present one: the white space behind it may still grow. */
-  #held: Sentence | null = null;
+  #held: TokenizedSentence | null = null;
 
   constructor(model: TextModel, settings: TranslateSettings, param: string) {
     this.#model = model;
@@ -76,7 +76,7 @@ class TextWork {
   }
 
   /** The sentence as one piece, or cut into as many as the model's limit asks for. */
-  *#fit(sentence: SplitSentence): Generator<PrepareStep> {
+  *#fit(sentence: Sentence): Generator<PrepareStep> {
     const { inputTokensMax } = this.#model;
     let rest = sentence.text;
     /** Of the rest; estimated from the ratio so far, so that a long rest is not encoded again for each piece. */
@@ -168,7 +168,7 @@ class TextWork {
     return before === null ? pause : this.#piece(before);
   }
 
-  #piece(sentence: Sentence): PrepareStep {
+  #piece(sentence: TokenizedSentence): PrepareStep {
     return { kind: "piece", piece: pieceOf(sentence, this.#settings) };
   }
 

@@ -1,7 +1,8 @@
 /** The task `translate`: texts, or token ids, in one language → texts in another. */
 import { join } from "node:path";
-import { apiLimits, MillraceError } from "millrace-client/wire";
-import type { ModelManifest } from "../../models/manifest.js";
+import { MillraceError, translateLimits } from "millrace-client/wire";
+import { manifestOf } from "../../models/engine-table.js";
+import type { GenerationManifest } from "../../models/manifest-generation.js";
 import type { ModelFolder } from "../../models/registry.js";
 import { normalLength } from "../../prepare/text/normal-form.js";
 import { sentenceCharactersMax } from "../../prepare/text/split.js";
@@ -11,17 +12,18 @@ import type { JsonObject, Payload } from "../../work/payload.js";
 import type { PrepareStep } from "../../work/piece.js";
 import type { JoinParts, PrepareLimits, Task, TaskModel } from "../task.js";
 import { checkNBest, readTranslate, translateFields } from "./fields.js";
-import { completedSettings, type TranslateInput } from "./input.js";
+import { completedSettings, type TranslationInput } from "./input.js";
 import { joinTranslation } from "./join.js";
 import { textSteps } from "./text-steps.js";
 import { tokenIdSteps } from "./token-ids.js";
 
-export const translation: Task<TranslateInput> = {
+export const translation: Task<TranslationInput> = {
   name: "translate",
   noun: "translation",
   fields: translateFields,
   read: readTranslate,
-  async open({ dir, manifest }: ModelFolder, limits: PrepareLimits) {
+  async open({ dir, manifest: served }: ModelFolder, limits: PrepareLimits) {
+    const manifest = manifestOf(served, "generation");
     const { targetTokenizer } = manifest.files;
     const tokenizer = await TextTokenizer.open({
       path: join(dir, manifest.files.tokenizer),
@@ -32,12 +34,12 @@ export const translation: Task<TranslateInput> = {
   },
 };
 
-class TranslationTaskModel implements TaskModel<TranslateInput> {
-  readonly #manifest: ModelManifest;
+class TranslationTaskModel implements TaskModel<TranslationInput> {
+  readonly #manifest: GenerationManifest;
   readonly #tokenizer: TextTokenizer;
   readonly #limits: PrepareLimits;
 
-  constructor(manifest: ModelManifest, tokenizer: TextTokenizer, limits: PrepareLimits) {
+  constructor(manifest: GenerationManifest, tokenizer: TextTokenizer, limits: PrepareLimits) {
     this.#manifest = manifest;
     this.#tokenizer = tokenizer;
     this.#limits = limits;
@@ -65,7 +67,7 @@ class TranslationTaskModel implements TaskModel<TranslateInput> {
   }
 
   /** What is not split is one tokenizer call, however long it is: that must not hold the event loop. */
-  weigh(input: TranslateInput, settings: JsonObject): number {
+  weigh(input: TranslationInput, settings: JsonObject): number {
     if (typeof input !== "string") return input.length / idsPerCharacter;
     const characters = normalLength(input);
     const isOneCall = settings["split"] === false && characters > sentenceCharactersMax;
@@ -73,7 +75,7 @@ class TranslationTaskModel implements TaskModel<TranslateInput> {
   }
 
   steps(
-    input: TranslateInput,
+    input: TranslationInput,
     at: { readonly index: number; readonly settings: JsonObject },
   ): Iterable<PrepareStep> {
     const { shape, limits, generation } = this.#manifest;
@@ -93,8 +95,8 @@ class TranslationTaskModel implements TaskModel<TranslateInput> {
   checkResult(value: Payload): string | null {
     const hypotheses = readHypotheses(value);
     if (hypotheses === null) return "the model's answer is not a list of scored tokens";
-    if (hypotheses.length > apiLimits.beamsMax) {
-      return `the model's answer has ${hypotheses.length} hypotheses; at most ${apiLimits.beamsMax} can be asked for`;
+    if (hypotheses.length > translateLimits.beamsMax) {
+      return `the model's answer has ${hypotheses.length} hypotheses; at most ${translateLimits.beamsMax} can be asked for`;
     }
     const { targetVocabulary: vocabulary } = this.#manifest.shape;
     for (const { tokenIds } of hypotheses) {

@@ -12,13 +12,13 @@ export interface Limit {
   readonly from: string;
 }
 
-export interface CgroupLimits {
+export interface ContainerLimits {
   /** Processors' worth of time, 1.5 for example. */
   readonly cpus: Limit | null;
   readonly memoryBytes: Limit | null;
 }
 
-export function readCgroupLimits(read: ReadText): CgroupLimits {
+export function readContainerLimits(read: ReadText): ContainerLimits {
   const limits = { cpus: [] as Limit[], memoryBytes: [] as Limit[] };
   for (const { version, path } of cgroupFolders(read, ["cpu", "memory"])) {
     keep(limits.cpus, cpusOf(version, path, read));

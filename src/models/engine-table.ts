@@ -1,0 +1,65 @@
+/**
+ * The table of engines, on the server's side: what a manifest must be for each, how its pipelines are fed, and what is told
+ * of its models. A new engine is a file of its own and a line here; what loads it in the child is the table in
+ * src/runtime/engines.ts. Whoever else asks a manifest for more than every model has belongs in one of these files.
+ */
+import { MillraceError } from "millrace-client/wire";
+import type { EngineDefinition } from "./engine-definition.js";
+import type { ModelManifest } from "./manifest.js";
+import { generation } from "./manifest-generation.js";
+import { checkShape } from "./read-json.js";
+
+export type EngineName = ModelManifest["engine"];
+
+export type ManifestOf<Engine extends EngineName> = Extract<
+  ModelManifest,
+  { readonly engine: Engine }
+>;
+
+type EngineEntry = Pick<
+  EngineDefinition<ModelManifest>,
+  "mode" | "settings" | "limits" | "facts"
+> & {
+  /** Of what was read from `path`; throws `model_folder_invalid`, which names the field. */
+  readonly read: (path: string, value: unknown) => ModelManifest;
+};
+
+export const engineTable: Readonly<Record<EngineName, EngineEntry>> = {
+  generation: entryOf("generation", generation),
+};
+
+/** Throws `model_folder_invalid` where another engine runs the model. */
+export function manifestOf<Engine extends EngineName>(
+  manifest: ModelManifest,
+  engine: Engine,
+): ManifestOf<Engine> {
+  if (isOf(manifest, engine)) return manifest;
+  const { name, engine: other } = manifest as ModelManifest;
+  const message = `${name} is run by the engine ${other}, where ${engine} is needed`;
+  throw new MillraceError("model_folder_invalid", message);
+}
+
+function isOf<Engine extends EngineName>(
+  manifest: ModelManifest,
+  engine: Engine,
+): manifest is ManifestOf<Engine> {
+  return manifest.engine === engine;
+}
+
+/** From here on nobody needs to know which engine it is to ask it. */
+function entryOf<Engine extends EngineName>(
+  engine: Engine,
+  { schema, check, mode, settings, limits, facts }: EngineDefinition<ManifestOf<Engine>>,
+): EngineEntry {
+  return {
+    mode,
+    read: (path, value) => {
+      const manifest = checkShape(path, value, schema);
+      check(manifest);
+      return manifest;
+    },
+    settings: (manifest) => settings(manifestOf(manifest, engine)),
+    limits: (manifest) => limits(manifestOf(manifest, engine)),
+    facts: (manifest) => facts(manifestOf(manifest, engine)),
+  };
+}
