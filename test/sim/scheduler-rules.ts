@@ -1,40 +1,8 @@
 import type { PolicyName } from "#src/scheduler/policy.js";
 import type { SchedulerSnapshot } from "#src/scheduler/snapshot.js";
-import type { Batch, Decision, PipelineSpec, SchedulerEvent } from "#src/scheduler/types.js";
+import type { Batch, Decision, PipelineCapacity, SchedulerEvent } from "#src/scheduler/types.js";
 
-/** What the scheduler promises; a violation is reported by one of these names. */
-export const rules = [
-  "every item has one outcome",
-  "a queued item only is dispatched",
-  "work for absent callers is never dispatched",
-  "a batch stays within the rows",
-  "a batch stays within the cost",
-  "a pipeline serves its kind",
-  "suspects run alone",
-  "a pipeline holds no more batches than allowed",
-  "older than the age limit goes first",
-  "aged bulk takes turns with realtime",
-  "realtime goes before bulk",
-  "first come is first served",
-  "no free pipeline beside a queue",
-  "spans take a batch apart",
-  "a deadline expires on time",
-  "the pipeline hears of a cancel",
-  "waiting bulk is recalled for realtime",
-  "a window is bounded",
-  "the scheduler's own assertions",
-] as const;
-
-export type Rule = (typeof rules)[number];
-
-export class Violation extends Error {
-  readonly rule: Rule;
-
-  constructor(rule: Rule, message: string) {
-    super(`${rule}: ${message}`);
-    this.rule = rule;
-  }
-}
+import { type Rule, Violation } from "./rules.js";
 
 export interface CheckOptions {
   readonly policy: PolicyName;
@@ -43,13 +11,15 @@ export interface CheckOptions {
   readonly realtimeTargetMs: number;
 }
 
-const lingerMsMax = 100;
+const windowMsMax = 100;
 const seedBatchItems = 64;
 
 interface Item {
   readonly itemId: number;
-  readonly tokens: number;
+  readonly units: number;
+  readonly width: number;
   readonly rows: number;
+  readonly batchKey: string;
   readonly order: number;
   readonly request: Request;
   state: "queued" | "held" | "orphaned" | "grouped" | "done";
@@ -68,7 +38,7 @@ interface Request {
 }
 
 interface Pipeline {
-  readonly spec: PipelineSpec;
+  readonly spec: PipelineCapacity;
   /** In the order of dispatch. */
   readonly batches: { items: Set<Item>; batch: Batch; recalled: boolean }[];
   exclusive: boolean;
@@ -92,6 +62,10 @@ export class Checker {
   #wakeAtMs = Infinity;
   outcomes = 0;
   dispatched = 0;
+
+  get items(): number {
+    return this.#items.size;
+  }
 
   constructor(options: CheckOptions) {
     this.#options = options;
@@ -134,9 +108,11 @@ export class Checker {
       case "returned":
         for (const itemId of event.innocent) this.#comesBack(itemId, "queued");
         for (const itemIds of event.groups) {
-          const items = itemIds.map((itemId) => this.#comesBack(itemId, "grouped"));
-          const model = items[0]?.request.model ?? "";
-          this.#groups.push({ model, items });
+          const group = itemIds.map((itemId) => this.#comesBack(itemId, "grouped"));
+          for (const batchKey of new Set(group.map((item) => item.batchKey))) {
+            const items = group.filter((item) => item.batchKey === batchKey);
+            this.#groups.push({ model: items[0]?.request.model ?? "", items });
+          }
         }
         return;
       case "measured":
@@ -188,7 +164,7 @@ export class Checker {
       items: [],
       absent: false,
     };
-    for (const [order, item] of spec.items.toSorted((a, b) => a.tokens - b.tokens).entries()) {
+    for (const [order, item] of spec.items.toSorted((a, b) => a.width - b.width).entries()) {
       const entry: Item = { ...item, order, request, state: "queued", pipelineId: null };
       request.items.push(entry);
       this.#waiting.add(entry);
@@ -206,7 +182,8 @@ export class Checker {
 
   #item(itemId: number): Item {
     const item = this.#items.get(itemId);
-    if (item === undefined) throw new Error(`the simulator speaks of an unknown item ${itemId}`);
+    if (item === undefined)
+      fail("an item leaves the ledger once, and by its own pipeline", `there is no item ${itemId}`);
     return item;
   }
 
@@ -309,10 +286,13 @@ export class Checker {
       if (!isSorted || span.some(({ request }) => request.requestId !== requestId))
         fail("spans take a batch apart", `span of request ${requestId}`);
     }
-    const width = Math.max(...items.map(({ tokens }) => tokens));
-    const sums = [sum(items, "rows"), sum(items, "tokens"), items.length * width];
-    const said = [batch.rows, batch.tokens, batch.paddedTokens];
-    if (sums.join() !== said.join())
+    if (new Set(items.map(({ batchKey }) => batchKey)).size !== 1)
+      fail("a batch has one key", `batch ${batch.batchId}`);
+    const widest = Math.max(...items.map(({ width }) => width));
+    const padded = items.reduce((total, { units, width }) => total + units * (widest / width), 0);
+    const sums = [sum(items, "rows"), sum(items, "units"), padded];
+    const said = [batch.rows, batch.units, batch.paddedUnits];
+    if (sums.some((each, at) => Math.abs(each - (said[at] ?? 0)) > 1e-9 * each))
       fail("spans take a batch apart", `batch says ${said.join()}, holds ${sums.join()}`);
   }
 
@@ -357,11 +337,11 @@ export class Checker {
       at.snapshot.models.find(({ model }) => model === spec.model)?.service ?? {},
     );
     const expectedMs = lines.reduce(
-      (ms, line) => ms + line.perRunMs + line.perTokenMs * batch.paddedTokens,
+      (ms, line) => ms + line.perRunMs + line.perUnitMs * batch.paddedUnits,
       0,
     );
     if (expectedMs > this.#options.realtimeTargetMs * 1.001)
-      fail("a batch stays within the cost", `${batch.paddedTokens} tokens take ${expectedMs} ms`);
+      fail("a batch stays within the cost", `${batch.paddedUnits} units take ${expectedMs} ms`);
   }
 
   /** Called when the batch has left the queue: what is queued now was passed over. */
@@ -377,8 +357,13 @@ export class Checker {
     if (policy === "fcfs" && passedOver.length > 0)
       fail("first come is first served", `item ${passedOver[0]?.itemId} was passed over`);
     if (policy !== "millrace") return;
+    // Who shares the key of an older one may ride along with it, past those of other keys.
+    const eldest = Math.min(...items.map(({ request }) => request.sequence));
     const aged = passedOver.find(
-      ({ request }) => request.class === batch.class && this.#isAged(request, nowMs),
+      ({ request, batchKey }) =>
+        request.class === batch.class &&
+        this.#isAged(request, nowMs) &&
+        (batchKey === items[0]?.batchKey || request.sequence < eldest),
     );
     if (aged !== undefined)
       fail("older than the age limit goes first", `item ${aged.itemId} was passed over`);
@@ -427,9 +412,10 @@ export class Checker {
         if (batches.length > 0) continue;
         for (const each of ["realtime", "bulk"] as const) {
           const lane = queued.filter(({ request }) => request.class === each);
-          if (lane.length >= seedBatchItems)
+          const key = leadingKey(lane[0]?.request);
+          if (lane.filter(({ batchKey }) => batchKey === key).length >= seedBatchItems)
             fail("no free pipeline beside a queue", `${spec.pipelineId} at ${nowMs}`);
-          if (nowMs - (lane[0]?.request.arrivedMs ?? nowMs) >= lingerMsMax)
+          if (nowMs - (lane[0]?.request.arrivedMs ?? nowMs) >= windowMsMax)
             fail("a window is bounded", `${each} at ${spec.pipelineId}`);
         }
       } else if (spec.mode === "one-shot") {
@@ -444,7 +430,7 @@ export class Checker {
       fail("no free pipeline beside a queue", `${queued.length} items wait at ${nowMs}`);
     const inWindow = (["realtime", "bulk"] as const).some((each) => {
       const head = queued.find(({ request }) => request.class === each);
-      return head !== undefined && nowMs - head.request.arrivedMs < lingerMsMax;
+      return head !== undefined && nowMs - head.request.arrivedMs < windowMsMax;
     });
     if (!inWindow)
       fail("a window is bounded", `the oldest waits since ${queued[0]?.request.arrivedMs}`);
@@ -545,7 +531,15 @@ export class Checker {
   }
 }
 
-function sum(items: readonly Item[], of: "rows" | "tokens"): number {
+/** The key of the queued items whose widest, queued or not, is the widest of its request. */
+function leadingKey(request: Request | undefined): string | undefined {
+  const queued = new Set(
+    request?.items.flatMap(({ state, batchKey }) => (state === "queued" ? [batchKey] : [])),
+  );
+  return request?.items.findLast(({ batchKey }) => queued.has(batchKey))?.batchKey;
+}
+
+function sum(items: readonly Item[], of: "rows" | "units"): number {
   return items.reduce((total, item) => total + item[of], 0);
 }
 

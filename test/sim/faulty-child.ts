@@ -1,0 +1,569 @@
+/**
+ * A worker process without a process: it speaks frames as the real child promises (frames/messages.ts), takes as long as
+ * recorded runs took, reads nothing while it is in a run, and misbehaves as its plan says.
+ *
+ *   send ──latency──► inbox ──between runs──► engine ──► run ─ … ─► outcomes ──latency──► onFrame
+ *                                                         └─ here it dies, hangs or lies
+ */
+import { FrameDecoder } from "#src/frames/codec.js";
+import { encodeFrame } from "#src/frames/encode.js";
+import { type ChildFrame, type FrameOutcome, framesVersion, type ParentFrame, type StageReport } from "#src/frames/messages.js";
+import { ProtocolError } from "#src/frames/protocol-error.js";
+import { parseChildFrame, parseParentFrame } from "#src/frames/shapes.js";
+import type { Payload } from "#src/work/payload.js";
+import type { ChildEvents, ChildPort } from "#src/worker/child.js";
+import type { ProcessEnd } from "#src/worker/settle.js";
+import type { ProcessSample } from "#src/worker/watch.js";
+import type { VirtualClock } from "./clock.js";
+import { type EngineItem, type EngineRun, GenerationEngine, OneShotEngine, type SimEngine } from "./engine.js";
+import { Lies } from "./lies.js";
+import type { FaultKind, FaultPlan, OptionsPlan, PiecePlan, PipelinePlan, PoisonPlan, SurroundingsPlan } from "./plan.js";
+import { Random } from "./random.js";
+import type { Judge } from "./rules.js";
+import { answerTo, badAnswer } from "./task.js";
+
+/** What the parent's side of the world writes down. */
+export interface ChildWatcher {
+  sent(child: FaultyChild, frame: ParentFrame): void;
+  /** Just before the rooms hear it. */
+  hears(child: FaultyChild, frame: ChildFrame): void;
+  /** After they heard what nobody may say. */
+  heardLie(child: FaultyChild, what: string): void;
+  killed(child: FaultyChild): void;
+  /** Just before the rooms hear it. */
+  ends(child: FaultyChild, end: ProcessEnd): void;
+  hangs(child: FaultyChild): void;
+}
+
+export interface ChildWorld {
+  readonly clock: VirtualClock;
+  readonly seed: number;
+  readonly options: OptionsPlan;
+  readonly surroundings: SurroundingsPlan;
+  readonly judge: Judge;
+  readonly watcher: ChildWatcher;
+  trace(line: () => string): void;
+  planOf(payload: Payload): PiecePlan;
+  /** A run with these begins. */
+  runs(payloads: readonly Payload[]): void;
+  /** An answer that nobody can use was given for it, though it is a good one. */
+  spoilt(payload: Payload): void;
+  /** An item that another pipeline holds. */
+  heldElsewhere(pipelineId: string): number | null;
+  /** Whether the pipeline has the item, as the parent sees it. */
+  holds(pipelineId: string, itemId: number): boolean;
+  killedForMemory(): void;
+  happened(kind: FaultKind | "poison"): void;
+}
+
+const announceMs = 20;
+const slowness = 30;
+/** Between the end of a process and of its pipes, and until a closed channel counts. */
+const closeGraceMs = 1_000;
+
+/** A thing said that may not be said. Whether it is one shows only when it is heard. */
+export interface Lie {
+  readonly what: string;
+  /** `sure`: the parent must end the child for it. `none`: it would be true by now, and is not said. */
+  readonly now: () => "sure" | "maybe" | "none";
+}
+
+/** How a life ended, as far as it says anything about items. */
+export type EndKind = "fault" | "memory" | "outside";
+
+export class FaultyChild implements ChildPort {
+  readonly pid: number | null;
+  readonly spec: PipelinePlan;
+  readonly random: Random;
+  readonly #world: ChildWorld;
+  readonly #events: ChildEvents;
+  readonly #fault: FaultPlan | null;
+  readonly #lies: Lies;
+  readonly #engine: SimEngine;
+  readonly #fromParent = new FrameDecoder(parseParentFrame);
+  readonly #fromChild = new FrameDecoder(parseChildFrame);
+  readonly #inbox: ParentFrame[] = [];
+  #state: "boot" | "loading" | "ready" | "silent" | "dead" = "boot";
+  #muted = false;
+  #ended = false;
+  #unkillable = false;
+  #busySinceMs: number | null = null;
+  #busyMs = 0;
+  #spins = false;
+  #stopped = false;
+  #slow = 1;
+  #extraMs = 0;
+  #spoils = false;
+  #lastDeliveryMs = 0;
+  #lastArrivalMs = 0;
+  #said = 0;
+  #due: boolean;
+  #announcedAtMs = -Infinity;
+  readonly #cancelled = new Set<number>();
+  readonly #measured = new Map<string, StageReport>();
+  /** Items that it ended, or confirmed as dropped. */
+  readonly over: number[] = [];
+  /** Since when it has said nothing, and will not. */
+  silentSinceMs: number | null = null;
+  predictedMs = 0;
+  /** Why the parent may kill it; null while it may not. */
+  blame: string | null = null;
+  endKind: EndKind = "fault";
+  saidReady = false;
+  /** Recalls that the parent waits for. */
+  asked = 0;
+  heardAtMs = 0;
+
+  constructor(
+    spec: PipelinePlan,
+    life: { readonly number: number; readonly mode: "generation" | "one-shot"; readonly pid: number },
+    wiring: { readonly world: ChildWorld; readonly events: ChildEvents },
+  ) {
+    const { world, events } = wiring;
+    this.spec = spec;
+    this.#world = world;
+    this.#events = events;
+    let hash = world.seed * 31 + life.number;
+    for (const letter of spec.pipelineId) hash = hash * 131 + letter.charCodeAt(0);
+    this.random = new Random(hash);
+    this.#fault = spec.lives[life.number] ?? null;
+    this.#lies = new Lies(this, world);
+    this.#engine =
+      life.mode === "one-shot" ? new OneShotEngine() : new GenerationEngine(spec.rowsMax, world.judge);
+    this.#due = false;
+    this.#lastDeliveryMs = world.clock.now();
+    this.pid = this.#fault?.kind === "spawn-fails" ? null : life.pid;
+    this.#start();
+  }
+
+
+  /** Whether the engine has it, or a frame on its way. */
+  has(itemId: number): boolean {
+    const inInbox = this.#inbox.some(
+      (frame) => frame.type === "batch" && frame.items.some((item) => item.itemId === itemId),
+    );
+    return inInbox || this.#engine.has(itemId);
+  }
+
+  get isGood(): boolean {
+    return this.blame === null;
+  }
+
+  /** Silent without processor time. */
+  get isStill(): boolean {
+    return !this.#spins;
+  }
+
+  get isEnded(): boolean {
+    return this.#ended;
+  }
+
+  get isKilled(): boolean {
+    return this.#muted;
+  }
+
+  send(frame: ParentFrame): void {
+    this.#world.watcher.sent(this, frame);
+    if (frame.type === "recall") this.asked += 1;
+    if (this.#muted || this.#state === "dead") return;
+    const { clock, surroundings } = this.#world;
+    const atMs = Math.max(this.#lastArrivalMs, clock.now() + surroundings.latencyMs);
+    this.#lastArrivalMs = atMs;
+    const bytes = surroundings.bytes ? encodeFrame(frame) : null;
+    clock.at(atMs, () => {
+      if (this.#state === "dead" || this.#state === "silent") return;
+      if (bytes === null) this.#inbox.push(frame);
+      else for (const chunk of this.#cut(bytes)) this.#inbox.push(...this.#fromParent.push(chunk));
+      this.#go();
+    });
+  }
+
+  kill(): void {
+    if (this.#muted) return;
+    this.#muted = true;
+    this.#world.watcher.killed(this);
+    if (this.#unkillable) {
+      this.#world.clock.at(this.#world.clock.now() + this.#world.options.killTimeoutMs, () =>
+        this.#end({ kind: "lost", reason: "does not end, even when killed" }),
+      );
+      return;
+    }
+    if (this.#state !== "dead") this.#die({ kind: "signalled", signal: "SIGKILL" });
+  }
+
+  sample(): ProcessSample {
+    const nowMs = this.#world.clock.now();
+    const running = this.#busySinceMs === null ? 0 : nowMs - this.#busySinceMs;
+    const silent = this.#spins && this.silentSinceMs !== null ? nowMs - this.silentSinceMs : 0;
+    return { cpuMs: this.#busyMs + running + silent, stopped: this.#stopped };
+  }
+
+  // ── What it says ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** On its way to the parent, after what was said before. `lie`: what the parent must end it for. */
+  deliver(frame: ChildFrame, lie: Lie | null = null): void {
+    const { surroundings } = this.#world;
+    if (surroundings.bytes) this.deliverBytes(encodeFrame(frame), lie, frame);
+    else this.#later(() => this.#hear(frame), lie);
+  }
+
+  deliverBytes(bytes: Buffer, lie: Lie | null, frame: ChildFrame | null = null): void {
+    const chunks = this.#cut(bytes);
+    this.#later(() => {
+      for (const chunk of chunks) {
+        try {
+          for (const each of this.#fromChild.read(chunk)) {
+            if (this.#muted) return;
+            this.#hear(each);
+          }
+        } catch (error) {
+          if (!(error instanceof ProtocolError)) throw error;
+          if (frame !== null && lie === null && this.isGood)
+            this.#world.judge("a good child is never killed", `a good frame: ${error.message}`);
+          this.#broken(error);
+        }
+      }
+    }, lie);
+  }
+
+  deliverBroken(reason: string): void {
+    this.#later(() => this.#broken(new ProtocolError(reason)), { what: reason, now: () => "sure" });
+  }
+
+  /** Bytes after which the stream has no end that anybody could find. */
+  get speaksBytes(): boolean {
+    return this.#world.surroundings.bytes;
+  }
+
+  fallSilent(how: { readonly spins?: boolean; readonly stopped?: boolean } = {}): void {
+    if (this.#state === "dead") return;
+    this.#pauseCount();
+    this.#state = "silent";
+    this.#spins = how.spins === true;
+    this.#stopped = how.stopped === true;
+    if (this.#stopped && this.#world.surroundings.processTimes) this.endKind = "outside";
+    this.silentSinceMs = this.#world.clock.now();
+    this.#world.watcher.hangs(this);
+  }
+
+  die(end: PoisonPlan["end"] | "torn"): void {
+    const { surroundings } = this.#world;
+    switch (end) {
+      case "exit":
+      case "torn":
+        return this.#die({ kind: "exited", code: this.random.pick([0, 1, 134]) });
+      case "segfault":
+        return this.#die({ kind: "signalled", signal: this.random.pick(["SIGSEGV", "SIGABRT"]) });
+      case "killed-from-outside":
+        this.endKind = "outside";
+        return this.#die({ kind: "signalled", signal: this.random.pick(["SIGKILL", "SIGTERM"]) });
+      case "out-of-memory":
+        this.endKind = surroundings.killCounter ? "memory" : "outside";
+        this.#world.killedForMemory();
+        return this.#die({ kind: "signalled", signal: "SIGKILL" });
+      case "hang-still":
+        return this.fallSilent();
+    }
+  }
+
+  #later(action: () => void, lie: Lie | null): void {
+    const { clock, surroundings, watcher } = this.#world;
+    const delayMs = surroundings.latencyMs + this.#extraMs;
+    this.#lastDeliveryMs = Math.max(this.#lastDeliveryMs, clock.now() + delayMs);
+    clock.at(this.#lastDeliveryMs, () => {
+      if (this.#muted || this.#ended) return;
+      const truth = lie?.now() ?? "maybe";
+      if (truth === "none") return;
+      action();
+      if (lie !== null && truth === "sure") watcher.heardLie(this, lie.what);
+    });
+  }
+
+  #hear(frame: ChildFrame): void {
+    if (frame.type === "recalled") this.asked -= 1;
+    this.heardAtMs = this.#world.clock.now();
+    this.#world.watcher.hears(this, frame);
+    this.#world.trace(() => `${this.spec.pipelineId} says ${brief(frame)}`);
+    this.#events.onFrame(frame);
+  }
+
+  #broken(error: ProtocolError): void {
+    if (!this.#muted) this.#events.onBroken(error);
+  }
+
+  #cut(bytes: Buffer): Buffer[] {
+    const at = this.random.int(0, bytes.length);
+    return this.random.chance(0.3) ? [bytes] : [bytes.subarray(0, at), bytes.subarray(at)];
+  }
+
+  #say(frame: ChildFrame): void {
+    if (this.#state === "silent" || this.#state === "dead") return;
+    const number = this.#said;
+    this.#said += 1;
+    const { when } = this.#fault ?? {};
+    if (when !== undefined && "frame" in when && when.frame === number) this.#due = true;
+    if (this.#due && this.#fault !== null) {
+      this.#due = false;
+      this.#misbehave(this.#fault.kind, frame);
+    } else this.deliver(frame);
+  }
+
+  /** The fault's time has come; `frame` is what a good child would say now. */
+  #misbehave(kind: FaultKind, frame: ChildFrame | null): void {
+    const { options } = this.#world;
+    this.#world.happened(kind);
+    this.#world.trace(() => `${this.spec.pipelineId} misbehaves: ${kind}`);
+    switch (kind) {
+      case "exit":
+      case "segfault":
+      case "killed-from-outside":
+      case "out-of-memory":
+        this.blame = kind;
+        return this.die(kind);
+      case "hang-still":
+      case "hang-busy":
+      case "stopped-from-outside":
+      case "ends-unkillable":
+        this.blame = kind;
+        this.#unkillable = kind === "ends-unkillable";
+        return this.fallSilent({ spins: kind === "hang-busy", stopped: kind === "stopped-from-outside" });
+      case "slow":
+        this.#slow = slowness;
+        break;
+      case "late-frames":
+        // Not so late that it would look like a hang, or a start that never ends.
+        this.#extraMs = Math.min(0.4 * options.hangFloorMs, 0.2 * options.startTimeoutMs);
+        break;
+      case "bad-values":
+        this.#spoils = true;
+        break;
+      case "stop-ignored":
+      case "spawn-fails":
+      case "never-ready":
+      case "load-fails":
+      case "wrong-version":
+        break;
+      default:
+        if (frame !== null) this.#lies.tell(kind, frame);
+        return;
+    }
+    if (frame !== null) this.deliver(frame);
+  }
+
+  // ── Its life ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #start(): void {
+    const { clock } = this.#world;
+    const bornAtMs = clock.now();
+    if (this.#fault?.kind === "spawn-fails") {
+      this.blame = "spawn-fails";
+      this.#world.happened("spawn-fails");
+      this.#state = "dead";
+      clock.at(bornAtMs, () => this.#end({ kind: "lost", reason: "could not be spawned" }));
+      return;
+    }
+    const { when, kind } = this.#fault ?? {};
+    if (when !== undefined && "ms" in when)
+      clock.at(bornAtMs + when.ms, () => {
+        if (this.#state === "silent" || this.#state === "dead") return;
+        // What needs a frame to be said waits for one.
+        if (kind !== undefined && happensByItself.has(kind)) this.#misbehave(kind, null);
+        else this.#due = true;
+      });
+    clock.at(bornAtMs + this.spec.bootMs, () => {
+      const version = kind === "wrong-version" ? framesVersion + 1 : framesVersion;
+      if (kind === "wrong-version") this.blame = kind;
+      this.#say({ type: "hello", version, pid: this.pid ?? 0 });
+    });
+  }
+
+  #go(): void {
+    while (this.#busySinceMs === null && (this.#state === "boot" || this.#state === "ready")) {
+      const frame = this.#inbox.shift();
+      if (frame === undefined) break;
+      this.#receive(frame);
+    }
+    if (this.#busySinceMs !== null || this.#state !== "ready") return;
+    const run = this.#engine.next(this.#world.clock.now());
+    if (run === null) this.#report();
+    else this.#run(run);
+  }
+
+  #receive(frame: ParentFrame): void {
+    const { clock } = this.#world;
+    switch (frame.type) {
+      case "load":
+        this.#state = "loading";
+        clock.at(clock.now() + this.spec.loadMs, () => this.#loaded());
+        return;
+      case "batch": {
+        const items = frame.items.map(({ itemId, payload }) => ({
+          itemId,
+          payload,
+          plan: this.#world.planOf(payload),
+        }));
+        this.#engine.add(frame, items, clock.now());
+        return;
+      }
+      case "cancel":
+        for (const itemId of frame.itemIds) this.#cancelled.add(itemId);
+        this.#engine.cancel(frame.itemIds);
+        return;
+      case "recall":
+        for (const itemId of frame.itemIds)
+          if (this.#cancelled.delete(itemId)) this.over.push(itemId);
+        this.#say({ type: "recalled", itemIds: this.#engine.recall(frame.itemIds) });
+        return;
+      case "stop":
+        if (this.#fault?.kind === "stop-ignored") return this.#world.happened("stop-ignored");
+        this.#die({ kind: "exited", code: 0 });
+        return;
+    }
+  }
+
+  #loaded(): void {
+    if (this.#state !== "loading") return;
+    const kind = this.#fault?.kind;
+    if (kind === "never-ready") {
+      this.blame = kind;
+      this.#world.happened(kind);
+      return this.fallSilent();
+    }
+    if (kind === "load-fails") {
+      this.blame = kind;
+      this.#world.happened(kind);
+      this.deliver({ type: "load-failed", code: "model_folder_invalid", message: "none" });
+      this.#state = "boot";
+      return;
+    }
+    this.#state = "ready";
+    this.saidReady = true;
+    this.#say({ type: "ready", loads: 1, memoryBytes: 1_000 });
+    this.#go();
+  }
+
+  #run(run: EngineRun): void {
+    const { clock } = this.#world;
+    const nowMs = clock.now();
+    const ms = run.ms * this.#slow * (0.8 + 0.4 * this.random.next());
+    if (run.itemsBegin || nowMs - this.#announcedAtMs >= announceMs) {
+      this.#announcedAtMs = nowMs;
+      this.predictedMs = run.ms * (0.7 + 0.6 * this.random.next()) + announceMs;
+      const { stage, rows, width } = run;
+      const begunItemIds = this.#engine.begun();
+      const { predictedMs } = this;
+      this.#say({ type: "run", stage, rows, width, predictedMs, begunItemIds, memoryBytes: 1_000 });
+      if (this.#state !== "ready") return;
+      this.#world.runs(run.items.map(({ payload }) => payload));
+    }
+    this.#busySinceMs = nowMs;
+    clock.at(nowMs + ms, () => {
+      if (this.#state !== "ready") return;
+      this.#pauseCount();
+      const poison = run.items.find(({ plan }) => isDeadly(plan.poison, run.items.length));
+      if (poison?.plan.poison) {
+        this.#world.happened("poison");
+        this.#world.trace(() => `${this.spec.pipelineId} is poisoned by item ${poison.itemId}`);
+        this.blame = "poison";
+        return this.die(poison.plan.poison.end);
+      }
+      this.#measure(run, ms);
+      this.#answer(run.finish(ms, clock.now()));
+      this.#go();
+    });
+  }
+
+  #pauseCount(): void {
+    if (this.#busySinceMs !== null) this.#busyMs += this.#world.clock.now() - this.#busySinceMs;
+    this.#busySinceMs = null;
+  }
+
+  #answer(items: readonly EngineItem[]): void {
+    if (items.length === 0) return;
+    const outcomes = items.map(({ itemId, payload, plan }): FrameOutcome => {
+      this.over.push(itemId);
+      if (plan.answer === "failed")
+        return { itemId, ok: false, code: "item_failed", message: "as planned" };
+      const isBad = plan.answer === "bad-value" || this.#spoils;
+      if (this.#spoils) this.#world.spoilt(payload);
+      return { itemId, ok: true, value: isBad ? badAnswer : answerTo(payload) };
+    });
+    this.#say({ type: "items", outcomes });
+  }
+
+  #measure({ stage, runs, rows, units, paddedUnits }: EngineRun, ms: number): void {
+    const so = this.#measured.get(stage);
+    this.#measured.set(stage, {
+      stage,
+      runs: runs + (so?.runs ?? 0),
+      rows: rows + (so?.rows ?? 0),
+      units: units + (so?.units ?? 0),
+      paddedUnits: paddedUnits + (so?.paddedUnits ?? 0),
+      ms: ms + (so?.ms ?? 0),
+    });
+  }
+
+  #report(): void {
+    if (this.#measured.size === 0) return;
+    const stages = [...this.#measured.values()];
+    this.#measured.clear();
+    this.#say({ type: "report", stages, cacheBytes: 0 });
+  }
+
+  #die(end: ProcessEnd): void {
+    if (this.#state === "dead") return;
+    this.#pauseCount();
+    this.#state = "dead";
+    const { clock } = this.#world;
+    // Frames on their way arrive before the end, or never do.
+    const isCut = this.random.chance(0.3);
+    const atMs = isCut ? clock.now() : Math.max(clock.now(), this.#lastDeliveryMs);
+    clock.at(atMs, () => this.#end(end));
+  }
+
+  #end(end: ProcessEnd): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#state = "dead";
+    this.#world.watcher.ends(this, end);
+    this.#world.trace(() => `${this.spec.pipelineId} ends: ${JSON.stringify(end)}`);
+    this.#events.onEnd(end);
+  }
+
+  /** It lives on, and its channel does not. */
+  closeChannel(): void {
+    const { clock } = this.#world;
+    this.fallSilent();
+    clock.at(Math.max(this.#lastDeliveryMs, clock.now() + closeGraceMs), () => {
+      if (this.#muted || this.#ended) return;
+      this.#events.onBroken(new ProtocolError("closed its channel and lives on"));
+      this.#world.watcher.heardLie(this, "a closed channel");
+    });
+  }
+}
+
+const happensByItself: ReadonlySet<FaultKind> = new Set([
+  "exit",
+  "segfault",
+  "killed-from-outside",
+  "out-of-memory",
+  "ends-unkillable",
+  "hang-still",
+  "hang-busy",
+  "stopped-from-outside",
+  "slow",
+  "late-frames",
+  "bad-values",
+]);
+
+function isDeadly(poison: PoisonPlan | null, items: number): boolean {
+  return poison !== null && (items > 1 || !poison.onlyInCompany);
+}
+
+function brief(frame: ChildFrame): string {
+  if (frame.type === "items")
+    return `items ${frame.outcomes.map(({ itemId, ok }) => `${itemId}${ok ? "" : "!"}`).join()}`;
+  if (frame.type === "run") return `run ${frame.stage} of ${frame.begunItemIds.join()}`;
+  if (frame.type === "recalled") return `recalled ${frame.itemIds.join()}`;
+  return frame.type;
+}
