@@ -1,8 +1,11 @@
 /** Child of the HTTP benchmark: an engine that always has `share` sentences; prints sentences/s. */
 import { join } from "node:path";
 import { readManifest } from "#src/models/read-manifest.js";
-import { TranslationEngine, translationEngineDefaults } from "#src/runtime/translation-engine.js";
-import { TranslationModel } from "#src/runtime/translation-model.js";
+import {
+  GenerationEngine,
+  generationEngineDefaults,
+} from "#src/runtime/generation/generation-engine.js";
+import { GenerationModel } from "#src/runtime/generation/generation-model.js";
 import { generationPayload } from "#src/work/generation.js";
 import { readSentences } from "./sentences.js";
 
@@ -12,14 +15,14 @@ const [seconds = 1, threads = 1, rowsMax = 64, share = 1] = numbers.map(Number);
 const manifest = await readManifest(modelDir);
 const { encoder, decoder, tokenizer } = manifest.files;
 const paths = { encoder: join(modelDir, encoder), decoder: join(modelDir, decoder) };
-const model = await TranslationModel.load(paths, manifest, { threads, spin: false });
+const model = await GenerationModel.load(paths, manifest, { threads, spin: false });
 const sentences = readSentences(file, join(modelDir, tokenizer), 1_000);
 const { lengthPenalty, maxLength } = manifest.generation;
 const settings = { beams: 1, nBest: 1, lengthPenalty, maxLength };
 
 let sent = 0;
 let done = 0;
-const engine = new TranslationEngine(
+const engine = new GenerationEngine(
   model,
   {
     onRun: () => {},
@@ -28,7 +31,7 @@ const engine = new TranslationEngine(
       send(outcomes.length);
     },
   },
-  { ...translationEngineDefaults, rowsMax },
+  { ...generationEngineDefaults, rowsMax },
 );
 
 function send(count: number): void {
@@ -37,7 +40,7 @@ function send(count: number): void {
     const tokenIds = sentences[sent % sentences.length]?.tokenIds ?? [];
     return { itemId: sent, payload: generationPayload({ tokenIds, settings }) };
   });
-  engine.add("realtime", items);
+  engine.admit("realtime", items);
 }
 
 send(share);

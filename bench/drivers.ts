@@ -1,19 +1,22 @@
 /** The three ways to drive the same graphs that the engine benchmark compares; each returns ids in input order. */
-import { Arena, padWidth } from "#src/runtime/arena.js";
-import { GreedySearch } from "#src/runtime/search/greedy.js";
-import { candidatesNeeded, type SearchRules } from "#src/runtime/search/search.js";
-import { TranslationEngine, translationEngineDefaults } from "#src/runtime/translation-engine.js";
-import type { TranslationModel } from "#src/runtime/translation-model.js";
+import { Arena, padWidth } from "#src/runtime/generation/arena.js";
+import {
+  GenerationEngine,
+  generationEngineDefaults,
+} from "#src/runtime/generation/generation-engine.js";
+import type { GenerationModel } from "#src/runtime/generation/generation-model.js";
+import { GreedySearch } from "#src/runtime/generation/search/greedy.js";
+import { candidatesNeeded, type SearchRules } from "#src/runtime/generation/search/search.js";
 import { generationPayload, readHypotheses } from "#src/work/generation.js";
 
 type Ids = readonly number[];
-export type Driver = (model: TranslationModel, sentences: readonly Ids[]) => Promise<Ids[]>;
+export type Driver = (model: GenerationModel, sentences: readonly Ids[]) => Promise<Ids[]>;
 
 /** Millrace's engine: sentences join and leave at every token. */
 export function perToken(rowsMax: number): Driver {
   return async (model, sentences) => {
     const results: Ids[] = [];
-    const engine = new TranslationEngine(
+    const engine = new GenerationEngine(
       model,
       {
         onRun: () => {},
@@ -24,17 +27,17 @@ export function perToken(rowsMax: number): Driver {
           }
         },
       },
-      { ...translationEngineDefaults, rowsMax },
+      { ...generationEngineDefaults, rowsMax },
     );
     const settings = settingsOf(model);
-    engine.add(
+    engine.admit(
       "bulk",
       sentences.map((tokenIds, itemId) => ({
         itemId,
         payload: generationPayload({ tokenIds, settings }),
       })),
     );
-    while (await engine.step());
+    while (!engine.idle) await engine.step();
     return results;
   };
 }
@@ -57,7 +60,7 @@ export function staticBatches(size: number): Driver {
   };
 }
 
-async function runBatch(model: TranslationModel, batch: readonly Ids[]): Promise<Ids[]> {
+async function runBatch(model: GenerationModel, batch: readonly Ids[]): Promise<Ids[]> {
   const { shape, generation } = model.manifest;
   const width = padWidth(Math.max(...batch.map((sentence) => sentence.length)));
   const encoded = await model.encode(batch, width);
@@ -93,7 +96,7 @@ async function runBatch(model: TranslationModel, batch: readonly Ids[]): Promise
   return rows.map((row) => row.search.results()[0]?.tokenIds ?? []);
 }
 
-function settingsOf({ manifest }: TranslationModel) {
+function settingsOf({ manifest }: GenerationModel) {
   const { lengthPenalty, maxLength } = manifest.generation;
   return { beams: 1, nBest: 1, lengthPenalty, maxLength };
 }

@@ -8,7 +8,7 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { convert } from "#src/convert/convert.js";
 import { readManifest } from "#src/models/read-manifest.js";
-import { TranslationModel } from "#src/runtime/translation-model.js";
+import { GenerationModel } from "#src/runtime/generation/generation-model.js";
 import { type Driver, oneByOne, perToken, staticBatches } from "./drivers.js";
 import { benchHttp } from "./http.js";
 import { describeMachine, hashOf, spread, spreadText } from "./machine.js";
@@ -102,7 +102,7 @@ async function benchPrecision(precision: string, dir: string, settings: Settings
     decoder: join(dir, manifest.files.decoder),
   };
   const threads = availableParallelism();
-  const model = await TranslationModel.load(paths, manifest, { threads, spin: false });
+  const model = await GenerationModel.load(paths, manifest, { threads, spin: false });
   const sentences = readSentences(
     settings.file,
     join(dir, manifest.files.tokenizer),

@@ -2,15 +2,15 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { readManifest } from "#src/models/read-manifest.js";
-import { Arena } from "#src/runtime/arena.js";
-import { TranslationModel } from "#src/runtime/translation-model.js";
+import { Arena } from "#src/runtime/generation/arena.js";
+import { GenerationModel } from "#src/runtime/generation/generation-model.js";
 import { describeMachine, spread } from "./machine.js";
 
 const rowsGrid = [1, 2, 4, 8, 16, 32, 64, 128];
 const widthGrid = [16, 32, 64, 128];
 
 interface Timing {
-  readonly model: TranslationModel;
+  readonly model: GenerationModel;
   readonly repeats: number;
 }
 
@@ -30,7 +30,7 @@ export async function run(args: readonly string[]): Promise<void> {
     decoder: join(values.model, manifest.files.decoder),
   };
   const threads = Number(values.threads);
-  const model = await TranslationModel.load(paths, manifest, { threads, spin: false });
+  const model = await GenerationModel.load(paths, manifest, { threads, spin: false });
   const timing: Timing = { model, repeats: Number(values.repeats) };
   const runs: { stage: string; rows: number; width: number; ms: number }[] = [];
   const grid = (sizes: readonly number[]) =>
@@ -46,7 +46,7 @@ export async function run(args: readonly string[]): Promise<void> {
   console.log(`{\n  "source": ${JSON.stringify(source)},\n  "runs": [\n${lines}\n  ]\n}`);
 }
 
-function sentences(model: TranslationModel, rows: number, width: number): number[][] {
+function sentences(model: GenerationModel, rows: number, width: number): number[][] {
   const { vocabulary } = model.manifest.shape;
   return Array.from({ length: rows }, (_, row) =>
     Array.from({ length: width - 2 }, (_, place) => (row * 31 + place * 7 + 11) % vocabulary),

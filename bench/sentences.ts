@@ -1,6 +1,6 @@
 /** What the benchmarks translate: a file of sentences, one a line, or those that come with the project. */
 import { readFileSync } from "node:fs";
-import { createTokenizer } from "#src/prepare/huggingface-tokenizers.js";
+import { createTokenizer } from "#src/prepare/text/huggingface-tokenizers.js";
 
 export interface Sentence {
   readonly text: string;

@@ -14,6 +14,7 @@ export {
   type RequestTimings,
   type StatusResponse,
   type TranslateItem,
+  type WireError,
   type WorkClass,
 } from "millrace-client/wire";
 export type { LogDestination } from "./log-output.js";

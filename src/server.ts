@@ -13,7 +13,11 @@ import type { Backend, OpenBackend } from "./backend/backend.js";
 import type { FrontParts, OpenFront } from "./front/front.js";
 import { identificationOf } from "./front/identification.js";
 import { openNativeFront } from "./front/native/native.js";
-import { type HttpListener, startHttpListener } from "./listen/http/listener.js";
+import {
+  type HeldByListener,
+  type HttpListener,
+  startHttpListener,
+} from "./listen/http/listener.js";
 import type { Log } from "./log.js";
 import type { LogOutput } from "./log-output.js";
 import { EventLoopDelay } from "./metrics/event-loop-delay.js";
@@ -25,6 +29,9 @@ import type { ServerViews } from "./work/views.js";
 
 /** Every protocol that is spoken. The first one answers what is nobody's. */
 const fronts: readonly [OpenFront, ...OpenFront[]] = [openNativeFront];
+
+/** Before there is a listener. */
+const nothingHeld: HeldByListener = { connections: 0, bodiesBytes: 0, repliesBytes: 0 };
 
 export interface ServerDeps {
   readonly log: Log;
@@ -68,17 +75,18 @@ export async function startServer(
   let listener: HttpListener | null = null;
   let backend: Backend | null = null;
   try {
-    backend = await deps.openBackend({
+    const opening = deps.openBackend({
       configuration,
       identity: identityOf(configuration),
       metrics,
       log: deps.log,
-      connectionCount: () => listener?.held().connections ?? 0,
+      heldByListener: () => listener?.held() ?? nothingHeld,
       eventLoopDelayP99Ms: () => delay.p99Ms(),
       onBroken: broken.resolve,
     });
-    signal.throwIfAborted();
-    listener = await listen(backend, { options, metrics, log: deps.log });
+    backend = await unlessAborted(signal, Promise.resolve(opening), (late) => late.stop());
+    const listening = listen(backend, { options, metrics, log: deps.log });
+    listener = await unlessAborted(signal, listening, (late) => late.close());
     await unlessAborted(signal, backend.start());
     deps.log.info({ http: listener.url }, "ready");
     const { log } = deps;
@@ -92,8 +100,12 @@ export async function startServer(
   }
 }
 
-/** The work is left to itself where the signal comes first; whoever began it must stop it. */
-async function unlessAborted(signal: AbortSignal, work: Promise<void>): Promise<void> {
+/** Does not wait for the work once the signal has come: what it still brings is undone when it is there. */
+async function unlessAborted<T>(
+  signal: AbortSignal,
+  work: Promise<T>,
+  undo: (late: T) => Promise<void> = () => Promise.resolve(),
+): Promise<T> {
   let onAbort: () => void = () => {};
   const aborted = new Promise<never>((_resolve, reject) => {
     onAbort = (): void => reject(signal.reason);
@@ -101,7 +113,11 @@ async function unlessAborted(signal: AbortSignal, work: Promise<void>): Promise<
     else signal.addEventListener("abort", onAbort, { once: true });
   });
   try {
-    await Promise.race([work, aborted]);
+    return await Promise.race([aborted, work]);
+  } catch (error) {
+    // Nobody is there any more to be told how it ended.
+    if (signal.aborted) work.then(undo).catch(() => {});
+    throw error;
   } finally {
     signal.removeEventListener("abort", onAbort);
   }
@@ -149,7 +165,10 @@ class Broken {
       settle = resolve;
     });
     this.resolve = (error) => {
-      log.fatal({ err: error }, "broken inside: a bug in Millrace; every request has failed, and the server stops");
+      log.fatal(
+        { err: error },
+        "broken inside: a bug in Millrace; every request has failed, and the server stops",
+      );
       settle();
     };
   }

@@ -108,7 +108,7 @@ export function printBatches(batches: readonly BatchRecord[]): void {
       String(group.length),
       String(sum(group, "items")),
       String(Math.max(...group.map((batch) => batch.items))),
-      share(1 - sum(group, "tokens") / sum(group, "paddedTokens")),
+      share(1 - sum(group, "units") / sum(group, "paddedUnits")),
     ]),
   );
   const largest = batches
@@ -133,8 +133,8 @@ export function printBatches(batches: readonly BatchRecord[]): void {
       batch.reason,
       String(batch.requests),
       String(batch.items),
-      String(batch.tokens),
-      share(1 - batch.tokens / batch.paddedTokens),
+      String(batch.units),
+      share(1 - batch.units / batch.paddedUnits),
       ms(batch.waitedMs),
     ]),
   );
@@ -156,7 +156,7 @@ export function printStages({ stages }: StatusResponse): void {
       one.stage,
       String(one.runs),
       (one.rows / one.runs).toFixed(1),
-      one.paddedTokens === 0 ? "–" : share(1 - one.tokens / one.paddedTokens),
+      one.paddedUnits === 0 ? "–" : share(1 - one.units / one.paddedUnits),
       ms(one.ms / one.runs),
       seconds(one.ms),
       share(one.ms / all),

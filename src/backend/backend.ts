@@ -1,5 +1,5 @@
 /** Everything behind the fronts, as server.ts sees it. */
-import type { DeploymentIdentity } from "millrace-client/wire";
+import type { DeploymentIdentity, StatusResponse } from "millrace-client/wire";
 import type { Log } from "../log.js";
 import type { Metrics } from "../metrics/metrics.js";
 import type { Configuration } from "../options/resolve.js";
@@ -24,7 +24,10 @@ export interface BackendParts {
   readonly metrics: Metrics;
   readonly log: Log;
   /** For the status. */
-  readonly connectionCount: () => number;
+  readonly heldByListener: () => Pick<
+    StatusResponse["process"],
+    "connections" | "bodiesBytes" | "repliesBytes"
+  >;
   readonly eventLoopDelayP99Ms: () => number;
   /** A promise inside was broken: it takes no more, and whoever owns it must stop it. */
   readonly onBroken: (error: unknown) => void;

@@ -7,16 +7,18 @@
  *   activity, metrics ◄── what happens ───────┘ ──► views
  */
 import { fileURLToPath } from "node:url";
-import type { WorkClass } from "millrace-client/wire";
+import { MillraceError, type WorkClass } from "millrace-client/wire";
 import { Activity } from "../metrics/activity.js";
 import { type BrokenFolder, type ModelFolder, ModelRegistry } from "../models/registry.js";
 import type { Options } from "../options/table.js";
-import { Preparer } from "../prepare/preparer.js";
+import { Preparer } from "../prepare/step-preparer.js";
 import { Scheduler } from "../scheduler/scheduler.js";
 import type { Batch } from "../scheduler/types.js";
 import type { ServedModel } from "../submit/local/door.js";
 import { LocalSubmit } from "../submit/local/local-submit.js";
-import { type OpenedModel, openTaskModels, prepareThreadEntry } from "../tasks/open.js";
+import { openTaskModels, prepareThreadOf } from "../tasks/open.js";
+import { taskOf } from "../tasks/table.js";
+import type { TaskModel } from "../tasks/task.js";
 import type { PoolEvent } from "../worker/events.js";
 import type { PipelineSpec } from "../worker/pipeline.js";
 import { Pool } from "../worker/pool.js";
@@ -29,16 +31,27 @@ const runtimeEntry = fileURLToPath(new URL("../runtime/entry.js", import.meta.ur
 /** @throws MillraceError `model_folder_invalid` where the folder holds no model that can be served. */
 export async function openBackend(parts: BackendParts): Promise<Backend> {
   const { options } = parts.configuration;
-  const { inputCharactersMax } = options;
   const registry = await ModelRegistry.open(options.models);
-  const opened = await openTaskModels(registry.list(), { inputCharactersMax });
-  const broken = [...registry.broken, ...opened.broken];
+  const { models, broken: unprepared } = await openTaskModels(registry.list(), options);
+  const broken = [...registry.broken, ...unprepared];
   for (const { dir, reason } of broken) parts.log.error({ dir, reason }, "model left out");
-  return new LocalBackend(parts, { models: opened.models, broken });
+  const served = registry.list().flatMap((folder) => {
+    const model = models.get(folder.manifest.name);
+    return model === undefined ? [] : [{ folder, model }];
+  });
+  if (served.length > 0) return new LocalBackend(parts, { served, broken });
+  const reasons = broken.map(({ dir, reason }) => `\n  ${dir}: ${reason}`).join("");
+  const message = `${options.models} holds no model that can be served${reasons}`;
+  throw new MillraceError("model_folder_invalid", message);
+}
+
+interface OpenedFolder {
+  readonly folder: ModelFolder;
+  readonly model: TaskModel;
 }
 
 interface Found {
-  readonly models: ReadonlyMap<string, OpenedModel>;
+  readonly served: readonly OpenedFolder[];
   readonly broken: readonly BrokenFolder[];
 }
 
@@ -54,20 +67,19 @@ class LocalBackend implements Backend {
   #pool: Pool | null = null;
   #draining = false;
 
-  constructor(parts: BackendParts, { models, broken }: Found) {
+  constructor(parts: BackendParts, { served, broken }: Found) {
     const { options } = parts.configuration;
     const { policy, realtimeTargetMs, ageLimitMs, prefetchRows } = options;
-    const folders = [...models.values()].map(({ folder }) => folder);
+    const folders = served.map(({ folder }) => folder);
     this.#parts = parts;
     this.#specs = folders.flatMap((folder) => pipelineSpecs(folder, options));
     this.#prepare = new Preparer({
-      models: new Map([...models].map(([name, { model }]) => [name, model])),
-      threadEntry: prepareThreadEntry,
-      threadData: { folders, inputCharactersMax: options.inputCharactersMax },
+      models: new Map(served.map(({ folder, model }) => [folder.manifest.name, model])),
+      thread: prepareThreadOf(folders, options),
     });
     const scheduler = new Scheduler({ policy, realtimeTargetMs, ageLimitMs, prefetchRows });
     this.submit = new LocalSubmit({
-      models: new Map([...models].map(([name, opened]) => [name, servedModel(name, opened)])),
+      models: new Map(served.map((opened) => [opened.folder.manifest.name, servedModel(opened)])),
       prepare: this.#prepare,
       scheduler,
       makePool: (onEvent) => this.#makePool(onEvent),
@@ -154,19 +166,19 @@ class LocalBackend implements Backend {
   }
 
   #dispatched(pipelineId: string, model: string, batch: Batch): void {
-    const { batchId, class: workClass, reason, spans, tokens, paddedTokens, waitedMs } = batch;
+    const { batchId, class: workClass, reason, spans, units, paddedUnits, waitedMs } = batch;
     const items = spans.reduce((sum, span) => sum + span.itemIds.length, 0);
     const requests = spans.length;
     const record = { batchId, pipelineId, model, class: workClass, reason, items, requests };
-    const cost = { tokens, paddedTokens, waitedMs };
+    const cost = { units, paddedUnits, waitedMs };
     this.#activity.dispatched({ ...record, ...cost }, performance.now());
     this.#parts.metrics.batchDispatched({ ...record, ...cost });
   }
 }
 
-function servedModel(name: string, { task, model: taskModel }: OpenedModel): ServedModel {
+function servedModel({ folder: { manifest }, model: taskModel }: OpenedFolder): ServedModel {
   // One engine so far, and it schedules at every token.
-  return { name, task, taskModel, mode: "generation" };
+  return { name: manifest.name, task: taskOf(manifest), taskModel, mode: "generation" };
 }
 
 /** Each model gets all the pipelines that the options ask for. */

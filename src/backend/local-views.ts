@@ -89,14 +89,14 @@ export class LocalViews implements ServerViews {
       uptimeMs: nowMs - this.#startedAtMs,
       policy,
       pipelines,
-      queues,
+      queues: queues.map(({ batchKeys: _, ...queue }) => queue),
       ...activity.view(nowMs),
       ...submit.counts,
       process: {
         pid: process.pid,
         rssBytes: process.memoryUsage.rss(),
         eventLoopDelayP99Ms: parts.eventLoopDelayP99Ms(),
-        connections: parts.connectionCount(),
+        ...parts.heldByListener(),
         queuedBytes: submit.held.bytes,
       },
     };

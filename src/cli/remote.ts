@@ -1,5 +1,6 @@
 /** What the commands that talk to a server share: its address, and how Ctrl-C and a closed pipe end them. */
 import { exitCodes } from "./exit-codes.js";
+import { errorText } from "./program.js";
 
 export const defaultUrl: string = process.env["MILLRACE_URL"] ?? "http://127.0.0.1:8400";
 
@@ -17,8 +18,18 @@ export async function runRemote(run: (signal: AbortSignal) => Promise<number>): 
   const onInterrupt = (): void => leave(exitCodes.interrupted);
   const onPipe = (error: NodeJS.ErrnoException): void => {
     // The reader, `head` for example, has what it wanted.
-    if (error.code === "EPIPE") leave(exitCodes.ok);
-    else throw error;
+    if (error.code === "EPIPE") {
+      leave(exitCodes.ok);
+      return;
+    }
+    // Once: what is written after it fails as well.
+    if (leaveWith === null) {
+      const message = `standard output cannot be written to (${error.code ?? error.message})`;
+      process.stderr.write(errorText({ code: "option_invalid", message }));
+    }
+    leave(exitCodes.failed);
+    // The error may come when the command has already set its own.
+    process.exitCode = exitCodes.failed;
   };
   process.once("SIGINT", onInterrupt).once("SIGTERM", onInterrupt);
   process.stdout.on("error", onPipe);

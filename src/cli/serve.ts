@@ -35,6 +35,7 @@ async function serve(configuration: Configuration, deps: ServeDeps): Promise<voi
     process.exit(code);
   };
   const stopping = new AbortController();
+  let server: MillraceServer | null = null;
   // Before the first line of the log: whoever has read that may send a signal.
   process.on("SIGTERM", onSignal).on("SIGINT", onSignal);
   announce(configuration, log);
@@ -47,13 +48,12 @@ async function serve(configuration: Configuration, deps: ServeDeps): Promise<voi
       log.error({ stopMsMax }, "the stop takes too long; ended as it is");
       void leave(exitCodes.drainCutOff);
     };
-    setTimeout(hang, drainMs + stopMsMax);
+    setTimeout(hang, (server === null ? 0 : drainMs) + stopMsMax);
   }
-  let server: MillraceServer;
   try {
     server = await startServer(configuration, { ...deps, signal: stopping.signal });
   } catch (error) {
-    if (stopping.signal.aborted) {
+    if (stopping.signal.aborted && error === stopping.signal.reason) {
       log.info("stopped before it was ready");
       return await leave(exitCodes.ok);
     }

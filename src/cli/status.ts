@@ -115,7 +115,7 @@ function stages({ stages: all }: StatusResponse): string[][] {
   return all.map((one) => [
     `${one.model} ${one.stage}`,
     ...[one.runs, one.rows].map(String),
-    one.paddedTokens === 0 ? "–" : `${Math.round(100 * (1 - one.tokens / one.paddedTokens))} %`,
+    one.paddedUnits === 0 ? "–" : `${Math.round(100 * (1 - one.units / one.paddedUnits))} %`,
     seconds(one.ms),
     one.runs === 0 ? "–" : ms(one.ms / one.runs),
   ]);

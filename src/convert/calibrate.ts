@@ -9,10 +9,10 @@ import { setImmediate } from "node:timers/promises";
 import { MillraceError } from "millrace-client/wire";
 import type { TranslationManifest } from "../models/manifest.js";
 import { readJsonFile } from "../models/read-json.js";
-import { createTokenizer } from "../prepare/huggingface-tokenizers.js";
+import { createTokenizer } from "../prepare/text/huggingface-tokenizers.js";
+import { GenerationEngine } from "../runtime/generation/generation-engine.js";
+import { GenerationModel } from "../runtime/generation/generation-model.js";
 import { type Fetches, floatsOf } from "../runtime/session.js";
-import { TranslationEngine } from "../runtime/translation-engine.js";
-import { TranslationModel } from "../runtime/translation-model.js";
 import { generationPayload } from "../work/generation.js";
 import { chooseActivationScale, typicalError } from "./activation-scale.js";
 import type { ActivationScale, ProductMode, ReadTensor } from "./products.js";
@@ -106,7 +106,7 @@ async function runSentences(
 ): Promise<void> {
   const { dir, files, shape, generation } = input;
   const load = { threads: 1, spin: false, prepack: false, onFetches: watch };
-  const model = await TranslationModel.load(
+  const model = await GenerationModel.load(
     { encoder: join(dir, files.encoder), decoder: join(dir, files.decoder) },
     { shape, generation },
     load,
@@ -117,12 +117,12 @@ async function runSentences(
   }
   // From here on the encoder's inputs are padded, and seen enough.
   model.watchDecoderOnly();
-  const engine = new TranslationEngine(model, { onRun: () => {}, onOutcomes: () => {} });
+  const engine = new GenerationEngine(model, { onRun: () => {}, onOutcomes: () => {} });
   const { maxLength, lengthPenalty } = generation;
   const settings = { beams: 1, nBest: 1, lengthPenalty, maxLength };
   for (const [itemId, tokenIds] of sentences.entries()) {
-    engine.add("bulk", [{ itemId, payload: generationPayload({ tokenIds, settings }) }]);
-    while (await engine.step());
+    engine.admit("bulk", [{ itemId, payload: generationPayload({ tokenIds, settings }) }]);
+    while (!engine.idle) await engine.step();
     input.onProgress(0.2 + (0.6 * (itemId + 1)) / sentences.length);
   }
   await model.release();

@@ -15,7 +15,7 @@ import {
   type TranslationManifest,
 } from "../models/manifest.js";
 import { checkShape, isMissing, readJsonFile } from "../models/read-json.js";
-import { createTokenizer } from "../prepare/huggingface-tokenizers.js";
+import { createTokenizer } from "../prepare/text/huggingface-tokenizers.js";
 import { version } from "../version.js";
 import { type CalibrationReport, calibrate } from "./calibrate.js";
 import { languagesOf } from "./languages.js";

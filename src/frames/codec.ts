@@ -11,11 +11,10 @@
  * what has arrived and never with what was promised, and each frame is checked field by field (shapes.ts). Of what an
  * item carries only the envelope is checked here: a bad value fails its item, and it takes its task to know one.
  */
-import type { ChildFrame, ParentFrame } from "./messages.js";
-import { frameBytesMax } from "./messages.js";
+import { prefixBytes } from "./encode.js";
+import { headerBytesMax, headerDepthMax, tailBytesMax } from "./messages.js";
+import { isNestedDeeper } from "./nesting.js";
 import { ProtocolError } from "./protocol-error.js";
-import { detachTensors } from "./shapes.js";
-import { TailWriter } from "./tail.js";
 
 /** One step through a chunk: where the next bytes are, and the frame that ended here. */
 interface Taken<Frame> {
@@ -26,26 +25,7 @@ interface Taken<Frame> {
 /** Checks a frame's header and puts the tensors of the tail to where they belong; throws `ProtocolError`. */
 export type ParseFrame<Frame> = (header: unknown, tail: Uint8Array) => Frame;
 
-/** A frame's two lengths. */
-const prefixBytes = 8;
 const bodyBytesFirst = 64 * 1024;
-
-/** Throws `RangeError` where the frame would be longer than the other side accepts: that is the sender's bug. */
-export function encodeFrame(frame: ParentFrame | ChildFrame): Buffer {
-  const tail = new TailWriter();
-  const header = JSON.stringify(detachTensors(frame, tail));
-  const headerBytes = Buffer.byteLength(header);
-  const bodyBytes = headerBytes + tail.byteLength;
-  if (bodyBytes > frameBytesMax) {
-    throw new RangeError(`a ${frame.type} frame of ${bodyBytes} bytes is over ${frameBytesMax}`);
-  }
-  const buffer = Buffer.allocUnsafe(prefixBytes + bodyBytes);
-  buffer.writeUInt32LE(headerBytes, 0);
-  buffer.writeUInt32LE(tail.byteLength, 4);
-  buffer.write(header, prefixBytes);
-  tail.copyTo(buffer, prefixBytes + headerBytes);
-  return buffer;
-}
 
 /**
  * Cuts a stream into frames, however the stream was cut before. After a `ProtocolError` every later call throws it
@@ -112,12 +92,14 @@ export class FrameDecoder<Frame> {
 
   #checkedLengths(): { readonly header: number; readonly body: number } {
     const header = this.#prefix.readUInt32LE(0);
-    const body = header + this.#prefix.readUInt32LE(4);
+    const tail = this.#prefix.readUInt32LE(4);
     if (header === 0) throw new ProtocolError("a frame without a header");
-    if (body > frameBytesMax) {
-      throw new ProtocolError(`a frame of ${body} bytes, at most ${frameBytesMax} are allowed`);
+    if (header > headerBytesMax || tail > tailBytesMax) {
+      throw new ProtocolError(
+        `a frame of ${header} + ${tail} bytes, at most ${headerBytesMax} + ${tailBytesMax} are allowed`,
+      );
     }
-    return { header, body };
+    return { header, body: header + tail };
   }
 
   /** Doubles, so that a frame that comes byte by byte costs linear time, and a promise alone costs nothing. */
@@ -134,9 +116,13 @@ export class FrameDecoder<Frame> {
     this.#lengths = null;
     this.#bodyFilled = 0;
     this.#body = Buffer.alloc(0);
+    const json = body.subarray(0, headerBytes);
+    if (isNestedDeeper(json, headerDepthMax)) {
+      throw new ProtocolError(`a frame that is nested deeper than ${headerDepthMax}`);
+    }
     let header: unknown;
     try {
-      header = JSON.parse(body.toString("utf8", 0, headerBytes));
+      header = JSON.parse(json.toString());
     } catch {
       throw new ProtocolError("a frame that is not JSON");
     }

@@ -23,13 +23,31 @@ import type { Payload } from "../work/payload.js";
 
 export const framesVersion: number = 2;
 
-/** Largest frame that either side accepts; a longer length is a protocol error, checked before memory is taken. */
-export const frameBytesMax: number = 64 * 1024 * 1024;
+/**
+ * Largest header and tail that either side accepts; a longer length is a protocol error, checked before memory is taken.
+ * A tail is moved, and its bytes are bounded by memory only. A header is parsed, and nothing else happens in a process
+ * meanwhile: a megabyte of the worst JSON takes some 50 ms. It is room for 9,000 items of a translation.
+ */
+export const headerBytesMax: number = 1024 * 1024;
+export const tailBytesMax: number = 64 * 1024 * 1024;
+
+/** Brackets that may be open at once in a header; the frame itself opens five, the rest is for values. */
+export const headerDepthMax: number = 64;
+
+/** Most that a frame says about a failure; what is longer is cut. */
+export const messageCharactersMax: number = 1_000;
 
 export interface FrameItem {
   /** Unique in the parent's life. */
   readonly itemId: number;
   readonly payload: Payload;
+}
+
+/** What goes into a pipeline at once. A long one travels as several frames of the same number. */
+export interface FrameBatch {
+  readonly batchId: number;
+  readonly class: WorkClass;
+  readonly items: readonly FrameItem[];
 }
 
 export type FrameOutcome =
@@ -54,12 +72,7 @@ export type ParentFrame =
       /** Rows (sentence × beam) that may generate at once. */
       readonly rowsMax: number;
     }
-  | {
-      readonly type: "batch";
-      readonly batchId: number;
-      readonly class: WorkClass;
-      readonly items: readonly FrameItem[];
-    }
+  | ({ readonly type: "batch" } & FrameBatch)
   | { readonly type: "cancel"; readonly itemIds: readonly number[] }
   | { readonly type: "recall"; readonly itemIds: readonly number[] }
   | { readonly type: "stop" };
@@ -81,7 +94,7 @@ export type ChildFrame =
       readonly type: "run";
       readonly stage: string;
       readonly rows: number;
-      /** Padded width in tokens. */
+      /** Padded width in units. */
       readonly width: number;
       readonly predictedMs: number;
       /** Items that are in the engine now, begun and not ended: the suspects if the process dies. */
@@ -103,8 +116,8 @@ export interface StageReport {
   readonly stage: string;
   readonly runs: number;
   readonly rows: number;
-  /** Real tokens, and tokens with padding, that the runs worked on. */
-  readonly tokens: number;
-  readonly paddedTokens: number;
+  /** What the time is a line of (tokens, pixels): the items' own, and with what the runs padded them to. */
+  readonly units: number;
+  readonly paddedUnits: number;
   readonly ms: number;
 }

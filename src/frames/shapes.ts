@@ -1,64 +1,50 @@
 /** What a frame is made of: a check for each field of each frame, and where in it tensors stand. */
 import { isErrorCode } from "millrace-client/wire";
-import type { Payload } from "../work/payload.js";
-import type { ChildFrame, FrameItem, FrameOutcome, ParentFrame, StageReport } from "./messages.js";
+import type { ChildFrame, FrameOutcome, ParentFrame, StageReport } from "./messages.js";
+import { messageCharactersMax } from "./messages.js";
 import { ProtocolError } from "./protocol-error.js";
-import { isPayloadHeader, type PayloadHeader, TailReader, type TailWriter } from "./tail.js";
+import { isPayloadHeader, type PayloadHeader, TailReader } from "./tail.js";
 
-/** What the child said, checked; throws `ProtocolError`. */
+/** What the child said, checked; throws `ProtocolError`. The header is taken over: tensors get their data in it. */
 export function parseChildFrame(header: unknown, tail: Uint8Array): ChildFrame {
   const frame = parseFrame<ChildFrame>(header, childShapes);
-  return withTensors(tail, (reader) =>
-    frame.type !== "items"
-      ? frame
-      : {
-          ...frame,
-          outcomes: frame.outcomes.map((outcome) =>
-            outcome.ok ? { ...outcome, value: reader(outcome.value) } : outcome,
-          ),
-        },
-  );
+  if (frame.type === "load-failed") return { ...frame, message: cut(frame.message) };
+  if (frame.type === "items") {
+    const { outcomes } = frame;
+    const payloads = outcomes.map((outcome) => (outcome.ok ? outcome.value : null));
+    fillTensors(payloads, tail);
+    return { type: "items", outcomes: outcomes.map(withShortMessage) };
+  }
+  fillTensors([], tail);
+  return frame;
 }
 
-/** What the parent said, checked; throws `ProtocolError`. */
+/** What the parent said, checked; throws `ProtocolError`. The header is taken over: tensors get their data in it. */
 export function parseParentFrame(header: unknown, tail: Uint8Array): ParentFrame {
   const frame = parseFrame<ParentFrame>(header, parentShapes);
-  return withTensors(tail, (reader) =>
-    frame.type !== "batch"
-      ? frame
-      : {
-          ...frame,
-          items: frame.items.map((item) => ({ ...item, payload: reader(item.payload) })),
-        },
-  );
-}
-
-/** The frame as its header says it; the data of its tensors goes to the tail. */
-export function detachTensors(frame: ParentFrame | ChildFrame, tail: TailWriter): object {
-  if (frame.type === "batch") {
-    const items = frame.items.map((item) => ({ ...item, payload: tail.add(item.payload) }));
-    return { ...frame, items };
-  }
-  if (frame.type !== "items") return frame;
-  const outcomes = frame.outcomes.map((outcome) =>
-    outcome.ok ? { ...outcome, value: tail.add(outcome.value) } : outcome,
-  );
-  return { ...frame, outcomes };
+  fillTensors(frame.type === "batch" ? frame.items.map(({ payload }) => payload) : [], tail);
+  return frame;
 }
 
 /** Every byte of the tail belongs to one tensor, or the frame is none. */
-function withTensors<Frame>(
-  tail: Uint8Array,
-  attach: (reader: (payload: Payload) => Payload) => Frame,
-): Frame {
+function fillTensors(payloads: readonly (PayloadHeader | null)[], tail: Uint8Array): void {
   const reader = new TailReader(tail);
-  const frame = attach((payload: PayloadHeader) => {
-    const taken = reader.take(payload);
-    if (taken === null) throw new ProtocolError("a frame whose tail ends within a tensor");
-    return taken;
-  });
+  for (const payload of payloads) {
+    if (payload !== null && !reader.fill(payload)) {
+      throw new ProtocolError("a frame whose tail ends within a tensor");
+    }
+  }
   if (!reader.isAtEnd) throw new ProtocolError("a frame whose tail is longer than its tensors");
-  return frame;
+}
+
+function withShortMessage(outcome: FrameOutcome): FrameOutcome {
+  return outcome.ok ? outcome : { ...outcome, message: cut(outcome.message) };
+}
+
+function cut(message: string): string {
+  return message.length > messageCharactersMax
+    ? `${message.slice(0, messageCharactersMax)}…`
+    : message;
 }
 
 type Check = (value: unknown) => boolean;
@@ -80,6 +66,10 @@ function parseFrame<Frame extends { readonly type: string }>(
       throw new ProtocolError(`a ${String(type)} frame whose ${field} is wrong`);
     }
   }
+  // What nobody asked for is not carried further into rooms that copy whole objects.
+  if (fieldsOf(value) !== fieldsOf(shape) + 1) {
+    throw new ProtocolError(`a ${String(type)} frame with a field that it has not`);
+  }
   return value as unknown as Frame;
 }
 
@@ -87,41 +77,53 @@ function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+function fieldsOf(value: object): number {
+  return Object.keys(value).length;
+}
+
 const isText: Check = (value) => typeof value === "string";
 const isAmount: Check = (value) => typeof value === "number" && value >= 0 && value < Infinity;
 const isCount: Check = (value) => Number.isSafeInteger(value) && isAmount(value);
 const isWorkClass: Check = (value) => value === "realtime" || value === "bulk";
+/** A stage is a label of metrics: it is short, and a model has few. */
+const isStage: Check = (value) => typeof value === "string" && value.length <= 64;
+const stagesMax = 64;
 
-function isListOf(check: Check): Check {
-  return (value) => Array.isArray(value) && value.every((entry) => check(entry));
+function isListOf(check: Check, lengthMax = Infinity): Check {
+  return (value) => Array.isArray(value) && value.length <= lengthMax && value.every(check);
 }
 
+/** These fields and no other. */
 function hasShape<T>(shape: Shape<T>): Check {
-  const entries = Object.entries<Check>(shape);
-  return (value) => isRecord(value) && entries.every(([field, check]) => check(value[field]));
+  const checks: Readonly<Record<string, Check>> = shape;
+  const fields = Object.keys(checks);
+  return (value) => {
+    if (!isRecord(value)) return false;
+    for (const field of fields) if (checks[field]?.(value[field]) !== true) return false;
+    return fieldsOf(value) === fields.length;
+  };
 }
 
-const isItem = hasShape<FrameItem>({ itemId: isCount, payload: isPayloadHeader });
+/** Items and outcomes come by the thousand: their fields are looked at by name, and not by table. */
+const isItem: Check = (value) =>
+  isRecord(value) &&
+  fieldsOf(value) === 2 &&
+  isCount(value["itemId"]) &&
+  isPayloadHeader(value["payload"]);
 
-const isGoodOutcome = hasShape<Extract<FrameOutcome, { readonly ok: true }>>({
-  itemId: isCount,
-  ok: (value) => value === true,
-  value: isPayloadHeader,
-});
-
-const isBadOutcome = hasShape<Extract<FrameOutcome, { readonly ok: false }>>({
-  itemId: isCount,
-  ok: (value) => value === false,
-  code: isErrorCode,
-  message: isText,
-});
+const isOutcome: Check = (value) => {
+  if (!isRecord(value) || !isCount(value["itemId"])) return false;
+  if (value["ok"] === true) return fieldsOf(value) === 3 && isPayloadHeader(value["value"]);
+  if (value["ok"] !== false || fieldsOf(value) !== 4) return false;
+  return isErrorCode(value["code"]) && isText(value["message"]);
+};
 
 const isStageReport = hasShape<StageReport>({
-  stage: isText,
+  stage: isStage,
   runs: isCount,
   rows: isCount,
-  tokens: isCount,
-  paddedTokens: isCount,
+  units: isCount,
+  paddedUnits: isCount,
   ms: isAmount,
 });
 
@@ -132,16 +134,16 @@ const childShapes: FrameShapes<ChildFrame> = {
   ready: { loads: isCount, memoryBytes: isAmount },
   "load-failed": { code: isErrorCode, message: isText },
   run: {
-    stage: isText,
+    stage: isStage,
     rows: isCount,
     width: isCount,
     predictedMs: isAmount,
     begunItemIds: isIds,
     memoryBytes: isAmount,
   },
-  items: { outcomes: isListOf((value) => isGoodOutcome(value) || isBadOutcome(value)) },
+  items: { outcomes: isListOf(isOutcome) },
   recalled: { itemIds: isIds },
-  report: { stages: isListOf(isStageReport), cacheBytes: isAmount },
+  report: { stages: isListOf(isStageReport, stagesMax), cacheBytes: isAmount },
 };
 
 const parentShapes: FrameShapes<ParentFrame> = {

@@ -17,42 +17,79 @@ import {
 } from "../work/payload.js";
 
 const alignment = 8;
-
-/** A payload as the header has it: types and shapes, and no data. */
-export interface PayloadHeader {
-  readonly values: Payload["values"];
-  readonly tensors: Readonly<Record<string, Pick<Tensor, "type" | "shape">>>;
-}
+/** Stands in JSON as it is. */
+const plainName = /^\w+$/;
 
 export class TailWriter {
   readonly #parts: TensorData[] = [];
   byteLength = 0;
 
-  /** Throws `RangeError` where a shape is not that of its data: that is the sender's bug. */
-  add({ values, tensors }: Payload): PayloadHeader {
-    const heads: Record<string, Pick<Tensor, "type" | "shape">> = {};
-    for (const [name, { type, shape, data }] of Object.entries(tensors)) {
+  /**
+   * Takes the tensors and returns the payload as the header has it: types and shapes, and no data. Throws `RangeError`
+   * where a shape is not that of its data: that is the sender's bug.
+   */
+  add({ values, tensors }: Payload): string {
+    let heads = "";
+    for (const name of Object.keys(tensors)) {
+      const tensor = tensors[name];
+      if (tensor === undefined) continue;
+      const { type, shape, data } = tensor;
       if (elementsOf(shape) !== data.length) {
         throw new RangeError(
           `tensor ${name} of shape [${shape.join()}] has ${data.length} elements`,
         );
       }
-      heads[name] = { type, shape };
-      this.#parts.push(data);
-      this.byteLength = aligned(this.byteLength) + data.byteLength;
+      const comma = heads === "" ? "" : ",";
+      const quoted = plainName.test(name) ? `"${name}"` : JSON.stringify(name);
+      heads += `${comma}${quoted}:{"type":"${type}","shape":[${shape.join()}]}`;
+      this.#append(data);
     }
-    return { values, tensors: heads };
+    return `{"values":${JSON.stringify(values)},"tensors":{${heads}}}`;
   }
 
-  copyTo(target: Buffer, from: number): void {
+  /** Where the next tensor would come. */
+  mark(): TailMark {
+    return { parts: this.#parts.length, byteLength: this.byteLength };
+  }
+
+  /** Takes out what was added since the mark, as a tail of its own. */
+  splitAt({ parts, byteLength }: TailMark): TailWriter {
+    const rest = new TailWriter();
+    for (const data of this.#parts.splice(parts)) rest.#append(data);
+    this.byteLength = byteLength;
+    return rest;
+  }
+
+  /** `target` starts at a multiple of four bytes. */
+  copyTo(target: Uint8Array): void {
+    const whole = target.length - (target.length % 4);
+    const integers = new Int32Array(target.buffer, target.byteOffset, whole / 4);
     let at = 0;
-    for (const { buffer, byteOffset, byteLength } of this.#parts) {
-      target.fill(0, from + at, from + aligned(at));
-      at = aligned(at);
-      target.set(new Uint8Array(buffer, byteOffset, byteLength), from + at);
-      at += byteLength;
+    for (const data of this.#parts) {
+      const start = aligned(at);
+      if (start > at) target.fill(0, at, start);
+      // Most tensors are token ids, and a view of each one's bytes would cost more than to copy them.
+      if (data instanceof Int32Array) integers.set(data, start / 4);
+      else target.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), start);
+      at = start + data.byteLength;
     }
   }
+
+  #append(data: TensorData): void {
+    this.#parts.push(data);
+    this.byteLength = aligned(this.byteLength) + data.byteLength;
+  }
+}
+
+interface TailMark {
+  readonly parts: number;
+  readonly byteLength: number;
+}
+
+/** What `TailWriter.add` made of a payload, read again; nothing of it is known yet. */
+export interface PayloadHeader {
+  readonly values: Payload["values"];
+  readonly tensors: Readonly<Record<string, Omit<Tensor, "data"> & { data?: TensorData }>>;
 }
 
 export class TailReader {
@@ -65,48 +102,48 @@ export class TailReader {
     new Uint8Array(this.#bytes).set(bytes);
   }
 
-  /** Null where the tail ends before the tensors do. */
-  take({ values, tensors }: PayloadHeader): Payload | null {
-    const taken: Record<string, Tensor> = {};
-    for (const [name, { type, shape }] of Object.entries(tensors)) {
-      const data = this.#tensor(type, shape);
-      if (data === null) return null;
-      taken[name] = { type, shape, data };
+  /** Gives each tensor of a checked payload its data. False where the tail ends before the tensors do. */
+  fill({ tensors }: PayloadHeader): boolean {
+    for (const name of Object.keys(tensors)) {
+      const tensor = tensors[name];
+      if (tensor === undefined) continue;
+      const elements = elementsOf(tensor.shape);
+      const array = tensorArrays[tensor.type];
+      const from = aligned(this.#at);
+      const until = from + elements * array.BYTES_PER_ELEMENT;
+      if (!(until <= this.#bytes.byteLength)) return false;
+      this.#at = until;
+      tensor.data = new array(this.#bytes, from, elements);
     }
-    return { values, tensors: taken };
+    return true;
   }
 
   /** Every byte belongs to a tensor. */
   get isAtEnd(): boolean {
     return this.#at === this.#bytes.byteLength;
   }
-
-  #tensor(type: Tensor["type"], shape: readonly number[]): TensorData | null {
-    const elements = elementsOf(shape);
-    const array = tensorArrays[type];
-    const from = aligned(this.#at);
-    const until = from + elements * array.BYTES_PER_ELEMENT;
-    if (!(until <= this.#bytes.byteLength)) return null;
-    this.#at = until;
-    return new array(this.#bytes, Math.min(from, this.#bytes.byteLength), elements);
-  }
 }
 
 export function isPayloadHeader(value: unknown): boolean {
   if (!isRecord(value) || !isRecord(value["values"]) || !isRecord(value["tensors"])) return false;
-  return Object.values(value["tensors"]).every(
-    (tensor) => isRecord(tensor) && isTensorType(tensor["type"]) && isShape(tensor["shape"]),
-  );
+  for (const name in value["tensors"]) {
+    const tensor = value["tensors"][name];
+    if (!isRecord(tensor) || !isTensorType(tensor["type"]) || !isShape(tensor["shape"])) {
+      return false;
+    }
+  }
+  return true;
 }
 
-/** An empty tensor at the very end takes no padding with it: its offset may lie behind the last byte. */
+/** An empty tensor behind others takes its padding with it. */
 function aligned(byteOffset: number): number {
   return Math.ceil(byteOffset / alignment) * alignment;
 }
 
 function isShape(value: unknown): boolean {
   if (!Array.isArray(value) || value.length > 16) return false;
-  return value.every((size) => Number.isSafeInteger(size) && size >= 0);
+  for (const size of value) if (!Number.isSafeInteger(size) || size < 0) return false;
+  return true;
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -36,8 +36,8 @@ export class Activity {
       ...sum,
       runs: sum.runs + run.runs,
       rows: sum.rows + run.rows,
-      tokens: sum.tokens + run.tokens,
-      paddedTokens: sum.paddedTokens + run.paddedTokens,
+      units: sum.units + run.units,
+      paddedUnits: sum.paddedUnits + run.paddedUnits,
       ms: sum.ms + run.ms,
     });
   }

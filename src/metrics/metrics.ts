@@ -17,8 +17,8 @@ export interface BatchObservation {
   readonly class: WorkClass;
   readonly reason: string;
   readonly items: number;
-  readonly tokens: number;
-  readonly paddedTokens: number;
+  readonly units: number;
+  readonly paddedUnits: number;
 }
 
 export interface ReplyObservation {
@@ -90,8 +90,8 @@ export class Metrics {
     const labels = { model: batch.model, class: batch.class };
     this.#count("millrace_batches_total", { ...labels, reason: batch.reason });
     this.#observe("millrace_batch_items", labels, batch.items);
-    if (batch.paddedTokens > 0) {
-      const padding = 1 - batch.tokens / batch.paddedTokens;
+    if (batch.paddedUnits > 0) {
+      const padding = 1 - batch.units / batch.paddedUnits;
       this.#observe("millrace_batch_padding_ratio", labels, padding);
     }
   }
@@ -116,6 +116,8 @@ export class Metrics {
     this.#set("millrace_requests_active", {}, status.requests.active);
     this.#set("millrace_connections", {}, status.process.connections);
     this.#set("millrace_queued_bytes", {}, status.process.queuedBytes);
+    this.#set("millrace_bodies_bytes", {}, status.process.bodiesBytes);
+    this.#set("millrace_replies_bytes", {}, status.process.repliesBytes);
     this.#set("millrace_process_memory_bytes", {}, status.process.rssBytes);
     this.#set("millrace_event_loop_delay_seconds", {}, status.process.eventLoopDelayP99Ms / 1000);
   }
@@ -144,15 +146,15 @@ export class Metrics {
     this.#clear(
       "millrace_stage_runs_total",
       "millrace_stage_seconds_total",
-      "millrace_stage_tokens_total",
-      "millrace_stage_padded_tokens_total",
+      "millrace_stage_units_total",
+      "millrace_stage_padded_units_total",
     );
     for (const stage of status.stages) {
       const labels = { model: stage.model, stage: stage.stage };
       this.#count("millrace_stage_runs_total", labels, stage.runs);
       this.#count("millrace_stage_seconds_total", labels, stage.ms / 1000);
-      this.#count("millrace_stage_tokens_total", labels, stage.tokens);
-      this.#count("millrace_stage_padded_tokens_total", labels, stage.paddedTokens);
+      this.#count("millrace_stage_units_total", labels, stage.units);
+      this.#count("millrace_stage_padded_units_total", labels, stage.paddedUnits);
     }
   }
 

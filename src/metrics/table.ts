@@ -89,6 +89,8 @@ export const metricTable: Readonly<Record<MetricName, MetricDefinition>> = defin
     "class",
   ),
   millrace_queued_bytes: gauge("Bytes of request bodies that are queued."),
+  millrace_bodies_bytes: gauge("Bytes of request bodies that are being read."),
+  millrace_replies_bytes: gauge("Bytes of replies that their readers have not taken yet."),
   millrace_batches_total: counter(
     "Batches by why they left the queue.",
     "model",
@@ -96,19 +98,19 @@ export const metricTable: Readonly<Record<MetricName, MetricDefinition>> = defin
     "reason",
   ),
   millrace_batch_items: histogram("Items in a batch.", counts, ["model", "class"]),
-  millrace_batch_padding_ratio: histogram("Share of a batch's tokens that is padding.", ratios, [
+  millrace_batch_padding_ratio: histogram("Share of a batch's units that is padding.", ratios, [
     "model",
     "class",
   ]),
   millrace_stage_runs_total: counter("Runs of a stage of a model.", "model", "stage"),
   millrace_stage_seconds_total: counter("Time in the runs of a stage.", "model", "stage"),
-  millrace_stage_tokens_total: counter(
-    "Tokens that a stage worked on, without padding.",
+  millrace_stage_units_total: counter(
+    "Units (tokens, or what the task counts) that a stage worked on, without padding.",
     "model",
     "stage",
   ),
-  millrace_stage_padded_tokens_total: counter(
-    "Tokens that a stage worked on, with padding.",
+  millrace_stage_padded_units_total: counter(
+    "Units that a stage worked on, with padding.",
     "model",
     "stage",
   ),
@@ -154,13 +156,15 @@ export type MetricName =
   | "millrace_queue_items"
   | "millrace_queue_oldest_wait_seconds"
   | "millrace_queued_bytes"
+  | "millrace_bodies_bytes"
+  | "millrace_replies_bytes"
   | "millrace_batches_total"
   | "millrace_batch_items"
   | "millrace_batch_padding_ratio"
   | "millrace_stage_runs_total"
   | "millrace_stage_seconds_total"
-  | "millrace_stage_tokens_total"
-  | "millrace_stage_padded_tokens_total"
+  | "millrace_stage_units_total"
+  | "millrace_stage_padded_units_total"
   | "millrace_pipeline_state"
   | "millrace_pipeline_items_in_flight"
   | "millrace_pipeline_restarts_total"

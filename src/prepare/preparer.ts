@@ -2,12 +2,14 @@
  * The implementation of `Prepare`: small requests are worked on here, in slices with the event loop's other
  * work between them; large ones in a thread.
  */
+
+import { join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import type { ModelFolder, ModelRegistry } from "../models/registry.js";
 import type { Prepare, PreparedText, PrepareRequest } from "./prepared.js";
-import { sentenceCharactersMax } from "./split.js";
 import { type PrepareStep, prepareSteps, type StepSettings, TextCollector } from "./steps.js";
-import { TextTokenizer } from "./text-tokenizer.js";
+import { sentenceCharactersMax } from "./text/split.js";
+import { TextTokenizer } from "./text/text-tokenizer.js";
 import { prepareTokenIds, type TokenIdLimits } from "./token-ids.js";
 import { TokenizerThread } from "./tokenizer-thread.js";
 import { Turns } from "./turns.js";
@@ -25,6 +27,8 @@ export interface PreparerOptions {
 /** What one message to the thread takes along: copying it must not hold the event loop either. */
 const messageTextsMax = 1024;
 const messageCharactersMax = 256 * 1024;
+
+const place = { class: (): "realtime" => "realtime", tenant: "default", weight: 0 };
 
 interface ServedModel {
   readonly folder: ModelFolder;
@@ -51,7 +55,10 @@ export class Preparer implements Prepare, AsyncDisposable {
   static async open(options: PreparerOptions): Promise<Preparer> {
     const models = new Map<string, ServedModel>();
     for (const folder of options.registry.list()) {
-      const tokenizer = await TextTokenizer.open(folder);
+      const tokenizer = await TextTokenizer.open({
+        path: join(folder.dir, folder.manifest.files.tokenizer),
+        unknownTokenId: folder.manifest.generation.unknownTokenId,
+      });
       models.set(folder.manifest.name, { folder, tokenizer });
     }
     return new Preparer(options, models);
@@ -62,8 +69,8 @@ export class Preparer implements Prepare, AsyncDisposable {
     const { inputTokensMax } = folder.manifest.limits;
     const { inputs, split, truncate } = request;
     if (inputs.kind === "tokenIds") {
-      const limits = { vocabulary: tokenizer.vocabulary, inputTokensMax, truncate };
-      return await this.#turns.run(prepareAllTokenIds(inputs.tokenIds, limits), signal);
+      const limits = { vocabulary: folder.manifest.shape.vocabulary, inputTokensMax, truncate };
+      return await this.#turns.run(prepareAllTokenIds(inputs.tokenIds, limits), place, signal);
     }
     const { texts } = inputs;
     const settings = {
@@ -77,7 +84,7 @@ export class Preparer implements Prepare, AsyncDisposable {
       return await this.#prepareInThread(work, signal);
     }
     const steps = prepareSteps(texts, tokenizer, { ...settings, firstIndex: 0 });
-    return await this.#turns.run(collect(steps), signal);
+    return await this.#turns.run(collect(steps), place, signal);
   }
 
   detokenize(model: string, tokenIds: readonly number[]): string {

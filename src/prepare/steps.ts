@@ -3,10 +3,15 @@
  * to go on: the event loop between two slices, or the thread between two messages.
  */
 import { MillraceError, type WireError } from "millrace-client/wire";
-import { codePointEdge, cutPlace, firstCodePointLength } from "./cut.js";
 import type { PreparedPiece, PreparedText } from "./prepared.js";
-import { type Sentence, sentenceCharactersMax, skipWhiteSpace, splitSentences } from "./split.js";
-import type { TextTokenizer } from "./text-tokenizer.js";
+import { codePointEdge, cutPlace, firstCodePointLength } from "./text/cut.js";
+import {
+  type Sentence,
+  sentenceCharactersMax,
+  skipWhiteSpace,
+  splitSentences,
+} from "./text/split.js";
+import type { TextTokenizer } from "./text/text-tokenizer.js";
 
 export type PrepareStep =
   /** Work was done and nothing is ready yet. */
@@ -153,7 +158,7 @@ class TextWork {
   /** Takes the next piece and gives out the one before it, whose joiner is complete now. */
   #add(tokenIds: readonly number[], text: string, joiner: string): PrepareStep {
     const before = this.#held;
-    if (tokenIds.every((id) => id === this.#tokenizer.endTokenId)) {
+    if (tokenIds.every((id) => id === 0)) {
       // The tokenizer sees nothing in it, so the model shall not invent a translation: it is kept as it is.
       if (before === null) this.#prefix += text + joiner;
       else this.#held = { ...before, joiner: before.joiner + text + joiner };

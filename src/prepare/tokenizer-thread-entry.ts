@@ -2,10 +2,12 @@
  * The thread's side of tokenizer-thread.ts. It works only when it is asked for the next portion, so a job that
  * nobody asks for any more costs nothing, jobs take turns, and the other side is never flooded.
  */
+
+import { join } from "node:path";
 import { parentPort, workerData } from "node:worker_threads";
 import type { ModelFolder } from "../models/registry.js";
 import { type PrepareStep, prepareSteps } from "./steps.js";
-import { TextTokenizer } from "./text-tokenizer.js";
+import { TextTokenizer } from "./text/text-tokenizer.js";
 import type { ThreadReply, ThreadRequest } from "./tokenizer-thread.js";
 
 /** Of one reply: reading it must not hold the event loop on the other side. */
@@ -16,7 +18,13 @@ if (parentPort === null) throw new Error("tokenizer-thread-entry runs in a worke
 const port = parentPort;
 const tokenizers = new Map<string, TextTokenizer>();
 for (const folder of workerData as readonly ModelFolder[]) {
-  tokenizers.set(folder.manifest.name, await TextTokenizer.open(folder));
+  tokenizers.set(
+    folder.manifest.name,
+    await TextTokenizer.open({
+      path: join(folder.dir, folder.manifest.files.tokenizer),
+      unknownTokenId: folder.manifest.generation.unknownTokenId,
+    }),
+  );
 }
 const jobs = new Map<number, Generator<PrepareStep>>();
 

@@ -1,7 +1,23 @@
-/** What the child's entry knows of an engine: the loop that runs a model's stages over the items it was given. */
-
+/**
+ * What the child's entry knows of an engine: the loop that runs a model's stages over the items it was given. An engine
+ * takes items at any time and does one run a step, so that whoever holds several of them gives each a turn between runs.
+ *
+ * An item leaves by one outcome, or by `cancel` or `recall` without one. Outcomes go out by event and not with the end
+ * of the step: from the moment when one is known it is on its way, so that a cancel that came later has nothing
+ * to look for.
+ */
 import type { WorkClass } from "millrace-client/wire";
 import type { FrameItem, FrameOutcome, StageReport } from "../frames/messages.js";
+import type { ModelManifest } from "../models/manifest.js";
+
+/** What an engine is made for. */
+export interface EngineRequest {
+  readonly modelDir: string;
+  readonly manifest: ModelManifest;
+  readonly threads: number;
+  /** Rows of each class that the engine may work on at once. */
+  readonly rowsMax: number;
+}
 
 export interface RunAnnouncement {
   readonly stage: string;
@@ -19,16 +35,23 @@ export interface EngineEvents {
 }
 
 export interface Engine {
-  /** Items join the engine's queue; they start at the next step that has room. */
-  add(workClass: WorkClass, items: readonly FrameItem[]): void;
-  /** Drops items wherever they are; no outcome follows. */
+  /** Items join the engine's queue; they begin at the next step that has room. Bad ones have their outcome at once. */
+  admit(workClass: WorkClass, items: readonly FrameItem[]): void;
+  /** Drops items wherever they are; no outcome follows. Items that the engine does not have are nothing to it. */
   cancel(itemIds: readonly number[]): void;
   /** Takes back the items among these that have not begun; returns their ids. */
   recall(itemIds: readonly number[]): number[];
-  /** One scheduling step: at most one encoder chunk and one decoder run. False: there is nothing to do. */
-  step(): Promise<boolean>;
+  /** Nothing waits and nothing runs: a step would do nothing. */
+  readonly idle: boolean;
+  /**
+   * Chooses the next run and makes it. What goes wrong with a run or its memory fails items; a rejection is a bug of
+   * the engine's, which must not be used any further.
+   */
+  step(): Promise<void>;
+  /** Of the run that the next step would make, were it made now; 0 when idle. */
+  predictedMs(): number;
   begunItemIds(): number[];
   takeReport(): readonly StageReport[];
-  /** Memory that the rows in it take, now. */
-  readonly cacheBytes: number;
+  /** What the rows in it take, now; the model's own memory is not counted. */
+  readonly memoryBytes: number;
 }

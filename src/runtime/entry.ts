@@ -5,12 +5,13 @@
 import { Socket } from "node:net";
 import { setPriority } from "node:os";
 import { MillraceError } from "millrace-client/wire";
-import { encodeFrame, FrameDecoder } from "../frames/codec.js";
+import { FrameDecoder } from "../frames/codec.js";
+import { encodeFrame } from "../frames/encode.js";
 import { type ChildFrame, framesVersion, type ParentFrame } from "../frames/messages.js";
 import { parseParentFrame } from "../frames/shapes.js";
 import { Announcer } from "./announcer.js";
 import type { Engine } from "./engine.js";
-import { loadEngine } from "./load-engine.js";
+import { loadEngine } from "./engines.js";
 import { framesFd, watchParent } from "./parent-watch.js";
 
 const reportMs = 1_000;
@@ -45,8 +46,8 @@ function receive(frame: ParentFrame): void {
       void load(frame);
       return;
     case "batch":
-      loaded().add(frame.class, frame.items);
-      if (!running) void run();
+      loaded().admit(frame.class, frame.items);
+      if (!running) run().catch(die);
       return;
     case "cancel":
       loaded().cancel(frame.itemIds);
@@ -80,18 +81,28 @@ async function load(frame: Extract<ParentFrame, { type: "load" }>): Promise<void
 
 async function run(): Promise<void> {
   running = true;
-  while (await loaded().step()) {
+  while (!loaded().idle) {
+    await loaded().step();
     if (performance.now() - reportedAtMs > reportMs) report();
   }
   running = false;
   report();
 }
 
+/**
+ * The engine broke a promise of its own (what runs and memory do wrong fails items in there): what it holds cannot be
+ * trusted. The process ends, says why in the log, and the parent looks for the item that does it among those begun.
+ */
+function die(error: unknown): void {
+  const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  process.stderr.write(`the engine failed: ${what}\n`, () => process.exit(1));
+}
+
 /** What was measured since the last report; while it works once a second, and when it idles. */
 function report(): void {
   reportedAtMs = performance.now();
   const stages = loaded().takeReport();
-  if (stages.length > 0) send({ type: "report", stages, cacheBytes: loaded().cacheBytes });
+  if (stages.length > 0) send({ type: "report", stages, cacheBytes: loaded().memoryBytes });
 }
 
 function loaded(): Engine {

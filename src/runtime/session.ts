@@ -49,14 +49,40 @@ export function i64(values: readonly number[]): Tensor {
   return new Tensor("int64", data, [values.length]);
 }
 
-export function floatsOf(fetches: Fetches, name: string): Float32Array {
+export type OutputType = "float32" | "int32";
+
+/** Throws where the graph does not have each of these outputs, of its type: found at load, not by the first caller. */
+export function checkOutputs(
+  { outputMetadata }: Session,
+  graph: { readonly name: string; readonly wanted: Readonly<Record<string, OutputType>> },
+): void {
+  for (const [name, type] of Object.entries(graph.wanted)) {
+    const found = outputMetadata.find((output) => output.name === name);
+    const what = found === undefined ? "no output" : found.isTensor ? found.type : "no tensor";
+    if (what !== type) {
+      throw new Error(`the ${graph.name} graph gives ${what} as ${name}, not ${type}`);
+    }
+  }
+}
+
+/** Throws where the output has another type, or another number of elements. */
+export function floatsOf(fetches: Fetches, name: string, elements?: number): Float32Array {
   const data = fetches[name]?.data;
-  if (data instanceof Float32Array) return data;
+  if (data instanceof Float32Array) return checkLength(data, name, elements);
   throw new Error(`the graph's output ${name} is not float32: the model folder is not Millrace's`);
 }
 
-export function intsOf(fetches: Fetches, name: string): Int32Array {
+export function intsOf(fetches: Fetches, name: string, elements?: number): Int32Array {
   const data = fetches[name]?.data;
-  if (data instanceof Int32Array) return data;
+  if (data instanceof Int32Array) return checkLength(data, name, elements);
   throw new Error(`the graph's output ${name} is not int32: the model folder is not Millrace's`);
+}
+
+function checkLength<Data extends { readonly length: number }>(
+  data: Data,
+  name: string,
+  elements = data.length,
+): Data {
+  if (data.length === elements) return data;
+  throw new Error(`the graph's output ${name} has ${data.length} elements, not ${elements}`);
 }

@@ -10,8 +10,8 @@ export class StageMeter {
       stage,
       runs: (sum?.runs ?? 0) + 1,
       rows: (sum?.rows ?? 0) + run.rows,
-      tokens: (sum?.tokens ?? 0) + run.tokens,
-      paddedTokens: (sum?.paddedTokens ?? 0) + run.paddedTokens,
+      units: (sum?.units ?? 0) + run.units,
+      paddedUnits: (sum?.paddedUnits ?? 0) + run.paddedUnits,
       ms: (sum?.ms ?? 0) + run.ms,
     });
   }

@@ -10,11 +10,11 @@ const gainMin = 1.03;
 const newest = 0.2;
 
 /**
- * The cost (items × longest, in tokens) that a model runs best: throughput by powers of two of the cost of a run,
+ * The cost (in padded units) that a model runs best: throughput by powers of two of the cost of a run,
  * measured while it works. Bounded by the time that a realtime item may have to wait for a run.
  *
  * ```
- *   tokens/ms │            ┌──┐
+ *   units/ms  │            ┌──┐
  *             │      ┌──┐──│  │──┌──┐      best: 2^11 … the next step up is tried now and then
  *             │┌──┐──│  │  │  │  │  │
  *             └┴──┴──┴──┴──┴──┴──┴──┴─► cost of a run
@@ -24,7 +24,8 @@ const newest = 0.2;
 export class BatchCost {
   readonly #service: ServiceTime;
   readonly #realtimeTargetMs: number;
-  readonly #tokensPerMs = new Map<number, number>();
+  readonly #unitsPerMs = new Map<number, number>();
+  #best = firstBucket;
   #batches = 0;
 
   constructor(service: ServiceTime, realtimeTargetMs: number) {
@@ -32,16 +33,17 @@ export class BatchCost {
     this.#realtimeTargetMs = realtimeTargetMs;
   }
 
-  learn({ runs, paddedTokens, ms }: Measurement): void {
-    if (runs <= 0 || paddedTokens <= 0 || !(ms > 0)) return;
+  learn({ runs, paddedUnits, ms }: Measurement): void {
+    if (runs <= 0 || paddedUnits <= 0 || !(ms > 0)) return;
     // A bucket stands for the bound that allows it: costs in (2^(k-1), 2^k].
-    const bucket = Math.min(bucketMax, Math.max(0, Math.ceil(Math.log2(paddedTokens / runs))));
-    const before = this.#tokensPerMs.get(bucket);
-    const sample = paddedTokens / ms;
-    this.#tokensPerMs.set(
+    const bucket = Math.min(bucketMax, Math.max(0, Math.ceil(Math.log2(paddedUnits / runs))));
+    const before = this.#unitsPerMs.get(bucket);
+    const sample = paddedUnits / ms;
+    this.#unitsPerMs.set(
       bucket,
       before === undefined ? sample : before + newest * (sample - before),
     );
+    this.#best = this.#findBest();
   }
 
   /** A batch left; every so often the next may explore. */
@@ -49,19 +51,19 @@ export class BatchCost {
     this.#batches += 1;
   }
 
-  /** Most padded tokens of the next batch. A single item may cost more. */
+  /** Most padded units of the next batch. A single item may cost more. */
   get costMax(): number {
     const exploring = this.#batches % exploreEvery === exploreEvery - 1;
-    return this.#withinTarget(2 ** (this.#best() + (exploring ? 1 : 0)));
+    return this.#withinTarget(2 ** (this.#best + (exploring ? 1 : 0)));
   }
 
-  #best(): number {
+  #findBest(): number {
     let best = firstBucket;
-    let throughput = this.#tokensPerMs.get(firstBucket) ?? 0;
-    for (const [bucket, tokensPerMs] of [...this.#tokensPerMs].toSorted(([a], [b]) => a - b)) {
-      if (bucket > best && tokensPerMs > throughput * gainMin) {
+    let throughput = this.#unitsPerMs.get(firstBucket) ?? 0;
+    for (const [bucket, unitsPerMs] of [...this.#unitsPerMs].toSorted(([a], [b]) => a - b)) {
+      if (bucket > best && unitsPerMs > throughput * gainMin) {
         best = bucket;
-        throughput = tokensPerMs;
+        throughput = unitsPerMs;
       }
     }
     return best;

@@ -1,7 +1,7 @@
 import type { WorkClass } from "millrace-client/wire";
 import { BatchCost } from "./batch-cost.js";
-import { Lane } from "./lane.js";
-import { type PipelineState, serving } from "./pipeline-state.js";
+import { ClassQueue } from "./class-queue.js";
+import type { FedPipeline } from "./fed-pipeline.js";
 import { ServiceTime } from "./service-time.js";
 import { Suspects } from "./suspects.js";
 
@@ -10,39 +10,52 @@ export const workClasses: readonly WorkClass[] = ["realtime", "bulk"];
 /** All that belongs to one model: its queues, its pipelines and what was learned of it. */
 export class ModelState {
   readonly model: string;
-  readonly lanes: Readonly<Record<WorkClass, Lane>> = {
-    realtime: new Lane("realtime"),
-    bulk: new Lane("bulk"),
+  /** Order in which the scheduler heard of its models. */
+  readonly sequence: number;
+  readonly queues: Readonly<Record<WorkClass, ClassQueue>> = {
+    realtime: new ClassQueue("realtime"),
+    bulk: new ClassQueue("bulk"),
   };
-  readonly pipelines: PipelineState[] = [];
+  /** Those that are up, in the order in which they came up. */
+  readonly pipelines: FedPipeline[] = [];
   readonly suspects: Suspects = new Suspects();
   readonly service: ServiceTime = new ServiceTime();
   readonly cost: BatchCost;
+  /** Pipelines that are up and meant for a class. */
+  readonly #meant: Record<WorkClass, number> = { realtime: 0, bulk: 0 };
 
-  constructor(model: string, realtimeTargetMs: number) {
+  constructor(model: string, of: { readonly sequence: number; readonly realtimeTargetMs: number }) {
     this.model = model;
-    this.cost = new BatchCost(this.service, realtimeTargetMs);
+    this.sequence = of.sequence;
+    this.cost = new BatchCost(this.service, of.realtimeTargetMs);
   }
 
   get queuedItems(): number {
-    return this.lanes.realtime.items + this.lanes.bulk.items;
+    return this.queues.realtime.items + this.queues.bulk.items;
   }
 
-  /** Pipelines that are fed as usual, the emptiest first. */
-  feedable(): PipelineState[] {
-    return this.pipelines
-      .filter((pipeline) => pipeline !== this.suspects.pipeline)
-      .toSorted((a, b) => a.load - b.load);
+  pipelineUp(pipeline: FedPipeline): void {
+    this.pipelines.push(pipeline);
+    this.#countMeant(pipeline, 1);
   }
 
-  /** Classes with queued items that the pipeline may serve. */
-  lanesFor(pipeline: PipelineState): Partial<Record<WorkClass, Lane>> {
-    const lanes: Partial<Record<WorkClass, Lane>> = {};
-    for (const workClass of workClasses) {
-      const lane = this.lanes[workClass];
-      if (lane.items > 0 && serving(this.pipelines, workClass).includes(pipeline))
-        lanes[workClass] = lane;
-    }
-    return lanes;
+  pipelineDown(pipeline: FedPipeline): void {
+    this.pipelines.splice(this.pipelines.indexOf(pipeline), 1);
+    this.#countMeant(pipeline, -1);
+    this.suspects.pipelineDown(pipeline);
+  }
+
+  #countMeant(pipeline: FedPipeline, sign: 1 | -1): void {
+    for (const workClass of workClasses)
+      if (pipeline.isMeantFor(workClass)) this.#meant[workClass] += sign;
+  }
+
+  /**
+   * Whether a pipeline serves a class: those of its kind do, and the shared ones. A class that no living pipeline is
+   * meant for may use any of them: nothing hangs because all that was dedicated to it is down, or was never configured.
+   * Such guests yield as on a shared pipeline.
+   */
+  serves(pipeline: FedPipeline, workClass: WorkClass): boolean {
+    return this.#meant[workClass] === 0 || pipeline.isMeantFor(workClass);
   }
 }

@@ -1,6 +1,18 @@
+export interface ReadonlyHeap<T> {
+  readonly size: number;
+  peek(): T | undefined;
+  has(member: T): boolean;
+  /** In order, lazily: the first k members cost O(k log k). The heap must not change meanwhile. */
+  ordered(): Generator<T, void, undefined>;
+}
+
+/** So few members are found by looking through them. */
+const unmappedMax = 8;
+
 /**
  * A binary heap that knows where each member stands, so that any member leaves in O(log n) and no dead entry
- * is ever kept. It can also be read in order without being changed.
+ * is ever kept. It can also be read in order without being changed. Positions are mapped where there are many members only:
+ * most heaps are small, and a map for each would outweigh them.
  *
  * ```
  *            0:a                 positions  a→0 b→1 c→2 d→3
@@ -10,18 +22,10 @@
  *       3:d
  * ```
  */
-export interface ReadonlyHeap<T> {
-  readonly size: number;
-  peek(): T | undefined;
-  has(member: T): boolean;
-  /** In order, lazily: the first k members cost O(k log k). The heap must not change meanwhile. */
-  ordered(): Generator<T, void, undefined>;
-}
-
 export class OrderedHeap<T> implements ReadonlyHeap<T> {
   readonly #before: (a: T, b: T) => boolean;
   readonly #members: T[] = [];
-  readonly #positions = new Map<T, number>();
+  #positions: Map<T, number> | null = null;
 
   constructor(before: (a: T, b: T) => boolean) {
     this.#before = before;
@@ -36,26 +40,28 @@ export class OrderedHeap<T> implements ReadonlyHeap<T> {
   }
 
   has(member: T): boolean {
-    return this.#positions.has(member);
+    return this.#find(member) !== undefined;
   }
 
   /** Adding a member twice changes nothing. */
   add(member: T): void {
-    if (this.#positions.has(member)) return;
+    if (this.has(member)) return;
+    if (this.#positions === null && this.size >= unmappedMax)
+      this.#positions = new Map(this.#members.map((each, at) => [each, at]));
     this.#put(member, this.#members.length);
     this.#rise(this.#members.length - 1);
   }
 
   delete(member: T): boolean {
-    const at = this.#positions.get(member);
+    const at = this.#find(member);
     if (at === undefined) return false;
-    this.#positions.delete(member);
+    this.#positions?.delete(member);
     const last = this.#members.pop();
     if (last !== undefined && last !== member) {
       this.#put(last, at);
-      this.#rise(at);
-      this.#sink(this.#positions.get(last) ?? at);
+      this.#sink(this.#rise(at));
     }
+    if (this.size === 0) this.#positions = null;
     return true;
   }
 
@@ -72,9 +78,15 @@ export class OrderedHeap<T> implements ReadonlyHeap<T> {
     }
   }
 
+  #find(member: T): number | undefined {
+    if (this.#positions !== null) return this.#positions.get(member);
+    const at = this.#members.indexOf(member);
+    return at < 0 ? undefined : at;
+  }
+
   #put(member: T, at: number): void {
     this.#members[at] = member;
-    this.#positions.set(member, at);
+    this.#positions?.set(member, at);
   }
 
   #isBefore(a: number, b: number): boolean {
@@ -91,13 +103,16 @@ export class OrderedHeap<T> implements ReadonlyHeap<T> {
     this.#put(left, b);
   }
 
-  #rise(from: number): void {
-    for (let at = from; at > 0; ) {
+  /** Where it ends. */
+  #rise(from: number): number {
+    let at = from;
+    while (at > 0) {
       const parent = (at - 1) >> 1;
-      if (!this.#isBefore(at, parent)) return;
+      if (!this.#isBefore(at, parent)) break;
       this.#swap(at, parent);
       at = parent;
     }
+    return at;
   }
 
   #sink(from: number): void {

@@ -1,12 +1,12 @@
 import type { WorkClass } from "millrace-client/wire";
-import { BatchDraft, takeOrder } from "./batch-draft.js";
-import type { LaneView } from "./lane.js";
-import { lingerMs } from "./linger.js";
-import type { ReadonlyHeap } from "./ordered-heap.js";
+import { BatchDraft } from "./batch-draft.js";
+import type { ClassQueueView } from "./class-queue.js";
 import type { Choice, Policy, PolicyOptions, PolicyView } from "./policy.js";
-import { takeByAge } from "./policy-fcfs.js";
 import type { RequestEntry } from "./request-book.js";
+import type { RequestsBy } from "./request-heaps.js";
+import { takeByAge, takeGroup, takeOrder } from "./take.js";
 import type { TenantView } from "./tenants.js";
+import { windowMs } from "./window.js";
 
 /** Buckets (an eighth of an octave each) that a one-shot batch may reach above its first item's length … */
 const bucketsAbove = 2;
@@ -15,12 +15,13 @@ const bucketsBelow = 8;
 
 /**
  * Millrace's own policy. Realtime before bulk; in a class the oldest first once it is over the age limit, else the tenant
- * that was served least, and of that tenant the request with the highest response ratio; around its longest item, the
- * neighbours in length: its own, its tenant's, everybody's.
+ * that was served least, and of that tenant the request with the highest response ratio; around its widest item, the
+ * neighbours in length of the same batch key: its own, its tenant's, everybody's.
  *
  * **No starvation.** Once older than `ageLimitMs`, an item is preceded only by items of its class that are older still
- * (or of the same age), by suspects that run alone, and in one-shot pipelines by at most one realtime batch for each
- * bulk batch. For generation the classes have rows of their own, so neither waits for the other here.
+ * (or of the same age), by those that ride along in a batch that an older one leads because they share its batch key,
+ * by suspects that run alone, and in one-shot pipelines by at most one realtime batch for each bulk batch. For generation
+ * the classes have rows of their own, so neither waits for the other here.
  */
 export class MillracePolicy implements Policy {
   readonly name = "millrace";
@@ -35,47 +36,48 @@ export class MillracePolicy implements Policy {
 
   choose(view: PolicyView): Choice {
     for (const workClass of this.#classOrder(view)) {
-      const lane = view.lanes[workClass];
-      if (lane === undefined) continue;
-      const choice = this.#fromLane(lane, view);
+      const queue = view.queues[workClass];
+      if (queue === undefined) continue;
+      const choice = this.#fromQueue(queue, view);
       // Bulk must not take the place that realtime waits for: a batch that runs cannot be had back.
       if (choice.type !== "none") return choice;
     }
     return { type: "none" };
   }
 
-  #classOrder({ lanes, pipeline, nowMs }: PolicyView): readonly WorkClass[] {
-    const bulkIsAged = lanes.bulk !== undefined && this.#aged(lanes.bulk.oldest.peek(), nowMs);
+  #classOrder({ queues, pipeline, nowMs }: PolicyView): readonly WorkClass[] {
+    const bulkIsAged = queues.bulk !== undefined && this.#aged(queues.bulk.oldest.peek(), nowMs);
     const bulksTurn = bulkIsAged && pipeline.lastClass === "realtime";
     return bulksTurn ? ["bulk", "realtime"] : ["realtime", "bulk"];
   }
 
-  #fromLane(lane: LaneView, view: PolicyView): Choice {
-    const draft = new BatchDraft(view.bounds(lane.class));
-    const aged = this.#aged(lane.oldest.peek(), view.nowMs);
-    if (aged) takeByAge(draft, lane, (request) => this.#aged(request, view.nowMs));
-    else fillFromFairest(draft, lane, view);
+  #fromQueue(queue: ClassQueueView, view: PolicyView): Choice {
+    const draft = new BatchDraft(view.bounds(queue.class));
+    const aged = this.#aged(queue.oldest.peek(), view.nowMs);
+    if (aged) takeByAge(draft, queue, (request) => this.#aged(request, view.nowMs));
+    else fillFromFairest(draft, queue, view);
     if (draft.items.length === 0) return { type: "none" };
     if (!aged && !draft.full) {
-      const ms = this.#lingerMs(draft, lane, view);
-      if (ms > 0) return { type: "wait", class: lane.class, untilMs: view.nowMs + ms };
+      const ms = this.#windowMs(draft, queue, view);
+      if (ms > 0) return { type: "wait", class: queue.class, untilMs: view.nowMs + ms };
     }
-    const free = lane.windowOpen ? "window" : "pipeline-free";
+    const free = queue.windowOpen ? "window" : "pipeline-free";
     const reason = aged ? "aged" : draft.overflows ? "full" : free;
-    return { type: "batch", class: lane.class, reason, items: draft.items };
+    return { type: "batch", class: queue.class, reason, items: draft.items };
   }
 
-  #lingerMs(draft: BatchDraft, lane: LaneView, view: PolicyView): number {
-    if (view.pipeline.spec.mode === "generation") return 0;
-    const oldest = lane.oldest.peek();
-    return lingerMs({
+  #windowMs(draft: BatchDraft, queue: ClassQueueView, view: PolicyView): number {
+    if (view.pipeline.capacity.mode === "generation") return 0;
+    const oldest = queue.oldest.peek();
+    const arrivals = queue.arrivals(draft.items[0]?.kin.batchKey ?? "");
+    return windowMs({
       items: draft.items.length,
-      runMs: view.expectedMs(draft.paddedTokens),
+      runMs: view.expectedMs(draft.paddedUnits),
       waitedMs: oldest === undefined ? 0 : view.nowMs - oldest.arrivedMs,
-      gapMs: lane.arrivals.gapMs(view.nowMs),
-      arrivalItems: lane.arrivals.items,
+      gapMs: arrivals.gapMs(view.nowMs),
+      arrivalItems: arrivals.items,
       busyMs: view.busyMs,
-      lingerMsMax: this.#options.lingerMsMax,
+      windowMsMax: this.#options.windowMsMax,
     });
   }
 
@@ -84,23 +86,24 @@ export class MillracePolicy implements Policy {
   }
 }
 
-function fillFromFairest(draft: BatchDraft, lane: LaneView, view: PolicyView): void {
-  const tenant = lane.fairest;
-  const first = tenant === undefined ? undefined : highestResponseRatio(tenant, view);
-  if (tenant === undefined || first === undefined) return;
-  const center = Math.max(...first.queued.keys());
-  const generation = view.pipeline.spec.mode === "generation";
+function fillFromFairest(draft: BatchDraft, queue: ClassQueueView, view: PolicyView): void {
+  const tenant = queue.fairest;
+  const group =
+    tenant === undefined ? undefined : highestResponseRatio(tenant, view)?.queuedGroups.peek();
+  if (tenant === undefined || group === undefined) return;
+  const { batchKey } = group;
+  const center = Math.max(...group.byLength.keys());
+  const generation = view.pipeline.capacity.mode === "generation";
   const near = (bucket: number): boolean =>
     generation || (bucket <= center + bucketsAbove && bucket >= center - bucketsBelow);
-  for (const bucket of [...first.queued.keys()].filter(near).toSorted((a, b) => b - a)) {
-    for (const item of takeOrder(first.queued.get(bucket))) if (!draft.add(item)) return;
-  }
-  fillNeighbours(draft, { index: tenant.byLength, center, near });
-  fillNeighbours(draft, { index: lane.byLength, center, near });
+  if (!takeGroup(draft, group, near)) return;
+  for (const byLength of [tenant.byLength(batchKey), queue.byLength(batchKey)])
+    if (byLength !== undefined) fillNeighbours(draft, { batchKey, byLength, center, near });
 }
 
 interface Neighbours {
-  readonly index: ReadonlyMap<number, ReadonlyHeap<RequestEntry>>;
+  readonly batchKey: string;
+  readonly byLength: RequestsBy;
   readonly center: number;
   readonly near: (bucket: number) => boolean;
 }
@@ -109,15 +112,16 @@ interface Neighbours {
  * Nearest length first, in a length the oldest request first. It ends at the first item that does not fit, so it
  * looks at one request more than it takes, and at those that it took before.
  */
-function fillNeighbours(draft: BatchDraft, { index, center, near }: Neighbours): void {
+function fillNeighbours(draft: BatchDraft, neighbours: Neighbours): void {
+  const { batchKey, byLength, center, near } = neighbours;
   const drafted = new Set(draft.items);
-  const buckets = [...index.keys()]
+  const buckets = [...byLength.keys()]
     .filter(near)
     .toSorted((a, b) => Math.abs(a - center) - Math.abs(b - center));
   for (const bucket of buckets) {
-    for (const request of index.get(bucket)?.ordered() ?? []) {
+    for (const request of byLength.get(bucket)?.ordered() ?? []) {
       if (draft.full) return;
-      for (const item of takeOrder(request.queued.get(bucket))) {
+      for (const item of takeOrder(request.groups.get(batchKey)?.byLength.get(bucket))) {
         if (!drafted.has(item) && !draft.add(item)) return;
       }
     }
@@ -135,7 +139,7 @@ function highestResponseRatio(tenant: TenantView, view: PolicyView): RequestEntr
   for (const heap of tenant.bySize.values()) {
     const request = heap.peek();
     if (request === undefined) continue;
-    const ratio = (view.nowMs - request.arrivedMs) / view.expectedMs(request.queuedTokens);
+    const ratio = (view.nowMs - request.arrivedMs) / view.expectedMs(request.queuedUnits);
     const isBetter =
       ratio > bestRatio ||
       (ratio === bestRatio && best !== undefined && request.sequence < best.sequence);

@@ -1,12 +1,12 @@
 import { BatchDraft } from "./batch-draft.js";
-import type { LaneView } from "./lane.js";
+import type { ClassQueueView } from "./class-queue.js";
 import type { Choice, Policy, PolicyOptions, PolicyView } from "./policy.js";
-import { takeByAge } from "./policy-fcfs.js";
+import { takeByAge } from "./take.js";
 
 const batchItemsMax = 64;
 
 /**
- * The router of the seeds, for comparison: a batch is 64 items in arrival order, or fewer once the oldest has waited for
+ * The router of the seeds, for comparison: a batch is 64 items of one batch key in arrival order, or fewer once the oldest has waited for
  * the window; a pipeline has one batch at a time and gets the next when all of it is settled.
  */
 export class SeedRouterPolicy implements Policy {
@@ -17,14 +17,14 @@ export class SeedRouterPolicy implements Policy {
   readonly #windowMs: number;
 
   constructor(options: PolicyOptions) {
-    this.#windowMs = options.lingerMsMax;
+    this.#windowMs = options.windowMsMax;
   }
 
   choose(view: PolicyView): Choice {
     let wait: Choice = { type: "none" };
-    for (const lane of [view.lanes.realtime, view.lanes.bulk]) {
-      if (lane === undefined) continue;
-      const choice = this.#fromLane(lane, view);
+    for (const queue of [view.queues.realtime, view.queues.bulk]) {
+      if (queue === undefined) continue;
+      const choice = this.#fromQueue(queue, view);
       if (choice.type === "batch") return choice;
       if (wait.type === "none") wait = choice;
       else if (choice.type === "wait" && choice.untilMs < wait.untilMs) wait = choice;
@@ -32,18 +32,18 @@ export class SeedRouterPolicy implements Policy {
     return wait;
   }
 
-  #fromLane(lane: LaneView, view: PolicyView): Choice {
-    const oldest = lane.oldest.peek();
+  #fromQueue(queue: ClassQueueView, view: PolicyView): Choice {
+    const oldest = queue.oldest.peek();
     if (oldest === undefined) return { type: "none" };
-    const bounds = view.bounds(lane.class);
+    const bounds = view.bounds(queue.class);
     const draft = new FixedDraft({ ...bounds, costMax: Infinity, rowsShare: Infinity });
-    takeByAge(draft, lane, () => true);
+    takeByAge(draft, queue, () => true);
     if (draft.items.length === 0) return { type: "none" };
     const windowEndsMs = oldest.arrivedMs + this.#windowMs;
     if (!draft.full && view.nowMs < windowEndsMs)
-      return { type: "wait", class: lane.class, untilMs: windowEndsMs };
+      return { type: "wait", class: queue.class, untilMs: windowEndsMs };
     const reason = draft.full ? "full" : "window";
-    return { type: "batch", class: lane.class, reason, items: draft.items };
+    return { type: "batch", class: queue.class, reason, items: draft.items };
   }
 }
 

@@ -1,6 +1,11 @@
+/**
+ * What a policy is: a choice of the next batch for one pipeline, from a view that it cannot change. Whose turn it is to be
+ * asked, and what becomes of the choice, is feed.ts. To add one: a file like policy-fcfs.ts, its name in `PolicyName`
+ * and in `policyOf` (scheduler.ts) and in the options' table, its promises in the simulator's rules.
+ */
 import type { WorkClass } from "millrace-client/wire";
-import type { LaneView } from "./lane.js";
-import type { PipelineView } from "./pipeline-state.js";
+import type { ClassQueueView } from "./class-queue.js";
+import type { PipelineView } from "./fed-pipeline.js";
 import type { ItemEntry } from "./request-book.js";
 import type { DispatchReason } from "./types.js";
 
@@ -11,10 +16,10 @@ export interface PolicyView {
   /** Expected time until the pipeline is through with the batch that it runs; 0: it idles. */
   readonly busyMs: number;
   /** Queues that this pipeline may serve now, without empty ones. */
-  readonly lanes: Readonly<Partial<Record<WorkClass, LaneView>>>;
+  readonly queues: Readonly<Partial<Record<WorkClass, ClassQueueView>>>;
   bounds(workClass: WorkClass): BatchBounds;
-  /** Expected milliseconds of a run over so many padded tokens. */
-  expectedMs(paddedTokens: number): number;
+  /** Expected milliseconds of a run over so many padded units. */
+  expectedMs(paddedUnits: number): number;
 }
 
 export interface BatchBounds {
@@ -22,19 +27,22 @@ export interface BatchBounds {
   readonly rowsMax: number;
   /** Reached, not exceeded by more than one item: an even share where several pipelines are free. */
   readonly rowsShare: number;
-  /** Padded tokens; not exceeded but by a single item. */
+  /** Padded units; not exceeded but by a single item. */
   readonly costMax: number;
   /** Whether an item that exceeds `rowsMax` may go, alone. */
   readonly oversizeAlone: boolean;
 }
 
+export interface BatchChoice {
+  readonly type: "batch";
+  readonly class: WorkClass;
+  readonly reason: DispatchReason;
+  /** Of one batch key. */
+  readonly items: readonly ItemEntry[];
+}
+
 export type Choice =
-  | {
-      readonly type: "batch";
-      readonly class: WorkClass;
-      readonly reason: DispatchReason;
-      readonly items: readonly ItemEntry[];
-    }
+  | BatchChoice
   /** Ask again at this time, or at the next event. */
   | { readonly type: "wait"; readonly class: WorkClass; readonly untilMs: number }
   /** Nothing fits. */
@@ -48,6 +56,7 @@ export interface Policy {
   readonly recalls: boolean;
   /** Whether an even share between free pipelines bounds a batch. */
   readonly shares: boolean;
+  /** `none` for a generation pipeline without room for a row; feed.ts does not even ask then. */
   choose(view: PolicyView): Choice;
 }
 
@@ -57,5 +66,5 @@ export type PolicyName = "millrace" | "fcfs" | "seed-router";
 export interface PolicyOptions {
   readonly ageLimitMs: number;
   /** The longest window, in milliseconds. */
-  readonly lingerMsMax: number;
+  readonly windowMsMax: number;
 }

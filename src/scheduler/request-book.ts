@@ -1,7 +1,8 @@
 import type { WorkClass } from "millrace-client/wire";
 import { assertScheduler } from "./assert.js";
 import { OrderedHeap } from "./ordered-heap.js";
-import type { RequestSpec } from "./types.js";
+import { RecentIds } from "./recent-ids.js";
+import type { ItemSpec, RequestSpec } from "./types.js";
 
 /**
  * Who is where: every item without an outcome, from its request until it is settled, cancelled or expired.
@@ -17,7 +18,7 @@ import type { RequestSpec } from "./types.js";
  * An item whose caller left is forgotten at once, unless a pipeline holds it: then it is `dropped` and keeps
  * its rows until the pipeline lets go of it.
  */
-export type Place =
+export type Whereabouts =
   | { readonly kind: "queued" }
   /** In a group of suspects that waits for a pipeline of its own. */
   | { readonly kind: "grouped" }
@@ -27,15 +28,30 @@ export type Place =
 
 export interface ItemEntry {
   readonly itemId: number;
-  readonly tokens: number;
+  readonly units: number;
+  readonly width: number;
   readonly rows: number;
+  readonly bytes: number;
   readonly request: RequestEntry;
-  /** Rank in the request's packing order: by length, shortest first. */
+  /** The request's items of the same batch key. */
+  readonly kin: KeyGroup;
+  /** Rank in the request's packing order: by width, narrowest first. */
   readonly order: number;
+  /** Length bucket of its width. */
   readonly bucket: number;
-  place: Place;
+  whereabouts: Whereabouts;
   /** Cancelled or expired while a pipeline holds it. */
   dropped: boolean;
+}
+
+/** A request's items of one batch key: those of its items that may share a batch. */
+export interface KeyGroup {
+  readonly batchKey: string;
+  /** Rank of its widest item in the request's packing order. */
+  widest: number;
+  /** Queued items by length bucket, each list in packing order; kept by the class queue. */
+  readonly byLength: Map<number, ItemEntry[]>;
+  queuedItems: number;
 }
 
 export interface RequestEntry {
@@ -49,19 +65,20 @@ export interface RequestEntry {
   readonly sequence: number;
   /** Items without an outcome. */
   readonly open: Map<number, ItemEntry>;
-  /** Queued items by length bucket, each list in packing order; kept by the lane. */
-  readonly queued: Map<number, ItemEntry[]>;
+  /** All its items, by batch key. */
+  readonly groups: Map<string, KeyGroup>;
+  /** Groups with queued items, that with the widest item first. */
+  readonly queuedGroups: OrderedHeap<KeyGroup>;
   queuedItems: number;
-  queuedTokens: number;
-  queuedRows: number;
+  queuedUnits: number;
 }
 
 /**
- * Lengths that may run together with little padding: eight buckets an octave, so that the shortest of a bucket is
- * at least 0.91 of its longest.
+ * Lengths that may run together with little padding: eight buckets an octave, so that the narrowest of a bucket is
+ * at least 0.91 of its widest. At most some four hundred buckets, whatever the widths.
  */
-export function lengthBucket(tokens: number): number {
-  return Math.floor(8 * Math.log2(Math.max(1, tokens)));
+function lengthBucket(width: number): number {
+  return Math.floor(8 * Math.log2(Math.max(1, width)));
 }
 
 /** Ids of dropped items that died with their pipeline and whose late word is still let in; older ones are forgotten. */
@@ -70,7 +87,7 @@ const lateItemsMax = 65_536;
 export class RequestBook {
   readonly #items = new Map<number, ItemEntry>();
   readonly #requests = new Map<number, RequestEntry>();
-  readonly #late = new Set<number>();
+  readonly #late = new RecentIds(lateItemsMax);
   readonly #deadlines = new OrderedHeap<RequestEntry>(
     (a, b) => (a.deadlineAtMs ?? Infinity) < (b.deadlineAtMs ?? Infinity),
   );
@@ -92,24 +109,43 @@ export class RequestBook {
       arrivedMs: nowMs,
       sequence: this.#arrivals++,
       open: new Map(),
-      queued: new Map(),
+      groups: new Map(),
+      queuedGroups: new OrderedHeap((a, b) => a.widest > b.widest),
       queuedItems: 0,
-      queuedTokens: 0,
-      queuedRows: 0,
+      queuedUnits: 0,
     };
-    const packed = spec.items.toSorted((a, b) => a.tokens - b.tokens);
-    for (const [order, { itemId, tokens, rows }] of packed.entries()) {
-      assertScheduler(!this.#items.has(itemId), `item ${itemId} came twice`);
-      assertScheduler(tokens > 0 && rows > 0, `item ${itemId} costs nothing`);
-      const bucket = lengthBucket(tokens);
-      const place: Place = { kind: "queued" };
-      const item = { itemId, tokens, rows, request, order, bucket, place, dropped: false };
-      request.open.set(itemId, item);
-      this.#items.set(itemId, item);
-    }
+    const packed = spec.items.toSorted((a, b) => a.width - b.width);
+    for (const [order, item] of packed.entries()) this.#addItem(request, item, order);
     this.#requests.set(request.requestId, request);
     if (request.deadlineAtMs !== null) this.#deadlines.add(request);
     return request;
+  }
+
+  #addItem(request: RequestEntry, spec: ItemSpec, order: number): void {
+    const { itemId, units, width, rows, bytes, batchKey } = spec;
+    assertScheduler(!this.#items.has(itemId), `item ${itemId} came twice`);
+    assertScheduler(units > 0 && width > 0 && rows > 0, `item ${itemId} costs nothing`);
+    let kin = request.groups.get(batchKey);
+    if (kin === undefined) {
+      kin = { batchKey, widest: order, byLength: new Map(), queuedItems: 0 };
+      request.groups.set(batchKey, kin);
+    }
+    kin.widest = order;
+    const item: ItemEntry = {
+      itemId,
+      units,
+      width,
+      rows,
+      bytes,
+      request,
+      kin,
+      order,
+      bucket: lengthBucket(width),
+      whereabouts: { kind: "queued" },
+      dropped: false,
+    };
+    request.open.set(itemId, item);
+    this.#items.set(itemId, item);
   }
 
   request(requestId: number): RequestEntry | undefined {
@@ -142,8 +178,6 @@ export class RequestBook {
   forgetLate(item: ItemEntry): void {
     this.forget(item);
     this.#late.add(item.itemId);
-    const [oldest] = this.#late;
-    if (this.#late.size > lateItemsMax && oldest !== undefined) this.#late.delete(oldest);
   }
 
   /** No further outcome is owed to the caller; dropped items stay until their pipelines let go. */
@@ -151,4 +185,15 @@ export class RequestBook {
     this.#requests.delete(request.requestId);
     this.#deadlines.delete(request);
   }
+}
+
+/** Items by their requests, in the order in which they come. */
+export function byRequest(items: Iterable<ItemEntry>): Map<RequestEntry, ItemEntry[]> {
+  const grouped = new Map<RequestEntry, ItemEntry[]>();
+  for (const item of items) {
+    const siblings = grouped.get(item.request);
+    if (siblings === undefined) grouped.set(item.request, [item]);
+    else siblings.push(item);
+  }
+  return grouped;
 }

@@ -1,15 +1,17 @@
-import type { WorkClass } from "millrace-client/wire";
-import { assertScheduler } from "./assert.js";
-import { spansOf } from "./batch-draft.js";
-import { ModelState } from "./model-state.js";
-import { PipelineState, rowsRoom } from "./pipeline-state.js";
-import type { BatchBounds, Choice, Policy, PolicyName, PolicyView } from "./policy.js";
+import { Agenda } from "./agenda.js";
+import { assertScheduler, SchedulerBug } from "./assert.js";
+import { batchOf } from "./batch.js";
+import { FedPipeline } from "./fed-pipeline.js";
+import { feed } from "./feed.js";
+import { ModelState, workClasses } from "./model-state.js";
+import type { BatchChoice, Policy, PolicyName } from "./policy.js";
 import { FirstComePolicy } from "./policy-fcfs.js";
 import { MillracePolicy } from "./policy-millrace.js";
 import { SeedRouterPolicy } from "./policy-seed-router.js";
-import { type ItemEntry, RequestBook, type RequestEntry } from "./request-book.js";
+import { batchToRecall } from "./recall.js";
+import { byRequest, type ItemEntry, RequestBook, type RequestEntry } from "./request-book.js";
 import { type SchedulerSnapshot, snapshotOf } from "./snapshot.js";
-import type { Batch, Decision, DispatchReason, PipelineSpec, SchedulerEvent } from "./types.js";
+import type { Decision, PipelineCapacity, SchedulerEvent } from "./types.js";
 
 export interface SchedulerOptions {
   readonly policy: PolicyName;
@@ -19,49 +21,61 @@ export interface SchedulerOptions {
   readonly ageLimitMs: number;
   /** Rows that a generation pipeline may hold beyond its `rowsMax`, so that it need not wait for more. */
   readonly prefetchRows: number;
-  /** The longest that a free one-shot pipeline is kept waiting for a fuller batch. Default: 100. */
-  readonly lingerMsMax?: number;
+  /** The longest window: how long a free one-shot pipeline is kept waiting for a fuller batch. Default: 100. */
+  readonly windowMsMax?: number;
 }
 
 /**
- * The first level: which items go to which pipeline, and when. One owner calls `step` with every event, in order, and
- * carries out what it decides, in order; the scheduler itself has no clock and does no I/O.
+ * Begin here. The first level: which items go to which pipeline, and when. One owner calls `step` with every event, in
+ * order, and carries out what it decides, in order; the scheduler itself has no clock and does no I/O.
  *
  * ```
- *   event ──► apply: book · lanes · pipelines ──► resume: expire → suspects → feed → recall → wake ──► decisions
+ *   event ──► apply: book · queues · pipelines ──► resume: expire → suspects → feed → recall → wake ──► decisions
+ *             (touches a model)                            └── for the models touched or due ──┘
  * ```
- * Each event ends in the same `resume`, which looks at all the state and so does not care which event it was.
- * Work for a model without a pipeline stays queued until one comes up or its deadline passes. A throw of
- * `SchedulerBug` means that the event contradicts the state; the instance must not be used after it.
+ * Each event ends in the same `resume`, which looks at all of a model's state and so does not care which event it was.
+ * Work for a model without a pipeline stays queued until one comes up or its deadline passes. A throw of `SchedulerBug`
+ * means that the event contradicts the state, and that neither is to be believed: the instance refuses every later step.
  *
- * Cost of a step: O(P²) for P pipelines of a model, and O(log n) for each item that is queued, sent or settled, with n
- * queued requests; nothing scans the queues. Memory: one entry for each item without an outcome, as many as admission
- * lets in, and bounded remainders (`lateItemsMax`, `idleTenantsMax`).
+ * Cost of a step: O(P) for P pipelines of the model that the event is about, nothing for other models until their time
+ * comes (see agenda.ts), and O(log n) for each item that is queued, sent or settled, with n queued requests; nothing scans
+ * the queues. What a batch costs by pipelines is told in feed.ts, what an item costs by batch keys in class-queue.ts.
+ * Memory: one entry for each item without an outcome, as many as admission lets in, bounded remainders (`lateItemsMax`,
+ * `idleTenantsMax`, `arrivalKeysMax`), and a state for each model that was ever named: the owner lets in served ones only.
  */
 export class Scheduler {
   readonly #options: Required<SchedulerOptions>;
   readonly #policy: Policy;
   readonly #book = new RequestBook();
   readonly #models = new Map<string, ModelState>();
-  readonly #pipelines = new Map<string, PipelineState>();
+  readonly #pipelines = new Map<string, FedPipeline>();
+  readonly #agenda = new Agenda();
   #decisions: Decision[] = [];
   #batches = 0;
-  #lastMs = -Infinity;
+  #nowMs = -Infinity;
   #wakeAtMs = Infinity;
+  #brokenBy: unknown = null;
 
   constructor(options: SchedulerOptions) {
-    this.#options = { lingerMsMax: 100, ...options };
+    this.#options = { windowMsMax: 100, ...options };
     this.#policy = policyOf(this.#options);
   }
 
   /** Decisions in the order in which they are to be carried out. `nowMs` never goes back. */
   step(event: SchedulerEvent, nowMs: number): readonly Decision[] {
-    assertScheduler(nowMs >= this.#lastMs, `time went back from ${this.#lastMs} to ${nowMs}`);
-    this.#lastMs = nowMs;
-    this.#decisions = [];
-    this.#apply(event, nowMs);
-    this.#resume(nowMs);
-    return this.#decisions;
+    if (this.#brokenBy !== null)
+      throw new SchedulerBug("the scheduler was broken before", { cause: this.#brokenBy });
+    try {
+      assertScheduler(nowMs >= this.#nowMs, `time went back from ${this.#nowMs} to ${nowMs}`);
+      this.#nowMs = nowMs;
+      this.#decisions = [];
+      this.#apply(event);
+      this.#resume();
+      return this.#decisions;
+    } catch (error) {
+      this.#brokenBy = error;
+      throw error;
+    }
   }
 
   snapshot(nowMs: number): SchedulerSnapshot {
@@ -70,13 +84,11 @@ export class Scheduler {
     return { policy, requests, ...snapshotOf([...this.#models.values()], nowMs) };
   }
 
-  #apply(event: SchedulerEvent, nowMs: number): void {
+  #apply(event: SchedulerEvent): void {
     switch (event.type) {
       case "request": {
-        const request = this.#book.add(event.request, nowMs);
-        const lane = this.#model(request.model).lanes[request.class];
-        lane.arrivals.arrived(request.open.size, nowMs);
-        lane.enqueue([...request.open.values()]);
+        const request = this.#book.add(event.request, this.#nowMs);
+        this.#touch(request.model).queues[request.class].arrive(request, this.#nowMs);
         return;
       }
       case "cancel": {
@@ -92,13 +104,13 @@ export class Scheduler {
         this.#pipelineDown(event.pipelineId);
         return;
       case "settled":
-        this.#settled(event.pipelineId, event.itemId, nowMs);
+        this.#settled(event.pipelineId, event.itemId);
         return;
       case "returned":
-        this.#returned(event, nowMs);
+        this.#returned(event);
         return;
       case "measured": {
-        const model = this.#model(event.model);
+        const model = this.#touch(event.model);
         model.service.learn(event);
         model.cost.learn(event);
         return;
@@ -108,91 +120,83 @@ export class Scheduler {
     }
   }
 
-  #pipelineUp(spec: PipelineSpec): void {
-    assertScheduler(!this.#pipelines.has(spec.pipelineId), `${spec.pipelineId} came up twice`);
-    const pipeline = new PipelineState(spec);
-    this.#pipelines.set(spec.pipelineId, pipeline);
-    this.#model(spec.model).pipelines.push(pipeline);
+  #pipelineUp(capacity: PipelineCapacity): void {
+    const { pipelineId, model } = capacity;
+    assertScheduler(!this.#pipelines.has(pipelineId), `${pipelineId} came up twice`);
+    const pipeline = new FedPipeline(capacity);
+    this.#pipelines.set(pipelineId, pipeline);
+    this.#touch(model).pipelineUp(pipeline);
   }
 
   #pipelineDown(pipelineId: string): void {
     const pipeline = this.#pipelines.get(pipelineId);
     assertScheduler(pipeline !== undefined, `${pipelineId} went down and was not up`);
     this.#pipelines.delete(pipelineId);
-    const model = this.#model(pipeline.spec.model);
-    model.pipelines.splice(model.pipelines.indexOf(pipeline), 1);
-    model.suspects.pipelineDown(pipeline);
+    this.#touch(pipeline.capacity.model).pipelineDown(pipeline);
     for (const item of pipeline.items) {
       if (item.dropped) this.#book.forgetLate(item);
-      else item.place = { kind: "orphaned", pipelineId };
+      else item.whereabouts = { kind: "orphaned", pipelineId };
     }
   }
 
-  #settled(pipelineId: string, itemId: number, nowMs: number): void {
+  #settled(pipelineId: string, itemId: number): void {
     const item = this.#book.item(itemId);
     if (item === undefined) return;
-    this.#takeBack(item, pipelineId, nowMs);
+    this.#takeBack(item, pipelineId);
     this.#book.forget(item);
   }
 
   /** The pipeline, dead or alive, no longer has the item. */
-  #takeBack(item: ItemEntry, pipelineId: string, nowMs: number): void {
-    const { place } = item;
-    const isThere = place.kind === "held" || place.kind === "orphaned";
+  #takeBack(item: ItemEntry, pipelineId: string): void {
+    const { whereabouts } = item;
+    const isThere = whereabouts.kind === "held" || whereabouts.kind === "orphaned";
     assertScheduler(
-      isThere && place.pipelineId === pipelineId,
-      `${pipelineId} speaks of item ${item.itemId}, which is ${place.kind}${isThere ? ` by ${place.pipelineId}` : ""}`,
+      isThere && whereabouts.pipelineId === pipelineId,
+      `${pipelineId} speaks of item ${item.itemId}, which is ${whereabouts.kind}${isThere ? ` by ${whereabouts.pipelineId}` : ""}`,
     );
-    if (place.kind === "held") this.#pipelines.get(pipelineId)?.release(item, nowMs);
+    this.#touch(item.request.model);
+    if (whereabouts.kind === "held") this.#pipelines.get(pipelineId)?.release(item, this.#nowMs);
   }
 
-  #returned(event: Extract<SchedulerEvent, { type: "returned" }>, nowMs: number): void {
+  #returned(event: Extract<SchedulerEvent, { type: "returned" }>): void {
     const comeBack = (itemIds: readonly number[]): ItemEntry[] => {
       const items: ItemEntry[] = [];
       for (const itemId of itemIds) {
         const item = this.#book.item(itemId);
         if (item === undefined) continue;
-        this.#takeBack(item, event.pipelineId, nowMs);
+        this.#takeBack(item, event.pipelineId);
         if (item.dropped) this.#book.forget(item);
         else items.push(item);
       }
       return items;
     };
-    const byRequest = new Map<RequestEntry, ItemEntry[]>();
-    for (const item of comeBack(event.innocent)) {
-      item.place = { kind: "queued" };
-      const siblings = byRequest.get(item.request);
-      if (siblings === undefined) byRequest.set(item.request, [item]);
-      else siblings.push(item);
-    }
-    for (const [request, items] of byRequest)
-      this.#model(request.model).lanes[request.class].enqueue(items);
+    const innocent = comeBack(event.innocent);
+    for (const item of innocent) item.whereabouts = { kind: "queued" };
+    for (const [request, items] of byRequest(innocent))
+      this.#touch(request.model).queues[request.class].enqueue(items);
     for (const itemIds of event.groups) {
       const group = comeBack(itemIds);
-      for (const item of group) item.place = { kind: "grouped" };
+      for (const item of group) item.whereabouts = { kind: "grouped" };
       const model = group[0]?.request.model;
-      if (model !== undefined) this.#model(model).suspects.add(group);
+      if (model !== undefined) this.#touch(model).suspects.add(group);
     }
   }
 
-  #resume(nowMs: number): void {
-    this.#expire(nowMs);
-    let wakeAtMs = this.#book.nextDeadline?.deadlineAtMs ?? Infinity;
-    for (const model of this.#models.values()) {
-      this.#sendSuspects(model, nowMs);
-      wakeAtMs = Math.min(wakeAtMs, this.#feed(model, nowMs));
-      if (this.#policy.recalls) this.#recall(model);
-    }
+  #resume(): void {
+    this.#expire();
+    for (const model of this.#agenda.take(this.#nowMs)) this.#look(model);
     // A wake that comes too early does no harm, so only an earlier one replaces it.
-    if (this.#wakeAtMs <= nowMs) this.#wakeAtMs = Infinity;
+    if (this.#wakeAtMs <= this.#nowMs) this.#wakeAtMs = Infinity;
+    const deadlineAtMs = this.#book.nextDeadline?.deadlineAtMs ?? Infinity;
+    const wakeAtMs = Math.min(deadlineAtMs, this.#agenda.windowEndsMs);
     if (wakeAtMs >= this.#wakeAtMs) return;
     this.#wakeAtMs = wakeAtMs;
     this.#decisions.push({ type: "wake", atMs: wakeAtMs });
   }
 
-  #expire(nowMs: number): void {
+  #expire(): void {
     for (let request = this.#book.nextDeadline; request; request = this.#book.nextDeadline) {
-      if (request.deadlineAtMs === null || request.deadlineAtMs > nowMs) return;
+      if (request.deadlineAtMs === null || request.deadlineAtMs > this.#nowMs) return;
       const itemIds = [...request.open.keys()];
       this.#decisions.push({ type: "expire", requestId: request.requestId, itemIds });
       this.#drop(request);
@@ -201,157 +205,107 @@ export class Scheduler {
 
   /** Nobody waits for the request: what is queued vanishes, what a pipeline holds is called off. */
   #drop(request: RequestEntry): void {
-    const model = this.#model(request.model);
+    const model = this.#touch(request.model);
     const held = new Map<string, number[]>();
     const queued: ItemEntry[] = [];
     for (const item of request.open.values()) {
-      if (item.place.kind === "queued") queued.push(item);
-      if (item.place.kind === "grouped") model.suspects.remove(item);
-      if (item.place.kind !== "held") continue;
+      const { whereabouts } = item;
+      if (whereabouts.kind === "queued") queued.push(item);
+      if (whereabouts.kind === "grouped") model.suspects.remove(item);
+      if (whereabouts.kind !== "held") continue;
       item.dropped = true;
-      const { pipelineId } = item.place;
-      const itemIds = held.get(pipelineId);
-      if (itemIds === undefined) held.set(pipelineId, [item.itemId]);
+      const itemIds = held.get(whereabouts.pipelineId);
+      if (itemIds === undefined) held.set(whereabouts.pipelineId, [item.itemId]);
       else itemIds.push(item.itemId);
     }
-    model.lanes[request.class].dequeue(queued);
+    model.queues[request.class].dequeue(queued);
     this.#book.close(request);
     for (const item of request.open.values()) {
-      if (item.place.kind === "orphaned") this.#book.forgetLate(item);
+      if (item.whereabouts.kind === "orphaned") this.#book.forgetLate(item);
       else if (!item.dropped) this.#book.forget(item);
     }
     for (const [pipelineId, itemIds] of held)
       this.#decisions.push({ type: "cancel", pipelineId, itemIds });
   }
 
-  #sendSuspects(model: ModelState, nowMs: number): void {
+  /** Everything that one model may be sent or asked now, and when it wants to be looked at again. */
+  #look(model: ModelState): void {
+    const { ageLimitMs, prefetchRows } = this.#options;
+    const policy = this.#policy;
+    this.#sendSuspects(model);
+    const windowEndsMs = feed(model, {
+      policy,
+      ageLimitMs,
+      prefetchRows,
+      nowMs: this.#nowMs,
+      dispatch: (pipeline, choice) => this.#dispatch(pipeline, choice),
+    });
+    if (policy.recalls) this.#recall(model);
+    let agesAtMs = Infinity;
+    for (const workClass of workClasses) {
+      const oldest = model.queues[workClass].oldest.peek();
+      if (oldest !== undefined && this.#nowMs - oldest.arrivedMs <= ageLimitMs)
+        agesAtMs = Math.min(agesAtMs, oldest.arrivedMs + ageLimitMs);
+    }
+    this.#agenda.plan(model, { windowEndsMs, agesAtMs });
+  }
+
+  #sendSuspects(model: ModelState): void {
     const next = model.suspects.next(model.pipelines);
     if (next === null) return;
     const { pipeline, group } = next;
     const isRealtime = group.some((item) => item.request.class === "realtime");
     const workClass = isRealtime ? "realtime" : "bulk";
-    this.#dispatch(pipeline, { class: workClass, reason: "exclusive", items: group }, nowMs);
+    this.#send(pipeline, { class: workClass, reason: "exclusive", items: group });
   }
 
-  /** Gives every pipeline what the policy chooses until nothing more fits; returns when to ask again. */
-  #feed(model: ModelState, nowMs: number): number {
-    for (;;) {
-      let wakeAtMs = Infinity;
-      let sent = false;
-      for (const pipeline of model.queuedItems > 0 ? model.feedable() : []) {
-        const choice = this.#choose(model, pipeline, nowMs);
-        if (choice.type === "wait") {
-          model.lanes[choice.class].windowOpen = true;
-          wakeAtMs = Math.min(wakeAtMs, choice.untilMs);
-        } else if (choice.type === "batch") {
-          model.lanes[choice.class].windowOpen = false;
-          this.#dispatch(pipeline, choice, nowMs);
-          sent = true;
-        }
-      }
-      if (!sent) return wakeAtMs;
+  /** Takes the chosen items out of their queue, charges their tenants and sends them. */
+  #dispatch(pipeline: FedPipeline, choice: BatchChoice): void {
+    const model = this.#model(pipeline.capacity.model);
+    const queue = model.queues[choice.class];
+    for (const [request, items] of byRequest(choice.items)) {
+      let costMs = 0;
+      for (const item of items) costMs += model.service.expectedMs(item.units * item.rows);
+      queue.tenants.charge(request.tenant, costMs);
+      queue.dequeue(items);
     }
+    model.cost.dispatched();
+    this.#send(pipeline, choice);
   }
 
-  #choose(model: ModelState, pipeline: PipelineState, nowMs: number): Choice {
-    const batchesMax =
-      this.#policy.batchesMax ?? (pipeline.spec.mode === "one-shot" ? 2 : Infinity);
-    if (pipeline.batches.length >= batchesMax) return { type: "none" };
-    const view: PolicyView = {
-      nowMs,
-      pipeline,
-      busyMs: pipeline.busyMs(nowMs),
-      lanes: model.lanesFor(pipeline),
-      bounds: (workClass) => this.#bounds(model, pipeline, workClass),
-      expectedMs: (paddedTokens) => model.service.expectedMs(paddedTokens),
-    };
-    return this.#policy.choose(view);
-  }
-
-  #bounds(model: ModelState, pipeline: PipelineState, workClass: WorkClass): BatchBounds {
-    const { rowsMax, mode } = pipeline.spec;
-    if (mode === "one-shot") {
-      const costMax = model.cost.costMax;
-      return { rowsMax, rowsShare: Infinity, costMax, oversizeAlone: true };
-    }
-    const lane = model.lanes[workClass];
-    const oldest = lane.oldest.peek();
-    const aged = oldest !== undefined && this.#lastMs - oldest.arrivedMs > this.#options.ageLimitMs;
-    const { prefetchRows } = this.#options;
-    const free = model
-      .feedable()
-      .filter((each) => model.lanesFor(each)[workClass] !== undefined)
-      .filter((each) => rowsRoom(each, workClass, { prefetchRows, aged }) > 0);
-    // As if all that is queued were spread so that these pipelines hold the same number of rows.
-    const all = free.reduce((rows, each) => rows + each.load, lane.rows);
-    const share = Math.max(1, Math.ceil(all / Math.max(1, free.length)) - pipeline.load);
-    return {
-      rowsMax: rowsRoom(pipeline, workClass, { prefetchRows, aged }),
-      rowsShare: this.#policy.shares ? share : Infinity,
-      // Level two packs encoder chunks and decoder steps by itself.
-      costMax: Infinity,
-      oversizeAlone: pipeline.rows[workClass] === 0,
-    };
-  }
-
-  #dispatch(
-    pipeline: PipelineState,
-    choice: { class: WorkClass; reason: DispatchReason; items: readonly ItemEntry[] },
-    nowMs: number,
-  ): void {
-    const { items, reason } = choice;
-    const model = this.#model(pipeline.spec.model);
-    const lane = model.lanes[choice.class];
+  #send(pipeline: FedPipeline, choice: Omit<BatchChoice, "type">): void {
+    const nowMs = this.#nowMs;
     const batch = batchOf(choice, { batchId: this.#batches++, nowMs });
-    if (reason !== "exclusive") {
-      const byRequest = new Map<RequestEntry, ItemEntry[]>();
-      for (const item of items) {
-        const siblings = byRequest.get(item.request);
-        if (siblings === undefined) byRequest.set(item.request, [item]);
-        else siblings.push(item);
-      }
-      for (const [request, taken] of byRequest) {
-        let costMs = 0;
-        for (const item of taken) costMs += model.service.expectedMs(item.tokens * item.rows);
-        lane.tenants.charge(request.tenant, costMs);
-        lane.dequeue(taken);
-      }
-      model.cost.dispatched();
-    }
-    const { pipelineId } = pipeline.spec;
-    for (const item of items) item.place = { kind: "held", pipelineId };
-    const expectedMs = model.service.expectedMs(batch.paddedTokens);
-    pipeline.hold(batch, { items, expectedMs, nowMs });
+    const { pipelineId, model } = pipeline.capacity;
+    for (const item of choice.items) item.whereabouts = { kind: "held", pipelineId };
+    const expectedMs = this.#model(model).service.expectedMs(batch.paddedUnits);
+    pipeline.hold(batch, { items: choice.items, expectedMs, nowMs });
     this.#decisions.push({ type: "dispatch", pipelineId, batch });
   }
 
-  /** One waiting bulk batch at a time is asked back when realtime finds every place of a one-shot model taken. */
   #recall(model: ModelState): void {
-    if (model.lanes.realtime.items === 0) return;
-    const candidates: PipelineState[] = [];
-    for (const pipeline of model.feedable()) {
-      if (pipeline.spec.mode !== "one-shot" || model.lanesFor(pipeline).realtime === undefined)
-        continue;
-      const waiting = pipeline.batches[1];
-      // A free place, or one that is being freed: nothing to ask for.
-      if (waiting === undefined || waiting.recalled) return;
-      if (waiting.recallable) candidates.push(pipeline);
-    }
-    const busyMs = (pipeline: PipelineState): number => pipeline.busyMs(this.#lastMs);
-    const soonest = candidates.toSorted((a, b) => busyMs(a) - busyMs(b))[0];
-    const waiting = soonest?.batches[1];
-    if (soonest === undefined || waiting === undefined) return;
-    waiting.recalled = true;
-    const itemIds = [...waiting.items].map((item) => item.itemId);
-    this.#decisions.push({ type: "recall", pipelineId: soonest.spec.pipelineId, itemIds });
+    const found = batchToRecall(model, this.#nowMs);
+    if (found === null) return;
+    const { pipeline, batch } = found;
+    batch.recalled = true;
+    const itemIds = [...batch.items].map((item) => item.itemId);
+    this.#decisions.push({ type: "recall", pipelineId: pipeline.capacity.pipelineId, itemIds });
   }
 
   #model(name: string): ModelState {
     let model = this.#models.get(name);
     if (model === undefined) {
-      model = new ModelState(name, this.#options.realtimeTargetMs);
+      const { realtimeTargetMs } = this.#options;
+      model = new ModelState(name, { sequence: this.#models.size, realtimeTargetMs });
       this.#models.set(name, model);
     }
+    return model;
+  }
+
+  /** The model changes with this event, so `resume` looks at it. */
+  #touch(name: string): ModelState {
+    const model = this.#model(name);
+    this.#agenda.touch(model);
     return model;
   }
 }
@@ -365,32 +319,4 @@ function policyOf(options: Required<SchedulerOptions>): Policy {
     case "seed-router":
       return new SeedRouterPolicy(options);
   }
-}
-
-function batchOf(
-  choice: { class: WorkClass; reason: DispatchReason; items: readonly ItemEntry[] },
-  at: { readonly batchId: number; readonly nowMs: number },
-): Batch {
-  const { items, reason } = choice;
-  let rows = 0;
-  let tokens = 0;
-  let width = 0;
-  let oldestMs = at.nowMs;
-  for (const item of items) {
-    rows += item.rows;
-    tokens += item.tokens;
-    width = Math.max(width, item.tokens);
-    oldestMs = Math.min(oldestMs, item.request.arrivedMs);
-  }
-  return {
-    batchId: at.batchId,
-    class: choice.class,
-    reason,
-    exclusive: reason === "exclusive",
-    spans: spansOf(items),
-    rows,
-    tokens,
-    paddedTokens: items.length * width,
-    waitedMs: at.nowMs - oldestMs,
-  };
 }

@@ -1,19 +1,19 @@
-/** One report of a pipeline: `runs` runs over `paddedTokens` tokens in all took `ms`. */
+/** One report of a pipeline: `runs` runs over `paddedUnits` in all took `ms`. */
 export interface Measurement {
   readonly stage: string;
   readonly runs: number;
-  readonly paddedTokens: number;
+  readonly paddedUnits: number;
   readonly ms: number;
 }
 
-/** ms = perRunMs · runs + perTokenMs · padded tokens. */
+/** ms = perRunMs · runs + perUnitMs · padded units. */
 export interface ServiceFit {
   readonly perRunMs: number;
-  readonly perTokenMs: number;
+  readonly perUnitMs: number;
 }
 
 /** What is believed before anything was measured: a small encoder on two cores (FACTS: 8 rows of 32 in about 9 ms). */
-const prior: ServiceFit = { perRunMs: 2, perTokenMs: 0.03 };
+const prior: ServiceFit = { perRunMs: 2, perUnitMs: 0.03 };
 /** Share of the past that each report leaves standing: about the last fifty count. */
 const keep = 0.98;
 /** A report of many runs counts more than one of a single run, but not without bound. */
@@ -27,7 +27,7 @@ export class ServiceTime {
   readonly #stages = new Map<string, StageFit>();
 
   learn(measured: Measurement): void {
-    if (measured.runs <= 0 || measured.paddedTokens < 0 || !(measured.ms >= 0)) return;
+    if (measured.runs <= 0 || measured.paddedUnits < 0 || !(measured.ms >= 0)) return;
     let stage = this.#stages.get(measured.stage);
     if (stage === undefined) {
       stage = new StageFit();
@@ -36,11 +36,11 @@ export class ServiceTime {
     stage.learn(measured);
   }
 
-  /** Expected milliseconds of one run over so many padded tokens, all stages together. */
-  expectedMs(paddedTokens: number): number {
-    if (this.#stages.size === 0) return prior.perRunMs + prior.perTokenMs * paddedTokens;
+  /** Expected milliseconds of one run over so many padded units, all stages together. */
+  expectedMs(paddedUnits: number): number {
+    if (this.#stages.size === 0) return prior.perRunMs + prior.perUnitMs * paddedUnits;
     let ms = 0;
-    for (const { fit } of this.#stages.values()) ms += fit.perRunMs + fit.perTokenMs * paddedTokens;
+    for (const { fit } of this.#stages.values()) ms += fit.perRunMs + fit.perUnitMs * paddedUnits;
     return ms;
   }
 
@@ -50,7 +50,7 @@ export class ServiceTime {
   }
 }
 
-/** Sums over reports of weight w: x = tokens a run, y = ms a run. */
+/** Sums over reports of weight w: x = padded units a run, y = ms a run. */
 class StageFit {
   #w = 0;
   #wx = 0;
@@ -60,12 +60,12 @@ class StageFit {
   fit: ServiceFit = prior;
 
   constructor() {
-    for (const x of [64, 1024]) this.#add(1, x, prior.perRunMs + prior.perTokenMs * x);
+    for (const x of [64, 1024]) this.#add(1, x, prior.perRunMs + prior.perUnitMs * x);
   }
 
-  learn({ runs, paddedTokens, ms }: Measurement): void {
+  learn({ runs, paddedUnits, ms }: Measurement): void {
     this.#decay();
-    this.#add(Math.min(runs, weightMax), paddedTokens / runs, ms / runs);
+    this.#add(Math.min(runs, weightMax), paddedUnits / runs, ms / runs);
     this.fit = this.#solve();
   }
 
@@ -91,15 +91,15 @@ class StageFit {
     const spread = this.#wxx / this.#w - meanX * meanX;
     // Where all reports have one length, only their mean is known: share it as the last fit did.
     if (spread < 1e-6 * (1 + meanX * meanX)) {
-      const believed = this.fit.perRunMs + this.fit.perTokenMs * meanX;
+      const believed = this.fit.perRunMs + this.fit.perUnitMs * meanX;
       const scale = believed > 0 ? meanY / believed : 1;
-      return { perRunMs: this.fit.perRunMs * scale, perTokenMs: this.fit.perTokenMs * scale };
+      return { perRunMs: this.fit.perRunMs * scale, perUnitMs: this.fit.perUnitMs * scale };
     }
     const slope = (this.#wxy / this.#w - meanX * meanY) / spread;
     // Neither part of a time is negative: what one would take below zero belongs to the other.
-    if (slope < 0) return { perRunMs: meanY, perTokenMs: 0 };
+    if (slope < 0) return { perRunMs: meanY, perUnitMs: 0 };
     const perRunMs = meanY - slope * meanX;
-    if (perRunMs >= 0) return { perRunMs, perTokenMs: slope };
-    return { perRunMs: 0, perTokenMs: meanX > 0 ? meanY / meanX : 0 };
+    if (perRunMs >= 0) return { perRunMs, perUnitMs: slope };
+    return { perRunMs: 0, perUnitMs: meanX > 0 ? meanY / meanX : 0 };
   }
 }

@@ -1,14 +1,27 @@
-import type { QueueStatus, WorkClass } from "millrace-client/wire";
+import type { WorkClass } from "millrace-client/wire";
 import { type ModelState, workClasses } from "./model-state.js";
 import type { PolicyName } from "./policy.js";
 import type { ServiceFit } from "./service-time.js";
+
+/** The queue of one model and class. */
+export interface QueueSnapshot {
+  readonly model: string;
+  readonly class: WorkClass;
+  readonly items: number;
+  readonly units: number;
+  readonly bytes: number;
+  readonly requests: number;
+  readonly tenants: number;
+  readonly batchKeys: number;
+  readonly oldestWaitMs: number;
+}
 
 /** What status and metrics show of the scheduler; a copy, made in time proportional to models and pipelines. */
 export interface SchedulerSnapshot {
   readonly policy: PolicyName;
   readonly requests: number;
   /** One for each model and class. */
-  readonly queues: readonly QueueStatus[];
+  readonly queues: readonly QueueSnapshot[];
   readonly pipelines: readonly {
     readonly pipelineId: string;
     readonly model: string;
@@ -22,7 +35,7 @@ export interface SchedulerSnapshot {
     readonly model: string;
     /** Suspects that wait for a pipeline of their own. */
     readonly suspects: number;
-    /** Most padded tokens of the next one-shot batch. */
+    /** Most padded units of the next one-shot batch. */
     readonly costMax: number;
     readonly service: Readonly<Record<string, ServiceFit>>;
   }[];
@@ -33,10 +46,10 @@ export function snapshotOf(
   nowMs: number,
 ): Pick<SchedulerSnapshot, "queues" | "pipelines" | "models"> {
   return {
-    queues: models.flatMap((model) => workClasses.map((each) => queueStatus(model, each, nowMs))),
+    queues: models.flatMap((model) => workClasses.map((each) => queueOf(model, each, nowMs))),
     pipelines: models.flatMap((model) =>
       model.pipelines.map((pipeline) => ({
-        pipelineId: pipeline.spec.pipelineId,
+        pipelineId: pipeline.capacity.pipelineId,
         model: model.model,
         inFlight: pipeline.inFlight,
         rows: { ...pipeline.rows },
@@ -53,16 +66,18 @@ export function snapshotOf(
   };
 }
 
-function queueStatus(model: ModelState, workClass: WorkClass, nowMs: number): QueueStatus {
-  const lane = model.lanes[workClass];
-  const oldest = lane.oldest.peek();
+function queueOf(model: ModelState, workClass: WorkClass, nowMs: number): QueueSnapshot {
+  const { items, units, bytes, oldest, tenants, keys } = model.queues[workClass];
+  const first = oldest.peek();
   return {
     model: model.model,
     class: workClass,
-    items: lane.items,
-    tokens: lane.tokens,
-    requests: lane.oldest.size,
-    tenants: lane.tenants.size,
-    oldestWaitMs: oldest === undefined ? 0 : nowMs - oldest.arrivedMs,
+    items,
+    units,
+    bytes,
+    requests: oldest.size,
+    tenants: tenants.size,
+    batchKeys: keys,
+    oldestWaitMs: first === undefined ? 0 : nowMs - first.arrivedMs,
   };
 }

@@ -1,50 +1,32 @@
-import { OrderedHeap, type ReadonlyHeap } from "./ordered-heap.js";
+import { OrderedHeap } from "./ordered-heap.js";
 import type { RequestEntry } from "./request-book.js";
-
-/** Requests that came first stand first. */
-export function cameBefore(a: RequestEntry, b: RequestEntry): boolean {
-  return a.sequence < b.sequence;
-}
+import { KeyedHeaps, RequestHeaps, type RequestsBy } from "./request-heaps.js";
 
 /** Read-only view of one tenant's queue. */
 export interface TenantView {
   readonly tenant: string;
   /** Cost that it was served, in virtual milliseconds. */
   readonly servedMs: number;
-  /** Requests by the size of what is left of them (two classes an octave of tokens), oldest first. */
-  readonly bySize: ReadonlyMap<number, ReadonlyHeap<RequestEntry>>;
-  /** Requests with queued items of a length bucket, oldest first. */
-  readonly byLength: ReadonlyMap<number, ReadonlyHeap<RequestEntry>>;
+  /** Requests by the size of what is left of them: two classes an octave of units. */
+  readonly bySize: RequestsBy;
+  /** Requests with queued items of a batch key, by length bucket; undefined where there are none. */
+  byLength(batchKey: string): RequestsBy | undefined;
 }
 
 export class TenantQueue implements TenantView {
   readonly tenant: string;
   servedMs: number;
-  readonly bySize: HeapIndex = new HeapIndex();
-  readonly byLength: HeapIndex = new HeapIndex();
+  readonly bySize: RequestHeaps = new RequestHeaps();
+  readonly keyed: KeyedHeaps = new KeyedHeaps();
   readonly sizeOf: Map<RequestEntry, number> = new Map();
 
   constructor(tenant: string, servedMs: number) {
     this.tenant = tenant;
     this.servedMs = servedMs;
   }
-}
 
-/** Heaps of requests by a number; empty heaps are not kept. */
-export class HeapIndex extends Map<number, OrderedHeap<RequestEntry>> {
-  put(key: number, request: RequestEntry): void {
-    let heap = this.get(key);
-    if (heap === undefined) {
-      heap = new OrderedHeap(cameBefore);
-      this.set(key, heap);
-    }
-    heap.add(request);
-  }
-
-  drop(key: number, request: RequestEntry): void {
-    const heap = this.get(key);
-    heap?.delete(request);
-    if (heap?.size === 0) this.delete(key);
+  byLength(batchKey: string): RequestsBy | undefined {
+    return this.keyed.get(batchKey);
   }
 }
 

@@ -1,10 +1,10 @@
 /**
  * What goes into the scheduler and what comes out. The scheduler is a state machine with one owner:
- * `step(state, event, nowMs) → decisions`. It does no I/O, reads no clock and knows nothing of fronts or workers.
+ * `step(state, event, nowMs) → decisions`. It does no I/O, reads no clock and knows nothing of fronts, tasks or workers:
+ * an item is its cost to it. Begin at scheduler.ts.
  */
-import type { WorkClass } from "millrace-client/wire";
-
-export type PipelineKind = "realtime" | "bulk" | "shared";
+import type { PipelineKind, WorkClass } from "millrace-client/wire";
+import type { Cost } from "../work/cost.js";
 
 /**
  * `generation`: items join and leave a running batch at any token, so a pipeline is fed whenever it has free rows.
@@ -12,7 +12,8 @@ export type PipelineKind = "realtime" | "bulk" | "shared";
  */
 export type RunMode = "generation" | "one-shot";
 
-export interface PipelineSpec {
+/** A pipeline that is up, as far as it matters here: whom it serves, and how much of it. */
+export interface PipelineCapacity {
   readonly pipelineId: string;
   readonly model: string;
   readonly kind: PipelineKind;
@@ -21,13 +22,9 @@ export interface PipelineSpec {
   readonly rowsMax: number;
 }
 
-export interface ItemSpec {
+export interface ItemSpec extends Cost {
   /** Unique in the server's life; the key of the ledger. */
   readonly itemId: number;
-  /** Input length in tokens, start and end tokens included. */
-  readonly tokens: number;
-  /** Rows that it takes: its beams. */
-  readonly rows: number;
 }
 
 export interface RequestSpec {
@@ -44,15 +41,15 @@ export type SchedulerEvent =
   | { readonly type: "request"; readonly request: RequestSpec }
   /** The caller left: nothing of it is dispatched again, items in flight are cancelled. */
   | { readonly type: "cancel"; readonly requestId: number }
-  | { readonly type: "pipeline-up"; readonly pipeline: PipelineSpec }
+  | { readonly type: "pipeline-up"; readonly pipeline: PipelineCapacity }
   /** The ledger says in `returned` what becomes of the items that were in flight there. */
   | { readonly type: "pipeline-down"; readonly pipelineId: string }
   /** The item has its outcome, good or bad, or was dropped by the pipeline after a cancel. */
   | { readonly type: "settled"; readonly pipelineId: string; readonly itemId: number }
   /**
-   * Items that come back without an outcome. `groups`: each is dispatched as one batch, alone in an otherwise
-   * empty pipeline (`exclusive`), because one of its items is suspected to have ended a pipeline. `innocent`
-   * items simply queue again, at their old place.
+   * Items that come back without an outcome. `groups`: each is dispatched as one batch (as one for each batch key in
+   * it), alone in an otherwise empty pipeline (`exclusive`), because one of its items is suspected to have ended a
+   * pipeline. `innocent` items simply queue again, at their old place.
    */
   | {
       readonly type: "returned";
@@ -66,8 +63,7 @@ export type SchedulerEvent =
       readonly model: string;
       readonly stage: string;
       readonly runs: number;
-      readonly rows: number;
-      readonly paddedTokens: number;
+      readonly paddedUnits: number;
       readonly ms: number;
     }
   /** Nothing happened but time; sent at the time that `wake` named. */
@@ -86,12 +82,13 @@ export type DispatchReason =
   /** Suspects that run alone. */
   | "exclusive";
 
-/** Items `[from, to)` of one request's packing order (by length), as one batch holds them. */
+/** Items `[from, to)` of one request's packing order (by width), as one batch holds them. */
 export interface Span {
   readonly requestId: number;
   readonly itemIds: readonly number[];
 }
 
+/** Its items have one batch key. */
 export interface Batch {
   readonly batchId: number;
   readonly class: WorkClass;
@@ -99,9 +96,9 @@ export interface Batch {
   readonly exclusive: boolean;
   readonly spans: readonly Span[];
   readonly rows: number;
-  readonly tokens: number;
-  /** Items × longest item: what the batch costs with padding. */
-  readonly paddedTokens: number;
+  readonly units: number;
+  /** What the batch costs with padding: each item's units, stretched from its own width to that of the widest. */
+  readonly paddedUnits: number;
   /** Longest wait of an item in it, from arrival to now. */
   readonly waitedMs: number;
 }

@@ -5,14 +5,29 @@
 export interface Clock {
   /** Milliseconds that never go back; only differences mean anything. */
   now(): number;
-  /** Calls the action once, not before `delayMs` have passed. Returns what takes the call back, at any time. */
-  after(delayMs: number, action: () => void): () => void;
+  /**
+   * Calls the action once, not before `delayMs` have passed. Returns what takes the call back, at any time. A call in the
+   * `background` keeps no process alive: what looks at things from time to time, and is not waited for.
+   */
+  after(delayMs: number, action: () => void, kind?: "background"): () => void;
 }
+
+/** `setTimeout` takes no more: a longer delay would end at once. */
+const timerMsMax = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
   now: () => performance.now(),
-  after(delayMs, action) {
-    const timer = setTimeout(action, delayMs);
+  after(delayMs, action, kind) {
+    const atMs = performance.now() + delayMs;
+    let timer: NodeJS.Timeout;
+    const wait = (): void => {
+      const leftMs = Math.max(0, Math.ceil(atMs - performance.now()));
+      timer = setTimeout(onTime, Math.min(leftMs, timerMsMax));
+      if (kind === "background") timer.unref();
+    };
+    // Timers have a limit, and may fire a little before their time on this clock: then there is a rest to wait for.
+    const onTime = (): void => (performance.now() < atMs ? wait() : action());
+    wait();
     return () => clearTimeout(timer);
   },
 };

@@ -5,7 +5,7 @@
  *   item      values: beams, nBest, lengthPenalty, maxLength         tensors: tokens int32[n]
  *   outcome   values: scores [hypotheses], lengths [hypotheses]      tensors: tokens int32[sum of lengths]
  */
-import { int32List, type JsonValue, type Payload } from "./payload.js";
+import { int32List, type JsonValue, listOf, type Payload } from "./payload.js";
 
 export interface GenerationSettings {
   readonly beams: number;
@@ -41,13 +41,15 @@ export function readGenerationInput({ values, tensors }: Payload): GenerationInp
     return null;
   }
   if (!(tokens instanceof Int32Array) || tokens.length === 0) return null;
-  return { tokenIds: [...tokens], settings: { beams, nBest, lengthPenalty, maxLength } };
+  return { tokenIds: listOf(tokens), settings: { beams, nBest, lengthPenalty, maxLength } };
 }
 
 export function hypothesesPayload(hypotheses: readonly Hypothesis[]): Payload {
   const scores = hypotheses.map(({ score }) => score);
   const lengths = hypotheses.map(({ tokenIds }) => tokenIds.length);
-  const tokens = int32List(hypotheses.flatMap(({ tokenIds }) => tokenIds));
+  const ids: number[] = [];
+  for (const { tokenIds } of hypotheses) for (const id of tokenIds) ids.push(id);
+  const tokens = int32List(ids);
   return { values: { scores, lengths }, tensors: { tokens } };
 }
 
@@ -62,7 +64,7 @@ export function readHypotheses({ values, tensors }: Payload): readonly Hypothesi
   let from = 0;
   return scores.map((score, index) => {
     const until = from + (lengths[index] ?? 0);
-    const tokenIds = [...tokens.subarray(from, until)];
+    const tokenIds = listOf(tokens.subarray(from, until));
     from = until;
     return { tokenIds, score };
   });

@@ -3,89 +3,103 @@
  * spawned, never forked with anything loaded in it, and `onEnd` comes exactly once, after its last frame.
  *
  *   fd 0 nothing · fd 1, 2 lines for the log · fd 3 frames · fd 4 lifeline, see runtime/parent-watch.ts
+ *
+ * `ChildPort` is all that a pipeline knows of it: the simulator has a port without a process behind it.
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
 import { Socket } from "node:net";
-import { encodeFrame, FrameDecoder } from "../frames/codec.js";
+import { FrameDecoder } from "../frames/codec.js";
+import type { TooLarge } from "../frames/encode.js";
 import type { ChildFrame, ParentFrame } from "../frames/messages.js";
 import { ProtocolError } from "../frames/protocol-error.js";
 import { parseChildFrame } from "../frames/shapes.js";
-import { type Cause, causeOfExit } from "./settle.js";
-
-/** The part of a logger that workers use; pino's fits. */
-export interface WorkerLog {
-  info(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
-}
+import type { Clock } from "../work/clock.js";
+import { LogLines, type WorkerLog } from "./log-lines.js";
+import { Outbox } from "./outbox.js";
+import type { ProcessEnd } from "./settle.js";
 
 export interface ChildOptions {
   /** The script that the process runs: the compiled runtime/entry.js. */
   readonly entry: string;
   readonly pipelineId: string;
   readonly log: WorkerLog;
+  readonly clock: Clock;
   /** How long a killed process may take to be gone before it is given up. */
   readonly killTimeoutMs: number;
 }
 
+/** None of these comes from inside a call of `SpawnChild`, `send` or `kill`. */
 export interface ChildEvents {
   onFrame(frame: ChildFrame): void;
   /** The stream cannot be read further; the process still runs. */
   onBroken(error: ProtocolError): void;
-  onEnd(cause: Cause): void;
+  /** An item of a batch that fits into no frame: it was not sent, its neighbours were. */
+  onTooLarge(item: TooLarge): void;
+  onEnd(end: ProcessEnd): void;
 }
+
+export interface ChildPort {
+  /** Null where there is no process. */
+  readonly pid: number | null;
+  /** Frames for a process that is gone already vanish; its end is reported anyway. */
+  send(frame: ParentFrame): void;
+  /** Nothing that it says counts any more; its end is still reported. A second call does nothing. */
+  kill(): void;
+}
+
+export type SpawnChild = (options: ChildOptions, events: ChildEvents) => ChildPort;
+
+export const spawnChild: SpawnChild = (options, events) => new Child(options, events);
 
 /** Between the end of the process and the end of its pipes, or the other way round. */
 const closeGraceMs = 1_000;
-const logLineCharactersMax = 8_192;
 
-export class Child {
+class Child implements ChildPort {
   readonly #options: ChildOptions;
   readonly #events: ChildEvents;
   readonly #process: ChildProcess | null;
-  readonly #frames: Socket | null;
-  #timer: NodeJS.Timeout | undefined;
+  #outbox: Outbox | null = null;
+  #cancelTimer: () => void = () => {};
   #muted = false;
-  #exited: Cause | null = null;
-  #ended = false;
+  #end: ProcessEnd | null = null;
+  #reported = false;
 
   constructor(options: ChildOptions, events: ChildEvents) {
     this.#options = options;
     this.#events = events;
     this.#process = this.#spawn();
-    const [, , , frames, lifeline] = this.#process?.stdio ?? [];
-    this.#frames = frames instanceof Socket ? frames : null;
     if (this.#process === null) return;
     this.#process.on("error", (error) => this.#onExit(spawnFailed(error)));
-    this.#process.on("exit", (code, signal) => this.#onExit(causeOfExit(code, signal)));
-    this.#process.on("close", () => this.#end());
+    this.#process.on("exit", (code, signal) => this.#onExit(endOf(code, signal)));
+    this.#process.on("close", () => this.#report());
     this.#logLines("stdout");
     this.#logLines("stderr");
-    this.#listen();
+    const [, , , frames, lifeline] = this.#process.stdio;
+    if (frames instanceof Socket) this.#listen(frames);
     // Whatever a child writes there is thrown away: unread, it would keep the pipe from closing.
     if (lifeline instanceof Socket) lifeline.on("error", () => {}).resume();
+    if (this.#process.pid !== undefined) preferToServer(this.#process.pid);
   }
 
   get pid(): number | null {
     return this.#process?.pid ?? null;
   }
 
-  /** Frames for a process that is gone already vanish; its end is reported anyway. */
   send(frame: ParentFrame): void {
-    if (this.#frames?.writable === true) this.#frames.write(encodeFrame(frame));
+    this.#outbox?.send(frame);
   }
 
-  /** Nothing that it says counts any more; its end is still reported. A second call does nothing. */
   kill(): void {
     if (this.#muted) return;
     this.#muted = true;
+    this.#outbox?.close();
     this.#process?.kill("SIGKILL");
-    const unkillable: Cause = { kind: "crash", reason: "does not end, even when killed" };
-    if (this.#exited === null) {
-      this.#after(this.#options.killTimeoutMs, () => {
-        this.#exited = unkillable;
-        this.#end();
-      });
-    }
+    if (this.#end !== null) return;
+    this.#after(this.#options.killTimeoutMs, () => {
+      this.#end = { kind: "lost", reason: "does not end, even when killed" };
+      this.#report();
+    });
   }
 
   #spawn(): ChildProcess | null {
@@ -95,16 +109,21 @@ export class Child {
         env: childEnvironment(process.env),
       });
     } catch (error) {
-      this.#exited = spawnFailed(error);
-      setImmediate(() => this.#end());
+      this.#end = spawnFailed(error);
+      this.#after(0, () => this.#report());
       return null;
     }
   }
 
-  #listen(): void {
+  #listen(frames: Socket): void {
+    this.#outbox = new Outbox(frames, (item) => {
+      this.#options.clock.after(0, () => {
+        if (!this.#muted) this.#events.onTooLarge(item);
+      });
+    });
     const decoder = new FrameDecoder(parseChildFrame);
-    this.#frames?.on("error", () => {});
-    this.#frames?.on("data", (chunk: Buffer) => {
+    frames.on("error", () => {});
+    frames.on("data", (chunk: Buffer) => {
       if (this.#muted) return;
       try {
         for (const frame of decoder.read(chunk)) {
@@ -116,8 +135,8 @@ export class Child {
         this.#events.onBroken(error);
       }
     });
-    this.#frames?.on("close", () => {
-      if (this.#exited !== null || this.#muted) return;
+    frames.on("close", () => {
+      if (this.#end !== null || this.#muted) return;
       this.#after(closeGraceMs, () =>
         this.#events.onBroken(new ProtocolError("closed its channel and lives on")),
       );
@@ -125,49 +144,61 @@ export class Child {
   }
 
   #logLines(stream: "stdout" | "stderr"): void {
-    const { log, pipelineId } = this.#options;
+    const { log, pipelineId, clock } = this.#options;
     const input = this.#process?.[stream];
-    let rest = "";
-    input?.setEncoding("utf8");
-    input?.on("error", () => {});
-    input?.on("data", (text: string) => {
-      const lines = (rest + text).split("\n");
-      // A child that never ends its line takes no memory: what is over the bound is cut off.
-      rest = (lines.pop() ?? "").slice(0, logLineCharactersMax);
-      for (const line of lines) {
-        if (line !== "") log.info({ pipelineId, stream }, line.slice(0, logLineCharactersMax));
-      }
-    });
-    input?.on("end", () => {
-      if (rest !== "") log.info({ pipelineId, stream }, rest);
-    });
+    if (input) new LogLines({ log, clock, pipelineId, stream }, input);
   }
 
   /** A grandchild may hold the pipes open, so the end is not waited for without a bound. */
-  #onExit(cause: Cause): void {
-    if (this.#exited !== null) return;
-    this.#exited = cause;
-    this.#after(closeGraceMs, () => this.#end());
+  #onExit(end: ProcessEnd): void {
+    if (this.#end !== null) return;
+    this.#end = end;
+    this.#after(closeGraceMs, () => this.#report());
   }
 
-  #end(): void {
-    if (this.#ended) return;
-    this.#ended = true;
+  #report(): void {
+    if (this.#reported) return;
+    this.#reported = true;
     this.#muted = true;
-    clearTimeout(this.#timer);
+    this.#cancelTimer();
+    this.#outbox?.close();
     for (const stream of this.#process?.stdio ?? []) stream?.destroy();
-    this.#events.onEnd(this.#exited ?? { kind: "crash", reason: "ended without an exit status" });
+    this.#events.onEnd(this.#end ?? { kind: "lost", reason: "ended without an exit status" });
   }
 
   #after(delayMs: number, action: () => void): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(action, delayMs);
+    this.#cancelTimer();
+    this.#cancelTimer = this.#options.clock.after(delayMs, action);
   }
 }
 
-function spawnFailed(error: unknown): Cause {
+function endOf(code: number | null, signal: string | null): ProcessEnd {
+  return signal === null ? { kind: "exited", code: code ?? 0 } : { kind: "signalled", signal };
+}
+
+function spawnFailed(error: unknown): ProcessEnd {
   const reason = error instanceof Error ? error.message : String(error);
-  return { kind: "crash", reason: `could not be spawned: ${reason}` };
+  return { kind: "lost", reason: `could not be spawned: ${reason}` };
+}
+
+/** By how many thousandths of the machine's memory a worker counts as larger than it is. */
+const memoryKillPreference = 300;
+
+/**
+ * When memory runs out the kernel kills the largest process. Let it be a worker, which is replaced, and not the server,
+ * which answers for all. Only a preference: where it cannot be set (no /proc, or the worker has ended already), the
+ * kernel's own choice stands.
+ */
+function preferToServer(pid: number): void {
+  try {
+    const own = Number(readFileSync("/proc/self/oom_score_adj", "latin1"));
+    writeFileSync(
+      `/proc/${pid}/oom_score_adj`,
+      String(Math.min(1_000, own + memoryKillPreference)),
+    );
+  } catch {
+    return;
+  }
 }
 
 /**

@@ -6,39 +6,51 @@
  * the `recalled` that comes back also confirms the cancel: after it, the child holds nothing of these items and no late
  * result can come. Until then a late result is expected and dropped.
  */
-import type { ChildFrame, FrameItem, FrameOutcome, ParentFrame } from "../frames/messages.js";
+import type { TooLarge } from "../frames/encode.js";
+import type { ChildFrame, FrameBatch, FrameOutcome, ParentFrame } from "../frames/messages.js";
 import { ProtocolError } from "../frames/protocol-error.js";
+import type { Clock } from "../work/clock.js";
 import type { PoolEvent } from "./events.js";
 import type { Ledger, LedgerEntry } from "./ledger.js";
-
-export interface BatchFrame {
-  readonly batchId: number;
-  readonly class: "realtime" | "bulk";
-  readonly items: readonly FrameItem[];
-}
 
 export interface DialogueOptions {
   readonly pipelineId: string;
   readonly model: string;
   readonly ledger: Ledger;
+  readonly clock: Clock;
   readonly send: (frame: ParentFrame) => void;
   readonly emit: (event: PoolEvent) => void;
-  readonly now: () => number;
+  /** Outcomes are counted here. */
+  readonly tally: Tally;
 }
+
+export interface Tally {
+  done: number;
+  failed: number;
+}
+
+/** Announcements and reports that a child may send in a second: fifty times what one that does steps of 1 ms sends. */
+const newsPerSecondMax = 50_000;
+/** Names of stages that a child may report in its life: they become labels of metrics, which are kept. */
+const stagesMax = 64;
 
 export class Dialogue {
   readonly #options: DialogueOptions;
   /** Recalls without an answer, oldest first, each with the cancelled items that its answer confirms. */
   readonly #asked: { readonly recalled: ReadonlySet<number>; readonly cancelled: number[] }[] = [];
+  readonly #stages = new Set<string>();
+  #news = 0;
+  #newsSinceMs: number;
 
   constructor(options: DialogueOptions) {
     this.#options = options;
+    this.#newsSinceMs = options.clock.now();
   }
 
-  dispatch(batch: BatchFrame): void {
-    const { ledger, pipelineId, now, send } = this.#options;
+  give(batch: FrameBatch): void {
+    const { ledger, pipelineId, clock, send } = this.#options;
     const itemIds = batch.items.map(({ itemId }) => itemId);
-    ledger.write(pipelineId, { batchId: batch.batchId, itemIds }, now());
+    ledger.write(pipelineId, { batchId: batch.batchId, itemIds }, clock.now());
     send({ type: "batch", batchId: batch.batchId, class: batch.class, items: batch.items });
   }
 
@@ -58,7 +70,7 @@ export class Dialogue {
 
   /** Throws `ProtocolError` where the child says what it cannot know. */
   hear(frame: ChildFrame): void {
-    const { pipelineId, model, ledger, emit } = this.#options;
+    const { pipelineId, model, emit } = this.#options;
     switch (frame.type) {
       case "items":
         for (const outcome of frame.outcomes) this.#onOutcome(outcome);
@@ -66,16 +78,13 @@ export class Dialogue {
       case "recalled":
         this.#onRecalled(frame.itemIds);
         return;
-      case "run": {
-        for (const itemId of frame.begunItemIds) {
-          const entry = ledger.find(pipelineId, itemId);
-          if (entry !== undefined) entry.begun = true;
-        }
-        const { stage, rows, width, predictedMs } = frame;
-        emit({ type: "run", pipelineId, stage, rows, width, predictedMs });
+      case "run":
+        this.#onRun(frame);
         return;
-      }
       case "report":
+        this.#countNews();
+        for (const { stage } of frame.stages) this.#stages.add(stage);
+        if (this.#stages.size > stagesMax) throw new ProtocolError("has too many stages");
         emit({ type: "measured", pipelineId, model, stages: frame.stages });
         return;
       case "hello":
@@ -83,6 +92,37 @@ export class Dialogue {
       case "load-failed":
         throw new ProtocolError(`said ${frame.type} when it was ready already`);
     }
+  }
+
+  /** The item was in a batch and fits into no frame: it ends here, and the child never hears of it. */
+  onTooLarge({ itemId, message }: TooLarge): void {
+    if (this.#options.ledger.find(this.#options.pipelineId, itemId) === undefined) return;
+    this.#onOutcome({ itemId, ok: false, code: "item_failed", message: `the item ${message}` });
+  }
+
+  #onRun(frame: Extract<ChildFrame, { readonly type: "run" }>): void {
+    const { pipelineId, ledger, emit } = this.#options;
+    this.#countNews();
+    if (frame.begunItemIds.length > ledger.inFlight(pipelineId)) {
+      throw new ProtocolError("announced more items than it has");
+    }
+    for (const itemId of frame.begunItemIds) {
+      const entry = ledger.find(pipelineId, itemId);
+      if (entry !== undefined) entry.begun = true;
+    }
+    const { stage, rows, width, predictedMs } = frame;
+    emit({ type: "run", pipelineId, stage, rows, width, predictedMs });
+  }
+
+  /** Outcomes are bounded by what was sent; news are not, and each takes the server's time. */
+  #countNews(): void {
+    const nowMs = this.#options.clock.now();
+    if (nowMs - this.#newsSinceMs > 1_000) {
+      this.#newsSinceMs = nowMs;
+      this.#news = 0;
+    }
+    this.#news += 1;
+    if (this.#news > newsPerSecondMax) throw new ProtocolError("talks without end");
   }
 
   #held(itemIds: readonly number[]): LedgerEntry[] {
@@ -99,7 +139,7 @@ export class Dialogue {
   }
 
   #onOutcome(outcome: FrameOutcome): void {
-    const { ledger, pipelineId, emit, now } = this.#options;
+    const { ledger, pipelineId, emit, clock, tally } = this.#options;
     const { itemId } = outcome;
     const entry = ledger.take(pipelineId, itemId);
     if (entry === undefined) {
@@ -109,7 +149,10 @@ export class Dialogue {
       emit({ type: "dropped", pipelineId, itemIds: [itemId] });
       return;
     }
-    const timings = { sentAtMs: entry.sentAtMs, settledAtMs: now(), attempt: entry.attempt };
+    if (outcome.ok) tally.done += 1;
+    else tally.failed += 1;
+    const { sentAtMs, attempt } = entry;
+    const timings = { sentAtMs, settledAtMs: clock.now(), attempt };
     emit({ type: "outcome", pipelineId, itemId, outcome, timings });
   }
 
@@ -117,6 +160,9 @@ export class Dialogue {
     const { ledger, pipelineId, emit } = this.#options;
     const asked = this.#asked.shift();
     if (asked === undefined) throw new ProtocolError("sent items back that nobody recalled");
+    if (itemIds.length > asked.recalled.size) {
+      throw new ProtocolError("sent more items back than were recalled");
+    }
     const innocent: number[] = [];
     const dropped = asked.cancelled.filter((itemId) => ledger.take(pipelineId, itemId));
     for (const itemId of itemIds) {

@@ -1,11 +1,9 @@
 /** What the pool tells its owner, through one callback and never from inside a call into the pool but `stop`. */
-import type { WireError } from "millrace-client/wire";
+import type { PipelineKind, WireError } from "millrace-client/wire";
 import type { FrameOutcome, StageReport } from "../frames/messages.js";
 
-export type PipelineKind = "realtime" | "bulk" | "shared";
-
 export interface OutcomeTimings {
-  /** When the ledger was written, and when the outcome came; on the clock of `performance.now()`. */
+  /** When the ledger was written, and when the outcome came; on the pool's clock. */
   readonly sentAtMs: number;
   readonly settledAtMs: number;
   /** 1 unless pipelines were lost with it. */

@@ -1,14 +1,15 @@
 /**
  * Who has what. An entry is written before its frame is sent and leaves exactly once: with an outcome, recalled,
- * dropped after a cancel, or returned because its pipeline ended.
+ * dropped after a cancel, or returned because its pipeline ended. docs/inside/ledger.md tells the whole.
  *
  *   write ──► entry ──┬─ take ────────► the outcome came, or a cancelled item was dropped
  *                     ├─ takeBack ────► recalled: this attempt does not count
- *                     └─ takeAll ─────► the pipeline ended; `remember` keeps what settle.ts decided
+ *                     └─ end ─────────► the pipeline ended; settle.ts decides for each entry
  *
  * What an item went through outlives its entries (`#past`), until it has an outcome or its owner forgets it.
  */
 import assert from "node:assert/strict";
+import { type Cause, type Past, type SettleOptions, settle, type Verdict } from "./settle.js";
 
 export interface LedgerEntry {
   readonly itemId: number;
@@ -16,18 +17,14 @@ export interface LedgerEntry {
   readonly batchId: number;
   /** This attempt's number, from 1. */
   readonly attempt: number;
-  /** Pipelines that ended while this was the only item they had begun. */
+  /** What ended pipelines under it before. */
   readonly aloneKills: number;
+  readonly outsideEnds: number;
   readonly sentAtMs: number;
   /** The child announced a run that it is part of. */
   begun: boolean;
   /** Nobody waits for it; the child was told and has not confirmed yet. */
   cancelled: boolean;
-}
-
-interface Past {
-  readonly attempts: number;
-  readonly aloneKills: number;
 }
 
 export interface BatchEntries {
@@ -54,8 +51,15 @@ export class Ledger {
   }
 
   write(pipelineId: string, batch: BatchEntries, sentAtMs: number): void {
+    // All or none: what is refused leaves nothing behind.
+    assert(
+      new Set(batch.itemIds).size === batch.itemIds.length,
+      "scheduler: an item twice in a batch",
+    );
     for (const itemId of batch.itemIds) {
       assert(!this.#entries.has(itemId), `scheduler: item ${itemId} is in flight already`);
+    }
+    for (const itemId of batch.itemIds) {
       const past = this.#past.get(itemId);
       const entry: LedgerEntry = {
         itemId,
@@ -63,6 +67,7 @@ export class Ledger {
         batchId: batch.batchId,
         attempt: (past?.attempts ?? 0) + 1,
         aloneKills: past?.aloneKills ?? 0,
+        outsideEnds: past?.outsideEnds ?? 0,
         sentAtMs,
         begun: false,
         cancelled: false,
@@ -86,18 +91,21 @@ export class Ledger {
     return this.#remove(pipelineId, itemId);
   }
 
-  takeAll(pipelineId: string): LedgerEntry[] {
+  /** The pipeline holds nothing any more; those that will be tried again are remembered with what they went through. */
+  end(pipelineId: string, cause: Cause, options: SettleOptions): Verdict {
     const entries = [...this.#of(pipelineId).values()];
     this.#byPipeline.delete(pipelineId);
-    for (const { itemId } of entries) this.#entries.delete(itemId);
-    return entries;
+    const verdict = settle(entries, cause, options);
+    for (const { itemId } of entries) {
+      this.#entries.delete(itemId);
+      const past = verdict.pasts.get(itemId);
+      if (past === undefined) this.#past.delete(itemId);
+      else this.#past.set(itemId, past);
+    }
+    return verdict;
   }
 
-  /** An attempt of this item ended with its pipeline, and the item will be tried again. */
-  remember(entry: LedgerEntry, aloneKills: number): void {
-    this.#past.set(entry.itemId, { attempts: entry.attempt, aloneKills });
-  }
-
+  /** It ended while no pipeline held it. */
   forget(itemId: number): void {
     this.#past.delete(itemId);
   }

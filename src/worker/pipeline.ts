@@ -15,16 +15,19 @@
  * that a killed child says counts any more. The next life waits until the process is really gone.
  */
 import assert from "node:assert/strict";
-import type { PipelineState, PipelineStatus } from "millrace-client/wire";
+import type { PipelineKind, PipelineState, PipelineStatus } from "millrace-client/wire";
 import { type ChildFrame, framesVersion } from "../frames/messages.js";
 import { ProtocolError } from "../frames/protocol-error.js";
+import type { Clock } from "../work/clock.js";
 import { type BackoffOptions, backoffMs } from "./backoff.js";
-import { Child, type WorkerLog } from "./child.js";
-import { type BatchFrame, Dialogue } from "./dialogue.js";
-import type { PipelineKind, PoolEvent } from "./events.js";
+import type { ChildPort, SpawnChild } from "./child.js";
+import { Dialogue, type Tally } from "./dialogue.js";
+import type { PoolEvent } from "./events.js";
 import type { Ledger } from "./ledger.js";
-import { type Cause, isFault, settle } from "./settle.js";
-import { sampleProcess, Watch, type WatchOptions } from "./watch.js";
+import type { WorkerLog } from "./log-lines.js";
+import type { MemoryKills } from "./memory-kills.js";
+import { type Cause, causeOfEnd, type ProcessEnd } from "./settle.js";
+import { type ProcessSample, Watch, type WatchOptions } from "./watch.js";
 
 export interface PipelineSpec {
   readonly pipelineId: string;
@@ -44,13 +47,17 @@ export interface PipelineOptions extends WatchOptions, BackoffOptions {
   readonly stopTimeoutMs: number;
   readonly killTimeoutMs: number;
   readonly attemptsMax: number;
-  /** Items that one child may hold; what bounds the bytes that wait in its socket. */
-  readonly inFlightItemsMax: number;
+  readonly clock: Clock;
+  /** A real process, or the simulator's idea of one. */
+  readonly spawn: SpawnChild;
+  /** Null where nothing is known of such a process. */
+  readonly sample: (pid: number) => ProcessSample | null;
 }
 
 export interface PipelineContext {
   readonly options: PipelineOptions;
   readonly ledger: Ledger;
+  readonly memoryKills: MemoryKills;
   readonly log: WorkerLog;
   readonly emit: (event: PoolEvent) => void;
 }
@@ -59,7 +66,7 @@ type Doing = { readonly atMs: number } & Omit<NonNullable<PipelineStatus["doing"
 
 /** What ends with the process. */
 interface Life {
-  readonly child: Child;
+  readonly child: ChildPort;
   readonly dialogue: Dialogue;
   readonly watch: Watch;
   greeted: boolean;
@@ -71,28 +78,33 @@ interface Life {
   lost: boolean;
 }
 
-const now = (): number => performance.now();
-
 export class Pipeline {
   readonly spec: PipelineSpec;
   readonly #context: PipelineContext;
+  readonly #clock: Clock;
   #state: PipelineState = "stopped";
-  #stateSinceMs: number = now();
+  #stateSinceMs: number;
   #reason: string | null = null;
   #life: Life | null = null;
   /** Deadline of the start or the stop, or the end of the back-off: a state has at most one of them. */
-  #timer: NodeJS.Timeout | undefined;
-  #checks: NodeJS.Timeout | undefined;
+  #cancelTimer: () => void = () => {};
+  #cancelCheck: () => void = () => {};
   #lives = 0;
   /** Lives in a row that did not bring one result. */
   #failures = 0;
-  #done = 0;
-  #failed = 0;
+  readonly #tally: Tally = { done: 0, failed: 0 };
   #onStopped: (() => void)[] = [];
 
   constructor(spec: PipelineSpec, context: PipelineContext) {
     this.spec = spec;
     this.#context = context;
+    this.#clock = context.options.clock;
+    this.#stateSinceMs = this.#clock.now();
+  }
+
+  /** Through it the child is spoken to; null while the pipeline is not up. */
+  get dialogue(): Dialogue | null {
+    return this.#usable()?.dialogue ?? null;
   }
 
   start(): void {
@@ -105,31 +117,6 @@ export class Pipeline {
       const phase = this.#life?.greeted === true ? "ready" : "hello";
       this.#lose({ kind: "hang", reason: `no ${phase} within ${startTimeoutMs} ms of its start` });
     });
-  }
-
-  dispatch(batch: BatchFrame): void {
-    const { ledger, options } = this.#context;
-    const life = this.#usable();
-    assert(
-      life !== null,
-      `scheduler: ${this.spec.pipelineId} takes no batch, it is ${this.#state}`,
-    );
-    const held = ledger.inFlight(this.spec.pipelineId);
-    assert(
-      held + batch.items.length <= options.inFlightItemsMax,
-      `scheduler: ${this.spec.pipelineId} would hold more than ${options.inFlightItemsMax} items`,
-    );
-    if (held === 0) life.watch.heard(now(), 0);
-    life.dialogue.dispatch(batch);
-  }
-
-  /** For a pipeline that is down there is nothing to cancel: what it held was settled when it went down. */
-  cancel(itemIds: readonly number[]): void {
-    this.#usable()?.dialogue.cancel(itemIds);
-  }
-
-  recall(itemIds: readonly number[]): void {
-    this.#usable()?.dialogue.recall(itemIds);
   }
 
   /** Ends the process, politely at first. What it still holds is returned as innocent. */
@@ -166,16 +153,15 @@ export class Pipeline {
       state: this.#state,
       reason: this.#reason,
       pid: life?.child.pid ?? null,
-      inStateMs: now() - this.#stateSinceMs,
+      inStateMs: this.#clock.now() - this.#stateSinceMs,
       restarts: Math.max(0, this.#lives - 1),
       loads: life?.loads ?? 0,
       memoryBytes: life?.memoryBytes ?? 0,
       cacheBytes: life?.cacheBytes ?? 0,
-      doing: doing === null ? null : describe(doing),
+      doing: doing === null ? null : describe(doing, this.#clock.now()),
       items: {
         inFlight: this.#context.ledger.inFlight(pipelineId),
-        done: this.#done,
-        failed: this.#failed,
+        ...this.#tally,
       },
     };
   }
@@ -185,26 +171,28 @@ export class Pipeline {
   }
 
   #spawn(): Life {
-    const { options, ledger, log } = this.#context;
+    const { options, ledger, log, emit } = this.#context;
     const { pipelineId, model } = this.spec;
-    const { entry, killTimeoutMs } = options;
-    const child = new Child(
-      { entry, pipelineId, log, killTimeoutMs },
+    const { entry, killTimeoutMs, clock, spawn } = options;
+    const child = spawn(
+      { entry, pipelineId, log, clock, killTimeoutMs },
       {
         onFrame: (frame) => this.#hear(frame),
         onBroken: (error) => this.#lose({ kind: "protocol", reason: error.message }),
-        onEnd: (cause) => this.#onGone(cause),
+        onTooLarge: (item) => this.dialogue?.onTooLarge(item),
+        onEnd: (end) => this.#onGone(end),
       },
     );
     const dialogue = new Dialogue({
       pipelineId,
       model,
       ledger,
-      now,
+      clock,
+      tally: this.#tally,
       send: (frame) => child.send(frame),
-      emit: (event) => this.#count(event),
+      emit,
     });
-    const watch = new Watch(options, now());
+    const watch = new Watch(options, clock.now());
     return {
       child,
       dialogue,
@@ -222,12 +210,11 @@ export class Pipeline {
   #hear(frame: ChildFrame): void {
     const life = this.#life;
     if (life === null || life.lost) return;
-    life.watch.heard(now(), frame.type === "run" ? frame.predictedMs : undefined);
-    if (frame.type === "run" || frame.type === "ready") life.memoryBytes = frame.memoryBytes;
-    if (frame.type === "report") life.cacheBytes = frame.cacheBytes;
+    this.#note(frame, life);
     try {
       if (this.#state === "starting") this.#greet(frame, life);
       else life.dialogue.hear(frame);
+      if (frame.type === "items") this.#failures = 0;
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       this.#lose({ kind: "protocol", reason: error.message });
@@ -236,6 +223,17 @@ export class Pipeline {
     if (this.#state === "suspect") this.#enter("ready", null);
     const idle = this.#context.ledger.inFlight(this.spec.pipelineId) === 0;
     if (idle) life.doing = null;
+  }
+
+  #note(frame: ChildFrame, life: Life): void {
+    const nowMs = this.#clock.now();
+    life.watch.heard(nowMs, frame.type === "run" ? frame.predictedMs : undefined);
+    if (frame.type === "run" || frame.type === "ready") life.memoryBytes = frame.memoryBytes;
+    if (frame.type === "report") life.cacheBytes = frame.cacheBytes;
+    if (frame.type === "run" && this.#state !== "starting") {
+      const { stage, rows, width, predictedMs } = frame;
+      life.doing = { stage, rows, width, predictedMs, atMs: nowMs };
+    }
   }
 
   /** hello → load → ready; runs and reports in between belong to the warm-up. */
@@ -259,36 +257,37 @@ export class Pipeline {
     }
   }
 
-  #count(event: PoolEvent): void {
-    if (event.type === "outcome") {
-      this.#failures = 0;
-      if (event.outcome.ok) this.#done += 1;
-      else this.#failed += 1;
-    }
-    const life = this.#life;
-    if (event.type === "run" && life !== null) life.doing = { ...event, atMs: now() };
-    this.#context.emit(event);
+  /** The next look comes after this one, so that none is missed and none piles up. */
+  #checkRegularly(life: Life): void {
+    const { checkMs } = this.#context.options;
+    this.#cancelCheck = this.#clock.after(
+      checkMs,
+      () => {
+        this.#checkRegularly(life);
+        this.#check(life);
+      },
+      "background",
+    );
   }
 
-  #checkRegularly(life: Life): void {
-    const { ledger, options } = this.#context;
-    this.#checks = setInterval(() => {
-      const held = ledger.inFlight(this.spec.pipelineId);
-      if (held === 0) life.watch.heard(now(), 0);
-      const judgement = life.watch.look(now(), () =>
-        life.child.pid === null ? null : sampleProcess(life.child.pid),
-      );
-      if (judgement.state === "suspect" && this.#state === "ready") {
-        this.#enter("suspect", judgement.reason);
-      } else if (judgement.state === "hung") {
-        const { outside, reason } = judgement;
-        this.#lose({ kind: outside ? "outside" : "hang", reason });
-      }
-    }, options.checkMs).unref();
+  #check(life: Life): void {
+    const { ledger, memoryKills, options } = this.#context;
+    memoryKills.look();
+    const nowMs = this.#clock.now();
+    if (ledger.inFlight(this.spec.pipelineId) === 0) life.watch.heard(nowMs, 0);
+    const judgement = life.watch.look(nowMs, () =>
+      life.child.pid === null ? null : options.sample(life.child.pid),
+    );
+    if (judgement.state === "suspect" && this.#state === "ready") {
+      this.#enter("suspect", judgement.reason);
+    } else if (judgement.state === "hung") {
+      const { outside, reason } = judgement;
+      this.#lose({ kind: outside ? "outside" : "hang", reason });
+    }
   }
 
   /** The process is gone: of itself, or because it was killed after it was lost. */
-  #onGone(cause: Cause): void {
+  #onGone(end: ProcessEnd): void {
     const life = this.#life;
     if (life === null) return;
     if (this.#state === "stopping") {
@@ -296,7 +295,8 @@ export class Pipeline {
       this.#enter("stopped", null);
       return;
     }
-    if (!life.lost) this.#lose(cause);
+    const { memoryKills } = this.#context;
+    if (!life.lost) this.#lose(causeOfEnd(end, () => memoryKills.explainsDeath()));
     this.#life = null;
     const waitMs = backoffMs(Math.max(1, this.#failures), this.#context.options);
     this.#after(waitMs, () => this.start());
@@ -319,43 +319,34 @@ export class Pipeline {
     life.lost = true;
     const { ledger, options, emit } = this.#context;
     const { pipelineId } = this.spec;
-    const verdict = settle(ledger.takeAll(pipelineId), cause, options);
-    for (const entry of [...verdict.innocent, ...verdict.groups.flat()]) {
-      const kills = entry.itemId === verdict.alone && isFault(cause) ? 1 : 0;
-      ledger.remember(entry, entry.aloneKills + kills);
-    }
-    for (const { itemId } of verdict.failed) ledger.forget(itemId);
-    for (const itemId of verdict.dropped) ledger.forget(itemId);
-    this.#failed += verdict.failed.length;
+    const { dropped, innocent, groups, failed } = ledger.end(pipelineId, cause, options);
+    this.#tally.failed += failed.length;
     emit({ type: wasUp ? "down" : "start-failed", pipelineId, reason: cause.reason });
-    if (verdict.dropped.length > 0) {
-      emit({ type: "dropped", pipelineId, itemIds: verdict.dropped });
-    }
-    const innocent = verdict.innocent.map(({ itemId }) => itemId);
-    const groups = verdict.groups.map((group) => group.map(({ itemId }) => itemId));
-    if (innocent.length + groups.length + verdict.failed.length > 0) {
-      emit({ type: "returned", pipelineId, innocent, groups, failed: verdict.failed });
+    if (dropped.length > 0) emit({ type: "dropped", pipelineId, itemIds: dropped });
+    if (innocent.length + groups.length + failed.length > 0) {
+      emit({ type: "returned", pipelineId, innocent, groups, failed });
     }
   }
 
   #enter(state: PipelineState, reason: string | null): void {
     this.#state = state;
-    this.#stateSinceMs = now();
+    this.#stateSinceMs = this.#clock.now();
     this.#reason = reason;
     if (state === "suspect") return;
-    clearTimeout(this.#timer);
+    this.#cancelTimer();
     if (state === "ready") return;
-    clearInterval(this.#checks);
+    this.#cancelCheck();
     if (state !== "stopped") return;
     for (const resolve of this.#onStopped.splice(0)) resolve();
   }
 
   #after(delayMs: number, action: () => void): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(action, delayMs);
+    this.#cancelTimer();
+    this.#cancelTimer = this.#clock.after(delayMs, action);
   }
 }
 
-function describe({ stage, rows, width, predictedMs, atMs }: Doing): PipelineStatus["doing"] {
-  return { stage, rows, width, predictedMs, forMs: now() - atMs };
+function describe(doing: Doing, nowMs: number): PipelineStatus["doing"] {
+  const { stage, rows, width, predictedMs, atMs } = doing;
+  return { stage, rows, width, predictedMs, forMs: nowMs - atMs };
 }

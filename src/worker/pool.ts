@@ -1,49 +1,66 @@
 /**
- * All pipelines of this server, and the ledger of what they hold. The pool has no opinion on who gets what: it does
- * what its owner decides, and says what became of it.
+ * READ FIRST in this room. All pipelines of this server, and the ledger of what they hold. The pool has no opinion on who
+ * gets what: it does what its owner decides, and says what became of it. docs/inside/ledger.md tells how.
+ *
+ *   owner ── dispatch, cancel, recall ──► Dialogue ── frames ──► child
+ *     ▲                                   │ writes and strikes out
+ *     │                                   ▼
+ *     └─────────── PoolEvent ──────────── Ledger ◄── what a dead pipeline held: settle.ts ── Pipeline
  */
 import assert from "node:assert/strict";
 import type { PipelineStatus } from "millrace-client/wire";
-import type { WorkerLog } from "./child.js";
-import type { BatchFrame } from "./dialogue.js";
+import type { FrameBatch } from "../frames/messages.js";
+import { systemClock } from "../work/clock.js";
+import { spawnChild } from "./child.js";
 import type { PoolEvent } from "./events.js";
 import { Ledger } from "./ledger.js";
+import type { WorkerLog } from "./log-lines.js";
+import { findMemoryKillCounter, type MemoryKillCounter, MemoryKills } from "./memory-kills.js";
 import { Pipeline, type PipelineOptions, type PipelineSpec } from "./pipeline.js";
+import { sampleProcess } from "./watch.js";
 
 export interface PoolOptions extends Partial<PipelineOptions> {
   readonly entry: string;
   readonly pipelines: readonly PipelineSpec[];
   readonly log: WorkerLog;
+  /** The kernel's own unless a test or the simulator has another. */
+  readonly memoryKillCounter?: MemoryKillCounter;
 }
 
-export const poolDefaults: Omit<PipelineOptions, "entry"> = {
+const poolDefaults: Omit<PipelineOptions, "entry"> = {
   startTimeoutMs: 120_000,
   stopTimeoutMs: 2_000,
   killTimeoutMs: 5_000,
   backoffMinMs: 100,
   backoffMaxMs: 10_000,
   random: Math.random,
+  clock: systemClock,
+  spawn: spawnChild,
+  sample: sampleProcess,
   checkMs: 500,
   hangFloorMs: 2_000,
   hangFactor: 10,
   stillChecksMax: 4,
   runMsMax: 60_000,
   attemptsMax: 8,
-  inFlightItemsMax: 4_096,
 };
 
 export class Pool {
   readonly #pipelines: ReadonlyMap<string, Pipeline>;
   readonly #ledger = new Ledger();
+  readonly #options: PipelineOptions;
   readonly #onEvent: (event: PoolEvent) => void;
   #onEmpty: (() => void) | null = null;
   #stopped: Promise<void> | null = null;
 
   constructor(options: PoolOptions, onEvent: (event: PoolEvent) => void) {
     this.#onEvent = onEvent;
+    this.#options = { ...poolDefaults, ...options };
+    const counter = options.memoryKillCounter ?? findMemoryKillCounter();
     const context = {
-      options: { ...poolDefaults, ...options },
+      options: this.#options,
       ledger: this.#ledger,
+      memoryKills: new MemoryKills(this.#options.clock, counter),
       log: options.log,
       emit: (event: PoolEvent) => this.#emit(event),
     };
@@ -57,19 +74,27 @@ export class Pool {
     for (const pipeline of this.#pipelines.values()) pipeline.start();
   }
 
-  /** The pipeline must be up; that it is not is a bug of the caller, who was told. */
-  dispatch(pipelineId: string, batch: BatchFrame): void {
-    this.#pipeline(pipelineId).dispatch(batch);
+  /**
+   * The pipeline must be up and no pipeline may have the items; that it is otherwise is a bug of the caller, who was told.
+   * Nothing else is refused: how much a pipeline holds is its owner's decision, and what waits for it is no bytes yet.
+   */
+  dispatch(pipelineId: string, batch: FrameBatch): void {
+    const dialogue = this.#pipeline(pipelineId).dialogue;
+    assert(dialogue !== null, `scheduler: ${pipelineId} takes no batch, it is not up`);
+    dialogue.give(batch);
   }
 
-  /** Nobody waits for these. `dropped` follows for each that the pipeline holds. */
+  /**
+   * Nobody waits for these. `dropped` follows for each that the pipeline holds; for one that is down there is nothing to
+   * cancel, what it held was settled when it went down.
+   */
   cancel(pipelineId: string, itemIds: readonly number[]): void {
-    this.#pipeline(pipelineId).cancel(itemIds);
+    this.#pipeline(pipelineId).dialogue?.cancel(itemIds);
   }
 
   /** Asks for those back that the pipeline has not begun; they come as `returned`. */
   recall(pipelineId: string, itemIds: readonly number[]): void {
-    this.#pipeline(pipelineId).recall(itemIds);
+    this.#pipeline(pipelineId).dialogue?.recall(itemIds);
   }
 
   /** These items ended while no pipeline held them; what they went through need not be remembered. */
@@ -103,9 +128,9 @@ export class Pool {
   async #stop(drainMs: number): Promise<void> {
     if (this.#ledger.size > 0 && drainMs > 0) {
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, drainMs);
+        const cancelTimer = this.#options.clock.after(drainMs, resolve);
         this.#onEmpty = () => {
-          clearTimeout(timer);
+          cancelTimer();
           resolve();
         };
       });

@@ -26,6 +26,8 @@ export interface ProcessSample {
   readonly cpuMs: number;
   /** Stopped by a signal or a tracer. */
   readonly stopped: boolean;
+  /** Wants the processor: on a machine that is overloaded it may wait for it, and does not stand still of itself. */
+  readonly runnable: boolean;
 }
 
 export type Judgement =
@@ -73,7 +75,7 @@ export class Watch {
     const outside = now?.stopped ?? false;
     if (silentMs > runMsMax) return { state: "hung", reason, outside };
     if (now === null) return { state: "suspect", reason };
-    const still = this.#cpuMs !== null && now.cpuMs - this.#cpuMs < stillCpuMs;
+    const still = this.#cpuMs !== null && !now.runnable && now.cpuMs - this.#cpuMs < stillCpuMs;
     this.#stillChecks = still ? this.#stillChecks + 1 : 0;
     this.#cpuMs = now.cpuMs;
     if (this.#stillChecks < stillChecksMax) return { state: "suspect", reason };
@@ -99,5 +101,6 @@ export function sampleProcess(pid: number): ProcessSample | null {
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const [state, userTicks, systemTicks] = [fields[0], Number(fields[11]), Number(fields[12])];
   const cpuMs = (userTicks + systemTicks) * clockTickMs;
-  return Number.isNaN(cpuMs) ? null : { cpuMs, stopped: state === "T" || state === "t" };
+  if (Number.isNaN(cpuMs)) return null;
+  return { cpuMs, stopped: state === "T" || state === "t", runnable: state === "R" };
 }

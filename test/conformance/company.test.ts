@@ -6,8 +6,8 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { TranslateResponse } from "millrace-client/wire";
 import { createServer } from "#src/index.js";
-import { Arena, padWidth } from "#src/runtime/arena.js";
-import type { StepResult, TranslationModel } from "#src/runtime/translation-model.js";
+import { Arena, padWidth } from "#src/runtime/generation/arena.js";
+import type { GenerationModel, StepResult } from "#src/runtime/generation/generation-model.js";
 import type { Hypothesis } from "#src/work/generation.js";
 import { Random } from "../sim/random.js";
 import { convertQuietly } from "../support/converted.js";
@@ -29,7 +29,7 @@ const sentencesWanted = 150;
 /** Sentences of every length; each one is searched greedily and with 4 beams. */
 let sentences: readonly Sentence[] = [];
 let texts: readonly string[] = [];
-let int8: TranslationModel;
+let int8: GenerationModel;
 /** What each sentence gives in an engine of its own. */
 let alone: readonly string[] = [];
 
@@ -72,13 +72,13 @@ function exactly(hypotheses: readonly Hypothesis[]): string {
 }
 
 async function translateAlone(
-  model: TranslationModel,
+  model: GenerationModel,
   all: readonly Sentence[],
 ): Promise<readonly string[]> {
   const results: string[] = [];
   for (const sentence of all) {
     const watched = new WatchedEngine(model);
-    watched.engine.add("realtime", [watched.itemOf(0, sentence)]);
+    watched.engine.admit("realtime", [watched.itemOf(0, sentence)]);
     await watched.finish();
     results.push(exactly(watched.hypotheses(0)));
   }
@@ -108,7 +108,7 @@ for (const size of [2, 7, 33]) {
     for (let from = 0; from < ids.length; from += size) {
       const batch = ids.slice(from, from + size);
       const watched = new WatchedEngine(int8);
-      watched.engine.add("bulk", itemsOf(watched, batch));
+      watched.engine.admit("bulk", itemsOf(watched, batch));
       await watched.finish();
       checkAll(watched, batch);
     }
@@ -120,7 +120,7 @@ for (const rowsMax of [8, 64, 256]) {
     const ids = new Random(rowsMax).shuffled(everyId());
     // Chunks without a bound on their time, so that the batches are as large as the rows allow.
     const watched = new WatchedEngine(int8, { rowsMax, chunkMs: 1_000 });
-    watched.engine.add("bulk", itemsOf(watched, ids));
+    watched.engine.admit("bulk", itemsOf(watched, ids));
     await watched.finish();
     checkAll(watched, ids);
   });
@@ -143,12 +143,13 @@ for (const seed of [1, 2]) {
     while (more) {
       const joining = itemsOf(watched, waiting.splice(0, random.int(0, 3)));
       const beside = joining.length > 0 && random.chance(0.5) ? [ghost()] : [];
-      watched.engine.add(
+      watched.engine.admit(
         random.chance(0.5) ? "realtime" : "bulk",
         random.shuffled([...joining, ...beside]),
       );
       if (random.chance(0.2) && ghosts.length > 0) watched.engine.cancel([random.pick(ghosts)]);
-      more = (await watched.engine.step()) || waiting.length > 0;
+      await watched.engine.step();
+      more = !watched.engine.idle || waiting.length > 0;
     }
     checkAll(watched, everyId());
     assert.ok(
@@ -161,7 +162,7 @@ for (const seed of [1, 2]) {
 test("int8: with two threads", { skip }, async () => {
   const model = await openModel(bundledModelDir, 2);
   const watched = new WatchedEngine(model);
-  watched.engine.add("bulk", itemsOf(watched, everyId()));
+  watched.engine.admit("bulk", itemsOf(watched, everyId()));
   await watched.finish();
   checkAll(watched, everyId());
   const some = everyId().filter((itemId) => itemId % 5 === 0);
@@ -223,7 +224,7 @@ test("float32: at least 99.5% of the texts", { skip }, async (context) => {
   const model = await openModel(dir.file("f32"), 1);
   const own = await translateAlone(model, sentences);
   const watched = new WatchedEngine(model, { rowsMax: 256, chunkMs: 1_000 });
-  watched.engine.add("bulk", itemsOf(watched, new Random(5).shuffled(everyId())));
+  watched.engine.admit("bulk", itemsOf(watched, new Random(5).shuffled(everyId())));
   await watched.finish();
   await model.release();
   const idsOf = (hypotheses: readonly Hypothesis[]) => hypotheses[0]?.tokenIds.join(" ") ?? "";

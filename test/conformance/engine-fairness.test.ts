@@ -7,7 +7,7 @@ test("a sentence with many beams is not overtaken for ever by sentences that nee
   const model = await openModel(bundledModelDir);
   const watched = new WatchedEngine(model, { rowsMax: 8 });
   const add = (itemId: number, beams: number) =>
-    watched.engine.add("bulk", [
+    watched.engine.admit("bulk", [
       watched.itemOf(itemId, { tokenIds: [82, 1250, 2248, 0], settings: { beams, maxLength: 12 } }),
     ]);
   for (let itemId = 1; itemId <= 6; itemId += 1) add(itemId, 1);

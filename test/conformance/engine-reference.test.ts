@@ -1,7 +1,7 @@
 /** The engine against transformers: float32 says the same, int8 translates as well. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import type { TranslationModel } from "#src/runtime/translation-model.js";
+import type { GenerationModel } from "#src/runtime/generation/generation-model.js";
 import type { Hypothesis } from "#src/work/generation.js";
 import { charBleu } from "../support/char-bleu.js";
 import { convertQuietly } from "../support/converted.js";
@@ -20,8 +20,8 @@ const unknownTokenId = 1;
 interface Fixture {
   readonly rows: readonly ReferenceRow[];
   readonly dir: TempDir;
-  readonly float: TranslationModel;
-  readonly int8: TranslationModel;
+  readonly float: GenerationModel;
+  readonly int8: GenerationModel;
   readonly decode: (ids: readonly number[]) => string;
 }
 
@@ -63,7 +63,7 @@ const searches: readonly Search[] = [
 ];
 
 /** The best hypothesis of each row; the float32 ones are kept for the comparison with int8. */
-async function best(model: TranslationModel, beams: number): Promise<Hypothesis[]> {
+async function best(model: GenerationModel, beams: number): Promise<Hypothesis[]> {
   const sentences = loaded().rows.map((row) => ({ tokenIds: row.input_ids, settings: { beams } }));
   const all = await translateAll(model, sentences);
   return all.map(([first]) => {

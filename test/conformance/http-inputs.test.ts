@@ -255,13 +255,19 @@ describe("unusual inputs that are good", () => {
     assert.ok(deadlineAtMs !== null && deadlineAtMs <= performance.now() + 1000);
     assert.ok(payloadBytes > 100);
     assert.deepEqual(rest, {
-      inputs: { kind: "tokenIds", tokenIds: [[1, 2], [3]] },
+      task: "translate",
       model: "m",
       class: "bulk",
       tenant: "t",
-      truncate: true,
-      split: false,
-      settings: { beams: 4, nBest: 2, lengthPenalty: 0.6, maxLength: 50 },
+      fields: {
+        tokenIds: [[1, 2], [3]],
+        beams: 4,
+        lengthPenalty: 0.6,
+        maxLength: 50,
+        nBest: 2,
+        truncate: true,
+        split: false,
+      },
     });
   });
 

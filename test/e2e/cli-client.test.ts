@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { closeSync, openSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -193,6 +194,23 @@ test("config: each value with its source, the machine, and the models' own setti
     [none.code, none.out.includes(`model folder ${missing}: `)],
     [exitCodes.ok, true],
   );
+});
+
+test("a full disk behind standard output, and a folder as --out, are errors in one line", async () => {
+  await using server = await serveHttp(answer);
+  const full = openSync("/dev/full", "w");
+  const args = [main, "translate", "a", "--url", server.url];
+  const child = spawn(process.execPath, args, { stdio: ["ignore", full, "pipe"] });
+  closeSync(full);
+  assert.ok(child.stderr !== null);
+  const [err, [code]] = await Promise.all([text(child.stderr), once(child, "close")]);
+  assert.match(err, /^option_invalid: standard output cannot be written to \(ENOSPC\)\n$/);
+  assert.equal(code, exitCodes.failed);
+  await using dir = await folder();
+  const out = await finish(start(["translate", "a", "--out", dir.path, "--url", server.url]));
+  assert.equal(out.code, exitCodes.usage);
+  assert.match(out.err, /^option_invalid: --out: cannot use .* \(it is a folder\)\n/);
+  assert.equal(server.exchanges.length, 1);
 });
 
 test("the client's example runs", async () => {

@@ -4,8 +4,13 @@ import { once } from "node:events";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { ReadyResponse, StatusResponse } from "millrace-client/wire";
+import { openBackend } from "#src/backend/local-backend.js";
 import { exitCodes } from "#src/cli/exit-codes.js";
+import { createLog } from "#src/log.js";
+import { resolveConfiguration } from "#src/options/resolve.js";
+import { startServer } from "#src/server.js";
 import { FakeModels } from "../support/fake-models.js";
+import { fakeEntry } from "../support/pool.js";
 import { childrenOf } from "../support/processes.js";
 import { ServeProcess } from "../support/serve-process.js";
 
@@ -171,6 +176,37 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
     for (const pid of workers) assert.throws(() => process.kill(pid, 0), { code: "ESRCH" });
   });
 }
+
+for (const step of ["slow-to-open", "slow-to-start"]) {
+  test(`defect 24: SIGTERM is heard in each step of the start: ${step}`, async () => {
+    await using serve = new Serve("--name", step);
+    await serve.logged(step);
+    serve.child.kill("SIGTERM");
+    await serve.logged("stopped before it was ready");
+    assert.deepEqual(await serve.exited, [exitCodes.ok, null]);
+  });
+}
+
+test("defect 24: a start in one's own process ends with its signal's reason, and leaves no worker", async () => {
+  using models = new FakeModels("never-ready");
+  const code = { models: models.dir, port: 0, pipelines: 1, threads: 1, logLevel: "silent" };
+  const configuration = resolveConfiguration({ code });
+  const controller = new AbortController();
+  const starting = startServer(configuration, {
+    log: createLog({ ...configuration.options, destination: process.stdout }),
+    signal: controller.signal,
+    openBackend: (parts) => openBackend({ ...parts, workerEntry: fakeEntry }),
+  });
+  let workers: number[] = [];
+  while (workers.length === 0) {
+    await new Promise((resolve) => setImmediate(resolve));
+    workers = childrenOf(process.pid);
+  }
+  const reason = new Error("no longer wanted");
+  controller.abort(reason);
+  await assert.rejects(starting, reason);
+  assert.deepEqual(childrenOf(process.pid), []);
+});
 
 test("defect 24: a second signal during the start ends it at once", async () => {
   await using serve = new Serve("--name", "hanging");

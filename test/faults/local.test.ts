@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Scheduler } from "#src/scheduler/scheduler.js";
 import type { SubmitOutcome } from "#src/submit/submit.js";
 import { magic } from "../support/fake-tokens.js";
 import { FakeLocal, textOrCode } from "../support/local.js";
@@ -77,6 +78,121 @@ for (const fault of ["crash", "garbageBytes", "segfault"] as const) {
     assertNothingHeld(fake);
   });
 }
+
+for (const [what, counter, code] of [
+  ["the kernel counts its kills", risingCounter, "item_poison"],
+  ["nothing counts them", () => () => null, "worker_lost"],
+] as const) {
+  test(
+    `defect 10: an item that gets its worker killed fails alone where ${what}`,
+    limit,
+    async () => {
+      using model = new FakeModel();
+      const pool = { memoryKillCounter: counter(), attemptsMax: 5 };
+      await using fake = new FakeLocal({ model, pool });
+      await fake.events.next("up");
+      const texts = numbers(12);
+      texts[5] = `${magic.outOfMemory}.`;
+      const { outcomes } = await fake.submit(texts);
+      const expected = numbers(12).map((text, index) => (index === 5 ? code : text.slice(0, -1)));
+      assert.deepEqual(codes(outcomes), expected);
+      assertNothingHeld(fake);
+    },
+  );
+}
+
+/** The kernel kills once more each time that somebody looks. */
+function risingCounter(): () => number {
+  let count = 0;
+  return () => {
+    count += 1;
+    return count;
+  };
+}
+
+test(
+  "defect 10: kills from outside do not make a poison of an item that is hit alone each time",
+  limit,
+  async () => {
+    using model = new FakeModel();
+    const pool = { memoryKillCounter: () => 0, attemptsMax: 5 };
+    await using fake = new FakeLocal({ model, count: 1, pool });
+    const done = fake.events.next("up").then(() => fake.submit([`${magic.hold}.`]));
+    for (let kill = 1; kill < 5; kill += 1) {
+      await fake.events.next("run");
+      const [pipeline] = fake.pool.snapshot();
+      assert.ok(pipeline?.pid);
+      process.kill(pipeline.pid, "SIGKILL");
+    }
+    await fake.events.next("run");
+    model.write("release");
+    assert.deepEqual(codes((await done).outcomes), [`${magic.hold}`]);
+    assertNothingHeld(fake);
+  },
+);
+
+test(
+  "defect 2: pipelines of the most rows that the options allow, all of them full",
+  limit,
+  async () => {
+    using model = new FakeModel();
+    const pipeline = {
+      pipelineId: "p0",
+      model: "fake",
+      kind: "shared",
+      modelDir: model.dir,
+    } as const;
+    const scheduler = new Scheduler({
+      policy: "millrace",
+      realtimeTargetMs: 200,
+      ageLimitMs: 10_000,
+      prefetchRows: 4_096,
+    });
+    const fake = new FakeLocal({
+      model,
+      pool: { pipelines: [{ ...pipeline, threads: 1, rowsMax: 4_096 }] },
+      local: { scheduler, limits: { queuedItemsMax: 100_000, queuedBytesMax: 1e9, requestInputsMax: 100_000 },
+      },
+    });
+    await using _ = fake;
+    await fake.events.next("up");
+    const longest = `${"9 ".repeat(511)}9.`;
+    const texts = [`${magic.hold}.`, ...Array.from({ length: 10_000 }, () => longest)];
+    const done = fake.submit(texts, { class: "bulk" });
+    await fake.events.next("run");
+    // More than one item for each row that generates or waits were never to be in a pipeline, and no fewer.
+    assert.ok(fake.pool.held.inFlight > 4_096, `${fake.pool.held.inFlight} in flight`);
+    model.write("release");
+    const { outcomes } = await done;
+    assert.equal(outcomes.length, texts.length);
+    assert.ok(outcomes.every(({ outcome }) => "value" in outcome));
+    assert.equal(fake.pool.snapshot()[0]?.restarts, 0);
+    assert.deepEqual(fake.pool.held, { inFlight: 0, remembered: 0 });
+  },
+);
+
+test(
+  "defect 13: a value that no task can use fails its item, and no worker ends",
+  limit,
+  async () => {
+    using model = new FakeModel();
+    await using fake = new FakeLocal({ model, count: 1 });
+    await fake.events.next("up");
+    const kinds = 11;
+    const texts = Array.from({ length: kinds }, (_, kind) => [
+      `${magic.badValue} ${kind}.`,
+      `${kind + 1}.`,
+    ]).flat();
+    const { outcomes } = await fake.submit(texts);
+    const expected = Array.from({ length: kinds }, (_, kind) => [
+      "item_failed",
+      `${kind + 1}`,
+    ]).flat();
+    assert.deepEqual(codes(outcomes), expected);
+    assert.equal(fake.pool.snapshot()[0]?.restarts, 0);
+    assertNothingHeld(fake);
+  },
+);
 
 test(
   "SIGSTOP from outside: the item is tried until its attempts are used up, then worker_lost",

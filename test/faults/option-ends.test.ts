@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import type { TranslateRequest, TranslateResponse } from "millrace-client/wire";
 import { MillraceError } from "millrace-client/wire";
-import { openBackend } from "#src/backend.js";
+import { openBackend } from "#src/backend/local-backend.js";
 import { createLog } from "#src/log.js";
 import { resolveConfiguration } from "#src/options/resolve.js";
 import { type OptionKey, type Options, optionKeys, optionTable } from "#src/options/table.js";
@@ -55,7 +55,8 @@ const cases: Readonly<Partial<Record<OptionKey, Partial<Record<End, Case>>>>> = 
   queuedItemsMax: { min: { with: { requestInputsMax: 1 } } },
   queuedBytesMax: { min: { with: { bodyBytesMax: 65_536 } } },
   requestInputsMax: { max: { with: { queuedItemsMax: 1_000_000 } } },
-  bodyBytesMax: { max: { with: { queuedBytesMax: 2 ** 28 } } },
+  bodyBytesMax: { max: { with: { queuedBytesMax: 2 ** 28, bodiesBytesMax: 2 ** 28 } } },
+  bodiesBytesMax: { min: { with: { bodyBytesMax: 65_536 } } },
   // A client may open its second connection before its first is idle.
   connectionsMax: { min: { codes: ["too_many_connections"] } },
   requestTimeoutMsDefault: {
@@ -163,6 +164,7 @@ test("defect 2: all limits at their minima together", limit, async () => {
   const code = {
     ...together("min", ["pipelines", "connectionsMax", ...times]),
     queuedBytesMax: 65_536,
+    bodiesBytesMax: 65_536,
   };
   await goesThrough(code, []);
 });

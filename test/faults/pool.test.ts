@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
 import { test } from "node:test";
 import { readHypotheses } from "#src/work/generation.js";
 import { magic } from "../support/fake-tokens.js";
@@ -83,7 +84,7 @@ for (const [fault, reason] of [
 
 test("a busy loop that uses the processor ends only at the hard limit", limit, async () => {
   using model = new FakeModel();
-  await using fake = new FakePool({ model, ...impatient, runMsMax: 1_500 });
+  await using fake = new FakePool({ model, ...impatient, checkMs: 300, runMsMax: 1_500 });
   await fake.events.next("up");
   fake.dispatch(1, [makeItem(1, magic.busyLoop)]);
   const { reason } = await fake.events.next("down");
@@ -129,6 +130,54 @@ for (const fault of ["duplicateResult", "unknownResult"] as const) {
     assert.equal(outcomes.length, 1);
   });
 }
+
+for (const [fault, reason] of [
+  ["talkative", /talks without end/],
+  ["manyBegun", /more items than it has/],
+] as const) {
+  test(`${fault}: what takes the server's time without end is a lie`, limit, async () => {
+    using model = new FakeModel();
+    await using fake = new FakePool({ model });
+    await fake.events.next("up");
+    fake.dispatch(1, [makeItem(1, magic[fault]), makeItem(2, 7)]);
+    assert.match((await fake.events.next("down")).reason, reason);
+    assert.deepEqual((await fake.events.next("returned")).groups, [[1], [2]]);
+  });
+}
+
+test(
+  "defect 2: an item that fits into no frame fails alone, and its neighbours are done",
+  limit,
+  async () => {
+    using model = new FakeModel();
+    await using fake = new FakePool({ model });
+    await fake.events.next("up");
+    const good = makeItem(1, 7);
+    const values = { ...good.payload.values, text: "x".repeat(2_000_000) };
+    const large = { itemId: 2, payload: { ...good.payload, values } };
+    fake.dispatch(1, [large, good]);
+    const ends = [await fake.events.next("outcome"), await fake.events.next("outcome")];
+    const byItem = new Map(ends.map(({ itemId, outcome }) => [itemId, outcome]));
+    assert.equal(byItem.get(1)?.ok, true);
+    assert.ok(byItem.get(2)?.ok === false);
+    assert.deepEqual(fake.pool.held, { inFlight: 0, remembered: 0 });
+    assert.deepEqual(fake.pool.snapshot()[0]?.items, { inFlight: 0, done: 1, failed: 1 });
+    assert.equal(fake.pool.snapshot()[0]?.restarts, 0);
+  },
+);
+
+test("restarts take back every descriptor", limit, async () => {
+  using model = new FakeModel();
+  await using fake = new FakePool({ model, memoryKillCounter: () => 0 });
+  const open: number[] = [];
+  for (let life = 0; life < 12; life += 1) {
+    await fake.events.next("up");
+    open.push(readdirSync("/proc/self/fd").length);
+    process.kill(pidOf(fake), "SIGKILL");
+  }
+  // The pipes of the process before may still be closing: one life's descriptors, and never those of all.
+  assert.ok(Math.max(...open) <= (open[0] ?? 0) + 8, open.join());
+});
 
 test("an item that ends a pipeline twice while alone is the poison", limit, async () => {
   using model = new FakeModel();

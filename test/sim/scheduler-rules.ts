@@ -411,11 +411,11 @@ export class Checker {
       if (this.#options.policy === "seed-router") {
         if (batches.length > 0) continue;
         for (const each of ["realtime", "bulk"] as const) {
-          const lane = queued.filter(({ request }) => request.class === each);
-          const key = leadingKey(lane[0]?.request);
-          if (lane.filter(({ batchKey }) => batchKey === key).length >= seedBatchItems)
+          const waiting = queued.filter(({ request }) => request.class === each);
+          const key = leadingKey(waiting[0]?.request);
+          if (waiting.filter(({ batchKey }) => batchKey === key).length >= seedBatchItems)
             fail("no free pipeline beside a queue", `${spec.pipelineId} at ${nowMs}`);
-          if (nowMs - (lane[0]?.request.arrivedMs ?? nowMs) >= windowMsMax)
+          if (nowMs - (waiting[0]?.request.arrivedMs ?? nowMs) >= windowMsMax)
             fail("a window is bounded", `${each} at ${spec.pipelineId}`);
         }
       } else if (spec.mode === "one-shot") {
@@ -438,10 +438,10 @@ export class Checker {
 
   #checkRoom(pipeline: Pipeline, queued: readonly Item[]): void {
     for (const each of ["realtime", "bulk"] as const) {
-      const lane = queued.filter(({ request }) => request.class === each);
+      const waiting = queued.filter(({ request }) => request.class === each);
       const isHead = this.#options.policy === "millrace" || queued[0]?.request.class === each;
-      if (lane.length === 0 || !isHead) continue;
-      const most = Math.max(...lane.map(({ rows }) => rows));
+      if (waiting.length === 0 || !isHead) continue;
+      const most = Math.max(...waiting.map(({ rows }) => rows));
       const { rowsMax } = pipeline.spec;
       const left = rowsMax + this.#options.prefetchRows - this.#rows(pipeline);
       // Places beyond those that run are refilled when half of them are empty.

@@ -8,9 +8,9 @@ import type {
   SubmitRequest,
   SubmitSummary,
 } from "#src/submit/submit.js";
-import { taskNamed } from "#src/tasks/table.js";
+import { taskOf } from "#src/tasks/table.js";
 
-const task = taskNamed("translate");
+const task = taskOf({ task: "translate" });
 
 export interface Submitted {
   readonly request: SubmitRequest;
@@ -57,9 +57,9 @@ export class EchoSubmit implements Submit {
     signal: AbortSignal,
     { onAccepted, onOutcome }: SubmitEvents,
   ): Promise<SubmitSummary> {
+    const { inputs } = task.read(request.fields, { requestInputsMax: this.requestInputsMax });
     this.seen.push({ request, signal });
     for (const waiter of this.#arrivals) if (this.seen.length >= waiter.count) waiter.resolve();
-    const { inputs } = task.read(request.fields, { requestInputsMax: this.requestInputsMax });
     if (this.refuseWith !== null) throw this.refuseWith;
     onAccepted?.();
     if (this.#held !== null) await Promise.race([this.#held, aborted(signal)]);

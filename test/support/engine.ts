@@ -4,13 +4,14 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { FrameItem, FrameOutcome } from "#src/frames/messages.js";
 import { readManifest } from "#src/models/read-manifest.js";
-import { createTokenizer } from "#src/prepare/huggingface-tokenizers.js";
+import { createTokenizer } from "#src/prepare/text/huggingface-tokenizers.js";
 import {
-  TranslationEngine,
-  type TranslationEngineOptions,
-  translationEngineDefaults,
-} from "#src/runtime/translation-engine.js";
-import { TranslationModel } from "#src/runtime/translation-model.js";
+  GenerationEngine,
+  type GenerationEngineOptions,
+  type GenerationRuns,
+  generationEngineDefaults,
+} from "#src/runtime/generation/generation-engine.js";
+import { GenerationModel } from "#src/runtime/generation/generation-model.js";
 import {
   type GenerationSettings,
   generationPayload,
@@ -21,13 +22,13 @@ import {
 /** The int8 model that the project ships. */
 export const bundledModelDir: string = join(process.cwd(), "models", "en-zh");
 
-export async function openModel(dir: string, threads = 1): Promise<TranslationModel> {
+export async function openModel(dir: string, threads = 1): Promise<GenerationModel> {
   const manifest = await readManifest(dir);
   const paths = {
     encoder: join(dir, manifest.files.encoder),
     decoder: join(dir, manifest.files.decoder),
   };
-  return await TranslationModel.load(paths, manifest, { threads, spin: false });
+  return await GenerationModel.load(paths, manifest, { threads, spin: false });
 }
 
 export interface Sentence {
@@ -37,13 +38,13 @@ export interface Sentence {
 
 /** An engine whose outcomes are kept by item id; every item may have one and only one. */
 export class WatchedEngine {
-  readonly engine: TranslationEngine;
+  readonly engine: GenerationEngine;
   readonly outcomes = new Map<number, FrameOutcome>();
-  readonly #model: TranslationModel;
+  readonly #model: GenerationRuns;
 
-  constructor(model: TranslationModel, options: Partial<TranslationEngineOptions> = {}) {
+  constructor(model: GenerationRuns, options: Partial<GenerationEngineOptions> = {}) {
     this.#model = model;
-    this.engine = new TranslationEngine(
+    this.engine = new GenerationEngine(
       model,
       {
         onRun: () => {},
@@ -54,7 +55,7 @@ export class WatchedEngine {
           }
         },
       },
-      { ...translationEngineDefaults, ...options },
+      { ...generationEngineDefaults, ...options },
     );
   }
 
@@ -66,7 +67,7 @@ export class WatchedEngine {
   }
 
   async finish(): Promise<void> {
-    while (await this.engine.step());
+    while (!this.engine.idle) await this.engine.step();
   }
 
   hypotheses(itemId: number): readonly Hypothesis[] {
@@ -81,11 +82,11 @@ export class WatchedEngine {
 
 /** All sentences together, as one bulk caller would send them; the hypotheses of each, in order. */
 export async function translateAll(
-  model: TranslationModel,
+  model: GenerationModel,
   sentences: readonly Sentence[],
 ): Promise<(readonly Hypothesis[])[]> {
   const watched = new WatchedEngine(model);
-  watched.engine.add(
+  watched.engine.admit(
     "bulk",
     sentences.map((sentence, itemId) => watched.itemOf(itemId, sentence)),
   );

@@ -10,12 +10,14 @@
 import { existsSync, readFileSync, watch } from "node:fs";
 import { Socket } from "node:net";
 import { join } from "node:path";
-import { encodeFrame, FrameDecoder } from "#src/frames/codec.js";
+import { FrameDecoder } from "#src/frames/codec.js";
+import { encodeFrame } from "#src/frames/encode.js";
 import type { ChildFrame, FrameItem, FrameOutcome } from "#src/frames/messages.js";
 import { framesVersion } from "#src/frames/messages.js";
 import { parseParentFrame } from "#src/frames/shapes.js";
 import { framesFd, watchParent } from "#src/runtime/parent-watch.js";
 import { generationPayload, hypothesesPayload, readGenerationInput } from "#src/work/generation.js";
+import { int32List, type Payload } from "#src/work/payload.js";
 import { magic } from "./fake-tokens.js";
 
 watchParent();
@@ -86,7 +88,7 @@ async function run(): Promise<void> {
     for (const item of batch) await runItem(item);
   }
   running = false;
-  const report = { stage: "fake", runs: 1, rows: 1, tokens: 1, paddedTokens: 1, ms: 1 };
+  const report = { stage: "fake", runs: 1, rows: 1, units: 1, paddedUnits: 1, ms: 1 };
   send({ type: "report", stages: [report], cacheBytes: 0 });
 }
 
@@ -118,6 +120,14 @@ async function misbehave(token: number): Promise<void> {
     case magic.segfault:
       process.kill(process.pid, "SIGSEGV");
       return never();
+    case magic.outOfMemory:
+      process.kill(process.pid, "SIGKILL");
+      return never();
+    case magic.talkative:
+      return talk();
+    case magic.manyBegun:
+      announce(Array.from({ length: 1_000 }, (_, itemId) => fakeItem(itemId)));
+      return never();
     case magic.exitZero:
       return process.exit(0);
     case magic.busyLoop:
@@ -135,6 +145,21 @@ async function misbehave(token: number): Promise<void> {
       return released();
     default:
   }
+}
+
+/** As fast as the parent reads. */
+async function talk(): Promise<never> {
+  const frame = encodeFrame({
+    type: "run",
+    stage: "fake",
+    rows: 1,
+    width: 1,
+    predictedMs: 1,
+    begunItemIds: [],
+    memoryBytes: 1,
+  });
+  const many = Buffer.concat(Array.from({ length: 1_000 }, () => frame));
+  for (;;) await new Promise<void>((resolve) => channel.write(many, () => resolve()));
 }
 
 function never(): Promise<never> {
@@ -160,12 +185,34 @@ function outcomeOf(item: FrameItem): FrameOutcome {
   if (tokenIds.includes(magic.itemFailed)) {
     return { itemId, ok: false, code: "item_failed", message: "told to fail" };
   }
+  const bad = badValues[tokenIds[tokenIds.indexOf(magic.badValue) + 1] ?? -1];
+  if (tokenIds.includes(magic.badValue) && bad !== undefined)
+    return { itemId, ok: true, value: bad };
   const hypotheses = Array.from({ length: nBest }, (_, rank) => ({
     tokenIds: tokenIds.toReversed(),
     score: -1 - rank,
   }));
   return { itemId, ok: true, value: hypothesesPayload(hypotheses) };
 }
+
+/** What a model may say that is no list of scored tokens; the codec carries all of it. */
+const badValues: readonly Payload[] = [
+  hypothesesPayload([]),
+  hypothesesPayload([{ tokenIds: [1], score: Number.NaN }]),
+  hypothesesPayload([{ tokenIds: [1], score: Number.NEGATIVE_INFINITY }]),
+  { values: {}, tensors: {} },
+  { values: { scores: [-1], lengths: [2] }, tensors: { tokens: int32List([1]) } },
+  { values: { scores: [-1], lengths: [1, 1] }, tensors: { tokens: int32List([1, 2]) } },
+  { values: { scores: [-1], lengths: [-1] }, tensors: { tokens: int32List([]) } },
+  {
+    values: { scores: [-1], lengths: [1] },
+    tensors: { tokens: { type: "float32", shape: [1], data: Float32Array.of(Number.NaN) } },
+  },
+  { values: { scores: { a: null }, lengths: "one" }, tensors: { tokens: int32List([1]) } },
+  // Too large, and nested too deep, for any frame: the codec makes a failure of it.
+  { values: { scores: "x".repeat(2_000_000) }, tensors: {} },
+  { values: { scores: JSON.parse(`${"[".repeat(99)}${"]".repeat(99)}`) }, tensors: {} },
+];
 
 function tokensOf({ payload }: FrameItem): readonly number[] {
   return readGenerationInput(payload)?.tokenIds ?? [];

@@ -21,4 +21,12 @@ export const magic = {
   itemFailed: 900_011,
   /** Goes silent without having announced a run. */
   unannounced: 900_012,
+  /** Ends by SIGKILL, as the kernel's out-of-memory killer would have it. */
+  outOfMemory: 900_013,
+  /** Answers, with a value that no task can use: the same number of the kind. */
+  badValue: 900_014,
+  /** Announces runs without end. */
+  talkative: 900_015,
+  /** Announces a run of more items than there are. */
+  manyBegun: 900_016,
 } as const;

@@ -1,6 +1,6 @@
 /** The least scheduler that keeps the contract: first come first served, one batch in each pipeline. */
 
-import type { Batch, Decision, PipelineSpec, SchedulerEvent } from "#src/scheduler/types.js";
+import type { Batch, Decision, PipelineCapacity, SchedulerEvent } from "#src/scheduler/types.js";
 import type { SchedulerPort } from "#src/submit/local/dispatcher.js";
 
 interface Waiting {
@@ -13,7 +13,7 @@ interface Waiting {
 
 export class FifoScheduler implements SchedulerPort {
   readonly #batchItemsMax: number;
-  readonly #pipelines = new Map<string, { spec: PipelineSpec; held: Set<number> }>();
+  readonly #pipelines = new Map<string, { spec: PipelineCapacity; held: Set<number> }>();
   readonly #requests = new Map<number, { model: string; deadlineAtMs: number | null }>();
   readonly #requestOf = new Map<number, number>();
   #queue: Waiting[] = [];
@@ -128,8 +128,8 @@ export class FifoScheduler implements SchedulerPort {
         exclusive,
         spans: [{ requestId, itemIds }],
         rows: itemIds.length,
-        tokens: 0,
-        paddedTokens: 0,
+        units: 0,
+        paddedUnits: 0,
         waitedMs: 0,
       };
       decisions.push({ type: "dispatch", pipelineId, batch });

@@ -4,6 +4,7 @@ import { connect, type Socket } from "node:net";
 import type { DeploymentIdentity, ServerState, StatusResponse } from "millrace-client/wire";
 import { identificationOf } from "#src/front/identification.js";
 import { openNativeFront } from "#src/front/native/native.js";
+import type { HttpFront } from "#src/listen/http/http-front.js";
 import { type HttpListener, startHttpListener } from "#src/listen/http/listener.js";
 import { createLog } from "#src/log.js";
 import { Metrics } from "#src/metrics/metrics.js";
@@ -30,10 +31,12 @@ export class TestFront implements AsyncDisposable {
   static async start(
     options: Partial<Options> = {},
     times: { readonly signOfLifeMs?: number } = {},
+    others: readonly HttpFront[] = [],
   ): Promise<TestFront> {
     const test = new TestFront();
     const resolved = resolveConfiguration({ code: { port: 0, logLevel: "silent", ...options } });
     const { metrics } = test;
+    test.submit.requestInputsMax = resolved.options.requestInputsMax;
     const views = viewsOf(test);
     const native = openNativeFront({
       submit: test.submit,
@@ -43,7 +46,7 @@ export class TestFront implements AsyncDisposable {
       metrics,
     });
     test.#listener = await startHttpListener({
-      fronts: [native.http],
+      fronts: [native.http, ...others],
       identification: identificationOf(views.identity),
       limits: resolved.options,
       metrics,
@@ -219,7 +222,8 @@ function statusOf(test: TestFront): StatusResponse {
         model: "echo",
         class: "bulk",
         items: 7,
-        tokens: 70,
+        units: 70,
+        bytes: 280,
         requests: 1,
         tenants: 1,
         oldestWaitMs: 1500,
@@ -227,7 +231,7 @@ function statusOf(test: TestFront): StatusResponse {
     ],
     batches: { byReason: {}, recent: [] },
     stages: [
-      { model: "echo", stage: "decode", runs: 9, rows: 9, tokens: 9, paddedTokens: 12, ms: 2500 },
+      { model: "echo", stage: "decode", runs: 9, rows: 9, units: 9, paddedUnits: 12, ms: 2500 },
     ],
     requests: { accepted: 1, refused: 0, active: 1, finished: 0, cancelled: 0 },
     items: { accepted: 1, done: 0, failed: 0, cancelled: 0, retried: 0 },
@@ -239,7 +243,7 @@ function statusOf(test: TestFront): StatusResponse {
       pid: 1,
       rssBytes: 1,
       eventLoopDelayP99Ms: 3,
-      connections: test.front.held().connections,
+      ...test.front.held(),
       queuedBytes: 11,
     },
   };

@@ -1,22 +1,29 @@
 /** `millrace serve` before an `EchoSubmit` instead of pipelines: for the tests of the command itself. */
 
 import { MillraceError, type ServerState, type StatusResponse } from "millrace-client/wire";
+import type { Backend, BackendParts } from "#src/backend/backend.js";
 import { newProgram, run } from "#src/cli/program.js";
 import { registerServe } from "#src/cli/serve.js";
-import type { Backend, BackendParts } from "#src/backend/backend.js";
 import { EchoSubmit } from "./echo-submit.js";
 
-function openBackend({
+async function openBackend({
   identity,
   configuration,
-  connectionCount,
+  heldByListener,
   eventLoopDelayP99Ms,
   log,
-}: BackendParts): Backend {
+}: BackendParts): Promise<Backend> {
+  const { name } = configuration.options;
   let state: ServerState = "starting";
   const submit = new EchoSubmit();
+  submit.requestInputsMax = configuration.options.requestInputsMax;
   // A name that no real environment has: requests then wait for ever, as in a drain that takes too long.
-  if (configuration.options.name === "held") submit.hold();
+  const forEver = (): Promise<void> => {
+    log.info(name);
+    return new Promise(() => setInterval(() => {}, 60_000));
+  };
+  if (name === "slow-to-open") await forEver();
+  if (name === "held") submit.hold();
   const status = (): StatusResponse => ({
     deployment: identity,
     state,
@@ -36,7 +43,7 @@ function openBackend({
       pid: process.pid,
       rssBytes: 1,
       eventLoopDelayP99Ms: eventLoopDelayP99Ms(),
-      connections: connectionCount(),
+      ...heldByListener(),
       queuedBytes: 0,
     },
   });
@@ -58,11 +65,11 @@ function openBackend({
       models: () => [],
     },
     start: async () => {
-      if (configuration.options.name === "broken") {
+      if (name === "broken") {
         throw new MillraceError("model_folder_invalid", "no models");
       }
-      if (configuration.options.name === "hanging") await new Promise(() => {});
-      if (configuration.options.name === "flooding") setInterval(flood, 1);
+      if (name === "hanging" || name === "slow-to-start") await forEver();
+      if (name === "flooding") setInterval(flood, 1);
       state = "ready";
       await Promise.resolve();
     },
@@ -71,7 +78,7 @@ function openBackend({
     },
     stop: async () => {
       state = "not-ready";
-      if (configuration.options.name === "hanging") await new Promise(() => {});
+      if (name === "hanging") await new Promise(() => {});
       await Promise.resolve();
     },
   };

@@ -8,8 +8,9 @@ import {
   type EncodedBatch,
   maskedScore,
   padWidth,
+  roomyStepsMax,
   widthStep,
-} from "#src/runtime/arena.js";
+} from "#src/runtime/generation/arena.js";
 
 const layers = 2;
 const heads = 2;
@@ -101,38 +102,48 @@ type Action =
   | { readonly kind: "copy"; readonly slot: number; readonly from: number; readonly to: number };
 
 const small = fc.nat({ max: 100 });
-const actions: fc.Arbitrary<Action[]> = fc.array(
-  fc.oneof(
-    fc.record({
-      kind: fc.constant("add" as const),
-      tokens: fc.integer({ min: 1, max: 32 }),
-      index: fc.nat(2),
-    }),
-    fc.record({ kind: fc.constant("remove" as const), slot: small }),
-    fc.record({ kind: fc.constant("append" as const), times: fc.integer({ min: 1, max: 9 }) }),
-    fc.record({ kind: fc.constant("copy" as const), slot: small, from: small, to: small }),
-  ),
-  { minLength: 1, maxLength: 40 },
-);
+const actionsOf = (timesMax: number, maxLength: number): fc.Arbitrary<Action[]> =>
+  fc.array(
+    fc.oneof(
+      fc.record({
+        kind: fc.constant("add" as const),
+        tokens: fc.integer({ min: 1, max: 32 }),
+        index: fc.nat(2),
+      }),
+      fc.record({ kind: fc.constant("remove" as const), slot: small }),
+      fc.record({
+        kind: fc.constant("append" as const),
+        times: fc.integer({ min: 1, max: timesMax }),
+      }),
+      fc.record({ kind: fc.constant("copy" as const), slot: small, from: small, to: small }),
+    ),
+    { minLength: 1, maxLength },
+  );
 
 function shapeOf(width: number, slotsMax: number): ArenaShape {
   return { layers, heads, size, width, crossWidth: 32, slotsMax };
 }
 
-test("whatever comes in whatever order, every slot holds its own keys, values and masks", () => {
-  fc.assert(
-    fc.property(fc.integer({ min: 1, max: 4 }), actions, (width, all) => {
-      const arena = new Arena(shapeOf(width, 20));
-      const naive: NaiveSlot[] = [];
-      const values = counter();
-      for (const action of all) {
-        apply(arena, naive, { action, values });
-        checkArena(arena, naive);
-      }
-    }),
-    { numRuns: 150 },
-  );
-});
+for (const { title, all, numRuns } of [
+  { title: "whatever comes in whatever order", all: actionsOf(9, 40), numRuns: 150 },
+  // Long enough that arenas shrink, and grow again.
+  { title: "defect 15: when widths shrink", all: actionsOf(2 * roomyStepsMax, 16), numRuns: 60 },
+]) {
+  test(`${title}, every slot holds its own keys, values and masks`, () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 4 }), all, (width, script) => {
+        const arena = new Arena(shapeOf(width, 20));
+        const naive: NaiveSlot[] = [];
+        const values = counter();
+        for (const action of script) {
+          apply(arena, naive, { action, values });
+          checkArena(arena, naive);
+        }
+      }),
+      { numRuns },
+    );
+  });
+}
 
 function apply(
   arena: Arena,
@@ -193,13 +204,108 @@ test("an arena that ran empty is narrow again, and says what it holds", () => {
   const values = counter();
   arena.add(encodedOf(16, 1, values), 0, 5);
   const narrow = arena.byteLength;
-  for (let step = 0; step < 17; step += 1) {
+  for (let step = 0; step < 33; step += 1) {
     arena.reserve();
     arena.append(values(tokenFloats));
   }
-  assert.equal(arena.pastWidth, 32);
+  assert.equal(arena.pastWidth, 48);
   assert.ok(arena.byteLength > narrow);
   arena.remove(0);
   arena.add(encodedOf(16, 1, values), 0, 5);
   assert.deepEqual([arena.pastWidth, arena.byteLength], [16, narrow]);
+});
+
+test("defect 15: under steady load, what one long output took is given back", () => {
+  const arena = new Arena(shapeOf(1, 64));
+  const values = counter();
+  const encoded = encodedOf(16, 1, values);
+  const step = () => {
+    arena.reserve();
+    arena.append(new Float32Array(arena.count * tokenFloats));
+  };
+  // Sentences of 24 tokens, one in and one out at a time: never empty, never long.
+  const steady = (steps: number, first: number) => {
+    for (let at = 0; at < steps; at += 1) {
+      step();
+      for (let slot = arena.count - 1; slot >= first; slot -= 1) {
+        if ((arena.lengths[slot] ?? 0) < 24) continue;
+        arena.remove(slot);
+        arena.add(encoded, 0, 5);
+      }
+    }
+  };
+  for (let slot = 0; slot < 8; slot += 1) arena.add(encoded, 0, 5);
+  steady(100, 0);
+  const usual = { width: arena.pastWidth, bytes: arena.byteLength };
+  // The first slot is the long output's; the others go on beside it.
+  arena.remove(0);
+  const long = arena.add(encoded, 0, 5);
+  assert.equal(long, 7);
+  while ((arena.lengths[long] ?? 0) < 500) {
+    step();
+    for (let slot = 0; slot < long; slot += 1)
+      if (arena.lengths[slot] === 24) arena.lengths[slot] = 0;
+  }
+  assert.equal(arena.pastWidth, 512);
+  assert.ok(arena.byteLength > 5 * usual.bytes);
+  arena.remove(long);
+  arena.add(encoded, 0, 5);
+  steady(2 * roomyStepsMax, 0);
+  assert.equal(arena.pastWidth, usual.width);
+  assert.ok(arena.byteLength <= 2 * usual.bytes, `${arena.byteLength} after ${usual.bytes}`);
+});
+
+test("defect 15: slots that were needed once are given back while others work", () => {
+  const arena = new Arena(shapeOf(2, 64));
+  const encoded = encodedOf(16, 1, counter());
+  const few = () => arena.byteLength;
+  arena.add(encoded, 0, 5);
+  const first = few();
+  for (let slot = 1; slot < 64; slot += 1) arena.add(encoded, 0, 5);
+  assert.ok(arena.byteLength >= 16 * first);
+  while (arena.count > 1) arena.remove(arena.count - 1);
+  for (let step = 0; step < 2 * roomyStepsMax; step += 1) {
+    arena.reserve();
+    arena.append(new Float32Array(arena.count * 2 * tokenFloats));
+    if (arena.lengths[0] === 15) arena.lengths[0] = 0;
+  }
+  assert.ok(arena.byteLength <= 2 * first, `${arena.byteLength} for one slot, at first ${first}`);
+});
+
+test("many beams do not take memory for slots that nobody needs yet", () => {
+  const bytesOf = (width: number) => new Arena(shapeOf(width, 64)).byteLength;
+  assert.ok(bytesOf(8) < 2 * bytesOf(1), `${bytesOf(8)} for 8 beams, ${bytesOf(1)} for one`);
+});
+
+test("an arena that finds no memory is as it was, whichever array it was that failed", () => {
+  const Whole = globalThis.Float32Array;
+  const values = counter();
+  for (let failing = 0; failing < 10; failing += 1) {
+    const arena = new Arena(shapeOf(1, 20));
+    const naive: NaiveSlot[] = [];
+    const add = { action: { kind: "add", tokens: 5, index: 0 }, values } as const;
+    for (let slot = 0; slot < 8; slot += 1) apply(arena, naive, add);
+    apply(arena, naive, { action: { kind: "append", times: 16 }, values });
+    const encoded = encodedOf(16, 1, values);
+    let left = failing;
+    globalThis.Float32Array = class extends Whole {
+      constructor(length: number) {
+        if (left === 0) throw new RangeError("Array buffer allocation failed");
+        left -= 1;
+        super(length);
+      }
+    } as Float32ArrayConstructor;
+    try {
+      // A new width needs the past's five arrays, new slots all ten.
+      if (failing < 5) assert.throws(() => arena.reserve(), RangeError);
+      left = failing;
+      assert.throws(() => arena.add(encoded, 0, 5), RangeError);
+    } finally {
+      globalThis.Float32Array = Whole;
+    }
+    checkArena(arena, naive);
+    apply(arena, naive, add);
+    apply(arena, naive, { action: { kind: "append", times: 1 }, values });
+    checkArena(arena, naive);
+  }
 });

@@ -1,11 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { encodeFrame, FrameDecoder } from "#src/frames/codec.js";
-import { type ChildFrame, frameBytesMax, type ParentFrame } from "#src/frames/messages.js";
+import { FrameDecoder } from "#src/frames/codec.js";
+import { encodeFrame, encodeFrames } from "#src/frames/encode.js";
+import {
+  type ChildFrame,
+  headerBytesMax,
+  headerDepthMax,
+  type ParentFrame,
+  tailBytesMax,
+} from "#src/frames/messages.js";
 import { ProtocolError } from "#src/frames/protocol-error.js";
 import { parseChildFrame, parseParentFrame } from "#src/frames/shapes.js";
-import type { Payload } from "#src/work/payload.js";
+import type { JsonValue, Payload } from "#src/work/payload.js";
 
 /** Tensors of every alignment, one of them empty. */
 const value: Payload = {
@@ -25,7 +32,7 @@ const outcome = {
   value,
 } as const;
 const failure = { itemId: 2, ok: false, code: "item_failed", message: "鱼 🐟" } as const;
-const stage = { stage: "decode", runs: 1, rows: 2, tokens: 3, paddedTokens: 4, ms: 5.5 };
+const stage = { stage: "decode", runs: 1, rows: 2, units: 3, paddedUnits: 4, ms: 5.5 };
 
 const childFrames: readonly ChildFrame[] = [
   { type: "hello", version: 1, pid: 77 },
@@ -84,9 +91,10 @@ test("a hostile length is refused before its body, and the stream stays refused"
   for (const [header, tail] of [
     [0, 0],
     [0, 8],
-    [frameBytesMax + 1, 0],
-    [frameBytesMax, 1],
-    [1, frameBytesMax],
+    [headerBytesMax + 1, 0],
+    [headerBytesMax + 1, 8],
+    [1, tailBytesMax + 1],
+    [tailBytesMax, 1],
     [0xffffffff, 0xffffffff],
   ] as const) {
     const decoder = new FrameDecoder(parseChildFrame);
@@ -103,11 +111,12 @@ test("a hostile length is refused before its body, and the stream stays refused"
 
 test("a promise of the largest frame takes no memory until bytes come", () => {
   const header = Buffer.alloc(9);
-  header.writeUInt32LE(frameBytesMax);
+  header.writeUInt32LE(headerBytesMax);
+  header.writeUInt32LE(tailBytesMax, 4);
   const before = process.memoryUsage().arrayBuffers;
   const decoders = Array.from({ length: 64 }, () => new FrameDecoder(parseChildFrame));
   for (const decoder of decoders) decoder.push(header);
-  assert.ok(process.memoryUsage().arrayBuffers - before < frameBytesMax);
+  assert.ok(process.memoryUsage().arrayBuffers - before < tailBytesMax);
 });
 
 test("the good frames before a bad one in the same chunk are not lost", () => {
@@ -126,6 +135,7 @@ test("every field of every frame is checked", () => {
     [parentFrames, parseParentFrame],
   ] as const) {
     for (const frame of frames) {
+      assert.throws(() => parse({ ...frame, more: 1 }, new Uint8Array()), ProtocolError);
       for (const field of Object.keys(frame)) {
         for (const bad of [undefined, null, -1, "x\0", {}, [null], [[]], true, Number.NaN]) {
           // Any text will do for these; for the others a text is as bad as the rest.
@@ -194,4 +204,129 @@ test("a tensor whose shape is not that of its data is the sender's bug", () => {
     outcomes: [{ itemId: 1, ok: true, value: { values: {}, tensors: { tokens } } }],
   } as const;
   assert.throws(() => encodeFrame(frame), RangeError);
+});
+
+test("defect 2: a list of any length travels in parts, in order, none of them long", () => {
+  const tokens = { type: "int32", shape: [512], data: new Int32Array(512).fill(7) } as const;
+  const items = Array.from({ length: 9_000 }, (_, itemId) => ({
+    itemId,
+    payload: { values: { beams: 1 }, tensors: { tokens } },
+  }));
+  const parts = [...encodeFrames({ type: "batch", batchId: 3, class: "bulk", items })];
+  assert.ok(parts.length > 1);
+  const decoder = new FrameDecoder(parseParentFrame);
+  const got = parts.flatMap((part) => {
+    assert.ok(part.readUInt32LE(0) <= headerBytesMax / 3);
+    assert.ok(part.readUInt32LE(4) <= tailBytesMax / 8);
+    return decoder.push(part).flatMap((frame) => (frame.type === "batch" ? frame.items : []));
+  });
+  assert.deepEqual(got, items);
+});
+
+/** Neighbours of something that fits into no frame. */
+const large: readonly (readonly [string, Payload])[] = [
+  ["bytes", { values: { text: "鱼".repeat(headerBytesMax / 2) }, tensors: {} }],
+  ["nested", { values: { a: nested(headerDepthMax) }, tensors: {} }],
+  [
+    "tensors",
+    {
+      values: {},
+      tensors: {
+        a: { type: "uint8", shape: [tailBytesMax + 1], data: new Uint8Array(tailBytesMax + 1) },
+      },
+    },
+  ],
+];
+
+function nested(depth: number): JsonValue {
+  return depth === 0 ? 1 : [nested(depth - 1)];
+}
+
+for (const [what, payload] of large) {
+  test(`defect 2: what is too large for any frame (${what}) fails alone, on both sides`, () => {
+    const payloads = [value, payload, value];
+    const batch = {
+      type: "batch",
+      batchId: 1,
+      class: "bulk",
+      items: payloads.map((each, itemId) => ({ itemId, payload: each })),
+    } as const;
+    const tooLarge: number[] = [];
+    const sent = [...encodeFrames(batch, ({ itemId }) => tooLarge.push(itemId))];
+    assert.deepEqual(tooLarge, [1]);
+    const [frame] = new FrameDecoder(parseParentFrame).push(Buffer.concat(sent));
+    assert.deepEqual(frame, { ...batch, items: [batch.items[0], batch.items[2]] });
+    assert.throws(() => encodeFrame(batch), RangeError);
+
+    const outcomes = payloads.map((each, itemId) => ({ itemId, ok: true, value: each }) as const);
+    const [answer] = new FrameDecoder(parseChildFrame).push(
+      encodeFrame({ type: "items", outcomes }),
+    );
+    assert.ok(answer?.type === "items");
+    assert.deepEqual([answer.outcomes[0], answer.outcomes[2]], [outcomes[0], outcomes[2]]);
+    const failed = answer.outcomes[1];
+    assert.ok(failed?.ok === false && failed.code === "item_failed");
+    assert.match(failed.message, new RegExp(what));
+  });
+}
+
+test("the deepest values that a frame takes arrive, one level more is refused before it is parsed", () => {
+  const deep = (depth: number): ChildFrame => ({
+    type: "items",
+    outcomes: [{ itemId: 1, ok: true, value: { values: { a: nested(depth) }, tensors: {} } }],
+  });
+  // The frame, the list, the outcome, the value, the values.
+  const frame = deep(headerDepthMax - 5);
+  assert.deepEqual(new FrameDecoder(parseChildFrame).push(encodeFrame(frame)), [frame]);
+  const hostile = framed(JSON.stringify(deep(headerDepthMax - 4)));
+  assert.throws(() => new FrameDecoder(parseChildFrame).push(hostile), /nested/);
+  const brackets = framed("[".repeat(headerBytesMax));
+  assert.throws(() => new FrameDecoder(parseChildFrame).push(brackets), /nested/);
+  const text = { ...failure, message: `"\\${"[{".repeat(200)}` };
+  const harmless: ChildFrame = { type: "items", outcomes: [text] };
+  assert.deepEqual(new FrameDecoder(parseChildFrame).push(encodeFrame(harmless)), [harmless]);
+});
+
+test("a message of any length is cut, and names of stages are short and few", () => {
+  const message = "x".repeat(100_000);
+  const frames = [
+    { type: "load-failed", code: "internal", message },
+    { type: "items", outcomes: [{ ...failure, message }] },
+  ] as const;
+  for (const frame of frames) {
+    assert.ok(JSON.stringify(parseChildFrame(frame, new Uint8Array())).length < 1_200);
+  }
+  for (const stages of [
+    [{ ...stage, stage: "x".repeat(65) }],
+    [{ ...stage, type: "cancel" }],
+    Array.from({ length: 65 }, () => stage),
+  ]) {
+    const report = { type: "report", stages, cacheBytes: 0 };
+    assert.throws(() => parseChildFrame(report, new Uint8Array()), ProtocolError);
+  }
+});
+
+test("defect 13: values may be anything that JSON can say, and tensors any bytes", () => {
+  const names = fc.constantFrom("tokens", "__proto__", "constructor", "a b", '"', "鱼", "");
+  const tensors = fc.dictionary(
+    names,
+    fc.uint8Array({ maxLength: 9 }).map((data) => ({ type: "bool", shape: [data.length], data })),
+  );
+  const values = fc.dictionary(names, fc.jsonValue({ maxDepth: 5 }));
+  fc.assert(
+    fc.property(values, tensors, (some, more) => {
+      // Through JSON, where -0 is 0.
+      const kept = JSON.parse(JSON.stringify(some)) as Payload["values"];
+      const payload = { values: kept, tensors: more } as Payload;
+      const frame: ChildFrame = {
+        type: "items",
+        outcomes: [{ itemId: 1, ok: true, value: payload }],
+      };
+      const [got] = new FrameDecoder(parseChildFrame).push(encodeFrame(frame));
+      assert.ok(got?.type === "items" && got.outcomes[0]?.ok === true);
+      const { value: read } = got.outcomes[0];
+      assert.deepEqual(Object.entries(read.values), Object.entries(kept));
+      assert.deepEqual(Object.entries(read.tensors), Object.entries(more));
+    }),
+  );
 });

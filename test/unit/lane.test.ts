@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import type { EncodedBatch } from "#src/runtime/arena.js";
-import { type Job, Lane } from "#src/runtime/lane.js";
-import type { Candidates, Search } from "#src/runtime/search/search.js";
+import type { ActiveItem } from "#src/runtime/generation/active-item.js";
+import type { EncodedBatch } from "#src/runtime/generation/arena.js";
+import { Lane } from "#src/runtime/generation/lane.js";
+import type { Candidates, Search } from "#src/runtime/generation/search/search.js";
 
 const encoded: EncodedBatch = {
   width: 16,
@@ -60,26 +61,31 @@ const cases = fc.integer({ min: 1, max: 8 }).chain((width) =>
 test("after every reorder each hypothesis finds its own past in its own row", () => {
   fc.assert(
     fc.property(cases, ([width, script]) => {
-      const lane = new Lane("bulk", {
-        layers: 1,
-        heads: 1,
-        size: 1,
-        width,
-        crossWidth: 16,
-        slotsMax: 2,
-      });
+      const lane = new Lane(
+        { key: "bulk:any", workClass: "bulk" },
+        {
+          layers: 1,
+          heads: 1,
+          size: 1,
+          width,
+          crossWidth: 16,
+          slotsMax: 2,
+        },
+      );
       const search = new ScriptedSearch(width);
-      const job: Job = {
+      const settings = { beams: width, nBest: 1, lengthPenalty: 1, maxLength: 32 };
+      const item: ActiveItem = {
         itemId: 1,
-        tokenIds: [0],
-        settings: { beams: width, nBest: 1, lengthPenalty: 1, maxLength: 32 },
+        input: { tokenIds: [0], settings },
+        tokens: 1,
+        rows: width,
         workClass: "bulk",
         search,
         receivedAtMs: 0,
-        rows: new Int32Array(width),
+        rowOf: new Int32Array(width),
         alone: false,
       };
-      lane.add(job, encoded, 0);
+      lane.add(item, encoded, 0);
       let pasts: number[][] = Array.from({ length: width }, () => []);
       let last = 0;
       for (const parents of script) {
@@ -89,15 +95,15 @@ test("after every reorder each hypothesis finds its own past in its own row", ()
           index % 2 === 0 ? last + index / 2 + 1 : -(last + (index - 1) / 2 + 1),
         );
         lane.arena.append(step);
-        for (const [beam, past] of pasts.entries()) past.push(last + (job.rows[beam] ?? 0) + 1);
+        for (const [beam, past] of pasts.entries()) past.push(last + (item.rowOf[beam] ?? 0) + 1);
         last += width;
         search.next = parents;
         lane.advance(0, candidates);
         pasts = parents.map((parent) => [...(pasts[parent] ?? [])]);
-        assert.equal(new Set(job.rows).size, width, "two hypotheses share a row");
+        assert.equal(new Set(item.rowOf).size, width, "two hypotheses share a row");
         const [cache] = lane.arena.layers;
         for (const [beam, past] of pasts.entries()) {
-          const row = job.rows[beam] ?? 0;
+          const row = item.rowOf[beam] ?? 0;
           const from = row * lane.arena.pastWidth;
           const keys = cache?.pastKey.subarray(from, from + past.length) ?? [];
           const values = cache?.pastValue.subarray(from, from + past.length) ?? [];

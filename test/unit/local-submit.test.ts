@@ -117,7 +117,7 @@ test("a request is accepted once, before its outcomes, and leaves nothing behind
   const { outcomes, summary, accepted } = await submit(local, ["1. 2.", "bad", ""]);
   assert.equal(accepted, 1);
   assert.deepEqual(outcomes.toSorted((a, b) => a.index - b.index).map(textOrCode), [
-    "12",
+    "1 2",
     "input_too_long",
     "",
   ]);

@@ -3,9 +3,14 @@ import { readFile } from "node:fs/promises";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { before, describe, test } from "node:test";
 import { ModelRegistry } from "#src/models/registry.js";
-import type { PreparedText } from "#src/prepare/prepared.js";
-import { Preparer } from "#src/prepare/preparer.js";
-import { TextTokenizer } from "#src/prepare/text-tokenizer.js";
+import type { PrepareRequest } from "#src/prepare/prepare.js";
+import { Preparer } from "#src/prepare/step-preparer.js";
+import { openTaskModels, prepareThreadOf } from "#src/tasks/open.js";
+import type { TaskModel } from "#src/tasks/task.js";
+import { pieceOf } from "#src/tasks/translation/piece-of.js";
+import { hypothesesPayload } from "#src/work/generation.js";
+import type { JsonObject } from "#src/work/payload.js";
+import type { PreparedInput } from "#src/work/piece.js";
 import { manifestOf, writeModelFolder } from "../support/model-folder.js";
 import { sharedPath, skipWithout } from "../support/shared-data.js";
 import { TempDir } from "../support/temp-dir.js";
@@ -19,52 +24,101 @@ interface Reference {
   }[];
 }
 
-const never = new AbortController().signal;
+const never = (): AbortSignal => new AbortController().signal;
 const skip = skipWithout("models", "en-zh", "tokenizer.json");
+
+interface Opened extends AsyncDisposable {
+  readonly model: TaskModel;
+  /** What the caller named is completed with the model's own. */
+  prepare(wanted: Wanted, signal?: AbortSignal): Promise<PreparedInput[]>;
+  /** The text that the model writes when it answers with these ids. */
+  write(tokenIds: readonly number[]): string;
+}
+
+interface Wanted {
+  readonly inputs: PrepareRequest["inputs"];
+  readonly settings: JsonObject;
+}
 
 /** A registry of one folder with the real tokenizer and graphs that are none, and a preparer on it. */
 async function openPreparer(
   dir: TempDir,
   options: {
     inputTokensMax?: number;
-    itemCharactersMax?: number;
+    inputCharactersMax?: number;
     inlineCharactersMax?: number;
+    tokenizer?: string;
   } = {},
-) {
-  const tokenizer = await readFile(sharedPath("models", "en-zh", "tokenizer.json"), "utf8");
+): Promise<Opened> {
+  const tokenizer =
+    options.tokenizer ?? (await readFile(sharedPath("models", "en-zh", "tokenizer.json"), "utf8"));
   const contents = { "tokenizer.json": tokenizer };
   const manifest = manifestOf("en-zh", contents);
   const limits = { ...manifest.limits, inputTokensMax: options.inputTokensMax ?? 128 };
   await writeModelFolder(dir.path, { ...manifest, limits }, contents);
-  const registry = await ModelRegistry.open(dir.path);
-  const { itemCharactersMax = 2_000_000, inlineCharactersMax } = options;
-  return await Preparer.open({
-    registry,
-    itemCharactersMax,
-    ...(inlineCharactersMax === undefined ? {} : { inlineCharactersMax }),
-  });
+  const folders = (await ModelRegistry.open(dir.path)).list();
+  const { inputCharactersMax = 2_000_000, inlineCharactersMax = 16_384 } = options;
+  const { models, broken } = await openTaskModels(folders, { inputCharactersMax });
+  assert.deepEqual(broken, []);
+  const thread = prepareThreadOf(folders, { inputCharactersMax });
+  const preparer = new Preparer({ models, thread, inlineCharactersMax });
+  const model = models.get("en-zh");
+  assert.ok(model !== undefined);
+  return {
+    model,
+    prepare: ({ inputs, settings }, signal = never()) => {
+      const completed = model.complete(settings);
+      const budget = { take() {} };
+      const who = { class: (): "realtime" => "realtime", tenant: "default", budget };
+      return preparer.prepare({ model: "en-zh", inputs, settings: completed, ...who }, signal);
+    },
+    write: (tokenIds) => {
+      const answers = [hypothesesPayload([{ tokenIds, score: 0 }])];
+      const note = { prefix: "", truncated: false };
+      const pieces = [pieceOf({ tokenIds: [0], joiner: "" }, defaults)];
+      return String(model.join({ pieces, note, answers, settings: model.complete({}) })["text"]);
+    },
+    [Symbol.asyncDispose]: () => preparer.close(),
+  };
 }
+
+const defaults = { beams: 4, nBest: 1, lengthPenalty: 1, maxLength: 128 };
 
 function textsRequest(
   texts: readonly string[],
   options: { split?: boolean; truncate?: boolean } = {},
-) {
-  const { split = true, truncate = false } = options;
-  return { model: "en-zh", inputs: { kind: "texts", texts }, split, truncate } as const;
+): Wanted {
+  return { inputs: texts, settings: options };
 }
 
-function idsRequest(tokenIds: readonly (readonly number[])[], truncate = false) {
-  return { model: "en-zh", inputs: { kind: "tokenIds", tokenIds }, split: true, truncate } as const;
+function idsRequest(tokenIds: readonly (readonly number[])[], truncate = false): Wanted {
+  return { inputs: tokenIds, settings: { truncate } };
 }
 
-function pieces(text: PreparedText | undefined) {
-  assert.ok(text?.ok, JSON.stringify(text));
-  return text.pieces;
+/** Plain, so that they can be compared. */
+function pieces(input: PreparedInput | undefined) {
+  assert.ok(input?.ok, JSON.stringify(input));
+  return input.pieces.map(({ payload, cost, note }) => {
+    const tokens = payload.tensors["tokens"]?.data;
+    assert.ok(tokens instanceof Int32Array);
+    assert.deepEqual([cost.units, cost.width, cost.batchKey], [tokens.length, tokens.length, ""]);
+    assert.deepEqual(payload.values, defaults);
+    return { tokenIds: [...tokens], joiner: note };
+  });
 }
 
-function failure(text: PreparedText | undefined) {
-  assert.ok(text?.ok === false, JSON.stringify(text));
-  return text.error;
+function plain(input: PreparedInput | undefined) {
+  return input?.ok === true ? { pieces: pieces(input), note: input.note } : input?.error;
+}
+
+function isTruncated(input: PreparedInput | undefined): boolean {
+  assert.ok(input?.ok);
+  return (input.note as { truncated: boolean }).truncated;
+}
+
+function failure(input: PreparedInput | undefined) {
+  assert.ok(input?.ok === false, JSON.stringify(input));
+  return input.error;
 }
 
 describe("prepare with the shared tokenizer", { skip }, () => {
@@ -78,7 +132,7 @@ describe("prepare with the shared tokenizer", { skip }, () => {
     await using dir = await TempDir.make();
     await using preparer = await openPreparer(dir);
     const sources = reference.rows.map((row) => row.source);
-    const prepared = await preparer.prepare(textsRequest(sources, { split: false }), never);
+    const prepared = await preparer.prepare(textsRequest(sources, { split: false }));
     assert.equal(reference.rows.length, 1000);
     for (const [index, row] of reference.rows.entries()) {
       assert.deepEqual(
@@ -86,8 +140,8 @@ describe("prepare with the shared tokenizer", { skip }, () => {
         [{ tokenIds: row.input_ids, joiner: "" }],
         row.source,
       );
-      assert.equal(preparer.detokenize("en-zh", row.greedy.ids), row.greedy.text);
-      assert.equal(preparer.detokenize("en-zh", row.beam4.ids), row.beam4.text);
+      assert.equal(preparer.write(row.greedy.ids), row.greedy.text);
+      assert.equal(preparer.write(row.beam4.ids), row.beam4.text);
     }
   });
 
@@ -95,22 +149,23 @@ describe("prepare with the shared tokenizer", { skip }, () => {
     await using dir = await TempDir.make();
     await using preparer = await openPreparer(dir);
     const texts = ["\n Hello there.  How are you?\n\nFine.\n", " \t\n", "", "One."];
-    const prepared = await preparer.prepare(textsRequest(texts), never);
+    const prepared = await preparer.prepare(textsRequest(texts));
     const [first, blank, empty, last] = prepared;
     assert.ok(first?.ok);
-    assert.equal(first.prefix, "\n ");
+    assert.deepEqual(first.note, { prefix: "\n ", truncated: false });
     assert.deepEqual(
-      first.pieces.map(({ tokenIds, joiner }) => [preparer.detokenize("en-zh", tokenIds), joiner]),
+      pieces(first).map(({ tokenIds, joiner }) => [preparer.write(tokenIds), joiner]),
       [
         ["Hello there.", "  "],
         ["How are you?", "\n\n"],
         ["Fine.", "\n"],
       ],
     );
-    assert.deepEqual(blank, { ok: true, prefix: " \t\n", pieces: [], truncated: false });
-    assert.deepEqual(empty, { ok: true, prefix: "", pieces: [], truncated: false });
+    const note = { prefix: " \t\n", truncated: false };
+    assert.deepEqual(blank, { ok: true, pieces: [], note });
+    assert.deepEqual(empty, { ok: true, pieces: [], note: { ...note, prefix: "" } });
     assert.equal(pieces(last).length, 1);
-    const whole = await preparer.prepare(textsRequest(texts, { split: false }), never);
+    const whole = await preparer.prepare(textsRequest(texts, { split: false }));
     assert.deepEqual(
       whole.map((text) => pieces(text).length),
       [1, 0, 0, 1],
@@ -127,14 +182,14 @@ describe("prepare with the shared tokenizer", { skip }, () => {
       "x".repeat(3000),
       "\u{1F600}a".repeat(200),
     ];
-    const prepared = await preparer.prepare(textsRequest(texts), never);
+    const prepared = await preparer.prepare(textsRequest(texts));
     for (const [index, text] of prepared.entries()) {
       const all = pieces(text);
       assert.ok(all.length > 1, `text ${index}`);
       assert.ok(all.every(({ tokenIds }) => tokenIds.length <= 16 && tokenIds.at(-1) === 0));
     }
     const [first] = prepared;
-    const written = pieces(first).map((piece) => preparer.detokenize("en-zh", piece.tokenIds));
+    const written = pieces(first).map((piece) => preparer.write(piece.tokenIds));
     assert.ok(
       written.every((text) => text.endsWith(",")),
       JSON.stringify(written),
@@ -145,38 +200,35 @@ describe("prepare with the shared tokenizer", { skip }, () => {
     await using dir = await TempDir.make();
     await using preparer = await openPreparer(dir, { inputTokensMax: 8 });
     const texts = ["Hello.", "word ".repeat(20), "word ".repeat(100_000), "Goodbye."];
-    const refused = await preparer.prepare(textsRequest(texts, { split: false }), never);
+    const refused = await preparer.prepare(textsRequest(texts, { split: false }));
     assert.equal(failure(refused[1]).code, "input_too_long");
     assert.equal(failure(refused[1]).param, "texts[1]");
     assert.equal(failure(refused[2]).code, "input_too_long");
     assert.equal(pieces(refused[0]).length, 1);
     assert.equal(pieces(refused[3]).length, 1);
-    const cut = await preparer.prepare(
-      textsRequest(texts, { split: false, truncate: true }),
-      never,
-    );
+    const cut = await preparer.prepare(textsRequest(texts, { split: false, truncate: true }));
     for (const text of [cut[1], cut[2]]) {
       const [piece] = pieces(text);
       assert.equal(piece?.tokenIds.length, 8);
       assert.equal(piece?.tokenIds.at(-1), 0, "the end token is kept");
-      assert.ok(text?.ok && text.truncated);
+      assert.ok(isTruncated(text));
     }
-    assert.ok(cut[0]?.ok && !cut[0].truncated);
+    assert.ok(!isTruncated(cut[0]));
   });
 
   test("the cap on characters holds for each text alone", async () => {
     await using dir = await TempDir.make();
-    await using preparer = await openPreparer(dir, { itemCharactersMax: 10 });
+    await using preparer = await openPreparer(dir, { inputCharactersMax: 10 });
     const texts = ["0123456789", "01234567890", "012345678\u{1F600}"];
-    const refused = await preparer.prepare(textsRequest(texts), never);
+    const refused = await preparer.prepare(textsRequest(texts));
     assert.equal(refused[0]?.ok, true);
     assert.equal(failure(refused[1]).code, "input_too_long");
     assert.match(failure(refused[1]).message, /texts\[1\] has 11 characters; the limit is 10/);
-    const cut = await preparer.prepare(textsRequest(texts, { truncate: true }), never);
-    assert.ok(cut[1]?.ok && cut[1].truncated);
+    const cut = await preparer.prepare(textsRequest(texts, { truncate: true }));
+    assert.ok(isTruncated(cut[1]));
     assert.deepEqual(
       pieces(cut[2]),
-      pieces((await preparer.prepare(textsRequest(["012345678"]), never))[0]),
+      pieces((await preparer.prepare(textsRequest(["012345678"])))[0]),
     );
   });
 
@@ -184,7 +236,7 @@ describe("prepare with the shared tokenizer", { skip }, () => {
     await using dir = await TempDir.make();
     await using preparer = await openPreparer(dir, { inputTokensMax: 4 });
     const lists = [[5, 6, 0], [5, 6], [], [5, 6000], [-1, 0], [1.5], [5, 6, 7, 8, 0]];
-    const prepared = await preparer.prepare(idsRequest(lists), never);
+    const prepared = await preparer.prepare(idsRequest(lists));
     assert.deepEqual(pieces(prepared[0]), [{ tokenIds: [5, 6, 0], joiner: "" }]);
     assert.deepEqual(pieces(prepared[1]), [{ tokenIds: [5, 6], joiner: "" }]);
     const errors = prepared.slice(2).map((text) => failure(text));
@@ -198,7 +250,7 @@ describe("prepare with the shared tokenizer", { skip }, () => {
         ["input_too_long", "tokenIds[6]"],
       ],
     );
-    const [cut] = await preparer.prepare(idsRequest([[5, 6, 7, 8, 0]], true), never);
+    const [cut] = await preparer.prepare(idsRequest([[5, 6, 7, 8, 0]], true));
     assert.deepEqual(pieces(cut), [{ tokenIds: [5, 6, 7, 0], joiner: "" }]);
   });
 
@@ -217,7 +269,8 @@ describe("prepare with the shared tokenizer", { skip }, () => {
       "a".repeat(2_000_001),
     ];
     const request = textsRequest(texts);
-    assert.deepEqual(await threaded.prepare(request, never), await inline.prepare(request, never));
+    const inThread = await threaded.prepare(request);
+    assert.deepEqual(inThread.map(plain), (await inline.prepare(request)).map(plain));
   });
 
   test("a caller who leaves ends the work, on the loop and in the thread", async () => {
@@ -232,18 +285,8 @@ describe("prepare with the shared tokenizer", { skip }, () => {
         name: "AbortError",
       });
     }
-    const [after] = await preparer.prepare(textsRequest(["Still here."]), never);
+    const [after] = await preparer.prepare(textsRequest(["Still here."]));
     assert.equal(pieces(after).length, 1);
-  });
-
-  test("an unknown model is refused by name", async () => {
-    await using dir = await TempDir.make();
-    await using preparer = await openPreparer(dir);
-    const request = { ...textsRequest(["x"]), model: "other" };
-    await assert.rejects(preparer.prepare(request, never), { code: "model_not_found" });
-    assert.throws(() => preparer.detokenize("other", [1]), { code: "model_not_found" });
-    assert.equal(preparer.detokenize("en-zh", []), "");
-    assert.equal(preparer.detokenize("en-zh", [0, 1, 2]), "");
   });
 
   test("the event loop lives while a megabyte and 20,000 texts are prepared", async (context) => {
@@ -260,7 +303,7 @@ describe("prepare with the shared tokenizer", { skip }, () => {
       const delay = monitorEventLoopDelay({ resolution: 1 });
       delay.enable();
       const startedAt = performance.now();
-      const prepared = await preparer.prepare(textsRequest(texts), never);
+      const prepared = await preparer.prepare(textsRequest(texts));
       const tookMs = Math.round(performance.now() - startedAt);
       delay.disable();
       assert.equal(prepared.length, texts.length);
@@ -282,20 +325,6 @@ test("unknown pieces leave nothing, also where the tokenizer does not call them 
     decoder: { type: "Metaspace", replacement: "▁", prepend_scheme: "always", split: false },
     model: { type: "Unigram", unk_id: 1, vocab: vocabulary },
   };
-  const contents = { "tokenizer.json": JSON.stringify(tokenizer) };
-  await writeModelFolder(dir.path, manifestOf("en-zh", contents), contents);
-  const registry = await ModelRegistry.open(dir.path);
-  await using preparer = await Preparer.open({ registry, itemCharactersMax: 100 });
-  assert.equal(preparer.detokenize("en-zh", [3, 1, 4, 1]), "helloworld");
-});
-
-test("a folder without a tokenizer is named", async () => {
-  await using dir = await TempDir.make();
-  const contents = { "tokenizer.json": "{}" };
-  await writeModelFolder(dir.path, manifestOf("m", contents), contents);
-  const registry = await ModelRegistry.open(dir.path);
-  await assert.rejects(TextTokenizer.open(registry.get(null)), {
-    code: "model_folder_invalid",
-    message: /tokenizer\.json: model/,
-  });
+  await using preparer = await openPreparer(dir, { tokenizer: JSON.stringify(tokenizer) });
+  assert.equal(preparer.write([3, 1, 4, 1]), "helloworld");
 });

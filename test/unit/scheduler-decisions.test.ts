@@ -1,14 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { SchedulerBug } from "#src/scheduler/assert.js";
 import type { PolicyName } from "#src/scheduler/policy.js";
 import { Scheduler } from "#src/scheduler/scheduler.js";
 import type {
   Batch,
   Decision,
-  PipelineSpec,
+  PipelineCapacity,
   RequestSpec,
   SchedulerEvent,
 } from "#src/scheduler/types.js";
+import type { Cost } from "#src/work/cost.js";
 
 /** A scheduler with short words for its events. Item ids are request id × 1,000 + place. */
 class Bench {
@@ -28,7 +30,7 @@ class Bench {
     return this.scheduler.step(event, this.nowMs);
   }
 
-  up(pipelineId: string, spec: Partial<PipelineSpec> = {}): readonly Decision[] {
+  up(pipelineId: string, spec: Partial<PipelineCapacity> = {}): readonly Decision[] {
     const shared = { model: "m", kind: "shared", mode: "generation", rowsMax: 8 } as const;
     return this.step({ type: "pipeline-up", pipeline: { pipelineId, ...shared, ...spec } });
   }
@@ -39,9 +41,8 @@ class Bench {
   ): readonly Decision[] {
     const { tokens, ...rest } = spec;
     const items = tokens.map((each, at) => ({
+      ...translated(each),
       itemId: requestId * 1_000 + at,
-      tokens: each,
-      rows: 1,
     }));
     const request = {
       requestId,
@@ -56,6 +57,11 @@ class Bench {
   settle(pipelineId: string, batch: Batch): readonly Decision[] {
     return itemIds(batch).flatMap((itemId) => this.step({ type: "settled", pipelineId, itemId }));
   }
+}
+
+/** What a sentence of so many tokens costs. */
+function translated(tokens: number): Cost {
+  return { units: tokens, width: tokens, rows: 1, bytes: 4 * tokens, batchKey: "" };
 }
 
 function itemIds(batch: Batch | undefined): number[] {
@@ -136,8 +142,8 @@ test("neighbours in length are packed, and spans take them apart", () => {
     { requestId: 1, itemIds: [1_002, 1_000] },
     { requestId: 3, itemIds: [3_000] },
   ]);
-  assert.equal(batch.paddedTokens, 404);
-  assert.equal(batch.tokens, 400);
+  assert.equal(batch.paddedUnits, 404);
+  assert.equal(batch.units, 400);
 });
 
 test("the nearest in length come first where not all fit", () => {
@@ -265,7 +271,7 @@ test("an item that needs more rows than there are runs alone", () => {
   for (const mode of ["generation", "one-shot"] as const) {
     const bench = new Bench();
     bench.up("p", { mode, rowsMax: 2 });
-    const items = [{ itemId: 1, tokens: 5, rows: 8 }];
+    const items = [{ ...translated(5), itemId: 1, rows: 8 }];
     assert.equal(first(bench.request(1, { tokens: [], items })).rows, 8);
   }
 });
@@ -294,39 +300,127 @@ test("first come, first served does not let realtime overtake", () => {
 });
 
 test("events that cannot be are refused loudly", () => {
+  const wrong: readonly [(bench: Bench, batch: Batch) => unknown, RegExp][] = [
+    [(bench) => bench.step({ type: "settled", pipelineId: "q", itemId: 1_000 }), /q speaks of/],
+    [
+      (bench, batch) => [bench.settle("p", batch), bench.settle("p", batch)],
+      /had its outcome already/,
+    ],
+    [(bench) => bench.step({ type: "pipeline-down", pipelineId: "q" }), /was not up/],
+    [(bench) => bench.up("p"), /came up twice/],
+    [(bench) => bench.scheduler.step({ type: "tick" }, -1), /time went back/],
+  ];
+  for (const [event, message] of wrong) {
+    const bench = new Bench();
+    bench.up("p");
+    const batch = first(bench.request(1, { tokens: [5] }));
+    assert.throws(() => event(bench, batch), { name: "SchedulerBug", message });
+  }
   const bench = new Bench();
   bench.up("p");
-  const batch = first(bench.request(1, { tokens: [5] }));
-  assert.throws(
-    () => bench.step({ type: "settled", pipelineId: "q", itemId: 1_000 }),
-    /SchedulerBug/,
-  );
-  bench.settle("p", batch);
-  assert.throws(() => bench.settle("p", batch), /had its outcome already/);
-  assert.throws(() => bench.step({ type: "pipeline-down", pipelineId: "q" }), /was not up/);
-  assert.throws(() => bench.up("p"), /came up twice/);
+  bench.settle("p", first(bench.request(1, { tokens: [5] })));
   assert.deepEqual(bench.step({ type: "cancel", requestId: 1 }), [], "a caller may leave too late");
 });
 
-test("a hundred thousand queued items all leave, once each, and nothing is left behind", () => {
-  for (const [requests, items] of [
-    [100, 1_000],
-    [100_000, 1],
-  ] as const) {
-    const bench = new Bench();
-    for (let request = 1; request <= requests; request += 1) {
-      const tokens = Array.from({ length: items }, (_, at) => 1 + ((at * 7 + request) % 200));
-      bench.request(request, { class: "bulk", tenant: `t${request % 9}`, tokens });
-    }
-    bench.nowMs += 500;
-    const queue: Batch[] = batches(bench.up("p", { mode: "one-shot", rowsMax: 64 }));
-    const seen = new Set<number>();
-    for (let batch = queue.shift(); batch !== undefined; batch = queue.shift()) {
-      for (const itemId of itemIds(batch)) seen.add(itemId);
-      queue.push(...batches(bench.settle("p", batch)));
-    }
-    assert.equal(seen.size, requests * items);
-    const { queues, requests: open } = bench.scheduler.snapshot(bench.nowMs);
-    assert.deepEqual([open, ...queues.map((each) => each.items)], [0, 0, 0]);
+test("defect 26: a scheduler that was broken once refuses every later step", () => {
+  const bench = new Bench();
+  bench.up("p");
+  assert.throws(() => bench.up("p"), /came up twice/);
+  const refused = (error: unknown): boolean =>
+    error instanceof SchedulerBug &&
+    /broken before/.test(error.message) &&
+    /came up twice/.test(String(error.cause));
+  assert.throws(() => bench.request(1, { tokens: [5] }), refused);
+  assert.throws(() => bench.step({ type: "tick" }), refused);
+  assert.equal(bench.scheduler.snapshot(0).requests, 0, "what it held can still be looked at");
+});
+
+function leaveAll(
+  { requests, count }: { readonly requests: number; readonly count: number },
+  cost: (itemId: number) => Cost,
+): void {
+  const bench = new Bench();
+  for (let requestId = 1; requestId <= requests; requestId += 1) {
+    const items = Array.from({ length: count }, (_, at) => {
+      const itemId = requestId * count + at;
+      return { ...cost(itemId), itemId };
+    });
+    bench.request(requestId, { class: "bulk", tenant: `t${requestId % 9}`, tokens: [], items });
   }
+  bench.nowMs += 500;
+  const queue: Batch[] = batches(bench.up("p", { mode: "one-shot", rowsMax: 64 }));
+  const seen = new Set<number>();
+  for (let batch = queue.shift(); batch !== undefined; batch = queue.shift()) {
+    for (const itemId of itemIds(batch)) seen.add(itemId);
+    queue.push(...batches(bench.settle("p", batch)));
+  }
+  assert.equal(seen.size, requests * count);
+  const { queues, requests: open } = bench.scheduler.snapshot(bench.nowMs);
+  assert.equal(open, 0);
+  for (const { items, units, bytes, requests: waiting, tenants, batchKeys } of queues)
+    assert.deepEqual([items, units, bytes, waiting, tenants, batchKeys], [0, 0, 0, 0, 0, 0]);
+}
+
+test("a hundred thousand queued items all leave, once each, and nothing is left behind", () => {
+  const many = (itemId: number): Cost => translated(1 + ((itemId * 7) % 200));
+  leaveAll({ requests: 1, count: 100_000 }, many);
+  leaveAll({ requests: 100_000, count: 1 }, many);
+});
+
+test("so do items of one length, and items of which each has its own batch key", () => {
+  for (const [requests, count] of [
+    [1, 20_000],
+    [20_000, 1],
+  ] as const) {
+    leaveAll({ requests, count }, () => translated(20));
+    leaveAll({ requests, count }, (itemId) => ({ ...translated(20), batchKey: `${itemId}` }));
+  }
+});
+
+test("a batch has one key: that of its first item, and whoever shares it comes along", () => {
+  for (const policy of ["millrace", "fcfs", "seed-router"] as const) {
+    const bench = new Bench(policy);
+    const keyed = (requestId: number, keys: readonly string[]): void => {
+      const items = keys.map((batchKey, at) => ({
+        ...translated(10 + at),
+        itemId: requestId * 1_000 + at,
+        batchKey,
+      }));
+      bench.request(requestId, { tokens: [], items });
+    };
+    keyed(1, ["a", "b", "a"]);
+    keyed(2, ["a", "a"]);
+    keyed(3, ["b"]);
+    bench.nowMs += 1_500;
+    const batch = first(bench.up("p", { mode: "one-shot" }));
+    // Strictly in order, nothing of the second request goes before the rest of the first.
+    const expected = policy === "fcfs" ? [1_000, 1_002] : [1_000, 1_002, 2_000, 2_001];
+    assert.deepEqual(new Set(itemIds(batch)), new Set(expected), policy);
+  }
+});
+
+test("suspects of several keys run one key after another, each alone", () => {
+  const bench = new Bench();
+  bench.up("p");
+  const items = ["a", "b", "a"].map((batchKey, itemId) => ({ ...translated(9), itemId, batchKey }));
+  bench.request(1, { tokens: [], items });
+  bench.step({ type: "pipeline-down", pipelineId: "p" });
+  bench.step({ type: "returned", pipelineId: "p", innocent: [], groups: [[0, 1, 2]] });
+  const alone = first(bench.up("q"));
+  assert.deepEqual([alone.exclusive, itemIds(alone)], [true, [0, 2]]);
+  const next = first(bench.settle("q", alone));
+  assert.deepEqual([next.exclusive, itemIds(next)], [true, [1]]);
+});
+
+test("company of another key is not waited for", () => {
+  const bench = new Bench();
+  bench.up("p", { mode: "one-shot" });
+  const one = (requestId: number, batchKey: string): readonly Decision[] => {
+    bench.nowMs += 5;
+    const items = [{ ...translated(100), itemId: requestId, batchKey }];
+    return bench.request(requestId, { tokens: [], items });
+  };
+  for (let requestId = 1; requestId < 20; requestId += 1)
+    bench.settle("p", first(one(requestId, `k${requestId}`)));
+  assert.deepEqual(batches(one(20, "k20")).length, 1, "though requests come every 5 ms");
 });

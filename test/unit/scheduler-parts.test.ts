@@ -1,21 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { ArrivalRate, ArrivalRates } from "#src/scheduler/arrival-rate.js";
 import { BatchCost } from "#src/scheduler/batch-cost.js";
-import { classify } from "#src/scheduler/classify.js";
-import { Lane } from "#src/scheduler/lane.js";
-import { ArrivalRate, type LingerInput, lingerMs } from "#src/scheduler/linger.js";
+import { BatchSums } from "#src/scheduler/batch-sums.js";
 import { OrderedHeap } from "#src/scheduler/ordered-heap.js";
+import { RecentIds } from "#src/scheduler/recent-ids.js";
 import { RequestBook } from "#src/scheduler/request-book.js";
 import { ServiceTime } from "#src/scheduler/service-time.js";
 import { Tenants } from "#src/scheduler/tenants.js";
-
-test("a request is bulk from the threshold on, unless its caller named a class", () => {
-  assert.equal(classify(255, null, 256), "realtime");
-  assert.equal(classify(256, null, 256), "bulk");
-  assert.equal(classify(1, "bulk", 256), "bulk");
-  assert.equal(classify(4_000, "realtime", 256), "realtime");
-});
+import { type WindowInput, windowMs } from "#src/scheduler/window.js";
 
 test("a heap gives its members in order, whatever came and went", () => {
   fc.assert(
@@ -40,37 +34,37 @@ test("a heap gives its members in order, whatever came and went", () => {
   );
 });
 
-const alone: LingerInput = {
+const alone: WindowInput = {
   items: 1,
   runMs: 40,
   waitedMs: 0,
   gapMs: Infinity,
   arrivalItems: 1,
   busyMs: 0,
-  lingerMsMax: 100,
+  windowMsMax: 100,
 };
 
 test("a lone request on an idle pipeline never waits", () => {
-  assert.equal(lingerMs(alone), 0);
-  assert.equal(lingerMs({ ...alone, gapMs: 1_000 }), 0);
+  assert.equal(windowMs(alone), 0);
+  assert.equal(windowMs({ ...alone, gapMs: 1_000 }), 0);
 });
 
 test("a window is waited when the next request is due before the batch would be through", () => {
-  assert.equal(lingerMs({ ...alone, gapMs: 10 }), 20);
-  assert.equal(lingerMs({ ...alone, gapMs: 10, items: 4 }), 0, "four items lose what one gains");
-  assert.equal(lingerMs({ ...alone, gapMs: 10, items: 4, arrivalItems: 2 }), 20);
+  assert.equal(windowMs({ ...alone, gapMs: 10 }), 20);
+  assert.equal(windowMs({ ...alone, gapMs: 10, items: 4 }), 0, "four items lose what one gains");
+  assert.equal(windowMs({ ...alone, gapMs: 10, items: 4, arrivalItems: 2 }), 20);
   assert.equal(
-    lingerMs({ ...alone, gapMs: 10, waitedMs: 95 }),
+    windowMs({ ...alone, gapMs: 10, waitedMs: 95 }),
     5,
     "what is left of the longest window",
   );
-  assert.equal(lingerMs({ ...alone, gapMs: 10, waitedMs: 100 }), 0);
+  assert.equal(windowMs({ ...alone, gapMs: 10, waitedMs: 100 }), 0);
 });
 
 test("behind a run, a batch waits until shortly before its end, if somebody may come", () => {
-  assert.equal(lingerMs({ ...alone, gapMs: 10, items: 50, busyMs: 45 }), 40);
-  assert.equal(lingerMs({ ...alone, gapMs: 50, busyMs: 45 }), 0);
-  assert.equal(lingerMs({ ...alone, gapMs: 1, busyMs: 4 }), 0);
+  assert.equal(windowMs({ ...alone, gapMs: 10, items: 50, busyMs: 45 }), 40);
+  assert.equal(windowMs({ ...alone, gapMs: 50, busyMs: 45 }), 0);
+  assert.equal(windowMs({ ...alone, gapMs: 1, busyMs: 4 }), 0);
 });
 
 test("an arrival rate is believed after some arrivals, and doubted in silence", () => {
@@ -89,7 +83,7 @@ test("the service time of a stage is learned from what was measured, and learned
     for (let count = 0; count < 400; count += 1) {
       const tokens = 32 * (1 + (count % 40));
       const ms = 2 * perRunMs + perTokenMs * 2 * tokens;
-      service.learn({ stage: "encode", runs: 2, paddedTokens: 2 * tokens, ms });
+      service.learn({ stage: "encode", runs: 2, paddedUnits: 2 * tokens, ms });
     }
   };
   measure(5, 0.1);
@@ -102,7 +96,7 @@ test("no measurement makes an expected time negative", () => {
   const measurement = fc.record({
     stage: fc.constantFrom("encode", "decode"),
     runs: fc.integer({ min: 0, max: 100 }),
-    paddedTokens: fc.integer({ min: 0, max: 1e6 }),
+    paddedUnits: fc.integer({ min: 0, max: 1e6 }),
     ms: fc.double({ min: 0, max: 1e5, noNaN: true }),
   });
   fc.assert(
@@ -126,9 +120,9 @@ function learnedCost(realtimeTargetMs: number): number {
   const service = new ServiceTime();
   const cost = new BatchCost(service, realtimeTargetMs);
   for (let count = 0; count < 400; count += 1) {
-    const paddedTokens = cost.costMax;
-    const ms = paddedTokens / tokensPerMs(paddedTokens);
-    const measured = { stage: "encode", runs: 1, paddedTokens, ms };
+    const paddedUnits = cost.costMax;
+    const ms = paddedUnits / tokensPerMs(paddedUnits);
+    const measured = { stage: "encode", runs: 1, paddedUnits, ms };
     service.learn(measured);
     cost.learn(measured);
     cost.dispatched();
@@ -160,38 +154,65 @@ test("tenants are served in turns by what they cost, and none saves up credit", 
   assert.equal(turns.filter((tenant) => tenant === "person").length, 6);
 });
 
-test("a lane that was emptied holds no trace of what it queued", () => {
-  const book = new RequestBook();
-  const lane = new Lane("bulk");
-  const length = fc.integer({ min: 1, max: 500 });
+test("arrivals are counted by batch key, for a bounded number of keys", () => {
+  const rates = new ArrivalRates();
+  for (let at = 0; at < 10; at += 1) {
+    rates.arrived("often", 1, 10 * at);
+    rates.arrived(`once ${at}`, 1, 10 * at);
+  }
+  assert.equal(rates.of("often").gapMs(90), 10);
+  assert.equal(rates.of("once 3").gapMs(90), Infinity);
+  for (let at = 0; at < 1_000; at += 1) rates.arrived(`stranger ${at}`, 1, 100);
+  assert.equal(rates.keys, 256);
+  assert.equal(rates.of("often").gapMs(100), Infinity, "what came least recently is forgotten");
+});
+
+test("recent ids are known for at least half of the bound, and never more than the bound", () => {
   fc.assert(
-    fc.property(fc.array(length, { minLength: 1, maxLength: 40 }), (lengths) => {
-      const requestId = book.requests;
-      const request = book.add(
-        {
-          requestId,
-          model: "m",
-          class: "bulk",
-          tenant: `t${requestId % 3}`,
-          deadlineAtMs: null,
-          items: lengths.map((tokens, at) => ({ itemId: requestId * 100 + at, tokens, rows: 1 })),
-        },
-        0,
+    fc.property(fc.array(fc.nat(60), { maxLength: 200 }), (added) => {
+      const recent = new RecentIds(20);
+      for (const [at, id] of added.entries()) {
+        recent.add(id);
+        const last = new Set(added.slice(Math.max(0, at - 9), at + 1));
+        for (const each of last) assert.ok(recent.has(each), `${each} of ${[...last].join()}`);
+        const known = new Set(added.slice(0, at + 1).filter((each) => recent.has(each)));
+        assert.ok(known.size <= 20);
+      }
+    }),
+  );
+});
+
+test("with padding, each item is as wide as the widest, and its units grow with it", () => {
+  const book = new RequestBook();
+  const cost = fc.record({
+    units: fc.integer({ min: 1, max: 1e6 }),
+    width: fc.integer({ min: 1, max: 999 }),
+  });
+  let itemId = 0;
+  fc.assert(
+    fc.property(fc.array(cost, { minLength: 1, maxLength: 20 }), (costs) => {
+      const items = costs.map((each) => ({
+        ...each,
+        itemId: itemId++,
+        rows: 1,
+        bytes: 0,
+        batchKey: "",
+      }));
+      const spec = { model: "m", class: "bulk", tenant: "", deadlineAtMs: null } as const;
+      const request = book.add({ ...spec, requestId: itemId, items }, 0);
+      const sums = new BatchSums();
+      for (const item of request.open.values()) {
+        const expected = sums.paddedUnitsWith(item);
+        sums.add(item);
+        assert.equal(sums.paddedUnits, expected);
+      }
+      const widest = Math.max(...costs.map(({ width }) => width));
+      const padded = costs.reduce((sum, { units, width }) => sum + units * (widest / width), 0);
+      assert.ok(Math.abs(sums.paddedUnits - padded) <= 1e-9 * padded);
+      assert.equal(
+        sums.units,
+        costs.reduce((sum, { units }) => sum + units, 0),
       );
-      const items = [...request.open.values()];
-      lane.enqueue(items);
-      assert.equal(lane.items, items.length);
-      const half = items.filter((_, at) => at % 2 === 0);
-      lane.dequeue(half);
-      lane.enqueue(half.toReversed());
-      for (const list of request.queued.values())
-        assert.deepEqual(
-          list,
-          list.toSorted((a, b) => a.order - b.order),
-        );
-      lane.dequeue(items);
-      const left = [lane.items, lane.rows, lane.tokens, lane.oldest.size, lane.byLength.size];
-      assert.deepEqual([...left, lane.tenants.size, request.queued.size], [0, 0, 0, 0, 0, 0, 0]);
     }),
   );
 });

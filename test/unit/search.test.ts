@@ -5,14 +5,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { BeamSearch } from "#src/runtime/search/beam.js";
-import { GreedySearch } from "#src/runtime/search/greedy.js";
+import { BeamSearch } from "#src/runtime/generation/search/beam.js";
+import { GreedySearch } from "#src/runtime/generation/search/greedy.js";
 import {
   badTokens,
   candidatesNeeded,
+  type Search,
   type SearchRules,
   type SearchStart,
-} from "#src/runtime/search/search.js";
+} from "#src/runtime/generation/search/search.js";
 import type { GenerationSettings, Hypothesis } from "#src/work/generation.js";
 import { Random } from "../sim/random.js";
 
@@ -21,7 +22,10 @@ const startTokenId = 1;
 /** Twice the most beams and a few bad words: the first step alone fills every list. */
 const vocabulary = 22;
 const impossible = Number.NEGATIVE_INFINITY;
+/** transformers' stand-in for "no score yet"; it is lower than real scores where lengthPenalty is about 1. */
 const unlikely = -1e9;
+/** One that is lower than any real score, whatever the penalty makes of both. */
+const lowest = -1e200;
 
 interface Result {
   readonly hypotheses: readonly Hypothesis[];
@@ -89,7 +93,7 @@ interface Beam {
 const byScore = (left: { score: number }, right: { score: number }) => right.score - left.score;
 
 /** `GenerationMixin._beam_search`, with its masks as numbers that are added. */
-function beamsByTheBook(each: Case): Result {
+function beamsByTheBook(each: Case, unlikely: number): Result {
   const { settings, rules } = each.start;
   const { beams, maxLength, lengthPenalty } = settings;
   let running: Beam[] = Array.from({ length: beams }, (_, beam) => ({
@@ -107,7 +111,7 @@ function beamsByTheBook(each: Case): Result {
       .flatMap(({ tokens, score }) =>
         processed(each, tokens, rules.renormalizeLogits).map((more, token) => ({
           tokens: [...tokens, token],
-          score: score + more,
+          score: unlikely < score ? Math.fround(score + more) : score + more,
         })),
       )
       .toSorted(byScore)
@@ -190,13 +194,29 @@ const badWord = fc.oneof(
   fc.array(fc.nat(4), { minLength: 1, maxLength: 2 }).map((word) => [startTokenId, ...word]),
 );
 
-const settings: fc.Arbitrary<GenerationSettings> = fc
-  .record({
-    beams: fc.integer({ min: 1, max: 8 }),
-    lengthPenalty: fc.constantFrom(-1, 0, 0.6, 1, 2),
-    maxLength: fc.integer({ min: 2, max: 12 }),
-  })
-  .map((chosen) => ({ ...chosen, nBest: chosen.beams }));
+interface Ranges {
+  readonly lengthPenalty: fc.Arbitrary<number>;
+  readonly maxLength: fc.Arbitrary<number>;
+}
+
+const settingsOf = (ranges: Ranges): fc.Arbitrary<GenerationSettings> =>
+  fc
+    .record({ beams: fc.integer({ min: 1, max: 8 }), ...ranges })
+    .map((chosen) => ({ ...chosen, nBest: chosen.beams }));
+
+/** Where transformers' own numbers hold. */
+const usual: Ranges = {
+  lengthPenalty: fc.constantFrom(-1, 0, 0.6, 1, 2),
+  maxLength: fc.integer({ min: 2, max: 12 }),
+};
+/** All that a caller may ask for. */
+const accepted: Ranges = {
+  lengthPenalty: fc.oneof(
+    fc.constantFrom(-10, -9.5, -3, -1e-9, 0, 1e-9, 3, 9.5, 10),
+    fc.double({ min: -10, max: 10, noNaN: true }),
+  ),
+  maxLength: fc.oneof(fc.constantFrom(2, 3), fc.integer({ min: 2, max: 40 })),
+};
 
 const rules: fc.Arbitrary<SearchRules> = fc.record({
   endTokenId: fc.constant(endTokenId),
@@ -206,34 +226,203 @@ const rules: fc.Arbitrary<SearchRules> = fc.record({
   renormalizeLogits: fc.boolean(),
 });
 
-const cases: fc.Arbitrary<Case> = fc.record({
-  start: fc.record({ settings, rules, startTokenId: fc.constant(startTokenId) }),
-  seed: fc.integer(),
-  endBonus: fc.constantFrom(0, 3, 5),
-});
+const casesOf = (ranges: Ranges): fc.Arbitrary<Case> =>
+  fc.record({
+    start: fc.record({
+      settings: settingsOf(ranges),
+      rules,
+      startTokenId: fc.constant(startTokenId),
+    }),
+    seed: fc.integer(),
+    endBonus: fc.constantFrom(0, 3, 5),
+  });
+
+function checkByTheBook(each: Case, none: number): void {
+  const greedy = each.start.settings.beams === 1;
+  const book = greedy ? greedyByTheBook(each) : beamsByTheBook(each, none);
+  const own = ours(each);
+  assert.equal(own.steps, book.steps);
+  assert.ok(own.hypotheses.length > 0, "a search ended with nothing");
+  // What never was possible fills transformers' list up, one copy of the beginning after the other.
+  const expected = book.hypotheses.filter(({ score }) => score > none / 100);
+  assert.deepEqual(
+    own.hypotheses.map(({ tokenIds }) => tokenIds.join(" ")),
+    expected.map(({ tokenIds }) => tokenIds.join(" ")),
+  );
+  for (const [index, { score }] of own.hypotheses.entries()) {
+    const wanted = expected[index]?.score ?? Number.NaN;
+    assert.ok(Number.isFinite(score));
+    assert.ok(Math.abs(score - wanted) <= 1e-5 * (1 + Math.abs(wanted)), `${score}, not ${wanted}`);
+  }
+}
 
 test("greedy and beams give what transformers' rules give, with the same scores", () => {
   fc.assert(
-    fc.property(cases, (each) => {
-      const book = each.start.settings.beams === 1 ? greedyByTheBook(each) : beamsByTheBook(each);
-      const own = ours(each);
-      assert.equal(own.steps, book.steps);
-      // What never was possible fills transformers' list up; nobody asks for it.
-      const real = ({ hypotheses }: Result) =>
-        hypotheses.filter(({ score }) => score > unlikely / 100);
-      const [expected, found] = [real(book), real(own)];
-      assert.deepEqual(
-        found.map(({ tokenIds }) => tokenIds.join(" ")),
-        expected.map(({ tokenIds }) => tokenIds.join(" ")),
-      );
-      for (const [index, { score }] of expected.entries()) {
-        const gap = Math.abs(score - (found[index]?.score ?? Number.NaN));
-        assert.ok(
-          gap <= 1e-5 * (1 + Math.abs(score)),
-          `score ${found[index]?.score}, not ${score}`,
-        );
-      }
-    }),
+    fc.property(casesOf(usual), (each) => checkByTheBook(each, unlikely)),
     { numRuns: 1500 },
   );
+});
+
+test("defect 1: over all accepted settings too, where transformers' stand-in is low enough", () => {
+  fc.assert(
+    fc.property(casesOf(accepted), (each) => checkByTheBook(each, lowest)),
+    { numRuns: 1000 },
+  );
+});
+
+// ── Whatever the model says ─────────────────────────────────────────────────────────────────────────────────────
+
+interface Wild {
+  readonly start: SearchStart;
+  readonly seed: number;
+  readonly vocabulary: number;
+  /** The lowest log-probability of the model, and how many candidates of a row are possible at all. */
+  readonly lowest: number;
+  readonly possible: number;
+}
+
+const anyMaxLength = fc.oneof(
+  { weight: 1, arbitrary: fc.constantFrom(2, 3, 512) },
+  { weight: 3, arbitrary: fc.integer({ min: 2, max: 64 }) },
+);
+const wildCases: fc.Arbitrary<Wild> = fc
+  .record({
+    start: fc.record({
+      settings: settingsOf({ ...accepted, maxLength: anyMaxLength }).chain((chosen) =>
+        fc.integer({ min: 1, max: chosen.beams }).map((nBest) => ({ ...chosen, nBest })),
+      ),
+      rules,
+      startTokenId: fc.constant(startTokenId),
+    }),
+    seed: fc.integer(),
+    vocabulary: fc.integer({ min: 8, max: 40 }),
+    lowest: fc.constantFrom(-1, -20, -1e6, -3e38),
+    possible: fc.integer({ min: 1, max: 40 }),
+  })
+  .filter(({ start, possible }) => possible > start.rules.badWords.length);
+
+/** One row as the graph gives it: best first, the impossible last. */
+function wildRow(random: Random, { vocabulary, lowest, possible }: Wild): [number[], number[]] {
+  const ids = random.shuffled(Array.from({ length: vocabulary }, (_, id) => id));
+  const scores = ids.map((_, rank) => (rank < possible ? lowest * random.next() : impossible));
+  return [ids, scores.sort((left, right) => right - left)];
+}
+
+function runWild(wild: Wild): { readonly search: Search; readonly steps: number } {
+  const { rules, settings } = wild.start;
+  const search = settings.beams === 1 ? new GreedySearch(wild.start) : new BeamSearch(wild.start);
+  const random = new Random(wild.seed);
+  const count = Math.min(wild.vocabulary, candidatesNeeded(search.width, rules));
+  const refusable = badTokens(rules.badWords);
+  const rows = Int32Array.from({ length: search.width }, (_, row) => row);
+  for (let steps = 1; ; steps += 1) {
+    assert.ok(steps < settings.maxLength, "the search goes on behind maxLength");
+    if (search.forced) {
+      search.force();
+      return { search, steps };
+    }
+    const each = [...rows].map(() => wildRow(random, wild));
+    const badOf = ([ids, scores]: [number[], number[]]) =>
+      refusable.map((token) => scores[ids.indexOf(token)] ?? impossible);
+    const ended = search.advance(
+      {
+        ids: Int32Array.from(each.flatMap(([ids]) => ids.slice(0, count))),
+        scores: Float32Array.from(each.flatMap(([, scores]) => scores.slice(0, count))),
+        badScores: Float32Array.from(each.flatMap(badOf)),
+        badCount: refusable.length,
+        rowOffset: 0,
+        count,
+      },
+      rows,
+    );
+    if (ended) return { search, steps };
+    for (const parent of search.parents) assert.ok(parent >= 0 && parent < search.width);
+    for (const token of search.tokens) assert.ok(token >= 0 && token < wild.vocabulary);
+  }
+}
+
+test("defect 1: a search ends with a finite hypothesis for every accepted setting", () => {
+  fc.assert(
+    fc.property(wildCases, (wild) => {
+      const { nBest, maxLength } = wild.start.settings;
+      const found = runWild(wild).search.results();
+      assert.ok(found.length >= 1 && found.length <= nBest, `${found.length} of ${nBest}`);
+      for (const { tokenIds, score } of found) {
+        assert.ok(Number.isFinite(score) && !Object.is(score, -0), `score ${score}`);
+        assert.ok(tokenIds.length >= 1 && tokenIds.length < maxLength);
+      }
+      const scores = found.map(({ score }) => score);
+      assert.deepEqual(
+        scores,
+        scores.toSorted((left, right) => right - left),
+      );
+    }),
+    { numRuns: 500 },
+  );
+});
+
+const plainRules: SearchRules = {
+  endTokenId,
+  forcedEndTokenId: null,
+  badWords: [],
+  earlyStopping: false,
+  renormalizeLogits: false,
+};
+
+function started(beams: number, rules: Partial<SearchRules> = {}): Search {
+  const settings = { beams, nBest: beams, lengthPenalty: 1, maxLength: 9 };
+  const start = { settings, rules: { ...plainRules, ...rules }, startTokenId };
+  return beams === 1 ? new GreedySearch(start) : new BeamSearch(start);
+}
+
+/** Gives every row the same candidates. */
+function advance(search: Search, ids: readonly number[], scores: readonly number[]): boolean {
+  const rows = Int32Array.from({ length: search.width }, (_, row) => row);
+  const candidates = {
+    ids: Int32Array.from([...rows].flatMap(() => ids)),
+    scores: Float32Array.from([...rows].flatMap(() => scores)),
+    badScores: new Float32Array(search.width),
+    badCount: 1,
+    rowOffset: 0,
+    count: ids.length,
+  };
+  return search.advance(candidates, rows);
+}
+
+for (const beams of [1, 2, 8]) {
+  test(`defect 13: ${beams} beams take no score that is not a number`, () => {
+    for (const score of [Number.NaN, Number.POSITIVE_INFINITY]) {
+      assert.throws(() => advance(started(beams), [3, 4, 5], [score, score, score]), /score/);
+    }
+    // A row that is shorter than it should be is no row of zeros.
+    assert.throws(() => advance(started(beams), [3, 4, 5], []), /score/);
+    const impossibles = [impossible, impossible, impossible];
+    assert.throws(() => advance(started(beams), [3, 4, 5], impossibles), /permits no token/);
+  });
+}
+
+test("where nothing may follow, what was generated is the result", () => {
+  const search = started(2);
+  assert.equal(advance(search, [3, 4, 5, 6], [-1, -2, -3, -4]), false);
+  assert.equal(
+    advance(
+      search,
+      [3, 4, 5, 6],
+      Array.from({ length: 4 }, () => impossible),
+    ),
+    true,
+  );
+  assert.deepEqual(search.results(), [
+    { tokenIds: [3], score: -1 },
+    { tokenIds: [4], score: -2 },
+  ]);
+});
+
+test("a model that wants nothing but a bad word still gets finite scores", () => {
+  for (const beams of [1, 2]) {
+    const search = started(beams, { badWords: [[3]], renormalizeLogits: true });
+    const sure = Array.from({ length: 6 }, (_, rank) => (rank === 0 ? 0 : -800 - rank));
+    while (!advance(search, [3, endTokenId, 5, 6, 7, 8], sure));
+    for (const { score } of search.results()) assert.ok(Number.isFinite(score), `${score}`);
+  }
 });

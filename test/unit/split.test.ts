@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { sentenceCharactersMax, skipWhiteSpace, splitSentences } from "#src/prepare/split.js";
+import { sentenceCharactersMax, skipWhiteSpace, splitSentences } from "#src/prepare/text/split.js";
 
 const loneSurrogate = /\p{Surrogate}/u;
 

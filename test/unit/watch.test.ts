@@ -19,7 +19,9 @@ function statesUntil(
   const states: string[] = [];
   for (let ms = 100; ms <= untilMs; ms += 100) {
     const cpuMs = cpuMsAt(ms);
-    const { state } = watch.look(ms, () => (cpuMs === null ? null : { cpuMs, stopped: false }));
+    const { state } = watch.look(ms, () =>
+      cpuMs === null ? null : { cpuMs, stopped: false, runnable: false },
+    );
     if (states.at(-1) !== state) states.push(state);
     if (state === "hung") break;
   }
@@ -46,6 +48,14 @@ test("a merely slow run is suspect and lives, up to the hard limit", () => {
   const slow = (ms: number): number => ms;
   assert.deepEqual(statesUntil(new Watch(options, 0), 10_000, slow), ["fine", "suspect"]);
   assert.deepEqual(statesUntil(new Watch(options, 0), 11_000, slow), ["fine", "suspect", "hung"]);
+});
+
+test("a process that waits for the processor does not stand still of itself", () => {
+  const watch = new Watch(options, 0);
+  for (let ms = 100; ms <= 9_900; ms += 100) {
+    const starved = { cpuMs: 5, stopped: false, runnable: true };
+    assert.notEqual(watch.look(ms, () => starved).state, "hung");
+  }
 });
 
 test("where there is no /proc only the hard limit counts", () => {

@@ -3,6 +3,8 @@ import type { DeploymentIdentity, WorkClass } from "./api.js";
 
 export type ServerState = "starting" | "ready" | "degraded" | "not-ready" | "draining";
 
+export type PipelineKind = "realtime" | "bulk" | "shared";
+
 export type PipelineState =
   | "starting"
   | "ready"
@@ -13,8 +15,6 @@ export type PipelineState =
   | "stopping"
   | "stopped";
 
-/** Which classes a pipeline takes. */
-export type PipelineKind = "realtime" | "bulk" | "shared";
 
 export interface PipelineStatus {
   readonly pipelineId: string;
@@ -53,7 +53,10 @@ export interface QueueStatus {
   readonly model: string;
   readonly class: WorkClass;
   readonly items: number;
-  readonly tokens: number;
+  /** What the work is measured in: tokens, or what else the model's task counts. */
+  readonly units: number;
+  /** What the items hold in memory until they ended. */
+  readonly bytes: number;
   readonly requests: number;
   readonly tenants: number;
   readonly oldestWaitMs: number;
@@ -68,8 +71,8 @@ export interface BatchRecord {
   readonly reason: string;
   readonly requests: number;
   readonly items: number;
-  readonly tokens: number;
-  readonly paddedTokens: number;
+  readonly units: number;
+  readonly paddedUnits: number;
   readonly waitedMs: number;
   /** Milliseconds before now. */
   readonly agoMs: number;
@@ -80,8 +83,8 @@ export interface StageTime {
   readonly stage: string;
   readonly runs: number;
   readonly rows: number;
-  readonly tokens: number;
-  readonly paddedTokens: number;
+  readonly units: number;
+  readonly paddedUnits: number;
   readonly ms: number;
 }
 
@@ -124,6 +127,10 @@ export interface StatusResponse {
     readonly eventLoopDelayP99Ms: number;
     readonly connections: number;
     readonly queuedBytes: number;
+    /** Of request bodies that are being read. */
+    readonly bodiesBytes: number;
+    /** Of replies that their readers have not taken yet. */
+    readonly repliesBytes: number;
   };
 }
 

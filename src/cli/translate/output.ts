@@ -1,5 +1,5 @@
 /** Results → lines, and where these are written. */
-import { access, constants, rename, rm, writeFile } from "node:fs/promises";
+import { access, constants, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { TranslateItem } from "millrace-client";
 import { type TranslateFlags, unusable } from "./flags.js";
@@ -20,9 +20,13 @@ export function render(
 
 /** Asked before the work, not after it. */
 export async function assertWritable(path: string): Promise<void> {
-  await access(dirname(path), constants.W_OK).catch((error: unknown) => {
+  try {
+    await access(dirname(path), constants.W_OK);
+  } catch (error) {
     throw unusable("--out", path, error);
-  });
+  }
+  const there = await stat(path).catch(() => null);
+  if (there?.isDirectory() === true) throw unusable("--out", path, "it is a folder");
 }
 
 /** Complete or not at all: readers never see half a file, and a failed run leaves an old one as it was. */
@@ -33,6 +37,6 @@ export async function writeWhole(path: string, text: string): Promise<void> {
     await rename(partial, path);
   } catch (error) {
     await rm(partial, { force: true });
-    throw error;
+    throw unusable("--out", path, error);
   }
 }

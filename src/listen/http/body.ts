@@ -17,12 +17,14 @@ import {
   decompress,
 } from "./decompression.js";
 import type { ReceivedBody } from "./http-front.js";
+import type { ReadTurns } from "./read-turns.js";
 
 export interface BodyParts {
   readonly bodyBytesMax: number;
   readonly bodyTimeoutMs: number;
   readonly budget: BodyBudget;
   readonly turns: DecompressionTurns;
+  readonly reads: ReadTurns;
 }
 
 /** See `Exchange.receive`. What was not read is left in `request`; the reply's owner discards it. */
@@ -52,7 +54,11 @@ export async function receiveBody(
   response.on("close", onGone);
   try {
     const bytes = new BodyBytes(share, Number.isNaN(declared) ? null : declared);
-    await collect(request, stop.signal, bounded(bytes, parts));
+    const keep = bounded(bytes, parts);
+    await collect(request, stop.signal, (chunk) => {
+      keep(chunk);
+      parts.reads.took(request, chunk.length);
+    });
     const whole =
       compression === null ? bytes : await expand(bytes, { compression, share, stop, ...parts });
     stop.signal.throwIfAborted();
@@ -125,16 +131,18 @@ async function expand(compressed: BodyBytes, parts: ExpandParts): Promise<BodyBy
   const before = share.bytes;
   const expanded = new BodyBytes(share, null);
   const append = bounded(expanded, parts);
-  share.grow(compression.decoderBytes);
-  let decoderBytes = compression.decoderBytes;
+  let decoderBytes = 0;
+  const hold = (bytes: number): void => {
+    share.grow(bytes);
+    decoderBytes += bytes;
+  };
   await decompress(compressed.take(), {
     compression,
     turns,
     signal: stop.signal,
+    onOpen: () => hold(compression.decoderBytes),
     onPiece: (piece) => {
-      const more = piece.length * compression.decoderBytesPerByte;
-      share.grow(more);
-      decoderBytes += more;
+      hold(piece.length * compression.decoderBytesPerByte);
       append(piece);
     },
   });

@@ -13,7 +13,7 @@ const pieceBytes = 64 * 1024;
 
 export interface Compression {
   readonly open: () => Transform;
-  /** What the decoder itself holds: its window, a piece, and for brotli as many bytes again as came out. */
+  /** What the decoder itself holds: its window, the next piece, and for brotli as many bytes again as came out. */
   readonly decoderBytes: number;
   readonly decoderBytesPerByte: number;
 }
@@ -53,13 +53,15 @@ export interface DecompressionParts {
   readonly compression: Compression;
   readonly turns: DecompressionTurns;
   readonly signal: AbortSignal;
+  /** A decoder will be open from now on. */
+  readonly onOpen: () => void;
   /** Throws where it is enough. */
   readonly onPiece: (piece: Buffer) => void;
 }
 
 /** @throws MillraceError `bad_request`, the signal's reason, and what `onPiece` throws. */
 export async function decompress(compressed: Buffer, parts: DecompressionParts): Promise<void> {
-  const { compression, turns, signal, onPiece } = parts;
+  const { compression, turns, signal } = parts;
   let bytes = 0;
   let decoder: Transform | null = null;
   try {
@@ -67,17 +69,12 @@ export async function decompress(compressed: Buffer, parts: DecompressionParts):
       await turns.take(bytes, signal);
       try {
         if (decoder === null) {
+          parts.onOpen();
           // The listener stays: an error between two turns, or after the end, would else end the process.
           decoder = compression.open().on("error", () => {});
           decoder.end(compressed);
         }
-        // Taking a piece makes the decoder begin the next one: the turn lasts until that is there.
-        const piece = decoder.read() as Buffer | null;
-        if (piece !== null) {
-          bytes += piece.length;
-          onPiece(piece);
-        }
-        await nextPiece(decoder, signal);
+        bytes += await oneTurn(decoder, parts);
       } finally {
         turns.giveBack();
       }
@@ -85,6 +82,22 @@ export async function decompress(compressed: Buffer, parts: DecompressionParts):
   } finally {
     decoder?.destroy();
   }
+}
+
+/** Until a piece is full, or the end: a small body is done with its first turn. */
+async function oneTurn(
+  decoder: Transform,
+  { signal, onPiece }: Pick<DecompressionParts, "signal" | "onPiece">,
+): Promise<number> {
+  let bytes = 0;
+  while (bytes < pieceBytes && !decoder.readableEnded) {
+    await nextPiece(decoder, signal);
+    const piece = decoder.read() as Buffer | null;
+    if (piece === null) continue;
+    bytes += piece.length;
+    onPiece(piece);
+  }
+  return bytes;
 }
 
 /** Resolves when there is something to read, or the end. */

@@ -5,6 +5,7 @@ import type { Options } from "../../options/table.js";
 import type { BodyBudget } from "./body-budget.js";
 import type { DecompressionTurns } from "./decompression.js";
 import type { HttpFront, Identification } from "./http-front.js";
+import type { ReadTurns } from "./read-turns.js";
 import type { ReplyBudget } from "./reply-budget.js";
 
 export type HttpLimits = Pick<
@@ -31,6 +32,7 @@ export interface ListenerContext {
   readonly bodies: BodyBudget;
   readonly replies: ReplyBudget;
   readonly decompressions: DecompressionTurns;
+  readonly reads: ReadTurns;
   /** A stream that is silent for this long sends a sign of life. */
   readonly signOfLifeMs: number;
   /** From then on every reply closes its connection. */

@@ -16,6 +16,7 @@ import { DecompressionTurns } from "./decompression.js";
 import type { HttpFront, Identification } from "./http-front.js";
 import type { HttpLimits, ListenerContext } from "./listener-context.js";
 import { lingerMs, OpenExchange } from "./open-exchange.js";
+import { ReadTurns } from "./read-turns.js";
 import { ReplyBudget } from "./reply-budget.js";
 import { pathOf, Router } from "./router.js";
 
@@ -83,6 +84,7 @@ class Listener implements HttpListener {
       bodies: new BodyBudget(limits.bodiesBytesMax),
       replies: new ReplyBudget(limits.repliesBytesMax),
       decompressions: new DecompressionTurns(),
+      reads: new ReadTurns(),
       signOfLifeMs,
       isDraining: () => this.#draining !== null,
     };

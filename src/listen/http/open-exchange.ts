@@ -77,8 +77,8 @@ export class OpenExchange implements Exchange {
   async receive(): Promise<ReceivedBody> {
     if (this.#received) throw new Error("a body is received once");
     this.#received = true;
-    const { limits, bodies: budget, decompressions: turns } = this.#context;
-    return await receiveBody(this.request, this.response, { ...limits, budget, turns });
+    const { limits, bodies: budget, decompressions: turns, reads } = this.#context;
+    return await receiveBody(this.request, this.response, { ...limits, budget, turns, reads });
   }
 
   reply(reply: Reply): void {
@@ -160,6 +160,7 @@ export class OpenExchange implements Exchange {
     const timer = setTimeout(end, lingerMs);
     response.once("close", () => clearTimeout(timer));
     request.once("end", end);
+    request.on("data", (chunk: Buffer) => this.#context.reads.took(request, chunk.length));
     request.resume();
   }
 

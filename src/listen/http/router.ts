@@ -37,11 +37,11 @@ export class Router {
           );
         }
         byShape.set(shape, [...same, entry]);
-        if (shape === route.path) this.#literal.set(shape, byShape.get(shape) ?? []);
+        if (isLiteral(entry)) this.#literal.set(shape, byShape.get(shape) ?? []);
       }
     }
     this.#patterns = [...byShape.values()]
-      .filter(([first]) => first !== undefined && shapeOf(first.segments) !== first.route.path)
+      .filter(([first]) => first !== undefined && !isLiteral(first))
       .toSorted((left, right) => compareShapes(left[0]?.segments ?? [], right[0]?.segments ?? []));
   }
 
@@ -84,6 +84,10 @@ function shapeOf(segments: readonly string[]): string {
   return segments.map((segment) => (isName(segment) ? "{}" : segment)).join("/");
 }
 
+function isLiteral({ segments }: Entry): boolean {
+  return !segments.some((segment) => segment === "*" || isName(segment));
+}
+
 function isName(segment: string): boolean {
   return segment.startsWith("{") && segment.endsWith("}");
 }
@@ -107,7 +111,7 @@ function match(
   for (const [at, wanted] of pattern.entries()) {
     if (wanted === "*") {
       const rest = decoded(segments.slice(at).join("/"));
-      return rest === null || segments.length < at ? null : { ...params, rest };
+      return rest === null || segments.length <= at ? null : { ...params, rest };
     }
     const segment = segments[at];
     if (segment === undefined) return null;

@@ -11,10 +11,9 @@
  */
 import assert from "node:assert/strict";
 import { type ErrorCode, MillraceError } from "millrace-client/wire";
-import type { FrameItem, FrameOutcome } from "../../frames/messages.js";
+import type { FrameBatch, FrameItem, FrameOutcome } from "../../frames/messages.js";
 import type { Batch, Decision, RunMode, SchedulerEvent } from "../../scheduler/types.js";
 import type { Clock } from "../../work/clock.js";
-import type { BatchFrame } from "../../worker/dialogue.js";
 import type { PoolEvent } from "../../worker/events.js";
 import type { ItemCounts } from "./item-counts.js";
 import type { OpenRequest, Place } from "./open-request.js";
@@ -26,7 +25,7 @@ export interface SchedulerPort {
 /** What is needed of the pool. */
 export interface PoolPort {
   start(): void;
-  dispatch(pipelineId: string, batch: BatchFrame): void;
+  dispatch(pipelineId: string, batch: FrameBatch): void;
   cancel(pipelineId: string, itemIds: readonly number[]): void;
   recall(pipelineId: string, itemIds: readonly number[]): void;
   forget(itemIds: readonly number[]): void;
@@ -86,7 +85,7 @@ export class Dispatcher {
         const frame: FrameItem = { itemId, payload };
         this.#items.set(itemId, { request, place: { input, piece }, frame, sent: false });
         request.openItemIds.add(itemId);
-        return { itemId, tokens: cost.units, rows: cost.rows };
+        return { itemId, ...cost };
       }),
     );
     if (items.length === 0) return;
@@ -144,8 +143,8 @@ export class Dispatcher {
         this.#onReturned(event);
         return;
       case "measured":
-        for (const stage of event.stages) {
-          this.#step({ type: "measured", model: event.model, ...stage });
+        for (const { stage, runs, paddedUnits, ms } of event.stages) {
+          this.#step({ type: "measured", model: event.model, stage, runs, paddedUnits, ms });
         }
         return;
       case "run":

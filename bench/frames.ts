@@ -1,0 +1,182 @@
+/**
+ * `npm run bench -- frames`: bytes and microseconds that an item costs on its way between two processes, from lists of
+ * token ids to bytes and back to lists. `json` is how frames were before they had a tail: numbers as text. Both ways check
+ * what they read.
+ */
+import { parseArgs } from "node:util";
+import { FrameDecoder } from "#src/frames/codec.js";
+import { encodeFrame } from "#src/frames/encode.js";
+import { parseChildFrame, parseParentFrame } from "#src/frames/shapes.js";
+import {
+  generationPayload,
+  hypothesesPayload,
+  readGenerationInput,
+  readHypotheses,
+} from "#src/work/generation.js";
+import { describeMachine, hashOf, spread } from "./machine.js";
+
+const settings = { beams: 1, nBest: 1, lengthPenalty: 1, maxLength: 512 };
+
+const parentDecoder = new FrameDecoder(parseParentFrame);
+const childDecoder = new FrameDecoder(parseChildFrame);
+
+/** One way to move lists of ids. */
+interface Way {
+  encode(lists: readonly (readonly number[])[]): Buffer;
+  decode(bytes: Buffer): number[][];
+}
+
+const ways: Readonly<Record<string, Way>> = {
+  "batch json": {
+    encode: (lists) =>
+      jsonFrame({
+        type: "batch",
+        batchId: 1,
+        class: "bulk",
+        items: lists.map((tokenIds, index) => ({ itemId: 100_000 + index, tokenIds, settings })),
+      }),
+    decode: (bytes) => readJson(bytes).items.map(({ tokenIds }) => checked(tokenIds)),
+  },
+  "batch tail": {
+    encode: (lists) =>
+      encodeFrame({
+        type: "batch",
+        batchId: 1,
+        class: "bulk",
+        items: lists.map((tokenIds, index) => ({
+          itemId: 100_000 + index,
+          payload: generationPayload({ tokenIds, settings }),
+        })),
+      }),
+    decode: (bytes) =>
+      parentDecoder.push(bytes).flatMap((frame) => {
+        if (frame.type !== "batch") return [];
+        return frame.items.map(({ payload }) => [
+          ...(readGenerationInput(payload)?.tokenIds ?? []),
+        ]);
+      }),
+  },
+  "items json": {
+    encode: (lists) =>
+      jsonFrame({
+        type: "items",
+        items: lists.map((tokenIds, index) => ({
+          itemId: 100_000 + index,
+          ok: true,
+          hypotheses: [{ tokenIds, score: scoreOf(index) }],
+          waitMs: 1.25,
+          runMs: 20.5,
+        })),
+      }),
+    decode: (bytes) =>
+      readJson(bytes).items.map(({ hypotheses }) => checked(hypotheses?.[0]?.tokenIds)),
+  },
+  "items tail": {
+    encode: (lists) =>
+      encodeFrame({
+        type: "items",
+        outcomes: lists.map((tokenIds, index) => ({
+          itemId: 100_000 + index,
+          ok: true,
+          value: hypothesesPayload([{ tokenIds, score: scoreOf(index) }]),
+        })),
+      }),
+    decode: (bytes) =>
+      childDecoder.push(bytes).flatMap((frame) => {
+        if (frame.type !== "items") return [];
+        return frame.outcomes.map((outcome) =>
+          outcome.ok ? [...(readHypotheses(outcome.value)?.[0]?.tokenIds ?? [])] : [],
+        );
+      }),
+  },
+};
+
+export function run(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      rounds: { type: "string", default: "7" },
+      items: { type: "string", default: "64000" },
+    },
+  });
+  const [rounds, items] = [Number(values.rounds), Number(values.items)];
+  console.log(`${describeMachine()}; the least of ${rounds} rounds\n`);
+  console.log("frame       batch  tokens  bytes/item  encode µs/item  decode µs/item  result");
+  for (const batch of [1, 16, 64]) {
+    for (const tokens of [12, 60]) {
+      const lists = Array.from({ length: batch }, (_, row) => idsOf(row, tokens));
+      const repeats = Math.ceil(items / batch);
+      for (const [name, way] of Object.entries(ways)) print(name, lists, { way, repeats, rounds });
+    }
+  }
+  return Promise.resolve();
+}
+
+interface Timing {
+  readonly way: Way;
+  readonly repeats: number;
+  readonly rounds: number;
+}
+
+function print(name: string, lists: readonly (readonly number[])[], timing: Timing): void {
+  const { way, repeats, rounds } = timing;
+  const bytes = way.encode(lists);
+  const encodeUs: number[] = [];
+  const decodeUs: number[] = [];
+  // The first round is for the compiler.
+  for (let round = 0; round <= rounds; round += 1) {
+    const encoded = microseconds(repeats, () => way.encode(lists)) / lists.length;
+    const decoded = microseconds(repeats, () => way.decode(bytes)) / lists.length;
+    if (round === 0) continue;
+    encodeUs.push(encoded);
+    decodeUs.push(decoded);
+  }
+  const cells = [
+    name.padEnd(10),
+    String(lists.length).padStart(6),
+    String(lists[0]?.length).padStart(7),
+    (bytes.length / lists.length).toFixed(0).padStart(11),
+    spread(encodeUs).least.toFixed(2).padStart(15),
+    spread(decodeUs).least.toFixed(2).padStart(15),
+    ` ${hashOf(way.decode(bytes))}`,
+  ];
+  console.log(cells.join(" "));
+}
+
+function microseconds(repeats: number, action: () => unknown): number {
+  const from = performance.now();
+  for (let repeat = 0; repeat < repeats; repeat += 1) action();
+  return ((performance.now() - from) * 1_000) / repeats;
+}
+
+/** Ids as a vocabulary of 65,001 tokens has them, the same in every run. */
+function idsOf(row: number, tokens: number): number[] {
+  return Array.from({ length: tokens }, (_, at) => ((row + 1) * 7_919 + at * 104_729) % 65_001);
+}
+
+function scoreOf(index: number): number {
+  return -0.123_456_789 * (index + 1);
+}
+
+function jsonFrame(frame: object): Buffer {
+  const json = JSON.stringify(frame);
+  const bytes = Buffer.byteLength(json);
+  const buffer = Buffer.allocUnsafe(4 + bytes);
+  buffer.writeUInt32LE(bytes, 0);
+  buffer.write(json, 4);
+  return buffer;
+}
+
+interface JsonEntry {
+  readonly tokenIds?: readonly number[];
+  readonly hypotheses?: readonly { readonly tokenIds: readonly number[] }[];
+}
+
+function readJson(bytes: Buffer): { readonly items: readonly JsonEntry[] } {
+  return JSON.parse(bytes.toString("utf8", 4));
+}
+
+function checked(ids: readonly number[] | undefined): number[] {
+  if (ids?.every((id) => Number.isSafeInteger(id) && id >= 0) !== true) throw new Error("bad ids");
+  return [...ids];
+}

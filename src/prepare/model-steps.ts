@@ -1,0 +1,36 @@
+/** What prepare needs of a task on one model; a task's opened model is one. */
+import { MillraceError } from "millrace-client/wire";
+import type { JsonObject } from "../work/payload.js";
+import type { PrepareStep } from "../work/piece.js";
+
+export interface ModelSteps {
+  /** About how long preparing takes, in characters of text. Quick, and never throws. */
+  weigh(input: unknown, settings: JsonObject): number;
+  /** Pieces, and at last one `end` or one `error`. */
+  steps(
+    input: unknown,
+    at: { readonly index: number; readonly settings: JsonObject },
+  ): Iterable<PrepareStep>;
+}
+
+/** Inputs of one request that lie next to each other. */
+export interface InputRun {
+  readonly inputs: readonly unknown[];
+  /** The first one's place in its request. */
+  readonly firstIndex: number;
+  readonly settings: JsonObject;
+}
+
+/** One `end` or `error` for each input, in order. What throws fails its input and no other. */
+export function* stepsOf(model: ModelSteps, run: InputRun): Generator<PrepareStep> {
+  const { inputs, firstIndex, settings } = run;
+  for (const [offset, input] of inputs.entries()) {
+    try {
+      yield* model.steps(input, { index: firstIndex + offset, settings });
+    } catch (cause) {
+      const message = `the input cannot be prepared: ${String(cause)}`;
+      const error = new MillraceError("internal", message, { cause });
+      yield { kind: "error", error: error.toWire() };
+    }
+  }
+}

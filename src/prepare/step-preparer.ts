@@ -1,0 +1,86 @@
+/**
+ * The implementation of `Prepare`, for every task: small requests are worked on here, in slices with the event loop's
+ * other work between them; large ones in a thread. Both keep what they made in columns, and count it before they keep it.
+ */
+import { MillraceError } from "millrace-client/wire";
+import { type Clock, systemClock } from "../work/clock.js";
+import type { PreparedInput } from "../work/piece.js";
+import { type ModelSteps, stepsOf } from "./model-steps.js";
+import { PortionPacker } from "./portion.js";
+import type { Prepare, PrepareRequest } from "./prepare.js";
+import { PreparedInputs } from "./prepared-inputs.js";
+import { PrepareThread, type PrepareThreadOptions } from "./thread/prepare-thread.js";
+import { Turns } from "./turns.js";
+
+export interface PreparerOptions {
+  /** By the names that are served. */
+  readonly models: ReadonlyMap<string, ModelSteps>;
+  readonly thread: Omit<PrepareThreadOptions, "clock">;
+  /** Requests that weigh more go to the thread. Default: 16,384, some 20 ms of work. */
+  readonly inlineCharactersMax?: number;
+  readonly clock?: Clock;
+}
+
+/** Pieces that are made on the event loop before they are counted. */
+const portionPiecesMax = 128;
+
+export class Preparer implements Prepare, AsyncDisposable {
+  readonly #models: ReadonlyMap<string, ModelSteps>;
+  readonly #inlineCharactersMax: number;
+  readonly #thread: PrepareThread;
+  readonly #turns: Turns;
+
+  constructor(options: PreparerOptions) {
+    const { models, thread, inlineCharactersMax = 16_384, clock = systemClock } = options;
+    this.#models = models;
+    this.#inlineCharactersMax = inlineCharactersMax;
+    this.#thread = new PrepareThread({ ...thread, clock });
+    this.#turns = new Turns(clock);
+  }
+
+  async prepare(request: PrepareRequest, signal: AbortSignal): Promise<PreparedInput[]> {
+    signal.throwIfAborted();
+    const { inputs, settings, tenant, budget } = request;
+    const model = this.#model(request.model);
+    const weigh = (input: unknown): number => model.weigh(input, settings);
+    const weight = inputs.reduce<number>((sum, input) => sum + weigh(input), 0);
+    const prepared = new PreparedInputs(budget);
+    if (weight > this.#inlineCharactersMax) {
+      await this.#thread.run({ request, weight, weigh, prepared }, signal);
+    } else {
+      const place = { class: request.class, tenant, weight };
+      await this.#turns.run(prepareInto(prepared, model, request), place, signal);
+    }
+    return prepared.inputs;
+  }
+
+  /** Ends the thread; large requests in it fail with `draining`. */
+  async close(): Promise<void> {
+    await this.#thread.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #model(name: string): ModelSteps {
+    const model = this.#models.get(name);
+    // Whoever asks looked the name up among the same models.
+    if (model === undefined) throw new MillraceError("internal", `nothing prepares for ${name}`);
+    return model;
+  }
+}
+
+function* prepareInto(
+  prepared: PreparedInputs,
+  model: ModelSteps,
+  { inputs, settings }: PrepareRequest,
+): Generator<void, void> {
+  const packer = new PortionPacker();
+  for (const step of stepsOf(model, { inputs, firstIndex: 0, settings })) {
+    packer.add(step);
+    if (packer.pieces >= portionPiecesMax) prepared.add(packer.take());
+    yield;
+  }
+  prepared.add(packer.take());
+}

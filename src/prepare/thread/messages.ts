@@ -1,0 +1,31 @@
+/** What the event loop and the prepare thread say to each other. */
+import type { JsonObject } from "../../work/payload.js";
+import type { Portion } from "../portion.js";
+
+export type ThreadRequest =
+  /** Kept, and not begun. */
+  | {
+      readonly type: "start";
+      readonly workId: number;
+      readonly model: string;
+      readonly inputs: readonly unknown[];
+      readonly firstIndex: number;
+      readonly settings: JsonObject;
+      /** Pieces of the first input that are there already, from a thread that died. */
+      readonly skipPieces: number;
+    }
+  /** A portion, please; `alone`: it ends with the first input that does. */
+  | { readonly type: "next"; readonly workId: number; readonly alone: boolean }
+  | { readonly type: "drop"; readonly workId: number };
+
+export type ThreadReply =
+  | { readonly type: "ready" }
+  | {
+      readonly type: "portion";
+      readonly workId: number;
+      readonly portion: Portion;
+      /** All inputs that were started have ended. */
+      readonly done: boolean;
+    }
+  /** The thread could not open the model. */
+  | { readonly type: "refused"; readonly workId: number; readonly reason: string };

@@ -1,0 +1,230 @@
+/**
+ * Large requests are prepared in one worker thread, so that the event loop stays free for everybody else.
+ *
+ *   here                               thread
+ *     │ ──────── start: inputs ─────────►│   kept, not begun; some at a time
+ *     │ ──────── next ──────────────────►│
+ *     │ ◄─────── portion, done? ─────────│   some milliseconds of work
+ *     │ ──────── drop ──────────────────►│   when the caller left
+ *
+ * At most one portion is asked for at a time, so the line decides here, each time, whose it is: a realtime work waits for
+ * one portion and never for a job. Those that wait hold nothing in the thread but the inputs of one message each, and
+ * those only once they have begun; how many there can be is bounded by admission, in front of this.
+ *
+ * The thread starts with the first work. When it dies, every work goes on where it was in a new one; the one whose portion
+ * it was is suspected, then run one input at a time, and the input under which a thread dies twice fails.
+ */
+import { Worker } from "node:worker_threads";
+import { MillraceError } from "millrace-client/wire";
+import { type Clock, systemClock } from "../../work/clock.js";
+import { Line } from "../line.js";
+import type { ThreadReply, ThreadRequest } from "./messages.js";
+import { ThreadWork, type ThreadWorkOptions } from "./thread-work.js";
+
+export interface PrepareThreadOptions {
+  /** The module that a thread runs; it ends in `servePrepareThread`. */
+  readonly entry: URL;
+  /** What the module needs, as its `workerData`. */
+  readonly data: unknown;
+  /** Of the thread's own heap. An input that takes more ends the thread and not the server. Default: 1 GiB. */
+  readonly memoryBytesMax?: number;
+  /** A portion that takes longer ends the thread. Default: 10,000. */
+  readonly portionMsMax?: number;
+  readonly clock?: Clock;
+}
+
+/** Threads in a row that end before they are ready. */
+const startsMax = 2;
+
+type State = "none" | "starting" | "ready";
+
+export class PrepareThread implements AsyncDisposable {
+  readonly #options: PrepareThreadOptions;
+  readonly #clock: Clock;
+  readonly #works = new Map<number, ThreadWork>();
+  readonly #line = new Line<ThreadWork>();
+  /** Whose portion the thread works on; it may be over already. */
+  #asked: ThreadWork | null = null;
+  #stopWatch: () => void = () => {};
+  #worker: Worker | null = null;
+  #state: State = "none";
+  /** Why the present thread ends, if it does. */
+  #reason = "";
+  #failedStarts = 0;
+  #lastWorkId = 0;
+  #closed = false;
+
+  constructor(options: PrepareThreadOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+  }
+
+  get runningWorks(): number {
+    return this.#works.size;
+  }
+
+  /**
+   * Resolves when all inputs of the request are prepared. Rejects with what its budget throws, with the signal's reason
+   * as soon as it aborts, with `worker_lost` where no thread can start, `item_poison` where too many die under it.
+   */
+  async run(
+    work: Omit<ThreadWorkOptions, "workId" | "finish" | "fail">,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (this.#closed) throw stopped();
+    signal.throwIfAborted();
+    this.#lastWorkId += 1;
+    const workId = this.#lastWorkId;
+    const onAbort = (): void => this.#end(workId, signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      await new Promise<void>((finish, fail) => {
+        const added = new ThreadWork({ ...work, workId, finish, fail });
+        this.#works.set(workId, added);
+        this.#line.add(added);
+        this.#askNext();
+      });
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+      this.#works.delete(workId);
+      // An idle thread must not keep the process alive.
+      if (this.#works.size === 0 && !this.#closed) this.#worker?.unref();
+    }
+  }
+
+  /** Ends the thread; works in it fail with `draining`. A second call does nothing. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#stopWatch();
+    for (const workId of this.#works.keys()) this.#end(workId, stopped());
+    // Whoever closes waits for the end, so the thread keeps the process alive until then.
+    this.#worker?.ref();
+    await this.#worker?.terminate();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** The one step after every event: whose portion is next, if there is a thread that is free. */
+  #askNext(): void {
+    if (this.#closed || this.#works.size === 0) return;
+    const worker = this.#worker ?? this.#start();
+    worker.ref();
+    if (this.#state !== "ready" || this.#asked !== null) return;
+    const work = this.#line.next();
+    if (work === undefined) return;
+    this.#asked = work;
+    if (!work.isStarted) post(worker, work.start());
+    post(worker, { type: "next", workId: work.workId, alone: work.alone });
+    this.#watch(worker);
+  }
+
+  #start(): Worker {
+    const { entry, data, memoryBytesMax = 1024 ** 3 } = this.#options;
+    const worker = new Worker(entry, {
+      workerData: data,
+      name: "prepare",
+      resourceLimits: { maxOldGenerationSizeMb: Math.ceil(memoryBytesMax / 1024 ** 2) },
+    });
+    this.#reason = "it ended by itself";
+    worker.on("message", (reply: ThreadReply) => {
+      if (worker === this.#worker) this.#onReply(reply);
+    });
+    worker.on("error", (error) => {
+      if (worker !== this.#worker) return;
+      this.#reason = error instanceof Error ? error.message : String(error);
+    });
+    worker.on("exit", () => {
+      if (worker === this.#worker) this.#onExit(this.#reason);
+    });
+    this.#worker = worker;
+    this.#state = "starting";
+    return worker;
+  }
+
+  #watch(worker: Worker): void {
+    const { portionMsMax = 10_000 } = this.#options;
+    this.#stopWatch = this.#clock.after(portionMsMax, () => {
+      this.#reason = `one portion took more than ${portionMsMax} ms`;
+      void worker.terminate();
+    });
+  }
+
+  #onReply(reply: ThreadReply): void {
+    if (reply.type === "ready") {
+      this.#state = "ready";
+      this.#failedStarts = 0;
+      this.#askNext();
+      return;
+    }
+    const work = this.#answered();
+    if (work === null || work.isOver) {
+      // Its caller left while the thread was at it.
+    } else if (reply.type === "refused") {
+      const message = `the prepare thread could not open the model: ${reply.reason}`;
+      this.#end(work.workId, new MillraceError("internal", message));
+    } else {
+      try {
+        work.add(reply.portion, reply.done);
+        if (!work.isOver) this.#line.add(work);
+      } catch (error) {
+        // Too many pieces: what the thread has of it is forgotten there too.
+        this.#end(work.workId, error);
+      }
+    }
+    this.#askNext();
+  }
+
+  #answered(): ThreadWork | null {
+    this.#stopWatch();
+    const work = this.#asked;
+    this.#asked = null;
+    return work;
+  }
+
+  #onExit(reason: string): void {
+    const wasReady = this.#state === "ready";
+    this.#worker = null;
+    this.#state = "none";
+    const suspect = this.#answered();
+    for (const work of this.#works.values()) work.isStarted = false;
+    if (!wasReady) this.#failedStarts += 1;
+    if (this.#failedStarts >= startsMax) {
+      this.#failedStarts = 0;
+      const message = `the prepare thread ended ${startsMax} times before it was ready: ${reason}`;
+      for (const workId of this.#works.keys()) {
+        this.#end(workId, new MillraceError("worker_lost", message));
+      }
+    }
+    if (suspect !== null && !suspect.isOver) this.#suspect(suspect, reason);
+    this.#askNext();
+  }
+
+  #suspect(work: ThreadWork, reason: string): void {
+    try {
+      work.died(reason);
+      if (!work.isOver) this.#line.add(work);
+    } catch (error) {
+      this.#end(work.workId, error);
+    }
+  }
+
+  /** The work fails; nothing of it is kept here or there. A second call does nothing. */
+  #end(workId: number, error: unknown): void {
+    const work = this.#works.get(workId);
+    if (work === undefined || work.isOver) return;
+    work.isOver = true;
+    this.#line.remove(work);
+    if (work.isStarted && this.#worker !== null) post(this.#worker, { type: "drop", workId });
+    work.fail(error);
+  }
+}
+
+function stopped(): MillraceError {
+  return new MillraceError("draining", "the prepare thread was stopped");
+}
+
+function post(worker: Worker, request: ThreadRequest): void {
+  worker.postMessage(request);
+}

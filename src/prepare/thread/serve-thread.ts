@@ -1,0 +1,90 @@
+/**
+ * The thread's side of prepare-thread.ts. It works only when it is asked for the next portion, so a work that nobody
+ * asks for any more costs nothing, the other side decides who goes first, and is never flooded.
+ */
+import type { MessagePort } from "node:worker_threads";
+import { systemClock } from "../../work/clock.js";
+import type { PrepareStep } from "../../work/piece.js";
+import { type ModelSteps, stepsOf } from "../model-steps.js";
+import { type Portion, PortionPacker } from "../portion.js";
+import type { ThreadReply, ThreadRequest } from "./messages.js";
+
+/** Of one portion, and one step more: so long does a realtime work wait for one that was begun before it. */
+export const portionMs = 4;
+/** Taking a portion must not hold the event loop on the other side. */
+export const portionPiecesMax = 512;
+export const portionBytesMax: number = 256 * 1024;
+export const portionEndsMax = 512;
+
+export interface ThreadModels {
+  readonly models: ReadonlyMap<string, ModelSteps>;
+  /** Why a model that is served elsewhere could not be opened here, by its name. */
+  readonly broken: ReadonlyMap<string, string>;
+}
+
+/** Answers until the other side ends the thread. */
+export function servePrepareThread(port: MessagePort, { models, broken }: ThreadModels): void {
+  const works = new Map<number, Iterator<PrepareStep>>();
+  const say = (reply: ThreadReply): void => port.postMessage(reply);
+  port.on("message", (request: ThreadRequest) => {
+    const { workId } = request;
+    switch (request.type) {
+      case "start": {
+        const model = models.get(request.model);
+        if (model !== undefined) works.set(workId, stepsFrom(model, request));
+        else say({ type: "refused", workId, reason: broken.get(request.model) ?? "not served" });
+        return;
+      }
+      case "next": {
+        const work = works.get(workId);
+        // Nothing to say of one that was refused.
+        if (work === undefined) return;
+        const { portion, done } = nextPortion(work, request.alone);
+        if (done) works.delete(workId);
+        say({ type: "portion", workId, portion, done });
+        return;
+      }
+      case "drop":
+        works.delete(workId);
+        return;
+    }
+  });
+  say({ type: "ready" });
+}
+
+/** Preparing gives the same each time, so the pieces that are there already are made again and left out. */
+function* stepsFrom(
+  model: ModelSteps,
+  request: Extract<ThreadRequest, { type: "start" }>,
+): Generator<PrepareStep> {
+  let skip = request.skipPieces;
+  for (const step of stepsOf(model, request)) {
+    if (step.kind === "piece" && skip > 0) {
+      skip -= 1;
+      yield { kind: "pause" };
+      continue;
+    }
+    if (step.kind === "end" || step.kind === "error") skip = 0;
+    yield step;
+  }
+}
+
+function nextPortion(
+  work: Iterator<PrepareStep>,
+  alone: boolean,
+): { readonly portion: Portion; readonly done: boolean } {
+  const packer = new PortionPacker();
+  const endsAtMs = systemClock.now() + portionMs;
+  const endsMax = alone ? 1 : portionEndsMax;
+  do {
+    const { value, done } = work.next();
+    if (done === true) return { portion: packer.take(), done: true };
+    packer.add(value);
+  } while (
+    systemClock.now() < endsAtMs &&
+    packer.pieces < portionPiecesMax &&
+    packer.bytes < portionBytesMax &&
+    packer.ends < endsMax
+  );
+  return { portion: packer.take(), done: false };
+}

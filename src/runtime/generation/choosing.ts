@@ -1,0 +1,237 @@
+/**
+ * What the engine runs next. Pure: the work and the time are passed in, costs are asked for, and nothing but a few
+ * numbers is kept, so that a simulator runs the same rules on a clock of its own.
+ *
+ *   waiting     realtime  ▪ ▪                   in order of arrival; each takes as many rows as it has beams
+ *               bulk      ▪▪▪ ▪ ▪ ▪▪ ▪ …
+ *                             │ encode: a chunk of one width, as many as rows and time allow
+ *                             ▼
+ *   lanes       realtime  [▪▪▪▪    ]            rows that generate together, one token a run
+ *               bulk      [▪▪▪▪▪▪▪ ] [▪▪▪   ]   the lanes of a class take turns
+ *
+ * 1. Which class: realtime where it has work, but bulk where it is owed more than its next run takes. While realtime
+ *    runs, bulk is owed `bulkShare` of the time.
+ * 2. In the class, a chunk where one is worth a run, led by the sentence that waits longest.
+ * 3. Else, and after each chunk, one token more for the lane that was served longest ago.
+ *
+ * Begin at `decide`. Whoever runs a decision tells so with `ran`.
+ */
+import type { WorkClass } from "millrace-client/wire";
+import { padWidth } from "./arena.js";
+
+export interface WaitingItem {
+  readonly itemId: number;
+  readonly tokens: number;
+  /** Rows that it will take: its beams. */
+  readonly rows: number;
+  readonly receivedAtMs: number;
+  /** After a run with it failed it runs by itself, so that it fails by itself. */
+  readonly alone: boolean;
+}
+
+export interface LaneLoad {
+  readonly key: string;
+  readonly workClass: WorkClass;
+  /** Rows in use; a lane without any is not served. */
+  readonly rows: number;
+}
+
+export interface Work<Item extends WaitingItem> {
+  readonly waiting: Readonly<Record<WorkClass, readonly Item[]>>;
+  readonly lanes: Iterable<LaneLoad>;
+}
+
+export interface ChoosingLimits {
+  /** Rows of each class that may generate at once. */
+  readonly rowsMax: number;
+  /** Longest encoder run, alone and while realtime sentences generate. */
+  readonly chunkMs: number;
+  readonly chunkBesideRealtimeMs: number;
+  /** How long a realtime sentence may wait for others, to be encoded together, while many others generate. */
+  readonly gatherMs: number;
+  /** Part of the time that bulk keeps while realtime has work, 0 to 1. */
+  readonly bulkShare: number;
+}
+
+/** What was learned of runs so far. */
+export interface RunCosts {
+  /** Most padded tokens of an encoder run whose predicted time is within `ms`; at least one. */
+  encodeUnitsWithin(ms: number): number;
+  decodeMs(rows: number): number;
+}
+
+export type Decision<Item extends WaitingItem> =
+  | { readonly kind: "idle" }
+  /** The chunk leaves `waiting`, the leader first; `width` is what each sentence is padded to. */
+  | {
+      readonly kind: "encode";
+      readonly workClass: WorkClass;
+      readonly chunk: readonly Item[];
+      readonly width: number;
+    }
+  | { readonly kind: "decode"; readonly workClass: WorkClass; readonly laneKey: string };
+
+export class Choosing {
+  readonly #limits: ChoosingLimits;
+  readonly #costs: RunCosts;
+  /** Time that bulk is owed by realtime. */
+  #owedMs = 0;
+  /** The class that was encoded for in the last run: a lane of it is next, whatever has come since. */
+  #encodedFor: WorkClass | null = null;
+  /** Number of the run that served each lane last; a new lane stands behind those that are there. */
+  #servedAt: ReadonlyMap<string, number> = new Map();
+  #runs = 0;
+
+  constructor(limits: ChoosingLimits, costs: RunCosts) {
+    this.#limits = limits;
+    this.#costs = costs;
+  }
+
+  /** Changes nothing. Idle only where there is no work at all. */
+  decide<Item extends WaitingItem>(work: Work<Item>, nowMs: number): Decision<Item> {
+    const lanes = [...work.lanes].filter(({ rows }) => rows > 0);
+    const encodedFor = this.#encodedFor;
+    if (encodedFor !== null) {
+      const laneKey = this.#laneOf(encodedFor, lanes);
+      if (laneKey !== null) return { kind: "decode", workClass: encodedFor, laneKey };
+    }
+    const workClass = this.#classToServe(work, lanes);
+    if (workClass === null) return { kind: "idle" };
+    const chunk = this.#nextChunk(work, { workClass, lanes, nowMs });
+    const [leader] = chunk;
+    if (leader !== undefined) {
+      return { kind: "encode", workClass, chunk, width: padWidth(leader.tokens) };
+    }
+    const laneKey = this.#laneOf(workClass, lanes);
+    if (laneKey === null) throw new Error(`${workClass} has work, and nothing of it can run`);
+    return { kind: "decode", workClass, laneKey };
+  }
+
+  /** After the run: `work` as it is now. */
+  ran(
+    decision: Exclude<Decision<WaitingItem>, { readonly kind: "idle" }>,
+    ms: number,
+    work: Work<WaitingItem>,
+  ): void {
+    const { bulkShare } = this.#limits;
+    const { kind, workClass } = decision;
+    this.#runs += 1;
+    this.#encodedFor = kind === "encode" ? workClass : null;
+    const lanes = [...work.lanes];
+    const served = kind === "decode" ? decision.laneKey : null;
+    this.#servedAt = new Map(
+      lanes.map(({ key }) => {
+        const servedAt = key === served ? undefined : this.#servedAt.get(key);
+        return [key, servedAt ?? this.#runs];
+      }),
+    );
+    if (workClass === "bulk") this.#owedMs = Math.max(0, this.#owedMs - ms);
+    else if (hasWork("bulk", work, lanes)) this.#owedMs += (ms * bulkShare) / (1 - bulkShare);
+    else this.#owedMs = 0;
+  }
+
+  #classToServe(work: Work<WaitingItem>, lanes: readonly LaneLoad[]): WorkClass | null {
+    const bulk = hasWork("bulk", work, lanes);
+    if (!hasWork("realtime", work, lanes)) return bulk ? "bulk" : null;
+    return bulk && this.#owedMs > this.#costs.decodeMs(rowsOf("bulk", lanes)) ? "bulk" : "realtime";
+  }
+
+  /** Sentences of about the same length as the one that waits longest, as many as rows and time allow. */
+  #nextChunk<Item extends WaitingItem>(
+    work: Work<Item>,
+    at: {
+      readonly workClass: WorkClass;
+      readonly lanes: readonly LaneLoad[];
+      readonly nowMs: number;
+    },
+  ): readonly Item[] {
+    const { workClass, lanes, nowMs } = at;
+    const waiting = work.waiting[workClass];
+    const [oldest] = waiting;
+    if (oldest === undefined) return [];
+    const used = rowsOf(workClass, lanes);
+    let free = this.#limits.rowsMax - used;
+    // Its rows are gathered, or sentences that need fewer would overtake it for ever.
+    if (used > 0 && oldest.rows > free) return [];
+    if (used > 0 && this.#gathers(workClass, { waiting, used, free, nowMs })) return [];
+    const width = padWidth(oldest.tokens);
+    let units = this.#costs.encodeUnitsWithin(this.#chunkMs(work, at));
+    const chunk: Item[] = [];
+    for (const item of waiting) {
+      const fits =
+        item === oldest || (!oldest.alone && !item.alone && padWidth(item.tokens) === width);
+      // A sentence with more beams than there are rows still runs, when nothing else does.
+      if (!fits || (item.rows > free && chunk.length > 0)) continue;
+      if (units < width && chunk.length > 0) break;
+      chunk.push(item);
+      free -= item.rows;
+      units -= width;
+    }
+    return chunk;
+  }
+
+  /**
+   * A few sentences are not worth an encoder run of their own while many others generate. Bulk waits until more rows
+   * are free; realtime waits for more sentences, but not long.
+   */
+  #gathers(
+    workClass: WorkClass,
+    at: {
+      readonly waiting: readonly WaitingItem[];
+      readonly used: number;
+      readonly free: number;
+      readonly nowMs: number;
+    },
+  ): boolean {
+    const { waiting, used, free, nowMs } = at;
+    if (workClass === "bulk") return free < used / 3 && free < rowsWanted(waiting, used / 3);
+    const young = nowMs - (waiting[0]?.receivedAtMs ?? nowMs) < this.#limits.gatherMs;
+    return young && (free < used / 8 || rowsWanted(waiting, used / 8) < used / 8);
+  }
+
+  #chunkMs(
+    work: Work<WaitingItem>,
+    at: { readonly workClass: WorkClass; readonly lanes: readonly LaneLoad[] },
+  ): number {
+    const beside = at.workClass === "bulk" && hasWork("realtime", work, at.lanes);
+    return beside || rowsOf("realtime", at.lanes) > 0
+      ? this.#limits.chunkBesideRealtimeMs
+      : this.#limits.chunkMs;
+  }
+
+  #laneOf(workClass: WorkClass, lanes: readonly LaneLoad[]): string | null {
+    let next: string | null = null;
+    let nextAt = Number.POSITIVE_INFINITY;
+    for (const lane of lanes) {
+      const servedAt = this.#servedAt.get(lane.key) ?? this.#runs;
+      if (lane.workClass !== workClass || servedAt >= nextAt) continue;
+      next = lane.key;
+      nextAt = servedAt;
+    }
+    return next;
+  }
+}
+
+function hasWork(
+  workClass: WorkClass,
+  work: Work<WaitingItem>,
+  lanes: readonly LaneLoad[],
+): boolean {
+  return work.waiting[workClass].length > 0 || rowsOf(workClass, lanes) > 0;
+}
+
+function rowsOf(workClass: WorkClass, lanes: readonly LaneLoad[]): number {
+  let rows = 0;
+  for (const lane of lanes) if (lane.workClass === workClass) rows += lane.rows;
+  return rows;
+}
+
+/** Rows that those who wait want, counted no further than `enough`: thousands may wait. */
+function rowsWanted(waiting: readonly WaitingItem[], enough: number): number {
+  let wanted = 0;
+  for (const { rows } of waiting) {
+    wanted += rows;
+    if (wanted >= enough) break;
+  }
+  return wanted;
+}

@@ -1,0 +1,81 @@
+/** From a model folder to a generation engine that has answered warm-up items, and answered them sanely. */
+import { join } from "node:path";
+import { MillraceError } from "millrace-client/wire";
+import type { FrameOutcome } from "../../frames/messages.js";
+import { generationPayload, readHypotheses } from "../../work/generation.js";
+import type { EngineEvents, EngineRequest } from "../engine.js";
+import {
+  GenerationEngine,
+  type GenerationRuns,
+  generationEngineDefaults,
+} from "./generation-engine.js";
+import { GenerationModel } from "./generation-model.js";
+
+/** Throws `model_folder_invalid` where the folder cannot be run, or what it says is nonsense. */
+export async function loadGeneration(
+  request: EngineRequest,
+  events: EngineEvents,
+): Promise<GenerationEngine> {
+  const model = await openModel(request);
+  await warmUp(model, request.modelDir);
+  return new GenerationEngine(model, events, {
+    ...generationEngineDefaults,
+    rowsMax: request.rowsMax,
+  });
+}
+
+async function openModel(request: EngineRequest): Promise<GenerationModel> {
+  const { manifest, modelDir, threads } = request;
+  try {
+    const { encoder, decoder } = manifest.files;
+    const paths = { encoder: join(modelDir, encoder), decoder: join(modelDir, decoder) };
+    // Spinning threads would take the cores from the server and from other pipelines.
+    return await GenerationModel.load(paths, manifest, { threads, spin: false });
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw new MillraceError("model_folder_invalid", `${modelDir}: ${message}`, { cause });
+  }
+}
+
+/** One item through an engine of its own, greedy and with beams: every kernel has run once before anybody waits. */
+export async function warmUp(model: GenerationRuns, modelDir: string): Promise<void> {
+  const { endTokenId, maxLength, lengthPenalty } = model.manifest.generation;
+  const outcomes: FrameOutcome[] = [];
+  const engine = new GenerationEngine(model, {
+    onRun: () => {},
+    onOutcomes: (some) => outcomes.push(...some),
+  });
+  const wanted = [1, 4];
+  for (const beams of wanted) {
+    const settings = { beams, nBest: 1, lengthPenalty, maxLength: Math.min(8, maxLength) };
+    const payload = generationPayload({ tokenIds: [endTokenId], settings });
+    engine.admit("realtime", [{ itemId: beams, payload }]);
+  }
+  while (!engine.idle) await engine.step();
+  const problems = outcomes.map((outcome) => problemOf(outcome, model.manifest));
+  if (outcomes.length !== wanted.length) problems.push("not every item had an outcome");
+  const problem = problems.find((each) => each !== null);
+  if (problem === undefined) return;
+  const message = `${modelDir}: the warm-up failed: ${problem}`;
+  throw new MillraceError("model_folder_invalid", message);
+}
+
+/** What is wrong with the outcome, or null: its scores are finite, and its tokens the model's own. */
+function problemOf(
+  outcome: FrameOutcome,
+  { shape, generation }: GenerationRuns["manifest"],
+): string | null {
+  if (!outcome.ok) return outcome.message;
+  const hypotheses = readHypotheses(outcome.value);
+  if (hypotheses === null) return "the result is not one of a generation";
+  for (const { tokenIds } of hypotheses) {
+    const unknown = tokenIds.find((id) => id < 0 || id >= shape.vocabulary);
+    if (unknown !== undefined) {
+      return `token ${unknown} came out, which is not one of the model's ${shape.vocabulary}`;
+    }
+    if (tokenIds.length >= generation.maxLength) {
+      return `${tokenIds.length} tokens came out, of at most ${generation.maxLength}`;
+    }
+  }
+  return null;
+}

@@ -1,0 +1,65 @@
+import type { WorkClass } from "millrace-client/wire";
+import type { ClassQueue } from "./class-queue.js";
+import type { FedPipeline } from "./fed-pipeline.js";
+import { type ModelState, workClasses } from "./model-state.js";
+import type { BatchChoice, Choice } from "./policy.js";
+import { type RoomOptions, Rooms } from "./rooms.js";
+
+export interface FeedOptions extends RoomOptions {
+  /** Carries the choice out: afterwards the items are the pipeline's. */
+  readonly dispatch: (pipeline: FedPipeline, choice: BatchChoice) => void;
+}
+
+/**
+ * Gives every pipeline of a model what the policy chooses, in rounds, the emptiest pipeline first, until nothing more
+ * fits. Returns when a window ends, or `Infinity`.
+ *
+ * ```
+ *   round 1: look at p1 … pP ──► have room: p3 p1 ──ask──► batch for p3, none for p1
+ *   round 2: look at p3 p1   ──► has room:  p1    ──ask──► none                      nothing was sent: done
+ * ```
+ * The first round looks at each pipeline (rows against room, nothing more), the next ones at those that had room; only
+ * those are sorted, and only for them the policy is asked. A round follows each in which something was sent, so a feed of
+ * P pipelines costs O(P) looks, and then at most one look and one question to each with room for every batch that the
+ * best-served of them gets. With nothing queued it costs nothing.
+ */
+export function feed(model: ModelState, options: FeedOptions): number {
+  const rooms = new Rooms(model, options);
+  let open: readonly FedPipeline[] = model.pipelines;
+  for (;;) {
+    if (model.queuedItems === 0) return Infinity;
+    open = rooms.open(open);
+    let windowEndsMs = Infinity;
+    let sent = false;
+    for (const pipeline of open.toSorted((a, b) => a.load - b.load)) {
+      const choice = choose(pipeline, { model, rooms, options });
+      if (choice.type === "wait") {
+        model.queues[choice.class].windowOpen = true;
+        windowEndsMs = Math.min(windowEndsMs, choice.untilMs);
+      } else if (choice.type === "batch") {
+        model.queues[choice.class].windowOpen = false;
+        rooms.sending(pipeline, () => options.dispatch(pipeline, choice));
+        sent = true;
+      }
+    }
+    if (!sent) return windowEndsMs;
+  }
+}
+
+function choose(
+  pipeline: FedPipeline,
+  on: { readonly model: ModelState; readonly rooms: Rooms; readonly options: FeedOptions },
+): Choice {
+  const { model, rooms, options } = on;
+  const queues: Partial<Record<WorkClass, ClassQueue>> = {};
+  for (const workClass of workClasses)
+    if (rooms.serves(pipeline, workClass)) queues[workClass] = model.queues[workClass];
+  return options.policy.choose({
+    nowMs: options.nowMs,
+    pipeline,
+    busyMs: pipeline.busyMs(options.nowMs),
+    queues,
+    bounds: (workClass) => rooms.bounds(pipeline, workClass),
+    expectedMs: (paddedUnits) => model.service.expectedMs(paddedUnits),
+  });
+}

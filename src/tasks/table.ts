@@ -1,0 +1,25 @@
+/** The one table of tasks. A task is its folder and its line here. */
+import { MillraceError } from "millrace-client/wire";
+import type { Task } from "./task.js";
+import { translation } from "./translation/translation.js";
+
+export const tasks: ReadonlyMap<string, Task> = new Map(
+  [defineTask(translation)].map((task) => [task.name, task]),
+);
+
+/** Names that manifests of version 1 have. */
+const namesOfOldManifests: Readonly<Record<string, string>> = { translation: "translate" };
+
+/** @throws MillraceError `model_folder_invalid` where a manifest names a task that there is none of. */
+export function taskOf(manifest: { readonly task: string }): Task {
+  const task = tasks.get(namesOfOldManifests[manifest.task] ?? manifest.task);
+  if (task !== undefined) return task;
+  const names = [...tasks.keys()].join(", ");
+  const message = `there is no task ${JSON.stringify(manifest.task)}; there are: ${names}`;
+  throw new MillraceError("model_folder_invalid", message);
+}
+
+/** From here on nobody knows what its inputs are: whoever has one got it from `read`, and gives it back. */
+function defineTask<Input>(task: Task<Input>): Task {
+  return task;
+}

@@ -1,0 +1,106 @@
+/** The fields of a request that are translation's own: JSON → inputs and settings. */
+import { apiLimits, MillraceError } from "millrace-client/wire";
+import { badField, Fields, kindOf, loneSurrogate, show } from "../../work/fields.js";
+import type { JsonObject } from "../../work/payload.js";
+import type { ReadLimits, TaskRequest } from "../task.js";
+import type { TranslateInput } from "./input.js";
+
+export const translateFields = [
+  "texts",
+  "tokenIds",
+  "beams",
+  "lengthPenalty",
+  "maxLength",
+  "nBest",
+  "truncate",
+  "split",
+] as const;
+
+type Field = (typeof translateFields)[number];
+
+/** @throws MillraceError `bad_request`, `bad_encoding`, `too_many_items`, `input_empty`; `param` says where. */
+export function readTranslate(body: JsonObject, limits: ReadLimits): TaskRequest<TranslateInput> {
+  const fields = new Fields(body);
+  const search = readSearch(fields);
+  const inputs = readInputs(fields, limits);
+  const truncate = fields.flag("truncate");
+  const split = fields.flag("split");
+  return {
+    inputs,
+    settings: {
+      ...search,
+      ...(truncate === undefined ? {} : { truncate }),
+      ...(split === undefined ? {} : { split }),
+    },
+  };
+}
+
+/** That no more alternatives are asked for than beams are kept; beams that nobody named are the model's to say. */
+export function checkNBest(nBest: number | undefined, beams: number): void {
+  if (nBest === undefined || nBest <= beams) return;
+  throw badField("nBest", `is ${nBest}, but only ${beams} beams are kept`);
+}
+
+function readSearch(fields: Fields): JsonObject {
+  const beams = fields.integer("beams", [1, apiLimits.beamsMax]);
+  const nBest = fields.integer("nBest", [1, apiLimits.beamsMax]);
+  if (beams !== undefined) checkNBest(nBest, beams);
+  const lengthPenalty = fields.finite("lengthPenalty", [-10, 10]);
+  const maxLength = fields.integer("maxLength", [2, 1_000_000]);
+  return {
+    ...(beams === undefined ? {} : { beams }),
+    ...(nBest === undefined ? {} : { nBest }),
+    ...(lengthPenalty === undefined ? {} : { lengthPenalty }),
+    ...(maxLength === undefined ? {} : { maxLength }),
+  };
+}
+
+function readInputs(fields: Fields, limits: ReadLimits): readonly TranslateInput[] {
+  const texts = fields.value("texts");
+  const tokenIds = fields.value("tokenIds");
+  if ((texts === undefined) === (tokenIds === undefined)) {
+    throw badField("texts", "exactly one of `texts` and `tokenIds` is needed");
+  }
+  if (texts === undefined) return readList(tokenIds, "tokenIds", limits).map(readTokenIds);
+  const list: unknown = typeof texts === "string" ? [texts] : texts;
+  return readList(list, "texts", limits).map(readText);
+}
+
+function readList(value: unknown, field: Field, limits: ReadLimits): readonly unknown[] {
+  if (!Array.isArray(value)) throw badField(field, `must be a list, not ${kindOf(value)}`);
+  if (value.length === 0) {
+    throw new MillraceError("input_empty", `\`${field}\` is empty.`, { param: field });
+  }
+  if (value.length > limits.requestInputsMax) {
+    throw new MillraceError(
+      "too_many_items",
+      `\`${field}\` has ${value.length} items; at most ${limits.requestInputsMax} are taken.`,
+      { param: field },
+    );
+  }
+  return value;
+}
+
+/** Null characters are text like any other: JSON can say them, and a tokenizer treats them as unknown. */
+function readText(value: unknown, index: number): string {
+  if (typeof value !== "string")
+    throw badField(`texts[${index}]`, `must be a text, not ${kindOf(value)}`);
+  if (!value.isWellFormed()) throw loneSurrogate(`texts[${index}]`);
+  return value;
+}
+
+function readTokenIds(value: unknown, index: number): readonly number[] {
+  const param = `tokenIds[${index}]`;
+  if (!Array.isArray(value))
+    throw badField(param, `must be a list of integers, not ${kindOf(value)}`);
+  if (value.length === 0)
+    throw new MillraceError("input_empty", `\`${param}\` is empty.`, { param });
+  const wrong = value.findIndex((id) => !Number.isInteger(id) || id < 0 || id > 0x7fffffff);
+  if (wrong !== -1) {
+    throw badField(
+      `${param}[${wrong}]`,
+      `must be a token id (an integer from 0), not ${show(value[wrong])}`,
+    );
+  }
+  return value as number[];
+}

@@ -1,0 +1,169 @@
+/**
+ * The work of preparing a text, in steps of a few milliseconds at most: sentences, and the pieces of those that are
+ * longer than the model takes.
+ */
+import { MillraceError } from "millrace-client/wire";
+import { codePointEdge, cutPlace, firstCodePointLength } from "../../prepare/text/cut.js";
+import {
+  type Sentence as SplitSentence,
+  sentenceCharactersMax,
+  skipWhiteSpace,
+  splitSentences,
+} from "../../prepare/text/split.js";
+import type { TextTokenizer } from "../../prepare/text/text-tokenizer.js";
+import type { PrepareStep } from "../../work/piece.js";
+import type { TranslateSettings } from "./input.js";
+import { pieceOf, type Sentence, truncateTokens } from "./piece-of.js";
+
+export interface TextModel {
+  readonly tokenizer: TextTokenizer;
+  readonly endTokenId: number;
+  readonly inputTokensMax: number;
+  /** Of one text, in UTF-16 units. */
+  readonly inputCharactersMax: number;
+}
+
+const pause: PrepareStep = { kind: "pause" };
+
+export function* textSteps(
+  text: string,
+  at: { readonly index: number; readonly settings: TranslateSettings },
+  model: TextModel,
+): Generator<PrepareStep> {
+  try {
+    yield* new TextWork(model, at.settings, `texts[${at.index}]`).steps(text);
+  } catch (error) {
+    if (!(error instanceof MillraceError)) throw error;
+    yield { kind: "error", error: error.toWire() };
+  }
+}
+
+class TextWork {
+  readonly #model: TextModel;
+  readonly #settings: TranslateSettings;
+  readonly #param: string;
+  #prefix = "";
+  /** The piece before the present one: the white space behind it may still grow. */
+  #held: Sentence | null = null;
+
+  constructor(model: TextModel, settings: TranslateSettings, param: string) {
+    this.#model = model;
+    this.#settings = settings;
+    this.#param = param;
+  }
+
+  *steps(whole: string): Generator<PrepareStep> {
+    const { truncate, split } = this.#settings;
+    const { inputCharactersMax } = this.#model;
+    const tooLong = whole.length > inputCharactersMax;
+    if (tooLong && !truncate) {
+      throw this.#tooLong(`${whole.length} characters; the limit is ${inputCharactersMax}`);
+    }
+    const text = tooLong ? whole.slice(0, codePointEdge(whole, inputCharactersMax)) : whole;
+    this.#prefix = text.slice(0, skipWhiteSpace(text, 0));
+    let truncated = tooLong;
+    if (split) {
+      for (const sentence of splitSentences(text)) yield* this.#fit(sentence);
+    } else {
+      truncated = (yield* this.#whole(text)) || truncated;
+    }
+    if (this.#held !== null) yield this.#piece(this.#held);
+    yield { kind: "end", note: { prefix: this.#prefix, truncated } };
+  }
+
+  /** The sentence as one piece, or cut into as many as the model's limit asks for. */
+  *#fit(sentence: SplitSentence): Generator<PrepareStep> {
+    const { inputTokensMax } = this.#model;
+    let rest = sentence.text;
+    /** Of the rest; estimated from the ratio so far, so that a long rest is not encoded again for each piece. */
+    let tokens = 0;
+    for (;;) {
+      if (tokens < inputTokensMax * 1.2) {
+        const tokenIds = this.#model.tokenizer.encode(rest);
+        if (tokenIds.length <= inputTokensMax) {
+          yield this.#add(tokenIds, rest, sentence.joiner);
+          return;
+        }
+        tokens = tokenIds.length;
+        yield pause;
+      }
+      const head = yield* this.#head(rest, tokens);
+      const next = skipWhiteSpace(rest, head.text.length);
+      yield this.#add(head.tokenIds, head.text, rest.slice(head.text.length, next));
+      tokens *= 1 - next / rest.length;
+      rest = rest.slice(next);
+    }
+  }
+
+  /** A beginning of the text that the model takes; how many tokens the text has says where to look. */
+  *#head(
+    text: string,
+    tokens: number,
+  ): Generator<PrepareStep, { readonly text: string; readonly tokenIds: readonly number[] }> {
+    const { inputTokensMax } = this.#model;
+    let before = Math.floor((text.length * inputTokensMax) / tokens);
+    for (;;) {
+      const place = cutPlace(text, before);
+      const head = text.slice(0, place).trimEnd();
+      const tokenIds = this.#model.tokenizer.encode(head);
+      if (tokenIds.length <= inputTokensMax) return { text: head, tokenIds };
+      if (place <= firstCodePointLength(text)) {
+        throw this.#tooLong(
+          `a character of ${tokenIds.length} tokens; the limit is ${inputTokensMax}`,
+        );
+      }
+      before = Math.min(place - 1, Math.floor((place * inputTokensMax) / tokenIds.length));
+      yield pause;
+    }
+  }
+
+  /** The text as one piece; returns whether it was cut. */
+  *#whole(text: string): Generator<PrepareStep, boolean> {
+    const { inputTokensMax, tokenizer } = this.#model;
+    const { truncate } = this.#settings;
+    const core = text.trim();
+    const joiner = text.slice(this.#prefix.length + core.length);
+    if (core === "") return false;
+    // So many characters without a run of white space are more than the limit's tokens, whatever they say.
+    const charactersMax = inputTokensMax * tokenizer.tokenCharactersMax + sentenceCharactersMax;
+    const packed = core.length > charactersMax ? core.replace(/\s+/g, " ") : core;
+    const head =
+      packed.length > charactersMax
+        ? packed.slice(0, codePointEdge(packed, charactersMax))
+        : packed;
+    const tokenIds = this.#model.tokenizer.encode(head);
+    if (tokenIds.length <= inputTokensMax && head.length === packed.length) {
+      yield this.#add(tokenIds, core, joiner);
+      return false;
+    }
+    if (!truncate) {
+      const tokens = head.length === packed.length ? tokenIds.length : `over ${inputTokensMax}`;
+      throw this.#tooLong(`${tokens} tokens; the limit is ${inputTokensMax}`);
+    }
+    yield this.#add(truncateTokens(tokenIds, inputTokensMax), core, joiner);
+    return true;
+  }
+
+  /** Takes the next piece and gives out the one before it, whose joiner is complete now. */
+  #add(tokenIds: readonly number[], text: string, joiner: string): PrepareStep {
+    const before = this.#held;
+    if (tokenIds.every((id) => id === this.#model.endTokenId)) {
+      // The tokenizer sees nothing in it, so the model shall not invent a translation: it is kept as it is.
+      if (before === null) this.#prefix += text + joiner;
+      else this.#held = { ...before, joiner: before.joiner + text + joiner };
+      return pause;
+    }
+    this.#held = { tokenIds, joiner };
+    return before === null ? pause : this.#piece(before);
+  }
+
+  #piece(sentence: Sentence): PrepareStep {
+    return { kind: "piece", piece: pieceOf(sentence, this.#settings) };
+  }
+
+  #tooLong(what: string): MillraceError {
+    return new MillraceError("input_too_long", `${this.#param} has ${what}`, {
+      param: this.#param,
+    });
+  }
+}

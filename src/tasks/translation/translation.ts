@@ -1,0 +1,114 @@
+/** The task `translate`: texts, or token ids, in one language → texts in another. */
+import { join } from "node:path";
+import { apiLimits, MillraceError } from "millrace-client/wire";
+import type { ModelManifest } from "../../models/manifest.js";
+import type { ModelFolder } from "../../models/registry.js";
+import { sentenceCharactersMax } from "../../prepare/text/split.js";
+import { TextTokenizer } from "../../prepare/text/text-tokenizer.js";
+import { readHypotheses } from "../../work/generation.js";
+import type { JsonObject, Payload } from "../../work/payload.js";
+import type { PrepareStep } from "../../work/piece.js";
+import type { JoinParts, PrepareLimits, Task, TaskModel } from "../task.js";
+import { checkNBest, readTranslate, translateFields } from "./fields.js";
+import { completedSettings, type TranslateInput } from "./input.js";
+import { joinTranslation } from "./join.js";
+import { textSteps } from "./text-steps.js";
+import { tokenIdSteps } from "./token-ids.js";
+
+export const translation: Task<TranslateInput> = {
+  name: "translate",
+  fields: translateFields,
+  read: readTranslate,
+  async open({ dir, manifest }: ModelFolder, limits: PrepareLimits) {
+    const tokenizer = await TextTokenizer.open({
+      path: join(dir, manifest.files.tokenizer),
+      unknownTokenId: manifest.generation.unknownTokenId,
+    });
+    return new TranslationTaskModel(manifest, tokenizer, limits);
+  },
+};
+
+class TranslationTaskModel implements TaskModel<TranslateInput> {
+  readonly #manifest: ModelManifest;
+  readonly #tokenizer: TextTokenizer;
+  readonly #limits: PrepareLimits;
+
+  constructor(manifest: ModelManifest, tokenizer: TextTokenizer, limits: PrepareLimits) {
+    this.#manifest = manifest;
+    this.#tokenizer = tokenizer;
+    this.#limits = limits;
+  }
+
+  complete(settings: JsonObject): JsonObject {
+    const { name, generation, limits } = this.#manifest;
+    const { beams, lengthPenalty, maxLength } = generation;
+    const completed = completedSettings({
+      beams,
+      nBest: 1,
+      lengthPenalty,
+      maxLength,
+      truncate: false,
+      split: true,
+      ...settings,
+    });
+    const { outputTokensMax } = limits;
+    if (settings["maxLength"] !== undefined && completed.maxLength > outputTokensMax) {
+      const message = `maxLength ${completed.maxLength} is over the ${outputTokensMax} tokens of ${name}`;
+      throw new MillraceError("bad_request", message, { param: "maxLength" });
+    }
+    checkNBest(completed.nBest, completed.beams);
+    return { ...completed };
+  }
+
+  /** What is not split is one tokenizer call, however long it is: that must not hold the event loop. */
+  weigh(input: TranslateInput, settings: JsonObject): number {
+    if (typeof input !== "string") return input.length / idsPerCharacter;
+    const isOneCall = settings["split"] === false && input.length > sentenceCharactersMax;
+    return isOneCall ? input.length * 8 : input.length;
+  }
+
+  steps(
+    input: TranslateInput,
+    at: { readonly index: number; readonly settings: JsonObject },
+  ): Iterable<PrepareStep> {
+    const { shape, limits, generation } = this.#manifest;
+    const { inputTokensMax } = limits;
+    const settings = completedSettings(at.settings);
+    if (typeof input !== "string") {
+      const { vocabulary } = shape;
+      return tokenIdSteps(input, { ...at, settings }, { vocabulary, inputTokensMax });
+    }
+    const { inputCharactersMax } = this.#limits;
+    const { endTokenId } = generation;
+    const tokenizer = this.#tokenizer;
+    const model = { tokenizer, endTokenId, inputTokensMax, inputCharactersMax };
+    return textSteps(input, { ...at, settings }, model);
+  }
+
+  checkResult(value: Payload): string | null {
+    const hypotheses = readHypotheses(value);
+    if (hypotheses === null) return "the model's answer is not a list of scored tokens";
+    if (hypotheses.length > apiLimits.beamsMax) {
+      return `the model's answer has ${hypotheses.length} hypotheses; at most ${apiLimits.beamsMax} can be asked for`;
+    }
+    const { vocabulary } = this.#manifest.shape;
+    for (const { tokenIds } of hypotheses) {
+      const bad = tokenIds.find((id) => id < 0 || id >= vocabulary);
+      if (bad === undefined) continue;
+      return `the model's answer has token ${bad}; the vocabulary has ${vocabulary} tokens`;
+    }
+    return null;
+  }
+
+  join(parts: JoinParts): JsonObject {
+    return joinTranslation(parts, (tokenIds) => this.#decode(tokenIds));
+  }
+
+  /** As transformers' decoder of Marian models does: white space at the ends is the tokenizer's, not the model's. */
+  #decode(tokenIds: readonly number[]): string {
+    return this.#tokenizer.decode(tokenIds).trim();
+  }
+}
+
+/** Checking an id takes so much less than tokenising a character. */
+const idsPerCharacter = 256;

@@ -1,0 +1,176 @@
+/** The parent's side of a pipeline on a made clock: hours pass at once, and a child lies as the test says. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { systemClock } from "#src/work/clock.js";
+import { MadePool } from "../support/made-child.js";
+import { makeItem } from "../support/pool.js";
+
+const hourMs = 3_600_000;
+
+function stateOf({ pool }: MadePool): string | undefined {
+  return pool.snapshot()[0]?.state;
+}
+
+function assertNothingLeft(made: MadePool): void {
+  while (made.clock.advance());
+  assert.deepEqual(made.pool.held, { inFlight: 0, remembered: 0 });
+}
+
+test("waits of days neither end at once nor for ever, and none outlives a stop", async () => {
+  const made = new MadePool({ backoffMinMs: 24 * hourMs, backoffMaxMs: 60 * 24 * hourMs });
+  let lastMs = 0;
+  const waits: number[] = [];
+  for (let life = 1; life <= 9; life += 1) {
+    made.child.end("SIGSEGV");
+    const lives = made.children.length;
+    made.passUntil(() => made.children.length > lives);
+    waits.push((made.clock.nowMs - lastMs) / hourMs / 24);
+    lastMs = made.clock.nowMs;
+  }
+  assert.deepEqual(waits.map(Math.round), [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+  const stopped = made.pool.stop({ drainMs: 0 });
+  assert.ok(made.child.killed);
+  made.child.end("SIGKILL");
+  await stopped;
+  assert.equal(made.clock.advance(), false, "no timer is left");
+});
+
+test("the machine's clock: a delay over the limit of timers does not end at once", async () => {
+  let ended = false;
+  const warnings: string[] = [];
+  const onWarning = ({ name }: Error): void => void warnings.push(name);
+  process.on("warning", onWarning);
+  const cancel = systemClock.after(60 * 24 * hourMs, () => {
+    ended = true;
+  });
+  const early: number[] = [];
+  for (const delayMs of [0, 1, 5, 20]) {
+    const fromMs = systemClock.now();
+    await new Promise<void>((resolve) => systemClock.after(delayMs, resolve));
+    if (systemClock.now() - fromMs < delayMs) early.push(delayMs);
+  }
+  cancel();
+  process.off("warning", onWarning);
+  assert.equal(ended, false);
+  assert.deepEqual(warnings, [], "no timer was asked for more than it takes");
+  assert.deepEqual(early, []);
+});
+
+test("a stop while the child starts ends it at once; one that never ends is not waited for twice", async () => {
+  const made = new MadePool();
+  const first = made.pool.stop({ drainMs: 0 });
+  assert.equal(stateOf(made), "stopping");
+  assert.ok(made.child.killed);
+  made.child.startUp();
+  assert.equal(stateOf(made), "stopping", "what it says now comes too late");
+  made.child.end("SIGKILL");
+  await Promise.all([first, made.pool.stop({ drainMs: 0 })]);
+  assert.equal(stateOf(made), "stopped");
+  assertNothingLeft(made);
+});
+
+test("a child that ignores the stop is killed when its time is over", async () => {
+  const made = new MadePool({ stopTimeoutMs: 2_000 });
+  made.child.startUp();
+  const stopped = made.pool.stop({ drainMs: 0 });
+  assert.equal(made.child.heard.at(-1)?.type, "stop");
+  assert.equal(made.child.killed, false);
+  made.passUntil(() => made.child.killed);
+  assert.equal(made.clock.nowMs, 2_000);
+  made.child.end("SIGKILL");
+  await stopped;
+  assertNothingLeft(made);
+});
+
+test("a drain ends with the last item, or with its time", async () => {
+  for (const answers of [true, false]) {
+    const made = new MadePool();
+    made.child.startUp();
+    made.pool.dispatch("p0", { batchId: 1, class: "bulk", items: [makeItem(1, 7)] });
+    const stopped = made.pool.stop({ drainMs: 30_000 });
+    assert.equal(stateOf(made), "ready");
+    if (answers) {
+      const payload = makeItem(1, 7).payload;
+      made.child.say({ type: "items", outcomes: [{ itemId: 1, ok: true, value: payload }] });
+    } else {
+      made.passUntil(() => made.clock.nowMs >= 30_000);
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(stateOf(made), "stopping");
+    made.child.end("SIGKILL");
+    await stopped;
+    // What came back is remembered until its owner lets it go.
+    made.pool.forget([1]);
+    assertNothingLeft(made);
+  }
+});
+
+test("a start without a word, and one without an end, are ended in time", () => {
+  for (const phase of ["hello", "ready"]) {
+    const made = new MadePool({ startTimeoutMs: 24 * hourMs });
+    if (phase === "ready") made.child.say({ type: "hello", version: 2, pid: 1 });
+    made.passUntil(() => made.child.killed);
+    assert.equal(made.clock.nowMs, 24 * hourMs);
+    assert.match(made.pool.snapshot()[0]?.reason ?? "", new RegExp(`no ${phase}`));
+  }
+});
+
+test("a silent child is suspected, then replaced, and its frames come too late", () => {
+  const made = new MadePool({
+    sample: () => ({ cpuMs: 5, stopped: false, runnable: false }),
+    stillChecksMax: 2,
+  });
+  made.child.startUp();
+  made.pool.dispatch("p0", { batchId: 1, class: "bulk", items: [makeItem(1, 7)] });
+  made.passUntil(() => stateOf(made) === "suspect");
+  const [child] = made.children;
+  made.passUntil(() => stateOf(made) === "backing-off");
+  assert.ok(child?.killed);
+  const { payload } = makeItem(1, 7);
+  child.say({ type: "items", outcomes: [{ itemId: 1, ok: true, value: payload }] });
+  assert.ok(!made.events.some(({ type }) => type === "outcome"));
+  assert.deepEqual(made.pool.held, { inFlight: 0, remembered: 1 });
+});
+
+test("a dispatch is refused whole, before anything is written", () => {
+  const made = new MadePool();
+  const batch = { batchId: 1, class: "bulk", items: [makeItem(1, 7), makeItem(2, 7)] } as const;
+  assert.throws(() => made.pool.dispatch("p0", batch), /not up/);
+  made.child.startUp();
+  made.pool.dispatch("p0", { ...batch, items: [makeItem(2, 7)] });
+  assert.throws(() => made.pool.dispatch("p0", batch), /in flight/);
+  assert.throws(
+    () => made.pool.dispatch("p0", { ...batch, items: [makeItem(3, 7), makeItem(3, 7)] }),
+    /twice/,
+  );
+  assert.equal(made.pool.held.inFlight, 1);
+});
+
+test("defect 2: how much a pipeline holds is its owner's decision", () => {
+  const made = new MadePool();
+  made.child.startUp();
+  const items = Array.from({ length: 20_000 }, (_, itemId) => makeItem(itemId, 7));
+  made.pool.dispatch("p0", { batchId: 1, class: "bulk", items });
+  assert.equal(made.pool.held.inFlight, 20_000);
+});
+
+test("defect 10: a kill that the kernel counted blames what was begun, an operator's blames nobody", () => {
+  for (const counted of [true, false]) {
+    let kills = 0;
+    const made = new MadePool({ memoryKillCounter: () => kills });
+    made.child.startUp();
+    made.pool.dispatch("p0", {
+      batchId: 1,
+      class: "bulk",
+      items: [makeItem(1, 7), makeItem(2, 7)],
+    });
+    const run = { stage: "s", rows: 1, width: 1, predictedMs: 1, memoryBytes: 1 };
+    made.child.say({ type: "run", ...run, begunItemIds: [1] });
+    if (counted) kills += 1;
+    made.child.end("SIGKILL");
+    const returned = made.events.find((event) => event.type === "returned");
+    assert.ok(returned?.type === "returned");
+    assert.deepEqual(returned.groups, counted ? [[1]] : []);
+    assert.deepEqual(returned.innocent, counted ? [2] : [1, 2]);
+  }
+});
