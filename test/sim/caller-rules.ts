@@ -58,7 +58,8 @@ export class CallerAccount {
   }
 
   accepted(): void {
-    if (this.state !== "asked") this.#fail("acceptance comes first, and once", `it is ${this.state}`);
+    if (this.state !== "asked")
+      this.#fail("acceptance comes first, and once", `it is ${this.state}`);
     if (this.foretold !== null)
       this.#fail("who is refused is refused for a reason", `accepted in spite of ${this.foretold}`);
     this.state = "accepted";
@@ -93,16 +94,23 @@ export class CallerAccount {
     this.state = "ended";
     if (isOwn && this.hasThrown) return;
     if (code === "cancelled") {
-      if (!this.hasLeft) this.#fail("each input has one outcome", "cancelled, and it did not leave");
+      if (!this.hasLeft)
+        this.#fail("each input has one outcome", "cancelled, and it did not leave");
       return;
     }
     if (was === "asked" && code === this.foretold) return;
     if (code === "draining" && isStopping()) return;
     if (this.hasLeft && !this.hasThrown) return this.#fail("nothing follows the end", code);
-    this.#fail(was === "asked" ? "who is refused is refused for a reason" : "each input has one outcome", `${code}, and ${this.foretold} was to be`);
+    this.#fail(
+      was === "asked" ? "who is refused is refused for a reason" : "each input has one outcome",
+      `${code}, and ${this.foretold} was to be`,
+    );
   }
 
-  #checkValue(index: number, { input, text }: { readonly input: CallerInput; readonly text: string }): void {
+  #checkValue(
+    index: number,
+    { input, text }: { readonly input: CallerInput; readonly text: string },
+  ): void {
     const right = rightResult(input.numbers);
     if (input.bad || text !== right)
       this.#fail("an outcome is the right one", `input ${index} is "${text}", not "${right}"`);
@@ -110,13 +118,19 @@ export class CallerAccount {
       this.#fail("an outcome is the right one", `input ${index} has a value from no good answer`);
   }
 
-  #checkError(index: number, { input, error }: { readonly input: CallerInput; readonly error: WireError }): void {
+  #checkError(
+    index: number,
+    { input, error }: { readonly input: CallerInput; readonly error: WireError },
+  ): void {
     const { code } = error;
     const nowMs = this.#o.now();
     const dueMs = this.deadlineAtMs ?? Infinity;
     if (code === "deadline_exceeded") {
       if (nowMs < dueMs || nowMs > dueMs + this.#o.lateMsMax)
-        this.#fail("a deadline is kept to the caller", `due at ${dueMs}, input ${index} ends at ${nowMs}`);
+        this.#fail(
+          "a deadline is kept to the caller",
+          `due at ${dueMs}, input ${index} ends at ${nowMs}`,
+        );
       return;
     }
     if (code === "input_too_long" ? input.bad : input.errors.has(code)) return;
@@ -155,15 +169,22 @@ export class AdmissionAccount {
   }
 
   /** Why so much more for this caller is refused; null: it is let in. */
-  refusal(caller: CallerAccount, more: { readonly items: number; readonly bytes: number }): ErrorCode | null {
+  refusal(
+    caller: CallerAccount,
+    more: { readonly items: number; readonly bytes: number },
+  ): ErrorCode | null {
     const { queuedItemsMax, queuedBytesMax } = this.#options;
     if (caller.held.items + more.items > queuedItemsMax) return "too_many_items";
     if (caller.held.bytes + more.bytes > queuedBytesMax) return "body_too_large";
-    const isFull = this.items + more.items > queuedItemsMax || this.bytes + more.bytes > queuedBytesMax;
+    const isFull =
+      this.items + more.items > queuedItemsMax || this.bytes + more.bytes > queuedBytesMax;
     return isFull ? "queue_full" : null;
   }
 
-  add(caller: CallerAccount, { items, bytes }: { readonly items: number; readonly bytes: number }): void {
+  add(
+    caller: CallerAccount,
+    { items, bytes }: { readonly items: number; readonly bytes: number },
+  ): void {
     caller.held = { items: caller.held.items + items, bytes: caller.held.bytes + bytes };
     this.items += items;
     this.bytes += bytes;

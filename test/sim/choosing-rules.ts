@@ -1,6 +1,12 @@
 /** An account of what an engine chose to run, that shares no code with the choosing. */
 import type { WorkClass } from "millrace-client/wire";
-import type { ChoosingLimits, Decision, LaneLoad, WaitingItem, Work } from "#src/runtime/generation/choosing.js";
+import type {
+  ChoosingLimits,
+  Decision,
+  LaneLoad,
+  WaitingItem,
+  Work,
+} from "#src/runtime/generation/choosing.js";
 import type { Judge } from "./rules.js";
 
 interface Seen {

@@ -22,7 +22,7 @@ export class VirtualClock implements Clock {
   readonly #lateMsMax: number;
   readonly #random: Random;
 
-  constructor({ lateMsMax, seed }: { readonly lateMsMax: number; readonly seed: number }) {
+  constructor({ lateMsMax, seed } = { lateMsMax: 0, seed: 0 }) {
     this.#lateMsMax = lateMsMax;
     this.#random = new Random(seed);
   }
@@ -30,6 +30,10 @@ export class VirtualClock implements Clock {
   /** Timers that were made and neither ran nor were taken back, those in the background apart. */
   get waiting(): { readonly foreground: number; readonly background: number } {
     return { foreground: this.#foreground, background: this.#background };
+  }
+
+  get nowMs(): number {
+    return this.#nowMs;
   }
 
   now(): number {
@@ -66,7 +70,12 @@ export class VirtualClock implements Clock {
   }
 
   #add(atMs: number, run: () => void, background: boolean): () => void {
-    const timer: Timer = { atMs: Math.max(atMs, this.#nowMs), order: this.#made++, background, run };
+    const timer: Timer = {
+      atMs: Math.max(atMs, this.#nowMs),
+      order: this.#made++,
+      background,
+      run,
+    };
     this.#count(timer, 1);
     this.#push(timer);
     return () => {

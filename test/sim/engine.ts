@@ -1,12 +1,18 @@
 /** Engines without a model: they choose what to run as the real ones do, and say how long it takes. */
 import type { WorkClass } from "millrace-client/wire";
-import { Choosing, type Decision, type LaneLoad, type WaitingItem, type Work } from "#src/runtime/generation/choosing.js";
+import {
+  Choosing,
+  type Decision,
+  type LaneLoad,
+  type WaitingItem,
+  type Work,
+} from "#src/runtime/generation/choosing.js";
 import { RunCost } from "#src/runtime/run-cost.js";
 import type { Payload } from "#src/work/payload.js";
 import { ChoosingAccount } from "./choosing-rules.js";
-import type { Judge } from "./rules.js";
 import type { PiecePlan } from "./plan.js";
 import { runMs } from "./recorded-runs.js";
+import type { Judge } from "./rules.js";
 
 export interface EngineItem {
   readonly itemId: number;
@@ -30,7 +36,11 @@ export interface EngineRun {
 }
 
 export interface SimEngine {
-  add(batch: { readonly batchId: number; readonly class: WorkClass }, items: readonly EngineItem[], nowMs: number): void;
+  add(
+    batch: { readonly batchId: number; readonly class: WorkClass },
+    items: readonly EngineItem[],
+    nowMs: number,
+  ): void;
   cancel(itemIds: readonly number[]): void;
   recall(itemIds: readonly number[]): number[];
   next(nowMs: number): EngineRun | null;
@@ -127,7 +137,13 @@ export class GenerationEngine implements SimEngine {
 
   constructor(rowsMax: number, judge: Judge) {
     this.#judge = judge;
-    const limits = { rowsMax, chunkMs: 20, chunkBesideRealtimeMs: 5, gatherMs: 5, bulkShare: 0.125 };
+    const limits = {
+      rowsMax,
+      chunkMs: 20,
+      chunkBesideRealtimeMs: 5,
+      gatherMs: 5,
+      bulkShare: 0.125,
+    };
     const costs = {
       encodeUnitsWithin: (ms: number) => this.#encodeCost.unitsWithin(ms),
       decodeMs: (rows: number) => this.#decodeCost.predictMs(rows),
@@ -248,7 +264,10 @@ export class GenerationEngine implements SimEngine {
         this.#decodeCost.learn(rows, ms);
         for (const job of lane.jobs) job.left -= 1;
         const ended = lane.jobs.filter(({ left }) => left <= 0);
-        this.#keep(lane, lane.jobs.filter(({ left }) => left > 0));
+        this.#keep(
+          lane,
+          lane.jobs.filter(({ left }) => left > 0),
+        );
         this.#ran(decision, ms);
         return ended.map(({ item }) => item);
       },

@@ -7,7 +7,13 @@
  */
 import { FrameDecoder } from "#src/frames/codec.js";
 import { encodeFrame } from "#src/frames/encode.js";
-import { type ChildFrame, type FrameOutcome, framesVersion, type ParentFrame, type StageReport } from "#src/frames/messages.js";
+import {
+  type ChildFrame,
+  type FrameOutcome,
+  framesVersion,
+  type ParentFrame,
+  type StageReport,
+} from "#src/frames/messages.js";
 import { ProtocolError } from "#src/frames/protocol-error.js";
 import { parseChildFrame, parseParentFrame } from "#src/frames/shapes.js";
 import type { Payload } from "#src/work/payload.js";
@@ -15,9 +21,24 @@ import type { ChildEvents, ChildPort } from "#src/worker/child.js";
 import type { ProcessEnd } from "#src/worker/settle.js";
 import type { ProcessSample } from "#src/worker/watch.js";
 import type { VirtualClock } from "./clock.js";
-import { type EngineItem, type EngineRun, GenerationEngine, OneShotEngine, type SimEngine } from "./engine.js";
+import {
+  type EngineItem,
+  type EngineRun,
+  GenerationEngine,
+  OneShotEngine,
+  type SimEngine,
+} from "./engine.js";
 import { Lies } from "./lies.js";
-import type { FaultKind, FaultPlan, OptionsPlan, PiecePlan, PipelinePlan, PoisonPlan, SurroundingsPlan } from "./plan.js";
+import {
+  type FaultKind,
+  type FaultPlan,
+  isLie,
+  type OptionsPlan,
+  type PiecePlan,
+  type PipelinePlan,
+  type PoisonPlan,
+  type SurroundingsPlan,
+} from "./plan.js";
 import { Random } from "./random.js";
 import type { Judge } from "./rules.js";
 import { answerTo, badAnswer } from "./task.js";
@@ -92,6 +113,7 @@ export class FaultyChild implements ChildPort {
   #spins = false;
   #stopped = false;
   #slow = 1;
+  #starved = false;
   #extraMs = 0;
   #spoils = false;
   #lastDeliveryMs = 0;
@@ -116,7 +138,11 @@ export class FaultyChild implements ChildPort {
 
   constructor(
     spec: PipelinePlan,
-    life: { readonly number: number; readonly mode: "generation" | "one-shot"; readonly pid: number },
+    life: {
+      readonly number: number;
+      readonly mode: "generation" | "one-shot";
+      readonly pid: number;
+    },
     wiring: { readonly world: ChildWorld; readonly events: ChildEvents },
   ) {
     const { world, events } = wiring;
@@ -129,13 +155,14 @@ export class FaultyChild implements ChildPort {
     this.#fault = spec.lives[life.number] ?? null;
     this.#lies = new Lies(this, world);
     this.#engine =
-      life.mode === "one-shot" ? new OneShotEngine() : new GenerationEngine(spec.rowsMax, world.judge);
+      life.mode === "one-shot"
+        ? new OneShotEngine()
+        : new GenerationEngine(spec.rowsMax, world.judge);
     this.#due = false;
     this.#lastDeliveryMs = world.clock.now();
     this.pid = this.#fault?.kind === "spawn-fails" ? null : life.pid;
     this.#start();
   }
-
 
   /** Whether the engine has it, or a frame on its way. */
   has(itemId: number): boolean {
@@ -195,7 +222,9 @@ export class FaultyChild implements ChildPort {
     const nowMs = this.#world.clock.now();
     const running = this.#busySinceMs === null ? 0 : nowMs - this.#busySinceMs;
     const silent = this.#spins && this.silentSinceMs !== null ? nowMs - this.silentSinceMs : 0;
-    return { cpuMs: this.#busyMs + running + silent, stopped: this.#stopped };
+    const cpuMs = this.#busyMs + (this.#starved ? 0 : running) + silent;
+    const runnable = !this.#stopped && (this.#busySinceMs !== null || this.#spins);
+    return { cpuMs, stopped: this.#stopped, runnable };
   }
 
   // ── What it says ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -302,7 +331,12 @@ export class FaultyChild implements ChildPort {
     this.#said += 1;
     const { when } = this.#fault ?? {};
     if (when !== undefined && "frame" in when && when.frame === number) this.#due = true;
-    if (this.#due && this.#fault !== null) {
+    // Mostly this lie waits for the frame that it is about.
+    const waits =
+      this.#fault?.kind === "recalled-too-many" &&
+      frame.type !== "recalled" &&
+      this.random.chance(0.9);
+    if (this.#due && this.#fault !== null && !waits) {
       this.#due = false;
       this.#misbehave(this.#fault.kind, frame);
     } else this.deliver(frame);
@@ -313,6 +347,10 @@ export class FaultyChild implements ChildPort {
     const { options } = this.#world;
     this.#world.happened(kind);
     this.#world.trace(() => `${this.spec.pipelineId} misbehaves: ${kind}`);
+    if (isLie(kind)) {
+      if (frame !== null) this.#lies.tell(kind, frame);
+      return;
+    }
     switch (kind) {
       case "exit":
       case "segfault":
@@ -326,9 +364,14 @@ export class FaultyChild implements ChildPort {
       case "ends-unkillable":
         this.blame = kind;
         this.#unkillable = kind === "ends-unkillable";
-        return this.fallSilent({ spins: kind === "hang-busy", stopped: kind === "stopped-from-outside" });
+        return this.fallSilent({
+          spins: kind === "hang-busy",
+          stopped: kind === "stopped-from-outside",
+        });
       case "slow":
+      case "starved":
         this.#slow = slowness;
+        this.#starved = kind === "starved";
         break;
       case "late-frames":
         // Not so late that it would look like a hang, or a start that never ends.
@@ -343,9 +386,6 @@ export class FaultyChild implements ChildPort {
       case "load-fails":
       case "wrong-version":
         break;
-      default:
-        if (frame !== null) this.#lies.tell(kind, frame);
-        return;
     }
     if (frame !== null) this.deliver(frame);
   }
@@ -474,7 +514,8 @@ export class FaultyChild implements ChildPort {
   }
 
   #pauseCount(): void {
-    if (this.#busySinceMs !== null) this.#busyMs += this.#world.clock.now() - this.#busySinceMs;
+    if (this.#busySinceMs !== null && !this.#starved)
+      this.#busyMs += this.#world.clock.now() - this.#busySinceMs;
     this.#busySinceMs = null;
   }
 
@@ -552,6 +593,7 @@ const happensByItself: ReadonlySet<FaultKind> = new Set([
   "hang-busy",
   "stopped-from-outside",
   "slow",
+  "starved",
   "late-frames",
   "bad-values",
 ]);

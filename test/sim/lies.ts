@@ -2,7 +2,7 @@
 import { encodeFrame } from "#src/frames/encode.js";
 import type { ChildFrame } from "#src/frames/messages.js";
 import type { ChildWorld, FaultyChild, Lie } from "./faulty-child.js";
-import type { FaultKind } from "./plan.js";
+import type { LieKind } from "./plan.js";
 import { answerTo } from "./task.js";
 
 const nobody = 1_000_000_000;
@@ -17,63 +17,83 @@ export class Lies {
   }
 
   /** Instead of the frame, or behind it. */
-  tell(kind: FaultKind, frame: ChildFrame): void {
-    const child = this.#child;
+  tell(kind: LieKind, frame: ChildFrame): void {
     // A frame that may come twice costs nothing: news are news.
-    const isHarmless = kind === "frame-twice" && (frame.type === "run" || frame.type === "report");
-    const isEmptyAnswer =
-      kind === "frame-twice" && frame.type === "items" && frame.outcomes.length === 0;
-    if (!isHarmless && !isEmptyAnswer) child.blame = kind;
-    switch (kind) {
-      case "torn":
-        if (child.speaksBytes) {
-          const bytes = encodeFrame(frame);
-          child.deliverBytes(bytes.subarray(0, child.random.int(1, bytes.length - 1)), null);
-        }
-        return child.die("torn");
-      case "flipped":
-        if (!child.speaksBytes) return child.deliverBroken("flipped");
-        return child.deliverBytes(flipped(encodeFrame(frame), child.random.int(0, 2)), sure(kind));
-      case "garbage":
-        if (!child.speaksBytes) return child.deliverBroken("garbage");
-        return child.deliverBytes(Buffer.alloc(child.random.int(8, 40), 0xa5), sure(kind));
-      case "field-wrong":
-        if (!child.speaksBytes) return child.deliverBroken("field-wrong");
-        return child.deliverBytes(this.#wrongField(frame), sure(kind));
-      case "channel-closed":
-        return child.closeChannel();
-      case "frame-twice":
-        child.deliver(frame);
-        return child.deliver(frame, this.#twice(frame));
-      default:
-        child.deliver(frame);
-        this.#lie(kind);
-    }
+    const isNews = frame.type === "run" || frame.type === "report";
+    if (kind !== "frame-twice" || !isNews) this.#child.blame = kind;
+    this.#ways[kind](frame);
   }
 
-  #lie(kind: FaultKind): void {
-    const child = this.#child;
-    switch (kind) {
-      case "outcome-unknown":
-        return this.#outcome(nobody);
-      case "outcome-of-another":
-        return this.#outcome(this.#world.heldElsewhere(child.spec.pipelineId) ?? nobody);
-      case "outcome-after-end":
-        return this.#outcome(child.over.at(-1) ?? nobody);
-      case "recalled-unasked":
-        return child.deliver({ type: "recalled", itemIds: [] }, this.#unasked());
-      case "recalled-too-many":
-        return child.deliver({ type: "recalled", itemIds: [nobody] }, sure(kind));
-      case "ready-twice":
-        return child.deliver({ type: "ready", loads: 2, memoryBytes: 0 }, this.#onceReady(kind));
-      case "run-of-too-many": {
+  readonly #ways: { readonly [Kind in LieKind]: (frame: ChildFrame) => void } = {
+    torn: (frame) => {
+      const child = this.#child;
+      const bytes = encodeFrame(frame);
+      if (child.speaksBytes)
+        child.deliverBytes(bytes.subarray(0, child.random.int(1, bytes.length - 1)), null);
+      child.die("torn");
+    },
+    flipped: (frame) => this.#wrongBytes("flipped", () => this.#flipped(encodeFrame(frame))),
+    garbage: () =>
+      this.#wrongBytes("garbage", () => Buffer.alloc(this.#child.random.int(8, 40), 0xa5)),
+    "field-wrong": (frame) => this.#wrongBytes("field-wrong", () => this.#wrongField(frame)),
+    "channel-closed": () => this.#child.closeChannel(),
+    "frame-twice": (frame) => {
+      this.#child.deliver(frame);
+      this.#child.deliver(frame, this.#twice(frame));
+    },
+    "outcome-unknown": (frame) => this.#behind(frame, () => this.#outcome(nobody)),
+    "outcome-of-another": (frame) =>
+      this.#behind(frame, () => {
+        const { pipelineId } = this.#child.spec;
+        this.#outcome(this.#world.heldElsewhere(pipelineId) ?? nobody);
+      }),
+    "outcome-after-end": (frame) =>
+      this.#behind(frame, () => this.#outcome(this.#child.over.at(-1) ?? nobody)),
+    "recalled-unasked": (frame) =>
+      this.#behind(frame, () =>
+        this.#child.deliver({ type: "recalled", itemIds: [] }, this.#unasked()),
+      ),
+    "recalled-too-many": (frame) => {
+      if (frame.type !== "recalled") this.#child.deliver(frame);
+      this.#tooMany(frame.type === "recalled" ? frame.itemIds : []);
+    },
+    "ready-twice": (frame) =>
+      this.#behind(frame, () =>
+        this.#child.deliver(
+          { type: "ready", loads: 2, memoryBytes: 0 },
+          this.#onceReady("ready twice"),
+        ),
+      ),
+    "run-of-too-many": (frame) =>
+      this.#behind(frame, () => {
         const begunItemIds = Array.from({ length: 10_000 }, (_, at) => nobody + at);
         const run = { type: "run", stage: "encode", rows: 1, width: 1, predictedMs: 1 } as const;
-        return child.deliver({ ...run, begunItemIds, memoryBytes: 0 }, this.#onceReady(kind));
-      }
-      default:
-        throw new Error(`${kind} is no lie`);
-    }
+        this.#child.deliver({ ...run, begunItemIds, memoryBytes: 0 }, this.#onceReady("a run"));
+      }),
+  };
+
+  #behind(frame: ChildFrame, lie: () => void): void {
+    this.#child.deliver(frame);
+    lie();
+  }
+
+  /** Where frames are not bytes, what these would come to. */
+  #wrongBytes(kind: LieKind, make: () => Buffer): void {
+    if (this.#child.speaksBytes) this.#child.deliverBytes(make(), sure(kind));
+    else this.#child.deliverBroken(kind);
+  }
+
+  /** Where a flipped bit shows at once: in the lengths' upper bytes, or in the first character. */
+  #flipped(bytes: Buffer): Buffer {
+    const at = this.#child.random.pick([3, 7, 8]);
+    bytes[at] = (bytes[at] ?? 0) ^ 0x40;
+    return bytes;
+  }
+
+  /** What was recalled, and one more. */
+  #tooMany(itemIds: readonly number[]): void {
+    const more = this.#child.random.chance(0.5) ? [...itemIds, nobody] : [nobody, ...itemIds];
+    this.#child.deliver({ type: "recalled", itemIds: more }, sure("recalled-too-many"));
   }
 
   #twice(frame: ChildFrame): Lie | null {
@@ -122,11 +142,4 @@ export class Lies {
 
 function sure(what: string): Lie {
   return { what, now: () => "sure" };
-}
-
-/** Where a flipped bit shows at once: in the lengths' upper bytes, or in the first character. */
-function flipped(bytes: Buffer, where: number): Buffer {
-  const at = [3, 7, 8][where] ?? 3;
-  bytes[at] = (bytes[at] ?? 0) ^ 0x40;
-  return bytes;
 }

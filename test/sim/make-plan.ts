@@ -82,11 +82,19 @@ function makeMood(random: Random, size: "small" | "middle" | "large"): Mood {
 }
 
 function makeOptions(random: Random, callers: readonly CallerPlan[]): OptionsPlan {
-  const items = callers.reduce((sum, { inputs }) => sum + Math.max(inputs.length, piecesOf(inputs)), 0);
+  const items = callers.reduce(
+    (sum, { inputs }) => sum + Math.max(inputs.length, piecesOf(inputs)),
+    0,
+  );
   const backoffMinMs = random.pick([1, 100]);
   const hangFloorMs = random.pick([100, 2_000]);
   // Looks that are frequent, or long: both together only cost the simulator's time.
-  const [checkMs, runMsMax] = random.pick([[50, 1_000], [50, 3_000], [500, 3_000], [500, 60_000]] as const);
+  const [checkMs, runMsMax] = random.pick([
+    [50, 1_000],
+    [50, 3_000],
+    [500, 3_000],
+    [500, 60_000],
+  ] as const);
   return {
     policy: random.pick(["millrace", "millrace", "millrace", "fcfs", "seed-router"] as const),
     realtimeTargetMs: random.pick([5, 20, 50, 200]),

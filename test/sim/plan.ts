@@ -6,6 +6,23 @@ import type { PipelineKind, WorkClass } from "millrace-client/wire";
 import type { PolicyName } from "#src/scheduler/policy.js";
 import type { RunMode } from "#src/scheduler/types.js";
 
+/** What a child sends that no child may send. */
+export const lieKinds = [
+  "torn",
+  "flipped",
+  "garbage",
+  "field-wrong",
+  "channel-closed",
+  "frame-twice",
+  "outcome-unknown",
+  "outcome-of-another",
+  "outcome-after-end",
+  "recalled-unasked",
+  "recalled-too-many",
+  "ready-twice",
+  "run-of-too-many",
+] as const;
+
 export const faultKinds = [
   // Ends.
   "exit",
@@ -20,29 +37,17 @@ export const faultKinds = [
   "stopped-from-outside",
   "never-ready",
   "load-fails",
-  "slow",
-  "stop-ignored",
-  // Bytes.
-  "torn",
-  "flipped",
-  "garbage",
-  "channel-closed",
-  // Lies.
-  "frame-twice",
-  "outcome-unknown",
-  "outcome-of-another",
-  "outcome-after-end",
-  "recalled-unasked",
-  "recalled-too-many",
-  "ready-twice",
   "wrong-version",
-  "run-of-too-many",
-  "field-wrong",
-  // Bad values, and frames that come late: neither may cost the process its life.
+  "stop-ignored",
+  ...lieKinds,
+  // Slowness, bad values, and frames that come late: none of these may cost the process its life.
+  "slow",
+  "starved",
   "bad-values",
   "late-frames",
 ] as const;
 
+export type LieKind = (typeof lieKinds)[number];
 export type FaultKind = (typeof faultKinds)[number];
 
 /** What goes wrong in one life of a process, and when: before its nth frame, or so long after its spawn. */
@@ -154,6 +159,10 @@ export interface Plan {
   readonly callers: readonly CallerPlan[];
   /** Null: only when all is done. */
   readonly stop: { readonly atMs: number; readonly drainMs: number } | null;
+}
+
+export function isLie(kind: FaultKind): kind is LieKind {
+  return (lieKinds as readonly FaultKind[]).includes(kind);
 }
 
 /** One line for each thing in the plan, for people. */

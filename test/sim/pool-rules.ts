@@ -5,8 +5,8 @@
 import type { ChildFrame, FrameBatch, ParentFrame } from "#src/frames/messages.js";
 import type { PoolEvent } from "#src/worker/events.js";
 import type { ProcessEnd } from "#src/worker/settle.js";
-import type { ChildWatcher, EndKind, FaultyChild } from "./faulty-child.js";
 import type { VirtualClock } from "./clock.js";
+import type { ChildWatcher, EndKind, FaultyChild } from "./faulty-child.js";
 import type { OptionsPlan, SurroundingsPlan } from "./plan.js";
 import type { Judge } from "./rules.js";
 
@@ -87,6 +87,14 @@ export class PoolAccount implements ChildWatcher {
     return this.#of(pipelineId).child;
   }
 
+  /** One of these that a pipeline has, and that it was not told to drop. */
+  uncancelled(itemIds: readonly number[]): number | undefined {
+    return itemIds.find((itemId) => {
+      const item = this.#items.get(itemId);
+      return item !== undefined && item.pipelineId !== null && !item.cancelled;
+    });
+  }
+
   // ── What the pool is told ────────────────────────────────────────────────────────────────────────────────────
 
   dispatch(pipelineId: string, batch: FrameBatch, act: () => void): void {
@@ -153,7 +161,10 @@ export class PoolAccount implements ChildWatcher {
     const expected = this.#expected.shift();
     const isIt = expected?.type === frame.type && expected.itemIds.join() === idsOf(frame).join();
     if (!isIt)
-      this.#judge("a child hears of each cancel and recall", `${frame.type} of ${idsOf(frame).join()}`);
+      this.#judge(
+        "a child hears of each cancel and recall",
+        `${frame.type} of ${idsOf(frame).join()}`,
+      );
   }
 
   hears(child: FaultyChild, frame: ChildFrame): void {
@@ -186,7 +197,11 @@ export class PoolAccount implements ChildWatcher {
     const kinds = new Set(recent.map(({ kind }) => kind).filter((kind) => kind !== "fault"));
     // The counter has no names: of two kills at about the same time nobody knows which was whose.
     this.#of(child.spec.pipelineId).doubt =
-      child.endKind !== "fault" && (kinds.size > 1 || this.#memoryKills.some((atMs) => nowMs - atMs <= memoryKillMs && child.endKind === "outside"));
+      child.endKind !== "fault" &&
+      (kinds.size > 1 ||
+        this.#memoryKills.some(
+          (atMs) => nowMs - atMs <= memoryKillMs && child.endKind === "outside",
+        ));
   }
 
   readonly #memoryKills: number[] = [];
@@ -201,9 +216,12 @@ export class PoolAccount implements ChildWatcher {
     const { hangFloorMs, hangFactor, runMsMax, checkMs, stillChecksMax } = options;
     const looksMs = (stillChecksMax + 4) * (checkMs + surroundings.lateMsMax + 1);
     const found = surroundings.processTimes && child.isStill;
-    const floorMs = found ? Math.min(hangFloorMs + hangFactor * child.predictedMs, runMsMax) : runMsMax;
+    const floorMs = found
+      ? Math.min(hangFloorMs + hangFactor * child.predictedMs, runMsMax)
+      : runMsMax;
     const pausesMs = surroundings.pauses.reduce((sum, { ms }) => sum + ms, 0);
-    const boundMs = (floorMs + looksMs) * (1 + surroundings.pauses.length) + pausesMs + surroundings.latencyMs;
+    const boundMs =
+      (floorMs + looksMs) * (1 + surroundings.pauses.length) + pausesMs + surroundings.latencyMs;
     const look = (): void => {
       if (child.isKilled || child.isEnded || this.stopping) return;
       let sinceMs = clock.now();
@@ -236,7 +254,10 @@ export class PoolAccount implements ChildWatcher {
         if (item.cancelled)
           this.#judge("a cancelled item comes to nothing", `item ${item.itemId} has an outcome`);
         if (event.timings.attempt !== item.attempts + 1)
-          this.#judge("attempts are counted", `attempt ${event.timings.attempt}, not ${item.attempts + 1}`);
+          this.#judge(
+            "attempts are counted",
+            `attempt ${event.timings.attempt}, not ${item.attempts + 1}`,
+          );
         return;
       }
       case "dropped":
@@ -261,21 +282,28 @@ export class PoolAccount implements ChildWatcher {
     for (const [pipelineId, pipeline] of this.#pipelines) {
       if (pipeline.dying === null) continue;
       if (pipeline.dying.size > 0)
-        this.#judge("what a dead pipeline held is settled at once", `${pipeline.dying.size} items of ${pipelineId}`);
+        this.#judge(
+          "what a dead pipeline held is settled at once",
+          `${pipeline.dying.size} items of ${pipelineId}`,
+        );
       pipeline.dying = null;
     }
   }
 
   atEnd(): void {
     for (const [pipelineId, { held }] of this.#pipelines)
-      if (held.size > 0) this.#judge("what was taken is given back", `${held.size} in ${pipelineId}`);
+      if (held.size > 0)
+        this.#judge("what was taken is given back", `${held.size} in ${pipelineId}`);
   }
 
   #dropped(pipeline: PipelineAccount, itemId: number): void {
     const item = this.#leave(pipeline, itemId);
     if (item === null) return;
     if (!item.cancelled)
-      this.#judge("an item leaves the ledger once, and by its own pipeline", `item ${itemId} was wanted`);
+      this.#judge(
+        "an item leaves the ledger once, and by its own pipeline",
+        `item ${itemId} was wanted`,
+      );
     const { child, dying } = pipeline;
     if (dying === null && child?.isGood === true && child.has(itemId))
       this.#judge("a cancel is confirmed by the child", `it still has item ${itemId}`);
@@ -327,7 +355,10 @@ export class PoolAccount implements ChildWatcher {
       if (blamed.has(itemId) && !isToBlame)
         this.#judge("the innocent are not blamed", `item ${itemId} at an end by ${endKind}`);
       if (!blamed.has(itemId) && isToBlame)
-        this.#judge("who was begun at a fault is a suspect", `item ${itemId} at an end by ${endKind}`);
+        this.#judge(
+          "who was begun at a fault is a suspect",
+          `item ${itemId} at an end by ${endKind}`,
+        );
     }
     for (const itemId of [...blamed, ...innocent, ...failed.keys()])
       if (!entries.some((item) => item.itemId === itemId))
@@ -336,7 +367,11 @@ export class PoolAccount implements ChildWatcher {
 
   #weigh(
     item: Item,
-    { endKind, alone, doubt }: { readonly endKind: EndKind; readonly alone: boolean; readonly doubt: boolean },
+    {
+      endKind,
+      alone,
+      doubt,
+    }: { readonly endKind: EndKind; readonly alone: boolean; readonly doubt: boolean },
   ): void {
     const isFault = endKind !== "outside";
     if (alone && isFault && !doubt) item.aloneFaults += 1;
@@ -346,7 +381,11 @@ export class PoolAccount implements ChildWatcher {
 
   #checkFailure(
     item: Item,
-    { code, alone, doubt }: { readonly code: string | undefined; readonly alone: boolean; readonly doubt: boolean },
+    {
+      code,
+      alone,
+      doubt,
+    }: { readonly code: string | undefined; readonly alone: boolean; readonly doubt: boolean },
   ): void {
     const { attemptsMax } = this.#o.options;
     const what = `item ${item.itemId} after ${item.attempts} attempts, ${item.aloneFaults} alone: ${code}`;
@@ -417,7 +456,14 @@ export class PoolAccount implements ChildWatcher {
   #of(pipelineId: string): PipelineAccount {
     let pipeline = this.#pipelines.get(pipelineId);
     if (pipeline === undefined) {
-      pipeline = { child: null, up: false, held: new Map(), dying: null, entries: [], doubt: false };
+      pipeline = {
+        child: null,
+        up: false,
+        held: new Map(),
+        dying: null,
+        entries: [],
+        doubt: false,
+      };
       this.#pipelines.set(pipelineId, pipeline);
     }
     return pipeline;

@@ -36,6 +36,7 @@ export const callerRules = [
   "who is refused is refused for a reason",
   "the queue counts what it holds",
   "preparing ends with its caller",
+  "who left costs no further run",
   "the summary is right",
   "every caller is answered",
   "a stop ends everything in time",
@@ -93,10 +94,12 @@ export type Rule = (typeof rules)[number];
 
 export class Violation extends Error {
   readonly rule: Rule;
+  readonly what: string;
 
-  constructor(rule: Rule, message: string) {
-    super(`${rule}: ${message}`);
+  constructor(rule: Rule, what: string) {
+    super(`${rule}: ${what}`);
     this.rule = rule;
+    this.what = what;
   }
 }
 

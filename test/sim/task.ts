@@ -31,7 +31,13 @@ export const badAnswer: Payload = { values: { finite: false }, tensors: {} };
 
 /** What the caller must get for these pieces. */
 export function rightResult(numbers: readonly number[]): string {
-  return numbers.map((number) => numbersOf(number).map((value) => 3 * value).join(" ")).join("; ");
+  return numbers
+    .map((number) =>
+      numbersOf(number)
+        .map((value) => 3 * value)
+        .join(" "),
+    )
+    .join("; ");
 }
 
 export function textOf(result: object): string {
@@ -48,7 +54,9 @@ const taskModel: TaskModel = {
   steps: () => [],
   checkResult: ({ values }) => (values["finite"] === true ? null : "not finite"),
   join: ({ pieces, answers }) => ({
-    text: pieces.map((_, at) => [...(answers[at]?.tensors["tripled"]?.data ?? [])].join(" ")).join("; "),
+    text: pieces
+      .map((_, at) => [...(answers[at]?.tensors["tripled"]?.data ?? [])].join(" "))
+      .join("; "),
   }),
 };
 

@@ -4,7 +4,7 @@
  */
 import { MillraceError } from "millrace-client/wire";
 import type { Prepare, PrepareRequest } from "#src/prepare/prepare.js";
-import { Scheduler, type SchedulerOptions } from "#src/scheduler/scheduler.js";
+import type { Scheduler, SchedulerOptions } from "#src/scheduler/scheduler.js";
 import { LocalSubmit } from "#src/submit/local/local-submit.js";
 import type { PreparedInput } from "#src/work/piece.js";
 import { Pool } from "#src/worker/pool.js";
@@ -29,12 +29,14 @@ const eventsMax = 200_000;
 const endMsMax = 3_600_000;
 /** Turns of the microtask queue between two events: more than any chain of promises inside has. */
 const turns = 16;
+const resolved = Promise.resolve();
 
 interface Caller {
   readonly at: number;
   readonly plan: CallerPlan;
   readonly account: CallerAccount;
   readonly controller: AbortController;
+  readonly itemIds: number[];
   sent: number;
   ran: number;
 }
@@ -53,6 +55,8 @@ export class World {
   readonly #pieces: NumberedPiece[] = [];
   /** The caller and the input of each piece, by its number. */
   readonly #owners: { readonly caller: Caller; readonly input: CallerInput }[] = [];
+  /** Callers who are done since the last event. */
+  readonly #ended: Caller[] = [];
   readonly #numberOfItem = new Map<number, number>();
   readonly #callers: Caller[];
   readonly #children = new Map<number, FaultyChild>();
@@ -99,7 +103,8 @@ export class World {
 
   async run(): Promise<void> {
     this.#local.start();
-    for (const caller of this.#callers) this.#clock.at(caller.plan.atMs, () => this.#arrive(caller));
+    for (const caller of this.#callers)
+      this.#clock.at(caller.plan.atMs, () => this.#arrive(caller));
     for (const { atMs, ms } of this.#plan.surroundings.pauses)
       this.#clock.at(atMs, () => {
         this.#note("pause");
@@ -119,25 +124,29 @@ export class World {
 
   /** Event after event, until it is over or a rule is broken. */
   async #play(isOver: () => boolean): Promise<void> {
-    const lastPlannedMs = Math.max(this.#plan.stop?.atMs ?? 0, ...this.#plan.callers.map(({ atMs }) => atMs));
+    const lastPlannedMs = Math.max(
+      this.#plan.stop?.atMs ?? 0,
+      ...this.#plan.callers.map(({ atMs }) => atMs),
+    );
     let events = 0;
     let sameTime = 0;
     let lastMs = this.#clock.now();
     while (this.violation === null && !isOver()) {
-      if (!this.#clock.advance()) {
-        if (!isOver()) this.#judge("every caller is answered", this.#unanswered());
+      if (!this.#advance()) {
+        if (!isOver()) this.#judge(this.#unanswered, this.#rest());
         return;
       }
-      for (let turn = 0; turn < turns; turn += 1) await null;
+      for (let turn = 0; turn < turns; turn += 1) await resolved;
+      this.#checkEnded();
       this.#account.endTurn();
       this.#checkHeld();
       events += 1;
       const nowMs = this.#clock.now();
       sameTime = nowMs === lastMs ? sameTime + 1 : 0;
       lastMs = nowMs;
-      if (events > eventsMax || sameTime > 10_000) this.#judge("time goes on", `it is ${nowMs} for ever`);
-      if (nowMs > lastPlannedMs + endMsMax)
-        this.#judge(this.#stopped === "asked" ? "a stop ends everything in time" : "every caller is answered", this.#unanswered());
+      if (events > eventsMax || sameTime > 10_000)
+        this.#judge("time goes on", `it is ${nowMs} for ever`);
+      if (nowMs > lastPlannedMs + endMsMax) this.#judge(this.#unanswered, this.#rest());
     }
   }
 
@@ -147,10 +156,32 @@ export class World {
     if (this.#stopped === "asked" || this.#plan.stop !== null) return false;
     if (this.#callers.some(({ account }) => !account.ended)) return false;
     const { inFlight = 0 } = this.#pool?.held ?? {};
-    return inFlight === 0 && this.#plan.pipelines.every(({ pipelineId }) => this.#account.isUp(pipelineId));
+    return (
+      inFlight === 0 &&
+      this.#plan.pipelines.every(({ pipelineId }) => this.#account.isUp(pipelineId))
+    );
   }
 
-  #unanswered(): string {
+  /** What throws in a timer or at a frame would end the server. */
+  #advance(): boolean {
+    try {
+      return this.#clock.advance();
+    } catch (error) {
+      this.#onBroken(error);
+      return true;
+    }
+  }
+
+  /** What it means that it does not come to an end. */
+  get #unanswered(): Rule {
+    if (this.#callers.some(({ account }) => !account.ended)) return "every caller is answered";
+    if (this.#stopped === "asked") return "a stop ends everything in time";
+    return this.#pool?.held.inFlight === 0
+      ? "a lost pipeline comes back"
+      : "what was taken is given back";
+  }
+
+  #rest(): string {
     const open = this.#callers.filter(({ account }) => !account.ended).map(({ at }) => at);
     const { inFlight = 0 } = this.#pool?.held ?? {};
     const states = this.#pool?.snapshot().map(({ pipelineId, state }) => `${pipelineId} ${state}`);
@@ -179,10 +210,19 @@ export class World {
       options,
       judge: this.#judge,
       now: () => this.#clock.now(),
-      lateMsMax: 2 + 3 * surroundings.lateMsMax + surroundings.pauses.reduce((sum, { ms }) => sum + ms, 0),
+      lateMsMax:
+        2 + 3 * surroundings.lateMsMax + surroundings.pauses.reduce((sum, { ms }) => sum + ms, 0),
       isStopping: () => this.#stopped !== "no",
     });
-    const caller = { at, plan, account, controller: new AbortController(), sent: 0, ran: 0 };
+    const caller = {
+      at,
+      plan,
+      account,
+      controller: new AbortController(),
+      itemIds: [],
+      sent: 0,
+      ran: 0,
+    };
     for (const { input } of owners) this.#owners.push({ caller, input });
     return caller;
   }
@@ -196,7 +236,9 @@ export class World {
     account.deadlineAtMs = plan.timeoutMs === null ? null : nowMs + plan.timeoutMs;
     if (leave?.moment === "before-the-call") this.#leave(caller);
     account.foretold = this.#foretell(caller);
-    this.#trace(() => `caller ${at} comes${account.foretold === null ? "" : `: ${account.foretold}`}`);
+    this.#trace(
+      () => `caller ${at} comes${account.foretold === null ? "" : `: ${account.foretold}`}`,
+    );
     this.#admission.requests += 1;
     if (account.foretold === null)
       this.#admission.add(account, { items: plan.inputs.length, bytes: payloadBytes });
@@ -218,6 +260,7 @@ export class World {
       onOutcome: (outcome) => {
         this.#activity += 1;
         this.#trace(() => `caller ${at} gets ${JSON.stringify(outcome)}`);
+        this.#note(`outcome: ${"value" in outcome.outcome ? "value" : outcome.outcome.error.code}`);
         account.outcome(outcome);
         this.#inCallback(caller);
       },
@@ -227,14 +270,14 @@ export class World {
       (error: unknown) => this.#settled(caller, () => this.#rejected(account, error)),
     );
     if (leave?.moment === "in-the-same-turn") this.#leave(caller);
-    if (leave?.moment === "later")
-      this.#clock.at(nowMs + leave.afterMs, () => this.#leave(caller));
+    if (leave?.moment === "later") this.#clock.at(nowMs + leave.afterMs, () => this.#leave(caller));
   }
 
   #settled(caller: Caller, action: () => void): void {
     this.#activity += 1;
     action();
     this.#admission.release(caller.account);
+    this.#ended.push(caller);
     this.#trace(() => `caller ${caller.at} is done`);
   }
 
@@ -242,6 +285,15 @@ export class World {
     this.#note(`refused or ended: ${error instanceof MillraceError ? error.code : "thrown"}`);
     if (error instanceof MillraceError) account.rejected(error.code, false);
     else account.rejected(String(error), error instanceof OwnError);
+  }
+
+  /** Of whoever is done, for whatever reason, nothing is worked on. */
+  #checkEnded(): void {
+    for (const { at, itemIds } of this.#ended.splice(0)) {
+      const itemId = this.#account.uncancelled(itemIds);
+      if (itemId !== undefined)
+        this.#judge("who left costs no further run", `item ${itemId} of caller ${at} goes on`);
+    }
   }
 
   /** What the door must answer; the order is that of its checks. */
@@ -252,7 +304,10 @@ export class World {
       ({ pipelineId, model }) => model === plan.model && this.#account.isUp(pipelineId),
     );
     if (!isServed) return "not_ready";
-    return this.#admission.refusal(account, { items: plan.inputs.length, bytes: plan.payloadBytes });
+    return this.#admission.refusal(account, {
+      items: plan.inputs.length,
+      bytes: plan.payloadBytes,
+    });
   }
 
   #inCallback(caller: Caller): void {
@@ -280,7 +335,8 @@ export class World {
     prepare: (request, signal) => {
       const { caller } = request.inputs[0] as { readonly caller: Caller };
       const { prepareMs } = caller.plan;
-      if (prepareMs === 0) return new Promise((resolve) => resolve(this.#prepareAll(caller, request)));
+      if (prepareMs === 0)
+        return new Promise((resolve) => resolve(this.#prepareAll(caller, request)));
       return new Promise((resolve, reject) => {
         const cancel = this.#clock.at(this.#clock.now() + prepareMs, () => {
           const { account } = caller;
@@ -304,7 +360,8 @@ export class World {
     const { account, plan } = caller;
     let made = 0;
     const prepared = account.inputs.map(({ bad, numbers }): PreparedInput => {
-      if (bad) return { ok: false, error: { code: "input_too_long", message: "bad", retryable: false } };
+      if (bad)
+        return { ok: false, error: { code: "input_too_long", message: "bad", retryable: false } };
       const pieces = numbers.map((number) => {
         const piece = makePiece(this.#pieceOf(number));
         made += 1;
@@ -339,7 +396,7 @@ export class World {
       this.checker.after(decisions, this.#scheduler.snapshot(nowMs), nowMs);
       return decisions;
     } catch (error) {
-      if (error instanceof Violation) this.#judge(error.rule, error.message);
+      if (error instanceof Violation) this.#judge(error.rule, error.what);
       throw error;
     }
   }
@@ -392,6 +449,7 @@ export class World {
       const number = numberOf(payload);
       this.#numberOfItem.set(itemId, number);
       const caller = this.#owners[number]?.caller;
+      caller?.itemIds.push(itemId);
       if (caller?.account.ended === true)
         this.#judge("work for absent callers is never dispatched", `to the pool: item ${itemId}`);
     }
@@ -412,10 +470,7 @@ export class World {
     if (leave?.moment === moment && leave.nth === count) this.#leave(caller);
   }
 
-  #spawn(
-    pipelineId: string,
-    wiring: ConstructorParameters<typeof FaultyChild>[2],
-  ): FaultyChild {
+  #spawn(pipelineId: string, wiring: ConstructorParameters<typeof FaultyChild>[2]): FaultyChild {
     const spec = this.#plan.pipelines.find((each) => each.pipelineId === pipelineId);
     if (spec === undefined) throw new Error(`there is no pipeline ${pipelineId}`);
     const number = this.#lives.get(pipelineId) ?? 0;
@@ -458,14 +513,17 @@ export class World {
   #stop(drainMs: number): void {
     const { options, surroundings } = this.#plan;
     this.#stopped = "asked";
-    this.#note("stop");
+    if (this.#plan.stop !== null) this.#note("stop");
     this.#trace(() => `stop within ${drainMs} ms`);
     const askedAtMs = this.#clock.now();
     const boundMs = drainMs + options.stopTimeoutMs + options.killTimeoutMs + 2_000;
-    const slackMs = 5 * (surroundings.lateMsMax + surroundings.latencyMs) + surroundings.pauses.reduce((sum, { ms }) => sum + ms, 0);
+    const slackMs =
+      5 * (surroundings.lateMsMax + surroundings.latencyMs) +
+      surroundings.pauses.reduce((sum, { ms }) => sum + ms, 0);
     void this.#local.stop({ drainMs }).then(() => {
       const tookMs = this.#clock.now() - askedAtMs;
-      if (tookMs > boundMs + slackMs) this.#judge("a stop ends everything in time", `it took ${tookMs} ms`);
+      if (tookMs > boundMs + slackMs)
+        this.#judge("a stop ends everything in time", `it took ${tookMs} ms`);
       this.#stopped = "done";
     });
   }
@@ -474,9 +532,15 @@ export class World {
     const { requests, items, bytes } = this.#local.held;
     const admission = this.#admission;
     if (items !== admission.items || bytes !== admission.bytes)
-      this.#judge("the queue counts what it holds", `${items} items, ${bytes} bytes; not ${admission.items}, ${admission.bytes}`);
+      this.#judge(
+        "the queue counts what it holds",
+        `${items} items, ${bytes} bytes; not ${admission.items}, ${admission.bytes}`,
+      );
     if (requests > admission.requests)
-      this.#judge("the queue counts what it holds", `${requests} requests, not ${admission.requests}`);
+      this.#judge(
+        "the queue counts what it holds",
+        `${requests} requests, not ${admission.requests}`,
+      );
   }
 
   /** Everybody was answered and nobody asks: what was taken is given back. */
@@ -494,7 +558,7 @@ export class World {
     try {
       this.checker.atEnd();
     } catch (error) {
-      if (error instanceof Violation) this.#judge(error.rule, error.message);
+      if (error instanceof Violation) this.#judge(error.rule, error.what);
     }
     for (const { pipelineId, state } of this.#pool?.snapshot() ?? [])
       if (state !== "ready" && state !== "suspect")
@@ -505,7 +569,10 @@ export class World {
   #checkCounts(): void {
     const { accepted, done, failed, cancelled } = this.#local.counts.items;
     if (accepted !== done + failed + cancelled)
-      this.#judge("the summary is right", `of ${accepted} items ${done}, ${failed} and ${cancelled} ended`);
+      this.#judge(
+        "the summary is right",
+        `of ${accepted} items ${done}, ${failed} and ${cancelled} ended`,
+      );
   }
 
   async #checkEnd(): Promise<void> {
@@ -520,7 +587,8 @@ export class World {
     if (Object.values(rest).some((each) => each !== 0))
       this.#judge("what was taken is given back", `after the stop: ${JSON.stringify(rest)}`);
     for (const child of this.#children.values())
-      if (!child.isEnded) this.#judge("a stop ends everything in time", `${child.spec.pipelineId} lives`);
+      if (!child.isEnded)
+        this.#judge("a stop ends everything in time", `${child.spec.pipelineId} lives`);
     this.#checkCounts();
   }
 
