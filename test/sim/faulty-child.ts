@@ -15,12 +15,11 @@ import {
   type StageReport,
 } from "#src/frames/messages.js";
 import { ProtocolError } from "#src/frames/protocol-error.js";
-import { parseChildFrame, parseParentFrame } from "#src/frames/shapes.js";
-import type { Payload } from "#src/work/payload.js";
+import { parseParentFrame } from "#src/frames/shapes.js";
 import type { ChildEvents, ChildPort } from "#src/worker/child.js";
 import type { ProcessEnd } from "#src/worker/settle.js";
 import type { ProcessSample } from "#src/worker/watch.js";
-import type { VirtualClock } from "./clock.js";
+import type { ChildWorld, EndKind } from "./child-world.js";
 import {
   type EngineItem,
   type EngineRun,
@@ -33,76 +32,29 @@ import {
   type FaultKind,
   type FaultPlan,
   isLie,
-  type OptionsPlan,
-  type PiecePlan,
   type PipelinePlan,
   type PoisonPlan,
-  type SurroundingsPlan,
 } from "./plan.js";
 import { Random } from "./random.js";
-import type { Judge } from "./rules.js";
 import { answerTo, badAnswer } from "./task.js";
-
-/** What the parent's side of the world writes down. */
-export interface ChildWatcher {
-  sent(child: FaultyChild, frame: ParentFrame): void;
-  /** Just before the rooms hear it. */
-  hears(child: FaultyChild, frame: ChildFrame): void;
-  /** After they heard what nobody may say. */
-  heardLie(child: FaultyChild, what: string): void;
-  killed(child: FaultyChild): void;
-  /** Just before the rooms hear it. */
-  ends(child: FaultyChild, end: ProcessEnd): void;
-  hangs(child: FaultyChild): void;
-}
-
-export interface ChildWorld {
-  readonly clock: VirtualClock;
-  readonly seed: number;
-  readonly options: OptionsPlan;
-  readonly surroundings: SurroundingsPlan;
-  readonly judge: Judge;
-  readonly watcher: ChildWatcher;
-  trace(line: () => string): void;
-  planOf(payload: Payload): PiecePlan;
-  /** A run with these begins. */
-  runs(payloads: readonly Payload[]): void;
-  /** An answer that nobody can use was given for it, though it is a good one. */
-  spoilt(payload: Payload): void;
-  /** An item that another pipeline holds. */
-  heldElsewhere(pipelineId: string): number | null;
-  /** Whether the pipeline has the item, as the parent sees it. */
-  holds(pipelineId: string, itemId: number): boolean;
-  killedForMemory(): void;
-  happened(kind: FaultKind | "poison"): void;
-}
+import { cut, Voice } from "./voice.js";
 
 const announceMs = 20;
 const slowness = 30;
 /** Between the end of a process and of its pipes, and until a closed channel counts. */
 const closeGraceMs = 1_000;
 
-/** A thing said that may not be said. Whether it is one shows only when it is heard. */
-export interface Lie {
-  readonly what: string;
-  /** `sure`: the parent must end the child for it. `none`: it would be true by now, and is not said. */
-  readonly now: () => "sure" | "maybe" | "none";
-}
-
-/** How a life ended, as far as it says anything about items. */
-export type EndKind = "fault" | "memory" | "outside";
-
 export class FaultyChild implements ChildPort {
   readonly pid: number | null;
   readonly spec: PipelinePlan;
   readonly random: Random;
+  readonly voice: Voice;
   readonly #world: ChildWorld;
   readonly #events: ChildEvents;
   readonly #fault: FaultPlan | null;
   readonly #lies: Lies;
   readonly #engine: SimEngine;
   readonly #fromParent = new FrameDecoder(parseParentFrame);
-  readonly #fromChild = new FrameDecoder(parseChildFrame);
   readonly #inbox: ParentFrame[] = [];
   #state: "boot" | "loading" | "ready" | "silent" | "dead" = "boot";
   #muted = false;
@@ -114,9 +66,7 @@ export class FaultyChild implements ChildPort {
   #stopped = false;
   #slow = 1;
   #starved = false;
-  #extraMs = 0;
   #spoils = false;
-  #lastDeliveryMs = 0;
   #lastArrivalMs = 0;
   #said = 0;
   #due: boolean;
@@ -153,13 +103,21 @@ export class FaultyChild implements ChildPort {
     for (const letter of spec.pipelineId) hash = hash * 131 + letter.charCodeAt(0);
     this.random = new Random(hash);
     this.#fault = spec.lives[life.number] ?? null;
+    this.voice = new Voice({
+      world,
+      random: this.random,
+      isOver: () => this.#muted || this.#ended,
+      isGood: () => this.isGood,
+      onFrame: (frame) => this.#hear(frame),
+      onBroken: (error) => events.onBroken(error),
+      onLie: (what) => world.watcher.heardLie(this, what),
+    });
     this.#lies = new Lies(this, world);
     this.#engine =
       life.mode === "one-shot"
         ? new OneShotEngine()
         : new GenerationEngine(spec.rowsMax, world.judge);
     this.#due = false;
-    this.#lastDeliveryMs = world.clock.now();
     this.pid = this.#fault?.kind === "spawn-fails" ? null : life.pid;
     this.#start();
   }
@@ -200,7 +158,9 @@ export class FaultyChild implements ChildPort {
     clock.at(atMs, () => {
       if (this.#state === "dead" || this.#state === "silent") return;
       if (bytes === null) this.#inbox.push(frame);
-      else for (const chunk of this.#cut(bytes)) this.#inbox.push(...this.#fromParent.push(chunk));
+      else
+        for (const chunk of cut(bytes, this.random))
+          this.#inbox.push(...this.#fromParent.push(chunk));
       this.#go();
     });
   }
@@ -228,41 +188,6 @@ export class FaultyChild implements ChildPort {
   }
 
   // ── What it says ─────────────────────────────────────────────────────────────────────────────────────────────
-
-  /** On its way to the parent, after what was said before. `lie`: what the parent must end it for. */
-  deliver(frame: ChildFrame, lie: Lie | null = null): void {
-    const { surroundings } = this.#world;
-    if (surroundings.bytes) this.deliverBytes(encodeFrame(frame), lie, frame);
-    else this.#later(() => this.#hear(frame), lie);
-  }
-
-  deliverBytes(bytes: Buffer, lie: Lie | null, frame: ChildFrame | null = null): void {
-    const chunks = this.#cut(bytes);
-    this.#later(() => {
-      for (const chunk of chunks) {
-        try {
-          for (const each of this.#fromChild.read(chunk)) {
-            if (this.#muted) return;
-            this.#hear(each);
-          }
-        } catch (error) {
-          if (!(error instanceof ProtocolError)) throw error;
-          if (frame !== null && lie === null && this.isGood)
-            this.#world.judge("a good child is never killed", `a good frame: ${error.message}`);
-          this.#broken(error);
-        }
-      }
-    }, lie);
-  }
-
-  deliverBroken(reason: string): void {
-    this.#later(() => this.#broken(new ProtocolError(reason)), { what: reason, now: () => "sure" });
-  }
-
-  /** Bytes after which the stream has no end that anybody could find. */
-  get speaksBytes(): boolean {
-    return this.#world.surroundings.bytes;
-  }
 
   fallSilent(how: { readonly spins?: boolean; readonly stopped?: boolean } = {}): void {
     if (this.#state === "dead") return;
@@ -295,34 +220,12 @@ export class FaultyChild implements ChildPort {
     }
   }
 
-  #later(action: () => void, lie: Lie | null): void {
-    const { clock, surroundings, watcher } = this.#world;
-    const delayMs = surroundings.latencyMs + this.#extraMs;
-    this.#lastDeliveryMs = Math.max(this.#lastDeliveryMs, clock.now() + delayMs);
-    clock.at(this.#lastDeliveryMs, () => {
-      if (this.#muted || this.#ended) return;
-      const truth = lie?.now() ?? "maybe";
-      if (truth === "none") return;
-      action();
-      if (lie !== null && truth === "sure") watcher.heardLie(this, lie.what);
-    });
-  }
-
   #hear(frame: ChildFrame): void {
     if (frame.type === "recalled") this.asked -= 1;
     this.heardAtMs = this.#world.clock.now();
     this.#world.watcher.hears(this, frame);
     this.#world.trace(() => `${this.spec.pipelineId} says ${brief(frame)}`);
     this.#events.onFrame(frame);
-  }
-
-  #broken(error: ProtocolError): void {
-    if (!this.#muted) this.#events.onBroken(error);
-  }
-
-  #cut(bytes: Buffer): Buffer[] {
-    const at = this.random.int(0, bytes.length);
-    return this.random.chance(0.3) ? [bytes] : [bytes.subarray(0, at), bytes.subarray(at)];
   }
 
   #say(frame: ChildFrame): void {
@@ -339,7 +242,7 @@ export class FaultyChild implements ChildPort {
     if (this.#due && this.#fault !== null && !waits) {
       this.#due = false;
       this.#misbehave(this.#fault.kind, frame);
-    } else this.deliver(frame);
+    } else this.voice.say(frame);
   }
 
   /** The fault's time has come; `frame` is what a good child would say now. */
@@ -375,7 +278,7 @@ export class FaultyChild implements ChildPort {
         break;
       case "late-frames":
         // Not so late that it would look like a hang, or a start that never ends.
-        this.#extraMs = Math.min(0.4 * options.hangFloorMs, 0.2 * options.startTimeoutMs);
+        this.voice.extraMs = Math.min(0.4 * options.hangFloorMs, 0.2 * options.startTimeoutMs);
         break;
       case "bad-values":
         this.#spoils = true;
@@ -387,7 +290,7 @@ export class FaultyChild implements ChildPort {
       case "wrong-version":
         break;
     }
-    if (frame !== null) this.deliver(frame);
+    if (frame !== null) this.voice.say(frame);
   }
 
   // ── Its life ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -472,7 +375,7 @@ export class FaultyChild implements ChildPort {
     if (kind === "load-fails") {
       this.blame = kind;
       this.#world.happened(kind);
-      this.deliver({ type: "load-failed", code: "model_folder_invalid", message: "none" });
+      this.voice.say({ type: "load-failed", code: "model_folder_invalid", message: "none" });
       this.#state = "boot";
       return;
     }
@@ -558,7 +461,7 @@ export class FaultyChild implements ChildPort {
     const { clock } = this.#world;
     // Frames on their way arrive before the end, or never do.
     const isCut = this.random.chance(0.3);
-    const atMs = isCut ? clock.now() : Math.max(clock.now(), this.#lastDeliveryMs);
+    const atMs = isCut ? clock.now() : Math.max(clock.now(), this.voice.arrivesAtMs);
     clock.at(atMs, () => this.#end(end));
   }
 
@@ -575,7 +478,7 @@ export class FaultyChild implements ChildPort {
   closeChannel(): void {
     const { clock } = this.#world;
     this.fallSilent();
-    clock.at(Math.max(this.#lastDeliveryMs, clock.now() + closeGraceMs), () => {
+    clock.at(Math.max(this.voice.arrivesAtMs, clock.now() + closeGraceMs), () => {
       if (this.#muted || this.#ended) return;
       this.#events.onBroken(new ProtocolError("closed its channel and lives on"));
       this.#world.watcher.heardLie(this, "a closed channel");

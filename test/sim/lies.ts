@@ -1,7 +1,8 @@
 /** What a child says that nobody may say: wrong bytes, and wrong words. */
 import { encodeFrame } from "#src/frames/encode.js";
 import type { ChildFrame } from "#src/frames/messages.js";
-import type { ChildWorld, FaultyChild, Lie } from "./faulty-child.js";
+import type { ChildWorld, Lie } from "./child-world.js";
+import type { FaultyChild } from "./faulty-child.js";
 import type { LieKind } from "./plan.js";
 import { answerTo } from "./task.js";
 
@@ -28,8 +29,8 @@ export class Lies {
     torn: (frame) => {
       const child = this.#child;
       const bytes = encodeFrame(frame);
-      if (child.speaksBytes)
-        child.deliverBytes(bytes.subarray(0, child.random.int(1, bytes.length - 1)), null);
+      if (child.voice.speaksBytes)
+        child.voice.sayBytes(bytes.subarray(0, child.random.int(1, bytes.length - 1)), null);
       child.die("torn");
     },
     flipped: (frame) => this.#wrongBytes("flipped", () => this.#flipped(encodeFrame(frame))),
@@ -38,8 +39,8 @@ export class Lies {
     "field-wrong": (frame) => this.#wrongBytes("field-wrong", () => this.#wrongField(frame)),
     "channel-closed": () => this.#child.closeChannel(),
     "frame-twice": (frame) => {
-      this.#child.deliver(frame);
-      this.#child.deliver(frame, this.#twice(frame));
+      this.#child.voice.say(frame);
+      this.#child.voice.say(frame, this.#twice(frame));
     },
     "outcome-unknown": (frame) => this.#behind(frame, () => this.#outcome(nobody)),
     "outcome-of-another": (frame) =>
@@ -51,15 +52,15 @@ export class Lies {
       this.#behind(frame, () => this.#outcome(this.#child.over.at(-1) ?? nobody)),
     "recalled-unasked": (frame) =>
       this.#behind(frame, () =>
-        this.#child.deliver({ type: "recalled", itemIds: [] }, this.#unasked()),
+        this.#child.voice.say({ type: "recalled", itemIds: [] }, this.#unasked()),
       ),
     "recalled-too-many": (frame) => {
-      if (frame.type !== "recalled") this.#child.deliver(frame);
+      if (frame.type !== "recalled") this.#child.voice.say(frame);
       this.#tooMany(frame.type === "recalled" ? frame.itemIds : []);
     },
     "ready-twice": (frame) =>
       this.#behind(frame, () =>
-        this.#child.deliver(
+        this.#child.voice.say(
           { type: "ready", loads: 2, memoryBytes: 0 },
           this.#onceReady("ready twice"),
         ),
@@ -68,19 +69,19 @@ export class Lies {
       this.#behind(frame, () => {
         const begunItemIds = Array.from({ length: 10_000 }, (_, at) => nobody + at);
         const run = { type: "run", stage: "encode", rows: 1, width: 1, predictedMs: 1 } as const;
-        this.#child.deliver({ ...run, begunItemIds, memoryBytes: 0 }, this.#onceReady("a run"));
+        this.#child.voice.say({ ...run, begunItemIds, memoryBytes: 0 }, this.#onceReady("a run"));
       }),
   };
 
   #behind(frame: ChildFrame, lie: () => void): void {
-    this.#child.deliver(frame);
+    this.#child.voice.say(frame);
     lie();
   }
 
   /** Where frames are not bytes, what these would come to. */
   #wrongBytes(kind: LieKind, make: () => Buffer): void {
-    if (this.#child.speaksBytes) this.#child.deliverBytes(make(), sure(kind));
-    else this.#child.deliverBroken(kind);
+    if (this.#child.voice.speaksBytes) this.#child.voice.sayBytes(make(), sure(kind));
+    else this.#child.voice.sayBroken(kind);
   }
 
   /** Where a flipped bit shows at once: in the lengths' upper bytes, or in the first character. */
@@ -93,7 +94,7 @@ export class Lies {
   /** What was recalled, and one more. */
   #tooMany(itemIds: readonly number[]): void {
     const more = this.#child.random.chance(0.5) ? [...itemIds, nobody] : [nobody, ...itemIds];
-    this.#child.deliver({ type: "recalled", itemIds: more }, sure("recalled-too-many"));
+    this.#child.voice.say({ type: "recalled", itemIds: more }, sure("recalled-too-many"));
   }
 
   #twice(frame: ChildFrame): Lie | null {
@@ -115,7 +116,7 @@ export class Lies {
   #outcome(itemId: number): void {
     const { pipelineId } = this.#child.spec;
     const value = answerTo({ values: { number: 0 }, tensors: {} });
-    this.#child.deliver(
+    this.#child.voice.say(
       { type: "items", outcomes: [{ itemId, ok: true, value }] },
       { what: "an outcome", now: () => (this.#world.holds(pipelineId, itemId) ? "none" : "sure") },
     );

@@ -5,8 +5,9 @@
 import type { ChildFrame, FrameBatch, ParentFrame } from "#src/frames/messages.js";
 import type { PoolEvent } from "#src/worker/events.js";
 import type { ProcessEnd } from "#src/worker/settle.js";
+import type { ChildWatcher, EndKind } from "./child-world.js";
 import type { VirtualClock } from "./clock.js";
-import type { ChildWatcher, EndKind, FaultyChild } from "./faulty-child.js";
+import type { FaultyChild } from "./faulty-child.js";
 import type { OptionsPlan, SurroundingsPlan } from "./plan.js";
 import type { Judge } from "./rules.js";
 

@@ -1,8 +1,15 @@
 import type { PolicyName } from "#src/scheduler/policy.js";
 import type { SchedulerSnapshot } from "#src/scheduler/snapshot.js";
-import type { Batch, Decision, PipelineCapacity, SchedulerEvent } from "#src/scheduler/types.js";
+import type { Batch, Decision, SchedulerEvent } from "#src/scheduler/types.js";
 
-import { type Rule, Violation } from "./rules.js";
+import {
+  fail,
+  type Item,
+  leadingKey,
+  type Pipeline,
+  type Request,
+  sum,
+} from "./scheduler-account.js";
 
 export interface CheckOptions {
   readonly policy: PolicyName;
@@ -13,37 +20,6 @@ export interface CheckOptions {
 
 const windowMsMax = 100;
 const seedBatchItems = 64;
-
-interface Item {
-  readonly itemId: number;
-  readonly units: number;
-  readonly width: number;
-  readonly rows: number;
-  readonly batchKey: string;
-  readonly order: number;
-  readonly request: Request;
-  state: "queued" | "held" | "orphaned" | "grouped" | "done";
-  pipelineId: string | null;
-}
-
-interface Request {
-  readonly requestId: number;
-  readonly model: string;
-  readonly class: "realtime" | "bulk";
-  readonly arrivedMs: number;
-  readonly sequence: number;
-  readonly deadlineAtMs: number | null;
-  readonly items: Item[];
-  absent: boolean;
-}
-
-interface Pipeline {
-  readonly spec: PipelineCapacity;
-  /** In the order of dispatch. */
-  readonly batches: { items: Set<Item>; batch: Batch; recalled: boolean }[];
-  exclusive: boolean;
-  lastClass: "realtime" | "bulk" | null;
-}
 
 /**
  * An independent, slow and simple account of what the scheduler was told and what it decided. It shares no code with
@@ -529,20 +505,4 @@ export class Checker {
       ? Math.min(room, most + pipeline.spec.rowsMax - this.#rows(pipeline))
       : room;
   }
-}
-
-/** The key of the queued items whose widest, queued or not, is the widest of its request. */
-function leadingKey(request: Request | undefined): string | undefined {
-  const queued = new Set(
-    request?.items.flatMap(({ state, batchKey }) => (state === "queued" ? [batchKey] : [])),
-  );
-  return request?.items.findLast(({ batchKey }) => queued.has(batchKey))?.batchKey;
-}
-
-function sum(items: readonly Item[], of: "rows" | "units"): number {
-  return items.reduce((total, item) => total + item[of], 0);
-}
-
-function fail(rule: Rule, message: string): never {
-  throw new Violation(rule, message);
 }
