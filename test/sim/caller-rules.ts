@@ -81,7 +81,9 @@ export class CallerAccount {
 
   finished(summary: SubmitSummary): void {
     if (this.state !== "accepted") this.#fail("acceptance comes first, and once", "it never was");
-    if (this.hasLeft) this.#fail("nothing follows the end", "a summary for a caller who left");
+    // Who leaves when all was said already may get the summary.
+    if (this.hasLeft && this.outcomes < this.inputs.length)
+      this.#fail("nothing follows the end", "a summary for a caller who left");
     this.state = "ended";
     const open = this.inputs.filter(({ outcome }) => outcome === "none").length;
     if (open > 0) this.#fail("each input has one outcome", `${open} have none at the end`);

@@ -187,6 +187,10 @@ export class Callers {
   }
 
   #inCallback(caller: Caller): void {
+    const next = this.#callers[caller.at + 1];
+    const { leave: others = null } = next?.plan ?? {};
+    if (next !== undefined && others?.moment === "at-anothers-outcome")
+      if (next.account.state !== "new" && others.nth === caller.account.outcomes) this.#leave(next);
     const { leave } = caller.plan;
     if (leave === null || !("nth" in leave) || leave.nth !== caller.account.outcomes) return;
     if (leave.moment === "at-an-outcome") this.#leave(caller);

@@ -38,7 +38,7 @@ export interface ChildWorld {
   /** Whether the pipeline has the item, as the parent sees it. */
   holds(pipelineId: string, itemId: number): boolean;
   killedForMemory(): void;
-  happened(kind: FaultKind | "poison"): void;
+  happened(kind: FaultKind | "poison" | "breaks-run" | "too-large"): void;
 }
 
 /** A thing said that may not be said. Whether it is one shows only when it is heard. */

@@ -20,8 +20,8 @@ export class ChoosingAccount {
   /** While both classes have work: the time of each, and the longest run of each. */
   #beside: Record<WorkClass, number> | null = null;
   readonly #longest: Record<WorkClass, number> = { realtime: 0, bulk: 0 };
-  /** Runs of the lane's class since it was served last. */
-  readonly #passedOver = new Map<string, number>();
+  /** The lanes of its class that were served since it was. */
+  readonly #passedBy = new Map<string, Set<string>>();
   #justEncoded: WorkClass | null = null;
 
   constructor(limits: ChoosingLimits, judge: Judge) {
@@ -55,7 +55,7 @@ export class ChoosingAccount {
     this.#longest[workClass] = Math.max(this.#longest[workClass], ms);
     if (this.#beside !== null) this.#beside[workClass] += ms;
     const there = new Set([...work.lanes].filter(({ rows }) => rows > 0).map(({ key }) => key));
-    for (const key of this.#passedOver.keys()) if (!there.has(key)) this.#passedOver.delete(key);
+    for (const key of this.#passedBy.keys()) if (!there.has(key)) this.#passedBy.delete(key);
   }
 
   /** Bulk has its part of the time beside realtime, within a run of each: not more, and not less. */
@@ -84,6 +84,8 @@ export class ChoosingAccount {
       this.#judge("the oldest leads its chunk", `item ${chunk[0]?.itemId}`);
     if (used + rows > this.#limits.rowsMax && (used > 0 || chunk.length > 1))
       this.#judge("a chunk stays within the rows", `${used} + ${rows}`);
+    if (chunk.length > 1 && chunk.some(({ alone }) => alone))
+      this.#judge("who was in a run that failed runs alone", `in company of ${chunk.length}`);
     const widths = chunk.map(({ tokens }) => tokens);
     if (Math.max(...widths) > width || Math.max(...widths) - Math.min(...widths) >= 16)
       this.#judge("a chunk is of one width", `${widths.join()} padded to ${width}`);
@@ -110,9 +112,11 @@ export class ChoosingAccount {
     if (!lanes.some(({ key }) => key === laneKey))
       return this.#judge("lanes take turns", `${laneKey} is empty, or of another class`);
     for (const { key } of lanes) {
-      const passed = key === laneKey ? 0 : (this.#passedOver.get(key) ?? 0) + 1;
-      this.#passedOver.set(key, passed);
-      if (passed > lanes.length + 1) this.#judge("lanes take turns", `${key} is passed over`);
+      const passedBy = this.#passedBy.get(key) ?? new Set();
+      this.#passedBy.set(key, passedBy);
+      if (key === laneKey) passedBy.clear();
+      else if (passedBy.has(laneKey)) this.#judge("lanes take turns", `${laneKey} before ${key}`);
+      else passedBy.add(laneKey);
     }
     if (this.#justEncoded !== null) return;
     const [oldest] = seen.waiting[workClass];

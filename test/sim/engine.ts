@@ -116,6 +116,8 @@ interface Job extends WaitingItem {
   left: number;
 }
 
+type Ran = Exclude<Decision<Job>, { readonly kind: "idle" }>;
+
 interface Lane extends LaneLoad {
   rows: number;
   jobs: Job[];
@@ -235,7 +237,7 @@ export class GenerationEngine implements SimEngine {
       items: chunk.map(({ item }) => item),
       finish: (ms) => {
         this.#encodeCost.learn(rows * width, ms);
-        for (const job of this.#encoding.splice(0)) this.#join(job);
+        for (const job of this.#encoding.splice(0)) this.#join(job, width);
         this.#ran(decision, ms);
         return [];
       },
@@ -262,6 +264,8 @@ export class GenerationEngine implements SimEngine {
       items: jobs.map(({ item }) => item),
       finish: (ms) => {
         this.#decodeCost.learn(rows, ms);
+        if (lane.jobs.some(({ item, alone }) => item.plan.answer === "breaks-run" && !alone))
+          return this.#again(lane, { decision, ms });
         for (const job of lane.jobs) job.left -= 1;
         const ended = lane.jobs.filter(({ left }) => left <= 0);
         this.#keep(
@@ -274,9 +278,25 @@ export class GenerationEngine implements SimEngine {
     };
   }
 
-  #join(job: Job): void {
+  /** The run failed: each of its items starts again, alone. */
+  #again(
+    lane: Lane,
+    { decision, ms }: { readonly decision: Ran; readonly ms: number },
+  ): readonly EngineItem[] {
+    for (const job of lane.jobs)
+      this.#waiting[job.workClass].push({
+        ...job,
+        alone: true,
+        left: Math.ceil(job.tokens / stride),
+      });
+    this.#keep(lane, []);
+    this.#ran(decision, ms);
+    return [];
+  }
+
+  #join(job: Job, width: number): void {
     const { workClass } = job;
-    const key = `${workClass} ${job.rows}`;
+    const key = job.alone ? `alone ${job.itemId}` : `${workClass} ${job.rows} ${width}`;
     const lane = this.#lanes.get(key) ?? { key, workClass, rows: 0, jobs: [] };
     this.#lanes.set(key, lane);
     this.#keep(lane, [...lane.jobs, job]);
@@ -287,7 +307,7 @@ export class GenerationEngine implements SimEngine {
     lane.rows = sum(jobs, ({ rows }) => rows);
   }
 
-  #ran(decision: Exclude<Decision<Job>, { readonly kind: "idle" }>, ms: number): void {
+  #ran(decision: Ran, ms: number): void {
     this.#choosing.ran(decision, ms, this.#work());
     this.#account.ran(decision, ms, this.#work());
   }

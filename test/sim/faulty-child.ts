@@ -82,6 +82,9 @@ export class FaultyChild implements ChildPort {
   blame: string | null = null;
   endKind: EndKind = "fault";
   saidReady = false;
+  /** The parent has heard that it is ready. */
+  wasReady = false;
+  readonly bornAtMs: number;
   /** Recalls that the parent waits for. */
   asked = 0;
   heardAtMs = 0;
@@ -103,6 +106,8 @@ export class FaultyChild implements ChildPort {
     for (const letter of spec.pipelineId) hash = hash * 131 + letter.charCodeAt(0);
     this.random = new Random(hash);
     this.#fault = spec.lives[life.number] ?? null;
+    this.bornAtMs = world.clock.now();
+    this.heardAtMs = this.bornAtMs;
     this.voice = new Voice({
       world,
       random: this.random,
@@ -154,15 +159,31 @@ export class FaultyChild implements ChildPort {
     const { clock, surroundings } = this.#world;
     const atMs = Math.max(this.#lastArrivalMs, clock.now() + surroundings.latencyMs);
     this.#lastArrivalMs = atMs;
-    const bytes = surroundings.bytes ? encodeFrame(frame) : null;
+    const fitting = this.#withoutTooLarge(frame);
+    const bytes = surroundings.bytes ? encodeFrame(fitting) : null;
     clock.at(atMs, () => {
       if (this.#state === "dead" || this.#state === "silent") return;
-      if (bytes === null) this.#inbox.push(frame);
+      if (bytes === null) this.#inbox.push(fitting);
       else
         for (const chunk of cut(bytes, this.random))
           this.#inbox.push(...this.#fromParent.push(chunk));
       this.#go();
     });
+  }
+
+  /** What fits into no frame is told to the parent, soon, and never sent. */
+  #withoutTooLarge(frame: ParentFrame): ParentFrame {
+    if (frame.type !== "batch") return frame;
+    const items = frame.items.filter(({ itemId, payload }) => {
+      if (this.#world.planOf(payload).answer !== "too-large") return true;
+      this.#world.clock.at(this.#world.clock.now(), () => {
+        if (this.#muted || this.#ended) return;
+        this.#world.happened("too-large");
+        this.#events.onTooLarge({ itemId, message: "is as large as planned" });
+      });
+      return false;
+    });
+    return { ...frame, items };
   }
 
   kill(): void {
@@ -222,6 +243,7 @@ export class FaultyChild implements ChildPort {
 
   #hear(frame: ChildFrame): void {
     if (frame.type === "recalled") this.asked -= 1;
+    if (frame.type === "ready") this.wasReady = true;
     this.heardAtMs = this.#world.clock.now();
     this.#world.watcher.hears(this, frame);
     this.#world.trace(() => `${this.spec.pipelineId} says ${brief(frame)}`);
@@ -411,6 +433,8 @@ export class FaultyChild implements ChildPort {
         return this.die(poison.plan.poison.end);
       }
       this.#measure(run, ms);
+      if (run.items.some(({ plan }) => plan.answer === "breaks-run"))
+        this.#world.happened("breaks-run");
       this.#answer(run.finish(ms, clock.now()));
       this.#go();
     });
@@ -426,7 +450,7 @@ export class FaultyChild implements ChildPort {
     if (items.length === 0) return;
     const outcomes = items.map(({ itemId, payload, plan }): FrameOutcome => {
       this.over.push(itemId);
-      if (plan.answer === "failed")
+      if (plan.answer === "failed" || plan.answer === "breaks-run")
         return { itemId, ok: false, code: "item_failed", message: "as planned" };
       const isBad = plan.answer === "bad-value" || this.#spoils;
       if (this.#spoils) this.#world.spoilt(payload);

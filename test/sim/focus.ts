@@ -73,6 +73,8 @@ function crowd(callers: readonly CallerPlan[]): CallerPlan[] {
   );
 }
 
+const bad = ["bad-value", "breaks-run", "good"] as const;
+
 function focusedCaller(
   caller: CallerPlan,
   { at, focus }: { readonly at: number; readonly focus: Focus },
@@ -86,7 +88,7 @@ function focusedCaller(
         poison && (at + number) % 3 === 0
           ? ({ end: "exit", onlyInCompany: false } as const)
           : piece.poison,
-      answer: badItems && at % 2 === 0 ? "bad-value" : piece.answer,
+      answer: badItems ? (bad[at % 3] ?? "good") : piece.answer,
     })),
   }));
   const moments = [

@@ -129,7 +129,7 @@ function makeSurroundings(random: Random, endsAtMs: number): SurroundingsPlan {
     processTimes: random.chance(0.9),
     killCounter: random.chance(0.8),
     pauses: random.chance(0.1)
-      ? [{ atMs: random.next() * endsAtMs * 1.2, ms: random.pick([50, 400]) }]
+      ? [{ atMs: random.next() * endsAtMs * 1.2, ms: random.pick([50, 400, 5_000, 90_000]) }]
       : [],
   };
 }
@@ -220,9 +220,11 @@ function makePiece(
     bytes: random.int(0, 40),
     batchKey: random.pick(mood.batchKeys),
     poison: poison ? makePoison(random) : null,
-    answer: mood.hasBadItems ? random.pick(["good", "good", "failed", "bad-value"]) : "good",
+    answer: mood.hasBadItems ? random.pick(answers) : "good",
   };
 }
+
+const answers = ["good", "good", "good", "failed", "bad-value", "breaks-run", "too-large"] as const;
 
 function makePoison(random: Random): PoisonPlan {
   const end = random.pick([
@@ -237,7 +239,7 @@ function makePoison(random: Random): PoisonPlan {
 
 function makeLeave(random: Random, inputs: readonly InputPlan[]): Leave {
   const nth = random.int(1, Math.max(1, Math.min(3, inputs.length)));
-  switch (random.int(0, 9)) {
+  switch (random.int(0, 10)) {
     case 0:
       return { moment: "before-the-call" };
     case 1:
@@ -253,6 +255,8 @@ function makeLeave(random: Random, inputs: readonly InputPlan[]): Leave {
       return { moment: "when-sent", nth };
     case 7:
       return { moment: "when-running", nth };
+    case 8:
+      return { moment: "at-anothers-outcome", nth };
     default:
       return { moment: "later", afterMs: random.gap(30) };
   }

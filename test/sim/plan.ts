@@ -80,8 +80,8 @@ export interface PiecePlan {
   readonly bytes: number;
   readonly batchKey: string;
   readonly poison: PoisonPlan | null;
-  /** What the engine makes of it. */
-  readonly answer: "good" | "failed" | "bad-value";
+  /** What comes of it: the last two break the run that it is in, and fit into no frame. */
+  readonly answer: "good" | "failed" | "bad-value" | "breaks-run" | "too-large";
 }
 
 export interface InputPlan {
@@ -99,6 +99,8 @@ export type Leave =
   | { readonly moment: "at-an-outcome"; readonly nth: number }
   | { readonly moment: "when-sent"; readonly nth: number }
   | { readonly moment: "when-running"; readonly nth: number }
+  /** In the callback of the caller before. */
+  | { readonly moment: "at-anothers-outcome"; readonly nth: number }
   /** Does not leave: its callback throws. */
   | { readonly moment: "callback-throws"; readonly nth: number };
 

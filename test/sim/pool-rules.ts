@@ -185,7 +185,12 @@ export class PoolAccount implements ChildWatcher {
 
   killed(child: FaultyChild): void {
     if (child.isEnded || this.stopping || child.blame !== null) return;
-    const silentMs = this.#o.clock.now() - child.heardAtMs;
+    const nowMs = this.#o.clock.now();
+    // Where the server itself stood still, a start may take longer than it waits for one.
+    const { pauses } = this.#o.surroundings;
+    const stoodStill = pauses.some(({ atMs, ms }) => atMs + ms >= child.bornAtMs && atMs <= nowMs);
+    if (stoodStill && !child.wasReady) return;
+    const silentMs = nowMs - child.heardAtMs;
     if (silentMs <= this.#o.options.runMsMax)
       this.#judge("a good child is never killed", child.spec.pipelineId);
   }

@@ -72,6 +72,7 @@ export const choosingRules = [
   "realtime runs first",
   "bulk keeps its share",
   "lanes take turns",
+  "who was in a run that failed runs alone",
   "a few wait for company, and not long",
 ] as const;
 

@@ -644,6 +644,14 @@ const choosing: readonly SourceMutation[] = [
     rule: "a chunk is of one width",
   },
   {
+    name: "puts who broke a run together with others",
+    file: "runtime/generation/choosing.js",
+    find: "(!oldest.alone && !item.alone && padWidth(item.tokens) === width)",
+    replace: "padWidth(item.tokens) === width",
+    rule: "who was in a run that failed runs alone",
+    focus: { busy: true, badItems: true },
+  },
+  {
     name: "serves bulk first",
     file: "runtime/generation/choosing.js",
     find: '? "bulk" : "realtime";',

@@ -13,6 +13,8 @@ export interface Totals {
 export const mustHappen: readonly string[] = [
   ...faultKinds,
   "poison",
+  "breaks-run",
+  "too-large",
   "pause",
   "stop",
   ...[
@@ -23,6 +25,7 @@ export const mustHappen: readonly string[] = [
     "at-an-outcome",
     "when-sent",
     "when-running",
+    "at-anothers-outcome",
     "callback-throws",
   ].map((moment) => `leave: ${moment}`),
   ...[

@@ -42,22 +42,25 @@ export class Voice {
   }
 
   sayBytes(bytes: Buffer, lie: Lie | null, frame: ChildFrame | null = null): void {
-    const chunks = cut(bytes, this.#o.random);
-    this.#later(() => {
-      for (const chunk of chunks) {
-        try {
-          for (const each of this.#decoder.read(chunk)) {
-            if (this.#o.isOver()) return;
-            this.#o.onFrame(each);
-          }
-        } catch (error) {
-          if (!(error instanceof ProtocolError)) throw error;
-          if (frame !== null && lie === null && this.#o.isGood())
-            this.#o.world.judge("a good child is never killed", `a good frame: ${error.message}`);
-          if (!this.#o.isOver()) this.#o.onBroken(error);
-        }
+    const isGood = frame !== null && lie === null;
+    // A lie that may not be told after all comes in one piece, or what is left out would be half of it.
+    if (lie !== null) return this.#later(() => this.#read(bytes, false), lie);
+    for (const chunk of cut(bytes, this.#o.random))
+      this.#later(() => this.#read(chunk, isGood), null);
+  }
+
+  #read(chunk: Buffer, isGood: boolean): void {
+    try {
+      for (const frame of this.#decoder.read(chunk)) {
+        if (this.#o.isOver()) return;
+        this.#o.onFrame(frame);
       }
-    }, lie);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      if (isGood && this.#o.isGood())
+        this.#o.world.judge("a good child is never killed", `a good frame: ${error.message}`);
+      if (!this.#o.isOver()) this.#o.onBroken(error);
+    }
   }
 
   sayBroken(what: string): void {

@@ -9,7 +9,7 @@ import { Callers } from "./callers.js";
 import type { ChildWorld } from "./child-world.js";
 import { VirtualClock } from "./clock.js";
 import { FaultyChild } from "./faulty-child.js";
-import type { FaultKind, Plan } from "./plan.js";
+import type { Plan } from "./plan.js";
 import { PoolAccount } from "./pool-rules.js";
 import { type Judge, type Rule, Violation } from "./rules.js";
 import { Checker } from "./scheduler-rules.js";
@@ -275,7 +275,7 @@ export class World {
         this.#memoryKills += 1;
         this.#account.killedForMemory();
       },
-      happened: (kind: FaultKind | "poison") => this.#note(kind),
+      happened: (kind) => this.#note(kind),
     };
   }
 
