@@ -162,6 +162,11 @@ export class Callers {
 
   #rejected(account: CallerAccount, error: unknown): void {
     this.#o.note(`refused or ended: ${error instanceof MillraceError ? error.code : "thrown"}`);
+    if (error instanceof MillraceError && error.code === "queue_full") {
+      const { retryAfterMs = 0 } = error;
+      if (!(retryAfterMs >= 100 && retryAfterMs <= 60_000))
+        this.#o.judge("who is refused is refused for a reason", `come after ${retryAfterMs} ms`);
+    }
     if (error instanceof MillraceError) account.rejected(error.code, false);
     else account.rejected(String(error), error instanceof OwnError);
   }

@@ -5,7 +5,8 @@ import { Random } from "./random.js";
 interface Timer {
   readonly atMs: number;
   readonly order: number;
-  readonly background: boolean;
+  /** `world`: of what happens outside of the rooms. */
+  readonly kind: "rooms" | "background" | "world";
   /** Null: taken back. */
   run: (() => void) | null;
 }
@@ -14,8 +15,7 @@ interface Timer {
 export class VirtualClock implements Clock {
   #nowMs = 0;
   #made = 0;
-  #foreground = 0;
-  #background = 0;
+  readonly #waiting = { rooms: 0, background: 0, world: 0 };
   /** A heap: the children of the timer at `n` are at `2n + 1` and `2n + 2`. */
   readonly #heap: Timer[] = [];
   /** How late the timers of the rooms run at most, as a busy event loop's do. */
@@ -27,9 +27,9 @@ export class VirtualClock implements Clock {
     this.#random = new Random(seed);
   }
 
-  /** Timers that were made and neither ran nor were taken back, those in the background apart. */
-  get waiting(): { readonly foreground: number; readonly background: number } {
-    return { foreground: this.#foreground, background: this.#background };
+  /** Timers that were made and neither ran nor were taken back, by who made them. */
+  get waiting(): Readonly<Record<Timer["kind"], number>> {
+    return this.#waiting;
   }
 
   get nowMs(): number {
@@ -42,12 +42,12 @@ export class VirtualClock implements Clock {
 
   after(delayMs: number, action: () => void, kind?: "background"): () => void {
     const lateMs = this.#lateMsMax === 0 ? 0 : this.#random.next() * this.#lateMsMax;
-    return this.#add(this.#nowMs + delayMs + lateMs, action, kind === "background");
+    return this.#add(this.#nowMs + delayMs + lateMs, action, kind ?? "rooms");
   }
 
   /** For what happens outside of the rooms: to the moment. */
   at(atMs: number, action: () => void): () => void {
-    return this.#add(atMs, action, false);
+    return this.#add(atMs, action, "world");
   }
 
   /** The rooms' process stands still for so long; what was due meanwhile runs late, in order. */
@@ -69,11 +69,11 @@ export class VirtualClock implements Clock {
     return false;
   }
 
-  #add(atMs: number, run: () => void, background: boolean): () => void {
+  #add(atMs: number, run: () => void, kind: Timer["kind"]): () => void {
     const timer: Timer = {
       atMs: Math.max(atMs, this.#nowMs),
       order: this.#made++,
-      background,
+      kind,
       run,
     };
     this.#count(timer, 1);
@@ -84,9 +84,8 @@ export class VirtualClock implements Clock {
     };
   }
 
-  #count({ background }: Timer, change: number): void {
-    if (background) this.#background += change;
-    else this.#foreground += change;
+  #count({ kind }: Timer, change: number): void {
+    this.#waiting[kind] += change;
   }
 
   #push(timer: Timer): void {

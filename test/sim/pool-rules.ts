@@ -44,6 +44,7 @@ interface PipelineAccount {
   entries: readonly Item[];
   /** Whether the last life can have ended in two ways. */
   doubt: boolean;
+  endedAtMs: number | null;
 }
 
 interface Expected {
@@ -148,6 +149,7 @@ export class PoolAccount implements ChildWatcher {
     const pipeline = this.#of(child.spec.pipelineId);
     if (pipeline.child !== null && !pipeline.child.isEnded)
       this.#judge("one process of a pipeline at a time", child.spec.pipelineId);
+    this.#checkWait(pipeline.endedAtMs);
     pipeline.child = child;
   }
 
@@ -195,7 +197,18 @@ export class PoolAccount implements ChildWatcher {
       this.#judge("a good child is never killed", child.spec.pipelineId);
   }
 
+  #checkWait(endedAtMs: number | null): void {
+    if (endedAtMs === null) return;
+    const { clock, options, surroundings } = this.#o;
+    const waitedMs = clock.now() - endedAtMs;
+    const pausesMs = surroundings.pauses.reduce((sum, { ms }) => sum + ms, 0);
+    const { backoffMinMs, backoffMaxMs } = options;
+    if (waitedMs < backoffMinMs / 2 || waitedMs > backoffMaxMs + surroundings.lateMsMax + pausesMs)
+      this.#judge("a pipeline waits before it starts again", `it waited ${waitedMs} ms`);
+  }
+
   ends(child: FaultyChild, end: ProcessEnd): void {
+    this.#of(child.spec.pipelineId).endedAtMs = this.#o.clock.now();
     if (end.kind !== "signalled" || child.isKilled) return;
     const nowMs = this.#o.clock.now();
     this.#kills.push({ atMs: nowMs, kind: child.endKind });
@@ -469,6 +482,7 @@ export class PoolAccount implements ChildWatcher {
         dying: null,
         entries: [],
         doubt: false,
+        endedAtMs: null,
       };
       this.#pipelines.set(pipelineId, pipeline);
     }

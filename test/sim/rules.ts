@@ -60,6 +60,7 @@ export const poolRules = [
   "a child is spoken to in order",
   "one process of a pipeline at a time",
   "a lost pipeline comes back",
+  "a pipeline waits before it starts again",
   "what a good child measured is heard",
 ] as const;
 

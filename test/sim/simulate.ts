@@ -1,3 +1,13 @@
+/**
+ * READ FIRST in this folder. A schedule is made from a seed and played against the real rooms on a made clock:
+ *
+ *   seed ─ make-plan ─► plan.ts, data ─► world.ts: callers.ts ─► LocalSubmit · Scheduler · Pool ◄─► faulty-child.ts, engine.ts
+ *                          ▲                                │ every event                               │
+ *                          └─ shrink.ts ◄── violation ◄── *-rules.ts: accounts that share no code with the rooms
+ *
+ * rules.ts names what is promised, mutations of the rooms (source-mutations.ts, scheduler-mutations.ts) show that each promise
+ * can be broken and that it is named then. Nothing here waits, and nothing depends on the machine.
+ */
 import { Scheduler } from "#src/scheduler/scheduler.js";
 import { makePlan } from "./make-plan.js";
 import type { Plan } from "./plan.js";

@@ -266,6 +266,22 @@ const pipeline: readonly SourceMutation[] = [
     focus: { fault: "exit" },
   },
   {
+    name: "starts again at once",
+    file: "worker/pipeline.js",
+    find: "this.#after(waitMs, () => this.start());",
+    replace: "this.#after(0, () => this.start());",
+    rule: "a pipeline waits before it starts again",
+    focus: { fault: "exit" },
+  },
+  {
+    name: "waits longer than it may",
+    file: "worker/backoff.js",
+    find: "Math.min(backoffMaxMs, backoffMinMs * 2 ** Math.min(failures - 1, doublingsMax))",
+    replace: "8 * backoffMaxMs",
+    rule: "a pipeline waits before it starts again",
+    focus: { fault: "exit" },
+  },
+  {
     name: "starts again before the old process is gone",
     file: "worker/pipeline.js",
     find: "life.child.kill();\n        this.#settle(life, cause, wasUp);",
@@ -501,6 +517,14 @@ const dispatcher: readonly SourceMutation[] = [
     replace: "",
     rule: "what was taken is given back",
     focus: { fault: "exit", leaves: true },
+  },
+  {
+    name: "leaves its alarm set",
+    file: "submit/local/dispatcher.js",
+    find: "await this.#pool.stop({ drainMs: 0 });\n        this.#stopWake();",
+    replace: "await this.#pool.stop({ drainMs: 0 });",
+    rule: "what was taken is given back",
+    focus: { deadlines: true, stop: true },
   },
   {
     name: "tells of a dead pipeline twice",

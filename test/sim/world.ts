@@ -353,8 +353,8 @@ export class World {
     if (this.#callers.heard !== before) this.#judge("nothing follows the end", "after the stop");
     const { inFlight = 0, remembered = 0 } = this.#pool?.held ?? {};
     const { requests, items, bytes } = this.#local.held;
-    const { background } = this.#clock.waiting;
-    const rest = { inFlight, remembered, requests, items, bytes, background };
+    const { rooms: timers, background } = this.#clock.waiting;
+    const rest = { inFlight, remembered, requests, items, bytes, timers, background };
     if (Object.values(rest).some((each) => each !== 0))
       this.#judge("what was taken is given back", `after the stop: ${JSON.stringify(rest)}`);
     for (const child of this.#children.values())
