@@ -12,7 +12,6 @@ import {
   type FrameOutcome,
   framesVersion,
   type ParentFrame,
-  type StageReport,
 } from "#src/frames/messages.js";
 import { ProtocolError } from "#src/frames/protocol-error.js";
 import { parseParentFrame } from "#src/frames/shapes.js";
@@ -28,6 +27,7 @@ import {
   type SimEngine,
 } from "./engine.js";
 import { Lies } from "./lies.js";
+import { Meter } from "./meter.js";
 import {
   type FaultKind,
   type FaultPlan,
@@ -37,7 +37,7 @@ import {
 } from "./plan.js";
 import { Random } from "./random.js";
 import { answerTo, badAnswer } from "./task.js";
-import { cut, Voice } from "./voice.js";
+import { briefFrame, cut, Voice } from "./voice.js";
 
 const announceMs = 20;
 const slowness = 30;
@@ -64,6 +64,8 @@ export class FaultyChild implements ChildPort {
   #busyMs = 0;
   #spins = false;
   #stopped = false;
+  #speaking = false;
+  #ending = false;
   #slow = 1;
   #starved = false;
   #spoils = false;
@@ -72,7 +74,7 @@ export class FaultyChild implements ChildPort {
   #due: boolean;
   #announcedAtMs = -Infinity;
   readonly #cancelled = new Set<number>();
-  readonly #measured = new Map<string, StageReport>();
+  readonly #meter = new Meter();
   /** Items that it ended, or confirmed as dropped. */
   readonly over: number[] = [];
   /** Since when it has said nothing, and will not. */
@@ -114,7 +116,7 @@ export class FaultyChild implements ChildPort {
       isOver: () => this.#muted || this.#ended,
       isGood: () => this.isGood,
       onFrame: (frame) => this.#hear(frame),
-      onBroken: (error) => events.onBroken(error),
+      onBroken: (error) => this.#break(error),
       onLie: (what) => world.watcher.heardLie(this, what),
     });
     this.#lies = new Lies(this, world);
@@ -241,13 +243,28 @@ export class FaultyChild implements ChildPort {
     }
   }
 
+  #break(error: ProtocolError): void {
+    this.#speaking = true;
+    this.#events.onBroken(error);
+    this.#speaking = false;
+  }
+
+  /** As the parent can see it: what it finds in a frame, or in a silence, comes before what the process ends of. */
+  get seenEndKind(): EndKind {
+    if (this.#ending) return this.endKind;
+    const isSilent = !this.#speaking && this.#stopped && this.#world.surroundings.processTimes;
+    return isSilent ? "outside" : "fault";
+  }
+
   #hear(frame: ChildFrame): void {
     if (frame.type === "recalled") this.asked -= 1;
     if (frame.type === "ready") this.wasReady = true;
     this.heardAtMs = this.#world.clock.now();
     this.#world.watcher.hears(this, frame);
-    this.#world.trace(() => `${this.spec.pipelineId} says ${brief(frame)}`);
+    this.#world.trace(() => `${this.spec.pipelineId} says ${briefFrame(frame)}`);
+    this.#speaking = true;
     this.#events.onFrame(frame);
+    this.#speaking = false;
   }
 
   #say(frame: ChildFrame): void {
@@ -432,7 +449,7 @@ export class FaultyChild implements ChildPort {
         this.blame = "poison";
         return this.die(poison.plan.poison.end);
       }
-      this.#measure(run, ms);
+      this.#meter.add(run, ms);
       if (run.items.some(({ plan }) => plan.answer === "breaks-run"))
         this.#world.happened("breaks-run");
       this.#answer(run.finish(ms, clock.now()));
@@ -459,23 +476,9 @@ export class FaultyChild implements ChildPort {
     this.#say({ type: "items", outcomes });
   }
 
-  #measure({ stage, runs, rows, units, paddedUnits }: EngineRun, ms: number): void {
-    const so = this.#measured.get(stage);
-    this.#measured.set(stage, {
-      stage,
-      runs: runs + (so?.runs ?? 0),
-      rows: rows + (so?.rows ?? 0),
-      units: units + (so?.units ?? 0),
-      paddedUnits: paddedUnits + (so?.paddedUnits ?? 0),
-      ms: ms + (so?.ms ?? 0),
-    });
-  }
-
   #report(): void {
-    if (this.#measured.size === 0) return;
-    const stages = [...this.#measured.values()];
-    this.#measured.clear();
-    this.#say({ type: "report", stages, cacheBytes: 0 });
+    const stages = this.#meter.take();
+    if (stages.length > 0) this.#say({ type: "report", stages, cacheBytes: 0 });
   }
 
   #die(end: ProcessEnd): void {
@@ -495,6 +498,7 @@ export class FaultyChild implements ChildPort {
     this.#state = "dead";
     this.#world.watcher.ends(this, end);
     this.#world.trace(() => `${this.spec.pipelineId} ends: ${JSON.stringify(end)}`);
+    this.#ending = true;
     this.#events.onEnd(end);
   }
 
@@ -504,7 +508,7 @@ export class FaultyChild implements ChildPort {
     this.fallSilent();
     clock.at(Math.max(this.voice.arrivesAtMs, clock.now() + closeGraceMs), () => {
       if (this.#muted || this.#ended) return;
-      this.#events.onBroken(new ProtocolError("closed its channel and lives on"));
+      this.#break(new ProtocolError("closed its channel and lives on"));
       this.#world.watcher.heardLie(this, "a closed channel");
     });
   }
@@ -527,12 +531,4 @@ const happensByItself: ReadonlySet<FaultKind> = new Set([
 
 function isDeadly(poison: PoisonPlan | null, items: number): boolean {
   return poison !== null && (items > 1 || !poison.onlyInCompany);
-}
-
-function brief(frame: ChildFrame): string {
-  if (frame.type === "items")
-    return `items ${frame.outcomes.map(({ itemId, ok }) => `${itemId}${ok ? "" : "!"}`).join()}`;
-  if (frame.type === "run") return `run ${frame.stage} of ${frame.begunItemIds.join()}`;
-  if (frame.type === "recalled") return `recalled ${frame.itemIds.join()}`;
-  return frame.type;
 }

@@ -240,7 +240,10 @@ export class PoolAccount implements ChildWatcher {
       : runMsMax;
     const pausesMs = surroundings.pauses.reduce((sum, { ms }) => sum + ms, 0);
     const boundMs =
-      (floorMs + looksMs) * (1 + surroundings.pauses.length) + pausesMs + surroundings.latencyMs;
+      (floorMs + looksMs) * (1 + surroundings.pauses.length) +
+      pausesMs +
+      surroundings.latencyMs +
+      child.voice.extraMs;
     const look = (): void => {
       if (child.isKilled || child.isEnded || this.stopping) return;
       let sinceMs = clock.now();
@@ -345,7 +348,7 @@ export class PoolAccount implements ChildWatcher {
   /** What a dead pipeline held: who is to blame, and who has no try left. */
   #settled(pipeline: PipelineAccount, event: Returned): void {
     const { entries } = pipeline;
-    const { endKind = "fault" } = pipeline.child ?? {};
+    const endKind = pipeline.child?.seenEndKind ?? "fault";
     const begun = entries.filter((item) => item.begun);
     const only = begun.length === 1 ? begun[0] : undefined;
     const blamed = new Set(event.groups.flat());

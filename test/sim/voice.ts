@@ -86,3 +86,12 @@ export function cut(bytes: Buffer, random: Random): Buffer[] {
   const at = random.int(0, bytes.length);
   return random.chance(0.3) ? [bytes] : [bytes.subarray(0, at), bytes.subarray(at)];
 }
+
+/** For the trace. */
+export function briefFrame(frame: ChildFrame): string {
+  if (frame.type === "items")
+    return `items ${frame.outcomes.map(({ itemId, ok }) => `${itemId}${ok ? "" : "!"}`).join()}`;
+  if (frame.type === "run") return `run ${frame.stage} of ${frame.begunItemIds.join()}`;
+  if (frame.type === "recalled") return `recalled ${frame.itemIds.join()}`;
+  return frame.type;
+}
