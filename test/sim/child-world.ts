@@ -4,7 +4,7 @@ import type { Payload } from "#src/work/payload.js";
 import type { ProcessEnd } from "#src/worker/settle.js";
 import type { VirtualClock } from "./clock.js";
 import type { FaultyChild } from "./faulty-child.js";
-import type { FaultKind, OptionsPlan, PiecePlan, SurroundingsPlan } from "./plan.js";
+import type { FaultKind, OptionsPlan, PiecePlan, PoisonPlan, SurroundingsPlan } from "./plan.js";
 import type { Judge } from "./rules.js";
 
 /** What the parent's side of the world writes down. */
@@ -50,3 +50,24 @@ export interface Lie {
 
 /** How a life ended, as far as it says anything about items. */
 export type EndKind = "fault" | "memory" | "outside";
+
+/** What needs no frame to be said. */
+export const happensByItself: ReadonlySet<FaultKind> = new Set([
+  "exit",
+  "segfault",
+  "killed-from-outside",
+  "out-of-memory",
+  "ends-unkillable",
+  "hang-still",
+  "hang-busy",
+  "stopped-from-outside",
+  "slow",
+  "starved",
+  "late-frames",
+  "bad-values",
+]);
+
+/** Whether a run of so many items ends the process. */
+export function isDeadly(poison: PoisonPlan | null, items: number): boolean {
+  return poison !== null && (items > 1 || !poison.onlyInCompany);
+}

@@ -18,7 +18,7 @@ import { parseParentFrame } from "#src/frames/shapes.js";
 import type { ChildEvents, ChildPort } from "#src/worker/child.js";
 import type { ProcessEnd } from "#src/worker/settle.js";
 import type { ProcessSample } from "#src/worker/watch.js";
-import type { ChildWorld, EndKind } from "./child-world.js";
+import { type ChildWorld, type EndKind, happensByItself, isDeadly } from "./child-world.js";
 import {
   type EngineItem,
   type EngineRun,
@@ -512,23 +512,4 @@ export class FaultyChild implements ChildPort {
       this.#world.watcher.heardLie(this, "a closed channel");
     });
   }
-}
-
-const happensByItself: ReadonlySet<FaultKind> = new Set([
-  "exit",
-  "segfault",
-  "killed-from-outside",
-  "out-of-memory",
-  "ends-unkillable",
-  "hang-still",
-  "hang-busy",
-  "stopped-from-outside",
-  "slow",
-  "starved",
-  "late-frames",
-  "bad-values",
-]);
-
-function isDeadly(poison: PoisonPlan | null, items: number): boolean {
-  return poison !== null && (items > 1 || !poison.onlyInCompany);
 }

@@ -56,6 +56,8 @@ async function one(seed: number): Promise<number> {
 async function parts(): Promise<void> {
   const from = Number(values.from);
   const step = Number(values.processes);
+  // Nobody waits for the rest.
+  process.once("disconnect", () => process.exit(1));
   let totals = noTotals();
   for (let seed = from; seed < from + Number(values.seeds); seed += step) {
     const result = await simulate(seed);
@@ -66,6 +68,7 @@ async function parts(): Promise<void> {
     totals = noTotals();
   }
   process.send?.({ totals, broken: null } satisfies Part);
+  process.removeAllListeners("disconnect");
   process.disconnect();
 }
 

@@ -7,7 +7,8 @@ import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/pr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type SourceMutation, sourceMutations } from "./source-mutations.js";
+import type { SourceMutation } from "./source-mutation.js";
+import { sourceMutations } from "./source-mutations.js";
 
 const seedsMax = 1_500;
 /** A mutation may make the rooms spin. */

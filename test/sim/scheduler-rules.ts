@@ -47,10 +47,6 @@ export class Checker {
     this.#options = options;
   }
 
-  get wakeAtMs(): number {
-    return this.#wakeAtMs;
-  }
-
   /** Told before the step: what the event says by itself. */
   before(event: SchedulerEvent, nowMs: number): void {
     switch (event.type) {
