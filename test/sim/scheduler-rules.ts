@@ -36,7 +36,6 @@ export class Checker {
   #groups: { readonly model: string; readonly items: Item[] }[] = [];
   #sequence = 0;
   #wakeAtMs = Infinity;
-  outcomes = 0;
   dispatched = 0;
 
   get items(): number {
@@ -74,7 +73,6 @@ export class Checker {
         if (item.state === "done") return;
         this.#release(item);
         this.#set(item, "done");
-        if (!item.request.absent) this.outcomes += 1;
         return;
       }
       case "returned":
@@ -199,7 +197,6 @@ export class Checker {
       const item = this.#item(itemId);
       if (item.state === "done" || request.absent)
         fail("every item has one outcome", `item ${itemId} expires after its outcome`);
-      this.outcomes += 1;
     }
     const open = request.items.filter(({ state }) => state !== "done").length;
     if (open !== decision.itemIds.length)
