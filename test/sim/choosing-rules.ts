@@ -16,6 +16,7 @@ interface Seen {
 
 export class ChoosingAccount {
   readonly #limits: ChoosingLimits;
+  readonly #predict: (rows: number) => number;
   readonly #judge: Judge;
   /** While both classes have work: the time of each, and the longest run of each. */
   #beside: Record<WorkClass, number> | null = null;
@@ -24,8 +25,10 @@ export class ChoosingAccount {
   readonly #passedBy = new Map<string, Set<string>>();
   #justEncoded: WorkClass | null = null;
 
-  constructor(limits: ChoosingLimits, judge: Judge) {
+  /** `predict`: what a decoder run of so many rows is believed to take. */
+  constructor(limits: ChoosingLimits, predict: (rows: number) => number, judge: Judge) {
     this.#limits = limits;
+    this.#predict = predict;
     this.#judge = judge;
   }
 
@@ -67,8 +70,9 @@ export class ChoosingAccount {
     const slackMs = this.#longest.bulk + this.#longest.realtime;
     if (workClass === "bulk" && aheadMs > slackMs)
       this.#judge("realtime runs first", `bulk is ahead by ${aheadMs} ms`);
-    const bulkRows = rowsOf(seen, "bulk");
-    if (workClass === "realtime" && -aheadMs > slackMs + bulkRows)
+    // It waits until it is owed what its run is believed to take.
+    const nextMs = this.#predict(rowsOf(seen, "bulk"));
+    if (workClass === "realtime" && -aheadMs > slackMs + nextMs)
       this.#judge("bulk keeps its share", `bulk is owed ${-aheadMs} ms`);
   }
 

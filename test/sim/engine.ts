@@ -151,7 +151,7 @@ export class GenerationEngine implements SimEngine {
       decodeMs: (rows: number) => this.#decodeCost.predictMs(rows),
     };
     this.#choosing = new Choosing(limits, costs);
-    this.#account = new ChoosingAccount(limits, judge);
+    this.#account = new ChoosingAccount(limits, costs.decodeMs, judge);
   }
 
   add(batch: { readonly class: WorkClass }, items: readonly EngineItem[], nowMs: number): void {

@@ -79,7 +79,8 @@ export class FaultyChild implements ChildPort {
   readonly over: number[] = [];
   /** Since when it has said nothing, and will not. */
   silentSinceMs: number | null = null;
-  predictedMs = 0;
+  /** The most that it announced for a run, heard or on its way. */
+  predictedMsMost = 0;
   /** Why the parent may kill it; null while it may not. */
   blame: string | null = null;
   endKind: EndKind = "fault";
@@ -430,10 +431,10 @@ export class FaultyChild implements ChildPort {
     const ms = run.ms * this.#slow * (0.8 + 0.4 * this.random.next());
     if (run.itemsBegin || nowMs - this.#announcedAtMs >= announceMs) {
       this.#announcedAtMs = nowMs;
-      this.predictedMs = run.ms * (0.7 + 0.6 * this.random.next()) + announceMs;
+      const predictedMs = run.ms * (0.7 + 0.6 * this.random.next()) + announceMs;
+      this.predictedMsMost = Math.max(this.predictedMsMost, predictedMs);
       const { stage, rows, width } = run;
       const begunItemIds = this.#engine.begun();
-      const { predictedMs } = this;
       this.#say({ type: "run", stage, rows, width, predictedMs, begunItemIds, memoryBytes: 1_000 });
       if (this.#state !== "ready") return;
       this.#world.runs(run.items.map(({ payload }) => payload));

@@ -236,7 +236,7 @@ export class PoolAccount implements ChildWatcher {
     const looksMs = (stillChecksMax + 4) * (checkMs + surroundings.lateMsMax + 1);
     const found = surroundings.processTimes && child.isStill;
     const floorMs = found
-      ? Math.min(hangFloorMs + hangFactor * child.predictedMs, runMsMax)
+      ? Math.min(hangFloorMs + hangFactor * child.predictedMsMost, runMsMax)
       : runMsMax;
     const pausesMs = surroundings.pauses.reduce((sum, { ms }) => sum + ms, 0);
     const boundMs =
