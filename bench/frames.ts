@@ -105,42 +105,46 @@ export function run(args: readonly string[]): Promise<void> {
   for (const batch of [1, 16, 64]) {
     for (const tokens of [12, 60]) {
       const lists = Array.from({ length: batch }, (_, row) => idsOf(row, tokens));
-      const repeats = Math.ceil(items / batch);
-      for (const [name, way] of Object.entries(ways)) print(name, lists, { way, repeats, rounds });
+      for (const row of measure(lists, Math.ceil(items / batch), rounds)) console.log(row);
     }
   }
   return Promise.resolve();
 }
 
-interface Timing {
-  readonly way: Way;
-  readonly repeats: number;
-  readonly rounds: number;
-}
-
-function print(name: string, lists: readonly (readonly number[])[], timing: Timing): void {
-  const { way, repeats, rounds } = timing;
-  const bytes = way.encode(lists);
-  const encodeUs: number[] = [];
-  const decodeUs: number[] = [];
+/** The ways take turns, so that what else the machine does falls on all of them. */
+function measure(
+  lists: readonly (readonly number[])[],
+  repeats: number,
+  rounds: number,
+): readonly string[] {
+  const timed = Object.entries(ways).map(([name, way]) => ({
+    name,
+    way,
+    bytes: way.encode(lists),
+    encodeUs: new Array<number>(),
+    decodeUs: new Array<number>(),
+  }));
   // The first round is for the compiler.
   for (let round = 0; round <= rounds; round += 1) {
-    const encoded = microseconds(repeats, () => way.encode(lists)) / lists.length;
-    const decoded = microseconds(repeats, () => way.decode(bytes)) / lists.length;
-    if (round === 0) continue;
-    encodeUs.push(encoded);
-    decodeUs.push(decoded);
+    for (const { way, bytes, encodeUs, decodeUs } of timed) {
+      const encoded = microseconds(repeats, () => way.encode(lists)) / lists.length;
+      const decoded = microseconds(repeats, () => way.decode(bytes)) / lists.length;
+      if (round === 0) continue;
+      encodeUs.push(encoded);
+      decodeUs.push(decoded);
+    }
   }
-  const cells = [
-    name.padEnd(10),
-    String(lists.length).padStart(6),
-    String(lists[0]?.length).padStart(7),
-    (bytes.length / lists.length).toFixed(0).padStart(11),
-    spread(encodeUs).least.toFixed(2).padStart(15),
-    spread(decodeUs).least.toFixed(2).padStart(15),
-    ` ${hashOf(way.decode(bytes))}`,
-  ];
-  console.log(cells.join(" "));
+  return timed.map(({ name, way, bytes, encodeUs, decodeUs }) =>
+    [
+      name.padEnd(10),
+      String(lists.length).padStart(6),
+      String(lists[0]?.length).padStart(7),
+      (bytes.length / lists.length).toFixed(0).padStart(11),
+      spread(encodeUs).least.toFixed(2).padStart(15),
+      spread(decodeUs).least.toFixed(2).padStart(15),
+      ` ${hashOf(way.decode(bytes))}`,
+    ].join(" "),
+  );
 }
 
 function microseconds(repeats: number, action: () => unknown): number {

@@ -16,7 +16,7 @@ let failed = 0;
 let next = 0;
 
 async function send(sentence: string): Promise<boolean> {
-  const body = JSON.stringify({ texts: [sentence] });
+  const body = JSON.stringify({ texts: [sentence], beams: 1 });
   const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
   return await new Promise((resolve, reject) => {
     const sent = request(target, { method: "POST", agent, headers }, (response) => {

@@ -47,7 +47,7 @@ export async function run(args: readonly string[]): Promise<void> {
 }
 
 function sentences(model: GenerationModel, rows: number, width: number): number[][] {
-  const { vocabulary } = model.manifest.shape;
+  const { sourceVocabulary: vocabulary } = model.manifest.shape;
   return Array.from({ length: rows }, (_, row) =>
     Array.from({ length: width - 2 }, (_, place) => (row * 31 + place * 7 + 11) % vocabulary),
   );

@@ -191,7 +191,7 @@ interface Job {
 
 /** A request, never sent again: a job that is lost must show. */
 async function translate({ url, agent, ...job }: Job): Promise<TranslateResponse> {
-  const body = JSON.stringify({ texts: job.texts, class: job.class });
+  const body = JSON.stringify({ texts: job.texts, class: job.class, beams: 1 });
   const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
   return await new Promise((resolve, reject) => {
     const target = new URL("/v1/translate", url);

@@ -13,7 +13,7 @@ export {
   type ReadyResponse,
   type RequestTimings,
   type StatusResponse,
-  type TranslateItem,
+  type TranslateOutcome,
   type WireError,
   type WorkClass,
 } from "millrace-client/wire";

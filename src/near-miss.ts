@@ -1,7 +1,7 @@
 /** "Did you mean …": the nearest known name to one that is not known. */
 
 /** Null where nothing is near enough to be worth saying. */
-export function nearMiss(unknown: string, known: Iterable<string>): string | null {
+function nearMiss(unknown: string, known: Iterable<string>): string | null {
   // A name longer than any that we have is no typing mistake; comparing it would only cost time.
   if (unknown.length > 64) return null;
   let best: string | null = null;

@@ -27,7 +27,7 @@ const agent = new Agent({ keepAlive: true, maxSockets: 1 });
 let over = false;
 
 async function translate(sentence: string): Promise<void> {
-  const body = JSON.stringify({ texts: [sentence] });
+  const body = JSON.stringify({ texts: [sentence], beams: 1 });
   const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
   await new Promise<void>((resolve, reject) => {
     const target = new URL("/v1/translate", url);

@@ -9,9 +9,10 @@
 import { fileURLToPath } from "node:url";
 import { MillraceError, type WorkClass } from "millrace-client/wire";
 import { Activity } from "../metrics/activity.js";
+import { findProcessor, processorWarning } from "../models/quantization.js";
 import { type BrokenFolder, type ModelFolder, ModelRegistry } from "../models/registry.js";
 import type { Options } from "../options/table.js";
-import { Preparer } from "../prepare/step-preparer.js";
+import { Preparer } from "../prepare/preparer.js";
 import { Scheduler } from "../scheduler/scheduler.js";
 import type { Batch } from "../scheduler/types.js";
 import type { ServedModel } from "../submit/local/door.js";
@@ -35,6 +36,12 @@ export async function openBackend(parts: BackendParts): Promise<Backend> {
   const { models, broken: unprepared } = await openTaskModels(registry.list(), options);
   const broken = [...registry.broken, ...unprepared];
   for (const { dir, reason } of broken) parts.log.error({ dir, reason }, "model left out");
+  for (const dir of registry.strays) parts.log.debug({ dir }, "a folder that is no model");
+  const processor = findProcessor();
+  for (const { dir, manifest } of registry.list()) {
+    const reason = processorWarning(manifest, processor);
+    if (reason !== null) parts.log.warn({ dir, reason }, "model slower than it could be");
+  }
   const served = registry.list().flatMap((folder) => {
     const model = models.get(folder.manifest.name);
     return model === undefined ? [] : [{ folder, model }];
@@ -148,21 +155,13 @@ class LocalBackend implements Backend {
   }
 
   #observe(event: PoolEvent): void {
-    switch (event.type) {
-      case "up":
-        this.views.becameReady();
-        this.#firstUp.up();
-        return;
-      case "start-failed":
-        this.#firstUp.failed(event, this.#specs.length);
-        return;
-      case "measured":
-        for (const stage of event.stages) {
-          this.#activity.measured({ model: event.model, ...stage });
-        }
-        return;
-      default:
+    if (event.type === "up") {
+      this.views.becameReady();
+      this.#firstUp.up();
     }
+    if (event.type === "start-failed") this.#firstUp.failed(event, this.#specs.length);
+    if (event.type !== "measured") return;
+    for (const stage of event.stages) this.#activity.measured({ model: event.model, ...stage });
   }
 
   #dispatched(pipelineId: string, model: string, batch: Batch): void {

@@ -6,14 +6,16 @@ import type {
   ModelInfo,
   ModelReadiness,
   PipelineStatus,
+  QueueStatus,
   ReadyResponse,
   ServerState,
   StatusResponse,
 } from "millrace-client/wire";
 import type { Activity } from "../metrics/activity.js";
 import type { BrokenFolder, ModelFolder } from "../models/registry.js";
-import type { SchedulerSnapshot } from "../scheduler/snapshot.js";
+import type { QueueSnapshot, SchedulerSnapshot } from "../scheduler/snapshot.js";
 import type { LocalSubmit } from "../submit/local/local-submit.js";
+import { taskOf } from "../tasks/table.js";
 import type { ServerViews } from "../work/views.js";
 import type { BackendParts } from "./backend.js";
 
@@ -64,10 +66,10 @@ export class LocalViews implements ServerViews {
       this.#models(this.#viewed.pipelines()).map(({ model, ready: its }) => [model, its]),
     );
     return this.#viewed.folders.map(({ manifest }) => {
-      const { name, task, family, precision, limits, sourceLanguage, targetLanguage } = manifest;
+      const { name, family, precision, limits, sourceLanguage, targetLanguage } = manifest;
       return {
         name,
-        task,
+        task: taskOf(manifest).noun,
         family,
         precision,
         ready: ready.get(name) ?? false,
@@ -89,7 +91,7 @@ export class LocalViews implements ServerViews {
       uptimeMs: nowMs - this.#startedAtMs,
       policy,
       pipelines,
-      queues: queues.map(({ batchKeys: _, ...queue }) => queue),
+      queues: queues.map(queueStatus),
       ...activity.view(nowMs),
       ...submit.counts,
       process: {
@@ -127,6 +129,12 @@ export class LocalViews implements ServerViews {
     );
     return [...served, ...broken];
   }
+}
+
+/** What callers see of a queue; the scheduler knows more of it. */
+function queueStatus(queue: QueueSnapshot): QueueStatus {
+  const { model, class: workClass, items, units, bytes, requests, tenants, oldestWaitMs } = queue;
+  return { model, class: workClass, items, units, bytes, requests, tenants, oldestWaitMs };
 }
 
 function isUp({ state }: PipelineStatus): boolean {

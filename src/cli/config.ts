@@ -1,7 +1,7 @@
 /** `millrace config`: every value that `serve` would use with the same flags, and where it came from. */
 import { type Command, Option } from "commander";
 import { MillraceError } from "millrace-client/wire";
-import type { GenerationRules } from "../models/manifest.js";
+import type { GenerationRules } from "../models/manifest-generation.js";
 import { readManifest } from "../models/read-manifest.js";
 import { findFolders } from "../models/registry.js";
 import type { Configuration } from "../options/resolve.js";

@@ -7,7 +7,15 @@ import { MillraceError } from "millrace-client/wire";
 import { knownModelTypes, readMarianConfig } from "../convert/marian-config.js";
 import { checkTensors } from "../convert/marian-tensors.js";
 import { SafetensorsFile } from "../convert/safetensors.js";
+import { readTokenizerFacts } from "../convert/tokenizer-facts.js";
+import { openTokenizers } from "../convert/tokenizers.js";
 import { type ModelManifest, manifestFileName } from "../models/manifest.js";
+import {
+  findProcessor,
+  needsWideSums,
+  processorWarning,
+  type Quantization,
+} from "../models/quantization.js";
 import { readJsonFile } from "../models/read-json.js";
 import { readManifest, verifyFiles } from "../models/read-manifest.js";
 import { exitCodes } from "./exit-codes.js";
@@ -19,6 +27,8 @@ export interface MillraceInspection {
   readonly fileBytes: Readonly<Record<string, number>>;
   /** Why the files are not what convert wrote; null where all hashes are right. */
   readonly damage: string | null;
+  /** Why it runs worse on this machine than it could; null where nothing is to be said. */
+  readonly warning: string | null;
 }
 
 export interface HuggingFaceInspection {
@@ -71,7 +81,8 @@ async function inspectMillrace(dir: string): Promise<MillraceInspection> {
     // A missing file is what `damage` says.
     if (existsSync(path)) fileBytes[name] = (await stat(path)).size;
   }
-  return { kind: "millrace", dir, manifest, fileBytes, damage };
+  const warning = processorWarning(manifest, findProcessor());
+  return { kind: "millrace", dir, manifest, fileBytes, damage, warning };
 }
 
 async function inspectHuggingFace(dir: string): Promise<HuggingFaceInspection> {
@@ -93,7 +104,7 @@ async function inspectHuggingFace(dir: string): Promise<HuggingFaceInspection> {
 /** All that convert checks before it writes the first byte. */
 async function tryToRead(dir: string): Promise<void> {
   const config = await readMarianConfig(dir);
-  await readJsonFile(join(dir, "tokenizer.json"));
+  await openTokenizers(dir, config, await readTokenizerFacts(dir));
   await using file = await SafetensorsFile.open(join(dir, "model.safetensors"));
   checkTensors(file, config);
 }
@@ -132,8 +143,8 @@ function describe(inspection: Inspection): string {
 
 type Row = readonly [label: string, value: string];
 
-function millraceRows({ dir, manifest, fileBytes, damage }: MillraceInspection): Row[] {
-  const { shape, generation, limits, source, madeWith } = manifest;
+function millraceRows({ dir, manifest, fileBytes, damage, warning }: MillraceInspection): Row[] {
+  const { shape, generation, limits, source, madeWith, quantization } = manifest;
   const languages = [manifest.sourceLanguage ?? "?", manifest.targetLanguage ?? "?"].join(" → ");
   const layers = `${shape.encoderLayers} encoder and ${shape.decoderLayers} decoder layers`;
   const calibration = madeWith.calibration === undefined ? "" : `, ${madeWith.calibration}`;
@@ -141,8 +152,11 @@ function millraceRows({ dir, manifest, fileBytes, damage }: MillraceInspection):
     ["folder", `${dir} (Millrace model)`],
     ["name", manifest.name],
     ["task", `${manifest.task}, ${manifest.family}, ${languages}`],
-    ["shape", `${layers}, width ${shape.width}, vocabulary ${shape.vocabulary}`],
+    ["engine", manifest.engine],
+    ["shape", `${layers}, width ${shape.width}, ${vocabularies(shape)}`],
     ["precision", `${manifest.precision} (${layerSummary(manifest)})`],
+    ...(quantization === null ? [] : [["weights", quantizationText(quantization)] as const]),
+    ...(warning === null ? [] : [["this machine", warning] as const]),
     ["limits", `input ${limits.inputTokensMax} tokens, output ${limits.outputTokensMax} tokens`],
     ["generation", `${generation.beams} beams, length penalty ${generation.lengthPenalty}`],
     ...Object.entries(fileBytes).map(
@@ -155,6 +169,18 @@ function millraceRows({ dir, manifest, fileBytes, damage }: MillraceInspection):
     ],
     ["made with", `Millrace ${madeWith.millrace}, ONNX opset ${madeWith.onnxOpset}${calibration}`],
   ];
+}
+
+function vocabularies({ sourceVocabulary, targetVocabulary }: ModelManifest["shape"]): string {
+  return sourceVocabulary === targetVocabulary
+    ? `vocabulary ${sourceVocabulary}`
+    : `vocabulary ${sourceVocabulary} in, ${targetVocabulary} out`;
+}
+
+function quantizationText(quantization: Quantization): string {
+  const { weightBits, neighbourSumMax } = quantization;
+  const exact = needsWideSums(quantization) ? "need 32-bit sums" : "are exact on every processor";
+  return `${weightBits} bits, neighbours up to ${neighbourSumMax}: products ${exact}`;
 }
 
 /** `56 weight products int8, 2 f32: decoder.1.fc2, output` */

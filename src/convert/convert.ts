@@ -1,30 +1,33 @@
 /**
  * From a Hugging Face folder to a Millrace folder, tensor by tensor: never more of the weights in memory than one
- * product needs. Everything is written beside the target first and renamed at the end, so that there is no half folder.
+ * product needs. Everything that can be checked is checked first, and output-folder.ts sees to it that there is no half
+ * folder.
  */
-import { randomUUID } from "node:crypto";
-import { chmod, copyFile, mkdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, rm, writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { MillraceError } from "millrace-client/wire";
-import { z } from "zod";
 import { hashFile } from "../models/file-hash.js";
-import {
-  manifestFileName,
-  manifestVersion,
-  type Precision,
-  type TranslationManifest,
-} from "../models/manifest.js";
-import { checkShape, isMissing, readJsonFile } from "../models/read-json.js";
-import { createTokenizer } from "../prepare/text/huggingface-tokenizers.js";
+import { manifestFileName, manifestVersion, type Precision } from "../models/manifest.js";
+import { modelName } from "../models/manifest-fields.js";
+import type { GenerationManifest } from "../models/manifest-generation.js";
+import { neighbourSumExact } from "../models/quantization.js";
+import { parseManifest } from "../models/read-manifest.js";
 import { version } from "../version.js";
-import { type CalibrationReport, calibrate } from "./calibrate.js";
-import { languagesOf } from "./languages.js";
+import { type CalibrationReport, calibrate, readSentences } from "./calibrate.js";
 import { type MarianConfig, readMarianConfig } from "./marian-config.js";
 import { addDecoder, addEncoder, marianProducts } from "./marian-graphs.js";
 import { checkTensors, tensorReader } from "./marian-tensors.js";
 import { GraphBuilder, onnxOpset } from "./onnx/graph-builder.js";
+import { checkTarget, OutputFolder, outputError, tidyUp } from "./output-folder.js";
 import type { ProductMode } from "./products.js";
 import { SafetensorsFile } from "./safetensors.js";
+import { type Languages, readTokenizerFacts } from "./tokenizer-facts.js";
+import {
+  openTokenizers,
+  type SourceTokenizers,
+  sourceTokenizerName,
+  targetTokenizerName,
+} from "./tokenizers.js";
 import { WeightsFile } from "./weights-file.js";
 
 export interface ConvertOptions {
@@ -49,7 +52,7 @@ export interface ConvertProgress {
 
 export interface ConvertResult {
   readonly dir: string;
-  readonly manifest: TranslationManifest;
+  readonly manifest: GenerationManifest;
   /** Null in float32. */
   readonly calibration: CalibrationReport | null;
 }
@@ -57,71 +60,71 @@ export interface ConvertResult {
 /** What a conversion knows before it writes. */
 interface Source {
   readonly options: ConvertOptions;
+  readonly name: string;
   readonly config: MarianConfig;
+  readonly languages: Languages;
+  readonly tokenizers: SourceTokenizers;
+  /** Null in float32. */
+  readonly sentences: readonly (readonly number[])[] | null;
   readonly file: SafetensorsFile;
-  readonly tokenizerPath: string;
 }
 
 const fileNames = {
   encoder: "encoder.onnx",
   decoder: "decoder.onnx",
   weights: "weights.bin",
-  tokenizer: "tokenizer.json",
+  tokenizer: sourceTokenizerName,
 } as const;
 
 /**
- * @throws MillraceError `model_unsupported`, `model_folder_invalid`, `weights_invalid`, `tensor_missing`,
- * `tensor_mismatch` or `output_exists`; and the signal's reason. Nothing is left behind then.
+ * @throws MillraceError `option_invalid`, `output_exists`, `model_unsupported`, `model_folder_invalid`,
+ * `weights_invalid`, `tensor_missing`, `tensor_mismatch` or `output_failed`; and the signal's reason. Nothing is left
+ * behind then, and an old folder is as it was.
  */
 export async function convert(options: ConvertOptions): Promise<ConvertResult> {
   const outDir = resolve(options.outDir);
-  await checkTarget(outDir, options.force);
+  const name = nameOf(options, outDir);
+  try {
+    await tidyUp(outDir);
+    await checkTarget(outDir, options.force);
+    return await convertTo(outDir, name, options);
+  } catch (error) {
+    throw outputError(outDir, error);
+  }
+}
+
+async function convertTo(
+  outDir: string,
+  name: string,
+  options: ConvertOptions,
+): Promise<ConvertResult> {
   const config = await readMarianConfig(options.modelDir);
-  const tokenizerPath = join(options.modelDir, fileNames.tokenizer);
-  await checkTokenizer(tokenizerPath);
+  const facts = await readTokenizerFacts(options.modelDir);
+  const tokenizers = await openTokenizers(options.modelDir, config, facts);
+  const sentences =
+    options.precision === "int8"
+      ? await readSentences(options.calibrationFile, tokenizers.source, config.positions)
+      : null;
   await using file = await SafetensorsFile.open(join(options.modelDir, "model.safetensors"));
   checkTensors(file, config);
-  const partDir = `${outDir}.part-${randomUUID().slice(0, 8)}`;
-  await mkdir(partDir, { recursive: true });
-  try {
-    const result = await writeFolder({ options, config, file, tokenizerPath }, partDir);
-    options.signal.throwIfAborted();
-    if (options.force) await rm(outDir, { recursive: true, force: true });
-    await rename(partDir, outDir);
-    return { ...result, dir: outDir };
-  } finally {
-    await rm(partDir, { recursive: true, force: true });
-  }
+  const { languages } = facts;
+  const source = { options, name, config, languages, tokenizers, sentences, file };
+  await using output = await OutputFolder.begin(outDir);
+  const result = await writeFolder(source, output.dir);
+  options.signal.throwIfAborted();
+  await output.publish(options.force);
+  return { ...result, dir: outDir };
 }
 
-/** The server could not use the folder otherwise, and would be the first to say so. */
-async function checkTokenizer(path: string): Promise<void> {
-  const json = checkShape(path, await readJsonFile(path), z.looseObject({}));
-  try {
-    createTokenizer(json, {});
-  } catch (cause) {
-    const message = cause instanceof Error ? cause.message : String(cause);
-    throw new MillraceError("model_folder_invalid", `${path} is no tokenizer: ${message}`, {
-      cause,
-    });
-  }
-}
-
-async function checkTarget(outDir: string, force: boolean): Promise<void> {
-  try {
-    await stat(outDir);
-  } catch (error) {
-    if (isMissing(error)) return;
-    throw error;
-  }
-  if (!force) throw new MillraceError("output_exists", `${outDir} exists; --force replaces it`);
-  // Only what convert wrote is replaced: a mistyped --out must not delete somebody's files.
-  try {
-    await stat(join(outDir, manifestFileName));
-  } catch (cause) {
-    const message = `${outDir} is no Millrace model folder (no ${manifestFileName}); it is not replaced`;
-    throw new MillraceError("output_exists", message, { cause });
-  }
+/** Checked before any work: the server refuses a folder whose name no caller could send. */
+function nameOf(options: ConvertOptions, outDir: string): string {
+  const name = options.name ?? basename(outDir);
+  const checked = modelName.safeParse(name);
+  if (checked.success) return name;
+  const why = checked.error.issues.map((issue) => issue.message).join("; ");
+  const cure =
+    options.name === undefined ? "; --name gives the model another name than its folder" : "";
+  throw new MillraceError("option_invalid", `the name ${JSON.stringify(name)}: ${why}${cure}`);
 }
 
 async function writeFolder(source: Source, dir: string): Promise<Omit<ConvertResult, "dir">> {
@@ -130,30 +133,60 @@ async function writeFolder(source: Source, dir: string): Promise<Omit<ConvertRes
     options.signal.throwIfAborted();
     options.onProgress({ step: "hash", done: doneBytes / file.byteLength });
   });
-  const calibration = options.precision === "int8" ? await calibrateSource(source, dir) : null;
+  const calibration =
+    source.sentences === null ? null : await calibrateSource(source, source.sentences, dir);
   const modeOf = (product: string): ProductMode =>
     calibration?.modes.get(product) ?? { kind: "f32" };
   await writeGraphs(source, { dir, modeOf, step: "write" });
-  await copyFile(source.tokenizerPath, join(dir, fileNames.tokenizer));
-  // copyFile brings the permissions along, and a downloaded file may be read-only.
-  await chmod(join(dir, fileNames.tokenizer), 0o644);
+  for (const [name, path] of source.tokenizers.paths) {
+    await copyFile(path, join(dir, name));
+    // copyFile brings the permissions along, and a downloaded file may be read-only.
+    await chmod(join(dir, name), 0o644);
+  }
   const layerPrecision = Object.fromEntries(
-    marianProducts(config).map((product) => {
-      const precision: Precision = modeOf(product).kind === "int8" ? "int8" : "f32";
-      return [product, precision];
-    }),
+    marianProducts(config).map((product): [string, Precision] => [
+      product,
+      modeOf(product).kind === "int8" ? "int8" : "f32",
+    ]),
   );
+  const draft = { calibration, layerPrecision, weightsSha256, files: filesOf(source) };
+  const manifest = await manifestOf(source, dir, draft);
+  await writeFile(join(dir, manifestFileName), `${JSON.stringify(manifest, null, 2)}\n`);
+  // What the server would refuse is a bug here, and must not be found there.
+  parseManifest(join(dir, manifestFileName), manifest);
+  return { manifest, calibration };
+}
+
+function filesOf({ tokenizers }: Source): GenerationManifest["files"] {
+  const targetTokenizer = targetTokenizerName;
+  return tokenizers.paths.has(targetTokenizer) ? { ...fileNames, targetTokenizer } : fileNames;
+}
+
+async function manifestOf(
+  { options, name, config, languages, file }: Source,
+  dir: string,
+  draft: {
+    readonly calibration: CalibrationReport | null;
+    readonly layerPrecision: Readonly<Record<string, Precision>>;
+    readonly weightsSha256: string;
+    readonly files: GenerationManifest["files"];
+  },
+): Promise<GenerationManifest> {
+  const { calibration, layerPrecision, weightsSha256, files } = draft;
   const fileSha256: Record<string, string> = {};
-  for (const name of Object.values(fileNames)) fileSha256[name] = await hashFile(join(dir, name));
-  const manifest: TranslationManifest = {
+  for (const each of Object.values(files)) fileSha256[each] = await hashFile(join(dir, each));
+  return {
     manifestVersion,
-    name: options.name ?? basename(resolve(options.outDir)),
-    task: "translation",
+    name,
+    task: "translate",
+    engine: "generation",
     family: "marian",
-    ...(await languagesOf(options.modelDir)),
+    ...languages,
     precision: options.precision,
     layerPrecision,
-    files: fileNames,
+    quantization:
+      options.precision === "int8" ? { weightBits: 8, neighbourSumMax: neighbourSumExact } : null,
+    files,
     shape: shapeOf(config),
     generation: config.generation,
     limits: { inputTokensMax: config.positions, outputTokensMax: config.positions },
@@ -165,12 +198,14 @@ async function writeFolder(source: Source, dir: string): Promise<Omit<ConvertRes
       ...(calibration === null ? {} : { calibration: calibration.sentencesText }),
     },
   };
-  await writeFile(join(dir, manifestFileName), `${JSON.stringify(manifest, null, 2)}\n`);
-  return { manifest, calibration };
 }
 
 /** Writes a float32 model whose products are watched, runs the sentences through it, and removes it again. */
-async function calibrateSource(source: Source, dir: string): Promise<CalibrationReport> {
+async function calibrateSource(
+  source: Source,
+  sentences: readonly (readonly number[])[],
+  dir: string,
+): Promise<CalibrationReport> {
   const { options, config } = source;
   const watchedDir = join(dir, "watched");
   await mkdir(watchedDir);
@@ -182,12 +217,10 @@ async function calibrateSource(source: Source, dir: string): Promise<Calibration
   const report = await calibrate({
     dir: watchedDir,
     files: fileNames,
-    tokenizerPath: source.tokenizerPath,
-    sentencesPath: options.calibrationFile,
+    sentences,
     shape: shapeOf(config),
     generation: config.generation,
     products: marianProducts(config),
-    read: tensorReader(source.file, config),
     onProgress: (done) => {
       options.signal.throwIfAborted();
       options.onProgress({ step: "calibrate", done: 0.2 + 0.8 * done });
@@ -229,9 +262,10 @@ async function writeGraphs(
   await weights.finish();
 }
 
-function shapeOf(config: MarianConfig): TranslationManifest["shape"] {
+function shapeOf(config: MarianConfig): GenerationManifest["shape"] {
   return {
-    vocabulary: config.decoderVocabularySize,
+    sourceVocabulary: config.vocabularySize,
+    targetVocabulary: config.decoderVocabularySize,
     width: config.width,
     encoderLayers: config.encoder.layers,
     decoderLayers: config.decoder.layers,

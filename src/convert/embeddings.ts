@@ -1,4 +1,5 @@
 /** The tables of a vocabulary: looked up on the way in, multiplied on the way out, often one and the same. */
+import { MillraceError } from "millrace-client/wire";
 import {
   addInt8Product,
   addWatch,
@@ -30,10 +31,18 @@ export async function addLookup(
     writer.weights.find(name) ??
     (await writer.weights.write(
       { name, type: "f16", shape: from.shape },
-      toFloat16(await writer.read(table)),
+      halvesOf(table, await writer.read(table)),
     ));
   const rows = graph.node("Gather", [graph.weight(stored), from.ids]);
   return graph.node("Cast", [rows], { attributes: { to: 1 } });
+}
+
+/** Throws `weights_invalid` where a value is over the largest half: cut down to it, its word would be another one. */
+function halvesOf(table: string, values: Float32Array): Uint16Array {
+  const over = values.find((value) => Math.abs(value) > float16Max);
+  if (over === undefined) return toFloat16(values);
+  const limit = `over ${float16Max}, the most that a table in int8 models holds; --precision f32 keeps it`;
+  throw new MillraceError("weights_invalid", `tensor ${table} has the value ${over}, ${limit}`);
 }
 
 /** logits = x·tableᵀ + bias. */
@@ -94,6 +103,7 @@ export function toFloat16(values: Float32Array): Uint16Array {
 }
 
 const largestHalf = 0x7bff;
+const float16Max = 65_504;
 
 function halfOf(bits: number): number {
   const sign = (bits >>> 16) & 0x8000;

@@ -7,7 +7,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { apiLimits, MillraceError } from "millrace-client/wire";
 import { z } from "zod";
-import type { GenerationRules } from "../models/manifest.js";
+import type { GenerationRules } from "../models/manifest-generation.js";
 import { checkShape, readJsonFile } from "../models/read-json.js";
 
 export type Activation = "silu" | "relu" | "gelu" | "gelu_tanh";
@@ -53,6 +53,13 @@ const activations: ReadonlyMap<string, Activation> = new Map([
 const size = z.int().positive().max(1_000_000_000);
 /** Far over any model; keeps a hostile number from becoming a list of tensors. */
 const layers = size.max(1000);
+/** Likewise: where the file has no table of positions, one is made. */
+const positions = size.max(32_768);
+/** Likewise: each of them is looked at in every step. */
+const badWordsMax = 10_000;
+/** As far as a request may go. */
+const lengthPenaltyMax = 10;
+const configBytesMax = 4 * 1024 * 1024;
 const tokenId = z.int().nonnegative();
 const tokenIds = z.union([tokenId, z.array(tokenId)]);
 
@@ -67,7 +74,7 @@ const configSchema = z.looseObject({
   decoder_attention_heads: size,
   encoder_ffn_dim: size,
   decoder_ffn_dim: size,
-  max_position_embeddings: size,
+  max_position_embeddings: positions,
   activation_function: z.string().default("gelu"),
   scale_embedding: z.boolean().default(false),
   share_encoder_decoder_embeddings: z.boolean().default(true),
@@ -80,11 +87,11 @@ const generationSchema = z.looseObject({
   eos_token_id: tokenIds.nullish(),
   pad_token_id: tokenId.nullish(),
   forced_eos_token_id: tokenIds.nullish(),
-  bad_words_ids: z.array(z.array(tokenId).min(1)).nullish(),
+  bad_words_ids: z.array(z.array(tokenId).min(1)).max(badWordsMax).nullish(),
   num_beams: size.nullish(),
   max_length: size.nullish(),
   max_new_tokens: size.nullish(),
-  length_penalty: z.number().nullish(),
+  length_penalty: z.number().min(-lengthPenaltyMax).max(lengthPenaltyMax).nullish(),
   early_stopping: z.union([z.boolean(), z.literal("never")]).nullish(),
   renormalize_logits: z.boolean().nullish(),
 });
@@ -121,13 +128,13 @@ const lackingSettings: Readonly<Record<string, readonly unknown[]>> = {
  */
 export async function readMarianConfig(dir: string): Promise<MarianConfig> {
   const configPath = join(dir, "config.json");
-  const value = await readJsonFile(configPath);
+  const value = await readJsonFile(configPath, configBytesMax);
   checkModelType(value);
   const raw = checkShape(configPath, value, configSchema);
   const structure = readStructure(raw);
   const generationPath = join(dir, "generation_config.json");
   const hasOwn = existsSync(generationPath);
-  const generationValue = hasOwn ? await readJsonFile(generationPath) : value;
+  const generationValue = hasOwn ? await readJsonFile(generationPath, configBytesMax) : value;
   const rawGeneration = checkShape(
     hasOwn ? generationPath : configPath,
     generationValue,
@@ -260,14 +267,20 @@ function one(key: string, ids: number | readonly number[] | null | undefined): n
 }
 
 function checkTokenIds(generation: GenerationRules, structure: Structure): void {
-  const { startTokenId, endTokenId, padTokenId, forcedEndTokenId, badWords } = generation;
+  const { startTokenId, endTokenId, padTokenId, unknownTokenId, forcedEndTokenId, badWords } =
+    generation;
   const named = {
     decoder_start_token_id: [startTokenId],
     eos_token_id: [endTokenId],
     pad_token_id: [padTokenId],
+    unk_token_id: unknownTokenId === null ? [] : [unknownTokenId],
     forced_eos_token_id: forcedEndTokenId === null ? [] : [forcedEndTokenId],
     bad_words_ids: badWords.flat(),
   };
+  if (endTokenId >= structure.vocabularySize) {
+    const message = `eos_token_id: ${endTokenId} is not in the vocabulary of inputs, which has ${structure.vocabularySize}`;
+    throw new MillraceError("model_folder_invalid", message);
+  }
   const vocabulary = structure.decoderVocabularySize;
   for (const [key, ids] of Object.entries(named)) {
     const outside = ids.find((id) => id >= vocabulary);

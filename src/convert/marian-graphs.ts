@@ -35,8 +35,8 @@ export function marianProducts(shape: MarianConfig): readonly string[] {
   return [...encoder, crossProduct, ...decoder, outputProduct];
 }
 
-export const crossProduct: string = "encoder.cross_kv";
-export const outputProduct: string = "output";
+const crossProduct = "encoder.cross_kv";
+const outputProduct = "output";
 
 const layerNormEpsilon = 1e-5;
 

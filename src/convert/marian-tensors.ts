@@ -12,6 +12,7 @@ export interface ExpectedTensor {
   readonly optional: boolean;
 }
 
+const sharedTable = "model.shared.weight";
 const encoderTable = "model.encoder.embed_tokens.weight";
 const decoderTable = "model.decoder.embed_tokens.weight";
 const outputTable = "lm_head.weight";
@@ -34,13 +35,21 @@ export function expectedTensors(config: MarianConfig): ExpectedTensor[] {
 export function embeddingTables(
   config: MarianConfig,
 ): Record<"encoder" | "decoder" | "output", string> {
-  const shared = "model.shared.weight";
-  const decoder = config.sharedEmbeddings ? shared : decoderTable;
+  const oneTable = isOneTable(config);
+  const decoder = oneTable ? sharedTable : decoderTable;
   return {
-    encoder: config.sharedEmbeddings ? shared : encoderTable,
+    encoder: oneTable ? sharedTable : encoderTable,
     decoder,
     output: config.tiedOutput ? decoder : outputTable,
   };
+}
+
+/**
+ * Whether encoder and decoder look words up in one table. Where the output has a table of its own, transformers ties
+ * none of the others any more either: two that began as one may have been trained apart.
+ */
+function isOneTable({ sharedEmbeddings, tiedOutput }: MarianConfig): boolean {
+  return sharedEmbeddings && tiedOutput;
 }
 
 /** Reads tensors by their Hugging Face names, aliases followed, and makes those that a file may leave out. */
@@ -53,12 +62,20 @@ export function tensorReader(
     const wanted = expected.get(name);
     if (wanted === undefined) throw new Error(`${name} is no tensor of this model`);
     const entry = findTensor(file, wanted);
-    if (entry !== null) return await file.readFloat32(entry.name);
+    if (entry !== null) return finite(entry.name, await file.readFloat32(entry.name));
     if (name.endsWith("embed_positions.weight")) {
       return sinusoidalPositions(config.positions, config.width);
     }
     return new Float32Array(wanted.shape.reduce((product, length) => product * length, 1));
   };
+}
+
+/** One value that is no number makes every translation nonsense, or a score that no caller can read. */
+function finite(name: string, values: Float32Array): Float32Array {
+  const at = values.findIndex((value) => !Number.isFinite(value));
+  if (at === -1) return values;
+  const message = `tensor ${name} has the value ${values[at]} at place ${at}; weights are finite float32 numbers`;
+  throw new MillraceError("weights_invalid", message);
 }
 
 /** The tensor under its name or an alias; null where the file has neither. */
@@ -108,16 +125,16 @@ export function sinusoidalPositions(positions: number, width: number): Float32Ar
 function embeddingTensors(config: MarianConfig): ExpectedTensor[] {
   const { width, vocabularySize, decoderVocabularySize, sharedEmbeddings, tiedOutput } = config;
   const decoderShape = [decoderVocabularySize, width];
-  const output = tiedOutput ? [] : [tensor(outputTable, decoderShape)];
-  const tied = tiedOutput ? [outputTable] : [];
-  if (sharedEmbeddings) {
-    const aliases = [encoderTable, decoderTable, ...tied];
-    return [tensor("model.shared.weight", decoderShape, { aliases }), ...output];
+  if (isOneTable(config)) {
+    const aliases = [encoderTable, decoderTable, outputTable];
+    return [tensor(sharedTable, decoderShape, { aliases })];
   }
+  // Older versions of transformers save one table for both under the shared name.
+  const shared = sharedEmbeddings ? [sharedTable] : [];
   return [
-    tensor(encoderTable, [vocabularySize, width]),
-    tensor(decoderTable, decoderShape, { aliases: tied }),
-    ...output,
+    tensor(encoderTable, [vocabularySize, width], { aliases: shared }),
+    tensor(decoderTable, decoderShape, { aliases: tiedOutput ? [outputTable] : shared }),
+    ...(tiedOutput ? [] : [tensor(outputTable, decoderShape)]),
   ];
 }
 

@@ -10,7 +10,7 @@
  * Everything that the header claims is compared with the size of the file before memory is taken for it, and
  * the tensors must cover the data without a gap or an overlap, as the reference implementation demands.
  */
-import { type FileHandle, open } from "node:fs/promises";
+import { type FileHandle, open, stat } from "node:fs/promises";
 import { endianness } from "node:os";
 import { MillraceError } from "millrace-client/wire";
 import { type HashProgress, hashHandle } from "../models/file-hash.js";
@@ -50,7 +50,7 @@ export class SafetensorsFile implements AsyncDisposable {
     }
     const handle = await openForReading(path);
     try {
-      return new SafetensorsFile(path, handle, await readHeader(path, handle));
+      return new SafetensorsFile(path, handle, await readHeader(handle));
     } catch (error) {
       await handle.close();
       throw error;
@@ -150,18 +150,20 @@ interface ParsedFile {
 
 async function openForReading(path: string): Promise<FileHandle> {
   try {
+    // Before it is opened: opening a pipe would wait for somebody who writes.
+    if (!(await stat(path)).isFile()) {
+      throw new MillraceError("model_folder_invalid", `${path} is not a file`);
+    }
     return await open(path, "r");
   } catch (cause) {
+    if (cause instanceof MillraceError) throw cause;
     const what = isMissing(cause) ? "is missing" : "cannot be read";
     throw new MillraceError("model_folder_invalid", `${path} ${what}`, { cause });
   }
 }
 
-async function readHeader(path: string, handle: FileHandle): Promise<ParsedFile> {
+async function readHeader(handle: FileHandle): Promise<ParsedFile> {
   const stats = await handle.stat();
-  if (!stats.isFile()) {
-    throw new MillraceError("model_folder_invalid", `${path} is not a file`);
-  }
   const length = readHeaderLength(await readStart(handle, 0, lengthBytes), stats.size);
   const header = await readStart(handle, lengthBytes, length);
   return { entries: parseHeader(header, stats.size), byteLength: stats.size };

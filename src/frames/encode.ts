@@ -88,12 +88,12 @@ function* encodeList<Entry extends FrameItem | FrameOutcome>(
 }
 
 function writeItem({ itemId, payload }: FrameItem, tail: TailWriter): string {
-  return `{"itemId":${itemId},"payload":${tail.add(payload)}}`;
+  return tail.add(itemId, payload);
 }
 
 function writeOutcome(outcome: FrameOutcome, tail: TailWriter): string {
   if (!outcome.ok) return JSON.stringify(outcome);
-  return `{"itemId":${outcome.itemId},"ok":true,"value":${tail.add(outcome.value)}}`;
+  return tail.add(outcome.itemId, outcome.value);
 }
 
 function writeFailure(itemId: number, what: string): string {

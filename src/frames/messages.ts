@@ -26,12 +26,12 @@ export const framesVersion: number = 2;
 /**
  * Largest header and tail that either side accepts; a longer length is a protocol error, checked before memory is taken.
  * A tail is moved, and its bytes are bounded by memory only. A header is parsed, and nothing else happens in a process
- * meanwhile: a megabyte of the worst JSON takes some 50 ms. It is room for 9,000 items of a translation.
+ * meanwhile: a megabyte of the worst JSON takes some 50 ms. It is room for 10,000 items of a translation.
  */
 export const headerBytesMax: number = 1024 * 1024;
 export const tailBytesMax: number = 64 * 1024 * 1024;
 
-/** Brackets that may be open at once in a header; the frame itself opens five, the rest is for values. */
+/** Brackets that may be open at once in a header; the frame itself opens four, the rest is for values. */
 export const headerDepthMax: number = 64;
 
 /** Most that a frame says about a failure; what is longer is cut. */

@@ -3,42 +3,52 @@ import { isErrorCode } from "millrace-client/wire";
 import type { ChildFrame, FrameOutcome, ParentFrame, StageReport } from "./messages.js";
 import { messageCharactersMax } from "./messages.js";
 import { ProtocolError } from "./protocol-error.js";
-import { isPayloadHeader, type PayloadHeader, TailReader } from "./tail.js";
+import { TailReader } from "./tail.js";
 
-/** What the child said, checked; throws `ProtocolError`. The header is taken over: tensors get their data in it. */
+/** What the child said, checked; throws `ProtocolError`. */
 export function parseChildFrame(header: unknown, tail: Uint8Array): ChildFrame {
   const frame = parseFrame<ChildFrame>(header, childShapes);
-  if (frame.type === "load-failed") return { ...frame, message: cut(frame.message) };
-  if (frame.type === "items") {
-    const { outcomes } = frame;
-    const payloads = outcomes.map((outcome) => (outcome.ok ? outcome.value : null));
-    fillTensors(payloads, tail);
-    return { type: "items", outcomes: outcomes.map(withShortMessage) };
+  if (frame.type !== "items") {
+    noTail(tail);
+    return frame.type === "load-failed" ? { ...frame, message: cut(frame.message) } : frame;
   }
-  fillTensors([], tail);
-  return frame;
+  const outcomes = readEntries(frame.outcomes, tail, (entry, reader): FrameOutcome | null => {
+    if (isFailure(entry)) return { ...entry, message: cut(entry.message) };
+    const taken = reader.take(entry);
+    return taken === null ? null : { itemId: taken.itemId, ok: true, value: taken.payload };
+  });
+  return { type: "items", outcomes };
 }
 
-/** What the parent said, checked; throws `ProtocolError`. The header is taken over: tensors get their data in it. */
+/** What the parent said, checked; throws `ProtocolError`. */
 export function parseParentFrame(header: unknown, tail: Uint8Array): ParentFrame {
   const frame = parseFrame<ParentFrame>(header, parentShapes);
-  fillTensors(frame.type === "batch" ? frame.items.map(({ payload }) => payload) : [], tail);
-  return frame;
+  if (frame.type !== "batch") {
+    noTail(tail);
+    return frame;
+  }
+  return { ...frame, items: readEntries(frame.items, tail, (entry, reader) => reader.take(entry)) };
 }
 
 /** Every byte of the tail belongs to one tensor, or the frame is none. */
-function fillTensors(payloads: readonly (PayloadHeader | null)[], tail: Uint8Array): void {
+function readEntries<Entry>(
+  entries: readonly unknown[],
+  tail: Uint8Array,
+  read: (entry: unknown, reader: TailReader) => Entry | null,
+): Entry[] {
   const reader = new TailReader(tail);
-  for (const payload of payloads) {
-    if (payload !== null && !reader.fill(payload)) {
-      throw new ProtocolError("a frame whose tail ends within a tensor");
-    }
+  const list: Entry[] = [];
+  for (const entry of entries) {
+    const one = read(entry, reader);
+    if (one === null) throw new ProtocolError("a frame with an entry that is wrong");
+    list.push(one);
   }
   if (!reader.isAtEnd) throw new ProtocolError("a frame whose tail is longer than its tensors");
+  return list;
 }
 
-function withShortMessage(outcome: FrameOutcome): FrameOutcome {
-  return outcome.ok ? outcome : { ...outcome, message: cut(outcome.message) };
+function noTail(tail: Uint8Array): void {
+  if (tail.length > 0) throw new ProtocolError("a frame with a tail that belongs to nothing");
 }
 
 function cut(message: string): string {
@@ -104,19 +114,20 @@ function hasShape<T>(shape: Shape<T>): Check {
   };
 }
 
-/** Items and outcomes come by the thousand: their fields are looked at by name, and not by table. */
-const isItem: Check = (value) =>
-  isRecord(value) &&
-  fieldsOf(value) === 2 &&
-  isCount(value["itemId"]) &&
-  isPayloadHeader(value["payload"]);
+/** Its entries are read one by one, with the tail. */
+const isList: Check = (value) => Array.isArray(value);
 
-const isOutcome: Check = (value) => {
-  if (!isRecord(value) || !isCount(value["itemId"])) return false;
-  if (value["ok"] === true) return fieldsOf(value) === 3 && isPayloadHeader(value["value"]);
-  if (value["ok"] !== false || fieldsOf(value) !== 4) return false;
-  return isErrorCode(value["code"]) && isText(value["message"]);
-};
+type Failure = Extract<FrameOutcome, { readonly ok: false }>;
+const failureShape = hasShape<Failure>({
+  itemId: isCount,
+  ok: (value) => value === false,
+  code: isErrorCode,
+  message: isText,
+});
+
+function isFailure(entry: unknown): entry is Failure {
+  return failureShape(entry);
+}
 
 const isStageReport = hasShape<StageReport>({
   stage: isStage,
@@ -141,14 +152,14 @@ const childShapes: FrameShapes<ChildFrame> = {
     begunItemIds: isIds,
     memoryBytes: isAmount,
   },
-  items: { outcomes: isListOf(isOutcome) },
+  items: { outcomes: isList },
   recalled: { itemIds: isIds },
   report: { stages: isListOf(isStageReport, stagesMax), cacheBytes: isAmount },
 };
 
 const parentShapes: FrameShapes<ParentFrame> = {
   load: { version: isCount, modelDir: isText, threads: isCount, rowsMax: isCount },
-  batch: { batchId: isCount, class: isWorkClass, items: isListOf(isItem) },
+  batch: { batchId: isCount, class: isWorkClass, items: isList },
   cancel: { itemIds: isIds },
   recall: { itemIds: isIds },
   stop: {},

@@ -2,10 +2,11 @@
  * Tensors of a frame, one after the other behind its JSON header, each from a multiple of eight bytes on, so that the
  * receiver reads them where they lie:
  *
- *   header   … "payload": {"values": {…}, "tensors": {"tokens": {"type": "int32", "shape": [3]}}} …
+ *   header   … [17, {"beams": 1}, ["tokens", "int32", 3]] …        an item: its id, its values, its tensors
  *   tail     │ tokens: 12 bytes │ 4 of padding │ next tensor …
  *
- * The header says type and shape of each, hence its bytes; that all of them together are the tail is checked.
+ * The header says name, type and shape of each, hence its bytes; that all of them together are the tail is checked.
+ * Entries are lists because they come by the thousand: names of fields would be most of a header, and of its time.
  */
 import {
   elementsOf,
@@ -13,6 +14,7 @@ import {
   type Payload,
   type Tensor,
   type TensorData,
+  type TensorType,
   tensorArrays,
 } from "../work/payload.js";
 
@@ -25,10 +27,10 @@ export class TailWriter {
   byteLength = 0;
 
   /**
-   * Takes the tensors and returns the payload as the header has it: types and shapes, and no data. Throws `RangeError`
-   * where a shape is not that of its data: that is the sender's bug.
+   * Takes the tensors and returns the entry as the header has it: names, types and shapes, and no data. Throws
+   * `RangeError` where a shape is not that of its data: that is the sender's bug.
    */
-  add({ values, tensors }: Payload): string {
+  add(itemId: number, { values, tensors }: Payload): string {
     let heads = "";
     for (const name of Object.keys(tensors)) {
       const tensor = tensors[name];
@@ -39,12 +41,13 @@ export class TailWriter {
           `tensor ${name} of shape [${shape.join()}] has ${data.length} elements`,
         );
       }
-      const comma = heads === "" ? "" : ",";
       const quoted = plainName.test(name) ? `"${name}"` : JSON.stringify(name);
-      heads += `${comma}${quoted}:{"type":"${type}","shape":[${shape.join()}]}`;
+      heads += `,[${quoted},"${type}"`;
+      for (const size of shape) heads += `,${size}`;
+      heads += "]";
       this.#append(data);
     }
-    return `{"values":${JSON.stringify(values)},"tensors":{${heads}}}`;
+    return `[${itemId},${JSON.stringify(values)}${heads}]`;
   }
 
   /** Where the next tensor would come. */
@@ -86,10 +89,10 @@ interface TailMark {
   readonly byteLength: number;
 }
 
-/** What `TailWriter.add` made of a payload, read again; nothing of it is known yet. */
-export interface PayloadHeader {
-  readonly values: Payload["values"];
-  readonly tensors: Readonly<Record<string, Omit<Tensor, "data"> & { data?: TensorData }>>;
+/** What `TailWriter.add` made, with its data again. */
+export interface Entry {
+  readonly itemId: number;
+  readonly payload: Payload;
 }
 
 export class TailReader {
@@ -102,50 +105,63 @@ export class TailReader {
     new Uint8Array(this.#bytes).set(bytes);
   }
 
-  /** Gives each tensor of a checked payload its data. False where the tail ends before the tensors do. */
-  fill({ tensors }: PayloadHeader): boolean {
-    for (const name of Object.keys(tensors)) {
-      const tensor = tensors[name];
-      if (tensor === undefined) continue;
-      const elements = elementsOf(tensor.shape);
-      const array = tensorArrays[tensor.type];
-      const from = aligned(this.#at);
-      const until = from + elements * array.BYTES_PER_ELEMENT;
-      if (!(until <= this.#bytes.byteLength)) return false;
-      this.#at = until;
-      tensor.data = new array(this.#bytes, from, elements);
+  /** The next entry of the header; null where it is none, or where the tail ends before its tensors do. */
+  take(entry: unknown): Entry | null {
+    if (!Array.isArray(entry)) return null;
+    const [itemId, values] = entry;
+    if (!Number.isSafeInteger(itemId) || itemId < 0 || !isRecord(values)) return null;
+    const tensors: Record<string, Tensor> = {};
+    for (let at = 2; at < entry.length; at += 1) {
+      const head: unknown = entry[at];
+      if (!Array.isArray(head)) return null;
+      const [name, type] = head;
+      if (typeof name !== "string" || !isTensorType(type) || Object.hasOwn(tensors, name)) {
+        return null;
+      }
+      const shape: unknown[] = head.slice(2);
+      const data = isShape(shape) ? this.#tensor(type, shape) : null;
+      if (data === null) return null;
+      const tensor = { type, shape, data } as Tensor;
+      // To assign to this one name would set the object's prototype.
+      if (name !== "__proto__") tensors[name] = tensor;
+      else Object.defineProperty(tensors, name, { value: tensor, ...ownField });
     }
-    return true;
+    return { itemId, payload: { values, tensors } };
   }
 
   /** Every byte belongs to a tensor. */
   get isAtEnd(): boolean {
     return this.#at === this.#bytes.byteLength;
   }
+
+  #tensor(type: TensorType, shape: readonly number[]): TensorData | null {
+    const elements = elementsOf(shape);
+    const array = tensorArrays[type];
+    const from = aligned(this.#at);
+    const until = from + elements * array.BYTES_PER_ELEMENT;
+    if (!(until <= this.#bytes.byteLength)) return null;
+    this.#at = until;
+    return new array(this.#bytes, from, elements);
+  }
 }
 
-export function isPayloadHeader(value: unknown): boolean {
-  if (!isRecord(value) || !isRecord(value["values"]) || !isRecord(value["tensors"])) return false;
-  for (const name in value["tensors"]) {
-    const tensor = value["tensors"][name];
-    if (!isRecord(tensor) || !isTensorType(tensor["type"]) || !isShape(tensor["shape"])) {
-      return false;
-    }
-  }
-  return true;
-}
+const ownField = { enumerable: true, configurable: true, writable: true };
 
 /** An empty tensor behind others takes its padding with it. */
 function aligned(byteOffset: number): number {
   return Math.ceil(byteOffset / alignment) * alignment;
 }
 
-function isShape(value: unknown): boolean {
-  if (!Array.isArray(value) || value.length > 16) return false;
-  for (const size of value) if (!Number.isSafeInteger(size) || size < 0) return false;
+function isShape(sizes: readonly unknown[]): sizes is readonly number[] {
+  if (sizes.length > 16) return false;
+  for (const size of sizes) if (!isSize(size)) return false;
   return true;
 }
 
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+function isSize(value: unknown): boolean {
+  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
+}
+
+function isRecord(value: unknown): value is Payload["values"] {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

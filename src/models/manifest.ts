@@ -1,58 +1,38 @@
-/** `millrace.json`: what a Millrace model folder is. Written by `millrace convert`, read by the server. */
+/**
+ * `millrace.json`: what a Millrace model folder is. Written by `millrace convert`, read by the server.
+ *
+ *   manifest.ts              what every folder says, whatever runs it, and the union of all
+ *   manifest-ENGINE.ts       what one engine needs beside that: one file an engine
+ *   engines.ts               the table of engines: who checks what
+ *   version-1.ts             an older folder, told in today's words
+ *   read-manifest.ts         READ FIRST: from a folder to a manifest
+ */
+import type { GenerationManifest } from "./manifest-generation.js";
+import type { Quantization } from "./quantization.js";
 
-export const manifestVersion = 1;
+export const manifestVersion = 2;
 export const manifestFileName = "millrace.json";
 
 export type Precision = "f32" | "int8";
 
-/** How the model generates unless a request says otherwise, with Hugging Face's meaning of each. */
-export interface GenerationRules {
-  readonly startTokenId: number;
-  readonly endTokenId: number;
-  readonly padTokenId: number;
-  readonly unknownTokenId: number | null;
-  /** Forced at the last position that `maxLength` allows. */
-  readonly forcedEndTokenId: number | null;
-  readonly badWords: readonly (readonly number[])[];
-  readonly beams: number;
-  /** In tokens, the start token counted. */
-  readonly maxLength: number;
-  readonly lengthPenalty: number;
-  /** Hugging Face's meaning: true, false or "never". */
-  readonly earlyStopping: boolean | "never";
-  /** Beams: log-softmax once more after bad words were refused. */
-  readonly renormalizeLogits: boolean;
-}
-
-export interface TranslationManifest {
+/** What is said of every model. */
+export interface ManifestBase {
   readonly manifestVersion: typeof manifestVersion;
   /** The folder's name unless said otherwise; callers use it as `model`. */
   readonly name: string;
-  readonly task: "translation";
-  readonly family: "marian";
+  /** What it is for, as the API's route has it: `translate`. */
+  readonly task: string;
+  /** What runs it. */
+  readonly engine: string;
+  /** The architecture that it came from. */
+  readonly family: string;
   readonly sourceLanguage?: string;
   readonly targetLanguage?: string;
   readonly precision: Precision;
   /** One entry for each weight product, e.g. `encoder.0.fc1: "int8"`. */
   readonly layerPrecision: Readonly<Record<string, Precision>>;
-  readonly files: {
-    readonly encoder: string;
-    readonly decoder: string;
-    readonly weights: string;
-    readonly tokenizer: string;
-  };
-  readonly shape: {
-    readonly vocabulary: number;
-    /** Width of the hidden state. */
-    readonly width: number;
-    readonly encoderLayers: number;
-    readonly decoderLayers: number;
-    readonly decoderHeads: number;
-    /** Positions that the model has, hence the most tokens of an input or an output. */
-    readonly positions: number;
-  };
-  readonly generation: GenerationRules;
-  readonly limits: { readonly inputTokensMax: number; readonly outputTokensMax: number };
+  /** Null where no weights are int8. */
+  readonly quantization: Quantization | null;
   readonly source: {
     readonly modelType: string;
     /** SHA-256 of model.safetensors, in hexadecimal. */
@@ -68,4 +48,5 @@ export interface TranslationManifest {
   };
 }
 
-export type ModelManifest = TranslationManifest;
+/** Told apart by `engine`. */
+export type ModelManifest = GenerationManifest;

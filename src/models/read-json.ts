@@ -4,11 +4,15 @@ import { basename } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import type { z } from "zod";
 
+/** Far over a tokenizer.json with a vocabulary of a million. */
 const jsonBytesMax = 256 * 1024 * 1024;
 
 /** Throws `model_folder_invalid` where the file is missing, is not a file, is too large or is not JSON. */
-export async function readJsonFile(path: string): Promise<unknown> {
-  const text = await readBounded(path);
+export async function readJsonFile(
+  path: string,
+  bytesMax: number = jsonBytesMax,
+): Promise<unknown> {
+  const text = await readTextFile(path, bytesMax);
   try {
     return JSON.parse(text) as unknown;
   } catch (cause) {
@@ -16,12 +20,13 @@ export async function readJsonFile(path: string): Promise<unknown> {
   }
 }
 
-async function readBounded(path: string): Promise<string> {
+/** Throws `model_folder_invalid` where the file is missing, is not a file or is too large. */
+export async function readTextFile(path: string, bytesMax: number): Promise<string> {
   try {
     const stats = await stat(path);
     if (!stats.isFile()) throw new MillraceError("model_folder_invalid", `${path} is not a file`);
-    if (stats.size > jsonBytesMax) {
-      const sizes = `${stats.size} bytes; the limit is ${jsonBytesMax}`;
+    if (stats.size > bytesMax) {
+      const sizes = `${stats.size} bytes; the limit is ${bytesMax}`;
       throw new MillraceError("model_folder_invalid", `${path} has ${sizes}`);
     }
     return await readFile(path, "utf8");

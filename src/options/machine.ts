@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism, hostname, totalmem } from "node:os";
 import { fileURLToPath } from "node:url";
-import { type ReadText, readCgroupLimits } from "./cgroup.js";
+import type { ReadText } from "../cgroup.js";
+import { readCgroupLimits } from "./cgroup.js";
 
 export interface Machine {
   /** What this process may use: the machine's processors, or fewer where a container's quota says so. */

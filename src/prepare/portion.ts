@@ -22,9 +22,12 @@ export interface Portion {
   readonly runs: readonly PieceRun[];
   readonly ends: readonly InputEnd[];
   readonly pieces: number;
-  /** The sum of their costs' bytes. */
+  /** The sum of their costs' bytes, and what the columns hold themselves. */
   readonly bytes: number;
 }
+
+/** What the columns of a run hold beside the pieces' own. */
+export const runBytes = 1024;
 
 /** `after` so many pieces of the portion, those since the end before are one input's. */
 export type InputEnd =
@@ -96,7 +99,8 @@ export class PortionPacker {
   take(): Portion {
     this.#closeRun();
     const runs = this.#runs.splice(0);
-    const portion = { runs, ends: this.#ends, pieces: this.#pieces, bytes: this.#bytes };
+    const bytes = this.#bytes + runs.length * runBytes;
+    const portion = { runs, ends: this.#ends, pieces: this.#pieces, bytes };
     this.#ends = [];
     this.#pieces = 0;
     this.#bytes = 0;

@@ -7,12 +7,10 @@ import { readManifest } from "../models/read-manifest.js";
 import type { Engine, EngineEvents, EngineRequest } from "./engine.js";
 import { loadGeneration } from "./generation/load-generation.js";
 
-export type EngineName = "generation";
-
 /** Throws `model_folder_invalid` where the folder cannot be run, after it was tried with warm-up items. */
 type LoadEngine = (request: EngineRequest, events: EngineEvents) => Promise<Engine>;
 
-const engines: Readonly<Record<EngineName, LoadEngine>> = {
+const engines: Readonly<Record<ModelManifest["engine"], LoadEngine>> = {
   generation: loadGeneration,
 };
 
@@ -21,10 +19,5 @@ export async function loadEngine(
   events: EngineEvents,
 ): Promise<Engine> {
   const manifest = await readManifest(request.modelDir);
-  return await engines[engineOf(manifest)]({ ...request, manifest }, events);
-}
-
-/** Manifests of version 1 name no engine: all of them are for this one. */
-function engineOf(_manifest: ModelManifest): EngineName {
-  return "generation";
+  return await engines[manifest.engine]({ ...request, manifest }, events);
 }

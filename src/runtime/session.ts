@@ -12,6 +12,8 @@ export interface SessionOptions {
   readonly spin: boolean;
   /** False: weights stay in the mapped file, for a model that need not be fast but may be larger than the memory. */
   readonly prepack?: boolean;
+  /** The int8 weights overflow 16-bit sums: on a processor that has no others, another way that is exact. */
+  readonly wideSums?: boolean;
 }
 
 export async function openSession(path: string, options: SessionOptions): Promise<Session> {
@@ -30,6 +32,8 @@ export async function openSession(path: string, options: SessionOptions): Promis
         set_denormal_as_zero: "1",
         "intra_op.allow_spinning": options.spin ? "1" : "0",
         disable_prepacking: options.prepack === false ? "1" : "0",
+        // ONNX Runtime looks at the processor itself, and changes nothing where its sums are wide.
+        x64quantprecision: options.wideSums === true ? "1" : "0",
       },
     },
   });

@@ -54,6 +54,11 @@ export class Tenants {
     return this.#waiting.size;
   }
 
+  /** Tenants without queued work that are remembered; for tests of leaks. */
+  get remembered(): number {
+    return this.#idle.size;
+  }
+
   /** The tenant that was served least; undefined where nobody waits. */
   get fairest(): TenantQueue | undefined {
     return this.#fairest.peek();

@@ -33,10 +33,14 @@ export interface SubmitOutcome {
 export type InputOutcome = { readonly value: object } | { readonly error: WireError };
 
 export interface SubmitEvents {
-  /** Once, before any outcome: the request passed every door, and each of its inputs will have its outcome. */
-  onAccepted?(): void;
+  /**
+   * Once, before any outcome: the request passed every door, and each of its inputs will have its outcome. Where
+   * preparing takes long it comes before that is over, so that the caller hears something: then `queue_full` and
+   * `too_many_items` may still follow.
+   */
+  readonly onAccepted?: () => void;
   /** What it throws ends the caller's own request, with that error. */
-  onOutcome(outcome: SubmitOutcome): void;
+  readonly onOutcome: (outcome: SubmitOutcome) => void;
 }
 
 export interface SubmitSummary {

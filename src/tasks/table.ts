@@ -7,12 +7,9 @@ export const tasks: ReadonlyMap<string, Task> = new Map(
   [defineTask(translation)].map((task) => [task.name, task]),
 );
 
-/** Names that manifests of version 1 have. */
-const namesOfOldManifests: Readonly<Record<string, string>> = { translation: "translate" };
-
 /** @throws MillraceError `model_folder_invalid` where a manifest names a task that there is none of. */
 export function taskOf(manifest: { readonly task: string }): Task {
-  const task = tasks.get(namesOfOldManifests[manifest.task] ?? manifest.task);
+  const task = tasks.get(manifest.task);
   if (task !== undefined) return task;
   const names = [...tasks.keys()].join(", ");
   const message = `there is no task ${JSON.stringify(manifest.task)}; there are: ${names}`;

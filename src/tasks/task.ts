@@ -23,6 +23,8 @@ export interface TaskRequest<Input = unknown> {
 export interface Task<Input = unknown> {
   /** As in the route and in a model's manifest. */
   readonly name: string;
+  /** What it is called where models are listed: `translation`. */
+  readonly noun: string;
   /** The fields of a request that are the task's own. */
   readonly fields: readonly string[];
   /**

@@ -9,8 +9,9 @@
  * The counter has no names. Each step up explains one death, and only one that was seen within `rememberMs` of it: a kill
  * of some other process in the group must not put the blame for an operator's kill, an hour later, on an item.
  */
-import { existsSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
+import { posix } from "node:path";
+import { cgroupFolders, type ReadText } from "../cgroup.js";
 import type { Clock } from "../work/clock.js";
 
 /** The kernel's counter; null where there is none. */
@@ -60,35 +61,25 @@ export class MemoryKills {
   }
 }
 
-/** The counter of the process that asks. `root` is for tests: where `/proc` and `/sys` lie. */
-export function findMemoryKillCounter(root = "/"): MemoryKillCounter {
-  const path = candidates(root).find((file) => readCount(file) !== null);
-  return () => (path === undefined ? null : readCount(path));
+/** The counter of the process that asks; files are looked for once, and read at each call. */
+export function findMemoryKillCounter(read: ReadText = readText): MemoryKillCounter {
+  const path = [
+    ...cgroupFolders(read, ["memory"]).map((folder) =>
+      posix.join(folder.path, folder.version === 2 ? "memory.events" : "memory.oom_control"),
+    ),
+    "/proc/vmstat",
+  ].find((file) => countIn(read(file)) !== null);
+  return () => (path === undefined ? null : countIn(read(path)));
 }
 
-function candidates(root: string): string[] {
-  const groups = new Map<string, string>();
-  const list = join(root, "proc/self/cgroup");
-  for (const line of existsSync(list) ? readFileSync(list, "utf8").split("\n") : []) {
-    const [, controllers, path] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];
-    if (controllers === undefined || path === undefined) continue;
-    for (const controller of controllers.split(",")) groups.set(controller, path);
-  }
-  const mount = join(root, "sys/fs/cgroup");
-  // In a container the group may be mounted as the root, whatever its name outside.
-  return [
-    join(mount, groups.get("") ?? "/", "memory.events"),
-    join(mount, "memory.events"),
-    join(mount, "memory", groups.get("memory") ?? "/", "memory.oom_control"),
-    join(mount, "memory", "memory.oom_control"),
-    join(root, "proc/vmstat"),
-  ];
+function countIn(text: string | null): number | null {
+  const [, count] = /^oom_kill (\d+)$/m.exec(text ?? "") ?? [];
+  return count === undefined ? null : Number(count);
 }
 
-function readCount(path: string): number | null {
+function readText(path: string): string | null {
   try {
-    const [, count] = /^oom_kill (\d+)$/m.exec(readFileSync(path, "latin1")) ?? [];
-    return count === undefined ? null : Number(count);
+    return readFileSync(path, "latin1");
   } catch {
     return null;
   }

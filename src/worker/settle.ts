@@ -61,7 +61,7 @@ export interface Verdict {
 }
 
 /** How many faults while alone make an item the poison. */
-export const aloneKillsMax = 2;
+const aloneKillsMax = 2;
 
 export interface SettleOptions {
   readonly attemptsMax: number;

@@ -91,6 +91,29 @@ test("one connection has sixteen requests open at the most; who sends on is disc
   assert.ok(front.submit.seen.length <= 32);
 });
 
+test("a caller that leaves aborts all its requests, also those behind the first, and nothing waits for them", async () => {
+  await using front = await TestFront.start();
+  front.submit.hold();
+  const socket = await front.raw();
+  socket.send(sized('{"texts":"ab"}').repeat(5));
+  await front.submit.arrived(5);
+  socket.socket.destroy();
+  const signals = front.submit.seen.map(({ signal }) => signal);
+  await until(front, () => signals.every(({ aborted }) => aborted));
+  await front.front.drained();
+});
+
+test("a flood of pipelined requests leaves nothing behind", async () => {
+  await using front = await TestFront.start();
+  for (let i = 0; i < 20; i++) {
+    const socket = await front.raw();
+    socket.send(get("/live").repeat(5000));
+    await socket.closed();
+  }
+  await front.front.drained();
+  assert.equal(front.front.held().repliesBytes, 0);
+});
+
 test("thousands of small requests, one after another, leave nothing behind", async () => {
   await using front = await TestFront.start();
   const socket = await front.raw();
@@ -187,6 +210,16 @@ test("a body's bytes are counted until submit has them, and not twice", async ()
   assert.equal(front.front.held().bodiesBytes, 0);
   front.submit.release();
   await (await reply).text();
+});
+
+test("forty large bodies at once are all read, whatever turns they took", async () => {
+  await using front = await TestFront.start();
+  const texts = Array.from({ length: 50 }, (_, i) =>
+    String.fromCharCode(97 + (i % 26)).repeat(20_000),
+  );
+  const replies = await Promise.all(Array.from({ length: 40 }, () => front.translate({ texts })));
+  for (const reply of replies) assert.equal(reply.status, 200, await reply.text());
+  assert.equal(front.submit.seen.length, 40);
 });
 
 test("callers who wait for leave and then send nothing hold nothing, and end in time", async () => {

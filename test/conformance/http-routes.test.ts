@@ -231,3 +231,25 @@ function parseExposition(text: string): Map<string, number> {
   }
   return samples;
 }
+
+test("metrics never grow with what callers write", async () => {
+  await using front = await TestFront.start();
+  const series = async (): Promise<string[]> =>
+    (await (await fetch(`${front.url}/metrics`)).text())
+      .split("\n")
+      .map((line) => line.replace(/ \S+$/, ""));
+  const send = async (at: number): Promise<void> => {
+    await (await fetch(`${front.url}/no/such/path/${at}?q=${at}`)).text();
+    await (
+      await front.translate({ texts: [`text ${at}`], tenant: `t${at}`, model: `m${at}` })
+    ).text();
+    const headers = { "x-request-id": `r${at}`, [`x-own-${at}`]: "1" };
+    await (await fetch(`${front.url}/live`, { headers })).text();
+  };
+  await send(0);
+  // The first scrape is counted in the second.
+  await series();
+  const before = await series();
+  for (let at = 1; at <= 200; at += 1) await send(at);
+  assert.deepEqual(await series(), before);
+});

@@ -31,3 +31,13 @@ test("recorded runs have the simulator's form", async () => {
   assert.ok(recorded.runs.every(({ ms }) => ms > 0));
   assert.deepEqual([...new Set(recorded.runs.map(({ stage }) => stage))], ["encode", "decode"]);
 });
+
+test("the frames benchmark runs, and both ways to move items give the same lists", async () => {
+  const out = await bench("frames", "--rounds", "1", "--items", "64");
+  const hashes = [...out.matchAll(/^(?:batch|items) .* ([0-9a-f]{12})$/gm)].map(
+    (match) => match[1],
+  );
+  assert.equal(hashes.length, 24);
+  // One for each number of items and of tokens.
+  assert.equal(new Set(hashes).size, 6);
+});

@@ -121,7 +121,7 @@ test("values that no door lets in fail their own items, and cost no worker", lim
   ];
   const tokens = [
     [-1],
-    [shape.vocabulary],
+    [shape.sourceVocabulary],
     [2 ** 31 - 1],
     Array.from({ length: shape.positions + 1 }, () => 5),
   ];

@@ -151,7 +151,9 @@ test(
     const fake = new FakeLocal({
       model,
       pool: { pipelines: [{ ...pipeline, threads: 1, rowsMax: 4_096 }] },
-      local: { scheduler, limits: { queuedItemsMax: 100_000, queuedBytesMax: 1e9, requestInputsMax: 100_000 },
+      local: {
+        scheduler,
+        limits: { queuedItemsMax: 100_000, queuedBytesMax: 1e9, requestInputsMax: 100_000 },
       },
     });
     await using _ = fake;

@@ -1,5 +1,7 @@
 /** What is exported is used: a name that nobody imports is dead, or should not be exported. */
 import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { readSources, type SourceFile } from "./imports.js";
 
@@ -75,5 +77,8 @@ test("an export without a user would be noticed", () => {
 });
 
 function readScripts(): SourceFile[] {
-  return [];
+  return readdirSync("scripts").map((name) => {
+    const path = join("scripts", name);
+    return { path, text: readFileSync(path, "utf8") };
+  });
 }

@@ -11,7 +11,7 @@ export interface SourceFile {
 export function readSources(...folders: readonly string[]): SourceFile[] {
   return folders.flatMap((folder) =>
     readdirSync(folder, { recursive: true, encoding: "utf8" })
-      .filter((name) => /\.ts$/.test(name) && !/(^|\/)(dist|node_modules)\//.test(name))
+      .filter((name) => name.endsWith(".ts") && !/(^|\/)(dist|node_modules)\//.test(name))
       .map((name) => join(folder, name))
       .map((path) => ({ path, text: readFileSync(path, "utf8") })),
   );
@@ -22,8 +22,12 @@ const specifier =
 
 /** What the file names, as it names it. */
 export function specifiersOf(text: string): string[] {
-  const code = text.replace(/\/\*[\s\S]*?\*\//g, "").replace(/^\s*\/\/.*$/gm, "");
-  return [...code.matchAll(specifier)].map(([, , name]) => name ?? "");
+  return [...codeOf(text).matchAll(specifier)].map(([, , name]) => name ?? "");
+}
+
+/** The text without comments that stand on lines of their own. */
+export function codeOf(text: string): string {
+  return text.replace(/\/\*[\s\S]*?\*\//g, "").replace(/^\s*\/\/.*$/gm, "");
 }
 
 /** Where a specifier of the file leads: a path of this repository, or the name of a package. */

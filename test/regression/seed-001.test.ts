@@ -5,13 +5,19 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { cp, readFile, writeFile } from "node:fs/promises";
+import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { Millrace } from "millrace-client";
-import type { ErrorResponse, ReadyResponse, TranslateResponse } from "millrace-client/wire";
+import type {
+  ErrorResponse,
+  ModelsResponse,
+  ReadyResponse,
+  TranslateResponse,
+} from "millrace-client/wire";
 import { exitCodes } from "#src/cli/exit-codes.js";
-import type { TranslationManifest } from "#src/models/manifest.js";
+import type { ModelManifest } from "#src/models/manifest.js";
 import { sha256Of } from "../support/model-folder.js";
 import {
   bundledModels,
@@ -32,14 +38,14 @@ const noGraph = "this is no graph";
 /** A folder with right hashes that no worker can load. */
 async function breakModel(dir: string, name: string): Promise<void> {
   const path = `${dir}/millrace.json`;
-  const manifest = JSON.parse(await readFile(path, "utf8")) as TranslationManifest;
+  const manifest = JSON.parse(await readFile(path, "utf8")) as ModelManifest;
   await writeFile(`${dir}/encoder.onnx`, noGraph);
   const fileSha256 = { ...manifest.fileSha256, "encoder.onnx": sha256Of(noGraph) };
   await writeFile(path, JSON.stringify({ ...manifest, name, fileSha256 }));
 }
 
 test(
-  "a pipeline that cannot start is named with its reason; the others serve on",
+  "defect 18: a model that cannot start is named with its reason, and takes no other one down",
   limit,
   async () => {
     await using dir = await TempDir.make();
@@ -53,7 +59,26 @@ test(
       const found = body.notReady.find(({ pipelineId }) => pipelineId === "broken/shared-1");
       return found !== undefined && found.reason !== null && { status, body, found };
     });
-    assert.deepEqual([refused.status, refused.body.ready], [503, false]);
+    assert.deepEqual(
+      [refused.status, refused.body.ready, refused.body.state],
+      [200, true, "degraded"],
+      "the server is ready while it can serve anything",
+    );
+    assert.deepEqual(
+      refused.body.models.map(({ model, ready }) => [model, ready]),
+      [
+        ["broken", false],
+        ["en-zh", true],
+      ],
+    );
+    const { models } = (await (await fetch(`${url}/v1/models`)).json()) as ModelsResponse;
+    assert.deepEqual(
+      models.map(({ name, ready }) => [name, ready]),
+      [
+        ["broken", false],
+        ["en-zh", true],
+      ],
+    );
     assert.equal(refused.body.notReady.length, 1, "only the broken one");
     assert.match(refused.found.reason ?? "", /^model_folder_invalid: .*broken/);
     const logged = await serve.logged(refused.found.reason ?? "");
@@ -95,6 +120,30 @@ test(
     });
     assert.deepEqual([status, body.state, body.notReady.length], [200, "degraded", 1]);
     assert.equal((await translate(server.url, { texts: ["One.", "Two."] })).results.length, 2);
+  },
+);
+
+test(
+  "defect 18: a stray folder degrades nothing, and a broken one is named while the rest serve",
+  limit,
+  async () => {
+    await using dir = await TempDir.make();
+    await cp(`${bundledModels}/en-zh`, dir.file("en-zh"), { recursive: true });
+    await mkdir(dir.file("stray"));
+    await writeFile(join(dir.file("stray"), "notes.txt"), "no model at all");
+    await using server = await startReal({ models: dir.path, pipelines: 1 });
+    const stray = await getReady(server.url);
+    assert.deepEqual([stray.status, stray.body.state], [200, "ready"]);
+    await server[Symbol.asyncDispose]();
+
+    await mkdir(dir.file("broken"));
+    await writeFile(join(dir.file("broken"), "millrace.json"), "{");
+    await using again = await startReal({ models: dir.path, pipelines: 1 });
+    const { status, body } = await getReady(again.url);
+    assert.deepEqual([status, body.state], [200, "degraded"]);
+    const broken = body.models.find(({ ready }) => !ready);
+    assert.match(broken?.model ?? "", /broken$/);
+    assert.match(broken?.reason ?? "", /millrace\.json/);
   },
 );
 

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import type { TranslationManifest } from "#src/models/manifest.js";
+import type { ModelManifest } from "#src/models/manifest.js";
 import { Scheduler } from "#src/scheduler/scheduler.js";
 import { LocalSubmit } from "#src/submit/local/local-submit.js";
 import type { SubmitRequest } from "#src/submit/submit.js";
@@ -21,10 +21,8 @@ import { residentBytesOf } from "../support/processes.js";
 import { bundledModels } from "../support/real-server.js";
 
 const modelDir = `${bundledModels}/en-zh`;
-const manifest = JSON.parse(
-  readFileSync(`${modelDir}/millrace.json`, "utf8"),
-) as TranslationManifest;
-const { vocabulary } = manifest.shape;
+const manifest = JSON.parse(readFileSync(`${modelDir}/millrace.json`, "utf8")) as ModelManifest;
+const { sourceVocabulary: vocabulary } = manifest.shape;
 const rowsMax = 64;
 
 /** A task whose door stands open: whatever ids come, go on to the model. */
@@ -47,6 +45,7 @@ const model: TaskModel = {
 };
 const task: Task = {
   name: "unchecked",
+  noun: "unchecked",
   fields: ["tokenIds"],
   read: ({ tokenIds }) => ({ inputs: tokenIds as readonly unknown[], settings: {} }),
   open: () => Promise.resolve(model),

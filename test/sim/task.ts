@@ -62,6 +62,7 @@ const taskModel: TaskModel = {
 
 const task: Task = {
   name: "triple",
+  noun: "tripling",
   fields: ["inputs"],
   read: ({ inputs }) => ({ inputs: inputs as readonly unknown[], settings: {} }),
   open: () => Promise.resolve(taskModel),

@@ -1,5 +1,5 @@
 /** Makes small Marian folders as Hugging Face would have them, with seeded random weights. */
-import { copyFile, mkdir, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { toFloat16 } from "#src/convert/embeddings.js";
 import { readMarianConfig } from "#src/convert/marian-config.js";
@@ -51,6 +51,9 @@ export async function writeMarianFolder(
   await writeFile(join(dir, "config.json"), JSON.stringify({ ...smallConfig, ...options.config }));
   await copyFile(join(bundledModelDir, "tokenizer.json"), join(dir, "tokenizer.json"));
   const config = await readMarianConfig(dir);
+  if (config.vocabularySize !== config.decoderVocabularySize) {
+    await writeTargetTokenizer(dir, config.decoderVocabularySize);
+  }
   const random = new Random(options.seed ?? 1);
   const tensors: Record<string, HandMadeTensor> = {};
   for (const { name, shape } of expectedTensors(config)) {
@@ -66,6 +69,15 @@ export async function writeMarianFolder(
   }
   await writeFile(join(dir, "model.safetensors"), safetensorsOf(tensors));
   return dir;
+}
+
+/** The first pieces of the bundled tokenizer, as a vocabulary of its own for outputs. */
+export async function writeTargetTokenizer(dir: string, pieces: number): Promise<void> {
+  const bundled = JSON.parse(await readFile(join(bundledModelDir, "tokenizer.json"), "utf8")) as {
+    readonly model: { readonly vocab: readonly unknown[] };
+  };
+  const model = { ...bundled.model, vocab: bundled.model.vocab.slice(0, pieces) };
+  await writeFile(join(dir, "target_tokenizer.json"), JSON.stringify({ ...bundled, model }));
 }
 
 /** About normal. */

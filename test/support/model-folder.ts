@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { TranslationManifest } from "#src/models/manifest.js";
+import type { GenerationManifest } from "#src/models/manifest-generation.js";
 
 export function sha256Of(content: string | Uint8Array): string {
   return createHash("sha256").update(content).digest("hex");
@@ -11,7 +11,7 @@ export function sha256Of(content: string | Uint8Array): string {
 export function manifestOf(
   name: string,
   contents: Readonly<Record<string, string>> = {},
-): TranslationManifest {
+): GenerationManifest {
   const files = {
     encoder: "encoder.onnx",
     decoder: "decoder.onnx",
@@ -20,17 +20,20 @@ export function manifestOf(
   };
   const hashes = Object.values(files).map((file) => [file, sha256Of(contents[file] ?? file)]);
   return {
-    manifestVersion: 1,
+    manifestVersion: 2,
     name,
-    task: "translation",
+    engine: "generation",
+    task: "translate",
     family: "marian",
     sourceLanguage: "en",
     targetLanguage: "zh",
     precision: "int8",
     layerPrecision: { "encoder.0.fc1": "int8", "encoder.0.fc2": "f32" },
+    quantization: { weightBits: 8, neighbourSumMax: 128 },
     files,
     shape: {
-      vocabulary: 6000,
+      sourceVocabulary: 6000,
+      targetVocabulary: 6000,
       width: 256,
       encoderLayers: 6,
       decoderLayers: 2,

@@ -19,11 +19,12 @@ export function numbersTask(): { readonly task: Task; readonly model: TaskModel 
     checkResult: (value) => (readHypotheses(value) === null ? "no list of scored tokens" : null),
     join: ({ pieces, answers }) => {
       const best = answers.map((answer) => readHypotheses(answer)?.[0]?.tokenIds.join(" ") ?? "");
-      return { text: best.map((text, at) => text + String(pieces[at]?.note ?? "")).join("") };
+      return { text: best.map((text, at) => text + joinerOf(pieces[at]?.note)).join("") };
     },
   };
   const task: Task = {
     name: "numbers",
+    noun: "numbers",
     fields: ["texts", "beams", "nBest", "maxLength", "lengthPenalty"],
     read: ({ texts, ...settings }) => ({
       inputs: texts as readonly string[],
@@ -67,4 +68,8 @@ function* stepsOf(text: string, settings: Settings): Generator<PrepareStep> {
     yield { kind: "piece", piece: { payload, cost, note: match[2] ?? "" } };
   }
   yield { kind: "end", note: null };
+}
+
+function joinerOf(note: unknown): string {
+  return typeof note === "string" ? note : "";
 }

@@ -10,7 +10,7 @@ export interface FakeInput {
   /** Of each piece; the thread does nothing else meanwhile. */
   readonly pieceMs?: number;
   /** What happens after half of the pieces. */
-  readonly then?: "throw" | "eat memory" | "hang" | "end the thread";
+  readonly midway?: "throw" | "eat memory" | "hang" | "end the thread";
   readonly weight?: number;
 }
 
@@ -26,18 +26,18 @@ export function fakePiece(index: number, place: number): Piece {
 export const fakeModel: ModelSteps = {
   weigh: (input) => (input as FakeInput).weight ?? (input as FakeInput).pieces,
   *steps(input, { index }): Generator<PrepareStep> {
-    const { pieces, pieceMs = 0, then } = input as FakeInput;
+    const { pieces, pieceMs = 0, midway } = input as FakeInput;
     for (let place = 0; place < pieces; place += 1) {
       const endsAt = performance.now() + pieceMs;
       while (performance.now() < endsAt);
-      if (place === Math.floor(pieces / 2)) happen(then);
+      if (place === Math.floor(pieces / 2)) happen(midway);
       yield { kind: "piece", piece: fakePiece(index, place) };
     }
     yield { kind: "end", note: { index } };
   },
 };
 
-function happen(what: FakeInput["then"]): void {
+function happen(what: FakeInput["midway"]): void {
   switch (what) {
     case "throw":
       throw new Error("the tokenizer choked");

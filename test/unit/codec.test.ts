@@ -66,6 +66,13 @@ function framed(json: string): Buffer {
   return Buffer.concat([prefix, Buffer.from(json)]);
 }
 
+/** The header as the other side has it before it is checked, and the tail. */
+function onTheWire(frame: ChildFrame | ParentFrame): readonly [Record<string, unknown>, Buffer] {
+  const bytes = encodeFrame(frame);
+  const headerEnd = 8 + bytes.readUInt32LE(0);
+  return [JSON.parse(bytes.toString("utf8", 8, headerEnd)), bytes.subarray(headerEnd)];
+}
+
 test("all frames survive the way, byte by byte and in any cut", () => {
   const bytes = Buffer.concat(childFrames.map(encodeFrame));
   const oneByOne = new FrameDecoder(parseChildFrame);
@@ -135,13 +142,15 @@ test("every field of every frame is checked", () => {
     [parentFrames, parseParentFrame],
   ] as const) {
     for (const frame of frames) {
-      assert.throws(() => parse({ ...frame, more: 1 }, new Uint8Array()), ProtocolError);
-      for (const field of Object.keys(frame)) {
+      const [header, tail] = onTheWire(frame);
+      assert.deepEqual(parse(structuredClone(header), tail), frame);
+      assert.throws(() => parse({ ...header, more: 1 }, tail), ProtocolError);
+      for (const field of Object.keys(header)) {
         for (const bad of [undefined, null, -1, "x\0", {}, [null], [[]], true, Number.NaN]) {
           // Any text will do for these; for the others a text is as bad as the rest.
           if (typeof bad === "string" && ["message", "stage", "modelDir"].includes(field)) continue;
           assert.throws(
-            () => parse({ ...frame, [field]: bad }, new Uint8Array()),
+            () => parse({ ...header, [field]: bad }, tail),
             ProtocolError,
             `${frame.type}.${field}`,
           );
@@ -152,18 +161,37 @@ test("every field of every frame is checked", () => {
 });
 
 test("what is inside an outcome is checked too", () => {
+  const tensors: readonly unknown[] = [
+    null,
+    {},
+    "tokens",
+    [],
+    ["tokens"],
+    [1, "int32", 0],
+    ["tokens", "int33", 0],
+    ["tokens", "toString", 0],
+    ["tokens", "int32", -1],
+    ["tokens", "int32", 0.5],
+    ["tokens", "int32", "0"],
+    ["tokens", "int32", null],
+    ["tokens", "int32", 2],
+    ["a", "int8", 1e9, 1e9, 9],
+    ["a", "int8", ...Array<number>(99).fill(0)],
+  ];
   for (const bad of [
-    { ...outcome, itemId: 1.5 },
-    { ...outcome, itemId: "1" },
-    { ...outcome, value: null },
-    { ...outcome, value: { values: {} } },
-    { ...outcome, value: { values: [], tensors: {} } },
-    { ...outcome, value: { values: {}, tensors: [] } },
-    { ...outcome, value: { values: {}, tensors: { tokens: { type: "int33", shape: [0] } } } },
-    { ...outcome, value: { values: {}, tensors: { tokens: { type: "int32", shape: [-1] } } } },
-    { ...outcome, value: { values: {}, tensors: { tokens: { type: "int32", shape: [2] } } } },
-    { ...outcome, value: { values: {}, tensors: { a: { type: "int8", shape: [1e9, 1e9, 9] } } } },
-    { ...outcome, value: { values: {}, tensors: { a: { type: "int8", shape: Array(99) } } } },
+    [1.5, {}],
+    ["1", {}],
+    [-1, {}],
+    [],
+    [1],
+    [1, null],
+    [1, []],
+    [1, "values"],
+    [1, {}, ["a", "int8", 0], ["a", "int8", 0]],
+    ...tensors.map((tensor) => [1, {}, tensor]),
+    { ...outcome },
+    { ...failure, more: 1 },
+    { ...failure, message: null },
     { ...failure, code: "no_such_code" },
     { ...failure, code: "toString" },
     { ...failure, ok: "false" },
@@ -186,8 +214,7 @@ test("what is no frame at all is refused", () => {
 });
 
 test("every byte of a tail belongs to one tensor", () => {
-  const tensors = { tokens: { type: "int32", shape: [2] } };
-  const outcomes = [{ itemId: 1, ok: true, value: { values: {}, tensors } }];
+  const outcomes = [[1, {}, ["tokens", "int32", 2]]];
   for (const bytes of [0, 7, 9, 16]) {
     const read = () => parseChildFrame({ type: "items", outcomes }, new Uint8Array(bytes));
     assert.throws(read, ProtocolError, `${bytes} bytes`);
@@ -275,10 +302,11 @@ test("the deepest values that a frame takes arrive, one level more is refused be
     type: "items",
     outcomes: [{ itemId: 1, ok: true, value: { values: { a: nested(depth) }, tensors: {} } }],
   });
-  // The frame, the list, the outcome, the value, the values.
-  const frame = deep(headerDepthMax - 5);
+  // The frame, the list, the outcome, its values.
+  const frame = deep(headerDepthMax - 4);
   assert.deepEqual(new FrameDecoder(parseChildFrame).push(encodeFrame(frame)), [frame]);
-  const hostile = framed(JSON.stringify(deep(headerDepthMax - 4)));
+  const outcomes = [[1, { a: nested(headerDepthMax - 3) }]];
+  const hostile = framed(JSON.stringify({ type: "items", outcomes }));
   assert.throws(() => new FrameDecoder(parseChildFrame).push(hostile), /nested/);
   const brackets = framed("[".repeat(headerBytesMax));
   assert.throws(() => new FrameDecoder(parseChildFrame).push(brackets), /nested/);

@@ -4,7 +4,6 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import {
-  decodeModel,
   elementType,
   type ModelMessage,
   type NodeMessage,
@@ -14,6 +13,7 @@ import { readManifest } from "#src/models/read-manifest.js";
 import { convertQuietly } from "../support/converted.js";
 import { bundledModelDir } from "../support/engine.js";
 import { writeMarianFolder } from "../support/marian-folder.js";
+import { decodeModel } from "../support/onnx.js";
 import { TempDir } from "../support/temp-dir.js";
 
 interface Graphs {

@@ -8,6 +8,7 @@ import { LocalSubmit, type LocalSubmitOptions } from "#src/submit/local/local-su
 import type { SubmitOutcome, SubmitRequest, SubmitSummary } from "#src/submit/submit.js";
 import { hypothesesPayload } from "#src/work/generation.js";
 import type { PoolEvent } from "#src/worker/events.js";
+import { VirtualClock } from "../sim/clock.js";
 import { FifoScheduler } from "../support/fifo-scheduler.js";
 import { textOrCode } from "../support/local.js";
 import { numbersTask, prepareAtOnce } from "../support/numbers-task.js";
@@ -142,6 +143,47 @@ test("defect 7: a request that comes too late is not prepared at all", async () 
   const { local } = build({ prepare });
   const { outcomes } = await submit(local, ["1."], { deadlineAtMs: performance.now() - 1 });
   assert.deepEqual(outcomes.map(textOrCode), ["deadline_exceeded"]);
+});
+
+test("defect 11: a request that is prepared for long is accepted before that is over, once", async () => {
+  const clock = new VirtualClock();
+  let prepared: () => void = () => {};
+  const { model } = numbersTask();
+  const prepare: Prepare = {
+    prepare: async (request, signal) => {
+      await new Promise<void>((resolve) => {
+        prepared = resolve;
+      });
+      return await prepareAtOnce(model).prepare(request, signal);
+    },
+  };
+  const time = {
+    now: () => clock.nowMs,
+    after: (delayMs: number, action: () => void) => clock.after(delayMs, action),
+  };
+  const { local } = build({ prepare, clock: time });
+  let accepted = 0;
+  const request = {
+    id: "r",
+    task: "numbers",
+    model: null,
+    class: null,
+    tenant: "default",
+    fields: { texts: ["1."] },
+    deadlineAtMs: null,
+    payloadBytes: 10,
+  } as const;
+  const done = local.submit(request, new AbortController().signal, {
+    onAccepted: () => (accepted += 1),
+    onOutcome: () => {},
+  });
+  assert.equal(accepted, 0);
+  while (clock.advance());
+  assert.ok(clock.nowMs >= 10_000);
+  assert.equal(accepted, 1, "the caller hears something");
+  prepared();
+  await done;
+  assert.equal(accepted, 1);
 });
 
 test("a caller who leaves while the request is being prepared ends it", async () => {

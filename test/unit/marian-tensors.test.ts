@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { type MarianConfig, readMarianConfig } from "#src/convert/marian-config.js";
 import {
   checkTensors,
+  embeddingTables,
   expectedTensors,
   findTensor,
   sinusoidalPositions,
@@ -79,8 +80,23 @@ test("a tied table may stand under any of its names, but not under that of anoth
   const untied = { ...config, tiedOutput: false };
   await check(untied, () => {});
   await assert.rejects(
-    check(untied, (tensors) => tensors.delete("model.shared.weight")),
-    { code: "tensor_missing", message: /model\.shared\.weight/ },
+    check(untied, (tensors) => tensors.delete("lm_head.weight")),
+    { code: "tensor_missing", message: /lm_head\.weight/ },
+  );
+});
+
+test("defect 21: without tied tables encoder and decoder have their own, or both the shared one", async () => {
+  const untied = { ...config, tiedOutput: false };
+  const names = embeddingTables(untied);
+  assert.equal(new Set(Object.values(names)).size, 3);
+  await check(untied, (tensors) => {
+    tensors.delete(names.encoder);
+    tensors.delete(names.decoder);
+    tensors.set("model.shared.weight", table);
+  });
+  await assert.rejects(
+    check(untied, (tensors) => tensors.delete(names.encoder)),
+    { code: "tensor_missing", message: /model\.encoder\.embed_tokens\.weight/ },
   );
 });
 

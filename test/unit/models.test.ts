@@ -18,11 +18,34 @@ const good = manifestOf("m");
 const refused: readonly [what: string, manifest: object, says: RegExp][] = [
   [
     "a newer version",
-    { ...good, manifestVersion: 2 },
-    /manifestVersion 2; this Millrace reads 1.*convert/,
+    { ...good, manifestVersion: 3 },
+    /manifestVersion 3; this Millrace reads 1 and 2.*convert/,
   ],
   ["no version", { name: "m" }, /manifestVersion undefined/],
-  ["another task", { ...good, task: "chat" }, /task/],
+  ["a task of no name", { ...good, task: "" }, /task/],
+  ["another engine", { ...good, engine: "staged" }, /engine/],
+  ["no engine", { ...good, engine: undefined }, /engine/],
+  ["no word on its quantisation", { ...good, quantization: undefined }, /quantization/],
+  [
+    "two vocabularies and one tokenizer",
+    { ...good, shape: { ...good.shape, targetVocabulary: 700 } },
+    /files\.targetTokenizer/,
+  ],
+  [
+    "a target tokenizer without a hash",
+    { ...good, files: { ...good.files, targetTokenizer: "t.json" } },
+    /fileSha256 lacks t\.json/,
+  ],
+  [
+    "a bad word out of the vocabulary",
+    { ...good, generation: { ...good.generation, badWords: [[2], [5, 6000]] } },
+    /badWords 6000/,
+  ],
+  [
+    "a length penalty without bounds",
+    { ...good, generation: { ...good.generation, lengthPenalty: 1e300 } },
+    /lengthPenalty/,
+  ],
   ["a name with a slash", { ...good, name: "a/b" }, /name/],
   [
     "a file outside of the folder",
@@ -72,13 +95,17 @@ test("a file that was changed, or removed, is named", async () => {
   });
 });
 
-test("the registry serves the good folders and names the broken ones", async () => {
+test("defects 17 and 18: the registry serves the good folders, names the broken ones and ignores strays", async () => {
   await using dir = await TempDir.make();
   await writeModelFolder(dir.file("a"), manifestOf("en-zh"));
   await writeModelFolder(dir.file("b"), manifestOf("en-de"));
   await writeModelFolder(dir.file("c"), manifestOf("en-zh"));
   await writeModelFolder(dir.file("d"), manifestOf("damaged"), { "weights.bin": "other" });
   await mkdir(dir.file("e"));
+  await writeModelFolder(dir.file("f"), { manifestVersion: 9 });
+  await writeModelFolder(dir.file("g"), manifestOf("unreadable"));
+  await writeFile(dir.file("g", "millrace.json"), "{");
+  await mkdir(dir.file("h", "millrace.json"), { recursive: true });
   await mkdir(dir.file(".hidden"));
   await writeFile(dir.file("README.md"), "not a model");
   const registry = await ModelRegistry.open(dir.path);
@@ -88,10 +115,16 @@ test("the registry serves the good folders and names the broken ones", async () 
   );
   assert.equal(registry.get("en-zh").dir, dir.file("a"));
   const reasons = new Map(registry.broken.map(({ dir: folder, reason }) => [folder, reason]));
-  assert.deepEqual([...reasons.keys()], [dir.file("c"), dir.file("d"), dir.file("e")]);
+  assert.deepEqual(
+    [...reasons.keys()],
+    ["c", "d", "f", "g", "h"].map((name) => dir.file(name)),
+  );
+  assert.deepEqual(registry.strays, [dir.file("e")]);
   assert.match(reasons.get(dir.file("c")) ?? "", /has the name en-zh already/);
   assert.match(reasons.get(dir.file("d")) ?? "", /weights\.bin was changed/);
-  assert.match(reasons.get(dir.file("e")) ?? "", /millrace\.json is missing/);
+  assert.match(reasons.get(dir.file("f")) ?? "", /manifestVersion 9/);
+  assert.match(reasons.get(dir.file("g")) ?? "", /millrace\.json is not JSON/);
+  assert.match(reasons.get(dir.file("h")) ?? "", /millrace\.json is not a file/);
   const served = { code: "model_not_found", message: /served are en-zh, en-de/ };
   assert.throws(() => registry.get("damaged"), served);
   assert.throws(() => registry.get(null), served);

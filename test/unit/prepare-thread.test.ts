@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { Worker } from "node:worker_threads";
 import type { WorkClass } from "millrace-client/wire";
+import { runBytes } from "#src/prepare/portion.js";
 import type { PieceBudget, PrepareRequest } from "#src/prepare/prepare.js";
-import { Preparer } from "#src/prepare/step-preparer.js";
+import { Preparer } from "#src/prepare/preparer.js";
 import type { PrepareThreadOptions } from "#src/prepare/thread/prepare-thread.js";
 import type { PreparedInput } from "#src/work/piece.js";
 import { type FakeInput, fakeModel } from "../support/prepare-fake.js";
@@ -66,7 +67,7 @@ test("defect 3: pieces are counted while they are made, and making ends at the l
   let taken = 0;
   const budget: PieceBudget = {
     take(pieces, bytes) {
-      assert.ok(pieces <= 512 && bytes === pieces * 100);
+      assert.ok(pieces <= 512 && bytes === pieces * 100 + runBytes);
       if (taken + pieces > 2_000) throw new Error("queue full");
       taken += pieces;
     },
@@ -106,7 +107,7 @@ describe("defect 7: the deadline is there during prepare", () => {
     await using preparer = open({ portionMsMax: 300 });
     const begun = new AbortController();
     const budget: PieceBudget = { take: () => setImmediate(() => begun.abort(new Error("late"))) };
-    const hangs = request([{ pieces: 1 }, { pieces: 2000, then: "hang" }], { budget });
+    const hangs = request([{ pieces: 1 }, { pieces: 2000, midway: "hang" }], { budget });
     await assert.rejects(preparer.prepare(hangs, begun.signal), /late/);
     // The watch ends the thread, and nobody is blamed for the request that is over.
     const after = await preparer.prepare(request([{ pieces: 2 }]), never());
@@ -169,7 +170,7 @@ test("what the thread gives is what was made, in its order, over many portions",
   const inputs = [
     { pieces: 1_300 },
     { pieces: 0 },
-    { pieces: 4, then: "throw" as const },
+    { pieces: 4, midway: "throw" as const },
     { pieces: 2 },
   ];
   const prepared = await preparer.prepare(request(inputs), never());
@@ -216,11 +217,11 @@ test("works of a thread that died go on where they were, and count no piece twic
   assert.equal(threads.started, 2);
 });
 
-for (const then of ["end the thread", "eat memory", "hang"] as const) {
-  test(`an input that makes the thread ${then} fails alone`, async () => {
+for (const midway of ["end the thread", "eat memory", "hang"] as const) {
+  test(`an input that makes the thread ${midway} fails alone`, async () => {
     const memoryBytesMax = 64 * 1024 ** 2;
-    await using preparer = open({ memoryBytesMax, portionMsMax: then === "hang" ? 300 : 60_000 });
-    const bomb = [{ pieces: 1 }, { pieces: 1 }, { pieces: 2, then }, { pieces: 3 }];
+    await using preparer = open({ memoryBytesMax, portionMsMax: midway === "hang" ? 300 : 60_000 });
+    const bomb = [{ pieces: 1 }, { pieces: 1 }, { pieces: 2, midway }, { pieces: 3 }];
     const [bad, good] = await Promise.all([
       preparer.prepare(request(bomb), never()),
       preparer.prepare(request([{ pieces: 2_000 }], { class: "bulk" }), never()),
@@ -233,7 +234,10 @@ for (const then of ["end the thread", "eat memory", "hang"] as const) {
 test("a request of nothing but bombs ends after a bounded number of threads", async () => {
   await using preparer = open();
   using threads = onThreads(() => {});
-  const bombs = Array.from({ length: 100 }, () => ({ pieces: 1, then: "end the thread" as const }));
+  const bombs = Array.from({ length: 100 }, () => ({
+    pieces: 1,
+    midway: "end the thread" as const,
+  }));
   const work = preparer.prepare(request(bombs), never());
   await assert.rejects(work, { code: "item_poison" });
   assert.ok(threads.started <= 9, `${threads.started} threads`);

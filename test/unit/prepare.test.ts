@@ -4,7 +4,7 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { before, describe, test } from "node:test";
 import { ModelRegistry } from "#src/models/registry.js";
 import type { PrepareRequest } from "#src/prepare/prepare.js";
-import { Preparer } from "#src/prepare/step-preparer.js";
+import { Preparer } from "#src/prepare/preparer.js";
 import { openTaskModels, prepareThreadOf } from "#src/tasks/open.js";
 import type { TaskModel } from "#src/tasks/task.js";
 import { pieceOf } from "#src/tasks/translation/piece-of.js";
@@ -76,7 +76,9 @@ async function openPreparer(
       const answers = [hypothesesPayload([{ tokenIds, score: 0 }])];
       const note = { prefix: "", truncated: false };
       const pieces = [pieceOf({ tokenIds: [0], joiner: "" }, defaults)];
-      return String(model.join({ pieces, note, answers, settings: model.complete({}) })["text"]);
+      const { text } = model.join({ pieces, note, answers, settings: model.complete({}) });
+      assert.ok(typeof text === "string");
+      return text;
     },
     [Symbol.asyncDispose]: () => preparer.close(),
   };

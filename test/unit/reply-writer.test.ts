@@ -3,8 +3,15 @@ import { IncomingMessage, ServerResponse } from "node:http";
 import { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { test } from "node:test";
+import { Lifetime } from "#src/listen/http/lifetime.js";
 import { ReplyBudget } from "#src/listen/http/reply-budget.js";
 import { ReplyWriter } from "#src/listen/http/reply-writer.js";
+
+function lifetimeOf(response: ServerResponse): Lifetime {
+  const lifetime = new Lifetime();
+  response.once("close", () => lifetime.end());
+  return lifetime;
+}
 
 interface Stalled {
   readonly writer: ReplyWriter;
@@ -26,7 +33,12 @@ function stalled(stallMs: number, writableHighWaterMark = 1024 * 1024): Stalled 
     };
   });
   return {
-    writer: new ReplyWriter(response, { stallMs, budget, disconnect }),
+    writer: new ReplyWriter(response, {
+      lifetime: lifetimeOf(response),
+      stallMs,
+      budget,
+      disconnect,
+    }),
     budget,
     disconnected,
   };

@@ -216,3 +216,16 @@ test("with padding, each item is as wide as the widest, and its units grow with 
     }),
   );
 });
+
+test("tenants that come and go are remembered up to a bound", () => {
+  const tenants = new Tenants();
+  // One that never leaves keeps the others from being forgotten together.
+  tenants.queue("stays");
+  for (let count = 0; count < 10_240; count += 1) {
+    const tenant = `t${count}`;
+    tenants.charge(tenant, 1 + count);
+    tenants.leave(tenants.queue(tenant));
+  }
+  assert.equal(tenants.size, 1);
+  assert.equal(tenants.remembered, 1_024);
+});

@@ -77,7 +77,7 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
     "Send the body faster, or raise `--body-timeout-ms`.",
   ]),
   queue_full: entry(429, RETRY, [
-    "The queue holds as many items or bytes as it may.",
+    "The server holds as many items or bytes, queued or being read, as it may.",
     "Send it again after `Retry-After` seconds.",
   ]),
   too_many_connections: entry(503, RETRY, [
@@ -102,7 +102,7 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
     "The message says what the stage said.",
   ]),
   item_poison: entry(422, NO, [
-    "The item ended a worker process twice while it ran alone.",
+    "The item ended a worker process, or the thread that prepares, twice while it ran alone.",
     "Do not send it again; keep it for a bug report.",
   ]),
   worker_lost: entry(503, RETRY, [
@@ -134,7 +134,7 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
     "The message names the file.",
   ]),
   weights_invalid: entry(null, NO, [
-    "The safetensors file is truncated, damaged or hostile.",
+    "The safetensors file is truncated, damaged or hostile, or a weight is no finite number.",
     "Fetch the file again and compare its hash.",
   ]),
   tensor_missing: entry(null, NO, [
@@ -148,6 +148,10 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
   output_exists: entry(null, NO, [
     "The output folder exists already.",
     "Choose another folder, or pass --force to replace it.",
+  ]),
+  output_failed: entry(null, NO, [
+    "The output folder could not be written: the disk is full, or something is not allowed.",
+    "The message says what; a folder that was there before is as it was.",
   ]),
 });
 
@@ -184,7 +188,8 @@ export type ErrorCode =
   | "weights_invalid"
   | "tensor_missing"
   | "tensor_mismatch"
-  | "output_exists";
+  | "output_exists"
+  | "output_failed";
 
 /** The shape of an error in any JSON reply: of a whole request, or of one item. */
 export interface WireError {

@@ -15,7 +15,6 @@ export type PipelineState =
   | "stopping"
   | "stopped";
 
-
 export interface PipelineStatus {
   readonly pipelineId: string;
   readonly model: string;

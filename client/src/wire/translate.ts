@@ -6,7 +6,7 @@ export interface TranslateRequest extends RequestFields {
   readonly texts?: string | readonly string[];
   /** Instead of `texts`: token ids from the model's own tokenizer, end token included. */
   readonly tokenIds?: readonly (readonly number[])[];
-  /** Hypotheses that the search keeps, 1 to 8; 1 is greedy. Default: 1. */
+  /** Hypotheses that the search keeps, 1 to 8; 1 is greedy. Default: the model's. */
   readonly beams?: number;
   /** Exponent of the length in a finished beam's score. Default: the model's. */
   readonly lengthPenalty?: number;

@@ -137,18 +137,8 @@ function buildRoot(): protobuf.Root {
   return root;
 }
 
-const modelType: protobuf.Type = buildRoot().lookupType("ModelProto");
+export const modelType: protobuf.Type = buildRoot().lookupType("ModelProto");
 
 export function encodeModel(model: ModelMessage): Uint8Array {
   return modelType.encode(modelType.fromObject(model)).finish();
-}
-
-/** Throws a plain Error where the bytes are not protobuf. Fields that Millrace does not know are skipped. */
-export function decodeModel(bytes: Uint8Array): ModelMessage {
-  const message = modelType.toObject(modelType.decode(bytes), {
-    longs: Number,
-    arrays: true,
-    defaults: true,
-  });
-  return message as ModelMessage;
 }

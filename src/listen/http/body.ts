@@ -17,6 +17,7 @@ import {
   decompress,
 } from "./decompression.js";
 import type { ReceivedBody } from "./http-front.js";
+import type { Lifetime } from "./lifetime.js";
 import type { ReadTurns } from "./read-turns.js";
 
 export interface BodyParts {
@@ -25,6 +26,7 @@ export interface BodyParts {
   readonly budget: BodyBudget;
   readonly turns: DecompressionTurns;
   readonly reads: ReadTurns;
+  readonly lifetime: Lifetime;
 }
 
 /** See `Exchange.receive`. What was not read is left in `request`; the reply's owner discards it. */
@@ -46,15 +48,15 @@ export async function receiveBody(
     const message = `The body did not arrive within ${parts.bodyTimeoutMs} ms.`;
     stop.abort(new MillraceError("body_timeout", message));
   }, parts.bodyTimeoutMs);
-  // The reply's end, not the request's: Node tells a request nothing more once its reply was sent, as happens when
-  // the parser gives up on the body (connections.ts).
-  const onGone = (): void => {
+  // Not the request's end: Node tells a request nothing more once its reply was sent, as happens when the parser gives
+  // up on the body (connections.ts).
+  const stay = parts.lifetime.onEnd(() => {
     stop.abort(new MillraceError("cancelled", "The caller left mid-body."));
-  };
-  response.on("close", onGone);
+  });
   try {
     const bytes = new BodyBytes(share, Number.isNaN(declared) ? null : declared);
     const keep = bounded(bytes, parts);
+    stop.signal.throwIfAborted();
     await collect(request, stop.signal, (chunk) => {
       keep(chunk);
       parts.reads.took(request, chunk.length);
@@ -69,7 +71,7 @@ export async function receiveBody(
     throw error;
   } finally {
     clearTimeout(timer);
-    response.off("close", onGone);
+    stay();
   }
 }
 

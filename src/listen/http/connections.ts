@@ -63,18 +63,21 @@ export class Connections {
     socket.once("close", () => this.#forget(socket));
   }
 
-  /** False where the request is not to be answered: its connection is on its way out. */
-  begin(exchange: OpenExchange): boolean {
+  /** False where a request is not to be answered: its connection is on its way out. */
+  answers(socket: Socket): boolean {
+    const connection = this.#bySocket.get(socket);
+    if (connection === undefined || socket.destroyed) return false;
+    // It goes on asking behind the reply that ends it, and each request would be kept.
+    if (connection.isEnding) socket.destroy();
+    return !connection.isEnding;
+  }
+
+  begin(exchange: OpenExchange): void {
     const { socket } = exchange.request;
     const connection = this.#bySocket.get(socket);
-    if (connection === undefined) return false;
-    if (connection.isEnding) {
-      // It goes on asking behind the reply that ends it, and each request would be kept.
-      socket.destroy();
-      return false;
-    }
+    if (connection === undefined) throw new Error("begin: ask answers() first");
     connection.open.add(exchange);
-    exchange.response.once("close", () => {
+    exchange.lifetime.onEnd(() => {
       connection.open.delete(exchange);
       if (connection.open.size === 0 && connection.failure !== null) {
         this.#answerRaw(socket, connection.failure);
@@ -83,7 +86,6 @@ export class Connections {
     if (connection.extra && this.#placeIsFree) this.#givePlace(socket, connection);
     connection.isEnding = connection.extra || connection.open.size > pipelinedRequestsMax;
     exchange.isLast = connection.isEnding;
-    return true;
   }
 
   /** @throws MillraceError `too_many_connections`, `queue_full` */
@@ -147,6 +149,7 @@ export class Connections {
     if (connection.timer !== null) clearTimeout(connection.timer);
     this.#bySocket.delete(socket);
     this.#extra.delete(socket);
+    for (const exchange of connection.open) exchange.lifetime.end();
   }
 
   /** A reply without a `ServerResponse`; then the connection ends, at the latest after `lingerMs`. */

@@ -172,10 +172,11 @@ class Listener implements HttpListener {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (!this.#connections.answers(request.socket)) return;
     const exchange = new OpenExchange(request, response, this.#context);
-    if (!this.#connections.begin(exchange)) return;
+    this.#connections.begin(exchange);
     this.#open.add(exchange);
-    response.once("close", () => {
+    exchange.lifetime.onEnd(() => {
       this.#open.delete(exchange);
       if (this.#open.size === 0) this.#onIdle?.();
     });

@@ -10,6 +10,7 @@ import type {
   ReplyStream,
   StreamHead,
 } from "./http-front.js";
+import { Lifetime } from "./lifetime.js";
 import type { ListenerContext } from "./listener-context.js";
 import { LiveStream } from "./reply-stream.js";
 import { ReplyWriter } from "./reply-writer.js";
@@ -25,7 +26,6 @@ export class OpenExchange implements Exchange {
   readonly id: string;
   readonly arrivedAtMs: number = performance.now();
   workClass: WorkClass | "none" = "none";
-  readonly departed: AbortSignal;
   /** The route's pattern, for metrics; `none` for a path that is no route's. */
   route = "none";
   params: Readonly<Record<string, string>> = {};
@@ -34,7 +34,8 @@ export class OpenExchange implements Exchange {
   /** True: the connection ends with this reply. */
   isLast = false;
   readonly #context: ListenerContext;
-  readonly #closed = new AbortController();
+  readonly lifetime: Lifetime = new Lifetime();
+  #departure: AbortController | null = null;
   readonly #writer: ReplyWriter;
   #counted = false;
   #received = false;
@@ -48,20 +49,26 @@ export class OpenExchange implements Exchange {
     const headers = context.identification.headersFor(this.id);
     for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
     this.#writer = new ReplyWriter(response, {
+      lifetime: this.lifetime,
       stallMs: context.limits.replyTimeoutMs,
       budget: context.replies,
       disconnect: () => request.socket.destroy(),
     });
-    const departure = new AbortController();
-    this.departed = departure.signal;
-    response.once("close", () => {
-      if (!response.writableFinished) departure.abort();
-      this.#closed.abort();
+    this.lifetime.onEnd(() => {
+      if (!response.writableFinished) this.#departure?.abort();
       this.#count(499);
     });
+    response.once("close", () => this.lifetime.end());
     // A reset connection is a departure, and 'close' follows; without a listener it would end the process.
     request.on("error", () => {});
     response.on("error", () => {});
+  }
+
+  /** Made when somebody asks: most exchanges are over before anybody could leave. */
+  get departed(): AbortSignal {
+    this.#departure ??= new AbortController();
+    if (this.lifetime.isOver && !this.response.writableFinished) this.#departure.abort();
+    return this.#departure.signal;
   }
 
   get headers(): IncomingHttpHeaders {
@@ -78,12 +85,19 @@ export class OpenExchange implements Exchange {
     if (this.#received) throw new Error("a body is received once");
     this.#received = true;
     const { limits, bodies: budget, decompressions: turns, reads } = this.#context;
-    return await receiveBody(this.request, this.response, { ...limits, budget, turns, reads });
+    const { lifetime } = this;
+    return await receiveBody(this.request, this.response, {
+      ...limits,
+      budget,
+      turns,
+      reads,
+      lifetime,
+    });
   }
 
   reply(reply: Reply): void {
     const { response } = this;
-    if (response.headersSent || response.destroyed) return;
+    if (response.headersSent || this.lifetime.isOver) return;
     this.#begin(reply.status, {
       "content-type": reply.contentType,
       "content-length": String(Buffer.byteLength(reply.body)),
@@ -94,12 +108,12 @@ export class OpenExchange implements Exchange {
   }
 
   stream({ status, contentType, headers, signOfLife }: StreamHead): ReplyStream {
-    if (!this.response.headersSent && !this.response.destroyed) {
+    if (!this.response.headersSent && !this.lifetime.isOver) {
       this.#begin(status, { "content-type": contentType, ...headers });
       this.response.flushHeaders();
     }
     const everyMs = this.#context.signOfLifeMs;
-    return new LiveStream(this.#writer, this.#closed.signal, { text: signOfLife, everyMs });
+    return new LiveStream(this.#writer, this.lifetime, { text: signOfLife, everyMs });
   }
 
   told(thrown: unknown): MillraceError {
@@ -112,7 +126,7 @@ export class OpenExchange implements Exchange {
   fail(thrown: unknown): void {
     const { response, request } = this;
     const error = this.#errorOf(thrown);
-    if (response.destroyed || response.writableEnded) return;
+    if (this.lifetime.isOver || response.writableEnded) return;
     if (response.headersSent) {
       // The front has begun a reply that it cannot end: a bug, which must not hold the connection.
       request.socket.destroy();
@@ -124,8 +138,8 @@ export class OpenExchange implements Exchange {
 
   /** By the listener when the handler has returned: it must have begun a reply. */
   handled(): void {
-    const { headersSent, destroyed } = this.response;
-    if (!headersSent && !destroyed) this.fail(new Error(`${this.route} has not replied`));
+    if (!this.response.headersSent && !this.lifetime.isOver)
+      this.fail(new Error(`${this.route} has not replied`));
   }
 
   /** A thrown value that is no `MillraceError` is a bug: logged in full, told in general. */
@@ -147,7 +161,7 @@ export class OpenExchange implements Exchange {
    * the rest of the body thrown away for a bounded time, and only then the exchange ended.
    */
   #sendThenDiscard(body: string | Uint8Array): void {
-    const { request, response } = this;
+    const { request } = this;
     this.#writer.write(body);
     const end = (): void => {
       clearTimeout(timer);
@@ -158,7 +172,7 @@ export class OpenExchange implements Exchange {
       });
     };
     const timer = setTimeout(end, lingerMs);
-    response.once("close", () => clearTimeout(timer));
+    this.lifetime.onEnd(() => clearTimeout(timer));
     request.once("end", end);
     request.on("data", (chunk: Buffer) => this.#context.reads.took(request, chunk.length));
     request.resume();

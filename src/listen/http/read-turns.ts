@@ -4,43 +4,53 @@
  * connects waits behind three hundred of them, `/live` too.
  *
  *   a piece ─► still within the round's share? go on
- *              else its socket rests ─► #waiting ─► a few of them, in turn, each round
+ *              else its socket rests ─► #resting ─► a share's worth of them, in turn, each round
  */
 import type { IncomingMessage } from "node:http";
 
 /** A few milliseconds. */
 const roundBytesMax = 1024 * 1024;
-/** What Node reads from a socket at once. */
-const readBytes = 64 * 1024;
 /** What it costs to be told of a piece, in bytes that could be copied meanwhile: bodies may come byte by byte. */
 const pieceCostBytes = 256;
 
 export class ReadTurns {
-  readonly #waiting = new Set<IncomingMessage>();
+  /** In the order in which they went to rest, with what came of their last read, which was under way. */
+  readonly #resting = new Map<IncomingMessage, number>();
   #roundBytes = 0;
-  #next: NodeJS.Immediate | null = null;
+  #isNextDue = false;
 
   /** By whoever reads a body, for each piece. */
   took(request: IncomingMessage, bytes: number): void {
-    this.#roundBytes += bytes + pieceCostBytes;
-    this.#next ??= setImmediate(() => this.#begin());
-    if (this.#roundBytes <= roundBytesMax || this.#waiting.has(request)) return;
-    this.#waiting.add(request);
+    const cost = bytes + pieceCostBytes;
+    this.#roundBytes += cost;
+    this.#plan();
+    if (this.#roundBytes <= roundBytesMax) return;
+    const before = this.#resting.get(request);
+    this.#resting.set(request, (before ?? 0) + cost);
+    if (before !== undefined) return;
     request.socket.pause();
     // The stream asks for more after each piece, and would wake the socket.
     request._read = () => {};
   }
 
+  #plan(): void {
+    if (this.#isNextDue) return;
+    this.#isNextDue = true;
+    setImmediate(() => this.#begin());
+  }
+
+  /** The next read of a socket is taken to cost what the last one did; the first of a round always gets it. */
   #begin(): void {
-    this.#next = null;
+    this.#isNextDue = false;
     this.#roundBytes = 0;
-    let places = roundBytesMax / readBytes;
-    for (const request of this.#waiting) {
-      if (places-- === 0) break;
-      this.#waiting.delete(request);
+    let left = roundBytesMax;
+    for (const [request, cost] of this.#resting) {
+      if (left <= 0) break;
+      left -= cost;
+      this.#resting.delete(request);
       Reflect.deleteProperty(request, "_read");
       request.socket.resume();
     }
-    if (this.#waiting.size > 0) this.#next = setImmediate(() => this.#begin());
+    if (this.#resting.size > 0) this.#plan();
   }
 }

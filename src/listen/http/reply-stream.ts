@@ -1,5 +1,6 @@
 /** A reply that comes bit by bit, and says now and then that it is alive. */
 import type { ReplyStream } from "./http-front.js";
+import type { Lifetime } from "./lifetime.js";
 import type { ReplyWriter } from "./reply-writer.js";
 
 export interface SignOfLife {
@@ -11,14 +12,13 @@ export class LiveStream implements ReplyStream {
   readonly #writer: ReplyWriter;
   readonly #timer: NodeJS.Timeout;
 
-  constructor(writer: ReplyWriter, closed: AbortSignal, { text, everyMs }: SignOfLife) {
+  constructor(writer: ReplyWriter, lifetime: Lifetime, { text, everyMs }: SignOfLife) {
     this.#writer = writer;
     this.#timer = setInterval(() => {
       // Who has not taken what was sent before needs no proof, and gets no more to take.
       if (!writer.isBehind) writer.write(text);
     }, everyMs);
-    if (closed.aborted) clearInterval(this.#timer);
-    closed.addEventListener("abort", () => clearInterval(this.#timer), { once: true });
+    lifetime.onEnd(() => clearInterval(this.#timer));
   }
 
   write(text: string): void {

@@ -1,5 +1,6 @@
 /** Writes a reply no faster than the caller takes it: the one way in which every reply leaves. */
 import type { ServerResponse } from "node:http";
+import type { Lifetime } from "./lifetime.js";
 import { type ReplyBudget, ReplyShare } from "./reply-budget.js";
 
 /** What is handed to the socket at once, hence the least that must be taken within `stallMs`. */
@@ -16,6 +17,7 @@ interface Waiting {
 }
 
 export interface WriterParts {
+  readonly lifetime: Lifetime;
   readonly stallMs: number;
   readonly budget: ReplyBudget;
   readonly disconnect: () => void;
@@ -31,6 +33,7 @@ export interface WriterParts {
  */
 export class ReplyWriter {
   readonly #response: ServerResponse;
+  readonly #lifetime: Lifetime;
   readonly #stallMs: number;
   readonly #share: ReplyShare;
   #waiting: Waiting[] = [];
@@ -38,15 +41,17 @@ export class ReplyWriter {
   #ended = false;
   #stallTimer: NodeJS.Timeout | null = null;
 
-  constructor(response: ServerResponse, { stallMs, budget, disconnect }: WriterParts) {
+  constructor(response: ServerResponse, parts: WriterParts) {
+    const { lifetime, stallMs, budget, disconnect } = parts;
     this.#response = response;
+    this.#lifetime = lifetime;
     this.#stallMs = stallMs;
     this.#share = new ReplyShare(budget, disconnect);
     response.on("drain", () => {
       this.#blocked = false;
       this.#pump();
     });
-    response.once("close", () => this.#drop());
+    lifetime.onEnd(() => this.#drop());
   }
 
   /** Whether the caller has not taken all that was written. */
@@ -56,7 +61,7 @@ export class ReplyWriter {
 
   /** After the caller has left: does nothing. */
   write(data: string | Uint8Array): void {
-    if (this.#response.destroyed) return;
+    if (this.#lifetime.isOver) return;
     const whole = textOf(data);
     this.#waiting.push({ whole, from: 0 });
     this.#share.grow(costOf(whole));
@@ -65,10 +70,10 @@ export class ReplyWriter {
 
   /** Resolves when the caller has taken the last byte, or has left. */
   async end(last?: string | Uint8Array): Promise<void> {
-    if (this.#response.closed || this.#response.destroyed) return;
     const done = new Promise<void>((resolve) => {
-      this.#response.once("close", resolve);
+      this.#lifetime.onEnd(resolve);
     });
+    if (this.#lifetime.isOver) return;
     this.#ended = true;
     const whole = last === undefined ? null : textOf(last);
     const isShort = whole !== null && whole.length <= pieceBytes;
@@ -110,7 +115,7 @@ export class ReplyWriter {
 
   /** A reply behind another one of its connection has no socket yet: that it waits is not its caller's doing. */
   #arm(): void {
-    if (this.#response.closed) return;
+    if (this.#lifetime.isOver) return;
     if (this.#response.socket === null) {
       this.#response.once("socket", () => this.#arm());
       return;

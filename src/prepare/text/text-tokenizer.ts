@@ -7,6 +7,8 @@ import { createTokenizer, type HuggingFaceTokenizer } from "./huggingface-tokeni
 export interface TextTokenizerOptions {
   /** The path of a tokenizer.json. */
   readonly path: string;
+  /** Of outputs, where they have a vocabulary of their own. */
+  readonly targetPath?: string;
   /** What a model writes where it has no word; decoding leaves it out. */
   readonly unknownTokenId: number | null;
 }
@@ -14,45 +16,57 @@ export interface TextTokenizerOptions {
 export class TextTokenizer {
   /** The most characters that a token of the vocabulary stands for. */
   readonly tokenCharactersMax: number;
-  readonly #tokenizer: HuggingFaceTokenizer;
+  readonly #source: HuggingFaceTokenizer;
+  /** The same one, unless outputs have a vocabulary of their own. */
+  readonly #target: HuggingFaceTokenizer;
   readonly #unknownTokenId: number | null;
 
-  private constructor(tokenizer: HuggingFaceTokenizer, unknownTokenId: number | null) {
-    this.#tokenizer = tokenizer;
+  private constructor(
+    { source, target }: Record<"source" | "target", HuggingFaceTokenizer>,
+    unknownTokenId: number | null,
+  ) {
+    this.#source = source;
+    this.#target = target;
     this.#unknownTokenId = unknownTokenId;
-    this.tokenCharactersMax = [...tokenizer.get_vocab().keys()].reduce(
+    this.tokenCharactersMax = [...source.get_vocab().keys()].reduce(
       (longest, token) => Math.max(longest, token.length),
       1,
     );
   }
 
-  /** Throws `model_folder_invalid` where the file is missing, or is no tokenizer that we can run. */
-  static async open({ path, unknownTokenId }: TextTokenizerOptions): Promise<TextTokenizer> {
-    const json = checkShape(
-      path,
-      await readJsonFile(path),
-      z.looseObject({ model: z.looseObject({}) }),
-    );
-    try {
-      // What the model wrote is given as it is: the clean-up of spaces is made for English and changes text.
-      const tokenizer = createTokenizer(json, { clean_up_tokenization_spaces: false });
-      return new TextTokenizer(tokenizer, unknownTokenId);
-    } catch (cause) {
-      // The library throws whatever it stumbles over.
-      const message = `${path} is no tokenizer that can be used: ${String(cause)}`;
-      throw new MillraceError("model_folder_invalid", message, { cause });
-    }
+  /** Throws `model_folder_invalid` where a file is missing, or is no tokenizer that we can run. */
+  static async open(options: TextTokenizerOptions): Promise<TextTokenizer> {
+    const { path, targetPath, unknownTokenId } = options;
+    const source = await openTokenizer(path);
+    const target = targetPath === undefined ? source : await openTokenizer(targetPath);
+    return new TextTokenizer({ source, target }, unknownTokenId);
   }
 
   /** Ids with the special tokens that the model was trained with: Marian has the end token. */
   encode(text: string): number[] {
-    return this.#tokenizer.encode(text).ids;
+    return this.#source.encode(text).ids;
   }
 
   /** Special tokens are left out; unknown pieces leave nothing. */
   decode(tokenIds: readonly number[]): string {
     const known = tokenIds.filter((id) => id !== this.#unknownTokenId);
     if (known.length === 0) return "";
-    return this.#tokenizer.decode(known, { skip_special_tokens: true });
+    return this.#target.decode(known, { skip_special_tokens: true });
+  }
+}
+
+async function openTokenizer(path: string): Promise<HuggingFaceTokenizer> {
+  const json = checkShape(
+    path,
+    await readJsonFile(path),
+    z.looseObject({ model: z.looseObject({}) }),
+  );
+  try {
+    // What the model wrote is given as it is: the clean-up of spaces is made for English and changes text.
+    return createTokenizer(json, { clean_up_tokenization_spaces: false });
+  } catch (cause) {
+    // The library throws whatever it stumbles over.
+    const message = `${path} is no tokenizer that can be used: ${String(cause)}`;
+    throw new MillraceError("model_folder_invalid", message, { cause });
   }
 }

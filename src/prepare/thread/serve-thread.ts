@@ -10,11 +10,11 @@ import { type Portion, PortionPacker } from "../portion.js";
 import type { ThreadReply, ThreadRequest } from "./messages.js";
 
 /** Of one portion, and one step more: so long does a realtime work wait for one that was begun before it. */
-export const portionMs = 4;
+const portionMs = 4;
 /** Taking a portion must not hold the event loop on the other side. */
 export const portionPiecesMax = 512;
-export const portionBytesMax: number = 256 * 1024;
-export const portionEndsMax = 512;
+const portionBytesMax: number = 256 * 1024;
+const portionEndsMax = 512;
 
 export interface ThreadModels {
   readonly models: ReadonlyMap<string, ModelSteps>;

@@ -50,13 +50,14 @@ const penaltyFactorMax = 1e250;
  */
 export function refusalOf(
   { tokenIds, settings }: GenerationInput,
-  { vocabulary, positions }: ModelManifest["shape"],
+  { positions }: Pick<ModelManifest["shape"], "positions">,
 ): string | null {
   const { beams, nBest, lengthPenalty, maxLength } = settings;
   const { beamsMax } = apiLimits;
   if (tokenIds.length > positions) return `${tokenIds.length} tokens, the model takes ${positions}`;
-  const unknown = tokenIds.find((id) => !(id >= 0 && id < vocabulary));
-  if (unknown !== undefined) return `token ${unknown} is not one of the model's ${vocabulary}`;
+  // Of ids that are too large the encoder itself says so; it would count negative ones from the end.
+  const negative = tokenIds.find((id) => id < 0);
+  if (negative !== undefined) return `token ${negative} is none`;
   if (beams > beamsMax) return `${beams} beams, at most ${beamsMax} are searched`;
   if (nBest > beams) return `nBest ${nBest} of ${beams} beams`;
   if (maxLength < 2 || maxLength > positions) {

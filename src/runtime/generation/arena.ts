@@ -295,7 +295,7 @@ function moveBlock(
 
 /**
  * Rearranges blocks of `from` floats into blocks of `to` floats, in the array itself where that is large enough and
- * not more than twice too large. Whatever can fail has failed before this returns; the move is made by what it returns,
+ * less than twice too large. Whatever can fail has failed before this returns; the move is made by what it returns,
  * which fills the ends of longer blocks.
  */
 function blockMove(
@@ -308,7 +308,7 @@ function blockMove(
   },
 ): (filler: number) => Float32Array {
   const { floats, blocks, from, to } = move;
-  const fits = values.length >= floats && values.length <= 2 * floats;
+  const fits = values.length >= floats && values.length < 2 * floats;
   const target = fits ? values : new Float32Array(floats);
   const kept = Math.min(from, to);
   return (filler) => {

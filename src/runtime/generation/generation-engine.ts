@@ -228,7 +228,7 @@ export class GenerationEngine implements Engine {
     const { rows } = lane;
     const topK = Math.min(
       candidatesNeeded(lane.arena.shape.width, this.#rules),
-      this.#model.manifest.shape.vocabulary,
+      this.#model.manifest.shape.targetVocabulary,
     );
     const startedAtMs = performance.now();
     let result: StepResult;

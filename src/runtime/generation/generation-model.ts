@@ -1,5 +1,6 @@
 /** The two sessions of a model that generates, and what goes into and comes out of their runs. */
-import type { ModelManifest } from "../../models/manifest.js";
+import type { GenerationManifest } from "../../models/manifest-generation.js";
+import { needsWideSums } from "../../models/quantization.js";
 import {
   checkOutputs,
   type Feeds,
@@ -30,9 +31,9 @@ export interface StepResult {
 }
 
 /** The part of the manifest that a run needs. */
-export type GenerationShape = Pick<ModelManifest, "shape" | "generation">;
+export type GenerationShape = Pick<GenerationManifest, "shape" | "generation" | "quantization">;
 
-export interface LoadOptions extends SessionOptions {
+export interface LoadOptions extends Omit<SessionOptions, "wideSums"> {
   /** Sees everything that a run returned, for calibration. */
   readonly onFetches?: (fetches: Fetches) => void;
 }
@@ -64,9 +65,10 @@ export class GenerationModel {
     manifest: GenerationShape,
     options: LoadOptions,
   ): Promise<GenerationModel> {
-    const encoder = await openSession(paths.encoder, options);
+    const session = { ...options, wideSums: needsWideSums(manifest.quantization) };
+    const encoder = await openSession(paths.encoder, session);
     checkOutputs(encoder, { name: "encoder", wanted: encoderOutputs(manifest) });
-    const decoder = await openSession(paths.decoder, options);
+    const decoder = await openSession(paths.decoder, session);
     checkOutputs(decoder, { name: "decoder", wanted: decoderOutputs(manifest) });
     return new GenerationModel(manifest, { encoder, decoder }, options);
   }

@@ -69,9 +69,9 @@ function problemOf(
   const hypotheses = readHypotheses(outcome.value);
   if (hypotheses === null) return "the result is not one of a generation";
   for (const { tokenIds } of hypotheses) {
-    const unknown = tokenIds.find((id) => id < 0 || id >= shape.vocabulary);
+    const unknown = tokenIds.find((id) => id < 0 || id >= shape.targetVocabulary);
     if (unknown !== undefined) {
-      return `token ${unknown} came out, which is not one of the model's ${shape.vocabulary}`;
+      return `token ${unknown} came out, which is not one of the model's ${shape.targetVocabulary}`;
     }
     if (tokenIds.length >= generation.maxLength) {
       return `${tokenIds.length} tokens came out, of at most ${generation.maxLength}`;

@@ -14,6 +14,7 @@ import { type ErrorCode, MillraceError } from "millrace-client/wire";
 import type { FrameBatch, FrameItem, FrameOutcome } from "../../frames/messages.js";
 import type { Batch, Decision, RunMode, SchedulerEvent } from "../../scheduler/types.js";
 import type { Clock } from "../../work/clock.js";
+import type { Piece } from "../../work/piece.js";
 import type { PoolEvent } from "../../worker/events.js";
 import type { ItemCounts } from "./item-counts.js";
 import type { OpenRequest, Place } from "./open-request.js";
@@ -45,7 +46,8 @@ export interface DispatcherOptions {
 interface OpenItem {
   readonly request: OpenRequest;
   readonly place: Place;
-  readonly frame: FrameItem;
+  /** Its payload is made when it is sent: until then an item is a few numbers in a column (prepare/portion.ts). */
+  readonly source: Piece;
   sent: boolean;
 }
 
@@ -79,13 +81,12 @@ export class Dispatcher {
   queue(request: OpenRequest): void {
     const { requestId, model, class: workClass, tenant, deadlineAtMs, inputs } = request.options;
     const items = inputs.flatMap((prepared, input) =>
-      (prepared.ok ? prepared.pieces : []).map(({ payload, cost }, piece) => {
+      (prepared.ok ? prepared.pieces : []).map((source, piece) => {
         this.#lastItemId += 1;
         const itemId = this.#lastItemId;
-        const frame: FrameItem = { itemId, payload };
-        this.#items.set(itemId, { request, place: { input, piece }, frame, sent: false });
+        this.#items.set(itemId, { request, place: { input, piece }, source, sent: false });
         request.openItemIds.add(itemId);
-        return { itemId, ...cost };
+        return { itemId, ...source.cost };
       }),
     );
     if (items.length === 0) return;
@@ -264,7 +265,7 @@ export class Dispatcher {
       else counts.sent(workClass, nowMs - queuedAtMs);
       item.request.sent(nowMs, !item.sent);
       item.sent = true;
-      items.push(item.frame);
+      items.push({ itemId, payload: item.source.payload });
     }
     counts.dispatched(pipelineId, this.#up.get(pipelineId) ?? "", batch);
     this.#pool.dispatch(pipelineId, { batchId: batch.batchId, class: batch.class, items });

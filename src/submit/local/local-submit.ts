@@ -44,6 +44,9 @@ export interface SubmitCounts {
   readonly items: Readonly<ItemTotals>;
 }
 
+/** A caller whose request is still being prepared then hears that it was taken. */
+const acceptedMsMax = 10_000;
+
 export class LocalSubmit implements Submit, AsyncDisposable {
   readonly #options: LocalSubmitOptions;
   readonly #clock: Clock;
@@ -111,6 +114,8 @@ export class LocalSubmit implements Submit, AsyncDisposable {
     const arrivedAtMs = this.#clock.now();
     const entered = this.#enter(request, signal);
     this.#active += 1;
+    const accept = once(() => events.onAccepted?.());
+    const stopWaiting = this.#clock.after(acceptedMsMax, accept);
     try {
       const { workClass, inputs } = await this.#prepare(entered, request, signal);
       if (this.#ended !== null) throw this.#ended;
@@ -130,7 +135,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
         queuedAtMs: this.#clock.now(),
         onOutcome: (outcome) => events.onOutcome(outcome),
       });
-      events.onAccepted?.();
+      accept();
       await this.#finish(open, signal);
       this.#requests.finished += 1;
       return open.summary(this.#clock.now());
@@ -139,6 +144,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       this.#requests.cancelled += 1;
       throw cancelled();
     } finally {
+      stopWaiting();
       this.#active -= 1;
       entered.ticket.release();
       if (this.#active === 0) this.#onIdle?.();
@@ -251,4 +257,13 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       this.#dispatcher.drop(open);
     }
   }
+}
+
+function once(action: () => void): () => void {
+  let done = false;
+  return () => {
+    if (done) return;
+    done = true;
+    action();
+  };
 }

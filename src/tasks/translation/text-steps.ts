@@ -4,6 +4,7 @@
  */
 import { MillraceError } from "millrace-client/wire";
 import { codePointEdge, cutPlace, firstCodePointLength } from "../../prepare/text/cut.js";
+import { normalLength } from "../../prepare/text/normal-form.js";
 import {
   type Sentence as SplitSentence,
   sentenceCharactersMax,
@@ -22,6 +23,9 @@ export interface TextModel {
   /** Of one text, in UTF-16 units. */
   readonly inputCharactersMax: number;
 }
+
+/** One tokenizer call of a sentence; twice what the sentence may have, for normal forms are a little longer at times. */
+const callCharactersMax = 2 * sentenceCharactersMax;
 
 const pause: PrepareStep = { kind: "pause" };
 
@@ -77,6 +81,9 @@ class TextWork {
     let rest = sentence.text;
     /** Of the rest; estimated from the ratio so far, so that a long rest is not encoded again for each piece. */
     let tokens = 0;
+    const characters = normalLength(rest);
+    // Characters that stand for many: one call for all of them would take as long as for those. So many are too long.
+    if (characters > callCharactersMax) tokens = characters;
     for (;;) {
       if (tokens < inputTokensMax * 1.2) {
         const tokenIds = this.#model.tokenizer.encode(rest);
@@ -127,10 +134,14 @@ class TextWork {
     // So many characters without a run of white space are more than the limit's tokens, whatever they say.
     const charactersMax = inputTokensMax * tokenizer.tokenCharactersMax + sentenceCharactersMax;
     const packed = core.length > charactersMax ? core.replace(/\s+/g, " ") : core;
-    const head =
+    let head =
       packed.length > charactersMax
         ? packed.slice(0, codePointEdge(packed, charactersMax))
         : packed;
+    // Characters that stand for many: what is left is still over the limit.
+    while (normalLength(head) > 2 * charactersMax) {
+      head = head.slice(0, codePointEdge(head, Math.floor(head.length / 2)));
+    }
     const tokenIds = this.#model.tokenizer.encode(head);
     if (tokenIds.length <= inputTokensMax && head.length === packed.length) {
       yield this.#add(tokenIds, core, joiner);

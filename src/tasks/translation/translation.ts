@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { apiLimits, MillraceError } from "millrace-client/wire";
 import type { ModelManifest } from "../../models/manifest.js";
 import type { ModelFolder } from "../../models/registry.js";
+import { normalLength } from "../../prepare/text/normal-form.js";
 import { sentenceCharactersMax } from "../../prepare/text/split.js";
 import { TextTokenizer } from "../../prepare/text/text-tokenizer.js";
 import { readHypotheses } from "../../work/generation.js";
@@ -17,11 +18,14 @@ import { tokenIdSteps } from "./token-ids.js";
 
 export const translation: Task<TranslateInput> = {
   name: "translate",
+  noun: "translation",
   fields: translateFields,
   read: readTranslate,
   async open({ dir, manifest }: ModelFolder, limits: PrepareLimits) {
+    const { targetTokenizer } = manifest.files;
     const tokenizer = await TextTokenizer.open({
       path: join(dir, manifest.files.tokenizer),
+      ...(targetTokenizer === undefined ? {} : { targetPath: join(dir, targetTokenizer) }),
       unknownTokenId: manifest.generation.unknownTokenId,
     });
     return new TranslationTaskModel(manifest, tokenizer, limits);
@@ -63,8 +67,9 @@ class TranslationTaskModel implements TaskModel<TranslateInput> {
   /** What is not split is one tokenizer call, however long it is: that must not hold the event loop. */
   weigh(input: TranslateInput, settings: JsonObject): number {
     if (typeof input !== "string") return input.length / idsPerCharacter;
-    const isOneCall = settings["split"] === false && input.length > sentenceCharactersMax;
-    return isOneCall ? input.length * 8 : input.length;
+    const characters = normalLength(input);
+    const isOneCall = settings["split"] === false && characters > sentenceCharactersMax;
+    return isOneCall ? characters * 8 : characters;
   }
 
   steps(
@@ -75,7 +80,7 @@ class TranslationTaskModel implements TaskModel<TranslateInput> {
     const { inputTokensMax } = limits;
     const settings = completedSettings(at.settings);
     if (typeof input !== "string") {
-      const { vocabulary } = shape;
+      const { sourceVocabulary: vocabulary } = shape;
       return tokenIdSteps(input, { ...at, settings }, { vocabulary, inputTokensMax });
     }
     const { inputCharactersMax } = this.#limits;
@@ -91,7 +96,7 @@ class TranslationTaskModel implements TaskModel<TranslateInput> {
     if (hypotheses.length > apiLimits.beamsMax) {
       return `the model's answer has ${hypotheses.length} hypotheses; at most ${apiLimits.beamsMax} can be asked for`;
     }
-    const { vocabulary } = this.#manifest.shape;
+    const { targetVocabulary: vocabulary } = this.#manifest.shape;
     for (const { tokenIds } of hypotheses) {
       const bad = tokenIds.find((id) => id < 0 || id >= vocabulary);
       if (bad === undefined) continue;

@@ -63,8 +63,10 @@ test("every command has a line in docs/command.md", () => {
 });
 
 const pages = [
-  ...["README", "ARCHITECTURE", "CONTRIBUTING", "CHANGELOG"].map((name) => `${name}.md`),
-  ...readdirSync("docs")
+  ...["README", "ARCHITECTURE", "CONTRIBUTING", "CHANGELOG", "SECURITY"].map(
+    (name) => `${name}.md`,
+  ),
+  ...readdirSync("docs", { recursive: true, encoding: "utf8" })
     .filter((name) => name.endsWith(".md"))
     .map((name) => join("docs", name)),
   ...["client", "examples", "models/en-zh", "training"].map((folder) => join(folder, "README.md")),

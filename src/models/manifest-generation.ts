@@ -1,0 +1,149 @@
+/** The manifest of a model that the generation engine runs: an encoder, and a decoder that writes token by token. */
+import { apiLimits } from "millrace-client/wire";
+import { z } from "zod";
+import type { ManifestBase } from "./manifest.js";
+import { baseFields, fileName, size, tokenId, wrongManifest } from "./manifest-fields.js";
+
+/** How the model generates unless a request says otherwise, with Hugging Face's meaning of each. */
+export interface GenerationRules {
+  readonly startTokenId: number;
+  /** Ends an output, and an input as well. */
+  readonly endTokenId: number;
+  readonly padTokenId: number;
+  readonly unknownTokenId: number | null;
+  /** Forced at the last position that `maxLength` allows. */
+  readonly forcedEndTokenId: number | null;
+  readonly badWords: readonly (readonly number[])[];
+  readonly beams: number;
+  /** In tokens, the start token counted. */
+  readonly maxLength: number;
+  readonly lengthPenalty: number;
+  /** Hugging Face's meaning: true, false or "never". */
+  readonly earlyStopping: boolean | "never";
+  /** Beams: log-softmax once more after bad words were refused. */
+  readonly renormalizeLogits: boolean;
+}
+
+export interface GenerationManifest extends ManifestBase {
+  readonly engine: "generation";
+  readonly family: "marian";
+  readonly files: {
+    readonly encoder: string;
+    readonly decoder: string;
+    readonly weights: string;
+    /** Text to the ids of an input; and ids of an output to text, unless the output has its own. */
+    readonly tokenizer: string;
+    /** Only where the output has a vocabulary of its own. */
+    readonly targetTokenizer?: string;
+  };
+  readonly shape: {
+    /** Ids of an input are below this. */
+    readonly sourceVocabulary: number;
+    /** Ids of an output, and every id in `generation`, are below this. */
+    readonly targetVocabulary: number;
+    /** Width of the hidden state. */
+    readonly width: number;
+    readonly encoderLayers: number;
+    readonly decoderLayers: number;
+    readonly decoderHeads: number;
+    /** Positions that the model has, hence the most tokens of an input or an output. */
+    readonly positions: number;
+  };
+  readonly generation: GenerationRules;
+  readonly limits: { readonly inputTokensMax: number; readonly outputTokensMax: number };
+}
+
+/** As far as a request may go. */
+const lengthPenaltyMax = 10;
+
+export const generationSchema: z.ZodType<GenerationManifest> = z.object({
+  ...baseFields,
+  engine: z.literal("generation"),
+  task: z.string().regex(/^[a-z][\w-]{0,63}$/, "expected the name of a task"),
+  family: z.literal("marian"),
+  files: z.object({
+    encoder: fileName,
+    decoder: fileName,
+    weights: fileName,
+    tokenizer: fileName,
+    targetTokenizer: fileName.exactOptional(),
+  }),
+  shape: z.object({
+    sourceVocabulary: size,
+    targetVocabulary: size,
+    width: size,
+    encoderLayers: size,
+    decoderLayers: size,
+    decoderHeads: size,
+    positions: size,
+  }),
+  generation: z.object({
+    startTokenId: tokenId,
+    endTokenId: tokenId,
+    padTokenId: tokenId,
+    unknownTokenId: tokenId.nullable(),
+    forcedEndTokenId: tokenId.nullable(),
+    badWords: z.array(z.array(tokenId).min(1)),
+    beams: size.max(apiLimits.beamsMax),
+    maxLength: size,
+    lengthPenalty: z.number().min(-lengthPenaltyMax).max(lengthPenaltyMax),
+    earlyStopping: z.union([z.boolean(), z.literal("never")]),
+    renormalizeLogits: z.boolean(),
+  }),
+  limits: z.object({ inputTokensMax: size, outputTokensMax: size }),
+});
+
+/** What no single field can show. */
+export function checkGeneration({
+  files,
+  fileSha256,
+  shape,
+  generation,
+  limits,
+}: GenerationManifest): void {
+  for (const name of Object.values(files)) {
+    if (!Object.hasOwn(fileSha256, name)) throw wrongManifest(`fileSha256 lacks ${name}`);
+  }
+  if (shape.sourceVocabulary !== shape.targetVocabulary && files.targetTokenizer === undefined) {
+    throw wrongManifest("two vocabularies of different sizes need files.targetTokenizer");
+  }
+  checkTokenIds(shape, generation);
+  if (shape.width % shape.decoderHeads !== 0) {
+    const heads = `decoderHeads ${shape.decoderHeads}`;
+    throw wrongManifest(`shape.width ${shape.width} is not a multiple of ${heads}`);
+  }
+  const lengths = { ...limits, maxLength: generation.maxLength };
+  for (const [field, length] of Object.entries(lengths)) {
+    if (length > shape.positions) {
+      throw wrongManifest(
+        `${field} ${length} is over the ${shape.positions} positions of the model`,
+      );
+    }
+  }
+}
+
+function checkTokenIds(
+  { sourceVocabulary, targetVocabulary }: GenerationManifest["shape"],
+  {
+    startTokenId,
+    endTokenId,
+    padTokenId,
+    unknownTokenId,
+    forcedEndTokenId,
+    badWords,
+  }: GenerationRules,
+): void {
+  const ids = { startTokenId, endTokenId, padTokenId, unknownTokenId, forcedEndTokenId };
+  const all: [field: string, id: number | null][] = Object.entries(ids);
+  for (const id of badWords.flat()) all.push(["badWords", id]);
+  for (const [field, id] of all) {
+    if (id === null || id < targetVocabulary) continue;
+    throw wrongManifest(
+      `generation.${field} ${id} is not in the vocabulary of ${targetVocabulary}`,
+    );
+  }
+  if (endTokenId >= sourceVocabulary) {
+    const where = `the vocabulary of inputs, which has ${sourceVocabulary}`;
+    throw wrongManifest(`generation.endTokenId ${endTokenId} is not in ${where}`);
+  }
+}

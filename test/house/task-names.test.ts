@@ -1,0 +1,51 @@
+/**
+ * Who knows a task by its name: its folders, its wire types, a line in each table; nothing else. Whoever needs another
+ * file here has found a place where the seam leaks.
+ */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { tasks } from "#src/tasks/table.js";
+import { codeOf, readSources } from "./imports.js";
+
+/** For each task: how it is spelled in code, and the files that may spell it so. */
+const knowing: Readonly<
+  Record<string, { readonly spelled: RegExp; readonly files: readonly string[] }>
+> = {
+  translate: {
+    spelled: /translat/i,
+    files: [
+      // Its folders.
+      "src/tasks/translation/",
+      "src/cli/translate/",
+      "src/cli/translate.ts",
+      "client/src/translate.ts",
+      // Its wire types, and where they are exported.
+      "client/src/wire/translate.ts",
+      "client/src/wire/index.ts",
+      "client/src/index.ts",
+      "src/index.ts",
+      // A line in each table: tasks, methods of the client, commands and their examples.
+      "src/tasks/table.ts",
+      "client/src/millrace.ts",
+      "src/cli/main.ts",
+      "src/cli/program.ts",
+      // What makes its models, and what reads those that were made before it had this name.
+      "src/convert/convert.ts",
+      "src/cli/convert.ts",
+      "src/models/version-1.ts",
+    ],
+  },
+};
+
+test("every task of the table has its list", () => {
+  assert.deepEqual([...tasks.keys()].toSorted(), Object.keys(knowing).toSorted());
+});
+
+for (const [task, { spelled, files }] of Object.entries(knowing)) {
+  test(`only these files know ${task}`, () => {
+    const found = readSources("src", "client/src")
+      .filter(({ text }) => spelled.test(codeOf(text)))
+      .map(({ path }) => files.find((file) => path === file || path.startsWith(file)) ?? path);
+    assert.deepEqual([...new Set(found)].toSorted(), files.toSorted());
+  });
+}
