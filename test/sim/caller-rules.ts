@@ -38,6 +38,8 @@ export class CallerAccount {
   deadlineAtMs: number | null = null;
   hasLeft = false;
   hasThrown = false;
+  /** Every piece of it is made. */
+  prepared = false;
   outcomes = 0;
   /** The refusal that must follow; null: none. */
   foretold: ErrorCode | null = null;
@@ -63,6 +65,13 @@ export class CallerAccount {
     if (this.foretold !== null)
       this.#fail("who is refused is refused for a reason", `accepted in spite of ${this.foretold}`);
     this.state = "accepted";
+  }
+
+  /** Whoever is prepared for long hears within ten seconds that it was taken. */
+  checkWaiting(): void {
+    const waitedMs = this.#o.now() - this.arrivedAtMs;
+    if (this.state === "asked" && waitedMs > 10_000 + this.#o.lateMsMax)
+      this.#fail("acceptance comes first, and once", `no word in ${waitedMs} ms`);
   }
 
   outcome({ index, outcome }: SubmitOutcome): void {
@@ -100,7 +109,8 @@ export class CallerAccount {
         this.#fail("each input has one outcome", "cancelled, and it did not leave");
       return;
     }
-    if (was === "asked" && code === this.foretold) return;
+    // Who is prepared for long may be refused after it was accepted.
+    if (!this.prepared && code === this.foretold) return;
     if (code === "draining" && isStopping()) return;
     if (this.hasLeft && !this.hasThrown) return this.#fail("nothing follows the end", code);
     this.#fail(

@@ -132,6 +132,7 @@ export class Callers {
       onAccepted: () => {
         account.accepted();
         if (leave?.moment === "when-accepted") this.#leave(caller);
+        this.#inCallback(caller);
       },
       onOutcome: (outcome) => {
         this.heard += 1;
@@ -225,6 +226,7 @@ export class Callers {
           const { account } = caller;
           if (account.ended || account.hasLeft || signal.aborted)
             this.#o.judge("preparing ends with its caller", `caller ${caller.at}`);
+          account.checkWaiting();
           try {
             resolve(this.#prepareAll(caller, request));
           } catch (error) {
@@ -260,6 +262,7 @@ export class Callers {
       return { ok: true, pieces, note: null };
     });
     this.admission.add(account, { items: made - account.held.items, bytes: 0 });
+    account.prepared = true;
     return prepared;
   }
 

@@ -9,6 +9,8 @@ export interface Focus {
   readonly leaves?: boolean;
   readonly deadlines?: boolean;
   readonly stop?: boolean;
+  /** Preparing takes longer than a caller waits for a word. */
+  readonly longPrepares?: boolean;
   readonly bytes?: boolean;
   /** Looks for hangs often, and finds them soon. */
   readonly impatient?: boolean;
@@ -17,6 +19,9 @@ export interface Focus {
   /** A queue for a few items. */
   readonly narrow?: boolean;
 }
+
+/** From when on it waits for its frame. */
+const waits: ReadonlySet<FaultKind> = new Set(["recalled-too-many"]);
 
 export function focused(plan: Plan, focus: Focus): Plan {
   const { fault, stop, bytes, impatient = false } = focus;
@@ -36,7 +41,7 @@ export function focused(plan: Plan, focus: Focus): Plan {
         ? pipelines
         : pipelines.map((pipeline, at) => ({
             ...pipeline,
-            lives: [{ kind: fault, when: { frame: 2 + ((seed + at) % 6) } }],
+            lives: [{ kind: fault, when: { frame: 2 + (waits.has(fault) ? 0 : (seed + at) % 6) } }],
           })),
     callers: callers.map((caller, at) => focusedCaller(caller, { at: seed + at, focus })),
     stop: stop ? { atMs: 90 + (seed % 100), drainMs: seed % 2 } : plan.stop,
@@ -79,7 +84,8 @@ function focusedCaller(
   caller: CallerPlan,
   { at, focus }: { readonly at: number; readonly focus: Focus },
 ): CallerPlan {
-  const { poison, badItems, leaves, deadlines } = focus;
+  const { poison, badItems, leaves, deadlines, longPrepares } = focus;
+  const wait = (leaves || deadlines) && at % 2 === 0;
   const inputs = caller.inputs.map((input, number) => ({
     ...input,
     pieces: input.pieces.map((piece) => ({
@@ -101,7 +107,7 @@ function focusedCaller(
     ...caller,
     inputs,
     leave: leaves ? (moments[at % 4] ?? null) : caller.leave,
-    prepareMs: (leaves || deadlines) && at % 2 === 0 ? 10 : caller.prepareMs,
+    prepareMs: longPrepares ? 12_000 : wait ? 10 : caller.prepareMs,
     timeoutMs: deadlines ? 1 + ((at * 7) % 40) : caller.timeoutMs,
   };
 }

@@ -201,7 +201,7 @@ function makeCaller(
     tenant: random.pick(["", "x", "y"]),
     timeoutMs: random.chance(mood.deadlines) ? random.gap(mood.meanTimeoutMs) : null,
     payloadBytes: random.int(1, 100),
-    prepareMs: random.pick([0, 0, 0, random.gap(10)]),
+    prepareMs: random.pick([0, 0, 0, 0, 0, 0, 0, 0, 0, random.gap(10), random.gap(10), 12_000]),
     leave: leaves ? makeLeave(random, inputs) : null,
     inputs,
   };
@@ -249,7 +249,7 @@ function makeLeave(random: Random, inputs: readonly InputPlan[]): Leave {
     case 3:
       return { moment: "at-an-outcome", nth };
     case 4:
-      return { moment: "callback-throws", nth };
+      return { moment: "callback-throws", nth: nth - 1 };
     case 5:
     case 6:
       return { moment: "when-sent", nth };

@@ -101,7 +101,7 @@ export type Leave =
   | { readonly moment: "when-running"; readonly nth: number }
   /** In the callback of the caller before. */
   | { readonly moment: "at-anothers-outcome"; readonly nth: number }
-  /** Does not leave: its callback throws. */
+  /** Does not leave: its callback throws, at its nth outcome or, 0, when it is accepted. */
   | { readonly moment: "callback-throws"; readonly nth: number };
 
 export interface CallerPlan {

@@ -67,9 +67,25 @@ export const localSubmit: readonly SourceMutation[] = [
   {
     name: "accepts silently",
     file: "submit/local/local-submit.js",
-    find: "events.onAccepted?.();",
+    find: "const accept = once(() => events.onAccepted?.());",
+    replace: "const accept = () => { };",
+    rule: "acceptance comes first, and once",
+  },
+  {
+    name: "accepts again after a long wait",
+    file: "submit/local/local-submit.js",
+    find: "if (done)\n            return;",
     replace: "",
     rule: "acceptance comes first, and once",
+    focus: { longPrepares: true },
+  },
+  {
+    name: "leaves a caller who is prepared for long in doubt",
+    file: "submit/local/local-submit.js",
+    find: "const stopWaiting = this.#clock.after(acceptedMsMax, () => {",
+    replace: "const stopWaiting = this.#clock.after(600_000, () => {",
+    rule: "acceptance comes first, and once",
+    focus: { longPrepares: true },
   },
   {
     name: "keeps the places of who ended",

@@ -46,8 +46,8 @@ export const settle: readonly SourceMutation[] = [
   {
     name: "calls the first fault a poison's",
     file: "worker/settle.js",
-    find: "export const aloneKillsMax = 2;",
-    replace: "export const aloneKillsMax = 1;",
+    find: "const aloneKillsMax = 2;",
+    replace: "const aloneKillsMax = 1;",
     rule: "only who was alone at two faults is a poison",
     focus: { poison: true },
   },
