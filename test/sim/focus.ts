@@ -16,6 +16,8 @@ export interface Focus {
   readonly impatient?: boolean;
   /** Engines that choose at every token, with more to do than they can. */
   readonly busy?: boolean;
+  /** Bulk that waits behind bulk when realtime comes: it is recalled. */
+  readonly recalls?: boolean;
   /** A queue for a few items. */
   readonly narrow?: boolean;
 }
@@ -26,7 +28,8 @@ const waits: ReadonlySet<FaultKind> = new Set(["recalled-too-many"]);
 export function focused(plan: Plan, focus: Focus): Plan {
   const { fault, stop, bytes, impatient = false } = focus;
   const { seed, surroundings, models, pipelines } = plan;
-  const callers = focus.busy ? crowd(plan.callers) : plan.callers;
+  const callers = focus.busy || focus.recalls ? crowd(plan.callers) : plan.callers;
+  const mode = focus.recalls ? "one-shot" : "generation";
   return {
     ...plan,
     options: focusedOptions(plan.options, focus),
@@ -35,7 +38,7 @@ export function focused(plan: Plan, focus: Focus): Plan {
       bytes: bytes ?? surroundings.bytes,
       processTimes: impatient || surroundings.processTimes,
     },
-    models: focus.busy ? models.map(({ name }) => ({ name, mode: "generation" })) : models,
+    models: focus.busy || focus.recalls ? models.map(({ name }) => ({ name, mode })) : models,
     pipelines:
       fault === undefined
         ? pipelines
@@ -48,7 +51,10 @@ export function focused(plan: Plan, focus: Focus): Plan {
   };
 }
 
-function focusedOptions(options: OptionsPlan, { impatient, narrow, busy }: Focus): OptionsPlan {
+function focusedOptions(
+  options: OptionsPlan,
+  { impatient, narrow, busy, recalls }: Focus,
+): OptionsPlan {
   const queue = narrow ? { queuedItemsMax: 3, queuedBytesMax: 120 } : {};
   const looks = {
     checkMs: 50,
@@ -60,6 +66,7 @@ function focusedOptions(options: OptionsPlan, { impatient, narrow, busy }: Focus
   return {
     ...options,
     ...(impatient ? looks : {}),
+    ...(recalls ? { policy: "millrace", ageLimitMs: 2_000, queuedItemsMax: 1_000_000 } : {}),
     ...(busy ? { prefetchRows: 16, queuedItemsMax: 1_000_000, queuedBytesMax: 1_000_000 } : queue),
   };
 }

@@ -91,9 +91,11 @@ export class Lies {
     return bytes;
   }
 
-  /** What was recalled, and one more. */
+  /** What was recalled and one more, or one of it replaced: no more than was asked for. */
   #tooMany(itemIds: readonly number[]): void {
-    const more = this.#child.random.chance(0.5) ? [...itemIds, nobody] : [nobody, ...itemIds];
+    const { random } = this.#child;
+    const kept = random.chance(0.7) && itemIds.length > 1 ? itemIds.slice(1) : itemIds;
+    const more = random.chance(0.7) ? [...kept, nobody] : [nobody, ...kept];
     this.#child.voice.say({ type: "recalled", itemIds: more }, sure("recalled-too-many"));
   }
 

@@ -195,7 +195,7 @@ export const dialogue: readonly SourceMutation[] = [
     replace:
       "for (const id of itemIds) if (asked.recalled.has(id)) ledger.takeBack(pipelineId, id);\n        const wrong = itemIds.find((itemId) => !asked.recalled.has(itemId));",
     rule: "what a dead pipeline held is settled at once",
-    focus: { fault: "recalled-too-many", leaves: true },
+    focus: { fault: "recalled-too-many", recalls: true },
   },
   {
     name: "does not hear what begins",
