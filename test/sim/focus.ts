@@ -18,6 +18,8 @@ export interface Focus {
   readonly busy?: boolean;
   /** Bulk that waits behind bulk when realtime comes: it is recalled. */
   readonly recalls?: boolean;
+  /** The same, and bulk grows old soon. */
+  readonly ages?: boolean;
   /** A queue for a few items. */
   readonly narrow?: boolean;
 }
@@ -28,8 +30,9 @@ const waits: ReadonlySet<FaultKind> = new Set(["recalled-too-many"]);
 export function focused(plan: Plan, focus: Focus): Plan {
   const { fault, stop, bytes, impatient = false } = focus;
   const { seed, surroundings, models, pipelines } = plan;
-  const callers = focus.busy || focus.recalls ? crowd(plan.callers) : plan.callers;
-  const mode = focus.recalls ? "one-shot" : "generation";
+  const oneShot = (focus.recalls ?? false) || (focus.ages ?? false);
+  const callers = focus.busy || oneShot ? crowd(plan.callers) : plan.callers;
+  const mode = oneShot ? "one-shot" : "generation";
   return {
     ...plan,
     options: focusedOptions(plan.options, focus),
@@ -38,7 +41,7 @@ export function focused(plan: Plan, focus: Focus): Plan {
       bytes: bytes ?? surroundings.bytes,
       processTimes: impatient || surroundings.processTimes,
     },
-    models: focus.busy || focus.recalls ? models.map(({ name }) => ({ name, mode })) : models,
+    models: focus.busy || oneShot ? models.map(({ name }) => ({ name, mode })) : models,
     pipelines:
       fault === undefined
         ? pipelines
@@ -53,7 +56,7 @@ export function focused(plan: Plan, focus: Focus): Plan {
 
 function focusedOptions(
   options: OptionsPlan,
-  { impatient, narrow, busy, recalls }: Focus,
+  { impatient, narrow, busy, recalls, ages }: Focus,
 ): OptionsPlan {
   const queue = narrow ? { queuedItemsMax: 3, queuedBytesMax: 120 } : {};
   const looks = {
@@ -66,6 +69,7 @@ function focusedOptions(
   return {
     ...options,
     ...(impatient ? looks : {}),
+    ...(ages ? { policy: "millrace", ageLimitMs: 10, queuedItemsMax: 1_000_000 } : {}),
     ...(recalls ? { policy: "millrace", ageLimitMs: 2_000, queuedItemsMax: 1_000_000 } : {}),
     ...(busy ? { prefetchRows: 16, queuedItemsMax: 1_000_000, queuedBytesMax: 1_000_000 } : queue),
   };

@@ -4,10 +4,12 @@
  */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { focused } from "./focus.js";
+import { makePlan } from "./make-plan.js";
 import { rules } from "./rules.js";
 import { Workshop } from "./run-mutations.js";
 import { broken, schedulerMutations } from "./scheduler-mutations.js";
-import { simulate } from "./simulate.js";
+import { play } from "./simulate.js";
 import { someMutations, sourceMutations } from "./source-mutations.js";
 
 const schedulesMax = 1_500;
@@ -16,7 +18,8 @@ for (const [name, mutation] of Object.entries(schedulerMutations)) {
   test(`a scheduler that ${name} breaks "${mutation.rule}"`, async () => {
     const seen = new Map<string, number>();
     for (let seed = 1; seed <= schedulesMax; seed += 1) {
-      const { violation } = await simulate(seed, { make: broken(mutation) });
+      const plan = focused(makePlan(seed), mutation.focus ?? {});
+      const { violation } = await play(plan, { make: broken(mutation) });
       if (violation?.rule === mutation.rule) return;
       if (violation !== null) seen.set(violation.rule, (seen.get(violation.rule) ?? 0) + 1);
     }

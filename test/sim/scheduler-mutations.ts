@@ -1,11 +1,13 @@
 /** Ways to break the scheduler by what it is told and by what it says: the simulator must notice, and name the rule. */
 import { Scheduler, type SchedulerOptions } from "#src/scheduler/scheduler.js";
 import type { Decision, SchedulerEvent } from "#src/scheduler/types.js";
+import type { Focus } from "./focus.js";
 import type { Rule } from "./rules.js";
 import type { MakeScheduler, SchedulerLike } from "./world.js";
 
 export interface SchedulerMutation {
   readonly rule: Rule;
+  readonly focus?: Focus;
   readonly options?: (options: SchedulerOptions) => SchedulerOptions;
   /** What the scheduler is told instead; null: nothing but the time. */
   readonly event?: (event: SchedulerEvent) => SchedulerEvent | null;
@@ -103,14 +105,17 @@ export const schedulerMutations: Readonly<Record<string, SchedulerMutation>> = {
   },
   "ignores age": {
     rule: "older than the age limit goes first",
+    focus: { ages: true },
     options: (options) => ({ ...options, ageLimitMs: Number.MAX_VALUE }),
   },
   "never gives aged bulk its turn": {
     rule: "aged bulk takes turns with realtime",
+    focus: { ages: true },
     options: (options) => ({ ...options, ageLimitMs: Number.MAX_VALUE }),
   },
   "serves classes in order of arrival": {
     rule: "realtime goes before bulk",
+    focus: { recalls: true },
     options: (options) => ({
       ...options,
       policy: options.policy === "millrace" ? "fcfs" : options.policy,
