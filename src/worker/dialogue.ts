@@ -167,12 +167,14 @@ export class Dialogue {
     if (itemIds.length > asked.recalled.size) {
       throw new ProtocolError("sent more items back than were recalled");
     }
+    // Before anything leaves the ledger: what a liar holds is settled with its end, all of it.
+    const wrong = itemIds.find((itemId) => !asked.recalled.has(itemId));
+    if (wrong !== undefined) {
+      throw new ProtocolError(`sent item ${wrong} back, which was not recalled`);
+    }
     const innocent: number[] = [];
     const dropped = asked.cancelled.filter((itemId) => ledger.take(pipelineId, itemId));
     for (const itemId of itemIds) {
-      if (!asked.recalled.has(itemId)) {
-        throw new ProtocolError(`sent item ${itemId} back, which was not recalled`);
-      }
       const cancelled = ledger.find(pipelineId, itemId)?.cancelled ?? false;
       if (ledger.takeBack(pipelineId, itemId) === undefined) continue;
       (cancelled ? dropped : innocent).push(itemId);

@@ -1,203 +1,55 @@
-/** Breaks the scheduler in every way that a rule forbids: the simulator must notice, and name the rule. */
+/**
+ * Breaks the rooms in ways that each rule forbids: the simulator must notice, and name the rule. There are more ways than run
+ * here; `npm run simulate -- --mutations` runs all.
+ */
 import assert from "node:assert/strict";
-import { test } from "node:test";
-import { Scheduler, type SchedulerOptions } from "#src/scheduler/scheduler.js";
-import type { Decision, SchedulerEvent } from "#src/scheduler/types.js";
-import { type Rule, rules } from "./invariants.js";
-import { type MakeScheduler, type SchedulerLike, simulate } from "./simulate.js";
+import { describe, test } from "node:test";
+import { focused } from "./focus.js";
+import { makePlan } from "./make-plan.js";
+import { rules } from "./rules.js";
+import { Workshop } from "./run-mutations.js";
+import { broken, schedulerMutations } from "./scheduler-mutations.js";
+import { play } from "./simulate.js";
+import { someMutations, sourceMutations } from "./source-mutations.js";
 
-interface Mutation {
-  readonly rule: Rule;
-  readonly options?: (options: SchedulerOptions) => SchedulerOptions;
-  /** What the scheduler is told instead; null: nothing but the time. */
-  readonly event?: (event: SchedulerEvent) => SchedulerEvent | null;
-  readonly decision?: (decision: Decision, others: readonly string[]) => readonly Decision[];
-}
+const schedulesMax = 1_500;
 
-type Dispatch = Extract<Decision, { type: "dispatch" }>;
-
-function onDispatch(
-  change: (dispatch: Dispatch, others: readonly string[]) => readonly Decision[],
-) {
-  return (decision: Decision, others: readonly string[]) =>
-    decision.type === "dispatch" ? change(decision, others) : [decision];
-}
-
-function without(type: Decision["type"]) {
-  return (decision: Decision) => (decision.type === type ? [] : [decision]);
-}
-
-const mutations: Readonly<Record<string, Mutation>> = {
-  "loses a batch": {
-    rule: "no free pipeline beside a queue",
-    decision: onDispatch((dispatch) => (dispatch.batch.batchId % 7 === 3 ? [] : [dispatch])),
-  },
-  "loses what comes back from a dead pipeline": {
-    rule: "no free pipeline beside a queue",
-    event: (event) => (event.type === "returned" ? { ...event, innocent: [] } : event),
-  },
-  "never uses pipelines for bulk": {
-    rule: "no free pipeline beside a queue",
-    event: (event) =>
-      event.type === "pipeline-up" && event.pipeline.kind === "bulk" ? null : event,
-  },
-  "sends a batch twice": {
-    rule: "a queued item only is dispatched",
-    decision: onDispatch((dispatch) => [dispatch, dispatch]),
-  },
-  "takes suspects for innocent": {
-    rule: "a queued item only is dispatched",
-    event: (event) =>
-      event.type === "returned"
-        ? { ...event, innocent: [...event.innocent, ...event.groups.flat()], groups: [] }
-        : event,
-  },
-  "sends batches to another pipeline": {
-    rule: "a pipeline serves its kind",
-    decision: onDispatch((dispatch, others) => {
-      const other = others.find((pipelineId) => pipelineId !== dispatch.pipelineId);
-      return [{ ...dispatch, pipelineId: other ?? dispatch.pipelineId }];
-    }),
-  },
-  "treats every pipeline as shared": {
-    rule: "a pipeline serves its kind",
-    event: (event) =>
-      event.type === "pipeline-up"
-        ? { ...event, pipeline: { ...event.pipeline, kind: "shared" } }
-        : event,
-  },
-  "works for callers who left": {
-    rule: "work for absent callers is never dispatched",
-    event: (event) => (event.type === "cancel" ? null : event),
-  },
-  "believes in more rows than there are": {
-    rule: "a batch stays within the rows",
-    event: (event) =>
-      event.type === "pipeline-up"
-        ? { ...event, pipeline: { ...event.pipeline, rowsMax: event.pipeline.rowsMax * 3 } }
-        : event,
-  },
-  "ignores the realtime target": {
-    rule: "a batch stays within the cost",
-    options: (options) => ({ ...options, realtimeTargetMs: options.realtimeTargetMs * 1_000 }),
-  },
-  "is blind to batch keys": {
-    rule: "a batch has one key",
-    event: (event) => {
-      if (event.type !== "request") return event;
-      const items = event.request.items.map((item) => ({ ...item, batchKey: "" }));
-      return { ...event, request: { ...event.request, items } };
-    },
-  },
-  "joins groups of suspects": {
-    rule: "suspects run alone",
-    event: (event) =>
-      event.type === "returned" && event.groups.length > 0
-        ? { ...event, groups: [event.groups.flat()] }
-        : event,
-  },
-  "sends a third batch to a one-shot pipeline": {
-    rule: "a pipeline holds no more batches than allowed",
-    event: (event) =>
-      event.type === "pipeline-up"
-        ? { ...event, pipeline: { ...event.pipeline, mode: "generation" } }
-        : event,
-  },
-  "ignores age": {
-    rule: "older than the age limit goes first",
-    options: (options) => ({ ...options, ageLimitMs: Number.MAX_VALUE }),
-  },
-  "never gives aged bulk its turn": {
-    rule: "aged bulk takes turns with realtime",
-    options: (options) => ({ ...options, ageLimitMs: Number.MAX_VALUE }),
-  },
-  "serves classes in order of arrival": {
-    rule: "realtime goes before bulk",
-    options: (options) => ({
-      ...options,
-      policy: options.policy === "millrace" ? "fcfs" : options.policy,
-    }),
-  },
-  "lets short work overtake where it must not": {
-    rule: "first come is first served",
-    options: (options) => ({
-      ...options,
-      policy: options.policy === "fcfs" ? "millrace" : options.policy,
-    }),
-  },
-  "mixes the order of a span": {
-    rule: "spans take a batch apart",
-    decision: onDispatch((dispatch) => {
-      const spans = dispatch.batch.spans.map((span) => ({
-        ...span,
-        itemIds: span.itemIds.toReversed(),
-      }));
-      return [{ ...dispatch, batch: { ...dispatch.batch, spans } }];
-    }),
-  },
-  "forgets to wake": { rule: "a deadline expires on time", decision: without("wake") },
-  "does not report what expired": {
-    rule: "a deadline expires on time",
-    decision: without("expire"),
-  },
-  "expires a part of a request": {
-    rule: "every item has one outcome",
-    decision: (decision) =>
-      decision.type === "expire"
-        ? [{ ...decision, itemIds: decision.itemIds.slice(1) }]
-        : [decision],
-  },
-  "does not call off what runs": {
-    rule: "the pipeline hears of a cancel",
-    decision: without("cancel"),
-  },
-  "does not recall": {
-    rule: "waiting bulk is recalled for realtime",
-    decision: without("recall"),
-  },
-  "waits a second for company": {
-    rule: "a window is bounded",
-    options: (options) => ({ ...options, windowMsMax: 1_000 }),
-  },
-  "is told of an outcome twice": {
-    rule: "the scheduler's own assertions",
-    // The simulator's callers never reuse an item; an outcome of one that is unknown is a bug of the ledger.
-    event: (event) => (event.type === "settled" ? { ...event, itemId: event.itemId + 1e6 } : event),
-  },
-};
-
-function broken(mutation: Mutation): MakeScheduler {
-  return (options): SchedulerLike => {
-    const scheduler = new Scheduler(mutation.options?.(options) ?? options);
-    const pipelines = new Set<string>();
-    return {
-      step(event, nowMs) {
-        if (event.type === "pipeline-up") pipelines.add(event.pipeline.pipelineId);
-        if (event.type === "pipeline-down") pipelines.delete(event.pipelineId);
-        const told = mutation.event === undefined ? event : mutation.event(event);
-        const decisions = scheduler.step(told ?? { type: "tick" }, nowMs);
-        if (mutation.decision === undefined) return decisions;
-        return decisions.flatMap((each) => mutation.decision?.(each, [...pipelines]) ?? []);
-      },
-      snapshot: (nowMs) => scheduler.snapshot(nowMs),
-    };
-  };
-}
-
-for (const [name, mutation] of Object.entries(mutations)) {
-  test(`a scheduler that ${name} breaks "${mutation.rule}"`, () => {
+for (const [name, mutation] of Object.entries(schedulerMutations)) {
+  test(`a scheduler that ${name} breaks "${mutation.rule}"`, async () => {
     const seen = new Map<string, number>();
-    for (let seed = 1; seed <= 400; seed += 1) {
-      const rule = simulate(seed, broken(mutation)).violation?.rule;
-      if (rule === mutation.rule) return;
-      if (rule !== undefined) seen.set(rule, (seen.get(rule) ?? 0) + 1);
+    for (let seed = 1; seed <= schedulesMax; seed += 1) {
+      const plan = focused(makePlan(seed), mutation.focus ?? {});
+      const { violation } = await play(plan, { make: broken(mutation) });
+      if (violation?.rule === mutation.rule) return;
+      if (violation !== null) seen.set(violation.rule, (seen.get(violation.rule) ?? 0) + 1);
     }
-    assert.fail(`not noticed in 400 schedules; instead: ${JSON.stringify([...seen])}`);
+    assert.fail(`not noticed in ${schedulesMax} schedules; instead: ${JSON.stringify([...seen])}`);
   });
 }
 
-test("every rule is broken by some scheduler", () => {
-  const broken = new Set(Object.values(mutations).map(({ rule }) => rule));
+describe("of rooms whose code is broken in one place", { concurrency: 2 }, () => {
+  // One for each that runs at a time.
+  const workshops: Workshop[] = [];
+  for (const [room, list] of Object.entries(someMutations())) {
+    for (const mutation of list) {
+      test(`${room}: one that ${mutation.name} breaks "${mutation.rule}"`, async (t) => {
+        const workshop = workshops.pop() ?? (await Workshop.make());
+        t.after(() => void workshops.push(workshop));
+        assert.equal(await workshop.check(mutation), null);
+      });
+    }
+  }
+  test("every room has some", () => {
+    for (const [room, list] of Object.entries(sourceMutations)) assert.ok(list.length >= 4, room);
+  });
+});
+
+test("every rule is broken by some mutation", () => {
+  const mutations = [
+    ...Object.values(schedulerMutations),
+    ...Object.values(sourceMutations).flat(),
+  ];
+  const broken = new Set(mutations.map(({ rule }) => rule));
   assert.deepEqual(
     [...rules].filter((rule) => !broken.has(rule)),
     [],

@@ -145,6 +145,34 @@ test("defect 7: a request that comes too late is not prepared at all", async () 
   assert.deepEqual(outcomes.map(textOrCode), ["deadline_exceeded"]);
 });
 
+test("a callback that throws while its request is prepared for long ends that request, and nothing else", async () => {
+  const clock = new VirtualClock();
+  const prepare = new StuckPrepare();
+  const { local } = build({ prepare, clock });
+  const thrown = new Error("the caller's own");
+  const request = {
+    id: "r",
+    task: "numbers",
+    model: null,
+    class: null,
+    tenant: "default",
+    fields: { texts: ["1."] },
+    deadlineAtMs: null,
+    payloadBytes: 10,
+  } as const;
+  const done = local.submit(request, new AbortController().signal, {
+    onAccepted: () => {
+      throw thrown;
+    },
+    onOutcome: () => assert.fail("an outcome"),
+  });
+  const ended = assert.rejects(done, thrown);
+  while (clock.advance());
+  await ended;
+  assert.equal(prepare.aborted, thrown, "what was under way was called off");
+  assert.deepEqual(local.held, { requests: 0, items: 0, bytes: 0 });
+});
+
 test("defect 11: a request that is prepared for long is accepted before that is over, once", async () => {
   const clock = new VirtualClock();
   let prepared: () => void = () => {};

@@ -174,3 +174,24 @@ test("defect 10: a kill that the kernel counted blames what was begun, an operat
     assert.deepEqual(returned.innocent, counted ? [2] : [1, 2]);
   }
 });
+
+test("a child that sends back what was not recalled, among what was, takes nothing with it", async () => {
+  const made = new MadePool();
+  made.child.startUp();
+  const items = [1, 2, 3, 4].map((itemId) => makeItem(itemId, itemId));
+  made.pool.dispatch("p0", { batchId: 1, class: "bulk", items });
+  made.pool.cancel("p0", [4]);
+  made.pool.recall("p0", [1, 2, 3]);
+  made.child.say({ type: "recalled", itemIds: [] });
+  made.pool.cancel("p0", [3]);
+  made.child.say({ type: "recalled", itemIds: [1, 99] });
+  const ends = made.events.flatMap((event) => {
+    if (event.type === "dropped") return event.itemIds.map((itemId) => `${itemId} dropped`);
+    return event.type === "returned" ? event.innocent.map((itemId) => `${itemId} returned`) : [];
+  });
+  assert.deepEqual(ends, ["4 dropped", "3 dropped", "1 returned", "2 returned"]);
+  made.pool.forget([1, 2]);
+  made.child.end("SIGKILL");
+  await made.pool.stop({ drainMs: 0 });
+  assertNothingLeft(made);
+});

@@ -125,8 +125,11 @@ export class Choosing {
         return [key, servedAt ?? this.#runs];
       }),
     );
-    if (workClass === "bulk") this.#owedMs = Math.max(0, this.#owedMs - ms);
-    else if (hasWork("bulk", work, lanes)) this.#owedMs += (ms * bulkShare) / (1 - bulkShare);
+    if (workClass === "bulk") {
+      // A run may take longer than bulk was owed, a chunk mostly does: beside realtime the rest is taken off what comes.
+      const owedMs = this.#owedMs - ms;
+      this.#owedMs = hasWork("realtime", work, lanes) ? owedMs : Math.max(0, owedMs);
+    } else if (hasWork("bulk", work, lanes)) this.#owedMs += (ms * bulkShare) / (1 - bulkShare);
     else this.#owedMs = 0;
   }
 

@@ -115,9 +115,8 @@ export class LocalSubmit implements Submit, AsyncDisposable {
     const entered = this.#enter(request, signal);
     this.#active += 1;
     const accept = once(() => events.onAccepted?.());
-    const stopWaiting = this.#clock.after(acceptedMsMax, accept);
     try {
-      const { workClass, inputs } = await this.#prepare(entered, request, signal);
+      const { workClass, inputs } = await this.#prepare(entered, request, { signal, accept });
       if (this.#ended !== null) throw this.#ended;
       this.#requests.accepted += 1;
       this.#lastRequestId += 1;
@@ -144,7 +143,6 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       this.#requests.cancelled += 1;
       throw cancelled();
     } finally {
-      stopWaiting();
       this.#active -= 1;
       entered.ticket.release();
       if (this.#active === 0) this.#onIdle?.();
@@ -214,18 +212,26 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   async #prepare(
     { model, inputs, settings, ticket }: Entered,
     request: SubmitRequest,
-    signal: AbortSignal,
+    { signal, accept }: { readonly signal: AbortSignal; readonly accept: () => void },
   ): Promise<{ readonly workClass: WorkClass; readonly inputs: readonly PreparedInput[] }> {
     const classNow = (): WorkClass =>
       request.class ??
       (Math.max(inputs.length, ticket.pieces) < this.#options.bulkThreshold ? "realtime" : "bulk");
     using until = new Until({ signal, deadlineAtMs: request.deadlineAtMs, clock: this.#clock });
+    const stopWaiting = this.#clock.after(acceptedMsMax, () => {
+      try {
+        accept();
+      } catch (error) {
+        // The caller's own callback failed: that ends the caller's request, and nothing else.
+        until.fail(error);
+      }
+    });
     const { tenant } = request;
     const wanted = { model: model.name, inputs, settings, class: classNow, tenant, budget: ticket };
     try {
       until.signal.throwIfAborted();
       const prepared = await this.#options.prepare.prepare(wanted, until.signal);
-      if (signal.aborted) throw cancelled();
+      until.signal.throwIfAborted();
       ticket.prepared();
       // By what there is to do, now that it is known: many empty texts are no bulk.
       const items = ticket.pieces;
@@ -238,6 +244,8 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       }
       const workClass = classNow();
       return { workClass, inputs: inputs.map(() => ({ ok: false, error: deadlineExceeded() })) };
+    } finally {
+      stopWaiting();
     }
   }
 

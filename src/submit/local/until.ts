@@ -34,6 +34,11 @@ export class Until implements Disposable {
     return this.#expired;
   }
 
+  /** Aborts with this error. */
+  fail(error: unknown): void {
+    this.#inner.abort(error);
+  }
+
   [Symbol.dispose](): void {
     this.#cancel();
     this.#outer.removeEventListener("abort", this.#onAbort);

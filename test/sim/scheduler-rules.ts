@@ -1,41 +1,15 @@
 import type { PolicyName } from "#src/scheduler/policy.js";
 import type { SchedulerSnapshot } from "#src/scheduler/snapshot.js";
-import type { Batch, Decision, PipelineCapacity, SchedulerEvent } from "#src/scheduler/types.js";
+import type { Batch, Decision, SchedulerEvent } from "#src/scheduler/types.js";
 
-/** What the scheduler promises; a violation is reported by one of these names. */
-export const rules = [
-  "every item has one outcome",
-  "a queued item only is dispatched",
-  "work for absent callers is never dispatched",
-  "a batch has one key",
-  "a batch stays within the rows",
-  "a batch stays within the cost",
-  "a pipeline serves its kind",
-  "suspects run alone",
-  "a pipeline holds no more batches than allowed",
-  "older than the age limit goes first",
-  "aged bulk takes turns with realtime",
-  "realtime goes before bulk",
-  "first come is first served",
-  "no free pipeline beside a queue",
-  "spans take a batch apart",
-  "a deadline expires on time",
-  "the pipeline hears of a cancel",
-  "waiting bulk is recalled for realtime",
-  "a window is bounded",
-  "the scheduler's own assertions",
-] as const;
-
-export type Rule = (typeof rules)[number];
-
-export class Violation extends Error {
-  readonly rule: Rule;
-
-  constructor(rule: Rule, message: string) {
-    super(`${rule}: ${message}`);
-    this.rule = rule;
-  }
-}
+import {
+  fail,
+  type Item,
+  leadingKey,
+  type Pipeline,
+  type Request,
+  sum,
+} from "./scheduler-account.js";
 
 export interface CheckOptions {
   readonly policy: PolicyName;
@@ -46,37 +20,6 @@ export interface CheckOptions {
 
 const windowMsMax = 100;
 const seedBatchItems = 64;
-
-interface Item {
-  readonly itemId: number;
-  readonly units: number;
-  readonly width: number;
-  readonly rows: number;
-  readonly batchKey: string;
-  readonly order: number;
-  readonly request: Request;
-  state: "queued" | "held" | "orphaned" | "grouped" | "done";
-  pipelineId: string | null;
-}
-
-interface Request {
-  readonly requestId: number;
-  readonly model: string;
-  readonly class: "realtime" | "bulk";
-  readonly arrivedMs: number;
-  readonly sequence: number;
-  readonly deadlineAtMs: number | null;
-  readonly items: Item[];
-  absent: boolean;
-}
-
-interface Pipeline {
-  readonly spec: PipelineCapacity;
-  /** In the order of dispatch. */
-  readonly batches: { items: Set<Item>; batch: Batch; recalled: boolean }[];
-  exclusive: boolean;
-  lastClass: "realtime" | "bulk" | null;
-}
 
 /**
  * An independent, slow and simple account of what the scheduler was told and what it decided. It shares no code with
@@ -93,15 +36,14 @@ export class Checker {
   #groups: { readonly model: string; readonly items: Item[] }[] = [];
   #sequence = 0;
   #wakeAtMs = Infinity;
-  outcomes = 0;
   dispatched = 0;
+
+  get items(): number {
+    return this.#items.size;
+  }
 
   constructor(options: CheckOptions) {
     this.#options = options;
-  }
-
-  get wakeAtMs(): number {
-    return this.#wakeAtMs;
   }
 
   /** Told before the step: what the event says by itself. */
@@ -131,7 +73,6 @@ export class Checker {
         if (item.state === "done") return;
         this.#release(item);
         this.#set(item, "done");
-        if (!item.request.absent) this.outcomes += 1;
         return;
       }
       case "returned":
@@ -211,7 +152,8 @@ export class Checker {
 
   #item(itemId: number): Item {
     const item = this.#items.get(itemId);
-    if (item === undefined) throw new Error(`the simulator speaks of an unknown item ${itemId}`);
+    if (item === undefined)
+      fail("an item leaves the ledger once, and by its own pipeline", `there is no item ${itemId}`);
     return item;
   }
 
@@ -255,7 +197,6 @@ export class Checker {
       const item = this.#item(itemId);
       if (item.state === "done" || request.absent)
         fail("every item has one outcome", `item ${itemId} expires after its outcome`);
-      this.outcomes += 1;
     }
     const open = request.items.filter(({ state }) => state !== "done").length;
     if (open !== decision.itemIds.length)
@@ -557,20 +498,4 @@ export class Checker {
       ? Math.min(room, most + pipeline.spec.rowsMax - this.#rows(pipeline))
       : room;
   }
-}
-
-/** The key of the queued items whose widest, queued or not, is the widest of its request. */
-function leadingKey(request: Request | undefined): string | undefined {
-  const queued = new Set(
-    request?.items.flatMap(({ state, batchKey }) => (state === "queued" ? [batchKey] : [])),
-  );
-  return request?.items.findLast(({ batchKey }) => queued.has(batchKey))?.batchKey;
-}
-
-function sum(items: readonly Item[], of: "rows" | "units"): number {
-  return items.reduce((total, item) => total + item[of], 0);
-}
-
-function fail(rule: Rule, message: string): never {
-  throw new Violation(rule, message);
 }

@@ -1,0 +1,140 @@
+/** An account of what an engine chose to run, that shares no code with the choosing. */
+import type { WorkClass } from "millrace-client/wire";
+import type {
+  ChoosingLimits,
+  Decision,
+  LaneLoad,
+  WaitingItem,
+  Work,
+} from "#src/runtime/generation/choosing.js";
+import type { Judge } from "./rules.js";
+
+interface Seen {
+  readonly waiting: Readonly<Record<WorkClass, readonly WaitingItem[]>>;
+  readonly lanes: readonly LaneLoad[];
+}
+
+export class ChoosingAccount {
+  readonly #limits: ChoosingLimits;
+  readonly #predict: (rows: number) => number;
+  readonly #judge: Judge;
+  /** While both classes have work: the time of each, and the longest run of each. */
+  #beside: Record<WorkClass, number> | null = null;
+  readonly #longest: Record<WorkClass, number> = { realtime: 0, bulk: 0 };
+  /** The lanes of its class that were served since it was. */
+  readonly #passedBy = new Map<string, Set<string>>();
+  #justEncoded: WorkClass | null = null;
+
+  /** `predict`: what a decoder run of so many rows is believed to take. */
+  constructor(limits: ChoosingLimits, predict: (rows: number) => number, judge: Judge) {
+    this.#limits = limits;
+    this.#predict = predict;
+    this.#judge = judge;
+  }
+
+  decided(decision: Decision<WaitingItem>, work: Work<WaitingItem>, nowMs: number): void {
+    const seen = { waiting: work.waiting, lanes: [...work.lanes].filter(({ rows }) => rows > 0) };
+    const both = hasWork(seen, "realtime") && hasWork(seen, "bulk");
+    if (!both) this.#beside = null;
+    else this.#beside ??= { realtime: 0, bulk: 0 };
+    if (decision.kind === "idle") {
+      if (hasWork(seen, "realtime") || hasWork(seen, "bulk"))
+        this.#judge("an engine does not idle beside work", `at ${nowMs}`);
+      return;
+    }
+    if (!hasWork(seen, decision.workClass))
+      this.#judge("an engine does not idle beside work", `${decision.workClass} has none`);
+    this.#checkShare(decision.workClass, seen);
+    if (decision.kind === "encode") this.#checkChunk(decision, seen, nowMs);
+    else this.#checkLane(decision.workClass, { laneKey: decision.laneKey, seen, nowMs });
+  }
+
+  ran(
+    { kind, workClass }: Exclude<Decision<WaitingItem>, { readonly kind: "idle" }>,
+    ms: number,
+    work: Work<WaitingItem>,
+  ): void {
+    this.#justEncoded = kind === "encode" ? workClass : null;
+    this.#longest[workClass] = Math.max(this.#longest[workClass], ms);
+    if (this.#beside !== null) this.#beside[workClass] += ms;
+    const there = new Set([...work.lanes].filter(({ rows }) => rows > 0).map(({ key }) => key));
+    for (const key of this.#passedBy.keys()) if (!there.has(key)) this.#passedBy.delete(key);
+  }
+
+  /** Bulk has its part of the time beside realtime, within a run of each: not more, and not less. */
+  #checkShare(workClass: WorkClass, seen: Seen): void {
+    if (this.#beside === null || this.#justEncoded !== null) return;
+    const { bulkShare } = this.#limits;
+    const owedMs = (this.#beside.realtime * bulkShare) / (1 - bulkShare);
+    const aheadMs = this.#beside.bulk - owedMs;
+    const slackMs = this.#longest.bulk + this.#longest.realtime;
+    if (workClass === "bulk" && aheadMs > slackMs)
+      this.#judge("realtime runs first", `bulk is ahead by ${aheadMs} ms`);
+    // It waits until it is owed what its run is believed to take.
+    const nextMs = this.#predict(rowsOf(seen, "bulk"));
+    if (workClass === "realtime" && -aheadMs > slackMs + nextMs)
+      this.#judge("bulk keeps its share", `bulk is owed ${-aheadMs} ms`);
+  }
+
+  #checkChunk(
+    { workClass, chunk, width }: Extract<Decision<WaitingItem>, { readonly kind: "encode" }>,
+    seen: Seen,
+    nowMs: number,
+  ): void {
+    const waiting = seen.waiting[workClass];
+    const used = rowsOf(seen, workClass);
+    const rows = chunk.reduce((sum, item) => sum + item.rows, 0);
+    if (chunk[0] !== waiting[0] || chunk.some((item) => !waiting.includes(item)))
+      this.#judge("the oldest leads its chunk", `item ${chunk[0]?.itemId}`);
+    if (used + rows > this.#limits.rowsMax && (used > 0 || chunk.length > 1))
+      this.#judge("a chunk stays within the rows", `${used} + ${rows}`);
+    if (chunk.length > 1 && chunk.some(({ alone }) => alone))
+      this.#judge("who was in a run that failed runs alone", `in company of ${chunk.length}`);
+    const widths = chunk.map(({ tokens }) => tokens);
+    if (Math.max(...widths) > width || Math.max(...widths) - Math.min(...widths) >= 16)
+      this.#judge("a chunk is of one width", `${widths.join()} padded to ${width}`);
+    if (used === 0 || this.#isWorthIt(workClass, seen, nowMs)) return;
+    this.#judge("a few wait for company, and not long", `${rows} rows beside ${used}`);
+  }
+
+  /** A third of bulk's rows, an eighth of realtime's, or waited long enough. */
+  #isWorthIt(workClass: WorkClass, seen: Seen, nowMs: number): boolean {
+    const used = rowsOf(seen, workClass);
+    const free = this.#limits.rowsMax - used;
+    const wanted = seen.waiting[workClass].reduce((sum, item) => sum + item.rows, 0);
+    if (workClass === "bulk") return free >= Math.min(wanted, used / 3);
+    const waitedMs = nowMs - (seen.waiting.realtime[0]?.receivedAtMs ?? nowMs);
+    return waitedMs >= this.#limits.gatherMs || Math.min(free, wanted) >= used / 8;
+  }
+
+  #checkLane(
+    workClass: WorkClass,
+    at: { readonly laneKey: string; readonly seen: Seen; readonly nowMs: number },
+  ): void {
+    const { seen, laneKey, nowMs } = at;
+    const lanes = seen.lanes.filter((lane) => lane.workClass === workClass);
+    if (!lanes.some(({ key }) => key === laneKey))
+      return this.#judge("lanes take turns", `${laneKey} is empty, or of another class`);
+    for (const { key } of lanes) {
+      const passedBy = this.#passedBy.get(key) ?? new Set();
+      this.#passedBy.set(key, passedBy);
+      if (key === laneKey) passedBy.clear();
+      else if (passedBy.has(laneKey)) this.#judge("lanes take turns", `${laneKey} before ${key}`);
+      else passedBy.add(laneKey);
+    }
+    if (this.#justEncoded !== null) return;
+    const [oldest] = seen.waiting[workClass];
+    const free = this.#limits.rowsMax - rowsOf(seen, workClass);
+    const isReady = oldest !== undefined && oldest.rows <= free;
+    if (isReady && this.#isWorthIt(workClass, seen, nowMs))
+      this.#judge("a few wait for company, and not long", `item ${oldest.itemId} waits on`);
+  }
+}
+
+function hasWork({ waiting, lanes }: Seen, workClass: WorkClass): boolean {
+  return waiting[workClass].length > 0 || lanes.some((lane) => lane.workClass === workClass);
+}
+
+function rowsOf({ lanes }: Seen, workClass: WorkClass): number {
+  return lanes.reduce((sum, lane) => sum + (lane.workClass === workClass ? lane.rows : 0), 0);
+}

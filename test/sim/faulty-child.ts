@@ -1,0 +1,516 @@
+/**
+ * A worker process without a process: it speaks frames as the real child promises (frames/messages.ts), takes as long as
+ * recorded runs took, reads nothing while it is in a run, and misbehaves as its plan says.
+ *
+ *   send ──latency──► inbox ──between runs──► engine ──► run ─ … ─► outcomes ──latency──► onFrame
+ *                                                         └─ here it dies, hangs or lies
+ */
+import { FrameDecoder } from "#src/frames/codec.js";
+import { encodeFrame } from "#src/frames/encode.js";
+import {
+  type ChildFrame,
+  type FrameOutcome,
+  framesVersion,
+  type ParentFrame,
+} from "#src/frames/messages.js";
+import { ProtocolError } from "#src/frames/protocol-error.js";
+import { parseParentFrame } from "#src/frames/shapes.js";
+import type { ChildEvents, ChildPort } from "#src/worker/child.js";
+import type { ProcessEnd } from "#src/worker/settle.js";
+import type { ProcessSample } from "#src/worker/watch.js";
+import { type ChildWorld, type EndKind, happensByItself, isDeadly } from "./child-world.js";
+import {
+  type EngineItem,
+  type EngineRun,
+  GenerationEngine,
+  OneShotEngine,
+  type SimEngine,
+} from "./engine.js";
+import { Lies } from "./lies.js";
+import { Meter } from "./meter.js";
+import {
+  type FaultKind,
+  type FaultPlan,
+  isLie,
+  type PipelinePlan,
+  type PoisonPlan,
+} from "./plan.js";
+import { Random } from "./random.js";
+import { answerTo, badAnswer } from "./task.js";
+import { briefFrame, cut, Voice } from "./voice.js";
+
+const announceMs = 20;
+const slowness = 30;
+/** Between the end of a process and of its pipes, and until a closed channel counts. */
+const closeGraceMs = 1_000;
+
+export class FaultyChild implements ChildPort {
+  readonly pid: number | null;
+  readonly spec: PipelinePlan;
+  readonly random: Random;
+  readonly voice: Voice;
+  readonly #world: ChildWorld;
+  readonly #events: ChildEvents;
+  readonly #fault: FaultPlan | null;
+  readonly #lies: Lies;
+  readonly #engine: SimEngine;
+  readonly #fromParent = new FrameDecoder(parseParentFrame);
+  readonly #inbox: ParentFrame[] = [];
+  #state: "boot" | "loading" | "ready" | "silent" | "dead" = "boot";
+  #muted = false;
+  #ended = false;
+  #unkillable = false;
+  #busySinceMs: number | null = null;
+  #busyMs = 0;
+  #spins = false;
+  #stopped = false;
+  #speaking = false;
+  #ending = false;
+  #slow = 1;
+  #starved = false;
+  #spoils = false;
+  #lastArrivalMs = 0;
+  #said = 0;
+  #due: boolean;
+  #announcedAtMs = -Infinity;
+  readonly #cancelled = new Set<number>();
+  readonly #meter = new Meter();
+  /** Items that it ended, or confirmed as dropped. */
+  readonly over: number[] = [];
+  /** Since when it has said nothing, and will not. */
+  silentSinceMs: number | null = null;
+  /** The most that it announced for a run, heard or on its way. */
+  predictedMsMost = 0;
+  /** Why the parent may kill it; null while it may not. */
+  blame: string | null = null;
+  endKind: EndKind = "fault";
+  saidReady = false;
+  /** The parent has heard that it is ready. */
+  wasReady = false;
+  readonly bornAtMs: number;
+  /** Recalls that the parent waits for. */
+  asked = 0;
+  heardAtMs = 0;
+
+  constructor(
+    spec: PipelinePlan,
+    life: {
+      readonly number: number;
+      readonly mode: "generation" | "one-shot";
+      readonly pid: number;
+    },
+    wiring: { readonly world: ChildWorld; readonly events: ChildEvents },
+  ) {
+    const { world, events } = wiring;
+    this.spec = spec;
+    this.#world = world;
+    this.#events = events;
+    let hash = world.seed * 31 + life.number;
+    for (const letter of spec.pipelineId) hash = hash * 131 + letter.charCodeAt(0);
+    this.random = new Random(hash);
+    this.#fault = spec.lives[life.number] ?? null;
+    this.bornAtMs = world.clock.now();
+    this.heardAtMs = this.bornAtMs;
+    this.voice = new Voice({
+      world,
+      random: this.random,
+      isOver: () => this.#muted || this.#ended,
+      isGood: () => this.isGood,
+      onFrame: (frame) => this.#hear(frame),
+      onBroken: (error) => this.#break(error),
+      onLie: (what) => world.watcher.heardLie(this, what),
+    });
+    this.#lies = new Lies(this, world);
+    this.#engine =
+      life.mode === "one-shot"
+        ? new OneShotEngine()
+        : new GenerationEngine(spec.rowsMax, world.judge);
+    this.#due = false;
+    this.pid = this.#fault?.kind === "spawn-fails" ? null : life.pid;
+    this.#start();
+  }
+
+  /** Whether the engine has it, or a frame on its way. */
+  has(itemId: number): boolean {
+    const inInbox = this.#inbox.some(
+      (frame) => frame.type === "batch" && frame.items.some((item) => item.itemId === itemId),
+    );
+    return inInbox || this.#engine.has(itemId);
+  }
+
+  get isGood(): boolean {
+    return this.blame === null;
+  }
+
+  /** Silent without processor time. */
+  get isStill(): boolean {
+    return !this.#spins;
+  }
+
+  get isEnded(): boolean {
+    return this.#ended;
+  }
+
+  get isKilled(): boolean {
+    return this.#muted;
+  }
+
+  send(frame: ParentFrame): void {
+    this.#world.watcher.sent(this, frame);
+    if (frame.type === "recall") this.asked += 1;
+    if (this.#muted || this.#state === "dead") return;
+    const { clock, surroundings } = this.#world;
+    const atMs = Math.max(this.#lastArrivalMs, clock.now() + surroundings.latencyMs);
+    this.#lastArrivalMs = atMs;
+    const fitting = this.#withoutTooLarge(frame);
+    const bytes = surroundings.bytes ? encodeFrame(fitting) : null;
+    clock.at(atMs, () => {
+      if (this.#state === "dead" || this.#state === "silent") return;
+      if (bytes === null) this.#inbox.push(fitting);
+      else
+        for (const chunk of cut(bytes, this.random))
+          this.#inbox.push(...this.#fromParent.push(chunk));
+      this.#go();
+    });
+  }
+
+  /** What fits into no frame is told to the parent, soon, and never sent. */
+  #withoutTooLarge(frame: ParentFrame): ParentFrame {
+    if (frame.type !== "batch") return frame;
+    const items = frame.items.filter(({ itemId, payload }) => {
+      if (this.#world.planOf(payload).answer !== "too-large") return true;
+      this.#world.clock.at(this.#world.clock.now(), () => {
+        if (this.#muted || this.#ended) return;
+        this.#world.happened("too-large");
+        this.#events.onTooLarge({ itemId, message: "is as large as planned" });
+      });
+      return false;
+    });
+    return { ...frame, items };
+  }
+
+  kill(): void {
+    if (this.#muted) return;
+    this.#muted = true;
+    this.#world.watcher.killed(this);
+    if (this.#unkillable) {
+      this.#world.clock.at(this.#world.clock.now() + this.#world.options.killTimeoutMs, () =>
+        this.#end({ kind: "lost", reason: "does not end, even when killed" }),
+      );
+      return;
+    }
+    if (this.#state !== "dead") this.#die({ kind: "signalled", signal: "SIGKILL" });
+  }
+
+  sample(): ProcessSample {
+    const nowMs = this.#world.clock.now();
+    const running = this.#busySinceMs === null ? 0 : nowMs - this.#busySinceMs;
+    const silent = this.#spins && this.silentSinceMs !== null ? nowMs - this.silentSinceMs : 0;
+    const cpuMs = this.#busyMs + (this.#starved ? 0 : running) + silent;
+    const runnable = !this.#stopped && (this.#busySinceMs !== null || this.#spins);
+    return { cpuMs, stopped: this.#stopped, runnable };
+  }
+
+  // ── What it says ─────────────────────────────────────────────────────────────────────────────────────────────
+
+  fallSilent(how: { readonly spins?: boolean; readonly stopped?: boolean } = {}): void {
+    if (this.#state === "dead") return;
+    this.#pauseCount();
+    this.#state = "silent";
+    this.#spins = how.spins === true;
+    this.#stopped = how.stopped === true;
+    if (this.#stopped && this.#world.surroundings.processTimes) this.endKind = "outside";
+    this.silentSinceMs = this.#world.clock.now();
+    this.#world.watcher.hangs(this);
+  }
+
+  die(end: PoisonPlan["end"] | "torn"): void {
+    const { surroundings } = this.#world;
+    switch (end) {
+      case "exit":
+      case "torn":
+        return this.#die({ kind: "exited", code: this.random.pick([0, 1, 134]) });
+      case "segfault":
+        return this.#die({ kind: "signalled", signal: this.random.pick(["SIGSEGV", "SIGABRT"]) });
+      case "killed-from-outside":
+        this.endKind = "outside";
+        return this.#die({ kind: "signalled", signal: this.random.pick(["SIGKILL", "SIGTERM"]) });
+      case "out-of-memory":
+        this.endKind = surroundings.killCounter ? "memory" : "outside";
+        this.#world.killedForMemory();
+        return this.#die({ kind: "signalled", signal: "SIGKILL" });
+      case "hang-still":
+        return this.fallSilent();
+    }
+  }
+
+  #break(error: ProtocolError): void {
+    this.#speaking = true;
+    this.#events.onBroken(error);
+    this.#speaking = false;
+  }
+
+  /** As the parent can see it: what it finds in a frame, or in a silence, comes before what the process ends of. */
+  get seenEndKind(): EndKind {
+    if (this.#ending) return this.endKind;
+    const isSilent = !this.#speaking && this.#stopped && this.#world.surroundings.processTimes;
+    return isSilent ? "outside" : "fault";
+  }
+
+  #hear(frame: ChildFrame): void {
+    if (frame.type === "recalled") this.asked -= 1;
+    if (frame.type === "ready") this.wasReady = true;
+    this.heardAtMs = this.#world.clock.now();
+    this.#world.watcher.hears(this, frame);
+    this.#world.trace(() => `${this.spec.pipelineId} says ${briefFrame(frame)}`);
+    this.#speaking = true;
+    this.#events.onFrame(frame);
+    this.#speaking = false;
+  }
+
+  #say(frame: ChildFrame): void {
+    if (this.#state === "silent" || this.#state === "dead") return;
+    const number = this.#said;
+    this.#said += 1;
+    const { when } = this.#fault ?? {};
+    if (when !== undefined && "frame" in when && when.frame === number) this.#due = true;
+    // Mostly this lie waits for the frame that it is about.
+    const waits =
+      this.#fault?.kind === "recalled-too-many" &&
+      frame.type !== "recalled" &&
+      this.random.chance(0.9);
+    if (this.#due && this.#fault !== null && !waits) {
+      this.#due = false;
+      this.#misbehave(this.#fault.kind, frame);
+    } else this.voice.say(frame);
+  }
+
+  /** The fault's time has come; `frame` is what a good child would say now. */
+  #misbehave(kind: FaultKind, frame: ChildFrame | null): void {
+    const { options } = this.#world;
+    this.#world.happened(kind);
+    this.#world.trace(() => `${this.spec.pipelineId} misbehaves: ${kind}`);
+    if (isLie(kind)) {
+      if (frame !== null) this.#lies.tell(kind, frame);
+      return;
+    }
+    switch (kind) {
+      case "exit":
+      case "segfault":
+      case "killed-from-outside":
+      case "out-of-memory":
+        this.blame = kind;
+        return this.die(kind);
+      case "hang-still":
+      case "hang-busy":
+      case "stopped-from-outside":
+      case "ends-unkillable":
+        this.blame = kind;
+        this.#unkillable = kind === "ends-unkillable";
+        return this.fallSilent({
+          spins: kind === "hang-busy",
+          stopped: kind === "stopped-from-outside",
+        });
+      case "slow":
+      case "starved":
+        this.#slow = slowness;
+        this.#starved = kind === "starved";
+        break;
+      case "late-frames":
+        // Not so late that it would look like a hang, or a start that never ends.
+        this.voice.extraMs = Math.min(0.4 * options.hangFloorMs, 0.2 * options.startTimeoutMs);
+        break;
+      case "bad-values":
+        this.#spoils = true;
+        break;
+      case "stop-ignored":
+      case "spawn-fails":
+      case "never-ready":
+      case "load-fails":
+      case "wrong-version":
+        break;
+    }
+    if (frame !== null) this.voice.say(frame);
+  }
+
+  // ── Its life ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #start(): void {
+    const { clock } = this.#world;
+    const bornAtMs = clock.now();
+    if (this.#fault?.kind === "spawn-fails") {
+      this.blame = "spawn-fails";
+      this.#world.happened("spawn-fails");
+      this.#state = "dead";
+      clock.at(bornAtMs, () => this.#end({ kind: "lost", reason: "could not be spawned" }));
+      return;
+    }
+    const { when, kind } = this.#fault ?? {};
+    if (when !== undefined && "ms" in when)
+      clock.at(bornAtMs + when.ms, () => {
+        if (this.#state === "silent" || this.#state === "dead") return;
+        // What needs a frame to be said waits for one.
+        if (kind !== undefined && happensByItself.has(kind)) this.#misbehave(kind, null);
+        else this.#due = true;
+      });
+    clock.at(bornAtMs + this.spec.bootMs, () => {
+      const version = kind === "wrong-version" ? framesVersion + 1 : framesVersion;
+      if (kind === "wrong-version") this.blame = kind;
+      this.#say({ type: "hello", version, pid: this.pid ?? 0 });
+    });
+  }
+
+  #go(): void {
+    while (this.#busySinceMs === null && (this.#state === "boot" || this.#state === "ready")) {
+      const frame = this.#inbox.shift();
+      if (frame === undefined) break;
+      this.#receive(frame);
+    }
+    if (this.#busySinceMs !== null || this.#state !== "ready") return;
+    const run = this.#engine.next(this.#world.clock.now());
+    if (run === null) this.#report();
+    else this.#run(run);
+  }
+
+  #receive(frame: ParentFrame): void {
+    const { clock } = this.#world;
+    switch (frame.type) {
+      case "load":
+        this.#state = "loading";
+        clock.at(clock.now() + this.spec.loadMs, () => this.#loaded());
+        return;
+      case "batch": {
+        const items = frame.items.map(({ itemId, payload }) => ({
+          itemId,
+          payload,
+          plan: this.#world.planOf(payload),
+        }));
+        this.#engine.add(frame, items, clock.now());
+        return;
+      }
+      case "cancel":
+        for (const itemId of frame.itemIds) this.#cancelled.add(itemId);
+        this.#engine.cancel(frame.itemIds);
+        return;
+      case "recall":
+        for (const itemId of frame.itemIds)
+          if (this.#cancelled.delete(itemId)) this.over.push(itemId);
+        this.#say({ type: "recalled", itemIds: this.#engine.recall(frame.itemIds) });
+        return;
+      case "stop":
+        if (this.#fault?.kind === "stop-ignored") return this.#world.happened("stop-ignored");
+        this.#die({ kind: "exited", code: 0 });
+        return;
+    }
+  }
+
+  #loaded(): void {
+    if (this.#state !== "loading") return;
+    const kind = this.#fault?.kind;
+    if (kind === "never-ready") {
+      this.blame = kind;
+      this.#world.happened(kind);
+      return this.fallSilent();
+    }
+    if (kind === "load-fails") {
+      this.blame = kind;
+      this.#world.happened(kind);
+      this.voice.say({ type: "load-failed", code: "model_folder_invalid", message: "none" });
+      this.#state = "boot";
+      return;
+    }
+    this.#state = "ready";
+    this.saidReady = true;
+    this.#say({ type: "ready", loads: 1, memoryBytes: 1_000 });
+    this.#go();
+  }
+
+  #run(run: EngineRun): void {
+    const { clock } = this.#world;
+    const nowMs = clock.now();
+    const ms = run.ms * this.#slow * (0.8 + 0.4 * this.random.next());
+    if (run.itemsBegin || nowMs - this.#announcedAtMs >= announceMs) {
+      this.#announcedAtMs = nowMs;
+      const predictedMs = run.ms * (0.7 + 0.6 * this.random.next()) + announceMs;
+      this.predictedMsMost = Math.max(this.predictedMsMost, predictedMs);
+      const { stage, rows, width } = run;
+      const begunItemIds = this.#engine.begun();
+      this.#say({ type: "run", stage, rows, width, predictedMs, begunItemIds, memoryBytes: 1_000 });
+      if (this.#state !== "ready") return;
+      this.#world.runs(run.items.map(({ payload }) => payload));
+    }
+    this.#busySinceMs = nowMs;
+    clock.at(nowMs + ms, () => {
+      if (this.#state !== "ready") return;
+      this.#pauseCount();
+      const poison = run.items.find(({ plan }) => isDeadly(plan.poison, run.items.length));
+      if (poison?.plan.poison) {
+        this.#world.happened("poison");
+        this.#world.trace(() => `${this.spec.pipelineId} is poisoned by item ${poison.itemId}`);
+        this.blame = "poison";
+        return this.die(poison.plan.poison.end);
+      }
+      this.#meter.add(run, ms);
+      if (run.items.some(({ plan }) => plan.answer === "breaks-run"))
+        this.#world.happened("breaks-run");
+      this.#answer(run.finish(ms, clock.now()));
+      this.#go();
+    });
+  }
+
+  #pauseCount(): void {
+    if (this.#busySinceMs !== null && !this.#starved)
+      this.#busyMs += this.#world.clock.now() - this.#busySinceMs;
+    this.#busySinceMs = null;
+  }
+
+  #answer(items: readonly EngineItem[]): void {
+    if (items.length === 0) return;
+    const outcomes = items.map(({ itemId, payload, plan }): FrameOutcome => {
+      this.over.push(itemId);
+      if (plan.answer === "failed" || plan.answer === "breaks-run")
+        return { itemId, ok: false, code: "item_failed", message: "as planned" };
+      const isBad = plan.answer === "bad-value" || this.#spoils;
+      if (this.#spoils) this.#world.spoilt(payload);
+      return { itemId, ok: true, value: isBad ? badAnswer : answerTo(payload) };
+    });
+    this.#say({ type: "items", outcomes });
+  }
+
+  #report(): void {
+    const stages = this.#meter.take();
+    if (stages.length > 0) this.#say({ type: "report", stages, cacheBytes: 0 });
+  }
+
+  #die(end: ProcessEnd): void {
+    if (this.#state === "dead") return;
+    this.#pauseCount();
+    this.#state = "dead";
+    const { clock } = this.#world;
+    // Frames on their way arrive before the end, or never do.
+    const isCut = this.random.chance(0.3);
+    const atMs = isCut ? clock.now() : Math.max(clock.now(), this.voice.arrivesAtMs);
+    clock.at(atMs, () => this.#end(end));
+  }
+
+  #end(end: ProcessEnd): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#state = "dead";
+    this.#world.watcher.ends(this, end);
+    this.#world.trace(() => `${this.spec.pipelineId} ends: ${JSON.stringify(end)}`);
+    this.#ending = true;
+    this.#events.onEnd(end);
+  }
+
+  /** It lives on, and its channel does not. */
+  closeChannel(): void {
+    const { clock } = this.#world;
+    this.fallSilent();
+    clock.at(Math.max(this.voice.arrivesAtMs, clock.now() + closeGraceMs), () => {
+      if (this.#muted || this.#ended) return;
+      this.#break(new ProtocolError("closed its channel and lives on"));
+      this.#world.watcher.heardLie(this, "a closed channel");
+    });
+  }
+}

@@ -1,0 +1,124 @@
+/** Plans in which something happens for certain that is rare otherwise. */
+import type { CallerPlan, FaultKind, OptionsPlan, Plan } from "./plan.js";
+
+export interface Focus {
+  /** In the first life of every pipeline. */
+  readonly fault?: FaultKind;
+  readonly poison?: boolean;
+  readonly badItems?: boolean;
+  readonly leaves?: boolean;
+  readonly deadlines?: boolean;
+  readonly stop?: boolean;
+  /** Preparing takes longer than a caller waits for a word. */
+  readonly longPrepares?: boolean;
+  readonly bytes?: boolean;
+  /** Looks for hangs often, and finds them soon. */
+  readonly impatient?: boolean;
+  /** Engines that choose at every token, with more to do than they can. */
+  readonly busy?: boolean;
+  /** Bulk that waits behind bulk when realtime comes: it is recalled. */
+  readonly recalls?: boolean;
+  /** The same, and bulk grows old soon. */
+  readonly ages?: boolean;
+  /** A queue for a few items. */
+  readonly narrow?: boolean;
+}
+
+/** From when on it waits for its frame. */
+const waits: ReadonlySet<FaultKind> = new Set(["recalled-too-many"]);
+
+export function focused(plan: Plan, focus: Focus): Plan {
+  const { fault, stop, bytes, impatient = false } = focus;
+  const { seed, surroundings, models, pipelines } = plan;
+  const oneShot = (focus.recalls ?? false) || (focus.ages ?? false);
+  const callers = focus.busy || oneShot ? crowd(plan.callers) : plan.callers;
+  const mode = oneShot ? "one-shot" : "generation";
+  return {
+    ...plan,
+    options: focusedOptions(plan.options, focus),
+    surroundings: {
+      ...surroundings,
+      bytes: bytes ?? surroundings.bytes,
+      processTimes: impatient || surroundings.processTimes,
+    },
+    models: focus.busy || oneShot ? models.map(({ name }) => ({ name, mode })) : models,
+    pipelines:
+      fault === undefined
+        ? pipelines
+        : pipelines.map((pipeline, at) => ({
+            ...pipeline,
+            lives: [{ kind: fault, when: { frame: 2 + (waits.has(fault) ? 0 : (seed + at) % 6) } }],
+          })),
+    callers: callers.map((caller, at) => focusedCaller(caller, { at: seed + at, focus })),
+    stop: stop ? { atMs: 90 + (seed % 100), drainMs: seed % 2 } : plan.stop,
+  };
+}
+
+function focusedOptions(
+  options: OptionsPlan,
+  { impatient, narrow, busy, recalls, ages }: Focus,
+): OptionsPlan {
+  const queue = narrow ? { queuedItemsMax: 3, queuedBytesMax: 120 } : {};
+  const looks = {
+    checkMs: 50,
+    hangFloorMs: 100,
+    hangFactor: 2,
+    stillChecksMax: 1,
+    runMsMax: 60_000,
+  };
+  return {
+    ...options,
+    ...(impatient ? looks : {}),
+    ...(ages ? { policy: "millrace", ageLimitMs: 10, queuedItemsMax: 1_000_000 } : {}),
+    ...(recalls ? { policy: "millrace", ageLimitMs: 2_000, queuedItemsMax: 1_000_000 } : {}),
+    ...(busy ? { prefetchRows: 16, queuedItemsMax: 1_000_000, queuedBytesMax: 1_000_000 } : queue),
+  };
+}
+
+/** Each caller eight times, all at about the same time, with long items. */
+function crowd(callers: readonly CallerPlan[]): CallerPlan[] {
+  return callers.flatMap((caller, at) =>
+    Array.from({ length: 8 }, (_, copy): CallerPlan => {
+      const inputs = caller.inputs.map((input) => ({
+        ...input,
+        pieces: input.pieces.map((piece) => ({ ...piece, width: 40 + 20 * ((at + copy) % 3) })),
+      }));
+      const atMs = 100 + 2 * copy + (caller.atMs % 10);
+      return { ...caller, atMs, class: copy % 2 === 0 ? "realtime" : "bulk", leave: null, inputs };
+    }),
+  );
+}
+
+const bad = ["bad-value", "breaks-run", "good"] as const;
+
+function focusedCaller(
+  caller: CallerPlan,
+  { at, focus }: { readonly at: number; readonly focus: Focus },
+): CallerPlan {
+  const { poison, badItems, leaves, deadlines, longPrepares } = focus;
+  const wait = (leaves || deadlines) && at % 2 === 0;
+  const inputs = caller.inputs.map((input, number) => ({
+    ...input,
+    pieces: input.pieces.map((piece) => ({
+      ...piece,
+      poison:
+        poison && (at + number) % 3 === 0
+          ? ({ end: "exit", onlyInCompany: false } as const)
+          : piece.poison,
+      answer: badItems ? (bad[at % 3] ?? "good") : piece.answer,
+    })),
+  }));
+  const moments = [
+    { moment: "when-sent", nth: 1 },
+    { moment: "when-running", nth: 1 },
+    { moment: "later", afterMs: at % 13 },
+    null,
+  ] as const;
+  return {
+    ...caller,
+    inputs,
+    leave: leaves ? (moments[at % 4] ?? null) : caller.leave,
+    prepareMs: longPrepares ? 12_000 : wait ? 10 : caller.prepareMs,
+    timeoutMs: deadlines ? 1 + ((at * 7) % 40) : caller.timeoutMs,
+  };
+}

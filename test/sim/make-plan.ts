@@ -1,0 +1,263 @@
+/** A plan from a seed: mostly a few callers, sometimes many; options at their odd ends; and things that go wrong. */
+import type { WorkClass } from "millrace-client/wire";
+import {
+  type CallerPlan,
+  type FaultKind,
+  type FaultPlan,
+  faultKinds,
+  type InputPlan,
+  type Leave,
+  type OptionsPlan,
+  type PiecePlan,
+  type PipelinePlan,
+  type Plan,
+  type PoisonPlan,
+  type SurroundingsPlan,
+} from "./plan.js";
+import { Random } from "./random.js";
+
+/** What all callers of a plan have in common. */
+interface Mood {
+  readonly callers: number;
+  readonly meanGapMs: number;
+  readonly hasPoison: boolean;
+  readonly hasBadItems: boolean;
+  readonly leaves: number;
+  readonly deadlines: number;
+  readonly meanTimeoutMs: number;
+  readonly itemsMax: number;
+  readonly widthMax: number;
+  readonly batchKeys: readonly string[];
+  readonly densities: readonly number[];
+}
+
+export function makePlan(seed: number): Plan {
+  const random = new Random(seed);
+  const chance = random.next();
+  const size = chance < 0.85 ? "small" : chance < 0.98 ? "middle" : "large";
+  const models: Plan["models"][number][] = [];
+  for (const name of random.chance(0.25) ? ["a", "b"] : ["a"]) {
+    models.push({ name, mode: random.pick(["generation", "one-shot"] as const) });
+  }
+  const mood = makeMood(random, size);
+  const faults = random.pick([0, 0.3, 0.3, 0.8]);
+  const callers: CallerPlan[] = [];
+  // Mostly when the pipelines are up.
+  let atMs = random.pick([0, 100, 100, 100, 100]);
+  for (let count = mood.callers; count > 0; count -= 1) {
+    atMs += random.gap(mood.meanGapMs);
+    callers.push(makeCaller(random, { atMs, model: random.pick(models).name, mood }));
+  }
+  const endsAtMs = atMs + 100;
+  return {
+    seed,
+    options: makeOptions(random, callers),
+    surroundings: makeSurroundings(random, endsAtMs),
+    models,
+    pipelines: models.flatMap(({ name }) => makePipelines(random, { model: name, faults })),
+    callers,
+    stop: random.chance(0.25)
+      ? { atMs: random.next() * endsAtMs * 1.5, drainMs: random.pick([0, 10, 100, 5_000]) }
+      : null,
+  };
+}
+
+function makeMood(random: Random, size: "small" | "middle" | "large"): Mood {
+  const many = { small: [1, 4], middle: [5, 10], large: [12, 30] } as const;
+  const itemsMax = { small: [1, 2, 4], middle: [1, 3, 8], large: [2, 8, 8, 40] } as const;
+  const [least, most] = many[size];
+  return {
+    callers: random.int(least, most),
+    meanGapMs: random.pick([0, 1, 4, 15, 60]),
+    hasPoison: random.chance(0.25),
+    hasBadItems: random.chance(0.2),
+    leaves: random.pick([0, 0.2, 0.6]),
+    deadlines: random.pick([0, 0.3, 0.8]),
+    meanTimeoutMs: random.pick([5, 60, 60, 400]),
+    itemsMax: random.pick(itemsMax[size]),
+    widthMax: random.pick([12, 40, 120]),
+    batchKeys: random.pick([[""], [""], ["x", "y"], ["x", "y", "z"]]),
+    densities: random.pick([[1], [1], [0.5, 2]]),
+  };
+}
+
+function makeOptions(random: Random, callers: readonly CallerPlan[]): OptionsPlan {
+  const items = callers.reduce(
+    (sum, { inputs }) => sum + Math.max(inputs.length, piecesOf(inputs)),
+    0,
+  );
+  const backoffMinMs = random.pick([1, 100]);
+  const hangFloorMs = random.pick([100, 2_000]);
+  // Looks that are frequent, or long: both together only cost the simulator's time.
+  const [checkMs, runMsMax] = random.pick([
+    [50, 1_000],
+    [50, 3_000],
+    [500, 3_000],
+    [500, 60_000],
+  ] as const);
+  return {
+    policy: random.pick(["millrace", "millrace", "millrace", "fcfs", "seed-router"] as const),
+    realtimeTargetMs: random.pick([5, 20, 50, 200]),
+    ageLimitMs: random.pick([0, 100, 300, 2_000]),
+    prefetchRows: random.pick([0, 4, 16]),
+    bulkThreshold: random.pick([1, 4, 256]),
+    queuedItemsMax: random.pick([1, Math.ceil(items / 3), 1_000_000, 1_000_000, 1_000_000]),
+    queuedBytesMax: random.pick([200, 5_000, 1_000_000, 1_000_000, 1_000_000]),
+    attemptsMax: random.pick([1, 2, 3, 8, 8]),
+    checkMs,
+    hangFloorMs,
+    hangFactor: random.pick([2, 10]),
+    stillChecksMax: random.pick([1, 4]),
+    runMsMax,
+    startTimeoutMs: random.pick([1_000, 120_000]),
+    stopTimeoutMs: random.pick([1, 100, 2_000]),
+    killTimeoutMs: random.pick([50, 5_000]),
+    backoffMinMs,
+    backoffMaxMs: backoffMinMs * random.pick([1, 16, 100]),
+  };
+}
+
+function piecesOf(inputs: readonly InputPlan[]): number {
+  return inputs.reduce((sum, { pieces }) => sum + pieces.length, 0);
+}
+
+function makeSurroundings(random: Random, endsAtMs: number): SurroundingsPlan {
+  return {
+    bytes: random.chance(0.25),
+    latencyMs: random.pick([0, 0.1, 3]),
+    lateMsMax: random.pick([0, 0, 1, 15]),
+    processTimes: random.chance(0.9),
+    killCounter: random.chance(0.8),
+    pauses: random.chance(0.1)
+      ? [{ atMs: random.next() * endsAtMs * 1.2, ms: random.pick([50, 400, 5_000, 90_000]) }]
+      : [],
+  };
+}
+
+function makePipelines(
+  random: Random,
+  { model, faults }: { readonly model: string; readonly faults: number },
+): PipelinePlan[] {
+  const kinds = random.pick([
+    ["shared"],
+    ["shared"],
+    ["shared", "shared"],
+    ["realtime", "bulk"],
+    ["realtime"],
+    ["shared", "bulk", "realtime"],
+  ] as const);
+  return kinds.map((kind, at) => {
+    const lives: (FaultPlan | null)[] = [];
+    while (lives.length < 4 && random.chance(faults)) {
+      lives.push(random.chance(0.1) ? null : makeFault(random));
+    }
+    return {
+      pipelineId: `${model}${at}`,
+      model,
+      kind,
+      rowsMax: random.pick([1, 4, 16, 64]),
+      bootMs: random.pick([0, 1, 30]),
+      loadMs: random.pick([0, 1, 60]),
+      lives,
+    };
+  });
+}
+
+const faultsAtStart: ReadonlySet<FaultKind> = new Set([
+  "spawn-fails",
+  "never-ready",
+  "load-fails",
+  "wrong-version",
+]);
+
+function makeFault(random: Random): FaultPlan {
+  const kind = random.pick(faultKinds);
+  if (faultsAtStart.has(kind)) return { kind, when: { frame: 0 } };
+  // Frames 0 and 1 are hello and ready; what follows are runs, outcomes, reports and items that came back.
+  const frame = random.pick([0, 1, 2, 2, 3, 3, 3, 4, 5, 6, 8, 12, 20]);
+  return { kind, when: random.chance(0.6) ? { frame } : { ms: random.gap(80) } };
+}
+
+function makeCaller(
+  random: Random,
+  { atMs, model, mood }: { readonly atMs: number; readonly model: string; readonly mood: Mood },
+): CallerPlan {
+  const workClass: WorkClass = random.pick(["realtime", "bulk"] as const);
+  const most = workClass === "bulk" ? mood.itemsMax : random.pick([1, 1, mood.itemsMax]);
+  const rows = random.pick([1, 1, 1, 4]);
+  const inputs: InputPlan[] = [];
+  let left = random.int(1, most);
+  while (left > 0) {
+    const count = random.chance(0.7) ? 1 : random.int(0, Math.min(left, 3));
+    const pieces = Array.from({ length: count }, () => makePiece(random, { mood, rows }));
+    inputs.push({ bad: mood.hasBadItems && random.chance(0.1), pieces });
+    left -= Math.max(1, count);
+  }
+  const leaves = random.chance(mood.leaves);
+  return {
+    atMs,
+    model,
+    class: random.chance(0.8) ? workClass : null,
+    tenant: random.pick(["", "x", "y"]),
+    timeoutMs: random.chance(mood.deadlines) ? random.gap(mood.meanTimeoutMs) : null,
+    payloadBytes: random.int(1, 100),
+    prepareMs: random.pick([0, 0, 0, 0, 0, 0, 0, 0, 0, random.gap(10), random.gap(10), 12_000]),
+    leave: leaves ? makeLeave(random, inputs) : null,
+    inputs,
+  };
+}
+
+function makePiece(
+  random: Random,
+  { mood, rows }: { readonly mood: Mood; readonly rows: number },
+): PiecePlan {
+  const width = random.int(2, mood.widthMax);
+  const poison = mood.hasPoison && random.chance(0.15);
+  return {
+    units: Math.ceil(width * random.pick(mood.densities)),
+    width,
+    rows,
+    bytes: random.int(0, 40),
+    batchKey: random.pick(mood.batchKeys),
+    poison: poison ? makePoison(random) : null,
+    answer: mood.hasBadItems ? random.pick(answers) : "good",
+  };
+}
+
+const answers = ["good", "good", "good", "failed", "bad-value", "breaks-run", "too-large"] as const;
+
+function makePoison(random: Random): PoisonPlan {
+  const end = random.pick([
+    "exit",
+    "segfault",
+    "out-of-memory",
+    "killed-from-outside",
+    "hang-still",
+  ] as const);
+  return { end, onlyInCompany: random.chance(0.2) };
+}
+
+function makeLeave(random: Random, inputs: readonly InputPlan[]): Leave {
+  const nth = random.int(1, Math.max(1, Math.min(3, inputs.length)));
+  switch (random.int(0, 10)) {
+    case 0:
+      return { moment: "before-the-call" };
+    case 1:
+      return { moment: "in-the-same-turn" };
+    case 2:
+      return { moment: "when-accepted" };
+    case 3:
+      return { moment: "at-an-outcome", nth };
+    case 4:
+      return { moment: "callback-throws", nth: nth - 1 };
+    case 5:
+    case 6:
+      return { moment: "when-sent", nth };
+    case 7:
+      return { moment: "when-running", nth };
+    case 8:
+      return { moment: "at-anothers-outcome", nth };
+    default:
+      return { moment: "later", afterMs: random.gap(30) };
+  }
+}

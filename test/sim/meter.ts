@@ -1,0 +1,25 @@
+import type { StageReport } from "#src/frames/messages.js";
+import type { EngineRun } from "./engine.js";
+
+/** Sums of what was run since they were taken last. */
+export class Meter {
+  readonly #stages = new Map<string, StageReport>();
+
+  add({ stage, runs, rows, units, paddedUnits }: EngineRun, ms: number): void {
+    const so = this.#stages.get(stage);
+    this.#stages.set(stage, {
+      stage,
+      runs: runs + (so?.runs ?? 0),
+      rows: rows + (so?.rows ?? 0),
+      units: units + (so?.units ?? 0),
+      paddedUnits: paddedUnits + (so?.paddedUnits ?? 0),
+      ms: ms + (so?.ms ?? 0),
+    });
+  }
+
+  take(): StageReport[] {
+    const stages = [...this.#stages.values()];
+    this.#stages.clear();
+    return stages;
+  }
+}

@@ -1,0 +1,503 @@
+/**
+ * An account of what the pool was told, of what went to its children and came from them, and of what it said became of the
+ * items. It shares no code with the ledger, the dialogue or the settling, and knows what the children really have.
+ */
+import type { ChildFrame, FrameBatch, ParentFrame } from "#src/frames/messages.js";
+import type { PoolEvent } from "#src/worker/events.js";
+import type { ProcessEnd } from "#src/worker/settle.js";
+import type { ChildWatcher, EndKind } from "./child-world.js";
+import type { VirtualClock } from "./clock.js";
+import type { FaultyChild } from "./faulty-child.js";
+import type { OptionsPlan, SurroundingsPlan } from "./plan.js";
+import type { Judge } from "./rules.js";
+
+export interface PoolAccountOptions {
+  readonly clock: VirtualClock;
+  readonly options: OptionsPlan;
+  readonly surroundings: SurroundingsPlan;
+  readonly judge: Judge;
+  /** How many items the real ledger holds. */
+  readonly inFlight: () => number;
+}
+
+interface Item {
+  readonly itemId: number;
+  pipelineId: string | null;
+  sentAtMs: number;
+  begun: boolean;
+  cancelled: boolean;
+  recalled: boolean;
+  attempts: number;
+  /** Faults while it alone was begun; more where the kind of an end could not be told. */
+  aloneFaults: number;
+  aloneMaybe: number;
+  outsideEnds: number;
+}
+
+interface PipelineAccount {
+  child: FaultyChild | null;
+  up: boolean;
+  readonly held: Map<number, Item>;
+  /** What was held when it went down, and is not settled yet. */
+  dying: Map<number, Item> | null;
+  /** All of that. */
+  entries: readonly Item[];
+  /** Whether the last life can have ended in two ways. */
+  doubt: boolean;
+  endedAtMs: number | null;
+}
+
+interface Expected {
+  readonly type: "batch" | "cancel" | "recall";
+  readonly itemIds: readonly number[];
+}
+
+type Returned = Extract<PoolEvent, { readonly type: "returned" }>;
+
+/** The kernel's counter is believed for so long. */
+const memoryKillMs = 5_000;
+
+export class PoolAccount implements ChildWatcher {
+  readonly #o: PoolAccountOptions;
+  readonly #items = new Map<number, Item>();
+  readonly #pipelines = new Map<string, PipelineAccount>();
+  readonly #kills: { readonly atMs: number; readonly kind: EndKind }[] = [];
+  #expected: Expected[] = [];
+  #measured: object | null = null;
+  #held = 0;
+  stopping = false;
+
+  constructor(options: PoolAccountOptions) {
+    this.#o = options;
+  }
+
+  isUp(pipelineId: string): boolean {
+    return this.#of(pipelineId).up;
+  }
+
+  holds(pipelineId: string, itemId: number): boolean {
+    return this.#of(pipelineId).held.has(itemId);
+  }
+
+  heldElsewhere(pipelineId: string): number | null {
+    for (const [other, { held }] of this.#pipelines)
+      if (other !== pipelineId) for (const itemId of held.keys()) return itemId;
+    return null;
+  }
+
+  childOf(pipelineId: string): FaultyChild | null {
+    return this.#of(pipelineId).child;
+  }
+
+  /** One of these that a pipeline has, and that it was not told to drop. */
+  uncancelled(itemIds: readonly number[]): number | undefined {
+    return itemIds.find((itemId) => {
+      const item = this.#items.get(itemId);
+      return item !== undefined && item.pipelineId !== null && !item.cancelled;
+    });
+  }
+
+  // ── What the pool is told ────────────────────────────────────────────────────────────────────────────────────
+
+  dispatch(pipelineId: string, batch: FrameBatch, act: () => void): void {
+    const pipeline = this.#of(pipelineId);
+    const itemIds = batch.items.map(({ itemId }) => itemId);
+    for (const itemId of itemIds) {
+      const item = this.#item(itemId);
+      Object.assign(item, { pipelineId, begun: false, cancelled: false, recalled: false });
+      item.sentAtMs = this.#o.clock.now();
+      if (pipeline.held.has(itemId)) continue;
+      pipeline.held.set(itemId, item);
+      this.#held += 1;
+    }
+    this.#doing([{ type: "batch", itemIds }], act);
+  }
+
+  cancel(pipelineId: string, itemIds: readonly number[], act: () => void): void {
+    const live = this.#live(pipelineId, itemIds);
+    for (const item of live) item.cancelled = true;
+    const ids = live.map(({ itemId }) => itemId);
+    const both = [
+      { type: "cancel", itemIds: ids },
+      { type: "recall", itemIds: ids },
+    ] as const;
+    this.#doing(ids.length === 0 ? [] : both, act);
+  }
+
+  recall(pipelineId: string, itemIds: readonly number[], act: () => void): void {
+    const live = this.#live(pipelineId, itemIds);
+    for (const item of live) item.recalled = true;
+    const ids = live.map(({ itemId }) => itemId);
+    this.#doing(ids.length === 0 ? [] : [{ type: "recall", itemIds: ids }], act);
+  }
+
+  /** What does not come out of it at once never does. */
+  #doing(expected: readonly Expected[], act: () => void): void {
+    const before = this.#expected;
+    this.#expected = [...expected];
+    act();
+    const [missed] = this.#expected;
+    this.#expected = before;
+    if (missed?.type === "batch") this.#judge("the ledger is written before the frame", "no frame");
+    else if (missed !== undefined)
+      this.#judge("a child hears of each cancel and recall", `no ${missed.type}`);
+  }
+
+  // ── What the children hear and say ───────────────────────────────────────────────────────────────────────────
+
+  spawned(child: FaultyChild): void {
+    const pipeline = this.#of(child.spec.pipelineId);
+    if (pipeline.child !== null && !pipeline.child.isEnded)
+      this.#judge("one process of a pipeline at a time", child.spec.pipelineId);
+    this.#checkWait(pipeline.endedAtMs);
+    pipeline.child = child;
+  }
+
+  sent(child: FaultyChild, frame: ParentFrame): void {
+    const { pipelineId } = child.spec;
+    if (child.isKilled) this.#judge("a child is spoken to in order", `${frame.type} after its end`);
+    if (frame.type === "load" || frame.type === "stop") return;
+    if (!child.saidReady && child.isGood)
+      this.#judge("a child is spoken to in order", `${frame.type} before it was ready`);
+    if (this.#o.inFlight() !== this.#held - this.#dying)
+      this.#judge("the ledger is written before the frame", `${frame.type} to ${pipelineId}`);
+    const expected = this.#expected.shift();
+    const isIt = expected?.type === frame.type && expected.itemIds.join() === idsOf(frame).join();
+    if (!isIt)
+      this.#judge(
+        "a child hears of each cancel and recall",
+        `${frame.type} of ${idsOf(frame).join()}`,
+      );
+  }
+
+  hears(child: FaultyChild, frame: ChildFrame): void {
+    const { held, up } = this.#of(child.spec.pipelineId);
+    if (frame.type === "report" && up && child.isGood) this.#measured = frame.stages;
+    if (frame.type !== "run" || !up || frame.begunItemIds.length > held.size) return;
+    for (const itemId of frame.begunItemIds) {
+      const item = held.get(itemId);
+      if (item !== undefined) item.begun = true;
+    }
+  }
+
+  heardLie(child: FaultyChild, what: string): void {
+    if (!child.isKilled && !this.stopping)
+      this.#judge("a liar is ended at once", `${child.spec.pipelineId}: ${what}`);
+  }
+
+  killed(child: FaultyChild): void {
+    if (child.isEnded || this.stopping || child.blame !== null) return;
+    const nowMs = this.#o.clock.now();
+    // Where the server itself stood still, a start may take longer than it waits for one.
+    const { pauses } = this.#o.surroundings;
+    const stoodStill = pauses.some(({ atMs, ms }) => atMs + ms >= child.bornAtMs && atMs <= nowMs);
+    if (stoodStill && !child.wasReady) return;
+    const silentMs = nowMs - child.heardAtMs;
+    if (silentMs <= this.#o.options.runMsMax)
+      this.#judge("a good child is never killed", child.spec.pipelineId);
+  }
+
+  #checkWait(endedAtMs: number | null): void {
+    if (endedAtMs === null) return;
+    const { clock, options, surroundings } = this.#o;
+    const waitedMs = clock.now() - endedAtMs;
+    const pausesMs = surroundings.pauses.reduce((sum, { ms }) => sum + ms, 0);
+    const { backoffMinMs, backoffMaxMs } = options;
+    if (waitedMs < backoffMinMs / 2 || waitedMs > backoffMaxMs + surroundings.lateMsMax + pausesMs)
+      this.#judge("a pipeline waits before it starts again", `it waited ${waitedMs} ms`);
+  }
+
+  ends(child: FaultyChild, end: ProcessEnd): void {
+    this.#of(child.spec.pipelineId).endedAtMs = this.#o.clock.now();
+    if (end.kind !== "signalled" || child.isKilled) return;
+    const nowMs = this.#o.clock.now();
+    this.#kills.push({ atMs: nowMs, kind: child.endKind });
+    const recent = this.#kills.filter(({ atMs }) => nowMs - atMs <= memoryKillMs);
+    const kinds = new Set(recent.map(({ kind }) => kind).filter((kind) => kind !== "fault"));
+    // The counter has no names: of two kills at about the same time nobody knows which was whose.
+    this.#of(child.spec.pipelineId).doubt =
+      child.endKind !== "fault" &&
+      (kinds.size > 1 ||
+        this.#memoryKills.some(
+          (atMs) => nowMs - atMs <= memoryKillMs && child.endKind === "outside",
+        ));
+  }
+
+  readonly #memoryKills: number[] = [];
+
+  killedForMemory(): void {
+    if (this.#o.surroundings.killCounter) this.#memoryKills.push(this.#o.clock.now());
+  }
+
+  /** Nobody waits for ever: when the child must have been found by now, is it? */
+  hangs(child: FaultyChild): void {
+    const { clock, options, surroundings } = this.#o;
+    const { hangFloorMs, hangFactor, runMsMax, checkMs, stillChecksMax } = options;
+    const looksMs = (stillChecksMax + 4) * (checkMs + surroundings.lateMsMax + 1);
+    const found = surroundings.processTimes && child.isStill;
+    const floorMs = found
+      ? Math.min(hangFloorMs + hangFactor * child.predictedMsMost, runMsMax)
+      : runMsMax;
+    const pausesMs = surroundings.pauses.reduce((sum, { ms }) => sum + ms, 0);
+    const boundMs =
+      (floorMs + looksMs) * (1 + surroundings.pauses.length) +
+      pausesMs +
+      surroundings.latencyMs +
+      child.voice.extraMs;
+    const look = (): void => {
+      if (child.isKilled || child.isEnded || this.stopping) return;
+      let sinceMs = clock.now();
+      for (const item of this.#of(child.spec.pipelineId).held.values())
+        sinceMs = Math.min(sinceMs, item.sentAtMs);
+      const silentMs = clock.now() - Math.max(sinceMs, child.silentSinceMs ?? 0);
+      if (silentMs > boundMs) this.#judge("a hang is found in time", child.spec.pipelineId);
+      else if (sinceMs < clock.now()) clock.at(clock.now() + boundMs - silentMs + 1, look);
+    };
+    clock.at(clock.now() + boundMs + 1, look);
+  }
+
+  // ── What the pool says ───────────────────────────────────────────────────────────────────────────────────────
+
+  /** Just before the pool's owner hears it. */
+  hear(event: PoolEvent): void {
+    const pipeline = this.#of(event.pipelineId);
+    switch (event.type) {
+      case "up":
+        pipeline.up = true;
+        return;
+      case "down":
+        pipeline.up = false;
+        pipeline.dying = new Map(pipeline.held);
+        pipeline.entries = [...pipeline.held.values()];
+        return;
+      case "outcome": {
+        const item = this.#leave(pipeline, event.itemId);
+        if (item === null) return;
+        if (item.cancelled)
+          this.#judge("a cancelled item comes to nothing", `item ${item.itemId} has an outcome`);
+        if (event.timings.attempt !== item.attempts + 1)
+          this.#judge(
+            "attempts are counted",
+            `attempt ${event.timings.attempt}, not ${item.attempts + 1}`,
+          );
+        return;
+      }
+      case "dropped":
+        for (const itemId of event.itemIds) this.#dropped(pipeline, itemId);
+        return;
+      case "returned":
+        if (pipeline.dying === null) this.#gaveBack(pipeline, event);
+        else this.#settled(pipeline, event);
+        return;
+      case "measured":
+        if (this.#measured === event.stages) this.#measured = null;
+        return;
+      case "run":
+      case "start-failed":
+        return;
+    }
+  }
+
+  /** Between two things that happen. */
+  endTurn(): void {
+    if (this.#measured !== null) this.#judge("what a good child measured is heard", "it was not");
+    for (const [pipelineId, pipeline] of this.#pipelines) {
+      if (pipeline.dying === null) continue;
+      if (pipeline.dying.size > 0)
+        this.#judge(
+          "what a dead pipeline held is settled at once",
+          `${pipeline.dying.size} items of ${pipelineId}`,
+        );
+      pipeline.dying = null;
+    }
+  }
+
+  atEnd(): void {
+    for (const [pipelineId, { held }] of this.#pipelines)
+      if (held.size > 0)
+        this.#judge("what was taken is given back", `${held.size} in ${pipelineId}`);
+  }
+
+  #dropped(pipeline: PipelineAccount, itemId: number): void {
+    const item = this.#leave(pipeline, itemId);
+    if (item === null) return;
+    if (!item.cancelled)
+      this.#judge(
+        "an item leaves the ledger once, and by its own pipeline",
+        `item ${itemId} was wanted`,
+      );
+    const { child, dying } = pipeline;
+    if (dying === null && child?.isGood === true && child.has(itemId))
+      this.#judge("a cancel is confirmed by the child", `it still has item ${itemId}`);
+  }
+
+  /** After a recall, by a pipeline that lives. */
+  #gaveBack(pipeline: PipelineAccount, { innocent, groups, failed }: Returned): void {
+    for (const itemId of [...innocent, ...groups.flat(), ...failed.map((each) => each.itemId)]) {
+      const item = this.#leave(pipeline, itemId);
+      if (item === null) continue;
+      if (item.cancelled)
+        this.#judge("a cancelled item comes to nothing", `item ${itemId} comes back`);
+      if (!item.recalled || groups.length + failed.length > 0)
+        this.#judge("the innocent are not blamed", `item ${itemId} comes back from a good child`);
+      if (pipeline.child?.isGood === true && pipeline.child.has(itemId))
+        this.#judge("a cancel is confirmed by the child", `it still has item ${itemId}`);
+    }
+  }
+
+  /** What a dead pipeline held: who is to blame, and who has no try left. */
+  #settled(pipeline: PipelineAccount, event: Returned): void {
+    const { entries } = pipeline;
+    const endKind = pipeline.child?.seenEndKind ?? "fault";
+    const begun = entries.filter((item) => item.begun);
+    const only = begun.length === 1 ? begun[0] : undefined;
+    const blamed = new Set(event.groups.flat());
+    const failed = new Map(event.failed.map(({ itemId, error }) => [itemId, error.code]));
+    const innocent = new Set(event.innocent);
+    if (!this.stopping) this.#checkHalves(event, blamed.size);
+    for (const item of entries) {
+      if (item.cancelled) continue;
+      const { itemId } = item;
+      this.#leave(pipeline, itemId);
+      item.attempts += 1;
+      if (!blamed.has(itemId) && !innocent.has(itemId) && !failed.has(itemId)) {
+        this.#judge("what a dead pipeline held is settled at once", `item ${itemId}`);
+        continue;
+      }
+      if (this.stopping) continue;
+      this.#weigh(item, { endKind, alone: item === only, doubt: pipeline.doubt });
+      const code = failed.get(itemId);
+      this.#checkFailure(item, { code, alone: item === only, doubt: pipeline.doubt });
+      if (code !== undefined || pipeline.doubt) continue;
+      const isToBlame =
+        item.begun &&
+        (endKind !== "outside" ||
+          item.outsideEnds > 1 ||
+          item.attempts === this.#o.options.attemptsMax - 1);
+      if (blamed.has(itemId) && !isToBlame)
+        this.#judge("the innocent are not blamed", `item ${itemId} at an end by ${endKind}`);
+      if (!blamed.has(itemId) && isToBlame)
+        this.#judge(
+          "who was begun at a fault is a suspect",
+          `item ${itemId} at an end by ${endKind}`,
+        );
+    }
+    for (const itemId of [...blamed, ...innocent, ...failed.keys()])
+      if (!entries.some((item) => item.itemId === itemId))
+        this.#judge("an item leaves the ledger once, and by its own pipeline", `item ${itemId}`);
+  }
+
+  #weigh(
+    item: Item,
+    {
+      endKind,
+      alone,
+      doubt,
+    }: { readonly endKind: EndKind; readonly alone: boolean; readonly doubt: boolean },
+  ): void {
+    const isFault = endKind !== "outside";
+    if (alone && isFault && !doubt) item.aloneFaults += 1;
+    if (alone && (isFault || doubt)) item.aloneMaybe += 1;
+    if (item.begun && !isFault) item.outsideEnds += 1;
+  }
+
+  #checkFailure(
+    item: Item,
+    {
+      code,
+      alone,
+      doubt,
+    }: { readonly code: string | undefined; readonly alone: boolean; readonly doubt: boolean },
+  ): void {
+    const { attemptsMax } = this.#o.options;
+    const what = `item ${item.itemId} after ${item.attempts} attempts, ${item.aloneFaults} alone: ${code}`;
+    if (code === "item_poison" && (item.aloneMaybe < 2 || !alone))
+      this.#judge("only who was alone at two faults is a poison", what);
+    if (code !== "item_poison" && alone && item.aloneFaults >= 2 && !doubt)
+      this.#judge("only who was alone at two faults is a poison", what);
+    if (code === "worker_lost" && item.attempts < attemptsMax)
+      this.#judge("a worker is lost only after all attempts", what);
+    if (code === undefined && item.attempts >= attemptsMax)
+      this.#judge("a worker is lost only after all attempts", what);
+  }
+
+  #checkHalves({ groups }: Returned, blamed: number): void {
+    const most = Math.max(1, Math.ceil(blamed / 2));
+    for (const group of groups)
+      if (group.length > most || group.length === 0)
+        this.#judge("suspects are halved", `${group.length} of ${blamed} in one group`);
+  }
+
+  /** No more in the ledger, and what became of it is not said yet. */
+  get #dying(): number {
+    let dying = 0;
+    for (const pipeline of this.#pipelines.values()) dying += pipeline.dying?.size ?? 0;
+    return dying;
+  }
+
+  /** Out of the ledger, by this pipeline: null where it is not there. */
+  #leave(pipeline: PipelineAccount, itemId: number): Item | null {
+    const item = pipeline.held.get(itemId);
+    if (item === undefined) {
+      this.#judge("an item leaves the ledger once, and by its own pipeline", `item ${itemId}`);
+      return null;
+    }
+    pipeline.held.delete(itemId);
+    pipeline.dying?.delete(itemId);
+    item.pipelineId = null;
+    this.#held -= 1;
+    return item;
+  }
+
+  #live(pipelineId: string, itemIds: readonly number[]): Item[] {
+    const { held, up } = this.#of(pipelineId);
+    if (!up) return [];
+    return itemIds.flatMap((itemId) => held.get(itemId) ?? []).filter((item) => !item.cancelled);
+  }
+
+  #item(itemId: number): Item {
+    let item = this.#items.get(itemId);
+    if (item === undefined) {
+      item = {
+        itemId,
+        pipelineId: null,
+        sentAtMs: 0,
+        begun: false,
+        cancelled: false,
+        recalled: false,
+        attempts: 0,
+        aloneFaults: 0,
+        aloneMaybe: 0,
+        outsideEnds: 0,
+      };
+      this.#items.set(itemId, item);
+    }
+    return item;
+  }
+
+  #of(pipelineId: string): PipelineAccount {
+    let pipeline = this.#pipelines.get(pipelineId);
+    if (pipeline === undefined) {
+      pipeline = {
+        child: null,
+        up: false,
+        held: new Map(),
+        dying: null,
+        entries: [],
+        doubt: false,
+        endedAtMs: null,
+      };
+      this.#pipelines.set(pipelineId, pipeline);
+    }
+    return pipeline;
+  }
+
+  get #judge(): Judge {
+    return this.#o.judge;
+  }
+}
+
+function idsOf(frame: ParentFrame): readonly number[] {
+  if (frame.type === "batch") return frame.items.map(({ itemId }) => itemId);
+  return frame.type === "cancel" || frame.type === "recall" ? frame.itemIds : [];
+}

@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { explain } from "./failure.js";
+import { makePlan } from "./make-plan.js";
+import { recording } from "./recorded-runs.js";
+import { broken, schedulerMutations } from "./scheduler-mutations.js";
+import { shrink } from "./shrink.js";
+import { play, simulate } from "./simulate.js";
+import { add, mustHappen, neverHappened, noTotals } from "./totals.js";
+
+const schedules = 3_000;
+
+test("thousands of schedules keep every promise of every room", async (t) => {
+  const totals = noTotals();
+  for (let seed = 1; seed <= schedules; seed += 1) {
+    const result = await simulate(seed);
+    if (result.violation !== null) assert.fail(await explain(result.plan));
+    add(totals, result);
+  }
+  assert.deepEqual(neverHappened(totals), [], "what never happened was never tested");
+  const { items, batches } = totals;
+  t.diagnostic(
+    `${schedules} schedules, ${items} items in ${batches} batches, ${mustHappen.length} kinds of trouble; durations: ${recording.source}`,
+  );
+});
+
+test("the same seed gives the same schedule, to the last event", async () => {
+  for (let seed = 1; seed <= 40; seed += 1) {
+    const [first, second] = [
+      await simulate(seed, { traces: true }),
+      await simulate(seed, { traces: true }),
+    ];
+    assert.deepEqual(first, second);
+  }
+});
+
+test("a schedule that breaks a rule is made smaller, and is told with its seed and its command", async () => {
+  const mutation = schedulerMutations["loses a batch"];
+  assert.ok(mutation !== undefined);
+  const options = { make: broken(mutation) };
+  let seed = 1;
+  while ((await simulate(seed, options)).violation === null) seed += 1;
+  const plan = makePlan(seed);
+  const least = await shrink(plan, options);
+  assert.equal(
+    (await play(least, options)).violation?.rule,
+    (await play(plan, options)).violation?.rule,
+  );
+  assert.ok(JSON.stringify(least).length <= JSON.stringify(plan).length);
+  assert.equal(least.pipelines.length, 1);
+  const text = await explain(plan, options);
+  assert.match(text, new RegExp(`npm run simulate -- --seed ${seed} `));
+  assert.match(text, /the least that breaks it:\n {2}seed/);
+});
