@@ -208,7 +208,7 @@ class RunningServer implements MillraceServer {
     await this.close();
   }
 
-  /** Readiness goes first; then work in flight is finished; only then the port and the pipelines go. */
+  /** Readiness goes first; then work in flight is finished; then the port and the pipelines go. */
   async #drainAndStop(): Promise<boolean> {
     const { configuration, log, backend, listener, delay } = this.#parts;
     const { drainMs } = configuration.options;
@@ -216,8 +216,8 @@ class RunningServer implements MillraceServer {
     backend.drain();
     const drained = await within(drainMs, listener.drained());
     if (!drained) log.warn({ drainMs }, "drain took too long; what is left is cut off");
-    await listener.close();
-    await backend.stop();
+    // Together: whoever is cut off is told so on the connection that is being closed.
+    await Promise.all([listener.close(), backend.stop()]);
     delay[Symbol.dispose]();
     log.info("stopped");
     return drained;

@@ -129,8 +129,8 @@ class LocalBackend implements Backend {
   async stop(): Promise<void> {
     this.#draining = true;
     this.#firstUp.stopped();
-    await this.submit.stop({ drainMs: 0 });
-    await this.#prepare.close();
+    // At once: what is still being prepared fails now, and not when the pipelines are gone.
+    await Promise.all([this.submit.stop({ drainMs: 0 }), this.#prepare.close()]);
   }
 
   #makePool(onEvent: (event: PoolEvent) => void): Pool {

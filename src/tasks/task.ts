@@ -18,6 +18,8 @@ export interface TaskRequest<Input = unknown> {
   readonly inputs: readonly Input[];
   /** What the caller named, checked; what it left out is the model's own. */
   readonly settings: JsonObject;
+  /** About what the inputs hold in memory, which may be four times what they took as JSON. */
+  readonly bytes: number;
 }
 
 export interface Task<Input = unknown> {

@@ -91,6 +91,31 @@ test("one connection has sixteen requests open at the most; who sends on is disc
   assert.ok(front.submit.seen.length <= 32);
 });
 
+test("attack: open requests with the largest heads are refused before they fill the memory", async () => {
+  await using front = await TestFront.start();
+  front.submit.hold();
+  const fields = Array.from(
+    { length: 190 },
+    (_, at) => `x-${at}-${"n".repeat(30)}: ${at}${"v".repeat(30)}`,
+  );
+  const large = sized('{"texts":"ab"}', ...fields);
+  let refused = false;
+  for (let count = 0; !refused && count < 100; count += 1) {
+    const socket = await front.raw();
+    const seen = front.submit.seen.length;
+    socket.send(large.repeat(15));
+    // Behind the one that is refused its connection ends.
+    await until(front, () => front.submit.seen.length === seen + 15 || socket.socket.destroyed);
+    refused = socket.socket.destroyed;
+  }
+  assert.ok(refused);
+  assert.ok(front.submit.seen.length < 1_000, `${front.submit.seen.length} were taken`);
+  const before = front.submit.seen.length;
+  const honest = await front.raw();
+  honest.send(sized('{"texts":"ab"}'));
+  await front.submit.arrived(before + 1);
+});
+
 test("a caller that leaves aborts all its requests, also those behind the first, and nothing waits for them", async () => {
   await using front = await TestFront.start();
   front.submit.hold();

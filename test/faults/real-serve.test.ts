@@ -70,6 +70,31 @@ test(
   },
 );
 
+test(
+  "attack: callers whose work outlasts the drain are told so, whatever it was at",
+  limit,
+  async () => {
+    await using serve = new ServeProcess(millrace, ...flags, "--drain-ms", "50");
+    const url = await serve.url();
+    await allUp(url);
+    const request = { texts: texts(2_000), class: "bulk", beams: 4 } as const;
+    const together = post(url, request);
+    const inLines = post(url, request, { headers: { accept: "application/x-ndjson" } });
+    await busy(url);
+    const page = "\ufdfa ".repeat(9_000);
+    const preparing = post(url, { texts: Array.from({ length: 60 }, () => page), class: "bulk" });
+    await until(async () => (await getStatus(url)).requests.active === 3);
+    serve.child.kill("SIGTERM");
+    for (const cut of [await together, await preparing]) {
+      assert.equal(cut.status, 503);
+      assert.equal(((await cut.json()) as ErrorResponse).error.code, "draining");
+    }
+    const lines = (await (await inLines).text()).trimEnd().split("\n");
+    assert.match(lines.at(-1) ?? "", /^\{"error":\{"code":"draining"/);
+    assert.deepEqual(await serve.exited, [exitCodes.drainCutOff, null]);
+  },
+);
+
 test("a second SIGTERM under load ends at once and leaves no child", limit, async () => {
   await using serve = new ServeProcess(millrace, ...flags);
   const url = await serve.url();

@@ -47,7 +47,7 @@ const task: Task = {
   name: "unchecked",
   noun: "unchecked",
   fields: ["tokenIds"],
-  read: ({ tokenIds }) => ({ inputs: tokenIds as readonly unknown[], settings: {} }),
+  read: ({ tokenIds }) => ({ inputs: tokenIds as readonly unknown[], settings: {}, bytes: 0 }),
   open: () => Promise.resolve(model),
 };
 

@@ -64,7 +64,7 @@ const task: Task = {
   name: "triple",
   noun: "tripling",
   fields: ["inputs"],
-  read: ({ inputs }) => ({ inputs: inputs as readonly unknown[], settings: {} }),
+  read: ({ inputs }) => ({ inputs: inputs as readonly unknown[], settings: {}, bytes: 0 }),
   open: () => Promise.resolve(taskModel),
 };
 

@@ -28,6 +28,7 @@ export function numbersTask(): { readonly task: Task; readonly model: TaskModel 
     fields: ["texts", "beams", "nBest", "maxLength", "lengthPenalty"],
     read: ({ texts, ...settings }) => ({
       inputs: texts as readonly string[],
+      bytes: 0,
       settings: settings as Readonly<Record<string, number>>,
     }),
     open: () => Promise.resolve(model),

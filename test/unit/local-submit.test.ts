@@ -127,6 +127,41 @@ test("a request is accepted once, before its outcomes, and leaves nothing behind
   assert.deepEqual(local.held, { requests: 0, items: 0, bytes: 0 });
 });
 
+test("attack: items that miss a deadline together share one error, for each would walk the stack", async () => {
+  const limits = { queuedItemsMax: 500, queuedBytesMax: 100_000, requestInputsMax: 500 };
+  const texts = Array.from({ length: 500 }, () => "1.");
+  for (const more of [{}, { prepare: new StuckPrepare() }]) {
+    const { local, pool } = build({ limits, ...more });
+    pool.answers = false;
+    const { outcomes } = await submit(local, texts, { deadlineAtMs: performance.now() + 20 });
+    assert.deepEqual(new Set(outcomes.map(textOrCode)), new Set(["deadline_exceeded"]));
+    const errors = outcomes.map(({ outcome }) => ("error" in outcome ? outcome.error : null));
+    assert.equal(new Set(errors).size, 1);
+  }
+});
+
+test("attack: inputs that hold more than their body took are counted as what they hold", async () => {
+  const { task, model: taskModel } = numbersTask();
+  const heavy = {
+    ...task,
+    read: (fields: object) => ({
+      ...task.read({ ...fields }, { requestInputsMax: 9 }),
+      bytes: 700,
+    }),
+  };
+  const { local, pool } = build({
+    models: new Map([["fake", { name: "fake", task: heavy, taskModel, mode: "generation" }]]),
+  });
+  pool.answers = false;
+  const leaving = new AbortController();
+  const first = submit(local, ["1."], { signal: leaving.signal });
+  await assert.rejects(submit(local, ["1."]), { code: "queue_full" });
+  assert.ok(local.held.bytes >= 700);
+  leaving.abort();
+  await assert.rejects(first, { code: "cancelled" });
+  assert.equal(local.held.bytes, 0);
+});
+
 test("defect 7: the deadline is kept while the request is being prepared", async () => {
   const prepare = new StuckPrepare();
   const { local } = build({ prepare });

@@ -12,6 +12,9 @@ import { createTokenizer } from "#src/prepare/text/huggingface-tokenizers.js";
 import { openTaskModels } from "#src/tasks/open.js";
 import { taskOf, tasks } from "#src/tasks/table.js";
 import type { TaskModel } from "#src/tasks/task.js";
+import { completedSettings } from "#src/tasks/translation/input.js";
+import { joinTranslation } from "#src/tasks/translation/join.js";
+import { pieceOf } from "#src/tasks/translation/piece-of.js";
 import { type Hypothesis, hypothesesPayload } from "#src/work/generation.js";
 import { int32List, type JsonObject } from "#src/work/payload.js";
 import { bundledModelDir } from "../support/engine.js";
@@ -50,6 +53,7 @@ describe("reading", () => {
     assert.deepEqual(translate.read({ texts: "Hello." }, limits), {
       inputs: ["Hello."],
       settings: {},
+      bytes: 38,
     });
     const all = {
       beams: 2,
@@ -62,7 +66,18 @@ describe("reading", () => {
     assert.deepEqual(translate.read({ tokenIds: [[5, 0], [6]], ...all }, limits), {
       inputs: [[5, 0], [6]],
       settings: all,
+      bytes: 88,
     });
+  });
+
+  test("attack: parsed inputs are counted as what they hold, not as what they took as JSON", () => {
+    const held = (fields: JsonObject): number => translate.read(fields, limits).bytes;
+    const ids = Array.from({ length: 1_000 }, () => 1);
+    assert.ok(held({ tokenIds: [ids] }) >= 8 * ids.length, "a number takes eight bytes");
+    const narrow = "é".repeat(1_000);
+    const wide = `漢${narrow}`;
+    assert.ok(held({ texts: narrow }) < 1_100);
+    assert.ok(held({ texts: wide }) >= 2_000, "one wide character makes all of them wide");
   });
 
   const wrong: readonly (readonly [JsonObject, string, string])[] = [
@@ -186,6 +201,21 @@ describe("joining", () => {
     assert.equal(alternatives.length, 2);
     assert.equal(alternatives[0]?.text, joined["text"]);
     assert.notEqual(alternatives[1]?.text, joined["text"]);
+  });
+
+  test("attack: a text of thousands of sentences is decoded once", async () => {
+    const model = await bundled();
+    const settings = model.complete({});
+    const piece = pieceOf({ tokenIds: [82, 0], joiner: "" }, completedSettings(settings));
+    const pieces = Array.from({ length: 5_000 }, () => piece);
+    const answers = pieces.map(() => hypothesesPayload([word(82)]));
+    let decoded = 0;
+    const note = { prefix: "", truncated: false };
+    joinTranslation({ pieces, note, answers, settings }, () => {
+      decoded += 1;
+      return "a";
+    });
+    assert.equal(decoded, pieces.length);
   });
 
   test("a text without sentences is empty; one that was cut says so", async () => {

@@ -9,6 +9,7 @@
  */
 import type { Socket } from "node:net";
 import { MillraceError } from "millrace-client/wire";
+import { HeadsBudget, headBytes } from "./heads-budget.js";
 import type { Reply } from "./http-front.js";
 import type { ListenerContext } from "./listener-context.js";
 import { lingerMs, type OpenExchange } from "./open-exchange.js";
@@ -28,6 +29,8 @@ interface Connection {
   failure: MillraceError | null;
   /** It ends with a reply that is on its way: nothing more is answered. */
   isEnding: boolean;
+  /** Its last request's head is too large for the room that is left. */
+  headTooLarge: boolean;
   timer: NodeJS.Timeout | null;
 }
 
@@ -36,6 +39,7 @@ export class Connections {
   /** In the order in which they came. */
   readonly #bySocket = new Map<Socket, Connection>();
   readonly #extra = new Set<Socket>();
+  readonly #heads = new HeadsBudget();
 
   constructor(context: ListenerContext) {
     this.#context = context;
@@ -52,6 +56,7 @@ export class Connections {
       open: new Set(),
       failure: null,
       isEnding: false,
+      headTooLarge: false,
       timer: null,
     };
     if (extra) {
@@ -77,14 +82,18 @@ export class Connections {
     const connection = this.#bySocket.get(socket);
     if (connection === undefined) throw new Error("begin: ask answers() first");
     connection.open.add(exchange);
+    const bytes = headBytes(exchange.request);
+    connection.headTooLarge = !this.#heads.open(bytes);
     exchange.lifetime.onEnd(() => {
+      this.#heads.close(bytes);
       connection.open.delete(exchange);
       if (connection.open.size === 0 && connection.failure !== null) {
         this.#answerRaw(socket, connection.failure);
       }
     });
     if (connection.extra && this.#placeIsFree) this.#givePlace(socket, connection);
-    connection.isEnding = connection.extra || connection.open.size > pipelinedRequestsMax;
+    connection.isEnding =
+      connection.extra || connection.headTooLarge || connection.open.size > pipelinedRequestsMax;
     exchange.isLast = connection.isEnding;
   }
 
@@ -92,11 +101,15 @@ export class Connections {
   refuseWhereFull(exchange: OpenExchange, fromMemory: boolean): void {
     const connection = this.#bySocket.get(exchange.request.socket);
     if (connection === undefined || !connection.isEnding) return;
-    if (!connection.extra) {
+    if (connection.open.size > pipelinedRequestsMax) {
       const message = `This connection has ${pipelinedRequestsMax} requests that are not answered yet.`;
       throw new MillraceError("queue_full", message);
     }
     if (fromMemory) return;
+    if (connection.headTooLarge) {
+      const message = "The heads of the requests that are open leave no room for one so large.";
+      throw new MillraceError("queue_full", message);
+    }
     const most = this.#context.limits.connectionsMax;
     throw new MillraceError("too_many_connections", `There are ${most} connections already.`);
   }

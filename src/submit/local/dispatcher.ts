@@ -226,11 +226,7 @@ export class Dispatcher {
         this.#dispatch(decision.pipelineId, decision.batch);
         return;
       case "expire":
-        this.#pool.forget(decision.itemIds);
-        for (const itemId of decision.itemIds) {
-          const item = this.#close(itemId, "deadline_exceeded");
-          item?.request.fail(item.place, deadlineExceeded());
-        }
+        this.#expire(decision.itemIds);
         return;
       case "cancel":
         this.#pool.cancel(decision.pipelineId, decision.itemIds);
@@ -241,6 +237,16 @@ export class Dispatcher {
       case "wake":
         this.#wakeAt(decision.atMs);
         return;
+    }
+  }
+
+  /** One error for all of them: each would else walk the stack, and a hundred thousand of them take a second. */
+  #expire(itemIds: readonly number[]): void {
+    this.#pool.forget(itemIds);
+    const error = deadlineExceeded();
+    for (const itemId of itemIds) {
+      const item = this.#close(itemId, error.code);
+      item?.request.fail(item.place, error);
     }
   }
 

@@ -58,7 +58,7 @@ export class Door {
     if (task === undefined) throw this.#unknownTask(request.task);
     new Fields(request.fields).refuseUnknown(task.fields);
     const { requestInputsMax, admission, isUp } = this.#options;
-    const { inputs, settings } = task.read(request.fields, { requestInputsMax });
+    const { inputs, settings, bytes } = task.read(request.fields, { requestInputsMax });
     const model = this.#modelFor(request.model, task);
     if (this.#closed !== null) throw this.#closed;
     if (!isUp(model.name)) {
@@ -67,7 +67,10 @@ export class Door {
       });
     }
     const complete = model.taskModel.complete(settings);
-    const ticket = admission.admit({ items: inputs.length, bytes: request.payloadBytes });
+    const ticket = admission.admit({
+      items: inputs.length,
+      bytes: Math.max(request.payloadBytes, bytes),
+    });
     return { model, inputs, settings: complete, ticket };
   }
 

@@ -243,7 +243,8 @@ export class LocalSubmit implements Submit, AsyncDisposable {
         throw error;
       }
       const workClass = classNow();
-      return { workClass, inputs: inputs.map(() => ({ ok: false, error: deadlineExceeded() })) };
+      const failed = { ok: false, error: deadlineExceeded() } as const;
+      return { workClass, inputs: inputs.map(() => failed) };
     } finally {
       stopWaiting();
     }

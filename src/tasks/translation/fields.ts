@@ -31,6 +31,7 @@ export function readTranslate(
   const split = fields.flag("split");
   return {
     inputs,
+    bytes: inputs.reduce((sum, input) => sum + heldBytes(input), 0),
     settings: {
       ...search,
       ...(truncate === undefined ? {} : { truncate }),
@@ -43,6 +44,16 @@ export function readTranslate(
 export function checkNBest(nBest: number | undefined, beams: number): void {
   if (nBest === undefined || nBest <= beams) return;
   throw badField("nBest", `is ${nBest}, but only ${beams} beams are kept`);
+}
+
+/** An object's head and its place in the list. */
+const inputBytes = 32;
+const wideCharacter = /[\u0100-\uffff]/;
+
+/** V8 takes eight bytes for each number of a list, and two for each character of a text that has a single wide one. */
+function heldBytes(input: TranslationInput): number {
+  const width = typeof input !== "string" ? 8 : wideCharacter.test(input) ? 2 : 1;
+  return inputBytes + width * input.length;
 }
 
 function readSearch(fields: Fields): JsonObject {

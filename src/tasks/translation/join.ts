@@ -24,15 +24,16 @@ export function joinTranslation(parts: JoinParts, decode: Decode): JsonObject {
   });
   const ranks = Math.max(0, ...sentences.map((hypotheses) => hypotheses.length));
   const best = joinRank(parts, sentences, { rank: 0, decode });
-  const alternatives = Array.from({ length: Math.min(nBest, ranks) }, (_, rank) =>
-    joinRank(parts, sentences, { rank, decode }),
+  // Decoding takes some twenty microseconds, and a text may have thousands of sentences: none is done twice.
+  const others = Array.from({ length: Math.max(0, Math.min(nBest, ranks) - 1) }, (_, index) =>
+    joinRank(parts, sentences, { rank: index + 1, decode }),
   );
   return {
     ...best,
     inputTokens: sum(pieces.map(({ cost }) => cost.units)),
     outputTokens: sum(sentences.map((hypotheses) => hypotheses[0]?.tokenIds.length ?? 0)),
     sentences: pieces.length,
-    ...(nBest > 1 ? { alternatives } : {}),
+    ...(nBest > 1 ? { alternatives: ranks === 0 ? [] : [best, ...others] } : {}),
     ...(truncated ? { truncated: true } : {}),
   } satisfies TranslateResult;
 }
