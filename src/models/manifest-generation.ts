@@ -96,7 +96,7 @@ const schema: z.ZodType<GenerationManifest> = z.object({
 export const generation: EngineDefinition<GenerationManifest> = {
   schema,
   check,
-  mode: "generation",
+  mode: "continuous",
   settings: ({ generation: { beams, maxLength, lengthPenalty } }) => ({
     beams,
     maxLength,

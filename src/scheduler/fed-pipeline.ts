@@ -28,7 +28,7 @@ export interface PipelineView {
  *
  * ```
  *   one-shot:    batches = [ runs │ waits (recallable) ]
- *   generation:  batches = [ … every batch with an unsettled item … ]      at most one for each row
+ *   continuous:  batches = [ … every batch with an unsettled item … ]      at most one for each row
  *                rows    │◄──── rowsMax ────►│◄ prefetch ►│        bulk and realtime together
  *                        │◄──── rowsMax ────►│                     realtime's own, whatever bulk holds
  * ```

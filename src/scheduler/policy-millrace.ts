@@ -20,7 +20,7 @@ const bucketsBelow = 8;
  *
  * **No starvation.** Once older than `ageLimitMs`, an item is preceded only by items of its class that are older still
  * (or of the same age), by those that ride along in a batch that an older one leads because they share its batch key,
- * by suspects that run alone, and in one-shot pipelines by at most one realtime batch for each bulk batch. For generation
+ * by suspects that run alone, and in one-shot pipelines by at most one realtime batch for each bulk batch. For continuous ones
  * the classes have rows of their own, so neither waits for the other here.
  */
 export class MillracePolicy implements Policy {
@@ -67,7 +67,7 @@ export class MillracePolicy implements Policy {
   }
 
   #windowMs(draft: BatchDraft, queue: ClassQueueView, view: PolicyView): number {
-    if (view.pipeline.capacity.mode === "generation") return 0;
+    if (view.pipeline.capacity.mode === "continuous") return 0;
     const oldest = queue.oldest.peek();
     const arrivals = queue.arrivals(draft.items[0]?.kin.batchKey ?? "");
     return windowMs({
@@ -93,9 +93,9 @@ function fillFromFairest(draft: BatchDraft, queue: ClassQueueView, view: PolicyV
   if (tenant === undefined || group === undefined) return;
   const { batchKey } = group;
   const center = Math.max(...group.byLength.keys());
-  const generation = view.pipeline.capacity.mode === "generation";
+  const continuous = view.pipeline.capacity.mode === "continuous";
   const near = (bucket: number): boolean =>
-    generation || (bucket <= center + bucketsAbove && bucket >= center - bucketsBelow);
+    continuous || (bucket <= center + bucketsAbove && bucket >= center - bucketsBelow);
   if (!takeGroup(draft, group, near)) return;
   for (const byLength of [tenant.byLength(batchKey), queue.byLength(batchKey)])
     if (byLength !== undefined) fillNeighbours(draft, { batchKey, byLength, center, near });

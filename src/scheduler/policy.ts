@@ -56,7 +56,7 @@ export interface Policy {
   readonly recalls: boolean;
   /** Whether an even share between free pipelines bounds a batch. */
   readonly shares: boolean;
-  /** `none` for a generation pipeline without room for a row; feed.ts does not even ask then. */
+  /** `none` for a continuous pipeline without room for a row; feed.ts does not even ask then. */
   choose(view: PolicyView): Choice;
 }
 

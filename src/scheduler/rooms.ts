@@ -6,7 +6,7 @@ import type { BatchBounds, Policy } from "./policy.js";
 export interface RoomOptions {
   readonly policy: Policy;
   readonly ageLimitMs: number;
-  /** Rows that a generation pipeline may hold beyond its `rowsMax`. */
+  /** Rows that a continuous pipeline may hold beyond its `rowsMax`. */
   readonly prefetchRows: number;
   readonly nowMs: number;
 }
@@ -140,7 +140,7 @@ export class Rooms {
   }
 }
 
-/** Rows of a class that a generation pipeline may be sent beyond what it holds. */
+/** Rows of a class that a continuous pipeline may be sent beyond what it holds. */
 function rowsRoom(
   pipeline: PipelineView,
   workClass: WorkClass,

@@ -20,7 +20,7 @@ export interface SchedulerOptions {
   readonly realtimeTargetMs: number;
   /** Items that waited longer go first, oldest first. */
   readonly ageLimitMs: number;
-  /** Rows that a generation pipeline may hold beyond its `rowsMax`, so that it need not wait for more. */
+  /** Rows that a continuous pipeline may hold beyond its `rowsMax`, so that it need not wait for more. */
   readonly prefetchRows: number;
   /** The longest window: how long a free one-shot pipeline is kept waiting for a fuller batch. Default: 100. */
   readonly windowMsMax?: number;

@@ -7,10 +7,10 @@ import type { PipelineKind, WorkClass } from "millrace-client/wire";
 import type { Cost } from "../work/cost.js";
 
 /**
- * `generation`: items join and leave a running batch at any token, so a pipeline is fed whenever it has free rows.
+ * `continuous`: items join and leave a running batch at any token, so a pipeline is fed whenever it has free rows.
  * `one-shot`: a pipeline takes one batch, and one more that waits in the child.
  */
-export type RunMode = "generation" | "one-shot";
+export type RunMode = "continuous" | "one-shot";
 
 /** A pipeline that is up, as far as it matters here: whom it serves, and how much of it. */
 export interface PipelineCapacity {

@@ -66,7 +66,7 @@ class OpenDoor implements AsyncDisposable {
   constructor() {
     this.local = new LocalSubmit({
       models: new Map([
-        [manifest.name, { name: manifest.name, task, taskModel: model, mode: "generation" }],
+        [manifest.name, { name: manifest.name, task, taskModel: model, mode: "continuous" }],
       ]),
       prepare: prepareAtOnce(model),
       scheduler: this.scheduler,

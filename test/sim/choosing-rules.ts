@@ -2,10 +2,10 @@
 import type { WorkClass } from "millrace-client/wire";
 import type {
   ChoosingLimits,
-  Decision,
+  EngineWork,
   LaneLoad,
+  RunDecision,
   WaitingItem,
-  Work,
 } from "#src/runtime/generation/choosing.js";
 import type { Judge } from "./rules.js";
 
@@ -32,7 +32,7 @@ export class ChoosingAccount {
     this.#judge = judge;
   }
 
-  decided(decision: Decision<WaitingItem>, work: Work<WaitingItem>, nowMs: number): void {
+  decided(decision: RunDecision<WaitingItem>, work: EngineWork<WaitingItem>, nowMs: number): void {
     const seen = { waiting: work.waiting, lanes: [...work.lanes].filter(({ rows }) => rows > 0) };
     const both = hasWork(seen, "realtime") && hasWork(seen, "bulk");
     if (!both) this.#beside = null;
@@ -50,9 +50,9 @@ export class ChoosingAccount {
   }
 
   ran(
-    { kind, workClass }: Exclude<Decision<WaitingItem>, { readonly kind: "idle" }>,
+    { kind, workClass }: Exclude<RunDecision<WaitingItem>, { readonly kind: "idle" }>,
     ms: number,
-    work: Work<WaitingItem>,
+    work: EngineWork<WaitingItem>,
   ): void {
     this.#justEncoded = kind === "encode" ? workClass : null;
     this.#longest[workClass] = Math.max(this.#longest[workClass], ms);
@@ -77,7 +77,7 @@ export class ChoosingAccount {
   }
 
   #checkChunk(
-    { workClass, chunk, width }: Extract<Decision<WaitingItem>, { readonly kind: "encode" }>,
+    { workClass, chunk, width }: Extract<RunDecision<WaitingItem>, { readonly kind: "encode" }>,
     seen: Seen,
     nowMs: number,
   ): void {

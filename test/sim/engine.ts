@@ -2,10 +2,10 @@
 import type { WorkClass } from "millrace-client/wire";
 import {
   Choosing,
-  type Decision,
+  type EngineWork,
   type LaneLoad,
+  type RunDecision,
   type WaitingItem,
-  type Work,
 } from "#src/runtime/generation/choosing.js";
 import { RunCost } from "#src/runtime/run-cost.js";
 import type { Payload } from "#src/work/payload.js";
@@ -116,7 +116,7 @@ interface Job extends WaitingItem {
   left: number;
 }
 
-type Ran = Exclude<Decision<Job>, { readonly kind: "idle" }>;
+type Ran = Exclude<RunDecision<Job>, { readonly kind: "idle" }>;
 
 interface Lane extends LaneLoad {
   rows: number;
@@ -190,7 +190,7 @@ export class GenerationEngine implements SimEngine {
   }
 
   next(nowMs: number): EngineRun | null {
-    let decision: Decision<Job>;
+    let decision: RunDecision<Job>;
     const work = this.#work();
     try {
       decision = this.#choosing.decide(work, nowMs);
@@ -216,11 +216,11 @@ export class GenerationEngine implements SimEngine {
     return [...this.#encoding, ...[...this.#lanes.values()].flatMap(({ jobs }) => jobs)];
   }
 
-  #work(): Work<Job> {
+  #work(): EngineWork<Job> {
     return { waiting: this.#waiting, lanes: [...this.#lanes.values()] };
   }
 
-  #encode(decision: Extract<Decision<Job>, { readonly kind: "encode" }>): EngineRun {
+  #encode(decision: Extract<RunDecision<Job>, { readonly kind: "encode" }>): EngineRun {
     const { workClass, chunk, width } = decision;
     this.#waiting[workClass] = this.#waiting[workClass].filter((job) => !chunk.includes(job));
     this.#encoding = [...chunk];
@@ -244,7 +244,7 @@ export class GenerationEngine implements SimEngine {
     };
   }
 
-  #decode(decision: Extract<Decision<Job>, { readonly kind: "decode" }>): EngineRun | null {
+  #decode(decision: Extract<RunDecision<Job>, { readonly kind: "decode" }>): EngineRun | null {
     const lane = this.#lanes.get(decision.laneKey);
     if (lane === undefined) {
       this.#judge("no promise inside is broken", `there is no lane ${decision.laneKey}`);

@@ -96,7 +96,7 @@ export class FaultyChild implements ChildPort {
     spec: PipelinePlan,
     life: {
       readonly number: number;
-      readonly mode: "generation" | "one-shot";
+      readonly mode: "continuous" | "one-shot";
       readonly pid: number;
     },
     wiring: { readonly world: ChildWorld; readonly events: ChildEvents },

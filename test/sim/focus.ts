@@ -32,7 +32,7 @@ export function focused(plan: Plan, focus: Focus): Plan {
   const { seed, surroundings, models, pipelines } = plan;
   const oneShot = (focus.recalls ?? false) || (focus.ages ?? false);
   const callers = focus.busy || oneShot ? crowd(plan.callers) : plan.callers;
-  const mode = oneShot ? "one-shot" : "generation";
+  const mode = oneShot ? "one-shot" : "continuous";
   return {
     ...plan,
     options: focusedOptions(plan.options, focus),

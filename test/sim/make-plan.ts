@@ -37,7 +37,7 @@ export function makePlan(seed: number): Plan {
   const size = chance < 0.85 ? "small" : chance < 0.98 ? "middle" : "large";
   const models: Plan["models"][number][] = [];
   for (const name of random.chance(0.25) ? ["a", "b"] : ["a"]) {
-    models.push({ name, mode: random.pick(["generation", "one-shot"] as const) });
+    models.push({ name, mode: random.pick(["continuous", "one-shot"] as const) });
   }
   const mood = makeMood(random, size);
   const faults = random.pick([0, 0.3, 0.3, 0.8]);

@@ -100,7 +100,7 @@ export const schedulerMutations: Readonly<Record<string, SchedulerMutation>> = {
     rule: "a pipeline holds no more batches than allowed",
     event: (event) =>
       event.type === "pipeline-up"
-        ? { ...event, pipeline: { ...event.pipeline, mode: "generation" } }
+        ? { ...event, pipeline: { ...event.pipeline, mode: "continuous" } }
         : event,
   },
   "ignores age": {

@@ -372,7 +372,7 @@ export class Checker {
       const { spec, batches } = pipeline;
       if (this.#waiting.size === 0) return;
       if (pipeline.exclusive || this.#mayDrain(spec.model)) continue;
-      const isFree = spec.mode === "generation" || batches.length === 0;
+      const isFree = spec.mode === "continuous" || batches.length === 0;
       if (!isFree) continue;
       const queued = this.#queued(pipeline);
       const head = queued[0];

@@ -29,7 +29,7 @@ export class FakeLocal implements AsyncDisposable {
     const pipelines = pipelinesOf(model, count);
     const { task, model: taskModel } = numbersTask();
     this.local = new LocalSubmit({
-      models: new Map([["fake", { name: "fake", task, taskModel, mode: "generation" }]]),
+      models: new Map([["fake", { name: "fake", task, taskModel, mode: "continuous" }]]),
       prepare: prepareAtOnce(taskModel),
       scheduler: this.scheduler,
       makePool: (onEvent) => {

@@ -7,7 +7,7 @@ import { padWidth } from "#src/runtime/generation/arena.js";
 import {
   Choosing,
   type ChoosingLimits,
-  type Decision,
+  type RunDecision,
   type WaitingItem,
 } from "#src/runtime/generation/choosing.js";
 
@@ -82,7 +82,7 @@ class ToyEngine {
     return waits === 0 && lanes.every(({ rows }) => rows === 0);
   }
 
-  step(): Decision<ToyItem> {
+  step(): RunDecision<ToyItem> {
     const decision = this.choosing.decide(this.work, this.nowMs);
     this.check(decision);
     if (decision.kind === "idle") return decision;
@@ -98,7 +98,7 @@ class ToyEngine {
   }
 
   /** What holds for every decision. */
-  check(decision: Decision<ToyItem>): void {
+  check(decision: RunDecision<ToyItem>): void {
     assert.deepEqual(this.choosing.decide(this.work, this.nowMs), decision, "deciding changes");
     assert.equal(decision.kind === "idle", this.isEmpty);
     if (decision.kind === "decode") {
@@ -118,7 +118,7 @@ class ToyEngine {
     assert.ok(rows <= this.limits.rowsMax || only, `${rows} rows of ${workClass}`);
   }
 
-  encode({ chunk, workClass, width }: Extract<Decision<ToyItem>, { kind: "encode" }>): number {
+  encode({ chunk, workClass, width }: Extract<RunDecision<ToyItem>, { kind: "encode" }>): number {
     this.waiting[workClass] = this.waiting[workClass].filter((item) => !chunk.includes(item));
     for (const item of chunk) {
       this.begunAt.set(item.itemId, this.decisions);

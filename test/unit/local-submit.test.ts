@@ -54,7 +54,7 @@ function build(more: Partial<LocalSubmitOptions> = {}): { local: LocalSubmit; po
   const { task, model: taskModel } = numbersTask();
   let pool: FakePool | undefined;
   const local = new LocalSubmit({
-    models: new Map([["fake", { name: "fake", task, taskModel, mode: "generation" }]]),
+    models: new Map([["fake", { name: "fake", task, taskModel, mode: "continuous" }]]),
     prepare: prepareAtOnce(taskModel),
     scheduler: new FifoScheduler(),
     makePool: (onEvent) => {
@@ -150,7 +150,7 @@ test("attack: inputs that hold more than their body took are counted as what the
     }),
   };
   const { local, pool } = build({
-    models: new Map([["fake", { name: "fake", task: heavy, taskModel, mode: "generation" }]]),
+    models: new Map([["fake", { name: "fake", task: heavy, taskModel, mode: "continuous" }]]),
   });
   pool.answers = false;
   const leaving = new AbortController();
@@ -303,7 +303,7 @@ test("defect 3: pieces are counted while they are made, and making them ends at 
     },
   };
   const { local } = build({
-    models: new Map([["fake", { name: "fake", task, taskModel, mode: "generation" }]]),
+    models: new Map([["fake", { name: "fake", task, taskModel, mode: "continuous" }]]),
     prepare: prepareAtOnce(taskModel),
   });
   await assert.rejects(submit(local, ["1. ".repeat(100_000)]), { code: "too_many_items" });

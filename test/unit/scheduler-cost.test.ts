@@ -72,7 +72,7 @@ class Crowd {
   }
 }
 
-for (const mode of ["generation", "one-shot"] as const) {
+for (const mode of ["continuous", "one-shot"] as const) {
   test(`defect 14: a step of ${mode} pipelines costs O(P), with 8 of them, 32 and 128`, () => {
     for (const pipelines of [8, 32, 128]) {
       const crowd = new Crowd(pipelines, mode);
@@ -90,7 +90,7 @@ for (const mode of ["generation", "one-shot"] as const) {
 }
 
 test("defect 14: what happens to one model costs nothing for another", () => {
-  const crowd = new Crowd(32, "generation");
+  const crowd = new Crowd(32, "continuous");
   crowd.request("bulk", { count: 64 * 32 });
   assert.ok(crowd.looks > 0);
   crowd.nowMs += 1;

@@ -31,7 +31,7 @@ class Bench {
   }
 
   up(pipelineId: string, spec: Partial<PipelineCapacity> = {}): readonly Decision[] {
-    const shared = { model: "m", kind: "shared", mode: "generation", rowsMax: 8 } as const;
+    const shared = { model: "m", kind: "shared", mode: "continuous", rowsMax: 8 } as const;
     return this.step({ type: "pipeline-up", pipeline: { pipelineId, ...shared, ...spec } });
   }
 
@@ -81,7 +81,7 @@ function first(decisions: readonly Decision[]): Batch {
 const ten = Array.from({ length: 10 }, () => 10);
 
 test("a lone sentence on an idle pipeline leaves at once", () => {
-  for (const mode of ["generation", "one-shot"] as const) {
+  for (const mode of ["continuous", "one-shot"] as const) {
     const bench = new Bench();
     bench.up("p", { mode });
     const batch = first(bench.request(1, { tokens: [5] }));
@@ -268,7 +268,7 @@ test("work without a pipeline of its kind goes to any, and without any pipeline 
 });
 
 test("an item that needs more rows than there are runs alone", () => {
-  for (const mode of ["generation", "one-shot"] as const) {
+  for (const mode of ["continuous", "one-shot"] as const) {
     const bench = new Bench();
     bench.up("p", { mode, rowsMax: 2 });
     const items = [{ ...translated(5), itemId: 1, rows: 8 }];

@@ -21,7 +21,7 @@ function fedPipeline(of: { at: number; kind: "realtime" | "bulk" | "shared"; row
     pipelineId: `p${at}`,
     model: "m",
     kind: of.kind,
-    mode: "generation",
+    mode: "continuous",
     rowsMax,
   });
 }

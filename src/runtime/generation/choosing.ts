@@ -36,7 +36,7 @@ export interface LaneLoad {
   readonly rows: number;
 }
 
-export interface Work<Item extends WaitingItem> {
+export interface EngineWork<Item extends WaitingItem> {
   readonly waiting: Readonly<Record<WorkClass, readonly Item[]>>;
   readonly lanes: Iterable<LaneLoad>;
 }
@@ -60,7 +60,7 @@ export interface RunCosts {
   decodeMs(rows: number): number;
 }
 
-export type Decision<Item extends WaitingItem> =
+export type RunDecision<Item extends WaitingItem> =
   | { readonly kind: "idle" }
   /** The chunk leaves `waiting`, the leader first; `width` is what each sentence is padded to. */
   | {
@@ -88,7 +88,7 @@ export class Choosing {
   }
 
   /** Changes nothing. Idle only where there is no work at all. */
-  decide<Item extends WaitingItem>(work: Work<Item>, nowMs: number): Decision<Item> {
+  decide<Item extends WaitingItem>(work: EngineWork<Item>, nowMs: number): RunDecision<Item> {
     const lanes = [...work.lanes].filter(({ rows }) => rows > 0);
     const encodedFor = this.#encodedFor;
     if (encodedFor !== null) {
@@ -109,9 +109,9 @@ export class Choosing {
 
   /** After the run: `work` as it is now. */
   ran(
-    decision: Exclude<Decision<WaitingItem>, { readonly kind: "idle" }>,
+    decision: Exclude<RunDecision<WaitingItem>, { readonly kind: "idle" }>,
     ms: number,
-    work: Work<WaitingItem>,
+    work: EngineWork<WaitingItem>,
   ): void {
     const { bulkShare } = this.#limits;
     const { kind, workClass } = decision;
@@ -133,7 +133,7 @@ export class Choosing {
     else this.#owedMs = 0;
   }
 
-  #classToServe(work: Work<WaitingItem>, lanes: readonly LaneLoad[]): WorkClass | null {
+  #classToServe(work: EngineWork<WaitingItem>, lanes: readonly LaneLoad[]): WorkClass | null {
     const bulk = hasWork("bulk", work, lanes);
     if (!hasWork("realtime", work, lanes)) return bulk ? "bulk" : null;
     return bulk && this.#owedMs > this.#costs.decodeMs(rowsOf("bulk", lanes)) ? "bulk" : "realtime";
@@ -141,7 +141,7 @@ export class Choosing {
 
   /** Sentences of about the same length as the one that waits longest, as many as rows and time allow. */
   #nextChunk<Item extends WaitingItem>(
-    work: Work<Item>,
+    work: EngineWork<Item>,
     at: {
       readonly workClass: WorkClass;
       readonly lanes: readonly LaneLoad[];
@@ -193,7 +193,7 @@ export class Choosing {
   }
 
   #chunkMs(
-    work: Work<WaitingItem>,
+    work: EngineWork<WaitingItem>,
     at: { readonly workClass: WorkClass; readonly lanes: readonly LaneLoad[] },
   ): number {
     const beside = at.workClass === "bulk" && hasWork("realtime", work, at.lanes);
@@ -217,7 +217,7 @@ export class Choosing {
 
 function hasWork(
   workClass: WorkClass,
-  work: Work<WaitingItem>,
+  work: EngineWork<WaitingItem>,
   lanes: readonly LaneLoad[],
 ): boolean {
   return work.waiting[workClass].length > 0 || rowsOf(workClass, lanes) > 0;

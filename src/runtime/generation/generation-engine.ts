@@ -20,7 +20,7 @@ import { RunCost } from "../run-cost.js";
 import { StageMeter } from "../stage-meter.js";
 import { type ActiveItem, refusalOf, startItem } from "./active-item.js";
 import { cacheShapeOf, type EncodedBatch } from "./arena.js";
-import { Choosing, type ChoosingLimits, type Decision, type Work } from "./choosing.js";
+import { Choosing, type ChoosingLimits, type EngineWork, type RunDecision } from "./choosing.js";
 import type { GenerationModel, StepResult } from "./generation-model.js";
 import type { Lane } from "./lane.js";
 import { Lanes } from "./lanes.js";
@@ -145,7 +145,7 @@ export class GenerationEngine implements Engine {
     return this.#lanes.byteLength;
   }
 
-  get #work(): Work<ActiveItem> {
+  get #work(): EngineWork<ActiveItem> {
     return { waiting: this.#waiting, lanes: this.#lanes };
   }
 
@@ -182,7 +182,7 @@ export class GenerationEngine implements Engine {
   async #encodeChunk({
     chunk,
     width,
-  }: Extract<Decision<ActiveItem>, { readonly kind: "encode" }>): Promise<void> {
+  }: Extract<RunDecision<ActiveItem>, { readonly kind: "encode" }>): Promise<void> {
     this.#takeWaiting(new Set(chunk.map(({ itemId }) => itemId)));
     for (const item of chunk) this.#begun.set(item.itemId, item);
     await this.#encode(chunk, width);
