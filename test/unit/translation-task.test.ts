@@ -203,6 +203,18 @@ describe("joining", () => {
     assert.notEqual(alternatives[1]?.text, joined["text"]);
   });
 
+  test("attack: a text of more sentences than a call can have arguments is joined", async () => {
+    const model = await bundled();
+    const settings = model.complete({});
+    const piece = pieceOf({ tokenIds: [82, 0], joiner: "" }, completedSettings(settings));
+    const pieces = Array.from({ length: 250_000 }, () => piece);
+    const answer = hypothesesPayload([word(82)]);
+    const answers = pieces.map(() => answer);
+    const note = { prefix: "", truncated: false };
+    const joined = joinTranslation({ pieces, note, answers, settings }, () => "a");
+    assert.equal(joined["sentences"], pieces.length);
+  });
+
   test("attack: a text of thousands of sentences is decoded once", async () => {
     const model = await bundled();
     const settings = model.complete({});

@@ -1,5 +1,5 @@
 /** What is to be translated: arguments, the lines of a file, or those of standard input. */
-import { isUtf8 } from "node:buffer";
+import { constants, isUtf8 } from "node:buffer";
 import { readFile } from "node:fs/promises";
 import { MillraceError } from "millrace-client";
 import { type TranslateFlags, unusable } from "./flags.js";
@@ -15,9 +15,17 @@ export async function readLines(
     throw new MillraceError("option_invalid", "give texts or --datafile, not both");
   }
   const bytes = await (datafile === undefined ? readStdin(signal) : readWhole(datafile, signal));
-  if (!isUtf8(bytes)) {
-    throw new MillraceError("option_invalid", `${datafile ?? "standard input"} is not UTF-8`);
+  return linesOf(bytes, datafile ?? "standard input");
+}
+
+/** @throws MillraceError `option_invalid` for more bytes than a text can have, or bytes that are no text. */
+export function linesOf(bytes: Uint8Array, from: string): readonly string[] {
+  const { MAX_STRING_LENGTH: bytesMax } = constants;
+  if (bytes.length > bytesMax) {
+    const message = `${from} has ${bytes.length} bytes, at most ${bytesMax} are read at once: split it`;
+    throw new MillraceError("option_invalid", message);
   }
+  if (!isUtf8(bytes)) throw new MillraceError("option_invalid", `${from} is not UTF-8`);
   const lines = new TextDecoder().decode(bytes).split(/\r?\n/);
   if (lines.at(-1) === "") lines.pop();
   return lines;

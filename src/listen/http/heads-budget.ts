@@ -11,7 +11,7 @@
  */
 import type { IncomingMessage } from "node:http";
 
-const headsBytesMax: number = 32 * 1024 * 1024;
+const headsBytesMax = 32 * 1024 * 1024;
 
 /** A text's own head, its copy in small letters and its place in the table of fields. */
 const textBytes = 64;

@@ -22,7 +22,8 @@ export function joinTranslation(parts: JoinParts, decode: Decode): JsonObject {
     assert(hypotheses !== null, "translation: an answer was joined before it was checked");
     return hypotheses;
   });
-  const ranks = Math.max(0, ...sentences.map((hypotheses) => hypotheses.length));
+  // No arguments: of those there may be a hundred thousand or so, and a text may have more sentences.
+  const ranks = sentences.reduce((most, { length }) => Math.max(most, length), 0);
   const best = joinRank(parts, sentences, { rank: 0, decode });
   // Decoding takes some twenty microseconds, and a text may have thousands of sentences: none is done twice.
   const others = Array.from({ length: Math.max(0, Math.min(nBest, ranks) - 1) }, (_, index) =>
