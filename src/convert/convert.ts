@@ -14,13 +14,13 @@ import { neighbourSumExact } from "../models/quantization.js";
 import { parseManifest } from "../models/read-manifest.js";
 import { version } from "../version.js";
 import { type CalibrationReport, calibrate, readSentences } from "./calibrate.js";
-import { type MarianConfig, readMarianConfig } from "./marian-config.js";
-import { addDecoder, addEncoder, marianProducts } from "./marian-graphs.js";
-import { checkTensors, tensorReader } from "./marian-tensors.js";
+import { type MarianConfig, readMarianConfig } from "./marian/config.js";
+import { addDecoder, addEncoder, marianProducts } from "./marian/graphs.js";
+import { checkTensors, tensorReader } from "./marian/tensors.js";
 import { GraphBuilder, onnxOpset } from "./onnx/graph-builder.js";
 import { checkTarget, OutputFolder, outputError, tidyUp } from "./output-folder.js";
 import type { ProductMode } from "./products.js";
-import { SafetensorsFile } from "./safetensors.js";
+import { SafetensorsFile } from "./reading/safetensors.js";
 import { type Languages, readTokenizerFacts } from "./tokenizer-facts.js";
 import {
   openTokenizers,

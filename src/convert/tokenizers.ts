@@ -8,7 +8,7 @@ import {
   createTokenizer,
   type HuggingFaceTokenizer,
 } from "../prepare/text/huggingface-tokenizers.js";
-import type { MarianConfig } from "./marian-config.js";
+import type { MarianConfig } from "./marian/config.js";
 import type { TokenizerFacts } from "./tokenizer-facts.js";
 
 export interface SourceTokenizers {

@@ -2,8 +2,8 @@
 import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { toFloat16 } from "#src/convert/embeddings.js";
-import { readMarianConfig } from "#src/convert/marian-config.js";
-import { expectedTensors } from "#src/convert/marian-tensors.js";
+import { readMarianConfig } from "#src/convert/marian/config.js";
+import { expectedTensors } from "#src/convert/marian/tensors.js";
 import { Random } from "../sim/random.js";
 import { bundledModelDir } from "./engine.js";
 import { type HandMadeTensor, safetensorsOf } from "./safetensors-bytes.js";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { test } from "node:test";
-import { readMarianConfig } from "#src/convert/marian-config.js";
+import { readMarianConfig } from "#src/convert/marian/config.js";
 import { TempDir } from "../support/temp-dir.js";
 
 const valid = {

@@ -1,15 +1,15 @@
 import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { test } from "node:test";
-import { type MarianConfig, readMarianConfig } from "#src/convert/marian-config.js";
+import { type MarianConfig, readMarianConfig } from "#src/convert/marian/config.js";
 import {
   checkTensors,
   embeddingTables,
   expectedTensors,
   findTensor,
   sinusoidalPositions,
-} from "#src/convert/marian-tensors.js";
-import { SafetensorsFile } from "#src/convert/safetensors.js";
+} from "#src/convert/marian/tensors.js";
+import { SafetensorsFile } from "#src/convert/reading/safetensors.js";
 import { manifestOf } from "../support/model-folder.js";
 import { float32Tensor, type HandMadeTensor, safetensorsOf } from "../support/safetensors-bytes.js";
 import { sharedPath, skipWithout } from "../support/shared-data.js";

@@ -4,7 +4,7 @@ import { readFile, truncate, writeFile } from "node:fs/promises";
 import { test } from "node:test";
 import fc from "fast-check";
 import { MillraceError } from "millrace-client/wire";
-import { SafetensorsFile } from "#src/convert/safetensors.js";
+import { SafetensorsFile } from "#src/convert/reading/safetensors.js";
 import { float32Tensor, safetensorsBytes, safetensorsOf } from "../support/safetensors-bytes.js";
 import { TempDir } from "../support/temp-dir.js";
 

@@ -13,8 +13,8 @@
 import { type FileHandle, open, stat } from "node:fs/promises";
 import { endianness } from "node:os";
 import { MillraceError } from "millrace-client/wire";
-import { type HashProgress, hashHandle } from "../models/file-hash.js";
-import { isMissing } from "../models/read-json.js";
+import { type HashProgress, hashHandle } from "../../models/file-hash.js";
+import { isMissing } from "../../models/read-json.js";
 import { decodeFloats, type FloatType, isFloatType } from "./floats.js";
 import {
   lengthBytes,

@@ -7,9 +7,9 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
-import type { GenerationRules } from "../models/manifest-generation.js";
-import { checkShape, readJsonFile } from "../models/read-json.js";
-import { generationLimits } from "../work/generation.js";
+import type { GenerationRules } from "../../models/manifest-generation.js";
+import { checkShape, readJsonFile } from "../../models/read-json.js";
+import { generationLimits } from "../../work/generation.js";
 
 export type Activation = "silu" | "relu" | "gelu" | "gelu_tanh";
 

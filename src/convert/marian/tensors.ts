@@ -1,7 +1,7 @@
 /** The tensors that transformers' MarianMTModel saves, and whether a file has them. */
 import { MillraceError } from "millrace-client/wire";
-import type { MarianConfig, StackConfig } from "./marian-config.js";
-import type { SafetensorsFile, TensorEntry } from "./safetensors.js";
+import type { SafetensorsFile, TensorEntry } from "../reading/safetensors.js";
+import type { MarianConfig, StackConfig } from "./config.js";
 
 export interface ExpectedTensor {
   readonly name: string;

@@ -17,12 +17,12 @@
  * and the caller writes new_kv into the past. Masks are added to scores: 0 keeps, a large negative number drops.
  * Scores, softmax, layer norms, residuals and embeddings are float32 in every precision.
  */
-import { badTokens } from "../runtime/generation/search/search.js";
-import { addLookup, addOutputProduct } from "./embeddings.js";
-import type { MarianConfig, StackConfig } from "./marian-config.js";
-import { embeddingTables } from "./marian-tensors.js";
-import type { GraphBuilder } from "./onnx/graph-builder.js";
-import { addProduct, type ProductSpec, type ProductWriter } from "./products.js";
+import { badTokens } from "../../runtime/generation/search/search.js";
+import { addLookup, addOutputProduct } from "../embeddings.js";
+import type { GraphBuilder } from "../onnx/graph-builder.js";
+import { addProduct, type ProductSpec, type ProductWriter } from "../products.js";
+import type { MarianConfig, StackConfig } from "./config.js";
+import { embeddingTables } from "./tensors.js";
 
 /** Every product of the model, in the order in which a sentence meets them. */
 export function marianProducts(shape: MarianConfig): readonly string[] {
