@@ -97,9 +97,9 @@ class LocalBackend implements Backend {
         dispatched: (pipelineId, model, batch) => this.#dispatched(pipelineId, model, batch),
         waited: (workClass, ms) => this.#activity.waited(workClass, ms),
         retried: () => parts.metrics.itemRetried(),
-        ended: (workClass: WorkClass, code) => {
-          if (code === null) parts.metrics.itemDone(workClass);
-          else parts.metrics.itemFailed(workClass, code);
+        ended: (workClass: WorkClass, code, items) => {
+          if (code === null) parts.metrics.itemsDone(workClass, items);
+          else parts.metrics.itemsFailed(workClass, code, items);
         },
       },
       onBroken: parts.onBroken,

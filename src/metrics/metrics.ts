@@ -66,14 +66,14 @@ export class Metrics {
     observe("millrace_request_seconds", timings.totalMs);
   }
 
-  /** By whoever implements submit: once for each item. */
-  itemDone(workClass: WorkClass): void {
-    this.#count("millrace_items_total", { class: workClass, outcome: "done", code: "none" });
+  /** By whoever implements submit: each item once, some of one end together. */
+  itemsDone(workClass: WorkClass, items: number): void {
+    this.#count("millrace_items_total", { class: workClass, outcome: "done", code: "none" }, items);
   }
 
-  itemFailed(workClass: WorkClass, code: ErrorCode): void {
+  itemsFailed(workClass: WorkClass, code: ErrorCode, items: number): void {
     const outcome = code === "cancelled" ? "cancelled" : "failed";
-    this.#count("millrace_items_total", { class: workClass, outcome, code });
+    this.#count("millrace_items_total", { class: workClass, outcome, code }, items);
   }
 
   itemRetried(): void {

@@ -155,8 +155,8 @@ export const dispatcher: readonly SourceMutation[] = [
   {
     name: "remembers what ended",
     file: "submit/local/dispatcher.js",
-    find: "this.#pool.forget(itemIds);",
-    replace: "",
+    find: 'this.#step({ type: "cancel", requestId: windowId });\n        this.#pool.forget(itemIds);',
+    replace: 'this.#step({ type: "cancel", requestId: windowId });',
     rule: "what was taken is given back",
     focus: { fault: "exit", leaves: true },
   },
@@ -176,6 +176,20 @@ export const dispatcher: readonly SourceMutation[] = [
       'this.#step({ type: "pipeline-down", pipelineId }); this.#step({ type: "pipeline-down", pipelineId });',
     rule: "the scheduler's own assertions",
     focus: { fault: "exit" },
+  },
+  {
+    name: "queues the first window of a request only",
+    file: "submit/local/slices.js",
+    find: "this.#waiting.shift()?.();\n            this.#schedule();",
+    replace: "this.#waiting.shift();\n            this.#schedule();",
+    rule: "every caller is answered",
+  },
+  {
+    name: "stops after one slice",
+    file: "submit/local/slices.js",
+    find: "this.#waiting.shift()?.();\n            this.#schedule();",
+    replace: "this.#waiting.shift()?.();",
+    rule: "every caller is answered",
   },
   {
     name: "lets a pipeline go on for who left",

@@ -370,3 +370,49 @@ test("a field that the task does not know, and a task that nobody serves, are re
   await assert.rejects(submit(local, ["1."], { task: "fly" }), { code: "not_found" });
   await assert.rejects(submit(local, ["1."], { model: "other" }), { code: "model_not_found" });
 });
+
+test("attack: a page of many sentences is queued in slices, and others have their turn between them", async () => {
+  const scheduler = new FifoScheduler();
+  const queued: number[] = [];
+  const { local, pool } = build({
+    windowItemsMax: 100,
+    limits: { queuedItemsMax: 10_000, queuedBytesMax: 1_000_000, requestInputsMax: 100 },
+    scheduler: {
+      step(event, nowMs) {
+        if (event.type === "request") queued.push(event.request.items.length);
+        return scheduler.step(event, nowMs);
+      },
+    },
+  });
+  pool.answers = false;
+  const caller = new AbortController();
+  const page = submit(local, ["1. ".repeat(950)], { signal: caller.signal });
+  await new Promise((resolve) => setImmediate(resolve));
+  const all = (): number => queued.reduce((sum, items) => sum + items, 0);
+  assert.ok(all() < 950, "some slices, and the event loop goes on");
+  const other = submit(local, ["2."], { signal: caller.signal });
+  while (all() < 951) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  assert.ok(queued.every((items) => items <= 100));
+  assert.notEqual(queued.at(-1), 1, "a sentence that came later does not wait for the page");
+  caller.abort();
+  for (const left of [page, other]) await assert.rejects(left, { code: "cancelled" });
+  assert.deepEqual(local.held, { requests: 0, items: 0, bytes: 0 });
+  const { accepted, cancelled } = local.counts.items;
+  assert.deepEqual([accepted, cancelled], [951, 951]);
+  await local.stop({ drainMs: 0 });
+});
+
+test("attack: what is not queued yet keeps its deadline too", async () => {
+  const clock = new VirtualClock();
+  const { local, pool } = build({ windowItemsMax: 1, clock });
+  pool.answers = false;
+  const done = submit(local, ["1. 2. 3. 4."], { deadlineAtMs: 5 });
+  // The page is prepared in microtasks; its slices come with the clock.
+  for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
+  while (clock.advance()) await Promise.resolve();
+  const { outcomes } = await done;
+  assert.deepEqual(outcomes.map(textOrCode), ["deadline_exceeded"]);
+  assert.deepEqual(local.held, { requests: 0, items: 0, bytes: 0 });
+});

@@ -12,12 +12,13 @@
 import assert from "node:assert/strict";
 import { type ErrorCode, MillraceError } from "millrace-client/wire";
 import type { FrameBatch, FrameItem, FrameOutcome } from "../../frames/messages.js";
-import type { Batch, Decision, RunMode, SchedulerEvent } from "../../scheduler/types.js";
+import type { Batch, Decision, ItemSpec, RunMode, SchedulerEvent } from "../../scheduler/types.js";
 import type { Clock } from "../../work/clock.js";
 import type { Piece } from "../../work/piece.js";
 import type { PoolEvent } from "../../worker/events.js";
 import type { ItemCounts } from "./item-counts.js";
-import type { OpenRequest, Place } from "./open-request.js";
+import type { OpenRequest, Place, Window } from "./open-request.js";
+import { Slices } from "./slices.js";
 
 export interface SchedulerPort {
   step(event: SchedulerEvent, nowMs: number): readonly Decision[];
@@ -39,12 +40,15 @@ export interface DispatcherOptions {
   readonly modeOf: (model: string) => RunMode | undefined;
   readonly clock: Clock;
   readonly counts: ItemCounts;
+  /** Items that are queued in one turn of the event loop. */
+  readonly windowItemsMax: number;
   readonly onBroken: (error: unknown) => void;
 }
 
 /** An item that has not ended. */
 interface OpenItem {
   readonly request: OpenRequest;
+  readonly window: Window;
   readonly place: Place;
   /** Its payload is made when it is sent: until then an item is a few numbers in a column (prepare/portion.ts). */
   readonly source: Piece;
@@ -61,10 +65,13 @@ export class Dispatcher {
   #stepping = false;
   #broken = false;
   #stopWake: () => void = () => {};
+  readonly #slices: Slices;
   #lastItemId = 0;
+  #lastWindowId = 0;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
+    this.#slices = new Slices(options.clock);
     this.#pool = options.makePool((event) => this.#guard(() => this.#onPool(event)));
   }
 
@@ -77,45 +84,98 @@ export class Dispatcher {
     return false;
   }
 
-  /** Makes items of the request's pieces, and tells the scheduler. */
+  /**
+   * Makes items of the request's pieces, and tells the scheduler: of so many at once, and of the rest in the turns that
+   * follow. A page of a hundred thousand sentences would else hold the event loop for half a second.
+   */
   queue(request: OpenRequest): void {
-    const { requestId, model, class: workClass, tenant, deadlineAtMs, inputs } = request.options;
-    const items = inputs.flatMap((prepared, input) =>
-      (prepared.ok ? prepared.pieces : []).map((source, piece) => {
-        this.#lastItemId += 1;
-        const itemId = this.#lastItemId;
-        this.#items.set(itemId, { request, place: { input, piece }, source, sent: false });
-        request.openItemIds.add(itemId);
-        return { itemId, ...source.cost };
-      }),
-    );
-    if (items.length === 0) return;
+    const pieces = piecesOf(request);
+    if (this.#queueWindow(request, pieces)) return;
+    // What the scheduler has not heard of, it cannot expire.
+    const stopWatch = this.#watchDeadline(request);
+    const slice = (): void => {
+      if (request.ended || this.#queueWindow(request, pieces)) stopWatch();
+      else this.#slices.add(slice);
+    };
+    this.#slices.add(slice);
+  }
+
+  #watchDeadline(request: OpenRequest): () => void {
+    const { clock } = this.#options;
+    const { deadlineAtMs } = request.options;
+    if (deadlineAtMs === null) return () => {};
+    const expire = (): void => request.failAll(deadlineExceeded());
+    return clock.after(Math.max(0, deadlineAtMs - clock.now()), expire);
+  }
+
+  /** Whether that were the last of the pieces. */
+  #queueWindow(request: OpenRequest, pieces: Pieces): boolean {
+    const { model, class: workClass, tenant, deadlineAtMs } = request.options;
+    this.#lastWindowId += 1;
+    const window: Window = { windowId: this.#lastWindowId, openItemIds: new Set() };
+    const items: ItemSpec[] = [];
+    while (items.length < this.#options.windowItemsMax) {
+      const next = pieces.next();
+      if (next.done === true) break;
+      const { source, place } = next.value;
+      this.#lastItemId += 1;
+      const itemId = this.#lastItemId;
+      this.#items.set(itemId, { request, window, place, source, sent: false });
+      window.openItemIds.add(itemId);
+      items.push({ itemId, ...source.cost });
+    }
+    if (items.length === 0) return true;
+    request.windows.add(window);
     this.#options.counts.accepted(items.length);
+    const { windowId: requestId } = window;
     const spec = { requestId, model, class: workClass, tenant, deadlineAtMs, items };
     this.#step({ type: "request", request: spec });
+    return items.length < this.#options.windowItemsMax;
   }
 
   /** What is left of an ended request: all of it after an abort, pieces of failed inputs else. */
   drop(request: OpenRequest): void {
-    if (request.openItemIds.size === 0) return;
-    const itemIds = [...request.openItemIds];
-    for (const itemId of itemIds) this.#close(itemId, "cancelled");
-    this.#step({ type: "cancel", requestId: request.options.requestId });
-    this.#pool.forget(itemIds);
+    for (const { windowId, openItemIds } of request.windows) {
+      const itemIds = [...openItemIds];
+      this.#closeAll(itemIds, "cancelled");
+      this.#step({ type: "cancel", requestId: windowId });
+      this.#pool.forget(itemIds);
+    }
   }
 
   async stop(): Promise<void> {
+    this.#slices.flush();
     await this.#pool.stop({ drainMs: 0 });
     this.#stopWake();
   }
 
+  /** These items of one request have ended; what had ended before is not counted again. */
+  #closeAll(itemIds: readonly number[], code: ErrorCode): OpenRequest | undefined {
+    let request: OpenRequest | undefined;
+    let items = 0;
+    for (const itemId of itemIds) {
+      const item = this.#remove(itemId);
+      if (item === undefined) continue;
+      request = item.request;
+      items += 1;
+    }
+    if (request !== undefined) this.#options.counts.ended(request.options.class, code, items);
+    return request;
+  }
+
   /** The item has ended, with this code or, null, with its result; undefined where it had ended before. */
   #close(itemId: number, code: ErrorCode | null): OpenItem | undefined {
+    const item = this.#remove(itemId);
+    if (item !== undefined) this.#options.counts.ended(item.request.options.class, code, 1);
+    return item;
+  }
+
+  #remove(itemId: number): OpenItem | undefined {
     const item = this.#items.get(itemId);
     if (item === undefined) return undefined;
-    this.#options.counts.ended(item.request.options.class, code);
     this.#items.delete(itemId);
-    item.request.openItemIds.delete(itemId);
+    item.window.openItemIds.delete(itemId);
+    if (item.window.openItemIds.size === 0) item.request.windows.delete(item.window);
     return item;
   }
 
@@ -240,14 +300,11 @@ export class Dispatcher {
     }
   }
 
-  /** One error for all of them: each would else walk the stack, and a hundred thousand of them take a second. */
+  /** The request is told at once, and once: what its other windows hold is dropped when it ends. */
   #expire(itemIds: readonly number[]): void {
     this.#pool.forget(itemIds);
     const error = deadlineExceeded();
-    for (const itemId of itemIds) {
-      const item = this.#close(itemId, error.code);
-      item?.request.fail(item.place, error);
-    }
+    this.#closeAll(itemIds, error.code)?.failAll(error);
   }
 
   /** Timers may fire a little before their time on this clock, and a scheduler woken too early would not ask again. */
@@ -275,6 +332,18 @@ export class Dispatcher {
     }
     counts.dispatched(pipelineId, this.#up.get(pipelineId) ?? "", batch);
     this.#pool.dispatch(pipelineId, { batchId: batch.batchId, class: batch.class, items });
+  }
+}
+
+/** The pieces of a request that are not queued yet. */
+type Pieces = Generator<{ readonly source: Piece; readonly place: Place }>;
+
+function* piecesOf({ options }: OpenRequest): Pieces {
+  for (const [input, prepared] of options.inputs.entries()) {
+    if (!prepared.ok) continue;
+    for (const [piece, source] of prepared.pieces.entries()) {
+      yield { source, place: { input, piece } };
+    }
   }
 }
 

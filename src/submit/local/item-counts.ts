@@ -9,7 +9,7 @@ export interface SubmitObserver {
   waited(workClass: WorkClass, ms: number): void;
   retried(): void;
   /** Null: it has its result. */
-  ended(workClass: WorkClass, code: ErrorCode | null): void;
+  ended(workClass: WorkClass, code: ErrorCode | null, items: number): void;
 }
 
 export type ItemTotals = Record<"accepted" | "done" | "failed" | "cancelled" | "retried", number>;
@@ -39,9 +39,9 @@ export class ItemCounts {
     this.#observer?.retried();
   }
 
-  ended(workClass: WorkClass, code: ErrorCode | null): void {
+  ended(workClass: WorkClass, code: ErrorCode | null, items: number): void {
     const how = code === null ? "done" : code === "cancelled" ? "cancelled" : "failed";
-    this.totals[how] += 1;
-    this.#observer?.ended(workClass, code);
+    this.totals[how] += items;
+    this.#observer?.ended(workClass, code, items);
   }
 }

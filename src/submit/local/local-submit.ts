@@ -26,6 +26,8 @@ export interface LocalSubmitOptions extends Pick<DispatcherOptions, "scheduler" 
   readonly limits: AdmissionLimits & { readonly requestInputsMax: number };
   /** Requests with fewer items than this are realtime unless they say otherwise. */
   readonly bulkThreshold: number;
+  /** Items that are queued in one turn of the event loop. Default: 4,096, some ten milliseconds. */
+  readonly windowItemsMax?: number;
   /** Default: the machine's. */
   readonly clock?: Clock;
   readonly observer?: SubmitObserver;
@@ -58,7 +60,6 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   readonly #requests = { accepted: 0, refused: 0, finished: 0, cancelled: 0 };
   /** Requests that are between the door and their end. */
   #active = 0;
-  #lastRequestId = 0;
   /** Why what is still being prepared comes too late; null while it does not. */
   #ended: MillraceError | null = null;
   #onIdle: (() => void) | null = null;
@@ -76,6 +77,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       modeOf: (model) => models.get(model)?.mode,
       clock,
       counts: this.#counts,
+      windowItemsMax: options.windowItemsMax ?? 4_096,
       onBroken: (error) => this.#onBroken(error),
     });
     this.#door = new Door({
@@ -119,10 +121,8 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       const { workClass, inputs } = await this.#prepare(entered, request, { signal, accept });
       if (this.#ended !== null) throw this.#ended;
       this.#requests.accepted += 1;
-      this.#lastRequestId += 1;
       const { model, settings } = entered;
       const open = new OpenRequest({
-        requestId: this.#lastRequestId,
         task: { name: model.task.name, model: model.taskModel },
         model: model.name,
         class: workClass,

@@ -9,7 +9,6 @@ import type { InputOutcome, SubmitOutcome, SubmitSummary } from "../submit.js";
 import { InputAssembly } from "./input-assembly.js";
 
 export interface OpenRequestOptions {
-  readonly requestId: number;
   readonly task: { readonly name: string; readonly model: TaskModel };
   readonly model: string;
   readonly class: WorkClass;
@@ -22,6 +21,13 @@ export interface OpenRequestOptions {
   readonly onOutcome: (outcome: SubmitOutcome) => void;
 }
 
+/** Items of a request that the scheduler was told of together. */
+export interface Window {
+  /** The scheduler's name for it. */
+  readonly windowId: number;
+  readonly openItemIds: Set<number>;
+}
+
 /** Where in its request an item belongs. */
 export interface Place {
   readonly input: number;
@@ -31,8 +37,8 @@ export interface Place {
 export class OpenRequest {
   readonly options: OpenRequestOptions;
   readonly done: Promise<void>;
-  /** Items that have not ended, of inputs that failed too. */
-  readonly openItemIds: Set<number> = new Set();
+  /** Those that were queued and have items that have not ended, of inputs that failed too. */
+  readonly windows: Set<Window> = new Set();
   readonly #inputs: (InputAssembly | null)[];
   readonly #pipelines: Record<string, number> = {};
   #openInputs: number;
@@ -95,6 +101,13 @@ export class OpenRequest {
 
   fail(place: Place, error: WireError): void {
     this.#report(place.input, this.#inputs[place.input]?.fail(error) ?? null);
+  }
+
+  /** Everything that is not done fails with this. */
+  failAll(error: WireError): void {
+    for (const [index, input] of this.#inputs.entries()) {
+      this.#report(index, input?.fail(error) ?? null);
+    }
   }
 
   /** Ends the promise; no outcome follows. A second call does nothing. */
