@@ -176,6 +176,31 @@ test("defect 4: bodies in progress are in one budget, and the small ones get thr
   await until(front, () => front.front.held().bodiesBytes === 0);
 });
 
+test("attack: uploads that never end shut out no larger body that is under way", async () => {
+  let nowMs = 0;
+  const bodiesBytesMax = 256 * KiB;
+  const limits = { bodyBytesMax: 200 * KiB, bodiesBytesMax };
+  await using front = await TestFront.start(limits, { nowMs: () => nowMs });
+  const sockets: RawSocket[] = [];
+  for (let i = 0; i < 4; i++) {
+    const socket = await front.raw();
+    // 80 KiB are allocated for 60 that came.
+    socket.send(post("a".repeat(60 * KiB), `content-length: ${80 * KiB}`));
+    sockets.push(socket);
+    await until(front, () => front.front.held().bodiesBytes >= (i + 1) * 60 * KiB);
+  }
+  nowMs += 3_000;
+  const texts = Array.from({ length: 10 }, () => "a".repeat(15_000));
+  for (let i = 0; i < 2; i++) {
+    const reply = await front.translate({ texts });
+    assert.equal(reply.status, 200, await reply.text());
+  }
+  for (const { received } of sockets) assert.match(received, /^$|^HTTP\/1.1 429 /);
+  assert.ok(sockets.some(({ received }) => received !== ""));
+  for (const { socket } of sockets) socket.destroy();
+  await until(front, () => front.front.held().bodiesBytes === 0);
+});
+
 test("defect 4: three hundred bombs that stall hold what they sent, not what would become of it", async () => {
   await using front = await TestFront.start();
   const bomb = gzipSync(Buffer.alloc(4 * KiB * KiB, "a"));
