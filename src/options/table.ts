@@ -303,7 +303,7 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
     min: 64 * KiB,
     max: 64 * GiB,
     ...limits,
-    help: "Bytes of all bodies that are being read, over all connections; beyond it the largest is refused with queue_full.",
+    help: "Bytes of all bodies that are being read, over all connections; beyond it who stalls or sends most is refused (queue_full).",
     default: { value: 64 * MiB },
   },
   repliesBytesMax: {

@@ -31,7 +31,7 @@ async function until(front: TestFront, isSo: () => boolean): Promise<void> {
 // ── Connections ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 test("defect 6: /live answers when every connection is taken", async () => {
-  await using front = await TestFront.start({ connectionsMax: 2 });
+  await using front = await TestFront.start({ connectionsMax: 2 }, { nowMs: () => 0 });
   await fill(front, 2);
   for (const path of ["/live", "/ready", "/status", "/metrics"]) {
     assert.match(await ask(front, get(path)), /^HTTP\/1.1 200 [\s\S]*connection: close/i, path);
@@ -40,6 +40,90 @@ test("defect 6: /live answers when every connection is taken", async () => {
     assert.match(await ask(front, bytes), /^HTTP\/1.1 503 [\s\S]*too_many_connections/);
   }
   assert.equal(front.submit.seen.length, 0);
+});
+
+test("attack: idle connections give their places to whoever asks, the longest idle first", async () => {
+  let nowMs = 0;
+  await using front = await TestFront.start({ connectionsMax: 3 }, { nowMs: () => nowMs });
+  const [first, second, third] = await fill(front, 3);
+  nowMs += 500;
+  // Who has polled is not the longest any more.
+  first?.send(get("/live"));
+  await first?.until(/"live":true/);
+  nowMs += 500;
+  for (const [asked, closed] of [
+    [2, second],
+    [3, third],
+  ] as const) {
+    assert.match(await ask(front, get("/live")), /^HTTP\/1.1 200 /);
+    const next = await front.raw();
+    next.send(sized('{"texts":"ab"}').repeat(2));
+    assert.match(
+      await next.until(/"ba"[\s\S]*"ba"/),
+      /^HTTP\/1.1 200 OK(?![\s\S]*connection: close)/i,
+    );
+    await closed?.closed();
+    assert.equal(front.front.held().connections, 3, `${asked} have a place`);
+  }
+  // It has idled for less than a second, and so have the newcomers.
+  assert.match(await ask(front, get("/v1/models")), /^HTTP\/1.1 503 [\s\S]*too_many_connections/);
+  assert.equal(first?.socket.closed, false);
+});
+
+test("attack: a connection with an open exchange or half a request keeps its place", async () => {
+  let nowMs = 0;
+  await using front = await TestFront.start(
+    { connectionsMax: 2, headersTimeoutMs: 60_000 },
+    { nowMs: () => nowMs },
+  );
+  const [busy, begun] = await fill(front, 2);
+  front.submit.hold();
+  busy?.send(sized('{"texts":"ab"}'));
+  begun?.send("GET /li");
+  await front.submit.arrived(1);
+  await until(front, () => (begun?.socket.writableLength ?? 0) === 0);
+  nowMs += 50_000;
+  assert.match(await ask(front, get("/v1/models")), /^HTTP\/1.1 503 [\s\S]*too_many_connections/);
+  begun?.send("ve HTTP/1.1\r\nhost: x\r\n\r\n");
+  await begun?.until(/"live":true/);
+  nowMs += 600_000;
+  const next = await front.raw();
+  next.send(get("/v1/models"));
+  await next.until(/"models":/);
+  await begun?.closed();
+  assert.match(await ask(front, get("/v1/models")), /^HTTP\/1.1 503 [\s\S]*too_many_connections/);
+  front.submit.release();
+  await busy?.until(/"ba"/);
+});
+
+test("attack: line ends between requests keep no place", async () => {
+  let nowMs = 0;
+  const limits = { connectionsMax: 1, headersTimeoutMs: 5_000 };
+  await using front = await TestFront.start(limits, { nowMs: () => nowMs });
+  const [idle] = await fill(front, 1);
+  idle?.send("\r\n");
+  nowMs += 1_000;
+  assert.match(await ask(front, get("/v1/models")), /^HTTP\/1.1 503 /);
+  idle?.send("\r\n");
+  nowMs += 6_000;
+  const next = await front.raw();
+  next.send(get("/v1/models"));
+  await next.until(/"models":/);
+  await idle?.closed();
+});
+
+test("attack: connections that have never asked give their places too", async () => {
+  let nowMs = 0;
+  await using front = await TestFront.start({ connectionsMax: 20 }, { nowMs: () => nowMs });
+  for (let i = 0; i < 20; i++) await front.raw();
+  await until(front, () => front.front.held().connections >= 20);
+  nowMs += 1_000;
+  for (let i = 0; i < 20; i++) {
+    const next = await front.raw();
+    next.send(get("/v1/models"));
+    await next.until(/"models":/);
+  }
+  assert.match(await ask(front, get("/v1/models")), /^HTTP\/1.1 503 /);
 });
 
 test("defect 6: /live answers in a flood of connections that say nothing", async () => {
@@ -172,6 +256,31 @@ test("defect 4: bodies in progress are in one budget, and the small ones get thr
       assert.match(received, /^HTTP\/1.1 429 [\s\S]*retry-after: 1[\s\S]*queue_full/i);
   }
   for (let i = 0; i < 10; i++) assert.equal((await front.translate({ texts: "ab" })).status, 200);
+  for (const { socket } of sockets) socket.destroy();
+  await until(front, () => front.front.held().bodiesBytes === 0);
+});
+
+test("attack: uploads that never end shut out no larger body that is under way", async () => {
+  let nowMs = 0;
+  const bodiesBytesMax = 256 * KiB;
+  const limits = { bodyBytesMax: 200 * KiB, bodiesBytesMax };
+  await using front = await TestFront.start(limits, { nowMs: () => nowMs });
+  const sockets: RawSocket[] = [];
+  for (let i = 0; i < 4; i++) {
+    const socket = await front.raw();
+    // 80 KiB are allocated for 60 that came.
+    socket.send(post("a".repeat(60 * KiB), `content-length: ${80 * KiB}`));
+    sockets.push(socket);
+    await until(front, () => front.front.held().bodiesBytes >= (i + 1) * 60 * KiB);
+  }
+  nowMs += 3_000;
+  const texts = Array.from({ length: 10 }, () => "a".repeat(15_000));
+  for (let i = 0; i < 2; i++) {
+    const reply = await front.translate({ texts });
+    assert.equal(reply.status, 200, await reply.text());
+  }
+  for (const { received } of sockets) assert.match(received, /^$|^HTTP\/1.1 429 /);
+  assert.ok(sockets.some(({ received }) => received !== ""));
   for (const { socket } of sockets) socket.destroy();
   await until(front, () => front.front.held().bodiesBytes === 0);
 });

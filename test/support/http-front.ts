@@ -5,7 +5,11 @@ import type { DeploymentIdentity, ServerState, StatusResponse } from "millrace-c
 import { identificationOf } from "#src/front/identification.js";
 import { openNativeFront } from "#src/front/native/native.js";
 import type { HttpFront } from "#src/listen/http/http-front.js";
-import { type HttpListener, startHttpListener } from "#src/listen/http/listener.js";
+import {
+  type HttpListener,
+  type HttpListenerParts,
+  startHttpListener,
+} from "#src/listen/http/listener.js";
 import { createLog } from "#src/log.js";
 import { Metrics } from "#src/metrics/metrics.js";
 import { resolveConfiguration } from "#src/options/resolve.js";
@@ -30,7 +34,7 @@ export class TestFront implements AsyncDisposable {
 
   static async start(
     options: Partial<Options> = {},
-    times: { readonly signOfLifeMs?: number } = {},
+    times: Pick<HttpListenerParts, "signOfLifeMs" | "nowMs"> = {},
     others: readonly HttpFront[] = [],
   ): Promise<TestFront> {
     const test = new TestFront();

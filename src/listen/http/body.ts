@@ -58,13 +58,15 @@ export async function receiveBody(
     const keep = bounded(bytes, parts);
     stop.signal.throwIfAborted();
     await collect(request, stop.signal, (chunk) => {
+      share.received(chunk.length);
       keep(chunk);
       parts.reads.took(request, chunk.length);
     });
+    share.arrived();
     const whole =
       compression === null ? bytes : await expand(bytes, { compression, share, stop, ...parts });
     stop.signal.throwIfAborted();
-    share.settled = true;
+    share.settle();
     return new WholeBody(whole, share);
   } catch (error) {
     share.release();

@@ -1,16 +1,18 @@
 /**
  * The open connections: who has a place, who came too late, and what is answered where HTTP itself went wrong.
  *
- *   a new one ─► a place is free? ── yes ─► has it until it closes
- *                     │ no
- *                     ▼
- *                  extra: answered from memory or refused, then closed; two seconds at the most.
+ *   a new one ─► a place is free? ── yes ─► has it until it closes, or idles and somebody asks for a place
+ *                     │ no                                                              ▲
+ *                     ▼                                                                 │
+ *                  extra: asks for work? ── yes ─► gets the place of the one that has idled longest, else refused
+ *                         asks what is in memory? answered. Then closed; two seconds at the most.
  *                  Are all extra places taken, the oldest goes: who polls is answered in any flood.
  */
 import type { Socket } from "node:net";
 import { MillraceError } from "millrace-client/wire";
 import { HeadsBudget, headBytes } from "./heads-budget.js";
 import type { Reply } from "./http-front.js";
+import { IdleConnections } from "./idle-connections.js";
 import type { ListenerContext } from "./listener-context.js";
 import { lingerMs, type OpenExchange } from "./open-exchange.js";
 
@@ -39,10 +41,12 @@ export class Connections {
   /** In the order in which they came. */
   readonly #bySocket = new Map<Socket, Connection>();
   readonly #extra = new Set<Socket>();
+  readonly #idle: IdleConnections;
   readonly #heads = new HeadsBudget();
 
   constructor(context: ListenerContext) {
     this.#context = context;
+    this.#idle = new IdleConnections(context.limits.headersTimeoutMs, context.nowMs);
   }
 
   get count(): number {
@@ -63,7 +67,7 @@ export class Connections {
       if (this.#extra.size >= extraConnectionsMax) this.#endOldestExtra();
       this.#extra.add(socket);
       connection.timer = setTimeout(() => socket.destroy(), extraConnectionMs);
-    }
+    } else this.#idle.add(socket);
     this.#bySocket.set(socket, connection);
     socket.once("close", () => this.#forget(socket));
   }
@@ -82,14 +86,13 @@ export class Connections {
     const connection = this.#bySocket.get(socket);
     if (connection === undefined) throw new Error("begin: ask answers() first");
     connection.open.add(exchange);
+    this.#idle.delete(socket);
     const bytes = headBytes(exchange.request);
     connection.headTooLarge = !this.#heads.open(bytes);
     exchange.lifetime.onEnd(() => {
       this.#heads.close(bytes);
       connection.open.delete(exchange);
-      if (connection.open.size === 0 && connection.failure !== null) {
-        this.#answerRaw(socket, connection.failure);
-      }
+      if (connection.open.size === 0) this.#allAnswered(socket, connection);
     });
     if (connection.extra && this.#placeIsFree) this.#givePlace(socket, connection);
     connection.isEnding =
@@ -99,7 +102,8 @@ export class Connections {
 
   /** @throws MillraceError `too_many_connections`, `queue_full` */
   refuseWhereFull(exchange: OpenExchange, fromMemory: boolean): void {
-    const connection = this.#bySocket.get(exchange.request.socket);
+    const { socket } = exchange.request;
+    const connection = this.#bySocket.get(socket);
     if (connection === undefined || !connection.isEnding) return;
     if (connection.open.size > pipelinedRequestsMax) {
       const message = `This connection has ${pipelinedRequestsMax} requests that are not answered yet.`;
@@ -109,6 +113,12 @@ export class Connections {
     if (connection.headTooLarge) {
       const message = "The heads of the requests that are open leave no room for one so large.";
       throw new MillraceError("queue_full", message);
+    }
+    if (this.#freePlace()) {
+      this.#givePlace(socket, connection);
+      connection.isEnding = false;
+      exchange.isLast = false;
+      return;
     }
     const most = this.#context.limits.connectionsMax;
     throw new MillraceError("too_many_connections", `There are ${most} connections already.`);
@@ -135,10 +145,25 @@ export class Connections {
     return taken < this.#context.limits.connectionsMax;
   }
 
+  /** False where nobody idles for long enough: who has an exchange open, or has begun to ask, is never closed. */
+  #freePlace(): boolean {
+    const idle = this.#idle.longest();
+    if (idle === null) return false;
+    idle.destroy();
+    // The close is told later, and until then others come.
+    this.#forget(idle);
+    return true;
+  }
+
   #givePlace(socket: Socket, connection: Connection): void {
     connection.extra = false;
     this.#extra.delete(socket);
     if (connection.timer !== null) clearTimeout(connection.timer);
+  }
+
+  #allAnswered(socket: Socket, { failure, isEnding }: Connection): void {
+    if (failure !== null) this.#answerRaw(socket, failure);
+    else if (this.#bySocket.has(socket) && !isEnding) this.#idle.add(socket);
   }
 
   /** One that has asked nothing where there is one: the oldest has had the longest time to. */
@@ -162,6 +187,7 @@ export class Connections {
     if (connection.timer !== null) clearTimeout(connection.timer);
     this.#bySocket.delete(socket);
     this.#extra.delete(socket);
+    this.#idle.delete(socket);
     for (const exchange of connection.open) exchange.lifetime.end();
   }
 

@@ -35,6 +35,8 @@ export interface ListenerContext {
   readonly reads: ReadTurns;
   /** A stream that is silent for this long sends a sign of life. */
   readonly signOfLifeMs: number;
+  /** The monotonic clock. */
+  readonly nowMs: () => number;
   /** From then on every reply closes its connection. */
   isDraining(): boolean;
 }

@@ -29,6 +29,8 @@ export interface HttpListenerParts {
   readonly log: Log;
   /** Default: 15 s, under what proxies and clients take for a dead connection. */
   readonly signOfLifeMs?: number;
+  /** Default: `performance.now()`. By it is told who idles and which body stalls. */
+  readonly nowMs?: () => number;
 }
 
 export interface HttpListener {
@@ -75,17 +77,19 @@ class Listener implements HttpListener {
   #onIdle: (() => void) | null = null;
 
   constructor(parts: HttpListenerParts) {
-    const { fronts, limits, signOfLifeMs = signOfLifeMsDefault, ...shared } = parts;
+    const { fronts, limits, signOfLifeMs = signOfLifeMsDefault, ...others } = parts;
+    const { nowMs = () => performance.now(), ...shared } = others;
     this.#address = { address: limits.host, family: "IPv4", port: limits.port };
     this.#context = {
       ...shared,
       limits,
       defaultFront: fronts[0],
-      bodies: new BodyBudget(limits.bodiesBytesMax),
+      bodies: new BodyBudget(limits.bodiesBytesMax, nowMs),
       replies: new ReplyBudget(limits.repliesBytesMax),
       decompressions: new DecompressionTurns(),
       reads: new ReadTurns(),
       signOfLifeMs,
+      nowMs,
       isDraining: () => this.#draining !== null,
     };
     this.#router = new Router(fronts);
