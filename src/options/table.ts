@@ -265,7 +265,7 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
     min: 1,
     max: 100_000_000,
     ...limits,
-    help: "Items that may be queued, over all requests.",
+    help: "Items that may be queued, over all requests; small requests are let in up to a hundredth above.",
     default: { value: 100_000 },
   },
   queuedBytesMax: {

@@ -205,10 +205,17 @@ export const admission: readonly SourceMutation[] = [
   {
     name: "refuses the last place",
     file: "submit/local/admission.js",
-    find: "const itemsOver = this.#items + more.items - queuedItemsMax;",
-    replace: "const itemsOver = this.#items + more.items - queuedItemsMax + 1;",
+    find: "const itemsOver = this.#items + more.items -",
+    replace: "const itemsOver = 1 + this.#items + more.items -",
     rule: "who is refused is refused for a reason",
     focus: { narrow: true },
+  },
+  {
+    name: "keeps no place for small requests",
+    file: "submit/local/admission.js",
+    find: "const share = isSmall ? smallShare : 0;",
+    replace: "const share = 0;",
+    rule: "who is refused is refused for a reason",
   },
   {
     name: "does not count bytes",

@@ -404,6 +404,27 @@ test("attack: a page of many sentences is queued in slices, and others have thei
   await local.stop({ drainMs: 0 });
 });
 
+test("attack: one page that fills the queue shuts out no sentence; small requests may go a hundredth above", async () => {
+  const { local, pool } = build({
+    limits: { queuedItemsMax: 1_000, queuedBytesMax: 1_000_000, requestInputsMax: 100 },
+  });
+  pool.answers = false;
+  const caller = new AbortController();
+  const { signal } = caller;
+  const taken = [submit(local, ["1. ".repeat(1_000)], { signal })];
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(local.held.items, 1_000);
+  await assert.rejects(submit(local, ["1. ".repeat(17)]), { code: "queue_full" });
+  await assert.rejects(submit(local, ["1. ".repeat(11)]), { code: "queue_full" });
+  for (let place = 0; place < 10; place += 1) taken.push(submit(local, ["2."], { signal }));
+  await assert.rejects(submit(local, ["3."]), { code: "queue_full" });
+  assert.equal(local.held.items, 1_010);
+  caller.abort();
+  for (const left of taken) await assert.rejects(left, { code: "cancelled" });
+  assert.deepEqual(local.held, { requests: 0, items: 0, bytes: 0 });
+  await local.stop({ drainMs: 0 });
+});
+
 test("attack: what is not queued yet keeps its deadline too", async () => {
   const clock = new VirtualClock();
   const { local, pool } = build({ windowItemsMax: 1, clock });

@@ -1,7 +1,8 @@
 /**
  * The bound of what the server holds: items and bytes from the moment that a request is accepted until it ended, be they
  * waiting or running. What does not fit is refused at once, whole, with the time after which it may fit; what could
- * never fit is refused for good.
+ * never fit is refused for good. Small requests are let in up to a hundredth above the bound, so that one request that
+ * fills the queue shuts out no person's sentence.
  *
  *   admit: inputs, bytes of the body ──► ticket ── take: pieces as they are made ──► prepared ──► release
  */
@@ -19,6 +20,9 @@ interface Amount {
   readonly bytes: number;
 }
 
+/** What a small request holds at most, and what part of the bound is for small ones alone, above it. */
+const small: Amount = { items: 16, bytes: 65_536 };
+const smallShare = 0.01;
 const retryAfterMsMin = 100;
 const retryAfterMsMax = 60_000;
 /** Where nothing has ended yet there is no rate to reckon with. */
@@ -73,8 +77,12 @@ export class Admission {
       const message = `the request holds ${own.bytes} bytes or more; the queue takes ${queuedBytesMax}`;
       throw new MillraceError("body_too_large", message);
     }
-    const itemsOver = this.#items + more.items - queuedItemsMax;
-    const bytesOver = this.#bytes + more.bytes - queuedBytesMax;
+    const isSmall = own.items <= small.items && own.bytes <= small.bytes;
+    const share = isSmall ? smallShare : 0;
+    const itemsOver =
+      this.#items + more.items - queuedItemsMax - Math.floor(queuedItemsMax * share);
+    const bytesOver =
+      this.#bytes + more.bytes - queuedBytesMax - Math.floor(queuedBytesMax * share);
     if (itemsOver <= 0 && bytesOver <= 0) return;
     const what =
       itemsOver > 0
