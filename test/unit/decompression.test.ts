@@ -24,6 +24,38 @@ test("defect 4: whoever has got least has the next turn, and who leaves has none
   await turns.take(0, stays.signal);
 });
 
+test("attack: bombs have a part of the time; who is new waits for none of them, and who waits too long is refused", async () => {
+  const turns = new DecompressionTurns();
+  const { signal } = new AbortController();
+  const refused: string[] = [];
+  let served = 0;
+  await turns.take(0, signal);
+  const bombs = Array.from({ length: 20 }, async () => {
+    try {
+      for (let bytes = 1; ; bytes += 1) {
+        await turns.take(bytes, signal);
+        served += 1;
+        await new Promise((resolve) => setTimeout(resolve, 10));
+        turns.giveBack();
+      }
+    } catch (error) {
+      refused.push((error as { readonly code: string }).code);
+    }
+  });
+  turns.giveBack();
+  for (let small = 0; small < 20; small += 1) {
+    await turns.take(0, signal);
+    turns.giveBack();
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  assert.ok(served < 20, "the small ones did not wait for the pauses");
+  // The last one has nobody to wait for, and would go on.
+  await Promise.race([Promise.all(bombs), new Promise((resolve) => setTimeout(resolve, 3_000))]);
+  assert.ok(refused.length >= 15, `${refused.length} of 20 were refused`);
+  assert.deepEqual(new Set(refused), new Set(["queue_full"]));
+  turns.take = () => Promise.reject(new Error("the test is over"));
+});
+
 test("whatever way a decompression ends, its turn is given back", async () => {
   const turns = new DecompressionTurns();
   const compression = compressionOf({ "content-encoding": "gzip" }) ?? assert.fail();

@@ -8,8 +8,10 @@ import type { Transform } from "node:stream";
 import { createBrotliDecompress, createGunzip, createInflate } from "node:zlib";
 import { MillraceError } from "millrace-client/wire";
 
-/** What is decompressed in one turn. */
-const pieceBytes = 64 * 1024;
+/** What the decoder gives at once, and the first turn of a body: a small body is done with it. */
+const pieceBytes = 16 * 1024;
+/** What is decompressed in a later turn. */
+const turnBytes = 64 * 1024;
 
 export interface Compression {
   readonly open: () => Transform;
@@ -74,7 +76,7 @@ export async function decompress(compressed: Buffer, parts: DecompressionParts):
           decoder = compression.open().on("error", () => {});
           decoder.end(compressed);
         }
-        bytes += await oneTurn(decoder, parts);
+        bytes += await oneTurn(decoder, bytes === 0 ? pieceBytes : turnBytes, parts);
       } finally {
         turns.giveBack();
       }
@@ -84,13 +86,14 @@ export async function decompress(compressed: Buffer, parts: DecompressionParts):
   }
 }
 
-/** Until a piece is full, or the end: a small body is done with its first turn. */
+/** Until there are so many bytes, or the end. */
 async function oneTurn(
   decoder: Transform,
+  bytesMax: number,
   { signal, onPiece }: Pick<DecompressionParts, "signal" | "onPiece">,
 ): Promise<number> {
   let bytes = 0;
-  while (bytes < pieceBytes && !decoder.readableEnded) {
+  while (bytes < bytesMax && !decoder.readableEnded) {
     await nextPiece(decoder, signal);
     const piece = decoder.read() as Buffer | null;
     if (piece === null) continue;
@@ -126,35 +129,50 @@ function broken(cause: Error): MillraceError {
 
 interface Waiter {
   readonly bytes: number;
+  readonly sinceMs: number;
   readonly begin: () => void;
+  readonly refuse: (error: MillraceError) => void;
 }
+
+/** A turn of a large body is followed by a pause so many times as long, where others wait. */
+const pausesPerTurn = 8;
+/** Whoever has no turn within this time is refused: there are more large bodies than are decompressed in any good time. */
+const waitMsMax = 500;
+const retryAfterMs = 1_000;
 
 /**
  * One at a time: a single thread decompresses more text than all pipelines can translate, and the others have better
- * to do. As many wait as there are connections.
+ * to do. As many wait as there are connections, none of them for long; and where they do, large bodies take a part of
+ * the time only, for each piece is memory that must be collected, and while that is done nobody is served.
  */
 export class DecompressionTurns {
   readonly #waiting = new Set<Waiter>();
   #busy = false;
+  #begunAtMs = 0;
+  #pause: NodeJS.Timeout | null = null;
 
-  /** @throws the signal's reason */
+  /** @throws MillraceError `queue_full`, the signal's reason */
   async take(bytes: number, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    if (!this.#busy) {
-      this.#busy = true;
+    if (!this.#busy && (bytes === 0 || this.#pause === null)) {
+      this.#begin();
       return;
     }
     await new Promise<void>((resolve, reject) => {
+      const leave = (): void => waiter.refuse(signal.reason as MillraceError);
       const waiter: Waiter = {
         bytes,
+        sinceMs: performance.now(),
         begin: () => {
+          this.#waiting.delete(waiter);
           signal.removeEventListener("abort", leave);
           resolve();
         },
-      };
-      const leave = (): void => {
-        this.#waiting.delete(waiter);
-        reject(signal.reason as Error);
+        refuse: (error) => {
+          this.#waiting.delete(waiter);
+          signal.removeEventListener("abort", leave);
+          reject(error);
+        },
       };
       signal.addEventListener("abort", leave, { once: true });
       this.#waiting.add(waiter);
@@ -162,15 +180,40 @@ export class DecompressionTurns {
   }
 
   giveBack(): void {
+    this.#busy = false;
+    const next = this.#next();
+    if (next === null) return;
+    if (next.bytes === 0 || this.#waiting.size === 1) return this.#give(next);
+    const turnMs = performance.now() - this.#begunAtMs;
+    this.#pause ??= setTimeout(() => {
+      this.#pause = null;
+      const after = this.#busy ? null : this.#next();
+      if (after !== null) this.#give(after);
+    }, turnMs * pausesPerTurn);
+  }
+
+  #begin(): void {
+    this.#busy = true;
+    this.#begunAtMs = performance.now();
+  }
+
+  #give(waiter: Waiter): void {
+    this.#begin();
+    waiter.begin();
+  }
+
+  #next(): Waiter | null {
+    const sinceMs = performance.now() - waitMsMax;
     let next: Waiter | null = null;
     for (const waiter of this.#waiting) {
-      if (next === null || waiter.bytes < next.bytes) next = waiter;
+      if (waiter.sinceMs < sinceMs && this.#waiting.size > 1) waiter.refuse(full());
+      else if (next === null || waiter.bytes < next.bytes) next = waiter;
     }
-    if (next === null) {
-      this.#busy = false;
-      return;
-    }
-    this.#waiting.delete(next);
-    next.begin();
+    return next;
   }
+}
+
+function full(): MillraceError {
+  const message = "More compressed bodies wait than are decompressed in good time.";
+  return new MillraceError("queue_full", message, { retryAfterMs });
 }
