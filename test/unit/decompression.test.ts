@@ -56,6 +56,22 @@ test("attack: bombs have a part of the time; who is new waits for none of them, 
   turns.take = () => Promise.reject(new Error("the test is over"));
 });
 
+test("attack: a body that has had no turn yet is not refused, however long it waits", async () => {
+  const turns = new DecompressionTurns();
+  const { signal } = new AbortController();
+  await turns.take(0, signal);
+  const first = [turns.take(0, signal), turns.take(0, signal)];
+  const large = turns.take(5, signal);
+  const refused = assert.rejects(large, { code: "queue_full" });
+  await new Promise((resolve) => setTimeout(resolve, 600));
+  for (const taken of first) {
+    turns.giveBack();
+    await taken;
+  }
+  turns.giveBack();
+  await refused;
+});
+
 test("whatever way a decompression ends, its turn is given back", async () => {
   const turns = new DecompressionTurns();
   const compression = compressionOf({ "content-encoding": "gzip" }) ?? assert.fail();

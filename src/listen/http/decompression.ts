@@ -136,7 +136,7 @@ interface Waiter {
 
 /** A turn of a large body is followed by a pause so many times as long, where others wait. */
 const pausesPerTurn = 8;
-/** Whoever has no turn within this time is refused: there are more large bodies than are decompressed in any good time. */
+/** Whoever has had a first turn and no other within this time is refused: there are more large bodies than are decompressed in any good time. */
 const waitMsMax = 500;
 const retryAfterMs = 1_000;
 
@@ -206,7 +206,8 @@ export class DecompressionTurns {
     const sinceMs = performance.now() - waitMsMax;
     let next: Waiter | null = null;
     for (const waiter of this.#waiting) {
-      if (waiter.sinceMs < sinceMs && this.#waiting.size > 1) waiter.refuse(full());
+      const waited = waiter.bytes > 0 && waiter.sinceMs < sinceMs;
+      if (waited && this.#waiting.size > 1) waiter.refuse(full());
       else if (next === null || waiter.bytes < next.bytes) next = waiter;
     }
     return next;
