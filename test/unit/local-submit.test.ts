@@ -70,15 +70,8 @@ function build(more: Partial<LocalSubmitOptions> = {}): { local: LocalSubmit; po
   return { local, pool };
 }
 
-async function submit(
-  local: LocalSubmit,
-  texts: readonly string[],
-  more: Partial<SubmitRequest> & { readonly signal?: AbortSignal } = {},
-): Promise<{ outcomes: SubmitOutcome[]; summary: SubmitSummary; accepted: number }> {
-  const { signal = new AbortController().signal, ...fields } = more;
-  const outcomes: SubmitOutcome[] = [];
-  let accepted = 0;
-  const request: SubmitRequest = {
+function requestOf(texts: readonly string[]): SubmitRequest {
+  return {
     id: "r",
     task: "numbers",
     model: null,
@@ -87,9 +80,18 @@ async function submit(
     tenant: "default",
     deadlineAtMs: null,
     payloadBytes: 10,
-    ...fields,
   };
-  const summary = await local.submit(request, signal, {
+}
+
+async function submit(
+  local: LocalSubmit,
+  texts: readonly string[],
+  more: Partial<SubmitRequest> & { readonly signal?: AbortSignal } = {},
+): Promise<{ outcomes: SubmitOutcome[]; summary: SubmitSummary; accepted: number }> {
+  const { signal = new AbortController().signal, ...fields } = more;
+  const outcomes: SubmitOutcome[] = [];
+  let accepted = 0;
+  const summary = await local.submit({ ...requestOf(texts), ...fields }, signal, {
     onAccepted: () => {
       accepted += 1;
       assert.equal(outcomes.length, 0, "accepted before any outcome");
@@ -185,17 +187,7 @@ test("a callback that throws while its request is prepared for long ends that re
   const prepare = new StuckPrepare();
   const { local } = build({ prepare, clock });
   const thrown = new Error("the caller's own");
-  const request = {
-    id: "r",
-    task: "numbers",
-    model: null,
-    class: null,
-    tenant: "default",
-    fields: { texts: ["1."] },
-    deadlineAtMs: null,
-    payloadBytes: 10,
-  } as const;
-  const done = local.submit(request, new AbortController().signal, {
+  const done = local.submit(requestOf(["1."]), new AbortController().signal, {
     onAccepted: () => {
       throw thrown;
     },
@@ -226,17 +218,7 @@ test("defect 11: a request that is prepared for long is accepted before that is 
   };
   const { local } = build({ prepare, clock: time });
   let accepted = 0;
-  const request = {
-    id: "r",
-    task: "numbers",
-    model: null,
-    class: null,
-    tenant: "default",
-    fields: { texts: ["1."] },
-    deadlineAtMs: null,
-    payloadBytes: 10,
-  } as const;
-  const done = local.submit(request, new AbortController().signal, {
+  const done = local.submit(requestOf(["1."]), new AbortController().signal, {
     onAccepted: () => (accepted += 1),
     onOutcome: () => {},
   });

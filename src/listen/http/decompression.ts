@@ -160,17 +160,19 @@ export class DecompressionTurns {
     }
     await new Promise<void>((resolve, reject) => {
       const leave = (): void => waiter.refuse(signal.reason as MillraceError);
+      const leaveLine = (): void => {
+        this.#waiting.delete(waiter);
+        signal.removeEventListener("abort", leave);
+      };
       const waiter: Waiter = {
         bytes,
         sinceMs: performance.now(),
         begin: () => {
-          this.#waiting.delete(waiter);
-          signal.removeEventListener("abort", leave);
+          leaveLine();
           resolve();
         },
         refuse: (error) => {
-          this.#waiting.delete(waiter);
-          signal.removeEventListener("abort", leave);
+          leaveLine();
           reject(error);
         },
       };
@@ -202,12 +204,13 @@ export class DecompressionTurns {
     waiter.begin();
   }
 
+  /** Whose turn is next; those who have waited too long are refused on the way. */
   #next(): Waiter | null {
-    const sinceMs = performance.now() - waitMsMax;
+    const lateMs = performance.now() - waitMsMax;
     let next: Waiter | null = null;
     for (const waiter of this.#waiting) {
-      const waited = waiter.bytes > 0 && waiter.sinceMs < sinceMs;
-      if (waited && this.#waiting.size > 1) waiter.refuse(full());
+      const isLate = waiter.bytes > 0 && waiter.sinceMs < lateMs;
+      if (isLate && this.#waiting.size > 1) waiter.refuse(full());
       else if (next === null || waiter.bytes < next.bytes) next = waiter;
     }
     return next;
