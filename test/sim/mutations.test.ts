@@ -44,6 +44,10 @@ describe("of rooms whose code is broken in one place", { concurrency: 2 }, () =>
   });
 });
 
+test("each has its place in the code, also those that only the command runs", async () => {
+  assert.deepEqual(await Workshop.lostPlaces(Object.values(sourceMutations).flat()), []);
+});
+
 test("every rule is broken by some mutation", () => {
   const mutations = [
     ...Object.values(schedulerMutations),

@@ -41,12 +41,22 @@ export class Workshop implements AsyncDisposable {
     return new Workshop(dir);
   }
 
+  /** What no longer fits the rooms as they are now, for people: their code went on, the mutation did not. */
+  static async lostPlaces(mutations: readonly SourceMutation[]): Promise<string[]> {
+    const lost = await Promise.all(
+      mutations.map(async (mutation) =>
+        lostPlace(await readFile(join(root, "dist", mutation.file), "utf8"), mutation),
+      ),
+    );
+    return lost.filter((problem) => problem !== null);
+  }
+
   /** Null: noticed. Else what is wrong, for people. */
   async check({ file, find, replace, rule, focus = {} }: SourceMutation): Promise<string | null> {
     const path = join(this.#dir, "dist", file);
     const good = await readFile(path, "utf8");
-    const places = good.split(find).length - 1;
-    if (places !== 1) return `dist/${file} has ${places} places like "${find}": mend the mutation`;
+    const lost = lostPlace(good, { file, find });
+    if (lost !== null) return lost;
     await writeFile(
       path,
       good.replace(find, () => replace),
@@ -74,6 +84,16 @@ export class Workshop implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await rm(this.#dir, { recursive: true, force: true });
   }
+}
+
+function lostPlace(
+  code: string,
+  { file, find }: Pick<SourceMutation, "file" | "find">,
+): string | null {
+  const places = code.split(find).length - 1;
+  return places === 1
+    ? null
+    : `dist/${file} has ${places} places like "${find}": mend the mutation`;
 }
 
 /** All of them, for the command: how many were not noticed. */

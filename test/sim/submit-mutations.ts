@@ -155,7 +155,7 @@ export const dispatcher: readonly SourceMutation[] = [
   {
     name: "remembers what ended",
     file: "submit/local/dispatcher.js",
-    find: 'this.#step({ type: "cancel", requestId: windowId });\n        this.#pool.forget(itemIds);',
+    find: 'this.#step({ type: "cancel", requestId: windowId });\n            this.#pool.forget(itemIds);',
     replace: 'this.#step({ type: "cancel", requestId: windowId });',
     rule: "what was taken is given back",
     focus: { fault: "exit", leaves: true },
