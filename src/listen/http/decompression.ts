@@ -1,20 +1,26 @@
 /**
  * Compressed bodies → their bytes. A body is decompressed only when it is whole, so that a caller that stalls holds
- * what it sent and not what would become of it; and a piece at a time, whoever has got least so far going first:
- * a small body waits for one piece of a bomb, not for three hundred bombs.
+ * what it sent and not what would become of it; and a turn at a time, the smallest first: a small body waits for one turn
+ * of a bomb, not for three hundred bombs.
+ *
+ *   size: what gzip's last bytes say, and never less than what came out; nothing is trusted but the order to it
+ *   ≤ 16 KiB  small: in order of arrival, without pauses
+ *   more      large: the smallest first, with a pause after each turn; who waits too long is refused
  */
 import type { IncomingHttpHeaders } from "node:http";
 import type { Transform } from "node:stream";
 import { createBrotliDecompress, createGunzip, createInflate } from "node:zlib";
 import { MillraceError } from "millrace-client/wire";
 
-/** What the decoder gives at once, and the first turn of a body: a small body is done with it. */
+/** What the decoder gives at once, and the turn of a small body: it is done with it, or is none. */
 const pieceBytes = 16 * 1024;
-/** What is decompressed in a later turn. */
+/** What is decompressed in a turn of a large one. */
 const turnBytes = 64 * 1024;
 
 export interface Compression {
   readonly open: () => Transform;
+  /** What the compressed bytes say of themselves: a hint, and 0 where they say nothing. */
+  readonly sizeOf: (compressed: Buffer) => number;
   /** What the decoder itself holds: its window, the next piece, and for brotli as many bytes again as came out. */
   readonly decoderBytes: number;
   readonly decoderBytesPerByte: number;
@@ -28,17 +34,23 @@ export interface Compression {
 export function compressionOf(headers: IncomingHttpHeaders): Compression | null {
   const encoding = (headers["content-encoding"] ?? "identity").trim().toLowerCase();
   const windowed = { decoderBytes: 128 * 1024, decoderBytesPerByte: 0 };
+  const sizeOf = (): number => 0;
   switch (encoding) {
     case "identity":
       return null;
     case "gzip":
     case "x-gzip":
-      return { open: () => createGunzip({ chunkSize: pieceBytes }), ...windowed };
+      return {
+        open: () => createGunzip({ chunkSize: pieceBytes }),
+        sizeOf: gzipSizeOf,
+        ...windowed,
+      };
     case "deflate":
-      return { open: () => createInflate({ chunkSize: pieceBytes }), ...windowed };
+      return { open: () => createInflate({ chunkSize: pieceBytes }), sizeOf, ...windowed };
     case "br":
       return {
         open: () => createBrotliDecompress({ chunkSize: pieceBytes }),
+        sizeOf,
         ...windowed,
         decoderBytesPerByte: 1,
       };
@@ -49,6 +61,12 @@ export function compressionOf(headers: IncomingHttpHeaders): Compression | null 
         { param: "content-encoding" },
       );
   }
+}
+
+/** RFC 1952: the last four bytes are the size, modulo 2³²; of the last member where there are several. */
+function gzipSizeOf(compressed: Buffer): number {
+  const { length } = compressed;
+  return length < 4 ? 0 : compressed.readUInt32LE(length - 4);
 }
 
 export interface DecompressionParts {
@@ -64,11 +82,13 @@ export interface DecompressionParts {
 /** @throws MillraceError `bad_request`, the signal's reason, and what `onPiece` throws. */
 export async function decompress(compressed: Buffer, parts: DecompressionParts): Promise<void> {
   const { compression, turns, signal } = parts;
-  let bytes = 0;
+  const said = compression.sizeOf(compressed);
+  let had = 0;
   let decoder: Transform | null = null;
   try {
     while (decoder === null || !decoder.readableEnded) {
-      await turns.take(bytes, signal);
+      const size = Math.max(had, said);
+      await turns.take({ had, size }, signal);
       try {
         if (decoder === null) {
           parts.onOpen();
@@ -76,7 +96,7 @@ export async function decompress(compressed: Buffer, parts: DecompressionParts):
           decoder = compression.open().on("error", () => {});
           decoder.end(compressed);
         }
-        bytes += await oneTurn(decoder, bytes === 0 ? pieceBytes : turnBytes, parts);
+        had += await oneTurn(decoder, isSmall(size) ? pieceBytes : turnBytes, parts);
       } finally {
         turns.giveBack();
       }
@@ -127,8 +147,13 @@ function broken(cause: Error): MillraceError {
   return new MillraceError("bad_request", message, { cause, param: "content-encoding" });
 }
 
-interface Waiter {
-  readonly bytes: number;
+/** Bytes: what came out so far, and what it comes to as far as is known. */
+export interface Claim {
+  readonly had: number;
+  readonly size: number;
+}
+
+interface Waiter extends Claim {
   readonly sinceMs: number;
   readonly begin: () => void;
   readonly refuse: (error: MillraceError) => void;
@@ -136,7 +161,7 @@ interface Waiter {
 
 /** A turn of a large body is followed by a pause so many times as long, where others wait. */
 const pausesPerTurn = 8;
-/** Whoever has had a first turn and no other within this time is refused: there are more large bodies than are decompressed in any good time. */
+/** Whoever waits longer for a turn is refused: there are more large bodies than are decompressed in any good time. */
 const waitMsMax = 500;
 const retryAfterMs = 1_000;
 
@@ -146,26 +171,31 @@ const retryAfterMs = 1_000;
  * the time only, for each piece is memory that must be collected, and while that is done nobody is served.
  */
 export class DecompressionTurns {
-  readonly #waiting = new Set<Waiter>();
+  readonly #small = new Set<Waiter>();
+  readonly #large = new Set<Waiter>();
   #busy = false;
+  /** These two are of the turn under way, or of the last one. */
+  #isLargeTurn = false;
   #begunAtMs = 0;
   #pause: NodeJS.Timeout | null = null;
 
   /** @throws MillraceError `queue_full`, the signal's reason */
-  async take(bytes: number, signal: AbortSignal): Promise<void> {
+  async take(claim: Claim, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    if (!this.#busy && (bytes === 0 || this.#pause === null)) {
-      this.#begin();
+    const small = isSmall(claim.size);
+    if (!this.#busy && (small || this.#pause === null)) {
+      this.#begin(claim);
       return;
     }
+    const line = small ? this.#small : this.#large;
     await new Promise<void>((resolve, reject) => {
       const leave = (): void => waiter.refuse(signal.reason as MillraceError);
       const leaveLine = (): void => {
-        this.#waiting.delete(waiter);
+        line.delete(waiter);
         signal.removeEventListener("abort", leave);
       };
       const waiter: Waiter = {
-        bytes,
+        ...claim,
         sinceMs: performance.now(),
         begin: () => {
           leaveLine();
@@ -177,44 +207,57 @@ export class DecompressionTurns {
         },
       };
       signal.addEventListener("abort", leave, { once: true });
-      this.#waiting.add(waiter);
+      line.add(waiter);
     });
   }
 
   giveBack(): void {
     this.#busy = false;
-    const next = this.#next();
-    if (next === null) return;
-    if (next.bytes === 0 || this.#waiting.size === 1) return this.#give(next);
-    const turnMs = performance.now() - this.#begunAtMs;
-    this.#pause ??= setTimeout(() => {
-      this.#pause = null;
-      const after = this.#busy ? null : this.#next();
-      if (after !== null) this.#give(after);
-    }, turnMs * pausesPerTurn);
+    if (this.#isLargeTurn && this.#small.size + this.#large.size > 1) {
+      const turnMs = performance.now() - this.#begunAtMs;
+      this.#pause = setTimeout(() => {
+        this.#pause = null;
+        this.#serveNext();
+      }, turnMs * pausesPerTurn);
+    }
+    this.#serveNext();
   }
 
-  #begin(): void {
+  #serveNext(): void {
+    if (this.#busy) return;
+    const [small = null] = this.#small;
+    const large = this.#pause === null ? this.#nextLarge() : null;
+    const next = large ?? small;
+    if (next === null) return;
+    this.#begin(next);
+    next.begin();
+  }
+
+  #begin({ size }: Claim): void {
     this.#busy = true;
+    this.#isLargeTurn = !isSmall(size);
     this.#begunAtMs = performance.now();
   }
 
-  #give(waiter: Waiter): void {
-    this.#begin();
-    waiter.begin();
-  }
-
-  /** Whose turn is next; those who have waited too long are refused on the way. */
-  #next(): Waiter | null {
+  /** Who has waited too long is refused on the way; one that is alone is not. */
+  #nextLarge(): Waiter | null {
     const lateMs = performance.now() - waitMsMax;
     let next: Waiter | null = null;
-    for (const waiter of this.#waiting) {
-      const isLate = waiter.bytes > 0 && waiter.sinceMs < lateMs;
-      if (isLate && this.#waiting.size > 1) waiter.refuse(full());
-      else if (next === null || waiter.bytes < next.bytes) next = waiter;
+    for (const waiter of this.#large) {
+      if (waiter.sinceMs < lateMs && this.#large.size > 1) waiter.refuse(full());
+      else if (next === null || isBefore(waiter, next)) next = waiter;
     }
     return next;
   }
+}
+
+/** The smaller; of equals the one that is nearer to its end, so that few are begun and not ended. */
+function isBefore(one: Claim, other: Claim): boolean {
+  return one.size === other.size ? one.had > other.had : one.size < other.size;
+}
+
+function isSmall(size: number): boolean {
+  return size <= pieceBytes;
 }
 
 function full(): MillraceError {
