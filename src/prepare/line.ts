@@ -21,6 +21,11 @@ const choicesOfTheRest = 8;
 /** Upper bounds of what counts as equally light. */
 const weightBands: readonly number[] = [512, 4_096, 16_384, 262_144];
 
+/** More than the last of them. */
+export function isHeavy({ weight }: Pick<InLine, "weight">): boolean {
+  return weight > (weightBands.at(-1) ?? 0);
+}
+
 /** Nobody is in it while his work is being done: `next` takes out, `add` puts back. */
 export class Line<Work extends InLine> {
   readonly #classes: Readonly<Record<WorkClass, TenantsInLine<Work>>> = {
@@ -48,9 +53,19 @@ export class Line<Work extends InLine> {
   }
 
   next(): Work | undefined {
+    return this.#next(true);
+  }
+
+  /** As if the heavy ones were not there. */
+  nextLight(): Work | undefined {
+    return this.#next(false);
+  }
+
+  #next(heavy: boolean): Work | undefined {
     const { realtime, bulk } = this.#classes;
     const isBulksTurn = bulk.size > 0 && this.#realtimeInRow >= choicesOfTheRest - 1;
-    const work = (isBulksTurn ? undefined : realtime.next()) ?? bulk.next();
+    const bulkFirst = isBulksTurn ? bulk.next(heavy) : undefined;
+    const work = bulkFirst ?? realtime.next(heavy) ?? bulk.next(heavy);
     if (work === undefined) return undefined;
     const isRealtime = this.#places.get(work) === realtime;
     this.#realtimeInRow = isRealtime && bulk.size > 0 ? this.#realtimeInRow + 1 : 0;
@@ -79,10 +94,11 @@ class TenantsInLine<Work extends InLine> {
     if (bands?.isEmpty === true) this.#byName.delete(work.tenant);
   }
 
-  next(): Work | undefined {
+  next(heavy: boolean): Work | undefined {
     for (const [tenant, bands] of this.#byName) {
+      const work = bands.next(heavy);
+      if (work === undefined) continue;
       this.#byName.delete(tenant);
-      const work = bands.next();
       if (!bands.isEmpty) this.#byName.set(tenant, bands);
       return work;
     }
@@ -110,11 +126,12 @@ class Bands<Work extends InLine> {
     this.#bandOf(work)?.delete(work);
   }
 
-  next(): Work | undefined {
-    this.#choices += 1;
-    const isHeaviestsTurn = this.#choices % choicesOfTheRest === 0;
+  next(heavy: boolean): Work | undefined {
+    const bands = heavy ? this.#bands : this.#bands.slice(0, -1);
+    const isHeaviestsTurn = (this.#choices + 1) % choicesOfTheRest === 0;
     const isWaiting = (band: Set<Work>): boolean => band.size > 0;
-    const band = isHeaviestsTurn ? this.#bands.findLast(isWaiting) : this.#bands.find(isWaiting);
+    const band = isHeaviestsTurn ? bands.findLast(isWaiting) : bands.find(isWaiting);
+    if (band !== undefined) this.#choices += 1;
     for (const work of band ?? []) {
       band?.delete(work);
       return work;

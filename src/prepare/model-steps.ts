@@ -6,6 +6,12 @@ import type { PrepareStep } from "../work/piece.js";
 export interface ModelSteps {
   /** About how long preparing takes, in characters of text. Quick, and never throws. */
   weigh(input: unknown, settings: JsonObject): number;
+  /**
+   * How many pieces come of the input at least: numbers whose sum that is, each in a millisecond at most. It takes a
+   * fraction of the time of `steps`, so that a request that never fits is refused before it is prepared. Left out where an
+   * input is one piece.
+   */
+  leastPieces?(input: unknown, settings: JsonObject): Iterable<number>;
   /** Pieces, and at last one `end` or one `error`. */
   steps(
     input: unknown,
@@ -19,6 +25,20 @@ export interface InputRun {
   /** The first one's place in its request. */
   readonly firstIndex: number;
   readonly settings: JsonObject;
+}
+
+/** See `leastPieces`. What throws there says nothing of its input: `steps` will. */
+export function* leastPiecesOf(
+  model: ModelSteps,
+  { inputs, settings }: InputRun,
+): Generator<number> {
+  for (const input of inputs) {
+    try {
+      yield* model.leastPieces?.(input, settings) ?? [];
+    } catch {
+      yield 0;
+    }
+  }
 }
 
 /** One `end` or `error` for each input, in order. What throws fails its input and no other. */

@@ -5,6 +5,10 @@ import type { PreparedInput } from "../work/piece.js";
 
 /** What a request may still hold; pieces are counted while they are made, not when all of them are in memory. */
 export interface PieceBudget {
+  /** So many will come, or more: throws `too_many_items` where so many never have room. Takes nothing. */
+  foresee(pieces: number): void;
+  /** Room for so many that will be taken; throws `queue_full` or `too_many_items` where there is none. */
+  reserve(pieces: number): void;
   /** Throws `queue_full` or `too_many_items` where these are too many: then preparing ends at once. */
   take(pieces: number, bytes: number): void;
 }

@@ -5,6 +5,7 @@
 import { MillraceError } from "millrace-client/wire";
 import { type Clock, systemClock } from "../work/clock.js";
 import type { PreparedInput } from "../work/piece.js";
+import { isHeavy } from "./line.js";
 import { type ModelSteps, stepsOf } from "./model-steps.js";
 import { PortionPacker } from "./portion.js";
 import type { Prepare, PrepareRequest } from "./prepare.js";
@@ -46,8 +47,10 @@ export class Preparer implements Prepare, AsyncDisposable {
     const weight = inputs.reduce<number>((sum, input) => sum + weigh(input), 0);
     const prepared = new PreparedInputs(budget);
     if (weight > this.#inlineCharactersMax) {
-      await this.#thread.run({ request, weight, weigh, prepared }, signal);
+      const counts = isHeavy({ weight }) && model.leastPieces !== undefined;
+      await this.#thread.run({ request, weight, weigh, counts, prepared }, signal);
     } else {
+      this.#thread.lightCame();
       const place = { class: request.class, tenant, weight };
       await this.#turns.run(prepareInto(prepared, model, request), place, signal);
     }

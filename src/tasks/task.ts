@@ -49,6 +49,8 @@ export interface TaskModel<Input = unknown> {
   complete(settings: JsonObject): JsonObject;
   /** About how long preparing takes, in characters of text: much work goes to a thread. Quick, and never throws. */
   weigh(input: Input, settings: JsonObject): number;
+  /** See `ModelSteps` in prepare. */
+  leastPieces?(input: Input, settings: JsonObject): Iterable<number>;
   /** Pieces, and at last one `end` or one `error`. `index` is the input's place in its request. */
   steps(
     input: Input,

@@ -12,6 +12,8 @@ export interface FakeInput {
   /** What happens after half of the pieces. */
   readonly midway?: "throw" | "eat memory" | "hang" | "end the thread";
   readonly weight?: number;
+  /** What is counted of it before it is made. Default: nothing. */
+  readonly least?: number;
 }
 
 export function fakePiece(index: number, place: number): Piece {
@@ -25,6 +27,10 @@ export function fakePiece(index: number, place: number): Piece {
 
 export const fakeModel: ModelSteps = {
   weigh: (input) => (input as FakeInput).weight ?? (input as FakeInput).pieces,
+  *leastPieces(input): Generator<number> {
+    const { least = 0 } = input as FakeInput;
+    for (let count = 0; count < least; count += 1) yield 1;
+  },
   *steps(input, { index }): Generator<PrepareStep> {
     const { pieces, pieceMs = 0, midway } = input as FakeInput;
     for (let place = 0; place < pieces; place += 1) {

@@ -407,6 +407,41 @@ test("attack: one page that fills the queue shuts out no sentence; small request
   await local.stop({ drainMs: 0 });
 });
 
+test("attack: what is foreseen of a page takes no place; what is reserved does, and is given back", async () => {
+  const limits = { queuedItemsMax: 1_000, queuedBytesMax: 1_000_000, requestInputsMax: 100 };
+  const { task, model } = numbersTask();
+  const held: number[] = [];
+  let goOn = (): void => {};
+  const { local } = build({
+    models: new Map([["fake", { name: "fake", task, taskModel: model, mode: "continuous" }]]),
+    prepare: {
+      async prepare(request, signal) {
+        const [least = 0] = request.inputs.map((input) => String(input).length / 3);
+        request.budget.foresee(least);
+        held.push(local.held.items);
+        assert.equal(request.class(), least < 256 ? "realtime" : "bulk");
+        request.budget.reserve(least);
+        held.push(local.held.items);
+        await new Promise<void>((resolve) => (goOn = resolve));
+        return await prepareAtOnce(model).prepare(request, signal);
+      },
+    },
+    limits,
+  });
+  await assert.rejects(submit(local, ["1. ".repeat(1_001)]), { code: "too_many_items" });
+  const page = submit(local, ["1. ".repeat(600)]);
+  assert.deepEqual(held, [1, 600]);
+  await assert.rejects(submit(local, ["1. ".repeat(500)]), {
+    code: "queue_full",
+    retryAfterMs: 1_000,
+  });
+  assert.equal(local.held.items, 600);
+  goOn();
+  await page;
+  assert.deepEqual(local.held, { requests: 0, items: 0, bytes: 0 });
+  await local.stop({ drainMs: 0 });
+});
+
 test("attack: what is not queued yet keeps its deadline too", async () => {
   const clock = new VirtualClock();
   const { local, pool } = build({ windowItemsMax: 1, clock });

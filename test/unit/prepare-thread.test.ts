@@ -5,15 +5,19 @@ import type { Worker } from "node:worker_threads";
 import type { WorkClass } from "millrace-client/wire";
 import { runBytes } from "#src/prepare/portion.js";
 import type { PieceBudget, PrepareRequest } from "#src/prepare/prepare.js";
-import { Preparer } from "#src/prepare/preparer.js";
+import { Preparer, type PreparerOptions } from "#src/prepare/preparer.js";
 import type { PrepareThreadOptions } from "#src/prepare/thread/prepare-thread.js";
+import { type Clock, systemClock } from "#src/work/clock.js";
 import type { PreparedInput } from "#src/work/piece.js";
 import { type FakeInput, fakeModel } from "../support/prepare-fake.js";
 
-const noBudget: PieceBudget = { take() {} };
+const noBudget: PieceBudget = { foresee() {}, reserve() {}, take() {} };
 const never = (): AbortSignal => new AbortController().signal;
 
-function open(options: Partial<PrepareThreadOptions> = {}): Preparer {
+function open(
+  options: Partial<PrepareThreadOptions> = {},
+  preparer: Pick<PreparerOptions, "clock" | "inlineCharactersMax"> = {},
+): Preparer {
   const entry = new URL("../support/prepare-fake.js", import.meta.url);
   return new Preparer({
     models: new Map([
@@ -22,6 +26,7 @@ function open(options: Partial<PrepareThreadOptions> = {}): Preparer {
     ]),
     thread: { entry, data: "prepare-fake", ...options },
     inlineCharactersMax: -1,
+    ...preparer,
   });
 }
 
@@ -66,6 +71,7 @@ test("defect 3: pieces are counted while they are made, and making ends at the l
   await using preparer = open();
   let taken = 0;
   const budget: PieceBudget = {
+    ...noBudget,
     take(pieces, bytes) {
       assert.ok(pieces <= 512 && bytes === pieces * 100 + runBytes);
       if (taken + pieces > 2_000) throw new Error("queue full");
@@ -87,6 +93,7 @@ describe("defect 7: the deadline is there during prepare", () => {
     const left = new AbortController();
     let taken = 0;
     const budget: PieceBudget = {
+      ...noBudget,
       take: () => {
         taken += 1;
       },
@@ -106,7 +113,10 @@ describe("defect 7: the deadline is there during prepare", () => {
   test("defect 7: a request ends at once though the thread hangs in a step of it", async () => {
     await using preparer = open({ portionMsMax: 300 });
     const begun = new AbortController();
-    const budget: PieceBudget = { take: () => setImmediate(() => begun.abort(new Error("late"))) };
+    const budget: PieceBudget = {
+      ...noBudget,
+      take: () => setImmediate(() => begun.abort(new Error("late"))),
+    };
     const hangs = request([{ pieces: 1 }, { pieces: 2000, midway: "hang" }], { budget });
     await assert.rejects(preparer.prepare(hangs, begun.signal), /late/);
     // The watch ends the thread, and nobody is blamed for the request that is over.
@@ -119,7 +129,10 @@ describe("defect 8: who goes first in the thread", () => {
   test("defect 8: three hundred bulk pages delay a realtime work by a portion or two", async () => {
     await using preparer = open();
     const order: string[] = [];
-    const counting = (name: string): PieceBudget => ({ take: () => void order.push(name) });
+    const counting = (name: string): PieceBudget => ({
+      ...noBudget,
+      take: () => void order.push(name),
+    });
     const left = new AbortController();
     const pages = Array.from({ length: 300 }, () =>
       preparer.prepare(
@@ -147,6 +160,7 @@ describe("defect 8: who goes first in the thread", () => {
       request([{ pieces: 5_000 }], {
         class: () => pageClass,
         budget: {
+          ...noBudget,
           take: () => {
             pageClass = "bulk";
             order.push("page");
@@ -156,12 +170,123 @@ describe("defect 8: who goes first in the thread", () => {
       never(),
     );
     const other = preparer.prepare(
-      request([{ pieces: 600, weight: 1e9 }], { budget: { take: () => void order.push("other") } }),
+      request([{ pieces: 600, weight: 1e9 }], {
+        budget: { ...noBudget, take: () => void order.push("other") },
+      }),
       never(),
     );
     await Promise.all([page, other]);
     assert.ok(order.indexOf("other") < order.lastIndexOf("page"));
     assert.ok(order.lastIndexOf("other") < order.length / 2, order.join(" "));
+  });
+});
+
+describe("a heavy work is counted before it is made", () => {
+  const heavy = 100_000;
+
+  test("attack: a page that never fits is refused when so much of it is counted, and nothing of it is made", async () => {
+    await using preparer = open();
+    let foreseen = 0;
+    const budget: PieceBudget = {
+      foresee(pieces) {
+        foreseen = pieces;
+        if (pieces > 50_000) throw new Error("never");
+      },
+      reserve: () => assert.fail("reserved"),
+      take: () => assert.fail("made"),
+    };
+    const page = request([{ pieces: 1, least: 1e9, weight: 3 * heavy }], { budget });
+    await assert.rejects(preparer.prepare(page, never()), /never/);
+    assert.ok(foreseen > 50_000);
+    const after = await preparer.prepare(request([{ pieces: 3 }]), never());
+    assert.deepEqual(shape(after), [upTo(3)], "the thread works on nothing of it any more");
+  });
+
+  test("its room is taken once, when all of it is counted, and before any of it is made", async () => {
+    await using preparer = open();
+    const told: string[] = [];
+    const budget: PieceBudget = {
+      foresee: (pieces) => void told.push(`foresee ${pieces}`),
+      reserve: (pieces) => void told.push(`reserve ${pieces}`),
+      take: () => void told.push("take"),
+    };
+    // One message for each: they are counted one after the other.
+    const inputs = [10, 0, 30].map((pieces) => ({ pieces, least: pieces, weight: heavy }));
+    const prepared = await preparer.prepare(request(inputs, { budget }), never());
+    assert.deepEqual(shape(prepared), [upTo(10), [], upTo(30)]);
+    const counting = ["foresee 10", "foresee 10", "foresee 40", "reserve 40"];
+    assert.deepEqual(told.slice(0, 4), counting);
+    assert.deepEqual(new Set(told.slice(4)), new Set(["take"]));
+  });
+
+  test("where there is no room for it nothing is made; a light one is not counted at all", async () => {
+    await using preparer = open();
+    const budget: PieceBudget = {
+      ...noBudget,
+      reserve: () => {
+        throw new Error("queue full");
+      },
+    };
+    const page = [{ pieces: 10, least: 10, weight: 3 * heavy }];
+    await assert.rejects(preparer.prepare(request(page, { budget }), never()), /queue full/);
+    const light = request([{ pieces: 10, least: 10, weight: heavy }], { budget });
+    assert.deepEqual(shape(await preparer.prepare(light, never())), [upTo(10)]);
+  });
+
+  test("a thread that dies while it counts has counted nothing; the work goes on", async () => {
+    await using preparer = open();
+    using threads = onThreads((worker, count) => {
+      let replies = 0;
+      worker.on("message", () => {
+        replies += 1;
+        if (count === 1 && replies === 2) void worker.terminate();
+      });
+    });
+    const budget: PieceBudget = { ...noBudget, reserve: () => assert.fail("of what was lost") };
+    const page = request([{ pieces: 20, least: 1e8, weight: 3 * heavy }], { budget });
+    assert.deepEqual(shape(await preparer.prepare(page, never())), [upTo(20)]);
+    assert.equal(threads.started, 2);
+  });
+
+  test("attack: it rests after each portion while light requests come, and only then", async () => {
+    /** What ends the rest, where it rests. */
+    const rests: (() => void)[] = [];
+    const clock: Clock = {
+      now: () => systemClock.now(),
+      after(delayMs, action, kind) {
+        // The watch of a portion takes ten seconds.
+        if (delayMs > 1_000) return systemClock.after(delayMs, action, kind);
+        rests.push(action);
+        return () => {};
+      },
+    };
+    await using preparer = open({}, { clock, inlineCharactersMax: 100 });
+    const light = (weight: number): Promise<PreparedInput[]> =>
+      preparer.prepare(request([{ pieces: 1, weight }]), never());
+    let [taken, isDone] = [0, false];
+    const budget: PieceBudget = { ...noBudget, take: () => void (taken += 1) };
+    const page = async (): Promise<void> => {
+      await preparer.prepare(request([{ pieces: 2_000, weight: 3 * heavy }], { budget }), never());
+      isDone = true;
+    };
+    await page();
+    assert.equal(rests.length, 0, "nobody else came");
+
+    await light(1);
+    [taken, isDone] = [0, false];
+    const rested = page();
+    let count = 0;
+    while (!isDone) {
+      while (!isDone && rests.length === 0) await new Promise(setImmediate);
+      const before = taken;
+      // Who is lighter does not wait for the end of the rest, in the thread nor on the loop.
+      for (const weight of [1, heavy]) assert.deepEqual(shape(await light(weight)), [upTo(1)]);
+      assert.equal(taken, before);
+      count += rests.length;
+      rests.shift()?.();
+    }
+    await rested;
+    assert.ok(count >= 4, `2,000 pieces are four portions or more; it rested ${count} times`);
   });
 });
 
@@ -201,6 +326,7 @@ test("works of a thread that died go on where they were, and count no piece twic
   });
   let taken = 0;
   const budget: PieceBudget = {
+    ...noBudget,
     take: (pieces) => {
       taken += pieces;
     },

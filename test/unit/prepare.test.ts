@@ -68,7 +68,7 @@ async function openPreparer(
     model,
     prepare: ({ inputs, settings }, signal = never()) => {
       const completed = model.complete(settings);
-      const budget = { take() {} };
+      const budget = { foresee() {}, reserve() {}, take() {} };
       const who = { class: (): "realtime" => "realtime", tenant: "default", budget };
       return preparer.prepare({ model: "en-zh", inputs, settings: completed, ...who }, signal);
     },
@@ -254,6 +254,37 @@ describe("prepare with the shared tokenizer", { skip }, () => {
     );
     const [cut] = await preparer.prepare(idsRequest([[5, 6, 7, 8, 0]], true));
     assert.deepEqual(pieces(cut), [{ tokenIds: [5, 6, 7, 0], joiner: "" }]);
+  });
+
+  test("what is counted of a text before it is prepared is no more than comes of it", async () => {
+    await using dir = await TempDir.make();
+    await using opened = await openPreparer(dir, { inputCharactersMax: 5_000 });
+    const { model } = opened;
+    const texts = [
+      "",
+      " \n\t ",
+      "Hi! Hi! Hi!",
+      "Dr. Smith met Mr. Jones. He left.\n\nNo. 5 is alive.",
+      "\u{200b}. \u{3164}! \u0001? ...",
+      "word ".repeat(900),
+      "你好。你好！你好？",
+      "One. ".repeat(2_000),
+    ];
+    for (const truncate of [true, false]) {
+      for (const split of [true, false]) {
+        for (const text of texts) {
+          const settings = model.complete({ truncate, split });
+          const least = [...(model.leastPieces?.(text, settings) ?? [])];
+          const steps = [...model.steps(text, { index: 0, settings })];
+          const pieces = steps.filter(({ kind }) => kind === "piece").length;
+          const sum = least.reduce((total, count) => total + count, 0);
+          assert.ok(sum <= pieces, `${sum} of ${pieces}: ${text.slice(0, 40)}`);
+          if (split && text.startsWith("Hi!")) assert.equal(sum, 3);
+        }
+      }
+    }
+    const ids = [...(model.leastPieces?.([1, 2, 3], model.complete({})) ?? [])];
+    assert.deepEqual(ids, []);
   });
 
   test("the thread gives what the event loop gives", async () => {

@@ -10,12 +10,8 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { MillraceError } from "millrace-client/wire";
 import type { BodyBudget, BodyShare } from "./body-budget.js";
 import { BodyBytes } from "./body-bytes.js";
-import {
-  type Compression,
-  compressionOf,
-  type DecompressionTurns,
-  decompress,
-} from "./decompression.js";
+import { type Compression, compressionOf, decompress } from "./decompression.js";
+import type { DecompressionTurns } from "./decompression-turns.js";
 import type { ReceivedBody } from "./http-front.js";
 import type { Lifetime } from "./lifetime.js";
 import type { ReadTurns } from "./read-turns.js";
@@ -145,9 +141,9 @@ async function expand(compressed: BodyBytes, parts: ExpandParts): Promise<BodyBy
     turns,
     signal: stop.signal,
     onOpen: () => hold(compression.decoderBytes),
-    onPiece: (piece) => {
-      hold(piece.length * compression.decoderBytesPerByte);
-      append(piece);
+    onChunk: (chunk) => {
+      hold(chunk.length * compression.decoderBytesPerByte);
+      append(chunk);
     },
   });
   // The compressed bytes and the decoder are gone.

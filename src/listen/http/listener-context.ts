@@ -3,7 +3,7 @@ import type { Log } from "../../log.js";
 import type { Metrics } from "../../metrics/metrics.js";
 import type { Options } from "../../options/table.js";
 import type { BodyBudget } from "./body-budget.js";
-import type { DecompressionTurns } from "./decompression.js";
+import type { DecompressionTurns } from "./decompression-turns.js";
 import type { HttpFront, Identification } from "./http-front.js";
 import type { ReadTurns } from "./read-turns.js";
 import type { ReplyBudget } from "./reply-budget.js";

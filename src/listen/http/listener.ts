@@ -12,7 +12,7 @@ import { MillraceError } from "millrace-client/wire";
 import type { Log } from "../../log.js";
 import { BodyBudget } from "./body-budget.js";
 import { Connections } from "./connections.js";
-import { DecompressionTurns } from "./decompression.js";
+import { DecompressionTurns } from "./decompression-turns.js";
 import type { HttpFront, Identification } from "./http-front.js";
 import type { HttpLimits, ListenerContext } from "./listener-context.js";
 import { lingerMs, OpenExchange } from "./open-exchange.js";

@@ -3,15 +3,15 @@
  * them, and accepts one connection a round: with three hundred uploads a round takes half a second, and whoever
  * connects waits behind three hundred of them, `/live` too.
  *
- *   a piece ─► still within the round's share? go on
+ *   a chunk ─► still within the round's share? go on
  *              else its socket rests ─► #resting ─► a share's worth of them, in turn, each round
  */
 import type { IncomingMessage } from "node:http";
 
 /** A few milliseconds. */
 const roundBytesMax = 1024 * 1024;
-/** What it costs to be told of a piece, in bytes that could be copied meanwhile: bodies may come byte by byte. */
-const pieceCostBytes = 256;
+/** What it costs to be told of a chunk, in bytes that could be copied meanwhile: bodies may come byte by byte. */
+const chunkCostBytes = 256;
 
 export class ReadTurns {
   /** In the order in which they went to rest, with what came of their last read, which was under way. */
@@ -19,9 +19,9 @@ export class ReadTurns {
   #roundBytes = 0;
   #isNextDue = false;
 
-  /** By whoever reads a body, for each piece. */
+  /** By whoever reads a body, for each chunk. */
   took(request: IncomingMessage, bytes: number): void {
-    const cost = bytes + pieceCostBytes;
+    const cost = bytes + chunkCostBytes;
     this.#roundBytes += cost;
     this.#plan();
     if (this.#roundBytes <= roundBytesMax) return;
@@ -29,7 +29,7 @@ export class ReadTurns {
     this.#resting.set(request, (before ?? 0) + cost);
     if (before !== undefined) return;
     request.socket.pause();
-    // The stream asks for more after each piece, and would wake the socket.
+    // The stream asks for more after each chunk, and would wake the socket.
     request._read = () => {};
   }
 

@@ -4,15 +4,15 @@ import type { Lifetime } from "./lifetime.js";
 import { type ReplyBudget, ReplyShare } from "./reply-budget.js";
 
 /** What is handed to the socket at once, hence the least that must be taken within `stallMs`. */
-const pieceBytes = 16 * 1024;
-/** A character takes at most three bytes: so many fit into a piece whatever they are. */
-const shortCharactersMax = pieceBytes / 3;
+const chunkBytes = 16 * 1024;
+/** A character takes at most three bytes: so many fit into a chunk whatever they are. */
+const shortCharactersMax = chunkBytes / 3;
 
 type Text = string | Buffer;
 
 interface Waiting {
   readonly whole: Text;
-  /** Where the next piece begins. */
+  /** Where the next chunk begins. */
   from: number;
 }
 
@@ -26,9 +26,9 @@ export interface WriterParts {
 /**
  *   write ──► #waiting ──► response.write ──► socket        until the socket has enough
  *                 ▲              │
- *                 └── 'drain' ◄──┘                          the caller has taken a piece
+ *                 └── 'drain' ◄──┘                          the caller has taken a chunk
  *
- * A caller that takes no piece for `stallMs` is disconnected, also when only the end is left. What it sends meanwhile is
+ * A caller that takes no chunk for `stallMs` is disconnected, also when only the end is left. What it sends meanwhile is
  * no excuse, which is why this is no time-out of the socket.
  */
 export class ReplyWriter {
@@ -76,7 +76,7 @@ export class ReplyWriter {
     if (this.#lifetime.isOver) return;
     this.#ended = true;
     const whole = last === undefined ? null : textOf(last);
-    const isShort = whole !== null && whole.length <= pieceBytes;
+    const isShort = whole !== null && whole.length <= chunkBytes;
     // Head and body in one packet, as most replies are.
     if (isShort && !this.#blocked && this.#waiting.length === 0) this.#finish(whole);
     else if (whole === null) this.#pump();
@@ -91,7 +91,7 @@ export class ReplyWriter {
       const next = this.#waiting[sent];
       if (next === undefined) break;
       const { whole, from } = next;
-      next.from = Math.min(whole.length, from + pieceBytes);
+      next.from = Math.min(whole.length, from + chunkBytes);
       this.#blocked = !this.#response.write(
         from === 0 && next.from === whole.length ? whole : cut(whole, from, next.from),
       );

@@ -3,12 +3,13 @@ import type { JsonObject } from "../../work/payload.js";
 import type { Portion } from "../portion.js";
 
 export type ThreadRequest =
-  /** Kept, and not begun. */
+  /** Kept, and not begun; `counting`: its pieces are not made, only counted. */
   | {
       readonly type: "start";
       readonly workId: number;
       readonly model: string;
       readonly inputs: readonly unknown[];
+      readonly counting: boolean;
       readonly firstIndex: number;
       readonly settings: JsonObject;
       /** Pieces of the first input that are there already, from a thread that died. */
@@ -25,6 +26,13 @@ export type ThreadReply =
       readonly workId: number;
       readonly portion: Portion;
       /** All inputs that were started have ended. */
+      readonly done: boolean;
+    }
+  /** So many pieces more, at least; `done` as above. */
+  | {
+      readonly type: "counted";
+      readonly workId: number;
+      readonly pieces: number;
       readonly done: boolean;
     }
   /** The thread could not open the model. */

@@ -17,7 +17,7 @@
 import { Worker } from "node:worker_threads";
 import { MillraceError } from "millrace-client/wire";
 import { type Clock, systemClock } from "../../work/clock.js";
-import { Line } from "../line.js";
+import { isHeavy, Line } from "../line.js";
 import type { ThreadReply, ThreadRequest } from "./messages.js";
 import { ThreadWork, type ThreadWorkOptions } from "./thread-work.js";
 
@@ -35,6 +35,11 @@ export interface PrepareThreadOptions {
 
 /** Threads in a row that end before they are ready. */
 const startsMax = 2;
+/** After a portion of a heavy work the thread rests so many times as long, where somebody is served meanwhile. */
+const restsPerPortion = 2;
+const restMsMax = 100;
+/** So long after a light request somebody is being served. */
+const servingMs = 1_000;
 
 type State = "none" | "starting" | "ready";
 
@@ -45,7 +50,11 @@ export class PrepareThread implements AsyncDisposable {
   readonly #line = new Line<ThreadWork>();
   /** Whose portion the thread works on; it may be over already. */
   #asked: ThreadWork | null = null;
+  #askedAtMs = 0;
   #stopWatch: () => void = () => {};
+  /** Ends the rest; null: no heavy work has to wait. */
+  #stopRest: (() => void) | null = null;
+  #lightAtMs = Number.NEGATIVE_INFINITY;
   #worker: Worker | null = null;
   #state: State = "none";
   /** Why the present thread ends, if it does. */
@@ -88,10 +97,16 @@ export class PrepareThread implements AsyncDisposable {
     }
   }
 
+  /** A light request came, and is prepared beside the thread: from now on heavy works leave its core time to others. */
+  lightCame(): void {
+    this.#lightAtMs = this.#clock.now();
+  }
+
   /** Ends the thread; works in it fail with `draining`. A second call does nothing. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#stopWatch();
+    this.#stopRest?.();
     for (const workId of this.#works.keys()) this.#end(workId, stopped());
     // Whoever closes waits for the end, so the thread keeps the process alive until then.
     this.#worker?.ref();
@@ -108,9 +123,10 @@ export class PrepareThread implements AsyncDisposable {
     const worker = this.#worker ?? this.#start();
     worker.ref();
     if (this.#state !== "ready" || this.#asked !== null) return;
-    const work = this.#line.next();
+    const work = this.#stopRest === null ? this.#line.next() : this.#line.nextLight();
     if (work === undefined) return;
     this.#asked = work;
+    this.#askedAtMs = this.#clock.now();
     if (!work.isStarted) post(worker, work.start());
     post(worker, { type: "next", workId: work.workId, alone: work.alone });
     this.#watch(worker);
@@ -155,6 +171,7 @@ export class PrepareThread implements AsyncDisposable {
       return;
     }
     const work = this.#answered();
+    if (work !== null && isHeavy(work)) this.#rest();
     if (work === null || work.isOver) {
       // Its caller left while the thread was at it.
     } else if (reply.type === "refused") {
@@ -162,7 +179,8 @@ export class PrepareThread implements AsyncDisposable {
       this.#end(work.workId, new MillraceError("internal", message));
     } else {
       try {
-        work.add(reply.portion, reply.done);
+        if (reply.type === "counted") work.count(reply.pieces, reply.done);
+        else work.add(reply.portion, reply.done);
         if (!work.isOver) this.#line.add(work);
       } catch (error) {
         // Too many pieces: what the thread has of it is forgotten there too.
@@ -170,6 +188,17 @@ export class PrepareThread implements AsyncDisposable {
       }
     }
     this.#askNext();
+  }
+
+  /** A page of a million sentences would else take a core from the pipelines, to be refused or to wait in the queue. */
+  #rest(): void {
+    const nowMs = this.#clock.now();
+    if (this.#stopRest !== null || nowMs - this.#lightAtMs > servingMs) return;
+    const restMs = Math.min(restMsMax, (nowMs - this.#askedAtMs) * restsPerPortion);
+    this.#stopRest = this.#clock.after(restMs, () => {
+      this.#stopRest = null;
+      this.#askNext();
+    });
   }
 
   #answered(): ThreadWork | null {
@@ -184,7 +213,7 @@ export class PrepareThread implements AsyncDisposable {
     this.#worker = null;
     this.#state = "none";
     const suspect = this.#answered();
-    for (const work of this.#works.values()) work.isStarted = false;
+    for (const work of this.#works.values()) work.lostThread();
     if (!wasReady) this.#failedStarts += 1;
     if (this.#failedStarts >= startsMax) {
       this.#failedStarts = 0;

@@ -5,7 +5,7 @@
 import type { MessagePort } from "node:worker_threads";
 import { systemClock } from "../../work/clock.js";
 import type { PrepareStep } from "../../work/piece.js";
-import { type ModelSteps, stepsOf } from "../model-steps.js";
+import { leastPiecesOf, type ModelSteps, stepsOf } from "../model-steps.js";
 import { type Portion, PortionPacker } from "../portion.js";
 import type { ThreadReply, ThreadRequest } from "./messages.js";
 
@@ -24,14 +24,14 @@ export interface ThreadModels {
 
 /** Answers until the other side ends the thread. */
 export function servePrepareThread(port: MessagePort, { models, broken }: ThreadModels): void {
-  const works = new Map<number, Iterator<PrepareStep>>();
+  const works = new Map<number, WorkHere>();
   const say = (reply: ThreadReply): void => port.postMessage(reply);
   port.on("message", (request: ThreadRequest) => {
     const { workId } = request;
     switch (request.type) {
       case "start": {
         const model = models.get(request.model);
-        if (model !== undefined) works.set(workId, stepsFrom(model, request));
+        if (model !== undefined) works.set(workId, workOf(model, request));
         else say({ type: "refused", workId, reason: broken.get(request.model) ?? "not served" });
         return;
       }
@@ -39,9 +39,12 @@ export function servePrepareThread(port: MessagePort, { models, broken }: Thread
         const work = works.get(workId);
         // Nothing to say of one that was refused.
         if (work === undefined) return;
-        const { portion, done } = nextPortion(work, request.alone);
-        if (done) works.delete(workId);
-        say({ type: "portion", workId, portion, done });
+        const reply: PortionReply =
+          "counts" in work
+            ? { type: "counted", workId, ...nextCount(work.counts) }
+            : { type: "portion", workId, ...nextPortion(work.steps, request.alone) };
+        if (reply.done) works.delete(workId);
+        say(reply);
         return;
       }
       case "drop":
@@ -52,11 +55,17 @@ export function servePrepareThread(port: MessagePort, { models, broken }: Thread
   say({ type: "ready" });
 }
 
+type WorkHere = { readonly counts: Iterator<number> } | { readonly steps: Iterator<PrepareStep> };
+type PortionReply = Extract<ThreadReply, { readonly done: boolean }>;
+type Start = Extract<ThreadRequest, { type: "start" }>;
+
+function workOf(model: ModelSteps, request: Start): WorkHere {
+  if (request.counting) return { counts: leastPiecesOf(model, request) };
+  return { steps: stepsFrom(model, request) };
+}
+
 /** Preparing gives the same each time, so the pieces that are there already are made again and left out. */
-function* stepsFrom(
-  model: ModelSteps,
-  request: Extract<ThreadRequest, { type: "start" }>,
-): Generator<PrepareStep> {
+function* stepsFrom(model: ModelSteps, request: Start): Generator<PrepareStep> {
   let skip = request.skipPieces;
   for (const step of stepsOf(model, request)) {
     if (step.kind === "piece" && skip > 0) {
@@ -67,6 +76,17 @@ function* stepsFrom(
     if (step.kind === "end" || step.kind === "error") skip = 0;
     yield step;
   }
+}
+
+function nextCount(counts: Iterator<number>): { readonly pieces: number; readonly done: boolean } {
+  const endsAtMs = systemClock.now() + portionMs;
+  let pieces = 0;
+  do {
+    const { value, done } = counts.next();
+    if (done === true) return { pieces, done };
+    pieces += value;
+  } while (systemClock.now() < endsAtMs);
+  return { pieces, done: false };
 }
 
 function nextPortion(

@@ -18,6 +18,8 @@ export interface ThreadWorkOptions {
   readonly request: PrepareRequest;
   readonly weight: number;
   readonly weigh: (input: unknown) => number;
+  /** Its pieces are counted before they are made. */
+  readonly counts: boolean;
   readonly prepared: PreparedInputs;
   readonly finish: () => void;
   readonly fail: (error: unknown) => void;
@@ -34,12 +36,18 @@ export class ThreadWork implements InLine {
   /** The thread has inputs of it. */
   isStarted = false;
   readonly #options: ThreadWorkOptions;
+  #counting: boolean;
+  #countedInputs = 0;
+  #countedPieces = 0;
+  /** Inputs that the thread has. */
+  #startedInputs = 0;
   #deaths = 0;
   #deathsOfInput = 0;
 
   constructor(options: ThreadWorkOptions) {
-    const { workId, request, weight, fail } = options;
+    const { workId, request, weight, counts, fail } = options;
     this.#options = options;
+    this.#counting = counts;
     this.workId = workId;
     this.tenant = request.tenant;
     this.weight = weight;
@@ -56,17 +64,32 @@ export class ThreadWork implements InLine {
   start(): Extract<ThreadRequest, { type: "start" }> {
     const { workId, request, prepared, weigh } = this.#options;
     const { model, inputs, settings } = request;
-    const firstIndex = prepared.inputs.length;
+    const firstIndex = this.#counting ? this.#countedInputs : prepared.inputs.length;
+    this.#startedInputs = messageLength(inputs, firstIndex, weigh);
     this.isStarted = true;
     return {
       type: "start",
       workId,
       model,
       settings,
+      counting: this.#counting,
       firstIndex,
-      inputs: inputs.slice(firstIndex, firstIndex + messageLength(inputs, firstIndex, weigh)),
+      inputs: inputs.slice(firstIndex, firstIndex + this.#startedInputs),
       skipPieces: prepared.openPieces,
     };
+  }
+
+  /** Throws what the request's budget throws: a request that never fits is refused here, the rest of it unseen. */
+  count(pieces: number, allStartedCounted: boolean): void {
+    const { request } = this.#options;
+    this.#countedPieces += pieces;
+    request.budget.foresee(this.#countedPieces);
+    if (!allStartedCounted) return;
+    this.isStarted = false;
+    this.#countedInputs += this.#startedInputs;
+    if (this.#countedInputs < request.inputs.length) return;
+    request.budget.reserve(this.#countedPieces);
+    this.#counting = false;
   }
 
   /** Throws what the request's budget throws. */
@@ -78,6 +101,12 @@ export class ThreadWork implements InLine {
     if (prepared.inputs.length < request.inputs.length) return;
     this.isOver = true;
     finish();
+  }
+
+  /** The thread died, whoever it worked on. What it counted of its inputs is not known: it counts no more. */
+  lostThread(): void {
+    this.isStarted = false;
+    this.#counting = false;
   }
 
   /** The thread died, and worked on this. The input at fault fails alone, once that is sure. */

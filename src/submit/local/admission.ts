@@ -5,6 +5,7 @@
  * fills the queue shuts out no person's sentence.
  *
  *   admit: inputs, bytes of the body ──► ticket ── take: pieces as they are made ──► prepared ──► release
+ *                                          └─ foresee, reserve: a large request, before its pieces are made
  */
 import { MillraceError } from "millrace-client/wire";
 import type { PieceBudget } from "../../prepare/prepare.js";
@@ -52,6 +53,7 @@ export class Admission {
     this.#refuseOver(wanted, wanted);
     this.#add(wanted);
     return new Ticket(wanted, {
+      refuseForGood: (own) => this.#refuseForGood(own),
       grow: (more, own) => {
         this.#refuseOver(more, own);
         this.#add(more);
@@ -66,8 +68,8 @@ export class Admission {
     this.#bytes += bytes;
   }
 
-  /** `more` is what is asked for now, `own` all that the request would hold then. */
-  #refuseOver(more: Amount, own: Amount): void {
+  /** Throws where it could never fit. */
+  #refuseForGood(own: Amount): void {
     const { queuedItemsMax, queuedBytesMax } = this.#limits;
     if (own.items > queuedItemsMax) {
       const message = `the request holds ${own.items} items or more; the queue takes ${queuedItemsMax}`;
@@ -77,6 +79,12 @@ export class Admission {
       const message = `the request holds ${own.bytes} bytes or more; the queue takes ${queuedBytesMax}`;
       throw new MillraceError("body_too_large", message);
     }
+  }
+
+  /** `more` is what is asked for now, `own` all that the request would hold then. */
+  #refuseOver(more: Amount, own: Amount): void {
+    this.#refuseForGood(own);
+    const { queuedItemsMax, queuedBytesMax } = this.#limits;
     const isSmall = own.items <= small.items && own.bytes <= small.bytes;
     const share = isSmall ? smallShare : 0;
     const itemsOver =
@@ -105,17 +113,20 @@ export class Admission {
 }
 
 interface TicketActions {
+  refuseForGood(own: Amount): void;
   grow(more: Amount, own: Amount): void;
   shrink(less: Amount): void;
   ended(items: number): void;
 }
 
-/** What one request holds. Inputs stand for their items until prepare has made these. */
+/** What one request holds. Inputs, and what was reserved, stand for items until prepare has made these. */
 export class Ticket implements PieceBudget {
   readonly #actions: TicketActions;
   #items: number;
   #bytes: number;
   #pieces = 0;
+  #foreseen = 0;
+  #isPrepared = false;
   #released = false;
 
   constructor({ items, bytes }: Amount, actions: TicketActions) {
@@ -127,6 +138,22 @@ export class Ticket implements PieceBudget {
   /** Pieces that were made so far. */
   get pieces(): number {
     return this.#pieces;
+  }
+
+  /** So many pieces it has or will have, as far as is known. */
+  get piecesMin(): number {
+    return Math.max(this.#pieces, this.#foreseen);
+  }
+
+  foresee(pieces: number): void {
+    this.#actions.refuseForGood({ items: Math.max(this.#items, pieces), bytes: this.#bytes });
+    this.#foreseen = pieces;
+  }
+
+  reserve(pieces: number): void {
+    const items = Math.max(0, pieces - this.#items);
+    this.#actions.grow({ items, bytes: 0 }, { items: this.#items + items, bytes: this.#bytes });
+    this.#items += items;
   }
 
   take(pieces: number, bytes: number): void {
@@ -142,6 +169,7 @@ export class Ticket implements PieceBudget {
 
   /** All pieces are made: inputs that need no model hold no place. */
   prepared(): void {
+    this.#isPrepared = true;
     this.#actions.shrink({ items: this.#items - this.#pieces, bytes: 0 });
     this.#items = this.#pieces;
   }
@@ -151,7 +179,8 @@ export class Ticket implements PieceBudget {
     if (this.#released) return;
     this.#released = true;
     this.#actions.shrink({ items: this.#items, bytes: this.#bytes });
-    this.#actions.ended(this.#items);
+    // What was refused while it was prepared says nothing of how fast places come free.
+    if (this.#isPrepared) this.#actions.ended(this.#items);
   }
 }
 

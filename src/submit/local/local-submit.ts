@@ -216,7 +216,9 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   ): Promise<{ readonly workClass: WorkClass; readonly inputs: readonly PreparedInput[] }> {
     const classNow = (): WorkClass =>
       request.class ??
-      (Math.max(inputs.length, ticket.pieces) < this.#options.bulkThreshold ? "realtime" : "bulk");
+      (Math.max(inputs.length, ticket.piecesMin) < this.#options.bulkThreshold
+        ? "realtime"
+        : "bulk");
     using until = new Until({ signal, deadlineAtMs: request.deadlineAtMs, clock: this.#clock });
     const stopWaiting = this.#clock.after(acceptedMsMax, () => {
       try {

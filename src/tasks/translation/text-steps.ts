@@ -42,6 +42,20 @@ export function* textSteps(
   }
 }
 
+/** No tokenizer makes nothing of these; fillers are letters too, and may be nothing. */
+const letterOrDigit = /(?!\p{Default_Ignorable_Code_Point})[\p{L}\p{N}]/u;
+
+/** One for each sentence: it is one piece or more. Nothing for a text that will be refused, or is kept whole. */
+export function* leastPiecesOfText(
+  text: string,
+  { truncate, split }: Pick<TranslateSettings, "truncate" | "split">,
+  inputCharactersMax: number,
+): Generator<number> {
+  if (!split || (text.length > inputCharactersMax && !truncate)) return;
+  const read = text.slice(0, inputCharactersMax);
+  for (const sentence of splitSentences(read)) yield letterOrDigit.test(sentence.text) ? 1 : 0;
+}
+
 class TextWork {
   readonly #model: TextModel;
   readonly #settings: TranslateSettings;

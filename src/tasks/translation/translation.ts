@@ -14,7 +14,7 @@ import type { JoinParts, PrepareLimits, Task, TaskModel } from "../task.js";
 import { checkNBest, readTranslate, translateFields } from "./fields.js";
 import { completedSettings, type TranslationInput } from "./input.js";
 import { joinTranslation } from "./join.js";
-import { textSteps } from "./text-steps.js";
+import { leastPiecesOfText, textSteps } from "./text-steps.js";
 import { tokenIdSteps } from "./token-ids.js";
 
 export const translation: Task<TranslationInput> = {
@@ -72,6 +72,12 @@ class TranslationTaskModel implements TaskModel<TranslationInput> {
     const characters = normalLength(input);
     const isOneCall = settings["split"] === false && characters > sentenceCharactersMax;
     return isOneCall ? characters * 8 : characters;
+  }
+
+  leastPieces(input: TranslationInput, settings: JsonObject): Iterable<number> {
+    const { inputCharactersMax } = this.#limits;
+    if (typeof input !== "string") return [];
+    return leastPiecesOfText(input, completedSettings(settings), inputCharactersMax);
   }
 
   steps(
