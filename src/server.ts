@@ -84,7 +84,9 @@ export async function startServer(
       eventLoopDelayP99Ms: () => delay.p99Ms(),
       onBroken: broken.resolve,
     });
-    backend = await unlessAborted(signal, Promise.resolve(opening), (late) => late.stop());
+    backend = await unlessAborted(signal, Promise.resolve(opening), (late) =>
+      late.stop({ drainMs: 0 }),
+    );
     const listening = listen(backend, { options, metrics, log: parts.log });
     listener = await unlessAborted(signal, listening, (late) => late.close());
     await unlessAborted(signal, backend.start());
@@ -94,7 +96,7 @@ export async function startServer(
   } catch (error) {
     backend?.drain();
     await listener?.close();
-    await backend?.stop();
+    await backend?.stop({ drainMs: 0 });
     delay[Symbol.dispose]();
     throw error;
   }
@@ -104,7 +106,7 @@ export async function startServer(
 async function unlessAborted<T>(
   signal: AbortSignal,
   work: Promise<T>,
-  undo: (late: T) => Promise<void> = () => Promise.resolve(),
+  undo: (late: T) => Promise<unknown> = () => Promise.resolve(),
 ): Promise<T> {
   let onAbort: () => void = () => {};
   const aborted = new Promise<never>((_resolve, reject) => {
@@ -214,10 +216,14 @@ class RunningServer implements MillraceServer {
     const { drainMs } = configuration.options;
     log.info({ drainMs }, "draining");
     backend.drain();
-    const drained = await within(drainMs, listener.drained());
-    if (!drained) log.warn({ drainMs }, "drain took too long; what is left is cut off");
-    // Together: whoever is cut off is told so on the connection that is being closed.
-    await Promise.all([listener.close(), backend.stop()]);
+    const endsAtMs = performance.now() + drainMs;
+    const answered = await within(drainMs, listener.drained());
+    const leftMs = answered ? Math.max(0, endsAtMs - performance.now()) : 0;
+    // Together: whoever is cut off is told so on the connection that is being closed. What is left, if all are answered,
+    // is the work of callers in this process.
+    const [, ended] = await Promise.all([listener.close(), backend.stop({ drainMs: leftMs })]);
+    const drained = answered && ended;
+    if (!drained) log.warn({ drainMs }, "drain took too long; what was left is cut off");
     delay[Symbol.dispose]();
     log.info("stopped");
     return drained;

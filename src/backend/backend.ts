@@ -14,8 +14,11 @@ export interface Backend {
   start(): Promise<void>;
   /** Not ready from now on; takes no new work and finishes what it has. */
   drain(): void;
-  /** Ends every pipeline, with whatever is in it; nothing is left running. Also during and after a failed start. */
-  stop(): Promise<void>;
+  /**
+   * Lets what it has end, for at most `drainMs`, then ends every pipeline with whatever is in it; nothing is left running.
+   * True: nothing was cut off. Also during and after a failed start.
+   */
+  stop(options: { readonly drainMs: number }): Promise<boolean>;
 }
 
 export interface BackendParts {

@@ -126,11 +126,13 @@ class LocalBackend implements Backend {
     this.submit.refuseNew();
   }
 
-  async stop(): Promise<void> {
+  async stop({ drainMs }: { readonly drainMs: number }): Promise<boolean> {
     this.#draining = true;
     this.#firstUp.stopped();
+    const drained = await this.submit.drain({ drainMs });
     // At once: what is still being prepared fails now, and not when the pipelines are gone.
     await Promise.all([this.submit.stop({ drainMs: 0 }), this.#prepare.close()]);
+    return drained;
   }
 
   #makePool(onEvent: (event: PoolEvent) => void): Pool {

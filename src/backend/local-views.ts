@@ -51,6 +51,10 @@ export class LocalViews implements ServerViews {
     this.#everReady = true;
   }
 
+  get isDraining(): boolean {
+    return this.#viewed.isDraining();
+  }
+
   ready(): ReadyResponse {
     const pipelines = this.#viewed.pipelines();
     const state = this.#state(pipelines);

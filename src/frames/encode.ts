@@ -50,7 +50,7 @@ export function* encodeFrames(
 interface List<Entry> {
   readonly entries: readonly Entry[];
   readonly write: (entry: Entry, tail: TailWriter) => string;
-  /** Null: the failure is the outcome. */
+  /** Where it is left out, the failure is the outcome. */
   readonly onTooLarge?: (item: TooLarge) => void;
 }
 

@@ -91,8 +91,8 @@ export type ChildFrame =
   | { readonly type: "load-failed"; readonly code: ErrorCode; readonly message: string }
   | {
       /**
-       * Sent before a run that blocks the child. Runs shorter than `announceMs` are announced together: the
-       * frame then covers all runs until the next frame.
+       * Sent before a run that blocks the child. Short runs are announced together (announcer.ts): the frame
+       * then covers all runs until the next frame.
        */
       readonly type: "run";
       readonly stage: string;

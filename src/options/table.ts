@@ -256,7 +256,7 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
   ageLimitMs: {
     ...milliseconds,
     ...scheduling,
-    help: "Items that waited longer than this go first, whatever their class.",
+    help: "Items that waited longer than this go first in their class; bulk so old is no longer passed by all realtime.",
     default: { value: 10_000 },
   },
   queuedItemsMax: {

@@ -82,7 +82,7 @@ export type DispatchReason =
   /** Suspects that run alone. */
   | "exclusive";
 
-/** Items `[from, to)` of one request's packing order (by width), as one batch holds them. */
+/** Items of one request, in its packing order (by width), as one batch holds them. */
 export interface Span {
   readonly requestId: number;
   readonly itemIds: readonly number[];

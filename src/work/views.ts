@@ -10,5 +10,7 @@ export interface ServerViews {
   readonly identity: DeploymentIdentity;
   status(): StatusResponse;
   ready(): ReadyResponse;
+  /** The server is stopping and takes no new work; `ready` says so too, and costs a look at every pipeline. */
+  readonly isDraining: boolean;
   models(): readonly ModelInfo[];
 }

@@ -236,7 +236,7 @@ export class Pipeline {
     }
   }
 
-  /** hello → load → ready; runs and reports in between belong to the warm-up. */
+  /** hello → load → ready; what it runs and measures in between is no request's. */
   #greet(frame: ChildFrame, life: Life): void {
     const { modelDir, threads, rowsMax, pipelineId, model, kind } = this.spec;
     if (frame.type === "hello" && !life.greeted) {

@@ -174,6 +174,9 @@ export class RawSocket {
 function viewsOf(test: TestFront): ServerViews {
   return {
     identity,
+    get isDraining() {
+      return test.state === "draining";
+    },
     ready: () => ({
       ready: test.state === "ready",
       state: test.state,

@@ -57,6 +57,9 @@ async function openBackend({
     submit,
     views: {
       identity,
+      get isDraining() {
+        return state === "draining";
+      },
       status,
       ready: () => {
         const ready = state === "ready";
@@ -79,7 +82,7 @@ async function openBackend({
     stop: async () => {
       state = "not-ready";
       if (name === "hanging") await new Promise(() => {});
-      await Promise.resolve();
+      return await Promise.resolve(true);
     },
   };
 }

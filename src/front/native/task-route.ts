@@ -15,7 +15,7 @@ export function taskRoute(task: FrontTask, parts: FrontParts): Route {
 }
 
 async function answer(exchange: Exchange, task: FrontTask, parts: FrontParts): Promise<void> {
-  if (parts.views.ready().state === "draining") {
+  if (parts.views.isDraining) {
     throw new MillraceError("draining", "The server is stopping and takes no new work.");
   }
   checkMediaType(exchange);

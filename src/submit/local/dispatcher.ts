@@ -19,6 +19,7 @@ import type { PoolEvent } from "../../worker/events.js";
 import type { ItemCounts } from "./item-counts.js";
 import type { OpenRequest, Place, Window } from "./open-request.js";
 import { Slices } from "./slices.js";
+import { deadlineExceeded } from "./until.js";
 
 export interface SchedulerPort {
   step(event: SchedulerEvent, nowMs: number): readonly Decision[];
@@ -104,7 +105,7 @@ export class Dispatcher {
     const { clock } = this.#options;
     const { deadlineAtMs } = request.options;
     if (deadlineAtMs === null) return () => {};
-    const expire = (): void => request.failAll(deadlineExceeded());
+    const expire = (): void => request.failAll(deadlineExceeded().toWire());
     return clock.after(Math.max(0, deadlineAtMs - clock.now()), expire);
   }
 
@@ -303,7 +304,7 @@ export class Dispatcher {
   /** The request is told at once, and once: what its other windows hold is dropped when it ends. */
   #expire(itemIds: readonly number[]): void {
     this.#pool.forget(itemIds);
-    const error = deadlineExceeded();
+    const error = deadlineExceeded().toWire();
     this.#closeAll(itemIds, error.code)?.failAll(error);
   }
 
@@ -345,10 +346,6 @@ function* piecesOf({ options }: OpenRequest): Pieces {
       yield { source, place: { input, piece } };
     }
   }
-}
-
-export function deadlineExceeded(): ReturnType<MillraceError["toWire"]> {
-  return wireError("deadline_exceeded", "not finished within its timeoutMs");
 }
 
 function wireError(code: ErrorCode, message: string): ReturnType<MillraceError["toWire"]> {

@@ -14,11 +14,11 @@ import { type Clock, systemClock } from "../../work/clock.js";
 import type { PreparedInput } from "../../work/piece.js";
 import type { Submit, SubmitEvents, SubmitRequest, SubmitSummary } from "../submit.js";
 import { Admission, type AdmissionLimits } from "./admission.js";
-import { Dispatcher, type DispatcherOptions, deadlineExceeded } from "./dispatcher.js";
+import { Dispatcher, type DispatcherOptions } from "./dispatcher.js";
 import { cancelled, Door, type Entered, type ServedModel } from "./door.js";
 import { ItemCounts, type ItemTotals, type SubmitObserver } from "./item-counts.js";
 import { OpenRequest } from "./open-request.js";
-import { Until } from "./until.js";
+import { deadlineExceeded, Until } from "./until.js";
 
 export interface LocalSubmitOptions extends Pick<DispatcherOptions, "scheduler" | "makePool"> {
   readonly models: ReadonlyMap<string, ServedModel>;
@@ -62,7 +62,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   #active = 0;
   /** Why what is still being prepared comes too late; null while it does not. */
   #ended: MillraceError | null = null;
-  #onIdle: (() => void) | null = null;
+  readonly #onIdle = new Set<() => void>();
   #stopped: Promise<void> | null = null;
 
   constructor(options: LocalSubmitOptions) {
@@ -145,13 +145,30 @@ export class LocalSubmit implements Submit, AsyncDisposable {
     } finally {
       this.#active -= 1;
       entered.ticket.release();
-      if (this.#active === 0) this.#onIdle?.();
+      if (this.#active === 0) for (const onIdle of this.#onIdle) onIdle();
     }
   }
 
   /** From now on every request is refused with `draining`; those that were accepted go on. */
   refuseNew(): void {
     this.#door.close(new MillraceError("draining", "the server is stopping"));
+  }
+
+  /** Takes no more requests, and waits until those that were accepted have ended: false where that takes longer. */
+  async drain({ drainMs }: { readonly drainMs: number }): Promise<boolean> {
+    this.refuseNew();
+    if (this.#active === 0) return true;
+    if (drainMs === 0) return false;
+    return await new Promise<boolean>((resolve) => {
+      const end = (isIdle: boolean): void => {
+        cancel();
+        this.#onIdle.delete(onIdle);
+        resolve(isIdle);
+      };
+      const onIdle = (): void => end(true);
+      const cancel = this.#clock.after(drainMs, () => end(false));
+      this.#onIdle.add(onIdle);
+    });
   }
 
   /**
@@ -169,15 +186,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   }
 
   async #stop(drainMs: number): Promise<void> {
-    if (this.#active > 0 && drainMs > 0) {
-      await new Promise<void>((resolve) => {
-        const cancel = this.#clock.after(drainMs, resolve);
-        this.#onIdle = () => {
-          cancel();
-          resolve();
-        };
-      });
-    }
+    await this.drain({ drainMs });
     this.#endAll(new MillraceError("draining", "the server stopped before this was done"));
     await this.#dispatcher.stop();
   }
@@ -245,7 +254,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
         throw error;
       }
       const workClass = classNow();
-      const failed = { ok: false, error: deadlineExceeded() } as const;
+      const failed = { ok: false, error: deadlineExceeded().toWire() } as const;
       return { workClass, inputs: inputs.map(() => failed) };
     } finally {
       stopWaiting();

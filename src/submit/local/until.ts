@@ -46,6 +46,10 @@ export class Until implements Disposable {
 
   #expire(): void {
     this.#expired = true;
-    this.#inner.abort(new MillraceError("deadline_exceeded", "not finished within its timeoutMs"));
+    this.#inner.abort(deadlineExceeded());
   }
+}
+
+export function deadlineExceeded(): MillraceError {
+  return new MillraceError("deadline_exceeded", "not finished within its timeoutMs");
 }
