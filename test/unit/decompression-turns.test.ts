@@ -42,67 +42,111 @@ test("defect 4: the smallest of the large has the next turn, of equals who is ne
   assert.deepEqual(order, ["begun, nearer", "small", "small, later"]);
   while (clock.advance()) await settled();
   await Promise.all(waiting);
-  assert.deepEqual(order.slice(3), ["begun", "large"]);
+  assert.deepEqual(order.slice(3), ["large", "begun"], "then whoever has waited longest");
   // The turn was given back by the last one.
   await turns.take(small, never());
 });
 
-test("attack: bombs have a ninth of the time; who is small waits for one turn of them, and who waits too long is refused", async () => {
-  const clock = new VirtualClock();
-  const turns = new DecompressionTurns(clock);
-  let [bombMs, refused] = [0, 0];
-  await turns.take(small, never());
-  const bombs = Array.from({ length: 20 }, async (_, index) => {
+/** Bodies of so many MiB, all at once, a millisecond a turn; how many were decompressed, and how many refused. */
+class Bodies {
+  readonly turnMs: number;
+  done = 0;
+  refused = 0;
+  /** Since when the clock stood at 0. */
+  largeMs = 0;
+
+  constructor({ turnMs = 1 } = {}) {
+    this.turnMs = turnMs;
+  }
+
+  async run(mebibytes: number, { clock, turns }: Parts): Promise<void> {
+    const size = mebibytes * 1024 * 1024;
     try {
-      for (let had = 0; ; had += 1) {
-        await turns.take(large(index, had), never());
-        clock.skip(10);
-        bombMs += 10;
+      for (let had = 0; had < size; had += 64 * 1024) {
+        await turns.take({ had, size }, never());
+        clock.skip(this.turnMs);
+        this.largeMs += this.turnMs;
         turns.giveBack();
       }
+      this.done += 1;
     } catch (error) {
       assert.equal((error as { readonly code: string }).code, "queue_full");
-      refused += 1;
-      // The others would be alone, one after the other, and never rest.
-      if (refused < 10) return;
-      turns.take = () => Promise.reject(error as Error);
+      this.refused += 1;
     }
-  });
+  }
+}
+
+interface Parts {
+  readonly clock: VirtualClock;
+  readonly turns: DecompressionTurns;
+}
+
+function make(): Parts {
+  const clock = new VirtualClock();
+  return { clock, turns: new DecompressionTurns(clock) };
+}
+
+test("attack: bombs have a quarter of the time; who is small waits for one turn of them, and those that are too many are refused", async () => {
+  const { clock, turns } = make();
+  const bodies = new Bodies();
+  await turns.take(small, never());
+  // 400 MiB, where 64 are done in good time.
+  const bombs = Array.from({ length: 100 }, () => bodies.run(4, { clock, turns }));
   turns.giveBack();
-  await settled();
-  let served = 0;
-  while (refused < 10) {
-    const before = bombMs;
+  while (clock.nowMs < 1_000) {
+    const before = bodies.largeMs;
     const mine = turns.take(small, never());
     await settled();
     await mine;
-    assert.ok(bombMs - before <= 10, "one turn of a bomb at most");
-    served += 1;
+    assert.ok(bodies.largeMs - before <= 1, "one turn of a bomb at most");
     turns.giveBack();
     clock.advance();
     await settled();
+    if (clock.nowMs < 500) assert.equal(bodies.refused, 0);
+    assert.ok(bodies.largeMs <= clock.nowMs / 4 + 2, `${bodies.largeMs} of ${clock.nowMs} ms`);
   }
-  assert.ok(served > 3);
-  assert.ok(clock.nowMs >= 500 && clock.nowMs < 700, `refused after ${clock.nowMs} ms`);
-  assert.ok(bombMs <= clock.nowMs / 9 + 20, `${bombMs} of ${clock.nowMs} ms`);
+  assert.ok(bodies.refused >= 80 && bodies.refused <= 90, `${bodies.refused} of 100 refused`);
   while (clock.advance()) await settled();
-  void bombs;
+  await Promise.all(bombs);
+  assert.equal(bodies.done + bodies.refused, 100);
 });
 
-test("attack: a small body is not refused, however long it waits; nor is a large one that waits alone", async () => {
-  const clock = new VirtualClock();
-  const turns = new DecompressionTurns(clock);
+test("attack: sixteen honest bodies of the largest size at once are all read", async () => {
+  const { clock, turns } = make();
+  const bodies = new Bodies();
+  const all = Promise.all(Array.from({ length: 16 }, () => bodies.run(4, { clock, turns })));
+  await settled();
+  while (clock.advance()) await settled();
+  await all;
+  assert.deepEqual([bodies.done, bodies.refused], [16, 0]);
+});
+
+test("attack: what holds the event loop in a turn makes no pause of it", async () => {
+  const { clock, turns } = make();
+  const bodies = new Bodies({ turnMs: 2_000 });
+  const all = Promise.all([1, 1, 1].map((size) => bodies.run(size, { clock, turns })));
+  await settled();
+  let pausesMs = -clock.nowMs;
+  while (clock.advance()) await settled();
+  await all;
+  pausesMs += clock.nowMs - bodies.largeMs;
+  assert.deepEqual([bodies.done, bodies.refused], [3, 0]);
+  assert.ok(pausesMs <= 48 * 6, `paused for ${pausesMs} ms`);
+});
+
+test("attack: a small body is not refused, however long it waits; a large one is after ten seconds", async () => {
+  const { clock, turns } = make();
   await turns.take(small, never());
   const smalls = [turns.take(small, never()), turns.take(small, never())];
-  const refused = assert.rejects(turns.take(large(5), never()), { code: "queue_full" });
-  const alone = turns.take(large(6), never());
-  clock.skip(600);
-  // The large one that is left when the other is refused waits for nobody who is large.
-  for (const taken of [alone, ...smalls]) {
+  const refused = [large(5, 4), large(6)].map((claim) =>
+    assert.rejects(turns.take(claim, never()), { code: "queue_full" }),
+  );
+  clock.skip(11_000);
+  for (const taken of smalls) {
     turns.giveBack();
     await taken;
   }
-  await refused;
+  await Promise.all(refused);
 });
 
 test("attack: small bodies without end do not keep large ones from their turn", async () => {

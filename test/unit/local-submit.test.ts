@@ -442,6 +442,33 @@ test("attack: what is foreseen of a page takes no place; what is reserved does, 
   await local.stop({ drainMs: 0 });
 });
 
+test("attack: a sentence let in above the bound does not end the page that is being prepared", async () => {
+  const limits = { queuedItemsMax: 1_000, queuedBytesMax: 1_000_000, requestInputsMax: 1_000 };
+  const { task, model } = numbersTask();
+  let goOn: (() => void) | null = null;
+  const { local } = build({
+    models: new Map([["fake", { name: "fake", task, taskModel: model, mode: "continuous" }]]),
+    prepare: {
+      async prepare(request, signal) {
+        if (request.inputs.length > 1) await new Promise<void>((resolve) => (goOn = resolve));
+        return await prepareAtOnce(model).prepare(request, signal);
+      },
+    },
+    limits,
+  });
+  const page = submit(
+    local,
+    Array.from({ length: 1_000 }, () => "1."),
+  );
+  assert.equal(local.held.items, 1_000);
+  const sentence = submit(local, ["2."]);
+  assert.equal(local.held.items, 1_001);
+  (goOn as (() => void) | null)?.();
+  await Promise.all([page, sentence]);
+  assert.deepEqual(local.held, { requests: 0, items: 0, bytes: 0 });
+  await local.stop({ drainMs: 0 });
+});
+
 test("attack: what is not queued yet keeps its deadline too", async () => {
   const clock = new VirtualClock();
   const { local, pool } = build({ windowItemsMax: 1, clock });

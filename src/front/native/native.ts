@@ -36,7 +36,7 @@ class NativeFront implements HttpFront {
     };
     this.routes = [
       ...parts.tasks.map((task) => taskRoute(task, parts)),
-      memory("/v1/models", (exchange) => this.#models(exchange)),
+      { path: "/v1/models", method: "GET", handler: (exchange) => this.#models(exchange) },
       memory("/live", (exchange) => {
         exchange.reply(jsonReply(200, { live: true, deployment: views.identity }));
       }),

@@ -3,7 +3,8 @@
  *
  *   size: what the body says of itself, and never less than what came out; a lie changes its place and nothing else
  *   small: in order of arrival, without pauses; a bomb is in its way for one turn, not three hundred
- *   large: the smallest first, with a pause after each turn; who waits too long is refused
+ *   large: the smallest and whoever has waited longest by turns, with a pause after each where others wait; where they are
+ *          too many to be done in good time, those that are not begun are refused
  */
 import { MillraceError } from "millrace-client/wire";
 import { type Clock, systemClock } from "../../work/clock.js";
@@ -21,14 +22,26 @@ interface Waiter extends Claim {
 }
 
 /** More is large. A small body takes one turn, which is over before anybody notices. */
-export const smallBytesMax: number = 16 * 1024;
+const smallBytesMax = 16 * 1024;
+/** What is decompressed in a turn of a large one: about a millisecond. */
+const largeTurnBytes = 64 * 1024;
 /** A turn of a large body is followed by a pause so many times as long, where two others wait or more. */
-const pausesPerTurn = 8;
-/** Of so many choices among the large, one goes to whom the order by size would make wait. */
-const choicesOfTheRest = 8;
-/** Whoever waits longer for a turn is refused: there are more large bodies than are decompressed in any good time. */
-const waitMsMax = 500;
+const pausesPerTurn = 3;
+/** What held the event loop in a turn was somebody else: a turn is not taken to be longer. */
+const turnMsMax = 2;
+/** Large bodies that are begun at once, of which each has a decoder open, unless the smallest is a further one. */
+const begunMax = 8;
+/** What is left to do for all that wait, a second or four of it: where it is more, who is not begun is refused after `patienceMs`. */
+const leftBytesMax = 64 * 1024 * 1024;
+const patienceMs = 500;
+/** Nobody waits longer for a turn. */
+const waitMsMax = 10_000;
 const retryAfterMs = 1_000;
+
+/** What a body that comes to so many bytes, as far as is known, is given in a turn. */
+export function turnBytesOf(size: number): number {
+  return isSmall(size) ? smallBytesMax : largeTurnBytes;
+}
 
 /**
  * One at a time: a single thread decompresses more text than all pipelines can translate, and the others have better
@@ -44,7 +57,8 @@ export class DecompressionTurns {
   #isLargeTurn = false;
   #begunAtMs = 0;
   #isPause = false;
-  #choices = 0;
+  /** The last one's. */
+  #oldestsTurn = true;
 
   constructor(clock: Clock = systemClock) {
     this.#clock = clock;
@@ -85,12 +99,13 @@ export class DecompressionTurns {
   giveBack(): void {
     this.#busy = false;
     if (this.#isLargeTurn && this.#small.size + this.#large.size > 1) {
-      const turnMs = this.#clock.now() - this.#begunAtMs;
+      const turnMs = Math.min(turnMsMax, this.#clock.now() - this.#begunAtMs);
       this.#isPause = true;
-      this.#clock.after(turnMs * pausesPerTurn, () => {
+      const goOn = (): void => {
         this.#isPause = false;
         this.#serveNext();
-      });
+      };
+      this.#clock.after(turnMs * pausesPerTurn, goOn, "background");
     }
     this.#serveNext();
   }
@@ -111,17 +126,39 @@ export class DecompressionTurns {
     this.#begunAtMs = this.#clock.now();
   }
 
-  /** Who has waited too long is refused on the way; one that is alone is not. */
+  /** The smallest and whoever has waited longest, by turns. */
   #nextLarge(): Waiter | null {
-    const lateMs = this.#clock.now() - waitMsMax;
-    const isOldestsTurn = (this.#choices + 1) % choicesOfTheRest === 0;
-    let next: Waiter | null = null;
+    if (this.#large.size > 1) this.#refuseLate();
+    const [longest = null] = this.#large;
+    if (longest === null) return null;
+    this.#oldestsTurn = !this.#oldestsTurn;
+    if (this.#oldestsTurn) return this.#oldest() ?? longest;
+    let smallest = longest;
+    for (const waiter of this.#large) if (isBefore(waiter, smallest)) smallest = waiter;
+    return smallest;
+  }
+
+  /** Of those that are begun, where these are enough. */
+  #oldest(): Waiter | null {
+    let begun = 0;
+    for (const { had } of this.#large) if (had > 0) begun += 1;
+    for (const waiter of this.#large) if (waiter.had > 0 || begun < begunMax) return waiter;
+    return null;
+  }
+
+  #refuseLate(): void {
+    const nowMs = this.#clock.now();
+    let left = 0;
+    for (const { size, had } of this.#large) left += Math.max(size - had, largeTurnBytes);
     for (const waiter of this.#large) {
-      if (waiter.sinceMs < lateMs && this.#large.size > 1) waiter.refuse(full());
-      else if (next === null || (!isOldestsTurn && isBefore(waiter, next))) next = waiter;
+      const waitedMs = nowMs - waiter.sinceMs;
+      // They stand in the order of their waiting.
+      if (waitedMs < patienceMs) return;
+      const isTooMuch = left > leftBytesMax && waiter.had === 0;
+      if (!isTooMuch && waitedMs < waitMsMax) continue;
+      left -= waiter.size - waiter.had;
+      waiter.refuse(full());
     }
-    if (next !== null) this.#choices += 1;
-    return next;
   }
 }
 
@@ -130,7 +167,7 @@ function isBefore(one: Claim, other: Claim): boolean {
   return one.size === other.size ? one.had > other.had : one.size < other.size;
 }
 
-export function isSmall(size: number): boolean {
+function isSmall(size: number): boolean {
   return size <= smallBytesMax;
 }
 

@@ -6,15 +6,11 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { Transform } from "node:stream";
 import { createBrotliDecompress, createGunzip, createInflate } from "node:zlib";
 import { MillraceError } from "millrace-client/wire";
-import { type DecompressionTurns, isSmall, smallBytesMax } from "./decompression-turns.js";
-
-/** What the decoder gives at once. */
-const chunkBytes = 16 * 1024;
-/** What is decompressed in a turn of a large body. */
-const turnBytes = 64 * 1024;
+import { type DecompressionTurns, turnBytesOf } from "./decompression-turns.js";
 
 export interface Compression {
-  readonly open: () => Transform;
+  /** A decoder that gives so much at once. */
+  readonly open: (chunkBytes: number) => Transform;
   /** What the compressed bytes say of themselves: a hint, and 0 where they say nothing. */
   readonly sizeOf: (compressed: Buffer) => number;
   /** What the decoder itself holds: its window, the next chunk, and for brotli as many bytes again as came out. */
@@ -37,15 +33,15 @@ export function compressionOf(headers: IncomingHttpHeaders): Compression | null 
     case "gzip":
     case "x-gzip":
       return {
-        open: () => createGunzip({ chunkSize: chunkBytes }),
+        open: (chunkSize) => createGunzip({ chunkSize }),
         sizeOf: gzipSizeOf,
         ...windowed,
       };
     case "deflate":
-      return { open: () => createInflate({ chunkSize: chunkBytes }), sizeOf, ...windowed };
+      return { open: (chunkSize) => createInflate({ chunkSize }), sizeOf, ...windowed };
     case "br":
       return {
-        open: () => createBrotliDecompress({ chunkSize: chunkBytes }),
+        open: (chunkSize) => createBrotliDecompress({ chunkSize }),
         sizeOf,
         ...windowed,
         decoderBytesPerByte: 1,
@@ -89,10 +85,10 @@ export async function decompress(compressed: Buffer, parts: DecompressionParts):
         if (decoder === null) {
           parts.onOpen();
           // The listener stays: an error between two turns, or after the end, would else end the process.
-          decoder = compression.open().on("error", () => {});
+          decoder = compression.open(turnBytesOf(size)).on("error", () => {});
           decoder.end(compressed);
         }
-        had += await oneTurn(decoder, isSmall(size) ? smallBytesMax : turnBytes, parts);
+        had += await oneTurn(decoder, turnBytesOf(size), parts);
       } finally {
         turns.giveBack();
       }

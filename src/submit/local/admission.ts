@@ -91,11 +91,13 @@ export class Admission {
       this.#items + more.items - queuedItemsMax - Math.floor(queuedItemsMax * share);
     const bytesOver =
       this.#bytes + more.bytes - queuedBytesMax - Math.floor(queuedBytesMax * share);
-    if (itemsOver <= 0 && bytesOver <= 0) return;
-    const what =
-      itemsOver > 0
-        ? `${itemsOver} items over ${queuedItemsMax}`
-        : `${bytesOver} bytes over ${queuedBytesMax}`;
+    // What a request holds already it keeps, whoever was let in above the bound meanwhile.
+    const wantsItems = more.items > 0 && itemsOver > 0;
+    const wantsBytes = more.bytes > 0 && bytesOver > 0;
+    if (!wantsItems && !wantsBytes) return;
+    const what = wantsItems
+      ? `${itemsOver} items over ${queuedItemsMax}`
+      : `${bytesOver} bytes over ${queuedBytesMax}`;
     throw new MillraceError("queue_full", `the queue is full: ${what}`, {
       retryAfterMs: this.#retryAfterMs(itemsOver, bytesOver),
     });

@@ -14,13 +14,12 @@ export interface InputParts {
 
 export class InputAssembly {
   readonly #parts: InputParts;
-  readonly #answers: Payload[];
+  #answers: Payload[] = [];
   #missing: number;
   #ended = false;
 
   constructor(parts: InputParts) {
     this.#parts = parts;
-    this.#answers = [];
     this.#missing = parts.pieces.length;
   }
 
@@ -35,15 +34,23 @@ export class InputAssembly {
   /** Of an input without pieces at once, of any other after the last `add`. Throws what the task's `join` throws. */
   whenComplete(): InputOutcome | null {
     if (this.#missing > 0 || this.#ended) return null;
-    this.#ended = true;
     const { pieces, note, settings, task } = this.#parts;
-    return { value: task.join({ pieces, note, answers: this.#answers, settings }) };
+    const answers = this.#end();
+    return { value: task.join({ pieces, note, answers, settings }) };
   }
 
   /** One piece failed, and its input with it; null where that was said already. */
   fail(error: WireError): InputOutcome | null {
     if (this.#ended) return null;
-    this.#ended = true;
+    this.#end();
     return { error };
+  }
+
+  /** The answers go with it: they may hold more than the request did, and others of it may take long. */
+  #end(): readonly Payload[] {
+    this.#ended = true;
+    const answers = this.#answers;
+    this.#answers = [];
+    return answers;
   }
 }
