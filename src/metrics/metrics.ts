@@ -30,8 +30,12 @@ export interface ReplyObservation {
 
 type Labels = Readonly<Record<string, string | number>>;
 
+/** A scrape is told again for so many times as long as it took to make. */
+const restsPerScrape = 9;
+
 export class Metrics {
   readonly #registry: Registry = new Registry();
+  #scraped: { readonly text: Promise<string>; freshUntilMs: number } | null = null;
   readonly #counters = new Map<MetricName, Counter>();
   readonly #gauges = new Map<MetricName, Gauge>();
   readonly #histograms = new Map<MetricName, Histogram>();
@@ -96,8 +100,26 @@ export class Metrics {
     }
   }
 
-  /** The text of `/metrics`. Takes the status, so that a scrape and `/status` can never disagree. */
-  async scrape(status: StatusResponse): Promise<string> {
+  /**
+   * The text of `/metrics`. Takes the status, so that a scrape and `/status` can never disagree. Making it takes a tenth of
+   * the time at most: who asks more often is told what was true some milliseconds ago.
+   */
+  scrape(status: () => StatusResponse): Promise<string> {
+    const askedAtMs = performance.now();
+    if (this.#scraped !== null && askedAtMs < this.#scraped.freshUntilMs) return this.#scraped.text;
+    const scraped = { text: this.#render(status()), freshUntilMs: Number.POSITIVE_INFINITY };
+    const made = (): void => {
+      const nowMs = performance.now();
+      scraped.freshUntilMs = nowMs + restsPerScrape * (nowMs - askedAtMs);
+    };
+    scraped.text.then(made, () => {
+      this.#scraped = null;
+    });
+    this.#scraped = scraped;
+    return scraped.text;
+  }
+
+  async #render(status: StatusResponse): Promise<string> {
     this.#readServer(status);
     this.#readQueues(status);
     this.#readPipelines(status);

@@ -8,8 +8,8 @@ export interface ModelSteps {
   weigh(input: unknown, settings: JsonObject): number;
   /**
    * How many pieces come of the input at least: numbers whose sum that is, each in a millisecond at most. It takes a
-   * fraction of the time of `steps`, so that a request that never fits is refused before it is prepared. Left out where an
-   * input is one piece.
+   * fraction of the time of `steps`, so that a request that never fits is refused before it is prepared; a few too few do
+   * no harm. Left out where an input is one piece.
    */
   leastPieces?(input: unknown, settings: JsonObject): Iterable<number>;
   /** Pieces, and at last one `end` or one `error`. */

@@ -96,6 +96,42 @@ test("attack: a connection with an open exchange or half a request keeps its pla
   await busy?.until(/"ba"/);
 });
 
+test("attack: bodies that have stopped coming give their places, and are told; those that come keep theirs", async () => {
+  let nowMs = 0;
+  await using front = await TestFront.start({ connectionsMax: 3 }, { nowMs: () => nowMs });
+  const [stalled, slow, waiting] = await fill(front, 3);
+  front.submit.hold();
+  waiting?.send(sized('{"texts":"cd"}'));
+  await front.submit.arrived(1);
+  const [body] = sized('{"texts":"ab"}').split("ab");
+  for (const socket of [stalled, slow]) socket?.send(body ?? "");
+  await until(front, () => front.front.held().bodiesBytes === 2 * '{"texts":"ab"}'.length);
+  assert.match(await ask(front, get("/v1/models")), /^HTTP\/1.1 503 [\s\S]*too_many_connections/);
+  nowMs += 900;
+  assert.match(await ask(front, get("/v1/models")), /^HTTP\/1.1 503 /);
+  slow?.send("a");
+  await until(front, () => slow?.socket.writableLength === 0);
+  // What was sent before is read before.
+  assert.match(await ask(front, get("/live")), /^HTTP\/1.1 200 /);
+  nowMs += 100;
+  const next = await front.raw();
+  next.send(sized('{"texts":"ef"}'));
+  assert.match(
+    (await stalled?.closed()) ?? "",
+    /HTTP\/1.1 408 [\s\S]*body_timeout[\s\S]*others wait/,
+  );
+  await front.submit.arrived(2);
+  // It has sent a byte in between, and who waits for us has sent all.
+  nowMs += 900;
+  assert.match(await ask(front, get("/v1/models")), /^HTTP\/1.1 503 /);
+  slow?.send('b"}');
+  await front.submit.arrived(3);
+  front.submit.release();
+  await slow?.until(/"ba"/);
+  await waiting?.until(/"dc"/);
+  await next.until(/"fe"/);
+});
+
 test("attack: line ends between requests keep no place", async () => {
   let nowMs = 0;
   const limits = { connectionsMax: 1, headersTimeoutMs: 5_000 };

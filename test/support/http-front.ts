@@ -136,7 +136,8 @@ export class RawSocket {
   }
 
   static async open(port: number): Promise<RawSocket> {
-    const socket = connect(port, "127.0.0.1");
+    // What is sent is there: Nagle's algorithm would keep a byte back until those before it are acknowledged.
+    const socket = connect({ port, host: "127.0.0.1", noDelay: true });
     const raw = new RawSocket(socket);
     await new Promise<void>((resolve, reject) => {
       socket.once("connect", resolve);

@@ -269,6 +269,8 @@ describe("prepare with the shared tokenizer", { skip }, () => {
       "word ".repeat(900),
       "你好。你好！你好？",
       "One. ".repeat(2_000),
+      'It went well! "Yes!" he said? No. Approx. Five; certainly. Nobody... Really? 5 of them!\tGo.',
+      "A harbour. Boats!\r\n\r\nDr. Nobody?! Why?\n- one\n2. two\n\tthree!!! Four",
     ];
     for (const truncate of [true, false]) {
       for (const split of [true, false]) {
@@ -279,7 +281,7 @@ describe("prepare with the shared tokenizer", { skip }, () => {
           const pieces = steps.filter(({ kind }) => kind === "piece").length;
           const sum = least.reduce((total, count) => total + count, 0);
           assert.ok(sum <= pieces, `${sum} of ${pieces}: ${text.slice(0, 40)}`);
-          if (split && text.startsWith("Hi!")) assert.equal(sum, 3);
+          if (split && text.startsWith("Hi!")) assert.equal(sum, 2);
         }
       }
     }

@@ -353,3 +353,28 @@ describe("steps stay short", () => {
     });
   }
 });
+
+test("whatever the text, no more pieces are counted than come of it", async () => {
+  const model = await bundled();
+  const settings = model.complete({});
+  const words =
+    'Hi harbour Dr approx Messrs No A B.C e.g " “ ” ) ( . ! ? ... … 。 ！ 你 好 a 5 Smith certain Certainly - : ; , I Is'.split(
+      " ",
+    );
+  const between = ["", "", " ", "  ", "\n", "\t", "\r\n", "\u3000", "\u2028", "\v"];
+  const token = fc.tuple(fc.constantFrom(...words), fc.constantFrom(...between));
+  fc.assert(
+    fc.property(fc.array(token, { maxLength: 30 }), (tokens) => {
+      const text = tokens.flat().join("");
+      const least = [...(model.leastPieces?.(text, settings) ?? [])].reduce((a, b) => a + b, 0);
+      const steps = [...model.steps(text, { index: 0, settings })];
+      assert.ok(least <= steps.filter(({ kind }) => kind === "piece").length);
+    }),
+    { numRuns: 3_000, seed: 6 },
+  );
+  const page = [...(model.leastPieces?.("Hi! ".repeat(5_000), settings) ?? [])];
+  assert.equal(
+    page.reduce((a, b) => a + b, 0),
+    4_999,
+  );
+});

@@ -49,7 +49,7 @@ class NativeFront implements HttpFront {
       }),
       memory("/status", (exchange) => exchange.reply(jsonReply(200, views.status()))),
       memory("/metrics", async (exchange) => {
-        const body = await metrics.scrape(views.status());
+        const body = await metrics.scrape(() => views.status());
         exchange.reply({ status: 200, contentType: metrics.contentType, body });
       }),
     ];

@@ -4,7 +4,8 @@
  *   a new one ─► a place is free? ── yes ─► has it until it closes, or idles and somebody asks for a place
  *                     │ no                                                              ▲
  *                     ▼                                                                 │
- *                  extra: asks for work? ── yes ─► gets the place of the one that has idled longest, else refused
+ *                  extra: asks for work? ── yes ─► gets the place of the one that has idled longest, or of one whose body has
+ *                         │                        stopped coming; else refused
  *                         asks what is in memory? answered. Then closed; two seconds at the most.
  *                  Are all extra places taken, the oldest goes: who polls is answered in any flood.
  */
@@ -20,6 +21,8 @@ import { lingerMs, type OpenExchange } from "./open-exchange.js";
 const extraConnectionsMax = 256;
 /** From the open to the close of one of these. */
 const extraConnectionMs = 2_000;
+/** A body of which nothing came for so long has stopped, where others wait for a place. */
+const stalledMsMin = 1_000;
 /** Requests of one connection that are open at once, as nobody's are who waits for a reply before he asks again. */
 const pipelinedRequestsMax = 16;
 
@@ -34,6 +37,8 @@ interface Connection {
   /** Its last request's head is too large for the room that is left. */
   headTooLarge: boolean;
   timer: NodeJS.Timeout | null;
+  /** What it had read when a place was last looked for, and since when it is no more. */
+  progress: { readonly bytesRead: number; readonly sinceMs: number } | null;
 }
 
 export class Connections {
@@ -62,6 +67,7 @@ export class Connections {
       isEnding: false,
       headTooLarge: false,
       timer: null,
+      progress: null,
     };
     if (extra) {
       if (this.#extra.size >= extraConnectionsMax) this.#endOldestExtra();
@@ -145,14 +151,34 @@ export class Connections {
     return taken < this.#context.limits.connectionsMax;
   }
 
-  /** False where nobody idles for long enough: who has an exchange open, or has begun to ask, is never closed. */
+  /** False where nobody idles for long enough, nor sends a body that has stopped: who waits for us is never closed. */
   #freePlace(): boolean {
     const idle = this.#idle.longest();
-    if (idle === null) return false;
-    idle.destroy();
+    const stalled = idle === null ? this.#stalled() : null;
+    const socket = idle ?? stalled;
+    if (socket === null) return false;
     // The close is told later, and until then others come.
-    this.#forget(idle);
+    this.#forget(socket);
+    if (stalled === null) socket.destroy();
+    else {
+      const message = `No byte of the body came for ${stalledMsMin} ms, and others wait for a connection.`;
+      this.#answerRaw(stalled, new MillraceError("body_timeout", message));
+    }
     return true;
+  }
+
+  /** One whose body has not grown since a look that is long enough ago. */
+  #stalled(): Socket | null {
+    const nowMs = this.#context.nowMs();
+    for (const [socket, connection] of this.#bySocket) {
+      const isSending = [...connection.open].some(({ request }) => !request.complete);
+      if (connection.extra || !isSending) continue;
+      const { bytesRead } = socket;
+      if (connection.progress?.bytesRead !== bytesRead) {
+        connection.progress = { bytesRead, sinceMs: nowMs };
+      } else if (nowMs - connection.progress.sinceMs >= stalledMsMin) return socket;
+    }
+    return null;
   }
 
   #givePlace(socket: Socket, connection: Connection): void {

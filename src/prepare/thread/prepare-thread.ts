@@ -37,6 +37,8 @@ export interface PrepareThreadOptions {
 const startsMax = 2;
 /** After a portion of a heavy work the thread rests so many times as long, where somebody is served meanwhile. */
 const restsPerPortion = 2;
+/** Also behind a short one: who sends pages in a row is slowed down by it, and a sentence is not. */
+const restMsMin = 25;
 const restMsMax = 100;
 /** So long after a light request somebody is being served. */
 const servingMs = 1_000;
@@ -194,7 +196,8 @@ export class PrepareThread implements AsyncDisposable {
   #rest(): void {
     const nowMs = this.#clock.now();
     if (this.#stopRest !== null || nowMs - this.#lightAtMs > servingMs) return;
-    const restMs = Math.min(restMsMax, (nowMs - this.#askedAtMs) * restsPerPortion);
+    const longMs = (nowMs - this.#askedAtMs) * restsPerPortion;
+    const restMs = Math.min(restMsMax, Math.max(restMsMin, longMs));
     this.#stopRest = this.#clock.after(restMs, () => {
       this.#stopRest = null;
       this.#askNext();
