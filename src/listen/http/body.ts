@@ -32,6 +32,7 @@ export async function receiveBody(
   parts: BodyParts,
 ): Promise<ReceivedBody> {
   const compression = compressionOf(request.headers);
+  if (compression === null) parts.turns.otherCame();
   // An honest length is refused before anything is read. A compressed one says nothing about what comes out.
   const declared = Number(request.headers["content-length"] ?? Number.NaN);
   if (declared > parts.bodyBytesMax) throw tooLarge(parts, `${declared}`);

@@ -25,8 +25,12 @@ interface Waiter extends Claim {
 const smallBytesMax = 16 * 1024;
 /** What is decompressed in a turn of a large one: about a millisecond. */
 const largeTurnBytes = 64 * 1024;
-/** A turn of a large body is followed by a pause so many times as long, where two others wait or more. */
-const pausesPerTurn = 3;
+/** A turn of a large body is followed by a pause so many times as long, where two others wait or more: */
+const pausesPerTurn = 1;
+/** and so many times, while bodies come that are not compressed. Their callers wait for none of these. */
+const pausesPerTurnBesideOthers = 8;
+/** So long after such a body. */
+const besideOthersMs = 1_000;
 /** What held the event loop in a turn was somebody else: a turn is not taken to be longer. */
 const turnMsMax = 2;
 /** Large bodies that are begun at once, of which each has a decoder open, unless the smallest is a further one. */
@@ -56,12 +60,18 @@ export class DecompressionTurns {
   /** These two are of the turn under way, or of the last one. */
   #isLargeTurn = false;
   #begunAtMs = 0;
+  #otherAtMs = Number.NEGATIVE_INFINITY;
   #isPause = false;
   /** The last one's. */
   #oldestsTurn = true;
 
   constructor(clock: Clock = systemClock) {
     this.#clock = clock;
+  }
+
+  /** A body came that is not compressed. */
+  otherCame(): void {
+    this.#otherAtMs = this.#clock.now();
   }
 
   /** @throws MillraceError `queue_full`, the signal's reason */
@@ -105,7 +115,9 @@ export class DecompressionTurns {
         this.#isPause = false;
         this.#serveNext();
       };
-      this.#clock.after(turnMs * pausesPerTurn, goOn, "background");
+      const besideOthers = this.#clock.now() - this.#otherAtMs < besideOthersMs;
+      const pauses = besideOthers ? pausesPerTurnBesideOthers : pausesPerTurn;
+      this.#clock.after(turnMs * pauses, goOn, "background");
     }
     this.#serveNext();
   }

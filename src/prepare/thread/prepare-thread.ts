@@ -38,7 +38,7 @@ const startsMax = 2;
 /** After a portion of a heavy work the thread rests so many times as long, where somebody is served meanwhile. */
 const restsPerPortion = 2;
 /** Also behind a short one: who sends pages in a row is slowed down by it, and a sentence is not. */
-const restMsMin = 25;
+const restMsMin = 40;
 const restMsMax = 100;
 /** So long after a light request somebody is being served. */
 const servingMs = 1_000;
