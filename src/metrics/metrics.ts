@@ -30,12 +30,15 @@ export interface ReplyObservation {
 
 type Labels = Readonly<Record<string, string | number>>;
 
-/** A scrape is told again for so many times as long as it took to make. */
-const restsPerScrape = 9;
+/** So much beyond a tenth of the time; any number of scrapers once in a while is within it. */
+const scrapeMsMax = 50;
 
 export class Metrics {
   readonly #registry: Registry = new Registry();
-  #scraped: { readonly text: Promise<string>; freshUntilMs: number } | null = null;
+  #scraped: Promise<string> | null = null;
+  #scrapedAtMs = 0;
+  /** What making them took lately, less a tenth of the time since. */
+  #scrapeMs = 0;
   readonly #counters = new Map<MetricName, Counter>();
   readonly #gauges = new Map<MetricName, Gauge>();
   readonly #histograms = new Map<MetricName, Histogram>();
@@ -101,22 +104,21 @@ export class Metrics {
   }
 
   /**
-   * The text of `/metrics`. Takes the status, so that a scrape and `/status` can never disagree. Making it takes a tenth of
-   * the time at most: who asks more often is told what was true some milliseconds ago.
+   * The text of `/metrics`. Takes the status, so that a scrape and `/status` can never disagree. Where making it takes more than
+   * a tenth of the time for long, who asks is told what was true some milliseconds ago.
    */
   scrape(status: () => StatusResponse): Promise<string> {
     const askedAtMs = performance.now();
-    if (this.#scraped !== null && askedAtMs < this.#scraped.freshUntilMs) return this.#scraped.text;
-    const scraped = { text: this.#render(status()), freshUntilMs: Number.POSITIVE_INFINITY };
+    this.#scrapeMs = Math.max(0, this.#scrapeMs - (askedAtMs - this.#scrapedAtMs) / 10);
+    this.#scrapedAtMs = askedAtMs;
+    if (this.#scraped !== null && this.#scrapeMs > scrapeMsMax) return this.#scraped;
+    const scraped = this.#render(status());
     const made = (): void => {
-      const nowMs = performance.now();
-      scraped.freshUntilMs = nowMs + restsPerScrape * (nowMs - askedAtMs);
+      this.#scrapeMs += performance.now() - askedAtMs;
     };
-    scraped.text.then(made, () => {
-      this.#scraped = null;
-    });
+    scraped.then(made, made);
     this.#scraped = scraped;
-    return scraped.text;
+    return scraped;
   }
 
   async #render(status: StatusResponse): Promise<string> {

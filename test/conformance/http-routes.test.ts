@@ -9,6 +9,7 @@ import {
   type StatusResponse,
   type TranslateResponse,
 } from "millrace-client/wire";
+import { Metrics } from "#src/metrics/metrics.js";
 import { identity, TestFront } from "../support/http-front.js";
 
 const expectedHeader = "name=echo, environment=test, version=0.0.1, config=00c0ffee, node=here";
@@ -231,6 +232,23 @@ function parseExposition(text: string): Map<string, number> {
   }
   return samples;
 }
+
+test("attack: who scrapes without end is told again what was made, a few who scrape are not", async () => {
+  const metrics = new Metrics();
+  let made = 0;
+  await using front = await TestFront.start();
+  const status = (await (await fetch(`${front.url}/status`)).json()) as StatusResponse;
+  const scrape = (): Promise<string> =>
+    metrics.scrape(() => {
+      made += 1;
+      return status;
+    });
+  for (let few = 0; few < 3; few += 1) await scrape();
+  assert.equal(made, 3);
+  const scrapes = 20_000;
+  for (let many = 0; many < scrapes; many += 1) await scrape();
+  assert.ok(made < scrapes / 2, `made ${made} times of ${scrapes}`);
+});
 
 test("metrics never grow with what callers write", async () => {
   await using front = await TestFront.start();

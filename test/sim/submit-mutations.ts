@@ -220,8 +220,8 @@ export const admission: readonly SourceMutation[] = [
   {
     name: "does not count bytes",
     file: "submit/local/admission.js",
-    find: "if (itemsOver <= 0 && bytesOver <= 0)",
-    replace: "if (itemsOver <= 0)",
+    find: "if (!wantsItems && !wantsBytes)",
+    replace: "if (!wantsItems)",
     rule: "who is refused is refused for a reason",
     focus: { narrow: true },
   },
