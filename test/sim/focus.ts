@@ -63,7 +63,7 @@ function focusedOptions(
     checkMs: 50,
     hangFloorMs: 100,
     hangFactor: 2,
-    stillChecksMax: 1,
+    stillChecksMax: 2,
     runMsMax: 60_000,
   };
   return {

@@ -108,7 +108,8 @@ function makeOptions(random: Random, callers: readonly CallerPlan[]): OptionsPla
     checkMs,
     hangFloorMs,
     hangFactor: random.pick([2, 10]),
-    stillChecksMax: random.pick([1, 4]),
+    // Not 1: whoever looks once may look while the outcome of a run that waited for the processor is on its way.
+    stillChecksMax: random.pick([2, 4]),
     runMsMax,
     startTimeoutMs: random.pick([1_000, 120_000]),
     stopTimeoutMs: random.pick([1, 100, 2_000]),

@@ -44,18 +44,21 @@ async function replyTogether(
   parts: FrontParts,
   request: SubmitRequest,
 ): Promise<void> {
-  const results: object[] = [];
+  // As text from the start: half of the memory, and no pause at the end in which all of them become text.
+  const results: string[] = [];
   const summary = await parts.submit.submit(request, exchange.departed, {
     onOutcome: ({ index, outcome }) => {
-      results[index] = resultOf(outcome);
+      results[index] = JSON.stringify(resultOf(outcome));
     },
   });
   finish(exchange, parts, summary);
   for (let index = 0; index < summary.inputs; index++) {
     if (results[index] === undefined) missing(index);
   }
-  const body = { ...doneOf(exchange, parts, summary), results };
-  exchange.reply(jsonReply(200, body, { "server-timing": serverTiming(summary.timings) }));
+  const rest = JSON.stringify(doneOf(exchange, parts, summary)).slice(0, -1);
+  const body = `${rest},"results":[${results.join(",")}]}`;
+  const headers = { "server-timing": serverTiming(summary.timings) };
+  exchange.reply(jsonReply(200, body, headers));
 }
 
 /** The head goes as soon as nothing at the door can refuse the request: what is refused has its own status. */
