@@ -101,7 +101,7 @@ function makeOptions(random: Random, callers: readonly CallerPlan[]): OptionsPla
     ageLimitMs: random.pick([0, 100, 300, 2_000]),
     prefetchRows: random.pick([0, 4, 16]),
     bulkThreshold: random.pick([1, 4, 256]),
-    windowItemsMax: random.pick([1, 3, 4_096, 4_096]),
+    sliceItemsMax: random.pick([1, 3, 4_096, 4_096]),
     queuedItemsMax: random.pick([1, Math.ceil(items / 3), 1_000_000, 1_000_000, 1_000_000]),
     queuedBytesMax: random.pick([200, 5_000, 1_000_000, 1_000_000, 1_000_000]),
     attemptsMax: random.pick([1, 2, 3, 8, 8]),

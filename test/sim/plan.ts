@@ -123,7 +123,7 @@ export interface OptionsPlan {
   readonly ageLimitMs: number;
   readonly prefetchRows: number;
   readonly bulkThreshold: number;
-  readonly windowItemsMax: number;
+  readonly sliceItemsMax: number;
   readonly queuedItemsMax: number;
   readonly queuedBytesMax: number;
   readonly attemptsMax: number;

@@ -155,8 +155,8 @@ export const dispatcher: readonly SourceMutation[] = [
   {
     name: "remembers what ended",
     file: "submit/local/dispatcher.js",
-    find: 'this.#step({ type: "cancel", requestId: windowId });\n            this.#pool.forget(itemIds);',
-    replace: 'this.#step({ type: "cancel", requestId: windowId });',
+    find: 'this.#step({ type: "cancel", requestId: sliceId });\n            this.#pool.forget(itemIds);',
+    replace: 'this.#step({ type: "cancel", requestId: sliceId });',
     rule: "what was taken is given back",
     focus: { fault: "exit", leaves: true },
   },
@@ -178,7 +178,7 @@ export const dispatcher: readonly SourceMutation[] = [
     focus: { fault: "exit" },
   },
   {
-    name: "queues the first window of a request only",
+    name: "queues the first slice of a request only",
     file: "submit/local/slices.js",
     find: "this.#waiting.shift()?.();\n            this.#schedule();",
     replace: "this.#waiting.shift();\n            this.#schedule();",

@@ -87,7 +87,7 @@ export class World {
       makePool: (onEvent) => this.#makePool(onEvent),
       limits: { ...options, requestInputsMax: 1_000_000 },
       bulkThreshold: options.bulkThreshold,
-      windowItemsMax: options.windowItemsMax,
+      sliceItemsMax: options.sliceItemsMax,
       clock: this.#clock,
       onBroken: (error) => this.#onBroken(error),
     });

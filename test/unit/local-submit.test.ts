@@ -357,7 +357,7 @@ test("attack: a page of many sentences is queued in slices, and others have thei
   const scheduler = new FifoScheduler();
   const queued: number[] = [];
   const { local, pool } = build({
-    windowItemsMax: 100,
+    sliceItemsMax: 100,
     limits: { queuedItemsMax: 10_000, queuedBytesMax: 1_000_000, requestInputsMax: 100 },
     scheduler: {
       step(event, nowMs) {
@@ -471,7 +471,7 @@ test("attack: a sentence let in above the bound does not end the page that is be
 
 test("attack: what is not queued yet keeps its deadline too", async () => {
   const clock = new VirtualClock();
-  const { local, pool } = build({ windowItemsMax: 1, clock });
+  const { local, pool } = build({ sliceItemsMax: 1, clock });
   pool.answers = false;
   const done = submit(local, ["1. 2. 3. 4."], { deadlineAtMs: 5 });
   // The page is prepared in microtasks; its slices come with the clock.

@@ -17,7 +17,7 @@ import type { Clock } from "../../work/clock.js";
 import type { Piece } from "../../work/piece.js";
 import type { PoolEvent } from "../../worker/events.js";
 import type { ItemCounts } from "./item-counts.js";
-import type { OpenRequest, Place, Window } from "./open-request.js";
+import type { OpenRequest, Place, Slice } from "./open-request.js";
 import { Slices } from "./slices.js";
 import { deadlineExceeded } from "./until.js";
 
@@ -42,14 +42,14 @@ export interface DispatcherOptions {
   readonly clock: Clock;
   readonly counts: ItemCounts;
   /** Items that are queued in one turn of the event loop. */
-  readonly windowItemsMax: number;
+  readonly sliceItemsMax: number;
   readonly onBroken: (error: unknown) => void;
 }
 
 /** An item that has not ended. */
 interface OpenItem {
   readonly request: OpenRequest;
-  readonly window: Window;
+  readonly slice: Slice;
   readonly place: Place;
   /** Its payload is made when it is sent: until then an item is a few numbers in a column (prepare/portion.ts). */
   readonly source: Piece;
@@ -68,7 +68,7 @@ export class Dispatcher {
   #stopWake: () => void = () => {};
   readonly #slices: Slices;
   #lastItemId = 0;
-  #lastWindowId = 0;
+  #lastSliceId = 0;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
@@ -91,11 +91,11 @@ export class Dispatcher {
    */
   queue(request: OpenRequest): void {
     const pieces = piecesOf(request);
-    if (this.#queueWindow(request, pieces)) return;
+    if (this.#queueSlice(request, pieces)) return;
     // What the scheduler has not heard of, it cannot expire.
     const stopWatch = this.#watchDeadline(request);
     const slice = (): void => {
-      if (request.ended || this.#queueWindow(request, pieces)) stopWatch();
+      if (request.ended || this.#queueSlice(request, pieces)) stopWatch();
       else this.#slices.add(slice);
     };
     this.#slices.add(slice);
@@ -110,36 +110,36 @@ export class Dispatcher {
   }
 
   /** Whether that were the last of the pieces. */
-  #queueWindow(request: OpenRequest, pieces: Pieces): boolean {
+  #queueSlice(request: OpenRequest, pieces: Pieces): boolean {
     const { model, class: workClass, tenant, deadlineAtMs } = request.options;
-    this.#lastWindowId += 1;
-    const window: Window = { windowId: this.#lastWindowId, openItemIds: new Set() };
+    this.#lastSliceId += 1;
+    const slice: Slice = { sliceId: this.#lastSliceId, openItemIds: new Set() };
     const items: ItemSpec[] = [];
-    while (items.length < this.#options.windowItemsMax) {
+    while (items.length < this.#options.sliceItemsMax) {
       const next = pieces.next();
       if (next.done === true) break;
       const { source, place } = next.value;
       this.#lastItemId += 1;
       const itemId = this.#lastItemId;
-      this.#items.set(itemId, { request, window, place, source, sent: false });
-      window.openItemIds.add(itemId);
+      this.#items.set(itemId, { request, slice, place, source, sent: false });
+      slice.openItemIds.add(itemId);
       items.push({ itemId, ...source.cost });
     }
     if (items.length === 0) return true;
-    request.windows.add(window);
+    request.slices.add(slice);
     this.#options.counts.accepted(items.length);
-    const { windowId: requestId } = window;
+    const { sliceId: requestId } = slice;
     const spec = { requestId, model, class: workClass, tenant, deadlineAtMs, items };
     this.#step({ type: "request", request: spec });
-    return items.length < this.#options.windowItemsMax;
+    return items.length < this.#options.sliceItemsMax;
   }
 
   /** What is left of an ended request: all of it after an abort, pieces of failed inputs else. */
   drop(request: OpenRequest): void {
-    for (const { windowId, openItemIds } of request.windows) {
+    for (const { sliceId, openItemIds } of request.slices) {
       const itemIds = [...openItemIds];
       this.#closeAll(itemIds, "cancelled");
-      this.#step({ type: "cancel", requestId: windowId });
+      this.#step({ type: "cancel", requestId: sliceId });
       this.#pool.forget(itemIds);
     }
   }
@@ -175,8 +175,8 @@ export class Dispatcher {
     const item = this.#items.get(itemId);
     if (item === undefined) return undefined;
     this.#items.delete(itemId);
-    item.window.openItemIds.delete(itemId);
-    if (item.window.openItemIds.size === 0) item.request.windows.delete(item.window);
+    item.slice.openItemIds.delete(itemId);
+    if (item.slice.openItemIds.size === 0) item.request.slices.delete(item.slice);
     return item;
   }
 
@@ -301,7 +301,7 @@ export class Dispatcher {
     }
   }
 
-  /** The request is told at once, and once: what its other windows hold is dropped when it ends. */
+  /** The request is told at once, and once: what its other slices hold is dropped when it ends. */
   #expire(itemIds: readonly number[]): void {
     this.#pool.forget(itemIds);
     const error = deadlineExceeded().toWire();

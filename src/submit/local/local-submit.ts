@@ -27,7 +27,7 @@ export interface LocalSubmitOptions extends Pick<DispatcherOptions, "scheduler" 
   /** Requests with fewer items than this are realtime unless they say otherwise. */
   readonly bulkThreshold: number;
   /** Items that are queued in one turn of the event loop. Default: 4,096, some ten milliseconds. */
-  readonly windowItemsMax?: number;
+  readonly sliceItemsMax?: number;
   /** Default: the machine's. */
   readonly clock?: Clock;
   readonly observer?: SubmitObserver;
@@ -77,7 +77,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       modeOf: (model) => models.get(model)?.mode,
       clock,
       counts: this.#counts,
-      windowItemsMax: options.windowItemsMax ?? 4_096,
+      sliceItemsMax: options.sliceItemsMax ?? 4_096,
       onBroken: (error) => this.#onBroken(error),
     });
     this.#door = new Door({

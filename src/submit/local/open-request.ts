@@ -22,9 +22,9 @@ export interface OpenRequestOptions {
 }
 
 /** Items of a request that the scheduler was told of together. */
-export interface Window {
+export interface Slice {
   /** The scheduler's name for it. */
-  readonly windowId: number;
+  readonly sliceId: number;
   readonly openItemIds: Set<number>;
 }
 
@@ -38,7 +38,7 @@ export class OpenRequest {
   readonly options: OpenRequestOptions;
   readonly done: Promise<void>;
   /** Those that were queued and have items that have not ended, of inputs that failed too. */
-  readonly windows: Set<Window> = new Set();
+  readonly slices: Set<Slice> = new Set();
   readonly #inputs: (InputAssembly | null)[];
   readonly #pipelines: Record<string, number> = {};
   #openInputs: number;
