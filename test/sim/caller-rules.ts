@@ -192,9 +192,12 @@ export class AdmissionAccount {
     if (bytes > queuedBytesMax) return "body_too_large";
     // Small ones are let in up to a hundredth above.
     const hundredths = items <= 16 && bytes <= 65_536 ? 101 : 100;
+    const isOver = (held: number, wanted: number, most: number): boolean =>
+      // What it has already it keeps, whoever was let in above meanwhile.
+      wanted > 0 && held + wanted > Math.floor((most * hundredths) / 100);
     const isFull =
-      this.items + more.items > Math.floor((queuedItemsMax * hundredths) / 100) ||
-      this.bytes + more.bytes > Math.floor((queuedBytesMax * hundredths) / 100);
+      isOver(this.items, more.items, queuedItemsMax) ||
+      isOver(this.bytes, more.bytes, queuedBytesMax);
     return isFull ? "queue_full" : null;
   }
 

@@ -31,7 +31,9 @@ interface Item {
   /** Faults while it alone was begun; more where the kind of an end could not be told. */
   aloneFaults: number;
   aloneMaybe: number;
+  /** For sure, and with those of which nobody knows. */
   outsideEnds: number;
+  outsideMaybe: number;
 }
 
 interface PipelineAccount {
@@ -369,14 +371,14 @@ export class PoolAccount implements ChildWatcher {
       const code = failed.get(itemId);
       this.#checkFailure(item, { code, alone: item === only, doubt: pipeline.doubt });
       if (code !== undefined || pipeline.doubt) continue;
-      const isToBlame =
+      const isBlamedAfter = (outsideEnds: number): boolean =>
         item.begun &&
         (endKind !== "outside" ||
-          item.outsideEnds > 1 ||
+          outsideEnds > 1 ||
           item.attempts === this.#o.options.attemptsMax - 1);
-      if (blamed.has(itemId) && !isToBlame)
+      if (blamed.has(itemId) && !isBlamedAfter(item.outsideMaybe))
         this.#judge("the innocent are not blamed", `item ${itemId} at an end by ${endKind}`);
-      if (!blamed.has(itemId) && isToBlame)
+      if (!blamed.has(itemId) && isBlamedAfter(item.outsideEnds))
         this.#judge(
           "who was begun at a fault is a suspect",
           `item ${itemId} at an end by ${endKind}`,
@@ -398,7 +400,8 @@ export class PoolAccount implements ChildWatcher {
     const isFault = endKind !== "outside";
     if (alone && isFault && !doubt) item.aloneFaults += 1;
     if (alone && (isFault || doubt)) item.aloneMaybe += 1;
-    if (item.begun && !isFault) item.outsideEnds += 1;
+    if (item.begun && !isFault && !doubt) item.outsideEnds += 1;
+    if (item.begun && (!isFault || doubt)) item.outsideMaybe += 1;
   }
 
   #checkFailure(
@@ -469,6 +472,7 @@ export class PoolAccount implements ChildWatcher {
         aloneFaults: 0,
         aloneMaybe: 0,
         outsideEnds: 0,
+        outsideMaybe: 0,
       };
       this.#items.set(itemId, item);
     }
