@@ -140,6 +140,7 @@ async function expand(compressed: BodyBytes, parts: ExpandParts): Promise<BodyBy
   await decompress(compressed.take(), {
     compression,
     turns,
+    bytesMax: parts.bodyBytesMax,
     signal: stop.signal,
     onOpen: () => hold(compression.decoderBytes),
     onChunk: (chunk) => {

@@ -154,16 +154,15 @@ export class Connections {
   /** False where nobody idles for long enough, nor sends a body that has stopped: who waits for us is never closed. */
   #freePlace(): boolean {
     const idle = this.#idle.longest();
-    const stalled = idle === null ? this.#stalled() : null;
-    const socket = idle ?? stalled;
-    if (socket === null) return false;
-    // The close is told later, and until then others come.
-    this.#forget(socket);
-    if (stalled === null) socket.destroy();
-    else {
-      const message = `No byte of the body came for ${stalledMsMin} ms, and others wait for a connection.`;
-      this.#answerRaw(stalled, new MillraceError("body_timeout", message));
+    if (idle !== null) {
+      this.#close(idle);
+      return true;
     }
+    const stalled = this.#stalled();
+    if (stalled === null) return false;
+    this.#forget(stalled);
+    const message = `No byte of the body came for ${stalledMsMin} ms, and others wait for a connection.`;
+    this.#answerRaw(stalled, new MillraceError("body_timeout", message));
     return true;
   }
 
@@ -202,9 +201,13 @@ export class Connections {
       break;
     }
     if (oldest === null) return;
-    oldest.destroy();
-    // The close is told later, and until then others come.
-    this.#forget(oldest);
+    this.#close(oldest);
+  }
+
+  /** The end is told later, and until then others come: its place is free from now on. */
+  #close(socket: Socket): void {
+    socket.destroy();
+    this.#forget(socket);
   }
 
   #forget(socket: Socket): void {

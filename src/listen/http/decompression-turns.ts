@@ -161,14 +161,14 @@ export class DecompressionTurns {
   #refuseLate(): void {
     const nowMs = this.#clock.now();
     let left = 0;
-    for (const { size, had } of this.#large) left += Math.max(size - had, largeTurnBytes);
+    for (const waiter of this.#large) left += leftOf(waiter);
     for (const waiter of this.#large) {
       const waitedMs = nowMs - waiter.sinceMs;
       // They stand in the order of their waiting.
       if (waitedMs < patienceMs) return;
       const isTooMuch = left > leftBytesMax && waiter.had === 0;
       if (!isTooMuch && waitedMs < waitMsMax) continue;
-      left -= waiter.size - waiter.had;
+      left -= leftOf(waiter);
       waiter.refuse(full());
     }
   }
@@ -177,6 +177,11 @@ export class DecompressionTurns {
 /** The smaller; of equals the one that is nearer to its end, so that few are begun and not ended. */
 function isBefore(one: Claim, other: Claim): boolean {
   return one.size === other.size ? one.had > other.had : one.size < other.size;
+}
+
+/** A turn at least: of one that says nothing of its size nobody knows. */
+function leftOf({ size, had }: Claim): number {
+  return Math.max(size - had, largeTurnBytes);
 }
 
 function isSmall(size: number): boolean {

@@ -64,6 +64,8 @@ function gzipSizeOf(compressed: Buffer): number {
 export interface DecompressionParts {
   readonly compression: Compression;
   readonly turns: DecompressionTurns;
+  /** More is never decompressed, whatever the body says of its size. */
+  readonly bytesMax: number;
   readonly signal: AbortSignal;
   /** A decoder will be open from now on. */
   readonly onOpen: () => void;
@@ -73,8 +75,8 @@ export interface DecompressionParts {
 
 /** @throws MillraceError `bad_request`, the signal's reason, and what `onChunk` throws. */
 export async function decompress(compressed: Buffer, parts: DecompressionParts): Promise<void> {
-  const { compression, turns, signal } = parts;
-  const said = compression.sizeOf(compressed);
+  const { compression, turns, bytesMax, signal } = parts;
+  const said = Math.min(compression.sizeOf(compressed), bytesMax);
   let had = 0;
   let decoder: Transform | null = null;
   try {
