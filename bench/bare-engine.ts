@@ -1,18 +1,18 @@
 /** Child of the HTTP benchmark: an engine that always has `share` sentences; prints sentences/s. */
 import { join } from "node:path";
-import { readManifest } from "#src/models/read-manifest.js";
 import {
   GenerationEngine,
   generationEngineDefaults,
 } from "#src/runtime/generation/generation-engine.js";
 import { GenerationModel } from "#src/runtime/generation/generation-model.js";
 import { generationPayload } from "#src/work/generation.js";
+import { readGeneration } from "../test/support/read-generation.js";
 import { readSentences } from "./sentences.js";
 
 const [modelDir = "", file = "", ...numbers] = process.argv.slice(2);
 const [seconds = 1, threads = 1, rowsMax = 64, share = 1] = numbers.map(Number);
 
-const manifest = await readManifest(modelDir);
+const manifest = await readGeneration(modelDir);
 const { encoder, decoder, tokenizer } = manifest.files;
 const paths = { encoder: join(modelDir, encoder), decoder: join(modelDir, decoder) };
 const model = await GenerationModel.load(paths, manifest, { threads, spin: false });

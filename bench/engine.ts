@@ -7,8 +7,8 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { convert } from "#src/convert/convert.js";
-import { readManifest } from "#src/models/read-manifest.js";
 import { GenerationModel } from "#src/runtime/generation/generation-model.js";
+import { readGeneration } from "../test/support/read-generation.js";
 import { type Driver, oneByOne, perToken, staticBatches } from "./drivers.js";
 import { benchHttp } from "./http.js";
 import { describeMachine, hashOf, spread, spreadText } from "./machine.js";
@@ -96,7 +96,7 @@ const ways: readonly { readonly name: string; readonly driver: Driver }[] = [
 ];
 
 async function benchPrecision(precision: string, dir: string, settings: Settings): Promise<void> {
-  const manifest = await readManifest(dir);
+  const manifest = await readGeneration(dir);
   const paths = {
     encoder: join(dir, manifest.files.encoder),
     decoder: join(dir, manifest.files.decoder),

@@ -1,9 +1,9 @@
 /** `npm run bench -- record-runs > test/sim/recorded-runs.json`: real run times, for the scheduler's simulator. */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { readManifest } from "#src/models/read-manifest.js";
 import { Arena, cacheShapeOf } from "#src/runtime/generation/arena.js";
 import { GenerationModel } from "#src/runtime/generation/generation-model.js";
+import { readGeneration } from "../test/support/read-generation.js";
 import { describeMachine, spread } from "./machine.js";
 
 const rowsGrid = [1, 2, 4, 8, 16, 32, 64, 128];
@@ -24,7 +24,7 @@ export async function run(args: readonly string[]): Promise<void> {
       largest: { type: "string", default: "128" },
     },
   });
-  const manifest = await readManifest(values.model);
+  const manifest = await readGeneration(values.model);
   const paths = {
     encoder: join(values.model, manifest.files.encoder),
     decoder: join(values.model, manifest.files.decoder),

@@ -30,6 +30,16 @@ export type {
   SubmitSummary,
 } from "./submit/submit.js";
 export { version } from "./version.js";
+export type {
+  JsonObject,
+  JsonValue,
+  Payload,
+  Tensor,
+  TensorArrays,
+  TensorData,
+  TensorType,
+} from "./work/payload.js";
+export type { TaskForm } from "./work/task-form.js";
 export type { ServerViews } from "./work/views.js";
 
 /** Any of the options of docs/options.md, by their keys; what is left out has its default. */

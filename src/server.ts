@@ -135,7 +135,7 @@ async function listen(
   { submit, views }: Pick<Backend, "submit" | "views">,
   { options, metrics, log }: ListenParts,
 ): Promise<HttpListener> {
-  const tasks = [...submit.tasks].map(([name, fields]) => ({ name, fields }));
+  const tasks = [...submit.tasks].map(([name, form]) => ({ ...form, name }));
   const parts: FrontParts = { submit, views, tasks, options, metrics };
   const [first, ...others] = fronts;
   return await startHttpListener({

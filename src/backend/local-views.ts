@@ -16,7 +16,6 @@ import { engineTable } from "../models/engine-table.js";
 import type { BrokenFolder, ModelFolder } from "../models/registry.js";
 import type { QueueSnapshot, SchedulerSnapshot } from "../scheduler/snapshot.js";
 import type { LocalSubmit } from "../submit/local/local-submit.js";
-import { taskOf } from "../tasks/table.js";
 import type { ServerViews } from "../work/views.js";
 import type { BackendParts } from "./backend.js";
 
@@ -71,17 +70,9 @@ export class LocalViews implements ServerViews {
       this.#models(this.#viewed.pipelines()).map(({ model, ready: its }) => [model, its]),
     );
     return this.#viewed.folders.map(({ manifest }) => {
-      const { name, engine, family, precision, sourceLanguage, targetLanguage } = manifest;
-      return {
-        name,
-        task: taskOf(manifest).noun,
-        family,
-        precision,
-        ready: ready.get(name) ?? false,
-        limits: engineTable[engine].limits(manifest),
-        ...(sourceLanguage === undefined ? {} : { sourceLanguage }),
-        ...(targetLanguage === undefined ? {} : { targetLanguage }),
-      };
+      const { name, task, engine, family, precision } = manifest;
+      const info = engineTable[engine].info(manifest);
+      return { name, task, family, precision, ready: ready.get(name) ?? false, ...info };
     });
   }
 

@@ -27,7 +27,7 @@ type ModelSettings =
   | {
       readonly dir: string;
       readonly name: string;
-      readonly settings: Readonly<Record<string, number>>;
+      readonly settings: Readonly<Record<string, number | string | boolean>>;
     }
   | { readonly dir: string; readonly problem: string };
 

@@ -11,7 +11,11 @@ import { readTokenizerFacts } from "../convert/tokenizer-facts.js";
 import { openTokenizers } from "../convert/tokenizers.js";
 import { engineTable } from "../models/engine-table.js";
 import type { ModelManifest } from "../models/manifest.js";
-import { manifestFileName } from "../models/manifest-base.js";
+import {
+  type ConvertedManifest,
+  type ManifestBase,
+  manifestFileName,
+} from "../models/manifest-base.js";
 import {
   findProcessor,
   needsWideSums,
@@ -146,22 +150,30 @@ function describe(inspection: Inspection): string {
 type Row = readonly [label: string, value: string];
 
 function millraceRows({ dir, manifest, fileBytes, damage, warning }: MillraceInspection): Row[] {
-  const { source, madeWith, quantization } = manifest;
-  const languages = [manifest.sourceLanguage ?? "?", manifest.targetLanguage ?? "?"].join(" → ");
-  const calibration = madeWith.calibration === undefined ? "" : `, ${madeWith.calibration}`;
+  const { quantization } = manifest;
   return [
     ["folder", `${dir} (Millrace model)`],
     ["name", manifest.name],
-    ["task", `${manifest.task}, ${manifest.family}, ${languages}`],
+    ["task", `${manifest.task}, ${manifest.family}`],
     ["engine", manifest.engine],
     ...engineTable[manifest.engine].facts(manifest),
-    ["precision", `${manifest.precision} (${layerSummary(manifest)})`],
+    ["precision", precisionText(manifest)],
     ...(quantization === null ? [] : [["weights", quantizationText(quantization)] as const]),
     ...(warning === null ? [] : [["this machine", warning] as const]),
     ...Object.entries(fileBytes).map(
       ([name, bytes]): Row => ["file", `${name}, ${sizeText(bytes)}`],
     ),
     ["hashes", damage ?? "all files are as convert wrote them"],
+    ...originRows(manifest),
+  ];
+}
+
+/** Where it came from; nothing is known of a graph that is somebody else's. */
+function originRows(manifest: ManifestBase | ConvertedManifest): Row[] {
+  if (!("madeWith" in manifest)) return [];
+  const { source, madeWith } = manifest;
+  const calibration = madeWith.calibration === undefined ? "" : `, ${madeWith.calibration}`;
+  return [
     [
       "source",
       `${source.modelType}, ${sizeText(source.weightsBytes)}, SHA-256 ${source.weightsSha256}`,
@@ -176,12 +188,14 @@ function quantizationText(quantization: Quantization): string {
   return `${weightBits} bits, neighbours up to ${neighbourSumMax}: products ${exact}`;
 }
 
-/** `56 weight products int8, 2 f32: decoder.1.fc2, output` */
-function layerSummary({ layerPrecision, precision }: ModelManifest): string {
+/** `int8 (56 weight products int8, decoder.1.fc2 f32)`; only that much of a graph that is somebody else's. */
+function precisionText(manifest: ManifestBase | ConvertedManifest): string {
+  if (!("layerPrecision" in manifest)) return manifest.precision;
+  const { layerPrecision, precision } = manifest;
   const others = Object.entries(layerPrecision).filter(([, value]) => value !== precision);
   const same = Object.keys(layerPrecision).length - others.length;
   const rest = others.map(([name, value]) => `${name} ${value}`);
-  return [`${same} weight products ${precision}`, ...rest].join(", ");
+  return `${precision} (${[`${same} weight products ${precision}`, ...rest].join(", ")})`;
 }
 
 function huggingFaceRows(inspection: HuggingFaceInspection): Row[] {

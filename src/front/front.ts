@@ -6,6 +6,7 @@ import type { HttpFront } from "../listen/http/http-front.js";
 import type { Metrics } from "../metrics/metrics.js";
 import type { Options } from "../options/table.js";
 import type { Submit } from "../submit/submit.js";
+import type { TaskForm } from "../work/task-form.js";
 import type { ServerViews } from "../work/views.js";
 
 /** Opens a front; called once, before the listener starts. */
@@ -24,12 +25,9 @@ export interface FrontParts {
   readonly metrics: Pick<Metrics, "requestFinished" | "scrape" | "contentType">;
 }
 
-/** What a front may know of a task: enough for a route of its own and for a good word about a typing mistake. */
-export interface FrontTask {
+export interface FrontTask extends TaskForm {
   /** As it stands in routes and in `SubmitRequest.task`. */
   readonly name: string;
-  /** The fields of a request that only this task reads. */
-  readonly fields: readonly string[];
 }
 
 export type FrontOptions = Pick<Options, "requestTimeoutMsDefault" | "requestTimeoutMsMax">;

@@ -2,15 +2,19 @@
 import type { ModelInfo } from "millrace-client/wire";
 import type { z } from "zod";
 
+export type EngineInfo = Pick<ModelInfo, "limits" | "sourceLanguage" | "targetLanguage">;
+
 export interface EngineDefinition<Manifest> {
-  readonly schema: z.ZodType<Manifest>;
+  /** For what was read; where it depends on that, a wrong value gets a schema that says what is wrong. */
+  readonly schemaFor: (value: unknown) => z.ZodType<Manifest>;
   /** Throws `model_folder_invalid` where fields contradict each other. */
   readonly check: (manifest: Manifest) => void;
   /** As the scheduler has it: fed whenever rows are free, or a batch at a time. */
   readonly mode: "continuous" | "one-shot";
   /** What a request gets that sets nothing by itself, by the names of the request's fields. */
-  readonly settings: (manifest: Manifest) => Readonly<Record<string, number>>;
-  readonly limits: (manifest: Manifest) => ModelInfo["limits"];
+  readonly settings: (manifest: Manifest) => Readonly<Record<string, number | string | boolean>>;
+  /** What callers are told of the model beside what they are told of every one. */
+  readonly info: (manifest: Manifest) => EngineInfo;
   /** What `millrace inspect` says beside what it says of every model. */
   readonly facts: (manifest: Manifest) => readonly (readonly [label: string, value: string])[];
 }

@@ -7,6 +7,7 @@ import { MillraceError } from "millrace-client/wire";
 import type { EngineDefinition } from "./engine-definition.js";
 import type { ModelManifest } from "./manifest.js";
 import { generation } from "./manifest-generation.js";
+import { staged } from "./manifest-staged.js";
 import { checkShape } from "./read-json.js";
 
 export type EngineName = ModelManifest["engine"];
@@ -16,16 +17,14 @@ export type ManifestOf<Engine extends EngineName> = Extract<
   { readonly engine: Engine }
 >;
 
-type EngineEntry = Pick<
-  EngineDefinition<ModelManifest>,
-  "mode" | "settings" | "limits" | "facts"
-> & {
+type EngineEntry = Pick<EngineDefinition<ModelManifest>, "mode" | "settings" | "info" | "facts"> & {
   /** Of what was read from `path`; throws `model_folder_invalid`, which names the field. */
   readonly read: (path: string, value: unknown) => ModelManifest;
 };
 
 export const engineTable: Readonly<Record<EngineName, EngineEntry>> = {
   generation: entryOf("generation", generation),
+  staged: entryOf("staged", staged),
 };
 
 /** Throws `model_folder_invalid` where another engine runs the model. */
@@ -49,17 +48,17 @@ function isOf<Engine extends EngineName>(
 /** From here on nobody needs to know which engine it is to ask it. */
 function entryOf<Engine extends EngineName>(
   engine: Engine,
-  { schema, check, mode, settings, limits, facts }: EngineDefinition<ManifestOf<Engine>>,
+  { schemaFor, check, mode, settings, info, facts }: EngineDefinition<ManifestOf<Engine>>,
 ): EngineEntry {
   return {
     mode,
     read: (path, value) => {
-      const manifest = checkShape(path, value, schema);
+      const manifest = checkShape(path, value, schemaFor(value));
       check(manifest);
       return manifest;
     },
     settings: (manifest) => settings(manifestOf(manifest, engine)),
-    limits: (manifest) => limits(manifestOf(manifest, engine)),
+    info: (manifest) => info(manifestOf(manifest, engine)),
     facts: (manifest) => facts(manifestOf(manifest, engine)),
   };
 }

@@ -15,23 +15,27 @@ export interface ManifestBase {
   readonly task: string;
   /** What runs it. */
   readonly engine: string;
-  /** The architecture that it came from. */
+  /** The architecture that it came from; `onnx` where that is not known. */
   readonly family: string;
-  readonly sourceLanguage?: string;
-  readonly targetLanguage?: string;
+  /** `graph`: of several kinds, or of one that only the graph knows. */
+  readonly precision: Precision | "graph";
+  /** Null where no weights are int8, or where that is not known. */
+  readonly quantization: Quantization | null;
+  /** SHA-256 of each file of this folder, by name: the server refuses a folder that was damaged. */
+  readonly fileSha256: Readonly<Record<string, string>>;
+}
+
+/** What `millrace convert` says of the models whose graphs it wrote itself. */
+export interface ConvertedManifest extends ManifestBase {
   readonly precision: Precision;
   /** One entry for each weight product, e.g. `encoder.0.fc1: "int8"`. */
   readonly layerPrecision: Readonly<Record<string, Precision>>;
-  /** Null where no weights are int8. */
-  readonly quantization: Quantization | null;
   readonly source: {
     readonly modelType: string;
-    /** SHA-256 of model.safetensors, in hexadecimal. */
+    /** SHA-256 of the weights as they were published, in hexadecimal. */
     readonly weightsSha256: string;
     readonly weightsBytes: number;
   };
-  /** SHA-256 of each file of this folder, by name: the server refuses a folder that was damaged. */
-  readonly fileSha256: Readonly<Record<string, string>>;
   readonly madeWith: {
     readonly millrace: string;
     readonly onnxOpset: number;

@@ -1,7 +1,12 @@
 /** The fields of `millrace.json` that every engine's schema is built from. */
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
-import { type ManifestBase, manifestFileName, manifestVersion } from "./manifest-base.js";
+import {
+  type ConvertedManifest,
+  type ManifestBase,
+  manifestFileName,
+  manifestVersion,
+} from "./manifest-base.js";
 
 /** Names that callers can send and that a folder can have. */
 export const modelName: z.ZodString = z
@@ -18,23 +23,34 @@ export const fileName: z.ZodString = z
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, "expected 64 hexadecimal digits");
 const precision = z.enum(["f32", "int8"]);
 
-/** All of `ManifestBase` but `task` and `engine`, which are each engine's own. */
-type BaseField = Exclude<keyof ManifestBase, "task" | "engine">;
-type LanguageField = "sourceLanguage" | "targetLanguage";
+/** Each engine says by itself which tasks it has, and what it is called. */
+type OwnField = "task" | "engine";
+type FieldsOf<Manifest extends ManifestBase, Field extends keyof Manifest> = {
+  readonly [Each in Field]: z.ZodType<Manifest[Each]>;
+};
 
-export const baseFields: {
-  readonly [Field in Exclude<BaseField, LanguageField>]: z.ZodType<ManifestBase[Field]>;
-} & { readonly [Field in LanguageField]: z.ZodExactOptional<z.ZodString> } = {
+export const taskName: z.ZodString = z
+  .string()
+  .regex(/^[a-z][\w-]{0,63}$/, "expected the name of a task");
+
+/** Of a model whose graphs are somebody else's. */
+export const baseFields: FieldsOf<ManifestBase, Exclude<keyof ManifestBase, OwnField>> = {
   manifestVersion: z.literal(manifestVersion),
   name: modelName,
   family: z.string().min(1).max(100),
-  sourceLanguage: z.string().exactOptional(),
-  targetLanguage: z.string().exactOptional(),
+  precision: z.enum(["f32", "int8", "graph"]),
+  quantization: z.object({ weightBits: z.literal(8), neighbourSumMax: size.max(254) }).nullable(),
+  fileSha256: z.record(fileName, sha256),
+};
+
+export const convertedFields: FieldsOf<
+  ConvertedManifest,
+  Exclude<keyof ConvertedManifest, OwnField>
+> = {
+  ...baseFields,
   precision,
   layerPrecision: z.record(z.string(), precision),
-  quantization: z.object({ weightBits: z.literal(8), neighbourSumMax: size.max(254) }).nullable(),
   source: z.object({ modelType: z.string(), weightsSha256: sha256, weightsBytes: size }),
-  fileSha256: z.record(fileName, sha256),
   madeWith: z.object({
     millrace: z.string(),
     onnxOpset: size,
@@ -45,4 +61,14 @@ export const baseFields: {
 /** What a manifest says that contradicts itself. */
 export function wrongManifest(message: string): MillraceError {
   return new MillraceError("model_folder_invalid", `${manifestFileName}: ${message}`);
+}
+
+/** Throws where a file of the model has no hash. */
+export function checkFiles(
+  files: Readonly<Record<string, string>>,
+  fileSha256: ManifestBase["fileSha256"],
+): void {
+  for (const name of Object.values(files)) {
+    if (!Object.hasOwn(fileSha256, name)) throw wrongManifest(`fileSha256 lacks ${name}`);
+  }
 }

@@ -2,8 +2,16 @@
 import { z } from "zod";
 import { generationLimits } from "../work/generation.js";
 import type { EngineDefinition } from "./engine-definition.js";
-import type { ManifestBase } from "./manifest-base.js";
-import { baseFields, fileName, size, tokenId, wrongManifest } from "./manifest-fields.js";
+import type { ConvertedManifest } from "./manifest-base.js";
+import {
+  checkFiles,
+  convertedFields,
+  fileName,
+  size,
+  taskName,
+  tokenId,
+  wrongManifest,
+} from "./manifest-fields.js";
 
 /** How the model generates unless a request says otherwise, with Hugging Face's meaning of each. */
 export interface GenerationRules {
@@ -25,9 +33,11 @@ export interface GenerationRules {
   readonly renormalizeLogits: boolean;
 }
 
-export interface GenerationManifest extends ManifestBase {
+export interface GenerationManifest extends ConvertedManifest {
   readonly engine: "generation";
   readonly family: "marian";
+  readonly sourceLanguage?: string;
+  readonly targetLanguage?: string;
   readonly files: {
     readonly encoder: string;
     readonly decoder: string;
@@ -57,10 +67,12 @@ export interface GenerationManifest extends ManifestBase {
 const { beamsMax, lengthPenaltyMax } = generationLimits;
 
 const schema: z.ZodType<GenerationManifest> = z.object({
-  ...baseFields,
+  ...convertedFields,
   engine: z.literal("generation"),
-  task: z.string().regex(/^[a-z][\w-]{0,63}$/, "expected the name of a task"),
+  task: taskName,
   family: z.literal("marian"),
+  sourceLanguage: z.string().exactOptional(),
+  targetLanguage: z.string().exactOptional(),
   files: z.object({
     encoder: fileName,
     decoder: fileName,
@@ -94,7 +106,7 @@ const schema: z.ZodType<GenerationManifest> = z.object({
 });
 
 export const generation: EngineDefinition<GenerationManifest> = {
-  schema,
+  schemaFor: () => schema,
   check,
   mode: "continuous",
   settings: ({ generation: { beams, maxLength, lengthPenalty } }) => ({
@@ -102,8 +114,19 @@ export const generation: EngineDefinition<GenerationManifest> = {
     maxLength,
     lengthPenalty,
   }),
-  limits: ({ limits }) => limits,
-  facts: ({ shape, limits, generation: { beams, lengthPenalty } }) => [
+  info: ({ limits, sourceLanguage, targetLanguage }) => ({
+    limits,
+    ...(sourceLanguage === undefined ? {} : { sourceLanguage }),
+    ...(targetLanguage === undefined ? {} : { targetLanguage }),
+  }),
+  facts: ({
+    shape,
+    limits,
+    sourceLanguage,
+    targetLanguage,
+    generation: { beams, lengthPenalty },
+  }) => [
+    ["languages", `${sourceLanguage ?? "?"} → ${targetLanguage ?? "?"}`],
     [
       "shape",
       `${shape.encoderLayers} encoder and ${shape.decoderLayers} decoder layers, width ${shape.width}, ${vocabularies(shape)}`,
@@ -121,9 +144,7 @@ function vocabularies({ sourceVocabulary, targetVocabulary }: GenerationManifest
 
 /** What no single field can show. */
 function check({ files, fileSha256, shape, generation, limits }: GenerationManifest): void {
-  for (const name of Object.values(files)) {
-    if (!Object.hasOwn(fileSha256, name)) throw wrongManifest(`fileSha256 lacks ${name}`);
-  }
+  checkFiles(files, fileSha256);
   if (shape.sourceVocabulary !== shape.targetVocabulary && files.targetTokenizer === undefined) {
     throw wrongManifest("two vocabularies of different sizes need files.targetTokenizer");
   }

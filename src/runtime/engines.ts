@@ -7,6 +7,7 @@ import type { ModelManifest } from "../models/manifest.js";
 import { readManifest } from "../models/read-manifest.js";
 import type { Engine, EngineEvents, EngineRequest } from "./engine.js";
 import { loadGeneration } from "./generation/load-generation.js";
+import { loadStaged } from "./staged/load-staged.js";
 
 /** Throws `model_folder_invalid` where the folder cannot be run, after it was tried with warm-up items. */
 type LoadEngine<Manifest extends ModelManifest> = (
@@ -16,6 +17,7 @@ type LoadEngine<Manifest extends ModelManifest> = (
 
 const engines: Readonly<Record<EngineName, LoadEngine<ModelManifest>>> = {
   generation: loader("generation", loadGeneration),
+  staged: loader("staged", loadStaged),
 };
 
 export async function loadEngine(

@@ -4,6 +4,8 @@
  * knows what the other speaks: a front knows no task, and nobody behind this seam knows a protocol.
  */
 import type { RequestTimings, WireError, WorkClass } from "millrace-client/wire";
+import type { Payload } from "../work/payload.js";
+import type { TaskForm } from "../work/task-form.js";
 
 export interface SubmitRequest {
   /** The request id that the caller sees; for logs, not a key inside. */
@@ -29,8 +31,11 @@ export interface SubmitOutcome {
   readonly outcome: InputOutcome;
 }
 
-/** The task's result, as its wire type says, or why there is none. */
-export type InputOutcome = { readonly value: object } | { readonly error: WireError };
+/**
+ * The task's result, or why there is none. What its wire type says is in the values; what is many numbers is a tensor beside
+ * them, of the name that it has on the wire: each protocol writes those in its own way.
+ */
+export type InputOutcome = { readonly value: Payload } | { readonly error: WireError };
 
 export interface SubmitEvents {
   /**
@@ -55,8 +60,8 @@ export interface SubmitSummary {
 }
 
 export interface Submit {
-  /** The tasks that are served, each with the names of its own fields. */
-  readonly tasks: ReadonlyMap<string, readonly string[]>;
+  /** The tasks that are served, by name. */
+  readonly tasks: ReadonlyMap<string, TaskForm>;
   /**
    * Takes the request or refuses it: throws `MillraceError` (`bad_request`, `model_not_found`, `queue_full`,
    * `not_ready`, `draining`, …) before anything was queued. What can be refused at once is refused before the first

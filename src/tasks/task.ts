@@ -7,6 +7,7 @@
 import type { ModelFolder } from "../models/registry.js";
 import type { JsonObject, Payload } from "../work/payload.js";
 import type { Piece, PrepareStep } from "../work/piece.js";
+import type { TaskForm } from "../work/task-form.js";
 
 export interface ReadLimits {
   readonly requestInputsMax: number;
@@ -22,13 +23,9 @@ export interface TaskRequest<Input = unknown> {
   readonly bytes: number;
 }
 
-export interface Task<Input = unknown> {
+export interface Task<Input = unknown> extends TaskForm {
   /** As in the route and in a model's manifest. */
   readonly name: string;
-  /** What it is called where models are listed: `translation`. */
-  readonly noun: string;
-  /** The fields of a request that are the task's own. */
-  readonly fields: readonly string[];
   /**
    * @throws MillraceError `bad_request`, `bad_encoding`, `input_empty`, `too_many_items`, each with the field as `param`.
    * Unknown fields are refused by the one who knows all of them: the caller of this.
@@ -57,9 +54,12 @@ export interface TaskModel<Input = unknown> {
     at: { readonly index: number; readonly settings: JsonObject },
   ): Iterable<PrepareStep>;
   /** Why an engine's answer cannot be used, or null. A bad one fails its item, and nothing else. */
-  checkResult(value: Payload): string | null;
-  /** The result of one input from the checked answers to all its pieces, in their order. */
-  join(parts: JoinParts): JsonObject;
+  checkResult(value: Payload, settings: JsonObject): string | null;
+  /**
+   * The result of one input from the checked answers to all its pieces, in their order: values and tensors by the names
+   * that they have on the wire.
+   */
+  join(parts: JoinParts): Payload;
 }
 
 export interface JoinParts {

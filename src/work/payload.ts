@@ -14,7 +14,7 @@ export function isJsonObject(value: unknown): value is JsonObject {
 }
 
 /** Element types of a tensor, and the array that holds each. `float16` and `bfloat16` are kept as their bits. */
-interface TensorArrays {
+export interface TensorArrays {
   readonly bool: typeof Uint8Array;
   readonly uint8: typeof Uint8Array;
   readonly int8: typeof Int8Array;
@@ -59,6 +59,11 @@ export interface Tensor {
 export interface Payload {
   readonly values: JsonObject;
   readonly tensors: Readonly<Record<string, Tensor>>;
+}
+
+/** A payload without tensors. */
+export function valuesOnly(values: JsonObject): Payload {
+  return { values, tensors: {} };
 }
 
 export function isTensorType(value: unknown): value is TensorType {

@@ -17,6 +17,7 @@ import { convertQuietly } from "../support/converted.js";
 import { bundledModelDir, openModel, translateAll } from "../support/engine.js";
 import { type MarianFolderOptions, writeMarianFolder } from "../support/marian-folder.js";
 import { decodeModel } from "../support/onnx.js";
+import { readGeneration } from "../support/read-generation.js";
 import { safetensorsBytes } from "../support/safetensors-bytes.js";
 import { sharedPath, skipWithout } from "../support/shared-data.js";
 import { TempDir } from "../support/temp-dir.js";
@@ -334,7 +335,7 @@ test("a product whose input int8 would ruin stays float32, and millrace.json say
   const floats = Object.entries(manifest.layerPrecision).filter(([, kind]) => kind === "f32");
   const judged = calibration?.products.find(({ product }) => product === "encoder.0.fc2");
   assert.deepEqual(floats, [["encoder.0.fc2", "f32"]], JSON.stringify(judged));
-  assert.deepEqual((await readManifest(dir.file("out"))).layerPrecision, manifest.layerPrecision);
+  assert.deepEqual((await readGeneration(dir.file("out"))).layerPrecision, manifest.layerPrecision);
   await translateTwice(dir.file("out"));
 });
 
@@ -394,7 +395,7 @@ test("the bundled model is what convert makes of its source", {
   await using dir = await TempDir.make();
   const outDir = dir.file("en-zh");
   await convertQuietly({ modelDir: sharedPath("models", "en-zh"), outDir, precision: "int8" });
-  const [made, bundled] = [await readManifest(outDir), await readManifest(bundledModelDir)];
+  const [made, bundled] = [await readGeneration(outDir), await readGeneration(bundledModelDir)];
   assert.deepEqual({ ...made, fileSha256: {} }, { ...bundled, fileSha256: {} });
   for (const name of [bundled.files.weights, bundled.files.tokenizer]) {
     assert.equal(made.fileSha256[name], bundled.fileSha256[name], name);

@@ -71,7 +71,7 @@ test("a version 1 folder is served, and the API says of it what it always said",
   const listed = (await (await fetch(`${server.url}/v1/models`)).json()) as ModelsResponse;
   assert.deepEqual(
     listed.models.map(({ name, task }) => ({ name, task })),
-    [{ name: "en-zh", task: "translation" }],
+    [{ name: "en-zh", task: "translate" }],
   );
   const response = await fetch(`${server.url}/v1/translate`, {
     method: "POST",

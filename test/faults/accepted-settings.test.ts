@@ -4,7 +4,6 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { translateLimits } from "millrace-client/wire";
 import type { FrameItem } from "#src/frames/messages.js";
-import { readManifest } from "#src/models/read-manifest.js";
 import {
   type GenerationInput,
   type GenerationSettings,
@@ -15,6 +14,7 @@ import type { PipelineSpec } from "#src/worker/pipeline.js";
 import { Pool } from "#src/worker/pool.js";
 import { bundledModelDir } from "../support/engine.js";
 import { EventLog, quickOptions, quiet } from "../support/pool.js";
+import { readGeneration } from "../support/read-generation.js";
 
 const limit = { timeout: 120_000 };
 const { beamsMax } = translateLimits;
@@ -88,7 +88,7 @@ test(
   "defect 1: every corner of the accepted settings has a result, and costs no worker",
   limit,
   async () => {
-    const { shape } = await readManifest(bundledModelDir);
+    const { shape } = await readGeneration(bundledModelDir);
     await using pipeline = new RealPipeline();
     const inputs = corners(shape.positions);
     const outcomes = await pipeline.run(
@@ -107,7 +107,7 @@ test(
 );
 
 test("values that no door lets in fail their own items, and cost no worker", limit, async () => {
-  const { shape } = await readManifest(bundledModelDir);
+  const { shape } = await readGeneration(bundledModelDir);
   const usual = { beams: 2, nBest: 1, lengthPenalty: 1, maxLength: 8 };
   const wrong: Partial<GenerationSettings>[] = [
     { beams: beamsMax + 1 },

@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { MillraceError } from "millrace-client/wire";
-import { readManifest } from "#src/models/read-manifest.js";
 import type { GenerationRuns } from "#src/runtime/generation/generation-engine.js";
 import { GenerationModel, type StepResult } from "#src/runtime/generation/generation-model.js";
 import { warmUp } from "#src/runtime/generation/load-generation.js";
 import { bundledModelDir, openModel, type Sentence, WatchedEngine } from "../support/engine.js";
+import { readGeneration } from "../support/read-generation.js";
 
 let model: GenerationModel;
 
@@ -148,7 +148,7 @@ test("defect 13: a warm-up whose tokens are not the model's own", async () => {
 });
 
 test("defect 13: a graph without the outputs that the engine reads does not load", async () => {
-  const manifest = await readManifest(bundledModelDir);
+  const manifest = await readGeneration(bundledModelDir);
   const path = (name: "encoder" | "decoder") => `${bundledModelDir}/${manifest.files[name]}`;
   const options = { threads: 1, spin: false };
   const swapped = { encoder: path("decoder"), decoder: path("encoder") };

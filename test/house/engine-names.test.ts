@@ -21,6 +21,10 @@ const knowing: Readonly<
       "src/tasks/translation/",
     ],
   },
+  staged: {
+    own: /^src\/(?:models\/manifest-staged\.ts|models\/programs\/.*|work\/encoding\.ts|runtime\/staged\/.*)$/,
+    users: ["src/models/engine-table.ts", "src/models/manifest.ts", "src/runtime/engines.ts"],
+  },
 };
 
 test("every engine of the table has its list", () => {

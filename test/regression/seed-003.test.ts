@@ -6,12 +6,13 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import type { ModelManifest } from "#src/models/manifest.js";
+import type { GenerationManifest } from "#src/models/manifest-generation.js";
 import { Scheduler } from "#src/scheduler/scheduler.js";
 import { LocalSubmit } from "#src/submit/local/local-submit.js";
 import type { SubmitRequest } from "#src/submit/submit.js";
 import type { Task, TaskModel } from "#src/tasks/task.js";
 import { generationPayload, readHypotheses } from "#src/work/generation.js";
+import { valuesOnly } from "#src/work/payload.js";
 import type { PrepareStep } from "#src/work/piece.js";
 import { Pool } from "#src/worker/pool.js";
 import { textOrCode } from "../support/local.js";
@@ -21,7 +22,9 @@ import { residentBytesOf } from "../support/processes.js";
 import { bundledModels } from "../support/real-server.js";
 
 const modelDir = `${bundledModels}/en-zh`;
-const manifest = JSON.parse(readFileSync(`${modelDir}/millrace.json`, "utf8")) as ModelManifest;
+const manifest = JSON.parse(
+  readFileSync(`${modelDir}/millrace.json`, "utf8"),
+) as GenerationManifest;
 const { sourceVocabulary: vocabulary } = manifest.shape;
 const rowsMax = 64;
 
@@ -39,13 +42,13 @@ const model: TaskModel = {
     yield { kind: "end", note: null };
   },
   checkResult: (value) => (readHypotheses(value) === null ? "no hypotheses" : null),
-  join: ({ answers }) => ({
-    text: answers.map((answer) => readHypotheses(answer)?.[0]?.tokenIds.join(" ") ?? "").join(),
-  }),
+  join: ({ answers }) =>
+    valuesOnly({
+      text: answers.map((answer) => readHypotheses(answer)?.[0]?.tokenIds.join(" ") ?? "").join(),
+    }),
 };
 const task: Task = {
   name: "unchecked",
-  noun: "unchecked",
   fields: ["tokenIds"],
   read: ({ tokenIds }) => ({ inputs: tokenIds as readonly unknown[], settings: {}, bytes: 0 }),
   open: () => Promise.resolve(model),

@@ -1,6 +1,6 @@
 /** A task without a tokenizer: an input is a list of pieces, a piece a list of numbers, and its result is the triple of each. */
 import type { Task, TaskModel } from "#src/tasks/task.js";
-import { int32List, type Payload } from "#src/work/payload.js";
+import { int32List, type Payload, valuesOnly } from "#src/work/payload.js";
 import type { Piece } from "#src/work/piece.js";
 import type { PiecePlan } from "./plan.js";
 
@@ -40,8 +40,8 @@ export function rightResult(numbers: readonly number[]): string {
     .join("; ");
 }
 
-export function textOf(result: object): string {
-  return "text" in result ? String(result.text) : "";
+export function textOf({ values: { text } }: Payload): string {
+  return typeof text === "string" ? text : "";
 }
 
 function numbersOf(number: number): number[] {
@@ -53,16 +53,16 @@ const taskModel: TaskModel = {
   weigh: () => 1,
   steps: () => [],
   checkResult: ({ values }) => (values["finite"] === true ? null : "not finite"),
-  join: ({ pieces, answers }) => ({
-    text: pieces
-      .map((_, at) => [...(answers[at]?.tensors["tripled"]?.data ?? [])].join(" "))
-      .join("; "),
-  }),
+  join: ({ pieces, answers }) =>
+    valuesOnly({
+      text: pieces
+        .map((_, at) => [...(answers[at]?.tensors["tripled"]?.data ?? [])].join(" "))
+        .join("; "),
+    }),
 };
 
 const task: Task = {
   name: "triple",
-  noun: "tripling",
   fields: ["inputs"],
   read: ({ inputs }) => ({ inputs: inputs as readonly unknown[], settings: {}, bytes: 0 }),
   open: () => Promise.resolve(taskModel),

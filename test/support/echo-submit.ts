@@ -9,6 +9,8 @@ import type {
   SubmitSummary,
 } from "#src/submit/submit.js";
 import { taskOf } from "#src/tasks/table.js";
+import { valuesOnly } from "#src/work/payload.js";
+import type { TaskForm } from "#src/work/task-form.js";
 
 const task = taskOf({ task: "translate" });
 
@@ -48,8 +50,8 @@ export class EchoSubmit implements Submit {
     await new Promise<void>((resolve) => this.#arrivals.push({ count, resolve }));
   }
 
-  get tasks(): ReadonlyMap<string, readonly string[]> {
-    return new Map([[task.name, task.fields]]);
+  get tasks(): ReadonlyMap<string, TaskForm> {
+    return new Map([[task.name, task]]);
   }
 
   async submit(
@@ -102,7 +104,7 @@ function outcomesOf({ texts, tokenIds }: SubmitRequest["fields"]): InputOutcome[
 }
 
 function result(text: string): InputOutcome {
-  return { value: { text, score: 0, inputTokens: 1, outputTokens: 1, sentences: 1 } };
+  return { value: valuesOnly({ text, score: 0, inputTokens: 1, outputTokens: 1, sentences: 1 }) };
 }
 
 function classOf(count: number): WorkClass {

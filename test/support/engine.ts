@@ -3,7 +3,6 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { FrameItem, FrameOutcome } from "#src/frames/messages.js";
-import { readManifest } from "#src/models/read-manifest.js";
 import { createTokenizer } from "#src/prepare/text/huggingface-tokenizers.js";
 import {
   GenerationEngine,
@@ -18,12 +17,13 @@ import {
   type Hypothesis,
   readHypotheses,
 } from "#src/work/generation.js";
+import { readGeneration } from "./read-generation.js";
 
 /** The int8 model that the project ships. */
 export const bundledModelDir: string = join(process.cwd(), "models", "en-zh");
 
 export async function openModel(dir: string, threads = 1): Promise<GenerationModel> {
-  const manifest = await readManifest(dir);
+  const manifest = await readGeneration(dir);
   const paths = {
     encoder: join(dir, manifest.files.encoder),
     decoder: join(dir, manifest.files.decoder),

@@ -45,7 +45,7 @@ export class TestFront implements AsyncDisposable {
     const native = openNativeFront({
       submit: test.submit,
       views,
-      tasks: [...test.submit.tasks].map(([name, fields]) => ({ name, fields })),
+      tasks: [...test.submit.tasks].map(([name, form]) => ({ ...form, name })),
       options: resolved.options,
       metrics,
     });
@@ -192,7 +192,7 @@ function viewsOf(test: TestFront): ServerViews {
     models: () => [
       {
         name: "echo",
-        task: "translation",
+        task: "translate",
         family: "marian",
         precision: "f32",
         ready: true,

@@ -87,5 +87,6 @@ export class FakeLocal implements AsyncDisposable {
 /** The text of a result of the numbers task, or the code of the error. */
 export function textOrCode({ outcome }: { readonly outcome: InputOutcome }): string {
   if ("error" in outcome) return outcome.error.code;
-  return (outcome.value as { readonly text: string }).text;
+  const { text } = outcome.value.values;
+  return typeof text === "string" ? text : "";
 }

@@ -5,6 +5,7 @@
 import type { Prepare } from "#src/prepare/prepare.js";
 import type { Task, TaskModel } from "#src/tasks/task.js";
 import { generationPayload, readHypotheses } from "#src/work/generation.js";
+import { valuesOnly } from "#src/work/payload.js";
 import type { PreparedInput, PrepareStep } from "#src/work/piece.js";
 
 type Settings = Readonly<Record<"beams" | "nBest" | "maxLength" | "lengthPenalty", number>>;
@@ -19,12 +20,13 @@ export function numbersTask(): { readonly task: Task; readonly model: TaskModel 
     checkResult: (value) => (readHypotheses(value) === null ? "no list of scored tokens" : null),
     join: ({ pieces, answers }) => {
       const best = answers.map((answer) => readHypotheses(answer)?.[0]?.tokenIds.join(" ") ?? "");
-      return { text: best.map((text, at) => text + joinerOf(pieces[at]?.note)).join("") };
+      return valuesOnly({
+        text: best.map((text, at) => text + joinerOf(pieces[at]?.note)).join(""),
+      });
     },
   };
   const task: Task = {
     name: "numbers",
-    noun: "numbers",
     fields: ["texts", "beams", "nBest", "maxLength", "lengthPenalty"],
     read: ({ texts, ...settings }) => ({
       inputs: texts as readonly string[],

@@ -9,11 +9,11 @@ import {
   type NodeMessage,
   type TensorMessage,
 } from "#src/convert/onnx/schema.js";
-import { readManifest } from "#src/models/read-manifest.js";
 import { convertQuietly } from "../support/converted.js";
 import { bundledModelDir } from "../support/engine.js";
 import { writeMarianFolder } from "../support/marian-folder.js";
 import { decodeModel } from "../support/onnx.js";
+import { readGeneration } from "../support/read-generation.js";
 import { TempDir } from "../support/temp-dir.js";
 
 interface Graphs {
@@ -24,7 +24,7 @@ interface Graphs {
 
 async function readGraphs(dir: string): Promise<Graphs> {
   const read = async (name: string) => decodeModel(await readFile(join(dir, name))).graph;
-  const { files, layerPrecision } = await readManifest(dir);
+  const { files, layerPrecision } = await readGeneration(dir);
   return {
     encoder: await read(files.encoder),
     decoder: await read(files.decoder),

@@ -23,7 +23,7 @@ const refused: readonly [what: string, manifest: object, says: RegExp][] = [
   ],
   ["no version", { name: "m" }, /manifestVersion undefined/],
   ["a task of no name", { ...good, task: "" }, /task/],
-  ["another engine", { ...good, engine: "staged" }, /engine/],
+  ["another engine", { ...good, engine: "warp" }, /engine/],
   ["no engine", { ...good, engine: undefined }, /engine/],
   ["no word on its quantisation", { ...good, quantization: undefined }, /quantization/],
   [

@@ -76,7 +76,7 @@ async function openPreparer(
       const answers = [hypothesesPayload([{ tokenIds, score: 0 }])];
       const note = { prefix: "", truncated: false };
       const pieces = [pieceOf({ tokenIds: [0], joiner: "" }, defaults)];
-      const { text } = model.join({ pieces, note, answers, settings: model.complete({}) });
+      const { text } = model.join({ pieces, note, answers, settings: model.complete({}) }).values;
       assert.ok(typeof text === "string");
       return text;
     },

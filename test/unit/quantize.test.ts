@@ -14,11 +14,11 @@ import {
   processorWarning,
   readProcessor,
 } from "#src/models/quantization.js";
-import { readManifest } from "#src/models/read-manifest.js";
 import { f32, floatsOf, openSession } from "#src/runtime/session.js";
 import { Random } from "../sim/random.js";
 import { bundledModelDir } from "../support/engine.js";
 import { decodeModel } from "../support/onnx.js";
+import { readGeneration } from "../support/read-generation.js";
 import { TempDir } from "../support/temp-dir.js";
 
 const activationMax = 255;
@@ -38,7 +38,7 @@ function worstSum(values: Int8Array, inputWidth: number): number {
 }
 
 test("defect 16: no weight of the bundled model can overflow a 16-bit sum", async () => {
-  const { files, layerPrecision, quantization } = await readManifest(bundledModelDir);
+  const { files, layerPrecision, quantization } = await readGeneration(bundledModelDir);
   assert.deepEqual(quantization, { weightBits: 8, neighbourSumMax: neighbourSumExact });
   const bytes = await readFile(join(bundledModelDir, files.weights));
   const products: string[] = [];

@@ -143,7 +143,7 @@ describe("the model's own settings", () => {
 test("an answer that cannot be used is named, and a good one is not", async () => {
   const model = await bundled();
   const one = { tokenIds: [82, 0], score: -1 };
-  assert.equal(model.checkResult(hypothesesPayload([one, one])), null);
+  assert.equal(model.checkResult(hypothesesPayload([one, one]), {}), null);
   const bad: readonly (readonly [ReturnType<typeof hypothesesPayload>, RegExp])[] = [
     [hypothesesPayload([]), /not a list of scored tokens/],
     [hypothesesPayload([{ ...one, score: Number.NaN }]), /not a list of scored tokens/],
@@ -152,7 +152,7 @@ test("an answer that cannot be used is named, and a good one is not", async () =
     [hypothesesPayload([{ ...one, tokenIds: [-1] }]), /token -1/],
     [hypothesesPayload(Array.from({ length: 9 }, () => one)), /9 hypotheses/],
   ];
-  for (const [payload, message] of bad) assert.match(model.checkResult(payload) ?? "", message);
+  for (const [payload, message] of bad) assert.match(model.checkResult(payload, {}) ?? "", message);
 });
 
 describe("joining", () => {
@@ -175,7 +175,7 @@ describe("joining", () => {
     const pieces = [...piecesOf(portion)];
     assert.equal(pieces.length, hypotheses.length);
     const answers = hypotheses.map(hypothesesPayload);
-    return model.join({ pieces, note: end.note, answers, settings: completed });
+    return model.join({ pieces, note: end.note, answers, settings: completed }).values;
   }
 
   const word = (id: number, score = -1): Hypothesis => ({ tokenIds: [id, 0], score });
@@ -243,7 +243,7 @@ describe("joining", () => {
 
   test("defect 28: no text begins with a space that only the tokenizer or an empty sentence put there", async () => {
     const model = await bundled();
-    assert.equal(model.checkResult(hypothesesPayload([word(3)])), null);
+    assert.equal(model.checkResult(hypothesesPayload([word(3)]), {}), null);
     // The lone word mark, then a piece that has its own: as Marian's decoder in transformers, without white space.
     const marks: Hypothesis = { tokenIds: [3, 1, 3, 82, 0], score: -1 };
     const plain = await join({ text: "One.", hypotheses: [[word(82)]] });

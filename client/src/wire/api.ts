@@ -77,6 +77,12 @@ export interface ErrorResponse {
   readonly deployment: DeploymentIdentity;
 }
 
+/** What a model takes, as far as it has such a limit. */
+export interface ModelLimits {
+  readonly inputTokensMax?: number;
+  readonly outputTokensMax?: number;
+}
+
 export interface ModelInfo {
   readonly name: string;
   readonly task: string;
@@ -85,7 +91,7 @@ export interface ModelInfo {
   readonly targetLanguage?: string;
   readonly precision: string;
   readonly ready: boolean;
-  readonly limits: { readonly inputTokensMax: number; readonly outputTokensMax: number };
+  readonly limits: ModelLimits;
 }
 
 export interface ModelsResponse {

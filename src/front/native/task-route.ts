@@ -1,10 +1,11 @@
 /** `POST /v1/<task>`: body → submit → one JSON reply, or a line for each input as it is ready. */
 import { MillraceError, type RequestTimings } from "millrace-client/wire";
 import type { Exchange, Route } from "../../listen/http/http-front.js";
-import type { SubmitOutcome, SubmitRequest, SubmitSummary } from "../../submit/submit.js";
+import type { SubmitRequest, SubmitSummary } from "../../submit/submit.js";
 import type { FrontParts, FrontTask } from "../front.js";
 import { jsonReply } from "./json-reply.js";
 import { checkMediaType, readRequest } from "./request.js";
+import { resultJson } from "./result-json.js";
 
 export function taskRoute(task: FrontTask, parts: FrontParts): Route {
   return {
@@ -48,7 +49,7 @@ async function replyTogether(
   const results: string[] = [];
   const summary = await parts.submit.submit(request, exchange.departed, {
     onOutcome: ({ index, outcome }) => {
-      results[index] = JSON.stringify(resultOf(outcome));
+      results[index] = resultJson(outcome);
     },
   });
   finish(exchange, parts, summary);
@@ -73,11 +74,13 @@ async function replyInLines(
     lines ??= exchange.stream({ status: 200, contentType: ndjson, signOfLife: "\n" });
     return lines;
   };
-  const write = (line: object): void => begun().write(`${JSON.stringify(line)}\n`);
+  const writeText = (line: string): void => begun().write(`${line}\n`);
+  const write = (line: object): void => writeText(JSON.stringify(line));
   try {
     const summary = await parts.submit.submit(request, exchange.departed, {
       onAccepted: begun,
-      onOutcome: ({ index, outcome }) => write({ index, ...resultOf(outcome) }),
+      onOutcome: ({ index, outcome }) =>
+        writeText(`{"index":${index},${resultJson(outcome).slice(1)}`),
     });
     finish(exchange, parts, summary);
     write({ done: doneOf(exchange, parts, summary) });
@@ -93,10 +96,6 @@ const ndjson = "application/x-ndjson";
 function wantsLines({ headers }: Exchange): boolean {
   const accepted = (headers.accept ?? "").split(",");
   return accepted.some((range) => range.split(";", 1)[0]?.trim().toLowerCase() === ndjson);
-}
-
-function resultOf(outcome: SubmitOutcome["outcome"]): object {
-  return "error" in outcome ? { error: outcome.error } : outcome.value;
 }
 
 function finish(exchange: Exchange, { metrics }: FrontParts, summary: SubmitSummary): void {

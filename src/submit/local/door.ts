@@ -4,6 +4,7 @@ import type { RunMode } from "../../scheduler/types.js";
 import type { Task, TaskModel, TaskRequest } from "../../tasks/task.js";
 import { Fields } from "../../work/fields.js";
 import type { JsonObject } from "../../work/payload.js";
+import type { TaskForm } from "../../work/task-form.js";
 import type { SubmitRequest } from "../submit.js";
 import type { Admission, Ticket } from "./admission.js";
 
@@ -42,8 +43,8 @@ export class Door {
     this.#tasks = new Map([...options.models.values()].map(({ task }) => [task.name, task]));
   }
 
-  get tasks(): ReadonlyMap<string, readonly string[]> {
-    return new Map([...this.#tasks].map(([name, { fields }]) => [name, fields]));
+  get tasks(): ReadonlyMap<string, TaskForm> {
+    return this.#tasks;
   }
 
   /** From now on every request is refused with this; the first reason stays, unless a worse one follows. */

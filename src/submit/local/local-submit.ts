@@ -12,6 +12,7 @@ import { MillraceError, type WorkClass } from "millrace-client/wire";
 import type { Prepare } from "../../prepare/prepare.js";
 import { type Clock, systemClock } from "../../work/clock.js";
 import type { PreparedInput } from "../../work/piece.js";
+import type { TaskForm } from "../../work/task-form.js";
 import type { Submit, SubmitEvents, SubmitRequest, SubmitSummary } from "../submit.js";
 import { Admission, type AdmissionLimits } from "./admission.js";
 import { Dispatcher, type DispatcherOptions } from "./dispatcher.js";
@@ -88,7 +89,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
     });
   }
 
-  get tasks(): ReadonlyMap<string, readonly string[]> {
+  get tasks(): ReadonlyMap<string, TaskForm> {
     return this.#door.tasks;
   }
 

@@ -85,7 +85,7 @@ export class OpenRequest {
   /** Why the engine's answer cannot be used, or null. */
   check(answer: Payload): string | null {
     try {
-      return this.options.task.model.checkResult(answer);
+      return this.options.task.model.checkResult(answer, this.options.settings);
     } catch (error) {
       return `the answer cannot be read: ${String(error)}`;
     }

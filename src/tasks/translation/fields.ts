@@ -1,6 +1,7 @@
 /** The fields of a request that are translation's own: JSON → inputs and settings. */
 import { MillraceError, translateLimits } from "millrace-client/wire";
-import { badField, Fields, kindOf, loneSurrogate, show } from "../../work/fields.js";
+import { heldBytes, readList, readTexts } from "../../prepare/text/read-texts.js";
+import { badField, Fields, kindOf, show } from "../../work/fields.js";
 import { generationLimits } from "../../work/generation.js";
 import type { JsonObject } from "../../work/payload.js";
 import type { ReadLimits, TaskRequest } from "../task.js";
@@ -17,8 +18,6 @@ export const translateFields = [
   "split",
 ] as const;
 
-type Field = (typeof translateFields)[number];
-
 /** @throws MillraceError `bad_request`, `bad_encoding`, `too_many_items`, `input_empty`; `param` says where. */
 export function readTranslate(
   body: Readonly<Record<string, unknown>>,
@@ -31,7 +30,7 @@ export function readTranslate(
   const split = fields.flag("split");
   return {
     inputs,
-    bytes: inputs.reduce((sum, input) => sum + heldBytes(input), 0),
+    bytes: heldBytes(inputs),
     settings: {
       ...search,
       ...(truncate === undefined ? {} : { truncate }),
@@ -44,16 +43,6 @@ export function readTranslate(
 export function checkNBest(nBest: number | undefined, beams: number): void {
   if (nBest === undefined || nBest <= beams) return;
   throw badField("nBest", `is ${nBest}, but only ${beams} beams are kept`);
-}
-
-/** An object's head and its place in the list. */
-const inputBytes = 32;
-const wideCharacter = /[\u0100-\uffff]/;
-
-/** V8 takes eight bytes for each number of a list, and two for each character of a text that has a single wide one. */
-function heldBytes(input: TranslationInput): number {
-  const width = typeof input !== "string" ? 8 : wideCharacter.test(input) ? 2 : 1;
-  return inputBytes + width * input.length;
 }
 
 function readSearch(fields: Fields): JsonObject {
@@ -77,32 +66,9 @@ function readInputs(fields: Fields, limits: ReadLimits): readonly TranslationInp
   if ((texts === undefined) === (tokenIds === undefined)) {
     throw badField("texts", "exactly one of `texts` and `tokenIds` is needed");
   }
-  if (texts === undefined) return readList(tokenIds, "tokenIds", limits).map(readTokenIds);
-  const list: unknown = typeof texts === "string" ? [texts] : texts;
-  return readList(list, "texts", limits).map(readText);
-}
-
-function readList(value: unknown, field: Field, limits: ReadLimits): readonly unknown[] {
-  if (!Array.isArray(value)) throw badField(field, `must be a list, not ${kindOf(value)}`);
-  if (value.length === 0) {
-    throw new MillraceError("input_empty", `\`${field}\` is empty.`, { param: field });
-  }
-  if (value.length > limits.requestInputsMax) {
-    throw new MillraceError(
-      "too_many_items",
-      `\`${field}\` has ${value.length} inputs; at most ${limits.requestInputsMax} are taken.`,
-      { param: field },
-    );
-  }
-  return value;
-}
-
-/** Null characters are text like any other: JSON can say them, and a tokenizer treats them as unknown. */
-function readText(value: unknown, index: number): string {
-  if (typeof value !== "string")
-    throw badField(`texts[${index}]`, `must be a text, not ${kindOf(value)}`);
-  if (!value.isWellFormed()) throw loneSurrogate(`texts[${index}]`);
-  return value;
+  if (texts === undefined)
+    return readList(tokenIds, "tokenIds", limits.requestInputsMax).map(readTokenIds);
+  return readTexts(texts, "texts", limits.requestInputsMax);
 }
 
 function readTokenIds(value: unknown, index: number): readonly number[] {

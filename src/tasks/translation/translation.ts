@@ -8,7 +8,7 @@ import { normalLength } from "../../prepare/text/normal-form.js";
 import { sentenceCharactersMax } from "../../prepare/text/split.js";
 import { TextTokenizer } from "../../prepare/text/text-tokenizer.js";
 import { readHypotheses } from "../../work/generation.js";
-import type { JsonObject, Payload } from "../../work/payload.js";
+import { type JsonObject, type Payload, valuesOnly } from "../../work/payload.js";
 import type { PrepareStep } from "../../work/piece.js";
 import type { JoinParts, PrepareLimits, Task, TaskModel } from "../task.js";
 import { checkNBest, readTranslate, translateFields } from "./fields.js";
@@ -19,7 +19,6 @@ import { tokenIdSteps } from "./token-ids.js";
 
 export const translation: Task<TranslationInput> = {
   name: "translate",
-  noun: "translation",
   fields: translateFields,
   read: readTranslate,
   async open({ dir, manifest: served }: ModelFolder, limits: PrepareLimits) {
@@ -113,8 +112,8 @@ class TranslationTaskModel implements TaskModel<TranslationInput> {
     return null;
   }
 
-  join(parts: JoinParts): JsonObject {
-    return joinTranslation(parts, (tokenIds) => this.#decode(tokenIds));
+  join(parts: JoinParts): Payload {
+    return valuesOnly(joinTranslation(parts, (tokenIds) => this.#decode(tokenIds)));
   }
 
   /** As transformers' decoder of Marian models does: white space at the ends is the tokenizer's, not the model's. */

@@ -1,0 +1,49 @@
+/**
+ * The manifest of a model that the staged engine runs: a chain of stages, each with batches of its own. What the stages are
+ * is its program: one file in programs/ and one line here for each.
+ */
+import { z } from "zod";
+import type { EngineDefinition } from "./engine-definition.js";
+import { type EncoderManifest, encoder } from "./programs/manifest-encoder.js";
+
+/** Told apart by `program`. */
+export type StagedManifest = EncoderManifest;
+
+export type ProgramName = StagedManifest["program"];
+
+export type ProgramManifest<Program extends ProgramName> = Extract<
+  StagedManifest,
+  { readonly program: Program }
+>;
+
+/** What a program says of its models: as an engine does, which feeds them all alike. */
+export interface ProgramDefinition<Manifest>
+  extends Omit<EngineDefinition<Manifest>, "mode" | "schemaFor"> {
+  readonly schema: z.ZodType<Manifest>;
+}
+
+type Definitions = { readonly [Name in ProgramName]: ProgramDefinition<ProgramManifest<Name>> };
+
+const programs: Definitions = { encoder };
+
+const named = z.looseObject({ program: z.enum(Object.keys(programs) as ProgramName[]) });
+
+/** Of the program that the value names; it must name one. */
+function schemaFor(value: unknown): z.ZodType<StagedManifest> {
+  const found = named.safeParse(value);
+  return found.success ? programs[found.data.program].schema : named.transform(() => z.NEVER);
+}
+
+/** Whoever has a manifest has its program; the table says that they belong together. */
+function definitionOf({ program }: StagedManifest): ProgramDefinition<StagedManifest> {
+  return programs[program];
+}
+
+export const staged: EngineDefinition<StagedManifest> = {
+  schemaFor,
+  check: (manifest) => definitionOf(manifest).check(manifest),
+  mode: "one-shot",
+  settings: (manifest) => definitionOf(manifest).settings(manifest),
+  info: (manifest) => definitionOf(manifest).info(manifest),
+  facts: (manifest) => definitionOf(manifest).facts(manifest),
+};

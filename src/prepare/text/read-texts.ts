@@ -1,0 +1,48 @@
+/** Lists of texts in a caller's fields, for every task that takes texts. */
+import { MillraceError } from "millrace-client/wire";
+import { badField, kindOf, loneSurrogate } from "../../work/fields.js";
+
+/** @throws MillraceError `bad_request`, `input_empty`, `too_many_items`; `param` is the field. */
+export function readList(value: unknown, field: string, inputsMax: number): readonly unknown[] {
+  if (!Array.isArray(value)) throw badField(field, `must be a list, not ${kindOf(value)}`);
+  if (value.length === 0) {
+    throw new MillraceError("input_empty", `\`${field}\` is empty.`, { param: field });
+  }
+  if (value.length > inputsMax) {
+    throw new MillraceError(
+      "too_many_items",
+      `\`${field}\` has ${value.length} inputs; at most ${inputsMax} are taken.`,
+      { param: field },
+    );
+  }
+  return value;
+}
+
+/** A list of texts, or one. Throws as `readList`, and `bad_encoding`. */
+export function readTexts(value: unknown, field: string, inputsMax: number): readonly string[] {
+  const list: unknown = typeof value === "string" ? [value] : value;
+  return readList(list, field, inputsMax).map((text, index) =>
+    readText(text, `${field}[${index}]`),
+  );
+}
+
+/** Null characters are text like any other: JSON can say them, and a tokenizer treats them as unknown. */
+export function readText(value: unknown, param: string): string {
+  if (typeof value !== "string") throw badField(param, `must be a text, not ${kindOf(value)}`);
+  if (!value.isWellFormed()) throw loneSurrogate(param);
+  return value;
+}
+
+/** An object's head and its place in the list. */
+const inputBytes = 32;
+const wideCharacter = /[\u0100-\uffff]/;
+
+/** V8 takes eight bytes for each number of a list, and two for each character of a text that has a single wide one. */
+export function heldBytes(inputs: readonly (string | readonly number[])[]): number {
+  let bytes = 0;
+  for (const input of inputs) {
+    const width = typeof input !== "string" ? 8 : wideCharacter.test(input) ? 2 : 1;
+    bytes += inputBytes + width * input.length;
+  }
+  return bytes;
+}

@@ -1,0 +1,9 @@
+/** What everybody may know of a task: enough for a route of its own, and for a good word about a typing mistake. */
+export interface TaskForm {
+  /** The fields of a request that only this task reads. */
+  readonly fields: readonly string[];
+  /** The field that takes whole files (bytes, or base64 where the protocol is JSON), and of which media types. */
+  readonly files?: { readonly field: string; readonly mediaTypes: readonly string[] };
+  /** The tensor that a result is, where it is nothing but rows of numbers. */
+  readonly rows?: string;
+}
