@@ -1,0 +1,10 @@
+/**
+ * `npm test` is over in a few minutes; `npm run test:long` gives the tests that use this the size at which their claims
+ * are made, and runs only those. CI runs both.
+ */
+export const isLong: boolean = process.env["MILLRACE_TEST_LONG"] === "1";
+
+/** All of the rows, or every n-th of them. */
+export function someOf<Row>(rows: readonly Row[], every: number): readonly Row[] {
+  return isLong ? rows : rows.filter((_, index) => index % every === 0);
+}
