@@ -35,7 +35,7 @@ export async function openShards(
   if (names.length > shardsMax) throw fail(`${names.length} shards; the limit is ${shardsMax}`);
   for (const name of names) {
     // A name that leaves the folder would make anything on this machine a weight.
-    if (basename(name) === name && name !== ".." && name !== "." && !/[\\\0]/.test(name)) continue;
+    if (isPlainName(name)) continue;
     throw fail(`the shard ${JSON.stringify(name)} is not the name of a file in the folder`);
   }
   const files: TensorFile[] = [];
@@ -84,4 +84,8 @@ function checkTotal(
   const bytes = tensors.reduce((sum, { byteLength }) => sum + byteLength, 0);
   if (total >= bytes / 4 && total <= bytes * 4) return;
   throw fail(`total_size is ${total}, but the tensors of the shards have ${bytes} bytes`);
+}
+
+function isPlainName(name: string): boolean {
+  return basename(name) === name && !["", ".", ".."].includes(name) && !/[\\\0]/.test(name);
 }

@@ -15,6 +15,7 @@ import { type HashProgress, hashHandles } from "../../models/file-hash.js";
 import { SafetensorsFile } from "./safetensors.js";
 import { openShards } from "./shards.js";
 import type { TensorFile, TensorInfo } from "./tensor-file.js";
+import { TorchFile } from "./torch-file.js";
 
 /** Closes its files when it is disposed of. */
 export class Weights implements AsyncDisposable {
@@ -65,7 +66,10 @@ export class Weights implements AsyncDisposable {
 const formats: readonly {
   readonly fileName: string;
   readonly open: (path: string) => Promise<TensorFile>;
-}[] = [{ fileName: "model.safetensors", open: (path) => SafetensorsFile.open(path) }];
+}[] = [
+  { fileName: "model.safetensors", open: (path) => SafetensorsFile.open(path) },
+  { fileName: "pytorch_model.bin", open: (path) => TorchFile.open(path) },
+];
 
 const indexSuffix = ".index.json";
 
