@@ -26,6 +26,7 @@ import {
   openTokenizers,
   type SourceTokenizers,
   sourceTokenizerName,
+  type TokenizerFile,
   targetTokenizerName,
 } from "./tokenizers.js";
 import { WeightsFile } from "./weights-file.js";
@@ -138,11 +139,7 @@ async function writeFolder(source: Source, dir: string): Promise<Omit<ConvertRes
   const modeOf = (product: string): ProductMode =>
     calibration?.modes.get(product) ?? { kind: "f32" };
   await writeGraphs(source, { dir, modeOf, step: "write" });
-  for (const [name, path] of source.tokenizers.paths) {
-    await copyFile(path, join(dir, name));
-    // copyFile brings the permissions along, and a downloaded file may be read-only.
-    await chmod(join(dir, name), 0o644);
-  }
+  for (const [name, file] of source.tokenizers.files) await writeTokenizer(join(dir, name), file);
   const layerPrecision = Object.fromEntries(
     marianProducts(config).map((product): [string, Precision] => [
       product,
@@ -157,9 +154,19 @@ async function writeFolder(source: Source, dir: string): Promise<Omit<ConvertRes
   return { manifest, calibration };
 }
 
+async function writeTokenizer(target: string, file: TokenizerFile): Promise<void> {
+  if (file.kind === "made") {
+    await writeFile(target, `${JSON.stringify(file.json)}\n`);
+    return;
+  }
+  await copyFile(file.path, target);
+  // copyFile brings the permissions along, and a downloaded file may be read-only.
+  await chmod(target, 0o644);
+}
+
 function filesOf({ tokenizers }: Source): GenerationManifest["files"] {
   const targetTokenizer = targetTokenizerName;
-  return tokenizers.paths.has(targetTokenizer) ? { ...fileNames, targetTokenizer } : fileNames;
+  return tokenizers.files.has(targetTokenizer) ? { ...fileNames, targetTokenizer } : fileNames;
 }
 
 async function manifestOf(
