@@ -89,7 +89,7 @@ function isSpecial(special: SpecialTokens, piece: string): boolean {
 }
 
 /** Pieces that vocab.json lacks stay: they are cut, and become the unknown token. */
-function encoderOf(file: SentencePieceFile): SentencePieceModel {
+export function encoderOf(file: SentencePieceFile): SentencePieceModel {
   const { charsmap, addDummyPrefix, removeExtraWhitespaces, escapeWhitespaces } = file;
   return {
     charsmap: charsmap === null ? null : Buffer.from(charsmap).toString("base64"),
