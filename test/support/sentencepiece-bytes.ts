@@ -43,7 +43,7 @@ export function sentencePieceBytes(model: HandMadeModel): Buffer {
     value === undefined ? Buffer.alloc(0) : numberField(field, value ? 1 : 0);
   const normalizer = Buffer.concat([
     bytesField(1, "hand-made"),
-    bytesField(2, model.charsmap ?? ""),
+    model.charsmap === undefined ? Buffer.alloc(0) : bytesField(2, model.charsmap),
     flag(3, model.addDummyPrefix),
     flag(4, model.removeExtraWhitespaces),
     flag(5, model.escapeWhitespaces),

@@ -113,7 +113,7 @@ const lie = (change: Partial<HandMadeModel>): Buffer =>
   sentencePieceBytes({ pieces: usual, ...change });
 
 const hostile: readonly [what: string, bytes: Uint8Array, says: RegExp, code?: string][] = [
-  ["no bytes", none, /it has 0 pieces/],
+  ["no bytes", none, /it has 0 pieces only/],
   ["text", Buffer.from("hello, world, this is text"), /no SentencePiece model/],
   ["BPE", lie({ modelType: 2 }), /that is BPE, not unigram/, "model_unsupported"],
   ["words", lie({ modelType: 3 }), /that is word/, "model_unsupported"],
@@ -164,11 +164,7 @@ const hostile: readonly [what: string, bytes: Uint8Array, says: RegExp, code?: s
     /no SentencePiece model/,
   ],
   ["groups in groups", Buffer.alloc(1_000_000, 0x0b), /no SentencePiece model/],
-  [
-    "a million and one pieces",
-    Buffer.alloc(2 * 1_000_001, bytesField(1, none)),
-    /over 1000000 pieces/,
-  ],
+  ["ten million empty pieces", Buffer.alloc(20_000_000, bytesField(1, none)), /piece 0 is empty/],
   ["a charsmap of three bytes", lie({ charsmap: new Uint8Array(3) }), /charsmap has 3 bytes/],
   [
     "a charsmap that claims more",
@@ -214,7 +210,7 @@ test("a SentencePiece model that is missing, or a folder, is named", async () =>
 
 test("any damage to a SentencePiece model is harmless or a MillraceError", async () => {
   const whole = sentencePieceBytes({ pieces: usual, charsmap: charsmapOf(oneKey(0).slice(0, 98)) });
-  for (let seed = 1; seed <= 300; seed += 1) await survives(mutated(whole, new Random(seed)));
+  for (let seed = 1; seed <= 200; seed += 1) await survives(mutated(whole, new Random(seed)));
 });
 
 test("any damage to a real SentencePiece model is harmless or a MillraceError", {

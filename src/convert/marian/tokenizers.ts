@@ -2,6 +2,7 @@
  * The tokenizers of a translation repository as it is published: SentencePiece models cut texts into pieces, vocab.json
  * says which id a piece has. What transformers' MarianTokenizer does with them becomes a tokenizer.json.
  */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
@@ -13,6 +14,7 @@ import type { SpecialTokens, TokenizerFacts } from "../tokenizer-facts.js";
 export const sourceModelName = "source.spm";
 const targetModelName = "target.spm";
 export const vocabularyName = "vocab.json";
+const addedTokensName = "added_tokens.json";
 export const targetVocabularyName = "target_vocab.json";
 
 const vocabularyBytesMax = 64 * 1024 * 1024;
@@ -35,6 +37,7 @@ export async function makeMarianTokenizers(
   const source = await readSentencePieceFile(join(dir, sourceModelName));
   const target = await readSentencePieceFile(join(dir, targetModelName));
   const vocabulary = await readVocabulary(join(dir, vocabularyName), special);
+  await checkAddedTokens(dir, special);
   const sourceJson = tokenizerJson(vocabulary, specialTokens(special), encoderOf(source));
   // SentencePiece leaves control pieces out of a text; transformers asks it to decode all but its own special tokens.
   const hidden = target.pieces.filter(({ type }) => type === "control").map(({ piece }) => piece);
@@ -78,6 +81,17 @@ async function readVocabulary(path: string, special: SpecialTokens): Promise<Voc
   };
   idOf(special.end);
   return { ids, unknownId: idOf(special.unknown), end: special.end };
+}
+
+/** Tokens that somebody gave the tokenizer later: transformers takes them whole, wherever they stand. */
+async function checkAddedTokens(dir: string, special: SpecialTokens): Promise<void> {
+  const path = join(dir, addedTokensName);
+  if (!existsSync(path)) return;
+  const added = checkShape(path, await readJsonFile(path, vocabularyBytesMax), vocabularySchema);
+  const token = Object.keys(added).find((each) => !isSpecial(special, each));
+  if (token === undefined) return;
+  const message = `${path} adds the token ${JSON.stringify(token)}, which Millrace would cut`;
+  throw new MillraceError("model_unsupported", message);
 }
 
 function specialTokens({ end, unknown, pad }: SpecialTokens): ReadonlySet<string> {

@@ -70,28 +70,27 @@ async function readBytes(path: string): Promise<Uint8Array> {
 }
 
 function parseModel(bytes: Uint8Array): SentencePieceFile {
-  const pieces: PieceMessage[] = [];
+  const pieces = new PieceList();
   // A field that comes twice: the last one counts, as in every reader of protobuf.
   let trainer: TrainerMessage = decodeTrainer(new Uint8Array());
   let normalizer: NormalizerMessage | null = null;
   for (const [field, value] of bytesFields(bytes)) {
-    if (field === modelFields.pieces) {
-      if (pieces.length === piecesMax) throw invalid(`it has over ${piecesMax} pieces`);
-      pieces.push(decodePiece(value));
-    } else if (field === modelFields.trainer) trainer = decodeTrainer(value);
+    if (field === modelFields.pieces) pieces.add(decodePiece(value));
+    else if (field === modelFields.trainer) trainer = decodeTrainer(value);
     else if (field === modelFields.normalizer) normalizer = decodeNormalizer(value);
     else if (field === modelFields.denormalizer) checkDenormalizer(decodeNormalizer(value));
   }
-  if (pieces.length === 0 || normalizer === null) {
-    throw invalid(`it is no SentencePiece model: it has ${pieces.length} pieces`);
+  if (normalizer === null) {
+    throw invalid(`it is no SentencePiece model: it has ${pieces.entries.length} pieces only`);
   }
   checkTrainer(trainer);
+  pieces.check();
   const { precompiledCharsmap, addDummyPrefix, removeExtraWhitespaces, escapeWhitespaces } =
     normalizer;
   const charsmap = precompiledCharsmap.byteLength === 0 ? null : precompiledCharsmap;
   if (charsmap !== null) new Charsmap(charsmap).check();
   return {
-    pieces: readPieces(pieces),
+    pieces: pieces.entries,
     charsmap,
     addDummyPrefix,
     removeExtraWhitespaces,
@@ -110,29 +109,36 @@ function checkDenormalizer({ precompiledCharsmap }: NormalizerMessage): void {
   if (precompiledCharsmap.byteLength > 0) throw unsupported("a denormalizer");
 }
 
-function readPieces(messages: readonly PieceMessage[]): SentencePieceEntry[] {
-  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-  const seen = new Set<string>();
-  const pieces = messages.map(({ piece: bytes, score, type: number }, index) => {
+/** Each is looked at as it comes, so that a file of nonsense does not become a list first. */
+class PieceList {
+  readonly entries: SentencePieceEntry[] = [];
+  readonly #seen = new Set<string>();
+  readonly #decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+  add({ piece: bytes, score, type: number }: PieceMessage): void {
+    const index = this.entries.length;
+    if (index === piecesMax) throw invalid(`it has over ${piecesMax} pieces`);
     if (bytes.byteLength > pieceBytesMax) {
       throw invalid(`piece ${index} has ${bytes.byteLength} bytes; the limit is ${pieceBytesMax}`);
     }
-    const piece = decoder.decode(bytes);
+    const piece = this.#decoder.decode(bytes);
+    const label = `the piece ${JSON.stringify(piece)}`;
     if (piece === "") throw invalid(`piece ${index} is empty`);
-    if (seen.has(piece)) throw invalid(`the piece ${JSON.stringify(piece)} comes twice`);
-    seen.add(piece);
+    if (this.#seen.has(piece)) throw invalid(`${label} comes twice`);
+    this.#seen.add(piece);
     const type = pieceTypeOf(number);
-    if (type === null) throw invalid(`the piece ${JSON.stringify(piece)} has type ${number}`);
+    if (type === null) throw invalid(`${label} has type ${number}`);
     if (type === "byte") throw unsupported("pieces for bytes");
-    if (!Number.isFinite(score)) {
-      throw invalid(`the piece ${JSON.stringify(piece)} has the score ${score}`);
-    }
-    return { piece, score, type };
-  });
-  const unknown = pieces.filter(({ type }) => type === "unknown").length;
-  if (unknown !== 1) throw invalid(`${unknown} pieces are the unknown one; a model has one`);
-  if (pieces.some(({ type }) => type === "normal")) return pieces;
-  throw invalid("none of its pieces is a normal one");
+    if (!Number.isFinite(score)) throw invalid(`${label} has the score ${score}`);
+    this.entries.push({ piece, score, type });
+  }
+
+  check(): void {
+    const unknown = this.entries.filter(({ type }) => type === "unknown").length;
+    if (unknown !== 1) throw invalid(`${unknown} pieces are the unknown one; a model has one`);
+    if (this.entries.some(({ type }) => type === "normal")) return;
+    throw invalid("none of its pieces is a normal one");
+  }
 }
 
 function pieceTypeOf(number: number): keyof typeof pieceType | null {

@@ -78,7 +78,8 @@ const types = buildTypes();
 
 /** Of a message in these bytes; fields that it lacks have their defaults. Throws whatever protobufjs throws. */
 export function decodePiece(bytes: Uint8Array): PieceMessage {
-  return decode<PieceMessage>("SentencePiece", bytes);
+  const { piece, score, type } = decode<PieceMessage>("SentencePiece", bytes);
+  return { piece: bytesOf(piece), score, type };
 }
 
 export function decodeTrainer(bytes: Uint8Array): TrainerMessage {
@@ -86,11 +87,19 @@ export function decodeTrainer(bytes: Uint8Array): TrainerMessage {
 }
 
 export function decodeNormalizer(bytes: Uint8Array): NormalizerMessage {
-  return decode<NormalizerMessage>("NormalizerSpec", bytes);
+  const message = decode<NormalizerMessage>("NormalizerSpec", bytes);
+  const { addDummyPrefix, removeExtraWhitespaces, escapeWhitespaces } = message;
+  const precompiledCharsmap = bytesOf(message.precompiledCharsmap);
+  return { precompiledCharsmap, addDummyPrefix, removeExtraWhitespaces, escapeWhitespaces };
 }
 
 function decode<Message>(name: string, bytes: Uint8Array): Message {
   return types.lookupType(name).decode(bytes) as unknown as Message;
+}
+
+/** protobufjs gives a list of numbers where a field is not there. */
+function bytesOf(value: ArrayLike<number>): Uint8Array {
+  return value instanceof Uint8Array ? value : Uint8Array.from(value);
 }
 
 /** The fields of a message that hold bytes, in order; others are passed over. */
