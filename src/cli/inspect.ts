@@ -45,7 +45,7 @@ export interface HuggingFaceInspection {
     readonly bytes: number;
     readonly tensors: number;
     readonly parameters: number;
-    /** Parameters of each type. */
+    /** Parameters of each type; tensors that are one and the same count once. */
     readonly dtypes: Readonly<Record<string, number>>;
   } | null;
   /** Why `millrace convert` cannot read it; null where it can. */
@@ -115,7 +115,8 @@ async function tryToRead(dir: string): Promise<void> {
 async function readWeights(dir: string): Promise<NonNullable<HuggingFaceInspection["weights"]>> {
   await using weights = await openWeights(dir);
   const dtypes: Record<string, number> = {};
-  for (const { dtype, shape } of weights.tensors.values()) {
+  for (const { dtype, shape, isAlias } of weights.tensors.values()) {
+    if (isAlias) continue;
     const count = shape.reduce((product, size) => product * size, 1);
     dtypes[dtype] = (dtypes[dtype] ?? 0) + count;
   }

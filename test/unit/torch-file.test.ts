@@ -42,6 +42,18 @@ test("views of one storage: whole, transposed, in the middle, with steps, of one
   });
 });
 
+test("a tensor under two names is one, and another view of its storage is another", async () => {
+  await using dir = await TempDir.make();
+  const transposed: TorchView = { ...matrix, shape: [3, 2], strides: [1, 3] };
+  const data = torchViews({ a: matrix, b: matrix, c: transposed });
+  await using weights = await openTorchBytes(dir, torchBytes(data, { 0: six }));
+  const aliases = [...weights.tensors.values()].filter(({ isAlias }) => isAlias);
+  assert.deepEqual(
+    aliases.map(({ name }) => name),
+    ["b"],
+  );
+});
+
 test("every type that models have; integers are listed and not read as floats", async () => {
   await using dir = await TempDir.make();
   const vector = (type: string, key: string, elements: number): Buffer =>

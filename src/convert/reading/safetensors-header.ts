@@ -137,7 +137,7 @@ function parseEntry(name: string, value: unknown, dataStart: number): Safetensor
     const claim = `shape ${brief(shape)} of ${dtype} is ${byteLength} bytes`;
     throw invalid(`${label}: its ${claim}, its data_offsets span ${to - from}`);
   }
-  return { name, dtype, shape, byteOffset: dataStart + from, byteLength };
+  return { name, dtype, shape, byteOffset: dataStart + from, byteLength, isAlias: false };
 }
 
 /** The tensors, in order of their place, must follow each other to the last byte of the file. */

@@ -9,6 +9,8 @@ export interface TensorInfo {
   readonly shape: readonly number[];
   /** Its elements times their size, however many bytes they take in the file. */
   readonly byteLength: number;
+  /** Another tensor of the file before it is the same values in the same place. */
+  readonly isAlias: boolean;
 }
 
 /** One file with tensors; it is closed when this is disposed of. */

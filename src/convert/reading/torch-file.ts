@@ -101,11 +101,15 @@ async function readTensors(file: RandomAccessFile): Promise<{
     throw invalid(`the pickle is ${describeValue(root)} and no dict of tensors`);
   }
   const tensors = new Map<string, TorchEntry>();
+  const views = new Set<string>();
   for (const [name, value] of root.entries) {
     const tensor = tensorOf(value);
     // Training's other notes, a step or a name, are of no use here.
     if (tensor === null || typeof name !== "string") continue;
-    tensors.set(name, entryOf(name, tensor, archive.storage(tensor.storage.key)));
+    const view = [tensor.storage.key, tensor.offset, tensor.shape, tensor.strides].join(":");
+    const entry = entryOf(name, tensor, archive.storage(tensor.storage.key));
+    tensors.set(name, { ...entry, isAlias: views.has(view) });
+    views.add(view);
   }
   if (tensors.size === 0) {
     const keys = [...root.entries.keys()].slice(0, 5).map(String).join(", ");
@@ -119,7 +123,11 @@ function tensorOf(value: PickleValue): TorchTensor | null {
 }
 
 /** The view compared with the storage, and the storage with its entry. */
-function entryOf(name: string, tensor: TorchTensor, entry: ArchiveEntry | undefined): TorchEntry {
+function entryOf(
+  name: string,
+  tensor: TorchTensor,
+  entry: ArchiveEntry | undefined,
+): Omit<TorchEntry, "isAlias"> {
   const { storage, shape, strides, offset } = tensor;
   const label = `tensor ${JSON.stringify(name)}`;
   if (entry === undefined) {
