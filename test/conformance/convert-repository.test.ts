@@ -3,7 +3,11 @@ import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { stepsOf } from "#src/prepare/model-steps.js";
 import { TextTokenizer } from "#src/prepare/text/text-tokenizer.js";
+import { taskOf } from "#src/tasks/table.js";
+import { readGenerationInput } from "#src/work/generation.js";
+import type { JsonObject } from "#src/work/payload.js";
 import { convertQuietly } from "../support/converted.js";
 import {
   type MarianRepositoryOptions,
@@ -48,6 +52,35 @@ test("pieces get the ids of vocab.json, as transformers gives them", async () =>
   assert.equal(tokenizer.decode([10, 2, 10, 5]), "ab");
   // And knows none in a text: "<s>" is three characters that no piece has.
   assert.deepEqual(tokenizer.encode("<s>"), [3, 10, 0]);
+});
+
+test("a language code is for every sentence of its text, and for every piece of a long one", async () => {
+  await using dir = await TempDir.make();
+  await writeMarianRepository(dir.file("in"), { config: { max_position_embeddings: 8 } });
+  const { manifest } = await convertQuietly({ modelDir: dir.file("in"), outDir: dir.file("out") });
+  const limits = { inputCharactersMax: 1_000 };
+  const model = await taskOf(manifest).open({ dir: dir.file("out"), manifest }, limits);
+  const idsOf = (text: string, settings: JsonObject = {}): unknown[] => {
+    const run = { inputs: [text], firstIndex: 0, settings: model.complete(settings) };
+    return [...stepsOf(model, run)].flatMap((step) =>
+      step.kind === "piece" ? [[...(readGenerationInput(step.piece.payload)?.tokenIds ?? [])]] : [],
+    );
+  };
+  assert.deepEqual(idsOf(" >>cmn<< a b\nb a\n"), [
+    [9, 2, 3, 5, 0],
+    [9, 3, 5, 2, 0],
+  ]);
+  assert.deepEqual(idsOf(">>cmn<< a a a a a a a a"), [
+    [9, 2, 2, 2, 2, 2, 2, 0],
+    [9, 2, 2, 0],
+  ]);
+  assert.deepEqual(idsOf(">>cmn<<\na b\na", { split: false }), [[9, 2, 3, 5, 1, 4, 0]]);
+  assert.deepEqual(idsOf(">>cmn<<"), []);
+  // The model has no such language; it is a word that it does not know, as in transformers.
+  assert.deepEqual(idsOf(">>xyz<< a\na"), [
+    [1, 2, 0],
+    [2, 0],
+  ]);
 });
 
 test("two vocabularies: inputs by vocab.json, outputs by target_vocab.json", async () => {

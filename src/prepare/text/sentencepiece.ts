@@ -168,19 +168,24 @@ function piecesOf(text: string, starts: Int32Array, known: Uint8Array): string[]
   return pieces.toReversed();
 }
 
+/** Marian's `>>cmn<<` at the beginning of a text, and all up to the last `<<` of the line; null where there is none. */
+export function languageCodeOf(text: string): string | null {
+  if (!text.startsWith(">>")) return null;
+  const lineEnd = text.indexOf("\n");
+  const end = text.lastIndexOf("<<", lineEnd === -1 ? text.length : lineEnd);
+  return end < 3 ? null : text.slice(0, end + 2);
+}
+
 /**
  * As transformers' MarianTokenizer with its `>>.+<<`: one at the beginning is the code, and all others are taken out. In
  * one pass, which the expression would not take: from the first `>>` of a line to its last `<<`.
  */
 function splitLanguageCode(text: string): { code: string | null; rest: string } {
   if (!text.includes(">>")) return { code: null, rest: text };
-  let code: string | null = null;
-  const lines = text.split("\n").map((line, index) => {
+  const lines = text.split("\n").map((line) => {
     const start = line.indexOf(">>");
     const end = line.lastIndexOf("<<");
-    if (start === -1 || end < start + 3) return line;
-    if (index === 0 && start === 0) code = line.slice(0, end + 2);
-    return line.slice(0, start) + line.slice(end + 2);
+    return start === -1 || end < start + 3 ? line : line.slice(0, start) + line.slice(end + 2);
   });
-  return { code, rest: lines.join("\n") };
+  return { code: languageCodeOf(text), rest: lines.join("\n") };
 }
