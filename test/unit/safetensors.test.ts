@@ -92,6 +92,7 @@ const four = new Uint8Array(4);
 const tensor = (fields: string): string => `{"w":{${fields}}}`;
 const hostile: readonly [what: string, bytes: Uint8Array, says: RegExp][] = [
   ["no bytes", new Uint8Array(), /too few/],
+  ["a pointer of Git LFS", Buffer.from("version https://git-lfs.github.com/spec/v1\n"), /Git LFS/],
   ["seven bytes", new Uint8Array(7), /too few/],
   ["a header longer than the file", Buffer.from("ff00000000000000", "hex"), /255 bytes, but/],
   ["an absurd header length", Buffer.from("ffffffffffffffff7b7d", "hex"), /the limit is/],

@@ -270,10 +270,11 @@ const pickles: readonly [what: string, data: Buffer, says: RegExp][] = [
   ["a text that is not UTF-8", pickle.whole(opcode(0x58, 1, 0, 0, 0, 0xff)), /not UTF-8/],
   ["a name that does not end", pickle.whole(Buffer.from("cos")), /name that does not end/],
   ["a million marks", pickle.whole(Buffer.alloc(1_000_000, "(")), /stack is over/],
+  ["two million lists", pickle.whole(repeat(Buffer.from("]0"), 2_000_000)), /over 1000000 values/],
   [
-    "three million lists",
-    pickle.whole(repeat(Buffer.from("]0"), 3_000_000)),
-    /over 2000000 values/,
+    "a memo without end",
+    pickle.whole(pickle.none, Buffer.alloc(2_000_000, 0x94)),
+    /memo is over 1000000/,
   ],
   ["an append to a text", pickle.whole(shell, pickle.none, Buffer.from("a")), /appends to "touch/],
   [

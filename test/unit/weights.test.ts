@@ -6,6 +6,7 @@ import { openWeights } from "#src/convert/reading/weights.js";
 import { float32Tensor, safetensorsOf } from "../support/safetensors-bytes.js";
 import { sharedPath, skipWithout } from "../support/shared-data.js";
 import { TempDir } from "../support/temp-dir.js";
+import { floatBytes, torchBytes, torchViews } from "../support/torch-bytes.js";
 
 const indexName = "model.safetensors.index.json";
 const names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"] as const;
@@ -34,6 +35,26 @@ test("shards are read as one, and hashed one behind the other", async () => {
   assert.equal(await weights.sha256((doneBytes) => progress.push(doneBytes)), expected);
   assert.equal(progress.at(-1), weights.byteLength);
   await assert.rejects(weights.read("d"), { code: "tensor_missing", message: /tensor d is not/ });
+});
+
+test("shards of PyTorch are read as one", async () => {
+  await using dir = await TempDir.make();
+  const shardOf = (name: string, values: readonly number[]): Buffer => {
+    const view = { elements: values.length, shape: [values.length], strides: [1] };
+    return torchBytes(torchViews({ [name]: view }), { 0: floatBytes(values) });
+  };
+  await writeFile(dir.file("pytorch_model-00001-of-00002.bin"), shardOf("a", [1, 2]));
+  await writeFile(dir.file("pytorch_model-00002-of-00002.bin"), shardOf("b", [3]));
+  const weight_map = {
+    b: "pytorch_model-00002-of-00002.bin",
+    a: "pytorch_model-00001-of-00002.bin",
+  };
+  const index = { metadata: { total_size: 12 }, weight_map };
+  await writeFile(dir.file("pytorch_model.bin.index.json"), JSON.stringify(index));
+  await using weights = await openWeights(dir.path);
+  assert.equal(weights.fileName, "pytorch_model.bin.index.json");
+  assert.deepEqual([...(await weights.read("a"))], [1, 2]);
+  assert.deepEqual([...(await weights.read("b"))], [3]);
 });
 
 test("one file goes before an index, as in transformers", async () => {

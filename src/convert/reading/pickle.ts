@@ -71,8 +71,8 @@ const mark = Symbol("mark");
 
 const stackMax = 100_000;
 /** Lists, dicts, tuples and objects, of some hundred bytes each: a tensor makes about eight. */
-const valuesMax = 2_000_000;
-const memoMax = 2_000_000;
+const valuesMax = 1_000_000;
+const memoMax = 1_000_000;
 
 /** Throws `weights_invalid` where it is no pickle, is over a bound or wants what it may not have. */
 export function readPickle(bytes: Uint8Array, world: PickleWorld): PickleValue {
@@ -167,8 +167,7 @@ class PickleMachine {
   #popToMark(): PickleValue[] {
     const at = this.#stack.lastIndexOf(mark);
     if (at === -1) throw pickleError("the pickle has no mark where one is needed");
-    const values = this.#stack.splice(at).filter((value) => value !== mark);
-    return values;
+    return this.#stack.splice(at).filter((value) => value !== mark);
   }
 }
 
@@ -258,8 +257,12 @@ function checkProtocol(protocol: number): void {
   throw pickleError(`the pickle has protocol ${protocol}; known are 2 to 5`);
 }
 
-function popMany(hands: Hands, count: 1 | 2 | 3): PickleValue[] {
-  return Array.from({ length: count }, () => hands.pop()).toReversed();
+/** The last one pushed is the last of the list. */
+function popMany({ pop }: Hands, count: 1 | 2 | 3): PickleValue[] {
+  const last = pop();
+  if (count === 1) return [last];
+  const middle = pop();
+  return count === 2 ? [middle, last] : [pop(), middle, last];
 }
 
 function pushTuple({ push, counted }: Hands, items: readonly PickleValue[]): void {
@@ -282,7 +285,8 @@ function setItems({ top }: Hands, items: readonly PickleValue[]): void {
   if (!isKind(dict, "dict")) throw pickleError(`the pickle sets items of ${describeValue(dict)}`);
   if (items.length % 2 !== 0) throw pickleError("the pickle has a key without a value");
   for (let at = 0; at < items.length; at += 2) {
-    const [key = null, value = null] = items.slice(at, at + 2);
+    const key = items[at] ?? null;
+    const value = items[at + 1] ?? null;
     if (key !== null && typeof key === "object") {
       throw pickleError(
         `the pickle has ${describeValue(key)} as a key; known are texts and numbers`,

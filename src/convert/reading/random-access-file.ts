@@ -87,6 +87,13 @@ export class RandomAccessFile implements AsyncDisposable {
   }
 }
 
+/** A repository that was cloned without its large files has a few lines of text instead of each: the usual mistake. */
+export function refusePointer(start: Uint8Array): void {
+  if (!Buffer.from(start).toString("latin1").startsWith("vers")) return;
+  const message = "it is a pointer of Git LFS and not the file itself; fetch it with git lfs pull";
+  throw new MillraceError("weights_invalid", message);
+}
+
 async function openForReading(path: string): Promise<FileHandle> {
   try {
     // Before it is opened: opening a pipe would wait for somebody who writes.

@@ -12,7 +12,7 @@
  */
 import { MillraceError } from "millrace-client/wire";
 import { isFloatType, notFloats } from "./floats.js";
-import { RandomAccessFile } from "./random-access-file.js";
+import { RandomAccessFile, refusePointer } from "./random-access-file.js";
 import {
   lengthBytes,
   parseHeader,
@@ -62,6 +62,7 @@ export class SafetensorsFile implements TensorFile {
 async function readEntries(file: RandomAccessFile): Promise<Map<string, SafetensorsEntry>> {
   const lengthField = new Uint8Array(lengthBytes);
   const found = await file.read(lengthField, 0);
+  refusePointer(lengthField);
   const length = readHeaderLength(lengthField.subarray(0, found), file.byteLength);
   const header = new Uint8Array(length);
   const read = await file.read(header, lengthBytes);

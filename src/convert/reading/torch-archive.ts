@@ -6,7 +6,7 @@
 import { crc32 } from "node:zlib";
 import { MillraceError } from "millrace-client/wire";
 import yauzl from "yauzl";
-import type { RandomAccessFile } from "./random-access-file.js";
+import { type RandomAccessFile, refusePointer } from "./random-access-file.js";
 
 export interface ArchiveEntry {
   readonly name: string;
@@ -26,8 +26,8 @@ export interface TorchArchive {
 
 /** A storage for each tensor, and models have some ten thousand of them. */
 const entriesMax = 200_000;
-/** A tensor takes about a hundred and fifty bytes of it. */
-const pickleBytesMax = 16 * 1024 * 1024;
+/** A tensor takes about a hundred and twenty bytes of it. */
+const pickleBytesMax = 8 * 1024 * 1024;
 const pickleName = "data.pkl";
 const zipMagic = 0x04034b50;
 
@@ -83,9 +83,7 @@ async function checkMagic(file: RandomAccessFile): Promise<void> {
       "with any PyTorch since: torch.save(torch.load(FILE, weights_only=True), FILE), or save it as safetensors";
     throw invalid(`it has the format of PyTorch before 1.6 and no zip; convert it ${cure}`);
   }
-  if (start.toString("latin1") === "vers") {
-    throw invalid("it is a pointer of Git LFS and not the file itself; fetch it with git lfs pull");
-  }
+  refusePointer(start);
   throw invalid("it is no zip, as torch.save writes it");
 }
 
