@@ -114,8 +114,10 @@ const same: readonly [
   what: string,
   dtype: "F32" | "F16" | "BF16",
   aliases: Readonly<Record<string, string>>,
+  format?: "legacy",
 ][] = [
   ["float32", "F32", {}],
+  ["float32 before PyTorch 1.6", "F32", {}, "legacy"],
   ["float16", "F16", {}],
   ["bfloat16", "BF16", {}],
   [
@@ -129,12 +131,12 @@ const same: readonly [
   ],
 ];
 
-for (const [what, dtype, aliases] of same) {
+for (const [what, dtype, aliases, format] of same) {
   test(`a pytorch_model.bin converts to the same bytes as model.safetensors: ${what}`, async () => {
     await using dir = await TempDir.make();
     await writeMarianRepository(dir.file("in"), { dtype });
     await convertQuietly({ modelDir: dir.file("in"), outDir: dir.file("expected") });
-    await useTorchWeights(dir.file("in"), aliases);
+    await useTorchWeights(dir.file("in"), aliases, format);
     const { manifest } = await convertQuietly({
       modelDir: dir.file("in"),
       outDir: dir.file("out"),

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { SafetensorsFile } from "#src/convert/reading/safetensors.js";
 import { type MarianFolderOptions, writeMarianFolder } from "./marian-folder.js";
 import { sentencePieceModels } from "./sentencepiece-models.js";
-import { statePickle, tensorPickle, torchBytes } from "./torch-bytes.js";
+import { legacyTorchBytes, statePickle, tensorPickle, torchBytes } from "./torch-bytes.js";
 
 export interface MarianRepositoryOptions extends MarianFolderOptions {
   /** Over a vocabulary that has what the models need. */
@@ -63,6 +63,7 @@ async function writeJson(dir: string, name: string, value: unknown): Promise<voi
 export async function useTorchWeights(
   dir: string,
   aliases: Readonly<Record<string, string>> = {},
+  format: "zip" | "legacy" = "zip",
 ): Promise<void> {
   const path = join(dir, "model.safetensors");
   const bytes = await readFile(path);
@@ -83,6 +84,8 @@ export async function useTorchWeights(
       if (of === name) tensors[alias] = tensor;
     }
   }
-  await writeFile(join(dir, "pytorch_model.bin"), torchBytes(statePickle(tensors), storages));
+  const data = statePickle(tensors);
+  const whole = format === "zip" ? torchBytes(data, storages) : legacyTorchBytes(data, storages);
+  await writeFile(join(dir, "pytorch_model.bin"), whole);
   await rm(path);
 }

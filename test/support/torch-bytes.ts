@@ -201,6 +201,26 @@ export function torchBytes(
   ]);
 }
 
+/** As torch.save wrote a file before version 1.6; an element of each storage has so many bytes. */
+export function legacyTorchBytes(
+  data: Uint8Array,
+  storages: Readonly<Record<string, Uint8Array>>,
+  elementBytes = 4,
+): Buffer {
+  const keys = Object.keys(storages);
+  return Buffer.concat([
+    Buffer.from("80028a0a6cfc9c46f9206aa850192e", "hex"),
+    pickle.whole(pickle.integer(1001)),
+    pickle.whole(pickle.dict([pickle.text("little_endian"), Buffer.from([0x88])])),
+    data,
+    pickle.whole(pickle.list(...keys.map(pickle.text))),
+    ...Object.values(storages).flatMap((bytes) => [
+      numbers([bytes.byteLength / elementBytes, 8]),
+      bytes,
+    ]),
+  ]);
+}
+
 export function floatBytes(values: readonly number[]): Uint8Array {
   return new Uint8Array(Float32Array.from(values).buffer);
 }

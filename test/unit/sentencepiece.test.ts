@@ -6,6 +6,7 @@ import { encoderOf } from "#src/convert/marian/tokenizers.js";
 import { readSentencePieceFile } from "#src/convert/reading/sentencepiece-model.js";
 import { SentencePiece, sentencePieceSchema } from "#src/prepare/text/sentencepiece.js";
 import { Random } from "../sim/random.js";
+import { damaged } from "../support/damage.js";
 import {
   bytesField,
   type HandMadeModel,
@@ -210,14 +211,14 @@ test("a SentencePiece model that is missing, or a folder, is named", async () =>
 
 test("any damage to a SentencePiece model is harmless or a MillraceError", async () => {
   const whole = sentencePieceBytes({ pieces: usual, charsmap: charsmapOf(oneKey(0).slice(0, 98)) });
-  for (let seed = 1; seed <= 200; seed += 1) await survives(mutated(whole, new Random(seed)));
+  for (let seed = 1; seed <= 200; seed += 1) await survives(damaged(whole, new Random(seed)));
 });
 
 test("any damage to a real SentencePiece model is harmless or a MillraceError", {
   skip: skipWithout("models", "reference", "marian-repo-bin"),
 }, async () => {
   const whole = await readFile(referencePath);
-  for (let seed = 1; seed <= 12; seed += 1) await survives(mutated(whole, new Random(seed)));
+  for (let seed = 1; seed <= 12; seed += 1) await survives(damaged(whole, new Random(seed)));
 });
 
 async function survives(bytes: Uint8Array): Promise<void> {
@@ -227,13 +228,4 @@ async function survives(bytes: Uint8Array): Promise<void> {
   } catch (error) {
     assert.ok(error instanceof MillraceError, String(error));
   }
-}
-
-function mutated(whole: Buffer, random: Random): Buffer {
-  const bytes = Buffer.from(whole);
-  const flips = 1 + Math.floor(random.next() * 4);
-  for (let flip = 0; flip < flips; flip += 1) {
-    bytes[Math.floor(random.next() * bytes.length)] = Math.floor(random.next() * 256);
-  }
-  return random.next() < 0.1 ? bytes.subarray(0, Math.floor(random.next() * bytes.length)) : bytes;
 }

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { TempDir } from "../support/temp-dir.js";
 import {
   floatBytes,
+  legacyTorchBytes,
   orderedDict,
   pickle,
   statePickle,
@@ -171,14 +172,10 @@ const data = { name: "archive/data.pkl", bytes: good };
 const entry = { name: "archive/data/0", bytes: six };
 
 const zips: readonly [what: string, bytes: Buffer, says: RegExp][] = [
-  ["no bytes", Buffer.alloc(0), /no zip/],
-  ["text", Buffer.from("hello, world"), /no zip/],
+  ["no bytes", Buffer.alloc(0), /neither a zip/],
+  ["text", Buffer.from("hello, world"), /neither a zip/],
   ["a pointer of Git LFS", Buffer.from("version https://git-lfs.github.com/spec/v1\n"), /Git LFS/],
-  [
-    "the format before 1.6",
-    pickle.whole(pickle.integer(0)),
-    /before 1\.6.*torch\.save\(torch\.load/,
-  ],
+  ["another pickle", pickle.whole(pickle.integer(0)), /neither a zip.*before 1\.6/],
   ["the start of a zip only", zipOf([data, entry]).subarray(0, 100), /the zip is damaged/],
   ["no pickle", zipOf([entry]), /0 entries NAME\/data\.pkl/],
   ["two pickles", zipOf([data, { ...data, name: "other/data.pkl" }]), /2 entries/],
@@ -241,7 +238,76 @@ test("more entries than a model has are refused before they are read", async () 
 
 test("a file that is cut anywhere is refused", async () => {
   const bytes = torchBytes(good, { 0: six });
-  for (let length = 0; length < bytes.length; length += 1) {
+  for (let length = 0; length < bytes.length; length += 5) {
     await assertTorchRefused(bytes.subarray(0, length), /./);
   }
 });
+
+const fours = floatBytes([7, 8, 9, 10]);
+const second: TorchView = { key: "94032", elements: 4, shape: [2], strides: [2] };
+const twoStorages = torchViews({ w: matrix, v: second });
+const legacy = legacyTorchBytes(twoStorages, { 94032: fours, 0: six });
+
+test("the format before PyTorch 1.6, which had no zip", async () => {
+  assert.deepEqual(await readTorchBytes(legacy), { w: [1, 2, 3, 4, 5, 6], v: [7, 9] });
+});
+
+test("a file of the format before 1.6 that is cut anywhere is refused", async () => {
+  for (let length = 0; length < legacy.length; length += 3) {
+    await assertTorchRefused(legacy.subarray(0, length), /./);
+  }
+});
+
+const keyList = pickle.list(pickle.text("0"), pickle.text("94032"));
+/** The same file with another part in the place of one of its own. */
+function changed(part: Buffer, other: Buffer): Buffer {
+  const at = legacy.indexOf(part);
+  assert.ok(at > 0);
+  return Buffer.concat([legacy.subarray(0, at), other, legacy.subarray(at + part.length)]);
+}
+const count = Buffer.alloc(8);
+count.writeBigUInt64LE(4n);
+/** The last storage with its count. */
+const last = Buffer.concat([count, fours]);
+
+const lies: readonly [what: string, bytes: () => Buffer, says: RegExp][] = [
+  ["another version", () => changed(pickle.integer(1001), pickle.integer(1002)), /version 1002/],
+  [
+    "a machine that wants os.system",
+    () => changed(pickle.text("little_endian"), pickle.name("os", "system")),
+    /"os\.system"/,
+  ],
+  ["no list of storages", () => changed(keyList, pickle.integer(1)), /no list of storages/],
+  [
+    "a storage twice",
+    () => changed(keyList, pickle.list(pickle.text("0"), pickle.text("0"))),
+    /storage "0" twice/,
+  ],
+  [
+    "a storage that no tensor has",
+    () => changed(keyList, pickle.list(pickle.text("0"), pickle.text("1"))),
+    /storage of which no tensor speaks/,
+  ],
+  [
+    "a storage that is not listed",
+    () => changed(keyList, pickle.list(pickle.text("0"))).subarray(0, -last.length),
+    /"v" is in storage "94032", which the file lacks/,
+  ],
+  [
+    "elements past every number",
+    () => changed(last, Buffer.concat([Buffer.alloc(8, 255), fours])),
+    /ends inside storage "94032"/,
+  ],
+  [
+    "fewer elements than a tensor looks at",
+    () => Buffer.concat([changed(last, Buffer.alloc(8))]),
+    /"v": its storage is said to have 4 F32 elements, 16 bytes; storage "94032" has 0/,
+  ],
+  ["bytes at its end", () => Buffer.concat([legacy, six]), /24 bytes follow/],
+];
+
+for (const [what, bytes, says] of lies) {
+  test(`refuses a file of the format before 1.6 with ${what}`, async () => {
+    await assertTorchRefused(bytes(), says);
+  });
+}

@@ -189,14 +189,14 @@ const pickles: readonly [what: string, data: Buffer, says: RegExp][] = [
   [
     "a storage that the zip lacks",
     view({ key: "1" }),
-    /"w" is in storage "1", which the zip lacks/,
+    /"w" is in storage "1", which the file lacks/,
   ],
   [
     "a storage out of the archive",
     view({ key: "../data.pkl" }),
-    /storage "\.\.\/data\.pkl", which the zip lacks/,
+    /storage "\.\.\/data\.pkl", which the file lacks/,
   ],
-  ["a storage of an absolute path", view({ key: "/etc/passwd" }), /which the zip lacks/],
+  ["a storage of an absolute path", view({ key: "/etc/passwd" }), /which the file lacks/],
   [
     "more elements than the entry has",
     view({ elements: 7 }),

@@ -76,7 +76,17 @@ const memoMax = 1_000_000;
 
 /** Throws `weights_invalid` where it is no pickle, is over a bound or wants what it may not have. */
 export function readPickle(bytes: Uint8Array, world: PickleWorld): PickleValue {
-  return new PickleMachine(bytes, world).run();
+  return readPickleAt(bytes, 0, world).value;
+}
+
+/** Of several behind each other: the one that begins there, and where it ends. */
+export function readPickleAt(
+  bytes: Uint8Array,
+  start: number,
+  world: PickleWorld,
+): { readonly value: PickleValue; readonly end: number } {
+  const machine = new PickleMachine(bytes.subarray(start), world);
+  return { value: machine.run(), end: start + machine.position };
 }
 
 export function pickleError(message: string): MillraceError {
@@ -101,6 +111,10 @@ class PickleMachine {
   constructor(bytes: Uint8Array, world: PickleWorld) {
     this.#bytes = new PickleBytes(bytes);
     this.#world = world;
+  }
+
+  get position(): number {
+    return this.#bytes.position;
   }
 
   run(): PickleValue {

@@ -6,9 +6,12 @@
 import { crc32 } from "node:zlib";
 import { MillraceError } from "millrace-client/wire";
 import yauzl from "yauzl";
-import { type RandomAccessFile, refusePointer } from "./random-access-file.js";
+import { type PickleValue, readPickle } from "./pickle.js";
+import type { RandomAccessFile } from "./random-access-file.js";
+import { torchWorld } from "./torch-objects.js";
 
-export interface ArchiveEntry {
+/** Where a storage lies. */
+export interface StorageEntry {
   readonly name: string;
   /** Of its first byte in the file. */
   readonly byteOffset: number;
@@ -17,23 +20,22 @@ export interface ArchiveEntry {
   readonly crc32: number;
 }
 
+/** What a file of PyTorch has, whichever way it was saved. */
 export interface TorchArchive {
-  readonly pickle: ArchiveEntry;
+  /** What was saved: a dict of tensors, if it is a file of weights. */
+  readonly root: PickleValue;
   readonly bigEndian: boolean;
-  /** Of a key: the entry, or undefined. */
-  readonly storage: (key: string) => ArchiveEntry | undefined;
+  readonly storage: (key: string) => StorageEntry | undefined;
 }
 
 /** A storage for each tensor, and models have some ten thousand of them. */
-const entriesMax = 200_000;
+export const entriesMax: number = 200_000;
 /** A tensor takes about a hundred and twenty bytes of it. */
-const pickleBytesMax = 8 * 1024 * 1024;
+export const pickleBytesMax: number = 8 * 1024 * 1024;
 const pickleName = "data.pkl";
-const zipMagic = 0x04034b50;
 
 /** Throws `weights_invalid` where it is not such a zip. */
 export async function openArchive(file: RandomAccessFile): Promise<TorchArchive> {
-  await checkMagic(file);
   const entries = await readEntries(file);
   const found = [...entries.keys()].filter((name) => /^[^/]+\/data\.pkl$/.test(name));
   const [name] = found;
@@ -49,14 +51,14 @@ export async function openArchive(file: RandomAccessFile): Promise<TorchArchive>
     throw invalid(`${name} has ${pickle.byteLength} bytes; the limit is ${pickleBytesMax}`);
   }
   return {
-    pickle,
+    root: readPickle(await readEntry(file, pickle), torchWorld),
     bigEndian: await isBigEndian(file, entries.get(`${folder}byteorder`)),
     storage: (key) => entries.get(`${folder}data/${key}`),
   };
 }
 
 /** All of a small entry; its checksum is compared. */
-export async function readEntry(file: RandomAccessFile, entry: ArchiveEntry): Promise<Buffer> {
+async function readEntry(file: RandomAccessFile, entry: StorageEntry): Promise<Buffer> {
   const bytes = Buffer.alloc(entry.byteLength);
   if ((await file.read(bytes, entry.byteOffset)) < bytes.byteLength) {
     throw invalid(`the file ends inside ${entry.name}`);
@@ -66,29 +68,15 @@ export async function readEntry(file: RandomAccessFile, entry: ArchiveEntry): Pr
 }
 
 /** Throws `weights_invalid` where the entry's bytes have another checksum than the zip says. */
-export function checkSum(entry: ArchiveEntry, found: number): void {
+export function checkSum(entry: StorageEntry, found: number): void {
   if (entry.crc32 === 0 || entry.crc32 === found) return;
   throw invalid(
     `${entry.name} has another checksum than the zip says: it is damaged, or was saved with set_crc32_options(False)`,
   );
 }
 
-async function checkMagic(file: RandomAccessFile): Promise<void> {
-  const start = Buffer.alloc(4);
-  const length = await file.read(start, 0);
-  if (length === 4 && start.readUInt32LE() === zipMagic) return;
-  // Protocol 2 of pickle, with which torch.save began every file before version 1.6.
-  if (start[0] === 0x80) {
-    const cure =
-      "with any PyTorch since: torch.save(torch.load(FILE, weights_only=True), FILE), or save it as safetensors";
-    throw invalid(`it has the format of PyTorch before 1.6 and no zip; convert it ${cure}`);
-  }
-  refusePointer(start);
-  throw invalid("it is no zip, as torch.save writes it");
-}
-
 /** The entries by name; each is stored as it is and lies in the file. */
-async function readEntries(file: RandomAccessFile): Promise<Map<string, ArchiveEntry>> {
+async function readEntries(file: RandomAccessFile): Promise<Map<string, StorageEntry>> {
   const zip = await attempt(() =>
     yauzl.fromRandomAccessReaderPromise(new HandleReader(file), file.byteLength, {
       autoClose: false,
@@ -99,7 +87,7 @@ async function readEntries(file: RandomAccessFile): Promise<Map<string, ArchiveE
   if (zip.entryCount > entriesMax) {
     throw invalid(`the zip has ${zip.entryCount} entries; the limit is ${entriesMax}`);
   }
-  const entries = new Map<string, ArchiveEntry>();
+  const entries = new Map<string, StorageEntry>();
   const each = zip.eachEntry();
   for (;;) {
     const next = await attempt(() => each.next());
@@ -121,7 +109,7 @@ async function readEntries(file: RandomAccessFile): Promise<Map<string, ArchiveE
 
 async function isBigEndian(
   file: RandomAccessFile,
-  entry: ArchiveEntry | undefined,
+  entry: StorageEntry | undefined,
 ): Promise<boolean> {
   if (entry === undefined) return false;
   const order = entry.byteLength > 16 ? "" : (await readEntry(file, entry)).toString("latin1");

@@ -6,19 +6,24 @@
  *   data/0   ┌───────────────────────────┐
  *            │ . . . . w w w w w w . . . │      any view: transposed, shared, in the middle
  *            └───────────────────────────┘
+ *
+ * Before PyTorch 1.6 the same stood in one run without a zip (torch-legacy.ts).
  */
 import { crc32 } from "node:zlib";
 import { MillraceError } from "millrace-client/wire";
 import { isFloatType, notFloats } from "./floats.js";
-import { describeValue, isKind, type PickleValue, readPickle } from "./pickle.js";
-import { RandomAccessFile } from "./random-access-file.js";
+import { describeValue, isKind, type PickleValue } from "./pickle.js";
+import { RandomAccessFile, refusePointer } from "./random-access-file.js";
 import type { TensorFile, TensorInfo } from "./tensor-file.js";
-import { type ArchiveEntry, checkSum, openArchive, readEntry } from "./torch-archive.js";
-import { TorchTensor, torchWorld } from "./torch-objects.js";
+import { checkSum, openArchive, type StorageEntry, type TorchArchive } from "./torch-archive.js";
+import { legacyMagic, openLegacy } from "./torch-legacy.js";
+import { TorchTensor } from "./torch-objects.js";
+
+const zipMagic = 0x04034b50;
 
 interface TorchEntry extends TensorInfo {
   readonly tensor: TorchTensor;
-  readonly entry: ArchiveEntry;
+  readonly entry: StorageEntry;
   /** From the first to the last element that it looks at, in elements of its storage. */
   readonly span: { readonly from: number; readonly to: number };
 }
@@ -80,7 +85,7 @@ export class TorchFile implements TensorFile {
     await this.file[Symbol.asyncDispose]();
   }
 
-  #checkSum(name: string, entry: ArchiveEntry, sum: number): void {
+  #checkSum(name: string, entry: StorageEntry, sum: number): void {
     try {
       checkSum(entry, sum);
     } catch (cause) {
@@ -95,8 +100,8 @@ async function readTensors(file: RandomAccessFile): Promise<{
   readonly tensors: ReadonlyMap<string, TorchEntry>;
   readonly bigEndian: boolean;
 }> {
-  const archive = await openArchive(file);
-  const root = readPickle(await readEntry(file, archive.pickle), torchWorld);
+  const archive = await openFormat(file);
+  const { root } = archive;
   if (!isKind(root, "dict")) {
     throw invalid(`the pickle is ${describeValue(root)} and no dict of tensors`);
   }
@@ -118,6 +123,15 @@ async function readTensors(file: RandomAccessFile): Promise<{
   return { tensors, bigEndian: archive.bigEndian };
 }
 
+async function openFormat(file: RandomAccessFile): Promise<TorchArchive> {
+  const start = Buffer.alloc(legacyMagic.length);
+  await file.read(start, 0);
+  if (start.readUInt32LE() === zipMagic) return await openArchive(file);
+  if (start.equals(legacyMagic)) return await openLegacy(file);
+  refusePointer(start);
+  throw invalid("it is neither a zip, as torch.save writes it, nor what it wrote before 1.6");
+}
+
 function tensorOf(value: PickleValue): TorchTensor | null {
   return isKind(value, "object") && value.value instanceof TorchTensor ? value.value : null;
 }
@@ -126,12 +140,12 @@ function tensorOf(value: PickleValue): TorchTensor | null {
 function entryOf(
   name: string,
   tensor: TorchTensor,
-  entry: ArchiveEntry | undefined,
+  entry: StorageEntry | undefined,
 ): Omit<TorchEntry, "isAlias"> {
   const { storage, shape, strides, offset } = tensor;
   const label = `tensor ${JSON.stringify(name)}`;
   if (entry === undefined) {
-    throw invalid(`${label} is in storage ${JSON.stringify(storage.key)}, which the zip lacks`);
+    throw invalid(`${label} is in storage ${JSON.stringify(storage.key)}, which the file lacks`);
   }
   const storageBytes = storage.elements * storage.elementBytes;
   if (storageBytes !== entry.byteLength) {

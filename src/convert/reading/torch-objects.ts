@@ -12,11 +12,11 @@ import {
   pickleError,
 } from "./pickle.js";
 
-/** A storage is one entry of the zip: a run of elements of one type. */
-class TorchStorage {
+/** A storage is a run of elements of one type; in a zip, one entry. */
+export class TorchStorage {
   readonly dtype: string;
   readonly elementBytes: number;
-  /** The entry's name below `data/`. */
+  /** In a zip, the entry's name below `data/`. */
   readonly key: string;
   readonly elements: number;
 
@@ -101,9 +101,12 @@ export const torchWorld: PickleWorld = {
     return call(args);
   },
 
-  /** `("storage", torch.FloatStorage, key, place, elements)` */
+  /** `("storage", torch.FloatStorage, key, place, elements)`, and None where an old PyTorch could have had a view. */
   persistent(id) {
-    const [what = null, type = null, key = null, , elements = null] = isKind(id, "tuple")
+    const [what = null, type = null, key = null, , elements = null, view = null] = isKind(
+      id,
+      "tuple",
+    )
       ? id.items
       : [];
     if (what !== "storage") {
@@ -113,6 +116,7 @@ export const torchWorld: PickleWorld = {
     if (storageType === undefined) {
       throw pickleError(`the pickle has a storage of ${describeValue(type)}`);
     }
+    if (view !== null) throw pickleError("the pickle has a storage that is a view of another one");
     if (typeof key !== "string") throw pickleError("the pickle has a storage without a name");
     const count = readSize(elements, `the number of elements of storage ${key}`);
     return wrap(new TorchStorage(storageType, key, count));
