@@ -30,7 +30,10 @@ export function registerConvert(program: Command): void {
     .description(
       "Make a Millrace model folder from a Hugging Face folder (Marian translation models).",
     )
-    .argument("<model-dir>", "folder with config.json, tokenizer.json and model.safetensors")
+    .argument(
+      "<model-dir>",
+      "folder with config.json, weights, and a tokenizer.json or SentencePiece models",
+    )
     .requiredOption("--out <dir>", "the folder to write; it appears whole or not at all")
     .addOption(
       new Option("--precision <precision>", "of the weight products")

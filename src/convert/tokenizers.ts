@@ -1,4 +1,7 @@
-/** The tokenizers of a Hugging Face folder: one, or two where inputs and outputs have vocabularies of their own. */
+/**
+ * The tokenizers of a Hugging Face folder: one, or two where inputs and outputs have vocabularies of their own. They are
+ * copied, or made of SentencePiece models where the folder has no tokenizer.json.
+ */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
@@ -9,13 +12,23 @@ import {
   type HuggingFaceTokenizer,
 } from "../prepare/text/huggingface-tokenizers.js";
 import type { MarianConfig } from "./marian/config.js";
+import {
+  makeMarianTokenizers,
+  sourceModelName,
+  targetVocabularyName,
+  vocabularyName,
+} from "./marian/tokenizers.js";
 import type { TokenizerFacts } from "./tokenizer-facts.js";
 
 export interface SourceTokenizers {
   readonly source: HuggingFaceTokenizer;
-  /** The files to copy, by the name that they get. */
-  readonly paths: ReadonlyMap<string, string>;
+  /** By the name that the file gets. */
+  readonly files: ReadonlyMap<string, TokenizerFile>;
 }
+
+export type TokenizerFile =
+  | { readonly kind: "copied"; readonly path: string }
+  | { readonly kind: "made"; readonly json: object };
 
 export const sourceTokenizerName = "tokenizer.json";
 /** Named as Marian names the vocabulary of outputs, `target_vocab.json`. */
@@ -23,37 +36,105 @@ export const targetTokenizerName = "target_tokenizer.json";
 
 /**
  * Throws `model_folder_invalid` where one is missing, is none, or has ids that the model's tables lack: the server
- * could not use the folder otherwise, and would be the first to say so.
+ * could not use the folder otherwise, and would be the first to say so. `model_unsupported` where a SentencePiece model
+ * is of another kind.
  */
 export async function openTokenizers(
   dir: string,
   config: MarianConfig,
-  { separateVocabularies }: TokenizerFacts,
+  facts: TokenizerFacts,
 ): Promise<SourceTokenizers> {
   const { vocabularySize, decoderVocabularySize } = config;
-  const path = join(dir, sourceTokenizerName);
-  const source = await openTokenizer(path, vocabularySize);
-  const targetPath = join(dir, targetTokenizerName);
-  const needsTarget = vocabularySize !== decoderVocabularySize || separateVocabularies;
-  if (!needsTarget && !existsSync(targetPath)) {
-    return { source, paths: new Map([[sourceTokenizerName, path]]) };
-  }
-  if (config.sharedEmbeddings) {
+  const separate = vocabularySize !== decoderVocabularySize || facts.separateVocabularies;
+  if (separate && config.sharedEmbeddings) {
     const message = `${dir} has two vocabularies, but config.json says share_encoder_decoder_embeddings`;
     throw new MillraceError("model_folder_invalid", message);
   }
-  await openTokenizer(targetPath, decoderVocabularySize);
+  const isMade =
+    !existsSync(join(dir, sourceTokenizerName)) && existsSync(join(dir, sourceModelName));
+  const found = isMade
+    ? await makeTokenizers(dir, { ...facts, separateVocabularies: separate })
+    : await findTokenizers(dir, config, separate);
+  const source = openTokenizer(found.source, vocabularySize);
+  if (isMade) checkEndToken(found.source, source, config);
+  if (found.target !== null) openTokenizer(found.target, decoderVocabularySize);
   return {
     source,
-    paths: new Map([
-      [sourceTokenizerName, path],
-      [targetTokenizerName, targetPath],
+    files: new Map([
+      [sourceTokenizerName, found.source.file],
+      ...(found.target === null ? [] : [[targetTokenizerName, found.target.file] as const]),
     ]),
   };
 }
 
-async function openTokenizer(path: string, vocabulary: number): Promise<HuggingFaceTokenizer> {
+interface FoundTokenizer {
+  readonly json: object;
+  /** For errors. */
+  readonly path: string;
+  readonly file: TokenizerFile;
+}
+
+interface FoundTokenizers {
+  readonly source: FoundTokenizer;
+  readonly target: FoundTokenizer | null;
+}
+
+async function findTokenizers(
+  dir: string,
+  { sharedEmbeddings }: MarianConfig,
+  separate: boolean,
+): Promise<FoundTokenizers> {
+  const source = await readTokenizer(join(dir, sourceTokenizerName));
+  const targetPath = join(dir, targetTokenizerName);
+  if (!separate && !existsSync(targetPath)) return { source, target: null };
+  if (sharedEmbeddings) {
+    const message = `${dir} has two vocabularies, but config.json says share_encoder_decoder_embeddings`;
+    throw new MillraceError("model_folder_invalid", message);
+  }
+  return { source, target: await readTokenizer(targetPath) };
+}
+
+async function readTokenizer(path: string): Promise<FoundTokenizer> {
   const json = checkShape(path, await readJsonFile(path), z.looseObject({}));
+  return { json, path, file: { kind: "copied", path } };
+}
+
+async function makeTokenizers(dir: string, facts: TokenizerFacts): Promise<FoundTokenizers> {
+  const made = await makeMarianTokenizers(dir, facts);
+  const found = (json: object, path: string): FoundTokenizer => ({
+    json,
+    path,
+    file: { kind: "made", json },
+  });
+  const { source, target } = made;
+  return {
+    source: found(source, join(dir, vocabularyName)),
+    target:
+      target === null
+        ? null
+        : found(
+            target,
+            join(dir, facts.separateVocabularies ? targetVocabularyName : vocabularyName),
+          ),
+  };
+}
+
+/** What ends an input is the tokenizer's, what ends an output is the config's; a text that is cut gets the config's. */
+function checkEndToken(
+  { path }: FoundTokenizer,
+  source: HuggingFaceTokenizer,
+  { generation }: MarianConfig,
+): void {
+  const last = source.encode("").ids.at(-1);
+  if (last === generation.endTokenId) return;
+  const message = `${path} ends texts with the id ${last}, but config.json's eos_token_id is ${generation.endTokenId}`;
+  throw new MillraceError("model_folder_invalid", message);
+}
+
+function openTokenizer(
+  { json, path }: Pick<FoundTokenizer, "json" | "path">,
+  vocabulary: number,
+): HuggingFaceTokenizer {
   const tokenizer = makeTokenizer(path, json);
   let largest = -1;
   for (const id of tokenizer.get_vocab().values()) largest = Math.max(largest, id);

@@ -51,8 +51,9 @@ export const keptPackages: Readonly<Record<string, readonly string[]>> = {
   "onnxruntime-node": ["src/runtime/session.ts"],
   "@huggingface/tokenizers": ["src/prepare/text/huggingface-tokenizers.ts"],
   "prom-client": ["src/metrics/metrics.ts"],
-  protobufjs: ["src/convert/onnx/schema.ts"],
+  protobufjs: ["src/convert/onnx/schema.ts", "src/convert/reading/sentencepiece-schema.ts"],
   commander: ["src/cli"],
   "cli-progress": ["src/cli", "src/convert"],
   pino: ["src/log.ts"],
+  yauzl: ["src/convert/reading/torch-archive.ts"],
 };

@@ -137,8 +137,8 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
     "The message names the file.",
   ]),
   weights_invalid: entry(null, NO, [
-    "The safetensors file is truncated, damaged or hostile, or a weight is no finite number.",
-    "Fetch the file again and compare its hash.",
+    "A file of weights is truncated, damaged or hostile, or a weight is no finite number.",
+    "The message names it; fetch the file again and compare its hash.",
   ]),
   tensor_missing: entry(null, NO, [
     "A tensor that the model needs is not in the file.",

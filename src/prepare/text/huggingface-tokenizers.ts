@@ -3,6 +3,8 @@
  * under `nodenext` (their imports lack extensions), so it is loaded past the compiler and described here.
  */
 import { createRequire } from "node:module";
+import { z } from "zod";
+import { SentencePiece, sentencePieceSchema } from "./sentencepiece.js";
 
 export interface HuggingFaceTokenizer {
   encode(text: string): { readonly ids: number[] };
@@ -35,8 +37,21 @@ export function createTokenizer(
 ): HuggingFaceTokenizer {
   const { Tokenizer } = load("@huggingface/tokenizers") as HuggingFaceTokenizers;
   const tokenizer = new Tokenizer(tokenizerJson, tokenizerConfig);
-  makeLinear(tokenizer);
+  const { sentencepiece } = converted.parse(tokenizerJson).model;
+  if (sentencepiece === undefined) makeLinear(tokenizer);
+  else useSentencePiece(tokenizer, new SentencePiece(sentencepiece));
   return tokenizer;
+}
+
+/** What convert adds to a tokenizer.json that it made of SentencePiece models. */
+const converted = z.looseObject({
+  model: z.looseObject({ sentencepiece: sentencePieceSchema.optional() }),
+});
+
+/** Pieces become ids by the vocabulary, an unknown one too: as in transformers it may be the word of another language. */
+function useSentencePiece({ model }: InnerTokenizer, sentencePiece: SentencePiece): void {
+  model.fuse_unk = false;
+  model.encode = (sections) => sections.flatMap((section) => sentencePiece.encode(section));
 }
 
 /**

@@ -3,6 +3,7 @@ import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
 import { checkShape, readJsonFile } from "../../models/read-json.js";
 import { createTokenizer, type HuggingFaceTokenizer } from "./huggingface-tokenizers.js";
+import { languageCodeOf } from "./sentencepiece.js";
 
 export interface TextTokenizerOptions {
   /** The path of a tokenizer.json. */
@@ -13,6 +14,12 @@ export interface TextTokenizerOptions {
   readonly unknownTokenId: number | null;
 }
 
+/** The token that says what language to translate to, with its id. */
+export interface LanguageCode {
+  readonly text: string;
+  readonly id: number;
+}
+
 export class TextTokenizer {
   /** The most characters that a token of the vocabulary stands for. */
   readonly tokenCharactersMax: number;
@@ -20,6 +27,8 @@ export class TextTokenizer {
   /** The same one, unless outputs have a vocabulary of their own. */
   readonly #target: HuggingFaceTokenizer;
   readonly #unknownTokenId: number | null;
+  /** Ids of tokens such as `>>cmn<<`; most models have none. */
+  readonly #languageCodes: ReadonlyMap<string, number>;
 
   private constructor(
     { source, target }: Record<"source" | "target", HuggingFaceTokenizer>,
@@ -28,10 +37,12 @@ export class TextTokenizer {
     this.#source = source;
     this.#target = target;
     this.#unknownTokenId = unknownTokenId;
-    this.tokenCharactersMax = [...source.get_vocab().keys()].reduce(
-      (longest, token) => Math.max(longest, token.length),
+    const tokens = [...source.get_vocab()];
+    this.tokenCharactersMax = tokens.reduce(
+      (longest, [token]) => Math.max(longest, token.length),
       1,
     );
+    this.#languageCodes = new Map(tokens.filter(([token]) => languageCodeOf(token) === token));
   }
 
   /** Throws `model_folder_invalid` where a file is missing, or is no tokenizer that we can run. */
@@ -45,6 +56,14 @@ export class TextTokenizer {
   /** Ids with the special tokens that the model was trained with: Marian has the end token. */
   encode(text: string): number[] {
     return this.#source.encode(text).ids;
+  }
+
+  /** The code at the beginning of a text, where the model knows it. */
+  languageCode(text: string): LanguageCode | null {
+    if (this.#languageCodes.size === 0) return null;
+    const code = languageCodeOf(text);
+    const id = code === null ? undefined : this.#languageCodes.get(code);
+    return code === null || id === undefined ? null : { text: code, id };
   }
 
   /** Special tokens are left out; unknown pieces leave nothing. */

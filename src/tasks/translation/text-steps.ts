@@ -11,7 +11,7 @@ import {
   skipWhiteSpace,
   splitSentences,
 } from "../../prepare/text/split.js";
-import type { TextTokenizer } from "../../prepare/text/text-tokenizer.js";
+import type { LanguageCode, TextTokenizer } from "../../prepare/text/text-tokenizer.js";
 import type { PrepareStep } from "../../work/piece.js";
 import type { TranslateSettings } from "./input.js";
 import { pieceOf, type TokenizedSentence, truncateTokens } from "./piece-of.js";
@@ -81,6 +81,8 @@ class TextWork {
   readonly #settings: TranslateSettings;
   readonly #param: string;
   #prefix = "";
+  /** What the text says of the language to translate to: every piece of it needs that. */
+  #language: LanguageCode | null = null;
   /** The piece before the present one: the white space behind it may still grow. */
   #held: TokenizedSentence | null = null;
 
@@ -97,7 +99,9 @@ class TextWork {
     if (tooLong && !truncate) {
       throw this.#tooLong(`${whole.length} characters; the limit is ${inputCharactersMax}`);
     }
-    const text = tooLong ? whole.slice(0, codePointEdge(whole, inputCharactersMax)) : whole;
+    const text = this.#withoutLanguage(
+      tooLong ? whole.slice(0, codePointEdge(whole, inputCharactersMax)) : whole,
+    );
     this.#prefix = text.slice(0, skipWhiteSpace(text, 0));
     let truncated = tooLong;
     if (split) {
@@ -107,6 +111,19 @@ class TextWork {
     }
     if (this.#held !== null) yield this.#piece(this.#held);
     yield { kind: "end", note: { prefix: this.#prefix, truncated } };
+  }
+
+  #withoutLanguage(text: string): string {
+    const start = skipWhiteSpace(text, 0);
+    this.#language = this.#model.tokenizer.languageCode(text.slice(start));
+    if (this.#language === null) return text;
+    const end = start + this.#language.text.length;
+    return text.slice(0, start) + text.slice(skipWhiteSpace(text, end));
+  }
+
+  #encode(text: string): number[] {
+    const tokenIds = this.#model.tokenizer.encode(text);
+    return this.#language === null ? tokenIds : [this.#language.id, ...tokenIds];
   }
 
   /** The sentence as one piece, or cut into as many as the model's limit asks for. */
@@ -120,7 +137,7 @@ class TextWork {
     if (characters > callCharactersMax) tokens = characters;
     for (;;) {
       if (tokens < inputTokensMax * 1.2) {
-        const tokenIds = this.#model.tokenizer.encode(rest);
+        const tokenIds = this.#encode(rest);
         if (tokenIds.length <= inputTokensMax) {
           yield this.#add(tokenIds, rest, sentence.joiner);
           return;
@@ -146,7 +163,7 @@ class TextWork {
     for (;;) {
       const place = cutPlace(text, before);
       const head = text.slice(0, place).trimEnd();
-      const tokenIds = this.#model.tokenizer.encode(head);
+      const tokenIds = this.#encode(head);
       if (tokenIds.length <= inputTokensMax) return { text: head, tokenIds };
       if (place <= firstCodePointLength(text)) {
         throw this.#tooLong(
@@ -176,7 +193,7 @@ class TextWork {
     while (normalLength(head) > 2 * charactersMax) {
       head = head.slice(0, codePointEdge(head, Math.floor(head.length / 2)));
     }
-    const tokenIds = this.#model.tokenizer.encode(head);
+    const tokenIds = this.#encode(head);
     if (tokenIds.length <= inputTokensMax && head.length === packed.length) {
       yield this.#add(tokenIds, core, joiner);
       return false;
@@ -192,7 +209,8 @@ class TextWork {
   /** Takes the next piece and gives out the one before it, whose joiner is complete now. */
   #add(tokenIds: readonly number[], text: string, joiner: string): PrepareStep {
     const before = this.#held;
-    if (tokenIds.every((id) => id === this.#model.endTokenId)) {
+    const own = this.#language === null ? tokenIds : tokenIds.slice(1);
+    if (own.every((id) => id === this.#model.endTokenId)) {
       // The tokenizer sees nothing in it, so the model shall not invent a translation: it is kept as it is.
       if (before === null) this.#prefix += text + joiner;
       else this.#held = { ...before, joiner: before.joiner + text + joiner };
