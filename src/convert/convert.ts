@@ -20,7 +20,7 @@ import { checkTensors, tensorReader } from "./marian/tensors.js";
 import { GraphBuilder, onnxOpset } from "./onnx/graph-builder.js";
 import { checkTarget, OutputFolder, outputError, tidyUp } from "./output-folder.js";
 import type { ProductMode } from "./products.js";
-import { SafetensorsFile } from "./reading/safetensors.js";
+import { openWeights, type Weights } from "./reading/weights.js";
 import { type Languages, readTokenizerFacts } from "./tokenizer-facts.js";
 import {
   openTokenizers,
@@ -66,7 +66,7 @@ interface Source {
   readonly tokenizers: SourceTokenizers;
   /** Null in float32. */
   readonly sentences: readonly (readonly number[])[] | null;
-  readonly file: SafetensorsFile;
+  readonly weights: Weights;
 }
 
 const fileNames = {
@@ -105,10 +105,10 @@ async function convertTo(
     options.precision === "int8"
       ? await readSentences(options.calibrationFile, tokenizers.source, config.positions)
       : null;
-  await using file = await SafetensorsFile.open(join(options.modelDir, "model.safetensors"));
-  checkTensors(file, config);
+  await using weights = await openWeights(options.modelDir);
+  checkTensors(weights, config);
   const { languages } = facts;
-  const source = { options, name, config, languages, tokenizers, sentences, file };
+  const source = { options, name, config, languages, tokenizers, sentences, weights };
   await using output = await OutputFolder.begin(outDir);
   const result = await writeFolder(source, output.dir);
   options.signal.throwIfAborted();
@@ -128,10 +128,10 @@ function nameOf(options: ConvertOptions, outDir: string): string {
 }
 
 async function writeFolder(source: Source, dir: string): Promise<Omit<ConvertResult, "dir">> {
-  const { options, config, file } = source;
-  const weightsSha256 = await file.sha256((doneBytes) => {
+  const { options, config, weights } = source;
+  const weightsSha256 = await weights.sha256((doneBytes) => {
     options.signal.throwIfAborted();
-    options.onProgress({ step: "hash", done: doneBytes / file.byteLength });
+    options.onProgress({ step: "hash", done: doneBytes / weights.byteLength });
   });
   const calibration =
     source.sentences === null ? null : await calibrateSource(source, source.sentences, dir);
@@ -163,7 +163,7 @@ function filesOf({ tokenizers }: Source): GenerationManifest["files"] {
 }
 
 async function manifestOf(
-  { options, name, config, languages, file }: Source,
+  { options, name, config, languages, weights }: Source,
   dir: string,
   draft: {
     readonly calibration: CalibrationReport | null;
@@ -190,7 +190,7 @@ async function manifestOf(
     shape: shapeOf(config),
     generation: config.generation,
     limits: { inputTokensMax: config.positions, outputTokensMax: config.positions },
-    source: { modelType: config.modelType, weightsSha256, weightsBytes: file.byteLength },
+    source: { modelType: config.modelType, weightsSha256, weightsBytes: weights.byteLength },
     fileSha256,
     madeWith: {
       millrace: version,
@@ -231,7 +231,7 @@ async function calibrateSource(
 }
 
 async function writeGraphs(
-  { options, config, file }: Source,
+  { options, config, weights: source }: Source,
   target: {
     readonly dir: string;
     readonly modeOf: (product: string) => ProductMode;
@@ -240,9 +240,9 @@ async function writeGraphs(
 ): Promise<void> {
   const { dir, modeOf, step } = target;
   const share = step === "write" ? 1 : 0.2;
-  const expected = file.byteLength;
+  const expected = source.byteLength;
   let readBytes = 0;
-  const readTensor = tensorReader(file, config);
+  const readTensor = tensorReader(source, config);
   const read = async (name: string) => {
     options.signal.throwIfAborted();
     const values = await readTensor(name);

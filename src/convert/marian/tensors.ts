@@ -1,6 +1,7 @@
-/** The tensors that transformers' MarianMTModel saves, and whether a file has them. */
+/** The tensors that transformers' MarianMTModel saves, and whether the weights have them. */
 import { MillraceError } from "millrace-client/wire";
-import type { SafetensorsFile, TensorEntry } from "../reading/safetensors.js";
+import type { TensorInfo } from "../reading/tensor-file.js";
+import type { Weights } from "../reading/weights.js";
 import type { MarianConfig, StackConfig } from "./config.js";
 
 export interface ExpectedTensor {
@@ -54,15 +55,15 @@ function isOneTable({ sharedEmbeddings, tiedOutput }: MarianConfig): boolean {
 
 /** Reads tensors by their Hugging Face names, aliases followed, and makes those that a file may leave out. */
 export function tensorReader(
-  file: SafetensorsFile,
+  weights: Pick<Weights, "tensors" | "read">,
   config: MarianConfig,
 ): (name: string) => Promise<Float32Array> {
   const expected = new Map(expectedTensors(config).map((each) => [each.name, each]));
   return async (name) => {
     const wanted = expected.get(name);
     if (wanted === undefined) throw new Error(`${name} is no tensor of this model`);
-    const entry = findTensor(file, wanted);
-    if (entry !== null) return finite(entry.name, await file.readFloat32(entry.name));
+    const found = findTensor(weights, wanted);
+    if (found !== null) return finite(found.name, await weights.read(found.name));
     if (name.endsWith("embed_positions.weight")) {
       return sinusoidalPositions(config.positions, config.width);
     }
@@ -79,18 +80,21 @@ function finite(name: string, values: Float32Array): Float32Array {
 }
 
 /** The tensor under its name or an alias; null where the file has neither. */
-export function findTensor(file: SafetensorsFile, expected: ExpectedTensor): TensorEntry | null {
+export function findTensor(
+  { tensors }: Pick<Weights, "tensors">,
+  expected: ExpectedTensor,
+): TensorInfo | null {
   for (const name of [expected.name, ...expected.aliases]) {
-    const entry = file.entries.get(name);
-    if (entry !== undefined) return entry;
+    const found = tensors.get(name);
+    if (found !== undefined) return found;
   }
   return null;
 }
 
 /** Throws `tensor_missing` or `tensor_mismatch`; tensors that the model does not need are left alone. */
-export function checkTensors(file: SafetensorsFile, config: MarianConfig): void {
+export function checkTensors(weights: Pick<Weights, "tensors">, config: MarianConfig): void {
   for (const expected of expectedTensors(config)) {
-    const entry = findTensor(file, expected);
+    const entry = findTensor(weights, expected);
     if (entry === null) {
       if (expected.optional) continue;
       const message = `tensor ${expected.name} of shape ${shapeText(expected.shape)} is not in the file`;
