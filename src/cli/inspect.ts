@@ -4,11 +4,8 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { MillraceError } from "millrace-client/wire";
-import { knownModelTypes, readMarianConfig } from "../convert/marian/config.js";
-import { checkTensors } from "../convert/marian/tensors.js";
+import { knownModelTypes, openModel } from "../convert/families.js";
 import { openWeights } from "../convert/reading/weights.js";
-import { readTokenizerFacts } from "../convert/tokenizer-facts.js";
-import { openTokenizers } from "../convert/tokenizers.js";
 import { engineTable } from "../models/engine-table.js";
 import type { ModelManifest } from "../models/manifest.js";
 import {
@@ -110,10 +107,7 @@ async function inspectHuggingFace(dir: string): Promise<HuggingFaceInspection> {
 
 /** All that convert checks before it writes the first byte. */
 async function tryToRead(dir: string): Promise<void> {
-  const config = await readMarianConfig(dir);
-  await openTokenizers(dir, config, await readTokenizerFacts(dir));
-  await using weights = await openWeights(dir);
-  checkTensors(weights, config);
+  await using _model = await openModel(dir);
 }
 
 async function readWeights(dir: string): Promise<NonNullable<HuggingFaceInspection["weights"]>> {

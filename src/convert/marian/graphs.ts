@@ -18,6 +18,7 @@
  * Scores, softmax, layer norms, residuals and embeddings are float32 in every precision.
  */
 import { badTokens } from "../../runtime/generation/search/search.js";
+import { addActivation } from "../activations.js";
 import { addLookup, addOutputProduct } from "../embeddings.js";
 import type { GraphBuilder } from "../onnx/graph-builder.js";
 import { addProduct, type ProductSpec, type ProductWriter } from "../products.js";
@@ -349,19 +350,6 @@ async function addFeedForward(side: Side, layer: number, hidden: string): Promis
   const active = addActivation(side.writer.graph, side.shape.activation, inner);
   const outer = await addProduct(side.writer, layerSpec(side, layer, "fc2"), active);
   return await addNorm(side, hidden, { added: outer, name: `layers.${layer}.final_layer_norm` });
-}
-
-function addActivation(graph: GraphBuilder, kind: MarianConfig["activation"], x: string): string {
-  switch (kind) {
-    case "silu":
-      return graph.node("QuickGelu", [x], { attributes: { alpha: { float: 1 } }, microsoft: true });
-    case "relu":
-      return graph.node("Relu", [x]);
-    case "gelu":
-      return graph.node("Gelu", [x], { microsoft: true });
-    case "gelu_tanh":
-      return graph.node("FastGelu", [x], { microsoft: true });
-  }
 }
 
 /** LayerNorm(residual + added). Two nodes: the fused SkipLayerNormalization takes four times as long on CPU. */
