@@ -1,7 +1,7 @@
 /** What stands between two products: which names Hugging Face has for it, and how it is written into a graph. */
 import type { GraphBuilder } from "./onnx/graph-builder.js";
 
-export type Activation = "silu" | "relu" | "gelu" | "gelu_tanh";
+export type Activation = "silu" | "relu" | "gelu" | "gelu_tanh" | "tanh" | "sigmoid" | "identity";
 
 /** By Hugging Face's names. */
 export const activations: ReadonlyMap<string, Activation> = new Map([
@@ -23,5 +23,11 @@ export function addActivation(graph: GraphBuilder, kind: Activation, x: string):
       return graph.node("Gelu", [x], { microsoft: true });
     case "gelu_tanh":
       return graph.node("FastGelu", [x], { microsoft: true });
+    case "tanh":
+      return graph.node("Tanh", [x]);
+    case "sigmoid":
+      return graph.node("Sigmoid", [x]);
+    case "identity":
+      return x;
   }
 }

@@ -75,12 +75,11 @@ function manifestOf(
     readonly config: MarianConfig;
   },
 ): GenerationManifest {
-  // In the order in which people read it.
   const { manifestVersion, name, precision, layerPrecision, quantization, ...rest } = common;
-  const { source, fileSha256, madeWith, ...others } = rest;
+  const { source, fileSha256, madeWith } = rest;
   const { languages, config, files, shape, generation } = model;
   return {
-    ...others,
+    // In the order in which people read it.
     manifestVersion,
     name,
     task: "translate",
