@@ -94,13 +94,14 @@ async function addFloatProduct(
 }
 
 /**
- * Each row times `[1, in, out]` by itself: a batch of one row is another kernel than one of several, with sums in another
- * order, and a text's results must not depend on how many texts there are. Too slow for tokens, which are never alone.
+ * `[out, in]` times each row by itself, as a column: a batch of one row is another kernel than one of several, with sums in
+ * another order, and a text's results must not depend on how many texts there are. Too slow for tokens, which are never
+ * alone.
  */
 function addAlone(graph: GraphBuilder, x: string, weight: string): string {
-  const axis = graph.ints("row_axis", [1]);
-  const rows = graph.node("MatMul", [graph.node("Unsqueeze", [x, axis]), weight]);
-  return graph.node("Squeeze", [rows, axis]);
+  const axis = graph.ints("alone_axis", [2]);
+  const columns = graph.node("MatMul", [weight, graph.node("Unsqueeze", [x, axis])]);
+  return graph.node("Squeeze", [columns, axis]);
 }
 
 async function storeFloat(writer: ProductWriter, spec: ProductSpec): Promise<StoredTensor> {
@@ -109,8 +110,11 @@ async function storeFloat(writer: ProductWriter, spec: ProductSpec): Promise<Sto
   if (found !== undefined) return found;
   const rows = await readRows(writer, spec);
   const outputWidth = rows.length / spec.inputWidth;
-  const matrix = [spec.inputWidth, outputWidth];
-  const shape = spec.rows === "texts" ? [1, ...matrix] : matrix;
+  if (spec.rows === "texts") {
+    const shape = [outputWidth, spec.inputWidth];
+    return await writer.weights.write({ name, type: "f32", shape }, rows);
+  }
+  const shape = [spec.inputWidth, outputWidth];
   return await writer.weights.write({ name, type: "f32", shape }, transpose(rows, spec.inputWidth));
 }
 

@@ -31,9 +31,13 @@ export function addLayerChoice(
   });
   const start = graph.ints("slice_start", [0]);
   const axis = graph.ints("slice_axis", [0]);
-  const cut = states.map((state, index) =>
-    graph.node("Slice", [state, start, counts[index] ?? "", axis]),
-  );
+  // ONNX Runtime goes back from a node to its inputs, first to the one that was added last: so each cut comes before the
+  // next layer, and its state is let go. The other way round all states live to the end.
+  const cut = states
+    .map((state, index) => [state, counts[index] ?? ""] as const)
+    .toReversed()
+    .map(([state, wantedRows]) => graph.node("Slice", [state, start, wantedRows, axis]))
+    .toReversed();
   return graph.node("Concat", cut, { attributes: { axis: 0 } });
 }
 
@@ -46,9 +50,12 @@ export async function addEmbeddings(
   const { graph } = writer;
   const pool = graph.input("pool", "f32", ["B", 1, "S"]);
   const aside = addPlaced(writer, hidden, places, width);
-  // Not a product: its sums over S would take another order for another S. Here added zeros change nothing.
-  const weighted = graph.node("Mul", [aside, addColumn(writer, pool, places)]);
-  const pooled = addSum(writer, weighted);
+  // Not a ReduceSum, which takes another way for one text than for several; a product of one row is the same for each text,
+  // and the zeros of padded places change none of its sums.
+  const pooled = graph.node("Squeeze", [
+    graph.node("MatMul", [pool, aside]),
+    graph.ints("row_axis", [1]),
+  ]);
   const kept = graph.node("Add", [aside, addColumn(writer, places.mask, places)]);
   const max = graph.node("ReduceMax", [kept], { attributes: { axes: [1], keepdims: 0 } });
   graph.output("pooled", pooled, { type: "f32", shape: ["B", width] });
