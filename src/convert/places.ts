@@ -63,10 +63,7 @@ export interface AttentionInput {
 export function addAttention(graph: GraphBuilder, at: AttentionInput): string {
   const { shape } = at;
   const heads = (x: string, perm: readonly number[]) => toHeads(graph, x, { shape, perm });
-  const scores = graph.node("MatMul", [
-    heads(at.query, [0, 2, 1, 3]),
-    heads(at.key, [0, 2, 3, 1]),
-  ]);
+  const scores = graph.node("MatMul", [heads(at.query, [0, 2, 1, 3]), heads(at.key, [0, 2, 3, 1])]);
   const weights = graph.node("Softmax", [graph.node("Add", [scores, at.bias])], {
     attributes: { axis: -1 },
   });

@@ -1,9 +1,17 @@
 /** Runs the graph of a converted encoder by itself, as the contract in manifest-encoder.ts has it. */
 import { join } from "node:path";
-import { readManifest } from "#src/models/read-manifest.js";
 import type { EncoderManifest } from "#src/models/programs/manifest-encoder.js";
+import { readManifest } from "#src/models/read-manifest.js";
 import { flatten } from "#src/runtime/generation/flat-batch.js";
-import { type Feeds, f32, floatsOf, i32, i64, openSession, type Session } from "#src/runtime/session.js";
+import {
+  type Feeds,
+  f32,
+  floatsOf,
+  i32,
+  i64,
+  openSession,
+  type Session,
+} from "#src/runtime/session.js";
 
 export interface EncoderText {
   readonly ids: readonly number[];

@@ -76,7 +76,11 @@ const mpnetNames: TensorNames = {
   attentionNorm: "attention.LayerNorm",
 };
 
-const ownHead = { dense: "classifier.dense", activation: "tanh", out: "classifier.out_proj" } as const;
+const ownHead = {
+  dense: "classifier.dense",
+  activation: "tanh",
+  out: "classifier.out_proj",
+} as const;
 const roberta: Architecture = {
   prefix: "roberta.",
   names: bertNames,

@@ -115,11 +115,13 @@ const listName = "modules.json";
 
 async function readList(modelDir: string): Promise<Pick<Modules, "baseDir" | "rest">> {
   const path = join(modelDir, listName);
-  const [first, ...rest] = checkShape(path, await readJsonFile(path), modulesSchema).map((each) => ({
-    type: classOf(each.type),
-    path: each.path,
-    dir: join(modelDir, insidePath(each.path)),
-  }));
+  const [first, ...rest] = checkShape(path, await readJsonFile(path), modulesSchema).map(
+    (each) => ({
+      type: classOf(each.type),
+      path: each.path,
+      dir: join(modelDir, insidePath(each.path)),
+    }),
+  );
   if (first?.type !== "Transformer") {
     throw unsupported(`${first?.type ?? "nothing"} as its first module; known is Transformer`);
   }
@@ -208,7 +210,7 @@ export async function readOwnVectors(
 /** sentence-transformers' names, in the order in which it puts their vectors side by side. */
 const modes: readonly {
   readonly name: string;
-  readonly key: keyof z.infer<typeof poolingSchema> & string;
+  readonly key: keyof z.infer<typeof poolingSchema>;
 }[] = [
   { name: "cls", key: "pooling_mode_cls_token" },
   { name: "max", key: "pooling_mode_max_tokens" },
@@ -239,7 +241,9 @@ async function readPooling({ dir, path: name }: Module) {
   const found = poolings.get(known);
   if (found !== undefined) return found;
   const modesText = wanted.length === 0 ? "none" : known.slice(0, 80);
-  throw unsupported(`the pooling ${modesText} (${name}); known are ${[...poolings.keys()].join(", ")}`);
+  throw unsupported(
+    `the pooling ${modesText} (${name}); known are ${[...poolings.keys()].join(", ")}`,
+  );
 }
 
 /** By the last part of PyTorch's names. */
@@ -258,7 +262,9 @@ async function readStep({ kind, dir, path: name }: Module, width: number): Promi
   const raw = checkShape(path, await readJsonFile(path), denseSchema);
   for (const end of [raw.module_input_name, raw.module_output_name]) {
     if (end == null || end === "sentence_embedding") continue;
-    throw unsupported(`a Dense of ${JSON.stringify(end.slice(0, 80))} (${name}), not of the pooled vector`);
+    throw unsupported(
+      `a Dense of ${JSON.stringify(end.slice(0, 80))} (${name}), not of the pooled vector`,
+    );
   }
   if (raw.in_features !== width) {
     const message = `${name}: in_features ${raw.in_features}, where ${width} come in`;

@@ -57,11 +57,7 @@ function addWindow(graph: GraphBuilder, { reach }: ModernConfig, places: Places)
     apart,
     graph.constant("reach", "i64", { shape: [], data: BigInt64Array.of(BigInt(reach)) }),
   ]);
-  const drop = graph.node("Where", [
-    far,
-    graph.scalar("dropped", -1e9),
-    graph.scalar("kept", 0),
-  ]);
+  const drop = graph.node("Where", [far, graph.scalar("dropped", -1e9), graph.scalar("kept", 0)]);
   return graph.node("Add", [places.mask, drop]);
 }
 
@@ -102,7 +98,7 @@ const distanceMax = 128;
  * T5's and MPNet's buckets of key − query: half for each direction; near ones one each, far ones by their logarithm, which
  * transformers takes in float32, so that a distance on an edge falls on the same side here.
  */
-export function relativeBucket(distance: number, buckets: number): number {
+function relativeBucket(distance: number, buckets: number): number {
   const half = Math.floor(buckets / 2);
   const side = distance > 0 ? half : 0;
   const apart = Math.abs(distance);

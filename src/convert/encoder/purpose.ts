@@ -120,7 +120,9 @@ function scoresOf(raw: RawPurpose, labels: number): LabelPurpose["scores"] {
     const scores = functions.get(own);
     if (scores !== undefined) return scores;
     const known = [...functions.keys()].join(", ");
-    throw unsupported(`the function ${JSON.stringify(own.slice(0, 80))} for scores; known are ${known}`);
+    throw unsupported(
+      `the function ${JSON.stringify(own.slice(0, 80))} for scores; known are ${known}`,
+    );
   }
   if (labels === 1 || raw.problem_type === "multi_label_classification") return "sigmoid";
   return raw.problem_type === "regression" ? "identity" : "softmax";

@@ -28,7 +28,9 @@ function bertBody(config: BertConfig): ExpectedTensor[] {
   return [
     expectTensor(names.words, [config.vocabulary, width]),
     expectTensor(names.positions, [positionsBefore + positions, width]),
-    ...(names.types === null || typeRows === 0 ? [] : [expectTensor(names.types, [typeRows, width])]),
+    ...(names.types === null || typeRows === 0
+      ? []
+      : [expectTensor(names.types, [typeRows, width])]),
     ...norm(names.norm, width),
     ...(names.relative === null
       ? []

@@ -21,7 +21,14 @@ import { badTokens } from "../../runtime/generation/search/search.js";
 import { addActivation } from "../activations.js";
 import { addLookup, addOutputProduct } from "../embeddings.js";
 import type { GraphBuilder } from "../onnx/graph-builder.js";
-import { addAttention, addPlaceInputs, atPlaces, headsShape, type Places, toHeads } from "../places.js";
+import {
+  addAttention,
+  addPlaceInputs,
+  atPlaces,
+  headsShape,
+  type Places,
+  toHeads,
+} from "../places.js";
 import { addProduct, type ProductSpec, type ProductWriter } from "../products.js";
 import type { MarianConfig, StackConfig } from "./config.js";
 import { embeddingTables } from "./tensors.js";
