@@ -4,11 +4,9 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { MillraceError } from "millrace-client/wire";
-import { knownModelTypes, readMarianConfig } from "../convert/marian/config.js";
-import { checkTensors } from "../convert/marian/tensors.js";
+import { readBaseDir } from "../convert/encoder/modules.js";
+import { knownModelTypes, openModel } from "../convert/families.js";
 import { openWeights } from "../convert/reading/weights.js";
-import { readTokenizerFacts } from "../convert/tokenizer-facts.js";
-import { openTokenizers } from "../convert/tokenizers.js";
 import { engineTable } from "../models/engine-table.js";
 import type { ModelManifest } from "../models/manifest.js";
 import {
@@ -75,7 +73,9 @@ export function registerInspect(program: Command): void {
 /** Throws `model_folder_invalid` where the folder is neither, or its manifest is wrong. */
 export async function inspectFolder(dir: string): Promise<Inspection> {
   if (existsSync(join(dir, manifestFileName))) return await inspectMillrace(dir);
-  if (existsSync(join(dir, "config.json"))) return await inspectHuggingFace(dir);
+  if (["config.json", "modules.json"].some((name) => existsSync(join(dir, name)))) {
+    return await inspectHuggingFace(dir);
+  }
   const message = `${dir} has neither ${manifestFileName} nor config.json: it is no model folder`;
   throw new MillraceError("model_folder_invalid", message);
 }
@@ -94,10 +94,12 @@ async function inspectMillrace(dir: string): Promise<MillraceInspection> {
 }
 
 async function inspectHuggingFace(dir: string): Promise<HuggingFaceInspection> {
-  const config = new Map(Object.entries((await readJsonFile(join(dir, "config.json"))) ?? {}));
+  // Where the list of modules is wrong, the obstacle says so.
+  const baseDir = await readBaseDir(dir).catch(() => dir);
+  const config = await readConfig(join(baseDir, "config.json"));
   const modelType: unknown = config.get("model_type");
   const architectures: unknown = config.get("architectures");
-  const weights = await reasonOr(readWeights(dir));
+  const weights = await reasonOr(readWeights(baseDir));
   return {
     kind: "hugging-face",
     dir,
@@ -108,12 +110,14 @@ async function inspectHuggingFace(dir: string): Promise<HuggingFaceInspection> {
   };
 }
 
+async function readConfig(path: string): Promise<ReadonlyMap<string, unknown>> {
+  if (!existsSync(path)) return new Map();
+  return new Map(Object.entries((await readJsonFile(path)) ?? {}));
+}
+
 /** All that convert checks before it writes the first byte. */
 async function tryToRead(dir: string): Promise<void> {
-  const config = await readMarianConfig(dir);
-  await openTokenizers(dir, config, await readTokenizerFacts(dir));
-  await using weights = await openWeights(dir);
-  checkTensors(weights, config);
+  await using _model = await openModel(dir);
 }
 
 async function readWeights(dir: string): Promise<NonNullable<HuggingFaceInspection["weights"]>> {

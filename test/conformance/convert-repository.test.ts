@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { manifestOf } from "#src/models/engine-table.js";
 import { stepsOf } from "#src/prepare/model-steps.js";
 import { TextTokenizer } from "#src/prepare/text/text-tokenizer.js";
 import { taskOf } from "#src/tasks/table.js";
@@ -24,11 +25,12 @@ async function openConverted(
 ): Promise<TextTokenizer> {
   await writeMarianRepository(dir.file("in"), options);
   const { manifest } = await convertQuietly({ modelDir: dir.file("in"), outDir: dir.file("out") });
-  const { tokenizer, targetTokenizer } = manifest.files;
+  const { files, generation } = manifestOf(manifest, "generation");
+  const { tokenizer, targetTokenizer } = files;
   return await TextTokenizer.open({
     path: dir.file("out", tokenizer),
     ...(targetTokenizer === undefined ? {} : { targetPath: dir.file("out", targetTokenizer) }),
-    unknownTokenId: manifest.generation.unknownTokenId,
+    unknownTokenId: generation.unknownTokenId,
   });
 }
 

@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { inspectFolder } from "#src/cli/inspect.js";
+import { manifestOf } from "#src/models/engine-table.js";
 import { TextTokenizer } from "#src/prepare/text/text-tokenizer.js";
 import { convertQuietly } from "../support/converted.js";
 import { openModel, translateAll } from "../support/engine.js";
@@ -36,7 +37,8 @@ test("spm files, vocab.json and pytorch_model.bin become a folder that translate
   assert.equal(inspection.obstacle, null);
   assert.equal(inspection.weights?.fileName, "pytorch_model.bin");
   await using dir = await TempDir.make();
-  const { manifest } = await convertQuietly({ modelDir, outDir: dir.file("out") });
+  const converted = await convertQuietly({ modelDir, outDir: dir.file("out") });
+  const manifest = manifestOf(converted.manifest, "generation");
   assert.equal(manifest.sourceLanguage, "eng");
   const tokenizer = await TextTokenizer.open({
     path: dir.file("out", manifest.files.tokenizer),

@@ -23,7 +23,12 @@ const knowing: Readonly<
   },
   staged: {
     own: /^src\/(?:models\/manifest-staged\.ts|models\/programs\/.*|work\/encoding\.ts|runtime\/staged\/.*)$/,
-    users: ["src/models/engine-table.ts", "src/models/manifest.ts", "src/runtime/engines.ts"],
+    users: [
+      "src/convert/",
+      "src/models/engine-table.ts",
+      "src/models/manifest.ts",
+      "src/runtime/engines.ts",
+    ],
   },
 };
 

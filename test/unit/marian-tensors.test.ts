@@ -6,10 +6,10 @@ import {
   checkTensors,
   embeddingTables,
   expectedTensors,
-  findTensor,
   sinusoidalPositions,
 } from "#src/convert/marian/tensors.js";
 import { openWeights } from "#src/convert/reading/weights.js";
+import { findTensor } from "#src/convert/tensors.js";
 import { manifestOf } from "../support/model-folder.js";
 import { float32Tensor, type HandMadeTensor, safetensorsOf } from "../support/safetensors-bytes.js";
 import { sharedPath, skipWithout } from "../support/shared-data.js";

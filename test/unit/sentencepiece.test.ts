@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
 import { test } from "node:test";
 import { MillraceError } from "millrace-client/wire";
-import { encoderOf } from "#src/convert/marian/tokenizers.js";
+import { encoderOf } from "#src/convert/marian/sentencepiece-tokenizers.js";
 import { readSentencePieceFile } from "#src/convert/reading/sentencepiece-model.js";
 import { SentencePiece, sentencePieceSchema } from "#src/prepare/text/sentencepiece.js";
 import { Random } from "../sim/random.js";

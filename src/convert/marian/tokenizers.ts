@@ -1,173 +1,128 @@
 /**
- * The tokenizers of a translation repository as it is published: SentencePiece models cut texts into pieces, vocab.json
- * says which id a piece has. What transformers' MarianTokenizer does with them becomes a tokenizer.json.
+ * The tokenizers of a Hugging Face folder: one, or two where inputs and outputs have vocabularies of their own. They are
+ * copied, or made of SentencePiece models where the folder has no tokenizer.json.
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
 import { checkShape, readJsonFile } from "../../models/read-json.js";
-import type { SentencePieceModel } from "../../prepare/text/sentencepiece.js";
-import { readSentencePieceFile, type SentencePieceFile } from "../reading/sentencepiece-model.js";
-import type { SpecialTokens, TokenizerFacts } from "../tokenizer-facts.js";
+import type { HuggingFaceTokenizer } from "../../prepare/text/huggingface-tokenizers.js";
+import type { CopiedFile } from "../family.js";
+import { openTokenizer, sourceTokenizerName } from "../source-tokenizer.js";
+import type { MarianConfig } from "./config.js";
+import {
+  makeMarianTokenizers,
+  sourceModelName,
+  targetVocabularyName,
+  vocabularyName,
+} from "./sentencepiece-tokenizers.js";
+import type { TokenizerFacts } from "./tokenizer-facts.js";
 
-export const sourceModelName = "source.spm";
-const targetModelName = "target.spm";
-export const vocabularyName = "vocab.json";
-const addedTokensName = "added_tokens.json";
-export const targetVocabularyName = "target_vocab.json";
-
-const vocabularyBytesMax = 64 * 1024 * 1024;
-/** The ids are places in a list, which must not be larger than the file. */
-const idsLeftOutMax = 10_000;
-
-const vocabularySchema = z.record(z.string(), z.int().nonnegative());
-
-export interface MarianTokenizers {
-  readonly source: object;
-  /** Null where outputs are decoded with the source's as well. */
-  readonly target: object | null;
+export interface SourceTokenizers {
+  readonly source: HuggingFaceTokenizer;
+  /** By the name that the file gets. */
+  readonly files: ReadonlyMap<string, CopiedFile>;
 }
 
-/** Throws `model_folder_invalid` where a file is missing, damaged or contradicts another; `model_unsupported`. */
-export async function makeMarianTokenizers(
-  dir: string,
-  { separateVocabularies, special }: TokenizerFacts,
-): Promise<MarianTokenizers> {
-  const source = await readSentencePieceFile(join(dir, sourceModelName));
-  const target = await readSentencePieceFile(join(dir, targetModelName));
-  const vocabulary = await readVocabulary(join(dir, vocabularyName), special);
-  await checkAddedTokens(dir, special);
-  const sourceJson = tokenizerJson(vocabulary, specialTokens(special), encoderOf(source));
-  // SentencePiece leaves control pieces out of a text; transformers asks it to decode all but its own special tokens.
-  const hidden = target.pieces.filter(({ type }) => type === "control").map(({ piece }) => piece);
-  const targetSpecial = new Set([...specialTokens(special), ...hidden]);
-  if (separateVocabularies) {
-    const own = await readVocabulary(join(dir, targetVocabularyName), special);
-    return { source: sourceJson, target: tokenizerJson(own, targetSpecial, null) };
-  }
-  const isHidden = hidden.some((piece) => vocabulary.ids.has(piece) && !isSpecial(special, piece));
-  return {
-    source: sourceJson,
-    target: isHidden ? tokenizerJson(vocabulary, targetSpecial, null) : null,
-  };
-}
-
-interface Vocabulary {
-  readonly ids: ReadonlyMap<string, number>;
-  readonly unknownId: number;
-  /** The token that ends every text. */
-  readonly end: string;
-}
-
-async function readVocabulary(path: string, special: SpecialTokens): Promise<Vocabulary> {
-  const value = await readJsonFile(path, vocabularyBytesMax);
-  const ids = new Map(Object.entries(checkShape(path, value, vocabularySchema)));
-  const pieceOf = new Map<number, string>();
-  for (const [piece, id] of ids) {
-    const other = pieceOf.get(id);
-    if (other !== undefined) {
-      const both = `${JSON.stringify(other)} and ${JSON.stringify(piece)}`;
-      throw invalid(`${path}: ${both} have the id ${id}`);
-    }
-    pieceOf.set(id, piece);
-    if (id < ids.size + idsLeftOutMax) continue;
-    throw invalid(`${path}: ${JSON.stringify(piece)} has the id ${id} of only ${ids.size} pieces`);
-  }
-  const idOf = (token: string): number => {
-    const id = ids.get(token);
-    if (id === undefined) throw invalid(`${path} lacks the token ${JSON.stringify(token)}`);
-    return id;
-  };
-  idOf(special.end);
-  return { ids, unknownId: idOf(special.unknown), end: special.end };
-}
-
-/** Tokens that somebody gave the tokenizer later: transformers takes them whole, wherever they stand. */
-async function checkAddedTokens(dir: string, special: SpecialTokens): Promise<void> {
-  const path = join(dir, addedTokensName);
-  if (!existsSync(path)) return;
-  const added = checkShape(path, await readJsonFile(path, vocabularyBytesMax), vocabularySchema);
-  const token = Object.keys(added).find((each) => !isSpecial(special, each));
-  if (token === undefined) return;
-  const message = `${path} adds the token ${JSON.stringify(token)}, which Millrace would cut`;
-  throw new MillraceError("model_unsupported", message);
-}
-
-function specialTokens({ end, unknown, pad }: SpecialTokens): ReadonlySet<string> {
-  return new Set([end, unknown, pad]);
-}
-
-function isSpecial(special: SpecialTokens, piece: string): boolean {
-  return specialTokens(special).has(piece);
-}
-
-/** Pieces that vocab.json lacks stay: they are cut, and become the unknown token. */
-export function encoderOf(file: SentencePieceFile): SentencePieceModel {
-  const { charsmap, addDummyPrefix, removeExtraWhitespaces, escapeWhitespaces } = file;
-  return {
-    charsmap: charsmap === null ? null : Buffer.from(charsmap).toString("base64"),
-    addDummyPrefix,
-    removeExtraWhitespaces,
-    escapeWhitespaces,
-    languageCodes: true,
-    pieces: file.pieces
-      .filter(({ type }) => type === "normal")
-      .map(({ piece, score }) => [piece, score]),
-    userDefined: file.pieces.filter(({ type }) => type === "userDefined").map(({ piece }) => piece),
-  };
-}
+/** Named as Marian names the vocabulary of outputs, `target_vocab.json`. */
+export const targetTokenizerName = "target_tokenizer.json";
 
 /**
- * A tokenizer.json of the vocabulary. The scores are those of `sentencepiece`, where it is given: the source's pieces
- * are not all of the vocabulary's, and others than those may not be cut. Without, it is for decoding only.
+ * Throws `model_folder_invalid` where one is missing, is none, or has ids that the model's tables lack: the server
+ * could not use the folder otherwise, and would be the first to say so. `model_unsupported` where a SentencePiece model
+ * is of another kind.
  */
-function tokenizerJson(
-  { ids, unknownId, end }: Vocabulary,
-  special: ReadonlySet<string>,
-  sentencepiece: SentencePieceModel | null,
-): object {
-  const length = [...ids.values()].reduce((largest, id) => Math.max(largest, id), 0) + 1;
-  // An id without a piece gets one that no text has: half a character.
-  const vocab = Array.from({ length }, (_, id): [string, number] => [`\ud800${id}`, 0]);
-  for (const [piece, id] of ids) vocab[id] = [piece, 0];
-  const added = [...special].flatMap((content) => {
-    const id = ids.get(content);
-    return id === undefined ? [] : [{ id, content, ...addedToken }];
-  });
-  const sequence = { Sequence: { id: "A", type_id: 0 } };
-  const endToken = { SpecialToken: { id: end, type_id: 0 } };
+export async function openTokenizers(
+  dir: string,
+  config: MarianConfig,
+  facts: TokenizerFacts,
+): Promise<SourceTokenizers> {
+  const { vocabularySize, decoderVocabularySize } = config;
+  const separate = vocabularySize !== decoderVocabularySize || facts.separateVocabularies;
+  if (separate && config.sharedEmbeddings) {
+    const message = `${dir} has two vocabularies, but config.json says share_encoder_decoder_embeddings`;
+    throw new MillraceError("model_folder_invalid", message);
+  }
+  const isMade =
+    !existsSync(join(dir, sourceTokenizerName)) && existsSync(join(dir, sourceModelName));
+  const found = isMade
+    ? await makeTokenizers(dir, { ...facts, separateVocabularies: separate })
+    : await findTokenizers(dir, config, separate);
+  const source = openTokenizer(found.source.path, found.source.json, vocabularySize);
+  if (isMade) checkEndToken(found.source, source, config);
+  if (found.target !== null) {
+    openTokenizer(found.target.path, found.target.json, decoderVocabularySize);
+  }
   return {
-    version: "1.0",
-    truncation: null,
-    padding: null,
-    added_tokens: added,
-    normalizer: null,
-    pre_tokenizer: null,
-    post_processor: {
-      type: "TemplateProcessing",
-      single: [sequence, endToken],
-      pair: [sequence, { Sequence: { id: "B", type_id: 0 } }, endToken],
-      special_tokens: { [end]: { id: end, ids: [ids.get(end)], tokens: [end] } },
-    },
-    decoder: { type: "Metaspace", replacement: "▁", prepend_scheme: "always", split: false },
-    model: {
-      type: "Unigram",
-      unk_id: unknownId,
-      vocab,
-      ...(sentencepiece === null ? {} : { sentencepiece }),
-    },
+    source,
+    files: new Map([
+      [sourceTokenizerName, found.source.file],
+      ...(found.target === null ? [] : [[targetTokenizerName, found.target.file] as const]),
+    ]),
   };
 }
 
-const addedToken = {
-  single_word: false,
-  lstrip: false,
-  rstrip: false,
-  normalized: false,
-  special: true,
-} as const;
+interface FoundTokenizer {
+  readonly json: object;
+  /** For errors. */
+  readonly path: string;
+  readonly file: CopiedFile;
+}
 
-function invalid(message: string): MillraceError {
-  return new MillraceError("model_folder_invalid", message);
+interface FoundTokenizers {
+  readonly source: FoundTokenizer;
+  readonly target: FoundTokenizer | null;
+}
+
+async function findTokenizers(
+  dir: string,
+  { sharedEmbeddings }: MarianConfig,
+  separate: boolean,
+): Promise<FoundTokenizers> {
+  const source = await readTokenizer(join(dir, sourceTokenizerName));
+  const targetPath = join(dir, targetTokenizerName);
+  if (!separate && !existsSync(targetPath)) return { source, target: null };
+  if (sharedEmbeddings) {
+    const message = `${dir} has two vocabularies, but config.json says share_encoder_decoder_embeddings`;
+    throw new MillraceError("model_folder_invalid", message);
+  }
+  return { source, target: await readTokenizer(targetPath) };
+}
+
+async function readTokenizer(path: string): Promise<FoundTokenizer> {
+  const json = checkShape(path, await readJsonFile(path), z.looseObject({}));
+  return { json, path, file: { path } };
+}
+
+async function makeTokenizers(dir: string, facts: TokenizerFacts): Promise<FoundTokenizers> {
+  const made = await makeMarianTokenizers(dir, facts);
+  const found = (json: object, path: string): FoundTokenizer => ({
+    json,
+    path,
+    file: { text: `${JSON.stringify(json)}\n` },
+  });
+  const { source, target } = made;
+  return {
+    source: found(source, join(dir, vocabularyName)),
+    target:
+      target === null
+        ? null
+        : found(
+            target,
+            join(dir, facts.separateVocabularies ? targetVocabularyName : vocabularyName),
+          ),
+  };
+}
+
+/** What ends an input is the tokenizer's, what ends an output is the config's; a text that is cut gets the config's. */
+function checkEndToken(
+  { path }: FoundTokenizer,
+  source: HuggingFaceTokenizer,
+  { generation }: MarianConfig,
+): void {
+  const last = source.encode("").ids.at(-1);
+  if (last === generation.endTokenId) return;
+  const message = `${path} ends texts with the id ${last}, but config.json's eos_token_id is ${generation.endTokenId}`;
+  throw new MillraceError("model_folder_invalid", message);
 }

@@ -7,7 +7,10 @@ import { z } from "zod";
 import { SentencePiece, sentencePieceSchema } from "./sentencepiece.js";
 
 export interface HuggingFaceTokenizer {
-  encode(text: string): { readonly ids: number[] };
+  encode(
+    text: string,
+    options?: { readonly text_pair: string; readonly return_token_type_ids: true },
+  ): { readonly ids: number[]; readonly token_type_ids?: number[] };
   /** Throws where the list is empty. */
   decode(tokenIds: readonly number[], options: { readonly skip_special_tokens: boolean }): string;
   get_vocab(): Map<string, number>;
