@@ -23,7 +23,15 @@ const knowing: Readonly<
   },
   staged: {
     own: /^src\/(?:models\/manifest-staged\.ts|models\/programs\/.*|work\/encoding\.ts|runtime\/staged\/.*)$/,
-    users: ["src/models/engine-table.ts", "src/models/manifest.ts", "src/runtime/engines.ts"],
+    users: [
+      "src/models/engine-table.ts",
+      "src/models/manifest.ts",
+      "src/prepare/text/encoder-texts.ts",
+      "src/runtime/engines.ts",
+      "src/tasks/classification/",
+      "src/tasks/embedding/",
+      "src/tasks/reranking/",
+    ],
   },
 };
 
