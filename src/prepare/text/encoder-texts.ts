@@ -172,7 +172,7 @@ interface TextTokens {
  * What is left of one text or of two, so that all is within `room`: as the tokenizers library has it, the longer one gives
  * first, and of two that are both too long each keeps half (the one that was longer, or came second, the odd one).
  */
-export function longestFirst(lengths: readonly number[], room: number): readonly number[] {
+function longestFirst(lengths: readonly number[], room: number): readonly number[] {
   const [first = 0, second] = lengths;
   if (second === undefined) return [Math.min(first, room)];
   const isSwapped = first > second;
