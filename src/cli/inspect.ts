@@ -4,11 +4,8 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { MillraceError } from "millrace-client/wire";
-import { knownModelTypes, readMarianConfig } from "../convert/marian/config.js";
-import { checkTensors } from "../convert/marian/tensors.js";
-import { SafetensorsFile } from "../convert/reading/safetensors.js";
-import { readTokenizerFacts } from "../convert/tokenizer-facts.js";
-import { openTokenizers } from "../convert/tokenizers.js";
+import { knownModelTypes, openModel } from "../convert/families.js";
+import { openWeights } from "../convert/reading/weights.js";
 import { engineTable } from "../models/engine-table.js";
 import type { ModelManifest } from "../models/manifest.js";
 import {
@@ -42,8 +39,10 @@ export interface HuggingFaceInspection {
   readonly dir: string;
   readonly modelType: string | null;
   readonly architectures: readonly string[];
-  /** Of model.safetensors; null where there is none that can be read. */
+  /** Null where there are none that can be read. */
   readonly weights: {
+    /** The file, or the index of its shards. */
+    readonly fileName: string;
     readonly bytes: number;
     readonly tensors: number;
     readonly parameters: number;
@@ -95,8 +94,7 @@ async function inspectHuggingFace(dir: string): Promise<HuggingFaceInspection> {
   const config = new Map(Object.entries((await readJsonFile(join(dir, "config.json"))) ?? {}));
   const modelType: unknown = config.get("model_type");
   const architectures: unknown = config.get("architectures");
-  const weightsPath = join(dir, "model.safetensors");
-  const weights = existsSync(weightsPath) ? await reasonOr(readWeights(weightsPath)) : null;
+  const weights = await reasonOr(readWeights(dir));
   return {
     kind: "hugging-face",
     dir,
@@ -109,20 +107,19 @@ async function inspectHuggingFace(dir: string): Promise<HuggingFaceInspection> {
 
 /** All that convert checks before it writes the first byte. */
 async function tryToRead(dir: string): Promise<void> {
-  const config = await readMarianConfig(dir);
-  await openTokenizers(dir, config, await readTokenizerFacts(dir));
-  await using file = await SafetensorsFile.open(join(dir, "model.safetensors"));
-  checkTensors(file, config);
+  await using _model = await openModel(dir);
 }
 
-async function readWeights(path: string): Promise<NonNullable<HuggingFaceInspection["weights"]>> {
-  await using file = await SafetensorsFile.open(path);
+async function readWeights(dir: string): Promise<NonNullable<HuggingFaceInspection["weights"]>> {
+  await using weights = await openWeights(dir);
   const dtypes: Record<string, number> = {};
-  for (const { dtype, byteLength, elementBytes } of file.entries.values()) {
-    dtypes[dtype] = (dtypes[dtype] ?? 0) + byteLength / elementBytes;
+  for (const { dtype, shape } of weights.tensors.values()) {
+    const count = shape.reduce((product, size) => product * size, 1);
+    dtypes[dtype] = (dtypes[dtype] ?? 0) + count;
   }
   const parameters = Object.values(dtypes).reduce((sum, count) => sum + count, 0);
-  return { bytes: file.byteLength, tensors: file.entries.size, parameters, dtypes };
+  const { fileName, byteLength, tensors } = weights;
+  return { fileName, bytes: byteLength, tensors: tensors.size, parameters, dtypes };
 }
 
 /** Null, or the message of the MillraceError with which the work failed. */
@@ -208,8 +205,8 @@ function huggingFaceRows(inspection: HuggingFaceInspection): Row[] {
     [
       "weights",
       weights === null
-        ? "no model.safetensors that can be read"
-        : `${sizeText(weights.bytes)}, ${weights.tensors} tensors`,
+        ? "none that can be read"
+        : `${weights.fileName}, ${sizeText(weights.bytes)}, ${weights.tensors} tensors`,
     ],
     ["parameters", types.length === 0 ? "unknown" : types.join(", ")],
     ["convert", obstacle === null ? readable : `no: ${obstacle}`],

@@ -101,8 +101,12 @@ export function finiteFloats(
   return data;
 }
 
-/** 0 to 1 for each logit, in double precision. */
-export function scoresOf(logits: Float32Array, by: "softmax" | "sigmoid"): readonly number[] {
+/** What makes a score of a logit; `identity`: the score is the logit. */
+export type EncoderScores = "softmax" | "sigmoid" | "identity";
+
+/** In double precision. */
+export function scoresOf(logits: Float32Array, by: EncoderScores): readonly number[] {
+  if (by === "identity") return [...logits];
   if (by === "sigmoid") return Array.from(logits, (logit) => 1 / (1 + Math.exp(-logit)));
   const largest = logits.reduce((most, logit) => Math.max(most, logit), -Infinity);
   const parts = Array.from(logits, (logit) => Math.exp(logit - largest));

@@ -30,7 +30,7 @@ const knowing: Readonly<
       "src/cli/main.ts",
       "src/cli/program.ts",
       // What makes its models, and what reads those that were made before it had this name.
-      "src/convert/convert.ts",
+      "src/convert/marian/family.ts",
       "src/cli/convert.ts",
       "src/models/version-1.ts",
     ],

@@ -35,7 +35,13 @@ test("a Hugging Face folder that convert cannot read says why", async () => {
     dir: dir.path,
     modelType: "bert",
     architectures: ["BertModel"],
-    weights: { bytes: weights.byteLength, tensors: 1, parameters: 4, dtypes: { F32: 4 } },
+    weights: {
+      fileName: "model.safetensors",
+      bytes: weights.byteLength,
+      tensors: 1,
+      parameters: 4,
+      dtypes: { F32: 4 },
+    },
     obstacle: 'this model has model_type "bert"; convert knows marian',
   });
 });

@@ -59,8 +59,8 @@ export interface EncoderManifest extends ConvertedManifest {
   } | null;
   /** In the order of the logits; null for a model of embeddings. */
   readonly labels: readonly string[] | null;
-  /** What makes scores of logits; null for a model of embeddings. */
-  readonly scores: "softmax" | "sigmoid" | null;
+  /** What makes scores of logits, `identity`: they are the scores; null for a model of embeddings. */
+  readonly scores: "softmax" | "sigmoid" | "identity" | null;
   readonly limits: { readonly inputTokensMax: number };
 }
 
@@ -88,7 +88,7 @@ const schema: z.ZodType<EncoderManifest> = z.object({
     })
     .nullable(),
   labels: z.array(z.string().max(256)).min(1).max(100_000).nullable(),
-  scores: z.enum(["softmax", "sigmoid"]).nullable(),
+  scores: z.enum(["softmax", "sigmoid", "identity"]).nullable(),
   limits: z.object({ inputTokensMax: size }),
 });
 
