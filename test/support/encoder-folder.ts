@@ -135,9 +135,16 @@ function graphOf(
     attributes: { axes: [1], keepdims: 0 },
   });
   if (embedding === null) {
-    const logits = graph.node("Gather", [max, graph.ints("first", range(labels))], {
-      attributes: { axis: 1 },
-    });
+    // The largest of some numbers and none is the largest number here; a mean is none.
+    const mean = graph.node("ReduceMean", [aside], { attributes: { axes: [1], keepdims: 0 } });
+    const nothing = graph.node("Mul", [mean, graph.scalar("nothing", 0)]);
+    const logits = graph.node(
+      "Gather",
+      [graph.node("Add", [max, nothing]), graph.ints("first", range(labels))],
+      {
+        attributes: { axis: 1 },
+      },
+    );
     graph.output("logits", logits, { type: "f32", shape: ["B", labels] });
     return graph.encode();
   }
