@@ -42,10 +42,11 @@ export function encoderPayload({ tokens, types, embedding }: EncoderInput): Payl
 /** What a piece holds in memory beside its tokens. */
 const pieceBytes = 240;
 
-export function encoderPiece(input: EncoderInput): Piece {
+/** What comes out is held until the request's reply goes: who asks for much has much in the queue, from the beginning. */
+export function encoderPiece(input: EncoderInput, resultBytes: number): Piece {
   const { tokens, types } = input;
   const units = tokens.length;
-  const bytes = pieceBytes + tokens.byteLength + (types?.byteLength ?? 0);
+  const bytes = pieceBytes + tokens.byteLength + (types?.byteLength ?? 0) + resultBytes;
   const cost = { units, width: units, rows: 1, bytes, batchKey: encoderKey(input) };
   return { payload: encoderPayload(input), cost, note: null };
 }

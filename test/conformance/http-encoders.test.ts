@@ -18,7 +18,7 @@ import {
   wordAt,
   writeEncoderFolder,
 } from "../support/encoder-folder.js";
-import { until } from "../support/real-server.js";
+import { getStatus, until } from "../support/real-server.js";
 import { TempDir } from "../support/temp-dir.js";
 
 let temp: TempDir;
@@ -28,6 +28,7 @@ before(async () => {
   temp = await TempDir.make();
   const embedding = { pooling: "max", normalize: true, width: 3, own: true } as const;
   await writeEncoderFolder(temp.file("plain"));
+  await writeEncoderFolder(temp.file("long"), { inputTokensMax: 512 });
   await writeEncoderFolder(temp.file("own"), { embedding });
   await writeEncoderFolder(temp.file("labels"), { labels: ["x", "y", "z"] });
   await writeEncoderFolder(temp.file("many"), { labels: ["p", "q", "r"], scores: "sigmoid" });
@@ -38,9 +39,14 @@ before(async () => {
     port: 0,
     pipelines: 1,
     threads: 1,
+    bodyBytesMax: 512 * 1024,
+    queuedBytesMax: 2 * 1024 * 1024,
     logLevel: "silent",
   });
-  await until(async () => (await fetch(`${server.url}/ready`)).ok);
+  await until(async () => {
+    const { pipelines } = await getStatus(server.url);
+    return pipelines.every(({ state }) => state === "ready");
+  });
 });
 
 after(async () => {
@@ -222,6 +228,16 @@ describe("embed", () => {
     const none = await post("/v1/embed", { ...body, texts: "nan" }, "application/octet-stream");
     assert.equal(none.headers.get(headerNames.shape), "1,0");
     assert.equal((await none.arrayBuffer()).byteLength, 0);
+  });
+
+  test("results that would never fit are refused before any is made", async () => {
+    const texts = Array.from({ length: 1_000 }, () => "a ".repeat(60));
+    const body = { model: "long", texts, pooling: "none" };
+    const response = await post("/v1/embed", body);
+    const { error } = (await response.json()) as ErrorResponse;
+    assert.deepEqual([response.status, error.code], [413, "body_too_large"]);
+    const fits = await post("/v1/embed", { ...body, pooling: "cls", dimensions: 1 });
+    assert.equal(fits.status, 200);
   });
 
   test("lines, one for each text", async () => {

@@ -41,7 +41,8 @@ interface Read {
 }
 
 function read(texts: EncoderTexts, input: TextOrPair, truncate = false): Read {
-  const steps = [...texts.steps(input, { param: "texts[0]", truncate, embedding: null })];
+  const at = { param: "texts[0]", truncate, embedding: null, resultBytes: () => 0 };
+  const steps = [...texts.steps(input, at)];
   const failed = steps.find((step) => step.kind === "error");
   if (failed !== undefined) return { error: `${failed.error.code}: ${failed.error.message}` };
   const piece = steps.find(

@@ -62,6 +62,9 @@ async function openTexts(
   return new ClassificationTaskModel({ labels, scores }, texts);
 }
 
+/** In a reply. */
+const logitBytes = 12;
+
 interface LabelModel {
   readonly labels: readonly string[];
   readonly scores: NonNullable<EncoderManifest["scores"]>;
@@ -70,10 +73,13 @@ interface LabelModel {
 class ClassificationTaskModel implements TaskModel<TextOrPair> {
   readonly #model: LabelModel;
   readonly #texts: EncoderTexts;
+  /** Of a label and its score in a reply, at most. */
+  readonly #labelBytes: number;
 
   constructor(model: LabelModel, texts: EncoderTexts) {
     this.#model = model;
     this.#texts = texts;
+    this.#labelBytes = model.labels.reduce((most, { length }) => Math.max(most, length), 0) + 48;
   }
 
   complete(settings: JsonObject): JsonObject {
@@ -88,8 +94,16 @@ class ClassificationTaskModel implements TaskModel<TextOrPair> {
     input: TextOrPair,
     { index, settings }: { readonly index: number; readonly settings: JsonObject },
   ): Iterable<PrepareStep> {
-    const truncate = settings["truncate"] === true;
-    return this.#texts.steps(input, { param: `texts[${index}]`, truncate, embedding: null });
+    const { topK, raw, truncate } = settings;
+    const { length } = this.#model.labels;
+    const labels = Math.min(length, Number(topK)) * this.#labelBytes;
+    const logits = raw === true ? length * logitBytes : 0;
+    return this.#texts.steps(input, {
+      param: `texts[${index}]`,
+      truncate: truncate === true,
+      embedding: null,
+      resultBytes: () => labels + logits,
+    });
   }
 
   checkResult(value: Payload): string | null {

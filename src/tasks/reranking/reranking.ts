@@ -70,6 +70,9 @@ function scoresBy({ name, labels, scores }: EncoderManifest): Exclude<EncoderSco
   throw new MillraceError("model_folder_invalid", message);
 }
 
+/** In a reply. */
+const resultBytes = 100;
+
 class RerankingTaskModel implements TaskModel<TextOrPair> {
   readonly #scores: EncoderScores;
   readonly #texts: EncoderTexts;
@@ -94,8 +97,12 @@ class RerankingTaskModel implements TaskModel<TextOrPair> {
     const { query = "", truncate } = settings;
     assert(typeof query === "string", "reranking: the settings are not those that were read");
     const pair = typeof input === "string" ? ([query, input] as const) : input;
-    const at = { param: `texts[${index}]`, truncate: truncate === true, embedding: null };
-    return this.#texts.steps(pair, at);
+    return this.#texts.steps(pair, {
+      param: `texts[${index}]`,
+      truncate: truncate === true,
+      embedding: null,
+      resultBytes: () => resultBytes,
+    });
   }
 
   checkResult(value: Payload): string | null {
