@@ -27,7 +27,11 @@ const knowing: Readonly<
       "src/convert/",
       "src/models/engine-table.ts",
       "src/models/manifest.ts",
+      "src/prepare/text/encoder-texts.ts",
       "src/runtime/engines.ts",
+      "src/tasks/classification/",
+      "src/tasks/embedding/",
+      "src/tasks/reranking/",
     ],
   },
 };

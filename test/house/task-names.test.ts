@@ -35,6 +35,36 @@ const knowing: Readonly<
       "src/models/version-1.ts",
     ],
   },
+  embed: {
+    // The embeddings of a model, and an embedded server, are something else.
+    spelled: /\bembed\b|[eE]mbed[A-Z]|embedding\/embedding/,
+    files: [
+      "src/tasks/embedding/",
+      "client/src/wire/embed.ts",
+      "client/src/wire/index.ts",
+      "src/tasks/table.ts",
+    ],
+  },
+  classify: {
+    spelled: /classif/i,
+    files: [
+      "src/tasks/classification/",
+      "client/src/wire/classify.ts",
+      "client/src/wire/index.ts",
+      // It asks about the same pairs of texts.
+      "client/src/wire/rerank.ts",
+      "src/tasks/table.ts",
+    ],
+  },
+  rerank: {
+    spelled: /rerank/i,
+    files: [
+      "src/tasks/reranking/",
+      "client/src/wire/rerank.ts",
+      "client/src/wire/index.ts",
+      "src/tasks/table.ts",
+    ],
+  },
 };
 
 test("every task of the table has its list", () => {

@@ -1,7 +1,7 @@
 /** Runs a watched encoder over texts, one at a time. */
 import { join } from "node:path";
 import type { HuggingFaceTokenizer } from "../../prepare/text/huggingface-tokenizers.js";
-import { flatten } from "../../runtime/generation/flat-batch.js";
+import { flatten } from "../../runtime/flat-batch.js";
 import { type Feeds, f32, i32, i64, openSession } from "../../runtime/session.js";
 import type { CalibrationRuns, WatchedFolder } from "../family.js";
 

@@ -7,9 +7,14 @@ import { z } from "zod";
 import { SentencePiece, sentencePieceSchema } from "./sentencepiece.js";
 
 export interface HuggingFaceTokenizer {
+  /** It takes an empty `text_pair` for none. */
   encode(
     text: string,
-    options?: { readonly text_pair: string; readonly return_token_type_ids: true },
+    options?: {
+      readonly text_pair?: string;
+      readonly add_special_tokens?: boolean;
+      readonly return_token_type_ids?: boolean;
+    },
   ): { readonly ids: number[]; readonly token_type_ids?: number[] };
   /** Throws where the list is empty. */
   decode(tokenIds: readonly number[], options: { readonly skip_special_tokens: boolean }): string;

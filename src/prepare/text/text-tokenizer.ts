@@ -4,6 +4,7 @@ import { z } from "zod";
 import { checkShape, readJsonFile } from "../../models/read-json.js";
 import { createTokenizer, type HuggingFaceTokenizer } from "./huggingface-tokenizers.js";
 import { languageCodeOf } from "./sentencepiece.js";
+import { findSpecialTokens, type SpecialTokens } from "./special-tokens.js";
 
 export interface TextTokenizerOptions {
   /** The path of a tokenizer.json. */
@@ -64,6 +65,16 @@ export class TextTokenizer {
     const code = languageCodeOf(text);
     const id = code === null ? undefined : this.#languageCodes.get(code);
     return code === null || id === undefined ? null : { text: code, id };
+  }
+
+  /** Ids of what the text itself says, to be framed with special tokens (special-tokens.ts). */
+  encodePlain(text: string): number[] {
+    return this.#source.encode(text, { add_special_tokens: false }).ids;
+  }
+
+  /** Where the special tokens stand. Throws `model_folder_invalid` where the tokenizer does not say so. */
+  specialTokens(): SpecialTokens {
+    return findSpecialTokens(this.#source);
   }
 
   /** Special tokens are left out; unknown pieces leave nothing. */
