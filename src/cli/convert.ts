@@ -10,6 +10,7 @@ interface Flags {
   readonly precision: "f32" | "int8";
   readonly calibration?: string;
   readonly name?: string;
+  readonly embeddings?: boolean;
   readonly force?: boolean;
   readonly progress: boolean;
   readonly json?: boolean;
@@ -43,6 +44,7 @@ export function registerConvert(program: Command): void {
       "sentences, one a line, in the model's source language (for int8)",
     )
     .option("--name <name>", "what callers name as model (default: the name of the output folder)")
+    .option("--embeddings", "of a translation model, a second model in the folder: NAME-embeddings")
     .option("--force", "replace the output folder, if it is a Millrace model folder")
     .option("--json", "print the report as JSON")
     .option("--no-progress", "no progress bar")
@@ -64,6 +66,7 @@ async function runConvert(modelDir: string, flags: Flags): Promise<void> {
       precision: flags.precision,
       calibrationFile: flags.calibration ?? shippedSentences,
       ...(flags.name === undefined ? {} : { name: flags.name }),
+      embeddings: flags.embeddings ?? false,
       force: flags.force ?? false,
       signal: stop.signal,
       onProgress: (progress) => bar.show(progress),
@@ -119,11 +122,11 @@ const titles: Readonly<Record<ConvertProgress["step"], string>> = {
   write: "Writing",
 };
 
-function asJson({ dir, manifest, calibration }: ConvertResult): string {
-  return JSON.stringify({ dir, manifest, calibration: calibration?.products ?? null });
+function asJson({ dir, manifest, further, calibration }: ConvertResult): string {
+  return JSON.stringify({ dir, manifest, further, calibration: calibration?.products ?? null });
 }
 
-function asText({ dir, manifest, calibration }: ConvertResult): string {
+function asText({ dir, manifest, further, calibration }: ConvertResult): string {
   const products = Object.entries(manifest.layerPrecision);
   const floats = products.filter(([, precision]) => precision === "f32").map(([name]) => name);
   const worst = [...(calibration?.products ?? [])].sort((a, b) => b.inputError - a.inputError)[0];
@@ -140,5 +143,6 @@ function asText({ dir, manifest, calibration }: ConvertResult): string {
       `  calibrated on ${manifest.madeWith.calibration}; worst input error ${percent}% (${worst.product})`,
     );
   }
+  lines.push(...further.map(({ name, task }) => `  and beside it ${name}, ${task}`));
   return `${lines.join("\n")}\n`;
 }

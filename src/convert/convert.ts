@@ -7,20 +7,14 @@ import { chmod, copyFile, mkdir, rm, writeFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { hashFile } from "../models/file-hash.js";
-import type { ModelManifest } from "../models/manifest.js";
-import {
-  type ConvertedManifest,
-  manifestFileName,
-  manifestVersion,
-  type Precision,
-} from "../models/manifest-base.js";
+import { manifestFileName, manifestVersion, type Precision } from "../models/manifest-base.js";
 import { modelName } from "../models/manifest-fields.js";
 import { neighbourSumExact } from "../models/quantization.js";
 import { parseManifest } from "../models/read-manifest.js";
 import { version } from "../version.js";
 import { type CalibrationReport, calibrate, readCalibrationLines } from "./calibrate.js";
 import { openModel } from "./families.js";
-import type { CalibrationRuns, CommonFields, OpenedModel } from "./family.js";
+import type { CalibrationRuns, CommonFields, OpenedModel, WrittenManifest } from "./family.js";
 import { GraphBuilder, onnxOpset } from "./onnx/graph-builder.js";
 import { checkTarget, OutputFolder, outputError, tidyUp } from "./output-folder.js";
 import type { ProductMode } from "./products.js";
@@ -34,6 +28,8 @@ export interface ConvertOptions {
   readonly calibrationFile: string;
   /** Default: the name of the output folder. */
   readonly name?: string;
+  /** Vectors of texts too, of a model that is for something else: a second model in the folder, `NAME-embeddings`. */
+  readonly embeddings?: boolean;
   /** Replaces an existing output folder, once the new one is whole. */
   readonly force: boolean;
   readonly onProgress: (progress: ConvertProgress) => void;
@@ -48,7 +44,9 @@ export interface ConvertProgress {
 
 export interface ConvertResult {
   readonly dir: string;
-  readonly manifest: Extract<ModelManifest, ConvertedManifest>;
+  readonly manifest: WrittenManifest;
+  /** Of the models that share its folder. */
+  readonly further: readonly WrittenManifest[];
   /** Null in float32. */
   readonly calibration: CalibrationReport | null;
 }
@@ -84,7 +82,9 @@ async function convertTo(
   name: string,
   options: ConvertOptions,
 ): Promise<ConvertResult> {
-  await using model = await openModel(options.modelDir);
+  await using model = await openModel(options.modelDir, {
+    embeddings: options.embeddings ?? false,
+  });
   const runs = options.precision === "int8" ? await readRuns(options.calibrationFile, model) : null;
   await using output = await OutputFolder.begin(outDir);
   const result = await writeFolder({ options, name, model, runs }, output.dir);
@@ -146,11 +146,24 @@ async function writeFolder(
       ...(calibration === null ? {} : { calibration: calibration.sentencesText }),
     },
   };
-  const manifest = model.manifest(common);
-  await writeFile(join(dir, manifestFileName), `${JSON.stringify(manifest, null, 2)}\n`);
+  const manifest = await writeManifest(join(dir, manifestFileName), model.manifest(common));
+  const further: WrittenManifest[] = [];
+  for (const [part, make] of model.further) {
+    const path = join(dir, `${basename(manifestFileName, ".json")}.${part}.json`);
+    further.push(await writeManifest(path, make({ ...common, name: `${name}-${part}` })));
+  }
+  return { manifest, further, calibration };
+}
+
+/** Lists the model's own files only. */
+async function writeManifest(path: string, draft: WrittenManifest): Promise<WrittenManifest> {
+  const own = new Set<string>(Object.values(draft.files));
+  const hashes = Object.entries(draft.fileSha256).filter(([name]) => own.has(name));
+  const manifest = { ...draft, fileSha256: Object.fromEntries(hashes) };
+  await writeFile(path, `${JSON.stringify(manifest, null, 2)}\n`);
   // What the server would refuse is a bug here, and must not be found there.
-  parseManifest(join(dir, manifestFileName), manifest);
-  return { manifest, calibration };
+  parseManifest(path, manifest);
+  return manifest;
 }
 
 async function writeCopies({ copies }: OpenedModel, dir: string): Promise<void> {
@@ -224,7 +237,8 @@ async function writeGraphs(
   };
   const { weightsName } = model;
   await using weights = await WeightsFile.create(join(dir, weightsName), weightsName);
-  for (const { fileName, add } of model.graphs) {
+  for (const { fileName, add, borrows } of model.graphs) {
+    if (borrows === true && step === "calibrate") continue;
     const graph = new GraphBuilder(basename(fileName, ".onnx"));
     await add({ graph, weights, read, modeOf });
     await writeFile(join(dir, fileName), graph.encode());

@@ -15,7 +15,12 @@ export interface Family {
    * Reads and checks all of the folder but the values of its tensors. Throws `model_folder_invalid`, `model_unsupported`,
    * `weights_invalid`, `tensor_missing` or `tensor_mismatch`.
    */
-  readonly open: (modelDir: string) => Promise<OpenedModel>;
+  readonly open: (modelDir: string, options: OpenOptions) => Promise<OpenedModel>;
+}
+
+export interface OpenOptions {
+  /** Of a model that is for something else, vectors of texts too. */
+  readonly embeddings: boolean;
 }
 
 /** A folder that converts, as far as can be told without its tensors' values; its files are open until it is disposed of. */
@@ -33,17 +38,23 @@ export interface OpenedModel extends AsyncDisposable {
   /** What lies in the folder beside graphs and weights, by name. */
   readonly copies: ReadonlyMap<string, CopiedFile>;
   readonly calibration: (lines: readonly string[]) => CalibrationRuns;
-  readonly manifest: (common: CommonFields) => Extract<ModelManifest, ConvertedManifest>;
+  readonly manifest: (common: CommonFields) => WrittenManifest;
+  /** Of further models in the same folder, by the part of the name in `millrace.PART.json`. */
+  readonly further: ReadonlyMap<string, (common: CommonFields) => WrittenManifest>;
 }
+
+export type WrittenManifest = Extract<ModelManifest, ConvertedManifest>;
 
 export interface GraphPart {
   readonly fileName: string;
   readonly add: (writer: ProductWriter) => Promise<void>;
+  /** It has no products of its own: its weights are those of the graphs before it, and it is not watched. */
+  readonly borrows?: true;
 }
 
 export type CopiedFile = { readonly path: string } | { readonly text: string };
 
-/** What convert knows of every manifest. */
+/** What convert knows of every manifest; `fileSha256` of all files that were written. */
 export type CommonFields = Omit<ConvertedManifest, "task" | "engine" | "family">;
 
 /** The lines that the model takes, as the inputs that it gets of them. */

@@ -125,6 +125,13 @@ export interface Int8Weights {
 }
 
 async function storeInt8(writer: ProductWriter, spec: ProductSpec): Promise<Int8Weights> {
+  const stored = {
+    weight: writer.weights.find(`${spec.name}.weight`),
+    scales: writer.weights.find(`${spec.name}.scales`),
+  };
+  if (stored.weight !== undefined && stored.scales !== undefined) {
+    return { weight: stored.weight, scales: stored.scales, bias: await storeBias(writer, spec) };
+  }
   const rows = await readRows(writer, spec);
   const quantized = quantizeWeights(rows, spec.inputWidth);
   const outputWidth = quantized.scales.length;

@@ -1,7 +1,9 @@
 /** Runs the graph of a converted encoder by itself, as the contract in manifest-encoder.ts has it. */
 import { join } from "node:path";
+import { manifestFileName } from "#src/models/manifest-base.js";
 import type { EncoderManifest } from "#src/models/programs/manifest-encoder.js";
-import { readManifest } from "#src/models/read-manifest.js";
+import { readJsonFile } from "#src/models/read-json.js";
+import { parseManifest, verifyFiles } from "#src/models/read-manifest.js";
 import { flatten } from "#src/runtime/generation/flat-batch.js";
 import {
   type Feeds,
@@ -43,11 +45,14 @@ export class EncoderGraph implements AsyncDisposable {
     this.#session = session;
   }
 
-  static async open(dir: string, threads = 1): Promise<EncoderGraph> {
-    const manifest = await readManifest(dir);
+  /** `manifestName`: of a model that shares the folder of another one. */
+  static async open(dir: string, manifestName = manifestFileName): Promise<EncoderGraph> {
+    const manifestPath = join(dir, manifestName);
+    const manifest = parseManifest(manifestPath, await readJsonFile(manifestPath));
+    await verifyFiles(dir, manifest);
     if (manifest.engine !== "staged") throw new Error(`${dir} is no encoder`);
     const path = join(dir, manifest.files.encoder);
-    return new EncoderGraph(manifest, await openSession(path, { threads, spin: false }));
+    return new EncoderGraph(manifest, await openSession(path, { threads: 1, spin: false }));
   }
 
   async run(texts: readonly EncoderText[], options: EncoderRun = {}): Promise<EncoderAnswer[]> {

@@ -1,6 +1,7 @@
 /** BERT, RoBERTa, XLM-RoBERTa, DistilBERT, MPNet and ModernBERT: one graph over one file of weights. */
+import { MillraceError } from "millrace-client/wire";
 import type { EncoderManifest } from "../../models/programs/manifest-encoder.js";
-import type { CommonFields, Family, OpenedModel } from "../family.js";
+import type { CommonFields, Family, OpenedModel, OpenOptions } from "../family.js";
 import type { ReadTensor } from "../products.js";
 import { openWeights, type Weights } from "../reading/weights.js";
 import { sourceTokenizerName } from "../source-tokenizer.js";
@@ -35,7 +36,11 @@ interface EncoderFolder {
   readonly close: () => Promise<void>;
 }
 
-async function open(modelDir: string): Promise<OpenedModel> {
+async function open(modelDir: string, { embeddings }: OpenOptions): Promise<OpenedModel> {
+  if (embeddings) {
+    const message = "--embeddings is for marian models; this one gives vectors or labels by itself";
+    throw new MillraceError("option_invalid", message);
+  }
   const modules = await readModules(modelDir);
   const value = await readConfigFile(modules.baseDir);
   const config = readEncoderConfig(value);
@@ -119,6 +124,7 @@ function openedModel(folder: EncoderFolder): OpenedModel {
         lines,
       ),
     manifest: (common) => manifestOf(common, folder),
+    further: new Map(),
     [Symbol.asyncDispose]: close,
   };
 }

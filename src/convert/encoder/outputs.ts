@@ -45,7 +45,7 @@ export function addLayerChoice(
 export async function addEmbeddings(
   writer: ProductWriter,
   of: Hidden,
-  { own, width: ownWidth }: EmbeddingPurpose,
+  { own, width: ownWidth }: Pick<EmbeddingPurpose, "own" | "width">,
 ): Promise<void> {
   const { graph } = writer;
   const { hidden, places, width } = of;

@@ -1,11 +1,19 @@
 /** Marian translation models: an encoder and a decoder over one file of weights. */
 import type { GenerationManifest } from "../../models/manifest-generation.js";
-import type { CommonFields, Family, OpenedModel } from "../family.js";
+import type { EncoderManifest } from "../../models/programs/manifest-encoder.js";
+import type { CommonFields, Family, OpenedModel, OpenOptions } from "../family.js";
+import type { ProductWriter } from "../products.js";
 import { openWeights, type Weights } from "../reading/weights.js";
 import { sourceTokenizerName } from "../source-tokenizer.js";
 import { marianCalibration } from "./calibration.js";
 import { type MarianConfig, readMarianConfig } from "./config.js";
-import { addDecoder, addEncoder, marianProducts } from "./graphs.js";
+import {
+  addDecoder,
+  addEncoder,
+  addEncoderEmbeddings,
+  marianEncoderProducts,
+  marianProducts,
+} from "./graphs.js";
 import { checkTensors, tensorReader } from "./tensors.js";
 import { type Languages, readTokenizerFacts } from "./tokenizer-facts.js";
 import { openTokenizers, type SourceTokenizers, targetTokenizerName } from "./tokenizers.js";
@@ -19,7 +27,7 @@ const fileNames = {
   tokenizer: sourceTokenizerName,
 } as const;
 
-async function open(modelDir: string): Promise<OpenedModel> {
+async function open(modelDir: string, { embeddings }: OpenOptions): Promise<OpenedModel> {
   const config = await readMarianConfig(modelDir);
   const facts = await readTokenizerFacts(modelDir);
   const tokenizers = await openTokenizers(modelDir, config, facts);
@@ -30,8 +38,10 @@ async function open(modelDir: string): Promise<OpenedModel> {
     await weights[Symbol.asyncDispose]();
     throw error;
   }
-  return openedModel({ config, languages: facts.languages, tokenizers, weights });
+  return openedModel({ config, languages: facts.languages, tokenizers, weights }, embeddings);
 }
+
+const embeddingsName = "embeddings.onnx";
 
 interface MarianFolder {
   readonly config: MarianConfig;
@@ -40,7 +50,10 @@ interface MarianFolder {
   readonly weights: Weights;
 }
 
-function openedModel({ config, languages, tokenizers, weights }: MarianFolder): OpenedModel {
+function openedModel(
+  { config, languages, tokenizers, weights }: MarianFolder,
+  embeddings: boolean,
+): OpenedModel {
   const own = {
     files: filesOf(tokenizers),
     shape: shapeOf(config),
@@ -53,12 +66,24 @@ function openedModel({ config, languages, tokenizers, weights }: MarianFolder): 
     graphs: [
       { fileName: fileNames.encoder, add: (writer) => addEncoder(writer, config) },
       { fileName: fileNames.decoder, add: (writer) => addDecoder(writer, config) },
+      ...(embeddings
+        ? [
+            {
+              fileName: embeddingsName,
+              add: (writer: ProductWriter) => addEncoderEmbeddings(writer, config),
+              borrows: true,
+            } as const,
+          ]
+        : []),
     ],
     weightsName: fileNames.weights,
     read: tensorReader(weights, config),
     copies: tokenizers.files,
     calibration: (lines) => marianCalibration(own, tokenizers.source, lines),
     manifest: (common) => manifestOf(common, { languages, config, ...own }),
+    further: new Map(
+      embeddings ? [["embeddings", (common: CommonFields) => embeddingsOf(common, config)]] : [],
+    ),
     [Symbol.asyncDispose]: () => weights[Symbol.asyncDispose](),
   };
 }
@@ -93,6 +118,43 @@ function manifestOf(
     shape,
     generation,
     limits: { inputTokensMax: config.positions, outputTokensMax: config.positions },
+    source,
+    fileSha256,
+    madeWith,
+  };
+}
+
+/** The encoder as a model of its own: it was trained to be translated from, so its vectors are worth what they are. */
+function embeddingsOf(common: CommonFields, config: MarianConfig): EncoderManifest {
+  const { manifestVersion, name, precision, layerPrecision, quantization, ...rest } = common;
+  const { source, fileSha256, madeWith } = rest;
+  const products = new Set(marianEncoderProducts(config));
+  const own = Object.entries(layerPrecision).filter(([product]) => products.has(product));
+  const { weights, tokenizer } = fileNames;
+  return {
+    manifestVersion,
+    name,
+    task: "embed",
+    engine: "staged",
+    program: "encoder",
+    family: "marian",
+    precision,
+    layerPrecision: Object.fromEntries(own),
+    quantization,
+    files: { encoder: embeddingsName, weights, tokenizer },
+    shape: {
+      vocabulary: config.vocabularySize,
+      width: config.width,
+      layers: config.encoder.layers,
+      heads: config.encoder.heads,
+      positions: config.positions,
+      tokenTypes: 0,
+    },
+    unknownTokenId: config.generation.unknownTokenId,
+    embedding: { pooling: "mean", normalize: true, width: config.width, own: false },
+    labels: null,
+    scores: null,
+    limits: { inputTokensMax: config.positions },
     source,
     fileSha256,
     madeWith,

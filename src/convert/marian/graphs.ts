@@ -20,6 +20,7 @@
 import { badTokens } from "../../runtime/generation/search/search.js";
 import { addActivation } from "../activations.js";
 import { addLookup, addOutputProduct } from "../embeddings.js";
+import { addEmbeddings, addLayerChoice } from "../encoder/outputs.js";
 import type { GraphBuilder } from "../onnx/graph-builder.js";
 import {
   addAttention,
@@ -32,6 +33,13 @@ import {
 import { addProduct, type ProductSpec, type ProductWriter } from "../products.js";
 import type { MarianConfig, StackConfig } from "./config.js";
 import { embeddingTables } from "./tensors.js";
+
+/** The products of the encoder alone. */
+export function marianEncoderProducts(shape: MarianConfig): readonly string[] {
+  return marianProducts(shape).filter(
+    (product) => product.startsWith("encoder.") && product !== crossProduct,
+  );
+}
 
 /** Every product of the model, in the order in which a sentence meets them. */
 export function marianProducts(shape: MarianConfig): readonly string[] {
@@ -65,12 +73,43 @@ export async function addEncoder(writer: ProductWriter, shape: MarianConfig): Pr
   const ids = graph.input("input_ids", "i32", ["T"]);
   const positions = graph.input("positions", "i32", ["T"]);
   const places = addPlaceInputs(graph);
-  const encoderHeads = headsShape(graph, places, headsOf(shape, side.heads));
-  let hidden = await addEmbedding(side, { ids, positions });
+  const states = await addEncoderLayers(side, { ids, positions, places });
+  await addCrossCaches(side, states.at(-1) ?? "", places);
+}
+
+/**
+ * The encoder by itself, with the same weights: vectors of texts. Inputs and outputs are those of the program `encoder`,
+ * src/models/programs/manifest-encoder.ts.
+ */
+export async function addEncoderEmbeddings(
+  writer: ProductWriter,
+  shape: MarianConfig,
+): Promise<void> {
+  const { graph } = writer;
+  const side = sideOf(writer, shape, "encoder");
+  const ids = graph.input("ids", "i32", ["T"]);
+  const positions = graph.input("positions", "i32", ["T"]);
+  const places = addPlaceInputs(graph);
+  const states = await addEncoderLayers(side, { ids, positions, places });
+  const hidden = addLayerChoice(writer, states, ids);
+  const { width } = shape;
+  await addEmbeddings(writer, { hidden, places, width }, { own: null, width });
+}
+
+/** The hidden states: the embeddings, and what each layer makes of the one before. */
+async function addEncoderLayers(
+  side: Side,
+  from: { readonly ids: string; readonly positions: string; readonly places: Places },
+): Promise<string[]> {
+  const { shape, heads, writer } = side;
+  const { places } = from;
+  const encoderHeads = headsShape(writer.graph, places, headsOf(shape, heads));
+  const states = [await addEmbedding(side, from)];
   for (const layer of range(shape.encoder.layers)) {
-    hidden = await addEncoderLayer(side, { layer, hidden, places, heads: encoderHeads });
+    const hidden = states.at(-1) ?? "";
+    states.push(await addEncoderLayer(side, { layer, hidden, places, heads: encoderHeads }));
   }
-  await addCrossCaches(side, hidden, places);
+  return states;
 }
 
 async function addEmbedding(
@@ -336,9 +375,9 @@ async function addNorm(
   for (const part of ["weight", "bias"]) {
     const name = `${side.prefix}.${to.name}.${part}`;
     const shape = [side.shape.width];
-    parameters.push(
-      graph.weight(await weights.write({ name, type: "f32", shape }, await read(name))),
-    );
+    const stored =
+      weights.find(name) ?? (await weights.write({ name, type: "f32", shape }, await read(name)));
+    parameters.push(graph.weight(stored));
   }
   const sum = graph.node("Add", [to.added, residual]);
   return graph.node("LayerNormalization", [sum, ...parameters], {
