@@ -25,6 +25,15 @@ export {
   type WireError,
 } from "./errors.js";
 export type {
+  InferLine,
+  InferOutcome,
+  InferOutput,
+  InferRequest,
+  InferResponse,
+  InferResult,
+  InferTensor,
+} from "./infer.js";
+export type {
   BatchRecord,
   ModelReadiness,
   PipelineKind,
@@ -36,6 +45,14 @@ export type {
   StageTime,
   StatusResponse,
 } from "./status.js";
+export {
+  type TensorContent,
+  type TensorDatatype,
+  type TensorElement,
+  type TensorInfo,
+  tensorDatatypes,
+  tensorLimits,
+} from "./tensors.js";
 export {
   type Alternative,
   type TranslateItem,
