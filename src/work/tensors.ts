@@ -27,7 +27,7 @@ export interface NamedTensor {
   /** Of texts: the bytes of all. */
   readonly data: TensorData;
   /** Of texts only: the bytes of each. */
-  readonly lengths?: Int32Array<ArrayBuffer>;
+  readonly lengths?: Int32Array;
 }
 
 /** Told from a caller's JSON by its class: no JSON is one. */

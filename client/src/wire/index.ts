@@ -16,6 +16,24 @@ export {
   type WorkClass,
   workClasses,
 } from "./api.js";
+export type {
+  ClassifyLine,
+  ClassifyOutcome,
+  ClassifyRequest,
+  ClassifyResponse,
+  ClassifyResult,
+  ScoredLabel,
+  TextOrPair,
+} from "./classify.js";
+export {
+  type EmbedLine,
+  type EmbedOutcome,
+  type EmbedPooling,
+  type EmbedRequest,
+  type EmbedResponse,
+  type EmbedResult,
+  embedPoolings,
+} from "./embed.js";
 export {
   type ErrorCode,
   errorRegistry,
@@ -33,6 +51,14 @@ export type {
   InferResult,
   InferTensor,
 } from "./infer.js";
+export type {
+  RerankLine,
+  RerankOutcome,
+  RerankRequest,
+  RerankResponse,
+  RerankResult,
+} from "./rerank.js";
+
 export type {
   BatchRecord,
   ModelReadiness,
