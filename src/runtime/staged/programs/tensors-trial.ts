@@ -28,81 +28,109 @@ const madeBytesMax = 64 * 1024 * 1024;
 const absoluteMax = 1e-5;
 const relativeMax = 1e-4;
 
-/** Fills the element of a row: the kinds in the order in which they are tried. */
-type Made = (row: number, at: number) => number;
-const mixed: Made = (row, at) => (Math.imul(at + 1 + 7_919 * row, 2_654_435_761) >>> 8) / 2 ** 24;
-const kinds: readonly Made[] = [mixed, () => 1, () => 0];
+/** Fills the element of a row: a fraction from 0 to 1, and the integer that stands for it where the tensor has such. */
+interface Made {
+  readonly fraction: (row: number, at: number) => number;
+  readonly integer: (fraction: number) => number;
+  /** Whether rows differ: those that are alike show nothing. */
+  readonly shows: boolean;
+}
+
+/** Rows of other sizes as well as of other numbers, for what is scaled by the largest of all rows. */
+const mixed = (row: number, at: number): number => noise(row, at) / (1 + row);
+
+const noise = (row: number, at: number): number =>
+  (Math.imul(at + 1 + 7_919 * row, 2_654_435_761) >>> 8) / 2 ** 24;
+
+/** In the order in which they are tried; the first that the graph takes counts. Integers of bytes, then those of every vocabulary. */
+const kinds: readonly Made[] = [
+  { fraction: mixed, integer: (fraction) => Math.floor(fraction * 256), shows: true },
+  { fraction: noise, integer: Math.round, shows: true },
+  { fraction: () => 1, integer: Math.round, shows: false },
+  { fraction: () => 0, integer: Math.round, shows: false },
+];
 
 export async function tryRows(session: Session, manifest: TensorsManifest): Promise<Trial> {
   const { batch, batchDeclared } = manifest;
+  const declared = batch === "free" && batchDeclared;
+  const taken = await findInputs(session, manifest);
+  if ("reason" in taken) {
+    const problem = `it could not be tried with made-up tensors${taken.reason}`;
+    return {
+      rowsApart: declared,
+      inputs: null,
+      problem: batch === "free" ? withCure(problem, declared) : problem,
+    };
+  }
+  const { inputs } = taken;
+  if (batch !== "free" || declared) return { rowsApart: declared, inputs, problem: null };
+  const problem = await together(session, manifest, taken);
+  return { rowsApart: problem === null, inputs, problem: problem && withCure(problem, declared) };
+}
+
+function withCure(problem: string, declared: boolean): string {
+  const cure = '"batch": "free" in its millrace.json says that rows are apart all the same';
+  return declared ? problem : `${problem}; one request a run (${cure})`;
+}
+
+interface Taken {
+  readonly made: Made;
+  readonly size: number;
+  /** One row of each. */
+  readonly inputs: readonly NamedTensor[];
+  readonly answers: readonly NamedTensor[];
+}
+
+/** The first that the graph takes, or why it takes none. */
+async function findInputs(
+  session: Session,
+  manifest: TensorsManifest,
+): Promise<Taken | { readonly reason: string }> {
   let reason = "";
   for (const made of kinds) {
     for (const size of hasOpenAxes(manifest) ? sizesTried : [1]) {
-      const first = makeRow(manifest, { made, size, row: 0 });
-      if (first === null) continue;
+      const inputs = makeRow(manifest, { made, size, row: 0 });
+      if (inputs === null) continue;
       try {
-        const alone = await runTensors(session, first, manifest.outputs);
-        if (batch !== "free") return { rowsApart: false, inputs: first, problem: null };
-        if (batchDeclared) return { rowsApart: true, inputs: first, problem: null };
-        // Rows that are alike show nothing.
-        const problem =
-          made === mixed
-            ? await together(session, manifest, { first, alone, size })
-            : "it takes no made-up rows";
-        return {
-          rowsApart: problem === null,
-          inputs: first,
-          problem: problem && `${problem}; ${oneByOne}`,
-        };
+        const answers = await runTensors(session, inputs, manifest.outputs);
+        return { made, size, inputs, answers };
       } catch (error) {
-        reason = error instanceof Error ? error.message : String(error);
+        reason = `: ${messageOf(error)}`;
       }
     }
   }
-  const rowsApart = batch === "free" && batchDeclared;
-  const problem = `it could not be tried with made-up tensors${reason === "" ? "" : ` (${reason})`}`;
-  return {
-    rowsApart,
-    inputs: null,
-    problem: rowsApart || batch !== "free" ? problem : `${problem}; ${oneByOne}`,
-  };
+  return { reason };
 }
-
-const oneByOne =
-  'one request a run ("batch": "free" in its millrace.json says that rows are apart all the same)';
 
 /** Why two rows are not what each of them is alone; null where they are. */
 async function together(
   session: Session,
   manifest: TensorsManifest,
-  {
-    first,
-    alone,
-    size,
-  }: {
-    readonly first: readonly NamedTensor[];
-    readonly alone: readonly NamedTensor[];
-    readonly size: number;
-  },
+  { made, size, inputs, answers: first }: Taken,
 ): Promise<string | null> {
-  const second = makeRow(manifest, { made: mixed, size, row: 1 });
-  const both = first.map((tensor, place) => joinRows([tensor, second?.[place] ?? tensor]));
-  const pair = both.filter((tensor) => tensor !== null);
+  const others = made.shows ? makeRow(manifest, { made, size, row: 1 }) : null;
+  if (others === null) return "it takes no made-up rows that differ";
+  const both = inputs.map((tensor, place) => joinRows([tensor, others[place] ?? tensor]));
   try {
-    const other = await runTensors(session, second ?? first, manifest.outputs);
+    const second = await runTensors(session, others, manifest.outputs);
+    const pair = both.filter((tensor) => tensor !== null);
     const answers = await runTensors(session, pair, manifest.outputs);
     for (const [place, answer] of answers.entries()) {
-      if (answer.shape[0] !== 2)
-        return `output ${answer.name} has no row for each row of the inputs`;
-      for (const [row, expected] of [alone[place], other[place]].entries()) {
-        if (expected !== undefined && isSame(rowsOf(answer, row, row + 1), expected)) continue;
-        return `a row of output ${answer.name} depends on the rows beside it`;
+      const { name } = answer;
+      if (answer.shape[0] !== 2) return `output ${name} has no row for each row of the inputs`;
+      for (const [row, alone] of [first[place], second[place]].entries()) {
+        if (alone !== undefined && isSame(rowsOf(answer, row, row + 1), alone)) continue;
+        return `a row of output ${name} depends on the rows beside it`;
       }
     }
     return null;
   } catch (error) {
-    return `it takes no two rows: ${error instanceof Error ? error.message : String(error)}`;
+    return `it takes no two rows: ${messageOf(error)}`;
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function isSame(found: NamedTensor, expected: NamedTensor): boolean {
@@ -158,7 +186,6 @@ function makeRow({ inputs, batch, sizes }: TensorsManifest, row: Row): NamedTens
   return inputs.map((entry, place) => makeTensor(entry, shapes[place] ?? [], row));
 }
 
-/** Fractions from 0 to 1; integers 0 and 1, which are in every vocabulary. */
 function makeTensor(
   { name, datatype }: DeclaredTensor,
   shape: readonly number[],
@@ -166,18 +193,20 @@ function makeTensor(
 ): NamedTensor {
   const elements = elementsOf(shape);
   if (datatype === "BYTES") {
-    const texts = Array.from({ length: elements }, (_, at) => (made(row, at) < 0.5 ? "a" : "b"));
+    const texts = Array.from({ length: elements }, (_, at) =>
+      made.fraction(row, at) < 0.5 ? "a" : "b",
+    );
     return textTensor(texts, { name, shape });
   }
   const data = new tensorArrays[tensorTypes[datatype]](elements);
   for (let at = 0; at < elements; at += 1) {
-    const value = made(row, at);
+    const value = made.fraction(row, at);
     if (data instanceof BigInt64Array || data instanceof BigUint64Array)
-      data[at] = BigInt(Math.round(value));
+      data[at] = BigInt(made.integer(value));
     else if (datatype === "FP32" || datatype === "FP64") data[at] = value;
     // The bits of one half, and of one.
     else if (datatype === "FP16") data[at] = value === 0 ? 0 : value < 0.5 ? 0x3800 : 0x3c00;
-    else data[at] = Math.round(value);
+    else data[at] = datatype === "BOOL" ? Math.round(value) : made.integer(value);
   }
   return { name, datatype, shape, data };
 }
