@@ -177,6 +177,17 @@ const refused: readonly [what: string, files: Parameters<typeof put>[1], says: R
     },
     /two inputs of the name "x"/,
   ],
+  [
+    "an output that no binding can give",
+    {
+      "g.onnx": graphBytes({
+        nodes: [],
+        inputs: [],
+        outputs: [{ name: "constructor", type: "FP32", shape: [1] }],
+      }),
+    },
+    /its output "constructor" has a name/,
+  ],
   ["no output", { "g.onnx": graphBytes({ nodes: [], inputs: [], outputs: [] }) }, /outputs/],
 ];
 for (const [what, files, says] of refused) {

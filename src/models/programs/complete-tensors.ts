@@ -72,6 +72,7 @@ export async function plainManifest(path: string, name: string): Promise<Tensors
   for (const file of facts.dataFiles) await checkDataFile(dir, file, path);
   const inputs = facts.inputs.map((input) => entryOf(input, path));
   const outputs = facts.outputs.map((output) => entryOf(output, path));
+  for (const output of outputs) checkOutputName(output, path);
   return {
     manifestVersion,
     name,
@@ -193,6 +194,13 @@ function entryOf({ name, elementType, shape }: GraphValue, path: string): Declar
     return refuse(`has ${shape.length} axes; at most ${tensorLimits.dimensionsMax} are taken`);
   }
   return { name, datatype, shape };
+}
+
+/** ONNX Runtime's binding asks plain objects which outputs are wanted, and those have some names by themselves. */
+function checkOutputName({ name }: DeclaredTensor, path: string): void {
+  if (!(name in {})) return;
+  const message = `${path}: its output ${JSON.stringify(name)} has a name that ONNX Runtime's binding cannot give`;
+  throw new MillraceError("model_folder_invalid", message);
 }
 
 /** `free` where nothing speaks against it: exporters name first axes as they like, and a trial at load will show. */
