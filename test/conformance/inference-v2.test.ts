@@ -3,11 +3,13 @@ import assert from "node:assert/strict";
 import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
 import type { InferResponse, ModelsResponse } from "millrace-client/wire";
+import { openInferenceV2Front } from "#src/front/inference-v2/inference-v2.js";
 import { createServer, type MillraceServer } from "#src/index.js";
 import { openSession, runTensors, type Session } from "#src/runtime/session.js";
 import { Random } from "../sim/random.js";
+import { TestFront } from "../support/http-front.js";
 import { graphBytes, onnxTypes } from "../support/onnx-graph.js";
-import { assertIdle, bundledModels, getReady, getStatus, until } from "../support/real-server.js";
+import { assertIdle, getReady, getStatus, until } from "../support/real-server.js";
 import { sharedPath, skipWithout } from "../support/shared-data.js";
 import { TempDir } from "../support/temp-dir.js";
 
@@ -76,7 +78,6 @@ before(async () => {
   await writeFile(dir.file("dream", "model.onnx"), nobodys);
   await mkdir(dir.file("two"));
   for (const name of ["a.onnx", "b.onnx"]) await writeFile(dir.file("two", name), lookUp);
-  await symlink(`${bundledModels}/en-zh`, dir.file("en-zh"));
   if (skip === false) {
     for (const name of ["magika", "squeezenet1.0"])
       await symlink(sharedPath("models", name), dir.file(name));
@@ -93,7 +94,7 @@ before(async () => {
   // All that can start have started; one cannot.
   await until(async () => {
     const { body } = await getReady(server.url);
-    return body.models.filter(({ ready }) => ready).length === (skip === false ? 6 : 4);
+    return body.models.filter(({ ready }) => ready).length === (skip === false ? 5 : 3);
   });
 });
 
@@ -201,7 +202,6 @@ describe("what is served", () => {
     ["/v2/models/look-up/versions/2", 404, /version 1 only/],
     ["/v2/models/look-up/stats", 404, /no route/],
     ["/v2/models/look-up/infer", 405, /takes POST/],
-    ["/v2/models/en-zh", 400, /no tensors to tell of: it is served at \/v1\/translate/],
   ];
   for (const [path, status, says] of none) {
     test(`${path} is ${status}`, async () => {
@@ -501,10 +501,25 @@ describe("what is refused names the tensor", () => {
     }
   });
 
-  test("a model of another task", async () => {
-    const { status, body } = await infer("en-zh", { inputs: [at] });
-    assert.equal(status, 400);
-    assert.match(body.error ?? "", /en-zh takes no tensors: it is served at \/v1\/translate/);
+  test("a model of another task, and a server that stops", async () => {
+    await using front = await TestFront.start({}, {}, [openInferenceV2Front]);
+    const at = `${front.url}/v2/models/echo`;
+    const say = async (path: string, method: string): Promise<string> => {
+      const response = await fetch(`${at}${path}`, { method });
+      return `${response.status} ${await response.text()}`;
+    };
+    const elsewhere = "it is served at /v1/translate";
+    assert.equal(
+      await say("", "GET"),
+      `400 {"error":"model echo has no tensors to tell of: ${elsewhere}"}`,
+    );
+    assert.equal(
+      await say("/infer", "POST"),
+      `400 {"error":"model echo takes no tensors: ${elsewhere}"}`,
+    );
+    front.state = "draining";
+    assert.match(await say("/infer", "POST"), /^503 \{"error":"the server is stopping/);
+    assert.match(await (await fetch(`${front.url}/v2/health/ready`)).text(), /"ready":false/);
   });
 
   test("attack: whatever is changed in a body, the answer is JSON and the server serves", async () => {
