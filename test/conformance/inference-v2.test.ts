@@ -145,7 +145,11 @@ const infer = (model: string, body: object | string, init: RequestInit = {}): Pr
   });
 
 /** JSON, and the bytes behind it. */
-function inferRaw(model: string, head: object, raw: Buffer, headLength?: string): Promise<Answer> {
+function inferRaw(
+  model: string,
+  head: object,
+  { raw, headLength }: { readonly raw: Buffer; readonly headLength?: string | undefined },
+): Promise<Answer> {
   const json = Buffer.from(JSON.stringify(head));
   const headers = { "inference-header-content-length": headLength ?? String(json.length) };
   return ask(`/v2/models/${model}/infer`, {
@@ -272,7 +276,7 @@ describe("tensors of every type", () => {
     const answer = await inferRaw(
       "types",
       { inputs, parameters: { binary_data_output: true } },
-      raw,
+      { raw },
     );
     assert.equal(answer.status, 200, answer.body.error);
     assert.equal(answer.headers.get("content-type"), "application/octet-stream");
@@ -314,7 +318,7 @@ describe("tensors of every type", () => {
       { name: "out BOOL", parameters: { binary_data: false } },
     ];
     const part = Buffer.concat(types.filter((_, at) => at % 2 === 0).map(bytesOf));
-    const answer = await inferRaw("types", { inputs, outputs }, part);
+    const answer = await inferRaw("types", { inputs, outputs }, { raw: part });
     assert.equal(answer.status, 200, answer.body.error);
     assert.deepEqual(
       answer.body.outputs?.map(({ name, data }) => [name, data]),
@@ -495,7 +499,7 @@ describe("what is refused names the tensor", () => {
       [{ inputs: [input] }, Buffer.alloc(16), "10", /not JSON/],
     ];
     for (const [head, raw, headLength, says] of cases) {
-      const answer = await inferRaw("look-up", head, raw, headLength);
+      const answer = await inferRaw("look-up", head, { raw, headLength });
       assert.equal(answer.status, 400);
       assert.match(answer.body.error ?? "", says);
     }
@@ -616,7 +620,7 @@ test("rows of concurrent callers share runs, and each gets its own", async () =>
       const { status, body, bytes } = await inferRaw(
         "dense",
         { inputs: [row], parameters: { binary_data_output: true } },
-        Buffer.from(data.buffer),
+        { raw: Buffer.from(data.buffer) },
       );
       assert.equal(status, 200, body.error);
       return { data, product: new Float32Array(Uint8Array.from(bytes).buffer) };
@@ -687,7 +691,7 @@ describe("real models", { skip }, () => {
       inputs: [{ name: input, datatype, shape, parameters: { binary_data_size: data.byteLength } }],
       parameters: { binary_data_output: true },
     };
-    const { status, body, bytes } = await inferRaw(name, head, Buffer.from(data.buffer));
+    const { status, body, bytes } = await inferRaw(name, head, { raw: Buffer.from(data.buffer) });
     assert.equal(status, 200, body.error);
     return [...new Float32Array(Uint8Array.from(bytes).buffer)];
   }
