@@ -63,8 +63,11 @@ export function wrong(
   return new MillraceError("tensor_invalid", `tensor ${name}: ${what}`, { param: of.param });
 }
 
-/** Writes the element at the place; false where the value is none of the type. */
-type Write = (at: number, value: unknown) => boolean;
+/**
+ * Writes a list from the place on; gives the index of the first value that is none of the type, or -1. A list at once, because
+ * there may be millions of values, and nothing else happens meanwhile.
+ */
+type WriteList = (at: number, list: readonly unknown[]) => number;
 
 class JsonReader {
   readonly #json: TensorJson;
@@ -98,15 +101,17 @@ class JsonReader {
   #texts(content: unknown, depth: number, shape: readonly number[]): NamedTensor {
     const texts: string[] = [];
     const { name, param } = this.#json;
-    this.#fill(content, depth, (_at, value) => {
-      if (typeof value !== "string") return false;
-      if (!value.isWellFormed()) {
-        throw new MillraceError("bad_encoding", `tensor ${name}: a text holds a lone surrogate`, {
-          param,
-        });
+    this.#fill(content, depth, (_at, list) => {
+      for (let index = 0; index < list.length; index += 1) {
+        const text = list[index];
+        if (typeof text !== "string") return index;
+        if (!text.isWellFormed()) {
+          const message = `tensor ${name}: a text holds a lone surrogate`;
+          throw new MillraceError("bad_encoding", message, { param });
+        }
+        texts.push(text);
       }
-      texts.push(value);
-      return true;
+      return -1;
     });
     return textTensor(texts, { name, shape });
   }
@@ -145,18 +150,18 @@ class JsonReader {
   }
 
   /** `depth`: levels of lists in it. */
-  #fill(content: unknown, depth: number, write: Write): void {
-    if (!Array.isArray(content)) this.#element(content, write);
-    else if (depth > 1) for (const each of content) this.#fill(each, depth - 1, write);
-    else for (const each of content) this.#element(each, write);
-  }
-
-  #element(value: unknown, write: Write): void {
-    if (!write(this.#at, value)) {
-      const what = Array.isArray(value) ? "a list among elements" : show(value);
-      throw this.#wrong(`element ${this.#at} is no ${this.#json.datatype}: ${what}`);
+  #fill(content: unknown, depth: number, write: WriteList): void {
+    if (depth > 1 && Array.isArray(content)) {
+      for (const each of content) this.#fill(each, depth - 1, write);
+      return;
     }
-    this.#at += 1;
+    const list: readonly unknown[] = Array.isArray(content) ? content : [content];
+    const bad = write(this.#at, list);
+    if (bad !== -1) {
+      const what = Array.isArray(list[bad]) ? "a list among elements" : show(list[bad]);
+      throw this.#wrong(`element ${this.#at + bad} is no ${this.#json.datatype}: ${what}`);
+    }
+    this.#at += list.length;
   }
 
   #wrong(what: string): MillraceError {
@@ -169,63 +174,74 @@ function isSame(left: readonly number[], right: readonly number[]): boolean {
 }
 
 /** A value is refused that the type cannot hold: nothing is rounded to an integer, wrapped around or made infinite. */
-function writerOf(datatype: TensorDatatype, data: TensorData): Write {
+function writerOf(datatype: TensorDatatype, data: TensorData): WriteList {
   if (data instanceof BigInt64Array) return wideWriter(data, -(2n ** 63n), 2n ** 63n - 1n);
   if (data instanceof BigUint64Array) return wideWriter(data, 0n, 2n ** 64n - 1n);
   if (datatype === "BOOL") {
-    return (at, value) => {
-      if (typeof value !== "boolean") return false;
-      data[at] = value ? 1 : 0;
-      return true;
+    return (at, list) => {
+      for (let index = 0; index < list.length; index += 1) {
+        const value = list[index];
+        if (typeof value !== "boolean") return index;
+        data[at + index] = value ? 1 : 0;
+      }
+      return -1;
     };
   }
   // Raw bytes only, as elsewhere.
-  if (datatype === "BF16") return () => false;
-  if (datatype === "FP16") {
-    return numberWriter((at, value) => {
-      const bits = halfOf(value);
-      data[at] = bits;
-      return (bits & 0x7c00) !== 0x7c00;
-    });
-  }
+  if (datatype === "BF16") return () => 0;
+  const isHalf = datatype === "FP16";
   const isFraction = datatype === "FP32" || datatype === "FP64";
-  return numberWriter((at, value) => {
-    data[at] = value;
-    return isFraction ? Number.isFinite(data[at]) : data[at] === value;
-  });
+  return (at, list) => {
+    for (let index = 0; index < list.length; index += 1) {
+      const value = numberOf(list[index]);
+      const written = isHalf ? halfOf(value) : value;
+      data[at + index] = written;
+      const kept = data[at + index] ?? NaN;
+      const fits = isHalf
+        ? (kept & 0x7c00) !== 0x7c00
+        : isFraction
+          ? Number.isFinite(kept)
+          : kept === value;
+      if (!fits) return index;
+    }
+    return -1;
+  };
 }
 
-function numberWriter(write: (at: number, value: number) => boolean): Write {
-  return (at, value) => {
-    if (typeof value === "number") return write(at, value);
-    // Digits that the reader of JSON kept as they were (json-object.ts): too many for a number that is exact.
-    return typeof value === "string" && wideDigits.test(value) && write(at, Number(value));
-  };
+/** Not a number where it is none. */
+function numberOf(value: unknown): number {
+  if (typeof value === "number") return value;
+  // Digits that the reader of JSON kept as they were (json-object.ts): too many for a number that is exact.
+  return typeof value === "string" && wideDigits.test(value) ? Number(value) : NaN;
 }
 
 const wideDigits = /^-?\d{16,}$/;
 const digits = /^-?\d{1,20}$/;
 
-function wideWriter(data: BigInt64Array | BigUint64Array, min: bigint, max: bigint): Write {
+function wideWriter(data: BigInt64Array | BigUint64Array, min: bigint, max: bigint): WriteList {
   // Two halves of an integer that a double holds: a bigint for each would take ten times as long.
   const words = new Uint32Array(data.buffer, data.byteOffset, 2 * data.length);
-  return (at, value) => {
-    if (typeof value === "number" && Number.isSafeInteger(value)) {
-      if (value < 0 && min === 0n) return false;
-      words[2 * at] = value;
-      words[2 * at + 1] = Math.floor(value / 2 ** 32);
-      return true;
+  return (at, list) => {
+    for (let index = 0; index < list.length; index += 1) {
+      const value = list[index];
+      if (typeof value === "number" && Number.isSafeInteger(value)) {
+        if (value < 0 && min === 0n) return index;
+        words[2 * (at + index)] = value;
+        words[2 * (at + index) + 1] = Math.floor(value / 2 ** 32);
+        continue;
+      }
+      if (typeof value !== "string" || !digits.test(value)) return index;
+      const wide = BigInt(value);
+      if (wide < min || wide > max) return index;
+      data[at + index] = wide;
     }
-    if (typeof value !== "string" || !digits.test(value)) return false;
-    const wide = BigInt(value);
-    if (wide < min || wide > max) return false;
-    data[at] = wide;
-    return true;
+    return -1;
   };
 }
 
 /** The bits of the half that is nearest, to even where two are; infinity where it is too large. */
 function halfOf(value: number): number {
+  if (!(Math.abs(value) < 2 ** 16)) return 0x7c00;
   const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
   const size = Math.abs(value);
   if (size < 2 ** -14) return sign | roundToEven(size * 2 ** 24);
@@ -262,7 +278,20 @@ export function tensorDataText(tensor: NamedTensor): string {
   if (datatype === "FP32" || datatype === "FP64") {
     return listText(data, (value) => finiteText(Number(value)));
   }
-  return `[${data.join(",")}]`;
+  return data instanceof BigInt64Array ? wideText(data) : `[${data.join(",")}]`;
+}
+
+/** As two halves where a double holds it: the text of a bigint takes several times as long. */
+function wideText(data: BigInt64Array): string {
+  const words = new Int32Array(data.buffer, data.byteOffset, 2 * data.length);
+  const parts: string[] = [];
+  for (let at = 0; at < data.length; at += 1) {
+    const high = words[2 * at + 1] ?? 0;
+    const isShort = high >= -(2 ** 20) && high < 2 ** 20;
+    const low = (words[2 * at] ?? 0) >>> 0;
+    parts.push(String(isShort ? high * 2 ** 32 + low : (data[at] ?? 0n)));
+  }
+  return `[${parts.join(",")}]`;
 }
 
 /** A loop, because to iterate over a typed array costs ten times as much. */

@@ -197,19 +197,35 @@ function setData(target: TensorData, source: TensorData, at: number): void {
 export function textsOf({ data, lengths = new Int32Array() }: NamedTensor): string[] {
   const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
   let from = 0;
-  return Array.from(lengths, (length) => {
-    const text = bytes.toString("utf8", from, from + length);
-    from += length;
-    return text;
-  });
+  const texts: string[] = [];
+  for (let at = 0; at < lengths.length; at += 1) {
+    const until = from + (lengths[at] ?? 0);
+    texts.push(until === from ? "" : bytes.toString("utf8", from, until));
+    from = until;
+  }
+  return texts;
 }
 
-/** A tensor of `BYTES` of so many texts as its shape says. */
+/** A tensor of `BYTES` of so many well-formed texts as its shape says. */
 export function textTensor(
   texts: readonly string[],
   { name, shape }: Pick<NamedTensor, "name" | "shape">,
 ): NamedTensor {
-  const parts = texts.map((text) => Buffer.from(text));
-  const lengths = Int32Array.from(parts, ({ length }) => length);
-  return { name, datatype: "BYTES", shape, data: new Uint8Array(Buffer.concat(parts)), lengths };
+  // Once for all: of short texts there may be a million.
+  const data = new TextEncoder().encode(texts.join(""));
+  const lengths = new Int32Array(texts.length);
+  for (let at = 0; at < texts.length; at += 1) lengths[at] = utf8Length(texts[at] ?? "");
+  return { name, datatype: "BYTES", shape, data, lengths };
+}
+
+function utf8Length(text: string): number {
+  if (text.length > 64) return Buffer.byteLength(text);
+  let bytes = text.length;
+  for (let at = 0; at < text.length; at += 1) {
+    const unit = text.charCodeAt(at);
+    if (unit < 0x80) continue;
+    // Half of a letter of four bytes is two of them.
+    bytes += unit < 0x800 || (unit & 0xf800) === 0xd800 ? 1 : 2;
+  }
+  return bytes;
 }

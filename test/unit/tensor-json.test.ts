@@ -195,7 +195,8 @@ describe("texts as bytes", () => {
     fails(() => read(texts([1, "a"]), [2]), /has 2 texts/);
     fails(() => read(Buffer.alloc(0), [2_000_000_000]), /has 2000000000 texts/);
     // Together they are a letter; alone neither is.
-    fails(() => read(texts([1, "\xc3"], [1, "\xa9"]), [2]), /text 0 is not UTF-8/);
+    fails(() => read(texts([1, "\xc3"], [1, "\xa9"]), [2]), /text 1 is not UTF-8/);
+    fails(() => read(texts([1, "\xc3"], [1, "a"]), [2]), /its texts are not UTF-8/);
   });
 });
 
@@ -235,6 +236,16 @@ test("attack: whatever JSON says, it is a tensor or it is refused by name", () =
       assert.notEqual(error.code, "internal");
     }
   }
+});
+
+test("attack: a million lists, levels and keys are refused before they are parsed", () => {
+  const refused: readonly [string, RegExp][] = [
+    [`{"a":[${"[1],".repeat(200_000)}[1]]}`, /more than 131072 lists/],
+    [`{"a":${"[".repeat(1_000_000)}`, /nests deeper than 32/],
+    [`{${'"a":1,'.repeat(200_000)}"a":1}`, /more than 16384 keys/],
+  ];
+  for (const [text, says] of refused)
+    fails(() => parseObject(text, tensorBody), says, "bad_request");
 });
 
 test("wide integers are kept only where they are numbers of their own", () => {

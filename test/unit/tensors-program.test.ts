@@ -57,7 +57,7 @@ function payload(list: readonly NamedTensor[], outputs: readonly number[] = [0])
 async function runTogether({ program }: Opened, payloads: readonly Payload[]): Promise<Payload[]> {
   const inputs = payloads.map((each): StageInput => {
     const begun = program.begin(each);
-    assert.ok(typeof begun === "object", JSON.stringify(begun));
+    assert.ok(typeof begun === "object", typeof begun === "string" ? begun : "");
     return begun;
   });
   const results = await program.stages[0]?.run(inputs);

@@ -51,15 +51,18 @@ function rawTexts(bytes: Buffer, raw: RawTensor, elements: number): NamedTensor 
     const left = bytes.length - from - lengthBytes;
     const length = left < 0 ? Infinity : bytes.readUInt32LE(from);
     if (length > left) throw wrong(raw, `text ${text} is longer than what is left of its data`);
-    const own = bytes.subarray(from + lengthBytes, from + lengthBytes + length);
-    if (!isUtf8(own)) throw wrong(raw, `text ${text} is not UTF-8`);
-    data.set(own, at);
+    const own = from + lengthBytes;
+    // What goes on in the middle of a letter is no text; with that, they are UTF-8 if all of them together are.
+    if (length > 0 && ((bytes[own] ?? 0) & 0xc0) === 0x80)
+      throw wrong(raw, `text ${text} is not UTF-8`);
+    for (let byte = 0; byte < length; byte += 1) data[at + byte] = bytes[own + byte] ?? 0;
     lengths[text] = length;
     at += length;
     from += lengthBytes + length;
   }
   if (from < bytes.length)
     throw wrong(raw, `${bytes.length - from} bytes of its data belong to no text`);
+  if (!isUtf8(data)) throw wrong(raw, "its texts are not UTF-8");
   const { name, shape } = raw;
   return { name, datatype: "BYTES", shape, data, lengths };
 }
