@@ -4,6 +4,7 @@ import { classification } from "./classification/classification.js";
 import { embedding } from "./embedding/embedding.js";
 import { reranking } from "./reranking/reranking.js";
 import type { Task } from "./task.js";
+import { inference } from "./tensors/inference.js";
 import { translation } from "./translation/translation.js";
 
 export const tasks: ReadonlyMap<string, Task> = new Map(
@@ -12,6 +13,7 @@ export const tasks: ReadonlyMap<string, Task> = new Map(
     defineTask(embedding),
     defineTask(classification),
     defineTask(reranking),
+    defineTask(inference),
   ].map((task) => [task.name, task]),
 );
 

@@ -32,6 +32,11 @@ const knowing: Readonly<
       "src/tasks/classification/",
       "src/tasks/embedding/",
       "src/tasks/reranking/",
+      // What a plain ONNX file is, and where one may stand.
+      "src/models/read-manifest.ts",
+      "src/models/registry.ts",
+      "src/cli/inspect.ts",
+      "src/tasks/tensors/",
     ],
   },
 };

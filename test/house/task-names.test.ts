@@ -11,6 +11,19 @@ import { codeOf, readSources } from "./imports.js";
 const knowing: Readonly<
   Record<string, { readonly spelled: RegExp; readonly files: readonly string[] }>
 > = {
+  infer: {
+    spelled: /(?<!\bz\.)\binfer\b(?! [A-Z])|\bInfer[A-Z]|\binference\b(?!-v2)/,
+    files: [
+      "src/tasks/tensors/",
+      "src/tasks/table.ts",
+      // A graph that nobody says more of is for this.
+      "src/models/programs/complete-tensors.ts",
+      // The protocol has the same verb.
+      "src/front/inference-v2/",
+      "client/src/wire/infer.ts",
+      "client/src/wire/index.ts",
+    ],
+  },
   translate: {
     spelled: /translat/i,
     files: [

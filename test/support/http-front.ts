@@ -2,6 +2,7 @@
 
 import { connect, type Socket } from "node:net";
 import type { DeploymentIdentity, ServerState, StatusResponse } from "millrace-client/wire";
+import type { OpenFront } from "#src/front/front.js";
 import { identificationOf } from "#src/front/identification.js";
 import { openNativeFront } from "#src/front/native/native.js";
 import type { HttpFront } from "#src/listen/http/http-front.js";
@@ -35,22 +36,26 @@ export class TestFront implements AsyncDisposable {
   static async start(
     options: Partial<Options> = {},
     times: Pick<HttpListenerParts, "signOfLifeMs" | "nowMs"> = {},
-    others: readonly HttpFront[] = [],
+    others: readonly (HttpFront | OpenFront)[] = [],
   ): Promise<TestFront> {
     const test = new TestFront();
     const resolved = resolveConfiguration({ code: { port: 0, logLevel: "silent", ...options } });
     const { metrics } = test;
     test.submit.requestInputsMax = resolved.options.requestInputsMax;
     const views = viewsOf(test);
-    const native = openNativeFront({
+    const parts = {
       submit: test.submit,
       views,
       tasks: [...test.submit.tasks].map(([name, form]) => ({ ...form, name })),
       options: resolved.options,
       metrics,
-    });
+    };
+    const native = openNativeFront(parts);
     test.#listener = await startHttpListener({
-      fronts: [native.http, ...others],
+      fronts: [
+        native.http,
+        ...others.map((other) => (typeof other === "function" ? other(parts).http : other)),
+      ],
       identification: identificationOf(views.identity),
       limits: resolved.options,
       metrics,

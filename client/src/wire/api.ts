@@ -6,6 +6,7 @@
  * such as a sentence of it.
  */
 import type { WireError } from "./errors.js";
+import type { TensorInfo } from "./tensors.js";
 
 /** `realtime`: somebody waits. `bulk`: nobody waits. */
 export type WorkClass = (typeof workClasses)[number];
@@ -81,6 +82,8 @@ export interface ErrorResponse {
 export interface ModelLimits {
   readonly inputTokensMax?: number;
   readonly outputTokensMax?: number;
+  /** Rows of one run, where the model has such a limit of its own. */
+  readonly rowsMax?: number;
 }
 
 export interface ModelInfo {
@@ -92,6 +95,9 @@ export interface ModelInfo {
   readonly precision: string;
   readonly ready: boolean;
   readonly limits: ModelLimits;
+  /** Of a model that takes and gives named tensors. */
+  readonly inputs?: readonly TensorInfo[];
+  readonly outputs?: readonly TensorInfo[];
 }
 
 export interface ModelsResponse {

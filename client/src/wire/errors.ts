@@ -47,6 +47,10 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
     "An input has more characters than `--input-characters-max`, or more tokens than the model takes.",
     "Shorten it, leave `split` on, or send `truncate: true`.",
   ]),
+  tensor_invalid: entry(400, NO, [
+    "A tensor of the request is missing, unknown, of another type or shape than the model takes, or its data are not what its shape says; `param` names it.",
+    "Ask `GET /v1/models` for the model's inputs, and correct the tensor that the message names.",
+  ]),
   token_out_of_range: entry(422, NO, [
     "A token id is not in the model's vocabulary.",
     "Use the tokenizer of the model that `model` names.",
@@ -165,6 +169,7 @@ export type ErrorCode =
   | "too_many_items"
   | "input_empty"
   | "input_too_long"
+  | "tensor_invalid"
   | "token_out_of_range"
   | "unsupported_media_type"
   | "headers_too_large"

@@ -43,12 +43,22 @@ export {
   type WireError,
 } from "./errors.js";
 export type {
+  InferLine,
+  InferOutcome,
+  InferOutput,
+  InferRequest,
+  InferResponse,
+  InferResult,
+  InferTensor,
+} from "./infer.js";
+export type {
   RerankLine,
   RerankOutcome,
   RerankRequest,
   RerankResponse,
   RerankResult,
 } from "./rerank.js";
+
 export type {
   BatchRecord,
   ModelReadiness,
@@ -61,6 +71,14 @@ export type {
   StageTime,
   StatusResponse,
 } from "./status.js";
+export {
+  type TensorContent,
+  type TensorDatatype,
+  type TensorElement,
+  type TensorInfo,
+  tensorDatatypes,
+  tensorLimits,
+} from "./tensors.js";
 export {
   type Alternative,
   type TranslateItem,

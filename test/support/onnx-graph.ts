@@ -1,0 +1,77 @@
+/** Small ONNX graphs for tests: bytes as any exporter would write them. */
+import { encodeModel, type NodeMessage, type TensorMessage } from "#src/convert/onnx/schema.js";
+
+/** ONNX's numbers of element types, by the protocol's names. */
+export const onnxTypes = {
+  FP32: 1,
+  UINT8: 2,
+  INT8: 3,
+  UINT16: 4,
+  INT16: 5,
+  INT32: 6,
+  INT64: 7,
+  BYTES: 8,
+  BOOL: 9,
+  FP16: 10,
+  FP64: 11,
+  UINT32: 12,
+  UINT64: 13,
+  BF16: 16,
+} as const;
+
+export interface GraphTensor {
+  readonly name: string;
+  readonly type: keyof typeof onnxTypes;
+  /** A text is a size with a name; an empty one has none. */
+  readonly shape: readonly (number | string)[];
+}
+
+export interface MadeGraph {
+  readonly nodes: readonly (Pick<NodeMessage, "opType" | "input" | "output"> &
+    Partial<NodeMessage>)[];
+  readonly inputs: readonly GraphTensor[];
+  readonly outputs: readonly GraphTensor[];
+  readonly initializers?: readonly TensorMessage[];
+  readonly domains?: readonly string[];
+}
+
+export function graphBytes({
+  nodes,
+  inputs,
+  outputs,
+  initializers = [],
+  domains = [],
+}: MadeGraph): Uint8Array {
+  return encodeModel({
+    irVersion: 8,
+    producerName: "test",
+    producerVersion: "1",
+    opsetImport: [
+      { domain: "", version: 17 },
+      ...domains.map((domain) => ({ domain, version: 1 })),
+    ],
+    graph: {
+      name: "made",
+      node: nodes.map((node, at) => ({ name: `n${at}`, attribute: [], domain: "", ...node })),
+      initializer: [...initializers],
+      input: inputs.map(valueOf),
+      output: outputs.map(valueOf),
+    },
+  });
+}
+
+/** One node after the other from `x` to `y`, both of the same type and shape. */
+export function identityGraph(type: GraphTensor["type"], shape: GraphTensor["shape"]): Uint8Array {
+  return graphBytes({
+    nodes: [{ opType: "Identity", input: ["x"], output: ["y"] }],
+    inputs: [{ name: "x", type, shape }],
+    outputs: [{ name: "y", type, shape }],
+  });
+}
+
+function valueOf({ name, type, shape }: GraphTensor) {
+  const dim = shape.map((size) =>
+    typeof size === "number" ? { dimValue: size } : { dimParam: size },
+  );
+  return { name, type: { tensorType: { elemType: onnxTypes[type], shape: { dim } } } };
+}
