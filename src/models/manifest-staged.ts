@@ -5,9 +5,11 @@
 import { z } from "zod";
 import type { EngineDefinition } from "./engine-definition.js";
 import { type EncoderManifest, encoder } from "./programs/manifest-encoder.js";
+import { type ImageClassifierManifest, imageClassifier } from "./programs/manifest-image-classifier.js";
+import { type OcrManifest, ocr } from "./programs/manifest-ocr.js";
 
 /** Told apart by `program`. */
-export type StagedManifest = EncoderManifest;
+export type StagedManifest = EncoderManifest | ImageClassifierManifest | OcrManifest;
 
 export type ProgramName = StagedManifest["program"];
 
@@ -24,7 +26,7 @@ export interface ProgramDefinition<Manifest>
 
 type Definitions = { readonly [Name in ProgramName]: ProgramDefinition<ProgramManifest<Name>> };
 
-const programs: Definitions = { encoder };
+const programs: Definitions = { encoder, "image-classifier": imageClassifier, ocr };
 
 const named = z.looseObject({ program: z.enum(Object.keys(programs) as ProgramName[]) });
 
@@ -36,7 +38,7 @@ function schemaFor(value: unknown): z.ZodType<StagedManifest> {
 
 /** Whoever has a manifest has its program; the table says that they belong together. */
 function definitionOf({ program }: StagedManifest): ProgramDefinition<StagedManifest> {
-  return programs[program];
+  return programs[program] as ProgramDefinition<StagedManifest>;
 }
 
 export const staged: EngineDefinition<StagedManifest> = {

@@ -3,6 +3,7 @@
  * defined in client/src/wire.
  *
  *   json-object.ts   text → a JSON object, with nothing in it that would hold the event loop
+ *   files.ts         a file, or a form with files (multipart.ts) → the same object
  *   request.ts       the object → what submit takes: the fields that every task has; the task reads its own
  *   task-route.ts    submit → one JSON reply, or a line for each input as it is ready
  */

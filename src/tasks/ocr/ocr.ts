@@ -1,0 +1,86 @@
+/** The task `ocr`: pictures → the lines of text on them. */
+import { MillraceError, type OcrResult } from "millrace-client/wire";
+import { manifestOf } from "../../models/engine-table.js";
+import type { ModelFolder } from "../../models/registry.js";
+import { imageSteps, imageWeight } from "../../prepare/image/image-steps.js";
+import { heldImageBytes, readImages } from "../../prepare/image/read-images.js";
+import { Fields } from "../../work/fields.js";
+import { type JsonObject, type Payload, valuesOnly } from "../../work/payload.js";
+import type { PrepareStep } from "../../work/piece.js";
+import { readTextLines, type TextLines } from "../../work/text-lines.js";
+import type { JoinParts, PrepareLimits, ReadLimits, Task, TaskModel, TaskRequest } from "../task.js";
+
+type Picture = Uint8Array<ArrayBuffer>;
+
+export const ocr: Task<Picture> = {
+  name: "ocr",
+  fields: ["images"],
+  files: { field: "images", mediaTypes: ["image/*"] },
+  read,
+  async open({ manifest: served }: ModelFolder, limits: PrepareLimits) {
+    const manifest = manifestOf(served, "staged");
+    if (manifest.program === "ocr") return await Promise.resolve(new OcrTaskModel(limits));
+    const message = `${manifest.name} is of the program ${manifest.program}, where ocr is needed`;
+    throw new MillraceError("model_folder_invalid", message);
+  },
+};
+
+function read(
+  body: Readonly<Record<string, unknown>>,
+  { requestInputsMax }: ReadLimits,
+): TaskRequest<Picture> {
+  const images = new Fields(body).value("images");
+  const inputs = readImages(images, "images", requestInputsMax);
+  return { inputs, settings: {}, bytes: heldImageBytes(inputs) };
+}
+
+class OcrTaskModel implements TaskModel<Picture> {
+  readonly #limits: PrepareLimits;
+
+  constructor(limits: PrepareLimits) {
+    this.#limits = limits;
+  }
+
+  complete(): JsonObject {
+    return {};
+  }
+
+  weigh(): number {
+    return imageWeight;
+  }
+
+  steps(input: Picture, { index }: { readonly index: number }): Iterable<PrepareStep> {
+    return imageSteps(input, { param: `images[${index}]`, limits: this.#limits });
+  }
+
+  checkResult(value: Payload): string | null {
+    return readTextLines(value) === null ? "the model's answer is not lines of text" : null;
+  }
+
+  join({ answers: [answer] }: JoinParts): Payload {
+    const found = answer === undefined ? null : readTextLines(answer);
+    if (found === null) throw new Error("ocr: an answer was joined before it was checked");
+    return valuesOnly({ ...resultOf(found) });
+  }
+}
+
+function resultOf({ width, height, lines, failures }: TextLines): OcrResult & JsonObject {
+  return {
+    width,
+    height,
+    lines: lines.map(({ text, score, box }) => ({ text, score: rounded(score), box })),
+    ...(failures.length === 0
+      ? {}
+      : {
+          failedLines: failures.map(({ error, box }) => ({
+            error: { ...new MillraceError(error.code, error.message).toWire() },
+            box,
+          })),
+        }),
+  };
+}
+
+/** What a float32 knows. */
+function rounded(score: number): number {
+  return Math.round(Math.min(1, score) * 1e6) / 1e6;
+}
