@@ -5,7 +5,10 @@
 import { z } from "zod";
 import type { EngineDefinition } from "./engine-definition.js";
 import { type EncoderManifest, encoder } from "./programs/manifest-encoder.js";
-import { type ImageClassifierManifest, imageClassifier } from "./programs/manifest-image-classifier.js";
+import {
+  type ImageClassifierManifest,
+  imageClassifier,
+} from "./programs/manifest-image-classifier.js";
 import { type OcrManifest, ocr } from "./programs/manifest-ocr.js";
 
 /** Told apart by `program`. */

@@ -17,7 +17,7 @@ export interface Size {
   readonly height: number;
 }
 
-type Sharp = (typeof import("sharp"))["default"];
+type Sharp = typeof import("sharp")["default"];
 
 /** A file that is so hard to decode was made to be. */
 const decodeSecondsMax = 30;
@@ -102,8 +102,10 @@ export class Pictures {
     return { width: to.width, height: to.height, data: centred };
   }
 
-  async encodePng({ data, width, height }: Pixels): Promise<Uint8Array<ArrayBuffer>> {
-    const file = await this.#sharp(data, { raw: { width, height, channels: 3 } }).png().toBuffer();
+  async encodePng({ data, width, height }: Pixels): Promise<Uint8Array> {
+    const file = await this.#sharp(data, { raw: { width, height, channels: 3 } })
+      .png()
+      .toBuffer();
     return new Uint8Array(file);
   }
 }

@@ -20,7 +20,7 @@ export interface PictureHead {
 }
 
 export interface EncodedPicture extends PictureHead {
-  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly bytes: Uint8Array;
 }
 
 export function picturePayload({ bytes, ...values }: EncodedPicture): Payload {

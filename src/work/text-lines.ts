@@ -12,7 +12,11 @@ import { isJsonObject, type Payload, type Tensor } from "./payload.js";
 export interface TextLines {
   readonly width: number;
   readonly height: number;
-  readonly lines: readonly { readonly text: string; readonly score: number; readonly box: OcrBox }[];
+  readonly lines: readonly {
+    readonly text: string;
+    readonly score: number;
+    readonly box: OcrBox;
+  }[];
   readonly failures: readonly {
     readonly error: Pick<WireError, "code" | "message">;
     readonly box: OcrBox;

@@ -58,7 +58,10 @@ async function openPreparer(
   await writeModelFolder(dir.path, { ...manifest, limits }, contents);
   const folders = (await ModelRegistry.open(dir.path)).list();
   const { inputCharactersMax = 2_000_000, inlineCharactersMax = 16_384 } = options;
-  const { models, broken } = await openTaskModels(folders, { inputCharactersMax, imagePixelsMax: 1 });
+  const { models, broken } = await openTaskModels(folders, {
+    inputCharactersMax,
+    imagePixelsMax: 1,
+  });
   assert.deepEqual(broken, []);
   const thread = prepareThreadOf(folders, { inputCharactersMax, imagePixelsMax: 1 });
   const preparer = new Preparer({ models, thread, inlineCharactersMax });

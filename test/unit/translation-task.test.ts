@@ -286,7 +286,10 @@ test("defect 17: a folder whose tokenizer cannot be used is left out with its re
     await folder("strange", '{"model":{"type":"Dream"}}'),
     good,
   ];
-  const { models, broken } = await openTaskModels(folders, { inputCharactersMax: 100, imagePixelsMax: 1 });
+  const { models, broken } = await openTaskModels(folders, {
+    inputCharactersMax: 100,
+    imagePixelsMax: 1,
+  });
   assert.deepEqual([...models.keys()], ["en-zh"]);
   assert.deepEqual(
     broken.map((one) => one.dir),

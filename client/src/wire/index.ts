@@ -16,6 +16,24 @@ export {
   type WorkClass,
   workClasses,
 } from "./api.js";
+export type {
+  ClassifyLine,
+  ClassifyOutcome,
+  ClassifyRequest,
+  ClassifyResponse,
+  ClassifyResult,
+  ScoredLabel,
+  TextOrPair,
+} from "./classify.js";
+export {
+  type EmbedLine,
+  type EmbedOutcome,
+  type EmbedPooling,
+  type EmbedRequest,
+  type EmbedResponse,
+  type EmbedResult,
+  embedPoolings,
+} from "./embed.js";
 export {
   type ErrorCode,
   errorRegistry,
@@ -35,6 +53,13 @@ export type {
   OcrResult,
   OcrTextLine,
 } from "./ocr.js";
+export type {
+  RerankLine,
+  RerankOutcome,
+  RerankRequest,
+  RerankResponse,
+  RerankResult,
+} from "./rerank.js";
 export type {
   BatchRecord,
   ModelReadiness,

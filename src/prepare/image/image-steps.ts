@@ -1,7 +1,7 @@
 /** One picture → one piece, for every task that takes pictures. */
 import { MillraceError } from "millrace-client/wire";
-import type { PrepareStep } from "../../work/piece.js";
 import { picturePayload } from "../../work/picture.js";
+import type { PrepareStep } from "../../work/piece.js";
 import { type ImageLimits, readHead } from "./head.js";
 
 /** Looking at a head takes some microseconds, and then the bytes are copied: far less than a page of text. */
@@ -12,7 +12,7 @@ const unitPixels = 1_024;
 const pieceBytes = 512;
 
 export function* imageSteps(
-  bytes: Uint8Array<ArrayBuffer>,
+  bytes: Uint8Array,
   { param, limits }: { readonly param: string; readonly limits: ImageLimits },
 ): Generator<PrepareStep> {
   try {

@@ -8,11 +8,16 @@ import { Fields } from "../../work/fields.js";
 import { type JsonObject, type Payload, valuesOnly } from "../../work/payload.js";
 import type { PrepareStep } from "../../work/piece.js";
 import { readTextLines, type TextLines } from "../../work/text-lines.js";
-import type { JoinParts, PrepareLimits, ReadLimits, Task, TaskModel, TaskRequest } from "../task.js";
+import type {
+  JoinParts,
+  PrepareLimits,
+  ReadLimits,
+  Task,
+  TaskModel,
+  TaskRequest,
+} from "../task.js";
 
-type Picture = Uint8Array<ArrayBuffer>;
-
-export const ocr: Task<Picture> = {
+export const ocr: Task<Uint8Array> = {
   name: "ocr",
   fields: ["images"],
   files: { field: "images", mediaTypes: ["image/*"] },
@@ -28,13 +33,13 @@ export const ocr: Task<Picture> = {
 function read(
   body: Readonly<Record<string, unknown>>,
   { requestInputsMax }: ReadLimits,
-): TaskRequest<Picture> {
+): TaskRequest<Uint8Array> {
   const images = new Fields(body).value("images");
   const inputs = readImages(images, "images", requestInputsMax);
   return { inputs, settings: {}, bytes: heldImageBytes(inputs) };
 }
 
-class OcrTaskModel implements TaskModel<Picture> {
+class OcrTaskModel implements TaskModel<Uint8Array> {
   readonly #limits: PrepareLimits;
 
   constructor(limits: PrepareLimits) {
@@ -49,7 +54,7 @@ class OcrTaskModel implements TaskModel<Picture> {
     return imageWeight;
   }
 
-  steps(input: Picture, { index }: { readonly index: number }): Iterable<PrepareStep> {
+  steps(input: Uint8Array, { index }: { readonly index: number }): Iterable<PrepareStep> {
     return imageSteps(input, { param: `images[${index}]`, limits: this.#limits });
   }
 

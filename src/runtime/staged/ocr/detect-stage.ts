@@ -16,7 +16,10 @@ interface Detecting {
 }
 
 /** A few: a run of one large page is long enough, and small ones gain by company. */
-export const detectLimits: Stage["limits"] = { rowsMax: 8, paddedUnitsMax: (2 * 960 * 960) / unitPixels };
+export const detectLimits: Stage["limits"] = {
+  rowsMax: 8,
+  paddedUnitsMax: (2 * 960 * 960) / unitPixels,
+};
 
 /** In pixels of the picture; what is smaller is dirt. */
 const quadSideMin = 3;
@@ -63,7 +66,10 @@ export async function detect(
   const pixels = width * height;
   const values = new Float32Array(detecting.length * 3 * pixels);
   for (const [row, { view }] of detecting.entries()) {
-    writePlanes(values, view, { place: { offset: row * 3 * pixels, width, height }, input: options });
+    writePlanes(values, view, {
+      place: { offset: row * 3 * pixels, width, height },
+      input: options,
+    });
   }
   const [inputName = ""] = session.inputNames;
   const [outputName = ""] = session.outputNames;
@@ -92,7 +98,5 @@ function scaled([a, b, c, d]: Quad, from: Size, to: Size): Quad {
 }
 
 function isLarge([topLeft, topRight, , bottomLeft]: Quad): boolean {
-  return (
-    distance(topLeft, topRight) > quadSideMin && distance(topLeft, bottomLeft) > quadSideMin
-  );
+  return distance(topLeft, topRight) > quadSideMin && distance(topLeft, bottomLeft) > quadSideMin;
 }

@@ -47,7 +47,10 @@ export function smallestRectangle(hull: readonly Point[]): Rectangle {
     const to = hull[(index + 1) % hull.length] ?? from;
     const length = Math.hypot(to.x - from.x, to.y - from.y);
     if (length === 0) continue;
-    const found = rectangleAlong(hull, { x: (to.x - from.x) / length, y: (to.y - from.y) / length });
+    const found = rectangleAlong(hull, {
+      x: (to.x - from.x) / length,
+      y: (to.y - from.y) / length,
+    });
     if (found.along * found.across >= area) continue;
     area = found.along * found.across;
     best = found;

@@ -52,10 +52,7 @@ export async function probeOcr(
 }
 
 /** Classes that the recogniser tells apart, the blank included. */
-export async function classesOf(
-  session: Session,
-  recogniser: OcrRecogniser,
-): Promise<number> {
+export async function classesOf(session: Session, recogniser: OcrRecogniser): Promise<number> {
   const width = Math.ceil(64 / recogniser.widthStep) * recogniser.widthStep;
   const fetches = await probed("recogniser", session, { ...recogniser, width });
   return stepsOf(fetches, session, 1).classes;

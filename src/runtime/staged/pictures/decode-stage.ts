@@ -1,6 +1,7 @@
 /** What begins every program on pictures: the file becomes pixels, in sharp's threads, several ahead of the sessions. */
-import { type EncodedPicture, readPicture } from "../../../work/picture.js";
+
 import type { Payload } from "../../../work/payload.js";
+import { type EncodedPicture, readPicture } from "../../../work/picture.js";
 import type { Pictures, Pixels } from "../../pictures.js";
 import type { Stage, StageInput } from "../program.js";
 

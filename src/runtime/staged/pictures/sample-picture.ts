@@ -1,6 +1,7 @@
 /** A small picture with a word on it, for warm-ups: made here, so that no file must be there. */
-import { type EncodedPicture, picturePayload } from "../../../work/picture.js";
+
 import type { Payload } from "../../../work/payload.js";
+import { type EncodedPicture, picturePayload } from "../../../work/picture.js";
 import type { Pictures } from "../../pictures.js";
 
 export interface SamplePicture {

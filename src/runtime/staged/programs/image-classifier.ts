@@ -10,7 +10,12 @@ import type { Payload } from "../../../work/payload.js";
 import type { EngineRequest } from "../../engine.js";
 import { Pictures, type Pixels, type Size } from "../../pictures.js";
 import { f32, floatsOf, openSession, type Session } from "../../session.js";
-import { beginPicture, decodeStage, makeDecodeStage, unitPixels } from "../pictures/decode-stage.js";
+import {
+  beginPicture,
+  decodeStage,
+  makeDecodeStage,
+  unitPixels,
+} from "../pictures/decode-stage.js";
 import { writePlanes } from "../pictures/planes.js";
 import { type SamplePicture, samplePicture } from "../pictures/sample-picture.js";
 import type { Program, Stage, StageInput } from "../program.js";
@@ -78,7 +83,7 @@ class ImageClassifierProgram implements Program {
   }
 
   finish(value: unknown): Payload {
-    const data = value as Float32Array<ArrayBuffer>;
+    const data = value as Float32Array;
     return { values: {}, tensors: { logits: { type: "float32", shape: [data.length], data } } };
   }
 
@@ -122,7 +127,9 @@ class ImageClassifierProgram implements Program {
     const [rows = 0, ...sizes] = fetches[outputName]?.dims ?? [];
     const labels = sizes.reduce((product, each) => product * each, 1);
     if (rows !== pictures.length || Math.max(1, ...sizes) !== labels) {
-      throw new Error(`the graph gives [${[rows, ...sizes].join(", ")}], not a number for each label`);
+      throw new Error(
+        `the graph gives [${[rows, ...sizes].join(", ")}], not a number for each label`,
+      );
     }
     const numbers = floatsOf(fetches, outputName, rows * labels);
     return pictures.map((_, row) => numbers.slice(row * labels, (row + 1) * labels));

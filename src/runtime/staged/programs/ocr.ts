@@ -13,14 +13,21 @@ import type { EngineRequest } from "../../engine.js";
 import { Pictures, type Pixels } from "../../pictures.js";
 import { openSession, type Session } from "../../session.js";
 import {
-  cropInput,
   type CropOptions,
+  cropInput,
   cropLimits,
   cropLines,
   type Line,
 } from "../ocr/crop-stage.js";
-import { type Detected, detect, detectInput, detectLimits, detectSize } from "../ocr/detect-stage.js";
+import {
+  type Detected,
+  detect,
+  detectInput,
+  detectLimits,
+  detectSize,
+} from "../ocr/detect-stage.js";
 import { pictureLines } from "../ocr/picture-lines.js";
+import { charactersOf, probeOcr } from "../ocr/probe.js";
 import {
   type RecogniseOptions,
   recognise,
@@ -30,8 +37,12 @@ import {
   turnInput,
   turnLimits,
 } from "../ocr/read-stages.js";
-import { charactersOf, probeOcr } from "../ocr/probe.js";
-import { beginPicture, decodeStage, makeDecodeStage, onlyResult } from "../pictures/decode-stage.js";
+import {
+  beginPicture,
+  decodeStage,
+  makeDecodeStage,
+  onlyResult,
+} from "../pictures/decode-stage.js";
 import { type SamplePicture, samplePicture } from "../pictures/sample-picture.js";
 import type { Program, Stage, StageInput, StageResult } from "../program.js";
 
