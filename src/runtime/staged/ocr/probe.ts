@@ -9,6 +9,8 @@ export interface OcrGraphs {
   readonly direction: Session | null;
 }
 
+/** Some hundred thousand keys of a few bytes. */
+export const keysBytesMax: number = 4 * 1024 * 1024;
 /** A last key without a class is no harm, and is published so; more than one is another file. */
 const spareKeysMax = 1;
 

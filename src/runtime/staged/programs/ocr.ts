@@ -27,7 +27,7 @@ import {
   detectSize,
 } from "../ocr/detect-stage.js";
 import { pictureLines } from "../ocr/picture-lines.js";
-import { charactersOf, probeOcr } from "../ocr/probe.js";
+import { charactersOf, keysBytesMax, probeOcr } from "../ocr/probe.js";
 import {
   type RecogniseOptions,
   recognise,
@@ -46,8 +46,6 @@ import {
 import { type SamplePicture, samplePicture } from "../pictures/sample-picture.js";
 import type { Program, Stage, StageInput, StageResult } from "../program.js";
 
-/** Some hundred thousand keys of a few bytes. */
-const keysBytesMax = 4 * 1024 * 1024;
 const detectAt = decodeStage + 1;
 const cropAt = detectAt + 1;
 /** Turning comes between, where there is a graph for it. */
