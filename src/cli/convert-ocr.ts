@@ -1,6 +1,7 @@
 /** `millrace convert --task ocr`: published graphs in, a Millrace model folder out. */
-import type { ConvertOcrResult } from "../convert/ocr/convert-ocr.js";
+
 import { MillraceError } from "millrace-client/wire";
+import type { ConvertOcrResult } from "../convert/ocr/convert-ocr.js";
 
 export interface OcrFlags {
   readonly out: string;

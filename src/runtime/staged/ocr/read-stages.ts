@@ -24,9 +24,12 @@ export function turnInput(stage: number, line: Line, { width }: OcrDirection): S
 export function recogniseInput(
   stage: number,
   strip: Pixels,
-  { widthStep }: Pick<OcrRecogniser, "widthStep">,
+  { widthStep, widthMax }: Pick<OcrRecogniser, "widthStep" | "widthMax">,
 ): StageInput {
-  const width = Math.ceil(strip.width / widthStep) * widthStep;
+  // A step is an eighth of the width at least: then lines of one width are many, and what they are padded with is little.
+  const doublings = Math.max(0, Math.ceil(Math.log2(strip.width / (8 * widthStep))));
+  const step = widthStep * 2 ** doublings;
+  const width = Math.min(widthMax, Math.ceil(strip.width / step) * step);
   const cost = { units: width, width, rows: 1, bytes: strip.data.length, batchKey: `${width}` };
   return { stage, cost, data: strip };
 }
