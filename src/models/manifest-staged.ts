@@ -9,7 +9,7 @@ import {
   type ImageClassifierManifest,
   imageClassifier,
 } from "./programs/manifest-image-classifier.js";
-import { type OcrManifest, ocr } from "./programs/manifest-ocr.js";
+import { type OcrManifest, ocrProgram } from "./programs/manifest-ocr.js";
 
 /** Told apart by `program`. */
 export type StagedManifest = EncoderManifest | ImageClassifierManifest | OcrManifest;
@@ -29,7 +29,7 @@ export interface ProgramDefinition<Manifest>
 
 type Definitions = { readonly [Name in ProgramName]: ProgramDefinition<ProgramManifest<Name>> };
 
-const programs: Definitions = { encoder, "image-classifier": imageClassifier, ocr };
+const programs: Definitions = { encoder, "image-classifier": imageClassifier, ocr: ocrProgram };
 
 const named = z.looseObject({ program: z.enum(Object.keys(programs) as ProgramName[]) });
 

@@ -7,7 +7,7 @@
 import type { Payload } from "./payload.js";
 
 /** What is decoded; anything else, SVG and PDF above all, is no picture here. */
-export const pictureFormats = ["jpeg", "png", "webp", "gif", "tiff"] as const;
+const pictureFormats = ["jpeg", "png", "webp", "gif", "tiff"] as const;
 
 /** What a file says of itself before anything is decoded. */
 export interface PictureHead {

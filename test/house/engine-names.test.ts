@@ -22,8 +22,20 @@ const knowing: Readonly<
     ],
   },
   staged: {
-    own: /^src\/(?:models\/manifest-staged\.ts|models\/programs\/.*|work\/encoding\.ts|runtime\/staged\/.*)$/,
-    users: ["src/models/engine-table.ts", "src/models/manifest.ts", "src/runtime/engines.ts"],
+    own: /^src\/(?:models\/manifest-staged\.ts|models\/programs\/.*|work\/(?:encoding|picture|text-lines)\.ts|runtime\/staged\/.*)$/,
+    users: [
+      "src/convert/",
+      "src/models/engine-table.ts",
+      "src/models/manifest.ts",
+      "src/prepare/image/",
+      "src/prepare/text/encoder-texts.ts",
+      "src/runtime/engines.ts",
+      "src/runtime/pictures.ts",
+      "src/tasks/classification/",
+      "src/tasks/embedding/",
+      "src/tasks/ocr/",
+      "src/tasks/reranking/",
+    ],
   },
 };
 

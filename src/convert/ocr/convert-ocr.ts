@@ -6,7 +6,7 @@ import { chmod, copyFile, stat, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
-import { manifestOf } from "../../models/engine-table.js";
+import { programManifestOf } from "../../models/engine-table.js";
 import { hashFile } from "../../models/file-hash.js";
 import { manifestFileName, manifestVersion } from "../../models/manifest-base.js";
 import type { OcrManifest, OcrRecogniser } from "../../models/programs/manifest-ocr.js";
@@ -132,9 +132,7 @@ async function writeOcr(dir: string, draft: Draft): Promise<Omit<ConvertOcrResul
 
 /** Throws where the folder would not be what the server takes. */
 function ocrManifest(path: string, value: unknown): OcrManifest {
-  const manifest = manifestOf(parseManifest(path, value), "staged");
-  if (manifest.program === "ocr") return manifest;
-  throw new Error("a manifest of another program was written");
+  return programManifestOf(parseManifest(path, value), "ocr");
 }
 
 /** What the graph itself says: the height that it takes, and how many classes it tells apart. */

@@ -1,6 +1,7 @@
 /** The outcome of one input as JSON: the result's values, and its tensors as nested lists of numbers. */
 import type { InputOutcome } from "../../submit/submit.js";
 import type { Tensor } from "../../work/payload.js";
+import { float32Text } from "./float-text.js";
 
 /** An object, never an empty one: who writes it may put another field before it. */
 export function resultJson(outcome: InputOutcome): string {
@@ -18,7 +19,7 @@ function fieldOf(name: string, json: string): string {
 }
 
 function listOf({ data, shape, type }: Tensor): string {
-  const write = type === "float32" || type === "float64" ? numberText : String;
+  const write = type === "float32" ? float32Text : type === "float64" ? numberText : String;
   let at = 0;
   const nested = (depth: number): string => {
     const parts: string[] = [];

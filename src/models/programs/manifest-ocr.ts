@@ -124,7 +124,7 @@ const schema: z.ZodType<OcrManifest> = z.object({
   recogniser: recogniser.prefault({}),
 });
 
-export const ocr: ProgramDefinition<OcrManifest> = {
+export const ocrProgram: ProgramDefinition<OcrManifest> = {
   schema,
   check,
   settings: () => ({}),

@@ -1,6 +1,6 @@
 /** The task `ocr`: pictures → the lines of text on them. */
 import { MillraceError, type OcrResult } from "millrace-client/wire";
-import { manifestOf } from "../../models/engine-table.js";
+import { programManifestOf } from "../../models/engine-table.js";
 import type { ModelFolder } from "../../models/registry.js";
 import { imageSteps, imageWeight } from "../../prepare/image/image-steps.js";
 import { heldImageBytes, readImages } from "../../prepare/image/read-images.js";
@@ -23,10 +23,8 @@ export const ocr: Task<Uint8Array> = {
   files: { field: "images", mediaTypes: ["image/*"] },
   read,
   async open({ manifest: served }: ModelFolder, limits: PrepareLimits) {
-    const manifest = manifestOf(served, "staged");
-    if (manifest.program === "ocr") return await Promise.resolve(new OcrTaskModel(limits));
-    const message = `${manifest.name} is of the program ${manifest.program}, where ocr is needed`;
-    throw new MillraceError("model_folder_invalid", message);
+    programManifestOf(served, "ocr");
+    return await Promise.resolve(new OcrTaskModel(limits));
   },
 };
 

@@ -8,7 +8,7 @@ import type { Detected } from "./detect-stage.js";
 import type { Quad } from "./geometry.js";
 
 /** A line as it goes on. */
-export interface Line {
+export interface CroppedLine {
   /** As high as the recogniser takes it, and as wide as its text is. */
   readonly strip: Pixels;
   /** As the direction graph takes it; null where there is none. */
@@ -37,8 +37,8 @@ export interface CropOptions {
 export async function cropLines(
   { picture, quads }: Detected,
   options: CropOptions,
-): Promise<(Line | { readonly error: unknown })[]> {
-  const lines: (Line | { readonly error: unknown })[] = [];
+): Promise<(CroppedLine | { readonly error: unknown })[]> {
+  const lines: (CroppedLine | { readonly error: unknown })[] = [];
   for (const quad of quads) {
     await setImmediate();
     try {
@@ -50,7 +50,11 @@ export async function cropLines(
   return lines;
 }
 
-function cropLine(picture: Pixels, quad: Quad, { recogniser, direction }: CropOptions): Line {
+function cropLine(
+  picture: Pixels,
+  quad: Quad,
+  { recogniser, direction }: CropOptions,
+): CroppedLine {
   const { width, height } = sizeOf(quad);
   const at = (size: { readonly width: number; readonly height: number }): Pixels => {
     const natural = Math.ceil((size.height * width) / height);
@@ -65,6 +69,6 @@ function cropLine(picture: Pixels, quad: Quad, { recogniser, direction }: CropOp
   };
 }
 
-export function bytesOf({ strip, view }: Line): number {
+export function bytesOf({ strip, view }: CroppedLine): number {
   return strip.data.length + (view?.data.length ?? 0);
 }

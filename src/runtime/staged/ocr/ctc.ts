@@ -8,7 +8,7 @@ export interface CtcOptions {
   readonly softmax: boolean;
 }
 
-export interface ReadText {
+export interface LineText {
   readonly text: string;
   /** The mean probability of its characters; 0 where there are none. */
   readonly score: number;
@@ -18,7 +18,7 @@ export interface ReadText {
 export function decodeCtc(
   { data, steps, classes }: { data: Float32Array; steps: number; classes: number },
   { blank, characters, softmax }: CtcOptions,
-): ReadText {
+): LineText {
   let text = "";
   let [sum, count, before] = [0, 0, -1];
   for (let step = 0; step < steps; step += 1) {

@@ -2,8 +2,8 @@
 import { MillraceError, type OcrBox } from "millrace-client/wire";
 import type { TextLines } from "../../../work/text-lines.js";
 import type { StageResultValue } from "../program.js";
-import type { Line } from "./crop-stage.js";
-import type { ReadText } from "./ctc.js";
+import type { CroppedLine } from "./crop-stage.js";
+import type { LineText } from "./ctc.js";
 import type { Point, Quad } from "./geometry.js";
 
 export interface PictureParts {
@@ -11,7 +11,7 @@ export interface PictureParts {
   readonly height: number;
   readonly quads: readonly Quad[];
   /** One for each quadrilateral. */
-  readonly crops: readonly (Line | { readonly error: unknown })[];
+  readonly crops: readonly (CroppedLine | { readonly error: unknown })[];
   /** One for each crop that could be made. */
   readonly results: readonly StageResultValue[];
   readonly scoreMin: number;
@@ -33,7 +33,7 @@ export function pictureLines(parts: PictureParts): TextLines {
       failures.push({ error: errorOf(result.error), box });
       continue;
     }
-    const { text, score } = result.value as ReadText;
+    const { text, score } = result.value as LineText;
     if (text !== "" && score >= scoreMin) lines.push({ text, score, box });
   }
   return { width, height, lines, failures };

@@ -1,7 +1,7 @@
 /** Whether the graphs of a folder are what its manifest says, seen on small inputs of nothing before anybody waits. */
 import type { OcrManifest, OcrRecogniser } from "../../../models/programs/manifest-ocr.js";
 import type { Fetches, Session } from "../../session.js";
-import { runOn, stepsOf } from "./read-stages.js";
+import { classSteps, runOn } from "./read-stages.js";
 
 export interface OcrGraphs {
   readonly detector: Session;
@@ -57,7 +57,7 @@ export async function probeOcr(
 export async function classesOf(session: Session, recogniser: OcrRecogniser): Promise<number> {
   const width = Math.ceil(64 / recogniser.widthStep) * recogniser.widthStep;
   const fetches = await probed("recogniser", session, { ...recogniser, width });
-  return stepsOf(fetches, session, 1).classes;
+  return classSteps(fetches, session, 1).classes;
 }
 
 async function probed(

@@ -4,15 +4,15 @@ import type { Pixels } from "../../pictures.js";
 import { type Fetches, f32, floatsOf, type Session } from "../../session.js";
 import { writePlanes } from "../pictures/planes.js";
 import type { Stage, StageInput } from "../program.js";
-import { bytesOf, type Line } from "./crop-stage.js";
-import { decodeCtc, type ReadText } from "./ctc.js";
+import { bytesOf, type CroppedLine } from "./crop-stage.js";
+import { decodeCtc, type LineText } from "./ctc.js";
 
 /** Short runs: there are many small lines, and a person's wait between. In columns of the input. */
 export const turnLimits: Stage["limits"] = { rowsMax: 32, paddedUnitsMax: 32 * 192 };
 /** What comes out is a number for each character of the alphabet and each step: so many columns are some twenty megabytes. */
 export const recogniseLimits: Stage["limits"] = { rowsMax: 32, paddedUnitsMax: 4_096 };
 
-export function turnInput(stage: number, line: Line, { width }: OcrDirection): StageInput {
+export function turnInput(stage: number, line: CroppedLine, { width }: OcrDirection): StageInput {
   const cost = { units: width, width, rows: 1, bytes: bytesOf(line), batchKey: "" };
   return { stage, cost, data: line };
 }
@@ -41,7 +41,7 @@ export async function turn(
   options: OcrDirection,
 ): Promise<Pixels[]> {
   const { width, height, turnedClass, threshold } = options;
-  const lines = inputs.map(({ data }) => data as Line);
+  const lines = inputs.map(({ data }) => data as CroppedLine);
   const views = lines.map(({ view, strip }) => view ?? strip);
   const fetches = await runOn(session, views, { width, height, input: options });
   const scores = floatsOf(fetches, session.outputNames[0] ?? "", 2 * lines.length);
@@ -70,11 +70,11 @@ export async function recognise(
   session: Session,
   inputs: readonly StageInput[],
   options: RecogniseOptions,
-): Promise<ReadText[]> {
+): Promise<LineText[]> {
   const strips = inputs.map(({ data }) => data as Pixels);
   const width = inputs[0]?.cost.width ?? 0;
   const fetches = await runOn(session, strips, { width, height: options.height, input: options });
-  const { steps, classes, data } = stepsOf(fetches, session, strips.length);
+  const { steps, classes, data } = classSteps(fetches, session, strips.length);
   const { blankClass: blank, characters, scores } = options;
   const size = steps * classes;
   return strips.map((_, row) =>
@@ -86,7 +86,7 @@ export async function recognise(
 }
 
 /** Of an output [rows, steps, classes]; throws where it is none. */
-export function stepsOf(
+export function classSteps(
   fetches: Fetches,
   { outputNames }: Pick<Session, "outputNames">,
   rows: number,

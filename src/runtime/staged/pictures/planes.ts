@@ -2,7 +2,7 @@
 import type { PixelInput } from "../../../models/programs/pixel-input.js";
 import type { Pixels } from "../../pictures.js";
 
-export interface Place {
+export interface PixelPlace {
   /** Where the picture's numbers begin; those around it stay as they are. */
   readonly offset: number;
   /** Of the input, which may be larger than the picture: what is to the right and below stays 0. */
@@ -15,7 +15,7 @@ export interface Place {
 export function writePlanes(
   target: Float32Array,
   { data, width, height }: Pixels,
-  { place, input }: { readonly place: Place; readonly input: PixelInput },
+  { place, input }: { readonly place: PixelPlace; readonly input: PixelInput },
 ): void {
   const rowStep = place.layout === "nhwc" ? place.width * 3 : place.width;
   const columnStep = place.layout === "nhwc" ? 3 : 1;

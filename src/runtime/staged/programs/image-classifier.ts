@@ -6,6 +6,7 @@ import {
   type ImageResize,
   inputSize,
 } from "../../../models/programs/manifest-image-classifier.js";
+import { readLabels } from "../../../models/programs/read-labels.js";
 import type { Payload } from "../../../work/payload.js";
 import type { EngineRequest } from "../../engine.js";
 import { Pictures, type Pixels, type Size } from "../../pictures.js";
@@ -39,11 +40,12 @@ export async function openImageClassifier(
     const shapes = `[${input.shape.join(", ")}], and the manifest makes [${wanted.join(", ")}]`;
     throw new Error(`${manifest.files.graph} takes ${shapes}`);
   }
+  const { length: labels } = await readLabels(modelDir, manifest.labels);
   const pictures = await Pictures.open();
   const sample = await samplePicture(pictures);
   // A graph with a fixed batch of one is run so, one picture after the other.
   const rowsMax = input.shape[0] === 1 ? 1 : manifest.rowsMax;
-  return new ImageClassifierProgram({ manifest, session, pictures, sample, rowsMax });
+  return new ImageClassifierProgram({ manifest, session, pictures, sample, rowsMax, labels });
 }
 
 interface ClassifierParts {
@@ -51,6 +53,7 @@ interface ClassifierParts {
   readonly session: Session;
   readonly pictures: Pictures;
   readonly sample: SamplePicture;
+  readonly labels: number;
   readonly rowsMax: number;
 }
 
@@ -93,7 +96,10 @@ class ImageClassifierProgram implements Program {
 
   judgeWarmUp({ tensors }: Payload): string | null {
     const data = tensors["logits"]?.data;
-    if (!(data instanceof Float32Array) || data.length === 0) return "there are no numbers";
+    if (!(data instanceof Float32Array)) return "there are no numbers";
+    const { labels } = this.#parts;
+    if (data.length !== labels)
+      return `the graph gives ${data.length} numbers for ${labels} labels`;
     return data.every((value) => Number.isFinite(value)) ? null : "a number is not finite";
   }
 

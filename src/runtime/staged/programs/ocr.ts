@@ -14,10 +14,10 @@ import { Pictures, type Pixels } from "../../pictures.js";
 import { openSession, type Session } from "../../session.js";
 import {
   type CropOptions,
+  type CroppedLine,
   cropInput,
   cropLimits,
   cropLines,
-  type Line,
 } from "../ocr/crop-stage.js";
 import {
   type Detected,
@@ -171,7 +171,7 @@ class OcrProgram implements Program {
     };
   }
 
-  #toRead(line: Line): StageInput {
+  #toRead(line: CroppedLine): StageInput {
     const { direction, recogniser } = this.#parts.manifest;
     if (line.view === null) return recogniseInput(this.#recogniseAt, line.strip, recogniser);
     return turnInput(turnAt, line, direction);
