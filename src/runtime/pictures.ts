@@ -4,6 +4,7 @@
  */
 import { MillraceError } from "millrace-client/wire";
 import type { EncodedPicture } from "../work/picture.js";
+import { enlarged } from "./enlarge.js";
 
 /** Red, green, blue, row by row. */
 export interface Pixels {
@@ -75,12 +76,17 @@ export class Pictures {
 
   /** Each pixel the mean of those that it covers, weighted by a triangle as most training code does it ("bilinear"). */
   async resize({ data, width, height }: Pixels, to: Size): Promise<Pixels> {
-    if (to.width === width && to.height === height) return { data, width, height };
-    const resized = await this.#sharp(data, { raw: { width, height, channels: 3 } })
-      .resize(to.width, to.height, { fit: "fill", kernel: "linear" })
-      .raw()
-      .toBuffer();
-    return { width: to.width, height: to.height, data: resized };
+    // A side that grows is done behind: see enlarge.ts.
+    const less = { width: Math.min(width, to.width), height: Math.min(height, to.height) };
+    const isLess = less.width < width || less.height < height;
+    const reduced = isLess
+      ? await this.#sharp(data, { raw: { width, height, channels: 3 } })
+          .resize(less.width, less.height, { fit: "fill", kernel: "linear" })
+          .raw()
+          .toBuffer()
+      : data;
+    const grows = to.width > less.width || to.height > less.height;
+    return grows ? enlarged({ ...less, data: reduced }, to) : { ...less, data: reduced };
   }
 
   /** The middle of a picture; where it is smaller, in the middle of black. */

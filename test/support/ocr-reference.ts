@@ -1,10 +1,11 @@
 /**
  * OCR as plainly as it can be written: one picture, one graph after the other, one line at a time, at its own width in the run. What
- * finds boxes in a map and cuts strips is the product's, which has tests of its own; all else is written again here.
+ * resizes, finds boxes in a map and cuts strips is the product's, which has tests of its own; all else is written again here.
  */
 import { readFileSync } from "node:fs";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import sharp from "sharp";
+import { Pictures } from "#src/runtime/pictures.js";
 import { cropStrip, readingCorners, sizeOf } from "#src/runtime/staged/ocr/crop.js";
 import { findBoxes } from "#src/runtime/staged/ocr/find-boxes.js";
 import type { Quad } from "#src/runtime/staged/ocr/geometry.js";
@@ -71,10 +72,10 @@ export class ReferenceOcr {
     const scale = Math.min(1, 960 / Math.max(width, height));
     const w = Math.max(32, Math.round((width * scale) / 32) * 32);
     const h = Math.max(32, Math.round((height * scale) / 32) * 32);
-    const view = await sharp(data, { raw: { width, height, channels: 3 } })
-      .resize(w, h, { fit: "fill", kernel: "linear" })
-      .raw()
-      .toBuffer();
+    const { data: view } = await (await Pictures.open()).resize(
+      { data, width, height },
+      { width: w, height: h },
+    );
     const [mean, std] = [
       [0.485, 0.456, 0.406],
       [0.229, 0.224, 0.225],

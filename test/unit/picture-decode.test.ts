@@ -82,6 +82,35 @@ async function storedFor(orientation: number): Promise<Sharp> {
   return picture;
 }
 
+test("resizing lies on the centres of the pixels, both ways, and keeps a ramp a ramp", async () => {
+  const [width, height] = [60, 40];
+  const data = new Uint8Array(width * height * 3);
+  for (let y = 0; y < height; y += 1) {
+    for (let x = 0; x < width; x += 1) data.set([4 * x, 6 * y, 77], (y * width + x) * 3);
+  }
+  for (const to of [
+    { width: 90, height: 100 },
+    { width: 61, height: 41 },
+    { width: 30, height: 20 },
+    { width: 30, height: 70 },
+    { width: 75, height: 13 },
+  ]) {
+    const pixels = await pictures.resize({ data, width, height }, to);
+    assert.equal(pixels.data.length, to.width * to.height * 3);
+    const [x, y] = [Math.floor(to.width / 2), Math.floor(to.height / 2)];
+    const at = (y * to.width + x) * 3;
+    const wanted = [
+      4 * (((x + 0.5) * width) / to.width - 0.5),
+      6 * (((y + 0.5) * height) / to.height - 0.5),
+      77,
+    ];
+    for (const [colour, value] of wanted.entries()) {
+      const found = pixels.data[at + colour] ?? 0;
+      assert.ok(Math.abs(found - value) <= 1.5, `${JSON.stringify(to)}: ${found}, not ${value}`);
+    }
+  }
+});
+
 test("files that are cut anywhere are invalid", async () => {
   for (const [name, bytes] of await everyFormat(200, 160)) {
     for (let part = 1; part < 16; part += 1) {
