@@ -3,6 +3,7 @@
  * promise that the file is held to: a file that turns out to be another one is refused before its pixels take memory.
  */
 import { MillraceError } from "millrace-client/wire";
+import type sharp from "sharp";
 import type { EncodedPicture } from "../work/picture.js";
 import { enlarged } from "./enlarge.js";
 
@@ -18,7 +19,7 @@ export interface Size {
   readonly height: number;
 }
 
-type Sharp = typeof import("sharp")["default"];
+type Sharp = typeof sharp;
 
 /** A file that is so hard to decode was made to be. */
 const decodeSecondsMax = 30;
@@ -34,13 +35,13 @@ export class Pictures {
 
   /** Loaded only where a model takes pictures: it takes some twenty megabytes. */
   static async open(): Promise<Pictures> {
-    const { default: sharp } = await import("sharp");
-    sharp.cache(false);
+    const { default: loaded } = await import("sharp");
+    loaded.cache(false);
     // Pictures are many: one thread for each, and several at a time.
-    sharp.concurrency(1);
-    sharp.block({ operation: ["VipsForeignLoad"] });
-    sharp.unblock({ operation: loaders.map((name) => `VipsForeignLoad${name}`) });
-    return new Pictures(sharp);
+    loaded.concurrency(1);
+    loaded.block({ operation: ["VipsForeignLoad"] });
+    loaded.unblock({ operation: loaders.map((name) => `VipsForeignLoad${name}`) });
+    return new Pictures(loaded);
   }
 
   /** Turned as its EXIF says, on white where it is transparent. @throws MillraceError `image_invalid` */

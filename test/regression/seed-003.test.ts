@@ -330,7 +330,7 @@ test("stages that throw ten thousand times take no capacity of the staged engine
     return items.map((_, index) => {
       const outcome = outcomes.get(from + index);
       if (outcome === undefined) return "none";
-      return outcome.ok ? String(outcome.value.values["text"]) : outcome.code;
+      return outcome.ok ? JSON.stringify(outcome.value.values["text"]) : outcome.code;
     });
   };
   const good: MadeItem = { throwsAt: "good", pieces: 4 };
@@ -338,7 +338,7 @@ test("stages that throw ten thousand times take no capacity of the staged engine
     widest = 0;
     const answers = await run(Array.from({ length: 64 }, () => good));
     assert.ok(
-      answers.every((answer) => answer === "[[[1,1,1,1]]]"),
+      answers.every((answer) => answer === '"[[[1,1,1,1]]]"'),
       answers[0],
     );
     return widest;
@@ -355,7 +355,7 @@ test("stages that throw ten thousand times take no capacity of the staged engine
     });
     const answers = await run(items);
     for (const [index, { throwsAt, pieces }] of items.entries()) {
-      const wanted = `[[[${Array.from({ length: pieces }, () => 1).join()}]]]`;
+      const wanted = `"[[[${Array.from({ length: pieces }, () => 1).join()}]]]"`;
       assert.equal(answers[index], throwsAt === "good" ? wanted : "item_failed", throwsAt);
       failures += throwsAt === "good" ? 0 : 1;
     }

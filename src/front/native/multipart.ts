@@ -36,7 +36,8 @@ export async function readMultipart(
       resolve();
     });
   });
-  parser.on("field", (name, value, isNameCut, isValueCut) => {
+  parser.on("field", (name, value, ...cut) => {
+    const [isNameCut, isValueCut] = cut;
     if (isNameCut || isValueCut) refuse(`has a field of more than ${limits.fieldSize} bytes`);
     else texts.push([name, value]);
   });

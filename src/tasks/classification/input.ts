@@ -14,5 +14,5 @@ export function refuseKind(
   { name, takes }: { readonly name: string; readonly takes: InputKind },
 ): void {
   if (kind === undefined || kind === takes) return;
-  throw badField(String(kind), `${name} takes \`${takes}\``);
+  throw badField(takes === "texts" ? "images" : "texts", `${name} takes \`${takes}\``);
 }

@@ -39,11 +39,11 @@ export async function probeOcr(
   checkForm("detector", detector);
   const side = 2 * manifest.detector.sideMultiple;
   const input = { ...manifest.recogniser, width: side, height: side };
-  expectShape("detector", detector, await probed("detector", detector, input), [1, 1, side, side]);
+  expectShape("detector", await probed("detector", detector, input), [1, 1, side, side]);
   if (direction !== null) {
     checkForm("direction", direction);
     const fetches = await probed("direction", direction, manifest.direction);
-    expectShape("direction", direction, fetches, [1, 2]);
+    expectShape("direction", fetches, [1, 2]);
   }
   checkForm("recogniser", recogniser);
   const classes = await classesOf(recogniser, manifest.recogniser);
@@ -82,13 +82,9 @@ function checkForm(name: string, { inputMetadata, outputMetadata }: Session): vo
   }
 }
 
-function expectShape(
-  name: string,
-  { outputNames }: Session,
-  fetches: Fetches,
-  wanted: readonly number[],
-): void {
-  const shape = fetches[outputNames[0] ?? ""]?.dims ?? [];
+/** Of the graph's first output. */
+function expectShape(name: string, fetches: Fetches, wanted: readonly number[]): void {
+  const shape = Object.values(fetches)[0]?.dims ?? [];
   if (shape.length === wanted.length && shape.every((size, at) => size === wanted[at])) return;
   throw new Error(`the ${name} gives [${shape.join(", ")}], not [${wanted.join(", ")}]`);
 }
