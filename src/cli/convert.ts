@@ -2,18 +2,17 @@
 import { fileURLToPath } from "node:url";
 import { SingleBar } from "cli-progress";
 import { type Command, Option } from "commander";
+import { MillraceError } from "millrace-client/wire";
 import type { ConvertProgress, ConvertResult } from "../convert/convert.js";
+import { convertOcrFolder, type OcrFlags } from "./convert-ocr.js";
 import { exitCodes } from "./exit-codes.js";
 
-interface Flags {
-  readonly out: string;
+interface Flags extends OcrFlags {
+  readonly task?: "ocr";
   readonly precision: "f32" | "int8";
   readonly calibration?: string;
-  readonly name?: string;
   readonly embeddings?: boolean;
-  readonly force?: boolean;
   readonly progress: boolean;
-  readonly json?: boolean;
 }
 
 const shippedSentences = fileURLToPath(new URL("../../models/calibration.en.txt", import.meta.url));
@@ -24,6 +23,7 @@ Examples:
   $ millrace convert ./opus-mt-en-zh --out models/en-zh-f32 --precision f32
   $ millrace convert ./opus-mt-de-en --out models/de-en --calibration german.txt
   $ millrace convert ./all-MiniLM-L6-v2 --out models/minilm                 embeddings; labels and rerankers likewise
+  $ millrace convert --task ocr --detector det.onnx --recogniser rec.onnx --keys keys.txt --direction cls.onnx --out models/ocr
 `;
 
 export function registerConvert(program: Command): void {
@@ -32,7 +32,7 @@ export function registerConvert(program: Command): void {
     .description(
       "Make a Millrace model folder from a Hugging Face folder (Marian translation models, and encoders of BERT's kin).",
     )
-    .argument("<model-dir>", "folder with config.json, a tokenizer and weights")
+    .argument("[model-dir]", "folder with config.json, a tokenizer and weights")
     .requiredOption("--out <dir>", "the folder to write; it appears whole or not at all")
     .addOption(
       new Option("--precision <precision>", "of the weight products")
@@ -43,6 +43,16 @@ export function registerConvert(program: Command): void {
       "--calibration <file>",
       "sentences, one a line, in the model's source language (for int8)",
     )
+    .addOption(
+      new Option("--task <task>", "not from a folder, but from graphs for this task").choices([
+        "ocr",
+      ]),
+    )
+    .option("--detector <file>", "ocr: the .onnx file that finds lines")
+    .option("--recogniser <file>", "ocr: the .onnx file that reads them")
+    .option("--keys <file>", "ocr: its characters, one a line")
+    .option("--direction <file>", "ocr: the .onnx file that tells which lines are upside down")
+    .option("--settings <file>", "ocr: JSON of what is not as PP-OCR has it")
     .option("--name <name>", "what callers name as model (default: the name of the output folder)")
     .option("--embeddings", "of a translation model, a second model in the folder: NAME-embeddings")
     .option("--force", "replace the output folder, if it is a Millrace model folder")
@@ -52,12 +62,19 @@ export function registerConvert(program: Command): void {
     .action(runConvert);
 }
 
-async function runConvert(modelDir: string, flags: Flags): Promise<void> {
+async function runConvert(modelDir: string | undefined, flags: Flags): Promise<void> {
   const stop = new AbortController();
   const onSignal = () => stop.abort(new Error("interrupted"));
   process.once("SIGINT", onSignal).once("SIGTERM", onSignal);
   const bar = new StepBar(flags.progress && process.stderr.isTTY === true);
   try {
+    if (flags.task === "ocr") {
+      process.stdout.write(await convertOcrFolder(flags, stop.signal));
+      return;
+    }
+    if (modelDir === undefined) {
+      throw new MillraceError("option_invalid", "convert needs a model folder, or --task ocr");
+    }
     // Only now: calibration brings ONNX Runtime, which must not be in a process that serves.
     const { convert } = await import("../convert/convert.js");
     const result = await convert({

@@ -94,7 +94,7 @@ async function convertTo(
 }
 
 /** Checked before any work: the server refuses a folder whose name no caller could send. */
-function nameOf(options: ConvertOptions, outDir: string): string {
+export function nameOf(options: Pick<ConvertOptions, "name">, outDir: string): string {
   const name = options.name ?? basename(outDir);
   const checked = modelName.safeParse(name);
   if (checked.success) return name;

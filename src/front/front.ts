@@ -30,4 +30,7 @@ export interface FrontTask extends TaskForm {
   readonly name: string;
 }
 
-export type FrontOptions = Pick<Options, "requestTimeoutMsDefault" | "requestTimeoutMsMax">;
+export type FrontOptions = Pick<
+  Options,
+  "requestTimeoutMsDefault" | "requestTimeoutMsMax" | "requestInputsMax" | "imageBodyBytesMax"
+>;

@@ -5,10 +5,19 @@
 import { z } from "zod";
 import type { EngineDefinition } from "./engine-definition.js";
 import { type EncoderManifest, encoder } from "./programs/manifest-encoder.js";
+import {
+  type ImageClassifierManifest,
+  imageClassifier,
+} from "./programs/manifest-image-classifier.js";
+import { type OcrManifest, ocrProgram } from "./programs/manifest-ocr.js";
 import { type TensorsManifest, tensors } from "./programs/manifest-tensors.js";
 
 /** Told apart by `program`. */
-export type StagedManifest = EncoderManifest | TensorsManifest;
+export type StagedManifest =
+  | EncoderManifest
+  | ImageClassifierManifest
+  | OcrManifest
+  | TensorsManifest;
 
 export type ProgramName = StagedManifest["program"];
 
@@ -25,7 +34,12 @@ export interface ProgramDefinition<Manifest>
 
 type Definitions = { readonly [Name in ProgramName]: ProgramDefinition<ProgramManifest<Name>> };
 
-const programs: Definitions = { encoder, tensors };
+const programs: Definitions = {
+  encoder,
+  "image-classifier": imageClassifier,
+  ocr: ocrProgram,
+  tensors,
+};
 
 const named = z.looseObject({ program: z.enum(Object.keys(programs) as ProgramName[]) });
 

@@ -3,7 +3,7 @@
  * `millrace.json`, in a folder with one ONNX file and none, or is such a file itself.
  */
 import { readdir, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
 import { engineTable } from "./engine-table.js";
@@ -83,7 +83,7 @@ export async function exists(path: string): Promise<boolean> {
 export function parseManifest(path: string, value: unknown): ModelManifest {
   const version = versionOf(value);
   if (version !== 1 && version !== manifestVersion) throw unknownVersion(path, version);
-  const current = version === 1 ? fromVersion1(value) : value;
+  const current = version === 1 ? fromVersion1(value) : named(value, basename(dirname(path)));
   const { engine } = checkShape(path, current, engineSchema);
   return engineTable[engine].read(path, current);
 }
@@ -101,6 +101,11 @@ export async function verifyFiles(dir: string, manifest: ModelManifest): Promise
 const engineSchema: z.ZodType<{ readonly engine: ModelManifest["engine"] }> = z.looseObject({
   engine: z.enum(Object.keys(engineTable) as ModelManifest["engine"][]),
 });
+
+/** What a person wrote need not say what the folder says. */
+function named(value: unknown, name: string): unknown {
+  return typeof value === "object" && value !== null ? { name, ...value } : value;
+}
 
 function versionOf(value: unknown): unknown {
   const found = z.looseObject({ manifestVersion: z.unknown() }).safeParse(value);

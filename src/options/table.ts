@@ -31,6 +31,8 @@ export interface Options {
   readonly queuedBytesMax: number;
   readonly requestInputsMax: number;
   readonly bodyBytesMax: number;
+  readonly imageBodyBytesMax: number;
+  readonly imagePixelsMax: number;
   readonly inputCharactersMax: number;
   readonly logBacklogBytesMax: number;
   readonly bodiesBytesMax: number;
@@ -296,6 +298,25 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
     // Parsing and validating hold the event loop: see docs/http.md, "Body size", for the measurement.
     help: "Bytes of one request body, after decompression. The event loop stands still while it is parsed.",
     default: { value: 4 * MiB },
+  },
+  imageBodyBytesMax: {
+    type: "integer",
+    unit: "bytes",
+    min: 1 * KiB,
+    // A worker takes no frame over 64 MiB.
+    max: 60 * MiB,
+    ...limits,
+    help: "Bytes of a request body that is a picture, or a form with pictures: those are moved and not parsed.",
+    default: { value: 32 * MiB },
+  },
+  imagePixelsMax: {
+    type: "integer",
+    unit: "pixels",
+    min: 1,
+    max: 1_000_000_000,
+    ...limits,
+    help: "Pixels of one picture, by its head: what is larger is refused before it is decoded.",
+    default: { value: 40_000_000 },
   },
   bodiesBytesMax: {
     type: "integer",

@@ -2,6 +2,7 @@
 import { MillraceError } from "millrace-client/wire";
 import { classification } from "./classification/classification.js";
 import { embedding } from "./embedding/embedding.js";
+import { ocr } from "./ocr/ocr.js";
 import { reranking } from "./reranking/reranking.js";
 import type { Task } from "./task.js";
 import { inference } from "./tensors/inference.js";
@@ -14,6 +15,7 @@ export const tasks: ReadonlyMap<string, Task> = new Map(
     defineTask(classification),
     defineTask(reranking),
     defineTask(inference),
+    defineTask(ocr),
   ].map((task) => [task.name, task]),
 );
 

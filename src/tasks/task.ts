@@ -40,6 +40,8 @@ export interface PrepareLimits {
   readonly inputCharactersMax: number;
   /** Rows that a pipeline works on at once. Default: 64. */
   readonly rowsMax?: number;
+  /** Pixels of one picture. */
+  readonly imagePixelsMax: number;
 }
 
 /** A task on one model: its tokenizer, its limits. The same on the event loop and in a thread. */

@@ -60,7 +60,7 @@ test("a language code is for every sentence of its text, and for every piece of 
   await using dir = await TempDir.make();
   await writeMarianRepository(dir.file("in"), { config: { max_position_embeddings: 8 } });
   const { manifest } = await convertQuietly({ modelDir: dir.file("in"), outDir: dir.file("out") });
-  const limits = { inputCharactersMax: 1_000 };
+  const limits = { inputCharactersMax: 1_000, imagePixelsMax: 1 };
   const model = await taskOf(manifest).open({ dir: dir.file("out"), manifest }, limits);
   const idsOf = (text: string, settings: JsonObject = {}): unknown[] => {
     const run = { inputs: [text], firstIndex: 0, settings: model.complete(settings) };

@@ -137,7 +137,7 @@ test("defect 21: two vocabularies are stored with both sizes and both tokenizers
   // An id of the source's alone goes in; the target's pieces come out.
   assert.ok(tokenizer.encode("Good morning.").some((id) => id >= 700));
   const folder = { dir: dir.file("out"), manifest };
-  const task = await taskOf(manifest).open(folder, { inputCharactersMax: 100 });
+  const task = await taskOf(manifest).open(folder, { inputCharactersMax: 100, imagePixelsMax: 1 });
   const lastStep = (ids: readonly number[]) =>
     [...task.steps(ids, { index: 0, settings: task.complete({}) })].at(-1)?.kind;
   assert.equal(lastStep([5999, 0]), "end");

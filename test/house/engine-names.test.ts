@@ -22,15 +22,18 @@ const knowing: Readonly<
     ],
   },
   staged: {
-    own: /^src\/(?:models\/manifest-staged\.ts|models\/programs\/.*|work\/encoding\.ts|runtime\/staged\/.*)$/,
+    own: /^src\/(?:models\/manifest-staged\.ts|models\/programs\/.*|work\/(?:encoding|picture|text-lines)\.ts|runtime\/staged\/.*)$/,
     users: [
       "src/convert/",
       "src/models/engine-table.ts",
       "src/models/manifest.ts",
+      "src/prepare/image/",
       "src/prepare/text/encoder-texts.ts",
       "src/runtime/engines.ts",
+      "src/runtime/pictures.ts",
       "src/tasks/classification/",
       "src/tasks/embedding/",
+      "src/tasks/ocr/",
       "src/tasks/reranking/",
       // What a plain ONNX file is, and where one may stand.
       "src/models/read-manifest.ts",

@@ -49,6 +49,8 @@ export const rooms: readonly Room[] = [
 /** Packages that are loaded in one place only, so that one file knows their ways. */
 export const keptPackages: Readonly<Record<string, readonly string[]>> = {
   "onnxruntime-node": ["src/runtime/session.ts"],
+  "@fastify/busboy": ["src/front/native/multipart.ts"],
+  sharp: ["src/runtime/pictures.ts"],
   "@huggingface/tokenizers": ["src/prepare/text/huggingface-tokenizers.ts"],
   "prom-client": ["src/metrics/metrics.ts"],
   protobufjs: ["src/convert/onnx/schema.ts", "src/convert/reading/sentencepiece-schema.ts"],

@@ -67,6 +67,30 @@ const knowing: Readonly<
       // It asks about the same pairs of texts.
       "client/src/wire/rerank.ts",
       "src/tasks/table.ts",
+      // The program of its models that take pictures.
+      "src/models/manifest-staged.ts",
+      "src/models/programs/manifest-image-classifier.ts",
+      "src/runtime/staged/programs.ts",
+      "src/runtime/staged/programs/image-classifier.ts",
+    ],
+  },
+  ocr: {
+    spelled: /ocr/i,
+    files: [
+      "src/tasks/ocr/",
+      "client/src/wire/ocr.ts",
+      "client/src/wire/index.ts",
+      "src/tasks/table.ts",
+      "src/work/text-lines.ts",
+      // The program of its models, and what makes them.
+      "src/models/manifest-staged.ts",
+      "src/models/programs/manifest-ocr.ts",
+      "src/runtime/staged/programs.ts",
+      "src/runtime/staged/programs/ocr.ts",
+      "src/runtime/staged/ocr/",
+      "src/convert/ocr/",
+      "src/cli/convert-ocr.ts",
+      "src/cli/convert.ts",
     ],
   },
   rerank: {

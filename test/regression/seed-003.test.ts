@@ -1,18 +1,22 @@
 /**
  * Seed 003: an exception inside a stage kept a model out of its pool, until the service stood still. Here inputs that make
- * ONNX Runtime throw inside the encoder come ten thousand times, among good ones, past the door that would refuse them.
+ * ONNX Runtime throw inside the encoder come ten thousand times, among good ones, past the door that would refuse them; and a model
+ * of several stages throws in each of them, as often.
  */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import type { FrameOutcome } from "#src/frames/messages.js";
 import type { GenerationManifest } from "#src/models/manifest-generation.js";
+import type { Program, Stage, StageInput, StageResult } from "#src/runtime/staged/program.js";
+import { StagedEngine } from "#src/runtime/staged/staged-engine.js";
 import { Scheduler } from "#src/scheduler/scheduler.js";
 import { LocalSubmit } from "#src/submit/local/local-submit.js";
 import type { SubmitRequest } from "#src/submit/submit.js";
 import type { Task, TaskModel } from "#src/tasks/task.js";
 import { generationPayload, readHypotheses } from "#src/work/generation.js";
-import { valuesOnly } from "#src/work/payload.js";
+import { type Payload, valuesOnly } from "#src/work/payload.js";
 import type { PrepareStep } from "#src/work/piece.js";
 import { Pool } from "#src/worker/pool.js";
 import { textOrCode } from "../support/local.js";
@@ -210,4 +214,153 @@ test("inputs that throw in the encoder ten thousand times take no capacity", {
   const mebibytes = resident.map((bytes) => Math.round(bytes / 2 ** 20));
   t.diagnostic(`${rounds * badEach} failures in ${ms.toFixed(0)} ms`);
   t.diagnostic(`MiB of the worker after each thousand: ${mebibytes.join(", ")}`);
+});
+
+/** Where an item of the made program throws; `good` where it does not. */
+const places = ["begin", "decode", "detect", "crop", "read", "gather", "finish"] as const;
+
+interface MadeItem {
+  readonly throwsAt: (typeof places)[number] | "good";
+  readonly pieces: number;
+}
+
+function throwIf(item: MadeItem, at: MadeItem["throwsAt"]): void {
+  if (item.throwsAt === at) throw new Error(`${at} has thrown`);
+}
+
+/** As pictures go: decoded in threads, looked at, cut into pieces, the pieces read together; each stage throws for some. */
+class ThrowingProgram implements Program {
+  readonly stages: readonly Stage[];
+
+  constructor() {
+    const next = (stage: number, item: MadeItem, count = 1): StageInput[] =>
+      Array.from({ length: count }, () => ({
+        stage,
+        cost: { units: 1, width: 1, rows: 1, bytes: 1_000, batchKey: "" },
+        makesBytes: 500,
+        data: item,
+      }));
+    const into = (stage: number, item: MadeItem, count = 1): StageResult => ({
+      kind: "next",
+      inputs: next(stage, item, count),
+      gather: (results) => {
+        throwIf(item, "gather");
+        return results.map((result) => {
+          if (!result.ok) throw result.error;
+          return result.value;
+        });
+      },
+    });
+    const stage = (
+      kind: Stage["kind"],
+      name: MadeItem["throwsAt"],
+      then: (item: MadeItem) => StageResult,
+    ): Stage => ({
+      name,
+      kind,
+      limits: { rowsMax: 8, paddedUnitsMax: 1_000 },
+      run: async (inputs) => {
+        const items = inputs.map(({ data }) => data as MadeItem);
+        // Half of them throw at once, half later: both are failures of the run.
+        if (items.length % 2 === 0) await Promise.resolve();
+        for (const item of items) throwIf(item, name);
+        return items.map(then);
+      },
+    });
+    this.stages = [
+      stage("thread", "decode", (item) => into(1, item)),
+      stage("session", "detect", (item) => into(2, item)),
+      stage("thread", "crop", (item) => into(3, item, item.pieces)),
+      stage("session", "read", ({ throwsAt }) => ({
+        kind: "done",
+        value: throwsAt === "finish" ? 2 : 1,
+      })),
+    ];
+  }
+
+  begin({ values }: Payload): StageInput {
+    const item = values as unknown as MadeItem;
+    throwIf(item, "begin");
+    const cost = { units: 1, width: 1, rows: 1, bytes: 100, batchKey: "" };
+    return { stage: 0, cost, makesBytes: 2_000, data: item };
+  }
+
+  finish(value: unknown): Payload {
+    const text = JSON.stringify(value);
+    if (text.includes("2")) throw new Error("finish has thrown");
+    return valuesOnly({ text });
+  }
+
+  warmUp(): readonly Payload[] {
+    return [];
+  }
+
+  judgeWarmUp(): null {
+    return null;
+  }
+
+  async release(): Promise<void> {}
+}
+
+test("stages that throw ten thousand times take no capacity of the staged engine", async (t) => {
+  const outcomes = new Map<number, FrameOutcome>();
+  let widest = 0;
+  const engine = new StagedEngine(new ThrowingProgram(), {
+    onRun: ({ stage, rows }) => {
+      if (stage === "read") widest = Math.max(widest, rows);
+    },
+    onOutcomes: (some) => {
+      for (const outcome of some) {
+        assert.ok(!outcomes.has(outcome.itemId), `item ${outcome.itemId} has one outcome only`);
+        outcomes.set(outcome.itemId, outcome);
+      }
+    },
+  });
+  let itemId = 0;
+  const run = async (items: readonly MadeItem[]): Promise<string[]> => {
+    const from = itemId;
+    for (const [index, item] of items.entries()) {
+      const payload = valuesOnly({ ...item });
+      engine.admit(index % 3 === 0 ? "bulk" : "realtime", [{ itemId, payload }]);
+      itemId += 1;
+    }
+    while (!engine.idle) await engine.step();
+    assert.equal(engine.memoryBytes, 0, "bytes are held");
+    assert.deepEqual(engine.begunItemIds(), [], "items are begun");
+    return items.map((_, index) => {
+      const outcome = outcomes.get(from + index);
+      if (outcome === undefined) return "none";
+      return outcome.ok ? JSON.stringify(outcome.value.values["text"]) : outcome.code;
+    });
+  };
+  const good: MadeItem = { throwsAt: "good", pieces: 4 };
+  const capacity = async (): Promise<number> => {
+    widest = 0;
+    const answers = await run(Array.from({ length: 64 }, () => good));
+    assert.ok(
+      answers.every((answer) => answer === '"[[[1,1,1,1]]]"'),
+      answers[0],
+    );
+    return widest;
+  };
+  const before = await capacity();
+  assert.equal(before, 8, "a run is full");
+  const startedAtMs = performance.now();
+  let failures = 0;
+  for (let round = 0; round < 200; round += 1) {
+    const items = Array.from({ length: 60 }, (_, index): MadeItem => {
+      const throwsAt =
+        index % 8 === 3 ? "good" : (places[(index + round) % places.length] ?? "read");
+      return { throwsAt, pieces: 1 + (index % 5) };
+    });
+    const answers = await run(items);
+    for (const [index, { throwsAt, pieces }] of items.entries()) {
+      const wanted = `"[[[${Array.from({ length: pieces }, () => 1).join()}]]]"`;
+      assert.equal(answers[index], throwsAt === "good" ? wanted : "item_failed", throwsAt);
+      failures += throwsAt === "good" ? 0 : 1;
+    }
+  }
+  assert.ok(failures > 10_000, `${failures}`);
+  assert.equal(await capacity(), before, "after");
+  t.diagnostic(`${failures} failures in ${(performance.now() - startedAtMs).toFixed(0)} ms`);
 });

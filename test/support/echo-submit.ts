@@ -1,6 +1,7 @@
 /** A `Submit` for the tests of fronts: "translates" by reversing, when told to, and writes down what it saw. */
 
 import { MillraceError, type WorkClass } from "millrace-client/wire";
+import { readImages } from "#src/prepare/image/read-images.js";
 import type {
   InputOutcome,
   Submit,
@@ -13,6 +14,12 @@ import { valuesOnly } from "#src/work/payload.js";
 import type { TaskForm } from "#src/work/task-form.js";
 
 const task = taskOf({ task: "translate" });
+/** Takes files, and says how many bytes each has. */
+const look = {
+  name: "look",
+  fields: ["images", "note", "raw"],
+  files: { field: "images", mediaTypes: ["image/*"] },
+};
 
 export interface Submitted {
   readonly request: SubmitRequest;
@@ -51,7 +58,10 @@ export class EchoSubmit implements Submit {
   }
 
   get tasks(): ReadonlyMap<string, TaskForm> {
-    return new Map([[task.name, task]]);
+    return new Map<string, TaskForm>([
+      [task.name, task],
+      [look.name, look],
+    ]);
   }
 
   async submit(
@@ -59,20 +69,27 @@ export class EchoSubmit implements Submit {
     signal: AbortSignal,
     { onAccepted, onOutcome }: SubmitEvents,
   ): Promise<SubmitSummary> {
-    const { inputs } = task.read(request.fields, { requestInputsMax: this.requestInputsMax });
+    const limits = { requestInputsMax: this.requestInputsMax };
+    const { inputs } =
+      request.task === look.name
+        ? { inputs: readImages(request.fields["images"], "images", limits.requestInputsMax) }
+        : task.read(request.fields, limits);
     this.seen.push({ request, signal });
     for (const waiter of this.#arrivals) if (this.seen.length >= waiter.count) waiter.resolve();
     if (this.refuseWith !== null) throw this.refuseWith;
     onAccepted?.();
     if (this.#held !== null) await Promise.race([this.#held, aborted(signal)]);
-    const outcomes = outcomesOf(request.fields);
+    const outcomes =
+      request.task === look.name
+        ? inputs.map((bytes) => ({ value: valuesOnly({ bytes: (bytes as Uint8Array).length }) }))
+        : outcomesOf(request.fields);
     for (const index of this.orderOf(inputs.length)) {
       signal.throwIfAborted();
       onOutcome({ index, outcome: outcomes[index] ?? fail(index) });
       if (this.failAfterFirst !== null) throw this.failAfterFirst;
     }
     return {
-      task: task.name,
+      task: request.task,
       model: request.model ?? "echo",
       class: request.class ?? classOf(inputs.length),
       inputs: inputs.length,

@@ -1,5 +1,6 @@
 /** Runs the graph of a converted encoder by itself, as the contract in manifest-encoder.ts has it. */
 import { join } from "node:path";
+import { programManifestOf } from "#src/models/engine-table.js";
 import { manifestFileName } from "#src/models/manifest-base.js";
 import type { EncoderManifest } from "#src/models/programs/manifest-encoder.js";
 import { readJsonFile } from "#src/models/read-json.js";
@@ -50,9 +51,9 @@ export class EncoderGraph implements AsyncDisposable {
     const manifestPath = join(dir, manifestName);
     const manifest = parseManifest(manifestPath, await readJsonFile(manifestPath));
     await verifyFiles(dir, manifest);
-    if (manifest.engine !== "staged") throw new Error(`${dir} is no encoder`);
-    const path = join(dir, manifest.files.encoder);
-    return new EncoderGraph(manifest, await openSession(path, { threads: 1, spin: false }));
+    const encoder = programManifestOf(manifest, "encoder");
+    const path = join(dir, encoder.files.encoder);
+    return new EncoderGraph(encoder, await openSession(path, { threads: 1, spin: false }));
   }
 
   async run(texts: readonly EncoderText[], options: EncoderRun = {}): Promise<EncoderAnswer[]> {

@@ -58,9 +58,12 @@ async function openPreparer(
   await writeModelFolder(dir.path, { ...manifest, limits }, contents);
   const folders = (await ModelRegistry.open(dir.path)).list();
   const { inputCharactersMax = 2_000_000, inlineCharactersMax = 16_384 } = options;
-  const { models, broken } = await openTaskModels(folders, { inputCharactersMax });
+  const { models, broken } = await openTaskModels(folders, {
+    inputCharactersMax,
+    imagePixelsMax: 1,
+  });
   assert.deepEqual(broken, []);
-  const thread = prepareThreadOf(folders, { inputCharactersMax });
+  const thread = prepareThreadOf(folders, { inputCharactersMax, imagePixelsMax: 1 });
   const preparer = new Preparer({ models, thread, inlineCharactersMax });
   const model = models.get("en-zh");
   assert.ok(model !== undefined);

@@ -36,7 +36,7 @@ async function bundled(): Promise<TaskModel> {
 
 async function openBundled(): Promise<TaskModel> {
   const folder = { dir: bundledModelDir, manifest: await readManifest(bundledModelDir) };
-  return await translate.open(folder, { inputCharactersMax: 20_000 });
+  return await translate.open(folder, { inputCharactersMax: 20_000, imagePixelsMax: 1 });
 }
 
 test("a manifest's task is one of the table", () => {
@@ -285,7 +285,10 @@ test("defect 17: a folder whose tokenizer cannot be used is left out with its re
     await folder("strange", '{"model":{"type":"Dream"}}'),
     good,
   ];
-  const { models, broken } = await openTaskModels(folders, { inputCharactersMax: 100 });
+  const { models, broken } = await openTaskModels(folders, {
+    inputCharactersMax: 100,
+    imagePixelsMax: 1,
+  });
   assert.deepEqual([...models.keys()], ["en-zh"]);
   assert.deepEqual(
     broken.map((one) => one.dir),

@@ -1,4 +1,4 @@
-/** The messages of `POST /v1/classify`. An input is a text or a pair of texts; its result says which labels fit how well. */
+/** The messages of `POST /v1/classify`. An input is a text, a pair of texts or a picture, as the model takes; its result says which labels fit how well. */
 import type { ItemError, ReplyLine, ReplySummary, RequestFields } from "./api.js";
 
 /** A text, or two that the model sees as a pair. */
@@ -6,7 +6,9 @@ export type TextOrPair = string | readonly [first: string, second: string];
 
 export interface ClassifyRequest extends RequestFields {
   /** One text or many. A pair stands inside the list: `[["a", "b"]]`, because `["a", "b"]` are two texts. */
-  readonly texts: string | readonly TextOrPair[];
+  readonly texts?: string | readonly TextOrPair[];
+  /** Instead of `texts`: picture files in base64. Over HTTP a body may also be one (`image/*`), or a form with several. */
+  readonly images?: string | readonly string[];
   /** Only so many labels, the best. Default: all. */
   readonly topK?: number;
   /** Adds `logits`. Default: false. */
@@ -26,8 +28,8 @@ export interface ClassifyResult {
   readonly labels: readonly ScoredLabel[];
   /** Only where `raw` was asked for: what the scores were made of, of all labels, in the model's order. */
   readonly logits?: readonly number[];
-  /** Special tokens counted. */
-  readonly inputTokens: number;
+  /** Of a text, special tokens counted. */
+  readonly inputTokens?: number;
   /** True where the input was cut because of `truncate`. */
   readonly truncated?: true;
 }

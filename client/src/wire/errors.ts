@@ -51,6 +51,10 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
     "A tensor of the request is missing, unknown, of another type or shape than the model takes, or its data are not what its shape says; `param` names it.",
     "Ask `GET /v1/models` for the model's inputs, and correct the tensor that the message names.",
   ]),
+  image_invalid: entry(422, NO, [
+    "A picture is no JPEG, PNG, WebP, GIF or TIFF, is truncated or damaged, or has more pixels than `--image-pixels-max`.",
+    "Send the whole file, in one of these formats and not larger than that.",
+  ]),
   token_out_of_range: entry(422, NO, [
     "A token id is not in the model's vocabulary.",
     "Use the tokenizer of the model that `model` names.",
@@ -170,6 +174,7 @@ export type ErrorCode =
   | "input_empty"
   | "input_too_long"
   | "tensor_invalid"
+  | "image_invalid"
   | "token_out_of_range"
   | "unsupported_media_type"
   | "headers_too_large"

@@ -52,6 +52,17 @@ export type {
   InferTensor,
 } from "./infer.js";
 export type {
+  OcrBox,
+  OcrFailedLine,
+  OcrOutcome,
+  OcrPoint,
+  OcrReplyLine,
+  OcrRequest,
+  OcrResponse,
+  OcrResult,
+  OcrTextLine,
+} from "./ocr.js";
+export type {
   RerankLine,
   RerankOutcome,
   RerankRequest,

@@ -2,6 +2,7 @@
  * READ FIRST of this folder. The native front, `POST /v1/<task>` and its neighbours: Millrace's own words over HTTP,
  * defined in client/src/wire.
  *
+ *   files.ts         a file, or a form with files (multipart.ts) → a JSON object
  *   request.ts       the object → what submit takes: the fields that every task has; the task reads its own
  *   task-route.ts    submit → one JSON reply, or a line for each input as it is ready
  */

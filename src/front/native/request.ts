@@ -1,22 +1,31 @@
-/** The body of `POST /v1/<task>` → what submit takes: the fields that every task has; those of its own the task reads. */
+/** What the body of `POST /v1/<task>` says → what submit takes: the fields that every task has; those of its own the task reads. */
 import { apiLimits, MillraceError, workClasses } from "millrace-client/wire";
 import type { Exchange } from "../../listen/http/http-front.js";
 import type { SubmitRequest } from "../../submit/submit.js";
 import { Fields } from "../../work/fields.js";
-import { parseObject, tensorBody } from "../../work/json-object.js";
 import type { FrontOptions, FrontTask } from "../front.js";
 
 const commonFields = ["model", "class", "timeoutMs", "tenant"] as const;
 
+/** What a body is: the request as JSON, one file, or a form with files. */
+export type BodyKind = "json" | "file" | "form";
+
 /** @throws MillraceError `unsupported_media_type` */
-export function checkMediaType({ headers }: Pick<Exchange, "headers">): void {
+export function bodyKindOf(
+  { headers }: Pick<Exchange, "headers">,
+  { files }: Pick<FrontTask, "files">,
+): BodyKind {
   const [type = "", ...parameters] = (headers["content-type"] ?? "")
     .split(";")
     .map((part) => part.trim().toLowerCase());
+  if (files?.mediaTypes.some((range) => isOf(type, range)) === true) return "file";
+  if (files !== undefined && type === "multipart/form-data") return "form";
   if (type !== "application/json") {
+    const known = ["application/json", ...(files?.mediaTypes ?? [])];
+    const all = files === undefined ? known : [...known, "multipart/form-data"];
     throw new MillraceError(
       "unsupported_media_type",
-      `The body must be application/json, not ${type === "" ? "untyped" : JSON.stringify(type)}.`,
+      `The body must be ${all.join(" or ")}, not ${type === "" ? "untyped" : JSON.stringify(type.slice(0, 128))}.`,
       { param: "content-type" },
     );
   }
@@ -26,6 +35,12 @@ export function checkMediaType({ headers }: Pick<Exchange, "headers">): void {
       param: "content-type",
     });
   }
+  return "json";
+}
+
+/** Of a range such as `image/*`. */
+function isOf(type: string, range: string): boolean {
+  return range.endsWith("/*") ? type.startsWith(range.slice(0, -1)) : type === range;
 }
 
 export interface RequestParts {
@@ -36,9 +51,11 @@ export interface RequestParts {
 }
 
 /** @throws MillraceError `bad_request`, `bad_encoding`; `param` says where. */
-export function readRequest(text: string, parts: RequestParts): SubmitRequest {
+export function readRequest(
+  body: Readonly<Record<string, unknown>>,
+  parts: RequestParts,
+): SubmitRequest {
   const { task, exchange, options, payloadBytes } = parts;
-  const body = parseObject(text, task.tensors === undefined ? undefined : tensorBody);
   const common = new Fields(body);
   common.refuseUnknown([...task.fields, ...commonFields]);
   const timeoutMs =

@@ -1,10 +1,12 @@
 /** `POST /v1/<task>`: body → submit → one JSON reply, a line for each input as it is ready, or rows of numbers. */
 import { MillraceError, type RequestTimings } from "millrace-client/wire";
-import type { Exchange, Route } from "../../listen/http/http-front.js";
+import type { Exchange, ReceivedBody, Route } from "../../listen/http/http-front.js";
 import type { SubmitRequest, SubmitSummary } from "../../submit/submit.js";
-import type { FrontParts, FrontTask } from "../front.js";
+import { parseObject, tensorBody } from "../../work/json-object.js";
+import type { FrontOptions, FrontParts, FrontTask } from "../front.js";
+import { fileFields, formFields } from "./files.js";
 import { jsonReply } from "./json-reply.js";
-import { checkMediaType, readRequest } from "./request.js";
+import { type BodyKind, bodyKindOf, readRequest } from "./request.js";
 import { resultJson } from "./result-json.js";
 import { RowsReply, rowsMediaType } from "./rows-reply.js";
 
@@ -20,18 +22,16 @@ async function answer(exchange: Exchange, task: FrontTask, parts: FrontParts): P
   if (parts.views.isDraining) {
     throw new MillraceError("draining", "The server is stopping and takes no new work.");
   }
-  checkMediaType(exchange);
-  const body = await exchange.receive();
+  const kind = bodyKindOf(exchange, task);
+  const { options } = parts;
+  // Bytes are moved and not parsed: they may be more than JSON, which holds the event loop.
+  const body = await (kind === "json"
+    ? exchange.receive()
+    : exchange.receive(options.imageBodyBytesMax));
   let replied: Promise<void>;
   try {
-    const { options } = parts;
-    // The text lives no longer than this call: it would else wait beside what was read from it.
-    const request = readRequest(body.text(), {
-      task,
-      exchange,
-      options,
-      payloadBytes: body.bytes,
-    });
+    const fields = await fieldsOf(body, { kind, task, exchange, options });
+    const request = readRequest(fields, { task, exchange, options, payloadBytes: body.bytes });
     const { rows } = task;
     const isRows = rows !== undefined && accepts(exchange, rowsMediaType);
     // Each calls submit before they wait, and submit has then admitted the bytes or refused them.
@@ -46,6 +46,31 @@ async function answer(exchange: Exchange, task: FrontTask, parts: FrontParts): P
 
 interface ReplyParts extends FrontParts {
   readonly task: FrontTask;
+}
+
+interface BodyParts {
+  readonly kind: BodyKind;
+  readonly task: FrontTask;
+  readonly exchange: Exchange;
+  readonly options: FrontOptions;
+}
+
+/** What was received lives no longer than this call: it would else wait beside what was read from it. */
+async function fieldsOf(
+  body: ReceivedBody,
+  { kind, task, exchange, options }: BodyParts,
+): Promise<Readonly<Record<string, unknown>>> {
+  switch (kind) {
+    case "json":
+      return parseObject(body.text(), task.tensors === undefined ? undefined : tensorBody);
+    case "file":
+      return fileFields(body.buffer(), task, exchange);
+    case "form": {
+      const contentType = exchange.headers["content-type"] ?? "";
+      const filesMax = options.requestInputsMax;
+      return await formFields(body.buffer(), task, { contentType, filesMax });
+    }
+  }
 }
 
 async function replyTogether(

@@ -48,8 +48,9 @@ export interface Exchange {
    *
    * @throws MillraceError `unsupported_media_type` (the encoding), `body_too_large`, `body_timeout`, `bad_request`
    * (the compression is broken), `queue_full` (too many bodies at once), `cancelled` (the caller left).
+   * `bytesMax`: of a body that is not parsed, instead of `bodyBytesMax`.
    */
-  receive(): Promise<ReceivedBody>;
+  receive(bytesMax?: number): Promise<ReceivedBody>;
   reply(reply: Reply): void;
   /** Sends the head at once. */
   stream(head: StreamHead): ReplyStream;
@@ -66,7 +67,7 @@ export interface ReceivedBody {
   text(): string;
   /**
    * From now on the body is not counted any more: it was refused, or somebody else counts what it became. Until then
-   * the handler must not wait for anything but `submit` taking it. Again: nothing.
+   * the handler must not wait for anything but its own reading of it, and `submit` taking it. Again: nothing.
    */
   release(): void;
 }

@@ -81,13 +81,14 @@ export class OpenExchange implements Exchange {
     return new URLSearchParams(at === -1 ? "" : url.slice(at + 1).replace(/#.*$/s, ""));
   }
 
-  async receive(): Promise<ReceivedBody> {
+  async receive(bytesMax?: number): Promise<ReceivedBody> {
     if (this.#received) throw new Error("a body is received once");
     this.#received = true;
     const { limits, bodies: budget, decompressions: turns, reads } = this.#context;
     const { lifetime } = this;
     return await receiveBody(this.request, this.response, {
-      ...limits,
+      bodyTimeoutMs: limits.bodyTimeoutMs,
+      bodyBytesMax: bytesMax ?? limits.bodyBytesMax,
       budget,
       turns,
       reads,

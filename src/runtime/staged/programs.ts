@@ -3,6 +3,8 @@ import type { ProgramManifest, ProgramName, StagedManifest } from "../../models/
 import type { EngineRequest } from "../engine.js";
 import type { Program } from "./program.js";
 import { openEncoder } from "./programs/encoder.js";
+import { openImageClassifier } from "./programs/image-classifier.js";
+import { openOcr } from "./programs/ocr.js";
 import { openTensors } from "./programs/tensors.js";
 
 /** Throws whatever is wrong with the folder. */
@@ -12,7 +14,12 @@ type OpenProgram<Manifest extends StagedManifest> = (
 
 type Programs = { readonly [Name in ProgramName]: OpenProgram<ProgramManifest<Name>> };
 
-const programs: Programs = { encoder: openEncoder, tensors: openTensors };
+const programs: Programs = {
+  encoder: openEncoder,
+  "image-classifier": openImageClassifier,
+  ocr: openOcr,
+  tensors: openTensors,
+};
 
 export async function openProgram(request: EngineRequest<StagedManifest>): Promise<Program> {
   // Whoever has a manifest has its program; the table says that they belong together.

@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
-import { manifestOf } from "../../models/engine-table.js";
-import type { EncoderManifest } from "../../models/programs/manifest-encoder.js";
+import { programManifestOf } from "../../models/engine-table.js";
 import type { ModelFolder } from "../../models/registry.js";
 import { EncoderTexts, inputFacts } from "../../prepare/text/encoder-texts.js";
 import { finiteFloats } from "../../work/encoding.js";
@@ -19,7 +18,7 @@ export const embedding: Task<string> = {
   rows: "embedding",
   read: readEmbed,
   async open({ dir, manifest: served }: ModelFolder, { inputCharactersMax }: PrepareLimits) {
-    const manifest: EncoderManifest = manifestOf(served, "staged");
+    const manifest = programManifestOf(served, "encoder");
     const { files, limits, shape, unknownTokenId, embedding, name } = manifest;
     if (embedding === null) {
       const message = `${name} gives labels, and no vectors`;

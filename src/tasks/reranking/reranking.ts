@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { MillraceError, type RerankResult, type TextOrPair } from "millrace-client/wire";
-import { manifestOf } from "../../models/engine-table.js";
+import { programManifestOf } from "../../models/engine-table.js";
 import type { EncoderManifest } from "../../models/programs/manifest-encoder.js";
 import type { ModelFolder } from "../../models/registry.js";
 import { EncoderTexts, inputFacts } from "../../prepare/text/encoder-texts.js";
@@ -25,7 +25,7 @@ export const reranking: Task<TextOrPair> = {
   fields: ["query", "texts", "raw", "truncate"],
   read: readRerank,
   async open({ dir, manifest: served }: ModelFolder, { inputCharactersMax }: PrepareLimits) {
-    const manifest: EncoderManifest = manifestOf(served, "staged");
+    const manifest = programManifestOf(served, "encoder");
     const scores = scoresBy(manifest);
     const { files, limits, shape, unknownTokenId } = manifest;
     const texts = await EncoderTexts.open({

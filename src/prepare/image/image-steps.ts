@@ -1,0 +1,30 @@
+/** One picture → one piece, for every task that takes pictures. */
+import { MillraceError } from "millrace-client/wire";
+import { picturePayload } from "../../work/picture.js";
+import type { PrepareStep } from "../../work/piece.js";
+import { type ImageLimits, readHead } from "./head.js";
+
+/** Looking at a head takes some microseconds, and then the bytes are copied: far less than a page of text. */
+export const imageWeight = 64;
+/** What the time of a picture is a line of: thousands of pixels. */
+const unitPixels = 1_024;
+/** What a piece holds beside the file. */
+const pieceBytes = 512;
+
+export function* imageSteps(
+  bytes: Uint8Array,
+  { param, limits }: { readonly param: string; readonly limits: ImageLimits },
+): Generator<PrepareStep> {
+  try {
+    const head = readHead(bytes, limits);
+    const units = Math.ceil((head.width * head.height) / unitPixels);
+    const cost = { units, width: units, rows: 1, bytes: bytes.length + pieceBytes, batchKey: "" };
+    const payload = picturePayload({ bytes, ...head });
+    yield { kind: "piece", piece: { payload, cost, note: null } };
+    yield { kind: "end", note: null };
+  } catch (error) {
+    if (!(error instanceof MillraceError)) throw error;
+    const { code, message } = error;
+    yield { kind: "error", error: new MillraceError(code, message, { param }).toWire() };
+  }
+}

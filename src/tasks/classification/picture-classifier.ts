@@ -1,0 +1,54 @@
+/** A model of the program `image-classifier`: pictures. */
+import type { ImageClassifierManifest } from "../../models/programs/manifest-image-classifier.js";
+import { readLabels } from "../../models/programs/read-labels.js";
+import { imageSteps, imageWeight } from "../../prepare/image/image-steps.js";
+import type { JsonObject, Payload } from "../../work/payload.js";
+import type { PrepareStep } from "../../work/piece.js";
+import type { JoinParts, PrepareLimits, TaskModel } from "../task.js";
+import { type ClassifyInput, refuseKind } from "./input.js";
+import { LabelAnswers } from "./label-answers.js";
+
+export async function openPictureClassifier(
+  dir: string,
+  { name, labels, scores }: ImageClassifierManifest,
+  limits: PrepareLimits,
+): Promise<TaskModel<ClassifyInput>> {
+  const answers = new LabelAnswers({ labels: await readLabels(dir, labels), scores });
+  return new PictureClassifier(name, answers, limits);
+}
+
+class PictureClassifier implements TaskModel<ClassifyInput> {
+  readonly #name: string;
+  readonly #answers: LabelAnswers;
+  readonly #limits: PrepareLimits;
+
+  constructor(name: string, answers: LabelAnswers, limits: PrepareLimits) {
+    this.#name = name;
+    this.#answers = answers;
+    this.#limits = limits;
+  }
+
+  complete(settings: JsonObject): JsonObject {
+    refuseKind(settings, { name: this.#name, takes: "images" });
+    return this.#answers.complete(settings);
+  }
+
+  weigh(): number {
+    return imageWeight;
+  }
+
+  steps(input: ClassifyInput, { index }: { readonly index: number }): Iterable<PrepareStep> {
+    if (input instanceof Uint8Array) {
+      return imageSteps(input, { param: `images[${index}]`, limits: this.#limits });
+    }
+    throw new Error("classification: a text for a picture model");
+  }
+
+  checkResult(value: Payload): string | null {
+    return this.#answers.check(value);
+  }
+
+  join(parts: JoinParts): Payload {
+    return this.#answers.join(parts, {});
+  }
+}

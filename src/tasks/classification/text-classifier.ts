@@ -1,0 +1,72 @@
+/** A model of the program `encoder` with labels: texts, or pairs of texts. */
+import { join } from "node:path";
+import { MillraceError } from "millrace-client/wire";
+import type { EncoderManifest } from "../../models/programs/manifest-encoder.js";
+import { EncoderTexts, inputFacts } from "../../prepare/text/encoder-texts.js";
+import type { JsonObject, Payload } from "../../work/payload.js";
+import type { PrepareStep } from "../../work/piece.js";
+import type { JoinParts, PrepareLimits, TaskModel } from "../task.js";
+import { type ClassifyInput, refuseKind } from "./input.js";
+import { LabelAnswers } from "./label-answers.js";
+
+export async function openTextClassifier(
+  dir: string,
+  manifest: EncoderManifest,
+  { inputCharactersMax }: PrepareLimits,
+): Promise<TaskModel<ClassifyInput>> {
+  const { files, limits, shape, unknownTokenId, labels, scores, name } = manifest;
+  if (labels === null || scores === null) {
+    throw new MillraceError("model_folder_invalid", `${name} gives vectors, and no labels`);
+  }
+  const texts = await EncoderTexts.open({
+    path: join(dir, files.tokenizer),
+    unknownTokenId,
+    inputTokensMax: limits.inputTokensMax,
+    tokenTypes: shape.tokenTypes,
+    inputCharactersMax,
+  });
+  return new TextClassifier(name, new LabelAnswers({ labels, scores }), texts);
+}
+
+class TextClassifier implements TaskModel<ClassifyInput> {
+  readonly #name: string;
+  readonly #answers: LabelAnswers;
+  readonly #texts: EncoderTexts;
+
+  constructor(name: string, answers: LabelAnswers, texts: EncoderTexts) {
+    this.#name = name;
+    this.#answers = answers;
+    this.#texts = texts;
+  }
+
+  complete(settings: JsonObject): JsonObject {
+    refuseKind(settings, { name: this.#name, takes: "texts" });
+    return this.#answers.complete(settings);
+  }
+
+  weigh(input: ClassifyInput): number {
+    return input instanceof Uint8Array ? 0 : this.#texts.weigh(input);
+  }
+
+  steps(
+    input: ClassifyInput,
+    { index, settings }: { readonly index: number; readonly settings: JsonObject },
+  ): Iterable<PrepareStep> {
+    if (input instanceof Uint8Array) throw new Error("classification: a picture for a text model");
+    const truncate = settings["truncate"] === true;
+    return this.#texts.steps(input, {
+      param: `texts[${index}]`,
+      truncate,
+      embedding: null,
+      resultBytes: () => this.#answers.resultBytes(settings),
+    });
+  }
+
+  checkResult(value: Payload): string | null {
+    return this.#answers.check(value);
+  }
+
+  join(parts: JoinParts): Payload {
+    return this.#answers.join(parts, { ...inputFacts(parts.note) });
+  }
+}

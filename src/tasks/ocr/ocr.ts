@@ -1,0 +1,89 @@
+/** The task `ocr`: pictures → the lines of text on them. */
+import { MillraceError, type OcrResult } from "millrace-client/wire";
+import { programManifestOf } from "../../models/engine-table.js";
+import type { ModelFolder } from "../../models/registry.js";
+import { imageSteps, imageWeight } from "../../prepare/image/image-steps.js";
+import { heldImageBytes, readImages } from "../../prepare/image/read-images.js";
+import { Fields } from "../../work/fields.js";
+import { type JsonObject, type Payload, valuesOnly } from "../../work/payload.js";
+import type { PrepareStep } from "../../work/piece.js";
+import { readTextLines, type TextLines } from "../../work/text-lines.js";
+import type {
+  JoinParts,
+  PrepareLimits,
+  ReadLimits,
+  Task,
+  TaskModel,
+  TaskRequest,
+} from "../task.js";
+
+export const ocr: Task<Uint8Array> = {
+  name: "ocr",
+  fields: ["images"],
+  files: { field: "images", mediaTypes: ["image/*"] },
+  read,
+  async open({ manifest: served }: ModelFolder, limits: PrepareLimits) {
+    programManifestOf(served, "ocr");
+    return await Promise.resolve(new OcrTaskModel(limits));
+  },
+};
+
+function read(
+  body: Readonly<Record<string, unknown>>,
+  { requestInputsMax }: ReadLimits,
+): TaskRequest<Uint8Array> {
+  const images = new Fields(body).value("images");
+  const inputs = readImages(images, "images", requestInputsMax);
+  return { inputs, settings: {}, bytes: heldImageBytes(inputs) };
+}
+
+class OcrTaskModel implements TaskModel<Uint8Array> {
+  readonly #limits: PrepareLimits;
+
+  constructor(limits: PrepareLimits) {
+    this.#limits = limits;
+  }
+
+  complete(): JsonObject {
+    return {};
+  }
+
+  weigh(): number {
+    return imageWeight;
+  }
+
+  steps(input: Uint8Array, { index }: { readonly index: number }): Iterable<PrepareStep> {
+    return imageSteps(input, { param: `images[${index}]`, limits: this.#limits });
+  }
+
+  checkResult(value: Payload): string | null {
+    return readTextLines(value) === null ? "the model's answer is not lines of text" : null;
+  }
+
+  join({ answers: [answer] }: JoinParts): Payload {
+    const found = answer === undefined ? null : readTextLines(answer);
+    if (found === null) throw new Error("ocr: an answer was joined before it was checked");
+    return valuesOnly({ ...resultOf(found) });
+  }
+}
+
+function resultOf({ width, height, lines, failures }: TextLines): OcrResult & JsonObject {
+  return {
+    width,
+    height,
+    lines: lines.map(({ text, score, box }) => ({ text, score: rounded(score), box })),
+    ...(failures.length === 0
+      ? {}
+      : {
+          failedLines: failures.map(({ error, box }) => ({
+            error: { ...new MillraceError(error.code, error.message).toWire() },
+            box,
+          })),
+        }),
+  };
+}
+
+/** What a float32 knows. */
+function rounded(score: number): number {
+  return Math.round(Math.min(1, score) * 1e6) / 1e6;
+}
