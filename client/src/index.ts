@@ -1,5 +1,6 @@
-export type { CommonOptions, Progress } from "./call.js";
+export type { CommonOptions, EachOptions, Progress } from "./call.js";
 export type { CallSummary, SharedSummary, WholeSummary } from "./collect.js";
+export type { CuttingOptions, EachSummary, Source } from "./each.js";
 export type { ExpectedDeployment } from "./expect.js";
 export {
   type BatchPolicy,
@@ -12,6 +13,7 @@ export type { SharingPolicy } from "./sharing.js";
 export type {
   IndexedItem,
   IndexedOutcome,
+  TranslateEachOptions,
   TranslateFields,
   TranslateInput,
   TranslateOptions,

@@ -5,8 +5,9 @@
  *   Millrace ─► Calls of a task ─┬─► Sharing: small calls in one request ─┬─► courier: attempts, what is missing
  *                                └────────────────────────────────────────┘       └─► Transport: one HTTP attempt
  */
-import { Calls } from "./call.js";
+import { Calls, indexed } from "./call.js";
 import type { CourierOptions } from "./courier.js";
+import type { EachSummary, Source } from "./each.js";
 import type { ExpectedDeployment } from "./expect.js";
 import { policyOf } from "./policy.js";
 import { isRecord } from "./reply.js";
@@ -14,8 +15,10 @@ import { RetryBudget, type RetryPolicy, retryDefaults } from "./retry.js";
 import { delay, Scope } from "./scope.js";
 import { type SharingPolicy, sharingDefaults } from "./sharing.js";
 import {
+  gatherTexts,
   type IndexedOutcome,
   inputsOf,
+  type TranslateEachOptions,
   type TranslateInput,
   type TranslateOptions,
   type Translation,
@@ -134,17 +137,19 @@ export class Millrace implements AsyncDisposable {
     input: TranslateInput,
     options: TranslateOptions = {},
   ): AsyncGenerator<IndexedOutcome, TranslationSummary, undefined> {
-    const stream = this.#translate.stream(inputsOf(input, options), options);
-    try {
-      for (;;) {
-        const next = await stream.next();
-        if (next.done === true) return next.value;
-        const { index, outcome } = next.value;
-        yield { ...outcome, index };
-      }
-    } finally {
-      await stream.return(undefined as never);
-    }
+    return yield* indexed(this.#translate.stream(inputsOf(input, options), options));
+  }
+
+  /**
+   * The outcomes of texts without number, in their order, with bounded memory: they are cut into requests, a few of
+   * which are under way at once. Where several are needed, all are bulk unless `class` says otherwise, and `timeoutMs`
+   * is that of each. A loop that is left early stops the work. Returns what the sums are.
+   */
+  async *translateEach(
+    texts: Source<string>,
+    options: TranslateEachOptions = {},
+  ): AsyncGenerator<IndexedOutcome, EachSummary, undefined> {
+    return yield* indexed(this.#translate.each(texts, gatherTexts(options), options));
   }
 
   /** Pipelines, queues, batches and where the time goes. The server answers from memory, however busy. */

@@ -1,7 +1,7 @@
 /** The task `translate`: what its callers pass, and what its lines must look like. */
-import type { CommonOptions } from "./call.js";
+import type { CommonOptions, EachOptions } from "./call.js";
 import type { CallSummary } from "./collect.js";
-import type { Inputs, Task } from "./task.js";
+import type { Gathering, Inputs, Task } from "./task.js";
 import {
   MillraceError,
   type ReplySummary,
@@ -15,6 +15,9 @@ export type TranslateFields = Omit<TranslateRequest, "texts" | "tokenIds">;
 
 /** The fields of the API, and what the client adds. */
 export interface TranslateOptions extends TranslateFields, CommonOptions {}
+
+/** The fields of the API for every text of a long source, and how it is cut. */
+export interface TranslateEachOptions extends TranslateFields, EachOptions {}
 
 /** One text, many, or token ids from the model's own tokenizer. */
 export type TranslateInput =
@@ -39,9 +42,23 @@ export type IndexedItem = IndexedOutcome;
 
 export const translateTask: Task<TranslateResult> = {
   path: "v1/translate",
-  isResult: (value): value is TranslateResult => "text" in value && typeof value.text === "string",
+  readResult: (value) => (isResult(value) ? value : null),
   itemsOf: ({ sentences }) => (Number.isSafeInteger(sentences) ? sentences : 1),
 };
+
+function isResult(value: object): value is TranslateResult {
+  return "text" in value && typeof value.text === "string";
+}
+
+/** How a long source of texts becomes requests. */
+export function gatherTexts(fields: TranslateFields): Gathering<string> {
+  return {
+    sizeOf: (text) => text.length,
+    inputsOf: (texts) => textsOf(texts, fields),
+    requestInputsMax: 1000,
+    requestSizeMax: 262_144,
+  };
+}
 
 /** Throws `bad_request` or `input_empty`. Copies: what the caller does to its list later changes no retry. */
 export function inputsOf(input: TranslateInput, fields: TranslateFields): Inputs {

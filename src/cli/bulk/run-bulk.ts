@@ -1,0 +1,92 @@
+/** Entries → requests → outcomes in the order of the entries, with a bar and a line for each that failed. */
+import { type EachSummary, type ItemError, MillraceError } from "millrace-client";
+import { errorText } from "../program.js";
+import {
+  type BulkOutcome,
+  type BulkOutput,
+  type BulkSource,
+  type Entry,
+  nameOf,
+  type Place,
+} from "./entry.js";
+import type { ProgressBar } from "./progress-bar.js";
+
+export interface BulkRun<Value, Result extends object> {
+  readonly source: BulkSource<Value>;
+  /** The client's method for a source of any length. */
+  readonly each: (
+    inputs: AsyncIterable<Value | MillraceError>,
+    onProgress: () => void,
+  ) => AsyncGenerator<{ readonly index: number } & (Result | ItemError), EachSummary, undefined>;
+  readonly output: BulkOutput<Result>;
+  readonly bar: ProgressBar;
+}
+
+export interface BulkSums extends Omit<EachSummary, "inputs"> {
+  readonly total: number;
+}
+
+/** Rejects when a request fails and no input is to blame; what came before it has then been put out. */
+export async function runBulk<Value, Result extends object>(
+  { source, each, output, bar }: BulkRun<Value, Result>,
+  signal: AbortSignal,
+): Promise<BulkSums> {
+  const counting = new AbortController();
+  if (bar.isShown && source.count !== null) void showTotal(source.count(counting.signal), bar);
+  // Of what is under way: no more than a few requests have.
+  const underWay: Underway[] = [];
+  let [total, failed] = [0, 0];
+  const stream = each(inputsOf(source.entries, underWay), () => bar.step());
+  try {
+    for (;;) {
+      const next = await stream.next();
+      if (next.done === true) {
+        const { requests, pipelines } = next.value;
+        return { total, failed, requests, pipelines };
+      }
+      const entry = underWay.shift();
+      if (entry === undefined) throw new Error("an outcome of nothing that was sent");
+      const { index: _index, ...outcome } = next.value;
+      const put = entry.isSkipped ? null : (outcome as BulkOutcome<Result>);
+      total += 1;
+      if (put !== null && "error" in put) {
+        failed += 1;
+        bar.say(failureText(entry.place, put));
+      }
+      await output.put(entry.place, put);
+      signal.throwIfAborted();
+    }
+  } finally {
+    counting.abort();
+    await stream.return(undefined as never);
+    bar.stop();
+  }
+}
+
+interface Underway {
+  readonly place: Place;
+  readonly isSkipped: boolean;
+}
+
+/** What is not sent goes its way as an error, so that it counts to what is under way. */
+async function* inputsOf<Value>(
+  entries: AsyncIterable<Entry<Value>>,
+  underWay: Underway[],
+): AsyncGenerator<Value | MillraceError> {
+  for await (const { place, input } of entries) {
+    underWay.push({ place, isSkipped: input === null });
+    yield input ?? new MillraceError("input_empty", "Nothing is in it.");
+  }
+}
+
+function failureText(place: Place, { error }: ItemError): string {
+  return errorText({ code: error.code, message: `${nameOf(place)}: ${error.message}` });
+}
+
+async function showTotal(counted: Promise<number>, bar: ProgressBar): Promise<void> {
+  try {
+    bar.total(await counted);
+  } catch {
+    // It was ended with the run, or what reads the entries meets the same problem and says so.
+  }
+}
