@@ -47,6 +47,10 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
     "An input has more characters than `--input-characters-max`, or more tokens than the model takes.",
     "Shorten it, leave `split` on, or send `truncate: true`.",
   ]),
+  image_invalid: entry(422, NO, [
+    "A picture is no JPEG, PNG, WebP, GIF or TIFF, is truncated or damaged, or has more pixels than `--image-pixels-max`.",
+    "Send the whole file, in one of these formats and not larger than that.",
+  ]),
   token_out_of_range: entry(422, NO, [
     "A token id is not in the model's vocabulary.",
     "Use the tokenizer of the model that `model` names.",
@@ -165,6 +169,7 @@ export type ErrorCode =
   | "too_many_items"
   | "input_empty"
   | "input_too_long"
+  | "image_invalid"
   | "token_out_of_range"
   | "unsupported_media_type"
   | "headers_too_large"

@@ -25,6 +25,17 @@ export {
   type WireError,
 } from "./errors.js";
 export type {
+  OcrBox,
+  OcrFailedLine,
+  OcrOutcome,
+  OcrPoint,
+  OcrReplyLine,
+  OcrRequest,
+  OcrResponse,
+  OcrResult,
+  OcrTextLine,
+} from "./ocr.js";
+export type {
   BatchRecord,
   ModelReadiness,
   PipelineKind,
