@@ -71,7 +71,7 @@ export async function* runEach<Value, Result extends object>(
         else underWay.push(quiet(requester.send(next.value)));
         continue;
       }
-      underWay.shift();
+      void underWay.shift();
       for (const outcome of outcomes) {
         if ("error" in outcome) failed += 1;
         yield { index, outcome };

@@ -6,6 +6,7 @@
  * such as a sentence of it.
  */
 import type { WireError } from "./errors.js";
+import type { TensorInfo } from "./tensors.js";
 
 /** `realtime`: somebody waits. `bulk`: nobody waits. */
 export type WorkClass = (typeof workClasses)[number];
@@ -92,6 +93,9 @@ export interface ModelInfo {
   readonly precision: string;
   readonly ready: boolean;
   readonly limits: ModelLimits;
+  /** Of a model that takes and gives named tensors. */
+  readonly inputs?: readonly TensorInfo[];
+  readonly outputs?: readonly TensorInfo[];
 }
 
 export interface ModelsResponse {

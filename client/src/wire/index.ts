@@ -25,6 +25,15 @@ export {
   type WireError,
 } from "./errors.js";
 export type {
+  InferLine,
+  InferOutcome,
+  InferOutput,
+  InferRequest,
+  InferResponse,
+  InferResult,
+  InferTensor,
+} from "./infer.js";
+export type {
   OcrBox,
   OcrFailedLine,
   OcrOutcome,
@@ -47,6 +56,14 @@ export type {
   StageTime,
   StatusResponse,
 } from "./status.js";
+export {
+  type TensorContent,
+  type TensorDatatype,
+  type TensorElement,
+  type TensorInfo,
+  tensorDatatypes,
+  tensorLimits,
+} from "./tensors.js";
 export {
   type Alternative,
   type TranslateItem,
