@@ -78,14 +78,15 @@ async function* attempt<Result extends object>(
   ledger: Ledger,
 ): AsyncGenerator<Arrival<Result>, ReplySummary, undefined> {
   const { missing, budget } = ledger;
+  const { field, values, encode = (value) => value } = inputs;
   // Where only the `done` line was lost, the last input is asked for once more: a request needs one.
-  const asked = missing.size === 0 ? [inputs.values.length - 1] : [...missing];
+  const asked = missing.size === 0 ? [values.length - 1] : [...missing];
   const unanswered = new Set(asked.keys());
   const parser = new NdjsonParser();
   const outgoing: Outgoing = {
     path: task.path,
     accept: "application/x-ndjson",
-    body: { ...fields, [inputs.field]: asked.map((index) => inputs.values[index]) },
+    body: { ...fields, [field]: asked.map((index) => encode(values[index])) },
     onHead: (head) => {
       budget.accepted();
       onHead?.(head);

@@ -1,6 +1,22 @@
 export type { CommonOptions, EachOptions, Progress } from "./call.js";
+export type {
+  Classification,
+  ClassifyEachOptions,
+  ClassifyFields,
+  ClassifyInput,
+  ClassifyOptions,
+  IndexedClassification,
+} from "./classify.js";
 export type { CallSummary, SharedSummary, WholeSummary } from "./collect.js";
 export type { CuttingOptions, EachSummary, Source } from "./each.js";
+export type {
+  Embedding,
+  Embeddings,
+  EmbedEachOptions,
+  EmbedFields,
+  EmbedOptions,
+  IndexedEmbedding,
+} from "./embed.js";
 export type { ExpectedDeployment } from "./expect.js";
 export {
   type BatchPolicy,
@@ -8,8 +24,18 @@ export {
   Millrace,
   type MillraceOptions,
 } from "./millrace.js";
+export type { IndexedOcr, Ocr, OcrEachOptions, OcrFields, OcrOptions } from "./ocr.js";
+export type { Picture, Pictures } from "./pictures.js";
+export type {
+  IndexedScore,
+  RerankEachOptions,
+  RerankFields,
+  Reranking,
+  RerankOptions,
+} from "./rerank.js";
 export type { RetryPolicy } from "./retry.js";
 export type { SharingPolicy } from "./sharing.js";
+export type { TextInput, TextPair } from "./texts.js";
 export type {
   IndexedItem,
   IndexedOutcome,

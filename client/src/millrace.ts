@@ -5,15 +5,50 @@
  *   Millrace ─► Calls of a task ─┬─► Sharing: small calls in one request ─┬─► courier: attempts, what is missing
  *                                └────────────────────────────────────────┘       └─► Transport: one HTTP attempt
  */
-import { Calls, indexed } from "./call.js";
+import { Calls, type CallsOptions, indexed } from "./call.js";
+import {
+  type Classification,
+  type ClassifyEachOptions,
+  type ClassifyInput,
+  type ClassifyOptions,
+  classifyInputs,
+  classifyTask,
+  type IndexedClassification,
+} from "./classify.js";
 import type { CourierOptions } from "./courier.js";
 import type { EachSummary, Source } from "./each.js";
+import {
+  type Embedding,
+  type Embeddings,
+  type EmbedEachOptions,
+  type EmbedOptions,
+  embedEncoding,
+  embedTask,
+  type IndexedEmbedding,
+} from "./embed.js";
 import type { ExpectedDeployment } from "./expect.js";
+import { type IndexedOcr, type Ocr, type OcrEachOptions, type OcrOptions, ocrTask } from "./ocr.js";
+import {
+  bytesOfEach,
+  gatherPictures,
+  type Picture,
+  type Pictures,
+  pictureInputs,
+} from "./pictures.js";
 import { policyOf } from "./policy.js";
 import { isRecord } from "./reply.js";
+import {
+  type IndexedScore,
+  orderOf,
+  type RerankEachOptions,
+  type Reranking,
+  type RerankOptions,
+  rerankTask,
+} from "./rerank.js";
 import { RetryBudget, type RetryPolicy, retryDefaults } from "./retry.js";
 import { delay, Scope } from "./scope.js";
 import { type SharingPolicy, sharingDefaults } from "./sharing.js";
+import { gatherPlainTexts, type TextInput, textInputs } from "./texts.js";
 import {
   gatherTexts,
   type IndexedOutcome,
@@ -28,9 +63,13 @@ import {
 import { type Fetch, type Outgoing, Transport } from "./transport.js";
 import {
   apiDefaults,
+  type ClassifyResult,
   MillraceError,
   type ModelsResponse,
+  type OcrResult,
   type ReadyResponse,
+  type ReplySummary,
+  type RerankResult,
   type StatusResponse,
   type TranslateResult,
 } from "./wire/index.js";
@@ -93,6 +132,10 @@ const limitDefaults: Readonly<Record<"headMsMax" | "silenceMsMax" | "bulkThresho
 export class Millrace implements AsyncDisposable {
   readonly #courier: CourierOptions;
   readonly #translate: Calls<TranslateResult>;
+  readonly #embed: Calls<Embedding>;
+  readonly #classify: Calls<ClassifyResult>;
+  readonly #rerank: Calls<RerankResult>;
+  readonly #ocr: Calls<OcrResult>;
   readonly #closed = new AbortController();
 
   /** Throws `option_invalid` for an address, a demand or a limit that makes no sense. Connects to nothing yet. */
@@ -111,12 +154,17 @@ export class Millrace implements AsyncDisposable {
     });
     const retry = policyOf("retry", retryDefaults, options.retry);
     this.#courier = { transport, retry, bulkThreshold };
-    this.#translate = new Calls(translateTask, {
+    const calls: CallsOptions = {
       courier: this.#courier,
       sharing: sharingOf(options),
       tenant: options.tenant,
       closed: this.#closed.signal,
-    });
+    };
+    this.#translate = new Calls(translateTask, calls);
+    this.#embed = new Calls(embedTask, calls);
+    this.#classify = new Calls(classifyTask, calls);
+    this.#rerank = new Calls(rerankTask, calls);
+    this.#ocr = new Calls(ocrTask, calls);
   }
 
   /**
@@ -150,6 +198,100 @@ export class Millrace implements AsyncDisposable {
     options: TranslateEachOptions = {},
   ): AsyncGenerator<IndexedOutcome, EachSummary, undefined> {
     return yield* indexed(this.#translate.each(texts, gatherTexts(options), options));
+  }
+
+  /** The vectors of texts, as `translate` gives translations. */
+  async embed(texts: string | readonly string[], options: EmbedOptions = {}): Promise<Embeddings> {
+    return await this.#embed.collect(textInputs(texts), { ...options, ...embedEncoding });
+  }
+
+  /** As `translateStream` gives translations. */
+  async *embedStream(
+    texts: string | readonly string[],
+    options: EmbedOptions = {},
+  ): AsyncGenerator<IndexedEmbedding, ReplySummary, undefined> {
+    const fields = { ...options, ...embedEncoding };
+    return yield* indexed(this.#embed.stream(textInputs(texts), fields));
+  }
+
+  /** As `translateEach` gives translations. */
+  async *embedEach(
+    texts: Source<string>,
+    options: EmbedEachOptions = {},
+  ): AsyncGenerator<IndexedEmbedding, EachSummary, undefined> {
+    const fields = { ...options, ...embedEncoding };
+    return yield* indexed(this.#embed.each(texts, gatherPlainTexts<string>(), fields));
+  }
+
+  /** The labels of texts, of pairs of texts or of pictures, the best first. */
+  async classify(input: ClassifyInput, options: ClassifyOptions = {}): Promise<Classification> {
+    return await this.#classify.collect(await classifyInputs(input), options);
+  }
+
+  /** As `translateStream` gives translations. */
+  async *classifyStream(
+    input: ClassifyInput,
+    options: ClassifyOptions = {},
+  ): AsyncGenerator<IndexedClassification, ReplySummary, undefined> {
+    return yield* indexed(this.#classify.stream(await classifyInputs(input), options));
+  }
+
+  /** As `translateEach` gives translations; for pictures there is `classifyPicturesEach`. */
+  async *classifyEach(
+    texts: Source<TextInput>,
+    options: ClassifyEachOptions = {},
+  ): AsyncGenerator<IndexedClassification, EachSummary, undefined> {
+    return yield* indexed(this.#classify.each(texts, gatherPlainTexts<TextInput>(), options));
+  }
+
+  /** As `translateEach` gives translations. */
+  async *classifyPicturesEach(
+    pictures: Source<Picture>,
+    options: ClassifyEachOptions = {},
+  ): AsyncGenerator<IndexedClassification, EachSummary, undefined> {
+    return yield* indexed(this.#classify.each(bytesOfEach(pictures), gatherPictures, options));
+  }
+
+  /** How well each text answers `query`: scores in the order of the texts, and `order`, their indices from the best. */
+  async rerank(
+    query: string,
+    texts: readonly string[],
+    options: RerankOptions = {},
+  ): Promise<Reranking> {
+    const fields = { ...options, query };
+    const reply = await this.#rerank.collect(textInputs(texts), fields);
+    return { ...reply, order: orderOf(reply.results) };
+  }
+
+  /** As `translateEach` gives translations: scores in the order of the texts. */
+  async *rerankEach(
+    query: string,
+    texts: Source<string>,
+    options: RerankEachOptions = {},
+  ): AsyncGenerator<IndexedScore, EachSummary, undefined> {
+    const fields = { ...options, query };
+    return yield* indexed(this.#rerank.each(texts, gatherPlainTexts<string>(), fields));
+  }
+
+  /** The lines of text on pictures. */
+  async ocr(pictures: Pictures, options: OcrOptions = {}): Promise<Ocr> {
+    return await this.#ocr.collect(await pictureInputs(pictures), options);
+  }
+
+  /** As `translateStream` gives translations. */
+  async *ocrStream(
+    pictures: Pictures,
+    options: OcrOptions = {},
+  ): AsyncGenerator<IndexedOcr, ReplySummary, undefined> {
+    return yield* indexed(this.#ocr.stream(await pictureInputs(pictures), options));
+  }
+
+  /** As `translateEach` gives translations. */
+  async *ocrEach(
+    pictures: Source<Picture>,
+    options: OcrEachOptions = {},
+  ): AsyncGenerator<IndexedOcr, EachSummary, undefined> {
+    return yield* indexed(this.#ocr.each(bytesOfEach(pictures), gatherPictures, options));
   }
 
   /** Pipelines, queues, batches and where the time goes. The server answers from memory, however busy. */

@@ -14,7 +14,9 @@ export interface Task<Result extends object> {
 export interface Inputs {
   readonly field: string;
   readonly values: readonly unknown[];
-  /** How long they are together, in characters or token ids. */
+  /** What is sent of a value, where that is not the value itself. Made for every attempt anew, and not kept. */
+  readonly encode?: (value: unknown) => unknown;
+  /** How long they are together, in characters, token ids or bytes. */
   readonly characters: number;
   /** No server makes more items of them than this. */
   readonly itemsMax: number;

@@ -2,6 +2,7 @@
 import type { CommonOptions, EachOptions } from "./call.js";
 import type { CallSummary } from "./collect.js";
 import type { Gathering, Inputs, Task } from "./task.js";
+import { listOf, requestSizes } from "./texts.js";
 import {
   MillraceError,
   type ReplySummary,
@@ -55,8 +56,7 @@ export function gatherTexts(fields: TranslateFields): Gathering<string> {
   return {
     sizeOf: (text) => text.length,
     inputsOf: (texts) => textsOf(texts, fields),
-    requestInputsMax: 1000,
-    requestSizeMax: 262_144,
+    ...requestSizes,
   };
 }
 
@@ -83,14 +83,4 @@ function textsOf(texts: readonly string[], { split = true }: TranslateFields): I
   // Where a sentence ends is the server's knowledge; that it has a character is certain.
   const sentencesMax = values.reduce((sum, text) => sum + Math.max(text.length, 1), 0);
   return { field: "texts", values, characters, itemsMax: split ? sentencesMax : values.length };
-}
-
-function listOf<Value>(list: readonly Value[], param: string): readonly Value[] {
-  if (!Array.isArray(list)) {
-    throw new MillraceError("bad_request", `\`${param}\` must be a list.`, { param });
-  }
-  if (list.length === 0) {
-    throw new MillraceError("input_empty", `\`${param}\` is empty.`, { param });
-  }
-  return [...list];
 }

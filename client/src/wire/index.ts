@@ -16,6 +16,21 @@ export {
   type WorkClass,
   workClasses,
 } from "./api.js";
+export type {
+  ClassifyLabel,
+  ClassifyLine,
+  ClassifyOutcome,
+  ClassifyRequest,
+  ClassifyResponse,
+  ClassifyResult,
+} from "./classify.js";
+export type {
+  EmbedLine,
+  EmbedOutcome,
+  EmbedRequest,
+  EmbedResponse,
+  EmbedResult,
+} from "./embed.js";
 export {
   type ErrorCode,
   errorRegistry,
@@ -44,6 +59,13 @@ export type {
   OcrResult,
   OcrTextLine,
 } from "./ocr.js";
+export type {
+  RerankLine,
+  RerankOutcome,
+  RerankRequest,
+  RerankResponse,
+  RerankResult,
+} from "./rerank.js";
 export type {
   BatchRecord,
   ModelReadiness,

@@ -35,6 +35,8 @@ export type BulkOutcome<Result extends object> = Result | ItemError | null;
 /** Takes outcomes in the order of the entries. */
 export interface BulkOutput<Result extends object> {
   put(place: Place, outcome: BulkOutcome<Result>): Promise<void>;
+  /** The next outcome is some time away: what waits may be written. */
+  flush?(): Promise<void>;
 }
 
 export function nameOf(place: Place): string {

@@ -24,6 +24,11 @@ export function addBulkFlags(command: Command): Command {
     .option("--no-progress", "no progress bar");
 }
 
+/** For the commands whose `--out` a later run goes on with. */
+export function addRestartFlag(command: Command): Command {
+  return command.option("--restart", "begin --out anew, whatever is there");
+}
+
 /** Every call of such a command is a request of its own. */
 export function clientOf({ url, expectEnvironment }: BulkFlags): Millrace {
   const expect = expectEnvironment === undefined ? {} : { environment: expectEnvironment };

@@ -18,6 +18,7 @@ export class ResumableOutput<Result extends object> implements BulkOutput<Result
   readonly #parts: ResumableParts<Result>;
   readonly #output: RowsOutput<Result>;
   #rows: number;
+  #flushedRows: number;
 
   static async open<Result extends object>(
     parts: ResumableParts<Result>,
@@ -32,6 +33,7 @@ export class ResumableOutput<Result extends object> implements BulkOutput<Result
     this.#parts = parts;
     this.#output = output;
     this.#rows = parts.kept.rows;
+    this.#flushedRows = parts.kept.rows;
   }
 
   get rows(): number {
@@ -46,12 +48,16 @@ export class ResumableOutput<Result extends object> implements BulkOutput<Result
 
   /** What waits is written, so that a run that ends here is gone on with behind it. */
   async flush(): Promise<void> {
+    if (this.#rows === this.#flushedRows) return;
+    this.#flushedRows = this.#rows;
     await this.#save(false);
     await this.#output.flush();
   }
 
   async finish(): Promise<void> {
     await this.flush();
+    // Also where there was nothing: an array without rows has a head.
+    await this.#output.flush();
     await this.#save(true);
   }
 

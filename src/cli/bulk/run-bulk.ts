@@ -39,7 +39,9 @@ export async function runBulk<Value, Result extends object>(
   const stream = each(inputsOf(source.entries, underWay), () => bar.step());
   try {
     for (;;) {
-      const next = await stream.next();
+      const coming = stream.next();
+      if (output.flush !== undefined && !(await isNear(coming))) await output.flush();
+      const next = await coming;
       if (next.done === true) {
         const { requests, pipelines } = next.value;
         return { total, failed, requests, pipelines };
@@ -61,6 +63,16 @@ export async function runBulk<Value, Result extends object>(
     await stream.return(undefined as never);
     bar.stop();
   }
+}
+
+/** Whether it settles without waiting for anything outside of this process. */
+async function isNear(coming: Promise<unknown>): Promise<boolean> {
+  const settled = coming.then(
+    () => true,
+    () => true,
+  );
+  const turn = new Promise<boolean>((resolve) => setImmediate(resolve, false));
+  return await Promise.race([settled, turn]);
 }
 
 interface Underway {

@@ -1,0 +1,50 @@
+/** Texts and pairs of texts as inputs, for every task whose inputs are items as they stand. */
+import type { Gathering, Inputs } from "./task.js";
+import { MillraceError } from "./wire/index.js";
+
+/** Two texts that a model reads together. */
+export type TextPair = readonly [string, string];
+
+export type TextInput = string | TextPair;
+
+/** Requests of a long source of texts stay this small. */
+export const requestSizes: Pick<Gathering<unknown>, "requestInputsMax" | "requestSizeMax"> = {
+  requestInputsMax: 1000,
+  requestSizeMax: 262_144,
+};
+
+/** Throws `bad_request` or `input_empty`. Copies. */
+export function textInputs(texts: string | readonly TextInput[]): Inputs {
+  const values = listOf<TextInput>(typeof texts === "string" ? [texts] : texts, "texts");
+  for (const [index, value] of values.entries()) {
+    if (isText(value)) continue;
+    const message = "A text must be a string, or a pair of strings.";
+    throw new MillraceError("bad_request", message, { param: `texts[${index}]` });
+  }
+  const characters = values.reduce((sum, value) => sum + sizeOfText(value), 0);
+  return { field: "texts", values, characters, itemsMax: values.length };
+}
+
+export function gatherPlainTexts<Value extends TextInput>(): Gathering<Value> {
+  return { sizeOf: sizeOfText, inputsOf: textInputs, ...requestSizes };
+}
+
+function isText(value: unknown): boolean {
+  if (typeof value === "string") return true;
+  return Array.isArray(value) && value.length === 2 && value.every((e) => typeof e === "string");
+}
+
+function sizeOfText(value: TextInput): number {
+  return typeof value === "string" ? value.length : value[0].length + value[1].length;
+}
+
+/** Throws `bad_request` or `input_empty`. Copies: what the caller does to its list later changes no retry. */
+export function listOf<Value>(list: readonly Value[], param: string): readonly Value[] {
+  if (!Array.isArray(list)) {
+    throw new MillraceError("bad_request", `\`${param}\` must be a list.`, { param });
+  }
+  if (list.length === 0) {
+    throw new MillraceError("input_empty", `\`${param}\` is empty.`, { param });
+  }
+  return [...list];
+}
