@@ -3,8 +3,8 @@ import type { CommonOptions, EachOptions } from "./call.js";
 import type { CallSummary } from "./collect.js";
 import { isPicture, type Picture, pictureInputs } from "./pictures.js";
 import type { Indexed, Inputs, Task } from "./task.js";
-import { type TextInput, textInputs } from "./texts.js";
-import type { ClassifyOutcome, ClassifyRequest, ClassifyResult } from "./wire/index.js";
+import { textInputs } from "./texts.js";
+import type { ClassifyOutcome, ClassifyRequest, ClassifyResult, TextOrPair } from "./wire/index.js";
 
 /** Everything of a request but its inputs. */
 export type ClassifyFields = Omit<ClassifyRequest, "texts" | "images">;
@@ -16,7 +16,7 @@ export interface ClassifyOptions extends ClassifyFields, CommonOptions {}
 export interface ClassifyEachOptions extends ClassifyFields, EachOptions {}
 
 /** One text or picture, or many of one kind; in a list, `["a", "b"]` is a pair that the model reads together. */
-export type ClassifyInput = string | readonly TextInput[] | Picture | readonly Picture[];
+export type ClassifyInput = string | readonly TextOrPair[] | Picture | readonly Picture[];
 
 /** The results in the order of the inputs, and what is known of the request that brought them. */
 export type Classification = CallSummary & {

@@ -16,6 +16,7 @@ export interface EmbedEachOptions extends EmbedFields, EachOptions {}
 
 /** What one text comes to. */
 export interface Embedding extends Omit<EmbedResult, "embedding"> {
+  /** One vector; with `pooling: "none"` those of its `inputTokens` tokens, one behind the other. */
   readonly embedding: Float32Array;
 }
 

@@ -35,7 +35,6 @@ export type {
 } from "./rerank.js";
 export type { RetryPolicy } from "./retry.js";
 export type { SharingPolicy } from "./sharing.js";
-export type { TextInput, TextPair } from "./texts.js";
 export type {
   IndexedItem,
   IndexedOutcome,

@@ -48,7 +48,7 @@ import {
 import { RetryBudget, type RetryPolicy, retryDefaults } from "./retry.js";
 import { delay, Scope } from "./scope.js";
 import { type SharingPolicy, sharingDefaults } from "./sharing.js";
-import { gatherPlainTexts, type TextInput, textInputs } from "./texts.js";
+import { gatherPlainTexts, textInputs } from "./texts.js";
 import {
   gatherTexts,
   type IndexedOutcome,
@@ -71,6 +71,7 @@ import {
   type ReplySummary,
   type RerankResult,
   type StatusResponse,
+  type TextOrPair,
   type TranslateResult,
 } from "./wire/index.js";
 
@@ -238,10 +239,10 @@ export class Millrace implements AsyncDisposable {
 
   /** As `translateEach` gives translations; for pictures there is `classifyPicturesEach`. */
   async *classifyEach(
-    texts: Source<TextInput>,
+    texts: Source<TextOrPair>,
     options: ClassifyEachOptions = {},
   ): AsyncGenerator<IndexedClassification, EachSummary, undefined> {
-    return yield* indexed(this.#classify.each(texts, gatherPlainTexts<TextInput>(), options));
+    return yield* indexed(this.#classify.each(texts, gatherPlainTexts<TextOrPair>(), options));
   }
 
   /** As `translateEach` gives translations. */

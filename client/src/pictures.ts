@@ -2,7 +2,7 @@
 import { toBase64 } from "./base64.js";
 import type { Source } from "./each.js";
 import type { Gathering, Inputs } from "./task.js";
-import { listOf } from "./texts.js";
+import { copyOfList } from "./texts.js";
 import { MillraceError } from "./wire/index.js";
 
 /** The bytes of a picture file. They are not copied: they must stay what they are until the call has ended. */
@@ -17,7 +17,7 @@ export function isPicture(value: unknown): value is Picture {
 
 /** Throws `bad_request` or `input_empty`. */
 export async function pictureInputs(pictures: Pictures): Promise<Inputs> {
-  const list = listOf<Picture>(isPicture(pictures) ? [pictures] : pictures, "images");
+  const list = copyOfList<Picture>(isPicture(pictures) ? [pictures] : pictures, "images");
   return inputsOfBytes(await Promise.all(list.map(bytesOf)));
 }
 

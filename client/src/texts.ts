@@ -1,11 +1,6 @@
 /** Texts and pairs of texts as inputs, for every task whose inputs are items as they stand. */
 import type { Gathering, Inputs } from "./task.js";
-import { MillraceError } from "./wire/index.js";
-
-/** Two texts that a model reads together. */
-export type TextPair = readonly [string, string];
-
-export type TextInput = string | TextPair;
+import { MillraceError, type TextOrPair } from "./wire/index.js";
 
 /** Requests of a long source of texts stay this small. */
 export const requestSizes: Pick<Gathering<unknown>, "requestInputsMax" | "requestSizeMax"> = {
@@ -14,8 +9,8 @@ export const requestSizes: Pick<Gathering<unknown>, "requestInputsMax" | "reques
 };
 
 /** Throws `bad_request` or `input_empty`. Copies. */
-export function textInputs(texts: string | readonly TextInput[]): Inputs {
-  const values = listOf<TextInput>(typeof texts === "string" ? [texts] : texts, "texts");
+export function textInputs(texts: string | readonly TextOrPair[]): Inputs {
+  const values = copyOfList<TextOrPair>(typeof texts === "string" ? [texts] : texts, "texts");
   for (const [index, value] of values.entries()) {
     if (isText(value)) continue;
     const message = "A text must be a string, or a pair of strings.";
@@ -25,7 +20,7 @@ export function textInputs(texts: string | readonly TextInput[]): Inputs {
   return { field: "texts", values, characters, itemsMax: values.length };
 }
 
-export function gatherPlainTexts<Value extends TextInput>(): Gathering<Value> {
+export function gatherPlainTexts<Value extends TextOrPair>(): Gathering<Value> {
   return { sizeOf: sizeOfText, inputsOf: textInputs, ...requestSizes };
 }
 
@@ -34,12 +29,12 @@ function isText(value: unknown): boolean {
   return Array.isArray(value) && value.length === 2 && value.every((e) => typeof e === "string");
 }
 
-function sizeOfText(value: TextInput): number {
+function sizeOfText(value: TextOrPair): number {
   return typeof value === "string" ? value.length : value[0].length + value[1].length;
 }
 
 /** Throws `bad_request` or `input_empty`. Copies: what the caller does to its list later changes no retry. */
-export function listOf<Value>(list: readonly Value[], param: string): readonly Value[] {
+export function copyOfList<Value>(list: readonly Value[], param: string): readonly Value[] {
   if (!Array.isArray(list)) {
     throw new MillraceError("bad_request", `\`${param}\` must be a list.`, { param });
   }

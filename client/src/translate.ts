@@ -2,7 +2,7 @@
 import type { CommonOptions, EachOptions } from "./call.js";
 import type { CallSummary } from "./collect.js";
 import type { Gathering, Inputs, Task } from "./task.js";
-import { listOf, requestSizes } from "./texts.js";
+import { copyOfList, requestSizes } from "./texts.js";
 import {
   MillraceError,
   type ReplySummary,
@@ -67,15 +67,15 @@ export function inputsOf(input: TranslateInput, fields: TranslateFields): Inputs
   if (typeof input !== "object" || input === null || !("tokenIds" in input)) {
     throw new MillraceError("bad_request", "A text, a list of texts or `tokenIds` is needed.");
   }
-  const values = listOf(input.tokenIds, "tokenIds").map((ids, index) =>
-    listOf(ids, `tokenIds[${index}]`),
+  const values = copyOfList(input.tokenIds, "tokenIds").map((ids, index) =>
+    copyOfList(ids, `tokenIds[${index}]`),
   );
   const characters = values.reduce((sum, ids) => sum + ids.length, 0);
   return { field: "tokenIds", values, characters, itemsMax: values.length };
 }
 
 function textsOf(texts: readonly string[], { split = true }: TranslateFields): Inputs {
-  const values = listOf(texts, "texts");
+  const values = copyOfList(texts, "texts");
   if (values.some((text) => typeof text !== "string")) {
     throw new MillraceError("bad_request", "Each text must be a string.", { param: "texts" });
   }

@@ -3,12 +3,13 @@ import { stat } from "node:fs/promises";
 import type { Command } from "commander";
 import { type ClassifyFields, type ClassifyResult, MillraceError } from "millrace-client";
 import { type BulkWork, type ResumableFlags, runFile } from "./bulk/file-run.js";
-import { addBulkFlags, addRestartFlag } from "./bulk/flags.js";
+import { addBulkFlags, addRestartFlag, wholeNumber } from "./bulk/flags.js";
 import { runFolder } from "./bulk/folder-run.js";
 import { jsonlRows } from "./bulk/jsonl-rows.js";
 import { runRemote } from "./remote.js";
 
 interface ClassifyFlags extends ResumableFlags {
+  readonly topK?: number;
   readonly raw?: boolean;
   readonly truncate?: boolean;
 }
@@ -28,6 +29,7 @@ export function registerClassify(program: Command): void {
     .description("Label the lines of a file, or the pictures of a folder.")
     .argument("<file>", "one text a line; - for standard input; or a folder of pictures")
     .option("--out <file>", ".jsonl, gone on with by a later run; else JSON lines on stdout")
+    .option("--top-k <n>", "only so many labels, the best", wholeNumber)
     .option("--raw", "the model's own numbers too")
     .option("--truncate", "cut what is too long instead of refusing it")
     .addHelpText("after", examples);
@@ -37,11 +39,12 @@ export function registerClassify(program: Command): void {
 }
 
 async function classify(path: string, flags: ClassifyFlags, signal: AbortSignal): Promise<number> {
-  const { out, raw, truncate } = flags;
+  const { out, topK, raw, truncate } = flags;
   if (out?.endsWith(".jsonl") === false) {
     throw new MillraceError("option_invalid", `--out: ${out} must end in .jsonl`);
   }
   const fields: ClassifyFields = {
+    ...(topK === undefined ? {} : { topK }),
     ...(raw === true ? { raw } : {}),
     ...(truncate === true ? { truncate } : {}),
   };

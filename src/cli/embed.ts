@@ -1,6 +1,6 @@
 /** `millrace embed`: the lines of a file in; their vectors out, as JSON lines or as an array of numpy's. */
 import { type Command, Option } from "commander";
-import { type Embedding, type EmbedFields, MillraceError } from "millrace-client";
+import { type Embedding, type EmbedFields, embedPoolings, MillraceError } from "millrace-client";
 import { type BulkWork, type ResumableFlags, runFile } from "./bulk/file-run.js";
 import { addBulkFlags, addRestartFlag, wholeNumber } from "./bulk/flags.js";
 import { jsonlRows } from "./bulk/jsonl-rows.js";
@@ -15,8 +15,6 @@ interface EmbedFlags extends ResumableFlags {
   readonly normalize?: boolean;
   readonly truncate?: boolean;
 }
-
-const poolings = ["mean", "max", "mean-max", "cls", "sep"] as const;
 
 const examples = `
 Examples:
@@ -36,7 +34,7 @@ export function registerEmbed(program: Command): void {
       "--out <file>",
       ".npy or .jsonl, gone on with by a later run; else JSON lines on stdout",
     )
-    .addOption(new Option("--pooling <how>", "else the model's own").choices(poolings))
+    .addOption(new Option("--pooling <how>", "else the model's own").choices(embedPoolings))
     .option("--layer <n>", "-1 is the last", layerNumber)
     .option("--dimensions <n>", "only the first so many numbers", wholeNumber)
     .option("--no-normalize", "leave the vectors' lengths as they are")
@@ -44,8 +42,9 @@ export function registerEmbed(program: Command): void {
     .addHelpText("after", examples);
   addRestartFlag(addBulkFlags(command)).action((file: string, flags: EmbedFlags) =>
     runRemote((signal) => {
-      const format = formatOf(flags.out);
-      return runFile(file, workOf(flags), { flags, format, signal });
+      const work = workOf(flags);
+      const format = formatOf(work, flags);
+      return runFile(file, work, { flags, format, signal });
     }),
   );
 }
@@ -64,20 +63,42 @@ function workOf(flags: EmbedFlags): BulkWork<string, Embedding> {
     command: "embed",
     arguments: fields,
     each: (client, texts, options) => client.embedEach(texts, { ...fields, ...options }),
-    plain,
+    plain: (result) => ({
+      ...result,
+      embedding: pooling === "none" ? tokensOf(result) : numbersOf(result.embedding),
+    }),
   };
 }
 
-function formatOf(out: string | undefined): RowsFormat<Embedding> {
+function formatOf(
+  { plain }: BulkWork<string, Embedding>,
+  { out, pooling }: EmbedFlags,
+): RowsFormat<Embedding> {
   if (out === undefined || out.endsWith(".jsonl")) return jsonlRows(plain);
-  if (out.endsWith(".npy")) return npyRows(({ embedding }) => embedding);
-  throw new MillraceError("option_invalid", `--out: ${out} must end in .npy or .jsonl`);
+  if (!out.endsWith(".npy")) {
+    throw new MillraceError("option_invalid", `--out: ${out} must end in .npy or .jsonl`);
+  }
+  if (pooling === "none") {
+    const message = "--pooling none gives a text as many rows as it has tokens: name a .jsonl";
+    throw new MillraceError("option_invalid", message);
+  }
+  return npyRows(({ embedding }) => embedding);
+}
+
+function tokensOf({ embedding, inputTokens }: Embedding): number[][] {
+  const width = embedding.length / inputTokens;
+  if (!Number.isInteger(width)) {
+    const message = `${embedding.length} numbers are no vectors of ${inputTokens} tokens`;
+    throw new MillraceError("response_invalid", message);
+  }
+  return Array.from({ length: inputTokens }, (_, token) =>
+    numbersOf(embedding.subarray(token * width, (token + 1) * width)),
+  );
 }
 
 /** Nine digits tell every float32 from every other; a double would have seventeen. */
-function plain(result: Embedding): object {
-  const embedding = Array.from(result.embedding, (value) => Number(value.toPrecision(9)));
-  return { ...result, embedding };
+function numbersOf(vector: Float32Array): number[] {
+  return Array.from(vector, (value) => Number(value.toPrecision(9)));
 }
 
 function layerNumber(value: string): number {

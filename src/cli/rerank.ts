@@ -1,7 +1,7 @@
 /** `millrace rerank`: a query, and the lines of a file in; the lines that answer it best out. */
 import type { Command } from "commander";
 import { MillraceError, type RerankFields, type RerankResult } from "millrace-client";
-import type { BulkOutcome, BulkOutput, Place } from "./bulk/entry.js";
+import type { BulkOutcome, BulkOutput, InputPlace } from "./bulk/entry.js";
 import { addBulkFlags, type BulkFlags, clientOf, fieldsOf, wholeNumber } from "./bulk/flags.js";
 import { lineSource } from "./bulk/lines.js";
 import { ProgressBar } from "./bulk/progress-bar.js";
@@ -85,7 +85,7 @@ class BestLines implements BulkOutput<RerankResult> {
     this.#top = top;
   }
 
-  async put(place: Place, outcome: BulkOutcome<RerankResult>): Promise<void> {
+  async put(place: InputPlace, outcome: BulkOutcome<RerankResult>): Promise<void> {
     if (place.kind !== "line" || outcome === null || "error" in outcome) return;
     this.#lines.push({ line: place.line, text: place.text ?? "", ...outcome });
     if (this.#lines.length >= this.#top * 2) this.#lines = this.best();

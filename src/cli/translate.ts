@@ -1,7 +1,7 @@
 /** `millrace translate`: arguments, stdin or a file in; one translation a line out, in order. */
 import { type Command, Option } from "commander";
 import { MillraceError, type TranslateEachOptions, type TranslateResult } from "millrace-client";
-import type { BulkOutcome, BulkOutput, BulkSource, Place } from "./bulk/entry.js";
+import type { BulkOutcome, BulkOutput, BulkSource, InputPlace } from "./bulk/entry.js";
 import { addBulkFlags, type BulkFlags, clientOf, fieldsOf, wholeNumber } from "./bulk/flags.js";
 import { lineSource, linesOf } from "./bulk/lines.js";
 import { ProgressBar } from "./bulk/progress-bar.js";
@@ -86,7 +86,7 @@ class TranslatedLines implements BulkOutput<TranslateResult> {
     this.#json = json;
   }
 
-  async put(place: Place, outcome: BulkOutcome<TranslateResult>): Promise<void> {
+  async put(place: InputPlace, outcome: BulkOutcome<TranslateResult>): Promise<void> {
     const line = place.kind === "line" ? place.line : place.index + 1;
     // One line in is one line out, or files would no longer match line by line.
     const text = this.#json

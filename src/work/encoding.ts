@@ -5,8 +5,72 @@
  *   outcome   embeddings                                   tensors: embedding float32 [width], or [n, width] for `none`
  *             labels                                       tensors: logits float32 [labels]
  */
+import type { JsonObject, JsonValue, Payload, Tensor } from "./payload.js";
 
 /** What becomes of the vectors of a text's tokens; `none`: nothing, all of them are wanted. */
 export const encoderPoolings = ["mean", "max", "mean-max", "cls", "sep", "none"] as const;
 
 export type EncoderPooling = (typeof encoderPoolings)[number];
+
+/** Which vectors are wanted of a text. */
+export interface EmbeddingWish {
+  /** `own`: the folder's, with whatever it has behind the pooling. */
+  readonly pooling: EncoderPooling | "own";
+  /** Of hidden states: 0 are the embeddings, the number of layers is the last. */
+  readonly layer: number;
+}
+
+export interface EncoderInput {
+  /** As the model takes them, special tokens included. */
+  readonly tokens: Int32Array;
+  /** Which text of a pair each token belongs to; null: all to the first. */
+  readonly types: Int32Array | null;
+  /** Null: logits. */
+  readonly embedding: EmbeddingWish | null;
+}
+
+export function encoderPayload({ tokens, types, embedding }: EncoderInput): Payload {
+  const values: JsonObject =
+    embedding === null ? {} : { pooling: embedding.pooling, layer: embedding.layer };
+  return {
+    values,
+    tensors: { tokens: list(tokens), ...(types === null ? {} : { types: list(types) }) },
+  };
+}
+
+/** Null where the payload is not one of an encoder: then the item is bad, and nothing else. */
+export function readEncoderInput({ values, tensors }: Payload): EncoderInput | null {
+  const tokens = tensors["tokens"]?.data;
+  const types = tensors["types"]?.data ?? null;
+  if (!(tokens instanceof Int32Array) || tokens.length === 0) return null;
+  if (types !== null && !(types instanceof Int32Array && types.length === tokens.length)) {
+    return null;
+  }
+  const { pooling, layer } = values;
+  if (pooling === undefined && layer === undefined) return { tokens, types, embedding: null };
+  if (!isWished(pooling) || typeof layer !== "number" || !Number.isInteger(layer)) return null;
+  return { tokens, types, embedding: { pooling, layer } };
+}
+
+/** The tensor, where it is one of finite float32 numbers and of this shape; null where it is anything else. */
+export function finiteFloats(
+  { tensors }: Payload,
+  name: "embedding" | "logits",
+  shape: readonly number[],
+): Float32Array | null {
+  const tensor = tensors[name];
+  if (tensor === undefined || !(tensor.data instanceof Float32Array)) return null;
+  const { data } = tensor;
+  if (tensor.shape.length !== shape.length) return null;
+  if (tensor.shape.some((size, at) => size !== shape[at])) return null;
+  for (let at = 0; at < data.length; at += 1) if (!Number.isFinite(data[at])) return null;
+  return data;
+}
+
+function isWished(value: JsonValue | undefined): value is EmbeddingWish["pooling"] {
+  return value === "own" || encoderPoolings.some((pooling) => pooling === value);
+}
+
+function list(data: Int32Array): Tensor {
+  return { type: "int32", shape: [data.length], data };
+}

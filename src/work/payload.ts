@@ -47,7 +47,17 @@ export const tensorArrays: TensorArrays = {
 };
 
 export type TensorType = keyof TensorArrays;
-export type TensorData = InstanceType<TensorArrays[TensorType]>;
+export type TensorData =
+  | Uint8Array
+  | Int8Array
+  | Uint16Array
+  | Int16Array
+  | Uint32Array
+  | Int32Array
+  | Float32Array
+  | BigUint64Array
+  | BigInt64Array
+  | Float64Array;
 
 export interface Tensor {
   readonly type: TensorType;

@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { maskedScore } from "#src/runtime/flat-batch.js";
 import {
   Arena,
   type ArenaShape,
   type EncodedBatch,
-  maskedScore,
   padWidth,
   roomyStepsMax,
   widthStep,

@@ -110,6 +110,10 @@ export const headerNames = {
   deployment: "x-millrace-deployment",
   /** What the caller demands, e.g. `environment=prod, version=0.1.0`; any other deployment refuses. */
   expect: "x-millrace-expect",
+  /** Of a reply that is nothing but rows of numbers: how many, and how wide, e.g. `256,384`. */
+  shape: "x-millrace-shape",
+  /** Of such a reply: the places of the inputs that failed, e.g. `3,7`; left out where there are none. */
+  failed: "x-millrace-failed",
 } as const;
 
 /** Hard bounds of the API that no option can raise. */

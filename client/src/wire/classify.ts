@@ -1,27 +1,41 @@
-/** The messages of `POST /v1/classify`. */
+/** The messages of `POST /v1/classify`. An input is a text or a pair of texts; its result says which labels fit how well. */
 import type { ItemError, ReplyLine, ReplySummary, RequestFields } from "./api.js";
 
+/** A text, or two that the model sees as a pair. */
+export type TextOrPair = string | readonly [first: string, second: string];
+
 export interface ClassifyRequest extends RequestFields {
-  readonly texts?: string | readonly (string | readonly [string, string])[];
-  readonly images?: string | readonly string[];
+  /** One text or many. A pair stands inside the list: `[["a", "b"]]`, because `["a", "b"]` are two texts. */
+  readonly texts: string | readonly TextOrPair[];
+  /** Only so many labels, the best. Default: all. */
+  readonly topK?: number;
+  /** Adds `logits`. Default: false. */
   readonly raw?: boolean;
+  /** Cut what is too long instead of refusing it; of a pair, the longer first. Default: false. */
   readonly truncate?: boolean;
 }
 
-export interface ClassifyLabel {
+export interface ScoredLabel {
   readonly label: string;
+  /** 0 to 1, by the model's own function: softmax (all of them add up to 1), or a sigmoid of each. */
   readonly score: number;
 }
 
 export interface ClassifyResult {
-  readonly labels: readonly ClassifyLabel[];
+  /** The best first; equal ones in the model's order. */
+  readonly labels: readonly ScoredLabel[];
+  /** Only where `raw` was asked for: what the scores were made of, of all labels, in the model's order. */
   readonly logits?: readonly number[];
-  readonly inputTokens?: number;
+  /** Special tokens counted. */
+  readonly inputTokens: number;
+  /** True where the input was cut because of `truncate`. */
+  readonly truncated?: true;
 }
 
 export type ClassifyOutcome = ClassifyResult | ItemError;
 
 export interface ClassifyResponse extends ReplySummary {
+  /** In the order of the request. */
   readonly results: readonly ClassifyOutcome[];
 }
 

@@ -1,25 +1,49 @@
-/** The messages of `POST /v1/embed`. An input is a text, and is one item. */
+/**
+ * The messages of `POST /v1/embed`. An input is a text; its result is one vector, or one for each of its tokens.
+ *
+ * With `Accept: application/octet-stream` the reply is nothing but the vectors: float32 rows in little-endian order, one for
+ * each input; their number and width stand in the header `headerNames.shape`, inputs that failed (their rows are NaN) in
+ * `headerNames.failed`.
+ */
 import type { ItemError, ReplyLine, ReplySummary, RequestFields } from "./api.js";
 
+/**
+ * What becomes of the vectors of a text's tokens, special ones included: their mean, the largest of each dimension, mean and
+ * largest one behind the other, the first token's, the last token's, or nothing: `none` gives all of them.
+ */
+export const embedPoolings = ["mean", "max", "mean-max", "cls", "sep", "none"] as const;
+
+export type EmbedPooling = (typeof embedPoolings)[number];
+
 export interface EmbedRequest extends RequestFields {
-  readonly texts: string | readonly (string | readonly [string, string])[];
-  readonly pooling?: "mean" | "max" | "mean-max" | "cls" | "sep" | "none";
+  readonly texts: string | readonly string[];
+  /** Default: the model's own, with what it has behind it. */
+  readonly pooling?: EmbedPooling;
+  /** Of the hidden states, from the last: -1 (the default) is the last layer, -2 the one before it, and so on to the embeddings. */
   readonly layer?: number;
+  /** Each vector divided by its length. Default: the model's. */
   readonly normalize?: boolean;
+  /** Only the first so many, divided by their length again where `normalize` holds. Default: all. */
   readonly dimensions?: number;
+  /** `base64`: of the float32 numbers in little-endian order. Default: `float`. */
   readonly encoding?: "float" | "base64";
+  /** Cut what is too long instead of refusing it. Default: false. */
   readonly truncate?: boolean;
 }
 
 export interface EmbedResult {
-  readonly embedding: string | readonly number[] | readonly (string | readonly number[])[];
+  /** A list of numbers; with `none` one list for each token; with `encoding: "base64"` a text. */
+  readonly embedding: readonly number[] | readonly (readonly number[])[] | string;
+  /** Special tokens counted. */
   readonly inputTokens: number;
+  /** True where the input was cut because of `truncate`. */
   readonly truncated?: true;
 }
 
 export type EmbedOutcome = EmbedResult | ItemError;
 
 export interface EmbedResponse extends ReplySummary {
+  /** In the order of the request. */
   readonly results: readonly EmbedOutcome[];
 }
 

@@ -17,19 +17,22 @@ export {
   workClasses,
 } from "./api.js";
 export type {
-  ClassifyLabel,
   ClassifyLine,
   ClassifyOutcome,
   ClassifyRequest,
   ClassifyResponse,
   ClassifyResult,
+  ScoredLabel,
+  TextOrPair,
 } from "./classify.js";
-export type {
-  EmbedLine,
-  EmbedOutcome,
-  EmbedRequest,
-  EmbedResponse,
-  EmbedResult,
+export {
+  type EmbedLine,
+  type EmbedOutcome,
+  type EmbedPooling,
+  type EmbedRequest,
+  type EmbedResponse,
+  type EmbedResult,
+  embedPoolings,
 } from "./embed.js";
 export {
   type ErrorCode,

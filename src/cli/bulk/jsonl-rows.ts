@@ -2,7 +2,7 @@
 import { createReadStream } from "node:fs";
 import { MillraceError } from "millrace-client";
 import { BufferedFile } from "./buffered-file.js";
-import type { BulkOutcome, Place } from "./entry.js";
+import type { BulkOutcome, InputPlace } from "./entry.js";
 import { splitLines } from "./lines.js";
 import type { RowsFormat, RowsOutput, WholeRows } from "./rows.js";
 
@@ -10,7 +10,7 @@ import type { RowsFormat, RowsOutput, WholeRows } from "./rows.js";
 export type Plain<Result extends object> = (result: Result) => object;
 
 export function jsonlLine<Result extends object>(
-  place: Place,
+  place: InputPlace,
   outcome: BulkOutcome<Result>,
   plain: Plain<Result>,
 ): string {
@@ -49,7 +49,7 @@ class JsonlRows<Result extends object> implements RowsOutput<Result> {
     return this.#file.isDue;
   }
 
-  add(place: Place, outcome: BulkOutcome<Result>): void {
+  add(place: InputPlace, outcome: BulkOutcome<Result>): void {
     this.#file.add(Buffer.from(jsonlLine(place, outcome, this.#plain)));
   }
 

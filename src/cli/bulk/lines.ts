@@ -3,7 +3,7 @@ import { isUtf8 } from "node:buffer";
 import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import { MillraceError } from "millrace-client";
-import type { BulkSource, Entry } from "./entry.js";
+import type { BulkEntry, BulkSource } from "./entry.js";
 import { unusable } from "./flags.js";
 import type { InputPrefix } from "./input-prefix.js";
 
@@ -22,7 +22,7 @@ export interface LinesOptions {
 
 /** Texts that are there already, as lines. */
 export function linesOf(texts: readonly string[]): BulkSource<string> {
-  const entries = texts.map((text, index): Entry<string> => {
+  const entries = texts.map((text, index): BulkEntry<string> => {
     const place = { kind: "line", line: index + 1, text } as const;
     return { place, input: text.trim() === "" ? null : text };
   });
@@ -58,7 +58,7 @@ export async function lineSource(
 async function* lineEntries(
   chunks: AsyncIterable<Uint8Array>,
   { linesBefore, startByte, prefix, blank }: LinesOptions,
-): AsyncGenerator<Entry<string>> {
+): AsyncGenerator<BulkEntry<string>> {
   let line = linesBefore;
   const read = prefix === null ? chunks : prefix.watch(chunks, startByte);
   for await (const text of splitLines(read)) {

@@ -9,7 +9,7 @@
 import { open, rm } from "node:fs/promises";
 import { type ItemError, MillraceError } from "millrace-client";
 import { BufferedFile } from "./buffered-file.js";
-import { type BulkOutcome, nameOf, type Place } from "./entry.js";
+import { type BulkOutcome, type InputPlace, nameOf } from "./entry.js";
 import type { RowsFormat, RowsOutput } from "./rows.js";
 
 const headBytes = 128;
@@ -67,7 +67,7 @@ class NpyRows<Result extends object> implements RowsOutput<Result> {
     return this.#parts.file.isDue;
   }
 
-  add(place: Place, outcome: BulkOutcome<Result>): void {
+  add(place: InputPlace, outcome: BulkOutcome<Result>): void {
     const row = this.#rows + this.#early;
     if (outcome === null || "error" in outcome) {
       const { code, message } = (outcome as ItemError | null)?.error ?? nothing;

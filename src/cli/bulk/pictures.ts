@@ -2,7 +2,7 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { MillraceError } from "millrace-client";
-import type { Entry } from "./entry.js";
+import type { BulkEntry } from "./entry.js";
 import { unusable } from "./flags.js";
 
 const extensions = new Set([".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff"]);
@@ -44,7 +44,7 @@ export class PictureFolder {
   }
 
   /** The bytes of each, read when it is asked for. */
-  async *read(names: AsyncIterable<string>, from: number): AsyncGenerator<Entry<Uint8Array>> {
+  async *read(names: AsyncIterable<string>, from: number): AsyncGenerator<BulkEntry<Uint8Array>> {
     let index = from;
     for await (const file of names) {
       yield { place: { kind: "file", index, file }, input: await this.#bytesOf(file) };
@@ -98,7 +98,7 @@ export class PictureFolder {
 }
 
 /** Folders and names in the order in which `PictureFolder` walks. */
-export function compareNames(left: string, right: string): number {
+function compareNames(left: string, right: string): number {
   const [lefts, rights] = [left.split("/"), right.split("/")];
   for (const [depth, name] of lefts.entries()) {
     const other = rights[depth];

@@ -1,5 +1,5 @@
 /** An output with its progress beside it: rows are added in order, and what a killed run left is gone on with. */
-import type { BulkOutcome, BulkOutput, Place } from "./entry.js";
+import type { BulkOutcome, BulkOutput, InputPlace } from "./entry.js";
 import type { InputPrefix } from "./input-prefix.js";
 import type { ProgressFile } from "./progress-file.js";
 import type { RowsFormat, RowsOutput, WholeRows } from "./rows.js";
@@ -40,7 +40,7 @@ export class ResumableOutput<Result extends object> implements BulkOutput<Result
     return this.#rows;
   }
 
-  async put(place: Place, outcome: BulkOutcome<Result>): Promise<void> {
+  async put(place: InputPlace, outcome: BulkOutcome<Result>): Promise<void> {
     this.#output.add(place, outcome);
     this.#rows += 1;
     if (this.#output.isDue) await this.flush();

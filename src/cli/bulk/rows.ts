@@ -1,5 +1,5 @@
 /** What every output has that a later run can go on with: rows at its end, each whole or not there. */
-import type { BulkOutcome, Place } from "./entry.js";
+import type { BulkOutcome, InputPlace } from "./entry.js";
 
 /** What of a file is whole. */
 export interface WholeRows {
@@ -8,7 +8,7 @@ export interface WholeRows {
 }
 
 export interface RowsOutput<Result extends object> extends AsyncDisposable {
-  add(place: Place, outcome: BulkOutcome<Result>): void;
+  add(place: InputPlace, outcome: BulkOutcome<Result>): void;
   readonly isDue: boolean;
   flush(): Promise<void>;
 }

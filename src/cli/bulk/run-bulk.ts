@@ -2,12 +2,12 @@
 import { type EachSummary, type ItemError, MillraceError } from "millrace-client";
 import { errorText } from "../program.js";
 import {
+  type BulkEntry,
   type BulkOutcome,
   type BulkOutput,
   type BulkSource,
-  type Entry,
+  type InputPlace,
   nameOf,
-  type Place,
 } from "./entry.js";
 import type { ProgressBar } from "./progress-bar.js";
 
@@ -76,13 +76,13 @@ async function isNear(coming: Promise<unknown>): Promise<boolean> {
 }
 
 interface Underway {
-  readonly place: Place;
+  readonly place: InputPlace;
   readonly isSkipped: boolean;
 }
 
 /** What is not sent goes its way as an error, so that it counts to what is under way. */
 async function* inputsOf<Value>(
-  entries: AsyncIterable<Entry<Value>>,
+  entries: AsyncIterable<BulkEntry<Value>>,
   underWay: Underway[],
 ): AsyncGenerator<Value | MillraceError> {
   for await (const { place, input } of entries) {
@@ -91,7 +91,7 @@ async function* inputsOf<Value>(
   }
 }
 
-function failureText(place: Place, { error }: ItemError): string {
+function failureText(place: InputPlace, { error }: ItemError): string {
   return errorText({ code: error.code, message: `${nameOf(place)}: ${error.message}` });
 }
 

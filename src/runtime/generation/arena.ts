@@ -14,9 +14,9 @@
  * quarters of the slots, were not needed for `roomyStepsMax` steps, so that a copy is paid for by the steps it makes
  * cheaper. An array that is a little too large is kept: the next growth finds it.
  */
+import { maskedScore } from "../flat-batch.js";
 
 export const widthStep: number = 16;
-export const maskedScore: number = -1e9;
 /** Steps with room to spare after which the arena shrinks. */
 export const roomyStepsMax: number = 32;
 /** Rows that an arena has from the beginning, where its slots allow. */

@@ -1,6 +1,7 @@
 /** The two sessions of a model that generates, and what goes into and comes out of their runs. */
 import type { GenerationManifest } from "../../models/manifest-generation.js";
 import { needsWideSums } from "../../models/quantization.js";
+import { flatten } from "../flat-batch.js";
 import {
   checkOutputs,
   type Feeds,
@@ -16,7 +17,6 @@ import {
   type SessionOptions,
 } from "../session.js";
 import type { Arena, EncodedBatch } from "./arena.js";
-import { flatten } from "./flat-batch.js";
 import { badTokens } from "./search/search.js";
 
 export interface StepResult {

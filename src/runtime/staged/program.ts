@@ -7,6 +7,10 @@
  *
  * Stages of a model run in one process, so pixels and hidden states never travel. Only inputs of one batch key share a
  * run, and only those of like width are packed together (packing.ts); what an item holds between stages is counted in bytes.
+ *
+ *   staged-engine.ts   the loop: items in, runs, outcomes        choosing.ts   which run is next, and who shares it: pure
+ *   active-item.ts     an item, and the tree of its inputs       packing.ts    neighbours in width
+ *   programs.ts        which program a manifest names            programs/     a program each
  */
 import type { Cost } from "../../work/cost.js";
 import type { Payload } from "../../work/payload.js";
@@ -15,7 +19,13 @@ import type { Payload } from "../../work/payload.js";
 export interface StageInput {
   /** Index in `Program.stages`. */
   readonly stage: number;
+  /** `bytes`: what `data` keeps alive; of an item's first input nobody counts it again, its payload was counted before. */
   readonly cost: Cost;
+  /**
+   * What the inputs that its result becomes will hold, where that is known, such as the pixels of a picture: they are
+   * counted from the moment when its run begins. Default 0.
+   */
+  readonly makesBytes?: number;
   /** Only the program's own code reads it. */
   readonly data: unknown;
 }
@@ -26,7 +36,9 @@ export type StageResult =
   /** This input becomes others; when all of them are done, `gather` makes its result of theirs, in their order. */
   | {
       readonly kind: "next";
+      /** May be none: then `gather` is called with none, at once. */
       readonly inputs: readonly StageInput[];
+      /** What it throws is the failure of this input. */
       readonly gather: (results: readonly StageResultValue[]) => unknown;
     }
   /** This input alone is bad: so is its item, unless a `gather` above it can do without. */
@@ -42,14 +54,14 @@ export interface Stage {
   readonly name: string;
   /**
    * `session`: a run that blocks this thread; one at a time. `thread`: work that others do meanwhile, such as decoding a
-   * picture; several at a time, `run` is called with one input each.
+   * picture; several at a time, `run` is called with one input each, and must end by itself: it cannot be cancelled.
    */
   readonly kind: "session" | "thread";
-  /** The most that one run takes; a single input may be more. */
+  /** The most that one run takes, or of a thread stage all that are under way; a single input may be more. */
   readonly limits: { readonly rowsMax: number; readonly paddedUnitsMax: number };
   /**
    * One result for each input, in order. What throws fails the run: it is tried again in halves, and an input that fails by
-   * itself is bad.
+   * itself is bad. A MillraceError's code is the outcome's.
    */
   run(inputs: readonly StageInput[]): Promise<readonly StageResult[]>;
 }

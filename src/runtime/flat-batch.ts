@@ -6,7 +6,8 @@
  *                  d e · ·                              3 4 3 3   what stands there depends on no other sentence
  *                                         tokenPlaces   0 1 2 4 5
  */
-import { maskedScore } from "./arena.js";
+/** Added to the scores of places where there is no token: no weight is left of them. */
+export const maskedScore: number = -1e9;
 
 export interface FlatBatch {
   readonly tokens: Int32Array;
@@ -18,7 +19,7 @@ export interface FlatBatch {
 }
 
 /** No sentence may be longer than `width`, or empty. */
-export function flatten(sentences: readonly (readonly number[])[], width: number): FlatBatch {
+export function flatten(sentences: readonly ArrayLike<number>[], width: number): FlatBatch {
   const count = sentences.reduce((sum, sentence) => sum + sentence.length, 0);
   const batch: FlatBatch = {
     tokens: new Int32Array(count),

@@ -1,0 +1,20 @@
+/** The programs that the staged engine runs, by the name in a manifest: one line for each. */
+import type { ProgramManifest, ProgramName, StagedManifest } from "../../models/manifest-staged.js";
+import type { EngineRequest } from "../engine.js";
+import type { Program } from "./program.js";
+import { openEncoder } from "./programs/encoder.js";
+
+/** Throws whatever is wrong with the folder. */
+type OpenProgram<Manifest extends StagedManifest> = (
+  request: EngineRequest<Manifest>,
+) => Promise<Program>;
+
+type Programs = { readonly [Name in ProgramName]: OpenProgram<ProgramManifest<Name>> };
+
+const programs: Programs = { encoder: openEncoder };
+
+export async function openProgram(request: EngineRequest<StagedManifest>): Promise<Program> {
+  // Whoever has a manifest has its program; the table says that they belong together.
+  const open: OpenProgram<StagedManifest> = programs[request.manifest.program];
+  return await open(request);
+}
