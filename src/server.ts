@@ -12,6 +12,7 @@ import type { DeploymentIdentity } from "millrace-client/wire";
 import type { Backend, OpenBackend } from "./backend/backend.js";
 import type { FrontParts, OpenFront } from "./front/front.js";
 import { identificationOf } from "./front/identification.js";
+import { openInferenceV2Front } from "./front/inference-v2/inference-v2.js";
 import { openNativeFront } from "./front/native/native.js";
 import {
   type HeldByListener,
@@ -28,7 +29,7 @@ import { version } from "./version.js";
 import type { ServerViews } from "./work/views.js";
 
 /** Every protocol that is spoken. The first one answers what is nobody's. */
-const fronts: readonly [OpenFront, ...OpenFront[]] = [openNativeFront];
+const fronts: readonly [OpenFront, ...OpenFront[]] = [openNativeFront, openInferenceV2Front];
 
 /** Before there is a listener. */
 const nothingHeld: HeldByListener = { connections: 0, bodiesBytes: 0, repliesBytes: 0 };

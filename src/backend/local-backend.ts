@@ -184,7 +184,7 @@ function servedModel({ folder: { manifest }, model: taskModel }: OpenedFolder): 
 }
 
 /** Each model gets all the pipelines that the options ask for. */
-function pipelineSpecs({ dir, manifest }: ModelFolder, options: Options): PipelineSpec[] {
+function pipelineSpecs({ dir, path, manifest }: ModelFolder, options: Options): PipelineSpec[] {
   const { threads, rowsMax, pipelines, realtimePipelines, bulkPipelines } = options;
   const kinds = [
     { kind: "shared", count: pipelines },
@@ -196,7 +196,7 @@ function pipelineSpecs({ dir, manifest }: ModelFolder, options: Options): Pipeli
       pipelineId: `${manifest.name}/${kind}-${index + 1}`,
       model: manifest.name,
       kind,
-      modelDir: dir,
+      modelDir: path ?? dir,
       threads,
       rowsMax,
     })),

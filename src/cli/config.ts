@@ -2,8 +2,8 @@
 import { type Command, Option } from "commander";
 import { MillraceError } from "millrace-client/wire";
 import { engineTable } from "../models/engine-table.js";
-import { readManifest } from "../models/read-manifest.js";
-import { findFolders } from "../models/registry.js";
+import { readModel } from "../models/read-manifest.js";
+import { findPlaces } from "../models/registry.js";
 import type { Configuration } from "../options/resolve.js";
 import { flagOf, optionKeys, variableOf } from "../options/table.js";
 import { addOptionFlags, configurationFrom } from "./option-flags.js";
@@ -34,15 +34,15 @@ type ModelSettings =
 /** The manifests only: the files beside them may be large, and are looked at by `inspect` and by the start. */
 async function readModels(modelsDir: string): Promise<ModelSettings[]> {
   try {
-    return await Promise.all((await findFolders(modelsDir)).map(readModel));
+    return await Promise.all((await findPlaces(modelsDir)).map(settingsOf));
   } catch (error) {
     return [{ dir: modelsDir, problem: problemOf(error) }];
   }
 }
 
-async function readModel(dir: string): Promise<ModelSettings> {
+async function settingsOf(dir: string): Promise<ModelSettings> {
   try {
-    const manifest = await readManifest(dir);
+    const { manifest } = await readModel(dir);
     const settings = engineTable[manifest.engine].settings(manifest);
     return { dir, name: manifest.name, settings };
   } catch (error) {

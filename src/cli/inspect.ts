@@ -16,6 +16,7 @@ import {
   type ManifestBase,
   manifestFileName,
 } from "../models/manifest-base.js";
+import { graphEnding } from "../models/programs/complete-tensors.js";
 import {
   findProcessor,
   needsWideSums,
@@ -23,7 +24,7 @@ import {
   type Quantization,
 } from "../models/quantization.js";
 import { readJsonFile } from "../models/read-json.js";
-import { readManifest, verifyFiles } from "../models/read-manifest.js";
+import { graphsIn, readModel, verifyFiles } from "../models/read-manifest.js";
 import { exitCodes } from "./exit-codes.js";
 
 export interface MillraceInspection {
@@ -56,11 +57,13 @@ export interface HuggingFaceInspection {
 
 export type Inspection = MillraceInspection | HuggingFaceInspection;
 
+const isGraph = (path: string): boolean => path.endsWith(graphEnding) && existsSync(path);
+
 export function registerInspect(program: Command): void {
   program
     .command("inspect")
     .description("Say what a model folder is: Millrace's own, or one of Hugging Face.")
-    .argument("<dir>", "the model folder")
+    .argument("<dir>", "the model folder, or an ONNX file")
     .option("--json", "print JSON")
     .action(async (dir: string, options: { readonly json?: boolean }) => {
       const inspection = await inspectFolder(dir);
@@ -74,21 +77,26 @@ export function registerInspect(program: Command): void {
 export async function inspectFolder(dir: string): Promise<Inspection> {
   if (existsSync(join(dir, manifestFileName))) return await inspectMillrace(dir);
   if (existsSync(join(dir, "config.json"))) return await inspectHuggingFace(dir);
-  const message = `${dir} has neither ${manifestFileName} nor config.json: it is no model folder`;
+  if (isGraph(dir) || (await graphsIn(dir)).length > 0) return await inspectMillrace(dir);
+  const message = `${dir} has no ${manifestFileName}, no config.json and no ONNX file: it is no model folder`;
   throw new MillraceError("model_folder_invalid", message);
 }
 
-async function inspectMillrace(dir: string): Promise<MillraceInspection> {
-  const manifest = await readManifest(dir);
+async function inspectMillrace(path: string): Promise<MillraceInspection> {
+  const { dir, manifest } = await readModel(path);
   const damage = await reasonOf(verifyFiles(dir, manifest));
   const fileBytes: Record<string, number> = {};
-  for (const name of Object.keys(manifest.fileSha256)) {
+  for (const name of new Set([...filesOf(manifest), ...Object.keys(manifest.fileSha256)])) {
     const path = join(dir, name);
     // A missing file is what `damage` says.
     if (existsSync(path)) fileBytes[name] = (await stat(path)).size;
   }
   const warning = processorWarning(manifest, findProcessor());
   return { kind: "millrace", dir, manifest, fileBytes, damage, warning };
+}
+
+function filesOf({ files }: ModelManifest): string[] {
+  return Object.values<string | readonly string[]>(files).flat();
 }
 
 async function inspectHuggingFace(dir: string): Promise<HuggingFaceInspection> {
@@ -163,9 +171,15 @@ function millraceRows({ dir, manifest, fileBytes, damage, warning }: MillraceIns
     ...Object.entries(fileBytes).map(
       ([name, bytes]): Row => ["file", `${name}, ${sizeText(bytes)}`],
     ),
-    ["hashes", damage ?? "all files are as convert wrote them"],
+    ["hashes", damage ?? hashesText(manifest)],
     ...originRows(manifest),
   ];
+}
+
+function hashesText({ fileSha256 }: ManifestBase): string {
+  if (Object.keys(fileSha256).length === 0)
+    return "none are given: the files are taken as they are";
+  return "all files are as convert wrote them";
 }
 
 /** Where it came from; nothing is known of a graph that is somebody else's. */

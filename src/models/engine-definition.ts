@@ -2,7 +2,10 @@
 import type { ModelInfo } from "millrace-client/wire";
 import type { z } from "zod";
 
-export type EngineInfo = Pick<ModelInfo, "limits" | "sourceLanguage" | "targetLanguage">;
+export type EngineInfo = Pick<
+  ModelInfo,
+  "limits" | "sourceLanguage" | "targetLanguage" | "inputs" | "outputs"
+>;
 
 export interface EngineDefinition<Manifest> {
   /** For what was read; where it depends on that, a wrong value gets a schema that says what is wrong. */

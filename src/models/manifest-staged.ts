@@ -5,9 +5,10 @@
 import { z } from "zod";
 import type { EngineDefinition } from "./engine-definition.js";
 import { type EncoderManifest, encoder } from "./programs/manifest-encoder.js";
+import { type TensorsManifest, tensors } from "./programs/manifest-tensors.js";
 
 /** Told apart by `program`. */
-export type StagedManifest = EncoderManifest;
+export type StagedManifest = EncoderManifest | TensorsManifest;
 
 export type ProgramName = StagedManifest["program"];
 
@@ -24,7 +25,7 @@ export interface ProgramDefinition<Manifest>
 
 type Definitions = { readonly [Name in ProgramName]: ProgramDefinition<ProgramManifest<Name>> };
 
-const programs: Definitions = { encoder };
+const programs: Definitions = { encoder, tensors };
 
 const named = z.looseObject({ program: z.enum(Object.keys(programs) as ProgramName[]) });
 
@@ -36,7 +37,7 @@ function schemaFor(value: unknown): z.ZodType<StagedManifest> {
 
 /** Whoever has a manifest has its program; the table says that they belong together. */
 function definitionOf({ program }: StagedManifest): ProgramDefinition<StagedManifest> {
-  return programs[program];
+  return programs[program] as ProgramDefinition<StagedManifest>;
 }
 
 export const staged: EngineDefinition<StagedManifest> = {

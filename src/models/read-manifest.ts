@@ -1,21 +1,82 @@
-/** READ FIRST: reads `millrace.json` and holds the folder to it. */
-import { join } from "node:path";
+/**
+ * READ FIRST: from where a model stands to its manifest, and holds the folder to that. A model stands in a folder with a
+ * `millrace.json`, in a folder with one ONNX file and none, or is such a file itself.
+ */
+import { readdir, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
 import { engineTable } from "./engine-table.js";
 import { hashFile } from "./file-hash.js";
 import type { ModelManifest } from "./manifest.js";
 import { manifestFileName, manifestVersion } from "./manifest-base.js";
+import {
+  completeTensors,
+  graphEnding,
+  isDeclaration,
+  plainManifest,
+  plainName,
+} from "./programs/complete-tensors.js";
 import { checkShape, isMissing, readJsonFile } from "./read-json.js";
 import { fromVersion1 } from "./version-1.js";
 
 /** Some kilobytes are usual; a thousand layers take a few hundred. */
 const manifestBytesMax = 4 * 1024 * 1024;
 
-/** Throws `model_folder_invalid`, which names the field, where the folder has no manifest or a wrong one. */
+export interface ReadModel {
+  /** Where its files are. */
+  readonly dir: string;
+  readonly manifest: ModelManifest;
+}
+
+/** Of a folder, or of an ONNX file. Throws `model_folder_invalid`, which names the field or the file that is wrong. */
+export async function readModel(path: string): Promise<ReadModel> {
+  if (!path.endsWith(graphEnding) || !(await isFile(path))) {
+    return { dir: path, manifest: await readManifest(path) };
+  }
+  const plain = await plainManifest(path, plainName(path));
+  return { dir: dirname(path), manifest: parseManifest(path, plain) };
+}
+
+/** Of a folder. Throws `model_folder_invalid`, which names the field, where it has no manifest or a wrong one. */
 export async function readManifest(dir: string): Promise<ModelManifest> {
   const path = join(dir, manifestFileName);
-  return parseManifest(path, await readJsonFile(path, manifestBytesMax));
+  const graphs = await graphsIn(dir);
+  const hasNone = graphs.length > 0 && !(await exists(path));
+  // Nothing is declared: what a graph says is all that is known of it.
+  const value = hasNone ? { manifestVersion } : await readJsonFile(path, manifestBytesMax);
+  if (!isDeclaration(value)) return parseManifest(path, value);
+  return parseManifest(path, await completeTensors(dir, { path, value, graphs }));
+}
+
+/** Names of the ONNX files of the folder, hidden ones left out; none where it is no folder that can be read. */
+export async function graphsIn(dir: string): Promise<string[]> {
+  try {
+    const entries = await readdir(dir);
+    return entries.filter((name) => name.endsWith(graphEnding) && !name.startsWith(".")).sort();
+  } catch {
+    // Reading the manifest will say why.
+    return [];
+  }
+}
+
+async function isFile(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isFile();
+  } catch {
+    return false;
+  }
+}
+
+/** One that cannot be looked at counts: reading it will say why. */
+export async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    const isNoFolder = error instanceof Error && "code" in error && error.code === "ENOTDIR";
+    return !isMissing(error) && !isNoFolder;
+  }
 }
 
 /** The same of what was read from `path`, or will be written there. */

@@ -1,14 +1,18 @@
 /** Which models are served. Read once at the start; a folder that changes later is not noticed. */
-import { readdir, stat } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import type { ModelManifest } from "./manifest.js";
 import { manifestFileName } from "./manifest-base.js";
+import { graphEnding } from "./programs/complete-tensors.js";
 import { isMissing } from "./read-json.js";
-import { readManifest, verifyFiles } from "./read-manifest.js";
+import { exists, graphsIn, readModel, verifyFiles } from "./read-manifest.js";
 
 export interface ModelFolder {
+  /** Where its files are. */
   readonly dir: string;
+  /** What `readModel` reads it from, here and in its pipelines, where that is a file of the folder. Default: the folder. */
+  readonly path?: string;
   readonly manifest: ModelManifest;
 }
 
@@ -21,7 +25,7 @@ export interface BrokenFolder {
 export class ModelRegistry {
   /** Folders that were left out because something is wrong with them. */
   readonly broken: readonly BrokenFolder[];
-  /** Folders beside the models that are none: they have no millrace.json. */
+  /** Folders beside the models that are none: they have neither a millrace.json nor an ONNX file. */
   readonly strays: readonly string[];
   readonly #models: ReadonlyMap<string, ModelFolder>;
 
@@ -35,7 +39,7 @@ export class ModelRegistry {
   }
 
   /**
-   * `modelsDir` is a folder of model folders, or a model folder itself, which is then the only one served.
+   * `modelsDir` is a folder of model folders and ONNX files, or a model folder itself, which is then the only one served.
    * The files of each are compared with their hashes; one that is wrong in any way refuses no other. Throws
    * `model_folder_invalid` where no model is left, with the reason of each folder.
    */
@@ -43,23 +47,33 @@ export class ModelRegistry {
     const models = new Map<string, ModelFolder>();
     const broken: BrokenFolder[] = [];
     const strays: string[] = [];
-    for (const dir of await findFolders(modelsDir)) {
-      try {
-        if (!(await hasManifest(dir))) {
-          strays.push(dir);
-          continue;
+    for (const place of await findPlaces(modelsDir)) {
+      const paths = await modelsIn(place);
+      if (paths.length === 0) strays.push(place);
+      for (const path of paths) {
+        try {
+          const { dir, manifest } = await readModel(path);
+          await verifyFiles(dir, manifest);
+          const other = models.get(manifest.name);
+          if (other === undefined) models.set(manifest.name, { dir, path, manifest });
+          else
+            broken.push({
+              dir: path,
+              reason: `${other.path ?? other.dir} has the name ${manifest.name} already`,
+            });
+        } catch (error) {
+          broken.push({
+            dir: path,
+            reason: error instanceof Error ? error.message : String(error),
+          });
         }
-        const manifest = await readManifest(dir);
-        await verifyFiles(dir, manifest);
-        const other = models.get(manifest.name);
-        if (other === undefined) models.set(manifest.name, { dir, manifest });
-        else broken.push({ dir, reason: `${other.dir} has the name ${manifest.name} already` });
-      } catch (error) {
-        broken.push({ dir, reason: error instanceof Error ? error.message : String(error) });
       }
     }
     if (models.size > 0) return new ModelRegistry(models, { broken, strays });
-    const none = strays.map((dir) => ({ dir, reason: `${manifestFileName} is missing` }));
+    const none = strays.map((dir) => ({
+      dir,
+      reason: `${manifestFileName} is missing, and there is no ONNX file`,
+    }));
     const reasons = [...broken, ...none].map(({ dir, reason }) => `\n  ${dir}: ${reason}`).join("");
     const message = `${modelsDir} holds no model that can be served${reasons}`;
     throw new MillraceError("model_folder_invalid", message);
@@ -71,13 +85,17 @@ export class ModelRegistry {
   }
 }
 
-/** `modelsDir` itself, or the folders in it. Throws `model_folder_invalid` where it cannot be read. */
-export async function findFolders(modelsDir: string): Promise<string[]> {
+/**
+ * Where models may stand: `modelsDir` itself, or the folders and the ONNX files in it. Throws `model_folder_invalid` where it
+ * cannot be read.
+ */
+export async function findPlaces(modelsDir: string): Promise<string[]> {
   try {
-    if (await hasManifest(modelsDir)) return [modelsDir];
+    if (await exists(join(modelsDir, manifestFileName))) return [modelsDir];
     const found = await readdir(modelsDir, { withFileTypes: true });
     return found
-      .filter((entry) => !entry.isFile() && !entry.name.startsWith("."))
+      .filter((entry) => !entry.name.startsWith("."))
+      .filter((entry) => !entry.isFile() || entry.name.endsWith(graphEnding))
       .map((entry) => join(modelsDir, entry.name))
       .sort();
   } catch (cause) {
@@ -86,13 +104,8 @@ export async function findFolders(modelsDir: string): Promise<string[]> {
   }
 }
 
-/** One that cannot be looked at counts: reading it will say why. */
-async function hasManifest(dir: string): Promise<boolean> {
-  try {
-    await stat(join(dir, manifestFileName));
-    return true;
-  } catch (error) {
-    const isNoFolder = error instanceof Error && "code" in error && error.code === "ENOTDIR";
-    return !isMissing(error) && !isNoFolder;
-  }
+/** What `readModel` takes of the models at a place: none, one, or several of one folder. */
+async function modelsIn(place: string): Promise<string[]> {
+  if (place.endsWith(graphEnding) || (await exists(join(place, manifestFileName)))) return [place];
+  return (await graphsIn(place)).length > 0 ? [place] : [];
 }

@@ -4,7 +4,7 @@
  */
 import { type EngineName, type ManifestOf, manifestOf } from "../models/engine-table.js";
 import type { ModelManifest } from "../models/manifest.js";
-import { readManifest } from "../models/read-manifest.js";
+import { readModel } from "../models/read-manifest.js";
 import type { Engine, EngineEvents, EngineRequest } from "./engine.js";
 import { loadGeneration } from "./generation/load-generation.js";
 import { loadStaged } from "./staged/load-staged.js";
@@ -24,8 +24,8 @@ export async function loadEngine(
   request: Omit<EngineRequest, "manifest">,
   events: EngineEvents,
 ): Promise<Engine> {
-  const manifest = await readManifest(request.modelDir);
-  return await engines[manifest.engine]({ ...request, manifest }, events);
+  const { dir, manifest } = await readModel(request.modelDir);
+  return await engines[manifest.engine]({ ...request, modelDir: dir, manifest }, events);
 }
 
 /** It gets the manifests of its own engine. */

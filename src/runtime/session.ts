@@ -1,5 +1,7 @@
 /** The only file that loads ONNX Runtime. A run blocks this thread; nothing here can be cancelled. */
 import { InferenceSession, Tensor } from "onnxruntime-node";
+import { tensorArrays } from "../work/payload.js";
+import { type NamedTensor, tensorTypes, textsOf, textTensor } from "../work/tensors.js";
 
 export type Session = InferenceSession;
 export type Feeds = Readonly<Record<string, Tensor>>;
@@ -89,4 +91,45 @@ function checkLength<Data extends { readonly length: number }>(
 ): Data {
   if (data.length === elements) return data;
   throw new Error(`the graph's output ${name} has ${data.length} elements, not ${elements}`);
+}
+
+/** Runs the graph for these outputs only, and gives them in this order. Throws where one is of another type. */
+export async function runTensors(
+  session: Session,
+  inputs: readonly NamedTensor[],
+  outputs: readonly Pick<NamedTensor, "name" | "datatype">[],
+): Promise<NamedTensor[]> {
+  const feeds = Object.fromEntries(inputs.map((tensor) => [tensor.name, fed(tensor)]));
+  const fetches = await session.run(
+    feeds,
+    outputs.map(({ name }) => name),
+  );
+  return outputs.map((output) => fetched(output, fetches[output.name]));
+}
+
+function fed(tensor: NamedTensor): Tensor {
+  const { datatype, shape, data } = tensor;
+  if (datatype === "BYTES") return new Tensor("string", textsOf(tensor), shape);
+  return new Tensor(tensorTypes[datatype] as "float32", data as Float32Array, shape);
+}
+
+function fetched(
+  { name, datatype }: Pick<NamedTensor, "name" | "datatype">,
+  value: Tensor | undefined,
+): NamedTensor {
+  const type = datatype === "BYTES" ? "string" : tensorTypes[datatype];
+  if (value?.type !== type) {
+    throw new Error(`the graph's output ${name} is ${value?.type ?? "not there"}, not ${type}`);
+  }
+  const { data, dims: shape } = value;
+  if (Array.isArray(data)) return textTensor(data, { name, shape });
+  // Halves come as their bits, or as numbers of an array type that later versions of Node have: the bytes are the same.
+  const { buffer, byteOffset, byteLength } = data;
+  const Elements = tensorArrays[tensorTypes[datatype]];
+  const own = new Elements(
+    buffer as ArrayBuffer,
+    byteOffset,
+    byteLength / Elements.BYTES_PER_ELEMENT,
+  );
+  return { name, datatype, shape, data: own };
 }

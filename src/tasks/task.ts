@@ -38,6 +38,8 @@ export interface Task<Input = unknown> extends TaskForm {
 export interface PrepareLimits {
   /** UTF-16 units of one text. */
   readonly inputCharactersMax: number;
+  /** Rows that a pipeline works on at once. Default: 64. */
+  readonly rowsMax?: number;
 }
 
 /** A task on one model: its tokenizer, its limits. The same on the event loop and in a thread. */

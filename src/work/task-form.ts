@@ -4,6 +4,11 @@ export interface TaskForm {
   readonly fields: readonly string[];
   /** The field that takes whole files (bytes, or base64 where the protocol is JSON), and of which media types. */
   readonly files?: { readonly field: string; readonly mediaTypes: readonly string[] };
+  /**
+   * The fields that take named tensors, and the names of those that are wanted; a result is named tensors then (tensors.ts).
+   * In JSON they stand under `outputs` again.
+   */
+  readonly tensors?: { readonly inputs: string; readonly outputs: string };
   /** The tensor that a result is, where it is nothing but rows of numbers. */
   readonly rows?: string;
 }

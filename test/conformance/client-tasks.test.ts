@@ -8,12 +8,7 @@ import {
   MillraceError,
   type OcrResult,
 } from "millrace-client";
-import {
-  beginStream,
-  type Exchange,
-  refuse,
-  serveHttp,
-} from "../support/http-server.js";
+import { beginStream, type Exchange, refuse, serveHttp } from "../support/http-server.js";
 import { answerTask, inputsOf, scoreOf, vectorOf } from "../support/task-answers.js";
 
 const direct = { retry: { delayMs: 0 }, sharing: false } as const;

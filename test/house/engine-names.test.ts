@@ -23,7 +23,16 @@ const knowing: Readonly<
   },
   staged: {
     own: /^src\/(?:models\/manifest-staged\.ts|models\/programs\/.*|work\/encoding\.ts|runtime\/staged\/.*)$/,
-    users: ["src/models/engine-table.ts", "src/models/manifest.ts", "src/runtime/engines.ts"],
+    users: [
+      "src/models/engine-table.ts",
+      "src/models/manifest.ts",
+      "src/runtime/engines.ts",
+      // What a plain ONNX file is, and where one may stand.
+      "src/models/read-manifest.ts",
+      "src/models/registry.ts",
+      "src/cli/inspect.ts",
+      "src/tasks/tensors/",
+    ],
   },
 };
 

@@ -11,6 +11,17 @@ import { codeOf, readSources } from "./imports.js";
 const knowing: Readonly<
   Record<string, { readonly spelled: RegExp; readonly files: readonly string[] }>
 > = {
+  infer: {
+    spelled: /(?<!\bz\.)\binfer\b(?! [A-Z])|\bInfer[A-Z]|\binference\b/,
+    files: [
+      "src/tasks/tensors/",
+      "src/tasks/table.ts",
+      // A graph that nobody says more of is for this.
+      "src/models/programs/complete-tensors.ts",
+      "client/src/wire/infer.ts",
+      "client/src/wire/index.ts",
+    ],
+  },
   translate: {
     spelled: /translat/i,
     files: [

@@ -82,6 +82,8 @@ export interface ErrorResponse {
 export interface ModelLimits {
   readonly inputTokensMax?: number;
   readonly outputTokensMax?: number;
+  /** Rows of one run, where the model has such a limit of its own. */
+  readonly rowsMax?: number;
 }
 
 export interface ModelInfo {

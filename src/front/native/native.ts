@@ -2,7 +2,6 @@
  * READ FIRST of this folder. The native front, `POST /v1/<task>` and its neighbours: Millrace's own words over HTTP,
  * defined in client/src/wire.
  *
- *   json-object.ts   text → a JSON object, with nothing in it that would hold the event loop
  *   request.ts       the object → what submit takes: the fields that every task has; the task reads its own
  *   task-route.ts    submit → one JSON reply, or a line for each input as it is ready
  */

@@ -3,8 +3,8 @@ import { apiLimits, MillraceError, workClasses } from "millrace-client/wire";
 import type { Exchange } from "../../listen/http/http-front.js";
 import type { SubmitRequest } from "../../submit/submit.js";
 import { Fields } from "../../work/fields.js";
+import { parseObject, tensorBody } from "../../work/json-object.js";
 import type { FrontOptions, FrontTask } from "../front.js";
-import { parseObject } from "./json-object.js";
 
 const commonFields = ["model", "class", "timeoutMs", "tenant"] as const;
 
@@ -38,7 +38,7 @@ export interface RequestParts {
 /** @throws MillraceError `bad_request`, `bad_encoding`; `param` says where. */
 export function readRequest(text: string, parts: RequestParts): SubmitRequest {
   const { task, exchange, options, payloadBytes } = parts;
-  const body = parseObject(text);
+  const body = parseObject(text, task.tensors === undefined ? undefined : tensorBody);
   const common = new Fields(body);
   common.refuseUnknown([...task.fields, ...commonFields]);
   const timeoutMs =

@@ -1,16 +1,30 @@
-/** The outcome of one input as JSON: the result's values, and its tensors as nested lists of numbers. */
+/** The outcome of one input as JSON: the result's values, and its tensors as nested lists of numbers; or named tensors. */
 import type { InputOutcome } from "../../submit/submit.js";
-import type { Tensor } from "../../work/payload.js";
+import type { Payload, Tensor } from "../../work/payload.js";
+import type { TaskForm } from "../../work/task-form.js";
+import { tensorDataText } from "../../work/tensor-json.js";
+import { tensorsOf } from "../../work/tensors.js";
 
 /** An object, never an empty one: who writes it may put another field before it. */
-export function resultJson(outcome: InputOutcome): string {
+export function resultJson(outcome: InputOutcome, form: TaskForm): string {
   if ("error" in outcome) return JSON.stringify({ error: outcome.error });
+  if (form.tensors !== undefined) return namedJson(form.tensors.outputs, outcome.value);
   const { values, tensors } = outcome.value;
   const fields = Object.entries(values).map(([name, value]) =>
     fieldOf(name, JSON.stringify(value)),
   );
   for (const [name, tensor] of Object.entries(tensors)) fields.push(fieldOf(name, listOf(tensor)));
   return `{${fields.join(",")}}`;
+}
+
+/** Each by its name, with type and shape, and its data as a flat list. */
+function namedJson(field: string, value: Payload): string {
+  const each = tensorsOf(value).map((tensor) => {
+    const { name, datatype, shape } = tensor;
+    const head = JSON.stringify({ datatype, shape }).slice(0, -1);
+    return fieldOf(name, `${head},"data":${tensorDataText(tensor)}}`);
+  });
+  return `{${fieldOf(field, `{${each.join(",")}}`)}}`;
 }
 
 function fieldOf(name: string, json: string): string {

@@ -33,23 +33,27 @@ async function answer(exchange: Exchange, task: FrontTask, parts: FrontParts): P
     });
     const reply = wantsLines(exchange) ? replyInLines : replyTogether;
     // Both call submit before they wait, and submit has then admitted the bytes or refused them.
-    replied = reply(exchange, parts, request);
+    replied = reply(exchange, { ...parts, task }, request);
   } finally {
     body.release();
   }
   await replied;
 }
 
+interface ReplyParts extends FrontParts {
+  readonly task: FrontTask;
+}
+
 async function replyTogether(
   exchange: Exchange,
-  parts: FrontParts,
+  parts: ReplyParts,
   request: SubmitRequest,
 ): Promise<void> {
   // As text from the start: half of the memory, and no pause at the end in which all of them become text.
   const results: string[] = [];
   const summary = await parts.submit.submit(request, exchange.departed, {
     onOutcome: ({ index, outcome }) => {
-      results[index] = resultJson(outcome);
+      results[index] = resultJson(outcome, parts.task);
     },
   });
   finish(exchange, parts, summary);
@@ -65,7 +69,7 @@ async function replyTogether(
 /** The head goes as soon as nothing at the door can refuse the request: what is refused has its own status. */
 async function replyInLines(
   exchange: Exchange,
-  parts: FrontParts,
+  parts: ReplyParts,
   request: SubmitRequest,
 ): Promise<void> {
   let lines: ReturnType<Exchange["stream"]> | null = null;
@@ -80,7 +84,7 @@ async function replyInLines(
     const summary = await parts.submit.submit(request, exchange.departed, {
       onAccepted: begun,
       onOutcome: ({ index, outcome }) =>
-        writeText(`{"index":${index},${resultJson(outcome).slice(1)}`),
+        writeText(`{"index":${index},${resultJson(outcome, parts.task).slice(1)}`),
     });
     finish(exchange, parts, summary);
     write({ done: doneOf(exchange, parts, summary) });

@@ -3,6 +3,7 @@ import type { ProgramManifest, ProgramName, StagedManifest } from "../../models/
 import type { EngineRequest } from "../engine.js";
 import type { Program } from "./program.js";
 import { openEncoder } from "./programs/encoder.js";
+import { openTensors } from "./programs/tensors.js";
 
 /** Throws whatever is wrong with the folder. */
 type OpenProgram<Manifest extends StagedManifest> = (
@@ -11,10 +12,10 @@ type OpenProgram<Manifest extends StagedManifest> = (
 
 type Programs = { readonly [Name in ProgramName]: OpenProgram<ProgramManifest<Name>> };
 
-const programs: Programs = { encoder: openEncoder };
+const programs: Programs = { encoder: openEncoder, tensors: openTensors };
 
 export async function openProgram(request: EngineRequest<StagedManifest>): Promise<Program> {
   // Whoever has a manifest has its program; the table says that they belong together.
-  const open: OpenProgram<StagedManifest> = programs[request.manifest.program];
+  const open = programs[request.manifest.program] as OpenProgram<StagedManifest>;
   return await open(request);
 }

@@ -143,6 +143,7 @@ export class OpenRequest {
     try {
       return action(input);
     } catch (error) {
+      if (error instanceof MillraceError) return { error: error.toWire() };
       const message = `the answers cannot be joined to a result: ${String(error)}`;
       return { error: new MillraceError("internal", message, { cause: error }).toWire() };
     }
