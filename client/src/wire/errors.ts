@@ -50,6 +50,7 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
   image_invalid: entry(422, NO, [
     "A picture is no JPEG, PNG, WebP, GIF or TIFF, is truncated or damaged, or has more pixels than `--image-pixels-max`.",
     "Send the whole file, in one of these formats and not larger than that.",
+  ]),
   tensor_invalid: entry(400, NO, [
     "A tensor of the request is missing, unknown, of another type or shape than the model takes, or its data are not what its shape says; `param` names it.",
     "Ask `GET /v1/models` for the model's inputs, and correct the tensor that the message names.",
