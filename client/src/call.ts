@@ -169,7 +169,8 @@ async function* timed<Result extends object>(
   }
 }
 
-function limitTo(scope: Scope, { timeoutMs }: RequestFields): void {
+/** A call ends by itself a little after its time. */
+export function limitTo(scope: Scope, { timeoutMs }: Pick<RequestFields, "timeoutMs">): void {
   if (timeoutMs === undefined) return;
   scope.limit(
     timeoutMs + deadlineGraceMs,

@@ -34,8 +34,8 @@ export const classifyTask: Task<ClassifyResult> = {
 };
 
 /** Throws `bad_request` or `input_empty`. */
-export async function classifyInputs(input: ClassifyInput): Promise<Inputs> {
-  if (isPicture(input) || isPictures(input)) return await pictureInputs(input);
+export function classifyInputs(input: ClassifyInput): Inputs {
+  if (isPicture(input) || isPictures(input)) return pictureInputs(input);
   return textInputs(input);
 }
 

@@ -18,6 +18,7 @@ export type {
   IndexedEmbedding,
 } from "./embed.js";
 export type { ExpectedDeployment } from "./expect.js";
+export type { Inference, InferOptions, TensorInput, TensorOutput } from "./infer.js";
 export {
   type BatchPolicy,
   type CallOptions,
@@ -26,6 +27,7 @@ export {
 } from "./millrace.js";
 export type { IndexedOcr, Ocr, OcrEachOptions, OcrFields, OcrOptions } from "./ocr.js";
 export type { Picture, Pictures } from "./pictures.js";
+export type { TensorValues } from "./raw-tensors.js";
 export type {
   IndexedScore,
   RerankEachOptions,

@@ -5,7 +5,7 @@
  *   Millrace ─► Calls of a task ─┬─► Sharing: small calls in one request ─┬─► courier: attempts, what is missing
  *                                └────────────────────────────────────────┘       └─► Transport: one HTTP attempt
  */
-import { Calls, type CallsOptions, indexed } from "./call.js";
+import { Calls, type CallsOptions, indexed, limitTo } from "./call.js";
 import {
   type Classification,
   type ClassifyEachOptions,
@@ -27,14 +27,17 @@ import {
   type IndexedEmbedding,
 } from "./embed.js";
 import type { ExpectedDeployment } from "./expect.js";
-import { type IndexedOcr, type Ocr, type OcrEachOptions, type OcrOptions, ocrTask } from "./ocr.js";
 import {
-  bytesOfEach,
-  gatherPictures,
-  type Picture,
-  type Pictures,
-  pictureInputs,
-} from "./pictures.js";
+  headLengthHeader,
+  type Inference,
+  type InferOptions,
+  inferContent,
+  inferPath,
+  readInference,
+  readInferFailure,
+} from "./infer.js";
+import { type IndexedOcr, type Ocr, type OcrEachOptions, type OcrOptions, ocrTask } from "./ocr.js";
+import { gatherPictures, type Picture, type Pictures, pictureInputs } from "./pictures.js";
 import { policyOf } from "./policy.js";
 import { isRecord } from "./reply.js";
 import {
@@ -60,7 +63,7 @@ import {
   type TranslationSummary,
   translateTask,
 } from "./translate.js";
-import { type Fetch, type Outgoing, Transport } from "./transport.js";
+import { type Fetch, noHead, type Outgoing, type ReplyHead, Transport } from "./transport.js";
 import {
   apiDefaults,
   type ClassifyResult,
@@ -226,7 +229,7 @@ export class Millrace implements AsyncDisposable {
 
   /** The labels of texts, of pairs of texts or of pictures, the best first. */
   async classify(input: ClassifyInput, options: ClassifyOptions = {}): Promise<Classification> {
-    return await this.#classify.collect(await classifyInputs(input), options);
+    return await this.#classify.collect(classifyInputs(input), options);
   }
 
   /** As `translateStream` gives translations. */
@@ -234,7 +237,7 @@ export class Millrace implements AsyncDisposable {
     input: ClassifyInput,
     options: ClassifyOptions = {},
   ): AsyncGenerator<IndexedClassification, ReplySummary, undefined> {
-    return yield* indexed(this.#classify.stream(await classifyInputs(input), options));
+    return yield* indexed(this.#classify.stream(classifyInputs(input), options));
   }
 
   /** As `translateEach` gives translations; for pictures there is `classifyPicturesEach`. */
@@ -250,7 +253,7 @@ export class Millrace implements AsyncDisposable {
     pictures: Source<Picture>,
     options: ClassifyEachOptions = {},
   ): AsyncGenerator<IndexedClassification, EachSummary, undefined> {
-    return yield* indexed(this.#classify.each(bytesOfEach(pictures), gatherPictures, options));
+    return yield* indexed(this.#classify.each(pictures, gatherPictures, options));
   }
 
   /** How well each text answers `query`: scores in the order of the texts, and `order`, their indices from the best. */
@@ -276,7 +279,7 @@ export class Millrace implements AsyncDisposable {
 
   /** The lines of text on pictures. */
   async ocr(pictures: Pictures, options: OcrOptions = {}): Promise<Ocr> {
-    return await this.#ocr.collect(await pictureInputs(pictures), options);
+    return await this.#ocr.collect(pictureInputs(pictures), options);
   }
 
   /** As `translateStream` gives translations. */
@@ -284,7 +287,7 @@ export class Millrace implements AsyncDisposable {
     pictures: Pictures,
     options: OcrOptions = {},
   ): AsyncGenerator<IndexedOcr, ReplySummary, undefined> {
-    return yield* indexed(this.#ocr.stream(await pictureInputs(pictures), options));
+    return yield* indexed(this.#ocr.stream(pictureInputs(pictures), options));
   }
 
   /** As `translateEach` gives translations. */
@@ -292,7 +295,46 @@ export class Millrace implements AsyncDisposable {
     pictures: Source<Picture>,
     options: OcrEachOptions = {},
   ): AsyncGenerator<IndexedOcr, EachSummary, undefined> {
-    return yield* indexed(this.#ocr.each(bytesOfEach(pictures), gatherPictures, options));
+    return yield* indexed(this.#ocr.each(pictures, gatherPictures, options));
+  }
+
+  /**
+   * Runs a model on named tensors, typed arrays in and out: one request, with as many rows as the caller likes. The
+   * server packs the rows of callers together where the model allows it.
+   *
+   * ```ts
+   * const image = { data: pixels, shape: [1, 3, 224, 224] };
+   * const { outputs } = await client.infer({ model: "squeezenet", inputs: { image } });
+   * ```
+   */
+  async infer(options: InferOptions): Promise<Inference> {
+    const { timeoutMs, signal } = options;
+    const scope = new Scope([signal, this.#closed.signal]);
+    const startedMs = performance.now();
+    limitTo(scope, options);
+    return await this.#again(async () => {
+      // What is left of the time, and not the whole time again.
+      const left =
+        timeoutMs === undefined
+          ? {}
+          : { timeoutMs: Math.max(1, timeoutMs - (performance.now() - startedMs)) };
+      let head: ReplyHead | null = null;
+      const outgoing: Outgoing = {
+        path: inferPath(options),
+        accept: "application/octet-stream",
+        content: inferContent({ ...options, ...left }),
+        readFailure: readInferFailure,
+        onHead: (arrived) => {
+          head = arrived;
+        },
+        // The head comes with the result: how long that takes is not for the connection to say.
+        ...(timeoutMs === undefined ? {} : { headMsMax: Number.POSITIVE_INFINITY }),
+      };
+      const bytes = await this.#courier.transport.bytes(outgoing, scope.signal);
+      const { id, deployment, headers } = head ?? noHead;
+      const outputs = readInference(bytes, headers?.get(headLengthHeader) ?? null);
+      return { outputs, id, deployment };
+    }, scope);
   }
 
   /** Pipelines, queues, batches and where the time goes. The server answers from memory, however busy. */
@@ -327,13 +369,21 @@ export class Millrace implements AsyncDisposable {
   }
 
   async #get(outgoing: Omit<Outgoing, "accept">, options: CallOptions): Promise<unknown> {
-    const scope = new Scope([options.signal, this.#closed.signal]);
-    const budget = new RetryBudget(this.#courier.retry);
     const asked: Outgoing = { ...outgoing, accept: "application/json" };
+    const scope = new Scope([options.signal, this.#closed.signal]);
+    return await this.#again(
+      async () => await this.#courier.transport.json(asked, scope.signal),
+      scope,
+    );
+  }
+
+  /** Tries until it is done, or the budget is; ends the scope. */
+  async #again<Value>(attempt: () => Promise<Value>, scope: Scope): Promise<Value> {
+    const budget = new RetryBudget(this.#courier.retry);
     try {
       for (;;) {
         try {
-          return await this.#courier.transport.json(asked, scope.signal);
+          return await attempt();
         } catch (error) {
           if (!(error instanceof MillraceError)) throw error;
           const pauseMs = budget.delayAfter(error, performance.now());

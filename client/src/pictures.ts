@@ -1,11 +1,9 @@
-/** Picture files as inputs: they are sent as they are, in base64. */
-import { toBase64 } from "./base64.js";
-import type { Source } from "./each.js";
+/** Picture files as inputs: they travel as they are, as the files of a form. */
 import type { Gathering, Inputs } from "./task.js";
 import { copyOfList } from "./texts.js";
 import { MillraceError } from "./wire/index.js";
 
-/** The bytes of a picture file. They are not copied: they must stay what they are until the call has ended. */
+/** The bytes of a picture file. */
 export type Picture = Uint8Array | ArrayBuffer | Blob;
 
 /** One picture, or many. */
@@ -15,44 +13,27 @@ export function isPicture(value: unknown): value is Picture {
   return value instanceof Uint8Array || value instanceof ArrayBuffer || value instanceof Blob;
 }
 
-/** Throws `bad_request` or `input_empty`. */
-export async function pictureInputs(pictures: Pictures): Promise<Inputs> {
-  const list = copyOfList<Picture>(isPicture(pictures) ? [pictures] : pictures, "images");
-  return inputsOfBytes(await Promise.all(list.map(bytesOf)));
-}
-
-/** The default is a server's default for one body, less what base64 adds; a larger picture goes alone. */
-export const gatherPictures: Gathering<Uint8Array> = {
-  sizeOf: (bytes) => bytes.length,
-  inputsOf: inputsOfBytes,
-  requestInputsMax: 32,
-  requestSizeMax: 2_621_440,
-};
-
-/** A blob is read when its turn comes. What is no picture is an error in its place. */
-export async function* bytesOfEach(
-  source: Source<Picture>,
-): AsyncGenerator<Uint8Array | MillraceError> {
-  for await (const picture of source) {
-    yield picture instanceof MillraceError ? picture : await bytesOf(picture);
-  }
-}
-
-function inputsOfBytes(values: readonly Uint8Array[]): Inputs {
-  const characters = values.reduce((sum, bytes) => sum + bytes.length, 0);
+/** Throws `bad_request` or `input_empty`. Copies, but for blobs, which nobody can change. */
+export function pictureInputs(pictures: Pictures): Inputs {
+  const list = isPicture(pictures) ? [pictures] : copyOfList<Picture>(pictures, "images");
+  const values = list.map(blobOf);
+  const characters = values.reduce((sum, { size }) => sum + size, 0);
   // How many lines or labels a picture makes is the server's knowledge.
   const itemsMax = Number.POSITIVE_INFINITY;
-  return { field: "images", values, encode, characters, itemsMax };
+  return { field: "images", values, areFiles: true, characters, itemsMax };
 }
 
-function encode(value: unknown): unknown {
-  return value instanceof Uint8Array ? toBase64(value) : value;
-}
+/** Somewhat less than what a server takes by default as one body; a larger picture goes alone. */
+export const gatherPictures: Gathering<Picture> = {
+  sizeOf: (picture) => (picture instanceof Blob ? picture.size : picture.byteLength),
+  inputsOf: pictureInputs,
+  requestInputsMax: 32,
+  requestSizeMax: 3_670_016,
+};
 
-async function bytesOf(picture: Picture): Promise<Uint8Array> {
-  if (picture instanceof Uint8Array) return picture;
-  if (picture instanceof ArrayBuffer) return new Uint8Array(picture);
-  if (picture instanceof Blob) return new Uint8Array(await picture.arrayBuffer());
+function blobOf(picture: Picture): Blob {
+  if (picture instanceof Blob) return picture;
+  if (isPicture(picture)) return new Blob([picture as BlobPart]);
   const message = "A picture must be a Uint8Array, an ArrayBuffer or a Blob.";
   throw new MillraceError("bad_request", message, { param: "images" });
 }

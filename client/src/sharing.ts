@@ -3,7 +3,7 @@ import type { Errand } from "./courier.js";
 import { blamesInputs } from "./reply.js";
 import { abortFailure, Scope, timerMs } from "./scope.js";
 import type { Arrival, Inputs, Outcome } from "./task.js";
-import type { ReplyHead } from "./transport.js";
+import { noHead, type ReplyHead } from "./transport.js";
 import { MillraceError, type RequestFields, type WorkClass } from "./wire/index.js";
 
 /** Which calls share one request. */
@@ -138,7 +138,7 @@ class Ride<Result extends object> implements Rider<Result> {
   readonly #scope = new Scope([]);
   readonly #places: readonly { readonly seat: Seat<Result>; readonly index: number }[];
   readonly #workClass: WorkClass;
-  #head: ReplyHead = { id: null, deployment: null };
+  #head: ReplyHead = noHead;
   #pending: number;
 
   constructor(seats: readonly Seat<Result>[], fields: RequestFields) {

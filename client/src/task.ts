@@ -14,8 +14,8 @@ export interface Task<Result extends object> {
 export interface Inputs {
   readonly field: string;
   readonly values: readonly unknown[];
-  /** What is sent of a value, where that is not the value itself. Made for every attempt anew, and not kept. */
-  readonly encode?: (value: unknown) => unknown;
+  /** The values are blobs, and travel as the files of a form. */
+  readonly areFiles?: true;
   /** How long they are together, in characters, token ids or bytes. */
   readonly characters: number;
   /** No server makes more items of them than this. */

@@ -120,7 +120,7 @@ test("rerank: scores in the order of the texts, and their indices from the best"
   assert.deepEqual(server.exchanges[0]?.body, { texts, query: "why", raw: true });
 });
 
-test("pictures go as base64, whatever they came in; ocr and classify take them", async () => {
+test("pictures go as files of a form, whatever they came in; ocr and classify take them", async () => {
   await using server = await serveHttp(answerTask);
   await using client = new Millrace(server.url);
   const bytes = [
