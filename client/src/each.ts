@@ -9,6 +9,7 @@
 import { collect, type Run } from "./collect.js";
 import type { Errand } from "./courier.js";
 import { blamesInputs } from "./reply.js";
+import { abortFailure } from "./scope.js";
 import type { Arrival, Gathering, Outcome } from "./task.js";
 import { MillraceError, type RequestFields } from "./wire/index.js";
 
@@ -46,59 +47,154 @@ interface EachParts<Value, Result extends object> {
   readonly onArrival: () => void;
 }
 
+/** Each thing that happens rings the bell, and each ring looks at everything. */
 export async function* runEach<Value, Result extends object>(
   source: Source<Value>,
   parts: EachParts<Value, Result>,
 ): AsyncGenerator<Arrival<Result>, EachSummary, undefined> {
-  const requester = new Requester(parts);
-  const cutter = cut(source, parts);
-  const underWay: Promise<readonly Outcome<Result>[]>[] = [];
-  let reading: Promise<IteratorResult<Cutting<Value>, void>> | null = null;
-  let ended = false;
-  let [index, failed] = [0, 0];
+  const bell = new Bell();
+  const requester = new Requester(parts, bell);
+  const reader = new Reader(cut(source, parts), bell);
+  const underWay: Flight<Result>[] = [];
+  const onAbort = (): void => bell.ring();
+  parts.signal.addEventListener("abort", onAbort);
+  // The next outcome's place in the source, and in the first request under way.
+  let [index, place, failed] = [0, 0, 0];
   try {
     for (;;) {
-      if (reading === null && !ended && underWay.length < parts.cutting.requestsAtOnce) {
-        reading = quiet(cutter.next());
-      }
+      const cutting = reader.take();
+      if (cutting !== null) underWay.push(requester.send(cutting));
+      if (underWay.length < parts.cutting.requestsAtOnce) reader.begin();
       const [head] = underWay;
-      if (head === undefined && reading === null) break;
-      const outcomes = await firstOf(head, reading);
-      if (outcomes === null) {
-        const next: IteratorResult<Cutting<Value>, void> | null = await reading;
-        reading = null;
-        if (next === null || next.done === true) ended = true;
-        else underWay.push(quiet(requester.send(next.value)));
-        continue;
-      }
-      void underWay.shift();
-      for (const outcome of outcomes) {
+      const outcome = head?.outcomes[place];
+      if (outcome !== undefined) {
         if ("error" in outcome) failed += 1;
         yield { index, outcome };
         index += 1;
+        place += 1;
+      } else if (head?.isOver === true) {
+        head.assertWhole();
+        void underWay.shift();
+        place = 0;
+      } else if (head === undefined && reader.isOver) {
+        // Only now: what came before a failure of the source was worth handing out.
+        reader.assertWhole();
+        return { inputs: index, failed, ...requester.sums() };
+      } else {
+        if (parts.signal.aborted) throw abortFailure(parts.signal);
+        await bell.rung();
       }
     }
   } finally {
-    // Not awaited: a source of the caller's that waits for ever would hold this up for ever.
-    void quiet(cutter.return());
+    parts.signal.removeEventListener("abort", onAbort);
+    reader.close();
   }
-  return { inputs: index, failed, ...requester.sums() };
 }
 
-/** The outcomes of the first request under way, or null where the source had something to say before. */
-async function firstOf<Result extends object>(
-  head: Promise<readonly Outcome<Result>[]> | undefined,
-  reading: Promise<unknown> | null,
-): Promise<readonly Outcome<Result>[] | null> {
-  const read = reading?.then(() => null) ?? null;
-  if (head === undefined) return await read;
-  return await (read === null ? head : Promise.race([head, read]));
+class Bell {
+  #hasRung = false;
+  #wake: () => void = () => undefined;
+
+  ring(): void {
+    this.#hasRung = true;
+    this.#wake();
+  }
+
+  /** Since it was heard last, or soon. One hearer at a time. */
+  async rung(): Promise<void> {
+    if (!this.#hasRung) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    this.#hasRung = false;
+  }
 }
 
-/** Somebody awaits it later, or never: when it fails meanwhile, that is not unheard of. */
-function quiet<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(() => undefined);
-  return promise;
+/** Reads a source one request ahead, beside what else is waited for. */
+class Reader<Value> {
+  readonly #cutter: AsyncGenerator<Cutting<Value>, void, undefined>;
+  readonly #bell: Bell;
+  #read: Cutting<Value> | null = null;
+  #failure: { readonly error: unknown } | null = null;
+  #isBusy = false;
+  #hasEnded = false;
+
+  constructor(cutter: AsyncGenerator<Cutting<Value>, void, undefined>, bell: Bell) {
+    this.#cutter = cutter;
+    this.#bell = bell;
+  }
+
+  get isOver(): boolean {
+    return this.#hasEnded && this.#read === null;
+  }
+
+  /** Does nothing while it reads, where it has read ahead, or where nothing is left. */
+  begin(): void {
+    if (!this.#isBusy && !this.#hasEnded && this.#read === null) void this.#step();
+  }
+
+  take(): Cutting<Value> | null {
+    const read = this.#read;
+    this.#read = null;
+    return read;
+  }
+
+  assertWhole(): void {
+    if (this.#failure !== null) throw this.#failure.error;
+  }
+
+  close(): void {
+    // Not awaited: a source of the caller's that waits for ever would hold this up for ever.
+    this.#cutter.return().catch(() => undefined);
+  }
+
+  async #step(): Promise<void> {
+    this.#isBusy = true;
+    try {
+      const next = await this.#cutter.next();
+      if (next.done === true) this.#hasEnded = true;
+      else this.#read = next.value;
+    } catch (error) {
+      this.#failure = { error };
+      this.#hasEnded = true;
+    }
+    this.#isBusy = false;
+    this.#bell.ring();
+  }
+}
+
+/** A request, or its halves, and what has come of it. */
+class Flight<Result extends object> {
+  /** By entry; undefined: not there yet. */
+  readonly outcomes: (Outcome<Result> | undefined)[];
+  isOver = false;
+  #failure: { readonly error: unknown } | null = null;
+
+  constructor(entries: number) {
+    this.outcomes = Array.from({ length: entries });
+  }
+
+  async run(fly: () => Promise<void>, bell: Bell): Promise<void> {
+    try {
+      await fly();
+    } catch (error) {
+      this.#failure = { error };
+    }
+    this.isOver = true;
+    bell.ring();
+  }
+
+  /** Throws what it failed with, unless only the last line of its reply was lost. */
+  assertWhole(): void {
+    const isWhole = this.outcomes.every((outcome) => outcome !== undefined);
+    if (this.#failure === null) {
+      if (!isWhole) throw new MillraceError("response_invalid", "A request lacks results.");
+      return;
+    }
+    const { error } = this.#failure;
+    if (!isWhole || !(error instanceof MillraceError)) throw error;
+  }
 }
 
 /** Inputs for one request, and the errors that stand between them. */
@@ -114,86 +210,113 @@ async function* cut<Value, Result extends object>(
 ): AsyncGenerator<Cutting<Value>, void, undefined> {
   let entries: (Value | MillraceError)[] = [];
   let [size, isFirst] = [0, true];
-  for await (const entry of source) {
-    const entrySize = entry instanceof MillraceError ? 0 : gathering.sizeOf(entry);
-    const isFull =
-      entries.length >= cutting.requestInputsMax || size + entrySize > cutting.requestSizeMax;
-    if (isFull && entries.length > 0) {
-      yield { entries, isWhole: false };
-      entries = [];
-      [size, isFirst] = [0, false];
+  let failure: { readonly error: unknown } | null = null;
+  try {
+    for await (const entry of source) {
+      const entrySize = entry instanceof MillraceError ? 0 : gathering.sizeOf(entry);
+      const isFull =
+        entries.length >= cutting.requestInputsMax || size + entrySize > cutting.requestSizeMax;
+      if (isFull && entries.length > 0) {
+        yield { entries, isWhole: false };
+        entries = [];
+        [size, isFirst] = [0, false];
+      }
+      entries.push(entry);
+      size += entrySize;
     }
-    entries.push(entry);
-    size += entrySize;
+  } catch (error) {
+    failure = { error };
   }
   if (entries.length > 0) yield { entries, isWhole: isFirst };
+  if (failure !== null) throw failure.error;
 }
 
-/** Sends what was cut, and counts. */
+/** Sends what was cut, and counts. A flight fails when a request does and no input is to blame. */
 class Requester<Value, Result extends object> {
   readonly #parts: EachParts<Value, Result>;
   readonly #pipelines = new Map<string, number>();
+  readonly #bell: Bell;
   #requests = 0;
 
-  constructor(parts: EachParts<Value, Result>) {
+  constructor(parts: EachParts<Value, Result>, bell: Bell) {
     this.#parts = parts;
+    this.#bell = bell;
   }
 
   sums(): Pick<EachSummary, "requests" | "pipelines"> {
     return { requests: this.#requests, pipelines: Object.fromEntries(this.#pipelines) };
   }
 
-  /** One outcome for each entry, in their order. Rejects when a request fails and no input is to blame. */
-  async send({ entries, isWhole }: Cutting<Value>): Promise<readonly Outcome<Result>[]> {
-    const outcomes = entries.map((entry) =>
-      entry instanceof MillraceError ? this.#arrived({ error: entry.toWire() }) : null,
-    );
-    const values = entries.filter((entry): entry is Value => !(entry instanceof MillraceError));
-    // The class is that of the whole source: its last, short request must not pass for somebody who waits.
-    const { fields, bulkThreshold } = this.#parts;
-    const isBulk = !isWhole || values.length >= bulkThreshold;
-    const named: RequestFields = isBulk ? { class: "bulk", ...fields } : fields;
-    const sent = (values.length === 0 ? [] : await this.#ask(values, named)).values();
-    return outcomes.map((outcome) => outcome ?? sent.next().value ?? missing());
+  send({ entries, isWhole }: Cutting<Value>): Flight<Result> {
+    const flight = new Flight<Result>(entries.length);
+    const fly = async (): Promise<void> => {
+      const inputs: Placed<Value>[] = [];
+      for (const [place, entry] of entries.entries()) {
+        if (entry instanceof MillraceError) this.#put(flight, place, { error: entry.toWire() });
+        else inputs.push({ place, value: entry });
+      }
+      if (inputs.length === 0) return;
+      // The class is that of the whole source: its last, short request must not pass for somebody who waits.
+      const { fields, bulkThreshold } = this.#parts;
+      const isBulk = !isWhole || inputs.length >= bulkThreshold;
+      await this.#ask(flight, inputs, isBulk ? { class: "bulk", ...fields } : fields);
+    };
+    void flight.run(fly, this.#bell);
+    return flight;
   }
 
   /**
    * One request; where it is refused because of its inputs, its halves, until the one at fault stands alone. A server
    * may have tighter limits than ours, and a bad input must not fail a thousand.
    */
-  async #ask(values: readonly Value[], fields: RequestFields): Promise<readonly Outcome<Result>[]> {
+  async #ask(
+    flight: Flight<Result>,
+    asked: readonly Placed<Value>[],
+    fields: RequestFields,
+  ): Promise<void> {
     const { run, gathering, signal } = this.#parts;
-    const inputs = gathering.inputsOf(values);
-    const errand: Errand = { inputs, fields, signal, summaryNeeded: true };
+    const inputs = gathering.inputsOf(asked.map(({ value }) => value));
+    const errand: Errand = { inputs, fields, signal, summaryNeeded: false };
+    const onArrival = ({ index, outcome }: Arrival<Result>): void => {
+      const placed = asked[index];
+      if (placed !== undefined) this.#put(flight, placed.place, outcome);
+    };
     this.#requests += 1;
     try {
-      const onArrival = this.#parts.onArrival;
-      const { results, pipelines } = await collect(run, { errand, onArrival });
+      const { pipelines } = await collect(run, { errand, onArrival });
       for (const [id, items] of Object.entries(pipelines ?? {})) {
         this.#pipelines.set(id, (this.#pipelines.get(id) ?? 0) + items);
       }
-      return results;
     } catch (error) {
       if (!(error instanceof MillraceError) || !isForHalves(error, inputs.field)) throw error;
-      if (values.length === 1) return [this.#arrived({ error: error.toWire() })];
-      const middle = Math.ceil(values.length / 2);
-      const left = await this.#ask(values.slice(0, middle), fields);
-      return [...left, ...(await this.#ask(values.slice(middle), fields))];
+      const rest = asked.filter(({ place }) => flight.outcomes[place] === undefined);
+      const [only] = rest;
+      if (only === undefined) return;
+      if (rest.length === 1) {
+        this.#put(flight, only.place, { error: error.toWire() });
+        return;
+      }
+      const middle = Math.ceil(rest.length / 2);
+      await this.#ask(flight, rest.slice(0, middle), fields);
+      await this.#ask(flight, rest.slice(middle), fields);
     }
   }
 
-  #arrived(outcome: Outcome<Result>): Outcome<Result> {
+  #put(flight: Flight<Result>, place: number, outcome: Outcome<Result>): void {
+    flight.outcomes[place] = outcome;
+    this.#bell.ring();
     this.#parts.onArrival();
-    return outcome;
   }
+}
+
+/** An input of a request, and its place among what was cut. */
+interface Placed<Value> {
+  readonly place: number;
+  readonly value: Value;
 }
 
 /** A refusal that names nothing may be about a setting, and would be the same for every half. */
 function isForHalves(error: MillraceError, field: string): boolean {
   const isVague = error.param === undefined && error.code === "bad_request";
   return blamesInputs(error, field) && !isVague;
-}
-
-function missing(): never {
-  throw new MillraceError("response_invalid", "A request has fewer results than inputs.");
 }

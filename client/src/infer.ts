@@ -50,7 +50,7 @@ export interface Inference {
   readonly deployment: DeploymentIdentity | null;
 }
 
-export const headLengthHeader = "inference-header-content-length";
+const headLengthHeader = "inference-header-content-length";
 
 /** Throws `bad_request` or `tensor_invalid`. */
 export function inferPath({ model }: InferOptions): string {
@@ -123,8 +123,9 @@ function elementsOf(shape: unknown): number | null {
 /** Throws `response_invalid`. */
 export function readInference(
   bytes: Uint8Array,
-  headBytes: string | null,
+  headers: Headers | null,
 ): Readonly<Record<string, TensorOutput>> {
+  const headBytes = headers?.get(headLengthHeader) ?? null;
   if (headBytes === null) {
     const message = `The reply has no ${headLengthHeader} header; across origins the server must expose it.`;
     throw new MillraceError("response_invalid", message);

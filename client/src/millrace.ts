@@ -28,7 +28,6 @@ import {
 } from "./embed.js";
 import type { ExpectedDeployment } from "./expect.js";
 import {
-  headLengthHeader,
   type Inference,
   type InferOptions,
   inferContent,
@@ -332,7 +331,7 @@ export class Millrace implements AsyncDisposable {
       };
       const bytes = await this.#courier.transport.bytes(outgoing, scope.signal);
       const { id, deployment, headers } = head ?? noHead;
-      const outputs = readInference(bytes, headers?.get(headLengthHeader) ?? null);
+      const outputs = readInference(bytes, headers);
       return { outputs, id, deployment };
     }, scope);
   }

@@ -27,7 +27,7 @@ export function pictureInputs(pictures: Pictures): Inputs {
 export const gatherPictures: Gathering<Picture> = {
   sizeOf: (picture) => (picture instanceof Blob ? picture.size : picture.byteLength),
   inputsOf: pictureInputs,
-  requestInputsMax: 32,
+  requestInputsMax: 16,
   requestSizeMax: 3_670_016,
 };
 

@@ -17,9 +17,9 @@ function vectors(results: readonly (Embedding | ItemError)[]): (Float32Array | s
   return results.map((result) => ("error" in result ? result.error.code : result.embedding));
 }
 
-/** The sizes of the requests so far. */
+/** The sizes of the requests so far, the smallest first. */
 function sizes(exchanges: readonly Exchange[]): number[] {
-  return exchanges.map((exchange) => inputsOf(exchange).length);
+  return exchanges.map((exchange) => inputsOf(exchange).length).toSorted((a, b) => a - b);
 }
 
 test("embed: vectors are float arrays in the order of the texts; one that failed is its error", async () => {
@@ -65,7 +65,7 @@ test("small calls of one task and one setting share a request, and no others do"
   ]);
   assert.deepEqual([first.shared, second.shared, other.shared], [true, true, false]);
   assert.deepEqual(labels.results, [{ labels: [{ label: "a|b", score: scoreOf("a|b") }] }]);
-  assert.deepEqual(sizes(server.exchanges).toSorted(), [1, 1, 3]);
+  assert.deepEqual(sizes(server.exchanges), [1, 1, 3]);
 });
 
 test("what is missing when a connection breaks is asked for again, and nothing else", async () => {
@@ -210,7 +210,7 @@ test("by size: pictures go in requests of so many bytes, and a larger one goes a
     widths.push("error" in result ? -1 : result.width);
   }
   assert.deepEqual(widths, [4, 4, 3, 20, 1]);
-  assert.deepEqual(sizes(server.exchanges).toSorted(), [1, 1, 1, 2]);
+  assert.deepEqual(sizes(server.exchanges), [1, 1, 1, 2]);
 });
 
 test("a refusal that inputs are to blame for finds them by halves; another one ends the source", async () => {
@@ -260,6 +260,41 @@ test("a refusal that inputs are to blame for finds them by halves; another one e
   assert.deepEqual(taken, [0, 1], "what came before is handed out");
 });
 
+test("a source that throws is told of when all before it is handed out", async () => {
+  await using server = await serveHttp(answerTask);
+  await using client = new Millrace(server.url, direct);
+  const broken = (async function* () {
+    yield* ["a", "b", "c"];
+    throw new Error("the disk is gone");
+  })();
+  const taken: number[] = [];
+  await assert.rejects(async () => {
+    const outcomes = client.embedEach(broken, { requestInputsMax: 2 });
+    for await (const { index } of outcomes) taken.push(index);
+  }, /the disk is gone/);
+  assert.deepEqual(taken, [0, 1, 2]);
+});
+
+test("outcomes are handed out as soon as it is their turn, not when their request has ended", async () => {
+  await using server = await serveHttp(({ response }) => {
+    beginStream(response);
+    const labels = [{ label: "x", score: 1 }];
+    response.write(
+      `${JSON.stringify({ index: 1, labels })}\n${JSON.stringify({ index: 0, labels })}\n`,
+    );
+  });
+  await using client = new Millrace(server.url, direct);
+  const stream = client.classifyEach(["a", "b", "c"]);
+  for (const index of [0, 1]) {
+    const next = await stream.next();
+    assert.equal(next.done === true ? null : next.value.index, index);
+  }
+  const { response } = await server.arrived(0);
+  const error = { code: "internal", message: "broken", retryable: false };
+  response.end(`${JSON.stringify({ error })}\n`);
+  await assert.rejects(stream.next(), { code: "internal" });
+});
+
 test("a setting that is refused is no input's fault", async () => {
   await using server = await serveHttp((exchange) =>
     refuse(exchange, { status: 400, code: "bad_request" }),
@@ -289,7 +324,10 @@ test("a loop that is left, a signal and a source that throws end what is under w
   }
   assert.equal(await server.exchanges[1]?.closed, "gone");
   assert.equal(closed, true);
-  assert.equal((server.exchanges[1]?.body as { tenant: string }).tenant, "press");
+  assert.deepEqual(
+    server.exchanges.slice(0, 2).map(({ body }) => (body as { tenant?: string }).tenant),
+    ["press", "press"],
+  );
 
   const controller = new AbortController();
   const before = server.exchanges.length;
@@ -299,14 +337,13 @@ test("a loop that is left, a signal and a source that throws end what is under w
   await assert.rejects(waiting, { code: "cancelled" });
   assert.equal(await gone, "gone");
 
-  const broken = (async function* () {
-    yield "a";
-    throw new Error("the disk is gone");
+  const stuck = (async function* () {
+    yield await new Promise<string>(() => undefined);
   })();
-  await assert.rejects(
-    client.embedEach(broken, { requestInputsMax: 1 }).next(),
-    /the disk is gone/,
-  );
+  const impatient = new AbortController();
+  const never = client.embedEach(stuck, { signal: impatient.signal }).next();
+  impatient.abort();
+  await assert.rejects(never, { code: "cancelled" });
   await assert.rejects(client.embedEach(["a"], { requestsAtOnce: 0 }).next(), {
     code: "option_invalid",
   });

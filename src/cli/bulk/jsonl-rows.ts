@@ -1,6 +1,6 @@
 /** `.jsonl`: a line for each entry, with its place and its result or error. */
 import { createReadStream } from "node:fs";
-import { MillraceError } from "millrace-client";
+import { type ItemError, MillraceError } from "millrace-client";
 import { BufferedFile } from "./buffered-file.js";
 import type { BulkOutcome, InputPlace } from "./entry.js";
 import { splitLines } from "./lines.js";
@@ -18,13 +18,18 @@ export function jsonlLine<Result extends object>(
     place.kind === "line"
       ? { line: place.line, ...(place.text === null ? {} : { text: place.text }) }
       : { index: place.index, file: place.file };
-  const what = outcome === null ? {} : isError(outcome) ? outcome : plain(outcome);
+  const what = outcome === null ? {} : isError(outcome) ? errorOf(outcome) : plain(outcome);
   return `${JSON.stringify({ ...where, ...what })}\n`;
+}
+
+/** Without `param`: it is the place in a request, which is another one when a run was gone on with. */
+function errorOf({ error: { code, message, retryable } }: ItemError): object {
+  return { error: { code, message, retryable } };
 }
 
 function isError<Result extends object>(
   outcome: NonNullable<BulkOutcome<Result>>,
-): outcome is Extract<BulkOutcome<Result>, { error: unknown }> {
+): outcome is ItemError {
   return "error" in outcome;
 }
 

@@ -1,4 +1,5 @@
 /** Entries → requests → outcomes in the order of the entries, with a bar and a line for each that failed. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { type EachSummary, type ItemError, MillraceError } from "millrace-client";
 import { errorText } from "../program.js";
 import {
@@ -65,14 +66,22 @@ export async function runBulk<Value, Result extends object>(
   }
 }
 
-/** Whether it settles without waiting for anything outside of this process. */
+/** What comes faster than this is written together; nobody looks at a file more often. */
+const restMs = 200;
+
+/** Whether it settles soon. Most do without waiting for anything outside of this process, and need no timer. */
 async function isNear(coming: Promise<unknown>): Promise<boolean> {
   const settled = coming.then(
     () => true,
     () => true,
   );
   const turn = new Promise<boolean>((resolve) => setImmediate(resolve, false));
-  return await Promise.race([settled, turn]);
+  if (await Promise.race([settled, turn])) return true;
+  const resting = new AbortController();
+  const rest = sleep(restMs, false, { signal: resting.signal }).catch(() => true);
+  const isSettled = await Promise.race([settled, rest]);
+  resting.abort();
+  return isSettled;
 }
 
 interface Underway {
