@@ -2,11 +2,10 @@
 import type { Gathering, Inputs } from "./task.js";
 import { MillraceError, type TextOrPair } from "./wire/index.js";
 
-/** Requests of a long source of texts stay this small. */
-export const requestSizes: Pick<Gathering<unknown>, "requestInputsMax" | "requestSizeMax"> = {
-  requestInputsMax: 1000,
-  requestSizeMax: 262_144,
-};
+/** Large enough to be packed well, four at once; small enough that the first is done soon. */
+const requestInputsMax = 256;
+/** In characters, of a request of texts that come from a long source. */
+export const requestCharactersMax = 262_144;
 
 /** Throws `bad_request` or `input_empty`. Copies. */
 export function textInputs(texts: string | readonly TextOrPair[]): Inputs {
@@ -21,7 +20,12 @@ export function textInputs(texts: string | readonly TextOrPair[]): Inputs {
 }
 
 export function gatherPlainTexts<Value extends TextOrPair>(): Gathering<Value> {
-  return { sizeOf: sizeOfText, inputsOf: textInputs, ...requestSizes };
+  return {
+    sizeOf: sizeOfText,
+    inputsOf: textInputs,
+    requestInputsMax,
+    requestSizeMax: requestCharactersMax,
+  };
 }
 
 function isText(value: unknown): boolean {

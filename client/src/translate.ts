@@ -2,7 +2,7 @@
 import type { CommonOptions, EachOptions } from "./call.js";
 import type { CallSummary } from "./collect.js";
 import type { Gathering, Inputs, Task } from "./task.js";
-import { copyOfList, requestSizes } from "./texts.js";
+import { copyOfList, requestCharactersMax } from "./texts.js";
 import {
   MillraceError,
   type ReplySummary,
@@ -56,7 +56,8 @@ export function gatherTexts(fields: TranslateFields): Gathering<string> {
   return {
     sizeOf: (text) => text.length,
     inputsOf: (texts) => textsOf(texts, fields),
-    ...requestSizes,
+    requestInputsMax: 1000,
+    requestSizeMax: requestCharactersMax,
   };
 }
 

@@ -57,7 +57,11 @@ export function answerTask(exchange: Exchange): void {
   const inputs = inputsOf(exchange);
   const lines = inputs.map((input, index) => {
     const text = request.url === "/v1/ocr" ? Buffer.from(input, "base64").toString() : input;
-    const what = { code: "item_failed", message: "it begins with a bang", retryable: false };
+    const what = {
+      code: "item_failed",
+      message: `texts[${index}] begins with a bang`,
+      retryable: false,
+    };
     const error = { ...what, param: `texts[${index}]` };
     const outcome = text.startsWith("!")
       ? { error }

@@ -157,12 +157,12 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
     "The message names it; check that the file belongs to this config.json.",
   ]),
   output_exists: entry(null, NO, [
-    "The output folder exists already.",
-    "Choose another folder, or pass --force to replace it.",
+    "The output exists already, and nothing says that it may be replaced or gone on with.",
+    "Choose another one, or replace it: `convert --force`, and `--restart` of the other commands.",
   ]),
   output_failed: entry(null, NO, [
-    "The output folder could not be written: the disk is full, or something is not allowed.",
-    "The message says what; a folder that was there before is as it was.",
+    "The output could not be written: the disk is full, or something is not allowed.",
+    "The message says what. A folder that was there before is as it was; a file can be gone on with.",
   ]),
 });
 

@@ -18,13 +18,8 @@ export function jsonlLine<Result extends object>(
     place.kind === "line"
       ? { line: place.line, ...(place.text === null ? {} : { text: place.text }) }
       : { index: place.index, file: place.file };
-  const what = outcome === null ? {} : isError(outcome) ? errorOf(outcome) : plain(outcome);
+  const what = outcome === null ? {} : isError(outcome) ? outcome : plain(outcome);
   return `${JSON.stringify({ ...where, ...what })}\n`;
-}
-
-/** Without `param`: it is the place in a request, which is another one when a run was gone on with. */
-function errorOf({ error: { code, message, retryable } }: ItemError): object {
-  return { error: { code, message, retryable } };
 }
 
 function isError<Result extends object>(

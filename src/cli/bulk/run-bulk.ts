@@ -4,7 +4,6 @@ import { type EachSummary, type ItemError, MillraceError } from "millrace-client
 import { errorText } from "../program.js";
 import {
   type BulkEntry,
-  type BulkOutcome,
   type BulkOutput,
   type BulkSource,
   type InputPlace,
@@ -50,12 +49,14 @@ export async function runBulk<Value, Result extends object>(
       const entry = underWay.shift();
       if (entry === undefined) throw new Error("an outcome of nothing that was sent");
       const { index: _index, ...outcome } = next.value;
-      const put = entry.isSkipped ? null : (outcome as BulkOutcome<Result>);
+      const isError = "error" in outcome && !entry.isSkipped;
+      const failure = isError ? placeless(outcome as ItemError) : null;
       total += 1;
-      if (put !== null && "error" in put) {
+      if (failure !== null) {
         failed += 1;
-        bar.say(failureText(entry.place, put));
+        bar.say(failureText(entry.place, failure));
       }
+      const put = entry.isSkipped ? null : (failure ?? (outcome as Result));
       await output.put(entry.place, put);
       signal.throwIfAborted();
     }
@@ -98,6 +99,12 @@ async function* inputsOf<Value>(
     underWay.push({ place, isSkipped: input === null });
     yield input ?? new MillraceError("input_empty", "Nothing is in it.");
   }
+}
+
+/** An input's place in its request says nothing to anybody here, and is another one when a run was gone on with. */
+function placeless({ error: { code, message, retryable, param } }: ItemError): ItemError {
+  const told = param === undefined ? message : message.replaceAll(param, "it");
+  return { error: { code, message: told, retryable } };
 }
 
 function failureText(place: InputPlace, { error }: ItemError): string {
