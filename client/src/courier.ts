@@ -3,7 +3,7 @@ import { isItemError, readLine } from "./reply.js";
 import { RetryBudget, type RetryPolicy } from "./retry.js";
 import { delay } from "./scope.js";
 import type { Arrival, Inputs, Task } from "./task.js";
-import type { Outgoing, ReplyHead, Transport } from "./transport.js";
+import type { Content, Outgoing, ReplyHead, Transport } from "./transport.js";
 import { MillraceError, type ReplySummary, type RequestFields } from "./wire/index.js";
 
 /** A request, however many attempts it takes. */
@@ -85,7 +85,7 @@ async function* attempt<Result extends object>(
   const outgoing: Outgoing = {
     path: task.path,
     accept: "application/x-ndjson",
-    body: { ...fields, [inputs.field]: asked.map((index) => inputs.values[index]) },
+    content: contentOf(fields, inputs, asked),
     onHead: (head) => {
       budget.accepted();
       onHead?.(head);
@@ -113,6 +113,19 @@ async function* attempt<Result extends object>(
     }
   }
   throw new MillraceError("connection_failed", "The reply ended before it was done.");
+}
+
+/** Files go in a form, byte by byte; all else is JSON. */
+function contentOf(fields: RequestFields, inputs: Inputs, asked: readonly number[]): Content {
+  const { field, values, areFiles } = inputs;
+  const sent = asked.map((index) => values[index]);
+  if (areFiles !== true) return { kind: "json", value: { ...fields, [field]: sent } };
+  const form = new FormData();
+  for (const [name, value] of Object.entries(fields)) {
+    if (value !== undefined) form.append(name, String(value));
+  }
+  for (const file of sent) form.append(field, file as Blob, field);
+  return { kind: "form", form };
 }
 
 /**

@@ -1,17 +1,46 @@
-export type { CommonOptions, Progress } from "./call.js";
+export type { CommonOptions, EachOptions, Progress } from "./call.js";
+export type {
+  Classification,
+  ClassifyEachOptions,
+  ClassifyFields,
+  ClassifyInput,
+  ClassifyOptions,
+  IndexedClassification,
+} from "./classify.js";
 export type { CallSummary, SharedSummary, WholeSummary } from "./collect.js";
+export type { CuttingOptions, EachSummary, Source } from "./each.js";
+export type {
+  Embedding,
+  Embeddings,
+  EmbedEachOptions,
+  EmbedFields,
+  EmbedOptions,
+  IndexedEmbedding,
+} from "./embed.js";
 export type { ExpectedDeployment } from "./expect.js";
+export type { Inference, InferOptions, TensorInput, TensorOutput } from "./infer.js";
 export {
   type BatchPolicy,
   type CallOptions,
   Millrace,
   type MillraceOptions,
 } from "./millrace.js";
+export type { IndexedOcr, Ocr, OcrEachOptions, OcrFields, OcrOptions } from "./ocr.js";
+export type { Picture, Pictures } from "./pictures.js";
+export type { TensorValues } from "./raw-tensors.js";
+export type {
+  IndexedScore,
+  RerankEachOptions,
+  RerankFields,
+  Reranking,
+  RerankOptions,
+} from "./rerank.js";
 export type { RetryPolicy } from "./retry.js";
 export type { SharingPolicy } from "./sharing.js";
 export type {
   IndexedItem,
   IndexedOutcome,
+  TranslateEachOptions,
   TranslateFields,
   TranslateInput,
   TranslateOptions,

@@ -5,30 +5,75 @@
  *   Millrace ─► Calls of a task ─┬─► Sharing: small calls in one request ─┬─► courier: attempts, what is missing
  *                                └────────────────────────────────────────┘       └─► Transport: one HTTP attempt
  */
-import { Calls } from "./call.js";
+import { Calls, type CallsOptions, indexed, limitTo } from "./call.js";
+import {
+  type Classification,
+  type ClassifyEachOptions,
+  type ClassifyInput,
+  type ClassifyOptions,
+  classifyInputs,
+  classifyTask,
+  type IndexedClassification,
+} from "./classify.js";
 import type { CourierOptions } from "./courier.js";
+import type { EachSummary, Source } from "./each.js";
+import {
+  type Embedding,
+  type Embeddings,
+  type EmbedEachOptions,
+  type EmbedOptions,
+  embedEncoding,
+  embedTask,
+  type IndexedEmbedding,
+} from "./embed.js";
 import type { ExpectedDeployment } from "./expect.js";
+import {
+  type Inference,
+  type InferOptions,
+  inferContent,
+  inferPath,
+  readInference,
+  readInferFailure,
+} from "./infer.js";
+import { type IndexedOcr, type Ocr, type OcrEachOptions, type OcrOptions, ocrTask } from "./ocr.js";
+import { gatherPictures, type Picture, type Pictures, pictureInputs } from "./pictures.js";
 import { policyOf } from "./policy.js";
 import { isRecord } from "./reply.js";
+import {
+  type IndexedScore,
+  orderOf,
+  type RerankEachOptions,
+  type Reranking,
+  type RerankOptions,
+  rerankTask,
+} from "./rerank.js";
 import { RetryBudget, type RetryPolicy, retryDefaults } from "./retry.js";
 import { delay, Scope } from "./scope.js";
 import { type SharingPolicy, sharingDefaults } from "./sharing.js";
+import { gatherPlainTexts, textInputs } from "./texts.js";
 import {
+  gatherTexts,
   type IndexedOutcome,
   inputsOf,
+  type TranslateEachOptions,
   type TranslateInput,
   type TranslateOptions,
   type Translation,
   type TranslationSummary,
   translateTask,
 } from "./translate.js";
-import { type Fetch, type Outgoing, Transport } from "./transport.js";
+import { type Fetch, noHead, type Outgoing, type ReplyHead, Transport } from "./transport.js";
 import {
   apiDefaults,
+  type ClassifyResult,
   MillraceError,
   type ModelsResponse,
+  type OcrResult,
   type ReadyResponse,
+  type ReplySummary,
+  type RerankResult,
   type StatusResponse,
+  type TextOrPair,
   type TranslateResult,
 } from "./wire/index.js";
 
@@ -90,6 +135,10 @@ const limitDefaults: Readonly<Record<"headMsMax" | "silenceMsMax" | "bulkThresho
 export class Millrace implements AsyncDisposable {
   readonly #courier: CourierOptions;
   readonly #translate: Calls<TranslateResult>;
+  readonly #embed: Calls<Embedding>;
+  readonly #classify: Calls<ClassifyResult>;
+  readonly #rerank: Calls<RerankResult>;
+  readonly #ocr: Calls<OcrResult>;
   readonly #closed = new AbortController();
 
   /** Throws `option_invalid` for an address, a demand or a limit that makes no sense. Connects to nothing yet. */
@@ -108,12 +157,17 @@ export class Millrace implements AsyncDisposable {
     });
     const retry = policyOf("retry", retryDefaults, options.retry);
     this.#courier = { transport, retry, bulkThreshold };
-    this.#translate = new Calls(translateTask, {
+    const calls: CallsOptions = {
       courier: this.#courier,
       sharing: sharingOf(options),
       tenant: options.tenant,
       closed: this.#closed.signal,
-    });
+    };
+    this.#translate = new Calls(translateTask, calls);
+    this.#embed = new Calls(embedTask, calls);
+    this.#classify = new Calls(classifyTask, calls);
+    this.#rerank = new Calls(rerankTask, calls);
+    this.#ocr = new Calls(ocrTask, calls);
   }
 
   /**
@@ -134,17 +188,152 @@ export class Millrace implements AsyncDisposable {
     input: TranslateInput,
     options: TranslateOptions = {},
   ): AsyncGenerator<IndexedOutcome, TranslationSummary, undefined> {
-    const stream = this.#translate.stream(inputsOf(input, options), options);
-    try {
-      for (;;) {
-        const next = await stream.next();
-        if (next.done === true) return next.value;
-        const { index, outcome } = next.value;
-        yield { ...outcome, index };
-      }
-    } finally {
-      await stream.return(undefined as never);
-    }
+    return yield* indexed(this.#translate.stream(inputsOf(input, options), options));
+  }
+
+  /**
+   * The outcomes of texts without number, in their order, with bounded memory: they are cut into requests, a few of
+   * which are under way at once. Where several are needed, all are bulk unless `class` says otherwise, and `timeoutMs`
+   * is that of each. A loop that is left early stops the work. Returns what the sums are.
+   */
+  async *translateEach(
+    texts: Source<string>,
+    options: TranslateEachOptions = {},
+  ): AsyncGenerator<IndexedOutcome, EachSummary, undefined> {
+    return yield* indexed(this.#translate.each(texts, gatherTexts(options), options));
+  }
+
+  /** The vectors of texts, as `translate` gives translations. */
+  async embed(texts: string | readonly string[], options: EmbedOptions = {}): Promise<Embeddings> {
+    return await this.#embed.collect(textInputs(texts), { ...options, ...embedEncoding });
+  }
+
+  /** As `translateStream` gives translations. */
+  async *embedStream(
+    texts: string | readonly string[],
+    options: EmbedOptions = {},
+  ): AsyncGenerator<IndexedEmbedding, ReplySummary, undefined> {
+    const fields = { ...options, ...embedEncoding };
+    return yield* indexed(this.#embed.stream(textInputs(texts), fields));
+  }
+
+  /** As `translateEach` gives translations. */
+  async *embedEach(
+    texts: Source<string>,
+    options: EmbedEachOptions = {},
+  ): AsyncGenerator<IndexedEmbedding, EachSummary, undefined> {
+    const fields = { ...options, ...embedEncoding };
+    return yield* indexed(this.#embed.each(texts, gatherPlainTexts<string>(), fields));
+  }
+
+  /** The labels of texts, of pairs of texts or of pictures, the best first. */
+  async classify(input: ClassifyInput, options: ClassifyOptions = {}): Promise<Classification> {
+    return await this.#classify.collect(classifyInputs(input), options);
+  }
+
+  /** As `translateStream` gives translations. */
+  async *classifyStream(
+    input: ClassifyInput,
+    options: ClassifyOptions = {},
+  ): AsyncGenerator<IndexedClassification, ReplySummary, undefined> {
+    return yield* indexed(this.#classify.stream(classifyInputs(input), options));
+  }
+
+  /** As `translateEach` gives translations; for pictures there is `classifyPicturesEach`. */
+  async *classifyEach(
+    texts: Source<TextOrPair>,
+    options: ClassifyEachOptions = {},
+  ): AsyncGenerator<IndexedClassification, EachSummary, undefined> {
+    return yield* indexed(this.#classify.each(texts, gatherPlainTexts<TextOrPair>(), options));
+  }
+
+  /** As `translateEach` gives translations. */
+  async *classifyPicturesEach(
+    pictures: Source<Picture>,
+    options: ClassifyEachOptions = {},
+  ): AsyncGenerator<IndexedClassification, EachSummary, undefined> {
+    return yield* indexed(this.#classify.each(pictures, gatherPictures, options));
+  }
+
+  /** How well each text answers `query`: scores in the order of the texts, and `order`, their indices from the best. */
+  async rerank(
+    query: string,
+    texts: readonly string[],
+    options: RerankOptions = {},
+  ): Promise<Reranking> {
+    const fields = { ...options, query };
+    const reply = await this.#rerank.collect(textInputs(texts), fields);
+    return { ...reply, order: orderOf(reply.results) };
+  }
+
+  /** As `translateEach` gives translations: scores in the order of the texts. */
+  async *rerankEach(
+    query: string,
+    texts: Source<string>,
+    options: RerankEachOptions = {},
+  ): AsyncGenerator<IndexedScore, EachSummary, undefined> {
+    const fields = { ...options, query };
+    return yield* indexed(this.#rerank.each(texts, gatherPlainTexts<string>(), fields));
+  }
+
+  /** The lines of text on pictures. */
+  async ocr(pictures: Pictures, options: OcrOptions = {}): Promise<Ocr> {
+    return await this.#ocr.collect(pictureInputs(pictures), options);
+  }
+
+  /** As `translateStream` gives translations. */
+  async *ocrStream(
+    pictures: Pictures,
+    options: OcrOptions = {},
+  ): AsyncGenerator<IndexedOcr, ReplySummary, undefined> {
+    return yield* indexed(this.#ocr.stream(pictureInputs(pictures), options));
+  }
+
+  /** As `translateEach` gives translations. */
+  async *ocrEach(
+    pictures: Source<Picture>,
+    options: OcrEachOptions = {},
+  ): AsyncGenerator<IndexedOcr, EachSummary, undefined> {
+    return yield* indexed(this.#ocr.each(pictures, gatherPictures, options));
+  }
+
+  /**
+   * Runs a model on named tensors, typed arrays in and out: one request, with as many rows as the caller likes. The
+   * server packs the rows of callers together where the model allows it.
+   *
+   * ```ts
+   * const image = { data: pixels, shape: [1, 3, 224, 224] };
+   * const { outputs } = await client.infer({ model: "squeezenet", inputs: { image } });
+   * ```
+   */
+  async infer(options: InferOptions): Promise<Inference> {
+    const { timeoutMs, signal } = options;
+    const scope = new Scope([signal, this.#closed.signal]);
+    const startedMs = performance.now();
+    limitTo(scope, options);
+    return await this.#again(async () => {
+      // What is left of the time, and not the whole time again.
+      const left =
+        timeoutMs === undefined
+          ? {}
+          : { timeoutMs: Math.max(1, timeoutMs - (performance.now() - startedMs)) };
+      let head: ReplyHead | null = null;
+      const outgoing: Outgoing = {
+        path: inferPath(options),
+        accept: "application/octet-stream",
+        content: inferContent({ ...options, ...left }),
+        readFailure: readInferFailure,
+        onHead: (arrived) => {
+          head = arrived;
+        },
+        // The head comes with the result: how long that takes is not for the connection to say.
+        ...(timeoutMs === undefined ? {} : { headMsMax: Number.POSITIVE_INFINITY }),
+      };
+      const bytes = await this.#courier.transport.bytes(outgoing, scope.signal);
+      const { id, deployment, headers } = head ?? noHead;
+      const outputs = readInference(bytes, headers);
+      return { outputs, id, deployment };
+    }, scope);
   }
 
   /** Pipelines, queues, batches and where the time goes. The server answers from memory, however busy. */
@@ -179,13 +368,21 @@ export class Millrace implements AsyncDisposable {
   }
 
   async #get(outgoing: Omit<Outgoing, "accept">, options: CallOptions): Promise<unknown> {
-    const scope = new Scope([options.signal, this.#closed.signal]);
-    const budget = new RetryBudget(this.#courier.retry);
     const asked: Outgoing = { ...outgoing, accept: "application/json" };
+    const scope = new Scope([options.signal, this.#closed.signal]);
+    return await this.#again(
+      async () => await this.#courier.transport.json(asked, scope.signal),
+      scope,
+    );
+  }
+
+  /** Tries until it is done, or the budget is; ends the scope. */
+  async #again<Value>(attempt: () => Promise<Value>, scope: Scope): Promise<Value> {
+    const budget = new RetryBudget(this.#courier.retry);
     try {
       for (;;) {
         try {
-          return await this.#courier.transport.json(asked, scope.signal);
+          return await attempt();
         } catch (error) {
           if (!(error instanceof MillraceError)) throw error;
           const pauseMs = budget.delayAfter(error, performance.now());

@@ -2,8 +2,14 @@
  * What came back, held against the wire's types before anybody reads it: an address may lead anywhere, and a
  * proxy may answer in the server's place.
  */
-import type { Arrival, Outcome, Task } from "./task.js";
-import { type ItemError, isErrorCode, MillraceError, type ReplySummary } from "./wire/index.js";
+import type { Arrival, Task } from "./task.js";
+import {
+  errorRegistry,
+  type ItemError,
+  isErrorCode,
+  MillraceError,
+  type ReplySummary,
+} from "./wire/index.js";
 
 export type LineRead<Result extends object> =
   | ({ readonly kind: "outcome" } & Arrival<Result>)
@@ -18,10 +24,11 @@ export function readLine<Result extends object>(
   if (!isRecord(value)) throw invalidLine(value);
   if ("index" in value) {
     const { index, ...outcome } = value;
-    if (typeof index !== "number" || !Number.isSafeInteger(index) || !isOutcome(task, outcome)) {
+    const read = isItemError(outcome) ? outcome : task.readResult(outcome);
+    if (typeof index !== "number" || !Number.isSafeInteger(index) || read === null) {
       throw invalidLine(value);
     }
-    return { kind: "outcome", index, outcome };
+    return { kind: "outcome", index, outcome: read };
   }
   if (isSummary(value["done"])) return { kind: "done", summary: value["done"] };
   const error = readError(value);
@@ -48,11 +55,12 @@ export function isItemError(outcome: object): outcome is ItemError {
   return "error" in outcome && isRecord(outcome.error) && typeof outcome.error["code"] === "string";
 }
 
-function isOutcome<Result extends object>(
-  task: Task<Result>,
-  value: object,
-): value is Outcome<Result> {
-  return task.isResult(value) || isItemError(value);
+/** Whether the inputs may be at fault. A setting is the same for all who share, and so is its error. */
+export function blamesInputs(error: unknown, field: string): boolean {
+  if (!(error instanceof MillraceError)) return false;
+  const { status } = errorRegistry[error.code];
+  if (status !== 400 && status !== 413 && status !== 422) return false;
+  return error.param === undefined || error.param.startsWith(field);
 }
 
 function isSummary(value: unknown): value is ReplySummary {

@@ -1,9 +1,10 @@
 import { type Collected, collect, type Rider, type Run, sharedSummary } from "./collect.js";
 import type { Errand } from "./courier.js";
+import { blamesInputs } from "./reply.js";
 import { abortFailure, Scope, timerMs } from "./scope.js";
 import type { Arrival, Inputs, Outcome } from "./task.js";
-import type { ReplyHead } from "./transport.js";
-import { errorRegistry, MillraceError, type RequestFields, type WorkClass } from "./wire/index.js";
+import { noHead, type ReplyHead } from "./transport.js";
+import { MillraceError, type RequestFields, type WorkClass } from "./wire/index.js";
 
 /** Which calls share one request. */
 export interface SharingPolicy {
@@ -137,7 +138,7 @@ class Ride<Result extends object> implements Rider<Result> {
   readonly #scope = new Scope([]);
   readonly #places: readonly { readonly seat: Seat<Result>; readonly index: number }[];
   readonly #workClass: WorkClass;
-  #head: ReplyHead = { id: null, deployment: null };
+  #head: ReplyHead = noHead;
   #pending: number;
 
   constructor(seats: readonly Seat<Result>[], fields: RequestFields) {
@@ -274,12 +275,4 @@ function join(all: readonly Inputs[]): Inputs {
 
 function sortedEntries(fields: object): readonly (readonly [string, unknown])[] {
   return Object.entries(fields).sort(([left], [right]) => (left < right ? -1 : 1));
-}
-
-/** Whether the inputs may be at fault. A setting is the same for all who share, and so is its error. */
-function blamesInputs(error: unknown, field: string): boolean {
-  if (!(error instanceof MillraceError)) return false;
-  const { status } = errorRegistry[error.code];
-  if (status !== 400 && status !== 413 && status !== 422) return false;
-  return error.param === undefined || error.param.startsWith(field);
 }

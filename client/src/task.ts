@@ -4,8 +4,8 @@ import type { ItemError } from "./wire/index.js";
 export interface Task<Result extends object> {
   /** Where its requests go, relative to the server's address. */
   readonly path: string;
-  /** Whether a line of a reply, without its index, is a result of this task. */
-  isResult(value: object): value is Result;
+  /** A line of a reply, without its index, as the caller gets it; null: it is no result of this task. */
+  readResult(value: object): Result | null;
   /** How many items the server made of the input with this result. */
   itemsOf(result: Result): number;
 }
@@ -14,13 +14,29 @@ export interface Task<Result extends object> {
 export interface Inputs {
   readonly field: string;
   readonly values: readonly unknown[];
-  /** How long they are together, in characters or token ids. */
+  /** The values are blobs, and travel as the files of a form. */
+  readonly areFiles?: true;
+  /** How long they are together, in characters, token ids or bytes. */
   readonly characters: number;
   /** No server makes more items of them than this. */
   readonly itemsMax: number;
 }
 
+/** How inputs of one kind become requests. */
+export interface Gathering<Value> {
+  /** Characters of a text, bytes of a picture. */
+  sizeOf(value: Value): number;
+  /** Throws where a value is none that the task takes. */
+  inputsOf(values: readonly Value[]): Inputs;
+  /** What a request of a long source has at most, unless its caller says otherwise. */
+  readonly requestInputsMax: number;
+  readonly requestSizeMax: number;
+}
+
 export type Outcome<Result extends object> = Result | ItemError;
+
+/** The outcome of one input, with its place in the call. */
+export type Indexed<Result extends object> = { readonly index: number } & Outcome<Result>;
 
 /** What came for the input at `index`. */
 export interface Arrival<Result extends object> {

@@ -25,22 +25,41 @@ export interface TransportOptions {
 export interface Outgoing {
   readonly path: string;
   readonly accept: string;
-  /** Sent as JSON with POST; undefined: GET. */
-  readonly body?: unknown;
+  /** Sent with POST; undefined: GET. */
+  readonly content?: Content;
   /** A status beyond 2xx whose body is an answer all the same, not an error. */
   readonly alsoStatus?: number;
   /** Hears of the head as soon as it is there and was found right. */
   readonly onHead?: (head: ReplyHead) => void;
+  /** The error in the JSON of a protocol that has another form of them; null: it is none of that protocol's. */
+  readonly readFailure?: (status: number, body: unknown) => MillraceError | null;
+  /** For a reply whose head comes with its result. Default: that of the transport. */
+  readonly headMsMax?: number;
 }
+
+/** What is sent. A form's type is for `fetch` to name, for it knows the boundary. */
+export type Content =
+  | { readonly kind: "json"; readonly value: unknown }
+  | { readonly kind: "form"; readonly form: FormData }
+  | {
+      readonly kind: "bytes";
+      readonly bytes: Uint8Array<ArrayBuffer>;
+      readonly headers: Readonly<Record<string, string>>;
+    };
 
 /** What a reply's head says of it; null where it does not, or where a browser hides it. */
 export interface ReplyHead {
   readonly id: string | null;
   readonly deployment: DeploymentIdentity | null;
+  readonly headers: Headers | null;
 }
 
-/** Bytes of a JSON body that are read at most; and of a body that turns out to be an error. */
+/** Before there is one. */
+export const noHead: ReplyHead = { id: null, deployment: null, headers: null };
+
+/** Bytes of a whole reply that are read at most; and of a body that turns out to be an error. */
 const jsonBytesMax = 64 * 1024 * 1024;
+const wholeBytesMax = 1024 * 1024 * 1024;
 const errorBytesMax = 64 * 1024;
 /** Such a body is made from memory: one that takes longer than this will not come. */
 const jsonMsMax = 30_000;
@@ -86,16 +105,37 @@ export class Transport {
     }
   }
 
+  /** A whole reply that is bytes. */
+  async bytes(outgoing: Outgoing, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+    const chunks: Uint8Array[] = [];
+    let length = 0;
+    for await (const chunk of this.chunks(outgoing, signal)) {
+      length += chunk.length;
+      if (length > wholeBytesMax) {
+        throw new MillraceError("response_invalid", `A reply of more than ${wholeBytesMax} bytes.`);
+      }
+      chunks.push(chunk);
+    }
+    const whole = new Uint8Array(length);
+    let at = 0;
+    for (const chunk of chunks) {
+      whole.set(chunk, at);
+      at += chunk.length;
+    }
+    return whole;
+  }
+
   async #send(outgoing: Outgoing, scope: Scope): Promise<Response> {
     const init = this.#initOf(outgoing);
     const url = new URL(outgoing.path, this.#base).href;
     if (scope.signal.aborted) throw abortFailure(scope.signal);
-    const { fetch, headMsMax, expect } = this.#options;
+    const { fetch, expect } = this.#options;
+    const headMsMax = outgoing.headMsMax ?? this.#options.headMsMax;
     const response = await fetchWithin(scope, headMsMax, () =>
       fetch(url, { ...init, signal: scope.signal }),
     );
     if (!response.ok && response.status !== outgoing.alsoStatus) {
-      throw await this.#failure(response, scope);
+      throw await this.#failure(response, outgoing, scope);
     }
     try {
       checkDeployment(expect, response.headers);
@@ -107,18 +147,24 @@ export class Transport {
     outgoing.onHead?.({
       id: response.headers.get(headerNames.requestId),
       deployment: readDeployment(response.headers),
+      headers: response.headers,
     });
     return response;
   }
 
-  #initOf({ accept, body }: Outgoing): RequestInit {
+  #initOf({ accept, content }: Outgoing): RequestInit {
     const headers = { ...this.#headers, accept };
-    if (body === undefined) return { method: "GET", headers };
-    return {
-      method: "POST",
-      headers: { ...headers, "content-type": "application/json" },
-      body: toJson(body),
-    };
+    if (content === undefined) return { method: "GET", headers };
+    switch (content.kind) {
+      case "json": {
+        const type = { "content-type": "application/json" };
+        return { method: "POST", headers: { ...headers, ...type }, body: toJson(content.value) };
+      }
+      case "form":
+        return { method: "POST", headers, body: content.form };
+      case "bytes":
+        return { method: "POST", headers: { ...headers, ...content.headers }, body: content.bytes };
+    }
   }
 
   async *#read(response: Response, scope: Scope): AsyncGenerator<Uint8Array, void> {
@@ -138,11 +184,17 @@ export class Transport {
     }
   }
 
-  async #failure(response: Response, scope: Scope): Promise<MillraceError> {
+  async #failure(
+    response: Response,
+    { readFailure }: Outgoing,
+    scope: Scope,
+  ): Promise<MillraceError> {
     scope.limit(jsonMsMax, () => overdue(jsonMsMax));
     const text = await gather(this.#read(response, scope), errorBytesMax);
     const retryAfterMs = parseRetryAfter(response.headers.get("retry-after"), Date.now());
-    return readError(parseJson(text), retryAfterMs) ?? notOurs(`Status ${response.status}`, text);
+    const body = parseJson(text);
+    const failure = readError(body, retryAfterMs) ?? readFailure?.(response.status, body);
+    return failure ?? notOurs(`Status ${response.status}`, text);
   }
 }
 

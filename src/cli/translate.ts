@@ -1,35 +1,43 @@
 /** `millrace translate`: arguments, stdin or a file in; one translation a line out, in order. */
-import { type Command, InvalidArgumentError, Option } from "commander";
-import { MillraceError, workClasses } from "millrace-client";
+import { type Command, Option } from "commander";
+import { MillraceError, type TranslateEachOptions, type TranslateResult } from "millrace-client";
+import type { BulkOutcome, BulkOutput, BulkSource, InputPlace } from "./bulk/entry.js";
+import { addBulkFlags, type BulkFlags, clientOf, fieldsOf, wholeNumber } from "./bulk/flags.js";
+import { lineSource, linesOf } from "./bulk/lines.js";
+import { ProgressBar } from "./bulk/progress-bar.js";
+import { runBulk } from "./bulk/run-bulk.js";
+import { summaryText } from "./bulk/summary.js";
+import { openTextOutput, type TextOutput } from "./bulk/text-output.js";
 import { exitCodes } from "./exit-codes.js";
-import { defaultUrl, runRemote } from "./remote.js";
-import type { TranslateFlags } from "./translate/flags.js";
-import { readLines } from "./translate/lines.js";
-import { assertWritable, render, writeWhole } from "./translate/output.js";
-import { translateLines } from "./translate/requests.js";
-import { reportFailures, summaryText } from "./translate/summary.js";
+import { runRemote } from "./remote.js";
+
+interface TranslateFlags extends BulkFlags {
+  readonly datafile?: string;
+  readonly beams?: number;
+  readonly nBest?: number;
+  readonly requestTexts?: number;
+  readonly json?: boolean;
+}
 
 export function registerTranslate(program: Command): void {
-  program
+  const command = program
     .command("translate")
     .description("Translate arguments, lines of stdin, or lines of a file.")
     .argument("[text...]", "texts; without any, and without --datafile, stdin is read")
     .option("--datafile <file>", "one text a line; order and empty lines are kept")
     .option("--out <file>", "write here, complete or not at all, instead of stdout")
-    .option("--url <url>", "the server; else MILLRACE_URL", defaultUrl)
-    .option("--model <name>", "needed only where several are served")
-    .option("--beams <n>", "hypotheses of the search, 1 to 8", count)
-    .option("--n-best <n>", "alternatives, at most the beams; shown with --json", count)
-    .addOption(new Option("--class <class>", "else by size").choices(workClasses))
-    .option("--request-texts <n>", "texts in a request; 0: all in one (default: up to 1000)", count)
-    .addOption(new Option("--batch-size <n>").argParser(count).hideHelp())
-    .option("--expect-environment <name>", "refuse any other environment")
-    .option("--json", "one JSON object a line instead of text")
-    .option("--json-summary", "the summary as JSON")
-    .option("--no-progress", "no progress bar")
-    .action((texts: string[], flags: TranslateFlags & FormerFlags) =>
-      runRemote((signal) => translate(texts, withoutFormer(flags), signal)),
-    );
+    .option("--beams <n>", "hypotheses of the search, 1 to 8", wholeNumber)
+    .option("--n-best <n>", "alternatives, at most the beams; shown with --json", wholeNumber)
+    .option(
+      "--request-texts <n>",
+      "texts in a request; 0: all in one (default: up to 1000)",
+      wholeNumber,
+    )
+    .addOption(new Option("--batch-size <n>").argParser(wholeNumber).hideHelp())
+    .option("--json", "one JSON object a line instead of text");
+  addBulkFlags(command).action((texts: string[], flags: TranslateFlags & FormerFlags) =>
+    runRemote((signal) => translate(texts, withoutFormer(flags), signal)),
+  );
 }
 
 async function translate(
@@ -37,21 +45,71 @@ async function translate(
   flags: TranslateFlags,
   signal: AbortSignal,
 ): Promise<number> {
-  const lines = await readLines(args, flags, signal);
-  if (flags.out !== undefined) await assertWritable(flags.out);
+  const source = await sourceOf(args, flags, signal);
+  await using out = await openTextOutput(flags.out, signal);
+  await using client = clientOf(flags);
   const startedMs = performance.now();
-  const translated = await translateLines(lines, flags, signal);
-  const elapsedMs = performance.now() - startedMs;
-  signal.throwIfAborted();
-  const text = render(translated.results, flags);
-  if (flags.out === undefined) process.stdout.write(text);
-  else await writeWhole(flags.out, text);
-  const failed = reportFailures(translated.results);
+  const each = (texts: AsyncIterable<string | MillraceError>, onProgress: () => void) =>
+    client.translateEach(texts, { ...requestOf(flags), signal, onProgress });
+  const bar = new ProgressBar(flags, { unit: "texts", before: 0 });
+  const output = new TranslatedLines(out, flags.json === true);
+  const sums = await runBulk({ source, each, output, bar }, signal);
+  await out.end();
   if (flags.datafile !== undefined || flags.jsonSummary === true) {
-    const facts = { elapsedMs, failed, json: flags.jsonSummary === true };
-    process.stderr.write(summaryText(translated, facts));
+    const elapsedMs = performance.now() - startedMs;
+    const facts = { ...sums, elapsedMs, unit: "sentence", kept: null, skipped: null };
+    process.stderr.write(summaryText(facts, flags.jsonSummary === true));
   }
-  return failed > 0 ? exitCodes.itemsFailed : exitCodes.ok;
+  return sums.failed > 0 ? exitCodes.itemsFailed : exitCodes.ok;
+}
+
+/** A blank line is not sent: there is nothing in it to translate. */
+async function sourceOf(
+  args: readonly string[],
+  { datafile }: TranslateFlags,
+  signal: AbortSignal,
+): Promise<BulkSource<string>> {
+  if (args.length > 0) {
+    if (datafile === undefined) return linesOf(args);
+    throw new MillraceError("option_invalid", "give texts or --datafile, not both");
+  }
+  const start = { linesBefore: 0, startByte: 0, prefix: null, blank: null };
+  return await lineSource(datafile ?? null, { ...start, flag: "--datafile" }, signal);
+}
+
+class TranslatedLines implements BulkOutput<TranslateResult> {
+  readonly #out: TextOutput;
+  readonly #json: boolean;
+
+  constructor(out: TextOutput, json: boolean) {
+    this.#out = out;
+    this.#json = json;
+  }
+
+  async put(place: InputPlace, outcome: BulkOutcome<TranslateResult>): Promise<void> {
+    const line = place.kind === "line" ? place.line : place.index + 1;
+    // One line in is one line out, or files would no longer match line by line.
+    const text = this.#json
+      ? JSON.stringify({ line, ...(outcome ?? { text: "" }) })
+      : outcome !== null && "text" in outcome
+        ? outcome.text.replace(/\r?\n/g, " ")
+        : "";
+    await this.#out.write(`${text}\n`);
+  }
+}
+
+function requestOf(flags: TranslateFlags): TranslateEachOptions {
+  const { beams, nBest, requestTexts } = flags;
+  return {
+    ...fieldsOf(flags),
+    ...(beams === undefined ? {} : { beams }),
+    ...(nBest === undefined ? {} : { nBest }),
+    ...(requestTexts === undefined
+      ? {}
+      : requestTexts === 0
+        ? { requestInputsMax: Infinity, requestSizeMax: Infinity }
+        : { requestInputsMax: requestTexts }),
+  };
 }
 
 interface FormerFlags {
@@ -71,9 +129,4 @@ function withoutFormer({ batchSize, ...flags }: TranslateFlags & FormerFlags): T
     "warning: --batch-size is now --request-texts; the former name answers for this release only\n",
   );
   return { ...flags, requestTexts: batchSize };
-}
-
-function count(value: string): number {
-  if (/^\d{1,9}$/.test(value)) return Number(value);
-  throw new InvalidArgumentError("Not a whole number.");
 }

@@ -29,7 +29,6 @@ const knowing: Readonly<
     files: [
       // Its folders.
       "src/tasks/translation/",
-      "src/cli/translate/",
       "src/cli/translate.ts",
       "client/src/translate.ts",
       // Its wire types, and where they are exported.

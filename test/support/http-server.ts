@@ -140,8 +140,27 @@ export function answerJson({ response }: Exchange, status: number, body: unknown
 async function readBody(request: IncomingMessage): Promise<unknown> {
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk as Buffer);
-  const text = Buffer.concat(chunks).toString("utf8");
+  const bytes = Buffer.concat(chunks);
+  const type = request.headers["content-type"] ?? "";
+  if (type.startsWith("multipart/form-data")) return await readForm(bytes, type);
+  const text = bytes.toString("utf8");
   return text === "" ? undefined : (JSON.parse(text) as unknown);
+}
+
+/** As the same request would be in JSON: files in base64, in a list of the name that their parts have. */
+async function readForm(bytes: Uint8Array, type: string): Promise<unknown> {
+  const form = await new Response(bytes, { headers: { "content-type": type } }).formData();
+  const body: Record<string, string | string[]> = {};
+  for (const [name, value] of form) {
+    if (typeof value === "string") {
+      body[name] = value;
+      continue;
+    }
+    const list = body[name] ?? [];
+    const file = Buffer.from(await value.arrayBuffer()).toString("base64");
+    body[name] = [...(Array.isArray(list) ? list : []), file];
+  }
+  return body;
 }
 
 function textsOf(body: unknown): readonly string[] {

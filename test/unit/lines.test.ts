@@ -1,20 +1,43 @@
-/** What `millrace translate` reads → lines. */
+/** What the commands for many inputs read → lines. */
 import assert from "node:assert/strict";
-import { constants } from "node:buffer";
 import { test } from "node:test";
-import { linesOf } from "#src/cli/translate/lines.js";
+import { MillraceError } from "millrace-client";
+import { splitLines } from "#src/cli/bulk/lines.js";
 
-test("attack: a file of more bytes than a text can have is refused by name, and is no bug", () => {
-  // Never written to, so it takes no memory.
-  const bytes = new Uint8Array(constants.MAX_STRING_LENGTH + 1);
-  assert.throws(() => linesOf(bytes, "huge.txt"), {
-    code: "option_invalid",
-    message: /^huge\.txt has \d+ bytes, at most \d+ are read at once: split it$/,
-  });
+async function linesOf(...chunks: readonly Uint8Array[]): Promise<string[]> {
+  const lines: string[] = [];
+  const all = (async function* () {
+    yield* chunks;
+  })();
+  for await (const line of splitLines(all)) {
+    lines.push(line instanceof MillraceError ? `! ${line.code}: ${line.message}` : line);
+  }
+  return lines;
+}
+
+test("one line in is one line, wherever the bytes are cut, and the last line feed begins none", async () => {
+  const bytes = Buffer.from("\u{feff}One.\r\n\n你好😀\n last");
+  const wanted = ["One.", "", "你好😀", " last"];
+  assert.deepEqual(await linesOf(bytes), wanted);
+  assert.deepEqual(await linesOf(...[...bytes].map((byte) => Uint8Array.of(byte))), wanted);
+  for (let at = 1; at < bytes.length; at += 1) {
+    assert.deepEqual(await linesOf(bytes.subarray(0, at), bytes.subarray(at)), wanted);
+  }
+  assert.deepEqual(await linesOf(Buffer.from("One.\n")), ["One."]);
+  assert.deepEqual(await linesOf(), []);
 });
 
-test("one line in is one line, and the last line feed begins none", () => {
-  const bytes = new TextEncoder().encode("One.\r\n\nTwo.\n");
-  assert.deepEqual(linesOf(bytes, "stdin"), ["One.", "", "Two."]);
-  assert.throws(() => linesOf(Uint8Array.of(0xff), "x"), { message: "x is not UTF-8" });
+test("attack: a line that is no text, or has no end, fails alone", async () => {
+  const noText = Uint8Array.of(0x61, 0xff, 10);
+  assert.deepEqual(await linesOf(Buffer.from("a\n"), noText, Buffer.from("b")), [
+    "a",
+    "! bad_encoding: not UTF-8",
+    "b",
+  ]);
+  const mebibyte = new Uint8Array(1024 * 1024).fill(0x61);
+  const lines = await linesOf(...Array.from({ length: 17 }, () => mebibyte), Buffer.from("\nb\n"));
+  assert.deepEqual(lines, [
+    `! input_too_long: ${17 * 1024 * 1024} bytes, at most ${16 * 1024 * 1024} are sent`,
+    "b",
+  ]);
 });

@@ -47,7 +47,7 @@ export interface OcrRecogniser extends PixelInput {
   readonly keysFrom: number;
   /** The class after the last key is the space. */
   readonly space: boolean;
-  /** `none`: the graph gives probabilities already. */
+  /** `identity`: the graph gives probabilities already. */
   readonly scores: "softmax" | "identity";
   /** A line of a lower score is left out. */
   readonly scoreMin: number;

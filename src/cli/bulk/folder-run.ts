@@ -1,0 +1,84 @@
+/** A command over the pictures of a folder: begun, or gone on with where a former run stopped. */
+import { realpath } from "node:fs/promises";
+import type { BulkSource } from "./entry.js";
+import {
+  type BulkWork,
+  type Counted,
+  progressOf,
+  type RunContext,
+  runToRows,
+  runToText,
+} from "./file-run.js";
+import { filesOf, jsonlRows } from "./jsonl-rows.js";
+import { type Differences, namesAfter, PictureFolder } from "./pictures.js";
+import { noRows, ResumableOutput } from "./resumable.js";
+import { assertWritable } from "./text-output.js";
+
+export async function runFolder<Result extends object>(
+  root: string,
+  work: BulkWork<Uint8Array, Result>,
+  { flags, signal }: RunContext,
+): Promise<number> {
+  const folder = await PictureFolder.open(root);
+  const { out } = flags;
+  const count = async (counting: AbortSignal): Promise<number> => {
+    let pictures = 0;
+    // A walk of its own: this one's count of others must not mix with that of the run.
+    for await (const _ of (await PictureFolder.open(root)).names(counting)) pictures += 1;
+    return pictures;
+  };
+  const sourceOf = (names: AsyncIterable<string>, from: number): BulkSource<Uint8Array> => ({
+    entries: folder.read(names, from),
+    count,
+  });
+  const counted = (kept: number | null): Counted => ({
+    unit: "picture",
+    kept,
+    skipped: () => folder.others,
+  });
+  if (out === undefined) {
+    const source = sourceOf(folder.names(signal), 0);
+    return await runToText(source, work, { flags, signal, counted: counted(null) });
+  }
+  await assertWritable(out);
+  // Another folder of the same names would be gone on with unnoticed, so its own name counts.
+  const arguments_ = { ...work.arguments, folder: await realpath(root) };
+  const progress = progressOf(out, { ...work, arguments: arguments_ }, flags);
+  const format = jsonlRows(work.plain);
+  const begun = flags.restart === true ? null : await progress.begun();
+  const kept = begun === null ? noRows : await format.wholeRows(out);
+  const differences: Differences = { appeared: 0, firstAppeared: null, vanished: 0 };
+  const names = namesAfter(folder.names(signal), filesOf(out, kept), differences);
+  const source = sourceOf(told(names, differences), kept.rows);
+  await using output = await ResumableOutput.open({ progress, format, kept, prefix: null });
+  return await runToRows(source, work, { flags, signal, output, counted: counted(kept.rows) });
+}
+
+/** Says what differs as soon as all of it is known: when the first name is undone, or when there is none. */
+async function* told(
+  names: AsyncIterable<string>,
+  differences: Differences,
+): AsyncGenerator<string> {
+  let isTold = false;
+  const tell = (): void => {
+    if (!isTold) process.stderr.write(differenceText(differences));
+    isTold = true;
+  };
+  for await (const name of names) {
+    tell();
+    yield name;
+  }
+  tell();
+}
+
+function differenceText({ appeared, firstAppeared, vanished }: Differences): string {
+  const lines = [
+    ...(appeared === 0
+      ? []
+      : [
+          `warning: ${appeared} new files sort before the place where this goes on, and stay undone (the first: ${firstAppeared ?? ""}); --restart does all\n`,
+        ]),
+    ...(vanished === 0 ? [] : [`warning: ${vanished} files that were done are gone\n`]),
+  ];
+  return lines.join("");
+}

@@ -1,0 +1,62 @@
+/** `millrace classify`: the lines of a file, or the pictures of a folder, in; their labels out. */
+import { stat } from "node:fs/promises";
+import type { Command } from "commander";
+import { type ClassifyFields, type ClassifyResult, MillraceError } from "millrace-client";
+import { type BulkWork, type ResumableFlags, runFile } from "./bulk/file-run.js";
+import { addBulkFlags, addRestartFlag, wholeNumber } from "./bulk/flags.js";
+import { runFolder } from "./bulk/folder-run.js";
+import { jsonlRows } from "./bulk/jsonl-rows.js";
+import { runRemote } from "./remote.js";
+
+interface ClassifyFlags extends ResumableFlags {
+  readonly topK?: number;
+  readonly raw?: boolean;
+  readonly truncate?: boolean;
+}
+
+const examples = `
+Examples:
+  $ millrace classify reviews.txt --out labels.jsonl     {"line", "text", "labels": [{"label", "score"}, …]}
+  $ millrace classify ./photos --out labels.jsonl        {"index", "file", "labels": …}
+  $ millrace classify - --model sentiment < reviews.txt
+
+A run that was stopped or killed is gone on with by the same command.
+`;
+
+export function registerClassify(program: Command): void {
+  const command = program
+    .command("classify")
+    .description("Label the lines of a file, or the pictures of a folder.")
+    .argument("<file>", "one text a line; - for standard input; or a folder of pictures")
+    .option("--out <file>", ".jsonl, gone on with by a later run; else JSON lines on stdout")
+    .option("--top-k <n>", "only so many labels, the best", wholeNumber)
+    .option("--raw", "the model's own numbers too")
+    .option("--truncate", "cut what is too long instead of refusing it")
+    .addHelpText("after", examples);
+  addRestartFlag(addBulkFlags(command)).action((path: string, flags: ClassifyFlags) =>
+    runRemote((signal) => classify(path, flags, signal)),
+  );
+}
+
+async function classify(path: string, flags: ClassifyFlags, signal: AbortSignal): Promise<number> {
+  const { out, topK, raw, truncate } = flags;
+  if (out?.endsWith(".jsonl") === false) {
+    throw new MillraceError("option_invalid", `--out: ${out} must end in .jsonl`);
+  }
+  const fields: ClassifyFields = {
+    ...(topK === undefined ? {} : { topK }),
+    ...(raw === true ? { raw } : {}),
+    ...(truncate === true ? { truncate } : {}),
+  };
+  const plain = (result: ClassifyResult): object => result;
+  const work = { command: "classify", arguments: fields, plain } as const;
+  const isFolder = path !== "-" && (await stat(path).catch(() => null))?.isDirectory() === true;
+  if (isFolder) {
+    const each: BulkWork<Uint8Array, ClassifyResult>["each"] = (client, pictures, options) =>
+      client.classifyPicturesEach(pictures, { ...fields, ...options });
+    return await runFolder(path, { ...work, each }, { flags, signal });
+  }
+  const each: BulkWork<string, ClassifyResult>["each"] = (client, texts, options) =>
+    client.classifyEach(texts, { ...fields, ...options });
+  return await runFile(path, { ...work, each }, { flags, format: jsonlRows(plain), signal });
+}

@@ -1,0 +1,39 @@
+/** `millrace ocr`: the pictures of a folder in; the text on them out. */
+import type { Command } from "commander";
+import { MillraceError, type OcrResult } from "millrace-client";
+import type { BulkWork, ResumableFlags } from "./bulk/file-run.js";
+import { addBulkFlags, addRestartFlag } from "./bulk/flags.js";
+import { runFolder } from "./bulk/folder-run.js";
+import { runRemote } from "./remote.js";
+
+const examples = `
+Examples:
+  $ millrace ocr ./scans --out scans.jsonl     {"index", "file", "width", "height", "lines": [{"text", "score", "box"}, …]}
+  $ millrace ocr ./scans | jq -r .lines[].text
+
+A run that was stopped or killed is gone on with by the same command: files that are done are not read again.
+`;
+
+export function registerOcr(program: Command): void {
+  const command = program
+    .command("ocr")
+    .description("Read the text on the pictures of a folder.")
+    .argument("<folder>", "with its folders: .jpg, .jpeg, .png, .webp, .gif, .tif, .tiff")
+    .option("--out <file>", ".jsonl, gone on with by a later run; else JSON lines on stdout")
+    .addHelpText("after", examples);
+  addRestartFlag(addBulkFlags(command)).action((folder: string, flags: ResumableFlags) =>
+    runRemote((signal) => {
+      if (flags.out?.endsWith(".jsonl") === false) {
+        throw new MillraceError("option_invalid", `--out: ${flags.out} must end in .jsonl`);
+      }
+      return runFolder(folder, work, { flags, signal });
+    }),
+  );
+}
+
+const work: BulkWork<Uint8Array, OcrResult> = {
+  command: "ocr",
+  arguments: {},
+  each: (client, pictures, options) => client.ocrEach(pictures, options),
+  plain: (result) => result,
+};

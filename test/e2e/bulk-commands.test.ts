@@ -1,0 +1,342 @@
+/** Commands for many inputs, killed and gone on with: what they leave is what an undisturbed run leaves. */
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { watch } from "node:fs";
+import { appendFile, mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { mock, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { registerClassify } from "#src/cli/classify.js";
+import { registerEmbed } from "#src/cli/embed.js";
+import { exitCodes } from "#src/cli/exit-codes.js";
+import { registerOcr } from "#src/cli/ocr.js";
+import { newProgram, run } from "#src/cli/program.js";
+import { type Exchange, refuse, serveHttp, type TestServer } from "../support/http-server.js";
+import { answerTask, inputsOf, vectorOf, width } from "../support/task-answers.js";
+import { TempDir } from "../support/temp-dir.js";
+
+/** Started where a process is killed. */
+const main = fileURLToPath(import.meta.resolve("../support/bulk-commands.js"));
+
+function start(args: readonly string[], server: TestServer): ChildProcess {
+  const all = [main, ...args, "--url", server.url];
+  return spawn(process.execPath, all, { stdio: ["pipe", "pipe", "pipe"] });
+}
+
+async function finish(child: ChildProcess, input = "") {
+  assert.ok(child.stdin !== null && child.stdout !== null && child.stderr !== null);
+  child.stdin.end(input);
+  const [out, err, [code, signal]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, "close"),
+  ]);
+  return { out, err, code: code as unknown, signal: signal as unknown };
+}
+
+/** In this process, where nobody kills it: what it says on standard error, and its exit status. */
+async function runHere(args: readonly string[], server: TestServer) {
+  const program = newProgram();
+  registerEmbed(program);
+  registerClassify(program);
+  registerOcr(program);
+  let err = "";
+  const known = new Set(process.stdout.listeners("error"));
+  const stderr = mock.method(process.stderr, "write", (piece: unknown) => {
+    err += String(piece);
+    return true;
+  });
+  try {
+    await run(program, [process.execPath, main, ...args, "--url", server.url]);
+    return { err, code: process.exitCode };
+  } finally {
+    process.exitCode = undefined;
+    stderr.mock.restore();
+    // What stays until a process ends: see remote.ts.
+    for (const listener of process.stdout.listeners("error")) {
+      if (!known.has(listener)) process.stdout.off("error", listener as () => void);
+    }
+  }
+}
+
+/** Answers but for the requests from `held` on, which wait until the caller is gone. */
+function answerBefore(held: number): (exchange: Exchange) => void {
+  return (exchange) => {
+    if (exchange.number < held) answerTask(exchange);
+  };
+}
+
+/** Resolves when the file is longer than `bytes`. */
+async function longerThan(path: string, bytes: number): Promise<void> {
+  const watcher = watch(join(path, ".."));
+  try {
+    for (;;) {
+      const { size } = await stat(path).catch(() => ({ size: 0 }));
+      if (size > bytes) return;
+      await once(watcher, "change");
+    }
+  } finally {
+    watcher.close();
+  }
+}
+
+const lines = Array.from(
+  { length: 1_500 },
+  (_, index) => (index % 397 === 3 ? "!" : "") + `line ${index}`,
+);
+
+for (const [name, torn] of [
+  ["rows.npy", "12345"],
+  ["rows.jsonl", '{"line":2001,"text":"cut of'],
+] as const) {
+  test(`embed into ${name}: killed in the middle and run again, it is what an undisturbed run leaves`, async () => {
+    await using dir = await TempDir.make();
+    const [from, wanted, out] = ["in.txt", `wanted-${name}`, name].map((file) =>
+      join(dir.path, file),
+    );
+    assert.ok(from !== undefined && wanted !== undefined && out !== undefined);
+    await writeFile(from, lines.join("\n"));
+    await using server = await serveHttp(answerTask);
+    const undisturbed = await runHere(["embed", from, "--out", wanted], server);
+    assert.equal(undisturbed.code, exitCodes.itemsFailed);
+    assert.match(
+      undisturbed.err,
+      /^item_failed: line 4: it begins with a bang\nitem_failed: line 401: /,
+    );
+    assert.match(undisturbed.err, /^total: 1500\nrequests: 6\n[\s\S]*^kept: 0\nfailed: 4\n$/m);
+
+    await using stuck = await serveHttp(answerBefore(2));
+    const killed = start(["embed", from, "--out", out], stuck);
+    await longerThan(out, 128 + 256 * width);
+    killed.kill("SIGKILL");
+    assert.equal((await finish(killed)).signal, "SIGKILL");
+    // What a write leaves that was cut off, which a kill does seldom and a full disk always.
+    await appendFile(out, torn);
+
+    await using again = await serveHttp(answerTask);
+    const resumed = await runHere(["embed", from, "--out", out, "--json-summary"], again);
+    assert.equal(resumed.code, exitCodes.itemsFailed, resumed.err);
+    const sums = JSON.parse(resumed.err.trim().split("\n").at(-1) ?? "") as Record<string, number>;
+    assert.ok((sums["kept"] ?? 0) > 0, resumed.err);
+    assert.equal((sums["kept"] ?? 0) + (sums["total"] ?? 0), lines.length);
+    assert.equal(again.exchanges.flatMap(inputsOf).length, sums["total"]);
+    assert.deepEqual(await readFile(out), await readFile(wanted));
+    const failed = (path: string) => readFile(`${path}.failed.jsonl`, "utf8").catch(() => null);
+    assert.equal(await failed(out), await failed(wanted));
+
+    const third = await runHere(["embed", from, "--out", out], again);
+    assert.deepEqual([third.code, third.err.includes("total: 0\n")], [exitCodes.ok, true]);
+    assert.deepEqual(await readFile(out), await readFile(wanted));
+  });
+}
+
+test("an array has a head for numpy, a row a line, and NaN for those that failed", async () => {
+  await using dir = await TempDir.make();
+  const [from, out] = [join(dir.path, "in.txt"), join(dir.path, "rows.npy")];
+  await writeFile(from, "!first\na\n\n!b\nc\n");
+  await using server = await serveHttp(answerTask);
+  const { code, err } = await runHere(["embed", from, "--out", out, "--dimensions", "8"], server);
+  assert.equal(code, exitCodes.itemsFailed, err);
+  const bytes = await readFile(out);
+  assert.equal(bytes.toString("latin1", 1, 6), "NUMPY");
+  assert.match(
+    bytes.toString("latin1", 10, 128),
+    /^\{'descr': '<f4', 'fortran_order': False, 'shape': \(5, 8\), \} +\n$/,
+  );
+  const numbers = new Float32Array(
+    bytes.buffer.slice(bytes.byteOffset + 128, bytes.byteOffset + bytes.length),
+  );
+  const nan = new Float32Array(width).fill(Number.NaN);
+  const wanted = [nan, vectorOf("a"), vectorOf(""), nan, vectorOf("c")];
+  assert.deepEqual(numbers, Float32Array.from(wanted.flatMap((row) => [...row])));
+  assert.equal(
+    await readFile(`${out}.failed.jsonl`, "utf8"),
+    [0, 3]
+      .map(
+        (row) =>
+          `{"row":${row},"name":"line ${row + 1}","code":"item_failed","message":"it begins with a bang"}\n`,
+      )
+      .join(""),
+  );
+  const body = server.exchanges[0]?.body as Record<string, unknown>;
+  assert.deepEqual({ ...body, texts: 0 }, { texts: 0, dimensions: 8, encoding: "base64" });
+});
+
+test("what was begun otherwise, or by nobody knows whom, is left as it is; --restart begins anew", async () => {
+  await using dir = await TempDir.make();
+  const [from, out] = [join(dir.path, "in.txt"), join(dir.path, "out.jsonl")];
+  await writeFile(from, "a\nb");
+  await using server = await serveHttp(answerTask);
+  const rerun = (...more: string[]) =>
+    runHere(["classify", from, "--out", out, "--model", "m", ...more], server);
+  assert.equal((await rerun()).code, exitCodes.ok);
+  const whole = await readFile(out, "utf8");
+  assert.deepEqual(
+    whole
+      .trim()
+      .split("\n")
+      .map((line) => (JSON.parse(line) as { line: number; text: string }).text),
+    ["a", "b"],
+  );
+  const other = await rerun("--raw");
+  assert.deepEqual([other.code, await readFile(out, "utf8")], [exitCodes.usage, whole]);
+  assert.match(
+    other.err,
+    /^option_invalid: .*out\.jsonl was begun with raw not given instead of true: /,
+  );
+  // A line that had no end yet was another line.
+  await writeFile(from, "a\nbb\nc");
+  const changed = await rerun();
+  assert.deepEqual([changed.code, await readFile(out, "utf8")], [exitCodes.usage, whole]);
+  assert.match(changed.err, /^option_invalid: .* was begun with another beginning of /);
+  await writeFile(from, "a\nb\nc\n");
+  const grown = await rerun();
+  assert.deepEqual([grown.code, /total: 1\n/.test(grown.err)], [exitCodes.ok, true], grown.err);
+  assert.equal((await readFile(out, "utf8")).split("\n").length, 4);
+
+  await writeFile(`${out}.progress.json`, "{");
+  const damaged = await rerun();
+  assert.match(damaged.err, /^output_exists: .* is damaged\n/);
+  assert.equal((await rerun("--restart")).code, exitCodes.ok);
+  const stranger = join(dir.path, "mine.jsonl");
+  await writeFile(stranger, "precious\n");
+  const refused = await runHere(["classify", from, "--out", stranger], server);
+  assert.match(refused.err, /^output_exists: .* is there, and there is no .*progress\.json/);
+  assert.equal(await readFile(stranger, "utf8"), "precious\n");
+});
+
+test("wrong flags and files that are not there: nothing is sent, and nothing is written", async () => {
+  await using dir = await TempDir.make();
+  await using server = await serveHttp(answerTask);
+  const out = join(dir.path, "out.jsonl");
+  const cases = [
+    [
+      ["embed", join(dir.path, "none.txt"), "--out", out],
+      /^option_invalid: FILE: cannot use .*ENOENT/,
+    ],
+    [["embed", dir.path, "--out", out], /^option_invalid: FILE: cannot use .* \(it is a folder\)/],
+    [["embed", "-", "--out", join(dir.path, "out.csv")], /must end in \.npy or \.jsonl/],
+    [
+      ["embed", "-", "--pooling", "none", "--out", join(dir.path, "out.npy")],
+      /--pooling none gives/,
+    ],
+    [["ocr", join(dir.path, "none"), "--out", out], /^option_invalid: FOLDER: cannot use .*ENOENT/],
+    [
+      ["ocr", dir.path, "--out", join(dir.path, "no", "out.jsonl")],
+      /^option_invalid: --out: .*ENOENT/,
+    ],
+  ] as const;
+  for (const [args, message] of cases) {
+    const { code, err } = await runHere(args, server);
+    assert.equal(code, exitCodes.usage, err);
+    assert.match(err, message);
+  }
+  assert.equal(server.exchanges.length, 0);
+  assert.deepEqual(await readdir(dir.path), []);
+});
+
+async function makePictures(dir: string): Promise<string[]> {
+  await mkdir(join(dir, "b", "deep"), { recursive: true });
+  await mkdir(join(dir, "b-after"));
+  const names = Array.from(
+    { length: 60 },
+    (_, at) => `${["b/deep", "b", "b-after"][at % 3]}/${at + 100}.PNG`,
+  );
+  for (const name of ["a.jpg", ...names, "z.tiff"])
+    await writeFile(join(dir, name), `picture ${name}`);
+  await writeFile(join(dir, "notes.txt"), "no picture");
+  await symlink("nowhere", join(dir, "c.gif"));
+  return ["a.jpg", ...names, "c.gif", "z.tiff"];
+}
+
+test("ocr of a folder: killed and run again it reads no file twice, and says what is new before that place", async () => {
+  await using dir = await TempDir.make();
+  const folder = join(dir.path, "scans");
+  const names = await makePictures(folder);
+  const [wanted, out] = [join(dir.path, "wanted.jsonl"), join(dir.path, "out.jsonl")];
+  await using server = await serveHttp(answerTask);
+  const undisturbed = await runHere(["ocr", folder, "--out", wanted], server);
+  assert.equal(undisturbed.code, exitCodes.itemsFailed, undisturbed.err);
+  assert.match(undisturbed.err, /^image_invalid: c\.gif: the file cannot be read \(ENOENT\)\n/);
+  assert.match(
+    undisturbed.err,
+    /^total: 63\nrequests: 4\n[\s\S]*^kept: 0\nskipped: 1\nfailed: 1\n$/m,
+  );
+  const rows = (await readFile(wanted, "utf8"))
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { file: string; index: number; lines?: { text: string }[] });
+  const files = rows.map(({ file }) => file);
+  assert.deepEqual(files.toSorted(), names.toSorted());
+  assert.deepEqual(files.slice(0, 3), ["a.jpg", "b/101.PNG", "b/104.PNG"]);
+  for (const [index, row] of rows.entries()) {
+    assert.equal(row.index, index);
+    if (row.file !== "c.gif") assert.equal(row.lines?.[0]?.text, `picture ${row.file}`);
+  }
+
+  await using stuck = await serveHttp(answerBefore(1));
+  const killed = start(["ocr", folder, "--out", out], stuck);
+  await longerThan(out, 0);
+  killed.kill("SIGKILL");
+  await finish(killed);
+  await writeFile(join(folder, "a-new.png"), "new");
+  await using again = await serveHttp(answerTask);
+  const resumed = await runHere(["ocr", folder, "--out", out], again);
+  assert.match(resumed.err, /^warning: 1 new files sort before .*\(the first: a-new\.png\)/m);
+  assert.match(resumed.err, /^kept: 16$/m);
+  assert.equal(again.exchanges.flatMap(inputsOf).length, names.length - 16 - 1);
+  assert.deepEqual(await readFile(out), await readFile(wanted));
+});
+
+test("Ctrl-C keeps what is done and says how to go on; a server that breaks does so too", async () => {
+  await using dir = await TempDir.make();
+  const [from, out] = [join(dir.path, "in.txt"), join(dir.path, "out.jsonl")];
+  await writeFile(from, lines.join("\n"));
+  await using stuck = await serveHttp(answerBefore(2));
+  const child = start(["classify", from, "--out", out], stuck);
+  await longerThan(out, 0);
+  child.kill("SIGINT");
+  const stopped = await finish(child);
+  assert.equal(stopped.code, exitCodes.interrupted);
+  assert.match(stopped.err, /out\.jsonl: \d+ are done; the same command goes on behind them\n$/);
+  await using broken = await serveHttp((exchange) => {
+    if (exchange.number === 0) answerTask(exchange);
+    else refuse(exchange, { status: 500, code: "internal" });
+  });
+  const failed = await runHere(["classify", from, "--out", out], broken);
+  assert.equal(failed.code, exitCodes.failed);
+  assert.match(
+    failed.err,
+    /out\.jsonl: \d+ are done; the same command goes on behind them\ninternal: /,
+  );
+  await using server = await serveHttp(answerTask);
+  const { code } = await runHere(["classify", from, "--out", out], server);
+  assert.equal(code, exitCodes.itemsFailed);
+  const rows = (await readFile(out, "utf8")).trim().split("\n");
+  assert.deepEqual(
+    rows.map((row) => (JSON.parse(row) as { text: string }).text),
+    lines,
+  );
+});
+
+test("rerank prints the lines that answer best, and classify takes a folder of pictures", async () => {
+  await using dir = await TempDir.make();
+  await using server = await serveHttp(answerTask);
+  const passages = Array.from({ length: 50 }, (_, index) => `passage ${index}`);
+  const ranked = await finish(
+    start(["rerank", "why", "-", "--top", "3"], server),
+    passages.join("\n"),
+  );
+  const score = (passage: string): number => (vectorOf(`why ${passage}`)[0] ?? 0) + 0.5;
+  const best = passages.toSorted((left, right) => score(right) - score(left)).slice(0, 3);
+  const found = ranked.out
+    .trim()
+    .split("\n")
+    .map((line) => (JSON.parse(line) as { text: string }).text);
+  assert.deepEqual([found, ranked.code, ranked.err], [best, exitCodes.ok, ""]);
+  await writeFile(join(dir.path, "cat.png"), "a cat");
+  const labels = await finish(start(["classify", dir.path], server));
+  assert.match(labels.out, /^\{"index":0,"file":"cat\.png","labels":\[\{"label":"YSBjYXQ="/);
+});
