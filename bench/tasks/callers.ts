@@ -1,0 +1,90 @@
+/** Sixty-four callers with one text each against one caller with all of them, through the same server. */
+import { createServer, type MillraceServer } from "#src/index.js";
+import { spreadText } from "../machine.js";
+import { quantiles } from "../quantiles.js";
+import type { MadeModel, TasksSettings } from "./settings.js";
+
+interface CallersInput {
+  readonly server: MillraceServer;
+  readonly texts: readonly string[];
+  readonly callers: number;
+}
+
+/** Texts a second, each caller sending its next text when its last one is answered. */
+export async function manyCallers({ server, texts, callers }: CallersInput): Promise<number> {
+  let next = 0;
+  const startedAtMs = performance.now();
+  await Promise.all(
+    Array.from({ length: callers }, async () => {
+      while (next < texts.length) {
+        const text = texts[next++] ?? "";
+        await embed(server, [text]);
+      }
+    }),
+  );
+  return (1_000 * texts.length) / (performance.now() - startedAtMs);
+}
+
+export async function oneCaller({ server, texts }: CallersInput): Promise<number> {
+  const startedAtMs = performance.now();
+  await embed(server, texts);
+  return (1_000 * texts.length) / (performance.now() - startedAtMs);
+}
+
+/** Milliseconds of each of `count` requests of one short text, one after the other. */
+export async function oneByOne(
+  server: MillraceServer,
+  text: string,
+  count: number,
+): Promise<readonly number[]> {
+  const times: number[] = [];
+  for (let index = 0; index < count; index += 1) {
+    const startedAtMs = performance.now();
+    await embed(server, [text]);
+    times.push(performance.now() - startedAtMs);
+  }
+  return times;
+}
+
+async function embed(server: MillraceServer, texts: readonly string[]): Promise<void> {
+  const response = await fetch(`${server.url}/v1/embed`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ texts, encoding: "base64" }),
+  });
+  const reply = (await response.json()) as {
+    readonly results?: readonly { readonly error?: unknown }[];
+  };
+  const failed = reply.results?.find(({ error }) => error !== undefined);
+  if (reply.results?.length === texts.length && failed === undefined) return;
+  throw new Error(`an embedding failed: ${JSON.stringify(reply).slice(0, 300)}`);
+}
+
+export async function benchCallers(
+  { dir, shape, precision }: MadeModel,
+  { texts, rounds, threads }: TasksSettings,
+): Promise<void> {
+  await using server = await createServer({
+    models: dir,
+    port: 0,
+    pipelines: 1,
+    threads,
+    logLevel: "silent",
+  });
+  const input = { server, texts, callers: 64 };
+  const [many, one]: [number[], number[]] = [[], []];
+  await oneCaller({ ...input, texts: texts.slice(0, 64) });
+  for (let round = 0; round < rounds; round += 1) {
+    one.push(await oneCaller(input));
+    many.push(await manyCallers(input));
+  }
+  const title = `${shape.name} ${precision}, through HTTP`;
+  const ratios = many.map((value, at) => value / (one[at] ?? value));
+  console.log(`${title}: 64 callers of one text ${spreadText(many, 1)} texts/s`);
+  console.log(`${title}: one caller of all       ${spreadText(one, 1)} texts/s`);
+  console.log(`${title}: 64 callers / one caller ${spreadText(ratios, 2)}`);
+  const { p50Ms, p99Ms } = quantiles(await oneByOne(server, texts[0]?.slice(0, 60) ?? "", 200));
+  console.log(
+    `${title}: a short text alone, p50 ${p50Ms.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms`,
+  );
+}

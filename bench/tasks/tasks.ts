@@ -1,0 +1,89 @@
+/**
+ * `npm run bench -- tasks`: what the tasks beside translation gain from packing, from int8 and from company, and what a change of
+ * models costs. Models have made weights; variants take turns in one run, and figures are medians with the least and the most.
+ */
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { convert } from "#src/convert/convert.js";
+import { manifestOf } from "#src/models/engine-table.js";
+import { describeMachine } from "../machine.js";
+import { benchCallers } from "./callers.js";
+import { bertBase, type EncoderShape, miniLm, writeMadeEncoder } from "./made-encoder.js";
+import { benchPacking } from "./packing.js";
+import type { MadeModel, TasksSettings } from "./settings.js";
+import { madeTexts } from "./texts.js";
+
+const usage = `npm run bench -- tasks [flags]
+  --parts LIST     of packing, callers (default: all)
+  --shapes LIST    of minilm, bert-base (default: both)
+  --texts N        texts a round (default: 512)
+  --rounds N       (default: 5)
+  --threads N      of a pipeline (default: all cores)`;
+
+const shapes: Readonly<Record<string, EncoderShape>> = { minilm: miniLm, "bert-base": bertBase };
+
+export async function run(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      parts: { type: "string", default: "packing,callers" },
+      shapes: { type: "string", default: "minilm,bert-base" },
+      texts: { type: "string", default: "512" },
+      rounds: { type: "string", default: "5" },
+      threads: { type: "string", default: String(availableParallelism()) },
+      help: { type: "boolean", default: false },
+    },
+  });
+  if (values.help) return console.log(usage);
+  const settings: TasksSettings = {
+    texts: madeTexts(Number(values.texts), { least: 5, most: 250, seed: 1 }),
+    rounds: Number(values.rounds),
+    threads: Number(values.threads),
+  };
+  const parts = new Set(values.parts.split(","));
+  console.log(describeMachine());
+  console.log(`${settings.texts.length} texts of 5 to 250 tokens, rounds: ${settings.rounds}`);
+  const parent = await mkdtemp(join(tmpdir(), "millrace-bench-tasks-"));
+  try {
+    for (const name of values.shapes.split(",")) {
+      const shape = shapes[name];
+      if (shape === undefined) throw new Error(`there is no shape ${name}\n${usage}`);
+      const models = await makeModels(parent, shape);
+      if (parts.has("packing")) await benchPacking(models, settings);
+      if (parts.has("callers")) for (const model of models) await benchCallers(model, settings);
+      await rm(join(parent, shape.name), { recursive: true });
+    }
+  } finally {
+    await rm(parent, { recursive: true, force: true });
+  }
+}
+
+/** Of one shape: the same weights in float32 and in int8. */
+async function makeModels(parent: string, shape: EncoderShape): Promise<readonly MadeModel[]> {
+  const folder = join(parent, shape.name);
+  await mkdir(folder);
+  const modelDir = join(folder, "source");
+  await writeMadeEncoder(modelDir, shape);
+  const calibrationFile = join(folder, "calibration.txt");
+  await writeFile(calibrationFile, madeTexts(128, { least: 5, most: 60, seed: 2 }).join("\n"));
+  const models: MadeModel[] = [];
+  for (const precision of ["f32", "int8"] as const) {
+    const outDir = join(folder, precision, "model");
+    await mkdir(join(folder, precision));
+    const { manifest } = await convert({
+      modelDir,
+      outDir,
+      precision,
+      calibrationFile,
+      force: false,
+      onProgress: () => {},
+      signal: new AbortController().signal,
+    });
+    const staged = manifestOf(manifest, "staged");
+    if (staged.program !== "encoder") throw new Error("the made encoder became something else");
+    models.push({ shape, precision, dir: outDir, manifest: staged });
+  }
+  return models;
+}
