@@ -12,13 +12,13 @@ import {
   type RerankResponse,
 } from "millrace-client/wire";
 import { createServer, type MillraceServer } from "#src/index.js";
+import { getStatus, until } from "../support/real-server.js";
 import {
   encoderWidth,
   encoderWords,
   wordAt,
   writeServedEncoder,
 } from "../support/served-encoder.js";
-import { getStatus, until } from "../support/real-server.js";
 import { TempDir } from "../support/temp-dir.js";
 
 let temp: TempDir;

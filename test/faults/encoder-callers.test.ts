@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { EmbedOutcome, EmbedResponse, StatusResponse } from "millrace-client/wire";
 import { createServer, type MillraceServer } from "#src/index.js";
-import { writeServedEncoder } from "../support/served-encoder.js";
 import { assertIdle, getStatus, until } from "../support/real-server.js";
+import { writeServedEncoder } from "../support/served-encoder.js";
 import { TempDir } from "../support/temp-dir.js";
 
 const limit = { timeout: 60_000 };

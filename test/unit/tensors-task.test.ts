@@ -38,7 +38,10 @@ const manifest: TensorsManifest = {
 
 async function open(own: Partial<TensorsManifest> = {}): Promise<TaskModel<never>> {
   const folder = { dir: "m", manifest: { ...manifest, ...own } };
-  return (await inference.open(folder, { inputCharactersMax: 1, imagePixelsMax: 1 })) as TaskModel<never>;
+  return (await inference.open(folder, {
+    inputCharactersMax: 1,
+    imagePixelsMax: 1,
+  })) as TaskModel<never>;
 }
 
 function stepsOf(

@@ -36,7 +36,8 @@ async function answer(exchange: Exchange, task: FrontTask, parts: FrontParts): P
     const isRows = rows !== undefined && accepts(exchange, rowsMediaType);
     // Each calls submit before they wait, and submit has then admitted the bytes or refused them.
     if (isRows) replied = replyInRows(exchange, parts, { request, rows });
-    else if (accepts(exchange, ndjson)) replied = replyInLines(exchange, { ...parts, task }, request);
+    else if (accepts(exchange, ndjson))
+      replied = replyInLines(exchange, { ...parts, task }, request);
     else replied = replyTogether(exchange, { ...parts, task }, request);
   } finally {
     body.release();
