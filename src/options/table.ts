@@ -10,6 +10,7 @@ import { defaultPipelines, defaultThreads, type Layout, type Machine } from "./m
 /** The values, resolved once and frozen. Units stand at the end of the names. */
 export interface Options {
   readonly models: string;
+  readonly cacheDir: string;
   readonly host: string;
   readonly port: number;
   readonly name: string;
@@ -33,6 +34,7 @@ export interface Options {
   readonly bodyBytesMax: number;
   readonly inputCharactersMax: number;
   readonly logBacklogBytesMax: number;
+  readonly weightsCacheBytesMax: number;
   readonly bodiesBytesMax: number;
   readonly repliesBytesMax: number;
   readonly connectionsMax: number;
@@ -121,6 +123,16 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
     help: "Folder of model folders; each one with a millrace.json is served.",
     default: { of: (machine) => machine.bundledModelsDir, text: "the bundled models" },
     hashed: true,
+  },
+  cacheDir: {
+    type: "path",
+    group: "Serving",
+    help: "Folder for what can be made again: weights as this processor multiplies them, the trial's result.",
+    default: {
+      of: (machine) => machine.cacheDir,
+      text: "`millrace` in `XDG_CACHE_HOME` or `~/.cache`",
+    },
+    hashed: false,
   },
   host: {
     type: "text",
@@ -334,6 +346,16 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
     hashed: false,
     help: "Bytes of log lines that may wait for a slow reader of standard output; what is over is dropped and counted.",
     default: { value: 1 * MiB },
+  },
+  weightsCacheBytesMax: {
+    type: "integer",
+    unit: "bytes",
+    min: 0,
+    max: 1024 * GiB,
+    group: "Limits",
+    hashed: false,
+    help: "Bytes of weights in cache-dir that all pipelines map, twice the model's; the ones used longest ago go. 0: each pipeline packs its own copy.",
+    default: { value: 8 * GiB },
   },
   connectionsMax: {
     type: "integer",
