@@ -1,6 +1,7 @@
 /** What an engine says of itself on the server's side: the file manifest-ENGINE.ts exports one, engine-table.ts has all. */
 import type { ModelInfo } from "millrace-client/wire";
 import type { z } from "zod";
+import type { Payload } from "../work/payload.js";
 
 export interface EngineDefinition<Manifest> {
   readonly schema: z.ZodType<Manifest>;
@@ -11,6 +12,11 @@ export interface EngineDefinition<Manifest> {
   /** What a request gets that sets nothing by itself, by the names of the request's fields. */
   readonly settings: (manifest: Manifest) => Readonly<Record<string, number>>;
   readonly limits: (manifest: Manifest) => ModelInfo["limits"];
+  /**
+   * An item of usual size, each index a little different, for trials of speed; what it says means nothing. Without it a
+   * model is not tried.
+   */
+  readonly sample?: (manifest: Manifest, index: number) => Payload;
   /** What `millrace inspect` says beside what it says of every model. */
   readonly facts: (manifest: Manifest) => readonly (readonly [label: string, value: string])[];
 }

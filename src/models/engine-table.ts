@@ -18,7 +18,7 @@ export type ManifestOf<Engine extends EngineName> = Extract<
 
 type EngineEntry = Pick<
   EngineDefinition<ModelManifest>,
-  "mode" | "settings" | "limits" | "facts"
+  "mode" | "settings" | "limits" | "facts" | "sample"
 > & {
   /** Of what was read from `path`; throws `model_folder_invalid`, which names the field. */
   readonly read: (path: string, value: unknown) => ModelManifest;
@@ -49,7 +49,7 @@ function isOf<Engine extends EngineName>(
 /** From here on nobody needs to know which engine it is to ask it. */
 function entryOf<Engine extends EngineName>(
   engine: Engine,
-  { schema, check, mode, settings, limits, facts }: EngineDefinition<ManifestOf<Engine>>,
+  { schema, check, mode, settings, limits, facts, sample }: EngineDefinition<ManifestOf<Engine>>,
 ): EngineEntry {
   return {
     mode,
@@ -61,5 +61,8 @@ function entryOf<Engine extends EngineName>(
     settings: (manifest) => settings(manifestOf(manifest, engine)),
     limits: (manifest) => limits(manifestOf(manifest, engine)),
     facts: (manifest) => facts(manifestOf(manifest, engine)),
+    ...(sample === undefined
+      ? {}
+      : { sample: (manifest, index) => sample(manifestOf(manifest, engine), index) }),
   };
 }

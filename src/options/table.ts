@@ -22,6 +22,7 @@ export interface Options {
   readonly realtimePipelines: number;
   readonly bulkPipelines: number;
   readonly threads: number;
+  readonly trial: "auto" | "off";
   readonly rowsMax: number;
   readonly prefetchRows: number;
   readonly policy: "millrace" | "fcfs" | "seed-router";
@@ -195,7 +196,10 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
     max: 256,
     ...pipelines,
     help: "Worker processes that serve both classes; not together with realtime-pipelines and bulk-pipelines.",
-    default: { of: defaultPipelines, text: "one for every 2 cores; 0 with dedicated pipelines" },
+    default: {
+      of: defaultPipelines,
+      text: "measured at the first start (`trial`), else one for every 2 cores; 0 with dedicated pipelines",
+    },
   },
   realtimePipelines: {
     type: "integer",
@@ -223,7 +227,18 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
     max: 256,
     ...pipelines,
     help: "Threads of each pipeline.",
-    default: { of: defaultThreads, text: "the cores, divided among the pipelines" },
+    default: {
+      of: defaultThreads,
+      text: "measured as well, else the cores, divided among the pipelines",
+    },
+  },
+  trial: {
+    type: "choice",
+    choices: ["auto", "off"],
+    group: "Pipelines",
+    help: "Whether `serve` measures, at the first start with a model, how many pipelines and threads are fastest, where none are given. `createServer` does so only when asked to.",
+    default: { value: "auto" },
+    hashed: false,
   },
   rowsMax: {
     type: "integer",
