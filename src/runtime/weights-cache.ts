@@ -26,7 +26,7 @@ import {
   utimes,
   writeFile,
 } from "node:fs/promises";
-import { arch, cpus, platform } from "node:os";
+import { arch, cpus, hostname, platform } from "node:os";
 import { join } from "node:path";
 import { readKernelText } from "../cgroup.js";
 import { hashFile } from "../models/file-hash.js";
@@ -223,7 +223,7 @@ export async function lockEntry(dir: string): Promise<AsyncDisposable | null> {
   const path = `${dir}.lock`;
   await mkdir(join(dir, ".."), { recursive: true, mode: 0o700 });
   try {
-    await (await open(path, "wx")).close();
+    await writeFile(path, lockText(process.pid), { flag: "wx" });
   } catch (error) {
     if (codeOf(error) === "EEXIST") return null;
     throw error;
@@ -231,16 +231,34 @@ export async function lockEntry(dir: string): Promise<AsyncDisposable | null> {
   return { [Symbol.asyncDispose]: async () => await rm(path, { force: true }) };
 }
 
-/** Whether the lock is held, by one who may still be alive. */
+/** Whether the lock is held, by one who may still be alive. What a dead process left is taken away. */
 export async function isLocked(dir: string, cache: WeightsCache): Promise<boolean> {
   const path = `${dir}.lock`;
-  const ageMs = await stat(path).then(
-    ({ mtimeMs }) => Date.now() - mtimeMs,
-    () => Number.POSITIVE_INFINITY,
-  );
-  if (ageMs < 2 * cache.makeMsMax) return true;
+  try {
+    const ageMs = Date.now() - (await stat(path)).mtimeMs;
+    const text = await readFile(path, "utf8");
+    if (ageMs < 2 * cache.makeMsMax && !isOfDead(text)) return true;
+  } catch {
+    return false;
+  }
   await rm(path, { force: true });
   return false;
+}
+
+function lockText(pid: number): string {
+  return `${pid} ${hostname()}`;
+}
+
+/** Only of processes of this machine can it be told; whoever is of another, or cannot be asked, may live. */
+function isOfDead(text: string): boolean {
+  const pid = Number.parseInt(text, 10);
+  if (!(pid > 0) || text !== lockText(pid)) return false;
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch (error) {
+    return codeOf(error) === "ESRCH";
+  }
 }
 
 export async function noteFailure(dir: string, reason: string): Promise<void> {

@@ -1,7 +1,9 @@
 /** Weights that processes share: the same results, and whatever is wrong with the cache keeps nobody from serving. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { appendFile, copyFile, mkdir, open, truncate, utimes, writeFile } from "node:fs/promises";
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { readManifest } from "#src/models/read-manifest.js";
@@ -174,7 +176,7 @@ test("what was used longest ago goes when the cache is full, and never what was 
   );
 });
 
-test("one lock at a time; one that is older than any making is taken away", async () => {
+test("one lock at a time; one that is older than any making, or of a dead process, is taken away", async () => {
   await using temp = await TempDir.make();
   const cache = cacheIn(temp.path);
   const dir = entryDir(cache, ["a"]);
@@ -187,6 +189,13 @@ test("one lock at a time; one that is older than any making is taken away", asyn
     assert.ok(!(await isLocked(dir, cache)));
   }
   assert.ok(!(await isLocked(dir, cache)));
+  // Whoever was killed while it was being made holds nobody up.
+  const ended = spawnSync(process.execPath, ["--version"]).pid;
+  await writeFile(`${dir}.lock`, `${ended} elsewhere`);
+  assert.ok(await isLocked(dir, cache));
+  await writeFile(`${dir}.lock`, `${ended} ${hostname()}`);
+  assert.ok(!(await isLocked(dir, cache)));
+  assert.ok(!existsSync(`${dir}.lock`));
 });
 
 test("a pipeline's process hears of the cache on its command line, or of none", () => {
