@@ -5,6 +5,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   engine: async () => (await import("./engine.js")).run,
   frames: async () => (await import("./frames.js")).run,
   hostile: async () => (await import("./hostile/hostile.js")).run,
+  memory: async () => (await import("./memory.js")).run,
   "record-runs": async () => (await import("./record-runs.js")).run,
   tasks: async () => (await import("./tasks/tasks.js")).run,
   "seed-000": async () => (await import("./seed-000.js")).run,

@@ -124,7 +124,7 @@ async function startServer() {
   const main = fileURLToPath(import.meta.resolve("#src/cli/main.js"));
   const models = fileURLToPath(new URL("models", root));
   const flags = ["--models", models, "--port", "0", "--pipelines", "1", "--log", "json"];
-  const child = spawn(process.execPath, [main, "serve", ...flags], {
+  const child = spawn(process.execPath, [main, "serve", "--trial", "off", ...flags], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   const exited = once(child, "close");

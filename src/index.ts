@@ -5,6 +5,7 @@ import { type LogDestination, LogOutput, standardOutput } from "./log-output.js"
 import { resolveConfiguration } from "./options/resolve.js";
 import type { FormerOptions, Options } from "./options/table.js";
 import { type MillraceServer, startServer } from "./server.js";
+import { withTrial } from "./trial/trial.js";
 
 export {
   type DeploymentIdentity,
@@ -52,20 +53,23 @@ export interface CreateServerOptions extends Partial<Options>, Partial<FormerOpt
 
 /**
  * Starts a server and resolves when its first pipeline has answered a warm-up item. Only what is given here counts:
- * no environment variable and no file is read.
+ * no environment variable and no file is read. How many pipelines are fastest is measured only with `trial: "auto"`.
  *
  * @throws MillraceError `option_invalid`, `model_folder_invalid` or `not_ready`, the error of `listen`, or the reason
  * of `signal`; nothing is left running then.
  */
 export async function createServer(options: CreateServerOptions = {}): Promise<MillraceServer> {
   const { logDestination, signal, ...code } = options;
-  const configuration = resolveConfiguration({ code });
-  const { log: form, logLevel, logBacklogBytesMax } = configuration.options;
+  const given = resolveConfiguration({ code: { trial: "off", ...code } });
+  const { log: form, logLevel, logBacklogBytesMax } = given.options;
   const destination = logDestination ?? standardOutput(logBacklogBytesMax);
+  const log = createLog({ log: form, logLevel, destination });
+  const aborting = signal === undefined ? {} : { signal };
+  const configuration = await withTrial(given, { log, ...aborting });
   return await startServer(configuration, {
-    log: createLog({ log: form, logLevel, destination }),
+    log,
     openBackend,
     ...(destination instanceof LogOutput ? { logOutput: destination } : {}),
-    ...(signal === undefined ? {} : { signal }),
+    ...aborting,
   });
 }

@@ -24,7 +24,16 @@ export async function startServer(heapMiB: number): Promise<HostileServer> {
   const flags = ["--models", models, "--port", "0", "--log", "json", "--log-level", "warn"];
   const child = spawn(
     process.execPath,
-    [`--max-old-space-size=${heapMiB}`, main, "serve", ...flags, "--log-level", "info"],
+    [
+      `--max-old-space-size=${heapMiB}`,
+      main,
+      "serve",
+      "--trial",
+      "off",
+      ...flags,
+      "--log-level",
+      "info",
+    ],
     { stdio: ["ignore", "pipe", "inherit"] },
   );
   let exit: string | null = null;

@@ -32,7 +32,7 @@ export type PackingWay = (texts: readonly Int32Array[]) => Promise<PackingRun>;
 export async function packedByLength(input: PackingInput): Promise<PackingWay> {
   const outcomes = new Map<number, FrameOutcome>();
   const engine = await loadEngine(
-    { modelDir: input.dir, threads: input.threads, rowsMax: 256 },
+    { modelDir: input.dir, threads: input.threads, rowsMax: 256, weightsCache: null },
     {
       onRun: () => {},
       onOutcomes: (some) => {
@@ -77,7 +77,7 @@ export async function fixedBatches(
     const vectors: Float32Array[] = [];
     const startedAtMs = performance.now();
     for (let from = 0; from < texts.length; from += size) {
-      vectors.push(...(await runBatch(session, input, texts.slice(from, from + size), padded)));
+      vectors.push(...(await runBatch(session, input, { texts: texts.slice(from, from + size), padded })));
     }
     return { ms: performance.now() - startedAtMs, vectors };
   };
@@ -86,8 +86,7 @@ export async function fixedBatches(
 async function runBatch(
   session: Session,
   { manifest }: PackingInput,
-  texts: readonly Int32Array[],
-  padded: boolean,
+  { texts, padded }: { readonly texts: readonly Int32Array[]; readonly padded: boolean },
 ): Promise<Float32Array[]> {
   const longest = texts.reduce((most, { length }) => Math.max(most, length), 0);
   const width = padded ? longest : Math.ceil(longest / 16) * 16;

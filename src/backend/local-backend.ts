@@ -14,6 +14,7 @@ import { findProcessor, processorWarning } from "../models/quantization.js";
 import { type BrokenFolder, type ModelFolder, ModelRegistry } from "../models/registry.js";
 import type { Options } from "../options/table.js";
 import { Preparer } from "../prepare/preparer.js";
+import { weightsCacheArguments } from "../runtime/weights-cache.js";
 import { Scheduler } from "../scheduler/scheduler.js";
 import type { Batch } from "../scheduler/types.js";
 import type { ServedModel } from "../submit/local/door.js";
@@ -141,6 +142,7 @@ class LocalBackend implements Backend {
     this.#pool = new Pool(
       {
         entry: this.#parts.workerEntry ?? runtimeEntry,
+        entryArguments: weightsCacheArguments(this.#parts.configuration.options),
         pipelines: this.#specs,
         log: this.#parts.log,
         startTimeoutMs,

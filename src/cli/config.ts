@@ -3,9 +3,10 @@ import { type Command, Option } from "commander";
 import { MillraceError } from "millrace-client/wire";
 import { engineTable } from "../models/engine-table.js";
 import { readModel } from "../models/read-manifest.js";
-import { findPlaces } from "../models/registry.js";
+import { findModels } from "../models/registry.js";
 import type { Configuration } from "../options/resolve.js";
 import { flagOf, optionKeys, variableOf } from "../options/table.js";
+import { withKeptTrial } from "../trial/trial.js";
 import { addOptionFlags, configurationFrom } from "./option-flags.js";
 
 export function registerConfig(program: Command): void {
@@ -14,7 +15,7 @@ export function registerConfig(program: Command): void {
     .description("Print every option's value and where it came from; start nothing.")
     .addOption(new Option("--json", "one JSON object"));
   addOptionFlags(command).action(async ({ json, ...flags }: Record<string, unknown>) => {
-    const configuration = configurationFrom(flags);
+    const configuration = await withKeptTrial(configurationFrom(flags));
     for (const warning of configuration.warnings) process.stderr.write(`warning: ${warning}\n`);
     const models = await readModels(configuration.options.models);
     const print = json === true ? asJson : asTable;
@@ -34,7 +35,7 @@ type ModelSettings =
 /** The manifests only: the files beside them may be large, and are looked at by `inspect` and by the start. */
 async function readModels(modelsDir: string): Promise<ModelSettings[]> {
   try {
-    return await Promise.all((await findPlaces(modelsDir)).map(settingsOf));
+    return await Promise.all((await findModels(modelsDir)).map(settingsOf));
   } catch (error) {
     return [{ dir: modelsDir, problem: problemOf(error) }];
   }
@@ -57,24 +58,30 @@ function problemOf(error: unknown): string {
 }
 
 function asJson(
-  { options, sources, hash, machine }: Configuration,
+  { options, sources, hash, machine, measured }: Configuration,
   models: readonly ModelSettings[],
 ): string {
   const values = optionKeys.map((key) => [key, { value: options[key], source: sources[key] }]);
   const { cores, coresFrom, memoryBytes, memoryFrom, openFilesMax } = machine;
   const found = { cores, coresFrom, memoryBytes, memoryFrom, openFilesMax };
-  const body = { hash, machine: found, models, options: Object.fromEntries(values) as object };
+  const body = {
+    hash,
+    machine: found,
+    measured,
+    models,
+    options: Object.fromEntries(values) as object,
+  };
   return `${JSON.stringify(body, null, 2)}\n`;
 }
 
 function asTable(
-  { options, sources, hash, machine }: Configuration,
+  { options, sources, hash, machine, measured }: Configuration,
   models: readonly ModelSettings[],
 ): string {
   const rows = optionKeys.map((key) => {
-    const source = { flag: flagOf(key), variable: variableOf(key), file: "file", code: "code" };
-    const from = sources[key] === "default" ? "default" : source[sources[key]];
-    return [key, String(options[key]), from] as const;
+    const source = { flag: flagOf(key), variable: variableOf(key) };
+    const from = { ...source, measured: `measured (${measured})` }[sources[key] as string];
+    return [key, String(options[key]), from ?? sources[key]] as const;
   });
   const width = (column: 0 | 1): number => Math.max(...rows.map((row) => row[column].length));
   const [keyWidth, valueWidth] = [width(0), width(1)];

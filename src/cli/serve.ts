@@ -4,6 +4,7 @@ import { createLog, type Log } from "../log.js";
 import { type LogOutput, standardOutput } from "../log-output.js";
 import type { Configuration } from "../options/resolve.js";
 import { type MillraceServer, type ServerParts, startServer } from "../server.js";
+import { withTrial } from "../trial/trial.js";
 import { type ExitCode, exitCodes } from "./exit-codes.js";
 import { addOptionFlags, configurationFrom } from "./option-flags.js";
 import { startProblem } from "./start-problem.js";
@@ -27,9 +28,9 @@ export function registerServe(program: Command, openBackend: ServerParts["openBa
 
 type ServeParts = ServerParts & { readonly logOutput: LogOutput };
 
-async function serve(configuration: Configuration, parts: ServeParts): Promise<void> {
+async function serve(given: Configuration, parts: ServeParts): Promise<void> {
   const { log, logOutput } = parts;
-  const { drainMs } = configuration.options;
+  const { drainMs } = given.options;
   const leave = async (code: ExitCode): Promise<never> => {
     await logOutput.flush(flushMsMax);
     process.exit(code);
@@ -38,7 +39,6 @@ async function serve(configuration: Configuration, parts: ServeParts): Promise<v
   let server: MillraceServer | null = null;
   // Before the first line of the log: whoever has read that may send a signal.
   process.on("SIGTERM", onSignal).on("SIGINT", onSignal);
-  announce(configuration, log);
   function onSignal(signal: NodeJS.Signals): void {
     if (stopping.signal.aborted) process.exit(exitCodes.interrupted);
     log.info({ signal }, "stopping");
@@ -51,13 +51,15 @@ async function serve(configuration: Configuration, parts: ServeParts): Promise<v
     setTimeout(hang, (server === null ? 0 : drainMs) + stopMsMax);
   }
   try {
+    const configuration = await withTrial(given, { log, signal: stopping.signal });
+    announce(configuration, log);
     server = await startServer(configuration, { ...parts, signal: stopping.signal });
   } catch (error) {
     if (stopping.signal.aborted && error === stopping.signal.reason) {
       log.info("stopped before it was ready");
       return await leave(exitCodes.ok);
     }
-    const { fields, message } = startProblem(error, configuration.options);
+    const { fields, message } = startProblem(error, given.options);
     log.fatal(fields, message);
     return await leave(exitCodes.notStarted);
   }

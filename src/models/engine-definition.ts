@@ -1,6 +1,7 @@
 /** What an engine says of itself on the server's side: the file manifest-ENGINE.ts exports one, engine-table.ts has all. */
 import type { ModelInfo } from "millrace-client/wire";
 import type { z } from "zod";
+import type { Payload } from "../work/payload.js";
 
 export type EngineInfo = Pick<
   ModelInfo,
@@ -18,6 +19,11 @@ export interface EngineDefinition<Manifest> {
   readonly settings: (manifest: Manifest) => Readonly<Record<string, number | string | boolean>>;
   /** What callers are told of the model beside what they are told of every one. */
   readonly info: (manifest: Manifest) => EngineInfo;
+  /**
+   * An item of usual size, each index a little different, for trials of speed; what it says means nothing. Without it a
+   * model is not tried.
+   */
+  readonly sample?: (manifest: Manifest, index: number) => Payload;
   /** What `millrace inspect` says beside what it says of every model. */
   readonly facts: (manifest: Manifest) => readonly (readonly [label: string, value: string])[];
 }

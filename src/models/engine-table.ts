@@ -22,7 +22,10 @@ export type ManifestOf<Engine extends EngineName> = Extract<
   { readonly engine: Engine }
 >;
 
-type EngineEntry = Pick<EngineDefinition<ModelManifest>, "mode" | "settings" | "info" | "facts"> & {
+type EngineEntry = Pick<
+  EngineDefinition<ModelManifest>,
+  "mode" | "settings" | "info" | "facts" | "sample"
+> & {
   /** Of what was read from `path`; throws `model_folder_invalid`, which names the field. */
   readonly read: (path: string, value: unknown) => ModelManifest;
 };
@@ -72,7 +75,7 @@ function isOf<Engine extends EngineName>(
 /** From here on nobody needs to know which engine it is to ask it. */
 function entryOf<Engine extends EngineName>(
   engine: Engine,
-  { schemaFor, check, mode, settings, info, facts }: EngineDefinition<ManifestOf<Engine>>,
+  { schemaFor, check, mode, settings, info, facts, sample }: EngineDefinition<ManifestOf<Engine>>,
 ): EngineEntry {
   return {
     mode,
@@ -84,5 +87,8 @@ function entryOf<Engine extends EngineName>(
     settings: (manifest) => settings(manifestOf(manifest, engine)),
     info: (manifest) => info(manifestOf(manifest, engine)),
     facts: (manifest) => facts(manifestOf(manifest, engine)),
+    ...(sample === undefined
+      ? {}
+      : { sample: (manifest, index) => sample(manifestOf(manifest, engine), index) }),
   };
 }

@@ -1,6 +1,7 @@
 /** The manifest of a model that the generation engine runs: an encoder, and a decoder that writes token by token. */
 import { z } from "zod";
-import { generationLimits } from "../work/generation.js";
+import { generationLimits, generationPayload } from "../work/generation.js";
+import type { Payload } from "../work/payload.js";
 import type { EngineDefinition } from "./engine-definition.js";
 import type { ConvertedManifest } from "./manifest-base.js";
 import {
@@ -119,6 +120,7 @@ export const generation: EngineDefinition<GenerationManifest> = {
     ...(sourceLanguage === undefined ? {} : { sourceLanguage }),
     ...(targetLanguage === undefined ? {} : { targetLanguage }),
   }),
+  sample,
   facts: ({
     shape,
     limits,
@@ -140,6 +142,22 @@ function vocabularies({ sourceVocabulary, targetVocabulary }: GenerationManifest
   return sourceVocabulary === targetVocabulary
     ? `vocabulary ${sourceVocabulary}`
     : `vocabulary ${sourceVocabulary} in, ${targetVocabulary} out`;
+}
+
+/** Some 8 to 40 tokens from all over the vocabulary, generated greedily: many small items are counted best in a short time. */
+function sample({ shape, generation: rules, limits }: GenerationManifest, index: number): Payload {
+  const length = Math.min(limits.inputTokensMax, 8 + ((index * 7) % 33));
+  const tokenIds = Array.from({ length }, (_, place) =>
+    place === length - 1
+      ? rules.endTokenId
+      : (index * 7_919 + place * 104_729) % shape.sourceVocabulary,
+  );
+  const { lengthPenalty } = rules;
+  const maxLength = Math.min(rules.maxLength, 16 + ((index * 5) % 33));
+  return generationPayload({
+    tokenIds,
+    settings: { beams: 1, nBest: 1, lengthPenalty, maxLength },
+  });
 }
 
 /** What no single field can show. */

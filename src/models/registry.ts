@@ -6,7 +6,7 @@ import type { ModelManifest } from "./manifest.js";
 import { manifestFileName } from "./manifest-base.js";
 import { graphEnding } from "./programs/complete-tensors.js";
 import { isMissing } from "./read-json.js";
-import { exists, graphsIn, readModel, verifyFiles } from "./read-manifest.js";
+import { exists, furtherManifestsIn, graphsIn, readModel, verifyFiles } from "./read-manifest.js";
 
 export interface ModelFolder {
   /** Where its files are. */
@@ -89,7 +89,7 @@ export class ModelRegistry {
  * Where models may stand: `modelsDir` itself, or the folders and the ONNX files in it. Throws `model_folder_invalid` where it
  * cannot be read.
  */
-export async function findPlaces(modelsDir: string): Promise<string[]> {
+async function findPlaces(modelsDir: string): Promise<string[]> {
   try {
     if (await exists(join(modelsDir, manifestFileName))) return [modelsDir];
     const found = await readdir(modelsDir, { withFileTypes: true });
@@ -104,8 +104,18 @@ export async function findPlaces(modelsDir: string): Promise<string[]> {
   }
 }
 
+/** What `readModel` takes of each model; throws as `findPlaces`. */
+export async function findModels(modelsDir: string): Promise<string[]> {
+  const places = await findPlaces(modelsDir);
+  return (await Promise.all(places.map(modelsIn))).flat();
+}
+
 /** What `readModel` takes of the models at a place: none, one, or several of one folder. */
 async function modelsIn(place: string): Promise<string[]> {
-  if (place.endsWith(graphEnding) || (await exists(join(place, manifestFileName)))) return [place];
+  if (place.endsWith(graphEnding)) return [place];
+  if (await exists(join(place, manifestFileName))) {
+    const further = await furtherManifestsIn(place).catch(() => []);
+    return [place, ...further.map((name) => join(place, name))];
+  }
   return (await graphsIn(place)).length > 0 ? [place] : [];
 }

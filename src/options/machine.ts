@@ -1,5 +1,6 @@
 /** The machine that was found, and the defaults that follow from it. The one place to tune them. */
-import { availableParallelism, hostname, totalmem } from "node:os";
+import { availableParallelism, homedir, hostname, totalmem } from "node:os";
+import { isAbsolute, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type ReadText, readKernelText } from "../cgroup.js";
 import { readContainerLimits } from "./container-limits.js";
@@ -16,6 +17,8 @@ export interface Machine {
   /** Reduced to the characters that a header may carry. */
   readonly hostName: string;
   readonly bundledModelsDir: string;
+  /** Where this user's programs keep what they can make again. */
+  readonly cacheDir: string;
 }
 
 /** What was asked for explicitly, from any source; null: not asked for. */
@@ -39,7 +42,16 @@ export function findMachine(): Machine {
         .slice(0, 64) || "unknown",
     // dist/options/machine.js → the package's own folder of models.
     bundledModelsDir: fileURLToPath(new URL("../../models", import.meta.url)),
+    cacheDir: cacheDirOf(process.env["XDG_CACHE_HOME"]),
   };
+}
+
+/** As the XDG base directory specification has it: a path that is not absolute does not count. */
+function cacheDirOf(base: string | undefined): string {
+  return join(
+    base !== undefined && isAbsolute(base) ? base : join(homedir(), ".cache"),
+    "millrace",
+  );
 }
 
 export interface HostResources {

@@ -21,7 +21,7 @@ import {
   variableOf,
 } from "./table.js";
 
-export type OptionSource = "flag" | "variable" | "file" | "code" | "default";
+export type OptionSource = "flag" | "variable" | "file" | "code" | "measured" | "default";
 
 export interface Configuration {
   readonly options: Options;
@@ -30,6 +30,8 @@ export interface Configuration {
   readonly hash: string;
   /** What the defaults were computed from. */
   readonly machine: Machine;
+  /** In words, what `measured` values come from; null where none is. */
+  readonly measured: string | null;
   /** What works and should be known: former names, limits beyond the machine's. One line each. */
   readonly warnings: readonly string[];
 }
@@ -80,7 +82,26 @@ export function resolveConfiguration(input: ConfigurationInput): Configuration {
     sources: Object.freeze(sources as Record<OptionKey, OptionSource>),
     hash: hashOf(options),
     machine,
+    measured: null,
     warnings: Object.freeze([...warnings, ...warningsOf(options, machine, placeOf)]),
+  });
+}
+
+/** Pipelines and threads that were measured, where the defaults stood. */
+export function withMeasured(
+  configuration: Configuration,
+  layout: Pick<Options, "pipelines" | "threads">,
+  measured: string,
+): Configuration {
+  const { pipelines, threads } = layout;
+  const options = Object.freeze({ ...configuration.options, pipelines, threads });
+  const sources = { ...configuration.sources, pipelines: "measured", threads: "measured" } as const;
+  return Object.freeze({
+    ...configuration,
+    options,
+    sources: Object.freeze(sources),
+    hash: hashOf(options),
+    measured,
   });
 }
 

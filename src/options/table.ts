@@ -10,6 +10,7 @@ import { defaultPipelines, defaultThreads, type Layout, type Machine } from "./m
 /** The values, resolved once and frozen. Units stand at the end of the names. */
 export interface Options {
   readonly models: string;
+  readonly cacheDir: string;
   readonly host: string;
   readonly port: number;
   readonly name: string;
@@ -21,6 +22,7 @@ export interface Options {
   readonly realtimePipelines: number;
   readonly bulkPipelines: number;
   readonly threads: number;
+  readonly trial: "auto" | "off";
   readonly rowsMax: number;
   readonly prefetchRows: number;
   readonly policy: "millrace" | "fcfs" | "seed-router";
@@ -35,6 +37,7 @@ export interface Options {
   readonly imagePixelsMax: number;
   readonly inputCharactersMax: number;
   readonly logBacklogBytesMax: number;
+  readonly weightsCacheBytesMax: number;
   readonly bodiesBytesMax: number;
   readonly repliesBytesMax: number;
   readonly connectionsMax: number;
@@ -124,6 +127,16 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
     default: { of: (machine) => machine.bundledModelsDir, text: "the bundled models" },
     hashed: true,
   },
+  cacheDir: {
+    type: "path",
+    group: "Serving",
+    help: "Folder for what can be made again: weights as this processor multiplies them, the trial's result.",
+    default: {
+      of: (machine) => machine.cacheDir,
+      text: "`millrace` in `XDG_CACHE_HOME` or `~/.cache`",
+    },
+    hashed: false,
+  },
   host: {
     type: "text",
     group: "Serving",
@@ -185,7 +198,10 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
     max: 256,
     ...pipelines,
     help: "Worker processes that serve both classes; not together with realtime-pipelines and bulk-pipelines.",
-    default: { of: defaultPipelines, text: "one for every 2 cores; 0 with dedicated pipelines" },
+    default: {
+      of: defaultPipelines,
+      text: "measured at the first start (`trial`), else one for every 2 cores; 0 with dedicated pipelines",
+    },
   },
   realtimePipelines: {
     type: "integer",
@@ -213,7 +229,18 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
     max: 256,
     ...pipelines,
     help: "Threads of each pipeline.",
-    default: { of: defaultThreads, text: "the cores, divided among the pipelines" },
+    default: {
+      of: defaultThreads,
+      text: "measured as well, else the cores, divided among the pipelines",
+    },
+  },
+  trial: {
+    type: "choice",
+    choices: ["auto", "off"],
+    group: "Pipelines",
+    help: "Whether `serve` measures, at the first start with a model, how many pipelines and threads are fastest, where none are given. `createServer` does so only when asked to.",
+    default: { value: "auto" },
+    hashed: false,
   },
   rowsMax: {
     type: "integer",
@@ -355,6 +382,16 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
     hashed: false,
     help: "Bytes of log lines that may wait for a slow reader of standard output; what is over is dropped and counted.",
     default: { value: 1 * MiB },
+  },
+  weightsCacheBytesMax: {
+    type: "integer",
+    unit: "bytes",
+    min: 0,
+    max: 1024 * GiB,
+    group: "Limits",
+    hashed: false,
+    help: "Bytes of weights in cache-dir that all pipelines map, twice the model's; the ones used longest ago go. 0: each pipeline packs its own copy.",
+    default: { value: 8 * GiB },
   },
   connectionsMax: {
     type: "integer",

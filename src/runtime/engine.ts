@@ -9,6 +9,7 @@
 import type { WorkClass } from "millrace-client/wire";
 import type { FrameItem, FrameOutcome, StageReport } from "../frames/messages.js";
 import type { ModelManifest } from "../models/manifest.js";
+import type { WeightsCache } from "./weights-cache.js";
 
 /** What an engine is made for. */
 export interface EngineRequest<Manifest extends ModelManifest = ModelManifest> {
@@ -17,6 +18,8 @@ export interface EngineRequest<Manifest extends ModelManifest = ModelManifest> {
   readonly threads: number;
   /** Rows of each class that the engine may work on at once. */
   readonly rowsMax: number;
+  /** Through it the weights are shared with other processes; null: a copy of its own. */
+  readonly weightsCache: WeightsCache | null;
 }
 
 export interface RunAnnouncement {

@@ -1,5 +1,5 @@
 /**
- * READ FIRST on the child's side. One process, one model: it is spawned, loads its own copy, answers a warm-up item,
+ * READ FIRST on the child's side. One process, one model: it is spawned, loads it, answers a warm-up item,
  * and then alternates between frames from the parent and steps of the engine.
  */
 import { Socket } from "node:net";
@@ -13,6 +13,8 @@ import { Announcer } from "./announcer.js";
 import type { Engine } from "./engine.js";
 import { loadEngine } from "./engines.js";
 import { framesFd, watchParent } from "./parent-watch.js";
+import { startRuntime } from "./session.js";
+import { weightsCacheFrom } from "./weights-cache.js";
 
 const reportMs = 1_000;
 
@@ -28,6 +30,7 @@ let engine: Engine | null = null;
 /** The loop runs; it ends by itself when the engine has nothing to do. */
 let running = false;
 let loads = 0;
+const weightsCache = weightsCacheFrom(process.argv);
 let reportedAtMs = 0;
 
 const announcer = new Announcer(send, () => engine?.begunItemIds() ?? []);
@@ -38,6 +41,8 @@ channel.on("data", (chunk: Buffer) => {
 // The parent is gone, or broke off: nobody waits for anything that is still here.
 channel.on("error", () => process.exit(0));
 channel.on("end", () => process.exit(0));
+// Whatever is wrong with it is wrong with every session: loading a model will say so.
+await startRuntime().catch(() => {});
 send({ type: "hello", version: framesVersion, pid: process.pid });
 
 function receive(frame: ParentFrame): void {
@@ -64,12 +69,15 @@ function receive(frame: ParentFrame): void {
 async function load(frame: Extract<ParentFrame, { type: "load" }>): Promise<void> {
   try {
     loads += 1;
-    engine = await loadEngine(frame, {
-      onRun: (run) => announcer.announce(run),
-      onOutcomes: (outcomes) => {
-        if (outcomes.length > 0) send({ type: "items", outcomes });
+    engine = await loadEngine(
+      { ...frame, weightsCache },
+      {
+        onRun: (run) => announcer.announce(run),
+        onOutcomes: (outcomes) => {
+          if (outcomes.length > 0) send({ type: "items", outcomes });
+        },
       },
-    });
+    );
     const memoryBytes = process.memoryUsage.rss();
     send({ type: "ready", loads, memoryBytes });
   } catch (error) {

@@ -1,5 +1,5 @@
 /** The only file that loads ONNX Runtime. A run blocks this thread; nothing here can be cancelled. */
-import { InferenceSession, Tensor } from "onnxruntime-node";
+import { env, InferenceSession, Tensor } from "onnxruntime-node";
 import { tensorArrays } from "../work/payload.js";
 import { type NamedTensor, tensorTypes, textsOf, textTensor } from "../work/tensors.js";
 
@@ -16,14 +16,68 @@ export interface SessionOptions {
   readonly prepack?: boolean;
   /** The int8 weights overflow 16-bit sums: on a processor that has no others, another way that is exact. */
   readonly wideSums?: boolean;
+  /** The graph is one of `writePacked`. */
+  readonly packed?: boolean;
 }
 
 export async function openSession(path: string, options: SessionOptions): Promise<Session> {
-  return await InferenceSession.create(path, {
+  return await InferenceSession.create(path, createOptions(options));
+}
+
+/** One node, `Identity`, from x to y, a float each. */
+const smallestGraph =
+  "CAgSCG1pbGxyYWNlGgA6PAoVCgF4EgF5GgF5IghJZGVudGl0eToAEgF3Wg8KAXgSCgoICAESBAoCCAFiDwoBeRIKCggIARIECgIIAUIECgAQEUIRCg1jb20ubWljcm9zb2Z0EAE=";
+
+/**
+ * Has ONNX Runtime make what all sessions of a process share (some megabytes of operators and their schemas), before it
+ * is known which model comes: its first session would pay for it.
+ */
+export async function startRuntime(): Promise<void> {
+  const graph = Buffer.from(smallestGraph, "base64");
+  const session = await InferenceSession.create(graph, createOptions({ threads: 1, spin: false }));
+  await session.run({ x: f32(new Float32Array(1), [1]) });
+  await session.release();
+}
+
+/** Of ONNX Runtime: its layout of packed weights is its own affair. */
+export function runtimeVersion(): string {
+  return String(env.versions.node ?? env.versions.common);
+}
+
+/**
+ * Writes the graph optimised for this processor, its weights beside it: plain, and in the layout that the kernels use.
+ * A session of it packs each weight once more, to compare hashes, and then uses the mapped ones; where they differ,
+ * its own.
+ */
+export async function writePacked(
+  path: string,
+  options: SessionOptions,
+  target: { readonly graph: string; readonly weightsName: string },
+): Promise<void> {
+  const usual = createOptions(options);
+  const session = await InferenceSession.create(path, {
+    ...usual,
+    optimizedModelFilePath: target.graph,
+    extra: {
+      session: {
+        ...usual.extra.session,
+        save_external_prepacked_constant_initializers: "1",
+        optimized_model_external_initializers_file_name: target.weightsName,
+        // Shapes must stand in the graph itself, or it cannot be read again.
+        optimized_model_external_initializers_min_size_in_bytes: "1024",
+      },
+    },
+  });
+  await session.release();
+}
+
+function createOptions(options: SessionOptions) {
+  return {
     executionProviders: ["cpu"],
     intraOpNumThreads: options.threads,
     interOpNumThreads: 1,
-    graphOptimizationLevel: "all",
+    // A packed graph was optimised when it was written; again it would be the same, and take longer.
+    graphOptimizationLevel: options.packed === true ? "disabled" : "all",
     // A memory plan is kept for each set of input shapes; ours change at nearly every run.
     enableMemPattern: false,
     // What fails is thrown, and answered; printed as well, bad inputs would flood the log.
@@ -36,9 +90,11 @@ export async function openSession(path: string, options: SessionOptions): Promis
         disable_prepacking: options.prepack === false ? "1" : "0",
         // ONNX Runtime looks at the processor itself, and changes nothing where its sums are wide.
         x64quantprecision: options.wideSums === true ? "1" : "0",
+        // What is packed for its hash is given back to the system, not kept for runs.
+        use_device_allocator_for_initializers: options.packed === true ? "1" : "0",
       },
     },
-  });
+  } as const;
 }
 
 /** The tensor reads and writes `data` in place; keep it alive until the run has ended. */

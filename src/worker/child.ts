@@ -22,6 +22,8 @@ import type { ProcessEnd } from "./settle.js";
 export interface ChildOptions {
   /** The script that the process runs: the compiled runtime/entry.js. */
   readonly entry: string;
+  /** What is said to the script on its command line. */
+  readonly entryArguments: readonly string[];
   readonly pipelineId: string;
   readonly log: WorkerLog;
   readonly clock: Clock;
@@ -104,7 +106,7 @@ class Child implements ChildPort {
 
   #spawn(): ChildProcess | null {
     try {
-      return spawn(process.execPath, [this.#options.entry], {
+      return spawn(process.execPath, [this.#options.entry, ...this.#options.entryArguments], {
         stdio: ["ignore", "pipe", "pipe", "pipe", "pipe"],
         env: childEnvironment(process.env),
       });

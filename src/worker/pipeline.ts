@@ -41,6 +41,7 @@ export interface PipelineSpec {
 export interface PipelineOptions extends WatchOptions, BackoffOptions {
   /** The script of the child: the compiled runtime/entry.js. */
   readonly entry: string;
+  readonly entryArguments: readonly string[];
   /** From spawn to ready: boot, load and warm-up together. */
   readonly startTimeoutMs: number;
   /** From `stop` to the end of the process; then it is killed. */
@@ -173,9 +174,9 @@ export class Pipeline {
   #spawn(): Life {
     const { options, ledger, log, emit } = this.#context;
     const { pipelineId, model } = this.spec;
-    const { entry, killTimeoutMs, clock, spawn } = options;
+    const { entry, entryArguments, killTimeoutMs, clock, spawn } = options;
     const child = spawn(
-      { entry, pipelineId, log, clock, killTimeoutMs },
+      { entry, entryArguments, pipelineId, log, clock, killTimeoutMs },
       {
         onFrame: (frame) => this.#hear(frame),
         onBroken: (error) => this.#lose({ kind: "protocol", reason: error.message }),

@@ -28,6 +28,7 @@ export interface PoolOptions extends Partial<PipelineOptions> {
 }
 
 const poolDefaults: Omit<PipelineOptions, "entry"> = {
+  entryArguments: [],
   startTimeoutMs: 120_000,
   stopTimeoutMs: 2_000,
   killTimeoutMs: 5_000,

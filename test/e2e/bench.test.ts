@@ -41,3 +41,13 @@ test("the frames benchmark runs, and both ways to move items give the same lists
   // One for each number of items and of tokens.
   assert.equal(new Set(hashes).size, 6);
 });
+
+test("the memory benchmark runs, and shared weights give the same results", async (t) => {
+  if (process.platform !== "linux") return t.skip("only Linux tells proportional set sizes");
+  const out = await bench("memory", "--count", "8", "--rounds", "1");
+  const hashes = [...out.matchAll(/results +([0-9a-f]{12})$/gm)].map((match) => match[1]);
+  assert.equal(hashes.length, 2);
+  assert.equal(new Set(hashes).size, 1);
+  assert.match(out, /weights shared: MiB/);
+  assert.match(out, /speed of shared weights over a copy of its own: \d/);
+});

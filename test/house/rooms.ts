@@ -26,6 +26,7 @@ export const rooms: readonly Room[] = [
   { path: "src/listen", floor: 5, siblingsApart: true },
   { path: "src/submit", floor: 4, siblingsApart: true },
   { path: "src/convert", floor: 4 },
+  { path: "src/trial", floor: 4 },
   { path: "src/tasks", floor: 3, siblingsApart: true },
   { path: "src/worker", floor: 3 },
   { path: "src/runtime", floor: 3 },

@@ -36,7 +36,7 @@ function assertOneModelEach(serve: ServeProcess, { pipelines }: StatusResponse):
     pipelines.map(() => 1),
   );
   for (const pid of pids) {
-    assert.match(commandOf(pid).at(-1) ?? "", /runtime.entry\.js$/, "a program of its own");
+    assert.match(commandOf(pid).at(1) ?? "", /runtime.entry\.js$/, "a program of its own");
     assert.ok(mappedFiles(pid).some(isOfModels), "the worker has the runtime");
   }
   assert.deepEqual(mappedFiles(serve.pid).filter(isOfModels), [], "the server has no model");

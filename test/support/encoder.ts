@@ -5,7 +5,7 @@ import { manifestFileName } from "#src/models/manifest-base.js";
 import type { EncoderManifest } from "#src/models/programs/manifest-encoder.js";
 import { readJsonFile } from "#src/models/read-json.js";
 import { parseManifest, verifyFiles } from "#src/models/read-manifest.js";
-import { flatten } from "#src/runtime/generation/flat-batch.js";
+import { flatten } from "#src/runtime/flat-batch.js";
 import {
   type Feeds,
   f32,

@@ -17,7 +17,7 @@ export class ServeProcess implements AsyncDisposable {
 
   /** `script` takes the command's arguments. */
   constructor(script: string, ...flags: readonly string[]) {
-    const args = [script, "serve", "--port", "0", "--log", "json", ...flags];
+    const args = [script, "serve", "--port", "0", "--log", "json", "--trial", "off", ...flags];
     this.child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
     this.exited = once(this.child, "close") as Promise<[number | null, NodeJS.Signals | null]>;
     this.#input = createInterface({ input: this.child.stdout });

@@ -16,6 +16,7 @@ const machine: Machine = {
   openFilesMax: 4096,
   hostName: "here",
   bundledModelsDir: "/bundled",
+  cacheDir: "/cache",
 };
 
 function problemsOf(input: ConfigurationInput): string[] {

@@ -44,7 +44,7 @@ async function open(graph: Uint8Array | string, declared: object = {}): Promise<
   }
   const { dir: modelDir, manifest: found } = await readModel(path);
   const manifest = manifestOf(found, "staged") as TensorsManifest;
-  const program = await openTensors({ modelDir, manifest, threads: 1, rowsMax: 64 });
+  const program = await openTensors({ modelDir, manifest, threads: 1, rowsMax: 64, weightsCache: null });
   return { program, manifest, [Symbol.asyncDispose]: () => program.release() };
 }
 

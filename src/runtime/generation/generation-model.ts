@@ -12,10 +12,10 @@ import {
   i64,
   intsOf,
   type OutputType,
-  openSession,
   type Session,
   type SessionOptions,
 } from "../session.js";
+import { openShared, type SharedWeights } from "../shared-weights.js";
 import type { Arena, EncodedBatch } from "./arena.js";
 import { badTokens } from "./search/search.js";
 
@@ -33,9 +33,11 @@ export interface StepResult {
 /** The part of the manifest that a run needs. */
 export type GenerationShape = Pick<GenerationManifest, "shape" | "generation" | "quantization">;
 
-export interface LoadOptions extends Omit<SessionOptions, "wideSums"> {
+export interface LoadOptions extends Omit<SessionOptions, "wideSums" | "packed"> {
   /** Sees everything that a run returned, for calibration. */
   readonly onFetches?: (fetches: Fetches) => void;
+  /** Where the weights can be shared with other processes. */
+  readonly shared?: Readonly<Record<"encoder" | "decoder", SharedWeights>> | null;
 }
 
 export class GenerationModel {
@@ -65,10 +67,12 @@ export class GenerationModel {
     manifest: GenerationShape,
     options: LoadOptions,
   ): Promise<GenerationModel> {
-    const session = { ...options, wideSums: needsWideSums(manifest.quantization) };
-    const encoder = await openSession(paths.encoder, session);
+    const { threads, spin, prepack } = options;
+    const wideSums = needsWideSums(manifest.quantization);
+    const session = { threads, spin, wideSums, ...(prepack === undefined ? {} : { prepack }) };
+    const encoder = await openShared(paths.encoder, session, options.shared?.encoder ?? null);
     checkOutputs(encoder, { name: "encoder", wanted: encoderOutputs(manifest) });
-    const decoder = await openSession(paths.decoder, session);
+    const decoder = await openShared(paths.decoder, session, options.shared?.decoder ?? null);
     checkOutputs(decoder, { name: "decoder", wanted: decoderOutputs(manifest) });
     return new GenerationModel(manifest, { encoder, decoder }, options);
   }

@@ -1,16 +1,18 @@
 /** From a model folder to a generation engine that has answered warm-up items, and answered them sanely. */
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import type { FrameOutcome } from "../../frames/messages.js";
 import type { GenerationManifest } from "../../models/manifest-generation.js";
 import { generationPayload, readHypotheses } from "../../work/generation.js";
 import type { EngineEvents, EngineRequest } from "../engine.js";
+import type { SharedWeights } from "../shared-weights.js";
 import {
   GenerationEngine,
   type GenerationRuns,
   generationEngineDefaults,
 } from "./generation-engine.js";
-import { GenerationModel } from "./generation-model.js";
+import { GenerationModel, type LoadOptions } from "./generation-model.js";
 
 /** Throws `model_folder_invalid` where the folder cannot be run, or what it says is nonsense. */
 export async function loadGeneration(
@@ -30,12 +32,29 @@ async function openModel(request: EngineRequest<GenerationManifest>): Promise<Ge
   try {
     const { encoder, decoder } = manifest.files;
     const paths = { encoder: join(modelDir, encoder), decoder: join(modelDir, decoder) };
+    const shared = await sharedWeightsOf(request);
     // Spinning threads would take the cores from the server and from other pipelines.
-    return await GenerationModel.load(paths, manifest, { threads, spin: false });
+    return await GenerationModel.load(paths, manifest, { threads, spin: false, shared });
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : String(cause);
     throw new MillraceError("model_folder_invalid", `${modelDir}: ${message}`, { cause });
   }
+}
+
+/** Both graphs refer to the one file of weights; each takes from it what is its own. */
+async function sharedWeightsOf({
+  manifest: { files, fileSha256 },
+  modelDir,
+  weightsCache,
+}: EngineRequest<GenerationManifest>): Promise<NonNullable<LoadOptions["shared"]> | null> {
+  if (weightsCache === null) return null;
+  const { size: bytes } = await stat(join(modelDir, files.weights));
+  const of = (graph: string): SharedWeights => ({
+    cache: weightsCache,
+    identity: `${fileSha256[graph]} ${fileSha256[files.weights]}`,
+    bytes,
+  });
+  return { encoder: of(files.encoder), decoder: of(files.decoder) };
 }
 
 /** One item through an engine of its own, greedy and with beams: every kernel has run once before anybody waits. */

@@ -8,6 +8,7 @@
  *
  * The graph: src/models/programs/manifest-encoder.ts.
  */
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { EncoderManifest } from "../../../models/programs/manifest-encoder.js";
 import { needsWideSums } from "../../../models/quantization.js";
@@ -32,9 +33,9 @@ import {
   i32,
   i64,
   type OutputType,
-  openSession,
   type Session,
 } from "../../session.js";
+import { openShared, type SharedWeights } from "../../shared-weights.js";
 import type { Program, Stage, StageInput, StageResult } from "../program.js";
 
 /** The part of the manifest that a run needs. */
@@ -49,15 +50,13 @@ const rowsMax = 256;
 /** Attention takes some hundred bytes for each of these and each place beside it. */
 const paddedUnitsMax = 8_192;
 
-export async function openEncoder({
-  modelDir,
-  manifest,
-  threads,
-}: EngineRequest<EncoderManifest>): Promise<Program> {
+export async function openEncoder(request: EngineRequest<EncoderManifest>): Promise<Program> {
+  const { modelDir, manifest, threads } = request;
   const path = join(modelDir, manifest.files.encoder);
   // Spinning threads would take the cores from the server and from other pipelines.
   const wideSums = needsWideSums(manifest.quantization);
-  const session = await openSession(path, { threads, spin: false, wideSums });
+  const options = { threads, spin: false, wideSums };
+  const session = await openShared(path, options, await sharedWeightsOf(request));
   try {
     checkOutputs(session, { name: "encoder", wanted: outputsOf(manifest) });
   } catch (error) {
@@ -65,6 +64,17 @@ export async function openEncoder({
     throw error;
   }
   return new EncoderProgram(session, manifest);
+}
+
+async function sharedWeightsOf({
+  manifest: { files, fileSha256 },
+  modelDir,
+  weightsCache: cache,
+}: EngineRequest<EncoderManifest>): Promise<SharedWeights | null> {
+  if (cache === null) return null;
+  const identity = `${fileSha256[files.encoder]} ${fileSha256[files.weights]}`;
+  const { size: bytes } = await stat(join(modelDir, files.weights));
+  return { cache, identity, bytes };
 }
 
 class EncoderProgram implements Program {

@@ -1,0 +1,274 @@
+/**
+ * `npm run bench -- memory`: what a second pipeline adds to memory for a model that a first one has. Sums of proportional
+ * set sizes: a page that several processes map counts once, shared among them. Each child has worked before it is
+ * measured, so that whatever it maps it has also touched.
+ */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { type ChildFrame, framesVersion } from "#src/frames/messages.js";
+import type { GenerationManifest } from "#src/models/manifest-generation.js";
+import { readGeneration } from "../test/support/read-generation.js";
+import { weightsCacheArguments } from "#src/runtime/weights-cache.js";
+import { systemClock } from "#src/work/clock.js";
+import { generationPayload, readHypotheses } from "#src/work/generation.js";
+import { type ChildPort, spawnChild } from "#src/worker/child.js";
+import { describeMachine, hashOf, spread, spreadText } from "./machine.js";
+import { readSentences } from "./sentences.js";
+
+const usage = `npm run bench -- memory [flags]
+  --model DIR        Millrace folder (default: models/en-zh)
+  --sentences FILE   one a line (default: models/calibration.en.txt)
+  --count N          sentences that each child translates before it is measured (default: 448)
+  --rounds N         (default: 3)`;
+
+const entry = fileURLToPath(import.meta.resolve("#src/runtime/entry.js"));
+
+interface Bench {
+  readonly modelDir: string;
+  readonly manifest: GenerationManifest;
+  readonly sentences: readonly (readonly number[])[];
+  readonly rounds: number;
+}
+
+export async function run(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      model: { type: "string", default: "models/en-zh" },
+      sentences: { type: "string", default: "models/calibration.en.txt" },
+      count: { type: "string", default: "448" },
+      rounds: { type: "string", default: "3" },
+      help: { type: "boolean", default: false },
+    },
+  });
+  if (values.help) return console.log(usage);
+  const modelDir = resolve(values.model);
+  const manifest = await readGeneration(modelDir);
+  const tokenizer = join(modelDir, manifest.files.tokenizer);
+  const sentences = readSentences(values.sentences, tokenizer, Number(values.count));
+  const rounds = Number(values.rounds);
+  console.log(
+    `${describeMachine()}\n${manifest.name} ${manifest.precision}, ${sentences.length} sentences, rounds: ${rounds}`,
+  );
+  const ids = sentences.map(({ tokenIds }) => tokenIds);
+  const bench: Bench = { modelDir, manifest, sentences: ids, rounds };
+  const cacheDir = mkdtempSync(join(tmpdir(), "millrace-bench-"));
+  const options = { cacheDir, weightsCacheBytesMax: 2 ** 40, startTimeoutMs: 240_000 };
+  try {
+    await benchLayout("a copy each", bench, []);
+    await benchLayout("weights shared", bench, weightsCacheArguments(options));
+    await benchSpeed(bench, weightsCacheArguments(options));
+  } finally {
+    rmSync(cacheDir, { recursive: true });
+  }
+}
+
+async function benchLayout(
+  name: string,
+  bench: Bench,
+  entryArguments: readonly string[],
+): Promise<void> {
+  const rounds: Sizes[] = [];
+  for (let round = 0; round < bench.rounds; round += 1) {
+    rounds.push(await measure(bench, entryArguments));
+  }
+  const column = (read: (sizes: Sizes) => number, digits = 1): string =>
+    spreadText(rounds.map(read), digits);
+  console.log(`\n${name}: MiB of proportional set sizes, median (least–most)`);
+  console.log(`  an empty child adds      ${column(({ empty }) => empty)}`);
+  for (const when of ["loaded", "worked"] as const) {
+    const ratio = spread(rounds.map((sizes) => sizes[when].second / sizes[when].first)).median;
+    const first = column((sizes) => sizes[when].first);
+    const second = column((sizes) => sizes[when].second);
+    console.log(
+      `  ${when}, beyond that      first ${first}, second ${second}: ratio ${ratio.toFixed(2)} (target 0.25)`,
+    );
+  }
+  console.log(`  load of the second, ms   ${column(({ loadMs }) => loadMs, 0)}`);
+  console.log(
+    `  results                  ${[...new Set(rounds.map(({ hash }) => hash))].join(" ")}`,
+  );
+}
+
+interface Added {
+  readonly first: number;
+  readonly second: number;
+}
+
+interface Sizes {
+  readonly empty: number;
+  /** The warm-up was answered. */
+  readonly loaded: Added;
+  /** The sentences were translated. */
+  readonly worked: Added;
+  /** Of the second. */
+  readonly loadMs: number;
+  readonly hash: string;
+}
+
+/** Two empty children stay beside the others: what every process maps (Node, ONNX Runtime's code) is theirs. */
+async function measure(bench: Bench, entryArguments: readonly string[]): Promise<Sizes> {
+  const children: Child[] = [];
+  const spawnEmpty = async (): Promise<Child> => {
+    const child = new Child(entryArguments);
+    children.push(child);
+    await child.greeted();
+    return child;
+  };
+  try {
+    for (let count = 0; count < 2; count += 1) await spawnEmpty();
+    const before = sumOf(children);
+    const pair = [await spawnEmpty(), await spawnEmpty()] as const;
+    const atStart = sumOf(children);
+    const empty = (atStart - before) / 2;
+    await pair[0].load(bench.modelDir);
+    const oneLoaded = sumOf(children);
+    await pair[0].translate(bench);
+    const oneWorked = sumOf(children);
+    const loadedAtMs = performance.now();
+    await pair[1].load(bench.modelDir);
+    const loadMs = performance.now() - loadedAtMs;
+    const twoLoaded = sumOf(children);
+    const hash = hashOf(await pair[1].translate(bench));
+    const twoWorked = sumOf(children);
+    return {
+      empty,
+      loaded: { first: oneLoaded - atStart, second: twoLoaded - oneWorked },
+      worked: { first: oneWorked - atStart, second: twoWorked - oneWorked },
+      loadMs,
+      hash,
+    };
+  } finally {
+    for (const child of children) child.kill();
+    await Promise.all(children.map((child) => child.ended));
+  }
+}
+
+/** One child with its own copy and one that shares take turns; by processor time, whatever else runs here. */
+async function benchSpeed(bench: Bench, sharing: readonly string[]): Promise<void> {
+  const own = new Child([]);
+  const shared = new Child(sharing);
+  try {
+    const ratios: number[] = [];
+    for (const child of [own, shared]) {
+      await child.greeted();
+      await child.load(bench.modelDir);
+      await child.translate(bench);
+    }
+    for (let round = 0; round < 3 * bench.rounds; round += 1) {
+      const [ownMs, sharedMs] = [await own.usedBy(bench), await shared.usedBy(bench)];
+      ratios.push(ownMs / sharedMs);
+    }
+    console.log(`\nspeed of shared weights over a copy of its own: ${spreadText(ratios, 2)}`);
+  } finally {
+    own.kill();
+    shared.kill();
+    await Promise.all([own.ended, shared.ended]);
+  }
+}
+
+function sumOf(children: readonly Child[]): number {
+  return children.reduce((sum, child) => sum + child.proportionalSetMiB(), 0);
+}
+
+/** A pipeline's process without its pipeline. */
+class Child {
+  readonly ended: Promise<void>;
+  readonly #port: ChildPort;
+  readonly #said: ChildFrame[] = [];
+  #onSaid: () => void = () => {};
+
+  constructor(entryArguments: readonly string[]) {
+    let ended: () => void = () => {};
+    this.ended = new Promise((resolve) => {
+      ended = resolve;
+    });
+    const log = {
+      info: (_: object, text: string) => console.error(text),
+      warn: (_: object, text: string) => console.error(text),
+    };
+    this.#port = spawnChild(
+      { entry, entryArguments, pipelineId: "bench", log, clock: systemClock, killTimeoutMs: 5_000 },
+      {
+        onFrame: (frame) => {
+          this.#said.push(frame);
+          this.#onSaid();
+        },
+        onBroken: (error) => console.error(error.message),
+        onTooLarge: () => console.error("a sentence fits into no frame"),
+        onEnd: ended,
+      },
+    );
+  }
+
+  kill(): void {
+    this.#port.kill();
+  }
+
+  proportionalSetMiB(): number {
+    const rollup = readFileSync(`/proc/${this.#port.pid}/smaps_rollup`, "latin1");
+    return Number(/^Pss:\s+(\d+) kB/m.exec(rollup)?.[1]) / 1024;
+  }
+
+  /** Milliseconds of processor time; the kernel counts hundredths of a second. */
+  async usedBy(bench: Bench): Promise<number> {
+    const before = this.#processorMs();
+    await this.translate(bench);
+    return this.#processorMs() - before;
+  }
+
+  #processorMs(): number {
+    const [, rest = ""] = readFileSync(`/proc/${this.#port.pid}/stat`, "latin1").split(") ");
+    const [user, system] = rest.split(" ").slice(11, 13);
+    return 10 * (Number(user) + Number(system));
+  }
+
+  async greeted(): Promise<void> {
+    await this.#hear((frame) => frame.type === "hello");
+  }
+
+  async load(modelDir: string): Promise<void> {
+    const how = { version: framesVersion, modelDir, threads: 1, rowsMax: 64 };
+    this.#port.send({ type: "load", ...how });
+    const frame = await this.#hear(({ type }) => type === "ready" || type === "load-failed");
+    if (frame.type === "load-failed") throw new Error(frame.message);
+  }
+
+  async translate({ manifest, sentences }: Bench): Promise<number[][]> {
+    const { lengthPenalty, maxLength } = manifest.generation;
+    const settings = { beams: 1, nBest: 1, lengthPenalty, maxLength };
+    const items = sentences.map((tokenIds, itemId) => ({
+      itemId,
+      payload: generationPayload({ tokenIds: [...tokenIds], settings }),
+    }));
+    this.#port.send({ type: "batch", batchId: 1, class: "bulk", items });
+    const results: number[][] = [];
+    for (let left = items.length; left > 0; ) {
+      const frame = await this.#hear(({ type }) => type === "items");
+      for (const outcome of frame.type === "items" ? frame.outcomes : []) {
+        if (!outcome.ok) throw new Error(outcome.message);
+        results[outcome.itemId] = [...(readHypotheses(outcome.value)?.[0]?.tokenIds ?? [])];
+        left -= 1;
+      }
+    }
+    return results;
+  }
+
+  /** The next frame of that kind; those before it are forgotten. */
+  async #hear(wanted: (frame: ChildFrame) => boolean): Promise<ChildFrame> {
+    for (;;) {
+      for (let frame = this.#said.shift(); frame !== undefined; frame = this.#said.shift()) {
+        if (wanted(frame)) return frame;
+      }
+      await Promise.race([
+        new Promise<void>((resolve) => {
+          this.#onSaid = resolve;
+        }),
+        this.ended.then(() => Promise.reject(new Error("the child ended"))),
+      ]);
+    }
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * Opens a graph so that its weights are in memory once, however many processes have it: from the cache of
+ * weights-cache.ts, which is filled first where it must be. Whatever stands in the way of that, the graph is opened as
+ * it is, with a copy of its own, and a line on standard error says why.
+ */
+import { spawn } from "node:child_process";
+import { basename } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { openSession, runtimeVersion, type Session, type SessionOptions } from "./session.js";
+import {
+  entryDir,
+  findEntry,
+  isLocked,
+  lockEntry,
+  noteFailure,
+  recentFailure,
+  removeEntry,
+  type WeightsCache,
+} from "./weights-cache.js";
+
+/** What of a graph can be shared, and where. */
+export interface SharedWeights {
+  readonly cache: WeightsCache;
+  /** Hash of the graph and of the files that it refers to. */
+  readonly identity: string;
+  /** Of those files. */
+  readonly bytes: number;
+}
+
+/** What the maker's process is told, as JSON. */
+export interface MakeRequest {
+  readonly graph: string;
+  readonly options: SessionOptions;
+  readonly dir: string;
+  readonly cache: WeightsCache;
+}
+
+/** Below that a copy costs less than what else comes with it. */
+const bytesMin = 4 * 1024 * 1024;
+/** An entry has every weight twice, plain and packed; and a little more. */
+const bytesFactor = 2.1;
+const makerPath = fileURLToPath(new URL("./weights-maker.js", import.meta.url));
+const pollMs = 25;
+
+export async function openShared(
+  graph: string,
+  options: SessionOptions,
+  shared: SharedWeights | null,
+): Promise<Session> {
+  if (shared === null || !isWorthwhile(shared)) return await openSession(graph, options);
+  const { cache, identity } = shared;
+  const dir = entryDir(cache, [
+    identity,
+    runtimeVersion(),
+    options.wideSums === true ? "wide sums" : "",
+  ]);
+  try {
+    const cached = await findOrMake({ graph, options, dir, cache });
+    return await openSession(cached, { ...options, packed: true }).catch(async (error: unknown) => {
+      // Somebody's pruning was faster, or it is not what was written; the next one makes a new one.
+      await removeEntry(dir);
+      throw error;
+    });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    process.stderr.write(`${basename(graph)}: its weights are not shared: ${reason}\n`);
+    return await openSession(graph, options);
+  }
+}
+
+function isWorthwhile({ bytes, cache }: SharedWeights): boolean {
+  return bytes >= bytesMin && bytes * bytesFactor <= cache.bytesMax;
+}
+
+/** Throws why there is none. */
+async function findOrMake(request: MakeRequest): Promise<string> {
+  const { dir, cache } = request;
+  const endsAtMs = performance.now() + cache.makeMsMax;
+  for (;;) {
+    const found = await findEntry(dir);
+    if (found !== null) return found;
+    const failure = await recentFailure(dir);
+    if (failure !== null) throw new Error(failure);
+    await using lock = await lockEntry(dir);
+    if (lock !== null) return await make(request, endsAtMs - performance.now());
+    while (await isLocked(dir, cache)) {
+      if (performance.now() > endsAtMs) throw new Error("another process makes them, for too long");
+      await sleep(pollMs);
+    }
+  }
+}
+
+async function make(request: MakeRequest, timeoutMs: number): Promise<string> {
+  const problem = await runMaker(request, timeoutMs);
+  const found = problem === null ? await findEntry(request.dir) : null;
+  if (found !== null) return found;
+  const reason = problem ?? "what was made is not there";
+  await noteFailure(request.dir, reason);
+  throw new Error(reason);
+}
+
+/**
+ * In a process of its own: packing takes memory that the allocator would not give back, and blocks its thread. It ends
+ * with this one, by its lifeline (parent-watch.ts). Resolves with what went wrong, or null.
+ */
+async function runMaker(request: MakeRequest, timeoutMs: number): Promise<string | null> {
+  const maker = spawn(process.execPath, [makerPath, JSON.stringify(request)], {
+    stdio: ["ignore", "ignore", "pipe", "ignore", "pipe"],
+    timeout: Math.max(1, Math.ceil(timeoutMs)),
+    killSignal: "SIGKILL",
+  });
+  let said = "";
+  maker.stderr?.setEncoding("utf8").on("data", (text: string) => {
+    said = `${said}${text}`.slice(0, 1_000);
+  });
+  return await new Promise((resolve) => {
+    maker.on("error", (error) => resolve(error.message));
+    maker.on("close", (code, signal) => {
+      if (code === 0) resolve(null);
+      else resolve(said.trim() || `their making ended with ${signal ?? code}`);
+    });
+  });
+}

@@ -1,0 +1,171 @@
+/**
+ * READ FIRST: how many pipelines, and of how many threads, is measured and not guessed. One model wants one thread each,
+ * another the reverse. At the first start with a model the layouts that the cores allow (layouts.ts) run for a moment each
+ * (measure.ts), and the best is kept (kept-trial.ts) and taken from then on.
+ *
+ * It is left out where pipelines or threads are given, where there is nothing to choose, where the result could not be
+ * kept, and while the machine is busy with other things. Whatever goes wrong in it costs its time, and the defaults stand.
+ */
+import { cpus, loadavg } from "node:os";
+import { fileURLToPath } from "node:url";
+import type { Log } from "../log.js";
+import { engineTable } from "../models/engine-table.js";
+import type { ModelManifest } from "../models/manifest.js";
+import { readModel } from "../models/read-manifest.js";
+import { findModels } from "../models/registry.js";
+import { type Configuration, withMeasured } from "../options/resolve.js";
+import { weightsCacheArguments } from "../runtime/weights-cache.js";
+import { forget, keep, keptPath, readKept } from "./kept-trial.js";
+import {
+  bestOf,
+  type CoreLayout,
+  describeLayouts,
+  layoutsOf,
+  type MeasuredLayout,
+} from "./layouts.js";
+import { type MeasureOptions, measureLayout, type TrialModel } from "./measure.js";
+
+const runtimeEntry = fileURLToPath(new URL("../runtime/entry.js", import.meta.url));
+const usualWindowMs = 1_000;
+/** Of the machine's processors: where others use more than this, what is measured says little about the machine. */
+const loadMax = 0.5;
+/** Of all layouts, loading included. A model that takes longer to load is not tried; it would hold up the start too long. */
+const trialMsMax = 15_000;
+const pipelinesMax = 64;
+/** Of a pipeline's memory beside its weights: a guess on the safe side, for what nobody has measured yet. */
+const pipelineBytes = 256 * 1024 * 1024;
+
+export interface TrialParts {
+  readonly log: Log;
+  readonly signal?: AbortSignal;
+  /** The children's script; default: the one that pipelines run. */
+  readonly entry?: string;
+  /** For each run of a layout; default: a second, less where there are many. */
+  readonly windowMs?: number;
+  /** How busy the machine is, 1: all of it; default: as the kernel has it of the last minute. */
+  readonly load?: number;
+}
+
+/** The configuration with the layout that was measured before, where there is one. Starts nothing. */
+export async function withKeptTrial(configuration: Configuration): Promise<Configuration> {
+  if (!isWanted(configuration)) return configuration;
+  const model = await findLargest(configuration.options.models);
+  const measured = model === null ? null : await readKept(keptPath(configuration, model.manifest));
+  return measured === null ? configuration : withLayout(configuration, measured);
+}
+
+/** The same; measures now where it was not measured before. @throws the signal's reason. */
+export async function withTrial(
+  configuration: Configuration,
+  parts: TrialParts,
+): Promise<Configuration> {
+  if (!isWanted(configuration)) return configuration;
+  const model = await findLargest(configuration.options.models);
+  if (model === null) return configuration;
+  const path = keptPath(configuration, model.manifest);
+  const before = await readKept(path);
+  if (before !== null) return withLayout(configuration, before);
+  const load = parts.load ?? (loadavg()[0] ?? 0) / cpus().length;
+  if (load > loadMax) {
+    const fields = { load: Number(load.toFixed(2)) };
+    parts.log.info(fields, "the machine is busy: pipelines and threads are measured another time");
+    return configuration;
+  }
+  try {
+    // Until there is a result this one stands, also if this process is killed meanwhile: a trial that takes the machine
+    // down is not repeated at each start.
+    await keep(path, []);
+    const measured = await runTrial(configuration, model, parts);
+    await keep(path, measured);
+    return withLayout(configuration, measured);
+  } catch (error) {
+    if (parts.signal?.aborted === true) await forget(path);
+    parts.signal?.throwIfAborted();
+    parts.log.warn({ err: error }, "pipelines and threads could not be measured");
+    return configuration;
+  }
+}
+
+function isWanted({ options, sources, machine }: Configuration): boolean {
+  const keys = ["pipelines", "realtimePipelines", "bulkPipelines", "threads"] as const;
+  const open = keys.every((key) => sources[key] === "default");
+  return options.trial === "auto" && open && machine.cores > 1;
+}
+
+function withLayout(
+  configuration: Configuration,
+  measured: readonly MeasuredLayout[],
+): Configuration {
+  const best = bestOf(measured);
+  return best === null
+    ? configuration
+    : withMeasured(configuration, best, describeLayouts(measured));
+}
+
+interface Found extends TrialModel {
+  readonly manifest: ModelManifest;
+}
+
+/** What is slowest is what the layout should be for. Folders that are broken are the start's business. */
+async function findLargest(modelsDir: string): Promise<Found | null> {
+  const dirs = await findModels(modelsDir).catch(() => []);
+  const found: Found[] = [];
+  for (const place of dirs) {
+    const model = await readModel(place).catch(() => null);
+    if (model === null) continue;
+    const { dir: modelDir, manifest } = model;
+    const { sample } = engineTable[manifest.engine];
+    if (sample === undefined) continue;
+    found.push({ modelDir, manifest, sample: (index) => sample(manifest, index) });
+  }
+  found.sort((left, right) => bytesOf(right) - bytesOf(left));
+  return found[0] ?? null;
+}
+
+function bytesOf({ manifest }: Found): number {
+  return "source" in manifest ? manifest.source.weightsBytes : 0;
+}
+
+/** Empty where not all could be measured: half of a comparison is none. */
+async function runTrial(
+  { options, machine }: Configuration,
+  model: Found,
+  { log, signal, entry = runtimeEntry, windowMs = usualWindowMs }: TrialParts,
+): Promise<readonly MeasuredLayout[]> {
+  const layouts = layoutsOf(machine.cores, pipelinesMax).filter((layout) =>
+    fits(layout, bytesOf(model), machine.memoryBytes),
+  );
+  if (layouts.length < 2) return [];
+  log.info(
+    { model: model.manifest.name, layouts: layouts.length },
+    "measuring pipelines and threads",
+  );
+  const time = AbortSignal.timeout(trialMsMax);
+  const measureOptions: MeasureOptions = {
+    entry,
+    entryArguments: weightsCacheArguments(options),
+    rowsMax: options.rowsMax,
+    log,
+    windowMs: Math.min(windowMs, trialMsMax / 6 / layouts.length),
+    signal: signal === undefined ? time : AbortSignal.any([signal, time]),
+  };
+  const best = new Map<CoreLayout, number>();
+  try {
+    // There and back, and the better of both counts: what else runs for a moment makes things slower, never faster.
+    for (const layout of [...layouts, ...[...layouts].reverse()]) {
+      const itemsPerSecond = await measureLayout(layout, model, measureOptions);
+      best.set(layout, Math.max(itemsPerSecond, best.get(layout) ?? 0));
+    }
+  } catch (error) {
+    if (!time.aborted) throw error;
+    log.warn({ trialMsMax }, "measuring took too long: the defaults stand");
+    return [];
+  }
+  const measured = [...best].map(([layout, itemsPerSecond]) => ({ ...layout, itemsPerSecond }));
+  log.info({ measured: describeLayouts(measured) }, "measured");
+  return measured;
+}
+
+function fits({ pipelines }: CoreLayout, weightsBytes: number, memoryBytes: number): boolean {
+  return pipelines * (3 * weightsBytes + pipelineBytes) <= memoryBytes / 2;
+}

@@ -1,0 +1,211 @@
+/** Weights that processes share: the same results, and whatever is wrong with the cache keeps nobody from serving. */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { appendFile, copyFile, mkdir, open, truncate, utimes, writeFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { readGeneration } from "../support/read-generation.js";
+import { GenerationModel } from "#src/runtime/generation/generation-model.js";
+import type { SharedWeights } from "#src/runtime/shared-weights.js";
+import {
+  cachedGraphName,
+  cachedWeightsName,
+  entryDir,
+  findEntry,
+  isLocked,
+  lockEntry,
+  noteFailure,
+  pruneEntries,
+  publishEntry,
+  recentFailure,
+  type WeightsCache,
+  weightsCacheArguments,
+  weightsCacheFrom,
+} from "#src/runtime/weights-cache.js";
+import { bundledModelDir, translateAll } from "../support/engine.js";
+import { TempDir } from "../support/temp-dir.js";
+
+const sentence = [65, 90, 128, 82, 0];
+
+function cacheIn(dir: string, bytesMax = 2 ** 30): WeightsCache {
+  return { dir, bytesMax, makeMsMax: 60_000 };
+}
+
+async function openBundled(cache: WeightsCache | null): Promise<GenerationModel> {
+  const manifest = await readGeneration(bundledModelDir);
+  const { encoder, decoder, weights } = manifest.files;
+  const of = (graph: string, shared: WeightsCache): SharedWeights => ({
+    cache: shared,
+    identity: `${manifest.fileSha256[graph]} ${manifest.fileSha256[weights]}`,
+    bytes: statSync(join(bundledModelDir, weights)).size,
+  });
+  const shared =
+    cache === null ? null : { encoder: of(encoder, cache), decoder: of(decoder, cache) };
+  const paths = {
+    encoder: join(bundledModelDir, encoder),
+    decoder: join(bundledModelDir, decoder),
+  };
+  return await GenerationModel.load(paths, manifest, { threads: 1, spin: false, shared });
+}
+
+/** Ids and scores, to the bit. */
+async function resultsOf(model: GenerationModel): Promise<string> {
+  const results = await translateAll(model, [
+    { tokenIds: sentence },
+    { tokenIds: sentence.slice(2), settings: { beams: 4, nBest: 2 } },
+  ]);
+  await model.release();
+  return JSON.stringify(results);
+}
+
+const mapped = (dir: string): number =>
+  readFileSync("/proc/self/maps", "latin1")
+    .split("\n")
+    .filter((line) => line.includes(dir)).length;
+
+function entriesOf(cache: WeightsCache): string[] {
+  return readdirSync(join(cache.dir, "weights-v1")).sort();
+}
+
+test("shared weights are mapped from files, give the same bits, and are made once by those who start together", async () => {
+  await using temp = await TempDir.make();
+  const cache = cacheIn(temp.file("cache"));
+  const alone = await resultsOf(await openBundled(null));
+  const models = await Promise.all([openBundled(cache), openBundled(cache)]);
+  if (process.platform === "linux") assert.ok(mapped(temp.path) >= 4, "nothing is mapped");
+  for (const model of models) assert.equal(await resultsOf(model), alone);
+  const entries = entriesOf(cache);
+  assert.equal(entries.length, 2, entries.join());
+  assert.ok(entries.every((name) => /^[0-9a-f]{32}$/.test(name)));
+
+  // Damaged: made anew. The time is what tells.
+  const [entry = ""] = entries;
+  const weights = join(cache.dir, "weights-v1", entry, cachedWeightsName);
+  await truncate(weights, 4096);
+  assert.equal(await resultsOf(await openBundled(cache)), alone);
+  assert.ok(statSync(weights).size > 4096);
+});
+
+test("where nothing can be kept, or it is too large, or was not possible lately, a model has a copy of its own", async () => {
+  await using temp = await TempDir.make();
+  await writeFile(temp.file("file"), "");
+  const tooLarge = cacheIn(temp.file("small"), 1024 * 1024);
+  for (const cache of [cacheIn(temp.file("file", "cache")), tooLarge]) {
+    await (await openBundled(cache)).release();
+    assert.ok(!existsSync(cache.dir));
+  }
+  const dir = temp.file("entry");
+  assert.equal(await recentFailure(dir), null);
+  await noteFailure(dir, "no room");
+  assert.equal(await recentFailure(dir), "no room");
+  const longAgo = new Date(Date.now() - 2 * 3_600_000);
+  await utimes(`${dir}.failed`, longAgo, longAgo);
+  assert.equal(await recentFailure(dir), null);
+});
+
+async function madeEntry(dir: string, bytes = 10): Promise<void> {
+  const published = await publishEntry(dir, async (newDir) => {
+    await writeFile(join(newDir, cachedGraphName), "graph");
+    await writeFile(join(newDir, cachedWeightsName), Buffer.alloc(bytes, 7));
+  });
+  assert.ok(published);
+}
+
+test("an entry is what was written, or it is none", async () => {
+  await using temp = await TempDir.make();
+  const dir = entryDir(cacheIn(temp.path), ["a"]);
+  const graph = join(dir, cachedGraphName);
+  const weights = join(dir, cachedWeightsName);
+  const write = async (path: string, bytes: Uint8Array): Promise<void> => {
+    const handle = await open(path, "r+");
+    await handle.write(bytes, 0);
+    await handle.close();
+  };
+  await mkdir(temp.path, { recursive: true });
+  const damages: Readonly<Record<string, () => Promise<void>>> = {
+    "a byte more": () => appendFile(weights, "x"),
+    "another byte": () => write(weights, Buffer.from("x")),
+    "no file": () => copyFile(weights, `${weights}2`).then(() => truncate(weights, 0)),
+    "another graph": () => write(graph, Buffer.from("G")),
+  };
+  for (const [name, damage] of Object.entries(damages)) {
+    await madeEntry(dir);
+    assert.equal(await findEntry(dir), graph);
+    await damage();
+    assert.equal(await findEntry(dir), null, name);
+    assert.ok(!existsSync(dir), name);
+  }
+  // A copy has other times, and the same bytes.
+  await madeEntry(dir);
+  await utimes(weights, new Date(0), new Date(0));
+  assert.equal(await findEntry(dir), graph);
+  // Whoever comes second leaves what is there.
+  assert.equal(
+    await publishEntry(dir, async (newDir) => {
+      await writeFile(join(newDir, cachedGraphName), "other");
+      await writeFile(join(newDir, cachedWeightsName), "other");
+    }),
+    false,
+  );
+  assert.equal(readFileSync(graph, "utf8"), "graph");
+  for (const lie of ["", "[1]", '{"graph.onnx": {"bytes": "5"}}', "{}"]) {
+    await writeFile(join(dir, "made.json"), lie);
+    assert.equal(await findEntry(dir), null, lie);
+  }
+});
+
+test("what was used longest ago goes when the cache is full, and never what was just made", async () => {
+  await using temp = await TempDir.make();
+  const cache = cacheIn(temp.path, 250);
+  const dirs = ["a", "b", "c"].map((part) => entryDir(cache, [part]));
+  for (const [index, dir] of dirs.entries()) {
+    await madeEntry(dir, 100);
+    const usedAt = new Date(Date.now() - (index === 2 ? 9 : index) * 60_000);
+    await utimes(join(dir, "made.json"), usedAt, usedAt);
+  }
+  const leftOver = join(temp.path, "weights-v1", ".new-left");
+  await mkdir(leftOver);
+  await utimes(leftOver, new Date(0), new Date(0));
+  const [a = "", b = "", c = ""] = dirs;
+  await pruneEntries(cache, c);
+  assert.deepEqual(
+    [a, b, c, leftOver].map((dir) => existsSync(dir)),
+    [true, false, true, false],
+  );
+});
+
+test("one lock at a time; one that is older than any making, or of a dead process, is taken away", async () => {
+  await using temp = await TempDir.make();
+  const cache = cacheIn(temp.path);
+  const dir = entryDir(cache, ["a"]);
+  {
+    await using lock = await lockEntry(dir);
+    assert.ok(lock !== null);
+    assert.equal(await lockEntry(dir), null);
+    assert.ok(await isLocked(dir, cache));
+    await utimes(`${dir}.lock`, new Date(0), new Date(0));
+    assert.ok(!(await isLocked(dir, cache)));
+  }
+  assert.ok(!(await isLocked(dir, cache)));
+  // Whoever was killed while it was being made holds nobody up.
+  const ended = spawnSync(process.execPath, ["--version"]).pid;
+  await writeFile(`${dir}.lock`, `${ended} elsewhere`);
+  assert.ok(await isLocked(dir, cache));
+  await writeFile(`${dir}.lock`, `${ended} ${hostname()}`);
+  assert.ok(!(await isLocked(dir, cache)));
+  assert.ok(!existsSync(`${dir}.lock`));
+});
+
+test("a pipeline's process hears of the cache on its command line, or of none", () => {
+  const options = { cacheDir: "/c", weightsCacheBytesMax: 5, startTimeoutMs: 4_000 };
+  const args = weightsCacheArguments(options);
+  assert.deepEqual(weightsCacheFrom(["node", "entry", ...args]), {
+    dir: "/c",
+    bytesMax: 5,
+    makeMsMax: 1_000,
+  });
+  assert.deepEqual(weightsCacheArguments({ ...options, weightsCacheBytesMax: 0 }), []);
+  assert.equal(weightsCacheFrom(["node", "entry"]), null);
+});
