@@ -210,7 +210,12 @@ test("by size: pictures go in requests of so many bytes, and a larger one goes a
     widths.push("error" in result ? -1 : result.width);
   }
   assert.deepEqual(widths, [4, 4, 3, 20, 1]);
-  assert.deepEqual(sizes(server.exchanges), [1, 1, 1, 2]);
+  const whole = { requestInputsMax: Infinity, requestSizeMax: Infinity } as const;
+  let count = 0;
+  for await (const _ of client.embedEach(counted(3_000), whole)) count += 1;
+  assert.equal(count, 3_000);
+  assert.equal(inputsOf(server.exchanges.at(-1) as Exchange).length, 3_000);
+  assert.deepEqual(sizes(server.exchanges), [1, 1, 1, 2, 3_000]);
 });
 
 test("a refusal that inputs are to blame for finds them by halves; another one ends the source", async () => {

@@ -74,7 +74,8 @@ export class BufferedFile implements AsyncDisposable {
   }
 }
 
-function unwritable(path: string, cause: unknown): MillraceError {
+/** The disk is full, or something is not allowed. */
+export function unwritable(path: string, cause: unknown): MillraceError {
   const reason = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
   return new MillraceError("output_failed", `cannot write ${path} (${reason})`, { cause });
 }

@@ -9,7 +9,7 @@ import { randomUUID } from "node:crypto";
 import { access, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { MillraceError } from "millrace-client";
 import { z } from "zod";
-import { unusable } from "./flags.js";
+import { unwritable } from "./buffered-file.js";
 import type { PrefixMark } from "./input-prefix.js";
 
 export type RunArguments = Readonly<Record<string, string | number | boolean | null>>;
@@ -88,7 +88,7 @@ export class ProgressFile {
       await rename(partial, this.#path);
     } catch (error) {
       await rm(partial, { force: true });
-      throw unusable("--out", this.#path, error);
+      throw unwritable(this.#path, error);
     }
   }
 
