@@ -5,15 +5,15 @@ import { test } from "node:test";
 import { inspectFolder } from "#src/cli/inspect.js";
 import { convertQuietly } from "../support/converted.js";
 import {
-  type EncoderFolderOptions,
+  type EncoderSourceOptions,
   moduleList,
   words,
-  writeEncoderFolder,
-} from "../support/encoder-folder.js";
+  writeEncoderSource,
+} from "../support/encoder-source.js";
 import { float32Tensor, safetensorsOf } from "../support/safetensors-bytes.js";
 import { TempDir } from "../support/temp-dir.js";
 
-interface Refusal extends EncoderFolderOptions {
+interface Refusal extends EncoderSourceOptions {
   readonly title: string;
   readonly code: string;
   readonly message: RegExp;
@@ -196,7 +196,7 @@ const refusals: readonly Refusal[] = [
 for (const { title, code, message, ...options } of refusals) {
   test(`refused, and nothing is left: ${title}`, async () => {
     await using dir = await TempDir.make();
-    await writeEncoderFolder(dir.file("in"), options);
+    await writeEncoderSource(dir.file("in"), options);
     await assert.rejects(convertQuietly({ modelDir: dir.file("in"), outDir: dir.file("out") }), {
       code,
       message,
