@@ -55,6 +55,11 @@ const refusals: readonly Refusal[] = [
     ],
     ["more kinds of tokens than are told apart", { type_vocab_size: 99 }, /type_vocab_size 99/],
     [
+      "a softmax of one label",
+      { ...classifies, id2label: { 0: "a" }, function_to_apply: "softmax" },
+      /softmax of one label/,
+    ],
+    [
       "a function for scores that is unknown",
       { ...classifies, function_to_apply: "cube" },
       /"cube"/,
