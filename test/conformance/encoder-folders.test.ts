@@ -6,11 +6,11 @@ import { createTokenizer } from "#src/prepare/text/huggingface-tokenizers.js";
 import { convertQuietly } from "../support/converted.js";
 import { type EncoderAnswer, EncoderGraph } from "../support/encoder.js";
 import {
-  type EncoderFolderOptions,
+  type EncoderSourceOptions,
   moduleList,
   words,
-  writeEncoderFolder,
-} from "../support/encoder-folder.js";
+  writeEncoderSource,
+} from "../support/encoder-source.js";
 import { float32Tensor, type HandMadeTensor, safetensorsOf } from "../support/safetensors-bytes.js";
 import { TempDir } from "../support/temp-dir.js";
 
@@ -77,7 +77,7 @@ function outputOf(answer: EncoderAnswer | undefined, name: string): Float32Array
 for (const precision of ["f32", "int8"] as const) {
   test(`a Dense between two Normalize: ${precision}`, async () => {
     await using dir = await TempDir.make();
-    await writeEncoderFolder(dir.file("in"), { files: modules });
+    await writeEncoderSource(dir.file("in"), { files: modules });
     const { manifest } = await convertInto(dir, { precision });
     await using graph = await EncoderGraph.open(dir.file("out"));
     const embedding = { pooling: "mean", normalize: true, width: 8, own: true };
@@ -123,8 +123,8 @@ for (const [title, pooling, expected] of poolings) {
       "modules.json": moduleList(["Transformer", "0_T"], ["Pooling", "1_Pooling"]),
       "1_Pooling/config.json": pooling,
     };
-    await writeEncoderFolder(dir.file("in"), { files });
-    await writeEncoderFolder(dir.file("in", "0_T"));
+    await writeEncoderSource(dir.file("in"), { files });
+    await writeEncoderSource(dir.file("in", "0_T"));
     await convertInto(dir);
     await using graph = await EncoderGraph.open(dir.file("out"));
     assert.equal(graph.manifest.embedding?.own, true);
@@ -136,7 +136,7 @@ for (const [title, pooling, expected] of poolings) {
 
 test("the mean of tokens, the largest of each number, and every layer", async () => {
   await using dir = await TempDir.make();
-  await writeEncoderFolder(dir.file("in"), { modelType: "modernbert" });
+  await writeEncoderSource(dir.file("in"), { modelType: "modernbert" });
   await convertInto(dir);
   await using graph = await EncoderGraph.open(dir.file("out"));
   const seen: string[] = [];
@@ -172,7 +172,7 @@ test("ModernBERT's head: of the first token and of the mean, alone and in compan
       id2label: { 0: "no", 1: "yes", 2: "perhaps" },
       classifier_pooling: pooling,
     };
-    await writeEncoderFolder(dir.file("in"), { modelType: "modernbert", config, prefix: "" });
+    await writeEncoderSource(dir.file("in"), { modelType: "modernbert", config, prefix: "" });
     await convertInto(dir, { precision: "int8", force: true });
     await using graph = await EncoderGraph.open(dir.file("out"));
     assert.deepEqual(graph.manifest.labels, ["no", "yes", "perhaps"]);
@@ -219,7 +219,7 @@ for (const [title, config, task, expected] of scores) {
       id2label: { 0: "LABEL_0" },
       ...config,
     };
-    await writeEncoderFolder(dir.file("in"), { config: all });
+    await writeEncoderSource(dir.file("in"), { config: all });
     const { manifest } = await convertInto(dir);
     assert.equal(manifest.task, task);
     assert.ok("scores" in manifest);
@@ -239,13 +239,13 @@ test("tensors under a prefix and under their older names give the same bytes", a
       tensors.set(own.replace(/LayerNorm\.bias$/, "LayerNorm.beta"), tensor);
     }
   };
-  const ways: readonly EncoderFolderOptions[] = [
+  const ways: readonly EncoderSourceOptions[] = [
     {},
     { prefix: "bert.", config: { architectures: ["BertForMaskedLM"] } },
     { prefix: "bert.", change: older },
   ];
   for (const options of ways) {
-    await writeEncoderFolder(dir.file("in"), options);
+    await writeEncoderSource(dir.file("in"), options);
     const { manifest } = await convertInto(dir, { force: true });
     hashes.push(manifest.fileSha256);
   }
@@ -265,7 +265,7 @@ const idOf = (...pieces: readonly string[]) => pieces.map((piece) => words.index
 
 test("a tokenizer is made of vocab.txt, lower-case as its configuration says", async () => {
   await using dir = await TempDir.make();
-  await writeEncoderFolder(dir.file("in"));
+  await writeEncoderSource(dir.file("in"));
   const { manifest } = await convertInto(dir);
   assert.deepEqual(await idsOf(dir, "Ab é!"), idOf("[CLS]", "a", "##b", "e", "!", "[SEP]"));
   assert.deepEqual(await idsOf(dir, "a", "b"), idOf("[CLS]", "a", "[SEP]", "b", "[SEP]"));
@@ -273,12 +273,12 @@ test("a tokenizer is made of vocab.txt, lower-case as its configuration says", a
   assert.ok("unknownTokenId" in manifest);
   assert.equal(manifest.unknownTokenId, 1);
   const cased = { "tokenizer_config.json": { do_lower_case: false } };
-  await writeEncoderFolder(dir.file("in"), { files: cased });
+  await writeEncoderSource(dir.file("in"), { files: cased });
   await convertInto(dir, { force: true });
   assert.deepEqual(await idsOf(dir, "Ab a"), idOf("[CLS]", "[UNK]", "a", "[SEP]"));
   // sentence-transformers makes the text lower-case by itself.
   const own = { ...cased, "sentence_bert_config.json": { max_seq_length: 9, do_lower_case: true } };
-  await writeEncoderFolder(dir.file("in"), { files: own });
+  await writeEncoderSource(dir.file("in"), { files: own });
   const third = await convertInto(dir, { force: true });
   assert.deepEqual(await idsOf(dir, "Ab a"), idOf("[CLS]", "a", "##b", "a", "[SEP]"));
   assert.deepEqual(third.manifest.limits.inputTokensMax, 9);
@@ -292,7 +292,7 @@ test("a tokenizer is made of vocab.json and merges.txt", async () => {
     "merges.txt": "#version: 0.2\na b\nĠ ab\n",
   };
   const config = { model_type: "roberta", architectures: ["RobertaModel"], type_vocab_size: 1 };
-  await writeEncoderFolder(dir.file("in"), { config, files, prefix: "roberta." });
+  await writeEncoderSource(dir.file("in"), { config, files, prefix: "roberta." });
   // Of vocab.txt transformers' RoBERTa knows nothing, and such a folder has none.
   await rm(dir.file("in", "vocab.txt"));
   const { manifest } = await convertInto(dir);

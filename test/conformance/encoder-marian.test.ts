@@ -5,7 +5,7 @@ import { openWeights } from "#src/convert/reading/weights.js";
 import { Random } from "../sim/random.js";
 import { convertQuietly } from "../support/converted.js";
 import { EncoderGraph } from "../support/encoder.js";
-import { writeEncoderFolder } from "../support/encoder-folder.js";
+import { writeEncoderSource } from "../support/encoder-source.js";
 import { bundledModelDir, openModel } from "../support/engine.js";
 import { writeMarianFolder } from "../support/marian-folder.js";
 import { readCommittedRows } from "../support/reference.js";
@@ -70,7 +70,7 @@ test("the bundled one: the same bytes in every company", async () => {
 
 test("an encoder has no second model", async () => {
   await using dir = await TempDir.make();
-  await writeEncoderFolder(dir.file("in"));
+  await writeEncoderSource(dir.file("in"));
   const options = { modelDir: dir.file("in"), outDir: dir.file("out"), embeddings: true };
   await assert.rejects(convertQuietly(options), { code: "option_invalid", message: /marian/ });
 });

@@ -5,15 +5,15 @@ import { test } from "node:test";
 import { inspectFolder } from "#src/cli/inspect.js";
 import { convertQuietly } from "../support/converted.js";
 import {
-  type EncoderFolderOptions,
+  type EncoderSourceOptions,
   moduleList,
   words,
-  writeEncoderFolder,
-} from "../support/encoder-folder.js";
+  writeEncoderSource,
+} from "../support/encoder-source.js";
 import { float32Tensor, safetensorsOf } from "../support/safetensors-bytes.js";
 import { TempDir } from "../support/temp-dir.js";
 
-interface Refusal extends EncoderFolderOptions {
+interface Refusal extends EncoderSourceOptions {
   readonly title: string;
   readonly code: string;
   readonly message: RegExp;
@@ -54,6 +54,11 @@ const refusals: readonly Refusal[] = [
       /none of which/,
     ],
     ["more kinds of tokens than are told apart", { type_vocab_size: 99 }, /type_vocab_size 99/],
+    [
+      "a softmax of one label",
+      { ...classifies, id2label: { 0: "a" }, function_to_apply: "softmax" },
+      /softmax of one label/,
+    ],
     [
       "a function for scores that is unknown",
       { ...classifies, function_to_apply: "cube" },
@@ -196,7 +201,7 @@ const refusals: readonly Refusal[] = [
 for (const { title, code, message, ...options } of refusals) {
   test(`refused, and nothing is left: ${title}`, async () => {
     await using dir = await TempDir.make();
-    await writeEncoderFolder(dir.file("in"), options);
+    await writeEncoderSource(dir.file("in"), options);
     await assert.rejects(convertQuietly({ modelDir: dir.file("in"), outDir: dir.file("out") }), {
       code,
       message,

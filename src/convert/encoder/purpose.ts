@@ -118,6 +118,7 @@ function scoresOf(raw: RawPurpose, labels: number): LabelPurpose["scores"] {
     raw.function_to_apply;
   if (own != null) {
     const scores = functions.get(own);
+    if (scores === "softmax" && labels === 1) throw unsupported("a softmax of one label");
     if (scores !== undefined) return scores;
     const known = [...functions.keys()].join(", ");
     throw unsupported(

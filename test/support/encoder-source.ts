@@ -8,7 +8,7 @@ import { encoderTensors } from "#src/convert/encoder/tensors.js";
 import { Random } from "../sim/random.js";
 import { float32Tensor, type HandMadeTensor, safetensorsOf } from "./safetensors-bytes.js";
 
-export interface EncoderFolderOptions {
+export interface EncoderSourceOptions {
   /** Over the small default configuration of `modelType`. */
   readonly config?: Readonly<Record<string, unknown>>;
   readonly modelType?: keyof typeof smallConfigs;
@@ -55,9 +55,9 @@ const smallConfigs = {
 /** A vocabulary of letters, in the way of old folders: no tokenizer.json. */
 const vocabulary = words.join("\n");
 
-export async function writeEncoderFolder(
+export async function writeEncoderSource(
   dir: string,
-  options: EncoderFolderOptions = {},
+  options: EncoderSourceOptions = {},
 ): Promise<string> {
   const value = { ...smallConfigs[options.modelType ?? "bert"], ...options.config };
   const files = {
@@ -74,7 +74,7 @@ export async function writeEncoderFolder(
 async function weightsOf(
   dir: string,
   value: object,
-  { prefix = "", change }: EncoderFolderOptions,
+  { prefix = "", change }: EncoderSourceOptions,
 ): Promise<Buffer> {
   const tensors = new Map<string, HandMadeTensor>();
   const random = new Random(3);
