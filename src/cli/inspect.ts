@@ -4,6 +4,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { MillraceError } from "millrace-client/wire";
+import { readBaseDir } from "../convert/encoder/modules.js";
 import { knownModelTypes, openModel } from "../convert/families.js";
 import { openWeights } from "../convert/reading/weights.js";
 import { engineTable } from "../models/engine-table.js";
@@ -72,7 +73,9 @@ export function registerInspect(program: Command): void {
 /** Throws `model_folder_invalid` where the folder is neither, or its manifest is wrong. */
 export async function inspectFolder(dir: string): Promise<Inspection> {
   if (existsSync(join(dir, manifestFileName))) return await inspectMillrace(dir);
-  if (existsSync(join(dir, "config.json"))) return await inspectHuggingFace(dir);
+  if (["config.json", "modules.json"].some((name) => existsSync(join(dir, name)))) {
+    return await inspectHuggingFace(dir);
+  }
   const message = `${dir} has neither ${manifestFileName} nor config.json: it is no model folder`;
   throw new MillraceError("model_folder_invalid", message);
 }
@@ -91,10 +94,12 @@ async function inspectMillrace(dir: string): Promise<MillraceInspection> {
 }
 
 async function inspectHuggingFace(dir: string): Promise<HuggingFaceInspection> {
-  const config = new Map(Object.entries((await readJsonFile(join(dir, "config.json"))) ?? {}));
+  // Where the list of modules is wrong, the obstacle says so.
+  const baseDir = await readBaseDir(dir).catch(() => dir);
+  const config = await readConfig(join(baseDir, "config.json"));
   const modelType: unknown = config.get("model_type");
   const architectures: unknown = config.get("architectures");
-  const weights = await reasonOr(readWeights(dir));
+  const weights = await reasonOr(readWeights(baseDir));
   return {
     kind: "hugging-face",
     dir,
@@ -103,6 +108,11 @@ async function inspectHuggingFace(dir: string): Promise<HuggingFaceInspection> {
     weights: typeof weights === "string" ? null : weights,
     obstacle: await reasonOf(tryToRead(dir)),
   };
+}
+
+async function readConfig(path: string): Promise<ReadonlyMap<string, unknown>> {
+  if (!existsSync(path)) return new Map();
+  return new Map(Object.entries((await readJsonFile(path)) ?? {}));
 }
 
 /** All that convert checks before it writes the first byte. */

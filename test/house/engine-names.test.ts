@@ -24,6 +24,7 @@ const knowing: Readonly<
   staged: {
     own: /^src\/(?:models\/manifest-staged\.ts|models\/programs\/.*|work\/encoding\.ts|runtime\/staged\/.*)$/,
     users: [
+      "src/convert/",
       "src/models/engine-table.ts",
       "src/models/manifest.ts",
       "src/prepare/text/encoder-texts.ts",

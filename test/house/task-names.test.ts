@@ -43,6 +43,8 @@ const knowing: Readonly<
       "client/src/wire/embed.ts",
       "client/src/wire/index.ts",
       "src/tasks/table.ts",
+      // What makes its models.
+      "src/convert/encoder/",
     ],
   },
   classify: {
@@ -54,6 +56,7 @@ const knowing: Readonly<
       // It asks about the same pairs of texts.
       "client/src/wire/rerank.ts",
       "src/tasks/table.ts",
+      "src/convert/encoder/",
     ],
   },
   rerank: {
@@ -63,6 +66,8 @@ const knowing: Readonly<
       "client/src/wire/rerank.ts",
       "client/src/wire/index.ts",
       "src/tasks/table.ts",
+      "src/convert/encoder/",
+      "src/cli/convert.ts",
     ],
   },
 };

@@ -159,7 +159,7 @@ export function readEncoderConfig(value: object): EncoderConfig {
   );
 }
 
-export function knownActivation(key: string, name: string): Activation {
+function knownActivation(key: string, name: string): Activation {
   const activation = activations.get(name);
   if (activation !== undefined) return activation;
   const known = [...activations.keys()].join(", ");

@@ -70,7 +70,7 @@ export async function addEncoderGraph(
     await addEmbeddings(writer, { hidden: chosen, places, width }, purpose);
     return;
   }
-  const vector = firstOnly ? hidden : addMean(writer, hidden, { places, width });
+  const vector = firstOnly ? hidden : addMean(writer, { hidden, places, width });
   await addLogits(writer, config, { vector, purpose });
 }
 

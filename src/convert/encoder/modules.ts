@@ -210,7 +210,7 @@ export async function readOwnVectors(
 /** sentence-transformers' names, in the order in which it puts their vectors side by side. */
 const modes: readonly {
   readonly name: string;
-  readonly key: keyof z.infer<typeof poolingSchema> & string;
+  readonly key: keyof z.infer<typeof poolingSchema>;
 }[] = [
   { name: "cls", key: "pooling_mode_cls_token" },
   { name: "max", key: "pooling_mode_max_tokens" },

@@ -44,23 +44,18 @@ export function addLayerChoice(
 /** `pooled`, `max`, `tokens`, and `own` where the folder has something behind its pooling. */
 export async function addEmbeddings(
   writer: ProductWriter,
-  {
-    hidden,
-    places,
-    width,
-  }: { readonly hidden: string; readonly places: Places; readonly width: number },
+  of: Hidden,
   { own, width: ownWidth }: EmbeddingPurpose,
 ): Promise<void> {
   const { graph } = writer;
+  const { hidden, places, width } = of;
   const pool = graph.input("pool", "f32", ["B", 1, "S"]);
-  const aside = addPlaced(writer, hidden, places, width);
-  // Not a ReduceSum, which takes another way for one text than for several; a product of one row is the same for each text,
-  // and the zeros of padded places change none of its sums.
-  const pooled = graph.node("Squeeze", [
-    graph.node("MatMul", [pool, aside]),
-    graph.ints("row_axis", [1]),
+  const aside = addPlaced(writer, of);
+  const pooled = addWeightedSum(writer, pool, aside);
+  const kept = graph.node("Add", [
+    aside,
+    graph.node("Reshape", [places.mask, graph.ints("columns", [0, -1, 1])]),
   ]);
-  const kept = graph.node("Add", [aside, addColumn(writer, places.mask, places)]);
   const max = graph.node("ReduceMax", [kept], { attributes: { axes: [1], keepdims: 0 } });
   graph.output("pooled", pooled, { type: "f32", shape: ["B", width] });
   graph.output("max", max, { type: "f32", shape: ["B", width] });
@@ -86,11 +81,8 @@ async function addOwn(
       );
       continue;
     }
-    const length = graph.node("ReduceL2", [vector], { attributes: { axes: [1], keepdims: 1 } });
-    vector = graph.node("Div", [
-      vector,
-      graph.node("Max", [length, graph.scalar("least_length", 1e-12)]),
-    ]);
+    // Row by row; a ReduceL2 takes another way for one text than for several.
+    vector = graph.node("LpNormalization", [vector], { attributes: { axis: -1, p: 2 } });
   }
   return vector;
 }
@@ -113,7 +105,7 @@ function addStart(
     case "max-mean":
       return graph.node("Concat", [max, pooled], { attributes: { axis: 1 } });
     case "mean-sqrt": {
-      const lengths = addSum(writer, addPresence(writer, places));
+      const { lengths } = addPresence(writer, places);
       return graph.node("Mul", [pooled, graph.node("Sqrt", [lengths])]);
     }
   }
@@ -172,16 +164,19 @@ export async function addLogits(
 }
 
 /** The mean of each text's own tokens. */
-export function addMean(
-  writer: ProductWriter,
-  hidden: string,
-  at: { places: Places; width: number },
-): string {
-  const { places, width } = at;
-  const presence = addPresence(writer, places);
-  const aside = addPlaced(writer, hidden, places, width);
-  const sum = addSum(writer, writer.graph.node("Mul", [aside, presence]));
-  return writer.graph.node("Div", [sum, addSum(writer, presence)]);
+export function addMean(writer: ProductWriter, of: Hidden): string {
+  const { presence, lengths } = addPresence(writer, of.places);
+  const sum = addWeightedSum(writer, presence, addPlaced(writer, of));
+  return writer.graph.node("Div", [sum, lengths]);
+}
+
+/**
+ * `[B,1,S]` times `[B,S,width]`. Not a ReduceSum, which takes another way for one text than for several: a product of one row is
+ * the same for each text, and the zeros of padded places change none of its sums.
+ */
+function addWeightedSum({ graph }: ProductWriter, weights: string, aside: string): string {
+  const product = graph.node("MatMul", [weights, aside]);
+  return graph.node("Squeeze", [product, graph.ints("row_axis", [1])]);
 }
 
 /** The places of each text's first token among `[B·S]`. */
@@ -193,36 +188,26 @@ export function addFirstPlaces({ graph }: ProductWriter, { sentenceShape }: Plac
   return graph.node("Mul", [graph.node("Range", [zero, pick(zero), one]), pick(one)]);
 }
 
+interface Hidden {
+  /** `[T, width]`. */
+  readonly hidden: string;
+  readonly places: Places;
+  readonly width: number;
+}
+
 /** `[B, S, width]`. */
-function addPlaced(
-  { graph }: ProductWriter,
-  hidden: string,
-  places: Places,
-  width: number,
-): string {
+function addPlaced({ graph }: ProductWriter, { hidden, places, width }: Hidden): string {
   const rest = graph.ints("row_width", [width]);
   const shape = graph.node("Concat", [places.sentenceShape, rest], { attributes: { axis: 0 } });
   return graph.node("Reshape", [atPlaces(graph, hidden, places), shape]);
 }
 
-/** What has a number for each place, as `[B, S, 1]`. */
-function addColumn({ graph }: ProductWriter, x: string, { sentenceShape }: Places): string {
-  const rest = graph.ints("column_width", [1]);
-  const shape = graph.node("Concat", [sentenceShape, rest], { attributes: { axis: 0 } });
-  return graph.node("Reshape", [x, shape]);
-}
-
-/** 1 where a token stands, else 0. */
-function addPresence(writer: ProductWriter, places: Places): string {
-  const { graph } = writer;
-  const mask = addColumn(writer, places.mask, places);
-  const present = graph.node("Equal", [mask, graph.scalar("kept", 0)]);
-  return graph.node("Cast", [present], { attributes: { to: 1 } });
-}
-
-/** Over the places of each text. */
-function addSum({ graph }: ProductWriter, x: string): string {
-  return graph.node("ReduceSum", [x, graph.ints("place_axis", [1])], {
-    attributes: { keepdims: 0 },
-  });
+/** 1 where a token stands, else 0, `[B,1,S]`; and how many there are, `[B,1]`. */
+function addPresence({ graph }: ProductWriter, { mask }: Places) {
+  const row = graph.node("Reshape", [mask, graph.ints("rows", [0, 1, -1])]);
+  const present = graph.node("Equal", [row, graph.scalar("kept", 0)]);
+  const presence = graph.node("Cast", [present], { attributes: { to: 1 } });
+  const axis = graph.ints("place_axis", [2]);
+  const lengths = graph.node("ReduceSum", [presence, axis], { attributes: { keepdims: 0 } });
+  return { presence, lengths };
 }

@@ -98,7 +98,7 @@ const distanceMax = 128;
  * T5's and MPNet's buckets of key − query: half for each direction; near ones one each, far ones by their logarithm, which
  * transformers takes in float32, so that a distance on an edge falls on the same side here.
  */
-export function relativeBucket(distance: number, buckets: number): number {
+function relativeBucket(distance: number, buckets: number): number {
   const half = Math.floor(buckets / 2);
   const side = distance > 0 ? half : 0;
   const apart = Math.abs(distance);
