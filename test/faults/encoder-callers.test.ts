@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { EmbedOutcome, EmbedResponse, StatusResponse } from "millrace-client/wire";
 import { createServer, type MillraceServer } from "#src/index.js";
+import { writeMadeEncoder } from "../support/made-encoder.js";
 import { assertIdle, getStatus, until } from "../support/real-server.js";
-import { writeServedEncoder } from "../support/served-encoder.js";
 import { TempDir } from "../support/temp-dir.js";
 
 const limit = { timeout: 60_000 };
@@ -14,7 +14,7 @@ let server: MillraceServer;
 before(async () => {
   temp = await TempDir.make();
   // Each token takes some milliseconds in thousandths: a request of thousands can be caught in its midst.
-  await writeServedEncoder(temp.file("slow"), { work: 12 });
+  await writeMadeEncoder(temp.file("slow"), { work: 5 });
   server = await createServer({
     models: temp.path,
     port: 0,

@@ -55,6 +55,8 @@ const knowing: Readonly<
       "client/src/wire/embed.ts",
       "client/src/wire/index.ts",
       "src/tasks/table.ts",
+      // What makes its models.
+      "src/convert/encoder/",
     ],
   },
   classify: {
@@ -66,6 +68,7 @@ const knowing: Readonly<
       // It asks about the same pairs of texts.
       "client/src/wire/rerank.ts",
       "src/tasks/table.ts",
+      "src/convert/encoder/",
       // The program of its models that take pictures.
       "src/models/manifest-staged.ts",
       "src/models/programs/manifest-image-classifier.ts",
@@ -99,6 +102,8 @@ const knowing: Readonly<
       "client/src/wire/rerank.ts",
       "client/src/wire/index.ts",
       "src/tasks/table.ts",
+      "src/convert/encoder/",
+      "src/cli/convert.ts",
     ],
   },
 };

@@ -8,7 +8,7 @@ import { normalLength } from "#src/prepare/text/normal-form.js";
 import { partsOf } from "#src/prepare/text/text-parts.js";
 import { TextTokenizer } from "#src/prepare/text/text-tokenizer.js";
 import type { PrepareStep } from "#src/work/piece.js";
-import { encoderWords, writeServedEncoder } from "../support/served-encoder.js";
+import { encoderWords, writeMadeEncoder } from "../support/made-encoder.js";
 import { sharedPath, skipWithout } from "../support/shared-data.js";
 import { TempDir } from "../support/temp-dir.js";
 
@@ -17,7 +17,7 @@ let path: string;
 
 before(async () => {
   temp = await TempDir.make();
-  path = `${await writeServedEncoder(temp.file("made"))}/tokenizer.json`;
+  path = `${await writeMadeEncoder(temp.file("made"))}/tokenizer.json`;
 });
 
 after(() => temp[Symbol.asyncDispose]());

@@ -29,7 +29,7 @@ export const encoderWidth = 4;
 const layers = 2;
 const positions = 4_096;
 
-export interface ServedEncoderOptions {
+export interface MadeEncoderOptions {
   readonly embedding?: EncoderManifest["embedding"];
   readonly labels?: readonly string[];
   readonly scores?: EncoderManifest["scores"];
@@ -45,9 +45,9 @@ export function wordAt(id: number, at: number): number {
   return ((id * 7 + at * 3) % 11) / 4 - 1;
 }
 
-export async function writeServedEncoder(
+export async function writeMadeEncoder(
   dir: string,
-  options: ServedEncoderOptions = {},
+  options: MadeEncoderOptions = {},
 ): Promise<string> {
   await mkdir(dir, { recursive: true });
   const { labels = null, inputTokensMax = 32 } = options;
