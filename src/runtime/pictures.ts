@@ -21,8 +21,8 @@ export interface Size {
 
 type Sharp = typeof sharp;
 
-/** A file that is so hard to decode was made to be. */
-const decodeSecondsMax = 30;
+/** A file that takes longer was made to: a thousand scans over the same pixels, say. Ten times what an honest one takes. */
+const decodeSeconds = { each: 5, pixelsInOne: 4_000_000 };
 /** The formats that the first look knows (src/prepare/image/head.ts). */
 const loaders = ["Jpeg", "Png", "Webp", "Nsgif", "Tiff"];
 
@@ -60,10 +60,11 @@ export class Pictures {
       if (found.format !== format || found.width !== width || found.height !== height) {
         throw new Error(`it is a ${found.format} of ${found.width} × ${found.height} pixels`);
       }
+      const seconds = Math.ceil(decodeSeconds.each + (width * height) / decodeSeconds.pixelsInOne);
       const { data, info } = await file
         .flatten({ background: "white" })
         .toColourspace("srgb")
-        .timeout({ seconds: decodeSecondsMax })
+        .timeout({ seconds })
         .raw()
         .toBuffer({ resolveWithObject: true });
       if (info.channels !== 3) throw new Error(`it has ${info.channels} colours`);

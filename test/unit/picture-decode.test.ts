@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import sharp, { type Sharp } from "sharp";
 import { Pictures, type Pixels } from "#src/runtime/pictures.js";
+import { Random } from "../sim/random.js";
 import { encoded, everyFormat, isImageInvalid, pngOf, quarters } from "../support/pictures.js";
 
 const pictures = await Pictures.open();
@@ -130,6 +131,44 @@ test("a file that is not what its head said is refused before its pixels are mad
     { ...png, bytes: pngOf(50_000, 50_000, 20) },
   ];
   for (const lie of lies) await assert.rejects(pictures.decode(lie), isImageInvalid);
+});
+
+test("files that say two things are refused, whichever is believed", async () => {
+  const jpeg = await quarters(64, 64).jpeg().toBuffer();
+  const at = jpeg.indexOf(Buffer.from([0xff, 0xc0]));
+  const frame = Buffer.from(jpeg.subarray(at, at + 19));
+  frame.writeUInt16BE(6_000, 5);
+  const first = Buffer.concat([jpeg.subarray(0, at), frame, jpeg.subarray(at)]);
+  const second = Buffer.concat([jpeg.subarray(0, at + 19), frame, jpeg.subarray(at + 19)]);
+  // A frame that is larger than the screen it is on.
+  const gif = Buffer.alloc(32);
+  gif.write(
+    "GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\xff\xff\xff\xff\0\x02\0;",
+    "latin1",
+  );
+  for (const bytes of [first, second, gif]) {
+    const decode = async (): Promise<Pixels> => await pictures.decode(encoded(bytes));
+    await assert.rejects(decode, isImageInvalid);
+  }
+});
+
+test("files changed at random are decoded to the size they said, or invalid", async () => {
+  const random = new Random(23);
+  const files = [...(await everyFormat(48, 48)).values()];
+  for (let round = 0; round < 250; round += 1) {
+    const bytes = new Uint8Array(random.pick(files));
+    for (let change = random.int(1, 5); change > 0; change -= 1) {
+      const last = random.chance(0.6) ? Math.min(200, bytes.length) - 1 : bytes.length - 1;
+      bytes[random.int(0, last)] = random.pick([0, 1, 0x80, 0xff, random.int(0, 255)]);
+    }
+    try {
+      const picture = encoded(bytes);
+      const { data } = await pictures.decode(picture);
+      assert.equal(data.length, picture.width * picture.height * 3);
+    } catch (error) {
+      assert.ok(isImageInvalid(error), String(error));
+    }
+  }
 });
 
 test("what libvips could read and is no picture here is not read", async () => {

@@ -17,12 +17,20 @@ export interface CroppedLine {
 
 export const cropLimits: Stage["limits"] = { rowsMax: 4, paddedUnitsMax: Number.POSITIVE_INFINITY };
 
-export function cropInput(stage: number, data: Detected): StageInput {
+export function cropInput(stage: number, data: Detected, options: CropOptions): StageInput {
   const { picture, quads } = data;
   const bytes = picture.data.length;
+  const { recogniser, direction } = options;
+  const makesBytes = quads.reduce((sum, quad) => {
+    const corners = readingCorners(quad);
+    const strip = stripSize(corners, recogniser.height, recogniser.widthMax);
+    const view = direction === null ? null : stripSize(corners, direction.height, direction.width);
+    return sum + 3 * (strip.width * strip.height + (view === null ? 0 : view.width * view.height));
+  }, 0);
   return {
     stage,
     cost: { units: quads.length, width: quads.length, rows: 1, bytes, batchKey: "" },
+    makesBytes,
     data,
   };
 }
@@ -55,18 +63,23 @@ function cropLine(
   quad: Quad,
   { recogniser, direction }: CropOptions,
 ): CroppedLine {
-  const { width, height } = sizeOf(quad);
-  const at = (size: { readonly width: number; readonly height: number }): Pixels => {
-    const natural = Math.ceil((size.height * width) / height);
-    return cropStrip(picture, quad, {
-      width: Math.min(Math.max(natural, 1), size.width),
-      height: size.height,
-    });
-  };
+  const strip = stripSize(quad, recogniser.height, recogniser.widthMax);
+  const view = direction === null ? null : stripSize(quad, direction.height, direction.width);
   return {
-    strip: at({ width: recogniser.widthMax, height: recogniser.height }),
-    view: direction === null ? null : at(direction),
+    strip: cropStrip(picture, quad, strip),
+    view: view === null ? null : cropStrip(picture, quad, view),
   };
+}
+
+/** As wide as the line is in that height. */
+function stripSize(
+  quad: Quad,
+  height: number,
+  widthMax: number,
+): { readonly width: number; readonly height: number } {
+  const source = sizeOf(quad);
+  const natural = Math.ceil((height * source.width) / source.height);
+  return { width: Math.min(Math.max(natural, 1), widthMax), height };
 }
 
 export function bytesOf({ strip, view }: CroppedLine): number {

@@ -87,10 +87,13 @@ class OcrProgram implements Program {
   readonly stages: readonly Stage[];
   readonly #parts: OcrParts;
   readonly #recogniseAt: number;
+  readonly #cropping: CropOptions;
 
   constructor(parts: OcrParts) {
     this.#parts = parts;
     const { sessions, manifest, pictures, characters } = parts;
+    const { recogniser, direction } = manifest;
+    this.#cropping = { recogniser, direction: sessions.direction === null ? null : direction };
     this.#recogniseAt = sessions.direction === null ? turnAt : turnAt + 1;
     const reading: RecogniseOptions = { ...manifest.recogniser, characters };
     this.stages = [
@@ -149,23 +152,24 @@ class OcrProgram implements Program {
   }
 
   #toCrop(detected: Detected): StageResult {
-    return { kind: "next", inputs: [cropInput(cropAt, detected)], gather: onlyResult };
+    return {
+      kind: "next",
+      inputs: [cropInput(cropAt, detected, this.#cropping)],
+      gather: onlyResult,
+    };
   }
 
   /** A line that cannot be cut out or read is told beside those that can: a page is not lost for a word. */
   async #crop({ data }: StageInput): Promise<StageResult> {
-    const { direction, recogniser } = this.#parts.manifest;
     const detected = data as Detected;
-    const hasDirection = this.#parts.sessions.direction !== null;
-    const options: CropOptions = { recogniser, direction: hasDirection ? direction : null };
-    const crops = await cropLines(detected, options);
+    const crops = await cropLines(detected, this.#cropping);
     const { width, height } = detected.picture;
     const { quads } = detected;
     return {
       kind: "next",
       inputs: crops.flatMap((crop) => ("error" in crop ? [] : [this.#toRead(crop)])),
       gather: (results) => {
-        const { scoreMin } = recogniser;
+        const { scoreMin } = this.#parts.manifest.recogniser;
         return pictureLines({ width, height, quads, crops, results, scoreMin });
       },
     };
