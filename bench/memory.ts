@@ -10,11 +10,11 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { type ChildFrame, framesVersion } from "#src/frames/messages.js";
 import type { GenerationManifest } from "#src/models/manifest-generation.js";
-import { readGeneration } from "../test/support/read-generation.js";
 import { weightsCacheArguments } from "#src/runtime/weights-cache.js";
 import { systemClock } from "#src/work/clock.js";
 import { generationPayload, readHypotheses } from "#src/work/generation.js";
 import { type ChildPort, spawnChild } from "#src/worker/child.js";
+import { readGeneration } from "../test/support/read-generation.js";
 import { describeMachine, hashOf, spread, spreadText } from "./machine.js";
 import { readSentences } from "./sentences.js";
 

@@ -15,6 +15,8 @@ export {
   type ReadyResponse,
   type RequestTimings,
   type StatusResponse,
+  type TensorDatatype,
+  type TensorInfo,
   type TranslateOutcome,
   type WireError,
   type WorkClass,
@@ -41,6 +43,7 @@ export type {
   TensorType,
 } from "./work/payload.js";
 export type { TaskForm } from "./work/task-form.js";
+export { type NamedTensor, NamedTensors, tensorsOf } from "./work/tensors.js";
 export type { ServerViews } from "./work/views.js";
 
 /** Any of the options of docs/options.md, by their keys; what is left out has its default. */

@@ -77,7 +77,9 @@ export async function fixedBatches(
     const vectors: Float32Array[] = [];
     const startedAtMs = performance.now();
     for (let from = 0; from < texts.length; from += size) {
-      vectors.push(...(await runBatch(session, input, { texts: texts.slice(from, from + size), padded })));
+      vectors.push(
+        ...(await runBatch(session, input, { texts: texts.slice(from, from + size), padded })),
+      );
     }
     return { ms: performance.now() - startedAtMs, vectors };
   };

@@ -103,5 +103,6 @@ function asTable(
 function modelLine(model: ModelSettings): string {
   if ("problem" in model) return `model folder ${model.dir}: ${model.problem}`;
   const settings = Object.entries(model.settings).map(([key, value]) => `${key} ${value}`);
+  if (settings.length === 0) return `model ${model.name}: nothing that a request may set`;
   return `model ${model.name}: ${settings.join(", ")} (its own; a request may set others)`;
 }

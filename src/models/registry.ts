@@ -86,7 +86,7 @@ export class ModelRegistry {
 }
 
 /**
- * Where models may stand: `modelsDir` itself, or the folders and the ONNX files in it. Throws `model_folder_invalid` where it
+ * Where models may stand: `modelsDir` itself, which may be an ONNX file, or the folders and the ONNX files in it. Throws `model_folder_invalid` where it
  * cannot be read.
  */
 async function findPlaces(modelsDir: string): Promise<string[]> {
@@ -99,6 +99,8 @@ async function findPlaces(modelsDir: string): Promise<string[]> {
       .map((entry) => join(modelsDir, entry.name))
       .sort();
   } catch (cause) {
+    const isNoFolder = cause instanceof Error && "code" in cause && cause.code === "ENOTDIR";
+    if (isNoFolder && modelsDir.endsWith(graphEnding)) return [modelsDir];
     const what = isMissing(cause) ? "does not exist" : "is not a folder that can be read";
     throw new MillraceError("model_folder_invalid", `${modelsDir} ${what}`, { cause });
   }

@@ -269,36 +269,66 @@ function numberOfHalf(bits: number): number {
   return sign * (1 + mantissa / 1_024) * 2 ** (exponent - 15);
 }
 
-/** Its elements as a flat list; `null` where one is not finite, for which JSON has no word. */
-export function tensorDataText(tensor: NamedTensor): string {
+/** Elements whose text is made at once: some milliseconds. */
+const partElements = 16_384;
+
+/**
+ * Its elements as a flat list; `null` where one is not finite, for which JSON has no word. In parts, so that whoever joins them
+ * can let others have a turn between two. @throws MillraceError `tensor_invalid` where there are more than `elementsMax`
+ */
+export function* tensorDataParts(tensor: NamedTensor, elementsMax: number): Generator<string> {
+  const elements = tensor.lengths?.length ?? tensor.data.length;
+  if (elements > elementsMax) {
+    const most = `as JSON at most ${elementsMax} are sent`;
+    const what = `the output has ${elements} elements; ${most}, as bytes (docs/inference-v2.md) more are`;
+    throw wrong({ name: tensor.name, param: "outputs" }, what);
+  }
+  const write = partWriterOf(tensor);
+  yield "[";
+  for (let from = 0; from < elements; from += partElements) {
+    const text = write(from, Math.min(elements, from + partElements));
+    yield from === 0 ? text : `,${text}`;
+  }
+  yield "]";
+}
+
+/** Called for one part after the other. */
+function partWriterOf(tensor: NamedTensor): (from: number, until: number) => string {
   const { datatype, data } = tensor;
-  if (datatype === "BYTES") return JSON.stringify(textsOf(tensor));
-  if (datatype === "BOOL") return listText(data, (value) => (value === 0 ? "false" : "true"));
-  if (datatype === "FP16") return listText(data, (bits) => finiteText(numberOfHalf(Number(bits))));
-  if (datatype === "FP32" || datatype === "FP64") {
-    return listText(data, (value) => finiteText(Number(value)));
-  }
-  return data instanceof BigInt64Array ? wideText(data) : `[${data.join(",")}]`;
+  if (datatype === "BYTES") return textsWriter(tensor);
+  const write = elementWriterOf(datatype, data);
+  return (from, until) => {
+    const parts: string[] = [];
+    for (let at = from; at < until; at += 1) parts.push(write(at));
+    return parts.join(",");
+  };
 }
 
-/** As two halves where a double holds it: the text of a bigint takes several times as long. */
-function wideText(data: BigInt64Array): string {
+function textsWriter(tensor: NamedTensor): (from: number, until: number) => string {
+  const { data, lengths = new Int32Array() } = tensor;
+  let firstByte = 0;
+  return (from, until) => {
+    const own = lengths.subarray(from, until);
+    const untilByte = own.reduce((sum, length) => sum + length, firstByte);
+    const texts = textsOf({ ...tensor, data: data.subarray(firstByte, untilByte), lengths: own });
+    firstByte = untilByte;
+    return JSON.stringify(texts).slice(1, -1);
+  };
+}
+
+function elementWriterOf(datatype: TensorDatatype, data: TensorData): (at: number) => string {
+  if (datatype === "BOOL") return (at) => (data[at] === 0 ? "false" : "true");
+  if (datatype === "FP16") return (at) => finiteText(numberOfHalf(Number(data[at] ?? 0)));
+  if (datatype === "FP32" || datatype === "FP64") return (at) => finiteText(Number(data[at] ?? 0));
+  if (!(data instanceof BigInt64Array)) return (at) => String(data[at] ?? 0);
+  // As two halves where a double holds it: the text of a bigint takes several times as long.
   const words = new Int32Array(data.buffer, data.byteOffset, 2 * data.length);
-  const parts: string[] = [];
-  for (let at = 0; at < data.length; at += 1) {
+  return (at) => {
     const high = words[2 * at + 1] ?? 0;
-    const isShort = high >= -(2 ** 20) && high < 2 ** 20;
     const low = (words[2 * at] ?? 0) >>> 0;
-    parts.push(String(isShort ? high * 2 ** 32 + low : (data[at] ?? 0n)));
-  }
-  return `[${parts.join(",")}]`;
-}
-
-/** A loop, because to iterate over a typed array costs ten times as much. */
-function listText(data: TensorData, write: (value: number | bigint) => string): string {
-  const parts: string[] = [];
-  for (let at = 0; at < data.length; at += 1) parts.push(write(data[at] ?? 0));
-  return `[${parts.join(",")}]`;
+    const isShort = high >= -(2 ** 20) && high < 2 ** 20;
+    return String(isShort ? high * 2 ** 32 + low : (data[at] ?? 0n));
+  };
 }
 
 function finiteText(value: number): string {

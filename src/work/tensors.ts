@@ -139,20 +139,33 @@ export function isDatatype(value: unknown): value is TensorDatatype {
   return typeof value === "string" && Object.hasOwn(tensorTypes, value);
 }
 
-/** Rows `from` up to `until` of the first axis, which there is; the numbers are not copied. */
-export function rowsOf(tensor: NamedTensor, from: number, until: number): NamedTensor {
-  const { shape, data, lengths } = tensor;
-  const [, ...row] = shape;
-  const elements = elementsOf(row);
-  const own = [until - from, ...row];
-  if (lengths === undefined) {
-    return { ...tensor, shape: own, data: data.subarray(from * elements, until * elements) };
+/** Takes a tensor apart along its first axis, which there is, from the first row on; the numbers are not copied. */
+export class RowReader {
+  readonly #tensor: NamedTensor;
+  readonly #rowElements: number;
+  /** Elements and, of texts, bytes that were taken. */
+  #elements = 0;
+  #bytes = 0;
+
+  constructor(tensor: NamedTensor) {
+    this.#tensor = tensor;
+    this.#rowElements = elementsOf(tensor.shape.slice(1));
   }
-  let first = 0;
-  for (let at = 0; at < from * elements; at += 1) first += lengths[at] ?? 0;
-  const texts = lengths.subarray(from * elements, until * elements);
-  const bytes = texts.reduce((sum, length) => sum + length, 0);
-  return { ...tensor, shape: own, data: data.subarray(first, first + bytes), lengths: texts };
+
+  take(rows: number): NamedTensor {
+    const { shape, data, lengths } = this.#tensor;
+    const from = this.#elements;
+    this.#elements += rows * this.#rowElements;
+    const own = [rows, ...shape.slice(1)];
+    if (lengths === undefined) {
+      return { ...this.#tensor, shape: own, data: data.subarray(from, this.#elements) };
+    }
+    const texts = lengths.subarray(from, this.#elements);
+    const first = this.#bytes;
+    for (let at = 0; at < texts.length; at += 1) this.#bytes += texts[at] ?? 0;
+    const bytes = data.subarray(first, this.#bytes);
+    return { ...this.#tensor, shape: own, data: bytes, lengths: texts };
+  }
 }
 
 /** One below the other, along the first axis; null where they have other types or rows of other shapes. At least one. */

@@ -591,6 +591,11 @@ describe("one row that the model cannot run", () => {
     assertIdle(await getStatus(server.url));
   });
 
+  test("an empty list of outputs wants all", async () => {
+    const { body } = await infer("look-up", { ...rows([3]), outputs: [] });
+    assert.deepEqual(body.outputs?.[0]?.data, [9]);
+  });
+
   test("a caller's time and priority are heard", async () => {
     const { status, body } = await infer("look-up", { ...rows([1]), parameters: { timeout: 1 } });
     assert.equal(status, 504, body.error);

@@ -70,6 +70,16 @@ test("folders with one graph and files among them are models, by their names", a
   }
 });
 
+test("the models may be one file, or one folder of one file", async () => {
+  await using dir = await TempDir.make();
+  await put(dir.file("m"), { "a.onnx": graph });
+  const names = async (path: string): Promise<string[]> =>
+    (await ModelRegistry.open(path)).list().map(({ manifest }) => manifest.name);
+  assert.deepEqual(await names(dir.file("m", "a.onnx")), ["a"]);
+  assert.deepEqual(await names(dir.file("m")), ["a"]);
+  await assert.rejects(ModelRegistry.open(dir.file("m", "b.onnx")), /b\.onnx does not exist/);
+});
+
 test("the manifest is the graph's own words", async () => {
   await using dir = await TempDir.make();
   const { inputs, outputs, batch, batchDeclared, fileSha256, files } = await tensorsOf(

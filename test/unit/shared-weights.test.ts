@@ -6,7 +6,6 @@ import { appendFile, copyFile, mkdir, open, truncate, utimes, writeFile } from "
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { readGeneration } from "../support/read-generation.js";
 import { GenerationModel } from "#src/runtime/generation/generation-model.js";
 import type { SharedWeights } from "#src/runtime/shared-weights.js";
 import {
@@ -25,6 +24,7 @@ import {
   weightsCacheFrom,
 } from "#src/runtime/weights-cache.js";
 import { bundledModelDir, translateAll } from "../support/engine.js";
+import { readGeneration } from "../support/read-generation.js";
 import { TempDir } from "../support/temp-dir.js";
 
 const sentence = [65, 90, 128, 82, 0];

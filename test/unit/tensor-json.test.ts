@@ -9,7 +9,7 @@ import {
 } from "millrace-client/wire";
 import { rawBytes, rawTensor } from "#src/front/inference-v2/raw-tensors.js";
 import { parseObject, tensorBody } from "#src/work/json-object.js";
-import { readShape, readTensorJson, tensorDataText } from "#src/work/tensor-json.js";
+import { readShape, readTensorJson, tensorDataParts } from "#src/work/tensor-json.js";
 import { type NamedTensor, textsOf } from "#src/work/tensors.js";
 import { Random } from "../sim/random.js";
 
@@ -20,6 +20,8 @@ function fromText(datatype: TensorDatatype, data: string, shape?: unknown): Name
   const { content } = parseObject(`{"content":${data}}`, tensorBody);
   return readTensorJson({ ...of, datatype, shape, content });
 }
+
+const textOf = (tensor: NamedTensor): string => [...tensorDataParts(tensor, 100_000)].join("");
 
 function fails(work: () => unknown, says: RegExp, code = "tensor_invalid"): void {
   assert.throws(work, (error: unknown) => {
@@ -53,13 +55,13 @@ describe("every type", () => {
     const [sent, comes = sent] = round[datatype];
     test(`${datatype} as JSON and as bytes comes back as it was`, () => {
       const tensor = fromText(datatype, sent);
-      assert.equal(tensorDataText(tensor), comes);
+      assert.equal(textOf(tensor), comes);
       const raw = rawBytes(tensor);
       const again = rawTensor(Buffer.concat([Buffer.alloc(3), raw]).subarray(3), {
         ...of,
         ...tensor,
       });
-      assert.equal(tensorDataText(again), comes);
+      assert.equal(textOf(again), comes);
       fails(() => rawTensor(raw.subarray(1), { ...of, ...tensor }), /tensor "x"/);
       fails(() => rawTensor(Buffer.concat([raw, raw]), { ...of, ...tensor }), /tensor "x"/);
     });
@@ -75,7 +77,7 @@ describe("every type", () => {
   test("every half is the half that it was, and the nearest number's", () => {
     const bits = Uint16Array.from({ length: 65_536 }, (_, at) => at);
     const halves: NamedTensor = { name: "x", datatype: "FP16", shape: [65_536], data: bits };
-    const text = tensorDataText(halves);
+    const text = textOf(halves);
     const finite = (JSON.parse(text) as (number | null)[]).flatMap((value, at) =>
       value === null ? [] : ([[value, at]] as const),
     );
@@ -198,6 +200,16 @@ describe("texts as bytes", () => {
     fails(() => read(texts([1, "\xc3"], [1, "\xa9"]), [2]), /text 1 is not UTF-8/);
     fails(() => read(texts([1, "\xc3"], [1, "a"]), [2]), /its texts are not UTF-8/);
   });
+});
+
+test("what is too large for JSON is refused by name, and long lists of texts are whole", () => {
+  const texts = Array.from({ length: 40_000 }, (_, at) => "é".repeat(at % 3));
+  const tensor = readTensorJson({ ...of, datatype: "BYTES", shape: undefined, content: texts });
+  assert.deepEqual(JSON.parse(textOf(tensor)), texts);
+  fails(
+    () => [...tensorDataParts(tensor, 39_999)],
+    /tensor "x": the output has 40000 elements; as JSON at most 39999/,
+  );
 });
 
 test("attack: whatever JSON says, it is a tensor or it is refused by name", () => {

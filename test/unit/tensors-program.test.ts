@@ -2,9 +2,11 @@
 import assert from "node:assert/strict";
 import { mkdir, writeFile } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
+import type { FrameOutcome } from "#src/frames/messages.js";
 import { manifestOf } from "#src/models/engine-table.js";
 import type { TensorsManifest } from "#src/models/programs/manifest-tensors.js";
 import { readModel } from "#src/models/read-manifest.js";
+import { startEngine } from "#src/runtime/staged/load-staged.js";
 import type { Program, StageInput } from "#src/runtime/staged/program.js";
 import { openTensors } from "#src/runtime/staged/programs/tensors.js";
 import type { Payload, Tensor } from "#src/work/payload.js";
@@ -44,7 +46,13 @@ async function open(graph: Uint8Array | string, declared: object = {}): Promise<
   }
   const { dir: modelDir, manifest: found } = await readModel(path);
   const manifest = manifestOf(found, "staged") as TensorsManifest;
-  const program = await openTensors({ modelDir, manifest, threads: 1, rowsMax: 64, weightsCache: null });
+  const program = await openTensors({
+    modelDir,
+    manifest,
+    threads: 1,
+    rowsMax: 64,
+    weightsCache: null,
+  });
   return { program, manifest, [Symbol.asyncDispose]: () => program.release() };
 }
 
@@ -60,14 +68,14 @@ async function runTogether({ program }: Opened, payloads: readonly Payload[]): P
     assert.ok(typeof begun === "object", typeof begun === "string" ? begun : "");
     return begun;
   });
-  const results = await program.stages[0]?.run(inputs);
+  const results = await program.stages[1]?.run(inputs);
   return (results ?? []).map((result) => {
     assert.ok(result.kind === "done");
     return program.finish(result.value);
   });
 }
 
-const rowsMaxOf = ({ program }: Opened): number => program.stages[0]?.limits.rowsMax ?? 0;
+const rowsMaxOf = ({ program }: Opened): number => program.stages[1]?.limits.rowsMax ?? 0;
 
 const x = (shape: GraphTensor["shape"], type: GraphTensor["type"] = "FP32"): GraphTensor => ({
   name: "x",
@@ -270,6 +278,36 @@ describe("a run", () => {
     ]) {
       assert.equal(typeof opened.program.begin(bad), "string");
     }
+  });
+
+  test("of more rows than a run takes is cut, and is one answer", async () => {
+    await using opened = await open(
+      graphBytes({
+        nodes: [node("Identity", ["x"])],
+        inputs: [x(["n", 2], "BYTES")],
+        outputs: [y(["n", 2], "BYTES")],
+      }),
+      { limits: { rowsMax: 3 } },
+    );
+    const engine = await startEngine(opened.program, {
+      onRun: () => {},
+      onOutcomes: (some) => outcomes.push(...some),
+    });
+    const outcomes: FrameOutcome[] = [];
+    const texts = Array.from({ length: 16 }, (_, at) => "é".repeat(at % 3));
+    engine.admit("realtime", [
+      { itemId: 1, payload: payload([textTensor(texts, { name: "x", shape: [8, 2] })]) },
+    ]);
+    while (!engine.idle) await engine.step();
+    const [outcome] = outcomes;
+    assert.ok(outcome?.ok === true, JSON.stringify(outcome));
+    const answer = takeTensor(outcome.value, 0, { name: "y", datatype: "BYTES" });
+    assert.deepEqual([answer?.shape, answer === null ? [] : textsOf(answer)], [[8, 2], texts]);
+    const runs = engine.takeReport().filter(({ stage }) => stage === "graph");
+    assert.deepEqual(
+      runs.map(({ runs: count, rows }) => [count, rows]),
+      [[3, 8]],
+    );
   });
 
   test("a thousand inputs", async () => {

@@ -158,7 +158,13 @@ async function lookAt(
 /** As a server would load it, one picture through every stage included. */
 async function tryOut(dir: string, manifest: OcrManifest): Promise<void> {
   try {
-    const program = await openOcr({ modelDir: dir, manifest, threads: 1, rowsMax: 8, weightsCache: null });
+    const program = await openOcr({
+      modelDir: dir,
+      manifest,
+      threads: 1,
+      rowsMax: 8,
+      weightsCache: null,
+    });
     try {
       await startEngine(program, { onRun: () => {}, onOutcomes: () => {} });
     } finally {

@@ -85,9 +85,15 @@ export function readInferBody(
     id,
     ...readSchedule(parameters, options),
     inputs: new NamedTensors(inputs),
-    outputs: outputs === undefined ? undefined : readOutputs(outputs, binaryOutputs),
+    outputs:
+      outputs === undefined || isNone(outputs) ? undefined : readOutputs(outputs, binaryOutputs),
     binaryOutputs,
   };
+}
+
+/** What a client sends that wants all. */
+function isNone(outputs: unknown): boolean {
+  return Array.isArray(outputs) && outputs.length === 0;
 }
 
 /** All of the body where the header is not there. */

@@ -1,7 +1,8 @@
 /** The result → JSON; outputs that are wanted so lie behind it as bytes, in their order. */
+import { setImmediate } from "node:timers/promises";
 import type { Reply } from "../../listen/http/http-front.js";
 import type { Payload } from "../../work/payload.js";
-import { tensorDataText } from "../../work/tensor-json.js";
+import { tensorDataParts } from "../../work/tensor-json.js";
 import { type NamedTensor, tensorsOf } from "../../work/tensors.js";
 import { headLengthHeader, type InferBody } from "./infer-body.js";
 import { rawBytes } from "./raw-tensors.js";
@@ -12,16 +13,25 @@ export interface Answered {
   readonly read: InferBody;
 }
 
-export function inferReply(value: Payload, { model, version, read }: Answered): Reply {
+/** Elements of one output as JSON: some forty megabytes of text. */
+const jsonElementsMax = 2 * 1024 * 1024;
+
+/** @throws MillraceError `tensor_invalid` where an output is too large for JSON */
+export async function inferReply(
+  value: Payload,
+  { model, version, read }: Answered,
+): Promise<Reply> {
   const raw: Buffer[] = [];
-  const outputs = tensorsOf(value).map((tensor, place) => {
-    if (!(read.outputs?.[place]?.binary ?? read.binaryOutputs)) {
-      return `${headOf(tensor)},"data":${tensorDataText(tensor)}}`;
+  const outputs: string[] = [];
+  for (const [place, tensor] of tensorsOf(value).entries()) {
+    if (read.outputs?.[place]?.binary ?? read.binaryOutputs) {
+      const bytes = rawBytes(tensor);
+      raw.push(bytes);
+      outputs.push(`${headOf(tensor)},"parameters":{"binary_data_size":${bytes.length}}}`);
+    } else {
+      outputs.push(`${headOf(tensor)},"data":${await dataText(tensor)}}`);
     }
-    const bytes = rawBytes(tensor);
-    raw.push(bytes);
-    return `${headOf(tensor)},"parameters":{"binary_data_size":${bytes.length}}}`;
-  });
+  }
   const { id } = read;
   const head = { model_name: model, model_version: version, ...(id === undefined ? {} : { id }) };
   const text = `${JSON.stringify(head).slice(0, -1)},"outputs":[${outputs.join(",")}]}`;
@@ -38,4 +48,15 @@ export function inferReply(value: Payload, { model, version, read }: Answered): 
 /** Not closed: its data follow. */
 function headOf({ name, datatype, shape }: NamedTensor): string {
   return JSON.stringify({ name, datatype, shape }).slice(0, -1);
+}
+
+/** Others have a turn between two parts. */
+async function dataText(tensor: NamedTensor): Promise<string> {
+  const parts: string[] = [];
+  for (const part of tensorDataParts(tensor, jsonElementsMax)) {
+    // Brackets, and what is as short, are not waited for.
+    if (parts.length > 2) await setImmediate();
+    parts.push(part);
+  }
+  return parts.join("");
 }

@@ -145,7 +145,10 @@ class InferenceV2Front implements HttpFront {
     const [outcome] = outcomes;
     if (outcome === undefined) throw new Error("submit settled without an outcome");
     if ("error" in outcome) throw new MillraceError(outcome.error.code, outcome.error.message);
-    exchange.reply(inferReply(outcome.value, { model: model.name, version: onlyVersion, read }));
+    const answered = { model: model.name, version: onlyVersion, read };
+    const whole = await inferReply(outcome.value, answered);
+    // Making it may have taken a while.
+    if (!exchange.departed.aborted) exchange.reply(whole);
   }
 }
 

@@ -20,7 +20,7 @@ import {
   type NamedTensor,
   payloadOf,
   putTensor,
-  rowsOf,
+  RowReader,
   takeTensor,
 } from "../../work/tensors.js";
 import type { JoinParts, PrepareLimits, Task, TaskModel } from "../task.js";
@@ -116,9 +116,10 @@ class TensorsModel implements TaskModel<TensorsInput> {
     const bytes = list.reduce((sum, tensor) => sum + bytesOf(tensor), 0);
     const some = Math.floor(pieceTensorBytesMax / Math.max(1, bytes / rows));
     const rowsMax = this.#splits ? Math.max(1, Math.min(this.#rowsMax, some)) : rows;
+    const readers = list.map((tensor) => new RowReader(tensor));
     for (let from = 0; from < rows; from += rowsMax) {
-      const until = Math.min(rows, from + rowsMax);
-      const part = rows <= rowsMax ? list : list.map((tensor) => rowsOf(tensor, from, until));
+      const own = Math.min(rowsMax, rows - from);
+      const part = rows <= rowsMax ? list : readers.map((reader) => reader.take(own));
       yield { kind: "piece", piece: this.#piece(part, outputs) };
     }
   }

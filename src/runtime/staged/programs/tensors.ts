@@ -4,6 +4,8 @@
  *
  *   item A [2, 3] ─┐                       ┌─► rows 0, 1 ──► outcome of A
  *   item B [1, 3] ─┴─► [3, 3] ─ run ─► [3, 2] ─► row 2 ─────► outcome of B
+ *
+ * An item of more rows than a run takes is cut, and its rows come together again.
  */
 import { join } from "node:path";
 import type { TensorsManifest } from "../../../models/programs/manifest-tensors.js";
@@ -13,12 +15,12 @@ import {
   joinRows,
   type NamedTensor,
   putTensor,
-  rowsOf,
+  RowReader,
   takeTensor,
 } from "../../../work/tensors.js";
 import type { EngineRequest } from "../../engine.js";
 import { openSession, runTensors, type Session } from "../../session.js";
-import type { Program, Stage, StageInput, StageResult } from "../program.js";
+import type { Program, Stage, StageInput, StageResult, StageResultValue } from "../program.js";
 import { tryRows } from "./tensors-trial.js";
 
 /** Units of one run, which are kilobytes of its inputs; the scheduler sends less at once, by what it learned. */
@@ -49,6 +51,12 @@ interface Findings {
   readonly rowsMax: number;
 }
 
+/** Places in `stages`. */
+const stages = { cut: 0, graph: 1 } as const;
+
+/** By their places among the outputs. */
+type Answers = ReadonlyMap<number, NamedTensor>;
+
 /** Of an item, on its way. */
 interface Asked {
   readonly list: readonly NamedTensor[];
@@ -67,6 +75,12 @@ class TensorsProgram implements Program {
     this.#manifest = manifest;
     this.#findings = findings;
     this.stages = [
+      {
+        name: "cut",
+        kind: "thread",
+        limits: { rowsMax: 4_096, paddedUnitsMax: unitsMax },
+        run: (inputs) => Promise.resolve(inputs.map((input) => this.#cut(input))),
+      },
       {
         name: "graph",
         kind: "session",
@@ -89,7 +103,22 @@ class TensorsProgram implements Program {
       list.push(tensor);
     }
     const data: Asked = { list, outputs: asked.map(Number) };
-    return { stage: 0, cost: tensorsCost(this.#manifest, list), data };
+    const cost = tensorsCost(this.#manifest, list);
+    const { rowsApart, rowsMax } = this.#findings;
+    return { stage: rowsApart && cost.rows > rowsMax ? stages.cut : stages.graph, cost, data };
+  }
+
+  #cut({ cost: { rows }, data }: StageInput): StageResult {
+    const { list, outputs } = data as Asked;
+    const { rowsMax } = this.#findings;
+    const readers = list.map((tensor) => new RowReader(tensor));
+    const inputs: StageInput[] = [];
+    for (let from = 0; from < rows; from += rowsMax) {
+      const part = readers.map((reader) => reader.take(Math.min(rowsMax, rows - from)));
+      const cost = tensorsCost(this.#manifest, part);
+      inputs.push({ stage: stages.graph, cost, data: { list: part, outputs } satisfies Asked });
+    }
+    return { kind: "next", inputs, gather: (results) => gathered(outputs, results) };
   }
 
   async #run(inputs: readonly StageInput[]): Promise<readonly StageResult[]> {
@@ -102,26 +131,12 @@ class TensorsProgram implements Program {
     const wanted = [...new Set(all.flatMap(({ outputs }) => outputs))];
     const entries = wanted.flatMap((place) => this.#manifest.outputs[place] ?? []);
     const answers = await runTensors(this.#session, list, entries);
-    const byPlace = new Map(wanted.map((place, at) => [place, answers[at]]));
-    const rows = list[0]?.shape[0] ?? 0;
-    let from = 0;
-    return all.map((one): StageResult => {
-      const until = from + (one.list[0]?.shape[0] ?? 0);
-      const value = new Map<number, NamedTensor>();
-      for (const place of one.outputs) {
-        const answer = byPlace.get(place);
-        if (answer === undefined) throw new Error(`the run gave no output ${place}`);
-        value.set(place, all.length === 1 ? answer : ownRows(answer, { from, until, rows }));
-      }
-      from = until;
-      return { kind: "done", value };
-    });
+    return takenApart(all, new Map(wanted.map((place, at) => [place, answers[at]])));
   }
 
   finish(value: unknown): Payload {
     const tensors: Record<string, Tensor> = {};
-    for (const [place, tensor] of value as Map<number, NamedTensor>)
-      putTensor(tensors, place, tensor);
+    for (const [place, tensor] of value as Answers) putTensor(tensors, place, tensor);
     return { values: { rowsApart: this.#findings.rowsApart }, tensors };
   }
 
@@ -145,11 +160,44 @@ class TensorsProgram implements Program {
   }
 }
 
-/** Throws where the output has not a row for each of the inputs': then each item runs by itself. */
-function ownRows(
-  answer: NamedTensor,
-  { from, until, rows }: { readonly from: number; readonly until: number; readonly rows: number },
-): NamedTensor {
-  if (answer.shape[0] === rows) return rowsOf(answer, from, until);
-  throw new Error(`output ${answer.name} has ${answer.shape[0] ?? "no"} rows of ${rows}`);
+/** To each its own rows. Throws where an output has not a row for each of the inputs': then each item runs by itself. */
+function takenApart(
+  all: readonly Asked[],
+  answers: ReadonlyMap<number, NamedTensor | undefined>,
+): readonly StageResult[] {
+  const rows = all.map(({ list }) => list[0]?.shape[0] ?? 0);
+  const sum = rows.reduce((total, each) => total + each, 0);
+  const parts = [...answers].map(([place, answer]) => {
+    if (answer === undefined) throw new Error(`the run gave no output ${place}`);
+    if (all.length === 1) return { place, own: [answer] };
+    if (answer.shape[0] !== sum) {
+      throw new Error(`output ${answer.name} has ${answer.shape[0] ?? "no"} rows of ${sum}`);
+    }
+    const reader = new RowReader(answer);
+    return { place, own: rows.map((each) => reader.take(each)) };
+  });
+  return all.map(({ outputs }, at): StageResult => {
+    const asked = parts.filter(({ place }) => outputs.includes(place));
+    const value: Answers = new Map(
+      asked.flatMap(({ place, own }) => {
+        const mine = own[at];
+        return mine === undefined ? [] : [[place, mine] as const];
+      }),
+    );
+    return { kind: "done", value };
+  });
+}
+
+/** Of all parts that an item was cut into, in their order. Throws what one of them threw. */
+function gathered(outputs: readonly number[], results: readonly StageResultValue[]): Answers {
+  const parts = results.map((result) => {
+    if (!result.ok) throw result.error;
+    return result.value as Answers;
+  });
+  const whole = outputs.map((place) => {
+    const answer = joinRows(parts.flatMap((part) => part.get(place) ?? []));
+    if (answer === null) throw new Error(`rows of output ${place} have different shapes`);
+    return [place, answer] as const;
+  });
+  return new Map(whole);
 }
