@@ -21,6 +21,7 @@ Examples:
   $ millrace convert ./opus-mt-en-zh --out models/en-zh                     int8, calibrated on shipped sentences
   $ millrace convert ./opus-mt-en-zh --out models/en-zh-f32 --precision f32
   $ millrace convert ./opus-mt-de-en --out models/de-en --calibration german.txt
+  $ millrace convert ./all-MiniLM-L6-v2 --out models/minilm                 embeddings; labels and rerankers likewise
   $ millrace convert --task ocr --detector det.onnx --recogniser rec.onnx --keys keys.txt --direction cls.onnx --out models/ocr
 `;
 
@@ -28,9 +29,9 @@ export function registerConvert(program: Command): void {
   program
     .command("convert")
     .description(
-      "Make a Millrace model folder from a Hugging Face folder (Marian translation models).",
+      "Make a Millrace model folder from a Hugging Face folder (Marian translation models, and encoders of BERT's kin).",
     )
-    .argument("[model-dir]", "folder with config.json, tokenizer.json and model.safetensors")
+    .argument("[model-dir]", "folder with config.json, a tokenizer and weights")
     .requiredOption("--out <dir>", "the folder to write; it appears whole or not at all")
     .addOption(
       new Option("--precision <precision>", "of the weight products")

@@ -42,10 +42,11 @@ export function encoderPayload({ tokens, types, embedding }: EncoderInput): Payl
 /** What a piece holds in memory beside its tokens. */
 const pieceBytes = 240;
 
-export function encoderPiece(input: EncoderInput): Piece {
+/** What comes out is held until the request's reply goes: who asks for much has much in the queue, from the beginning. */
+export function encoderPiece(input: EncoderInput, resultBytes: number): Piece {
   const { tokens, types } = input;
   const units = tokens.length;
-  const bytes = pieceBytes + tokens.byteLength + (types?.byteLength ?? 0);
+  const bytes = pieceBytes + tokens.byteLength + (types?.byteLength ?? 0) + resultBytes;
   const cost = { units, width: units, rows: 1, bytes, batchKey: encoderKey(input) };
   return { payload: encoderPayload(input), cost, note: null };
 }
@@ -101,8 +102,12 @@ export function finiteFloats(
   return data;
 }
 
-/** 0 to 1 for each logit, in double precision. */
-export function scoresOf(logits: Float32Array, by: "softmax" | "sigmoid"): readonly number[] {
+/** What makes a score of a logit; `identity`: the score is the logit. */
+export type EncoderScores = "softmax" | "sigmoid" | "identity";
+
+/** In double precision. */
+export function scoresOf(logits: Float32Array, by: EncoderScores): readonly number[] {
+  if (by === "identity") return [...logits];
   if (by === "sigmoid") return Array.from(logits, (logit) => 1 / (1 + Math.exp(-logit)));
   const largest = logits.reduce((most, logit) => Math.max(most, logit), -Infinity);
   const parts = Array.from(logits, (logit) => Math.exp(logit - largest));

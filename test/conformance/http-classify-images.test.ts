@@ -29,7 +29,7 @@ const manifest = {
   scale: 1,
   mean: [104, 117, 123],
   std: [1, 1, 1],
-  scores: "none",
+  scores: "identity",
 };
 
 interface Rgb {

@@ -30,7 +30,7 @@ const knowing: Readonly<
       "src/cli/main.ts",
       "src/cli/program.ts",
       // What makes its models, and what reads those that were made before it had this name.
-      "src/convert/convert.ts",
+      "src/convert/marian/family.ts",
       "src/cli/convert.ts",
       "src/models/version-1.ts",
     ],
@@ -43,6 +43,8 @@ const knowing: Readonly<
       "client/src/wire/embed.ts",
       "client/src/wire/index.ts",
       "src/tasks/table.ts",
+      // What makes its models.
+      "src/convert/encoder/",
     ],
   },
   classify: {
@@ -54,6 +56,7 @@ const knowing: Readonly<
       // It asks about the same pairs of texts.
       "client/src/wire/rerank.ts",
       "src/tasks/table.ts",
+      "src/convert/encoder/",
       // The program of its models that take pictures.
       "src/models/manifest-staged.ts",
       "src/models/programs/manifest-image-classifier.ts",
@@ -87,6 +90,8 @@ const knowing: Readonly<
       "client/src/wire/rerank.ts",
       "client/src/wire/index.ts",
       "src/tasks/table.ts",
+      "src/convert/encoder/",
+      "src/cli/convert.ts",
     ],
   },
 };

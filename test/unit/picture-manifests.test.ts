@@ -77,7 +77,7 @@ test("a few lines are a whole manifest, with the folder's name", async () => {
         blankClass: 0,
         keysFrom: 1,
         space: true,
-        scores: "none",
+        scores: "identity",
         scoreMin: 0.5,
       },
       direction: {

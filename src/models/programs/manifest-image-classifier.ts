@@ -10,6 +10,7 @@
  *   output    one float32 tensor: [N, labels], further sizes of 1 allowed
  */
 import { z } from "zod";
+import type { EncoderScores } from "../../work/encoding.js";
 import type { ManifestBase } from "../manifest-base.js";
 import { baseFields, fileName, size, taskName, wrongManifest } from "../manifest-fields.js";
 import type { ProgramDefinition } from "../manifest-staged.js";
@@ -35,8 +36,8 @@ export interface ImageClassifierManifest extends ManifestBase, PixelInput {
   readonly layout: "nchw" | "nhwc";
   /** In the graph's order; or a file of the folder with a line for each, a JSON list, or index → name (or [id, name]). */
   readonly labels: readonly string[] | string;
-  /** What makes scores of the graph's numbers; `none`: they are scores already. */
-  readonly scores: "softmax" | "sigmoid" | "none";
+  /** What makes scores of the graph's numbers; `identity`: they are scores already. */
+  readonly scores: EncoderScores;
   /** Pictures in one run at most. */
   readonly rowsMax: number;
 }
@@ -68,7 +69,7 @@ const schema: z.ZodType<ImageClassifierManifest> = z.object({
     std: [0.229, 0.224, 0.225],
   }),
   labels: z.union([fileName, z.array(z.string().max(256)).min(1).max(100_000)]),
-  scores: z.enum(["softmax", "sigmoid", "none"]).default("softmax"),
+  scores: z.enum(["softmax", "sigmoid", "identity"]).default("softmax"),
   rowsMax: size.max(1_024).default(16),
 });
 

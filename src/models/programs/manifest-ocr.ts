@@ -47,8 +47,8 @@ export interface OcrRecogniser extends PixelInput {
   readonly keysFrom: number;
   /** The class after the last key is the space. */
   readonly space: boolean;
-  /** `none`: the graph gives probabilities already. */
-  readonly scores: "softmax" | "none";
+  /** `identity`: the graph gives probabilities already. */
+  readonly scores: "softmax" | "identity";
   /** A line of a lower score is left out. */
   readonly scoreMin: number;
 }
@@ -103,7 +103,7 @@ const recogniser: z.ZodType<OcrRecogniser> = z.object({
   blankClass: classNumber.default(0),
   keysFrom: classNumber.default(1),
   space: z.boolean().default(true),
-  scores: z.enum(["softmax", "none"]).default("none"),
+  scores: z.enum(["softmax", "identity"]).default("identity"),
   scoreMin: part.default(0.5),
 });
 

@@ -30,6 +30,8 @@ export interface EncoderTextAt {
   readonly truncate: boolean;
   /** Null: logits are wanted. */
   readonly embedding: EmbeddingWish | null;
+  /** About what the result of an input of so many tokens takes in a reply. */
+  readonly resultBytes: (tokens: number) => number;
 }
 
 /** What every task says of an input; the wire's names. */
@@ -88,7 +90,9 @@ export class EncoderTexts {
       const { tokens, types: told } = this.#special.around(ids);
       if (tokens.length === 0) throw refusal("input_empty", at, "has no tokens");
       const types = this.#options.tokenTypes > 1 ? told : null;
-      yield { kind: "piece", piece: encoderPiece({ tokens, types, embedding: at.embedding }) };
+      const resultBytes = at.resultBytes(tokens.length);
+      const piece = encoderPiece({ tokens, types, embedding: at.embedding }, resultBytes);
+      yield { kind: "piece", piece };
       yield { kind: "end", note: { inputTokens: tokens.length, truncated } };
     } catch (error) {
       if (!(error instanceof MillraceError)) throw error;

@@ -1,26 +1,38 @@
 /** What a model with labels answers, whatever its inputs are: a number for each label → the best labels. */
 import assert from "node:assert/strict";
 import type { ScoredLabel } from "millrace-client/wire";
-import { finiteFloats, scoresOf } from "../../work/encoding.js";
+import { type EncoderScores, finiteFloats, scoresOf } from "../../work/encoding.js";
 import type { JsonObject, Payload } from "../../work/payload.js";
 import type { JoinParts } from "../task.js";
 
 export interface LabelModel {
   readonly labels: readonly string[];
-  /** `none`: the numbers are scores already. */
-  readonly scores: "softmax" | "sigmoid" | "none";
+  readonly scores: EncoderScores;
 }
+
+/** In a reply. */
+const logitBytes = 12;
 
 /** See TaskModel; `facts` are what the result says beside its labels. */
 export class LabelAnswers {
   readonly #model: LabelModel;
+  /** Of a label and its score in a reply, at most. */
+  readonly #labelBytes: number;
 
   constructor(model: LabelModel) {
     this.#model = model;
+    this.#labelBytes = model.labels.reduce((most, { length }) => Math.max(most, length), 0) + 48;
   }
 
   complete(settings: JsonObject): JsonObject {
     return { topK: this.#model.labels.length, ...settings };
+  }
+
+  /** Of a result. */
+  resultBytes({ topK, raw }: JsonObject): number {
+    const { length } = this.#model.labels;
+    const labels = Math.min(length, Number(topK)) * this.#labelBytes;
+    return labels + (raw === true ? length * logitBytes : 0);
   }
 
   check(value: Payload): string | null {
@@ -36,7 +48,7 @@ export class LabelAnswers {
     const { labels, scores } = this.#model;
     const logits = answer?.tensors["logits"]?.data;
     assert(logits instanceof Float32Array, "classification: an answer was joined unchecked");
-    const scored = scores === "none" ? Array.from(logits) : scoresOf(logits, scores);
+    const scored = scoresOf(logits, scores);
     const best = bestLabels(labels, scored, Number(settings["topK"]));
     const list = { type: "float32", shape: [logits.length], data: logits } as const;
     return {

@@ -54,7 +54,12 @@ class TextClassifier implements TaskModel<ClassifyInput> {
   ): Iterable<PrepareStep> {
     if (input instanceof Uint8Array) throw new Error("classification: a picture for a text model");
     const truncate = settings["truncate"] === true;
-    return this.#texts.steps(input, { param: `texts[${index}]`, truncate, embedding: null });
+    return this.#texts.steps(input, {
+      param: `texts[${index}]`,
+      truncate,
+      embedding: null,
+      resultBytes: () => this.#answers.resultBytes(settings),
+    });
   }
 
   checkResult(value: Payload): string | null {

@@ -35,6 +35,9 @@ export const embedding: Task<string> = {
   },
 };
 
+/** In a reply: a float32 in digits, or as two thirds of eight characters. */
+const bytesOfNumber = { float: 12, base64: 6 } as const;
+
 class EmbeddingTaskModel implements TaskModel<string> {
   readonly #model: EmbeddingModel;
   readonly #texts: EncoderTexts;
@@ -56,9 +59,14 @@ class EmbeddingTaskModel implements TaskModel<string> {
     input: string,
     { index, settings }: { readonly index: number; readonly settings: JsonObject },
   ): Iterable<PrepareStep> {
-    const { pooling, layer, truncate } = completedEmbed(settings);
-    const at = { param: `texts[${index}]`, truncate, embedding: { pooling, layer } };
-    return this.#texts.steps(input, at);
+    const { pooling, layer, truncate, dimensions, encoding } = completedEmbed(settings);
+    const vectorBytes = dimensions * bytesOfNumber[encoding];
+    return this.#texts.steps(input, {
+      param: `texts[${index}]`,
+      truncate,
+      embedding: { pooling, layer },
+      resultBytes: (tokens) => vectorBytes * (pooling === "none" ? tokens : 1),
+    });
   }
 
   checkResult(value: Payload, settings: JsonObject): string | null {

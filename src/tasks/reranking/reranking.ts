@@ -7,7 +7,7 @@ import type { EncoderManifest } from "../../models/programs/manifest-encoder.js"
 import type { ModelFolder } from "../../models/registry.js";
 import { EncoderTexts, inputFacts } from "../../prepare/text/encoder-texts.js";
 import { heldBytes, readText, readTextsOrPairs } from "../../prepare/text/read-texts.js";
-import { finiteFloats, scoresOf } from "../../work/encoding.js";
+import { type EncoderScores, finiteFloats, scoresOf } from "../../work/encoding.js";
 import { badField, Fields } from "../../work/fields.js";
 import { type JsonObject, type Payload, valuesOnly } from "../../work/payload.js";
 import type { PrepareStep } from "../../work/piece.js";
@@ -26,7 +26,7 @@ export const reranking: Task<TextOrPair> = {
   read: readRerank,
   async open({ dir, manifest: served }: ModelFolder, { inputCharactersMax }: PrepareLimits) {
     const manifest = programManifestOf(served, "encoder");
-    checkLabels(manifest);
+    const scores = scoresBy(manifest);
     const { files, limits, shape, unknownTokenId } = manifest;
     const texts = await EncoderTexts.open({
       path: join(dir, files.tokenizer),
@@ -35,7 +35,7 @@ export const reranking: Task<TextOrPair> = {
       tokenTypes: shape.tokenTypes,
       inputCharactersMax,
     });
-    return new RerankingTaskModel(texts);
+    return new RerankingTaskModel(scores, texts);
   },
 };
 
@@ -62,18 +62,23 @@ function readRerank(
   return { inputs, settings: { raw, truncate, ...(query === undefined ? {} : { query }) }, bytes };
 }
 
-/** One number for a pair; of several nobody could say which of them is meant. */
-function checkLabels({ name, labels, scores }: EncoderManifest): void {
-  if (labels?.length === 1 && scores === "sigmoid") return;
+/** One number for a pair: of several nobody could say which is meant, and a softmax of one is always 1. */
+function scoresBy({ name, labels, scores }: EncoderManifest): Exclude<EncoderScores, "softmax"> {
+  if (labels?.length === 1 && scores !== null && scores !== "softmax") return scores;
   const what = labels === null ? "vectors" : `${labels.length} labels by ${scores ?? "no"} scores`;
   const message = `${name} gives ${what}, where one label and a sigmoid are needed`;
   throw new MillraceError("model_folder_invalid", message);
 }
 
+/** In a reply. */
+const resultBytes = 100;
+
 class RerankingTaskModel implements TaskModel<TextOrPair> {
+  readonly #scores: EncoderScores;
   readonly #texts: EncoderTexts;
 
-  constructor(texts: EncoderTexts) {
+  constructor(scores: EncoderScores, texts: EncoderTexts) {
+    this.#scores = scores;
     this.#texts = texts;
   }
 
@@ -92,8 +97,12 @@ class RerankingTaskModel implements TaskModel<TextOrPair> {
     const { query = "", truncate } = settings;
     assert(typeof query === "string", "reranking: the settings are not those that were read");
     const pair = typeof input === "string" ? ([query, input] as const) : input;
-    const at = { param: `texts[${index}]`, truncate: truncate === true, embedding: null };
-    return this.#texts.steps(pair, at);
+    return this.#texts.steps(pair, {
+      param: `texts[${index}]`,
+      truncate: truncate === true,
+      embedding: null,
+      resultBytes: () => resultBytes,
+    });
   }
 
   checkResult(value: Payload): string | null {
@@ -104,7 +113,7 @@ class RerankingTaskModel implements TaskModel<TextOrPair> {
   join({ answers: [answer], note, settings }: JoinParts): Payload {
     const logits = answer?.tensors["logits"]?.data;
     assert(logits instanceof Float32Array, "reranking: an answer was joined unchecked");
-    const [score = 0] = scoresOf(logits, "sigmoid");
+    const [score = 0] = scoresOf(logits, this.#scores);
     const result = {
       score,
       ...(settings["raw"] === true ? { logit: logits[0] ?? 0 } : {}),
