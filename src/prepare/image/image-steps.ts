@@ -11,14 +11,23 @@ const unitPixels = 1_024;
 /** What a piece holds beside the file. */
 const pieceBytes = 512;
 
+export interface ImageStepsOptions {
+  /** As the caller calls the picture. */
+  readonly param: string;
+  readonly limits: ImageLimits;
+  /** About what its result will hold. */
+  readonly resultBytes: number;
+}
+
 export function* imageSteps(
   bytes: Uint8Array,
-  { param, limits }: { readonly param: string; readonly limits: ImageLimits },
+  { param, limits, resultBytes }: ImageStepsOptions,
 ): Generator<PrepareStep> {
   try {
     const head = readHead(bytes, limits);
     const units = Math.ceil((head.width * head.height) / unitPixels);
-    const cost = { units, width: units, rows: 1, bytes: bytes.length + pieceBytes, batchKey: "" };
+    const held = bytes.length + pieceBytes + resultBytes;
+    const cost = { units, width: units, rows: 1, bytes: held, batchKey: "" };
     const payload = picturePayload({ bytes, ...head });
     yield { kind: "piece", piece: { payload, cost, note: null } };
     yield { kind: "end", note: null };

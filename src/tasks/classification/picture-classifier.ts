@@ -37,9 +37,13 @@ class PictureClassifier implements TaskModel<ClassifyInput> {
     return imageWeight;
   }
 
-  steps(input: ClassifyInput, { index }: { readonly index: number }): Iterable<PrepareStep> {
+  steps(
+    input: ClassifyInput,
+    { index, settings }: { readonly index: number; readonly settings: JsonObject },
+  ): Iterable<PrepareStep> {
     if (input instanceof Uint8Array) {
-      return imageSteps(input, { param: `images[${index}]`, limits: this.#limits });
+      const resultBytes = this.#answers.resultBytes(settings);
+      return imageSteps(input, { param: `images[${index}]`, limits: this.#limits, resultBytes });
     }
     throw new Error("classification: a text for a picture model");
   }

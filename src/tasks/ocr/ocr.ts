@@ -28,6 +28,9 @@ export const ocr: Task<Uint8Array> = {
   },
 };
 
+/** A page of some hundred lines; how many there are nobody knows before. */
+const resultBytes = 16 * 1024;
+
 function read(
   body: Readonly<Record<string, unknown>>,
   { requestInputsMax }: ReadLimits,
@@ -53,7 +56,7 @@ class OcrTaskModel implements TaskModel<Uint8Array> {
   }
 
   steps(input: Uint8Array, { index }: { readonly index: number }): Iterable<PrepareStep> {
-    return imageSteps(input, { param: `images[${index}]`, limits: this.#limits });
+    return imageSteps(input, { param: `images[${index}]`, limits: this.#limits, resultBytes });
   }
 
   checkResult(value: Payload): string | null {
