@@ -1,7 +1,7 @@
 /** The tensors that a model must have, and whether the weights have them. */
 import { MillraceError } from "millrace-client/wire";
 import type { ReadTensor } from "./products.js";
-import type { TensorInfo } from "./reading/tensor-file.js";
+import type { StoredTensorInfo } from "./reading/tensor-file.js";
 import type { Weights } from "./reading/weights.js";
 
 export interface ExpectedTensor {
@@ -25,7 +25,7 @@ export function expectTensor(
 export function findTensor(
   { tensors }: Pick<Weights, "tensors">,
   expected: ExpectedTensor,
-): TensorInfo | null {
+): StoredTensorInfo | null {
   for (const name of [expected.name, ...expected.aliases]) {
     const found = tensors.get(name);
     if (found !== undefined) return found;

@@ -26,7 +26,7 @@ const decodeSeconds = { each: 5, pixelsInOne: 4_000_000 };
 /** The formats that the first look knows (src/prepare/image/head.ts). */
 const loaders = ["Jpeg", "Png", "Webp", "Nsgif", "Tiff"];
 
-export class Pictures {
+export class PictureDecoder {
   readonly #sharp: Sharp;
 
   private constructor(sharp: Sharp) {
@@ -34,14 +34,14 @@ export class Pictures {
   }
 
   /** Loaded only where a model takes pictures: it takes some twenty megabytes. */
-  static async open(): Promise<Pictures> {
+  static async open(): Promise<PictureDecoder> {
     const { default: loaded } = await import("sharp");
     loaded.cache(false);
-    // Pictures are many: one thread for each, and several at a time.
+    // PictureDecoder are many: one thread for each, and several at a time.
     loaded.concurrency(1);
     loaded.block({ operation: ["VipsForeignLoad"] });
     loaded.unblock({ operation: loaders.map((name) => `VipsForeignLoad${name}`) });
-    return new Pictures(loaded);
+    return new PictureDecoder(loaded);
   }
 
   /** Turned as its EXIF says, on white where it is transparent. @throws MillraceError `image_invalid` */

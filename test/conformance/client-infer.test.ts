@@ -33,7 +33,7 @@ async function serveTensors(
     const wanted = read.inputs.list.filter(
       ({ name }) => read.outputs === undefined || read.outputs.some((each) => each.name === name),
     );
-    const reply = inferReply(payloadOf(wanted), { model: "echo", version: "1", read });
+    const reply = await inferReply(payloadOf(wanted), { model: "echo", version: "1", read });
     response.writeHead(reply.status, { "content-type": reply.contentType, ...reply.headers });
     response.end(reply.body);
   };

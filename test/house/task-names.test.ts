@@ -14,6 +14,10 @@ const knowing: Readonly<
   infer: {
     spelled: /(?<!\bz\.)\binfer\b(?! [A-Z])|\bInfer[A-Z]|\binference\b(?!-v2)/,
     files: [
+      // The client's methods and the commands.
+      "client/src/infer.ts",
+      "client/src/index.ts",
+      "client/src/millrace.ts",
       "src/tasks/tensors/",
       "src/tasks/table.ts",
       // A graph that nobody says more of is for this.
@@ -51,6 +55,13 @@ const knowing: Readonly<
     // The embeddings of a model, and an embedded server, are something else.
     spelled: /\bembed\b|[eE]mbed[A-Z]|embedding\/embedding/,
     files: [
+      // The client's methods and the commands.
+      "client/src/embed.ts",
+      "client/src/index.ts",
+      "client/src/millrace.ts",
+      "src/cli/embed.ts",
+      "src/cli/main.ts",
+      "src/convert/marian/family.ts",
       "src/tasks/embedding/",
       "client/src/wire/embed.ts",
       "client/src/wire/index.ts",
@@ -62,6 +73,14 @@ const knowing: Readonly<
   classify: {
     spelled: /classif/i,
     files: [
+      // A parameter of that protocol has the word.
+      "src/front/inference-v2/infer-body.ts",
+      // The client's methods and the commands.
+      "client/src/classify.ts",
+      "client/src/index.ts",
+      "client/src/millrace.ts",
+      "src/cli/classify.ts",
+      "src/cli/main.ts",
       "src/tasks/classification/",
       "client/src/wire/classify.ts",
       "client/src/wire/index.ts",
@@ -79,6 +98,12 @@ const knowing: Readonly<
   ocr: {
     spelled: /ocr/i,
     files: [
+      // The client's methods and the commands.
+      "client/src/ocr.ts",
+      "client/src/index.ts",
+      "client/src/millrace.ts",
+      "src/cli/ocr.ts",
+      "src/cli/main.ts",
       "src/tasks/ocr/",
       "client/src/wire/ocr.ts",
       "client/src/wire/index.ts",
@@ -98,6 +123,12 @@ const knowing: Readonly<
   rerank: {
     spelled: /rerank/i,
     files: [
+      // The client's methods and the commands.
+      "client/src/rerank.ts",
+      "client/src/index.ts",
+      "client/src/millrace.ts",
+      "src/cli/rerank.ts",
+      "src/cli/main.ts",
       "src/tasks/reranking/",
       "client/src/wire/rerank.ts",
       "client/src/wire/index.ts",

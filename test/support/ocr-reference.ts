@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import sharp from "sharp";
-import { Pictures } from "#src/runtime/pictures.js";
+import { PictureDecoder } from "#src/runtime/pictures.js";
 import { cropStrip, readingCorners, sizeOf } from "#src/runtime/staged/ocr/crop.js";
 import { findBoxes } from "#src/runtime/staged/ocr/find-boxes.js";
 import type { Quad } from "#src/runtime/staged/ocr/geometry.js";
@@ -72,7 +72,7 @@ export class ReferenceOcr {
     const scale = Math.min(1, 960 / Math.max(width, height));
     const w = Math.max(32, Math.round((width * scale) / 32) * 32);
     const h = Math.max(32, Math.round((height * scale) / 32) * 32);
-    const { data: view } = await (await Pictures.open()).resize(
+    const { data: view } = await (await PictureDecoder.open()).resize(
       { data, width, height },
       { width: w, height: h },
     );

@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import sharp, { type Sharp } from "sharp";
-import { Pictures, type Pixels } from "#src/runtime/pictures.js";
+import { PictureDecoder, type Pixels } from "#src/runtime/pictures.js";
 import { Random } from "../sim/random.js";
 import { encoded, everyFormat, isImageInvalid, pngOf, quarters } from "../support/pictures.js";
 
-const pictures = await Pictures.open();
+const pictures = await PictureDecoder.open();
 
 /** The middles of the four quarters, row by row. */
 function corners({ data, width, height }: Pixels): number[][] {

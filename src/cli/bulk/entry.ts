@@ -39,6 +39,6 @@ export interface BulkOutput<Result extends object> {
   flush?(): Promise<void>;
 }
 
-export function nameOf(place: InputPlace): string {
+export function inputName(place: InputPlace): string {
   return place.kind === "line" ? `line ${place.line}` : place.file;
 }

@@ -9,7 +9,7 @@
 import { open, rm } from "node:fs/promises";
 import { type ItemError, MillraceError } from "millrace-client";
 import { BufferedFile } from "./buffered-file.js";
-import { type BulkOutcome, type InputPlace, nameOf } from "./entry.js";
+import { type BulkOutcome, type InputPlace, inputName } from "./entry.js";
 import type { RowsFormat, RowsOutput } from "./rows.js";
 
 const headBytes = 128;
@@ -71,7 +71,7 @@ class NpyRows<Result extends object> implements RowsOutput<Result> {
     const row = this.#rows + this.#early;
     if (outcome === null || "error" in outcome) {
       const { code, message } = (outcome as ItemError | null)?.error ?? nothing;
-      this.#parts.failures.add({ row, name: nameOf(place), code, message });
+      this.#parts.failures.add({ row, name: inputName(place), code, message });
       if (this.#width === 0) this.#early += 1;
       else this.#push(new Float32Array(this.#width).fill(Number.NaN));
       return;
@@ -81,7 +81,7 @@ class NpyRows<Result extends object> implements RowsOutput<Result> {
     if (values.length !== this.#width) {
       throw new MillraceError(
         "response_invalid",
-        `${nameOf(place)} has ${values.length} numbers, and those before it have ${this.#width}: another model answered`,
+        `${inputName(place)} has ${values.length} numbers, and those before it have ${this.#width}: another model answered`,
       );
     }
     this.#push(values);

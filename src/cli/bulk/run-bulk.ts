@@ -7,7 +7,7 @@ import {
   type BulkOutput,
   type BulkSource,
   type InputPlace,
-  nameOf,
+  inputName,
 } from "./entry.js";
 import type { ProgressBar } from "./progress-bar.js";
 
@@ -108,7 +108,7 @@ function placeless({ error: { code, message, retryable, param } }: ItemError): I
 }
 
 function failureText(place: InputPlace, { error }: ItemError): string {
-  return errorText({ code: error.code, message: `${nameOf(place)}: ${error.message}` });
+  return errorText({ code: error.code, message: `${inputName(place)}: ${error.message}` });
 }
 
 async function showTotal(counted: Promise<number>, bar: ProgressBar): Promise<void> {

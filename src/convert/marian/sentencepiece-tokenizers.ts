@@ -9,7 +9,7 @@ import { z } from "zod";
 import { checkShape, readJsonFile } from "../../models/read-json.js";
 import type { SentencePieceModel } from "../../prepare/text/sentencepiece.js";
 import { readSentencePieceFile, type SentencePieceFile } from "../reading/sentencepiece-model.js";
-import type { SpecialTokens, TokenizerFacts } from "./tokenizer-facts.js";
+import type { MarianTokens, TokenizerFacts } from "./tokenizer-facts.js";
 
 export const sourceModelName = "source.spm";
 const targetModelName = "target.spm";
@@ -60,7 +60,7 @@ interface Vocabulary {
   readonly end: string;
 }
 
-async function readVocabulary(path: string, special: SpecialTokens): Promise<Vocabulary> {
+async function readVocabulary(path: string, special: MarianTokens): Promise<Vocabulary> {
   const value = await readJsonFile(path, vocabularyBytesMax);
   const ids = new Map(Object.entries(checkShape(path, value, vocabularySchema)));
   const pieceOf = new Map<number, string>();
@@ -84,7 +84,7 @@ async function readVocabulary(path: string, special: SpecialTokens): Promise<Voc
 }
 
 /** Tokens that somebody gave the tokenizer later: transformers takes them whole, wherever they stand. */
-async function checkAddedTokens(dir: string, special: SpecialTokens): Promise<void> {
+async function checkAddedTokens(dir: string, special: MarianTokens): Promise<void> {
   const path = join(dir, addedTokensName);
   if (!existsSync(path)) return;
   const added = checkShape(path, await readJsonFile(path, vocabularyBytesMax), vocabularySchema);
@@ -94,11 +94,11 @@ async function checkAddedTokens(dir: string, special: SpecialTokens): Promise<vo
   throw new MillraceError("model_unsupported", message);
 }
 
-function specialTokens({ end, unknown, pad }: SpecialTokens): ReadonlySet<string> {
+function specialTokens({ end, unknown, pad }: MarianTokens): ReadonlySet<string> {
   return new Set([end, unknown, pad]);
 }
 
-function isSpecial(special: SpecialTokens, piece: string): boolean {
+function isSpecial(special: MarianTokens, piece: string): boolean {
   return specialTokens(special).has(piece);
 }
 

@@ -13,10 +13,10 @@ export interface TokenizerFacts {
   readonly languages: Languages;
   /** Inputs and outputs have vocabularies of their own. */
   readonly separateVocabularies: boolean;
-  readonly special: SpecialTokens;
+  readonly special: MarianTokens;
 }
 
-export interface SpecialTokens {
+export interface MarianTokens {
   readonly end: string;
   readonly unknown: string;
   readonly pad: string;

@@ -1,8 +1,8 @@
 /** The header of a safetensors file: what it may say, and every way in which it can lie. */
 import { MillraceError } from "millrace-client/wire";
-import type { TensorInfo } from "./tensor-file.js";
+import type { StoredTensorInfo } from "./tensor-file.js";
 
-export interface SafetensorsEntry extends TensorInfo {
+export interface SafetensorsEntry extends StoredTensorInfo {
   /** From the start of the file. */
   readonly byteOffset: number;
 }

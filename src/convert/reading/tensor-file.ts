@@ -2,7 +2,7 @@
 import type { RandomAccessFile } from "./random-access-file.js";
 
 /** A tensor as its file lists it. */
-export interface TensorInfo {
+export interface StoredTensorInfo {
   readonly name: string;
   /** In the words of safetensors, also where the file is PyTorch's: `F32`, `BF16`, `I64`, … */
   readonly dtype: string;
@@ -16,7 +16,7 @@ export interface TensorInfo {
 /** One file with tensors; it is closed when this is disposed of. */
 export interface TensorFile extends AsyncDisposable {
   readonly file: RandomAccessFile;
-  readonly tensors: ReadonlyMap<string, TensorInfo>;
+  readonly tensors: ReadonlyMap<string, StoredTensorInfo>;
   /** The values in row-major order. Throws `tensor_missing`, `tensor_mismatch` or `weights_invalid`. */
   read(name: string): Promise<Float32Array>;
 }

@@ -14,14 +14,14 @@ import { MillraceError } from "millrace-client/wire";
 import { isFloatType, notFloats } from "./floats.js";
 import { describeValue, isKind, type PickleValue } from "./pickle.js";
 import { RandomAccessFile, refusePointer } from "./random-access-file.js";
-import type { TensorFile, TensorInfo } from "./tensor-file.js";
+import type { StoredTensorInfo, TensorFile } from "./tensor-file.js";
 import { checkSum, openArchive, type StorageEntry, type TorchArchive } from "./torch-archive.js";
 import { legacyMagic, openLegacy } from "./torch-legacy.js";
 import { TorchTensor } from "./torch-objects.js";
 
 const zipMagic = 0x04034b50;
 
-interface TorchEntry extends TensorInfo {
+interface TorchEntry extends StoredTensorInfo {
   readonly tensor: TorchTensor;
   readonly entry: StorageEntry;
   /** From the first to the last element that it looks at, in elements of its storage. */

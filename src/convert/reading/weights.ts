@@ -14,14 +14,14 @@ import { MillraceError } from "millrace-client/wire";
 import { type HashProgress, hashHandles } from "../../models/file-hash.js";
 import { SafetensorsFile } from "./safetensors.js";
 import { openShards } from "./shards.js";
-import type { TensorFile, TensorInfo } from "./tensor-file.js";
+import type { StoredTensorInfo, TensorFile } from "./tensor-file.js";
 import { TorchFile } from "./torch-file.js";
 
 /** Closes its files when it is disposed of. */
 export class Weights implements AsyncDisposable {
   /** What was found in the folder: the file, or the index of the shards. */
   readonly fileName: string;
-  readonly tensors: ReadonlyMap<string, TensorInfo>;
+  readonly tensors: ReadonlyMap<string, StoredTensorInfo>;
   /** Of the file, or of all shards together. */
   readonly byteLength: number;
   readonly #files: readonly TensorFile[];

@@ -10,11 +10,11 @@ import { heldBytes, readTextsOrPairs } from "../../prepare/text/read-texts.js";
 import { badField, Fields } from "../../work/fields.js";
 import type { JsonObject } from "../../work/payload.js";
 import type { PrepareLimits, ReadLimits, Task, TaskModel, TaskRequest } from "../task.js";
-import type { ClassifyInput, InputKind } from "./input.js";
+import type { ClassificationInput, InputKind } from "./input.js";
 import { openPictureClassifier } from "./picture-classifier.js";
 import { openTextClassifier } from "./text-classifier.js";
 
-export const classification: Task<ClassifyInput> = {
+export const classification: Task<ClassificationInput> = {
   name: "classify",
   fields: ["texts", "images", "topK", "raw", "truncate"],
   files: { field: "images", mediaTypes: ["image/*"] },
@@ -28,7 +28,7 @@ const topKMax = 100_000;
 function readClassify(
   body: Readonly<Record<string, unknown>>,
   { requestInputsMax }: ReadLimits,
-): TaskRequest<ClassifyInput> {
+): TaskRequest<ClassificationInput> {
   const fields = new Fields(body);
   const topK = fields.integer("topK", [1, topKMax]);
   const raw = fields.flag("raw") ?? false;
@@ -50,7 +50,7 @@ function readClassify(
 async function openClassifier(
   { dir, manifest: served }: ModelFolder,
   limits: PrepareLimits,
-): Promise<TaskModel<ClassifyInput>> {
+): Promise<TaskModel<ClassificationInput>> {
   const manifest = manifestOf(served, "staged");
   const { name, program } = manifest;
   if (program === "encoder") return await openTextClassifier(dir, manifest, limits);

@@ -3,7 +3,7 @@ import type { TextOrPair } from "millrace-client/wire";
 import { badField } from "../../work/fields.js";
 import type { JsonObject } from "../../work/payload.js";
 
-export type ClassifyInput = TextOrPair | Uint8Array;
+export type ClassificationInput = TextOrPair | Uint8Array;
 
 /** As the fields are called. */
 export type InputKind = "texts" | "images";

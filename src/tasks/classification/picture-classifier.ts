@@ -5,19 +5,19 @@ import { imageSteps, imageWeight } from "../../prepare/image/image-steps.js";
 import type { JsonObject, Payload } from "../../work/payload.js";
 import type { PrepareStep } from "../../work/piece.js";
 import type { JoinParts, PrepareLimits, TaskModel } from "../task.js";
-import { type ClassifyInput, refuseKind } from "./input.js";
+import { type ClassificationInput, refuseKind } from "./input.js";
 import { LabelAnswers } from "./label-answers.js";
 
 export async function openPictureClassifier(
   dir: string,
   { name, labels, scores }: ImageClassifierManifest,
   limits: PrepareLimits,
-): Promise<TaskModel<ClassifyInput>> {
+): Promise<TaskModel<ClassificationInput>> {
   const answers = new LabelAnswers({ labels: await readLabels(dir, labels), scores });
   return new PictureClassifier(name, answers, limits);
 }
 
-class PictureClassifier implements TaskModel<ClassifyInput> {
+class PictureClassifier implements TaskModel<ClassificationInput> {
   readonly #name: string;
   readonly #answers: LabelAnswers;
   readonly #limits: PrepareLimits;
@@ -38,7 +38,7 @@ class PictureClassifier implements TaskModel<ClassifyInput> {
   }
 
   steps(
-    input: ClassifyInput,
+    input: ClassificationInput,
     { index, settings }: { readonly index: number; readonly settings: JsonObject },
   ): Iterable<PrepareStep> {
     if (input instanceof Uint8Array) {

@@ -6,14 +6,14 @@ import { EncoderTexts, inputFacts } from "../../prepare/text/encoder-texts.js";
 import type { JsonObject, Payload } from "../../work/payload.js";
 import type { PrepareStep } from "../../work/piece.js";
 import type { JoinParts, PrepareLimits, TaskModel } from "../task.js";
-import { type ClassifyInput, refuseKind } from "./input.js";
+import { type ClassificationInput, refuseKind } from "./input.js";
 import { LabelAnswers } from "./label-answers.js";
 
 export async function openTextClassifier(
   dir: string,
   manifest: EncoderManifest,
   { inputCharactersMax }: PrepareLimits,
-): Promise<TaskModel<ClassifyInput>> {
+): Promise<TaskModel<ClassificationInput>> {
   const { files, limits, shape, unknownTokenId, labels, scores, name } = manifest;
   if (labels === null || scores === null) {
     throw new MillraceError("model_folder_invalid", `${name} gives vectors, and no labels`);
@@ -28,7 +28,7 @@ export async function openTextClassifier(
   return new TextClassifier(name, new LabelAnswers({ labels, scores }), texts);
 }
 
-class TextClassifier implements TaskModel<ClassifyInput> {
+class TextClassifier implements TaskModel<ClassificationInput> {
   readonly #name: string;
   readonly #answers: LabelAnswers;
   readonly #texts: EncoderTexts;
@@ -44,12 +44,12 @@ class TextClassifier implements TaskModel<ClassifyInput> {
     return this.#answers.complete(settings);
   }
 
-  weigh(input: ClassifyInput): number {
+  weigh(input: ClassificationInput): number {
     return input instanceof Uint8Array ? 0 : this.#texts.weigh(input);
   }
 
   steps(
-    input: ClassifyInput,
+    input: ClassificationInput,
     { index, settings }: { readonly index: number; readonly settings: JsonObject },
   ): Iterable<PrepareStep> {
     if (input instanceof Uint8Array) throw new Error("classification: a picture for a text model");

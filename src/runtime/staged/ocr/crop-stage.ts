@@ -82,6 +82,6 @@ function stripSize(
   return { width: Math.min(Math.max(natural, 1), widthMax), height };
 }
 
-export function bytesOf({ strip, view }: CroppedLine): number {
+export function cropBytes({ strip, view }: CroppedLine): number {
   return strip.data.length + (view?.data.length ?? 0);
 }

@@ -4,7 +4,7 @@ import type { Pixels } from "../../pictures.js";
 import { type Fetches, f32, floatsOf, type Session } from "../../session.js";
 import { writePlanes } from "../pictures/planes.js";
 import type { Stage, StageInput } from "../program.js";
-import { bytesOf, type CroppedLine } from "./crop-stage.js";
+import { type CroppedLine, cropBytes } from "./crop-stage.js";
 import { decodeCtc, type LineText } from "./ctc.js";
 
 /** Short runs: there are many small lines, and a person's wait between. In columns of the input. */
@@ -13,7 +13,7 @@ export const turnLimits: Stage["limits"] = { rowsMax: 32, paddedUnitsMax: 32 * 1
 export const recogniseLimits: Stage["limits"] = { rowsMax: 32, paddedUnitsMax: 4_096 };
 
 export function turnInput(stage: number, line: CroppedLine, { width }: OcrDirection): StageInput {
-  const cost = { units: width, width, rows: 1, bytes: bytesOf(line), batchKey: "" };
+  const cost = { units: width, width, rows: 1, bytes: cropBytes(line), batchKey: "" };
   return { stage, cost, data: line };
 }
 

@@ -2,7 +2,7 @@
 
 import type { Payload } from "../../../work/payload.js";
 import { type EncodedPicture, readPicture } from "../../../work/picture.js";
-import type { Pictures, Pixels } from "../../pictures.js";
+import type { PictureDecoder, Pixels } from "../../pictures.js";
 import type { Stage, StageInput } from "../program.js";
 
 export const decodeStage = 0;
@@ -31,7 +31,7 @@ export function beginPicture(
 
 /** `onPixels`: what the decoded picture becomes. */
 export function makeDecodeStage(
-  pictures: Pictures,
+  pictures: PictureDecoder,
   onPixels: (pixels: Pixels) => Promise<StageInput>,
 ): Stage {
   return {

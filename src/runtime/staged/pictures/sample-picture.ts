@@ -2,7 +2,7 @@
 
 import type { Payload } from "../../../work/payload.js";
 import { type EncodedPicture, picturePayload } from "../../../work/picture.js";
-import type { Pictures } from "../../pictures.js";
+import type { PictureDecoder } from "../../pictures.js";
 
 export interface SamplePicture {
   readonly width: number;
@@ -23,7 +23,7 @@ const rows = [
 const dot = 4;
 const margin = 24;
 
-export async function samplePicture(pictures: Pictures): Promise<SamplePicture> {
+export async function samplePicture(pictures: PictureDecoder): Promise<SamplePicture> {
   const width = (rows[0]?.length ?? 0) * dot + 2 * margin;
   const height = rows.length * dot + 2 * margin;
   const data = new Uint8Array(width * height * 3).fill(255);

@@ -9,7 +9,7 @@ import {
 import { readLabels } from "../../../models/programs/read-labels.js";
 import type { Payload } from "../../../work/payload.js";
 import type { EngineRequest } from "../../engine.js";
-import { Pictures, type Pixels, type Size } from "../../pictures.js";
+import { PictureDecoder, type Pixels, type Size } from "../../pictures.js";
 import { f32, floatsOf, openSession, type Session } from "../../session.js";
 import {
   beginPicture,
@@ -41,7 +41,7 @@ export async function openImageClassifier(
     throw new Error(`${manifest.files.graph} takes ${shapes}`);
   }
   const { length: labels } = await readLabels(modelDir, manifest.labels);
-  const pictures = await Pictures.open();
+  const pictures = await PictureDecoder.open();
   const sample = await samplePicture(pictures);
   // A graph with a fixed batch of one is run so, one picture after the other.
   const rowsMax = input.shape[0] === 1 ? 1 : manifest.rowsMax;
@@ -51,7 +51,7 @@ export async function openImageClassifier(
 interface ClassifierParts {
   readonly manifest: ImageClassifierManifest;
   readonly session: Session;
-  readonly pictures: Pictures;
+  readonly pictures: PictureDecoder;
   readonly sample: SamplePicture;
   readonly labels: number;
   readonly rowsMax: number;

@@ -10,7 +10,7 @@ import { readTextFile } from "../../../models/read-json.js";
 import type { Payload } from "../../../work/payload.js";
 import { readTextLines, type TextLines, textLinesPayload } from "../../../work/text-lines.js";
 import type { EngineRequest } from "../../engine.js";
-import { Pictures, type Pixels } from "../../pictures.js";
+import { PictureDecoder, type Pixels } from "../../pictures.js";
 import { openSession, type Session } from "../../session.js";
 import {
   type CropOptions,
@@ -70,7 +70,7 @@ export async function openOcr(request: EngineRequest<OcrManifest>): Promise<Prog
   };
   const characters = charactersOf(keys, manifest.recogniser);
   await probeOcr(sessions, manifest, characters);
-  const pictures = await Pictures.open();
+  const pictures = await PictureDecoder.open();
   const sample = await samplePicture(pictures);
   return new OcrProgram({ manifest, sessions, pictures, characters, sample });
 }
@@ -78,7 +78,7 @@ export async function openOcr(request: EngineRequest<OcrManifest>): Promise<Prog
 interface OcrParts {
   readonly manifest: OcrManifest;
   readonly sessions: OcrSessions;
-  readonly pictures: Pictures;
+  readonly pictures: PictureDecoder;
   readonly characters: readonly string[];
   readonly sample: SamplePicture;
 }
