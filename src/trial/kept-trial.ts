@@ -27,7 +27,7 @@ export function keptPath({ machine, options }: Configuration, manifest: ModelMan
     machine.cores,
     machine.coresFrom,
     options.rowsMax,
-    Object.entries(manifest.fileSha256).sort(),
+    Object.entries(manifest.fileSha256).toSorted(([left], [right]) => (left < right ? -1 : 1)),
   ];
   const key = createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 32);
   return join(options.cacheDir, "trials-v1", `${key}.json`);

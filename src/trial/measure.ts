@@ -151,7 +151,9 @@ class TrialWorker {
         this.#send(frame.outcomes.length);
         return;
       }
-      default:
+      case "run":
+      case "report":
+      case "recalled":
         return;
     }
   }
