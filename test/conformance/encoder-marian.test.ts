@@ -29,7 +29,7 @@ test("its tokens are what the decoder's keys are made of, and the translation mo
     [["out-embeddings", "embed", "marian"]],
   );
   const ids = [5, 17, 99, 2041, 0];
-  await using graph = await EncoderGraph.open(dir.file("out"), manifestName);
+  await using graph = await EncoderGraph.open(dir.file("out"), { manifestName });
   const [answer] = await graph.run([{ ids }]);
   const model = await openModel(dir.file("out"));
   const { keys } = await model.encode([ids], 16);
@@ -53,7 +53,7 @@ test("its tokens are what the decoder's keys are made of, and the translation mo
 });
 
 test("the bundled one: the same bytes in every company", async () => {
-  await using graph = await EncoderGraph.open(bundledModelDir, manifestName);
+  await using graph = await EncoderGraph.open(bundledModelDir, { manifestName });
   const texts = readCommittedRows()
     .rows.slice(0, 24)
     .map((row) => ({ ids: row.input_ids }));

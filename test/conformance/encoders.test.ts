@@ -243,7 +243,8 @@ test("bert-small-random: every pooling of the last layer and the one before", {
     );
     if (precision === "f32") assert.ok(farthest <= tolerance, `${farthest} off`);
     else assert.ok(leastCosine >= cosineMin, `cosine ${leastCosine}`);
-    await checkCompany(graph, { precision, texts, alone: await runAlone(graph, texts) });
+    await using threaded = await EncoderGraph.open(dir.file(precision), { threads: 2 });
+    await checkCompany(threaded, { precision, texts, alone: await runAlone(graph, texts) });
   }
 });
 

@@ -37,6 +37,12 @@ export interface EncoderAnswer {
   readonly tokens: Float32Array | null;
 }
 
+interface OpenOptions {
+  /** Of a model that shares the folder of another one. */
+  readonly manifestName?: string;
+  readonly threads?: number;
+}
+
 export class EncoderGraph implements AsyncDisposable {
   readonly manifest: EncoderManifest;
   readonly #session: Session;
@@ -46,14 +52,16 @@ export class EncoderGraph implements AsyncDisposable {
     this.#session = session;
   }
 
-  /** `manifestName`: of a model that shares the folder of another one. */
-  static async open(dir: string, manifestName = manifestFileName): Promise<EncoderGraph> {
+  static async open(
+    dir: string,
+    { manifestName = manifestFileName, threads = 1 }: OpenOptions = {},
+  ): Promise<EncoderGraph> {
     const manifestPath = join(dir, manifestName);
     const manifest = parseManifest(manifestPath, await readJsonFile(manifestPath));
     await verifyFiles(dir, manifest);
     const encoder = programManifestOf(manifest, "encoder");
     const path = join(dir, encoder.files.encoder);
-    return new EncoderGraph(encoder, await openSession(path, { threads: 1, spin: false }));
+    return new EncoderGraph(encoder, await openSession(path, { threads, spin: false }));
   }
 
   async run(texts: readonly EncoderText[], options: EncoderRun = {}): Promise<EncoderAnswer[]> {
