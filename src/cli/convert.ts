@@ -22,15 +22,16 @@ Examples:
   $ millrace convert ./opus-mt-en-zh --out models/en-zh                     int8, calibrated on shipped sentences
   $ millrace convert ./opus-mt-en-zh --out models/en-zh-f32 --precision f32
   $ millrace convert ./opus-mt-de-en --out models/de-en --calibration german.txt
+  $ millrace convert ./all-MiniLM-L6-v2 --out models/minilm                 embeddings; labels and rerankers likewise
 `;
 
 export function registerConvert(program: Command): void {
   program
     .command("convert")
     .description(
-      "Make a Millrace model folder from a Hugging Face folder (Marian translation models).",
+      "Make a Millrace model folder from a Hugging Face folder (Marian translation models, and encoders of BERT's kin).",
     )
-    .argument("<model-dir>", "folder with config.json, tokenizer.json and model.safetensors")
+    .argument("<model-dir>", "folder with config.json, a tokenizer and weights")
     .requiredOption("--out <dir>", "the folder to write; it appears whole or not at all")
     .addOption(
       new Option("--precision <precision>", "of the weight products")

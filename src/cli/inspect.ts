@@ -4,11 +4,9 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { MillraceError } from "millrace-client/wire";
-import { knownModelTypes, readMarianConfig } from "../convert/marian/config.js";
-import { checkTensors } from "../convert/marian/tensors.js";
-import { SafetensorsFile } from "../convert/reading/safetensors.js";
-import { readTokenizerFacts } from "../convert/tokenizer-facts.js";
-import { openTokenizers } from "../convert/tokenizers.js";
+import { readBaseDir } from "../convert/encoder/modules.js";
+import { knownModelTypes, openModel } from "../convert/families.js";
+import { openWeights } from "../convert/reading/weights.js";
 import { engineTable } from "../models/engine-table.js";
 import type { ModelManifest } from "../models/manifest.js";
 import {
@@ -43,8 +41,10 @@ export interface HuggingFaceInspection {
   readonly dir: string;
   readonly modelType: string | null;
   readonly architectures: readonly string[];
-  /** Of model.safetensors; null where there is none that can be read. */
+  /** Null where there are none that can be read. */
   readonly weights: {
+    /** The file, or the index of its shards. */
+    readonly fileName: string;
     readonly bytes: number;
     readonly tensors: number;
     readonly parameters: number;
@@ -76,7 +76,9 @@ export function registerInspect(program: Command): void {
 /** Throws `model_folder_invalid` where the folder is neither, or its manifest is wrong. */
 export async function inspectFolder(dir: string): Promise<Inspection> {
   if (existsSync(join(dir, manifestFileName))) return await inspectMillrace(dir);
-  if (existsSync(join(dir, "config.json"))) return await inspectHuggingFace(dir);
+  if (["config.json", "modules.json"].some((name) => existsSync(join(dir, name)))) {
+    return await inspectHuggingFace(dir);
+  }
   if (isGraph(dir) || (await graphsIn(dir)).length > 0) return await inspectMillrace(dir);
   const message = `${dir} has no ${manifestFileName}, no config.json and no ONNX file: it is no model folder`;
   throw new MillraceError("model_folder_invalid", message);
@@ -100,11 +102,12 @@ function filesOf({ files }: ModelManifest): string[] {
 }
 
 async function inspectHuggingFace(dir: string): Promise<HuggingFaceInspection> {
-  const config = new Map(Object.entries((await readJsonFile(join(dir, "config.json"))) ?? {}));
+  // Where the list of modules is wrong, the obstacle says so.
+  const baseDir = await readBaseDir(dir).catch(() => dir);
+  const config = await readConfig(join(baseDir, "config.json"));
   const modelType: unknown = config.get("model_type");
   const architectures: unknown = config.get("architectures");
-  const weightsPath = join(dir, "model.safetensors");
-  const weights = existsSync(weightsPath) ? await reasonOr(readWeights(weightsPath)) : null;
+  const weights = await reasonOr(readWeights(baseDir));
   return {
     kind: "hugging-face",
     dir,
@@ -115,22 +118,26 @@ async function inspectHuggingFace(dir: string): Promise<HuggingFaceInspection> {
   };
 }
 
-/** All that convert checks before it writes the first byte. */
-async function tryToRead(dir: string): Promise<void> {
-  const config = await readMarianConfig(dir);
-  await openTokenizers(dir, config, await readTokenizerFacts(dir));
-  await using file = await SafetensorsFile.open(join(dir, "model.safetensors"));
-  checkTensors(file, config);
+async function readConfig(path: string): Promise<ReadonlyMap<string, unknown>> {
+  if (!existsSync(path)) return new Map();
+  return new Map(Object.entries((await readJsonFile(path)) ?? {}));
 }
 
-async function readWeights(path: string): Promise<NonNullable<HuggingFaceInspection["weights"]>> {
-  await using file = await SafetensorsFile.open(path);
+/** All that convert checks before it writes the first byte. */
+async function tryToRead(dir: string): Promise<void> {
+  await using _model = await openModel(dir);
+}
+
+async function readWeights(dir: string): Promise<NonNullable<HuggingFaceInspection["weights"]>> {
+  await using weights = await openWeights(dir);
   const dtypes: Record<string, number> = {};
-  for (const { dtype, byteLength, elementBytes } of file.entries.values()) {
-    dtypes[dtype] = (dtypes[dtype] ?? 0) + byteLength / elementBytes;
+  for (const { dtype, shape } of weights.tensors.values()) {
+    const count = shape.reduce((product, size) => product * size, 1);
+    dtypes[dtype] = (dtypes[dtype] ?? 0) + count;
   }
   const parameters = Object.values(dtypes).reduce((sum, count) => sum + count, 0);
-  return { bytes: file.byteLength, tensors: file.entries.size, parameters, dtypes };
+  const { fileName, byteLength, tensors } = weights;
+  return { fileName, bytes: byteLength, tensors: tensors.size, parameters, dtypes };
 }
 
 /** Null, or the message of the MillraceError with which the work failed. */
@@ -222,8 +229,8 @@ function huggingFaceRows(inspection: HuggingFaceInspection): Row[] {
     [
       "weights",
       weights === null
-        ? "no model.safetensors that can be read"
-        : `${sizeText(weights.bytes)}, ${weights.tensors} tensors`,
+        ? "none that can be read"
+        : `${weights.fileName}, ${sizeText(weights.bytes)}, ${weights.tensors} tensors`,
     ],
     ["parameters", types.length === 0 ? "unknown" : types.join(", ")],
     ["convert", obstacle === null ? readable : `no: ${obstacle}`],

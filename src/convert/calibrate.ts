@@ -3,27 +3,18 @@
  * keeps a sample of each product's input, and chooses the range that loses least. A product whose result would
  * suffer too much stays float32, and says so.
  */
-import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { MillraceError } from "millrace-client/wire";
-import type { GenerationManifest } from "../models/manifest-generation.js";
 import { readTextFile } from "../models/read-json.js";
-import type { HuggingFaceTokenizer } from "../prepare/text/huggingface-tokenizers.js";
-import { GenerationEngine } from "../runtime/generation/generation-engine.js";
-import { GenerationModel } from "../runtime/generation/generation-model.js";
 import { type Fetches, floatsOf } from "../runtime/session.js";
-import { generationPayload } from "../work/generation.js";
 import { chooseActivationScale, typicalError } from "./activation-scale.js";
+import type { CalibrationRuns } from "./family.js";
 import type { ActivationScale, ProductMode } from "./products.js";
 
 export interface CalibrationInput {
   /** Folder of the watched model. */
   readonly dir: string;
-  readonly files: GenerationManifest["files"];
-  /** As token ids; see `readSentences`. */
-  readonly sentences: readonly (readonly number[])[];
-  readonly shape: GenerationManifest["shape"];
-  readonly generation: GenerationManifest["generation"];
+  readonly runs: CalibrationRuns;
   readonly products: readonly string[];
   readonly onProgress: (done: number) => void;
 }
@@ -47,19 +38,21 @@ export interface CalibrationReport {
 const inputErrorMax = 0.1;
 const sentencesMax = 512;
 const sentencesBytesMax = 64 * 1024 * 1024;
+const lineCharactersMax = 2_000;
 const sampleRowsMax = 1024;
 
 export async function calibrate(input: CalibrationInput): Promise<CalibrationReport> {
-  const { sentences } = input;
+  const { dir, runs } = input;
   const samples = new Map(input.products.map((product) => [product, new RowSample()]));
-  const watch = (fetches: Fetches) => {
+  const onFetches = (fetches: Fetches) => {
     for (const [product, sample] of samples) {
       const value = fetches[`watch:${product}`];
       if (value !== undefined)
         sample.add(floatsOf(fetches, `watch:${product}`), value.dims.at(-1) ?? 1);
     }
   };
-  const failure = await runSentences(input, watch);
+  const onProgress = (done: number) => input.onProgress(0.8 * done);
+  const failure = await runs.run({ dir, onFetches, onProgress });
   // What overflowed says more than what came of it at the end.
   for (const [product, sample] of samples) refuseOverflow(product, sample);
   if (failure !== null) {
@@ -77,70 +70,21 @@ export async function calibrate(input: CalibrationInput): Promise<CalibrationRep
     product,
     precision === "int8" ? { kind: "int8", activation } : { kind: "f32" },
   ]);
-  return { modes: new Map(modes), products, sentencesText: `${sentences.length} sentences` };
+  return { modes: new Map(modes), products, sentencesText: `${runs.count} sentences` };
 }
 
-/** Throws `option_invalid` where the file cannot be read or has no sentence that the model takes. */
-export async function readSentences(
-  path: string,
-  tokenizer: Pick<HuggingFaceTokenizer, "encode">,
-  tokensMax: number,
-): Promise<number[][]> {
+/** The first lines of the file that are not empty. Throws `option_invalid` where it cannot be read. */
+export async function readCalibrationLines(path: string): Promise<string[]> {
   const text = await readTextFile(path, sentencesBytesMax).catch((cause: unknown) => {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new MillraceError("option_invalid", `${path} cannot be read: ${why}`, { cause });
   });
-  const sentences = text
+  return text
     .split("\n")
     .map((line) => line.trim())
     .filter((line) => line.length > 0)
     .slice(0, sentencesMax)
-    .map((line) => tokenizer.encode(line.slice(0, 2_000)).ids)
-    .filter((ids) => ids.length <= tokensMax);
-  if (sentences.length > 0) return sentences;
-  throw new MillraceError("option_invalid", `${path} has no sentence to calibrate on`);
-}
-
-/**
- * Null, or why the model failed on a sentence, the first that it failed on.
- *
- * Sentence by sentence: without padding, so that only real tokens are seen, on one thread and alone, so that the same
- * sentences give the same scales every time.
- */
-async function runSentences(
-  input: CalibrationInput,
-  watch: (fetches: Fetches) => void,
-): Promise<string | null> {
-  const { dir, files, shape, generation, sentences } = input;
-  const load = { threads: 1, spin: false, prepack: false, onFetches: watch };
-  const model = await GenerationModel.load(
-    { encoder: join(dir, files.encoder), decoder: join(dir, files.decoder) },
-    { shape, generation, quantization: null },
-    load,
-  );
-  for (const [index, sentence] of sentences.entries()) {
-    await model.encode([sentence], sentence.length);
-    input.onProgress((0.2 * index) / sentences.length);
-  }
-  // From here on the encoder's inputs are padded, and seen enough.
-  model.watchDecoderOnly();
-  const failures: string[] = [];
-  const engine = new GenerationEngine(model, {
-    onRun: () => {},
-    onOutcomes: (outcomes) => {
-      for (const outcome of outcomes) if (!outcome.ok) failures.push(outcome.message);
-    },
-  });
-  const { maxLength, lengthPenalty } = generation;
-  const settings = { beams: 1, nBest: 1, lengthPenalty, maxLength };
-  for (const [itemId, tokenIds] of sentences.entries()) {
-    engine.admit("bulk", [{ itemId, payload: generationPayload({ tokenIds, settings }) }]);
-    while (!engine.idle) await engine.step();
-    if (failures.length > 0) break;
-    input.onProgress(0.2 + (0.6 * (itemId + 1)) / sentences.length);
-  }
-  await model.release();
-  return failures[0] ?? null;
+    .map((line) => line.slice(0, lineCharactersMax));
 }
 
 function refuseOverflow(product: string, { overflowed }: RowSample): void {

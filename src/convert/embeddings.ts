@@ -11,16 +11,20 @@ import { quantizeWeights } from "./quantize.js";
 import type { StoredTensor } from "./weights-file.js";
 
 /**
- * Rows of the table for each id. Where the output product is int8 the table is stored as float16: half the bytes,
- * and the lookup stays float (a half has 11 bits, an int8 of the same row would have 8).
+ * Rows of the table for each id. In models of int8 products the table is stored as float16: half the bytes, and the
+ * lookup stays float (a half has 11 bits, an int8 of the same row would have 8).
  */
 export async function addLookup(
   writer: ProductWriter,
   table: string,
-  from: { readonly ids: string; readonly shape: readonly [rows: number, width: number] },
+  from: {
+    readonly ids: string;
+    readonly shape: readonly [rows: number, width: number];
+    readonly halves: boolean;
+  },
 ): Promise<string> {
   const { graph } = writer;
-  if (writer.modeOf("output").kind !== "int8") {
+  if (!from.halves) {
     return graph.node("Gather", [
       graph.weight(await storeTable(writer, table, from.shape)),
       from.ids,

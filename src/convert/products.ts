@@ -12,12 +12,18 @@ export interface ProductSpec {
   /** Linear layers (`name.weight` `[out, in]`, `name.bias` `[out]`) that stand side by side along `out`. */
   readonly sources: readonly LinearSource[];
   readonly inputWidth: number;
+  /** Default: all sources have one. */
+  readonly bias?: "none";
+  /** One row of the product a token, or one a text; default: tokens. */
+  readonly rows?: "tokens" | "texts";
 }
 
 export interface LinearSource {
   readonly name: string;
   /** Multiplies weights and bias: how the scale of attention scores gets into the query. Default: 1. */
   readonly factor?: number;
+  /** The linear layer is one of several equal ones, side by side along `out` in one tensor. */
+  readonly part?: { readonly index: number; readonly of: number };
 }
 
 /** Constant quantisation of an activation: real = scale × (stored − zeroPoint), stored in 0..255. */
@@ -80,9 +86,22 @@ async function addFloatProduct(
   x: string,
 ): Promise<string> {
   const { graph } = writer;
-  const weight = await storeFloat(writer, spec);
-  const product = graph.node("MatMul", [x, graph.weight(weight)]);
-  return graph.node("Add", [product, await storeBias(writer, spec)]);
+  const weight = graph.weight(await storeFloat(writer, spec));
+  const product =
+    spec.rows === "texts" ? addAlone(graph, x, weight) : graph.node("MatMul", [x, weight]);
+  const bias = await storeBias(writer, spec);
+  return bias === "" ? product : graph.node("Add", [product, bias]);
+}
+
+/**
+ * `[out, in]` times each row by itself, as a column: a batch of one row is another kernel than one of several, with sums in
+ * another order, and a text's results must not depend on how many texts there are. Too slow for tokens, which are never
+ * alone.
+ */
+function addAlone(graph: GraphBuilder, x: string, weight: string): string {
+  const axis = graph.ints("alone_axis", [2]);
+  const columns = graph.node("MatMul", [weight, graph.node("Unsqueeze", [x, axis])]);
+  return graph.node("Squeeze", [columns, axis]);
 }
 
 async function storeFloat(writer: ProductWriter, spec: ProductSpec): Promise<StoredTensor> {
@@ -91,6 +110,10 @@ async function storeFloat(writer: ProductWriter, spec: ProductSpec): Promise<Sto
   if (found !== undefined) return found;
   const rows = await readRows(writer, spec);
   const outputWidth = rows.length / spec.inputWidth;
+  if (spec.rows === "texts") {
+    const shape = [outputWidth, spec.inputWidth];
+    return await writer.weights.write({ name, type: "f32", shape }, rows);
+  }
   const shape = [spec.inputWidth, outputWidth];
   return await writer.weights.write({ name, type: "f32", shape }, transpose(rows, spec.inputWidth));
 }
@@ -148,7 +171,9 @@ async function readRows(writer: ProductWriter, spec: ProductSpec): Promise<Float
   return await readSources(writer, spec.sources, "weight");
 }
 
+/** Empty where there is none: so ONNX names an input that is left out. */
 async function storeBias(writer: ProductWriter, spec: ProductSpec): Promise<string> {
+  if (spec.bias === "none") return "";
   const name = `${spec.name}.bias`;
   const found = writer.weights.find(name);
   if (found !== undefined) return writer.graph.weight(found);
@@ -163,8 +188,10 @@ async function readSources(
   part: "weight" | "bias",
 ): Promise<Float32Array> {
   const parts: Float32Array[] = [];
-  for (const { name, factor = 1 } of sources) {
-    const values = await writer.read(`${name}.${part}`);
+  for (const { name, factor = 1, part: cut } of sources) {
+    const whole = await writer.read(`${name}.${part}`);
+    const length = whole.length / (cut?.of ?? 1);
+    const values = whole.subarray(length * (cut?.index ?? 0), length * ((cut?.index ?? 0) + 1));
     parts.push(factor === 1 ? values : values.map((value) => value * factor));
   }
   const [only] = parts;

@@ -7,7 +7,12 @@ import { MillraceError } from "millrace-client/wire";
 import type { EngineDefinition } from "./engine-definition.js";
 import type { ModelManifest } from "./manifest.js";
 import { generation } from "./manifest-generation.js";
-import { staged } from "./manifest-staged.js";
+import {
+  type ProgramManifest,
+  type ProgramName,
+  type StagedManifest,
+  staged,
+} from "./manifest-staged.js";
 import { checkShape } from "./read-json.js";
 
 export type EngineName = ModelManifest["engine"];
@@ -38,6 +43,25 @@ export function manifestOf<Engine extends EngineName>(
   throw new MillraceError("model_folder_invalid", message);
 }
 
+/** The same for a model of the staged engine that is run by this program. */
+export function programManifestOf<Program extends ProgramName>(
+  manifest: ModelManifest,
+  program: Program,
+): ProgramManifest<Program> {
+  const staged = manifestOf(manifest, "staged");
+  if (isOfProgram(staged, program)) return staged;
+  const { name, program: other } = staged as StagedManifest;
+  const message = `${name} is run by the program ${other}, where ${program} is needed`;
+  throw new MillraceError("model_folder_invalid", message);
+}
+
+function isOfProgram<Program extends ProgramName>(
+  manifest: StagedManifest,
+  program: Program,
+): manifest is ProgramManifest<Program> {
+  return manifest.program === program;
+}
+
 function isOf<Engine extends EngineName>(
   manifest: ModelManifest,
   engine: Engine,
@@ -51,7 +75,7 @@ function entryOf<Engine extends EngineName>(
   { schemaFor, check, mode, settings, info, facts }: EngineDefinition<ManifestOf<Engine>>,
 ): EngineEntry {
   return {
-    mode,
+    mode: (manifest) => mode(manifestOf(manifest, engine)),
     read: (path, value) => {
       const manifest = checkShape(path, value, schemaFor(value));
       check(manifest);

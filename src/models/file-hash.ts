@@ -7,20 +7,28 @@ const pieceBytes = 1024 * 1024;
 /** Called after each piece with the bytes read so far. */
 export type HashProgress = (doneBytes: number) => void;
 
-/** Hashes everything from the start of the file to its end, wherever the handle stands; leaves it open. */
-export async function hashHandle(handle: FileHandle, onProgress?: HashProgress): Promise<string> {
+/** Hashes everything in the files, one behind the other, wherever their handles stand; leaves them open. */
+export async function hashHandles(
+  handles: readonly FileHandle[],
+  onProgress?: HashProgress,
+): Promise<string> {
   const hash = createHash("sha256");
   const piece = Buffer.allocUnsafe(pieceBytes);
-  for (let doneBytes = 0; ; ) {
-    const { bytesRead } = await handle.read(piece, 0, pieceBytes, doneBytes);
-    if (bytesRead === 0) return hash.digest("hex");
-    hash.update(piece.subarray(0, bytesRead));
-    doneBytes += bytesRead;
-    onProgress?.(doneBytes);
+  let doneBytes = 0;
+  for (const handle of handles) {
+    for (let position = 0; ; ) {
+      const { bytesRead } = await handle.read(piece, 0, pieceBytes, position);
+      if (bytesRead === 0) break;
+      hash.update(piece.subarray(0, bytesRead));
+      position += bytesRead;
+      doneBytes += bytesRead;
+      onProgress?.(doneBytes);
+    }
   }
+  return hash.digest("hex");
 }
 
 export async function hashFile(path: string, onProgress?: HashProgress): Promise<string> {
   await using handle = await open(path, "r");
-  return await hashHandle(handle, onProgress);
+  return await hashHandles([handle], onProgress);
 }

@@ -1,11 +1,20 @@
 /** The one table of tasks. A task is its folder and its line here. */
 import { MillraceError } from "millrace-client/wire";
+import { classification } from "./classification/classification.js";
+import { embedding } from "./embedding/embedding.js";
+import { reranking } from "./reranking/reranking.js";
 import type { Task } from "./task.js";
 import { inference } from "./tensors/inference.js";
 import { translation } from "./translation/translation.js";
 
 export const tasks: ReadonlyMap<string, Task> = new Map(
-  [defineTask(translation), defineTask(inference)].map((task) => [task.name, task]),
+  [
+    defineTask(translation),
+    defineTask(embedding),
+    defineTask(classification),
+    defineTask(reranking),
+    defineTask(inference),
+  ].map((task) => [task.name, task]),
 );
 
 /** @throws MillraceError `model_folder_invalid` where a manifest names a task that there is none of. */

@@ -6,6 +6,7 @@
  *             labels                                       tensors: logits float32 [labels]
  */
 import type { JsonObject, JsonValue, Payload, Tensor } from "./payload.js";
+import type { Piece } from "./piece.js";
 
 /** What becomes of the vectors of a text's tokens; `none`: nothing, all of them are wanted. */
 export const encoderPoolings = ["mean", "max", "mean-max", "cls", "sep", "none"] as const;
@@ -38,6 +39,40 @@ export function encoderPayload({ tokens, types, embedding }: EncoderInput): Payl
   };
 }
 
+/** What a piece holds in memory beside its tokens. */
+const pieceBytes = 240;
+
+/** What comes out is held until the request's reply goes: who asks for much has much in the queue, from the beginning. */
+export function encoderPiece(input: EncoderInput, resultBytes: number): Piece {
+  const { tokens, types } = input;
+  const units = tokens.length;
+  const bytes = pieceBytes + tokens.byteLength + (types?.byteLength ?? 0) + resultBytes;
+  const cost = { units, width: units, rows: 1, bytes, batchKey: encoderKey(input) };
+  return { payload: encoderPayload(input), cost, note: null };
+}
+
+/** What comes out of the graph for it; how tokens are weighed in a sum is a matter of inputs, so that three are one. */
+export type EncoderOutput = "logits" | "own" | "pooled" | "max" | "pooled+max" | "tokens";
+
+const outputs: Readonly<Record<EmbeddingWish["pooling"], EncoderOutput>> = {
+  own: "own",
+  mean: "pooled",
+  cls: "pooled",
+  sep: "pooled",
+  max: "max",
+  "mean-max": "pooled+max",
+  none: "tokens",
+};
+
+export function encoderOutput(wish: EmbeddingWish | null): EncoderOutput {
+  return wish === null ? "logits" : outputs[wish.pooling];
+}
+
+/** Texts of one key can share a run. */
+export function encoderKey({ embedding }: Pick<EncoderInput, "embedding">): string {
+  return embedding === null ? "" : `${encoderOutput(embedding)}:${embedding.layer}`;
+}
+
 /** Null where the payload is not one of an encoder: then the item is bad, and nothing else. */
 export function readEncoderInput({ values, tensors }: Payload): EncoderInput | null {
   const tokens = tensors["tokens"]?.data;
@@ -65,6 +100,19 @@ export function finiteFloats(
   if (tensor.shape.some((size, at) => size !== shape[at])) return null;
   for (let at = 0; at < data.length; at += 1) if (!Number.isFinite(data[at])) return null;
   return data;
+}
+
+/** What makes a score of a logit; `identity`: the score is the logit. */
+export type EncoderScores = "softmax" | "sigmoid" | "identity";
+
+/** In double precision. */
+export function scoresOf(logits: Float32Array, by: EncoderScores): readonly number[] {
+  if (by === "identity") return [...logits];
+  if (by === "sigmoid") return Array.from(logits, (logit) => 1 / (1 + Math.exp(-logit)));
+  const largest = logits.reduce((most, logit) => Math.max(most, logit), -Infinity);
+  const parts = Array.from(logits, (logit) => Math.exp(logit - largest));
+  const sum = parts.reduce((total, part) => total + part, 0);
+  return parts.map((part) => part / sum);
 }
 
 function isWished(value: JsonValue | undefined): value is EmbeddingWish["pooling"] {

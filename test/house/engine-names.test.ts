@@ -24,9 +24,14 @@ const knowing: Readonly<
   staged: {
     own: /^src\/(?:models\/manifest-staged\.ts|models\/programs\/.*|work\/encoding\.ts|runtime\/staged\/.*)$/,
     users: [
+      "src/convert/",
       "src/models/engine-table.ts",
       "src/models/manifest.ts",
+      "src/prepare/text/encoder-texts.ts",
       "src/runtime/engines.ts",
+      "src/tasks/classification/",
+      "src/tasks/embedding/",
+      "src/tasks/reranking/",
       // What a plain ONNX file is, and where one may stand.
       "src/models/read-manifest.ts",
       "src/models/registry.ts",

@@ -55,4 +55,5 @@ export const keptPackages: Readonly<Record<string, readonly string[]>> = {
   commander: ["src/cli"],
   "cli-progress": ["src/cli", "src/convert"],
   pino: ["src/log.ts"],
+  yauzl: ["src/convert/reading/torch-archive.ts"],
 };

@@ -43,9 +43,46 @@ const knowing: Readonly<
       "src/cli/main.ts",
       "src/cli/program.ts",
       // What makes its models, and what reads those that were made before it had this name.
-      "src/convert/convert.ts",
+      "src/convert/marian/family.ts",
       "src/cli/convert.ts",
       "src/models/version-1.ts",
+    ],
+  },
+  embed: {
+    // The embeddings of a model, and an embedded server, are something else.
+    spelled: /\bembed\b|[eE]mbed[A-Z]|embedding\/embedding/,
+    files: [
+      "src/tasks/embedding/",
+      "client/src/wire/embed.ts",
+      "client/src/wire/index.ts",
+      "src/tasks/table.ts",
+      // What makes its models.
+      "src/convert/encoder/",
+    ],
+  },
+  classify: {
+    spelled: /classif/i,
+    files: [
+      "src/tasks/classification/",
+      "client/src/wire/classify.ts",
+      "client/src/wire/index.ts",
+      // It asks about the same pairs of texts.
+      "client/src/wire/rerank.ts",
+      "src/tasks/table.ts",
+      "src/convert/encoder/",
+      // An extension of the protocol, which is refused, has this name.
+      "src/front/inference-v2/infer-body.ts",
+    ],
+  },
+  rerank: {
+    spelled: /rerank/i,
+    files: [
+      "src/tasks/reranking/",
+      "client/src/wire/rerank.ts",
+      "client/src/wire/index.ts",
+      "src/tasks/table.ts",
+      "src/convert/encoder/",
+      "src/cli/convert.ts",
     ],
   },
 };

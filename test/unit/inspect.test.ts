@@ -3,6 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { test } from "node:test";
 import { Command } from "commander";
 import { inspectFolder, registerInspect } from "#src/cli/inspect.js";
+import { knownModelTypes } from "#src/convert/families.js";
 import { manifestOf, writeModelFolder } from "../support/model-folder.js";
 import { float32Tensor, safetensorsOf } from "../support/safetensors-bytes.js";
 import { sharedPath, skipWithout } from "../support/shared-data.js";
@@ -26,17 +27,23 @@ test("a Hugging Face folder that convert cannot read says why", async () => {
   await using dir = await TempDir.make();
   await writeFile(
     dir.file("config.json"),
-    JSON.stringify({ model_type: "bert", architectures: ["BertModel"] }),
+    JSON.stringify({ model_type: "t5", architectures: ["T5Model"] }),
   );
   const weights = safetensorsOf({ w: float32Tensor([2, 2], [1, 2, 3, 4]) });
   await writeFile(dir.file("model.safetensors"), weights);
   assert.deepEqual(await inspectFolder(dir.path), {
     kind: "hugging-face",
     dir: dir.path,
-    modelType: "bert",
-    architectures: ["BertModel"],
-    weights: { bytes: weights.byteLength, tensors: 1, parameters: 4, dtypes: { F32: 4 } },
-    obstacle: 'this model has model_type "bert"; convert knows marian',
+    modelType: "t5",
+    architectures: ["T5Model"],
+    weights: {
+      fileName: "model.safetensors",
+      bytes: weights.byteLength,
+      tensors: 1,
+      parameters: 4,
+      dtypes: { F32: 4 },
+    },
+    obstacle: `this model has model_type "t5"; convert knows ${knownModelTypes.join(", ")}`,
   });
 });
 

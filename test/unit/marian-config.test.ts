@@ -89,15 +89,6 @@ const refused: readonly [
   says: RegExp,
 ][] = [
   [
-    "another family",
-    { ...valid, model_type: "t5" },
-    undefined,
-    "model_unsupported",
-    /"t5".*marian/,
-  ],
-  ["no family", { vocab_size: 1 }, undefined, "model_unsupported", /no model_type/],
-  ["a list", [], undefined, "model_unsupported", /no model_type/],
-  [
     "an unknown activation",
     { ...valid, activation_function: "mish" },
     undefined,

@@ -6,10 +6,10 @@ import {
   checkTensors,
   embeddingTables,
   expectedTensors,
-  findTensor,
   sinusoidalPositions,
 } from "#src/convert/marian/tensors.js";
-import { SafetensorsFile } from "#src/convert/reading/safetensors.js";
+import { openWeights } from "#src/convert/reading/weights.js";
+import { findTensor } from "#src/convert/tensors.js";
 import { manifestOf } from "../support/model-folder.js";
 import { float32Tensor, type HandMadeTensor, safetensorsOf } from "../support/safetensors-bytes.js";
 import { sharedPath, skipWithout } from "../support/shared-data.js";
@@ -54,9 +54,9 @@ async function check(
   }
   change(tensors);
   await using dir = await TempDir.make();
-  await writeFile(dir.file("w.safetensors"), safetensorsOf(Object.fromEntries(tensors)));
-  await using file = await SafetensorsFile.open(dir.file("w.safetensors"));
-  checkTensors(file, settings);
+  await writeFile(dir.file("model.safetensors"), safetensorsOf(Object.fromEntries(tensors)));
+  await using weights = await openWeights(dir.path);
+  checkTensors(weights, settings);
 }
 
 const table = float32Tensor([5, 4], new Float32Array(20));
@@ -128,13 +128,13 @@ test("the shared model has exactly the expected tensors", {
   const dir = sharedPath("models", "en-zh");
   const real = await readMarianConfig(dir);
   assert.deepEqual(real.generation, manifestOf("en-zh").generation);
-  await using file = await SafetensorsFile.open(sharedPath("models", "en-zh", "model.safetensors"));
-  checkTensors(file, real);
+  await using weights = await openWeights(dir);
+  checkTensors(weights, real);
   const expected = expectedTensors(real);
-  assert.ok(expected.every((tensor) => findTensor(file, tensor) !== null));
-  assert.deepEqual(new Set(expected.map(({ name }) => name)), new Set(file.entries.keys()));
+  assert.ok(expected.every((tensor) => findTensor(weights, tensor) !== null));
+  assert.deepEqual(new Set(expected.map(({ name }) => name)), new Set(weights.tensors.keys()));
   const sines = sinusoidalPositions(real.positions, real.width);
-  const saved = await file.readFloat32("model.encoder.embed_positions.weight");
+  const saved = await weights.read("model.encoder.embed_positions.weight");
   const worst = Math.max(...saved.map((value, index) => Math.abs(value - (sines[index] ?? 9))));
   assert.ok(worst < 1e-6, `sinusoids differ by ${worst}`);
 });

@@ -366,6 +366,10 @@ class Watched {
 
   #onRun(run: RunAnnouncement): void {
     this.runs.push(run);
+    const begun = this.engine.begunItemIds();
+    const held = (itemId: number): boolean =>
+      !this.withdrawn.has(itemId) && !this.outcomes.has(itemId);
+    assert.ok(begun.every(held), "what nobody waits for is no suspect");
     this.check();
   }
 
@@ -457,14 +461,19 @@ test("a code that a stage names is the outcome's", async () => {
   assert.equal(outcome?.ok === false && outcome.code, "input_too_long");
 });
 
-test("what is under way in a thread is a suspect until it ends, also when it was cancelled", async () => {
+test("what is under way in a thread is a suspect, until nobody waits for it", async () => {
   const watched = new Watched();
-  watched.admit("realtime", [good]);
+  watched.admit("realtime", [good, good]);
+  assert.equal(watched.engine.runnable, true);
   const step = watched.engine.step();
   await new Promise(setImmediate);
+  assert.equal(watched.engine.runnable, false, "only threads work");
   watched.cancel([0]);
-  assert.deepEqual(watched.engine.begunItemIds(), [0]);
-  assert.equal(watched.engine.idle, false);
+  // A parent that has forgotten it would take an announcement with it for a lie.
+  assert.deepEqual(watched.engine.begunItemIds(), [1]);
+  watched.cancel([1]);
+  assert.deepEqual([watched.engine.begunItemIds(), watched.engine.idle], [[], false]);
+  watched.endThread(0);
   watched.endThread(0);
   await step;
   await watched.finish();

@@ -17,7 +17,7 @@ export interface ClassifyRequest extends RequestFields {
 
 export interface ScoredLabel {
   readonly label: string;
-  /** 0 to 1, by the model's own function: softmax (all of them add up to 1), or a sigmoid of each. */
+  /** By the model's own function: softmax (0 to 1, all add up to 1), a sigmoid of each (0 to 1), or the logit as it is. */
   readonly score: number;
 }
 

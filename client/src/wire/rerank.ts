@@ -14,7 +14,7 @@ export interface RerankRequest extends RequestFields {
 }
 
 export interface RerankResult {
-  /** 0 to 1: a sigmoid of the model's only logit. */
+  /** 0 to 1: a sigmoid of the model's only logit; the logit itself where the model's folder says so. */
   readonly score: number;
   /** Only where `raw` was asked for. */
   readonly logit?: number;

@@ -10,8 +10,7 @@ import { z } from "zod";
 import type { GenerationRules } from "../../models/manifest-generation.js";
 import { checkShape, readJsonFile } from "../../models/read-json.js";
 import { generationLimits } from "../../work/generation.js";
-
-export type Activation = "silu" | "relu" | "gelu" | "gelu_tanh";
+import { type Activation, activations } from "../activations.js";
 
 export interface StackConfig {
   readonly layers: number;
@@ -39,17 +38,6 @@ export interface MarianConfig {
   readonly tiedOutput: boolean;
   readonly generation: GenerationRules;
 }
-
-export const knownModelTypes: readonly string[] = ["marian"];
-
-const activations: ReadonlyMap<string, Activation> = new Map([
-  ["swish", "silu"],
-  ["silu", "silu"],
-  ["relu", "relu"],
-  ["gelu", "gelu"],
-  ["gelu_new", "gelu_tanh"],
-  ["gelu_pytorch_tanh", "gelu_tanh"],
-] as const);
 
 const size = z.int().positive().max(1_000_000_000);
 /** Far over any model; keeps a hostile number from becoming a list of tensors. */
@@ -129,7 +117,6 @@ const lackingSettings: Readonly<Record<string, readonly unknown[]>> = {
 export async function readMarianConfig(dir: string): Promise<MarianConfig> {
   const configPath = join(dir, "config.json");
   const value = await readJsonFile(configPath, configBytesMax);
-  checkModelType(value);
   const raw = checkShape(configPath, value, configSchema);
   const structure = readStructure(raw);
   const generationPath = join(dir, "generation_config.json");
@@ -147,14 +134,6 @@ export async function readMarianConfig(dir: string): Promise<MarianConfig> {
     ...structure,
     generation: readGeneration({ raw: rawGeneration, ids, config: raw, structure }),
   };
-}
-
-function checkModelType(value: unknown): void {
-  const found = z.looseObject({ model_type: z.string() }).safeParse(value);
-  const type = found.success ? found.data.model_type : undefined;
-  if (type !== undefined && knownModelTypes.includes(type)) return;
-  const what = type === undefined ? "no model_type" : `model_type ${JSON.stringify(type)}`;
-  throw unsupported(`${what}; convert knows ${knownModelTypes.join(", ")}`);
 }
 
 type Structure = Omit<MarianConfig, "generation">;

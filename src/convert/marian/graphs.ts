@@ -18,8 +18,17 @@
  * Scores, softmax, layer norms, residuals and embeddings are float32 in every precision.
  */
 import { badTokens } from "../../runtime/generation/search/search.js";
+import { addActivation } from "../activations.js";
 import { addLookup, addOutputProduct } from "../embeddings.js";
 import type { GraphBuilder } from "../onnx/graph-builder.js";
+import {
+  addAttention,
+  addPlaceInputs,
+  atPlaces,
+  headsShape,
+  type Places,
+  toHeads,
+} from "../places.js";
 import { addProduct, type ProductSpec, type ProductWriter } from "../products.js";
 import type { MarianConfig, StackConfig } from "./config.js";
 import { embeddingTables } from "./tensors.js";
@@ -55,33 +64,13 @@ export async function addEncoder(writer: ProductWriter, shape: MarianConfig): Pr
   const side = sideOf(writer, shape, "encoder");
   const ids = graph.input("input_ids", "i32", ["T"]);
   const positions = graph.input("positions", "i32", ["T"]);
-  const places: Places = {
-    mask: graph.input("mask", "f32", ["B", 1, 1, "S"]),
-    placeTokens: graph.input("place_tokens", "i32", ["P"]),
-    tokenPlaces: graph.input("token_places", "i32", ["T"]),
-    sentenceShape: graph.input("sentence_shape", "i64", [2]),
-  };
-  const encoderHeads = headsShape(side, places, side.heads);
+  const places = addPlaceInputs(graph);
+  const encoderHeads = headsShape(graph, places, headsOf(shape, side.heads));
   let hidden = await addEmbedding(side, { ids, positions });
   for (const layer of range(shape.encoder.layers)) {
     hidden = await addEncoderLayer(side, { layer, hidden, places, heads: encoderHeads });
   }
   await addCrossCaches(side, hidden, places);
-}
-
-/** The way from the flat list of tokens to sentences side by side, and back. */
-interface Places {
-  readonly mask: string;
-  readonly placeTokens: string;
-  readonly tokenPlaces: string;
-  readonly sentenceShape: string;
-}
-
-/** `[B, S, heads, size]`. */
-function headsShape(side: Side, { sentenceShape }: Places, heads: number): string {
-  const { graph } = side.writer;
-  const rest = graph.ints(`heads_${heads}`, [heads, side.shape.width / heads]);
-  return graph.node("Concat", [sentenceShape, rest], { attributes: { axis: 0 } });
 }
 
 async function addEmbedding(
@@ -94,6 +83,7 @@ async function addEmbedding(
   let embedded = await addLookup(side.writer, embeddingTables(shape)[side.name], {
     ids: from.ids,
     shape: [words, shape.width],
+    halves: side.writer.modeOf(outputProduct).kind === "int8",
   });
   if (shape.scaleEmbedding) {
     embedded = graph.node("Mul", [
@@ -129,37 +119,21 @@ async function addEncoderLayer(
     outputs: 3,
   });
   const [query = "", key = "", value = ""] = parts;
-  const heads = (x: string, perm: readonly number[]) =>
-    toHeads(graph, x, { shape: at.heads, perm });
-  const scores = graph.node("MatMul", [heads(query, [0, 2, 1, 3]), heads(key, [0, 2, 3, 1])]);
-  const weights = graph.node("Softmax", [graph.node("Add", [scores, mask])], {
-    attributes: { axis: -1 },
+  const flat = addAttention(graph, {
+    query,
+    key,
+    value,
+    shape: at.heads,
+    width: side.shape.width,
+    bias: mask,
+    wanted: tokenPlaces,
   });
-  const context = graph.node("MatMul", [weights, heads(value, [0, 2, 1, 3])]);
-  const joined = graph.node("Reshape", [
-    graph.node("Transpose", [context], { attributes: { perm: [0, 2, 1, 3] } }),
-    graph.ints("flat", [-1, side.shape.width]),
-  ]);
-  const flat = graph.node("Gather", [joined, tokenPlaces], { attributes: { axis: 0 } });
   const attended = await addProduct(side.writer, attentionSpec(side, at.layer, "out"), flat);
   const normed = await addNorm(side, at.hidden, {
     added: attended,
     name: `layers.${at.layer}.self_attn_layer_norm`,
   });
   return await addFeedForward(side, at.layer, normed);
-}
-
-function atPlaces(graph: GraphBuilder, tokens: string, { placeTokens }: Places): string {
-  return graph.node("Gather", [tokens, placeTokens], { attributes: { axis: 0 } });
-}
-
-function toHeads(
-  graph: GraphBuilder,
-  x: string,
-  to: { readonly shape: string; readonly perm: readonly number[] },
-): string {
-  const split = graph.node("Reshape", [x, to.shape]);
-  return graph.node("Transpose", [split], { attributes: { perm: to.perm } });
 }
 
 /** Keys and values of the encoder's output for all decoder layers at once, as the decoder's slots hold them. */
@@ -179,7 +153,7 @@ async function addCrossCaches(side: Side, hidden: string, places: Places): Promi
     outputs: sources.length,
   });
   const size = shape.width / shape.decoder.heads;
-  const heads = headsShape(side, places, shape.decoder.heads);
+  const heads = headsShape(graph, places, headsOf(shape, shape.decoder.heads));
   for (const layer of layers) {
     for (const [offset, kind] of ["k", "v"].entries()) {
       const part = parts[layer * 2 + offset] ?? "";
@@ -351,19 +325,6 @@ async function addFeedForward(side: Side, layer: number, hidden: string): Promis
   return await addNorm(side, hidden, { added: outer, name: `layers.${layer}.final_layer_norm` });
 }
 
-function addActivation(graph: GraphBuilder, kind: MarianConfig["activation"], x: string): string {
-  switch (kind) {
-    case "silu":
-      return graph.node("QuickGelu", [x], { attributes: { alpha: { float: 1 } }, microsoft: true });
-    case "relu":
-      return graph.node("Relu", [x]);
-    case "gelu":
-      return graph.node("Gelu", [x], { microsoft: true });
-    case "gelu_tanh":
-      return graph.node("FastGelu", [x], { microsoft: true });
-  }
-}
-
 /** LayerNorm(residual + added). Two nodes: the fused SkipLayerNormalization takes four times as long on CPU. */
 async function addNorm(
   side: Side,
@@ -415,6 +376,10 @@ function layerSpec(side: Side, layer: number, part: "fc1" | "fc2"): ProductSpec 
 function sideOf(writer: ProductWriter, shape: MarianConfig, name: "encoder" | "decoder"): Side {
   const stack = shape[name];
   return { writer, shape, name, prefix: `model.${name}`, heads: stack.heads, stack };
+}
+
+function headsOf({ width }: MarianConfig, count: number): { count: number; size: number } {
+  return { count, size: width / count };
 }
 
 function range(count: number): number[] {

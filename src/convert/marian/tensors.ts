@@ -1,23 +1,23 @@
-/** The tensors that transformers' MarianMTModel saves, and whether a file has them. */
-import { MillraceError } from "millrace-client/wire";
-import type { SafetensorsFile, TensorEntry } from "../reading/safetensors.js";
+/** The tensors that transformers' MarianMTModel saves, and whether the weights have them. */
+import type { ReadTensor } from "../products.js";
+import type { Weights } from "../reading/weights.js";
+import {
+  type ExpectedTensor,
+  expectedReader,
+  requireTensors,
+  expectTensor as tensor,
+} from "../tensors.js";
 import type { MarianConfig, StackConfig } from "./config.js";
-
-export interface ExpectedTensor {
-  readonly name: string;
-  readonly shape: readonly number[];
-  /** Other names of the same values: of tied tensors a file keeps one, and not always the same one. */
-  readonly aliases: readonly string[];
-  /** What transformers makes itself where the file lacks it: positions are sinusoids, the bias is zero. */
-  readonly optional: boolean;
-}
 
 const sharedTable = "model.shared.weight";
 const encoderTable = "model.encoder.embed_tokens.weight";
 const decoderTable = "model.decoder.embed_tokens.weight";
 const outputTable = "lm_head.weight";
 
-/** Every tensor of the model under its Hugging Face name; products are `[out, in]`. */
+/**
+ * Every tensor of the model under its Hugging Face name; products are `[out, in]`. Those that are optional transformers
+ * makes itself where the file lacks them: positions are sinusoids, the bias is zero.
+ */
 export function expectedTensors(config: MarianConfig): ExpectedTensor[] {
   const { width, positions, decoderVocabularySize } = config;
   const positionTable = [positions, width];
@@ -54,55 +54,19 @@ function isOneTable({ sharedEmbeddings, tiedOutput }: MarianConfig): boolean {
 
 /** Reads tensors by their Hugging Face names, aliases followed, and makes those that a file may leave out. */
 export function tensorReader(
-  file: SafetensorsFile,
+  weights: Pick<Weights, "tensors" | "read">,
   config: MarianConfig,
-): (name: string) => Promise<Float32Array> {
-  const expected = new Map(expectedTensors(config).map((each) => [each.name, each]));
-  return async (name) => {
-    const wanted = expected.get(name);
-    if (wanted === undefined) throw new Error(`${name} is no tensor of this model`);
-    const entry = findTensor(file, wanted);
-    if (entry !== null) return finite(entry.name, await file.readFloat32(entry.name));
-    if (name.endsWith("embed_positions.weight")) {
-      return sinusoidalPositions(config.positions, config.width);
-    }
-    return new Float32Array(wanted.shape.reduce((product, length) => product * length, 1));
-  };
-}
-
-/** One value that is no number makes every translation nonsense, or a score that no caller can read. */
-function finite(name: string, values: Float32Array): Float32Array {
-  const at = values.findIndex((value) => !Number.isFinite(value));
-  if (at === -1) return values;
-  const message = `tensor ${name} has the value ${values[at]} at place ${at}; weights are finite float32 numbers`;
-  throw new MillraceError("weights_invalid", message);
-}
-
-/** The tensor under its name or an alias; null where the file has neither. */
-export function findTensor(file: SafetensorsFile, expected: ExpectedTensor): TensorEntry | null {
-  for (const name of [expected.name, ...expected.aliases]) {
-    const entry = file.entries.get(name);
-    if (entry !== undefined) return entry;
-  }
-  return null;
+): ReadTensor {
+  return expectedReader(weights, expectedTensors(config), ({ name, shape }) =>
+    name.endsWith("embed_positions.weight")
+      ? sinusoidalPositions(config.positions, config.width)
+      : new Float32Array(shape.reduce((product, length) => product * length, 1)),
+  );
 }
 
 /** Throws `tensor_missing` or `tensor_mismatch`; tensors that the model does not need are left alone. */
-export function checkTensors(file: SafetensorsFile, config: MarianConfig): void {
-  for (const expected of expectedTensors(config)) {
-    const entry = findTensor(file, expected);
-    if (entry === null) {
-      if (expected.optional) continue;
-      const message = `tensor ${expected.name} of shape ${shapeText(expected.shape)} is not in the file`;
-      throw new MillraceError("tensor_missing", message);
-    }
-    const same =
-      entry.shape.length === expected.shape.length &&
-      entry.shape.every((length, axis) => length === expected.shape[axis]);
-    if (same) continue;
-    const shapes = `expected ${shapeText(expected.shape)}, found ${shapeText(entry.shape)}`;
-    throw new MillraceError("tensor_mismatch", `tensor ${entry.name} has another shape: ${shapes}`);
-  }
+export function checkTensors(weights: Pick<Weights, "tensors">, config: MarianConfig): void {
+  requireTensors(weights, expectedTensors(config));
 }
 
 /**
@@ -166,16 +130,4 @@ function product(name: string, outputs: number, inputs: number): ExpectedTensor[
 
 function norm(name: string, width: number): ExpectedTensor[] {
   return [tensor(`${name}.weight`, [width]), tensor(`${name}.bias`, [width])];
-}
-
-function tensor(
-  name: string,
-  shape: readonly number[],
-  rest: Partial<Pick<ExpectedTensor, "aliases" | "optional">> = {},
-): ExpectedTensor {
-  return { name, shape, aliases: [], optional: false, ...rest };
-}
-
-function shapeText(shape: readonly number[]): string {
-  return `[${shape.join(", ")}]`;
 }

@@ -1,9 +1,17 @@
-/** The float types of safetensors, turned into float32. */
+/** The float types of weights, turned into float32. */
+import { MillraceError } from "millrace-client/wire";
 
 export type FloatType = "F16" | "BF16" | "F32" | "F64";
 
+export const floatBytes = { F16: 2, BF16: 2, F32: 4, F64: 8 } as const;
+
 export function isFloatType(type: string): type is FloatType {
-  return type === "F16" || type === "BF16" || type === "F32" || type === "F64";
+  return Object.hasOwn(floatBytes, type);
+}
+
+export function notFloats(name: string, type: string): MillraceError {
+  const message = `tensor ${name} has type ${type}; expected F16, BF16, F32 or F64`;
+  return new MillraceError("tensor_mismatch", message);
 }
 
 /** Writes the values of `bytes` to the start of `target`; returns how many. `bytes` must begin on an element. */

@@ -1,15 +1,10 @@
 /** The header of a safetensors file: what it may say, and every way in which it can lie. */
 import { MillraceError } from "millrace-client/wire";
+import type { TensorInfo } from "./tensor-file.js";
 
-export interface TensorEntry {
-  readonly name: string;
-  /** `F32`, `BF16`, `I64`, …, as the file says it. */
-  readonly dtype: string;
-  readonly elementBytes: number;
-  readonly shape: readonly number[];
+export interface SafetensorsEntry extends TensorInfo {
   /** From the start of the file. */
   readonly byteOffset: number;
-  readonly byteLength: number;
 }
 
 /** Bytes before the header, which hold its length. */
@@ -45,9 +40,9 @@ export function readHeaderLength(bytes: Uint8Array, fileBytes: number): number {
 }
 
 /** The entries in the order of the header, checked against each other and against the size of the file. */
-export function parseHeader(header: Uint8Array, fileBytes: number): Map<string, TensorEntry> {
+export function parseHeader(header: Uint8Array, fileBytes: number): Map<string, SafetensorsEntry> {
   const dataStart = lengthBytes + header.byteLength;
-  const entries = new Map<string, TensorEntry>();
+  const entries = new Map<string, SafetensorsEntry>();
   for (const [name, value] of Object.entries(parseJson(header))) {
     if (name === "__metadata__") continue;
     entries.set(name, parseEntry(name, value, dataStart));
@@ -117,7 +112,7 @@ function addKey(keys: Set<string> | null | undefined, quoted: string): void {
   keys?.add(key);
 }
 
-function parseEntry(name: string, value: unknown, dataStart: number): TensorEntry {
+function parseEntry(name: string, value: unknown, dataStart: number): SafetensorsEntry {
   const label = `tensor ${JSON.stringify(name)}`;
   if (!isObject(value)) throw invalid(`${label} is not described by an object`);
   const fields: Partial<Record<"dtype" | "shape" | "data_offsets", unknown>> = value;
@@ -142,11 +137,11 @@ function parseEntry(name: string, value: unknown, dataStart: number): TensorEntr
     const claim = `shape ${brief(shape)} of ${dtype} is ${byteLength} bytes`;
     throw invalid(`${label}: its ${claim}, its data_offsets span ${to - from}`);
   }
-  return { name, dtype, elementBytes, shape, byteOffset: dataStart + from, byteLength };
+  return { name, dtype, shape, byteOffset: dataStart + from, byteLength };
 }
 
 /** The tensors, in order of their place, must follow each other to the last byte of the file. */
-function checkCoverage(entries: TensorEntry[], dataStart: number, fileBytes: number): void {
+function checkCoverage(entries: SafetensorsEntry[], dataStart: number, fileBytes: number): void {
   entries.sort((a, b) => a.byteOffset - b.byteOffset || a.byteLength - b.byteLength);
   let end = dataStart;
   for (const { name, byteOffset, byteLength } of entries) {
@@ -177,5 +172,5 @@ function brief(value: unknown): string {
 }
 
 function invalid(message: string, cause?: unknown): MillraceError {
-  return new MillraceError("weights_invalid", `safetensors: ${message}`, { cause });
+  return new MillraceError("weights_invalid", message, { cause });
 }

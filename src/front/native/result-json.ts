@@ -1,5 +1,6 @@
 /** The outcome of one input as JSON: the result's values, and its tensors as nested lists of numbers; or named tensors. */
 import type { InputOutcome } from "../../submit/submit.js";
+import { float32Text } from "../../work/float-text.js";
 import type { Payload, Tensor } from "../../work/payload.js";
 import type { TaskForm } from "../../work/task-form.js";
 import { tensorDataParts } from "../../work/tensor-json.js";
@@ -38,7 +39,7 @@ function fieldOf(name: string, json: string): string {
 }
 
 function listOf({ data, shape, type }: Tensor): string {
-  const write = type === "float32" || type === "float64" ? numberText : String;
+  const write = type === "float32" ? float32Text : type === "float64" ? numberText : String;
   let at = 0;
   const nested = (depth: number): string => {
     const parts: string[] = [];

@@ -1,4 +1,4 @@
-/** `POST /v1/<task>`: body → submit → one JSON reply, or a line for each input as it is ready. */
+/** `POST /v1/<task>`: body → submit → one JSON reply, a line for each input as it is ready, or rows of numbers. */
 import { MillraceError, type RequestTimings } from "millrace-client/wire";
 import type { Exchange, Route } from "../../listen/http/http-front.js";
 import type { SubmitRequest, SubmitSummary } from "../../submit/submit.js";
@@ -6,6 +6,7 @@ import type { FrontParts, FrontTask } from "../front.js";
 import { jsonReply } from "./json-reply.js";
 import { checkMediaType, readRequest } from "./request.js";
 import { resultJson } from "./result-json.js";
+import { RowsReply, rowsMediaType } from "./rows-reply.js";
 
 export function taskRoute(task: FrontTask, parts: FrontParts): Route {
   return {
@@ -31,9 +32,13 @@ async function answer(exchange: Exchange, task: FrontTask, parts: FrontParts): P
       options,
       payloadBytes: body.bytes,
     });
-    const reply = wantsLines(exchange) ? replyInLines : replyTogether;
-    // Both call submit before they wait, and submit has then admitted the bytes or refused them.
-    replied = reply(exchange, { ...parts, task }, request);
+    const { rows } = task;
+    const isRows = rows !== undefined && accepts(exchange, rowsMediaType);
+    // Each calls submit before they wait, and submit has then admitted the bytes or refused them.
+    if (isRows) replied = replyInRows(exchange, parts, { request, rows });
+    else if (accepts(exchange, ndjson))
+      replied = replyInLines(exchange, { ...parts, task }, request);
+    else replied = replyTogether(exchange, { ...parts, task }, request);
   } finally {
     body.release();
   }
@@ -64,6 +69,21 @@ async function replyTogether(
   const body = `${rest},"results":[${results.join(",")}]}`;
   const headers = { "server-timing": serverTiming(summary.timings) };
   exchange.reply(jsonReply(200, body, headers));
+}
+
+/** Nothing but numbers, for who reads many of them. */
+async function replyInRows(
+  exchange: Exchange,
+  parts: FrontParts,
+  { request, rows }: { readonly request: SubmitRequest; readonly rows: string },
+): Promise<void> {
+  const reply = new RowsReply(rows);
+  const summary = await parts.submit.submit(request, exchange.departed, {
+    onOutcome: (outcome) => reply.add(outcome),
+  });
+  finish(exchange, parts, summary);
+  const headers = { "server-timing": serverTiming(summary.timings) };
+  exchange.reply(reply.reply(summary.inputs, headers));
 }
 
 /** The head goes as soon as nothing at the door can refuse the request: what is refused has its own status. */
@@ -97,9 +117,9 @@ async function replyInLines(
 
 const ndjson = "application/x-ndjson";
 
-function wantsLines({ headers }: Exchange): boolean {
+function accepts({ headers }: Exchange, mediaType: string): boolean {
   const accepted = (headers.accept ?? "").split(",");
-  return accepted.some((range) => range.split(";", 1)[0]?.trim().toLowerCase() === ndjson);
+  return accepted.some((range) => range.split(";", 1)[0]?.trim().toLowerCase() === mediaType);
 }
 
 function finish(exchange: Exchange, { metrics }: FrontParts, summary: SubmitSummary): void {

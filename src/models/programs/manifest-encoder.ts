@@ -4,7 +4,7 @@
  * `[B, S]`, through two lists of places.
  *
  *   inputs    ids i32 [T]                  positions i32 [T] from 0 in each text      types i32 [T], where shape.tokenTypes > 0
- *             mask f32 [B,1,1,S]           0 where there is a token, a large negative number where there is none
+ *             mask f32 [B,1,1,S]           0 where there is a token, -1e9 where there is none
  *             place_tokens i32 [B·S]       the token of each place (any token where the place is empty)
  *             token_places i32 [T]         the place of each token
  *             sentence_shape i64 [2]       B, S
@@ -12,6 +12,10 @@
  *   outputs   embeddings:   pooled f32 [B,D]: the weighted sum; max f32 [B,D]; tokens f32 [T,D];
  *                           own f32 [B,E], where shape.embeddingWidth is not D or the folder has more than a pooling
  *             labels:       logits f32 [B, labels]
+ *
+ * S is a multiple of 16, at most the least one that holds `positions` tokens: then what a text gives is the same for every S
+ * and every company, to the byte in int8. Every output is computed whichever are fetched; what is not fetched is not
+ * copied. A layer that is not wanted costs nothing. Tokens of the wanted one lie in `tokens` in the order of `ids`.
  */
 import { z } from "zod";
 import { type EncoderPooling, encoderPoolings } from "../../work/encoding.js";
@@ -59,8 +63,8 @@ export interface EncoderManifest extends ConvertedManifest {
   } | null;
   /** In the order of the logits; null for a model of embeddings. */
   readonly labels: readonly string[] | null;
-  /** What makes scores of logits; null for a model of embeddings. */
-  readonly scores: "softmax" | "sigmoid" | null;
+  /** What makes scores of logits, `identity`: they are the scores; null for a model of embeddings. */
+  readonly scores: "softmax" | "sigmoid" | "identity" | null;
   readonly limits: { readonly inputTokensMax: number };
 }
 
@@ -88,7 +92,7 @@ const schema: z.ZodType<EncoderManifest> = z.object({
     })
     .nullable(),
   labels: z.array(z.string().max(256)).min(1).max(100_000).nullable(),
-  scores: z.enum(["softmax", "sigmoid"]).nullable(),
+  scores: z.enum(["softmax", "sigmoid", "identity"]).nullable(),
   limits: z.object({ inputTokensMax: size }),
 });
 

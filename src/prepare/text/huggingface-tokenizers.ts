@@ -5,7 +5,15 @@
 import { createRequire } from "node:module";
 
 export interface HuggingFaceTokenizer {
-  encode(text: string): { readonly ids: number[] };
+  /** It takes an empty `text_pair` for none. */
+  encode(
+    text: string,
+    options?: {
+      readonly text_pair?: string;
+      readonly add_special_tokens?: boolean;
+      readonly return_token_type_ids?: boolean;
+    },
+  ): { readonly ids: number[]; readonly token_type_ids?: number[] };
   /** Throws where the list is empty. */
   decode(tokenIds: readonly number[], options: { readonly skip_special_tokens: boolean }): string;
   get_vocab(): Map<string, number>;

@@ -1,5 +1,5 @@
 /** Lists of texts in a caller's fields, for every task that takes texts. */
-import { MillraceError } from "millrace-client/wire";
+import { MillraceError, type TextOrPair } from "millrace-client/wire";
 import { badField, kindOf, loneSurrogate } from "../../work/fields.js";
 
 /** @throws MillraceError `bad_request`, `input_empty`, `too_many_items`; `param` is the field. */
@@ -26,6 +26,25 @@ export function readTexts(value: unknown, field: string, inputsMax: number): rea
   );
 }
 
+/** As `readTexts`, where an entry may also be a list of two: `["a", "b"]` by itself is two texts and no pair. */
+export function readTextsOrPairs(
+  value: unknown,
+  field: string,
+  inputsMax: number,
+): readonly TextOrPair[] {
+  const list: unknown = typeof value === "string" ? [value] : value;
+  return readList(list, field, inputsMax).map((entry, index) => {
+    const param = `${field}[${index}]`;
+    return Array.isArray(entry) ? readPair(entry, param) : readText(entry, param);
+  });
+}
+
+function readPair(entry: readonly unknown[], param: string): readonly [string, string] {
+  if (entry.length !== 2)
+    throw badField(param, `is a list of ${entry.length}; a pair has two texts`);
+  return [readText(entry[0], `${param}[0]`), readText(entry[1], `${param}[1]`)];
+}
+
 /** Null characters are text like any other: JSON can say them, and a tokenizer treats them as unknown. */
 export function readText(value: unknown, param: string): string {
   if (typeof value !== "string") throw badField(param, `must be a text, not ${kindOf(value)}`);
@@ -38,11 +57,23 @@ const inputBytes = 32;
 const wideCharacter = /[\u0100-\uffff]/;
 
 /** V8 takes eight bytes for each number of a list, and two for each character of a text that has a single wide one. */
-export function heldBytes(inputs: readonly (string | readonly number[])[]): number {
+export function heldBytes(inputs: readonly (TextOrPair | readonly number[])[]): number {
   let bytes = 0;
   for (const input of inputs) {
-    const width = typeof input !== "string" ? 8 : wideCharacter.test(input) ? 2 : 1;
-    bytes += inputBytes + width * input.length;
+    bytes += inputBytes;
+    if (typeof input === "string") bytes += textBytes(input);
+    else if (isPair(input)) bytes += textBytes(input[0]) + textBytes(input[1]) + 2 * inputBytes;
+    else bytes += 8 * input.length;
   }
   return bytes;
+}
+
+function isPair(
+  input: readonly [string, string] | readonly number[],
+): input is readonly [string, string] {
+  return typeof input[0] === "string";
+}
+
+function textBytes(text: string): number {
+  return (wideCharacter.test(text) ? 2 : 1) * text.length;
 }

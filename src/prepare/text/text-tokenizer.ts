@@ -3,6 +3,7 @@ import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
 import { checkShape, readJsonFile } from "../../models/read-json.js";
 import { createTokenizer, type HuggingFaceTokenizer } from "./huggingface-tokenizers.js";
+import { findSpecialTokens, type SpecialTokens } from "./special-tokens.js";
 
 export interface TextTokenizerOptions {
   /** The path of a tokenizer.json. */
@@ -45,6 +46,16 @@ export class TextTokenizer {
   /** Ids with the special tokens that the model was trained with: Marian has the end token. */
   encode(text: string): number[] {
     return this.#source.encode(text).ids;
+  }
+
+  /** Ids of what the text itself says, to be framed with special tokens (special-tokens.ts). */
+  encodePlain(text: string): number[] {
+    return this.#source.encode(text, { add_special_tokens: false }).ids;
+  }
+
+  /** Where the special tokens stand. Throws `model_folder_invalid` where the tokenizer does not say so. */
+  specialTokens(): SpecialTokens {
+    return findSpecialTokens(this.#source);
   }
 
   /** Special tokens are left out; unknown pieces leave nothing. */

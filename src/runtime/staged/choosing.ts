@@ -127,7 +127,7 @@ export class StageChoosing {
   ): { readonly stage: number; readonly workClass: WorkClass; readonly input: Input } | null {
     for (let stage = this.#stages.length - 1; stage >= 0; stage -= 1) {
       if (this.#stages[stage]?.kind !== "thread") continue;
-      const bulkFirst = (this.#owedStarts[stage] ?? 0) >= 1;
+      const bulkFirst = (this.#owedStarts[stage] ?? 0) > 0.999;
       for (const workClass of bulkFirst ? workClasses.toReversed() : workClasses) {
         const input = this.#startable(work, stage, workClass);
         if (input !== null) return { stage, workClass, input };
@@ -180,7 +180,8 @@ export class StageChoosing {
       if (packed === null) continue;
       const run = { ...packed, stage, workClass };
       if (!this.#gathers(run, work, nowMs)) return run;
-      gathering ??= run;
+      // Of several that could wait, the earliest makes more for the others.
+      gathering = run;
     }
     return gathering;
   }

@@ -54,6 +54,7 @@ export function pack<Input extends { readonly cost: Cost }>(
     else above = joins === "yes" ? above + 1 : wider.length;
     if (full) break;
   }
+  full ||= !sums.mayGrow(leader.cost, limits);
   const { rows, width, paddedUnits } = sums;
   return { chunk, rows, width, paddedUnits, full };
 }

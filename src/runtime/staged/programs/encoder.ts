@@ -14,6 +14,9 @@ import { needsWideSums } from "../../../models/quantization.js";
 import {
   type EmbeddingWish,
   type EncoderInput,
+  type EncoderOutput,
+  encoderKey,
+  encoderOutput,
   encoderPayload,
   finiteFloats,
   readEncoderInput,
@@ -84,7 +87,7 @@ class EncoderProgram implements Program {
     const refusal = refusalOf(data, this.#model);
     if (refusal !== null) return refusal;
     const width = padded(data.tokens.length);
-    const batchKey = keyOf(data);
+    const batchKey = encoderKey(data);
     const bytes = 2 * data.tokens.byteLength;
     return { stage: 0, cost: { units: width, width, rows: 1, bytes, batchKey }, data };
   }
@@ -130,7 +133,7 @@ class EncoderProgram implements Program {
       texts.map(({ tokens }) => tokens),
       width,
     );
-    const kind = kindOf(first.embedding);
+    const kind = encoderOutput(first.embedding);
     const feeds = {
       ids: i32(batch.tokens, [batch.tokens.length]),
       positions: i32(batch.positions, [batch.tokens.length]),
@@ -160,7 +163,7 @@ class EncoderProgram implements Program {
   }
 
   /** Each text's own part of what came out. */
-  #cut(texts: readonly EncoderInput[], kind: Kind, fetches: Fetches): readonly Payload[] {
+  #cut(texts: readonly EncoderInput[], kind: EncoderOutput, fetches: Fetches): readonly Payload[] {
     const { shape, embedding, labels } = this.#model;
     const rows = texts.length;
     const tokens = texts.reduce((sum, text) => sum + text.tokens.length, 0);
@@ -207,9 +210,7 @@ class EncoderProgram implements Program {
   }
 }
 
-type Kind = "logits" | "own" | "pooled" | "max" | "pooled+max" | "tokens";
-
-const outputNames: Readonly<Record<Kind, string[]>> = {
+const outputNames: Readonly<Record<EncoderOutput, string[]>> = {
   logits: ["logits"],
   own: ["own"],
   pooled: ["pooled"],
@@ -217,24 +218,6 @@ const outputNames: Readonly<Record<Kind, string[]>> = {
   "pooled+max": ["pooled", "max"],
   tokens: ["tokens"],
 };
-
-const kinds: Readonly<Record<EmbeddingWish["pooling"], Kind>> = {
-  own: "own",
-  mean: "pooled",
-  cls: "pooled",
-  sep: "pooled",
-  max: "max",
-  "mean-max": "pooled+max",
-  none: "tokens",
-};
-
-function kindOf(wish: EmbeddingWish | null): Kind {
-  return wish === null ? "logits" : kinds[wish.pooling];
-}
-
-function keyOf({ embedding }: EncoderInput): string {
-  return embedding === null ? "" : `${kindOf(embedding)}:${embedding.layer}`;
-}
 
 function inputOf({ data }: StageInput): EncoderInput {
   return data as EncoderInput;

@@ -3,12 +3,10 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
-import { checkShape, readJsonFile } from "../models/read-json.js";
-import {
-  createTokenizer,
-  type HuggingFaceTokenizer,
-} from "../prepare/text/huggingface-tokenizers.js";
-import type { MarianConfig } from "./marian/config.js";
+import { checkShape, readJsonFile } from "../../models/read-json.js";
+import type { HuggingFaceTokenizer } from "../../prepare/text/huggingface-tokenizers.js";
+import { openTokenizer, sourceTokenizerName } from "../source-tokenizer.js";
+import type { MarianConfig } from "./config.js";
 import type { TokenizerFacts } from "./tokenizer-facts.js";
 
 export interface SourceTokenizers {
@@ -17,14 +15,10 @@ export interface SourceTokenizers {
   readonly paths: ReadonlyMap<string, string>;
 }
 
-export const sourceTokenizerName = "tokenizer.json";
 /** Named as Marian names the vocabulary of outputs, `target_vocab.json`. */
 export const targetTokenizerName = "target_tokenizer.json";
 
-/**
- * Throws `model_folder_invalid` where one is missing, is none, or has ids that the model's tables lack: the server
- * could not use the folder otherwise, and would be the first to say so.
- */
+/** Throws `model_folder_invalid` where one is missing, or is not what the model needs. */
 export async function openTokenizers(
   dir: string,
   config: MarianConfig,
@@ -32,7 +26,7 @@ export async function openTokenizers(
 ): Promise<SourceTokenizers> {
   const { vocabularySize, decoderVocabularySize } = config;
   const path = join(dir, sourceTokenizerName);
-  const source = await openTokenizer(path, vocabularySize);
+  const source = await readTokenizer(path, vocabularySize);
   const targetPath = join(dir, targetTokenizerName);
   const needsTarget = vocabularySize !== decoderVocabularySize || separateVocabularies;
   if (!needsTarget && !existsSync(targetPath)) {
@@ -42,7 +36,7 @@ export async function openTokenizers(
     const message = `${dir} has two vocabularies, but config.json says share_encoder_decoder_embeddings`;
     throw new MillraceError("model_folder_invalid", message);
   }
-  await openTokenizer(targetPath, decoderVocabularySize);
+  await readTokenizer(targetPath, decoderVocabularySize);
   return {
     source,
     paths: new Map([
@@ -52,23 +46,10 @@ export async function openTokenizers(
   };
 }
 
-async function openTokenizer(path: string, vocabulary: number): Promise<HuggingFaceTokenizer> {
-  const json = checkShape(path, await readJsonFile(path), z.looseObject({}));
-  const tokenizer = makeTokenizer(path, json);
-  let largest = -1;
-  for (const id of tokenizer.get_vocab().values()) largest = Math.max(largest, id);
-  if (largest < vocabulary) return tokenizer;
-  const message = `${path} has the id ${largest}, but the model's vocabulary has ${vocabulary}`;
-  throw new MillraceError("model_folder_invalid", message);
-}
-
-function makeTokenizer(path: string, json: object): HuggingFaceTokenizer {
-  try {
-    return createTokenizer(json, { clean_up_tokenization_spaces: false });
-  } catch (cause) {
-    const message = cause instanceof Error ? cause.message : String(cause);
-    throw new MillraceError("model_folder_invalid", `${path} is no tokenizer: ${message}`, {
-      cause,
-    });
-  }
+async function readTokenizer(path: string, vocabulary: number): Promise<HuggingFaceTokenizer> {
+  return openTokenizer(
+    path,
+    checkShape(path, await readJsonFile(path), z.looseObject({})),
+    vocabulary,
+  );
 }

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { z } from "zod";
-import { checkShape, readJsonFile } from "../models/read-json.js";
+import { checkShape, readJsonFile } from "../../models/read-json.js";
 
 export interface Languages {
   readonly sourceLanguage?: string;

@@ -1,0 +1,112 @@
+/** Marian translation models: an encoder and a decoder over one file of weights. */
+import type { GenerationManifest } from "../../models/manifest-generation.js";
+import type { CommonFields, Family, OpenedModel } from "../family.js";
+import { openWeights, type Weights } from "../reading/weights.js";
+import { sourceTokenizerName } from "../source-tokenizer.js";
+import { marianCalibration } from "./calibration.js";
+import { type MarianConfig, readMarianConfig } from "./config.js";
+import { addDecoder, addEncoder, marianProducts } from "./graphs.js";
+import { checkTensors, tensorReader } from "./tensors.js";
+import { type Languages, readTokenizerFacts } from "./tokenizer-facts.js";
+import { openTokenizers, type SourceTokenizers, targetTokenizerName } from "./tokenizers.js";
+
+export const marianFamily: Family = { modelTypes: ["marian"], open };
+
+const fileNames = {
+  encoder: "encoder.onnx",
+  decoder: "decoder.onnx",
+  weights: "weights.bin",
+  tokenizer: sourceTokenizerName,
+} as const;
+
+async function open(modelDir: string): Promise<OpenedModel> {
+  const config = await readMarianConfig(modelDir);
+  const facts = await readTokenizerFacts(modelDir);
+  const tokenizers = await openTokenizers(modelDir, config, facts);
+  const weights = await openWeights(modelDir);
+  try {
+    checkTensors(weights, config);
+  } catch (error) {
+    await weights[Symbol.asyncDispose]();
+    throw error;
+  }
+  return openedModel({ config, languages: facts.languages, tokenizers, weights });
+}
+
+interface MarianFolder {
+  readonly config: MarianConfig;
+  readonly languages: Languages;
+  readonly tokenizers: SourceTokenizers;
+  readonly weights: Weights;
+}
+
+function openedModel({ config, languages, tokenizers, weights }: MarianFolder): OpenedModel {
+  const own = {
+    files: filesOf(tokenizers),
+    shape: shapeOf(config),
+    generation: config.generation,
+  };
+  return {
+    modelType: config.modelType,
+    weights,
+    products: marianProducts(config),
+    graphs: [
+      { fileName: fileNames.encoder, add: (writer) => addEncoder(writer, config) },
+      { fileName: fileNames.decoder, add: (writer) => addDecoder(writer, config) },
+    ],
+    weightsName: fileNames.weights,
+    read: tensorReader(weights, config),
+    copies: new Map([...tokenizers.paths].map(([name, path]) => [name, { path }])),
+    calibration: (lines) => marianCalibration(own, tokenizers.source, lines),
+    manifest: (common) => manifestOf(common, { languages, config, ...own }),
+    [Symbol.asyncDispose]: () => weights[Symbol.asyncDispose](),
+  };
+}
+
+function filesOf({ paths }: SourceTokenizers): GenerationManifest["files"] {
+  const targetTokenizer = targetTokenizerName;
+  return paths.has(targetTokenizer) ? { ...fileNames, targetTokenizer } : fileNames;
+}
+
+function manifestOf(
+  common: CommonFields,
+  model: Pick<GenerationManifest, "files" | "shape" | "generation"> & {
+    readonly languages: Languages;
+    readonly config: MarianConfig;
+  },
+): GenerationManifest {
+  const { manifestVersion, name, precision, layerPrecision, quantization, ...rest } = common;
+  const { source, fileSha256, madeWith } = rest;
+  const { languages, config, files, shape, generation } = model;
+  return {
+    // In the order in which people read it.
+    manifestVersion,
+    name,
+    task: "translate",
+    engine: "generation",
+    family: "marian",
+    ...languages,
+    precision,
+    layerPrecision,
+    quantization,
+    files,
+    shape,
+    generation,
+    limits: { inputTokensMax: config.positions, outputTokensMax: config.positions },
+    source,
+    fileSha256,
+    madeWith,
+  };
+}
+
+function shapeOf(config: MarianConfig): GenerationManifest["shape"] {
+  return {
+    sourceVocabulary: config.vocabularySize,
+    targetVocabulary: config.decoderVocabularySize,
+    width: config.width,
+    encoderLayers: config.encoder.layers,
+    decoderLayers: config.decoder.layers,
+    decoderHeads: config.decoder.heads,
+    positions: config.positions,
+  };
+}

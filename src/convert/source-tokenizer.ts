@@ -1,0 +1,36 @@
+/** A Hugging Face folder's tokenizer.json, opened to see whether the server can use it. */
+import { MillraceError } from "millrace-client/wire";
+import {
+  createTokenizer,
+  type HuggingFaceTokenizer,
+} from "../prepare/text/huggingface-tokenizers.js";
+
+export const sourceTokenizerName = "tokenizer.json";
+
+/**
+ * Throws `model_folder_invalid` where what was read from `path` is no tokenizer, or has ids that the model's table
+ * lacks: the server could not use the folder otherwise, and would be the first to say so.
+ */
+export function openTokenizer(
+  path: string,
+  json: object,
+  vocabulary: number,
+): HuggingFaceTokenizer {
+  const tokenizer = makeTokenizer(path, json);
+  let largest = -1;
+  for (const id of tokenizer.get_vocab().values()) largest = Math.max(largest, id);
+  if (largest < vocabulary) return tokenizer;
+  const message = `${path} has the id ${largest}, but the model's vocabulary has ${vocabulary}`;
+  throw new MillraceError("model_folder_invalid", message);
+}
+
+function makeTokenizer(path: string, json: object): HuggingFaceTokenizer {
+  try {
+    return createTokenizer(json, { clean_up_tokenization_spaces: false });
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw new MillraceError("model_folder_invalid", `${path} is no tokenizer: ${message}`, {
+      cause,
+    });
+  }
+}
