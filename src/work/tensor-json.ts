@@ -1,6 +1,7 @@
 /** Tensors as JSON has them, both ways: flat lists in row-major order, or nested as the shape says. */
 import { MillraceError, type TensorDatatype, tensorLimits } from "millrace-client/wire";
 import { kindOf, show } from "./fields.js";
+import { float32Text } from "./float-text.js";
 import { elementsOf, type TensorData, tensorArrays } from "./payload.js";
 import {
   isAxis,
@@ -319,7 +320,8 @@ function textsWriter(tensor: NamedTensor): (from: number, until: number) => stri
 function elementWriterOf(datatype: TensorDatatype, data: TensorData): (at: number) => string {
   if (datatype === "BOOL") return (at) => (data[at] === 0 ? "false" : "true");
   if (datatype === "FP16") return (at) => finiteText(numberOfHalf(Number(data[at] ?? 0)));
-  if (datatype === "FP32" || datatype === "FP64") return (at) => finiteText(Number(data[at] ?? 0));
+  if (datatype === "FP32") return (at) => float32Text(Number(data[at] ?? 0));
+  if (datatype === "FP64") return (at) => finiteText(Number(data[at] ?? 0));
   if (!(data instanceof BigInt64Array)) return (at) => String(data[at] ?? 0);
   // As two halves where a double holds it: the text of a bigint takes several times as long.
   const words = new Int32Array(data.buffer, data.byteOffset, 2 * data.length);

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { float32Text } from "#src/front/native/float-text.js";
+import { float32Text } from "#src/work/float-text.js";
 
 /** The least digits that are the number again, looked for one by one. */
 function shortest(value: number): string {

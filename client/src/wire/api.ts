@@ -6,7 +6,7 @@
  * such as a sentence of it.
  */
 import type { WireError } from "./errors.js";
-import type { TensorInfo } from "./tensors.js";
+import type { ModelTensor } from "./tensors.js";
 
 /** `realtime`: somebody waits. `bulk`: nobody waits. */
 export type WorkClass = (typeof workClasses)[number];
@@ -96,8 +96,8 @@ export interface ModelInfo {
   readonly ready: boolean;
   readonly limits: ModelLimits;
   /** Of a model that takes and gives named tensors. */
-  readonly inputs?: readonly TensorInfo[];
-  readonly outputs?: readonly TensorInfo[];
+  readonly inputs?: readonly ModelTensor[];
+  readonly outputs?: readonly ModelTensor[];
 }
 
 export interface ModelsResponse {

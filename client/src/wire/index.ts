@@ -83,10 +83,10 @@ export type {
   StatusResponse,
 } from "./status.js";
 export {
+  type ModelTensor,
   type TensorContent,
   type TensorDatatype,
   type TensorElement,
-  type TensorInfo,
   tensorDatatypes,
   tensorLimits,
 } from "./tensors.js";

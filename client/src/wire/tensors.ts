@@ -21,7 +21,7 @@ export const tensorDatatypes = [
 export type TensorDatatype = (typeof tensorDatatypes)[number];
 
 /** What a model says of one of its inputs or outputs. */
-export interface TensorInfo {
+export interface ModelTensor {
   readonly name: string;
   readonly datatype: TensorDatatype;
   /** -1: any size. */

@@ -3,8 +3,8 @@
  * manifest is read from the graph (complete-tensors.ts); a folder says a few lines of it, or has no `millrace.json` at all.
  */
 import {
+  type ModelTensor,
   type TensorDatatype,
-  type TensorInfo,
   tensorDatatypes,
   tensorLimits,
 } from "millrace-client/wire";
@@ -104,7 +104,7 @@ const batchText: Readonly<Record<BatchAxis, string>> = {
 };
 
 /** A shape of which nothing is known is told as one axis of any size: the protocol has no word for it. */
-function infoOf({ name, datatype, shape }: DeclaredTensor): TensorInfo {
+function infoOf({ name, datatype, shape }: DeclaredTensor): ModelTensor {
   const sizes = shape?.map((axis) => (typeof axis === "number" ? axis : -1));
   return { name, datatype, shape: sizes ?? [-1] };
 }

@@ -6,7 +6,7 @@
  *                  └──► rows 64 … 99 ─► outputs [36, 2] ──┴──► outputs [100, 2]
  */
 import { MillraceError } from "millrace-client/wire";
-import { manifestOf } from "../../models/engine-table.js";
+import { programManifestOf } from "../../models/engine-table.js";
 import type { TensorsManifest } from "../../models/programs/manifest-tensors.js";
 import { tensorsCost } from "../../models/programs/tensors-cost.js";
 import type { ModelFolder } from "../../models/registry.js";
@@ -32,11 +32,8 @@ export const inference: Task<TensorsInput> = {
   fields: ["inputs", "outputs"],
   tensors: { inputs: "inputs", outputs: "outputs" },
   read: readTensors,
-  open({ manifest: served }: ModelFolder, limits: PrepareLimits) {
-    const manifest = manifestOf(served, "staged");
-    if (manifest.program === "tensors") return Promise.resolve(new TensorsModel(manifest, limits));
-    const message = `${manifest.name} is run by the program ${manifest.program}, where tensors is needed`;
-    return Promise.reject(new MillraceError("model_folder_invalid", message));
+  async open({ manifest }: ModelFolder, limits: PrepareLimits) {
+    return await Promise.resolve(new TensorsModel(programManifestOf(manifest, "tensors"), limits));
   },
 };
 
