@@ -402,7 +402,7 @@ test("whatever fails, is cancelled or comes in between, every item has its outco
       }
       await watched.finish(order);
     }),
-    { numRuns: 300, endOnFailure: true, includeErrorInReport: true },
+    { numRuns: 200, endOnFailure: true, includeErrorInReport: true },
   );
 });
 
@@ -492,6 +492,30 @@ test("the crops of many items share runs", async () => {
     read.map(({ rows }) => rows),
     [4, 4],
   );
+});
+
+test("exceptions in each stage, ten thousand times, and the capacity is what it was", async () => {
+  const watched = new Watched();
+  watched.program.quickThreads = true;
+  const bad = { manner: "throws" } as const;
+  const inRegion = { ...goodRegion, ...bad };
+  const inCrop = { ...goodRegion, crops: [goodCrop, { ...goodCrop, ...bad }] };
+  const plans: readonly Plan[] = [
+    { ...good, ...bad },
+    { ...good, regions: [goodRegion, inRegion] },
+    { ...good, regions: [inCrop, goodRegion] },
+    { ...good, finish: "throws" },
+    good,
+  ];
+  for (let round = 0; round < 200; round += 1) {
+    watched.admit(
+      round % 2 === 0 ? "bulk" : "realtime",
+      Array.from({ length: 10 }, () => plans).flat(),
+    );
+    while (!watched.engine.idle) await watched.engine.step();
+  }
+  await watched.finish();
+  assert.equal(watched.outcomes.size, 10_000);
 });
 
 test("bulk has a share of the sessions while realtime has always work", async () => {
