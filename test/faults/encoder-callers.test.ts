@@ -76,6 +76,8 @@ test("a worker that is killed in the midst of its work loses nothing", limit, as
   assert.ok(outcomes.slice(0, -1).every((outcome) => "embedding" in outcome));
   const status = await getStatus(server.url);
   assert.ok(status.items.retried > 0, "what it held was tried again");
+  const restarts = status.pipelines.reduce((sum, pipeline) => sum + pipeline.restarts, 0);
+  assert.equal(restarts, 1, "no other worker ended");
   assertIdle(status);
 });
 

@@ -101,10 +101,10 @@ export function problemOf(
 ): string | null {
   if (!Number.isInteger(stage) || stage < 0 || stage >= stages) return `there is no stage ${stage}`;
   const { units, width, rows, bytes } = cost;
-  const isBad = [units, width, rows, bytes, makesBytes].some(
-    (value) => !(value >= 0 && value < Infinity),
-  );
-  return isBad ? `an input of stage ${stage} has a cost that is none` : null;
+  const isAmount = [units, bytes, makesBytes].every((value) => value >= 0 && value < Infinity);
+  // Rows and widths are announced to the parent, which takes whole ones only.
+  const isWhole = [width, rows].every((value) => Number.isSafeInteger(value) && value >= 0);
+  return isAmount && isWhole ? null : `an input of stage ${stage} has a cost that is none`;
 }
 
 /** Upwards from fork to fork, as far as nothing is missing. */

@@ -204,7 +204,7 @@ export class StagedEngine implements Engine {
     if (!("error" in results)) {
       this.#costOf(stage).learn(paddedUnits, ms);
       const units = chunk.reduce((sum, { cost }) => sum + cost.units, 0);
-      this.#meter.add(name, { rows, units, paddedUnits, ms });
+      this.#measure(name, { rows, units, paddedUnits, ms });
     }
     this.#end(chunk, results);
   }
@@ -231,13 +231,20 @@ export class StagedEngine implements Engine {
         busy.units -= units;
         if (!("error" in results)) {
           this.#costOf(stage).learn(units, ms);
-          this.#meter.add(name, { rows, units, paddedUnits: units, ms });
+          this.#measure(name, { rows, units, paddedUnits: units, ms });
         }
         this.#end([input], results);
         this.#startThreads();
         this.#wake();
       });
     }
+  }
+
+  /** Whole units are reported, whatever padding makes of them. */
+  #measure(stage: string, run: Omit<StageReport, "stage" | "runs">): void {
+    const { units, paddedUnits } = run;
+    const whole = { units: Math.round(units), paddedUnits: Math.round(paddedUnits) };
+    this.#meter.add(stage, { ...run, ...whole });
   }
 
   /** Never rejects. */
