@@ -179,7 +179,7 @@ class LocalBackend implements Backend {
 }
 
 function servedModel({ folder: { manifest }, model: taskModel }: OpenedFolder): ServedModel {
-  const { mode } = engineTable[manifest.engine];
+  const mode = engineTable[manifest.engine].mode(manifest);
   return { name: manifest.name, task: taskOf(manifest), taskModel, mode };
 }
 

@@ -10,7 +10,7 @@ export interface EngineDefinition<Manifest> {
   /** Throws `model_folder_invalid` where fields contradict each other. */
   readonly check: (manifest: Manifest) => void;
   /** As the scheduler has it: fed whenever rows are free, or a batch at a time. */
-  readonly mode: "continuous" | "one-shot";
+  readonly mode: (manifest: Manifest) => "continuous" | "one-shot";
   /** What a request gets that sets nothing by itself, by the names of the request's fields. */
   readonly settings: (manifest: Manifest) => Readonly<Record<string, number | string | boolean>>;
   /** What callers are told of the model beside what they are told of every one. */

@@ -75,7 +75,7 @@ function entryOf<Engine extends EngineName>(
   { schemaFor, check, mode, settings, info, facts }: EngineDefinition<ManifestOf<Engine>>,
 ): EngineEntry {
   return {
-    mode,
+    mode: (manifest) => mode(manifestOf(manifest, engine)),
     read: (path, value) => {
       const manifest = checkShape(path, value, schemaFor(value));
       check(manifest);

@@ -108,7 +108,7 @@ const schema: z.ZodType<GenerationManifest> = z.object({
 export const generation: EngineDefinition<GenerationManifest> = {
   schemaFor: () => schema,
   check,
-  mode: "continuous",
+  mode: () => "continuous",
   settings: ({ generation: { beams, maxLength, lengthPenalty } }) => ({
     beams,
     maxLength,

@@ -21,10 +21,15 @@ export type ProgramManifest<Program extends ProgramName> = Extract<
   { readonly program: Program }
 >;
 
-/** What a program says of its models: as an engine does, which feeds them all alike. */
+/** What a program says of its models: as an engine does. */
 export interface ProgramDefinition<Manifest>
   extends Omit<EngineDefinition<Manifest>, "mode" | "schemaFor"> {
   readonly schema: z.ZodType<Manifest>;
+  /**
+   * `continuous` where what shares a run is known only inside, because items become others there. Default: `one-shot`, a
+   * batch of neighbours in length among all that wait in the server.
+   */
+  readonly mode?: ReturnType<EngineDefinition<Manifest>["mode"]>;
 }
 
 type Definitions = { readonly [Name in ProgramName]: ProgramDefinition<ProgramManifest<Name>> };
@@ -47,7 +52,7 @@ function definitionOf({ program }: StagedManifest): ProgramDefinition<StagedMani
 export const staged: EngineDefinition<StagedManifest> = {
   schemaFor,
   check: (manifest) => definitionOf(manifest).check(manifest),
-  mode: "one-shot",
+  mode: (manifest) => definitionOf(manifest).mode ?? "one-shot",
   settings: (manifest) => definitionOf(manifest).settings(manifest),
   info: (manifest) => definitionOf(manifest).info(manifest),
   facts: (manifest) => definitionOf(manifest).facts(manifest),

@@ -366,6 +366,10 @@ class Watched {
 
   #onRun(run: RunAnnouncement): void {
     this.runs.push(run);
+    const begun = this.engine.begunItemIds();
+    const held = (itemId: number): boolean =>
+      !this.withdrawn.has(itemId) && !this.outcomes.has(itemId);
+    assert.ok(begun.every(held), "what nobody waits for is no suspect");
     this.check();
   }
 
@@ -398,7 +402,7 @@ test("whatever fails, is cancelled or comes in between, every item has its outco
       }
       await watched.finish(order);
     }),
-    { numRuns: 300, endOnFailure: true, includeErrorInReport: true },
+    { numRuns: 200, endOnFailure: true, includeErrorInReport: true },
   );
 });
 
@@ -457,14 +461,19 @@ test("a code that a stage names is the outcome's", async () => {
   assert.equal(outcome?.ok === false && outcome.code, "input_too_long");
 });
 
-test("what is under way in a thread is a suspect until it ends, also when it was cancelled", async () => {
+test("what is under way in a thread is a suspect, until nobody waits for it", async () => {
   const watched = new Watched();
-  watched.admit("realtime", [good]);
+  watched.admit("realtime", [good, good]);
+  assert.equal(watched.engine.runnable, true);
   const step = watched.engine.step();
   await new Promise(setImmediate);
+  assert.equal(watched.engine.runnable, false, "only threads work");
   watched.cancel([0]);
-  assert.deepEqual(watched.engine.begunItemIds(), [0]);
-  assert.equal(watched.engine.idle, false);
+  // A parent that has forgotten it would take an announcement with it for a lie.
+  assert.deepEqual(watched.engine.begunItemIds(), [1]);
+  watched.cancel([1]);
+  assert.deepEqual([watched.engine.begunItemIds(), watched.engine.idle], [[], false]);
+  watched.endThread(0);
   watched.endThread(0);
   await step;
   await watched.finish();
@@ -483,6 +492,30 @@ test("the crops of many items share runs", async () => {
     read.map(({ rows }) => rows),
     [4, 4],
   );
+});
+
+test("exceptions in each stage, ten thousand times, and the capacity is what it was", async () => {
+  const watched = new Watched();
+  watched.program.quickThreads = true;
+  const bad = { manner: "throws" } as const;
+  const inRegion = { ...goodRegion, ...bad };
+  const inCrop = { ...goodRegion, crops: [goodCrop, { ...goodCrop, ...bad }] };
+  const plans: readonly Plan[] = [
+    { ...good, ...bad },
+    { ...good, regions: [goodRegion, inRegion] },
+    { ...good, regions: [inCrop, goodRegion] },
+    { ...good, finish: "throws" },
+    good,
+  ];
+  for (let round = 0; round < 200; round += 1) {
+    watched.admit(
+      round % 2 === 0 ? "bulk" : "realtime",
+      Array.from({ length: 10 }, () => plans).flat(),
+    );
+    while (!watched.engine.idle) await watched.engine.step();
+  }
+  await watched.finish();
+  assert.equal(watched.outcomes.size, 10_000);
 });
 
 test("bulk has a share of the sessions while realtime has always work", async () => {

@@ -17,8 +17,6 @@ export interface StagedItem {
   begun: boolean;
   /** It was cancelled, or has its outcome: whatever is still on its way is dropped when it comes. */
   gone: boolean;
-  /** Inputs of it in runs. */
-  running: number;
 }
 
 /** An input of a stage, from when it waits to its result. */

@@ -50,8 +50,8 @@ export class StagedEngine implements Engine {
   readonly #meter = new StageMeter();
   /** Those that have no outcome yet, by id. */
   readonly #items = new Map<number, StagedItem>();
-  /** Also those that were cancelled, while a run has them: if the process dies of it, they are suspects. */
-  readonly #begun = new Map<number, StagedItem>();
+  /** Those of them that a run was announced with: if the process dies, they are suspects. */
+  readonly #begun = new Set<number>();
   #waitingInputs = 0;
   #running = 0;
   #heldBytes = 0;
@@ -85,7 +85,7 @@ export class StagedEngine implements Engine {
         continue;
       }
       const { itemId } = item;
-      const active = { itemId, workClass, begun: false, gone: false, running: 0 };
+      const active = { itemId, workClass, begun: false, gone: false };
       this.#items.set(itemId, active);
       const start = { item: active, input: begun.input, place: null, nowMs: performance.now() };
       this.#enqueue([startBranch(start)]);
@@ -117,6 +117,13 @@ export class StagedEngine implements Engine {
     return this.#waitingInputs === 0 && this.#running === 0;
   }
 
+  /** False: all that is in it waits for threads, and a step would wait with it. */
+  get runnable(): boolean {
+    const work = this.#work;
+    if (this.#choosing.nextStart(work) !== null) return true;
+    return this.#choosing.decide(work, performance.now()) !== null;
+  }
+
   async step(): Promise<void> {
     this.#startThreads();
     const run = this.#choosing.decide(this.#work, performance.now());
@@ -141,7 +148,7 @@ export class StagedEngine implements Engine {
   }
 
   begunItemIds(): number[] {
-    return [...this.#begun.keys()];
+    return [...this.#begun];
   }
 
   takeReport(): readonly StageReport[] {
@@ -150,6 +157,11 @@ export class StagedEngine implements Engine {
 
   get memoryBytes(): number {
     return this.#heldBytes;
+  }
+
+  /** Gives the model's memory back. The engine idles, and is not used any more. */
+  async release(): Promise<void> {
+    await this.#program.release();
   }
 
   get #work(): StagedWork<Branch> {
@@ -253,24 +265,18 @@ export class StagedEngine implements Engine {
     this.#running += chunk.length;
     let itemsBegin = false;
     for (const { item, makesBytes } of chunk) {
-      item.running += 1;
       this.#heldBytes += makesBytes;
       if (item.begun) continue;
       item.begun = true;
-      this.#begun.set(item.itemId, item);
+      this.#begun.add(item.itemId);
       itemsBegin = true;
     }
     return itemsBegin;
   }
 
-  /** Out of the run. Whoever was cancelled meanwhile is not begun any more, once no run has anything of it. */
   #leaveRun(chunk: readonly Branch[]): void {
     this.#running -= chunk.length;
-    for (const { item, makesBytes } of chunk) {
-      item.running -= 1;
-      this.#heldBytes -= makesBytes;
-      if (item.gone && item.running === 0) this.#begun.delete(item.itemId);
-    }
+    for (const { makesBytes } of chunk) this.#heldBytes -= makesBytes;
   }
 
   /** One bad input fails alone: a run that throws is tried again in halves, before others of its class. */
@@ -326,7 +332,8 @@ export class StagedEngine implements Engine {
   #leave(item: StagedItem): void {
     item.gone = true;
     this.#items.delete(item.itemId);
-    if (item.running === 0) this.#begun.delete(item.itemId);
+    // Also while a run has something of it: the parent has forgotten it, and takes an announcement with it for a lie.
+    this.#begun.delete(item.itemId);
   }
 
   /** What waits of items that nobody waits for. */

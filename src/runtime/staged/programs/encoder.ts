@@ -86,10 +86,11 @@ class EncoderProgram implements Program {
     if (data === null) return "the item is not one that an encoder takes";
     const refusal = refusalOf(data, this.#model);
     if (refusal !== null) return refusal;
-    const width = padded(data.tokens.length);
+    const units = data.tokens.length;
+    const width = padded(units);
     const batchKey = encoderKey(data);
     const bytes = 2 * data.tokens.byteLength;
-    return { stage: 0, cost: { units: width, width, rows: 1, bytes, batchKey }, data };
+    return { stage: 0, cost: { units, width, rows: 1, bytes, batchKey }, data };
   }
 
   finish(value: unknown): Payload {
