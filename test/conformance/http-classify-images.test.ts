@@ -255,6 +255,13 @@ describe("classify with pictures", { skip: skipWithout("models", "squeezenet1.0"
     const { results } = await classify(form);
     const codes = results.map((result) => ("error" in result ? result.error.code : "ok"));
     assert.deepEqual(codes, ["ok", "image_invalid", "image_invalid", "image_invalid"]);
+    // So many that they are looked at in the thread.
+    const many = await classify(
+      JSON.stringify({ images: Array.from({ length: 400 }, () => "AQID") }),
+    );
+    assert.ok(many.results.every((each) => "error" in each && each.error.code === "image_invalid"));
+    const last = many.results.at(-1);
+    assert.ok(last !== undefined && "error" in last && last.error.param === "images[399]");
     const response = await fetch(`${server.url}/v1/classify`, {
       method: "POST",
       body: JSON.stringify({ texts: ["a"] }),

@@ -32,8 +32,8 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
     "Send well-formed Unicode.",
   ]),
   body_too_large: entry(413, NO, [
-    "The body has more bytes than `--body-bytes-max`, or with what is made of it more than `--queued-bytes-max`.",
-    "Send fewer texts in one request, or raise the limit.",
+    "The body has more bytes than `--body-bytes-max` (of pictures `--image-body-bytes-max`), or with what is made of it more than `--queued-bytes-max`.",
+    "Send less in one request, or raise the limit.",
   ]),
   too_many_items: entry(413, NO, [
     "The request has more inputs than `--request-inputs-max`, or makes more items than `--queued-items-max`.",
@@ -61,7 +61,7 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
   ]),
   unsupported_media_type: entry(415, NO, [
     "The body's type is not one that this route reads.",
-    "Send `content-type: application/json`.",
+    "Send `content-type: application/json`; pictures also as they are, see docs/pictures.md.",
   ]),
   headers_too_large: entry(431, NO, [
     "The request's headers are too large.",

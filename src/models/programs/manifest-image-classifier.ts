@@ -76,6 +76,8 @@ const schema: z.ZodType<ImageClassifierManifest> = z.object({
 export const imageClassifier: ProgramDefinition<ImageClassifierManifest> = {
   schema,
   check,
+  // Some are decoded while others run.
+  mode: "continuous",
   settings: () => ({}),
   info: () => ({ limits: {} }),
   facts: (manifest) => {

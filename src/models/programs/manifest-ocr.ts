@@ -127,6 +127,8 @@ const schema: z.ZodType<OcrManifest> = z.object({
 export const ocrProgram: ProgramDefinition<OcrManifest> = {
   schema,
   check,
+  // A picture becomes lines inside, and those of many pictures run together.
+  mode: "continuous",
   settings: () => ({}),
   info: () => ({ limits: {} }),
   facts: ({ files, detector: found, recogniser: read }) => [
