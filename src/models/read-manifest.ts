@@ -1,9 +1,10 @@
 /**
  * READ FIRST: from where a model stands to its manifest, and holds the folder to that. A model stands in a folder with a
- * `millrace.json`, in a folder with one ONNX file and none, or is such a file itself.
+ * `millrace.json`, in a folder with one ONNX file and none, or is such a file itself. Further models of a folder, which share
+ * its files, stand in a `millrace.PART.json` each.
  */
 import { readdir, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
 import { engineTable } from "./engine-table.js";
@@ -29,8 +30,15 @@ export interface ReadModel {
   readonly manifest: ModelManifest;
 }
 
-/** Of a folder, or of an ONNX file. Throws `model_folder_invalid`, which names the field or the file that is wrong. */
+/**
+ * Of a folder, of a further manifest in it, or of an ONNX file. Throws `model_folder_invalid`, which names the field or the
+ * file that is wrong.
+ */
 export async function readModel(path: string): Promise<ReadModel> {
+  if (furtherManifest.test(basename(path)) && (await isFile(path))) {
+    const manifest = parseManifest(path, await readJsonFile(path, manifestBytesMax));
+    return { dir: dirname(path), manifest };
+  }
   if (!path.endsWith(graphEnding) || !(await isFile(path))) {
     return { dir: path, manifest: await readManifest(path) };
   }
@@ -47,6 +55,17 @@ export async function readManifest(dir: string): Promise<ModelManifest> {
   const value = hasNone ? { manifestVersion } : await readJsonFile(path, manifestBytesMax);
   if (!isDeclaration(value)) return parseManifest(path, value);
   return parseManifest(path, await completeTensors(dir, { path, value, graphs }));
+}
+
+const furtherManifest = /^millrace\.[\w-]{1,64}\.json$/;
+
+/** Paths of the manifests that stand in the folder beside its own; none where it is no folder that can be read. */
+export async function furtherManifestsIn(dir: string): Promise<string[]> {
+  const names = await readdir(dir).catch(() => []);
+  return names
+    .filter((name) => furtherManifest.test(name))
+    .sort()
+    .map((name) => join(dir, name));
 }
 
 /** Names of the ONNX files of the folder, hidden ones left out; none where it is no folder that can be read. */

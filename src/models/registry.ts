@@ -6,7 +6,7 @@ import type { ModelManifest } from "./manifest.js";
 import { manifestFileName } from "./manifest-base.js";
 import { graphEnding } from "./programs/complete-tensors.js";
 import { isMissing } from "./read-json.js";
-import { exists, graphsIn, readModel, verifyFiles } from "./read-manifest.js";
+import { exists, furtherManifestsIn, graphsIn, readModel, verifyFiles } from "./read-manifest.js";
 
 export interface ModelFolder {
   /** Where its files are. */
@@ -106,6 +106,9 @@ export async function findPlaces(modelsDir: string): Promise<string[]> {
 
 /** What `readModel` takes of the models at a place: none, one, or several of one folder. */
 async function modelsIn(place: string): Promise<string[]> {
-  if (place.endsWith(graphEnding) || (await exists(join(place, manifestFileName)))) return [place];
+  if (place.endsWith(graphEnding)) return [place];
+  if (await exists(join(place, manifestFileName))) {
+    return [place, ...(await furtherManifestsIn(place))];
+  }
   return (await graphsIn(place)).length > 0 ? [place] : [];
 }
