@@ -1,7 +1,7 @@
 /**
  * READ FIRST: from where a model stands to its manifest, and holds the folder to that. A model stands in a folder with a
- * `millrace.json`, in a folder with one ONNX file and none, or is such a file itself; further models of a folder, which share
- * files with the first, have manifests of their own beside it: `millrace.NAME.json`.
+ * `millrace.json`, in a folder with one ONNX file and none, or is such a file itself. Further models of a folder, which share
+ * its files, stand in a `millrace.PART.json` each.
  */
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -30,11 +30,14 @@ export interface ReadModel {
   readonly manifest: ModelManifest;
 }
 
-/** Of a folder, of an ONNX file, or of a manifest beside a folder's own. Throws `model_folder_invalid`, which names the field or the file that is wrong. */
+/**
+ * Of a folder, of a further manifest in it, or of an ONNX file. Throws `model_folder_invalid`, which names the field or the
+ * file that is wrong.
+ */
 export async function readModel(path: string): Promise<ReadModel> {
-  if (isFurtherManifest(basename(path)) && (await isFile(path))) {
-    const value = await readJsonFile(path, manifestBytesMax);
-    return { dir: dirname(path), manifest: parseManifest(path, value) };
+  if (furtherManifest.test(basename(path)) && (await isFile(path))) {
+    const manifest = parseManifest(path, await readJsonFile(path, manifestBytesMax));
+    return { dir: dirname(path), manifest };
   }
   if (!path.endsWith(graphEnding) || !(await isFile(path))) {
     return { dir: path, manifest: await readManifest(path) };
@@ -54,13 +57,15 @@ export async function readManifest(dir: string): Promise<ModelManifest> {
   return parseManifest(path, await completeTensors(dir, { path, value, graphs }));
 }
 
-/** Names of the manifests beside a folder's own, in order. */
-export async function furtherManifestsIn(dir: string): Promise<string[]> {
-  return (await readdir(dir)).filter(isFurtherManifest).sort();
-}
+const furtherManifest = /^millrace\.[\w-]{1,64}\.json$/;
 
-function isFurtherManifest(name: string): boolean {
-  return /^millrace\..+\.json$/.test(name);
+/** Paths of the manifests that stand in the folder beside its own; none where it is no folder that can be read. */
+export async function furtherManifestsIn(dir: string): Promise<string[]> {
+  const names = await readdir(dir).catch(() => []);
+  return names
+    .filter((name) => furtherManifest.test(name))
+    .sort()
+    .map((name) => join(dir, name));
 }
 
 /** Names of the ONNX files of the folder, hidden ones left out; none where it is no folder that can be read. */

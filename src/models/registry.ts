@@ -116,8 +116,7 @@ export async function findModels(modelsDir: string): Promise<string[]> {
 async function modelsIn(place: string): Promise<string[]> {
   if (place.endsWith(graphEnding)) return [place];
   if (await exists(join(place, manifestFileName))) {
-    const further = await furtherManifestsIn(place).catch(() => []);
-    return [place, ...further.map((name) => join(place, name))];
+    return [place, ...(await furtherManifestsIn(place))];
   }
   return (await graphsIn(place)).length > 0 ? [place] : [];
 }

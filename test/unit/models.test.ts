@@ -149,3 +149,23 @@ test("no model at all is an error with every reason", async () => {
     message: /nowhere does not exist/,
   });
 });
+
+test("a folder may hold several models, each with a manifest of its own", async () => {
+  await using dir = await TempDir.make();
+  await writeModelFolder(dir.file("a"), manifestOf("a"));
+  const further = { ...manifestOf("a-too"), fileSha256: manifestOf("a").fileSha256 };
+  await writeFile(dir.file("a", "millrace.too.json"), JSON.stringify(further));
+  await writeFile(dir.file("a", "millrace.broken.json"), "{");
+  await writeFile(dir.file("a", "millrace.too.json.bak"), "{");
+  const registry = await ModelRegistry.open(dir.path);
+  assert.deepEqual(
+    registry.list().map(({ dir: folder, path, manifest }) => [folder, path, manifest.name]),
+    [
+      [dir.file("a"), dir.file("a"), "a"],
+      [dir.file("a"), dir.file("a", "millrace.too.json"), "a-too"],
+    ],
+  );
+  const [broken, ...others] = registry.broken;
+  assert.deepEqual(others, []);
+  assert.match(broken?.reason ?? "", /millrace\.broken\.json is not JSON/);
+});
