@@ -9,6 +9,16 @@ export interface MadeModel {
   readonly manifest: EncoderManifest;
 }
 
+export interface PagesSettings {
+  /** A folder with the published graphs of PP-OCR's kind. */
+  readonly graphs: string;
+  readonly pictures: string;
+  /** Where to write. */
+  readonly parent: string;
+  readonly rounds: number;
+  readonly threads: number;
+}
+
 export interface TasksSettings {
   readonly texts: readonly string[];
   readonly rounds: number;

@@ -12,15 +12,18 @@ import { describeMachine } from "../machine.js";
 import { benchCallers } from "./callers.js";
 import { bertBase, type EncoderShape, miniLm, writeMadeEncoder } from "./made-encoder.js";
 import { benchPacking } from "./packing.js";
+import { benchPages } from "./pages.js";
 import type { MadeModel, TasksSettings } from "./settings.js";
 import { madeTexts } from "./texts.js";
 
 const usage = `npm run bench -- tasks [flags]
-  --parts LIST     of packing, callers (default: all)
+  --parts LIST     of packing, callers, pages (default: all)
   --shapes LIST    of minilm, bert-base (default: both)
   --texts N        texts a round (default: 512)
   --rounds N       (default: 5)
-  --threads N      of a pipeline (default: all cores)`;
+  --threads N      of a pipeline (default: all cores)
+  --graphs DIR     detector, recogniser, keys (default: ../shared/models/ocr; else pages are left out)
+  --pictures DIR   of text (default: ../shared/data/images/ocr)`;
 
 const shapes: Readonly<Record<string, EncoderShape>> = { minilm: miniLm, "bert-base": bertBase };
 
@@ -28,11 +31,13 @@ export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      parts: { type: "string", default: "packing,callers" },
+      parts: { type: "string", default: "packing,callers,pages" },
       shapes: { type: "string", default: "minilm,bert-base" },
       texts: { type: "string", default: "512" },
       rounds: { type: "string", default: "5" },
       threads: { type: "string", default: String(availableParallelism()) },
+      graphs: { type: "string", default: "../shared/models/ocr" },
+      pictures: { type: "string", default: "../shared/data/images/ocr" },
       help: { type: "boolean", default: false },
     },
   });
@@ -47,7 +52,12 @@ export async function run(args: readonly string[]): Promise<void> {
   console.log(`${settings.texts.length} texts of 5 to 250 tokens, rounds: ${settings.rounds}`);
   const parent = await mkdtemp(join(tmpdir(), "millrace-bench-tasks-"));
   try {
-    for (const name of values.shapes.split(",")) {
+    if (parts.has("pages")) {
+      const { graphs, pictures } = values;
+      const { rounds, threads } = settings;
+      await benchPages({ graphs, pictures, parent, rounds, threads });
+    }
+    for (const name of values.shapes.split(",").filter((each) => each !== "")) {
       const shape = shapes[name];
       if (shape === undefined) throw new Error(`there is no shape ${name}\n${usage}`);
       const models = await makeModels(parent, shape);
