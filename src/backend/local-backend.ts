@@ -10,14 +10,14 @@ import { fileURLToPath } from "node:url";
 import { MillraceError, type WorkClass } from "millrace-client/wire";
 import { Activity } from "../metrics/activity.js";
 import { engineTable } from "../models/engine-table.js";
+import { expectedBytes } from "../models/folder-bytes.js";
 import { findProcessor, processorWarning } from "../models/quantization.js";
 import { type BrokenFolder, type ModelFolder, ModelRegistry } from "../models/registry.js";
 import type { Options } from "../options/table.js";
 import { Preparer } from "../prepare/preparer.js";
 import { Scheduler } from "../scheduler/scheduler.js";
 import type { Batch } from "../scheduler/types.js";
-import type { ServedModel } from "../submit/local/door.js";
-import { LocalSubmit } from "../submit/local/local-submit.js";
+import { type HostedTaskModel, LocalSubmit } from "../submit/local/local-submit.js";
 import { openTaskModels, prepareThreadOf } from "../tasks/open.js";
 import { taskOf } from "../tasks/table.js";
 import type { TaskModel } from "../tasks/task.js";
@@ -26,6 +26,7 @@ import type { PipelineSpec } from "../worker/pipeline.js";
 import { Pool } from "../worker/pool.js";
 import type { Backend, BackendParts } from "./backend.js";
 import { FirstUp } from "./first-up.js";
+import { checkPinned, keeperOf } from "./keep.js";
 import { LocalViews } from "./local-views.js";
 
 const runtimeEntry = fileURLToPath(new URL("../runtime/entry.js", import.meta.url));
@@ -43,11 +44,14 @@ export async function openBackend(parts: BackendParts): Promise<Backend> {
     const reason = processorWarning(manifest, processor);
     if (reason !== null) parts.log.warn({ dir, reason }, "model slower than it could be");
   }
-  const served = registry.list().flatMap((folder) => {
+  const prepared = registry.list().flatMap((folder) => {
     const model = models.get(folder.manifest.name);
     return model === undefined ? [] : [{ folder, model }];
   });
-  if (served.length > 0) return new LocalBackend(parts, { served, broken });
+  if (prepared.length > 0) {
+    const served = await hostedModels(prepared, options);
+    return new LocalBackend(parts, { served, broken });
+  }
   const reasons = broken.map(({ dir, reason }) => `\n  ${dir}: ${reason}`).join("");
   const message = `${options.models} holds no model that can be served${reasons}`;
   throw new MillraceError("model_folder_invalid", message);
@@ -58,8 +62,13 @@ interface OpenedFolder {
   readonly model: TaskModel;
 }
 
+interface HostedFolder {
+  readonly folder: ModelFolder;
+  readonly hosted: HostedTaskModel;
+}
+
 interface Found {
-  readonly served: readonly OpenedFolder[];
+  readonly served: readonly HostedFolder[];
   readonly broken: readonly BrokenFolder[];
 }
 
@@ -70,7 +79,7 @@ class LocalBackend implements Backend {
   readonly #prepare: Preparer;
   readonly #activity = new Activity();
   /** Settled by the first pipeline that is up, or when all have failed to start. */
-  readonly #firstUp = new FirstUp();
+  readonly #firstUp: FirstUp;
   readonly #specs: readonly PipelineSpec[];
   #pool: Pool | null = null;
   #draining = false;
@@ -80,14 +89,27 @@ class LocalBackend implements Backend {
     const { policy, realtimeTargetMs, ageLimitMs, prefetchRows } = options;
     const folders = served.map(({ folder }) => folder);
     this.#parts = parts;
-    this.#specs = folders.flatMap((folder) => pipelineSpecs(folder, options));
+    this.#specs = pipelineSpecs(options);
+    const preloaded = served.filter(({ hosted }) => hosted.keep !== "on-demand");
+    this.#firstUp = new FirstUp({
+      pipelines: this.#specs.length,
+      preloaded: preloaded.map(({ hosted }) => hosted.key),
+    });
     this.#prepare = new Preparer({
-      models: new Map(served.map(({ folder, model }) => [folder.manifest.name, model])),
+      models: new Map(served.map(({ hosted }) => [hosted.key, hosted.taskModel])),
       thread: prepareThreadOf(folders, options),
     });
-    const scheduler = new Scheduler({ policy, realtimeTargetMs, ageLimitMs, prefetchRows });
+    const loadBackoffMinMs = options.restartBackoffMs;
+    const scheduler = new Scheduler({
+      policy,
+      realtimeTargetMs,
+      ageLimitMs,
+      prefetchRows,
+      loadBackoffMinMs,
+      loadBackoffMaxMs: backoffDoublings * loadBackoffMinMs,
+    });
     this.submit = new LocalSubmit({
-      models: new Map(served.map((opened) => [opened.folder.manifest.name, servedModel(opened)])),
+      models: new Map(served.map(({ hosted }) => [hosted.name, hosted])),
       prepare: this.#prepare,
       scheduler,
       makePool: (onEvent) => this.#makePool(onEvent),
@@ -106,8 +128,8 @@ class LocalBackend implements Backend {
     });
     this.views = new LocalViews({
       parts,
-      folders,
-      broken,
+      served: () => served.map(({ folder, hosted }) => ({ folder, ...hosted })),
+      broken: () => broken,
       activity: this.#activity,
       submit: this.submit,
       scheduler,
@@ -147,7 +169,7 @@ class LocalBackend implements Backend {
         runMsMax,
         attemptsMax,
         backoffMinMs: restartBackoffMs,
-        backoffMaxMs: 60 * restartBackoffMs,
+        backoffMaxMs: backoffDoublings * restartBackoffMs,
       },
       (event) => {
         this.#observe(event);
@@ -158,13 +180,18 @@ class LocalBackend implements Backend {
   }
 
   #observe(event: PoolEvent): void {
-    if (event.type === "up") {
+    if (event.type === "loaded") {
       this.views.becameReady();
-      this.#firstUp.up();
+      this.#firstUp.loaded();
     }
-    if (event.type === "start-failed") this.#firstUp.failed(event, this.#specs.length);
+    if (event.type === "up" && this.#firstUp.up()) this.views.becameReady();
+    if (event.type === "start-failed") this.#firstUp.pipelineFailed(event.pipelineId, event.reason);
+    if (event.type === "load-failed") this.#firstUp.loadFailed(event.model, event.reason);
+    if (event.type === "down" && event.loading !== null)
+      this.#firstUp.loadFailed(event.loading.model, event.reason);
     if (event.type !== "measured") return;
-    for (const stage of event.stages) this.#activity.measured({ model: event.model, ...stage });
+    const model = this.submit.nameOf(event.model);
+    for (const stage of event.stages) this.#activity.measured({ model, ...stage });
   }
 
   #dispatched(pipelineId: string, model: string, batch: Batch): void {
@@ -178,14 +205,41 @@ class LocalBackend implements Backend {
   }
 }
 
-function servedModel({ folder: { manifest }, model: taskModel }: OpenedFolder): ServedModel {
-  const { mode } = engineTable[manifest.engine];
-  return { name: manifest.name, task: taskOf(manifest), taskModel, mode };
+/** Where `--restart-backoff-ms` ends to double. */
+const backoffDoublings = 60;
+
+async function hostedModels(
+  opened: readonly OpenedFolder[],
+  options: Options,
+): Promise<HostedFolder[]> {
+  const names = opened.map(({ folder }) => folder.manifest.name);
+  const keepOf = keeperOf(options.preload, names);
+  const served = await Promise.all(
+    opened.map(async ({ folder, model: taskModel }) => {
+      const { dir: modelDir, manifest } = folder;
+      const { name } = manifest;
+      const { mode } = engineTable[manifest.engine];
+      const bytes = await expectedBytes(folder);
+      const keep = keepOf(name);
+      const hosted = { key: name, name, modelDir, mode, bytes, keep };
+      return { folder, hosted: { ...hosted, task: taskOf(manifest), taskModel } };
+    }),
+  );
+  const hosted = served.map((each) => each.hosted);
+  checkPinned(hosted, modelMemoryBytesMaxOf(options));
+  return served;
 }
 
-/** Each model gets all the pipelines that the options ask for. */
-function pipelineSpecs({ dir, manifest }: ModelFolder, options: Options): PipelineSpec[] {
+/** Of one pipeline. */
+function modelMemoryBytesMaxOf(options: Options): number {
+  const { pipelines, realtimePipelines, bulkPipelines, modelMemoryBytes } = options;
+  return Math.floor(modelMemoryBytes / (pipelines + realtimePipelines + bulkPipelines));
+}
+
+/** So many processes, whatever the number of models. */
+function pipelineSpecs(options: Options): PipelineSpec[] {
   const { threads, rowsMax, pipelines, realtimePipelines, bulkPipelines } = options;
+  const modelMemoryBytesMax = modelMemoryBytesMaxOf(options);
   const kinds = [
     { kind: "shared", count: pipelines },
     { kind: "realtime", count: realtimePipelines },
@@ -193,12 +247,11 @@ function pipelineSpecs({ dir, manifest }: ModelFolder, options: Options): Pipeli
   ] as const;
   return kinds.flatMap(({ kind, count }) =>
     Array.from({ length: count }, (_, index) => ({
-      pipelineId: `${manifest.name}/${kind}-${index + 1}`,
-      model: manifest.name,
+      pipelineId: `${kind}-${index + 1}`,
       kind,
-      modelDir: dir,
       threads,
       rowsMax,
+      modelMemoryBytesMax,
     })),
   );
 }

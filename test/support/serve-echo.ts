@@ -30,6 +30,7 @@ async function openBackend({
     uptimeMs: 0,
     policy: "echo",
     pipelines: [],
+    models: [],
     queues: [],
     batches: { byReason: {}, recent: [] },
     stages: [],

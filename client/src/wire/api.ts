@@ -6,6 +6,7 @@
  * such as a sentence of it.
  */
 import type { WireError } from "./errors.js";
+import type { ModelStatus } from "./status.js";
 
 /** `realtime`: somebody waits. `bulk`: nobody waits. */
 export type WorkClass = (typeof workClasses)[number];
@@ -90,7 +91,14 @@ export interface ModelInfo {
   readonly sourceLanguage?: string;
   readonly targetLanguage?: string;
   readonly precision: string;
+  /** It can be served, if need be after one load. */
   readonly ready: boolean;
+  /** See `ModelStatus`. */
+  readonly state: ModelStatus["state"];
+  /** Pipelines that have it loaded. */
+  readonly pipelines: readonly string[];
+  /** Why its last load failed, or why it cannot be served; null where there is nothing to say. */
+  readonly reason: string | null;
   readonly limits: ModelLimits;
 }
 

@@ -27,7 +27,9 @@ export {
 export type {
   BatchRecord,
   ModelReadiness,
+  ModelStatus,
   PipelineKind,
+  PipelineModel,
   PipelineState,
   PipelineStatus,
   QueueStatus,

@@ -67,9 +67,15 @@ export class GenerationModel {
   ): Promise<GenerationModel> {
     const session = { ...options, wideSums: needsWideSums(manifest.quantization) };
     const encoder = await openSession(paths.encoder, session);
-    checkOutputs(encoder, { name: "encoder", wanted: encoderOutputs(manifest) });
-    const decoder = await openSession(paths.decoder, session);
-    checkOutputs(decoder, { name: "decoder", wanted: decoderOutputs(manifest) });
+    let decoder: Session | undefined;
+    try {
+      checkOutputs(encoder, { name: "encoder", wanted: encoderOutputs(manifest) });
+      decoder = await openSession(paths.decoder, session);
+      checkOutputs(decoder, { name: "decoder", wanted: decoderOutputs(manifest) });
+    } catch (error) {
+      await Promise.all([encoder.release(), decoder?.release()]);
+      throw error;
+    }
     return new GenerationModel(manifest, { encoder, decoder }, options);
   }
 

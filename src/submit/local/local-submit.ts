@@ -17,12 +17,13 @@ import type { Submit, SubmitEvents, SubmitRequest, SubmitSummary } from "../subm
 import { Admission, type AdmissionLimits } from "./admission.js";
 import { Dispatcher, type DispatcherOptions } from "./dispatcher.js";
 import { cancelled, Door, type Entered, type ServedModel } from "./door.js";
+import type { HostedModel } from "./hosted-models.js";
 import { ItemCounts, type ItemTotals, type SubmitObserver } from "./item-counts.js";
 import { OpenRequest } from "./open-request.js";
 import { deadlineExceeded, Until } from "./until.js";
 
 export interface LocalSubmitOptions extends Pick<DispatcherOptions, "scheduler" | "makePool"> {
-  readonly models: ReadonlyMap<string, ServedModel>;
+  readonly models: ReadonlyMap<string, HostedTaskModel>;
   readonly prepare: Prepare;
   readonly limits: AdmissionLimits & { readonly requestInputsMax: number };
   /** Requests with fewer items than this are realtime unless they say otherwise. */
@@ -38,6 +39,9 @@ export interface LocalSubmitOptions extends Pick<DispatcherOptions, "scheduler" 
    */
   readonly onBroken?: (error: unknown) => void;
 }
+
+/** What callers ask for, and what pipelines load for it. */
+export type HostedTaskModel = ServedModel & HostedModel;
 
 /** Since the start. Each accepted item ends as done, failed or cancelled; retried counts hand-overs beyond the first. */
 export interface SubmitCounts {
@@ -75,7 +79,6 @@ export class LocalSubmit implements Submit, AsyncDisposable {
     this.#dispatcher = new Dispatcher({
       scheduler: options.scheduler,
       makePool: options.makePool,
-      modeOf: (model) => models.get(model)?.mode,
       clock,
       counts: this.#counts,
       sliceItemsMax: options.sliceItemsMax ?? 4_096,
@@ -85,7 +88,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       models,
       requestInputsMax: limits.requestInputsMax,
       admission: this.#admission,
-      isUp: (model) => this.#dispatcher.isUp(model),
+      refusalOf: (key) => this.#dispatcher.refusalOf(key),
     });
   }
 
@@ -94,12 +97,23 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   }
 
   start(): void {
+    for (const model of this.#options.models.values()) this.#dispatcher.host(model);
     this.#dispatcher.start();
   }
 
   /** From memory: what is accepted and has not ended. */
   get held(): { readonly requests: number; readonly items: number; readonly bytes: number } {
     return { requests: this.#active, ...this.#admission.held };
+  }
+
+  /** What callers call the version of a model that pipelines know by this. */
+  nameOf(key: string): string {
+    return this.#dispatcher.nameOf(key);
+  }
+
+  /** Nobody is let in for the version any more; what was finishes, and then its pipelines let it go. */
+  retire(key: string): void {
+    this.#dispatcher.retire(key);
   }
 
   get counts(): SubmitCounts {
@@ -126,6 +140,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       const open = new OpenRequest({
         task: { name: model.task.name, model: model.taskModel },
         model: model.name,
+        key: model.key,
         class: workClass,
         tenant: request.tenant,
         deadlineAtMs: request.deadlineAtMs,
@@ -239,7 +254,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       }
     });
     const { tenant } = request;
-    const wanted = { model: model.name, inputs, settings, class: classNow, tenant, budget: ticket };
+    const wanted = { model: model.key, inputs, settings, class: classNow, tenant, budget: ticket };
     try {
       until.signal.throwIfAborted();
       const prepared = await this.#options.prepare.prepare(wanted, until.signal);
