@@ -7,17 +7,18 @@
  *   activity, metrics ◄── what happens ───────┘ ──► views
  */
 import { fileURLToPath } from "node:url";
-import { MillraceError, type WorkClass } from "millrace-client/wire";
+import { MillraceError, type ModelsReload, type WorkClass } from "millrace-client/wire";
 import { Activity } from "../metrics/activity.js";
 import { engineTable } from "../models/engine-table.js";
 import { expectedBytes } from "../models/folder-bytes.js";
 import { findProcessor, processorWarning } from "../models/quantization.js";
-import { type BrokenFolder, type ModelFolder, ModelRegistry } from "../models/registry.js";
+import { type ModelFolder, ModelRegistry } from "../models/registry.js";
+import { ModelsWatch } from "../models/watch-models.js";
 import type { Options } from "../options/table.js";
 import { Preparer } from "../prepare/preparer.js";
 import { Scheduler } from "../scheduler/scheduler.js";
 import type { Batch } from "../scheduler/types.js";
-import { type HostedTaskModel, LocalSubmit } from "../submit/local/local-submit.js";
+import { LocalSubmit } from "../submit/local/local-submit.js";
 import { openTaskModels, prepareThreadOf } from "../tasks/open.js";
 import { taskOf } from "../tasks/table.js";
 import type { TaskModel } from "../tasks/task.js";
@@ -28,11 +29,17 @@ import type { Backend, BackendParts } from "./backend.js";
 import { FirstUp } from "./first-up.js";
 import { checkPinned, keeperOf } from "./keep.js";
 import { LocalViews } from "./local-views.js";
+import { type FoundModels, type HostedFolder, ServedModels } from "./served-models.js";
 
 const runtimeEntry = fileURLToPath(new URL("../runtime/entry.js", import.meta.url));
 
 /** @throws MillraceError `model_folder_invalid` where the folder holds no model that can be served. */
 export async function openBackend(parts: BackendParts): Promise<Backend> {
+  return new LocalBackend(parts, await findModels(parts));
+}
+
+/** What the folder holds now. */
+async function findModels(parts: BackendParts): Promise<FoundModels> {
   const { options } = parts.configuration;
   const registry = await ModelRegistry.open(options.models);
   const { models, broken: unprepared } = await openTaskModels(registry.list(), options);
@@ -49,8 +56,7 @@ export async function openBackend(parts: BackendParts): Promise<Backend> {
     return model === undefined ? [] : [{ folder, model }];
   });
   if (prepared.length > 0) {
-    const served = await hostedModels(prepared, options);
-    return new LocalBackend(parts, { served, broken });
+    return { served: await hostedModels(prepared, options), broken };
   }
   const reasons = broken.map(({ dir, reason }) => `\n  ${dir}: ${reason}`).join("");
   const message = `${options.models} holds no model that can be served${reasons}`;
@@ -62,21 +68,13 @@ interface OpenedFolder {
   readonly model: TaskModel;
 }
 
-interface HostedFolder {
-  readonly folder: ModelFolder;
-  readonly hosted: HostedTaskModel;
-}
-
-interface Found {
-  readonly served: readonly HostedFolder[];
-  readonly broken: readonly BrokenFolder[];
-}
-
 class LocalBackend implements Backend {
   readonly submit: LocalSubmit;
   readonly views: LocalViews;
   readonly #parts: BackendParts;
   readonly #prepare: Preparer;
+  readonly #served: ServedModels;
+  #watch: ModelsWatch | null = null;
   readonly #activity = new Activity();
   /** Settled by the first pipeline that is up, or when all have failed to start. */
   readonly #firstUp: FirstUp;
@@ -84,10 +82,10 @@ class LocalBackend implements Backend {
   #pool: Pool | null = null;
   #draining = false;
 
-  constructor(parts: BackendParts, { served, broken }: Found) {
+  constructor(parts: BackendParts, found: FoundModels) {
+    const { served } = found;
     const { options } = parts.configuration;
     const { policy, realtimeTargetMs, ageLimitMs, prefetchRows } = options;
-    const folders = served.map(({ folder }) => folder);
     this.#parts = parts;
     this.#specs = pipelineSpecs(options);
     const preloaded = served.filter(({ hosted }) => hosted.keep !== "on-demand");
@@ -95,9 +93,17 @@ class LocalBackend implements Backend {
       pipelines: this.#specs.length,
       preloaded: preloaded.map(({ hosted }) => hosted.key),
     });
-    this.#prepare = new Preparer({
-      models: new Map(served.map(({ hosted }) => [hosted.key, hosted.taskModel])),
-      thread: prepareThreadOf(folders, options),
+    this.#prepare = new Preparer(preparing(served, options));
+    this.#served = new ServedModels(found, {
+      modelsDir: options.models,
+      find: () => findModels(parts),
+      host: (model) => this.submit.host(model),
+      serve: (name, model) => this.submit.serve(name, model),
+      retire: (key) => this.submit.retire(key),
+      prepare: (models) => this.#prepare.replace(preparing(models, options)),
+      isResident: (key) =>
+        this.#pool?.snapshot().some(({ models }) => models.some(({ model }) => model === key)) ??
+        false,
     });
     const loadBackoffMinMs = options.restartBackoffMs;
     const scheduler = new Scheduler({
@@ -128,8 +134,8 @@ class LocalBackend implements Backend {
     });
     this.views = new LocalViews({
       parts,
-      served: () => served.map(({ folder, hosted }) => ({ folder, ...hosted })),
-      broken: () => broken,
+      served: () => this.#served.served.map(({ folder, hosted }) => ({ folder, ...hosted })),
+      broken: () => this.#served.broken,
       activity: this.#activity,
       submit: this.submit,
       scheduler,
@@ -141,6 +147,25 @@ class LocalBackend implements Backend {
   async start(): Promise<void> {
     this.submit.start();
     await this.#firstUp.promise;
+    const { models: modelsDir, modelsWatchMs: everyMs } = this.#parts.configuration.options;
+    if (everyMs === 0 || this.#draining) return;
+    const onChange = async (): Promise<void> => {
+      // Why it could not is in the log.
+      await this.reload().catch(() => {});
+    };
+    this.#watch = new ModelsWatch({ modelsDir, everyMs, onChange });
+  }
+
+  async reload(): Promise<ModelsReload> {
+    const { log } = this.#parts;
+    try {
+      const found = await this.#served.reload();
+      log.info({ ...found, broken: found.broken.length }, "models read again");
+      return found;
+    } catch (error) {
+      log.error({ err: error }, "models could not be read again; all stays as it was");
+      throw error;
+    }
   }
 
   drain(): void {
@@ -150,6 +175,8 @@ class LocalBackend implements Backend {
 
   async stop({ drainMs }: { readonly drainMs: number }): Promise<boolean> {
     this.#draining = true;
+    this.#watch?.[Symbol.dispose]();
+    this.#served.close();
     this.#firstUp.stopped();
     const drained = await this.submit.drain({ drainMs });
     // At once: what is still being prepared fails now, and not when the pipelines are gone.
@@ -174,6 +201,7 @@ class LocalBackend implements Backend {
       (event) => {
         this.#observe(event);
         onEvent(event);
+        this.#served.observed(event);
       },
     );
     return this.#pool;
@@ -207,6 +235,20 @@ class LocalBackend implements Backend {
 
 /** Where `--restart-backoff-ms` ends to double. */
 const backoffDoublings = 60;
+
+/** By the names of pipelines: two versions of a model are two to whoever prepares. */
+function preparing(
+  models: readonly HostedFolder[],
+  options: Options,
+): ConstructorParameters<typeof Preparer>[0] {
+  const folders = models.map(({ folder: { dir, manifest }, hosted }) => {
+    return { dir, manifest: { ...manifest, name: hosted.key } };
+  });
+  return {
+    models: new Map(models.map(({ hosted }) => [hosted.key, hosted.taskModel])),
+    thread: prepareThreadOf(folders, options),
+  };
+}
 
 async function hostedModels(
   opened: readonly OpenedFolder[],

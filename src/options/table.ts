@@ -16,6 +16,7 @@ import {
 /** The values, resolved once and frozen. Units stand at the end of the names. */
 export interface Options {
   readonly models: string;
+  readonly modelsWatchMs: number;
   readonly preload: string;
   readonly modelMemoryBytes: number;
   readonly host: string;
@@ -129,6 +130,16 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
     help: "Folder of model folders; each one with a millrace.json is served.",
     default: { of: (machine) => machine.bundledModelsDir, text: "the bundled models" },
     hashed: true,
+  },
+  modelsWatchMs: {
+    type: "integer",
+    unit: "ms",
+    min: 0,
+    max: HOUR_MS,
+    group: "Serving",
+    help: "Pause between two looks at the folder of models; 0: only `POST /v1/models/reload` and SIGHUP look again.",
+    default: { value: 5_000 },
+    hashed: false,
   },
   preload: {
     type: "text",

@@ -68,6 +68,7 @@ async function openBackend({
       },
       models: () => [],
     },
+    reload: () => Promise.resolve({ added: [], changed: [], removed: [], broken: [] }),
     start: async () => {
       if (name === "broken") {
         throw new MillraceError("model_folder_invalid", "no models");

@@ -107,6 +107,16 @@ export interface ModelsResponse {
   readonly deployment: DeploymentIdentity;
 }
 
+/** What `POST /v1/models/reload` found. */
+export interface ModelsReload {
+  readonly added: readonly string[];
+  /** Their new versions serve as soon as they are loaded. */
+  readonly changed: readonly string[];
+  readonly removed: readonly string[];
+  /** Folders that are not served, each with the reason; what was served from them before is served on. */
+  readonly broken: readonly { readonly dir: string; readonly reason: string }[];
+}
+
 /** Names of the headers that Millrace reads or writes beyond the standard ones. */
 export const headerNames = {
   requestId: "x-request-id",

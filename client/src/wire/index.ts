@@ -8,6 +8,7 @@ export {
   headerNames,
   type ItemError,
   type ModelInfo,
+  type ModelsReload,
   type ModelsResponse,
   type ReplyLine,
   type ReplySummary,

@@ -34,12 +34,17 @@ export interface Entered {
 
 export class Door {
   readonly #options: DoorOptions;
-  readonly #tasks: ReadonlyMap<string, Task>;
+  readonly #tasks: Map<string, Task>;
   #closed: MillraceError | null = null;
 
   constructor(options: DoorOptions) {
     this.#options = options;
     this.#tasks = new Map([...options.models.values()].map(({ task }) => [task.name, task]));
+  }
+
+  /** A model of a task that there was none of makes it one that is served. */
+  serves(task: Task): void {
+    this.#tasks.set(task.name, task);
   }
 
   get tasks(): ReadonlyMap<string, TaskForm> {

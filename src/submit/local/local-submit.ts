@@ -59,6 +59,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   readonly #clock: Clock;
   readonly #admission: Admission;
   readonly #door: Door;
+  readonly #models: Map<string, HostedTaskModel>;
   readonly #dispatcher: Dispatcher;
   readonly #open = new Set<OpenRequest>();
   readonly #counts: ItemCounts;
@@ -71,8 +72,10 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   #stopped: Promise<void> | null = null;
 
   constructor(options: LocalSubmitOptions) {
-    const { models, limits, observer, clock = systemClock } = options;
+    const { limits, observer, clock = systemClock } = options;
+    const models = new Map(options.models);
     this.#options = options;
+    this.#models = models;
     this.#clock = clock;
     this.#counts = new ItemCounts(observer);
     this.#admission = new Admission(limits, clock);
@@ -97,7 +100,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   }
 
   start(): void {
-    for (const model of this.#options.models.values()) this.#dispatcher.host(model);
+    for (const model of this.#models.values()) this.#dispatcher.host(model);
     this.#dispatcher.start();
   }
 
@@ -109,6 +112,20 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   /** What callers call the version of a model that pipelines know by this. */
   nameOf(key: string): string {
     return this.#dispatcher.nameOf(key);
+  }
+
+  /** Pipelines may be told to load it; callers get it when it is served. */
+  host(model: HostedTaskModel): void {
+    this.#dispatcher.host(model);
+  }
+
+  /** Callers of this name get this one from now on; null: nobody is let in under it. */
+  serve(name: string, model: HostedTaskModel | null): void {
+    if (model === null) this.#models.delete(name);
+    else {
+      this.#models.set(name, model);
+      this.#door.serves(model.task);
+    }
   }
 
   /** Nobody is let in for the version any more; what was finishes, and then its pipelines let it go. */
