@@ -32,6 +32,7 @@ const ways: Readonly<Record<string, Way>> = {
       jsonFrame({
         type: "batch",
         batchId: 1,
+        model: "m",
         class: "bulk",
         items: lists.map((tokenIds, index) => ({ itemId: 100_000 + index, tokenIds, settings })),
       }),
@@ -42,6 +43,7 @@ const ways: Readonly<Record<string, Way>> = {
       encodeFrame({
         type: "batch",
         batchId: 1,
+        model: "m",
         class: "bulk",
         items: lists.map((tokenIds, index) => ({
           itemId: 100_000 + index,

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { type ChildFrame, framesVersion } from "#src/frames/messages.js";
+import type { ChildFrame } from "#src/frames/messages.js";
 import type { GenerationManifest } from "#src/models/manifest-generation.js";
 import { weightsCacheArguments } from "#src/runtime/weights-cache.js";
 import { systemClock } from "#src/work/clock.js";
@@ -231,9 +231,9 @@ class Child {
   }
 
   async load(modelDir: string): Promise<void> {
-    const how = { version: framesVersion, modelDir, threads: 1, rowsMax: 64 };
+    const how = { model: "m", modelDir, threads: 1, rowsMax: 64 };
     this.#port.send({ type: "load", ...how });
-    const frame = await this.#hear(({ type }) => type === "ready" || type === "load-failed");
+    const frame = await this.#hear(({ type }) => type === "loaded" || type === "load-failed");
     if (frame.type === "load-failed") throw new Error(frame.message);
   }
 
@@ -244,7 +244,7 @@ class Child {
       itemId,
       payload: generationPayload({ tokenIds: [...tokenIds], settings }),
     }));
-    this.#port.send({ type: "batch", batchId: 1, class: "bulk", items });
+    this.#port.send({ type: "batch", model: "m", batchId: 1, class: "bulk", items });
     const results: number[][] = [];
     for (let left = items.length; left > 0; ) {
       const frame = await this.#hear(({ type }) => type === "items");

@@ -8,7 +8,7 @@
  *
  * It listens before the pipelines are ready, so that `/live` and `/ready` can say what is going on.
  */
-import type { DeploymentIdentity } from "millrace-client/wire";
+import type { DeploymentIdentity, ModelsReload } from "millrace-client/wire";
 import type { Backend, OpenBackend } from "./backend/backend.js";
 import type { FrontParts, OpenFront } from "./front/front.js";
 import { identificationOf } from "./front/identification.js";
@@ -49,6 +49,8 @@ export interface MillraceServer extends AsyncDisposable {
   /** The seam below the fronts, for callers in this process. */
   readonly submit: Submit;
   readonly views: ServerViews;
+  /** Looks at the folder of models again; rejects where it holds nothing that can be served, and all stays as it was. */
+  reload(): Promise<ModelsReload>;
   /**
    * Resolves when a promise inside was broken, which is a bug of Millrace: all requests have failed with `internal`, and
    * the server closes itself, because nobody knows any more who has what.
@@ -133,11 +135,13 @@ interface ListenParts {
 }
 
 async function listen(
-  { submit, views }: Pick<Backend, "submit" | "views">,
+  backend: Pick<Backend, "submit" | "views" | "reload">,
   { options, metrics, log }: ListenParts,
 ): Promise<HttpListener> {
+  const { submit, views } = backend;
+  const reload = (): Promise<ModelsReload> => backend.reload();
   const tasks = [...submit.tasks].map(([name, form]) => ({ ...form, name }));
-  const parts: FrontParts = { submit, views, tasks, options, metrics };
+  const parts: FrontParts = { submit, views, tasks, options, metrics, reload };
   const [first, ...others] = fronts;
   return await startHttpListener({
     fronts: [first(parts).http, ...others.map((open) => open(parts).http)],
@@ -196,6 +200,10 @@ class RunningServer implements MillraceServer {
 
   get submit(): Submit {
     return this.#parts.backend.submit;
+  }
+
+  reload(): Promise<ModelsReload> {
+    return this.#parts.backend.reload();
   }
 
   get views(): ServerViews {

@@ -1,5 +1,5 @@
 /** Everything behind the fronts, as server.ts sees it. */
-import type { DeploymentIdentity, StatusResponse } from "millrace-client/wire";
+import type { DeploymentIdentity, ModelsReload, StatusResponse } from "millrace-client/wire";
 import type { Log } from "../log.js";
 import type { Metrics } from "../metrics/metrics.js";
 import type { Configuration } from "../options/resolve.js";
@@ -12,6 +12,8 @@ export interface Backend {
   readonly views: ServerViews;
   /** Resolves when the first pipelines are ready; rejects when none can be, or when it is stopped before. */
   start(): Promise<void>;
+  /** Looks at the folder of models again. Rejects where it holds nothing that can be served; all stays as it was then. */
+  reload(): Promise<ModelsReload>;
   /** Not ready from now on; takes no new work and finishes what it has. */
   drain(): void;
   /**

@@ -1,13 +1,25 @@
-/** Waits for the first pipeline; gives up when each has ended at least once and none was ever up. */
+/**
+ * Waits until the first model can be served; gives up when no pipeline starts, or when each model that was to be loaded has
+ * failed to once. Where none is, the first pipeline that is up can load whatever is asked for.
+ */
 import { MillraceError } from "millrace-client/wire";
+
+export interface FirstUpOptions {
+  readonly pipelines: number;
+  /** Those that are loaded before anybody asks. */
+  readonly preloaded: readonly string[];
+}
 
 export class FirstUp {
   readonly promise: Promise<void>;
-  readonly #reasons = new Map<string, string>();
+  readonly #options: FirstUpOptions;
+  readonly #pipelines = new Map<string, string>();
+  readonly #models = new Map<string, string>();
   #resolve: () => void = () => {};
   #reject: (error: MillraceError) => void = () => {};
 
-  constructor() {
+  constructor(options: FirstUpOptions) {
+    this.#options = options;
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -16,18 +28,35 @@ export class FirstUp {
     this.promise.catch(() => {});
   }
 
-  up(): void {
+  /** True: that is all that was waited for. */
+  up(): boolean {
+    if (this.#options.preloaded.length > 0) return false;
+    this.#resolve();
+    return true;
+  }
+
+  loaded(): void {
     this.#resolve();
   }
 
-  failed({ pipelineId, reason }: { pipelineId: string; reason: string }, pipelines: number): void {
-    this.#reasons.set(pipelineId, reason);
-    if (this.#reasons.size < pipelines) return;
-    const reasons = [...this.#reasons].map(([id, why]) => `\n  ${id}: ${why}`).join("");
-    this.#reject(new MillraceError("not_ready", `no pipeline could start${reasons}`));
+  pipelineFailed(pipelineId: string, reason: string): void {
+    this.#pipelines.set(pipelineId, reason);
+    if (this.#pipelines.size < this.#options.pipelines) return;
+    this.#fail("no pipeline could start", this.#pipelines);
+  }
+
+  loadFailed(model: string, reason: string): void {
+    this.#models.set(model, reason);
+    if (!this.#options.preloaded.every((each) => this.#models.has(each))) return;
+    this.#fail("no model could be loaded", this.#models);
   }
 
   stopped(): void {
     this.#reject(new MillraceError("draining", "stopped before a pipeline was ready"));
+  }
+
+  #fail(what: string, reasons: ReadonlyMap<string, string>): void {
+    const list = [...reasons].map(([id, why]) => `\n  ${id}: ${why}`).join("");
+    this.#reject(new MillraceError("not_ready", `${what}${list}`));
   }
 }

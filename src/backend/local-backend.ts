@@ -7,17 +7,18 @@
  *   activity, metrics ◄── what happens ───────┘ ──► views
  */
 import { fileURLToPath } from "node:url";
-import { MillraceError, type WorkClass } from "millrace-client/wire";
+import { MillraceError, type ModelsReload, type WorkClass } from "millrace-client/wire";
 import { Activity } from "../metrics/activity.js";
 import { engineTable } from "../models/engine-table.js";
+import { expectedBytes } from "../models/folder-bytes.js";
 import { findProcessor, processorWarning } from "../models/quantization.js";
-import { type BrokenFolder, type ModelFolder, ModelRegistry } from "../models/registry.js";
+import { type ModelFolder, ModelRegistry } from "../models/registry.js";
+import { ModelsWatch } from "../models/watch-models.js";
 import type { Options } from "../options/table.js";
 import { Preparer } from "../prepare/preparer.js";
 import { weightsCacheArguments } from "../runtime/weights-cache.js";
 import { Scheduler } from "../scheduler/scheduler.js";
 import type { Batch } from "../scheduler/types.js";
-import type { ServedModel } from "../submit/local/door.js";
 import { LocalSubmit } from "../submit/local/local-submit.js";
 import { openTaskModels, prepareThreadOf } from "../tasks/open.js";
 import { taskOf } from "../tasks/table.js";
@@ -27,12 +28,19 @@ import type { PipelineSpec } from "../worker/pipeline.js";
 import { Pool } from "../worker/pool.js";
 import type { Backend, BackendParts } from "./backend.js";
 import { FirstUp } from "./first-up.js";
+import { checkPinned, keeperOf } from "./keep.js";
 import { LocalViews } from "./local-views.js";
+import { type FoundModels, type HostedFolder, ServedModels } from "./served-models.js";
 
 const runtimeEntry = fileURLToPath(new URL("../runtime/entry.js", import.meta.url));
 
 /** @throws MillraceError `model_folder_invalid` where the folder holds no model that can be served. */
 export async function openBackend(parts: BackendParts): Promise<Backend> {
+  return new LocalBackend(parts, await findModels(parts));
+}
+
+/** What the folder holds now. */
+async function findModels(parts: BackendParts): Promise<FoundModels> {
   const { options } = parts.configuration;
   const registry = await ModelRegistry.open(options.models);
   const { models, broken: unprepared } = await openTaskModels(registry.list(), options);
@@ -44,11 +52,13 @@ export async function openBackend(parts: BackendParts): Promise<Backend> {
     const reason = processorWarning(manifest, processor);
     if (reason !== null) parts.log.warn({ dir, reason }, "model slower than it could be");
   }
-  const served = registry.list().flatMap((folder) => {
+  const prepared = registry.list().flatMap((folder) => {
     const model = models.get(folder.manifest.name);
     return model === undefined ? [] : [{ folder, model }];
   });
-  if (served.length > 0) return new LocalBackend(parts, { served, broken });
+  if (prepared.length > 0) {
+    return { served: await hostedModels(prepared, options), broken };
+  }
   const reasons = broken.map(({ dir, reason }) => `\n  ${dir}: ${reason}`).join("");
   const message = `${options.models} holds no model that can be served${reasons}`;
   throw new MillraceError("model_folder_invalid", message);
@@ -59,36 +69,54 @@ interface OpenedFolder {
   readonly model: TaskModel;
 }
 
-interface Found {
-  readonly served: readonly OpenedFolder[];
-  readonly broken: readonly BrokenFolder[];
-}
-
 class LocalBackend implements Backend {
   readonly submit: LocalSubmit;
   readonly views: LocalViews;
   readonly #parts: BackendParts;
   readonly #prepare: Preparer;
+  readonly #served: ServedModels;
+  #watch: ModelsWatch | null = null;
   readonly #activity = new Activity();
   /** Settled by the first pipeline that is up, or when all have failed to start. */
-  readonly #firstUp = new FirstUp();
+  readonly #firstUp: FirstUp;
   readonly #specs: readonly PipelineSpec[];
   #pool: Pool | null = null;
   #draining = false;
 
-  constructor(parts: BackendParts, { served, broken }: Found) {
+  constructor(parts: BackendParts, found: FoundModels) {
+    const { served } = found;
     const { options } = parts.configuration;
     const { policy, realtimeTargetMs, ageLimitMs, prefetchRows } = options;
-    const folders = served.map(({ folder }) => folder);
     this.#parts = parts;
-    this.#specs = folders.flatMap((folder) => pipelineSpecs(folder, options));
-    this.#prepare = new Preparer({
-      models: new Map(served.map(({ folder, model }) => [folder.manifest.name, model])),
-      thread: prepareThreadOf(folders, options),
+    this.#specs = pipelineSpecs(options);
+    const preloaded = served.filter(({ hosted }) => hosted.keep !== "on-demand");
+    this.#firstUp = new FirstUp({
+      pipelines: this.#specs.length,
+      preloaded: preloaded.map(({ hosted }) => hosted.key),
     });
-    const scheduler = new Scheduler({ policy, realtimeTargetMs, ageLimitMs, prefetchRows });
+    this.#prepare = new Preparer(preparing(served, options));
+    this.#served = new ServedModels(found, {
+      modelsDir: options.models,
+      find: () => findModels(parts),
+      host: (model) => this.submit.host(model),
+      serve: (name, model) => this.submit.serve(name, model),
+      retire: (key) => this.submit.retire(key),
+      prepare: (models) => this.#prepare.replace(preparing(models, options)),
+      isResident: (key) =>
+        this.#pool?.snapshot().some(({ models }) => models.some(({ model }) => model === key)) ??
+        false,
+    });
+    const loadBackoffMinMs = options.restartBackoffMs;
+    const scheduler = new Scheduler({
+      policy,
+      realtimeTargetMs,
+      ageLimitMs,
+      prefetchRows,
+      loadBackoffMinMs,
+      loadBackoffMaxMs: backoffDoublings * loadBackoffMinMs,
+    });
     this.submit = new LocalSubmit({
-      models: new Map(served.map((opened) => [opened.folder.manifest.name, servedModel(opened)])),
+      models: new Map(served.map(({ hosted }) => [hosted.name, hosted])),
       prepare: this.#prepare,
       scheduler,
       makePool: (onEvent) => this.#makePool(onEvent),
@@ -107,8 +135,8 @@ class LocalBackend implements Backend {
     });
     this.views = new LocalViews({
       parts,
-      folders,
-      broken,
+      served: () => this.#served.served.map(({ folder, hosted }) => ({ folder, ...hosted })),
+      broken: () => this.#served.broken,
       activity: this.#activity,
       submit: this.submit,
       scheduler,
@@ -120,6 +148,25 @@ class LocalBackend implements Backend {
   async start(): Promise<void> {
     this.submit.start();
     await this.#firstUp.promise;
+    const { models: modelsDir, modelsWatchMs: everyMs } = this.#parts.configuration.options;
+    if (everyMs === 0 || this.#draining) return;
+    const onChange = async (): Promise<void> => {
+      // Why it could not is in the log.
+      await this.reload().catch(() => {});
+    };
+    this.#watch = new ModelsWatch({ modelsDir, everyMs, onChange });
+  }
+
+  async reload(): Promise<ModelsReload> {
+    const { log } = this.#parts;
+    try {
+      const found = await this.#served.reload();
+      log.info({ ...found, broken: found.broken.length }, "models read again");
+      return found;
+    } catch (error) {
+      log.error({ err: error }, "models could not be read again; all stays as it was");
+      throw error;
+    }
   }
 
   drain(): void {
@@ -129,6 +176,8 @@ class LocalBackend implements Backend {
 
   async stop({ drainMs }: { readonly drainMs: number }): Promise<boolean> {
     this.#draining = true;
+    this.#watch?.[Symbol.dispose]();
+    this.#served.close();
     this.#firstUp.stopped();
     const drained = await this.submit.drain({ drainMs });
     // At once: what is still being prepared fails now, and not when the pipelines are gone.
@@ -149,24 +198,30 @@ class LocalBackend implements Backend {
         runMsMax,
         attemptsMax,
         backoffMinMs: restartBackoffMs,
-        backoffMaxMs: 60 * restartBackoffMs,
+        backoffMaxMs: backoffDoublings * restartBackoffMs,
       },
       (event) => {
         this.#observe(event);
         onEvent(event);
+        this.#served.observed(event);
       },
     );
     return this.#pool;
   }
 
   #observe(event: PoolEvent): void {
-    if (event.type === "up") {
+    if (event.type === "loaded") {
       this.views.becameReady();
-      this.#firstUp.up();
+      this.#firstUp.loaded();
     }
-    if (event.type === "start-failed") this.#firstUp.failed(event, this.#specs.length);
+    if (event.type === "up" && this.#firstUp.up()) this.views.becameReady();
+    if (event.type === "start-failed") this.#firstUp.pipelineFailed(event.pipelineId, event.reason);
+    if (event.type === "load-failed") this.#firstUp.loadFailed(event.model, event.reason);
+    if (event.type === "down" && event.loading !== null)
+      this.#firstUp.loadFailed(event.loading.model, event.reason);
     if (event.type !== "measured") return;
-    for (const stage of event.stages) this.#activity.measured({ model: event.model, ...stage });
+    const model = this.submit.nameOf(event.model);
+    for (const stage of event.stages) this.#activity.measured({ model, ...stage });
   }
 
   #dispatched(pipelineId: string, model: string, batch: Batch): void {
@@ -180,14 +235,55 @@ class LocalBackend implements Backend {
   }
 }
 
-function servedModel({ folder: { manifest }, model: taskModel }: OpenedFolder): ServedModel {
-  const mode = engineTable[manifest.engine].mode(manifest);
-  return { name: manifest.name, task: taskOf(manifest), taskModel, mode };
+/** Where `--restart-backoff-ms` ends to double. */
+const backoffDoublings = 60;
+
+/** By the names of pipelines: two versions of a model are two to whoever prepares. */
+function preparing(
+  models: readonly HostedFolder[],
+  options: Options,
+): ConstructorParameters<typeof Preparer>[0] {
+  const folders = models.map(({ folder, hosted }) => {
+    return { ...folder, manifest: { ...folder.manifest, name: hosted.key } };
+  });
+  return {
+    models: new Map(models.map(({ hosted }) => [hosted.key, hosted.taskModel])),
+    thread: prepareThreadOf(folders, options),
+  };
 }
 
-/** Each model gets all the pipelines that the options ask for. */
-function pipelineSpecs({ dir, path, manifest }: ModelFolder, options: Options): PipelineSpec[] {
+async function hostedModels(
+  opened: readonly OpenedFolder[],
+  options: Options,
+): Promise<HostedFolder[]> {
+  const names = opened.map(({ folder }) => folder.manifest.name);
+  const keepOf = keeperOf(options.preload, names);
+  const served = await Promise.all(
+    opened.map(async ({ folder, model: taskModel }) => {
+      const { dir, path: modelDir = dir, manifest } = folder;
+      const { name } = manifest;
+      const mode = engineTable[manifest.engine].mode(manifest);
+      const bytes = await expectedBytes(folder);
+      const keep = keepOf(name);
+      const hosted = { key: name, name, modelDir, mode, bytes, keep };
+      return { folder, hosted: { ...hosted, task: taskOf(manifest), taskModel } };
+    }),
+  );
+  const hosted = served.map((each) => each.hosted);
+  checkPinned(hosted, modelMemoryBytesMaxOf(options));
+  return served;
+}
+
+/** Of one pipeline. */
+function modelMemoryBytesMaxOf(options: Options): number {
+  const { pipelines, realtimePipelines, bulkPipelines, modelMemoryBytes } = options;
+  return Math.floor(modelMemoryBytes / (pipelines + realtimePipelines + bulkPipelines));
+}
+
+/** So many processes, whatever the number of models. */
+function pipelineSpecs(options: Options): PipelineSpec[] {
   const { threads, rowsMax, pipelines, realtimePipelines, bulkPipelines } = options;
+  const modelMemoryBytesMax = modelMemoryBytesMaxOf(options);
   const kinds = [
     { kind: "shared", count: pipelines },
     { kind: "realtime", count: realtimePipelines },
@@ -195,12 +291,11 @@ function pipelineSpecs({ dir, path, manifest }: ModelFolder, options: Options): 
   ] as const;
   return kinds.flatMap(({ kind, count }) =>
     Array.from({ length: count }, (_, index) => ({
-      pipelineId: `${manifest.name}/${kind}-${index + 1}`,
-      model: manifest.name,
+      pipelineId: `${kind}-${index + 1}`,
       kind,
-      modelDir: path ?? dir,
       threads,
       rowsMax,
+      modelMemoryBytesMax,
     })),
   );
 }

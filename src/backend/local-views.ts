@@ -5,6 +5,7 @@
 import type {
   ModelInfo,
   ModelReadiness,
+  ModelStatus,
   PipelineStatus,
   QueueStatus,
   ReadyResponse,
@@ -14,16 +15,24 @@ import type {
 import type { Activity } from "../metrics/activity.js";
 import { engineTable } from "../models/engine-table.js";
 import type { BrokenFolder, ModelFolder } from "../models/registry.js";
-import type { QueueSnapshot, SchedulerSnapshot } from "../scheduler/snapshot.js";
+import type { PlaceSnapshot, QueueSnapshot, SchedulerSnapshot } from "../scheduler/snapshot.js";
 import type { LocalSubmit } from "../submit/local/local-submit.js";
 import type { ServerViews } from "../work/views.js";
 import type { BackendParts } from "./backend.js";
 
+export interface ServedFolder {
+  readonly folder: ModelFolder;
+  /** As callers have it, and as pipelines do. */
+  readonly name: string;
+  readonly key: string;
+}
+
 export interface ViewedParts {
   readonly parts: BackendParts;
-  readonly folders: readonly ModelFolder[];
+  /** What is served now; a folder that changes is another one. */
+  readonly served: () => readonly ServedFolder[];
   /** Folders that are not served, with the reason. */
-  readonly broken: readonly BrokenFolder[];
+  readonly broken: () => readonly BrokenFolder[];
   readonly activity: Activity;
   readonly submit: LocalSubmit;
   readonly scheduler: { snapshot(nowMs: number): SchedulerSnapshot };
@@ -55,39 +64,40 @@ export class LocalViews implements ServerViews {
   }
 
   ready(): ReadyResponse {
-    const pipelines = this.#viewed.pipelines();
-    const state = this.#state(pipelines);
-    const notReady = pipelines
+    const seen = this.#look();
+    const state = this.#state(seen);
+    const notReady = seen.pipelines
       .filter((pipeline) => !isUp(pipeline))
       .map(({ pipelineId, state: its, reason }) => ({ pipelineId, state: its, reason }));
     const ready = state === "ready" || state === "degraded";
-    const models = this.#models(pipelines);
+    const models = this.#models(seen);
     return { ready, state, models, notReady, deployment: this.identity };
   }
 
   models(): readonly ModelInfo[] {
-    const ready = new Map(
-      this.#models(this.#viewed.pipelines()).map(({ model, ready: its }) => [model, its]),
-    );
-    return this.#viewed.folders.map(({ manifest }) => {
+    const seen = this.#look();
+    return this.#viewed.served().map(({ folder: { manifest }, key }) => {
       const { name, task, engine, family, precision } = manifest;
       const info = engineTable[engine].info(manifest);
-      return { name, task, family, precision, ready: ready.get(name) ?? false, ...info };
+      const { state, pipelines, reason } = this.#statusOf({ key, name }, seen);
+      const ready = canServe(state, seen);
+      return { name, task, family, precision, ready, state, pipelines, reason, ...info };
     });
   }
 
   status(): StatusResponse {
-    const { parts, scheduler, activity, submit } = this.#viewed;
-    const nowMs = performance.now();
-    const { queues, policy } = scheduler.snapshot(nowMs);
-    const pipelines = this.#viewed.pipelines();
+    const { parts, activity, submit } = this.#viewed;
+    const seen = this.#look();
+    const { pipelines, nowMs } = seen;
+    const { queues, policy } = seen.snapshot;
     return {
       deployment: this.identity,
-      state: this.#state(pipelines),
+      state: this.#state(seen),
       uptimeMs: nowMs - this.#startedAtMs,
       policy,
-      pipelines,
-      queues: queues.map(queueStatus),
+      pipelines: pipelines.map((pipeline) => this.#named(pipeline)),
+      models: this.#viewed.served().map((served) => this.#statusOf(served, seen)),
+      queues: queues.map((queue) => queueStatus({ ...queue, model: this.#nameOf(queue.model) })),
       ...activity.view(nowMs),
       ...submit.counts,
       process: {
@@ -100,31 +110,98 @@ export class LocalViews implements ServerViews {
     };
   }
 
-  /** One model without a pipeline takes no other one down: the server is ready while it can serve anything. */
-  #state(pipelines: readonly PipelineStatus[]): ServerState {
+  #look(): Seen {
+    const nowMs = performance.now();
+    const snapshot = this.#viewed.scheduler.snapshot(nowMs);
+    const places = new Map(snapshot.models.map(({ model, place }) => [model, place]));
+    const pipelines = this.#viewed.pipelines();
+    return { nowMs, snapshot, places, pipelines, isAnyUp: pipelines.some(isUp) };
+  }
+
+  /** One model that cannot be loaded takes no other one down: the server is ready while it can serve anything. */
+  #state(seen: Seen): ServerState {
     if (this.#viewed.isDraining()) return "draining";
-    const models = this.#models(pipelines);
-    if (!models.some(({ ready }) => ready)) return this.#everReady ? "not-ready" : "starting";
-    return pipelines.every(isUp) && models.every(({ ready }) => ready) ? "ready" : "degraded";
+    const models = this.#models(seen);
+    if (!this.#everReady) return "starting";
+    if (!models.some(({ ready }) => ready)) return "not-ready";
+    const isWhole =
+      seen.pipelines.every(isUp) &&
+      models.every(({ ready, reason }) => ready && reason === null) &&
+      [...seen.places.values()].every(({ missing }) => missing === 0);
+    return isWhole ? "ready" : "degraded";
   }
 
   /** Folders that are served, and those that should be and are broken. */
-  #models(pipelines: readonly PipelineStatus[]): ModelReadiness[] {
-    const served = this.#viewed.folders.map(({ manifest: { name } }): ModelReadiness => {
-      const its = pipelines.filter(({ model }) => model === name);
-      const ready = its.some(isUp);
-      const reasons = its.flatMap(({ reason }) => reason ?? []);
-      return {
-        model: name,
-        ready,
-        reason: ready ? null : (reasons[0] ?? "it has not started yet"),
-      };
+  #models(seen: Seen): ModelReadiness[] {
+    const why = seen.pipelines.find((pipeline) => !isUp(pipeline))?.reason;
+    const served = this.#viewed.served().map((each): ModelReadiness => {
+      const { state, reason } = this.#statusOf(each, seen);
+      const ready = canServe(state, seen);
+      const missing = seen.isAnyUp
+        ? "it has not been loaded yet"
+        : (why ?? "no pipeline is up yet");
+      return { model: each.name, ready, reason: ready ? reason : (reason ?? missing) };
     });
-    const broken = this.#viewed.broken.map(
-      ({ dir, reason }): ModelReadiness => ({ model: dir, ready: false, reason }),
-    );
+    const broken = this.#viewed
+      .broken()
+      .map(({ dir, reason }): ModelReadiness => ({ model: dir, ready: false, reason }));
     return [...served, ...broken];
   }
+
+  #statusOf({ key, name }: Pick<ServedFolder, "key" | "name">, seen: Seen): ModelStatus {
+    const place = seen.places.get(key);
+    const { bytes = 0, loadMs = 0, loads = 0, evictions = 0, failures = 0 } = place ?? {};
+    const at = seen.pipelines.flatMap(({ pipelineId, models }) => {
+      const its = models.find(({ model }) => model === key);
+      return its === undefined ? [] : [{ pipelineId, state: its.state }];
+    });
+    const pipelines = at.filter(({ state }) => state === "resident").map((each) => each.pipelineId);
+    const state = stateOf(
+      pipelines.length > 0,
+      at.some((each) => each.state === "loading"),
+      place,
+    );
+    const reason = place?.reason ?? null;
+    const counts = { loads, evictions, loadFailures: failures };
+    return { model: name, state, reason, pipelines, bytes, loadMs, ...counts };
+  }
+
+  #named(pipeline: PipelineStatus): PipelineStatus {
+    const { doing, models } = pipeline;
+    return {
+      ...pipeline,
+      models: models.map((each) => ({ ...each, model: this.#nameOf(each.model) })),
+      doing: doing === null ? null : { ...doing, model: this.#nameOf(doing.model) },
+    };
+  }
+
+  #nameOf(key: string): string {
+    return this.#viewed.submit.nameOf(key);
+  }
+}
+
+/** The same moment for all that is said of it. */
+interface Seen {
+  readonly nowMs: number;
+  readonly snapshot: SchedulerSnapshot;
+  readonly places: ReadonlyMap<string, PlaceSnapshot>;
+  readonly pipelines: readonly PipelineStatus[];
+  readonly isAnyUp: boolean;
+}
+
+function stateOf(
+  isResident: boolean,
+  isLoading: boolean,
+  place: PlaceSnapshot | undefined,
+): ModelStatus["state"] {
+  if (place?.isGone === true) return "leaving";
+  if (isResident) return "resident";
+  if (isLoading) return "loading";
+  return (place?.failures ?? 0) > 0 ? "failed" : "on-disk";
+}
+
+function canServe(state: ModelStatus["state"], { isAnyUp }: Seen): boolean {
+  return isAnyUp && state !== "failed";
 }
 
 /** What callers see of a queue; the scheduler knows more of it. */

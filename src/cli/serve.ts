@@ -63,6 +63,11 @@ async function serve(given: Configuration, parts: ServeParts): Promise<void> {
     log.fatal(fields, message);
     return await leave(exitCodes.notStarted);
   }
+  const running = server;
+  process.on("SIGHUP", () => {
+    // How it went is in the log.
+    running.reload().catch(() => {});
+  });
   const broken = server.broken.then(() => true);
   if (await Promise.race([aborted(stopping.signal).then(() => false), broken])) {
     await server.close();

@@ -66,6 +66,7 @@ function view(status: StatusResponse): string {
       ["pipeline", "kind", "state", "in flight", "done", "memory", "now"],
       pipelines(status),
     ),
+    ...table(["model", "state", "on", "a copy", "a load", "loads", "evictions"], models(status)),
     ...table(["queue", "class", "items", "requests", "tenants", "oldest"], queues(status)),
     ...table(["batch", "pipeline", "left because", "requests", "items", "waited"], recent(status)),
     `batches by reason: ${counts(status.batches.byReason)}`,
@@ -85,8 +86,19 @@ function pipelines({ pipelines: all }: StatusResponse): string[][] {
     one.state === "ready"
       ? one.doing === null
         ? "idle"
-        : `${one.doing.stage} ${one.doing.rows}×${one.doing.width} for ${ms(one.doing.forMs)}`
+        : `${one.doing.model} ${one.doing.stage} ${one.doing.rows}×${one.doing.width} for ${ms(one.doing.forMs)}`
       : (one.reason ?? "no reason given"),
+  ]);
+}
+
+function models({ models: all }: StatusResponse): string[][] {
+  return all.map((one) => [
+    one.model,
+    one.reason === null ? one.state : `${one.state}: ${one.reason}`,
+    one.pipelines.length === 0 ? "–" : one.pipelines.join(" "),
+    `${Math.round(one.bytes / 1024 ** 2)} MiB`,
+    ms(one.loadMs),
+    ...[one.loads, one.evictions].map(String),
   ]);
 }
 

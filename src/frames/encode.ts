@@ -35,7 +35,9 @@ export function* encodeFrames(
   onTooLarge: (item: TooLarge) => void = refuse,
 ): Generator<Buffer, void, void> {
   if (frame.type === "batch") {
-    const open = `{"type":"batch","batchId":${frame.batchId},"class":"${frame.class}","items":[`;
+    const model = JSON.stringify(frame.model);
+    const head = `{"type":"batch","batchId":${frame.batchId},"model":${model},"class":"${frame.class}"`;
+    const open = `${head},"items":[`;
     yield* encodeList(open, { entries: frame.items, write: writeItem, onTooLarge });
   } else if (frame.type === "items") {
     yield* encodeList('{"type":"items","outcomes":[', {

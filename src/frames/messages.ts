@@ -3,25 +3,29 @@
  * tensors; encode.ts makes bytes of it, codec.ts and shapes.ts make it of bytes again and check all that they read.
  *
  *   parent                                 child
- *     │ ◄──────────── hello ─────────────────│   as soon as the process runs
+ *     │ ◄──────────── hello ─────────────────│   as soon as the process runs: it is warm, and has no model yet
  *     │ ───────────── load ─────────────────►│   which model, how many threads and rows
- *     │ ◄────── ready │ load-failed ─────────│   after the warm-up item was answered
- *     │ ───────────── batch ────────────────►│   items join the engine's queue
+ *     │ ◄─────────── loading ────────────────│   before it begins: nothing else is run until it has ended
+ *     │ ◄───── loaded │ load-failed ─────────│   after the warm-up item was answered; the process lives on
+ *     │ ───────────── batch ────────────────►│   items join the queue of their model's engine
  *     │ ◄───────────── run ──────────────────│   before each run: what it works on, predicted cost
  *     │ ◄──────────── items ─────────────────│   outcomes as rows end
+ *     │ ──────────── unload ────────────────►│   a model that has no items there
+ *     │ ◄────────── unloaded ────────────────│
  *     │ ───────────── cancel ───────────────►│   items that nobody waits for any more
  *     │ ───────────── recall ───────────────►│   give back the items that have not begun
  *     │ ◄─────────── recalled ───────────────│
  *     │ ───────────── stop ─────────────────►│   finish nothing, exit 0
  *
- * The child takes frames in order. It answers each `recall` with one `recalled`, also with an empty one: the parent
+ * Items have unique ids, so that `cancel`, `recall` and outcomes name no model. The child takes frames in order, and
+ * loads and unloads one after the other: what an unload frees is there for the load behind it. It answers each `recall` with one `recalled`, also with an empty one: the parent
  * sends a `recall` after a `cancel`, and takes the answer as the proof that no outcome of these items can come. A
  * run in which an item begins is always announced, because only announced items can be suspected.
  */
 import type { ErrorCode, StageTime, WorkClass } from "millrace-client/wire";
 import type { Payload } from "../work/payload.js";
 
-export const framesVersion: number = 2;
+export const framesVersion: number = 3;
 
 /**
  * Largest header and tail that either side accepts; a longer length is a protocol error, checked before memory is taken.
@@ -37,6 +41,9 @@ export const headerDepthMax: number = 64;
 /** Most that a frame says about a failure; what is longer is cut. */
 export const messageCharactersMax: number = 1_000;
 
+/** The name of a model's folder and a little more. */
+export const modelCharactersMax = 512;
+
 /** Stages of a model, each with a name that becomes a label of metrics, which are kept: a child may name no more. */
 export const stagesMax = 64;
 
@@ -49,6 +56,8 @@ export interface FrameItem {
 /** What goes into a pipeline at once. A long one travels as several frames of the same number. */
 export interface FrameBatch {
   readonly batchId: number;
+  /** Whose items they are; it is loaded there. */
+  readonly model: string;
   readonly class: WorkClass;
   readonly items: readonly FrameItem[];
 }
@@ -69,12 +78,14 @@ export type FrameOutcome =
 export type ParentFrame =
   | {
       readonly type: "load";
-      readonly version: number;
+      /** What the parent calls it in every frame. */
+      readonly model: string;
       readonly modelDir: string;
       readonly threads: number;
       /** Rows that may run at once. */
       readonly rowsMax: number;
     }
+  | { readonly type: "unload"; readonly model: string }
   | ({ readonly type: "batch" } & FrameBatch)
   | { readonly type: "cancel"; readonly itemIds: readonly number[] }
   | { readonly type: "recall"; readonly itemIds: readonly number[] }
@@ -83,24 +94,41 @@ export type ParentFrame =
 export type ChildFrame =
   | { readonly type: "hello"; readonly version: number; readonly pid: number }
   | {
-      readonly type: "ready";
-      /** Times that this process loaded a model: one, or something is wrong. */
-      readonly loads: number;
-      readonly memoryBytes: number;
+      /** Nothing else happens in the process until `loaded` or `load-failed`; if it ends before, that is the model's doing. */
+      readonly type: "loading";
+      readonly model: string;
     }
-  | { readonly type: "load-failed"; readonly code: ErrorCode; readonly message: string }
+  | {
+      readonly type: "loaded";
+      readonly model: string;
+      /** Times that this process loaded this model. */
+      readonly loads: number;
+      /** By which the process grew meanwhile: too little where it used memory again that was freed before. */
+      readonly modelBytes: number;
+      /** Of the whole process. */
+      readonly memoryBytes: number;
+      readonly ms: number;
+    }
+  | {
+      readonly type: "load-failed";
+      readonly model: string;
+      readonly code: ErrorCode;
+      readonly message: string;
+    }
+  | { readonly type: "unloaded"; readonly model: string; readonly memoryBytes: number }
   | {
       /**
        * Sent before a run that blocks the child. Short runs are announced together (announcer.ts): the frame
        * then covers all runs until the next frame.
        */
       readonly type: "run";
+      readonly model: string;
       readonly stage: string;
       readonly rows: number;
       /** Padded width in units. */
       readonly width: number;
       readonly predictedMs: number;
-      /** Items that are in the engine now, begun and not ended: the suspects if the process dies. */
+      /** Items that are in any of its engines now, begun and not ended: the suspects if the process dies. */
       readonly begunItemIds: readonly number[];
       readonly memoryBytes: number;
     }
@@ -109,6 +137,7 @@ export type ChildFrame =
   | {
       /** What the engine measured since the last report; about once a second while it works, and when it idles. */
       readonly type: "report";
+      readonly model: string;
       readonly stages: readonly StageReport[];
       /** Bytes that the engine holds for the items in it: keys and values of generating rows. */
       readonly cacheBytes: number;

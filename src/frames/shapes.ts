@@ -2,7 +2,7 @@
 import { isErrorCode } from "millrace-client/wire";
 import { isJsonObject } from "../work/payload.js";
 import type { ChildFrame, FrameOutcome, ParentFrame, StageReport } from "./messages.js";
-import { messageCharactersMax, stagesMax } from "./messages.js";
+import { messageCharactersMax, modelCharactersMax, stagesMax } from "./messages.js";
 import { ProtocolError } from "./protocol-error.js";
 import { TailReader } from "./tail.js";
 
@@ -96,6 +96,9 @@ const isWorkClass: Check = (value) => value === "realtime" || value === "bulk";
 /** A stage is a label of metrics: it is short, and a model has few. */
 const isStage: Check = (value) => typeof value === "string" && value.length <= 64;
 
+/** Said again in each announcement, so that a name without an end would be a flood. */
+const isModel: Check = (value) => typeof value === "string" && value.length <= modelCharactersMax;
+
 function isListOf(check: Check, lengthMax = Infinity): Check {
   return (value) => Array.isArray(value) && value.length <= lengthMax && value.every(check);
 }
@@ -139,9 +142,18 @@ const isIds = isListOf(isCount);
 
 const childShapes: FrameShapes<ChildFrame> = {
   hello: { version: isCount, pid: isCount },
-  ready: { loads: isCount, memoryBytes: isAmount },
-  "load-failed": { code: isErrorCode, message: isText },
+  loading: { model: isModel },
+  loaded: {
+    model: isModel,
+    loads: isCount,
+    modelBytes: isAmount,
+    memoryBytes: isAmount,
+    ms: isAmount,
+  },
+  "load-failed": { model: isModel, code: isErrorCode, message: isText },
+  unloaded: { model: isModel, memoryBytes: isAmount },
   run: {
+    model: isModel,
     stage: isStage,
     rows: isCount,
     width: isCount,
@@ -151,12 +163,13 @@ const childShapes: FrameShapes<ChildFrame> = {
   },
   items: { outcomes: isList },
   recalled: { itemIds: isIds },
-  report: { stages: isListOf(isStageReport, stagesMax), cacheBytes: isAmount },
+  report: { model: isModel, stages: isListOf(isStageReport, stagesMax), cacheBytes: isAmount },
 };
 
 const parentShapes: FrameShapes<ParentFrame> = {
-  load: { version: isCount, modelDir: isText, threads: isCount, rowsMax: isCount },
-  batch: { batchId: isCount, class: isWorkClass, items: isList },
+  load: { model: isModel, modelDir: isText, threads: isCount, rowsMax: isCount },
+  unload: { model: isModel },
+  batch: { batchId: isCount, model: isModel, class: isWorkClass, items: isList },
   cancel: { itemIds: isIds },
   recall: { itemIds: isIds },
   stop: {},

@@ -2,6 +2,7 @@
  * READ FIRST. The seam of fronts: a front speaks one protocol. It turns bytes into requests for `submit` and back, and nothing
  * else: it calls down, and never reads a socket. Its folder knows no other front; server.ts has the list of all.
  */
+import type { ModelsReload } from "millrace-client/wire";
 import type { HttpFront } from "../listen/http/http-front.js";
 import type { Metrics } from "../metrics/metrics.js";
 import type { Options } from "../options/table.js";
@@ -22,6 +23,8 @@ export interface FrontParts {
   readonly views: ServerViews;
   readonly tasks: readonly FrontTask[];
   readonly options: FrontOptions;
+  /** Looks at the folder of models again; absent where there is none. */
+  readonly reload?: () => Promise<ModelsReload>;
   readonly metrics: Pick<Metrics, "requestFinished" | "scrape" | "contentType">;
 }
 

@@ -157,15 +157,29 @@ export class Metrics {
 
   #readPipelines(status: StatusResponse): void {
     this.#clear("millrace_pipeline_state", "millrace_pipeline_restarts_total");
-    for (const { pipelineId: pipeline, model, ...its } of status.pipelines) {
+    this.#clear("millrace_model_resident_bytes");
+    for (const { pipelineId: pipeline, ...its } of status.pipelines) {
       for (const state of pipelineStates) {
-        const labels = { pipeline, model, state };
+        const labels = { pipeline, state };
         this.#set("millrace_pipeline_state", labels, its.state === state ? 1 : 0);
       }
       this.#set("millrace_pipeline_items_in_flight", { pipeline }, its.items.inFlight);
       this.#set("millrace_pipeline_memory_bytes", { pipeline }, its.memoryBytes);
       this.#set("millrace_pipeline_cache_bytes", { pipeline }, its.cacheBytes);
       this.#count("millrace_pipeline_restarts_total", { pipeline }, its.restarts);
+      for (const { model, state, bytes } of its.models)
+        if (state === "resident")
+          this.#set("millrace_model_resident_bytes", { pipeline, model }, bytes);
+    }
+    this.#clear(
+      "millrace_model_loads_total",
+      "millrace_model_evictions_total",
+      "millrace_model_load_failures",
+    );
+    for (const { model, loads, evictions, loadFailures } of status.models) {
+      this.#count("millrace_model_loads_total", { model }, loads);
+      this.#count("millrace_model_evictions_total", { model }, evictions);
+      this.#set("millrace_model_load_failures", { model }, loadFailures);
     }
     this.#clear(
       "millrace_stage_runs_total",

@@ -121,9 +121,19 @@ export const metricTable: Readonly<Record<MetricName, MetricDefinition>> = defin
   millrace_pipeline_state: gauge(
     "1 for the state that the pipeline is in, 0 for the others.",
     "pipeline",
-    "model",
     "state",
   ),
+  millrace_model_resident_bytes: gauge(
+    "By how much the process grew when it loaded the model that it hosts.",
+    "pipeline",
+    "model",
+  ),
+  millrace_model_loads_total: counter("Loads of a model that went well, by any pipeline.", "model"),
+  millrace_model_evictions_total: counter(
+    "Times that a model was unloaded, mostly to make room for another.",
+    "model",
+  ),
+  millrace_model_load_failures: gauge("Loads of a model in a row that failed.", "model"),
   millrace_pipeline_items_in_flight: gauge("Items that a pipeline holds.", "pipeline"),
   millrace_pipeline_restarts_total: counter(
     "Processes that a pipeline has had beyond the first.",
@@ -170,6 +180,10 @@ export type MetricName =
   | "millrace_stage_units_total"
   | "millrace_stage_padded_units_total"
   | "millrace_pipeline_state"
+  | "millrace_model_resident_bytes"
+  | "millrace_model_loads_total"
+  | "millrace_model_evictions_total"
+  | "millrace_model_load_failures"
   | "millrace_pipeline_items_in_flight"
   | "millrace_pipeline_restarts_total"
   | "millrace_pipeline_memory_bytes"

@@ -1,5 +1,5 @@
 /** Which models are served. Read once at the start; a folder that changes later is not noticed. */
-import { readdir } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import type { ModelManifest } from "./manifest.js";
@@ -14,6 +14,8 @@ export interface ModelFolder {
   /** What `readModel` reads it from, here and in its pipelines, where that is a file of the folder. Default: the folder. */
   readonly path?: string;
   readonly manifest: ModelManifest;
+  /** What changes when its files do, where the manifest has no hashes of them. */
+  readonly stamp?: string;
 }
 
 /** A folder that is not served, and why; shown wherever the models are listed. */
@@ -55,7 +57,8 @@ export class ModelRegistry {
           const { dir, manifest } = await readModel(path);
           await verifyFiles(dir, manifest);
           const other = models.get(manifest.name);
-          if (other === undefined) models.set(manifest.name, { dir, path, manifest });
+          const stamp = await stampOf(dir, manifest);
+          if (other === undefined) models.set(manifest.name, { dir, path, manifest, stamp });
           else
             broken.push({
               dir: path,
@@ -119,4 +122,14 @@ async function modelsIn(place: string): Promise<string[]> {
     return [place, ...(await furtherManifestsIn(place))];
   }
   return (await graphsIn(place)).length > 0 ? [place] : [];
+}
+
+async function stampOf(dir: string, { files, fileSha256 }: ModelManifest): Promise<string> {
+  const names = Object.values<string | readonly string[]>(files).flat();
+  const unhashed = names.filter((name) => !Object.hasOwn(fileSha256, name));
+  const stamps = unhashed.map(async (name) => {
+    const { ino, size, mtimeMs } = await stat(join(dir, name));
+    return `${name} ${ino} ${size} ${mtimeMs}`;
+  });
+  return (await Promise.all(stamps)).join("\n");
 }

@@ -107,6 +107,11 @@ export function defaultThreads(machine: Machine, layout: Layout): number {
   return Math.max(1, Math.floor(machine.cores / Math.max(1, pipelines)));
 }
 
+/** The rest is for the system, the queue, and what items take inside pipelines. */
+export function defaultModelMemory(machine: Machine): number {
+  return Math.max(1024 ** 2, Math.floor(machine.memoryBytes / 2));
+}
+
 export function isDedicated(layout: Layout): boolean {
   return (layout.realtimePipelines ?? 0) > 0 || (layout.bulkPipelines ?? 0) > 0;
 }

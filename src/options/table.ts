@@ -5,12 +5,21 @@
  *   key realtimePipelines   →   --realtime-pipelines   →   MILLRACE_REALTIME_PIPELINES
  */
 import { apiDefaults } from "millrace-client/wire";
-import { defaultPipelines, defaultThreads, type Layout, type Machine } from "./machine.js";
+import {
+  defaultModelMemory,
+  defaultPipelines,
+  defaultThreads,
+  type Layout,
+  type Machine,
+} from "./machine.js";
 
 /** The values, resolved once and frozen. Units stand at the end of the names. */
 export interface Options {
   readonly models: string;
   readonly cacheDir: string;
+  readonly modelsWatchMs: number;
+  readonly preload: string;
+  readonly modelMemoryBytes: number;
   readonly host: string;
   readonly port: number;
   readonly name: string;
@@ -136,6 +145,31 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
       text: "`millrace` in `XDG_CACHE_HOME` or `~/.cache`",
     },
     hashed: false,
+  },
+  modelsWatchMs: {
+    type: "integer",
+    unit: "ms",
+    min: 0,
+    max: HOUR_MS,
+    group: "Serving",
+    help: "Pause between two looks at the folder of models; 0: only `POST /v1/models/reload` and SIGHUP look again.",
+    default: { value: 5_000 },
+    hashed: false,
+  },
+  preload: {
+    type: "text",
+    ...pipelines,
+    help: "Models that every pipeline loads as it starts and keeps for good: all, none, or their names with commas between; auto: as many as fit, which make room when others are asked for.",
+    default: { value: "auto" },
+  },
+  modelMemoryBytes: {
+    type: "integer",
+    unit: "bytes",
+    min: 1 * MiB,
+    max: 64 * 1024 * GiB,
+    ...pipelines,
+    help: "Bytes that models may take, over all pipelines, each of which gets an even part; what does not fit is loaded when it is asked for, in the place of another.",
+    default: { of: defaultModelMemory, text: "half of the memory" },
   },
   host: {
     type: "text",

@@ -26,16 +26,18 @@ export interface PreparerOptions {
 const inlinePiecesMax = 128;
 
 export class Preparer implements Prepare, AsyncDisposable {
-  readonly #models: ReadonlyMap<string, ModelSteps>;
+  #models: ReadonlyMap<string, ModelSteps>;
   readonly #inlineCharactersMax: number;
-  readonly #thread: PrepareThread;
+  readonly #clock: Clock;
+  #thread: CountedThread;
   readonly #turns: Turns;
 
   constructor(options: PreparerOptions) {
     const { models, thread, inlineCharactersMax = 16_384, clock = systemClock } = options;
     this.#models = models;
     this.#inlineCharactersMax = inlineCharactersMax;
-    this.#thread = new PrepareThread({ ...thread, clock });
+    this.#clock = clock;
+    this.#thread = new CountedThread({ ...thread, clock });
     this.#turns = new Turns(clock);
   }
 
@@ -57,6 +59,13 @@ export class Preparer implements Prepare, AsyncDisposable {
     return prepared.inputs;
   }
 
+  /** Other models from now on. What is in the thread ends there, and then the thread does. */
+  replace({ models, thread }: Pick<PreparerOptions, "models" | "thread">): void {
+    this.#models = models;
+    void this.#thread.endWhenIdle();
+    this.#thread = new CountedThread({ ...thread, clock: this.#clock });
+  }
+
   /** Ends the thread; large requests in it fail with `draining`. */
   async close(): Promise<void> {
     await this.#thread.close();
@@ -71,6 +80,27 @@ export class Preparer implements Prepare, AsyncDisposable {
     // Whoever asks looked the name up among the same models.
     if (model === undefined) throw new MillraceError("internal", `nothing prepares for ${name}`);
     return model;
+  }
+}
+
+/** A thread that can be left behind with what it has. */
+class CountedThread extends PrepareThread {
+  #works = 0;
+  #isLeft = false;
+
+  override async run(...args: Parameters<PrepareThread["run"]>): Promise<void> {
+    this.#works += 1;
+    try {
+      await super.run(...args);
+    } finally {
+      this.#works -= 1;
+      if (this.#isLeft) await this.endWhenIdle();
+    }
+  }
+
+  async endWhenIdle(): Promise<void> {
+    this.#isLeft = true;
+    if (this.#works === 0) await this.close();
   }
 }
 

@@ -18,7 +18,7 @@ export class Announcer {
     this.#begun = begun;
   }
 
-  announce(run: RunAnnouncement): void {
+  announce(model: string, run: RunAnnouncement): void {
     const nowMs = performance.now();
     const quiet = nowMs - this.#lastAtMs < quietMs && run.predictedMs <= this.#announcedMs;
     if (quiet && !run.itemsBegin) return;
@@ -26,6 +26,7 @@ export class Announcer {
     this.#announcedMs = run.predictedMs + quietMs;
     this.#send({
       type: "run",
+      model,
       stage: run.stage,
       rows: run.rows,
       width: run.width,

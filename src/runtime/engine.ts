@@ -1,6 +1,7 @@
 /**
  * What the child's entry knows of an engine: the loop that runs a model's stages over the items it was given. An engine
- * takes items at any time and does one run a step, so that whoever holds several of them gives each a turn between runs.
+ * takes items at any time and does one run a step, so that a process that hosts several gives each a turn between runs
+ * (engine-turns.ts).
  *
  * An item leaves by one outcome, or by `cancel` or `recall` without one. Outcomes go out by event and not with the end
  * of the step: from the moment when one is known it is on its way, so that a cancel that came later has nothing
@@ -47,6 +48,11 @@ export interface Engine {
   /** Nothing waits and nothing runs: a step would do nothing. */
   readonly idle: boolean;
   /**
+   * False: all that is in it waits for work that is done elsewhere, in a thread, and a step would wait with it; other models
+   * go first then. Left out: whenever it does not idle, a step would make a run.
+   */
+  readonly runnable?: boolean;
+  /**
    * Chooses the next run and makes it. What goes wrong with a run or its memory fails items; a rejection is a bug of
    * the engine's, which must not be used any further.
    */
@@ -57,4 +63,6 @@ export interface Engine {
   takeReport(): readonly StageReport[];
   /** What the rows in it take, now; the model's own memory is not counted. */
   readonly memoryBytes: number;
+  /** Gives the model's memory back. The engine idles, and is not used any more. */
+  release(): Promise<void>;
 }

@@ -23,6 +23,11 @@ export class Agenda {
   /** The models to look at now, in the order in which the scheduler heard of them; each must be planned anew. */
   take(nowMs: number): ModelState[] {
     for (const model of this.#looks.due(nowMs)) this.#touched.add(model);
+    return this.takeTouched();
+  }
+
+  /** Those that were touched since; each must be planned anew. */
+  takeTouched(): ModelState[] {
     const models = [...this.#touched].toSorted((a, b) => a.sequence - b.sequence);
     this.#touched.clear();
     return models;

@@ -17,6 +17,7 @@ export function batchOf(
   }
   return {
     batchId: at.batchId,
+    model: items[0]?.request.model ?? "",
     class: choice.class,
     reason,
     exclusive: reason === "exclusive",

@@ -1,4 +1,6 @@
 import type { WorkClass } from "millrace-client/wire";
+import type { Host } from "./host.js";
+import type { ModelState } from "./model-state.js";
 import type { ItemEntry } from "./request-book.js";
 import type { Batch, PipelineCapacity } from "./types.js";
 
@@ -24,7 +26,8 @@ export interface PipelineView {
 }
 
 /**
- * One pipeline, as the scheduler believes it to be.
+ * A model on a pipeline: what the pipeline holds of it, as the scheduler believes. To its model it is the pipeline; what the
+ * process does beside is the host's.
  *
  * ```
  *   one-shot:    batches = [ runs │ waits (recallable) ]
@@ -35,13 +38,36 @@ export interface PipelineView {
  */
 export class FedPipeline implements PipelineView {
   readonly capacity: PipelineCapacity;
+  readonly host: Host;
+  readonly model: ModelState;
+  /** What it takes in the process. */
+  bytes = 0;
+  /** When it was loaded, and when something of it was in flight last. */
+  readonly sinceMs: number;
+  usedAtMs: number;
+  /** Batches that it was sent. */
+  uses = 0;
+  /** It is fed no more and unloaded when it is empty. */
+  leaving = false;
   readonly batches: HeldBatch[] = [];
   readonly rows: Record<WorkClass, number> = { realtime: 0, bulk: 0 };
   lastClass: WorkClass | null = null;
   readonly #batchOf = new Map<ItemEntry, HeldBatch>();
 
-  constructor(capacity: PipelineCapacity) {
+  constructor(
+    capacity: PipelineCapacity,
+    of: { readonly host: Host; readonly model: ModelState; readonly nowMs: number },
+  ) {
     this.capacity = capacity;
+    this.host = of.host;
+    this.model = of.model;
+    this.sinceMs = of.nowMs;
+    this.usedAtMs = of.nowMs;
+  }
+
+  /** Nothing of its model may be sent there as usual. */
+  get isClosed(): boolean {
+    return this.leaving || this.host.load !== null || this.host.reservedFor !== null;
   }
 
   get items(): readonly ItemEntry[] {
@@ -75,7 +101,10 @@ export class FedPipeline implements PipelineView {
     };
     this.batches.push(entry);
     this.lastClass = batch.class;
+    this.usedAtMs = held.nowMs;
+    this.uses += 1;
     for (const item of held.items) {
+      this.host.inFlight[item.request.class] += 1;
       this.rows[item.request.class] += item.rows;
       this.#batchOf.set(item, entry);
     }
@@ -86,6 +115,8 @@ export class FedPipeline implements PipelineView {
     if (batch === undefined) return;
     this.#batchOf.delete(item);
     this.rows[item.request.class] -= item.rows;
+    this.host.inFlight[item.request.class] -= 1;
+    this.usedAtMs = nowMs;
     batch.items.delete(item);
     if (batch.items.size > 0) return;
     this.batches.splice(this.batches.indexOf(batch), 1);
@@ -93,8 +124,8 @@ export class FedPipeline implements PipelineView {
     if (first !== undefined) first.firstAtMs ??= nowMs;
   }
 
-  /** Expected time until the first batch is through; 0 for an idle pipeline. */
-  busyMs(nowMs: number): number {
+  /** Expected time until the first batch is through; 0 where it has none. What else the process does is the host's. */
+  firstBusyMs(nowMs: number): number {
     const first = this.batches[0];
     if (first === undefined) return 0;
     return Math.max(0, (first.firstAtMs ?? nowMs) + first.expectedMs - nowMs);
@@ -102,7 +133,6 @@ export class FedPipeline implements PipelineView {
 
   /** Whether it was configured for this class; who serves in the end, see `ModelState.serves`. */
   isMeantFor(workClass: WorkClass): boolean {
-    const { kind } = this.capacity;
-    return kind === "shared" || kind === workClass;
+    return this.host.isMeantFor(workClass);
   }
 }

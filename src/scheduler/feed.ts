@@ -31,7 +31,7 @@ export function feed(model: ModelState, options: FeedOptions): number {
     open = rooms.open(open);
     let windowEndsMs = Infinity;
     let sent = false;
-    for (const pipeline of open.toSorted((a, b) => a.load - b.load)) {
+    for (const pipeline of open.toSorted(emptierFirst)) {
       const choice = choose(pipeline, { model, rooms, options });
       if (choice.type === "wait") {
         model.queues[choice.class].windowOpen = true;
@@ -46,6 +46,11 @@ export function feed(model: ModelState, options: FeedOptions): number {
   }
 }
 
+/** What is in a process of its other models counts where a model has as much on both. */
+function emptierFirst(a: FedPipeline, b: FedPipeline): number {
+  return a.load - b.load || a.host.items - b.host.items;
+}
+
 function choose(
   pipeline: FedPipeline,
   on: { readonly model: ModelState; readonly rooms: Rooms; readonly options: FeedOptions },
@@ -57,7 +62,7 @@ function choose(
   return options.policy.choose({
     nowMs: options.nowMs,
     pipeline,
-    busyMs: pipeline.busyMs(options.nowMs),
+    busyMs: pipeline.host.busyMs(options.nowMs),
     queues,
     bounds: (workClass) => rooms.bounds(pipeline, workClass),
     expectedMs: (paddedUnits) => model.service.expectedMs(paddedUnits),

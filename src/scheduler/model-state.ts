@@ -2,8 +2,10 @@ import { type WorkClass, workClasses } from "millrace-client/wire";
 import { BatchCost } from "./batch-cost.js";
 import { ClassQueue } from "./class-queue.js";
 import type { FedPipeline } from "./fed-pipeline.js";
+import { ModelPlace } from "./model-place.js";
 import { ServiceTime } from "./service-time.js";
 import { Suspects } from "./suspects.js";
+import type { RunMode } from "./types.js";
 
 /** All that belongs to one model: its queues, its pipelines and what was learned of it. */
 export class ModelState {
@@ -14,12 +16,13 @@ export class ModelState {
     realtime: new ClassQueue("realtime"),
     bulk: new ClassQueue("bulk"),
   };
-  /** Those that are up, in the order in which they came up. */
+  /** Those that host it, in the order in which they loaded it. */
   readonly pipelines: FedPipeline[] = [];
   readonly suspects: Suspects = new Suspects();
+  readonly place: ModelPlace = new ModelPlace();
   readonly service: ServiceTime = new ServiceTime();
   readonly cost: BatchCost;
-  /** Pipelines that are up and meant for a class. */
+  /** Pipelines that host it and are meant for a class. */
   readonly #meant: Record<WorkClass, number> = { realtime: 0, bulk: 0 };
 
   constructor(model: string, of: { readonly sequence: number; readonly realtimeTargetMs: number }) {
@@ -28,8 +31,30 @@ export class ModelState {
     this.cost = new BatchCost(this.service, of.realtimeTargetMs);
   }
 
+  /** Its batches' kind; nothing is loaded that was not announced. */
+  get mode(): RunMode {
+    return this.place.mode;
+  }
+
   get queuedItems(): number {
     return this.queues.realtime.items + this.queues.bulk.items;
+  }
+
+  /** Somebody waits for a pipeline that has it. */
+  get isAskedFor(): boolean {
+    return this.queuedItems > 0 || this.suspects.waitingItems > 0;
+  }
+
+  /** When the item that waits longest came; `Infinity`: none is queued. */
+  get oldestMs(): number {
+    const ages = workClasses.map((each) => this.queues[each].oldest.peek()?.arrivedMs ?? Infinity);
+    return Math.min(...ages);
+  }
+
+  /** Expected service of all that is queued, by one pipeline. */
+  get queuedMs(): number {
+    const { realtime, bulk } = this.queues;
+    return this.queuedItems === 0 ? 0 : this.service.expectedMs(realtime.units + bulk.units);
   }
 
   pipelineUp(pipeline: FedPipeline): void {
@@ -49,8 +74,8 @@ export class ModelState {
   }
 
   /**
-   * Whether a pipeline serves a class: those of its kind do, and the shared ones. A class that no living pipeline is
-   * meant for may use any of them: nothing hangs because all that was dedicated to it is down, or was never configured.
+   * Whether a pipeline serves a class: those of its kind do, and the shared ones. A class that no pipeline
+   * which hosts it is meant for may use any of them: nothing hangs because all that was dedicated to it is down, or was never configured.
    * Such guests yield as on a shared pipeline.
    */
   serves(pipeline: FedPipeline, workClass: WorkClass): boolean {

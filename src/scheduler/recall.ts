@@ -13,7 +13,7 @@ export function batchToRecall(
   if (model.queues.realtime.items === 0) return null;
   let soonest: { readonly pipeline: FedPipeline; readonly batch: HeldBatch } | null = null;
   for (const pipeline of model.pipelines) {
-    if (pipeline === model.suspects.pipeline || pipeline.capacity.mode !== "one-shot") continue;
+    if (pipeline.isClosed || pipeline.capacity.mode !== "one-shot") continue;
     if (!model.serves(pipeline, "realtime")) continue;
     const batch = pipeline.batches[1];
     if (batch === undefined || batch.recalled) return null;
@@ -25,6 +25,6 @@ export function batchToRecall(
 }
 
 function isSooner(a: FedPipeline, b: FedPipeline, nowMs: number): boolean {
-  const ms = a.busyMs(nowMs) - b.busyMs(nowMs);
+  const ms = a.host.busyMs(nowMs) - b.host.busyMs(nowMs);
   return ms < 0 || (ms === 0 && a.load < b.load);
 }

@@ -1,5 +1,6 @@
 import type { WorkClass } from "millrace-client/wire";
 import { assertScheduler } from "./assert.js";
+import type { FedPipeline } from "./fed-pipeline.js";
 import { OrderedHeap } from "./ordered-heap.js";
 import { RecentIds } from "./recent-ids.js";
 import type { ItemSpec, RequestSpec } from "./types.js";
@@ -22,7 +23,7 @@ export type Whereabouts =
   | { readonly kind: "queued" }
   /** In a group of suspects that waits for a pipeline of its own. */
   | { readonly kind: "grouped" }
-  | { readonly kind: "held"; readonly pipelineId: string }
+  | { readonly kind: "held"; readonly pipeline: FedPipeline }
   /** Its pipeline died; the ledger has not said yet what becomes of it. */
   | { readonly kind: "orphaned"; readonly pipelineId: string };
 
@@ -87,6 +88,8 @@ const lateItemsMax = 65_536;
 export class RequestBook {
   readonly #items = new Map<number, ItemEntry>();
   readonly #requests = new Map<number, RequestEntry>();
+  /** Open items by model. */
+  readonly #ofModel = new Map<string, number>();
   readonly #late = new RecentIds(lateItemsMax);
   readonly #deadlines = new OrderedHeap<RequestEntry>(
     (a, b) => (a.deadlineAtMs ?? Infinity) < (b.deadlineAtMs ?? Infinity),
@@ -146,6 +149,12 @@ export class RequestBook {
     };
     request.open.set(itemId, item);
     this.#items.set(itemId, item);
+    this.#ofModel.set(request.model, (this.#ofModel.get(request.model) ?? 0) + 1);
+  }
+
+  /** Whether an item of the model has no outcome yet, wherever it is. */
+  isNamed(model: string): boolean {
+    return this.#ofModel.has(model);
   }
 
   request(requestId: number): RequestEntry | undefined {
@@ -169,7 +178,11 @@ export class RequestBook {
 
   /** The item has its outcome, or nobody waits for it and no pipeline holds it. */
   forget(item: ItemEntry): void {
-    this.#items.delete(item.itemId);
+    if (!this.#items.delete(item.itemId)) return;
+    const { model } = item.request;
+    const left = (this.#ofModel.get(model) ?? 0) - 1;
+    if (left > 0) this.#ofModel.set(model, left);
+    else this.#ofModel.delete(model);
     item.request.open.delete(item.itemId);
     if (item.request.open.size === 0) this.close(item.request);
   }

@@ -45,8 +45,7 @@ export class Rooms {
 
   /** Pipelines that are fed as usual and may have room, in the order in which they came up. */
   open(among: readonly FedPipeline[]): FedPipeline[] {
-    const reserved = this.#model.suspects.pipeline;
-    return among.filter((pipeline) => pipeline !== reserved && this.#mayTake(pipeline));
+    return among.filter((pipeline) => !pipeline.isClosed && this.#mayTake(pipeline));
   }
 
   /** Whether anything that is queued could be sent there; false stays false to the end of the feed. */
@@ -119,7 +118,7 @@ export class Rooms {
   ): void {
     const { pipeline, workClass, sign } = one;
     const isFree =
-      pipeline !== this.#model.suspects.pipeline &&
+      !pipeline.isClosed &&
       this.#model.serves(pipeline, workClass) &&
       this.#room(pipeline, workClass, free.aged) > 0;
     if (!isFree) return;

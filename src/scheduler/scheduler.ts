@@ -2,17 +2,24 @@ import { workClasses } from "millrace-client/wire";
 import { Agenda } from "./agenda.js";
 import { assertScheduler, SchedulerBug } from "./assert.js";
 import { batchOf } from "./batch.js";
-import { FedPipeline } from "./fed-pipeline.js";
+import type { FedPipeline } from "./fed-pipeline.js";
 import { feed } from "./feed.js";
 import { ModelState } from "./model-state.js";
+import { Placement } from "./placement.js";
 import type { BatchChoice, Policy, PolicyName } from "./policy.js";
 import { FirstComePolicy } from "./policy-fcfs.js";
 import { MillracePolicy } from "./policy-millrace.js";
 import { SeedRouterPolicy } from "./policy-seed-router.js";
 import { batchToRecall } from "./recall.js";
-import { byRequest, type ItemEntry, RequestBook, type RequestEntry } from "./request-book.js";
+import {
+  byRequest,
+  type ItemEntry,
+  RequestBook,
+  type RequestEntry,
+  type Whereabouts,
+} from "./request-book.js";
 import { type SchedulerSnapshot, snapshotOf } from "./snapshot.js";
-import type { Decision, PipelineCapacity, SchedulerEvent } from "./types.js";
+import type { Decision, SchedulerEvent } from "./types.js";
 
 export interface SchedulerOptions {
   readonly policy: PolicyName;
@@ -24,6 +31,9 @@ export interface SchedulerOptions {
   readonly prefetchRows: number;
   /** The longest window: how long a free one-shot pipeline is kept waiting for a fuller batch. Default: 100. */
   readonly windowMsMax?: number;
+  /** How long a model whose load failed is held back, doubling with each failure in a row. Default: 500 to 30,000. */
+  readonly loadBackoffMinMs?: number;
+  readonly loadBackoffMaxMs?: number;
 }
 
 /**
@@ -31,35 +41,46 @@ export interface SchedulerOptions {
  * order, and carries out what it decides, in order; the scheduler itself has no clock and does no I/O.
  *
  * ```
- *   event ──► apply: book · queues · pipelines ──► resume: expire → suspects → feed → recall → wake ──► decisions
- *             (touches a model)                            └── for the models touched or due ──┘
+ *   event ──► apply: book · queues · hosts ──► resume: expire → suspects → feed → recall → place → wake ──► decisions
+ *             (touches models)                         └── for the models touched or due ──┘    (again, if it touched any)
  * ```
  * Each event ends in the same `resume`, which looks at all of a model's state and so does not care which event it was.
- * Work for a model without a pipeline stays queued until one comes up or its deadline passes. A throw of `SchedulerBug`
+ * Work for a model that no pipeline has stays queued until one has loaded it, nobody can (`abandon`), or its deadline
+ * passes. Which pipeline hosts what is placement.ts; to its models a pipeline is a `FedPipeline` each. A throw of `SchedulerBug`
  * means that the event contradicts the state, and that neither is to be believed: the instance refuses every later step.
  *
  * Cost of a step: O(P) for P pipelines of the model that the event is about, nothing for other models until their time
  * comes (see agenda.ts), and O(log n) for each item that is queued, sent or settled, with n queued requests; nothing scans
  * the queues. What a batch costs by pipelines is told in feed.ts, what an item costs by batch keys in class-queue.ts.
  * Memory: one entry for each item without an outcome, as many as admission lets in, bounded remainders (`lateItemsMax`,
- * `idleTenantsMax`, `arrivalKeysMax`), and a state for each model that was ever named: the owner lets in served ones only.
+ * `idleTenantsMax`, `arrivalKeysMax`), and a state for each model until it is gone: the owner lets in served ones only.
  */
 export class Scheduler {
   readonly #options: Required<SchedulerOptions>;
   readonly #policy: Policy;
   readonly #book = new RequestBook();
   readonly #models = new Map<string, ModelState>();
-  readonly #pipelines = new Map<string, FedPipeline>();
+  readonly #placement: Placement;
   readonly #agenda = new Agenda();
   #decisions: Decision[] = [];
   #batches = 0;
+  #named = 0;
   #nowMs = -Infinity;
   #wakeAtMs = Infinity;
   #brokenBy: unknown = null;
 
   constructor(options: SchedulerOptions) {
-    this.#options = { windowMsMax: 100, ...options };
+    this.#options = {
+      windowMsMax: 100,
+      loadBackoffMinMs: 500,
+      loadBackoffMaxMs: 30_000,
+      ...options,
+    };
     this.#policy = policyOf(this.#options);
+    this.#placement = new Placement(this.#options, {
+      touch: (model) => this.#agenda.touch(model),
+      decide: (decision) => this.#decisions.push(decision),
+    });
   }
 
   /** Decisions in the order in which they are to be carried out. `nowMs` never goes back. */
@@ -98,11 +119,23 @@ export class Scheduler {
         if (request !== undefined) this.#drop(request);
         return;
       }
+      case "model":
+        this.#placement.announce(this.#touch(event.model.model), event.model);
+        return;
+      case "model-gone":
+        this.#placement.retire(this.#touch(event.model));
+        return;
       case "pipeline-up":
-        this.#pipelineUp(event.pipeline);
+        this.#placement.hostUp(event.pipeline);
+        return;
+      case "loaded":
+        this.#placement.loaded(event, this.#touch(event.model), this.#nowMs);
+        return;
+      case "load-failed":
+        this.#placement.loadFailed(event, this.#touch(event.model), this.#nowMs);
         return;
       case "pipeline-down":
-        this.#pipelineDown(event.pipelineId);
+        this.#pipelineDown(event);
         return;
       case "settled":
         this.#settled(event.pipelineId, event.itemId);
@@ -111,6 +144,8 @@ export class Scheduler {
         this.#returned(event);
         return;
       case "measured": {
+        // What is said of a model that is gone teaches nobody anything.
+        if (!this.#models.has(event.model)) return;
         const model = this.#touch(event.model);
         model.service.learn(event);
         model.cost.learn(event);
@@ -121,22 +156,15 @@ export class Scheduler {
     }
   }
 
-  #pipelineUp(capacity: PipelineCapacity): void {
-    const { pipelineId, model } = capacity;
-    assertScheduler(!this.#pipelines.has(pipelineId), `${pipelineId} came up twice`);
-    const pipeline = new FedPipeline(capacity);
-    this.#pipelines.set(pipelineId, pipeline);
-    this.#touch(model).pipelineUp(pipeline);
-  }
-
-  #pipelineDown(pipelineId: string): void {
-    const pipeline = this.#pipelines.get(pipelineId);
-    assertScheduler(pipeline !== undefined, `${pipelineId} went down and was not up`);
-    this.#pipelines.delete(pipelineId);
-    this.#touch(pipeline.capacity.model).pipelineDown(pipeline);
-    for (const item of pipeline.items) {
-      if (item.dropped) this.#book.forgetLate(item);
-      else item.whereabouts = { kind: "orphaned", pipelineId };
+  #pipelineDown(event: Extract<SchedulerEvent, { type: "pipeline-down" }>): void {
+    const { pipelineId } = event;
+    const { residents } = this.#placement.hostDown(event, this.#nowMs);
+    for (const resident of residents.values()) {
+      this.#touch(resident.model.model).pipelineDown(resident);
+      for (const item of resident.items) {
+        if (item.dropped) this.#book.forgetLate(item);
+        else item.whereabouts = { kind: "orphaned", pipelineId };
+      }
     }
   }
 
@@ -150,13 +178,15 @@ export class Scheduler {
   /** The pipeline, dead or alive, no longer has the item. */
   #takeBack(item: ItemEntry, pipelineId: string): void {
     const { whereabouts } = item;
-    const isThere = whereabouts.kind === "held" || whereabouts.kind === "orphaned";
+    const where = pipelineIdOf(whereabouts);
     assertScheduler(
-      isThere && whereabouts.pipelineId === pipelineId,
-      `${pipelineId} speaks of item ${item.itemId}, which is ${whereabouts.kind}${isThere ? ` by ${whereabouts.pipelineId}` : ""}`,
+      where === pipelineId,
+      `${pipelineId} speaks of item ${item.itemId}, which is ${whereabouts.kind}${where === null ? "" : ` by ${where}`}`,
     );
     this.#touch(item.request.model);
-    if (whereabouts.kind === "held") this.#pipelines.get(pipelineId)?.release(item, this.#nowMs);
+    if (whereabouts.kind !== "held") return;
+    whereabouts.pipeline.release(item, this.#nowMs);
+    this.#placement.released(whereabouts.pipeline);
   }
 
   #returned(event: Extract<SchedulerEvent, { type: "returned" }>): void {
@@ -177,19 +207,28 @@ export class Scheduler {
       this.#touch(request.model).queues[request.class].enqueue(items);
     for (const itemIds of event.groups) {
       const group = comeBack(itemIds);
-      for (const item of group) item.whereabouts = { kind: "grouped" };
-      const model = group[0]?.request.model;
-      if (model !== undefined) this.#touch(model).suspects.add(group);
+      const byModel = new Map<string, ItemEntry[]>();
+      for (const item of group) {
+        item.whereabouts = { kind: "grouped" };
+        const { model } = item.request;
+        byModel.set(model, [...(byModel.get(model) ?? []), item]);
+      }
+      for (const [model, items] of byModel) this.#touch(model).suspects.add(items);
     }
   }
 
   #resume(): void {
     this.#expire();
-    for (const model of this.#agenda.take(this.#nowMs)) this.#look(model);
+    let models = this.#agenda.take(this.#nowMs);
+    do {
+      for (const model of models) this.#look(model);
+      this.#placement.place(this.#nowMs);
+      models = this.#agenda.takeTouched();
+    } while (models.length > 0);
     // A wake that comes too early does no harm, so only an earlier one replaces it.
     if (this.#wakeAtMs <= this.#nowMs) this.#wakeAtMs = Infinity;
     const deadlineAtMs = this.#book.nextDeadline?.deadlineAtMs ?? Infinity;
-    const wakeAtMs = Math.min(deadlineAtMs, this.#agenda.windowEndsMs);
+    const wakeAtMs = Math.min(deadlineAtMs, this.#agenda.windowEndsMs, this.#placement.nextAtMs);
     if (wakeAtMs >= this.#wakeAtMs) return;
     this.#wakeAtMs = wakeAtMs;
     this.#decisions.push({ type: "wake", atMs: wakeAtMs });
@@ -215,8 +254,9 @@ export class Scheduler {
       if (whereabouts.kind === "grouped") model.suspects.remove(item);
       if (whereabouts.kind !== "held") continue;
       item.dropped = true;
-      const itemIds = held.get(whereabouts.pipelineId);
-      if (itemIds === undefined) held.set(whereabouts.pipelineId, [item.itemId]);
+      const { pipelineId } = whereabouts.pipeline.capacity;
+      const itemIds = held.get(pipelineId);
+      if (itemIds === undefined) held.set(pipelineId, [item.itemId]);
       else itemIds.push(item.itemId);
     }
     model.queues[request.class].dequeue(queued);
@@ -233,6 +273,7 @@ export class Scheduler {
   #look(model: ModelState): void {
     const { ageLimitMs, prefetchRows } = this.#options;
     const policy = this.#policy;
+    if (this.#placement.isHopeless(model, this.#nowMs)) this.#abandon(model);
     this.#sendSuspects(model);
     const windowEndsMs = feed(model, {
       policy,
@@ -248,11 +289,47 @@ export class Scheduler {
       if (oldest !== undefined && this.#nowMs - oldest.arrivedMs <= ageLimitMs)
         agesAtMs = Math.min(agesAtMs, oldest.arrivedMs + ageLimitMs);
     }
+    this.#placement.look(model, this.#nowMs);
     this.#agenda.plan(model, { windowEndsMs, agesAtMs });
+    const { place, pipelines, isAskedFor } = model;
+    // A new one of its name would begin anew.
+    if (place.isGone && pipelines.length + place.comingTo.size === 0 && !isAskedFor)
+      this.#forget(model);
+  }
+
+  #forget(model: ModelState): void {
+    if (this.#book.isNamed(model.model)) return;
+    this.#agenda.plan(model, { windowEndsMs: Infinity, agesAtMs: Infinity });
+    this.#models.delete(model.model);
+  }
+
+  /** Those who wait for a model that nobody can load are told so; what is on its way back from a dead pipeline follows. */
+  #abandon(model: ModelState): void {
+    const reason = model.place.reason ?? "it is not served any more";
+    const waiting = [
+      ...workClasses.flatMap((each) => [...model.queues[each].oldest.ordered()]),
+      ...model.suspects.requests,
+    ];
+    for (const request of new Set(waiting)) {
+      const items = [...request.open.values()].filter(
+        ({ whereabouts: { kind } }) => kind === "queued" || kind === "grouped",
+      );
+      const isQueued = ({ whereabouts }: ItemEntry): boolean => whereabouts.kind === "queued";
+      model.queues[request.class].dequeue(items.filter(isQueued));
+      for (const item of items) {
+        model.suspects.remove(item);
+        this.#book.forget(item);
+      }
+      const itemIds = items.map(({ itemId }) => itemId);
+      const { requestId } = request;
+      this.#decisions.push({ type: "abandon", requestId, itemIds, reason });
+    }
   }
 
   #sendSuspects(model: ModelState): void {
-    const next = model.suspects.next(model.pipelines);
+    const before = model.suspects.pipeline;
+    const next = model.suspects.next(model);
+    if (before !== null && before !== model.suspects.pipeline) this.#placement.opened(before.host);
     if (next === null) return;
     const { pipeline, group } = next;
     const isRealtime = group.some((item) => item.request.class === "realtime");
@@ -262,7 +339,7 @@ export class Scheduler {
 
   /** Takes the chosen items out of their queue, charges their tenants and sends them. */
   #dispatch(pipeline: FedPipeline, choice: BatchChoice): void {
-    const model = this.#model(pipeline.capacity.model);
+    const { model } = pipeline;
     const queue = model.queues[choice.class];
     for (const [request, items] of byRequest(choice.items)) {
       let costMs = 0;
@@ -271,15 +348,16 @@ export class Scheduler {
       queue.dequeue(items);
     }
     model.cost.dispatched();
+    this.#placement.guests(pipeline, choice.class);
     this.#send(pipeline, choice);
   }
 
   #send(pipeline: FedPipeline, choice: Omit<BatchChoice, "type">): void {
     const nowMs = this.#nowMs;
     const batch = batchOf(choice, { batchId: this.#batches++, nowMs });
-    const { pipelineId, model } = pipeline.capacity;
-    for (const item of choice.items) item.whereabouts = { kind: "held", pipelineId };
-    const expectedMs = this.#model(model).service.expectedMs(batch.paddedUnits);
+    const { pipelineId } = pipeline.capacity;
+    for (const item of choice.items) item.whereabouts = { kind: "held", pipeline };
+    const expectedMs = pipeline.model.service.expectedMs(batch.paddedUnits);
     pipeline.hold(batch, { items: choice.items, expectedMs, nowMs });
     this.#decisions.push({ type: "dispatch", pipelineId, batch });
   }
@@ -297,7 +375,7 @@ export class Scheduler {
     let model = this.#models.get(name);
     if (model === undefined) {
       const { realtimeTargetMs } = this.#options;
-      model = new ModelState(name, { sequence: this.#models.size, realtimeTargetMs });
+      model = new ModelState(name, { sequence: this.#named++, realtimeTargetMs });
       this.#models.set(name, model);
     }
     return model;
@@ -308,6 +386,18 @@ export class Scheduler {
     const model = this.#model(name);
     this.#agenda.touch(model);
     return model;
+  }
+}
+
+function pipelineIdOf(whereabouts: Whereabouts): string | null {
+  switch (whereabouts.kind) {
+    case "held":
+      return whereabouts.pipeline.capacity.pipelineId;
+    case "orphaned":
+      return whereabouts.pipelineId;
+    case "queued":
+    case "grouped":
+      return null;
   }
 }
 

@@ -1,4 +1,5 @@
 import { type QueueStatus, type WorkClass, workClasses } from "millrace-client/wire";
+import type { ModelPlace } from "./model-place.js";
 import type { ModelState } from "./model-state.js";
 import type { PolicyName } from "./policy.js";
 import type { ServiceFit } from "./service-time.js";
@@ -27,10 +28,35 @@ export interface SchedulerSnapshot {
     readonly model: string;
     /** Suspects that wait for a pipeline of their own. */
     readonly suspects: number;
+    readonly place: PlaceSnapshot;
     /** Most padded units of the next one-shot batch. */
     readonly costMax: number;
     readonly service: Readonly<Record<string, ServiceFit>>;
   }[];
+}
+
+/** Where a model could be, and what it took to bring it there. */
+export interface PlaceSnapshot {
+  readonly isGone: boolean;
+  /** What it takes in a process, as far as is known. */
+  readonly bytes: number;
+  readonly loads: number;
+  readonly evictions: number;
+  /** Expected time of a load. */
+  readonly loadMs: number;
+  /** Loads in a row that failed, why the last one did, and how long it is held back; `Infinity`: for good. */
+  readonly failures: number;
+  readonly reason: string | null;
+  readonly heldMs: number;
+  /** Pipelines on which it is to be and is not yet, or is not any more. */
+  readonly missing: number;
+}
+
+function placeOf(place: ModelPlace, nowMs: number): PlaceSnapshot {
+  const { isGone, bytes, loads, evictions, loadMs, failures, reason } = place;
+  const heldMs = Math.max(0, place.heldUntilMs - nowMs);
+  const missing = place.wantedOn.size + place.comingTo.size;
+  return { isGone, bytes, loads, evictions, loadMs, failures, reason, heldMs, missing };
 }
 
 export function snapshotOf(
@@ -46,12 +72,13 @@ export function snapshotOf(
         inFlight: pipeline.inFlight,
         rows: { ...pipeline.rows },
         batches: pipeline.batches.length,
-        exclusive: model.suspects.pipeline === pipeline,
+        exclusive: pipeline.host.reservedFor !== null,
       })),
     ),
-    models: models.map(({ model, suspects, cost, service }) => ({
+    models: models.map(({ model, suspects, cost, service, place }) => ({
       model,
       suspects: suspects.waitingItems,
+      place: placeOf(place, nowMs),
       costMax: cost.costMax,
       service: service.stages,
     })),

@@ -1,14 +1,15 @@
 import { assertScheduler } from "./assert.js";
 import type { FedPipeline } from "./fed-pipeline.js";
-import type { ItemEntry } from "./request-book.js";
+import type { ModelState } from "./model-state.js";
+import type { ItemEntry, RequestEntry } from "./request-book.js";
 
 /**
- * Groups of items of which one may have ended a pipeline. Each runs alone, and one group of a model at a time, so that
- * never more than one of its pipelines is at risk.
+ * Groups of items of which one may have ended a pipeline. Each runs alone in its process, whatever else that hosts, and one
+ * group of a model at a time, so that never more than one of its pipelines is at risk.
  *
  * ```
  *   groups: {a b} {c d} …          pipeline:  feeds ──reserve──► drains ──empty──► runs {a b} ──settled──► feeds
- *                                                 (the other pipelines go on meanwhile)
+ *                                                 (other pipelines go on meanwhile, other models of this one wait)
  * ```
  */
 export class Suspects {
@@ -25,6 +26,11 @@ export class Suspects {
 
   get waitingItems(): number {
     return this.#groupOf.size;
+  }
+
+  /** Whose items wait. */
+  get requests(): readonly RequestEntry[] {
+    return [...this.#groupOf.keys()].map((item) => item.request);
   }
 
   /** A group of several batch keys runs as several: no batch mixes keys. */
@@ -57,22 +63,28 @@ export class Suspects {
 
   /** The group to send now, and where; null: there is none, or its pipeline still drains. */
   next(
-    pipelines: readonly FedPipeline[],
+    model: ModelState,
   ): { readonly pipeline: FedPipeline; readonly group: readonly ItemEntry[] } | null {
-    if (this.#running && this.#pipeline?.inFlight === 0) this.#running = false;
+    if (this.#running && this.#pipeline?.host.items === 0) this.#running = false;
     if (this.#running) return null;
     while (this.#groups[0]?.size === 0) this.#groups.shift();
     const group = this.#groups[0];
     if (group === undefined) {
-      this.#pipeline = null;
+      this.#reserve(null, model);
       return null;
     }
-    this.#pipeline ??= emptiest(pipelines, group);
-    if (this.#pipeline === null || this.#pipeline.inFlight > 0) return null;
+    if (this.#pipeline === null) this.#reserve(emptiest(model.pipelines, group), model);
+    if (this.#pipeline === null || this.#pipeline.host.items > 0) return null;
     this.#groups.shift();
     for (const item of group) this.#groupOf.delete(item);
     this.#running = true;
     return { pipeline: this.#pipeline, group: [...group] };
+  }
+
+  #reserve(pipeline: FedPipeline | null, model: ModelState): void {
+    if (this.#pipeline !== null) this.#pipeline.host.reservedFor = null;
+    this.#pipeline = pipeline;
+    if (pipeline !== null) pipeline.host.reservedFor = model;
   }
 }
 
@@ -82,13 +94,14 @@ function emptiest(
 ): FedPipeline | null {
   assertScheduler(group.size > 0, "a group of suspects is empty");
   // Mixed groups come from pipelines that served both classes; where none is left, any will do.
-  let able = pipelines;
+  // What drains to be unloaded, loads, or is kept for another model's suspects, is none to wait for.
+  let able = pipelines.filter((pipeline) => !pipeline.isClosed);
   for (const workClass of new Set([...group].map((item) => item.request.class))) {
     const narrower = able.filter((pipeline) => pipeline.isMeantFor(workClass));
     if (narrower.length > 0) able = narrower;
   }
   let best: FedPipeline | null = null;
   for (const pipeline of able)
-    if (best === null || pipeline.inFlight < best.inFlight) best = pipeline;
+    if (best === null || pipeline.host.items < best.host.items) best = pipeline;
   return best;
 }

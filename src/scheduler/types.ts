@@ -12,7 +12,32 @@ import type { Cost } from "../work/cost.js";
  */
 export type RunMode = "continuous" | "one-shot";
 
-/** A pipeline that is up, as far as it matters here: whom it serves, and how much of it. */
+/** A pipeline that is up: a process that hosts models, several at a time within its memory. */
+export interface HostSpec {
+  readonly pipelineId: string;
+  readonly kind: PipelineKind;
+  /** Rows of each of its models that run at once. */
+  readonly rowsMax: number;
+  /** What its models may take together. */
+  readonly modelMemoryBytesMax: number;
+}
+
+/**
+ * `pinned`: on every pipeline, and never evicted. `preloaded`: on every pipeline as it starts, as far as there is room.
+ * `on-demand`: when somebody waits for it.
+ */
+export type Keep = "pinned" | "preloaded" | "on-demand";
+
+/** A model that pipelines can load. */
+export interface ModelSpec {
+  readonly model: string;
+  readonly mode: RunMode;
+  /** What it is expected to take in a process, until it was measured. */
+  readonly bytes: number;
+  readonly keep: Keep;
+}
+
+/** A model on a pipeline, as far as it matters here: whom it serves, and how much of it. */
 export interface PipelineCapacity {
   readonly pipelineId: string;
   readonly model: string;
@@ -41,14 +66,45 @@ export type SchedulerEvent =
   | { readonly type: "request"; readonly request: RequestSpec }
   /** The caller left: nothing of it is dispatched again, items in flight are cancelled. */
   | { readonly type: "cancel"; readonly requestId: number }
-  | { readonly type: "pipeline-up"; readonly pipeline: PipelineCapacity }
-  /** The ledger says in `returned` what becomes of the items that were in flight there. */
-  | { readonly type: "pipeline-down"; readonly pipelineId: string }
+  /** From now on it can be loaded. Told again: what is new of it. */
+  | { readonly type: "model"; readonly model: ModelSpec }
+  /** It is not loaded any more. Where it is resident it finishes what there is for it, and goes. */
+  | { readonly type: "model-gone"; readonly model: string }
+  /** It is warm, and hosts nothing. */
+  | { readonly type: "pipeline-up"; readonly pipeline: HostSpec }
+  /** As was decided; `bytes`: by which the process grew. */
+  | {
+      readonly type: "loaded";
+      readonly pipelineId: string;
+      readonly model: string;
+      readonly bytes: number;
+      readonly ms: number;
+    }
+  /** The pipeline goes on without it. */
+  | {
+      readonly type: "load-failed";
+      readonly pipelineId: string;
+      readonly model: string;
+      readonly reason: string;
+    }
+  /**
+   * The ledger says in `returned` what becomes of the items that were in flight there. `loading`: the model that it was loading,
+   * whose doing it was, unless (`isFault` is false) somebody ended it from outside.
+   */
+  | {
+      readonly type: "pipeline-down";
+      readonly pipelineId: string;
+      readonly loading?: {
+        readonly model: string;
+        readonly reason: string;
+        readonly isFault: boolean;
+      } | null;
+    }
   /** The item has its outcome, good or bad, or was dropped by the pipeline after a cancel. */
   | { readonly type: "settled"; readonly pipelineId: string; readonly itemId: number }
   /**
    * Items that come back without an outcome. `groups`: each is dispatched as one batch (as one for each batch key in
-   * it), alone in an otherwise empty pipeline (`exclusive`), because one of its items is suspected to have ended a
+   * and model in it), alone in an otherwise empty pipeline (`exclusive`), because one of its items is suspected to have ended a
    * pipeline. `innocent` items simply queue again, at their old place.
    */
   | {
@@ -88,9 +144,10 @@ export interface Span {
   readonly itemIds: readonly number[];
 }
 
-/** Its items have one batch key. */
+/** Its items are of one model and have one batch key. */
 export interface Batch {
   readonly batchId: number;
+  readonly model: string;
   readonly class: WorkClass;
   readonly reason: DispatchReason;
   readonly exclusive: boolean;
@@ -104,6 +161,24 @@ export interface Batch {
 }
 
 export type Decision =
+  /** The pipeline takes nothing else until it is `loaded` or `load-failed`. */
+  | { readonly type: "load"; readonly pipelineId: string; readonly model: string }
+  /** Nothing of it is in flight there. What it frees is free for a load that follows. */
+  | { readonly type: "unload"; readonly pipelineId: string; readonly model: string }
+  /** No pipeline has the model and none could load it, several times: until then nobody else need be let in for it. */
+  | {
+      readonly type: "hold";
+      readonly model: string;
+      readonly untilMs: number;
+      readonly reason: string;
+    }
+  /** These wait for such a model: their outcome is `not_ready`. */
+  | {
+      readonly type: "abandon";
+      readonly requestId: number;
+      readonly itemIds: readonly number[];
+      readonly reason: string;
+    }
   | { readonly type: "dispatch"; readonly pipelineId: string; readonly batch: Batch }
   /** Past the deadline while queued or in flight: the outcome is `deadline_exceeded`. */
   | { readonly type: "expire"; readonly requestId: number; readonly itemIds: readonly number[] }

@@ -1,6 +1,6 @@
 /** Runs one layout for a moment: real pipelines' processes, real work, and how much of it they get done. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { type ChildFrame, framesVersion } from "../frames/messages.js";
+import type { ChildFrame } from "../frames/messages.js";
 import { systemClock } from "../work/clock.js";
 import type { Payload } from "../work/payload.js";
 import { type ChildPort, spawnChild } from "../worker/child.js";
@@ -26,6 +26,8 @@ export interface MeasureOptions {
 }
 
 const killTimeoutMs = 2_000;
+/** What the trial calls it. */
+const modelName = "trial";
 
 /** Items per second. Whatever the end, no process is left. @throws what a process died of, or the signal's reason. */
 export async function measureLayout(
@@ -134,10 +136,10 @@ class TrialWorker {
       case "hello": {
         const { modelDir } = model;
         const how = { threads: layout.threads, rowsMax: options.rowsMax };
-        this.#port.send({ type: "load", version: framesVersion, modelDir, ...how });
+        this.#port.send({ type: "load", model: modelName, modelDir, ...how });
         return;
       }
-      case "ready":
+      case "loaded":
         this.#onReady();
         return;
       case "load-failed":
@@ -151,6 +153,8 @@ class TrialWorker {
         this.#send(frame.outcomes.length);
         return;
       }
+      case "loading":
+      case "unloaded":
       case "run":
       case "report":
       case "recalled":
@@ -164,6 +168,12 @@ class TrialWorker {
       return { itemId, payload: this.#parts.model.sample(itemId) };
     });
     this.#sent += count;
-    this.#port.send({ type: "batch", batchId: this.#sent, class: "bulk", items });
+    this.#port.send({
+      type: "batch",
+      model: modelName,
+      batchId: this.#sent,
+      class: "bulk",
+      items,
+    });
   }
 }

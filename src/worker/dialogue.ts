@@ -6,6 +6,7 @@
  * the `recalled` that comes back also confirms the cancel: after it, the child holds nothing of these items and no late
  * result can come. Until then a late result is expected and dropped.
  */
+import assert from "node:assert/strict";
 import type { TooLarge } from "../frames/encode.js";
 import {
   type ChildFrame,
@@ -18,10 +19,10 @@ import { ProtocolError } from "../frames/protocol-error.js";
 import type { Clock } from "../work/clock.js";
 import type { PoolEvent } from "./events.js";
 import type { Ledger, LedgerEntry } from "./ledger.js";
+import { type LoadFrame, Residents } from "./residents.js";
 
 export interface DialogueOptions {
   readonly pipelineId: string;
-  readonly model: string;
   readonly ledger: Ledger;
   readonly clock: Clock;
   readonly send: (frame: ParentFrame) => void;
@@ -42,7 +43,8 @@ export class Dialogue {
   readonly #options: DialogueOptions;
   /** Recalls without an answer, oldest first, each with the cancelled items that its answer confirms. */
   readonly #asked: { readonly recalled: ReadonlySet<number>; readonly cancelled: number[] }[] = [];
-  readonly #stages = new Set<string>();
+  readonly residents: Residents = new Residents();
+  readonly #stages = new Map<string, Set<string>>();
   #news = 0;
   #newsSinceMs: number;
 
@@ -53,9 +55,26 @@ export class Dialogue {
 
   give(batch: FrameBatch): void {
     const { ledger, pipelineId, clock, send } = this.#options;
+    const { batchId, model } = batch;
     const itemIds = batch.items.map(({ itemId }) => itemId);
-    ledger.write(pipelineId, { batchId: batch.batchId, itemIds }, clock.now());
-    send({ type: "batch", batchId: batch.batchId, class: batch.class, items: batch.items });
+    this.residents.use(model, clock.now());
+    ledger.write(pipelineId, { batchId, model, itemIds }, clock.now());
+    send({ type: "batch", batchId, model, class: batch.class, items: batch.items });
+  }
+
+  load(request: Omit<Extract<ParentFrame, { readonly type: "load" }>, "type">): void {
+    this.residents.ask(request.model);
+    this.#options.send({ type: "load", ...request });
+  }
+
+  /** The pipeline holds no items of it. */
+  unload(model: string): void {
+    const { pipelineId, ledger, send } = this.#options;
+    const held = ledger.inFlightOf(pipelineId, model);
+    assert(held === 0, `scheduler: ${model} is unloaded with ${held} items`);
+    this.residents.leave(model);
+    this.#stages.delete(model);
+    send({ type: "unload", model });
   }
 
   cancel(itemIds: readonly number[]): void {
@@ -74,7 +93,6 @@ export class Dialogue {
 
   /** Throws `ProtocolError` where the child says what it cannot know. */
   hear(frame: ChildFrame): void {
-    const { pipelineId, model, emit } = this.#options;
     switch (frame.type) {
       case "items":
         for (const outcome of frame.outcomes) this.#onOutcome(outcome);
@@ -86,16 +104,39 @@ export class Dialogue {
         this.#onRun(frame);
         return;
       case "report":
-        this.#countNews();
-        for (const { stage } of frame.stages) this.#stages.add(stage);
-        if (this.#stages.size > stagesMax) throw new ProtocolError("has too many stages");
-        emit({ type: "measured", pipelineId, model, stages: frame.stages });
+        this.#onReport(frame);
+        return;
+      case "loading":
+      case "loaded":
+      case "load-failed":
+      case "unloaded":
+        this.residents.hear(frame, this.#options.clock.now());
+        this.#tell(frame);
         return;
       case "hello":
-      case "ready":
-      case "load-failed":
-        throw new ProtocolError(`said ${frame.type} when it was ready already`);
+        throw new ProtocolError("said hello when it was ready already");
     }
+  }
+
+  #tell(frame: LoadFrame): void {
+    const { pipelineId, emit } = this.#options;
+    const { type, model } = frame;
+    if (type === "loaded") emit({ type, pipelineId, model, bytes: frame.modelBytes, ms: frame.ms });
+    else if (type === "load-failed")
+      emit({ type, pipelineId, model, reason: `${frame.code}: ${frame.message}` });
+    else if (type === "unloaded") emit({ type, pipelineId, model });
+  }
+
+  #onReport({ model, stages }: Extract<ChildFrame, { readonly type: "report" }>): void {
+    this.#countNews();
+    // What is said of a model that was told to go is on its way still, and of no use.
+    if (!this.residents.has(model)) return;
+    const known = this.#stages.get(model) ?? new Set();
+    this.#stages.set(model, known);
+    for (const { stage } of stages) known.add(stage);
+    if (known.size > stagesMax) throw new ProtocolError("has too many stages");
+    const { pipelineId, emit } = this.#options;
+    emit({ type: "measured", pipelineId, model, stages });
   }
 
   /** The item was in a batch and fits into no frame: it ends here, and the child never hears of it. */
@@ -114,8 +155,8 @@ export class Dialogue {
       const entry = ledger.find(pipelineId, itemId);
       if (entry !== undefined) entry.begun = true;
     }
-    const { stage, rows, width, predictedMs } = frame;
-    emit({ type: "run", pipelineId, stage, rows, width, predictedMs });
+    const { model, stage, rows, width, predictedMs } = frame;
+    emit({ type: "run", pipelineId, model, stage, rows, width, predictedMs });
   }
 
   /** Outcomes are bounded by what was sent; news are not, and each takes the server's time. */

@@ -16,18 +16,41 @@ export interface FailedItem {
 }
 
 export type PoolEvent =
-  /** The pipeline answered its warm-up item and takes batches from now on. */
+  /** The process runs and hosts nothing yet; it takes loads from now on. */
   | {
       readonly type: "up";
       readonly pipelineId: string;
-      readonly model: string;
       readonly kind: PipelineKind;
       readonly rowsMax: number;
+      readonly modelMemoryBytesMax: number;
     }
+  /** It answered its warm-up item; the pipeline takes batches of it from now on. */
+  | {
+      readonly type: "loaded";
+      readonly pipelineId: string;
+      readonly model: string;
+      /** By which the process grew. */
+      readonly bytes: number;
+      readonly ms: number;
+    }
+  /** The process lives on without it. */
+  | {
+      readonly type: "load-failed";
+      readonly pipelineId: string;
+      readonly model: string;
+      readonly reason: string;
+    }
+  | { readonly type: "unloaded"; readonly pipelineId: string; readonly model: string }
   /** A process ended before it was up; the next one starts after a back-off. */
   | { readonly type: "start-failed"; readonly pipelineId: string; readonly reason: string }
-  /** It takes no more; what it held follows in `dropped` and `returned`. */
-  | { readonly type: "down"; readonly pipelineId: string; readonly reason: string }
+  /** It takes no more, and what it hosted is gone; what it held follows in `dropped` and `returned`. */
+  | {
+      readonly type: "down";
+      readonly pipelineId: string;
+      readonly reason: string;
+      /** The model that it was loading, whose doing its end is then; `isFault`: unless somebody ended it from outside. */
+      readonly loading: { readonly model: string; readonly isFault: boolean } | null;
+    }
   /** An item left the ledger with its result, good or bad. */
   | {
       readonly type: "outcome";
@@ -59,6 +82,7 @@ export type PoolEvent =
   | {
       readonly type: "run";
       readonly pipelineId: string;
+      readonly model: string;
       readonly stage: string;
       readonly rows: number;
       readonly width: number;

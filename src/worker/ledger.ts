@@ -14,6 +14,7 @@ import { type Cause, type Past, type SettleOptions, settle, type Verdict } from 
 export interface LedgerEntry {
   readonly itemId: number;
   readonly pipelineId: string;
+  readonly model: string;
   readonly batchId: number;
   /** This attempt's number, from 1. */
   readonly attempt: number;
@@ -28,6 +29,7 @@ export interface LedgerEntry {
 }
 
 export interface BatchEntries {
+  readonly model: string;
   readonly batchId: number;
   readonly itemIds: readonly number[];
 }
@@ -35,6 +37,8 @@ export interface BatchEntries {
 export class Ledger {
   readonly #entries = new Map<number, LedgerEntry>();
   readonly #byPipeline = new Map<string, Map<number, LedgerEntry>>();
+  /** Entries by pipeline and model. */
+  readonly #counts = new Map<string, Map<string, number>>();
   readonly #past = new Map<number, Past>();
 
   get size(): number {
@@ -48,6 +52,11 @@ export class Ledger {
 
   inFlight(pipelineId: string): number {
     return this.#byPipeline.get(pipelineId)?.size ?? 0;
+  }
+
+  /** Items of one model there. */
+  inFlightOf(pipelineId: string, model: string): number {
+    return this.#counts.get(pipelineId)?.get(model) ?? 0;
   }
 
   write(pipelineId: string, batch: BatchEntries, sentAtMs: number): void {
@@ -64,6 +73,7 @@ export class Ledger {
       const entry: LedgerEntry = {
         itemId,
         pipelineId,
+        model: batch.model,
         batchId: batch.batchId,
         attempt: (past?.attempts ?? 0) + 1,
         aloneKills: past?.aloneKills ?? 0,
@@ -75,6 +85,7 @@ export class Ledger {
       this.#entries.set(itemId, entry);
       this.#of(pipelineId).set(itemId, entry);
     }
+    this.#count(pipelineId, batch.model, batch.itemIds.length);
   }
 
   find(pipelineId: string, itemId: number): LedgerEntry | undefined {
@@ -95,6 +106,7 @@ export class Ledger {
   end(pipelineId: string, cause: Cause, options: SettleOptions): Verdict {
     const entries = [...this.#of(pipelineId).values()];
     this.#byPipeline.delete(pipelineId);
+    this.#counts.delete(pipelineId);
     const verdict = settle(entries, cause, options);
     for (const { itemId } of entries) {
       this.#entries.delete(itemId);
@@ -124,6 +136,15 @@ export class Ledger {
     if (entry === undefined) return undefined;
     this.#entries.delete(itemId);
     this.#of(pipelineId).delete(itemId);
+    this.#count(pipelineId, entry.model, -1);
     return entry;
+  }
+
+  #count(pipelineId: string, model: string, more: number): void {
+    const counts = this.#counts.get(pipelineId) ?? new Map<string, number>();
+    this.#counts.set(pipelineId, counts);
+    const items = (counts.get(model) ?? 0) + more;
+    if (items > 0) counts.set(model, items);
+    else counts.delete(model);
   }
 }

@@ -1,18 +1,19 @@
 /**
- * One pipeline: a worker process after another, each with its own copy of the model.
+ * One pipeline: a worker process after another. Each is warm when it says hello, and then hosts the models that it is told to.
  *
  *                      ┌────────────────── the wait is over ──────────────────┐
  *                      ▼                                                      │
- *   start() ──► starting ── hello, load, ready ──► ready ◄── it speaks ── suspect
+ *   start() ──► starting ───────── hello ────────► ready ◄── it speaks ── suspect
  *                  │                                │  └── far too silent ──► │
- *                  │ no ready in time,              │ it ends or lies         │ it hangs:
- *                  │ load-failed, it ends           ▼                         ▼ killed
+ *                  │ no hello in time,              │ it ends or lies,        │ it hangs:
+ *                  │ it ends                        ▼ a load takes too long   ▼ killed
  *                  └──────────────────────────► backing-off ◄─────────────────┘
  *
  *   stop() from any state ──► stopping ── the process is gone ──► stopped
  *
  * Each life of a process ends in `#lose`, whatever it died of: the ledger is settled there at once, because nothing
- * that a killed child says counts any more. The next life waits until the process is really gone.
+ * that a killed child says counts any more. The next life waits until the process is really gone. A load that fails ends
+ * no life; a process that ends while it loads blames the model, and none of its items.
  */
 import assert from "node:assert/strict";
 import type { PipelineKind, PipelineState, PipelineStatus } from "millrace-client/wire";
@@ -31,18 +32,25 @@ import { type ProcessSample, Watch, type WatchOptions } from "./watch.js";
 
 export interface PipelineSpec {
   readonly pipelineId: string;
-  readonly model: string;
   readonly kind: PipelineKind;
-  readonly modelDir: string;
+  /** Of the process: its models run one at a time. */
   readonly threads: number;
+  /** Of each model, and of each class. */
   readonly rowsMax: number;
+  /** What its models may take together. */
+  readonly modelMemoryBytesMax: number;
+}
+
+export interface LoadRequest {
+  readonly model: string;
+  readonly modelDir: string;
 }
 
 export interface PipelineOptions extends WatchOptions, BackoffOptions {
   /** The script of the child: the compiled runtime/entry.js. */
   readonly entry: string;
   readonly entryArguments: readonly string[];
-  /** From spawn to ready: boot, load and warm-up together. */
+  /** From spawn to hello; and of each load, its warm-up included. */
   readonly startTimeoutMs: number;
   /** From `stop` to the end of the process; then it is killed. */
   readonly stopTimeoutMs: number;
@@ -65,15 +73,17 @@ export interface PipelineContext {
 
 type Doing = { readonly atMs: number } & Omit<NonNullable<PipelineStatus["doing"]>, "forMs">;
 
+/** Why a life ended, and the model that it was loading then. */
+type End = Cause & { readonly loading: string | null };
+
 /** What ends with the process. */
 interface Life {
   readonly child: ChildPort;
   readonly dialogue: Dialogue;
   readonly watch: Watch;
-  greeted: boolean;
-  loads: number;
   memoryBytes: number;
-  cacheBytes: number;
+  /** By model. */
+  readonly cacheBytes: Map<string, number>;
   doing: Doing | null;
   /** Settled and without a voice; only its process may still be ending. */
   lost: boolean;
@@ -90,6 +100,8 @@ export class Pipeline {
   /** Deadline of the start or the stop, or the end of the back-off: a state has at most one of them. */
   #cancelTimer: () => void = () => {};
   #cancelCheck: () => void = () => {};
+  /** Deadline of the load that is under way. */
+  #cancelLoad: () => void = () => {};
   #lives = 0;
   /** Lives in a row that did not bring one result. */
   #failures = 0;
@@ -114,10 +126,20 @@ export class Pipeline {
     this.#lives += 1;
     this.#life = this.#spawn();
     const { startTimeoutMs } = this.#context.options;
-    this.#after(startTimeoutMs, () => {
-      const phase = this.#life?.greeted === true ? "ready" : "hello";
-      this.#lose({ kind: "hang", reason: `no ${phase} within ${startTimeoutMs} ms of its start` });
-    });
+    this.#after(startTimeoutMs, () =>
+      this.#lose({ kind: "hang", reason: `no hello within ${startTimeoutMs} ms of its start` }),
+    );
+  }
+
+  /** The pipeline is up, has not the model, and loads no other one. */
+  load({ model, modelDir }: LoadRequest): void {
+    const life = this.#usable();
+    assert(life !== null, `scheduler: ${this.spec.pipelineId} loads nothing, it is not up`);
+    const { threads, rowsMax, pipelineId } = this.spec;
+    // Nobody expected a word from it while it had nothing to do.
+    if (this.#context.ledger.inFlight(pipelineId) === 0) life.watch.heard(this.#clock.now(), 0);
+    life.dialogue.load({ model, modelDir, threads, rowsMax });
+    this.#boundLoad(model);
   }
 
   /** Ends the process, politely at first. What it still holds is returned as innocent. */
@@ -132,7 +154,8 @@ export class Pipeline {
     }
     this.#enter("stopping", null);
     if (!life.lost) {
-      this.#settle(life, { kind: "stopped", reason: "the server is stopping" }, polite);
+      const reason = "the server is stopping";
+      this.#settle(life, { kind: "stopped", reason, loading: null }, polite);
     }
     if (!polite) {
       life.child.kill();
@@ -146,22 +169,25 @@ export class Pipeline {
   status(): PipelineStatus {
     const life = this.#life;
     const doing = life?.doing ?? null;
-    const { pipelineId, model, kind } = this.spec;
+    const { pipelineId, kind } = this.spec;
+    const { ledger } = this.#context;
+    const nowMs = this.#clock.now();
+    const residents = life?.lost === false ? life.dialogue.residents : null;
     return {
       pipelineId,
-      model,
       kind,
       state: this.#state,
       reason: this.#reason,
       pid: life?.child.pid ?? null,
-      inStateMs: this.#clock.now() - this.#stateSinceMs,
+      inStateMs: nowMs - this.#stateSinceMs,
       restarts: Math.max(0, this.#lives - 1),
-      loads: life?.loads ?? 0,
+      loads: residents?.loads ?? 0,
+      models: residents?.status(nowMs, (model) => ledger.inFlightOf(pipelineId, model)) ?? [],
       memoryBytes: life?.memoryBytes ?? 0,
-      cacheBytes: life?.cacheBytes ?? 0,
-      doing: doing === null ? null : describe(doing, this.#clock.now()),
+      cacheBytes: [...(life?.cacheBytes.values() ?? [])].reduce((sum, bytes) => sum + bytes, 0),
+      doing: doing === null ? null : describe(doing, nowMs),
       items: {
-        inFlight: this.#context.ledger.inFlight(pipelineId),
+        inFlight: ledger.inFlight(pipelineId),
         ...this.#tally,
       },
     };
@@ -173,7 +199,7 @@ export class Pipeline {
 
   #spawn(): Life {
     const { options, ledger, log, emit } = this.#context;
-    const { pipelineId, model } = this.spec;
+    const { pipelineId } = this.spec;
     const { entry, entryArguments, killTimeoutMs, clock, spawn } = options;
     const child = spawn(
       { entry, entryArguments, pipelineId, log, clock, killTimeoutMs },
@@ -186,7 +212,6 @@ export class Pipeline {
     );
     const dialogue = new Dialogue({
       pipelineId,
-      model,
       ledger,
       clock,
       tally: this.#tally,
@@ -198,10 +223,8 @@ export class Pipeline {
       child,
       dialogue,
       watch,
-      greeted: false,
-      loads: 0,
       memoryBytes: 0,
-      cacheBytes: 0,
+      cacheBytes: new Map(),
       doing: null,
       lost: false,
     };
@@ -215,6 +238,7 @@ export class Pipeline {
     try {
       if (this.#state === "starting") this.#greet(frame, life);
       else life.dialogue.hear(frame);
+      this.#followLoad(frame);
       if (frame.type === "items") this.#failures = 0;
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
@@ -229,33 +253,45 @@ export class Pipeline {
   #note(frame: ChildFrame, life: Life): void {
     const nowMs = this.#clock.now();
     life.watch.heard(nowMs, frame.type === "run" ? frame.predictedMs : undefined);
-    if (frame.type === "run" || frame.type === "ready") life.memoryBytes = frame.memoryBytes;
-    if (frame.type === "report") life.cacheBytes = frame.cacheBytes;
+    if ("memoryBytes" in frame) life.memoryBytes = frame.memoryBytes;
+    if (frame.type === "report" && life.dialogue.residents.has(frame.model))
+      life.cacheBytes.set(frame.model, frame.cacheBytes);
+    if (frame.type === "unloaded") life.cacheBytes.delete(frame.model);
     if (frame.type === "run" && this.#state !== "starting") {
-      const { stage, rows, width, predictedMs } = frame;
-      life.doing = { stage, rows, width, predictedMs, atMs: nowMs };
+      const { model, stage, rows, width, predictedMs } = frame;
+      life.doing = { model, stage, rows, width, predictedMs, atMs: nowMs };
     }
   }
 
-  /** hello → load → ready; what it runs and measures in between is no request's. */
+  /** With its hello it is up: a spare that can load whatever is asked for. */
   #greet(frame: ChildFrame, life: Life): void {
-    const { modelDir, threads, rowsMax, pipelineId, model, kind } = this.spec;
-    if (frame.type === "hello" && !life.greeted) {
-      if (frame.version !== framesVersion) {
-        throw new ProtocolError(`speaks frames version ${frame.version}, not ${framesVersion}`);
-      }
-      life.greeted = true;
-      life.child.send({ type: "load", version: framesVersion, modelDir, threads, rowsMax });
-    } else if (frame.type === "ready" && life.greeted) {
-      life.loads = frame.loads;
-      this.#enter("ready", null);
-      this.#checkRegularly(life);
-      this.#context.emit({ type: "up", pipelineId, model, kind, rowsMax });
-    } else if (frame.type === "load-failed" && life.greeted) {
-      this.#lose({ kind: "crash", reason: `${frame.code}: ${frame.message}` });
-    } else if (!life.greeted || (frame.type !== "run" && frame.type !== "report")) {
-      throw new ProtocolError(`said ${frame.type} before it was ready`);
+    const { rowsMax, pipelineId, kind, modelMemoryBytesMax } = this.spec;
+    if (frame.type !== "hello") throw new ProtocolError(`said ${frame.type} before its hello`);
+    if (frame.version !== framesVersion) {
+      throw new ProtocolError(`speaks frames version ${frame.version}, not ${framesVersion}`);
     }
+    this.#enter("ready", null);
+    this.#checkRegularly(life);
+    this.#context.emit({ type: "up", pipelineId, kind, rowsMax, modelMemoryBytesMax });
+  }
+
+  #followLoad(frame: ChildFrame): void {
+    if (frame.type === "loading") this.#boundLoad(frame.model);
+    if (frame.type === "load-failed") {
+      const { pipelineId } = this.spec;
+      const { model, code, message } = frame;
+      this.#context.log.warn({ pipelineId, model }, `could not be loaded: ${code}: ${message}`);
+    }
+    if (this.#life?.dialogue.residents.load === null) this.#cancelLoad();
+  }
+
+  /** From when it is asked for, and again from when it begins: a run may be under way before it. */
+  #boundLoad(model: string): void {
+    const { startTimeoutMs } = this.#context.options;
+    this.#cancelLoad();
+    this.#cancelLoad = this.#clock.after(startTimeoutMs, () =>
+      this.#lose({ kind: "hang", reason: `${model} was not loaded within ${startTimeoutMs} ms` }),
+    );
   }
 
   /** The next look comes after this one, so that none is missed and none piles up. */
@@ -275,7 +311,10 @@ export class Pipeline {
     const { ledger, memoryKills, options } = this.#context;
     memoryKills.look();
     const nowMs = this.#clock.now();
-    if (ledger.inFlight(this.spec.pipelineId) === 0) life.watch.heard(nowMs, 0);
+    const { load } = life.dialogue.residents;
+    // A load is bounded by itself, and says nothing until it ends.
+    const isIdle = load === null && ledger.inFlight(this.spec.pipelineId) === 0;
+    if (isIdle || load?.begun === true) life.watch.heard(nowMs, 0);
     const judgement = life.watch.look(nowMs, () =>
       life.child.pid === null ? null : options.sample(life.child.pid),
     );
@@ -309,20 +348,27 @@ export class Pipeline {
     if (life === null || life.lost || this.#state === "stopping") return;
     this.#failures += 1;
     const { pipelineId } = this.spec;
-    this.#context.log.warn({ pipelineId, pid: life.child.pid, cause: cause.kind }, cause.reason);
+    const { load } = life.dialogue.residents;
+    const loading = load?.begun === true ? load.model : null;
+    const reason = loading === null ? cause.reason : `${cause.reason}, while it loaded ${loading}`;
+    this.#context.log.warn({ pipelineId, pid: life.child.pid, cause: cause.kind }, reason);
     const wasUp = this.#usable() !== null;
-    this.#enter("backing-off", cause.reason);
+    this.#enter("backing-off", reason);
     life.child.kill();
-    this.#settle(life, cause, wasUp);
+    this.#settle(life, { kind: cause.kind, reason, loading }, wasUp);
   }
 
-  #settle(life: Life, cause: Cause, wasUp: boolean): void {
+  #settle(life: Life, end: End, wasUp: boolean): void {
     life.lost = true;
     const { ledger, options, emit } = this.#context;
     const { pipelineId } = this.spec;
+    const { reason, loading } = end;
+    const cause: Cause = loading === null ? end : { kind: "load", reason };
     const { dropped, innocent, groups, failed } = ledger.end(pipelineId, cause, options);
     this.#tally.failed += failed.length;
-    emit({ type: wasUp ? "down" : "start-failed", pipelineId, reason: cause.reason });
+    const model = loading === null ? null : { model: loading, isFault: end.kind !== "outside" };
+    if (wasUp) emit({ type: "down", pipelineId, reason, loading: model });
+    else emit({ type: "start-failed", pipelineId, reason });
     if (dropped.length > 0) emit({ type: "dropped", pipelineId, itemIds: dropped });
     if (innocent.length + groups.length + failed.length > 0) {
       emit({ type: "returned", pipelineId, innocent, groups, failed });
@@ -337,6 +383,7 @@ export class Pipeline {
     this.#cancelTimer();
     if (state === "ready") return;
     this.#cancelCheck();
+    this.#cancelLoad();
     if (state !== "stopped") return;
     for (const resolve of this.#onStopped.splice(0)) resolve();
   }
@@ -348,6 +395,6 @@ export class Pipeline {
 }
 
 function describe(doing: Doing, nowMs: number): PipelineStatus["doing"] {
-  const { stage, rows, width, predictedMs, atMs } = doing;
-  return { stage, rows, width, predictedMs, forMs: nowMs - atMs };
+  const { model, stage, rows, width, predictedMs, atMs } = doing;
+  return { model, stage, rows, width, predictedMs, forMs: nowMs - atMs };
 }

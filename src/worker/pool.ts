@@ -2,7 +2,7 @@
  * READ FIRST. All pipelines of this server, and the ledger of what they hold. The pool has no opinion on who
  * gets what: it does what its owner decides, and says what became of it. docs/inside/ledger.md tells how.
  *
- *   owner ── dispatch, cancel, recall ──► Dialogue ── frames ──► child
+ *   owner ── load, dispatch, cancel, … ──► Dialogue ── frames ──► child
  *     ▲                                   │ writes and strikes out
  *     │                                   ▼
  *     └─────────── PoolEvent ──────────── Ledger ◄── what a dead pipeline held: settle.ts ── Pipeline
@@ -16,7 +16,7 @@ import type { PoolEvent } from "./events.js";
 import { Ledger } from "./ledger.js";
 import type { WorkerLog } from "./log-lines.js";
 import { findMemoryKillCounter, type MemoryKillCounter, MemoryKills } from "./memory-kills.js";
-import { Pipeline, type PipelineOptions, type PipelineSpec } from "./pipeline.js";
+import { type LoadRequest, Pipeline, type PipelineOptions, type PipelineSpec } from "./pipeline.js";
 import { sampleProcess } from "./watch.js";
 
 export interface PoolOptions extends Partial<PipelineOptions> {
@@ -73,6 +73,18 @@ export class Pool {
   /** Starts all pipelines; each reports `up` for itself. */
   start(): void {
     for (const pipeline of this.#pipelines.values()) pipeline.start();
+  }
+
+  /** The pipeline is up; `loaded` or `load-failed` follows, or its end. */
+  load(pipelineId: string, request: LoadRequest): void {
+    this.#pipeline(pipelineId).load(request);
+  }
+
+  /** The pipeline has the model and holds nothing of it; what it frees is there for a load that follows. */
+  unload(pipelineId: string, model: string): void {
+    const dialogue = this.#pipeline(pipelineId).dialogue;
+    assert(dialogue !== null, `scheduler: ${pipelineId} unloads nothing, it is not up`);
+    dialogue.unload(model);
   }
 
   /**

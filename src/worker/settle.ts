@@ -16,6 +16,7 @@
  *                                          leave no trace that we could read (a container's, a user's own out-of-memory
  *                                          daemon), so what was begun at an earlier end from outside too is blamed, and
  *                                          so is what was begun and has one try left: it must not share that one
+ *   while it loaded a model ─────────────► nobody: that is the model's doing, and no item was run meanwhile
  *   a stop of our own ───────────────────► nobody
  *
  * To be blamed is no harm: suspects run exclusively, and the innocent among them succeed. Only a fault while alone
@@ -28,7 +29,7 @@ import type { FailedItem } from "./events.js";
 
 /** Why a pipeline ended. `reason` is for people. */
 export interface Cause {
-  readonly kind: "crash" | "hang" | "protocol" | "memory" | "outside" | "stopped";
+  readonly kind: "crash" | "hang" | "protocol" | "memory" | "outside" | "load" | "stopped";
   readonly reason: string;
 }
 
@@ -98,7 +99,7 @@ export function settle(
 
 /** Whether the end says at once that something begun caused it. */
 function isFault({ kind }: Cause): boolean {
-  return kind !== "outside" && kind !== "stopped";
+  return kind !== "outside" && kind !== "load" && kind !== "stopped";
 }
 
 function pastOf(
@@ -130,7 +131,7 @@ function isBlamed(
   entry: SettledEntry,
   how: { readonly cause: Cause; readonly past: Past; readonly attemptsMax: number },
 ): boolean {
-  if (!entry.begun || how.cause.kind === "stopped") return false;
+  if (!entry.begun || how.cause.kind === "stopped" || how.cause.kind === "load") return false;
   if (isFault(how.cause)) return true;
   return how.past.outsideEnds > 1 || entry.attempt === how.attemptsMax - 1;
 }

@@ -130,6 +130,7 @@ test("status names a pipeline that is not ready with its reason, and its exit co
         doing: null,
       },
     ],
+    models: [],
     queues: [],
     batches: { byReason: { full: 3 }, recent: [] },
     stages: [],

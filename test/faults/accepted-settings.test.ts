@@ -27,11 +27,10 @@ class RealPipeline implements AsyncDisposable {
   constructor() {
     const spec: PipelineSpec = {
       pipelineId: "p0",
-      model: "en-zh",
       kind: "shared",
-      modelDir: bundledModelDir,
       threads: 1,
       rowsMax: 64,
+      modelMemoryBytesMax: 1e9,
     };
     const entry = fileURLToPath(import.meta.resolve("#src/runtime/entry.js"));
     const options = { entry, log: quiet, pipelines: [spec], ...quickOptions };
@@ -42,7 +41,9 @@ class RealPipeline implements AsyncDisposable {
   /** What became of each, by id; fails where the worker did not live to tell. */
   async run(items: readonly FrameItem[]) {
     await this.events.next("up");
-    this.pool.dispatch("p0", { batchId: 1, class: "bulk", items });
+    this.pool.load("p0", { model: "en-zh", modelDir: bundledModelDir });
+    await this.events.next("loaded");
+    this.pool.dispatch("p0", { batchId: 1, model: "en-zh", class: "bulk", items });
     const outcomes = new Map<number, Awaited<ReturnType<typeof this.outcome>>>();
     while (outcomes.size < items.length) {
       const outcome = await this.outcome();

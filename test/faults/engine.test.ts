@@ -25,6 +25,7 @@ function withSteps(
   let count = 0;
   return {
     manifest: model.manifest,
+    release: () => Promise.resolve(),
     encode: (sentences, width) => model.encode(sentences, width),
     step: async (arena, tokens, topK) => {
       const result = await model.step(arena, tokens, topK);

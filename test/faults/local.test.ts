@@ -32,7 +32,7 @@ test(
   async () => {
     using model = new FakeModel();
     await using fake = new FakeLocal({ model });
-    await fake.events.next("up");
+    await fake.events.next("loaded");
     const texts = ["1 2.\n 3 4. 5.", "bad", "  ", `6. ${magic.itemFailed}. 7.`, "8 9."];
     const { outcomes, summary } = await fake.submit(texts, { settings: { beams: 2, nBest: 2 } });
     assert.deepEqual(codes(outcomes), ["2 1\n 4 3 5", "input_too_long", "", "item_failed", "9 8"]);
@@ -46,8 +46,8 @@ test(
 test("kill -9 under load: every item has its one outcome", limit, async () => {
   using model = new FakeModel();
   await using fake = new FakeLocal({ model });
-  await fake.events.next("up");
-  await fake.events.next("up");
+  await fake.events.next("loaded");
+  await fake.events.next("loaded");
   const texts = [`${magic.hold}.`, ...numbers(200)];
   const done = fake.submit(texts);
   await fake.events.next("run");
@@ -68,7 +68,7 @@ for (const fault of ["crash", "garbageBytes", "segfault"] as const) {
   test(`a poison (${fault}) among innocents: only the poison fails`, limit, async () => {
     using model = new FakeModel();
     await using fake = new FakeLocal({ model });
-    await fake.events.next("up");
+    await fake.events.next("loaded");
     const texts = numbers(12);
     texts[5] = `${magic[fault]}.`;
     const { outcomes } = await fake.submit(texts);
@@ -91,7 +91,7 @@ for (const [what, counter, code] of [
       using model = new FakeModel();
       const pool = { memoryKillCounter: counter(), attemptsMax: 5 };
       await using fake = new FakeLocal({ model, pool });
-      await fake.events.next("up");
+      await fake.events.next("loaded");
       const texts = numbers(12);
       texts[5] = `${magic.outOfMemory}.`;
       const { outcomes } = await fake.submit(texts);
@@ -118,7 +118,7 @@ test(
     using model = new FakeModel();
     const pool = { memoryKillCounter: () => 0, attemptsMax: 5 };
     await using fake = new FakeLocal({ model, count: 1, pool });
-    const done = fake.events.next("up").then(() => fake.submit([`${magic.hold}.`]));
+    const done = fake.events.next("loaded").then(() => fake.submit([`${magic.hold}.`]));
     for (let kill = 1; kill < 5; kill += 1) {
       await fake.events.next("run");
       const [pipeline] = fake.pool.snapshot();
@@ -137,12 +137,7 @@ test(
   limit,
   async () => {
     using model = new FakeModel();
-    const pipeline = {
-      pipelineId: "p0",
-      model: "fake",
-      kind: "shared",
-      modelDir: model.dir,
-    } as const;
+    const pipeline = { pipelineId: "p0", kind: "shared", modelMemoryBytesMax: 1e6 } as const;
     const scheduler = new Scheduler({
       policy: "millrace",
       realtimeTargetMs: 200,
@@ -158,7 +153,7 @@ test(
       },
     });
     await using _ = fake;
-    await fake.events.next("up");
+    await fake.events.next("loaded");
     const longest = `${"9 ".repeat(511)}9.`;
     const texts = [`${magic.hold}.`, ...Array.from({ length: 10_000 }, () => longest)];
     const done = fake.submit(texts, { class: "bulk" });
@@ -180,7 +175,7 @@ test(
   async () => {
     using model = new FakeModel();
     await using fake = new FakeLocal({ model, count: 1 });
-    await fake.events.next("up");
+    await fake.events.next("loaded");
     const kinds = 11;
     const texts = Array.from({ length: kinds }, (_, kind) => [
       `${magic.badValue} ${kind}.`,
@@ -203,7 +198,7 @@ test(
   async () => {
     using model = new FakeModel();
     await using fake = new FakeLocal({ model, count: 1, pool: { ...impatient, attemptsMax: 2 } });
-    await fake.events.next("up");
+    await fake.events.next("loaded");
     const { outcomes } = await fake.submit([`${magic.sigstop}.`, "bad"]);
     assert.deepEqual(codes(outcomes), ["worker_lost", "input_too_long"]);
     assertNothingHeld(fake);
@@ -213,8 +208,8 @@ test(
 test("all pipelines dead, then back: what was accepted is done", limit, async () => {
   using model = new FakeModel();
   await using fake = new FakeLocal({ model });
-  await fake.events.next("up");
-  await fake.events.next("up");
+  await fake.events.next("loaded");
+  await fake.events.next("loaded");
   const done = fake.submit([`${magic.hold}.`, "1."]);
   await fake.events.next("run");
   model.write("behaviour", "load-failed");
@@ -231,7 +226,7 @@ test("all pipelines dead, then back: what was accepted is done", limit, async ()
 test("a caller who leaves costs nothing further, and nothing of it stays", limit, async () => {
   using model = new FakeModel();
   await using fake = new FakeLocal({ model, count: 1 });
-  await fake.events.next("up");
+  await fake.events.next("loaded");
   const caller = new AbortController();
   const left = fake.submit([`${magic.hold}.`, ...numbers(20)], { signal: caller.signal });
   await fake.events.next("run");
@@ -246,7 +241,7 @@ test("a caller who leaves costs nothing further, and nothing of it stays", limit
 test("past its deadline an item fails alone, and the worker lives", limit, async () => {
   using model = new FakeModel();
   await using fake = new FakeLocal({ model, count: 1 });
-  await fake.events.next("up");
+  await fake.events.next("loaded");
   const deadlineAtMs = performance.now() + 100;
   const { outcomes } = await fake.submit([`${magic.hold}.`], { deadlineAtMs });
   assert.deepEqual(codes(outcomes), ["deadline_exceeded"]);
@@ -260,7 +255,7 @@ test("full queues refuse at once with the time to come back", limit, async () =>
   using model = new FakeModel();
   const limits = { queuedItemsMax: 3, queuedBytesMax: 100, requestInputsMax: 10 };
   await using fake = new FakeLocal({ model, count: 1, local: { limits } });
-  await fake.events.next("up");
+  await fake.events.next("loaded");
   const held = fake.submit([`${magic.hold}.`, "1."]);
   await fake.events.next("run");
   const full = (error: { code?: string; retryAfterMs?: number }): boolean =>
@@ -282,7 +277,7 @@ test(
   async () => {
     using model = new FakeModel();
     const fake = new FakeLocal({ model });
-    await fake.events.next("up");
+    await fake.events.next("loaded");
     const pids = fake.pool.snapshot().flatMap(({ pid }) => (pid === null ? [] : [pid]));
     const accepted = fake.submit([`${magic.hold}.`, ...numbers(50)]);
     await fake.events.next("run");
@@ -299,7 +294,7 @@ test(
 test("a drain is bounded: what is not done fails with draining", limit, async () => {
   using model = new FakeModel();
   const fake = new FakeLocal({ model, count: 1 });
-  await fake.events.next("up");
+  await fake.events.next("loaded");
   const accepted = fake.submit([`${magic.hold}.`, "1."]);
   await fake.events.next("run");
   await Promise.all([

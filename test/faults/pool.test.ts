@@ -18,7 +18,7 @@ test("a pipeline starts, answers, and is gone when the pool stops", limit, async
   using model = new FakeModel();
   const fake = new FakePool({ model });
   assert.equal(fake.pool.snapshot()[0]?.state, "starting");
-  await fake.events.next("up");
+  await fake.events.next("loaded");
   const pid = pidOf(fake);
   fake.dispatch(1, [makeItem(1, 5, 6), makeItem(2, magic.itemFailed)]);
   const first = await fake.events.next("outcome");
@@ -37,7 +37,7 @@ test("a pipeline starts, answers, and is gone when the pool stops", limit, async
 test("kill -9 mid-batch blames nobody, and the pipeline comes back", limit, async () => {
   using model = new FakeModel();
   await using fake = new FakePool({ model });
-  await fake.events.next("up");
+  await fake.events.next("loaded");
   const pid = pidOf(fake);
   fake.dispatch(1, [makeItem(1, magic.hold), makeItem(2, 7)]);
   await fake.events.next("run");
@@ -52,7 +52,7 @@ test("kill -9 mid-batch blames nobody, and the pipeline comes back", limit, asyn
     failed: [],
   });
   model.write("release");
-  await fake.events.next("up");
+  await fake.events.next("loaded");
   assert.notEqual(pidOf(fake), pid);
   assert.equal(fake.pool.snapshot()[0]?.restarts, 1);
   fake.dispatch(2, [makeItem(1, magic.hold), makeItem(2, 7)]);
@@ -71,7 +71,7 @@ for (const [fault, reason] of [
   test(`${fault}: those begun are suspects, those waiting are innocent`, limit, async () => {
     using model = new FakeModel();
     await using fake = new FakePool({ model, ...impatient });
-    await fake.events.next("up");
+    await fake.events.next("loaded");
     fake.dispatch(1, [makeItem(1, magic[fault]), makeItem(2, 7), makeItem(3, 7)]);
     fake.dispatch(2, [makeItem(4, 7)]);
     assert.match((await fake.events.next("down")).reason, reason);
@@ -86,7 +86,7 @@ for (const [fault, reason] of [
 test("a busy loop that uses the processor ends only at the hard limit", limit, async () => {
   using model = new FakeModel();
   await using fake = new FakePool({ model, ...impatient, checkMs: 300, runMsMax: 1_500 });
-  await fake.events.next("up");
+  await fake.events.next("loaded");
   fake.dispatch(1, [makeItem(1, magic.busyLoop)]);
   const { reason } = await fake.events.next("down");
   assert.match(reason, /silent/);
@@ -97,12 +97,12 @@ test("a busy loop that uses the processor ends only at the hard limit", limit, a
 test("SIGSTOP is found as a hang, and blames nobody", limit, async () => {
   using model = new FakeModel();
   await using fake = new FakePool({ model, ...impatient });
-  await fake.events.next("up");
+  await fake.events.next("loaded");
   const pid = pidOf(fake);
   fake.dispatch(1, [makeItem(1, magic.sigstop)]);
   assert.match((await fake.events.next("down")).reason, /stopped from outside/);
   assert.deepEqual((await fake.events.next("returned")).innocent, [1]);
-  await fake.events.next("up");
+  await fake.events.next("loaded");
   assert.equal(isRunning(pid), false);
 });
 
@@ -112,7 +112,7 @@ test(
   async () => {
     using model = new FakeModel();
     await using fake = new FakePool({ model, ...impatient });
-    await fake.events.next("up");
+    await fake.events.next("loaded");
     fake.dispatch(1, [makeItem(1, magic.unannounced)]);
     assert.deepEqual((await fake.events.next("returned")).innocent, [1]);
   },
@@ -122,7 +122,7 @@ for (const fault of ["duplicateResult", "unknownResult"] as const) {
   test(`${fault} is a lie: the first result stands, the rest is settled`, limit, async () => {
     using model = new FakeModel();
     await using fake = new FakePool({ model });
-    await fake.events.next("up");
+    await fake.events.next("loaded");
     fake.dispatch(1, [makeItem(1, magic[fault]), makeItem(2, magic.silent)]);
     assert.equal((await fake.events.next("outcome")).itemId, 1);
     assert.match((await fake.events.next("down")).reason, /does not have/);
@@ -139,7 +139,7 @@ for (const [fault, reason] of [
   test(`${fault}: what takes the server's time without end is a lie`, limit, async () => {
     using model = new FakeModel();
     await using fake = new FakePool({ model });
-    await fake.events.next("up");
+    await fake.events.next("loaded");
     fake.dispatch(1, [makeItem(1, magic[fault]), makeItem(2, 7)]);
     assert.match((await fake.events.next("down")).reason, reason);
     assert.deepEqual((await fake.events.next("returned")).groups, [[1], [2]]);
@@ -152,7 +152,7 @@ test(
   async () => {
     using model = new FakeModel();
     await using fake = new FakePool({ model });
-    await fake.events.next("up");
+    await fake.events.next("loaded");
     const good = makeItem(1, 7);
     const values = { ...good.payload.values, text: "x".repeat(2_000_000) };
     const large = { itemId: 2, payload: { ...good.payload, values } };
@@ -172,7 +172,7 @@ test("restarts take back every descriptor", limit, async () => {
   await using fake = new FakePool({ model, memoryKillCounter: () => 0 });
   const open: number[] = [];
   for (let life = 0; life < 12; life += 1) {
-    await fake.events.next("up");
+    await fake.events.next("loaded");
     open.push(readdirSync("/proc/self/fd").length);
     process.kill(pidOf(fake), "SIGKILL");
   }
@@ -184,7 +184,7 @@ test("an item that ends a pipeline twice while alone is the poison", limit, asyn
   using model = new FakeModel();
   await using fake = new FakePool({ model });
   for (const batchId of [1, 2]) {
-    await fake.events.next("up");
+    await fake.events.next("loaded");
     fake.dispatch(batchId, [makeItem(1, magic.crash)]);
     const { groups, failed } = await fake.events.next("returned");
     if (batchId === 1) assert.deepEqual(groups, [[1]]);
@@ -199,7 +199,7 @@ test(
   async () => {
     using model = new FakeModel();
     await using fake = new FakePool({ model });
-    await fake.events.next("up");
+    await fake.events.next("loaded");
     fake.dispatch(1, [makeItem(1, magic.hold)]);
     fake.dispatch(2, [makeItem(2, 5), makeItem(3, 5)]);
     await fake.events.next("run");
@@ -213,20 +213,42 @@ test(
   },
 );
 
-test("a start that fails says why, and is tried again", limit, async () => {
-  using model = new FakeModel();
-  model.write("behaviour", "load-failed");
-  await using fake = new FakePool({
-    model,
-    log: { info: () => {}, warn: () => model.write("behaviour", "") },
-  });
-  await fake.events.next("up");
-  assert.equal(fake.pool.snapshot()[0]?.restarts, 1);
-});
+test(
+  "a load that fails says why, and the process loads again when it is told to",
+  limit,
+  async () => {
+    using model = new FakeModel();
+    model.write("behaviour", "load-failed");
+    await using fake = new FakePool({ model });
+    assert.match((await fake.events.next("load-failed")).reason, /told to fail/);
+    model.write("behaviour", "");
+    fake.pool.load("p0", { model: "fake", modelDir: model.dir });
+    await fake.events.next("loaded");
+    assert.equal(fake.pool.snapshot()[0]?.restarts, 0);
+  },
+);
 
-test("a start that takes too long is ended, with the reason in the status", limit, async () => {
+test(
+  "a process that dies while it loads blames the model, and comes back without it",
+  limit,
+  async () => {
+    using model = new FakeModel();
+    model.write("behaviour", "dies-loading");
+    await using fake = new FakePool({ model });
+    const { loading } = await fake.events.next("down");
+    assert.deepEqual(loading, { model: "fake", isFault: true });
+    model.write("behaviour", "");
+    await fake.events.next("loaded");
+    assert.deepEqual(
+      fake.pool.snapshot()[0]?.models.map(({ model: name, state }) => [name, state]),
+      [["fake", "resident"]],
+    );
+  },
+);
+
+test("a load that takes too long is ended, with the reason in the status", limit, async () => {
   using model = new FakeModel();
-  model.write("behaviour", "never-ready");
+  model.write("behaviour", "never-loaded");
   const { promise, warn } = nextWarning();
   await using fake = new FakePool({
     model,
@@ -238,12 +260,12 @@ test("a start that takes too long is ended, with the reason in the status", limi
   await promise;
   const status = fake.pool.snapshot()[0];
   assert.equal(status?.state, "backing-off");
-  assert.match(status?.reason ?? "", /no ready within 1000 ms/);
+  assert.match(status?.reason ?? "", /fake was not loaded within 1000 ms/);
 });
 
 for (const [behaviour, version, reason] of [
   ["", "999", /version 999/],
-  ["early-result", undefined, /before it was ready/],
+  ["early-result", undefined, /does not have/],
 ] as const) {
   test(`a start that breaks the protocol is refused: ${reason.source}`, limit, async () => {
     using model = new FakeModel();
@@ -254,14 +276,14 @@ for (const [behaviour, version, reason] of [
     assert.match(await promise, reason);
     delete process.env["FAKE_RUNTIME_VERSION"];
     model.write("behaviour");
-    await fake.events.next("up");
+    await fake.events.next("loaded");
   });
 }
 
 test("a stop is bounded: a child that does not hear is killed", limit, async () => {
   using model = new FakeModel();
   const fake = new FakePool({ model, stopTimeoutMs: 100 });
-  await fake.events.next("up");
+  await fake.events.next("loaded");
   const pid = pidOf(fake);
   fake.dispatch(1, [makeItem(1, magic.busyLoop)]);
   await fake.events.next("run");
@@ -273,7 +295,7 @@ test("a stop is bounded: a child that does not hear is killed", limit, async () 
 test("signals to the whole group leave the child to its parent", limit, async () => {
   using model = new FakeModel();
   await using fake = new FakePool({ model });
-  await fake.events.next("up");
+  await fake.events.next("loaded");
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.kill(pidOf(fake), signal);
   fake.dispatch(1, [makeItem(1, 7)]);
   assert.ok((await fake.events.next("outcome")).outcome.ok);
@@ -290,7 +312,7 @@ test("lines that a child prints go to the log under its name", limit, async () =
   const log = { warn: (): void => {}, info: (...args: [object, string]) => heard(args) };
   await using fake = new FakePool({ model, log });
   assert.deepEqual(await line, [{ pipelineId: "p0", stream: "stderr" }, "a line for the log"]);
-  await fake.events.next("up");
+  await fake.events.next("loaded");
 });
 
 test(

@@ -44,7 +44,11 @@ async function bothBusy(url: string): Promise<[number, number]> {
 }
 
 function allUp({ pipelines }: StatusResponse): boolean {
-  return pipelines.every(({ state }) => state === "ready");
+  return (
+    pipelines.every(
+      ({ state, models }) => state === "ready" && models.every((each) => each.state === "resident"),
+    ) && pipelines.every(({ loads }) => loads > 0)
+  );
 }
 
 test("kill -9 of one worker in the midst of its work", limit, async () => {

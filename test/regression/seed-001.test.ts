@@ -53,11 +53,15 @@ test(
     await cp(`${bundledModels}/en-zh`, dir.file("broken"), { recursive: true });
     await breakModel(dir.file("broken"), "broken");
     await using serve = new ServeProcess(millrace, "--models", dir.path, "--pipelines", "1");
+    // In the order of their names, so that the broken one is tried first.
+    const logged = await serve.loggedAt(40);
     const url = await serve.url();
     const refused = await until(async () => {
       const { status, body } = await getReady(url);
-      const found = body.notReady.find(({ pipelineId }) => pipelineId === "broken/shared-1");
-      return found !== undefined && found.reason !== null && { status, body, found };
+      const found = body.models.find(({ model, reason }) => model === "broken" && reason !== null);
+      const isFailed = found?.reason?.startsWith("model_folder_invalid") === true;
+      const isServed = body.models.some(({ model, ready }) => model === "en-zh" && ready);
+      return isFailed && isServed && { status, body, found };
     });
     assert.deepEqual(
       [refused.status, refused.body.ready, refused.body.state],
@@ -73,34 +77,31 @@ test(
     );
     const { models } = (await (await fetch(`${url}/v1/models`)).json()) as ModelsResponse;
     assert.deepEqual(
-      models.map(({ name, ready }) => [name, ready]),
+      models.map(({ name, ready, state }) => [name, ready, state]),
       [
-        ["broken", false],
-        ["en-zh", true],
+        ["broken", false, "failed"],
+        ["en-zh", true, "resident"],
       ],
     );
-    assert.equal(refused.body.notReady.length, 1, "only the broken one");
-    assert.match(refused.found.reason ?? "", /^model_folder_invalid: .*broken/);
-    const logged = await serve.logged(refused.found.reason ?? "");
-    assert.deepEqual([logged["pipelineId"], logged["level"]], ["broken/shared-1", 40]);
+    assert.deepEqual(refused.body.notReady, [], "the pipeline is up, and hosts the other");
+    assert.match(refused.found?.reason ?? "", /^model_folder_invalid: .*broken/);
+    assert.deepEqual([logged["pipelineId"], logged["model"]], ["shared-1", "broken"]);
+    assert.match(String(logged["msg"]), /could not be loaded: model_folder_invalid/);
     const metrics = await (await fetch(`${url}/metrics`)).text();
-    const state = (pipeline: string): string =>
-      String(
-        new RegExp(
-          `^millrace_pipeline_state\\{pipeline="${pipeline}",.*state="ready"\\} (\\d)$`,
-          "m",
-        ).exec(metrics)?.[1],
-      );
-    assert.deepEqual([state("broken/shared-1"), state("en-zh/shared-1")], ["0", "1"]);
+    const failures = (name: string): string | undefined =>
+      new RegExp(`^millrace_model_load_failures\\{model="${name}"\\} (\\d+)$`, "m").exec(
+        metrics,
+      )?.[1];
+    assert.deepEqual([failures("broken") !== "0", failures("en-zh")], [true, "0"]);
     const served = await translate(url, { texts: "Good morning.", model: "en-zh" });
-    assert.deepEqual(Object.keys(served.pipelines), ["en-zh/shared-1"]);
+    assert.deepEqual(Object.keys(served.pipelines), ["shared-1"]);
     const unserved = await post(url, { texts: "Good morning.", model: "broken" });
     assert.equal(((await unserved.json()) as ErrorResponse).error.code, "not_ready");
   },
 );
 
 test(
-  "a pipeline that cannot start again is named, and its neighbour serves on",
+  "a model that a pipeline cannot load again is named, and its neighbour serves on",
   limit,
   async () => {
     await using dir = await TempDir.make();
@@ -116,9 +117,10 @@ test(
     process.kill(victim, "SIGKILL");
     const { status, body } = await until(async () => {
       const ready = await getReady(server.url);
-      return ready.body.notReady[0]?.reason?.startsWith("model_folder_invalid") === true && ready;
+      const [model] = ready.body.models;
+      return model?.reason?.startsWith("model_folder_invalid") === true && ready;
     });
-    assert.deepEqual([status, body.state, body.notReady.length], [200, "degraded", 1]);
+    assert.deepEqual([status, body.state, body.models[0]?.ready], [200, "degraded", true]);
     assert.equal((await translate(server.url, { texts: ["One.", "Two."] })).results.length, 2);
   },
 );
@@ -147,7 +149,7 @@ test(
   },
 );
 
-test("no pipeline can start: the server says why and exits", limit, async () => {
+test("no model can be loaded: the server says why and exits", limit, async () => {
   await using dir = await TempDir.make();
   await cp(`${bundledModels}/en-zh`, dir.file("broken"), { recursive: true });
   await breakModel(dir.file("broken"), "broken");

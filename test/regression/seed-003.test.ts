@@ -19,7 +19,7 @@ import { generationPayload, readHypotheses } from "#src/work/generation.js";
 import { type Payload, valuesOnly } from "#src/work/payload.js";
 import type { PrepareStep } from "#src/work/piece.js";
 import { Pool } from "#src/worker/pool.js";
-import { textOrCode } from "../support/local.js";
+import { fakeHosted, textOrCode } from "../support/local.js";
 import { prepareAtOnce } from "../support/numbers-task.js";
 import { EventLog, quickOptions, quiet } from "../support/pool.js";
 import { residentBytesOf } from "../support/processes.js";
@@ -73,12 +73,12 @@ class OpenDoor implements AsyncDisposable {
   constructor() {
     this.local = new LocalSubmit({
       models: new Map([
-        [manifest.name, { name: manifest.name, task, taskModel: model, mode: "continuous" }],
+        [manifest.name, { ...fakeHosted(modelDir), name: manifest.name, task, taskModel: model }],
       ]),
       prepare: prepareAtOnce(model),
       scheduler: this.scheduler,
       makePool: (onEvent) => {
-        const spec = { pipelineId: "p0", model: manifest.name, kind: "shared", modelDir } as const;
+        const spec = { pipelineId: "p0", kind: "shared", modelMemoryBytesMax: 1e9 } as const;
         this.#pool = new Pool(
           {
             ...quickOptions,

@@ -19,6 +19,8 @@ export interface CallersOptions {
   note(what: string): void;
   trace(line: () => string): void;
   isServed(model: string): boolean;
+  /** Its callers may have been told that nobody can load it. */
+  isGivenUp(model: string): boolean;
   isStopping(): boolean;
   /** One of these that a pipeline has, and that it was not told to drop. */
   uncancelled(itemIds: readonly number[]): number | undefined;
@@ -89,6 +91,7 @@ export class Callers {
       lateMsMax:
         2 + 3 * surroundings.lateMsMax + surroundings.pauses.reduce((sum, { ms }) => sum + ms, 0),
       isStopping: () => this.#o.isStopping(),
+      isGivenUp: () => this.#o.isGivenUp(plan.model),
     });
     const caller = {
       at,

@@ -4,7 +4,14 @@ import type { Payload } from "#src/work/payload.js";
 import type { ProcessEnd } from "#src/worker/settle.js";
 import type { VirtualClock } from "./clock.js";
 import type { FaultyChild } from "./faulty-child.js";
-import type { FaultKind, OptionsPlan, PiecePlan, PoisonPlan, SurroundingsPlan } from "./plan.js";
+import type {
+  FaultKind,
+  ModelPlan,
+  OptionsPlan,
+  PiecePlan,
+  PoisonPlan,
+  SurroundingsPlan,
+} from "./plan.js";
 import type { Judge } from "./rules.js";
 
 /** What the parent's side of the world writes down. */
@@ -29,6 +36,7 @@ export interface ChildWorld {
   readonly watcher: ChildWatcher;
   trace(line: () => string): void;
   planOf(payload: Payload): PiecePlan;
+  modelOf(name: string): ModelPlan;
   /** A run with these begins. */
   runs(payloads: readonly Payload[]): void;
   /** An answer that nobody can use was given for it, though it is a good one. */

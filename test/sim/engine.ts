@@ -45,6 +45,8 @@ export interface SimEngine {
   recall(itemIds: readonly number[]): number[];
   next(nowMs: number): EngineRun | null;
   begun(): number[];
+  /** It has something to run. */
+  readonly isBusy: boolean;
   has(itemId: number): boolean;
 }
 
@@ -74,6 +76,10 @@ export class OneShotEngine implements SimEngine {
       });
     }
     return taken;
+  }
+
+  get isBusy(): boolean {
+    return this.#batches.some(({ items }) => items.length > 0);
   }
 
   next(): EngineRun | null {
@@ -187,6 +193,11 @@ export class GenerationEngine implements SimEngine {
       });
     }
     return taken;
+  }
+
+  get isBusy(): boolean {
+    const { realtime, bulk } = this.#waiting;
+    return realtime.length + bulk.length + this.#jobs().length > 0;
   }
 
   next(nowMs: number): EngineRun | null {

@@ -15,6 +15,7 @@ import {
 } from "#src/frames/messages.js";
 import { ProtocolError } from "#src/frames/protocol-error.js";
 import { parseParentFrame } from "#src/frames/shapes.js";
+import { EngineTurns } from "#src/runtime/engine-turns.js";
 import type { ChildEvents, ChildPort } from "#src/worker/child.js";
 import type { ProcessEnd } from "#src/worker/settle.js";
 import type { ProcessSample } from "#src/worker/watch.js";
@@ -26,8 +27,8 @@ import {
   OneShotEngine,
   type SimEngine,
 } from "./engine.js";
+import { HostedSim, TurnsAccount } from "./hosted-sim.js";
 import { Lies } from "./lies.js";
-import { Meter } from "./meter.js";
 import {
   type FaultKind,
   type FaultPlan,
@@ -53,7 +54,10 @@ export class FaultyChild implements ChildPort {
   readonly #events: ChildEvents;
   readonly #fault: FaultPlan | null;
   readonly #lies: Lies;
-  readonly #engine: SimEngine;
+  readonly #engines = new Map<string, HostedSim>();
+  readonly #turns = new EngineTurns<HostedSim>();
+  readonly #hosting: TurnsAccount;
+  #loads = 0;
   readonly #fromParent = new FrameDecoder(parseParentFrame);
   readonly #inbox: ParentFrame[] = [];
   #state: "boot" | "loading" | "ready" | "silent" | "dead" = "boot";
@@ -74,7 +78,6 @@ export class FaultyChild implements ChildPort {
   #due: boolean;
   #announcedAtMs = -Infinity;
   readonly #cancelled = new Set<number>();
-  readonly #meter = new Meter();
   /** Items that it ended, or confirmed as dropped. */
   readonly over: number[] = [];
   /** Since when it has said nothing, and will not. */
@@ -84,9 +87,13 @@ export class FaultyChild implements ChildPort {
   /** Why the parent may kill it; null while it may not. */
   blame: string | null = null;
   endKind: EndKind = "fault";
-  saidReady = false;
-  /** The parent has heard that it is ready. */
+  saidHello = false;
+  /** Models that it said it has. */
+  readonly saidLoaded = new Set<string>();
+  /** The parent has heard its hello. */
   wasReady = false;
+  /** A load that the parent asked for and has not heard the end of. */
+  loadAsked: string | null = null;
   readonly bornAtMs: number;
   /** Recalls that the parent waits for. */
   asked = 0;
@@ -94,11 +101,7 @@ export class FaultyChild implements ChildPort {
 
   constructor(
     spec: PipelinePlan,
-    life: {
-      readonly number: number;
-      readonly mode: "continuous" | "one-shot";
-      readonly pid: number;
-    },
+    life: { readonly number: number; readonly pid: number },
     wiring: { readonly world: ChildWorld; readonly events: ChildEvents },
   ) {
     const { world, events } = wiring;
@@ -121,10 +124,7 @@ export class FaultyChild implements ChildPort {
       onLie: (what) => world.watcher.heardLie(this, what),
     });
     this.#lies = new Lies(this, world);
-    this.#engine =
-      life.mode === "one-shot"
-        ? new OneShotEngine()
-        : new GenerationEngine(spec.rowsMax, world.judge);
+    this.#hosting = new TurnsAccount(world.judge);
     this.#due = false;
     this.pid = this.#fault?.kind === "spawn-fails" ? null : life.pid;
     this.#start();
@@ -135,7 +135,7 @@ export class FaultyChild implements ChildPort {
     const inInbox = this.#inbox.some(
       (frame) => frame.type === "batch" && frame.items.some((item) => item.itemId === itemId),
     );
-    return inInbox || this.#engine.has(itemId);
+    return inInbox || [...this.#engines.values()].some(({ engine }) => engine.has(itemId));
   }
 
   get isGood(): boolean {
@@ -158,6 +158,7 @@ export class FaultyChild implements ChildPort {
   send(frame: ParentFrame): void {
     this.#world.watcher.sent(this, frame);
     if (frame.type === "recall") this.asked += 1;
+    if (frame.type === "load") this.loadAsked = frame.model;
     if (this.#muted || this.#state === "dead") return;
     const { clock, surroundings } = this.#world;
     const atMs = Math.max(this.#lastArrivalMs, clock.now() + surroundings.latencyMs);
@@ -259,7 +260,8 @@ export class FaultyChild implements ChildPort {
 
   #hear(frame: ChildFrame): void {
     if (frame.type === "recalled") this.asked -= 1;
-    if (frame.type === "ready") this.wasReady = true;
+    if (frame.type === "hello") this.wasReady = true;
+    if (frame.type === "loaded" || frame.type === "load-failed") this.loadAsked = null;
     this.heardAtMs = this.#world.clock.now();
     this.#world.watcher.hears(this, frame);
     this.#world.trace(() => `${this.spec.pipelineId} says ${briefFrame(frame)}`);
@@ -325,7 +327,8 @@ export class FaultyChild implements ChildPort {
         break;
       case "stop-ignored":
       case "spawn-fails":
-      case "never-ready":
+      case "never-loaded":
+      case "dies-loading":
       case "load-fails":
       case "wrong-version":
         break;
@@ -357,45 +360,69 @@ export class FaultyChild implements ChildPort {
       const version = kind === "wrong-version" ? framesVersion + 1 : framesVersion;
       if (kind === "wrong-version") this.blame = kind;
       this.#say({ type: "hello", version, pid: this.pid ?? 0 });
+      if (this.#state !== "boot") return;
+      this.#state = "ready";
+      this.saidHello = true;
+      this.#go();
     });
   }
 
   #go(): void {
-    while (this.#busySinceMs === null && (this.#state === "boot" || this.#state === "ready")) {
+    while (this.#busySinceMs === null && this.#state === "ready") {
       const frame = this.#inbox.shift();
       if (frame === undefined) break;
       this.#receive(frame);
     }
     if (this.#busySinceMs !== null || this.#state !== "ready") return;
-    const run = this.#engine.next(this.#world.clock.now());
+    const active = [...this.#engines.values()].filter(({ engine }) => engine.isBusy);
+    const next = this.#turns.next(active);
+    if (next === null) return this.#report();
+    this.#hosting.chosen(next, active);
+    const run = next.engine.next(this.#world.clock.now());
     if (run === null) this.#report();
-    else this.#run(run);
+    else this.#run(next, run, active);
   }
 
   #receive(frame: ParentFrame): void {
     const { clock } = this.#world;
     switch (frame.type) {
       case "load":
+        this.#say({ type: "loading", model: frame.model });
+        if (this.#state !== "ready") return;
         this.#state = "loading";
-        clock.at(clock.now() + this.spec.loadMs, () => this.#loaded());
+        clock.at(clock.now() + this.#world.modelOf(frame.model).loadMs, () =>
+          this.#loaded(frame.model),
+        );
+        return;
+      case "unload":
+        if (this.#engines.get(frame.model)?.engine.begun().length !== 0)
+          this.#world.judge("what is in use is not unloaded", `${frame.model} in a child`);
+        this.#engines.delete(frame.model);
+        this.saidLoaded.delete(frame.model);
+        this.#say({ type: "unloaded", model: frame.model, memoryBytes: 1_000 });
         return;
       case "batch": {
+        const hosted = this.#engines.get(frame.model);
+        if (hosted === undefined)
+          return this.#world.judge("only what is loaded is fed", `${frame.model} in a child`);
         const items = frame.items.map(({ itemId, payload }) => ({
           itemId,
           payload,
           plan: this.#world.planOf(payload),
         }));
-        this.#engine.add(frame, items, clock.now());
+        if (frame.class === "realtime") for (const { itemId } of items) hosted.realtime.add(itemId);
+        hosted.engine.add(frame, items, clock.now());
         return;
       }
       case "cancel":
         for (const itemId of frame.itemIds) this.#cancelled.add(itemId);
-        this.#engine.cancel(frame.itemIds);
+        for (const { engine } of this.#engines.values()) engine.cancel(frame.itemIds);
+        this.#gone(frame.itemIds);
         return;
       case "recall":
         for (const itemId of frame.itemIds)
           if (this.#cancelled.delete(itemId)) this.over.push(itemId);
-        this.#say({ type: "recalled", itemIds: this.#engine.recall(frame.itemIds) });
+        this.#say({ type: "recalled", itemIds: this.#recall(frame.itemIds) });
         return;
       case "stop":
         if (this.#fault?.kind === "stop-ignored") return this.#world.happened("stop-ignored");
@@ -404,28 +431,50 @@ export class FaultyChild implements ChildPort {
     }
   }
 
-  #loaded(): void {
+  #gone(itemIds: readonly number[]): void {
+    for (const { realtime } of this.#engines.values())
+      for (const itemId of itemIds) realtime.delete(itemId);
+  }
+
+  #recall(itemIds: readonly number[]): number[] {
+    const taken = [...this.#engines.values()].flatMap(({ engine }) => engine.recall(itemIds));
+    this.#gone(taken);
+    return taken;
+  }
+
+  #loaded(model: string): void {
     if (this.#state !== "loading") return;
-    const kind = this.#fault?.kind;
-    if (kind === "never-ready") {
+    const { mode, broken, growsBytes, loadMs } = this.#world.modelOf(model);
+    this.#loads += 1;
+    const kind = this.#loads === 1 ? this.#fault?.kind : undefined;
+    if (kind === "never-loaded") {
       this.blame = kind;
       this.#world.happened(kind);
       return this.fallSilent();
     }
-    if (kind === "load-fails") {
-      this.blame = kind;
-      this.#world.happened(kind);
-      this.voice.say({ type: "load-failed", code: "model_folder_invalid", message: "none" });
-      this.#state = "boot";
-      return;
+    if (kind === "dies-loading" || broken === "kills") {
+      this.blame = "dies-loading";
+      this.#world.happened("dies-loading");
+      return this.die("segfault");
     }
     this.#state = "ready";
-    this.saidReady = true;
-    this.#say({ type: "ready", loads: 1, memoryBytes: 1_000 });
+    if (kind === "load-fails" || broken === "fails") {
+      this.#world.happened("load-fails");
+      this.#say({ type: "load-failed", model, code: "model_folder_invalid", message: "none" });
+      return this.#go();
+    }
+    const engine: SimEngine =
+      mode === "one-shot"
+        ? new OneShotEngine()
+        : new GenerationEngine(this.spec.rowsMax, this.#world.judge);
+    this.#engines.set(model, new HostedSim(model, engine));
+    this.saidLoaded.add(model);
+    const memoryBytes = 1_000;
+    this.#say({ type: "loaded", model, loads: 1, modelBytes: growsBytes, memoryBytes, ms: loadMs });
     this.#go();
   }
 
-  #run(run: EngineRun): void {
+  #run(hosted: HostedSim, run: EngineRun, active: readonly HostedSim[]): void {
     const { clock } = this.#world;
     const nowMs = clock.now();
     const ms = run.ms * this.#slow * (0.8 + 0.4 * this.random.next());
@@ -434,8 +483,10 @@ export class FaultyChild implements ChildPort {
       const predictedMs = run.ms * (0.7 + 0.6 * this.random.next()) + announceMs;
       this.predictedMsMost = Math.max(this.predictedMsMost, predictedMs);
       const { stage, rows, width } = run;
-      const begunItemIds = this.#engine.begun();
-      this.#say({ type: "run", stage, rows, width, predictedMs, begunItemIds, memoryBytes: 1_000 });
+      const begunItemIds = [...this.#engines.values()].flatMap(({ engine }) => engine.begun());
+      const { model } = hosted;
+      const cost = { rows, width, predictedMs, memoryBytes: 1_000 };
+      this.#say({ type: "run", model, stage, begunItemIds, ...cost });
       if (this.#state !== "ready") return;
       this.#world.runs(run.items.map(({ payload }) => payload));
     }
@@ -450,7 +501,9 @@ export class FaultyChild implements ChildPort {
         this.blame = "poison";
         return this.die(poison.plan.poison.end);
       }
-      this.#meter.add(run, ms);
+      hosted.meter.add(run, ms);
+      this.#turns.ran(hosted, ms, active);
+      this.#hosting.ran(hosted, ms);
       if (run.items.some(({ plan }) => plan.answer === "breaks-run"))
         this.#world.happened("breaks-run");
       this.#answer(run.finish(ms, clock.now()));
@@ -466,6 +519,7 @@ export class FaultyChild implements ChildPort {
 
   #answer(items: readonly EngineItem[]): void {
     if (items.length === 0) return;
+    this.#gone(items.map(({ itemId }) => itemId));
     const outcomes = items.map(({ itemId, payload, plan }): FrameOutcome => {
       this.over.push(itemId);
       if (plan.answer === "failed" || plan.answer === "breaks-run")
@@ -478,8 +532,10 @@ export class FaultyChild implements ChildPort {
   }
 
   #report(): void {
-    const stages = this.#meter.take();
-    if (stages.length > 0) this.#say({ type: "report", stages, cacheBytes: 0 });
+    for (const { model, meter } of this.#engines.values()) {
+      const stages = meter.take();
+      if (stages.length > 0) this.#say({ type: "report", model, stages, cacheBytes: 0 });
+    }
   }
 
   #die(end: ProcessEnd): void {

@@ -1,9 +1,12 @@
 /** Plans in which something happens for certain that is rare otherwise. */
+import type { RunMode } from "#src/scheduler/types.js";
 import type { CallerPlan, FaultKind, OptionsPlan, Plan } from "./plan.js";
 
 export interface Focus {
   /** In the first life of every pipeline. */
   readonly fault?: FaultKind;
+  /** Instead of its hello. */
+  readonly atHello?: boolean;
   readonly poison?: boolean;
   readonly badItems?: boolean;
   readonly leaves?: boolean;
@@ -20,6 +23,14 @@ export interface Focus {
   readonly recalls?: boolean;
   /** The same, and bulk grows old soon. */
   readonly ages?: boolean;
+  /** Models that do not fit into a pipeline together, all of them asked for. */
+  readonly tight?: boolean;
+  /** The first of several models cannot be loaded. */
+  readonly broken?: "fails" | "kills";
+  /** The last of several models is served for a while only. */
+  readonly gone?: boolean;
+  /** The first model is pinned. */
+  readonly pinned?: boolean;
   /** A queue for a few items. */
   readonly narrow?: boolean;
 }
@@ -31,7 +42,9 @@ export function focused(plan: Plan, focus: Focus): Plan {
   const { fault, stop, bytes, impatient = false } = focus;
   const { seed, surroundings, models, pipelines } = plan;
   const oneShot = (focus.recalls ?? false) || (focus.ages ?? false);
-  const callers = focus.busy || oneShot ? crowd(plan.callers) : plan.callers;
+  const some = focus.busy || oneShot ? crowd(plan.callers) : plan.callers;
+  const several = focus.tight || focus.broken || focus.gone;
+  const callers = several ? everyModel(some) : some;
   const mode = oneShot ? "one-shot" : "continuous";
   return {
     ...plan,
@@ -41,17 +54,49 @@ export function focused(plan: Plan, focus: Focus): Plan {
       bytes: bytes ?? surroundings.bytes,
       processTimes: impatient || surroundings.processTimes,
     },
-    models: focus.busy || oneShot ? models.map(({ name }) => ({ name, mode })) : models,
+    models: focusedModels(models, { focus, mode: focus.busy || oneShot ? mode : null }),
     pipelines:
       fault === undefined
-        ? pipelines
+        ? pipelines.map((pipeline) => (focus.tight ? { ...pipeline, ...narrow } : pipeline))
         : pipelines.map((pipeline, at) => ({
             ...pipeline,
-            lives: [{ kind: fault, when: { frame: 2 + (waits.has(fault) ? 0 : (seed + at) % 6) } }],
+            lives: [
+              {
+                kind: fault,
+                when: { frame: focus.atHello ? 0 : 3 + (waits.has(fault) ? 0 : (seed + at) % 6) },
+              },
+            ],
           })),
     callers: callers.map((caller, at) => focusedCaller(caller, { at: seed + at, focus })),
     stop: stop ? { atMs: 90 + (seed % 100), drainMs: seed % 2 } : plan.stop,
   };
+}
+
+const narrow = { modelMemoryBytesMax: 40, lives: [] };
+
+function focusedModels(
+  models: Plan["models"],
+  { focus, mode }: { readonly focus: Focus; readonly mode: RunMode | null },
+): Plan["models"] {
+  const { tight = false, broken, gone = false, pinned = false } = focus;
+  const [first] = models;
+  const all = tight || broken || gone ? ["a", "b", "c", "d"] : models.map(({ name }) => name);
+  return all.flatMap((name, at) => {
+    const model = models[at] ?? first;
+    if (model === undefined) return [];
+    const keep = pinned ? (at === 0 ? "pinned" : "on-demand") : model.keep;
+    return [
+      {
+        ...model,
+        name,
+        mode: mode ?? model.mode,
+        keep: tight && !pinned ? "on-demand" : keep,
+        ...(tight ? { bytes: 20, growsBytes: 20, loadMs: 60, goneAtMs: null } : {}),
+        ...(broken ? { broken: at === 0 ? broken : "no" } : tight ? { broken: "no" } : {}),
+        ...(gone && at === all.length - 1 ? { goneAtMs: 130 } : {}),
+      } as const,
+    ];
+  });
 }
 
 function focusedOptions(
@@ -85,6 +130,16 @@ function crowd(callers: readonly CallerPlan[]): CallerPlan[] {
       }));
       const atMs = 100 + 2 * copy + (caller.atMs % 10);
       return { ...caller, atMs, class: copy % 2 === 0 ? "realtime" : "bulk", leave: null, inputs };
+    }),
+  );
+}
+
+/** Each caller for each model, some time apart. */
+function everyModel(callers: readonly CallerPlan[]): CallerPlan[] {
+  return callers.slice(0, 12).flatMap((caller, at) =>
+    ["a", "b", "c", "d"].map((model, copy) => {
+      const atMs = 100 + 40 * copy + 5 * at + (caller.atMs % 10);
+      return { ...caller, model, atMs, leave: null, timeoutMs: null };
     }),
   );
 }

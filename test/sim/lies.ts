@@ -58,17 +58,24 @@ export class Lies {
       if (frame.type !== "recalled") this.#child.voice.say(frame);
       this.#tooMany(frame.type === "recalled" ? frame.itemIds : []);
     },
-    "ready-twice": (frame) =>
+    "loaded-unasked": (frame) =>
       this.#behind(frame, () =>
         this.#child.voice.say(
-          { type: "ready", loads: 2, memoryBytes: 0 },
-          this.#onceReady("ready twice"),
+          { type: "loaded", model: "?", loads: 2, modelBytes: 0, memoryBytes: 0, ms: 0 },
+          this.#onceReady("loaded unasked"),
         ),
       ),
     "run-of-too-many": (frame) =>
       this.#behind(frame, () => {
         const begunItemIds = Array.from({ length: 10_000 }, (_, at) => nobody + at);
-        const run = { type: "run", stage: "encode", rows: 1, width: 1, predictedMs: 1 } as const;
+        const run = {
+          type: "run",
+          model: "?",
+          stage: "encode",
+          rows: 1,
+          width: 1,
+          predictedMs: 1,
+        } as const;
         this.#child.voice.say({ ...run, begunItemIds, memoryBytes: 0 }, this.#onceReady("a run"));
       }),
   };
@@ -111,7 +118,7 @@ export class Lies {
   }
 
   #onceReady(what: string): Lie | null {
-    return this.#child.saidReady ? sure(what) : null;
+    return this.#child.saidHello ? sure(what) : null;
   }
 
   /** Where the item was given to this child meanwhile, a wrong outcome would be one that nobody can tell. */

@@ -7,6 +7,7 @@ import {
   faultKinds,
   type InputPlan,
   type Leave,
+  type ModelPlan,
   type OptionsPlan,
   type PiecePlan,
   type PipelinePlan,
@@ -35,10 +36,9 @@ export function makePlan(seed: number): Plan {
   const random = new Random(seed);
   const chance = random.next();
   const size = chance < 0.85 ? "small" : chance < 0.98 ? "middle" : "large";
-  const models: Plan["models"][number][] = [];
-  for (const name of random.chance(0.25) ? ["a", "b"] : ["a"]) {
-    models.push({ name, mode: random.pick(["continuous", "one-shot"] as const) });
-  }
+  const names = random.pick([...modelNames]);
+  const isTight = names.length > 1 && random.chance(0.6);
+  const models = names.map((name) => makeModel(random, { name, isTight }));
   const mood = makeMood(random, size);
   const faults = random.pick([0, 0.3, 0.3, 0.8]);
   const callers: CallerPlan[] = [];
@@ -54,11 +54,34 @@ export function makePlan(seed: number): Plan {
     options: makeOptions(random, callers),
     surroundings: makeSurroundings(random, endsAtMs),
     models,
-    pipelines: models.flatMap(({ name }) => makePipelines(random, { model: name, faults })),
+    pipelines: makePipelines(random, { isTight, faults }),
     callers,
     stop: random.chance(0.25)
       ? { atMs: random.next() * endsAtMs * 1.5, drainMs: random.pick([0, 10, 100, 5_000]) }
       : null,
+  };
+}
+
+const modelNames = [["a"], ["a"], ["a"], ["a"], ["a", "b"], ["a", "b"], ["a", "b", "c", "d"]];
+
+/** `isTight`: some of them fit into a pipeline, and not all. */
+function makeModel(
+  random: Random,
+  { name, isTight }: { readonly name: string; readonly isTight: boolean },
+): ModelPlan {
+  const bytes = random.pick([10, 20, 30]);
+  const keeps = isTight
+    ? (["preloaded", "on-demand", "on-demand", "pinned"] as const)
+    : (["preloaded", "preloaded", "pinned", "on-demand"] as const);
+  return {
+    name,
+    mode: random.pick(["continuous", "one-shot"] as const),
+    keep: random.pick(keeps),
+    bytes,
+    growsBytes: random.pick([bytes, bytes, 0, 1.5 * bytes]),
+    loadMs: random.pick([0, 1, 60, 60]),
+    broken: random.chance(0.05) ? random.pick(["fails", "kills"] as const) : "no",
+    goneAtMs: random.chance(0.05) ? random.int(80, 250) : null,
   };
 }
 
@@ -116,6 +139,8 @@ function makeOptions(random: Random, callers: readonly CallerPlan[]): OptionsPla
     killTimeoutMs: random.pick([50, 5_000]),
     backoffMinMs,
     backoffMaxMs: backoffMinMs * random.pick([1, 16, 100]),
+    loadBackoffMinMs: backoffMinMs,
+    loadBackoffMaxMs: 60 * backoffMinMs,
   };
 }
 
@@ -138,7 +163,7 @@ function makeSurroundings(random: Random, endsAtMs: number): SurroundingsPlan {
 
 function makePipelines(
   random: Random,
-  { model, faults }: { readonly model: string; readonly faults: number },
+  { isTight, faults }: { readonly isTight: boolean; readonly faults: number },
 ): PipelinePlan[] {
   const kinds = random.pick([
     ["shared"],
@@ -148,18 +173,18 @@ function makePipelines(
     ["realtime"],
     ["shared", "bulk", "realtime"],
   ] as const);
+  const modelMemoryBytesMax = isTight ? random.pick([45, 60]) : 1_000;
   return kinds.map((kind, at) => {
     const lives: (FaultPlan | null)[] = [];
     while (lives.length < 4 && random.chance(faults)) {
       lives.push(random.chance(0.1) ? null : makeFault(random));
     }
     return {
-      pipelineId: `${model}${at}`,
-      model,
+      pipelineId: `p${at}`,
       kind,
       rowsMax: random.pick([1, 4, 16, 64]),
+      modelMemoryBytesMax,
       bootMs: random.pick([0, 1, 30]),
-      loadMs: random.pick([0, 1, 60]),
       lives,
     };
   });
@@ -167,7 +192,8 @@ function makePipelines(
 
 const faultsAtStart: ReadonlySet<FaultKind> = new Set([
   "spawn-fails",
-  "never-ready",
+  "never-loaded",
+  "dies-loading",
   "load-fails",
   "wrong-version",
 ]);
@@ -175,8 +201,8 @@ const faultsAtStart: ReadonlySet<FaultKind> = new Set([
 function makeFault(random: Random): FaultPlan {
   const kind = random.pick(faultKinds);
   if (faultsAtStart.has(kind)) return { kind, when: { frame: 0 } };
-  // Frames 0 and 1 are hello and ready; what follows are runs, outcomes, reports and items that came back.
-  const frame = random.pick([0, 1, 2, 2, 3, 3, 3, 4, 5, 6, 8, 12, 20]);
+  // Frames 0 to 2 are hello, loading and loaded; what follows are runs, outcomes, reports and items that came back.
+  const frame = random.pick([0, 1, 2, 3, 3, 4, 4, 4, 5, 6, 7, 9, 13, 21]);
   return { kind, when: random.chance(0.6) ? { frame } : { ms: random.gap(80) } };
 }
 

@@ -4,7 +4,7 @@
  */
 import type { PipelineKind, WorkClass } from "millrace-client/wire";
 import type { PolicyName } from "#src/scheduler/policy.js";
-import type { RunMode } from "#src/scheduler/types.js";
+import type { Keep, RunMode } from "#src/scheduler/types.js";
 
 /** What a child sends that no child may send. */
 export const lieKinds = [
@@ -19,7 +19,7 @@ export const lieKinds = [
   "outcome-after-end",
   "recalled-unasked",
   "recalled-too-many",
-  "ready-twice",
+  "loaded-unasked",
   "run-of-too-many",
 ] as const;
 
@@ -35,7 +35,8 @@ export const faultKinds = [
   "hang-still",
   "hang-busy",
   "stopped-from-outside",
-  "never-ready",
+  "never-loaded",
+  "dies-loading",
   "load-fails",
   "wrong-version",
   "stop-ignored",
@@ -58,13 +59,26 @@ export interface FaultPlan {
 
 export interface PipelinePlan {
   readonly pipelineId: string;
-  readonly model: string;
   readonly kind: PipelineKind;
   readonly rowsMax: number;
+  readonly modelMemoryBytesMax: number;
   readonly bootMs: number;
-  readonly loadMs: number;
   /** For its first lives in order; null: a good one. All later lives are good. */
   readonly lives: readonly (FaultPlan | null)[];
+}
+
+export interface ModelPlan {
+  readonly name: string;
+  readonly mode: RunMode;
+  readonly keep: Keep;
+  /** As it is expected, and by which the process really grows. */
+  readonly bytes: number;
+  readonly growsBytes: number;
+  readonly loadMs: number;
+  /** No load of it ever goes well; the process lives on, or dies of it. */
+  readonly broken: "no" | "fails" | "kills";
+  /** From then on it is not served any more. */
+  readonly goneAtMs: number | null;
 }
 
 /** How an item ends the process that runs it, and whether it does so alone too. */
@@ -137,6 +151,8 @@ export interface OptionsPlan {
   readonly killTimeoutMs: number;
   readonly backoffMinMs: number;
   readonly backoffMaxMs: number;
+  readonly loadBackoffMinMs: number;
+  readonly loadBackoffMaxMs: number;
 }
 
 /** What surrounds the rooms. */
@@ -157,7 +173,7 @@ export interface Plan {
   readonly seed: number;
   readonly options: OptionsPlan;
   readonly surroundings: SurroundingsPlan;
-  readonly models: readonly { readonly name: string; readonly mode: RunMode }[];
+  readonly models: readonly ModelPlan[];
   readonly pipelines: readonly PipelinePlan[];
   readonly callers: readonly CallerPlan[];
   /** Null: only when all is done. */
@@ -175,7 +191,7 @@ export function describePlan(plan: Plan): string[] {
     `seed ${seed}`,
     `options ${text(options)}`,
     `surroundings ${text(surroundings)}`,
-    ...models.map(({ name, mode }) => `model ${name}: ${mode}`),
+    ...models.map(({ name, ...rest }) => `model ${name}: ${text(rest)}`),
     ...pipelines.map(({ pipelineId, lives, ...rest }) => {
       const faults = lives.map((life) => (life === null ? "good" : text(life))).join(", ");
       return `pipeline ${pipelineId}: ${text(rest)} lives [${faults}]`;

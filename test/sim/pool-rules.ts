@@ -47,6 +47,12 @@ interface PipelineAccount {
   /** Whether the last life can have ended in two ways. */
   doubt: boolean;
   endedAtMs: number | null;
+  /** The model that its child said it loads, and whose end it has not said. */
+  loading: string | null;
+  /** It ended while it loaded. */
+  endedLoading: boolean;
+  /** What its child said it has, and was not told to give up. */
+  readonly hosted: Set<string>;
 }
 
 interface Expected {
@@ -153,14 +159,20 @@ export class PoolAccount implements ChildWatcher {
       this.#judge("one process of a pipeline at a time", child.spec.pipelineId);
     this.#checkWait(pipeline.endedAtMs);
     pipeline.child = child;
+    pipeline.loading = null;
+    pipeline.hosted.clear();
   }
 
   sent(child: FaultyChild, frame: ParentFrame): void {
     const { pipelineId } = child.spec;
     if (child.isKilled) this.#judge("a child is spoken to in order", `${frame.type} after its end`);
-    if (frame.type === "load" || frame.type === "stop") return;
-    if (!child.saidReady && child.isGood)
-      this.#judge("a child is spoken to in order", `${frame.type} before it was ready`);
+    if (frame.type === "stop") return;
+    if (!child.saidHello && child.isGood)
+      this.#judge("a child is spoken to in order", `${frame.type} before its hello`);
+    if (frame.type === "unload") this.#of(pipelineId).hosted.delete(frame.model);
+    if (frame.type === "load" || frame.type === "unload") return;
+    if (frame.type === "batch" && child.isGood && !child.saidLoaded.has(frame.model))
+      this.#judge("a child is spoken to in order", `a batch of ${frame.model}, which it has not`);
     if (this.#o.inFlight() !== this.#held - this.#dying)
       this.#judge("the ledger is written before the frame", `${frame.type} to ${pipelineId}`);
     const expected = this.#expected.shift();
@@ -173,8 +185,15 @@ export class PoolAccount implements ChildWatcher {
   }
 
   hears(child: FaultyChild, frame: ChildFrame): void {
-    const { held, up } = this.#of(child.spec.pipelineId);
-    if (frame.type === "report" && up && child.isGood) this.#measured = frame.stages;
+    const pipeline = this.#of(child.spec.pipelineId);
+    const { held, up } = pipeline;
+    if (frame.type === "loaded") pipeline.hosted.add(frame.model);
+    if (frame.type === "loading" && up) pipeline.loading = frame.model;
+    if (frame.type === "loaded" && pipeline.loading === frame.model) pipeline.loading = null;
+    if (frame.type === "load-failed" && pipeline.loading === frame.model) pipeline.loading = null;
+    // Of a model that was told to go nobody needs to know.
+    if (frame.type === "report" && up && child.isGood && pipeline.hosted.has(frame.model))
+      this.#measured = frame.stages;
     if (frame.type !== "run" || !up || frame.begunItemIds.length > held.size) return;
     for (const itemId of frame.begunItemIds) {
       const item = held.get(itemId);
@@ -193,7 +212,7 @@ export class PoolAccount implements ChildWatcher {
     // Where the server itself stood still, a start may take longer than it waits for one.
     const { pauses } = this.#o.surroundings;
     const stoodStill = pauses.some(({ atMs, ms }) => atMs + ms >= child.bornAtMs && atMs <= nowMs);
-    if (stoodStill && !child.wasReady) return;
+    if (stoodStill && (!child.wasReady || child.loadAsked !== null)) return;
     const silentMs = nowMs - child.heardAtMs;
     if (silentMs <= this.#o.options.runMsMax)
       this.#judge("a good child is never killed", child.spec.pipelineId);
@@ -269,6 +288,9 @@ export class PoolAccount implements ChildWatcher {
         return;
       case "down":
         pipeline.up = false;
+        pipeline.endedLoading = pipeline.loading !== null && !this.stopping;
+        if (!this.stopping && (event.loading?.model ?? null) !== pipeline.loading)
+          this.#judge("an end while loading is the model's", `${event.loading?.model}`);
         pipeline.dying = new Map(pipeline.held);
         pipeline.entries = [...pipeline.held.values()];
         return;
@@ -296,6 +318,9 @@ export class PoolAccount implements ChildWatcher {
         return;
       case "run":
       case "start-failed":
+      case "loaded":
+      case "load-failed":
+      case "unloaded":
         return;
     }
   }
@@ -350,8 +375,8 @@ export class PoolAccount implements ChildWatcher {
   /** What a dead pipeline held: who is to blame, and who has no try left. */
   #settled(pipeline: PipelineAccount, event: Returned): void {
     const { entries } = pipeline;
-    const endKind = pipeline.child?.seenEndKind ?? "fault";
-    const begun = entries.filter((item) => item.begun);
+    const endKind = pipeline.endedLoading ? "load" : (pipeline.child?.seenEndKind ?? "fault");
+    const begun = endKind === "load" ? [] : entries.filter((item) => item.begun);
     const only = begun.length === 1 ? begun[0] : undefined;
     const blamed = new Set(event.groups.flat());
     const failed = new Map(event.failed.map(({ itemId, error }) => [itemId, error.code]));
@@ -373,6 +398,7 @@ export class PoolAccount implements ChildWatcher {
       if (code !== undefined || pipeline.doubt) continue;
       const isBlamedAfter = (outsideEnds: number): boolean =>
         item.begun &&
+        endKind !== "load" &&
         (endKind !== "outside" ||
           outsideEnds > 1 ||
           item.attempts === this.#o.options.attemptsMax - 1);
@@ -395,8 +421,9 @@ export class PoolAccount implements ChildWatcher {
       endKind,
       alone,
       doubt,
-    }: { readonly endKind: EndKind; readonly alone: boolean; readonly doubt: boolean },
+    }: { readonly endKind: EndKind | "load"; readonly alone: boolean; readonly doubt: boolean },
   ): void {
+    if (endKind === "load") return;
     const isFault = endKind !== "outside";
     if (alone && isFault && !doubt) item.aloneFaults += 1;
     if (alone && (isFault || doubt)) item.aloneMaybe += 1;
@@ -490,6 +517,9 @@ export class PoolAccount implements ChildWatcher {
         entries: [],
         doubt: false,
         endedAtMs: null,
+        loading: null,
+        endedLoading: false,
+        hosted: new Set(),
       };
       this.#pipelines.set(pipelineId, pipeline);
     }

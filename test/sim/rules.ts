@@ -77,6 +77,26 @@ export const choosingRules = [
   "a few wait for company, and not long",
 ] as const;
 
+/** Of which model is where. */
+export const hostingRules = [
+  "models stay within a pipeline's memory",
+  "what is there is not loaded again",
+  "a pipeline loads one model at a time",
+  "only what is served is loaded",
+  "only what is loaded is fed",
+  "what is in use is not unloaded",
+  "a pinned model stays",
+  "a pinned model is on every pipeline",
+  "a load serves somebody",
+  "models do not chase each other out",
+  "a load that failed is not tried at once",
+  "only who cannot be loaded is given up",
+  "no idle pipeline beside a model that is waited for",
+  "an end while loading is the model's",
+  "realtime waits for no job of another model",
+  "bulk of a model keeps its share beside others",
+] as const;
+
 /** Of everything. */
 export const houseRules = [
   "no promise inside is broken",
@@ -89,6 +109,7 @@ export const rules = [
   ...callerRules,
   ...poolRules,
   ...choosingRules,
+  ...hostingRules,
   ...houseRules,
 ] as const;
 

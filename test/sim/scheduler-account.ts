@@ -25,6 +25,7 @@ export interface Request {
   absent: boolean;
 }
 
+/** A model on a pipeline. */
 export interface Pipeline {
   readonly spec: PipelineCapacity;
   /** In the order of dispatch. */

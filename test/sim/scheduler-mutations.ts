@@ -162,6 +162,22 @@ export const schedulerMutations: Readonly<Record<string, SchedulerMutation>> = {
     rule: "a window is bounded",
     options: (options) => ({ ...options, windowMsMax: 1_000 }),
   },
+  "loads what is there": {
+    rule: "what is there is not loaded again",
+    decision: onDispatch((dispatch) => {
+      const { pipelineId, batch } = dispatch;
+      return [dispatch, { type: "load", pipelineId, model: batch.model }];
+    }),
+  },
+  "loads twice at once": {
+    rule: "a pipeline loads one model at a time",
+    decision: (decision) => (decision.type === "load" ? [decision, decision] : [decision]),
+  },
+  "does not hear that a model is gone": {
+    rule: "only what is served is loaded",
+    focus: { gone: true, fault: "exit" },
+    event: (event) => (event.type === "model-gone" ? null : event),
+  },
   "is told of an outcome twice": {
     rule: "the scheduler's own assertions",
     // The simulator's callers never reuse an item; an outcome of one that is unknown is a bug of the ledger.

@@ -1,7 +1,7 @@
 import type { PolicyName } from "#src/scheduler/policy.js";
 import type { SchedulerSnapshot } from "#src/scheduler/snapshot.js";
-import type { Batch, Decision, SchedulerEvent } from "#src/scheduler/types.js";
-
+import type { Batch, Decision, HostSpec, RunMode, SchedulerEvent } from "#src/scheduler/types.js";
+import { HostingAccount } from "./hosting-rules.js";
 import {
   fail,
   type Item,
@@ -16,6 +16,8 @@ export interface CheckOptions {
   readonly ageLimitMs: number;
   readonly prefetchRows: number;
   readonly realtimeTargetMs: number;
+  readonly loadBackoffMinMs: number;
+  readonly loadBackoffMaxMs: number;
 }
 
 const windowMsMax = 100;
@@ -32,7 +34,10 @@ export class Checker {
   /** The queued among the items, and the requests with a deadline and an item without outcome. */
   readonly #waiting = new Set<Item>();
   readonly #due = new Set<Request>();
+  /** A model on a pipeline each, by both names. */
   readonly #pipelines = new Map<string, Pipeline>();
+  readonly #modes = new Map<string, RunMode>();
+  readonly hosting: HostingAccount;
   #groups: { readonly model: string; readonly items: Item[] }[] = [];
   #sequence = 0;
   #wakeAtMs = Infinity;
@@ -44,25 +49,43 @@ export class Checker {
 
   constructor(options: CheckOptions) {
     this.#options = options;
+    this.hosting = new HostingAccount(options, {
+      waiting: (model) => this.#waitingFor(model),
+      inFlight: (pipelineId, model) => {
+        const held = this.#pipelines.get(`${pipelineId} ${model}`)?.batches ?? [];
+        return held.reduce((items, each) => items + each.items.size, 0);
+      },
+    });
+  }
+
+  #waitingFor(model: string): Item[] {
+    const grouped = this.#groups
+      .filter((group) => group.model === model)
+      .flatMap(({ items }) => items.filter(({ state }) => state === "grouped"));
+    return [...[...this.#waiting].filter(({ request }) => request.model === model), ...grouped];
   }
 
   /** Told before the step: what the event says by itself. */
   before(event: SchedulerEvent, nowMs: number): void {
+    this.hosting.before(event, nowMs);
     switch (event.type) {
       case "request":
         return this.#request(event.request, nowMs);
       case "cancel":
         return this.#absent(this.#requests.get(event.requestId));
+      case "model":
+        this.#modes.set(event.model.model, event.model.mode);
+        return;
       case "pipeline-up":
-        this.#pipelines.set(event.pipeline.pipelineId, {
-          spec: event.pipeline,
-          batches: [],
-          exclusive: false,
-          lastClass: null,
-        });
+        this.#up.set(event.pipeline.pipelineId, event.pipeline);
+        return;
+      case "loaded":
+        this.#loaded(event.pipelineId, event.model);
         return;
       case "pipeline-down": {
-        this.#pipelines.delete(event.pipelineId);
+        this.#up.delete(event.pipelineId);
+        for (const pipeline of this.#of(event.pipelineId))
+          this.#pipelines.delete(`${event.pipelineId} ${pipeline.spec.model}`);
         for (const item of this.#items.values())
           if (item.state === "held" && item.pipelineId === event.pipelineId)
             this.#set(item, item.request.absent ? "done" : "orphaned");
@@ -79,22 +102,49 @@ export class Checker {
         for (const itemId of event.innocent) this.#comesBack(itemId, "queued");
         for (const itemIds of event.groups) {
           const group = itemIds.map((itemId) => this.#comesBack(itemId, "grouped"));
-          for (const batchKey of new Set(group.map((item) => item.batchKey))) {
-            const items = group.filter((item) => item.batchKey === batchKey);
-            this.#groups.push({ model: items[0]?.request.model ?? "", items });
+          for (const model of new Set(group.map((item) => item.request.model))) {
+            const its = group.filter((item) => item.request.model === model);
+            for (const batchKey of new Set(its.map((item) => item.batchKey)))
+              this.#groups.push({ model, items: its.filter((item) => item.batchKey === batchKey) });
           }
         }
         return;
       case "measured":
+      case "model-gone":
+      case "load-failed":
       case "tick":
         return;
     }
   }
 
+  readonly #up = new Map<string, HostSpec>();
+
+  #loaded(pipelineId: string, model: string): void {
+    const { kind, rowsMax } = this.#up.get(pipelineId) ?? fail("only what is loaded is fed", model);
+    const spec = { pipelineId, model, kind, rowsMax, mode: this.#modes.get(model) ?? "one-shot" };
+    const fresh = { spec, batches: [], exclusive: false, lastClass: null };
+    this.#pipelines.set(`${pipelineId} ${model}`, fresh);
+  }
+
+  /** All that a process hosts. */
+  #of(pipelineId: string): Pipeline[] {
+    return [...this.#pipelines.values()].filter(({ spec }) => spec.pipelineId === pipelineId);
+  }
+
   after(decisions: readonly Decision[], snapshot: SchedulerSnapshot, nowMs: number): void {
     const cancelled = new Set<number>();
     for (const decision of decisions) {
+      this.hosting.after(decision, nowMs);
       switch (decision.type) {
+        case "unload":
+          this.#pipelines.delete(`${decision.pipelineId} ${decision.model}`);
+          break;
+        case "abandon":
+          this.#abandon(decision);
+          break;
+        case "load":
+        case "hold":
+          break;
         case "dispatch":
           this.#dispatch(decision.pipelineId, decision.batch, { snapshot, nowMs });
           break;
@@ -116,6 +166,8 @@ export class Checker {
     this.#checkDeadlines(nowMs);
     this.#checkIdle(nowMs);
     this.#checkRecall();
+    if (![...this.#pipelines.keys()].some((each) => this.#isReserved(each)))
+      this.hosting.checkIdle(nowMs);
     if (this.#wakeAtMs <= nowMs) this.#wakeAtMs = Infinity;
   }
 
@@ -178,8 +230,24 @@ export class Checker {
     return item;
   }
 
+  #abandon({ requestId, itemIds }: Extract<Decision, { type: "abandon" }>): void {
+    for (const itemId of itemIds) {
+      const item = this.#item(itemId);
+      if (item.request.requestId !== requestId || !["queued", "grouped"].includes(item.state))
+        fail("every item has one outcome", `item ${itemId} is given up and is ${item.state}`);
+      this.hosting.abandoned(item.request.model);
+      this.#set(item, "done");
+    }
+  }
+
+  /** Whether the process drains for suspects of any model, or runs them. */
+  #isReserved(key: string): boolean {
+    const [pipelineId = ""] = key.split(" ");
+    return this.#of(pipelineId).some((each) => each.exclusive || this.#mayDrain(each.spec.model));
+  }
+
   #release(item: Item): void {
-    const pipeline = this.#pipelines.get(item.pipelineId ?? "");
+    const pipeline = this.#pipelines.get(`${item.pipelineId} ${item.request.model}`);
     item.pipelineId = null;
     if (pipeline === undefined) return;
     for (const held of pipeline.batches) held.items.delete(item);
@@ -205,7 +273,7 @@ export class Checker {
   }
 
   #recall({ pipelineId, itemIds }: Extract<Decision, { type: "recall" }>): void {
-    for (const held of this.#pipelines.get(pipelineId)?.batches ?? []) {
+    for (const held of this.#of(pipelineId).flatMap(({ batches }) => batches)) {
       if (![...held.items].some(({ itemId }) => itemIds.includes(itemId))) continue;
       held.recalled = true;
       if (held.batch.reason === "aged")
@@ -218,9 +286,10 @@ export class Checker {
     batch: Batch,
     at: { readonly snapshot: SchedulerSnapshot; readonly nowMs: number },
   ): void {
-    const pipeline = this.#pipelines.get(pipelineId);
+    const pipeline = this.#pipelines.get(`${pipelineId} ${batch.model}`);
     if (pipeline === undefined)
-      return fail("a pipeline serves its kind", `${pipelineId} is not up`);
+      return fail("only what is loaded is fed", `${batch.model} on ${pipelineId}`);
+    this.hosting.fed(pipelineId, batch.model, batch.class);
     const items = batch.spans.flatMap(({ itemIds }) => itemIds.map((itemId) => this.#item(itemId)));
     this.#checkItems(items, batch, at.nowMs);
     if (batch.exclusive) this.#checkExclusive(pipeline, items);
@@ -270,8 +339,10 @@ export class Checker {
       each.items.includes(items[0] ?? fail("suspects run alone", "nobody")),
     );
     const expected = group?.items.filter(({ state }) => state === "grouped") ?? [];
-    if (pipeline.batches.length > 0)
-      fail("suspects run alone", `${pipeline.spec.pipelineId} is not empty`);
+    const { pipelineId } = pipeline.spec;
+    if (this.#of(pipelineId).some(({ batches }) => batches.length > 0))
+      fail("suspects run alone", `${pipelineId} is not empty`);
+    if (this.hosting.isLoading(pipelineId)) fail("suspects run alone", `${pipelineId} loads`);
     if (expected.length !== items.length || items.some((item) => !expected.includes(item)))
       fail("suspects run alone", "a group is sent in pieces or with others");
     this.#groups = this.#groups.filter((each) => each !== group);
@@ -284,7 +355,10 @@ export class Checker {
   ): void {
     const { spec, batches } = pipeline;
     const { batch } = at;
-    if (pipeline.exclusive) fail("suspects run alone", `${spec.pipelineId} gets company`);
+    if (this.#of(spec.pipelineId).some(({ exclusive }) => exclusive))
+      fail("suspects run alone", `${spec.pipelineId} gets company`);
+    if (this.hosting.isLoading(spec.pipelineId))
+      fail("only what is loaded is fed", `${spec.pipelineId} loads`);
     for (const { request } of items) {
       if (request.model !== spec.model || !this.#serves(pipeline, request.class))
         fail("a pipeline serves its kind", `${spec.kind} got ${request.class} of ${request.model}`);
@@ -350,7 +424,7 @@ export class Checker {
 
   #checkCancels(cancelled: ReadonlySet<number>): void {
     for (const [itemId, pipelineId] of this.#mustHear) {
-      const isStillHeld = this.#item(itemId).state === "held" && this.#pipelines.has(pipelineId);
+      const isStillHeld = this.#item(itemId).state === "held" && this.#up.has(pipelineId);
       if (isStillHeld && !cancelled.has(itemId))
         fail("the pipeline hears of a cancel", `item ${itemId} at ${pipelineId}`);
     }
@@ -371,7 +445,7 @@ export class Checker {
     for (const pipeline of this.#pipelines.values()) {
       const { spec, batches } = pipeline;
       if (this.#waiting.size === 0) return;
-      if (pipeline.exclusive || this.#mayDrain(spec.model)) continue;
+      if (this.#isReserved(`${spec.pipelineId} `) || this.#isLeaving(pipeline)) continue;
       const isFree = spec.mode === "continuous" || batches.length === 0;
       if (!isFree) continue;
       const queued = this.#queued(pipeline);
@@ -430,7 +504,8 @@ export class Checker {
       const able = [...this.#pipelines.values()].filter(
         (each) =>
           each.spec.model === model &&
-          !each.exclusive &&
+          !this.#isReserved(`${each.spec.pipelineId} `) &&
+          !this.#isLeaving(each) &&
           this.#queued(each).some(({ request }) => request.class === "realtime"),
       );
       if (
@@ -446,6 +521,12 @@ export class Checker {
       if (missed !== undefined)
         fail("waiting bulk is recalled for realtime", missed.spec.pipelineId);
     }
+  }
+
+  /** It loads, or what waits for other models may be why it drains. */
+  #isLeaving({ spec, batches }: Pipeline): boolean {
+    if (this.hosting.isLoading(spec.pipelineId)) return true;
+    return batches.length > 0 && this.hosting.isContested(spec.pipelineId);
   }
 
   /** Whether a group of suspects waits or runs, so that one pipeline of the model is kept free for it. */

@@ -29,16 +29,11 @@ export async function shrink(plan: Plan, options: SimulateOptions = {}): Promise
 function* smaller(plan: Plan): Generator<Plan> {
   const { callers, pipelines, surroundings } = plan;
   for (const fewer of withoutParts(callers)) yield { ...plan, callers: fewer };
-  for (const fewer of withoutParts(pipelines)) {
-    const served = plan.models.filter(({ name }) => fewer.some(({ model }) => model === name));
-    if (served.length === plan.models.length) yield { ...plan, pipelines: fewer };
-  }
+  for (const fewer of withoutParts(pipelines)) yield { ...plan, pipelines: fewer };
   for (const model of plan.models) {
     if (plan.models.length === 1) break;
-    const others = <T extends { readonly model: string }>(list: readonly T[]): T[] =>
-      list.filter((each) => each.model !== model.name);
     const models = plan.models.filter((each) => each !== model);
-    yield { ...plan, models, callers: others(callers), pipelines: others(pipelines) };
+    yield { ...plan, models, callers: callers.filter((each) => each.model !== model.name) };
   }
   if (plan.stop !== null) yield { ...plan, stop: null };
   if (surroundings.pauses.length > 0)

@@ -2,6 +2,7 @@
  * Ways to break the rooms, each a change of one place in the compiled code: the simulator must notice, and name the rule.
  * A change whose place is gone fails the test that makes it: whoever changes the place changes the line here.
  */
+import { placement, turns } from "./placement-mutations.js";
 import type { Rule } from "./rules.js";
 import type { SourceMutation } from "./source-mutation.js";
 import { admission, dispatcher, localSubmit, request } from "./submit-mutations.js";
@@ -151,6 +152,8 @@ export const sourceMutations: Readonly<Record<string, readonly SourceMutation[]>
   admission,
   frames,
   choosing,
+  placement,
+  turns,
 };
 
 /** A few of each room, and one for each rule: what there is time for in every run of the tests. */

@@ -59,9 +59,9 @@ export const request: readonly SourceMutation[] = [
 export const localSubmit: readonly SourceMutation[] = [
   {
     name: "does not know its models",
-    file: "submit/local/local-submit.js",
-    find: "modeOf: (model) => models.get(model)?.mode,",
-    replace: "modeOf: () => undefined,",
+    file: "submit/local/hosted-models.js",
+    find: "this.#models.set(key, model);",
+    replace: "",
     rule: "no promise inside is broken",
   },
   {
@@ -171,9 +171,9 @@ export const dispatcher: readonly SourceMutation[] = [
   {
     name: "tells of a dead pipeline twice",
     file: "submit/local/dispatcher.js",
-    find: 'this.#step({ type: "pipeline-down", pipelineId });',
+    find: 'this.#step({ type: "pipeline-down", pipelineId, loading: lost });',
     replace:
-      'this.#step({ type: "pipeline-down", pipelineId }); this.#step({ type: "pipeline-down", pipelineId });',
+      'this.#step({ type: "pipeline-down", pipelineId, loading: lost }); this.#step({ type: "pipeline-down", pipelineId });',
     rule: "the scheduler's own assertions",
     focus: { fault: "exit" },
   },
@@ -243,8 +243,8 @@ export const admission: readonly SourceMutation[] = [
   {
     name: "lets in when no pipeline is up",
     file: "submit/local/door.js",
-    find: "if (!isUp(model.name)) {",
-    replace: "if (false) {",
+    find: "if (refusal !== null)",
+    replace: "if (false)",
     rule: "who is refused is refused for a reason",
   },
 ];

@@ -93,5 +93,5 @@ export function briefFrame(frame: ChildFrame): string {
     return `items ${frame.outcomes.map(({ itemId, ok }) => `${itemId}${ok ? "" : "!"}`).join()}`;
   if (frame.type === "run") return `run ${frame.stage} of ${frame.begunItemIds.join()}`;
   if (frame.type === "recalled") return `recalled ${frame.itemIds.join()}`;
-  return frame.type;
+  return "model" in frame ? `${frame.type} ${frame.model}` : frame.type;
 }

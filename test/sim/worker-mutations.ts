@@ -94,7 +94,7 @@ export const settle: readonly SourceMutation[] = [
   {
     name: "blames nobody for a crash",
     file: "worker/settle.js",
-    find: 'return kind !== "outside" && kind !== "stopped";',
+    find: 'return kind !== "outside" && kind !== "load" && kind !== "stopped";',
     replace: 'return kind !== "outside" && kind !== "stopped" && kind !== "crash";',
     rule: "who was begun at a fault is a suspect",
     focus: { fault: "segfault" },
@@ -137,9 +137,9 @@ export const dialogue: readonly SourceMutation[] = [
   {
     name: "sends before it writes",
     file: "worker/dialogue.js",
-    find: 'ledger.write(pipelineId, { batchId: batch.batchId, itemIds }, clock.now());\n        send({ type: "batch", batchId: batch.batchId, class: batch.class, items: batch.items });',
+    find: 'ledger.write(pipelineId, { batchId, model, itemIds }, clock.now());\n        send({ type: "batch", batchId, model, class: batch.class, items: batch.items });',
     replace:
-      'send({ type: "batch", batchId: batch.batchId, class: batch.class, items: batch.items });\n        ledger.write(pipelineId, { batchId: batch.batchId, itemIds }, clock.now());',
+      'send({ type: "batch", batchId, model, class: batch.class, items: batch.items });\n        ledger.write(pipelineId, { batchId, model, itemIds }, clock.now());',
     rule: "the ledger is written before the frame",
   },
   {
@@ -208,7 +208,7 @@ export const dialogue: readonly SourceMutation[] = [
   {
     name: "keeps a report for itself",
     file: "worker/dialogue.js",
-    find: 'emit({ type: "measured", pipelineId, model, stages: frame.stages });',
+    find: 'emit({ type: "measured", pipelineId, model, stages });',
     replace: "",
     rule: "what a good child measured is heard",
   },
@@ -229,7 +229,7 @@ export const pipeline: readonly SourceMutation[] = [
     find: 'this.#lose({ kind: "protocol", reason: error.message });\n            return;',
     replace: "return;",
     rule: "a liar is ended at once",
-    focus: { fault: "ready-twice" },
+    focus: { fault: "loaded-unasked" },
   },
   {
     name: "does not hear that the stream is broken",
@@ -266,18 +266,18 @@ export const pipeline: readonly SourceMutation[] = [
   {
     name: "starts again before the old process is gone",
     file: "worker/pipeline.js",
-    find: "life.child.kill();\n        this.#settle(life, cause, wasUp);",
+    find: "life.child.kill();\n        this.#settle(life, { kind: cause.kind, reason, loading }, wasUp);",
     replace:
-      "life.child.kill();\n        this.#settle(life, cause, wasUp);\n        this.#after(0, () => this.start());",
+      "life.child.kill();\n        this.#settle(life, { kind: cause.kind, reason, loading }, wasUp);\n        this.#after(0, () => this.start());",
     rule: "one process of a pipeline at a time",
     focus: { fault: "ends-unkillable" },
   },
   {
-    name: "is up as soon as it says hello",
+    name: "is up as soon as it is spawned",
     file: "worker/pipeline.js",
-    find: "life.greeted = true;",
+    find: "this.#life = this.#spawn();",
     replace:
-      'life.greeted = true; this.#enter("ready", null); this.#context.emit({ type: "up", pipelineId, model, kind, rowsMax });',
+      'this.#life = this.#spawn(); this.#enter("ready", null); this.#context.emit({ type: "up", pipelineId: this.spec.pipelineId, kind: this.spec.kind, rowsMax: this.spec.rowsMax, modelMemoryBytesMax: this.spec.modelMemoryBytesMax });',
     rule: "a child is spoken to in order",
   },
   {
@@ -291,10 +291,34 @@ export const pipeline: readonly SourceMutation[] = [
   {
     name: "waits for a start for ever",
     file: "worker/pipeline.js",
-    find: 'this.#lose({ kind: "hang", reason: `no ${phase} within ${startTimeoutMs} ms of its start` });',
-    replace: "void phase;",
+    find: 'this.#lose({ kind: "hang", reason: `no hello within ${startTimeoutMs} ms of its start` })',
+    replace: "undefined",
     rule: "a lost pipeline comes back",
-    focus: { fault: "never-ready" },
+    focus: { fault: "channel-closed", atHello: true },
+  },
+  {
+    name: "waits for a load for ever",
+    file: "worker/pipeline.js",
+    find: 'this.#lose({ kind: "hang", reason: `${model} was not loaded within ${startTimeoutMs} ms` })',
+    replace: "undefined",
+    rule: "every caller is answered",
+    focus: { fault: "never-loaded" },
+  },
+  {
+    name: "blames the items of a process that ends while it loads",
+    file: "worker/pipeline.js",
+    find: 'loading === null ? end : { kind: "load", reason }',
+    replace: "end",
+    rule: "the innocent are not blamed",
+    focus: { tight: true, broken: "kills", busy: true },
+  },
+  {
+    name: "does not say which model it was loading when it ended",
+    file: "worker/pipeline.js",
+    find: "load?.begun === true ? load.model : null",
+    replace: "null",
+    rule: "an end while loading is the model's",
+    focus: { fault: "dies-loading" },
   },
   {
     name: "looks once and never again",
@@ -307,8 +331,8 @@ export const pipeline: readonly SourceMutation[] = [
   {
     name: "looks on after its end",
     file: "worker/pipeline.js",
-    find: 'this.#cancelCheck();\n        if (state !== "stopped")',
-    replace: 'if (state !== "stopped")',
+    find: "this.#cancelCheck();\n        this.#cancelLoad();",
+    replace: "this.#cancelLoad();",
     rule: "what was taken is given back",
   },
   {

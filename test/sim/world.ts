@@ -64,10 +64,8 @@ export class World {
       judge: this.#judge,
       note: (what) => this.#note(what),
       trace: (line) => this.#trace(line),
-      isServed: (name) =>
-        plan.pipelines.some(
-          ({ pipelineId, model }) => model === name && this.#account.isUp(pipelineId),
-        ),
+      isServed: (name) => this.checker.hosting.canServe(name, this.#clock.now()),
+      isGivenUp: (name) => this.checker.hosting.isGivenUp(name),
       isStopping: () => this.#stopped !== "no",
       uncancelled: (itemIds) => this.#account.uncancelled(itemIds),
     });
@@ -81,7 +79,12 @@ export class World {
       inFlight: () => this.#pool?.held.inFlight ?? 0,
     });
     this.#local = new LocalSubmit({
-      models: new Map(models.map((model) => [model.name, { ...model, ...tripling }])),
+      models: new Map(
+        models.map(({ name, mode, keep, bytes }) => {
+          const hosted = { key: name, name, modelDir: "", mode, keep, bytes };
+          return [name, { ...hosted, ...tripling }];
+        }),
+      ),
       prepare: this.#callers.prepare,
       scheduler: { step: (event, nowMs) => this.#step(event, nowMs) },
       makePool: (onEvent) => this.#makePool(onEvent),
@@ -101,6 +104,12 @@ export class World {
         this.#note("pause");
         this.#clock.skip(ms);
       });
+    for (const { name, goneAtMs } of this.#plan.models)
+      if (goneAtMs !== null)
+        this.#clock.at(goneAtMs, () => {
+          this.#note("model gone");
+          this.#local.retire(name);
+        });
     const { stop } = this.#plan;
     if (stop !== null) this.#clock.at(stop.atMs, () => this.#stop(stop.drainMs));
     await this.#play(() => this.#isQuiet);
@@ -149,7 +158,8 @@ export class World {
     const { inFlight = 0 } = this.#pool?.held ?? {};
     return (
       inFlight === 0 &&
-      this.#plan.pipelines.every(({ pipelineId }) => this.#account.isUp(pipelineId))
+      this.#plan.pipelines.every(({ pipelineId }) => this.#account.isUp(pipelineId)) &&
+      this.checker.hosting.isSettled
     );
   }
 
@@ -167,9 +177,9 @@ export class World {
   get #unanswered(): Rule {
     if (this.#callers.open.length > 0) return "every caller is answered";
     if (this.#stopped === "asked") return "a stop ends everything in time";
-    return this.#pool?.held.inFlight === 0
-      ? "a lost pipeline comes back"
-      : "what was taken is given back";
+    if (this.#pool?.held.inFlight !== 0) return "what was taken is given back";
+    const up = this.#plan.pipelines.every(({ pipelineId }) => this.#account.isUp(pipelineId));
+    return up ? "a pinned model is on every pipeline" : "a lost pipeline comes back";
   }
 
   #rest(): string {
@@ -201,12 +211,11 @@ export class World {
         ...options,
         entry: "",
         log: quiet,
-        pipelines: pipelines.map(({ pipelineId, model, kind, rowsMax }) => ({
+        pipelines: pipelines.map(({ pipelineId, kind, rowsMax, modelMemoryBytesMax }) => ({
           pipelineId,
-          model,
           kind,
           rowsMax,
-          modelDir: "",
+          modelMemoryBytesMax,
           threads: 1,
         })),
         random: () => 0.5,
@@ -248,8 +257,7 @@ export class World {
     const number = this.#lives.get(pipelineId) ?? 0;
     this.#lives.set(pipelineId, number + 1);
     this.#pids += 1;
-    const mode = this.#plan.models.find(({ name }) => name === spec.model)?.mode ?? "one-shot";
-    const child = new FaultyChild(spec, { number, mode, pid: this.#pids }, wiring);
+    const child = new FaultyChild(spec, { number, pid: this.#pids }, wiring);
     this.#children.set(this.#pids, child);
     this.#account.spawned(child);
     return child;
@@ -266,6 +274,11 @@ export class World {
       watcher: this.#account,
       trace: (line) => this.#trace(line),
       planOf: (payload) => this.#callers.pieceOf(numberOf(payload)).plan,
+      modelOf: (name) => {
+        const model = this.#plan.models.find((each) => each.name === name);
+        if (model === undefined) throw new Error(`there is no model ${name}`);
+        return model;
+      },
       runs: (payloads) => {
         for (const payload of payloads) this.#callers.moment("when-running", payload);
       },

@@ -2,7 +2,7 @@
  * A child that speaks the frames, has no model, and misbehaves on command: through magic tokens in items
  * (fake-tokens.ts) and through files in the model folder:
  *
- *   behaviour   one word: load-failed, never-ready, early-result, chatty; read at each start
+ *   behaviour   one word: load-failed, never-loaded, dies-loading, early-result, chatty; read at each load
  *   release     ends every `hold`
  *
  * An item's "translation" is its tokens in reverse.
@@ -26,6 +26,7 @@ const decoder = new FrameDecoder(parseParentFrame);
 const queue: FrameItem[][] = [];
 const cancelled = new Set<number>();
 let modelDir = "";
+let model = "";
 let running = false;
 
 const send = (frame: ChildFrame): void => void channel.write(encodeFrame(frame));
@@ -33,7 +34,9 @@ const send = (frame: ChildFrame): void => void channel.write(encodeFrame(frame))
 channel.on("end", () => process.exit(0));
 channel.on("data", (chunk: Buffer) => {
   for (const frame of decoder.push(chunk)) {
-    if (frame.type === "load") load(frame.modelDir);
+    if (frame.type === "load") load(frame);
+    else if (frame.type === "unload")
+      send({ type: "unloaded", model: frame.model, memoryBytes: 1_000_000 });
     else if (frame.type === "batch") {
       queue.push([...frame.items]);
       void run();
@@ -45,18 +48,20 @@ channel.on("data", (chunk: Buffer) => {
 const version = Number(process.env["FAKE_RUNTIME_VERSION"] ?? framesVersion);
 send({ type: "hello", version, pid: process.pid });
 
-function load(folder: string): void {
-  modelDir = folder;
-  const file = join(folder, "behaviour");
+function load(frame: { readonly model: string; readonly modelDir: string }): void {
+  ({ model, modelDir } = frame);
+  const file = join(modelDir, "behaviour");
   const behaviour = existsSync(file) ? readFileSync(file, "utf8") : "";
-  if (behaviour === "never-ready") return;
+  send({ type: "loading", model });
+  if (behaviour === "never-loaded") return;
+  if (behaviour === "dies-loading") process.kill(process.pid, "SIGSEGV");
   if (behaviour === "load-failed") {
-    send({ type: "load-failed", code: "model_folder_invalid", message: "told to fail" });
+    send({ type: "load-failed", model, code: "model_folder_invalid", message: "told to fail" });
     return;
   }
   if (behaviour === "early-result") send({ type: "items", outcomes: [outcomeOf(fakeItem(1))] });
   if (behaviour === "chatty") process.stderr.write("a line for the log\n");
-  send({ type: "ready", loads: 1, memoryBytes: 1_000_000 });
+  send({ type: "loaded", model, loads: 1, modelBytes: 1_000, memoryBytes: 1_000_000, ms: 1 });
 }
 
 /** Items in a run cannot be stopped, but no outcome of theirs may follow. */
@@ -89,13 +94,13 @@ async function run(): Promise<void> {
   }
   running = false;
   const report = { stage: "fake", runs: 1, rows: 1, units: 1, paddedUnits: 1, ms: 1 };
-  send({ type: "report", stages: [report], cacheBytes: 0 });
+  send({ type: "report", model, stages: [report], cacheBytes: 0 });
 }
 
 function announce(batch: readonly FrameItem[]): void {
   const begunItemIds = batch.map(({ itemId }) => itemId);
   const cost = { rows: batch.length, width: 1, predictedMs: 1, memoryBytes: 1_000_000 };
-  send({ type: "run", stage: "fake", begunItemIds, ...cost });
+  send({ type: "run", model, stage: "fake", begunItemIds, ...cost });
 }
 
 async function runItem(item: FrameItem): Promise<void> {
@@ -151,6 +156,7 @@ async function misbehave(token: number): Promise<void> {
 async function talk(): Promise<never> {
   const frame = encodeFrame({
     type: "run",
+    model,
     stage: "fake",
     rows: 1,
     width: 1,

@@ -1,6 +1,9 @@
-/** The least scheduler that keeps the contract: first come first served, one batch in each pipeline. */
+/**
+ * The least scheduler that keeps the contract: first come first served, one batch in each pipeline, and one model for each
+ * pipeline, the first that was announced; a load that fails is tried again when the next thing happens.
+ */
 
-import type { Batch, Decision, PipelineCapacity, SchedulerEvent } from "#src/scheduler/types.js";
+import type { Batch, Decision, ModelSpec, SchedulerEvent } from "#src/scheduler/types.js";
 import type { SchedulerPort } from "#src/submit/local/dispatcher.js";
 
 interface Waiting {
@@ -13,7 +16,11 @@ interface Waiting {
 
 export class FifoScheduler implements SchedulerPort {
   readonly #batchItemsMax: number;
-  readonly #pipelines = new Map<string, { spec: PipelineCapacity; held: Set<number> }>();
+  readonly #pipelines = new Map<
+    string,
+    { state: "empty" | "loading" | "loaded"; held: Set<number> }
+  >();
+  #model: ModelSpec | null = null;
   readonly #requests = new Map<number, { model: string; deadlineAtMs: number | null }>();
   readonly #requestOf = new Map<number, number>();
   #queue: Waiting[] = [];
@@ -45,9 +52,18 @@ export class FifoScheduler implements SchedulerPort {
         return this.#cancel(
           [...this.#requestOf.keys()].filter((id) => this.#requestOf.get(id) === event.requestId),
         );
-      case "pipeline-up":
-        this.#pipelines.set(event.pipeline.pipelineId, { spec: event.pipeline, held: new Set() });
+      case "model":
+        this.#model ??= event.model;
         return [];
+      case "pipeline-up":
+        this.#pipelines.set(event.pipeline.pipelineId, { state: "empty", held: new Set() });
+        return [];
+      case "loaded":
+      case "load-failed": {
+        const pipeline = this.#pipelines.get(event.pipelineId);
+        if (pipeline) pipeline.state = event.type === "loaded" ? "loaded" : "empty";
+        return [];
+      }
       case "pipeline-down":
         this.#pipelines.delete(event.pipelineId);
         return [];
@@ -60,6 +76,7 @@ export class FifoScheduler implements SchedulerPort {
         this.#enqueue(event.innocent, false);
         return [];
       case "measured":
+      case "model-gone":
       case "tick":
         return [];
     }
@@ -111,11 +128,15 @@ export class FifoScheduler implements SchedulerPort {
   #fill(): Decision[] {
     this.#queue = this.#queue.filter(({ itemIds }) => itemIds.length > 0);
     const decisions: Decision[] = [];
-    for (const [pipelineId, { spec, held }] of this.#pipelines) {
-      if (held.size > 0) continue;
-      const entry = this.#queue.find(
-        ({ model, itemIds }) => model === spec.model && itemIds.length > 0,
-      );
+    const model = this.#model?.model ?? "";
+    for (const [pipelineId, pipeline] of this.#pipelines) {
+      const { state, held } = pipeline;
+      if (state === "empty" && this.#model !== null) {
+        pipeline.state = "loading";
+        decisions.push({ type: "load", pipelineId, model });
+      }
+      if (state !== "loaded" || held.size > 0) continue;
+      const entry = this.#queue.find((each) => each.model === model && each.itemIds.length > 0);
       if (entry === undefined) continue;
       const { requestId, exclusive } = entry;
       const itemIds = entry.itemIds.splice(0, exclusive ? Infinity : this.#batchItemsMax);
@@ -123,6 +144,7 @@ export class FifoScheduler implements SchedulerPort {
       this.#batches += 1;
       const batch: Batch = {
         batchId: this.#batches,
+        model,
         class: "bulk",
         reason: exclusive ? "exclusive" : "pipeline-free",
         exclusive,

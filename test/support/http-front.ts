@@ -201,6 +201,9 @@ function viewsOf(test: TestFront): ServerViews {
         family: "marian",
         precision: "f32",
         ready: true,
+        state: "resident",
+        pipelines: ["echo-0"],
+        reason: null,
         limits: { inputTokensMax: 512, outputTokensMax: 512 },
       },
     ],
@@ -216,7 +219,6 @@ function statusOf(test: TestFront): StatusResponse {
     pipelines: [
       {
         pipelineId: "echo-0",
-        model: "echo",
         kind: "shared",
         state: "ready",
         reason: null,
@@ -224,10 +226,24 @@ function statusOf(test: TestFront): StatusResponse {
         inStateMs: 1,
         restarts: 2,
         loads: 1,
+        models: [{ model: "echo", state: "resident", bytes: 9, loads: 1, idleMs: 0, inFlight: 3 }],
         memoryBytes: 1024,
         cacheBytes: 512,
         doing: null,
         items: { inFlight: 3, done: 4, failed: 5 },
+      },
+    ],
+    models: [
+      {
+        model: "echo",
+        state: "resident",
+        reason: null,
+        pipelines: ["echo-0"],
+        bytes: 9,
+        loadMs: 2,
+        loads: 1,
+        evictions: 0,
+        loadFailures: 0,
       },
     ],
     queues: [

@@ -26,10 +26,10 @@ export class FakeLocal implements AsyncDisposable {
   #pool: Pool | undefined;
 
   constructor({ model, count = 2, local = {}, pool = {} }: FakeLocalOptions) {
-    const pipelines = pipelinesOf(model, count);
+    const pipelines = pipelinesOf(count);
     const { task, model: taskModel } = numbersTask();
     this.local = new LocalSubmit({
-      models: new Map([["fake", { name: "fake", task, taskModel, mode: "continuous" }]]),
+      models: new Map([["fake", { ...fakeHosted(model.dir), task, taskModel }]]),
       prepare: prepareAtOnce(taskModel),
       scheduler: this.scheduler,
       makePool: (onEvent) => {
@@ -82,6 +82,12 @@ export class FakeLocal implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.local.stop({ drainMs: 0 });
   }
+}
+
+/** How pipelines know the fake runtime's model. */
+export function fakeHosted(modelDir = "") {
+  const size = { bytes: 1_000, keep: "preloaded" } as const;
+  return { key: "fake", name: "fake", modelDir, mode: "continuous", ...size } as const;
 }
 
 /** The text of a result of the numbers task, or the code of the error. */

@@ -31,10 +31,12 @@ export class MadeChild implements ChildPort {
     for (const frame of frames) this.events.onFrame(frame);
   }
 
+  /** It says hello, is told to load its model, and has done so. */
   startUp(): void {
     this.say(
       { type: "hello", version: framesVersion, pid: this.pid },
-      { type: "ready", loads: 1, memoryBytes: 1 },
+      { type: "loading", model: "m" },
+      { type: "loaded", model: "m", loads: 1, modelBytes: 1, memoryBytes: 1, ms: 1 },
     );
   }
 
@@ -54,7 +56,7 @@ export class MadePool {
       now: () => this.clock.nowMs,
       after: (delayMs, action) => this.clock.after(delayMs, action),
     };
-    const spec = { pipelineId: "p0", model: "m", kind: "shared", modelDir: "/m" } as const;
+    const spec = { pipelineId: "p0", kind: "shared", modelMemoryBytesMax: 1_000 } as const;
     this.pool = new Pool(
       {
         entry: "none",
@@ -71,7 +73,10 @@ export class MadePool {
         },
         ...options,
       },
-      (event) => this.events.push(event),
+      (event) => {
+        this.events.push(event);
+        if (event.type === "up") this.pool.load("p0", { model: "m", modelDir: "/m" });
+      },
     );
     this.pool.start();
   }

@@ -7,18 +7,18 @@ import { fakeEntry, makeItem, quickOptions, quiet } from "./pool.js";
 const [modelDir = "", doing = "idle"] = process.argv.slice(2);
 const spec = {
   pipelineId: "p0",
-  model: "fake",
   kind: "shared",
-  modelDir,
   threads: 1,
   rowsMax: 8,
+  modelMemoryBytesMax: 1_000_000,
 } as const;
 const options = { ...quickOptions, entry: fakeEntry, log: quiet, pipelines: [spec] };
 const pool = new Pool(options, ({ type }) => {
   const print = (): void => console.log(String(pool.snapshot()[0]?.pid));
-  if (type === "run" || (type === "up" && doing === "idle")) print();
-  if (type !== "up" || doing === "idle") return;
+  if (type === "up") pool.load("p0", { model: "fake", modelDir });
+  if (type === "run" || (type === "loaded" && doing === "idle")) print();
+  if (type !== "loaded" || doing === "idle") return;
   const items = [makeItem(1, doing === "busy" ? magic.busyLoop : magic.silent)];
-  pool.dispatch("p0", { batchId: 1, class: "bulk", items });
+  pool.dispatch("p0", { batchId: 1, model: "fake", class: "bulk", items });
 });
 pool.start();

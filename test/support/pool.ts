@@ -83,15 +83,26 @@ export interface FakePoolOptions extends Partial<PoolOptions> {
 }
 
 /** `p0`, `p1` and so on, each with the fake runtime and 8 rows. */
-export function pipelinesOf(model: FakeModel, count: number): PipelineSpec[] {
+export function pipelinesOf(count: number): PipelineSpec[] {
   return Array.from({ length: count }, (_, index) => ({
     pipelineId: `p${index}`,
-    model: "fake",
     kind: "shared",
-    modelDir: model.dir,
     threads: 1,
     rowsMax: 8,
+    modelMemoryBytesMax: 1_000_000,
   }));
+}
+
+/** Each pipeline that comes up is told to load the model `fake`, as its owner would. */
+export function loadingAtOnce(
+  pool: () => Pool,
+  dir: string,
+  onEvent: (event: PoolEvent) => void,
+): (event: PoolEvent) => void {
+  return (event) => {
+    onEvent(event);
+    if (event.type === "up") pool().load(event.pipelineId, { model: "fake", modelDir: dir });
+  };
 }
 
 export class FakePool implements AsyncDisposable {
@@ -99,14 +110,18 @@ export class FakePool implements AsyncDisposable {
   readonly pool: Pool;
 
   constructor({ model, count = 1, ...rest }: FakePoolOptions) {
-    const pipelines = pipelinesOf(model, count);
+    const pipelines = pipelinesOf(count);
     const options = { entry: fakeEntry, log: quiet, pipelines, ...quickOptions, ...rest };
-    this.pool = new Pool(options, (event) => this.events.push(event));
+    const push = (event: PoolEvent): void => this.events.push(event);
+    this.pool = new Pool(
+      options,
+      loadingAtOnce(() => this.pool, model.dir, push),
+    );
     this.pool.start();
   }
 
   dispatch(batchId: number, items: readonly FrameItem[], pipelineId = "p0"): void {
-    this.pool.dispatch(pipelineId, { batchId, class: "bulk", items });
+    this.pool.dispatch(pipelineId, { batchId, model: "fake", class: "bulk", items });
   }
 
   [Symbol.asyncDispose](): Promise<void> {

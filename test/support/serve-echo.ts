@@ -30,6 +30,7 @@ async function openBackend({
     uptimeMs: 0,
     policy: "echo",
     pipelines: [],
+    models: [],
     queues: [],
     batches: { byReason: {}, recent: [] },
     stages: [],
@@ -67,6 +68,7 @@ async function openBackend({
       },
       models: () => [],
     },
+    reload: () => Promise.resolve({ added: [], changed: [], removed: [], broken: [] }),
     start: async () => {
       if (name === "broken") {
         throw new MillraceError("model_folder_invalid", "no models");

@@ -36,10 +36,13 @@ const stage = { stage: "decode", runs: 1, rows: 2, units: 3, paddedUnits: 4, ms:
 
 const childFrames: readonly ChildFrame[] = [
   { type: "hello", version: 1, pid: 77 },
-  { type: "ready", loads: 1, memoryBytes: 3 },
-  { type: "load-failed", code: "model_folder_invalid", message: "no such file" },
+  { type: "loading", model: "en-zh" },
+  { type: "loaded", model: "en-zh", loads: 1, modelBytes: 2, memoryBytes: 3, ms: 4.5 },
+  { type: "unloaded", model: "en-zh", memoryBytes: 1 },
+  { type: "load-failed", model: "模型", code: "model_folder_invalid", message: "no such file" },
   {
     type: "run",
+    model: "en-zh",
     stage: "encode",
     rows: 2,
     width: 16,
@@ -50,11 +53,12 @@ const childFrames: readonly ChildFrame[] = [
   { type: "items", outcomes: [outcome, failure, { itemId: 3, ok: true, value: empty }] },
   { type: "items", outcomes: [failure] },
   { type: "recalled", itemIds: [] },
-  { type: "report", stages: [stage], cacheBytes: 7 },
+  { type: "report", model: "en-zh", stages: [stage], cacheBytes: 7 },
 ];
 const parentFrames: readonly ParentFrame[] = [
-  { type: "load", version: 1, modelDir: "/模型", threads: 1, rowsMax: 64 },
-  { type: "batch", batchId: 1, class: "bulk", items: [{ itemId: 1, payload: value }] },
+  { type: "load", model: "m", modelDir: "/模型", threads: 1, rowsMax: 64 },
+  { type: "unload", model: "m" },
+  { type: "batch", batchId: 1, model: "m", class: "bulk", items: [{ itemId: 1, payload: value }] },
   { type: "cancel", itemIds: [1] },
   { type: "recall", itemIds: [2] },
   { type: "stop" },
@@ -148,7 +152,8 @@ test("every field of every frame is checked", () => {
       for (const field of Object.keys(header)) {
         for (const bad of [undefined, null, -1, "x\0", {}, [null], [[]], true, Number.NaN]) {
           // Any text will do for these; for the others a text is as bad as the rest.
-          if (typeof bad === "string" && ["message", "stage", "modelDir"].includes(field)) continue;
+          if (typeof bad === "string" && ["message", "stage", "model", "modelDir"].includes(field))
+            continue;
           assert.throws(
             () => parse({ ...header, [field]: bad }, tail),
             ProtocolError,
@@ -239,7 +244,7 @@ test("defect 2: a list of any length travels in parts, in order, none of them lo
     itemId,
     payload: { values: { beams: 1 }, tensors: { tokens } },
   }));
-  const parts = [...encodeFrames({ type: "batch", batchId: 3, class: "bulk", items })];
+  const parts = [...encodeFrames({ type: "batch", batchId: 3, model: "m", class: "bulk", items })];
   assert.ok(parts.length > 1);
   const decoder = new FrameDecoder(parseParentFrame);
   const got = parts.flatMap((part) => {
@@ -275,6 +280,7 @@ for (const [what, payload] of large) {
     const batch = {
       type: "batch",
       batchId: 1,
+      model: "m",
       class: "bulk",
       items: payloads.map((each, itemId) => ({ itemId, payload: each })),
     } as const;
@@ -318,7 +324,7 @@ test("the deepest values that a frame takes arrive, one level more is refused be
 test("a message of any length is cut, and names of stages are short and few", () => {
   const message = "x".repeat(100_000);
   const frames = [
-    { type: "load-failed", code: "internal", message },
+    { type: "load-failed", model: "m", code: "internal", message },
     { type: "items", outcomes: [{ ...failure, message }] },
   ] as const;
   for (const frame of frames) {
@@ -329,7 +335,7 @@ test("a message of any length is cut, and names of stages are short and few", ()
     [{ ...stage, type: "cancel" }],
     Array.from({ length: 65 }, () => stage),
   ]) {
-    const report = { type: "report", stages, cacheBytes: 0 };
+    const report = { type: "report", model: "en-zh", stages, cacheBytes: 0 };
     assert.throws(() => parseChildFrame(report, new Uint8Array()), ProtocolError);
   }
 });

@@ -10,12 +10,13 @@ import { hypothesesPayload } from "#src/work/generation.js";
 import type { PoolEvent } from "#src/worker/events.js";
 import { VirtualClock } from "../sim/clock.js";
 import { FifoScheduler } from "../support/fifo-scheduler.js";
-import { textOrCode } from "../support/local.js";
+import { fakeHosted, textOrCode } from "../support/local.js";
 import { numbersTask, prepareAtOnce } from "../support/numbers-task.js";
 
 /** Answers each item at once, with its own id as its only token; or keeps it. */
 class FakePool implements PoolPort {
   answers = true;
+  breaks = false;
   readonly #onEvent: (event: PoolEvent) => void;
 
   constructor(onEvent: (event: PoolEvent) => void) {
@@ -23,8 +24,13 @@ class FakePool implements PoolPort {
   }
 
   start(): void {
-    const spec = { model: "fake", kind: "shared", rowsMax: 8 } as const;
+    const spec = { kind: "shared", rowsMax: 8, modelMemoryBytesMax: 1_000 } as const;
     this.emit({ type: "up", pipelineId: "p0", ...spec });
+  }
+
+  load(pipelineId: string, { model }: { readonly model: string }): void {
+    if (this.breaks) throw new Error("a pool that is not there");
+    this.emit({ type: "loaded", pipelineId, model, bytes: 1, ms: 1 });
   }
 
   dispatch(pipelineId: string, { items }: { readonly items: readonly { itemId: number }[] }): void {
@@ -37,6 +43,7 @@ class FakePool implements PoolPort {
     }
   }
 
+  unload(): void {}
   cancel(): void {}
   recall(): void {}
   forget(): void {}
@@ -54,7 +61,7 @@ function build(more: Partial<LocalSubmitOptions> = {}): { local: LocalSubmit; po
   const { task, model: taskModel } = numbersTask();
   let pool: FakePool | undefined;
   const local = new LocalSubmit({
-    models: new Map([["fake", { name: "fake", task, taskModel, mode: "continuous" }]]),
+    models: new Map([["fake", { ...fakeHosted(), task, taskModel }]]),
     prepare: prepareAtOnce(taskModel),
     scheduler: new FifoScheduler(),
     makePool: (onEvent) => {
@@ -152,7 +159,7 @@ test("attack: inputs that hold more than their body took are counted as what the
     }),
   };
   const { local, pool } = build({
-    models: new Map([["fake", { name: "fake", task: heavy, taskModel, mode: "continuous" }]]),
+    models: new Map([["fake", { ...fakeHosted(), task: heavy, taskModel }]]),
   });
   pool.answers = false;
   const leaving = new AbortController();
@@ -285,7 +292,7 @@ test("defect 3: pieces are counted while they are made, and making them ends at 
     },
   };
   const { local } = build({
-    models: new Map([["fake", { name: "fake", task, taskModel, mode: "continuous" }]]),
+    models: new Map([["fake", { ...fakeHosted(), task, taskModel }]]),
     prepare: prepareAtOnce(taskModel),
   });
   await assert.rejects(submit(local, ["1. ".repeat(100_000)]), { code: "too_many_items" });
@@ -314,13 +321,14 @@ for (const broken of ["scheduler", "pool"] as const) {
     const refused = assert.rejects(waiting, { code: "internal" });
     await new Promise((resolve) => setImmediate(resolve));
     breaks = true;
-    if (broken === "scheduler") pool.emit({ type: "down", pipelineId: "p0", reason: "test" });
-    else pool.emit({ type: "up", pipelineId: "p1", model: "none", kind: "shared", rowsMax: 1 });
+    pool.breaks = broken === "pool";
+    const spec = { kind: "shared", rowsMax: 1, modelMemoryBytesMax: 1_000 } as const;
+    pool.emit({ type: "up", pipelineId: "p1", ...spec });
     await refused;
     assert.equal(errors.length, 1);
     const before = steps;
     await assert.rejects(submit(local, ["3."]), { code: "internal" });
-    pool.emit({ type: "down", pipelineId: "p0", reason: "again" });
+    pool.emit({ type: "down", pipelineId: "p0", reason: "again", loading: null });
     assert.equal(steps, before, "the broken scheduler is not asked again");
     assert.equal(errors.length, 1);
     await local.stop({ drainMs: 1_000 });
@@ -413,7 +421,7 @@ test("attack: what is foreseen of a page takes no place; what is reserved does, 
   const held: number[] = [];
   let goOn = (): void => {};
   const { local } = build({
-    models: new Map([["fake", { name: "fake", task, taskModel: model, mode: "continuous" }]]),
+    models: new Map([["fake", { ...fakeHosted(), task, taskModel: model }]]),
     prepare: {
       async prepare(request, signal) {
         const [least = 0] = request.inputs.map((input) => String(input).length / 3);
@@ -447,7 +455,7 @@ test("attack: a sentence let in above the bound does not end the page that is be
   const { task, model } = numbersTask();
   let goOn: (() => void) | null = null;
   const { local } = build({
-    models: new Map([["fake", { name: "fake", task, taskModel: model, mode: "continuous" }]]),
+    models: new Map([["fake", { ...fakeHosted(), task, taskModel: model }]]),
     prepare: {
       async prepare(request, signal) {
         if (request.inputs.length > 1) await new Promise<void>((resolve) => (goOn = resolve));

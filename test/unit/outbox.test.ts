@@ -33,7 +33,7 @@ function batchOf(batchId: number, count: number): Extract<ParentFrame, { type: "
     itemId: batchId * 100_000 + at,
     payload: { values: {}, tensors: { tokens: maximal } },
   }));
-  return { type: "batch", batchId, class: "bulk", items };
+  return { type: "batch", batchId, model: "m", class: "bulk", items };
 }
 
 test("defect 2: what waits for a child that does not read is bounded in bytes, whatever was sent", async () => {
@@ -73,7 +73,7 @@ test("an item too large is named, its neighbours are sent", () => {
     itemId: 7,
     payload: { values: { text: "x".repeat(2 * 1024 * 1024) }, tensors: {} },
   };
-  outbox.send({ type: "batch", batchId: 1, class: "bulk", items: [bad, good] });
+  outbox.send({ type: "batch", batchId: 1, model: "m", class: "bulk", items: [bad, good] });
   assert.deepEqual(tooLarge, [7]);
   assert.deepEqual(socket.frames, [{ ...batchOf(1, 1), items: [good] }]);
 });

@@ -1,9 +1,12 @@
 /** The parent's side of a pipeline on a made clock: hours pass at once, and a child lies as the test says. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { framesVersion } from "#src/frames/messages.js";
 import { systemClock } from "#src/work/clock.js";
 import { MadePool } from "../support/made-child.js";
 import { makeItem } from "../support/pool.js";
+
+const hello = { type: "hello", version: framesVersion, pid: 1 } as const;
 
 const hourMs = 3_600_000;
 
@@ -86,7 +89,7 @@ test("a drain ends with the last item, or with its time", async () => {
   for (const answers of [true, false]) {
     const made = new MadePool();
     made.child.startUp();
-    made.pool.dispatch("p0", { batchId: 1, class: "bulk", items: [makeItem(1, 7)] });
+    made.pool.dispatch("p0", { batchId: 1, model: "m", class: "bulk", items: [makeItem(1, 7)] });
     const stopped = made.pool.stop({ drainMs: 30_000 });
     assert.equal(stateOf(made), "ready");
     if (answers) {
@@ -105,13 +108,68 @@ test("a drain ends with the last item, or with its time", async () => {
   }
 });
 
-test("a start without a word, and one without an end, are ended in time", () => {
-  for (const phase of ["hello", "ready"]) {
+test("a start without a word, and a load without an end, are ended in time", () => {
+  const begun = { type: "loading", model: "m" } as const;
+  for (const [says, atMs, reason, loading] of [
+    [[], 24 * hourMs, /no hello/, undefined],
+    // Who does not even begin hangs as with any other work, and it is not the model's fault.
+    [[hello], 60_500, /silent/, null],
+    [[hello, begun], 24 * hourMs, /while it loaded m/, { model: "m", isFault: true }],
+  ] as const) {
     const made = new MadePool({ startTimeoutMs: 24 * hourMs });
-    if (phase === "ready") made.child.say({ type: "hello", version: 2, pid: 1 });
+    made.child.say(...says);
     made.passUntil(() => made.child.killed);
-    assert.equal(made.clock.nowMs, 24 * hourMs);
-    assert.match(made.pool.snapshot()[0]?.reason ?? "", new RegExp(`no ${phase}`));
+    assert.equal(made.clock.nowMs, atMs);
+    assert.match(made.pool.snapshot()[0]?.reason ?? "", reason);
+    const down = made.events.find((event) => event.type === "down");
+    assert.deepEqual(down?.type === "down" ? down.loading : undefined, loading);
+  }
+});
+
+test("a load that fails ends no life, and the next one is tried when its owner says so", () => {
+  const made = new MadePool();
+  const failed = { model: "m", code: "model_folder_invalid", message: "no graph" } as const;
+  made.child.say(hello, { type: "loading", model: "m" }, { type: "load-failed", ...failed });
+  assert.equal(stateOf(made), "ready");
+  const event = made.events.find(({ type }) => type === "load-failed");
+  const reason = "model_folder_invalid: no graph";
+  assert.deepEqual(event, { type: "load-failed", pipelineId: "p0", model: "m", reason });
+  made.pool.load("p0", { model: "n", modelDir: "/n" });
+  assert.equal(made.child.heard.filter(({ type }) => type === "load").length, 2);
+  assert.equal(made.pool.snapshot()[0]?.restarts, 0);
+});
+
+test("a process that ends while it loads blames the model and none of its items", () => {
+  const made = new MadePool();
+  made.child.startUp();
+  const items = [makeItem(1, 7), makeItem(2, 7)];
+  made.pool.dispatch("p0", { batchId: 1, model: "m", class: "bulk", items });
+  const run = { model: "m", stage: "s", rows: 1, width: 1, predictedMs: 1, memoryBytes: 1 };
+  made.child.say({ type: "run", ...run, begunItemIds: [1] });
+  made.pool.load("p0", { model: "n", modelDir: "/n" });
+  made.child.say({ type: "loading", model: "n" });
+  made.child.end("SIGSEGV");
+  const ends = made.events.filter(({ type }) => type === "down" || type === "returned");
+  const loading = { model: "n", isFault: true };
+  const reason = "crashed with SIGSEGV, while it loaded n";
+  assert.deepEqual(ends, [
+    { type: "down", pipelineId: "p0", reason, loading },
+    { type: "returned", pipelineId: "p0", innocent: [1, 2], groups: [], failed: [] },
+  ]);
+});
+
+test("what a child says of loads that nobody asked for is a lie", () => {
+  const loaded = { model: "m", loads: 2, modelBytes: 1, memoryBytes: 1, ms: 1 };
+  for (const lie of [
+    { type: "loading", model: "m" },
+    { type: "loaded", ...loaded },
+    { type: "load-failed", model: "m", code: "internal", message: "" },
+    { type: "unloaded", model: "m", memoryBytes: 1 },
+  ] as const) {
+    const made = new MadePool();
+    made.child.startUp();
+    made.child.say(lie);
+    assert.ok(made.child.killed, lie.type);
   }
 });
 
@@ -121,7 +179,7 @@ test("a silent child is suspected, then replaced, and its frames come too late",
     stillChecksMax: 2,
   });
   made.child.startUp();
-  made.pool.dispatch("p0", { batchId: 1, class: "bulk", items: [makeItem(1, 7)] });
+  made.pool.dispatch("p0", { batchId: 1, model: "m", class: "bulk", items: [makeItem(1, 7)] });
   made.passUntil(() => stateOf(made) === "suspect");
   const [child] = made.children;
   made.passUntil(() => stateOf(made) === "backing-off");
@@ -134,7 +192,12 @@ test("a silent child is suspected, then replaced, and its frames come too late",
 
 test("a dispatch is refused whole, before anything is written", () => {
   const made = new MadePool();
-  const batch = { batchId: 1, class: "bulk", items: [makeItem(1, 7), makeItem(2, 7)] } as const;
+  const batch = {
+    batchId: 1,
+    model: "m",
+    class: "bulk",
+    items: [makeItem(1, 7), makeItem(2, 7)],
+  } as const;
   assert.throws(() => made.pool.dispatch("p0", batch), /not up/);
   made.child.startUp();
   made.pool.dispatch("p0", { ...batch, items: [makeItem(2, 7)] });
@@ -150,7 +213,7 @@ test("defect 2: how much a pipeline holds is its owner's decision", () => {
   const made = new MadePool();
   made.child.startUp();
   const items = Array.from({ length: 20_000 }, (_, itemId) => makeItem(itemId, 7));
-  made.pool.dispatch("p0", { batchId: 1, class: "bulk", items });
+  made.pool.dispatch("p0", { batchId: 1, model: "m", class: "bulk", items });
   assert.equal(made.pool.held.inFlight, 20_000);
 });
 
@@ -161,10 +224,11 @@ test("defect 10: a kill that the kernel counted blames what was begun, an operat
     made.child.startUp();
     made.pool.dispatch("p0", {
       batchId: 1,
+      model: "m",
       class: "bulk",
       items: [makeItem(1, 7), makeItem(2, 7)],
     });
-    const run = { stage: "s", rows: 1, width: 1, predictedMs: 1, memoryBytes: 1 };
+    const run = { model: "m", stage: "s", rows: 1, width: 1, predictedMs: 1, memoryBytes: 1 };
     made.child.say({ type: "run", ...run, begunItemIds: [1] });
     if (counted) kills += 1;
     made.child.end("SIGKILL");
@@ -179,7 +243,7 @@ test("a child that sends back what was not recalled, among what was, takes nothi
   const made = new MadePool();
   made.child.startUp();
   const items = [1, 2, 3, 4].map((itemId) => makeItem(itemId, itemId));
-  made.pool.dispatch("p0", { batchId: 1, class: "bulk", items });
+  made.pool.dispatch("p0", { batchId: 1, model: "m", class: "bulk", items });
   made.pool.cancel("p0", [4]);
   made.pool.recall("p0", [1, 2, 3]);
   made.child.say({ type: "recalled", itemIds: [] });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Scheduler } from "#src/scheduler/scheduler.js";
-import type { Decision, PipelineCapacity, RunMode, SchedulerEvent } from "#src/scheduler/types.js";
+import type { Decision, HostSpec, RunMode, SchedulerEvent } from "#src/scheduler/types.js";
 
 /** Looks at one pipeline in one step, at the most: twice a class in each of some rounds. */
 const looksMax = 24;
@@ -24,10 +24,12 @@ class Crowd {
   #requests = 0;
 
   constructor(pipelines: number, mode: RunMode) {
+    this.step({ type: "model", model: { model: "m", mode, bytes: 1, keep: "preloaded" } });
     for (let at = 0; at < pipelines; at += 1) {
-      const capacity = { model: "m", kind: "shared", mode, rowsMax: 16 } as const;
-      const pipeline = this.#counted({ ...capacity, pipelineId: `p${at}` });
-      this.step({ type: "pipeline-up", pipeline });
+      const pipelineId = `p${at}`;
+      const spec = { kind: "shared", rowsMax: 16, modelMemoryBytesMax: 10 } as const;
+      this.step({ type: "pipeline-up", pipeline: this.#counted({ ...spec, pipelineId }) });
+      this.step({ type: "loaded", pipelineId, model: "m", bytes: 1, ms: 1 });
     }
   }
 
@@ -62,8 +64,8 @@ class Crowd {
     if (done !== undefined) this.step({ type: "settled", ...done });
   }
 
-  #counted(capacity: PipelineCapacity): PipelineCapacity {
-    return new Proxy(capacity, {
+  #counted(spec: HostSpec): HostSpec {
+    return new Proxy(spec, {
       get: (target, key, receiver) => {
         this.looks += 1;
         return Reflect.get(target, key, receiver);

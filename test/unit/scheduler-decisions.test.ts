@@ -30,9 +30,17 @@ class Bench {
     return this.scheduler.step(event, this.nowMs);
   }
 
+  /** A pipeline comes up and loads the model, as it is told to. */
   up(pipelineId: string, spec: Partial<PipelineCapacity> = {}): readonly Decision[] {
-    const shared = { model: "m", kind: "shared", mode: "continuous", rowsMax: 8 } as const;
-    return this.step({ type: "pipeline-up", pipeline: { pipelineId, ...shared, ...spec } });
+    const { model = "m", kind = "shared", mode = "continuous", rowsMax = 8 } = spec;
+    this.step({ type: "model", model: { model, mode, bytes: 1, keep: "preloaded" } });
+    const pipeline = { pipelineId, kind, rowsMax, modelMemoryBytesMax: 10 };
+    const told = this.step({ type: "pipeline-up", pipeline });
+    assert.deepEqual(
+      told.filter(({ type }) => type === "load"),
+      [{ type: "load", pipelineId, model }],
+    );
+    return this.step({ type: "loaded", pipelineId, model, bytes: 1, ms: 1 });
   }
 
   request(
@@ -306,7 +314,7 @@ test("events that cannot be are refused loudly", () => {
       (bench, batch) => [bench.settle("p", batch), bench.settle("p", batch)],
       /had its outcome already/,
     ],
-    [(bench) => bench.step({ type: "pipeline-down", pipelineId: "q" }), /was not up/],
+    [(bench) => bench.step({ type: "pipeline-down", pipelineId: "q" }), /is not up/],
     [(bench) => bench.up("p"), /came up twice/],
     [(bench) => bench.scheduler.step({ type: "tick" }, -1), /time went back/],
   ];

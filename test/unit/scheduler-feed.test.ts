@@ -6,7 +6,9 @@ import { workClasses } from "millrace-client/wire";
 import { Agenda } from "#src/scheduler/agenda.js";
 import { batchOf } from "#src/scheduler/batch.js";
 import { FedPipeline } from "#src/scheduler/fed-pipeline.js";
+import { Host } from "#src/scheduler/host.js";
 import { ModelState } from "#src/scheduler/model-state.js";
+
 import { FirstComePolicy } from "#src/scheduler/policy-fcfs.js";
 import { type ItemEntry, RequestBook } from "#src/scheduler/request-book.js";
 import { Rooms } from "#src/scheduler/rooms.js";
@@ -15,15 +17,15 @@ import { Suspects } from "#src/scheduler/suspects.js";
 const kind = fc.constantFrom("realtime", "bulk", "shared");
 const workClass = fc.constantFrom(...workClasses);
 
-function fedPipeline(of: { at: number; kind: "realtime" | "bulk" | "shared"; rowsMax: number }) {
-  const { at, rowsMax } = of;
-  return new FedPipeline({
-    pipelineId: `p${at}`,
-    model: "m",
-    kind: of.kind,
-    mode: "continuous",
-    rowsMax,
-  });
+function fedPipeline(
+  model: ModelState,
+  of: { at: number; kind: "realtime" | "bulk" | "shared"; rowsMax: number },
+) {
+  const { at, rowsMax, kind: its } = of;
+  const spec = { pipelineId: `p${at}`, kind: its, rowsMax };
+  const host = new Host({ ...spec, modelMemoryBytesMax: 1 });
+  const capacity = { ...spec, model: "m", mode: "continuous" } as const;
+  return new FedPipeline(capacity, { host, model, nowMs: 0 });
 }
 
 /** Requests of one item each. */
@@ -63,7 +65,8 @@ test("the bounds of every pipeline follow the batches that leave", () => {
   fc.assert(
     fc.property(feedCase, ({ pipelines, queued, sends, prefetchRows }) => {
       const model = new ModelState("m", { sequence: 0, realtimeTargetMs: 200 });
-      for (const [at, each] of pipelines.entries()) model.pipelineUp(fedPipeline({ at, ...each }));
+      for (const [at, each] of pipelines.entries())
+        model.pipelineUp(fedPipeline(model, { at, ...each }));
       const items = new Items();
       for (const each of queued.toSorted((a, b) => a.arrivedMs - b.arrivedMs))
         model.queues[each.class].arrive(items.one(each, each.arrivedMs).request, each.arrivedMs);
@@ -117,10 +120,11 @@ test("suspects wait in groups of one key, and run in order, whoever leaves meanw
           expected.push(stays.filter((item) => item.kin.batchKey === batchKey));
       }
       assert.equal(suspects.waitingItems, expected.flat().length);
-      const pipeline = fedPipeline({ at: 0, kind: "shared", rowsMax: 8 });
+      const model = new ModelState("m", { sequence: 0, realtimeTargetMs: 200 });
+      model.pipelineUp(fedPipeline(model, { at: 0, kind: "shared", rowsMax: 8 }));
       for (const each of expected.filter(({ length }) => length > 0))
-        assert.deepEqual(suspects.next([pipeline])?.group, each);
-      assert.equal(suspects.next([pipeline]), null);
+        assert.deepEqual(suspects.next(model)?.group, each);
+      assert.equal(suspects.next(model), null);
       assert.equal(suspects.waitingItems, 0);
     }),
   );

@@ -364,7 +364,7 @@ class Watched {
       const text = outcome.ok ? outcome.value.values["text"] : null;
       assert.equal(text, expected(each), `item ${itemId}`);
     }
-    assertHeard({ type: "report", stages: this.engine.takeReport(), cacheBytes: 0 });
+    assertHeard({ type: "report", model: "m", stages: this.engine.takeReport(), cacheBytes: 0 });
     assert.equal(this.engine.memoryBytes, 0);
     assert.deepEqual(this.engine.begunItemIds(), []);
     assert.equal(this.engine.predictedMs(), 0);
@@ -380,7 +380,7 @@ class Watched {
     this.runs.push(run);
     const begun = this.engine.begunItemIds();
     const { itemsBegin: _, ...told } = run;
-    assertHeard({ type: "run", ...told, begunItemIds: begun, memoryBytes: 0 });
+    assertHeard({ type: "run", model: "m", ...told, begunItemIds: begun, memoryBytes: 0 });
     const held = (itemId: number): boolean =>
       !this.withdrawn.has(itemId) && !this.outcomes.has(itemId);
     assert.ok(begun.every(held), "what nobody waits for is no suspect");

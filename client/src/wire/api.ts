@@ -6,6 +6,7 @@
  * such as a sentence of it.
  */
 import type { WireError } from "./errors.js";
+import type { ModelStatus } from "./status.js";
 import type { ModelTensor } from "./tensors.js";
 
 /** `realtime`: somebody waits. `bulk`: nobody waits. */
@@ -93,7 +94,14 @@ export interface ModelInfo {
   readonly sourceLanguage?: string;
   readonly targetLanguage?: string;
   readonly precision: string;
+  /** It can be served, if need be after one load. */
   readonly ready: boolean;
+  /** See `ModelStatus`. */
+  readonly state: ModelStatus["state"];
+  /** Pipelines that have it loaded. */
+  readonly pipelines: readonly string[];
+  /** Why its last load failed, or why it cannot be served; null where there is nothing to say. */
+  readonly reason: string | null;
   readonly limits: ModelLimits;
   /** Of a model that takes and gives named tensors. */
   readonly inputs?: readonly ModelTensor[];
@@ -103,6 +111,16 @@ export interface ModelInfo {
 export interface ModelsResponse {
   readonly models: readonly ModelInfo[];
   readonly deployment: DeploymentIdentity;
+}
+
+/** What `POST /v1/models/reload` found. */
+export interface ModelsReload {
+  readonly added: readonly string[];
+  /** Their new versions serve as soon as they are loaded. */
+  readonly changed: readonly string[];
+  readonly removed: readonly string[];
+  /** Folders that are not served, each with the reason; what was served from them before is served on. */
+  readonly broken: readonly { readonly dir: string; readonly reason: string }[];
 }
 
 /** Names of the headers that Millrace reads or writes beyond the standard ones. */

@@ -8,6 +8,7 @@ export {
   headerNames,
   type ItemError,
   type ModelInfo,
+  type ModelsReload,
   type ModelsResponse,
   type ReplyLine,
   type ReplySummary,
@@ -73,7 +74,9 @@ export type {
 export type {
   BatchRecord,
   ModelReadiness,
+  ModelStatus,
   PipelineKind,
+  PipelineModel,
   PipelineState,
   PipelineStatus,
   QueueStatus,

@@ -15,9 +15,23 @@ export type PipelineState =
   | "stopping"
   | "stopped";
 
+/** A model in a process. */
+export interface PipelineModel {
+  readonly model: string;
+  readonly state: "loading" | "resident" | "leaving";
+  /** By which the process grew when it was loaded, as measured; little where it used memory again. */
+  readonly bytes: number;
+  /** Times that the present process loaded it. */
+  readonly loads: number;
+  /** Since it was used last; 0 while it is. */
+  readonly idleMs: number;
+  /** Its items in the process. */
+  readonly inFlight: number;
+}
+
+/** A worker process, and the models that it hosts. */
 export interface PipelineStatus {
   readonly pipelineId: string;
-  readonly model: string;
   readonly kind: PipelineKind;
   readonly state: PipelineState;
   /** Why it is not ready, or why it last ended; null where there is nothing to say. */
@@ -26,14 +40,16 @@ export interface PipelineStatus {
   readonly inStateMs: number;
   /** Processes that this pipeline has had beyond the first. */
   readonly restarts: number;
-  /** Times that the present process loaded its model. */
+  /** Times that the present process loaded a model. */
   readonly loads: number;
+  readonly models: readonly PipelineModel[];
   /** Resident memory of the process. */
   readonly memoryBytes: number;
   /** The part of it that its items hold (keys and values of generating rows); bounded by the rows that may run. */
   readonly cacheBytes: number;
   /** The run that it announced last; null when it idles. */
   readonly doing: {
+    readonly model: string;
     readonly stage: string;
     readonly rows: number;
     readonly width: number;
@@ -46,6 +62,29 @@ export interface PipelineStatus {
     readonly done: number;
     readonly failed: number;
   };
+}
+
+/** Where a model is, over all pipelines. */
+export interface ModelStatus {
+  readonly model: string;
+  /**
+   * `on-disk`: it is loaded when somebody asks. `failed`: the last load did, and no pipeline has it. `leaving`: a newer version
+   * of it, or none, is served from now on.
+   */
+  readonly state: "resident" | "loading" | "on-disk" | "failed" | "leaving";
+  /** Why the last load failed, or why it cannot be loaded; null where there is nothing to say. */
+  readonly reason: string | null;
+  /** Pipelines that host it. */
+  readonly pipelines: readonly string[];
+  /** What it takes in a process, as far as is known. */
+  readonly bytes: number;
+  /** Expected time of a load. */
+  readonly loadMs: number;
+  /** Since the start. */
+  readonly loads: number;
+  readonly evictions: number;
+  /** In a row. */
+  readonly loadFailures: number;
 }
 
 export interface QueueStatus {
@@ -94,6 +133,7 @@ export interface StatusResponse {
   readonly uptimeMs: number;
   readonly policy: string;
   readonly pipelines: readonly PipelineStatus[];
+  readonly models: readonly ModelStatus[];
   readonly queues: readonly QueueStatus[];
   readonly batches: {
     /** Since the start, by reason. */
@@ -137,6 +177,7 @@ export interface StatusResponse {
 export interface ModelReadiness {
   /** Its name, or its folder where that cannot be read. */
   readonly model: string;
+  /** It can be served, if need be after one load. */
   readonly ready: boolean;
   /** Why it is not ready; null where it is. */
   readonly reason: string | null;

@@ -37,6 +37,7 @@ class NativeFront implements HttpFront {
     this.routes = [
       ...parts.tasks.map((task) => taskRoute(task, parts)),
       { path: "/v1/models", method: "GET", handler: (exchange) => this.#models(exchange) },
+      ...(parts.reload === undefined ? [] : [reloadRoute(parts.reload)]),
       memory("/live", (exchange) => {
         exchange.reply(jsonReply(200, { live: true, deployment: views.identity }));
       }),
@@ -72,6 +73,14 @@ class NativeFront implements HttpFront {
     const body: ModelsResponse = { models: views.models(), deployment: views.identity };
     exchange.reply(jsonReply(200, body));
   }
+}
+
+function reloadRoute(reload: NonNullable<FrontParts["reload"]>): Route {
+  return {
+    path: "/v1/models/reload",
+    method: "POST",
+    handler: async (exchange) => exchange.reply(jsonReply(200, await reload())),
+  };
 }
 
 /** Whole seconds, at least one: HTTP knows no smaller unit. */

@@ -37,7 +37,7 @@ export const generationEngineDefaults: GenerationEngineOptions = {
 };
 
 /** What the engine uses of a model. */
-export type GenerationRuns = Pick<GenerationModel, "manifest" | "encode" | "step">;
+export type GenerationRuns = Pick<GenerationModel, "manifest" | "encode" | "step" | "release">;
 
 export class GenerationEngine implements Engine {
   readonly #model: GenerationRuns;
@@ -131,6 +131,10 @@ export class GenerationEngine implements Engine {
       case "decode":
         return this.#decodeCost.predictMs(this.#lanes.get(decision.laneKey).rows);
     }
+  }
+
+  release(): Promise<void> {
+    return this.#model.release();
   }
 
   begunItemIds(): number[] {

@@ -71,9 +71,15 @@ export class GenerationModel {
     const wideSums = needsWideSums(manifest.quantization);
     const session = { threads, spin, wideSums, ...(prepack === undefined ? {} : { prepack }) };
     const encoder = await openShared(paths.encoder, session, options.shared?.encoder ?? null);
-    checkOutputs(encoder, { name: "encoder", wanted: encoderOutputs(manifest) });
-    const decoder = await openShared(paths.decoder, session, options.shared?.decoder ?? null);
-    checkOutputs(decoder, { name: "decoder", wanted: decoderOutputs(manifest) });
+    let decoder: Session | undefined;
+    try {
+      checkOutputs(encoder, { name: "encoder", wanted: encoderOutputs(manifest) });
+      decoder = await openShared(paths.decoder, session, options.shared?.decoder ?? null);
+      checkOutputs(decoder, { name: "decoder", wanted: decoderOutputs(manifest) });
+    } catch (error) {
+      await Promise.all([encoder.release(), decoder?.release()]);
+      throw error;
+    }
     return new GenerationModel(manifest, { encoder, decoder }, options);
   }
 

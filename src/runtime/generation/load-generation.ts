@@ -20,7 +20,13 @@ export async function loadGeneration(
   events: EngineEvents,
 ): Promise<GenerationEngine> {
   const model = await openModel(request);
-  await warmUp(model, request.modelDir);
+  try {
+    await warmUp(model, request.modelDir);
+  } catch (error) {
+    // The process lives on and hosts others.
+    await model.release();
+    throw error;
+  }
   return new GenerationEngine(model, events, {
     ...generationEngineDefaults,
     rowsMax: request.rowsMax,

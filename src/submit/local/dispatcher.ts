@@ -1,9 +1,9 @@
 /**
  * The owner of the scheduler and of the pool: tells the one what the other did, and the other what the one decided.
  *
- *   queue, drop ────────┐                       ┌──► pool.dispatch, cancel, recall
+ *   queue, drop, host ──┐                       ┌──► pool.load, unload, dispatch, cancel, recall
  *   pool events ────────┼─► scheduler.step ─► decisions
- *   timer (wake) ───────┘                       └──► expire: the request's items fail
+ *   timer (wake) ───────┘                       └──► expire, abandon: the request's items fail
  *
  * Every event goes through `#step`, one at a time and in order of arrival, also those that arise while a decision is
  * carried out. What throws there is a broken promise between these three, after which nobody knows who has what: no
@@ -12,10 +12,12 @@
 import assert from "node:assert/strict";
 import { type ErrorCode, MillraceError } from "millrace-client/wire";
 import type { FrameBatch, FrameItem, FrameOutcome } from "../../frames/messages.js";
-import type { Batch, Decision, ItemSpec, RunMode, SchedulerEvent } from "../../scheduler/types.js";
+import type { Batch, Decision, ItemSpec, SchedulerEvent } from "../../scheduler/types.js";
 import type { Clock } from "../../work/clock.js";
 import type { Piece } from "../../work/piece.js";
 import type { PoolEvent } from "../../worker/events.js";
+import type { LoadRequest } from "../../worker/pipeline.js";
+import { cannotBeLoaded, type HostedModel, HostedModels } from "./hosted-models.js";
 import type { ItemCounts } from "./item-counts.js";
 import type { OpenRequest, Place, Slice } from "./open-request.js";
 import { Slices } from "./slices.js";
@@ -28,6 +30,8 @@ export interface SchedulerPort {
 /** What is needed of the pool. */
 export interface PoolPort {
   start(): void;
+  load(pipelineId: string, request: LoadRequest): void;
+  unload(pipelineId: string, model: string): void;
   dispatch(pipelineId: string, batch: FrameBatch): void;
   cancel(pipelineId: string, itemIds: readonly number[]): void;
   recall(pipelineId: string, itemIds: readonly number[]): void;
@@ -38,13 +42,15 @@ export interface PoolPort {
 export interface DispatcherOptions {
   readonly scheduler: SchedulerPort;
   readonly makePool: (onEvent: (event: PoolEvent) => void) => PoolPort;
-  readonly modeOf: (model: string) => RunMode | undefined;
   readonly clock: Clock;
   readonly counts: ItemCounts;
   /** Items that are queued in one turn of the event loop. */
   readonly sliceItemsMax: number;
   readonly onBroken: (error: unknown) => void;
 }
+
+/** Where a model went while its items waited: whoever sends them again meets the next version, or none. */
+const notReadyRetryMs = 1_000;
 
 /** An item that has not ended. */
 interface OpenItem {
@@ -60,8 +66,7 @@ export class Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #pool: PoolPort;
   readonly #items = new Map<number, OpenItem>();
-  /** Pipelines that are up, with their model. */
-  readonly #up = new Map<string, string>();
+  readonly #hosted: HostedModels;
   readonly #events: SchedulerEvent[] = [];
   #stepping = false;
   #broken = false;
@@ -73,6 +78,7 @@ export class Dispatcher {
   constructor(options: DispatcherOptions) {
     this.#options = options;
     this.#slices = new Slices(options.clock);
+    this.#hosted = new HostedModels(options.clock);
     this.#pool = options.makePool((event) => this.#guard(() => this.#onPool(event)));
   }
 
@@ -80,9 +86,24 @@ export class Dispatcher {
     this.#pool.start();
   }
 
-  isUp(model: string): boolean {
-    for (const its of this.#up.values()) if (its === model) return true;
-    return false;
+  /** From now on pipelines may be told to load it. */
+  host(model: HostedModel): void {
+    this.#step({ type: "model", model: this.#hosted.add(model) });
+  }
+
+  /** It finishes what there is for it, and goes. */
+  retire(key: string): void {
+    this.#hosted.retire(key);
+    this.#step({ type: "model-gone", model: key });
+  }
+
+  nameOf(key: string): string {
+    return this.#hosted.nameOf(key);
+  }
+
+  /** Why nobody can be served with the model now; null: somebody can, if need be after it was loaded. */
+  refusalOf(key: string): MillraceError | null {
+    return this.#hosted.refusalOf(key);
   }
 
   /**
@@ -111,7 +132,12 @@ export class Dispatcher {
 
   /** Whether that were the last of the pieces. */
   #queueSlice(request: OpenRequest, pieces: Pieces): boolean {
-    const { model, class: workClass, tenant, deadlineAtMs } = request.options;
+    const { key: model, class: workClass, tenant, deadlineAtMs } = request.options;
+    if (this.#hosted.isRetired(model)) {
+      // While it was prepared: whoever sends it again meets what is served now.
+      request.abandon(this.refusalOf(model));
+      return true;
+    }
     this.#lastSliceId += 1;
     const slice: Slice = { sliceId: this.#lastSliceId, openItemIds: new Set() };
     const items: ItemSpec[] = [];
@@ -184,16 +210,24 @@ export class Dispatcher {
     const { pipelineId } = event;
     switch (event.type) {
       case "up": {
-        const { model, kind, rowsMax } = event;
-        const mode = this.#options.modeOf(model);
-        assert(mode !== undefined, `server: pipeline ${pipelineId} has a model that is not served`);
-        this.#up.set(pipelineId, model);
-        this.#step({ type: "pipeline-up", pipeline: { pipelineId, model, kind, mode, rowsMax } });
+        const { type: _, ...pipeline } = event;
+        this.#hosted.pipelineUp(pipelineId);
+        this.#step({ type: "pipeline-up", pipeline });
         return;
       }
-      case "down":
-        this.#up.delete(pipelineId);
-        this.#step({ type: "pipeline-down", pipelineId });
+      case "down": {
+        const { loading, reason } = event;
+        this.#hosted.pipelineDown(pipelineId);
+        const lost = loading === null ? null : { ...loading, reason };
+        this.#step({ type: "pipeline-down", pipelineId, loading: lost });
+        return;
+      }
+      case "loaded":
+        this.#hosted.loaded(pipelineId, event.model);
+        this.#step(event);
+        return;
+      case "load-failed":
+        this.#step(event);
         return;
       case "outcome":
         this.#onOutcome(pipelineId, event.outcome);
@@ -211,6 +245,7 @@ export class Dispatcher {
         return;
       case "run":
       case "start-failed":
+      case "unloaded":
         return;
     }
   }
@@ -286,6 +321,19 @@ export class Dispatcher {
       case "dispatch":
         this.#dispatch(decision.pipelineId, decision.batch);
         return;
+      case "load":
+        this.#load(decision.pipelineId, decision.model);
+        return;
+      case "unload":
+        this.#hosted.unloading(decision.pipelineId, decision.model);
+        this.#pool.unload(decision.pipelineId, decision.model);
+        return;
+      case "hold":
+        this.#hosted.hold(decision.model, decision.untilMs, decision.reason);
+        return;
+      case "abandon":
+        this.#abandon(decision);
+        return;
       case "expire":
         this.#expire(decision.itemIds);
         return;
@@ -299,6 +347,21 @@ export class Dispatcher {
         this.#wakeAt(decision.atMs);
         return;
     }
+  }
+
+  #load(pipelineId: string, model: string): void {
+    const hosted = this.#hosted.find(model);
+    assert(hosted !== undefined, `scheduler: ${model} is to be loaded, and was never announced`);
+    this.#pool.load(pipelineId, { model, modelDir: hosted.modelDir });
+  }
+
+  /** The whole request fails: where its model is not to be had, none of its inputs can be served. */
+  #abandon({ itemIds, reason }: Extract<Decision, { readonly type: "abandon" }>): void {
+    this.#pool.forget(itemIds);
+    const request = this.#closeAll(itemIds, "not_ready");
+    if (request === undefined) return;
+    const { key, model } = request.options;
+    request.abandon(this.refusalOf(key) ?? cannotBeLoaded(model, reason, notReadyRetryMs));
   }
 
   /** The request is told at once, and once: what its other slices hold is dropped when it ends. */
@@ -331,8 +394,9 @@ export class Dispatcher {
       item.sent = true;
       items.push({ itemId, payload: item.source.payload });
     }
-    counts.dispatched(pipelineId, this.#up.get(pipelineId) ?? "", batch);
-    this.#pool.dispatch(pipelineId, { batchId: batch.batchId, class: batch.class, items });
+    const { batchId, model, class: workClass } = batch;
+    counts.dispatched(pipelineId, this.#hosted.nameOf(model), batch);
+    this.#pool.dispatch(pipelineId, { batchId, model, class: workClass, items });
   }
 }
 

@@ -1,6 +1,5 @@
 /** What is checked before anything is taken: the task's fields, the model, whether it is ready, and the room that is left. */
 import { MillraceError } from "millrace-client/wire";
-import type { RunMode } from "../../scheduler/types.js";
 import type { Task, TaskModel, TaskRequest } from "../../tasks/task.js";
 import { Fields } from "../../work/fields.js";
 import type { JsonObject } from "../../work/payload.js";
@@ -12,14 +11,16 @@ export interface ServedModel {
   readonly name: string;
   readonly task: Task;
   readonly taskModel: TaskModel;
-  readonly mode: RunMode;
+  /** As pipelines know it. */
+  readonly key: string;
 }
 
 export interface DoorOptions {
   readonly models: ReadonlyMap<string, ServedModel>;
   readonly requestInputsMax: number;
   readonly admission: Admission;
-  readonly isUp: (model: string) => boolean;
+  /** Why nobody can be served with the model now, or null. */
+  readonly refusalOf: (key: string) => MillraceError | null;
 }
 
 /** A request that was let in. */
@@ -31,16 +32,19 @@ export interface Entered {
   readonly ticket: Ticket;
 }
 
-const notReadyRetryMs = 1_000;
-
 export class Door {
   readonly #options: DoorOptions;
-  readonly #tasks: ReadonlyMap<string, Task>;
+  readonly #tasks: Map<string, Task>;
   #closed: MillraceError | null = null;
 
   constructor(options: DoorOptions) {
     this.#options = options;
     this.#tasks = new Map([...options.models.values()].map(({ task }) => [task.name, task]));
+  }
+
+  /** A model of a task that there was none of makes it one that is served. */
+  serves(task: Task): void {
+    this.#tasks.set(task.name, task);
   }
 
   get tasks(): ReadonlyMap<string, TaskForm> {
@@ -58,15 +62,12 @@ export class Door {
     const task = this.#tasks.get(request.task);
     if (task === undefined) throw this.#unknownTask(request.task);
     new Fields(request.fields).refuseUnknown(task.fields);
-    const { requestInputsMax, admission, isUp } = this.#options;
+    const { requestInputsMax, admission, refusalOf } = this.#options;
     const { inputs, settings, bytes } = task.read(request.fields, { requestInputsMax });
     const model = this.#modelFor(request.model, task);
     if (this.#closed !== null) throw this.#closed;
-    if (!isUp(model.name)) {
-      throw new MillraceError("not_ready", `no pipeline of ${model.name} is ready`, {
-        retryAfterMs: notReadyRetryMs,
-      });
-    }
+    const refusal = refusalOf(model.key);
+    if (refusal !== null) throw refusal;
     const complete = model.taskModel.complete(settings);
     const ticket = admission.admit({
       items: inputs.length,

@@ -17,12 +17,13 @@ import type { Submit, SubmitEvents, SubmitRequest, SubmitSummary } from "../subm
 import { Admission, type AdmissionLimits } from "./admission.js";
 import { Dispatcher, type DispatcherOptions } from "./dispatcher.js";
 import { cancelled, Door, type Entered, type ServedModel } from "./door.js";
+import type { HostedModel } from "./hosted-models.js";
 import { ItemCounts, type ItemTotals, type SubmitObserver } from "./item-counts.js";
 import { OpenRequest } from "./open-request.js";
 import { deadlineExceeded, Until } from "./until.js";
 
 export interface LocalSubmitOptions extends Pick<DispatcherOptions, "scheduler" | "makePool"> {
-  readonly models: ReadonlyMap<string, ServedModel>;
+  readonly models: ReadonlyMap<string, HostedTaskModel>;
   readonly prepare: Prepare;
   readonly limits: AdmissionLimits & { readonly requestInputsMax: number };
   /** Requests with fewer items than this are realtime unless they say otherwise. */
@@ -38,6 +39,9 @@ export interface LocalSubmitOptions extends Pick<DispatcherOptions, "scheduler" 
    */
   readonly onBroken?: (error: unknown) => void;
 }
+
+/** What callers ask for, and what pipelines load for it. */
+export type HostedTaskModel = ServedModel & HostedModel;
 
 /** Since the start. Each accepted item ends as done, failed or cancelled; retried counts hand-overs beyond the first. */
 export interface SubmitCounts {
@@ -55,6 +59,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   readonly #clock: Clock;
   readonly #admission: Admission;
   readonly #door: Door;
+  readonly #models: Map<string, HostedTaskModel>;
   readonly #dispatcher: Dispatcher;
   readonly #open = new Set<OpenRequest>();
   readonly #counts: ItemCounts;
@@ -67,15 +72,16 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   #stopped: Promise<void> | null = null;
 
   constructor(options: LocalSubmitOptions) {
-    const { models, limits, observer, clock = systemClock } = options;
+    const { limits, observer, clock = systemClock } = options;
+    const models = new Map(options.models);
     this.#options = options;
+    this.#models = models;
     this.#clock = clock;
     this.#counts = new ItemCounts(observer);
     this.#admission = new Admission(limits, clock);
     this.#dispatcher = new Dispatcher({
       scheduler: options.scheduler,
       makePool: options.makePool,
-      modeOf: (model) => models.get(model)?.mode,
       clock,
       counts: this.#counts,
       sliceItemsMax: options.sliceItemsMax ?? 4_096,
@@ -85,7 +91,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       models,
       requestInputsMax: limits.requestInputsMax,
       admission: this.#admission,
-      isUp: (model) => this.#dispatcher.isUp(model),
+      refusalOf: (key) => this.#dispatcher.refusalOf(key),
     });
   }
 
@@ -94,12 +100,37 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   }
 
   start(): void {
+    for (const model of this.#models.values()) this.#dispatcher.host(model);
     this.#dispatcher.start();
   }
 
   /** From memory: what is accepted and has not ended. */
   get held(): { readonly requests: number; readonly items: number; readonly bytes: number } {
     return { requests: this.#active, ...this.#admission.held };
+  }
+
+  /** What callers call the version of a model that pipelines know by this. */
+  nameOf(key: string): string {
+    return this.#dispatcher.nameOf(key);
+  }
+
+  /** Pipelines may be told to load it; callers get it when it is served. */
+  host(model: HostedTaskModel): void {
+    this.#dispatcher.host(model);
+  }
+
+  /** Callers of this name get this one from now on; null: nobody is let in under it. */
+  serve(name: string, model: HostedTaskModel | null): void {
+    if (model === null) this.#models.delete(name);
+    else {
+      this.#models.set(name, model);
+      this.#door.serves(model.task);
+    }
+  }
+
+  /** Nobody is let in for the version any more; what was finishes, and then its pipelines let it go. */
+  retire(key: string): void {
+    this.#dispatcher.retire(key);
   }
 
   get counts(): SubmitCounts {
@@ -126,6 +157,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       const open = new OpenRequest({
         task: { name: model.task.name, model: model.taskModel },
         model: model.name,
+        key: model.key,
         class: workClass,
         tenant: request.tenant,
         deadlineAtMs: request.deadlineAtMs,
@@ -239,7 +271,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       }
     });
     const { tenant } = request;
-    const wanted = { model: model.name, inputs, settings, class: classNow, tenant, budget: ticket };
+    const wanted = { model: model.key, inputs, settings, class: classNow, tenant, budget: ticket };
     try {
       until.signal.throwIfAborted();
       const prepared = await this.#options.prepare.prepare(wanted, until.signal);

@@ -11,6 +11,8 @@ import { InputAssembly } from "./input-assembly.js";
 export interface OpenRequestOptions {
   readonly task: { readonly name: string; readonly model: TaskModel };
   readonly model: string;
+  /** The version of the model, as pipelines know it. */
+  readonly key: string;
   readonly class: WorkClass;
   readonly tenant: string;
   readonly deadlineAtMs: number | null;

@@ -1,0 +1,193 @@
+/**
+ * What is served, while folders come, change and go. A changed model is another one to the pipelines: it is loaded beside the
+ * old one, takes its name over when the first pipeline has it, and the old one finishes what it has and goes. One that
+ * cannot be loaded takes nothing over, and is named.
+ *
+ *   folder ─► new version ── loaded, or no room beside the old ──► serves under the name; the old one leaves
+ *                └─ load-failed ──► broken, with the reason; the old one serves on
+ */
+import type { ModelsReload } from "millrace-client/wire";
+import type { BrokenFolder, ModelFolder } from "../models/registry.js";
+import type { HostedTaskModel } from "../submit/local/local-submit.js";
+import type { PoolEvent } from "../worker/events.js";
+
+export interface HostedFolder {
+  readonly folder: ModelFolder;
+  readonly hosted: HostedTaskModel;
+}
+
+export interface FoundModels {
+  readonly served: readonly HostedFolder[];
+  readonly broken: readonly BrokenFolder[];
+}
+
+export interface ServedModelsOptions {
+  readonly modelsDir: string;
+  /** What it holds now. Rejects where that is nothing that can be served. */
+  readonly find: () => Promise<FoundModels>;
+  /** Pipelines may be told to load it. */
+  readonly host: (model: HostedTaskModel) => void;
+  /** Callers of this name get this one from now on; null: nobody is served under it. */
+  readonly serve: (name: string, model: HostedTaskModel | null) => void;
+  readonly retire: (key: string) => void;
+  /** Prepare knows these from now on. */
+  readonly prepare: (models: readonly HostedFolder[]) => void;
+  readonly isResident: (key: string) => boolean;
+}
+
+/** A new version that finds no room beside the old one takes its place then. */
+const beside = 10_000;
+
+export class ServedModels {
+  readonly #options: ServedModelsOptions;
+  readonly #served = new Map<string, HostedFolder>();
+  /** New versions that are not served yet, by name. */
+  readonly #coming = new Map<
+    string,
+    { readonly next: HostedFolder; readonly timer: NodeJS.Timeout }
+  >();
+  readonly #failed = new Map<string, BrokenFolder>();
+  #broken: readonly BrokenFolder[];
+  #versions = 0;
+  #reloading: Promise<ModelsReload> | null = null;
+
+  constructor(found: FoundModels, options: ServedModelsOptions) {
+    this.#options = options;
+    this.#broken = found.broken;
+    for (const each of found.served) this.#served.set(each.hosted.name, each);
+  }
+
+  get served(): readonly HostedFolder[] {
+    return [...this.#served.values()];
+  }
+
+  get broken(): readonly BrokenFolder[] {
+    return [...this.#broken, ...this.#failed.values()];
+  }
+
+  /** Whoever asks while one is under way gets its answer. Rejects where nothing could be served: all stays as it is. */
+  reload(): Promise<ModelsReload> {
+    this.#reloading ??= this.#reload().finally(() => {
+      this.#reloading = null;
+    });
+    return this.#reloading;
+  }
+
+  /** After the dispatcher has heard it. */
+  observed(event: PoolEvent): void {
+    if (event.type === "loaded") this.#arrived(event.model);
+    if (event.type === "load-failed") this.#lost(event.model, event.reason);
+    if (event.type === "down" && event.loading !== null)
+      this.#lost(event.loading.model, event.reason);
+  }
+
+  close(): void {
+    for (const { timer } of this.#coming.values()) clearTimeout(timer);
+    this.#coming.clear();
+  }
+
+  async #reload(): Promise<ModelsReload> {
+    const found = await this.#find();
+    this.#broken = found.broken;
+    this.#failed.clear();
+    const added: string[] = [];
+    const changed: string[] = [];
+    const names = new Set(found.served.map(({ hosted }) => hosted.name));
+    const brokenDirs = new Set(found.broken.map(({ dir }) => dir));
+    const removed = this.served.filter(
+      ({ folder, hosted }) => !names.has(hosted.name) && !brokenDirs.has(folder.dir),
+    );
+    const fresh = found.served.filter(({ folder, hosted }) => {
+      const now = this.#coming.get(hosted.name)?.next ?? this.#served.get(hosted.name);
+      return now === undefined || versionOf(now.folder) !== versionOf(folder);
+    });
+    const next = fresh.map((each) => this.#versioned(each));
+    this.#options.prepare([...this.served, ...next]);
+    for (const { hosted } of removed) this.#drop(hosted.name);
+    for (const each of next) {
+      const { name } = each.hosted;
+      (this.#served.has(name) ? changed : added).push(name);
+      this.#bring(each);
+    }
+    const gone = removed.map(({ hosted }) => hosted.name);
+    return { added, changed, removed: gone, broken: this.broken.map((each) => ({ ...each })) };
+  }
+
+  async #find(): Promise<FoundModels> {
+    const { find, modelsDir } = this.#options;
+    try {
+      return await find();
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#broken = [{ dir: modelsDir, reason }];
+      throw error;
+    }
+  }
+
+  #versioned(each: HostedFolder): HostedFolder {
+    this.#versions += 1;
+    const { folder, hosted } = each;
+    return { folder, hosted: { ...hosted, key: `${hosted.name}@${this.#versions}` } };
+  }
+
+  #bring(next: HostedFolder): void {
+    const { hosted } = next;
+    this.#forget(hosted.name);
+    const old = this.#served.get(hosted.name);
+    const isBeside = old !== undefined && this.#options.isResident(old.hosted.key);
+    // Whoever asks for the old one gets it; nobody asks for the new one, so it is loaded for its own sake.
+    const keep = isBeside && hosted.keep === "on-demand" ? "preloaded" : hosted.keep;
+    this.#options.host({ ...hosted, keep });
+    if (!isBeside) return this.#takeOver(next);
+    const timer = setTimeout(() => this.#takeOver(next), beside);
+    timer.unref();
+    this.#coming.set(hosted.name, { next, timer });
+  }
+
+  #arrived(key: string): void {
+    for (const { next } of this.#coming.values())
+      if (next.hosted.key === key) this.#takeOver(next);
+  }
+
+  #lost(key: string, reason: string): void {
+    for (const { next } of this.#coming.values()) {
+      const { folder, hosted } = next;
+      if (hosted.key !== key) continue;
+      this.#forget(hosted.name);
+      this.#failed.set(hosted.name, { dir: folder.dir, reason });
+    }
+  }
+
+  #takeOver(next: HostedFolder): void {
+    const { name, key } = next.hosted;
+    const timer = this.#coming.get(name)?.timer;
+    clearTimeout(timer);
+    this.#coming.delete(name);
+    const old = this.#served.get(name);
+    this.#served.set(name, next);
+    this.#options.serve(name, next.hosted);
+    if (old !== undefined && old.hosted.key !== key) this.#options.retire(old.hosted.key);
+  }
+
+  /** A version that was to come does not. */
+  #forget(name: string): void {
+    const coming = this.#coming.get(name);
+    if (coming === undefined) return;
+    clearTimeout(coming.timer);
+    this.#coming.delete(name);
+    this.#options.retire(coming.next.hosted.key);
+  }
+
+  #drop(name: string): void {
+    this.#forget(name);
+    const old = this.#served.get(name);
+    this.#served.delete(name);
+    this.#options.serve(name, null);
+    if (old !== undefined) this.#options.retire(old.hosted.key);
+  }
+}
+
+/** Two folders that say the same of every file are one version. */
+function versionOf({ dir, manifest, stamp }: ModelFolder): string {
+  return JSON.stringify([dir, manifest, stamp]);
+}

@@ -1,0 +1,490 @@
+import type { WorkClass } from "millrace-client/wire";
+import { assertScheduler } from "./assert.js";
+import { type Candidate, evictionFor, isBetter } from "./eviction.js";
+import { FedPipeline } from "./fed-pipeline.js";
+import { Host, type HostPlan } from "./host.js";
+import type { ModelPlace } from "./model-place.js";
+import type { ModelState } from "./model-state.js";
+import { isServed, type Need, needOf, serversOf } from "./need.js";
+import type { Decision, HostSpec, ModelSpec, SchedulerEvent } from "./types.js";
+
+export interface PlacementOptions {
+  readonly realtimeTargetMs: number;
+  readonly ageLimitMs: number;
+  /** How long a model whose load failed is not loaded again; doubles with each failure in a row. */
+  readonly loadBackoffMinMs: number;
+  readonly loadBackoffMaxMs: number;
+}
+
+export interface PlacementOwner {
+  /** Its state changed, so that it is looked at again. */
+  readonly touch: (model: ModelState) => void;
+  readonly decide: (decision: Decision) => void;
+}
+
+/** Loads in a row that fail before those who wait are told. */
+const failuresMax = 2;
+/**
+ * Which models are where. The rest of the scheduler feeds what is resident; this decides what is, within the memory of each
+ * pipeline, and never loads what nobody needs.
+ *
+ * ```
+ *   waiting models, most urgent first      pipelines that may be given a load
+ *   ─────────────────────────────────      ──────────────────────────────────
+ *   starved   nobody has it          ──►   free memory, else whom eviction.ts names: at once, or when these have drained
+ *   replica   its queue is long      ──►   an idle one with room, or with residents that are idle for good
+ *   wanted    pinned, preloaded      ──►   those that it is missing from, while they have nothing better to do
+ * ```
+ * A pipeline loads one model at a time and is fed nothing meanwhile; so one that has realtime work is only asked to where no
+ * other could be. A load that fails holds its model back for a while, longer each time, and touches no other.
+ *
+ * Cost: nothing while every model that is asked for is where it should be. Else a look at every waiting model and every
+ * pipeline for each event that may have changed the answer.
+ */
+export class Placement {
+  readonly #options: PlacementOptions;
+  readonly #owner: PlacementOwner;
+  readonly #hosts = new Map<string, Host>();
+  /** Announced and not gone, in the order of their announcement. */
+  readonly #models = new Set<ModelState>();
+  readonly #pinned = new Set<ModelState>();
+  /** Those that may want something that they have not got. */
+  readonly #waiting = new Set<ModelState>();
+  #isDirty = false;
+  /** When something will be possible that is not now. */
+  #nextAtMs = Infinity;
+
+  constructor(options: PlacementOptions, owner: PlacementOwner) {
+    this.#options = options;
+    this.#owner = owner;
+  }
+
+  get nextAtMs(): number {
+    return this.#nextAtMs;
+  }
+
+  announce(model: ModelState, spec: ModelSpec): void {
+    const { place } = model;
+    place.announced(spec);
+    this.#models.add(model);
+    if (spec.keep === "pinned") this.#pinned.add(model);
+    else this.#pinned.delete(model);
+    this.#reconsider();
+    this.#want(model);
+  }
+
+  #want(model: ModelState): void {
+    if (isKept(model))
+      for (const host of this.#hosts.values())
+        if (!host.residents.has(model.model)) model.place.wantedOn.add(host);
+    this.#owner.touch(model);
+  }
+
+  retire(model: ModelState): void {
+    const { place } = model;
+    place.spec = null;
+    place.isGone = true;
+    place.wantedOn.clear();
+    this.#models.delete(model);
+    this.#pinned.delete(model);
+    this.#reconsider();
+    this.#owner.touch(model);
+  }
+
+  /** Who was too large beside what was pinned may not be any more. */
+  #reconsider(but: ModelState | null = null): void {
+    for (const model of this.#models) {
+      const { place } = model;
+      if (model === but || place.heldUntilMs < Infinity || place.spec === null) continue;
+      place.announced(place.spec);
+      this.#owner.decide({
+        type: "hold",
+        model: model.model,
+        untilMs: -Infinity,
+        reason: "there may be room now",
+      });
+      this.#want(model);
+    }
+  }
+
+  hostUp(spec: HostSpec): void {
+    const { pipelineId } = spec;
+    assertScheduler(!this.#hosts.has(pipelineId), `${pipelineId} came up twice`);
+    const host = new Host(spec);
+    this.#hosts.set(pipelineId, host);
+    for (const model of this.#models) {
+      if (!isKept(model) || !mayTry(model.place)) continue;
+      model.place.wantedOn.add(host);
+      this.#owner.touch(model);
+    }
+    this.#wakeAll();
+  }
+
+  /** What it hosted is its owner's to take down. */
+  hostDown(
+    { pipelineId, loading }: Extract<SchedulerEvent, { type: "pipeline-down" }>,
+    nowMs: number,
+  ): Host {
+    const host = this.host(pipelineId);
+    const lost = host.load?.model;
+    this.#hosts.delete(pipelineId);
+    for (const coming of [host.load?.model, host.plan?.model]) {
+      coming?.place.comingTo.delete(host);
+      if (coming) this.#owner.touch(coming);
+    }
+    for (const model of this.#models) model.place.wantedOn.delete(host);
+    if (lost !== undefined && loading?.model === lost.model) {
+      const { place } = lost;
+      place.reason = loading.reason;
+      // Once, somebody may have meant the process and not the model.
+      if (loading.isFault || place.forgaveOutside) {
+        this.#failed(lost, loading.reason, nowMs);
+        place.deaths += 1;
+        // What keeps ending processes is tried where somebody asks for it, and not everywhere and for ever.
+        if (!mayTry(place)) place.wantedOn.clear();
+      } else place.forgaveOutside = true;
+    }
+    this.#wakeAll();
+    return host;
+  }
+
+  host(pipelineId: string): Host {
+    const host = this.#hosts.get(pipelineId);
+    assertScheduler(host !== undefined, `${pipelineId} is not up`);
+    return host;
+  }
+
+  loaded(
+    event: Extract<SchedulerEvent, { type: "loaded" }>,
+    model: ModelState,
+    nowMs: number,
+  ): void {
+    const host = this.#endLoad(event.pipelineId, model);
+    const { place } = model;
+    place.loaded(event.bytes, event.ms);
+    const { pipelineId, kind, rowsMax } = host.spec;
+    const mode = model.mode;
+    const capacity = { pipelineId, model: model.model, kind, mode, rowsMax };
+    const resident = new FedPipeline(capacity, { host, model, nowMs });
+    resident.bytes = place.bytes;
+    host.residents.set(model.model, resident);
+    model.pipelineUp(resident);
+    const isTooLarge = place.bytes > this.#bytesFor(host, model);
+    if (isTooLarge || host.freeBytes < 0) this.#shed(host, resident);
+    this.opened(host);
+  }
+
+  loadFailed(
+    { pipelineId, reason }: Extract<SchedulerEvent, { type: "load-failed" }>,
+    model: ModelState,
+    nowMs: number,
+  ): void {
+    const host = this.#endLoad(pipelineId, model);
+    this.#failed(model, reason, nowMs);
+    if (model.place.isPinned) model.place.wantedOn.add(host);
+    this.opened(host);
+  }
+
+  #failed(model: ModelState, reason: string, nowMs: number): void {
+    const { place } = model;
+    const { loadBackoffMinMs, loadBackoffMaxMs } = this.#options;
+    const backoffMs = loadBackoffMinMs * 2 ** Math.min(place.failures, 40);
+    place.reason = reason;
+    place.failures += 1;
+    place.heldUntilMs = nowMs + Math.min(loadBackoffMaxMs, backoffMs);
+    const isNowhere = model.pipelines.length + place.comingTo.size === 0;
+    if (place.failures >= failuresMax && isNowhere) this.#hold(model, reason);
+    this.#owner.touch(model);
+  }
+
+  #endLoad(pipelineId: string, model: ModelState): Host {
+    const host = this.host(pipelineId);
+    assertScheduler(
+      host.load?.model === model,
+      `${pipelineId} speaks of a load of ${model.model}, which it was not asked for`,
+    );
+    host.load = null;
+    model.place.comingTo.delete(host);
+    return host;
+  }
+
+  /** The host may be fed again: it has loaded, or suspects are through with it. */
+  opened(host: Host): void {
+    for (const { model } of host.residents.values()) this.#owner.touch(model);
+    this.#wakeAll();
+  }
+
+  /**
+   * A pipeline serves a class that it is not meant for, because none that is has the model: so that it need not for long, one
+   * of those loads it when it has nothing better to do.
+   */
+  guests({ host, model }: FedPipeline, workClass: WorkClass): void {
+    const { place } = model;
+    if (host.isMeantFor(workClass) || place.wantedOn.size + place.comingTo.size > 0) return;
+    if (place.spec === null || !mayTry(place)) return;
+    for (const other of this.#hosts.values()) {
+      if (!other.isMeantFor(workClass) || place.bytes > other.freeBytes) continue;
+      place.wantedOn.add(other);
+      this.#owner.touch(model);
+      return;
+    }
+  }
+
+  /** Something that was in flight there is not any more. */
+  released(resident: FedPipeline): void {
+    const { host } = resident;
+    if (host.items === 0 && host.reservedFor !== null) this.#owner.touch(host.reservedFor);
+    const matters = host.plan !== null || this.#waiting.size > 0;
+    if (matters && (resident.inFlight === 0 || host.inFlight.realtime === 0)) this.#isDirty = true;
+    if (resident.model.place.isGone && resident.inFlight === 0) this.#owner.touch(resident.model);
+  }
+
+  #wakeAll(): void {
+    this.#isDirty = true;
+    for (const model of this.#waiting) this.#owner.touch(model);
+  }
+
+  /** After the model was fed: what it has not got. */
+  look(model: ModelState, nowMs: number): void {
+    const { place } = model;
+    if (place.isGone) this.#letGo(model, nowMs);
+    const need = needOf(model, this.#hosts.values(), this.#options);
+    if (need === null) this.#waiting.delete(model);
+    else {
+      this.#waiting.add(model);
+      this.#isDirty = true;
+    }
+  }
+
+  /** Whether those who wait for it wait in vain, so that they are told. */
+  isHopeless({ place, pipelines }: ModelState, nowMs: number): boolean {
+    if (pipelines.length > 0 || place.comingTo.size > 0) return false;
+    return place.isGone || (place.failures >= failuresMax && place.heldUntilMs > nowMs);
+  }
+
+  /** Gives loads to pipelines. Models that are touched by it want to be looked at again. */
+  place(nowMs: number): void {
+    if (!this.#isDirty && nowMs < this.#nextAtMs) return;
+    this.#isDirty = false;
+    this.#nextAtMs = Infinity;
+    for (const host of this.#hosts.values()) if (host.plan !== null) this.#review(host);
+    for (const model of this.#byUrgency(nowMs)) {
+      const need = needOf(model, this.#hosts.values(), this.#options);
+      if (need === null) this.#waiting.delete(model);
+      else if (this.#mayLoad(model, nowMs)) this.#serve(model, need, nowMs);
+    }
+  }
+
+  #byUrgency(nowMs: number): readonly ModelState[] {
+    if (this.#waiting.size < 2) return [...this.#waiting];
+    const { ageLimitMs } = this.#options;
+    const rankOf = (model: ModelState): number => {
+      const need = needOf(model, this.#hosts.values(), this.#options);
+      if (need?.kind !== "starved") return need?.kind === "replica" ? 2 : 3;
+      const isUrgent = model.queues.realtime.items > 0 || nowMs - model.oldestMs > ageLimitMs;
+      return isUrgent ? 0 : 1;
+    };
+    return [...this.#waiting]
+      .map((model) => ({ model, rank: rankOf(model), oldestMs: Math.min(model.oldestMs, nowMs) }))
+      .sort(
+        (a, b) => a.rank - b.rank || a.oldestMs - b.oldestMs || a.model.sequence - b.model.sequence,
+      )
+      .map(({ model }) => model);
+  }
+
+  #mayLoad(model: ModelState, nowMs: number): boolean {
+    const { place } = model;
+    if (place.heldUntilMs > nowMs) {
+      this.#wakeAt(place.heldUntilMs);
+      return false;
+    }
+    const hosts = [...this.#hosts.values()];
+    if (hosts.length === 0) return false;
+    const mostBytes = Math.max(...hosts.map((host) => this.#bytesFor(host, model)));
+    if (place.bytes <= mostBytes) return true;
+    this.#refuse(model, mostBytes);
+    return false;
+  }
+
+  /** What it could have of a pipeline, were all gone that may be: of those that are pinned the first ones stay. */
+  #bytesFor(host: Host, model: ModelState): number {
+    let bytes = host.spec.modelMemoryBytesMax;
+    for (const pinned of this.#pinned) {
+      if (pinned === model) break;
+      if (pinned.place.bytes <= bytes) bytes -= pinned.place.bytes;
+    }
+    return bytes;
+  }
+
+  #refuse(model: ModelState, mostBytes: number): void {
+    const { place } = model;
+    place.wantedOn.clear();
+    place.failures = failuresMax;
+    place.heldUntilMs = Infinity;
+    place.reason = `it takes ${place.bytes} bytes, and a pipeline has ${Math.max(0, mostBytes)} for it: see --model-memory-bytes`;
+    if (model.pipelines.length === 0) this.#hold(model, place.reason);
+    this.#owner.touch(model);
+  }
+
+  #hold({ model, place }: ModelState, reason: string): void {
+    this.#owner.decide({ type: "hold", model, untilMs: place.heldUntilMs, reason });
+  }
+
+  #serve(model: ModelState, need: Need, nowMs: number): void {
+    switch (need.kind) {
+      case "starved":
+        for (const each of need.classes)
+          if (each === null || !isServed(model, each, this.#hosts.values()))
+            this.#feedStarved(model, each, nowMs);
+        return;
+      case "replica":
+        this.#replicate(model, nowMs);
+        return;
+      case "wanted":
+        for (const host of model.place.wantedOn) this.#bringWanted(model, host, nowMs);
+        return;
+    }
+  }
+
+  #feedStarved(model: ModelState, workClass: WorkClass | null, nowMs: number): void {
+    const serves = serversOf(workClass, this.#hosts.values());
+    const waitsSinceMs = Math.min(model.oldestMs, nowMs);
+    const options = { nowMs, waitsSinceMs, ageLimitMs: this.#options.ageLimitMs, idleOnly: false };
+    let best: Candidate | null = null;
+    for (const host of this.#hosts.values()) {
+      if (!host.isOpen || host.residents.has(model.model) || !serves(host)) continue;
+      const eviction = evictionFor(host, model, options);
+      if (eviction === null) continue;
+      if (best === null || isBetter({ host, eviction }, best)) best = { host, eviction };
+    }
+    if (best === null) return;
+    const { host, eviction } = best;
+    // Realtime that runs there would wait for the load; mostly it is through soon.
+    const quietAtMs =
+      host.inFlight.realtime > 0 ? waitsSinceMs + this.#options.realtimeTargetMs : nowMs;
+    const atMs = Math.max(eviction.atMs, quietAtMs);
+    if (atMs > nowMs) this.#wakeAt(atMs);
+    else this.#bring(model, host, { victims: eviction.victims, isWanted: false });
+  }
+
+  #replicate(model: ModelState, nowMs: number): void {
+    const options = { nowMs, waitsSinceMs: nowMs, ageLimitMs: Infinity, idleOnly: true };
+    for (const host of this.#hosts.values()) {
+      if (!host.isOpen || host.items > 0 || host.residents.has(model.model)) continue;
+      if (!host.meantFor.some((each) => model.queues[each].items > 0)) continue;
+      const eviction = evictionFor(host, model, options);
+      if (eviction === null || eviction.atMs > nowMs) continue;
+      this.#bring(model, host, { victims: eviction.victims, isWanted: false });
+      return;
+    }
+  }
+
+  /** Not where it keeps others waiting. Who is only preloaded takes no place from anybody. */
+  #bringWanted(model: ModelState, host: Host, nowMs: number): void {
+    const { place } = model;
+    if (host.residents.has(model.model)) place.wantedOn.delete(host);
+    const isBusy = place.isPinned ? host.inFlight.realtime > 0 : host.items > 0;
+    if (!host.isOpen || isBusy || !place.wantedOn.has(host)) return;
+    const options = { nowMs, waitsSinceMs: nowMs, ageLimitMs: Infinity, idleOnly: false };
+    const eviction = evictionFor(host, model, options);
+    const mayEvict = place.isPinned || eviction?.victims.length === 0;
+    if (eviction === null || !mayEvict) {
+      if (!place.isPinned) place.wantedOn.delete(host);
+    } else if (eviction.atMs > nowMs) this.#wakeAt(eviction.atMs);
+    else this.#bring(model, host, { victims: eviction.victims, isWanted: true });
+  }
+
+  #wakeAt(atMs: number): void {
+    this.#nextAtMs = Math.min(this.#nextAtMs, atMs);
+  }
+
+  #bring(model: ModelState, host: Host, plan: Omit<HostPlan, "model">): void {
+    const { victims } = plan;
+    host.plan = { model, ...plan };
+    model.place.comingTo.add(host);
+    model.place.wantedOn.delete(host);
+    for (const victim of victims) {
+      victim.leaving = true;
+      this.#owner.touch(victim.model);
+    }
+    this.#review(host);
+  }
+
+  /** A plan is carried out when its victims have drained, and given up when nobody wants it any more. */
+  #review(host: Host): void {
+    const { plan } = host;
+    if (plan === null || host.load !== null || host.reservedFor !== null) return;
+    const { model, victims } = plan;
+    const isOfUse =
+      model === null || (model.place.spec !== null && (model.isAskedFor || plan.isWanted));
+    if (!isOfUse) {
+      host.plan = null;
+      model.place.comingTo.delete(host);
+      for (const victim of victims) victim.leaving = false;
+      this.opened(host);
+      return;
+    }
+    if (victims.some(({ inFlight }) => inFlight > 0)) return;
+    for (const victim of victims) this.#unload(victim);
+    host.plan = null;
+    if (model === null) return this.opened(host);
+    host.load = { model, bytes: model.place.bytes };
+    this.#owner.decide({ type: "load", pipelineId: host.spec.pipelineId, model: model.model });
+  }
+
+  #unload(resident: FedPipeline): void {
+    const { host, model } = resident;
+    host.residents.delete(model.model);
+    model.pipelineDown(resident);
+    model.place.evictions += 1;
+    const { pipelineId } = host.spec;
+    this.#owner.decide({ type: "unload", pipelineId, model: model.model });
+    this.#owner.touch(model);
+  }
+
+  /** It turned out to be larger than was thought: others go, or it does where it is too large by itself. */
+  #shed(host: Host, newest: FedPipeline): void {
+    const { model } = newest;
+    const mostBytes = this.#bytesFor(host, model);
+    const isTooLarge = model.place.bytes > mostBytes;
+    if (isTooLarge) {
+      this.#refuse(model, mostBytes);
+      this.#reconsider(model);
+    }
+    const others = [...host.residents.values()]
+      .filter((each) => each !== newest && !each.model.place.isPinned)
+      .sort((a, b) => a.usedAtMs - b.usedAtMs);
+    const victims: FedPipeline[] = isTooLarge ? [newest] : [];
+    let overBytes = -host.freeBytes - (isTooLarge ? newest.bytes : 0);
+    for (const other of others) {
+      if (overBytes <= 0) break;
+      victims.push(other);
+      overBytes -= other.bytes;
+    }
+    host.plan = { model: null, victims, isWanted: true };
+    for (const victim of victims) {
+      victim.leaving = true;
+      this.#owner.touch(victim.model);
+    }
+  }
+
+  /** A model that is gone leaves each pipeline when nothing of it is left to do. */
+  #letGo(model: ModelState, nowMs: number): void {
+    if (model.isAskedFor && !this.isHopeless(model, nowMs)) return;
+    for (const resident of model.pipelines.slice()) {
+      const isPlanned = resident.host.plan?.victims.includes(resident) ?? false;
+      const isFree = resident.inFlight === 0 && resident.host.reservedFor !== model && !isPlanned;
+      if (!isFree) continue;
+      this.#unload(resident);
+      this.#wakeAll();
+    }
+  }
+}
+
+function mayTry({ isPinned, failures, deaths }: ModelPlace): boolean {
+  return isPinned ? deaths < failuresMax : failures < failuresMax;
+}
+
+function isKept({ place }: ModelState): boolean {
+  return place.spec !== null && place.spec.keep !== "on-demand";
+}
