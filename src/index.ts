@@ -2,8 +2,8 @@
 import { openBackend } from "./backend/local-backend.js";
 import { createLog } from "./log.js";
 import { type LogDestination, LogOutput, standardOutput } from "./log-output.js";
+import type { FormerOptions, Options } from "./options/options.js";
 import { resolveConfiguration } from "./options/resolve.js";
-import type { FormerOptions, Options } from "./options/table.js";
 import { type MillraceServer, startServer } from "./server.js";
 import { withTrial } from "./trial/trial.js";
 
@@ -12,6 +12,7 @@ export {
   type ErrorCode,
   MillraceError,
   type ModelInfo,
+  type ModelsReload,
   type ModelTensor,
   type ReadyResponse,
   type RequestTimings,
@@ -22,7 +23,7 @@ export {
   type WorkClass,
 } from "millrace-client/wire";
 export type { LogDestination } from "./log-output.js";
-export type { FormerOptions, Options } from "./options/table.js";
+export type { FormerOptions, Options } from "./options/options.js";
 export type { MillraceServer } from "./server.js";
 export type {
   InputOutcome,

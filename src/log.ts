@@ -1,7 +1,7 @@
 /** The log: pino, as JSON for machines or as short lines for people. */
 import { type DestinationStream, type Logger, pino } from "pino";
 import { type LogDestination, LogOutput } from "./log-output.js";
-import type { Options } from "./options/table.js";
+import type { Options } from "./options/options.js";
 
 export type Log = Logger;
 

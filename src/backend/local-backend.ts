@@ -14,7 +14,7 @@ import { expectedBytes } from "../models/folder-bytes.js";
 import { findProcessor, processorWarning } from "../models/quantization.js";
 import { type ModelFolder, ModelRegistry } from "../models/registry.js";
 import { ModelsWatch } from "../models/watch-models.js";
-import type { Options } from "../options/table.js";
+import type { Options } from "../options/options.js";
 import { Preparer } from "../prepare/preparer.js";
 import { weightsCacheArguments } from "../runtime/weights-cache.js";
 import { Scheduler } from "../scheduler/scheduler.js";

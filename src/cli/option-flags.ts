@@ -1,10 +1,10 @@
 /** The server's options as flags, made from the table. */
 import { type Command, Option } from "commander";
+import type { OptionKey } from "../options/options.js";
 import { type Configuration, resolveConfiguration } from "../options/resolve.js";
 import {
   type AnyOptionDefinition,
   flagOf,
-  type OptionKey,
   optionGroups,
   optionKeys,
   optionTable,

@@ -1,6 +1,6 @@
 /** Why a server did not start, in words that say what to do. */
 import { MillraceError } from "millrace-client/wire";
-import type { Options } from "../options/table.js";
+import type { Options } from "../options/options.js";
 
 export interface StartProblem {
   /** For the log record: `code` for scripts; a stack only where the error is none that we know. */

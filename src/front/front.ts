@@ -5,7 +5,7 @@
 import type { ModelsReload } from "millrace-client/wire";
 import type { HttpFront } from "../listen/http/http-front.js";
 import type { Metrics } from "../metrics/metrics.js";
-import type { Options } from "../options/table.js";
+import type { Options } from "../options/options.js";
 import type { Submit } from "../submit/submit.js";
 import type { TaskForm } from "../work/task-form.js";
 import type { ServerViews } from "../work/views.js";

@@ -1,6 +1,6 @@
 /** What holds between options, each of which is right by itself, and between them and the machine. */
 import { isDedicated, type Machine } from "./machine.js";
-import type { OptionKey, Options } from "./table.js";
+import type { OptionKey, Options } from "./options.js";
 
 /** An option as the one who gave it calls it: `--port`, `MILLRACE_PORT`, `port in FILE`. */
 export type PlaceOf = (key: OptionKey) => string;

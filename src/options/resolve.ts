@@ -9,13 +9,12 @@ import { MillraceError } from "millrace-client/wire";
 import { didYouMean } from "../near-miss.js";
 import { contradictions, warningsOf } from "./contradictions.js";
 import { findMachine, type Layout, type Machine } from "./machine.js";
+import type { OptionKey, Options } from "./options.js";
 import {
   type AnyOptionDefinition,
   flagOf,
   formerKeys,
   isOptionKey,
-  type OptionKey,
-  type Options,
   optionKeys,
   optionTable,
   variableOf,

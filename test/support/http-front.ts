@@ -13,8 +13,8 @@ import {
 } from "#src/listen/http/listener.js";
 import { createLog } from "#src/log.js";
 import { Metrics } from "#src/metrics/metrics.js";
+import type { Options } from "#src/options/options.js";
 import { resolveConfiguration } from "#src/options/resolve.js";
-import type { Options } from "#src/options/table.js";
 import type { ServerViews } from "#src/work/views.js";
 import { EchoSubmit } from "./echo-submit.js";
 

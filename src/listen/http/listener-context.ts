@@ -1,7 +1,7 @@
 /** What the parts of the listener share. */
 import type { Log } from "../../log.js";
 import type { Metrics } from "../../metrics/metrics.js";
-import type { Options } from "../../options/table.js";
+import type { Options } from "../../options/options.js";
 import type { BodyBudget } from "./body-budget.js";
 import type { DecompressionTurns } from "./decompression-turns.js";
 import type { HttpFront, Identification } from "./http-front.js";

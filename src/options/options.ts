@@ -1,0 +1,62 @@
+/** What the options of the server are called, and of which type each is; table.ts says all else of them. */
+/** The values, resolved once and frozen. Units stand at the end of the names. */
+export interface Options {
+  readonly models: string;
+  readonly cacheDir: string;
+  readonly modelsWatchMs: number;
+  readonly preload: string;
+  readonly modelMemoryBytes: number;
+  readonly host: string;
+  readonly port: number;
+  readonly name: string;
+  readonly environment: string;
+  readonly node: string;
+  readonly log: "pretty" | "json";
+  readonly logLevel: "trace" | "debug" | "info" | "warn" | "error" | "silent";
+  readonly pipelines: number;
+  readonly realtimePipelines: number;
+  readonly bulkPipelines: number;
+  readonly threads: number;
+  readonly trial: "auto" | "off";
+  readonly rowsMax: number;
+  readonly prefetchRows: number;
+  readonly policy: "millrace" | "fcfs" | "seed-router";
+  readonly bulkThreshold: number;
+  readonly realtimeTargetMs: number;
+  readonly ageLimitMs: number;
+  readonly queuedItemsMax: number;
+  readonly queuedBytesMax: number;
+  readonly requestInputsMax: number;
+  readonly bodyBytesMax: number;
+  readonly imageBodyBytesMax: number;
+  readonly imagePixelsMax: number;
+  readonly inputCharactersMax: number;
+  readonly logBacklogBytesMax: number;
+  readonly weightsCacheBytesMax: number;
+  readonly bodiesBytesMax: number;
+  readonly repliesBytesMax: number;
+  readonly connectionsMax: number;
+  readonly headersTimeoutMs: number;
+  readonly bodyTimeoutMs: number;
+  readonly replyTimeoutMs: number;
+  readonly keepAliveMs: number;
+  readonly requestTimeoutMsDefault: number;
+  readonly requestTimeoutMsMax: number;
+  readonly drainMs: number;
+  readonly startTimeoutMs: number;
+  readonly runMsMax: number;
+  readonly attemptsMax: number;
+  readonly restartBackoffMs: number;
+}
+
+export type OptionKey = keyof Options;
+
+/** Names that an option had before; each answers for one more release, and a line at the start says the new one. */
+export interface FormerOptions {
+  /** @deprecated It is `bulkPipelines` now. */
+  readonly batchPipelines: number;
+  /** @deprecated It is `requestInputsMax` now. */
+  readonly requestItemsMax: number;
+  /** @deprecated It is `inputCharactersMax` now. */
+  readonly itemCharactersMax: number;
+}
