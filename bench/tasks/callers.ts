@@ -34,23 +34,27 @@ export async function oneCaller({ server, texts }: CallersInput): Promise<number
 /** Milliseconds of each of `count` requests of one short text, one after the other. */
 export async function oneByOne(
   server: MillraceServer,
-  text: string,
+  { text, model }: { readonly text: string; readonly model?: string },
   count: number,
 ): Promise<readonly number[]> {
   const times: number[] = [];
   for (let index = 0; index < count; index += 1) {
     const startedAtMs = performance.now();
-    await embed(server, [text]);
+    await embed(server, [text], model);
     times.push(performance.now() - startedAtMs);
   }
   return times;
 }
 
-async function embed(server: MillraceServer, texts: readonly string[]): Promise<void> {
+async function embed(
+  server: MillraceServer,
+  texts: readonly string[],
+  model?: string,
+): Promise<void> {
   const response = await fetch(`${server.url}/v1/embed`, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({ texts, encoding: "base64" }),
+    body: JSON.stringify({ texts, model, encoding: "base64" }),
   });
   const reply = (await response.json()) as {
     readonly results?: readonly { readonly error?: unknown }[];
@@ -83,7 +87,7 @@ export async function benchCallers(
   console.log(`${title}: 64 callers of one text ${spreadText(many, 1)} texts/s`);
   console.log(`${title}: one caller of all       ${spreadText(one, 1)} texts/s`);
   console.log(`${title}: 64 callers / one caller ${spreadText(ratios, 2)}`);
-  const { p50Ms, p99Ms } = quantiles(await oneByOne(server, texts[0]?.slice(0, 60) ?? "", 200));
+  const { p50Ms, p99Ms } = quantiles(await oneByOne(server, { text: texts[0]?.slice(0, 60) ?? "" }, 200));
   console.log(
     `${title}: a short text alone, p50 ${p50Ms.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms`,
   );

@@ -14,10 +14,11 @@ import { bertBase, type EncoderShape, miniLm, writeMadeEncoder } from "./made-en
 import { benchPacking } from "./packing.js";
 import { benchPages } from "./pages.js";
 import type { MadeModel, TasksSettings } from "./settings.js";
+import { benchSwitching } from "./switching.js";
 import { madeTexts } from "./texts.js";
 
 const usage = `npm run bench -- tasks [flags]
-  --parts LIST     of packing, callers, pages (default: all)
+  --parts LIST     of packing, callers, switching, pages (default: all)
   --shapes LIST    of minilm, bert-base (default: both)
   --texts N        texts a round (default: 512)
   --rounds N       (default: 5)
@@ -31,7 +32,7 @@ export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      parts: { type: "string", default: "packing,callers,pages" },
+      parts: { type: "string", default: "packing,callers,switching,pages" },
       shapes: { type: "string", default: "minilm,bert-base" },
       texts: { type: "string", default: "512" },
       rounds: { type: "string", default: "5" },
@@ -63,6 +64,12 @@ export async function run(args: readonly string[]): Promise<void> {
       const models = await makeModels(parent, shape);
       if (parts.has("packing")) await benchPacking(models, settings);
       if (parts.has("callers")) for (const model of models) await benchCallers(model, settings);
+      const int8 = models.find(({ precision }) => precision === "int8");
+      if (parts.has("switching") && int8 !== undefined) {
+        const { rounds, threads } = settings;
+        const text = "w1 w2 w3 w4 w5";
+        await benchSwitching(int8, { parent: join(parent, shape.name), rounds, threads, text });
+      }
       await rm(join(parent, shape.name), { recursive: true });
     }
   } finally {

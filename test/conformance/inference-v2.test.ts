@@ -196,7 +196,8 @@ describe("what is served", () => {
     assert.equal((await ask("/v2/models/dream/ready")).status, 503);
     const x = { name: "x", shape: [1], datatype: "FP32", data: [1] };
     const { status, headers, body: refusal } = await infer("dream", { inputs: [x] });
-    assert.deepEqual([status, headers.get("retry-after")], [503, "1"]);
+    assert.equal(status, 503);
+    assert.match(headers.get("retry-after") ?? "", /^[1-9]\d*$/);
     assert.match(refusal.error ?? "", /no pipeline of dream is ready/);
   });
 

@@ -105,5 +105,6 @@ test("a caller who leaves in the midst costs no further run", limit, async () =>
     const rows = rowsOf(await getStatus(server.url)) - rowsOf(before);
     return rows > done && rows;
   });
-  assert.ok(worked <= done + 64 + 1, `${worked} rows were run, ${done} were waited for`);
+  // A run whose answers were on their way, and one that had begun.
+  assert.ok(worked <= done + 2 * 64 + 1, `${worked} rows were run, ${done} were waited for`);
 });

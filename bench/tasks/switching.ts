@@ -1,0 +1,78 @@
+/**
+ * A dozen models of which three fit: what the first answer of one that is on disk takes, over what it must take at least (its
+ * session made, in a process that is warm), and what an answer of one that is loaded takes.
+ */
+import { cp, link, mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { createServer } from "#src/index.js";
+import { expectedBytes } from "#src/models/folder-bytes.js";
+import { openSession } from "#src/runtime/session.js";
+import { spread, spreadText } from "../machine.js";
+import { quantiles } from "../quantiles.js";
+import { oneByOne } from "./callers.js";
+import type { MadeModel, TasksSettings } from "./settings.js";
+
+const models = 12;
+const fitting = 3;
+
+export async function benchSwitching(
+  model: MadeModel,
+  { parent, rounds, threads, text }: Pick<TasksSettings, "rounds" | "threads"> & {
+    readonly parent: string;
+    readonly text: string;
+  },
+): Promise<void> {
+  const { dir, manifest, shape, precision } = model;
+  const modelsDir = join(parent, "dozen");
+  for (let index = 0; index < models; index += 1) await copyModel(model, modelsDir, index);
+  const least: number[] = [];
+  for (let round = 0; round < 2 * rounds; round += 1) {
+    const startedAtMs = performance.now();
+    const session = await openSession(join(dir, manifest.files.encoder), { threads, spin: false });
+    least.push(performance.now() - startedAtMs);
+    await session.release();
+  }
+  const modelMemoryBytes = Math.ceil(fitting * 1.1 * (await expectedBytes({ dir, manifest })));
+  await using server = await createServer({
+    models: modelsDir,
+    port: 0,
+    pipelines: 1,
+    threads,
+    preload: "none",
+    modelMemoryBytes,
+    cacheDir: join(parent, "cache"),
+    logLevel: "silent",
+  });
+  // The first round fills the cache of packed weights.
+  const switches: number[] = [];
+  for (let round = 0; round < rounds + 1; round += 1) {
+    for (let index = 0; index < models; index += 1) {
+      const [ms = 0] = await oneByOne(server, { text, model: nameOf(index) }, 1);
+      if (round > 0) switches.push(ms);
+    }
+  }
+  const resident = quantiles(await oneByOne(server, { text, model: nameOf(models - 1) }, 200));
+  const bound = spread(least).median;
+  const title = `${shape.name} ${precision}, ${models} models of which ${fitting} fit`;
+  console.log(`\n${title}: a session made ${spreadText(least, 0)} ms`);
+  console.log(`${title}: first answer ${spreadText(switches, 0)} ms`);
+  console.log(`${title}: first answer / session ${(spread(switches).median / bound).toFixed(2)}`);
+  console.log(`${title}: loaded, p50 ${resident.p50Ms.toFixed(1)} ms, p99 ${resident.p99Ms.toFixed(1)} ms`);
+}
+
+function nameOf(index: number): string {
+  return `model-${String(index + 1).padStart(2, "0")}`;
+}
+
+/** The same files under another name. */
+async function copyModel({ dir, manifest }: MadeModel, to: string, index: number): Promise<void> {
+  const name = nameOf(index);
+  const target = join(to, name);
+  await mkdir(target, { recursive: true });
+  for (const file of Object.keys(manifest.fileSha256)) {
+    // A link costs nothing; where there is none between the folders, a copy does.
+    await link(join(dir, file), join(target, file)).catch(() => cp(join(dir, file), join(target, file)));
+  }
+  const own = JSON.parse(await readFile(join(dir, "millrace.json"), "utf8")) as object;
+  await writeFile(join(target, "millrace.json"), JSON.stringify({ ...own, name }));
+}
