@@ -11,6 +11,7 @@ export {
   type ErrorCode,
   MillraceError,
   type ModelInfo,
+  type ModelsReload,
   type ReadyResponse,
   type RequestTimings,
   type StatusResponse,

@@ -145,8 +145,7 @@ export class ServedModels {
   }
 
   #arrived(key: string): void {
-    for (const { next } of this.#coming.values())
-      if (next.hosted.key === key) this.#takeOver(next);
+    for (const { next } of this.#coming.values()) if (next.hosted.key === key) this.#takeOver(next);
   }
 
   #lost(key: string, reason: string): void {
