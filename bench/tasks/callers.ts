@@ -87,7 +87,9 @@ export async function benchCallers(
   console.log(`${title}: 64 callers of one text ${spreadText(many, 1)} texts/s`);
   console.log(`${title}: one caller of all       ${spreadText(one, 1)} texts/s`);
   console.log(`${title}: 64 callers / one caller ${spreadText(ratios, 2)}`);
-  const { p50Ms, p99Ms } = quantiles(await oneByOne(server, { text: texts[0]?.slice(0, 60) ?? "" }, 200));
+  const { p50Ms, p99Ms } = quantiles(
+    await oneByOne(server, { text: texts[0]?.slice(0, 60) ?? "" }, 200),
+  );
   console.log(
     `${title}: a short text alone, p50 ${p50Ms.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms`,
   );

@@ -17,7 +17,12 @@ const fitting = 3;
 
 export async function benchSwitching(
   model: MadeModel,
-  { parent, rounds, threads, text }: Pick<TasksSettings, "rounds" | "threads"> & {
+  {
+    parent,
+    rounds,
+    threads,
+    text,
+  }: Pick<TasksSettings, "rounds" | "threads"> & {
     readonly parent: string;
     readonly text: string;
   },
@@ -57,7 +62,9 @@ export async function benchSwitching(
   console.log(`\n${title}: a session made ${spreadText(least, 0)} ms`);
   console.log(`${title}: first answer ${spreadText(switches, 0)} ms`);
   console.log(`${title}: first answer / session ${(spread(switches).median / bound).toFixed(2)}`);
-  console.log(`${title}: loaded, p50 ${resident.p50Ms.toFixed(1)} ms, p99 ${resident.p99Ms.toFixed(1)} ms`);
+  console.log(
+    `${title}: loaded, p50 ${resident.p50Ms.toFixed(1)} ms, p99 ${resident.p99Ms.toFixed(1)} ms`,
+  );
 }
 
 function nameOf(index: number): string {
@@ -71,7 +78,9 @@ async function copyModel({ dir, manifest }: MadeModel, to: string, index: number
   await mkdir(target, { recursive: true });
   for (const file of Object.keys(manifest.fileSha256)) {
     // A link costs nothing; where there is none between the folders, a copy does.
-    await link(join(dir, file), join(target, file)).catch(() => cp(join(dir, file), join(target, file)));
+    await link(join(dir, file), join(target, file)).catch(() =>
+      cp(join(dir, file), join(target, file)),
+    );
   }
   const own = JSON.parse(await readFile(join(dir, "millrace.json"), "utf8")) as object;
   await writeFile(join(target, "millrace.json"), JSON.stringify({ ...own, name }));

@@ -16,11 +16,16 @@ export function keeperOf(preload: string, names: readonly string[]): (name: stri
   return (name) => (pinned.has(name) ? "pinned" : "on-demand");
 }
 
-/** Throws `option_invalid` where what is pinned does not fit into a pipeline. */
-export function checkPinned(
+/** Throws `option_invalid` where no model fits into a pipeline, or where what is pinned does not. */
+export function checkRoom(
   models: readonly { readonly name: string; readonly bytes: number; readonly keep: Keep }[],
   modelMemoryBytesMax: number,
 ): void {
+  const least = Math.min(...models.map(({ bytes }) => bytes));
+  if (least > modelMemoryBytesMax) {
+    const message = `--model-memory-bytes gives each pipeline ${modelMemoryBytesMax} bytes, and no model takes less than ${least}`;
+    throw new MillraceError("option_invalid", message);
+  }
   const pinned = models.filter(({ keep }) => keep === "pinned");
   const bytes = pinned.reduce((sum, model) => sum + model.bytes, 0);
   if (bytes <= modelMemoryBytesMax) return;

@@ -28,7 +28,7 @@ import type { PipelineSpec } from "../worker/pipeline.js";
 import { Pool } from "../worker/pool.js";
 import type { Backend, BackendParts } from "./backend.js";
 import { FirstUp } from "./first-up.js";
-import { checkPinned, keeperOf } from "./keep.js";
+import { checkRoom, keeperOf } from "./keep.js";
 import { LocalViews } from "./local-views.js";
 import { type FoundModels, type HostedFolder, ServedModels } from "./served-models.js";
 
@@ -89,7 +89,10 @@ class LocalBackend implements Backend {
     const { policy, realtimeTargetMs, ageLimitMs, prefetchRows } = options;
     this.#parts = parts;
     this.#specs = pipelineSpecs(options);
-    const preloaded = served.filter(({ hosted }) => hosted.keep !== "on-demand");
+    const bytesMax = modelMemoryBytesMaxOf(options);
+    const preloaded = served.filter(
+      ({ hosted: { keep, bytes } }) => keep !== "on-demand" && bytes <= bytesMax,
+    );
     this.#firstUp = new FirstUp({
       pipelines: this.#specs.length,
       preloaded: preloaded.map(({ hosted }) => hosted.key),
@@ -270,7 +273,7 @@ async function hostedModels(
     }),
   );
   const hosted = served.map((each) => each.hosted);
-  checkPinned(hosted, modelMemoryBytesMaxOf(options));
+  checkRoom(hosted, modelMemoryBytesMaxOf(options));
   return served;
 }
 

@@ -24,7 +24,7 @@ async function copyModel(dir: string, name: string, maxLength?: number): Promise
   const from = join(bundledModels, "en-zh");
   await mkdir(dir, { recursive: true });
   for (const file of await readdir(from))
-    if (file !== "millrace.json") await link(join(from, file), join(dir, file));
+    if (!file.startsWith("millrace.")) await link(join(from, file), join(dir, file));
   const manifest = JSON.parse(
     await readFile(join(from, "millrace.json"), "utf8"),
   ) as ModelManifest & { generation: object };

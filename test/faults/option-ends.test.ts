@@ -72,6 +72,8 @@ const cases: Readonly<Partial<Record<OptionKey, Partial<Record<End, Case>>>>> = 
   replyTimeoutMs: { min: { codes: [cut] } },
   keepAliveMs: { min: { codes: [cut] } },
   startTimeoutMs: { min: { codes: ["not_ready"] } },
+  // No model is so small.
+  modelMemoryBytes: { min: { codes: ["option_invalid"] } },
   // A run that is looked at in the wrong millisecond is a hang then.
   runMsMax: { min: { codes: ["worker_lost", "poison_item"] } },
 };
@@ -163,7 +165,7 @@ test(
 test("defect 2: all limits at their minima together", limit, async () => {
   const times = optionKeys.filter((key) => optionTable[key].group === "Times");
   const code = {
-    ...together("min", ["pipelines", "connectionsMax", ...times]),
+    ...together("min", ["pipelines", "connectionsMax", "modelMemoryBytes", ...times]),
     queuedBytesMax: 65_536,
     bodiesBytesMax: 65_536,
   };

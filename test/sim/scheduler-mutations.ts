@@ -36,10 +36,9 @@ export const schedulerMutations: Readonly<Record<string, SchedulerMutation>> = {
     rule: "no free pipeline beside a queue",
     event: (event) => (event.type === "returned" ? { ...event, innocent: [] } : event),
   },
-  "never uses pipelines for bulk": {
+  "sends no bulk": {
     rule: "no free pipeline beside a queue",
-    event: (event) =>
-      event.type === "pipeline-up" && event.pipeline.kind === "bulk" ? null : event,
+    decision: onDispatch((dispatch) => (dispatch.batch.class === "bulk" ? [] : [dispatch])),
   },
   "sends a batch twice": {
     rule: "a queued item only is dispatched",
@@ -99,9 +98,7 @@ export const schedulerMutations: Readonly<Record<string, SchedulerMutation>> = {
   "sends a third batch to a one-shot pipeline": {
     rule: "a pipeline holds no more batches than allowed",
     event: (event) =>
-      event.type === "pipeline-up"
-        ? { ...event, pipeline: { ...event.pipeline, mode: "continuous" } }
-        : event,
+      event.type === "model" ? { ...event, model: { ...event.model, mode: "continuous" } } : event,
   },
   "ignores age": {
     rule: "older than the age limit goes first",

@@ -294,7 +294,7 @@ export const pipeline: readonly SourceMutation[] = [
     find: 'this.#lose({ kind: "hang", reason: `no hello within ${startTimeoutMs} ms of its start` })',
     replace: "undefined",
     rule: "a lost pipeline comes back",
-    focus: { fault: "channel-closed", atHello: true },
+    focus: { fault: "hang-still", atHello: true },
   },
   {
     name: "waits for a load for ever",
