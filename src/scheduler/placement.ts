@@ -161,6 +161,7 @@ export class Placement {
   ): void {
     const host = this.#endLoad(event.pipelineId, model);
     const { place } = model;
+    const hadFailed = place.failures > 0;
     place.loaded(event.bytes, event.ms);
     const { pipelineId, kind, rowsMax } = host.spec;
     const mode = model.mode;
@@ -169,6 +170,8 @@ export class Placement {
     resident.bytes = place.bytes;
     host.residents.set(model.model, resident);
     model.pipelineUp(resident);
+    // It was given up where it is to stay, and can be loaded after all.
+    if (hadFailed && place.isPinned) this.#want(model);
     const isTooLarge = place.bytes > this.#bytesFor(host, model);
     if (isTooLarge || host.freeBytes < 0) this.#shed(host, resident);
     this.opened(host);
