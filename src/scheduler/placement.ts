@@ -251,6 +251,8 @@ export class Placement {
   look(model: ModelState, nowMs: number): void {
     const { place } = model;
     if (place.isGone) this.#letGo(model, nowMs);
+    // Its callers may just have left, so that it is idle now, and in somebody's way.
+    if (this.#waiting.size > 0 && !model.isAskedFor) this.#isDirty = true;
     const need = needOf(model, this.#hosts.values(), this.#options);
     if (need === null) this.#waiting.delete(model);
     else {
