@@ -161,6 +161,7 @@ export class Placement {
   ): void {
     const host = this.#endLoad(event.pipelineId, model);
     const { place } = model;
+    const hadFailed = place.failures > 0;
     place.loaded(event.bytes, event.ms);
     const { pipelineId, kind, rowsMax } = host.spec;
     const mode = model.mode;
@@ -169,6 +170,8 @@ export class Placement {
     resident.bytes = place.bytes;
     host.residents.set(model.model, resident);
     model.pipelineUp(resident);
+    // It was given up where it is to stay, and can be loaded after all.
+    if (hadFailed && place.isPinned) this.#want(model);
     const isTooLarge = place.bytes > this.#bytesFor(host, model);
     if (isTooLarge || host.freeBytes < 0) this.#shed(host, resident);
     this.opened(host);
@@ -248,6 +251,8 @@ export class Placement {
   look(model: ModelState, nowMs: number): void {
     const { place } = model;
     if (place.isGone) this.#letGo(model, nowMs);
+    // Its callers may just have left, so that it is idle now, and in somebody's way.
+    if (this.#waiting.size > 0 && !model.isAskedFor) this.#isDirty = true;
     const need = needOf(model, this.#hosts.values(), this.#options);
     if (need === null) this.#waiting.delete(model);
     else {

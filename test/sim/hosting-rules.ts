@@ -118,6 +118,8 @@ export class HostingAccount {
         return;
       case "model-gone":
         this.#model(event.model).gone = true;
+        // What had no room beside it may be brought again.
+        for (const { tried } of this.#hosts.values()) tried.clear();
         return;
       case "pipeline-up": {
         const { pipeline: spec } = event;
