@@ -23,7 +23,7 @@ export function pictureInputs(pictures: Pictures): Inputs {
   return { field: "images", values, areFiles: true, characters, itemsMax };
 }
 
-/** Somewhat less than what a server takes by default as one body; a larger picture goes alone. */
+/** A tenth of what a server takes by default as one body of pictures; a larger one goes alone. */
 export const gatherPictures: Gathering<Picture> = {
   sizeOf: (picture) => (picture instanceof Blob ? picture.size : picture.byteLength),
   inputsOf: pictureInputs,

@@ -194,7 +194,6 @@ function stateOf(
   isLoading: boolean,
   place: PlaceSnapshot | undefined,
 ): ModelStatus["state"] {
-  if (place?.isGone === true) return "leaving";
   if (isResident) return "resident";
   if (isLoading) return "loading";
   return (place?.failures ?? 0) > 0 ? "failed" : "on-disk";

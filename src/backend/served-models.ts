@@ -102,7 +102,9 @@ export class ServedModels {
       return now === undefined || versionOf(now.folder) !== versionOf(folder);
     });
     const next = fresh.map((each) => this.#versioned(each));
-    this.#options.prepare([...this.served, ...next]);
+    // Those that were to come already come all the same, unless a newer one or none does.
+    const coming = [...this.#coming.values()].map((each) => each.next);
+    this.#options.prepare([...this.served, ...coming, ...next]);
     for (const { hosted } of removed) this.#drop(hosted.name);
     for (const each of next) {
       const { name } = each.hosted;

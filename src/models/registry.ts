@@ -1,4 +1,4 @@
-/** Which models are served. Read once at the start; a folder that changes later is not noticed. */
+/** Which models a folder holds now. Whoever wants to know of changes reads it again (watch-models.ts says when). */
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
@@ -89,8 +89,8 @@ export class ModelRegistry {
 }
 
 /**
- * Where models may stand: `modelsDir` itself, which may be an ONNX file, or the folders and the ONNX files in it. Throws `model_folder_invalid` where it
- * cannot be read.
+ * Where models may stand: `modelsDir` itself, which may be an ONNX file, or the folders and the ONNX files in it. Throws
+ * `model_folder_invalid` where it cannot be read.
  */
 async function findPlaces(modelsDir: string): Promise<string[]> {
   try {

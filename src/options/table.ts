@@ -71,7 +71,7 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
   models: {
     type: "path",
     group: "Serving",
-    help: "Folder of model folders; each one with a millrace.json is served.",
+    help: "Folder of models: folders with a millrace.json, folders with an ONNX file, and ONNX files; or one of these.",
     default: { of: (machine) => machine.bundledModelsDir, text: "the bundled models" },
     hashed: true,
   },
@@ -211,7 +211,7 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
     type: "choice",
     choices: ["auto", "off"],
     group: "Pipelines",
-    help: "Whether `serve` measures, at the first start with a model, how many pipelines and threads are fastest, where none are given. `createServer` does so only when asked to.",
+    help: "Whether `serve` measures, at the first start with a model that generates text, how many pipelines and threads are fastest, where none are given. `createServer` does so only when asked to.",
     default: { value: "auto" },
     hashed: false,
   },

@@ -14,7 +14,7 @@ import { PrepareThread, type PrepareThreadOptions } from "./thread/prepare-threa
 import { Turns } from "./turns.js";
 
 export interface PreparerOptions {
-  /** By the names that are served. */
+  /** By what pipelines call them: two versions of a model are two. */
   readonly models: ReadonlyMap<string, ModelSteps>;
   readonly thread: Omit<PrepareThreadOptions, "clock">;
   /** Requests that weigh more go to the thread. Default: 16,384, some 20 ms of work. */

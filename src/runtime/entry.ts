@@ -1,6 +1,6 @@
 /**
  * READ FIRST on the child's side. One process, several models: it is spawned without any and is warm when it says hello; then
- * it loads what it is told to, its own copy of each, and alternates between frames from the parent and steps of its engines.
+ * it loads what it is told to, and alternates between frames from the parent and steps of its engines.
  */
 import { Socket } from "node:net";
 import { setPriority } from "node:os";

@@ -37,7 +37,7 @@ export class PictureDecoder {
   static async open(): Promise<PictureDecoder> {
     const { default: loaded } = await import("sharp");
     loaded.cache(false);
-    // PictureDecoder are many: one thread for each, and several at a time.
+    // Pictures are many: one thread for each, and several at a time.
     loaded.concurrency(1);
     loaded.block({ operation: ["VipsForeignLoad"] });
     loaded.unblock({ operation: loaders.map((name) => `VipsForeignLoad${name}`) });

@@ -37,26 +37,23 @@ export interface SchedulerSnapshot {
 
 /** Where a model could be, and what it took to bring it there. */
 export interface PlaceSnapshot {
-  readonly isGone: boolean;
   /** What it takes in a process, as far as is known. */
   readonly bytes: number;
   readonly loads: number;
   readonly evictions: number;
   /** Expected time of a load. */
   readonly loadMs: number;
-  /** Loads in a row that failed, why the last one did, and how long it is held back; `Infinity`: for good. */
+  /** Loads in a row that failed, and why the last one did. */
   readonly failures: number;
   readonly reason: string | null;
-  readonly heldMs: number;
   /** Pipelines on which it is to be and is not yet, or is not any more. */
   readonly missing: number;
 }
 
-function placeOf(place: ModelPlace, nowMs: number): PlaceSnapshot {
-  const { isGone, bytes, loads, evictions, loadMs, failures, reason } = place;
-  const heldMs = Math.max(0, place.heldUntilMs - nowMs);
+function placeOf(place: ModelPlace): PlaceSnapshot {
+  const { bytes, loads, evictions, loadMs, failures, reason } = place;
   const missing = place.wantedOn.size + place.comingTo.size;
-  return { isGone, bytes, loads, evictions, loadMs, failures, reason, heldMs, missing };
+  return { bytes, loads, evictions, loadMs, failures, reason, missing };
 }
 
 export function snapshotOf(
@@ -78,7 +75,7 @@ export function snapshotOf(
     models: models.map(({ model, suspects, cost, service, place }) => ({
       model,
       suspects: suspects.waitingItems,
-      place: placeOf(place, nowMs),
+      place: placeOf(place),
       costMax: cost.costMax,
       service: service.stages,
     })),

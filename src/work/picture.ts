@@ -19,6 +19,13 @@ export interface PictureHead {
   readonly pixelBytes: number;
 }
 
+/** What the time of a picture is a line of: thousands of pixels. */
+export const unitPixels = 1_024;
+
+export function pictureUnits({ width, height }: Pick<PictureHead, "width" | "height">): number {
+  return Math.ceil((width * height) / unitPixels);
+}
+
 export interface EncodedPicture extends PictureHead {
   readonly bytes: Uint8Array;
 }

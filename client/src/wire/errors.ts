@@ -96,8 +96,8 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
     "Reuse connections, or try again after `Retry-After` seconds.",
   ]),
   not_ready: entry(503, RETRY, [
-    "No pipeline of the model is ready; `/ready` says why.",
-    "Try again after `Retry-After` seconds.",
+    "No pipeline is up, or none could load the model; `/ready` and `/v1/models` say why.",
+    "Try again after `Retry-After` seconds; where a load failed, mend what the reason names.",
   ]),
   draining: entry(503, RETRY, [
     "The server is stopping and takes no new work.",
@@ -132,17 +132,17 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
     "The client got a reply that is not Millrace's.",
     "Check that the address is a Millrace server.",
   ]),
-  option_invalid: entry(null, NO, [
-    "A flag, variable or key of the configuration is unknown or has a bad value.",
+  option_invalid: entry(500, NO, [
+    "A flag, variable or key of the configuration is unknown or has a bad value; over HTTP: what is in the folder of models now contradicts one (`--preload`).",
     "See `millrace config` and docs/options.md.",
   ]),
   model_unsupported: entry(null, NO, [
     "The model's family, or a setting in its config.json, is not one that convert knows.",
     "The message names it and lists what is known.",
   ]),
-  model_folder_invalid: entry(null, NO, [
-    "A file of the model folder is missing, unreadable or contradicts another.",
-    "The message names the file.",
+  model_folder_invalid: entry(500, NO, [
+    "A file of the model folder is missing, unreadable or contradicts another; over HTTP: a reload found no model that can be served.",
+    "The message names the file. After a reload that failed, what was served is served on.",
   ]),
   weights_invalid: entry(null, NO, [
     "A file of weights is truncated, damaged or hostile, or a weight is no finite number.",

@@ -68,10 +68,9 @@ export interface PipelineStatus {
 export interface ModelStatus {
   readonly model: string;
   /**
-   * `on-disk`: it is loaded when somebody asks. `failed`: the last load did, and no pipeline has it. `leaving`: a newer version
-   * of it, or none, is served from now on.
+   * `on-disk`: it is loaded when somebody asks. `failed`: the last load did, and no pipeline has it.
    */
-  readonly state: "resident" | "loading" | "on-disk" | "failed" | "leaving";
+  readonly state: "resident" | "loading" | "on-disk" | "failed";
   /** Why the last load failed, or why it cannot be loaded; null where there is nothing to say. */
   readonly reason: string | null;
   /** Pipelines that host it. */

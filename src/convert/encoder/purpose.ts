@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
 import { checkShape } from "../../models/read-json.js";
-import type { EncoderPooling } from "../../work/encoding.js";
+import type { EncoderPooling, EncoderScores } from "../../work/encoding.js";
 import type { Activation } from "../activations.js";
 import { type EncoderConfig, unsupported } from "./config.js";
 import { type Modules, type OwnVectors, readOwnVectors } from "./modules.js";
@@ -22,7 +22,7 @@ export interface EmbeddingPurpose {
 export interface LabelPurpose {
   readonly kind: "labels";
   readonly labels: readonly string[];
-  readonly scores: "softmax" | "sigmoid" | "identity";
+  readonly scores: EncoderScores;
   readonly head: Head;
 }
 

@@ -18,7 +18,7 @@
  * copied. A layer that is not wanted costs nothing. Tokens of the wanted one lie in `tokens` in the order of `ids`.
  */
 import { z } from "zod";
-import { type EncoderPooling, encoderPoolings } from "../../work/encoding.js";
+import { type EncoderPooling, type EncoderScores, encoderPoolings } from "../../work/encoding.js";
 import type { ConvertedManifest } from "../manifest-base.js";
 import {
   checkFiles,
@@ -64,7 +64,7 @@ export interface EncoderManifest extends ConvertedManifest {
   /** In the order of the logits; null for a model of embeddings. */
   readonly labels: readonly string[] | null;
   /** What makes scores of logits, `identity`: they are the scores; null for a model of embeddings. */
-  readonly scores: "softmax" | "sigmoid" | "identity" | null;
+  readonly scores: EncoderScores | null;
   readonly limits: { readonly inputTokensMax: number };
 }
 

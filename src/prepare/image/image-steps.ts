@@ -1,13 +1,11 @@
 /** One picture → one piece, for every task that takes pictures. */
 import { MillraceError } from "millrace-client/wire";
-import { picturePayload } from "../../work/picture.js";
+import { picturePayload, pictureUnits } from "../../work/picture.js";
 import type { PrepareStep } from "../../work/piece.js";
 import { type ImageLimits, readHead } from "./head.js";
 
 /** Looking at a head takes some microseconds, and then the bytes are copied: far less than a page of text. */
 export const imageWeight = 64;
-/** What the time of a picture is a line of: thousands of pixels. */
-const unitPixels = 1_024;
 /** What a piece holds beside the file. */
 const pieceBytes = 512;
 
@@ -25,7 +23,7 @@ export function* imageSteps(
 ): Generator<PrepareStep> {
   try {
     const head = readHead(bytes, limits);
-    const units = Math.ceil((head.width * head.height) / unitPixels);
+    const units = pictureUnits(head);
     const held = bytes.length + pieceBytes + resultBytes;
     const cost = { units, width: units, rows: 1, bytes: held, batchKey: "" };
     const payload = picturePayload({ bytes, ...head });

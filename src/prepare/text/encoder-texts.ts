@@ -2,6 +2,7 @@
  * Texts and pairs of texts as what an encoder takes, for every task on such models: tokens framed by the special ones, cut
  * as transformers does it where that is asked for (a single text at its end, of a pair the longer one first).
  */
+import { join } from "node:path";
 import { MillraceError, type TextOrPair } from "millrace-client/wire";
 import { type EmbeddingWish, encoderPiece } from "../../work/encoding.js";
 import { isJsonObject, type JsonValue } from "../../work/payload.js";
@@ -22,6 +23,14 @@ export interface EncoderTextsOptions {
   readonly tokenTypes: number;
   /** Of one text, in UTF-16 units. */
   readonly inputCharactersMax: number;
+}
+
+/** What the folder of a model that reads texts in one go says of them. */
+interface EncoderTextModel {
+  readonly files: { readonly tokenizer: string };
+  readonly limits: { readonly inputTokensMax: number };
+  readonly shape: { readonly tokenTypes: number };
+  readonly unknownTokenId: number | null;
 }
 
 export interface EncoderTextAt {
@@ -64,6 +73,21 @@ export class EncoderTexts {
       const message = `inputTokensMax ${options.inputTokensMax} leaves no room beside special tokens`;
       throw new MillraceError("model_folder_invalid", message);
     }
+  }
+
+  /** Of the model in this folder; throws as `open`. */
+  static async ofModel(
+    dir: string,
+    { files, limits, shape, unknownTokenId }: EncoderTextModel,
+    { inputCharactersMax }: Pick<EncoderTextsOptions, "inputCharactersMax">,
+  ): Promise<EncoderTexts> {
+    return await EncoderTexts.open({
+      path: join(dir, files.tokenizer),
+      unknownTokenId,
+      inputTokensMax: limits.inputTokensMax,
+      tokenTypes: shape.tokenTypes,
+      inputCharactersMax,
+    });
   }
 
   /** Throws `model_folder_invalid` where the file is missing, or is no tokenizer that we can run. */

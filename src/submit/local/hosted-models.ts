@@ -33,8 +33,9 @@ export class HostedModels {
   }
 
   add(model: HostedModel): ModelSpec {
-    const { key, mode, bytes, keep } = model;
-    this.#models.set(key, model);
+    const { key, name, modelDir, mode, bytes, keep } = model;
+    // Only this: what else the owner has of a version, its tokenizer above all, may go when the version does.
+    this.#models.set(key, { key, name, modelDir, mode, bytes, keep });
     this.#holds.delete(key);
     this.#retired.delete(key);
     return { model: key, mode, bytes, keep };

@@ -1,5 +1,4 @@
 /** A model of the program `encoder` with labels: texts, or pairs of texts. */
-import { join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import type { EncoderManifest } from "../../models/programs/manifest-encoder.js";
 import { EncoderTexts, inputFacts } from "../../prepare/text/encoder-texts.js";
@@ -12,19 +11,13 @@ import { LabelAnswers } from "./label-answers.js";
 export async function openTextClassifier(
   dir: string,
   manifest: EncoderManifest,
-  { inputCharactersMax }: PrepareLimits,
+  limits: PrepareLimits,
 ): Promise<TaskModel<ClassificationInput>> {
-  const { files, limits, shape, unknownTokenId, labels, scores, name } = manifest;
+  const { labels, scores, name } = manifest;
   if (labels === null || scores === null) {
     throw new MillraceError("model_folder_invalid", `${name} gives vectors, and no labels`);
   }
-  const texts = await EncoderTexts.open({
-    path: join(dir, files.tokenizer),
-    unknownTokenId,
-    inputTokensMax: limits.inputTokensMax,
-    tokenTypes: shape.tokenTypes,
-    inputCharactersMax,
-  });
+  const texts = await EncoderTexts.ofModel(dir, manifest, limits);
   return new TextClassifier(name, new LabelAnswers({ labels, scores }), texts);
 }
 

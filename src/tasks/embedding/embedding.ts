@@ -1,6 +1,5 @@
 /** The task `embed`: texts → vectors. */
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { programManifestOf } from "../../models/engine-table.js";
 import type { ModelFolder } from "../../models/registry.js";
@@ -17,20 +16,14 @@ export const embedding: Task<string> = {
   fields: embedFields,
   rows: "embedding",
   read: readEmbed,
-  async open({ dir, manifest: served }: ModelFolder, { inputCharactersMax }: PrepareLimits) {
+  async open({ dir, manifest: served }: ModelFolder, limits: PrepareLimits) {
     const manifest = programManifestOf(served, "encoder");
-    const { files, limits, shape, unknownTokenId, embedding, name } = manifest;
+    const { shape, embedding, name } = manifest;
     if (embedding === null) {
       const message = `${name} gives labels, and no vectors`;
       throw new MillraceError("model_folder_invalid", message);
     }
-    const texts = await EncoderTexts.open({
-      path: join(dir, files.tokenizer),
-      unknownTokenId,
-      inputTokensMax: limits.inputTokensMax,
-      tokenTypes: shape.tokenTypes,
-      inputCharactersMax,
-    });
+    const texts = await EncoderTexts.ofModel(dir, manifest, limits);
     return new EmbeddingTaskModel({ embedding, shape }, texts);
   },
 };

@@ -1,6 +1,5 @@
 /** The task `rerank`: a query and texts, or pairs of both → how well each text answers. */
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { MillraceError, type RerankResult, type TextOrPair } from "millrace-client/wire";
 import { programManifestOf } from "../../models/engine-table.js";
 import type { EncoderManifest } from "../../models/programs/manifest-encoder.js";
@@ -24,17 +23,10 @@ export const reranking: Task<TextOrPair> = {
   name: "rerank",
   fields: ["query", "texts", "raw", "truncate"],
   read: readRerank,
-  async open({ dir, manifest: served }: ModelFolder, { inputCharactersMax }: PrepareLimits) {
+  async open({ dir, manifest: served }: ModelFolder, limits: PrepareLimits) {
     const manifest = programManifestOf(served, "encoder");
     const scores = scoresBy(manifest);
-    const { files, limits, shape, unknownTokenId } = manifest;
-    const texts = await EncoderTexts.open({
-      path: join(dir, files.tokenizer),
-      unknownTokenId,
-      inputTokensMax: limits.inputTokensMax,
-      tokenTypes: shape.tokenTypes,
-      inputCharactersMax,
-    });
+    const texts = await EncoderTexts.ofModel(dir, manifest, limits);
     return new RerankingTaskModel(scores, texts);
   },
 };

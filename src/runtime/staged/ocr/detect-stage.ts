@@ -1,8 +1,8 @@
 /** Where the lines are: a picture → quadrilaterals in its own pixels, in reading order. */
 import type { OcrDetector } from "../../../models/programs/manifest-ocr.js";
+import { pictureUnits, unitPixels } from "../../../work/picture.js";
 import type { Pixels } from "../../pictures.js";
 import { f32, floatsOf, type Session } from "../../session.js";
-import { unitPixels } from "../pictures/decode-stage.js";
 import { writePlanes } from "../pictures/planes.js";
 import type { Stage, StageInput } from "../program.js";
 import { findBoxes } from "./find-boxes.js";
@@ -26,7 +26,7 @@ const quadSideMin = 3;
 
 export function detectInput(stage: number, data: Detecting): StageInput {
   const { picture, view } = data;
-  const units = (view.width * view.height) / unitPixels;
+  const units = pictureUnits(view);
   const bytes = picture.data.length + (view.data === picture.data ? 0 : view.data.length);
   // Convolutions look over edges: only pictures of one size share a run.
   const batchKey = `${view.width}x${view.height}`;

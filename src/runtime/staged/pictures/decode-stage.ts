@@ -1,13 +1,16 @@
 /** What begins every program on pictures: the file becomes pixels, in sharp's threads, several ahead of the sessions. */
 
 import type { Payload } from "../../../work/payload.js";
-import { type EncodedPicture, readPicture } from "../../../work/picture.js";
+import {
+  type EncodedPicture,
+  pictureUnits,
+  readPicture,
+  unitPixels,
+} from "../../../work/picture.js";
 import type { PictureDecoder, Pixels } from "../../pictures.js";
 import type { Stage, StageInput } from "../program.js";
 
 export const decodeStage = 0;
-/** What the time of a picture is a line of: thousands of pixels. */
-export const unitPixels = 1_024;
 
 /** All that are being decoded at once: as many as sharp has threads, and so many pixels. */
 const limits = { rowsMax: 4, paddedUnitsMax: (64 * 1024 * 1024) / unitPixels };
@@ -20,7 +23,7 @@ export function beginPicture(
   const picture = readPicture(payload);
   if (picture === null) return "the item is no picture";
   const { bytes, width, height, pixelBytes } = picture;
-  const units = Math.ceil((width * height) / unitPixels);
+  const units = pictureUnits(picture);
   return {
     stage: decodeStage,
     cost: { units, width: units, rows: 1, bytes: bytes.length, batchKey: "" },

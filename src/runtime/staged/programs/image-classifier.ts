@@ -8,15 +8,11 @@ import {
 } from "../../../models/programs/manifest-image-classifier.js";
 import { readLabels } from "../../../models/programs/read-labels.js";
 import type { Payload } from "../../../work/payload.js";
+import { pictureUnits, unitPixels } from "../../../work/picture.js";
 import type { EngineRequest } from "../../engine.js";
 import { PictureDecoder, type Pixels, type Size } from "../../pictures.js";
 import { f32, floatsOf, openSession, type Session } from "../../session.js";
-import {
-  beginPicture,
-  decodeStage,
-  makeDecodeStage,
-  unitPixels,
-} from "../pictures/decode-stage.js";
+import { beginPicture, decodeStage, makeDecodeStage } from "../pictures/decode-stage.js";
 import { writePlanes } from "../pictures/planes.js";
 import { type SamplePicture, samplePicture } from "../pictures/sample-picture.js";
 import type { Program, Stage, StageInput } from "../program.js";
@@ -111,7 +107,7 @@ class ImageClassifierProgram implements Program {
     const { pictures, manifest } = this.#parts;
     const resized = await pictures.resize(picture, resizedSize(picture, manifest.resize));
     const data = await pictures.centre(resized, inputSize(manifest));
-    const units = Math.ceil((data.width * data.height) / unitPixels);
+    const units = pictureUnits(data);
     const cost = { units, width: units, rows: 1, bytes: data.data.length, batchKey: "" };
     return { stage: classifyAt, cost, data };
   }
