@@ -5,7 +5,6 @@ import { join } from "node:path";
 import type { Command } from "commander";
 import { MillraceError } from "millrace-client/wire";
 import { readBaseDir } from "../convert/encoder/modules.js";
-import { knownModelTypes, openModel } from "../convert/families.js";
 import { openWeights } from "../convert/reading/weights.js";
 import { engineTable } from "../models/engine-table.js";
 import type { ModelManifest } from "../models/manifest.js";
@@ -53,6 +52,8 @@ export interface HuggingFaceInspection {
   } | null;
   /** Why `millrace convert` cannot read it; null where it can. */
   readonly obstacle: string | null;
+  /** Values of `model_type` that `millrace convert` reads. */
+  readonly convertible: readonly string[];
 }
 
 export type Inspection = MillraceInspection | HuggingFaceInspection;
@@ -115,6 +116,7 @@ async function inspectHuggingFace(dir: string): Promise<HuggingFaceInspection> {
     architectures: Array.isArray(architectures) ? architectures.map(String) : [],
     weights: typeof weights === "string" ? null : weights,
     obstacle: await reasonOf(tryToRead(dir)),
+    convertible: (await loadFamilies()).knownModelTypes,
   };
 }
 
@@ -123,8 +125,12 @@ async function readConfig(path: string): Promise<ReadonlyMap<string, unknown>> {
   return new Map(Object.entries((await readJsonFile(path)) ?? {}));
 }
 
+/** Only where it is needed: families bring the runtime with them, which no server shall load. */
+const loadFamilies = () => import("../convert/families.js");
+
 /** All that convert checks before it writes the first byte. */
 async function tryToRead(dir: string): Promise<void> {
+  const { openModel } = await loadFamilies();
   await using _model = await openModel(dir);
 }
 
@@ -221,7 +227,7 @@ function precisionText(manifest: ManifestBase | ConvertedManifest): string {
 }
 
 function huggingFaceRows(inspection: HuggingFaceInspection): Row[] {
-  const { dir, modelType, architectures, weights, obstacle } = inspection;
+  const { dir, modelType, architectures, weights, obstacle, convertible } = inspection;
   const types = Object.entries(weights?.dtypes ?? {}).map(([type, count]) => `${count} ${type}`);
   const readable = `yes: millrace convert ${dir} --out DIR`;
   return [
@@ -235,7 +241,7 @@ function huggingFaceRows(inspection: HuggingFaceInspection): Row[] {
     ],
     ["parameters", types.length === 0 ? "unknown" : types.join(", ")],
     ["convert", obstacle === null ? readable : `no: ${obstacle}`],
-    ["known", `families that convert reads: ${knownModelTypes.join(", ")}`],
+    ["known", `families that convert reads: ${convertible.join(", ")}`],
   ];
 }
 

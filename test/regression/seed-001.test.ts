@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
@@ -20,7 +20,7 @@ import { exitCodes } from "#src/cli/exit-codes.js";
 import type { ModelManifest } from "#src/models/manifest.js";
 import { sha256Of } from "../support/model-folder.js";
 import {
-  bundledModels,
+  copyTranslator,
   getReady,
   getStatus,
   pidsOf,
@@ -49,8 +49,8 @@ test(
   limit,
   async () => {
     await using dir = await TempDir.make();
-    await cp(`${bundledModels}/en-zh`, dir.file("en-zh"), { recursive: true });
-    await cp(`${bundledModels}/en-zh`, dir.file("broken"), { recursive: true });
+    await copyTranslator(dir.file("en-zh"));
+    await copyTranslator(dir.file("broken"));
     await breakModel(dir.file("broken"), "broken");
     await using serve = new ServeProcess(millrace, "--models", dir.path, "--pipelines", "1");
     // In the order of their names, so that the broken one is tried first.
@@ -105,7 +105,7 @@ test(
   limit,
   async () => {
     await using dir = await TempDir.make();
-    await cp(`${bundledModels}/en-zh`, dir.file("en-zh"), { recursive: true });
+    await copyTranslator(dir.file("en-zh"));
     await using server = await startReal({ models: dir.path, pipelines: 2 });
     const pids = await until(async () => {
       const status = await getStatus(server.url);
@@ -130,7 +130,7 @@ test(
   limit,
   async () => {
     await using dir = await TempDir.make();
-    await cp(`${bundledModels}/en-zh`, dir.file("en-zh"), { recursive: true });
+    await copyTranslator(dir.file("en-zh"));
     await mkdir(dir.file("stray"));
     await writeFile(join(dir.file("stray"), "notes.txt"), "no model at all");
     await using server = await startReal({ models: dir.path, pipelines: 1 });
@@ -151,7 +151,7 @@ test(
 
 test("no model can be loaded: the server says why and exits", limit, async () => {
   await using dir = await TempDir.make();
-  await cp(`${bundledModels}/en-zh`, dir.file("broken"), { recursive: true });
+  await copyTranslator(dir.file("broken"));
   await breakModel(dir.file("broken"), "broken");
   await using serve = new ServeProcess(millrace, "--models", dir.path, "--pipelines", "2");
   assert.deepEqual(await serve.exited, [exitCodes.notStarted, null]);

@@ -27,13 +27,13 @@ function isOfModels(file: string): boolean {
 }
 
 /** Pipelines that are up, with what the processes say. */
-function assertOneModelEach(serve: ServeProcess, { pipelines }: StatusResponse): void {
+function assertLoadedOnce(serve: ServeProcess, { pipelines }: StatusResponse): void {
   const pids = pipelines.map(({ pid }) => pid ?? assert.fail("a pipeline without a process"));
   assert.equal(new Set([...pids, serve.pid]).size, pids.length + 1, "processes of their own");
   assert.deepEqual(new Set(childrenOf(serve.pid)), new Set(pids));
   assert.deepEqual(
     pipelines.map(({ loads }) => loads),
-    pipelines.map(() => 1),
+    pipelines.map(({ models }) => models.length),
   );
   for (const pid of pids) {
     assert.match(commandOf(pid).at(1) ?? "", /runtime.entry\.js$/, "a program of its own");
@@ -42,7 +42,7 @@ function assertOneModelEach(serve: ServeProcess, { pipelines }: StatusResponse):
   assert.deepEqual(mappedFiles(serve.pid).filter(isOfModels), [], "the server has no model");
 }
 
-test("each worker loads its model once, after it was spawned", limit, async () => {
+test("each worker loads each model once, after it was spawned", limit, async () => {
   await using serve = new ServeProcess(
     millrace,
     "--models",
@@ -63,13 +63,13 @@ test("each worker loads its model once, after it was spawned", limit, async () =
   await translate(url, { texts: texts(150), class: "bulk" });
   await translate(url, { texts: texts(10), beams: 4 });
   const before = await getStatus(url);
-  assertOneModelEach(serve, before);
+  assertLoadedOnce(serve, before);
 
   const [victim] = pidsOf(before);
   assert.ok(victim !== undefined);
   process.kill(victim, "SIGKILL");
   const after = await allUp(1);
   await translate(url, { texts: texts(150), class: "bulk" });
-  assertOneModelEach(serve, await getStatus(url));
+  assertLoadedOnce(serve, await getStatus(url));
   assert.ok(!pidsOf(after).includes(victim), "the new one is another process");
 });

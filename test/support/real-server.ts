@@ -1,6 +1,8 @@
 /** A server with the bundled model and real worker processes, and what tests ask of it. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
+import { cp } from "node:fs/promises";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type {
@@ -16,6 +18,12 @@ import { type CreateServerOptions, createServer, type MillraceServer } from "#sr
 const root = new URL("../../../", import.meta.url);
 /** The folder that holds `en-zh`. */
 export const bundledModels: string = fileURLToPath(new URL("models", root));
+
+/** The bundled translation model alone, without the second model of its folder. */
+export async function copyTranslator(to: string): Promise<void> {
+  const filter = (path: string): boolean => !path.endsWith("millrace.embeddings.json");
+  await cp(join(bundledModels, "en-zh"), to, { recursive: true, filter });
+}
 
 /** Some that the bundled model was calibrated on: all different, from two words to long ones. */
 export const sentences: readonly string[] = readFileSync(

@@ -43,6 +43,7 @@ test("a Hugging Face folder that convert cannot read says why", async () => {
       parameters: 4,
       dtypes: { F32: 4 },
     },
+    convertible: knownModelTypes,
     obstacle: `this model has model_type "t5"; convert knows ${knownModelTypes.join(", ")}`,
   });
 });
