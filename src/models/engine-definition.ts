@@ -8,6 +8,8 @@ export type EngineInfo = Pick<
   "limits" | "sourceLanguage" | "targetLanguage" | "inputs" | "outputs"
 >;
 
+export type Sampler = (index: number) => Payload;
+
 export interface EngineDefinition<Manifest> {
   /** For what was read; where it depends on that, a wrong value gets a schema that says what is wrong. */
   readonly schemaFor: (value: unknown) => z.ZodType<Manifest>;
@@ -20,10 +22,10 @@ export interface EngineDefinition<Manifest> {
   /** What callers are told of the model beside what they are told of every one. */
   readonly info: (manifest: Manifest) => EngineInfo;
   /**
-   * An item of usual size, each index a little different, for trials of speed; what it says means nothing. Without it a
-   * model is not tried.
+   * Makes items of usual size, each index a little different, for trials of speed; what they say means nothing. Null, or left
+   * out: the model is not tried.
    */
-  readonly sample?: (manifest: Manifest, index: number) => Payload;
+  readonly sampler?: (manifest: Manifest) => Sampler | null;
   /** What `millrace inspect` says beside what it says of every model. */
   readonly facts: (manifest: Manifest) => readonly (readonly [label: string, value: string])[];
 }

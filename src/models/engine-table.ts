@@ -24,7 +24,7 @@ export type ManifestOf<Engine extends EngineName> = Extract<
 
 type EngineEntry = Pick<
   EngineDefinition<ModelManifest>,
-  "mode" | "settings" | "info" | "facts" | "sample"
+  "mode" | "settings" | "info" | "facts" | "sampler"
 > & {
   /** Of what was read from `path`; throws `model_folder_invalid`, which names the field. */
   readonly read: (path: string, value: unknown) => ModelManifest;
@@ -75,7 +75,7 @@ function isOf<Engine extends EngineName>(
 /** From here on nobody needs to know which engine it is to ask it. */
 function entryOf<Engine extends EngineName>(
   engine: Engine,
-  { schemaFor, check, mode, settings, info, facts, sample }: EngineDefinition<ManifestOf<Engine>>,
+  { schemaFor, check, mode, settings, info, facts, sampler }: EngineDefinition<ManifestOf<Engine>>,
 ): EngineEntry {
   return {
     mode: (manifest) => mode(manifestOf(manifest, engine)),
@@ -87,8 +87,8 @@ function entryOf<Engine extends EngineName>(
     settings: (manifest) => settings(manifestOf(manifest, engine)),
     info: (manifest) => info(manifestOf(manifest, engine)),
     facts: (manifest) => facts(manifestOf(manifest, engine)),
-    ...(sample === undefined
+    ...(sampler === undefined
       ? {}
-      : { sample: (manifest, index) => sample(manifestOf(manifest, engine), index) }),
+      : { sampler: (manifest) => sampler(manifestOf(manifest, engine)) }),
   };
 }

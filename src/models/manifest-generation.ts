@@ -120,7 +120,7 @@ export const generation: EngineDefinition<GenerationManifest> = {
     ...(sourceLanguage === undefined ? {} : { sourceLanguage }),
     ...(targetLanguage === undefined ? {} : { targetLanguage }),
   }),
-  sample,
+  sampler: (manifest) => (index) => sample(manifest, index),
   facts: ({
     shape,
     limits,

@@ -66,4 +66,5 @@ export const staged: EngineDefinition<StagedManifest> = {
   settings: (manifest) => definitionOf(manifest).settings(manifest),
   info: (manifest) => definitionOf(manifest).info(manifest),
   facts: (manifest) => definitionOf(manifest).facts(manifest),
+  sampler: (manifest) => definitionOf(manifest).sampler?.(manifest) ?? null,
 };

@@ -113,10 +113,10 @@ async function findLargest(modelsDir: string): Promise<Found | null> {
   for (const place of dirs) {
     const model = await readModel(place).catch(() => null);
     if (model === null) continue;
-    const { dir: modelDir, manifest } = model;
-    const { sample } = engineTable[manifest.engine];
-    if (sample === undefined) continue;
-    found.push({ modelDir, manifest, sample: (index) => sample(manifest, index) });
+    const { manifest } = model;
+    const sample = engineTable[manifest.engine].sampler?.(manifest) ?? null;
+    // Several models of one folder are told apart by where each is read from.
+    if (sample !== null) found.push({ modelDir: place, manifest, sample });
   }
   found.sort((left, right) => bytesOf(right) - bytesOf(left));
   return found[0] ?? null;

@@ -18,7 +18,13 @@
  * copied. A layer that is not wanted costs nothing. Tokens of the wanted one lie in `tokens` in the order of `ids`.
  */
 import { z } from "zod";
-import { type EncoderPooling, type EncoderScores, encoderPoolings } from "../../work/encoding.js";
+import {
+  type EncoderPooling,
+  type EncoderScores,
+  encoderPayload,
+  encoderPoolings,
+} from "../../work/encoding.js";
+import type { Payload } from "../../work/payload.js";
 import type { ConvertedManifest } from "../manifest-base.js";
 import {
   checkFiles,
@@ -107,7 +113,19 @@ export const encoder: ProgramDefinition<EncoderManifest> = {
     ["gives", givesText(manifest)],
     ["limits", `input ${manifest.limits.inputTokensMax} tokens`],
   ],
+  sampler: (manifest) => (index) => sample(manifest, index),
 };
+
+/** Some 8 to 64 tokens from all over the vocabulary. */
+function sample({ shape, embedding, limits }: EncoderManifest, index: number): Payload {
+  const length = Math.min(limits.inputTokensMax, 8 + ((index * 13) % 57));
+  const tokens = Int32Array.from(
+    { length },
+    (_, place) => (index * 7_919 + place * 104_729) % shape.vocabulary,
+  );
+  const wish = embedding === null ? null : ({ pooling: "mean", layer: shape.layers } as const);
+  return encoderPayload({ tokens, types: null, embedding: wish });
+}
 
 function shapeText({ layers, heads, width, vocabulary }: EncoderManifest["shape"]): string {
   return `${layers} layers of ${heads} heads, width ${width}, vocabulary ${vocabulary}`;
