@@ -209,6 +209,23 @@ test("what was begun otherwise, or by nobody knows whom, is left as it is; --res
   assert.equal(await readFile(stranger, "utf8"), "precious\n");
 });
 
+test("attack: --restart into the file that is read, by any name, leaves it as it is", async () => {
+  await using dir = await TempDir.make();
+  const [from, link] = [join(dir.path, "in.jsonl"), join(dir.path, "link.jsonl")];
+  await writeFile(from, "one\ntwo\n");
+  await symlink(from, link);
+  await using server = await serveHttp(answerTask);
+  for (const command of ["embed", "classify"]) {
+    for (const out of [from, link]) {
+      const refused = await runHere([command, from, "--out", out, "--restart"], server);
+      assert.equal(refused.code, exitCodes.usage);
+      assert.match(refused.err, /--out: cannot use .*\.jsonl \(it is the input\)/);
+      assert.equal(await readFile(from, "utf8"), "one\ntwo\n");
+    }
+  }
+  assert.deepEqual((await readdir(dir.path)).sort(), ["in.jsonl", "link.jsonl"]);
+});
+
 test("wrong flags and files that are not there: nothing is sent, and nothing is written", async () => {
   await using dir = await TempDir.make();
   await using server = await serveHttp(answerTask);
