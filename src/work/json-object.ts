@@ -89,19 +89,26 @@ function checkShape(text: string, { depthMax, keysMax, listsMax }: BodyShape): v
   }
 }
 
-/** The text with integers that a double may not hold in quotes; the same text where there are none. */
+/**
+ * The text with integers that a double may not hold in quotes; the same text where there are none. One pass over such integers and
+ * one over the quotes before them: a body may be a million short strings, and a slice for each would hold the event loop for a second.
+ */
 function withWideDigits(text: string): string {
-  if (!/\d{16}/.test(text)) return text;
-  const parts: string[] = [];
-  for (let at = 0; at < text.length; ) {
-    const open = text.indexOf('"', at);
-    const end = open === -1 ? text.length : open;
-    parts.push(text.slice(at, end).replace(wideInteger, '"$&"'));
-    if (open === -1) break;
-    at = endOfString(text, open);
-    parts.push(text.slice(open, at));
-  }
-  return parts.join("");
+  let outside = 0;
+  let quote = nextQuote(text, outside);
+  return text.replace(wideInteger, (digits, index: number) => {
+    while (quote < index) {
+      outside = endOfString(text, quote);
+      quote = nextQuote(text, outside);
+    }
+    // The last string may have begun before it and end behind it.
+    return outside > index ? digits : `"${digits}"`;
+  });
+}
+
+function nextQuote(text: string, from: number): number {
+  const at = text.indexOf('"', from);
+  return at === -1 ? text.length : at;
 }
 
 /** Of a number of its own: no part of a fraction or an exponent. Longer ones are no number of any type. */

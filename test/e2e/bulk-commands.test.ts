@@ -209,6 +209,41 @@ test("what was begun otherwise, or by nobody knows whom, is left as it is; --res
   assert.equal(await readFile(stranger, "utf8"), "precious\n");
 });
 
+test("defect: a run that ended before its first row, by a typing error, does not stand in the way of the right one", async () => {
+  await using dir = await TempDir.make();
+  const from = join(dir.path, "in.txt");
+  await writeFile(from, "a\nb\n");
+  await using broken = await serveHttp((exchange) => {
+    refuse(exchange, { status: 404, code: "model_not_found" });
+  });
+  await using server = await serveHttp(answerTask);
+  for (const name of ["out.npy", "out.jsonl"]) {
+    const args = ["embed", from, "--out", join(dir.path, name), "--model"];
+    const wrong = await runHere([...args, "wrong"], broken);
+    assert.notEqual(wrong.code, exitCodes.ok);
+    assert.equal((await stat(join(dir.path, name))).size, 0);
+    const right = await runHere([...args, "right"], server);
+    assert.equal(right.code, exitCodes.ok, right.err);
+  }
+});
+
+test("attack: --restart into the file that is read, by any name, leaves it as it is", async () => {
+  await using dir = await TempDir.make();
+  const [from, link] = [join(dir.path, "in.jsonl"), join(dir.path, "link.jsonl")];
+  await writeFile(from, "one\ntwo\n");
+  await symlink(from, link);
+  await using server = await serveHttp(answerTask);
+  for (const command of ["embed", "classify"]) {
+    for (const out of [from, link]) {
+      const refused = await runHere([command, from, "--out", out, "--restart"], server);
+      assert.equal(refused.code, exitCodes.usage);
+      assert.match(refused.err, /--out: cannot use .*\.jsonl \(it is the input\)/);
+      assert.equal(await readFile(from, "utf8"), "one\ntwo\n");
+    }
+  }
+  assert.deepEqual((await readdir(dir.path)).sort(), ["in.jsonl", "link.jsonl"]);
+});
+
 test("wrong flags and files that are not there: nothing is sent, and nothing is written", async () => {
   await using dir = await TempDir.make();
   await using server = await serveHttp(answerTask);

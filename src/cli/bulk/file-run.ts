@@ -56,7 +56,7 @@ export async function runFile<Result extends object>(
     const source = await lineSource(path, lines, signal);
     return await runToText(source, work, { flags, signal, counted: lineCount(null) });
   }
-  await assertWritable(out);
+  await assertWritable(out, path);
   const progress = progressOf(out, work, flags);
   const { kept, startByte, prefix } = await startOf(path, { progress, format, flags, signal });
   const from = { ...lines, linesBefore: kept.rows, startByte, prefix };

@@ -6,7 +6,7 @@
  * output of which this file knows the whole input.
  */
 import { randomUUID } from "node:crypto";
-import { access, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { access, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { MillraceError } from "millrace-client";
 import { z } from "zod";
 import { unwritable } from "./buffered-file.js";
@@ -71,6 +71,8 @@ export class ProgressFile {
     }
     const parsed = record.safeParse(parseJson(text));
     if (!parsed.success) throw this.#inTheWay(`${this.#path} is damaged`);
+    // Of a run that ended before its first row, by a wrong name of a model, say: nothing is lost.
+    if ((await stat(this.out)).size === 0) return null;
     const { command, arguments: former, input } = parsed.data;
     const changed = [
       ...(command === this.#identity.command ? [] : [`command: ${command}`]),

@@ -22,7 +22,8 @@ export async function openTextOutput(
   return new WholeFile(path, partial, await BufferedFile.open(partial, { isNew: true }));
 }
 
-export async function assertWritable(path: string): Promise<void> {
+/** `input`: what is read meanwhile, and would be gone before it is read. */
+export async function assertWritable(path: string, input: string | null = null): Promise<void> {
   try {
     await access(dirname(path), constants.W_OK);
   } catch (error) {
@@ -30,6 +31,10 @@ export async function assertWritable(path: string): Promise<void> {
   }
   const there = await stat(path).catch(() => null);
   if (there?.isDirectory() === true) throw unusable("--out", path, "it is a folder");
+  const read = input === null || there === null ? null : await stat(input).catch(() => null);
+  // By any name: a link leads to the same file.
+  if (read?.isFile() === true && read.ino === there?.ino && read.dev === there.dev)
+    throw unusable("--out", path, "it is the input");
 }
 
 class StandardOutput implements TextOutput {

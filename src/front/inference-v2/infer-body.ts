@@ -6,6 +6,7 @@
  */
 import type { IncomingHttpHeaders } from "node:http";
 import {
+  apiLimits,
   MillraceError,
   type TensorDatatype,
   tensorDatatypes,
@@ -25,6 +26,7 @@ export interface InferBody {
   readonly id: string | undefined;
   readonly class: WorkClass | null;
   readonly timeoutMs: number;
+  readonly tenant: string;
   readonly inputs: NamedTensors;
   /** Undefined: all. */
   readonly outputs: readonly WantedOutput[] | undefined;
@@ -171,16 +173,17 @@ function readOutputs(value: unknown, binaryOutputs: boolean): WantedOutput[] {
   });
 }
 
-/** Triton's: 1 is the highest priority and 0 none; the time is in microseconds. */
+/** Triton's: 1 is the highest priority and 0 none; the time is in microseconds. The tenant is ours: whose turn it is. */
 function readSchedule(
   parameters: Fields,
   { requestTimeoutMsDefault, requestTimeoutMsMax }: FrontOptions,
-): Pick<InferBody, "class" | "timeoutMs"> {
+): Pick<InferBody, "class" | "timeoutMs" | "tenant"> {
   const priority = parameters.integer("priority", [0, Number.MAX_SAFE_INTEGER]) ?? 0;
   const timeoutUs = parameters.integer("timeout", [0, 1_000 * requestTimeoutMsMax]) ?? 0;
   return {
     class: priority === 0 ? null : priority === 1 ? "realtime" : "bulk",
     timeoutMs: timeoutUs === 0 ? requestTimeoutMsDefault : timeoutUs / 1_000,
+    tenant: parameters.text("tenant", apiLimits.tenantCharactersMax) ?? "default",
   };
 }
 

@@ -127,7 +127,7 @@ class InferenceV2Front implements HttpFront {
       task: model.task,
       model: model.name,
       class: read.class,
-      tenant: "default",
+      tenant: read.tenant,
       deadlineAtMs: exchange.arrivedAtMs + read.timeoutMs,
       payloadBytes,
       fields: {

@@ -13,8 +13,8 @@ export interface MultipartForm {
 /** Fields that a request can have, and room for mistakes that deserve their names in the answer. */
 const textsMax = 64;
 const limits = { fieldNameSize: 128, fieldSize: 4_096, headerPairs: 32, fields: textsMax };
-/** Searching so many bytes of the worst kind takes some three milliseconds; then others have a turn. */
-const sliceBytes = 256 * 1024;
+/** So many bytes may be two hundred parts, a stream each, which take some ten milliseconds; then others have a turn. */
+const sliceBytes = 16 * 1024;
 
 /** @throws MillraceError `bad_request`, `too_many_items` */
 export async function readMultipart(
