@@ -120,7 +120,11 @@ export class ServedModels {
       return now === undefined || versionOf(now.folder) !== versionOf(folder);
     });
     const next = fresh.map((each) => this.#versioned(each));
-    this.#options.prepare([...this.served, ...next]);
+    // Where nothing changed, whoever prepares keeps what is open, and its thread.
+    if (next.length + removed.length > 0) {
+      const coming = [...this.#coming.values()].map((each) => each.next);
+      this.#options.prepare([...this.served, ...coming, ...next]);
+    }
     for (const { hosted } of removed) this.#drop(hosted.name);
     for (const each of next) {
       const { name } = each.hosted;
