@@ -50,6 +50,8 @@ export class ServedModels {
   #broken: readonly BrokenFolder[];
   #versions = 0;
   #reloading: Promise<ModelsReload> | null = null;
+  /** After the one that is under way. */
+  #next: Promise<ModelsReload> | null = null;
 
   constructor(found: FoundModels, options: ServedModelsOptions) {
     this.#options = options;
@@ -65,12 +67,28 @@ export class ServedModels {
     return [...this.#broken, ...this.#failed.values()];
   }
 
-  /** Whoever asks while one is under way gets its answer. Rejects where nothing could be served: all stays as it is. */
+  /**
+   * Whoever asks while one is under way gets the answer of the next: the one under way may have looked before what they know
+   * of was there. Rejects where nothing could be served: all stays as it is.
+   */
   reload(): Promise<ModelsReload> {
-    this.#reloading ??= this.#reload().finally(() => {
-      this.#reloading = null;
+    const now = this.#reloading;
+    if (now === null) return this.#begin();
+    this.#next ??= now
+      .catch(() => {})
+      .then(() => {
+        this.#next = null;
+        return this.#begin();
+      });
+    return this.#next;
+  }
+
+  #begin(): Promise<ModelsReload> {
+    const reloading = this.#reload().finally(() => {
+      if (this.#reloading === reloading) this.#reloading = null;
     });
-    return this.#reloading;
+    this.#reloading = reloading;
+    return reloading;
   }
 
   /** After the dispatcher has heard it. */
@@ -102,9 +120,11 @@ export class ServedModels {
       return now === undefined || versionOf(now.folder) !== versionOf(folder);
     });
     const next = fresh.map((each) => this.#versioned(each));
-    // Those that were to come already come all the same, unless a newer one or none does.
-    const coming = [...this.#coming.values()].map((each) => each.next);
-    this.#options.prepare([...this.served, ...coming, ...next]);
+    // Where nothing changed, whoever prepares keeps what is open, and its thread.
+    if (next.length + removed.length > 0) {
+      const coming = [...this.#coming.values()].map((each) => each.next);
+      this.#options.prepare([...this.served, ...coming, ...next]);
+    }
     for (const { hosted } of removed) this.#drop(hosted.name);
     for (const each of next) {
       const { name } = each.hosted;

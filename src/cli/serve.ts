@@ -38,7 +38,14 @@ async function serve(given: Configuration, parts: ServeParts): Promise<void> {
   const stopping = new AbortController();
   let server: MillraceServer | null = null;
   // Before the first line of the log: whoever has read that may send a signal.
-  process.on("SIGTERM", onSignal).on("SIGINT", onSignal);
+  process.on("SIGTERM", onSignal).on("SIGINT", onSignal).on("SIGHUP", onHangUp);
+  let isHungUp = false;
+  function onHangUp(): void {
+    // It may have looked at the folder already: it looks again when it serves.
+    isHungUp = true;
+    // How it went is in the log.
+    server?.reload().catch(() => {});
+  }
   function onSignal(signal: NodeJS.Signals): void {
     if (stopping.signal.aborted) process.exit(exitCodes.interrupted);
     log.info({ signal }, "stopping");
@@ -63,11 +70,7 @@ async function serve(given: Configuration, parts: ServeParts): Promise<void> {
     log.fatal(fields, message);
     return await leave(exitCodes.notStarted);
   }
-  const running = server;
-  process.on("SIGHUP", () => {
-    // How it went is in the log.
-    running.reload().catch(() => {});
-  });
+  if (isHungUp) onHangUp();
   const broken = server.broken.then(() => true);
   if (await Promise.race([aborted(stopping.signal).then(() => false), broken])) {
     await server.close();

@@ -52,6 +52,8 @@ export interface Engine {
    * go first then. Left out: whenever it does not idle, a step would make a run.
    */
   readonly runnable?: boolean;
+  /** Ends a step that waits for such work: another model of the process has something to do. */
+  wake?(): void;
   /**
    * Chooses the next run and makes it. What goes wrong with a run or its memory fails items; a rejection is a bug of
    * the engine's, which must not be used any further.

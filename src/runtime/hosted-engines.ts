@@ -33,6 +33,7 @@ export class HostedEngines {
   #changing = 0;
   /** The step that is under way, or the last one. */
   #step: Promise<void> = Promise.resolve();
+  #stepping: HostedEngine | null = null;
   /** The loop runs; it ends by itself when no engine has anything to do. */
   #running = false;
 
@@ -52,6 +53,8 @@ export class HostedEngines {
     const hosted = this.#of(model);
     if (workClass === "realtime") for (const { itemId } of items) hosted.realtime.add(itemId);
     hosted.engine.admit(workClass, items);
+    // A step that only waits for threads would hold the loop until the first of them is through.
+    this.#stepping?.engine.wake?.();
     this.#go();
   }
 
@@ -141,8 +144,10 @@ export class HostedEngines {
       const { hosted, active } = next;
       const startedAtMs = performance.now();
       const step = hosted.engine.step();
+      this.#stepping = hosted;
       this.#step = step.catch(() => {});
       await step;
+      this.#stepping = null;
       const endedAtMs = performance.now();
       this.#turns.ran(hosted, endedAtMs - startedAtMs, active);
       if (hosted.engine.idle || endedAtMs - hosted.reportedAtMs > reportMs) this.#report(hosted);

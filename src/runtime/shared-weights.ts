@@ -82,12 +82,17 @@ async function findOrMake(request: MakeRequest): Promise<string> {
     if (found !== null) return found;
     const failure = await recentFailure(dir);
     if (failure !== null) throw new Error(failure);
+    if (performance.now() > endsAtMs) {
+      const reason = "another process makes them, for too long";
+      // Or the next load would wait as long.
+      await noteFailure(dir, reason);
+      throw new Error(reason);
+    }
     await using lock = await lockEntry(dir);
     if (lock !== null) return await make(request, endsAtMs - performance.now());
-    while (await isLocked(dir, cache)) {
-      if (performance.now() > endsAtMs) throw new Error("another process makes them, for too long");
-      await sleep(pollMs);
-    }
+    // Also where it is said to be free: what stands there may be no lock that can be read or taken away.
+    do await sleep(pollMs);
+    while (performance.now() < endsAtMs && (await isLocked(dir, cache)));
   }
 }
 

@@ -62,6 +62,17 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
   });
 }
 
+test("defect: a SIGHUP while it starts does not end it; it looks at its folder when it serves", async () => {
+  using models = new FakeModels();
+  await using serve = new ServeProcess(fakeScript, "--models", models.dir, "--pipelines", "1");
+  await serve.logged("starting");
+  serve.child.kill("SIGHUP");
+  await serve.logged("ready");
+  await serve.logged("models read again");
+  serve.child.kill("SIGTERM");
+  assert.deepEqual(await serve.exited, [exitCodes.ok, null]);
+});
+
 test("work that outlasts drainMs is cut off, and the exit status says so", async () => {
   await using serve = new Serve("--name", "held", "--drain-ms", "50");
   const url = await serve.url();

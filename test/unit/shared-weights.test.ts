@@ -29,8 +29,8 @@ import { TempDir } from "../support/temp-dir.js";
 
 const sentence = [65, 90, 128, 82, 0];
 
-function cacheIn(dir: string, bytesMax = 2 ** 30): WeightsCache {
-  return { dir, bytesMax, makeMsMax: 60_000 };
+function cacheIn(dir: string, bytesMax = 2 ** 30, makeMsMax = 60_000): WeightsCache {
+  return { dir, bytesMax, makeMsMax };
 }
 
 async function openBundled(cache: WeightsCache | null): Promise<GenerationModel> {
@@ -208,4 +208,16 @@ test("a pipeline's process hears of the cache on its command line, or of none", 
   });
   assert.deepEqual(weightsCacheArguments({ ...options, weightsCacheBytesMax: 0 }), []);
   assert.equal(weightsCacheFrom(["node", "entry"]), null);
+});
+
+test("attack: what is no lock and cannot be taken away ends the wait for it, and is not waited for again", async () => {
+  await using temp = await TempDir.make();
+  const cache = cacheIn(temp.path, 2 ** 30, 100);
+  // Two graphs: the first load makes both entries' names known.
+  await (await openBundled(cacheIn(temp.file("names")))).release();
+  const names = entriesOf(cacheIn(temp.file("names")));
+  const dirs = names.map((name) => join(temp.path, "weights-v1", name));
+  for (const dir of dirs) await mkdir(`${dir}.lock`, { recursive: true });
+  await (await openBundled(cache)).release();
+  for (const dir of dirs) assert.match((await recentFailure(dir)) ?? "", /for too long/);
 });

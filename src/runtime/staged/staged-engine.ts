@@ -124,6 +124,10 @@ export class StagedEngine implements Engine {
     return this.#choosing.decide(work, performance.now()) !== null;
   }
 
+  wake(): void {
+    this.#wake();
+  }
+
   async step(): Promise<void> {
     this.#startThreads();
     const run = this.#choosing.decide(this.#work, performance.now());
