@@ -118,10 +118,10 @@ test("all workers killed at once", limit, async () => {
   });
   assertIdle(status);
   assert.deepEqual(
-    status.pipelines.map(({ restarts, loads }) => ({ restarts, loads })),
+    status.pipelines.map(({ restarts, loads, models }) => [restarts, loads === models.length]),
     [
-      { restarts: 1, loads: 1 },
-      { restarts: 1, loads: 1 },
+      [1, true],
+      [1, true],
     ],
   );
   assert.deepEqual(pids.filter(isRunning), []);
