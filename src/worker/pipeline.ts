@@ -139,7 +139,6 @@ export class Pipeline {
     // Nobody expected a word from it while it had nothing to do.
     if (this.#context.ledger.inFlight(pipelineId) === 0) life.watch.heard(this.#clock.now(), 0);
     life.dialogue.load({ model, modelDir, threads, rowsMax });
-    this.#boundLoad(model);
   }
 
   /** Ends the process, politely at first. What it still holds is returned as innocent. */
@@ -282,10 +281,14 @@ export class Pipeline {
       const { model, code, message } = frame;
       this.#context.log.warn({ pipelineId, model }, `could not be loaded: ${code}: ${message}`);
     }
-    if (this.#life?.dialogue.residents.load === null) this.#cancelLoad();
+    // Also where the next load was asked for in the same turn: its bound begins when it does.
+    if (frame.type === "loaded" || frame.type === "load-failed") this.#cancelLoad();
   }
 
-  /** From when it is asked for, and again from when it begins: a run may be under way before it. */
+  /**
+   * From when it begins: a run may be under way before it, and whoever is still then is found as he is in a run, with a look at
+   * whether somebody stopped him from outside.
+   */
   #boundLoad(model: string): void {
     const { startTimeoutMs } = this.#context.options;
     this.#cancelLoad();

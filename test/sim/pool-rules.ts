@@ -256,9 +256,12 @@ export class PoolAccount implements ChildWatcher {
     const { hangFloorMs, hangFactor, runMsMax, checkMs, stillChecksMax } = options;
     const looksMs = (stillChecksMax + 4) * (checkMs + surroundings.lateMsMax + 1);
     const found = surroundings.processTimes && child.isStill;
-    const floorMs = found
+    const runFloorMs = found
       ? Math.min(hangFloorMs + hangFactor * child.predictedMsMost, runMsMax)
       : runMsMax;
+    // A load has a bound of its own, and says nothing until it ends.
+    const isLoading = this.#of(child.spec.pipelineId).loading !== null;
+    const floorMs = isLoading ? Math.max(runFloorMs, options.startTimeoutMs) : runFloorMs;
     const pausesMs = surroundings.pauses.reduce((sum, { ms }) => sum + ms, 0);
     const boundMs =
       (floorMs + looksMs) * (1 + surroundings.pauses.length) +
