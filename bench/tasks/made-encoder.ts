@@ -35,7 +35,7 @@ const vocabularySize = 30_522;
 const positions = 512;
 const special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] as const;
 
-/** A folder that `millrace convert` reads: config.json, model.safetensors, tokenizer.json. */
+/** A folder that `millrace convert` reads: config.json, model.safetensors, vocab.txt. */
 export async function writeMadeEncoder(dir: string, shape: EncoderShape): Promise<void> {
   await mkdir(dir, { recursive: true });
   const config = {
@@ -53,7 +53,7 @@ export async function writeMadeEncoder(dir: string, shape: EncoderShape): Promis
     pad_token_id: 0,
   };
   await writeFile(join(dir, "config.json"), JSON.stringify(config));
-  await writeFile(join(dir, "tokenizer.json"), JSON.stringify(tokenizer()));
+  await writeFile(join(dir, "vocab.txt"), vocabulary());
   await writeFile(join(dir, "tokenizer_config.json"), JSON.stringify({ model_max_length: 512 }));
   await writeWeights(join(dir, "model.safetensors"), tensorsOf(shape));
 }
@@ -66,47 +66,10 @@ export function madeWord(index: number): string {
 /** Words that there are. */
 export const madeWords: number = vocabularySize - special.length;
 
-function tokenizer(): object {
-  const vocab: Record<string, number> = {};
-  for (const [id, token] of special.entries()) vocab[token] = id;
-  for (let index = 0; index < madeWords; index += 1)
-    vocab[madeWord(index)] = special.length + index;
-  const added = special.map((content, id) => ({
-    id,
-    content,
-    special: true,
-    single_word: false,
-    lstrip: false,
-    rstrip: false,
-    normalized: false,
-  }));
-  const piece = (id: string, type_id: number): object => ({ SpecialToken: { id, type_id } });
-  const text = (id: "A" | "B", type_id: number): object => ({ Sequence: { id, type_id } });
-  return {
-    version: "1.0",
-    truncation: null,
-    padding: null,
-    added_tokens: added,
-    normalizer: null,
-    pre_tokenizer: { type: "BertPreTokenizer" },
-    post_processor: {
-      type: "TemplateProcessing",
-      single: [piece("[CLS]", 0), text("A", 0), piece("[SEP]", 0)],
-      pair: [piece("[CLS]", 0), text("A", 0), piece("[SEP]", 0), text("B", 1), piece("[SEP]", 1)],
-      special_tokens: {
-        "[CLS]": { id: "[CLS]", ids: [2], tokens: ["[CLS]"] },
-        "[SEP]": { id: "[SEP]", ids: [3], tokens: ["[SEP]"] },
-      },
-    },
-    decoder: { type: "WordPiece", prefix: "##", cleanup: true },
-    model: {
-      type: "WordPiece",
-      unk_token: "[UNK]",
-      continuing_subword_prefix: "##",
-      max_input_chars_per_word: 100,
-      vocab,
-    },
-  };
+/** One token a line: `millrace convert` makes the tokenizer of it. */
+function vocabulary(): string {
+  const words = Array.from({ length: madeWords }, (_, index) => madeWord(index));
+  return [...special, ...words].join("\n");
 }
 
 interface MadeTensor {

@@ -5,7 +5,7 @@
  *   outcome   embeddings                                   tensors: embedding float32 [width], or [n, width] for `none`
  *             labels                                       tensors: logits float32 [labels]
  */
-import type { JsonObject, JsonValue, Payload, Tensor } from "./payload.js";
+import { int32List, type JsonObject, type JsonValue, type Payload } from "./payload.js";
 import type { Piece } from "./piece.js";
 
 /** What becomes of the vectors of a text's tokens; `none`: nothing, all of them are wanted. */
@@ -35,7 +35,7 @@ export function encoderPayload({ tokens, types, embedding }: EncoderInput): Payl
     embedding === null ? {} : { pooling: embedding.pooling, layer: embedding.layer };
   return {
     values,
-    tensors: { tokens: list(tokens), ...(types === null ? {} : { types: list(types) }) },
+    tensors: { tokens: int32List(tokens), ...(types === null ? {} : { types: int32List(types) }) },
   };
 }
 
@@ -117,8 +117,4 @@ export function scoresOf(logits: Float32Array, by: EncoderScores): readonly numb
 
 function isWished(value: JsonValue | undefined): value is EmbeddingWish["pooling"] {
   return value === "own" || encoderPoolings.some((pooling) => pooling === value);
-}
-
-function list(data: Int32Array): Tensor {
-  return { type: "int32", shape: [data.length], data };
 }

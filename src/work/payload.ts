@@ -87,9 +87,10 @@ export function elementsOf(shape: readonly number[]): number {
   return product;
 }
 
-/** A list of integers, shape `[n]`. */
-export function int32List(values: readonly number[]): Tensor {
-  return { type: "int32", shape: [values.length], data: new Int32Array(values) };
+/** A list of integers, shape `[n]`; an array of them is taken as it is. */
+export function int32List(values: readonly number[] | Int32Array): Tensor {
+  const data = values instanceof Int32Array ? values : new Int32Array(values);
+  return { type: "int32", shape: [data.length], data };
 }
 
 /** The same numbers as a list. A loop, because to iterate over a typed array costs ten times as much. */

@@ -6,6 +6,7 @@ import type { ClassifyResponse, ClassifyResult } from "millrace-client/wire";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import sharp, { type Sharp } from "sharp";
 import type { MillraceServer } from "#src/index.js";
+import { exifTurns } from "../support/exif-turns.js";
 import { startReal } from "../support/real-server.js";
 import { sharedPath, skipWithout } from "../support/shared-data.js";
 import { TempDir } from "../support/temp-dir.js";
@@ -210,19 +211,8 @@ describe("classify with pictures", { skip: skipWithout("models", "squeezenet1.0"
   test("a photo has the same labels in all eight orientations of EXIF", async () => {
     const upright = await sharp(photo("dog.jpg")).png().toBuffer();
     const wanted = resultOf(await classify(upright, "?topK=5")).labels;
-    // sharp mirrors before it turns.
-    const stored: ((picture: Sharp) => Sharp)[] = [
-      (picture) => picture,
-      (picture) => picture.flop(),
-      (picture) => picture.rotate(180),
-      (picture) => picture.flip(),
-      (picture) => picture.rotate(90).flip(),
-      (picture) => picture.rotate(270),
-      (picture) => picture.rotate(90).flop(),
-      (picture) => picture.rotate(90),
-    ];
     const form = new FormData();
-    for (const [at, turn] of stored.entries()) {
+    for (const [at, turn] of exifTurns.entries()) {
       const turned = turn(sharp(upright)).withMetadata({ orientation: at + 1 });
       form.append(
         "images",

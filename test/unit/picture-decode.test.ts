@@ -4,6 +4,7 @@ import { test } from "node:test";
 import sharp, { type Sharp } from "sharp";
 import { PictureDecoder, type Pixels } from "#src/runtime/pictures.js";
 import { Random } from "../sim/random.js";
+import { exifTurns } from "../support/exif-turns.js";
 import { encoded, everyFormat, isImageInvalid, pngOf, quarters } from "../support/pictures.js";
 
 const pictures = await PictureDecoder.open();
@@ -64,19 +65,8 @@ test("a picture is turned as its EXIF says, all eight ways", async () => {
 
 /** The inverse of each turn, made of pixels. */
 async function storedFor(orientation: number): Promise<Sharp> {
-  // sharp mirrors before it turns.
-  const turns: ((picture: Sharp) => Sharp)[] = [
-    (picture) => picture,
-    (picture) => picture.flop(),
-    (picture) => picture.rotate(180),
-    (picture) => picture.flip(),
-    (picture) => picture.rotate(90).flip(),
-    (picture) => picture.rotate(270),
-    (picture) => picture.rotate(90).flop(),
-    (picture) => picture.rotate(90),
-  ];
   let picture = quarters(60, 40);
-  const { data, info } = await (turns[orientation - 1] ?? assert.fail())(picture)
+  const { data, info } = await (exifTurns[orientation - 1] ?? assert.fail())(picture)
     .raw()
     .toBuffer({ resolveWithObject: true });
   picture = sharp(data, { raw: { width: info.width, height: info.height, channels: 3 } });

@@ -1,7 +1,7 @@
 /** Where the lines are: a picture → quadrilaterals in its own pixels, in reading order. */
 import type { OcrDetector } from "../../../models/programs/manifest-ocr.js";
 import { pictureUnits, unitPixels } from "../../../work/picture.js";
-import type { Pixels } from "../../pictures.js";
+import type { Pixels, Size } from "../../pictures.js";
 import { f32, floatsOf, type Session } from "../../session.js";
 import { writePlanes } from "../pictures/planes.js";
 import type { Stage, StageInput } from "../program.js";
@@ -83,11 +83,6 @@ export async function detect(
     const quads = boxes.map((box) => scaled(box, map, picture)).filter(isLarge);
     return { picture, quads: inReadingOrder(quads, (quad) => quad) };
   });
-}
-
-interface Size {
-  readonly width: number;
-  readonly height: number;
 }
 
 /** Points are centres of pixels, and a pixel of the map is several of the picture's. */
