@@ -40,7 +40,7 @@ export async function packedByLength(input: PackingInput): Promise<PackingWay> {
       },
     },
   );
-  const embedding = { pooling: "own", layer: input.manifest.shape.layers } as const;
+  const embedding = { pooling: "mean", layer: input.manifest.shape.layers } as const;
   return async (texts) => {
     outcomes.clear();
     const startedAtMs = performance.now();
