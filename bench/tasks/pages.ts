@@ -120,7 +120,9 @@ async function manyCallers(server: MillraceServer, pages: readonly Buffer[]): Pr
   await Promise.all(
     Array.from({ length: callers }, async () => {
       for (let page = pages[next++]; page !== undefined; page = pages[next++]) {
-        lines += await readPage(server, page);
+        // Not in one statement: that would read the sum before it waits, and lose what others add.
+        const found = await readPage(server, page);
+        lines += found;
       }
     }),
   );
