@@ -21,6 +21,8 @@ export interface EngineRequest<Manifest extends ModelManifest = ModelManifest> {
   readonly rowsMax: number;
   /** Through it the weights are shared with other processes; null: a copy of its own. */
   readonly weightsCache: WeightsCache | null;
+  /** This process has had the same version before, and it answered sanely: its first item warms it up. */
+  readonly isProven?: boolean;
 }
 
 export interface RunAnnouncement {

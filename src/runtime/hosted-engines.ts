@@ -12,7 +12,10 @@ type LoadFrame = Extract<ParentFrame, { readonly type: "load" }>;
 type BatchFrame = Extract<ParentFrame, { readonly type: "batch" }>;
 
 export interface HostedEnginesOptions {
-  readonly loadEngine: (request: LoadFrame, events: EngineEvents) => Promise<Engine>;
+  readonly loadEngine: (
+    request: LoadFrame & { readonly isProven: boolean },
+    events: EngineEvents,
+  ) => Promise<Engine>;
   readonly send: (frame: ChildFrame) => void;
   readonly onRun: (model: string, run: Parameters<EngineEvents["onRun"]>[0]) => void;
   /** Resident memory of this process. */
@@ -27,6 +30,7 @@ export class HostedEngines {
   readonly #options: HostedEnginesOptions;
   readonly #hosted = new Map<string, HostedEngine>();
   readonly #turns = new EngineTurns<HostedEngine>();
+  /** How often each was loaded. */
   readonly #loads = new Map<string, number>();
   /** What is asked to be loaded or unloaded and is not yet, one after the other. */
   #changes: Promise<void> = Promise.resolve();
@@ -98,10 +102,14 @@ export class HostedEngines {
     const startedAtMs = performance.now();
     const before = memoryBytes();
     try {
-      const engine = await loadEngine(frame, {
-        onRun: (run) => onRun(model, run),
-        onOutcomes: (outcomes) => this.#onOutcomes(model, outcomes),
-      });
+      const isProven = this.#loads.has(model);
+      const engine = await loadEngine(
+        { ...frame, isProven },
+        {
+          onRun: (run) => onRun(model, run),
+          onOutcomes: (outcomes) => this.#onOutcomes(model, outcomes),
+        },
+      );
       this.#hosted.set(model, new HostedEngine(model, engine));
     } catch (error) {
       const code = error instanceof MillraceError ? error.code : "internal";

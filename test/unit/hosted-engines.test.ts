@@ -77,3 +77,39 @@ test("defect: a model whose items wait for threads does not hold the process whi
   for (let turns = 0; turns < 10; turns += 1) await turn();
   assert.deepEqual(ended(), [2, 1]);
 });
+
+test("what has answered sanely in a process is not warmed up there again", async () => {
+  const asked: (readonly [string, boolean])[] = [];
+  const sent: ChildFrame[] = [];
+  let isBroken = true;
+  const engines = new HostedEngines({
+    loadEngine: async ({ model, isProven }, events: EngineEvents): Promise<Engine> => {
+      asked.push([model, isProven]);
+      if (isBroken) throw new Error("it answers nonsense");
+      return new StagedEngine(new OneStage("session"), events);
+    },
+    send: (frame) => sent.push(frame),
+    onRun: () => {},
+    memoryBytes: () => 0,
+    die: (error) => assert.fail(String(error)),
+  });
+  const load = async (model: string): Promise<void> => {
+    const answers = (): number =>
+      sent.filter(({ type }) => type === "loaded" || type === "load-failed").length;
+    const before = answers();
+    engines.load({ type: "load", model, modelDir: "", threads: 1, rowsMax: 8 });
+    while (answers() === before) await turn();
+  };
+  await load("a");
+  isBroken = false;
+  await load("a");
+  engines.unload("a");
+  await load("a");
+  await load("a@1");
+  assert.deepEqual(asked, [
+    ["a", false],
+    ["a", false],
+    ["a", true],
+    ["a@1", false],
+  ]);
+});

@@ -21,7 +21,7 @@ export async function loadGeneration(
 ): Promise<GenerationEngine> {
   const model = await openModel(request);
   try {
-    await warmUp(model, request.modelDir);
+    if (request.isProven !== true) await warmUp(model, request.modelDir);
   } catch (error) {
     // The process lives on and hosts others.
     await model.release();

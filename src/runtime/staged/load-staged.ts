@@ -16,7 +16,9 @@ export async function loadStaged(
   let program: Program | null = null;
   try {
     program = await openProgram(request);
-    return await startEngine(program, events, { ...stagedEngineDefaults, rowsMax });
+    const options = { ...stagedEngineDefaults, rowsMax };
+    if (request.isProven === true) return new StagedEngine(program, events, options);
+    return await startEngine(program, events, options);
   } catch (cause) {
     // A process may hold other models: what this one took goes.
     await program?.release();

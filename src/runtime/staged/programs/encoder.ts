@@ -107,23 +107,19 @@ class EncoderProgram implements Program {
     return value as Payload;
   }
 
+  /** Each output once, and two widths: somebody waits for the load. */
   warmUp(): readonly Payload[] {
     const { embedding, shape, limits } = this.#model;
-    const pieces = [1, Math.min(padStep + 1, limits.inputTokensMax)].map((length) => ({
-      tokens: new Int32Array(length),
-      types: null,
-    }));
-    const wishes: (EmbeddingWish | null)[] =
-      embedding === null
-        ? [null]
-        : [
-            { pooling: "mean-max", layer: shape.layers },
-            { pooling: "none", layer: 0 },
-            ...(embedding.own ? [{ pooling: "own", layer: shape.layers } as const] : []),
-          ];
-    return wishes.flatMap((wish) =>
-      pieces.map((piece) => encoderPayload({ ...piece, embedding: wish })),
-    );
+    const item = (length: number, wish: EmbeddingWish | null): Payload =>
+      encoderPayload({ tokens: new Int32Array(length), types: null, embedding: wish });
+    const longer = Math.min(padStep + 1, limits.inputTokensMax);
+    if (embedding === null) return [item(1, null), item(longer, null)];
+    const layer = shape.layers;
+    const items = [
+      item(longer, { pooling: "mean-max", layer }),
+      item(1, { pooling: "none", layer: 0 }),
+    ];
+    return embedding.own ? [...items, item(longer, { pooling: "own", layer })] : items;
   }
 
   judgeWarmUp(answer: Payload): string | null {
