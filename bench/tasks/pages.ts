@@ -1,6 +1,8 @@
 /**
  * Pages of text: through the server with sixteen callers, against one page after another in one process, with the same number of
- * threads. What can be won is overlap (pictures are decoded while a session runs) and lines of many pages in one run.
+ * threads in all: as pipelines of one thread each, which is how the server splits them here, and as one pipeline of all.
+ * What can be won is overlap (pictures are decoded while a session runs), lines of many pages in one run, and threads
+ * that need not wait for each other within a run.
  */
 import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
@@ -35,24 +37,32 @@ export async function benchPages(settings: PagesSettings): Promise<void> {
   });
   const pages = await readPages(pictures);
   const alone = await oneAfterAnother(dir, pages, threads);
-  await using server = await createServer({
-    models: dir,
-    port: 0,
-    pipelines: 1,
-    threads,
-    logLevel: "silent",
-  });
-  const [own, through]: [number[], number[]] = [[], []];
-  const lines = [await alone(), await manyCallers(server, pages)].map((run) => run.lines);
+  const common = { models: dir, port: 0, logLevel: "silent" } as const;
+  await using split = await createServer({ ...common, pipelines: threads, threads: 1 });
+  await using whole = await createServer({ ...common, pipelines: 1, threads });
+  const own: number[] = [];
+  const lines = [(await alone()).lines];
+  const ways = [
+    { title: `through the server, ${threads} × 1 thread`, server: split, speeds: [] as number[] },
+    { title: `through the server, 1 × ${threads} threads`, server: whole, speeds: [] as number[] },
+  ];
+  for (const { server } of ways) lines.push((await manyCallers(server, pages)).lines);
   for (let round = 0; round < rounds; round += 1) {
     own.push(perSecond(pages, (await alone()).ms));
-    through.push(perSecond(pages, (await manyCallers(server, pages)).ms));
+    for (const { server, speeds } of ways)
+      speeds.push(perSecond(pages, (await manyCallers(server, pages)).ms));
   }
-  const ratios = through.map((value, at) => value / (own[at] ?? value));
-  console.log(`\npages: ${pages.length} a round, ${lines.join(" and ")} lines found`);
-  console.log(`one after another in one process     ${spreadText(own, 2)} pages/s`);
-  console.log(`through the server, ${callers} callers       ${spreadText(through, 2)} pages/s`);
-  console.log(`through the server / one by one      ${spreadText(ratios, 2)}`);
+  console.log(
+    `\npages: ${pages.length} a round, ${lines.join(", ")} lines found; ${callers} callers`,
+  );
+  const widest = 38;
+  const alonePerSecond = spreadText(own, 2);
+  console.log(`${"one after another in one process".padEnd(widest)} ${alonePerSecond} pages/s`);
+  for (const { title, speeds } of ways) {
+    console.log(`${title.padEnd(widest)} ${spreadText(speeds, 2)} pages/s`);
+    const ratios = speeds.map((value, at) => value / (own[at] ?? value));
+    console.log(`${"  / one after another".padEnd(widest)} ${spreadText(ratios, 2)}`);
+  }
 }
 
 interface PagesRun {
