@@ -21,8 +21,9 @@ export async function benchSwitching(
     parent,
     rounds,
     threads,
+    singles,
     text,
-  }: Pick<TasksSettings, "rounds" | "threads"> & {
+  }: Pick<TasksSettings, "rounds" | "threads" | "singles"> & {
     readonly parent: string;
     readonly text: string;
   },
@@ -56,7 +57,7 @@ export async function benchSwitching(
       if (round > 0) switches.push(ms);
     }
   }
-  const resident = quantiles(await oneByOne(server, { text, model: nameOf(models - 1) }, 200));
+  const resident = quantiles(await oneByOne(server, { text, model: nameOf(models - 1) }, singles));
   const bound = spread(least).median;
   const title = `${shape.name} ${precision}, ${models} models of which ${fitting} fit`;
   console.log(`\n${title}: a session made ${spreadText(least, 0)} ms`);
