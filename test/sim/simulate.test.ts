@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { isLong } from "../support/long.js";
 import { explain } from "./failure.js";
 import { makePlan } from "./make-plan.js";
 import { recording } from "./recorded-runs.js";
@@ -8,7 +9,7 @@ import { shrink } from "./shrink.js";
 import { play, simulate } from "./simulate.js";
 import { add, mustHappen, neverHappened, noTotals } from "./totals.js";
 
-const schedules = 3_000;
+const schedules = isLong ? 20_000 : 2_000;
 
 test("thousands of schedules keep every promise of every room", async (t) => {
   const totals = noTotals();
