@@ -50,12 +50,19 @@ export async function run(args: readonly string[]): Promise<void> {
   if (failures.length > 0) throw new Error(failures.join("\n"));
 }
 
-export async function seed000({ seconds }: { readonly seconds: number }): Promise<Seed000Report> {
+export async function seed000({
+  seconds,
+  sentencesMax = Infinity,
+}: {
+  readonly seconds: number;
+  readonly sentencesMax?: number;
+}): Promise<Seed000Report> {
   await using server = await startServer();
   const { url } = server;
   const sentences = readFileSync(new URL("models/calibration.en.txt", root), "utf8")
     .trimEnd()
-    .split("\n");
+    .split("\n")
+    .slice(0, sentencesMax);
   const agent = new Agent({ keepAlive: true });
   const alone = new Map<string, string>();
   for (const sentence of sentences) {

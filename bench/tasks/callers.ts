@@ -79,7 +79,7 @@ async function embed(
 
 export async function benchCallers(
   { dir, shape, precision }: MadeModel,
-  { texts, rounds, threads }: TasksSettings,
+  { texts, singles, rounds, threads }: TasksSettings,
 ): Promise<void> {
   await using server = await createServer({
     models: dir,
@@ -101,7 +101,7 @@ export async function benchCallers(
   console.log(`${title}: one caller of all       ${spreadText(one, 1)} texts/s`);
   console.log(`${title}: 64 callers / one caller ${spreadText(ratios, 2)}`);
   const { p50Ms, p99Ms } = quantiles(
-    await oneByOne(server, { text: texts[0]?.slice(0, 60) ?? "" }, 200),
+    await oneByOne(server, { text: texts[0]?.slice(0, 60) ?? "" }, singles),
   );
   console.log(
     `${title}: a short text alone, p50 ${p50Ms.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms`,

@@ -1,6 +1,6 @@
 /** What the parts of the benchmark are given. */
 import type { EncoderManifest } from "#src/models/programs/manifest-encoder.js";
-import type { EncoderShape } from "./made-encoder.js";
+import type { EncoderShape } from "./shapes.js";
 
 export interface MadeModel {
   readonly shape: EncoderShape;
@@ -21,6 +21,8 @@ export interface PagesSettings {
 
 export interface TasksSettings {
   readonly texts: readonly string[];
+  /** Requests of one short text, one after the other. */
+  readonly singles: number;
   readonly rounds: number;
   readonly threads: number;
 }

@@ -21,8 +21,9 @@ export async function benchSwitching(
     parent,
     rounds,
     threads,
+    singles,
     text,
-  }: Pick<TasksSettings, "rounds" | "threads"> & {
+  }: Pick<TasksSettings, "rounds" | "threads" | "singles"> & {
     readonly parent: string;
     readonly text: string;
   },
@@ -57,7 +58,7 @@ export async function benchSwitching(
       least.push(await openOnce(graph, threads));
     }
   }
-  const resident = quantiles(await oneByOne(server, { text, model: nameOf(models - 1) }, 200));
+  const resident = quantiles(await oneByOne(server, { text, model: nameOf(models - 1) }, singles));
   const title = `${shape.name} ${precision}, ${models} models of which ${fitting} fit`;
   const ratios = switches.map((ms, at) => ms / (least[at] ?? ms));
   console.log(`\n${title}: a session made ${spreadText(least, 0)} ms`);

@@ -10,23 +10,21 @@ import { convert } from "#src/convert/convert.js";
 import { manifestOf } from "#src/models/engine-table.js";
 import { describeMachine } from "../machine.js";
 import { benchCallers } from "./callers.js";
-import { bertBase, type EncoderShape, miniLm, writeMadeEncoder } from "./made-encoder.js";
 import { benchPacking } from "./packing.js";
 import { benchPages } from "./pages.js";
 import type { MadeModel, TasksSettings } from "./settings.js";
+import { type EncoderShape, shapes, writeShape } from "./shapes.js";
 import { benchSwitching } from "./switching.js";
 import { madeTexts } from "./texts.js";
 
 const usage = `npm run bench -- tasks [flags]
   --parts LIST     of packing, callers, switching, pages (default: all)
-  --shapes LIST    of minilm, bert-base (default: both)
+  --shapes LIST    of minilm, bert-base, tiny (default: the first two)
   --texts N        texts a round (default: 512)
   --rounds N       (default: 5)
   --threads N      of a pipeline (default: all cores)
   --graphs DIR     detector, recogniser, keys (default: ../shared/models/ocr; else pages are left out)
   --pictures DIR   of text (default: ../shared/data/images/ocr)`;
-
-const shapes: Readonly<Record<string, EncoderShape>> = { minilm: miniLm, "bert-base": bertBase };
 
 export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({
@@ -43,32 +41,30 @@ export async function run(args: readonly string[]): Promise<void> {
     },
   });
   if (values.help) return console.log(usage);
-  const settings: TasksSettings = {
-    texts: madeTexts(Number(values.texts), { least: 5, most: 250, seed: 1 }),
-    rounds: Number(values.rounds),
-    threads: Number(values.threads),
-  };
+  const count = Number(values.texts);
+  const run = { rounds: Number(values.rounds), threads: Number(values.threads) };
   const parts = new Set(values.parts.split(","));
   console.log(describeMachine());
-  console.log(`${settings.texts.length} texts of 5 to 250 tokens, rounds: ${settings.rounds}`);
+  console.log(`${count} texts of 5 to 250 tokens, rounds: ${run.rounds}`);
   const parent = await mkdtemp(join(tmpdir(), "millrace-bench-tasks-"));
   try {
     if (parts.has("pages")) {
       const { graphs, pictures } = values;
-      const { rounds, threads } = settings;
-      await benchPages({ graphs, pictures, parent, rounds, threads });
+      await benchPages({ graphs, pictures, parent, ...run });
     }
     for (const name of values.shapes.split(",").filter((each) => each !== "")) {
       const shape = shapes[name];
       if (shape === undefined) throw new Error(`there is no shape ${name}\n${usage}`);
+      const texts = madeTexts(shape, count, { least: 5, most: 250, seed: 1 });
+      const singles = Math.min(200, count);
+      const settings: TasksSettings = { ...run, texts, singles };
       const models = await makeModels(parent, shape);
       if (parts.has("packing")) await benchPacking(models, settings);
       if (parts.has("callers")) for (const model of models) await benchCallers(model, settings);
       const int8 = models.find(({ precision }) => precision === "int8");
       if (parts.has("switching") && int8 !== undefined) {
-        const { rounds, threads } = settings;
         const text = "w1 w2 w3 w4 w5";
-        await benchSwitching(int8, { parent: join(parent, shape.name), rounds, threads, text });
+        await benchSwitching(int8, { parent: join(parent, shape.name), ...run, singles, text });
       }
       await rm(join(parent, shape.name), { recursive: true });
     }
@@ -82,9 +78,12 @@ async function makeModels(parent: string, shape: EncoderShape): Promise<readonly
   const folder = join(parent, shape.name);
   await mkdir(folder);
   const modelDir = join(folder, "source");
-  await writeMadeEncoder(modelDir, shape);
+  await writeShape(modelDir, shape);
   const calibrationFile = join(folder, "calibration.txt");
-  await writeFile(calibrationFile, madeTexts(128, { least: 5, most: 60, seed: 2 }).join("\n"));
+  await writeFile(
+    calibrationFile,
+    madeTexts(shape, 128, { least: 5, most: 60, seed: 2 }).join("\n"),
+  );
   const models: MadeModel[] = [];
   for (const precision of ["f32", "int8"] as const) {
     const outDir = join(folder, precision, "model");

@@ -14,9 +14,11 @@ import {
   translateAll,
   WatchedEngine,
 } from "../support/engine.js";
+import { isLong, someOf } from "../support/long.js";
 import { type CommittedRow, floatKernels, readCommittedRows } from "../support/reference.js";
 
-const { kernels, rows } = readCommittedRows();
+const { kernels, rows: all } = readCommittedRows();
+const rows = someOf(all, 2);
 const searches = [
   ["greedy", 1],
   ["beam4", 4],
@@ -27,7 +29,8 @@ type Key = (typeof searches)[number][0];
 const sameElsewhere = 0.92;
 /** Of transformers' rows; measured: 83% greedily, 78.5% with 4 beams. */
 const sameAsFloat = 0.75;
-const bleuLossMax = 0.8;
+/** Fewer sentences say it less exactly. */
+const bleuLossMax = isLong ? 0.8 : 1.2;
 
 let model: GenerationModel;
 

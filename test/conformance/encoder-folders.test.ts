@@ -8,10 +8,11 @@ import { type EncoderAnswer, EncoderGraph } from "../support/encoder.js";
 import {
   type EncoderSourceOptions,
   moduleList,
+  type SourceTensor,
   words,
   writeEncoderSource,
 } from "../support/encoder-source.js";
-import { float32Tensor, type HandMadeTensor, safetensorsOf } from "../support/safetensors-bytes.js";
+import { float32Tensor, safetensorsOf } from "../support/safetensors-bytes.js";
 import { TempDir } from "../support/temp-dir.js";
 
 const texts = [
@@ -232,7 +233,7 @@ for (const [title, config, task, expected] of scores) {
 test("tensors under a prefix and under their older names give the same bytes", async () => {
   await using dir = await TempDir.make();
   const hashes: unknown[] = [];
-  const older = (tensors: Map<string, HandMadeTensor>) => {
+  const older = (tensors: Map<string, SourceTensor>) => {
     for (const [name, tensor] of new Map(tensors)) {
       tensors.delete(name);
       const own = name.replace(/LayerNorm\.weight$/, "LayerNorm.gamma");

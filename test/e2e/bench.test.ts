@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { copyFile } from "node:fs/promises";
 import { test } from "node:test";
 import { promisify } from "node:util";
+import { sharedPath, skipWithout } from "../support/shared-data.js";
+import { TempDir } from "../support/temp-dir.js";
 
 const runFile = promisify(execFile);
 
@@ -50,4 +53,54 @@ test("the memory benchmark runs, and shared weights give the same results", asyn
   assert.equal(new Set(hashes).size, 1);
   assert.match(out, /weights shared: MiB/);
   assert.match(out, /speed of shared weights over a copy of its own: \d/);
+});
+
+/** Each line that every part of the tasks benchmark must print; `#` is a figure with its least and its most. */
+const tasksLines: readonly string[] = [
+  ...["f32", "int8"].flatMap((precision) => [
+    `tiny ${precision}, packed by length # texts/s`,
+    `tiny ${precision}, fixed batches of 32 # texts/s`,
+    `tiny ${precision}, the same without padding # texts/s`,
+    `tiny ${precision}: packed / fixed #`,
+    `tiny ${precision}: packed / fixed, no padding #`,
+    `tiny ${precision}, through HTTP: 64 callers of one text # texts/s`,
+    `tiny ${precision}, through HTTP: one caller of all # texts/s`,
+    `tiny ${precision}, through HTTP: 64 callers / one caller #`,
+  ]),
+  "tiny: int8 / float32, packed #",
+  "tiny int8, 12 models of which 3 fit: a session made # ms",
+  "tiny int8, 12 models of which 3 fit: first answer # ms",
+];
+const pagesLines = [
+  "one after another in one process # pages/s",
+  "through the server, 16 callers # pages/s",
+  "through the server / one by one #",
+];
+
+test("the tasks benchmark runs to its end with a tiny shape, and all ways give the same vectors and lines", async (t) => {
+  await using dir = await TempDir.make();
+  const size = ["--shapes", "tiny", "--texts", "24", "--rounds", "1", "--threads", "1"];
+  const hasGraphs = skipWithout("models", "ocr") === false;
+  if (hasGraphs)
+    await copyFile(sharedPath("data", "images", "ocr", "text_cls.jpg"), dir.file("page.jpg"));
+  else t.diagnostic("pages are left out: their graphs are not beside the checkout");
+  const graphs = hasGraphs ? sharedPath("models", "ocr") : dir.file("nowhere");
+  const out = await bench("tasks", ...size, "--graphs", graphs, "--pictures", dir.path);
+  const printed = out.split("\n").map((line) =>
+    line
+      .replace(/\d+(\.\d+)? \(\d+(\.\d+)?–\d+(\.\d+)?\)/, "#")
+      .replace(/ +/g, " ")
+      .trim(),
+  );
+  const expected = [...tasksLines, ...(hasGraphs ? pagesLines : [])];
+  assert.deepEqual(
+    expected.filter((line) => !printed.includes(line)),
+    [],
+    out,
+  );
+  const differences = [...out.matchAll(/largest difference between the ways (\S+)$/gm)];
+  assert.equal(differences.length, 2);
+  for (const [, difference] of differences) assert.ok(Number(difference) < 1e-4, difference);
+  if (hasGraphs) assert.match(out, /^pages: 4 a round, 4 and 4 lines found$/m);
+  else assert.match(out, /^pages: left out, there is no /m);
 });

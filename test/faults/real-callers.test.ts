@@ -89,10 +89,10 @@ test(
   async (t) => {
     await using server = await startReal({
       pipelines: 1,
-      queuedItemsMax: 300,
-      requestInputsMax: 300,
+      queuedItemsMax: 150,
+      requestInputsMax: 150,
     });
-    const request = { texts: texts(50), class: "bulk", beams: 4 } as const;
+    const request = { texts: texts(25), class: "bulk", beams: 4 } as const;
     const expected = (await translate(server.url, request)).results.map(outcomeOf);
     const replies = await Promise.all(
       Array.from({ length: 12 }, async () => {

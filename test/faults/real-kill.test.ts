@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import type { StatusResponse } from "millrace-client/wire";
+import { isLong } from "../support/long.js";
 import { isRunning } from "../support/processes.js";
 import {
   assertIdle,
@@ -23,7 +24,9 @@ before(async () => {
   alone = await translatedAlone();
 });
 
-/** Bulk work that takes a second or more: enough to be in the midst of it. */
+/** Sentences that take a second or so: enough to be in the midst of them. */
+const many = isLong ? 400 : 160;
+
 async function translateBulk(url: string, inputs: readonly string[]): Promise<void> {
   const outcomes = await translateInLines(url, { texts: inputs, class: "bulk" }, inputs.length);
   const expected = inputs.map((text) => alone.get(text));
@@ -54,7 +57,7 @@ function allUp({ pipelines }: StatusResponse): boolean {
 test("kill -9 of one worker in the midst of its work", limit, async () => {
   await using server = await startReal();
   await until(async () => allUp(await getStatus(server.url)));
-  const work = translateBulk(server.url, texts(300));
+  const work = translateBulk(server.url, texts(many));
   const [victim] = await bothBusy(server.url);
   process.kill(victim, "SIGKILL");
   await work;
@@ -72,12 +75,12 @@ test("kill -9 of one worker in the midst of its work", limit, async () => {
   assert.ok(!isRunning(victim));
 });
 
-test("kill -9 of a worker every 300 ms during 400 items of 2 beams", limit, async (t) => {
+test("kill -9 of a worker every 300 ms during hundreds of items of 2 beams", limit, async (t) => {
   // A kill from outside says nothing about the items, but attempts are bounded: fewer kills than these lose no item.
   const attemptsMax = 8;
   await using server = await startReal({ attemptsMax });
   await until(async () => allUp(await getStatus(server.url)));
-  const inputs = texts(400);
+  const inputs = texts(isLong ? 400 : 240);
   const request = { texts: inputs, class: "bulk", beams: 2 } as const;
   const searched = await translateInLines(
     server.url,
@@ -108,7 +111,7 @@ test("kill -9 of a worker every 300 ms during 400 items of 2 beams", limit, asyn
 test("all workers killed at once", limit, async () => {
   await using server = await startReal();
   await until(async () => allUp(await getStatus(server.url)));
-  const work = translateBulk(server.url, texts(400));
+  const work = translateBulk(server.url, texts(many));
   const pids = await bothBusy(server.url);
   for (const pid of pids) process.kill(pid, "SIGKILL");
   await work;
@@ -134,7 +137,7 @@ test("all workers killed at once", limit, async () => {
 test("SIGSTOP of a worker: found, replaced, and nobody is blamed", limit, async () => {
   await using server = await startReal();
   await until(async () => allUp(await getStatus(server.url)));
-  const work = translateBulk(server.url, texts(300));
+  const work = translateBulk(server.url, texts(many));
   const [victim] = await bothBusy(server.url);
   process.kill(victim, "SIGSTOP");
   await work;

@@ -5,29 +5,21 @@
  *   send ──latency──► inbox ──between runs──► engine ──► run ─ … ─► outcomes ──latency──► onFrame
  *                                                         └─ here it dies, hangs or lies
  */
-import { FrameDecoder } from "#src/frames/codec.js";
-import { encodeFrame } from "#src/frames/encode.js";
 import {
   type ChildFrame,
+  type FrameBatch,
   type FrameOutcome,
   framesVersion,
   type ParentFrame,
 } from "#src/frames/messages.js";
 import { ProtocolError } from "#src/frames/protocol-error.js";
-import { parseParentFrame } from "#src/frames/shapes.js";
-import { EngineTurns } from "#src/runtime/engine-turns.js";
 import type { ChildEvents, ChildPort } from "#src/worker/child.js";
 import type { ProcessEnd } from "#src/worker/settle.js";
 import type { ProcessSample } from "#src/worker/watch.js";
 import { type ChildWorld, type EndKind, happensByItself, isDeadly } from "./child-world.js";
-import {
-  type EngineItem,
-  type EngineRun,
-  GenerationEngine,
-  OneShotEngine,
-  type SimEngine,
-} from "./engine.js";
-import { HostedSim, TurnsAccount } from "./hosted-sim.js";
+import type { EngineItem } from "./engine.js";
+import { HostedSims, type HostedTurn } from "./hosted-sim.js";
+import { Inbox } from "./inbox.js";
 import { Lies } from "./lies.js";
 import {
   type FaultKind,
@@ -36,9 +28,10 @@ import {
   type PipelinePlan,
   type PoisonPlan,
 } from "./plan.js";
+import { ProcessorTime } from "./processor-time.js";
 import { Random } from "./random.js";
 import { answerTo, badAnswer } from "./task.js";
-import { briefFrame, cut, Voice } from "./voice.js";
+import { briefFrame, Voice } from "./voice.js";
 
 const announceMs = 20;
 const slowness = 30;
@@ -54,26 +47,18 @@ export class FaultyChild implements ChildPort {
   readonly #events: ChildEvents;
   readonly #fault: FaultPlan | null;
   readonly #lies: Lies;
-  readonly #engines = new Map<string, HostedSim>();
-  readonly #turns = new EngineTurns<HostedSim>();
-  readonly #hosting: TurnsAccount;
+  readonly #hosted: HostedSims;
   #loads = 0;
-  readonly #fromParent = new FrameDecoder(parseParentFrame);
-  readonly #inbox: ParentFrame[] = [];
+  readonly #inbox: Inbox;
   #state: "boot" | "loading" | "ready" | "silent" | "dead" = "boot";
   #muted = false;
   #ended = false;
   #unkillable = false;
-  #busySinceMs: number | null = null;
-  #busyMs = 0;
-  #spins = false;
-  #stopped = false;
+  readonly #time = new ProcessorTime();
   #speaking = false;
   #ending = false;
   #slow = 1;
-  #starved = false;
   #spoils = false;
-  #lastArrivalMs = 0;
   #said = 0;
   #due: boolean;
   #announcedAtMs = -Infinity;
@@ -123,8 +108,19 @@ export class FaultyChild implements ChildPort {
       onBroken: (error) => this.#break(error),
       onLie: (what) => world.watcher.heardLie(this, what),
     });
+    this.#inbox = new Inbox({
+      world,
+      random: this.random,
+      isDeaf: () => this.#state === "dead" || this.#state === "silent",
+      onArrival: () => this.#go(),
+      onTooLarge: (itemId) => {
+        if (this.#muted || this.#ended) return;
+        world.happened("too-large");
+        events.onTooLarge({ itemId, message: "is as large as planned" });
+      },
+    });
     this.#lies = new Lies(this, world);
-    this.#hosting = new TurnsAccount(world.judge);
+    this.#hosted = new HostedSims(world.judge);
     this.#due = false;
     this.pid = this.#fault?.kind === "spawn-fails" ? null : life.pid;
     this.#start();
@@ -132,10 +128,7 @@ export class FaultyChild implements ChildPort {
 
   /** Whether the engine has it, or a frame on its way. */
   has(itemId: number): boolean {
-    const inInbox = this.#inbox.some(
-      (frame) => frame.type === "batch" && frame.items.some((item) => item.itemId === itemId),
-    );
-    return inInbox || [...this.#engines.values()].some(({ engine }) => engine.has(itemId));
+    return this.#inbox.has(itemId) || this.#hosted.has(itemId);
   }
 
   get isGood(): boolean {
@@ -144,7 +137,7 @@ export class FaultyChild implements ChildPort {
 
   /** Silent without processor time. */
   get isStill(): boolean {
-    return !this.#spins;
+    return !this.#time.spins;
   }
 
   get isEnded(): boolean {
@@ -160,34 +153,7 @@ export class FaultyChild implements ChildPort {
     if (frame.type === "recall") this.asked += 1;
     if (frame.type === "load") this.loadAsked = frame.model;
     if (this.#muted || this.#state === "dead") return;
-    const { clock, surroundings } = this.#world;
-    const atMs = Math.max(this.#lastArrivalMs, clock.now() + surroundings.latencyMs);
-    this.#lastArrivalMs = atMs;
-    const fitting = this.#withoutTooLarge(frame);
-    const bytes = surroundings.bytes ? encodeFrame(fitting) : null;
-    clock.at(atMs, () => {
-      if (this.#state === "dead" || this.#state === "silent") return;
-      if (bytes === null) this.#inbox.push(fitting);
-      else
-        for (const chunk of cut(bytes, this.random))
-          this.#inbox.push(...this.#fromParent.push(chunk));
-      this.#go();
-    });
-  }
-
-  /** What fits into no frame is told to the parent, soon, and never sent. */
-  #withoutTooLarge(frame: ParentFrame): ParentFrame {
-    if (frame.type !== "batch") return frame;
-    const items = frame.items.filter(({ itemId, payload }) => {
-      if (this.#world.planOf(payload).answer !== "too-large") return true;
-      this.#world.clock.at(this.#world.clock.now(), () => {
-        if (this.#muted || this.#ended) return;
-        this.#world.happened("too-large");
-        this.#events.onTooLarge({ itemId, message: "is as large as planned" });
-      });
-      return false;
-    });
-    return { ...frame, items };
+    this.#inbox.send(frame);
   }
 
   kill(): void {
@@ -204,24 +170,20 @@ export class FaultyChild implements ChildPort {
   }
 
   sample(): ProcessSample {
-    const nowMs = this.#world.clock.now();
-    const running = this.#busySinceMs === null ? 0 : nowMs - this.#busySinceMs;
-    const silent = this.#spins && this.silentSinceMs !== null ? nowMs - this.silentSinceMs : 0;
-    const cpuMs = this.#busyMs + (this.#starved ? 0 : running) + silent;
-    const runnable = !this.#stopped && (this.#busySinceMs !== null || this.#spins);
-    return { cpuMs, stopped: this.#stopped, runnable };
+    return this.#time.sample(this.#world.clock.now());
   }
 
   // ── What it says ─────────────────────────────────────────────────────────────────────────────────────────────
 
   fallSilent(how: { readonly spins?: boolean; readonly stopped?: boolean } = {}): void {
     if (this.#state === "dead") return;
-    this.#pauseCount();
+    const nowMs = this.#world.clock.now();
+    this.#time.pause(nowMs);
     this.#state = "silent";
-    this.#spins = how.spins === true;
-    this.#stopped = how.stopped === true;
-    if (this.#stopped && this.#world.surroundings.processTimes) this.endKind = "outside";
-    this.silentSinceMs = this.#world.clock.now();
+    if (how.spins === true) this.#time.spin(nowMs);
+    this.#time.stopped = how.stopped === true;
+    if (this.#time.stopped && this.#world.surroundings.processTimes) this.endKind = "outside";
+    this.silentSinceMs = nowMs;
     this.#world.watcher.hangs(this);
   }
 
@@ -254,7 +216,7 @@ export class FaultyChild implements ChildPort {
   /** As the parent can see it: what it finds in a frame, or in a silence, comes before what the process ends of. */
   get seenEndKind(): EndKind {
     if (this.#ending) return this.endKind;
-    const isSilent = !this.#speaking && this.#stopped && this.#world.surroundings.processTimes;
+    const isSilent = !this.#speaking && this.#time.stopped && this.#world.surroundings.processTimes;
     return isSilent ? "outside" : "fault";
   }
 
@@ -316,7 +278,7 @@ export class FaultyChild implements ChildPort {
       case "slow":
       case "starved":
         this.#slow = slowness;
-        this.#starved = kind === "starved";
+        this.#time.starved = kind === "starved";
         break;
       case "late-frames":
         // Not so late that it would look like a hang, or a start that never ends.
@@ -368,19 +330,15 @@ export class FaultyChild implements ChildPort {
   }
 
   #go(): void {
-    while (this.#busySinceMs === null && this.#state === "ready") {
-      const frame = this.#inbox.shift();
+    while (!this.#time.isBusy && this.#state === "ready") {
+      const frame = this.#inbox.take();
       if (frame === undefined) break;
       this.#receive(frame);
     }
-    if (this.#busySinceMs !== null || this.#state !== "ready") return;
-    const active = [...this.#engines.values()].filter(({ engine }) => engine.isBusy);
-    const next = this.#turns.next(active);
-    if (next === null) return this.#report();
-    this.#hosting.chosen(next, active);
-    const run = next.engine.next(this.#world.clock.now());
-    if (run === null) this.#report();
-    else this.#run(next, run, active);
+    if (this.#time.isBusy || this.#state !== "ready") return;
+    const turn = this.#hosted.next(this.#world.clock.now());
+    if (turn === null) for (const report of this.#hosted.reports()) this.#say(report);
+    else this.#run(turn);
   }
 
   #receive(frame: ParentFrame): void {
@@ -395,34 +353,20 @@ export class FaultyChild implements ChildPort {
         );
         return;
       case "unload":
-        if (this.#engines.get(frame.model)?.engine.begun().length !== 0)
-          this.#world.judge("what is in use is not unloaded", `${frame.model} in a child`);
-        this.#engines.delete(frame.model);
+        this.#hosted.unload(frame.model);
         this.saidLoaded.delete(frame.model);
         this.#say({ type: "unloaded", model: frame.model, memoryBytes: 1_000 });
         return;
-      case "batch": {
-        const hosted = this.#engines.get(frame.model);
-        if (hosted === undefined)
-          return this.#world.judge("only what is loaded is fed", `${frame.model} in a child`);
-        const items = frame.items.map(({ itemId, payload }) => ({
-          itemId,
-          payload,
-          plan: this.#world.planOf(payload),
-        }));
-        if (frame.class === "realtime") for (const { itemId } of items) hosted.realtime.add(itemId);
-        hosted.engine.add(frame, items, clock.now());
-        return;
-      }
+      case "batch":
+        return this.#hosted.add(frame, this.#itemsOf(frame), clock.now());
       case "cancel":
         for (const itemId of frame.itemIds) this.#cancelled.add(itemId);
-        for (const { engine } of this.#engines.values()) engine.cancel(frame.itemIds);
-        this.#gone(frame.itemIds);
+        this.#hosted.cancel(frame.itemIds);
         return;
       case "recall":
         for (const itemId of frame.itemIds)
           if (this.#cancelled.delete(itemId)) this.over.push(itemId);
-        this.#say({ type: "recalled", itemIds: this.#recall(frame.itemIds) });
+        this.#say({ type: "recalled", itemIds: this.#hosted.recall(frame.itemIds) });
         return;
       case "stop":
         if (this.#fault?.kind === "stop-ignored") return this.#world.happened("stop-ignored");
@@ -431,15 +375,10 @@ export class FaultyChild implements ChildPort {
     }
   }
 
-  #gone(itemIds: readonly number[]): void {
-    for (const { realtime } of this.#engines.values())
-      for (const itemId of itemIds) realtime.delete(itemId);
-  }
-
-  #recall(itemIds: readonly number[]): number[] {
-    const taken = [...this.#engines.values()].flatMap(({ engine }) => engine.recall(itemIds));
-    this.#gone(taken);
-    return taken;
+  #itemsOf(frame: FrameBatch): EngineItem[] {
+    return frame.items.map(({ itemId, payload }) => {
+      return { itemId, payload, plan: this.#world.planOf(payload) };
+    });
   }
 
   #loaded(model: string): void {
@@ -463,18 +402,15 @@ export class FaultyChild implements ChildPort {
       this.#say({ type: "load-failed", model, code: "model_folder_invalid", message: "none" });
       return this.#go();
     }
-    const engine: SimEngine =
-      mode === "one-shot"
-        ? new OneShotEngine()
-        : new GenerationEngine(this.spec.rowsMax, this.#world.judge);
-    this.#engines.set(model, new HostedSim(model, engine));
+    this.#hosted.load(model, mode, this.spec.rowsMax);
     this.saidLoaded.add(model);
     const memoryBytes = 1_000;
     this.#say({ type: "loaded", model, loads: 1, modelBytes: growsBytes, memoryBytes, ms: loadMs });
     this.#go();
   }
 
-  #run(hosted: HostedSim, run: EngineRun, active: readonly HostedSim[]): void {
+  #run(turn: HostedTurn): void {
+    const { run } = turn;
     const { clock } = this.#world;
     const nowMs = clock.now();
     const ms = run.ms * this.#slow * (0.8 + 0.4 * this.random.next());
@@ -483,17 +419,17 @@ export class FaultyChild implements ChildPort {
       const predictedMs = run.ms * (0.7 + 0.6 * this.random.next()) + announceMs;
       this.predictedMsMost = Math.max(this.predictedMsMost, predictedMs);
       const { stage, rows, width } = run;
-      const begunItemIds = [...this.#engines.values()].flatMap(({ engine }) => engine.begun());
-      const { model } = hosted;
+      const begunItemIds = this.#hosted.begun();
+      const { model } = turn.hosted;
       const cost = { rows, width, predictedMs, memoryBytes: 1_000 };
       this.#say({ type: "run", model, stage, begunItemIds, ...cost });
       if (this.#state !== "ready") return;
       this.#world.runs(run.items.map(({ payload }) => payload));
     }
-    this.#busySinceMs = nowMs;
+    this.#time.begin(nowMs);
     clock.at(nowMs + ms, () => {
       if (this.#state !== "ready") return;
-      this.#pauseCount();
+      this.#time.pause(this.#world.clock.now());
       const poison = run.items.find(({ plan }) => isDeadly(plan.poison, run.items.length));
       if (poison?.plan.poison) {
         this.#world.happened("poison");
@@ -501,9 +437,7 @@ export class FaultyChild implements ChildPort {
         this.blame = "poison";
         return this.die(poison.plan.poison.end);
       }
-      hosted.meter.add(run, ms);
-      this.#turns.ran(hosted, ms, active);
-      this.#hosting.ran(hosted, ms);
+      this.#hosted.ran(turn, ms);
       if (run.items.some(({ plan }) => plan.answer === "breaks-run"))
         this.#world.happened("breaks-run");
       this.#answer(run.finish(ms, clock.now()));
@@ -511,15 +445,9 @@ export class FaultyChild implements ChildPort {
     });
   }
 
-  #pauseCount(): void {
-    if (this.#busySinceMs !== null && !this.#starved)
-      this.#busyMs += this.#world.clock.now() - this.#busySinceMs;
-    this.#busySinceMs = null;
-  }
-
   #answer(items: readonly EngineItem[]): void {
     if (items.length === 0) return;
-    this.#gone(items.map(({ itemId }) => itemId));
+    this.#hosted.gone(items.map(({ itemId }) => itemId));
     const outcomes = items.map(({ itemId, payload, plan }): FrameOutcome => {
       this.over.push(itemId);
       if (plan.answer === "failed" || plan.answer === "breaks-run")
@@ -531,16 +459,9 @@ export class FaultyChild implements ChildPort {
     this.#say({ type: "items", outcomes });
   }
 
-  #report(): void {
-    for (const { model, meter } of this.#engines.values()) {
-      const stages = meter.take();
-      if (stages.length > 0) this.#say({ type: "report", model, stages, cacheBytes: 0 });
-    }
-  }
-
   #die(end: ProcessEnd): void {
     if (this.#state === "dead") return;
-    this.#pauseCount();
+    this.#time.pause(this.#world.clock.now());
     this.#state = "dead";
     const { clock } = this.#world;
     // Frames on their way arrive before the end, or never do.

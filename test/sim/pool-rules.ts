@@ -9,7 +9,15 @@ import type { ChildWatcher, EndKind } from "./child-world.js";
 import type { VirtualClock } from "./clock.js";
 import type { FaultyChild } from "./faulty-child.js";
 import type { OptionsPlan, SurroundingsPlan } from "./plan.js";
+import {
+  type PoolItem,
+  type PoolPipeline,
+  poolItem,
+  poolPipeline,
+  type Returned,
+} from "./pool-account.js";
 import type { Judge } from "./rules.js";
+import { SettlingAccount } from "./settling-rules.js";
 
 export interface PoolAccountOptions {
   readonly clock: VirtualClock;
@@ -20,63 +28,28 @@ export interface PoolAccountOptions {
   readonly inFlight: () => number;
 }
 
-interface Item {
-  readonly itemId: number;
-  pipelineId: string | null;
-  sentAtMs: number;
-  begun: boolean;
-  cancelled: boolean;
-  recalled: boolean;
-  attempts: number;
-  /** Faults while it alone was begun; more where the kind of an end could not be told. */
-  aloneFaults: number;
-  aloneMaybe: number;
-  /** For sure, and with those of which nobody knows. */
-  outsideEnds: number;
-  outsideMaybe: number;
-}
-
-interface PipelineAccount {
-  child: FaultyChild | null;
-  up: boolean;
-  readonly held: Map<number, Item>;
-  /** What was held when it went down, and is not settled yet. */
-  dying: Map<number, Item> | null;
-  /** All of that. */
-  entries: readonly Item[];
-  /** Whether the last life can have ended in two ways. */
-  doubt: boolean;
-  endedAtMs: number | null;
-  /** The model that its child said it loads, and whose end it has not said. */
-  loading: string | null;
-  /** It ended while it loaded. */
-  endedLoading: boolean;
-  /** What its child said it has, and was not told to give up. */
-  readonly hosted: Set<string>;
-}
-
 interface Expected {
   readonly type: "batch" | "cancel" | "recall";
   readonly itemIds: readonly number[];
 }
-
-type Returned = Extract<PoolEvent, { readonly type: "returned" }>;
 
 /** The kernel's counter is believed for so long. */
 const memoryKillMs = 5_000;
 
 export class PoolAccount implements ChildWatcher {
   readonly #o: PoolAccountOptions;
-  readonly #items = new Map<number, Item>();
-  readonly #pipelines = new Map<string, PipelineAccount>();
+  readonly #items = new Map<number, PoolItem>();
+  readonly #pipelines = new Map<string, PoolPipeline>();
   readonly #kills: { readonly atMs: number; readonly kind: EndKind }[] = [];
   #expected: Expected[] = [];
   #measured: object | null = null;
   #held = 0;
+  readonly #settling: SettlingAccount;
   stopping = false;
 
   constructor(options: PoolAccountOptions) {
     this.#o = options;
+    this.#settling = new SettlingAccount(options.options.attemptsMax, options.judge);
   }
 
   isUp(pipelineId: string): boolean {
@@ -314,7 +287,11 @@ export class PoolAccount implements ChildWatcher {
         return;
       case "returned":
         if (pipeline.dying === null) this.#gaveBack(pipeline, event);
-        else this.#settled(pipeline, event);
+        else
+          this.#settling.settled(pipeline, event, {
+            stopping: this.stopping,
+            leave: (itemId) => void this.#leave(pipeline, itemId),
+          });
         return;
       case "measured":
         if (this.#measured === event.stages) this.#measured = null;
@@ -348,7 +325,7 @@ export class PoolAccount implements ChildWatcher {
         this.#judge("what was taken is given back", `${held.size} in ${pipelineId}`);
   }
 
-  #dropped(pipeline: PipelineAccount, itemId: number): void {
+  #dropped(pipeline: PoolPipeline, itemId: number): void {
     const item = this.#leave(pipeline, itemId);
     if (item === null) return;
     if (!item.cancelled)
@@ -362,7 +339,7 @@ export class PoolAccount implements ChildWatcher {
   }
 
   /** After a recall, by a pipeline that lives. */
-  #gaveBack(pipeline: PipelineAccount, { innocent, groups, failed }: Returned): void {
+  #gaveBack(pipeline: PoolPipeline, { innocent, groups, failed }: Returned): void {
     for (const itemId of [...innocent, ...groups.flat(), ...failed.map((each) => each.itemId)]) {
       const item = this.#leave(pipeline, itemId);
       if (item === null) continue;
@@ -375,92 +352,6 @@ export class PoolAccount implements ChildWatcher {
     }
   }
 
-  /** What a dead pipeline held: who is to blame, and who has no try left. */
-  #settled(pipeline: PipelineAccount, event: Returned): void {
-    const { entries } = pipeline;
-    const endKind = pipeline.endedLoading ? "load" : (pipeline.child?.seenEndKind ?? "fault");
-    const begun = endKind === "load" ? [] : entries.filter((item) => item.begun);
-    const only = begun.length === 1 ? begun[0] : undefined;
-    const blamed = new Set(event.groups.flat());
-    const failed = new Map(event.failed.map(({ itemId, error }) => [itemId, error.code]));
-    const innocent = new Set(event.innocent);
-    if (!this.stopping) this.#checkHalves(event, blamed.size);
-    for (const item of entries) {
-      if (item.cancelled) continue;
-      const { itemId } = item;
-      this.#leave(pipeline, itemId);
-      item.attempts += 1;
-      if (!blamed.has(itemId) && !innocent.has(itemId) && !failed.has(itemId)) {
-        this.#judge("what a dead pipeline held is settled at once", `item ${itemId}`);
-        continue;
-      }
-      if (this.stopping) continue;
-      this.#weigh(item, { endKind, alone: item === only, doubt: pipeline.doubt });
-      const code = failed.get(itemId);
-      this.#checkFailure(item, { code, alone: item === only, doubt: pipeline.doubt });
-      if (code !== undefined || pipeline.doubt) continue;
-      const isBlamedAfter = (outsideEnds: number): boolean =>
-        item.begun &&
-        endKind !== "load" &&
-        (endKind !== "outside" ||
-          outsideEnds > 1 ||
-          item.attempts === this.#o.options.attemptsMax - 1);
-      if (blamed.has(itemId) && !isBlamedAfter(item.outsideMaybe))
-        this.#judge("the innocent are not blamed", `item ${itemId} at an end by ${endKind}`);
-      if (!blamed.has(itemId) && isBlamedAfter(item.outsideEnds))
-        this.#judge(
-          "who was begun at a fault is a suspect",
-          `item ${itemId} at an end by ${endKind}`,
-        );
-    }
-    for (const itemId of [...blamed, ...innocent, ...failed.keys()])
-      if (!entries.some((item) => item.itemId === itemId))
-        this.#judge("an item leaves the ledger once, and by its own pipeline", `item ${itemId}`);
-  }
-
-  #weigh(
-    item: Item,
-    {
-      endKind,
-      alone,
-      doubt,
-    }: { readonly endKind: EndKind | "load"; readonly alone: boolean; readonly doubt: boolean },
-  ): void {
-    if (endKind === "load") return;
-    const isFault = endKind !== "outside";
-    if (alone && isFault && !doubt) item.aloneFaults += 1;
-    if (alone && (isFault || doubt)) item.aloneMaybe += 1;
-    if (item.begun && !isFault && !doubt) item.outsideEnds += 1;
-    if (item.begun && (!isFault || doubt)) item.outsideMaybe += 1;
-  }
-
-  #checkFailure(
-    item: Item,
-    {
-      code,
-      alone,
-      doubt,
-    }: { readonly code: string | undefined; readonly alone: boolean; readonly doubt: boolean },
-  ): void {
-    const { attemptsMax } = this.#o.options;
-    const what = `item ${item.itemId} after ${item.attempts} attempts, ${item.aloneFaults} alone: ${code}`;
-    if (code === "item_poison" && (item.aloneMaybe < 2 || !alone))
-      this.#judge("only who was alone at two faults is a poison", what);
-    if (code !== "item_poison" && alone && item.aloneFaults >= 2 && !doubt)
-      this.#judge("only who was alone at two faults is a poison", what);
-    if (code === "worker_lost" && item.attempts < attemptsMax)
-      this.#judge("a worker is lost only after all attempts", what);
-    if (code === undefined && item.attempts >= attemptsMax)
-      this.#judge("a worker is lost only after all attempts", what);
-  }
-
-  #checkHalves({ groups }: Returned, blamed: number): void {
-    const most = Math.max(1, Math.ceil(blamed / 2));
-    for (const group of groups)
-      if (group.length > most || group.length === 0)
-        this.#judge("suspects are halved", `${group.length} of ${blamed} in one group`);
-  }
-
   /** No more in the ledger, and what became of it is not said yet. */
   get #dying(): number {
     let dying = 0;
@@ -469,7 +360,7 @@ export class PoolAccount implements ChildWatcher {
   }
 
   /** Out of the ledger, by this pipeline: null where it is not there. */
-  #leave(pipeline: PipelineAccount, itemId: number): Item | null {
+  #leave(pipeline: PoolPipeline, itemId: number): PoolItem | null {
     const item = pipeline.held.get(itemId);
     if (item === undefined) {
       this.#judge("an item leaves the ledger once, and by its own pipeline", `item ${itemId}`);
@@ -482,48 +373,25 @@ export class PoolAccount implements ChildWatcher {
     return item;
   }
 
-  #live(pipelineId: string, itemIds: readonly number[]): Item[] {
+  #live(pipelineId: string, itemIds: readonly number[]): PoolItem[] {
     const { held, up } = this.#of(pipelineId);
     if (!up) return [];
     return itemIds.flatMap((itemId) => held.get(itemId) ?? []).filter((item) => !item.cancelled);
   }
 
-  #item(itemId: number): Item {
+  #item(itemId: number): PoolItem {
     let item = this.#items.get(itemId);
     if (item === undefined) {
-      item = {
-        itemId,
-        pipelineId: null,
-        sentAtMs: 0,
-        begun: false,
-        cancelled: false,
-        recalled: false,
-        attempts: 0,
-        aloneFaults: 0,
-        aloneMaybe: 0,
-        outsideEnds: 0,
-        outsideMaybe: 0,
-      };
+      item = poolItem(itemId);
       this.#items.set(itemId, item);
     }
     return item;
   }
 
-  #of(pipelineId: string): PipelineAccount {
+  #of(pipelineId: string): PoolPipeline {
     let pipeline = this.#pipelines.get(pipelineId);
     if (pipeline === undefined) {
-      pipeline = {
-        child: null,
-        up: false,
-        held: new Map(),
-        dying: null,
-        entries: [],
-        doubt: false,
-        endedAtMs: null,
-        loading: null,
-        endedLoading: false,
-        hosted: new Set(),
-      };
+      pipeline = poolPipeline();
       this.#pipelines.set(pipelineId, pipeline);
     }
     return pipeline;

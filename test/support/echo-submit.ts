@@ -116,8 +116,16 @@ function outcomesOf({ texts, tokenIds }: SubmitRequest["fields"]): InputOutcome[
   return list.map((text) =>
     text.startsWith("!")
       ? { error: new MillraceError("item_failed", "It begins with a bang.").toWire() }
-      : result(Array.from(text).reverse().join("")),
+      : result(reversed(text)),
   );
+}
+
+/** Bytes where they are characters: some texts are megabytes of one letter. */
+function reversed(text: string): string {
+  const bytes = Buffer.from(text);
+  return bytes.length === text.length
+    ? bytes.reverse().toString("latin1")
+    : Array.from(text).reverse().join("");
 }
 
 function result(text: string): InputOutcome {

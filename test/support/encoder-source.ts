@@ -1,12 +1,23 @@
-/** Makes small encoder folders as Hugging Face would have them, with seeded random weights. */
-import { mkdir, writeFile } from "node:fs/promises";
+/**
+ * Makes encoder folders as Hugging Face would have them, with seeded random weights: small ones by default; those of the
+ * benchmarks are as large as real ones, so weights are made while they are written.
+ */
+import { mkdir, open, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { readEncoderConfig } from "#src/convert/encoder/config.js";
 import { readModules } from "#src/convert/encoder/modules.js";
 import { readPurpose } from "#src/convert/encoder/purpose.js";
 import { encoderTensors } from "#src/convert/encoder/tensors.js";
 import { Random } from "../sim/random.js";
-import { float32Tensor, type HandMadeTensor, safetensorsOf } from "./safetensors-bytes.js";
+import { type HandMadeTensor, safetensorsHead } from "./safetensors-bytes.js";
+
+/** Its values are made when they are written. */
+interface MadeTensor {
+  readonly shape: readonly number[];
+  readonly make: () => Float32Array;
+}
+
+export type SourceTensor = HandMadeTensor | MadeTensor;
 
 export interface EncoderSourceOptions {
   /** Over the small default configuration of `modelType`. */
@@ -17,7 +28,9 @@ export interface EncoderSourceOptions {
   /** In front of each tensor's name. */
   readonly prefix?: string;
   /** May change a tensor, or take it out. */
-  readonly change?: (tensors: Map<string, HandMadeTensor>) => void;
+  readonly change?: (tensors: Map<string, SourceTensor>) => void;
+  /** How far values are spread around their mean, from the least to the largest. */
+  readonly spreadOf?: (name: string, shape: readonly number[]) => number;
 }
 
 export const words: readonly string[] = [
@@ -67,25 +80,51 @@ export async function writeEncoderSource(
     ...options.files,
   };
   for (const [path, content] of Object.entries(files)) await writeInto(dir, path, content);
-  await writeInto(dir, "model.safetensors", await weightsOf(dir, value, options));
+  await writeWeights(join(dir, "model.safetensors"), await weightsOf(dir, value, options));
   return dir;
 }
+
+const always = (spread: number) => () => spread;
 
 async function weightsOf(
   dir: string,
   value: object,
-  { prefix = "", change }: EncoderSourceOptions,
-): Promise<Buffer> {
-  const tensors = new Map<string, HandMadeTensor>();
-  const random = new Random(3);
-  for (const { name, shape } of await tensorsOf(dir, value)) {
-    const count = shape.reduce((product, size) => product * size, 1);
+  { prefix = "", change, spreadOf = always(0.6) }: EncoderSourceOptions,
+): Promise<ReadonlyMap<string, SourceTensor>> {
+  const tensors = new Map<string, SourceTensor>();
+  for (const [index, { name, shape }] of (await tensorsOf(dir, value)).entries()) {
     const mean = /norm\.weight$/i.test(name) ? 1 : 0;
-    const values = Array.from({ length: count }, () => mean + 0.6 * (random.next() - 0.5));
-    tensors.set(`${prefix}${name}`, float32Tensor(shape, values));
+    const spread = spreadOf(name, shape);
+    const make = (): Float32Array => {
+      const random = new Random(index);
+      return new Float32Array(countOf(shape)).map(() => mean + spread * (random.next() - 0.5));
+    };
+    tensors.set(`${prefix}${name}`, { shape, make });
   }
   change?.(tensors);
-  return safetensorsOf(Object.fromEntries(tensors));
+  return tensors;
+}
+
+async function writeWeights(
+  path: string,
+  tensors: ReadonlyMap<string, SourceTensor>,
+): Promise<void> {
+  const entries = [...tensors].map(([name, tensor]) => {
+    const { shape } = tensor;
+    return "make" in tensor
+      ? { name, dtype: "F32", shape, byteLength: 4 * countOf(shape) }
+      : { name, dtype: tensor.dtype, shape, byteLength: tensor.bytes.byteLength };
+  });
+  await using file = await open(path, "w");
+  await file.writeFile(safetensorsHead(entries));
+  for (const tensor of tensors.values()) {
+    const bytes = "make" in tensor ? new Uint8Array(tensor.make().buffer) : tensor.bytes;
+    await file.writeFile(bytes);
+  }
+}
+
+function countOf(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1);
 }
 
 /** modules.json. */

@@ -32,7 +32,7 @@ export const sentences: readonly string[] = readFileSync(
 )
   .trimEnd()
   .split("\n")
-  .slice(-48);
+  .slice(-24);
 
 /** So many texts, the sentences again and again. */
 export function texts(count: number): string[] {
@@ -133,7 +133,7 @@ export async function getReady(
   return { status: response.status, body: (await response.json()) as ReadyResponse };
 }
 
-const lookAgainMs = 5;
+const lookAgainMs = 10;
 
 /** Looks again and again until there is something to see; the test's own timeout is the bound. */
 export async function until<T>(

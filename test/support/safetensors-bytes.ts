@@ -14,16 +14,31 @@ export function safetensorsBytes(header: string, data: Uint8Array): Buffer {
   return Buffer.concat([length, json, data]);
 }
 
-/** A valid file. */
-export function safetensorsOf(tensors: Readonly<Record<string, HandMadeTensor>>): Buffer {
+interface TensorEntry {
+  readonly name: string;
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly byteLength: number;
+}
+
+/** The beginning of a valid file, which the tensors' bytes follow in this order. */
+export function safetensorsHead(entries: readonly TensorEntry[]): Buffer {
   const header: Record<string, unknown> = { __metadata__: { format: "pt" } };
   let end = 0;
-  for (const [name, { dtype, shape, bytes }] of Object.entries(tensors)) {
-    header[name] = { dtype, shape, data_offsets: [end, end + bytes.byteLength] };
-    end += bytes.byteLength;
+  for (const { name, dtype, shape, byteLength } of entries) {
+    header[name] = { dtype, shape, data_offsets: [end, end + byteLength] };
+    end += byteLength;
   }
-  const data = Buffer.concat(Object.values(tensors).map(({ bytes }) => bytes));
-  return safetensorsBytes(JSON.stringify(header), data);
+  return safetensorsBytes(JSON.stringify(header), new Uint8Array());
+}
+
+/** A valid file. */
+export function safetensorsOf(tensors: Readonly<Record<string, HandMadeTensor>>): Buffer {
+  const entries = Object.entries(tensors).map(([name, { dtype, shape, bytes }]) => {
+    return { name, dtype, shape, byteLength: bytes.byteLength };
+  });
+  const data = Object.values(tensors).map(({ bytes }) => bytes);
+  return Buffer.concat([safetensorsHead(entries), ...data]);
 }
 
 export function float32Tensor(shape: readonly number[], values: ArrayLike<number>): HandMadeTensor {
