@@ -21,7 +21,7 @@ import { Scheduler } from "../scheduler/scheduler.js";
 import type { Batch } from "../scheduler/types.js";
 import { LocalSubmit } from "../submit/local/local-submit.js";
 import { openTaskModels, prepareThreadOf } from "../tasks/open.js";
-import { taskOf } from "../tasks/table.js";
+import { taskOf, tasks } from "../tasks/table.js";
 import type { TaskModel } from "../tasks/task.js";
 import type { PoolEvent } from "../worker/events.js";
 import type { PipelineSpec } from "../worker/pipeline.js";
@@ -119,6 +119,7 @@ class LocalBackend implements Backend {
       loadBackoffMaxMs: backoffDoublings * loadBackoffMinMs,
     });
     this.submit = new LocalSubmit({
+      tasks,
       models: new Map(served.map(({ hosted }) => [hosted.name, hosted])),
       prepare: this.#prepare,
       scheduler,

@@ -10,6 +10,7 @@
  */
 import { MillraceError, type WorkClass } from "millrace-client/wire";
 import type { Prepare } from "../../prepare/prepare.js";
+import type { Task } from "../../tasks/task.js";
 import { type Clock, systemClock } from "../../work/clock.js";
 import type { PreparedInput } from "../../work/piece.js";
 import type { TaskForm } from "../../work/task-form.js";
@@ -23,6 +24,8 @@ import { OpenRequest } from "./open-request.js";
 import { deadlineExceeded, Until } from "./until.js";
 
 export interface LocalSubmitOptions extends Pick<DispatcherOptions, "scheduler" | "makePool"> {
+  /** Whatever a model may be for: those too that none is served for now. */
+  readonly tasks: ReadonlyMap<string, Task>;
   readonly models: ReadonlyMap<string, HostedTaskModel>;
   readonly prepare: Prepare;
   readonly limits: AdmissionLimits & { readonly requestInputsMax: number };
@@ -88,6 +91,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       onBroken: (error) => this.#onBroken(error),
     });
     this.#door = new Door({
+      tasks: options.tasks,
       models,
       requestInputsMax: limits.requestInputsMax,
       admission: this.#admission,
@@ -122,10 +126,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   /** Callers of this name get this one from now on; null: nobody is let in under it. */
   serve(name: string, model: HostedTaskModel | null): void {
     if (model === null) this.#models.delete(name);
-    else {
-      this.#models.set(name, model);
-      this.#door.serves(model.task);
-    }
+    else this.#models.set(name, model);
   }
 
   /** Nobody is let in for the version any more; what was finishes, and then its pipelines let it go. */
