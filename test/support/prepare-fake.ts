@@ -62,6 +62,8 @@ function happen(what: FakeInput["midway"]): void {
 }
 
 if (parentPort !== null && workerData === "prepare-fake") {
-  const models = new Map([["fake", fakeModel]]);
-  servePrepareThread(parentPort, { models, broken: new Map([["broken", "its file changed"]]) });
+  servePrepareThread(parentPort, async (data) => {
+    if (data === "broken") throw new Error("its file changed");
+    return await Promise.resolve(fakeModel);
+  });
 }

@@ -16,7 +16,7 @@ const never = (): AbortSignal => new AbortController().signal;
 
 function open(
   options: Partial<PrepareThreadOptions> = {},
-  preparer: Pick<PreparerOptions, "clock" | "inlineCharactersMax"> = {},
+  preparer: Pick<PreparerOptions, "clock" | "inlineCharactersMax" | "onNotOpened"> = {},
 ): Preparer {
   const entry = new URL("../support/prepare-fake.js", import.meta.url);
   return new Preparer({
@@ -24,11 +24,17 @@ function open(
       ["fake", fakeModel],
       ["broken", fakeModel],
     ]),
-    thread: { entry, data: "prepare-fake", ...options },
+    thread: { entry, data: "prepare-fake", models: opens, ...options },
     inlineCharactersMax: -1,
     ...preparer,
   });
 }
+
+/** What the thread opens each from. */
+const opens: ReadonlyMap<string, string> = new Map([
+  ["fake", "fake"],
+  ["broken", "broken"],
+]);
 
 interface Wanted {
   readonly class?: WorkClass | (() => WorkClass);
@@ -369,11 +375,14 @@ test("a request of nothing but bombs ends after a bounded number of threads", as
   assert.ok(threads.started <= 9, `${threads.started} threads`);
 });
 
-test("defect 17: a model that the thread cannot open fails its requests, not the thread", async () => {
-  await using preparer = open();
+test("defect 17: what the thread cannot open is prepared beside it, and the thread serves others", async () => {
+  const notOpened: string[] = [];
+  await using preparer = open({}, { onNotOpened: (...what) => notOpened.push(what.join(": ")) });
   using threads = onThreads(() => {});
-  const bad = preparer.prepare(request([{ pieces: 1 }], { model: "broken" }), never());
-  await assert.rejects(bad, { code: "internal", message: /its file changed/ });
+  const inputs = [{ pieces: 1 }, { pieces: 200 }];
+  const beside = await preparer.prepare(request(inputs, { model: "broken" }), never());
+  assert.deepEqual(shape(beside), [upTo(1), upTo(200)]);
+  assert.deepEqual(notOpened, ["broken: its file changed"]);
   const good = await preparer.prepare(request([{ pieces: 1 }]), never());
   assert.deepEqual(shape(good), [upTo(1)]);
   assert.equal(threads.started, 1);
