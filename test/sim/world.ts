@@ -109,6 +109,7 @@ export class World {
       if (goneAtMs !== null)
         this.#clock.at(goneAtMs, () => {
           this.#note("model gone");
+          this.checker.hosting.retired(name);
           this.#local.retire(name);
         });
     const { stop } = this.#plan;

@@ -91,10 +91,30 @@ export class Dispatcher {
     this.#step({ type: "model", model: this.#hosted.add(model) });
   }
 
-  /** It finishes what there is for it, and goes. */
+  /** Nobody is let in for it any more; it finishes what there is for it, and goes. */
   retire(key: string): void {
     this.#hosted.retire(key);
+    if (!this.#hosted.isExpected(key)) this.#leave(key);
+  }
+
+  /**
+   * A request was let in, and its items will be queued: until then its model does not leave, and would else fail it for being
+   * prepared for too long. What is returned ends that; a second call does nothing.
+   */
+  expect(key: string): () => void {
+    this.#hosted.expect(key);
+    let isExpected = true;
+    return () => {
+      if (!isExpected) return;
+      isExpected = false;
+      this.#hosted.arrived(key);
+      if (this.#hosted.isRetired(key) && !this.#hosted.isExpected(key)) this.#leave(key);
+    };
+  }
+
+  #leave(key: string): void {
     this.#step({ type: "model-gone", model: key });
+    this.#hosted.forgetIfOver(key);
   }
 
   nameOf(key: string): string {
@@ -108,16 +128,24 @@ export class Dispatcher {
 
   /**
    * Makes items of the request's pieces, and tells the scheduler: of so many at once, and of the rest in the turns that
-   * follow. A page of a hundred thousand sentences would else hold the event loop for half a second.
+   * follow. A page of a hundred thousand sentences would else hold the event loop for half a second. `onQueued` is called behind
+   * the last of them, unless the request ends before.
    */
-  queue(request: OpenRequest): void {
+  queue(request: OpenRequest, onQueued: () => void): void {
     const pieces = piecesOf(request);
-    if (this.#queueSlice(request, pieces)) return;
+    if (this.#queueSlice(request, pieces)) {
+      onQueued();
+      return;
+    }
     // What the scheduler has not heard of, it cannot expire.
     const stopWatch = this.#watchDeadline(request);
     const slice = (): void => {
-      if (request.ended || this.#queueSlice(request, pieces)) stopWatch();
-      else this.#slices.add(slice);
+      if (!request.ended && !this.#queueSlice(request, pieces)) {
+        this.#slices.add(slice);
+        return;
+      }
+      stopWatch();
+      onQueued();
     };
     this.#slices.add(slice);
   }
@@ -133,11 +161,6 @@ export class Dispatcher {
   /** Whether that were the last of the pieces. */
   #queueSlice(request: OpenRequest, pieces: Pieces): boolean {
     const { key: model, class: workClass, tenant, deadlineAtMs } = request.options;
-    if (this.#hosted.isRetired(model)) {
-      // While it was prepared: whoever sends it again meets what is served now.
-      request.abandon(notServed(request.options.model));
-      return true;
-    }
     this.#lastSliceId += 1;
     const slice: Slice = { sliceId: this.#lastSliceId, openItemIds: new Set() };
     const items: ItemSpec[] = [];

@@ -1,6 +1,7 @@
 /**
  * Which models can be hosted, and whether somebody could be served with them now: what the door asks. A version that was retired
- * stays known while anything of it is on its way (items, pipelines that were told to load it), and is then forgotten.
+ * stays known while anything of it is on its way (requests that are being prepared, items, pipelines that were told to load it),
+ * and is then forgotten.
  */
 import { MillraceError } from "millrace-client/wire";
 import type { FolderVersion } from "../../models/folder-version.js";
@@ -30,6 +31,8 @@ export class HostedModels {
   readonly #retired = new Set<string>();
   /** Pipelines that were told to load it and are not rid of it yet, by model. */
   readonly #holders = new Map<string, Set<string>>();
+  /** Requests that were let in and are not queued yet, by model. */
+  readonly #expected = new Map<string, number>();
   /** Items that have not ended, by model. */
   readonly #items = new Map<string, number>();
   readonly #up = new Set<string>();
@@ -55,7 +58,20 @@ export class HostedModels {
   /** Nobody is let in for it any more. */
   retire(key: string): void {
     if (this.#models.has(key)) this.#retired.add(key);
-    this.#forgetIfOver(key);
+  }
+
+  expect(key: string): void {
+    this.#expected.set(key, (this.#expected.get(key) ?? 0) + 1);
+  }
+
+  arrived(key: string): void {
+    const left = (this.#expected.get(key) ?? 0) - 1;
+    if (left > 0) this.#expected.set(key, left);
+    else this.#expected.delete(key);
+  }
+
+  isExpected(key: string): boolean {
+    return this.#expected.has(key);
   }
 
   /** Or was, and is forgotten. */
@@ -72,7 +88,7 @@ export class HostedModels {
     if (left > 0) this.#items.set(key, left);
     else {
       this.#items.delete(key);
-      this.#forgetIfOver(key);
+      this.forgetIfOver(key);
     }
   }
 
@@ -108,11 +124,12 @@ export class HostedModels {
     const pipelines = this.#holders.get(key);
     pipelines?.delete(pipelineId);
     if (pipelines?.size === 0) this.#holders.delete(key);
-    this.#forgetIfOver(key);
+    this.forgetIfOver(key);
   }
 
-  #forgetIfOver(key: string): void {
-    if (!this.isRetired(key) || this.#holders.has(key) || this.#items.has(key)) return;
+  forgetIfOver(key: string): void {
+    const uses = [this.#holders, this.#items, this.#expected];
+    if (!this.isRetired(key) || uses.some((each) => each.has(key))) return;
     this.#models.delete(key);
     this.#retired.delete(key);
     this.#residences.delete(key);

@@ -149,6 +149,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
     const arrivedAtMs = this.#clock.now();
     const entered = this.#enter(request, signal);
     this.#active += 1;
+    const queued = this.#dispatcher.expect(entered.model.key);
     const accept = once(() => events.onAccepted?.());
     try {
       const { workClass, inputs } = await this.#prepare(entered, request, { signal, accept });
@@ -169,7 +170,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
         onOutcome: (outcome) => events.onOutcome(outcome),
       });
       accept();
-      await this.#finish(open, signal);
+      await this.#finish(open, { signal, queued });
       this.#requests.finished += 1;
       return open.summary(this.#clock.now());
     } catch (error) {
@@ -178,6 +179,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       throw cancelled();
     } finally {
       this.#active -= 1;
+      queued();
       entered.ticket.release();
       if (this.#active === 0) for (const onIdle of this.#onIdle) onIdle();
     }
@@ -296,13 +298,16 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   }
 
   /** From here to the end of the request; whatever the way out, nothing of it stays behind. */
-  async #finish(open: OpenRequest, signal: AbortSignal): Promise<void> {
+  async #finish(
+    open: OpenRequest,
+    { signal, queued }: { readonly signal: AbortSignal; readonly queued: () => void },
+  ): Promise<void> {
     if (signal.aborted) throw cancelled();
     const onAbort = (): void => open.abandon(cancelled());
     signal.addEventListener("abort", onAbort, { once: true });
     this.#open.add(open);
     try {
-      this.#dispatcher.queue(open);
+      this.#dispatcher.queue(open, queued);
       open.answerAtOnce();
       await open.done;
     } finally {
