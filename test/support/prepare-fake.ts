@@ -64,6 +64,8 @@ function happen(what: FakeInput["midway"]): void {
 if (parentPort !== null && workerData === "prepare-fake") {
   servePrepareThread(parentPort, async (data) => {
     if (data === "broken") throw new Error("its file changed");
+    if (data === "endless") for (;;);
+    if (data === "deadly") process.exit(1);
     return await Promise.resolve(fakeModel);
   });
 }

@@ -20,10 +20,7 @@ function open(
 ): Preparer {
   const entry = new URL("../support/prepare-fake.js", import.meta.url);
   return new Preparer({
-    models: new Map([
-      ["fake", fakeModel],
-      ["broken", fakeModel],
-    ]),
+    models: new Map([...opens.keys()].map((name) => [name, fakeModel])),
     thread: { entry, data: "prepare-fake", models: opens, ...options },
     inlineCharactersMax: -1,
     ...preparer,
@@ -34,6 +31,8 @@ function open(
 const opens: ReadonlyMap<string, string> = new Map([
   ["fake", "fake"],
   ["broken", "broken"],
+  ["endless", "endless"],
+  ["deadly", "deadly"],
 ]);
 
 interface Wanted {
@@ -387,6 +386,23 @@ test("defect 17: what the thread cannot open is prepared beside it, and the thre
   assert.deepEqual(shape(good), [upTo(1)]);
   assert.equal(threads.started, 1);
 });
+
+for (const [model, why] of [
+  ["endless", "opening the model took more than 300 ms"],
+  ["deadly", "it ended by itself"],
+] as const) {
+  test(`attack: a thread that ends while it opens a model (${model}): its work is done beside it, and no input is blamed`, async () => {
+    const notOpened: string[] = [];
+    const onNotOpened = (...what: string[]): void => void notOpened.push(what.join(": "));
+    await using preparer = open({ openMsMax: 300 }, { onNotOpened });
+    const both = await Promise.all([
+      preparer.prepare(request([{ pieces: 3 }], { model }), never()),
+      preparer.prepare(request([{ pieces: 2 }]), never()),
+    ]);
+    assert.deepEqual(both.map(shape), [[upTo(3)], [upTo(2)]]);
+    assert.deepEqual(notOpened, [`${model}: ${why}`]);
+  });
+}
 
 test("a thread that cannot start says why, to all who wait", async () => {
   await using preparer = open({

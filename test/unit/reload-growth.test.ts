@@ -12,7 +12,7 @@ import type { TaskModel } from "#src/tasks/task.js";
 import { hypothesesPayload } from "#src/work/generation.js";
 import type { PoolEvent } from "#src/worker/events.js";
 import { bundledModelDir } from "../support/engine.js";
-import { numbersTask } from "../support/numbers-task.js";
+import { numbersTask, prepareAtOnce } from "../support/numbers-task.js";
 
 const pipelineId = "p0";
 
@@ -61,11 +61,13 @@ class Versions {
   /** Of what each version is prepared with. */
   readonly taskModels: WeakRef<TaskModel>[] = [];
   readonly #task = numbersTask();
+  #read: ReturnType<typeof readModel> | null = null;
   #next = 0;
 
   async find(): Promise<FoundModels> {
     this.#next += 1;
-    const { dir, manifest } = await readModel(bundledModelDir);
+    this.#read ??= readModel(bundledModelDir);
+    const { dir, manifest } = await this.#read;
     const version = { version: String(this.#next), seen: "" };
     const folder = { dir, manifest: { ...manifest, name: "growing" }, version };
     const taskModel = { ...this.#task.model };
@@ -159,5 +161,67 @@ test("defect: of a thousand versions that were reloaded, their tokenizers and na
   const alive = versions.taskModels.filter((each) => each.deref() !== undefined).length;
   assert.ok(alive <= 3, `${alive} of 1,001 tokenizers are in memory`);
   served.close();
+  await local.stop({ drainMs: 0 });
+});
+
+test("defect: a request whose version goes while it is prepared is served by that version, which leaves behind it", async () => {
+  const { task, model: taskModel } = numbersTask();
+  const how = { modelDir: "", mode: "one-shot", bytes: 1, keep: "preloaded" } as const;
+  const hostedAs = (key: string) => ({ key, name: "m", ...how, task, taskModel });
+  const seen: string[] = [];
+  const scheduler = new Scheduler({
+    policy: "millrace",
+    realtimeTargetMs: 200,
+    ageLimitMs: 10_000,
+    prefetchRows: 32,
+  });
+  const prepareNow = prepareAtOnce(taskModel);
+  let prepareAll: () => void = () => {};
+  const held = new Promise<void>((resolve) => {
+    prepareAll = resolve;
+  });
+  const local = new LocalSubmit({
+    tasks: new Map([[task.name, task]]),
+    models: new Map([["m", hostedAs("m")]]),
+    prepare: {
+      prepare: async (request, signal) => {
+        await held;
+        return await prepareNow.prepare(request, signal);
+      },
+    },
+    scheduler: {
+      step: (event, nowMs) => {
+        if (event.type === "request") seen.push(`request for ${event.request.model}`);
+        if (event.type === "model-gone") seen.push(`${event.model} leaves`);
+        return scheduler.step(event, nowMs);
+      },
+    },
+    makePool: (onEvent) => new ObedientPool(onEvent),
+    limits: { queuedItemsMax: 100, queuedBytesMax: 100_000, requestInputsMax: 100 },
+    bulkThreshold: 256,
+    sliceItemsMax: 2,
+  });
+  local.start();
+  const submit = async (texts: readonly string[]): Promise<number> => {
+    let results = 0;
+    const request = { id: "r", task: task.name, model: null, fields: { texts }, class: null };
+    const rest = { tenant: "t", deadlineAtMs: null, payloadBytes: 1 };
+    await local.submit({ ...request, ...rest }, new AbortController().signal, {
+      onOutcome: ({ outcome }) => {
+        if ("value" in outcome) results += 1;
+      },
+    });
+    return results;
+  };
+  const early = submit(["1.", "2.", "3.", "4.", "5."]);
+  local.host(hostedAs("m@1"));
+  local.serve("m", hostedAs("m@1"));
+  local.retire("m");
+  const late = submit(["1."]);
+  assert.equal(seen.length, 0);
+  prepareAll();
+  assert.deepEqual(await Promise.all([early, late]), [5, 1]);
+  const ofOld = seen.filter((each) => !each.includes("m@1"));
+  assert.deepEqual(ofOld, [...Array.from({ length: 3 }, () => "request for m"), "m leaves"]);
   await local.stop({ drainMs: 0 });
 });
