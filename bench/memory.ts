@@ -231,7 +231,7 @@ class Child {
   }
 
   async load(modelDir: string): Promise<void> {
-    const how = { model: "m", modelDir, threads: 1, rowsMax: 64 };
+    const how = { model: "m", modelDir, version: "", seen: "", threads: 1, rowsMax: 64 };
     this.#port.send({ type: "load", ...how });
     const frame = await this.#hear(({ type }) => type === "loaded" || type === "load-failed");
     if (frame.type === "load-failed") throw new Error(frame.message);

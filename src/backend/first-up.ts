@@ -45,7 +45,9 @@ export class FirstUp {
     this.#fail("no pipeline could start", this.#pipelines);
   }
 
+  /** Versions that come later are nobody's to wait for. */
   loadFailed(model: string, reason: string): void {
+    if (!this.#options.preloaded.includes(model)) return;
     this.#models.set(model, reason);
     if (!this.#options.preloaded.every((each) => this.#models.has(each))) return;
     this.#fail("no model could be loaded", this.#models);

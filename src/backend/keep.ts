@@ -2,18 +2,32 @@
 import { MillraceError } from "millrace-client/wire";
 import type { Keep } from "../scheduler/types.js";
 
-/** Throws `option_invalid` where it names a model that is not there. */
-export function keeperOf(preload: string, names: readonly string[]): (name: string) => Keep {
-  if (preload === "auto") return () => "preloaded";
-  if (preload === "none") return () => "on-demand";
-  if (preload === "all") return () => "pinned";
-  const pinned = new Set(preload.split(",").map((name) => name.trim()));
-  for (const name of pinned) {
-    if (names.includes(name)) continue;
-    const message = `--preload names ${JSON.stringify(name)}; there are: ${names.join(", ")}`;
-    throw new MillraceError("option_invalid", message);
-  }
-  return (name) => (pinned.has(name) ? "pinned" : "on-demand");
+const words: ReadonlyMap<string, Keep> = new Map([
+  ["auto", "preloaded"],
+  ["none", "on-demand"],
+  ["all", "pinned"],
+]);
+
+export function keepOf(preload: string, name: string): Keep {
+  return words.get(preload) ?? (pinnedNames(preload).includes(name) ? "pinned" : "on-demand");
+}
+
+/** Models that `--preload` names and that are not among these. */
+export function missingOf(preload: string, names: readonly string[]): string[] {
+  return pinnedNames(preload).filter((name) => !names.includes(name));
+}
+
+/** At the start: throws `option_invalid` where it names a model that is not there. Later on a folder may go. */
+export function checkNames(preload: string, names: readonly string[]): void {
+  const [missing] = missingOf(preload, names);
+  if (missing === undefined) return;
+  const message = `--preload names ${JSON.stringify(missing)}; there are: ${names.join(", ")}`;
+  throw new MillraceError("option_invalid", message);
+}
+
+function pinnedNames(preload: string): string[] {
+  if (words.has(preload)) return [];
+  return [...new Set(preload.split(",").map((name) => name.trim()))];
 }
 
 /** Throws `option_invalid` where no model fits into a pipeline, or where what is pinned does not. */

@@ -7,13 +7,18 @@
  *   activity, metrics ◄── what happens ───────┘ ──► views
  */
 import { fileURLToPath } from "node:url";
-import { MillraceError, type ModelsReload, type WorkClass } from "millrace-client/wire";
+import {
+  MillraceError,
+  type ModelsReload,
+  type PipelineStatus,
+  type WorkClass,
+} from "millrace-client/wire";
 import { Activity } from "../metrics/activity.js";
 import { engineTable } from "../models/engine-table.js";
 import { expectedBytes } from "../models/folder-bytes.js";
 import { findProcessor, processorWarning } from "../models/quantization.js";
-import { type ModelFolder, ModelRegistry } from "../models/registry.js";
-import { ModelsWatch } from "../models/watch-models.js";
+import { type BrokenFolder, type ModelFolder, ModelRegistry } from "../models/registry.js";
+import { fingerprintOf, ModelsWatch } from "../models/watch-models.js";
 import type { Options } from "../options/options.js";
 import { Preparer } from "../prepare/preparer.js";
 import { weightsCacheArguments } from "../runtime/weights-cache.js";
@@ -21,34 +26,48 @@ import { Scheduler } from "../scheduler/scheduler.js";
 import type { Batch } from "../scheduler/types.js";
 import { LocalSubmit } from "../submit/local/local-submit.js";
 import { openTaskModels, prepareThreadOf } from "../tasks/open.js";
-import { taskOf } from "../tasks/table.js";
+import { taskOf, tasks } from "../tasks/table.js";
 import type { TaskModel } from "../tasks/task.js";
 import type { PoolEvent } from "../worker/events.js";
 import type { PipelineSpec } from "../worker/pipeline.js";
 import { Pool } from "../worker/pool.js";
 import type { Backend, BackendParts } from "./backend.js";
 import { FirstUp } from "./first-up.js";
-import { checkRoom, keeperOf } from "./keep.js";
+import { checkNames, checkRoom, keepOf, missingOf } from "./keep.js";
 import { LocalViews } from "./local-views.js";
-import { type FoundModels, type HostedFolder, ServedModels } from "./served-models.js";
+import { type FoundModels, type HostedFolder, ServedModels, versionOf } from "./served-models.js";
+import { ToldPaths } from "./told-paths.js";
 
 const runtimeEntry = fileURLToPath(new URL("../runtime/entry.js", import.meta.url));
 
 /** @throws MillraceError `model_folder_invalid` where the folder holds no model that can be served. */
 export async function openBackend(parts: BackendParts): Promise<Backend> {
-  return new LocalBackend(parts, await findModels(parts));
+  const { models, preload } = parts.configuration.options;
+  // Before the folder is read: what changes from then on is noticed.
+  const seen = await fingerprintOf(models);
+  const found = await findModels(parts, []);
+  const names = found.served.map(({ hosted }) => hosted.name);
+  checkNames(preload, names);
+  return new LocalBackend(parts, found, seen);
 }
 
-/** What the folder holds now. */
-async function findModels(parts: BackendParts): Promise<FoundModels> {
+/** What the folder holds now. A version that is known is not opened again. */
+async function findModels(
+  parts: BackendParts,
+  known: readonly HostedFolder[],
+): Promise<FoundModels> {
   const { options } = parts.configuration;
-  const registry = await ModelRegistry.open(options.models);
-  const { models, broken: unprepared } = await openTaskModels(registry.list(), options);
+  const folders = known.map(({ folder }) => folder);
+  const registry = await ModelRegistry.open(options.models, folders);
+  const open = new Map(known.map(({ folder, hosted }) => [versionOf(folder), hosted.taskModel]));
+  const { models, broken: unprepared } = await openTaskModels(registry.list(), options, (folder) =>
+    open.get(versionOf(folder)),
+  );
   const broken = [...registry.broken, ...unprepared];
   for (const { dir, reason } of broken) parts.log.error({ dir, reason }, "model left out");
   for (const dir of registry.strays) parts.log.debug({ dir }, "a folder that is no model");
   const processor = findProcessor();
-  for (const { dir, manifest } of registry.list()) {
+  for (const { dir, manifest } of registry.list().filter((each) => !folders.includes(each))) {
     const reason = processorWarning(manifest, processor);
     if (reason !== null) parts.log.warn({ dir, reason }, "model slower than it could be");
   }
@@ -74,6 +93,9 @@ class LocalBackend implements Backend {
   readonly views: LocalViews;
   readonly #parts: BackendParts;
   readonly #prepare: Preparer;
+  readonly #told: ToldPaths;
+  /** Of the folder of models, before it was read for the first time. */
+  readonly #seen: string;
   readonly #served: ServedModels;
   #watch: ModelsWatch | null = null;
   readonly #activity = new Activity();
@@ -83,24 +105,27 @@ class LocalBackend implements Backend {
   #pool: Pool | null = null;
   #draining = false;
 
-  constructor(parts: BackendParts, found: FoundModels) {
+  constructor(parts: BackendParts, found: FoundModels, seen: string) {
     const { served } = found;
     const { options } = parts.configuration;
     const { policy, realtimeTargetMs, ageLimitMs, prefetchRows } = options;
     this.#parts = parts;
+    this.#seen = seen;
+    this.#told = new ToldPaths(options);
     this.#specs = pipelineSpecs(options);
     const bytesMax = modelMemoryBytesMaxOf(options);
-    const preloaded = served.filter(
-      ({ hosted: { keep, bytes } }) => keep !== "on-demand" && bytes <= bytesMax,
-    );
-    this.#firstUp = new FirstUp({
-      pipelines: this.#specs.length,
-      preloaded: preloaded.map(({ hosted }) => hosted.key),
-    });
-    this.#prepare = new Preparer(preparing(served, options));
+    const preloaded = served
+      .map(({ hosted }) => hosted)
+      .filter(({ keep, bytes }) => keep !== "on-demand" && bytes <= bytesMax)
+      .map(({ key }) => key);
+    this.#firstUp = new FirstUp({ pipelines: this.#specs.length, preloaded });
+    const onNotOpened = (model: string, reason: string): void =>
+      parts.log.warn({ model, reason }, "prepared on the event loop: the thread cannot open it");
+    this.#prepare = new Preparer({ ...preparing(served, options), onNotOpened });
     this.#served = new ServedModels(found, {
       modelsDir: options.models,
-      find: () => findModels(parts),
+      find: (known) => findModels(parts, known),
+      missingOf: (names) => missingOf(options.preload, names),
       host: (model) => this.submit.host(model),
       serve: (name, model) => this.submit.serve(name, model),
       retire: (key) => this.submit.retire(key),
@@ -119,6 +144,7 @@ class LocalBackend implements Backend {
       loadBackoffMaxMs: backoffDoublings * loadBackoffMinMs,
     });
     this.submit = new LocalSubmit({
+      tasks,
       models: new Map(served.map(({ hosted }) => [hosted.name, hosted])),
       prepare: this.#prepare,
       scheduler,
@@ -139,11 +165,11 @@ class LocalBackend implements Backend {
     this.views = new LocalViews({
       parts,
       served: () => this.#served.served.map(({ folder, hosted }) => ({ folder, ...hosted })),
-      broken: () => this.#served.broken,
+      broken: () => this.#broken(),
       activity: this.#activity,
       submit: this.submit,
       scheduler,
-      pipelines: () => this.#pool?.snapshot() ?? [],
+      pipelines: () => this.#pipelines(),
       isDraining: () => this.#draining,
     });
   }
@@ -157,18 +183,37 @@ class LocalBackend implements Backend {
       // Why it could not is in the log.
       await this.reload().catch(() => {});
     };
-    this.#watch = new ModelsWatch({ modelsDir, everyMs, onChange });
+    this.#watch = new ModelsWatch({ modelsDir, everyMs, seen: this.#seen, onChange });
+  }
+
+  /** For callers: those too that should be there and are not. */
+  #broken(): readonly BrokenFolder[] {
+    const missing = this.#served.missing.map((dir) => {
+      return { dir, reason: "--preload names it, and there is no such model any more" };
+    });
+    return [...this.#served.broken.map((each) => this.#told.folder(each)), ...missing];
+  }
+
+  #pipelines(): PipelineStatus[] {
+    return (this.#pool?.snapshot() ?? []).map((pipeline) => {
+      const { reason } = pipeline;
+      return reason === null ? pipeline : { ...pipeline, reason: this.#told.text(reason) };
+    });
   }
 
   async reload(): Promise<ModelsReload> {
     const { log } = this.#parts;
+    if (this.#draining) throw new MillraceError("draining", "the server is stopping");
     try {
       const found = await this.#served.reload();
       log.info({ ...found, broken: found.broken.length }, "models read again");
-      return found;
+      const { missing } = found;
+      if (missing.length > 0) log.warn({ missing }, "--preload names models that are not there");
+      return { ...found, broken: found.broken.map((each) => this.#told.folder(each)) };
     } catch (error) {
       log.error({ err: error }, "models could not be read again; all stays as it was");
-      throw error;
+      if (!(error instanceof MillraceError)) throw error;
+      throw new MillraceError(error.code, this.#told.text(error.message), { cause: error });
     }
   }
 
@@ -205,8 +250,10 @@ class LocalBackend implements Backend {
       },
       (event) => {
         this.#observe(event);
-        onEvent(event);
-        this.#served.observed(event);
+        // From here on it may reach callers, and what is wrong is in the log.
+        const told = this.#told.event(event);
+        onEvent(told);
+        this.#served.observed(told);
       },
     );
     return this.#pool;
@@ -246,9 +293,7 @@ function preparing(
   models: readonly HostedFolder[],
   options: Options,
 ): ConstructorParameters<typeof Preparer>[0] {
-  const folders = models.map(({ folder, hosted }) => {
-    return { ...folder, manifest: { ...folder.manifest, name: hosted.key } };
-  });
+  const folders = new Map(models.map(({ folder, hosted }) => [hosted.key, folder]));
   return {
     models: new Map(models.map(({ hosted }) => [hosted.key, hosted.taskModel])),
     thread: prepareThreadOf(folders, options),
@@ -259,17 +304,16 @@ async function hostedModels(
   opened: readonly OpenedFolder[],
   options: Options,
 ): Promise<HostedFolder[]> {
-  const names = opened.map(({ folder }) => folder.manifest.name);
-  const keepOf = keeperOf(options.preload, names);
   const served = await Promise.all(
     opened.map(async ({ folder, model: taskModel }) => {
-      const { dir, path: modelDir = dir, manifest } = folder;
+      const { dir, path: modelDir = dir, manifest, version } = folder;
       const { name } = manifest;
       const mode = engineTable[manifest.engine].mode(manifest);
       const bytes = await expectedBytes(folder);
-      const keep = keepOf(name);
+      const keep = keepOf(options.preload, name);
       const hosted = { key: name, name, modelDir, mode, bytes, keep };
-      return { folder, hosted: { ...hosted, task: taskOf(manifest), taskModel } };
+      const of = version === undefined ? hosted : { ...hosted, version };
+      return { folder, hosted: { ...of, task: taskOf(manifest), taskModel } };
     }),
   );
   const hosted = served.map((each) => each.hosted);

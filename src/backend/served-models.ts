@@ -23,8 +23,10 @@ export interface FoundModels {
 
 export interface ServedModelsOptions {
   readonly modelsDir: string;
-  /** What it holds now. Rejects where that is nothing that can be served. */
-  readonly find: () => Promise<FoundModels>;
+  /** What it holds now; what is known is not opened again. Rejects where that is nothing that can be served. */
+  readonly find: (known: readonly HostedFolder[]) => Promise<FoundModels>;
+  /** Models that `--preload` names and that are not among these. */
+  readonly missingOf: (names: readonly string[]) => readonly string[];
   /** Pipelines may be told to load it. */
   readonly host: (model: HostedTaskModel) => void;
   /** Callers of this name get this one from now on; null: nobody is served under it. */
@@ -49,6 +51,8 @@ export class ServedModels {
   readonly #failed = new Map<string, BrokenFolder>();
   #broken: readonly BrokenFolder[];
   #versions = 0;
+  /** Keys, as whoever prepares was told of them. */
+  #prepared: string;
   #reloading: Promise<ModelsReload> | null = null;
   /** After the one that is under way. */
   #next: Promise<ModelsReload> | null = null;
@@ -57,6 +61,7 @@ export class ServedModels {
     this.#options = options;
     this.#broken = found.broken;
     for (const each of found.served) this.#served.set(each.hosted.name, each);
+    this.#prepared = found.served.map(({ hosted }) => hosted.key).join("\n");
   }
 
   get served(): readonly HostedFolder[] {
@@ -65,6 +70,11 @@ export class ServedModels {
 
   get broken(): readonly BrokenFolder[] {
     return [...this.#broken, ...this.#failed.values()];
+  }
+
+  /** Models that `--preload` names and that nobody serves: their folders went. */
+  get missing(): readonly string[] {
+    return this.#options.missingOf([...this.#served.keys()]);
   }
 
   /**
@@ -111,34 +121,49 @@ export class ServedModels {
     const added: string[] = [];
     const changed: string[] = [];
     const names = new Set(found.served.map(({ hosted }) => hosted.name));
-    const brokenDirs = new Set(found.broken.map(({ dir }) => dir));
+    const brokenPlaces = new Set(found.broken.map(({ dir }) => dir));
     const removed = this.served.filter(
-      ({ folder, hosted }) => !names.has(hosted.name) && !brokenDirs.has(folder.dir),
+      ({ folder, hosted }) => !names.has(hosted.name) && !brokenPlaces.has(placeOf(folder)),
     );
     const fresh = found.served.filter(({ folder, hosted }) => {
       const now = this.#coming.get(hosted.name)?.next ?? this.#served.get(hosted.name);
       return now === undefined || versionOf(now.folder) !== versionOf(folder);
     });
     const next = fresh.map((each) => this.#versioned(each));
-    // Where nothing changed, whoever prepares keeps what is open, and its thread.
-    if (next.length + removed.length > 0) {
-      const coming = [...this.#coming.values()].map((each) => each.next);
-      this.#options.prepare([...this.served, ...coming, ...next]);
-    }
+    this.#prepare([...this.#known, ...next]);
     for (const { hosted } of removed) this.#drop(hosted.name);
     for (const each of next) {
       const { name } = each.hosted;
       (this.#served.has(name) ? changed : added).push(name);
       this.#bring(each);
     }
-    const gone = removed.map(({ hosted }) => hosted.name);
-    return { added, changed, removed: gone, broken: this.broken.map((each) => ({ ...each })) };
+    this.#prepare(this.#known);
+    return {
+      added,
+      changed,
+      removed: removed.map(({ hosted }) => hosted.name),
+      broken: this.broken.map((each) => ({ ...each })),
+      missing: this.missing,
+    };
+  }
+
+  /** Whoever prepares forgets the versions that nobody is let in for any more; where nothing changed it is left alone. */
+  #prepare(models: readonly HostedFolder[]): void {
+    const prepared = models.map(({ hosted }) => hosted.key).join("\n");
+    if (prepared === this.#prepared) return;
+    this.#prepared = prepared;
+    this.#options.prepare(models);
+  }
+
+  /** What is served, and what will be. */
+  get #known(): readonly HostedFolder[] {
+    return [...this.served, ...[...this.#coming.values()].map(({ next }) => next)];
   }
 
   async #find(): Promise<FoundModels> {
     const { find, modelsDir } = this.#options;
     try {
-      return await find();
+      return await find(this.#known);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       this.#broken = [{ dir: modelsDir, reason }];
@@ -161,13 +186,20 @@ export class ServedModels {
     const keep = isBeside && hosted.keep === "on-demand" ? "preloaded" : hosted.keep;
     this.#options.host({ ...hosted, keep });
     if (!isBeside) return this.#takeOver(next);
-    const timer = setTimeout(() => this.#takeOver(next), beside);
+    const timer = setTimeout(() => {
+      this.#takeOver(next);
+      this.#prepare(this.#known);
+    }, beside);
     timer.unref();
     this.#coming.set(hosted.name, { next, timer });
   }
 
   #arrived(key: string): void {
-    for (const { next } of this.#coming.values()) if (next.hosted.key === key) this.#takeOver(next);
+    for (const { next } of this.#coming.values()) {
+      if (next.hosted.key !== key) continue;
+      this.#takeOver(next);
+      this.#prepare(this.#known);
+    }
   }
 
   #lost(key: string, reason: string): void {
@@ -175,7 +207,8 @@ export class ServedModels {
       const { folder, hosted } = next;
       if (hosted.key !== key) continue;
       this.#forget(hosted.name);
-      this.#failed.set(hosted.name, { dir: folder.dir, reason });
+      this.#failed.set(hosted.name, { dir: placeOf(folder), reason });
+      this.#prepare(this.#known);
     }
   }
 
@@ -209,6 +242,11 @@ export class ServedModels {
 }
 
 /** Two folders that say the same of every file are one version. */
-function versionOf({ dir, manifest, stamp }: ModelFolder): string {
-  return JSON.stringify([dir, manifest, stamp]);
+export function versionOf({ dir, path = dir, manifest, version }: ModelFolder): string {
+  return JSON.stringify([path, version?.version ?? manifest]);
+}
+
+/** As those are called that are broken. */
+function placeOf({ dir, path = dir }: ModelFolder): string {
+  return path;
 }

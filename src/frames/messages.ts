@@ -81,6 +81,9 @@ export type ParentFrame =
       /** What the parent calls it in every frame. */
       readonly model: string;
       readonly modelDir: string;
+      /** As models/folder-version.ts has them: another version is not loaded under this name. Empty: whatever is there. */
+      readonly version: string;
+      readonly seen: string;
       readonly threads: number;
       /** Rows that may run at once. */
       readonly rowsMax: number;

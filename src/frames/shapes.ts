@@ -167,7 +167,14 @@ const childShapes: FrameShapes<ChildFrame> = {
 };
 
 const parentShapes: FrameShapes<ParentFrame> = {
-  load: { model: isModel, modelDir: isText, threads: isCount, rowsMax: isCount },
+  load: {
+    model: isModel,
+    modelDir: isText,
+    version: isText,
+    seen: isText,
+    threads: isCount,
+    rowsMax: isCount,
+  },
   unload: { model: isModel },
   batch: { batchId: isCount, model: isModel, class: isWorkClass, items: isList },
   cancel: { itemIds: isIds },

@@ -1,7 +1,8 @@
 /** Which models a folder holds now. Whoever wants to know of changes reads it again (watch-models.ts says when). */
-import { readdir, stat } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
+import { type FolderVersion, folderVersion } from "./folder-version.js";
 import type { ModelManifest } from "./manifest.js";
 import { manifestFileName } from "./manifest-base.js";
 import { graphEnding } from "./programs/complete-tensors.js";
@@ -14,8 +15,8 @@ export interface ModelFolder {
   /** What `readModel` reads it from, here and in its pipelines, where that is a file of the folder. Default: the folder. */
   readonly path?: string;
   readonly manifest: ModelManifest;
-  /** What changes when its files do, where the manifest has no hashes of them. */
-  readonly stamp?: string;
+  /** Of its files when they were read; whoever opens them later compares. Left out: whatever is there. */
+  readonly version?: FolderVersion;
 }
 
 /** A folder that is not served, and why; shown wherever the models are listed. */
@@ -43,9 +44,11 @@ export class ModelRegistry {
   /**
    * `modelsDir` is a folder of model folders and ONNX files, or a model folder itself, which is then the only one served.
    * The files of each are compared with their hashes; one that is wrong in any way refuses no other. Throws
-   * `model_folder_invalid` where no model is left, with the reason of each folder.
+   * `model_folder_invalid` where no model is left, with the reason of each folder. Of `known` ones, read before, no file is
+   * hashed again that nobody has touched.
    */
-  static async open(modelsDir: string): Promise<ModelRegistry> {
+  static async open(modelsDir: string, known: readonly ModelFolder[] = []): Promise<ModelRegistry> {
+    const before = new Map(known.map((folder) => [folder.path ?? folder.dir, folder]));
     const models = new Map<string, ModelFolder>();
     const broken: BrokenFolder[] = [];
     const strays: string[] = [];
@@ -54,16 +57,15 @@ export class ModelRegistry {
       if (paths.length === 0) strays.push(place);
       for (const path of paths) {
         try {
-          const { dir, manifest } = await readModel(path);
-          await verifyFiles(dir, manifest);
-          const other = models.get(manifest.name);
-          const stamp = await stampOf(dir, manifest);
-          if (other === undefined) models.set(manifest.name, { dir, path, manifest, stamp });
-          else
-            broken.push({
-              dir: path,
-              reason: `${other.path ?? other.dir} has the name ${manifest.name} already`,
-            });
+          const folder = await readFolder(path, before.get(path));
+          const { manifest } = folder;
+          const { name } = manifest;
+          const other = models.get(name);
+          // A copy of a folder that is served, put beside it, takes nothing from it.
+          const isOlder = before.get(path)?.manifest.name === name;
+          if (other === undefined || isOlder) models.set(name, folder);
+          if (other !== undefined)
+            broken.push(isOlder ? sameName(other, folder) : sameName(folder, other));
         } catch (error) {
           broken.push({
             dir: path,
@@ -124,12 +126,21 @@ async function modelsIn(place: string): Promise<string[]> {
   return (await graphsIn(place)).length > 0 ? [place] : [];
 }
 
-async function stampOf(dir: string, { files, fileSha256 }: ModelManifest): Promise<string> {
-  const names = Object.values<string | readonly string[]>(files).flat();
-  const unhashed = names.filter((name) => !Object.hasOwn(fileSha256, name));
-  const stamps = unhashed.map(async (name) => {
-    const { ino, size, mtimeMs } = await stat(join(dir, name));
-    return `${name} ${ino} ${size} ${mtimeMs}`;
-  });
-  return (await Promise.all(stamps)).join("\n");
+function sameName(folder: ModelFolder, { dir, path = dir, manifest }: ModelFolder): BrokenFolder {
+  const reason = `${path} has the name ${manifest.name} already`;
+  return { dir: folder.path ?? folder.dir, reason };
+}
+
+async function readFolder(path: string, known: ModelFolder | undefined): Promise<ModelFolder> {
+  const { dir, manifest } = await readModel(path);
+  const version = await folderVersion(dir, manifest);
+  if (known?.version?.version === version.version && known.version.seen === version.seen) {
+    return known;
+  }
+  await verifyFiles(dir, manifest);
+  // Whoever copies a folder may be at it: what was compared is not what is there then.
+  if ((await folderVersion(dir, manifest)).seen === version.seen) {
+    return { dir, path, manifest, version };
+  }
+  throw new MillraceError("model_folder_invalid", `${dir} changed while it was read`);
 }

@@ -41,6 +41,23 @@ export function* leastPiecesOf(
   }
 }
 
+/** The same from where another thread left it. Preparing gives the same each time: pieces that are there already are made again and left out. */
+export function* stepsFrom(
+  model: ModelSteps,
+  run: InputRun & { readonly skipPieces: number },
+): Generator<PrepareStep> {
+  let skip = run.skipPieces;
+  for (const step of stepsOf(model, run)) {
+    if (step.kind === "piece" && skip > 0) {
+      skip -= 1;
+      yield { kind: "pause" };
+      continue;
+    }
+    if (step.kind === "end" || step.kind === "error") skip = 0;
+    yield step;
+  }
+}
+
 /** One `end` or `error` for each input, in order. What throws fails its input and no other. */
 export function* stepsOf(model: ModelSteps, run: InputRun): Generator<PrepareStep> {
   const { inputs, firstIndex, settings } = run;

@@ -6,11 +6,11 @@ import { MillraceError } from "millrace-client/wire";
 import { type Clock, systemClock } from "../work/clock.js";
 import type { PreparedInput } from "../work/piece.js";
 import { isHeavy } from "./line.js";
-import { type ModelSteps, stepsOf } from "./model-steps.js";
+import { type ModelSteps, stepsFrom } from "./model-steps.js";
 import { PortionPacker } from "./portion.js";
 import type { Prepare, PrepareRequest } from "./prepare.js";
 import { PreparedInputs } from "./prepared-inputs.js";
-import { PrepareThread, type PrepareThreadOptions } from "./thread/prepare-thread.js";
+import { NotOpened, PrepareThread, type PrepareThreadOptions } from "./thread/prepare-thread.js";
 import { Turns } from "./turns.js";
 
 export interface PreparerOptions {
@@ -20,6 +20,8 @@ export interface PreparerOptions {
   /** Requests that weigh more go to the thread. Default: 16,384, some 20 ms of work. */
   readonly inlineCharactersMax?: number;
   readonly clock?: Clock;
+  /** Large requests of a model are worked on here, because the thread cannot open it. */
+  readonly onNotOpened?: (model: string, reason: string) => void;
 }
 
 /** Pieces that are made on the event loop before they are counted; the thread has a bound of its own. */
@@ -28,16 +30,16 @@ const inlinePiecesMax = 128;
 export class Preparer implements Prepare, AsyncDisposable {
   #models: ReadonlyMap<string, ModelSteps>;
   readonly #inlineCharactersMax: number;
-  readonly #clock: Clock;
-  #thread: CountedThread;
+  readonly #thread: PrepareThread;
+  readonly #onNotOpened: NonNullable<PreparerOptions["onNotOpened"]>;
   readonly #turns: Turns;
 
   constructor(options: PreparerOptions) {
     const { models, thread, inlineCharactersMax = 16_384, clock = systemClock } = options;
+    this.#onNotOpened = options.onNotOpened ?? (() => {});
     this.#models = models;
     this.#inlineCharactersMax = inlineCharactersMax;
-    this.#clock = clock;
-    this.#thread = new CountedThread({ ...thread, clock });
+    this.#thread = new PrepareThread({ ...thread, clock });
     this.#turns = new Turns(clock);
   }
 
@@ -48,22 +50,32 @@ export class Preparer implements Prepare, AsyncDisposable {
     const weigh = (input: unknown): number => model.weigh(input, settings);
     const weight = inputs.reduce<number>((sum, input) => sum + weigh(input), 0);
     const prepared = new PreparedInputs(budget);
-    if (weight > this.#inlineCharactersMax) {
+    if (weight <= this.#inlineCharactersMax) this.#thread.lightCame();
+    else {
       const counts = isHeavy({ weight }) && model.leastPieces !== undefined;
-      await this.#thread.run({ request, weight, weigh, counts, prepared }, signal);
-    } else {
-      this.#thread.lightCame();
-      const place = { class: request.class, tenant, weight };
-      await this.#turns.run(prepareInto(prepared, model, request), place, signal);
+      try {
+        await this.#thread.run({ request, weight, weigh, counts, prepared }, signal);
+        return prepared.inputs;
+      } catch (error) {
+        if (!(error instanceof NotOpened)) throw error;
+        this.#onNotOpened(request.model, error.message);
+      }
     }
+    const place = { class: request.class, tenant, weight };
+    await this.#turns.run(prepareInto(prepared, model, request), place, signal);
     return prepared.inputs;
   }
 
-  /** Other models from now on. What is in the thread ends there, and then the thread does. */
-  replace({ models, thread }: Pick<PreparerOptions, "models" | "thread">): void {
+  /** Other models from now on; what is being prepared goes on with what it has. */
+  replace({
+    models,
+    thread,
+  }: {
+    readonly models: PreparerOptions["models"];
+    readonly thread: Pick<PrepareThreadOptions, "models">;
+  }): void {
     this.#models = models;
-    void this.#thread.endWhenIdle();
-    this.#thread = new CountedThread({ ...thread, clock: this.#clock });
+    this.#thread.replaceModels(thread.models);
   }
 
   /** Ends the thread; large requests in it fail with `draining`. */
@@ -83,34 +95,16 @@ export class Preparer implements Prepare, AsyncDisposable {
   }
 }
 
-/** A thread that can be left behind with what it has. */
-class CountedThread extends PrepareThread {
-  #works = 0;
-  #isLeft = false;
-
-  override async run(...args: Parameters<PrepareThread["run"]>): Promise<void> {
-    this.#works += 1;
-    try {
-      await super.run(...args);
-    } finally {
-      this.#works -= 1;
-      if (this.#isLeft) await this.endWhenIdle();
-    }
-  }
-
-  async endWhenIdle(): Promise<void> {
-    this.#isLeft = true;
-    if (this.#works === 0) await this.close();
-  }
-}
-
+/** From where the thread left it, if it was there. */
 function* prepareInto(
   prepared: PreparedInputs,
   model: ModelSteps,
   { inputs, settings }: PrepareRequest,
 ): Generator<void, void> {
   const packer = new PortionPacker();
-  for (const step of stepsOf(model, { inputs, firstIndex: 0, settings })) {
+  const firstIndex = prepared.inputs.length;
+  const run = { inputs: inputs.slice(firstIndex), firstIndex, settings };
+  for (const step of stepsFrom(model, { ...run, skipPieces: prepared.openPieces })) {
     packer.add(step);
     if (packer.pieces >= inlinePiecesMax) prepared.add(packer.take());
     yield;

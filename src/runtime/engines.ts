@@ -3,6 +3,7 @@
  * model's manifest says, is its own business.
  */
 import { type EngineName, type ManifestOf, manifestOf } from "../models/engine-table.js";
+import { checkVersion, type FolderVersion } from "../models/folder-version.js";
 import type { ModelManifest } from "../models/manifest.js";
 import { readModel } from "../models/read-manifest.js";
 import type { Engine, EngineEvents, EngineRequest } from "./engine.js";
@@ -21,11 +22,23 @@ const engines: Readonly<Record<EngineName, LoadEngine<ModelManifest>>> = {
 };
 
 export async function loadEngine(
-  request: Omit<EngineRequest, "manifest">,
+  { version = "", seen = "", ...request }: Omit<EngineRequest, "manifest"> & Partial<FolderVersion>,
   events: EngineEvents,
 ): Promise<Engine> {
   const { dir, manifest } = await readModel(request.modelDir);
-  return await engines[manifest.engine]({ ...request, modelDir: dir, manifest }, events);
+  const check = async (): Promise<void> => {
+    if (version !== "") await checkVersion(dir, manifest, { version, seen });
+  };
+  await check();
+  const engine = await engines[manifest.engine]({ ...request, modelDir: dir, manifest }, events);
+  try {
+    // Somebody may have replaced a file while others of the folder were read.
+    await check();
+  } catch (error) {
+    await engine.release();
+    throw error;
+  }
+  return engine;
 }
 
 /** It gets the manifests of its own engine. */

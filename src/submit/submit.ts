@@ -60,7 +60,7 @@ export interface SubmitSummary {
 }
 
 export interface Submit {
-  /** The tasks that are served, by name. */
+  /** What can be asked for, by name: those too that no model is served for now, for one may come. */
   readonly tasks: ReadonlyMap<string, TaskForm>;
   /**
    * Takes the request or refuses it: throws `MillraceError` (`bad_request`, `model_not_found`, `queue_full`,

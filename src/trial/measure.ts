@@ -135,7 +135,7 @@ class TrialWorker {
     switch (frame.type) {
       case "hello": {
         const { modelDir } = model;
-        const how = { threads: layout.threads, rowsMax: options.rowsMax };
+        const how = { version: "", seen: "", threads: layout.threads, rowsMax: options.rowsMax };
         this.#port.send({ type: "load", model: modelName, modelDir, ...how });
         return;
       }

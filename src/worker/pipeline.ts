@@ -19,6 +19,7 @@ import assert from "node:assert/strict";
 import type { PipelineKind, PipelineState, PipelineStatus } from "millrace-client/wire";
 import { type ChildFrame, framesVersion } from "../frames/messages.js";
 import { ProtocolError } from "../frames/protocol-error.js";
+import type { FolderVersion } from "../models/folder-version.js";
 import type { Clock } from "../work/clock.js";
 import { type BackoffOptions, backoffMs } from "./backoff.js";
 import type { ChildPort, SpawnChild } from "./child.js";
@@ -44,6 +45,8 @@ export interface PipelineSpec {
 export interface LoadRequest {
   readonly model: string;
   readonly modelDir: string;
+  /** Left out: whatever is there. */
+  readonly version?: FolderVersion;
 }
 
 export interface PipelineOptions extends WatchOptions, BackoffOptions {
@@ -132,13 +135,14 @@ export class Pipeline {
   }
 
   /** The pipeline is up, has not the model, and loads no other one. */
-  load({ model, modelDir }: LoadRequest): void {
+  load({ model, modelDir, version }: LoadRequest): void {
     const life = this.#usable();
     assert(life !== null, `scheduler: ${this.spec.pipelineId} loads nothing, it is not up`);
     const { threads, rowsMax, pipelineId } = this.spec;
     // Nobody expected a word from it while it had nothing to do.
     if (this.#context.ledger.inFlight(pipelineId) === 0) life.watch.heard(this.#clock.now(), 0);
-    life.dialogue.load({ model, modelDir, threads, rowsMax });
+    const { version: its, seen } = version ?? { version: "", seen: "" };
+    life.dialogue.load({ model, modelDir, version: its, seen, threads, rowsMax });
   }
 
   /** Ends the process, politely at first. What it still holds is returned as innocent. */

@@ -1,11 +1,10 @@
 /** Many models on few real processes: switched, killed while they load, added, changed and taken away. */
 import assert from "node:assert/strict";
-import { link, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { ModelManifest } from "#src/models/manifest.js";
+import { copyModel, writeManifest } from "../support/model-copies.js";
 import {
-  bundledModels,
   getReady,
   getStatus,
   outcomeOf,
@@ -18,25 +17,6 @@ import { TempDir } from "../support/temp-dir.js";
 
 const limit = { timeout: 60_000 };
 const text = "Good morning.";
-
-/** The bundled model under another name: its own manifest, and links to the rest. */
-async function copyModel(dir: string, name: string, maxLength?: number): Promise<void> {
-  const from = join(bundledModels, "en-zh");
-  await mkdir(dir, { recursive: true });
-  for (const file of await readdir(from))
-    if (!file.startsWith("millrace.")) await link(join(from, file), join(dir, file));
-  const manifest = JSON.parse(
-    await readFile(join(from, "millrace.json"), "utf8"),
-  ) as ModelManifest & { generation: object };
-  const generation = { ...manifest.generation, ...(maxLength === undefined ? {} : { maxLength }) };
-  await writeManifest(dir, { ...manifest, name, generation });
-}
-
-/** In one move, as convert does it: nobody reads half of one. */
-async function writeManifest(dir: string, manifest: object): Promise<void> {
-  await writeFile(join(dir, "next"), JSON.stringify(manifest));
-  await rename(join(dir, "next"), join(dir, "millrace.json"));
-}
 
 const names = Array.from({ length: 12 }, (_, at) => `m${String(at + 1).padStart(2, "0")}`);
 /** Room for three: each is expected to take some 24 MB. */

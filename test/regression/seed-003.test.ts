@@ -73,6 +73,7 @@ class OpenDoor implements AsyncDisposable {
 
   constructor() {
     this.local = new LocalSubmit({
+      tasks: new Map([[task.name, task]]),
       models: new Map([
         [manifest.name, { ...fakeHosted(modelDir), name: manifest.name, task, taskModel: model }],
       ]),

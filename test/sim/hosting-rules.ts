@@ -49,6 +49,8 @@ export class HostingAccount {
   /** Whose callers may have been told that it cannot be loaded, or is gone. */
   readonly #guests = new Set<string>();
   readonly #givenUp = new Set<string>();
+  /** Nobody is let in any more; they leave when those who were are queued. */
+  readonly #retired = new Set<string>();
 
   constructor(options: HostingOptions, demand: Demand) {
     this.#options = options;
@@ -58,7 +60,7 @@ export class HostingAccount {
   /** What the door must think. */
   canServe(model: string, nowMs: number): boolean {
     const hosts = [...this.#hosts.values()];
-    if (this.#models.get(model)?.gone === true) return false;
+    if (this.#retired.has(model)) return false;
     if (hosts.some(({ residents }) => residents.has(model))) return true;
     return hosts.length > 0 && (this.#models.get(model)?.toldUntilMs ?? 0) <= nowMs;
   }
@@ -194,6 +196,10 @@ export class HostingAccount {
     }
   }
 
+  retired(model: string): void {
+    this.#retired.add(model);
+  }
+
   /** Those who wait were told that they wait in vain. */
   abandoned(model: string): void {
     this.#givesUp(model);
@@ -201,7 +207,7 @@ export class HostingAccount {
   }
 
   isGivenUp(model: string): boolean {
-    return this.#givenUp.has(model) || this.#models.get(model)?.gone === true;
+    return this.#givenUp.has(model) || this.#retired.has(model);
   }
 
   #givesUp(name: string): void {

@@ -79,6 +79,7 @@ export class World {
       inFlight: () => this.#pool?.held.inFlight ?? 0,
     });
     this.#local = new LocalSubmit({
+      tasks: new Map([[tripling.task.name, tripling.task]]),
       models: new Map(
         models.map(({ name, mode, keep, bytes }) => {
           const hosted = { key: name, name, modelDir: "", mode, keep, bytes };
@@ -108,6 +109,7 @@ export class World {
       if (goneAtMs !== null)
         this.#clock.at(goneAtMs, () => {
           this.#note("model gone");
+          this.checker.hosting.retired(name);
           this.#local.retire(name);
         });
     const { stop } = this.#plan;

@@ -29,6 +29,7 @@ export class FakeLocal implements AsyncDisposable {
     const pipelines = pipelinesOf(count);
     const { task, model: taskModel } = numbersTask();
     this.local = new LocalSubmit({
+      tasks: new Map([[task.name, task]]),
       models: new Map([["fake", { ...fakeHosted(model.dir), task, taskModel }]]),
       prepare: prepareAtOnce(taskModel),
       scheduler: this.scheduler,

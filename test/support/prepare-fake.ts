@@ -62,6 +62,10 @@ function happen(what: FakeInput["midway"]): void {
 }
 
 if (parentPort !== null && workerData === "prepare-fake") {
-  const models = new Map([["fake", fakeModel]]);
-  servePrepareThread(parentPort, { models, broken: new Map([["broken", "its file changed"]]) });
+  servePrepareThread(parentPort, async (data) => {
+    if (data === "broken") throw new Error("its file changed");
+    if (data === "endless") for (;;);
+    if (data === "deadly") process.exit(1);
+    return await Promise.resolve(fakeModel);
+  });
 }

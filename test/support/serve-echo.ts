@@ -68,7 +68,7 @@ async function openBackend({
       },
       models: () => [],
     },
-    reload: () => Promise.resolve({ added: [], changed: [], removed: [], broken: [] }),
+    reload: () => Promise.resolve({ added: [], changed: [], removed: [], broken: [], missing: [] }),
     start: async () => {
       if (name === "broken") {
         throw new MillraceError("model_folder_invalid", "no models");

@@ -65,7 +65,15 @@ test("defect: a model whose items wait for threads does not hold the process whi
     engines.admit({ type: "batch", model, batchId: itemId, class: workClass, items });
   };
   for (const model of ["pictures", "texts"])
-    engines.load({ type: "load", model, modelDir: "", threads: 1, rowsMax: 8 });
+    engines.load({
+      type: "load",
+      model,
+      modelDir: "",
+      version: "",
+      seen: "",
+      threads: 1,
+      rowsMax: 8,
+    });
   while (sent.filter(({ type }) => type === "loaded").length < 2) await turn();
   admit("pictures", "bulk", 1);
   await turn();

@@ -60,8 +60,10 @@ class FakePool implements PoolPort {
 function build(more: Partial<LocalSubmitOptions> = {}): { local: LocalSubmit; pool: FakePool } {
   const { task, model: taskModel } = numbersTask();
   let pool: FakePool | undefined;
+  const models = more.models ?? new Map([["fake", { ...fakeHosted(), task, taskModel }]]);
   const local = new LocalSubmit({
-    models: new Map([["fake", { ...fakeHosted(), task, taskModel }]]),
+    tasks: new Map([...models.values()].map((model) => [model.task.name, model.task])),
+    models,
     prepare: prepareAtOnce(taskModel),
     scheduler: new FifoScheduler(),
     makePool: (onEvent) => {

@@ -16,19 +16,24 @@ const never = (): AbortSignal => new AbortController().signal;
 
 function open(
   options: Partial<PrepareThreadOptions> = {},
-  preparer: Pick<PreparerOptions, "clock" | "inlineCharactersMax"> = {},
+  preparer: Pick<PreparerOptions, "clock" | "inlineCharactersMax" | "onNotOpened"> = {},
 ): Preparer {
   const entry = new URL("../support/prepare-fake.js", import.meta.url);
   return new Preparer({
-    models: new Map([
-      ["fake", fakeModel],
-      ["broken", fakeModel],
-    ]),
-    thread: { entry, data: "prepare-fake", ...options },
+    models: new Map([...opens.keys()].map((name) => [name, fakeModel])),
+    thread: { entry, data: "prepare-fake", models: opens, ...options },
     inlineCharactersMax: -1,
     ...preparer,
   });
 }
+
+/** What the thread opens each from. */
+const opens: ReadonlyMap<string, string> = new Map([
+  ["fake", "fake"],
+  ["broken", "broken"],
+  ["endless", "endless"],
+  ["deadly", "deadly"],
+]);
 
 interface Wanted {
   readonly class?: WorkClass | (() => WorkClass);
@@ -369,15 +374,35 @@ test("a request of nothing but bombs ends after a bounded number of threads", as
   assert.ok(threads.started <= 9, `${threads.started} threads`);
 });
 
-test("defect 17: a model that the thread cannot open fails its requests, not the thread", async () => {
-  await using preparer = open();
+test("defect 17: what the thread cannot open is prepared beside it, and the thread serves others", async () => {
+  const notOpened: string[] = [];
+  await using preparer = open({}, { onNotOpened: (...what) => notOpened.push(what.join(": ")) });
   using threads = onThreads(() => {});
-  const bad = preparer.prepare(request([{ pieces: 1 }], { model: "broken" }), never());
-  await assert.rejects(bad, { code: "internal", message: /its file changed/ });
+  const inputs = [{ pieces: 1 }, { pieces: 200 }];
+  const beside = await preparer.prepare(request(inputs, { model: "broken" }), never());
+  assert.deepEqual(shape(beside), [upTo(1), upTo(200)]);
+  assert.deepEqual(notOpened, ["broken: its file changed"]);
   const good = await preparer.prepare(request([{ pieces: 1 }]), never());
   assert.deepEqual(shape(good), [upTo(1)]);
   assert.equal(threads.started, 1);
 });
+
+for (const [model, why] of [
+  ["endless", "opening the model took more than 300 ms"],
+  ["deadly", "it ended by itself"],
+] as const) {
+  test(`attack: a thread that ends while it opens a model (${model}): its work is done beside it, and no input is blamed`, async () => {
+    const notOpened: string[] = [];
+    const onNotOpened = (...what: string[]): void => void notOpened.push(what.join(": "));
+    await using preparer = open({ openMsMax: 300 }, { onNotOpened });
+    const both = await Promise.all([
+      preparer.prepare(request([{ pieces: 3 }], { model }), never()),
+      preparer.prepare(request([{ pieces: 2 }]), never()),
+    ]);
+    assert.deepEqual(both.map(shape), [[upTo(3)], [upTo(2)]]);
+    assert.deepEqual(notOpened, [`${model}: ${why}`]);
+  });
+}
 
 test("a thread that cannot start says why, to all who wait", async () => {
   await using preparer = open({

@@ -64,7 +64,10 @@ async function openPreparer(
     imagePixelsMax: 1,
   });
   assert.deepEqual(broken, []);
-  const thread = prepareThreadOf(folders, { inputCharactersMax, imagePixelsMax: 1 });
+  const thread = prepareThreadOf(new Map(folders.map((each) => [each.manifest.name, each])), {
+    inputCharactersMax,
+    imagePixelsMax: 1,
+  });
   const preparer = new Preparer({ models, thread, inlineCharactersMax });
   const model = models.get("en-zh");
   assert.ok(model !== undefined);

@@ -119,8 +119,13 @@ export interface ModelsReload {
   /** Their new versions serve as soon as they are loaded. */
   readonly changed: readonly string[];
   readonly removed: readonly string[];
-  /** Folders that are not served, each with the reason; what was served from them before is served on. */
+  /**
+   * Folders that are not served, by their paths within the folder of models, each with the reason; what was served from them
+   * before is served on.
+   */
   readonly broken: readonly { readonly dir: string; readonly reason: string }[];
+  /** Models that `--preload` names and that no folder has any more. */
+  readonly missing: readonly string[];
 }
 
 /** Names of the headers that Millrace reads or writes beyond the standard ones. */

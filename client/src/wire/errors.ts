@@ -67,16 +67,13 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
     "The request's headers are too large.",
     "Send fewer headers.",
   ]),
-  not_found: entry(404, NO, [
-    "There is no such route, or no model is served for it.",
-    "See the routes in docs/http.md.",
-  ]),
+  not_found: entry(404, NO, ["There is no such route.", "See the routes in docs/http.md."]),
   method_not_allowed: entry(405, NO, [
     "The route exists, but not for this method; `Allow` lists those it has.",
     "Use a method that `Allow` names.",
   ]),
   model_not_found: entry(404, NO, [
-    "No served model has this name, or the name is needed and missing.",
+    "No served model has this name, none is for this task, or the name is needed and missing.",
     "Ask `GET /v1/models` for the names.",
   ]),
   deployment_mismatch: entry(412, NO, [

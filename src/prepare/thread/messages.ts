@@ -3,6 +3,10 @@ import type { JsonObject } from "../../work/payload.js";
 import type { Portion } from "../portion.js";
 
 export type ThreadRequest =
+  /** Before its first work. `data`: what the thread's module opens it from. */
+  | { readonly type: "open"; readonly model: string; readonly data: unknown }
+  /** No work of it is left, and none comes. */
+  | { readonly type: "forget"; readonly model: string }
   /** Kept, and not begun; `counting`: its pieces are not made, only counted. */
   | {
       readonly type: "start";
@@ -21,6 +25,8 @@ export type ThreadRequest =
 
 export type ThreadReply =
   | { readonly type: "ready" }
+  /** Or it could not be, which its works are told. */
+  | { readonly type: "opened"; readonly model: string }
   | {
       readonly type: "portion";
       readonly workId: number;

@@ -24,12 +24,16 @@ import { ThreadWork, type ThreadWorkOptions } from "./thread-work.js";
 export interface PrepareThreadOptions {
   /** The module that a thread runs; it ends in `servePrepareThread`. */
   readonly entry: URL;
-  /** What the module needs, as its `workerData`. */
+  /** What the module needs for all models, as its `workerData`. */
   readonly data: unknown;
+  /** What it opens each model from, when the first work of that comes. */
+  readonly models: ReadonlyMap<string, unknown>;
   /** Of the thread's own heap. An input that takes more ends the thread and not the server. Default: 1 GiB. */
   readonly memoryBytesMax?: number;
   /** A portion that takes longer ends the thread. Default: 10,000. */
   readonly portionMsMax?: number;
+  /** The same of opening a model. Default: 60,000. */
+  readonly openMsMax?: number;
   readonly clock?: Clock;
 }
 
@@ -43,11 +47,19 @@ const restMsMax = 100;
 /** So long after a light request somebody is being served. */
 const servingMs = 1_000;
 
+/** The thread cannot prepare for the model: whoever has it open does that. */
+export class NotOpened extends Error {}
+
 type State = "none" | "starting" | "ready";
 
 export class PrepareThread implements AsyncDisposable {
   readonly #options: PrepareThreadOptions;
   readonly #clock: Clock;
+  #models: ReadonlyMap<string, unknown>;
+  /** Those that the present thread was told to open. */
+  readonly #told = new Set<string>();
+  /** The one that it is opening. */
+  #opening: string | null = null;
   readonly #works = new Map<number, ThreadWork>();
   readonly #line = new Line<ThreadWork>();
   /** Whose portion the thread works on; it may be over already. */
@@ -67,15 +79,17 @@ export class PrepareThread implements AsyncDisposable {
 
   constructor(options: PrepareThreadOptions) {
     this.#options = options;
+    this.#models = options.models;
     this.#clock = options.clock ?? systemClock;
   }
 
   /**
    * Resolves when all inputs of the request are prepared. Rejects with what its budget throws, with the signal's reason
-   * as soon as it aborts, with `worker_lost` where no thread can start, `item_poison` where too many die under it.
+   * as soon as it aborts, with `worker_lost` where no thread can start, `item_poison` where too many die under it, with
+   * `NotOpened` where the thread cannot open the model, for instance because its folder is of another version now.
    */
   async run(
-    work: Omit<ThreadWorkOptions, "workId" | "finish" | "fail">,
+    work: Omit<ThreadWorkOptions, "workId" | "data" | "finish" | "fail">,
     signal: AbortSignal,
   ): Promise<void> {
     if (this.#closed) throw stopped();
@@ -86,7 +100,8 @@ export class PrepareThread implements AsyncDisposable {
     signal.addEventListener("abort", onAbort, { once: true });
     try {
       await new Promise<void>((finish, fail) => {
-        const added = new ThreadWork({ ...work, workId, finish, fail });
+        const data = this.#models.get(work.request.model);
+        const added = new ThreadWork({ ...work, workId, data, finish, fail });
         this.#works.set(workId, added);
         this.#line.add(added);
         this.#askNext();
@@ -94,8 +109,26 @@ export class PrepareThread implements AsyncDisposable {
     } finally {
       signal.removeEventListener("abort", onAbort);
       this.#works.delete(workId);
+      this.#forgetUnused();
       // An idle thread must not keep the process alive.
       if (this.#works.size === 0 && !this.#closed) this.#worker?.unref();
+    }
+  }
+
+  /** Other models from now on; the thread keeps what it has open, and of those that are gone what still has work. */
+  replaceModels(models: ReadonlyMap<string, unknown>): void {
+    this.#models = models;
+    this.#forgetUnused();
+  }
+
+  #forgetUnused(): void {
+    const gone = [...this.#told].filter((model) => !this.#models.has(model));
+    if (gone.length === 0) return;
+    const used = new Set([...this.#works.values()].map(({ model }) => model.name));
+    for (const model of gone) {
+      if (used.has(model)) continue;
+      this.#told.delete(model);
+      if (this.#worker !== null) post(this.#worker, { type: "forget", model });
     }
   }
 
@@ -129,6 +162,12 @@ export class PrepareThread implements AsyncDisposable {
     if (work === undefined) return;
     this.#asked = work;
     this.#askedAtMs = this.#clock.now();
+    const { name: model, data } = work.model;
+    if (!this.#told.has(model)) {
+      this.#told.add(model);
+      this.#opening = model;
+      post(worker, { type: "open", model, data });
+    }
     if (!work.isStarted) post(worker, work.start());
     post(worker, { type: "next", workId: work.workId, alone: work.alone });
     this.#watch(worker);
@@ -143,7 +182,9 @@ export class PrepareThread implements AsyncDisposable {
     });
     this.#reason = "it ended by itself";
     worker.on("message", (reply: ThreadReply) => {
-      if (worker === this.#worker) this.#onReply(reply);
+      if (worker !== this.#worker) return;
+      if (reply.type === "opened") this.#opened(worker);
+      else this.#onReply(reply);
     });
     worker.on("error", (error) => {
       if (worker !== this.#worker) return;
@@ -158,14 +199,23 @@ export class PrepareThread implements AsyncDisposable {
   }
 
   #watch(worker: Worker): void {
-    const { portionMsMax = 10_000 } = this.#options;
-    this.#stopWatch = this.#clock.after(portionMsMax, () => {
-      this.#reason = `one portion took more than ${portionMsMax} ms`;
+    const { portionMsMax = 10_000, openMsMax = 60_000 } = this.#options;
+    const [what, ms] =
+      this.#opening === null ? ["one portion", portionMsMax] : ["opening the model", openMsMax];
+    this.#stopWatch = this.#clock.after(ms, () => {
+      this.#reason = `${what} took more than ${ms} ms`;
       void worker.terminate();
     });
   }
 
-  #onReply(reply: ThreadReply): void {
+  /** The portion that was asked for begins now. */
+  #opened(worker: Worker): void {
+    this.#stopWatch();
+    this.#opening = null;
+    this.#watch(worker);
+  }
+
+  #onReply(reply: Exclude<ThreadReply, { readonly type: "opened" }>): void {
     if (reply.type === "ready") {
       this.#state = "ready";
       this.#failedStarts = 0;
@@ -177,8 +227,7 @@ export class PrepareThread implements AsyncDisposable {
     if (work === null || work.isOver) {
       // Its caller left while the thread was at it.
     } else if (reply.type === "refused") {
-      const message = `the prepare thread could not open the model: ${reply.reason}`;
-      this.#end(work.workId, new MillraceError("internal", message));
+      this.#end(work.workId, new NotOpened(reply.reason));
     } else {
       try {
         if (reply.type === "counted") work.count(reply.pieces, reply.done);
@@ -213,6 +262,9 @@ export class PrepareThread implements AsyncDisposable {
 
   #onExit(reason: string): void {
     const wasReady = this.#state === "ready";
+    const wasOpening = this.#opening !== null;
+    this.#opening = null;
+    this.#told.clear();
     this.#worker = null;
     this.#state = "none";
     const suspect = this.#answered();
@@ -225,7 +277,9 @@ export class PrepareThread implements AsyncDisposable {
         this.#end(workId, new MillraceError("worker_lost", message));
       }
     }
-    if (suspect !== null && !suspect.isOver) this.#suspect(suspect, reason);
+    // It died of the model, and not of an input.
+    if (suspect !== null && wasOpening) this.#end(suspect.workId, new NotOpened(reason));
+    else if (suspect !== null && !suspect.isOver) this.#suspect(suspect, reason);
     this.#askNext();
   }
 

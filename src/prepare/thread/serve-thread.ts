@@ -5,7 +5,7 @@
 import type { MessagePort } from "node:worker_threads";
 import { systemClock } from "../../work/clock.js";
 import type { PrepareStep } from "../../work/piece.js";
-import { leastPiecesOf, type ModelSteps, stepsOf } from "../model-steps.js";
+import { leastPiecesOf, type ModelSteps, stepsFrom } from "../model-steps.js";
 import { type Portion, PortionPacker } from "../portion.js";
 import type { ThreadReply, ThreadRequest } from "./messages.js";
 
@@ -16,26 +16,37 @@ const portionPiecesMax = 512;
 const portionBytesMax: number = 256 * 1024;
 const portionEndsMax = 512;
 
-export interface ThreadModels {
-  readonly models: ReadonlyMap<string, ModelSteps>;
-  /** Why a model that is served elsewhere could not be opened here, by its name. */
-  readonly broken: ReadonlyMap<string, string>;
-}
+/** What a model is prepared with, or why that could not be opened. */
+type OpenedModel = ModelSteps | { readonly broken: string };
 
 /** Answers until the other side ends the thread. */
-export function servePrepareThread(port: MessagePort, { models, broken }: ThreadModels): void {
+export function servePrepareThread(
+  port: MessagePort,
+  open: (data: unknown) => Promise<ModelSteps>,
+): void {
+  const models = new Map<string, OpenedModel>();
   const works = new Map<number, WorkHere>();
   const say = (reply: ThreadReply): void => port.postMessage(reply);
-  port.on("message", (request: ThreadRequest) => {
-    const { workId } = request;
+  const hear = async (request: ThreadRequest): Promise<void> => {
     switch (request.type) {
+      case "open": {
+        const { model } = request;
+        models.set(model, await open(request.data).catch(notOpened));
+        say({ type: "opened", model });
+        return;
+      }
+      case "forget":
+        models.delete(request.model);
+        return;
       case "start": {
-        const model = models.get(request.model);
-        if (model !== undefined) works.set(workId, workOf(model, request));
-        else say({ type: "refused", workId, reason: broken.get(request.model) ?? "not served" });
+        const { workId } = request;
+        const model = models.get(request.model) ?? { broken: "it was never opened" };
+        if ("broken" in model) say({ type: "refused", workId, reason: model.broken });
+        else works.set(workId, workOf(model, request));
         return;
       }
       case "next": {
+        const { workId } = request;
         const work = works.get(workId);
         // Nothing to say of one that was refused.
         if (work === undefined) return;
@@ -48,11 +59,20 @@ export function servePrepareThread(port: MessagePort, { models, broken }: Thread
         return;
       }
       case "drop":
-        works.delete(workId);
+        works.delete(request.workId);
         return;
     }
+  };
+  // One after the other: what is asked of a model comes behind its opening.
+  let heard = Promise.resolve();
+  port.on("message", (request: ThreadRequest) => {
+    heard = heard.then(() => hear(request));
   });
   say({ type: "ready" });
+}
+
+function notOpened(error: unknown): OpenedModel {
+  return { broken: error instanceof Error ? error.message : String(error) };
 }
 
 type WorkHere = { readonly counts: Iterator<number> } | { readonly steps: Iterator<PrepareStep> };
@@ -62,20 +82,6 @@ type Start = Extract<ThreadRequest, { type: "start" }>;
 function workOf(model: ModelSteps, request: Start): WorkHere {
   if (request.counting) return { counts: leastPiecesOf(model, request) };
   return { steps: stepsFrom(model, request) };
-}
-
-/** Preparing gives the same each time, so the pieces that are there already are made again and left out. */
-function* stepsFrom(model: ModelSteps, request: Start): Generator<PrepareStep> {
-  let skip = request.skipPieces;
-  for (const step of stepsOf(model, request)) {
-    if (step.kind === "piece" && skip > 0) {
-      skip -= 1;
-      yield { kind: "pause" };
-      continue;
-    }
-    if (step.kind === "end" || step.kind === "error") skip = 0;
-    yield step;
-  }
 }
 
 function nextCount(counts: Iterator<number>): { readonly pieces: number; readonly done: boolean } {

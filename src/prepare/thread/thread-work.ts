@@ -16,6 +16,8 @@ const deathsMax = 8;
 export interface ThreadWorkOptions {
   readonly workId: number;
   readonly request: PrepareRequest;
+  /** What the thread opens its model from: of this version also when another one is served. */
+  readonly data: unknown;
   readonly weight: number;
   readonly weigh: (input: unknown) => number;
   /** Its pieces are counted before they are made. */
@@ -53,6 +55,11 @@ export class ThreadWork implements InLine {
     this.weight = weight;
     this.class = request.class;
     this.fail = fail;
+  }
+
+  get model(): { readonly name: string; readonly data: unknown } {
+    const { request, data } = this.#options;
+    return { name: request.model, data };
   }
 
   /** After a death, one input at a time: the next death tells which it was. */

@@ -17,7 +17,7 @@ import type { Clock } from "../../work/clock.js";
 import type { Piece } from "../../work/piece.js";
 import type { PoolEvent } from "../../worker/events.js";
 import type { LoadRequest } from "../../worker/pipeline.js";
-import { cannotBeLoaded, type HostedModel, HostedModels } from "./hosted-models.js";
+import { cannotBeLoaded, type HostedModel, HostedModels, notServed } from "./hosted-models.js";
 import type { ItemCounts } from "./item-counts.js";
 import type { OpenRequest, Place, Slice } from "./open-request.js";
 import { Slices } from "./slices.js";
@@ -91,10 +91,30 @@ export class Dispatcher {
     this.#step({ type: "model", model: this.#hosted.add(model) });
   }
 
-  /** It finishes what there is for it, and goes. */
+  /** Nobody is let in for it any more; it finishes what there is for it, and goes. */
   retire(key: string): void {
     this.#hosted.retire(key);
+    if (!this.#hosted.isExpected(key)) this.#leave(key);
+  }
+
+  /**
+   * A request was let in, and its items will be queued: until then its model does not leave, and would else fail it for being
+   * prepared for too long. What is returned ends that; a second call does nothing.
+   */
+  expect(key: string): () => void {
+    this.#hosted.expect(key);
+    let isExpected = true;
+    return () => {
+      if (!isExpected) return;
+      isExpected = false;
+      this.#hosted.arrived(key);
+      if (this.#hosted.isRetired(key) && !this.#hosted.isExpected(key)) this.#leave(key);
+    };
+  }
+
+  #leave(key: string): void {
     this.#step({ type: "model-gone", model: key });
+    this.#hosted.forgetIfOver(key);
   }
 
   nameOf(key: string): string {
@@ -108,16 +128,24 @@ export class Dispatcher {
 
   /**
    * Makes items of the request's pieces, and tells the scheduler: of so many at once, and of the rest in the turns that
-   * follow. A page of a hundred thousand sentences would else hold the event loop for half a second.
+   * follow. A page of a hundred thousand sentences would else hold the event loop for half a second. `onQueued` is called behind
+   * the last of them, unless the request ends before.
    */
-  queue(request: OpenRequest): void {
+  queue(request: OpenRequest, onQueued: () => void): void {
     const pieces = piecesOf(request);
-    if (this.#queueSlice(request, pieces)) return;
+    if (this.#queueSlice(request, pieces)) {
+      onQueued();
+      return;
+    }
     // What the scheduler has not heard of, it cannot expire.
     const stopWatch = this.#watchDeadline(request);
     const slice = (): void => {
-      if (request.ended || this.#queueSlice(request, pieces)) stopWatch();
-      else this.#slices.add(slice);
+      if (!request.ended && !this.#queueSlice(request, pieces)) {
+        this.#slices.add(slice);
+        return;
+      }
+      stopWatch();
+      onQueued();
     };
     this.#slices.add(slice);
   }
@@ -133,11 +161,6 @@ export class Dispatcher {
   /** Whether that were the last of the pieces. */
   #queueSlice(request: OpenRequest, pieces: Pieces): boolean {
     const { key: model, class: workClass, tenant, deadlineAtMs } = request.options;
-    if (this.#hosted.isRetired(model)) {
-      // While it was prepared: whoever sends it again meets what is served now.
-      request.abandon(this.refusalOf(model));
-      return true;
-    }
     this.#lastSliceId += 1;
     const slice: Slice = { sliceId: this.#lastSliceId, openItemIds: new Set() };
     const items: ItemSpec[] = [];
@@ -153,6 +176,7 @@ export class Dispatcher {
     }
     if (items.length === 0) return true;
     request.slices.add(slice);
+    this.#hosted.itemsOpened(model, items.length);
     this.#options.counts.accepted(items.length);
     const { sliceId: requestId } = slice;
     const spec = { requestId, model, class: workClass, tenant, deadlineAtMs, items };
@@ -201,6 +225,7 @@ export class Dispatcher {
     const item = this.#items.get(itemId);
     if (item === undefined) return undefined;
     this.#items.delete(itemId);
+    this.#hosted.itemClosed(item.request.options.key);
     item.slice.openItemIds.delete(itemId);
     if (item.slice.openItemIds.size === 0) item.request.slices.delete(item.slice);
     return item;
@@ -217,9 +242,10 @@ export class Dispatcher {
       }
       case "down": {
         const { loading, reason } = event;
-        this.#hosted.pipelineDown(pipelineId);
         const lost = loading === null ? null : { ...loading, reason };
+        this.#hosted.pipelineDown(pipelineId);
         this.#step({ type: "pipeline-down", pipelineId, loading: lost });
+        this.#hosted.pipelineGone(pipelineId);
         return;
       }
       case "loaded":
@@ -228,6 +254,7 @@ export class Dispatcher {
         return;
       case "load-failed":
         this.#step(event);
+        this.#hosted.rid(pipelineId, event.model);
         return;
       case "outcome":
         this.#onOutcome(pipelineId, event.outcome);
@@ -243,9 +270,11 @@ export class Dispatcher {
           this.#step({ type: "measured", model: event.model, stage, runs, paddedUnits, ms });
         }
         return;
+      case "unloaded":
+        this.#hosted.rid(pipelineId, event.model);
+        return;
       case "run":
       case "start-failed":
-      case "unloaded":
         return;
     }
   }
@@ -352,7 +381,9 @@ export class Dispatcher {
   #load(pipelineId: string, model: string): void {
     const hosted = this.#hosted.find(model);
     assert(hosted !== undefined, `scheduler: ${model} is to be loaded, and was never announced`);
-    this.#pool.load(pipelineId, { model, modelDir: hosted.modelDir });
+    const { modelDir, version } = hosted;
+    this.#hosted.loading(pipelineId, model);
+    this.#pool.load(pipelineId, { model, modelDir, ...(version === undefined ? {} : { version }) });
   }
 
   /** The whole request fails: where its model is not to be had, none of its inputs can be served. */
@@ -361,7 +392,8 @@ export class Dispatcher {
     const request = this.#closeAll(itemIds, "not_ready");
     if (request === undefined) return;
     const { key, model } = request.options;
-    request.abandon(this.refusalOf(key) ?? cannotBeLoaded(model, reason, notReadyRetryMs));
+    if (this.#hosted.isRetired(key)) request.abandon(notServed(model));
+    else request.abandon(this.refusalOf(key) ?? cannotBeLoaded(model, reason, notReadyRetryMs));
   }
 
   /** The request is told at once, and once: what its other slices hold is dropped when it ends. */

@@ -16,6 +16,8 @@ export interface ServedModel {
 }
 
 export interface DoorOptions {
+  /** All that can be asked for, those too that no model is served for now: a folder that comes may be the first. */
+  readonly tasks: ReadonlyMap<string, Task>;
   readonly models: ReadonlyMap<string, ServedModel>;
   readonly requestInputsMax: number;
   readonly admission: Admission;
@@ -34,21 +36,14 @@ export interface Entered {
 
 export class Door {
   readonly #options: DoorOptions;
-  readonly #tasks: Map<string, Task>;
   #closed: MillraceError | null = null;
 
   constructor(options: DoorOptions) {
     this.#options = options;
-    this.#tasks = new Map([...options.models.values()].map(({ task }) => [task.name, task]));
-  }
-
-  /** A model of a task that there was none of makes it one that is served. */
-  serves(task: Task): void {
-    this.#tasks.set(task.name, task);
   }
 
   get tasks(): ReadonlyMap<string, TaskForm> {
-    return this.#tasks;
+    return this.#options.tasks;
   }
 
   /** From now on every request is refused with this; the first reason stays, unless a worse one follows. */
@@ -59,12 +54,13 @@ export class Door {
   /** Throws before anything is taken. */
   enter(request: SubmitRequest, signal: AbortSignal): Entered {
     if (signal.aborted) throw cancelled();
-    const task = this.#tasks.get(request.task);
+    const task = this.#options.tasks.get(request.task);
     if (task === undefined) throw this.#unknownTask(request.task);
+    const able = this.#modelsFor(task);
     new Fields(request.fields).refuseUnknown(task.fields);
     const { requestInputsMax, admission, refusalOf } = this.#options;
     const { inputs, settings, bytes } = task.read(request.fields, { requestInputsMax });
-    const model = this.#modelFor(request.model, task);
+    const model = this.#modelFor(request.model, task, able);
     if (this.#closed !== null) throw this.#closed;
     const refusal = refusalOf(model.key);
     if (refusal !== null) throw refusal;
@@ -76,25 +72,45 @@ export class Door {
     return { model, inputs, settings: complete, ticket };
   }
 
-  #modelFor(name: string | null, task: Task): ServedModel {
-    const { models } = this.#options;
-    const able = [...models.values()].filter((model) => model.task === task);
+  /** Comes before the fields: nothing that a caller could mend in them would help. */
+  #modelsFor(task: Task): readonly ServedModel[] {
+    const all = [...this.#options.models.values()];
+    const able = all.filter((model) => model.task === task);
+    if (able.length > 0) return able;
+    const served = [...new Set(all.map((model) => model.task.name))].join(", ");
+    const others = served === "" ? "" : `, only for: ${served}`;
+    const cure = "put one into the folder of --models and have that read again";
+    const message = `no model is served for ${task.name}${others}; ${cure}`;
+    throw new MillraceError("model_not_found", message, { param: "model" });
+  }
+
+  #modelFor(name: string | null, task: Task, able: readonly ServedModel[]): ServedModel {
     const [only, ...others] = able;
-    const found = name === null && others.length === 0 ? only : models.get(name ?? "");
+    const found =
+      name === null && others.length === 0 ? only : this.#options.models.get(name ?? "");
     if (found?.task === task) return found;
     const wrong =
       found === undefined
         ? `there is no model ${name}`
         : `${name} is a model to ${found.task.name}`;
     const what = name === null ? "name a model" : wrong;
-    const names = able.map((model) => model.name).join(", ");
+    const names = listed(able.map((model) => model.name));
     throw new MillraceError("model_not_found", `${what}; there are: ${names}`, { param: "model" });
   }
 
   #unknownTask(name: string): MillraceError {
-    const known = [...this.#tasks.keys()].join(", ");
-    return new MillraceError("not_found", `no model is served to ${name}; there are: ${known}`);
+    const known = [...this.#options.tasks.keys()].join(", ");
+    return new MillraceError("not_found", `there is no task ${name}; there are: ${known}`);
   }
+}
+
+/** Of five hundred models, a few say how they are called. */
+const listedMax = 20;
+
+function listed(names: readonly string[]): string {
+  const more = names.length - listedMax;
+  const shown = names.slice(0, listedMax).join(", ");
+  return more > 0 ? `${shown} and ${more} more` : shown;
 }
 
 export function cancelled(): MillraceError {

@@ -1,5 +1,10 @@
-/** Which models can be hosted, and whether somebody could be served with them now: what the door asks. */
+/**
+ * Which models can be hosted, and whether somebody could be served with them now: what the door asks. A version that was retired
+ * stays known while anything of it is on its way (requests that are being prepared, items, pipelines that were told to load it),
+ * and is then forgotten.
+ */
 import { MillraceError } from "millrace-client/wire";
+import type { FolderVersion } from "../../models/folder-version.js";
 import type { Keep, ModelSpec, RunMode } from "../../scheduler/types.js";
 import type { Clock } from "../../work/clock.js";
 
@@ -10,6 +15,8 @@ export interface HostedModel {
   /** As callers and metrics have it. */
   readonly name: string;
   readonly modelDir: string;
+  /** What its folder was when it was read; left out: whatever is there. */
+  readonly version?: FolderVersion;
   readonly mode: RunMode;
   /** What it is expected to take in a process. */
   readonly bytes: number;
@@ -22,6 +29,12 @@ export class HostedModels {
   readonly #clock: Clock;
   readonly #models = new Map<string, HostedModel>();
   readonly #retired = new Set<string>();
+  /** Pipelines that were told to load it and are not rid of it yet, by model. */
+  readonly #holders = new Map<string, Set<string>>();
+  /** Requests that were let in and are not queued yet, by model. */
+  readonly #expected = new Map<string, number>();
+  /** Items that have not ended, by model. */
+  readonly #items = new Map<string, number>();
   readonly #up = new Set<string>();
   /** Pipelines by model. */
   readonly #residences = new Map<string, Set<string>>();
@@ -33,21 +46,50 @@ export class HostedModels {
   }
 
   add(model: HostedModel): ModelSpec {
-    const { key, name, modelDir, mode, bytes, keep } = model;
+    const { key, name, modelDir, version, mode, bytes, keep } = model;
     // Only this: what else the owner has of a version, its tokenizer above all, may go when the version does.
-    this.#models.set(key, { key, name, modelDir, mode, bytes, keep });
+    const own = { key, name, modelDir, mode, bytes, keep };
+    this.#models.set(key, version === undefined ? own : { ...own, version });
     this.#holds.delete(key);
     this.#retired.delete(key);
     return { model: key, mode, bytes, keep };
   }
 
-  /** Nobody is let in for it any more; what it is called stays known, for what is on its way. */
+  /** Nobody is let in for it any more. */
   retire(key: string): void {
-    this.#retired.add(key);
+    if (this.#models.has(key)) this.#retired.add(key);
   }
 
+  expect(key: string): void {
+    this.#expected.set(key, (this.#expected.get(key) ?? 0) + 1);
+  }
+
+  arrived(key: string): void {
+    const left = (this.#expected.get(key) ?? 0) - 1;
+    if (left > 0) this.#expected.set(key, left);
+    else this.#expected.delete(key);
+  }
+
+  isExpected(key: string): boolean {
+    return this.#expected.has(key);
+  }
+
+  /** Or was, and is forgotten. */
   isRetired(key: string): boolean {
-    return this.#retired.has(key);
+    return this.#retired.has(key) || !this.#models.has(key);
+  }
+
+  itemsOpened(key: string, items: number): void {
+    this.#items.set(key, (this.#items.get(key) ?? 0) + items);
+  }
+
+  itemClosed(key: string): void {
+    const left = (this.#items.get(key) ?? 0) - 1;
+    if (left > 0) this.#items.set(key, left);
+    else {
+      this.#items.delete(key);
+      this.forgetIfOver(key);
+    }
   }
 
   find(key: string): HostedModel | undefined {
@@ -67,6 +109,33 @@ export class HostedModels {
     for (const pipelines of this.#residences.values()) pipelines.delete(pipelineId);
   }
 
+  /** After all that follows from that. */
+  pipelineGone(pipelineId: string): void {
+    for (const key of this.#holders.keys()) this.rid(pipelineId, key);
+  }
+
+  loading(pipelineId: string, key: string): void {
+    const pipelines = this.#holders.get(key) ?? new Set();
+    this.#holders.set(key, pipelines.add(pipelineId));
+  }
+
+  /** It could not load it, or has unloaded it, or is gone: it says nothing of it any more. */
+  rid(pipelineId: string, key: string): void {
+    const pipelines = this.#holders.get(key);
+    pipelines?.delete(pipelineId);
+    if (pipelines?.size === 0) this.#holders.delete(key);
+    this.forgetIfOver(key);
+  }
+
+  forgetIfOver(key: string): void {
+    const uses = [this.#holders, this.#items, this.#expected];
+    if (!this.isRetired(key) || uses.some((each) => each.has(key))) return;
+    this.#models.delete(key);
+    this.#retired.delete(key);
+    this.#residences.delete(key);
+    this.#holds.delete(key);
+  }
+
   loaded(pipelineId: string, key: string): void {
     const pipelines = this.#residences.get(key) ?? new Set();
     this.#residences.set(key, pipelines.add(pipelineId));
@@ -79,14 +148,12 @@ export class HostedModels {
   }
 
   hold(key: string, untilMs: number, reason: string): void {
-    this.#holds.set(key, { untilMs, reason });
+    if (this.#models.has(key)) this.#holds.set(key, { untilMs, reason });
   }
 
   /** Resident somewhere, or likely to be after one load: null; else why nobody can be served with it now. */
   refusalOf(key: string): MillraceError | null {
-    if (this.#retired.has(key)) {
-      return notReady(`${this.nameOf(key)} is not served any more`, notReadyRetryMs);
-    }
+    if (this.isRetired(key)) return notServed(this.nameOf(key));
     if ((this.#residences.get(key)?.size ?? 0) > 0) return null;
     const name = this.nameOf(key);
     if (this.#up.size === 0) return notReady(`no pipeline is ready for ${name}`, notReadyRetryMs);
@@ -103,6 +170,11 @@ const retryMsMost = 60_000;
 
 export function cannotBeLoaded(name: string, reason: string, retryAfterMs: number): MillraceError {
   return notReady(`${name} cannot be loaded: ${reason}`, retryAfterMs);
+}
+
+/** Whoever sends it again meets the version that is served now, or learns that there is none. */
+export function notServed(name: string): MillraceError {
+  return notReady(`this version of ${name} is not served any more`, notReadyRetryMs);
 }
 
 function notReady(message: string, retryAfterMs: number): MillraceError {

@@ -10,6 +10,7 @@
  */
 import { MillraceError, type WorkClass } from "millrace-client/wire";
 import type { Prepare } from "../../prepare/prepare.js";
+import type { Task } from "../../tasks/task.js";
 import { type Clock, systemClock } from "../../work/clock.js";
 import type { PreparedInput } from "../../work/piece.js";
 import type { TaskForm } from "../../work/task-form.js";
@@ -23,6 +24,8 @@ import { OpenRequest } from "./open-request.js";
 import { deadlineExceeded, Until } from "./until.js";
 
 export interface LocalSubmitOptions extends Pick<DispatcherOptions, "scheduler" | "makePool"> {
+  /** Whatever a model may be for: those too that none is served for now. */
+  readonly tasks: ReadonlyMap<string, Task>;
   readonly models: ReadonlyMap<string, HostedTaskModel>;
   readonly prepare: Prepare;
   readonly limits: AdmissionLimits & { readonly requestInputsMax: number };
@@ -88,6 +91,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       onBroken: (error) => this.#onBroken(error),
     });
     this.#door = new Door({
+      tasks: options.tasks,
       models,
       requestInputsMax: limits.requestInputsMax,
       admission: this.#admission,
@@ -122,10 +126,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   /** Callers of this name get this one from now on; null: nobody is let in under it. */
   serve(name: string, model: HostedTaskModel | null): void {
     if (model === null) this.#models.delete(name);
-    else {
-      this.#models.set(name, model);
-      this.#door.serves(model.task);
-    }
+    else this.#models.set(name, model);
   }
 
   /** Nobody is let in for the version any more; what was finishes, and then its pipelines let it go. */
@@ -148,6 +149,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
     const arrivedAtMs = this.#clock.now();
     const entered = this.#enter(request, signal);
     this.#active += 1;
+    const queued = this.#dispatcher.expect(entered.model.key);
     const accept = once(() => events.onAccepted?.());
     try {
       const { workClass, inputs } = await this.#prepare(entered, request, { signal, accept });
@@ -168,7 +170,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
         onOutcome: (outcome) => events.onOutcome(outcome),
       });
       accept();
-      await this.#finish(open, signal);
+      await this.#finish(open, { signal, queued });
       this.#requests.finished += 1;
       return open.summary(this.#clock.now());
     } catch (error) {
@@ -177,6 +179,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       throw cancelled();
     } finally {
       this.#active -= 1;
+      queued();
       entered.ticket.release();
       if (this.#active === 0) for (const onIdle of this.#onIdle) onIdle();
     }
@@ -295,13 +298,16 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   }
 
   /** From here to the end of the request; whatever the way out, nothing of it stays behind. */
-  async #finish(open: OpenRequest, signal: AbortSignal): Promise<void> {
+  async #finish(
+    open: OpenRequest,
+    { signal, queued }: { readonly signal: AbortSignal; readonly queued: () => void },
+  ): Promise<void> {
     if (signal.aborted) throw cancelled();
     const onAbort = (): void => open.abandon(cancelled());
     signal.addEventListener("abort", onAbort, { once: true });
     this.#open.add(open);
     try {
-      this.#dispatcher.queue(open);
+      this.#dispatcher.queue(open, queued);
       open.answerAtOnce();
       await open.done;
     } finally {
