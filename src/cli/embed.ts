@@ -28,6 +28,7 @@ A run that was stopped or killed is gone on with by the same command.
 export function registerEmbed(program: Command): void {
   const command = program
     .command("embed")
+    .summary("turn the lines of a file into vectors")
     .description("Turn the lines of a file into vectors.")
     .argument("<file>", "one text a line; - for standard input")
     .option(

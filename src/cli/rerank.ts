@@ -26,8 +26,9 @@ Examples:
 export function registerRerank(program: Command): void {
   const command = program
     .command("rerank")
+    .summary("find the lines of a file that answer a query best")
     .description("Find the lines of a file that answer a query best.")
-    .argument("<query>")
+    .argument("<query>", "what is asked")
     .argument("<file>", "one text a line; - for standard input")
     .option("--top <n>", "so many lines, the best first", wholeNumber, 10)
     .option("--out <file>", "write here, complete or not at all, instead of stdout")
