@@ -7,7 +7,7 @@ import { heldImageBytes, readImages } from "../../prepare/image/read-images.js";
 import { Fields } from "../../work/fields.js";
 import { type JsonObject, type Payload, valuesOnly } from "../../work/payload.js";
 import type { PrepareStep } from "../../work/piece.js";
-import { readTextLines, type TextLines } from "../../work/text-lines.js";
+import { boxNumbers, readTextLines, type TextLines } from "../../work/text-lines.js";
 import type {
   JoinParts,
   PrepareLimits,
@@ -28,7 +28,11 @@ export const ocr: Task<Uint8Array> = {
   },
 };
 
-/** A page of some hundred lines; how many there are nobody knows before. */
+/** What a line's result takes in memory beside its text: a score and eight numbers, in lists of lists. */
+const lineBytes = 640;
+/** A line of JavaScript's text has two bytes a character at the most, which one of UTF-8 has at the least; and it is in the reply. */
+const textFactor = 3;
+/** Counted before anybody knows how many lines there are: two dozen. The rest is counted when the answer comes. */
 const resultBytes = 16 * 1024;
 
 function read(
@@ -61,6 +65,14 @@ class OcrTaskModel implements TaskModel<Uint8Array> {
 
   checkResult(value: Payload): string | null {
     return readTextLines(value) === null ? "the model's answer is not lines of text" : null;
+  }
+
+  furtherBytes({ tensors }: Payload): number {
+    const [texts, boxes, failed] = ["texts", "boxes", "failedBoxes"].map(
+      (name) => tensors[name]?.data.length ?? 0,
+    );
+    const lines = ((boxes ?? 0) + (failed ?? 0)) / boxNumbers;
+    return Math.max(0, lines * lineBytes + (texts ?? 0) * textFactor - resultBytes);
   }
 
   join({ answers: [answer] }: JoinParts): Payload {
