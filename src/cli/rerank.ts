@@ -51,7 +51,7 @@ async function rerank({ query, file, flags }: Asked, signal: AbortSignal): Promi
   if (top < 1) throw new MillraceError("option_invalid", "--top must be 1 or more.");
   const lines = { linesBefore: 0, startByte: 0, prefix: null, blank: null, flag: "FILE" } as const;
   const source = await lineSource(file, lines, signal);
-  await using out = await openTextOutput(flags.out, signal);
+  await using out = await openTextOutput(flags.out, { input: file, signal });
   await using client = clientOf(flags);
   const fields: RerankFields = {
     ...fieldsOf(flags),

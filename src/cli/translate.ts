@@ -56,7 +56,7 @@ async function translate(
   signal: AbortSignal,
 ): Promise<number> {
   const source = await sourceOf(args, flags, signal);
-  await using out = await openTextOutput(flags.out, signal);
+  await using out = await openTextOutput(flags.out, { input: flags.datafile ?? null, signal });
   await using client = clientOf(flags);
   const startedMs = performance.now();
   const each = (texts: AsyncIterable<string | MillraceError>, onProgress: () => void) =>
