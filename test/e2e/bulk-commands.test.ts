@@ -15,7 +15,14 @@ import { registerOcr } from "#src/cli/ocr.js";
 import { newProgram, run } from "#src/cli/program.js";
 import { registerRerank } from "#src/cli/rerank.js";
 import { registerTranslate } from "#src/cli/translate.js";
-import { type Exchange, refuse, serveHttp, type TestServer } from "../support/http-server.js";
+import {
+  beginStream,
+  doneLine,
+  type Exchange,
+  refuse,
+  serveHttp,
+  type TestServer,
+} from "../support/http-server.js";
 import { answerTask, inputsOf, vectorOf, width } from "../support/task-answers.js";
 import { TempDir } from "../support/temp-dir.js";
 
@@ -168,6 +175,26 @@ test("an array has a head for numpy, a row a line, and NaN for those that failed
   );
   const body = server.exchanges[0]?.body as Record<string, unknown>;
   assert.deepEqual({ ...body, texts: 0 }, { texts: 0, dimensions: 8, encoding: "base64" });
+});
+
+test("defect: lines have numbers in the digits in which the route has them", async () => {
+  await using dir = await TempDir.make();
+  const [from, out] = [join(dir.path, "in.txt"), join(dir.path, "out.jsonl")];
+  await writeFile(from, "third\n");
+  await using server = await serveHttp((exchange) => {
+    const numbers = Float32Array.of(0.1, 1 / 3, -1e-30, 16_777_216, 0, 2 ** -149, -2.5, 1e6);
+    const embedding = Buffer.from(numbers.buffer).toString("base64");
+    beginStream(exchange.response);
+    exchange.response.end(
+      `${JSON.stringify({ index: 0, embedding, inputTokens: 1 })}\n${doneLine(1)}`,
+    );
+  });
+  const { code, err } = await runHere(["embed", from, "--out", out], server);
+  assert.equal(code, exitCodes.ok, err);
+  assert.match(
+    await readFile(out, "utf8"),
+    /"embedding":\[0\.1,0\.33333334,-1e-30,16777216,0,1e-45,-2\.5,1000000\]/,
+  );
 });
 
 test("what was begun otherwise, or by nobody knows whom, is left as it is; --restart begins anew", async () => {
