@@ -3,7 +3,7 @@ import { MillraceError, type OcrResult } from "millrace-client/wire";
 import { programManifestOf } from "../../models/engine-table.js";
 import type { ModelFolder } from "../../models/registry.js";
 import { imageSteps, imageWeight } from "../../prepare/image/image-steps.js";
-import { heldImageBytes, readImages } from "../../prepare/image/read-images.js";
+import { heldImageBytes, type ImageInput, readImages } from "../../prepare/image/read-images.js";
 import { Fields } from "../../work/fields.js";
 import { type JsonObject, type Payload, valuesOnly } from "../../work/payload.js";
 import type { PrepareStep } from "../../work/piece.js";
@@ -17,7 +17,7 @@ import type {
   TaskRequest,
 } from "../task.js";
 
-export const ocr: Task<Uint8Array> = {
+export const ocr: Task<ImageInput> = {
   name: "ocr",
   fields: ["images"],
   files: { field: "images", mediaTypes: ["image/*"] },
@@ -38,13 +38,13 @@ const resultBytes = 16 * 1024;
 function read(
   body: Readonly<Record<string, unknown>>,
   { requestInputsMax }: ReadLimits,
-): TaskRequest<Uint8Array> {
+): TaskRequest<ImageInput> {
   const images = new Fields(body).value("images");
   const inputs = readImages(images, "images", requestInputsMax);
   return { inputs, settings: {}, bytes: heldImageBytes(inputs) };
 }
 
-class OcrTaskModel implements TaskModel<Uint8Array> {
+class OcrTaskModel implements TaskModel<ImageInput> {
   readonly #limits: PrepareLimits;
 
   constructor(limits: PrepareLimits) {
@@ -59,7 +59,7 @@ class OcrTaskModel implements TaskModel<Uint8Array> {
     return imageWeight;
   }
 
-  steps(input: Uint8Array, { index }: { readonly index: number }): Iterable<PrepareStep> {
+  steps(input: ImageInput, { index }: { readonly index: number }): Iterable<PrepareStep> {
     return imageSteps(input, { param: `images[${index}]`, limits: this.#limits, resultBytes });
   }
 
