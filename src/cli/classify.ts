@@ -26,6 +26,7 @@ A run that was stopped or killed is gone on with by the same command.
 export function registerClassify(program: Command): void {
   const command = program
     .command("classify")
+    .summary("label the lines of a file, or the pictures of a folder")
     .description("Label the lines of a file, or the pictures of a folder.")
     .argument("<file>", "one text a line; - for standard input; or a folder of pictures")
     .option("--out <file>", ".jsonl, gone on with by a later run; else JSON lines on stdout")

@@ -9,11 +9,20 @@ import { flagOf, optionKeys, variableOf } from "../options/table.js";
 import { withKeptTrial } from "../trial/trial.js";
 import { addOptionFlags, configurationFrom } from "./option-flags.js";
 
+const examples = `
+Examples:
+  $ millrace config                           what \`millrace serve\` would use
+  $ millrace config --pipelines 2 --threads 1
+  $ millrace config --config millrace.json --json
+`;
+
 export function registerConfig(program: Command): void {
   const command = program
     .command("config")
+    .summary("print every option's value and where it came from")
     .description("Print every option's value and where it came from; start nothing.")
-    .addOption(new Option("--json", "one JSON object"));
+    .addOption(new Option("--json", "one JSON object"))
+    .addHelpText("after", examples);
   addOptionFlags(command).action(async ({ json, ...flags }: Record<string, unknown>) => {
     const configuration = await withKeptTrial(configurationFrom(flags));
     for (const warning of configuration.warnings) process.stderr.write(`warning: ${warning}\n`);

@@ -29,6 +29,7 @@ Examples:
 export function registerConvert(program: Command): void {
   program
     .command("convert")
+    .summary("make a model folder from one of Hugging Face, or from graphs")
     .description(
       "Make a Millrace model folder from a Hugging Face folder (Marian translation models, and encoders of BERT's kin).",
     )

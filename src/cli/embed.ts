@@ -1,6 +1,7 @@
 /** `millrace embed`: the lines of a file in; their vectors out, as JSON lines or as an array of numpy's. */
 import { type Command, Option } from "commander";
 import { type Embedding, type EmbedFields, embedPoolings, MillraceError } from "millrace-client";
+import { float32Text } from "../work/float-text.js";
 import { type BulkWork, type ResumableFlags, runFile } from "./bulk/file-run.js";
 import { addBulkFlags, addRestartFlag, wholeNumber } from "./bulk/flags.js";
 import { jsonlRows } from "./bulk/jsonl-rows.js";
@@ -28,6 +29,7 @@ A run that was stopped or killed is gone on with by the same command.
 export function registerEmbed(program: Command): void {
   const command = program
     .command("embed")
+    .summary("turn the lines of a file into vectors")
     .description("Turn the lines of a file into vectors.")
     .argument("<file>", "one text a line; - for standard input")
     .option(
@@ -96,9 +98,9 @@ function tokensOf({ embedding, inputTokens }: Embedding): number[][] {
   );
 }
 
-/** Nine digits tell every float32 from every other; a double would have seventeen. */
+/** In the digits that the route's own JSON has. */
 function numbersOf(vector: Float32Array): number[] {
-  return Array.from(vector, (value) => Number(value.toPrecision(9)));
+  return Array.from(vector, (value) => Number(float32Text(value)));
 }
 
 function layerNumber(value: string): number {

@@ -20,6 +20,8 @@ export const exitCodes = {
   wrongDeployment: 7,
   /** The server broke down inside, which is a bug: every request failed, and it stopped. */
   broken: 8,
+  /** Another run writes to the same output; nothing was touched. */
+  outputInUse: 9,
   /** Ctrl-C or SIGTERM ended the command; for `serve`, a second one ended it at once. */
   interrupted: 130,
 } as const;
@@ -35,4 +37,5 @@ export const exitCodesOfErrors: Readonly<Partial<Record<ErrorCode, ExitCode>>> =
   draining: exitCodes.unreachable,
   too_many_connections: exitCodes.unreachable,
   deployment_mismatch: exitCodes.wrongDeployment,
+  output_in_use: exitCodes.outputInUse,
 };

@@ -24,6 +24,14 @@ import { readJsonFile } from "../models/read-json.js";
 import { graphsIn, readModel, verifyFiles } from "../models/read-manifest.js";
 import { exitCodes } from "./exit-codes.js";
 
+const examples = `
+Examples:
+  $ millrace inspect ./opus-mt-en-zh     of Hugging Face: whether convert reads it, and if not, why
+  $ millrace inspect models/en-zh        Millrace's own: what it is, and whether its files are whole
+  $ millrace inspect squeezenet.onnx     a graph: its inputs and outputs
+  $ millrace inspect models/en-zh --json
+`;
+
 export interface MillraceInspection {
   readonly kind: "millrace";
   readonly dir: string;
@@ -63,9 +71,11 @@ const isGraph = (path: string): boolean => path.endsWith(graphEnding) && existsS
 export function registerInspect(program: Command): void {
   program
     .command("inspect")
+    .summary("say what a model folder is, and whether its files are whole")
     .description("Say what a model folder is: Millrace's own, or one of Hugging Face.")
     .argument("<dir>", "the model folder, or an ONNX file")
     .option("--json", "print JSON")
+    .addHelpText("after", examples)
     .action(async (dir: string, options: { readonly json?: boolean }) => {
       const inspection = await inspectFolder(dir);
       console.log(options.json ? JSON.stringify(inspection, null, 2) : describe(inspection));

@@ -17,6 +17,7 @@ A run that was stopped or killed is gone on with by the same command: files that
 export function registerOcr(program: Command): void {
   const command = program
     .command("ocr")
+    .summary("read the text on the pictures of a folder")
     .description("Read the text on the pictures of a folder.")
     .argument("<folder>", "with its folders: .jpg, .jpeg, .png, .webp, .gif, .tif, .tiff")
     .option("--out <file>", ".jsonl, gone on with by a later run; else JSON lines on stdout")

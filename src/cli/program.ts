@@ -6,19 +6,32 @@ import { exitCodes, exitCodesOfErrors } from "./exit-codes.js";
 
 const examples = `
 Examples:
-  $ millrace serve --port 8400                       the bundled model, on this machine's cores
-  $ millrace serve --models ./models --environment prod --log json
-  $ millrace serve --realtime-pipelines 1 --bulk-pipelines 3
-  $ millrace config --config millrace.json           every value and where it came from
-  $ millrace translate "A sentence."
+  $ millrace serve                                   the bundled models, which translate and embed
+  $ millrace translate "Where is the station?"       in another terminal
+  $ millrace embed sentences.txt --out vectors.npy
+
+With models of your own:
+  $ millrace convert ./ms-marco-MiniLM-L6-v2 --out models/ranker
+  $ millrace convert ./distilbert-sst2 --out models/sentiment
+  $ millrace convert --task ocr --detector det.onnx --recogniser rec.onnx --keys keys.txt --out models/pages
+  $ millrace serve --models ./models
+  $ millrace rerank "how do I renew a passport" passages.txt --top 5
+  $ millrace classify reviews.txt --out labels.jsonl
+  $ millrace ocr ./scans --out scans.jsonl
+
+\`millrace COMMAND --help\` has the flags of each, and more examples.
 `;
 
 export function newProgram(): Command {
   return (
     new Command("millrace")
-      .description("Serves models from one queue.")
+      .description(
+        "Serves models from one queue: translation, embeddings, labels, ranks, text on pictures, any ONNX graph.",
+      )
       .version(version)
       .addHelpText("after", examples)
+      // A line for each command: its arguments and flags are told by its own help.
+      .configureHelp({ subcommandTerm: (command) => command.name() })
       // Errors are printed in `run`, all in the same form.
       .configureOutput({ outputError: () => {} })
       .exitOverride()
@@ -27,6 +40,7 @@ export function newProgram(): Command {
 
 /** Runs the command that `argv` names; an error is printed and sets the status that exit-codes.ts gives it. */
 export async function run(program: Command, argv: readonly string[] = process.argv): Promise<void> {
+  process.stdout.on("error", onOutputError);
   try {
     await program.parseAsync(argv);
   } catch (error) {
@@ -37,6 +51,11 @@ export async function run(program: Command, argv: readonly string[] = process.ar
     process.stderr.write(`${errorText(told)}${errorRegistry[told.code].whatToDo}\n`);
     process.exitCode = exitCodesOfErrors[told.code] ?? exitCodes.failed;
   }
+}
+
+/** A reader that has left, as `head` does, is no error; what else a command wants of its output it says by a listener. */
+function onOutputError(error: NodeJS.ErrnoException): void {
+  if (error.code !== "EPIPE" && process.stdout.listenerCount("error") === 1) throw error;
 }
 
 /** The one form of an error on a terminal: `code: message`, on every line of the message. */

@@ -26,8 +26,9 @@ Examples:
 export function registerRerank(program: Command): void {
   const command = program
     .command("rerank")
+    .summary("find the lines of a file that answer a query best")
     .description("Find the lines of a file that answer a query best.")
-    .argument("<query>")
+    .argument("<query>", "what is asked")
     .argument("<file>", "one text a line; - for standard input")
     .option("--top <n>", "so many lines, the best first", wholeNumber, 10)
     .option("--out <file>", "write here, complete or not at all, instead of stdout")
@@ -50,7 +51,7 @@ async function rerank({ query, file, flags }: Asked, signal: AbortSignal): Promi
   if (top < 1) throw new MillraceError("option_invalid", "--top must be 1 or more.");
   const lines = { linesBefore: 0, startByte: 0, prefix: null, blank: null, flag: "FILE" } as const;
   const source = await lineSource(file, lines, signal);
-  await using out = await openTextOutput(flags.out, signal);
+  await using out = await openTextOutput(flags.out, { input: file, signal });
   await using client = clientOf(flags);
   const fields: RerankFields = {
     ...fieldsOf(flags),

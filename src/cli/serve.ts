@@ -14,8 +14,25 @@ const stopMsMax = 15_000;
 /** The last lines of the log, `stopped` for example, may take so long to be read. */
 const flushMsMax = 1_000;
 
+const examples = `
+Examples:
+  $ millrace serve                                             the bundled models, at port 8400
+  $ millrace serve --models ./models --port 9000               a folder of models, or one model
+  $ millrace serve --models ./models --preload en-zh,minilm    these two are kept loaded
+  $ millrace serve --host 0.0.0.0 --environment prod --log json
+  $ millrace serve --realtime-pipelines 1 --bulk-pipelines 3   people never share a process with robots
+
+Every flag is also a variable and a key of --config; \`millrace config\` prints what would be used.
+`;
+
 export function registerServe(program: Command, openBackend: ServerParts["openBackend"]): void {
-  const command = program.command("serve").description("Serve the models of a folder.");
+  const command = program
+    .command("serve")
+    .summary("serve the models of a folder, by default the bundled ones")
+    .description(
+      "Serve the models of a folder, by default the bundled ones, until SIGTERM or Ctrl-C.",
+    )
+    .addHelpText("after", examples);
   addOptionFlags(command).action(async (flags: Record<string, unknown>) => {
     const configuration = configurationFrom(flags);
     const logOutput = standardOutput(configuration.options.logBacklogBytesMax);

@@ -13,14 +13,23 @@ interface Flags {
   readonly json?: boolean;
 }
 
+const examples = `
+Examples:
+  $ millrace status --watch
+  $ millrace status --json | jq .models
+  $ millrace status --url http://10.0.0.7:8400
+`;
+
 export function registerStatus(program: Command): void {
   program
     .command("status")
+    .summary("show pipelines, queues, waits and where the time goes")
     .description("Show pipelines, queues, batches, waits and where the time goes.")
     .option("--url <url>", "the server; else MILLRACE_URL", defaultUrl)
     .option("--watch", "again and again, until Ctrl-C")
     .option("--interval-ms <ms>", "pause between two looks with --watch", interval, 1000)
     .option("--json", "as JSON, one line a look")
+    .addHelpText("after", examples)
     .action((flags: Flags) => runRemote((signal) => show(flags, signal)));
 }
 

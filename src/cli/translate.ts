@@ -19,9 +19,18 @@ interface TranslateFlags extends BulkFlags {
   readonly json?: boolean;
 }
 
+const examples = `
+Examples:
+  $ millrace translate "Where is the station?" "Good morning."
+  $ echo "Good morning." | millrace translate
+  $ millrace translate --datafile book.en.txt --out book.zh.txt     a line in is a line out
+  $ millrace translate "Good morning." --beams 4 --n-best 3 --json
+`;
+
 export function registerTranslate(program: Command): void {
   const command = program
     .command("translate")
+    .summary("translate arguments, or the lines of a file")
     .description("Translate arguments, lines of stdin, or lines of a file.")
     .argument("[text...]", "texts; without any, and without --datafile, stdin is read")
     .option("--datafile <file>", "one text a line; order and empty lines are kept")
@@ -34,7 +43,8 @@ export function registerTranslate(program: Command): void {
       wholeNumber,
     )
     .addOption(new Option("--batch-size <n>").argParser(wholeNumber).hideHelp())
-    .option("--json", "one JSON object a line instead of text");
+    .option("--json", "one JSON object a line instead of text")
+    .addHelpText("after", examples);
   addBulkFlags(command).action((texts: string[], flags: TranslateFlags & FormerFlags) =>
     runRemote((signal) => translate(texts, withoutFormer(flags), signal)),
   );
@@ -46,7 +56,7 @@ async function translate(
   signal: AbortSignal,
 ): Promise<number> {
   const source = await sourceOf(args, flags, signal);
-  await using out = await openTextOutput(flags.out, signal);
+  await using out = await openTextOutput(flags.out, { input: flags.datafile ?? null, signal });
   await using client = clientOf(flags);
   const startedMs = performance.now();
   const each = (texts: AsyncIterable<string | MillraceError>, onProgress: () => void) =>

@@ -58,6 +58,16 @@ export const convertedFields: FieldsOf<
   }),
 };
 
+/** The name that a folder or a file gives where nobody wrote one. @throws MillraceError `model_folder_invalid` */
+export function nameOfPath(name: string, path: string): string {
+  if (modelName.safeParse(name).success) return name;
+  const message = `${path}: ${JSON.stringify(name)} cannot be a model's name, which has 1 to 100 letters, digits, '.', '_' and '-'`;
+  throw new MillraceError(
+    "model_folder_invalid",
+    `${message}: rename it, or write a name in ${manifestFileName}`,
+  );
+}
+
 /** What a manifest says that contradicts itself. */
 export function wrongManifest(message: string): MillraceError {
   return new MillraceError("model_folder_invalid", `${manifestFileName}: ${message}`);

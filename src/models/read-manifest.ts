@@ -11,6 +11,7 @@ import { engineTable } from "./engine-table.js";
 import { hashFile } from "./file-hash.js";
 import type { ModelManifest } from "./manifest.js";
 import { manifestFileName, manifestVersion } from "./manifest-base.js";
+import { nameOfPath } from "./manifest-fields.js";
 import {
   completeTensors,
   graphEnding,
@@ -42,7 +43,7 @@ export async function readModel(path: string): Promise<ReadModel> {
   if (!path.endsWith(graphEnding) || !(await isFile(path))) {
     return { dir: path, manifest: await readManifest(path) };
   }
-  const plain = await plainManifest(path, plainName(path));
+  const plain = await plainManifest(path, nameOfPath(plainName(path), path));
   return { dir: dirname(path), manifest: parseManifest(path, plain) };
 }
 
@@ -102,7 +103,7 @@ export async function exists(path: string): Promise<boolean> {
 export function parseManifest(path: string, value: unknown): ModelManifest {
   const version = versionOf(value);
   if (version !== 1 && version !== manifestVersion) throw unknownVersion(path, version);
-  const current = version === 1 ? fromVersion1(value) : named(value, basename(dirname(path)));
+  const current = version === 1 ? fromVersion1(value) : named(value, dirname(path));
   const { engine } = checkShape(path, current, engineSchema);
   return engineTable[engine].read(path, current);
 }
@@ -122,8 +123,9 @@ const engineSchema: z.ZodType<{ readonly engine: ModelManifest["engine"] }> = z.
 });
 
 /** What a person wrote need not say what the folder says. */
-function named(value: unknown, name: string): unknown {
-  return typeof value === "object" && value !== null ? { name, ...value } : value;
+function named(value: unknown, dir: string): unknown {
+  if (typeof value !== "object" || value === null || "name" in value) return value;
+  return { name: nameOfPath(basename(dir), dir), ...value };
 }
 
 function versionOf(value: unknown): unknown {

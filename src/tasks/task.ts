@@ -60,6 +60,11 @@ export interface TaskModel<Input = unknown> {
   /** Why an engine's answer cannot be used, or null. A bad one fails its item, and nothing else. */
   checkResult(value: Payload, settings: JsonObject): string | null;
   /**
+   * Bytes that an answer's result holds, beyond what its piece was counted with: where only the answer tells how large
+   * it is. They are counted until the request ends. Of a checked answer.
+   */
+  furtherBytes?(value: Payload): number;
+  /**
    * The result of one input from the checked answers to all its pieces, in their order: values and tensors by the names
    * that they have on the wire.
    */

@@ -5,6 +5,7 @@ import { float32Text } from "./float-text.js";
 import { elementsOf, type TensorData, tensorArrays } from "./payload.js";
 import {
   isAxis,
+  joinTexts,
   type NamedTensor,
   shapeText,
   tensorTypes,
@@ -22,8 +23,11 @@ export interface TensorJson {
   readonly param: string;
 }
 
-/** @throws MillraceError `tensor_invalid`, `bad_encoding`; `param` and the message name the tensor. */
-export function readTensorJson(json: TensorJson): NamedTensor {
+/**
+ * In steps, between which others may have a turn.
+ * @throws MillraceError `tensor_invalid`, `bad_encoding`; `param` and the message name the tensor.
+ */
+export function readTensorJson(json: TensorJson): Generator<undefined, NamedTensor> {
   return new JsonReader(json).tensor();
 }
 
@@ -55,6 +59,9 @@ export function readShape(
   return value as number[];
 }
 
+/** Elements that are read, or whose text is made, without a pause: some milliseconds. */
+const partElements = 16_384;
+
 /** What is wrong with a tensor, in the words of every front. */
 export function wrong(
   of: { readonly name: string; readonly param: string },
@@ -73,12 +80,13 @@ type WriteList = (at: number, list: readonly unknown[]) => number;
 class JsonReader {
   readonly #json: TensorJson;
   #at = 0;
+  #sincePause = 0;
 
   constructor(json: TensorJson) {
     this.#json = json;
   }
 
-  tensor(): NamedTensor {
+  *tensor(): Generator<undefined, NamedTensor> {
     const { name, datatype, content } = this.#json;
     const nested = this.#nesting(content);
     const said = this.#json.shape;
@@ -93,16 +101,21 @@ class JsonReader {
     // Nothing is allocated by what a shape says, nor by the length of a first list, before the lists are as long.
     if (!isFlat) this.#checkNesting(content, nested, 0);
     const elements = elementsOf(shape);
-    if (datatype === "BYTES") return this.#texts(content, nested.length, shape);
+    if (datatype === "BYTES") return yield* this.#texts(content, nested.length, shape);
     const data = new tensorArrays[tensorTypes[datatype]](elements);
-    this.#fill(content, nested.length, writerOf(datatype, data));
+    yield* this.#fill(content, nested.length, writerOf(datatype, data));
     return { name, datatype, shape, data };
   }
 
-  #texts(content: unknown, depth: number, shape: readonly number[]): NamedTensor {
-    const texts: string[] = [];
+  *#texts(
+    content: unknown,
+    depth: number,
+    shape: readonly number[],
+  ): Generator<undefined, NamedTensor> {
+    const parts: NamedTensor[] = [];
     const { name, param } = this.#json;
-    this.#fill(content, depth, (_at, list) => {
+    yield* this.#fill(content, depth, (_at, list) => {
+      const texts: string[] = [];
       for (let index = 0; index < list.length; index += 1) {
         const text = list[index];
         if (typeof text !== "string") return index;
@@ -112,9 +125,10 @@ class JsonReader {
         }
         texts.push(text);
       }
+      parts.push(textTensor(texts, { name, shape }));
       return -1;
     });
-    return textTensor(texts, { name, shape });
+    return joinTexts(parts, { name, shape });
   }
 
   /** As the first element of each level says. */
@@ -151,12 +165,27 @@ class JsonReader {
   }
 
   /** `depth`: levels of lists in it. */
-  #fill(content: unknown, depth: number, write: WriteList): void {
+  *#fill(content: unknown, depth: number, write: WriteList): Generator<undefined, void> {
     if (depth > 1 && Array.isArray(content)) {
-      for (const each of content) this.#fill(each, depth - 1, write);
+      for (const each of content) yield* this.#fill(each, depth - 1, write);
       return;
     }
     const list: readonly unknown[] = Array.isArray(content) ? content : [content];
+    if (list.length <= partElements) {
+      this.#write(list, write);
+      this.#sincePause += list.length;
+      if (this.#sincePause < partElements) return;
+      this.#sincePause = 0;
+      yield;
+      return;
+    }
+    for (let from = 0; from < list.length; from += partElements) {
+      this.#write(list.slice(from, from + partElements), write);
+      yield;
+    }
+  }
+
+  #write(list: readonly unknown[], write: WriteList): void {
     const bad = write(this.#at, list);
     if (bad !== -1) {
       const what = Array.isArray(list[bad]) ? "a list among elements" : show(list[bad]);
@@ -269,9 +298,6 @@ function numberOfHalf(bits: number): number {
   if (exponent === 31) return mantissa === 0 ? sign * Infinity : NaN;
   return sign * (1 + mantissa / 1_024) * 2 ** (exponent - 15);
 }
-
-/** Elements whose text is made at once: some milliseconds. */
-const partElements = 16_384;
 
 /**
  * Its elements as a flat list; `null` where one is not finite, for which JSON has no word. In parts, so that whoever joins them

@@ -231,6 +231,21 @@ export function textTensor(
   return { name, datatype: "BYTES", shape, data, lengths };
 }
 
+/** One after the other. */
+export function joinTexts(
+  parts: readonly Pick<NamedTensor, "data" | "lengths">[],
+  { name, shape }: Pick<NamedTensor, "name" | "shape">,
+): NamedTensor {
+  const data = Buffer.concat(parts.map((part) => part.data as Uint8Array));
+  const lengths = new Int32Array(parts.reduce((sum, part) => sum + (part.lengths?.length ?? 0), 0));
+  let at = 0;
+  for (const { lengths: own = new Int32Array() } of parts) {
+    lengths.set(own, at);
+    at += own.length;
+  }
+  return { name, datatype: "BYTES", shape, data, lengths };
+}
+
 function utf8Length(text: string): number {
   if (text.length > 64) return Buffer.byteLength(text);
   let bytes = text.length;

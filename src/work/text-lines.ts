@@ -23,7 +23,8 @@ export interface TextLines {
   }[];
 }
 
-const boxNumbers = 8;
+/** Four corners of two numbers. */
+export const boxNumbers = 8;
 /** So that a thousand failures are a small header still. */
 const messageCharactersMax = 160;
 

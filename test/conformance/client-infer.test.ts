@@ -25,7 +25,7 @@ async function serveTensors(
 ) {
   const asked: Asked[] = [];
   const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const read = readInferBody(await buffer(request), request.headers, options);
+    const read = await readInferBody(await buffer(request), request.headers, options);
     asked.push({ url: request.url ?? "", read });
     response.setHeader("x-millrace-deployment", deploymentHeader);
     response.setHeader("x-request-id", "request-1");

@@ -218,6 +218,19 @@ test("by size: pictures go in requests of so many bytes, and a larger one goes a
   assert.deepEqual(sizes(server.exchanges), [1, 1, 1, 2, 3_000]);
 });
 
+test("defect: scans of some megabytes share requests", async () => {
+  await using server = await serveHttp(answerTask);
+  await using client = new Millrace(server.url, direct);
+  const scans = Array.from({ length: 5 }, () => new Blob([new Uint8Array(2 ** 21 + 2 ** 19)]));
+  let read = 0;
+  for await (const result of client.ocrEach(scans)) {
+    assert.ok("lines" in result);
+    read += 1;
+  }
+  assert.equal(read, 5);
+  assert.deepEqual(sizes(server.exchanges), [2, 3]);
+});
+
 test("a refusal that inputs are to blame for finds them by halves; another one ends the source", async () => {
   await using server = await serveHttp((exchange) => {
     const inputs = inputsOf(exchange);

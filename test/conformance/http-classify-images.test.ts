@@ -242,9 +242,24 @@ describe("classify with pictures", { skip: skipWithout("models", "squeezenet1.0"
     for (const part of [good, good.subarray(0, 9_000), Buffer.from("%PDF-1.4"), thin]) {
       form.append("images", new Blob([part]), "x.jpg");
     }
+    const invalid = { code: "image_invalid", retryable: false };
     const { results } = await classify(form);
     const codes = results.map((result) => ("error" in result ? result.error.code : "ok"));
     assert.deepEqual(codes, ["ok", "image_invalid", "image_invalid", "image_invalid"]);
+    const images = [good.toString("base64"), "no base64!", "AQID"];
+    const mixed = (await classify(JSON.stringify({ images }))).results;
+    assert.deepEqual(
+      mixed.map((each) => ("error" in each ? each.error : "ok")),
+      [
+        "ok",
+        { ...invalid, message: "The picture is not base64.", param: "images[1]" },
+        {
+          ...invalid,
+          message: "The picture is not a JPEG, PNG, WebP, GIF or TIFF.",
+          param: "images[2]",
+        },
+      ],
+    );
     // So many that they are looked at in the thread.
     const many = await classify(
       JSON.stringify({ images: Array.from({ length: 400 }, () => "AQID") }),

@@ -91,6 +91,7 @@ test("what a form can do wrong is told, and harms nobody", async () => {
   const bad: readonly (readonly [what: string, body: string, type: string, status: number])[] = [
     ["no boundary", form(good), "multipart/form-data", 400],
     ["another boundary", form(good), "multipart/form-data; boundary=x", 400],
+    ["a long boundary", form(good), `multipart/form-data; boundary=${"b".repeat(300)}`, 400],
     ["no end", `--b\r\n${good}`, multipart, 400],
     ["no end of the headers", "--b\r\ncontent-disposition: form-data", multipart, 400],
     ["nothing", "", multipart, 400],
@@ -122,6 +123,23 @@ test("what a form can do wrong is told, and harms nobody", async () => {
     assert.ok(error.message.length < 600, what);
   }
   assert.deepEqual((await look(form(good), multipart)).sizes, [3]);
+});
+
+test("defect: a boundary is as long as the parser can look for, or its length is told", async () => {
+  for (const [length, status] of [
+    [70, 200],
+    [250, 200],
+    [251, 400],
+    [1_000, 400],
+  ] as const) {
+    const boundary = "b".repeat(length);
+    const body = `--${boundary}\r\n${file("a.jpg", "123")}\r\n--${boundary}--\r\n`;
+    const reply = await look(body, `multipart/form-data; boundary=${boundary}`);
+    assert.equal(reply.status, status, reply.text);
+    if (status === 400) {
+      assert.match(reply.text, new RegExp(`boundary .* has ${length} characters, at most 250`));
+    }
+  }
 });
 
 test("files are bounded in bytes, declared or not, and routes without files take none", async () => {

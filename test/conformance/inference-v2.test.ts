@@ -601,6 +601,8 @@ describe("one row that the model cannot run", () => {
   test("a caller's time and priority are heard", async () => {
     const { status, body } = await infer("look-up", { ...rows([1]), parameters: { timeout: 1 } });
     assert.equal(status, 504, body.error);
+    // In no other protocol's words.
+    assert.match(String(body.error), /not finished before its deadline/);
     assert.equal(
       (
         await infer("look-up", {

@@ -13,7 +13,16 @@ import { registerEmbed } from "#src/cli/embed.js";
 import { exitCodes } from "#src/cli/exit-codes.js";
 import { registerOcr } from "#src/cli/ocr.js";
 import { newProgram, run } from "#src/cli/program.js";
-import { type Exchange, refuse, serveHttp, type TestServer } from "../support/http-server.js";
+import { registerRerank } from "#src/cli/rerank.js";
+import { registerTranslate } from "#src/cli/translate.js";
+import {
+  beginStream,
+  doneLine,
+  type Exchange,
+  refuse,
+  serveHttp,
+  type TestServer,
+} from "../support/http-server.js";
 import { answerTask, inputsOf, vectorOf, width } from "../support/task-answers.js";
 import { TempDir } from "../support/temp-dir.js";
 
@@ -41,6 +50,8 @@ async function runHere(args: readonly string[], server: TestServer) {
   const program = newProgram();
   registerEmbed(program);
   registerClassify(program);
+  registerRerank(program);
+  registerTranslate(program);
   registerOcr(program);
   let err = "";
   const known = new Set(process.stdout.listeners("error"));
@@ -166,6 +177,26 @@ test("an array has a head for numpy, a row a line, and NaN for those that failed
   assert.deepEqual({ ...body, texts: 0 }, { texts: 0, dimensions: 8, encoding: "base64" });
 });
 
+test("defect: lines have numbers in the digits in which the route has them", async () => {
+  await using dir = await TempDir.make();
+  const [from, out] = [join(dir.path, "in.txt"), join(dir.path, "out.jsonl")];
+  await writeFile(from, "third\n");
+  await using server = await serveHttp((exchange) => {
+    const numbers = Float32Array.of(0.1, 1 / 3, -1e-30, 16_777_216, 0, 2 ** -149, -2.5, 1e6);
+    const embedding = Buffer.from(numbers.buffer).toString("base64");
+    beginStream(exchange.response);
+    exchange.response.end(
+      `${JSON.stringify({ index: 0, embedding, inputTokens: 1 })}\n${doneLine(1)}`,
+    );
+  });
+  const { code, err } = await runHere(["embed", from, "--out", out], server);
+  assert.equal(code, exitCodes.ok, err);
+  assert.match(
+    await readFile(out, "utf8"),
+    /"embedding":\[0\.1,0\.33333334,-1e-30,16777216,0,1e-45,-2\.5,1000000\]/,
+  );
+});
+
 test("what was begun otherwise, or by nobody knows whom, is left as it is; --restart begins anew", async () => {
   await using dir = await TempDir.make();
   const [from, out] = [join(dir.path, "in.txt"), join(dir.path, "out.jsonl")];
@@ -242,6 +273,60 @@ test("attack: --restart into the file that is read, by any name, leaves it as it
     }
   }
   assert.deepEqual((await readdir(dir.path)).sort(), ["in.jsonl", "link.jsonl"]);
+});
+
+test("defect: translate and rerank leave the file that they read, too", async () => {
+  await using dir = await TempDir.make();
+  const [from, link] = [join(dir.path, "in.txt"), join(dir.path, "link.txt")];
+  await writeFile(from, "one\ntwo\n");
+  await symlink(from, link);
+  await using server = await serveHttp(answerTask);
+  for (const args of [
+    ["translate", "--datafile", from],
+    ["rerank", "why", from],
+  ]) {
+    for (const out of [from, link]) {
+      const refused = await runHere([...args, "--out", out], server);
+      assert.equal(refused.code, exitCodes.usage);
+      assert.match(refused.err, /--out: cannot use .*\.txt \(it is the input\)/);
+    }
+  }
+  assert.equal(server.exchanges.length, 0);
+  assert.equal(await readFile(from, "utf8"), "one\ntwo\n");
+});
+
+test("defect: a second run into the same output touches nothing, and goes on when the first was killed", async () => {
+  await using dir = await TempDir.make();
+  const [from, out, scans] = ["in.txt", "out.jsonl", "scans"].map((name) => join(dir.path, name));
+  assert.ok(from !== undefined && out !== undefined && scans !== undefined);
+  await writeFile(from, lines.slice(0, 600).join("\n"));
+  await mkdir(scans);
+  await using stuck = await serveHttp(answerBefore(1));
+  await using server = await serveHttp(answerTask);
+  const first = start(["embed", from, "--out", out], stuck);
+  await longerThan(out, 0);
+  const before = await readFile(out);
+  for (const args of [
+    ["embed", from],
+    ["embed", from, "--restart"],
+    ["ocr", scans],
+  ]) {
+    const second = await runHere([...args, "--out", out], server);
+    assert.equal(second.code, exitCodes.outputInUse, second.err);
+    const message = `^output_in_use: another run writes to .*out\\.jsonl \\(process ${first.pid}\\)`;
+    assert.match(second.err, new RegExp(message));
+  }
+  assert.deepEqual([server.exchanges.length, await readFile(out)], [0, before]);
+  first.kill("SIGKILL");
+  await finish(first);
+  const third = await runHere(["embed", from, "--out", out], server);
+  assert.match(third.err, /^kept: 256$/m);
+  assert.deepEqual((await readdir(dir.path)).sort(), [
+    "in.txt",
+    "out.jsonl",
+    "out.jsonl.progress.json",
+    "scans",
+  ]);
 });
 
 test("wrong flags and files that are not there: nothing is sent, and nothing is written", async () => {

@@ -64,6 +64,26 @@ test("client.ts and the README's client, against one server", limit, async () =>
   assert.match(run.out, /\p{Script=Han}.*\n.*\p{Script=Han}.*\n[\d.]+ of [\d.]+ ms waiting\n$/u);
 });
 
+test("search.ts: what means the same comes first", limit, async () => {
+  await using server = await createServer({ port: 0, logLevel: "silent" });
+  const search = (...args: string[]) =>
+    finish(start([example("search.js"), ...args], { MILLRACE_URL: server.url }));
+  const tea = await search();
+  assert.deepEqual([tea.err, tea.code], ["", 0]);
+  assert.match(tea.out, /^0\.\d{3} Several people are sitting around a table and drinking tea\.\n/);
+  assert.equal(tea.out.trimEnd().split("\n").length, 5);
+  const cat = await search("A dog is sleeping.", "examples/sentences.en.txt");
+  assert.match(cat.out, /^0\.\d{3} There is a black cat sleeping on the roof of the car\.\n/);
+});
+
+test("tensors.ts: a graph as it is", limit, async () => {
+  const { out, err, code } = await finish(start([example("tensors.js")]));
+  assert.deepEqual([err, code], ["", 0]);
+  assert.match(out, /^in {3}ids INT32 \[-1\]\n/);
+  assert.match(out, /^out {2}pooled FP32 \[1, 256\] (-?0\.\d+, ){3}-?0\.\d+ …$/m);
+  assert.match(out, /^out {2}tokens FP32 \[4, 256\] /m);
+});
+
 test("the README's server", limit, async () => {
   const program = snippet("embedded").replace("port: 0", 'port: 0, logLevel: "silent"');
   const { out, err, code } = await finish(start(["--input-type=module", "-e", program]));

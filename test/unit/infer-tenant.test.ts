@@ -5,14 +5,15 @@ import { readInferBody } from "#src/front/inference-v2/infer-body.js";
 
 const options = { requestTimeoutMsDefault: 1_000, requestTimeoutMsMax: 60_000 } as FrontOptions;
 
-function tenantOf(parameters: object): string {
-  return readInferBody(Buffer.from(JSON.stringify({ parameters, inputs: [] })), {}, options).tenant;
+async function tenantOf(parameters: object): Promise<string> {
+  const body = Buffer.from(JSON.stringify({ parameters, inputs: [] }));
+  return (await readInferBody(body, {}, options)).tenant;
 }
 
-test("defect: callers of the inference protocol can be told apart, so that each has a turn", () => {
-  assert.equal(tenantOf({}), "default");
-  assert.equal(tenantOf({ tenant: "robot" }), "robot");
+test("defect: callers of the inference protocol can be told apart, so that each has a turn", async () => {
+  assert.equal(await tenantOf({}), "default");
+  assert.equal(await tenantOf({ tenant: "robot" }), "robot");
   for (const tenant of ["", 7, "x".repeat(10_000)]) {
-    assert.throws(() => tenantOf({ tenant }), { code: "bad_request", param: "tenant" });
+    await assert.rejects(tenantOf({ tenant }), { code: "bad_request", param: "tenant" });
   }
 });

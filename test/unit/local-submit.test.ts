@@ -417,6 +417,25 @@ test("attack: one page that fills the queue shuts out no sentence; small request
   await local.stop({ drainMs: 0 });
 });
 
+test("attack: answers that are larger than anybody knew are counted while their request lasts, and others wait", async () => {
+  const { task, model } = numbersTask();
+  const taskModel = { ...model, furtherBytes: () => 990 };
+  const { local } = build({ models: new Map([["fake", { ...fakeHosted(), task, taskModel }]]) });
+  const refused: Promise<void>[] = [];
+  const held: number[] = [];
+  await local.submit(requestOf(["1.", "2."]), new AbortController().signal, {
+    onOutcome: () => {
+      held.push(local.held.bytes);
+      refused.push(assert.rejects(submit(local, ["3."]), { code: "queue_full" }));
+    },
+  });
+  assert.deepEqual(held, [10 + 16 + 990, 10 + 16 + 2 * 990]);
+  await Promise.all(refused);
+  assert.deepEqual(local.held, { requests: 0, items: 0, bytes: 0 });
+  await submit(local, ["3."]);
+  await local.stop({ drainMs: 0 });
+});
+
 test("attack: what is foreseen of a page takes no place; what is reserved does, and is given back", async () => {
   const limits = { queuedItemsMax: 1_000, queuedBytesMax: 1_000_000, requestInputsMax: 100 };
   const { task, model } = numbersTask();

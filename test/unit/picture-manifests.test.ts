@@ -142,3 +142,23 @@ test("labels from each kind of file, and from none that is wrong", async () => {
     await assert.rejects(readLabels(dir.path, name), { code: "model_folder_invalid" }, name);
   }
 });
+
+test("attack: a hundred thousand labels are taken, one more is refused by name, whatever file they are in", async () => {
+  await using dir = await TempDir.make();
+  const labels = (count: number): string[] => Array.from({ length: count }, (_, at) => `l${at}`);
+  const kinds: Readonly<Record<string, (count: number) => string>> = {
+    "lines.txt": (count) => labels(count).join("\n"),
+    "list.json": (count) => JSON.stringify(labels(count)),
+    "index.json": (count) => JSON.stringify(Object.fromEntries(labels(count).entries())),
+  };
+  for (const [file, textOf] of Object.entries(kinds)) {
+    await writeFile(dir.file(file), textOf(100_000));
+    assert.equal((await readLabels(dir.path, file)).at(-1), "l99999", file);
+    await writeFile(dir.file(file), textOf(100_001));
+    await assert.rejects(readLabels(dir.path, file), (error: unknown) => {
+      assert.ok(error instanceof MillraceError && error.code === "model_folder_invalid");
+      assert.match(error.message, new RegExp(file));
+      return true;
+    });
+  }
+});

@@ -70,6 +70,25 @@ test("folders with one graph and files among them are models, by their names", a
   }
 });
 
+test("defect: a folder or a file whose name cannot be a model's is told so, and what to do", async () => {
+  await using dir = await TempDir.make();
+  await put(dir.file("my model"), { "model.onnx": graph });
+  await put(dir.file("other"), { "b c.onnx": graph });
+  const wanted = (name: string): object => ({
+    code: "model_folder_invalid",
+    message: new RegExp(
+      `"${name}" cannot be a model's name, .*: rename it, or write a name in millrace.json$`,
+    ),
+  });
+  await assert.rejects(readModel(dir.file("my model")), wanted("my model"));
+  await assert.rejects(readModel(dir.file("other", "b c.onnx")), wanted("b c"));
+  const labels = { manifestVersion: 2, task: "classify", engine: "staged" };
+  await put(dir.file("my photos"), { "millrace.json": labels });
+  await assert.rejects(readModel(dir.file("my photos")), wanted("my photos"));
+  await put(dir.file("my model"), { "millrace.json": { manifestVersion: 2, name: "mine" } });
+  assert.equal((await readModel(dir.file("my model"))).manifest.name, "mine");
+});
+
 test("the models may be one file, or one folder of one file", async () => {
   await using dir = await TempDir.make();
   await put(dir.file("m"), { "a.onnx": graph });

@@ -8,7 +8,7 @@ import {
   tensorDatatypes,
 } from "millrace-client/wire";
 import { rawBytes, rawTensor } from "#src/front/inference-v2/raw-tensors.js";
-import { parseObject, tensorBody } from "#src/work/json-object.js";
+import { parseObject, parseSteps, tensorBody } from "#src/work/json-object.js";
 import { readShape, readTensorJson, tensorDataParts } from "#src/work/tensor-json.js";
 import { type NamedTensor, textsOf } from "#src/work/tensors.js";
 import { Random } from "../sim/random.js";
@@ -18,7 +18,15 @@ const of = { name: "x", param: "inputs[0]" };
 /** As a body has it: what is between the brackets is JSON text. */
 function fromText(datatype: TensorDatatype, data: string, shape?: unknown): NamedTensor {
   const { content } = parseObject(`{"content":${data}}`, tensorBody);
-  return readTensorJson({ ...of, datatype, shape, content });
+  return drained(readTensorJson({ ...of, datatype, shape, content }));
+}
+
+/** Without the pauses. */
+function drained<Result>(steps: Generator<undefined, Result>): Result {
+  for (;;) {
+    const next = steps.next();
+    if (next.done === true) return next.value;
+  }
 }
 
 const textOf = (tensor: NamedTensor): string => [...tensorDataParts(tensor, 100_000)].join("");
@@ -82,12 +90,8 @@ describe("every type", () => {
       value === null ? [] : ([[value, at]] as const),
     );
     assert.equal(finite.length, 65_536 - 2 * 1_024);
-    const back = readTensorJson({
-      ...of,
-      datatype: "FP16",
-      shape: undefined,
-      content: finite.map(([value]) => value),
-    });
+    const content = finite.map(([value]) => value);
+    const back = drained(readTensorJson({ ...of, datatype: "FP16", shape: undefined, content }));
     // JSON has no minus zero.
     for (const [place, [, at]] of finite.entries())
       assert.equal(back.data[place], at === 0x8000 ? 0 : at);
@@ -204,12 +208,38 @@ describe("texts as bytes", () => {
 
 test("what is too large for JSON is refused by name, and long lists of texts are whole", () => {
   const texts = Array.from({ length: 40_000 }, (_, at) => "é".repeat(at % 3));
-  const tensor = readTensorJson({ ...of, datatype: "BYTES", shape: undefined, content: texts });
+  const json = { ...of, datatype: "BYTES", shape: undefined, content: texts } as const;
+  const tensor = drained(readTensorJson(json));
   assert.deepEqual(JSON.parse(textOf(tensor)), texts);
   fails(
     () => [...tensorDataParts(tensor, 39_999)],
     /tensor "x": the output has 40000 elements; as JSON at most 39999/,
   );
+});
+
+test("defect: a long list is read in steps, flat or nested, and so is its text before it is parsed", () => {
+  const texts = Array.from(
+    { length: 100_000 },
+    (_, at) => ["", "é", "\u4e16", "abc"][at % 4] ?? "",
+  );
+  const nested = Array.from({ length: 1_000 }, (_, row) => texts.slice(100 * row, 100 * row + 100));
+  for (const [content, shape] of [
+    [texts, [100_000]],
+    [nested, [1_000, 100]],
+  ] as const) {
+    const steps = readTensorJson({ ...of, datatype: "BYTES", shape, content });
+    let pauses = 0;
+    let next = steps.next();
+    for (; next.done !== true; next = steps.next()) pauses += 1;
+    assert.ok(pauses >= 5, `${pauses} pauses`);
+    assert.deepEqual(textsOf(next.value), texts);
+  }
+  // The place of a mistake is that in all of them.
+  const wrongOne = texts.map((text, at) => (at === 77_777 ? 5 : text));
+  const broken = readTensorJson({ ...of, datatype: "BYTES", shape: [100_000], content: wrongOne });
+  fails(() => drained(broken), /element 77777 is no BYTES: 5/);
+  const parsing = parseSteps(JSON.stringify({ a: Array(400_000).fill("a") }), tensorBody);
+  assert.ok([...parsing].length >= 6);
 });
 
 test("attack: whatever JSON says, it is a tensor or it is refused by name", () => {

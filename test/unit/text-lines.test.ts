@@ -1,12 +1,16 @@
 /** What a picture with text comes to: lines that were read, lines that failed, and payloads that nobody should believe. */
 import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
 import { test } from "node:test";
 import { MillraceError, type OcrBox } from "millrace-client/wire";
+import { readModel } from "#src/models/read-manifest.js";
 import type { CroppedLine } from "#src/runtime/staged/ocr/crop-stage.js";
 import type { Quad } from "#src/runtime/staged/ocr/geometry.js";
 import { pictureLines } from "#src/runtime/staged/ocr/picture-lines.js";
+import { ocr } from "#src/tasks/ocr/ocr.js";
 import type { Payload } from "#src/work/payload.js";
 import { readTextLines, textLinesPayload } from "#src/work/text-lines.js";
+import { TempDir } from "../support/temp-dir.js";
 
 function quadAt(x: number): Quad {
   return [
@@ -94,6 +98,44 @@ test("lines travel as tensors and are the same again", async () => {
       failures: [],
     },
   );
+});
+
+test("what a page holds beyond what was counted before it was read is what it really is", async () => {
+  await using dir = await TempDir.make();
+  const files = { detector: "d.onnx", recogniser: "r.onnx", keys: "k.txt" };
+  const fileSha256 = Object.fromEntries(Object.values(files).map((name) => [name, "0".repeat(64)]));
+  const manifest = {
+    manifestVersion: 2,
+    name: "pages",
+    task: "ocr",
+    engine: "staged",
+    program: "ocr",
+    family: "pp-ocr",
+    precision: "graph",
+    quantization: null,
+    files,
+    fileSha256,
+  };
+  await writeFile(dir.file("millrace.json"), JSON.stringify(manifest));
+  const limits = { inputCharactersMax: 1, imagePixelsMax: 1 };
+  const model = await ocr.open(await readModel(dir.path), limits);
+  const page = (count: number, text: string): Payload => {
+    const [line] = lines.lines;
+    assert.ok(line !== undefined);
+    const { failures } = lines;
+    return textLinesPayload({ ...lines, lines: Array(count).fill({ ...line, text }), failures });
+  };
+  assert.equal(model.furtherBytes?.(page(10, "short")), 0);
+  for (const text of ["short", "x".repeat(1_000), "\u4e16".repeat(100)]) {
+    const answer = page(1_000, text);
+    const further = model.furtherBytes?.(answer) ?? 0;
+    // Not less than the reply's own text and that of its lines, which is the least that it takes.
+    const joined = model.join({ answers: [answer], pieces: [], note: null, settings: {} });
+    const reply = Buffer.byteLength(JSON.stringify(joined.values));
+    assert.ok(16_384 + further >= reply + 1_000 * text.length, `${further} beside ${reply}`);
+    // A line of seventy bytes is some six hundred as lists of lists.
+    assert.ok(further <= 10 * reply, `${further} beside ${reply}`);
+  }
 });
 
 test("a payload that lies is no lines, and its item fails", () => {

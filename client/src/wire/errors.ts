@@ -154,8 +154,12 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
     "The message names it; check that the file belongs to this config.json.",
   ]),
   output_exists: entry(null, NO, [
-    "The output folder exists already.",
-    "Choose another folder, or pass --force to replace it.",
+    "The output exists already, and is none that this run goes on with.",
+    "Name another one, or replace it: --force of convert, --restart of the others.",
+  ]),
+  output_in_use: entry(null, NO, [
+    "Another run writes to the same output.",
+    "Wait until it has ended, or name another output.",
   ]),
   output_failed: entry(null, NO, [
     "The output folder could not be written: the disk is full, or something is not allowed.",
@@ -199,6 +203,7 @@ export type ErrorCode =
   | "tensor_missing"
   | "tensor_mismatch"
   | "output_exists"
+  | "output_in_use"
   | "output_failed";
 
 /** The shape of an error in any JSON reply: of a whole request, or of one item. */

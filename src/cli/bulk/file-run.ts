@@ -6,6 +6,7 @@ import { type BulkFlags, clientOf, fieldsOf, unusable } from "./flags.js";
 import { InputPrefix, readPrefix } from "./input-prefix.js";
 import { jsonlLine, type Plain } from "./jsonl-rows.js";
 import { lineSource } from "./lines.js";
+import { OutputLock } from "./output-lock.js";
 import { ProgressBar } from "./progress-bar.js";
 import { ProgressFile, type RunArguments } from "./progress-file.js";
 import { noRows, ResumableOutput } from "./resumable.js";
@@ -57,6 +58,7 @@ export async function runFile<Result extends object>(
     return await runToText(source, work, { flags, signal, counted: lineCount(null) });
   }
   await assertWritable(out, path);
+  await using _lock = await OutputLock.take(out);
   const progress = progressOf(out, work, flags);
   const { kept, startByte, prefix } = await startOf(path, { progress, format, flags, signal });
   const from = { ...lines, linesBefore: kept.rows, startByte, prefix };
@@ -123,7 +125,7 @@ export async function runToText<Value, Result extends object>(
   work: BulkWork<Value, Result>,
   context: CountedContext,
 ): Promise<number> {
-  await using text = await openTextOutput(undefined, context.signal);
+  await using text = await openTextOutput(undefined, { input: null, signal: context.signal });
   const output: BulkOutput<Result> = {
     put: async (place, outcome) => await text.write(jsonlLine(place, outcome, work.plain)),
   };

@@ -10,6 +10,7 @@ import {
   runToText,
 } from "./file-run.js";
 import { filesOf, jsonlRows } from "./jsonl-rows.js";
+import { OutputLock } from "./output-lock.js";
 import { type Differences, namesAfter, PictureFolder } from "./pictures.js";
 import { noRows, ResumableOutput } from "./resumable.js";
 import { assertWritable } from "./text-output.js";
@@ -41,6 +42,7 @@ export async function runFolder<Result extends object>(
     return await runToText(source, work, { flags, signal, counted: counted(null) });
   }
   await assertWritable(out);
+  await using _lock = await OutputLock.take(out);
   // Another folder of the same names would be gone on with unnoticed, so its own name counts.
   const arguments_ = { ...work.arguments, folder: await realpath(root) };
   const progress = progressOf(out, { ...work, arguments: arguments_ }, flags);

@@ -11,18 +11,21 @@ export interface TextOutput extends AsyncDisposable {
   end(): Promise<void>;
 }
 
-/** @throws MillraceError `option_invalid` where nothing can be written to `path`: before the work, not after it. */
+/**
+ * `input`: the file that is read, or null.
+ * @throws MillraceError `option_invalid` where nothing can be written to `path`: before the work, not after it.
+ */
 export async function openTextOutput(
   path: string | undefined,
-  signal: AbortSignal,
+  { input, signal }: { readonly input: string | null; readonly signal: AbortSignal },
 ): Promise<TextOutput> {
   if (path === undefined) return new StandardOutput(signal);
-  await assertWritable(path);
+  await assertWritable(path, input);
   const partial = `${path}.${process.pid}.partial`;
   return new WholeFile(path, partial, await BufferedFile.open(partial, { isNew: true }));
 }
 
-/** `input`: what is read meanwhile, and would be gone before it is read. */
+/** `input`: what is read meanwhile, and would be gone, before it is read or after it. */
 export async function assertWritable(path: string, input: string | null = null): Promise<void> {
   try {
     await access(dirname(path), constants.W_OK);

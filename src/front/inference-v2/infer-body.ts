@@ -14,7 +14,8 @@ import {
   type WorkClass,
 } from "millrace-client/wire";
 import { badField, Fields, kindOf, show } from "../../work/fields.js";
-import { parseObject, tensorBody } from "../../work/json-object.js";
+import { inTurns } from "../../work/in-turns.js";
+import { parseSteps, tensorBody } from "../../work/json-object.js";
 import { isJsonObject } from "../../work/payload.js";
 import { readShape, readTensorJson, wrong } from "../../work/tensor-json.js";
 import { isDatatype, type NamedTensor, NamedTensors } from "../../work/tensors.js";
@@ -62,20 +63,30 @@ const unknownExtensions = [
   "classification",
 ] as const;
 
-/** @throws MillraceError `bad_request`, `bad_encoding`, `tensor_invalid`; the message names the tensor. */
-export function readInferBody(
+/** In turns. @throws MillraceError `bad_request`, `bad_encoding`, `tensor_invalid`; the message names the tensor. */
+export async function readInferBody(
   bytes: Buffer,
   headers: IncomingHttpHeaders,
   options: FrontOptions,
-): InferBody {
+): Promise<InferBody> {
+  return await inTurns(readSteps(bytes, headers, options));
+}
+
+function* readSteps(
+  bytes: Buffer,
+  headers: IncomingHttpHeaders,
+  options: FrontOptions,
+): Generator<undefined, InferBody> {
   const headBytes = headLength(bytes, headers);
-  const fields = new Fields(parseObject(decode(bytes.subarray(0, headBytes)), tensorBody));
+  const text = decode(bytes.subarray(0, headBytes));
+  const fields = new Fields(yield* parseSteps(text, tensorBody));
   fields.refuseUnknown(bodyFields);
   const parameters = readParameters(fields.value("parameters"), "parameters");
   const raw = new RawBytes(bytes.subarray(headBytes));
-  const inputs = listOf(fields.value("inputs"), "inputs", tensorLimits.tensorsMax).map(
-    (value, place) => readInput(value, `inputs[${place}]`, raw),
-  );
+  const inputs: NamedTensor[] = [];
+  for (const value of listOf(fields.value("inputs"), "inputs", tensorLimits.tensorsMax)) {
+    inputs.push(yield* readInput(value, `inputs[${inputs.length}]`, raw));
+  }
   raw.checkEnd();
   const id = fields.value("id");
   if (id !== undefined && typeof id !== "string") {
@@ -145,7 +156,11 @@ class RawBytes {
   }
 }
 
-function readInput(value: unknown, param: string, raw: RawBytes): NamedTensor {
+function* readInput(
+  value: unknown,
+  param: string,
+  raw: RawBytes,
+): Generator<undefined, NamedTensor> {
   const fields = objectOf(value, param, inputFields);
   const name = nameOf(fields, param);
   const of = { name, param };
@@ -157,7 +172,7 @@ function readInput(value: unknown, param: string, raw: RawBytes): NamedTensor {
   if ((size === undefined) === (content === undefined)) {
     throw wrong(of, "it needs either `data` or the parameter binary_data_size");
   }
-  if (size === undefined) return readTensorJson({ ...of, datatype, shape, content });
+  if (size === undefined) return yield* readTensorJson({ ...of, datatype, shape, content });
   if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) {
     throw wrong(of, `its binary_data_size must be an integer from 0, not ${show(size)}`);
   }

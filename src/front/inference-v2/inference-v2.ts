@@ -95,7 +95,7 @@ class InferenceV2Front implements HttpFront {
     let replied: Promise<void>;
     try {
       const payloadBytes = body.bytes;
-      const read = readInferBody(body.buffer(), exchange.headers, options);
+      const read = await readInferBody(body.buffer(), exchange.headers, options);
       // It calls submit before it waits, and submit has then admitted the bytes or refused them.
       replied = this.#submit(exchange, { read, model, form, payloadBytes });
     } finally {

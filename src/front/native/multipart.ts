@@ -68,10 +68,18 @@ export async function readMultipart(
   throw first;
 }
 
+/** What the parser can look for, less the line break and the dashes before it; RFC 2046 has 70 at the most. */
+const boundaryCharactersMax = 250;
+
 function openParser(
   contentType: string,
   { body, filesMax }: { readonly body: Uint8Array; readonly filesMax: number },
 ): BusboyInstance {
+  const [, boundary = ""] = /;\s*boundary="?([^";]*)/i.exec(contentType) ?? [];
+  if (boundary.length > boundaryCharactersMax) {
+    const message = `The boundary of the multipart body has ${boundary.length} characters, at most ${boundaryCharactersMax} are read.`;
+    throw new MillraceError("bad_request", message, { param: "content-type" });
+  }
   try {
     return new Busboy({
       headers: { "content-type": contentType },

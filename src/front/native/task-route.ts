@@ -2,7 +2,8 @@
 import { MillraceError, type RequestTimings } from "millrace-client/wire";
 import type { Exchange, ReceivedBody, Route } from "../../listen/http/http-front.js";
 import type { SubmitRequest, SubmitSummary } from "../../submit/submit.js";
-import { parseObject, tensorBody } from "../../work/json-object.js";
+import { inTurns } from "../../work/in-turns.js";
+import { parseObject, parseSteps, tensorBody } from "../../work/json-object.js";
 import type { FrontOptions, FrontParts, FrontTask } from "../front.js";
 import { fileFields, formFields } from "./files.js";
 import { jsonReply } from "./json-reply.js";
@@ -63,7 +64,8 @@ async function fieldsOf(
 ): Promise<Readonly<Record<string, unknown>>> {
   switch (kind) {
     case "json":
-      return parseObject(body.text(), task.tensors === undefined ? undefined : tensorBody);
+      if (task.tensors === undefined) return parseObject(body.text());
+      return await inTurns(parseSteps(body.text(), tensorBody));
     case "file":
       return fileFields(body.buffer(), task, exchange);
     case "form": {

@@ -7,7 +7,7 @@ import { basename, dirname, join } from "node:path";
 import { MillraceError, type TensorDatatype, tensorLimits } from "millrace-client/wire";
 import { z } from "zod";
 import { manifestVersion } from "../manifest-base.js";
-import { baseFields, fileName, modelName } from "../manifest-fields.js";
+import { baseFields, fileName, modelName, nameOfPath } from "../manifest-fields.js";
 import { type GraphValue, readGraph } from "../onnx/read-graph.js";
 import { checkShape, isMissing } from "../read-json.js";
 import {
@@ -60,7 +60,7 @@ export async function completeTensors(
   const says = checkShape(path, value, declared);
   const graph = says.graph ?? onlyGraph(dir, graphs);
   return {
-    ...(await plainManifest(join(dir, graph), says.name ?? folderName(dir))),
+    ...(await plainManifest(join(dir, graph), says.name ?? nameOfPath(folderName(dir), dir))),
     ...overrides(says),
   };
 }

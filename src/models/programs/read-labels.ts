@@ -17,7 +17,9 @@ const name = z.string().max(256);
 const index = z.string().regex(/^(?:0|[1-9]\d{0,5})$/, "expected an index");
 const schema = z.union([
   z.array(name).min(1).max(labelsMax),
-  z.record(index, z.union([name, z.array(name).min(1).max(16)])),
+  z
+    .record(index, z.union([name, z.array(name).min(1).max(16)]))
+    .refine((names) => Object.keys(names).length <= labelsMax, `more than ${labelsMax} labels`),
 ]);
 
 /** @throws MillraceError `model_folder_invalid`, which names the file. */

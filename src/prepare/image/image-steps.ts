@@ -3,6 +3,7 @@ import { MillraceError } from "millrace-client/wire";
 import { picturePayload, pictureUnits } from "../../work/picture.js";
 import type { PrepareStep } from "../../work/piece.js";
 import { type ImageLimits, readHead } from "./head.js";
+import type { ImageInput } from "./read-images.js";
 
 /** Looking at a head takes some microseconds, and then the bytes are copied: far less than a page of text. */
 export const imageWeight = 64;
@@ -18,10 +19,12 @@ export interface ImageStepsOptions {
 }
 
 export function* imageSteps(
-  bytes: Uint8Array,
+  input: ImageInput,
   { param, limits, resultBytes }: ImageStepsOptions,
 ): Generator<PrepareStep> {
   try {
+    if ("problem" in input) throw new MillraceError("image_invalid", input.problem);
+    const bytes = input;
     const head = readHead(bytes, limits);
     const units = pictureUnits(head);
     const held = bytes.length + pieceBytes + resultBytes;

@@ -58,6 +58,7 @@ export class Admission {
         this.#refuseOver(more, own);
         this.#add(more);
       },
+      hold: (bytes) => this.#add({ items: 0, bytes }),
       shrink: (less) => this.#add({ items: -less.items, bytes: -less.bytes }),
       ended: (items) => this.#rate.record(items, this.#clock.now()),
     });
@@ -117,6 +118,7 @@ export class Admission {
 interface TicketActions {
   refuseForGood(own: Amount): void;
   grow(more: Amount, own: Amount): void;
+  hold(bytes: number): void;
   shrink(less: Amount): void;
   ended(items: number): void;
 }
@@ -166,6 +168,13 @@ export class Ticket implements PieceBudget {
     );
     this.#pieces += pieces;
     this.#items += items;
+    this.#bytes += bytes;
+  }
+
+  /** What is there already, and larger than was known: it is counted whatever the bounds say, and others wait. */
+  hold(bytes: number): void {
+    if (this.#released) return;
+    this.#actions.hold(bytes);
     this.#bytes += bytes;
   }
 

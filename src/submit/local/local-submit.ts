@@ -167,6 +167,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
         inputs,
         arrivedAtMs,
         queuedAtMs: this.#clock.now(),
+        onFurtherBytes: (bytes) => entered.ticket.hold(bytes),
         onOutcome: (outcome) => events.onOutcome(outcome),
       });
       accept();

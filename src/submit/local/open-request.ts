@@ -20,6 +20,8 @@ export interface OpenRequestOptions {
   readonly inputs: readonly PreparedInput[];
   readonly arrivedAtMs: number;
   readonly queuedAtMs: number;
+  /** Answers hold more than was counted when their pieces were made. */
+  readonly onFurtherBytes: (bytes: number) => void;
   readonly onOutcome: (outcome: SubmitOutcome) => void;
 }
 
@@ -97,7 +99,11 @@ export class OpenRequest {
     this.#pipelines[pipelineId] = (this.#pipelines[pipelineId] ?? 0) + 1;
     this.#report(
       place.input,
-      this.#attempt(place.input, (whole) => whole.add(place.piece, answer)),
+      this.#attempt(place.input, (whole) => {
+        const further = this.options.task.model.furtherBytes?.(answer) ?? 0;
+        if (further > 0) this.options.onFurtherBytes(further);
+        return whole.add(place.piece, answer);
+      }),
     );
   }
 

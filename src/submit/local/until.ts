@@ -51,5 +51,5 @@ export class Until implements Disposable {
 }
 
 export function deadlineExceeded(): MillraceError {
-  return new MillraceError("deadline_exceeded", "not finished within its timeoutMs");
+  return new MillraceError("deadline_exceeded", "not finished before its deadline");
 }

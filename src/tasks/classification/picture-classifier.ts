@@ -5,7 +5,7 @@ import { imageSteps, imageWeight } from "../../prepare/image/image-steps.js";
 import type { JsonObject, Payload } from "../../work/payload.js";
 import type { PrepareStep } from "../../work/piece.js";
 import type { JoinParts, PrepareLimits, TaskModel } from "../task.js";
-import { type ClassificationInput, refuseKind } from "./input.js";
+import { type ClassificationInput, isText, refuseKind } from "./input.js";
 import { LabelAnswers } from "./label-answers.js";
 
 export async function openPictureClassifier(
@@ -41,11 +41,10 @@ class PictureClassifier implements TaskModel<ClassificationInput> {
     input: ClassificationInput,
     { index, settings }: { readonly index: number; readonly settings: JsonObject },
   ): Iterable<PrepareStep> {
-    if (input instanceof Uint8Array) {
-      const resultBytes = this.#answers.resultBytes(settings);
-      return imageSteps(input, { param: `images[${index}]`, limits: this.#limits, resultBytes });
-    }
-    throw new Error("classification: a text for a picture model");
+    if (isText(input)) throw new Error("classification: a text for a picture model");
+    const resultBytes = this.#answers.resultBytes(settings);
+    const param = `images[${index}]`;
+    return imageSteps(input, { param, limits: this.#limits, resultBytes });
   }
 
   checkResult(value: Payload): string | null {

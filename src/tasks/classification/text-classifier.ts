@@ -5,7 +5,7 @@ import { EncoderTexts, inputFacts } from "../../prepare/text/encoder-texts.js";
 import type { JsonObject, Payload } from "../../work/payload.js";
 import type { PrepareStep } from "../../work/piece.js";
 import type { JoinParts, PrepareLimits, TaskModel } from "../task.js";
-import { type ClassificationInput, refuseKind } from "./input.js";
+import { type ClassificationInput, isText, refuseKind } from "./input.js";
 import { LabelAnswers } from "./label-answers.js";
 
 export async function openTextClassifier(
@@ -38,14 +38,14 @@ class TextClassifier implements TaskModel<ClassificationInput> {
   }
 
   weigh(input: ClassificationInput): number {
-    return input instanceof Uint8Array ? 0 : this.#texts.weigh(input);
+    return isText(input) ? this.#texts.weigh(input) : 0;
   }
 
   steps(
     input: ClassificationInput,
     { index, settings }: { readonly index: number; readonly settings: JsonObject },
   ): Iterable<PrepareStep> {
-    if (input instanceof Uint8Array) throw new Error("classification: a picture for a text model");
+    if (!isText(input)) throw new Error("classification: a picture for a text model");
     const truncate = settings["truncate"] === true;
     return this.#texts.steps(input, {
       param: `texts[${index}]`,

@@ -3,11 +3,11 @@ import { MillraceError, type OcrResult } from "millrace-client/wire";
 import { programManifestOf } from "../../models/engine-table.js";
 import type { ModelFolder } from "../../models/registry.js";
 import { imageSteps, imageWeight } from "../../prepare/image/image-steps.js";
-import { heldImageBytes, readImages } from "../../prepare/image/read-images.js";
+import { heldImageBytes, type ImageInput, readImages } from "../../prepare/image/read-images.js";
 import { Fields } from "../../work/fields.js";
 import { type JsonObject, type Payload, valuesOnly } from "../../work/payload.js";
 import type { PrepareStep } from "../../work/piece.js";
-import { readTextLines, type TextLines } from "../../work/text-lines.js";
+import { boxNumbers, readTextLines, type TextLines } from "../../work/text-lines.js";
 import type {
   JoinParts,
   PrepareLimits,
@@ -17,7 +17,7 @@ import type {
   TaskRequest,
 } from "../task.js";
 
-export const ocr: Task<Uint8Array> = {
+export const ocr: Task<ImageInput> = {
   name: "ocr",
   fields: ["images"],
   files: { field: "images", mediaTypes: ["image/*"] },
@@ -28,19 +28,23 @@ export const ocr: Task<Uint8Array> = {
   },
 };
 
-/** A page of some hundred lines; how many there are nobody knows before. */
+/** What a line's result takes in memory beside its text: a score and eight numbers, in lists of lists. */
+const lineBytes = 640;
+/** A line of JavaScript's text has two bytes a character at the most, which one of UTF-8 has at the least; and it is in the reply. */
+const textFactor = 3;
+/** Counted before anybody knows how many lines there are: two dozen. The rest is counted when the answer comes. */
 const resultBytes = 16 * 1024;
 
 function read(
   body: Readonly<Record<string, unknown>>,
   { requestInputsMax }: ReadLimits,
-): TaskRequest<Uint8Array> {
+): TaskRequest<ImageInput> {
   const images = new Fields(body).value("images");
   const inputs = readImages(images, "images", requestInputsMax);
   return { inputs, settings: {}, bytes: heldImageBytes(inputs) };
 }
 
-class OcrTaskModel implements TaskModel<Uint8Array> {
+class OcrTaskModel implements TaskModel<ImageInput> {
   readonly #limits: PrepareLimits;
 
   constructor(limits: PrepareLimits) {
@@ -55,12 +59,20 @@ class OcrTaskModel implements TaskModel<Uint8Array> {
     return imageWeight;
   }
 
-  steps(input: Uint8Array, { index }: { readonly index: number }): Iterable<PrepareStep> {
+  steps(input: ImageInput, { index }: { readonly index: number }): Iterable<PrepareStep> {
     return imageSteps(input, { param: `images[${index}]`, limits: this.#limits, resultBytes });
   }
 
   checkResult(value: Payload): string | null {
     return readTextLines(value) === null ? "the model's answer is not lines of text" : null;
+  }
+
+  furtherBytes({ tensors }: Payload): number {
+    const [texts, boxes, failed] = ["texts", "boxes", "failedBoxes"].map(
+      (name) => tensors[name]?.data.length ?? 0,
+    );
+    const lines = ((boxes ?? 0) + (failed ?? 0)) / boxNumbers;
+    return Math.max(0, lines * lineBytes + (texts ?? 0) * textFactor - resultBytes);
   }
 
   join({ answers: [answer] }: JoinParts): Payload {

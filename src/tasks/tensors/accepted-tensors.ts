@@ -2,15 +2,15 @@
 import { MillraceError } from "millrace-client/wire";
 import type { DeclaredTensor } from "../../models/programs/manifest-tensors.js";
 import { didYouMean } from "../../near-miss.js";
-import { readTensorJson, wrong } from "../../work/tensor-json.js";
+import { readTensorJson, type TensorJson, wrong } from "../../work/tensor-json.js";
 import { type NamedTensor, shapeText } from "../../work/tensors.js";
 import { type GivenTensor, paramOf, type TensorsInput } from "./fields.js";
 
-/** In the order of the model's inputs. @throws MillraceError `tensor_invalid`, `bad_encoding` */
+/** In the order of the model's inputs; null: a pause. @throws MillraceError `tensor_invalid`, `bad_encoding` */
 export function* acceptedTensors(
   input: TensorsInput,
   entries: readonly DeclaredTensor[],
-): Generator<NamedTensor> {
+): Generator<NamedTensor | null> {
   const given = byName(input, entries);
   for (const entry of entries) {
     const found = given.get(entry.name);
@@ -18,7 +18,7 @@ export function* acceptedTensors(
       const message = `tensor ${JSON.stringify(entry.name)} is missing`;
       throw new MillraceError("tensor_invalid", message, { param: paramOf(entry.name) });
     }
-    yield checked(found, entry);
+    yield yield* checked(found, entry);
   }
 }
 
@@ -38,7 +38,7 @@ function byName(input: TensorsInput, entries: readonly DeclaredTensor[]): Map<st
   return given;
 }
 
-function checked(given: GivenTensor, entry: DeclaredTensor): NamedTensor {
+function* checked(given: GivenTensor, entry: DeclaredTensor): Generator<null, NamedTensor> {
   const of = { name: given.name, param: paramOf(given.name) };
   const datatype = "tensor" in given ? given.tensor.datatype : given.json.datatype;
   if (datatype !== undefined && datatype !== entry.datatype) {
@@ -47,7 +47,7 @@ function checked(given: GivenTensor, entry: DeclaredTensor): NamedTensor {
   const tensor =
     "tensor" in given
       ? given.tensor
-      : readTensorJson({ ...of, ...given.json, shape: given.json.shape, datatype: entry.datatype });
+      : yield* read({ ...of, ...given.json, shape: given.json.shape, datatype: entry.datatype });
   if (!fits(tensor.shape, entry)) {
     const wanted = entry.shape?.map((axis) => (typeof axis === "number" ? axis : -1)) ?? [];
     throw wrong(
@@ -60,6 +60,15 @@ function checked(given: GivenTensor, entry: DeclaredTensor): NamedTensor {
     throw wrong(of, "it holds a null character, which texts of a model cannot");
   }
   return tensor;
+}
+
+function* read(json: TensorJson): Generator<null, NamedTensor> {
+  const steps = readTensorJson(json);
+  for (;;) {
+    const next = steps.next();
+    if (next.done === true) return next.value;
+    yield null;
+  }
 }
 
 /** Whether a tensor of this shape is one of the model's input or output. */

@@ -93,7 +93,7 @@ class TensorsModel implements TaskModel<TensorsInput> {
     try {
       const found: NamedTensor[] = [];
       for (const tensor of acceptedTensors(input, this.#manifest.inputs)) {
-        found.push(tensor);
+        if (tensor !== null) found.push(tensor);
         yield { kind: "pause" };
       }
       yield* this.#pieces(found, placesOf(at.settings));

@@ -1,0 +1,151 @@
+/**
+ * `OUT.lock` beside an output while a run writes to it: two at once would mix their rows. It says who has it, so that what a
+ * killed run left is taken over, by one of those that want it.
+ */
+import { randomUUID } from "node:crypto";
+import { link, readFile, realpath, rm, writeFile } from "node:fs/promises";
+import { hostname } from "node:os";
+import { basename, dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { MillraceError } from "millrace-client";
+import { z } from "zod";
+import { unwritable } from "./buffered-file.js";
+
+interface Holder {
+  readonly pid: number;
+  readonly host: string;
+  /** What tells a process from a later one of the same number; null where the system does not say. */
+  readonly begun: string | null;
+}
+
+const holder: z.ZodType<Holder> = z.object({
+  pid: z.int().positive(),
+  host: z.string(),
+  begun: z.string().nullable(),
+});
+
+/** How often a lock is looked at that others take and leave meanwhile. */
+const attemptsMax = 10;
+/** As long as a stale one may take to be removed. */
+const guardMs = 20;
+
+export class OutputLock implements AsyncDisposable {
+  readonly #path: string;
+  readonly #text: string;
+
+  /** @throws MillraceError `output_in_use` where a run that lives has it, and nothing is touched then. */
+  static async take(out: string): Promise<OutputLock> {
+    const path = `${await realName(out)}.lock`;
+    const self: Holder = { pid: process.pid, host: hostname(), begun: await begunOf(process.pid) };
+    const own = `${path}.${randomUUID()}`;
+    const text = `${JSON.stringify(self)}\n`;
+    try {
+      await writeFile(own, text, { flag: "wx" });
+      for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
+        if (await isLinked(own, path)) return new OutputLock(path, text);
+        await removeStale(path, { out, own });
+      }
+      throw inUse(out, path, "others take it in turns");
+    } catch (error) {
+      throw error instanceof MillraceError ? error : unwritable(path, error);
+    } finally {
+      await rm(own, { force: true });
+    }
+  }
+
+  private constructor(path: string, text: string) {
+    this.#path = path;
+    this.#text = text;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // Somebody who removed it by hand may have let another one in.
+    const text = await readFile(this.#path, "utf8").catch(() => null);
+    if (text === this.#text) await rm(this.#path, { force: true });
+  }
+}
+
+/** The same for every name of an output: a link leads to the same file. */
+async function realName(out: string): Promise<string> {
+  return await realpath(out).catch(async () => join(await realpath(dirname(out)), basename(out)));
+}
+
+/** A file appears under the name with its text in it, or not at all; false: there is one. */
+async function isLinked(own: string, path: string): Promise<boolean> {
+  try {
+    await link(own, path);
+    return true;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
+    throw error;
+  }
+}
+
+/** Only who holds the guard removes one: of several that found it stale the slower would remove the lock of the faster. */
+async function removeStale(
+  path: string,
+  { out, own }: { readonly out: string; readonly own: string },
+): Promise<void> {
+  if (!(await isStale(path, out))) return;
+  const guard = `${path}.guard`;
+  if (!(await isLinked(own, guard))) {
+    // Its holder was killed within the two lines below.
+    if (await isStale(guard, out)) await rm(guard, { force: true });
+    return await sleep(guardMs);
+  }
+  try {
+    if (await isStale(path, out)) await rm(path, { force: true });
+  } finally {
+    await rm(guard, { force: true });
+  }
+}
+
+/** @throws MillraceError `output_in_use` where somebody has it. */
+async function isStale(path: string, out: string): Promise<boolean> {
+  const text = await readFile(path, "utf8").catch(() => null);
+  if (text === null) return false;
+  const reason = await heldBy(text);
+  if (reason !== null) throw inUse(out, path, reason);
+  return true;
+}
+
+/** Who has it; null: nobody any more. */
+async function heldBy(text: string): Promise<string | null> {
+  const read = holder.safeParse(parseJson(text));
+  if (!read.success) return "it is not known by whom";
+  const { pid, host, begun } = read.data;
+  // Its processes cannot be seen from here.
+  if (host !== hostname()) return `process ${pid} on ${host}`;
+  if (!isAlive(pid)) return null;
+  const now = await begunOf(pid);
+  return begun !== null && now !== null && begun !== now ? null : `process ${pid}`;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // Of another user.
+    return error instanceof Error && "code" in error && error.code === "EPERM";
+  }
+}
+
+/** The 22nd field of Linux' `stat`: when it began, in ticks since the machine did. Its second may have any character in it. */
+async function begunOf(pid: number): Promise<string | null> {
+  const text = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+  return text.slice(text.lastIndexOf(")") + 2).split(" ")[19] ?? null;
+}
+
+function inUse(out: string, path: string, by: string): MillraceError {
+  const message = `another run writes to ${out} (${by}); where none does, remove ${path}`;
+  return new MillraceError("output_in_use", message);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,31 @@
+/** Every command, in the groups in which the help shows them. */
+import type { Command } from "commander";
+import { openBackend } from "../backend/local-backend.js";
+import { registerClassify } from "./classify.js";
+import { registerConfig } from "./config.js";
+import { registerConvert } from "./convert.js";
+import { registerEmbed } from "./embed.js";
+import { registerInspect } from "./inspect.js";
+import { registerOcr } from "./ocr.js";
+import { registerRerank } from "./rerank.js";
+import { registerServe } from "./serve.js";
+import { registerStatus } from "./status.js";
+import { registerTranslate } from "./translate.js";
+
+export function registerCommands(program: Command): void {
+  program.commandsGroup("A server:");
+  registerServe(program, openBackend);
+  registerStatus(program);
+  registerConfig(program);
+  program.commandsGroup("Work for a running server:");
+  registerTranslate(program);
+  registerEmbed(program);
+  registerClassify(program);
+  registerRerank(program);
+  registerOcr(program);
+  program.commandsGroup("Model folders:");
+  registerConvert(program);
+  registerInspect(program);
+  program.commandsGroup("Help:");
+  program.helpCommand("help [command]", "show the flags and the examples of a command");
+}

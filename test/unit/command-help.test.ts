@@ -1,0 +1,89 @@
+/** What a new user reads first: every command has a line, and every example is a command line that is taken. */
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import type { Command } from "commander";
+import { registerCommands } from "#src/cli/commands.js";
+import { configurationFrom } from "#src/cli/option-flags.js";
+import { newProgram } from "#src/cli/program.js";
+
+function programOf(): Command {
+  const program = newProgram();
+  registerCommands(program);
+  return program;
+}
+
+function helpOf(command: Command): string {
+  let help = "";
+  const output = { writeOut: (text: string) => (help += text), getOutHelpWidth: () => 80 };
+  command.configureOutput(output).outputHelp();
+  return help;
+}
+
+/** The arguments of each `millrace` in the lines that begin with a dollar; what comes after them is for people. */
+function examplesOf(help: string): string[][] {
+  const lines = [...help.matchAll(/^ {2}\$ (.+)$/gm)].map(([, line]) => line ?? "");
+  return lines.map((line) => {
+    const [, command] = /(?:^|\| )millrace (.+?)(?: {2,}.*| [|<>] .*)?$/.exec(line) ?? [];
+    assert.ok(command !== undefined, `no command of Millrace: ${line}`);
+    return [...command.matchAll(/"([^"]*)"|(\S+)/g)].map(
+      ([, quoted, word]) => quoted ?? word ?? "",
+    );
+  });
+}
+
+test("`millrace --help` has one line for each command, in groups, and examples of the main ones", () => {
+  const program = programOf();
+  const help = helpOf(program);
+  for (const command of program.commands) {
+    assert.ok(command.summary().length > 0, `${command.name()} has no summary`);
+    const line = `\n  ${command.name().padEnd(15)}${command.summary()}\n`;
+    assert.ok(help.includes(line), `${command.name()} takes more than one line`);
+  }
+  const headings = [...help.matchAll(/^(\S.*):$/gm)].map(([, heading]) => heading);
+  const groups = ["A server", "Work for a running server", "Model folders", "Help"];
+  const examples = ["Examples", "With models of your own"];
+  assert.deepEqual(headings, ["Options", ...groups, ...examples]);
+  const shown = new Set(examplesOf(help).map(([name]) => name));
+  for (const name of ["translate", "embed", "classify", "rerank", "ocr", "convert"]) {
+    assert.ok(shown.has(name), `no example of ${name}`);
+  }
+});
+
+const names = programOf().commands.map((command) => command.name());
+
+for (const of of ["", ...names]) {
+  test(`the examples of \`millrace ${of}\` are taken as they are printed`, async () => {
+    const wanted = programOf().commands.find((command) => command.name() === of);
+    const examples = examplesOf(helpOf(wanted ?? programOf()));
+    assert.ok(examples.length >= 2, "there are hardly any");
+    for (const args of examples) {
+      // A new one each time: commander keeps what it has parsed.
+      const program = programOf();
+      const taken: string[] = [];
+      for (const command of program.commands) {
+        command.action(() => {
+          taken.push(command.name());
+          if (command.name() !== "serve" && command.name() !== "config") return;
+          const { config: _file, json: _json, ...flags } = command.opts<Record<string, unknown>>();
+          configurationFrom(flags);
+        });
+      }
+      await program.parseAsync(args, { from: "user" });
+      assert.deepEqual(taken, [of === "" ? args[0] : of]);
+    }
+  });
+}
+
+test("defect: a reader of the help that leaves early is no error", async () => {
+  const main = fileURLToPath(import.meta.resolve("#src/cli/main.js"));
+  const child = execFile(process.execPath, [main, "serve", "--help"]);
+  let err = "";
+  child.stderr?.on("data", (piece: string) => {
+    err += piece;
+  });
+  child.stdout?.destroy();
+  const code = await new Promise((resolve) => child.once("exit", resolve));
+  assert.deepEqual([err, code], ["", 0]);
+});
