@@ -78,6 +78,7 @@ export const imageClassifier: ProgramDefinition<ImageClassifierManifest> = {
   check,
   // Some are decoded while others run.
   mode: "continuous",
+  runRowsMax: ({ rowsMax }) => rowsMax,
   settings: () => ({}),
   info: () => ({ limits: {} }),
   facts: (manifest) => {

@@ -68,6 +68,9 @@ export interface OcrManifest extends ManifestBase {
   readonly recogniser: OcrRecogniser;
 }
 
+/** Of one run of the detector: small ones gain by company. */
+export const pagesMax = 8;
+
 const half = [0.5, 0.5, 0.5] as const;
 const usualPixels: PixelInput = { channels: "bgr", scale: 1 / 255, mean: half, std: half };
 const part = z.number().min(0).max(1);
@@ -129,6 +132,7 @@ export const ocrProgram: ProgramDefinition<OcrManifest> = {
   check,
   // A picture becomes lines inside, and those of many pictures run together.
   mode: "continuous",
+  runRowsMax: () => pagesMax,
   settings: () => ({}),
   info: () => ({ limits: {} }),
   facts: ({ files, detector: found, recogniser: read }) => [

@@ -14,6 +14,8 @@ export interface HostedModel {
   /** What it is expected to take in a process. */
   readonly bytes: number;
   readonly keep: Keep;
+  /** As the scheduler has it. */
+  readonly runRowsMax?: number;
 }
 
 const notReadyRetryMs = 1_000;
@@ -33,12 +35,12 @@ export class HostedModels {
   }
 
   add(model: HostedModel): ModelSpec {
-    const { key, name, modelDir, mode, bytes, keep } = model;
+    const { key, name, modelDir, mode, bytes, keep, runRowsMax } = model;
     // Only this: what else the owner has of a version, its tokenizer above all, may go when the version does.
     this.#models.set(key, { key, name, modelDir, mode, bytes, keep });
     this.#holds.delete(key);
     this.#retired.delete(key);
-    return { model: key, mode, bytes, keep };
+    return { model: key, mode, bytes, keep, ...(runRowsMax === undefined ? {} : { runRowsMax }) };
   }
 
   /** Nobody is let in for it any more; what it is called stays known, for what is on its way. */
