@@ -19,9 +19,10 @@ import {
   takeTensor,
 } from "../../../work/tensors.js";
 import type { EngineRequest } from "../../engine.js";
-import { openSession, runTensors, type Session } from "../../session.js";
+import { runTensors, type Session } from "../../session.js";
+import { openShared, sharedFiles } from "../../shared-weights.js";
 import type { Program, Stage, StageInput, StageResult, StageResultValue } from "../program.js";
-import { tryRows } from "./tensors-trial.js";
+import { shapesTried, tryRows } from "./tensors-trial.js";
 
 /** Units of one run, which are kilobytes of its inputs; the scheduler sends less at once, by what it learned. */
 const unitsMax = 64 * 1_024;
@@ -32,9 +33,15 @@ export async function openTensors({
   manifest,
   threads,
   rowsMax,
+  weightsCache,
 }: EngineRequest<TensorsManifest>): Promise<Program> {
   const { files, limits } = manifest;
-  const session = await openSession(join(modelDir, files.graph), { threads, spin: false });
+  const shared = await sharedFiles(weightsCache, {
+    dir: modelDir,
+    files: [files.graph, ...files.data],
+    probes: shapesTried(manifest),
+  });
+  const session = await openShared(join(modelDir, files.graph), { threads, spin: false }, shared);
   const trial = await tryRows(session, manifest);
   if (trial.problem !== null) process.stderr.write(`${manifest.name}: ${trial.problem}\n`);
   return new TensorsProgram(session, manifest, {
