@@ -57,6 +57,7 @@ export class StagedEngine implements Engine {
   #running = 0;
   #heldBytes = 0;
   #groups = 0;
+  #resting = false;
   #wake: () => void = () => {};
 
   constructor(
@@ -128,6 +129,10 @@ export class StagedEngine implements Engine {
 
   wake(): void {
     this.#wake();
+  }
+
+  rest(resting: boolean): void {
+    this.#resting = resting;
   }
 
   async step(): Promise<void> {
@@ -221,7 +226,7 @@ export class StagedEngine implements Engine {
 
   /** As many as may: what they make shall be there when a session wants it. */
   #startThreads(): void {
-    for (;;) {
+    while (!this.#resting) {
       const start = this.#choosing.nextStart(this.#work);
       if (start === null) return;
       const { stage, workClass, input } = start;
