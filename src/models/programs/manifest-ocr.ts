@@ -11,6 +11,7 @@ import type { ManifestBase } from "../manifest-base.js";
 import { baseFields, checkFiles, fileName, size, wrongManifest } from "../manifest-fields.js";
 import type { ProgramDefinition } from "../manifest-staged.js";
 import { type PixelInput, pixelFields, pixelText } from "./pixel-input.js";
+import { pictureSampler } from "./sampled-picture.js";
 
 export interface OcrDetector extends PixelInput {
   /** `max`: a picture whose longer side is over `sideLimit` is made smaller; `min`: one whose shorter side is under it, larger. */
@@ -134,6 +135,7 @@ export const ocrProgram: ProgramDefinition<OcrManifest> = {
   mode: "continuous",
   runRowsMax: () => pagesMax,
   settings: () => ({}),
+  sampler: pictureSampler,
   info: () => ({ limits: {} }),
   facts: ({ files, detector: found, recogniser: read }) => [
     ["detector", `${found.limitType} side ${found.sideLimit}, ${pixelText(found)}`],
