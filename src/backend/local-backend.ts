@@ -308,10 +308,13 @@ async function hostedModels(
     opened.map(async ({ folder, model: taskModel }) => {
       const { dir, path: modelDir = dir, manifest, version } = folder;
       const { name } = manifest;
-      const mode = engineTable[manifest.engine].mode(manifest);
+      const engine = engineTable[manifest.engine];
+      const mode = engine.mode(manifest);
+      const runRowsMax = engine.runRowsMax(manifest);
+      const runs = runRowsMax === null ? {} : { runRowsMax };
       const bytes = await expectedBytes(folder);
       const keep = keepOf(options.preload, name);
-      const hosted = { key: name, name, modelDir, mode, bytes, keep };
+      const hosted = { key: name, name, modelDir, mode, bytes, keep, ...runs };
       const of = version === undefined ? hosted : { ...hosted, version };
       return { folder, hosted: { ...of, task: taskOf(manifest), taskModel } };
     }),

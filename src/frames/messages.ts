@@ -5,7 +5,7 @@
  *   parent                                 child
  *     │ ◄──────────── hello ─────────────────│   as soon as the process runs: it is warm, and has no model yet
  *     │ ───────────── load ─────────────────►│   which model, how many threads and rows
- *     │ ◄─────────── loading ────────────────│   before it begins: nothing else is run until it has ended
+ *     │ ◄─────────── loading ────────────────│   before it begins: nothing else is begun until it has ended
  *     │ ◄───── loaded │ load-failed ─────────│   after the warm-up item was answered; the process lives on
  *     │ ───────────── batch ────────────────►│   items join the queue of their model's engine
  *     │ ◄───────────── run ──────────────────│   before each run: what it works on, predicted cost
@@ -97,7 +97,7 @@ export type ParentFrame =
 export type ChildFrame =
   | { readonly type: "hello"; readonly version: number; readonly pid: number }
   | {
-      /** Nothing else happens in the process until `loaded` or `load-failed`; if it ends before, that is the model's doing. */
+      /** Nothing is begun in the process until `loaded` or `load-failed`; if it ends before, that is taken for the model's doing. */
       readonly type: "loading";
       readonly model: string;
     }

@@ -17,6 +17,11 @@ export interface EngineDefinition<Manifest> {
   readonly check: (manifest: Manifest) => void;
   /** As the scheduler has it: fed whenever rows are free, or a batch at a time. */
   readonly mode: (manifest: Manifest) => "continuous" | "one-shot";
+  /**
+   * Of a continuous model, rows of its largest run: a pipeline is given no more than keeps it busy, so that what came first of one
+   * caller is not before all that another sends. Null, or left out: as many as the options allow.
+   */
+  readonly runRowsMax?: (manifest: Manifest) => number | null;
   /** What a request gets that sets nothing by itself, by the names of the request's fields. */
   readonly settings: (manifest: Manifest) => Readonly<Record<string, number | string | boolean>>;
   /** What callers are told of the model beside what they are told of every one. */

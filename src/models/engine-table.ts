@@ -26,6 +26,7 @@ type EngineEntry = Pick<
   EngineDefinition<ModelManifest>,
   "mode" | "settings" | "info" | "facts" | "sampler"
 > & {
+  readonly runRowsMax: (manifest: ModelManifest) => number | null;
   /** Of what was read from `path`; throws `model_folder_invalid`, which names the field. */
   readonly read: (path: string, value: unknown) => ModelManifest;
 };
@@ -75,10 +76,12 @@ function isOf<Engine extends EngineName>(
 /** From here on nobody needs to know which engine it is to ask it. */
 function entryOf<Engine extends EngineName>(
   engine: Engine,
-  { schemaFor, check, mode, settings, info, facts, sampler }: EngineDefinition<ManifestOf<Engine>>,
+  definition: EngineDefinition<ManifestOf<Engine>>,
 ): EngineEntry {
+  const { schemaFor, check, mode, runRowsMax, settings, info, facts, sampler } = definition;
   return {
     mode: (manifest) => mode(manifestOf(manifest, engine)),
+    runRowsMax: (manifest) => runRowsMax?.(manifestOf(manifest, engine)) ?? null,
     read: (path, value) => {
       const manifest = checkShape(path, value, schemaFor(value));
       check(manifest);

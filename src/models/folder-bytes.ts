@@ -8,9 +8,17 @@ const packedShare = 2;
 /** Sessions, tokenless: what a graph without weights takes. */
 const sessionBytes: number = 2 * 1024 * 1024;
 
-export async function expectedBytes({ dir, manifest }: ModelFolder): Promise<number> {
+export async function expectedBytes(folder: ModelFolder): Promise<number> {
+  return sessionBytes + packedShare * (await filesBytes(folder));
+}
+
+/** Graphs and weights on the disk. */
+export async function filesBytes({
+  dir,
+  manifest,
+}: Pick<ModelFolder, "dir" | "manifest">): Promise<number> {
   const all = Object.values<string | readonly string[]>(manifest.files).flat();
   const files = [...new Set(all)].filter((name) => !name.endsWith(".json"));
   const sizes = await Promise.all(files.map(async (name) => (await stat(join(dir, name))).size));
-  return sessionBytes + packedShare * sizes.reduce((sum, size) => sum + size, 0);
+  return sizes.reduce((sum, size) => sum + size, 0);
 }

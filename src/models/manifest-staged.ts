@@ -63,6 +63,7 @@ export const staged: EngineDefinition<StagedManifest> = {
   schemaFor,
   check: (manifest) => definitionOf(manifest).check(manifest),
   mode: (manifest) => definitionOf(manifest).mode ?? "one-shot",
+  runRowsMax: (manifest) => definitionOf(manifest).runRowsMax?.(manifest) ?? null,
   settings: (manifest) => definitionOf(manifest).settings(manifest),
   info: (manifest) => definitionOf(manifest).info(manifest),
   facts: (manifest) => definitionOf(manifest).facts(manifest),

@@ -211,7 +211,7 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
     type: "choice",
     choices: ["auto", "off"],
     group: "Pipelines",
-    help: "Whether `serve` measures, at the first start with a model that generates text, how many pipelines and threads are fastest, where none are given. `createServer` does so only when asked to.",
+    help: "Whether `serve` measures, at the first start with a model, how many pipelines and threads are fastest, where none are given. `createServer` does so only when asked to.",
     default: { value: "auto" },
     hashed: false,
   },

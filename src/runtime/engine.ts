@@ -56,6 +56,8 @@ export interface Engine {
   readonly runnable?: boolean;
   /** Ends a step that waits for such work: another model of the process has something to do. */
   wake?(): void;
+  /** True: no more such work is begun until told otherwise; what is under way goes on, and its outcomes go out. */
+  rest?(resting: boolean): void;
   /**
    * Chooses the next run and makes it. What goes wrong with a run or its memory fails items; a rejection is a bug of
    * the engine's, which must not be used any further.

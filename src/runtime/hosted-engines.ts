@@ -1,7 +1,8 @@
 /**
  * The engines of one process, by model: what each is given, and whose run is next. Loads and unloads follow each other in
- * the order in which they were asked for, and nothing is run meanwhile: a process that ends while it loads is known to have
- * ended of that.
+ * the order in which they were asked for, and nothing is begun meanwhile: a process that ends while it loads is known to have
+ * ended of that. Only what threads were at before goes on, such as a large picture that is decoded: a load that waited for it
+ * would keep all others waiting.
  */
 import { MillraceError } from "millrace-client/wire";
 import type { ChildFrame, FrameOutcome, ParentFrame } from "../frames/messages.js";
@@ -83,21 +84,32 @@ export class HostedEngines {
 
   #change(action: () => Promise<void>): void {
     this.#changing += 1;
+    this.#rest(true);
     this.#changes = this.#changes
       .then(action)
       .catch(this.#options.die)
       .then(() => {
         this.#changing -= 1;
+        if (this.#changing === 0) this.#rest(false);
         this.#go();
       });
+  }
+
+  #rest(resting: boolean): void {
+    for (const { engine } of this.#hosted.values()) engine.rest?.(resting);
+  }
+
+  /** The run that is under way, if there is one, was announced: it may end first. */
+  async #runEnds(): Promise<void> {
+    this.#stepping?.engine.wake?.();
+    await this.#step;
   }
 
   async #load(frame: LoadFrame): Promise<void> {
     const { loadEngine, send, onRun, memoryBytes } = this.#options;
     const { model } = frame;
     if (this.#hosted.has(model)) throw new Error(`the parent loads ${model} twice`);
-    // The run that is under way, if there is one, was announced: it may end first.
-    await this.#step;
+    await this.#runEnds();
     send({ type: "loading", model });
     const startedAtMs = performance.now();
     const before = memoryBytes();
@@ -127,7 +139,8 @@ export class HostedEngines {
 
   async #unload(model: string): Promise<void> {
     const hosted = this.#of(model);
-    await this.#step;
+    await this.#runEnds();
+    hosted.engine.rest?.(false);
     // What is left in it was cancelled and confirmed: it goes with the next step.
     while (!hosted.engine.idle) await hosted.engine.step();
     this.#hosted.delete(model);

@@ -29,6 +29,11 @@ export class RunCost {
     return fixedMs + msPerUnit * units;
   }
 
+  /** What a run takes however little is in it. */
+  get fixedMs(): number {
+    return this.#weight === 0 ? 0 : this.#line().fixedMs;
+  }
+
   /** Most units whose predicted time stays within `ms`; at least one. */
   unitsWithin(ms: number): number {
     const { fixedMs, msPerUnit } =

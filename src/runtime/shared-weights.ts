@@ -4,10 +4,17 @@
  * it is, with a copy of its own, and a line on standard error says why.
  */
 import { spawn } from "node:child_process";
-import { basename } from "node:path";
+import { realpath, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { openSession, runtimeVersion, type Session, type SessionOptions } from "./session.js";
+import {
+  type InputShapes,
+  openSession,
+  runtimeVersion,
+  type Session,
+  type SessionOptions,
+} from "./session.js";
 import {
   entryDir,
   findEntry,
@@ -22,10 +29,12 @@ import {
 /** What of a graph can be shared, and where. */
 export interface SharedWeights {
   readonly cache: WeightsCache;
-  /** Hash of the graph and of the files that it refers to. */
+  /** What tells the graph and the files that it refers to from all others, such as their hash. */
   readonly identity: string;
   /** Of those files. */
   readonly bytes: number;
+  /** Of a graph that is not ours: what it may take, and is tried with before anybody uses what was made. */
+  readonly probes?: readonly InputShapes[];
 }
 
 /** What the maker's process is told, as JSON. */
@@ -34,6 +43,7 @@ export interface MakeRequest {
   readonly options: SessionOptions;
   readonly dir: string;
   readonly cache: WeightsCache;
+  readonly probes: readonly InputShapes[] | null;
 }
 
 /** Below that a copy costs less than what else comes with it. */
@@ -43,20 +53,50 @@ const bytesFactor = 2.1;
 const makerPath = fileURLToPath(new URL("./weights-maker.js", import.meta.url));
 const pollMs = 25;
 
+/**
+ * Of a graph that is as somebody else made it. Its files are told by place and time and not by a hash: graphs of gigabytes are
+ * not read once more for that, and what a folder says of them may be of what it held before.
+ */
+export async function sharedFiles(
+  cache: WeightsCache | null,
+  {
+    dir,
+    files,
+    probes,
+  }: {
+    readonly dir: string;
+    readonly files: readonly string[];
+    readonly probes: readonly InputShapes[];
+  },
+): Promise<SharedWeights | null> {
+  if (cache === null) return null;
+  const found = await Promise.all(
+    files.map(async (file) => {
+      const path = await realpath(join(dir, file));
+      return { path, ...(await stat(path, { bigint: true })) };
+    }),
+  );
+  const facts = found.map(({ path, ino, size, mtimeNs, ctimeNs }) =>
+    [path, ino, size, mtimeNs, ctimeNs].join(" "),
+  );
+  const bytes = found.reduce((sum, { size }) => sum + Number(size), 0);
+  return { cache, identity: facts.join("\n"), bytes, probes };
+}
+
 export async function openShared(
   graph: string,
   options: SessionOptions,
   shared: SharedWeights | null,
 ): Promise<Session> {
   if (shared === null || !isWorthwhile(shared)) return await openSession(graph, options);
-  const { cache, identity } = shared;
+  const { cache, identity, probes = null } = shared;
   const dir = entryDir(cache, [
     identity,
     runtimeVersion(),
     options.wideSums === true ? "wide sums" : "",
   ]);
   try {
-    const cached = await findOrMake({ graph, options, dir, cache });
+    const cached = await findOrMake({ graph, options, dir, cache, probes });
     return await openSession(cached, { ...options, packed: true }).catch(async (error: unknown) => {
       // Somebody's pruning was faster, or it is not what was written; the next one makes a new one.
       await removeEntry(dir);

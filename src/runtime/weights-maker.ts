@@ -6,10 +6,10 @@ import type { MakeRequest } from "./shared-weights.js";
 import { cachedGraphName, cachedWeightsName, pruneEntries, publishEntry } from "./weights-cache.js";
 
 watchParent();
-const { graph, options, dir, cache } = JSON.parse(process.argv[2] ?? "") as MakeRequest;
+const { graph, options, dir, cache, probes } = JSON.parse(process.argv[2] ?? "") as MakeRequest;
 try {
   await publishEntry(dir, async (newDir) => {
-    const target = { graph: join(newDir, cachedGraphName), weightsName: cachedWeightsName };
+    const target = { graph: join(newDir, cachedGraphName), weightsName: cachedWeightsName, probes };
     await writePacked(graph, options, target);
   });
   await pruneEntries(cache, dir);

@@ -52,6 +52,8 @@ export class FedPipeline implements PipelineView {
   readonly batches: HeldBatch[] = [];
   readonly rows: Record<WorkClass, number> = { realtime: 0, bulk: 0 };
   lastClass: WorkClass | null = null;
+  /** When it was given something after it had nothing, or when it last gave an outcome. */
+  #pacedAtMs = 0;
   readonly #batchOf = new Map<ItemEntry, HeldBatch>();
 
   constructor(
@@ -99,6 +101,7 @@ export class FedPipeline implements PipelineView {
       recalled: false,
       items: new Set(held.items),
     };
+    if (this.inFlight === 0) this.#pacedAtMs = held.nowMs;
     this.batches.push(entry);
     this.lastClass = batch.class;
     this.usedAtMs = held.nowMs;
@@ -108,6 +111,13 @@ export class FedPipeline implements PipelineView {
       this.rows[item.request.class] += item.rows;
       this.#batchOf.set(item, entry);
     }
+  }
+
+  /** It gave the item's outcome: what that took tells how fast it is. */
+  settled(item: ItemEntry, nowMs: number): void {
+    if (!this.#batchOf.has(item)) return;
+    this.model.pace.learn(item.rows, Math.max(0, nowMs - this.#pacedAtMs));
+    this.#pacedAtMs = nowMs;
   }
 
   release(item: ItemEntry, nowMs: number): void {

@@ -15,6 +15,8 @@ export class ModelPlace {
   spec: ModelSpec | null = null;
   /** As it was announced; it outlives `spec`. */
   mode: RunMode = "one-shot";
+  /** Likewise. Null: pipelines bound it by themselves. */
+  runRowsMax: number | null = null;
   /** It was announced once, and goes. */
   isGone = false;
   /** Pipelines that load it now, or have a plan to. */
@@ -54,6 +56,7 @@ export class ModelPlace {
   announced(spec: ModelSpec): void {
     this.spec = spec;
     this.mode = spec.mode;
+    this.runRowsMax = spec.runRowsMax ?? null;
     this.isGone = false;
     this.failures = 0;
     this.deaths = 0;

@@ -3,6 +3,7 @@ import { BatchCost } from "./batch-cost.js";
 import { ClassQueue } from "./class-queue.js";
 import type { FedPipeline } from "./fed-pipeline.js";
 import { ModelPlace } from "./model-place.js";
+import { Pace } from "./pace.js";
 import { ServiceTime } from "./service-time.js";
 import { Suspects } from "./suspects.js";
 import type { RunMode } from "./types.js";
@@ -22,6 +23,7 @@ export class ModelState {
   readonly place: ModelPlace = new ModelPlace();
   readonly service: ServiceTime = new ServiceTime();
   readonly cost: BatchCost;
+  readonly pace: Pace = new Pace();
   /** Pipelines that host it and are meant for a class. */
   readonly #meant: Record<WorkClass, number> = { realtime: 0, bulk: 0 };
 

@@ -23,6 +23,20 @@ interface FreePipelines {
 const oneShotBatchesMax = 2;
 
 /**
+ * Of a model that says how large its runs are, a pipeline is given as much as it is through with in this time, and some rows in
+ * any case, so that all of its stages have work; and two runs at most. The rest stays here, where who comes next is decided
+ * anew for each.
+ */
+const roomMs = 400;
+const roomRowsMin = 4;
+
+/** Rows that a pipeline runs, and that may wait behind them. */
+interface RoomSize {
+  readonly rowsMax: number;
+  readonly prefetchRows: number;
+}
+
+/**
  * How much each pipeline of a model may be sent. Made for one feed, during which pipelines only fill up: the sums over all
  * pipelines are taken once and follow each batch that leaves, so that bounds cost O(1), whatever the number of pipelines.
  * Only when the oldest item of a class stops being over the age limit are they taken again, once in a feed at most.
@@ -36,11 +50,17 @@ const oneShotBatchesMax = 2;
 export class Rooms {
   readonly #model: ModelState;
   readonly #options: RoomOptions;
+  /** Rows that are worth having on a pipeline; `Infinity` where the pipeline alone says how many. */
+  readonly #worthRows: number;
   readonly #free: Partial<Record<WorkClass, FreePipelines>> = {};
 
   constructor(model: ModelState, options: RoomOptions) {
     this.#model = model;
     this.#options = options;
+    const { place, pace } = model;
+    const withinTime = Math.max(roomRowsMin, Math.floor(pace.rowsWithin(roomMs)));
+    this.#worthRows =
+      place.runRowsMax === null ? Infinity : Math.min(2 * place.runRowsMax, withinTime);
   }
 
   /** Pipelines that are fed as usual and may have room, in the order in which they came up. */
@@ -134,8 +154,14 @@ export class Rooms {
   }
 
   #room(pipeline: PipelineView, workClass: WorkClass, aged: boolean): number {
+    return rowsRoom(pipeline, workClass, { ...this.#sizeOf(pipeline), aged });
+  }
+
+  #sizeOf({ capacity: { rowsMax } }: PipelineView): RoomSize {
     const { prefetchRows } = this.#options;
-    return rowsRoom(pipeline, workClass, { prefetchRows, aged });
+    if (this.#worthRows >= rowsMax + prefetchRows) return { rowsMax, prefetchRows };
+    const runs = Math.ceil(this.#worthRows / 2);
+    return { rowsMax: runs, prefetchRows: this.#worthRows - runs };
   }
 }
 
@@ -143,16 +169,16 @@ export class Rooms {
 function rowsRoom(
   pipeline: PipelineView,
   workClass: WorkClass,
-  room: { readonly prefetchRows: number; readonly aged: boolean },
+  room: RoomSize & { readonly aged: boolean },
 ): number {
-  const { rowsMax } = pipeline.capacity;
+  const { rowsMax, prefetchRows } = room;
   const { realtime, bulk } = pipeline.rows;
-  const common = rowsMax + room.prefetchRows - realtime - bulk;
+  const common = rowsMax + prefetchRows - realtime - bulk;
   if (workClass === "realtime") return Math.max(common, rowsMax - realtime);
   // While more than half of the waiting places are taken, nothing more is sent: then a batch is many sentences of
   // about one length, and not one for each row that ends.
-  const refills = 2 * common >= room.prefetchRows;
+  const refills = 2 * common >= prefetchRows;
   // Realtime that fills the common places for long must not lock out bulk: what is over the age limit counts bulk only.
-  if (room.aged) return rowsMax + room.prefetchRows - bulk;
+  if (room.aged) return rowsMax + prefetchRows - bulk;
   return refills ? common : 0;
 }

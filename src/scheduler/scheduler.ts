@@ -171,6 +171,8 @@ export class Scheduler {
   #settled(pipelineId: string, itemId: number): void {
     const item = this.#book.item(itemId);
     if (item === undefined) return;
+    const { whereabouts, dropped } = item;
+    if (whereabouts.kind === "held" && !dropped) whereabouts.pipeline.settled(item, this.#nowMs);
     this.#takeBack(item, pipelineId);
     this.#book.forget(item);
   }

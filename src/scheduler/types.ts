@@ -35,6 +35,11 @@ export interface ModelSpec {
   /** What it is expected to take in a process, until it was measured. */
   readonly bytes: number;
   readonly keep: Keep;
+  /**
+   * Of a continuous one: rows of its largest run. No pipeline is given more than two of these are worth (rooms.ts). Left out:
+   * what a pipeline holds of it is bounded by the pipeline alone.
+   */
+  readonly runRowsMax?: number;
 }
 
 /** A model on a pipeline, as far as it matters here: whom it serves, and how much of it. */

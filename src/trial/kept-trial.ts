@@ -27,10 +27,17 @@ export function keptPath({ machine, options }: Configuration, manifest: ModelMan
     machine.cores,
     machine.coresFrom,
     options.rowsMax,
-    Object.entries(manifest.fileSha256).toSorted(([left], [right]) => (left < right ? -1 : 1)),
+    identityOf(manifest),
   ];
   const key = createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 32);
   return join(options.cacheDir, "trials-v1", `${key}.json`);
+}
+
+/** Nobody has hashed a graph that was not converted: what is known of it stands for it. */
+function identityOf(manifest: ModelManifest): unknown {
+  const hashes = Object.entries(manifest.fileSha256);
+  if (hashes.length === 0) return manifest;
+  return hashes.toSorted(([left], [right]) => (left < right ? -1 : 1));
 }
 
 /** Null where there is none, or nothing that can be believed. */

@@ -10,6 +10,7 @@ import { cpus, loadavg } from "node:os";
 import { fileURLToPath } from "node:url";
 import type { Log } from "../log.js";
 import { engineTable } from "../models/engine-table.js";
+import { filesBytes } from "../models/folder-bytes.js";
 import type { ModelManifest } from "../models/manifest.js";
 import { readModel } from "../models/read-manifest.js";
 import { findModels } from "../models/registry.js";
@@ -104,6 +105,7 @@ function withLayout(
 
 interface Found extends TrialModel {
   readonly manifest: ModelManifest;
+  readonly bytes: number;
 }
 
 /** What is slowest is what the layout should be for. Folders that are broken are the start's business. */
@@ -113,17 +115,19 @@ async function findLargest(modelsDir: string): Promise<Found | null> {
   for (const place of dirs) {
     const model = await readModel(place).catch(() => null);
     if (model === null) continue;
-    const { manifest } = model;
+    const { dir, manifest } = model;
     const sample = engineTable[manifest.engine].sampler?.(manifest) ?? null;
     // Several models of one folder are told apart by where each is read from.
-    if (sample !== null) found.push({ modelDir: place, manifest, sample });
+    if (sample === null) continue;
+    // What was converted says how large it was; a file that is missing is the start's business as well.
+    const bytes =
+      "source" in manifest
+        ? manifest.source.weightsBytes
+        : await filesBytes({ dir, manifest }).catch(() => 0);
+    found.push({ modelDir: place, manifest, sample, bytes });
   }
-  found.sort((left, right) => bytesOf(right) - bytesOf(left));
+  found.sort((left, right) => right.bytes - left.bytes);
   return found[0] ?? null;
-}
-
-function bytesOf({ manifest }: Found): number {
-  return "source" in manifest ? manifest.source.weightsBytes : 0;
 }
 
 /** Empty where not all could be measured: half of a comparison is none. */
@@ -133,7 +137,7 @@ async function runTrial(
   { log, signal, entry = runtimeEntry, windowMs = usualWindowMs }: TrialParts,
 ): Promise<readonly MeasuredLayout[]> {
   const layouts = layoutsOf(machine.cores, pipelinesMax).filter((layout) =>
-    fits(layout, bytesOf(model), machine.memoryBytes),
+    fits(layout, model.bytes, machine.memoryBytes),
   );
   if (layouts.length < 2) return [];
   log.info(

@@ -4,7 +4,7 @@
  *   load ──► asked ── it says loading ──► loading ──┬─ loaded ───────► resident ── unload ──► leaving ── unloaded ──► gone
  *                                                   └─ load-failed ──► gone
  *
- * From `loading` to its end nothing else happens in the process, so an end in between is the model's doing.
+ * From `loading` to its end nothing is begun in the process, so an end in between is taken for the model's doing.
  */
 import assert from "node:assert/strict";
 import type { PipelineModel } from "millrace-client/wire";

@@ -42,6 +42,10 @@ class OneStage implements Program {
   async release(): Promise<void> {}
 }
 
+/** Of whatever is there. */
+const loadOf = (model: string) =>
+  ({ type: "load", model, modelDir: "", version: "", seen: "", threads: 1, rowsMax: 8 }) as const;
+
 const turn = async (): Promise<void> => await new Promise((resolve) => setImmediate(resolve));
 
 test("defect: a model whose items wait for threads does not hold the process while another has work", async () => {
@@ -65,15 +69,7 @@ test("defect: a model whose items wait for threads does not hold the process whi
     engines.admit({ type: "batch", model, batchId: itemId, class: workClass, items });
   };
   for (const model of ["pictures", "texts"])
-    engines.load({
-      type: "load",
-      model,
-      modelDir: "",
-      version: "",
-      seen: "",
-      threads: 1,
-      rowsMax: 8,
-    });
+    engines.load(loadOf(model));
   while (sent.filter(({ type }) => type === "loaded").length < 2) await turn();
   admit("pictures", "bulk", 1);
   await turn();
@@ -84,6 +80,83 @@ test("defect: a model whose items wait for threads does not hold the process whi
   for (const end of pictures.threads) end();
   for (let turns = 0; turns < 10; turns += 1) await turn();
   assert.deepEqual(ended(), [2, 1]);
+});
+
+test("defect: a load does not wait for pictures that threads are at, and no further ones begin meanwhile", async () => {
+  const pictures = new OneStage("thread");
+  const sent: ChildFrame[] = [];
+  const announced: string[] = [];
+  let endLoad: () => void = () => {};
+  const engines = new HostedEngines({
+    loadEngine: async ({ model }, events: EngineEvents): Promise<Engine> => {
+      if (model === "pictures") return new StagedEngine(pictures, events);
+      await new Promise<void>((resolve) => {
+        endLoad = resolve;
+      });
+      return new StagedEngine(new OneStage("session"), events);
+    },
+    send: (frame) => sent.push(frame),
+    onRun: (model) => announced.push(model),
+    memoryBytes: () => 0,
+    die: (error) => assert.fail(String(error)),
+  });
+  const types = (): string[] => sent.map(({ type }) => type);
+  const turns = async (): Promise<void> => {
+    for (let each = 0; each < 10; each += 1) await turn();
+  };
+  engines.load(loadOf("pictures"));
+  await turns();
+  const items: FrameItem[] = [1, 2].map((itemId) => ({ itemId, payload: valuesOnly({}) }));
+  engines.admit({ type: "batch", model: "pictures", batchId: 1, class: "bulk", items });
+  await turns();
+  assert.equal(pictures.threads.length, 1, "a thread is at the first, and the second waits for it");
+  engines.load(loadOf("texts"));
+  await turns();
+  assert.deepEqual(types(), ["loading", "loaded", "loading"], "the load has begun");
+  pictures.threads[0]?.();
+  await turns();
+  assert.deepEqual(types().slice(3), ["items"], "what a thread was at has its outcome");
+  assert.deepEqual(announced, ["pictures"], "and nothing begins while a model is loaded");
+  endLoad();
+  await turns();
+  assert.equal(pictures.threads.length, 2, "then the next begins");
+  pictures.threads[1]?.();
+  await turns();
+  const ended = sent.flatMap((frame) => (frame.type === "items" ? frame.outcomes : []));
+  assert.deepEqual(
+    ended.map(({ itemId }) => itemId),
+    [1, 2],
+  );
+});
+
+test("a model is unloaded while another's pictures are with threads", async () => {
+  const pictures = new OneStage("thread");
+  const sent: ChildFrame[] = [];
+  const engines = new HostedEngines({
+    loadEngine: async ({ model }, events: EngineEvents): Promise<Engine> =>
+      new StagedEngine(model === "pictures" ? pictures : new OneStage("session"), events),
+    send: (frame) => sent.push(frame),
+    onRun: () => {},
+    memoryBytes: () => 0,
+    die: (error) => assert.fail(String(error)),
+  });
+  for (const model of ["pictures", "texts"])
+    engines.load(loadOf(model));
+  for (let each = 0; each < 20; each += 1) await turn();
+  const items: FrameItem[] = [{ itemId: 1, payload: valuesOnly({}) }];
+  engines.admit({ type: "batch", model: "pictures", batchId: 1, class: "realtime", items });
+  await turn();
+  engines.unload("texts");
+  for (let each = 0; each < 10; each += 1) await turn();
+  assert.equal(sent.at(-1)?.type, "unloaded");
+  // The last one has its own threads to wait for: what is in it goes before its memory does.
+  engines.cancel([1]);
+  engines.unload("pictures");
+  for (let each = 0; each < 10; each += 1) await turn();
+  assert.equal(sent.filter(({ type }) => type === "unloaded").length, 1);
+  pictures.threads[0]?.();
+  for (let each = 0; each < 10; each += 1) await turn();
+  assert.equal(sent.filter(({ type }) => type === "unloaded").length, 2);
 });
 
 test("what has answered sanely in a process is not warmed up there again", async () => {
@@ -105,7 +178,7 @@ test("what has answered sanely in a process is not warmed up there again", async
     const answers = (): number =>
       sent.filter(({ type }) => type === "loaded" || type === "load-failed").length;
     const before = answers();
-    engines.load({ type: "load", model, modelDir: "", threads: 1, rowsMax: 8 });
+    engines.load(loadOf(model));
     while (answers() === before) await turn();
   };
   await load("a");

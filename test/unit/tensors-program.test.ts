@@ -9,6 +9,7 @@ import { readModel } from "#src/models/read-manifest.js";
 import { startEngine } from "#src/runtime/staged/load-staged.js";
 import type { Program, StageInput } from "#src/runtime/staged/program.js";
 import { openTensors } from "#src/runtime/staged/programs/tensors.js";
+import { stagedEngineDefaults } from "#src/runtime/staged/staged-engine.js";
 import type { Payload, Tensor } from "#src/work/payload.js";
 import { type NamedTensor, putTensor, takeTensor, textsOf, textTensor } from "#src/work/tensors.js";
 import {
@@ -64,7 +65,7 @@ function payload(list: readonly NamedTensor[], outputs: readonly number[] = [0])
 
 async function runTogether({ program }: Opened, payloads: readonly Payload[]): Promise<Payload[]> {
   const inputs = payloads.map((each): StageInput => {
-    const begun = program.begin(each);
+    const begun = program.begin(each, () => Infinity);
     assert.ok(typeof begun === "object", typeof begun === "string" ? begun : "");
     return begun;
   });
@@ -276,7 +277,7 @@ describe("a run", () => {
       payload([float], [1]),
       { ...payload([float]), values: {} },
     ]) {
-      assert.equal(typeof opened.program.begin(bad), "string");
+      assert.equal(typeof opened.program.begin(bad, () => Infinity), "string");
     }
   });
 
@@ -289,10 +290,13 @@ describe("a run", () => {
       }),
       { limits: { rowsMax: 3 } },
     );
-    const engine = await startEngine(opened.program, {
+    const events = {
       onRun: () => {},
-      onOutcomes: (some) => outcomes.push(...some),
-    });
+      onOutcomes: (some: readonly FrameOutcome[]) => outcomes.push(...some),
+    };
+    // However slow the machine is, time cuts nothing here.
+    const options = { ...stagedEngineDefaults, realtimeRunMs: 1_000_000 };
+    const engine = await startEngine(opened.program, events, options);
     const outcomes: FrameOutcome[] = [];
     const texts = Array.from({ length: 16 }, (_, at) => "é".repeat(at % 3));
     engine.admit("realtime", [
@@ -308,6 +312,38 @@ describe("a run", () => {
       runs.map(({ runs: count, rows }) => [count, rows]),
       [[3, 8]],
     );
+  });
+
+  test("defect: rows that would take long are cut into parts that others come between", async () => {
+    await using opened = await open(
+      graphBytes({
+        nodes: [node("Sqrt", ["x"])],
+        inputs: [x(["n", 2])],
+        outputs: [y(["n", 2])],
+      }),
+    );
+    const data = Float32Array.from({ length: 120 }, (_, at) => at);
+    const item = payload([{ name: "x", datatype: "FP32", shape: [60, 2], data }]);
+    const { program } = opened;
+    const whole = program.begin(item, () => 60);
+    assert.ok(typeof whole === "object" && whole.stage === 1, "a run in time is not cut");
+    const long = program.begin(item, () => 7.5);
+    assert.ok(typeof long === "object" && long.stage === 0);
+    const [cut] = (await program.stages[0]?.run([long])) ?? [];
+    assert.ok(cut?.kind === "next");
+    const rows = cut.inputs.map(({ cost }) => cost.rows);
+    assert.deepEqual(rows, [7, 7, 7, 7, 7, 7, 7, 7, 4]);
+    const results = (await program.stages[1]?.run(cut.inputs)) ?? [];
+    const values = results.map((result) => {
+      assert.ok(result.kind === "done");
+      return { ok: true, value: result.value } as const;
+    });
+    const answer = program.finish(cut.gather(values));
+    assert.deepEqual(answer.tensors["0"]?.data, data.map(Math.sqrt));
+    const slowest = program.begin(item, () => 0.2);
+    assert.ok(typeof slowest === "object");
+    const [single] = (await program.stages[0]?.run([slowest])) ?? [];
+    assert.equal(single?.kind === "next" && single.inputs.length, 60, "a row is the least");
   });
 
   test("a thousand inputs", async () => {

@@ -15,6 +15,7 @@ import type { ManifestBase } from "../manifest-base.js";
 import { baseFields, fileName, size, taskName, wrongManifest } from "../manifest-fields.js";
 import type { ProgramDefinition } from "../manifest-staged.js";
 import { type PixelInput, pixelFields, pixelText } from "./pixel-input.js";
+import { pictureSampler } from "./sampled-picture.js";
 
 export interface ImageSize {
   readonly width: number;
@@ -78,7 +79,9 @@ export const imageClassifier: ProgramDefinition<ImageClassifierManifest> = {
   check,
   // Some are decoded while others run.
   mode: "continuous",
+  runRowsMax: ({ rowsMax }) => rowsMax,
   settings: () => ({}),
+  sampler: pictureSampler,
   info: () => ({ limits: {} }),
   facts: (manifest) => {
     const { width, height } = inputSize(manifest);

@@ -11,6 +11,7 @@ import type { ManifestBase } from "../manifest-base.js";
 import { baseFields, checkFiles, fileName, size, wrongManifest } from "../manifest-fields.js";
 import type { ProgramDefinition } from "../manifest-staged.js";
 import { type PixelInput, pixelFields, pixelText } from "./pixel-input.js";
+import { pictureSampler } from "./sampled-picture.js";
 
 export interface OcrDetector extends PixelInput {
   /** `max`: a picture whose longer side is over `sideLimit` is made smaller; `min`: one whose shorter side is under it, larger. */
@@ -67,6 +68,9 @@ export interface OcrManifest extends ManifestBase {
   readonly direction: OcrDirection;
   readonly recogniser: OcrRecogniser;
 }
+
+/** Of one run of the detector: small ones gain by company. */
+export const pagesMax = 8;
 
 const half = [0.5, 0.5, 0.5] as const;
 const usualPixels: PixelInput = { channels: "bgr", scale: 1 / 255, mean: half, std: half };
@@ -129,7 +133,9 @@ export const ocrProgram: ProgramDefinition<OcrManifest> = {
   check,
   // A picture becomes lines inside, and those of many pictures run together.
   mode: "continuous",
+  runRowsMax: () => pagesMax,
   settings: () => ({}),
+  sampler: pictureSampler,
   info: () => ({ limits: {} }),
   facts: ({ files, detector: found, recogniser: read }) => [
     ["detector", `${found.limitType} side ${found.sideLimit}, ${pixelText(found)}`],

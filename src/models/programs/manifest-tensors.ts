@@ -12,6 +12,7 @@ import { z } from "zod";
 import type { ManifestBase } from "../manifest-base.js";
 import { baseFields, fileName, size, taskName, wrongManifest } from "../manifest-fields.js";
 import type { ProgramDefinition } from "../manifest-staged.js";
+import { tensorsSampler } from "./sampled-tensors.js";
 
 export interface TensorsManifest extends ManifestBase {
   readonly engine: "staged";
@@ -84,6 +85,7 @@ export const tensors: ProgramDefinition<TensorsManifest> = {
   schema,
   check,
   settings: () => ({}),
+  sampler: tensorsSampler,
   info: ({ inputs, outputs, limits }) => ({
     limits: limits.rowsMax === null ? {} : { rowsMax: limits.rowsMax },
     inputs: inputs.map(infoOf),

@@ -68,8 +68,12 @@ export interface Stage {
 
 export interface Program {
   readonly stages: readonly Stage[];
-  /** The first input of an item, or why the payload is not one of this model's. Cheap: the work belongs into stages. */
-  begin(payload: Payload): StageInput | string;
+  /**
+   * The first input of an item, or why the payload is not one of this model's. Cheap: the work belongs into stages.
+   * `runUnits`: most units of a stage's run that end in time, by what was measured. A single input may be more, and then
+   * everybody waits for it: what can be cut should be.
+   */
+  begin(payload: Payload, runUnits: (stage: number) => number): StageInput | string;
   /** An item's outcome from the result of its first input: the program's own value into what its task reads. */
   finish(value: unknown): Payload;
   /** Small items that use every stage, before anybody waits; each must have a good outcome. */

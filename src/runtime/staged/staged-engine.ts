@@ -47,6 +47,7 @@ export class StagedEngine implements Engine {
   readonly #stages: readonly StageQueues[];
   readonly #costs: readonly RunCost[];
   readonly #choosing: StageChoosing;
+  readonly #runMs: Readonly<Record<WorkClass, number>>;
   readonly #meter = new StageMeter();
   /** Those that have no outcome yet, by id. */
   readonly #items = new Map<number, StagedItem>();
@@ -56,6 +57,7 @@ export class StagedEngine implements Engine {
   #running = 0;
   #heldBytes = 0;
   #groups = 0;
+  #resting = false;
   #wake: () => void = () => {};
 
   constructor(
@@ -70,8 +72,9 @@ export class StagedEngine implements Engine {
       busy: { realtime: { rows: 0, units: 0 }, bulk: { rows: 0, units: 0 } },
     }));
     this.#costs = program.stages.map(() => new RunCost(priorMsPerUnit));
+    this.#runMs = { realtime: options.realtimeRunMs, bulk: options.bulkRunMs };
     this.#choosing = new StageChoosing(program.stages, options, {
-      unitsWithin: (stage, ms) => this.#costOf(stage).unitsWithin(ms),
+      unitsWithin: (stage, ms) => this.#unitsWithin(stage, ms),
       predictMs: (stage, units) => this.#costOf(stage).predictMs(units),
     });
   }
@@ -79,7 +82,7 @@ export class StagedEngine implements Engine {
   admit(workClass: WorkClass, items: readonly FrameItem[]): void {
     const refused: FrameOutcome[] = [];
     for (const item of items) {
-      const begun = this.#begin(item);
+      const begun = this.#begin(item, workClass);
       if ("error" in begun) {
         refused.push(failed(item, begun.error));
         continue;
@@ -128,6 +131,10 @@ export class StagedEngine implements Engine {
     this.#wake();
   }
 
+  rest(resting: boolean): void {
+    this.#resting = resting;
+  }
+
   async step(): Promise<void> {
     this.#startThreads();
     const run = this.#choosing.decide(this.#work, performance.now());
@@ -174,9 +181,13 @@ export class StagedEngine implements Engine {
 
   // ── Ways in ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #begin({ payload }: FrameItem): { readonly input: StageInput } | { readonly error: unknown } {
+  #begin(
+    { payload }: FrameItem,
+    workClass: WorkClass,
+  ): { readonly input: StageInput } | { readonly error: unknown } {
+    const ms = this.#runMs[workClass];
     try {
-      const input = this.#program.begin(payload);
+      const input = this.#program.begin(payload, (stage) => this.#unitsWithin(stage, ms));
       const problem = typeof input === "string" ? input : problemOf(input, this.#stages.length);
       if (typeof input !== "string" && problem === null) return { input };
       return { error: new Error(problem ?? "the item is not one of this model's") };
@@ -215,7 +226,7 @@ export class StagedEngine implements Engine {
 
   /** As many as may: what they make shall be there when a session wants it. */
   #startThreads(): void {
-    for (;;) {
+    while (!this.#resting) {
       const start = this.#choosing.nextStart(this.#work);
       if (start === null) return;
       const { stage, workClass, input } = start;
@@ -360,6 +371,12 @@ export class StagedEngine implements Engine {
         });
       }
     }
+  }
+
+  /** A run that is mostly its start keeps others waiting as well, and is worth less. */
+  #unitsWithin(stage: number, ms: number): number {
+    const cost = this.#costOf(stage);
+    return cost.unitsWithin(Math.max(ms, 2 * cost.fixedMs));
   }
 
   #costOf(stage: number): RunCost {

@@ -21,6 +21,8 @@ export interface HostedModel {
   /** What it is expected to take in a process. */
   readonly bytes: number;
   readonly keep: Keep;
+  /** As the scheduler has it. */
+  readonly runRowsMax?: number;
 }
 
 const notReadyRetryMs = 1_000;
@@ -46,13 +48,13 @@ export class HostedModels {
   }
 
   add(model: HostedModel): ModelSpec {
-    const { key, name, modelDir, version, mode, bytes, keep } = model;
+    const { key, name, modelDir, version, mode, bytes, keep, runRowsMax } = model;
     // Only this: what else the owner has of a version, its tokenizer above all, may go when the version does.
     const own = { key, name, modelDir, mode, bytes, keep };
     this.#models.set(key, version === undefined ? own : { ...own, version });
     this.#holds.delete(key);
     this.#retired.delete(key);
-    return { model: key, mode, bytes, keep };
+    return { model: key, mode, bytes, keep, ...(runRowsMax === undefined ? {} : { runRowsMax }) };
   }
 
   /** Nobody is let in for it any more. */

@@ -1,5 +1,5 @@
 /** Where the lines are: a picture → quadrilaterals in its own pixels, in reading order. */
-import type { OcrDetector } from "../../../models/programs/manifest-ocr.js";
+import { type OcrDetector, pagesMax } from "../../../models/programs/manifest-ocr.js";
 import { pictureUnits, unitPixels } from "../../../work/picture.js";
 import type { Pixels, Size } from "../../pictures.js";
 import { f32, floatsOf, type Session } from "../../session.js";
@@ -15,9 +15,9 @@ interface Detecting {
   readonly view: Pixels;
 }
 
-/** A few: a run of one large page is long enough, and small ones gain by company. */
+/** A few: a run of one large page is long enough. */
 export const detectLimits: Stage["limits"] = {
-  rowsMax: 8,
+  rowsMax: pagesMax,
   paddedUnitsMax: (2 * 960 * 960) / unitPixels,
 };
 

@@ -1,5 +1,6 @@
 /** Whether the graphs of a folder are what its manifest says, seen on small inputs of nothing before anybody waits. */
 import type { OcrManifest, OcrRecogniser } from "../../../models/programs/manifest-ocr.js";
+import type { Size } from "../../pictures.js";
 import type { Fetches, Session } from "../../session.js";
 import { classSteps, runOn } from "./read-stages.js";
 
@@ -30,6 +31,22 @@ export function keysOf(text: string): string[] {
   return lines;
 }
 
+/** What the detector and the recogniser are tried with. */
+export function probeSizes({
+  detector,
+  recogniser,
+}: Pick<OcrManifest, "detector" | "recogniser">): Record<"detector" | "recogniser", Size> {
+  const side = 2 * detector.sideMultiple;
+  return {
+    detector: { width: side, height: side },
+    recogniser: { width: shortLine(recogniser), height: recogniser.height },
+  };
+}
+
+function shortLine({ widthStep }: OcrRecogniser): number {
+  return Math.ceil(64 / widthStep) * widthStep;
+}
+
 /** Throws, naming the graph and what it gives instead. */
 export async function probeOcr(
   { detector, recogniser, direction }: OcrGraphs,
@@ -37,9 +54,9 @@ export async function probeOcr(
   characters: readonly string[],
 ): Promise<void> {
   checkForm("detector", detector);
-  const side = 2 * manifest.detector.sideMultiple;
-  const input = { ...manifest.recogniser, width: side, height: side };
-  expectShape("detector", await probed("detector", detector, input), [1, 1, side, side]);
+  const size = probeSizes(manifest).detector;
+  const found = await probed("detector", detector, { ...manifest.recogniser, ...size });
+  expectShape("detector", found, [1, 1, size.height, size.width]);
   if (direction !== null) {
     checkForm("direction", direction);
     const fetches = await probed("direction", direction, manifest.direction);
@@ -55,7 +72,7 @@ export async function probeOcr(
 
 /** Classes that the recogniser tells apart, the blank included. */
 export async function classesOf(session: Session, recogniser: OcrRecogniser): Promise<number> {
-  const width = Math.ceil(64 / recogniser.widthStep) * recogniser.widthStep;
+  const width = shortLine(recogniser);
   const fetches = await probed("recogniser", session, { ...recogniser, width });
   return classSteps(fetches, session, 1).classes;
 }

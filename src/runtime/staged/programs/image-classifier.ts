@@ -11,7 +11,8 @@ import type { Payload } from "../../../work/payload.js";
 import { pictureUnits, unitPixels } from "../../../work/picture.js";
 import type { EngineRequest } from "../../engine.js";
 import { PictureDecoder, type Pixels, type Size } from "../../pictures.js";
-import { f32, floatsOf, openSession, type Session } from "../../session.js";
+import { f32, floatsOf, type Session } from "../../session.js";
+import { openShared, sharedFiles } from "../../shared-weights.js";
 import { beginPicture, decodeStage, makeDecodeStage } from "../pictures/decode-stage.js";
 import { writePlanes } from "../pictures/planes.js";
 import { type SamplePicture, samplePicture } from "../pictures/sample-picture.js";
@@ -24,8 +25,11 @@ const paddedUnitsMax = (16 * 256 * 256) / unitPixels;
 export async function openImageClassifier(
   request: EngineRequest<ImageClassifierManifest>,
 ): Promise<Program> {
-  const { modelDir, manifest, threads } = request;
-  const session = await openSession(join(modelDir, manifest.files.graph), { threads, spin: false });
+  const { modelDir, manifest, threads, weightsCache } = request;
+  const { graph } = manifest.files;
+  const probes = [[inputShape(manifest, 1)]];
+  const shared = await sharedFiles(weightsCache, { dir: modelDir, files: [graph], probes });
+  const session = await openShared(join(modelDir, graph), { threads, spin: false }, shared);
   const [input, ...others] = session.inputMetadata;
   if (input?.isTensor !== true || input.type !== "float32" || others.length > 0) {
     throw new Error(`${manifest.files.graph} does not take one float32 tensor`);

@@ -10,8 +10,9 @@ import { readTextFile } from "../../../models/read-json.js";
 import type { Payload } from "../../../work/payload.js";
 import { readTextLines, type TextLines, textLinesPayload } from "../../../work/text-lines.js";
 import type { EngineRequest } from "../../engine.js";
-import { PictureDecoder, type Pixels } from "../../pictures.js";
-import { openSession, type Session } from "../../session.js";
+import { PictureDecoder, type Pixels, type Size } from "../../pictures.js";
+import type { Session } from "../../session.js";
+import { openShared, sharedFiles } from "../../shared-weights.js";
 import {
   type CropOptions,
   type CroppedLine,
@@ -27,7 +28,7 @@ import {
   detectSize,
 } from "../ocr/detect-stage.js";
 import { pictureLines } from "../ocr/picture-lines.js";
-import { charactersOf, keysBytesMax, probeOcr } from "../ocr/probe.js";
+import { charactersOf, keysBytesMax, probeOcr, probeSizes } from "../ocr/probe.js";
 import {
   type RecogniseOptions,
   recognise,
@@ -58,15 +59,19 @@ interface OcrSessions {
 }
 
 export async function openOcr(request: EngineRequest<OcrManifest>): Promise<Program> {
-  const { modelDir, manifest, threads } = request;
+  const { modelDir, manifest, threads, weightsCache } = request;
   const keys = await readTextFile(join(modelDir, manifest.files.keys), keysBytesMax);
-  const open = (file: string): Promise<Session> =>
-    openSession(join(modelDir, file), { threads, spin: false });
+  const open = async (file: string, { width, height }: Size): Promise<Session> => {
+    const probes = [[[1, 3, height, width]]];
+    const shared = await sharedFiles(weightsCache, { dir: modelDir, files: [file], probes });
+    return await openShared(join(modelDir, file), { threads, spin: false }, shared);
+  };
   const { detector, recogniser, direction } = manifest.files;
+  const sizes = probeSizes(manifest);
   const sessions: OcrSessions = {
-    detector: await open(detector),
-    recogniser: await open(recogniser),
-    direction: direction === undefined ? null : await open(direction),
+    detector: await open(detector, sizes.detector),
+    recogniser: await open(recogniser, sizes.recogniser),
+    direction: direction === undefined ? null : await open(direction, manifest.direction),
   };
   const characters = charactersOf(keys, manifest.recogniser);
   await probeOcr(sessions, manifest, characters);

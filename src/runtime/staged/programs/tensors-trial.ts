@@ -50,6 +50,13 @@ const kinds: readonly Made[] = [
   { fraction: () => 0, integer: Math.round, shows: false },
 ];
 
+/** Of one row of each input, in all sizes that are tried. */
+export function shapesTried(manifest: TensorsManifest): number[][][] {
+  const sizes = hasOpenAxes(manifest) ? sizesTried : [1];
+  const all = sizes.map((size) => rowShapes(manifest, size));
+  return all.filter((shapes): shapes is number[][] => shapes !== null);
+}
+
 export async function tryRows(session: Session, manifest: TensorsManifest): Promise<Trial> {
   const { batch, batchDeclared } = manifest;
   const declared = batch === "free" && batchDeclared;
@@ -172,19 +179,23 @@ interface Row {
 }
 
 /** One row of each input; null where that would be too much. */
-function makeRow({ inputs, batch, sizes }: TensorsManifest, row: Row): NamedTensor[] | null {
+function makeRow(manifest: TensorsManifest, row: Row): NamedTensor[] | null {
+  const shapes = rowShapes(manifest, row.size);
+  return shapes && manifest.inputs.map((entry, at) => makeTensor(entry, shapes[at] ?? [], row));
+}
+
+function rowShapes({ inputs, batch, sizes }: TensorsManifest, size: number): number[][] | null {
   let bytes = 0;
   const shapes = inputs.map(({ shape, datatype }) => {
     const own = (shape ?? [""]).map((axis, at) => {
       if (batch === "free" && at === 0) return 1;
       if (typeof axis === "number") return axis;
-      return (Object.hasOwn(sizes, axis) ? sizes[axis] : undefined) ?? row.size;
+      return (Object.hasOwn(sizes, axis) ? sizes[axis] : undefined) ?? size;
     });
     bytes += elementsOf(own) * tensorArrays[tensorTypes[datatype]].BYTES_PER_ELEMENT;
     return own;
   });
-  if (!(bytes <= madeBytesMax)) return null;
-  return inputs.map((entry, place) => makeTensor(entry, shapes[place] ?? [], row));
+  return bytes <= madeBytesMax ? shapes : null;
 }
 
 function makeTensor(

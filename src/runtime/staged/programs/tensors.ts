@@ -5,7 +5,7 @@
  *   item A [2, 3] ─┐                       ┌─► rows 0, 1 ──► outcome of A
  *   item B [1, 3] ─┴─► [3, 3] ─ run ─► [3, 2] ─► row 2 ─────► outcome of B
  *
- * An item of more rows than a run takes is cut, and its rows come together again.
+ * An item of more rows than a run takes, or ends with in time, is cut, and its rows come together again.
  */
 import { join } from "node:path";
 import type { TensorsManifest } from "../../../models/programs/manifest-tensors.js";
@@ -19,9 +19,10 @@ import {
   takeTensor,
 } from "../../../work/tensors.js";
 import type { EngineRequest } from "../../engine.js";
-import { openSession, runTensors, type Session } from "../../session.js";
+import { runTensors, type Session } from "../../session.js";
+import { openShared, sharedFiles } from "../../shared-weights.js";
 import type { Program, Stage, StageInput, StageResult, StageResultValue } from "../program.js";
-import { tryRows } from "./tensors-trial.js";
+import { shapesTried, tryRows } from "./tensors-trial.js";
 
 /** Units of one run, which are kilobytes of its inputs; the scheduler sends less at once, by what it learned. */
 const unitsMax = 64 * 1_024;
@@ -32,14 +33,21 @@ export async function openTensors({
   manifest,
   threads,
   rowsMax,
+  weightsCache,
 }: EngineRequest<TensorsManifest>): Promise<Program> {
   const { files, limits } = manifest;
-  const session = await openSession(join(modelDir, files.graph), { threads, spin: false });
+  const shared = await sharedFiles(weightsCache, {
+    dir: modelDir,
+    files: [files.graph, ...files.data],
+    probes: shapesTried(manifest),
+  });
+  const session = await openShared(join(modelDir, files.graph), { threads, spin: false }, shared);
   const trial = await tryRows(session, manifest);
   if (trial.problem !== null) process.stderr.write(`${manifest.name}: ${trial.problem}\n`);
   return new TensorsProgram(session, manifest, {
     rowsApart: trial.rowsApart,
     warmUp: trial.inputs,
+    mayPair: trial.rowsApart && !manifest.batchDeclared,
     rowsMax: Math.min(rowsMax, limits.rowsMax ?? rowsMax),
   });
 }
@@ -48,6 +56,8 @@ interface Findings {
   readonly rowsApart: boolean;
   /** What the graph could be run with; null where nothing is known that it takes. */
   readonly warmUp: readonly NamedTensor[] | null;
+  /** It was seen to take two rows. */
+  readonly mayPair: boolean;
   readonly rowsMax: number;
 }
 
@@ -59,6 +69,8 @@ type Answers = ReadonlyMap<number, NamedTensor>;
 
 /** Of an item, on its way. */
 interface Asked {
+  /** Of each part that it is cut into, at most. */
+  readonly partRows: number;
   readonly list: readonly NamedTensor[];
   /** Places among the model's outputs. */
   readonly outputs: readonly number[];
@@ -90,7 +102,7 @@ class TensorsProgram implements Program {
     ];
   }
 
-  begin(payload: Payload): StageInput | string {
+  begin(payload: Payload, runUnits: (stage: number) => number): StageInput | string {
     const { inputs, outputs } = this.#manifest;
     const asked: unknown = payload.values["outputs"];
     if (!Array.isArray(asked) || !asked.every((place) => outputs[Number(place)] !== undefined)) {
@@ -102,21 +114,25 @@ class TensorsProgram implements Program {
       if (tensor === null) return `the item has no ${entry.datatype} ${entry.name}`;
       list.push(tensor);
     }
-    const data: Asked = { list, outputs: asked.map(Number) };
     const cost = tensorsCost(this.#manifest, list);
     const { rowsApart, rowsMax } = this.#findings;
-    return { stage: rowsApart && cost.rows > rowsMax ? stages.cut : stages.graph, cost, data };
+    const inTime = Math.floor((runUnits(stages.graph) * cost.rows) / cost.units);
+    const most = Math.min(rowsMax, Math.max(1, inTime));
+    // In equal parts: a last one of a row or two would be a run by itself.
+    const partRows = Math.ceil(cost.rows / Math.ceil(cost.rows / most));
+    const data: Asked = { list, outputs: asked.map(Number), partRows };
+    return { stage: rowsApart && cost.rows > partRows ? stages.cut : stages.graph, cost, data };
   }
 
   #cut({ cost: { rows }, data }: StageInput): StageResult {
-    const { list, outputs } = data as Asked;
-    const { rowsMax } = this.#findings;
+    const { list, outputs, partRows } = data as Asked;
     const readers = list.map((tensor) => new RowReader(tensor));
     const inputs: StageInput[] = [];
-    for (let from = 0; from < rows; from += rowsMax) {
-      const part = readers.map((reader) => reader.take(Math.min(rowsMax, rows - from)));
+    for (let from = 0; from < rows; from += partRows) {
+      const part = readers.map((reader) => reader.take(Math.min(partRows, rows - from)));
       const cost = tensorsCost(this.#manifest, part);
-      inputs.push({ stage: stages.graph, cost, data: { list: part, outputs } satisfies Asked });
+      const asked: Asked = { list: part, outputs, partRows };
+      inputs.push({ stage: stages.graph, cost, data: asked });
     }
     return { kind: "next", inputs, gather: (results) => gathered(outputs, results) };
   }
@@ -141,11 +157,16 @@ class TensorsProgram implements Program {
   }
 
   warmUp(): readonly Payload[] {
-    const { warmUp } = this.#findings;
+    const { warmUp, mayPair } = this.#findings;
     if (warmUp === null) return [];
-    const tensors: Record<string, Tensor> = {};
-    for (const [place, tensor] of warmUp.entries()) putTensor(tensors, place, tensor);
-    return [{ values: { outputs: this.#manifest.outputs.map((_, place) => place) }, tensors }];
+    // Of two rows as well: what more rows take is not known of one.
+    const pair = warmUp.flatMap((tensor) => joinRows([tensor, tensor]) ?? []);
+    const lists = mayPair && pair.length === warmUp.length ? [warmUp, pair] : [warmUp];
+    return lists.map((list) => {
+      const tensors: Record<string, Tensor> = {};
+      for (const [place, tensor] of list.entries()) putTensor(tensors, place, tensor);
+      return { values: { outputs: this.#manifest.outputs.map((_, place) => place) }, tensors };
+    });
   }
 
   judgeWarmUp(answer: Payload): string | null {
