@@ -2,11 +2,12 @@ import type { WorkClass } from "millrace-client/wire";
 import { assertScheduler } from "./assert.js";
 import { type Candidate, evictionFor, isBetter } from "./eviction.js";
 import { FedPipeline } from "./fed-pipeline.js";
-import { Host, type HostPlan } from "./host.js";
+import { Host } from "./host.js";
 import type { ModelPlace } from "./model-place.js";
 import type { ModelState } from "./model-state.js";
+import { Moves, type MovesOwner } from "./moves.js";
 import { isServed, type Need, needOf, serversOf } from "./need.js";
-import type { Decision, HostSpec, ModelSpec, SchedulerEvent } from "./types.js";
+import type { HostSpec, ModelSpec, SchedulerEvent } from "./types.js";
 
 export interface PlacementOptions {
   readonly realtimeTargetMs: number;
@@ -16,11 +17,7 @@ export interface PlacementOptions {
   readonly loadBackoffMaxMs: number;
 }
 
-export interface PlacementOwner {
-  /** Its state changed, so that it is looked at again. */
-  readonly touch: (model: ModelState) => void;
-  readonly decide: (decision: Decision) => void;
-}
+export type PlacementOwner = Pick<MovesOwner, "touch" | "decide">;
 
 /** Loads in a row that fail before those who wait are told. */
 const failuresMax = 2;
@@ -44,6 +41,7 @@ const failuresMax = 2;
 export class Placement {
   readonly #options: PlacementOptions;
   readonly #owner: PlacementOwner;
+  readonly #moves: Moves;
   readonly #hosts = new Map<string, Host>();
   /** Announced and not gone, in the order of their announcement. */
   readonly #models = new Set<ModelState>();
@@ -57,6 +55,7 @@ export class Placement {
   constructor(options: PlacementOptions, owner: PlacementOwner) {
     this.#options = options;
     this.#owner = owner;
+    this.#moves = new Moves({ ...owner, opened: (host) => this.opened(host) });
   }
 
   get nextAtMs(): number {
@@ -272,7 +271,7 @@ export class Placement {
     if (!this.#isDirty && nowMs < this.#nextAtMs) return;
     this.#isDirty = false;
     this.#nextAtMs = Infinity;
-    for (const host of this.#hosts.values()) if (host.plan !== null) this.#review(host);
+    for (const host of this.#hosts.values()) if (host.plan !== null) this.#moves.review(host);
     for (const model of this.#byUrgency(nowMs)) {
       const need = needOf(model, this.#hosts.values(), this.#options);
       if (need === null) this.#waiting.delete(model);
@@ -369,7 +368,7 @@ export class Placement {
       host.inFlight.realtime > 0 ? waitsSinceMs + this.#options.realtimeTargetMs : nowMs;
     const atMs = Math.max(eviction.atMs, quietAtMs);
     if (atMs > nowMs) this.#wakeAt(atMs);
-    else this.#bring(model, host, { victims: eviction.victims, isWanted: false });
+    else this.#moves.bring(model, host, { victims: eviction.victims, isWanted: false });
   }
 
   #replicate(model: ModelState, nowMs: number): void {
@@ -379,7 +378,7 @@ export class Placement {
       if (!host.meantFor.some((each) => model.queues[each].items > 0)) continue;
       const eviction = evictionFor(host, model, options);
       if (eviction === null || eviction.atMs > nowMs) continue;
-      this.#bring(model, host, { victims: eviction.victims, isWanted: false });
+      this.#moves.bring(model, host, { victims: eviction.victims, isWanted: false });
       return;
     }
   }
@@ -396,55 +395,11 @@ export class Placement {
     if (eviction === null || !mayEvict) {
       if (!place.isPinned) place.wantedOn.delete(host);
     } else if (eviction.atMs > nowMs) this.#wakeAt(eviction.atMs);
-    else this.#bring(model, host, { victims: eviction.victims, isWanted: true });
+    else this.#moves.bring(model, host, { victims: eviction.victims, isWanted: true });
   }
 
   #wakeAt(atMs: number): void {
     this.#nextAtMs = Math.min(this.#nextAtMs, atMs);
-  }
-
-  #bring(model: ModelState, host: Host, plan: Omit<HostPlan, "model">): void {
-    const { victims } = plan;
-    host.plan = { model, ...plan };
-    model.place.comingTo.add(host);
-    model.place.wantedOn.delete(host);
-    for (const victim of victims) {
-      victim.leaving = true;
-      this.#owner.touch(victim.model);
-    }
-    this.#review(host);
-  }
-
-  /** A plan is carried out when its victims have drained, and given up when nobody wants it any more. */
-  #review(host: Host): void {
-    const { plan } = host;
-    if (plan === null || host.load !== null || host.reservedFor !== null) return;
-    const { model, victims } = plan;
-    const isOfUse =
-      model === null || (model.place.spec !== null && (model.isAskedFor || plan.isWanted));
-    if (!isOfUse) {
-      host.plan = null;
-      model.place.comingTo.delete(host);
-      for (const victim of victims) victim.leaving = false;
-      this.opened(host);
-      return;
-    }
-    if (victims.some(({ inFlight }) => inFlight > 0)) return;
-    for (const victim of victims) this.#unload(victim);
-    host.plan = null;
-    if (model === null) return this.opened(host);
-    host.load = { model, bytes: model.place.bytes };
-    this.#owner.decide({ type: "load", pipelineId: host.spec.pipelineId, model: model.model });
-  }
-
-  #unload(resident: FedPipeline): void {
-    const { host, model } = resident;
-    host.residents.delete(model.model);
-    model.pipelineDown(resident);
-    model.place.evictions += 1;
-    const { pipelineId } = host.spec;
-    this.#owner.decide({ type: "unload", pipelineId, model: model.model });
-    this.#owner.touch(model);
   }
 
   /** It turned out to be larger than was thought: others go, or it does where it is too large by itself. */
@@ -466,11 +421,7 @@ export class Placement {
       victims.push(other);
       overBytes -= other.bytes;
     }
-    host.plan = { model: null, victims, isWanted: true };
-    for (const victim of victims) {
-      victim.leaving = true;
-      this.#owner.touch(victim.model);
-    }
+    this.#moves.makeRoom(host, victims);
   }
 
   /** A model that is gone leaves each pipeline when nothing of it is left to do. */
@@ -480,7 +431,7 @@ export class Placement {
       const isPlanned = resident.host.plan?.victims.includes(resident) ?? false;
       const isFree = resident.inFlight === 0 && resident.host.reservedFor !== model && !isPlanned;
       if (!isFree) continue;
-      this.#unload(resident);
+      this.#moves.unload(resident);
       this.#wakeAll();
     }
   }

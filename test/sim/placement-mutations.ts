@@ -11,7 +11,7 @@ export const placement: readonly SourceMutation[] = [
   },
   {
     name: "does not wait until its victims have drained",
-    file: "scheduler/placement.js",
+    file: "scheduler/moves.js",
     find: "if (victims.some(({ inFlight }) => inFlight > 0))",
     replace: "if (false)",
     rule: "what is in use is not unloaded",
