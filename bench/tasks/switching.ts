@@ -37,7 +37,9 @@ export async function benchSwitching(
     least.push(performance.now() - startedAtMs);
     await session.release();
   }
-  const modelMemoryBytes = Math.ceil(fitting * 1.1 * (await expectedBytes({ dir, manifest })));
+  const sharing = { pipelines: 1, weightsCacheBytesMax: 2 ** 40 };
+  const { bytes } = await expectedBytes({ dir, manifest }, sharing);
+  const modelMemoryBytes = Math.ceil(fitting * 1.1 * bytes);
   await using server = await createServer({
     models: modelsDir,
     port: 0,

@@ -19,7 +19,7 @@ import { Preparer } from "../prepare/preparer.js";
 import { weightsCacheArguments } from "../runtime/weights-cache.js";
 import { Scheduler } from "../scheduler/scheduler.js";
 import type { Batch } from "../scheduler/types.js";
-import { LocalSubmit } from "../submit/local/local-submit.js";
+import { type HostedTaskModel, LocalSubmit } from "../submit/local/local-submit.js";
 import { openTaskModels, prepareThreadOf } from "../tasks/open.js";
 import { taskOf } from "../tasks/table.js";
 import type { TaskModel } from "../tasks/task.js";
@@ -28,7 +28,7 @@ import type { PipelineSpec } from "../worker/pipeline.js";
 import { Pool } from "../worker/pool.js";
 import type { Backend, BackendParts } from "./backend.js";
 import { FirstUp } from "./first-up.js";
-import { checkRoom, keeperOf } from "./keep.js";
+import { keeperOf, tooLargeAmong } from "./keep.js";
 import { LocalViews } from "./local-views.js";
 import { type FoundModels, type HostedFolder, ServedModels } from "./served-models.js";
 
@@ -57,7 +57,7 @@ async function findModels(parts: BackendParts): Promise<FoundModels> {
     return model === undefined ? [] : [{ folder, model }];
   });
   if (prepared.length > 0) {
-    return { served: await hostedModels(prepared, options), broken };
+    return { served: await hostedModels(prepared, parts), broken };
   }
   const reasons = broken.map(({ dir, reason }) => `\n  ${dir}: ${reason}`).join("");
   const message = `${options.models} holds no model that can be served${reasons}`;
@@ -89,9 +89,9 @@ class LocalBackend implements Backend {
     const { policy, realtimeTargetMs, ageLimitMs, prefetchRows } = options;
     this.#parts = parts;
     this.#specs = pipelineSpecs(options);
-    const bytesMax = modelMemoryBytesMaxOf(options);
+    const tooLarge = tooLargeAmong(hostedOf(served), modelMemoryBytesMaxOf(options));
     const preloaded = served.filter(
-      ({ hosted: { keep, bytes } }) => keep !== "on-demand" && bytes <= bytesMax,
+      ({ hosted: { keep, name } }) => keep !== "on-demand" && !tooLarge.has(name),
     );
     this.#firstUp = new FirstUp({
       pipelines: this.#specs.length,
@@ -257,8 +257,9 @@ function preparing(
 
 async function hostedModels(
   opened: readonly OpenedFolder[],
-  options: Options,
+  { configuration: { options }, log }: Pick<BackendParts, "configuration" | "log">,
 ): Promise<HostedFolder[]> {
+  const sharing = { ...options, pipelines: pipelinesOf(options) };
   const names = opened.map(({ folder }) => folder.manifest.name);
   const keepOf = keeperOf(options.preload, names);
   const served = await Promise.all(
@@ -266,21 +267,29 @@ async function hostedModels(
       const { dir, path: modelDir = dir, manifest } = folder;
       const { name } = manifest;
       const mode = engineTable[manifest.engine].mode(manifest);
-      const bytes = await expectedBytes(folder);
+      const bytes = await expectedBytes(folder, sharing);
       const keep = keepOf(name);
-      const hosted = { key: name, name, modelDir, mode, bytes, keep };
+      const hosted = { key: name, name, modelDir, mode, ...bytes, keep };
       return { folder, hosted: { ...hosted, task: taskOf(manifest), taskModel } };
     }),
   );
-  const hosted = served.map((each) => each.hosted);
-  checkRoom(hosted, modelMemoryBytesMaxOf(options));
+  for (const [model, reason] of tooLargeAmong(hostedOf(served), modelMemoryBytesMaxOf(options))) {
+    log.error({ model, reason }, "model too large");
+  }
   return served;
+}
+
+function hostedOf(models: readonly HostedFolder[]): HostedTaskModel[] {
+  return models.map(({ hosted }) => hosted);
 }
 
 /** Of one pipeline. */
 function modelMemoryBytesMaxOf(options: Options): number {
-  const { pipelines, realtimePipelines, bulkPipelines, modelMemoryBytes } = options;
-  return Math.floor(modelMemoryBytes / (pipelines + realtimePipelines + bulkPipelines));
+  return Math.floor(options.modelMemoryBytes / pipelinesOf(options));
+}
+
+function pipelinesOf({ pipelines, realtimePipelines, bulkPipelines }: Options): number {
+  return pipelines + realtimePipelines + bulkPipelines;
 }
 
 /** So many processes, whatever the number of models. */

@@ -24,7 +24,7 @@ export type ManifestOf<Engine extends EngineName> = Extract<
 
 type EngineEntry = Pick<
   EngineDefinition<ModelManifest>,
-  "mode" | "settings" | "info" | "facts" | "sampler"
+  "mode" | "sharesWeights" | "settings" | "info" | "facts" | "sampler"
 > & {
   /** Of what was read from `path`; throws `model_folder_invalid`, which names the field. */
   readonly read: (path: string, value: unknown) => ModelManifest;
@@ -75,10 +75,20 @@ function isOf<Engine extends EngineName>(
 /** From here on nobody needs to know which engine it is to ask it. */
 function entryOf<Engine extends EngineName>(
   engine: Engine,
-  { schemaFor, check, mode, settings, info, facts, sampler }: EngineDefinition<ManifestOf<Engine>>,
+  {
+    schemaFor,
+    check,
+    mode,
+    sharesWeights,
+    settings,
+    info,
+    facts,
+    sampler,
+  }: EngineDefinition<ManifestOf<Engine>>,
 ): EngineEntry {
   return {
     mode: (manifest) => mode(manifestOf(manifest, engine)),
+    sharesWeights: (manifest) => sharesWeights(manifestOf(manifest, engine)),
     read: (path, value) => {
       const manifest = checkShape(path, value, schemaFor(value));
       check(manifest);

@@ -7,6 +7,7 @@ import { spawn } from "node:child_process";
 import { basename } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { areSharable } from "../models/folder-bytes.js";
 import { openSession, runtimeVersion, type Session, type SessionOptions } from "./session.js";
 import {
   entryDir,
@@ -36,10 +37,6 @@ export interface MakeRequest {
   readonly cache: WeightsCache;
 }
 
-/** Below that a copy costs less than what else comes with it. */
-const bytesMin = 4 * 1024 * 1024;
-/** An entry has every weight twice, plain and packed; and a little more. */
-const bytesFactor = 2.1;
 const makerPath = fileURLToPath(new URL("./weights-maker.js", import.meta.url));
 const pollMs = 25;
 
@@ -48,7 +45,8 @@ export async function openShared(
   options: SessionOptions,
   shared: SharedWeights | null,
 ): Promise<Session> {
-  if (shared === null || !isWorthwhile(shared)) return await openSession(graph, options);
+  if (shared === null || !areSharable(shared.bytes, shared.cache.bytesMax))
+    return await openSession(graph, options);
   const { cache, identity } = shared;
   const dir = entryDir(cache, [
     identity,
@@ -67,10 +65,6 @@ export async function openShared(
     process.stderr.write(`${basename(graph)}: its weights are not shared: ${reason}\n`);
     return await openSession(graph, options);
   }
-}
-
-function isWorthwhile({ bytes, cache }: SharedWeights): boolean {
-  return bytes >= bytesMin && bytes * bytesFactor <= cache.bytesMax;
 }
 
 /** Throws why there is none. */

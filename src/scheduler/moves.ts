@@ -53,11 +53,12 @@ export class Moves {
     if (plan === null || host.load !== null || host.reservedFor !== null) return;
     const { model, victims } = plan;
     const isOfUse =
-      model === null || (model.place.spec !== null && (model.isAskedFor || plan.isWanted));
+      model === null || (model.place.mayBeLoaded && (model.isAskedFor || plan.isWanted));
     if (!isOfUse) {
       host.plan = null;
       model.place.comingTo.delete(host);
       for (const victim of victims) victim.leaving = false;
+      this.#owner.touch(model);
       this.#owner.opened(host);
       return;
     }
@@ -65,7 +66,7 @@ export class Moves {
     for (const victim of victims) this.unload(victim);
     host.plan = null;
     if (model === null) return this.#owner.opened(host);
-    host.load = { model, bytes: model.place.bytes };
+    host.load = { model };
     this.#owner.decide({ type: "load", pipelineId: host.spec.pipelineId, model: model.model });
   }
 

@@ -60,7 +60,7 @@ export const localSubmit: readonly SourceMutation[] = [
   {
     name: "does not know its models",
     file: "submit/local/hosted-models.js",
-    find: "this.#models.set(key, { key, name, modelDir, mode, bytes, keep });",
+    find: "this.#models.set(key, { key, name, modelDir, mode, bytes, leastBytes, keep });",
     replace: "",
     rule: "no promise inside is broken",
   },

@@ -54,6 +54,7 @@ test("defect: a model whose items wait for threads does not hold the process whi
     send: (frame) => sent.push(frame),
     onRun: () => {},
     memoryBytes: () => 0,
+    ownMemoryBytes: () => 0,
     die: (error) => assert.fail(String(error)),
   });
   const ended = (): number[] =>
