@@ -32,6 +32,8 @@ export class ModelPlace {
   readonly wantedOn: Set<Host> = new Set();
   loads = 0;
   evictions = 0;
+  /** When it last lost a place to another. */
+  leftAtMs: number = -Infinity;
   /** Loads in a row that failed. */
   failures = 0;
   /** Processes in a row that ended of it. */

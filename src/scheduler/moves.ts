@@ -25,13 +25,17 @@ export class Moves {
   }
 
   /** It is loaded there when the victims of the plan have drained. */
-  bring(model: ModelState, host: Host, plan: Omit<HostPlan, "model">): void {
+  bring(
+    model: ModelState,
+    host: Host,
+    { nowMs, ...plan }: Omit<HostPlan, "model"> & { readonly nowMs: number },
+  ): void {
     const { victims } = plan;
     host.plan = { model, ...plan };
     model.place.comingTo.add(host);
     model.place.wantedOn.delete(host);
     this.#leave(victims);
-    this.review(host);
+    this.review(host, nowMs);
   }
 
   /** These go as soon as they have drained, and nobody comes instead. */
@@ -48,7 +52,7 @@ export class Moves {
   }
 
   /** A plan is carried out when its victims have drained, and given up when nobody wants it any more. */
-  review(host: Host): void {
+  review(host: Host, nowMs: number): void {
     const { plan } = host;
     if (plan === null || host.load !== null || host.reservedFor !== null) return;
     const { model, victims } = plan;
@@ -63,18 +67,19 @@ export class Moves {
       return;
     }
     if (victims.some(({ inFlight }) => inFlight > 0)) return;
-    for (const victim of victims) this.unload(victim);
+    for (const victim of victims) this.unload(victim, nowMs);
     host.plan = null;
     if (model === null) return this.#owner.opened(host);
     host.load = { model };
     this.#owner.decide({ type: "load", pipelineId: host.spec.pipelineId, model: model.model });
   }
 
-  unload(resident: FedPipeline): void {
+  unload(resident: FedPipeline, nowMs: number): void {
     const { host, model } = resident;
     host.residents.delete(model.model);
     model.pipelineDown(resident);
     model.place.evictions += 1;
+    model.place.leftAtMs = nowMs;
     const { pipelineId } = host.spec;
     this.#owner.decide({ type: "unload", pipelineId, model: model.model });
     this.#owner.touch(model);

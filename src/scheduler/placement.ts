@@ -1,5 +1,6 @@
 import type { WorkClass } from "millrace-client/wire";
 import { assertScheduler } from "./assert.js";
+import { Claims } from "./claims.js";
 import { type Candidate, evictionFor, isBetter } from "./eviction.js";
 import { FedPipeline } from "./fed-pipeline.js";
 import { Host } from "./host.js";
@@ -19,6 +20,12 @@ export interface PlacementOptions {
 }
 
 export type PlacementOwner = Pick<MovesOwner, "touch" | "decide">;
+
+/** One look at all that is waited for. */
+interface Moment {
+  readonly nowMs: number;
+  readonly claims: Claims;
+}
 
 /**
  * Which models are where. The rest of the scheduler feeds what is resident; this decides what is, within the memory of each
@@ -287,11 +294,13 @@ export class Placement {
     if (!this.#isDirty && nowMs < this.#nextAtMs) return;
     this.#isDirty = false;
     this.#nextAtMs = Infinity;
-    for (const host of this.#hosts.values()) if (host.plan !== null) this.#moves.review(host);
+    for (const host of this.#hosts.values())
+      if (host.plan !== null) this.#moves.review(host, nowMs);
+    const now: Moment = { nowMs, claims: new Claims() };
     for (const model of this.#byUrgency(nowMs)) {
       const need = needOf(model, this.#hosts.values(), this.#options);
       if (need === null) this.#waiting.delete(model);
-      else if (this.#mayLoad(model, nowMs)) this.#serve(model, need, nowMs);
+      else if (this.#mayLoad(model, nowMs)) this.#serve(model, need, now);
     }
   }
 
@@ -305,9 +314,9 @@ export class Placement {
       return isUrgent ? 0 : 1;
     };
     return [...this.#waiting]
-      .map((model) => ({ model, rank: rankOf(model), oldestMs: Math.min(model.oldestMs, nowMs) }))
+      .map((model) => ({ model, rank: rankOf(model), sinceMs: model.waitsSinceMs(nowMs) }))
       .sort(
-        (a, b) => a.rank - b.rank || a.oldestMs - b.oldestMs || a.model.sequence - b.model.sequence,
+        (a, b) => a.rank - b.rank || a.sinceMs - b.sinceMs || a.model.sequence - b.model.sequence,
       )
       .map(({ model }) => model);
   }
@@ -326,31 +335,31 @@ export class Placement {
     this.#owner.decide(fault === null ? hold : { ...hold, fault });
   }
 
-  #serve(model: ModelState, need: Need, nowMs: number): void {
+  #serve(model: ModelState, need: Need, now: Moment): void {
     switch (need.kind) {
       case "starved":
         for (const each of need.classes)
           if (each === null || !isServed(model, each, this.#hosts.values()))
-            this.#feedStarved(model, each, nowMs);
+            this.#feedStarved(model, each, now);
         return;
       case "replica":
-        this.#replicate(model, nowMs);
+        this.#replicate(model, now);
         return;
       case "wanted":
-        for (const host of model.place.wantedOn) this.#bringWanted(model, host, nowMs);
+        for (const host of model.place.wantedOn) this.#bringWanted(model, host, now);
         return;
     }
   }
 
-  #feedStarved(model: ModelState, workClass: WorkClass | null, nowMs: number): void {
+  #feedStarved(model: ModelState, workClass: WorkClass | null, { nowMs, claims }: Moment): void {
     const serves = serversOf(workClass, this.#hosts.values());
-    const waitsSinceMs = Math.min(model.oldestMs, nowMs);
+    const waitsSinceMs = model.waitsSinceMs(nowMs);
     const options = { nowMs, waitsSinceMs, ageLimitMs: this.#options.ageLimitMs, idleOnly: false };
     let best: Candidate | null = null;
     for (const host of this.#hosts.values()) {
       if (!host.isOpen || host.residents.has(model.model) || !serves(host)) continue;
       const eviction = evictionFor(host, model, options);
-      if (eviction === null) continue;
+      if (eviction === null || !claims.leaves({ host, eviction }, model)) continue;
       if (best === null || isBetter({ host, eviction }, best)) best = { host, eviction };
     }
     if (best === null) return;
@@ -359,27 +368,31 @@ export class Placement {
     const quietAtMs =
       host.inFlight.realtime > 0 ? waitsSinceMs + this.#options.realtimeTargetMs : nowMs;
     const atMs = Math.max(eviction.atMs, quietAtMs);
-    if (atMs > nowMs) this.#wakeAt(atMs);
-    else this.#moves.bring(model, host, { victims: eviction.victims, isWanted: false });
+    if (atMs > nowMs) {
+      this.#wakeAt(atMs);
+      claims.claim(best);
+    } else this.#moves.bring(model, host, { victims: eviction.victims, isWanted: false, nowMs });
   }
 
-  #replicate(model: ModelState, nowMs: number): void {
+  #replicate(model: ModelState, { nowMs, claims }: Moment): void {
     const options = { nowMs, waitsSinceMs: nowMs, ageLimitMs: Infinity, idleOnly: true };
     for (const host of this.#hosts.values()) {
-      if (!host.isOpen || host.items > 0 || host.residents.has(model.model)) continue;
+      if (!host.isOpen || host.items > 0 || claims.isClaimed(host)) continue;
+      if (host.residents.has(model.model)) continue;
       if (!host.meantFor.some((each) => model.queues[each].items > 0)) continue;
       const eviction = evictionFor(host, model, options);
       if (eviction === null || eviction.atMs > nowMs) continue;
-      this.#moves.bring(model, host, { victims: eviction.victims, isWanted: false });
+      this.#moves.bring(model, host, { victims: eviction.victims, isWanted: false, nowMs });
       return;
     }
   }
 
   /** Not where it keeps others waiting. Who is only preloaded takes no place from anybody. */
-  #bringWanted(model: ModelState, host: Host, nowMs: number): void {
+  #bringWanted(model: ModelState, host: Host, { nowMs, claims }: Moment): void {
     const { place } = model;
     if (host.residents.has(model.model)) place.wantedOn.delete(host);
-    const isBusy = place.isPinned ? host.inFlight.realtime > 0 : host.items > 0;
+    const isClaimed = !place.isPinned && claims.isClaimed(host);
+    const isBusy = isClaimed || (place.isPinned ? host.inFlight.realtime > 0 : host.items > 0);
     if (!host.isOpen || isBusy || !place.wantedOn.has(host)) return;
     const options = { nowMs, waitsSinceMs: nowMs, ageLimitMs: Infinity, idleOnly: false };
     const eviction = evictionFor(host, model, options);
@@ -387,7 +400,7 @@ export class Placement {
     if (eviction === null || !mayEvict) {
       if (!place.isPinned) place.wantedOn.delete(host);
     } else if (eviction.atMs > nowMs) this.#wakeAt(eviction.atMs);
-    else this.#moves.bring(model, host, { victims: eviction.victims, isWanted: true });
+    else this.#moves.bring(model, host, { victims: eviction.victims, isWanted: true, nowMs });
   }
 
   #wakeAt(atMs: number): void {
@@ -416,7 +429,7 @@ export class Placement {
       const isPlanned = resident.host.plan?.victims.includes(resident) ?? false;
       const isFree = resident.inFlight === 0 && resident.host.reservedFor !== model && !isPlanned;
       if (!isFree) continue;
-      this.#moves.unload(resident);
+      this.#moves.unload(resident, nowMs);
       this.#wakeAll();
     }
   }
