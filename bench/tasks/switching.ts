@@ -32,7 +32,9 @@ export async function benchSwitching(
   const modelsDir = join(parent, "dozen");
   for (let index = 0; index < models; index += 1) await copyModel(model, modelsDir, index);
   const graph = join(dir, manifest.files.encoder);
-  const modelMemoryBytes = Math.ceil(fitting * 1.1 * (await expectedBytes({ dir, manifest })));
+  const sharing = { pipelines: 1, weightsCacheBytesMax: 2 ** 40 };
+  const { bytes } = await expectedBytes({ dir, manifest }, sharing);
+  const modelMemoryBytes = Math.ceil(fitting * 1.1 * bytes);
   await using server = await createServer({
     models: modelsDir,
     port: 0,

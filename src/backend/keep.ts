@@ -1,6 +1,8 @@
 /** Which models are loaded before anybody asks, as `--preload` says. */
 import { MillraceError } from "millrace-client/wire";
+import { memoryShares, tooLargeReason } from "../scheduler/memory-shares.js";
 import type { Keep } from "../scheduler/types.js";
+import type { HostedModel } from "../submit/local/hosted-models.js";
 
 const words: ReadonlyMap<string, Keep> = new Map([
   ["auto", "preloaded"],
@@ -30,20 +32,40 @@ function pinnedNames(preload: string): string[] {
   return [...new Set(preload.split(",").map((name) => name.trim()))];
 }
 
-/** Throws `option_invalid` where no model fits into a pipeline, or where what is pinned does not. */
-export function checkRoom(
-  models: readonly { readonly name: string; readonly bytes: number; readonly keep: Keep }[],
+type SizedHosted = Pick<HostedModel, "name" | "keep" | "bytes" | "leastBytes">;
+
+/**
+ * Models that no pipeline has room for, with the reason: they are listed, and refused. Throws `option_invalid` where that are all,
+ * or where what is pinned does not fit.
+ */
+export function tooLargeAmong(
+  models: readonly SizedHosted[],
   modelMemoryBytesMax: number,
-): void {
-  const least = Math.min(...models.map(({ bytes }) => bytes));
+): ReadonlyMap<string, string> {
+  checkRoom(models, modelMemoryBytesMax);
+  const sized = models.map(({ name, keep, bytes, leastBytes = bytes }) => {
+    return { model: name, isPinned: keep === "pinned", bytes, leastBytes };
+  });
+  const shares = memoryShares(sized, modelMemoryBytesMax);
+  return new Map(
+    sized.flatMap(({ model, leastBytes }) => {
+      const share = shares.get(model);
+      if (share?.isTooLarge !== true) return [];
+      return [[model, tooLargeReason(leastBytes, share.mostBytes)] as const];
+    }),
+  );
+}
+
+function checkRoom(models: readonly SizedHosted[], modelMemoryBytesMax: number): void {
+  const least = Math.min(...models.map(({ bytes, leastBytes = bytes }) => leastBytes));
   if (least > modelMemoryBytesMax) {
     const message = `--model-memory-bytes gives each pipeline ${modelMemoryBytesMax} bytes, and no model takes less than ${least}`;
     throw new MillraceError("option_invalid", message);
   }
   const pinned = models.filter(({ keep }) => keep === "pinned");
-  const bytes = pinned.reduce((sum, model) => sum + model.bytes, 0);
+  const bytes = pinned.reduce((sum, model) => sum + (model.leastBytes ?? model.bytes), 0);
   if (bytes <= modelMemoryBytesMax) return;
   const names = pinned.map(({ name }) => name).join(", ");
-  const message = `--preload pins ${names}: about ${bytes} bytes on each pipeline, of ${modelMemoryBytesMax} that --model-memory-bytes gives it`;
+  const message = `--preload pins ${names}: ${bytes} bytes or more on each pipeline, of ${modelMemoryBytesMax} that --model-memory-bytes gives it`;
   throw new MillraceError("option_invalid", message);
 }

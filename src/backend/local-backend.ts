@@ -24,7 +24,7 @@ import { Preparer } from "../prepare/preparer.js";
 import { weightsCacheArguments } from "../runtime/weights-cache.js";
 import { Scheduler } from "../scheduler/scheduler.js";
 import type { Batch } from "../scheduler/types.js";
-import { LocalSubmit } from "../submit/local/local-submit.js";
+import { type HostedTaskModel, LocalSubmit } from "../submit/local/local-submit.js";
 import { openTaskModels, prepareThreadOf } from "../tasks/open.js";
 import { taskOf, tasks } from "../tasks/table.js";
 import type { TaskModel } from "../tasks/task.js";
@@ -33,7 +33,7 @@ import type { PipelineSpec } from "../worker/pipeline.js";
 import { Pool } from "../worker/pool.js";
 import type { Backend, BackendParts } from "./backend.js";
 import { FirstUp } from "./first-up.js";
-import { checkNames, checkRoom, keepOf, missingOf } from "./keep.js";
+import { checkNames, keepOf, missingOf, tooLargeAmong } from "./keep.js";
 import { LocalViews } from "./local-views.js";
 import { type FoundModels, type HostedFolder, ServedModels, versionOf } from "./served-models.js";
 import { ToldPaths } from "./told-paths.js";
@@ -76,7 +76,7 @@ async function findModels(
     return model === undefined ? [] : [{ folder, model }];
   });
   if (prepared.length > 0) {
-    return { served: await hostedModels(prepared, options), broken };
+    return { served: await hostedModels(prepared, parts), broken };
   }
   const reasons = broken.map(({ dir, reason }) => `\n  ${dir}: ${reason}`).join("");
   const message = `${options.models} holds no model that can be served${reasons}`;
@@ -113,10 +113,9 @@ class LocalBackend implements Backend {
     this.#seen = seen;
     this.#told = new ToldPaths(options);
     this.#specs = pipelineSpecs(options);
-    const bytesMax = modelMemoryBytesMaxOf(options);
-    const preloaded = served
-      .map(({ hosted }) => hosted)
-      .filter(({ keep, bytes }) => keep !== "on-demand" && bytes <= bytesMax)
+    const tooLarge = tooLargeAmong(hostedOf(served), modelMemoryBytesMaxOf(options));
+    const preloaded = hostedOf(served)
+      .filter(({ keep, name }) => keep !== "on-demand" && !tooLarge.has(name))
       .map(({ key }) => key);
     this.#firstUp = new FirstUp({ pipelines: this.#specs.length, preloaded });
     const onNotOpened = (model: string, reason: string): void =>
@@ -302,8 +301,9 @@ function preparing(
 
 async function hostedModels(
   opened: readonly OpenedFolder[],
-  options: Options,
+  { configuration: { options }, log }: Pick<BackendParts, "configuration" | "log">,
 ): Promise<HostedFolder[]> {
+  const sharing = { ...options, pipelines: pipelinesOf(options) };
   const served = await Promise.all(
     opened.map(async ({ folder, model: taskModel }) => {
       const { dir, path: modelDir = dir, manifest, version } = folder;
@@ -312,22 +312,30 @@ async function hostedModels(
       const mode = engine.mode(manifest);
       const runRowsMax = engine.runRowsMax(manifest);
       const runs = runRowsMax === null ? {} : { runRowsMax };
-      const bytes = await expectedBytes(folder);
+      const bytes = await expectedBytes(folder, sharing);
       const keep = keepOf(options.preload, name);
-      const hosted = { key: name, name, modelDir, mode, bytes, keep, ...runs };
+      const hosted = { key: name, name, modelDir, mode, ...bytes, keep, ...runs };
       const of = version === undefined ? hosted : { ...hosted, version };
       return { folder, hosted: { ...of, task: taskOf(manifest), taskModel } };
     }),
   );
-  const hosted = served.map((each) => each.hosted);
-  checkRoom(hosted, modelMemoryBytesMaxOf(options));
+  for (const [model, reason] of tooLargeAmong(hostedOf(served), modelMemoryBytesMaxOf(options))) {
+    log.error({ model, reason }, "model too large");
+  }
   return served;
+}
+
+function hostedOf(models: readonly HostedFolder[]): HostedTaskModel[] {
+  return models.map(({ hosted }) => hosted);
 }
 
 /** Of one pipeline. */
 function modelMemoryBytesMaxOf(options: Options): number {
-  const { pipelines, realtimePipelines, bulkPipelines, modelMemoryBytes } = options;
-  return Math.floor(modelMemoryBytes / (pipelines + realtimePipelines + bulkPipelines));
+  return Math.floor(options.modelMemoryBytes / pipelinesOf(options));
+}
+
+function pipelinesOf({ pipelines, realtimePipelines, bulkPipelines }: Options): number {
+  return pipelines + realtimePipelines + bulkPipelines;
 }
 
 /** So many processes, whatever the number of models. */

@@ -196,11 +196,12 @@ function stateOf(
 ): ModelStatus["state"] {
   if (isResident) return "resident";
   if (isLoading) return "loading";
+  if (place?.isTooLarge === true) return "too-large";
   return (place?.failures ?? 0) > 0 ? "failed" : "on-disk";
 }
 
 function canServe(state: ModelStatus["state"], { isAnyUp }: Seen): boolean {
-  return isAnyUp && state !== "failed";
+  return isAnyUp && state !== "failed" && state !== "too-large";
 }
 
 /** What callers see of a queue; the scheduler knows more of it. */

@@ -182,8 +182,9 @@ export class ServedModels {
     this.#forget(hosted.name);
     const old = this.#served.get(hosted.name);
     const isBeside = old !== undefined && this.#options.isResident(old.hosted.key);
-    // Whoever asks for the old one gets it; nobody asks for the new one, so it is loaded for its own sake.
-    const keep = isBeside && hosted.keep === "on-demand" ? "preloaded" : hosted.keep;
+    // Whoever asks for the old one gets it; nobody asks for the new one, so it is loaded for its own sake. Two versions of a
+    // pinned model would leave less room for others than there is in the end.
+    const keep = isBeside ? "preloaded" : hosted.keep;
     this.#options.host({ ...hosted, keep });
     if (!isBeside) return this.#takeOver(next);
     const timer = setTimeout(() => {
@@ -220,7 +221,9 @@ export class ServedModels {
     const old = this.#served.get(name);
     this.#served.set(name, next);
     this.#options.serve(name, next.hosted);
-    if (old !== undefined && old.hosted.key !== key) this.#options.retire(old.hosted.key);
+    if (old === undefined || old.hosted.key === key) return;
+    this.#options.retire(old.hosted.key);
+    if (next.hosted.keep === "pinned") this.#options.host(next.hosted);
   }
 
   /** A version that was to come does not. */

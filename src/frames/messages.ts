@@ -106,7 +106,10 @@ export type ChildFrame =
       readonly model: string;
       /** Times that this process loaded this model. */
       readonly loads: number;
-      /** By which the process grew meanwhile: too little where it used memory again that was freed before. */
+      /**
+       * By which what is the process's own grew meanwhile: too little where it used memory again that was freed before, too
+       * much where it made what all its models use.
+       */
       readonly modelBytes: number;
       /** Of the whole process. */
       readonly memoryBytes: number;

@@ -15,6 +15,8 @@ export interface EngineDefinition<Manifest> {
   readonly schemaFor: (value: unknown) => z.ZodType<Manifest>;
   /** Throws `model_folder_invalid` where fields contradict each other. */
   readonly check: (manifest: Manifest) => void;
+  /** Its weights are in memory once, however many pipelines have it (runtime/shared-weights.ts). */
+  readonly sharesWeights: (manifest: Manifest) => boolean;
   /** As the scheduler has it: fed whenever rows are free, or a batch at a time. */
   readonly mode: (manifest: Manifest) => "continuous" | "one-shot";
   /**

@@ -24,7 +24,7 @@ export type ManifestOf<Engine extends EngineName> = Extract<
 
 type EngineEntry = Pick<
   EngineDefinition<ModelManifest>,
-  "mode" | "settings" | "info" | "facts" | "sampler"
+  "mode" | "sharesWeights" | "settings" | "info" | "facts" | "sampler"
 > & {
   readonly runRowsMax: (manifest: ModelManifest) => number | null;
   /** Of what was read from `path`; throws `model_folder_invalid`, which names the field. */
@@ -78,10 +78,12 @@ function entryOf<Engine extends EngineName>(
   engine: Engine,
   definition: EngineDefinition<ManifestOf<Engine>>,
 ): EngineEntry {
-  const { schemaFor, check, mode, runRowsMax, settings, info, facts, sampler } = definition;
+  const { schemaFor, check, mode, runRowsMax, sharesWeights } = definition;
+  const { settings, info, facts, sampler } = definition;
   return {
     mode: (manifest) => mode(manifestOf(manifest, engine)),
     runRowsMax: (manifest) => runRowsMax?.(manifestOf(manifest, engine)) ?? null,
+    sharesWeights: (manifest) => sharesWeights(manifestOf(manifest, engine)),
     read: (path, value) => {
       const manifest = checkShape(path, value, schemaFor(value));
       check(manifest);

@@ -110,6 +110,7 @@ export const generation: EngineDefinition<GenerationManifest> = {
   schemaFor: () => schema,
   check,
   mode: () => "continuous",
+  sharesWeights: () => true,
   settings: ({ generation: { beams, maxLength, lengthPenalty } }) => ({
     beams,
     maxLength,

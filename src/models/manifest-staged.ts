@@ -28,13 +28,15 @@ export type ProgramManifest<Program extends ProgramName> = Extract<
 
 /** What a program says of its models: as an engine does. */
 export interface ProgramDefinition<Manifest>
-  extends Omit<EngineDefinition<Manifest>, "mode" | "schemaFor"> {
+  extends Omit<EngineDefinition<Manifest>, "mode" | "schemaFor" | "sharesWeights"> {
   readonly schema: z.ZodType<Manifest>;
   /**
    * `continuous` where what shares a run is known only inside, because items become others there. Default: `one-shot`, a
    * batch of neighbours in length among all that wait in the server.
    */
   readonly mode?: ReturnType<EngineDefinition<Manifest>["mode"]>;
+  /** Default: false, each pipeline has a copy. */
+  readonly sharesWeights?: boolean;
 }
 
 type Definitions = { readonly [Name in ProgramName]: ProgramDefinition<ProgramManifest<Name>> };
@@ -64,6 +66,7 @@ export const staged: EngineDefinition<StagedManifest> = {
   check: (manifest) => definitionOf(manifest).check(manifest),
   mode: (manifest) => definitionOf(manifest).mode ?? "one-shot",
   runRowsMax: (manifest) => definitionOf(manifest).runRowsMax?.(manifest) ?? null,
+  sharesWeights: (manifest) => definitionOf(manifest).sharesWeights ?? false,
   settings: (manifest) => definitionOf(manifest).settings(manifest),
   info: (manifest) => definitionOf(manifest).info(manifest),
   facts: (manifest) => definitionOf(manifest).facts(manifest),

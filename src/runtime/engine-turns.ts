@@ -24,6 +24,8 @@ export class EngineTurns<Taker extends TurnTaker> {
   /** Served time of those that have work; who comes (back) starts at the least of them, never in credit. */
   readonly #servedMs = new Map<Taker, number>();
   #owedMs = 0;
+  /** The last run was bulk's, in spite of realtime work. */
+  #hasGivenWay = false;
 
   /** The taker whose run is next among those with work, in their order where they were served alike; null: nobody has any. */
   next(active: readonly Taker[]): Taker | null {
@@ -31,9 +33,11 @@ export class EngineTurns<Taker extends TurnTaker> {
     const realtime = active.filter(({ hasRealtime }) => hasRealtime);
     const bulk = this.#leastServed(active.filter(({ hasRealtime }) => !hasRealtime));
     const first = this.#leastServed(realtime);
-    if (first === null) return bulk;
-    const isOwed = bulk !== null && this.#owedMs > 0 && this.#owedMs >= bulk.predictedMs();
-    return isOwed ? bulk : first;
+    const isPaid = bulk !== null && this.#owedMs > 0 && this.#owedMs >= bulk.predictedMs();
+    // However much is owed: after a long run of realtime, several of bulk would follow each other.
+    const isOwed = first !== null && isPaid && !this.#hasGivenWay;
+    this.#hasGivenWay = isOwed;
+    return isOwed ? bulk : (first ?? bulk);
   }
 
   /** It made a run; `active`: those who had work when it began. */

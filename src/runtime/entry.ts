@@ -11,6 +11,7 @@ import { parseParentFrame } from "../frames/shapes.js";
 import { Announcer } from "./announcer.js";
 import { loadEngine } from "./engines.js";
 import { HostedEngines } from "./hosted-engines.js";
+import { ownMemoryBytes } from "./own-memory.js";
 import { framesFd, watchParent } from "./parent-watch.js";
 import { startRuntime } from "./session.js";
 import { weightsCacheFrom } from "./weights-cache.js";
@@ -31,6 +32,7 @@ const engines = new HostedEngines({
   send,
   onRun: (model, run) => announcer.announce(model, run),
   memoryBytes: () => process.memoryUsage.rss(),
+  ownMemoryBytes,
   die,
 });
 const decoder = new FrameDecoder(parseParentFrame);

@@ -4,10 +4,10 @@
  * ended of that. Only what threads were at before goes on, such as a large picture that is decoded: a load that waited for it
  * would keep all others waiting.
  */
-import { MillraceError } from "millrace-client/wire";
 import type { ChildFrame, FrameOutcome, ParentFrame } from "../frames/messages.js";
 import type { Engine, EngineEvents } from "./engine.js";
 import { EngineTurns, type TurnTaker } from "./engine-turns.js";
+import { loadFailureCode } from "./load-failure.js";
 
 type LoadFrame = Extract<ParentFrame, { readonly type: "load" }>;
 type BatchFrame = Extract<ParentFrame, { readonly type: "batch" }>;
@@ -19,8 +19,9 @@ export interface HostedEnginesOptions {
   ) => Promise<Engine>;
   readonly send: (frame: ChildFrame) => void;
   readonly onRun: (model: string, run: Parameters<EngineEvents["onRun"]>[0]) => void;
-  /** Resident memory of this process. */
+  /** Resident memory of this process, and what of it is nobody else's. */
   readonly memoryBytes: () => number;
+  readonly ownMemoryBytes: () => number;
   /** An engine broke a promise of its own, or the parent one of its. */
   readonly die: (error: unknown) => void;
 }
@@ -106,13 +107,14 @@ export class HostedEngines {
   }
 
   async #load(frame: LoadFrame): Promise<void> {
-    const { loadEngine, send, onRun, memoryBytes } = this.#options;
+    const { loadEngine, send, onRun, memoryBytes, ownMemoryBytes } = this.#options;
     const { model } = frame;
     if (this.#hosted.has(model)) throw new Error(`the parent loads ${model} twice`);
     await this.#runEnds();
     send({ type: "loading", model });
     const startedAtMs = performance.now();
-    const before = memoryBytes();
+    // What is mapped for all pipelines is known before (models/folder-bytes.ts): here counts what comes to it.
+    const before = ownMemoryBytes();
     try {
       const isProven = this.#loads.has(model);
       const engine = await loadEngine(
@@ -124,17 +126,16 @@ export class HostedEngines {
       );
       this.#hosted.set(model, new HostedEngine(model, engine));
     } catch (error) {
-      const code = error instanceof MillraceError ? error.code : "internal";
+      const code = loadFailureCode(error);
       const message = error instanceof Error ? error.message : String(error);
       send({ type: "load-failed", model, code, message });
       return;
     }
     const loads = (this.#loads.get(model) ?? 0) + 1;
     this.#loads.set(model, loads);
-    const after = memoryBytes();
     const ms = performance.now() - startedAtMs;
-    const modelBytes = Math.max(0, after - before);
-    send({ type: "loaded", model, loads, modelBytes, memoryBytes: after, ms });
+    const modelBytes = Math.max(0, ownMemoryBytes() - before);
+    send({ type: "loaded", model, loads, modelBytes, memoryBytes: memoryBytes(), ms });
   }
 
   async #unload(model: string): Promise<void> {

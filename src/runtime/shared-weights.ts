@@ -8,6 +8,7 @@ import { realpath, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { areSharable } from "../models/folder-bytes.js";
 import {
   type InputShapes,
   openSession,
@@ -46,10 +47,6 @@ export interface MakeRequest {
   readonly probes: readonly InputShapes[] | null;
 }
 
-/** Below that a copy costs less than what else comes with it. */
-const bytesMin = 4 * 1024 * 1024;
-/** An entry has every weight twice, plain and packed; and a little more. */
-const bytesFactor = 2.1;
 const makerPath = fileURLToPath(new URL("./weights-maker.js", import.meta.url));
 const pollMs = 25;
 
@@ -88,7 +85,8 @@ export async function openShared(
   options: SessionOptions,
   shared: SharedWeights | null,
 ): Promise<Session> {
-  if (shared === null || !isWorthwhile(shared)) return await openSession(graph, options);
+  if (shared === null || !areSharable(shared.bytes, shared.cache.bytesMax))
+    return await openSession(graph, options);
   const { cache, identity, probes = null } = shared;
   const dir = entryDir(cache, [
     identity,
@@ -107,10 +105,6 @@ export async function openShared(
     process.stderr.write(`${basename(graph)}: its weights are not shared: ${reason}\n`);
     return await openSession(graph, options);
   }
-}
-
-function isWorthwhile({ bytes, cache }: SharedWeights): boolean {
-  return bytes >= bytesMin && bytes * bytesFactor <= cache.bytesMax;
 }
 
 /** Throws why there is none. */

@@ -48,7 +48,8 @@ export function evictionFor(
   model: ModelState,
   options: EvictionOptions,
 ): Eviction | null {
-  let neededBytes = model.place.bytes - host.freeBytes;
+  if (host.isTooSmallFor(model)) return null;
+  let neededBytes = host.bytesFor(model) - host.freeBytes;
   if (neededBytes <= 0) return { victims: [], atMs: options.nowMs };
   const candidates = [...host.residents.values()]
     .filter((resident) => !resident.leaving && !resident.model.place.isPinned)
@@ -59,7 +60,7 @@ export function evictionFor(
   for (const candidate of candidates) {
     if (neededBytes <= 0) break;
     victims.push(candidate.resident);
-    neededBytes -= candidate.resident.bytes;
+    neededBytes -= host.bytesFor(candidate.resident.model);
     atMs = Math.max(atMs, candidate.atMs);
   }
   return neededBytes > 0 ? null : { victims, atMs };

@@ -40,8 +40,6 @@ export class FedPipeline implements PipelineView {
   readonly capacity: PipelineCapacity;
   readonly host: Host;
   readonly model: ModelState;
-  /** What it takes in the process. */
-  bytes = 0;
   /** When it was loaded, and when something of it was in flight last. */
   readonly sinceMs: number;
   usedAtMs: number;

@@ -1,5 +1,6 @@
 import { type WorkClass, workClasses } from "millrace-client/wire";
 import type { FedPipeline } from "./fed-pipeline.js";
+import type { MemoryShare } from "./memory-shares.js";
 import type { ModelState } from "./model-state.js";
 import type { HostSpec } from "./types.js";
 
@@ -23,6 +24,8 @@ export class Host {
   /** Whose suspects it is kept free for, or runs. */
   reservedFor: ModelState | null = null;
   readonly inFlight: Record<WorkClass, number> = { realtime: 0, bulk: 0 };
+  /** What each model counts with here; replaced whenever that may have changed. */
+  shares: ReadonlyMap<string, MemoryShare> = new Map();
 
   constructor(spec: HostSpec) {
     this.spec = spec;
@@ -38,13 +41,22 @@ export class Host {
   }
 
   get usedBytes(): number {
-    let bytes = this.load?.bytes ?? 0;
-    for (const resident of this.residents.values()) bytes += resident.bytes;
+    let bytes = this.load === null ? 0 : this.bytesFor(this.load.model);
+    for (const { model } of this.residents.values()) bytes += this.bytesFor(model);
     return bytes;
   }
 
   get freeBytes(): number {
     return this.spec.modelMemoryBytesMax - this.usedBytes;
+  }
+
+  /** What a model counts with here. One that goes has no share any more, and still takes what it took. */
+  bytesFor({ model, place }: ModelState): number {
+    return this.shares.get(model)?.bytes ?? Math.min(place.bytes, this.spec.modelMemoryBytesMax);
+  }
+
+  isTooSmallFor({ model }: ModelState): boolean {
+    return this.shares.get(model)?.isTooLarge ?? false;
   }
 
   /** Whether it was configured for this class. */
@@ -67,7 +79,6 @@ export class Host {
 
 export interface HostLoad {
   readonly model: ModelState;
-  readonly bytes: number;
 }
 
 export interface HostPlan {

@@ -53,6 +53,14 @@ export class ModelState {
     return Math.min(...ages);
   }
 
+  /**
+   * Since when it waits for a place. Its oldest item may have waited longer: for its turn in the queue, while the model was there.
+   * Whoever has the longest queue would else have the next place always, and the one after it.
+   */
+  waitsSinceMs(nowMs: number): number {
+    return Math.min(Math.max(this.oldestMs, this.place.leftAtMs), nowMs);
+  }
+
   /** Expected service of all that is queued, by one pipeline. */
   get queuedMs(): number {
     const { realtime, bulk } = this.queues;

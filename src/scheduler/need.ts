@@ -21,7 +21,7 @@ export function needOf(
   { realtimeTargetMs }: { readonly realtimeTargetMs: number },
 ): Need | null {
   const { place } = model;
-  if (place.spec === null) return null;
+  if (!place.mayBeLoaded) return null;
   const up = [...hosts];
   const classes = workClasses.filter(
     (each) => model.queues[each].items > 0 && !isServed(model, each, up),

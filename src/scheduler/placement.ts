@@ -1,12 +1,15 @@
 import type { WorkClass } from "millrace-client/wire";
 import { assertScheduler } from "./assert.js";
+import { Claims } from "./claims.js";
 import { type Candidate, evictionFor, isBetter } from "./eviction.js";
 import { FedPipeline } from "./fed-pipeline.js";
-import { Host, type HostPlan } from "./host.js";
-import type { ModelPlace } from "./model-place.js";
+import { Host } from "./host.js";
+import { type MemoryShare, memoryShares, tooLargeReason } from "./memory-shares.js";
+import type { LoadFailure } from "./model-place.js";
 import type { ModelState } from "./model-state.js";
+import { Moves, type MovesOwner } from "./moves.js";
 import { isServed, type Need, needOf, serversOf } from "./need.js";
-import type { Decision, HostSpec, ModelSpec, SchedulerEvent } from "./types.js";
+import type { HostSpec, ModelSpec, SchedulerEvent } from "./types.js";
 
 export interface PlacementOptions {
   readonly realtimeTargetMs: number;
@@ -16,14 +19,14 @@ export interface PlacementOptions {
   readonly loadBackoffMaxMs: number;
 }
 
-export interface PlacementOwner {
-  /** Its state changed, so that it is looked at again. */
-  readonly touch: (model: ModelState) => void;
-  readonly decide: (decision: Decision) => void;
+export type PlacementOwner = Pick<MovesOwner, "touch" | "decide">;
+
+/** One look at all that is waited for. */
+interface Moment {
+  readonly nowMs: number;
+  readonly claims: Claims;
 }
 
-/** Loads in a row that fail before those who wait are told. */
-const failuresMax = 2;
 /**
  * Which models are where. The rest of the scheduler feeds what is resident; this decides what is, within the memory of each
  * pipeline, and never loads what nobody needs.
@@ -44,10 +47,10 @@ const failuresMax = 2;
 export class Placement {
   readonly #options: PlacementOptions;
   readonly #owner: PlacementOwner;
+  readonly #moves: Moves;
   readonly #hosts = new Map<string, Host>();
   /** Announced and not gone, in the order of their announcement. */
   readonly #models = new Set<ModelState>();
-  readonly #pinned = new Set<ModelState>();
   /** Those that may want something that they have not got. */
   readonly #waiting = new Set<ModelState>();
   #isDirty = false;
@@ -57,6 +60,7 @@ export class Placement {
   constructor(options: PlacementOptions, owner: PlacementOwner) {
     this.#options = options;
     this.#owner = owner;
+    this.#moves = new Moves({ ...owner, opened: (host) => this.opened(host) });
   }
 
   get nextAtMs(): number {
@@ -64,17 +68,14 @@ export class Placement {
   }
 
   announce(model: ModelState, spec: ModelSpec): void {
-    const { place } = model;
-    place.announced(spec);
+    model.place.announced(spec);
     this.#models.add(model);
-    if (spec.keep === "pinned") this.#pinned.add(model);
-    else this.#pinned.delete(model);
-    this.#reconsider();
+    this.#share();
     this.#want(model);
   }
 
   #want(model: ModelState): void {
-    if (isKept(model))
+    if (isKept(model) && model.place.mayBeLoaded)
       for (const host of this.#hosts.values())
         if (!host.residents.has(model.model)) model.place.wantedOn.add(host);
     this.#owner.touch(model);
@@ -86,25 +87,45 @@ export class Placement {
     place.isGone = true;
     place.wantedOn.clear();
     this.#models.delete(model);
-    this.#pinned.delete(model);
-    this.#reconsider();
+    this.#share();
     this.#owner.touch(model);
   }
 
-  /** Who was too large beside what was pinned may not be any more. */
-  #reconsider(but: ModelState | null = null): void {
-    for (const model of this.#models) {
-      const { place } = model;
-      if (model === but || place.heldUntilMs < Infinity || place.spec === null) continue;
-      place.announced(place.spec);
-      this.#owner.decide({
-        type: "hold",
-        model: model.model,
-        untilMs: -Infinity,
-        reason: "there may be room now",
-      });
+  /** What each model counts with on each pipeline, and whether it has room on any: after all that may change it. */
+  #share(): void {
+    const sized = [...this.#models].map(({ model, place }) => {
+      const { bytes, leastBytes, isPinned } = place;
+      return { model, bytes, leastBytes, isPinned };
+    });
+    const byCapacity = new Map<number, ReadonlyMap<string, MemoryShare>>();
+    for (const host of this.#hosts.values()) {
+      const bytes = host.spec.modelMemoryBytesMax;
+      const shares = byCapacity.get(bytes) ?? memoryShares(sized, bytes);
+      byCapacity.set(bytes, shares);
+      host.shares = shares;
+    }
+    // Without a pipeline nothing is known that was not known before.
+    if (this.#hosts.size > 0) for (const model of this.#models) this.#judgeSize(model);
+  }
+
+  #judgeSize(model: ModelState): void {
+    const { place } = model;
+    const shares = [...this.#hosts.values()].flatMap((host) => host.shares.get(model.model) ?? []);
+    const mostBytes = Math.max(...shares.map((share) => share.mostBytes));
+    const isTooLarge = shares.every((share) => share.isTooLarge);
+    const reason = isTooLarge ? tooLargeReason(place.leastBytes, mostBytes) : null;
+    if (reason === place.tooLarge) return;
+    const wasTooLarge = place.tooLarge !== null;
+    this.#isDirty = true;
+    place.tooLarge = reason;
+    if (isTooLarge) {
+      place.wantedOn.clear();
+      this.#hold(model, { untilMs: Infinity });
+    } else if (wasTooLarge) {
+      this.#hold(model, { untilMs: -Infinity });
       this.#want(model);
     }
+    this.#owner.touch(model);
   }
 
   hostUp(spec: HostSpec): void {
@@ -112,9 +133,11 @@ export class Placement {
     assertScheduler(!this.#hosts.has(pipelineId), `${pipelineId} came up twice`);
     const host = new Host(spec);
     this.#hosts.set(pipelineId, host);
+    this.#share();
     for (const model of this.#models) {
-      if (!isKept(model) || !mayTry(model.place)) continue;
-      model.place.wantedOn.add(host);
+      const { place } = model;
+      if (!isKept(model) || !place.mayBeLoaded || !place.isWorthTrying) continue;
+      place.wantedOn.add(host);
       this.#owner.touch(model);
     }
     this.#wakeAll();
@@ -128,6 +151,7 @@ export class Placement {
     const host = this.host(pipelineId);
     const lost = host.load?.model;
     this.#hosts.delete(pipelineId);
+    this.#share();
     for (const coming of [host.load?.model, host.plan?.model]) {
       coming?.place.comingTo.delete(host);
       if (coming) this.#owner.touch(coming);
@@ -135,13 +159,13 @@ export class Placement {
     for (const model of this.#models) model.place.wantedOn.delete(host);
     if (lost !== undefined && loading?.model === lost.model) {
       const { place } = lost;
-      place.reason = loading.reason;
+      place.failure = loading.reason;
       // Once, somebody may have meant the process and not the model.
       if (loading.isFault || place.forgaveOutside) {
-        this.#failed(lost, loading.reason, nowMs);
+        this.#failed(lost, { reason: loading.reason, isBroken: false }, nowMs);
         place.deaths += 1;
         // What keeps ending processes is tried where somebody asks for it, and not everywhere and for ever.
-        if (!mayTry(place)) place.wantedOn.clear();
+        if (!place.isWorthTrying) place.wantedOn.clear();
       } else place.forgaveOutside = true;
     }
     this.#wakeAll();
@@ -167,36 +191,34 @@ export class Placement {
     const mode = model.mode;
     const capacity = { pipelineId, model: model.model, kind, mode, rowsMax };
     const resident = new FedPipeline(capacity, { host, model, nowMs });
-    resident.bytes = place.bytes;
     host.residents.set(model.model, resident);
     model.pipelineUp(resident);
+    this.#share();
     // It was given up where it is to stay, and can be loaded after all.
     if (hadFailed && place.isPinned) this.#want(model);
-    const isTooLarge = place.bytes > this.#bytesFor(host, model);
-    if (isTooLarge || host.freeBytes < 0) this.#shed(host, resident);
+    if (host.freeBytes < 0) this.#shed(host, resident);
     this.opened(host);
   }
 
   loadFailed(
-    { pipelineId, reason }: Extract<SchedulerEvent, { type: "load-failed" }>,
+    { pipelineId, reason, isBroken = false }: Extract<SchedulerEvent, { type: "load-failed" }>,
     model: ModelState,
     nowMs: number,
   ): void {
     const host = this.#endLoad(pipelineId, model);
-    this.#failed(model, reason, nowMs);
-    if (model.place.isPinned) model.place.wantedOn.add(host);
+    this.#failed(model, { reason, isBroken }, nowMs);
+    if (model.place.isPinned && model.place.mayBeLoaded) model.place.wantedOn.add(host);
     this.opened(host);
   }
 
-  #failed(model: ModelState, reason: string, nowMs: number): void {
+  #failed(model: ModelState, failure: LoadFailure, nowMs: number): void {
     const { place } = model;
     const { loadBackoffMinMs, loadBackoffMaxMs } = this.#options;
     const backoffMs = loadBackoffMinMs * 2 ** Math.min(place.failures, 40);
-    place.reason = reason;
-    place.failures += 1;
-    place.heldUntilMs = nowMs + Math.min(loadBackoffMaxMs, backoffMs);
+    place.failed(failure, nowMs + Math.min(loadBackoffMaxMs, backoffMs));
+    if (!place.isWorthTrying) place.wantedOn.clear();
     const isNowhere = model.pipelines.length + place.comingTo.size === 0;
-    if (place.failures >= failuresMax && isNowhere) this.#hold(model, reason);
+    if (place.isGivenUp(nowMs) && isNowhere) this.#hold(model, { untilMs: place.heldUntilMs });
     this.#owner.touch(model);
   }
 
@@ -224,9 +246,9 @@ export class Placement {
   guests({ host, model }: FedPipeline, workClass: WorkClass): void {
     const { place } = model;
     if (host.isMeantFor(workClass) || place.wantedOn.size + place.comingTo.size > 0) return;
-    if (place.spec === null || !mayTry(place)) return;
+    if (!place.mayBeLoaded || !place.isWorthTrying) return;
     for (const other of this.#hosts.values()) {
-      if (!other.isMeantFor(workClass) || place.bytes > other.freeBytes) continue;
+      if (!other.isMeantFor(workClass) || other.bytesFor(model) > other.freeBytes) continue;
       place.wantedOn.add(other);
       this.#owner.touch(model);
       return;
@@ -264,7 +286,7 @@ export class Placement {
   /** Whether those who wait for it wait in vain, so that they are told. */
   isHopeless({ place, pipelines }: ModelState, nowMs: number): boolean {
     if (pipelines.length > 0 || place.comingTo.size > 0) return false;
-    return place.isGone || (place.failures >= failuresMax && place.heldUntilMs > nowMs);
+    return place.isGivenUp(nowMs);
   }
 
   /** Gives loads to pipelines. Models that are touched by it want to be looked at again. */
@@ -272,11 +294,13 @@ export class Placement {
     if (!this.#isDirty && nowMs < this.#nextAtMs) return;
     this.#isDirty = false;
     this.#nextAtMs = Infinity;
-    for (const host of this.#hosts.values()) if (host.plan !== null) this.#review(host);
+    for (const host of this.#hosts.values())
+      if (host.plan !== null) this.#moves.review(host, nowMs);
+    const now: Moment = { nowMs, claims: new Claims() };
     for (const model of this.#byUrgency(nowMs)) {
       const need = needOf(model, this.#hosts.values(), this.#options);
       if (need === null) this.#waiting.delete(model);
-      else if (this.#mayLoad(model, nowMs)) this.#serve(model, need, nowMs);
+      else if (this.#mayLoad(model, nowMs)) this.#serve(model, need, now);
     }
   }
 
@@ -290,76 +314,52 @@ export class Placement {
       return isUrgent ? 0 : 1;
     };
     return [...this.#waiting]
-      .map((model) => ({ model, rank: rankOf(model), oldestMs: Math.min(model.oldestMs, nowMs) }))
+      .map((model) => ({ model, rank: rankOf(model), sinceMs: model.waitsSinceMs(nowMs) }))
       .sort(
-        (a, b) => a.rank - b.rank || a.oldestMs - b.oldestMs || a.model.sequence - b.model.sequence,
+        (a, b) => a.rank - b.rank || a.sinceMs - b.sinceMs || a.model.sequence - b.model.sequence,
       )
       .map(({ model }) => model);
   }
 
-  #mayLoad(model: ModelState, nowMs: number): boolean {
-    const { place } = model;
-    if (place.heldUntilMs > nowMs) {
-      this.#wakeAt(place.heldUntilMs);
-      return false;
-    }
-    const hosts = [...this.#hosts.values()];
-    if (hosts.length === 0) return false;
-    const mostBytes = Math.max(...hosts.map((host) => this.#bytesFor(host, model)));
-    if (place.bytes <= mostBytes) return true;
-    this.#refuse(model, mostBytes);
+  #mayLoad({ place }: ModelState, nowMs: number): boolean {
+    if (place.heldUntilMs <= nowMs) return true;
+    this.#wakeAt(place.heldUntilMs);
     return false;
   }
 
-  /** What it could have of a pipeline, were all gone that may be: of those that are pinned the first ones stay. */
-  #bytesFor(host: Host, model: ModelState): number {
-    let bytes = host.spec.modelMemoryBytesMax;
-    for (const pinned of this.#pinned) {
-      if (pinned === model) break;
-      if (pinned.place.bytes <= bytes) bytes -= pinned.place.bytes;
-    }
-    return bytes;
+  /** What the door is told of it; `-Infinity`: that it may be let in again. */
+  #hold({ model, place }: ModelState, { untilMs }: { readonly untilMs: number }): void {
+    const { fault } = place;
+    const reason = place.reason ?? "there is room for it now";
+    const hold = { type: "hold", model, untilMs, reason } as const;
+    this.#owner.decide(fault === null ? hold : { ...hold, fault });
   }
 
-  #refuse(model: ModelState, mostBytes: number): void {
-    const { place } = model;
-    place.wantedOn.clear();
-    place.failures = failuresMax;
-    place.heldUntilMs = Infinity;
-    place.reason = `it takes ${place.bytes} bytes, and a pipeline has ${Math.max(0, mostBytes)} for it: see --model-memory-bytes`;
-    if (model.pipelines.length === 0) this.#hold(model, place.reason);
-    this.#owner.touch(model);
-  }
-
-  #hold({ model, place }: ModelState, reason: string): void {
-    this.#owner.decide({ type: "hold", model, untilMs: place.heldUntilMs, reason });
-  }
-
-  #serve(model: ModelState, need: Need, nowMs: number): void {
+  #serve(model: ModelState, need: Need, now: Moment): void {
     switch (need.kind) {
       case "starved":
         for (const each of need.classes)
           if (each === null || !isServed(model, each, this.#hosts.values()))
-            this.#feedStarved(model, each, nowMs);
+            this.#feedStarved(model, each, now);
         return;
       case "replica":
-        this.#replicate(model, nowMs);
+        this.#replicate(model, now);
         return;
       case "wanted":
-        for (const host of model.place.wantedOn) this.#bringWanted(model, host, nowMs);
+        for (const host of model.place.wantedOn) this.#bringWanted(model, host, now);
         return;
     }
   }
 
-  #feedStarved(model: ModelState, workClass: WorkClass | null, nowMs: number): void {
+  #feedStarved(model: ModelState, workClass: WorkClass | null, { nowMs, claims }: Moment): void {
     const serves = serversOf(workClass, this.#hosts.values());
-    const waitsSinceMs = Math.min(model.oldestMs, nowMs);
+    const waitsSinceMs = model.waitsSinceMs(nowMs);
     const options = { nowMs, waitsSinceMs, ageLimitMs: this.#options.ageLimitMs, idleOnly: false };
     let best: Candidate | null = null;
     for (const host of this.#hosts.values()) {
       if (!host.isOpen || host.residents.has(model.model) || !serves(host)) continue;
       const eviction = evictionFor(host, model, options);
-      if (eviction === null) continue;
+      if (eviction === null || !claims.leaves({ host, eviction }, model)) continue;
       if (best === null || isBetter({ host, eviction }, best)) best = { host, eviction };
     }
     if (best === null) return;
@@ -368,27 +368,31 @@ export class Placement {
     const quietAtMs =
       host.inFlight.realtime > 0 ? waitsSinceMs + this.#options.realtimeTargetMs : nowMs;
     const atMs = Math.max(eviction.atMs, quietAtMs);
-    if (atMs > nowMs) this.#wakeAt(atMs);
-    else this.#bring(model, host, { victims: eviction.victims, isWanted: false });
+    if (atMs > nowMs) {
+      this.#wakeAt(atMs);
+      claims.claim(best);
+    } else this.#moves.bring(model, host, { victims: eviction.victims, isWanted: false, nowMs });
   }
 
-  #replicate(model: ModelState, nowMs: number): void {
+  #replicate(model: ModelState, { nowMs, claims }: Moment): void {
     const options = { nowMs, waitsSinceMs: nowMs, ageLimitMs: Infinity, idleOnly: true };
     for (const host of this.#hosts.values()) {
-      if (!host.isOpen || host.items > 0 || host.residents.has(model.model)) continue;
+      if (!host.isOpen || host.items > 0 || claims.isClaimed(host)) continue;
+      if (host.residents.has(model.model)) continue;
       if (!host.meantFor.some((each) => model.queues[each].items > 0)) continue;
       const eviction = evictionFor(host, model, options);
       if (eviction === null || eviction.atMs > nowMs) continue;
-      this.#bring(model, host, { victims: eviction.victims, isWanted: false });
+      this.#moves.bring(model, host, { victims: eviction.victims, isWanted: false, nowMs });
       return;
     }
   }
 
   /** Not where it keeps others waiting. Who is only preloaded takes no place from anybody. */
-  #bringWanted(model: ModelState, host: Host, nowMs: number): void {
+  #bringWanted(model: ModelState, host: Host, { nowMs, claims }: Moment): void {
     const { place } = model;
     if (host.residents.has(model.model)) place.wantedOn.delete(host);
-    const isBusy = place.isPinned ? host.inFlight.realtime > 0 : host.items > 0;
+    const isClaimed = !place.isPinned && claims.isClaimed(host);
+    const isBusy = isClaimed || (place.isPinned ? host.inFlight.realtime > 0 : host.items > 0);
     if (!host.isOpen || isBusy || !place.wantedOn.has(host)) return;
     const options = { nowMs, waitsSinceMs: nowMs, ageLimitMs: Infinity, idleOnly: false };
     const eviction = evictionFor(host, model, options);
@@ -396,81 +400,26 @@ export class Placement {
     if (eviction === null || !mayEvict) {
       if (!place.isPinned) place.wantedOn.delete(host);
     } else if (eviction.atMs > nowMs) this.#wakeAt(eviction.atMs);
-    else this.#bring(model, host, { victims: eviction.victims, isWanted: true });
+    else this.#moves.bring(model, host, { victims: eviction.victims, isWanted: true, nowMs });
   }
 
   #wakeAt(atMs: number): void {
     this.#nextAtMs = Math.min(this.#nextAtMs, atMs);
   }
 
-  #bring(model: ModelState, host: Host, plan: Omit<HostPlan, "model">): void {
-    const { victims } = plan;
-    host.plan = { model, ...plan };
-    model.place.comingTo.add(host);
-    model.place.wantedOn.delete(host);
-    for (const victim of victims) {
-      victim.leaving = true;
-      this.#owner.touch(victim.model);
-    }
-    this.#review(host);
-  }
-
-  /** A plan is carried out when its victims have drained, and given up when nobody wants it any more. */
-  #review(host: Host): void {
-    const { plan } = host;
-    if (plan === null || host.load !== null || host.reservedFor !== null) return;
-    const { model, victims } = plan;
-    const isOfUse =
-      model === null || (model.place.spec !== null && (model.isAskedFor || plan.isWanted));
-    if (!isOfUse) {
-      host.plan = null;
-      model.place.comingTo.delete(host);
-      for (const victim of victims) victim.leaving = false;
-      this.opened(host);
-      return;
-    }
-    if (victims.some(({ inFlight }) => inFlight > 0)) return;
-    for (const victim of victims) this.#unload(victim);
-    host.plan = null;
-    if (model === null) return this.opened(host);
-    host.load = { model, bytes: model.place.bytes };
-    this.#owner.decide({ type: "load", pipelineId: host.spec.pipelineId, model: model.model });
-  }
-
-  #unload(resident: FedPipeline): void {
-    const { host, model } = resident;
-    host.residents.delete(model.model);
-    model.pipelineDown(resident);
-    model.place.evictions += 1;
-    const { pipelineId } = host.spec;
-    this.#owner.decide({ type: "unload", pipelineId, model: model.model });
-    this.#owner.touch(model);
-  }
-
-  /** It turned out to be larger than was thought: others go, or it does where it is too large by itself. */
+  /** It turned out to be larger than was thought: others go. */
   #shed(host: Host, newest: FedPipeline): void {
-    const { model } = newest;
-    const mostBytes = this.#bytesFor(host, model);
-    const isTooLarge = model.place.bytes > mostBytes;
-    if (isTooLarge) {
-      this.#refuse(model, mostBytes);
-      this.#reconsider(model);
-    }
     const others = [...host.residents.values()]
       .filter((each) => each !== newest && !each.model.place.isPinned)
       .sort((a, b) => a.usedAtMs - b.usedAtMs);
-    const victims: FedPipeline[] = isTooLarge ? [newest] : [];
-    let overBytes = -host.freeBytes - (isTooLarge ? newest.bytes : 0);
+    const victims: FedPipeline[] = [];
+    let overBytes = -host.freeBytes;
     for (const other of others) {
       if (overBytes <= 0) break;
       victims.push(other);
-      overBytes -= other.bytes;
+      overBytes -= host.bytesFor(other.model);
     }
-    host.plan = { model: null, victims, isWanted: true };
-    for (const victim of victims) {
-      victim.leaving = true;
-      this.#owner.touch(victim.model);
-    }
+    this.#moves.makeRoom(host, victims);
   }
 
   /** A model that is gone leaves each pipeline when nothing of it is left to do. */
@@ -480,14 +429,10 @@ export class Placement {
       const isPlanned = resident.host.plan?.victims.includes(resident) ?? false;
       const isFree = resident.inFlight === 0 && resident.host.reservedFor !== model && !isPlanned;
       if (!isFree) continue;
-      this.#unload(resident);
+      this.#moves.unload(resident, nowMs);
       this.#wakeAll();
     }
   }
-}
-
-function mayTry({ isPinned, failures, deaths }: ModelPlace): boolean {
-  return isPinned ? deaths < failuresMax : failures < failuresMax;
 }
 
 function isKept({ place }: ModelState): boolean {

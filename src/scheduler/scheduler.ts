@@ -307,7 +307,8 @@ export class Scheduler {
 
   /** Those who wait for a model that nobody can load are told so; what is on its way back from a dead pipeline follows. */
   #abandon(model: ModelState): void {
-    const reason = model.place.reason ?? "it is not served any more";
+    const { reason: why, fault } = model.place;
+    const reason = why ?? "it is not served any more";
     const waiting = [
       ...workClasses.flatMap((each) => [...model.queues[each].oldest.ordered()]),
       ...model.suspects.requests,
@@ -324,7 +325,8 @@ export class Scheduler {
       }
       const itemIds = items.map(({ itemId }) => itemId);
       const { requestId } = request;
-      this.#decisions.push({ type: "abandon", requestId, itemIds, reason });
+      const abandon = { type: "abandon", requestId, itemIds, reason } as const;
+      this.#decisions.push(fault === null ? abandon : { ...abandon, fault });
     }
   }
 

@@ -43,8 +43,11 @@ export interface PlaceSnapshot {
   readonly evictions: number;
   /** Expected time of a load. */
   readonly loadMs: number;
-  /** Loads in a row that failed, and why the last one did. */
+  /** Loads in a row that failed. */
   readonly failures: number;
+  /** No pipeline has room for it, whatever goes. */
+  readonly isTooLarge: boolean;
+  /** Why it cannot be loaded now, as far as is known. */
   readonly reason: string | null;
   /** Pipelines on which it is to be and is not yet, or is not any more. */
   readonly missing: number;
@@ -53,7 +56,8 @@ export interface PlaceSnapshot {
 function placeOf(place: ModelPlace): PlaceSnapshot {
   const { bytes, loads, evictions, loadMs, failures, reason } = place;
   const missing = place.wantedOn.size + place.comingTo.size;
-  return { bytes, loads, evictions, loadMs, failures, reason, missing };
+  const isTooLarge = place.tooLarge !== null;
+  return { bytes, loads, evictions, loadMs, failures, isTooLarge, reason, missing };
 }
 
 export function snapshotOf(

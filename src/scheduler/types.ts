@@ -34,6 +34,8 @@ export interface ModelSpec {
   readonly mode: RunMode;
   /** What it is expected to take in a process, until it was measured. */
   readonly bytes: number;
+  /** By what its files say: where a pipeline has less it is never loaded. Default: `bytes`. */
+  readonly leastBytes?: number;
   readonly keep: Keep;
   /**
    * Of a continuous one: rows of its largest run. No pipeline is given more than two of these are worth (rooms.ts). Left out:
@@ -85,12 +87,13 @@ export type SchedulerEvent =
       readonly bytes: number;
       readonly ms: number;
     }
-  /** The pipeline goes on without it. */
+  /** The pipeline goes on without it. `isBroken`: its folder is at fault, so that no other load of it would go well. Default: false. */
   | {
       readonly type: "load-failed";
       readonly pipelineId: string;
       readonly model: string;
       readonly reason: string;
+      readonly isBroken?: boolean;
     }
   /**
    * The ledger says in `returned` what becomes of the items that were in flight there. `loading`: the model that it was loading,
@@ -165,24 +168,32 @@ export interface Batch {
   readonly waitedMs: number;
 }
 
+/** Why a model cannot be loaded whoever tries again: the memory that there is for it, or its folder, has to change. */
+export type LoadFault = "too-large" | "broken";
+
 export type Decision =
   /** The pipeline takes nothing else until it is `loaded` or `load-failed`. */
   | { readonly type: "load"; readonly pipelineId: string; readonly model: string }
   /** Nothing of it is in flight there. What it frees is free for a load that follows. */
   | { readonly type: "unload"; readonly pipelineId: string; readonly model: string }
-  /** No pipeline has the model and none could load it, several times: until then nobody else need be let in for it. */
+  /**
+   * No pipeline can have the model: until then nobody need be let in for it where none has it. It may go well later, unless a
+   * `fault` says what has to be changed before.
+   */
   | {
       readonly type: "hold";
       readonly model: string;
       readonly untilMs: number;
       readonly reason: string;
+      readonly fault?: LoadFault;
     }
-  /** These wait for such a model: their outcome is `not_ready`. */
+  /** These wait for such a model. */
   | {
       readonly type: "abandon";
       readonly requestId: number;
       readonly itemIds: readonly number[];
       readonly reason: string;
+      readonly fault?: LoadFault;
     }
   | { readonly type: "dispatch"; readonly pipelineId: string; readonly batch: Batch }
   /** Past the deadline while queued or in flight: the outcome is `deadline_exceeded`. */

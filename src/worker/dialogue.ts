@@ -122,9 +122,10 @@ export class Dialogue {
     const { pipelineId, emit } = this.#options;
     const { type, model } = frame;
     if (type === "loaded") emit({ type, pipelineId, model, bytes: frame.modelBytes, ms: frame.ms });
-    else if (type === "load-failed")
-      emit({ type, pipelineId, model, reason: `${frame.code}: ${frame.message}` });
-    else if (type === "unloaded") emit({ type, pipelineId, model });
+    else if (type === "load-failed") {
+      const isBroken = frame.code === "model_folder_invalid";
+      emit({ type, pipelineId, model, reason: `${frame.code}: ${frame.message}`, isBroken });
+    } else if (type === "unloaded") emit({ type, pipelineId, model });
   }
 
   #onReport({ model, stages }: Extract<ChildFrame, { readonly type: "report" }>): void {

@@ -39,6 +39,8 @@ export type PoolEvent =
       readonly pipelineId: string;
       readonly model: string;
       readonly reason: string;
+      /** Its folder is at fault, so that no other load of it would go well. */
+      readonly isBroken: boolean;
     }
   | { readonly type: "unloaded"; readonly pipelineId: string; readonly model: string }
   /** A process ended before it was up; the next one starts after a back-off. */

@@ -28,7 +28,7 @@ export interface CallerAccountOptions {
   /** How late the rooms' timers may be. */
   readonly lateMsMax: number;
   readonly isStopping: () => boolean;
-  readonly isGivenUp: () => boolean;
+  readonly isGivenUp: (code: string) => boolean;
 }
 
 export class CallerAccount {
@@ -114,7 +114,7 @@ export class CallerAccount {
     if (!this.prepared && code === this.foretold) return;
     if (code === "draining" && isStopping()) return;
     // It was let in, and then nobody could load its model.
-    if (code === "not_ready" && was !== "new" && this.#o.isGivenUp()) return;
+    if (was !== "new" && this.#o.isGivenUp(code)) return;
     if (this.hasLeft && !this.hasThrown) return this.#fail("nothing follows the end", code);
     this.#fail(
       was === "asked" ? "who is refused is refused for a reason" : "each input has one outcome",

@@ -1,5 +1,5 @@
 /** Those who ask: each submits as planned, leaves at its moment, and has its account. What they ask for is prepared here too. */
-import { MillraceError } from "millrace-client/wire";
+import { type ErrorCode, MillraceError } from "millrace-client/wire";
 import type { FrameItem } from "#src/frames/messages.js";
 import type { Prepare, PrepareRequest } from "#src/prepare/prepare.js";
 import type { Submit } from "#src/submit/submit.js";
@@ -18,9 +18,10 @@ export interface CallersOptions {
   readonly judge: Judge;
   note(what: string): void;
   trace(line: () => string): void;
-  isServed(model: string): boolean;
-  /** Its callers may have been told that nobody can load it. */
-  isGivenUp(model: string): boolean;
+  /** What the door must say of it; null: it lets in. */
+  refusal(model: string): ErrorCode | null;
+  /** Its callers may have been told that nobody can load it, with this code. */
+  isGivenUp(model: string, code: string): boolean;
   isStopping(): boolean;
   /** One of these that a pipeline has, and that it was not told to drop. */
   uncancelled(itemIds: readonly number[]): number | undefined;
@@ -91,7 +92,7 @@ export class Callers {
       lateMsMax:
         2 + 3 * surroundings.lateMsMax + surroundings.pauses.reduce((sum, { ms }) => sum + ms, 0),
       isStopping: () => this.#o.isStopping(),
-      isGivenUp: () => this.#o.isGivenUp(plan.model),
+      isGivenUp: (code) => this.#o.isGivenUp(plan.model, code),
     });
     const caller = {
       at,
@@ -188,7 +189,8 @@ export class Callers {
   #foretell({ account, plan }: Caller): CallerAccount["foretold"] {
     if (account.hasLeft) return "cancelled";
     if (this.#o.isStopping()) return "draining";
-    if (!this.#o.isServed(plan.model)) return "not_ready";
+    const refusal = this.#o.refusal(plan.model);
+    if (refusal !== null) return refusal;
     return this.admission.refusal(account, {
       items: plan.inputs.length,
       bytes: plan.payloadBytes,

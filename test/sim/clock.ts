@@ -13,6 +13,8 @@ interface Timer {
 
 /** Timers run in the order of their time, and of their making where times are equal. */
 export class VirtualClock implements Clock {
+  /** Timers that ran, but for those that only look at things from time to time: these never end. */
+  events = 0;
   #nowMs = 0;
   #made = 0;
   readonly #waiting = { rooms: 0, background: 0, world: 0 };
@@ -62,6 +64,7 @@ export class VirtualClock implements Clock {
       if (run === null) continue;
       this.#count(timer, -1);
       timer.run = null;
+      if (timer.kind !== "background") this.events += 1;
       this.#nowMs = Math.max(this.#nowMs, timer.atMs);
       run();
       return true;

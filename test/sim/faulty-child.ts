@@ -397,9 +397,10 @@ export class FaultyChild implements ChildPort {
       return this.die("segfault");
     }
     this.#state = "ready";
-    if (kind === "load-fails" || broken === "fails") {
+    if (kind === "load-fails" || broken === "fails" || broken === "is-invalid") {
       this.#world.happened("load-fails");
-      this.#say({ type: "load-failed", model, code: "model_folder_invalid", message: "none" });
+      const code = broken === "is-invalid" ? "model_folder_invalid" : "internal";
+      this.#say({ type: "load-failed", model, code, message: "none" });
       return this.#go();
     }
     this.#hosted.load(model, mode, this.spec.rowsMax);

@@ -26,7 +26,7 @@ export interface Focus {
   /** Models that do not fit into a pipeline together, all of them asked for. */
   readonly tight?: boolean;
   /** The first of several models cannot be loaded. */
-  readonly broken?: "fails" | "kills";
+  readonly broken?: "fails" | "is-invalid" | "kills";
   /** The last of several models is served for a while only. */
   readonly gone?: boolean;
   /** The first model is pinned. */
@@ -91,7 +91,7 @@ function focusedModels(
         name,
         mode: mode ?? model.mode,
         keep: tight && !pinned ? "on-demand" : keep,
-        ...(tight ? { bytes: 20, growsBytes: 20, loadMs: 60, goneAtMs: null } : {}),
+        ...(tight ? { bytes: 20, growsBytes: 20, leastBytes: 10, loadMs: 60, goneAtMs: null } : {}),
         ...(broken ? { broken: at === 0 ? broken : "no" } : tight ? { broken: "no" } : {}),
         ...(gone && at === all.length - 1 ? { goneAtMs: 130 } : {}),
       } as const,

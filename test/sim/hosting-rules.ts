@@ -2,18 +2,28 @@
  * An account of which model is where, of what was asked to be loaded and why, that shares no code with the placement. Told of
  * every event before the step, and of every decision after it.
  */
-import type { Decision, HostSpec, ModelSpec, SchedulerEvent } from "#src/scheduler/types.js";
+import type { ErrorCode } from "millrace-client/wire";
+import type {
+  Decision,
+  HostSpec,
+  LoadFault,
+  ModelSpec,
+  SchedulerEvent,
+} from "#src/scheduler/types.js";
 import { fail, type Item } from "./scheduler-account.js";
 
 interface Model {
   spec: ModelSpec;
   gone: boolean;
   failures: number;
+  /** Its folder is at fault, as the last load said. */
+  broken: boolean;
   forgiven: boolean;
   heldUntilMs: number;
   measured: number | null;
   /** It was told to be no longer asked for, until then. */
   toldUntilMs: number;
+  toldFault: LoadFault | null;
 }
 
 interface Resident {
@@ -48,7 +58,8 @@ export class HostingAccount {
   readonly #hosts = new Map<string, Host>();
   /** Whose callers may have been told that it cannot be loaded, or is gone. */
   readonly #guests = new Set<string>();
-  readonly #givenUp = new Set<string>();
+  /** What their callers were told. */
+  readonly #givenUp = new Map<string, Set<ErrorCode>>();
   /** Nobody is let in any more; they leave when those who were are queued. */
   readonly #retired = new Set<string>();
 
@@ -57,12 +68,16 @@ export class HostingAccount {
     this.#demand = demand;
   }
 
-  /** What the door must think. */
-  canServe(model: string, nowMs: number): boolean {
+  /** What the door must say; null: it lets in. */
+  refusal(name: string, nowMs: number): ErrorCode | null {
     const hosts = [...this.#hosts.values()];
-    if (this.#retired.has(model)) return false;
-    if (hosts.some(({ residents }) => residents.has(model))) return true;
-    return hosts.length > 0 && (this.#models.get(model)?.toldUntilMs ?? 0) <= nowMs;
+    const { gone, toldUntilMs, toldFault } = this.#model(name);
+    if (gone || this.#retired.has(name)) return "not_ready";
+    if (hosts.some(({ residents }) => residents.has(name))) return null;
+    const isHeld = toldUntilMs > nowMs;
+    if (isHeld && toldFault === "too-large") return "model_too_large";
+    if (hosts.length === 0) return "not_ready";
+    return isHeld ? codeOf(toldFault) : null;
   }
 
   /** Pinned models that could be on each pipeline are. */
@@ -84,7 +99,7 @@ export class HostingAccount {
   isContested(pipelineId: string): boolean {
     const host = this.#hosts.get(pipelineId);
     if (host === undefined) return false;
-    const all = [...this.#models.keys()].reduce((bytes, name) => bytes + this.#bytes(name), 0);
+    const all = [...this.#models.keys()].reduce((bytes, name) => bytes + this.#wholeBytes(name), 0);
     if (all <= host.spec.modelMemoryBytesMax) return false;
     if (this.#usedBytes(host) > host.spec.modelMemoryBytesMax) return true;
     for (const name of this.#models.keys())
@@ -112,10 +127,12 @@ export class HostingAccount {
           spec: event.model,
           gone: false,
           failures: 0,
+          broken: false,
           forgiven: false,
           heldUntilMs: -Infinity,
           measured: null,
           toldUntilMs: -Infinity,
+          toldFault: null,
         });
         return;
       case "model-gone":
@@ -132,7 +149,7 @@ export class HostingAccount {
       case "pipeline-down": {
         const { pipelineId, loading } = event;
         this.#hosts.delete(pipelineId);
-        if (loading) this.#failed(this.#model(loading.model), loading.isFault, nowMs);
+        if (loading) this.#failed(this.#model(loading.model), loading, nowMs);
         return;
       }
       case "loaded":
@@ -140,7 +157,7 @@ export class HostingAccount {
         return;
       case "load-failed":
         this.#host(event.pipelineId).load = null;
-        this.#failed(this.#model(event.model), true, nowMs);
+        this.#failed(this.#model(event.model), { isFault: true, ...event }, nowMs);
         return;
       case "cancel":
       case "measured":
@@ -158,12 +175,16 @@ export class HostingAccount {
     host.load = null;
     host.residents.set(event.model, { sinceMs: nowMs, dispatched: 0 });
     const { bytes } = event;
-    Object.assign(model, { failures: 0, forgiven: false, heldUntilMs: -Infinity });
-    Object.assign(model, { toldUntilMs: -Infinity });
+    Object.assign(model, { failures: 0, broken: false, forgiven: false, heldUntilMs: -Infinity });
+    Object.assign(model, { toldUntilMs: -Infinity, toldFault: null });
     model.measured = Math.min(bytes, model.measured ?? Infinity);
   }
 
-  #failed(model: Model, isFault: boolean, nowMs: number): void {
+  #failed(
+    model: Model,
+    { isFault, isBroken = false }: { readonly isFault: boolean; readonly isBroken?: boolean },
+    nowMs: number,
+  ): void {
     if (!isFault && !model.forgiven) {
       model.forgiven = true;
       return;
@@ -171,6 +192,7 @@ export class HostingAccount {
     const { loadBackoffMinMs, loadBackoffMaxMs } = this.#options;
     const waitMs = Math.min(loadBackoffMaxMs, loadBackoffMinMs * 2 ** model.failures);
     model.failures += 1;
+    model.broken = isBroken;
     model.heldUntilMs = nowMs + waitMs;
   }
 
@@ -183,8 +205,9 @@ export class HostingAccount {
         this.#unload(decision.pipelineId, decision.model, nowMs);
         return;
       case "hold":
-        if (decision.untilMs > nowMs) this.#givesUp(decision.model);
+        if (decision.untilMs > nowMs) this.#givesUp(decision.model, decision.fault ?? null);
         this.#model(decision.model).toldUntilMs = decision.untilMs;
+        this.#model(decision.model).toldFault = decision.fault ?? null;
         return;
       case "abandon":
       case "cancel":
@@ -201,22 +224,28 @@ export class HostingAccount {
   }
 
   /** Those who wait were told that they wait in vain. */
-  abandoned(model: string): void {
-    this.#givesUp(model);
-    this.#givenUp.add(model);
+  abandoned(model: string, fault: LoadFault | null): void {
+    this.#givesUp(model, fault);
+    const codes = this.#givenUp.get(model) ?? new Set();
+    this.#givenUp.set(model, codes.add(codeOf(fault)));
   }
 
-  isGivenUp(model: string): boolean {
-    return this.#givenUp.has(model) || this.#retired.has(model);
+  isGivenUp(model: string, code: string): boolean {
+    const isGone = this.#model(model).gone || this.#retired.has(model);
+    if (code === "not_ready" && isGone) return true;
+    return [...(this.#givenUp.get(model) ?? [])].some((each) => each === code);
   }
 
-  #givesUp(name: string): void {
-    const { gone, failures } = this.#model(name);
+  #givesUp(name: string, fault: LoadFault | null): void {
+    const { gone, failures, broken } = this.#model(name);
     const hosts = [...this.#hosts.values()];
     const isSomewhere = hosts.some(({ residents }) => residents.has(name));
     const isTooLarge = hosts.every((host) => !this.#fits(name, host));
-    if (isSomewhere || (!gone && failures < 2 && !isTooLarge))
-      fail("only who cannot be loaded is given up", `${name} after ${failures} failures`);
+    // Before the last process that has it is gone, it may be told that it will be too large for the next.
+    const isTold = fault === "too-large" ? isTooLarge : !isSomewhere;
+    const isReason = { "too-large": isTooLarge, broken, none: gone || failures >= 2 || broken };
+    if (!isTold || !isReason[fault ?? "none"])
+      fail("only who cannot be loaded is given up", `${name} after ${failures} failures: ${fault}`);
   }
 
   #load(host: Host, name: string, nowMs: number): void {
@@ -227,8 +256,8 @@ export class HostingAccount {
     if (host.load !== null) fail("a pipeline loads one model at a time", `${what}, ${host.load}`);
     if (model.gone) fail("only what is served is loaded", what);
     if (model.heldUntilMs > nowMs) fail("a load that failed is not tried at once", what);
-    const used = this.#usedBytes(host) + this.#bytes(name);
-    if (used > modelMemoryBytesMax)
+    const used = this.#usedBytes(host) + this.#bytes(name, host);
+    if (used > modelMemoryBytesMax || !this.#fits(name, host))
       fail("models stay within a pipeline's memory", `${used} of ${modelMemoryBytesMax}: ${what}`);
     const isKept = model.spec.keep === "pinned" || !host.tried.has(name);
     const isWanted = model.spec.keep !== "on-demand" && isKept;
@@ -248,7 +277,8 @@ export class HostingAccount {
     host.residents.delete(name);
     if (model.gone) return;
     if (model.spec.keep === "pinned" && this.#fits(name, host)) fail("a pinned model stays", what);
-    const wasOver = this.#usedBytes(host) + this.#bytes(name) > host.spec.modelMemoryBytesMax;
+    const used = this.#usedBytes(host) + this.#bytes(name, host);
+    const wasOver = used > host.spec.modelMemoryBytesMax;
     if (wasOver || !this.#fits(name, host)) return;
     const isElsewhere = [...this.#hosts.values()].some(({ residents }) => residents.has(name));
     if (isElsewhere || this.#demand.waiting(name).length === 0) return;
@@ -257,8 +287,9 @@ export class HostingAccount {
       fail("models do not chase each other out", `${what} after ${nowMs - resident.sinceMs} ms`);
   }
 
-  /** After each step: nobody waits beside a pipeline that has nothing at all to do. */
+  /** After each step: nobody waits beside a pipeline that has nothing at all to do, and nobody for what cannot be loaded. */
   checkIdle(nowMs: number): void {
+    this.#checkTold(nowMs);
     for (const [name, model] of this.#models) {
       if (model.gone || model.heldUntilMs > nowMs || model.toldUntilMs > nowMs) continue;
       const waiting = this.#demand.waiting(name);
@@ -279,6 +310,25 @@ export class HostingAccount {
     }
   }
 
+  #checkTold(nowMs: number): void {
+    const hosts = [...this.#hosts.values()];
+    // What drains may make room for a load that is decided already.
+    const drains = hosts.some(({ spec, residents }) =>
+      [...residents.keys()].some((each) => this.#demand.inFlight(spec.pipelineId, each) > 0),
+    );
+    if (hosts.length === 0 || drains) return;
+    for (const [name, { broken, gone, heldUntilMs, toldFault }] of this.#models) {
+      if (gone) continue;
+      const isThere = hosts.some(({ load, residents }) => load === name || residents.has(name));
+      const isTooLarge = hosts.every((host) => !this.#fits(name, host));
+      if (isThere || !(isTooLarge || (broken && heldUntilMs > nowMs))) continue;
+      const waiting = this.#demand.waiting(name).length;
+      const isDoorTold = !isTooLarge || toldFault === "too-large";
+      if (waiting > 0 || !isDoorTold)
+        fail("nobody waits for what cannot be loaded", `${waiting} for ${name}, ${toldFault}`);
+    }
+  }
+
   /** Nothing runs there, nothing comes, and nothing that it hosts was in steady use. */
   #isIdle(host: Host): boolean {
     if (host.load !== null) return false;
@@ -289,26 +339,61 @@ export class HostingAccount {
     return true;
   }
 
-  #bytes(name: string): number {
+  /** What it is thought to take, if there were room for all of that. */
+  #wholeBytes(name: string): number {
     const { spec, measured } = this.#model(name);
-    return Math.max(spec.bytes, measured ?? 0);
+    return Math.max(spec.bytes, leastOf(spec), measured ?? 0);
+  }
+
+  /** What it counts with: not more than is left for it when all has gone that may. */
+  #bytes(name: string, host: Host): number {
+    const { spec, gone } = this.#model(name);
+    const whole = this.#wholeBytes(name);
+    const all = host.spec.modelMemoryBytesMax;
+    if (gone || !this.#fits(name, host)) return Math.min(whole, all);
+    const pinned = [...this.#pinned(host)];
+    const others = [...this.#models].filter(([each, model]) => {
+      return model.spec.keep !== "pinned" && !model.gone && this.#fits(each, host);
+    });
+    // The largest of the others keeps room for its files, and so do those that are pinned after this one.
+    let left = all - Math.max(0, ...others.map(([, model]) => leastOf(model.spec)));
+    for (const each of pinned) left -= leastOf(this.#model(each).spec);
+    let taken = 0;
+    for (const each of pinned) {
+      const least = leastOf(this.#model(each).spec);
+      const bytes = Math.min(this.#wholeBytes(each), least + left);
+      if (each === name) return bytes;
+      left -= bytes - least;
+      taken += bytes;
+    }
+    return spec.keep === "pinned" ? whole : Math.min(whole, all - taken);
   }
 
   #usedBytes(host: Host): number {
-    let bytes = host.load === null ? 0 : this.#bytes(host.load);
-    for (const name of host.residents.keys()) bytes += this.#bytes(name);
+    let bytes = host.load === null ? 0 : this.#bytes(host.load, host);
+    for (const name of host.residents.keys()) bytes += this.#bytes(name, host);
     return bytes;
   }
 
-  /** Beside all that is pinned; of those that are, the first ones as far as they fit together. */
-  #fits(name: string, host: Host): boolean {
+  /** Those that are, the first ones as far as their files fit together. */
+  *#pinned(host: Host): Generator<string> {
     let left = host.spec.modelMemoryBytesMax;
-    for (const [other, { spec, gone }] of this.#models) {
-      if (spec.keep !== "pinned" || gone) continue;
-      if (other === name) break;
-      if (this.#bytes(other) <= left) left -= this.#bytes(other);
+    for (const [name, { spec, gone }] of this.#models) {
+      if (spec.keep !== "pinned" || gone || leastOf(spec) > left) continue;
+      left -= leastOf(spec);
+      yield name;
     }
-    return this.#bytes(name) <= left;
+  }
+
+  /** By its files alone, beside all that is pinned: what was measured refuses nobody. */
+  #fits(name: string, host: Host): boolean {
+    const { spec } = this.#model(name);
+    let left = host.spec.modelMemoryBytesMax;
+    for (const other of this.#pinned(host)) {
+      if (other === name) return true;
+      left -= leastOf(this.#model(other).spec);
+    }
+    return spec.keep !== "pinned" && leastOf(spec) <= left;
   }
 
   #model(name: string): Model {
@@ -320,6 +405,15 @@ export class HostingAccount {
       this.#hosts.get(pipelineId) ?? fail("only what is loaded is fed", `${pipelineId} is not up`)
     );
   }
+}
+
+function leastOf({ bytes, leastBytes = bytes }: ModelSpec): number {
+  return leastBytes;
+}
+
+function codeOf(fault: LoadFault | null): ErrorCode {
+  if (fault === "too-large") return "model_too_large";
+  return fault === "broken" ? "model_folder_invalid" : "not_ready";
 }
 
 /** Less than any change of models costs here, and more than an instant. */

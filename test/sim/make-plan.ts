@@ -73,14 +73,19 @@ function makeModel(
   const keeps = isTight
     ? (["preloaded", "on-demand", "on-demand", "pinned"] as const)
     : (["preloaded", "preloaded", "pinned", "on-demand"] as const);
+  const mode = random.pick(["continuous", "one-shot"] as const);
+  const keep = random.pick(keeps);
+  const growsBytes = random.pick([bytes, bytes, 0, 1.5 * bytes]);
   return {
     name,
-    mode: random.pick(["continuous", "one-shot"] as const),
-    keep: random.pick(keeps),
+    mode,
+    keep,
     bytes,
-    growsBytes: random.pick([bytes, bytes, 0, 1.5 * bytes]),
+    growsBytes,
+    // No number is drawn for it, so that a seed stays the schedule that it was.
+    leastBytes: growsBytes === bytes ? bytes : bytes / 2,
     loadMs: random.pick([0, 1, 60, 60]),
-    broken: random.chance(0.05) ? random.pick(["fails", "kills"] as const) : "no",
+    broken: random.chance(0.05) ? random.pick(["is-invalid", "kills"] as const) : "no",
     goneAtMs: random.chance(0.05) ? random.int(80, 250) : null,
   };
 }

@@ -74,9 +74,11 @@ export interface ModelPlan {
   /** As it is expected, and by which the process really grows. */
   readonly bytes: number;
   readonly growsBytes: number;
+  /** By its files. */
+  readonly leastBytes: number;
   readonly loadMs: number;
-  /** No load of it ever goes well; the process lives on, or dies of it. */
-  readonly broken: "no" | "fails" | "kills";
+  /** No load of it ever goes well: the process lives on, and may say that the folder is at fault, or dies of it. */
+  readonly broken: "no" | "fails" | "is-invalid" | "kills";
   /** From then on it is not served any more. */
   readonly goneAtMs: number | null;
 }

@@ -91,6 +91,7 @@ export const hostingRules = [
   "models do not chase each other out",
   "a load that failed is not tried at once",
   "only who cannot be loaded is given up",
+  "nobody waits for what cannot be loaded",
   "no idle pipeline beside a model that is waited for",
   "an end while loading is the model's",
   "realtime waits for no job of another model",

@@ -89,12 +89,12 @@ export class Checker {
         fail("every item has one outcome", `item ${item.itemId} is ${item.state} for ever`);
   }
 
-  #abandon({ requestId, itemIds }: Extract<Decision, { type: "abandon" }>): void {
+  #abandon({ requestId, itemIds, fault }: Extract<Decision, { type: "abandon" }>): void {
     for (const itemId of itemIds) {
       const item = this.#account.item(itemId);
       if (item.request.requestId !== requestId || !["queued", "grouped"].includes(item.state))
         fail("every item has one outcome", `item ${itemId} is given up and is ${item.state}`);
-      this.hosting.abandoned(item.request.model);
+      this.hosting.abandoned(item.request.model, fault ?? null);
       this.#account.set(item, "done");
     }
   }

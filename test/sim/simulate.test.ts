@@ -25,6 +25,14 @@ test(`${schedules} schedules keep every promise of every room`, async (t) => {
   );
 });
 
+test("defect: schedules that broke a rule once keep them all", async () => {
+  // A first load took more than there was room for; a pinned model that had room again was not brought.
+  for (const seed of [326, 114_198]) {
+    const { violation } = await simulate(seed);
+    assert.equal(violation?.message, undefined, `seed ${seed}`);
+  }
+});
+
 test("the same seed gives the same schedule, to the last event", async () => {
   for (let seed = 1; seed <= 40; seed += 1) {
     const [first, second] = [

@@ -33,6 +33,8 @@ export const mustHappen: readonly string[] = [
     "too_many_items",
     "body_too_large",
     "not_ready",
+    "model_too_large",
+    "model_folder_invalid",
     "draining",
     "cancelled",
     "thrown",

@@ -21,7 +21,7 @@ export type MakeScheduler = (options: SchedulerOptions) => SchedulerLike;
 /** What really happened, by kind. */
 export type Happened = Record<string, number>;
 
-/** Far more than any schedule has; who wakes without end runs into it. */
+/** Far more than any schedule has, looks at processes aside; who wakes without end runs into it. */
 const eventsMax = 200_000;
 /** Virtual time after the last planned event in which everything must have ended. */
 const endMsMax = 3_600_000;
@@ -64,8 +64,8 @@ export class World {
       judge: this.#judge,
       note: (what) => this.#note(what),
       trace: (line) => this.#trace(line),
-      isServed: (name) => this.checker.hosting.canServe(name, this.#clock.now()),
-      isGivenUp: (name) => this.checker.hosting.isGivenUp(name),
+      refusal: (name) => this.checker.hosting.refusal(name, this.#clock.now()),
+      isGivenUp: (name, code) => this.checker.hosting.isGivenUp(name, code),
       isStopping: () => this.#stopped !== "no",
       uncancelled: (itemIds) => this.#account.uncancelled(itemIds),
     });
@@ -81,8 +81,8 @@ export class World {
     this.#local = new LocalSubmit({
       tasks: new Map([[tripling.task.name, tripling.task]]),
       models: new Map(
-        models.map(({ name, mode, keep, bytes }) => {
-          const hosted = { key: name, name, modelDir: "", mode, keep, bytes };
+        models.map(({ name, mode, keep, bytes, leastBytes }) => {
+          const hosted = { key: name, name, modelDir: "", mode, keep, bytes, leastBytes };
           return [name, { ...hosted, ...tripling }];
         }),
       ),
@@ -130,7 +130,6 @@ export class World {
       this.#plan.stop?.atMs ?? 0,
       ...this.#plan.callers.map(({ atMs }) => atMs),
     );
-    let events = 0;
     let sameTime = 0;
     let lastMs = this.#clock.now();
     while (this.violation === null && !isOver()) {
@@ -142,11 +141,10 @@ export class World {
       this.#callers.checkEnded();
       this.#account.endTurn();
       this.#checkHeld();
-      events += 1;
       const nowMs = this.#clock.now();
       sameTime = nowMs === lastMs ? sameTime + 1 : 0;
       lastMs = nowMs;
-      if (events > eventsMax || sameTime > 10_000)
+      if (this.#clock.events > eventsMax || sameTime > 10_000)
         this.#judge("time goes on", `it is ${nowMs} for ever`);
       if (nowMs > lastPlannedMs + endMsMax) this.#judge(this.#unanswered, this.#rest());
     }

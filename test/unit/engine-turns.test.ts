@@ -35,6 +35,20 @@ test("who has realtime work takes turns, and bulk gets its eighth beside it", ()
   assert.equal(play([made("a", true), made("b", false)], 17), "aaaaaaabaaaaaaaba");
 });
 
+test("defect: one run of bulk at a time goes before realtime, however much it is owed", () => {
+  const turns = new EngineTurns<Made>();
+  const active = [made("a", true), made("b", false)];
+  const ran: string[] = [];
+  // The first run takes long enough to pay for several of bulk.
+  for (const ms of [400, 5, 5, 5, 5, 5]) {
+    const next = turns.next(active);
+    assert.ok(next !== null);
+    turns.ran(next, ms, active);
+    ran.push(next.name);
+  }
+  assert.equal(ran.join(""), "ababab");
+});
+
 test("bulk of several models takes turns", () => {
   assert.equal(play([made("a", false), made("b", false), made("c", false)], 6), "abcabc");
 });

@@ -58,6 +58,7 @@ test("defect: a model whose items wait for threads does not hold the process whi
     send: (frame) => sent.push(frame),
     onRun: () => {},
     memoryBytes: () => 0,
+    ownMemoryBytes: () => 0,
     die: (error) => assert.fail(String(error)),
   });
   const ended = (): number[] =>
@@ -68,8 +69,7 @@ test("defect: a model whose items wait for threads does not hold the process whi
     const items: FrameItem[] = [{ itemId, payload: valuesOnly({}) }];
     engines.admit({ type: "batch", model, batchId: itemId, class: workClass, items });
   };
-  for (const model of ["pictures", "texts"])
-    engines.load(loadOf(model));
+  for (const model of ["pictures", "texts"]) engines.load(loadOf(model));
   while (sent.filter(({ type }) => type === "loaded").length < 2) await turn();
   admit("pictures", "bulk", 1);
   await turn();
@@ -98,6 +98,7 @@ test("defect: a load does not wait for pictures that threads are at, and no furt
     send: (frame) => sent.push(frame),
     onRun: (model) => announced.push(model),
     memoryBytes: () => 0,
+    ownMemoryBytes: () => 0,
     die: (error) => assert.fail(String(error)),
   });
   const types = (): string[] => sent.map(({ type }) => type);
@@ -138,10 +139,10 @@ test("a model is unloaded while another's pictures are with threads", async () =
     send: (frame) => sent.push(frame),
     onRun: () => {},
     memoryBytes: () => 0,
+    ownMemoryBytes: () => 0,
     die: (error) => assert.fail(String(error)),
   });
-  for (const model of ["pictures", "texts"])
-    engines.load(loadOf(model));
+  for (const model of ["pictures", "texts"]) engines.load(loadOf(model));
   for (let each = 0; each < 20; each += 1) await turn();
   const items: FrameItem[] = [{ itemId: 1, payload: valuesOnly({}) }];
   engines.admit({ type: "batch", model: "pictures", batchId: 1, class: "realtime", items });
@@ -172,6 +173,7 @@ test("what has answered sanely in a process is not warmed up there again", async
     send: (frame) => sent.push(frame),
     onRun: () => {},
     memoryBytes: () => 0,
+    ownMemoryBytes: () => 0,
     die: (error) => assert.fail(String(error)),
   });
   const load = async (model: string): Promise<void> => {

@@ -133,7 +133,8 @@ test("a load that fails ends no life, and the next one is tried when its owner s
   assert.equal(stateOf(made), "ready");
   const event = made.events.find(({ type }) => type === "load-failed");
   const reason = "model_folder_invalid: no graph";
-  assert.deepEqual(event, { type: "load-failed", pipelineId: "p0", model: "m", reason });
+  const told = { type: "load-failed", pipelineId: "p0", model: "m", reason, isBroken: true };
+  assert.deepEqual(event, told);
   made.pool.load("p0", { model: "n", modelDir: "/n" });
   assert.equal(made.child.heard.filter(({ type }) => type === "load").length, 2);
   assert.equal(made.pool.snapshot()[0]?.restarts, 0);

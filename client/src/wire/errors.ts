@@ -96,6 +96,10 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
     "No pipeline is up, or none could load the model; `/ready` and `/v1/models` say why.",
     "Try again after `Retry-After` seconds; where a load failed, mend what the reason names.",
   ]),
+  model_too_large: entry(507, NO, [
+    "The model's files are larger than what a pipeline has for models beside those that are pinned; `/ready` and `/v1/models` say so too.",
+    "Raise `--model-memory-bytes`, have fewer `--pipelines`, or pin less with `--preload`.",
+  ]),
   draining: entry(503, RETRY, [
     "The server is stopping and takes no new work.",
     "Send it to another node, or again after `Retry-After` seconds.",
@@ -138,7 +142,7 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
     "The message names it and lists what is known.",
   ]),
   model_folder_invalid: entry(500, NO, [
-    "A file of the model folder is missing, unreadable or contradicts another; over HTTP: a reload found no model that can be served.",
+    "A file of the model folder is missing, unreadable or contradicts another; over HTTP: the model cannot be loaded for that, or a reload found no model that can be served.",
     "The message names the file. After a reload that failed, what was served is served on.",
   ]),
   weights_invalid: entry(null, NO, [
@@ -187,6 +191,7 @@ export type ErrorCode =
   | "queue_full"
   | "too_many_connections"
   | "not_ready"
+  | "model_too_large"
   | "draining"
   | "deadline_exceeded"
   | "cancelled"

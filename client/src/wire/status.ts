@@ -68,9 +68,10 @@ export interface PipelineStatus {
 export interface ModelStatus {
   readonly model: string;
   /**
-   * `on-disk`: it is loaded when somebody asks. `failed`: the last load did, and no pipeline has it.
+   * `on-disk`: it is loaded when somebody asks. `failed`: the last load did, and no pipeline has it. `too-large`: no
+   * pipeline has room for it, as it is and as the server is configured.
    */
-  readonly state: "resident" | "loading" | "on-disk" | "failed";
+  readonly state: "resident" | "loading" | "on-disk" | "failed" | "too-large";
   /** Why the last load failed, or why it cannot be loaded; null where there is nothing to say. */
   readonly reason: string | null;
   /** Pipelines that host it. */

@@ -103,6 +103,7 @@ const schema: z.ZodType<EncoderManifest> = z.object({
 });
 
 export const encoder: ProgramDefinition<EncoderManifest> = {
+  sharesWeights: true,
   schema,
   check,
   settings: ({ embedding }): Readonly<Record<string, string | boolean>> =>

@@ -75,6 +75,7 @@ const schema: z.ZodType<ImageClassifierManifest> = z.object({
 });
 
 export const imageClassifier: ProgramDefinition<ImageClassifierManifest> = {
+  sharesWeights: true,
   schema,
   check,
   // Some are decoded while others run.

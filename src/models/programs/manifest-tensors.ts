@@ -82,6 +82,7 @@ const schema: z.ZodType<TensorsManifest> = z.object({
 });
 
 export const tensors: ProgramDefinition<TensorsManifest> = {
+  sharesWeights: true,
   schema,
   check,
   settings: () => ({}),

@@ -17,7 +17,7 @@ import type { Clock } from "../../work/clock.js";
 import type { Piece } from "../../work/piece.js";
 import type { PoolEvent } from "../../worker/events.js";
 import type { LoadRequest } from "../../worker/pipeline.js";
-import { cannotBeLoaded, type HostedModel, HostedModels, notServed } from "./hosted-models.js";
+import { type HostedModel, HostedModels, notServed } from "./hosted-models.js";
 import type { ItemCounts } from "./item-counts.js";
 import type { OpenRequest, Place, Slice } from "./open-request.js";
 import { Slices } from "./slices.js";
@@ -48,9 +48,6 @@ export interface DispatcherOptions {
   readonly sliceItemsMax: number;
   readonly onBroken: (error: unknown) => void;
 }
-
-/** Where a model went while its items waited: whoever sends them again meets the next version, or none. */
-const notReadyRetryMs = 1_000;
 
 /** An item that has not ended. */
 interface OpenItem {
@@ -358,7 +355,7 @@ export class Dispatcher {
         this.#pool.unload(decision.pipelineId, decision.model);
         return;
       case "hold":
-        this.#hosted.hold(decision.model, decision.untilMs, decision.reason);
+        this.#hosted.hold(decision.model, decision);
         return;
       case "abandon":
         this.#abandon(decision);
@@ -387,13 +384,18 @@ export class Dispatcher {
   }
 
   /** The whole request fails: where its model is not to be had, none of its inputs can be served. */
-  #abandon({ itemIds, reason }: Extract<Decision, { readonly type: "abandon" }>): void {
+  #abandon(decision: Extract<Decision, { readonly type: "abandon" }>): void {
+    const { itemIds } = decision;
     this.#pool.forget(itemIds);
-    const request = this.#closeAll(itemIds, "not_ready");
-    if (request === undefined) return;
-    const { key, model } = request.options;
-    if (this.#hosted.isRetired(key)) request.abandon(notServed(model));
-    else request.abandon(this.refusalOf(key) ?? cannotBeLoaded(model, reason, notReadyRetryMs));
+    const [key] = itemIds.flatMap((itemId) => this.#items.get(itemId)?.request.options.key ?? []);
+    if (key === undefined) return;
+    const isRetired = this.#hosted.isRetired(key);
+    const hopeless = isRetired
+      ? notServed(this.#hosted.nameOf(key))
+      : this.#hosted.refusal(key, decision);
+    // Where it may go well later, the door knows when.
+    const error = hopeless.retryable && !isRetired ? (this.refusalOf(key) ?? hopeless) : hopeless;
+    this.#closeAll(itemIds, error.code)?.abandon(error);
   }
 
   /** The request is told at once, and once: what its other slices hold is dropped when it ends. */

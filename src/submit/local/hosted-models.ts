@@ -5,7 +5,7 @@
  */
 import { MillraceError } from "millrace-client/wire";
 import type { FolderVersion } from "../../models/folder-version.js";
-import type { Keep, ModelSpec, RunMode } from "../../scheduler/types.js";
+import type { Decision, Keep, LoadFault, ModelSpec, RunMode } from "../../scheduler/types.js";
 import type { Clock } from "../../work/clock.js";
 
 /** A version of a model, as pipelines know it. */
@@ -18,14 +18,18 @@ export interface HostedModel {
   /** What its folder was when it was read; left out: whatever is there. */
   readonly version?: FolderVersion;
   readonly mode: RunMode;
-  /** What it is expected to take in a process. */
+  /** What it is expected to take in a process, and at the least: default `bytes`. */
   readonly bytes: number;
+  readonly leastBytes?: number;
   readonly keep: Keep;
   /** As the scheduler has it. */
   readonly runRowsMax?: number;
 }
 
+/** When somebody may come again: a pipeline may be up by then, or another version of the model be served. */
 const notReadyRetryMs = 1_000;
+
+type Hold = Omit<Extract<Decision, { readonly type: "hold" }>, "type" | "model">;
 
 export class HostedModels {
   readonly #clock: Clock;
@@ -41,7 +45,7 @@ export class HostedModels {
   /** Pipelines by model. */
   readonly #residences = new Map<string, Set<string>>();
   /** Models that nobody could load, until when not. */
-  readonly #holds = new Map<string, { readonly untilMs: number; readonly reason: string }>();
+  readonly #holds = new Map<string, Hold>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -49,12 +53,14 @@ export class HostedModels {
 
   add(model: HostedModel): ModelSpec {
     const { key, name, modelDir, version, mode, bytes, keep, runRowsMax } = model;
+    const { leastBytes = bytes } = model;
     // Only this: what else the owner has of a version, its tokenizer above all, may go when the version does.
-    const own = { key, name, modelDir, mode, bytes, keep };
+    const own = { key, name, modelDir, mode, bytes, leastBytes, keep };
     this.#models.set(key, version === undefined ? own : { ...own, version });
     this.#holds.delete(key);
     this.#retired.delete(key);
-    return { model: key, mode, bytes, keep, ...(runRowsMax === undefined ? {} : { runRowsMax }) };
+    const runs = runRowsMax === undefined ? {} : { runRowsMax };
+    return { model: key, mode, bytes, leastBytes, keep, ...runs };
   }
 
   /** Nobody is let in for it any more. */
@@ -149,8 +155,8 @@ export class HostedModels {
     this.#residences.get(key)?.delete(pipelineId);
   }
 
-  hold(key: string, untilMs: number, reason: string): void {
-    if (this.#models.has(key)) this.#holds.set(key, { untilMs, reason });
+  hold(key: string, hold: Hold): void {
+    if (this.#models.has(key)) this.#holds.set(key, hold);
   }
 
   /** Resident somewhere, or likely to be after one load: null; else why nobody can be served with it now. */
@@ -158,20 +164,25 @@ export class HostedModels {
     if (this.isRetired(key)) return notServed(this.nameOf(key));
     if ((this.#residences.get(key)?.size ?? 0) > 0) return null;
     const name = this.nameOf(key);
-    if (this.#up.size === 0) return notReady(`no pipeline is ready for ${name}`, notReadyRetryMs);
     const hold = this.#holds.get(key);
-    const nowMs = this.#clock.now();
-    if (hold === undefined || hold.untilMs <= nowMs) return null;
-    const waitMs = Math.max(notReadyRetryMs, hold.untilMs - nowMs);
-    return cannotBeLoaded(name, hold.reason, Number.isFinite(waitMs) ? waitMs : retryMsMost);
+    const waitMs = hold === undefined ? 0 : hold.untilMs - this.#clock.now();
+    // Whichever pipeline comes up, it will not fit there.
+    if (hold?.fault === "too-large" && waitMs > 0) return this.refusal(key, hold);
+    if (this.#up.size === 0) return notReady(`no pipeline is ready for ${name}`, notReadyRetryMs);
+    return hold === undefined || waitMs <= 0 ? null : this.refusal(key, hold, waitMs);
   }
-}
 
-/** Of a model that will not be loaded as it is: somebody may change it, or the options. */
-const retryMsMost = 60_000;
-
-export function cannotBeLoaded(name: string, reason: string, retryAfterMs: number): MillraceError {
-  return notReady(`${name} cannot be loaded: ${reason}`, retryAfterMs);
+  /** What callers are told of a model that cannot be loaded: where only somebody else's change would help, not to come again. */
+  refusal(
+    key: string,
+    { reason, fault }: { readonly reason: string; readonly fault?: LoadFault },
+    waitMs = 0,
+  ): MillraceError {
+    const message = `${this.nameOf(key)} cannot be loaded: ${reason}`;
+    if (fault === "too-large") return new MillraceError("model_too_large", message);
+    if (fault === "broken") return new MillraceError("model_folder_invalid", message);
+    return notReady(message, Math.max(notReadyRetryMs, waitMs));
+  }
 }
 
 /** Whoever sends it again meets the version that is served now, or learns that there is none. */
