@@ -85,3 +85,36 @@ test("defect: a model whose items wait for threads does not hold the process whi
   for (let turns = 0; turns < 10; turns += 1) await turn();
   assert.deepEqual(ended(), [2, 1]);
 });
+
+test("defect: a process that loads one version after the other remembers a bounded number of them", async () => {
+  const sent: ChildFrame[] = [];
+  const engines = new HostedEngines({
+    loadEngine: async (_, events: EngineEvents): Promise<Engine> =>
+      new StagedEngine(new OneStage("session"), events),
+    send: (frame) => sent.push(frame),
+    onRun: () => {},
+    memoryBytes: () => 0,
+    die: (error) => assert.fail(String(error)),
+  });
+  const use = (model: string): void => {
+    engines.load({
+      type: "load",
+      model,
+      modelDir: "",
+      version: "",
+      seen: "",
+      threads: 1,
+      rowsMax: 8,
+    });
+    engines.unload(model);
+  };
+  const loadsOf = (): number[] =>
+    sent.flatMap((frame) => (frame.type === "loaded" && frame.model === "m" ? [frame.loads] : []));
+  use("m");
+  use("m");
+  for (let version = 0; version < 1_024; version += 1) use(`m@${version}`);
+  use("m");
+  const unloaded = (): number => sent.filter(({ type }) => type === "unloaded").length;
+  while (unloaded() < 1_027) await turn();
+  assert.deepEqual(loadsOf(), [1, 2, 1]);
+});
