@@ -27,6 +27,8 @@ export interface HostedEnginesOptions {
 }
 
 const reportMs = 1_000;
+/** Models whose loads are counted: each version of a folder that changes is another one. */
+const countedMax = 1_024;
 
 export class HostedEngines {
   readonly #options: HostedEnginesOptions;
@@ -132,10 +134,17 @@ export class HostedEngines {
       return;
     }
     const loads = (this.#loads.get(model) ?? 0) + 1;
-    this.#loads.set(model, loads);
+    this.#count(model, loads);
     const ms = performance.now() - startedAtMs;
     const modelBytes = Math.max(0, ownMemoryBytes() - before);
     send({ type: "loaded", model, loads, modelBytes, memoryBytes: memoryBytes(), ms });
+  }
+
+  #count(model: string, loads: number): void {
+    this.#loads.delete(model);
+    this.#loads.set(model, loads);
+    const [oldest] = this.#loads.keys();
+    if (this.#loads.size > countedMax && oldest !== undefined) this.#loads.delete(oldest);
   }
 
   async #unload(model: string): Promise<void> {

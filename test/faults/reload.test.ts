@@ -1,6 +1,6 @@
 /** Folders that come, change and go under real processes: what callers of every protocol meet meanwhile. */
 import assert from "node:assert/strict";
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { test } from "node:test";
 import type { ErrorResponse, ModelsReload, ModelsResponse } from "millrace-client/wire";
@@ -169,7 +169,7 @@ test("defect: no caller is told where on the machine the models are", limit, asy
 });
 
 test(
-  "attack: a graph that is replaced in place before it was loaded, and a manifest that turns into another task",
+  "attack: a graph that is replaced in place before it was loaded, a folder that is renamed, and a manifest that turns into another task",
   limit,
   async () => {
     await using dir = await TempDir.make();
@@ -186,7 +186,18 @@ test(
     assert.equal(answerOf(await infer(url, "m")), "2,4");
 
     assert.equal((await translate(url, { texts: "Good morning." })).results.length, 1);
-    await rm(dir.file("n"), { recursive: true });
+    // Renamed: what is resident serves on, and then the same model from its new place.
+    await rename(dir.file("n"), dir.file("renamed"));
+    assert.equal((await translate(url, { texts: "Good morning." })).results.length, 1);
+    assert.deepEqual((await reload(url)).changed, ["n"]);
+    const places = await until(async () => {
+      const { models } = (await getStatus(url)).pipelines[0] ?? { models: [] };
+      return models.length === 2 && models;
+    });
+    assert.deepEqual(places.map(({ model }) => model).toSorted(), ["m", "n"]);
+    assert.equal((await translate(url, { texts: "Good morning." })).results.length, 1);
+
+    await rm(dir.file("renamed"), { recursive: true });
     await copyEncoder(dir.file("n"), "n");
     assert.deepEqual((await reload(url)).changed, ["n"]);
     await until(

@@ -196,3 +196,29 @@ test("what has answered sanely in a process is not warmed up there again", async
     ["a@1", false],
   ]);
 });
+
+test("defect: a process that loads one version after the other remembers a bounded number of them", async () => {
+  const sent: ChildFrame[] = [];
+  const engines = new HostedEngines({
+    loadEngine: async (_, events: EngineEvents): Promise<Engine> =>
+      new StagedEngine(new OneStage("session"), events),
+    send: (frame) => sent.push(frame),
+    onRun: () => {},
+    memoryBytes: () => 0,
+    ownMemoryBytes: () => 0,
+    die: (error) => assert.fail(String(error)),
+  });
+  const use = (model: string): void => {
+    engines.load(loadOf(model));
+    engines.unload(model);
+  };
+  const loadsOf = (): number[] =>
+    sent.flatMap((frame) => (frame.type === "loaded" && frame.model === "m" ? [frame.loads] : []));
+  use("m");
+  use("m");
+  for (let version = 0; version < 1_024; version += 1) use(`m@${version}`);
+  use("m");
+  const unloaded = (): number => sent.filter(({ type }) => type === "unloaded").length;
+  while (unloaded() < 1_027) await turn();
+  assert.deepEqual(loadsOf(), [1, 2, 1]);
+});
