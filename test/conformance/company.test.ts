@@ -39,7 +39,11 @@ before(async () => {
   const inputs = rows.map((row) => row.input_ids);
   // One token; two; and as many as the model takes, made of all the sentences.
   const long = inputs.flatMap((ids) => ids.slice(0, -1));
-  const made = [[0], [82, 0], ...[31, 65, 90, 128].map((length) => [...long.slice(0, length - 1), 0])];
+  const made = [
+    [0],
+    [82, 0],
+    ...[31, 65, 90, 128].map((length) => [...long.slice(0, length - 1), 0]),
+  ];
   sentences = [...inputs, ...made].flatMap((tokenIds) => [
     { tokenIds },
     { tokenIds, settings: { beams: 4, nBest: 2 } },
