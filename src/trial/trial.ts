@@ -30,8 +30,8 @@ const runtimeEntry = fileURLToPath(new URL("../runtime/entry.js", import.meta.ur
 const usualWindowMs = 1_000;
 /** Of the machine's processors: where others use more than this, what is measured says little about the machine. */
 const loadMax = 0.5;
-/** Of all layouts, loading included. A model that takes longer to load is not tried; it would hold up the start too long. */
-const trialMsMax = 15_000;
+/** A model that takes longer to load is not tried; it would hold up the start too long. */
+const usualTrialMsMax = 15_000;
 const pipelinesMax = 64;
 /** Of a pipeline's memory beside its weights: a guess on the safe side, for what nobody has measured yet. */
 const pipelineBytes = 256 * 1024 * 1024;
@@ -43,6 +43,8 @@ export interface TrialParts {
   readonly entry?: string;
   /** For each run of a layout; default: a second, less where there are many. */
   readonly windowMs?: number;
+  /** Of all layouts, loading included. */
+  readonly trialMsMax?: number;
   /** How busy the machine is, 1: all of it; default: as the kernel has it of the last minute. */
   readonly load?: number;
 }
@@ -134,8 +136,10 @@ async function findLargest(modelsDir: string): Promise<Found | null> {
 async function runTrial(
   { options, machine }: Configuration,
   model: Found,
-  { log, signal, entry = runtimeEntry, windowMs = usualWindowMs }: TrialParts,
+  parts: TrialParts,
 ): Promise<readonly MeasuredLayout[]> {
+  const { log, signal, entry = runtimeEntry } = parts;
+  const { windowMs = usualWindowMs, trialMsMax = usualTrialMsMax } = parts;
   const layouts = layoutsOf(machine.cores, pipelinesMax).filter((layout) =>
     fits(layout, model.bytes, machine.memoryBytes),
   );

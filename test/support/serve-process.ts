@@ -32,9 +32,16 @@ export class ServeProcess implements AsyncDisposable {
     return this.child.pid;
   }
 
-  /** The next log record with this message. */
-  logged(message: string): Promise<Record<string, unknown>> {
-    return this.#next(`"${message}"`, (record) => record["msg"] === message);
+  /** The next log record with this message; `onOther` is told of those before it. */
+  logged(
+    message: string,
+    onOther: (record: Record<string, unknown>) => void = () => {},
+  ): Promise<Record<string, unknown>> {
+    return this.#next(`"${message}"`, (record) => {
+      const isWanted = record["msg"] === message;
+      if (!isWanted) onOther(record);
+      return isWanted;
+    });
   }
 
   /** The next log record of this level, 40 for a warning. */
