@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
 import { test } from "node:test";
 import { MillraceError } from "millrace-client/wire";
-import { encoderOf } from "#src/convert/marian/sentencepiece-tokenizers.js";
+import { encoderOf } from "#src/convert/reading/sentencepiece-encoder.js";
 import { readSentencePieceFile } from "#src/convert/reading/sentencepiece-model.js";
 import { SentencePiece, sentencePieceSchema } from "#src/prepare/text/sentencepiece.js";
 import { Random } from "../sim/random.js";
@@ -17,11 +17,13 @@ import { readSentencePieceRows, sentencePieceModels } from "../support/sentencep
 import { sharedPath, skipWithout } from "../support/shared-data.js";
 import { TempDir } from "../support/temp-dir.js";
 
+const marian = { languageCodes: true };
+
 const referencePath = sharedPath("models", "reference", "marian-repo-bin", "source.spm");
 
 /** Written, and read again as the server does. */
 async function openModel(path: string): Promise<SentencePiece> {
-  const json = JSON.stringify(encoderOf(await readSentencePieceFile(path)));
+  const json = JSON.stringify(encoderOf(await readSentencePieceFile(path), marian));
   return new SentencePiece({
     ...sentencePieceSchema.parse(JSON.parse(json)),
     languageCodes: false,
@@ -58,7 +60,9 @@ test("what SentencePiece gives, piece for piece: a model with a charsmap", {
 test("a language code is one token at the beginning, and is taken out elsewhere", async () => {
   await using dir = await TempDir.make();
   await writeFile(dir.file("source.spm"), sentencePieceModels["plain"] ?? "");
-  const model = new SentencePiece(encoderOf(await readSentencePieceFile(dir.file("source.spm"))));
+  const model = new SentencePiece(
+    encoderOf(await readSentencePieceFile(dir.file("source.spm")), marian),
+  );
   assert.deepEqual(model.encode(">>cmn<< a"), [">>cmn<<", "▁a"]);
   assert.deepEqual(model.encode(">>cmn<<a"), [">>cmn<<", "▁a"]);
   assert.deepEqual(model.encode(">>cmn<<"), [">>cmn<<"]);

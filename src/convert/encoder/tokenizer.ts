@@ -10,6 +10,7 @@ import { checkShape, readJsonFile, readTextFile } from "../../models/read-json.j
 import type { HuggingFaceTokenizer } from "../../prepare/text/huggingface-tokenizers.js";
 import type { CopiedFile } from "../family.js";
 import { openTokenizer, sourceTokenizerName } from "../source-tokenizer.js";
+import { type FairseqPieces, fairseqPiecesName, readFairseqPieces } from "./fairseq-pieces.js";
 
 export interface EncoderTokenizer {
   readonly tokenizer: HuggingFaceTokenizer;
@@ -95,7 +96,9 @@ async function makeTokenizer(
   if (existsSync(vocabulary) && existsSync(merges)) {
     return await fromMerges({ vocabulary, merges }, config, modelType);
   }
-  const pieces = ["sentencepiece.bpe.model", "spiece.model", "tokenizer.model"].find((name) =>
+  const fairseq = await readFairseqPieces(dir, modelType);
+  if (fairseq !== null) return fromFairseq(join(dir, fairseqPiecesName), fairseq, config);
+  const pieces = [fairseqPiecesName, "spiece.model", "tokenizer.model"].find((name) =>
     existsSync(join(dir, name)),
   );
   if (pieces !== undefined) {
@@ -103,7 +106,7 @@ async function makeTokenizer(
     const message = `${dir} has ${pieces} and no ${sourceTokenizerName}, which convert needs; ${cure}`;
     throw new MillraceError("model_unsupported", message);
   }
-  const others = "vocab.txt, or vocab.json and merges.txt";
+  const others = `vocab.txt, vocab.json with merges.txt, and ${fairseqPiecesName}`;
   const message = `${join(dir, sourceTokenizerName)} is missing, and so are ${others}`;
   throw new MillraceError("model_folder_invalid", message);
 }
@@ -203,6 +206,21 @@ async function fromMerges(
       vocab,
       merges: lines.filter((line) => line !== "" && !line.startsWith("#version")),
     },
+  };
+}
+
+function fromFairseq(path: string, { ids, model }: FairseqPieces, config: TokenizerConfig): object {
+  const specials = specialsOf(config, robertaSpecials);
+  return {
+    version: "1.0",
+    truncation: null,
+    padding: null,
+    added_tokens: addedTokens(path, ids, specials),
+    normalizer: null,
+    pre_tokenizer: null,
+    post_processor: template(ids, specials, { pairTypes: false, twoBetween: true }),
+    decoder: { type: "Metaspace", replacement: "▁", prepend_scheme: "always", split: false },
+    model,
   };
 }
 

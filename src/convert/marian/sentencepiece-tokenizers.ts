@@ -8,7 +8,8 @@ import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
 import { checkShape, readJsonFile } from "../../models/read-json.js";
 import type { SentencePieceModel } from "../../prepare/text/sentencepiece.js";
-import { readSentencePieceFile, type SentencePieceFile } from "../reading/sentencepiece-model.js";
+import { encoderOf } from "../reading/sentencepiece-encoder.js";
+import { readSentencePieceFile } from "../reading/sentencepiece-model.js";
 import type { MarianTokens, TokenizerFacts } from "./tokenizer-facts.js";
 
 export const sourceModelName = "source.spm";
@@ -38,7 +39,11 @@ export async function makeMarianTokenizers(
   const target = await readSentencePieceFile(join(dir, targetModelName));
   const vocabulary = await readVocabulary(join(dir, vocabularyName), special);
   await checkAddedTokens(dir, special);
-  const sourceJson = tokenizerJson(vocabulary, specialTokens(special), encoderOf(source));
+  const sourceJson = tokenizerJson(
+    vocabulary,
+    specialTokens(special),
+    encoderOf(source, { languageCodes: true }),
+  );
   // SentencePiece leaves control pieces out of a text; transformers asks it to decode all but its own special tokens.
   const hidden = target.pieces.filter(({ type }) => type === "control").map(({ piece }) => piece);
   const targetSpecial = new Set([...specialTokens(special), ...hidden]);
@@ -100,22 +105,6 @@ function specialTokens({ end, unknown, pad }: MarianTokens): ReadonlySet<string>
 
 function isSpecial(special: MarianTokens, piece: string): boolean {
   return specialTokens(special).has(piece);
-}
-
-/** Pieces that vocab.json lacks stay: they are cut, and become the unknown token. */
-export function encoderOf(file: SentencePieceFile): SentencePieceModel {
-  const { charsmap, addDummyPrefix, removeExtraWhitespaces, escapeWhitespaces } = file;
-  return {
-    charsmap: charsmap === null ? null : Buffer.from(charsmap).toString("base64"),
-    addDummyPrefix,
-    removeExtraWhitespaces,
-    escapeWhitespaces,
-    languageCodes: true,
-    pieces: file.pieces
-      .filter(({ type }) => type === "normal")
-      .map(({ piece, score }) => [piece, score]),
-    userDefined: file.pieces.filter(({ type }) => type === "userDefined").map(({ piece }) => piece),
-  };
 }
 
 /**

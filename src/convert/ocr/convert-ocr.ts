@@ -2,12 +2,11 @@
  * From the graphs that others published (a detector, a recogniser with its keys, a direction classifier) to a Millrace folder for
  * `ocr`: the files as they are, and a manifest of what they are, seen by running one small picture through all of them.
  */
-import { chmod, copyFile, stat, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
 import { programManifestOf } from "../../models/engine-table.js";
-import { hashFile } from "../../models/file-hash.js";
 import { manifestFileName, manifestVersion } from "../../models/manifest-base.js";
 import type { OcrManifest, OcrRecogniser } from "../../models/programs/manifest-ocr.js";
 import { checkShape, readJsonFile, readTextFile } from "../../models/read-json.js";
@@ -18,6 +17,7 @@ import { classesOf, keysBytesMax, keysOf } from "../../runtime/staged/ocr/probe.
 import { openOcr } from "../../runtime/staged/programs/ocr.js";
 import { nameOf } from "../convert.js";
 import { checkTarget, OutputFolder, outputError, tidyUp } from "../output-folder.js";
+import { copyAll, fileNames, type PartFiles, planCopies } from "./copy-files.js";
 
 export interface ConvertOcrOptions {
   readonly detector: string;
@@ -40,15 +40,6 @@ export interface ConvertOcrResult {
   readonly classes: number;
 }
 
-const fileNames = {
-  detector: "detector.onnx",
-  recogniser: "recogniser.onnx",
-  keys: "keys.txt",
-  direction: "direction.onnx",
-} as const;
-
-type Part = keyof typeof fileNames;
-
 const settingsBytesMax = 64 * 1024;
 const fields = z.record(z.string(), z.unknown()).exactOptional();
 const settingsSchema = z.strictObject({ detector: fields, direction: fields, recogniser: fields });
@@ -65,9 +56,9 @@ export async function convertOcr(options: ConvertOcrOptions): Promise<ConvertOcr
     await tidyUp(outDir);
     await checkTarget(outDir, options.force);
     const settings = await readSettings(options.settings);
-    for (const { file } of partsOf(options)) await checkFile(file);
+    const plan = await planCopies(partsOf(options));
     await using output = await OutputFolder.begin(outDir);
-    const result = await writeOcr(output.dir, { options, name, settings });
+    const result = await writeOcr(output.dir, { options, plan, name, settings });
     options.signal.throwIfAborted();
     await output.publish(options.force);
     return { ...result, dir: outDir };
@@ -78,33 +69,18 @@ export async function convertOcr(options: ConvertOcrOptions): Promise<ConvertOcr
 
 interface Draft {
   readonly options: ConvertOcrOptions;
+  readonly plan: Awaited<ReturnType<typeof planCopies>>;
   readonly name: string;
   readonly settings: Settings;
 }
 
-function partsOf(options: ConvertOcrOptions): { readonly part: Part; readonly file: string }[] {
-  const { detector, recogniser, keys, direction } = options;
-  return [
-    { part: "detector", file: detector },
-    { part: "recogniser", file: recogniser },
-    { part: "keys", file: keys },
-    ...(direction === undefined ? [] : [{ part: "direction" as const, file: direction }]),
-  ];
+function partsOf({ detector, recogniser, keys, direction }: ConvertOcrOptions): PartFiles {
+  return { detector, recogniser, keys, ...(direction === undefined ? {} : { direction }) };
 }
 
 async function writeOcr(dir: string, draft: Draft): Promise<Omit<ConvertOcrResult, "dir">> {
-  const { options, name, settings } = draft;
-  const files: Record<string, string> = {};
-  const fileSha256: Record<string, string> = {};
-  for (const { part, file } of partsOf(options)) {
-    options.signal.throwIfAborted();
-    const path = join(dir, fileNames[part]);
-    await copyFile(file, path);
-    // copyFile brings the permissions along, and a downloaded file may be read-only.
-    await chmod(path, 0o644);
-    files[part] = fileNames[part];
-    fileSha256[fileNames[part]] = await hashFile(path);
-  }
+  const { options, plan, name, settings } = draft;
+  const { files, fileSha256 } = await copyAll(plan, { dir, signal: options.signal });
   const path = join(dir, manifestFileName);
   const written = {
     manifestVersion,
@@ -178,12 +154,6 @@ async function tryOut(dir: string, manifest: OcrManifest): Promise<void> {
 async function readSettings(path: string | undefined): Promise<Settings> {
   if (path === undefined) return {};
   return checkShape(path, await readJsonFile(path, settingsBytesMax), settingsSchema);
-}
-
-async function checkFile(path: string): Promise<void> {
-  const found = await stat(path).catch(() => null);
-  if (found?.isFile() === true) return;
-  throw new MillraceError("model_folder_invalid", `${path} is not there, or no file`);
 }
 
 function invalid(what: string, cause: unknown): MillraceError {

@@ -63,6 +63,8 @@ export interface OcrManifest extends ManifestBase {
     /** One character, or more, a line. */
     readonly keys: string;
     readonly direction?: string;
+    /** Weights of these graphs that are not in them, by the names that the graphs have for them. */
+    readonly data?: readonly string[];
   };
   readonly detector: OcrDetector;
   readonly direction: OcrDirection;
@@ -121,6 +123,7 @@ const schema: z.ZodType<OcrManifest> = z.object({
     recogniser: fileName,
     keys: fileName,
     direction: fileName.exactOptional(),
+    data: z.array(fileName).max(4_096).exactOptional(),
   }),
   // Their own fields have defaults.
   detector: detector.prefault({}),
@@ -145,7 +148,8 @@ export const ocrProgram: ProgramDefinition<OcrManifest> = {
 };
 
 function check({ files, fileSha256, detector: found, recogniser: read }: OcrManifest): void {
-  checkFiles(files, fileSha256);
+  const { data = [], ...others } = files;
+  checkFiles({ ...others, ...Object.fromEntries(data.map((name) => [name, name])) }, fileSha256);
   if (found.sideMax % found.sideMultiple !== 0) {
     throw wrongManifest(`detector.sideMax ${found.sideMax} is no multiple of sideMultiple`);
   }
