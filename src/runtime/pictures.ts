@@ -88,7 +88,7 @@ export class PictureDecoder {
           .toBuffer()
       : data;
     const grows = to.width > less.width || to.height > less.height;
-    return grows ? enlarged({ ...less, data: reduced }, to) : { ...less, data: reduced };
+    return grows ? await enlarged({ ...less, data: reduced }, to) : { ...less, data: reduced };
   }
 
   /** The middle of a picture; where it is smaller, in the middle of black. */

@@ -85,7 +85,7 @@ export class ReferenceOcr {
     });
     const map = await run(this.#sessions.detector, input, [1, 3, h, w]);
     const options = { threshold: 0.3, boxThreshold: 0.6, unclipRatio: 1.5, sideMin: 3 };
-    const boxes = findBoxes(
+    const boxes = await findBoxes(
       { data: map, width: w, height: h },
       { ...options, candidatesMax: 1_000 },
     );

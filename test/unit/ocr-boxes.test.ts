@@ -51,12 +51,12 @@ function slanted(centre: Point, degrees: number, size: readonly [number, number]
   return { centre, axis, along: size[0], across: size[1] };
 }
 
-test("rectangles at every angle are found where they are, grown as the ratio says", () => {
+test("rectangles at every angle are found where they are, grown as the ratio says", async () => {
   for (let degrees = -44; degrees <= 44; degrees += 4) {
     const map = blank(240, 200);
     const drawn = slanted({ x: 120, y: 100 }, degrees, [140, 24]);
     draw(map, drawn);
-    const [found, ...others] = findBoxes(map, options);
+    const [found, ...others] = await findBoxes(map, options);
     assert.ok(found !== undefined && others.length === 0, `${degrees} degrees`);
     const by = (2 * 140 * 24 * 1.5) / (2 * (140 + 24));
     const wanted = cornersOf({ ...drawn, along: 140 + by, across: 24 + by });
@@ -67,28 +67,28 @@ test("rectangles at every angle are found where they are, grown as the ratio say
   }
 });
 
-test("what is too small, too faint or hollow is no box", () => {
+test("what is too small, too faint or hollow is no box", async () => {
   const map = blank(300, 200);
   draw(map, slanted({ x: 20, y: 20 }, 0, [2, 2]));
   draw(map, slanted({ x: 100, y: 30 }, 0, [60, 10]), 0.5);
   // A ring: its mean inside is low.
   draw(map, slanted({ x: 200, y: 120 }, 0, [100, 60]));
   draw(map, slanted({ x: 200, y: 120 }, 0, [94, 54]), 0);
-  assert.deepEqual(findBoxes(map, options), []);
+  assert.deepEqual(await findBoxes(map, options), []);
   draw(map, slanted({ x: 60, y: 150 }, 0, [60, 10]));
-  assert.equal(findBoxes(map, options).length, 1);
+  assert.equal((await findBoxes(map, options)).length, 1);
 });
 
-test("boxes at the edges, single pixels, empty and full maps", () => {
-  assert.deepEqual(findBoxes(blank(64, 32), options), []);
+test("boxes at the edges, single pixels, empty and full maps", async () => {
+  assert.deepEqual(await findBoxes(blank(64, 32), options), []);
   const full = blank(64, 32);
   full.data.fill(1);
-  const [box] = findBoxes(full, options);
+  const [box] = await findBoxes(full, options);
   assert.ok(box !== undefined);
   // The smallest rectangle goes through the centres of the outer pixels, and grows beyond them.
   assert.ok(box[0].x < 0 && box[0].y < 0 && box[2].x > 63 && box[2].y > 31);
   full.data.fill(Number.NaN);
-  assert.deepEqual(findBoxes(full, options), []);
+  assert.deepEqual(await findBoxes(full, options), []);
 });
 
 /** The plainest way: a flood from each pixel. */
@@ -141,7 +141,7 @@ test("connected parts are those that a flood finds, on random maps", () => {
   }
 });
 
-test("the worst maps take bounded work: a chessboard, combs, a spiral of rings", () => {
+test("the worst maps take bounded work: a chessboard, combs, a spiral of rings", async () => {
   const size = 1_024;
   const chess = blank(size, size);
   for (let at = 0; at < chess.data.length; at += 1) {
@@ -151,14 +151,14 @@ test("the worst maps take bounded work: a chessboard, combs, a spiral of rings",
   const dots = blank(size, size);
   for (let y = 0; y < size; y += 2) for (let x = 0; x < size; x += 2) dots.data[y * size + x] = 1;
   assert.equal(largestComponents(dots, { threshold: 0.5, countMax: 1_000 }).length, 1_000);
-  assert.deepEqual(findBoxes(dots, options), []);
+  assert.deepEqual(await findBoxes(dots, options), []);
   const rings = blank(size, size);
   for (let y = 0; y < size; y += 1) {
     for (let x = 0; x < size; x += 1) {
       rings.data[y * size + x] = Math.max(Math.abs(x - 512), Math.abs(y - 512)) % 2;
     }
   }
-  assert.ok(findBoxes(rings, options).length <= 2);
+  assert.ok((await findBoxes(rings, options)).length <= 2);
 });
 
 test("hulls and rectangles hold all their points, on random ones", () => {

@@ -5,6 +5,7 @@ import type { Pixels, Size } from "../../pictures.js";
 import { f32, floatsOf, type Session } from "../../session.js";
 import { writePlanes } from "../pictures/planes.js";
 import type { Stage, StageInput } from "../program.js";
+import type { ProbabilityMap } from "./components.js";
 import { findBoxes } from "./find-boxes.js";
 import { distance, type Point, type Quad } from "./geometry.js";
 import { inReadingOrder } from "./reading-order.js";
@@ -56,11 +57,34 @@ export interface Detected {
   readonly quads: readonly Quad[];
 }
 
+/** What the detector saw. */
+interface Seen {
+  readonly picture: Pixels;
+  readonly map: ProbabilityMap;
+}
+
+/** Several pages at once: each pauses often. */
+export const boxLimits: Stage["limits"] = { rowsMax: 4, paddedUnitsMax: Number.POSITIVE_INFINITY };
+
+export function boxInput(stage: number, data: Seen): StageInput {
+  const { picture, map } = data;
+  const units = pictureUnits(map);
+  const bytes = picture.data.length + map.data.byteLength;
+  return { stage, cost: { units, width: units, rows: 1, bytes, batchKey: "" }, data };
+}
+
+export async function locate({ data }: StageInput, options: OcrDetector): Promise<Detected> {
+  const { picture, map } = data as Seen;
+  const boxes = await findBoxes(map, { ...options, sideMin: options.boxSideMin });
+  const quads = boxes.map((box) => scaled(box, map, picture)).filter(isLarge);
+  return { picture, quads: inReadingOrder(quads, (quad) => quad) };
+}
+
 export async function detect(
   session: Session,
   inputs: readonly StageInput[],
   options: OcrDetector,
-): Promise<Detected[]> {
+): Promise<Seen[]> {
   const detecting = inputs.map(({ data }) => data as Detecting);
   const { width, height } = detecting[0]?.view ?? { width: 0, height: 0 };
   const pixels = width * height;
@@ -78,10 +102,8 @@ export async function detect(
   });
   const maps = floatsOf(fetches, outputName, detecting.length * pixels);
   return detecting.map(({ picture }, row) => {
-    const map = { data: maps.subarray(row * pixels, (row + 1) * pixels), width, height };
-    const boxes = findBoxes(map, { ...options, sideMin: options.boxSideMin });
-    const quads = boxes.map((box) => scaled(box, map, picture)).filter(isLarge);
-    return { picture, quads: inReadingOrder(quads, (quad) => quad) };
+    const data = maps.subarray(row * pixels, (row + 1) * pixels);
+    return { picture, map: { data, width, height } };
   });
 }
 

@@ -1,8 +1,8 @@
 /**
  * The program `ocr`. Whatever waits for a stage shares its runs, whichever picture it is of.
  *
- *   file ── decode ──► pixels ── detect ──► quadrilaterals ── crop ──► lines ── turn ──► lines ── recognise ──► texts
- *          sharp's threads        1 : 1                        1 : n    where there is a graph         └─ gathered by picture
+ *   file ── decode ──► pixels ── detect ──► map ── box ──► quadrilaterals ── crop ──► lines ── turn ──► lines ── recognise ──► texts
+ *          sharp's threads        1 : 1            1 : 1                     1 : n    where there is a graph         └─ gathered by picture
  */
 import { join } from "node:path";
 import type { OcrManifest } from "../../../models/programs/manifest-ocr.js";
@@ -21,11 +21,14 @@ import {
   cropLines,
 } from "../ocr/crop-stage.js";
 import {
+  boxInput,
+  boxLimits,
   type Detected,
   detect,
   detectInput,
   detectLimits,
   detectSize,
+  locate,
 } from "../ocr/detect-stage.js";
 import { pictureLines } from "../ocr/picture-lines.js";
 import { charactersOf, keysBytesMax, probeOcr, probeSizes } from "../ocr/probe.js";
@@ -48,7 +51,8 @@ import { type SamplePicture, samplePicture } from "../pictures/sample-picture.js
 import type { Program, Stage, StageInput, StageResult } from "../program.js";
 
 const detectAt = decodeStage + 1;
-const cropAt = detectAt + 1;
+const boxAt = detectAt + 1;
+const cropAt = boxAt + 1;
 /** Turning comes between, where there is a graph for it. */
 const turnAt = cropAt + 1;
 
@@ -105,8 +109,20 @@ class OcrProgram implements Program {
       makeDecodeStage(pictures, (picture) => this.#toDetect(picture)),
       makeStage("detect", detectLimits, async (inputs) => {
         const found = await detect(sessions.detector, inputs, manifest.detector);
-        return found.map((detected) => this.#toCrop(detected));
+        return found.map((seen) => nextOf(boxInput(boxAt, seen)));
       }),
+      {
+        name: "box",
+        kind: "thread",
+        limits: boxLimits,
+        run: (inputs) =>
+          Promise.all(
+            inputs.map(async (input) => {
+              const detected = await locate(input, manifest.detector);
+              return nextOf(cropInput(cropAt, detected, this.#cropping));
+            }),
+          ),
+      },
       {
         name: "crop",
         kind: "thread",
@@ -156,14 +172,6 @@ class OcrProgram implements Program {
     return detectInput(detectAt, { picture, view });
   }
 
-  #toCrop(detected: Detected): StageResult {
-    return {
-      kind: "next",
-      inputs: [cropInput(cropAt, detected, this.#cropping)],
-      gather: onlyResult,
-    };
-  }
-
   /** A line that cannot be cut out or read is told beside those that can: a page is not lost for a word. */
   async #crop({ data }: StageInput): Promise<StageResult> {
     const detected = data as Detected;
@@ -194,11 +202,15 @@ class OcrProgram implements Program {
       const strips = await turn(session, inputs, manifest.direction);
       return strips.map((strip) => {
         const next = recogniseInput(this.#recogniseAt, strip, manifest.recogniser);
-        return { kind: "next", inputs: [next], gather: onlyResult };
+        return nextOf(next);
       });
     };
     return [makeStage("turn", turnLimits, run)];
   }
+}
+
+function nextOf(input: StageInput): StageResult {
+  return { kind: "next", inputs: [input], gather: onlyResult };
 }
 
 function makeStage(name: string, limits: Stage["limits"], run: Stage["run"]): Stage {
