@@ -28,7 +28,7 @@ import type { PipelineSpec } from "../worker/pipeline.js";
 import { Pool } from "../worker/pool.js";
 import type { Backend, BackendParts } from "./backend.js";
 import { FirstUp } from "./first-up.js";
-import { keeperOf, tooLargeAmong } from "./keep.js";
+import { keeperOf, pinnedWarning, tooLargeAmong } from "./keep.js";
 import { LocalViews } from "./local-views.js";
 import { type FoundModels, type HostedFolder, ServedModels } from "./served-models.js";
 
@@ -276,6 +276,8 @@ async function hostedModels(
   for (const [model, reason] of tooLargeAmong(hostedOf(served), modelMemoryBytesMaxOf(options))) {
     log.error({ model, reason }, "model too large");
   }
+  const warning = pinnedWarning(hostedOf(served), modelMemoryBytesMaxOf(options));
+  if (warning !== null) log.warn(warning);
   return served;
 }
 
