@@ -56,6 +56,17 @@ export function tooLargeAmong(
   );
 }
 
+/** What is pinned fits by its files, and not by what it is expected to take; null: it does. */
+export function pinnedWarning(
+  models: readonly SizedHosted[],
+  modelMemoryBytesMax: number,
+): string | null {
+  const pinned = models.filter(({ keep }) => keep === "pinned");
+  const bytes = pinned.reduce((sum, model) => sum + model.bytes, 0);
+  if (bytes <= modelMemoryBytesMax) return null;
+  return `what --preload pins is expected to take ${bytes} bytes of ${modelMemoryBytesMax} in each pipeline: raise --model-memory-bytes`;
+}
+
 function checkRoom(models: readonly SizedHosted[], modelMemoryBytesMax: number): void {
   const least = Math.min(...models.map(({ bytes, leastBytes = bytes }) => leastBytes));
   if (least > modelMemoryBytesMax) {

@@ -33,7 +33,7 @@ import type { PipelineSpec } from "../worker/pipeline.js";
 import { Pool } from "../worker/pool.js";
 import type { Backend, BackendParts } from "./backend.js";
 import { FirstUp } from "./first-up.js";
-import { checkNames, keepOf, missingOf, tooLargeAmong } from "./keep.js";
+import { checkNames, keepOf, missingOf, pinnedWarning, tooLargeAmong } from "./keep.js";
 import { LocalViews } from "./local-views.js";
 import { type FoundModels, type HostedFolder, ServedModels, versionOf } from "./served-models.js";
 import { ToldPaths } from "./told-paths.js";
@@ -322,6 +322,8 @@ async function hostedModels(
   for (const [model, reason] of tooLargeAmong(hostedOf(served), modelMemoryBytesMaxOf(options))) {
     log.error({ model, reason }, "model too large");
   }
+  const warning = pinnedWarning(hostedOf(served), modelMemoryBytesMaxOf(options));
+  if (warning !== null) log.warn(warning);
   return served;
 }
 

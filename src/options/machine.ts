@@ -107,7 +107,12 @@ export function defaultThreads(machine: Machine, layout: Layout): number {
   return Math.max(1, Math.floor(machine.cores / Math.max(1, pipelines)));
 }
 
-/** The rest is for the system, the queue, and what items take inside pipelines. */
+/**
+ * Half: the other one is for the system, the queue, and what runs take, 40 to 60 MB in each pipeline beside its models. It
+ * keeps a dozen models of 100 MB on every pipeline of a machine of 4 GiB, since weights that are mapped count once for all
+ * pipelines (models/folder-bytes.ts). However models are spread, what is each pipeline's own is no more than this, and the rest
+ * of it is mapped from files, which the kernel drops before it kills anybody.
+ */
 export function defaultModelMemory(machine: Machine): number {
   return Math.max(1024 ** 2, Math.floor(machine.memoryBytes / 2));
 }

@@ -107,7 +107,7 @@ export const optionTable: { readonly [Key in OptionKey]: OptionDefinition<Option
     min: 1 * MiB,
     max: 64 * 1024 * GiB,
     ...pipelines,
-    help: "Bytes that models may take, over all pipelines, each of which gets an even part; what does not fit is loaded when it is asked for, in the place of another.",
+    help: "Bytes that models may take, over all pipelines, each of which gets an even part; weights that all of them map count once. What does not fit beside others is loaded when it is asked for, in the place of another.",
     default: { of: defaultModelMemory, text: "half of the memory" },
   },
   host: {

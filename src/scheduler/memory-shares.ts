@@ -51,10 +51,10 @@ export function memoryShares(
     }
   }
   const others = models.filter(({ isPinned }) => !isPinned);
-  const able = others.filter(({ leastBytes }) => leastBytes <= spareBytes);
-  for (const other of others) if (!able.includes(other)) tooLarge(other, spareBytes);
+  const able = new Set(others.filter(({ leastBytes }) => leastBytes <= spareBytes));
+  for (const other of others) if (!able.has(other)) tooLarge(other, spareBytes);
   // What pinned models take beyond their files comes from what nobody needs at the least.
-  spareBytes -= Math.max(0, ...able.map(({ leastBytes }) => leastBytes));
+  spareBytes -= Math.max(0, ...[...able].map(({ leastBytes }) => leastBytes));
   let restBytes = capacityBytes;
   for (const { model, bytes, leastBytes } of pinned) {
     const mostBytes = leastBytes + spareBytes;

@@ -1,8 +1,11 @@
 /** Many models on few real processes: switched, killed while they load, added, changed and taken away. */
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import type { ModelsResponse, WireError } from "millrace-client/wire";
+import type { ModelManifest } from "#src/models/manifest.js";
 import { copyModel, writeManifest } from "../support/model-copies.js";
 import {
   getReady,
@@ -19,8 +22,8 @@ const limit = { timeout: 60_000 };
 const text = "Good morning.";
 
 const names = Array.from({ length: 12 }, (_, at) => `m${String(at + 1).padStart(2, "0")}`);
-/** Room for three: each is expected to take some 24 MB. */
-const roomForThree = { modelMemoryBytes: 80_000_000, pipelines: 1 };
+/** Room for three: each is expected to take some 16 MB. */
+const roomForThree = { modelMemoryBytes: 52_000_000, pipelines: 1 };
 
 test("twelve models of which three fit: each is served when it is asked for", limit, async () => {
   await using dir = await TempDir.make();
@@ -124,5 +127,66 @@ test(
     await writeManifest(dir.file("a"), JSON.parse(manifest) as object);
     await until(async () => (await getReady(url)).body.state === "ready");
     assert.equal((await translate(url, { texts: text, model: "a" })).results.length, 1);
+  },
+);
+
+async function refusal(url: string, model: string): Promise<unknown[]> {
+  const reply = await post(url, { texts: text, model });
+  const { error } = (await reply.json()) as { readonly error: WireError };
+  return [reply.status, error.code, error.retryable];
+}
+
+test(
+  "defect: a folder that cannot be loaded refuses its callers at once, until a reload",
+  limit,
+  async () => {
+    await using dir = await TempDir.make();
+    await copyModel(dir.file("a"), "a");
+    await copyModel(dir.file("b"), "b");
+    const manifestOf = async (): Promise<ModelManifest> =>
+      JSON.parse(await readFile(join(dir.file("b"), "millrace.json"), "utf8")) as ModelManifest;
+    const whole = await manifestOf();
+    const { fileSha256, files } = whole;
+    const graph = "encoder" in files ? files.encoder : "";
+    const spoilt = Buffer.from("no graph");
+    await rm(join(dir.file("b"), graph));
+    await writeFile(join(dir.file("b"), graph), spoilt);
+    const sha256 = createHash("sha256").update(spoilt).digest("hex");
+    await writeManifest(dir.file("b"), {
+      ...whole,
+      fileSha256: { ...fileSha256, [graph]: sha256 },
+    });
+    // One try: the next one would be a minute later.
+    const slow = { restartBackoffMs: 60_000, preload: "none", pipelines: 1, modelsWatchMs: 0 };
+    await using server = await startReal({ models: dir.path, ...slow });
+    const { url } = server;
+    for (let asked = 0; asked < 2; asked += 1) {
+      assert.deepEqual(await refusal(url, "b"), [500, "model_folder_invalid", false]);
+    }
+    assert.equal((await translate(url, { texts: text, model: "a" })).results.length, 1);
+    await rm(dir.file("b"), { recursive: true });
+    await copyModel(dir.file("b"), "b");
+    await fetch(`${url}/v1/models/reload`, { method: "POST" });
+    assert.equal((await translate(url, { texts: text, model: "b" })).results.length, 1);
+  },
+);
+
+test(
+  "defect: a model that no pipeline has room for is said to be too large, and not to come again",
+  limit,
+  async () => {
+    await using dir = await TempDir.make();
+    for (const name of ["a", "b"]) await copyModel(dir.file(name), name);
+    const room = { modelMemoryBytes: 15_000_000, preload: "b", pipelines: 1 };
+    await using server = await startReal({ models: dir.path, ...room });
+    const { models } = (await (await fetch(`${server.url}/v1/models`)).json()) as ModelsResponse;
+    const found = models.find(({ name }) => name === "a");
+    assert.deepEqual([found?.ready, found?.state], [false, "too-large"]);
+    assert.match(
+      found?.reason ?? "",
+      /takes \d+ bytes.* a pipeline has \d+ .*--model-memory-bytes/,
+    );
+    assert.deepEqual(await refusal(server.url, "a"), [507, "model_too_large", false]);
+    assert.equal((await translate(server.url, { texts: text, model: "b" })).results.length, 1);
   },
 );

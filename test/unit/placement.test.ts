@@ -215,6 +215,79 @@ test("a model that no pipeline has room for is refused with the numbers", () => 
   assert.match(told?.type === "abandon" ? told.reason : "", /takes 31 bytes.* has 30/);
 });
 
+test("defect: a model that its files fit is served, whatever its first load took; the least counts", () => {
+  const bench = new Bench();
+  for (const model of ["a", "b"]) bench.model(model, { bytes: 20, leastBytes: 10 });
+  bench.up("p");
+  const bytesOf = (): number | undefined => bench.scheduler.snapshot(0).models[0]?.place.bytes;
+  const load = (model: string, bytes: number): readonly Decision[] => {
+    const asked = bench.ask(model);
+    const told = bench.step({ type: "loaded", pipelineId: "p", model, bytes, ms: 100 });
+    return [...asked, ...told, ...bench.settle(told)];
+  };
+  assert.deepEqual(moves(load("a", 500)), ["load a p", "run a p"], "and it stays");
+  assert.equal(bytesOf(), 500);
+  bench.nowMs = 60_000;
+  assert.deepEqual(
+    moves(load("b", 5)),
+    ["unload a p", "load b p", "run b p"],
+    "it has all for itself",
+  );
+  bench.nowMs = 120_000;
+  assert.deepEqual(moves(load("a", 12)), ["unload b p", "load a p", "run a p"]);
+  assert.equal(bytesOf(), 20, "as it was expected");
+});
+
+test("defect: what is too large is known when it is announced, and told until there is room", () => {
+  const bench = new Bench();
+  bench.model("p", { keep: "pinned", leastBytes: 8 });
+  bench.up("h");
+  const told = bench.model("a", { bytes: 60, leastBytes: 25 });
+  const reason = "it takes 25 bytes by its files alone, and a pipeline has 22 for it";
+  const [hold] = told;
+  assert.ok(hold?.type === "hold" && hold.untilMs === Infinity && hold.fault === "too-large");
+  assert.ok(hold.reason.startsWith(reason), hold.reason);
+  const place = bench.scheduler.snapshot(0).models.find(({ model }) => model === "a")?.place;
+  assert.deepEqual([place?.isTooLarge, place?.reason], [true, hold.reason]);
+  const gone = bench.step({ type: "model-gone", model: "p" });
+  assert.ok(gone.some((each) => each.type === "hold" && each.untilMs === -Infinity));
+  assert.equal(
+    bench.scheduler.snapshot(0).models.find(({ model }) => model === "a")?.place.reason,
+    null,
+  );
+});
+
+test("defect: a folder at fault ends the wait for it at once, and is tried again after the back-off", () => {
+  const bench = new Bench();
+  bench.model("a");
+  bench.up("p");
+  bench.ask("a");
+  const load = { pipelineId: "p", model: "a" } as const;
+  const failed = { type: "load-failed", ...load, reason: "no graph", isBroken: true } as const;
+  const told = { reason: "no graph", fault: "broken" } as const;
+  assert.deepEqual(bench.step(failed), [
+    { type: "hold", model: "a", untilMs: 100, ...told },
+    { type: "abandon", requestId: 0, itemIds: [0], ...told },
+  ]);
+  bench.nowMs = 100;
+  assert.deepEqual(moves(bench.carryOut(bench.ask("a"))), ["load a p", "run a p"]);
+});
+
+test("defect: who waited less for a place takes none that another waits for", () => {
+  const bench = new Bench();
+  for (const model of ["a", "b", "c"]) bench.model(model, { bytes: 25 });
+  bench.up("p");
+  const running = bench.carryOut(bench.ask("a"));
+  bench.nowMs = 10;
+  assert.deepEqual(moves(bench.ask("b")), []);
+  bench.nowMs = 20;
+  // Its queue would pay for the change before the other has waited long enough.
+  assert.deepEqual(moves(bench.ask("c", 9_000)), []);
+  bench.nowMs = 10_000;
+  const drained = [...bench.step({ type: "tick" }), ...bench.settle(running)];
+  assert.deepEqual(moves(drained), ["unload a p", "load b p"]);
+});
+
 test("a model that is gone finishes what there is for it, and goes", () => {
   const bench = new Bench();
   bench.model("a");
