@@ -282,14 +282,17 @@ async function translateTwice(dir: string): Promise<string> {
   return JSON.stringify(first);
 }
 
+/** Those that are converted a second time, to the same bytes: all in the long run. */
+const again = isLong ? Object.keys(variants) : ["swish, all shared", "own vocabularies", "BF16"];
+
 for (const [title, folder] of Object.entries(variants)) {
   test(`converts and translates: ${title}`, async () => {
     await using dir = await TempDir.make();
     await writeMarianFolder(dir.file("in"), folder);
     await writeFile(dir.file("few.txt"), "Good morning.\nWhere is the station?\nIt rains.\n");
     for (const precision of ["f32", "int8"] satisfies Precision[]) {
-      const hashes = [];
-      for (const name of ["one", "two"]) {
+      const hashes: Readonly<Record<string, string>>[] = [];
+      for (const name of again.includes(title) ? ["one", "two"] : ["one"]) {
         const outDir = dir.file(precision, name);
         const calibrationFile = dir.file("few.txt");
         await convertQuietly({ modelDir: dir.file("in"), outDir, precision, calibrationFile });
@@ -299,7 +302,11 @@ for (const [title, folder] of Object.entries(variants)) {
         assert.equal(inspection.manifest.precision, precision);
         hashes.push(inspection.manifest.fileSha256);
       }
-      assert.deepEqual(hashes[0], hashes[1], "a second conversion gave other files");
+      assert.deepEqual(
+        hashes,
+        hashes.map(() => hashes[0]),
+        "a second conversion gave other files",
+      );
       await translateTwice(dir.file(precision, "one"));
     }
   });
