@@ -21,6 +21,7 @@ Examples:
   $ millrace classify - --model sentiment < reviews.txt
 
 A run that was stopped or killed is gone on with by the same command.
+The server needs a model for it, which the bundled ones are not: see \`millrace convert --help\`.
 `;
 
 export function registerClassify(program: Command): void {

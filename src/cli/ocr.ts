@@ -12,6 +12,7 @@ Examples:
   $ millrace ocr ./scans | jq -r .lines[].text
 
 A run that was stopped or killed is gone on with by the same command: files that are done are not read again.
+The server needs a model for it, which the bundled ones are not: see \`millrace convert --help\`.
 `;
 
 export function registerOcr(program: Command): void {

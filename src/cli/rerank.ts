@@ -21,6 +21,8 @@ const examples = `
 Examples:
   $ millrace rerank "how do I renew a passport" passages.txt --top 5
   $ millrace rerank "how do I renew a passport" - < passages.txt | jq -r .text
+
+The server needs a model for it, which the bundled ones are not: see \`millrace convert --help\`.
 `;
 
 export function registerRerank(program: Command): void {
