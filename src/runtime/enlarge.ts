@@ -2,23 +2,20 @@
  * Pixels → more pixels, linearly between the two nearest, centres on centres as PIL and OpenCV have it. libvips's own enlarging lies
  * about half a pixel beside that, which a recogniser sees; reducing is right there, and is left to it.
  */
-import { setImmediate } from "node:timers/promises";
+import { Pauses } from "./pauses.js";
 import type { Pixels } from "./pictures.js";
-
-/** Some milliseconds' work: then others of this thread have their turn. */
-const turnPixels = 64 * 1_024;
 
 export async function enlarged(
   { data, width, height }: Pixels,
   to: { readonly width: number; readonly height: number },
 ): Promise<Pixels> {
-  const turnRows = Math.ceil(turnPixels / to.width);
+  const pauses = new Pauses();
   const columns = tapsOf(width, to.width, 3);
   const rows = tapsOf(height, to.height, 3 * width);
   const result = new Uint8Array(to.width * to.height * 3);
   let place = 0;
   for (let y = 0; y < to.height; y += 1) {
-    if (y % turnRows === turnRows - 1) await setImmediate();
+    if (pauses.isDue) await pauses.make();
     const upper = rows.first[y] ?? 0;
     const lower = rows.second[y] ?? 0;
     const down = rows.part[y] ?? 0;

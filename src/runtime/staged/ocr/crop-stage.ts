@@ -1,6 +1,6 @@
 /** Lines cut out of their picture, as the graphs that read them take them. */
-import { setImmediate } from "node:timers/promises";
 import type { OcrDirection, OcrRecogniser } from "../../../models/programs/manifest-ocr.js";
+import { Pauses } from "../../pauses.js";
 import type { Pixels } from "../../pictures.js";
 import type { Stage, StageInput } from "../program.js";
 import { cropStrip, readingCorners, sizeOf } from "./crop.js";
@@ -41,14 +41,15 @@ export interface CropOptions {
   readonly direction: Pick<OcrDirection, "width" | "height"> | null;
 }
 
-/** One after the other, with a pause between: whatever else this thread has to do comes in between. */
+/** One after the other, with pauses between: whatever else this thread has to do comes in between. */
 export async function cropLines(
   { picture, quads }: Detected,
   options: CropOptions,
 ): Promise<(CroppedLine | { readonly error: unknown })[]> {
   const lines: (CroppedLine | { readonly error: unknown })[] = [];
+  const pauses = new Pauses();
   for (const quad of quads) {
-    await setImmediate();
+    if (pauses.isDue) await pauses.make();
     try {
       lines.push(cropLine(picture, readingCorners(quad), options));
     } catch (error) {

@@ -3,7 +3,7 @@
  * parts above a threshold, the smallest rectangle around each, its mean probability, and then so much larger as the network
  * was trained to see text too small.
  */
-import { setImmediate } from "node:timers/promises";
+import { Pauses } from "../../pauses.js";
 import { largestComponents, type ProbabilityMap } from "./components.js";
 import {
   convexHull,
@@ -27,19 +27,17 @@ export interface BoxOptions {
   readonly candidatesMax: number;
 }
 
-/** Components that are looked at without a pause: a millisecond's work. */
-const turnComponents = 16;
-
 /** In pixels of the map, which they may leave at its edges. With pauses: others of this thread have their turns in between. */
 export async function findBoxes(map: ProbabilityMap, options: BoxOptions): Promise<Quad[]> {
   const { threshold, candidatesMax, sideMin, boxThreshold, unclipRatio } = options;
+  const pauses = new Pauses();
   const components = largestComponents(map, { threshold, countMax: candidatesMax });
   if (components.length === 0) return [];
-  await setImmediate();
+  if (pauses.isDue) await pauses.make();
   const sums = rowSums(map);
   const quads: Quad[] = [];
-  for (const [at, { outline }] of components.entries()) {
-    if (at % turnComponents === 0) await setImmediate();
+  for (const { outline } of components) {
+    if (pauses.isDue) await pauses.make();
     const tight = smallestRectangle(convexHull(outline));
     const { along, across } = tight;
     if (Math.min(along, across) < sideMin) continue;
