@@ -96,7 +96,7 @@ test(
     const served = await translate(url, { texts: "Good morning.", model: "en-zh" });
     assert.deepEqual(Object.keys(served.pipelines), ["shared-1"]);
     const unserved = await post(url, { texts: "Good morning.", model: "broken" });
-    assert.equal(((await unserved.json()) as ErrorResponse).error.code, "not_ready");
+    assert.equal(((await unserved.json()) as ErrorResponse).error.code, "model_folder_invalid");
   },
 );
 
