@@ -67,7 +67,7 @@ export class Moves {
     this.#owner.decide({ type: "load", pipelineId: host.spec.pipelineId, model: model.model });
   }
 
-  /** Another pipeline came up: what waits for others to drain may find room at once. */
+  /** Another pipeline came up, or may be given a load again: what waits for others to drain may find room at once. */
   reconsider(host: Host): void {
     const { plan } = host;
     if (plan !== null && plan.model !== null && !plan.isWanted) this.#giveUp(host, plan);

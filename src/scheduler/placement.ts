@@ -231,6 +231,7 @@ export class Placement {
     );
     host.load = null;
     model.place.comingTo.delete(host);
+    for (const other of this.#hosts.values()) this.#moves.reconsider(other);
     return host;
   }
 
