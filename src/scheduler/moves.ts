@@ -58,20 +58,29 @@ export class Moves {
     const { model, victims } = plan;
     const isOfUse =
       model === null || (model.place.mayBeLoaded && (model.isAskedFor || plan.isWanted));
-    if (!isOfUse) {
-      host.plan = null;
-      model.place.comingTo.delete(host);
-      for (const victim of victims) victim.leaving = false;
-      this.#owner.touch(model);
-      this.#owner.opened(host);
-      return;
-    }
+    if (!isOfUse) return this.#giveUp(host, plan);
     if (victims.some(({ inFlight }) => inFlight > 0)) return;
     for (const victim of victims) this.unload(victim, nowMs);
     host.plan = null;
     if (model === null) return this.#owner.opened(host);
     host.load = { model };
     this.#owner.decide({ type: "load", pipelineId: host.spec.pipelineId, model: model.model });
+  }
+
+  /** Another pipeline came up, or may be given a load again: what waits for others to drain may find room at once. */
+  reconsider(host: Host): void {
+    const { plan } = host;
+    if (plan !== null && plan.model !== null && !plan.isWanted) this.#giveUp(host, plan);
+  }
+
+  #giveUp(host: Host, { model, victims }: HostPlan): void {
+    host.plan = null;
+    for (const victim of victims) victim.leaving = false;
+    if (model !== null) {
+      model.place.comingTo.delete(host);
+      this.#owner.touch(model);
+    }
+    this.#owner.opened(host);
   }
 
   unload(resident: FedPipeline, nowMs: number): void {

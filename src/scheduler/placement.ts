@@ -132,6 +132,7 @@ export class Placement {
     const { pipelineId } = spec;
     assertScheduler(!this.#hosts.has(pipelineId), `${pipelineId} came up twice`);
     const host = new Host(spec);
+    for (const other of this.#hosts.values()) this.#moves.reconsider(other);
     this.#hosts.set(pipelineId, host);
     this.#share();
     for (const model of this.#models) {
@@ -230,6 +231,7 @@ export class Placement {
     );
     host.load = null;
     model.place.comingTo.delete(host);
+    for (const other of this.#hosts.values()) this.#moves.reconsider(other);
     return host;
   }
 

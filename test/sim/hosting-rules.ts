@@ -176,7 +176,8 @@ export class HostingAccount {
     host.residents.set(event.model, { sinceMs: nowMs, dispatched: 0 });
     const { bytes } = event;
     Object.assign(model, { failures: 0, broken: false, forgiven: false, heldUntilMs: -Infinity });
-    Object.assign(model, { toldUntilMs: -Infinity, toldFault: null });
+    if (model.toldFault !== "too-large")
+      Object.assign(model, { toldUntilMs: -Infinity, toldFault: null });
     model.measured = Math.min(bytes, model.measured ?? Infinity);
   }
 

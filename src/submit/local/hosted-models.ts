@@ -147,7 +147,8 @@ export class HostedModels {
   loaded(pipelineId: string, key: string): void {
     const pipelines = this.#residences.get(key) ?? new Set();
     this.#residences.set(key, pipelines.add(pipelineId));
-    this.#holds.delete(key);
+    // Where it is too large by now it will go, and not come again.
+    if (this.#holds.get(key)?.fault !== "too-large") this.#holds.delete(key);
   }
 
   /** Told to go: what is asked of it from now on waits for another load. */
