@@ -37,15 +37,17 @@ export async function benchPages(settings: PagesSettings): Promise<void> {
   });
   const pages = await readPages(pictures);
   const alone = await oneAfterAnother(dir, pages, threads);
-  const common = { models: dir, port: 0, logLevel: "silent" } as const;
-  await using split = await createServer({ ...common, pipelines: threads, threads: 1 });
-  await using whole = await createServer({ ...common, pipelines: 1, threads });
+  const start = async (split: {
+    readonly pipelines: number;
+    readonly threads: number;
+  }): Promise<MillraceServer> =>
+    await createServer({ ...split, models: dir, port: 0, logLevel: "silent" });
+  await using split = await start({ pipelines: threads, threads: 1 });
+  await using whole = threads > 1 ? await start({ pipelines: 1, threads }) : null;
   const own: number[] = [];
   const lines = [(await alone()).lines];
-  const ways = [
-    { title: `through the server, ${threads} × 1 thread`, server: split, speeds: [] as number[] },
-    { title: `through the server, 1 × ${threads} threads`, server: whole, speeds: [] as number[] },
-  ];
+  const ways = [{ title: `${threads} × 1 threads`, server: split, speeds: [] as number[] }];
+  if (whole !== null) ways.push({ title: `1 × ${threads} threads`, server: whole, speeds: [] });
   for (const { server } of ways) lines.push((await manyCallers(server, pages)).lines);
   for (let round = 0; round < rounds; round += 1) {
     own.push(perSecond(pages, (await alone()).ms));
@@ -59,7 +61,9 @@ export async function benchPages(settings: PagesSettings): Promise<void> {
   const alonePerSecond = spreadText(own, 2);
   console.log(`${"one after another in one process".padEnd(widest)} ${alonePerSecond} pages/s`);
   for (const { title, speeds } of ways) {
-    console.log(`${title.padEnd(widest)} ${spreadText(speeds, 2)} pages/s`);
+    console.log(
+      `${`through the server, ${title}`.padEnd(widest)} ${spreadText(speeds, 2)} pages/s`,
+    );
     const ratios = speeds.map((value, at) => value / (own[at] ?? value));
     console.log(`${"  / one after another".padEnd(widest)} ${spreadText(ratios, 2)}`);
   }
