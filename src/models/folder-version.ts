@@ -42,7 +42,8 @@ export async function folderVersion(dir: string, manifest: ModelManifest): Promi
 }
 
 /**
- * Throws `model_folder_invalid` where the folder is not of that version now. Whoever read its files before has read those of the
+ * Throws `not_ready` where the folder is of another version now, which is no fault of its own: once it was read again, that one
+ * is served; and `model_folder_invalid` where a file is not what the manifest says. Whoever read its files before has read those of the
  * version; whoever reads them after it must look again.
  */
 export async function checkVersion(
@@ -53,7 +54,7 @@ export async function checkVersion(
   const now = await folderVersion(dir, manifest);
   if (now.version !== expected.version) {
     const message = `${dir} has changed since it was read: it must be read again`;
-    throw new MillraceError("model_folder_invalid", message);
+    throw new MillraceError("not_ready", message);
   }
   // Touched, linked or copied back, perhaps with what was in it.
   if (now.seen !== expected.seen) await verifyFiles(dir, manifest);
