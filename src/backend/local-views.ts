@@ -7,7 +7,6 @@ import type {
   ModelReadiness,
   ModelStatus,
   PipelineStatus,
-  QueueStatus,
   ReadyResponse,
   ServerState,
   StatusResponse,
@@ -15,7 +14,7 @@ import type {
 import type { Activity } from "../metrics/activity.js";
 import { engineTable } from "../models/engine-table.js";
 import type { BrokenFolder, ModelFolder } from "../models/registry.js";
-import type { PlaceSnapshot, QueueSnapshot, SchedulerSnapshot } from "../scheduler/snapshot.js";
+import type { PlaceSnapshot, SchedulerSnapshot } from "../scheduler/snapshot.js";
 import type { LocalSubmit } from "../submit/local/local-submit.js";
 import type { ServerViews } from "../work/views.js";
 import type { BackendParts } from "./backend.js";
@@ -97,7 +96,7 @@ export class LocalViews implements ServerViews {
       policy,
       pipelines: pipelines.map((pipeline) => this.#named(pipeline)),
       models: this.#viewed.served().map((served) => this.#statusOf(served, seen)),
-      queues: queues.map((queue) => queueStatus({ ...queue, model: this.#nameOf(queue.model) })),
+      queues: queues.map((queue) => ({ ...queue, model: this.#nameOf(queue.model) })),
       ...activity.view(nowMs),
       ...submit.counts,
       process: {
@@ -202,12 +201,6 @@ function stateOf(
 
 function canServe(state: ModelStatus["state"], { isAnyUp }: Seen): boolean {
   return isAnyUp && state !== "failed" && state !== "too-large";
-}
-
-/** What callers see of a queue; the scheduler knows more of it. */
-function queueStatus(queue: QueueSnapshot): QueueStatus {
-  const { model, class: workClass, items, units, bytes, requests, tenants, oldestWaitMs } = queue;
-  return { model, class: workClass, items, units, bytes, requests, tenants, oldestWaitMs };
 }
 
 function isUp({ state }: PipelineStatus): boolean {

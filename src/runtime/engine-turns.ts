@@ -8,6 +8,8 @@
  * So a realtime item of one model waits for the run of another's that is under way, and never for its job. Bulk is not
  * starved: each millisecond of realtime makes its share owed, and when that pays for a run, one is made.
  */
+import { OwedShare } from "./owed-share.js";
+
 export interface TurnTaker {
   /** It has realtime work, waiting or begun. */
   readonly hasRealtime: boolean;
@@ -23,7 +25,7 @@ const owedMsMax = 1_000;
 export class EngineTurns<Taker extends TurnTaker> {
   /** Served time of those that have work; who comes (back) starts at the least of them, never in credit. */
   readonly #servedMs = new Map<Taker, number>();
-  #owedMs = 0;
+  readonly #share = new OwedShare(bulkShare, owedMsMax);
   /** The last run was bulk's, in spite of realtime work. */
   #hasGivenWay = false;
 
@@ -33,7 +35,8 @@ export class EngineTurns<Taker extends TurnTaker> {
     const realtime = active.filter(({ hasRealtime }) => hasRealtime);
     const bulk = this.#leastServed(active.filter(({ hasRealtime }) => !hasRealtime));
     const first = this.#leastServed(realtime);
-    const isPaid = bulk !== null && this.#owedMs > 0 && this.#owedMs >= bulk.predictedMs();
+    const { owed } = this.#share;
+    const isPaid = bulk !== null && owed > 0 && owed >= bulk.predictedMs();
     // However much is owed: after a long run of realtime, several of bulk would follow each other.
     const isOwed = first !== null && isPaid && !this.#hasGivenWay;
     this.#hasGivenWay = isOwed;
@@ -45,9 +48,8 @@ export class EngineTurns<Taker extends TurnTaker> {
     const servedMs = this.#servedMs.get(taker);
     if (servedMs !== undefined) this.#servedMs.set(taker, servedMs + ms);
     const bulkWaits = active.some((each) => each !== taker && !each.hasRealtime);
-    if (!taker.hasRealtime) this.#owedMs = Math.max(0, this.#owedMs - ms);
-    else if (!bulkWaits) this.#owedMs = 0;
-    else this.#owedMs = Math.min(owedMsMax, this.#owedMs + (ms * bulkShare) / (1 - bulkShare));
+    if (taker.hasRealtime) this.#share.realtimeServed(ms, bulkWaits);
+    else this.#share.bulkServed(ms, false);
   }
 
   #admit(active: readonly Taker[]): void {

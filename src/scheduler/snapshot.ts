@@ -4,33 +4,20 @@ import type { ModelState } from "./model-state.js";
 import type { PolicyName } from "./policy.js";
 import type { ServiceFit } from "./service-time.js";
 
-/** The queue of one model and class: what callers see of it, and a little more. */
-export interface QueueSnapshot extends QueueStatus {
-  readonly batchKeys: number;
-}
-
-/** What status and metrics show of the scheduler; a copy, made in time proportional to models and pipelines. */
+/** What is shown of the scheduler, and what it is held to in the simulation; a copy, made in time proportional to models and pipelines. */
 export interface SchedulerSnapshot {
   readonly policy: PolicyName;
   readonly requests: number;
   /** One for each model and class. */
-  readonly queues: readonly QueueSnapshot[];
+  readonly queues: readonly QueueStatus[];
   readonly pipelines: readonly {
-    readonly pipelineId: string;
-    readonly model: string;
     readonly inFlight: number;
-    readonly rows: Readonly<Record<WorkClass, number>>;
-    readonly batches: number;
-    /** Drains for a group of suspects, or runs one. */
-    readonly exclusive: boolean;
   }[];
   readonly models: readonly {
     readonly model: string;
     /** Suspects that wait for a pipeline of their own. */
     readonly suspects: number;
     readonly place: PlaceSnapshot;
-    /** Most padded units of the next one-shot batch. */
-    readonly costMax: number;
     readonly service: Readonly<Record<string, ServiceFit>>;
   }[];
 }
@@ -66,28 +53,18 @@ export function snapshotOf(
 ): Pick<SchedulerSnapshot, "queues" | "pipelines" | "models"> {
   return {
     queues: models.flatMap((model) => workClasses.map((each) => queueOf(model, each, nowMs))),
-    pipelines: models.flatMap((model) =>
-      model.pipelines.map((pipeline) => ({
-        pipelineId: pipeline.capacity.pipelineId,
-        model: model.model,
-        inFlight: pipeline.inFlight,
-        rows: { ...pipeline.rows },
-        batches: pipeline.batches.length,
-        exclusive: pipeline.host.reservedFor !== null,
-      })),
-    ),
-    models: models.map(({ model, suspects, cost, service, place }) => ({
+    pipelines: models.flatMap((model) => model.pipelines.map(({ inFlight }) => ({ inFlight }))),
+    models: models.map(({ model, suspects, service, place }) => ({
       model,
       suspects: suspects.waitingItems,
       place: placeOf(place),
-      costMax: cost.costMax,
       service: service.stages,
     })),
   };
 }
 
-function queueOf(model: ModelState, workClass: WorkClass, nowMs: number): QueueSnapshot {
-  const { items, units, bytes, oldest, tenants, keys } = model.queues[workClass];
+function queueOf(model: ModelState, workClass: WorkClass, nowMs: number): QueueStatus {
+  const { items, units, bytes, oldest, tenants } = model.queues[workClass];
   const first = oldest.peek();
   return {
     model: model.model,
@@ -97,7 +74,6 @@ function queueOf(model: ModelState, workClass: WorkClass, nowMs: number): QueueS
     bytes,
     requests: oldest.size,
     tenants: tenants.size,
-    batchKeys: keys,
     oldestWaitMs: first === undefined ? 0 : nowMs - first.arrivedMs,
   };
 }

@@ -30,6 +30,11 @@ export interface Hypothesis {
   readonly score: number;
 }
 
+/** Tokens that can complete a bad word, each once: the columns of `bad_scores`, as convert writes them and the engine reads them. */
+export function badTokens(badWords: readonly (readonly number[])[]): number[] {
+  return [...new Set(badWords.flatMap((word) => word.slice(-1)))];
+}
+
 export function generationPayload({ tokenIds, settings }: GenerationInput): Payload {
   const { beams, nBest, lengthPenalty, maxLength } = settings;
   const values = { beams, nBest, lengthPenalty, maxLength };

@@ -58,7 +58,7 @@ export class Dialogue {
     const { batchId, model } = batch;
     const itemIds = batch.items.map(({ itemId }) => itemId);
     this.residents.use(model, clock.now());
-    ledger.write(pipelineId, { batchId, model, itemIds }, clock.now());
+    ledger.write(pipelineId, { batchId, model, itemIds });
     send({ type: "batch", batchId, model, class: batch.class, items: batch.items });
   }
 
@@ -185,7 +185,7 @@ export class Dialogue {
   }
 
   #onOutcome(outcome: FrameOutcome): void {
-    const { ledger, pipelineId, emit, clock, tally } = this.#options;
+    const { ledger, pipelineId, emit, tally } = this.#options;
     const { itemId } = outcome;
     const entry = ledger.take(pipelineId, itemId);
     if (entry === undefined) {
@@ -197,9 +197,8 @@ export class Dialogue {
     }
     if (outcome.ok) tally.done += 1;
     else tally.failed += 1;
-    const { sentAtMs, attempt } = entry;
-    const timings = { sentAtMs, settledAtMs: clock.now(), attempt };
-    emit({ type: "outcome", pipelineId, itemId, outcome, timings });
+    const { attempt } = entry;
+    emit({ type: "outcome", pipelineId, itemId, outcome, attempt });
   }
 
   #onRecalled(itemIds: readonly number[]): void {

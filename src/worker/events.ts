@@ -2,14 +2,6 @@
 import type { PipelineKind, WireError } from "millrace-client/wire";
 import type { FrameOutcome, StageReport } from "../frames/messages.js";
 
-export interface OutcomeTimings {
-  /** When the ledger was written, and when the outcome came; on the pool's clock. */
-  readonly sentAtMs: number;
-  readonly settledAtMs: number;
-  /** 1 unless pipelines were lost with it. */
-  readonly attempt: number;
-}
-
 export interface FailedItem {
   readonly itemId: number;
   readonly error: WireError;
@@ -59,7 +51,8 @@ export type PoolEvent =
       readonly pipelineId: string;
       readonly itemId: number;
       readonly outcome: FrameOutcome;
-      readonly timings: OutcomeTimings;
+      /** 1 unless pipelines were lost with it. */
+      readonly attempt: number;
     }
   /** Cancelled items left the ledger: the pipeline holds nothing of them any more. */
   | {

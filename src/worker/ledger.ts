@@ -21,7 +21,6 @@ export interface LedgerEntry {
   /** What ended pipelines under it before. */
   readonly aloneKills: number;
   readonly outsideEnds: number;
-  readonly sentAtMs: number;
   /** The child announced a run that it is part of. */
   begun: boolean;
   /** Nobody waits for it; the child was told and has not confirmed yet. */
@@ -59,7 +58,7 @@ export class Ledger {
     return this.#counts.get(pipelineId)?.get(model) ?? 0;
   }
 
-  write(pipelineId: string, batch: BatchEntries, sentAtMs: number): void {
+  write(pipelineId: string, batch: BatchEntries): void {
     // All or none: what is refused leaves nothing behind.
     assert(
       new Set(batch.itemIds).size === batch.itemIds.length,
@@ -78,7 +77,6 @@ export class Ledger {
         attempt: (past?.attempts ?? 0) + 1,
         aloneKills: past?.aloneKills ?? 0,
         outsideEnds: past?.outsideEnds ?? 0,
-        sentAtMs,
         begun: false,
         cancelled: false,
       };

@@ -56,7 +56,7 @@ test("kill -9 mid-batch blames nobody, and the pipeline comes back", limit, asyn
   assert.notEqual(pidOf(fake), pid);
   assert.equal(fake.pool.snapshot()[0]?.restarts, 1);
   fake.dispatch(2, [makeItem(1, magic.hold), makeItem(2, 7)]);
-  assert.equal((await fake.events.next("outcome")).timings.attempt, 2);
+  assert.equal((await fake.events.next("outcome")).attempt, 2);
   await fake.events.next("outcome");
   assert.deepEqual(fake.pool.held, { inFlight: 0, remembered: 0 });
 });

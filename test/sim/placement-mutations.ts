@@ -132,8 +132,8 @@ export const turns: readonly SourceMutation[] = [
   {
     name: "owes bulk of other models nothing",
     file: "runtime/engine-turns.js",
-    find: "this.#owedMs + (ms * bulkShare) / (1 - bulkShare)",
-    replace: "0",
+    find: "this.#share.realtimeServed(ms,",
+    replace: "this.#share.realtimeServed(0,",
     rule: "bulk of a model keeps its share beside others",
     focus: { gone: true, busy: true },
   },

@@ -275,11 +275,8 @@ export class PoolAccount implements ChildWatcher {
         if (item === null) return;
         if (item.cancelled)
           this.#judge("a cancelled item comes to nothing", `item ${item.itemId} has an outcome`);
-        if (event.timings.attempt !== item.attempts + 1)
-          this.#judge(
-            "attempts are counted",
-            `attempt ${event.timings.attempt}, not ${item.attempts + 1}`,
-          );
+        if (event.attempt !== item.attempts + 1)
+          this.#judge("attempts are counted", `attempt ${event.attempt}, not ${item.attempts + 1}`);
         return;
       }
       case "dropped":

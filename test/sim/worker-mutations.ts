@@ -137,9 +137,9 @@ export const dialogue: readonly SourceMutation[] = [
   {
     name: "sends before it writes",
     file: "worker/dialogue.js",
-    find: 'ledger.write(pipelineId, { batchId, model, itemIds }, clock.now());\n        send({ type: "batch", batchId, model, class: batch.class, items: batch.items });',
+    find: 'ledger.write(pipelineId, { batchId, model, itemIds });\n        send({ type: "batch", batchId, model, class: batch.class, items: batch.items });',
     replace:
-      'send({ type: "batch", batchId, model, class: batch.class, items: batch.items });\n        ledger.write(pipelineId, { batchId, model, itemIds }, clock.now());',
+      'send({ type: "batch", batchId, model, class: batch.class, items: batch.items });\n        ledger.write(pipelineId, { batchId, model, itemIds });',
     rule: "the ledger is written before the frame",
   },
   {

@@ -35,11 +35,10 @@ class FakePool implements PoolPort {
 
   dispatch(pipelineId: string, { items }: { readonly items: readonly { itemId: number }[] }): void {
     if (!this.answers) return;
-    const timings = { sentAtMs: 0, settledAtMs: 1, attempt: 1 };
     for (const { itemId } of items) {
       const value = hypothesesPayload([{ tokenIds: [itemId], score: -1 }]);
       const outcome = { itemId, ok: true, value } as const;
-      setImmediate(() => this.emit({ type: "outcome", pipelineId, itemId, outcome, timings }));
+      setImmediate(() => this.emit({ type: "outcome", pipelineId, itemId, outcome, attempt: 1 }));
     }
   }
 
@@ -344,9 +343,8 @@ test("an answer that the task cannot use fails its item, and the next one is ser
   const bad = submit(local, ["1."]);
   await new Promise((resolve) => setImmediate(resolve));
   const value = hypothesesPayload([]);
-  const timings = { sentAtMs: 0, settledAtMs: 1, attempt: 1 };
   const outcome = { itemId: 1, ok: true, value } as const;
-  pool.emit({ type: "outcome", pipelineId: "p0", itemId: 1, outcome, timings });
+  pool.emit({ type: "outcome", pipelineId: "p0", itemId: 1, outcome, attempt: 1 });
   assert.deepEqual((await bad).outcomes.map(textOrCode), ["item_failed"]);
   assert.equal(local.counts.items.failed, 1);
   pool.answers = true;

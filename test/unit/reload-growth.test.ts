@@ -41,11 +41,12 @@ class ObedientPool implements PoolPort {
   }
 
   dispatch(_: string, { items }: { readonly items: readonly { readonly itemId: number }[] }): void {
-    const timings = { sentAtMs: 0, settledAtMs: 1, attempt: 1 };
     for (const { itemId } of items) {
       const value = hypothesesPayload([{ tokenIds: [7], score: -1 }]);
       const outcome = { itemId, ok: true, value } as const;
-      setImmediate(() => this.#onEvent({ type: "outcome", pipelineId, itemId, outcome, timings }));
+      setImmediate(() =>
+        this.#onEvent({ type: "outcome", pipelineId, itemId, outcome, attempt: 1 }),
+      );
     }
   }
 

@@ -8,13 +8,12 @@ import fc from "fast-check";
 import { BeamSearch } from "#src/runtime/generation/search/beam.js";
 import { GreedySearch } from "#src/runtime/generation/search/greedy.js";
 import {
-  badTokens,
   candidatesNeeded,
   type Search,
   type SearchRules,
   type SearchStart,
 } from "#src/runtime/generation/search/search.js";
-import type { GenerationSettings, Hypothesis } from "#src/work/generation.js";
+import { badTokens, type GenerationSettings, type Hypothesis } from "#src/work/generation.js";
 import { Random } from "../sim/random.js";
 
 const endTokenId = 0;

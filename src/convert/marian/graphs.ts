@@ -17,7 +17,7 @@
  * and the caller writes new_kv into the past. Masks are added to scores: 0 keeps, a large negative number drops.
  * Scores, softmax, layer norms, residuals and embeddings are float32 in every precision.
  */
-import { badTokens } from "../../runtime/generation/search/search.js";
+import { badTokens } from "../../work/generation.js";
 import { addActivation } from "../activations.js";
 import { addLookup, addOutputProduct } from "../embeddings.js";
 import { addEmbeddings, addLayerChoice } from "../encoder/outputs.js";

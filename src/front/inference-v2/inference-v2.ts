@@ -6,12 +6,13 @@
  *   infer-reply.ts   the result → JSON, and raw tensors behind it
  *   raw-tensors.ts   tensors as bytes, both ways
  */
-import { errorRegistry, MillraceError, type ModelInfo } from "millrace-client/wire";
+import { MillraceError, type ModelInfo } from "millrace-client/wire";
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
 import type { InputOutcome } from "../../submit/submit.js";
 import { version } from "../../version.js";
 import type { TaskForm } from "../../work/task-form.js";
 import type { Front, FrontParts } from "../front.js";
+import { errorHead, readyHead } from "../reply-heads.js";
 import { type InferBody, readInferBody } from "./infer-body.js";
 import { inferReply } from "./infer-reply.js";
 
@@ -59,10 +60,8 @@ class InferenceV2Front implements HttpFront {
   }
 
   renderError(error: MillraceError): Reply {
-    const status = errorRegistry[error.code].status ?? 500;
-    const seconds = String(Math.max(1, Math.ceil((error.retryAfterMs ?? 1_000) / 1_000)));
-    const retry = status === 429 || status === 503;
-    return reply(status, { error: error.message }, retry ? { "retry-after": seconds } : {});
+    const { status, headers } = errorHead(error);
+    return reply(status, { error: error.message }, headers);
   }
 
   /** @throws MillraceError `model_not_found` */
@@ -168,7 +167,8 @@ function modelMetadata({ name, family, inputs, outputs, task }: ModelInfo): obje
 
 /** The status is what counts; the body says the same. */
 function readiness(body: { readonly name?: string; readonly ready: boolean }): Reply {
-  return body.ready ? reply(200, body) : reply(503, body, { "retry-after": "1" });
+  const { status, headers } = readyHead(body.ready);
+  return reply(status, body, headers);
 }
 
 function reply(

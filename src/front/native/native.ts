@@ -6,14 +6,10 @@
  *   request.ts       the object → what submit takes: the fields that every task has; the task reads its own
  *   task-route.ts    submit → one JSON reply, or a line for each input as it is ready
  */
-import {
-  type ErrorResponse,
-  errorRegistry,
-  type MillraceError,
-  type ModelsResponse,
-} from "millrace-client/wire";
+import type { ErrorResponse, MillraceError, ModelsResponse } from "millrace-client/wire";
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
 import type { Front, FrontParts } from "../front.js";
+import { errorHead, readyHead } from "../reply-heads.js";
 import { jsonReply } from "./json-reply.js";
 import { taskRoute } from "./task-route.js";
 
@@ -44,9 +40,8 @@ class NativeFront implements HttpFront {
       memory("/ready", (exchange) => {
         const body = views.ready();
         // Not an error reply: the body says which pipelines are missing and why.
-        exchange.reply(
-          jsonReply(body.ready ? 200 : 503, body, body.ready ? {} : { "retry-after": "1" }),
-        );
+        const { status, headers } = readyHead(body.ready);
+        exchange.reply(jsonReply(status, body, headers));
       }),
       memory("/status", (exchange) => exchange.reply(jsonReply(200, views.status()))),
       memory("/metrics", async (exchange) => {
@@ -57,9 +52,7 @@ class NativeFront implements HttpFront {
   }
 
   renderError(error: MillraceError, id: string): Reply {
-    const status = errorRegistry[error.code].status ?? 500;
-    const headers: Record<string, string> = {};
-    if (status === 429 || status === 503) headers["retry-after"] = retryAfterSeconds(error);
+    const { status, headers } = errorHead(error);
     const body: ErrorResponse = {
       error: error.toWire(),
       id,
@@ -81,9 +74,4 @@ function reloadRoute(reload: NonNullable<FrontParts["reload"]>): Route {
     method: "POST",
     handler: async (exchange) => exchange.reply(jsonReply(200, await reload())),
   };
-}
-
-/** Whole seconds, at least one: HTTP knows no smaller unit. */
-function retryAfterSeconds(error: MillraceError): string {
-  return String(Math.max(1, Math.ceil((error.retryAfterMs ?? 1000) / 1000)));
 }

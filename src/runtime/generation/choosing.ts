@@ -17,6 +17,7 @@
  * Begin at `decide`. Whoever runs a decision tells so with `ran`.
  */
 import type { WorkClass } from "millrace-client/wire";
+import { OwedShare } from "../owed-share.js";
 import { padWidth } from "./arena.js";
 
 export interface WaitingItem {
@@ -74,8 +75,8 @@ export type RunDecision<Item extends WaitingItem> =
 export class Choosing {
   readonly #limits: ChoosingLimits;
   readonly #costs: RunCosts;
-  /** Time that bulk is owed by realtime. */
-  #owedMs = 0;
+  /** Milliseconds. */
+  readonly #share: OwedShare;
   /** The class that was encoded for in the last run: a lane of it is next, whatever has come since. */
   #encodedFor: WorkClass | null = null;
   /** Number of the run that served each lane last; a new lane stands behind those that are there. */
@@ -85,6 +86,7 @@ export class Choosing {
   constructor(limits: ChoosingLimits, costs: RunCosts) {
     this.#limits = limits;
     this.#costs = costs;
+    this.#share = new OwedShare(limits.bulkShare);
   }
 
   /** Changes nothing. Idle only where there is no work at all. */
@@ -113,7 +115,6 @@ export class Choosing {
     ms: number,
     work: EngineWork<WaitingItem>,
   ): void {
-    const { bulkShare } = this.#limits;
     const { kind, workClass } = decision;
     this.#runs += 1;
     this.#encodedFor = kind === "encode" ? workClass : null;
@@ -125,18 +126,16 @@ export class Choosing {
         return [key, servedAt ?? this.#runs];
       }),
     );
-    if (workClass === "bulk") {
-      // A run may take longer than bulk was owed, a chunk mostly does: beside realtime the rest is taken off what comes.
-      const owedMs = this.#owedMs - ms;
-      this.#owedMs = hasWork("realtime", work, lanes) ? owedMs : Math.max(0, owedMs);
-    } else if (hasWork("bulk", work, lanes)) this.#owedMs += (ms * bulkShare) / (1 - bulkShare);
-    else this.#owedMs = 0;
+    // A run may take longer than bulk was owed, a chunk mostly does: beside realtime the rest is taken off what comes.
+    if (workClass === "bulk") this.#share.bulkServed(ms, hasWork("realtime", work, lanes));
+    else this.#share.realtimeServed(ms, hasWork("bulk", work, lanes));
   }
 
   #classToServe(work: EngineWork<WaitingItem>, lanes: readonly LaneLoad[]): WorkClass | null {
     const bulk = hasWork("bulk", work, lanes);
     if (!hasWork("realtime", work, lanes)) return bulk ? "bulk" : null;
-    return bulk && this.#owedMs > this.#costs.decodeMs(rowsOf("bulk", lanes)) ? "bulk" : "realtime";
+    const isOwed = bulk && this.#share.owed > this.#costs.decodeMs(rowsOf("bulk", lanes));
+    return isOwed ? "bulk" : "realtime";
   }
 
   /** Sentences of about the same length as the one that waits longest, as many as rows and time allow. */

@@ -1,6 +1,7 @@
 /** The two sessions of a model that generates, and what goes into and comes out of their runs. */
 import type { GenerationManifest } from "../../models/manifest-generation.js";
 import { needsWideSums } from "../../models/quantization.js";
+import { badTokens } from "../../work/generation.js";
 import { flatten } from "../flat-batch.js";
 import {
   checkOutputs,
@@ -17,7 +18,6 @@ import {
 } from "../session.js";
 import { openShared, type SharedWeights } from "../shared-weights.js";
 import type { Arena, EncodedBatch } from "./arena.js";
-import { badTokens } from "./search/search.js";
 
 export interface StepResult {
   /** `[rows, topK]`: token ids and their log-probabilities, best first. */

@@ -15,6 +15,7 @@
  */
 import { type WorkClass, workClasses } from "millrace-client/wire";
 import type { Cost } from "../../work/cost.js";
+import { OwedShare } from "../owed-share.js";
 import { type Packed, pack } from "./packing.js";
 import type { Stage } from "./program.js";
 
@@ -83,16 +84,17 @@ export class StageChoosing {
   readonly #stages: readonly StageForm[];
   readonly #limits: StagedLimits;
   readonly #costs: StageCosts;
-  /** Time of sessions that bulk is owed by realtime. */
-  #owedMs = 0;
-  /** For each thread stage: starts that bulk is owed. */
-  readonly #owedStarts: number[];
+  /** Of the time of sessions, in milliseconds. */
+  readonly #share: OwedShare;
+  /** For each thread stage, in starts. */
+  readonly #startShares: readonly OwedShare[];
 
   constructor(stages: readonly StageForm[], limits: StagedLimits, costs: StageCosts) {
     this.#stages = stages;
     this.#limits = limits;
     this.#costs = costs;
-    this.#owedStarts = stages.map(() => 0);
+    this.#share = new OwedShare(limits.bulkShare);
+    this.#startShares = stages.map(() => new OwedShare(limits.bulkShare));
   }
 
   /** The next run of a session, or null where none can run now. Changes nothing. */
@@ -103,7 +105,7 @@ export class StageChoosing {
     const realtime = this.#nextRun(work, "realtime", nowMs);
     const bulk = this.#nextRun(work, "bulk", nowMs);
     if (realtime === null || bulk === null) return realtime ?? bulk;
-    return this.#owedMs > this.#costs.predictMs(bulk.stage, bulk.paddedUnits) ? bulk : realtime;
+    return this.#share.owed > this.#costs.predictMs(bulk.stage, bulk.paddedUnits) ? bulk : realtime;
   }
 
   /** After the run: `work` as it is now. */
@@ -112,13 +114,9 @@ export class StageChoosing {
     ms: number,
     work: StagedWork<WaitingInput>,
   ): void {
-    const { bulkShare } = this.#limits;
-    if (workClass === "bulk") {
-      // A run may take longer than bulk was owed: beside realtime the rest is taken off what comes.
-      const owedMs = this.#owedMs - ms;
-      this.#owedMs = hasWaiting("realtime", work) ? owedMs : Math.max(0, owedMs);
-    } else if (hasWaiting("bulk", work)) this.#owedMs += (ms * bulkShare) / (1 - bulkShare);
-    else this.#owedMs = 0;
+    // A run may take longer than bulk was owed: beside realtime the rest is taken off what comes.
+    if (workClass === "bulk") this.#share.bulkServed(ms, hasWaiting("realtime", work));
+    else this.#share.realtimeServed(ms, hasWaiting("bulk", work));
   }
 
   /** The next input of a thread stage to be started now, beside what is under way; null where none may. */
@@ -127,7 +125,7 @@ export class StageChoosing {
   ): { readonly stage: number; readonly workClass: WorkClass; readonly input: Input } | null {
     for (let stage = this.#stages.length - 1; stage >= 0; stage -= 1) {
       if (this.#stages[stage]?.kind !== "thread") continue;
-      const bulkFirst = (this.#owedStarts[stage] ?? 0) > 0.999;
+      const bulkFirst = (this.#startShares[stage]?.owed ?? 0) > 0.999;
       for (const workClass of bulkFirst ? workClasses.toReversed() : workClasses) {
         const input = this.#startable(work, stage, workClass);
         if (input !== null) return { stage, workClass, input };
@@ -141,11 +139,9 @@ export class StageChoosing {
     { stage, workClass }: { readonly stage: number; readonly workClass: WorkClass },
     work: StagedWork<WaitingInput>,
   ): void {
-    const { bulkShare } = this.#limits;
-    const owed = this.#owedStarts[stage] ?? 0;
     const bulkWaits = (work.stages[stage]?.waiting.bulk.length ?? 0) > 0;
-    if (workClass === "bulk") this.#owedStarts[stage] = Math.max(0, owed - 1);
-    else this.#owedStarts[stage] = bulkWaits ? owed + bulkShare / (1 - bulkShare) : 0;
+    if (workClass === "bulk") this.#startShares[stage]?.bulkServed(1, false);
+    else this.#startShares[stage]?.realtimeServed(1, bulkWaits);
   }
 
   #startable<Input extends WaitingInput>(

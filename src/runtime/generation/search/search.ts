@@ -3,7 +3,7 @@
  * gives it the best candidates of each and it says which hypotheses go on, from which parent, with which token.
  * Meaning and order of operations are Hugging Face's (`GenerationMixin`, transformers 5).
  */
-import type { GenerationSettings, Hypothesis } from "../../../work/generation.js";
+import { badTokens, type GenerationSettings, type Hypothesis } from "../../../work/generation.js";
 
 /** What the model itself fixes. */
 export interface SearchRules {
@@ -60,11 +60,6 @@ export interface SearchStart {
 /** Candidates that the graph must return for each row: enough that the rules cannot run it dry. */
 export function candidatesNeeded(width: number, rules: SearchRules): number {
   return (width === 1 ? 1 : 2 * width) + rules.badWords.length;
-}
-
-/** Tokens that can complete a bad word, each once: the columns of `badScores`, in the graph and here. */
-export function badTokens(badWords: SearchRules["badWords"]): number[] {
-  return [...new Set(badWords.flatMap((word) => word.slice(-1)))];
 }
 
 /** Log-probability of candidate `index`. −∞: the model holds it impossible. Throws where it is no log-probability. */
