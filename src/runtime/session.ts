@@ -1,4 +1,6 @@
 /** The only file that loads ONNX Runtime. A run blocks this thread; nothing here can be cancelled. */
+import { readFile, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { env, InferenceSession, Tensor } from "onnxruntime-node";
 import { elementsOf, isTensorType, tensorArrays } from "../work/payload.js";
 import { type NamedTensor, tensorTypes, textsOf, textTensor } from "../work/tensors.js";
@@ -18,10 +20,37 @@ export interface SessionOptions {
   readonly wideSums?: boolean;
   /** The graph is one of `writePacked`. */
   readonly packed?: boolean;
+  /** Files of weights beside the graph that are read, and not mapped. Default: all that it names are mapped. */
+  readonly data?: readonly string[];
 }
 
 export async function openSession(path: string, options: SessionOptions): Promise<Session> {
-  return await InferenceSession.create(path, createOptions(options));
+  return await InferenceSession.create(path, {
+    ...createOptions(options),
+    externalData: await readData(path, options),
+  });
+}
+
+/** More fits into no buffer of every Node that is served: it is mapped. */
+const readBytesMax = 2 ** 31 - 1;
+
+/**
+ * What is mapped from a folder changes when somebody copies another version over it: the sessions that are there would give
+ * results of neither, and where the file is shorter for a moment the process dies. What is written once and never again, as in
+ * the cache, is mapped.
+ */
+async function readData(
+  path: string,
+  { data = [], packed = false }: SessionOptions,
+): Promise<{ path: string; data: Uint8Array }[]> {
+  const names = packed ? [] : data;
+  const files = names.map((name) => ({ name, file: join(dirname(path), name) }));
+  const sizes = await Promise.all(files.map(async ({ file }) => (await stat(file)).size));
+  return await Promise.all(
+    files
+      .filter((_, place) => (sizes[place] ?? 0) <= readBytesMax)
+      .map(async ({ name, file }) => ({ path: name, data: await readFile(file) })),
+  );
 }
 
 /** One node, `Identity`, from x to y, a float each. */
@@ -65,6 +94,7 @@ export async function writePacked(
   const usual = createOptions(options);
   const session = await InferenceSession.create(path, {
     ...usual,
+    externalData: await readData(path, options),
     optimizedModelFilePath: target.graph,
     extra: {
       session: {
