@@ -1,6 +1,8 @@
 /** The only file that loads ONNX Runtime. A run blocks this thread; nothing here can be cancelled. */
 import { readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { env, InferenceSession, Tensor } from "onnxruntime-node";
 import { elementsOf, isTensorType, tensorArrays } from "../work/payload.js";
 import { type NamedTensor, tensorTypes, textsOf, textTensor } from "../work/tensors.js";
@@ -25,10 +27,10 @@ export interface SessionOptions {
 }
 
 export async function openSession(path: string, options: SessionOptions): Promise<Session> {
-  return await InferenceSession.create(path, {
-    ...createOptions(options),
-    externalData: await readData(path, options),
-  });
+  const externalData = await readData(path, options);
+  const session = await InferenceSession.create(path, { ...createOptions(options), externalData });
+  collect(externalData);
+  return session;
 }
 
 /** More fits into no buffer of every Node that is served: it is mapped. */
@@ -177,6 +179,17 @@ function dataOf(type: keyof typeof tensorArrays, noise: readonly number[]): unkn
   };
   const valueOf = of[type] ?? ((byte: number) => byte & 1);
   return (Elements as typeof Float32Array).from(noise, valueOf);
+}
+
+/** Below it is not worth a collection of everything. */
+const collectedBytesMin = 4 * 1024 * 1024;
+
+/** The session has copies: what was read is garbage, which V8 may keep for long, and the model would be measured with it. */
+function collect(read: readonly { data: Uint8Array }[]): void {
+  if (read.reduce((sum, { data }) => sum + data.byteLength, 0) < collectedBytesMin) return;
+  setFlagsFromString("--expose-gc");
+  const gc: unknown = runInNewContext("gc");
+  if (typeof gc === "function") gc();
 }
 
 function createOptions(options: SessionOptions) {
