@@ -4,7 +4,9 @@
  * cannot be loaded takes nothing over, and is named.
  *
  *   folder ─► new version ── loaded, or no room beside the old ──► serves under the name; the old one leaves
- *                └─ load-failed ──► broken, with the reason; the old one serves on
+ *                ├─ the old one is nowhere any more ─────────────► likewise: its files are not there to load it again
+ *                ├─ load-failed ──► broken, with the reason; the old one serves on
+ *                └─ ended from outside, or short of something ──► says nothing of it: it is loaded again
  */
 import type { ModelsReload } from "millrace-client/wire";
 import type { BrokenFolder, ModelFolder } from "../models/registry.js";
@@ -104,9 +106,10 @@ export class ServedModels {
   /** After the dispatcher has heard it. */
   observed(event: PoolEvent): void {
     if (event.type === "loaded") this.#arrived(event.model);
-    if (event.type === "load-failed") this.#lost(event.model, event.reason);
-    if (event.type === "down" && event.loading !== null)
+    if (event.type === "load-failed" && event.isBroken) this.#lost(event.model, event.reason);
+    if (event.type === "down" && event.loading?.isFault === true)
       this.#lost(event.loading.model, event.reason);
+    if (event.type === "down" || event.type === "unloaded") this.#inherit();
   }
 
   close(): void {
@@ -209,6 +212,16 @@ export class ServedModels {
       if (hosted.key !== key) continue;
       this.#forget(hosted.name);
       this.#failed.set(hosted.name, { dir: placeOf(folder), reason });
+      this.#prepare(this.#known);
+    }
+  }
+
+  /** A version that no pipeline has any more is not waited for by the one after it. */
+  #inherit(): void {
+    for (const [name, { next }] of this.#coming) {
+      const old = this.#served.get(name);
+      if (old !== undefined && this.#options.isResident(old.hosted.key)) continue;
+      this.#takeOver(next);
       this.#prepare(this.#known);
     }
   }

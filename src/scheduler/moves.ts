@@ -58,20 +58,28 @@ export class Moves {
     const { model, victims } = plan;
     const isOfUse =
       model === null || (model.place.mayBeLoaded && (model.isAskedFor || plan.isWanted));
-    if (!isOfUse) {
-      host.plan = null;
-      model.place.comingTo.delete(host);
-      for (const victim of victims) victim.leaving = false;
-      this.#owner.touch(model);
-      this.#owner.opened(host);
-      return;
-    }
+    if (!isOfUse) return this.#giveUp(host, model, victims);
     if (victims.some(({ inFlight }) => inFlight > 0)) return;
     for (const victim of victims) this.unload(victim, nowMs);
     host.plan = null;
     if (model === null) return this.#owner.opened(host);
     host.load = { model };
     this.#owner.decide({ type: "load", pipelineId: host.spec.pipelineId, model: model.model });
+  }
+
+  /** Its victims may drain for long: what is planned for those who wait is decided anew where there is another choice now. */
+  reconsider(host: Host): void {
+    const { plan } = host;
+    if (plan === null || plan.model === null || plan.isWanted) return;
+    this.#giveUp(host, plan.model, plan.victims);
+  }
+
+  #giveUp(host: Host, model: ModelState, victims: readonly FedPipeline[]): void {
+    host.plan = null;
+    model.place.comingTo.delete(host);
+    for (const victim of victims) victim.leaving = false;
+    this.#owner.touch(model);
+    this.#owner.opened(host);
   }
 
   unload(resident: FedPipeline, nowMs: number): void {

@@ -132,6 +132,8 @@ export class Placement {
     const { pipelineId } = spec;
     assertScheduler(!this.#hosts.has(pipelineId), `${pipelineId} came up twice`);
     const host = new Host(spec);
+    // Who waits until others have drained elsewhere may go here at once.
+    for (const other of this.#hosts.values()) this.#moves.reconsider(other);
     this.#hosts.set(pipelineId, host);
     this.#share();
     for (const model of this.#models) {
