@@ -42,7 +42,7 @@ export async function folderVersion(dir: string, manifest: ModelManifest): Promi
 }
 
 /**
- * Throws `model_folder_invalid` where the folder is not of that version now. Whoever read its files before has read those of the
+ * Throws where the folder is not of that version now: `not_ready` where it may be well, and has to be read again before. Whoever read its files before has read those of the
  * version; whoever reads them after it must look again.
  */
 export async function checkVersion(
@@ -53,7 +53,7 @@ export async function checkVersion(
   const now = await folderVersion(dir, manifest);
   if (now.version !== expected.version) {
     const message = `${dir} has changed since it was read: it must be read again`;
-    throw new MillraceError("model_folder_invalid", message);
+    throw new MillraceError("not_ready", message);
   }
   // Touched, linked or copied back, perhaps with what was in it.
   if (now.seen !== expected.seen) await verifyFiles(dir, manifest);

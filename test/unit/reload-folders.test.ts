@@ -225,7 +225,7 @@ test("defect: a pipeline that loads later does not take another version's files 
   });
   await replaceFile(path, twice);
   await assert.rejects(loadEngine(request, events), {
-    code: "model_folder_invalid",
+    code: "not_ready",
     message: /changed since it was read/,
   });
 });

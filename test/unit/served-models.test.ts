@@ -112,9 +112,9 @@ test("defect: an end from outside, or a shortage, while a new version is loaded 
   await bring("2");
   down("a@1", false);
   failed("a@1", false);
-  assert.deepEqual([served.broken, retired, callers], [[], [], []]);
+  assert.deepEqual([served.broken.length, retired, callers], [1, [], []], "it is named, and comes");
   served.observed({ type: "loaded", pipelineId: "p", model: "a@1", bytes: 1, ms: 1 });
-  assert.deepEqual([callers, retired], [["a@1"], ["a"]]);
+  assert.deepEqual([served.broken, callers, retired], [[], ["a@1"], ["a"]]);
   // Whose fault it is, is lost, and named.
   await bring("3");
   down("a@2", true);
