@@ -266,7 +266,8 @@ class LocalBackend implements Backend {
     if (event.type === "up" && this.#firstUp.up()) this.views.becameReady();
     if (event.type === "start-failed") this.#firstUp.pipelineFailed(event.pipelineId, event.reason);
     if (event.type === "load-failed") this.#firstUp.loadFailed(event.model, event.reason);
-    if (event.type === "down" && event.loading !== null)
+    // Who ended it from outside may have meant the process and not the model.
+    if (event.type === "down" && event.loading?.isFault === true)
       this.#firstUp.loadFailed(event.loading.model, event.reason);
     if (event.type !== "measured") return;
     const model = this.submit.nameOf(event.model);

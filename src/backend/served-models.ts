@@ -4,7 +4,9 @@
  * cannot be loaded takes nothing over, and is named.
  *
  *   folder ─► new version ── loaded, or no room beside the old ──► serves under the name; the old one leaves
- *                └─ load-failed ──► broken, with the reason; the old one serves on
+ *                ├─ the old one is nowhere any more ─────────────► likewise: its files are not there to load it again
+ *                ├─ load-failed ──► broken, with the reason; the old one serves on
+ *                └─ ended from outside, or short of something ──► says nothing of it: it is loaded again, a while later
  */
 import type { ModelsReload } from "millrace-client/wire";
 import type { BrokenFolder, ModelFolder } from "../models/registry.js";
@@ -37,17 +39,20 @@ export interface ServedModelsOptions {
   readonly isResident: (key: string) => boolean;
 }
 
-/** A new version that finds no room beside the old one takes its place then. */
+/** A new version that finds no room beside the old one takes its place then; one whose load failed is tried again. */
 const beside = 10_000;
+
+interface Coming {
+  readonly next: HostedFolder;
+  timer: NodeJS.Timeout;
+  hasFailed: boolean;
+}
 
 export class ServedModels {
   readonly #options: ServedModelsOptions;
   readonly #served = new Map<string, HostedFolder>();
   /** New versions that are not served yet, by name. */
-  readonly #coming = new Map<
-    string,
-    { readonly next: HostedFolder; readonly timer: NodeJS.Timeout }
-  >();
+  readonly #coming = new Map<string, Coming>();
   readonly #failed = new Map<string, BrokenFolder>();
   #broken: readonly BrokenFolder[];
   #versions = 0;
@@ -104,9 +109,10 @@ export class ServedModels {
   /** After the dispatcher has heard it. */
   observed(event: PoolEvent): void {
     if (event.type === "loaded") this.#arrived(event.model);
-    if (event.type === "load-failed") this.#lost(event.model, event.reason);
-    if (event.type === "down" && event.loading !== null)
+    if (event.type === "load-failed") this.#failedOnce(event);
+    if (event.type === "down" && event.loading?.isFault === true)
       this.#lost(event.loading.model, event.reason);
+    if (event.type === "down" || event.type === "unloaded") this.#inherit();
   }
 
   close(): void {
@@ -182,17 +188,24 @@ export class ServedModels {
     this.#forget(hosted.name);
     const old = this.#served.get(hosted.name);
     const isBeside = old !== undefined && this.#options.isResident(old.hosted.key);
+    if (isBeside) return this.#bringBeside(next);
+    this.#options.host(hosted);
+    this.#takeOver(next);
+  }
+
+  #bringBeside(next: HostedFolder): void {
+    const { hosted } = next;
     // Whoever asks for the old one gets it; nobody asks for the new one, so it is loaded for its own sake. Two versions of a
     // pinned model would leave less room for others than there is in the end.
-    const keep = isBeside ? "preloaded" : hosted.keep;
-    this.#options.host({ ...hosted, keep });
-    if (!isBeside) return this.#takeOver(next);
+    this.#options.host({ ...hosted, keep: "preloaded" });
     const timer = setTimeout(() => {
+      if (coming.hasFailed) return this.#bringBeside(next);
       this.#takeOver(next);
       this.#prepare(this.#known);
     }, beside);
     timer.unref();
-    this.#coming.set(hosted.name, { next, timer });
+    const coming: Coming = { next, timer, hasFailed: false };
+    this.#coming.set(hosted.name, coming);
   }
 
   #arrived(key: string): void {
@@ -200,6 +213,16 @@ export class ServedModels {
       if (next.hosted.key !== key) continue;
       this.#takeOver(next);
       this.#prepare(this.#known);
+    }
+  }
+
+  #failedOnce({ model, reason, isBroken }: Extract<PoolEvent, { type: "load-failed" }>): void {
+    if (isBroken) return this.#lost(model, reason);
+    for (const coming of this.#coming.values()) {
+      const { folder, hosted } = coming.next;
+      if (hosted.key !== model) continue;
+      coming.hasFailed = true;
+      this.#failed.set(hosted.name, { dir: placeOf(folder), reason });
     }
   }
 
@@ -213,11 +236,22 @@ export class ServedModels {
     }
   }
 
+  /** A version that no pipeline has any more is not waited for by the one after it. */
+  #inherit(): void {
+    for (const [name, { next }] of this.#coming) {
+      const old = this.#served.get(name);
+      if (old !== undefined && this.#options.isResident(old.hosted.key)) continue;
+      this.#takeOver(next);
+      this.#prepare(this.#known);
+    }
+  }
+
   #takeOver(next: HostedFolder): void {
     const { name, key } = next.hosted;
     const timer = this.#coming.get(name)?.timer;
     clearTimeout(timer);
     this.#coming.delete(name);
+    this.#failed.delete(name);
     const old = this.#served.get(name);
     this.#served.set(name, next);
     this.#options.serve(name, next.hosted);

@@ -1,4 +1,8 @@
 /** The only file that loads ONNX Runtime. A run blocks this thread; nothing here can be cancelled. */
+import { readFile, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { env, InferenceSession, Tensor } from "onnxruntime-node";
 import { elementsOf, isTensorType, tensorArrays } from "../work/payload.js";
 import { type NamedTensor, tensorTypes, textsOf, textTensor } from "../work/tensors.js";
@@ -18,10 +22,37 @@ export interface SessionOptions {
   readonly wideSums?: boolean;
   /** The graph is one of `writePacked`. */
   readonly packed?: boolean;
+  /** Files of weights beside the graph that are read, and not mapped. Default: all that it names are mapped. */
+  readonly data?: readonly string[];
 }
 
 export async function openSession(path: string, options: SessionOptions): Promise<Session> {
-  return await InferenceSession.create(path, createOptions(options));
+  const externalData = await readData(path, options);
+  const session = await InferenceSession.create(path, { ...createOptions(options), externalData });
+  collect(externalData);
+  return session;
+}
+
+/** More fits into no buffer of every Node that is served: it is mapped. */
+const readBytesMax = 2 ** 31 - 1;
+
+/**
+ * What is mapped from a folder changes when somebody copies another version over it: the sessions that are there would give
+ * results of neither, and where the file is shorter for a moment the process dies. What is written once and never again, as in
+ * the cache, is mapped.
+ */
+async function readData(
+  path: string,
+  { data = [], packed = false }: SessionOptions,
+): Promise<{ path: string; data: Uint8Array }[]> {
+  const names = packed ? [] : data;
+  const files = names.map((name) => ({ name, file: join(dirname(path), name) }));
+  const sizes = await Promise.all(files.map(async ({ file }) => (await stat(file)).size));
+  return await Promise.all(
+    files
+      .filter((_, place) => (sizes[place] ?? 0) <= readBytesMax)
+      .map(async ({ name, file }) => ({ path: name, data: await readFile(file) })),
+  );
 }
 
 /** One node, `Identity`, from x to y, a float each. */
@@ -65,6 +96,7 @@ export async function writePacked(
   const usual = createOptions(options);
   const session = await InferenceSession.create(path, {
     ...usual,
+    externalData: await readData(path, options),
     optimizedModelFilePath: target.graph,
     extra: {
       session: {
@@ -147,6 +179,17 @@ function dataOf(type: keyof typeof tensorArrays, noise: readonly number[]): unkn
   };
   const valueOf = of[type] ?? ((byte: number) => byte & 1);
   return (Elements as typeof Float32Array).from(noise, valueOf);
+}
+
+/** Below it is not worth a collection of everything. */
+const collectedBytesMin = 4 * 1024 * 1024;
+
+/** The session has copies: what was read is garbage, which V8 may keep for long, and the model would be measured with it. */
+function collect(read: readonly { data: Uint8Array }[]): void {
+  if (read.reduce((sum, { data }) => sum + data.byteLength, 0) < collectedBytesMin) return;
+  setFlagsFromString("--expose-gc");
+  const gc: unknown = runInNewContext("gc");
+  if (typeof gc === "function") gc();
 }
 
 function createOptions(options: SessionOptions) {

@@ -26,12 +26,15 @@ import {
   removeEntry,
   type WeightsCache,
 } from "./weights-cache.js";
+import { type WeightsSource, weightsSource } from "./weights-sources.js";
 
 /** What of a graph can be shared, and where. */
 export interface SharedWeights {
   readonly cache: WeightsCache;
   /** What tells the graph and the files that it refers to from all others, such as their hash. */
   readonly identity: string;
+  /** Those files. */
+  readonly sources: readonly WeightsSource[];
   /** Of those files. */
   readonly bytes: number;
   /** Of a graph that is not ours: what it may take, and is tried with before anybody uses what was made. */
@@ -44,8 +47,12 @@ export interface MakeRequest {
   readonly options: SessionOptions;
   readonly dir: string;
   readonly cache: WeightsCache;
+  readonly sources: readonly WeightsSource[];
   readonly probes: readonly InputShapes[] | null;
 }
+
+/** Of the maker's process: its sources changed under it. */
+export const changedExitCode = 3;
 
 const makerPath = fileURLToPath(new URL("./weights-maker.js", import.meta.url));
 const pollMs = 25;
@@ -67,17 +74,36 @@ export async function sharedFiles(
   },
 ): Promise<SharedWeights | null> {
   if (cache === null) return null;
-  const found = await Promise.all(
-    files.map(async (file) => {
-      const path = await realpath(join(dir, file));
-      return { path, ...(await stat(path, { bigint: true })) };
-    }),
+  const paths = await Promise.all(files.map((file) => realpath(join(dir, file))));
+  const sources = await Promise.all(paths.map((path) => weightsSource(path)));
+  const sizes = await Promise.all(paths.map(async (path) => (await stat(path)).size));
+  const identity = sources.map(({ path, stamp }) => `${path} ${stamp}`).join("\n");
+  const bytes = sizes.reduce((sum, size) => sum + size, 0);
+  return { cache, identity, sources, bytes, probes };
+}
+
+/** Of a graph whose folder has hashes of its files. */
+export async function sharedHashed(
+  cache: WeightsCache | null,
+  {
+    dir,
+    graph,
+    weights,
+    fileSha256,
+  }: {
+    readonly dir: string;
+    readonly graph: string;
+    readonly weights: string;
+    readonly fileSha256: Readonly<Record<string, string>>;
+  },
+): Promise<SharedWeights | null> {
+  if (cache === null) return null;
+  const sources = await Promise.all(
+    [graph, weights].map((name) => weightsSource(join(dir, name), fileSha256[name])),
   );
-  const facts = found.map(({ path, ino, size, mtimeNs, ctimeNs }) =>
-    [path, ino, size, mtimeNs, ctimeNs].join(" "),
-  );
-  const bytes = found.reduce((sum, { size }) => sum + Number(size), 0);
-  return { cache, identity: facts.join("\n"), bytes, probes };
+  const identity = `${fileSha256[graph]} ${fileSha256[weights]}`;
+  const { size: bytes } = await stat(join(dir, weights));
+  return { cache, identity, sources, bytes };
 }
 
 export async function openShared(
@@ -87,14 +113,14 @@ export async function openShared(
 ): Promise<Session> {
   if (shared === null || !areSharable(shared.bytes, shared.cache.bytesMax))
     return await openSession(graph, options);
-  const { cache, identity, probes = null } = shared;
+  const { cache, identity, sources, probes = null } = shared;
   const dir = entryDir(cache, [
     identity,
     runtimeVersion(),
     options.wideSums === true ? "wide sums" : "",
   ]);
   try {
-    const cached = await findOrMake({ graph, options, dir, cache, probes });
+    const cached = await findOrMake({ graph, options, dir, cache, sources, probes });
     return await openSession(cached, { ...options, packed: true }).catch(async (error: unknown) => {
       // Somebody's pruning was faster, or it is not what was written; the next one makes a new one.
       await removeEntry(dir);
@@ -134,16 +160,25 @@ async function make(request: MakeRequest, timeoutMs: number): Promise<string> {
   const problem = await runMaker(request, timeoutMs);
   const found = problem === null ? await findEntry(request.dir) : null;
   if (found !== null) return found;
-  const reason = problem ?? "what was made is not there";
-  await noteFailure(request.dir, reason);
+  const { reason, isPassing } = problem ?? {
+    reason: "what was made is not there",
+    isPassing: false,
+  };
+  if (!isPassing) await noteFailure(request.dir, reason);
   throw new Error(reason);
+}
+
+interface MakerProblem {
+  readonly reason: string;
+  /** It says nothing of the next try. */
+  readonly isPassing: boolean;
 }
 
 /**
  * In a process of its own: packing takes memory that the allocator would not give back, and blocks its thread. It ends
  * with this one, by its lifeline (parent-watch.ts). Resolves with what went wrong, or null.
  */
-async function runMaker(request: MakeRequest, timeoutMs: number): Promise<string | null> {
+async function runMaker(request: MakeRequest, timeoutMs: number): Promise<MakerProblem | null> {
   const maker = spawn(process.execPath, [makerPath, JSON.stringify(request)], {
     stdio: ["ignore", "ignore", "pipe", "ignore", "pipe"],
     timeout: Math.max(1, Math.ceil(timeoutMs)),
@@ -154,10 +189,11 @@ async function runMaker(request: MakeRequest, timeoutMs: number): Promise<string
     said = `${said}${text}`.slice(0, 1_000);
   });
   return await new Promise((resolve) => {
-    maker.on("error", (error) => resolve(error.message));
+    maker.on("error", (error) => resolve({ reason: error.message, isPassing: false }));
     maker.on("close", (code, signal) => {
-      if (code === 0) resolve(null);
-      else resolve(said.trim() || `their making ended with ${signal ?? code}`);
+      if (code === 0) return resolve(null);
+      const reason = said.trim() || `their making ended with ${signal ?? code}`;
+      resolve({ reason, isPassing: code === changedExitCode });
     });
   });
 }

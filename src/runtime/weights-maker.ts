@@ -2,20 +2,25 @@
 import { join } from "node:path";
 import { watchParent } from "./parent-watch.js";
 import { writePacked } from "./session.js";
-import type { MakeRequest } from "./shared-weights.js";
+import { changedExitCode, type MakeRequest } from "./shared-weights.js";
 import { cachedGraphName, cachedWeightsName, pruneEntries, publishEntry } from "./weights-cache.js";
+import { checkSources, SourceChanged } from "./weights-sources.js";
 
 watchParent();
-const { graph, options, dir, cache, probes } = JSON.parse(process.argv[2] ?? "") as MakeRequest;
+const request = JSON.parse(process.argv[2] ?? "") as MakeRequest;
+const { graph, options, dir, cache, sources, probes } = request;
 try {
   await publishEntry(dir, async (newDir) => {
     const target = { graph: join(newDir, cachedGraphName), weightsName: cachedWeightsName, probes };
-    await writePacked(graph, options, target);
+    // Whatever is wrong with files that change is that they do.
+    const wrong: unknown = await writePacked(graph, options, target).catch((error) => error);
+    await checkSources(sources);
+    if (wrong !== undefined) throw wrong;
   });
   await pruneEntries(cache, dir);
 } catch (error) {
   process.stderr.write(error instanceof Error ? error.message : String(error));
-  process.exitCode = 1;
+  process.exitCode = error instanceof SourceChanged ? changedExitCode : 1;
 }
 // The lifeline's thread is no reason to stay.
 process.exit();

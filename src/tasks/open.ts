@@ -33,7 +33,7 @@ export async function openTaskModels(
   return { models, broken };
 }
 
-/** @throws MillraceError `model_folder_invalid` where it cannot be prepared for, or is of another version now. */
+/** @throws MillraceError `model_folder_invalid` where it cannot be prepared for, `not_ready` where it is of another version now. */
 export async function openTaskModel(
   folder: ModelFolder,
   limits: PrepareLimits,

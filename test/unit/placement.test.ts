@@ -134,6 +134,20 @@ test("who is in use drains before it goes, and is fed no more", () => {
   assert.deepEqual(moves(bench.settle(running)), ["unload a p", "load b p"]);
 });
 
+test("defect: who waits until another has drained goes to a pipeline that comes up meanwhile", () => {
+  const bench = new Bench();
+  for (const model of ["a", "b"]) bench.model(model, { bytes: 20 });
+  bench.up("p");
+  const running = bench.carryOut(bench.ask("a"));
+  bench.ask("b");
+  bench.nowMs = 10_000;
+  assert.deepEqual(moves(bench.step({ type: "tick" })), [], "a drains for it");
+  assert.deepEqual(moves(bench.carryOut(bench.up("q"))), ["load b q", "run b q"]);
+  // And a stays where it is.
+  assert.deepEqual(moves(bench.ask("a")), ["run a p"]);
+  assert.deepEqual(moves(bench.settle(running)), []);
+});
+
 test("a pipeline with realtime work loads only where no other can", () => {
   const bench = new Bench();
   for (const model of ["a", "b"]) bench.model(model);

@@ -82,3 +82,50 @@ test("defect: a version that is still being loaded at the next reload is prepare
   assert.deepEqual(prepared.toSorted(), ["a@1", "b@2"], "and nobody prepares for the old one");
   served.close();
 });
+
+test("defect: an end from outside, or a shortage, while a new version is loaded does not end its coming", async () => {
+  let found: FoundModels = { served: [await folderOf("a", "1")], broken: [] };
+  let isResident = true;
+  const callers: string[] = [];
+  const retired: string[] = [];
+  const served = new ServedModels(found, {
+    modelsDir: "models",
+    find: async () => found,
+    missingOf: () => [],
+    host: () => {},
+    serve: (_, model) => callers.push(model?.key ?? "nobody"),
+    retire: (key) => retired.push(key),
+    prepare: () => {},
+    isResident: () => isResident,
+  });
+  const bring = async (stamp: string): Promise<void> => {
+    found = { served: [await folderOf("a", stamp)], broken: [] };
+    await served.reload();
+  };
+  const down = (model: string, isFault: boolean): void => {
+    const loading = { model, isFault };
+    served.observed({ type: "down", pipelineId: "p", reason: "SIGKILL", loading });
+  };
+  const failed = (model: string, isBroken: boolean): void => {
+    served.observed({ type: "load-failed", pipelineId: "p", model, reason: "why", isBroken });
+  };
+  await bring("2");
+  down("a@1", false);
+  failed("a@1", false);
+  assert.deepEqual([served.broken.length, retired, callers], [1, [], []], "it is named, and comes");
+  served.observed({ type: "loaded", pipelineId: "p", model: "a@1", bytes: 1, ms: 1 });
+  assert.deepEqual([served.broken, callers, retired], [[], ["a@1"], ["a"]]);
+  // Whose fault it is, is lost, and named.
+  await bring("3");
+  down("a@2", true);
+  assert.deepEqual([served.broken.length, retired], [1, ["a", "a@2"]]);
+  await bring("4");
+  failed("a@3", true);
+  assert.deepEqual([served.broken.length, callers], [1, ["a@1"]]);
+  // The files of the old one are gone: where no pipeline has it any more nobody is sent there.
+  await bring("5");
+  isResident = false;
+  served.observed({ type: "down", pipelineId: "p", reason: "SIGKILL", loading: null });
+  assert.deepEqual(callers, ["a@1", "a@4"]);
+  served.close();
+});

@@ -2,12 +2,22 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { appendFile, copyFile, mkdir, open, truncate, utimes, writeFile } from "node:fs/promises";
+import {
+  appendFile,
+  copyFile,
+  cp,
+  mkdir,
+  open,
+  readFile,
+  truncate,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { GenerationModel } from "#src/runtime/generation/generation-model.js";
-import type { SharedWeights } from "#src/runtime/shared-weights.js";
+import { sharedHashed } from "#src/runtime/shared-weights.js";
 import {
   cachedGraphName,
   cachedWeightsName,
@@ -33,21 +43,32 @@ function cacheIn(dir: string, bytesMax = 2 ** 30, makeMsMax = 60_000): WeightsCa
   return { dir, bytesMax, makeMsMax };
 }
 
-async function openBundled(cache: WeightsCache | null): Promise<GenerationModel> {
-  const manifest = await readGeneration(bundledModelDir);
-  const { encoder, decoder, weights } = manifest.files;
-  const of = (graph: string, shared: WeightsCache): SharedWeights => ({
-    cache: shared,
-    identity: `${manifest.fileSha256[graph]} ${manifest.fileSha256[weights]}`,
-    bytes: statSync(join(bundledModelDir, weights)).size,
-  });
-  const shared =
-    cache === null ? null : { encoder: of(encoder, cache), decoder: of(decoder, cache) };
-  const paths = {
-    encoder: join(bundledModelDir, encoder),
-    decoder: join(bundledModelDir, decoder),
-  };
-  return await GenerationModel.load(paths, manifest, { threads: 1, spin: false, shared });
+/** `meanwhile`: after the folder was looked at, and before anything of it is read. */
+async function openBundled(
+  cache: WeightsCache | null,
+  dir = bundledModelDir,
+  meanwhile = async (): Promise<void> => {},
+): Promise<GenerationModel> {
+  const manifest = await readGeneration(dir);
+  const { files, fileSha256 } = manifest;
+  const of = { dir, weights: files.weights, fileSha256 };
+  const encoder = await sharedHashed(cache, { ...of, graph: files.encoder });
+  const decoder = await sharedHashed(cache, { ...of, graph: files.decoder });
+  const shared = encoder === null || decoder === null ? null : { encoder, decoder };
+  const paths = { encoder: join(dir, files.encoder), decoder: join(dir, files.decoder) };
+  await meanwhile();
+  const options = { threads: 1, spin: false, data: [files.weights], shared };
+  return await GenerationModel.load(paths, manifest, options);
+}
+
+/** A folder of its own, and what another version of its weights could be: of the same shapes. */
+async function ownFolder(
+  dir: string,
+): Promise<{ weights: string; own: Buffer; other: Uint8Array }> {
+  await cp(bundledModelDir, dir, { recursive: true });
+  const weights = join(dir, (await readGeneration(dir)).files.weights);
+  const own = await readFile(weights);
+  return { weights, own, other: own.map((byte, at) => (at % 97 === 0 ? byte ^ 1 : byte)) };
 }
 
 /** Ids and scores, to the bit. */
@@ -220,4 +241,34 @@ test("attack: what is no lock and cannot be taken away ends the wait for it, and
   for (const dir of dirs) await mkdir(`${dir}.lock`, { recursive: true });
   await (await openBundled(cache)).release();
   for (const dir of dirs) assert.match((await recentFailure(dir)) ?? "", /for too long/);
+});
+
+test("defect: an entry is not made of weights that were replaced while it was, under the name of those before", async () => {
+  await using temp = await TempDir.make();
+  const cache = cacheIn(temp.file("cache"));
+  const { weights, own, other } = await ownFolder(temp.file("model"));
+  const alone = await resultsOf(await openBundled(null));
+  const replaced = await openBundled(cache, temp.file("model"), () => writeFile(weights, other));
+  await replaced.release();
+  assert.deepEqual(
+    entriesOf(cache),
+    [],
+    "an entry of other weights, or a note that keeps the next from trying",
+  );
+  // And back: whoever has this version has its results.
+  await writeFile(weights, own);
+  assert.equal(await resultsOf(await openBundled(cache, temp.file("model"))), alone);
+  assert.equal(entriesOf(cache).length, 2);
+});
+
+test("defect: another version copied over a folder whose weights nobody shares changes no result of the one that runs", async () => {
+  await using temp = await TempDir.make();
+  const { weights, other } = await ownFolder(temp.file("model"));
+  const alone = await resultsOf(await openBundled(null));
+  const model = await openBundled(null, temp.file("model"));
+  if (process.platform === "linux") assert.equal(mapped(temp.path), 0);
+  // As cp writes: in place. Mapped, the next run would read it; and after it is cut, the process would die of SIGBUS.
+  await writeFile(weights, other);
+  await truncate(weights, 0);
+  assert.equal(await resultsOf(model), alone);
 });

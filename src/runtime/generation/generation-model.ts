@@ -67,9 +67,15 @@ export class GenerationModel {
     manifest: GenerationShape,
     options: LoadOptions,
   ): Promise<GenerationModel> {
-    const { threads, spin, prepack } = options;
+    const { threads, spin, prepack, data = [] } = options;
     const wideSums = needsWideSums(manifest.quantization);
-    const session = { threads, spin, wideSums, ...(prepack === undefined ? {} : { prepack }) };
+    const session = {
+      threads,
+      spin,
+      wideSums,
+      data,
+      ...(prepack === undefined ? {} : { prepack }),
+    };
     const encoder = await openShared(paths.encoder, session, options.shared?.encoder ?? null);
     let decoder: Session | undefined;
     try {

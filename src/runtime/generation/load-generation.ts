@@ -1,12 +1,11 @@
 /** From a model folder to a generation engine that has answered warm-up items, and answered them sanely. */
-import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import type { FrameOutcome } from "../../frames/messages.js";
 import type { GenerationManifest } from "../../models/manifest-generation.js";
 import { generationPayload, readHypotheses } from "../../work/generation.js";
 import type { EngineEvents, EngineRequest } from "../engine.js";
-import type { SharedWeights } from "../shared-weights.js";
+import { sharedHashed } from "../shared-weights.js";
 import {
   GenerationEngine,
   type GenerationRuns,
@@ -36,11 +35,12 @@ export async function loadGeneration(
 async function openModel(request: EngineRequest<GenerationManifest>): Promise<GenerationModel> {
   const { manifest, modelDir, threads } = request;
   try {
-    const { encoder, decoder } = manifest.files;
+    const { encoder, decoder, weights } = manifest.files;
     const paths = { encoder: join(modelDir, encoder), decoder: join(modelDir, decoder) };
     const shared = await sharedWeightsOf(request);
     // Spinning threads would take the cores from the server and from other pipelines.
-    return await GenerationModel.load(paths, manifest, { threads, spin: false, shared });
+    const data = [weights];
+    return await GenerationModel.load(paths, manifest, { threads, spin: false, data, shared });
   } catch (cause) {
     const message = cause instanceof Error ? cause.message : String(cause);
     throw new MillraceError("model_folder_invalid", `${modelDir}: ${message}`, { cause });
@@ -53,14 +53,10 @@ async function sharedWeightsOf({
   modelDir,
   weightsCache,
 }: EngineRequest<GenerationManifest>): Promise<NonNullable<LoadOptions["shared"]> | null> {
-  if (weightsCache === null) return null;
-  const { size: bytes } = await stat(join(modelDir, files.weights));
-  const of = (graph: string): SharedWeights => ({
-    cache: weightsCache,
-    identity: `${fileSha256[graph]} ${fileSha256[files.weights]}`,
-    bytes,
-  });
-  return { encoder: of(files.encoder), decoder: of(files.decoder) };
+  const of = { dir: modelDir, weights: files.weights, fileSha256 };
+  const encoder = await sharedHashed(weightsCache, { ...of, graph: files.encoder });
+  const decoder = await sharedHashed(weightsCache, { ...of, graph: files.decoder });
+  return encoder === null || decoder === null ? null : { encoder, decoder };
 }
 
 /** One item through an engine of its own, greedy and with beams: every kernel has run once before anybody waits. */

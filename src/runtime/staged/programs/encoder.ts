@@ -8,7 +8,6 @@
  *
  * The graph: src/models/programs/manifest-encoder.ts.
  */
-import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { EncoderManifest } from "../../../models/programs/manifest-encoder.js";
 import { needsWideSums } from "../../../models/quantization.js";
@@ -35,7 +34,7 @@ import {
   type OutputType,
   type Session,
 } from "../../session.js";
-import { openShared, type SharedWeights } from "../../shared-weights.js";
+import { openShared, sharedHashed } from "../../shared-weights.js";
 import type { Program, Stage, StageInput, StageResult } from "../program.js";
 
 /** The part of the manifest that a run needs. */
@@ -51,12 +50,14 @@ const rowsMax = 256;
 const paddedUnitsMax = 8_192;
 
 export async function openEncoder(request: EngineRequest<EncoderManifest>): Promise<Program> {
-  const { modelDir, manifest, threads } = request;
-  const path = join(modelDir, manifest.files.encoder);
+  const { modelDir, manifest, threads, weightsCache } = request;
+  const { files, fileSha256 } = manifest;
+  const { encoder: graph, weights } = files;
   // Spinning threads would take the cores from the server and from other pipelines.
   const wideSums = needsWideSums(manifest.quantization);
-  const options = { threads, spin: false, wideSums };
-  const session = await openShared(path, options, await sharedWeightsOf(request));
+  const options = { threads, spin: false, wideSums, data: [weights] };
+  const shared = await sharedHashed(weightsCache, { dir: modelDir, graph, weights, fileSha256 });
+  const session = await openShared(join(modelDir, graph), options, shared);
   try {
     checkOutputs(session, { name: "encoder", wanted: outputsOf(manifest) });
   } catch (error) {
@@ -64,17 +65,6 @@ export async function openEncoder(request: EngineRequest<EncoderManifest>): Prom
     throw error;
   }
   return new EncoderProgram(session, manifest);
-}
-
-async function sharedWeightsOf({
-  manifest: { files, fileSha256 },
-  modelDir,
-  weightsCache: cache,
-}: EngineRequest<EncoderManifest>): Promise<SharedWeights | null> {
-  if (cache === null) return null;
-  const identity = `${fileSha256[files.encoder]} ${fileSha256[files.weights]}`;
-  const { size: bytes } = await stat(join(modelDir, files.weights));
-  return { cache, identity, bytes };
 }
 
 class EncoderProgram implements Program {

@@ -64,13 +64,14 @@ interface OcrSessions {
 
 export async function openOcr(request: EngineRequest<OcrManifest>): Promise<Program> {
   const { modelDir, manifest, threads, weightsCache } = request;
+  const { detector, recogniser, direction, data = [] } = manifest.files;
   const keys = await readTextFile(join(modelDir, manifest.files.keys), keysBytesMax);
   const open = async (file: string, { width, height }: Size): Promise<Session> => {
     const probes = [[[1, 3, height, width]]];
-    const shared = await sharedFiles(weightsCache, { dir: modelDir, files: [file], probes });
-    return await openShared(join(modelDir, file), { threads, spin: false }, shared);
+    const files = [file, ...data];
+    const shared = await sharedFiles(weightsCache, { dir: modelDir, files, probes });
+    return await openShared(join(modelDir, file), { threads, spin: false, data }, shared);
   };
-  const { detector, recogniser, direction } = manifest.files;
   const sizes = probeSizes(manifest);
   const sessions: OcrSessions = {
     detector: await open(detector, sizes.detector),

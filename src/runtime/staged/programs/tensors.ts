@@ -41,7 +41,11 @@ export async function openTensors({
     files: [files.graph, ...files.data],
     probes: shapesTried(manifest),
   });
-  const session = await openShared(join(modelDir, files.graph), { threads, spin: false }, shared);
+  const session = await openShared(
+    join(modelDir, files.graph),
+    { threads, spin: false, data: files.data },
+    shared,
+  );
   const trial = await tryRows(session, manifest);
   if (trial.problem !== null) process.stderr.write(`${manifest.name}: ${trial.problem}\n`);
   return new TensorsProgram(session, manifest, {
