@@ -110,6 +110,11 @@ const poolings: readonly [
     (answer) => [...outputOf(answer, "max"), ...outputOf(answer, "pooled")],
   ],
   [
+    "defect: mean and max of a list stand in the order of the list",
+    { pooling_mode: ["mean", "max"] },
+    (answer) => [...outputOf(answer, "pooled"), ...outputOf(answer, "max")],
+  ],
+  [
     "the sum over the square root of the length",
     { pooling_mode_mean_sqrt_len_tokens: true },
     (answer, tokens) =>
@@ -283,6 +288,44 @@ test("a tokenizer is made of vocab.txt, lower-case as its configuration says", a
   const third = await convertInto(dir, { force: true });
   assert.deepEqual(await idsOf(dir, "Ab a"), idOf("[CLS]", "a", "##b", "a", "[SEP]"));
   assert.deepEqual(third.manifest.limits.inputTokensMax, 9);
+});
+
+test("defect: what tokenizer_config.json says of capitals counts over tokenizer.json", async () => {
+  await using dir = await TempDir.make();
+  const cased = { do_lower_case: false };
+  await writeEncoderSource(dir.file("in"), { files: { "tokenizer_config.json": cased } });
+  await convertInto(dir);
+  const made = await readFile(dir.file("out", "tokenizer.json"), "utf8");
+  const capitals = ["[CLS]", "[UNK]", "a", "[SEP]"];
+  const lower = ["[CLS]", "a", "##b", "a", "[SEP]"];
+  for (const [config, expected] of [
+    [{ do_lower_case: true }, lower],
+    [{ do_lower_case: true, tokenizer_class: "BertTokenizer" }, lower],
+    [cased, capitals],
+    // A class that takes the file as it is.
+    [{ do_lower_case: true, tokenizer_class: "PreTrainedTokenizerFast" }, capitals],
+  ] as const) {
+    const files = { "tokenizer.json": made, "tokenizer_config.json": config };
+    await writeEncoderSource(dir.file("in"), { files });
+    await convertInto(dir, { force: true });
+    assert.deepEqual(await idsOf(dir, "Ab a"), idOf(...expected), JSON.stringify(config));
+  }
+});
+
+test("defect: MPNet counts positions from behind token 1, whatever pad_token_id says", async () => {
+  await using dir = await TempDir.make();
+  const answers: Float32Array[] = [];
+  for (const padding of [1, 0]) {
+    const config = { model_type: "mpnet", architectures: ["MPNetModel"], pad_token_id: padding };
+    const files = { "vocab.txt": ["<s>", "</s>", "<pad>", ...words].join("\n") };
+    await writeEncoderSource(dir.file("in"), { config: { ...config, vocab_size: 70 }, files });
+    await convertInto(dir, { force: true });
+    await using graph = await EncoderGraph.open(dir.file("out"));
+    assert.equal(graph.manifest.shape.positions, 38);
+    const [answer] = await graph.run(texts.slice(0, 1));
+    answers.push(outputOf(answer, "pooled"));
+  }
+  assert.deepEqual(answers[1], answers[0]);
 });
 
 test("a tokenizer is made of vocab.json and merges.txt", async () => {

@@ -84,6 +84,19 @@ const refusals: readonly Refusal[] = [
     message: /none of them is 1/,
   },
   {
+    title: "defect: one rotation for all layers",
+    modelType: "modernbert",
+    config: { rope_parameters: { rope_type: "linear", factor: 4, rope_theta: 10_000 } },
+    code: unsupported,
+    message: /rope_parameters\.rope_type/,
+  },
+  {
+    title: "defect: long texts that lose their beginning",
+    files: { "tokenizer_config.json": { truncation_side: "left" } },
+    code: unsupported,
+    message: /truncation_side/,
+  },
+  {
     title: "an adapter",
     files: { "adapter_config.json": {} },
     code: unsupported,

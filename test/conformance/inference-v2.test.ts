@@ -593,6 +593,16 @@ describe("one row that the model cannot run", () => {
     assertIdle(await getStatus(server.url));
   });
 
+  test("defect: null stands for what a client leaves out", async () => {
+    const inputs = [
+      { name: "at", shape: [1], datatype: "INT64", parameters: null, data: [3] },
+    ] as const;
+    const none = { id: null, parameters: null, outputs: null };
+    const { status, body } = await infer("look-up", { ...none, inputs });
+    assert.equal(status, 200, body.error);
+    assert.deepEqual(body.outputs?.[0]?.data, [9]);
+  });
+
   test("an empty list of outputs wants all", async () => {
     const { body } = await infer("look-up", { ...rows([3]), outputs: [] });
     assert.deepEqual(body.outputs?.[0]?.data, [9]);

@@ -194,3 +194,35 @@ describe("tokens of the parts are those of the whole", { skip: skipWithout("mode
     });
   }
 });
+
+describe("defect: long texts without single spaces", { skip: skipWithout("models") }, () => {
+  const random = (seed: number) => (count: number) => {
+    seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0;
+    return (seed >>> 8) % count;
+  };
+  const longTexts = ["", "\n", "  ", "\n\n", "。"].map((between, seed) => {
+    const next = random(seed);
+    const some =
+      between === "" || between === "。"
+        ? "你好世界今天气很我们去公园散步".split("")
+        : ["the", "Quick", "fox's", "3.14"];
+    const step = between === "。" ? 29 : 1;
+    return Array.from({ length: 3_000 }, (_, at) => {
+      return `${some[next(some.length)] ?? ""}${at % step === step - 1 ? between : ""}`;
+    }).join("");
+  });
+  for (const name of ["bert-st-mean", "roberta-st-mean", "xlmr-st-cls-sharded", "modernbert-cls"]) {
+    test(`${name}: their tokens are those of the whole`, async () => {
+      const file = sharedPath("models", "reference", name, "tokenizer.json");
+      const tokenizer = await TextTokenizer.open({ path: file, unknownTokenId: null });
+      const texts = await open({ path: file, inputTokensMax: 50_000, inputCharactersMax: 50_000 });
+      for (const text of longTexts) {
+        const at = { param: "texts[0]", truncate: false, embedding: null, resultBytes: () => 0 };
+        const [tokens] = [...texts.steps(text, at)].flatMap((step) =>
+          step.kind === "piece" ? [step.piece.payload.tensors["tokens"]?.data] : [],
+        );
+        assert.deepEqual(Array.from(tokens as Int32Array), tokenizer.encode(text));
+      }
+    });
+  }
+});

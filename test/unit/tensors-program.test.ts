@@ -160,6 +160,23 @@ const trials: readonly [what: string, rowsApart: boolean, graph: MadeGraph][] = 
     },
   ],
   [
+    "defect: rows that are sorted, which two made-up ones may be by themselves",
+    false,
+    {
+      nodes: [
+        node("Shape", ["x"], ["shape"]),
+        node("Gather", ["shape", "first"], ["count"]),
+        {
+          ...node("TopK", ["x", "count"], ["y", "places"]),
+          attribute: [{ name: "axis", i: 0, type: 2 }],
+        },
+      ],
+      inputs: [x(["n", 1])],
+      outputs: [y(["n", 1])],
+      initializers: [{ dims: [1], dataType: 7, name: "first", rawData: new Uint8Array(8) }],
+    },
+  ],
+  [
     "a first axis of one size",
     false,
     { nodes: [node("Sqrt", ["x"])], inputs: [x([1, 3])], outputs: [y([1, 3])] },
@@ -265,6 +282,32 @@ describe("a run", () => {
     assert.deepEqual(
       answers.map(({ tensors }) => [...(tensors["0"]?.data ?? [])].map(Number)),
       [[4], [9]],
+    );
+  });
+
+  test("defect: other numbers of rows side by side are for a graph whose rows are together", async () => {
+    const a: GraphTensor = { name: "a", type: "FP32", shape: ["n", 2] };
+    const inputs = [a, { ...a, name: "b", shape: ["m", 2] }];
+    const turned = [node("Transpose", ["b"], ["turned"]), node("MatMul", ["a", "turned"])];
+    const tensor = (name: string, rows: number): NamedTensor => ({
+      name,
+      datatype: "FP32",
+      shape: [rows, 2],
+      data: Float32Array.from({ length: 2 * rows }, (_, at) => at),
+    });
+    const uneven = payload([tensor("a", 2), tensor("b", 3)]);
+    await using products = await open(
+      graphBytes({ nodes: turned, inputs, outputs: [y(["n", "m"])] }),
+    );
+    const [answer] = await runTogether(products, [uneven]);
+    assert.deepEqual(answer?.tensors["0"]?.shape, [2, 3]);
+    assert.deepEqual([...(answer?.tensors["0"]?.data ?? [])], [1, 3, 5, 3, 13, 23]);
+    await using sums = await open(
+      graphBytes({ nodes: [node("Add", ["a", "b"])], inputs, outputs: [y(["n", 2])] }),
+    );
+    assert.equal(
+      sums.program.begin(uneven, () => Infinity),
+      'tensor "b": it has 3 rows, "a" has 2',
     );
   });
 

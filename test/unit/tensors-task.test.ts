@@ -118,6 +118,18 @@ describe("rows", () => {
     assert.equal(pieces(stepsOf(model, rows(7)).steps).length, 3);
   });
 
+  test("defect: of different numbers where the graph names them differently go to the pipeline together", async () => {
+    const [x, texts] = manifest.inputs;
+    assert.ok(x !== undefined && texts !== undefined);
+    const inputs = [x, { ...texts, shape: ["m", "s"] }];
+    const model = await open({ batchDeclared: false, inputs });
+    const uneven = `{"inputs":{"x":[[1,2],[3,4]],"__proto__":[["a"]]}}`;
+    assert.equal(pieces(stepsOf(model, uneven).steps).length, 1);
+    const declared = await open({ inputs });
+    const [refused] = stepsOf(declared, uneven).steps.filter((step) => step.kind === "error");
+    assert.match(refused?.error.message ?? "", /it has 1 rows, "x" has 2/);
+  });
+
   test("are nothing to a model that has none: a request is one piece of its own", async () => {
     const model = await open({ batch: "none", batchDeclared: false });
     const [piece, ...others] = pieces(stepsOf(model, rows(7)).steps);

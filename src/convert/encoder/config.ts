@@ -168,11 +168,13 @@ function knownActivation(key: string, name: string): Activation {
 
 function readBert(value: object, modelType: string, architecture: Architecture): BertConfig {
   const raw = checkShape("config.json", value, bertSchema);
-  const before = architecture.padFirst ? (raw.pad_token_id ?? 1) + 1 : 0;
+  // MPNet in transformers counts from behind the token 1, whatever its file says of padding.
+  const padding = modelType === "mpnet" ? 1 : (raw.pad_token_id ?? 1);
+  const before = architecture.padFirst ? padding + 1 : 0;
   const positions = raw.max_position_embeddings - before;
   if (positions < 1) {
     const rows = `max_position_embeddings ${raw.max_position_embeddings}`;
-    throw unsupported(`${rows}, none of which is behind pad_token_id ${before - 1}`);
+    throw unsupported(`${rows}, none of which is behind pad_token_id ${padding}`);
   }
   const typeRows = architecture.names.types === null ? 0 : raw.type_vocab_size;
   // RoBERTa and what came of it never tell their tokens apart, however many rows the table has.
@@ -225,7 +227,10 @@ function readDistil(value: object, architecture: Architecture): BertConfig {
 function readModern(value: object): ModernConfig {
   const raw = checkShape("config.json", value, modernSchema);
   if (raw.rope_scaling != null) throw unsupported("rope_scaling, which Millrace lacks");
-  const { full_attention: full, sliding_attention: sliding } = raw.rope_parameters ?? {};
+  const { full_attention: full, sliding_attention: sliding, ...others } = raw.rope_parameters ?? {};
+  const [other] = Object.keys(others);
+  if (other !== undefined)
+    throw unsupported(`rope_parameters.${other.slice(0, 80)}, for all layers`);
   for (const { rope_type: type } of [full ?? {}, sliding ?? {}]) {
     if (type == null || type === "default") continue;
     throw unsupported(`rope_type ${JSON.stringify(type)}; known is default`);

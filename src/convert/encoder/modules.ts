@@ -33,7 +33,7 @@ interface Module {
 /** The folder's own vectors, from what the graph pools to what the task gets. */
 export interface OwnVectors {
   /** `mean-sqrt`: the sum over the square root of the number of tokens. */
-  readonly start: "pooled" | "max" | "max-mean" | "mean-sqrt";
+  readonly start: "pooled" | "max" | "max-mean" | "mean-max" | "mean-sqrt";
   readonly steps: readonly OwnStep[];
 }
 
@@ -151,8 +151,9 @@ function knownKind(type: string): Module["kind"] {
 
 /** A list from a stranger reaches nothing outside of its folder. */
 function insidePath(path: string): string {
-  if (path === "" || /^(?!\.)[\w.-]+(?:\/(?!\.)[\w.-]+)*\/?$/.test(path)) return path;
-  const message = `modules.json: the path ${JSON.stringify(path.slice(0, 80))} is none in the folder`;
+  if (path === "" || /^(?!\.)[\w. -]+(?:\/(?!\.)[\w. -]+)*\/?$/.test(path)) return path;
+  const shown = JSON.stringify(path.slice(0, 80));
+  const message = `modules.json: the path ${shown} is no plain path in the folder`;
   throw new MillraceError("model_folder_invalid", message);
 }
 
@@ -194,7 +195,7 @@ export async function readOwnVectors(
   if (first.kind !== "Pooling") throw unsupported(`the module ${first.kind} before its Pooling`);
   const { pooling, start } = await readPooling(first);
   const steps: OwnStep[] = [];
-  let found = start === "max-mean" ? 2 * width : width;
+  let found = start === "max-mean" || start === "mean-max" ? 2 * width : width;
   for (const module of others) {
     if (module.kind === "Pooling") throw unsupported("a second Pooling");
     const step = await readStep(module, found);
@@ -207,7 +208,7 @@ export async function readOwnVectors(
   return { pooling, own: plain ? null : { start, steps: inside }, normalize, width: found };
 }
 
-/** sentence-transformers' names, in the order in which it puts their vectors side by side. */
+/** sentence-transformers' names, in the order in which it puts their vectors side by side where a folder has flags for them. */
 const modes: readonly {
   readonly name: string;
   readonly key: keyof z.infer<typeof poolingSchema>;
@@ -227,8 +228,9 @@ const poolings: ReadonlyMap<
   ["cls", { pooling: "cls", start: "pooled" }],
   ["mean", { pooling: "mean", start: "pooled" }],
   ["max", { pooling: "max", start: "max" }],
-  // The other way round than `mean-max` has them.
+  // The other way round than callers' `mean-max` has them. A list has an order of its own.
   ["max+mean", { pooling: "mean-max", start: "max-mean" }],
+  ["mean+max", { pooling: "mean-max", start: "mean-max" }],
   ["mean_sqrt_len_tokens", { pooling: "mean", start: "mean-sqrt" }],
 ] as const);
 
@@ -237,7 +239,7 @@ async function readPooling({ dir, path: name }: Module) {
   const raw = checkShape(path, await readJsonFile(path), poolingSchema);
   const listed = raw.pooling_mode == null ? null : [raw.pooling_mode].flat();
   const wanted = listed ?? modes.filter(({ key }) => raw[key] === true).map((mode) => mode.name);
-  const known = wanted.length === 2 ? wanted.toSorted().join("+") : wanted.join("+");
+  const known = wanted.join("+");
   const found = poolings.get(known);
   if (found !== undefined) return found;
   const modesText = wanted.length === 0 ? "none" : known.slice(0, 80);

@@ -104,6 +104,8 @@ function addStart(
       return max;
     case "max-mean":
       return graph.node("Concat", [max, pooled], { attributes: { axis: 1 } });
+    case "mean-max":
+      return graph.node("Concat", [pooled, max], { attributes: { axis: 1 } });
     case "mean-sqrt": {
       const { lengths } = addPresence(writer, places);
       return graph.node("Mul", [pooled, graph.node("Sqrt", [lengths])]);

@@ -11,6 +11,7 @@ import type { HuggingFaceTokenizer } from "../../prepare/text/huggingface-tokeni
 import type { CopiedFile } from "../family.js";
 import { openTokenizer, sourceTokenizerName } from "../source-tokenizer.js";
 import { type FairseqPieces, fairseqPiecesName, readFairseqPieces } from "./fairseq-pieces.js";
+import { withSettings } from "./tokenizer-settings.js";
 
 export interface EncoderTokenizer {
   readonly tokenizer: HuggingFaceTokenizer;
@@ -35,6 +36,8 @@ const tokenizerConfigSchema = z.looseObject({
   strip_accents: z.boolean().nullish(),
   tokenize_chinese_chars: z.boolean().nullish(),
   add_prefix_space: z.boolean().nullish(),
+  tokenizer_class: z.string().nullish(),
+  truncation_side: z.string().nullish(),
   cls_token: token,
   sep_token: token,
   pad_token: token,
@@ -56,8 +59,9 @@ export async function readEncoderTokenizer(
   const found = existsSync(path)
     ? checkShape(path, await readJsonFile(path), z.looseObject({}))
     : await makeTokenizer(dir, config, options.modelType);
-  const json = options.lowerCase ? lowerCased(found) : found;
-  const same = !options.lowerCase && existsSync(path);
+  const settled = withSettings(found, config, options.modelType);
+  const json = options.lowerCase ? lowerCased(settled) : settled;
+  const same = json === found && existsSync(path);
   return {
     tokenizer: openTokenizer(path, json, options.vocabulary),
     file: same ? { path } : { text: JSON.stringify(json) },

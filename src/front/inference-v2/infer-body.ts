@@ -88,12 +88,12 @@ function* readSteps(
     inputs.push(yield* readInput(value, `inputs[${inputs.length}]`, raw));
   }
   raw.checkEnd();
-  const id = fields.value("id");
+  const id = fields.value("id") ?? undefined;
   if (id !== undefined && typeof id !== "string") {
     throw badField("id", `must be a text, not ${kindOf(id)}`);
   }
   const binaryOutputs = parameters.flag("binary_data_output") ?? false;
-  const outputs = fields.value("outputs");
+  const outputs = fields.value("outputs") ?? undefined;
   return {
     id,
     ...readSchedule(parameters, options),
@@ -168,7 +168,7 @@ function* readInput(
   const shape = readShape(fields.value("shape"), of);
   const parameters = readParameters(fields.value("parameters"), `${param}.parameters`);
   const size = parameters.value("binary_data_size");
-  const content = fields.value("data");
+  const content = fields.value("data") ?? undefined;
   if ((size === undefined) === (content === undefined)) {
     throw wrong(of, "it needs either `data` or the parameter binary_data_size");
   }
@@ -204,7 +204,8 @@ function readSchedule(
 
 /** Strings, numbers and flags of anybody's choice; those of extensions that are not spoken are refused. */
 function readParameters(value: unknown, param: string): Fields {
-  if (value === undefined) return new Fields({});
+  // Clients that are made of a schema send null for what they leave out.
+  if (value == null) return new Fields({});
   if (!isJsonObject(value)) throw badField(param, `must be an object, not ${kindOf(value)}`);
   const unknown = unknownExtensions.find(
     (name) => Object.hasOwn(value, name) && isMeant(value[name]),

@@ -57,6 +57,8 @@ const countedMax = 4;
 const keptTexts = 8;
 const keptCharactersMax = 16_384;
 
+const wordBehindSpace = /^ [\p{L}\p{N}]/u;
+
 const pause: PrepareStep = { kind: "pause" };
 
 export class EncoderTexts {
@@ -150,12 +152,21 @@ export class EncoderTexts {
     const ids: number[] = [];
     let characters = 0;
     for (const part of partsOf(read)) {
-      for (const id of this.#tokenizer.encodePlain(part)) ids.push(id);
+      for (const id of this.#partIds(part, read.slice(0, characters))) ids.push(id);
       characters += part.length;
       if (ids.length > enough) break;
       yield pause;
     }
     return { ids, isAll: characters === text.length };
+  }
+
+  /** Of a part of a text; one that begins with a space is cut where every tokenizer cuts. */
+  #partIds(part: string, before: string): number[] {
+    const character = /.$/su.exec(before.slice(-2))?.[0];
+    const isPlain = character === undefined || wordBehindSpace.test(part);
+    return isPlain
+      ? this.#tokenizer.encodePlain(part)
+      : this.#tokenizer.encodeBehind(character, part);
   }
 
   #fitted(

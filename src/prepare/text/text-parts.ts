@@ -4,6 +4,8 @@
  *
  *   … jumps over│ the lazy dog …     a single space between two letters or digits: no word goes on across it, and it
  *                                    belongs to the word behind it
+ *
+ * Where there is no such place for long, a part begins elsewhere, and whoever encodes it says which character stands in front.
  */
 import { codePointEdge } from "./cut.js";
 import { normalLength } from "./normal-form.js";
@@ -37,6 +39,9 @@ function partEnd(text: string, from: number): number {
   }
   if (last === text.length) return last;
   for (let place = last; place > from + partCharacters; place -= 1) {
+    if (isWordEnd(text, place)) return place;
+  }
+  for (let place = last; place > from + partCharacters; place -= 1) {
     if (sentenceEnd.includes(text.charAt(place - 1))) return place;
   }
   return from + codePointEdge(text.slice(from, last + 1), last - from);
@@ -45,6 +50,11 @@ function partEnd(text: string, from: number): number {
 function isSafe(text: string, place: number): boolean {
   if (text.charAt(place) !== " ") return false;
   return letter.test(text.charAt(place - 1)) && letter.test(text.charAt(place + 1));
+}
+
+/** In front of white space of any kind; one space between two letters would do without what stands in front of it. */
+function isWordEnd(text: string, place: number): boolean {
+  return /\S\s/u.test(text.slice(place - 1, place + 1));
 }
 
 /** Characters that stand for many: what they stand for is what takes the time. */

@@ -72,6 +72,17 @@ export class TextTokenizer {
     return this.#source.encode(text, { add_special_tokens: false }).ids;
   }
 
+  /**
+   * The same of a text that goes on behind a character. Many vocabularies have a token for the beginning of a text, which must
+   * not stand in the middle of one: so it is encoded with that character, whose own ids are taken off again.
+   */
+  encodeBehind(character: string, text: string): number[] {
+    const lead = this.encodePlain(character);
+    const all = this.encodePlain(`${character}${text}`);
+    const isApart = lead.length > 0 && lead.every((id, at) => all[at] === id);
+    return isApart ? all.slice(lead.length) : this.encodePlain(text);
+  }
+
   /** Where the special tokens stand. Throws `model_folder_invalid` where the tokenizer does not say so. */
   specialTokens(): SpecialTokens {
     return findSpecialTokens(this.#source);

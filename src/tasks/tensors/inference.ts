@@ -109,16 +109,29 @@ class TensorsModel implements TaskModel<TensorsInput> {
       yield { kind: "piece", piece: this.#piece(list, outputs) };
       return;
     }
-    const rows = sharedRows(list);
+    const rows = sharedRows(list, this.#mayDiffer());
+    if (!this.#splits) {
+      yield { kind: "piece", piece: this.#piece(list, outputs) };
+      return;
+    }
     const bytes = list.reduce((sum, tensor) => sum + bytesOf(tensor), 0);
     const some = Math.floor(pieceTensorBytesMax / Math.max(1, bytes / rows));
-    const rowsMax = this.#splits ? Math.max(1, Math.min(this.#rowsMax, some)) : rows;
+    const rowsMax = Math.max(1, Math.min(this.#rowsMax, some));
     const readers = list.map((tensor) => new RowReader(tensor));
     for (let from = 0; from < rows; from += rowsMax) {
       const own = Math.min(rowsMax, rows - from);
       const part = rows <= rowsMax ? list : readers.map((reader) => reader.take(own));
       yield { kind: "piece", piece: this.#piece(part, outputs) };
     }
+  }
+
+  /**
+   * Inputs may have other numbers of rows side by side where the graph has other names for them, as long as nobody said that
+   * rows are apart; where they are, the pipeline refuses it.
+   */
+  #mayDiffer(): boolean {
+    const names = new Set(this.#manifest.inputs.map(({ shape }) => shape?.[0]));
+    return !this.#splits && names.size > 1;
   }
 
   #piece(list: readonly NamedTensor[], outputs: readonly number[]): Piece {
@@ -156,14 +169,14 @@ class TensorsModel implements TaskModel<TensorsInput> {
   }
 }
 
-/** @throws MillraceError `tensor_invalid` where one has none, or another number of them. */
-function sharedRows(list: readonly NamedTensor[]): number {
+/** @throws MillraceError `tensor_invalid` where one has none, or another number of them and may not. */
+function sharedRows(list: readonly NamedTensor[], mayDiffer: boolean): number {
   const [first] = list;
   const rows = first?.shape[0] ?? 0;
   for (const { name, shape } of list) {
     const of = { name, param: paramOf(name) };
     if (shape[0] === 0) throw wrong(of, "it has no rows");
-    if (shape[0] === rows) continue;
+    if (shape[0] === rows || mayDiffer) continue;
     throw wrong(of, `it has ${shape[0] ?? 0} rows, ${JSON.stringify(first?.name)} has ${rows}`);
   }
   return rows;

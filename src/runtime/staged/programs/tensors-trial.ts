@@ -117,24 +117,42 @@ async function together(
 ): Promise<string | null> {
   const others = made.shows ? makeRow(manifest, { made, size, row: 1 }) : null;
   if (others === null) return "it takes no made-up rows that differ";
-  const both = inputs.map((tensor, place) => joinRows([tensor, others[place] ?? tensor]));
   try {
     const second = await runTensors(session, others, manifest.outputs);
-    const pair = both.filter((tensor) => tensor !== null);
-    const answers = await runTensors(session, pair, manifest.outputs);
-    for (const [place, answer] of answers.entries()) {
-      const { name } = answer;
-      if (answer.shape[0] !== 2) return `output ${name} has no row for each row of the inputs`;
-      const rows = new RowReader(answer);
-      for (const alone of [first[place], second[place]]) {
-        if (alone !== undefined && isSame(rows.take(1), alone)) continue;
-        return `a row of output ${name} depends on the rows beside it`;
-      }
-    }
-    return null;
+    const rows = [
+      { inputs, answers: first },
+      { inputs: others, answers: second },
+    ] as const;
+    // In both orders: what sorts its rows finds them sorted in one of them.
+    const problem = await pairProblem(session, manifest, rows);
+    return problem ?? (await pairProblem(session, manifest, [rows[1], rows[0]]));
   } catch (error) {
     return `it takes no two rows: ${messageOf(error)}`;
   }
+}
+
+type Alone = Pick<Taken, "inputs" | "answers">;
+
+async function pairProblem(
+  session: Session,
+  manifest: TensorsManifest,
+  [upper, lower]: readonly [Alone, Alone],
+): Promise<string | null> {
+  const both = upper.inputs.map((tensor, place) =>
+    joinRows([tensor, lower.inputs[place] ?? tensor]),
+  );
+  const pair = both.filter((tensor) => tensor !== null);
+  const answers = await runTensors(session, pair, manifest.outputs);
+  for (const [place, answer] of answers.entries()) {
+    const { name } = answer;
+    if (answer.shape[0] !== 2) return `output ${name} has no row for each row of the inputs`;
+    const rows = new RowReader(answer);
+    for (const alone of [upper.answers[place], lower.answers[place]]) {
+      if (alone !== undefined && isSame(rows.take(1), alone)) continue;
+      return `a row of output ${name} depends on the rows beside it`;
+    }
+  }
+  return null;
 }
 
 function messageOf(error: unknown): string {

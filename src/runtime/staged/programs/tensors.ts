@@ -118,8 +118,10 @@ class TensorsProgram implements Program {
       if (tensor === null) return `the item has no ${entry.datatype} ${entry.name}`;
       list.push(tensor);
     }
-    const cost = tensorsCost(this.#manifest, list);
     const { rowsApart, rowsMax } = this.#findings;
+    const problem = rowsApart ? unevenRows(list) : null;
+    if (problem !== null) return problem;
+    const cost = tensorsCost(this.#manifest, list);
     const inTime = Math.floor((runUnits(stages.graph) * cost.rows) / cost.units);
     const most = Math.min(rowsMax, Math.max(1, inTime));
     // In equal parts: a last one of a row or two would be a run by itself.
@@ -183,6 +185,16 @@ class TensorsProgram implements Program {
   async release(): Promise<void> {
     await this.#session.release();
   }
+}
+
+/** Whoever sent it could not know that the graph's rows are apart. */
+function unevenRows([first, ...others]: readonly NamedTensor[]): string | null {
+  if (first === undefined) return null;
+  const shown = JSON.stringify(first.name);
+  const rows = first.shape[0] ?? 0;
+  const other = others.find(({ shape }) => shape[0] !== rows);
+  if (other === undefined) return null;
+  return `tensor ${JSON.stringify(other.name)}: it has ${other.shape[0] ?? 0} rows, ${shown} has ${rows}`;
 }
 
 /** To each its own rows. Throws where an output has not a row for each of the inputs': then each item runs by itself. */
