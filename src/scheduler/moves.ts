@@ -58,7 +58,7 @@ export class Moves {
     const { model, victims } = plan;
     const isOfUse =
       model === null || (model.place.mayBeLoaded && (model.isAskedFor || plan.isWanted));
-    if (!isOfUse) return this.#giveUp(host, plan);
+    if (!isOfUse) return this.giveUp(host, plan);
     if (victims.some(({ inFlight }) => inFlight > 0)) return;
     for (const victim of victims) this.unload(victim, nowMs);
     host.plan = null;
@@ -67,13 +67,8 @@ export class Moves {
     this.#owner.decide({ type: "load", pipelineId: host.spec.pipelineId, model: model.model });
   }
 
-  /** Another pipeline came up, or may be given a load again: what waits for others to drain may find room at once. */
-  reconsider(host: Host): void {
-    const { plan } = host;
-    if (plan !== null && plan.model !== null && !plan.isWanted) this.#giveUp(host, plan);
-  }
-
-  #giveUp(host: Host, { model, victims }: HostPlan): void {
+  /** The victims stay, and are fed again. */
+  giveUp(host: Host, { model, victims }: HostPlan): void {
     host.plan = null;
     for (const victim of victims) victim.leaving = false;
     if (model !== null) {

@@ -1,4 +1,4 @@
-import type { WorkClass } from "millrace-client/wire";
+import { type WorkClass, workClasses } from "millrace-client/wire";
 import { assertScheduler } from "./assert.js";
 import { Claims } from "./claims.js";
 import { type Candidate, evictionFor, isBetter } from "./eviction.js";
@@ -132,7 +132,6 @@ export class Placement {
     const { pipelineId } = spec;
     assertScheduler(!this.#hosts.has(pipelineId), `${pipelineId} came up twice`);
     const host = new Host(spec);
-    for (const other of this.#hosts.values()) this.#moves.reconsider(other);
     this.#hosts.set(pipelineId, host);
     this.#share();
     for (const model of this.#models) {
@@ -231,7 +230,6 @@ export class Placement {
     );
     host.load = null;
     model.place.comingTo.delete(host);
-    for (const other of this.#hosts.values()) this.#moves.reconsider(other);
     return host;
   }
 
@@ -261,9 +259,14 @@ export class Placement {
   released(resident: FedPipeline): void {
     const { host } = resident;
     if (host.items === 0 && host.reservedFor !== null) this.#owner.touch(host.reservedFor);
-    const matters = host.plan !== null || this.#waiting.size > 0;
-    if (matters && (resident.inFlight === 0 || host.inFlight.realtime === 0)) this.#isDirty = true;
+    const isFreer = resident.inFlight === 0 || host.inFlight.realtime === 0;
+    if (isFreer && (this.#waiting.size > 0 || this.#isAnyPlanned())) this.#isDirty = true;
     if (resident.model.place.isGone && resident.inFlight === 0) this.#owner.touch(resident.model);
+  }
+
+  #isAnyPlanned(): boolean {
+    for (const { plan } of this.#hosts.values()) if (plan !== null) return true;
+    return false;
   }
 
   #wakeAll(): void {
@@ -304,6 +307,36 @@ export class Placement {
       if (need === null) this.#waiting.delete(model);
       else if (this.#mayLoad(model, nowMs)) this.#serve(model, need, now);
     }
+    for (const host of this.#hosts.values()) this.#goElsewhere(host, now);
+  }
+
+  /** Who waits until others have drained goes where it can go at once, when a pipeline comes up or is through with what it had. */
+  #goElsewhere(host: Host, { nowMs, claims }: Moment): void {
+    const { plan } = host;
+    if (plan === null || plan.model === null || plan.isWanted) return;
+    const { model } = plan;
+    const classes = workClasses.filter((each) => model.queues[each].items > 0);
+    const servers = classes
+      .map((each) => serversOf(each, this.#hosts.values()))
+      .filter((serves) => serves(host));
+    const waitsSinceMs = model.waitsSinceMs(nowMs);
+    const options = { nowMs, waitsSinceMs, ageLimitMs: this.#options.ageLimitMs, idleOnly: false };
+    let best: Candidate | null = null;
+    for (const other of this.#hosts.values()) {
+      if (!other.isOpen || other.inFlight.realtime > 0 || other.residents.has(model.model))
+        continue;
+      if (!servers.every((serves) => serves(other))) continue;
+      const eviction = evictionFor(other, model, options);
+      if (eviction === null || eviction.atMs > nowMs) continue;
+      if (eviction.victims.some(({ inFlight }) => inFlight > 0)) continue;
+      if (!claims.leaves({ host: other, eviction }, model)) continue;
+      if (best === null || isBetter({ host: other, eviction }, best))
+        best = { host: other, eviction };
+    }
+    if (best === null) return;
+    const { victims } = best.eviction;
+    this.#moves.giveUp(host, plan);
+    this.#moves.bring(model, best.host, { victims, isWanted: false, nowMs });
   }
 
   #byUrgency(nowMs: number): readonly ModelState[] {
