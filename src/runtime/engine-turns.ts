@@ -8,7 +8,7 @@
  * So a realtime item of one model waits for the run of another's that is under way, and never for its job. Bulk is not
  * starved: each millisecond of realtime makes its share owed, and when that pays for a run, one is made.
  */
-import { OwedShare } from "./owed-share.js";
+import { OwedShare, usualBulkShare } from "./owed-share.js";
 
 export interface TurnTaker {
   /** It has realtime work, waiting or begun. */
@@ -17,15 +17,13 @@ export interface TurnTaker {
   predictedMs(): number;
 }
 
-/** Of the time of a process that is busy with realtime; as the generation engine gives it among a model's own items. */
-const bulkShare = 0.125;
 /** What is owed after an hour of realtime is not paid back by an hour of bulk. */
 const owedMsMax = 1_000;
 
 export class EngineTurns<Taker extends TurnTaker> {
   /** Served time of those that have work; who comes (back) starts at the least of them, never in credit. */
   readonly #servedMs = new Map<Taker, number>();
-  readonly #share = new OwedShare(bulkShare, owedMsMax);
+  readonly #share = new OwedShare(usualBulkShare, owedMsMax);
   /** The last run was bulk's, in spite of realtime work. */
   #hasGivenWay = false;
 

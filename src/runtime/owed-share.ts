@@ -5,6 +5,10 @@
  *   realtime is served, nobody waits  ▸ nothing is owed: a share that nobody wanted is not saved up
  *   bulk is served                    ▸ that much is paid; what it took too much is taken off what comes, where that is asked
  */
+
+/** Of a process that is busy with realtime work: an eighth, of one model's items among each other and of models among each other. */
+export const usualBulkShare = 0.125;
+
 export class OwedShare {
   readonly #share: number;
   readonly #owedMax: number;

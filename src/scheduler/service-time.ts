@@ -1,3 +1,5 @@
+import { FadingSums } from "../work/fading-sums.js";
+
 /** One report of a pipeline: `runs` runs over `paddedUnits` in all took `ms`. */
 export interface Measurement {
   readonly stage: string;
@@ -22,6 +24,7 @@ const weightMax = 16;
 /**
  * Expected service of a model: for each stage a least-squares line that forgets. The sums of squares decay, and the
  * prior is two made-up points that decay with them, so the fit is never singular.
+ * An engine has a line of its own for each kind of run (run-cost.ts): that one knows single runs, and cuts the next by them.
  */
 export class ServiceTime {
   readonly #stages = new Map<string, StageFit>();
@@ -50,52 +53,30 @@ export class ServiceTime {
   }
 }
 
-/** Sums over reports of weight w: x = padded units a run, y = ms a run. */
+/** Of reports: x = padded units a run, y = ms a run. */
 class StageFit {
-  #w = 0;
-  #wx = 0;
-  #wxx = 0;
-  #wy = 0;
-  #wxy = 0;
+  readonly #reports = new FadingSums();
   fit: ServiceFit = prior;
 
   constructor() {
-    for (const x of [64, 1024]) this.#add(1, x, prior.perRunMs + prior.perUnitMs * x);
+    for (const x of [64, 1024]) this.#reports.add(1, x, prior.perRunMs + prior.perUnitMs * x);
   }
 
   learn({ runs, paddedUnits, ms }: Measurement): void {
-    this.#decay();
-    this.#add(Math.min(runs, weightMax), paddedUnits / runs, ms / runs);
+    this.#reports.fade(keep);
+    this.#reports.add(Math.min(runs, weightMax), paddedUnits / runs, ms / runs);
     this.fit = this.#solve();
   }
 
-  #decay(): void {
-    this.#w *= keep;
-    this.#wx *= keep;
-    this.#wxx *= keep;
-    this.#wy *= keep;
-    this.#wxy *= keep;
-  }
-
-  #add(weight: number, x: number, y: number): void {
-    this.#w += weight;
-    this.#wx += weight * x;
-    this.#wxx += weight * x * x;
-    this.#wy += weight * y;
-    this.#wxy += weight * x * y;
-  }
-
   #solve(): ServiceFit {
-    const meanX = this.#wx / this.#w;
-    const meanY = this.#wy / this.#w;
-    const spread = this.#wxx / this.#w - meanX * meanX;
+    const { meanX, meanY, spread, covariance } = this.#reports.moments;
     // Where all reports have one length, only their mean is known: share it as the last fit did.
     if (spread < 1e-6 * (1 + meanX * meanX)) {
       const believed = this.fit.perRunMs + this.fit.perUnitMs * meanX;
       const scale = believed > 0 ? meanY / believed : 1;
       return { perRunMs: this.fit.perRunMs * scale, perUnitMs: this.fit.perUnitMs * scale };
     }
-    const slope = (this.#wxy / this.#w - meanX * meanY) / spread;
+    const slope = covariance / spread;
     // Neither part of a time is negative: what one would take below zero belongs to the other.
     if (slope < 0) return { perRunMs: meanY, perUnitMs: 0 };
     const perRunMs = meanY - slope * meanX;

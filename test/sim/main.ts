@@ -1,6 +1,6 @@
 /**
- * `npm run simulate -- [--seeds N] [--from S] [--processes P] | --seed X [--trace] | --mutations`: long runs of the simulator.
- * It ends with 1 where a rule was broken, where a kind of fault never happened, or where a mutation was not noticed.
+ * `npm run simulate -- [--seeds N] [--from S] [--processes P] | --seed X [--trace] | --mutations [--only WORD]`: long runs of the
+ * simulator. It ends with 1 where a rule was broken, where a kind of fault never happened, or where a mutation was not noticed.
  */
 import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";

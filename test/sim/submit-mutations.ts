@@ -139,7 +139,7 @@ export const dispatcher: readonly SourceMutation[] = [
   },
   {
     name: "mixes the places up",
-    file: "submit/local/dispatcher.js",
+    file: "submit/local/open-items.js",
     find: "place: { input, piece }",
     replace: "place: { input: 0, piece }",
     rule: "an outcome is the right one",

@@ -1,4 +1,4 @@
-/** The program `tensors` on small graphs and real ones: what a trial finds, and that company changes nothing. */
+/** The program `tensors` on small graphs and real ones: what a probe finds, and that company changes nothing. */
 import assert from "node:assert/strict";
 import { mkdir, writeFile } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
@@ -196,7 +196,7 @@ const trials: readonly [what: string, rowsApart: boolean, graph: MadeGraph][] = 
   ],
 ];
 
-describe("a trial", () => {
+describe("a probe", () => {
   for (const [what, rowsApart, graph] of trials) {
     test(`${what}: rows are ${rowsApart ? "apart" : "together"}`, async () => {
       await using opened = await open(graphBytes(graph));

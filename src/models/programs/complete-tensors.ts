@@ -203,7 +203,7 @@ function checkOutputName({ name }: DeclaredTensor, path: string): void {
   throw new MillraceError("model_folder_invalid", message);
 }
 
-/** `free` where nothing speaks against it: exporters name first axes as they like, and a trial at load will show. */
+/** `free` where nothing speaks against it: exporters name first axes as they like, and a probe at load will show. */
 function batchOf(inputs: readonly DeclaredTensor[], outputs: readonly DeclaredTensor[]): BatchAxis {
   if (inputs.length === 0) return "none";
   const firsts = inputs.map(({ shape }) => shape?.[0]);

@@ -101,7 +101,7 @@ export const tensors: ProgramDefinition<TensorsManifest> = {
 };
 
 const batchText: Readonly<Record<BatchAxis, string>> = {
-  free: "of any size; rows of several callers share a run where a trial at load shows that they may",
+  free: "of any size; rows of several callers share a run where a probe at load shows that they may",
   fixed: "of one size: one request a run",
   none: "not one of rows: one request a run",
 };

@@ -16,6 +16,7 @@ import type { FrameItem, FrameOutcome, StageReport } from "../../frames/messages
 import { hypothesesPayload, readGenerationInput } from "../../work/generation.js";
 import type { Engine, EngineEvents } from "../engine.js";
 import { failed } from "../failed-outcome.js";
+import { usualBulkShare } from "../owed-share.js";
 import { RunCost } from "../run-cost.js";
 import { StageMeter } from "../stage-meter.js";
 import { type ActiveItem, refusalOf, startItem } from "./active-item.js";
@@ -33,7 +34,7 @@ export const generationEngineDefaults: GenerationEngineOptions = {
   chunkMs: 20,
   chunkBesideRealtimeMs: 5,
   gatherMs: 5,
-  bulkShare: 0.125,
+  bulkShare: usualBulkShare,
 };
 
 /** What the engine uses of a model. */

@@ -15,6 +15,7 @@ import type { FrameItem, FrameOutcome, StageReport } from "../../frames/messages
 import { elementsOf, type Payload, tensorArrays } from "../../work/payload.js";
 import type { Engine, EngineEvents } from "../engine.js";
 import { failed } from "../failed-outcome.js";
+import { usualBulkShare } from "../owed-share.js";
 import { RunCost } from "../run-cost.js";
 import { StageMeter } from "../stage-meter.js";
 import { type Branch, endBranch, problemOf, type StagedItem, startBranch } from "./active-item.js";
@@ -28,7 +29,7 @@ export const stagedEngineDefaults: StagedEngineOptions = {
   realtimeRunMs: 50,
   bulkRunMs: 100,
   bulkBesideRealtimeMs: 15,
-  bulkShare: 0.125,
+  bulkShare: usualBulkShare,
   gatherMs: 200,
   heldBytesMax: 256 * 1024 * 1024,
 };

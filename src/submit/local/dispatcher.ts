@@ -12,14 +12,14 @@
 import assert from "node:assert/strict";
 import { type ErrorCode, MillraceError } from "millrace-client/wire";
 import type { FrameBatch, FrameItem, FrameOutcome } from "../../frames/messages.js";
-import type { Batch, Decision, ItemSpec, SchedulerEvent } from "../../scheduler/types.js";
+import type { Batch, Decision, SchedulerEvent } from "../../scheduler/types.js";
 import type { Clock } from "../../work/clock.js";
-import type { Piece } from "../../work/piece.js";
 import type { PoolEvent } from "../../worker/events.js";
 import type { LoadRequest } from "../../worker/pipeline.js";
 import { type HostedModel, HostedModels, notServed } from "./hosted-models.js";
 import type { ItemCounts } from "./item-counts.js";
-import type { OpenRequest, Place, Slice } from "./open-request.js";
+import { OpenItems, type PlacedPieces, placedPieces } from "./open-items.js";
+import type { OpenRequest } from "./open-request.js";
 import { Slices } from "./slices.js";
 import { deadlineExceeded } from "./until.js";
 
@@ -49,33 +49,22 @@ export interface DispatcherOptions {
   readonly onBroken: (error: unknown) => void;
 }
 
-/** An item that has not ended. */
-interface OpenItem {
-  readonly request: OpenRequest;
-  readonly slice: Slice;
-  readonly place: Place;
-  /** Its payload is made when it is sent: until then an item is a few numbers in a column (prepare/portion.ts). */
-  readonly source: Piece;
-  sent: boolean;
-}
-
 export class Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #pool: PoolPort;
-  readonly #items = new Map<number, OpenItem>();
+  readonly #items: OpenItems;
   readonly #hosted: HostedModels;
   readonly #events: SchedulerEvent[] = [];
   #stepping = false;
   #broken = false;
   #stopWake: () => void = () => {};
   readonly #slices: Slices;
-  #lastItemId = 0;
-  #lastSliceId = 0;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
     this.#slices = new Slices(options.clock);
     this.#hosted = new HostedModels(options.clock);
+    this.#items = new OpenItems(this.#hosted, options.counts);
     this.#pool = options.makePool((event) => this.#guard(() => this.#onPool(event)));
   }
 
@@ -129,7 +118,7 @@ export class Dispatcher {
    * the last of them, unless the request ends before.
    */
   queue(request: OpenRequest, onQueued: () => void): void {
-    const pieces = piecesOf(request);
+    const pieces = placedPieces(request);
     if (this.#queueSlice(request, pieces)) {
       onQueued();
       return;
@@ -156,36 +145,21 @@ export class Dispatcher {
   }
 
   /** Whether that were the last of the pieces. */
-  #queueSlice(request: OpenRequest, pieces: Pieces): boolean {
+  #queueSlice(request: OpenRequest, pieces: PlacedPieces): boolean {
     const { key: model, class: workClass, tenant, deadlineAtMs } = request.options;
-    this.#lastSliceId += 1;
-    const slice: Slice = { sliceId: this.#lastSliceId, openItemIds: new Set() };
-    const items: ItemSpec[] = [];
-    while (items.length < this.#options.sliceItemsMax) {
-      const next = pieces.next();
-      if (next.done === true) break;
-      const { source, place } = next.value;
-      this.#lastItemId += 1;
-      const itemId = this.#lastItemId;
-      this.#items.set(itemId, { request, slice, place, source, sent: false });
-      slice.openItemIds.add(itemId);
-      items.push({ itemId, ...source.cost });
-    }
+    const { sliceItemsMax } = this.#options;
+    const { sliceId: requestId, items } = this.#items.open(request, pieces, sliceItemsMax);
     if (items.length === 0) return true;
-    request.slices.add(slice);
-    this.#hosted.itemsOpened(model, items.length);
-    this.#options.counts.accepted(items.length);
-    const { sliceId: requestId } = slice;
     const spec = { requestId, model, class: workClass, tenant, deadlineAtMs, items };
     this.#step({ type: "request", request: spec });
-    return items.length < this.#options.sliceItemsMax;
+    return items.length < sliceItemsMax;
   }
 
   /** What is left of an ended request: all of it after an abort, pieces of failed inputs else. */
   drop(request: OpenRequest): void {
     for (const { sliceId, openItemIds } of request.slices) {
       const itemIds = [...openItemIds];
-      this.#closeAll(itemIds, "cancelled");
+      this.#items.closeAll(itemIds, "cancelled");
       this.#step({ type: "cancel", requestId: sliceId });
       this.#pool.forget(itemIds);
     }
@@ -195,37 +169,6 @@ export class Dispatcher {
     this.#slices.flush();
     await this.#pool.stop({ drainMs: 0 });
     this.#stopWake();
-  }
-
-  /** These items of one request have ended; what had ended before is not counted again. */
-  #closeAll(itemIds: readonly number[], code: ErrorCode): OpenRequest | undefined {
-    let request: OpenRequest | undefined;
-    let items = 0;
-    for (const itemId of itemIds) {
-      const item = this.#remove(itemId);
-      if (item === undefined) continue;
-      request = item.request;
-      items += 1;
-    }
-    if (request !== undefined) this.#options.counts.ended(request.options.class, code, items);
-    return request;
-  }
-
-  /** The item has ended, with this code or, null, with its result; undefined where it had ended before. */
-  #close(itemId: number, code: ErrorCode | null): OpenItem | undefined {
-    const item = this.#remove(itemId);
-    if (item !== undefined) this.#options.counts.ended(item.request.options.class, code, 1);
-    return item;
-  }
-
-  #remove(itemId: number): OpenItem | undefined {
-    const item = this.#items.get(itemId);
-    if (item === undefined) return undefined;
-    this.#items.delete(itemId);
-    this.#hosted.itemClosed(item.request.options.key);
-    item.slice.openItemIds.delete(itemId);
-    if (item.slice.openItemIds.size === 0) item.request.slices.delete(item.slice);
-    return item;
   }
 
   #onPool(event: PoolEvent): void {
@@ -279,10 +222,10 @@ export class Dispatcher {
   /** A bad answer fails its item, and nothing else: the worker that gave it kept to the protocol. */
   #onOutcome(pipelineId: string, outcome: FrameOutcome): void {
     const { itemId } = outcome;
-    const item = this.#items.get(itemId);
+    const item = this.#items.find(itemId);
     const wrong = outcome.ok ? (item?.request.check(outcome.value) ?? null) : outcome.message;
     const code = outcome.ok ? (wrong === null ? null : "item_failed") : outcome.code;
-    this.#close(itemId, code);
+    this.#items.close(itemId, code);
     this.#step({ type: "settled", pipelineId, itemId });
     if (item === undefined) return;
     if (outcome.ok && code === null) item.request.finish(item.place, outcome.value, pipelineId);
@@ -292,7 +235,7 @@ export class Dispatcher {
   #onReturned(event: Extract<PoolEvent, { readonly type: "returned" }>): void {
     const { pipelineId, innocent, groups, failed } = event;
     for (const { itemId, error } of failed) {
-      const item = this.#close(itemId, error.code);
+      const item = this.#items.close(itemId, error.code);
       this.#step({ type: "settled", pipelineId, itemId });
       item?.request.fail(item.place, error);
     }
@@ -308,10 +251,10 @@ export class Dispatcher {
 
   /** Items may have ended while the pipeline held them; these are settled, and tried no more. */
   #stillWanted(pipelineId: string, itemIds: readonly number[]): number[] {
-    const over = itemIds.filter((itemId) => !this.#items.has(itemId));
+    const over = itemIds.filter((itemId) => this.#items.find(itemId) === undefined);
     this.#pool.forget(over);
     for (const itemId of over) this.#step({ type: "settled", pipelineId, itemId });
-    return itemIds.filter((itemId) => this.#items.has(itemId));
+    return itemIds.filter((itemId) => this.#items.find(itemId) !== undefined);
   }
 
   #step(event: SchedulerEvent): void {
@@ -387,7 +330,7 @@ export class Dispatcher {
   #abandon(decision: Extract<Decision, { readonly type: "abandon" }>): void {
     const { itemIds } = decision;
     this.#pool.forget(itemIds);
-    const [key] = itemIds.flatMap((itemId) => this.#items.get(itemId)?.request.options.key ?? []);
+    const [key] = itemIds.flatMap((itemId) => this.#items.find(itemId)?.request.options.key ?? []);
     if (key === undefined) return;
     const isRetired = this.#hosted.isRetired(key);
     const hopeless = isRetired
@@ -395,14 +338,14 @@ export class Dispatcher {
       : this.#hosted.refusal(key, decision);
     // Where it may go well later, the door knows when.
     const error = hopeless.retryable && !isRetired ? (this.refusalOf(key) ?? hopeless) : hopeless;
-    this.#closeAll(itemIds, error.code)?.abandon(error);
+    this.#items.closeAll(itemIds, error.code)?.abandon(error);
   }
 
   /** The request is told at once, and once: what its other slices hold is dropped when it ends. */
   #expire(itemIds: readonly number[]): void {
     this.#pool.forget(itemIds);
     const error = deadlineExceeded().toWire();
-    this.#closeAll(itemIds, error.code)?.failAll(error);
+    this.#items.closeAll(itemIds, error.code)?.failAll(error);
   }
 
   /** Timers may fire a little before their time on this clock, and a scheduler woken too early would not ask again. */
@@ -419,7 +362,7 @@ export class Dispatcher {
     const nowMs = clock.now();
     const items: FrameItem[] = [];
     for (const itemId of batch.spans.flatMap(({ itemIds }) => itemIds)) {
-      const item = this.#items.get(itemId);
+      const item = this.#items.find(itemId);
       assert(item !== undefined, `scheduler: item ${itemId} was dispatched after its end`);
       const { class: workClass, queuedAtMs } = item.request.options;
       if (item.sent) counts.retried();
@@ -431,18 +374,6 @@ export class Dispatcher {
     const { batchId, model, class: workClass } = batch;
     counts.dispatched(pipelineId, this.#hosted.nameOf(model), batch);
     this.#pool.dispatch(pipelineId, { batchId, model, class: workClass, items });
-  }
-}
-
-/** The pieces of a request that are not queued yet. */
-type Pieces = Generator<{ readonly source: Piece; readonly place: Place }>;
-
-function* piecesOf({ options }: OpenRequest): Pieces {
-  for (const [input, prepared] of options.inputs.entries()) {
-    if (!prepared.ok) continue;
-    for (const [piece, source] of prepared.pieces.entries()) {
-      yield { source, place: { input, piece } };
-    }
   }
 }
 

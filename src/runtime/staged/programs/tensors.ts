@@ -22,7 +22,7 @@ import type { EngineRequest } from "../../engine.js";
 import { runTensors, type Session } from "../../session.js";
 import { openShared, sharedFiles } from "../../shared-weights.js";
 import type { Program, Stage, StageInput, StageResult, StageResultValue } from "../program.js";
-import { shapesTried, tryRows } from "./tensors-trial.js";
+import { probedShapes, probeRows } from "./tensors-probe.js";
 
 /** Units of one run, which are kilobytes of its inputs; the scheduler sends less at once, by what it learned. */
 const unitsMax = 64 * 1_024;
@@ -39,19 +39,19 @@ export async function openTensors({
   const shared = await sharedFiles(weightsCache, {
     dir: modelDir,
     files: [files.graph, ...files.data],
-    probes: shapesTried(manifest),
+    probes: probedShapes(manifest),
   });
   const session = await openShared(
     join(modelDir, files.graph),
     { threads, spin: false, data: files.data },
     shared,
   );
-  const trial = await tryRows(session, manifest);
-  if (trial.problem !== null) process.stderr.write(`${manifest.name}: ${trial.problem}\n`);
+  const probed = await probeRows(session, manifest);
+  if (probed.problem !== null) process.stderr.write(`${manifest.name}: ${probed.problem}\n`);
   return new TensorsProgram(session, manifest, {
-    rowsApart: trial.rowsApart,
-    warmUp: trial.inputs,
-    mayPair: trial.rowsApart && !manifest.batchDeclared,
+    rowsApart: probed.rowsApart,
+    warmUp: probed.inputs,
+    mayPair: probed.rowsApart && !manifest.batchDeclared,
     rowsMax: Math.min(rowsMax, limits.rowsMax ?? rowsMax),
   });
 }

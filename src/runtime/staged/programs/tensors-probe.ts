@@ -13,7 +13,7 @@ import {
 } from "../../../work/tensors.js";
 import { runTensors, type Session } from "../../session.js";
 
-export interface Trial {
+export interface ProbedRows {
   readonly rowsApart: boolean;
   /** Inputs of one row that the graph took; null where it took none. */
   readonly inputs: readonly NamedTensor[] | null;
@@ -22,7 +22,7 @@ export interface Trial {
 }
 
 /** Sizes that are tried where an axis is free: a convolution takes nothing that is narrower than its kernel. */
-const sizesTried: readonly number[] = [1, 8, 32, 128];
+const probedSizes: readonly number[] = [1, 8, 32, 128];
 /** More is not made up only to try it. */
 const madeBytesMax = 64 * 1024 * 1024;
 const absoluteMax = 1e-5;
@@ -51,13 +51,13 @@ const kinds: readonly Made[] = [
 ];
 
 /** Of one row of each input, in all sizes that are tried. */
-export function shapesTried(manifest: TensorsManifest): number[][][] {
-  const sizes = hasOpenAxes(manifest) ? sizesTried : [1];
+export function probedShapes(manifest: TensorsManifest): number[][][] {
+  const sizes = hasOpenAxes(manifest) ? probedSizes : [1];
   const all = sizes.map((size) => rowShapes(manifest, size));
   return all.filter((shapes): shapes is number[][] => shapes !== null);
 }
 
-export async function tryRows(session: Session, manifest: TensorsManifest): Promise<Trial> {
+export async function probeRows(session: Session, manifest: TensorsManifest): Promise<ProbedRows> {
   const { batch, batchDeclared } = manifest;
   const declared = batch === "free" && batchDeclared;
   const taken = await findInputs(session, manifest);
@@ -95,7 +95,7 @@ async function findInputs(
 ): Promise<Taken | { readonly reason: string }> {
   let reason = "";
   for (const made of kinds) {
-    for (const size of hasOpenAxes(manifest) ? sizesTried : [1]) {
+    for (const size of hasOpenAxes(manifest) ? probedSizes : [1]) {
       const inputs = makeRow(manifest, { made, size, row: 0 });
       if (inputs === null) continue;
       try {
