@@ -246,19 +246,29 @@ export async function isLocked(dir: string, cache: WeightsCache): Promise<boolea
 }
 
 function lockText(pid: number): string {
-  return `${pid} ${hostname()}`;
+  return `${pid} ${hostname()} ${startOf(pid) ?? ""}`.trim();
 }
 
 /** Only of processes of this machine can it be told; whoever is of another, or cannot be asked, may live. */
 function isOfDead(text: string): boolean {
-  const pid = Number.parseInt(text, 10);
-  if (!(pid > 0) || text !== lockText(pid)) return false;
+  const [digits = "", host, start] = text.split(" ");
+  const pid = Number(digits);
+  if (!(Number.isInteger(pid) && pid > 0) || host !== hostname()) return false;
   try {
     process.kill(pid, 0);
-    return false;
   } catch (error) {
     return codeOf(error) === "ESRCH";
   }
+  // A container that starts again has the same few numbers for its processes: another one has it now.
+  const now = startOf(pid);
+  return start !== undefined && now !== null && start !== now;
+}
+
+/** When the process began, as the kernel counts; null where that cannot be known. */
+function startOf(pid: number): string | null {
+  const stat = readKernelText(`/proc/${pid}/stat`);
+  // The command before it is in parentheses, and may itself hold blanks and parentheses.
+  return stat?.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? null;
 }
 
 export async function noteFailure(dir: string, reason: string): Promise<void> {

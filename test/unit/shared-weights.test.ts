@@ -219,6 +219,23 @@ test("one lock at a time; one that is older than any making, or of a dead proces
   assert.ok(!existsSync(`${dir}.lock`));
 });
 
+test("defect: a lock whose process number is another process's by now holds nobody up", {
+  skip: process.platform !== "linux" && "nobody else says when a process began",
+}, async () => {
+  await using temp = await TempDir.make();
+  const cache = cacheIn(temp.path);
+  const dir = entryDir(cache, ["a"]);
+  await using lock = await lockEntry(dir);
+  assert.ok(lock !== null && (await isLocked(dir, cache)));
+  // As a container leaves it that is killed, and has these numbers again when it starts.
+  const text = readFileSync(`${dir}.lock`, "utf8");
+  await writeFile(
+    `${dir}.lock`,
+    text.replace(/\d+$/, (start) => `${Number(start) - 1}`),
+  );
+  assert.ok(!(await isLocked(dir, cache)));
+});
+
 test("a pipeline's process hears of the cache on its command line, or of none", () => {
   const options = { cacheDir: "/c", weightsCacheBytesMax: 5, startTimeoutMs: 4_000 };
   const args = weightsCacheArguments(options);
