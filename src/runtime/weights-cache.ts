@@ -91,8 +91,12 @@ function processorOf(): string {
   return `${cpus()[0]?.model ?? "?"}: ${features ?? "?"}`;
 }
 
-/** The path of the graph, where the entry is there and whole. One that is not whole is removed. */
+/**
+ * The path of the graph, where the entry is there and whole. One that is not whole is removed. Throws where somebody else may
+ * have put it there: its name can be foretold, and nothing else says whose weights it has.
+ */
 export async function findEntry(dir: string): Promise<string | null> {
+  await checkOwner(join(dir, ".."));
   const made = await readMade(dir);
   if (made === null) return null;
   for (const name of [cachedGraphName, cachedWeightsName]) {
@@ -105,6 +109,16 @@ export async function findEntry(dir: string): Promise<string | null> {
   // Where it cannot be written it is not counted as used: it may go earlier than it should.
   await utimes(join(dir, madeName), now, now).catch(() => {});
   return join(dir, cachedGraphName);
+}
+
+/** Of the folder of all entries. Root may have made it for us. */
+async function checkOwner(root: string): Promise<void> {
+  const own = process.getuid?.();
+  const found = await stat(root).catch(() => null);
+  if (own === undefined || found === null) return;
+  const { uid, mode } = found;
+  if (uid !== own && uid !== 0) throw new Error(`${root} is another user's`);
+  if ((mode & 0o002) !== 0) throw new Error(`${root} can be written by every user`);
 }
 
 /** Length and time as they were written are taken for the bytes; after a copy the times differ, and the hash decides. */

@@ -4,6 +4,8 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import {
   appendFile,
+  chmod,
+  chown,
   copyFile,
   cp,
   mkdir,
@@ -175,6 +177,24 @@ test("an entry is what was written, or it is none", async () => {
     await writeFile(join(dir, "made.json"), lie);
     assert.equal(await findEntry(dir), null, lie);
   }
+});
+
+test("defect: an entry that another user may have put there is not believed", {
+  skip: process.getuid === undefined && "files have no owner",
+}, async () => {
+  await using temp = await TempDir.make();
+  const cache = cacheIn(temp.path);
+  const dir = entryDir(cache, ["a"]);
+  await mkdir(join(dir, ".."), { recursive: true });
+  await madeEntry(dir);
+  await chmod(join(dir, ".."), 0o777);
+  await assert.rejects(findEntry(dir), /can be written by every user/);
+  // As some volumes of containers are.
+  await chmod(join(dir, ".."), 0o2770);
+  assert.equal(await findEntry(dir), join(dir, cachedGraphName));
+  if (process.getuid?.() !== 0) return;
+  await chown(join(dir, ".."), 12_345, 0);
+  await assert.rejects(findEntry(dir), /another user's/);
 });
 
 test("what was used longest ago goes when the cache is full, and never what was just made", async () => {
