@@ -27,7 +27,7 @@ import {
   writeFile,
 } from "node:fs/promises";
 import { arch, cpus, hostname, platform } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { readKernelText } from "../cgroup.js";
 import { hashFile } from "../models/file-hash.js";
 
@@ -156,7 +156,7 @@ export async function publishEntry(
   dir: string,
   make: (newDir: string) => Promise<void>,
 ): Promise<boolean> {
-  const newDir = join(dir, "..", `.new-${randomUUID()}`);
+  const newDir = join(dir, "..", `${newPrefix(dir)}${randomUUID()}`);
   await mkdir(newDir, { recursive: true, mode: 0o700 });
   try {
     await make(newDir);
@@ -172,6 +172,18 @@ export async function publishEntry(
     if (codeOf(error) === "ENOTEMPTY" || codeOf(error) === "EEXIST") return false;
     throw error;
   }
+}
+
+function newPrefix(dir: string): string {
+  return `.new-${basename(dir)}-`;
+}
+
+/** What was begun of it and is not finished; for who has the lock. A process that is killed while it makes gigabytes leaves them. */
+export async function removeUnfinished(dir: string): Promise<void> {
+  const root = join(dir, "..");
+  for (const name of await readdir(root).catch(() => []))
+    if (name.startsWith(newPrefix(dir)))
+      await rm(join(root, name), { recursive: true, force: true }).catch(() => {});
 }
 
 async function describe(path: string): Promise<MadeFile> {

@@ -31,6 +31,7 @@ import {
   pruneEntries,
   publishEntry,
   recentFailure,
+  removeUnfinished,
   type WeightsCache,
   weightsCacheArguments,
   weightsCacheFrom,
@@ -195,6 +196,24 @@ test("defect: an entry that another user may have put there is not believed", {
   if (process.getuid?.() !== 0) return;
   await chown(join(dir, ".."), 12_345, 0);
   await assert.rejects(findEntry(dir), /another user's/);
+});
+
+test("defect: what processes that were killed had begun goes when it is begun again, not an hour after one is done", async () => {
+  await using temp = await TempDir.make();
+  const cache = cacheIn(temp.path);
+  const [a, b] = [entryDir(cache, ["a"]), entryDir(cache, ["b"])];
+  const never = (dir: string): void => {
+    void publishEntry(dir, () => new Promise(() => {}));
+  };
+  never(a);
+  never(a);
+  never(b);
+  while (!existsSync(join(a, "..")) || entriesOf(cache).length < 3)
+    await new Promise((resolve) => setImmediate(resolve));
+  await removeUnfinished(a);
+  assert.equal(entriesOf(cache).length, 1, "another's is left alone");
+  await removeUnfinished(b);
+  assert.deepEqual(entriesOf(cache), []);
 });
 
 test("what was used longest ago goes when the cache is full, and never what was just made", async () => {
