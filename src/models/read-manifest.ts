@@ -12,6 +12,7 @@ import { hashFile } from "./file-hash.js";
 import type { ModelManifest } from "./manifest.js";
 import { manifestFileName, manifestVersion } from "./manifest-base.js";
 import { nameOfPath } from "./manifest-fields.js";
+import { withDataFiles } from "./programs/complete-data-files.js";
 import {
   completeTensors,
   graphEnding,
@@ -37,8 +38,9 @@ export interface ReadModel {
  */
 export async function readModel(path: string): Promise<ReadModel> {
   if (furtherManifest.test(basename(path)) && (await isFile(path))) {
-    const manifest = parseManifest(path, await readJsonFile(path, manifestBytesMax));
-    return { dir: dirname(path), manifest };
+    const dir = dirname(path);
+    const value = await withDataFiles(dir, await readJsonFile(path, manifestBytesMax));
+    return { dir, manifest: parseManifest(path, value) };
   }
   if (!path.endsWith(graphEnding) || !(await isFile(path))) {
     return { dir: path, manifest: await readManifest(path) };
@@ -54,7 +56,7 @@ export async function readManifest(dir: string): Promise<ModelManifest> {
   const hasNone = graphs.length > 0 && !(await exists(path));
   // Nothing is declared: what a graph says is all that is known of it.
   const value = hasNone ? { manifestVersion } : await readJsonFile(path, manifestBytesMax);
-  if (!isDeclaration(value)) return parseManifest(path, value);
+  if (!isDeclaration(value)) return parseManifest(path, await withDataFiles(dir, value));
   return parseManifest(path, await completeTensors(dir, { path, value, graphs }));
 }
 

@@ -24,6 +24,7 @@ import {
   noteFailure,
   recentFailure,
   removeEntry,
+  removeUnfinished,
   type WeightsCache,
 } from "./weights-cache.js";
 import { type WeightsSource, weightsSource } from "./weights-sources.js";
@@ -157,7 +158,9 @@ async function findOrMake(request: MakeRequest): Promise<string> {
 }
 
 async function make(request: MakeRequest, timeoutMs: number): Promise<string> {
+  await removeUnfinished(request.dir);
   const problem = await runMaker(request, timeoutMs);
+  if (problem !== null) await removeUnfinished(request.dir);
   const found = problem === null ? await findEntry(request.dir) : null;
   if (found !== null) return found;
   const { reason, isPassing } = problem ?? {

@@ -27,7 +27,7 @@ import {
   writeFile,
 } from "node:fs/promises";
 import { arch, cpus, hostname, platform } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { readKernelText } from "../cgroup.js";
 import { hashFile } from "../models/file-hash.js";
 
@@ -91,8 +91,12 @@ function processorOf(): string {
   return `${cpus()[0]?.model ?? "?"}: ${features ?? "?"}`;
 }
 
-/** The path of the graph, where the entry is there and whole. One that is not whole is removed. */
+/**
+ * The path of the graph, where the entry is there and whole. One that is not whole is removed. Throws where somebody else may
+ * have put it there: its name can be foretold, and nothing else says whose weights it has.
+ */
 export async function findEntry(dir: string): Promise<string | null> {
+  await checkOwner(join(dir, ".."));
   const made = await readMade(dir);
   if (made === null) return null;
   for (const name of [cachedGraphName, cachedWeightsName]) {
@@ -105,6 +109,16 @@ export async function findEntry(dir: string): Promise<string | null> {
   // Where it cannot be written it is not counted as used: it may go earlier than it should.
   await utimes(join(dir, madeName), now, now).catch(() => {});
   return join(dir, cachedGraphName);
+}
+
+/** Of the folder of all entries. Root may have made it for us. */
+async function checkOwner(root: string): Promise<void> {
+  const own = process.getuid?.();
+  const found = await stat(root).catch(() => null);
+  if (own === undefined || found === null) return;
+  const { uid, mode } = found;
+  if (uid !== own && uid !== 0) throw new Error(`${root} is another user's`);
+  if ((mode & 0o002) !== 0) throw new Error(`${root} can be written by every user`);
 }
 
 /** Length and time as they were written are taken for the bytes; after a copy the times differ, and the hash decides. */
@@ -142,7 +156,7 @@ export async function publishEntry(
   dir: string,
   make: (newDir: string) => Promise<void>,
 ): Promise<boolean> {
-  const newDir = join(dir, "..", `.new-${randomUUID()}`);
+  const newDir = join(dir, "..", `${newPrefix(dir)}${randomUUID()}`);
   await mkdir(newDir, { recursive: true, mode: 0o700 });
   try {
     await make(newDir);
@@ -158,6 +172,18 @@ export async function publishEntry(
     if (codeOf(error) === "ENOTEMPTY" || codeOf(error) === "EEXIST") return false;
     throw error;
   }
+}
+
+function newPrefix(dir: string): string {
+  return `.new-${basename(dir)}-`;
+}
+
+/** What was begun of it and is not finished; for who has the lock. A process that is killed while it makes gigabytes leaves them. */
+export async function removeUnfinished(dir: string): Promise<void> {
+  const root = join(dir, "..");
+  for (const name of await readdir(root).catch(() => []))
+    if (name.startsWith(newPrefix(dir)))
+      await rm(join(root, name), { recursive: true, force: true }).catch(() => {});
 }
 
 async function describe(path: string): Promise<MadeFile> {
@@ -246,19 +272,29 @@ export async function isLocked(dir: string, cache: WeightsCache): Promise<boolea
 }
 
 function lockText(pid: number): string {
-  return `${pid} ${hostname()}`;
+  return `${pid} ${hostname()} ${startOf(pid) ?? ""}`.trim();
 }
 
 /** Only of processes of this machine can it be told; whoever is of another, or cannot be asked, may live. */
 function isOfDead(text: string): boolean {
-  const pid = Number.parseInt(text, 10);
-  if (!(pid > 0) || text !== lockText(pid)) return false;
+  const [digits = "", host, start] = text.split(" ");
+  const pid = Number(digits);
+  if (!(Number.isInteger(pid) && pid > 0) || host !== hostname()) return false;
   try {
     process.kill(pid, 0);
-    return false;
   } catch (error) {
     return codeOf(error) === "ESRCH";
   }
+  // A container that starts again has the same few numbers for its processes: another one has it now.
+  const now = startOf(pid);
+  return start !== undefined && now !== null && start !== now;
+}
+
+/** When the process began, as the kernel counts; null where that cannot be known. */
+function startOf(pid: number): string | null {
+  const stat = readKernelText(`/proc/${pid}/stat`);
+  // The command before it is in parentheses, and may itself hold blanks and parentheses.
+  return stat?.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? null;
 }
 
 export async function noteFailure(dir: string, reason: string): Promise<void> {

@@ -92,6 +92,7 @@ const knowing: Readonly<
       "src/convert/encoder/",
       // The program of its models that take pictures.
       "src/models/manifest-staged.ts",
+      "src/models/programs/complete-data-files.ts",
       "src/models/programs/manifest-image-classifier.ts",
       "src/runtime/staged/programs.ts",
       "src/runtime/staged/programs/image-classifier.ts",

@@ -8,6 +8,7 @@ import { manifestOf } from "#src/models/engine-table.js";
 import type { TensorsManifest } from "#src/models/programs/manifest-tensors.js";
 import { readManifest, readModel } from "#src/models/read-manifest.js";
 import { ModelRegistry } from "#src/models/registry.js";
+import { replaceFile } from "../support/model-copies.js";
 import { graphBytes, identityGraph } from "../support/onnx-graph.js";
 import { TempDir } from "../support/temp-dir.js";
 
@@ -238,6 +239,35 @@ test("inspect tells of a plain graph, in a folder and as a file", async () => {
     assert.equal(inspection.damage, null);
     assert.deepEqual(Object.keys(inspection.fileBytes), ["g.onnx"]);
   }
+});
+
+test("defect: weights beside the graph of an image classifier are of its version, and files of its folder", async () => {
+  await using dir = await TempDir.make();
+  const manifest = {
+    manifestVersion: 2,
+    task: "classify",
+    engine: "staged",
+    program: "image-classifier",
+    files: { graph: "g.onnx", data: ["a-lie.bin"] },
+    labels: ["a"],
+    resize: { to: "exact", width: 8, height: 8 },
+  };
+  const files = { "millrace.json": manifest, "g.onnx": withData("w.bin") };
+  const m = await put(dir.file("m"), { ...files, "w.bin": new Uint8Array(4) });
+  await put(dir.file("m"), { "millrace.b.json": { ...manifest, name: "b" } });
+  const versions = async (): Promise<readonly (string | undefined)[]> =>
+    (await ModelRegistry.open(dir.path)).list().map(({ version }) => version?.version);
+  const before = await versions();
+  assert.equal(before.length, 2);
+  assert.deepEqual((await readManifest(m)).files, { graph: "g.onnx", data: ["w.bin"] });
+  await replaceFile(dir.file("m", "w.bin"), new Uint8Array([0, 0, 128, 63]));
+  const after = await versions();
+  for (const [at, version] of before.entries()) assert.notEqual(after[at], version);
+  await put(m, { "g.onnx": withData("../w.bin") });
+  await assert.rejects(readManifest(m), {
+    code: "model_folder_invalid",
+    message: /no file of its folder/,
+  });
 });
 
 function withData(location: string): Uint8Array {

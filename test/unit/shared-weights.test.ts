@@ -4,6 +4,8 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import {
   appendFile,
+  chmod,
+  chown,
   copyFile,
   cp,
   mkdir,
@@ -29,6 +31,7 @@ import {
   pruneEntries,
   publishEntry,
   recentFailure,
+  removeUnfinished,
   type WeightsCache,
   weightsCacheArguments,
   weightsCacheFrom,
@@ -177,6 +180,42 @@ test("an entry is what was written, or it is none", async () => {
   }
 });
 
+test("defect: an entry that another user may have put there is not believed", {
+  skip: process.getuid === undefined && "files have no owner",
+}, async () => {
+  await using temp = await TempDir.make();
+  const cache = cacheIn(temp.path);
+  const dir = entryDir(cache, ["a"]);
+  await mkdir(join(dir, ".."), { recursive: true });
+  await madeEntry(dir);
+  await chmod(join(dir, ".."), 0o777);
+  await assert.rejects(findEntry(dir), /can be written by every user/);
+  // As some volumes of containers are.
+  await chmod(join(dir, ".."), 0o2770);
+  assert.equal(await findEntry(dir), join(dir, cachedGraphName));
+  if (process.getuid?.() !== 0) return;
+  await chown(join(dir, ".."), 12_345, 0);
+  await assert.rejects(findEntry(dir), /another user's/);
+});
+
+test("defect: what processes that were killed had begun goes when it is begun again, not an hour after one is done", async () => {
+  await using temp = await TempDir.make();
+  const cache = cacheIn(temp.path);
+  const [a, b] = [entryDir(cache, ["a"]), entryDir(cache, ["b"])];
+  const never = (dir: string): void => {
+    void publishEntry(dir, () => new Promise(() => {}));
+  };
+  never(a);
+  never(a);
+  never(b);
+  while (!existsSync(join(a, "..")) || entriesOf(cache).length < 3)
+    await new Promise((resolve) => setImmediate(resolve));
+  await removeUnfinished(a);
+  assert.equal(entriesOf(cache).length, 1, "another's is left alone");
+  await removeUnfinished(b);
+  assert.deepEqual(entriesOf(cache), []);
+});
+
 test("what was used longest ago goes when the cache is full, and never what was just made", async () => {
   await using temp = await TempDir.make();
   const cache = cacheIn(temp.path, 250);
@@ -217,6 +256,23 @@ test("one lock at a time; one that is older than any making, or of a dead proces
   await writeFile(`${dir}.lock`, `${ended} ${hostname()}`);
   assert.ok(!(await isLocked(dir, cache)));
   assert.ok(!existsSync(`${dir}.lock`));
+});
+
+test("defect: a lock whose process number is another process's by now holds nobody up", {
+  skip: process.platform !== "linux" && "nobody else says when a process began",
+}, async () => {
+  await using temp = await TempDir.make();
+  const cache = cacheIn(temp.path);
+  const dir = entryDir(cache, ["a"]);
+  await using lock = await lockEntry(dir);
+  assert.ok(lock !== null && (await isLocked(dir, cache)));
+  // As a container leaves it that is killed, and has these numbers again when it starts.
+  const text = readFileSync(`${dir}.lock`, "utf8");
+  await writeFile(
+    `${dir}.lock`,
+    text.replace(/\d+$/, (start) => `${Number(start) - 1}`),
+  );
+  assert.ok(!(await isLocked(dir, cache)));
 });
 
 test("a pipeline's process hears of the cache on its command line, or of none", () => {

@@ -134,7 +134,7 @@ function overrides({
 }
 
 /** Weights lie in the folder itself: a graph cannot reach outside of it. */
-async function checkDataFile(dir: string, file: string, graph: string): Promise<void> {
+export async function checkDataFile(dir: string, file: string, graph: string): Promise<void> {
   if (!fileName.safeParse(file).success) {
     const message = `${graph} has weights in ${JSON.stringify(file)}, which is no file of its folder`;
     throw new MillraceError("model_folder_invalid", message);

@@ -30,7 +30,11 @@ export type ImageResize =
 export interface ImageClassifierManifest extends ManifestBase, PixelInput {
   readonly engine: "staged";
   readonly program: "image-classifier";
-  readonly files: { readonly graph: string };
+  readonly files: {
+    readonly graph: string;
+    /** Weights of the graph that are not in it: it says which, whatever the manifest does. */
+    readonly data: readonly string[];
+  };
   readonly resize: ImageResize;
   /** From the centre; null: the resized picture is the input. */
   readonly crop: ImageSize | null;
@@ -55,7 +59,7 @@ const schema: z.ZodType<ImageClassifierManifest> = z.object({
   engine: z.literal("staged"),
   program: z.literal("image-classifier"),
   task: taskName,
-  files: z.object({ graph: fileName }),
+  files: z.object({ graph: fileName, data: z.array(fileName).max(4_096).default([]) }),
   resize: z.discriminatedUnion("to", [
     z.object({ to: z.literal("shorter-side"), size: side }),
     z.object({ to: z.enum(["exact", "fit"]), ...sides }),

@@ -26,10 +26,14 @@ export async function openImageClassifier(
   request: EngineRequest<ImageClassifierManifest>,
 ): Promise<Program> {
   const { modelDir, manifest, threads, weightsCache } = request;
-  const { graph } = manifest.files;
+  const { graph, data } = manifest.files;
   const probes = [[inputShape(manifest, 1)]];
-  const shared = await sharedFiles(weightsCache, { dir: modelDir, files: [graph], probes });
-  const session = await openShared(join(modelDir, graph), { threads, spin: false }, shared);
+  const shared = await sharedFiles(weightsCache, {
+    dir: modelDir,
+    files: [graph, ...data],
+    probes,
+  });
+  const session = await openShared(join(modelDir, graph), { threads, spin: false, data }, shared);
   const [input, ...others] = session.inputMetadata;
   if (input?.isTensor !== true || input.type !== "float32" || others.length > 0) {
     throw new Error(`${manifest.files.graph} does not take one float32 tensor`);
