@@ -3,14 +3,19 @@
  * the same as transformers' conversion of the slow tokenizers to the fast ones.
  */
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
 import { checkShape, readJsonFile, readTextFile } from "../../models/read-json.js";
 import type { HuggingFaceTokenizer } from "../../prepare/text/huggingface-tokenizers.js";
 import type { CopiedFile } from "../family.js";
 import { openTokenizer, sourceTokenizerName } from "../source-tokenizer.js";
-import { type FairseqPieces, fairseqPiecesName, readFairseqPieces } from "./fairseq-pieces.js";
+import {
+  checkAddedTokens,
+  type FairseqPieces,
+  fairseqPiecesName,
+  readFairseqPieces,
+} from "./fairseq-pieces.js";
 import { withSettings } from "./tokenizer-settings.js";
 
 export interface EncoderTokenizer {
@@ -144,6 +149,7 @@ async function fromWordPieces(
   if (lines.at(-1) === "") lines.pop();
   // As in transformers, the last of two equal lines has the word.
   const vocabulary = new Map(lines.map((line, id) => [line.replace(/\r$/, ""), id]));
+  await checkAddedTokens(dirname(path), vocabulary);
   const isMpnet = modelType === "mpnet";
   const specials = specialsOf(config, isMpnet ? mpnetSpecials : bertSpecials);
   return {
@@ -182,6 +188,7 @@ async function fromMerges(
     z.record(z.string(), z.int().nonnegative()),
   );
   const vocabulary = new Map(Object.entries(vocab));
+  await checkAddedTokens(dirname(paths.vocabulary), vocabulary);
   const lines = (await readTextFile(paths.merges, vocabularyBytesMax)).split(/\r?\n/);
   const specials = specialsOf(config, robertaSpecials);
   const isBert = modelType === "bert" || modelType === "distilbert";
