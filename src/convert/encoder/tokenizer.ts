@@ -8,6 +8,8 @@ import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
 import { checkShape, readJsonFile, readTextFile } from "../../models/read-json.js";
 import type { HuggingFaceTokenizer } from "../../prepare/text/huggingface-tokenizers.js";
+import { findSpecialTokens } from "../../prepare/text/special-tokens.js";
+import { unusableTokenizer } from "../../prepare/text/text-tokenizer.js";
 import type { CopiedFile } from "../family.js";
 import { openTokenizer, sourceTokenizerName } from "../source-tokenizer.js";
 import {
@@ -67,8 +69,15 @@ export async function readEncoderTokenizer(
   const settled = withSettings(found, config, options.modelType);
   const json = options.lowerCase ? lowerCased(settled) : settled;
   const same = json === found && existsSync(path);
+  const tokenizer = openTokenizer(path, json, options.vocabulary);
+  try {
+    // As the server will do it, which would be the first to say that it cannot.
+    findSpecialTokens(tokenizer);
+  } catch (cause) {
+    throw unusableTokenizer(path, cause);
+  }
   return {
-    tokenizer: openTokenizer(path, json, options.vocabulary),
+    tokenizer,
     file: same ? { path } : { text: JSON.stringify(json) },
     unknownTokenId: unknownOf(json),
     tokensMax: config.model_max_length ?? Number.POSITIVE_INFINITY,
