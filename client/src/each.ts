@@ -213,7 +213,7 @@ async function* cut<Value, Result extends object>(
   let failure: { readonly error: unknown } | null = null;
   try {
     for await (const entry of source) {
-      const entrySize = entry instanceof MillraceError ? 0 : gathering.sizeOf(entry);
+      const entrySize = entry instanceof MillraceError ? 0 : sizeOf(gathering, entry);
       const isFull =
         entries.length >= cutting.requestInputsMax || size + entrySize > cutting.requestSizeMax;
       if (isFull && entries.length > 0) {
@@ -229,6 +229,16 @@ async function* cut<Value, Result extends object>(
   }
   if (entries.length > 0) yield { entries, isWhole: isFirst };
   if (failure !== null) throw failure.error;
+}
+
+/** 0 of what is no input, which then fails alone. */
+function sizeOf<Value>(gathering: Gathering<Value>, value: Value): number {
+  try {
+    const size = gathering.sizeOf(value);
+    return Number.isFinite(size) ? size : 0;
+  } catch {
+    return 0;
+  }
 }
 
 /** Sends what was cut, and counts. A flight fails when a request does and no input is to blame. */
@@ -275,20 +285,23 @@ class Requester<Value, Result extends object> {
     fields: RequestFields,
   ): Promise<void> {
     const { run, gathering, signal } = this.#parts;
-    const inputs = gathering.inputsOf(asked.map(({ value }) => value));
-    const errand: Errand = { inputs, fields, signal, summaryNeeded: false };
-    const onArrival = ({ index, outcome }: Arrival<Result>): void => {
-      const placed = asked[index];
-      if (placed !== undefined) this.#put(flight, placed.place, outcome);
-    };
-    this.#requests += 1;
+    let field = "";
     try {
+      const inputs = gathering.inputsOf(asked.map(({ value }) => value));
+      field = inputs.field;
+      const errand: Errand = { inputs, fields, signal, summaryNeeded: false };
+      const onArrival = ({ index, outcome }: Arrival<Result>): void => {
+        const placed = asked[index];
+        if (placed !== undefined) this.#put(flight, placed.place, outcome);
+      };
+      this.#requests += 1;
       const { pipelines } = await collect(run, { errand, onArrival });
       for (const [id, items] of Object.entries(pipelines ?? {})) {
         this.#pipelines.set(id, (this.#pipelines.get(id) ?? 0) + items);
       }
     } catch (error) {
-      if (!(error instanceof MillraceError) || !isForHalves(error, inputs.field)) throw error;
+      // Without a field nothing was sent: what is no input was found here.
+      if (!(error instanceof MillraceError) || !isForHalves(error, field)) throw error;
       const rest = asked.filter(({ place }) => flight.outcomes[place] === undefined);
       const [only] = rest;
       if (only === undefined) return;

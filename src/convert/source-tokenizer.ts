@@ -1,5 +1,7 @@
 /** A Hugging Face folder's tokenizer.json, opened to see whether the server can use it. */
 import { MillraceError } from "millrace-client/wire";
+import { z } from "zod";
+import { checkShape } from "../models/read-json.js";
 import {
   createTokenizer,
   type HuggingFaceTokenizer,
@@ -24,7 +26,14 @@ export function openTokenizer(
   throw new MillraceError("model_folder_invalid", message);
 }
 
+const addedSchema = z.looseObject({
+  added_tokens: z
+    .array(z.looseObject({ id: z.int().nonnegative(), content: z.string() }))
+    .nullish(),
+});
+
 function makeTokenizer(path: string, json: object): HuggingFaceTokenizer {
+  checkShape(path, json, addedSchema);
   try {
     return createTokenizer(json, { clean_up_tokenization_spaces: false });
   } catch (cause) {

@@ -278,6 +278,32 @@ test("a refusal that inputs are to blame for finds them by halves; another one e
   assert.deepEqual(taken, [0, 1], "what came before is handed out");
 });
 
+test("defect: what is no input in a long source fails alone, and with a code", async () => {
+  await using server = await serveHttp(answerTask);
+  await using client = new Millrace(server.url, direct);
+  const wrong = [7, null, undefined, ["a"], ["a", 7], {}] as unknown as string[];
+  const source = ["a", ...wrong, "b"];
+  const wanted = ["a", ...wrong.map(() => "bad_request"), "b"];
+  const codes: (string | undefined)[] = [];
+  for await (const outcome of client.classifyEach(source)) {
+    codes.push("error" in outcome ? outcome.error.code : outcome.labels[0]?.label);
+  }
+  assert.deepEqual(codes, wanted);
+  const texts: string[] = [];
+  for await (const outcome of client.translateEach(wrong)) {
+    texts.push("error" in outcome ? outcome.error.code : outcome.text);
+  }
+  assert.deepEqual(
+    texts,
+    wrong.map(() => "bad_request"),
+  );
+  const pictures: string[] = [];
+  for await (const outcome of client.ocrEach(wrong as unknown as Uint8Array[])) {
+    pictures.push("error" in outcome ? outcome.error.code : "read");
+  }
+  assert.deepEqual(pictures, texts);
+});
+
 test("a source that throws is told of when all before it is handed out", async () => {
   await using server = await serveHttp(answerTask);
   await using client = new Millrace(server.url, direct);

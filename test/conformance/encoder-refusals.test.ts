@@ -97,6 +97,12 @@ const refusals: readonly Refusal[] = [
     message: /truncation_side/,
   },
   {
+    title: "defect: tokens that were added to a vocabulary without a tokenizer.json",
+    files: { "added_tokens.json": { "[MASK]": 4, "[MINE]": words.length } },
+    code: unsupported,
+    message: /"\[MINE\]", which Millrace would cut/,
+  },
+  {
     title: "an adapter",
     files: { "adapter_config.json": {} },
     code: unsupported,

@@ -1,8 +1,9 @@
 /** Texts and pairs as what an encoder takes: parts, special tokens, cutting. */
 import assert from "node:assert/strict";
+import { readFile, writeFile } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
 import fc from "fast-check";
-import type { TextOrPair } from "millrace-client/wire";
+import { MillraceError, type TextOrPair } from "millrace-client/wire";
 import { EncoderTexts, type EncoderTextsOptions } from "#src/prepare/text/encoder-texts.js";
 import { normalLength } from "#src/prepare/text/normal-form.js";
 import { partsOf } from "#src/prepare/text/text-parts.js";
@@ -223,6 +224,23 @@ describe("defect: long texts without single spaces", { skip: skipWithout("models
         );
         assert.deepEqual(Array.from(tokens as Int32Array), tokenizer.encode(text));
       }
+    });
+  }
+});
+
+test("defect: a tokenizer that the library stumbles over is a broken folder, whenever it does", async () => {
+  const made = JSON.parse(await readFile(path, "utf8")) as Record<string, unknown>;
+  const broken = temp.file("broken.json");
+  for (const change of [
+    { post_processor: { type: "TemplateProcessing", single: ["x"], pair: [null] } },
+    { added_tokens: [{ id: 0, content: {}, special: true }] },
+  ]) {
+    await writeFile(broken, JSON.stringify({ ...made, ...change }));
+    await assert.rejects(open({ path: broken }), (error) => {
+      assert.ok(error instanceof MillraceError, String(error));
+      assert.equal(error.code, "model_folder_invalid");
+      assert.match(error.message, /broken\.json is no tokenizer/);
+      return true;
     });
   }
 });

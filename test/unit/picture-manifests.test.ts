@@ -162,3 +162,20 @@ test("attack: a hundred thousand labels are taken, one more is refused by name, 
     });
   }
 });
+
+test("defect: a field with a slip in its name is refused, not passed over", async () => {
+  await using dir = await TempDir.make();
+  for (const [slip, value] of [
+    ["chanels", { ...classifier, chanels: "bgr" }],
+    ["width", { ...classifier, resize: { ...classifier.resize, width: 224 } }],
+    ["threshhold", { ...reader, detector: { threshhold: 0.2 } }],
+    ["Space", { ...reader, recogniser: { Space: false } }],
+    ["directon", { ...reader, directon: {} }],
+  ] as const) {
+    await assert.rejects(read(dir, value), (error) => {
+      assert.ok(error instanceof MillraceError && error.code === "model_folder_invalid");
+      assert.match(error.message, new RegExp(`"${slip}"`));
+      return true;
+    });
+  }
+});

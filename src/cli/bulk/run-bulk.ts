@@ -103,7 +103,10 @@ async function* inputsOf<Value>(
 
 /** An input's place in its request says nothing to anybody here, and is another one when a run was gone on with. */
 function placeless({ error: { code, message, retryable, param } }: ItemError): ItemError {
-  const told = param === undefined ? message : message.replaceAll(param, "it");
+  const told =
+    param === undefined
+      ? message
+      : message.replaceAll(`\`${param}\``, "it").replaceAll(param, "it");
   return { error: { code, message: told, retryable } };
 }
 

@@ -63,7 +63,7 @@ export async function readFairseqPieces(
     const message = `${path} has the piece ${JSON.stringify(twice)}, which is a token of its own`;
     throw new MillraceError("model_folder_invalid", message);
   }
-  await checkAdded(dir, ids);
+  await checkAddedTokens(dir, ids);
   return {
     ids,
     model: {
@@ -76,8 +76,11 @@ export async function readFairseqPieces(
   };
 }
 
-/** Tokens that a person added would be cut into pieces. */
-async function checkAdded(dir: string, ids: ReadonlyMap<string, number>): Promise<void> {
+/** Tokens that a person added would be cut into pieces. Throws `model_unsupported`. */
+export async function checkAddedTokens(
+  dir: string,
+  ids: ReadonlyMap<string, number>,
+): Promise<void> {
   const path = join(dir, "added_tokens.json");
   if (!existsSync(path)) return;
   const added = checkShape(path, await readJsonFile(path), z.record(z.string(), z.int()));

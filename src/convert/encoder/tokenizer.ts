@@ -3,14 +3,21 @@
  * the same as transformers' conversion of the slow tokenizers to the fast ones.
  */
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
 import { checkShape, readJsonFile, readTextFile } from "../../models/read-json.js";
 import type { HuggingFaceTokenizer } from "../../prepare/text/huggingface-tokenizers.js";
+import { findSpecialTokens } from "../../prepare/text/special-tokens.js";
+import { unusableTokenizer } from "../../prepare/text/text-tokenizer.js";
 import type { CopiedFile } from "../family.js";
 import { openTokenizer, sourceTokenizerName } from "../source-tokenizer.js";
-import { type FairseqPieces, fairseqPiecesName, readFairseqPieces } from "./fairseq-pieces.js";
+import {
+  checkAddedTokens,
+  type FairseqPieces,
+  fairseqPiecesName,
+  readFairseqPieces,
+} from "./fairseq-pieces.js";
 import { withSettings } from "./tokenizer-settings.js";
 
 export interface EncoderTokenizer {
@@ -62,8 +69,15 @@ export async function readEncoderTokenizer(
   const settled = withSettings(found, config, options.modelType);
   const json = options.lowerCase ? lowerCased(settled) : settled;
   const same = json === found && existsSync(path);
+  const tokenizer = openTokenizer(path, json, options.vocabulary);
+  try {
+    // As the server will do it, which would be the first to say that it cannot.
+    findSpecialTokens(tokenizer);
+  } catch (cause) {
+    throw unusableTokenizer(path, cause);
+  }
   return {
-    tokenizer: openTokenizer(path, json, options.vocabulary),
+    tokenizer,
     file: same ? { path } : { text: JSON.stringify(json) },
     unknownTokenId: unknownOf(json),
     tokensMax: config.model_max_length ?? Number.POSITIVE_INFINITY,
@@ -144,6 +158,7 @@ async function fromWordPieces(
   if (lines.at(-1) === "") lines.pop();
   // As in transformers, the last of two equal lines has the word.
   const vocabulary = new Map(lines.map((line, id) => [line.replace(/\r$/, ""), id]));
+  await checkAddedTokens(dirname(path), vocabulary);
   const isMpnet = modelType === "mpnet";
   const specials = specialsOf(config, isMpnet ? mpnetSpecials : bertSpecials);
   return {
@@ -182,6 +197,7 @@ async function fromMerges(
     z.record(z.string(), z.int().nonnegative()),
   );
   const vocabulary = new Map(Object.entries(vocab));
+  await checkAddedTokens(dirname(paths.vocabulary), vocabulary);
   const lines = (await readTextFile(paths.merges, vocabularyBytesMax)).split(/\r?\n/);
   const specials = specialsOf(config, robertaSpecials);
   const isBert = modelType === "bert" || modelType === "distilbert";

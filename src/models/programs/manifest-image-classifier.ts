@@ -50,7 +50,8 @@ export interface ImageClassifierManifest extends ManifestBase, PixelInput {
 const side = size.max(4_096);
 const sides = { width: side, height: side };
 
-const schema: z.ZodType<ImageClassifierManifest> = z.object({
+/** Strict: people write it, and a field with a slip in its name would be as if it were not there. */
+const schema: z.ZodType<ImageClassifierManifest> = z.strictObject({
   ...baseFields,
   family: baseFields.family.default("onnx"),
   precision: baseFields.precision.default("graph"),
@@ -59,12 +60,12 @@ const schema: z.ZodType<ImageClassifierManifest> = z.object({
   engine: z.literal("staged"),
   program: z.literal("image-classifier"),
   task: taskName,
-  files: z.object({ graph: fileName, data: z.array(fileName).max(4_096).default([]) }),
+  files: z.strictObject({ graph: fileName, data: z.array(fileName).max(4_096).default([]) }),
   resize: z.discriminatedUnion("to", [
-    z.object({ to: z.literal("shorter-side"), size: side }),
-    z.object({ to: z.enum(["exact", "fit"]), ...sides }),
+    z.strictObject({ to: z.literal("shorter-side"), size: side }),
+    z.strictObject({ to: z.enum(["exact", "fit"]), ...sides }),
   ]),
-  crop: z.object(sides).nullable().default(null),
+  crop: z.strictObject(sides).nullable().default(null),
   layout: z.enum(["nchw", "nhwc"]).default("nchw"),
   // ImageNet's, as torchvision has them.
   ...pixelFields({

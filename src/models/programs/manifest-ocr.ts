@@ -80,7 +80,7 @@ const part = z.number().min(0).max(1);
 const classNumber = z.int().nonnegative();
 const side = size.max(8_192);
 
-const detector: z.ZodType<OcrDetector> = z.object({
+const detector: z.ZodType<OcrDetector> = z.strictObject({
   ...pixelFields({ ...usualPixels, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] }),
   limitType: z.enum(["max", "min"]).default("max"),
   sideLimit: side.default(960),
@@ -93,7 +93,7 @@ const detector: z.ZodType<OcrDetector> = z.object({
   candidatesMax: size.max(10_000).default(1_000),
 });
 
-const direction: z.ZodType<OcrDirection> = z.object({
+const direction: z.ZodType<OcrDirection> = z.strictObject({
   ...pixelFields(usualPixels),
   width: side.default(192),
   height: side.default(48),
@@ -101,7 +101,7 @@ const direction: z.ZodType<OcrDirection> = z.object({
   threshold: part.default(0.9),
 });
 
-const recogniser: z.ZodType<OcrRecogniser> = z.object({
+const recogniser: z.ZodType<OcrRecogniser> = z.strictObject({
   ...pixelFields(usualPixels),
   height: z.int().min(8).max(256).default(48),
   widthMax: side.default(3_200),
@@ -113,12 +113,13 @@ const recogniser: z.ZodType<OcrRecogniser> = z.object({
   scoreMin: part.default(0.5),
 });
 
-const schema: z.ZodType<OcrManifest> = z.object({
+/** Strict: people change it, and a field with a slip in its name would be as if it were not there. */
+const schema: z.ZodType<OcrManifest> = z.strictObject({
   ...baseFields,
   engine: z.literal("staged"),
   program: z.literal("ocr"),
   task: z.literal("ocr"),
-  files: z.object({
+  files: z.strictObject({
     detector: fileName,
     recogniser: fileName,
     keys: fileName,

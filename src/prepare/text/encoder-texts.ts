@@ -11,7 +11,7 @@ import { codePointEdge } from "./cut.js";
 import { normalLength } from "./normal-form.js";
 import type { SpecialTokens } from "./special-tokens.js";
 import { partsOf } from "./text-parts.js";
-import { TextTokenizer } from "./text-tokenizer.js";
+import { TextTokenizer, unusableTokenizer } from "./text-tokenizer.js";
 
 export interface EncoderTextsOptions {
   /** Of a tokenizer.json. */
@@ -95,7 +95,12 @@ export class EncoderTexts {
   /** Throws `model_folder_invalid` where the file is missing, or is no tokenizer that we can run. */
   static async open(options: EncoderTextsOptions): Promise<EncoderTexts> {
     const { path, unknownTokenId } = options;
-    return new EncoderTexts(await TextTokenizer.open({ path, unknownTokenId }), options);
+    const tokenizer = await TextTokenizer.open({ path, unknownTokenId });
+    try {
+      return new EncoderTexts(tokenizer, options);
+    } catch (cause) {
+      throw unusableTokenizer(path, cause);
+    }
   }
 
   weigh(input: TextOrPair): number {

@@ -51,7 +51,11 @@ export class TextTokenizer {
     const { path, targetPath, unknownTokenId } = options;
     const source = await openTokenizer(path);
     const target = targetPath === undefined ? source : await openTokenizer(targetPath);
-    return new TextTokenizer({ source, target }, unknownTokenId);
+    try {
+      return new TextTokenizer({ source, target }, unknownTokenId);
+    } catch (cause) {
+      throw unusableTokenizer(path, cause);
+    }
   }
 
   /** Ids with the special tokens that the model was trained with: Marian has the end token. */
@@ -106,8 +110,13 @@ async function openTokenizer(path: string): Promise<HuggingFaceTokenizer> {
     // What the model wrote is given as it is: the clean-up of spaces is made for English and changes text.
     return createTokenizer(json, { clean_up_tokenization_spaces: false });
   } catch (cause) {
-    // The library throws whatever it stumbles over.
-    const message = `${path} is no tokenizer that can be used: ${String(cause)}`;
-    throw new MillraceError("model_folder_invalid", message, { cause });
+    throw unusableTokenizer(path, cause);
   }
+}
+
+/** The library throws whatever it stumbles over, when it reads the file and when it is first used. */
+export function unusableTokenizer(path: string, cause: unknown): MillraceError {
+  if (cause instanceof MillraceError) return cause;
+  const message = `${path} is no tokenizer that can be used: ${String(cause)}`;
+  return new MillraceError("model_folder_invalid", message, { cause });
 }
