@@ -76,6 +76,8 @@ test(
     const url = String((await serve.logged("ready", (line) => void lines.push(line)))["http"]);
     for (let round = 0; round < 2; round += 1)
       assert.equal((await translate(url, { texts: "Good morning." })).results.length, 1);
+    // It may not be loaded yet.
+    assert.equal(await embed(url, "en-zh-embeddings"), 200);
     serve.child.kill("SIGTERM");
     await serve.logged("stopped", (line) => void lines.push(line));
     assert.deepEqual(await serve.exited, [exitCodes.ok, null]);
