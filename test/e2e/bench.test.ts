@@ -3,6 +3,7 @@ import { execFile } from "node:child_process";
 import { copyFile } from "node:fs/promises";
 import { test } from "node:test";
 import { promisify } from "node:util";
+import { isLong } from "../support/long.js";
 import { sharedPath, skipWithout } from "../support/shared-data.js";
 import { TempDir } from "../support/temp-dir.js";
 
@@ -13,17 +14,19 @@ async function bench(...args: string[]): Promise<string> {
   return stdout;
 }
 
-test("the engine benchmark runs, and all ways to drive the graphs give the same results", async () => {
-  const size = ["--count", "16", "--rounds", "1", "--seconds", "0.5"];
-  const out = await bench("engine", "--source", "nowhere", ...size);
-  const hashes = [...out.matchAll(/\) {3}([0-9a-f]{12})$/gm)].map((match) => match[1]);
-  assert.equal(hashes.length, 5);
-  assert.equal(new Set(hashes).size, 1);
-  assert.match(out, /commit [0-9a-f]{7}/);
-  assert.match(out, /float32: left out/);
-  assert.match(out, /whole server through HTTP +\d+/);
-  assert.match(out, /failed 0/);
-});
+if (isLong) {
+  test("the engine benchmark runs, and all ways to drive the graphs give the same results", async () => {
+    const size = ["--count", "16", "--rounds", "1", "--seconds", "0.5"];
+    const out = await bench("engine", "--source", "nowhere", ...size);
+    const hashes = [...out.matchAll(/\) {3}([0-9a-f]{12})$/gm)].map((match) => match[1]);
+    assert.equal(hashes.length, 5);
+    assert.equal(new Set(hashes).size, 1);
+    assert.match(out, /commit [0-9a-f]{7}/);
+    assert.match(out, /float32: left out/);
+    assert.match(out, /whole server through HTTP +\d+/);
+    assert.match(out, /failed 0/);
+  });
+}
 
 test("recorded runs have the simulator's form", async () => {
   const recorded = JSON.parse(await bench("record-runs", "--repeats", "1", "--largest", "16")) as {
@@ -45,15 +48,17 @@ test("the frames benchmark runs, and both ways to move items give the same lists
   assert.equal(new Set(hashes).size, 6);
 });
 
-test("the memory benchmark runs, and shared weights give the same results", async (t) => {
-  if (process.platform !== "linux") return t.skip("only Linux tells proportional set sizes");
-  const out = await bench("memory", "--count", "8", "--rounds", "1");
-  const hashes = [...out.matchAll(/results +([0-9a-f]{12})$/gm)].map((match) => match[1]);
-  assert.equal(hashes.length, 2);
-  assert.equal(new Set(hashes).size, 1);
-  assert.match(out, /weights shared: MiB/);
-  assert.match(out, /speed of shared weights over a copy of its own: \d/);
-});
+if (isLong) {
+  test("the memory benchmark runs, and shared weights give the same results", async (t) => {
+    if (process.platform !== "linux") return t.skip("only Linux tells proportional set sizes");
+    const out = await bench("memory", "--count", "8", "--rounds", "1");
+    const hashes = [...out.matchAll(/results +([0-9a-f]{12})$/gm)].map((match) => match[1]);
+    assert.equal(hashes.length, 2);
+    assert.equal(new Set(hashes).size, 1);
+    assert.match(out, /weights shared: MiB/);
+    assert.match(out, /speed of shared weights over a copy of its own: \d/);
+  });
+}
 
 /** Each line that every part of the tasks benchmark must print; `#` is a figure with its least and its most. */
 const tasksLines: readonly string[] = [
@@ -77,30 +82,32 @@ const pagesLines = [
   "/ one after another #",
 ];
 
-test("the tasks benchmark runs to its end with a tiny shape, and all ways give the same vectors and lines", async (t) => {
-  await using dir = await TempDir.make();
-  const size = ["--shapes", "tiny", "--texts", "24", "--rounds", "1", "--threads", "1"];
-  const hasGraphs = skipWithout("models", "ocr") === false;
-  if (hasGraphs)
-    await copyFile(sharedPath("data", "images", "ocr", "text_cls.jpg"), dir.file("page.jpg"));
-  else t.diagnostic("pages are left out: their graphs are not beside the checkout");
-  const graphs = hasGraphs ? sharedPath("models", "ocr") : dir.file("nowhere");
-  const out = await bench("tasks", ...size, "--graphs", graphs, "--pictures", dir.path);
-  const printed = out.split("\n").map((line) =>
-    line
-      .replace(/\d+(\.\d+)? \(\d+(\.\d+)?–\d+(\.\d+)?\)/, "#")
-      .replace(/ +/g, " ")
-      .trim(),
-  );
-  const expected = [...tasksLines, ...(hasGraphs ? pagesLines : [])];
-  assert.deepEqual(
-    expected.filter((line) => !printed.includes(line)),
-    [],
-    out,
-  );
-  const differences = [...out.matchAll(/largest difference between the ways (\S+)$/gm)];
-  assert.equal(differences.length, 2);
-  for (const [, difference] of differences) assert.ok(Number(difference) < 1e-4, difference);
-  if (hasGraphs) assert.match(out, /^pages: 4 a round, 4, 4 lines found; 16 callers$/m);
-  else assert.match(out, /^pages: left out, there is no /m);
-});
+if (isLong) {
+  test("the tasks benchmark runs to its end with a tiny shape, and all ways give the same vectors and lines", async (t) => {
+    await using dir = await TempDir.make();
+    const size = ["--shapes", "tiny", "--texts", "24", "--rounds", "1", "--threads", "1"];
+    const hasGraphs = skipWithout("models", "ocr") === false;
+    if (hasGraphs)
+      await copyFile(sharedPath("data", "images", "ocr", "text_cls.jpg"), dir.file("page.jpg"));
+    else t.diagnostic("pages are left out: their graphs are not beside the checkout");
+    const graphs = hasGraphs ? sharedPath("models", "ocr") : dir.file("nowhere");
+    const out = await bench("tasks", ...size, "--graphs", graphs, "--pictures", dir.path);
+    const printed = out.split("\n").map((line) =>
+      line
+        .replace(/\d+(\.\d+)? \(\d+(\.\d+)?–\d+(\.\d+)?\)/, "#")
+        .replace(/ +/g, " ")
+        .trim(),
+    );
+    const expected = [...tasksLines, ...(hasGraphs ? pagesLines : [])];
+    assert.deepEqual(
+      expected.filter((line) => !printed.includes(line)),
+      [],
+      out,
+    );
+    const differences = [...out.matchAll(/largest difference between the ways (\S+)$/gm)];
+    assert.equal(differences.length, 2);
+    for (const [, difference] of differences) assert.ok(Number(difference) < 1e-4, difference);
+    if (hasGraphs) assert.match(out, /^pages: 4 a round, 4, 4 lines found; 16 callers$/m);
+    else assert.match(out, /^pages: left out, there is no /m);
+  });
+}
