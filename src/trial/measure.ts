@@ -41,8 +41,10 @@ export async function measureLayout(
     (_, index) => new TrialWorker(index, { layout, model, options }),
   );
   const failed = Promise.race(workers.map((worker) => worker.failed));
-  const orFailed = <T>(work: Promise<T>): Promise<T> =>
-    Promise.race([work, failed, rejectedBy(signal)]);
+  // The signal lives longer than this: nothing may listen to it afterwards.
+  const over = new AbortController();
+  const aborted = rejectedBy(signal, over.signal);
+  const orFailed = <T>(work: Promise<T>): Promise<T> => Promise.race([work, failed, aborted]);
   try {
     await orFailed(Promise.all(workers.map((worker) => worker.ready)));
     // Together, and what comes first is not counted: the engines fill.
@@ -54,15 +56,16 @@ export async function measureLayout(
     await orFailed(sleep(windowMs));
     return ((done() - before) / (performance.now() - startedAtMs)) * 1000;
   } finally {
+    over.abort();
     for (const worker of workers) worker.kill();
     await Promise.all(workers.map((worker) => worker.ended));
   }
 }
 
-function rejectedBy(signal: AbortSignal): Promise<never> {
+function rejectedBy(signal: AbortSignal, until: AbortSignal): Promise<never> {
   const rejected = new Promise<never>((_, reject) => {
     if (signal.aborted) reject(signal.reason as Error);
-    else signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
+    else signal.addEventListener("abort", () => reject(signal.reason as Error), { signal: until });
   });
   rejected.catch(() => {});
   return rejected;

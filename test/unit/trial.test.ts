@@ -60,11 +60,16 @@ test("the fastest is taken, and of those that are as fast the one of fewest pipe
 test("a trial runs real pipelines once, keeps what it measured, and leaves no process", async () => {
   await using temp = await TempDir.make();
   const lines: string[] = [];
+  const warnings: string[] = [];
+  const onWarning = ({ message }: Error): void => void warnings.push(message);
+  process.on("warning", onWarning);
   // A machine that does all the other tests beside it may take long.
   const parts = { log: logTo(lines), windowMs: 100, load: 0, trialMsMax: 120_000 };
   const given = configured(temp.path, { trial: "auto" });
   assert.equal(await withKeptTrial(given), given);
   const chosen = await withTrial(given, parts);
+  process.off("warning", onWarning);
+  assert.deepEqual(warnings, [], "defect: each window left a listener at the signal");
   assert.deepEqual(childrenOf(process.pid), []);
   const { options, sources, measured, hash } = chosen;
   assert.equal(options.pipelines * options.threads, 2);
