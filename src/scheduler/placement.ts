@@ -311,7 +311,8 @@ export class Placement {
   }
 
   /** Who waits until others have drained goes where it can go at once, when a pipeline comes up or is through with what it had. */
-  #goElsewhere(host: Host, { nowMs, claims }: Moment): void {
+  #goElsewhere(host: Host, now: Moment): void {
+    const { nowMs } = now;
     const { plan } = host;
     if (plan === null || plan.model === null || plan.isWanted) return;
     const { model } = plan;
@@ -319,20 +320,15 @@ export class Placement {
     const servers = classes
       .map((each) => serversOf(each, this.#hosts.values()))
       .filter((serves) => serves(host));
-    const waitsSinceMs = model.waitsSinceMs(nowMs);
-    const options = { nowMs, waitsSinceMs, ageLimitMs: this.#options.ageLimitMs, idleOnly: false };
-    let best: Candidate | null = null;
-    for (const other of this.#hosts.values()) {
-      if (!other.isOpen || other.inFlight.realtime > 0 || other.residents.has(model.model))
-        continue;
-      if (!servers.every((serves) => serves(other))) continue;
-      const eviction = evictionFor(other, model, options);
-      if (eviction === null || eviction.atMs > nowMs) continue;
-      if (eviction.victims.some(({ inFlight }) => inFlight > 0)) continue;
-      if (!claims.leaves({ host: other, eviction }, model)) continue;
-      if (best === null || isBetter({ host: other, eviction }, best))
-        best = { host: other, eviction };
-    }
+    const best = this.#bestFor(
+      model,
+      now,
+      ({ host: other, eviction: { atMs, victims } }) =>
+        servers.every((serves) => serves(other)) &&
+        other.inFlight.realtime === 0 &&
+        atMs <= nowMs &&
+        victims.every(({ inFlight }) => inFlight === 0),
+    );
     if (best === null) return;
     const { victims } = best.eviction;
     this.#moves.giveUp(host, plan);
@@ -386,22 +382,37 @@ export class Placement {
     }
   }
 
-  #feedStarved(model: ModelState, workClass: WorkClass | null, { nowMs, claims }: Moment): void {
-    const serves = serversOf(workClass, this.#hosts.values());
+  /** Of the pipelines that it may go to, and where nobody who waited longer is in the way. */
+  #bestFor(
+    model: ModelState,
+    { nowMs, claims }: Moment,
+    may: (candidate: Candidate) => boolean,
+  ): Candidate | null {
     const waitsSinceMs = model.waitsSinceMs(nowMs);
     const options = { nowMs, waitsSinceMs, ageLimitMs: this.#options.ageLimitMs, idleOnly: false };
     let best: Candidate | null = null;
     for (const host of this.#hosts.values()) {
-      if (!host.isOpen || host.residents.has(model.model) || !serves(host)) continue;
+      if (!host.isOpen || host.residents.has(model.model)) continue;
       const eviction = evictionFor(host, model, options);
-      if (eviction === null || !claims.leaves({ host, eviction }, model)) continue;
-      if (best === null || isBetter({ host, eviction }, best)) best = { host, eviction };
+      if (eviction === null) continue;
+      const candidate = { host, eviction };
+      if (!may(candidate) || !claims.leaves(candidate, model)) continue;
+      if (best === null || isBetter(candidate, best)) best = candidate;
     }
+    return best;
+  }
+
+  #feedStarved(model: ModelState, workClass: WorkClass | null, now: Moment): void {
+    const { nowMs, claims } = now;
+    const serves = serversOf(workClass, this.#hosts.values());
+    const best = this.#bestFor(model, now, ({ host }) => serves(host));
     if (best === null) return;
     const { host, eviction } = best;
     // Realtime that runs there would wait for the load; mostly it is through soon.
     const quietAtMs =
-      host.inFlight.realtime > 0 ? waitsSinceMs + this.#options.realtimeTargetMs : nowMs;
+      host.inFlight.realtime > 0
+        ? model.waitsSinceMs(nowMs) + this.#options.realtimeTargetMs
+        : nowMs;
     const atMs = Math.max(eviction.atMs, quietAtMs);
     if (atMs > nowMs) {
       this.#wakeAt(atMs);
