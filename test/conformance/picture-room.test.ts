@@ -1,32 +1,11 @@
 /** A robot's pictures, and a person's one that comes after them, on one real pipeline. */
 import assert from "node:assert/strict";
-import { mkdirSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import type { ClassifyResponse } from "millrace-client/wire";
-import { graphBytes } from "../support/onnx-graph.js";
+import { writeColourClassifier } from "../support/colour-classifier.js";
 import { quarters } from "../support/pictures.js";
 import { getStatus, pidsOf, startReal, until } from "../support/real-server.js";
 import { TempDir } from "../support/temp-dir.js";
-
-/** The mean of each colour. */
-const graph = graphBytes({
-  nodes: [
-    { opType: "GlobalAveragePool", input: ["x"], output: ["mean"] },
-    { opType: "Flatten", input: ["mean"], output: ["y"] },
-  ],
-  inputs: [{ name: "x", type: "FP32", shape: ["N", 3, 8, 8] }],
-  outputs: [{ name: "y", type: "FP32", shape: ["N", 3] }],
-});
-const manifest = {
-  manifestVersion: 2,
-  task: "classify",
-  engine: "staged",
-  program: "image-classifier",
-  files: { graph: "model.onnx" },
-  labels: ["red", "green", "blue"],
-  resize: { to: "exact", width: 8, height: 8 },
-  rowsMax: 4,
-};
 
 const limit = { timeout: 60_000 };
 
@@ -35,9 +14,7 @@ test(
   limit,
   async () => {
     await using dir = await TempDir.make();
-    mkdirSync(dir.file("models", "colours"), { recursive: true });
-    writeFileSync(dir.file("models", "colours", "model.onnx"), graph);
-    writeFileSync(dir.file("models", "colours", "millrace.json"), JSON.stringify(manifest));
+    writeColourClassifier(dir.file("models", "colours"), { rowsMax: 4 });
     await using server = await startReal({ models: dir.file("models"), pipelines: 1 });
     const { url } = server;
     const image = (await quarters(16, 16).png().toBuffer()).toString("base64");

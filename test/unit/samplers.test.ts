@@ -16,8 +16,9 @@ import { withTrial } from "#src/trial/trial.js";
 import type { Payload } from "#src/work/payload.js";
 import { takeTensor } from "#src/work/tensors.js";
 import { readTextLines } from "#src/work/text-lines.js";
+import { writeColourClassifier } from "../support/colour-classifier.js";
 import { ocrFiles } from "../support/ocr-reference.js";
-import { graphBytes, identityGraph } from "../support/onnx-graph.js";
+import { identityGraph } from "../support/onnx-graph.js";
 import { childrenOf } from "../support/processes.js";
 import { sharedPath, skipWithout } from "../support/shared-data.js";
 import { TempDir } from "../support/temp-dir.js";
@@ -83,26 +84,7 @@ test("magika takes its samples", { skip: skipWithout("models", "magika") }, asyn
 
 test("a server that has only a classifier of pictures has a trial", async () => {
   await using dir = await TempDir.make();
-  await mkdir(dir.file("models", "colours"), { recursive: true });
-  const graph = graphBytes({
-    nodes: [
-      { opType: "GlobalAveragePool", input: ["x"], output: ["mean"] },
-      { opType: "Flatten", input: ["mean"], output: ["y"] },
-    ],
-    inputs: [{ name: "x", type: "FP32", shape: ["N", 3, 8, 8] }],
-    outputs: [{ name: "y", type: "FP32", shape: ["N", 3] }],
-  });
-  const manifest = {
-    manifestVersion: 2,
-    task: "classify",
-    engine: "staged",
-    program: "image-classifier",
-    files: { graph: "g.onnx" },
-    labels: ["red", "green", "blue"],
-    resize: { to: "exact", width: 8, height: 8 },
-  };
-  await writeFile(dir.file("models", "colours", "g.onnx"), graph);
-  await writeFile(dir.file("models", "colours", "millrace.json"), JSON.stringify(manifest));
+  writeColourClassifier(dir.file("models", "colours"));
   const given = resolveConfiguration({
     machine: {
       cores: 2,
