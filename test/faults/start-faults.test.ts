@@ -106,14 +106,19 @@ test(
       return models.find(({ model, state }) => model === "crash" && state === "failed") ?? null;
     });
     assert.match(failed.reason ?? "", /SIGABRT/);
+    const isUp = async (): Promise<void> => {
+      await until(async () => {
+        const { status, body } = await getReady(url);
+        return status === 200 && body.state === "degraded";
+      });
+    };
+    // The only process ended with the load: callers are refused until the next one is there.
+    await isUp();
     for (let round = 0; round < 5; round += 1) assert.equal(await embed(url, "good"), 200);
     const answer = await embed(url, "crash");
     assert.ok(answer === 503 || answer === 500, `${answer}`);
     // What the second try took down comes up again.
-    await until(async () => {
-      const { status, body } = await getReady(url);
-      return status === 200 && body.state === "degraded";
-    });
+    await isUp();
     assert.equal(await embed(url, "good"), 200);
   },
 );
