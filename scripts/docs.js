@@ -6,14 +6,8 @@ import { fileURLToPath } from "node:url";
 import { errorRegistry } from "../client/dist/wire/errors.js";
 import { defaultText } from "../dist/cli/option-flags.js";
 import { metricTable } from "../dist/metrics/table.js";
-import {
-  flagOf,
-  formerKeys,
-  optionGroups,
-  optionKeys,
-  optionTable,
-  variableOf,
-} from "../dist/options/table.js";
+import { optionGroups } from "../dist/options/definition.js";
+import { flagOf, formerKeys, optionKeys, optionTable, variableOf } from "../dist/options/table.js";
 
 const note = "<!-- Written by scripts/docs.js from the table in the code; change it there. -->";
 

@@ -23,7 +23,8 @@ export {
   type WorkClass,
 } from "millrace-client/wire";
 export type { LogDestination } from "./log-output.js";
-export type { FormerOptions, Options } from "./options/options.js";
+export type { AccessOptions } from "./options/access-options.js";
+export type { BaseOptions, FormerOptions, Options } from "./options/options.js";
 export type { MillraceServer } from "./server.js";
 export type {
   InputOutcome,

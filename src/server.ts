@@ -9,8 +9,11 @@
  * It listens before the pipelines are ready, so that `/live` and `/ready` can say what is going on.
  */
 import type { DeploymentIdentity, ModelsReload } from "millrace-client/wire";
+import { type Access, openAccess } from "./access/access.js";
+import { GuardedSubmit } from "./access/guarded-submit.js";
 import type { Backend, OpenBackend } from "./backend/backend.js";
-import type { FrontParts, OpenFront } from "./front/front.js";
+import { chooseFronts } from "./front/choose-fronts.js";
+import type { Front, FrontParts, OpenFront } from "./front/front.js";
 import { identificationOf } from "./front/identification.js";
 import { openInferenceV2Front } from "./front/inference-v2/inference-v2.js";
 import { openNativeFront } from "./front/native/native.js";
@@ -19,6 +22,7 @@ import {
   type HttpListener,
   startHttpListener,
 } from "./listen/http/listener.js";
+import type { RunningListener } from "./listen/running.js";
 import type { Log } from "./log.js";
 import type { LogOutput } from "./log-output.js";
 import { EventLoopDelay } from "./metrics/event-loop-delay.js";
@@ -28,8 +32,11 @@ import type { Submit } from "./submit/submit.js";
 import { version } from "./version.js";
 import type { ServerViews } from "./work/views.js";
 
-/** Every protocol that is spoken. The first one answers what is nobody's. */
-const fronts: readonly [OpenFront, ...OpenFront[]] = [openNativeFront, openInferenceV2Front];
+/** Every protocol that can be spoken, as `--fronts` calls it. The first one answers what is nobody's. */
+const fronts = {
+  native: openNativeFront,
+  "inference-v2": openInferenceV2Front,
+} satisfies Readonly<Record<string, OpenFront>>;
 
 /** Before there is a listener. */
 const nothingHeld: HeldByListener = { connections: 0, bodiesBytes: 0, repliesBytes: 0 };
@@ -76,6 +83,7 @@ export async function startServer(
   const delay = new EventLoopDelay();
   const broken = new Broken(parts.log);
   let listener: HttpListener | null = null;
+  let others: readonly RunningListener[] = [];
   let backend: Backend | null = null;
   try {
     const opening = parts.openBackend({
@@ -90,15 +98,20 @@ export async function startServer(
     backend = await unlessAborted(signal, Promise.resolve(opening), (late) =>
       late.stop({ drainMs: 0 }),
     );
-    const listening = listen(backend, { options, metrics, log: parts.log });
+    const wired = { options, metrics, log: parts.log, access: openAccess };
+    const opened = openFronts(backend, wired);
+    const listening = listenHttp(opened, { ...wired, views: backend.views });
     listener = await unlessAborted(signal, listening, (late) => late.close());
+    const listeningToo = listenElsewhere(opened, wired);
+    others = await unlessAborted(signal, listeningToo, closeAll);
     await unlessAborted(signal, backend.start());
-    parts.log.info({ http: listener.url }, "ready");
+    parts.log.info({ http: listener.url, others: others.map(({ url }) => url) }, "ready");
     const { log } = parts;
-    return new RunningServer({ configuration, log, backend, listener, delay, broken });
+    const listeners = [listener, ...others];
+    return new RunningServer({ configuration, log, backend, listener, listeners, delay, broken });
   } catch (error) {
     backend?.drain();
-    await listener?.close();
+    await Promise.all([listener?.close(), closeAll(others)]);
     await backend?.stop({ drainMs: 0 });
     delay[Symbol.dispose]();
     throw error;
@@ -128,28 +141,51 @@ async function unlessAborted<T>(
   }
 }
 
-interface ListenParts {
+interface Wired {
   readonly options: Configuration["options"];
   readonly metrics: Metrics;
   readonly log: Log;
+  readonly access: Access;
 }
 
-async function listen(
+function openFronts(
   backend: Pick<Backend, "submit" | "views" | "reload">,
-  { options, metrics, log }: ListenParts,
-): Promise<HttpListener> {
-  const { submit, views } = backend;
+  { options, metrics }: Wired,
+): readonly Front[] {
+  const { views } = backend;
+  const submit = new GuardedSubmit(backend.submit);
   const reload = (): Promise<ModelsReload> => backend.reload();
-  const tasks = [...submit.tasks].map(([name, form]) => ({ ...form, name }));
+  const tasks = [...backend.submit.tasks].map(([name, form]) => ({ ...form, name }));
   const parts: FrontParts = { submit, views, tasks, options, metrics, reload };
-  const [first, ...others] = fronts;
+  return chooseFronts<OpenFront>(options.fronts, fronts).map((open) => open(parts));
+}
+
+async function listenHttp(
+  opened: readonly Front[],
+  { options, metrics, log, access, views }: Wired & Pick<Backend, "views">,
+): Promise<HttpListener> {
+  const [first, ...others] = opened.flatMap(({ http }) => http ?? []);
+  if (first === undefined) throw new Error("no front speaks over HTTP");
   return await startHttpListener({
-    fronts: [first(parts).http, ...others.map((open) => open(parts).http)],
+    fronts: [first, ...others],
     identification: identificationOf(views.identity),
     limits: options,
     metrics,
     log,
+    access,
   });
+}
+
+/** Whatever does not speak over HTTP. */
+async function listenElsewhere(
+  _opened: readonly Front[],
+  _wired: Wired,
+): Promise<readonly RunningListener[]> {
+  return [];
+}
+
+async function closeAll(listeners: readonly RunningListener[]): Promise<void> {
+  await Promise.all(listeners.map((each) => each.close()));
 }
 
 interface RunningParts {
@@ -157,6 +193,8 @@ interface RunningParts {
   readonly log: Log;
   readonly backend: Backend;
   readonly listener: HttpListener;
+  /** That one among them. */
+  readonly listeners: readonly RunningListener[];
   readonly delay: EventLoopDelay;
   readonly broken: Broken;
 }
@@ -221,16 +259,16 @@ class RunningServer implements MillraceServer {
 
   /** Readiness goes first; then work in flight is finished; then the port and the pipelines go. */
   async #drainAndStop(): Promise<boolean> {
-    const { configuration, log, backend, listener, delay } = this.#parts;
+    const { configuration, log, backend, listeners, delay } = this.#parts;
     const { drainMs } = configuration.options;
     log.info({ drainMs }, "draining");
     backend.drain();
     const endsAtMs = performance.now() + drainMs;
-    const answered = await within(drainMs, listener.drained());
+    const answered = await within(drainMs, Promise.all(listeners.map((each) => each.drained())));
     const leftMs = answered ? Math.max(0, endsAtMs - performance.now()) : 0;
     // Together: whoever is cut off is told so on the connection that is being closed. What is left, if all are answered,
     // is the work of callers in this process.
-    const [, ended] = await Promise.all([listener.close(), backend.stop({ drainMs: leftMs })]);
+    const [, ended] = await Promise.all([closeAll(listeners), backend.stop({ drainMs: leftMs })]);
     const drained = answered && ended;
     if (!drained) log.warn({ drainMs }, "drain took too long; what was left is cut off");
     delay[Symbol.dispose]();
@@ -240,7 +278,7 @@ class RunningServer implements MillraceServer {
 }
 
 /** False where the time was over first. */
-async function within(ms: number, work: Promise<void>): Promise<boolean> {
+async function within(ms: number, work: Promise<unknown>): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<boolean>((resolve) => {
     timer = setTimeout(() => resolve(false), ms);

@@ -1,15 +1,9 @@
 /** The server's options as flags, made from the table. */
 import { type Command, Option } from "commander";
+import { type AnyOptionDefinition, optionGroups } from "../options/definition.js";
 import type { OptionKey } from "../options/options.js";
 import { type Configuration, resolveConfiguration } from "../options/resolve.js";
-import {
-  type AnyOptionDefinition,
-  flagOf,
-  optionGroups,
-  optionKeys,
-  optionTable,
-  variableOf,
-} from "../options/table.js";
+import { flagOf, optionKeys, optionTable, variableOf } from "../options/table.js";
 
 /** Values stay strings here: resolve.ts reads flags, variables and file by the same rules and reports all mistakes. */
 export function addOptionFlags(command: Command): Command {
@@ -17,7 +11,7 @@ export function addOptionFlags(command: Command): Command {
   for (const group of optionGroups) {
     for (const key of optionKeys.filter((each) => optionTable[each].group === group)) {
       const definition = optionTable[key];
-      const flag = `${flagOf(key)} <${placeholder(definition)}>`;
+      const flag = `${flagOf(key)}${placeholder(definition)}`;
       // In the help and not in the flag: the longest flag sets the width of the column for all.
       const choices =
         definition.type === "choice" ? ` One of ${definition.choices.join(", ")}.` : "";
@@ -25,9 +19,7 @@ export function addOptionFlags(command: Command): Command {
       command.addOption(new Option(flag, help).helpGroup(`${group}:`));
       const { formerKey } = definition;
       if (formerKey !== undefined) {
-        command.addOption(
-          new Option(`${flagOf(formerKey)} <${placeholder(definition)}>`).hideHelp(),
-        );
+        command.addOption(new Option(`${flagOf(formerKey)}${placeholder(definition)}`).hideHelp());
       }
     }
   }
@@ -47,19 +39,23 @@ export function configurationFrom(flags: Readonly<Record<string, unknown>>): Con
 
 export function defaultText(key: OptionKey): string {
   const { default: fallback } = optionTable[key];
-  return "value" in fallback ? String(fallback.value) : fallback.text;
+  if (!("value" in fallback)) return fallback.text;
+  if (fallback.value === null) return "none";
+  return String(fallback.value);
 }
 
 function placeholder(definition: AnyOptionDefinition): string {
   switch (definition.type) {
     case "integer":
-      return definition.unit;
+      return ` <${definition.unit}>`;
     case "choice":
-      return "choice";
+      return " <choice>";
     case "name":
     case "text":
-      return definition.type;
+      return ` <${definition.type}>`;
     case "path":
-      return "folder";
+      return ` <${definition.what ?? "folder"}>`;
+    case "flag":
+      return "";
   }
 }

@@ -3,23 +3,23 @@
  * else: it calls down, and never reads a socket. Its folder knows no other front; server.ts has the list of all.
  */
 import type { ModelsReload } from "millrace-client/wire";
+import type { GuardedSubmit } from "../access/guarded-submit.js";
 import type { HttpFront } from "../listen/http/http-front.js";
 import type { Metrics } from "../metrics/metrics.js";
 import type { Options } from "../options/options.js";
-import type { Submit } from "../submit/submit.js";
 import type { TaskForm } from "../work/task-form.js";
 import type { ServerViews } from "../work/views.js";
 
-/** Opens a front; called once, before the listener starts. */
+/** Opens a front; called once, before the listeners start. */
 export type OpenFront = (parts: FrontParts) => Front;
 
+/** What it speaks over; each is served by the listener of that name. */
 export interface Front {
-  /** Its routes, where it speaks over HTTP. */
-  readonly http: HttpFront;
+  readonly http?: HttpFront;
 }
 
 export interface FrontParts {
-  readonly submit: Submit;
+  readonly submit: GuardedSubmit;
   readonly views: ServerViews;
   readonly tasks: readonly FrontTask[];
   readonly options: FrontOptions;

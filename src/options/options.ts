@@ -1,6 +1,11 @@
 /** What the options of the server are called, and of which type each is; table.ts says all else of them. */
+import type { AccessOptions } from "./access-options.js";
+
 /** The values, resolved once and frozen. Units stand at the end of the names. */
-export interface Options {
+export interface Options extends BaseOptions, AccessOptions {}
+
+export interface BaseOptions {
+  readonly fronts: string;
   readonly models: string;
   readonly cacheDir: string;
   readonly modelsWatchMs: number;

@@ -8,14 +8,15 @@ import { dirname, resolve as resolvePath } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { didYouMean } from "../near-miss.js";
 import { contradictions, warningsOf } from "./contradictions.js";
+import type { AnyOptionDefinition } from "./definition.js";
 import { findMachine, type Layout, type Machine } from "./machine.js";
 import type { OptionKey, Options } from "./options.js";
 import {
-  type AnyOptionDefinition,
   flagOf,
   formerKeys,
   isOptionKey,
   optionKeys,
+  optionSections,
   optionTable,
   variableOf,
 } from "./table.js";
@@ -60,7 +61,7 @@ export function resolveConfiguration(input: ConfigurationInput): Configuration {
   const given = gather(input, problems, warnings);
   const machine = input.machine ?? findMachine();
   const layout = layoutOf(given);
-  const values: Partial<Record<OptionKey, string | number>> = {};
+  const values: Partial<Record<OptionKey, OptionValue | null>> = {};
   const sources: Partial<Record<OptionKey, OptionSource>> = {};
   for (const key of optionKeys) {
     const definition: AnyOptionDefinition = optionTable[key];
@@ -104,8 +105,10 @@ export function withMeasured(
   });
 }
 
+type OptionValue = string | number | boolean;
+
 interface Given {
-  readonly value: string | number;
+  readonly value: OptionValue;
   readonly source: OptionSource;
   /** As the one who wrote it calls it: `--port`, `MILLRACE_PORT`, `port in FILE`. */
   readonly place: string;
@@ -147,7 +150,8 @@ function gather(
       (key) => `${key} in ${input.file}`,
       dirname(resolvePath(input.file)),
     );
-    for (const [name, raw] of Object.entries(readFile(input.file, problems))) take(name, raw, from);
+    const entries = Object.entries(readFile(input.file, problems)).flatMap(unfolded);
+    for (const [name, raw] of entries) take(name, raw, from);
   }
   for (const [name, raw] of Object.entries(input.variables ?? {})) {
     if (raw !== undefined && isOurs(name)) take(name, raw, byVariable);
@@ -169,6 +173,16 @@ function gather(
     if (raw !== undefined) take(name, raw, fromFlags);
   }
   return given;
+}
+
+/** A section's entries by their keys; inside it the names of the program that is replaced are known too: `max_seq_len`. */
+function unfolded([name, raw]: readonly [string, unknown]): (readonly [string, unknown])[] {
+  const isSection = optionSections.some((each) => each === name);
+  if (!isSection || typeof raw !== "object" || raw === null) return [[name, raw]];
+  return Object.entries(raw).map(([inner, value]) => {
+    const words = inner.replace(/_+([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+    return [`${name}${words.charAt(0).toUpperCase()}${words.slice(1)}`, value] as const;
+  });
 }
 
 interface SourceNaming {
@@ -222,10 +236,11 @@ function readFile(path: string, problems: string[]): object {
   return {};
 }
 
-type Read = { readonly value: string | number } | { readonly problem: string };
+type Read = { readonly value: OptionValue } | { readonly problem: string };
 
 function readValue(definition: AnyOptionDefinition, raw: unknown, baseDir: string): Read {
   if (definition.type === "integer") return readInteger(definition, raw);
+  if (definition.type === "flag") return readFlag(raw);
   if (typeof raw !== "string" || raw === "") return { problem: `${show(raw)} is not a text` };
   switch (definition.type) {
     case "choice": {
@@ -257,6 +272,13 @@ function readInteger(
     return { problem: `${value} is not between ${definition.min} and ${definition.max}` };
   }
   return { value };
+}
+
+function readFlag(raw: unknown): Read {
+  if (typeof raw === "boolean") return { value: raw };
+  if (raw === "true" || raw === "1") return { value: true };
+  if (raw === "false" || raw === "0") return { value: false };
+  return { problem: `${show(raw)} is neither true nor false` };
 }
 
 function show(raw: unknown): string {

@@ -24,6 +24,7 @@ export const rooms: readonly Room[] = [
   { path: "src/front", floor: 6, siblingsApart: true },
   { path: "src/backend", floor: 6 },
   { path: "src/listen", floor: 5, siblingsApart: true },
+  { path: "src/access", floor: 4.5 },
   { path: "src/submit", floor: 4, siblingsApart: true },
   { path: "src/convert", floor: 4 },
   { path: "src/trial", floor: 4 },

@@ -2,6 +2,8 @@
 
 import { connect, type Socket } from "node:net";
 import type { DeploymentIdentity, ServerState, StatusResponse } from "millrace-client/wire";
+import { openAccess } from "#src/access/access.js";
+import { GuardedSubmit } from "#src/access/guarded-submit.js";
 import type { OpenFront } from "#src/front/front.js";
 import { identificationOf } from "#src/front/identification.js";
 import { openNativeFront } from "#src/front/native/native.js";
@@ -44,18 +46,22 @@ export class TestFront implements AsyncDisposable {
     test.submit.requestInputsMax = resolved.options.requestInputsMax;
     const views = viewsOf(test);
     const parts = {
-      submit: test.submit,
+      submit: new GuardedSubmit(test.submit),
       views,
       tasks: [...test.submit.tasks].map(([name, form]) => ({ ...form, name })),
       options: resolved.options,
       metrics,
     };
     const native = openNativeFront(parts);
+    const fronts = [
+      native,
+      ...others.map((other) => (typeof other === "function" ? other(parts) : { http: other })),
+    ];
+    const [first, ...more] = fronts.flatMap(({ http }) => http ?? []);
+    if (first === undefined) throw new Error("no front speaks over HTTP");
     test.#listener = await startHttpListener({
-      fronts: [
-        native.http,
-        ...others.map((other) => (typeof other === "function" ? other(parts).http : other)),
-      ],
+      fronts: [first, ...more],
+      access: openAccess,
       identification: identificationOf(views.identity),
       limits: resolved.options,
       metrics,

@@ -71,10 +71,14 @@ for (const [method, path, found] of cases) {
   test(`${method} ${path} → ${found}`, () => assert.equal(find(method, path), found));
 }
 
-test("two fronts cannot answer the same request", () => {
+test("what two fronts answer is the one's that stands first; one front cannot answer it twice", () => {
   const one = front("one", ["GET /a/{x}"], []);
-  const other = front("other", ["GET /a/{y}"], []);
-  assert.throws(() => new Router([one, other]), /other and one both answer GET \/a\/\{y\}/);
+  const other = front("other", ["GET /a/{y}", "POST /a/{y}"], []);
+  const router = new Router([one, other]);
+  assert.equal(router.find("GET", "/a/b").front, one);
+  assert.equal(router.find("POST", "/a/b").front, other);
+  const twice = front("twice", ["GET /a/{x}", "GET /a/{y}"], []);
+  assert.throws(() => new Router([twice]), /twice answers GET \/a\/\{y\} twice/);
 });
 
 test("a path is what stands before the query, also in the absolute form", () => {

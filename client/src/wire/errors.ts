@@ -76,6 +76,22 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
     "No served model has this name, none is for this task, or the name is needed and missing.",
     "Ask `GET /v1/models` for the names.",
   ]),
+  unauthenticated: entry(401, NO, [
+    "The server asks for a key, and none came or none that it knows.",
+    "Send `Authorization: Bearer KEY`, or as the client's protocol has it; `millrace keys add` makes one.",
+  ]),
+  forbidden: entry(403, NO, [
+    "The key is not for this model, this class of work or this route.",
+    "Ask for what the message names, or use a key that may.",
+  ]),
+  rate_limited: entry(429, RETRY, [
+    "The key has sent as much in this time as it may.",
+    "Send it again after `Retry-After` seconds.",
+  ]),
+  quota_exceeded: entry(429, NO, [
+    "The key has used all that it may in this period.",
+    "Wait for the next period, or raise the key's quota.",
+  ]),
   deployment_mismatch: entry(412, NO, [
     "The caller expected another environment, version or configuration than the one that answered.",
     "Check the address: you reached a deployment that you did not mean.",
@@ -186,6 +202,10 @@ export type ErrorCode =
   | "not_found"
   | "method_not_allowed"
   | "model_not_found"
+  | "unauthenticated"
+  | "forbidden"
+  | "rate_limited"
+  | "quota_exceeded"
   | "deployment_mismatch"
   | "body_timeout"
   | "queue_full"

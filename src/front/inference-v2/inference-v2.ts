@@ -8,9 +8,9 @@
  */
 import { MillraceError, type ModelInfo } from "millrace-client/wire";
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
-import type { InputOutcome } from "../../submit/submit.js";
 import { version } from "../../version.js";
 import type { TaskForm } from "../../work/task-form.js";
+import { ask, valuesOf } from "../ask.js";
 import type { Front, FrontParts } from "../front.js";
 import { errorHead, readyHead } from "../reply-heads.js";
 import { type InferBody, readInferBody } from "./infer-body.js";
@@ -37,7 +37,8 @@ class InferenceV2Front implements HttpFront {
     const { views } = parts;
     const memory = (path: string, answer: (exchange: Exchange) => Reply): Route => {
       const handler = (exchange: Exchange): void => exchange.reply(answer(exchange));
-      return { path, method: "GET", fromMemory: true, handler };
+      const access = path.startsWith("/v2/health/") ? "open" : "key";
+      return { path, method: "GET", access, fromMemory: true, handler };
     };
     const model = "/v2/models/{model}";
     const models = [model, `${model}/versions/{version}`];
@@ -117,35 +118,23 @@ class InferenceV2Front implements HttpFront {
       readonly payloadBytes: number;
     },
   ): Promise<void> {
-    const { submit, metrics } = this.#parts;
-    const outcomes: InputOutcome[] = [];
-    const { outputs } = read;
-    const names = outputs?.map(({ name }) => name);
-    const request = {
-      id: exchange.id,
+    const names = read.outputs?.map(({ name }) => name);
+    const answer = await ask(this.#parts, exchange, {
       task: model.task,
       model: model.name,
       class: read.class,
       tenant: read.tenant,
-      deadlineAtMs: exchange.arrivedAtMs + read.timeoutMs,
+      timeoutMs: read.timeoutMs,
       payloadBytes,
       fields: {
         [form.inputs]: read.inputs,
         ...(names === undefined ? {} : { [form.outputs]: names }),
       },
-    };
-    const summary = await submit.submit(request, exchange.departed, {
-      onOutcome: ({ outcome }) => {
-        outcomes.push(outcome);
-      },
     });
-    exchange.workClass = summary.class;
-    metrics.requestFinished(summary.class, summary.timings);
-    const [outcome] = outcomes;
-    if (outcome === undefined) throw new Error("submit settled without an outcome");
-    if ("error" in outcome) throw new MillraceError(outcome.error.code, outcome.error.message);
+    const [value] = valuesOf(answer);
+    if (value === undefined) throw new Error("an infer request has one input");
     const answered = { model: model.name, version: onlyVersion, read };
-    const whole = await inferReply(outcome.value, answered);
+    const whole = await inferReply(value, answered);
     // Making it may have taken a while.
     if (!exchange.departed.aborted) exchange.reply(whole);
   }

@@ -27,24 +27,28 @@ class NativeFront implements HttpFront {
   constructor(parts: FrontParts) {
     this.#parts = parts;
     const { views, metrics } = parts;
-    const memory = (path: string, handler: Route["handler"]): Route => {
-      return { path, method: "GET", fromMemory: true, handler };
+    const memory = (
+      path: string,
+      access: Route["access"] & string,
+      handler: Route["handler"],
+    ): Route => {
+      return { path, method: "GET", access, fromMemory: true, handler };
     };
     this.routes = [
       ...parts.tasks.map((task) => taskRoute(task, parts)),
       { path: "/v1/models", method: "GET", handler: (exchange) => this.#models(exchange) },
       ...(parts.reload === undefined ? [] : [reloadRoute(parts.reload)]),
-      memory("/live", (exchange) => {
+      memory("/live", "open", (exchange) => {
         exchange.reply(jsonReply(200, { live: true, deployment: views.identity }));
       }),
-      memory("/ready", (exchange) => {
+      memory("/ready", "open", (exchange) => {
         const body = views.ready();
         // Not an error reply: the body says which pipelines are missing and why.
         const { status, headers } = readyHead(body.ready);
         exchange.reply(jsonReply(status, body, headers));
       }),
-      memory("/status", (exchange) => exchange.reply(jsonReply(200, views.status()))),
-      memory("/metrics", async (exchange) => {
+      memory("/status", "admin", (exchange) => exchange.reply(jsonReply(200, views.status()))),
+      memory("/metrics", "admin", async (exchange) => {
         const body = await metrics.scrape(() => views.status());
         exchange.reply({ status: 200, contentType: metrics.contentType, body });
       }),
@@ -72,6 +76,7 @@ function reloadRoute(reload: NonNullable<FrontParts["reload"]>): Route {
   return {
     path: "/v1/models/reload",
     method: "POST",
+    access: "admin",
     handler: async (exchange) => exchange.reply(jsonReply(200, await reload())),
   };
 }

@@ -1,7 +1,7 @@
 /** What the body of `POST /v1/<task>` says → what submit takes: the fields that every task has; those of its own the task reads. */
 import { apiLimits, MillraceError, workClasses } from "millrace-client/wire";
+import type { GuardedRequest } from "../../access/guarded-submit.js";
 import type { Exchange } from "../../listen/http/http-front.js";
-import type { SubmitRequest } from "../../submit/submit.js";
 import { Fields } from "../../work/fields.js";
 import type { FrontOptions, FrontTask } from "../front.js";
 
@@ -45,7 +45,7 @@ function isOf(type: string, range: string): boolean {
 
 export interface RequestParts {
   readonly task: FrontTask;
-  readonly exchange: Pick<Exchange, "id" | "arrivedAtMs">;
+  readonly exchange: Pick<Exchange, "id" | "caller" | "arrivedAtMs">;
   readonly options: FrontOptions;
   readonly payloadBytes: number;
 }
@@ -54,7 +54,7 @@ export interface RequestParts {
 export function readRequest(
   body: Readonly<Record<string, unknown>>,
   parts: RequestParts,
-): SubmitRequest {
+): GuardedRequest {
   const { task, exchange, options, payloadBytes } = parts;
   const common = new Fields(body);
   common.refuseUnknown([...task.fields, ...commonFields]);
@@ -63,6 +63,7 @@ export function readRequest(
     options.requestTimeoutMsDefault;
   return {
     id: exchange.id,
+    caller: exchange.caller,
     task: task.name,
     model: common.text("model", 256) ?? null,
     class: common.choice("class", workClasses) ?? null,

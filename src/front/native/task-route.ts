@@ -1,7 +1,8 @@
 /** `POST /v1/<task>`: body → submit → one JSON reply, a line for each input as it is ready, or rows of numbers. */
 import { MillraceError, type RequestTimings } from "millrace-client/wire";
+import type { GuardedRequest } from "../../access/guarded-submit.js";
 import type { Exchange, ReceivedBody, Route } from "../../listen/http/http-front.js";
-import type { SubmitRequest, SubmitSummary } from "../../submit/submit.js";
+import type { SubmitSummary } from "../../submit/submit.js";
 import { inTurns } from "../../work/in-turns.js";
 import { parseObject, parseSteps, tensorBody } from "../../work/json-object.js";
 import type { FrontOptions, FrontParts, FrontTask } from "../front.js";
@@ -79,7 +80,7 @@ async function fieldsOf(
 async function replyTogether(
   exchange: Exchange,
   parts: ReplyParts,
-  request: SubmitRequest,
+  request: GuardedRequest,
 ): Promise<void> {
   // As text from the start: half of the memory, and no pause at the end in which all of them become text.
   const results: string[] = [];
@@ -102,7 +103,7 @@ async function replyTogether(
 async function replyInRows(
   exchange: Exchange,
   parts: FrontParts,
-  { request, rows }: { readonly request: SubmitRequest; readonly rows: string },
+  { request, rows }: { readonly request: GuardedRequest; readonly rows: string },
 ): Promise<void> {
   const reply = new RowsReply(rows);
   const summary = await parts.submit.submit(request, exchange.departed, {
@@ -117,7 +118,7 @@ async function replyInRows(
 async function replyInLines(
   exchange: Exchange,
   parts: ReplyParts,
-  request: SubmitRequest,
+  request: GuardedRequest,
 ): Promise<void> {
   let lines: ReturnType<Exchange["stream"]> | null = null;
   const begun = (): NonNullable<typeof lines> => {

@@ -4,6 +4,8 @@
  */
 import type { IncomingHttpHeaders } from "node:http";
 import type { MillraceError, WorkClass } from "millrace-client/wire";
+import type { Caller } from "../../work/caller.js";
+import type { JsonObject } from "../../work/payload.js";
 
 export interface HttpFront {
   readonly name: string;
@@ -22,6 +24,10 @@ export interface Route {
   readonly path: string;
   /** `GET` answers `HEAD` too. */
   readonly method: "GET" | "POST" | "PUT" | "DELETE";
+  /** Whether a key is needed where keys are asked for, and one that may administrate. Default: `key`. */
+  readonly access?: "open" | "key" | "admin";
+  /** For the description of all routes (OpenAPI); left out only where there is nothing to say to callers. */
+  readonly doc?: RouteDoc;
   /**
    * True for what needs no place: it is answered at once and from memory, also when every connection is taken, and
    * its exchanges are counted as polls.
@@ -30,8 +36,18 @@ export interface Route {
   readonly handler: (exchange: Exchange) => void | Promise<void>;
 }
 
+/** Schemas are JSON Schema, draft 2020-12. */
+export interface RouteDoc {
+  readonly summary: string;
+  /** By media type. */
+  readonly request?: Readonly<Record<string, JsonObject>>;
+  /** Of a reply that is no error: by media type. */
+  readonly reply: Readonly<Record<string, JsonObject>>;
+}
+
 export interface Exchange {
   readonly id: string;
+  readonly caller: Caller;
   /** On the clock of `performance.now()`. */
   readonly arrivedAtMs: number;
   /** As the route has it; none of them is empty. */

@@ -1,4 +1,5 @@
 /** What the parts of the listener share. */
+import type { Access } from "../../access/access.js";
 import type { Log } from "../../log.js";
 import type { Metrics } from "../../metrics/metrics.js";
 import type { Options } from "../../options/options.js";
@@ -25,6 +26,7 @@ export type HttpLimits = Pick<
 export interface ListenerContext {
   readonly limits: HttpLimits;
   readonly identification: Identification;
+  readonly access: Access;
   /** In its words is told what went wrong before a path was known. */
   readonly defaultFront: HttpFront;
   readonly metrics: Pick<Metrics, "replied" | "refused" | "polled">;

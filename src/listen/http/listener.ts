@@ -6,14 +6,23 @@
  *             too many?      whose?         │
  *             not HTTP?                     └──────────────► exchange.reply, .stream ─► writer ─► socket
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from "node:http";
 import type { AddressInfo } from "node:net";
 import { MillraceError } from "millrace-client/wire";
+import type { Access } from "../../access/access.js";
 import type { Log } from "../../log.js";
+import { anyCaller, type Caller } from "../../work/caller.js";
+import type { RunningListener } from "../running.js";
 import { BodyBudget } from "./body-budget.js";
 import { Connections } from "./connections.js";
 import { DecompressionTurns } from "./decompression-turns.js";
-import type { HttpFront, Identification } from "./http-front.js";
+import type { HttpFront, Identification, Route } from "./http-front.js";
 import type { HttpLimits, ListenerContext } from "./listener-context.js";
 import { lingerMs, OpenExchange } from "./open-exchange.js";
 import { ReadTurns } from "./read-turns.js";
@@ -24,6 +33,7 @@ export interface HttpListenerParts {
   /** The first one answers what is nobody's. */
   readonly fronts: readonly [HttpFront, ...HttpFront[]];
   readonly identification: Identification;
+  readonly access: Access;
   readonly limits: HttpLimits;
   readonly metrics: ListenerContext["metrics"];
   readonly log: Log;
@@ -33,9 +43,7 @@ export interface HttpListenerParts {
   readonly nowMs?: () => number;
 }
 
-export interface HttpListener {
-  /** `http://127.0.0.1:8400` */
-  readonly url: string;
+export interface HttpListener extends RunningListener {
   readonly port: number;
   /** From memory, for the status. */
   held(): HeldByListener;
@@ -209,9 +217,26 @@ class Listener implements HttpListener {
     const { route, params } = found;
     exchange.route = route.path;
     exchange.params = params;
+    exchange.caller = callerOf(request, route, this.#context.access);
     if (fromMemory) this.#context.metrics.polled(route.path);
     await route.handler(exchange);
   }
+}
+
+/** @throws MillraceError `unauthenticated`, `forbidden` */
+function callerOf({ headers }: IncomingMessage, route: Route, access: Access): Caller {
+  const { access: needed = "key" } = route;
+  if (needed === "open") return anyCaller;
+  const caller = access.callerOf(credentialOf(headers));
+  if (needed !== "admin" || caller.isAdmin) return caller;
+  throw new MillraceError("forbidden", "This route is for keys that may administrate.");
+}
+
+/** The schemes of those protocols that have one; some clients call it a key. */
+function credentialOf({ authorization, ...headers }: IncomingHttpHeaders): string | null {
+  const [, credential] = /^(?:Bearer|DeepL-Auth-Key) +(\S+)$/i.exec(authorization ?? "") ?? [];
+  const key = headers["x-api-key"] ?? headers["api-key"];
+  return credential ?? (typeof key === "string" ? key : null);
 }
 
 /** What HTTP asks of every head, and Node would let pass or answer without our headers. */

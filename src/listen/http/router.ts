@@ -21,7 +21,10 @@ export class Router {
   readonly #patterns: Entry[][];
   readonly #fronts: readonly HttpFront[];
 
-  /** The first front answers what is nobody's. Throws where two routes are one, which is a bug of the fronts. */
+  /**
+   * The first front answers what is nobody's. Where two have the same route it is the one's that stands first; two of one
+   * front are a bug of it, and thrown.
+   */
   constructor(fronts: readonly HttpFront[]) {
     this.#fronts = fronts;
     const byShape = new Map<string, Entry[]>();
@@ -31,11 +34,10 @@ export class Router {
         const shape = shapeOf(entry.segments);
         const same = byShape.get(shape) ?? [];
         const twin = same.find((other) => other.route.method === route.method);
-        if (twin !== undefined) {
-          throw new Error(
-            `${front.name} and ${twin.front.name} both answer ${route.method} ${route.path}`,
-          );
+        if (twin?.front === front) {
+          throw new Error(`${front.name} answers ${route.method} ${route.path} twice`);
         }
+        if (twin !== undefined) continue;
         byShape.set(shape, [...same, entry]);
         if (isLiteral(entry)) this.#literal.set(shape, byShape.get(shape) ?? []);
       }

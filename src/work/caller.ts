@@ -1,0 +1,24 @@
+/** Who asks, and what they may: what a key says, or everything where nobody is asked for one. */
+import type { WorkClass } from "millrace-client/wire";
+
+export interface Caller {
+  /** Of the key; null: nobody was asked for one. */
+  readonly key: string | null;
+  /** Whose share the work counts to, whatever the request says; null: the request's own word. */
+  readonly tenant: string | null;
+  /** Null: all. */
+  readonly classes: readonly WorkClass[] | null;
+  /** Null: all. */
+  readonly models: readonly string[] | null;
+  /** May load and unload models, and look into the server. */
+  readonly isAdmin: boolean;
+}
+
+/** Where no keys are asked for. */
+export const anyCaller: Caller = {
+  key: null,
+  tenant: null,
+  classes: null,
+  models: null,
+  isAdmin: true,
+};
