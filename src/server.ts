@@ -24,6 +24,7 @@ import {
   startHttpListener,
 } from "./listen/http/listener.js";
 import type { RunningListener } from "./listen/running.js";
+import { startZmqListener } from "./listen/zmq/listener.js";
 import type { Log } from "./log.js";
 import type { LogOutput } from "./log-output.js";
 import { EventLoopDelay } from "./metrics/event-loop-delay.js";
@@ -220,12 +221,20 @@ async function listenForAdmin(
   });
 }
 
-/** Whatever does not speak over HTTP. */
+/** Whatever does not speak over HTTP. Where one cannot listen, none of them does. */
 async function listenElsewhere(
-  _opened: readonly Front[],
-  _wired: Wired,
+  opened: readonly Front[],
+  { options: limits, ...wired }: Wired,
 ): Promise<readonly RunningListener[]> {
-  return [];
+  const starting = opened.flatMap(({ zmq }) =>
+    zmq === undefined ? [] : [startZmqListener({ ...wired, limits, front: zmq })],
+  );
+  const started = await Promise.allSettled(starting);
+  const listening = started.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+  const failed = started.find((each) => each.status === "rejected");
+  if (failed === undefined) return listening;
+  await closeAll(listening);
+  throw failed.reason;
 }
 
 async function closeAll(listeners: readonly RunningListener[]): Promise<void> {

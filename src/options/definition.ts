@@ -1,6 +1,6 @@
 /** What a row of the table of options says. */
 import type { Layout, Machine } from "./machine.js";
-import type { FormerOptions } from "./options.js";
+import type { FormerOptions, OptionKey } from "./options.js";
 
 export const optionGroups = [
   "Serving",
@@ -10,6 +10,7 @@ export const optionGroups = [
   "Limits",
   "Times",
   "Access",
+  "Bert",
 ] as const;
 
 /** A default is a value, or is computed from the machine and the layout that was asked for. */
@@ -24,6 +25,8 @@ export type OptionType<Value> = [NonNullable<Value>] extends [number]
       readonly unit: string;
       readonly min: number;
       readonly max: number;
+      /** What null in the file stands for, where the program that is replaced has that word. */
+      readonly none?: number;
     }
   : [NonNullable<Value>] extends [boolean]
     ? { readonly type: "flag" }
@@ -52,3 +55,6 @@ export type AnyOptionDefinition =
 
 /** The rows of one file of options. */
 export type OptionRows<Values> = { readonly [Key in keyof Values]: OptionDefinition<Values[Key]> };
+
+/** An option as the one who gave it calls it: `--port`, `MILLRACE_PORT`, `port in FILE`. */
+export type PlaceOf = (key: OptionKey) => string;

@@ -63,6 +63,8 @@ const knowing: Readonly<
       "src/cli/commands.ts",
       "src/cli/program.ts",
       "src/convert/marian/family.ts",
+      // What bert-as-service calls an option of its own.
+      "src/options/bert-options.ts",
       "src/tasks/embedding/",
       "client/src/wire/embed.ts",
       "client/src/wire/index.ts",
