@@ -17,12 +17,14 @@ import type { Front, FrontParts, OpenFront } from "./front/front.js";
 import { identificationOf } from "./front/identification.js";
 import { openInferenceV2Front } from "./front/inference-v2/inference-v2.js";
 import { openNativeFront } from "./front/native/native.js";
+import { openStreamsFront } from "./front/streams/streams.js";
 import {
   type HeldByListener,
   type HttpListener,
   startHttpListener,
 } from "./listen/http/listener.js";
 import type { RunningListener } from "./listen/running.js";
+import { WebSockets } from "./listen/websocket/websockets.js";
 import type { Log } from "./log.js";
 import type { LogOutput } from "./log-output.js";
 import { EventLoopDelay } from "./metrics/event-loop-delay.js";
@@ -36,6 +38,7 @@ import type { ServerViews } from "./work/views.js";
 const fronts = {
   native: openNativeFront,
   "inference-v2": openInferenceV2Front,
+  streams: openStreamsFront,
 } satisfies Readonly<Record<string, OpenFront>>;
 
 /** Before there is a listener. */
@@ -166,6 +169,13 @@ async function listenHttp(
 ): Promise<HttpListener> {
   const [first, ...others] = opened.flatMap(({ http }) => http ?? []);
   if (first === undefined) throw new Error("no front speaks over HTTP");
+  const upgrades = new WebSockets({
+    fronts: opened.flatMap(({ webSocket }) => webSocket ?? []),
+    rules: { origins: [], isOpen: access.isOpen },
+    limits: options,
+    metrics,
+    log,
+  });
   return await startHttpListener({
     fronts: [first, ...others],
     identification: identificationOf(views.identity),
@@ -173,6 +183,7 @@ async function listenHttp(
     metrics,
     log,
     access,
+    upgrades,
   });
 }
 

@@ -5,6 +5,7 @@
 import type { ModelsReload } from "millrace-client/wire";
 import type { GuardedSubmit } from "../access/guarded-submit.js";
 import type { HttpFront } from "../listen/http/http-front.js";
+import type { WebSocketFront } from "../listen/websocket/websocket-front.js";
 import type { Metrics } from "../metrics/metrics.js";
 import type { Options } from "../options/options.js";
 import type { TaskForm } from "../work/task-form.js";
@@ -16,6 +17,7 @@ export type OpenFront = (parts: FrontParts) => Front;
 /** What it speaks over; each is served by the listener of that name. */
 export interface Front {
   readonly http?: HttpFront;
+  readonly webSocket?: WebSocketFront;
 }
 
 export interface FrontParts {
