@@ -9,27 +9,20 @@
  * It listens before the pipelines are ready, so that `/live` and `/ready` can say what is going on.
  */
 import type { DeploymentIdentity, ModelsReload } from "millrace-client/wire";
-import { type AdminEntrance, type Entrance, openEntrance } from "./access/entrance.js";
+import { type Entrance, openEntrance } from "./access/entrance.js";
 import { GuardedSubmit } from "./access/guarded-submit.js";
 import type { Backend, OpenBackend } from "./backend/backend.js";
 import { chooseFronts } from "./front/choose-fronts.js";
 import type { Front, FrontParts, OpenFront } from "./front/front.js";
-import { identificationOf } from "./front/identification.js";
 import { openInferenceV2Front } from "./front/inference-v2/inference-v2.js";
 import { openNativeFront } from "./front/native/native.js";
-import { adminPart, publicPart } from "./listen/http/admin-routes.js";
-import {
-  type HeldByListener,
-  type HttpListener,
-  startHttpListener,
-} from "./listen/http/listener.js";
-import type { RunningListener } from "./listen/running.js";
-import { startZmqListener } from "./listen/zmq/listener.js";
+import { openStreamsFront } from "./front/streams/streams.js";
+import type { HeldByListener } from "./listen/http/listener.js";
+import { closeListeners, type Listeners, openListeners } from "./listeners.js";
 import type { Log } from "./log.js";
 import type { LogOutput } from "./log-output.js";
 import { EventLoopDelay } from "./metrics/event-loop-delay.js";
 import { Metrics } from "./metrics/metrics.js";
-import { originsOf } from "./options/origins.js";
 import type { Configuration } from "./options/resolve.js";
 import type { Submit } from "./submit/submit.js";
 import { version } from "./version.js";
@@ -39,6 +32,7 @@ import type { ServerViews } from "./work/views.js";
 const fronts = {
   native: openNativeFront,
   "inference-v2": openInferenceV2Front,
+  streams: openStreamsFront,
 } satisfies Readonly<Record<string, OpenFront>>;
 
 /** Before there is a listener. */
@@ -88,9 +82,7 @@ export async function startServer(
   const delay = new EventLoopDelay();
   const broken = new Broken(parts.log);
   let entrance: Entrance | null = null;
-  let listener: HttpListener | null = null;
-  let admin: HttpListener | null = null;
-  let others: readonly RunningListener[] = [];
+  let listeners: Listeners | null = null;
   let backend: Backend | null = null;
   try {
     const entering = openEntrance(options, parts.log);
@@ -100,7 +92,7 @@ export async function startServer(
       identity: identityOf(configuration),
       metrics,
       log: parts.log,
-      heldByListener: () => listener?.held() ?? nothingHeld,
+      heldByListener: () => listeners?.http.held() ?? nothingHeld,
       eventLoopDelayP99Ms: () => delay.p99Ms(),
       onBroken: broken.resolve,
     });
@@ -108,28 +100,22 @@ export async function startServer(
       late.stop({ drainMs: 0 }),
     );
     const wired = { options, metrics, log: parts.log, entrance };
-    const opened = openFronts(backend, wired);
-    const toHttp = { ...wired, views: backend.views };
-    const listening = listenHttp(opened, toHttp);
-    listener = await unlessAborted(signal, listening, (late) => late.close());
-    const listeningAdmin = listenForAdmin(opened, toHttp);
-    admin = await unlessAborted(signal, listeningAdmin, async (late) => late?.close());
-    const listeningToo = listenElsewhere(opened, wired);
-    others = await unlessAborted(signal, listeningToo, closeAll);
+    const listening = openListeners(openFronts(backend, wired), { ...wired, views: backend.views });
+    listeners = await unlessAborted(signal, listening, closeListeners);
     await unlessAborted(signal, backend.start());
     const { log } = parts;
-    const adminUrl = admin?.url ?? null;
-    log.info(
-      { http: listener.url, admin: adminUrl, others: others.map(({ url }) => url) },
-      "ready",
-    );
-    const { url } = listener;
-    const listeners = [listener, ...(admin === null ? [] : [admin]), ...others];
-    const at = { url, adminUrl, listeners, entrance };
-    return new RunningServer({ configuration, log, backend, ...at, delay, broken });
+    const { http, admin, all } = listeners;
+    const others = all.filter((each) => each !== http && each !== admin);
+    const urls = {
+      http: http.url,
+      admin: admin?.url ?? null,
+      others: others.map(({ url }) => url),
+    };
+    log.info(urls, "ready");
+    return new RunningServer({ configuration, log, backend, listeners, entrance, delay, broken });
   } catch (error) {
     backend?.drain();
-    await Promise.all([listener?.close(), admin?.close(), closeAll(others)]);
+    if (listeners !== null) await closeListeners(listeners);
     await backend?.stop({ drainMs: 0 });
     await entrance?.close();
     delay[Symbol.dispose]();
@@ -180,75 +166,12 @@ function openFronts(
   return chooseFronts<OpenFront>(options.fronts, fronts).map((open) => open(parts));
 }
 
-async function listenHttp(
-  opened: readonly Front[],
-  { entrance, options, ...wired }: Wired & Pick<Backend, "views">,
-): Promise<HttpListener> {
-  const { host, access, tls, admin } = entrance;
-  const [first, ...others] = opened
-    .flatMap(({ http }) => http ?? [])
-    .map((front) => (admin === null ? front : publicPart(front)));
-  if (first === undefined) throw new Error("no front speaks over HTTP");
-  return await startHttpListener({
-    fronts: [first, ...others],
-    identification: identificationOf(wired.views.identity),
-    limits: { ...options, host },
-    metrics: wired.metrics,
-    log: wired.log,
-    access,
-    tls,
-    origins: originsOf(options.corsOrigins),
-  });
-}
-
-/** Null where operators have no port of their own. */
-async function listenForAdmin(
-  opened: readonly Front[],
-  { entrance, options, ...wired }: Wired & Pick<Backend, "views">,
-): Promise<HttpListener | null> {
-  if (entrance.admin === null) return null;
-  const { host, port, access, tls }: AdminEntrance = entrance.admin;
-  const [first, ...others] = opened.flatMap(({ http }) => http ?? []).map(adminPart);
-  if (first === undefined) throw new Error("no front speaks over HTTP");
-  return await startHttpListener({
-    fronts: [first, ...others],
-    identification: identificationOf(wired.views.identity),
-    limits: { ...options, host, port },
-    metrics: wired.metrics,
-    log: wired.log,
-    access,
-    tls,
-  });
-}
-
-/** Whatever does not speak over HTTP. Where one cannot listen, none of them does. */
-async function listenElsewhere(
-  opened: readonly Front[],
-  { options: limits, ...wired }: Wired,
-): Promise<readonly RunningListener[]> {
-  const starting = opened.flatMap(({ zmq }) =>
-    zmq === undefined ? [] : [startZmqListener({ ...wired, limits, front: zmq })],
-  );
-  const started = await Promise.allSettled(starting);
-  const listening = started.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
-  const failed = started.find((each) => each.status === "rejected");
-  if (failed === undefined) return listening;
-  await closeAll(listening);
-  throw failed.reason;
-}
-
-async function closeAll(listeners: readonly RunningListener[]): Promise<void> {
-  await Promise.all(listeners.map((each) => each.close()));
-}
-
 interface RunningParts {
   readonly configuration: Configuration;
   readonly log: Log;
   readonly backend: Backend;
-  readonly url: string;
-  readonly adminUrl: string | null;
   readonly entrance: Entrance;
-  readonly listeners: readonly RunningListener[];
+  readonly listeners: Listeners;
   readonly delay: EventLoopDelay;
   readonly broken: Broken;
 }
@@ -287,11 +210,11 @@ class RunningServer implements MillraceServer {
   }
 
   get url(): string {
-    return this.#parts.url;
+    return this.#parts.listeners.http.url;
   }
 
   get adminUrl(): string | null {
-    return this.#parts.adminUrl;
+    return this.#parts.listeners.admin?.url ?? null;
   }
 
   get submit(): Submit {
@@ -322,11 +245,17 @@ class RunningServer implements MillraceServer {
     log.info({ drainMs }, "draining");
     backend.drain();
     const endsAtMs = performance.now() + drainMs;
-    const answered = await within(drainMs, Promise.all(listeners.map((each) => each.drained())));
+    const answered = await within(
+      drainMs,
+      Promise.all(listeners.all.map((each) => each.drained())),
+    );
     const leftMs = answered ? Math.max(0, endsAtMs - performance.now()) : 0;
     // Together: whoever is cut off is told so on the connection that is being closed. What is left, if all are answered,
     // is the work of callers in this process.
-    const [, ended] = await Promise.all([closeAll(listeners), backend.stop({ drainMs: leftMs })]);
+    const [, ended] = await Promise.all([
+      closeListeners(listeners),
+      backend.stop({ drainMs: leftMs }),
+    ]);
     const drained = answered && ended;
     await entrance.close();
     if (!drained) log.warn({ drainMs }, "drain took too long; what was left is cut off");

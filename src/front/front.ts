@@ -5,6 +5,7 @@
 import type { ModelsReload } from "millrace-client/wire";
 import type { GuardedSubmit } from "../access/guarded-submit.js";
 import type { HttpFront } from "../listen/http/http-front.js";
+import type { WebSocketFront } from "../listen/websocket/websocket-front.js";
 import type { ZmqFront } from "../listen/zmq/zmq-front.js";
 import type { Metrics } from "../metrics/metrics.js";
 import type { Options } from "../options/options.js";
@@ -18,6 +19,7 @@ export type OpenFront = (parts: FrontParts) => Front;
 export interface Front {
   readonly http?: HttpFront;
   readonly zmq?: ZmqFront;
+  readonly webSocket?: WebSocketFront;
 }
 
 export interface FrontParts {

@@ -1,6 +1,7 @@
 /** What holds between options, each of which is right by itself, and between them and the machine. */
 import { accessContradictions } from "./access-contradictions.js";
 import type { PlaceOf } from "./definition.js";
+import { isOpenAddress } from "./loopback.js";
 import { isDedicated, type Machine } from "./machine.js";
 import type { Options } from "./options.js";
 import { zmqContradictions } from "./zmq-contradictions.js";

@@ -2,20 +2,23 @@
 
 import { connect, type Socket } from "node:net";
 import type { DeploymentIdentity, ServerState, StatusResponse } from "millrace-client/wire";
-import { openAccess } from "#src/access/access.js";
+import { type Access, openAccess } from "#src/access/access.js";
 import { GuardedSubmit } from "#src/access/guarded-submit.js";
 import type { OpenFront } from "#src/front/front.js";
 import { identificationOf } from "#src/front/identification.js";
 import { openNativeFront } from "#src/front/native/native.js";
+import { openStreamsFront } from "#src/front/streams/streams.js";
 import type { HttpFront } from "#src/listen/http/http-front.js";
 import {
   type HttpListener,
   type HttpListenerParts,
   startHttpListener,
 } from "#src/listen/http/listener.js";
+import { WebSockets, type WebSocketsParts } from "#src/listen/websocket/websockets.js";
 import { createLog } from "#src/log.js";
 import { Metrics } from "#src/metrics/metrics.js";
 import type { Options } from "#src/options/options.js";
+import { originsOf } from "#src/options/origins.js";
 import { resolveConfiguration } from "#src/options/resolve.js";
 import type { ServerViews } from "#src/work/views.js";
 import { EchoSubmit } from "./echo-submit.js";
@@ -28,6 +31,13 @@ export const identity: DeploymentIdentity = {
   node: "here",
 };
 
+/** What is not an option, but differs in a test. */
+type TestTimes = Pick<HttpListenerParts, "signOfLifeMs" | "nowMs"> &
+  Pick<WebSocketsParts, "pingMs"> & {
+    readonly rules?: Partial<WebSocketsParts["rules"]>;
+    readonly access?: Access;
+  };
+
 export class TestFront implements AsyncDisposable {
   readonly submit: EchoSubmit = new EchoSubmit();
   readonly metrics: Metrics = new Metrics();
@@ -37,7 +47,7 @@ export class TestFront implements AsyncDisposable {
 
   static async start(
     options: Partial<Options> = {},
-    times: Pick<HttpListenerParts, "signOfLifeMs" | "nowMs"> = {},
+    { pingMs, rules, access = openAccess, ...times }: TestTimes = {},
     others: readonly (HttpFront | OpenFront)[] = [],
   ): Promise<TestFront> {
     const test = new TestFront();
@@ -52,20 +62,30 @@ export class TestFront implements AsyncDisposable {
       options: resolved.options,
       metrics,
     };
-    const native = openNativeFront(parts);
     const fronts = [
-      native,
+      openNativeFront(parts),
+      openStreamsFront(parts),
       ...others.map((other) => (typeof other === "function" ? other(parts) : { http: other })),
     ];
     const [first, ...more] = fronts.flatMap(({ http }) => http ?? []);
     if (first === undefined) throw new Error("no front speaks over HTTP");
+    const log = createLog({ ...resolved.options, destination: process.stdout });
+    const upgrades = new WebSockets({
+      fronts: fronts.flatMap((front) => ("webSocket" in front ? (front.webSocket ?? []) : [])),
+      rules: { origins: originsOf(resolved.options.corsOrigins), isOpen: access.isOpen, ...rules },
+      limits: resolved.options,
+      metrics,
+      log,
+      ...(pingMs === undefined ? {} : { pingMs }),
+    });
     test.#listener = await startHttpListener({
       fronts: [first, ...more],
-      access: openAccess,
+      access,
+      upgrades,
       identification: identificationOf(views.identity),
       limits: resolved.options,
       metrics,
-      log: createLog({ ...resolved.options, destination: process.stdout }),
+      log,
       ...times,
     });
     return test;

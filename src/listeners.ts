@@ -1,0 +1,128 @@
+/** Whatever the fronts speak over, listened on: all of it, or nothing. */
+import type { Entrance } from "./access/entrance.js";
+import type { Front } from "./front/front.js";
+import { identificationOf } from "./front/identification.js";
+import { adminPart, publicPart } from "./listen/http/admin-routes.js";
+import type { HttpFront } from "./listen/http/http-front.js";
+import { type HttpListener, startHttpListener } from "./listen/http/listener.js";
+import type { RunningListener } from "./listen/running.js";
+import { WebSockets } from "./listen/websocket/websockets.js";
+import { startZmqListener } from "./listen/zmq/listener.js";
+import type { Log } from "./log.js";
+import type { Metrics } from "./metrics/metrics.js";
+import type { Options } from "./options/options.js";
+import { originsOf } from "./options/origins.js";
+import type { ServerViews } from "./work/views.js";
+
+export interface ListenerParts {
+  readonly options: Options;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  readonly entrance: Entrance;
+  readonly views: ServerViews;
+}
+
+export interface Listeners {
+  readonly http: HttpListener;
+  /** Null where operators have no port of their own. */
+  readonly admin: HttpListener | null;
+  /** These two among them. */
+  readonly all: readonly RunningListener[];
+}
+
+/** @throws the error of the first that could not listen; none does then. */
+export async function openListeners(
+  fronts: readonly Front[],
+  parts: ListenerParts,
+): Promise<Listeners> {
+  const { admin: adminEntrance } = parts.entrance;
+  const starting = [
+    listenHttp(fronts, parts),
+    ...(adminEntrance === null ? [] : [listenForAdmin(fronts, parts, adminEntrance)]),
+    ...listenElsewhere(fronts, parts),
+  ] as const;
+  const [http, ...others] = await allOrNone(starting);
+  const admin = adminEntrance === null ? null : (others[0] as HttpListener);
+  return { http, admin, all: [http, ...others] };
+}
+
+export async function closeListeners({ all }: Listeners): Promise<void> {
+  await Promise.all(all.map((each) => each.close()));
+}
+
+type Starting = readonly [Promise<HttpListener>, ...Promise<RunningListener>[]];
+
+async function allOrNone(
+  starting: Starting,
+): Promise<readonly [HttpListener, ...RunningListener[]]> {
+  const settled = await Promise.allSettled(starting);
+  const failed = settled.find((each) => each.status === "rejected");
+  if (failed === undefined) {
+    const [http, ...others] = starting;
+    return [await http, ...(await Promise.all(others))];
+  }
+  const listening = settled.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+  await Promise.all(listening.map((each) => each.close()));
+  throw failed.reason;
+}
+
+async function listenHttp(
+  fronts: readonly Front[],
+  { entrance, options, metrics, log, views }: ListenerParts,
+): Promise<HttpListener> {
+  const { host, access, tls, admin } = entrance;
+  const upgrades = new WebSockets({
+    fronts: fronts.flatMap(({ webSocket }) => webSocket ?? []),
+    rules: { origins: originsOf(options.corsOrigins), isOpen: access.isOpen },
+    limits: options,
+    metrics,
+    log,
+  });
+  return await startHttpListener({
+    fronts: speaking(fronts, admin === null ? (front) => front : publicPart),
+    identification: identificationOf(views.identity),
+    limits: { ...options, host },
+    metrics,
+    log,
+    access,
+    tls,
+    origins: originsOf(options.corsOrigins),
+    upgrades,
+  });
+}
+
+async function listenForAdmin(
+  fronts: readonly Front[],
+  { options, metrics, log, views }: ListenerParts,
+  { host, port, access, tls }: NonNullable<Entrance["admin"]>,
+): Promise<HttpListener> {
+  return await startHttpListener({
+    fronts: speaking(fronts, adminPart),
+    identification: identificationOf(views.identity),
+    limits: { ...options, host, port },
+    metrics,
+    log,
+    access,
+    tls,
+  });
+}
+
+function speaking(
+  fronts: readonly Front[],
+  part: (front: HttpFront) => HttpFront,
+): readonly [HttpFront, ...HttpFront[]] {
+  const [first, ...others] = fronts.flatMap(({ http }) => (http === undefined ? [] : [part(http)]));
+  if (first === undefined) throw new Error("no front speaks over HTTP");
+  return [first, ...others];
+}
+
+function listenElsewhere(
+  fronts: readonly Front[],
+  { options, entrance, metrics, log }: ListenerParts,
+): Promise<RunningListener>[] {
+  const { access } = entrance;
+  const wired = { metrics, log, access, limits: options };
+  return fronts.flatMap(({ zmq }) =>
+    zmq === undefined ? [] : [startZmqListener({ ...wired, front: zmq })],
+  );
+}
