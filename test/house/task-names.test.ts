@@ -69,6 +69,8 @@ const knowing: Readonly<
       "src/tasks/table.ts",
       // What makes its models.
       "src/convert/encoder/",
+      // The protocol is for this task.
+      "src/front/openai/embeddings.ts",
     ],
   },
   classify: {

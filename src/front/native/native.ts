@@ -9,6 +9,7 @@
 import type { ErrorResponse, MillraceError, ModelsResponse } from "millrace-client/wire";
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
 import type { Front, FrontParts } from "../front.js";
+import { listedModel } from "../listed-model.js";
 import { errorHead, readyHead } from "../reply-heads.js";
 import { jsonReply } from "./json-reply.js";
 import { taskRoute } from "./task-route.js";
@@ -67,7 +68,9 @@ class NativeFront implements HttpFront {
 
   #models(exchange: Exchange): void {
     const { views } = this.#parts;
-    const body: ModelsResponse = { models: views.models(), deployment: views.identity };
+    const models = views.models();
+    const data = models.map(listedModel);
+    const body: ModelsResponse = { object: "list", data, models, deployment: views.identity };
     exchange.reply(jsonReply(200, body));
   }
 }

@@ -13,6 +13,8 @@ export interface HttpFront {
   /** A path that begins so and is no route's is not found by this front, in its words. The longest one counts. */
   readonly pathPrefixes: readonly string[];
   renderError(error: MillraceError, exchangeId: string): Reply;
+  /** Of what `renderError` gives, for the description of all routes (OpenAPI). */
+  readonly errorSchema?: JsonObject;
 }
 
 export interface Route {
