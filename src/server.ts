@@ -13,6 +13,7 @@ import { type Access, openAccess } from "./access/access.js";
 import { GuardedSubmit } from "./access/guarded-submit.js";
 import type { Backend, OpenBackend } from "./backend/backend.js";
 import { chooseFronts } from "./front/choose-fronts.js";
+import { openDeepLFront } from "./front/deepl/deepl.js";
 import type { Front, FrontParts, OpenFront } from "./front/front.js";
 import { identificationOf } from "./front/identification.js";
 import { openInferenceV2Front } from "./front/inference-v2/inference-v2.js";
@@ -38,6 +39,7 @@ const fronts = {
   native: openNativeFront,
   "inference-v2": openInferenceV2Front,
   openai: openOpenAiFront,
+  deepl: openDeepLFront,
 } satisfies Readonly<Record<string, OpenFront>>;
 
 /** Before there is a listener. */

@@ -34,7 +34,7 @@ export async function withJson<Value>(
 }
 
 /** @throws MillraceError `bad_request` */
-function readAs<Value>(schema: z.ZodType<Value>, value: unknown): Value {
+export function readAs<Value>(schema: z.ZodType<Value>, value: unknown): Value {
   const read = schema.safeParse(value);
   if (read.success) return read.data;
   const [issue] = read.error.issues;

@@ -41,6 +41,10 @@ export interface Route {
 /** Schemas are JSON Schema, draft 2020-12. */
 export interface RouteDoc {
   readonly summary: string;
+  /** Of the query, by name; none is needed. */
+  readonly query?: Readonly<
+    Record<string, { readonly schema: JsonObject; readonly description: string }>
+  >;
   /** By media type. */
   readonly request?: Readonly<Record<string, JsonObject>>;
   /** Of a reply that is no error: by media type. */
