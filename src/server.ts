@@ -13,9 +13,11 @@ import { type Entrance, openEntrance } from "./access/entrance.js";
 import { GuardedSubmit } from "./access/guarded-submit.js";
 import type { Backend, OpenBackend } from "./backend/backend.js";
 import { chooseFronts } from "./front/choose-fronts.js";
+import { openDeepLFront } from "./front/deepl/deepl.js";
 import type { Front, FrontParts, OpenFront } from "./front/front.js";
 import { openInferenceV2Front } from "./front/inference-v2/inference-v2.js";
 import { openNativeFront } from "./front/native/native.js";
+import { openOpenAiFront } from "./front/openai/openai.js";
 import { openStreamsFront } from "./front/streams/streams.js";
 import type { HeldByListener } from "./listen/http/listener.js";
 import { closeListeners, type Listeners, openListeners } from "./listeners.js";
@@ -33,6 +35,8 @@ const fronts = {
   native: openNativeFront,
   "inference-v2": openInferenceV2Front,
   streams: openStreamsFront,
+  openai: openOpenAiFront,
+  deepl: openDeepLFront,
 } satisfies Readonly<Record<string, OpenFront>>;
 
 /** Before there is a listener. */

@@ -51,6 +51,8 @@ const knowing: Readonly<
       "src/models/version-1.ts",
       // The first plan's clients name no task: they mean this one.
       "src/front/streams/pair.ts",
+      // The protocol is for this task.
+      "src/front/deepl/",
     ],
   },
   embed: {
@@ -73,6 +75,8 @@ const knowing: Readonly<
       "src/tasks/table.ts",
       // What makes its models.
       "src/convert/encoder/",
+      // The protocol is for this task.
+      "src/front/openai/embeddings.ts",
     ],
   },
   classify: {

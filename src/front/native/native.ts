@@ -10,6 +10,7 @@ import type { ErrorResponse, MillraceError, ModelsResponse } from "millrace-clie
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
 import { mayUse } from "../../work/caller.js";
 import type { Front, FrontParts } from "../front.js";
+import { listedModel } from "../listed-model.js";
 import { errorHead, readyHead } from "../reply-heads.js";
 import { jsonReply } from "./json-reply.js";
 import { taskRoute } from "./task-route.js";
@@ -69,7 +70,8 @@ class NativeFront implements HttpFront {
   #models(exchange: Exchange): void {
     const { views } = this.#parts;
     const models = views.models().filter(({ name }) => mayUse(exchange.caller, name));
-    const body: ModelsResponse = { models, deployment: views.identity };
+    const data = models.map(listedModel);
+    const body: ModelsResponse = { object: "list", data, models, deployment: views.identity };
     exchange.reply(jsonReply(200, body));
   }
 }
