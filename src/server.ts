@@ -12,6 +12,7 @@ import type { DeploymentIdentity, ModelsReload } from "millrace-client/wire";
 import { type Entrance, openEntrance } from "./access/entrance.js";
 import { GuardedSubmit } from "./access/guarded-submit.js";
 import type { Backend, OpenBackend } from "./backend/backend.js";
+import { openBertFront } from "./front/bert-as-service/bert-as-service.js";
 import { chooseFronts } from "./front/choose-fronts.js";
 import { openDeepLFront } from "./front/deepl/deepl.js";
 import type { Front, FrontParts, OpenFront } from "./front/front.js";
@@ -37,6 +38,7 @@ const fronts = {
   streams: openStreamsFront,
   openai: openOpenAiFront,
   deepl: openDeepLFront,
+  "bert-as-service": openBertFront,
 } satisfies Readonly<Record<string, OpenFront>>;
 
 /** Before there is a listener. */
@@ -66,6 +68,8 @@ export interface MillraceServer extends AsyncDisposable {
    * the server closes itself, because nobody knows any more who has what.
    */
   readonly broken: Promise<void>;
+  /** Resolves when a client stopped the server (`bertTerminate`): it closes itself. */
+  readonly terminated: Promise<void>;
   /**
    * Drains for at most `drainMs`, then ends everything. False where work was cut off. A second call gets the first
    * one's promise.
@@ -85,6 +89,7 @@ export async function startServer(
   if (parts.logOutput !== undefined) parts.logOutput.onDropped = () => metrics.logLineDropped();
   const delay = new EventLoopDelay();
   const broken = new Broken(parts.log);
+  const terminated = new Terminated();
   let entrance: Entrance | null = null;
   let listeners: Listeners | null = null;
   let backend: Backend | null = null;
@@ -104,7 +109,7 @@ export async function startServer(
       late.stop({ drainMs: 0 }),
     );
     const wired = { options, metrics, log: parts.log, entrance };
-    const listening = openListeners(openFronts(backend, wired), { ...wired, views: backend.views });
+    const listening = openListeners(openFronts(backend, { ...wired, terminate: terminated.resolve }), { ...wired, views: backend.views });
     listeners = await unlessAborted(signal, listening, closeListeners);
     await unlessAborted(signal, backend.start());
     const { log } = parts;
@@ -116,7 +121,8 @@ export async function startServer(
       others: others.map(({ url }) => url),
     };
     log.info(urls, "ready");
-    return new RunningServer({ configuration, log, backend, listeners, entrance, delay, broken });
+    const running = { listeners, entrance, delay, broken, terminated };
+    return new RunningServer({ configuration, log, backend, ...running });
   } catch (error) {
     backend?.drain();
     if (listeners !== null) await closeListeners(listeners);
@@ -159,13 +165,13 @@ interface Wired {
 
 function openFronts(
   backend: Pick<Backend, "submit" | "views" | "reload">,
-  { options, metrics, entrance }: Wired,
+  { options, metrics, entrance, terminate }: Wired & { readonly terminate: () => void },
 ): readonly Front[] {
   const { views } = backend;
   const submit = new GuardedSubmit(backend.submit, entrance.access);
   const reload = (): Promise<ModelsReload> => backend.reload();
   const tasks = [...backend.submit.tasks].map(([name, form]) => ({ ...form, name }));
-  const parts: FrontParts = { submit, views, tasks, options, metrics, reload };
+  const parts: FrontParts = { submit, views, tasks, options, metrics, reload, terminate };
   return chooseFronts<OpenFront>(options.fronts, fronts).map((open) => open(parts));
 }
 
@@ -177,6 +183,21 @@ interface RunningParts {
   readonly listeners: Listeners;
   readonly delay: EventLoopDelay;
   readonly broken: Broken;
+  readonly terminated: Terminated;
+}
+
+/** A caller who may has stopped the server. */
+class Terminated {
+  readonly promise: Promise<void>;
+  readonly resolve: () => void;
+
+  constructor() {
+    let settle: () => void = () => {};
+    this.promise = new Promise((resolve) => {
+      settle = resolve;
+    });
+    this.resolve = settle;
+  }
 }
 
 /** A promise inside was broken. The first one counts. */
@@ -206,6 +227,14 @@ class RunningServer implements MillraceServer {
   constructor(parts: RunningParts) {
     this.#parts = parts;
     void parts.broken.promise.then(() => this.close());
+    void parts.terminated.promise.then(() => {
+      parts.log.info("stopping: a client asked for it");
+      return this.close();
+    });
+  }
+
+  get terminated(): Promise<void> {
+    return this.#parts.terminated.promise;
   }
 
   get broken(): Promise<void> {

@@ -8,6 +8,7 @@ import type { HttpFront } from "../listen/http/http-front.js";
 import type { WebSocketFront } from "../listen/websocket/websocket-front.js";
 import type { ZmqFront } from "../listen/zmq/zmq-front.js";
 import type { Metrics } from "../metrics/metrics.js";
+import type { BertOptions } from "../options/bert-options.js";
 import type { Options } from "../options/options.js";
 import type { TaskForm } from "../work/task-form.js";
 import type { ServerViews } from "../work/views.js";
@@ -29,6 +30,8 @@ export interface FrontParts {
   readonly options: FrontOptions;
   /** Looks at the folder of models again; absent where there is none. */
   readonly reload?: () => Promise<ModelsReload>;
+  /** Stops the server as a signal would: what it has is finished first. */
+  readonly terminate?: () => void;
   readonly metrics: Pick<Metrics, "requestFinished" | "scrape" | "contentType">;
 }
 
@@ -39,5 +42,21 @@ export interface FrontTask extends TaskForm {
 
 export type FrontOptions = Pick<
   Options,
-  "requestTimeoutMsDefault" | "requestTimeoutMsMax" | "requestInputsMax" | "imageBodyBytesMax"
+  | "requestTimeoutMsDefault"
+  | "requestTimeoutMsMax"
+  | "requestInputsMax"
+  | "imageBodyBytesMax"
+  | FactOption
+  | keyof BertOptions
 >;
+
+/** What some protocols tell their clients of the server. */
+type FactOption =
+  | "host"
+  | "port"
+  | "logLevel"
+  | "connectionsMax"
+  | "pipelines"
+  | "realtimePipelines"
+  | "bulkPipelines"
+  | "prefetchRows";

@@ -69,6 +69,7 @@ const knowing: Readonly<
       "src/convert/marian/family.ts",
       // What bert-as-service calls an option of its own.
       "src/options/bert-options.ts",
+      "src/front/bert-as-service/",
       "src/tasks/embedding/",
       "client/src/wire/embed.ts",
       "client/src/wire/index.ts",
