@@ -36,6 +36,9 @@ export async function benchFrontAlone(settings: ClientsSettings): Promise<void> 
       items.push(load.perSecond);
     }
     const target = answer === "none" ? atLeast(20_000) : null;
-    report.add(`front alone, requests of ${textsOfRequest}, ${title}`, items, "items/s", target);
+    report.add(`front alone, requests of ${textsOfRequest}, ${title}`, items, {
+      unit: "items/s",
+      target,
+    });
   }
 }

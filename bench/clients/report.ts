@@ -7,6 +7,11 @@ export interface Target {
   readonly than: number;
 }
 
+interface Meaning {
+  readonly unit?: string;
+  readonly target?: Target | null;
+}
+
 interface Row {
   readonly title: string;
   readonly unit: string;
@@ -32,7 +37,7 @@ export class Report {
   }
 
   /** One value of each round. */
-  add(title: string, values: readonly number[], unit = "", target: Target | null = null): void {
+  add(title: string, values: readonly number[], { unit = "", target = null }: Meaning = {}): void {
     this.#rows.push({ title, unit, values, target });
     const { median } = spread(values);
     const digits = Math.abs(median) >= 100 ? 0 : Math.abs(median) >= 10 ? 1 : 2;
@@ -50,7 +55,7 @@ function verdict(median: number, target: Target | null): string {
   if (target === null) return "";
   const { better, than } = target;
   const met = better === "more" ? median >= than : median < than;
-  return `   target ${better === "more" ? "≥" : "<"} ${than}: ${met ? "met" : "MISSED"}`;
+  return `   target ${better === "more" ? "≥" : "<"} ${Number(than.toFixed(2))}: ${met ? "met" : "MISSED"}`;
 }
 
 /** Round by round, so that both were measured on the same machine, whatever else it did. */

@@ -12,3 +12,14 @@ export interface ClientsSettings {
   /** Where servers of the benchmark write where their time goes; null: nowhere. */
   readonly profileDir: string | null;
 }
+
+/** With a model. */
+export interface ModelSettings extends ClientsSettings {
+  readonly texts: readonly string[];
+  /** Of the folder that the model was converted from. */
+  readonly sourceDir: string;
+  readonly pipelines: number;
+  /** Of a pipeline. */
+  readonly threads: number;
+  readonly peers: { readonly dir: string; readonly install: boolean };
+}
