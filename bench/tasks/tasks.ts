@@ -2,18 +2,17 @@
  * `npm run bench -- tasks`: what the tasks beside translation gain from packing, from int8 and from company, and what a change of
  * models costs. Models have made weights; variants take turns in one run, and figures are medians with the least and the most.
  */
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { convert } from "#src/convert/convert.js";
-import { manifestOf } from "#src/models/engine-table.js";
 import { describeMachine } from "../machine.js";
 import { benchCallers } from "./callers.js";
+import { makeModels } from "./make-models.js";
 import { benchPacking } from "./packing.js";
 import { benchPages } from "./pages.js";
-import type { MadeModel, TasksSettings } from "./settings.js";
-import { type EncoderShape, shapes, writeShape } from "./shapes.js";
+import type { TasksSettings } from "./settings.js";
+import { shapes } from "./shapes.js";
 import { benchSwitching } from "./switching.js";
 import { madeTexts } from "./texts.js";
 
@@ -71,35 +70,4 @@ export async function run(args: readonly string[]): Promise<void> {
   } finally {
     await rm(parent, { recursive: true, force: true });
   }
-}
-
-/** Of one shape: the same weights in float32 and in int8. */
-async function makeModels(parent: string, shape: EncoderShape): Promise<readonly MadeModel[]> {
-  const folder = join(parent, shape.name);
-  await mkdir(folder);
-  const modelDir = join(folder, "source");
-  await writeShape(modelDir, shape);
-  const calibrationFile = join(folder, "calibration.txt");
-  await writeFile(
-    calibrationFile,
-    madeTexts(shape, 128, { least: 5, most: 60, seed: 2 }).join("\n"),
-  );
-  const models: MadeModel[] = [];
-  for (const precision of ["f32", "int8"] as const) {
-    const outDir = join(folder, precision, "model");
-    await mkdir(join(folder, precision));
-    const { manifest } = await convert({
-      modelDir,
-      outDir,
-      precision,
-      calibrationFile,
-      force: false,
-      onProgress: () => {},
-      signal: new AbortController().signal,
-    });
-    const staged = manifestOf(manifest, "staged");
-    if (staged.program !== "encoder") throw new Error("the made encoder became something else");
-    models.push({ shape, precision, dir: outDir, manifest: staged });
-  }
-  return models;
 }

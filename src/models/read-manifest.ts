@@ -7,6 +7,7 @@ import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
+import { show } from "../work/fields.js";
 import { engineTable } from "./engine-table.js";
 import { hashFile } from "./file-hash.js";
 import type { ModelManifest } from "./manifest.js";
@@ -137,7 +138,8 @@ function versionOf(value: unknown): unknown {
 
 function unknownVersion(path: string, version: unknown): MillraceError {
   const reads = `this Millrace reads 1 and ${manifestVersion}`;
-  const versions = `manifestVersion ${JSON.stringify(version)}; ${reads}`;
+  const shown = version === undefined ? "undefined" : show(version);
+  const versions = `manifestVersion ${shown}; ${reads}`;
   const cure = "convert the model again with this version, or run the Millrace that wrote it";
   return new MillraceError("model_folder_invalid", `${path} has ${versions}: ${cure}`);
 }

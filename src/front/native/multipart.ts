@@ -36,17 +36,19 @@ export async function readMultipart(
       resolve();
     });
   });
-  parser.on("field", (name, value, ...cut) => {
+  // The parser's types do not say so, but a part may have no name.
+  parser.on("field", (name: string | undefined, value, ...cut) => {
     const [isNameCut, isValueCut] = cut;
-    if (isNameCut || isValueCut) refuse(`has a field of more than ${limits.fieldSize} bytes`);
+    if (name === undefined) refuse("has a field without a name");
+    else if (isNameCut || isValueCut) refuse(`has a field of more than ${limits.fieldSize} bytes`);
     else texts.push([name, value]);
   });
-  parser.on("file", (name, stream) => {
+  parser.on("file", (name: string | undefined, stream) => {
     const chunks: Buffer[] = [];
     stream.on("data", (chunk: Buffer) => chunks.push(chunk));
     // Of a part that has no end; the parser says so too.
     stream.on("error", () => {});
-    stream.on("end", () => files.push({ name, bytes: Buffer.concat(chunks) }));
+    stream.on("end", () => files.push({ name: name ?? "", bytes: Buffer.concat(chunks) }));
   });
   parser.on("filesLimit", () => {
     const message = `The body has more than ${filesMax} files.`;

@@ -5,6 +5,7 @@
 import { createRequire } from "node:module";
 import { z } from "zod";
 import { SentencePiece, sentencePieceSchema } from "./sentencepiece.js";
+import { checkVocabularyIds } from "./vocabulary-ids.js";
 
 export interface HuggingFaceTokenizer {
   /** It takes an empty `text_pair` for none. */
@@ -49,6 +50,7 @@ export function createTokenizer(
   tokenizerJson: object,
   tokenizerConfig: object,
 ): HuggingFaceTokenizer {
+  checkVocabularyIds(tokenizerJson);
   const { Tokenizer } = load("@huggingface/tokenizers") as HuggingFaceTokenizers;
   const tokenizer = new Tokenizer(tokenizerJson, tokenizerConfig);
   const { sentencepiece } = converted.parse(tokenizerJson).model;

@@ -1,0 +1,116 @@
+/**
+ * `npm run bench -- clients`: what it costs to speak the clients' protocols, and what a caller gains beside the usual way to serve a
+ * model. Models have made weights; sides take turns in one run, and figures are medians with the least and the most.
+ */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { availableParallelism, homedir, tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { describeMachine } from "../machine.js";
+import { makeModels } from "../tasks/make-models.js";
+import { shapes } from "../tasks/shapes.js";
+import { madeTexts } from "../tasks/texts.js";
+import { benchFrontAlone } from "./front-alone.js";
+import { benchFronts } from "./fronts.js";
+import { benchPeers } from "./peers/peers.js";
+import { Report } from "./report.js";
+import type { ClientsSettings, ModelSettings } from "./settings.js";
+
+const cacheHome = process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache");
+
+const usage = `npm run bench -- clients [flags]
+  --parts LIST     of front, fronts, peers (default: all)
+  --shapes LIST    of minilm, bert-base, tiny (default: the first two)
+  --precisions LIST  of f32, int8 (default: both)
+  --texts N        texts a round (default: 512)
+  --tokens N       of the longest text (default: 128)
+  --rounds N       (default: 5)
+  --seconds N      of one measurement (default: 8)
+  --callers N      (default: 64)
+  --pipelines N    (default: 1)
+  --threads N      of a pipeline (default: all cores)
+  --peers DIR      where transformers.js and Fastify are (default: a folder of the cache)
+  --install-peers  puts them there
+  --profile DIR    servers without a model write CPU profiles there
+  --json FILE      the figures as JSON`;
+
+const flags = {
+  parts: { type: "string", default: "front,fronts,peers" },
+  shapes: { type: "string", default: "minilm,bert-base" },
+  precisions: { type: "string", default: "f32,int8" },
+  texts: { type: "string", default: "512" },
+  tokens: { type: "string", default: "128" },
+  rounds: { type: "string", default: "5" },
+  seconds: { type: "string", default: "8" },
+  callers: { type: "string", default: "64" },
+  pipelines: { type: "string", default: "1" },
+  threads: { type: "string", default: String(availableParallelism()) },
+  peers: { type: "string", default: join(cacheHome, "millrace-bench", "peers") },
+  "install-peers": { type: "boolean", default: false },
+  profile: { type: "string" },
+  json: { type: "string" },
+  help: { type: "boolean", default: false },
+} as const;
+
+export async function run(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({ args: [...args], options: flags });
+  if (values.help) return console.log(usage);
+  const parts = new Set(values.parts.split(","));
+  const report = new Report((line) => console.log(line));
+  const machine = describeMachine();
+  report.say(machine);
+  const parent = await mkdtemp(join(tmpdir(), "millrace-bench-clients-"));
+  const settings: ClientsSettings = {
+    report,
+    parent,
+    rounds: Number(values.rounds),
+    ms: 1_000 * Number(values.seconds),
+    callers: Number(values.callers),
+    profileDir: values.profile ?? null,
+  };
+  const ofModels = {
+    ...settings,
+    pipelines: Number(values.pipelines),
+    threads: Number(values.threads),
+    peers: { dir: values.peers, install: values["install-peers"] },
+  };
+  try {
+    if (parts.has("front")) await benchFrontAlone(settings);
+    const texts = { count: Number(values.texts), most: Number(values.tokens) };
+    const precisions = new Set(values.precisions.split(","));
+    for (const name of values.shapes.split(",").filter((each) => each !== "")) {
+      if (parts.has("fronts") || parts.has("peers")) {
+        await benchShape(name, { parts, texts, precisions, settings: ofModels });
+      }
+    }
+  } finally {
+    await rm(parent, { recursive: true, force: true });
+  }
+  if (values.json !== undefined) await writeFile(values.json, report.json(machine));
+}
+
+interface ShapeRun {
+  readonly parts: ReadonlySet<string>;
+  readonly precisions: ReadonlySet<string>;
+  readonly texts: { readonly count: number; readonly most: number };
+  readonly settings: Omit<ModelSettings, "texts" | "sourceDir">;
+}
+
+async function benchShape(name: string, run: ShapeRun): Promise<void> {
+  const { parts, precisions, texts, settings } = run;
+  const shape = shapes[name];
+  if (shape === undefined) throw new Error(`there is no shape ${name}\n${usage}`);
+  const { report, parent } = settings;
+  report.say(`${shape.name}: ${texts.count} texts of 5 to ${texts.most} tokens`);
+  const models = await makeModels(parent, shape);
+  const own: ModelSettings = {
+    ...settings,
+    texts: madeTexts(shape, texts.count, { least: 5, most: texts.most, seed: 1 }),
+    sourceDir: join(parent, shape.name, "source"),
+  };
+  for (const model of models.filter(({ precision }) => precisions.has(precision))) {
+    if (parts.has("fronts")) await benchFronts(model, own);
+    if (parts.has("peers")) await benchPeers(model, own);
+  }
+  await rm(join(parent, shape.name), { recursive: true });
+}

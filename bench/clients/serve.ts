@@ -1,0 +1,37 @@
+/** A Millrace server in a process of its own. */
+import { createServer as createProbe } from "node:net";
+import type { CreateServerOptions } from "#src/index.js";
+import { type BenchChild, startChild } from "./child.js";
+
+export interface ServedMillrace extends AsyncDisposable {
+  readonly url: string;
+}
+
+export async function serve(options: CreateServerOptions): Promise<ServedMillrace> {
+  const child: BenchChild = startChild("serve-child.js", [
+    JSON.stringify({ port: 0, logLevel: "silent", ...options }),
+  ]);
+  try {
+    return { url: await child.line(), [Symbol.asyncDispose]: () => child[Symbol.asyncDispose]() };
+  } catch (error) {
+    await child[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Ports that nobody has now: for listeners whose own choice nobody would learn. */
+export async function freePorts(count: number): Promise<readonly number[]> {
+  const probes = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const probe = createProbe();
+      await new Promise<void>((resolve) => probe.listen(0, "127.0.0.1", resolve));
+      return probe;
+    }),
+  );
+  const ports = probes.map((probe) => {
+    const address = probe.address();
+    return typeof address === "object" && address !== null ? address.port : 0;
+  });
+  await Promise.all(probes.map((probe) => new Promise((resolve) => probe.close(resolve))));
+  return ports;
+}

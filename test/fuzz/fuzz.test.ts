@@ -1,0 +1,70 @@
+/** Some inputs of every parser; `npm run fuzz` has a million of each. */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { MillraceError } from "millrace-client/wire";
+import { TempDir } from "../support/temp-dir.js";
+import { type OpenParser } from "./parser.js";
+import { parsers } from "./parsers.js";
+import { inputMsMax, runFuzz } from "./runner.js";
+
+const inputs = 500;
+const seed = 8;
+
+describe("strangers' bytes are taken or refused, and nothing else", () => {
+  for (const { name, open } of parsers) {
+    test(name, async (t) => {
+      await using dir = await TempDir.make();
+      const range = { seed, from: 0, inputs };
+      const parser = await open(dir.path);
+      const report = await runFuzz({ parser, range, onProgress: () => {} });
+      t.diagnostic(`${report.inputs} inputs of seed ${seed}`);
+      // How long one takes is for `npm run fuzz`: here others use the machine.
+      const found = report.problems.filter(({ kind }) => kind !== "slow");
+      assert.deepEqual(found, []);
+      assert.ok(report.taken > 0 && report.taken < inputs, "some are good, and some are bad");
+    });
+  }
+});
+
+/** A parser with one flaw, found by what it does to numbers. */
+function flawed(take: (input: number) => void | Promise<void>): OpenParser {
+  const parser: OpenParser<number> = { make: (random) => random.int(0, 99), take };
+  return parser as OpenParser;
+}
+
+async function kindsOf(take: (input: number) => void | Promise<void>): Promise<readonly string[]> {
+  const range = { seed, from: 0, inputs: 400 };
+  const { problems } = await runFuzz({ parser: flawed(take), range, onProgress: () => {} });
+  return [...new Set(problems.map(({ kind }) => kind))];
+}
+
+describe("a flaw is noticed:", () => {
+  test("an error that is none of ours, and one that is called internal", async () => {
+    assert.deepEqual(await kindsOf(() => {}), []);
+    assert.deepEqual(
+      await kindsOf((input) => {
+        if (input === 7) throw new TypeError("no");
+      }),
+      ["thrown"],
+    );
+    assert.deepEqual(
+      await kindsOf(() => {
+        throw new MillraceError("internal", "a bug");
+      }),
+      ["thrown"],
+    );
+  });
+
+  test("an input that always takes long", async () => {
+    const take = (input: number): void => {
+      const until = performance.now() + (input === 7 ? inputMsMax + 1 : 0);
+      while (performance.now() < until) continue;
+    };
+    assert.deepEqual(await kindsOf(take), ["slow"]);
+  });
+
+  test("memory that is kept, and files that stay open", async () => {
+    const kept: Buffer[] = [];
+    assert.deepEqual(await kindsOf(() => void kept.push(Buffer.alloc(64 * 1024))), ["leak"]);
+  });
+});

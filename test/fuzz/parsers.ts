@@ -1,0 +1,20 @@
+/** The one table of parsers that strangers feed: a new one is a file in parsers/ and a line here. */
+import type { FuzzParser } from "./parser.js";
+import { multipartParser, queryParser } from "./parsers/forms.js";
+import { frameParsers } from "./parsers/frames.js";
+import { inferV2Parser } from "./parsers/infer-v2.js";
+import { modelFileParsers } from "./parsers/model-files.js";
+import { ndjsonParser } from "./parsers/ndjson.js";
+import { pictureParser } from "./parsers/pictures.js";
+import { requestParsers } from "./parsers/requests.js";
+
+export const parsers: readonly FuzzParser[] = [
+  ...frameParsers,
+  ...requestParsers,
+  inferV2Parser,
+  multipartParser,
+  queryParser,
+  ndjsonParser,
+  pictureParser,
+  ...modelFileParsers,
+];

@@ -1,0 +1,62 @@
+/** What `npm run fuzz` found, each as the shortest input that shows it. */
+import assert from "node:assert/strict";
+import { readFile, writeFile } from "node:fs/promises";
+import { test } from "node:test";
+import { MillraceError } from "millrace-client/wire";
+import { readMultipart } from "#src/front/native/multipart.js";
+import { parseManifest } from "#src/models/read-manifest.js";
+import { TextTokenizer } from "#src/prepare/text/text-tokenizer.js";
+import { writeMadeEncoder } from "../support/made-encoder.js";
+import { TempDir } from "../support/temp-dir.js";
+
+function refusal(code: string, says: RegExp): (error: unknown) => boolean {
+  return (error) => {
+    assert.ok(error instanceof MillraceError, String(error));
+    assert.equal(error.code, code);
+    assert.match(error.message, says);
+    return true;
+  };
+}
+
+const form = { contentType: "multipart/form-data; boundary=b", filesMax: 4 };
+
+function partOf(disposition: string): Buffer {
+  return Buffer.from(`--b\r\nContent-Disposition: form-data${disposition}\r\n\r\nx\r\n--b--\r\n`);
+}
+
+test("defect: a form's field without a name is the caller's mistake, and no error of the server", async () => {
+  const refused = refusal("bad_request", /a field without a name/);
+  await assert.rejects(readMultipart(partOf(""), form), refused);
+  const { files } = await readMultipart(partOf('; filename="a.png"'), form);
+  assert.deepEqual(files, [{ name: "", bytes: Buffer.from("x") }], "a file needs none");
+});
+
+test("defect: a tokenizer with an id of two thousand million is refused, and holds the server for no minutes", async () => {
+  await using dir = await TempDir.make();
+  const path = `${await writeMadeEncoder(dir.file("m"))}/tokenizer.json`;
+  const good = await readFile(path, "utf8");
+  const open = async (text: string): Promise<TextTokenizer> => {
+    await writeFile(path, text);
+    return await TextTokenizer.open({ path, unknownTokenId: null });
+  };
+  for (const [from, to] of [
+    ['"id":0', '"id":2147483647'],
+    ['"hello":4', '"hello":2147483647'],
+    ['"hello":4', '"hello":-1'],
+    ['"id":1', '"id":1.5'],
+    ['"id":1', '"id":"1"'],
+  ] as const) {
+    assert.ok(good.includes(from));
+    const says = /tokenizer\.json is no tokenizer .*ids are integers from 0 to 2000000/;
+    await assert.rejects(open(good.replace(from, to)), refusal("model_folder_invalid", says), to);
+  }
+  assert.deepEqual((await open(good)).encodePlain("hello"), [4]);
+});
+
+test("defect: a manifest whose version is a thousand lists in each other is refused as any other", () => {
+  const nested: unknown = JSON.parse("[".repeat(20_000) + "]".repeat(20_000));
+  assert.throws(
+    () => parseManifest("millrace.json", { manifestVersion: nested }),
+    refusal("model_folder_invalid", /manifestVersion a list; this Millrace reads/),
+  );
+});
