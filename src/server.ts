@@ -19,6 +19,7 @@ import { identificationOf } from "./front/identification.js";
 import { openInferenceV2Front } from "./front/inference-v2/inference-v2.js";
 import { openNativeFront } from "./front/native/native.js";
 import { openOpenAiFront } from "./front/openai/openai.js";
+import { openApiDocument } from "./front/openapi.js";
 import {
   type HeldByListener,
   type HttpListener,
@@ -160,8 +161,15 @@ function openFronts(
   const submit = new GuardedSubmit(backend.submit);
   const reload = (): Promise<ModelsReload> => backend.reload();
   const tasks = [...backend.submit.tasks].map(([name, form]) => ({ ...form, name }));
-  const parts: FrontParts = { submit, views, tasks, options, metrics, reload };
-  return chooseFronts<OpenFront>(options.fronts, fronts).map((open) => open(parts));
+  let description: string | null = null;
+  const openApi = (): string => {
+    const overHttp = opened.flatMap(({ http }) => http ?? []);
+    description ??= JSON.stringify(openApiDocument(overHttp, version));
+    return description;
+  };
+  const parts: FrontParts = { submit, views, tasks, options, metrics, reload, openApi };
+  const opened = chooseFronts<OpenFront>(options.fronts, fronts).map((open) => open(parts));
+  return opened;
 }
 
 async function listenHttp(

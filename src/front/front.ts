@@ -25,6 +25,8 @@ export interface FrontParts {
   readonly options: FrontOptions;
   /** Looks at the folder of models again; absent where there is none. */
   readonly reload?: () => Promise<ModelsReload>;
+  /** OpenAPI, of all fronts that are spoken; asked once they are open. Absent: nobody knows. */
+  readonly openApi?: () => string;
   readonly metrics: Pick<Metrics, "requestFinished" | "scrape" | "contentType">;
 }
 
