@@ -50,7 +50,8 @@ const calls: Readonly<Record<string, readonly Call[]>> = {
   ],
   "POST /v1/embed": [
     { body: { model: "words", texts: ["a b", "nan"] } },
-    { body: { model: "words", texts: ["a b"], pooling: "none" } },
+    { body: { model: "words", texts: [["a b", "a"]], pooling: "none", returnTokens: true } },
+    { body: { model: "words", tokenIds: [[2, 9, 3]] } },
     { body: { model: "words", texts: "a", encoding: "base64" }, accept: "application/x-ndjson" },
     { body: { model: "words", texts: "a" }, accept: "application/octet-stream" },
     { body: { model: "nobody", texts: "a" }, status: 404 },
@@ -69,6 +70,14 @@ const calls: Readonly<Record<string, readonly Call[]>> = {
     { body: { inputs: { at: { datatype: "INT64", shape: [1], data: [0] } } } },
     { body: { inputs: { at: ["x"] } } },
     { body: {}, status: 400 },
+  ],
+  "POST /v1/tokenize": [
+    { body: { model: "words", texts: ["a b"] } },
+    { body: { model: "words", texts: 7 }, status: 400 },
+  ],
+  "POST /v1/detokenize": [
+    { body: { model: "words", tokenIds: [[2, 9, 3]] } },
+    { body: { model: "words", tokenIds: [[]] }, status: 422 },
   ],
   "POST /v1/ocr": [{ body: { images: ["/9j/"] }, status: 404 }],
   "GET /v1/models": [{}],

@@ -163,6 +163,8 @@ const modelSchema = titled(
       targetLanguage: textSchema,
       inputs: listSchema(tensor),
       outputs: listSchema(tensor),
+      embedding: objectSchema({ pooling: textSchema, width: countSchema, normalize: flagSchema }),
+      labels: listSchema(textSchema),
     },
   ),
 );

@@ -1,4 +1,5 @@
 /** What `classify` takes and gives, as JSON Schema; a test holds it and the fields together. */
+import { truncateEnds } from "../../prepare/text/encoder-texts.js";
 import {
   countSchema,
   described,
@@ -27,6 +28,7 @@ export const classifySchema: TaskSchema = {
     ),
     raw: described(flagSchema, "Adds `logits`. Default: false."),
     truncate: described(flagSchema, "Cut what is too long instead of refusing it. Default: false."),
+    truncateFrom: described({ enum: truncateEnds }, "At which end it is cut. Default: end."),
   },
   required: [],
   oneOf: ["texts", "images"],

@@ -1,4 +1,5 @@
 /** What `rerank` takes and gives, as JSON Schema; a test holds it and the fields together. */
+import { truncateEnds } from "../../prepare/text/encoder-texts.js";
 import {
   countSchema,
   described,
@@ -22,6 +23,7 @@ export const rerankSchema: TaskSchema = {
     texts: oneOrManySchema(textSchema, { anyOf: [textSchema, pair] }),
     raw: described(flagSchema, "Adds `logit`. Default: false."),
     truncate: described(flagSchema, "Cut what is too long instead of refusing it. Default: false."),
+    truncateFrom: described({ enum: truncateEnds }, "At which end it is cut. Default: end."),
   },
   required: ["texts"],
   result: objectSchema(

@@ -15,7 +15,7 @@ import type { TaskSchema } from "../../work/task-form.js";
 
 const beams = { type: "integer", minimum: 1, maximum: translateLimits.beamsMax };
 const { lengthPenaltyMax } = generationLimits;
-const tokenIds = listSchema(countSchema, { minItems: 1 });
+const tokenIds = listSchema({ type: "integer", minimum: 0, maximum: 0x7fffffff }, { minItems: 1 });
 
 export const translateSchema: TaskSchema = {
   fields: {
