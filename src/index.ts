@@ -46,7 +46,7 @@ export type {
   TensorData,
   TensorType,
 } from "./work/payload.js";
-export type { TaskForm } from "./work/task-form.js";
+export type { TaskForm, TaskSchema } from "./work/task-form.js";
 export { type NamedTensor, NamedTensors, tensorsOf } from "./work/tensors.js";
 export type { ServerViews } from "./work/views.js";
 

@@ -19,6 +19,7 @@ import type { Front, FrontParts, OpenFront } from "./front/front.js";
 import { openInferenceV2Front } from "./front/inference-v2/inference-v2.js";
 import { openNativeFront } from "./front/native/native.js";
 import { openOpenAiFront } from "./front/openai/openai.js";
+import { openApiDocument } from "./front/openapi.js";
 import { openStreamsFront } from "./front/streams/streams.js";
 import type { HeldByListener } from "./listen/http/listener.js";
 import { closeListeners, type Listeners, openListeners } from "./listeners.js";
@@ -109,7 +110,10 @@ export async function startServer(
       late.stop({ drainMs: 0 }),
     );
     const wired = { options, metrics, log: parts.log, entrance };
-    const listening = openListeners(openFronts(backend, { ...wired, terminate: terminated.resolve }), { ...wired, views: backend.views });
+    const listening = openListeners(
+      openFronts(backend, { ...wired, terminate: terminated.resolve }),
+      { ...wired, views: backend.views },
+    );
     listeners = await unlessAborted(signal, listening, closeListeners);
     await unlessAborted(signal, backend.start());
     const { log } = parts;
@@ -171,8 +175,15 @@ function openFronts(
   const submit = new GuardedSubmit(backend.submit, entrance.access);
   const reload = (): Promise<ModelsReload> => backend.reload();
   const tasks = [...backend.submit.tasks].map(([name, form]) => ({ ...form, name }));
-  const parts: FrontParts = { submit, views, tasks, options, metrics, reload, terminate };
-  return chooseFronts<OpenFront>(options.fronts, fronts).map((open) => open(parts));
+  let description: string | null = null;
+  const openApi = (): string => {
+    const overHttp = opened.flatMap(({ http }) => http ?? []);
+    description ??= JSON.stringify(openApiDocument(overHttp, version));
+    return description;
+  };
+  const parts: FrontParts = { submit, views, tasks, options, metrics, reload, terminate, openApi };
+  const opened = chooseFronts<OpenFront>(options.fronts, fronts).map((open) => open(parts));
+  return opened;
 }
 
 interface RunningParts {

@@ -1,3 +1,19 @@
+import type { JsonObject } from "./payload.js";
+
+/** JSON Schema, draft 2020-12. */
+export interface TaskSchema {
+  /** Each of the task's fields. */
+  readonly fields: Readonly<Record<string, JsonObject>>;
+  /** Those that every request has. */
+  readonly required: readonly string[];
+  /** Those of which it has exactly one. */
+  readonly oneOf?: readonly string[];
+  /** Of one input, in JSON. */
+  readonly result: JsonObject;
+  /** Of a request, for readers; only the task's fields. */
+  readonly example: JsonObject;
+}
+
 /** What everybody may know of a task: enough for a route of its own, and for a good word about a typing mistake. */
 export interface TaskForm {
   /** The fields of a request that only this task reads. */
@@ -11,4 +27,6 @@ export interface TaskForm {
   readonly tensors?: { readonly inputs: string; readonly outputs: string };
   /** The tensor that a result is, where it is nothing but rows of numbers. */
   readonly rows?: string;
+  /** For the description of its route. */
+  readonly schema?: TaskSchema;
 }

@@ -15,6 +15,7 @@ import type { Front, FrontParts } from "../front.js";
 import { errorHead, readyHead } from "../reply-heads.js";
 import { type InferBody, readInferBody } from "./infer-body.js";
 import { inferReply } from "./infer-reply.js";
+import { inferErrorSchema, withDocs } from "./route-docs.js";
 
 export function openInferenceV2Front(parts: FrontParts): Front {
   return { http: new InferenceV2Front(parts) };
@@ -30,6 +31,7 @@ class InferenceV2Front implements HttpFront {
   readonly name = "inference-v2";
   readonly routes: readonly Route[];
   readonly pathPrefixes: readonly string[] = ["/v2/models", "/v2/health"];
+  readonly errorSchema = inferErrorSchema;
   readonly #parts: FrontParts;
 
   constructor(parts: FrontParts) {
@@ -42,7 +44,7 @@ class InferenceV2Front implements HttpFront {
     };
     const model = "/v2/models/{model}";
     const models = [model, `${model}/versions/{version}`];
-    this.routes = [
+    this.routes = withDocs([
       memory("/v2", () => reply(200, serverMetadata)),
       memory("/v2/health/live", () => reply(200, { live: true })),
       memory("/v2/health/ready", () => {
@@ -57,7 +59,7 @@ class InferenceV2Front implements HttpFront {
         }),
         { path: `${path}/infer`, method: "POST", handler: (exchange) => this.#infer(exchange) },
       ]),
-    ];
+    ]);
   }
 
   renderError(error: MillraceError): Reply {

@@ -49,6 +49,8 @@ export interface RouteDoc {
   readonly request?: Readonly<Record<string, JsonObject>>;
   /** Of a reply that is no error: by media type. */
   readonly reply: Readonly<Record<string, JsonObject>>;
+  /** Statuses beside 200 that say the same in the same form. */
+  readonly sameBody?: readonly number[];
 }
 
 export interface Exchange {

@@ -14,12 +14,14 @@ import type { JsonObject, Payload } from "../../work/payload.js";
 import type { PrepareStep } from "../../work/piece.js";
 import type { JoinParts, PrepareLimits, Task, TaskModel } from "../task.js";
 import { embedFields, readEmbed } from "./fields.js";
+import { embedSchema } from "./schema.js";
 import { completedEmbed, completeEmbed, type EmbeddingModel, widthOf } from "./settings.js";
 
 export const embedding: Task<EncoderTextInput> = {
   name: "embed",
   fields: embedFields,
   rows: "embedding",
+  schema: embedSchema,
   read: readEmbed,
   async open({ dir, manifest: served }: ModelFolder, limits: PrepareLimits) {
     const manifest = programManifestOf(served, "encoder");

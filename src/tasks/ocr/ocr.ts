@@ -16,11 +16,13 @@ import type {
   TaskModel,
   TaskRequest,
 } from "../task.js";
+import { ocrSchema } from "./schema.js";
 
 export const ocr: Task<ImageInput> = {
   name: "ocr",
   fields: ["images"],
   files: { field: "images", mediaTypes: ["image/*"] },
+  schema: ocrSchema,
   read,
   async open({ manifest: served }: ModelFolder, limits: PrepareLimits) {
     programManifestOf(served, "ocr");
