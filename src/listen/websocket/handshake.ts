@@ -24,7 +24,7 @@ export function checkHandshake({ method, headers }: IncomingMessage): void {
 }
 
 /** A browser can set no header of a handshake but this one. */
-export function keyOf({ headers }: Pick<IncomingMessage, "headers">): string | null {
+export function offeredKey({ headers }: Pick<IncomingMessage, "headers">): string | null {
   const named = offeredBy(headers).find((name) => name.startsWith(subprotocols.keyPrefix));
   return named?.slice(subprotocols.keyPrefix.length) ?? null;
 }
