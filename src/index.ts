@@ -24,6 +24,7 @@ export {
 } from "millrace-client/wire";
 export type { LogDestination } from "./log-output.js";
 export type { AccessOptions } from "./options/access-options.js";
+export type { GrpcOptions } from "./options/grpc-options.js";
 export type { BaseOptions, FormerOptions, Options } from "./options/options.js";
 export type { MillraceServer } from "./server.js";
 export type {
@@ -44,7 +45,7 @@ export type {
   TensorData,
   TensorType,
 } from "./work/payload.js";
-export type { TaskForm } from "./work/task-form.js";
+export type { TaskForm, TensorView } from "./work/task-form.js";
 export { type NamedTensor, NamedTensors, tensorsOf } from "./work/tensors.js";
 export type { ServerViews } from "./work/views.js";
 

@@ -17,6 +17,7 @@ import type { Front, FrontParts, OpenFront } from "./front/front.js";
 import { identificationOf } from "./front/identification.js";
 import { openInferenceV2Front } from "./front/inference-v2/inference-v2.js";
 import { openNativeFront } from "./front/native/native.js";
+import { startGrpcListener } from "./listen/grpc/listener.js";
 import {
   type HeldByListener,
   type HttpListener,
@@ -53,6 +54,8 @@ export interface ServerParts {
 export interface MillraceServer extends AsyncDisposable {
   /** For instance `http://127.0.0.1:8400`. */
   readonly url: string;
+  /** Where it listens for what is no HTTP: `grpc://127.0.0.1:8401`. */
+  readonly otherUrls: readonly string[];
   /** The seam below the fronts, for callers in this process. */
   readonly submit: Submit;
   readonly views: ServerViews;
@@ -102,7 +105,7 @@ export async function startServer(
     const opened = openFronts(backend, wired);
     const listening = listenHttp(opened, { ...wired, views: backend.views });
     listener = await unlessAborted(signal, listening, (late) => late.close());
-    const listeningToo = listenElsewhere(opened, wired);
+    const listeningToo = listenElsewhere(opened, { ...wired, views: backend.views });
     others = await unlessAborted(signal, listeningToo, closeAll);
     await unlessAborted(signal, backend.start());
     parts.log.info({ http: listener.url, others: others.map(({ url }) => url) }, "ready");
@@ -176,12 +179,25 @@ async function listenHttp(
   });
 }
 
-/** Whatever does not speak over HTTP. */
+/** Whatever does not speak over HTTP; where one cannot listen, those that do are closed. */
 async function listenElsewhere(
-  _opened: readonly Front[],
-  _wired: Wired,
+  opened: readonly Front[],
+  { options, metrics, log, access, views }: Wired & Pick<Backend, "views">,
 ): Promise<readonly RunningListener[]> {
-  return [];
+  const identification = identificationOf(views.identity);
+  const { grpcPort: port } = options;
+  const starting: Promise<RunningListener>[] = [];
+  if (port !== null) {
+    const fronts = opened.flatMap(({ grpc }) => grpc ?? []);
+    const parts = { port, limits: options, metrics, log, access, identification };
+    starting.push(startGrpcListener({ ...parts, fronts }));
+  }
+  const started = await Promise.allSettled(starting);
+  const listening = started.flatMap((each) => (each.status === "fulfilled" ? each.value : []));
+  const failed = started.find((each) => each.status === "rejected");
+  if (failed === undefined) return listening;
+  await closeAll(listening);
+  throw failed.reason;
 }
 
 async function closeAll(listeners: readonly RunningListener[]): Promise<void> {
@@ -234,6 +250,11 @@ class RunningServer implements MillraceServer {
 
   get url(): string {
     return this.#parts.listener.url;
+  }
+
+  get otherUrls(): readonly string[] {
+    const { listener, listeners } = this.#parts;
+    return listeners.filter((each) => each !== listener).map(({ url }) => url);
   }
 
   get submit(): Submit {

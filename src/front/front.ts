@@ -4,6 +4,7 @@
  */
 import type { ModelsReload } from "millrace-client/wire";
 import type { GuardedSubmit } from "../access/guarded-submit.js";
+import type { GrpcFront } from "../listen/grpc/grpc-front.js";
 import type { HttpFront } from "../listen/http/http-front.js";
 import type { Metrics } from "../metrics/metrics.js";
 import type { Options } from "../options/options.js";
@@ -16,6 +17,7 @@ export type OpenFront = (parts: FrontParts) => Front;
 /** What it speaks over; each is served by the listener of that name. */
 export interface Front {
   readonly http?: HttpFront;
+  readonly grpc?: GrpcFront;
 }
 
 export interface FrontParts {

@@ -9,9 +9,14 @@
 import { accessOptions } from "./access-options.js";
 import { baseOptions } from "./base-options.js";
 import type { OptionRows } from "./definition.js";
+import { grpcOptions } from "./grpc-options.js";
 import type { OptionKey, Options } from "./options.js";
 
-export const optionTable: OptionRows<Options> = { ...baseOptions, ...accessOptions };
+export const optionTable: OptionRows<Options> = {
+  ...baseOptions,
+  ...accessOptions,
+  ...grpcOptions,
+};
 
 /** Names under which the file may gather the options that begin so. */
 export const optionSections = ["bert", "zmq", "grpc"] as const;
