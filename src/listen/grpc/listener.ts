@@ -6,7 +6,9 @@
  *                                                     │                          │
  *                                        who asks, room for its message    bytes, or an error
  */
+import { setMaxListeners } from "node:events";
 import { createServer, type Server as NetServer, type Socket } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
 import {
   type ConnectionInjector,
   type Metadata,
@@ -14,6 +16,7 @@ import {
   ServerCredentials,
   type ServerOptions,
 } from "@grpc/grpc-js";
+import { type TlsFiles, tlsVersionMin } from "../../access/tls-files.js";
 import type { Log } from "../../log.js";
 import type { Options } from "../../options/options.js";
 import type { RunningListener } from "../running.js";
@@ -31,6 +34,7 @@ export type GrpcLimits = Pick<
   | "grpcMessageBytesMax"
   | "connectionsMax"
   | "bodiesBytesMax"
+  | "headersTimeoutMs"
   | "bodyTimeoutMs"
   | "repliesBytesMax"
   | "replyTimeoutMs"
@@ -40,6 +44,10 @@ export interface GrpcListenerParts
   extends Pick<GuardParts, "identification" | "access" | "metrics"> {
   readonly fronts: readonly GrpcFront[];
   readonly port: number;
+  /** Null: it speaks no TLS. */
+  readonly tls?: TlsFiles | null;
+  /** Not where operators have a port of their own. */
+  readonly hasAdminMethods: boolean;
   readonly limits: GrpcLimits;
   readonly log: Log;
 }
@@ -78,6 +86,7 @@ class Listener implements RunningListener {
   #draining: Promise<void> | null = null;
   #onIdle: (() => void) | null = null;
   #url = "";
+  #stopReloading: () => void = () => {};
 
   constructor(parts: GrpcListenerParts) {
     const { limits, log, identification, access, metrics } = parts;
@@ -113,7 +122,13 @@ class Listener implements RunningListener {
       },
     );
     this.#injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
-    this.#server = createServer({ noDelay: true }, (socket) => this.#connected(socket));
+    const { tls = null } = parts;
+    this.#server =
+      tls === null
+        ? createServer({ noDelay: true }, (socket) => this.#connected(socket))
+        : this.#overTls(tls, limits);
+    // As many as there are calls.
+    setMaxListeners(0, this.#drain.signal);
   }
 
   #optionsOf({ grpcMessageBytesMax }: GrpcLimits): ServerOptions {
@@ -140,6 +155,7 @@ class Listener implements RunningListener {
   #serve({ name, services }: GrpcFront): void {
     for (const service of services) {
       for (const method of service.methods) {
+        if (method.access === "admin" && !this.#parts.hasAdminMethods) continue;
         const path = `/${service.name}/${method.name}`;
         if (this.#methods.has(path)) throw new Error(`${name} answers ${path} twice`);
         const { kind } = method;
@@ -181,6 +197,26 @@ class Listener implements RunningListener {
     return call;
   }
 
+  #overTls(tls: TlsFiles, { headersTimeoutMs, connectionsMax }: GrpcLimits): NetServer {
+    const server = createTlsServer(
+      {
+        ...tls.current,
+        minVersion: tlsVersionMin,
+        ALPNProtocols: ["h2"],
+        handshakeTimeout: headersTimeoutMs,
+        noDelay: true,
+      },
+      (socket) => this.#connected(socket),
+    );
+    // Handshakes that are not over are connections that nobody has counted yet.
+    server.maxConnections = connectionsMax;
+    server.on("tlsClientError", (_error, socket) => socket.destroy());
+    this.#stopReloading = tls.onChange((pair) => {
+      server.setSecureContext({ ...pair, minVersion: tlsVersionMin });
+    });
+    return server;
+  }
+
   #connected(socket: Socket): void {
     socket.on("error", () => {});
     if (this.#sockets.size >= this.#parts.limits.connectionsMax || this.#draining !== null) {
@@ -205,7 +241,8 @@ class Listener implements RunningListener {
     const address = this.#server.address();
     if (address === null || typeof address === "string") throw new Error("gRPC: no address");
     const { address: host, family, port: own } = address;
-    this.#url = `grpc://${family === "IPv6" ? `[${host}]` : host}:${own}`;
+    const scheme = (this.#parts.tls ?? null) === null ? "grpc" : "grpcs";
+    this.#url = `${scheme}://${family === "IPv6" ? `[${host}]` : host}:${own}`;
   }
 
   get url(): string {
@@ -223,6 +260,7 @@ class Listener implements RunningListener {
 
   async close(): Promise<void> {
     if (!this.#server.listening) return;
+    this.#stopReloading();
     const closed = new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
     });

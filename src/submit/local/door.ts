@@ -51,8 +51,12 @@ export class Door {
     if (this.#closed === null || reason.code === "internal") this.#closed = reason;
   }
 
-  /** Throws before anything is taken. */
-  enter(request: SubmitRequest, signal: AbortSignal): Entered {
+  /** Throws before anything is taken; so does `onInputs`, which is the last to be asked before there is room or none. */
+  enter(
+    request: SubmitRequest,
+    signal: AbortSignal,
+    onInputs?: (inputs: TaskRequest["inputs"]) => void,
+  ): Entered {
     if (signal.aborted) throw cancelled();
     const task = this.#options.tasks.get(request.task);
     if (task === undefined) throw this.#unknownTask(request.task);
@@ -65,6 +69,7 @@ export class Door {
     const refusal = refusalOf(model.key);
     if (refusal !== null) throw refusal;
     const complete = model.taskModel.complete(settings);
+    onInputs?.(inputs);
     const ticket = admission.admit({
       items: inputs.length,
       bytes: Math.max(request.payloadBytes, bytes),
