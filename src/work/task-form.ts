@@ -23,6 +23,8 @@ export interface TaskForm {
 export interface TensorView {
   /** What a caller may set by the names of the task's fields, beside the tensors. */
   readonly settings: readonly string[];
+  /** Its `BYTES` are files, and no texts; in JSON they are base64. Left out: never. */
+  takesFiles?(model: ModelInfo): boolean;
   /** Of one of the task's models; -1: any size. */
   inputs(model: ModelInfo): readonly ModelTensor[];
   outputs(model: ModelInfo): readonly ModelTensor[];

@@ -86,7 +86,8 @@ const knowing: Readonly<
       "src/tasks/classification/",
       "client/src/wire/classify.ts",
       "client/src/wire/index.ts",
-      // It asks about the same pairs of texts.
+      // They ask about the same pairs of texts.
+      "client/src/wire/embed.ts",
       "client/src/wire/rerank.ts",
       "src/tasks/table.ts",
       "src/convert/encoder/",
@@ -122,6 +123,20 @@ const knowing: Readonly<
       "src/convert/ocr/",
       "src/cli/convert-ocr.ts",
       "src/cli/convert.ts",
+    ],
+  },
+  tokenize: {
+    spelled: /"tokenize"|[tT]okeni[zs]ing\b|tokenization\/|Tokenize[A-Z]/,
+    files: ["src/tasks/tokenization/", "src/tasks/table.ts", "client/src/wire/"],
+  },
+  detokenize: {
+    spelled: /detoken/i,
+    files: [
+      "src/tasks/tokenization/",
+      "src/tasks/table.ts",
+      "client/src/wire/",
+      // What both do, without the task.
+      "src/prepare/text/token-texts.ts",
     ],
   },
   rerank: {
