@@ -2,6 +2,7 @@
 import type { Entrance } from "./access/entrance.js";
 import type { Front } from "./front/front.js";
 import { identificationOf } from "./front/identification.js";
+import { startGrpcListener } from "./listen/grpc/listener.js";
 import { adminPart, publicPart } from "./listen/http/admin-routes.js";
 import type { HttpFront } from "./listen/http/http-front.js";
 import { type HttpListener, startHttpListener } from "./listen/http/listener.js";
@@ -118,11 +119,23 @@ function speaking(
 
 function listenElsewhere(
   fronts: readonly Front[],
-  { options, entrance, metrics, log }: ListenerParts,
+  { options, entrance, metrics, log, views }: ListenerParts,
 ): Promise<RunningListener>[] {
-  const { access } = entrance;
-  const wired = { metrics, log, access, limits: options };
-  return fronts.flatMap(({ zmq }) =>
-    zmq === undefined ? [] : [startZmqListener({ ...wired, front: zmq })],
+  const { access, host, tls, admin } = entrance;
+  const wired = { metrics, log, access };
+  const starting: Promise<RunningListener>[] = fronts.flatMap(({ zmq }) =>
+    zmq === undefined ? [] : [startZmqListener({ ...wired, limits: options, front: zmq })],
   );
+  const { grpcPort: port } = options;
+  if (port === null) return starting;
+  const grpc = startGrpcListener({
+    ...wired,
+    fronts: fronts.flatMap((front) => front.grpc ?? []),
+    port,
+    limits: { ...options, host },
+    tls,
+    identification: identificationOf(views.identity),
+    hasAdminMethods: admin === null,
+  });
+  return [...starting, grpc];
 }

@@ -57,6 +57,8 @@ export interface ServerParts {
 export interface MillraceServer extends AsyncDisposable {
   /** For instance `http://127.0.0.1:8400`. */
   readonly url: string;
+  /** Where it listens for what is no HTTP: `grpc://127.0.0.1:8401`. */
+  readonly otherUrls: readonly string[];
   /** Of the routes for operators, where they have a port of their own; else null. */
   readonly adminUrl: string | null;
   /** The seam below the fronts, for callers in this process. */
@@ -258,6 +260,11 @@ class RunningServer implements MillraceServer {
 
   get adminUrl(): string | null {
     return this.#parts.listeners.admin?.url ?? null;
+  }
+
+  get otherUrls(): readonly string[] {
+    const { http, admin, all } = this.#parts.listeners;
+    return all.filter((each) => each !== http && each !== admin).map((each) => each.url);
   }
 
   get submit(): Submit {

@@ -4,6 +4,7 @@
  */
 import type { ModelsReload } from "millrace-client/wire";
 import type { GuardedSubmit } from "../access/guarded-submit.js";
+import type { GrpcFront } from "../listen/grpc/grpc-front.js";
 import type { HttpFront } from "../listen/http/http-front.js";
 import type { WebSocketFront } from "../listen/websocket/websocket-front.js";
 import type { ZmqFront } from "../listen/zmq/zmq-front.js";
@@ -21,6 +22,7 @@ export interface Front {
   readonly http?: HttpFront;
   readonly zmq?: ZmqFront;
   readonly webSocket?: WebSocketFront;
+  readonly grpc?: GrpcFront;
 }
 
 export interface FrontParts {

@@ -1,4 +1,6 @@
-import type { JsonObject } from "./payload.js";
+import type { ModelInfo, ModelTensor } from "millrace-client/wire";
+import type { JsonObject, Payload } from "./payload.js";
+import type { NamedTensor } from "./tensors.js";
 
 /** JSON Schema, draft 2020-12. */
 export interface TaskSchema {
@@ -25,8 +27,25 @@ export interface TaskForm {
    * In JSON they stand under `outputs` again.
    */
   readonly tensors?: { readonly inputs: string; readonly outputs: string };
+  /** How a task that takes something else looks where everything is tensors. */
+  readonly tensorView?: TensorView;
   /** The tensor that a result is, where it is nothing but rows of numbers. */
   readonly rows?: string;
   /** For the description of its route. */
   readonly schema?: TaskSchema;
+}
+
+/** A row of the tensors that come is an input, and its result a row of those that go. */
+export interface TensorView {
+  /** What a caller may set by the names of the task's fields, beside the tensors. */
+  readonly settings: readonly string[];
+  /** Its `BYTES` are files, and no texts; in JSON they are base64. Left out: never. */
+  takesFiles?(model: ModelInfo): boolean;
+  /** Of one of the task's models; -1: any size. */
+  inputs(model: ModelInfo): readonly ModelTensor[];
+  outputs(model: ModelInfo): readonly ModelTensor[];
+  /** The task's own fields. @throws MillraceError `tensor_invalid`, `bad_encoding` */
+  fieldsOf(inputs: readonly NamedTensor[]): Readonly<Record<string, unknown>>;
+  /** Of the results of all rows, in order; at least one. @throws MillraceError where they have no common shape. */
+  tensorsOf(results: readonly Payload[]): readonly NamedTensor[];
 }

@@ -17,7 +17,7 @@ import type { Metrics } from "../../metrics/metrics.js";
 import type { Options } from "../../options/options.js";
 import { AgeQueue, type QueuePlace } from "../age-queue.js";
 import type { Upgrade, Upgrades } from "../upgrade.js";
-import { checkHandshake, checkOrigin, offeredKey, type OriginRules } from "./handshake.js";
+import { checkHandshake, checkOrigin, type OriginRules, offeredKey } from "./handshake.js";
 import { closeMsMax, OpenChannel } from "./open-channel.js";
 import { ReadRounds } from "./read-rounds.js";
 import type { Endpoint, WebSocketFront } from "./websocket-front.js";

@@ -14,6 +14,7 @@ import type { PrepareLimits, ReadLimits, Task, TaskModel, TaskRequest } from "..
 import type { ClassificationInput, InputKind } from "./input.js";
 import { openPictureClassifier } from "./picture-classifier.js";
 import { classifySchema } from "./schema.js";
+import { classificationTensors } from "./tensor-view.js";
 import { openTextClassifier } from "./text-classifier.js";
 
 export const classification: Task<ClassificationInput> = {
@@ -21,6 +22,7 @@ export const classification: Task<ClassificationInput> = {
   fields: ["texts", "images", "topK", "raw", "truncate", "truncateFrom"],
   files: { field: "images", mediaTypes: ["image/*"] },
   schema: classifySchema,
+  tensorView: classificationTensors,
   read: readClassify,
   open: openClassifier,
 };

@@ -16,10 +16,12 @@ import type { JoinParts, PrepareLimits, Task, TaskModel } from "../task.js";
 import { embedFields, readEmbed } from "./fields.js";
 import { embedSchema } from "./schema.js";
 import { completedEmbed, completeEmbed, type EmbeddingModel, widthOf } from "./settings.js";
+import { embeddingTensors } from "./tensor-view.js";
 
 export const embedding: Task<EncoderTextInput> = {
   name: "embed",
   fields: embedFields,
+  tensorView: embeddingTensors,
   rows: "embedding",
   schema: embedSchema,
   read: readEmbed,

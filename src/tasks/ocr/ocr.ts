@@ -17,12 +17,14 @@ import type {
   TaskRequest,
 } from "../task.js";
 import { ocrSchema } from "./schema.js";
+import { ocrTensors } from "./tensor-view.js";
 
 export const ocr: Task<ImageInput> = {
   name: "ocr",
   fields: ["images"],
   files: { field: "images", mediaTypes: ["image/*"] },
   schema: ocrSchema,
+  tensorView: ocrTensors,
   read,
   async open({ manifest: served }: ModelFolder, limits: PrepareLimits) {
     programManifestOf(served, "ocr");

@@ -20,11 +20,13 @@ import type {
   TaskRequest,
 } from "../task.js";
 import { rerankSchema } from "./schema.js";
+import { rerankingTensors } from "./tensor-view.js";
 
 export const reranking: Task<TextOrPair> = {
   name: "rerank",
   fields: ["query", "texts", "raw", "truncate", "truncateFrom"],
   schema: rerankSchema,
+  tensorView: rerankingTensors,
   read: readRerank,
   async open({ dir, manifest: served }: ModelFolder, limits: PrepareLimits) {
     const manifest = programManifestOf(served, "encoder");
