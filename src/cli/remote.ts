@@ -13,7 +13,10 @@ export interface ServerFlags {
 export function addServerFlags(command: Command): Command {
   return command
     .option("--url <url>", "the server; else MILLRACE_URL", defaultUrl)
-    .option("--key <key>", "the key, where it asks for one; better MILLRACE_KEY, which others cannot see");
+    .option(
+      "--key <key>",
+      "the key, where it asks for one; better MILLRACE_KEY, which others cannot see",
+    );
 }
 
 /** Who asks, as a client takes it. The variable is no default of the flag: help shows those. */
