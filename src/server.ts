@@ -171,8 +171,7 @@ function openFronts(
   { options, metrics, entrance }: Wired,
 ): readonly Front[] {
   const { views } = backend;
-  const { access } = entrance;
-  const submit = new GuardedSubmit(backend.submit, { access, models: () => views.models() });
+  const submit = new GuardedSubmit(backend.submit, entrance.access);
   const reload = (): Promise<ModelsReload> => backend.reload();
   const tasks = [...backend.submit.tasks].map(([name, form]) => ({ ...form, name }));
   const parts: FrontParts = { submit, views, tasks, options, metrics, reload };

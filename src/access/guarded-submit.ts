@@ -5,34 +5,27 @@
  *   caller ─► key still there? ─► model, class ─► submit ─► inputs are known ─► rate, quota ─► admission ─► …
  *                                                                                  └─ given back where the rest refuses
  */
-import { MillraceError, type ModelInfo } from "millrace-client/wire";
+import { MillraceError } from "millrace-client/wire";
 import type { Submit, SubmitEvents, SubmitRequest, SubmitSummary } from "../submit/submit.js";
-import { type Caller, mayUse } from "../work/caller.js";
+import type { Caller } from "../work/caller.js";
 import { type Access, type KeyAmount, type KeyUsage, openAccess } from "./access.js";
 
 export interface GuardedRequest extends SubmitRequest {
   readonly caller: Caller;
 }
 
-export interface Guard {
-  readonly access: Access;
-  /** All that are served, so that a key hears of its own ones only. */
-  readonly models: () => readonly Pick<ModelInfo, "name" | "task">[];
-}
-
 export class GuardedSubmit {
   readonly #submit: Submit;
-  readonly #guard: Guard;
+  readonly #access: Access;
 
-  /** Without a guard nobody is asked for a key. */
-  constructor(submit: Submit, guard: Guard = { access: openAccess, models: () => [] }) {
+  constructor(submit: Submit, access: Access = openAccess) {
     this.#submit = submit;
-    this.#guard = guard;
+    this.#access = access;
   }
 
   /** What the caller's key has used in this month; null where nobody counts. */
   usageOf(caller: Caller): KeyUsage | null {
-    return this.#guard.access.usageOf(caller);
+    return this.#access.usageOf(caller);
   }
 
   /** As `Submit.submit`; throws `unauthenticated`, `forbidden`, `rate_limited`, `quota_exceeded` as well. */
@@ -41,11 +34,11 @@ export class GuardedSubmit {
     signal: AbortSignal,
     events: SubmitEvents,
   ): Promise<SubmitSummary> {
-    const { access } = this.#guard;
+    const access = this.#access;
     const caller = access.renewed(asked);
     const allowed: SubmitRequest = {
       ...request,
-      model: this.#modelFor(caller, request),
+      ...modelsFor(caller, request),
       class: classFor(caller, request),
       tenant: caller.tenant ?? request.tenant,
     };
@@ -69,25 +62,13 @@ export class GuardedSubmit {
       throw error;
     }
   }
+}
 
-  /** The key's only model for the task where none is named. Names no model but the key's own. */
-  #modelFor({ models }: Caller, { model, task }: SubmitRequest): string | null {
-    if (models === null) return model;
-    if (model !== null && !mayUse({ models }, model)) {
-      throw forbidden(`Not ${model}: this key is for ${models.join(", ")}.`, "model");
-    }
-    const own = this.#guard
-      .models()
-      .filter((each) => each.task === task && mayUse({ models }, each.name))
-      .map(({ name }) => name);
-    if (model !== null && own.includes(model)) return model;
-    const [only] = own;
-    if (model === null && only !== undefined && own.length === 1) return only;
-    const what = model === null ? "name a model" : `${model} is not served for ${task}`;
-    const may = own.length === 0 ? "none" : own.join(", ");
-    const message = `${what}; of this key's models these are: ${may}`;
-    throw new MillraceError("model_not_found", message, { param: "model" });
-  }
+/** A key hears of its own models only. */
+function modelsFor({ models }: Caller, { model }: SubmitRequest): Pick<SubmitRequest, "models"> {
+  if (models === null) return {};
+  if (model === null || models.includes(model)) return { models };
+  throw forbidden(`Not ${model}: this key is for ${models.join(", ")}.`, "model");
 }
 
 function classFor({ classes }: Caller, request: SubmitRequest): SubmitRequest["class"] {

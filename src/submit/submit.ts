@@ -12,8 +12,10 @@ export interface SubmitRequest {
   readonly id: string;
   /** One of `Submit.tasks`. */
   readonly task: string;
-  /** Null: the only model that is served for the task. */
+  /** Null: the only model that is served for the task, among those that the caller may use. */
   readonly model: string | null;
+  /** Those that the caller may use, and hears of. Default: all. */
+  readonly models?: readonly string[];
   /** Inputs and settings, as the caller named them: the task reads them, and refuses what it does not know. */
   readonly fields: Readonly<Record<string, unknown>>;
   /** Null: by size. */

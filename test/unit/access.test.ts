@@ -204,7 +204,7 @@ test("a key that was made anew under its name is another one: who came in with t
     destination: { write: (line) => (line.includes("keys read again") ? reread() : null) },
   });
   const access = await openKeyedAccess({ path, log });
-  const submit = new GuardedSubmit(new EchoSubmit(), { access, models: () => [] });
+  const submit = new GuardedSubmit(new EchoSubmit(), access);
   const caller = access.callerOf(old);
   const send = (): Promise<unknown> =>
     submit.submit(
