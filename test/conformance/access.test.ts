@@ -409,6 +409,29 @@ test(
   },
 );
 
+test(
+  "no page opens a WebSocket that may not call; who is no page, and a page of the server's own, may",
+  limit,
+  async () => {
+    await using echo = await startEcho({ corsOrigins: "https://app.example" });
+    const { port, host } = new URL(echo.server.url);
+    const statusOf = async (...fields: readonly string[]): Promise<string> => {
+      const socket = connect(Number(port), "127.0.0.1");
+      const head = ["GET /live HTTP/1.1", `host: ${host}`, "connection: close, upgrade", ...fields];
+      socket.write(`${head.join("\r\n")}\r\n\r\n`);
+      return /^HTTP\/1.1 (\d+)/.exec(await text(socket))?.[1] ?? "none";
+    };
+    const asks = "upgrade: websocket";
+    assert.equal(await statusOf(asks, "origin: https://evil.example"), "403");
+    assert.equal(await statusOf(asks, "origin: null"), "403");
+    assert.equal(await statusOf(asks, `origin: http://${host}.evil.example`), "403");
+    assert.equal(await statusOf(asks), "200");
+    assert.equal(await statusOf(asks, "origin: https://app.example"), "200");
+    assert.equal(await statusOf(asks, `origin: http://${host}`), "200");
+    assert.equal(await statusOf("origin: https://evil.example"), "200", "CORS hides the answer");
+  },
+);
+
 function problemsOf(code: Partial<Options>): string {
   try {
     resolveConfiguration({ code: { ...code } });
