@@ -5,54 +5,15 @@ import { connect } from "node:net";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { MillraceError, type ModelsResponse } from "millrace-client/wire";
-import { changeKeyFile, type KeyRecord, newKey } from "#src/access/key-file.js";
+import { newKey } from "#src/access/key-file.js";
 import { createLog } from "#src/log.js";
 import type { Options } from "#src/options/options.js";
 import { resolveConfiguration } from "#src/options/resolve.js";
 import { startServer } from "#src/server.js";
-import { type EchoServer, startEcho } from "../support/echo-server.js";
-import { TempDir } from "../support/temp-dir.js";
+import { startEcho } from "../support/echo-server.js";
+import { Keys } from "../support/keys.js";
 
 const limit = { timeout: 30_000 };
-
-class Keys implements AsyncDisposable {
-  readonly #dir: TempDir;
-
-  static async make(): Promise<Keys> {
-    const keys = new Keys(await TempDir.make());
-    await changeKeyFile(keys.path, (none) => none, "create");
-    return keys;
-  }
-
-  private constructor(dir: TempDir) {
-    this.#dir = dir;
-  }
-
-  get path(): string {
-    return this.#dir.file("keys.json");
-  }
-
-  async add(name: string, more: Partial<KeyRecord> = {}): Promise<string> {
-    const { key, sha256 } = newKey();
-    const record = { name, sha256, createdAt: new Date().toISOString(), ...more };
-    await changeKeyFile(this.path, (keys) => [...keys, record], "refuse");
-    return key;
-  }
-
-  async revoke(name: string): Promise<void> {
-    const change = (keys: readonly KeyRecord[]): readonly KeyRecord[] =>
-      keys.filter((key) => key.name !== name);
-    await changeKeyFile(this.path, change, "refuse");
-  }
-
-  serve(code: Partial<Options> = {}): Promise<EchoServer> {
-    return startEcho({ keys: this.path, ...code });
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#dir[Symbol.asyncDispose]();
-  }
-}
 
 interface Told {
   readonly status: number;
@@ -339,7 +300,9 @@ test(
       }
       assert.equal((await ask(adminUrl, path)).status, 200, path);
     }
-    assert.equal((await ask(url, "/v1/models/reload", { key: ops, method: "POST" })).status, 404);
+    // `reload` may be the name of a model there, which cannot be posted to.
+    const reload = await ask(url, "/v1/models/reload", { key: ops, method: "POST" });
+    assert.ok([404, 405].includes(reload.status), reload.body);
     assert.equal((await ask(adminUrl, "/v1/models/reload", { method: "POST" })).status, 200);
     for (const at of [url, adminUrl]) assert.equal((await ask(at, "/live")).status, 200);
     assert.equal((await translate(adminUrl, plain, { texts: ["a"] })).status, 404);
@@ -415,20 +378,22 @@ test(
   async () => {
     await using echo = await startEcho({ corsOrigins: "https://app.example" });
     const { port, host } = new URL(echo.server.url);
-    const statusOf = async (...fields: readonly string[]): Promise<string> => {
+    /** Whether the page is; a path may have no such connection whoever asks. */
+    const isRefused = async (...fields: readonly string[]): Promise<boolean> => {
       const socket = connect(Number(port), "127.0.0.1");
       const head = ["GET /live HTTP/1.1", `host: ${host}`, "connection: close, upgrade", ...fields];
       socket.write(`${head.join("\r\n")}\r\n\r\n`);
-      return /^HTTP\/1.1 (\d+)/.exec(await text(socket))?.[1] ?? "none";
+      const [, status] = /^HTTP\/1.1 (\d+)/.exec(await text(socket)) ?? assert.fail("no reply");
+      return status === "403";
     };
     const asks = "upgrade: websocket";
-    assert.equal(await statusOf(asks, "origin: https://evil.example"), "403");
-    assert.equal(await statusOf(asks, "origin: null"), "403");
-    assert.equal(await statusOf(asks, `origin: http://${host}.evil.example`), "403");
-    assert.equal(await statusOf(asks), "200");
-    assert.equal(await statusOf(asks, "origin: https://app.example"), "200");
-    assert.equal(await statusOf(asks, `origin: http://${host}`), "200");
-    assert.equal(await statusOf("origin: https://evil.example"), "200", "CORS hides the answer");
+    assert.equal(await isRefused(asks, "origin: https://evil.example"), true);
+    assert.equal(await isRefused(asks, "origin: null"), true);
+    assert.equal(await isRefused(asks, `origin: http://${host}.evil.example`), true);
+    assert.equal(await isRefused(asks), false);
+    assert.equal(await isRefused(asks, "origin: https://app.example"), false);
+    assert.equal(await isRefused(asks, `origin: http://${host}`), false);
+    assert.equal(await isRefused("origin: https://evil.example"), false, "CORS hides the answer");
   },
 );
 
