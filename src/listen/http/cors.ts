@@ -3,6 +3,7 @@
  * of the browser (cookies, certificates) may be sent: a key is a header that the page sets itself.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { MillraceError } from "millrace-client/wire";
 import type { Origins } from "../../options/origins.js";
 import type { Reply } from "./http-front.js";
 
@@ -25,6 +26,21 @@ export class Cors {
       request.headers["access-control-request-method"] !== undefined &&
       this.#allowed(request) !== null
     );
+  }
+
+  /**
+   * A WebSocket is no request that a browser would ask about first, and hides none of its answers: any page of a user who can
+   * reach the server could talk over one. Who sends no origin is no page.
+   *
+   * @throws MillraceError `forbidden`
+   */
+  checkSocket(request: IncomingMessage): void {
+    const { origin, host, upgrade } = request.headers;
+    if (upgrade === undefined || origin === undefined || this.#allowed(request) !== null) return;
+    if (URL.canParse(origin) && new URL(origin).host === host) return;
+    const shown = JSON.stringify(origin.slice(0, 128));
+    const message = `Pages of ${shown} may open no connection here; --cors-origins names those that may.`;
+    throw new MillraceError("forbidden", message, { param: "origin" });
   }
 
   addHeaders(request: IncomingMessage, response: ServerResponse): void {

@@ -289,6 +289,7 @@ class Listener implements HttpListener {
     const fromMemory = isPreflight || ("route" in found && found.route.fromMemory === true);
     this.#connections.refuseWhereFull(exchange, fromMemory);
     checkHead(request);
+    this.#cors.checkSocket(request);
     this.#cors.addHeaders(request, response);
     if (isPreflight) {
       exchange.route = "preflight";
