@@ -8,6 +8,7 @@
  */
 import type { ErrorResponse, MillraceError, ModelsResponse } from "millrace-client/wire";
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
+import { mayUse } from "../../work/caller.js";
 import type { Front, FrontParts } from "../front.js";
 import { listedModel } from "../listed-model.js";
 import { errorHead, readyHead } from "../reply-heads.js";
@@ -87,7 +88,7 @@ class NativeFront implements HttpFront {
 
   #models(exchange: Exchange): void {
     const { views } = this.#parts;
-    const models = views.models();
+    const models = views.models().filter(({ name }) => mayUse(exchange.caller, name));
     const data = models.map(listedModel);
     const body: ModelsResponse = { object: "list", data, models, deployment: views.identity };
     exchange.reply(jsonReply(200, body));
