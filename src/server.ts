@@ -17,6 +17,7 @@ import type { Front, FrontParts, OpenFront } from "./front/front.js";
 import { identificationOf } from "./front/identification.js";
 import { openInferenceV2Front } from "./front/inference-v2/inference-v2.js";
 import { openNativeFront } from "./front/native/native.js";
+import { openTeiFront } from "./front/tei/tei.js";
 import {
   type HeldByListener,
   type HttpListener,
@@ -36,6 +37,7 @@ import type { ServerViews } from "./work/views.js";
 const fronts = {
   native: openNativeFront,
   "inference-v2": openInferenceV2Front,
+  tei: openTeiFront,
 } satisfies Readonly<Record<string, OpenFront>>;
 
 /** Before there is a listener. */

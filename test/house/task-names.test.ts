@@ -12,7 +12,7 @@ const knowing: Readonly<
   Record<string, { readonly spelled: RegExp; readonly files: readonly string[] }>
 > = {
   infer: {
-    spelled: /(?<!\bz\.)\binfer\b(?! [A-Z])|\bInfer[A-Z]|\binference\b(?!-v2)/,
+    spelled: /(?<!\bz\.)\binfer\b(?! [A-Z])|\bInfer[A-Z]|(?<!embeddings-)\binference\b(?!-v2)/,
     files: [
       // The client's methods and the commands.
       "client/src/infer.ts",
@@ -22,8 +22,9 @@ const knowing: Readonly<
       "src/tasks/table.ts",
       // A graph that nobody says more of is for this.
       "src/models/programs/complete-tensors.ts",
-      // The protocol has the same verb.
+      // The protocols have the same word, one in the name of a header.
       "src/front/inference-v2/",
+      "src/front/tei/replies.ts",
       "client/src/wire/infer.ts",
       "client/src/wire/index.ts",
     ],
@@ -64,6 +65,8 @@ const knowing: Readonly<
       "src/cli/program.ts",
       "src/convert/marian/family.ts",
       "src/tasks/embedding/",
+      // Its protocol has the same verbs.
+      "src/front/tei/",
       "client/src/wire/embed.ts",
       "client/src/wire/index.ts",
       "src/tasks/table.ts",
@@ -74,6 +77,8 @@ const knowing: Readonly<
   classify: {
     spelled: /classif/i,
     files: [
+      // Its protocol has the same verbs.
+      "src/front/tei/",
       // A parameter of that protocol has the word.
       "src/front/inference-v2/infer-body.ts",
       // The client's methods and the commands.
@@ -127,11 +132,19 @@ const knowing: Readonly<
   },
   tokenize: {
     spelled: /"tokenize"|[tT]okeni[zs]ing\b|tokenization\/|Tokenize[A-Z]/,
-    files: ["src/tasks/tokenization/", "src/tasks/table.ts", "client/src/wire/"],
+    files: [
+      "src/tasks/tokenization/",
+      "src/tasks/table.ts",
+      "client/src/wire/",
+      // Its protocol has the same verbs.
+      "src/front/tei/",
+    ],
   },
   detokenize: {
     spelled: /detoken/i,
     files: [
+      // Its protocol has the same verbs.
+      "src/front/tei/",
       "src/tasks/tokenization/",
       "src/tasks/table.ts",
       "client/src/wire/",
@@ -143,6 +156,8 @@ const knowing: Readonly<
     spelled: /rerank/i,
     files: [
       // The client's methods and the commands.
+      // Its protocol has the same verbs.
+      "src/front/tei/",
       "client/src/rerank.ts",
       "client/src/index.ts",
       "client/src/millrace.ts",
