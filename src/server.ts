@@ -14,6 +14,7 @@ import { GuardedSubmit } from "./access/guarded-submit.js";
 import type { Backend, OpenBackend } from "./backend/backend.js";
 import { chooseFronts } from "./front/choose-fronts.js";
 import type { Front, FrontParts, OpenFront } from "./front/front.js";
+import { openHuggingfaceFront } from "./front/huggingface/huggingface.js";
 import { identificationOf } from "./front/identification.js";
 import { openInferenceV2Front } from "./front/inference-v2/inference-v2.js";
 import { openNativeFront } from "./front/native/native.js";
@@ -38,6 +39,7 @@ const fronts = {
   native: openNativeFront,
   "inference-v2": openInferenceV2Front,
   tei: openTeiFront,
+  huggingface: openHuggingfaceFront,
 } satisfies Readonly<Record<string, OpenFront>>;
 
 /** Before there is a listener. */

@@ -32,6 +32,8 @@ const knowing: Readonly<
   translate: {
     spelled: /translat/i,
     files: [
+      // A protocol asks a model for what it is for.
+      "src/front/huggingface/",
       // Its folders.
       "src/tasks/translation/",
       "src/cli/translate.ts",
@@ -65,8 +67,9 @@ const knowing: Readonly<
       "src/cli/program.ts",
       "src/convert/marian/family.ts",
       "src/tasks/embedding/",
-      // Its protocol has the same verbs.
+      // Protocols have the same verbs, or ask a model for what it is for.
       "src/front/tei/",
+      "src/front/huggingface/answers.ts",
       "client/src/wire/embed.ts",
       "client/src/wire/index.ts",
       "src/tasks/table.ts",
@@ -77,8 +80,9 @@ const knowing: Readonly<
   classify: {
     spelled: /classif/i,
     files: [
-      // Its protocol has the same verbs.
+      // A protocol asks a model for what it is for.
       "src/front/tei/",
+      "src/front/huggingface/answers.ts",
       // A parameter of that protocol has the word.
       "src/front/inference-v2/infer-body.ts",
       // The client's methods and the commands.
@@ -156,8 +160,9 @@ const knowing: Readonly<
     spelled: /rerank/i,
     files: [
       // The client's methods and the commands.
-      // Its protocol has the same verbs.
+      // Protocols have the same verb.
       "src/front/tei/",
+      "src/front/huggingface/answers.ts",
       "client/src/rerank.ts",
       "client/src/index.ts",
       "client/src/millrace.ts",

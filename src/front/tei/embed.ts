@@ -2,11 +2,11 @@
 import { MillraceError } from "millrace-client/wire";
 import type { Exchange } from "../../listen/http/http-front.js";
 import type { SubmitSummary } from "../../submit/submit.js";
-import { float32Text } from "../../work/float-text.js";
-import type { Payload, Tensor } from "../../work/payload.js";
+import type { Payload } from "../../work/payload.js";
 import { askEach, valueOf } from "../ask.js";
 import type { FrontParts } from "../front.js";
 import type { ReadBody } from "../json-body.js";
+import { similaritiesText, vectorFloats, vectorText } from "../vectors.js";
 import {
   countOf,
   cutFields,
@@ -63,13 +63,11 @@ export async function similarity(
     bytes,
     onResult: (result, index) => {
       tokens += tokensOf(result);
-      vectors[index] = floatsOf(vectorOf(result));
+      vectors[index] = vectorFloats(result);
     },
   });
-  const [first = new Float32Array(), ...others] = vectors;
-  const near = others.map((other) => float32Text(Math.fround(cosine(first, other))));
   const characters = texts.reduce((sum, text) => sum + countOf(text), 0);
-  exchange.reply(teiReply(`[${near.join(",")}]`, { characters, tokens, summary }));
+  exchange.reply(teiReply(similaritiesText(vectors), { characters, tokens, summary }));
 }
 
 interface Wanted {
@@ -95,7 +93,7 @@ async function replyVectors(
     bytes,
     onResult: (result, index) => {
       tokens += tokensOf(result);
-      vectors[index] = textOf(vectorOf(result));
+      vectors[index] = vectorText(result);
     },
   });
   exchange.reply(teiReply(`[${vectors.join(",")}]`, { characters, tokens, summary }));
@@ -113,43 +111,4 @@ async function ask(
     payloadBytes: bytes,
     onOutcome: ({ index, outcome }) => onResult(valueOf(outcome, `inputs[${index}]`), index),
   });
-}
-
-function vectorOf({ tensors }: Payload): Tensor {
-  const tensor = tensors["embedding"];
-  if (tensor === undefined) throw new Error("embed: a result without its vector");
-  return tensor;
-}
-
-function floatsOf({ data }: Tensor): Float32Array {
-  if (data instanceof Float32Array) return data;
-  throw new Error("embed: a vector that is not of float32 numbers");
-}
-
-/** A list of numbers, or a list of them for each token. */
-function textOf(tensor: Tensor): string {
-  const data = floatsOf(tensor);
-  if (tensor.shape.length === 1) return listOf(data);
-  const width = tensor.shape.at(-1) ?? 0;
-  const rows = Array.from({ length: tensor.shape[0] ?? 0 }, (_, row) =>
-    listOf(data.subarray(row * width, (row + 1) * width)),
-  );
-  return `[${rows.join(",")}]`;
-}
-
-function listOf(data: Float32Array): string {
-  return `[${Array.from(data, float32Text).join(",")}]`;
-}
-
-/** Of vectors that have a direction; of any other 0. */
-function cosine(one: Float32Array, other: Float32Array): number {
-  let product = 0;
-  let [left, right] = [0, 0];
-  for (let at = 0; at < one.length; at += 1) {
-    const [x = 0, y = 0] = [one[at], other[at]];
-    product += x * y;
-    left += x * x;
-    right += y * y;
-  }
-  return left === 0 || right === 0 ? 0 : product / Math.sqrt(left * right);
 }
