@@ -25,6 +25,7 @@ export {
 export type { LogDestination } from "./log-output.js";
 export type { AccessOptions } from "./options/access-options.js";
 export type { BaseOptions, FormerOptions, Options } from "./options/options.js";
+export type { TeiOptions } from "./options/tei-options.js";
 export type { MillraceServer } from "./server.js";
 export type {
   InputOutcome,

@@ -15,11 +15,13 @@ import type { Backend, OpenBackend } from "./backend/backend.js";
 import { chooseFronts } from "./front/choose-fronts.js";
 import { openDeepLFront } from "./front/deepl/deepl.js";
 import type { Front, FrontParts, OpenFront } from "./front/front.js";
+import { openHuggingfaceFront } from "./front/huggingface/huggingface.js";
 import { identificationOf } from "./front/identification.js";
 import { openInferenceV2Front } from "./front/inference-v2/inference-v2.js";
 import { openNativeFront } from "./front/native/native.js";
 import { openOpenAiFront } from "./front/openai/openai.js";
 import { openApiDocument } from "./front/openapi.js";
+import { openTeiFront } from "./front/tei/tei.js";
 import { adminPart, publicPart } from "./listen/http/admin-routes.js";
 import {
   type HeldByListener,
@@ -43,6 +45,8 @@ const fronts = {
   "inference-v2": openInferenceV2Front,
   openai: openOpenAiFront,
   deepl: openDeepLFront,
+  tei: openTeiFront,
+  huggingface: openHuggingfaceFront,
 } satisfies Readonly<Record<string, OpenFront>>;
 
 /** Before there is a listener. */

@@ -37,5 +37,11 @@ export interface FrontTask extends TaskForm {
 
 export type FrontOptions = Pick<
   Options,
-  "requestTimeoutMsDefault" | "requestTimeoutMsMax" | "requestInputsMax" | "imageBodyBytesMax"
+  | "requestTimeoutMsDefault"
+  | "requestTimeoutMsMax"
+  | "requestInputsMax"
+  | "imageBodyBytesMax"
+  | "queuedItemsMax"
+  | "rowsMax"
+  | "teiModel"
 >;

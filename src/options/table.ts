@@ -10,8 +10,13 @@ import { accessOptions } from "./access-options.js";
 import { baseOptions } from "./base-options.js";
 import type { OptionRows } from "./definition.js";
 import type { OptionKey, Options } from "./options.js";
+import { teiOptions } from "./tei-options.js";
 
-export const optionTable: OptionRows<Options> = { ...baseOptions, ...accessOptions };
+export const optionTable: OptionRows<Options> = {
+  ...baseOptions,
+  ...accessOptions,
+  ...teiOptions,
+};
 
 /** Names under which the file may gather the options that begin so. */
 export const optionSections = ["bert", "zmq", "grpc"] as const;
