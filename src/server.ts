@@ -16,11 +16,13 @@ import { openBertFront } from "./front/bert-as-service/bert-as-service.js";
 import { chooseFronts } from "./front/choose-fronts.js";
 import { openDeepLFront } from "./front/deepl/deepl.js";
 import type { Front, FrontParts, OpenFront } from "./front/front.js";
+import { openHuggingfaceFront } from "./front/huggingface/huggingface.js";
 import { openInferenceV2Front } from "./front/inference-v2/inference-v2.js";
 import { openNativeFront } from "./front/native/native.js";
 import { openOpenAiFront } from "./front/openai/openai.js";
 import { openApiDocument } from "./front/openapi.js";
 import { openStreamsFront } from "./front/streams/streams.js";
+import { openTeiFront } from "./front/tei/tei.js";
 import type { HeldByListener } from "./listen/http/listener.js";
 import { closeListeners, type Listeners, openListeners } from "./listeners.js";
 import type { Log } from "./log.js";
@@ -40,6 +42,8 @@ const fronts = {
   openai: openOpenAiFront,
   deepl: openDeepLFront,
   "bert-as-service": openBertFront,
+  tei: openTeiFront,
+  huggingface: openHuggingfaceFront,
 } satisfies Readonly<Record<string, OpenFront>>;
 
 /** Before there is a listener. */

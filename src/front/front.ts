@@ -50,6 +50,9 @@ export type FrontOptions = Pick<
   | "requestTimeoutMsMax"
   | "requestInputsMax"
   | "imageBodyBytesMax"
+  | "queuedItemsMax"
+  | "rowsMax"
+  | "teiModel"
   | FactOption
   | keyof BertOptions
 >;

@@ -2,10 +2,17 @@
 import type { AccessOptions } from "./access-options.js";
 import type { BertOptions } from "./bert-options.js";
 import type { GrpcOptions } from "./grpc-options.js";
+import type { TeiOptions } from "./tei-options.js";
 import type { ZmqOptions } from "./zmq-options.js";
 
 /** The values, resolved once and frozen. Units stand at the end of the names. */
-export interface Options extends BaseOptions, AccessOptions, BertOptions, GrpcOptions, ZmqOptions {}
+export interface Options
+  extends BaseOptions,
+    AccessOptions,
+    BertOptions,
+    GrpcOptions,
+    TeiOptions,
+    ZmqOptions {}
 
 export interface BaseOptions {
   readonly fronts: string;

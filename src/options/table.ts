@@ -12,6 +12,7 @@ import { bertOptions } from "./bert-options.js";
 import type { OptionRows } from "./definition.js";
 import { grpcOptions } from "./grpc-options.js";
 import type { OptionKey, Options } from "./options.js";
+import { teiOptions } from "./tei-options.js";
 import { zmqOptions } from "./zmq-options.js";
 
 export const optionTable: OptionRows<Options> = {
@@ -20,6 +21,7 @@ export const optionTable: OptionRows<Options> = {
   ...bertOptions,
   ...zmqOptions,
   ...grpcOptions,
+  ...teiOptions,
 };
 
 /** Names under which the file may gather the options that begin so. */

@@ -326,6 +326,12 @@ describe("languages", () => {
 test("a form: plus is a space, names are escaped too, and no name is special", () => {
   const limits = { repeated: "text", repeatedMax: 2 };
   assert.deepEqual(readForm("text=a+b%2B&%74ext=&x", limits), { text: ["a b+", ""], x: "" });
+  assert.deepEqual(readForm("text=%EF%BB%BF%C3%A9%e4%B8%ad&text=é", limits), {
+    text: ["\ufeffé中", "é"],
+  });
+  for (const bad of ["text=%", "text=%4", "text=%4g", "text=%%41", "text=%ff%41"]) {
+    assert.throws(() => readForm(bad, limits), { name: "MillraceError" }, bad);
+  }
   const odd = readForm("__proto__=1&constructor=2", limits);
   assert.deepEqual(Object.entries(odd), [
     ["__proto__", "1"],

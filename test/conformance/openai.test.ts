@@ -17,7 +17,7 @@ import OpenAI, {
 import { openOpenAiFront } from "#src/front/openai/openai.js";
 import { createServer, type MillraceServer } from "#src/index.js";
 import { TestFront } from "../support/http-front.js";
-import { encoderWidth, writeMadeEncoder } from "../support/made-encoder.js";
+import { encoderWidth, encoderWords, writeMadeEncoder } from "../support/made-encoder.js";
 import { assertIdle, getStatus, until } from "../support/real-server.js";
 import { TempDir } from "../support/temp-dir.js";
 
@@ -130,6 +130,27 @@ describe("vectors", () => {
     const body = (await response.json()) as OpenAI.CreateEmbeddingResponse;
     assert.deepEqual(body.data[0]?.embedding, (await vectorsOf(["a"]))[0]);
     assert.match(response.headers.get("openai-processing-ms") ?? "", /^\d+$/);
+  });
+
+  test("token ids of one text, and of many, are taken as they are", async () => {
+    const ids = ["hello world", "a"].map((text) => [
+      encoderWords.indexOf("[CLS]"),
+      ...text.split(" ").map((word) => encoderWords.indexOf(word as "a")),
+      encoderWords.indexOf("[SEP]"),
+    ]);
+    const expected = await vectorsOf(["hello world", "a"]);
+    const many = { model: "words", input: ids, encoding_format: "float" } as const;
+    const { data, usage } = await client.embeddings.create(many);
+    assert.deepEqual(
+      data.map(({ embedding }) => embedding),
+      expected,
+    );
+    assert.equal(usage.prompt_tokens, 7);
+    const one = await client.embeddings.create({ ...many, input: ids[1] ?? [] });
+    assert.deepEqual(
+      one.data.map(({ embedding }) => embedding),
+      expected.slice(1),
+    );
   });
 
   test("two hundred callers at once: each has its own", async () => {
@@ -261,6 +282,35 @@ describe("what is wrong is told as the client expects it", () => {
       "bad_request",
       "input[1]",
       /must be a text/,
+    ],
+    [
+      "an id that the model has not",
+      { input: [2, 99, 3] },
+      BadRequestError,
+      "token_out_of_range",
+      "input[1]",
+      /^400 .*input\[1\]/,
+    ],
+    [
+      "an id that is none, of the second text",
+      {
+        input: [
+          [2, 3],
+          [2, -4],
+        ],
+      },
+      BadRequestError,
+      "bad_request",
+      "input[1][1]",
+      /`input\[1\]\[1\]`: must be a token id/,
+    ],
+    [
+      "no ids",
+      { input: [[2, 3], []] },
+      BadRequestError,
+      "input_empty",
+      "input[1]",
+      /`input\[1\]` is empty/,
     ],
     [
       "a lone surrogate",

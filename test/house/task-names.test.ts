@@ -12,7 +12,7 @@ const knowing: Readonly<
   Record<string, { readonly spelled: RegExp; readonly files: readonly string[] }>
 > = {
   infer: {
-    spelled: /(?<!\bz\.)\binfer\b(?! [A-Z])|\bInfer[A-Z]|\binference\b(?!-v2)/,
+    spelled: /(?<!\bz\.)\binfer\b(?! [A-Z])|\bInfer[A-Z]|(?<!embeddings-)\binference\b(?!-v2)/,
     files: [
       // The client's methods and the commands.
       "client/src/infer.ts",
@@ -22,8 +22,9 @@ const knowing: Readonly<
       "src/tasks/table.ts",
       // A graph that nobody says more of is for this.
       "src/models/programs/complete-tensors.ts",
-      // The protocol has the same verb.
+      // The protocols have the same word, one in the name of a header.
       "src/front/inference-v2/",
+      "src/front/tei/replies.ts",
       "client/src/wire/infer.ts",
       "client/src/wire/index.ts",
     ],
@@ -31,6 +32,8 @@ const knowing: Readonly<
   translate: {
     spelled: /translat/i,
     files: [
+      // A protocol asks a model for what it is for.
+      "src/front/huggingface/",
       // Its folders.
       "src/tasks/translation/",
       "src/cli/translate.ts",
@@ -71,6 +74,9 @@ const knowing: Readonly<
       "src/options/bert-options.ts",
       "src/front/bert-as-service/",
       "src/tasks/embedding/",
+      // Protocols have the same verbs, or ask a model for what it is for.
+      "src/front/tei/",
+      "src/front/huggingface/answers.ts",
       "client/src/wire/embed.ts",
       "client/src/wire/index.ts",
       "src/tasks/table.ts",
@@ -83,6 +89,9 @@ const knowing: Readonly<
   classify: {
     spelled: /classif/i,
     files: [
+      // A protocol asks a model for what it is for.
+      "src/front/tei/",
+      "src/front/huggingface/answers.ts",
       // A parameter of that protocol has the word.
       "src/front/inference-v2/infer-request.ts",
       // The client's methods and the commands.
@@ -136,11 +145,19 @@ const knowing: Readonly<
   },
   tokenize: {
     spelled: /"tokenize"|[tT]okeni[zs]ing\b|tokenization\/|Tokenize[A-Z]/,
-    files: ["src/tasks/tokenization/", "src/tasks/table.ts", "client/src/wire/"],
+    files: [
+      "src/tasks/tokenization/",
+      "src/tasks/table.ts",
+      "client/src/wire/",
+      // Its protocol has the same verbs.
+      "src/front/tei/",
+    ],
   },
   detokenize: {
     spelled: /detoken/i,
     files: [
+      // Its protocol has the same verbs.
+      "src/front/tei/",
       "src/tasks/tokenization/",
       "src/tasks/table.ts",
       "client/src/wire/",
@@ -152,6 +169,9 @@ const knowing: Readonly<
     spelled: /rerank/i,
     files: [
       // The client's methods and the commands.
+      // Protocols have the same verb.
+      "src/front/tei/",
+      "src/front/huggingface/answers.ts",
       "client/src/rerank.ts",
       "client/src/index.ts",
       "client/src/millrace.ts",

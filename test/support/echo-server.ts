@@ -103,6 +103,8 @@ function modelOf(name: string): ModelInfo {
     name,
     task: "translate",
     family: "marian",
+    sourceLanguage: "en",
+    targetLanguage: "de",
     precision: "f32",
     ready: true,
     state: "resident",

@@ -5,6 +5,7 @@
  *   languages.ts   its names of languages → the model (models.ts: which there are)
  */
 import { MillraceError } from "millrace-client/wire";
+import type { KeyUsage } from "../../access/access.js";
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
 import type { JsonObject } from "../../work/payload.js";
 import type { Front, FrontParts } from "../front.js";
@@ -61,7 +62,7 @@ class DeepLFront implements HttpFront {
         handler: (exchange) => answerTranslate(exchange, parts),
       },
       get("/v2/languages", languagesDoc, (exchange) => this.#languages(exchange)),
-      get("/v2/usage", usageDoc, () => ({ character_count: 0, character_limit: unlimited })),
+      get("/v2/usage", usageDoc, ({ caller }) => usageOf(parts.submit.usageOf(caller))),
       get("/v2/glossary-language-pairs", glossaryDoc, () => ({ supported_languages: [] })),
     ];
   }
@@ -86,6 +87,13 @@ class DeepLFront implements HttpFront {
       ...(isTarget ? { supports_formality: false } : {}),
     }));
   }
+}
+
+/** A key's quota is one of inputs, whatever their length: it is told as reached or not. */
+function usageOf(usage: KeyUsage | null): object {
+  const { characters, inputs, inputsMax } = usage ?? { characters: 0, inputs: 0, inputsMax: null };
+  const isUsedUp = inputsMax !== null && inputs >= inputsMax;
+  return { character_count: characters, character_limit: isUsedUp ? characters : unlimited };
 }
 
 function documented(summary: string, schema: JsonObject): Route["doc"] & object {

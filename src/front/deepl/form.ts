@@ -37,11 +37,36 @@ export function readForm(
   return list.length === 0 ? others : { ...others, [repeated]: list };
 }
 
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const [plus, percent, space] = [0x2b, 0x25, 0x20];
+
+/**
+ * By bytes and in place: with `replaceAll` and `decodeURIComponent` two million plus signs take a second, with `URLSearchParams` two,
+ * and what is no UTF-8 would become something else without a word.
+ */
 function decoded(part: string): string {
-  try {
-    return decodeURIComponent(part.replaceAll("+", " "));
-  } catch (cause) {
-    const message = "The form is not UTF-8, or its percent signs are not escapes.";
-    throw new MillraceError("bad_encoding", message, { cause });
+  const bytes = Buffer.from(part);
+  let to = 0;
+  for (let at = 0; at < bytes.length; at += 1) {
+    let byte = bytes[at] ?? 0;
+    if (byte === plus) byte = space;
+    else if (byte === percent) {
+      byte = 16 * hexDigit(bytes[at + 1]) + hexDigit(bytes[at + 2]);
+      at += 2;
+    }
+    bytes[to] = byte;
+    to += 1;
   }
+  try {
+    return utf8.decode(bytes.subarray(0, to));
+  } catch (cause) {
+    throw new MillraceError("bad_encoding", "The form is not UTF-8.", { cause });
+  }
+}
+
+function hexDigit(byte = 0): number {
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
+  const letter = (byte | 0x20) - 0x61;
+  if (letter >= 0 && letter < 6) return 10 + letter;
+  throw new MillraceError("bad_request", "The form has a percent sign that is no escape.");
 }

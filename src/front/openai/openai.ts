@@ -4,6 +4,7 @@
  */
 import { MillraceError } from "millrace-client/wire";
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
+import { mayUse } from "../../work/caller.js";
 import type { Front, FrontParts } from "../front.js";
 import { listedModel, listedModelSchema } from "../listed-model.js";
 import { answerEmbeddings, embeddingsDoc } from "./embeddings.js";
@@ -59,7 +60,9 @@ class OpenAiFront implements HttpFront {
 
   #model(exchange: Exchange): void {
     const { model = "" } = exchange.params;
-    const found = this.#parts.views.models().find(({ name }) => name === model);
+    const { caller } = exchange;
+    const models = this.#parts.views.models().filter(({ name }) => mayUse(caller, name));
+    const found = models.find(({ name }) => name === model);
     if (found === undefined) {
       const message = `The model ${JSON.stringify(model.slice(0, 128))} does not exist.`;
       throw new MillraceError("model_not_found", message, { param: "model" });

@@ -216,7 +216,8 @@ function signal(pid: number, name: "SIGSTOP" | "SIGCONT" | "SIGKILL"): void {
 /** The folder of the three; removed with it. */
 export async function writeModels(dir: TempDir): Promise<string> {
   await writeMadeEncoder(dir.file("models", modelOf.embed), { inputTokensMax: 32 });
-  const modelDir = await writeMarianFolder(dir.file("marian"), {
+  // Its name says between which languages, for protocols that choose a model by them.
+  const modelDir = await writeMarianFolder(dir.file("marian-en-zh"), {
     config: { share_encoder_decoder_embeddings: false },
     change: breakUnknown,
     seed: 8,

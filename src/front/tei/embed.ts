@@ -1,0 +1,114 @@
+/** `/embed`, `/embed_all` and `/similarity`: texts, or token ids, → vectors, or how near they are. */
+import { MillraceError } from "millrace-client/wire";
+import type { Exchange } from "../../listen/http/http-front.js";
+import type { SubmitSummary } from "../../submit/submit.js";
+import type { Payload } from "../../work/payload.js";
+import { askEach, valueOf } from "../ask.js";
+import type { FrontParts } from "../front.js";
+import type { ReadBody } from "../json-body.js";
+import { similaritiesText, vectorFloats, vectorText } from "../vectors.js";
+import {
+  countOf,
+  cutFields,
+  type EmbedAllBody,
+  type EmbedBody,
+  readInputs,
+  refusePrompt,
+  type SimilarityBody,
+} from "./fields.js";
+import { teiReply, tokensOf } from "./replies.js";
+
+export async function embed(
+  exchange: Exchange,
+  parts: FrontParts,
+  { value, bytes }: ReadBody<EmbedBody>,
+): Promise<void> {
+  refusePrompt(value.prompt_name);
+  const { fields, characters } = readInputs(value.inputs);
+  const { normalize = true, dimensions } = value;
+  const named = typeof dimensions === "number" ? { dimensions } : {};
+  const wanted = { ...fields, ...cutFields(value), ...named, normalize };
+  await replyVectors(exchange, parts, { fields: wanted, characters, bytes });
+}
+
+export async function embedAll(
+  exchange: Exchange,
+  parts: FrontParts,
+  { value, bytes }: ReadBody<EmbedAllBody>,
+): Promise<void> {
+  refusePrompt(value.prompt_name);
+  const { fields, characters } = readInputs(value.inputs);
+  const wanted = { ...fields, ...cutFields(value), pooling: "none", normalize: false };
+  await replyVectors(exchange, parts, { fields: wanted, characters, bytes });
+}
+
+export async function similarity(
+  exchange: Exchange,
+  parts: FrontParts,
+  { value, bytes }: ReadBody<SimilarityBody>,
+): Promise<void> {
+  const { inputs, parameters } = value;
+  const { source_sentence: source, sentences } = inputs;
+  refusePrompt(parameters?.prompt_name);
+  if (sentences.length === 0) {
+    const param = "inputs.sentences";
+    throw new MillraceError("input_empty", "`inputs.sentences` cannot be empty", { param });
+  }
+  const texts = [source, ...sentences];
+  const fields = { texts, normalize: false, ...cutFields(parameters ?? {}) };
+  const vectors: Float32Array[] = [];
+  let tokens = 0;
+  const summary = await ask(exchange, parts, {
+    fields,
+    bytes,
+    onResult: (result, index) => {
+      tokens += tokensOf(result);
+      vectors[index] = vectorFloats(result);
+    },
+  });
+  const characters = texts.reduce((sum, text) => sum + countOf(text), 0);
+  exchange.reply(teiReply(similaritiesText(vectors), { characters, tokens, summary }));
+}
+
+interface Wanted {
+  readonly fields: Readonly<Record<string, unknown>>;
+  readonly characters: number;
+  readonly bytes: number;
+}
+
+interface OnResult {
+  readonly onResult: (result: Payload, index: number) => void;
+}
+
+async function replyVectors(
+  exchange: Exchange,
+  parts: FrontParts,
+  { fields, characters, bytes }: Wanted,
+): Promise<void> {
+  // As text from the start, while others still run.
+  const vectors: string[] = [];
+  let tokens = 0;
+  const summary = await ask(exchange, parts, {
+    fields,
+    bytes,
+    onResult: (result, index) => {
+      tokens += tokensOf(result);
+      vectors[index] = vectorText(result);
+    },
+  });
+  exchange.reply(teiReply(`[${vectors.join(",")}]`, { characters, tokens, summary }));
+}
+
+async function ask(
+  exchange: Exchange,
+  parts: FrontParts,
+  { fields, bytes, onResult }: Omit<Wanted, "characters"> & OnResult,
+): Promise<SubmitSummary> {
+  return await askEach(parts, exchange, {
+    task: "embed",
+    model: parts.options.teiModel,
+    fields,
+    payloadBytes: bytes,
+    onOutcome: ({ index, outcome }) => onResult(valueOf(outcome, `inputs[${index}]`), index),
+  });
+}

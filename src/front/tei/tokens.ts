@@ -1,0 +1,63 @@
+/** `/tokenize` and `/decode`: what the model reads of a text, and back. */
+import { MillraceError } from "millrace-client/wire";
+import type { Exchange } from "../../listen/http/http-front.js";
+import { badField, kindOf } from "../../work/fields.js";
+import { isJsonObject, type JsonValue } from "../../work/payload.js";
+import { ask, valuesOf } from "../ask.js";
+import type { FrontParts } from "../front.js";
+import type { ReadBody } from "../json-body.js";
+import { type DecodeBody, refusePrompt, type TokenizeBody } from "./fields.js";
+import { teiModel } from "./model.js";
+import { teiReply } from "./replies.js";
+
+export async function tokenize(
+  exchange: Exchange,
+  parts: FrontParts,
+  { value, bytes }: ReadBody<TokenizeBody>,
+): Promise<void> {
+  refusePrompt(value.prompt_name);
+  const { inputs, add_special_tokens: addSpecial = true } = value;
+  const texts = typeof inputs === "string" ? [inputs] : inputs;
+  const answer = await ask(parts, exchange, {
+    task: "tokenize",
+    model: teiModel(parts).name,
+    fields: { texts, addSpecial },
+    payloadBytes: bytes,
+  });
+  const lists = valuesOf(answer).map(({ values }, index) =>
+    withSlices(values["tokens"], texts[index] ?? ""),
+  );
+  exchange.reply(teiReply(JSON.stringify(lists)));
+}
+
+/** A token's text is there what stands in the input, and not what the vocabulary has. */
+function withSlices(tokens: JsonValue | undefined, text: string): readonly JsonValue[] {
+  if (!Array.isArray(tokens)) throw new Error("tokenize: a result without its tokens");
+  const characters = Array.from(text);
+  return (tokens as readonly JsonValue[]).map((token) => {
+    if (!isJsonObject(token)) return token;
+    const { start, stop } = token;
+    if (typeof start !== "number" || typeof stop !== "number") return token;
+    return { ...token, text: characters.slice(start, stop).join("") };
+  });
+}
+
+export async function decode(
+  exchange: Exchange,
+  parts: FrontParts,
+  { value, bytes }: ReadBody<DecodeBody>,
+): Promise<void> {
+  const { ids, skip_special_tokens: skipSpecial = true } = value;
+  if (!Array.isArray(ids)) throw badField("ids", `must be a list, not ${kindOf(ids)}`);
+  const list: readonly unknown[] = ids;
+  if (list.length === 0) {
+    throw new MillraceError("input_empty", "`ids` cannot be empty", { param: "ids" });
+  }
+  const answer = await ask(parts, exchange, {
+    task: "detokenize",
+    model: teiModel(parts).name,
+    fields: { tokenIds: Array.isArray(list[0]) ? list : [list], skipSpecial },
+    payloadBytes: bytes,
+  });
+  exchange.reply(teiReply(JSON.stringify(valuesOf(answer).map(({ values }) => values["text"]))));
+}

@@ -1,0 +1,4 @@
+import { deepL } from "./deepl.driver.js";
+import { holdToTheList } from "./suite.js";
+
+holdToTheList(deepL);

@@ -1,0 +1,4 @@
+import { openAi } from "./openai.driver.js";
+import { holdToTheList } from "./suite.js";
+
+holdToTheList(openAi);
