@@ -14,7 +14,7 @@ import type { Metrics } from "../../metrics/metrics.js";
 import type { Options } from "../../options/options.js";
 import type { Caller } from "../../work/caller.js";
 import type { RunningListener } from "../running.js";
-import { ReplyQueues } from "./reply-queues.js";
+import { type Audience, type Frame, ReplyQueues } from "./reply-queues.js";
 import { openSockets, type Sockets } from "./sockets.js";
 import { Subscribers } from "./subscribers.js";
 import type { ZmqAsker, ZmqDropReason, ZmqFront, ZmqMessage } from "./zmq-front.js";
@@ -94,6 +94,7 @@ class Listener implements RunningListener {
     this.#subscribers = new Subscribers({
       holdMs: limits.zmqHoldMs,
       onSubscribed: (topic) => this.#replies.subscribed(topic),
+      onJoined: (topic) => this.#replies.joined(topic),
       onLeft: (topic) => this.#replies.left(topic),
       onShared: (shorter, longer) => {
         metrics.topicShared(front.name);
@@ -202,7 +203,7 @@ class Listener implements RunningListener {
       callerOf: (credential) => access.callerOf(credential),
       begin: () => this.#begin(),
       watch: (topic, left) => this.#subscribers.watch(topic, left),
-      publish: (topic, frames) => this.#replies.publish(topic, frames),
+      publish: (topic, frames, audience) => this.#replies.publish(topic, frames, audience),
       reply: (frames) => {
         if (head.length === 0) throw new Error(`${front.name} takes what cannot be answered`);
         if (this.#isClosed) return;
@@ -264,7 +265,7 @@ class Listener implements RunningListener {
 interface MessageParts extends Pick<ZmqMessage, "callerOf" | "reply" | "drop"> {
   readonly begin: () => void;
   readonly watch: (topic: string, left: () => void) => () => void;
-  readonly publish: (topic: string, frames: Parameters<ZmqMessage["publish"]>[1]) => void;
+  readonly publish: ReplyQueues["publish"];
 }
 
 class OpenMessage implements ZmqMessage {
@@ -300,11 +301,11 @@ class OpenMessage implements ZmqMessage {
     return this.asker;
   }
 
-  publish(topic: Buffer, frames: Parameters<ZmqMessage["publish"]>[1]): void {
-    this.#parts.publish(keyOf(topic), frames);
+  publish(topic: Buffer, frames: readonly Frame[], audience?: Audience): void {
+    this.#parts.publish(keyOf(topic), frames, audience);
   }
 
-  reply(frames: Parameters<ZmqMessage["reply"]>[0]): void {
+  reply(frames: readonly Frame[]): void {
     this.#parts.reply(frames);
   }
 
