@@ -14,7 +14,7 @@ import type { Metrics } from "../../metrics/metrics.js";
 import type { Options } from "../../options/options.js";
 import type { Caller } from "../../work/caller.js";
 import type { RunningListener } from "../running.js";
-import { ReplyQueues } from "./reply-queues.js";
+import { type Audience, type Frame, ReplyQueues } from "./reply-queues.js";
 import { openSockets, type Sockets } from "./sockets.js";
 import { Subscribers } from "./subscribers.js";
 import { TopicWays } from "./topic-ways.js";
@@ -98,6 +98,7 @@ class Listener implements RunningListener {
     this.#subscribers = new Subscribers({
       holdMs: limits.zmqHoldMs,
       onSubscribed: (topic) => this.#replies.subscribed(topic),
+      onJoined: (topic) => this.#replies.joined(topic),
       onLeft: (topic) => this.#replies.left(topic),
       onShared: (shorter, longer) => {
         metrics.topicShared(front.name);
@@ -208,7 +209,7 @@ class Listener implements RunningListener {
       callerOf: (credential) => access.callerOf(credential),
       begin: () => this.#begin(),
       watch: (topic, left) => this.#subscribers.watch(topic, left),
-      publish: (topic, frames) => this.#replies.publish(topic, frames),
+      publish: (topic, frames, audience) => this.#replies.publish(topic, frames, audience),
       offer: (topic, frames) => {
         if (this.#subscribers.has(topic)) this.#replies.publish(topic, frames);
       },
@@ -273,8 +274,8 @@ class Listener implements RunningListener {
 interface MessageParts extends Pick<ZmqMessage, "callerOf" | "reply" | "drop"> {
   readonly begin: () => void;
   readonly watch: (topic: string, left: () => void) => () => void;
-  readonly publish: (topic: string, frames: Parameters<ZmqMessage["publish"]>[1]) => void;
-  readonly offer: (topic: string, frames: Parameters<ZmqMessage["offer"]>[1]) => void;
+  readonly publish: ReplyQueues["publish"];
+  readonly offer: (topic: string, frames: readonly Frame[]) => void;
 }
 
 class OpenMessage implements ZmqMessage {
@@ -310,15 +311,15 @@ class OpenMessage implements ZmqMessage {
     return this.asker;
   }
 
-  publish(topic: Buffer, frames: Parameters<ZmqMessage["publish"]>[1]): void {
-    this.#parts.publish(keyOf(topic), frames);
+  publish(topic: Buffer, frames: readonly Frame[], audience?: Audience): void {
+    this.#parts.publish(keyOf(topic), frames, audience);
   }
 
-  offer(topic: Buffer, frames: Parameters<ZmqMessage["offer"]>[1]): void {
+  offer(topic: Buffer, frames: readonly Frame[]): void {
     this.#parts.offer(keyOf(topic), frames);
   }
 
-  reply(frames: Parameters<ZmqMessage["reply"]>[0]): void {
+  reply(frames: readonly Frame[]): void {
     this.#parts.reply(frames);
   }
 

@@ -4,6 +4,7 @@
  */
 import type { MillraceError, WorkClass } from "millrace-client/wire";
 import type { Caller } from "../../work/caller.js";
+import type { Audience, Frame } from "./reply-queues.js";
 
 export interface ZmqFront {
   readonly name: string;
@@ -46,14 +47,14 @@ export interface ZmqMessage {
   begin(topic: Buffer, caller: Caller): ZmqAsker;
   /**
    * To all who subscribed to `topic`, in the order of the calls. Waits for nobody: held, in bounds, until the first of them
-   * is there. The first frame begins with what
-   * they subscribed to.
+   * is there. The first frame begins with what they subscribed to. `newcomers`: for the first reply to a client, which may share its
+   * topic with others and have subscribed last; those others may get it twice.
    */
-  publish(topic: Buffer, frames: readonly (Buffer | Uint8Array | string)[]): void;
+  publish(topic: Buffer, frames: readonly Frame[], audience?: Audience): void;
   /** The same, to those who have subscribed by now; where there are none it is nothing to anybody. */
-  offer(topic: Buffer, frames: readonly (Buffer | Uint8Array | string)[]): void;
+  offer(topic: Buffer, frames: readonly Frame[]): void;
   /** To who sent the message, where the front takes what can be answered. */
-  reply(frames: readonly (Buffer | Uint8Array | string)[]): void;
+  reply(frames: readonly Frame[]): void;
   /** Counts and logs that there was no answer. The reason is one of few: it is a label of a metric. */
   drop(reason: ZmqDropReason): void;
 }
