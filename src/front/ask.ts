@@ -1,6 +1,6 @@
 /** A request of a front whose protocol replies once, with everything: asks, and has the outcomes in the order of the inputs. */
 import { apiLimits, MillraceError, type WorkClass } from "millrace-client/wire";
-import type { InputOutcome, SubmitOutcome, SubmitSummary } from "../submit/submit.js";
+import type { InputOutcome, SubmitEvents, SubmitOutcome, SubmitSummary } from "../submit/submit.js";
 import type { Caller } from "../work/caller.js";
 import type { Payload } from "../work/payload.js";
 import type { ServerViews } from "../work/views.js";
@@ -29,6 +29,8 @@ export interface Question {
   readonly tenant?: string;
   /** Default: `requestTimeoutMsDefault`; at most `requestTimeoutMsMax`. */
   readonly timeoutMs?: number;
+  /** For a protocol that says more than once how it goes; `answer` has all of it in the end. */
+  readonly events?: Partial<SubmitEvents>;
 }
 
 export interface Answer {
@@ -72,7 +74,7 @@ export async function askEach(
   const { class: workClass = null, tenant = "default", timeoutMs } = question;
   const { requestTimeoutMsDefault, requestTimeoutMsMax } = options;
   const grantedMs = Math.min(timeoutMs ?? requestTimeoutMsDefault, requestTimeoutMsMax);
-  const { task, model, fields, payloadBytes } = question;
+  const { task, model, fields, payloadBytes, events = {} } = question;
   const request = {
     id: asker.id,
     caller: asker.caller,
@@ -86,9 +88,11 @@ export async function askEach(
   };
   const had: true[] = [];
   const summary = await submit.submit(request, asker.departed, {
+    onAccepted: () => events.onAccepted?.(),
     onOutcome: (outcome) => {
       had[outcome.index] = true;
       onOutcome(outcome);
+      events.onOutcome?.(outcome);
     },
   });
   asker.workClass = summary.class;
