@@ -15,6 +15,7 @@ import type { Backend, OpenBackend } from "./backend/backend.js";
 import { openBertFront } from "./front/bert-as-service/bert-as-service.js";
 import { chooseFronts } from "./front/choose-fronts.js";
 import { openDeepLFront } from "./front/deepl/deepl.js";
+import { openEctransformerFront } from "./front/ectransformer/ectransformer.js";
 import type { Front, FrontParts, OpenFront } from "./front/front.js";
 import { openHuggingfaceFront } from "./front/huggingface/huggingface.js";
 import { openInferenceV2Front } from "./front/inference-v2/inference-v2.js";
@@ -44,6 +45,7 @@ const fronts = {
   "bert-as-service": openBertFront,
   tei: openTeiFront,
   huggingface: openHuggingfaceFront,
+  ectransformer: openEctransformerFront,
 } satisfies Readonly<Record<string, OpenFront>>;
 
 /** Before there is a listener. */
@@ -61,10 +63,10 @@ export interface ServerParts {
 export interface MillraceServer extends AsyncDisposable {
   /** For instance `http://127.0.0.1:8400`. */
   readonly url: string;
-  /** Where it listens for what is no HTTP: `grpc://127.0.0.1:8401`. */
-  readonly otherUrls: readonly string[];
   /** Of the routes for operators, where they have a port of their own; else null. */
   readonly adminUrl: string | null;
+  /** Of every listener, the main one first: `tcp://127.0.0.1:5550 → tcp://127.0.0.1:5560` over ZeroMQ. */
+  readonly urls: readonly string[];
   /** The seam below the fronts, for callers in this process. */
   readonly submit: Submit;
   readonly views: ServerViews;
@@ -266,9 +268,8 @@ class RunningServer implements MillraceServer {
     return this.#parts.listeners.admin?.url ?? null;
   }
 
-  get otherUrls(): readonly string[] {
-    const { http, admin, all } = this.#parts.listeners;
-    return all.filter((each) => each !== http && each !== admin).map((each) => each.url);
+  get urls(): readonly string[] {
+    return this.#parts.listeners.all.map(({ url }) => url);
   }
 
   get submit(): Submit {

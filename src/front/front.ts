@@ -10,6 +10,7 @@ import type { WebSocketFront } from "../listen/websocket/websocket-front.js";
 import type { ZmqFront } from "../listen/zmq/zmq-front.js";
 import type { Metrics } from "../metrics/metrics.js";
 import type { BertOptions } from "../options/bert-options.js";
+import type { EctransformerOptions } from "../options/ectransformer-options.js";
 import type { Options } from "../options/options.js";
 import type { TaskForm } from "../work/task-form.js";
 import type { ServerViews } from "../work/views.js";
@@ -53,8 +54,10 @@ export type FrontOptions = Pick<
   | "queuedItemsMax"
   | "rowsMax"
   | "teiModel"
+  | "zmqRepliesBytesMax"
   | FactOption
   | keyof BertOptions
+  | keyof EctransformerOptions
 >;
 
 /** What some protocols tell their clients of the server. */

@@ -1,6 +1,7 @@
 /** What the options of the server are called, and of which type each is; table.ts says all else of them. */
 import type { AccessOptions } from "./access-options.js";
 import type { BertOptions } from "./bert-options.js";
+import type { EctransformerOptions } from "./ectransformer-options.js";
 import type { GrpcOptions } from "./grpc-options.js";
 import type { TeiOptions } from "./tei-options.js";
 import type { ZmqOptions } from "./zmq-options.js";
@@ -10,6 +11,7 @@ export interface Options
   extends BaseOptions,
     AccessOptions,
     BertOptions,
+    EctransformerOptions,
     GrpcOptions,
     TeiOptions,
     ZmqOptions {}

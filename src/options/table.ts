@@ -10,6 +10,7 @@ import { accessOptions } from "./access-options.js";
 import { baseOptions } from "./base-options.js";
 import { bertOptions } from "./bert-options.js";
 import type { OptionRows } from "./definition.js";
+import { ectransformerOptions } from "./ectransformer-options.js";
 import { grpcOptions } from "./grpc-options.js";
 import type { OptionKey, Options } from "./options.js";
 import { teiOptions } from "./tei-options.js";
@@ -20,6 +21,7 @@ export const optionTable: OptionRows<Options> = {
   ...accessOptions,
   ...bertOptions,
   ...zmqOptions,
+  ...ectransformerOptions,
   ...grpcOptions,
   ...teiOptions,
 };

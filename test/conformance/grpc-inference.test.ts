@@ -57,7 +57,7 @@ before(async () => {
     grpcMessageBytesMax: 1024 * 1024,
   });
   await until(async () => (await getReady(server.url)).body.models.every(({ ready }) => ready));
-  const [url = ""] = server.otherUrls;
+  const [, url = ""] = server.urls;
   client = new GrpcClient(url);
   health = new GrpcClient(url, { service: "grpc.health.v1.Health" });
 });

@@ -90,6 +90,28 @@ test("who shares a topic leaves with the last of them, and a moment later", asyn
   await until(isAborted);
 });
 
+test("who joins others in a topic gets its first reply, sent while it was on its way", async () => {
+  const first = "1";
+  const greet = (message: ZmqMessage): void => {
+    const [topic = Buffer.alloc(0), what] = message.frames;
+    const isFirst = what?.toString() === first;
+    message.publish(topic, message.frames, isFirst ? "newcomers" : "subscribers");
+  };
+  await using zmq = await TestZmq.start(greet);
+  const one = zmq.subscriber("ours");
+  const push = zmq.push();
+  await push.send(["ours", "0"]);
+  await push.send(["ours", first]);
+  assert.deepEqual(await received(one), ["ours", "0"]);
+  assert.deepEqual(await received(one), ["ours", first]);
+  const other = zmq.subscriber("ours");
+  assert.deepEqual(await received(other), ["ours", first]);
+  await push.send(["ours", "2"]);
+  assert.deepEqual(await received(other), ["ours", "2"]);
+  assert.deepEqual(await received(one), ["ours", first]);
+  assert.deepEqual(await received(one), ["ours", "2"]);
+});
+
 test("messages that are too many, too large or of too many frames", async () => {
   const held: (() => void)[] = [];
   const hold = async (message: ZmqMessage): Promise<void> => {

@@ -23,25 +23,33 @@ export class TestZmq implements AsyncDisposable {
 
   static async start(
     handle: (message: ZmqMessage) => void | Promise<void>,
-    { front = {}, access = openAccess, ...options }: TestZmqOptions = {},
+    { front = {}, ...options }: TestZmqOptions = {},
+  ): Promise<TestZmq> {
+    const made: ZmqFront = {
+      name: "made",
+      port: 0,
+      portOut: 0,
+      takes: "pull",
+      framesMax: 8,
+      handle,
+      fail: (message, { code }) => {
+        const [topic] = message.frames;
+        if (topic !== undefined) message.publish(topic, [topic, code]);
+      },
+      ...front,
+    };
+    return await TestZmq.startFront(made, options);
+  }
+
+  static async startFront(
+    front: ZmqFront,
+    { access = openAccess, ...options }: Omit<TestZmqOptions, "front">,
   ): Promise<TestZmq> {
     const test = new TestZmq();
     const { counted, lines } = test;
     const { options: limits } = resolveConfiguration({ code: options });
     test.#listener = await startZmqListener({
-      front: {
-        name: "made",
-        port: 0,
-        portOut: 0,
-        takes: "pull",
-        framesMax: 8,
-        handle,
-        fail: (message, { code }) => {
-          const [topic] = message.frames;
-          if (topic !== undefined) message.publish(topic, [topic, code]);
-        },
-        ...front,
-      },
+      front,
       access,
       limits,
       metrics: {

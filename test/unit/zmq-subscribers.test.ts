@@ -8,6 +8,7 @@ function start(holdMs = 60_000): { readonly subscribers: Subscribers; readonly t
   const subscribers = new Subscribers({
     holdMs,
     onSubscribed: (topic) => void told.push(`+${topic}`),
+    onJoined: (topic) => void told.push(`++${topic}`),
     onLeft: (topic) => void told.push(`-${topic}`),
     onShared: (shorter, longer) => void told.push(`${shorter} < ${longer}`),
     onIgnored: () => void told.push("ignored"),

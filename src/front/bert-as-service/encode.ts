@@ -2,7 +2,7 @@
 import { MillraceError, type WorkClass } from "millrace-client/wire";
 import type { BertPoolingStrategy } from "../../options/bert-options.js";
 import { type Payload, tensorArrays } from "../../work/payload.js";
-import { type Asker, ask, valuesOf } from "../ask.js";
+import { type Answer, type Asker, ask } from "../ask.js";
 import type { FrontParts } from "../front.js";
 
 /** All of one request: row after row, float32. */
@@ -53,7 +53,7 @@ export class BertEncoder {
       payloadBytes: texts.bytes,
       class: this.#classOf(asker, texts.list.length),
     });
-    return this.#encodedOf(valuesOf(answer), answer.summary.model);
+    return this.#encodedOf(wholeOf(answer), answer.summary.model);
   }
 
   #fieldsOf({ kind, list }: BertTexts): Readonly<Record<string, unknown>> {
@@ -121,6 +121,15 @@ export function readBertTexts(value: unknown, bytes: number): BertTexts {
   if (bad !== -1)
     throw badTexts(`text ${bad} is neither a text nor, as all others, a list of tokens`);
   return { kind, list: list as BertTexts["list"], bytes };
+}
+
+/** All or nothing: the protocol has no word for one text that failed among others. */
+function wholeOf({ outcomes }: Answer): Payload[] {
+  return outcomes.map((outcome, index) => {
+    if ("value" in outcome) return outcome.value;
+    const { code, message } = outcome.error;
+    throw new MillraceError(code, `text ${index}: ${message}`);
+  });
 }
 
 function badTexts(message: string): MillraceError {

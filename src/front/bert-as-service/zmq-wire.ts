@@ -51,7 +51,7 @@ export class BertWire implements ZmqFront {
     if (command !== null) {
       statistic.asked(client);
       const told = command === "SHOW_CONFIG" ? status.config(client) : status.status(client);
-      message.publish(identity, [identity, JSON.stringify(told), requestId]);
+      message.publish(identity, [identity, JSON.stringify(told), requestId], "newcomers");
       return;
     }
     const texts = readBertTexts(jsonOf(content), message.bytes);
@@ -71,7 +71,7 @@ export class BertWire implements ZmqFront {
     const id = requestId !== undefined && isDigits(requestId) ? requestId : "0";
     if (content !== undefined && commandOf(content) !== null) {
       const config: JsonObject = { server_version: told, error: told };
-      message.publish(identity, [identity, JSON.stringify(config), id]);
+      message.publish(identity, [identity, JSON.stringify(config), id], "newcomers");
       return;
     }
     const info = { dtype: told, shape: [0], tokens: "" };

@@ -14,9 +14,10 @@ import type { Metrics } from "../../metrics/metrics.js";
 import type { Options } from "../../options/options.js";
 import type { Caller } from "../../work/caller.js";
 import type { RunningListener } from "../running.js";
-import { ReplyQueues } from "./reply-queues.js";
+import { type Audience, type Frame, ReplyQueues } from "./reply-queues.js";
 import { openSockets, type Sockets } from "./sockets.js";
 import { Subscribers } from "./subscribers.js";
+import { TopicWays } from "./topic-ways.js";
 import type { ZmqAsker, ZmqDropReason, ZmqFront, ZmqMessage } from "./zmq-front.js";
 
 export interface ZmqListenerParts {
@@ -78,6 +79,7 @@ class Listener implements RunningListener {
   readonly #replies: ReplyQueues;
   readonly #open = new Set<OpenMessage>();
   readonly #said = new Map<string, number>();
+  readonly #ways: TopicWays | null;
   readonly #reading: Promise<unknown>;
   #inFlight = 0;
   #isDraining = false;
@@ -89,11 +91,14 @@ class Listener implements RunningListener {
   constructor(parts: ZmqListenerParts, sockets: Sockets) {
     const { limits, metrics, front } = parts;
     this.#parts = parts;
+    this.#ways =
+      front.topicOf === undefined ? null : new TopicWays((way) => front.topicOf?.(way) ?? way);
     this.#sockets = sockets;
     this.url = `${sockets.url} → ${sockets.urlOut}`;
     this.#subscribers = new Subscribers({
       holdMs: limits.zmqHoldMs,
       onSubscribed: (topic) => this.#replies.subscribed(topic),
+      onJoined: (topic) => this.#replies.joined(topic),
       onLeft: (topic) => this.#replies.left(topic),
       onShared: (shorter, longer) => {
         metrics.topicShared(front.name);
@@ -162,7 +167,9 @@ class Listener implements RunningListener {
   async #readSubscriptions(): Promise<void> {
     try {
       for await (const [told] of this.#sockets.subscriptions) {
-        this.#subscribers.told(told?.toString("latin1") ?? "");
+        const message = told?.toString("latin1") ?? "";
+        const known = this.#ways === null ? message : this.#ways.told(message);
+        if (known !== null) this.#subscribers.told(known);
       }
     } catch (error) {
       if (!this.#isClosed) this.#parts.log.error({ err: error }, "reading from ZeroMQ failed");
@@ -202,7 +209,10 @@ class Listener implements RunningListener {
       callerOf: (credential) => access.callerOf(credential),
       begin: () => this.#begin(),
       watch: (topic, left) => this.#subscribers.watch(topic, left),
-      publish: (topic, frames) => this.#replies.publish(topic, frames),
+      publish: (topic, frames, audience) => this.#replies.publish(topic, frames, audience),
+      offer: (topic, frames) => {
+        if (this.#subscribers.has(topic)) this.#replies.publish(topic, frames);
+      },
       reply: (frames) => {
         if (head.length === 0) throw new Error(`${front.name} takes what cannot be answered`);
         if (this.#isClosed) return;
@@ -264,7 +274,8 @@ class Listener implements RunningListener {
 interface MessageParts extends Pick<ZmqMessage, "callerOf" | "reply" | "drop"> {
   readonly begin: () => void;
   readonly watch: (topic: string, left: () => void) => () => void;
-  readonly publish: (topic: string, frames: Parameters<ZmqMessage["publish"]>[1]) => void;
+  readonly publish: ReplyQueues["publish"];
+  readonly offer: (topic: string, frames: readonly Frame[]) => void;
 }
 
 class OpenMessage implements ZmqMessage {
@@ -300,11 +311,15 @@ class OpenMessage implements ZmqMessage {
     return this.asker;
   }
 
-  publish(topic: Buffer, frames: Parameters<ZmqMessage["publish"]>[1]): void {
-    this.#parts.publish(keyOf(topic), frames);
+  publish(topic: Buffer, frames: readonly Frame[], audience?: Audience): void {
+    this.#parts.publish(keyOf(topic), frames, audience);
   }
 
-  reply(frames: Parameters<ZmqMessage["reply"]>[0]): void {
+  offer(topic: Buffer, frames: readonly Frame[]): void {
+    this.#parts.offer(keyOf(topic), frames);
+  }
+
+  reply(frames: readonly Frame[]): void {
     this.#parts.reply(frames);
   }
 

@@ -30,6 +30,17 @@ interface Waiting {
   readonly frames: readonly Frame[];
   readonly bytes: number;
   readonly sinceMs: number;
+  readonly audience: Audience;
+}
+
+/** `newcomers`: also who subscribes a moment later, where the topic has others already. */
+export type Audience = "subscribers" | "newcomers";
+
+interface Sent {
+  readonly topic: string;
+  readonly frames: readonly Frame[];
+  readonly bytes: number;
+  readonly atMs: number;
 }
 
 interface Queue {
@@ -40,6 +51,13 @@ interface Queue {
   retryMs: number;
 }
 
+/**
+ * Where several clients share a topic, the first reply to a new one may go out before its subscription is there: if it was sent so lately
+ * it is sent again then.
+ */
+const recentMs = 1_000;
+const recentBytesMax = 4 * 1024 * 1024;
+const recentReplyBytesMax = 64 * 1024;
 const retryMsMin = 1;
 const retryMsMax = 50;
 const sweepMs = 250;
@@ -56,6 +74,9 @@ export class ReplyQueues {
   /** Topics with something to send, in turn. */
   readonly #ready = new Set<string>();
   readonly #retries = new Set<NodeJS.Timeout>();
+  /** Oldest first. */
+  #recent: Sent[] = [];
+  #recentBytes = 0;
   #bytes = 0;
   #lossyUntilMs: number | null = null;
   #isPumping = false;
@@ -71,7 +92,7 @@ export class ReplyQueues {
     return this.#bytes;
   }
 
-  publish(topic: string, frames: readonly Frame[]): void {
+  publish(topic: string, frames: readonly Frame[], audience: Audience = "subscribers"): void {
     if (this.#isClosed) {
       this.#parts.onDropped("departed", 1);
       return;
@@ -79,7 +100,7 @@ export class ReplyQueues {
     const bytes = frames.reduce((sum, frame) => sum + Buffer.byteLength(frame), 0);
     const queue = this.#queues.get(topic) ?? newQueue();
     this.#queues.set(topic, queue);
-    queue.waiting.push({ frames, bytes, sinceMs: performance.now() });
+    queue.waiting.push({ frames, bytes, sinceMs: performance.now(), audience });
     queue.bytes += bytes;
     this.#bytes += bytes;
     while (queue.bytes > this.#parts.topicBytesMax && queue.waiting.length > 1) {
@@ -94,6 +115,13 @@ export class ReplyQueues {
   subscribed(topic: string): void {
     const queue = this.#queues.get(topic);
     if (queue !== undefined) this.#makeReady(topic, queue);
+  }
+
+  /** By one more, of a topic that others are subscribed to. */
+  joined(topic: string): void {
+    this.#forgetSent();
+    const missed = this.#recent.filter((sent) => sent.topic === topic);
+    for (const { frames } of missed) this.publish(topic, frames);
   }
 
   left(topic: string): void {
@@ -135,6 +163,7 @@ export class ReplyQueues {
       this.#shift(topic, queue, { keep: true });
       const isSent = await this.#parts.send(head.frames);
       if (isSent) {
+        this.#remember(topic, head);
         queue.fullSinceMs = null;
         queue.retryMs = retryMsMin;
         if (queue.waiting.length > 0) this.#ready.add(topic);
@@ -177,6 +206,25 @@ export class ReplyQueues {
     }, queue.retryMs);
     queue.retryMs = Math.min(retryMsMax, 2 * queue.retryMs);
     this.#retries.add(timer);
+  }
+
+  #remember(topic: string, { frames, bytes, audience }: Waiting): void {
+    if (audience === "subscribers" || bytes > recentReplyBytesMax) return;
+    this.#recent.push({ topic, frames, bytes, atMs: performance.now() });
+    this.#recentBytes += bytes;
+    if (this.#recentBytes > recentBytesMax) this.#forgetSent();
+  }
+
+  #forgetSent(): void {
+    const since = performance.now() - recentMs;
+    let from = 0;
+    while (from < this.#recent.length) {
+      const { atMs = 0, bytes = 0 } = this.#recent[from] ?? {};
+      if (atMs >= since && this.#recentBytes <= recentBytesMax / 2) break;
+      this.#recentBytes -= bytes;
+      from += 1;
+    }
+    this.#recent = this.#recent.slice(from);
   }
 
   /** For a while whoever does not read loses what others read. */

@@ -6,6 +6,8 @@ export interface SubscribersParts {
   /** So long somebody who has not subscribed is waited for. */
   readonly holdMs: number;
   readonly onSubscribed: (topic: string) => void;
+  /** By one more: others are subscribed already. */
+  readonly onJoined: (topic: string) => void;
   readonly onLeft: (topic: string) => void;
   /** One topic begins with the other: who subscribed to the shorter one reads what is for the longer one. */
   readonly onShared: (shorter: string, longer: string) => void;
@@ -77,9 +79,10 @@ export class Subscribers {
   #subscribe(topic: string): void {
     clearTimeout(this.#leaving.get(topic));
     this.#leaving.delete(topic);
-    if (this.#topics.has(topic)) this.#shared.add(topic);
-    else if (!this.#remember(topic)) return;
-    this.#parts.onSubscribed(topic);
+    if (this.#topics.has(topic)) {
+      this.#shared.add(topic);
+      this.#parts.onJoined(topic);
+    } else if (this.#remember(topic)) this.#parts.onSubscribed(topic);
   }
 
   #remember(topic: string): boolean {
