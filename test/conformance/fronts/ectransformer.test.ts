@@ -1,0 +1,4 @@
+import { ectransformer } from "./ectransformer.driver.js";
+import { holdToTheList } from "./suite.js";
+
+holdToTheList(ectransformer);
