@@ -18,6 +18,7 @@ import {
   bertPortsOf,
   PythonClients,
   type PythonReply,
+  runBertProgram,
   withoutPython,
 } from "../support/bert-clients.js";
 import { BertListener } from "../support/bert-listener.js";
@@ -247,6 +248,15 @@ describe("the client in Python", { skip }, () => {
     const expected = await natively(common, { texts, pooling: "mean" });
     const hash = hashOf(Float32Array.from(expected));
     assert.deepEqual({ answered, failed, hashes }, { answered: 24, failed: [], hashes: [hash] });
+  });
+
+  test("the snippet of its page", async () => {
+    const page = readFileSync("docs/clients/bert-as-service.md", "utf8");
+    const [, program = ""] = /<!-- client -->\s*```python\n(.*?)```/s.exec(page) ?? [];
+    const { port, portOut } = common.ports;
+    const here = program.replace("5555", String(port)).replace("5556", String(portOut));
+    assert.notEqual(here, program);
+    assert.equal(await runBertProgram(here), "(3, 4)\n");
   });
 
   test("an error is an exception, and the client goes on", async () => {
