@@ -44,6 +44,7 @@ export type FrontOptions = Pick<
   | "requestTimeoutMsMax"
   | "requestInputsMax"
   | "imageBodyBytesMax"
+  | "zmqRepliesBytesMax"
   | FactOption
   | keyof BertOptions
 >;

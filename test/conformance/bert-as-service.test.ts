@@ -130,6 +130,18 @@ describe("recorded frames", () => {
   });
 });
 
+test("attack: a reply that padding would make too large is refused before anything is run", async () => {
+  const options = { bertPoolingStrategy: "NONE", bertMaxSeqLen: 1_000_000 } as const;
+  const own = { ...options, bertModel: "made", zmqRepliesBytesMax: 2 ** 24 };
+  await using front = await BertListener.over(common.server, own);
+  using sockets = new BertSockets(front.ports);
+  const before = (await getStatus(common.server.url)).items.accepted;
+  const { dtype } = await sockets.encode(["hello", "a"]);
+  assert.match(dtype, /^too_many_items: the reply would have 32000000 bytes; at most 16777216/);
+  assert.equal((await getStatus(common.server.url)).items.accepted, before);
+  assert.deepEqual((await sockets.encode(["hello"])).shape, [1, 1_000_000, encoderWidth]);
+});
+
 test("configuration and status have every key of the original", async () => {
   using sockets = new BertSockets(common.ports);
   const config = await sockets.config();
