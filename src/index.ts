@@ -25,6 +25,7 @@ export {
 export type { LogDestination } from "./log-output.js";
 export type { AccessOptions } from "./options/access-options.js";
 export type { BertOptions, BertPoolingStrategy } from "./options/bert-options.js";
+export type { EctransformerOptions } from "./options/ectransformer-options.js";
 export type { BaseOptions, FormerOptions, Options } from "./options/options.js";
 export type { ZmqOptions } from "./options/zmq-options.js";
 export type { MillraceServer } from "./server.js";

@@ -14,6 +14,7 @@ import { GuardedSubmit } from "./access/guarded-submit.js";
 import type { Backend, OpenBackend } from "./backend/backend.js";
 import { openBertFront } from "./front/bert-as-service/bert-as-service.js";
 import { chooseFronts } from "./front/choose-fronts.js";
+import { openEctransformerFront } from "./front/ectransformer/ectransformer.js";
 import type { Front, FrontParts, OpenFront } from "./front/front.js";
 import { identificationOf } from "./front/identification.js";
 import { openInferenceV2Front } from "./front/inference-v2/inference-v2.js";
@@ -39,6 +40,7 @@ const fronts = {
   native: openNativeFront,
   "inference-v2": openInferenceV2Front,
   "bert-as-service": openBertFront,
+  ectransformer: openEctransformerFront,
 } satisfies Readonly<Record<string, OpenFront>>;
 
 /** Before there is a listener. */
@@ -56,6 +58,8 @@ export interface ServerParts {
 export interface MillraceServer extends AsyncDisposable {
   /** For instance `http://127.0.0.1:8400`. */
   readonly url: string;
+  /** Of every listener, that one first: `tcp://127.0.0.1:5550 → tcp://127.0.0.1:5560` over ZeroMQ. */
+  readonly urls: readonly string[];
   /** The seam below the fronts, for callers in this process. */
   readonly submit: Submit;
   readonly views: ServerViews;
@@ -280,6 +284,10 @@ class RunningServer implements MillraceServer {
 
   get url(): string {
     return this.#parts.listener.url;
+  }
+
+  get urls(): readonly string[] {
+    return this.#parts.listeners.map(({ url }) => url);
   }
 
   get submit(): Submit {

@@ -1,6 +1,6 @@
 /** A request of a front whose protocol replies once, with everything: asks, and has the outcomes in the order of the inputs. */
 import { apiLimits, MillraceError, type WorkClass } from "millrace-client/wire";
-import type { InputOutcome, SubmitSummary } from "../submit/submit.js";
+import type { InputOutcome, SubmitEvents, SubmitSummary } from "../submit/submit.js";
 import type { Caller } from "../work/caller.js";
 import type { Payload } from "../work/payload.js";
 import type { FrontParts } from "./front.js";
@@ -28,6 +28,8 @@ export interface Question {
   readonly tenant?: string;
   /** Default: `requestTimeoutMsDefault`; at most `requestTimeoutMsMax`. */
   readonly timeoutMs?: number;
+  /** For a protocol that says more than once how it goes; `answer` has all of it in the end. */
+  readonly events?: Partial<SubmitEvents>;
 }
 
 export interface Answer {
@@ -49,7 +51,7 @@ export async function ask(
   const { class: workClass = null, tenant = "default", timeoutMs } = question;
   const { requestTimeoutMsDefault, requestTimeoutMsMax } = options;
   const grantedMs = Math.min(timeoutMs ?? requestTimeoutMsDefault, requestTimeoutMsMax);
-  const { task, model, fields, payloadBytes } = question;
+  const { task, model, fields, payloadBytes, events = {} } = question;
   const request = {
     id: asker.id,
     caller: asker.caller,
@@ -63,8 +65,10 @@ export async function ask(
   };
   const outcomes: InputOutcome[] = [];
   const summary = await submit.submit(request, asker.departed, {
-    onOutcome: ({ index, outcome }) => {
-      outcomes[index] = outcome;
+    onAccepted: () => events.onAccepted?.(),
+    onOutcome: (each) => {
+      outcomes[each.index] = each.outcome;
+      events.onOutcome?.(each);
     },
   });
   asker.workClass = summary.class;

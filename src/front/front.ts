@@ -8,6 +8,7 @@ import type { HttpFront } from "../listen/http/http-front.js";
 import type { ZmqFront } from "../listen/zmq/zmq-front.js";
 import type { Metrics } from "../metrics/metrics.js";
 import type { BertOptions } from "../options/bert-options.js";
+import type { EctransformerOptions } from "../options/ectransformer-options.js";
 import type { Options } from "../options/options.js";
 import type { TaskForm } from "../work/task-form.js";
 import type { ServerViews } from "../work/views.js";
@@ -47,6 +48,7 @@ export type FrontOptions = Pick<
   | "zmqRepliesBytesMax"
   | FactOption
   | keyof BertOptions
+  | keyof EctransformerOptions
 >;
 
 /** What some protocols tell their clients of the server. */

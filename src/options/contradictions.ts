@@ -50,20 +50,25 @@ export function contradictions(options: Options, place: PlaceOf): string[] {
   return problems;
 }
 
+/** Of each protocol over ZeroMQ: where clients send, and where they receive. */
+const zmqPorts = [
+  ["bertPort", "bertPortOut"],
+  ["zmqPort", "zmqPortOut"],
+] as const;
+
 function zmqContradictions(options: Options, place: PlaceOf): string[] {
-  const { bertPort, bertPortOut, zmqHost, zmqCurveSecretKeyFile, insecure } = options;
+  const { zmqHost, zmqCurveSecretKeyFile, insecure } = options;
   const problems: string[] = [];
-  if ((bertPort === null) !== (bertPortOut === null)) {
-    const [given, missing] =
-      bertPort === null
-        ? (["bertPortOut", "bertPort"] as const)
-        : (["bertPort", "bertPortOut"] as const);
+  for (const [port, portOut] of zmqPorts) {
+    if ((options[port] === null) === (options[portOut] === null)) continue;
+    const [given, missing] = options[port] === null ? [portOut, port] : [port, portOut];
     problems.push(
       `${place(given)} needs ${place(missing)}: clients send to one and receive from the other`,
     );
   }
   const isHere = /^(?:localhost|127\.\d+\.\d+\.\d+|::1)$/.test(zmqHost);
-  if (bertPort !== null && !isHere && zmqCurveSecretKeyFile === null && !insecure) {
+  const listens = zmqPorts.some(([port]) => options[port] !== null);
+  if (listens && !isHere && zmqCurveSecretKeyFile === null && !insecure) {
     problems.push(
       `${place("zmqHost")} is ${zmqHost}, which others than this machine can reach, and nothing is encrypted there: give ${place("zmqCurveSecretKeyFile")}, or ${place("insecure")} where the network is trusted`,
     );

@@ -11,6 +11,7 @@ export const optionGroups = [
   "Times",
   "Access",
   "Bert",
+  "Ectrans",
 ] as const;
 
 /** A default is a value, or is computed from the machine and the layout that was asked for. */

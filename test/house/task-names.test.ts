@@ -34,6 +34,8 @@ const knowing: Readonly<
       // Its folders.
       "src/tasks/translation/",
       "src/cli/translate.ts",
+      // The protocol is for nothing else.
+      "src/front/ectransformer/",
       "client/src/translate.ts",
       // Its wire types, and where they are exported.
       "client/src/wire/translate.ts",

@@ -17,6 +17,7 @@ import type { RunningListener } from "../running.js";
 import { type Audience, type Frame, ReplyQueues } from "./reply-queues.js";
 import { openSockets, type Sockets } from "./sockets.js";
 import { Subscribers } from "./subscribers.js";
+import { TopicWays } from "./topic-ways.js";
 import type { ZmqAsker, ZmqDropReason, ZmqFront, ZmqMessage } from "./zmq-front.js";
 
 export interface ZmqListenerParts {
@@ -78,6 +79,7 @@ class Listener implements RunningListener {
   readonly #replies: ReplyQueues;
   readonly #open = new Set<OpenMessage>();
   readonly #said = new Map<string, number>();
+  readonly #ways: TopicWays | null;
   readonly #reading: Promise<unknown>;
   #inFlight = 0;
   #isDraining = false;
@@ -89,6 +91,8 @@ class Listener implements RunningListener {
   constructor(parts: ZmqListenerParts, sockets: Sockets) {
     const { limits, metrics, front } = parts;
     this.#parts = parts;
+    this.#ways =
+      front.topicOf === undefined ? null : new TopicWays((way) => front.topicOf?.(way) ?? way);
     this.#sockets = sockets;
     this.url = `${sockets.url} → ${sockets.urlOut}`;
     this.#subscribers = new Subscribers({
@@ -164,7 +168,9 @@ class Listener implements RunningListener {
   async #readSubscriptions(): Promise<void> {
     try {
       for await (const [told] of this.#sockets.subscriptions) {
-        this.#subscribers.told(told?.toString("latin1") ?? "");
+        const message = told?.toString("latin1") ?? "";
+        const known = this.#ways === null ? message : this.#ways.told(message);
+        if (known !== null) this.#subscribers.told(known);
       }
     } catch (error) {
       this.#broken("reading", error);
@@ -205,6 +211,9 @@ class Listener implements RunningListener {
       begin: () => this.#begin(),
       watch: (topic, left) => this.#subscribers.watch(topic, left),
       publish: (topic, frames, audience) => this.#replies.publish(topic, frames, audience),
+      offer: (topic, frames) => {
+        if (this.#subscribers.has(topic)) this.#replies.publish(topic, frames);
+      },
       reply: (frames) => {
         if (head.length === 0) throw new Error(`${front.name} takes what cannot be answered`);
         if (this.#isClosed) return;
@@ -272,6 +281,7 @@ interface MessageParts extends Pick<ZmqMessage, "callerOf" | "reply" | "drop"> {
   readonly begin: () => void;
   readonly watch: (topic: string, left: () => void) => () => void;
   readonly publish: ReplyQueues["publish"];
+  readonly offer: (topic: string, frames: readonly Frame[]) => void;
 }
 
 class OpenMessage implements ZmqMessage {
@@ -309,6 +319,10 @@ class OpenMessage implements ZmqMessage {
 
   publish(topic: Buffer, frames: readonly Frame[], audience?: Audience): void {
     this.#parts.publish(keyOf(topic), frames, audience);
+  }
+
+  offer(topic: Buffer, frames: readonly Frame[]): void {
+    this.#parts.offer(keyOf(topic), frames);
   }
 
   reply(frames: readonly Frame[]): void {

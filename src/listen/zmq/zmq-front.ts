@@ -15,6 +15,8 @@ export interface ZmqFront {
   readonly takes: "pull" | "router";
   /** In one message; what has more is dropped. */
   readonly framesMax: number;
+  /** The topic of a subscription, where a protocol has several ways to write one; both as latin1. Default: what it says. */
+  topicOf?(subscription: string): string;
   /** Whatever it throws is handed to `fail`. */
   handle(message: ZmqMessage): void | Promise<void>;
   /** Tells an error in the protocol's words; drops the message where nobody could be told. */
@@ -45,10 +47,12 @@ export interface ZmqMessage {
   begin(topic: Buffer, caller: Caller): ZmqAsker;
   /**
    * To all who subscribed to `topic`, in the order of the calls. Waits for nobody: held, in bounds, until the first of them
-   * is there. The first frame begins with the topic. `newcomers`: for the first reply to a client, which may share its topic
-   * with others and have subscribed last; those others may get it twice.
+   * is there. The first frame begins with what they subscribed to. `newcomers`: for the first reply to a client, which may share its
+   * topic with others and have subscribed last; those others may get it twice.
    */
   publish(topic: Buffer, frames: readonly Frame[], audience?: Audience): void;
+  /** The same, to those who have subscribed by now; where there are none it is nothing to anybody. */
+  offer(topic: Buffer, frames: readonly Frame[]): void;
   /** To who sent the message, where the front takes what can be answered. */
   reply(frames: readonly Frame[]): void;
   /** Counts and logs that there was no answer. The reason is one of few: it is a label of a metric. */
