@@ -18,11 +18,13 @@ import {
   bertPortsOf,
   PythonClients,
   type PythonReply,
+  runBertProgram,
   withoutPython,
 } from "../support/bert-clients.js";
 import { BertListener } from "../support/bert-listener.js";
 import { encoderWidth, writeMadeEncoder } from "../support/made-encoder.js";
 import { getStatus, pidsOf, until } from "../support/real-server.js";
+import { millrace, ServeProcess } from "../support/serve-process.js";
 import { TempDir } from "../support/temp-dir.js";
 
 interface Started extends AsyncDisposable {
@@ -127,6 +129,18 @@ describe("recorded frames", () => {
       }
     }
   });
+});
+
+test("attack: a reply that padding would make too large is refused before anything is run", async () => {
+  const options = { bertPoolingStrategy: "NONE", bertMaxSeqLen: 1_000_000 } as const;
+  const own = { ...options, bertModel: "made", zmqRepliesBytesMax: 2 ** 24 };
+  await using front = await BertListener.over(common.server, own);
+  using sockets = new BertSockets(front.ports);
+  const before = (await getStatus(common.server.url)).items.accepted;
+  const { dtype } = await sockets.encode(["hello", "a"]);
+  assert.match(dtype, /^too_many_items: the reply would have 32000000 bytes; at most 16777216/);
+  assert.equal((await getStatus(common.server.url)).items.accepted, before);
+  assert.deepEqual((await sockets.encode(["hello"])).shape, [1, 1_000_000, encoderWidth]);
 });
 
 test("configuration and status have every key of the original", async () => {
@@ -242,11 +256,20 @@ describe("the client in Python", { skip }, () => {
   test("many clients at once, and more texts than a batch has", async () => {
     await using python = new PythonClients();
     const texts = Array.from({ length: 300 }, (_, index) => `hello ${index % 2 === 0 ? "a" : "b"}`);
-    const order = { ...common.ports, clients: 8, rounds: 3, texts };
+    const order = { ...common.ports, clients: 4, rounds: 2, texts };
     const { answered, failed, hashes } = await python.obey("threads", order);
     const expected = await natively(common, { texts, pooling: "mean" });
     const hash = hashOf(Float32Array.from(expected));
-    assert.deepEqual({ answered, failed, hashes }, { answered: 24, failed: [], hashes: [hash] });
+    assert.deepEqual({ answered, failed, hashes }, { answered: 8, failed: [], hashes: [hash] });
+  });
+
+  test("the snippet of its page", async () => {
+    const page = readFileSync("docs/clients/bert-as-service.md", "utf8");
+    const [, program = ""] = /<!-- client -->\s*```python\n(.*?)```/s.exec(page) ?? [];
+    const { port, portOut } = common.ports;
+    const here = program.replace("5555", String(port)).replace("5556", String(portOut));
+    assert.notEqual(here, program);
+    assert.equal(await runBertProgram(here), "(3, 4)\n");
   });
 
   test("an error is an exception, and the client goes on", async () => {
@@ -375,8 +398,8 @@ test("keys: an identity begins with one, whoever has none is told so in every wa
 test("pipelines that are killed meanwhile lose no reply", async () => {
   await using started = await start({ bertModel: "slow", pipelines: 2, attemptsMax: 8 });
   const { url } = started.server;
-  const clients = Array.from({ length: 8 }, () => new BertSockets(started.ports));
-  const encoding = clients.map((client) => client.encode(Array<string>(60).fill("hello world")));
+  const clients = Array.from({ length: 4 }, () => new BertSockets(started.ports));
+  const encoding = clients.map((client) => client.encode(Array<string>(40).fill("hello world")));
   for (let kills = 0; kills < 2; kills += 1) {
     const victim = await until(async () => {
       const status = await getStatus(url);
@@ -388,26 +411,29 @@ test("pipelines that are killed meanwhile lose no reply", async () => {
   const replies = await Promise.all(encoding);
   assert.deepEqual(
     replies.map(({ shape, dtype }) => [dtype, ...shape]),
-    clients.map(() => ["float32", 60, encoderWidth]),
+    clients.map(() => ["float32", 40, encoderWidth]),
   );
   assert.equal(new Set(replies.map(({ data }) => hashOf(data))).size, 1);
   for (const client of clients) client[Symbol.dispose]();
 });
 
 test("TERMINATION stops the server where that is allowed, and what it has is finished first", async () => {
-  await using started = await start({ bertTerminate: true, bertModel: "slow" });
-  using sockets = new BertSockets(started.ports);
-  await sockets.send(Array<string>(200).fill("hello world"), "200");
-  await until(async () => (await getStatus(started.server.url)).items.accepted === 200);
+  const flags = ["--models", temp.file("slow"), "--pipelines", "1", "--threads", "1"];
+  const ports = ["--bert-port", "0", "--bert-port-out", "0", "--bert-terminate"];
+  await using serve = new ServeProcess(millrace, ...flags, ...ports);
+  const ready = await serve.logged("ready");
+  using sockets = new BertSockets(bertPortsOf([JSON.stringify(ready)]));
+  await sockets.send(Array<string>(100).fill("hello world"), "100");
+  await until(async () => (await getStatus(String(ready["http"]))).items.accepted === 100);
   await sockets.sendFrames(["0", "TERMINATION", "0", "0"]);
-  await started.server.terminated;
+  await serve.logged("draining");
   await sockets.send(["hello"]);
   const replies = [await sockets.reply(), await sockets.reply()];
   assert.deepEqual(replies.map(({ dtype, id }) => `${id} ${dtype.split(":", 1)[0]}`).toSorted(), [
     "1 float32",
     "2 draining",
   ]);
-  assert.equal(await started.server.close(), true);
+  assert.deepEqual(await serve.exited, [0, null]);
 });
 
 test("over HTTP: both names of the result, forms, errors in its words, pages of any origin", async () => {

@@ -2,6 +2,7 @@
 import { type ChildProcessWithoutNullStreams, spawn, spawnSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { createInterface, type Interface } from "node:readline";
+import { text } from "node:stream/consumers";
 import { Push, Subscriber } from "zeromq";
 
 /** Debian's own, where python3-zmq and python3-numpy are installed. */
@@ -82,6 +83,35 @@ export class PythonClients implements AsyncDisposable {
   }
 }
 
+/**
+ * Runs a program that imports `bert_serving.client`, which no registry here has: bert-client.py stands in for it. Gives what it
+ * prints.
+ */
+export async function runBertProgram(program: string): Promise<string> {
+  const child = spawn(python, ["-c", `${standIn}\n${program}`]);
+  const [out, err] = await Promise.all([text(child.stdout), text(child.stderr)]);
+  if (err !== "") throw new Error(err);
+  return out;
+}
+
+const standIn = `
+import importlib.util, sys, types
+spec = importlib.util.spec_from_file_location("bert_client", "test/support/bert-client.py")
+bert_client = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(bert_client)
+
+class BertClient(bert_client.Client):
+    def __init__(self, ip="localhost", port=5555, port_out=5556, identity=None):
+        super().__init__(port, port_out, identity)
+
+    def encode(self, texts):
+        return super().encode(texts)[0]
+
+sys.modules["bert_serving"] = types.ModuleType("bert_serving")
+sys.modules["bert_serving.client"] = types.ModuleType("bert_serving.client")
+sys.modules["bert_serving.client"].BertClient = BertClient
+`;
+
 /** The same frames, byte by byte in the test's hand. */
 export class BertSockets implements Disposable {
   readonly identity: string;
@@ -102,8 +132,8 @@ export class BertSockets implements Disposable {
 
   async send(message: string | readonly unknown[], length = "1"): Promise<number> {
     this.#lastId += 1;
-    const text = typeof message === "string" ? message : JSON.stringify(message);
-    await this.sendFrames([this.identity, text, String(this.#lastId), length]);
+    const content = typeof message === "string" ? message : JSON.stringify(message);
+    await this.sendFrames([this.identity, content, String(this.#lastId), length]);
     return this.#lastId;
   }
 

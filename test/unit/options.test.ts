@@ -226,3 +226,32 @@ test("defect 2: no time in the table, and nothing made of one, is too long for a
     assert.ok(longest <= timerMsMax, key);
   }
 });
+
+test("a section of the file has the names of the program that is replaced, null among its values", () => {
+  const section = { port: 5555, port_out: 5556, max_seq_len: null, pooling_layer: -3 };
+  withFile(JSON.stringify({ bert: section }), (file) => {
+    const { options } = resolveConfiguration({ machine, file });
+    const { bertPort, bertPortOut, bertMaxSeqLen, bertPoolingLayer } = options;
+    assert.deepEqual([bertPort, bertPortOut, bertMaxSeqLen, bertPoolingLayer], [5555, 5556, 0, -3]);
+  });
+  const flags = { bertPort: "5555", bertPortOut: "5556", bertPoolingLayer: "-1" };
+  assert.equal(resolveConfiguration({ machine, flags }).options.bertPoolingLayer, -1);
+  withFile('{"bert": {"pooling_layer": [-4, -3], "port": null}}', (file) => {
+    assert.match(
+      problemsOf({ file }).join(),
+      /\[-4,-3\] is not a whole number.*null is not a whole/,
+    );
+  });
+});
+
+test("a port of ZeroMQ that others can reach is encrypted, or meant", () => {
+  const ports = { bertPort: 5555, bertPortOut: 5556 };
+  for (const zmqHost of ["127.0.0.1", "127.8.9.1", "::1", "localhost"]) {
+    assert.deepEqual(problemsOf({ code: { ...ports, zmqHost } }), []);
+  }
+  const open = { ...ports, zmqHost: "0.0.0.0" };
+  assert.match(problemsOf({ code: open }).join(), /zmqHost is 0.0.0.0.*nothing is encrypted/);
+  assert.deepEqual(problemsOf({ code: { ...open, insecure: true } }), []);
+  assert.deepEqual(problemsOf({ code: { ...open, zmqCurveSecretKeyFile: "/keys" } }), []);
+  assert.match(problemsOf({ code: { bertPort: 5555 } }).join(), /bertPort needs --bert-port-out/);
+});

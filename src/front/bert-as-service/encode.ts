@@ -46,6 +46,7 @@ export class BertEncoder {
   /** @throws MillraceError, as `Submit.submit`, or that of the first text that has no vector. */
   async encode(asker: Asker, texts: BertTexts): Promise<Encoded> {
     const { options } = this.#parts;
+    this.#checkReply(texts.list.length);
     const answer = await ask(this.#parts, asker, {
       task,
       model: options.bertModel,
@@ -54,6 +55,29 @@ export class BertEncoder {
       class: this.#classOf(asker, texts.list.length),
     });
     return this.#encodedOf(wholeOf(answer), answer.summary.model);
+  }
+
+  /**
+   * Before anything is run for it: rows that are padded to a fixed length may be far more than what the texts come to.
+   *
+   * @throws MillraceError `too_many_items`
+   */
+  #checkReply(texts: number): void {
+    const { bertModel, bertPoolingStrategy } = this.#parts.options;
+    if (bertPoolingStrategy !== "NONE") return;
+    const models = this.#parts.views.models();
+    const found = models.find(({ name, task: of }) =>
+      bertModel === null ? of === task : name === bertModel,
+    );
+    const width = found?.embedding?.width ?? 0;
+    this.#checkBytes(texts * this.#rowTokens(found?.name ?? "") * width * 4);
+  }
+
+  #checkBytes(bytes: number): void {
+    const { zmqRepliesBytesMax: most } = this.#parts.options;
+    if (bytes <= most) return;
+    const message = `the reply would have ${bytes} bytes; at most ${most} are sent (--zmq-replies-bytes-max): send fewer texts at once`;
+    throw new MillraceError("too_many_items", message);
   }
 
   #fieldsOf({ kind, list }: BertTexts): Readonly<Record<string, unknown>> {
@@ -97,7 +121,10 @@ export class BertEncoder {
     });
     const tokens = bertShowTokensToClient ? rows.map((row) => row.tokens) : null;
     if (bertPoolingStrategy !== "NONE") return { ...stacked(rows), tokens };
-    const padded = { tokensMin: this.#rowTokens(model), mask: this.#parts.options.bertMaskClsSep };
+    const own = rows.map(({ shape }) => shape[0] ?? 0);
+    const length = Math.max(this.#rowTokens(model), ...own);
+    this.#checkBytes(rows.length * length * (rows[0]?.shape.at(-1) ?? 0) * 4);
+    const padded = { length, mask: this.#parts.options.bertMaskClsSep };
     return { ...stackedTokens(rows, padded), tokens };
   }
 
@@ -166,9 +193,8 @@ function stacked(rows: readonly Row[]): Pick<Encoded, "data" | "shape"> {
 /** Rows of as many tokens as the longest has; zeros stand behind those that have fewer. */
 function stackedTokens(
   rows: readonly Row[],
-  { tokensMin, mask }: { readonly tokensMin: number; readonly mask: boolean },
+  { length, mask }: { readonly length: number; readonly mask: boolean },
 ): Pick<Encoded, "data" | "shape"> {
-  const length = Math.max(tokensMin, ...rows.map(({ shape }) => shape[0] ?? 0));
   const width = rows[0]?.shape.at(-1) ?? 0;
   const data = new Float32Array(rows.length * length * width);
   for (const [index, row] of rows.entries()) {

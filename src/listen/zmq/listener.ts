@@ -118,6 +118,7 @@ class Listener implements RunningListener {
       send: (frames) => sockets.publish(frames),
       setLossy: (isLossy) => sockets.setLossy(isLossy),
       onDropped: (reason, replies) => this.#dropped(reason, replies),
+      onFailed: (error) => this.#broken("sending", error),
     });
     this.#reading = Promise.all([this.#readMessages(), this.#readSubscriptions()]);
   }
@@ -160,7 +161,7 @@ class Listener implements RunningListener {
     try {
       for await (const frames of this.#sockets.messages) void this.#take(frames);
     } catch (error) {
-      if (!this.#isClosed) this.#parts.log.error({ err: error }, "reading from ZeroMQ failed");
+      this.#broken("reading", error);
     }
   }
 
@@ -172,7 +173,7 @@ class Listener implements RunningListener {
         if (known !== null) this.#subscribers.told(known);
       }
     } catch (error) {
-      if (!this.#isClosed) this.#parts.log.error({ err: error }, "reading from ZeroMQ failed");
+      this.#broken("reading", error);
     }
   }
 
@@ -259,6 +260,11 @@ class Listener implements RunningListener {
     const { metrics, front } = this.#parts;
     metrics.messagesDropped(front.name, reason, count);
     this.#say("messages dropped", { reason, count });
+  }
+
+  #broken(what: "reading" | "sending", error: unknown): void {
+    if (this.#isClosed) return;
+    this.#parts.log.error({ err: error, front: this.#parts.front.name, what }, "ZeroMQ failed");
   }
 
   /** Not for each of what strangers may send without end. */

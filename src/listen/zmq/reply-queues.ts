@@ -24,6 +24,8 @@ export interface ReplyQueuesParts {
   readonly send: (frames: readonly Frame[]) => Promise<boolean>;
   readonly setLossy: (isLossy: boolean) => void;
   readonly onDropped: (reason: ZmqDropReason, replies: number) => void;
+  /** Of the socket; the queues are closed then. */
+  readonly onFailed: (error: unknown) => void;
 }
 
 interface Waiting {
@@ -52,10 +54,9 @@ interface Queue {
 }
 
 /**
- * Where several clients share a topic, the first reply to a new one may go out before its subscription is there: if it was sent so lately
- * it is sent again then.
+ * Where several clients share a topic, the first reply to a new one may go out before its subscription is there: if it was sent within
+ * `holdMs` it is sent again then.
  */
-const recentMs = 1_000;
 const recentBytesMax = 4 * 1024 * 1024;
 const recentReplyBytesMax = 64 * 1024;
 const retryMsMin = 1;
@@ -151,6 +152,20 @@ export class ReplyQueues {
   async #pump(): Promise<void> {
     if (this.#isPumping) return;
     this.#isPumping = true;
+    try {
+      // Again, for what became ready between its end and this line.
+      while (this.#ready.size > 0) await this.#sendReady();
+    } catch (error) {
+      // Nothing can be sent any more.
+      this.#parts.onFailed(error);
+      this.close();
+    } finally {
+      this.#isPumping = false;
+      this.#tellIdle();
+    }
+  }
+
+  async #sendReady(): Promise<void> {
     let sends = 0;
     for (const topic of this.#ready) {
       this.#ready.delete(topic);
@@ -172,8 +187,6 @@ export class ReplyQueues {
       sends += 1;
       if (sends % sendsInTurn === 0) await new Promise((resolve) => setImmediate(resolve));
     }
-    this.#isPumping = false;
-    this.#tellIdle();
   }
 
   #retryLater(topic: string, queue: Queue, head: Waiting): void {
@@ -216,7 +229,7 @@ export class ReplyQueues {
   }
 
   #forgetSent(): void {
-    const since = performance.now() - recentMs;
+    const since = performance.now() - this.#parts.holdMs;
     let from = 0;
     while (from < this.#recent.length) {
       const { atMs = 0, bytes = 0 } = this.#recent[from] ?? {};
