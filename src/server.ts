@@ -171,7 +171,7 @@ async function listenHttp(
   if (first === undefined) throw new Error("no front speaks over HTTP");
   const upgrades = new WebSockets({
     fronts: opened.flatMap(({ webSocket }) => webSocket ?? []),
-    rules: { origins: [], isOpen: access.isOpen },
+    rules: { origins: { allowed: () => null }, isOpen: access.isOpen },
     limits: options,
     metrics,
     log,

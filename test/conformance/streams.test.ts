@@ -35,7 +35,8 @@ function shown(message: StreamServerMessage): string {
     case "accepted":
     case "done":
       return `${message.type} ${message.id}`;
-    default:
+    case "hello":
+    case "pong":
       return message.type;
   }
 }

@@ -1,7 +1,12 @@
 /** A real HTTP front on port 0 before an `EchoSubmit`; `await using` closes it. */
 
 import { connect, type Socket } from "node:net";
-import type { DeploymentIdentity, ServerState, StatusResponse } from "millrace-client/wire";
+import {
+  type DeploymentIdentity,
+  MillraceError,
+  type ServerState,
+  type StatusResponse,
+} from "millrace-client/wire";
 import { type Access, openAccess } from "#src/access/access.js";
 import { GuardedSubmit } from "#src/access/guarded-submit.js";
 import type { OpenFront } from "#src/front/front.js";
@@ -19,6 +24,7 @@ import { createLog } from "#src/log.js";
 import { Metrics } from "#src/metrics/metrics.js";
 import type { Options } from "#src/options/options.js";
 import { resolveConfiguration } from "#src/options/resolve.js";
+import { anyCaller } from "#src/work/caller.js";
 import type { ServerViews } from "#src/work/views.js";
 import { EchoSubmit } from "./echo-submit.js";
 
@@ -36,6 +42,19 @@ type TestTimes = Pick<HttpListenerParts, "signOfLifeMs" | "nowMs"> &
     readonly rules?: Partial<WebSocketsParts["rules"]>;
     readonly access?: Access;
   };
+
+/** Whoever says one of these words is the caller of that name; anybody else is nobody. */
+export function accessFor(...keys: readonly string[]): Access {
+  return {
+    ...openAccess,
+    isOpen: false,
+    callerOf: (credential) => {
+      const key = keys.find((known) => known === credential);
+      if (key !== undefined) return { ...anyCaller, key, isAdmin: false };
+      throw new MillraceError("unauthenticated", "There is no such key.");
+    },
+  };
+}
 
 export class TestFront implements AsyncDisposable {
   readonly submit: EchoSubmit = new EchoSubmit();
@@ -71,7 +90,7 @@ export class TestFront implements AsyncDisposable {
     const log = createLog({ ...resolved.options, destination: process.stdout });
     const upgrades = new WebSockets({
       fronts: fronts.flatMap((front) => ("webSocket" in front ? (front.webSocket ?? []) : [])),
-      rules: { origins: [], isOpen: access.isOpen, ...rules },
+      rules: { origins: { allowed: () => null }, isOpen: access.isOpen, ...rules },
       limits: resolved.options,
       metrics,
       log,

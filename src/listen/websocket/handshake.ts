@@ -34,8 +34,8 @@ function offeredBy(headers: IncomingMessage["headers"]): readonly string[] {
 }
 
 export interface OriginRules {
-  /** Origins whose pages may connect beside our own: `https://example.com`; `*`: all. */
-  readonly origins: readonly string[];
+  /** Pages that may connect beside our own, by their origins; null: not this one. */
+  readonly origins: { allowed(origin: string): string | null };
   /** Whether callers need no key: then a page of any name would do. */
   readonly isOpen: boolean;
 }
@@ -52,8 +52,8 @@ export function checkOrigin(
   { origins, isOpen }: OriginRules,
 ): void {
   const { origin, host = "" } = headers;
-  if (origin === undefined || origins.includes("*") || origins.includes(origin)) return;
-  if (isOwn(origin, host, isOpen)) return;
+  if (origin === undefined || isOwn(origin, host, isOpen)) return;
+  if (origins.allowed(origin) !== null) return;
   const shown = JSON.stringify(origin.slice(0, 128));
   const message = `Pages of ${shown} may not connect; the server's options say which may.`;
   throw new MillraceError("forbidden", message, { param: "origin" });
