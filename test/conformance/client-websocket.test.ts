@@ -45,7 +45,9 @@ test("calls share one connection; each has its own outcomes as they come", async
   const all = Array.from({ length: 64 }, (_, index) => `text ${index}`);
   const results = await Promise.all(all.map((text) => client.translate([text, text])));
   for (const [index, { results: own }] of results.entries()) {
-    const expected = Array.from(all[index] ?? "").toReversed().join("");
+    const expected = Array.from(all[index] ?? "")
+      .toReversed()
+      .join("");
     assert.deepEqual(
       own.map((result) => ("text" in result ? result.text : "")),
       [expected, expected],

@@ -64,7 +64,10 @@ test("requests share a connection, outcomes come as they are ready, each with it
   ]);
   const [first, second] = front.submit.seen.map((seen) => seen.request);
   assert.deepEqual(first?.fields, { texts: ["one", "!two"] });
-  assert.equal(first?.payloadBytes, Buffer.byteLength(JSON.stringify(request("a", ["one", "!two"]))));
+  assert.equal(
+    first?.payloadBytes,
+    Buffer.byteLength(JSON.stringify(request("a", ["one", "!two"]))),
+  );
   assert.deepEqual([second?.class, second?.tenant], ["bulk", "press"]);
   assert.notEqual(first?.id, second?.id);
 });
@@ -147,7 +150,7 @@ test("what is no message is refused in words, and the connection goes on", async
   for (const [message, expected] of bad) {
     const isRaw = typeof message === "string" || Buffer.isBuffer(message);
     client.ws.send(isRaw ? message : JSON.stringify(message));
-    assert.equal(shown(await client.next()), expected, String(message));
+    assert.equal(shown(await client.next()), expected);
   }
   client.say({ type: "ping" });
   assert.deepEqual(await client.next(), { type: "pong" });
@@ -257,7 +260,10 @@ test("while the server drains no new request is taken, and the connection is clo
   const drained = front.front.drained();
   assert.equal((await idle.closed()).code, 1001);
   client.say(request("b", ["two"]));
-  assert.deepEqual(await shownUntil(client, "error b draining"), ["accepted a", "error b draining"]);
+  assert.deepEqual(await shownUntil(client, "error b draining"), [
+    "accepted a",
+    "error b draining",
+  ]);
   await assert.rejects(WsClient.open(`${front.url}/v1/stream`), /503/);
   front.submit.release();
   assert.deepEqual(await shownUntil(client, "done a"), ["a 0 eno", "done a"]);

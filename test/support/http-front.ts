@@ -95,6 +95,7 @@ export class TestFront implements AsyncDisposable {
       metrics,
       log,
       ...(pingMs === undefined ? {} : { pingMs }),
+      ...(times.nowMs === undefined ? {} : { nowMs: times.nowMs }),
     });
     test.#listener = await startHttpListener({
       fronts: [first, ...more],
