@@ -154,6 +154,22 @@ test("defect: who only wishes for HTTP/2 is answered as before, on a connection 
   assert.equal(front.front.held().connections, 1);
 });
 
+test("defect: who asks for another protocol behind a request that is not answered ends that connection only", async () => {
+  await using front = await TestFront.start();
+  front.submit.hold();
+  for (const protocol of ["websocket", "h2c"]) {
+    const raw = await front.raw();
+    raw.send(sized('{"texts":["one"]}'));
+    const lines = Object.entries({ ...handshakeHeaders, upgrade: protocol, host: "x" });
+    const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join("");
+    raw.send(`GET /v1/stream HTTP/1.1\r\n${head}\r\n`);
+    assert.equal(await raw.closed(), "");
+  }
+  await until(() => front.submit.seen.every(({ signal }) => signal.aborted));
+  front.submit.release();
+  assert.equal((await front.translate({ texts: ["two"] })).status, 200);
+});
+
 test("a message may come in parts, byte by byte, with pings between and characters cut in two", async () => {
   await using front = await TestFront.start();
   await using client = await begun(front);
