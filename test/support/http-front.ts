@@ -1,11 +1,12 @@
 /** A real HTTP front on port 0 before an `EchoSubmit`; `await using` closes it. */
 
 import { connect, type Socket } from "node:net";
-import type {
-  DeploymentIdentity,
-  ModelInfo,
-  ServerState,
-  StatusResponse,
+import {
+  type DeploymentIdentity,
+  MillraceError,
+  type ModelInfo,
+  type ServerState,
+  type StatusResponse,
 } from "millrace-client/wire";
 import { type Access, openAccess } from "#src/access/access.js";
 import { GuardedSubmit } from "#src/access/guarded-submit.js";
@@ -25,6 +26,7 @@ import { Metrics } from "#src/metrics/metrics.js";
 import type { Options } from "#src/options/options.js";
 import { originsOf } from "#src/options/origins.js";
 import { resolveConfiguration } from "#src/options/resolve.js";
+import { anyCaller } from "#src/work/caller.js";
 import type { ServerViews } from "#src/work/views.js";
 import { EchoSubmit } from "./echo-submit.js";
 
@@ -42,6 +44,19 @@ type TestTimes = Pick<HttpListenerParts, "signOfLifeMs" | "nowMs"> &
     readonly rules?: Partial<WebSocketsParts["rules"]>;
     readonly access?: Access;
   };
+
+/** Whoever says one of these words is the caller of that name; anybody else is nobody. */
+export function accessFor(...keys: readonly string[]): Access {
+  return {
+    ...openAccess,
+    isOpen: false,
+    callerOf: (credential) => {
+      const key = keys.find((known) => known === credential);
+      if (key !== undefined) return { ...anyCaller, key, isAdmin: false };
+      throw new MillraceError("unauthenticated", "There is no such key.");
+    },
+  };
+}
 
 export class TestFront implements AsyncDisposable {
   readonly submit: EchoSubmit = new EchoSubmit();
@@ -84,6 +99,7 @@ export class TestFront implements AsyncDisposable {
       metrics,
       log,
       ...(pingMs === undefined ? {} : { pingMs }),
+      ...(times.nowMs === undefined ? {} : { nowMs: times.nowMs }),
     });
     test.#listener = await startHttpListener({
       fronts: [first, ...more],

@@ -89,6 +89,11 @@ export class Connections {
     return !connection.isEnding;
   }
 
+  /** Whether requests of it are not answered yet. */
+  isAnswering(socket: Socket): boolean {
+    return (this.#bySocket.get(socket)?.open.size ?? 0) > 0;
+  }
+
   begin(exchange: OpenExchange): void {
     const { socket } = exchange.request;
     const connection = this.#bySocket.get(socket);

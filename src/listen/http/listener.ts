@@ -156,7 +156,9 @@ class Listener implements HttpListener {
     const { upgrades } = this.#context;
     if (upgrades === null) return server;
     server.on("upgrade", (request, _socket, head: Buffer) => {
-      if (asksForWebSocket(request)) this.#upgrade(request, head, upgrades);
+      // Replies are still to come on it, and whose they are nobody could tell any more.
+      if (this.#connections.isAnswering(request.socket)) request.socket.destroy();
+      else if (asksForWebSocket(request)) this.#upgrade(request, head, upgrades);
       else withoutUpgrade(server, request, head);
     });
     return server;

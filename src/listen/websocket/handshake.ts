@@ -53,8 +53,8 @@ export function checkOrigin(
   { origins, isOpen }: OriginRules,
 ): void {
   const { origin, host = "" } = headers;
-  if (origin === undefined || origins.allowed(origin) !== null) return;
-  if (isOwn(origin, host, isOpen)) return;
+  if (origin === undefined || isOwn(origin, host, isOpen)) return;
+  if (origins.allowed(origin) !== null) return;
   const shown = JSON.stringify(origin.slice(0, 128));
   const message = `Pages of ${shown} may not connect; the server's options say which may.`;
   throw new MillraceError("forbidden", message, { param: "origin" });

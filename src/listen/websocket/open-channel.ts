@@ -43,6 +43,7 @@ export interface ChannelParts {
 
 interface Message {
   readonly content: string | Buffer;
+  readonly bytes: number;
   readonly atMs: number;
   readonly share: BodyShare;
 }
@@ -208,7 +209,7 @@ export class OpenChannel implements Channel, Readable {
     }
     share.arrived();
     const content = isBinary ? data : data.toString();
-    this.#messages.push({ content, atMs: performance.now(), share });
+    this.#messages.push({ content, bytes: data.length, atMs: performance.now(), share });
     if (this.#isHearing) this.#pause("hearing", true);
     else void this.#hear();
   }
@@ -218,8 +219,7 @@ export class OpenChannel implements Channel, Readable {
     for (;;) {
       const message = this.#messages.shift();
       if (message === undefined) break;
-      const { content, atMs, share } = message;
-      const bytes = Buffer.byteLength(content);
+      const { content, bytes, atMs, share } = message;
       share.settle();
       try {
         const heard = this.#hearer.onMessage(content, { atMs, bytes });

@@ -30,6 +30,8 @@ export interface WebSocketsParts {
   readonly log: Log;
   /** How often a peer that is silent is asked whether it is there. Default: 15 s. */
   readonly pingMs?: number;
+  /** Default: `performance.now()`. By it is told who idles. */
+  readonly nowMs?: () => number;
 }
 
 const pingMsDefault = 15_000;
@@ -46,6 +48,7 @@ interface Idle {
 
 export class WebSockets implements Upgrades {
   readonly #parts: WebSocketsParts;
+  readonly #nowMs: () => number;
   readonly #endpoints: ReadonlyMap<string, Endpoint>;
   readonly #server: WebSocketServer;
   readonly #rounds = new ReadRounds();
@@ -58,6 +61,7 @@ export class WebSockets implements Upgrades {
 
   constructor(parts: WebSocketsParts) {
     this.#parts = parts;
+    this.#nowMs = parts.nowMs ?? (() => performance.now());
     const all = parts.fronts.flatMap(({ endpoints }) => endpoints);
     // As with routes: where two have the same one it is the first's.
     this.#endpoints = new Map(
@@ -127,7 +131,7 @@ export class WebSockets implements Upgrades {
 
   closeIdle(): Socket | null {
     const { oldest } = this.#idle;
-    if (oldest === null || performance.now() - oldest.value.sinceMs < idleMsMin) return null;
+    if (oldest === null || this.#nowMs() - oldest.value.sinceMs < idleMsMin) return null;
     const { channel } = oldest.value;
     channel.end(1013, "others wait for a connection");
     return channel.socket;
@@ -150,7 +154,7 @@ export class WebSockets implements Upgrades {
     place?.queue.remove(place);
     this.#places.delete(channel);
     if (channel.isHeld) return;
-    const idle = { channel, sinceMs: performance.now() };
+    const idle = { channel, sinceMs: this.#nowMs() };
     this.#places.set(channel, this.#idle.append(idle));
   }
 
