@@ -171,7 +171,7 @@ interface Wired {
 }
 
 function openFronts(
-  backend: Pick<Backend, "submit" | "views" | "reload">,
+  backend: Pick<Backend, "submit" | "views" | "reload" | "repository">,
   { options, metrics, entrance }: Wired,
 ): readonly Front[] {
   const { views } = backend;
@@ -179,7 +179,8 @@ function openFronts(
   const submit = new GuardedSubmit(backend.submit, { access, models: () => views.models() });
   const reload = (): Promise<ModelsReload> => backend.reload();
   const tasks = [...backend.submit.tasks].map(([name, form]) => ({ ...form, name }));
-  const parts: FrontParts = { submit, views, tasks, options, metrics, reload };
+  const { repository } = backend;
+  const parts: FrontParts = { submit, views, tasks, options, metrics, reload, repository };
   return chooseFronts<OpenFront>(options.fronts, fronts).map((open) => open(parts));
 }
 

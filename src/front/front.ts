@@ -8,6 +8,7 @@ import type { GrpcFront } from "../listen/grpc/grpc-front.js";
 import type { HttpFront } from "../listen/http/http-front.js";
 import type { Metrics } from "../metrics/metrics.js";
 import type { Options } from "../options/options.js";
+import type { ModelRepository } from "../work/model-repository.js";
 import type { TaskForm } from "../work/task-form.js";
 import type { ServerViews } from "../work/views.js";
 
@@ -27,6 +28,8 @@ export interface FrontParts {
   readonly options: FrontOptions;
   /** Looks at the folder of models again; absent where there is none. */
   readonly reload?: () => Promise<ModelsReload>;
+  /** Absent where there is no folder of models. */
+  readonly repository?: ModelRepository;
   readonly metrics: Pick<Metrics, "requestFinished" | "scrape" | "contentType">;
 }
 

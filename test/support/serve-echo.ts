@@ -67,7 +67,9 @@ async function openBackend({
         return { ready, state, models: [], notReady: [], deployment: identity };
       },
       models: () => [],
+      statistics: () => [],
     },
+    repository: { unloaded: [], load: () => Promise.resolve(), unload: () => {} },
     reload: () => Promise.resolve({ added: [], changed: [], removed: [], broken: [], missing: [] }),
     start: async () => {
       if (name === "broken") {

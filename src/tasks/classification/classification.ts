@@ -13,8 +13,8 @@ import type { JsonObject } from "../../work/payload.js";
 import type { PrepareLimits, ReadLimits, Task, TaskModel, TaskRequest } from "../task.js";
 import type { ClassificationInput, InputKind } from "./input.js";
 import { openPictureClassifier } from "./picture-classifier.js";
-import { openTextClassifier } from "./text-classifier.js";
 import { classificationTensors } from "./tensor-view.js";
+import { openTextClassifier } from "./text-classifier.js";
 
 export const classification: Task<ClassificationInput> = {
   name: "classify",

@@ -28,7 +28,8 @@ export const embeddingTensors: TensorView = {
     const data = new Float32Array(vectors.length * width);
     for (const [row, vector] of vectors.entries()) {
       if (vector?.shape.length !== 1 || !(vector.data instanceof Float32Array)) {
-        const message = "the pooling `none` gives a vector of each token: rows of tensors have one each";
+        const message =
+          "the pooling `none` gives a vector of each token: rows of tensors have one each";
         throw new MillraceError("bad_request", message, { param: "parameters.pooling" });
       }
       data.set(vector.data, row * width);

@@ -1,6 +1,7 @@
 /** The task as tensors: a query and texts → how well each text answers. */
-import { wrong } from "../../work/tensor-json.js";
+
 import type { TensorView } from "../../work/task-form.js";
+import { wrong } from "../../work/tensor-json.js";
 import { namedRows, numberRows, textRows, textsOfRows } from "../row-tensors.js";
 
 export const rerankingTensors: TensorView = {

@@ -15,9 +15,9 @@ import type { JoinParts, PrepareLimits, Task, TaskModel } from "../task.js";
 import { checkNBest, readTranslate, translateFields } from "./fields.js";
 import { completedSettings, type TranslationInput } from "./input.js";
 import { joinTranslation } from "./join.js";
+import { translationTensors } from "./tensor-view.js";
 import { leastPiecesOfText, textSteps } from "./text-steps.js";
 import { tokenIdSteps } from "./token-ids.js";
-import { translationTensors } from "./tensor-view.js";
 
 export const translation: Task<TranslationInput> = {
   name: "translate",
