@@ -7,6 +7,8 @@ export interface RateLimit {
   readonly burst: number;
 }
 
+const tolerance = 1e-6;
+
 export class Rate {
   #tokens: number | null = null;
   #atMs = 0;
@@ -19,7 +21,9 @@ export class Rate {
     this.#tokens = tokens;
     this.#atMs = nowMs;
     const missing = Math.min(inputs, burst) - tokens;
-    if (missing > 0) return Math.max(1, Math.ceil((missing / perSecond) * 1_000));
+    // Sums of fractions: who comes when it was told to must not find a billionth missing.
+    if (missing > tolerance)
+      return Math.max(1, Math.ceil((missing / perSecond) * 1_000 - tolerance));
     this.#tokens = tokens - inputs;
     return 0;
   }
