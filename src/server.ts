@@ -179,9 +179,10 @@ function openFronts(
   const submit = new GuardedSubmit(backend.submit, { access, models: () => views.models() });
   const reload = (): Promise<ModelsReload> => backend.reload();
   const tasks = [...backend.submit.tasks].map(([name, form]) => ({ ...form, name }));
-  const { repository } = backend;
-  const parts: FrontParts = { submit, views, tasks, options, metrics, reload, repository };
-  return chooseFronts<OpenFront>(options.fronts, fronts).map((open) => open(parts));
+  const parts: FrontParts = { submit, views, tasks, options, metrics, reload };
+  const all =
+    backend.repository === undefined ? parts : { ...parts, repository: backend.repository };
+  return chooseFronts<OpenFront>(options.fronts, fronts).map((open) => open(all));
 }
 
 async function listenHttp(

@@ -15,7 +15,8 @@ export interface Backend {
   start(): Promise<void>;
   /** Looks at the folder of models again. Rejects where it holds nothing that can be served; all stays as it was then. */
   reload(): Promise<ModelsReload>;
-  readonly repository: ModelRepository;
+  /** Absent where there is no folder of models. */
+  readonly repository?: ModelRepository;
   /** Not ready from now on; takes no new work and finishes what it has. */
   drain(): void;
   /**

@@ -115,7 +115,6 @@ class LocalBackend implements Backend {
   constructor(parts: BackendParts, found: FoundModels, seen: string) {
     const { served } = found;
     const { options } = parts.configuration;
-    const { policy, realtimeTargetMs, ageLimitMs, prefetchRows } = options;
     this.#parts = parts;
     this.#seen = seen;
     this.#told = new ToldPaths(options);
@@ -140,15 +139,7 @@ class LocalBackend implements Backend {
         this.#pool?.snapshot().some(({ models }) => models.some(({ model }) => model === key)) ??
         false,
     });
-    const loadBackoffMinMs = options.restartBackoffMs;
-    const scheduler = new Scheduler({
-      policy,
-      realtimeTargetMs,
-      ageLimitMs,
-      prefetchRows,
-      loadBackoffMinMs,
-      loadBackoffMaxMs: backoffDoublings * loadBackoffMinMs,
-    });
+    const scheduler = schedulerOf(options);
     this.#local = new LocalSubmit({
       tasks,
       models: new Map(served.map(({ hosted }) => [hosted.name, hosted])),
@@ -300,6 +291,19 @@ class LocalBackend implements Backend {
     this.#activity.dispatched({ ...record, ...cost }, performance.now());
     this.#parts.metrics.batchDispatched({ ...record, ...cost });
   }
+}
+
+function schedulerOf(options: Options): Scheduler {
+  const { policy, realtimeTargetMs, ageLimitMs, prefetchRows } = options;
+  const { restartBackoffMs: loadBackoffMinMs } = options;
+  return new Scheduler({
+    policy,
+    realtimeTargetMs,
+    ageLimitMs,
+    prefetchRows,
+    loadBackoffMinMs,
+    loadBackoffMaxMs: backoffDoublings * loadBackoffMinMs,
+  });
 }
 
 /** Where `--restart-backoff-ms` ends to double. */

@@ -69,7 +69,6 @@ async function openBackend({
       models: () => [],
       statistics: () => [],
     },
-    repository: { unloaded: [], load: () => Promise.resolve(), unload: () => {} },
     reload: () => Promise.resolve({ added: [], changed: [], removed: [], broken: [], missing: [] }),
     start: async () => {
       if (name === "broken") {
