@@ -51,7 +51,7 @@ export type {
 } from "./work/payload.js";
 export type { TaskForm, TaskSchema, TensorView } from "./work/task-form.js";
 export { type NamedTensor, NamedTensors, tensorsOf } from "./work/tensors.js";
-export type { ServerViews } from "./work/views.js";
+export type { ModelStatistics, ServerViews, TimedCount } from "./work/views.js";
 
 /** Any of the options of docs/options.md, by their keys; what is left out has its default. */
 export interface CreateServerOptions extends Partial<Options>, Partial<FormerOptions> {

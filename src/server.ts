@@ -176,7 +176,7 @@ interface Wired {
 }
 
 function openFronts(
-  backend: Pick<Backend, "submit" | "views" | "reload">,
+  backend: Pick<Backend, "submit" | "views" | "reload" | "repository">,
   { options, metrics, entrance, terminate }: Wired & { readonly terminate: () => void },
 ): readonly Front[] {
   const { views } = backend;
@@ -190,7 +190,9 @@ function openFronts(
     return description;
   };
   const parts: FrontParts = { submit, views, tasks, options, metrics, reload, terminate, openApi };
-  const opened = chooseFronts<OpenFront>(options.fronts, fronts).map((open) => open(parts));
+  const { repository } = backend;
+  const all = repository === undefined ? parts : { ...parts, repository };
+  const opened = chooseFronts<OpenFront>(options.fronts, fronts).map((open) => open(all));
   return opened;
 }
 

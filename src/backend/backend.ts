@@ -4,6 +4,7 @@ import type { Log } from "../log.js";
 import type { Metrics } from "../metrics/metrics.js";
 import type { Configuration } from "../options/resolve.js";
 import type { Submit } from "../submit/submit.js";
+import type { ModelRepository } from "../work/model-repository.js";
 import type { ServerViews } from "../work/views.js";
 
 /** It owns the pipelines. */
@@ -14,6 +15,8 @@ export interface Backend {
   start(): Promise<void>;
   /** Looks at the folder of models again. Rejects where it holds nothing that can be served; all stays as it was then. */
   reload(): Promise<ModelsReload>;
+  /** Absent where there is no folder of models. */
+  readonly repository?: ModelRepository;
   /** Not ready from now on; takes no new work and finishes what it has. */
   drain(): void;
   /**

@@ -25,6 +25,7 @@ import { weightsCacheArguments } from "../runtime/weights-cache.js";
 import { Scheduler } from "../scheduler/scheduler.js";
 import type { Batch } from "../scheduler/types.js";
 import { type HostedTaskModel, LocalSubmit } from "../submit/local/local-submit.js";
+import type { Submit } from "../submit/submit.js";
 import { openTaskModels, prepareThreadOf } from "../tasks/open.js";
 import { taskOf, tasks } from "../tasks/table.js";
 import type { TaskModel } from "../tasks/task.js";
@@ -32,9 +33,12 @@ import type { PoolEvent } from "../worker/events.js";
 import type { PipelineSpec } from "../worker/pipeline.js";
 import { Pool } from "../worker/pool.js";
 import type { Backend, BackendParts } from "./backend.js";
+import { CountedSubmit } from "./counted-submit.js";
 import { FirstUp } from "./first-up.js";
 import { checkNames, keepOf, missingOf, pinnedWarning, tooLargeAmong } from "./keep.js";
+import { LocalRepository } from "./local-repository.js";
 import { LocalViews } from "./local-views.js";
+import { ModelBook } from "./model-book.js";
 import { type FoundModels, type HostedFolder, ServedModels, versionOf } from "./served-models.js";
 import { ToldPaths } from "./told-paths.js";
 
@@ -89,8 +93,11 @@ interface OpenedFolder {
 }
 
 class LocalBackend implements Backend {
-  readonly submit: LocalSubmit;
+  readonly submit: Submit;
+  readonly #local: LocalSubmit;
+  readonly #book = new ModelBook();
   readonly views: LocalViews;
+  readonly repository: LocalRepository;
   readonly #parts: BackendParts;
   readonly #prepare: Preparer;
   readonly #told: ToldPaths;
@@ -108,7 +115,6 @@ class LocalBackend implements Backend {
   constructor(parts: BackendParts, found: FoundModels, seen: string) {
     const { served } = found;
     const { options } = parts.configuration;
-    const { policy, realtimeTargetMs, ageLimitMs, prefetchRows } = options;
     this.#parts = parts;
     this.#seen = seen;
     this.#told = new ToldPaths(options);
@@ -125,24 +131,16 @@ class LocalBackend implements Backend {
       modelsDir: options.models,
       find: (known) => findModels(parts, known),
       missingOf: (names) => missingOf(options.preload, names),
-      host: (model) => this.submit.host(model),
-      serve: (name, model) => this.submit.serve(name, model),
-      retire: (key) => this.submit.retire(key),
+      host: (model) => this.#local.host(model),
+      serve: (name, model) => this.#local.serve(name, model),
+      retire: (key) => this.#local.retire(key),
       prepare: (models) => this.#prepare.replace(preparing(models, options)),
       isResident: (key) =>
         this.#pool?.snapshot().some(({ models }) => models.some(({ model }) => model === key)) ??
         false,
     });
-    const loadBackoffMinMs = options.restartBackoffMs;
-    const scheduler = new Scheduler({
-      policy,
-      realtimeTargetMs,
-      ageLimitMs,
-      prefetchRows,
-      loadBackoffMinMs,
-      loadBackoffMaxMs: backoffDoublings * loadBackoffMinMs,
-    });
-    this.submit = new LocalSubmit({
+    const scheduler = schedulerOf(options);
+    this.#local = new LocalSubmit({
       tasks,
       models: new Map(served.map(({ hosted }) => [hosted.name, hosted])),
       prepare: this.#prepare,
@@ -161,20 +159,27 @@ class LocalBackend implements Backend {
       },
       onBroken: parts.onBroken,
     });
+    const isServed = (model: string): boolean =>
+      this.#served.served.some(({ hosted }) => hosted.name === model);
+    this.submit = new CountedSubmit(this.#local, this.#book, isServed);
     this.views = new LocalViews({
       parts,
       served: () => this.#served.served.map(({ folder, hosted }) => ({ folder, ...hosted })),
       broken: () => this.#broken(),
       activity: this.#activity,
-      submit: this.submit,
+      submit: this.#local,
+      book: this.#book,
       scheduler,
       pipelines: () => this.#pipelines(),
       isDraining: () => this.#draining,
     });
+    const { startTimeoutMs } = options;
+    const { views } = this;
+    this.repository = new LocalRepository({ served: this.#served, views, startTimeoutMs });
   }
 
   async start(): Promise<void> {
-    this.submit.start();
+    this.#local.start();
     await this.#firstUp.promise;
     const { models: modelsDir, modelsWatchMs: everyMs } = this.#parts.configuration.options;
     if (everyMs === 0 || this.#draining) return;
@@ -218,7 +223,7 @@ class LocalBackend implements Backend {
 
   drain(): void {
     this.#draining = true;
-    this.submit.refuseNew();
+    this.#local.refuseNew();
   }
 
   async stop({ drainMs }: { readonly drainMs: number }): Promise<boolean> {
@@ -226,9 +231,9 @@ class LocalBackend implements Backend {
     this.#watch?.[Symbol.dispose]();
     this.#served.close();
     this.#firstUp.stopped();
-    const drained = await this.submit.drain({ drainMs });
+    const drained = await this.#local.drain({ drainMs });
     // At once: what is still being prepared fails now, and not when the pipelines are gone.
-    await Promise.all([this.submit.stop({ drainMs: 0 }), this.#prepare.close()]);
+    await Promise.all([this.#local.stop({ drainMs: 0 }), this.#prepare.close()]);
     return drained;
   }
 
@@ -270,8 +275,11 @@ class LocalBackend implements Backend {
     if (event.type === "down" && event.loading?.isFault === true)
       this.#firstUp.loadFailed(event.loading.model, event.reason);
     if (event.type !== "measured") return;
-    const model = this.submit.nameOf(event.model);
-    for (const stage of event.stages) this.#activity.measured({ model, ...stage });
+    const model = this.#local.nameOf(event.model);
+    for (const stage of event.stages) {
+      this.#activity.measured({ model, ...stage });
+      this.#book.measured({ model, ...stage });
+    }
   }
 
   #dispatched(pipelineId: string, model: string, batch: Batch): void {
@@ -283,6 +291,19 @@ class LocalBackend implements Backend {
     this.#activity.dispatched({ ...record, ...cost }, performance.now());
     this.#parts.metrics.batchDispatched({ ...record, ...cost });
   }
+}
+
+function schedulerOf(options: Options): Scheduler {
+  const { policy, realtimeTargetMs, ageLimitMs, prefetchRows } = options;
+  const { restartBackoffMs: loadBackoffMinMs } = options;
+  return new Scheduler({
+    policy,
+    realtimeTargetMs,
+    ageLimitMs,
+    prefetchRows,
+    loadBackoffMinMs,
+    loadBackoffMaxMs: backoffDoublings * loadBackoffMinMs,
+  });
 }
 
 /** Where `--restart-backoff-ms` ends to double. */

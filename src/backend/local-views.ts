@@ -16,8 +16,9 @@ import { engineTable } from "../models/engine-table.js";
 import type { BrokenFolder, ModelFolder } from "../models/registry.js";
 import type { PlaceSnapshot, SchedulerSnapshot } from "../scheduler/snapshot.js";
 import type { LocalSubmit } from "../submit/local/local-submit.js";
-import type { ServerViews } from "../work/views.js";
+import type { ModelStatistics, ServerViews } from "../work/views.js";
 import type { BackendParts } from "./backend.js";
+import type { ModelBook } from "./model-book.js";
 
 export interface ServedFolder {
   readonly folder: ModelFolder;
@@ -33,6 +34,7 @@ export interface ViewedParts {
   /** Folders that are not served, with the reason. */
   readonly broken: () => readonly BrokenFolder[];
   readonly activity: Activity;
+  readonly book: ModelBook;
   readonly submit: LocalSubmit;
   readonly scheduler: { snapshot(nowMs: number): SchedulerSnapshot };
   readonly pipelines: () => readonly PipelineStatus[];
@@ -82,6 +84,18 @@ export class LocalViews implements ServerViews {
       const ready = canServe(state, seen);
       return { name, task, family, precision, ready, state, pipelines, reason, ...info };
     });
+  }
+
+  statistics(): readonly ModelStatistics[] {
+    const { book, served, pipelines } = this.#viewed;
+    const bytes = new Map<string, number>();
+    for (const { model, bytes: own, state } of pipelines().flatMap(({ models }) => models)) {
+      if (state === "resident") bytes.set(model, (bytes.get(model) ?? 0) + own);
+    }
+    const keys = new Map(served().map(({ name, key }) => [name, key]));
+    return book
+      .view([...keys.keys()])
+      .map((page) => ({ ...page, residentBytes: bytes.get(keys.get(page.model) ?? "") ?? 0 }));
   }
 
   status(): StatusResponse {

@@ -54,6 +54,8 @@ export class ServedModels {
   /** New versions that are not served yet, by name. */
   readonly #coming = new Map<string, Coming>();
   readonly #failed = new Map<string, BrokenFolder>();
+  /** Folders are there, and nobody is served from them until somebody asks for that. */
+  readonly #unloaded = new Set<string>();
   #broken: readonly BrokenFolder[];
   #versions = 0;
   /** Keys, as whoever prepares was told of them. */
@@ -79,7 +81,36 @@ export class ServedModels {
 
   /** Models that `--preload` names and that nobody serves: their folders went. */
   get missing(): readonly string[] {
-    return this.#options.missingOf([...this.#served.keys()]);
+    return this.#options.missingOf([...this.#served.keys(), ...this.#unloaded]);
+  }
+
+  get unloaded(): readonly string[] {
+    return [...this.#unloaded];
+  }
+
+  /** Nobody is let in for it any more, until it is loaded; what was finishes. False: there is no such model. */
+  unload(name: string): boolean {
+    if (!this.#served.has(name)) return this.#unloaded.has(name);
+    this.#unloaded.add(name);
+    this.#drop(name);
+    this.#prepare(this.#known);
+    return true;
+  }
+
+  /** Serves it again, as its folder is now, and has it loaded where there is room. False: there is no such folder. */
+  async load(name: string): Promise<boolean> {
+    const was = this.#unloaded.delete(name);
+    try {
+      await this.reload();
+    } catch (error) {
+      if (was) this.#unloaded.add(name);
+      throw error;
+    }
+    const served = this.#served.get(name);
+    if (served === undefined) return false;
+    const { hosted } = served;
+    if (hosted.keep === "on-demand") this.#options.host({ ...hosted, keep: "preloaded" });
+    return true;
   }
 
   /**
@@ -121,7 +152,14 @@ export class ServedModels {
   }
 
   async #reload(): Promise<ModelsReload> {
-    const found = await this.#find();
+    const all = await this.#find();
+    const found = {
+      ...all,
+      served: all.served.filter(({ hosted }) => !this.#unloaded.has(hosted.name)),
+    };
+    for (const name of this.#unloaded) {
+      if (!all.served.some(({ hosted }) => hosted.name === name)) this.#unloaded.delete(name);
+    }
     this.#broken = found.broken;
     this.#failed.clear();
     const added: string[] = [];

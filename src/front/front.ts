@@ -12,6 +12,7 @@ import type { Metrics } from "../metrics/metrics.js";
 import type { BertOptions } from "../options/bert-options.js";
 import type { EctransformerOptions } from "../options/ectransformer-options.js";
 import type { Options } from "../options/options.js";
+import type { ModelRepository } from "../work/model-repository.js";
 import type { TaskForm } from "../work/task-form.js";
 import type { ServerViews } from "../work/views.js";
 
@@ -37,6 +38,8 @@ export interface FrontParts {
   readonly terminate?: () => void;
   /** OpenAPI, of all fronts that are spoken; asked once they are open. Absent: nobody knows. */
   readonly openApi?: () => string;
+  /** Absent where there is no folder of models. */
+  readonly repository?: ModelRepository;
   readonly metrics: Pick<Metrics, "requestFinished" | "scrape" | "contentType">;
 }
 

@@ -13,4 +13,33 @@ export interface ServerViews {
   /** The server is stopping and takes no new work; `ready` says so too, and costs a look at every pipeline. */
   readonly isDraining: boolean;
   models(): readonly ModelInfo[];
+  /** Of the models that are served. */
+  statistics(): readonly ModelStatistics[];
+}
+
+/** How often, and how long all of them took together. */
+export interface TimedCount {
+  readonly count: number;
+  readonly ms: number;
+}
+
+/** What became of a model's requests and runs since the start. */
+export interface ModelStatistics {
+  readonly model: string;
+  /** When a request ended last, in milliseconds since 1970; 0: none has. */
+  readonly lastAtMs: number;
+  /** Inputs that have their results. */
+  readonly inputs: number;
+  /** Requests whose inputs all have their results, and the others; those that were refused at the door are among them. */
+  readonly done: TimedCount;
+  readonly failed: TimedCount;
+  /** Where the time of those that were done went; `rest`: results that were made of answers. */
+  readonly prepare: TimedCount;
+  readonly queue: TimedCount;
+  readonly compute: TimedCount;
+  readonly rest: TimedCount;
+  /** Runs of its first stage, by their rows: of runs that a pipeline reported together the mean. */
+  readonly runs: readonly (TimedCount & { readonly rows: number })[];
+  /** In all pipelines that host it. */
+  readonly residentBytes: number;
 }

@@ -164,7 +164,13 @@ describe("what is served", () => {
   test("the server, its health and its models", async () => {
     const metadata = await ask("/v2");
     assert.equal(metadata.body["name"], "millrace");
-    assert.deepEqual(metadata.body["extensions"], ["binary_tensor_data", "schedule_policy"]);
+    assert.deepEqual(metadata.body["extensions"], [
+      "binary_tensor_data",
+      "schedule_policy",
+      "statistics",
+      "model_configuration",
+      "model_repository",
+    ]);
     assert.deepEqual((await ask("/v2/health/live")).body, { live: true });
     assert.deepEqual((await ask("/v2/health/ready")).body, { ready: true });
     for (const path of ["/v2/models/look-up", "/v2/models/look-up/versions/1"]) {
@@ -206,7 +212,7 @@ describe("what is served", () => {
     ["/v2/models/none", 404, /no model "none"/],
     ["/v2/models/__proto__/ready", 404, /no model "__proto__"/],
     ["/v2/models/look-up/versions/2", 404, /version 1 only/],
-    ["/v2/models/look-up/stats", 404, /no route/],
+    ["/v2/models/look-up/trace", 404, /no route/],
     ["/v2/models/look-up/infer", 405, /takes POST/],
   ];
   for (const [path, status, says] of none) {
@@ -508,7 +514,13 @@ describe("what is refused names the tensor", () => {
   });
 
   test("a model of another task, and a server that stops", async () => {
-    await using front = await TestFront.start({}, {}, [openInferenceV2Front]);
+    // One that cannot be told in tensors.
+    await using front = await TestFront.start({}, {}, [
+      (parts) => {
+        const tasks = parts.tasks.map(({ name, fields }) => ({ name, fields }));
+        return openInferenceV2Front({ ...parts, tasks });
+      },
+    ]);
     const at = `${front.url}/v2/models/echo`;
     const say = async (path: string, method: string): Promise<string> => {
       const response = await fetch(`${at}${path}`, { method });

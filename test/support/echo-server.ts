@@ -63,6 +63,7 @@ function backendOf(parts: BackendParts, submit: EchoSubmit): Backend {
         return state === "draining";
       },
       models: () => ["echo", "other"].map(modelOf),
+      statistics: () => [],
       ready: () => ({ ready: true, state, models: [], notReady: [], deployment: identity }),
       status: () => ({
         deployment: identity,

@@ -1,5 +1,6 @@
 /** gRPC's own client, made from the definition that docs/clients publishes. */
 import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import {
   type CallOptions,
   type ChannelCredentials,
@@ -19,6 +20,10 @@ type Message = Readonly<Record<string, unknown>>;
 const files = [readFileSync("docs/clients/inference.proto", "utf8"), healthProto];
 const root = new protobuf.Root();
 for (const file of files) protobuf.parse(file, root, { keepCase: true });
+// As the package that answers has it.
+const reflection = "@grpc/reflection/build/proto/grpc/reflection/v1/reflection.proto";
+const reflectionText = readFileSync(createRequire(import.meta.url).resolve(reflection), "utf8");
+protobuf.parse(reflectionText, root, { keepCase: true });
 root.resolveAll();
 
 export interface Called {

@@ -243,6 +243,7 @@ function viewsOf(test: TestFront): ServerViews {
       deployment: identity,
     }),
     status: () => statusOf(test),
+    statistics: () => [],
     models: () => [
       {
         name: "echo",

@@ -67,6 +67,7 @@ async function openBackend({
         return { ready, state, models: [], notReady: [], deployment: identity };
       },
       models: () => [],
+      statistics: () => [],
     },
     reload: () => Promise.resolve({ added: [], changed: [], removed: [], broken: [], missing: [] }),
     start: async () => {

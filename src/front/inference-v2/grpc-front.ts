@@ -8,6 +8,7 @@ import type {
   GrpcReplies,
 } from "../../listen/grpc/grpc-front.js";
 import { version } from "../../version.js";
+import { isJsonObject } from "../../work/payload.js";
 import type { Asker } from "../ask.js";
 import { grpcHealth } from "./grpc-health.js";
 import {
@@ -19,6 +20,13 @@ import {
 } from "./grpc-infer.js";
 import { inferenceProto } from "./inference-proto.js";
 import { ProtoFile } from "./proto-file.js";
+import {
+  configOf,
+  refuseLoadParameters,
+  repositoryIndex,
+  repositoryOf,
+  statisticsOf,
+} from "./triton-extensions.js";
 import { extensions, onlyVersion, type V2Models } from "./v2-models.js";
 
 const proto = new ProtoFile("inference.proto", inferenceProto);
@@ -27,30 +35,40 @@ const serviceName = "inference.GRPCInferenceService";
 const questionBytesMax = 64 * 1024;
 
 export function inferenceGrpcFront(models: V2Models): GrpcFront {
-  const methods = [...questions(models), infer(models), streamInfer(models)];
+  const methods = [
+    ...questions(models),
+    ...repositoryMethods(models),
+    infer(models),
+    streamInfer(models),
+  ];
   const service = { name: serviceName, file: proto.bytes, methods };
   return { name: "inference-v2", services: [service, grpcHealth(models.parts.views, serviceName)] };
 }
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** Answered from memory. */
-function questions(models: V2Models): GrpcMethod[] {
-  const { views } = models.parts;
-  const question = (
-    name: string,
-    answer: (asked: Fields) => object,
-    access: "open" | "key" = "key",
-  ): GrpcMethod => ({
+/** A message that asks, and one that says. */
+function question(
+  name: string,
+  answer: (asked: Fields) => object | Promise<object>,
+  access: "open" | "key" | "admin" = "key",
+): GrpcMethod {
+  return {
     name,
     access,
     kind: "unary",
     messageBytesMax: questionBytesMax,
-    answer: async (_call, { bytes }) => {
-      const asked = proto.decode(`${name}Request`, bytes);
-      return await Promise.resolve(proto.encode(`${name}Response`, { ...answer(asked) }));
+    answer: async (_call, message) => {
+      const asked = proto.decode(`${name}Request`, message.bytes);
+      message.release();
+      return proto.encode(`${name}Response`, { ...(await answer(asked)) });
     },
-  });
+  };
+}
+
+/** Answered from memory. */
+function questions(models: V2Models): GrpcMethod[] {
+  const { views } = models.parts;
   const modelOf = ({ name, version: asked }: Fields): ModelInfo =>
     models.find(textOf(name), textOf(asked));
   return [
@@ -59,6 +77,39 @@ function questions(models: V2Models): GrpcMethod[] {
     question("ModelReady", (asked) => ({ ready: modelOf(asked).ready })),
     question("ServerMetadata", () => ({ name: "millrace", version, extensions })),
     question("ModelMetadata", (asked) => models.metadataOf(modelOf(asked))),
+    question("ModelConfig", (asked) => ({ config: configOf(models, modelOf(asked)) })),
+    question("ModelStatistics", ({ name, version: asked }) =>
+      statisticsOf(models, textOf(name), textOf(asked)),
+    ),
+    question("RepositoryIndex", ({ ready }) => ({
+      models: repositoryIndex(models, ready === true),
+    })),
+  ];
+}
+
+/** For keys that may administrate. */
+function repositoryMethods(models: V2Models): GrpcMethod[] {
+  const readName = ({ model_name: name, parameters }: Fields): string => {
+    refuseLoadParameters(isJsonObject(parameters) ? parameters : {});
+    return textOf(name);
+  };
+  return [
+    question(
+      "RepositoryModelLoad",
+      async (asked) => {
+        await repositoryOf(models).load(readName(asked));
+        return {};
+      },
+      "admin",
+    ),
+    question(
+      "RepositoryModelUnload",
+      (asked) => {
+        repositoryOf(models).unload(readName(asked));
+        return {};
+      },
+      "admin",
+    ),
   ];
 }
 
@@ -80,7 +131,8 @@ async function answerInfer(
   message: GrpcMessage,
 ): Promise<Uint8Array> {
   const payloadBytes = message.bytes.length;
-  const read = await readInferMessage(message.bytes, models.parts.options);
+  const takesFiles = (name: string): boolean => models.takesFiles(name);
+  const read = await readInferMessage(message.bytes, { ...models.parts.options, takesFiles });
   const model = models.findForInfer(read.model, read.version);
   const timeoutMs = Math.min(read.timeoutMs, call.timeoutMs ?? Infinity);
   // It calls submit before it waits, which has then admitted the bytes or refused them.

@@ -4,10 +4,10 @@ import { badField } from "../../work/fields.js";
 import { inTurns } from "../../work/in-turns.js";
 import { readShape, wrong } from "../../work/tensor-json.js";
 import { type NamedTensor, NamedTensors } from "../../work/tensors.js";
-import type { FrontOptions } from "../front.js";
 import { hasContents, readContents, writeContents } from "./grpc-contents.js";
 import {
   type InferBody,
+  type InferReading,
   readDatatype,
   readParameters,
   readSchedule,
@@ -49,12 +49,12 @@ interface Found {
 /** In turns. @throws MillraceError `bad_request`, `bad_encoding`, `tensor_invalid`; the message names the tensor. */
 export async function readInferMessage(
   bytes: Buffer,
-  options: FrontOptions,
+  options: InferReading,
 ): Promise<InferMessage> {
   return await inTurns(readSteps(bytes, options));
 }
 
-function* readSteps(bytes: Buffer, options: FrontOptions): Generator<undefined, InferMessage> {
+function* readSteps(bytes: Buffer, options: InferReading): Generator<undefined, InferMessage> {
   const found = findFields(new ProtoReader(bytes));
   const { model, version, id, raw } = found;
   const parameters = readParameters(found.parameters, "parameters");
@@ -65,9 +65,10 @@ function* readSteps(bytes: Buffer, options: FrontOptions): Generator<undefined, 
       `has ${raw.length} tensors, there are ${found.inputs.length} inputs`,
     );
   }
+  const areFiles = options.takesFiles?.(model) ?? false;
   const inputs: NamedTensor[] = [];
   for (const [place, given] of found.inputs.entries()) {
-    inputs.push(yield* readInput(given, place, raw[place]));
+    inputs.push(yield* readInput(given, place, { raw: raw[place], areFiles }));
   }
   const binaryOutputs = parameters.flag("binary_data_output") ?? isRaw;
   const outputs = found.outputs.map(({ name, parameters: own }, place): WantedOutput => {
@@ -90,7 +91,7 @@ function* readSteps(bytes: Buffer, options: FrontOptions): Generator<undefined, 
 function* readInput(
   given: Given,
   place: number,
-  raw: Buffer | undefined,
+  { raw, areFiles }: { readonly raw: Buffer | undefined; readonly areFiles: boolean },
 ): Generator<undefined, NamedTensor> {
   const param = `inputs[${place}]`;
   const { name } = given;
@@ -102,11 +103,12 @@ function* readInput(
   const shape = readShape(given.shape, of);
   readParameters(given.parameters, `${param}.parameters`);
   const contents = Buffer.concat(given.contents);
-  if (raw === undefined) return yield* readContents(contents, { ...of, datatype, shape });
+  const tensor = { ...of, datatype, shape, areFiles };
+  if (raw === undefined) return yield* readContents(contents, tensor);
   if (contents.length > 0) {
     throw wrong(of, "it has contents, and there are raw_input_contents: one of them is too much");
   }
-  return rawTensor(raw, { ...of, datatype, shape });
+  return rawTensor(raw, tensor);
 }
 
 function findFields(reader: ProtoReader): Found {

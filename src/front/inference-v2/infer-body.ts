@@ -11,10 +11,10 @@ import { inTurns } from "../../work/in-turns.js";
 import { parseSteps, tensorBody } from "../../work/json-object.js";
 import { isJsonObject } from "../../work/payload.js";
 import { readShape, readTensorJson, wrong } from "../../work/tensor-json.js";
-import { type NamedTensor, NamedTensors } from "../../work/tensors.js";
-import type { FrontOptions } from "../front.js";
+import { type NamedTensor, NamedTensors, textsOf } from "../../work/tensors.js";
 import {
   type InferBody,
+  type InferReading,
   readDatatype,
   readParameters,
   readSchedule,
@@ -39,7 +39,7 @@ const outputFields = ["name", "datatype", "shape", "parameters"] as const;
 export async function readInferBody(
   bytes: Buffer,
   headers: IncomingHttpHeaders,
-  options: FrontOptions,
+  options: InferReading,
 ): Promise<InferBody> {
   return await inTurns(readSteps(bytes, headers, options));
 }
@@ -47,14 +47,15 @@ export async function readInferBody(
 function* readSteps(
   bytes: Buffer,
   headers: IncomingHttpHeaders,
-  options: FrontOptions,
+  options: InferReading,
 ): Generator<undefined, InferBody> {
   const headBytes = headLength(bytes, headers);
   const text = decode(bytes.subarray(0, headBytes));
   const fields = new Fields(yield* parseSteps(text, tensorBody));
   fields.refuseUnknown(bodyFields);
   const parameters = readParameters(fields.value("parameters"), "parameters");
-  const raw = new RawBytes(bytes.subarray(headBytes));
+  // Whose body it is stands in the path, not here.
+  const raw = new RawBytes(bytes.subarray(headBytes), options.takesFiles?.("") ?? false);
   const inputs: NamedTensor[] = [];
   for (const value of listOf(fields.value("inputs"), "inputs", tensorLimits.tensorsMax)) {
     inputs.push(yield* readInput(value, `inputs[${inputs.length}]`, raw));
@@ -104,11 +105,13 @@ function decode(bytes: Buffer): string {
 
 /** What lies behind the JSON, taken tensor by tensor in the order of the inputs. */
 class RawBytes {
+  readonly areFiles: boolean;
   readonly #bytes: Buffer;
   #at = 0;
 
-  constructor(bytes: Buffer) {
+  constructor(bytes: Buffer, areFiles: boolean) {
     this.#bytes = bytes;
+    this.areFiles = areFiles;
   }
 
   take(length: number, of: { readonly name: string; readonly param: string }): Buffer {
@@ -145,11 +148,31 @@ function* readInput(
   if ((size === undefined) === (content === undefined)) {
     throw wrong(of, "it needs either `data` or the parameter binary_data_size");
   }
-  if (size === undefined) return yield* readTensorJson({ ...of, datatype, shape, content });
+  if (size === undefined) {
+    const tensor = yield* readTensorJson({ ...of, datatype, shape, content });
+    return raw.areFiles && datatype === "BYTES" ? filesOf(tensor, of) : tensor;
+  }
   if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) {
     throw wrong(of, `its binary_data_size must be an integer from 0, not ${show(size)}`);
   }
-  return rawTensor(raw.take(size, of), { ...of, datatype, shape });
+  const { areFiles } = raw;
+  return rawTensor(raw.take(size, of), { ...of, datatype, shape, areFiles });
+}
+
+/** In JSON they are base64. @throws MillraceError `tensor_invalid` */
+function filesOf(
+  tensor: NamedTensor,
+  of: { readonly name: string; readonly param: string },
+): NamedTensor {
+  const files = textsOf(tensor).map((text, element) => {
+    if (text.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(text)) {
+      return Buffer.from(text, "base64");
+    }
+    throw wrong(of, `element ${element} is no file in base64`);
+  });
+  const { name, shape } = tensor;
+  const lengths = Int32Array.from(files, ({ length }) => length);
+  return { name, datatype: "BYTES", shape, data: new Uint8Array(Buffer.concat(files)), lengths };
 }
 
 function readOutputs(value: unknown, binaryOutputs: boolean): WantedOutput[] {

@@ -26,6 +26,13 @@ export interface InferBody {
   readonly binaryOutputs: boolean;
 }
 
+/** What reading a request needs to know. */
+export interface InferReading
+  extends Pick<FrontOptions, "requestTimeoutMsDefault" | "requestTimeoutMsMax"> {
+  /** Of a model: `TensorView.takesFiles`. Left out: never. */
+  readonly takesFiles?: (model: string) => boolean;
+}
+
 export interface WantedOutput {
   readonly name: string;
   readonly binary: boolean;
@@ -44,7 +51,7 @@ const unknownExtensions = [
 /** Triton's: 1 is the highest priority and 0 none; the time is in microseconds. The tenant is ours: whose turn it is. */
 export function readSchedule(
   parameters: Fields,
-  { requestTimeoutMsDefault, requestTimeoutMsMax }: FrontOptions,
+  { requestTimeoutMsDefault, requestTimeoutMsMax }: InferReading,
 ): Pick<InferBody, "class" | "timeoutMs" | "tenant"> {
   const priority = parameters.integer("priority", [0, Number.MAX_SAFE_INTEGER]) ?? 0;
   const timeoutUs = parameters.integer("timeout", [0, 1_000 * requestTimeoutMsMax]) ?? 0;

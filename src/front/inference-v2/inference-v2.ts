@@ -6,6 +6,7 @@
  *   infer-request.ts     what a request says beside its tensors; raw-tensors.ts: tensors as bytes, both ways
  *   infer-body.ts        HTTP: JSON, and raw tensors behind it → a request; infer-reply.ts: and back
  *   grpc-infer.ts        gRPC: a message → a request, and back; grpc-contents.ts: typed contents
+ *   triton-extensions.ts statistics, configuration, the folder of models; rest-extensions.ts: their routes
  *   grpc-front.ts        the service; grpc-health.ts: grpc.health.v1; inference-proto.ts: their messages
  */
 import type { MillraceError, ModelInfo } from "millrace-client/wire";
@@ -17,6 +18,7 @@ import { inferenceGrpcFront } from "./grpc-front.js";
 import { readInferBody } from "./infer-body.js";
 import { inferReply } from "./infer-reply.js";
 import type { InferBody } from "./infer-request.js";
+import { extensionRoutes } from "./rest-extensions.js";
 import { inferErrorSchema, withDocs } from "./route-docs.js";
 import { extensions, onlyVersion, V2Models } from "./v2-models.js";
 
@@ -30,7 +32,7 @@ const json = "application/json";
 class InferenceV2Front implements HttpFront {
   readonly name = "inference-v2";
   readonly routes: readonly Route[];
-  readonly pathPrefixes: readonly string[] = ["/v2/models", "/v2/health"];
+  readonly pathPrefixes: readonly string[] = ["/v2/models", "/v2/health", "/v2/repository"];
   readonly errorSchema = inferErrorSchema;
   readonly #models: V2Models;
 
@@ -59,6 +61,7 @@ class InferenceV2Front implements HttpFront {
         }),
         { path: `${path}/infer`, method: "POST", handler: (exchange) => this.#infer(exchange) },
       ]),
+      ...extensionRoutes(models, reply),
     ]);
   }
 
@@ -78,8 +81,9 @@ class InferenceV2Front implements HttpFront {
     let replied: Promise<void>;
     try {
       const payloadBytes = body.bytes;
-      const { options } = this.#models.parts;
-      const read = await readInferBody(body.buffer(), exchange.headers, options);
+      const takesFiles = (): boolean => this.#models.takesFiles(model.name);
+      const reading = { ...this.#models.parts.options, takesFiles };
+      const read = await readInferBody(body.buffer(), exchange.headers, reading);
       // It calls submit before it waits, and submit has then admitted the bytes or refused them.
       replied = this.#submit(exchange, model, { ...read, payloadBytes });
     } finally {

@@ -11,6 +11,8 @@ export interface RawTensor {
   readonly shape: readonly number[];
   /** What an error names. */
   readonly param: string;
+  /** Of `BYTES`: they need not be UTF-8. */
+  readonly areFiles?: boolean;
 }
 
 /** A copy: the bytes belong to the body, and lie anywhere. @throws MillraceError `tensor_invalid` */
@@ -53,7 +55,7 @@ export function rawTexts(bytes: Buffer, raw: RawTensor, elements: number): Named
     if (length > left) throw wrong(raw, `text ${text} is longer than what is left of its data`);
     const own = from + lengthBytes;
     // What goes on in the middle of a letter is no text; with that, they are UTF-8 if all of them together are.
-    if (length > 0 && ((bytes[own] ?? 0) & 0xc0) === 0x80)
+    if (raw.areFiles !== true && length > 0 && ((bytes[own] ?? 0) & 0xc0) === 0x80)
       throw wrong(raw, `text ${text} is not UTF-8`);
     for (let byte = 0; byte < length; byte += 1) data[at + byte] = bytes[own + byte] ?? 0;
     lengths[text] = length;
@@ -62,7 +64,7 @@ export function rawTexts(bytes: Buffer, raw: RawTensor, elements: number): Named
   }
   if (from < bytes.length)
     throw wrong(raw, `${bytes.length - from} bytes of its data belong to no text`);
-  if (!isUtf8(data)) throw wrong(raw, "its texts are not UTF-8");
+  if (raw.areFiles !== true && !isUtf8(data)) throw wrong(raw, "its texts are not UTF-8");
   const { name, shape } = raw;
   return { name, datatype: "BYTES", shape, data, lengths };
 }

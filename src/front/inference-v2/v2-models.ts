@@ -11,7 +11,13 @@ import type { InferBody } from "./infer-request.js";
 /** A model has one: the protocol wants a name for it. */
 export const onlyVersion = "1";
 
-export const extensions: readonly string[] = ["binary_tensor_data", "schedule_policy"];
+export const extensions: readonly string[] = [
+  "binary_tensor_data",
+  "schedule_policy",
+  "statistics",
+  "model_configuration",
+  "model_repository",
+];
 
 export interface ModelTensors {
   readonly inputs: readonly ModelTensor[];
@@ -46,10 +52,20 @@ export class V2Models {
     throw new MillraceError("bad_request", message);
   }
 
+  /** Whether its `BYTES` are files; false for a name that is no model's. */
+  takesFiles(name: string): boolean {
+    const model = this.parts.views.models().find((each) => each.name === name);
+    if (model === undefined) return false;
+    return this.#taskOf(model)?.tensorView?.takesFiles?.(model) ?? false;
+  }
+
   metadataOf(model: ModelInfo): object {
-    const { name, family } = model;
-    const platform = `${family}_onnxruntime`;
-    return { name, versions: [onlyVersion], platform, ...this.tensorsOf(model) };
+    const platform = this.platformOf(model);
+    return { name: model.name, versions: [onlyVersion], platform, ...this.tensorsOf(model) };
+  }
+
+  platformOf({ family }: ModelInfo): string {
+    return `${family}_onnxruntime`;
   }
 
   /** @throws MillraceError `draining`, `model_not_found`, `bad_request` */

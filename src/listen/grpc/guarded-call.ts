@@ -19,7 +19,7 @@ import { anyCaller, type Caller } from "../../work/caller.js";
 import type { Identification } from "../identification.js";
 import type { GrpcMethod } from "./grpc-front.js";
 import { grpcStatusOf } from "./grpc-status.js";
-import { type CallParts, credentialOf, headersOfMetadata, OpenCall } from "./open-call.js";
+import { type CallParts, credentialOf, OpenCall, textHeadersOf } from "./open-call.js";
 import type { ReadPlaces } from "./read-places.js";
 
 /** What is asked of whoever calls a method, and how it comes; of those too that are no front's. */
@@ -87,7 +87,7 @@ export class GuardedCall extends ServerInterceptingCall {
   #began(metadata: Metadata, next: () => void): void {
     const { identification, access, draining, metrics, onBug, onCall } = this.#parts;
     const { path, access: needed = "key" } = this.#method;
-    const headers = headersOfMetadata(metadata);
+    const headers = textHeadersOf(metadata);
     const id = identification.idOf(headers);
     const said = identification.headersFor(id);
     const timeoutMs = timeoutOf(this.#call);

@@ -132,7 +132,7 @@ export class OpenCall implements GrpcCall {
 }
 
 /** Those that are text, as identification and access read them. */
-export function headersOfMetadata(metadata: Metadata): IncomingHttpHeaders {
+export function textHeadersOf(metadata: Metadata): IncomingHttpHeaders {
   const headers: IncomingHttpHeaders = {};
   for (const [name, value] of Object.entries(metadata.getMap())) {
     if (typeof value === "string") headers[name] = value;
