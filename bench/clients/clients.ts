@@ -3,7 +3,7 @@
  * model. Models have made weights; sides take turns in one run, and figures are medians with the least and the most.
  */
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { availableParallelism, homedir, tmpdir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { describeMachine } from "../machine.js";
@@ -27,8 +27,8 @@ const usage = `npm run bench -- clients [flags]
   --rounds N       (default: 5)
   --seconds N      of one measurement (default: 8)
   --callers N      (default: 64)
-  --pipelines N    (default: 1)
-  --threads N      of a pipeline (default: all cores)
+  --pipelines N    (default: the server's own choice)
+  --threads N      of a pipeline (default: the server's own choice)
   --peers DIR      where transformers.js and Fastify are (default: a folder of the cache)
   --install-peers  puts them there
   --profile DIR    servers without a model write CPU profiles there
@@ -43,8 +43,8 @@ const flags = {
   rounds: { type: "string", default: "5" },
   seconds: { type: "string", default: "8" },
   callers: { type: "string", default: "64" },
-  pipelines: { type: "string", default: "1" },
-  threads: { type: "string", default: String(availableParallelism()) },
+  pipelines: { type: "string" },
+  threads: { type: "string" },
   peers: { type: "string", default: join(cacheHome, "millrace-bench", "peers") },
   "install-peers": { type: "boolean", default: false },
   profile: { type: "string" },
@@ -70,8 +70,12 @@ export async function run(args: readonly string[]): Promise<void> {
   };
   const ofModels = {
     ...settings,
-    pipelines: Number(values.pipelines),
-    threads: Number(values.threads),
+    serving: {
+      // What it finds out about the machine at its first start is kept for the next.
+      cacheDir: join(parent, "cache"),
+      ...(values.pipelines === undefined ? {} : { pipelines: Number(values.pipelines) }),
+      ...(values.threads === undefined ? {} : { threads: Number(values.threads) }),
+    },
     peers: { dir: values.peers, install: values["install-peers"] },
   };
   try {

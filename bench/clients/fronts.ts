@@ -9,10 +9,10 @@ import { freePorts, serve } from "./serve.js";
 import type { ModelSettings } from "./settings.js";
 
 export async function benchFronts(model: MadeModel, settings: ModelSettings): Promise<void> {
-  const { report, rounds, callers, texts, pipelines, threads } = settings;
+  const { report, rounds, callers, texts, serving } = settings;
   const ports = await freePorts(Object.keys(portOptions).length);
   const options = Object.fromEntries(Object.keys(portOptions).map((name, at) => [name, ports[at]]));
-  await using server = await serve({ models: model.dir, pipelines, threads, ...options });
+  await using server = await serve({ ...serving, models: model.dir, ...options });
   const at = { url: server.url, ports: options, model: model.manifest.name, callers };
   const title = `${model.shape.name} ${model.precision}`;
   for (const { name, open } of drivers) {
