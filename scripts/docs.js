@@ -1,8 +1,9 @@
-// Writes docs/options.md, docs/errors.md and docs/metrics.md from their tables. `--check` writes nothing and fails
-// where a file differs. Run it after a build.
+// Writes docs/options.md, docs/errors.md and docs/metrics.md from their tables, and docs/fronts.md from the drivers that
+// hold the fronts to their list. `--check` writes nothing and fails where a file differs. Run it after a build.
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { frontsPage } from "../build/test/conformance/fronts/page.js";
 import { errorRegistry } from "../client/dist/wire/errors.js";
 import { defaultText } from "../dist/cli/option-flags.js";
 import { metricTable } from "../dist/metrics/table.js";
@@ -111,6 +112,7 @@ const pages = {
   "docs/options.md": optionsPage(),
   "docs/errors.md": errorsPage(),
   "docs/metrics.md": metricsPage(),
+  "docs/fronts.md": await frontsPage(),
 };
 for (const [path, draft] of Object.entries(pages)) {
   const page = formatted(path, draft);

@@ -12,6 +12,7 @@ import type { DeploymentIdentity, ModelsReload } from "millrace-client/wire";
 import { type Access, openAccess } from "./access/access.js";
 import { GuardedSubmit } from "./access/guarded-submit.js";
 import type { Backend, OpenBackend } from "./backend/backend.js";
+import { openBertFront } from "./front/bert-as-service/bert-as-service.js";
 import { chooseFronts } from "./front/choose-fronts.js";
 import type { Front, FrontParts, OpenFront } from "./front/front.js";
 import { identificationOf } from "./front/identification.js";
@@ -23,6 +24,7 @@ import {
   startHttpListener,
 } from "./listen/http/listener.js";
 import type { RunningListener } from "./listen/running.js";
+import { startZmqListener } from "./listen/zmq/listener.js";
 import type { Log } from "./log.js";
 import type { LogOutput } from "./log-output.js";
 import { EventLoopDelay } from "./metrics/event-loop-delay.js";
@@ -36,6 +38,7 @@ import type { ServerViews } from "./work/views.js";
 const fronts = {
   native: openNativeFront,
   "inference-v2": openInferenceV2Front,
+  "bert-as-service": openBertFront,
 } satisfies Readonly<Record<string, OpenFront>>;
 
 /** Before there is a listener. */
@@ -63,6 +66,8 @@ export interface MillraceServer extends AsyncDisposable {
    * the server closes itself, because nobody knows any more who has what.
    */
   readonly broken: Promise<void>;
+  /** Resolves when a client stopped the server (`bertTerminate`): it closes itself. */
+  readonly terminated: Promise<void>;
   /**
    * Drains for at most `drainMs`, then ends everything. False where work was cut off. A second call gets the first
    * one's promise.
@@ -82,6 +87,7 @@ export async function startServer(
   if (parts.logOutput !== undefined) parts.logOutput.onDropped = () => metrics.logLineDropped();
   const delay = new EventLoopDelay();
   const broken = new Broken(parts.log);
+  const terminated = new Terminated();
   let listener: HttpListener | null = null;
   let others: readonly RunningListener[] = [];
   let backend: Backend | null = null;
@@ -99,7 +105,7 @@ export async function startServer(
       late.stop({ drainMs: 0 }),
     );
     const wired = { options, metrics, log: parts.log, access: openAccess };
-    const opened = openFronts(backend, wired);
+    const opened = openFronts(backend, { ...wired, terminate: terminated.resolve });
     const listening = listenHttp(opened, { ...wired, views: backend.views });
     listener = await unlessAborted(signal, listening, (late) => late.close());
     const listeningToo = listenElsewhere(opened, wired);
@@ -108,7 +114,16 @@ export async function startServer(
     parts.log.info({ http: listener.url, others: others.map(({ url }) => url) }, "ready");
     const { log } = parts;
     const listeners = [listener, ...others];
-    return new RunningServer({ configuration, log, backend, listener, listeners, delay, broken });
+    return new RunningServer({
+      configuration,
+      log,
+      backend,
+      listener,
+      listeners,
+      delay,
+      broken,
+      terminated,
+    });
   } catch (error) {
     backend?.drain();
     await Promise.all([listener?.close(), closeAll(others)]);
@@ -150,13 +165,13 @@ interface Wired {
 
 function openFronts(
   backend: Pick<Backend, "submit" | "views" | "reload">,
-  { options, metrics }: Wired,
+  { options, metrics, terminate }: Wired & { readonly terminate: () => void },
 ): readonly Front[] {
   const { views } = backend;
   const submit = new GuardedSubmit(backend.submit);
   const reload = (): Promise<ModelsReload> => backend.reload();
   const tasks = [...backend.submit.tasks].map(([name, form]) => ({ ...form, name }));
-  const parts: FrontParts = { submit, views, tasks, options, metrics, reload };
+  const parts: FrontParts = { submit, views, tasks, options, metrics, reload, terminate };
   return chooseFronts<OpenFront>(options.fronts, fronts).map((open) => open(parts));
 }
 
@@ -176,12 +191,20 @@ async function listenHttp(
   });
 }
 
-/** Whatever does not speak over HTTP. */
+/** Whatever does not speak over HTTP. Where one cannot listen, none of them does. */
 async function listenElsewhere(
-  _opened: readonly Front[],
-  _wired: Wired,
+  opened: readonly Front[],
+  { options: limits, ...wired }: Wired,
 ): Promise<readonly RunningListener[]> {
-  return [];
+  const starting = opened.flatMap(({ zmq }) =>
+    zmq === undefined ? [] : [startZmqListener({ ...wired, limits, front: zmq })],
+  );
+  const started = await Promise.allSettled(starting);
+  const listening = started.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+  const failed = started.find((each) => each.status === "rejected");
+  if (failed === undefined) return listening;
+  await closeAll(listening);
+  throw failed.reason;
 }
 
 async function closeAll(listeners: readonly RunningListener[]): Promise<void> {
@@ -197,6 +220,21 @@ interface RunningParts {
   readonly listeners: readonly RunningListener[];
   readonly delay: EventLoopDelay;
   readonly broken: Broken;
+  readonly terminated: Terminated;
+}
+
+/** A caller who may has stopped the server. */
+class Terminated {
+  readonly promise: Promise<void>;
+  readonly resolve: () => void;
+
+  constructor() {
+    let settle: () => void = () => {};
+    this.promise = new Promise((resolve) => {
+      settle = resolve;
+    });
+    this.resolve = settle;
+  }
 }
 
 /** A promise inside was broken. The first one counts. */
@@ -226,6 +264,14 @@ class RunningServer implements MillraceServer {
   constructor(parts: RunningParts) {
     this.#parts = parts;
     void parts.broken.promise.then(() => this.close());
+    void parts.terminated.promise.then(() => {
+      parts.log.info("stopping: a client asked for it");
+      return this.close();
+    });
+  }
+
+  get terminated(): Promise<void> {
+    return this.#parts.terminated.promise;
   }
 
   get broken(): Promise<void> {

@@ -2,11 +2,24 @@
 import { fromBase64 } from "./base64.js";
 import type { CommonOptions, EachOptions } from "./call.js";
 import type { CallSummary } from "./collect.js";
-import type { Indexed, Outcome, Task } from "./task.js";
-import { type EmbedRequest, type EmbedResult, MillraceError } from "./wire/index.js";
+import type { Indexed, Inputs, Outcome, Task } from "./task.js";
+import { copyOfList, textInputs } from "./texts.js";
+import {
+  type EmbedRequest,
+  type EmbedResult,
+  MillraceError,
+  type TextOrPair,
+} from "./wire/index.js";
 
 /** Everything of a request but its inputs, and how they travel. */
-export type EmbedFields = Omit<EmbedRequest, "texts" | "encoding">;
+export type EmbedFields = Omit<EmbedRequest, "texts" | "tokenIds" | "tokens" | "encoding">;
+
+/** One text or many; in a list, `["a", "b"]` is a pair that the model reads together. Or tokens, as `EmbedRequest` says. */
+export type EmbedInput =
+  | string
+  | readonly TextOrPair[]
+  | { readonly tokenIds: NonNullable<EmbedRequest["tokenIds"]> }
+  | { readonly tokens: NonNullable<EmbedRequest["tokens"]> };
 
 /** The fields of the API, and what the client adds. */
 export interface EmbedOptions extends EmbedFields, CommonOptions {}
@@ -37,6 +50,23 @@ export const embedTask: Task<Embedding> = {
       : null,
   itemsOf: () => 1,
 };
+
+/** Throws `bad_request` or `input_empty`. Copies. */
+export function embedInputs(input: EmbedInput): Inputs {
+  if (typeof input === "string" || isTexts(input)) return textInputs(input);
+  if (typeof input !== "object" || input === null) {
+    throw new MillraceError("bad_request", "Texts, or tokens of them, are needed.");
+  }
+  const field = "tokenIds" in input ? "tokenIds" : "tokens";
+  const list: readonly (readonly unknown[])[] = "tokenIds" in input ? input.tokenIds : input.tokens;
+  const values = copyOfList(list, field).map((each) => [...each]);
+  const characters = values.reduce((sum, { length }) => sum + length, 0);
+  return { field, values, characters, itemsMax: values.length };
+}
+
+function isTexts(input: EmbedInput): input is readonly TextOrPair[] {
+  return Array.isArray(input);
+}
 
 /** How vectors are asked for. Base64 took 13 ms for 256 × 768 numbers, lists of numbers 49, rows of bytes 2 (but no errors). */
 export const embedEncoding: Pick<EmbedRequest, "encoding"> = { encoding: "base64" };

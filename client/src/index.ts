@@ -14,6 +14,7 @@ export type {
   Embeddings,
   EmbedEachOptions,
   EmbedFields,
+  EmbedInput,
   EmbedOptions,
   IndexedEmbedding,
 } from "./embed.js";

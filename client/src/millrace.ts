@@ -21,8 +21,10 @@ import {
   type Embedding,
   type Embeddings,
   type EmbedEachOptions,
+  type EmbedInput,
   type EmbedOptions,
   embedEncoding,
+  embedInputs,
   embedTask,
   type IndexedEmbedding,
 } from "./embed.js";
@@ -204,17 +206,17 @@ export class Millrace implements AsyncDisposable {
   }
 
   /** The vectors of texts, as `translate` gives translations. */
-  async embed(texts: string | readonly string[], options: EmbedOptions = {}): Promise<Embeddings> {
-    return await this.#embed.collect(textInputs(texts), { ...options, ...embedEncoding });
+  async embed(input: EmbedInput, options: EmbedOptions = {}): Promise<Embeddings> {
+    return await this.#embed.collect(embedInputs(input), { ...options, ...embedEncoding });
   }
 
   /** As `translateStream` gives translations. */
   async *embedStream(
-    texts: string | readonly string[],
+    input: EmbedInput,
     options: EmbedOptions = {},
   ): AsyncGenerator<IndexedEmbedding, ReplySummary, undefined> {
     const fields = { ...options, ...embedEncoding };
-    return yield* indexed(this.#embed.stream(textInputs(texts), fields));
+    return yield* indexed(this.#embed.stream(embedInputs(input), fields));
   }
 
   /** As `translateEach` gives translations. */

@@ -5,7 +5,9 @@
 import type { ModelsReload } from "millrace-client/wire";
 import type { GuardedSubmit } from "../access/guarded-submit.js";
 import type { HttpFront } from "../listen/http/http-front.js";
+import type { ZmqFront } from "../listen/zmq/zmq-front.js";
 import type { Metrics } from "../metrics/metrics.js";
+import type { BertOptions } from "../options/bert-options.js";
 import type { Options } from "../options/options.js";
 import type { TaskForm } from "../work/task-form.js";
 import type { ServerViews } from "../work/views.js";
@@ -16,6 +18,7 @@ export type OpenFront = (parts: FrontParts) => Front;
 /** What it speaks over; each is served by the listener of that name. */
 export interface Front {
   readonly http?: HttpFront;
+  readonly zmq?: ZmqFront;
 }
 
 export interface FrontParts {
@@ -25,6 +28,8 @@ export interface FrontParts {
   readonly options: FrontOptions;
   /** Looks at the folder of models again; absent where there is none. */
   readonly reload?: () => Promise<ModelsReload>;
+  /** Stops the server as a signal would: what it has is finished first. */
+  readonly terminate?: () => void;
   readonly metrics: Pick<Metrics, "requestFinished" | "scrape" | "contentType">;
 }
 
@@ -35,5 +40,21 @@ export interface FrontTask extends TaskForm {
 
 export type FrontOptions = Pick<
   Options,
-  "requestTimeoutMsDefault" | "requestTimeoutMsMax" | "requestInputsMax" | "imageBodyBytesMax"
+  | "requestTimeoutMsDefault"
+  | "requestTimeoutMsMax"
+  | "requestInputsMax"
+  | "imageBodyBytesMax"
+  | FactOption
+  | keyof BertOptions
 >;
+
+/** What some protocols tell their clients of the server. */
+type FactOption =
+  | "host"
+  | "port"
+  | "logLevel"
+  | "connectionsMax"
+  | "pipelines"
+  | "realtimePipelines"
+  | "bulkPipelines"
+  | "prefetchRows";

@@ -5,8 +5,15 @@ import type { Payload } from "../work/payload.js";
 
 export type EngineInfo = Pick<
   ModelInfo,
-  "limits" | "sourceLanguage" | "targetLanguage" | "inputs" | "outputs"
+  "limits" | "sourceLanguage" | "targetLanguage" | "inputs" | "outputs" | "embedding" | "labels"
 >;
+
+/** They stand in the list of models: a model that has more keeps them to itself. */
+const toldLabelsMax = 1_000;
+
+export function toldLabels(labels: readonly string[] | null): Pick<EngineInfo, "labels"> {
+  return labels === null || labels.length > toldLabelsMax ? {} : { labels };
+}
 
 export type Sampler = (index: number) => Payload;
 

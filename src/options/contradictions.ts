@@ -46,6 +46,28 @@ export function contradictions(options: Options, place: PlaceOf): string[] {
       `${place("queuedItemsMax")} is below ${place("requestInputsMax")} (${options.requestInputsMax}): the largest request could never be taken`,
     );
   }
+  problems.push(...zmqContradictions(options, place));
+  return problems;
+}
+
+function zmqContradictions(options: Options, place: PlaceOf): string[] {
+  const { bertPort, bertPortOut, zmqHost, zmqCurveSecretKeyFile, insecure } = options;
+  const problems: string[] = [];
+  if ((bertPort === null) !== (bertPortOut === null)) {
+    const [given, missing] =
+      bertPort === null
+        ? (["bertPortOut", "bertPort"] as const)
+        : (["bertPort", "bertPortOut"] as const);
+    problems.push(
+      `${place(given)} needs ${place(missing)}: clients send to one and receive from the other`,
+    );
+  }
+  const isHere = /^(?:localhost|127\.\d+\.\d+\.\d+|::1)$/.test(zmqHost);
+  if (bertPort !== null && !isHere && zmqCurveSecretKeyFile === null && !insecure) {
+    problems.push(
+      `${place("zmqHost")} is ${zmqHost}, which others than this machine can reach, and nothing is encrypted there: give ${place("zmqCurveSecretKeyFile")}, or ${place("insecure")} where the network is trusted`,
+    );
+  }
   return problems;
 }
 

@@ -8,10 +8,17 @@
  */
 import { accessOptions } from "./access-options.js";
 import { baseOptions } from "./base-options.js";
+import { bertOptions } from "./bert-options.js";
 import type { OptionRows } from "./definition.js";
 import type { OptionKey, Options } from "./options.js";
+import { zmqOptions } from "./zmq-options.js";
 
-export const optionTable: OptionRows<Options> = { ...baseOptions, ...accessOptions };
+export const optionTable: OptionRows<Options> = {
+  ...baseOptions,
+  ...accessOptions,
+  ...bertOptions,
+  ...zmqOptions,
+};
 
 /** Names under which the file may gather the options that begin so. */
 export const optionSections = ["bert", "zmq", "grpc"] as const;

@@ -4,6 +4,8 @@ import type { JsonObject } from "../work/payload.js";
 import type { PrepareStep } from "../work/piece.js";
 
 export interface ModelSteps {
+  /** What the same folder is prepared for beside its own task, by the names of tasks. */
+  readonly lent?: ReadonlyMap<string, ModelSteps>;
   /** About how long preparing takes, in characters of text. Quick, and never throws. */
   weigh(input: unknown, settings: JsonObject): number;
   /**
@@ -17,6 +19,11 @@ export interface ModelSteps {
     input: unknown,
     at: { readonly index: number; readonly settings: JsonObject },
   ): Iterable<PrepareStep>;
+}
+
+/** Of the model's own task, or of one that it serves beside it. */
+export function stepsOfTask(model: ModelSteps, task: string | undefined): ModelSteps {
+  return model.lent?.get(task ?? "") ?? model;
 }
 
 /** Inputs of one request that lie next to each other. */

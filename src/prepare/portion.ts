@@ -22,7 +22,7 @@ export interface Portion {
   readonly runs: readonly PieceRun[];
   readonly ends: readonly InputEnd[];
   readonly pieces: number;
-  /** The sum of their costs' bytes, and what the columns hold themselves. */
+  /** The sum of their costs' bytes and of the ends', and what the columns hold themselves. */
   readonly bytes: number;
 }
 
@@ -88,6 +88,7 @@ export class PortionPacker {
         return;
       case "end":
         this.#ends.push({ after: this.#pieces, note: step.note });
+        this.#bytes += step.bytes ?? 0;
         return;
       case "error":
         this.#ends.push({ after: this.#pieces, error: step.error });

@@ -16,6 +16,8 @@ export interface PieceBudget {
 export interface PrepareRequest {
   /** A name that is served. */
   readonly model: string;
+  /** The model's own, which is the default, or one that it serves beside it. */
+  readonly task?: string;
   readonly inputs: readonly unknown[];
   readonly settings: JsonObject;
   /** Who goes first. It may change while pieces are counted: a page turns out to be bulk. */

@@ -20,7 +20,7 @@ export class PreparedInputs {
 
   /** Throws what the budget throws, and keeps nothing of the portion then. */
   add(portion: Portion): void {
-    if (portion.pieces > 0) this.#budget.take(portion.pieces, portion.bytes);
+    if (portion.pieces > 0 || portion.bytes > 0) this.#budget.take(portion.pieces, portion.bytes);
     const pieces = piecesOf(portion);
     let taken = 0;
     for (const end of portion.ends) {

@@ -6,7 +6,7 @@ import { MillraceError } from "millrace-client/wire";
 import { type Clock, systemClock } from "../work/clock.js";
 import type { PreparedInput } from "../work/piece.js";
 import { isHeavy } from "./line.js";
-import { type ModelSteps, stepsFrom } from "./model-steps.js";
+import { type ModelSteps, stepsFrom, stepsOfTask } from "./model-steps.js";
 import { PortionPacker } from "./portion.js";
 import type { Prepare, PrepareRequest } from "./prepare.js";
 import { PreparedInputs } from "./prepared-inputs.js";
@@ -46,7 +46,7 @@ export class Preparer implements Prepare, AsyncDisposable {
   async prepare(request: PrepareRequest, signal: AbortSignal): Promise<PreparedInput[]> {
     signal.throwIfAborted();
     const { inputs, settings, tenant, budget } = request;
-    const model = this.#model(request.model);
+    const model = stepsOfTask(this.#model(request.model), request.task);
     const weigh = (input: unknown): number => model.weigh(input, settings);
     const weight = inputs.reduce<number>((sum, input) => sum + weigh(input), 0);
     const prepared = new PreparedInputs(budget);

@@ -3,7 +3,7 @@ import { MillraceError } from "millrace-client/wire";
 import { checkVersion } from "../models/folder-version.js";
 import type { BrokenFolder, ModelFolder } from "../models/registry.js";
 import type { PrepareThreadOptions } from "../prepare/thread/prepare-thread.js";
-import { taskOf } from "./table.js";
+import { lentTasks, taskOf } from "./table.js";
 import type { PrepareLimits, TaskModel } from "./task.js";
 
 export interface OpenedModels {
@@ -41,7 +41,7 @@ export async function openTaskModel(
   const model = await taskOf(folder.manifest).open(folder, limits);
   const { dir, manifest, version } = folder;
   if (version !== undefined) await checkVersion(dir, manifest, version);
-  return model;
+  return Object.assign(model, { lent: lentTasks(model) });
 }
 
 /** For the preparer; prepare-thread-entry.ts gets it in the thread. The folders are those of the models, by the models' keys. */

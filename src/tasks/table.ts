@@ -4,8 +4,9 @@ import { classification } from "./classification/classification.js";
 import { embedding } from "./embedding/embedding.js";
 import { ocr } from "./ocr/ocr.js";
 import { reranking } from "./reranking/reranking.js";
-import type { Task } from "./task.js";
+import type { Task, TaskModel } from "./task.js";
 import { inference } from "./tensors/inference.js";
+import { detokenizing, tokenizing } from "./tokenization/tokenization.js";
 import { translation } from "./translation/translation.js";
 
 export const tasks: ReadonlyMap<string, Task> = new Map(
@@ -16,6 +17,8 @@ export const tasks: ReadonlyMap<string, Task> = new Map(
     defineTask(reranking),
     defineTask(inference),
     defineTask(ocr),
+    defineTask(tokenizing),
+    defineTask(detokenizing),
   ].map((task) => [task.name, task]),
 );
 
@@ -26,6 +29,16 @@ export function taskOf(manifest: { readonly task: string }): Task {
   const names = [...tasks.keys()].join(", ");
   const message = `there is no task ${JSON.stringify(manifest.task)}; there are: ${names}`;
   throw new MillraceError("model_folder_invalid", message);
+}
+
+/** What the model's folder serves beside its own task, by the names of the tasks. */
+export function lentTasks(model: TaskModel): ReadonlyMap<string, TaskModel> {
+  const lent = new Map<string, TaskModel>();
+  for (const [name, task] of tasks) {
+    const served = task.lend?.(model) ?? null;
+    if (served !== null) lent.set(name, served);
+  }
+  return lent;
 }
 
 /** From here on nobody knows what its inputs are: whoever has one got it from `read`, and gives it back. */

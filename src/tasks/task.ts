@@ -5,6 +5,7 @@
  *   fields ── read ──► inputs, settings ── steps ──► pieces ═══ queue, worker, engine ═══► payloads ── join ──► result
  */
 import type { ModelFolder } from "../models/registry.js";
+import type { TokenTexts } from "../prepare/text/token-texts.js";
 import type { JsonObject, Payload } from "../work/payload.js";
 import type { Piece, PrepareStep } from "../work/piece.js";
 import type { TaskForm } from "../work/task-form.js";
@@ -31,6 +32,11 @@ export interface Task<Input = unknown> extends TaskForm {
    * Unknown fields are refused by the one who knows all of them: the caller of this.
    */
   read(fields: Readonly<Record<string, unknown>>, limits: ReadLimits): TaskRequest<Input>;
+  /**
+   * Of a task that models of other tasks serve beside their own, and none for itself: the task on one of them, or null where that
+   * cannot. Nothing of it is run: what it prepares has no pieces, so the model need not be loaded.
+   */
+  lend?(model: TaskModel): TaskModel<Input> | null;
   /** @throws MillraceError `model_folder_invalid` where the folder cannot be prepared for. */
   open(folder: ModelFolder, limits: PrepareLimits): Promise<TaskModel<Input>>;
 }
@@ -46,6 +52,10 @@ export interface PrepareLimits {
 
 /** A task on one model: its tokenizer, its limits. The same on the event loop and in a thread. */
 export interface TaskModel<Input = unknown> {
+  /** Of a model that reads text. */
+  readonly tokens?: TokenTexts;
+  /** See `ModelSteps` in prepare. */
+  readonly lent?: ReadonlyMap<string, TaskModel>;
   /** The settings with the model's own where the caller named none; @throws `bad_request` where the model cannot. */
   complete(settings: JsonObject): JsonObject;
   /** About how long preparing takes, in characters of text: much work goes to a thread. Quick, and never throws. */

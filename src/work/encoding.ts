@@ -1,7 +1,8 @@
 /**
  * What the program `encoder` takes and gives, as payloads: the tasks on texts write these and read them there.
  *
- *   item      values: pooling, layer (embeddings only)     tensors: tokens int32[n]; types int32[n], of a pair
+ *   item      values: pooling, layer (embeddings only)     tensors: tokens int32[n]; types int32[n], of a pair;
+ *                                                                   masked int32[k]: places that have no weight in pooling
  *   outcome   embeddings                                   tensors: embedding float32 [width], or [n, width] for `none`
  *             labels                                       tensors: logits float32 [labels]
  */
@@ -28,14 +29,20 @@ export interface EncoderInput {
   readonly types: Int32Array | null;
   /** Null: logits. */
   readonly embedding: EmbeddingWish | null;
+  /** Places, in rising order, whose tokens have no weight in pooling; left out: every token has. */
+  readonly masked?: Int32Array;
 }
 
-export function encoderPayload({ tokens, types, embedding }: EncoderInput): Payload {
+export function encoderPayload({ tokens, types, embedding, masked }: EncoderInput): Payload {
   const values: JsonObject =
     embedding === null ? {} : { pooling: embedding.pooling, layer: embedding.layer };
   return {
     values,
-    tensors: { tokens: int32List(tokens), ...(types === null ? {} : { types: int32List(types) }) },
+    tensors: {
+      tokens: int32List(tokens),
+      ...(types === null ? {} : { types: int32List(types) }),
+      ...(masked === undefined ? {} : { masked: int32List(masked) }),
+    },
   };
 }
 
@@ -44,9 +51,10 @@ const pieceBytes = 240;
 
 /** What comes out is held until the request's reply goes: who asks for much has much in the queue, from the beginning. */
 export function encoderPiece(input: EncoderInput, resultBytes: number): Piece {
-  const { tokens, types } = input;
+  const { tokens, types, masked } = input;
   const units = tokens.length;
-  const bytes = pieceBytes + tokens.byteLength + (types?.byteLength ?? 0) + resultBytes;
+  const lists = [tokens, types, masked].map((list) => list?.byteLength ?? 0);
+  const bytes = pieceBytes + lists.reduce((sum, each) => sum + each, 0) + resultBytes;
   const cost = { units, width: units, rows: 1, bytes, batchKey: encoderKey(input) };
   return { payload: encoderPayload(input), cost, note: null };
 }
@@ -64,13 +72,18 @@ const outputs: Readonly<Record<EmbeddingWish["pooling"], EncoderOutput>> = {
   none: "tokens",
 };
 
-export function encoderOutput(wish: EmbeddingWish | null): EncoderOutput {
-  return wish === null ? "logits" : outputs[wish.pooling];
+type Wished = Pick<EncoderInput, "embedding" | "masked">;
+
+/** The graph's own `max` sees every token: where some have no weight, the largest is found among all of them afterwards. */
+export function encoderOutput({ embedding, masked }: Wished): EncoderOutput {
+  if (embedding === null) return "logits";
+  const output = outputs[embedding.pooling];
+  return masked !== undefined && output !== "pooled" ? "tokens" : output;
 }
 
 /** Texts of one key can share a run. */
-export function encoderKey({ embedding }: Pick<EncoderInput, "embedding">): string {
-  return embedding === null ? "" : `${encoderOutput(embedding)}:${embedding.layer}`;
+export function encoderKey(input: Wished): string {
+  return input.embedding === null ? "" : `${encoderOutput(input)}:${input.embedding.layer}`;
 }
 
 /** Null where the payload is not one of an encoder: then the item is bad, and nothing else. */
@@ -84,7 +97,19 @@ export function readEncoderInput({ values, tensors }: Payload): EncoderInput | n
   const { pooling, layer } = values;
   if (pooling === undefined && layer === undefined) return { tokens, types, embedding: null };
   if (!isWished(pooling) || typeof layer !== "number" || !Number.isInteger(layer)) return null;
-  return { tokens, types, embedding: { pooling, layer } };
+  const embedding = { pooling, layer };
+  const masked = tensors["masked"]?.data;
+  if (masked === undefined) return { tokens, types, embedding };
+  if (!(masked instanceof Int32Array) || !arePlaces(masked, tokens.length)) return null;
+  return maskable.includes(pooling) ? { tokens, types, embedding, masked } : null;
+}
+
+/** Where tokens are weighed, so that some can have no weight. */
+const maskable: readonly EmbeddingWish["pooling"][] = ["mean", "max", "mean-max"];
+
+/** Each once: they rise. */
+function arePlaces(list: Int32Array, length: number): boolean {
+  return list.every((place, at) => place > (list[at - 1] ?? -1) && place < length);
 }
 
 /** The tensor, where it is one of finite float32 numbers and of this shape; null where it is anything else. */

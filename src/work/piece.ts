@@ -22,7 +22,10 @@ export type PrepareStep =
   /** Work was done and nothing is ready yet. */
   | { readonly kind: "pause" }
   | { readonly kind: "piece"; readonly piece: Piece }
-  /** The pieces since the last end are the input's. */
-  | { readonly kind: "end"; readonly note: JsonValue }
+  /**
+   * The pieces since the last end are the input's. `bytes`: about what the note and the result of it hold, where that is counted
+   * with no piece.
+   */
+  | { readonly kind: "end"; readonly note: JsonValue; readonly bytes?: number }
   /** The pieces since the last end are void. */
   | { readonly kind: "error"; readonly error: WireError };

@@ -165,7 +165,7 @@ describe("embed", () => {
       [{ encoding: "hex" }, "encoding", /./],
       [{ normalize: 1 }, "normalize", /./],
       [{ truncate: "yes" }, "truncate", /./],
-      [{ texts: [["a", "b"]] }, "texts[0]", /must be a text, not a list/],
+      [{ texts: [["a", "b", "a"]] }, "texts[0]", /is a list of 3; a pair has two texts/],
       [{ texts: [] }, "texts", /empty/],
       [{ beams: 4 }, "beams", /There is no field/],
     ];

@@ -63,6 +63,9 @@ const knowing: Readonly<
       "src/cli/commands.ts",
       "src/cli/program.ts",
       "src/convert/marian/family.ts",
+      // What bert-as-service calls an option of its own.
+      "src/options/bert-options.ts",
+      "src/front/bert-as-service/",
       "src/tasks/embedding/",
       "client/src/wire/embed.ts",
       "client/src/wire/index.ts",
@@ -86,7 +89,8 @@ const knowing: Readonly<
       "src/tasks/classification/",
       "client/src/wire/classify.ts",
       "client/src/wire/index.ts",
-      // It asks about the same pairs of texts.
+      // They ask about the same pairs of texts.
+      "client/src/wire/embed.ts",
       "client/src/wire/rerank.ts",
       "src/tasks/table.ts",
       "src/convert/encoder/",
@@ -122,6 +126,20 @@ const knowing: Readonly<
       "src/convert/ocr/",
       "src/cli/convert-ocr.ts",
       "src/cli/convert.ts",
+    ],
+  },
+  tokenize: {
+    spelled: /"tokenize"|[tT]okeni[zs]ing\b|tokenization\/|Tokenize[A-Z]/,
+    files: ["src/tasks/tokenization/", "src/tasks/table.ts", "client/src/wire/"],
+  },
+  detokenize: {
+    spelled: /detoken/i,
+    files: [
+      "src/tasks/tokenization/",
+      "src/tasks/table.ts",
+      "client/src/wire/",
+      // What both do, without the task.
+      "src/prepare/text/token-texts.ts",
     ],
   },
   rerank: {

@@ -29,6 +29,7 @@ async function open(own: Partial<EncoderTextsOptions> = {}): Promise<EncoderText
     unknownTokenId: 1,
     inputTokensMax: 8,
     tokenTypes: 2,
+    vocabulary: encoderWords.length,
     inputCharactersMax: 20_000,
     ...own,
   });

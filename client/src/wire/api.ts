@@ -106,6 +106,14 @@ export interface ModelInfo {
   /** Of a model that takes and gives named tensors. */
   readonly inputs?: readonly ModelTensor[];
   readonly outputs?: readonly ModelTensor[];
+  /** Of a model that gives vectors: how it makes one of a text unless a request says otherwise. */
+  readonly embedding?: {
+    readonly pooling: string;
+    readonly width: number;
+    readonly normalize: boolean;
+  };
+  /** Of a model with labels, in its order; a thousand at the most. */
+  readonly labels?: readonly string[];
 }
 
 export interface ModelsResponse {

@@ -15,6 +15,8 @@ export interface ClassifyRequest extends RequestFields {
   readonly raw?: boolean;
   /** Cut what is too long instead of refusing it; of a pair, the longer first. Default: false. */
   readonly truncate?: boolean;
+  /** At which end a text is cut. Default: `end`. */
+  readonly truncateFrom?: "end" | "start";
 }
 
 export interface ScoredLabel {

@@ -93,6 +93,19 @@ export {
   tensorDatatypes,
   tensorLimits,
 } from "./tensors.js";
+export type {
+  DetokenizeLine,
+  DetokenizeOutcome,
+  DetokenizeRequest,
+  DetokenizeResponse,
+  DetokenizeResult,
+  TextToken,
+  TokenizeLine,
+  TokenizeOutcome,
+  TokenizeRequest,
+  TokenizeResponse,
+  TokenizeResult,
+} from "./tokenize.js";
 export {
   type Alternative,
   type TranslateItem,

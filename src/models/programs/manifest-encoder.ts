@@ -25,6 +25,7 @@ import {
   encoderPoolings,
 } from "../../work/encoding.js";
 import type { Payload } from "../../work/payload.js";
+import { toldLabels } from "../engine-definition.js";
 import type { ConvertedManifest } from "../manifest-base.js";
 import {
   checkFiles,
@@ -108,7 +109,11 @@ export const encoder: ProgramDefinition<EncoderManifest> = {
   check,
   settings: ({ embedding }): Readonly<Record<string, string | boolean>> =>
     embedding === null ? {} : { pooling: embedding.pooling, normalize: embedding.normalize },
-  info: ({ limits }) => ({ limits }),
+  info: ({ limits, embedding, labels }) => ({
+    limits,
+    ...(embedding === null ? {} : { embedding: toldOf(embedding) }),
+    ...toldLabels(labels),
+  }),
   facts: (manifest) => [
     ["shape", shapeText(manifest.shape)],
     ["gives", givesText(manifest)],
@@ -116,6 +121,10 @@ export const encoder: ProgramDefinition<EncoderManifest> = {
   ],
   sampler: (manifest) => (index) => sample(manifest, index),
 };
+
+function toldOf({ pooling, width, normalize }: NonNullable<EncoderManifest["embedding"]>) {
+  return { pooling, width, normalize };
+}
 
 /** Some 8 to 64 tokens from all over the vocabulary. */
 function sample({ shape, embedding, limits }: EncoderManifest, index: number): Payload {

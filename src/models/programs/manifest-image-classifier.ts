@@ -11,6 +11,7 @@
  */
 import { z } from "zod";
 import type { EncoderScores } from "../../work/encoding.js";
+import { toldLabels } from "../engine-definition.js";
 import type { ManifestBase } from "../manifest-base.js";
 import { baseFields, fileName, size, taskName, wrongManifest } from "../manifest-fields.js";
 import type { ProgramDefinition } from "../manifest-staged.js";
@@ -88,7 +89,10 @@ export const imageClassifier: ProgramDefinition<ImageClassifierManifest> = {
   runRowsMax: ({ rowsMax }) => rowsMax,
   settings: () => ({}),
   sampler: pictureSampler,
-  info: () => ({ limits: {} }),
+  info: ({ labels }) => ({
+    limits: {},
+    ...toldLabels(typeof labels === "string" ? null : labels),
+  }),
   facts: (manifest) => {
     const { width, height } = inputSize(manifest);
     return [

@@ -16,14 +16,20 @@ export interface HuggingFaceTokenizer {
       readonly add_special_tokens?: boolean;
       readonly return_token_type_ids?: boolean;
     },
-  ): { readonly ids: number[]; readonly token_type_ids?: number[] };
+  ): { readonly ids: number[]; readonly tokens: string[]; readonly token_type_ids?: number[] };
   /** Throws where the list is empty. */
   decode(tokenIds: readonly number[], options: { readonly skip_special_tokens: boolean }): string;
   get_vocab(): Map<string, number>;
+  /** Undefined where the vocabulary has no such token; the other one likewise. */
+  token_to_id(token: string): number | undefined;
+  id_to_token(id: number): string | undefined;
+  /** What characters become before they are cut into tokens. Ours; the library has it as a member that may be null. */
+  normalized(text: string): string;
 }
 
 /** The inside of a tokenizer, as far as `makeLinear` needs it. */
-interface InnerTokenizer extends HuggingFaceTokenizer {
+interface InnerTokenizer extends Omit<HuggingFaceTokenizer, "normalized"> {
+  readonly normalizer: ((text: string) => string) | null;
   readonly model: {
     fuse_unk: boolean;
     readonly tokens_to_ids: ReadonlyMap<string, number>;
@@ -48,9 +54,17 @@ export function createTokenizer(
   const { Tokenizer } = load("@huggingface/tokenizers") as HuggingFaceTokenizers;
   const tokenizer = new Tokenizer(tokenizerJson, tokenizerConfig);
   const { sentencepiece } = converted.parse(tokenizerJson).model;
-  if (sentencepiece === undefined) makeLinear(tokenizer);
-  else useSentencePiece(tokenizer, new SentencePiece(sentencepiece));
-  return tokenizer;
+  if (sentencepiece === undefined) {
+    makeLinear(tokenizer);
+    return Object.assign(tokenizer, { normalized: tokenizer.normalizer ?? asItIs });
+  }
+  const pieces = new SentencePiece(sentencepiece);
+  useSentencePiece(tokenizer, pieces);
+  return Object.assign(tokenizer, { normalized: (text: string) => pieces.mapCharacters(text) });
+}
+
+function asItIs(text: string): string {
+  return text;
 }
 
 /** What convert adds to a tokenizer.json that it made of SentencePiece models. */

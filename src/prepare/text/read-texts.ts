@@ -1,6 +1,6 @@
 /** Lists of texts in a caller's fields, for every task that takes texts. */
 import { MillraceError, type TextOrPair } from "millrace-client/wire";
-import { badField, kindOf, loneSurrogate } from "../../work/fields.js";
+import { badField, kindOf, loneSurrogate, show } from "../../work/fields.js";
 
 /** @throws MillraceError `bad_request`, `input_empty`, `too_many_items`; `param` is the field. */
 export function readList(value: unknown, field: string, inputsMax: number): readonly unknown[] {
@@ -52,26 +52,38 @@ export function readText(value: unknown, param: string): string {
   return value;
 }
 
+/** Token ids; where a vocabulary ends is the model's to say. */
+export function readTokenIds(value: unknown, param: string): readonly number[] {
+  if (!Array.isArray(value))
+    throw badField(param, `must be a list of integers, not ${kindOf(value)}`);
+  if (value.length === 0)
+    throw new MillraceError("input_empty", `\`${param}\` is empty.`, { param });
+  const wrong = value.findIndex((id) => !Number.isInteger(id) || id < 0 || id > 0x7fffffff);
+  if (wrong !== -1) {
+    throw badField(
+      `${param}[${wrong}]`,
+      `must be a token id (an integer from 0), not ${show(value[wrong])}`,
+    );
+  }
+  return value as number[];
+}
+
 /** An object's head and its place in the list. */
 const inputBytes = 32;
 const wideCharacter = /[\u0100-\uffff]/;
 
 /** V8 takes eight bytes for each number of a list, and two for each character of a text that has a single wide one. */
-export function heldBytes(inputs: readonly (TextOrPair | readonly number[])[]): number {
+export function heldBytes(inputs: readonly (string | readonly (string | number)[])[]): number {
   let bytes = 0;
   for (const input of inputs) {
     bytes += inputBytes;
     if (typeof input === "string") bytes += textBytes(input);
-    else if (isPair(input)) bytes += textBytes(input[0]) + textBytes(input[1]) + 2 * inputBytes;
-    else bytes += 8 * input.length;
+    else if (typeof input[0] === "number") bytes += 8 * input.length;
+    else {
+      for (const text of input) bytes += inputBytes + textBytes(String(text));
+    }
   }
   return bytes;
-}
-
-function isPair(
-  input: readonly [string, string] | readonly number[],
-): input is readonly [string, string] {
-  return typeof input[0] === "string";
 }
 
 function textBytes(text: string): number {

@@ -91,7 +91,7 @@ export class SentencePiece {
 
   #normalize(text: string): string {
     const { addDummyPrefix, removeExtraWhitespaces, escapeWhitespaces } = this.#model;
-    const mapped = this.#mapCharacters(text.replace(/\p{Surrogate}/gu, "\ufffd"));
+    const mapped = this.mapCharacters(text.replace(/\p{Surrogate}/gu, "\ufffd"));
     const spaced = removeExtraWhitespaces
       ? mapped.replace(/ {2,}/g, " ").replace(/^ | $/g, "")
       : mapped;
@@ -105,7 +105,8 @@ export class SentencePiece {
     return escaped.slice(0, end);
   }
 
-  #mapCharacters(text: string): string {
+  /** What becomes of characters, white space and its symbol left out. */
+  mapCharacters(text: string): string {
     const map = (part: string): string => this.#charsmap?.apply(part) ?? part;
     if (this.#userDefined === null) return map(text);
     // What is user-defined stands at the odd places.

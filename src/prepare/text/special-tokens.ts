@@ -27,15 +27,25 @@ export interface FramedTokens {
   readonly tokens: Int32Array;
   /** Null where all are of type 0. */
   readonly types: Int32Array | null;
+  /** Where the special tokens stand, in rising order. */
+  readonly special: Int32Array;
 }
 
 export class SpecialTokens {
   readonly #single: Frame;
   readonly #pair: Frame;
+  readonly #ids: ReadonlySet<number>;
 
   constructor(frames: { readonly single: Frame; readonly pair: Frame }) {
     this.#single = frames.single;
     this.#pair = frames.pair;
+    const slots = [...frames.single.slots, ...frames.pair.slots];
+    this.#ids = new Set(slots.flatMap(({ ids }) => ids));
+  }
+
+  /** Of ids that came framed, where those stand that are put around texts. */
+  placesIn(ids: readonly number[]): Int32Array {
+    return Int32Array.from(ids.flatMap((id, place) => (this.#ids.has(id) ? [place] : [])));
   }
 
   /** How many stand around so many texts, one or two. */
@@ -49,23 +59,40 @@ export class SpecialTokens {
     const length = this.count(texts.length) + texts.reduce((sum, ids) => sum + ids.length, 0);
     const tokens = new Int32Array(length);
     const types = new Int32Array(length);
+    const special: number[] = [];
     let at = 0;
     for (const [index, slot] of slots.entries()) {
       tokens.set(slot.ids, at);
       types.set(slot.types, at);
-      at += slot.ids.length;
+      for (const _ of slot.ids) {
+        special.push(at);
+        at += 1;
+      }
       const ids = texts[index];
       if (ids === undefined) continue;
       tokens.set(ids, at);
       types.fill(textTypes[index] ?? 0, at, at + ids.length);
       at += ids.length;
     }
-    return { tokens, types: types.some((type) => type !== 0) ? types : null };
+    const told = types.some((type) => type !== 0) ? types : null;
+    return { tokens, types: told, special: Int32Array.from(special) };
   }
 
   #frameOf(texts: number): Frame {
     return texts === 2 ? this.#pair : this.#single;
   }
+}
+
+export interface TextFrame {
+  readonly before: readonly number[];
+  readonly after: readonly number[];
+}
+
+/** Of a text that is alone: of a tokenizer too that knows no pairs. */
+export function findTextFrame(tokenizer: HuggingFaceTokenizer): TextFrame {
+  const { ids } = tokenizer.encode("a", { add_special_tokens: false });
+  const { slots } = frameOf(tokenizer.encode("a", { return_token_type_ids: true }), [ids]);
+  return { before: slots[0]?.ids ?? [], after: slots[1]?.ids ?? [] };
 }
 
 export function findSpecialTokens(tokenizer: HuggingFaceTokenizer): SpecialTokens {

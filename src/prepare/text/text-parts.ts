@@ -27,6 +27,16 @@ export function* partsOf(text: string): Generator<string> {
   }
 }
 
+const wordBehindSpace = /^ [\p{L}\p{N}]/u;
+
+/**
+ * The character in front of a part that matters to its tokens, `before` being the text up to it; null where there is none, or
+ * where the part begins with a space and a word, which is cut where every tokenizer cuts.
+ */
+export function leadOf(part: string, before: string): string | null {
+  return wordBehindSpace.test(part) ? null : (/.$/su.exec(before.slice(-2))?.[0] ?? null);
+}
+
 function partEnd(text: string, from: number): number {
   const rest = text.length - from;
   if (rest <= partCharacters) return text.length;

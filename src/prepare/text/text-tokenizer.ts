@@ -4,7 +4,13 @@ import { z } from "zod";
 import { checkShape, readJsonFile } from "../../models/read-json.js";
 import { createTokenizer, type HuggingFaceTokenizer } from "./huggingface-tokenizers.js";
 import { languageCodeOf } from "./sentencepiece.js";
-import { findSpecialTokens, type SpecialTokens } from "./special-tokens.js";
+import {
+  findSpecialTokens,
+  findTextFrame,
+  type SpecialTokens,
+  type TextFrame,
+} from "./special-tokens.js";
+import { type PlaceTokens, placeTokensOf, type TokenPlace } from "./token-places.js";
 
 export interface TextTokenizerOptions {
   /** The path of a tokenizer.json. */
@@ -21,6 +27,13 @@ export interface LanguageCode {
   readonly id: number;
 }
 
+/** Of a part of a text. */
+export interface TokenizedText {
+  readonly ids: number[];
+  /** As the tokenizer cut them: an unknown one may be what stands in the text. */
+  readonly tokens: string[];
+}
+
 export class TextTokenizer {
   /** The most characters that a token of the vocabulary stands for. */
   readonly tokenCharactersMax: number;
@@ -30,15 +43,17 @@ export class TextTokenizer {
   readonly #unknownTokenId: number | null;
   /** Ids of tokens such as `>>cmn<<`; most models have none. */
   readonly #languageCodes: ReadonlyMap<string, number>;
+  readonly #places: PlaceTokens;
 
   private constructor(
-    { source, target }: Record<"source" | "target", HuggingFaceTokenizer>,
+    { source, target }: Record<"source" | "target", OpenedTokenizer>,
     unknownTokenId: number | null,
   ) {
-    this.#source = source;
-    this.#target = target;
+    this.#source = source.tokenizer;
+    this.#target = target.tokenizer;
+    this.#places = placeTokensOf(source.json, (text) => source.tokenizer.normalized(text));
     this.#unknownTokenId = unknownTokenId;
-    const tokens = [...source.get_vocab()];
+    const tokens = [...source.tokenizer.get_vocab()];
     this.tokenCharactersMax = tokens.reduce(
       (longest, [token]) => Math.max(longest, token.length),
       1,
@@ -73,23 +88,61 @@ export class TextTokenizer {
 
   /** Ids of what the text itself says, to be framed with special tokens (special-tokens.ts). */
   encodePlain(text: string): number[] {
-    return this.#source.encode(text, { add_special_tokens: false }).ids;
+    return this.tokenize(text).ids;
+  }
+
+  /** The same of a text that goes on behind a character; see `tokenizeBehind`. */
+  encodeBehind(character: string, text: string): number[] {
+    return this.tokenizeBehind(character, text).ids;
+  }
+
+  /** Tokens of what the text itself says, no special ones around them. */
+  tokenize(text: string): TokenizedText {
+    return this.#source.encode(text, { add_special_tokens: false });
   }
 
   /**
    * The same of a text that goes on behind a character. Many vocabularies have a token for the beginning of a text, which must
    * not stand in the middle of one: so it is encoded with that character, whose own ids are taken off again.
    */
-  encodeBehind(character: string, text: string): number[] {
-    const lead = this.encodePlain(character);
-    const all = this.encodePlain(`${character}${text}`);
-    const isApart = lead.length > 0 && lead.every((id, at) => all[at] === id);
-    return isApart ? all.slice(lead.length) : this.encodePlain(text);
+  tokenizeBehind(character: string, text: string): TokenizedText {
+    const lead = this.tokenize(character);
+    const all = this.tokenize(`${character}${text}`);
+    const length = lead.ids.length;
+    const isApart = length > 0 && lead.ids.every((id, at) => all.ids[at] === id);
+    if (!isApart) return this.tokenize(text);
+    return { ids: all.ids.slice(length), tokens: all.tokens.slice(length) };
+  }
+
+  /** Where the text's tokens stand in it (token-places.ts). */
+  placesOf(text: string, tokens: readonly string[]): readonly (TokenPlace | null)[] {
+    return this.#places(text, tokens);
+  }
+
+  /** What stands around a text that is alone. Throws `model_folder_invalid` where the tokenizer does not say so. */
+  textFrame(): TextFrame {
+    return findTextFrame(this.#source);
   }
 
   /** Where the special tokens stand. Throws `model_folder_invalid` where the tokenizer does not say so. */
   specialTokens(): SpecialTokens {
     return findSpecialTokens(this.#source);
+  }
+
+  /** Of a token of the vocabulary of inputs; an unknown one is the unknown token; null where there is none. */
+  idOf(token: string): number | null {
+    return this.#source.token_to_id(token) ?? this.#unknownTokenId;
+  }
+
+  /** As the vocabulary of inputs has it, `##s` for instance; empty where it has no such id. */
+  tokenOf(id: number): string {
+    return this.#source.id_to_token(id) ?? "";
+  }
+
+  /** Ids of the vocabulary of inputs as text again. */
+  textOf(tokenIds: readonly number[], { skipSpecial }: { readonly skipSpecial: boolean }): string {
+    if (tokenIds.length === 0) return "";
+    return this.#source.decode(tokenIds, { skip_special_tokens: skipSpecial });
   }
 
   /** Special tokens are left out; unknown pieces leave nothing. */
@@ -100,7 +153,13 @@ export class TextTokenizer {
   }
 }
 
-async function openTokenizer(path: string): Promise<HuggingFaceTokenizer> {
+interface OpenedTokenizer {
+  readonly tokenizer: HuggingFaceTokenizer;
+  /** What it was made of. */
+  readonly json: object;
+}
+
+async function openTokenizer(path: string): Promise<OpenedTokenizer> {
   const json = checkShape(
     path,
     await readJsonFile(path),
@@ -108,7 +167,8 @@ async function openTokenizer(path: string): Promise<HuggingFaceTokenizer> {
   );
   try {
     // What the model wrote is given as it is: the clean-up of spaces is made for English and changes text.
-    return createTokenizer(json, { clean_up_tokenization_spaces: false });
+    const tokenizer = createTokenizer(json, { clean_up_tokenization_spaces: false });
+    return { tokenizer, json };
   } catch (cause) {
     throw unusableTokenizer(path, cause);
   }

@@ -12,6 +12,7 @@ export type ThreadRequest =
       readonly type: "start";
       readonly workId: number;
       readonly model: string;
+      readonly task?: string;
       readonly inputs: readonly unknown[];
       readonly counting: boolean;
       readonly firstIndex: number;

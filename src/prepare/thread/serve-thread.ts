@@ -5,7 +5,7 @@
 import type { MessagePort } from "node:worker_threads";
 import { systemClock } from "../../work/clock.js";
 import type { PrepareStep } from "../../work/piece.js";
-import { leastPiecesOf, type ModelSteps, stepsFrom } from "../model-steps.js";
+import { leastPiecesOf, type ModelSteps, stepsFrom, stepsOfTask } from "../model-steps.js";
 import { type Portion, PortionPacker } from "../portion.js";
 import type { ThreadReply, ThreadRequest } from "./messages.js";
 
@@ -42,7 +42,7 @@ export function servePrepareThread(
         const { workId } = request;
         const model = models.get(request.model) ?? { broken: "it was never opened" };
         if ("broken" in model) say({ type: "refused", workId, reason: model.broken });
-        else works.set(workId, workOf(model, request));
+        else works.set(workId, workOf(stepsOfTask(model, request.task), request));
         return;
       }
       case "next": {

@@ -70,7 +70,7 @@ export class ThreadWork implements InLine {
   /** From where it is. */
   start(): Extract<ThreadRequest, { type: "start" }> {
     const { workId, request, prepared, weigh } = this.#options;
-    const { model, inputs, settings } = request;
+    const { model, task, inputs, settings } = request;
     const firstIndex = this.#counting ? this.#countedInputs : prepared.inputs.length;
     this.#startedInputs = messageLength(inputs, firstIndex, weigh);
     this.isStarted = true;
@@ -78,6 +78,7 @@ export class ThreadWork implements InLine {
       type: "start",
       workId,
       model,
+      ...(task === undefined ? {} : { task }),
       settings,
       counting: this.#counting,
       firstIndex,

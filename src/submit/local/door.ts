@@ -28,6 +28,8 @@ export interface DoorOptions {
 /** A request that was let in. */
 export interface Entered {
   readonly model: ServedModel;
+  /** The model's own, or one that it serves beside it. */
+  readonly task: { readonly name: string; readonly model: TaskModel };
   readonly inputs: TaskRequest["inputs"];
   /** Complete: the model's own where the caller named none. */
   readonly settings: JsonObject;
@@ -62,20 +64,24 @@ export class Door {
     const { inputs, settings, bytes } = task.read(request.fields, { requestInputsMax });
     const model = this.#modelFor(request.model, task, able);
     if (this.#closed !== null) throw this.#closed;
-    const refusal = refusalOf(model.key);
+    const lent = model.taskModel.lent?.get(task.name);
+    // What is lent runs nothing: it need not be loaded.
+    const refusal = lent === undefined ? refusalOf(model.key) : null;
     if (refusal !== null) throw refusal;
-    const complete = model.taskModel.complete(settings);
+    const taskModel = lent ?? model.taskModel;
+    const complete = taskModel.complete(settings);
     const ticket = admission.admit({
       items: inputs.length,
       bytes: Math.max(request.payloadBytes, bytes),
     });
-    return { model, inputs, settings: complete, ticket };
+    const asked = { name: task.name, model: taskModel };
+    return { model, task: asked, inputs, settings: complete, ticket };
   }
 
   /** Comes before the fields: nothing that a caller could mend in them would help. */
   #modelsFor(task: Task): readonly ServedModel[] {
     const all = [...this.#options.models.values()];
-    const able = all.filter((model) => model.task === task);
+    const able = all.filter((model) => serves(model, task));
     if (able.length > 0) return able;
     const served = [...new Set(all.map((model) => model.task.name))].join(", ");
     const others = served === "" ? "" : `, only for: ${served}`;
@@ -88,7 +94,7 @@ export class Door {
     const [only, ...others] = able;
     const found =
       name === null && others.length === 0 ? only : this.#options.models.get(name ?? "");
-    if (found?.task === task) return found;
+    if (found !== undefined && serves(found, task)) return found;
     const wrong =
       found === undefined
         ? `there is no model ${name}`
@@ -102,6 +108,10 @@ export class Door {
     const known = [...this.#options.tasks.keys()].join(", ");
     return new MillraceError("not_found", `there is no task ${name}; there are: ${known}`);
   }
+}
+
+function serves({ task: own, taskModel }: ServedModel, task: Task): boolean {
+  return own === task || taskModel.lent?.has(task.name) === true;
 }
 
 /** Of five hundred models, a few say how they are called. */

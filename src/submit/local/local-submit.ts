@@ -155,9 +155,9 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       const { workClass, inputs } = await this.#prepare(entered, request, { signal, accept });
       if (this.#ended !== null) throw this.#ended;
       this.#requests.accepted += 1;
-      const { model, settings } = entered;
+      const { model, task, settings } = entered;
       const open = new OpenRequest({
-        task: { name: model.task.name, model: model.taskModel },
+        task,
         model: model.name,
         key: model.key,
         class: workClass,
@@ -256,7 +256,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
 
   /** Every input with its pieces, or with its error; all of them with the same one where the deadline passes first. */
   async #prepare(
-    { model, inputs, settings, ticket }: Entered,
+    { model, task, inputs, settings, ticket }: Entered,
     request: SubmitRequest,
     { signal, accept }: { readonly signal: AbortSignal; readonly accept: () => void },
   ): Promise<{ readonly workClass: WorkClass; readonly inputs: readonly PreparedInput[] }> {
@@ -275,7 +275,8 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       }
     });
     const { tenant } = request;
-    const wanted = { model: model.key, inputs, settings, class: classNow, tenant, budget: ticket };
+    const of = { model: model.key, task: task.name };
+    const wanted = { ...of, inputs, settings, class: classNow, tenant, budget: ticket };
     try {
       until.signal.throwIfAborted();
       const prepared = await this.#options.prepare.prepare(wanted, until.signal);

@@ -6,6 +6,7 @@ import { MillraceError } from "millrace-client/wire";
 import { manifestOf } from "../../models/engine-table.js";
 import type { ModelFolder } from "../../models/registry.js";
 import { heldImageBytes, readImages } from "../../prepare/image/read-images.js";
+import { truncateEnds } from "../../prepare/text/encoder-texts.js";
 import { heldBytes, readTextsOrPairs } from "../../prepare/text/read-texts.js";
 import { badField, Fields } from "../../work/fields.js";
 import type { JsonObject } from "../../work/payload.js";
@@ -16,7 +17,7 @@ import { openTextClassifier } from "./text-classifier.js";
 
 export const classification: Task<ClassificationInput> = {
   name: "classify",
-  fields: ["texts", "images", "topK", "raw", "truncate"],
+  fields: ["texts", "images", "topK", "raw", "truncate", "truncateFrom"],
   files: { field: "images", mediaTypes: ["image/*"] },
   read: readClassify,
   open: openClassifier,
@@ -33,12 +34,14 @@ function readClassify(
   const topK = fields.integer("topK", [1, topKMax]);
   const raw = fields.flag("raw") ?? false;
   const truncate = fields.flag("truncate") ?? false;
+  const truncateFrom = fields.choice("truncateFrom", truncateEnds) ?? "end";
   const [texts, images] = [fields.value("texts"), fields.value("images")];
   if ((texts === undefined) === (images === undefined)) {
     throw badField("texts", "exactly one of `texts` and `images` is needed");
   }
   const kind: InputKind = images === undefined ? "texts" : "images";
-  const settings: JsonObject = { kind, raw, truncate, ...(topK === undefined ? {} : { topK }) };
+  const named = topK === undefined ? {} : { topK };
+  const settings: JsonObject = { kind, raw, truncate, truncateFrom, ...named };
   if (kind === "texts") {
     const inputs = readTextsOrPairs(texts, "texts", requestInputsMax);
     return { inputs, settings, bytes: heldBytes(inputs) };

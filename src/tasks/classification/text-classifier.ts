@@ -2,6 +2,7 @@
 import { MillraceError } from "millrace-client/wire";
 import type { EncoderManifest } from "../../models/programs/manifest-encoder.js";
 import { EncoderTexts, inputFacts } from "../../prepare/text/encoder-texts.js";
+import type { TokenTexts } from "../../prepare/text/token-texts.js";
 import type { JsonObject, Payload } from "../../work/payload.js";
 import type { PrepareStep } from "../../work/piece.js";
 import type { JoinParts, PrepareLimits, TaskModel } from "../task.js";
@@ -32,6 +33,10 @@ class TextClassifier implements TaskModel<ClassificationInput> {
     this.#texts = texts;
   }
 
+  get tokens(): TokenTexts {
+    return this.#texts.tokens;
+  }
+
   complete(settings: JsonObject): JsonObject {
     refuseKind(settings, { name: this.#name, takes: "texts" });
     return this.#answers.complete(settings);
@@ -50,6 +55,7 @@ class TextClassifier implements TaskModel<ClassificationInput> {
     return this.#texts.steps(input, {
       param: `texts[${index}]`,
       truncate,
+      truncateFrom: settings["truncateFrom"] === "start" ? "start" : "end",
       embedding: null,
       resultBytes: () => this.#answers.resultBytes(settings),
     });

@@ -1,9 +1,14 @@
-/** The task `embed`: texts → vectors. */
+/** The task `embed`: texts, pairs of texts, tokens or their ids → vectors. */
 import assert from "node:assert/strict";
 import { MillraceError } from "millrace-client/wire";
 import { programManifestOf } from "../../models/engine-table.js";
 import type { ModelFolder } from "../../models/registry.js";
-import { EncoderTexts, inputFacts } from "../../prepare/text/encoder-texts.js";
+import {
+  type EncoderTextInput,
+  EncoderTexts,
+  inputFacts,
+} from "../../prepare/text/encoder-texts.js";
+import type { TokenTexts } from "../../prepare/text/token-texts.js";
 import { finiteFloats } from "../../work/encoding.js";
 import type { JsonObject, Payload } from "../../work/payload.js";
 import type { PrepareStep } from "../../work/piece.js";
@@ -11,7 +16,7 @@ import type { JoinParts, PrepareLimits, Task, TaskModel } from "../task.js";
 import { embedFields, readEmbed } from "./fields.js";
 import { completedEmbed, completeEmbed, type EmbeddingModel, widthOf } from "./settings.js";
 
-export const embedding: Task<string> = {
+export const embedding: Task<EncoderTextInput> = {
   name: "embed",
   fields: embedFields,
   rows: "embedding",
@@ -31,7 +36,7 @@ export const embedding: Task<string> = {
 /** In a reply: a float32 in digits, or as two thirds of eight characters. */
 const bytesOfNumber = { float: 12, base64: 6 } as const;
 
-class EmbeddingTaskModel implements TaskModel<string> {
+class EmbeddingTaskModel implements TaskModel<EncoderTextInput> {
   readonly #model: EmbeddingModel;
   readonly #texts: EncoderTexts;
 
@@ -40,23 +45,33 @@ class EmbeddingTaskModel implements TaskModel<string> {
     this.#texts = texts;
   }
 
+  get tokens(): TokenTexts {
+    return this.#texts.tokens;
+  }
+
   complete(settings: JsonObject): JsonObject {
     return completeEmbed(settings, this.#model);
   }
 
-  weigh(input: string): number {
+  weigh(input: EncoderTextInput): number {
     return this.#texts.weigh(input);
   }
 
   steps(
-    input: string,
+    input: EncoderTextInput,
     { index, settings }: { readonly index: number; readonly settings: JsonObject },
   ): Iterable<PrepareStep> {
-    const { pooling, layer, truncate, dimensions, encoding } = completedEmbed(settings);
+    const completed = completedEmbed(settings);
+    const { pooling, layer, dimensions, encoding, maxTokens, kind } = completed;
+    const { truncate, truncateFrom, returnTokens, maskSpecial } = completed;
     const vectorBytes = dimensions * bytesOfNumber[encoding];
     return this.#texts.steps(input, {
-      param: `texts[${index}]`,
+      param: `${kind}[${index}]`,
       truncate,
+      truncateFrom,
+      returnTokens,
+      maskSpecial,
+      ...(maxTokens === null ? {} : { maxTokens }),
       embedding: { pooling, layer },
       resultBytes: (tokens) => vectorBytes * (pooling === "none" ? tokens : 1),
     });
@@ -71,9 +86,14 @@ class EmbeddingTaskModel implements TaskModel<string> {
     return `the model's answer is not ${width} finite numbers${pooling === "none" ? " a token" : ""}`;
   }
 
-  join({ answers, note, settings }: JoinParts): Payload {
+  join({ answers, note, settings, pieces }: JoinParts): Payload {
     const completed = completedEmbed(settings);
-    const facts = inputFacts(note);
+    const ids = pieces[0]?.payload.tensors["tokens"]?.data;
+    const tokens =
+      completed.returnTokens && ids instanceof Int32Array
+        ? { tokens: this.#texts.tokenTexts(ids) }
+        : {};
+    const facts = { ...inputFacts(note), ...tokens };
     const tensor = answers[0]?.tensors["embedding"];
     assert(tensor?.data instanceof Float32Array, "embedding: an answer was joined unchecked");
     const width = tensor.shape.at(-1) ?? 0;

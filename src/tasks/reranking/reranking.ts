@@ -4,8 +4,9 @@ import { MillraceError, type RerankResult, type TextOrPair } from "millrace-clie
 import { programManifestOf } from "../../models/engine-table.js";
 import type { EncoderManifest } from "../../models/programs/manifest-encoder.js";
 import type { ModelFolder } from "../../models/registry.js";
-import { EncoderTexts, inputFacts } from "../../prepare/text/encoder-texts.js";
+import { EncoderTexts, inputFacts, truncateEnds } from "../../prepare/text/encoder-texts.js";
 import { heldBytes, readText, readTextsOrPairs } from "../../prepare/text/read-texts.js";
+import type { TokenTexts } from "../../prepare/text/token-texts.js";
 import { type EncoderScores, finiteFloats, scoresOf } from "../../work/encoding.js";
 import { badField, Fields } from "../../work/fields.js";
 import { type JsonObject, type Payload, valuesOnly } from "../../work/payload.js";
@@ -21,7 +22,7 @@ import type {
 
 export const reranking: Task<TextOrPair> = {
   name: "rerank",
-  fields: ["query", "texts", "raw", "truncate"],
+  fields: ["query", "texts", "raw", "truncate", "truncateFrom"],
   read: readRerank,
   async open({ dir, manifest: served }: ModelFolder, limits: PrepareLimits) {
     const manifest = programManifestOf(served, "encoder");
@@ -39,6 +40,7 @@ function readRerank(
   const fields = new Fields(body);
   const raw = fields.flag("raw") ?? false;
   const truncate = fields.flag("truncate") ?? false;
+  const truncateFrom = fields.choice("truncateFrom", truncateEnds) ?? "end";
   const named = fields.value("query");
   const query = named === undefined ? undefined : readText(named, "query");
   const inputs = readTextsOrPairs(fields.value("texts"), "texts", requestInputsMax);
@@ -51,7 +53,8 @@ function readRerank(
     throw badField(`texts[${wrong}]`, what);
   }
   const bytes = heldBytes(query === undefined ? inputs : [query, ...inputs]);
-  return { inputs, settings: { raw, truncate, ...(query === undefined ? {} : { query }) }, bytes };
+  const settings: JsonObject = { raw, truncate, truncateFrom };
+  return { inputs, settings: query === undefined ? settings : { ...settings, query }, bytes };
 }
 
 /** One number for a pair: of several nobody could say which is meant, and a softmax of one is always 1. */
@@ -74,6 +77,10 @@ class RerankingTaskModel implements TaskModel<TextOrPair> {
     this.#texts = texts;
   }
 
+  get tokens(): TokenTexts {
+    return this.#texts.tokens;
+  }
+
   complete(settings: JsonObject): JsonObject {
     return settings;
   }
@@ -86,12 +93,13 @@ class RerankingTaskModel implements TaskModel<TextOrPair> {
     input: TextOrPair,
     { index, settings }: { readonly index: number; readonly settings: JsonObject },
   ): Iterable<PrepareStep> {
-    const { query = "", truncate } = settings;
+    const { query = "", truncate, truncateFrom } = settings;
     assert(typeof query === "string", "reranking: the settings are not those that were read");
     const pair = typeof input === "string" ? ([query, input] as const) : input;
     return this.#texts.steps(pair, {
       param: `texts[${index}]`,
       truncate: truncate === true,
+      truncateFrom: truncateFrom === "start" ? "start" : "end",
       embedding: null,
       resultBytes: () => resultBytes,
     });

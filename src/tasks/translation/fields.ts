@@ -1,7 +1,7 @@
 /** The fields of a request that are translation's own: JSON → inputs and settings. */
-import { MillraceError, translateLimits } from "millrace-client/wire";
-import { heldBytes, readList, readTexts } from "../../prepare/text/read-texts.js";
-import { badField, Fields, kindOf, show } from "../../work/fields.js";
+import { translateLimits } from "millrace-client/wire";
+import { heldBytes, readList, readTexts, readTokenIds } from "../../prepare/text/read-texts.js";
+import { badField, Fields } from "../../work/fields.js";
 import { generationLimits } from "../../work/generation.js";
 import type { JsonObject } from "../../work/payload.js";
 import type { ReadLimits, TaskRequest } from "../task.js";
@@ -67,22 +67,8 @@ function readInputs(fields: Fields, limits: ReadLimits): readonly TranslationInp
     throw badField("texts", "exactly one of `texts` and `tokenIds` is needed");
   }
   if (texts === undefined)
-    return readList(tokenIds, "tokenIds", limits.requestInputsMax).map(readTokenIds);
-  return readTexts(texts, "texts", limits.requestInputsMax);
-}
-
-function readTokenIds(value: unknown, index: number): readonly number[] {
-  const param = `tokenIds[${index}]`;
-  if (!Array.isArray(value))
-    throw badField(param, `must be a list of integers, not ${kindOf(value)}`);
-  if (value.length === 0)
-    throw new MillraceError("input_empty", `\`${param}\` is empty.`, { param });
-  const wrong = value.findIndex((id) => !Number.isInteger(id) || id < 0 || id > 0x7fffffff);
-  if (wrong !== -1) {
-    throw badField(
-      `${param}[${wrong}]`,
-      `must be a token id (an integer from 0), not ${show(value[wrong])}`,
+    return readList(tokenIds, "tokenIds", limits.requestInputsMax).map((ids, index) =>
+      readTokenIds(ids, `tokenIds[${index}]`),
     );
-  }
-  return value as number[];
+  return readTexts(texts, "texts", limits.requestInputsMax);
 }

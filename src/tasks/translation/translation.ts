@@ -7,6 +7,7 @@ import type { ModelFolder } from "../../models/registry.js";
 import { normalLength } from "../../prepare/text/normal-form.js";
 import { sentenceCharactersMax } from "../../prepare/text/split.js";
 import { TextTokenizer } from "../../prepare/text/text-tokenizer.js";
+import { TokenTexts } from "../../prepare/text/token-texts.js";
 import { readHypotheses } from "../../work/generation.js";
 import { type JsonObject, type Payload, valuesOnly } from "../../work/payload.js";
 import type { PrepareStep } from "../../work/piece.js";
@@ -34,6 +35,7 @@ export const translation: Task<TranslationInput> = {
 };
 
 class TranslationTaskModel implements TaskModel<TranslationInput> {
+  readonly tokens: TokenTexts;
   readonly #manifest: GenerationManifest;
   readonly #tokenizer: TextTokenizer;
   readonly #limits: PrepareLimits;
@@ -42,6 +44,9 @@ class TranslationTaskModel implements TaskModel<TranslationInput> {
     this.#manifest = manifest;
     this.#tokenizer = tokenizer;
     this.#limits = limits;
+    const { inputCharactersMax } = limits;
+    const vocabulary = manifest.shape.sourceVocabulary;
+    this.tokens = new TokenTexts({ tokenizer, vocabulary, inputCharactersMax });
   }
 
   complete(settings: JsonObject): JsonObject {

@@ -6,6 +6,8 @@
  *           cls   1 0 0 0 0 ·
  *           sep   0 0 0 0 1 ·     what is left out is the padding
  *
+ * Tokens that shall have no weight (`masked`) have none in a row; the largest among the others is found here, of `tokens`.
+ *
  * The graph: src/models/programs/manifest-encoder.ts.
  */
 import { join } from "node:path";
@@ -130,7 +132,7 @@ class EncoderProgram implements Program {
       texts.map(({ tokens }) => tokens),
       width,
     );
-    const kind = encoderOutput(first.embedding);
+    const kind = encoderOutput(first);
     const feeds = {
       ids: i32(batch.tokens, [batch.tokens.length]),
       positions: i32(batch.positions, [batch.tokens.length]),
@@ -147,14 +149,16 @@ class EncoderProgram implements Program {
 
   #poolFeeds(texts: readonly EncoderInput[], { layer }: EmbeddingWish, width: number) {
     const weights = new Float32Array(texts.length * width);
-    for (const [index, { tokens, embedding }] of texts.entries()) {
+    for (const [index, { tokens, embedding, masked = noPlaces }] of texts.entries()) {
       const wished = embedding?.pooling ?? "own";
       const pooling = wished === "own" ? this.#model.embedding?.pooling : wished;
       const first = index * width;
       const length = tokens.length;
       if (pooling === "cls") weights[first] = 1;
       else if (pooling === "sep") weights[first + length - 1] = 1;
-      else weights.fill(1 / length, first, first + length);
+      // Of nothing but masked tokens, no weight is left: the sum is a vector of zeros.
+      else weights.fill(1 / (length - masked.length || 1), first, first + length);
+      for (const place of masked) weights[first + place] = 0;
     }
     return { pool: f32(weights, [texts.length, 1, width]), layer: i64([layer]) };
   }
@@ -198,6 +202,9 @@ class EncoderProgram implements Program {
         return texts.map((text) => {
           const from = at;
           at += text.tokens.length * shape.width;
+          if (text.masked !== undefined) {
+            return answer("embedding", vector(pooledAround(floats.subarray(from, at), text)));
+          }
           const data = floats.slice(from, at);
           const list: Tensor = { type: "float32", shape: [text.tokens.length, shape.width], data };
           return answer("embedding", list);
@@ -215,6 +222,36 @@ const outputNames: Readonly<Record<EncoderOutput, string[]>> = {
   "pooled+max": ["pooled", "max"],
   tokens: ["tokens"],
 };
+
+const noPlaces = new Int32Array(0);
+
+/** Of a text's rows, the largest of each dimension where the token has weight; `mean-max`: their mean in front of it. */
+function pooledAround(
+  rows: Float32Array,
+  { tokens, embedding, masked = noPlaces }: EncoderInput,
+): Float32Array {
+  const width = rows.length / tokens.length;
+  const hasMean = embedding?.pooling === "mean-max";
+  const pooled = new Float32Array(hasMean ? 2 * width : width);
+  const left = tokens.length - masked.length;
+  if (left === 0) return pooled;
+  const weighed = new Uint8Array(tokens.length).fill(1);
+  for (const place of masked) weighed[place] = 0;
+  for (let at = 0; at < width; at += 1) {
+    let max = Number.NEGATIVE_INFINITY;
+    let sum = 0;
+    for (let row = 0; row < tokens.length; row += 1) {
+      if (weighed[row] === 0) continue;
+      const value = rows[row * width + at] ?? 0;
+      // What is no number stays none: it fails its text.
+      max = value > max || Number.isNaN(value) ? value : max;
+      sum += value;
+    }
+    if (hasMean) pooled[at] = sum / left;
+    pooled[(hasMean ? width : 0) + at] = max;
+  }
+  return pooled;
+}
 
 function inputOf({ data }: StageInput): EncoderInput {
   return data as EncoderInput;
