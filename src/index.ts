@@ -25,6 +25,7 @@ export {
 export type { LogDestination } from "./log-output.js";
 export type { AccessOptions } from "./options/access-options.js";
 export type { BertOptions, BertPoolingStrategy } from "./options/bert-options.js";
+export type { GrpcOptions } from "./options/grpc-options.js";
 export type { BaseOptions, FormerOptions, Options } from "./options/options.js";
 export type { ZmqOptions } from "./options/zmq-options.js";
 export type { MillraceServer } from "./server.js";
@@ -46,7 +47,7 @@ export type {
   TensorData,
   TensorType,
 } from "./work/payload.js";
-export type { TaskForm } from "./work/task-form.js";
+export type { TaskForm, TensorView } from "./work/task-form.js";
 export { type NamedTensor, NamedTensors, tensorsOf } from "./work/tensors.js";
 export type { ServerViews } from "./work/views.js";
 

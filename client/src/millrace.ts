@@ -5,6 +5,7 @@
  *   Millrace ─► Calls of a task ─┬─► Sharing: small calls in one request ─┬─► courier: attempts, what is missing
  *                                └────────────────────────────────────────┘       └─► Transport: one HTTP attempt
  */
+import { headersOf } from "./api-key.js";
 import { Calls, type CallsOptions, indexed, limitTo } from "./call.js";
 import {
   type Classification,
@@ -93,7 +94,9 @@ export interface MillraceOptions {
   readonly bulkThreshold?: number;
   /** Default: the runtime's own. */
   readonly fetch?: Fetch;
-  /** Sent with every request, for example `authorization`. */
+  /** The key, where the server asks for one: as `authorization: Bearer KEY` with every request. */
+  readonly apiKey?: string;
+  /** Sent with every request. */
   readonly headers?: Readonly<Record<string, string>>;
   /**
    * An attempt that has no reply's head after this long has failed: connecting and sending count. A server sends the
@@ -152,7 +155,7 @@ export class Millrace implements AsyncDisposable {
     });
     const transport = new Transport(url, {
       expect: options.expect ?? {},
-      headers: options.headers ?? {},
+      headers: headersOf(options),
       fetch: options.fetch ?? ((address, init) => globalThis.fetch(address, init)),
       headMsMax,
       silenceMsMax,

@@ -4,6 +4,7 @@
  */
 import type { ModelsReload } from "millrace-client/wire";
 import type { GuardedSubmit } from "../access/guarded-submit.js";
+import type { GrpcFront } from "../listen/grpc/grpc-front.js";
 import type { HttpFront } from "../listen/http/http-front.js";
 import type { ZmqFront } from "../listen/zmq/zmq-front.js";
 import type { Metrics } from "../metrics/metrics.js";
@@ -19,6 +20,7 @@ export type OpenFront = (parts: FrontParts) => Front;
 export interface Front {
   readonly http?: HttpFront;
   readonly zmq?: ZmqFront;
+  readonly grpc?: GrpcFront;
 }
 
 export interface FrontParts {

@@ -6,7 +6,7 @@ import {
   headerNames,
   MillraceError,
 } from "millrace-client/wire";
-import type { Identification } from "../listen/http/http-front.js";
+import type { Identification } from "../listen/identification.js";
 import { didYouMean } from "../near-miss.js";
 
 /** Key in the headers → field of the identity. */

@@ -10,6 +10,7 @@ import { accessOptions } from "./access-options.js";
 import { baseOptions } from "./base-options.js";
 import { bertOptions } from "./bert-options.js";
 import type { OptionRows } from "./definition.js";
+import { grpcOptions } from "./grpc-options.js";
 import type { OptionKey, Options } from "./options.js";
 import { zmqOptions } from "./zmq-options.js";
 
@@ -18,6 +19,7 @@ export const optionTable: OptionRows<Options> = {
   ...accessOptions,
   ...bertOptions,
   ...zmqOptions,
+  ...grpcOptions,
 };
 
 /** Names under which the file may gather the options that begin so. */

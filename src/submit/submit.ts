@@ -39,6 +39,11 @@ export type InputOutcome = { readonly value: Payload } | { readonly error: WireE
 
 export interface SubmitEvents {
   /**
+   * Once, before the first `await` and before anything is taken: the inputs as the task read them. What it throws refuses the
+   * request, with that error. It may still be refused behind this.
+   */
+  readonly onInputs?: (inputs: readonly unknown[]) => void;
+  /**
    * Once, before any outcome: the request passed every door, and each of its inputs will have its outcome. Where
    * preparing takes long it comes before that is over, so that the caller hears something: then `queue_full` and
    * `too_many_items` may still follow.

@@ -1,3 +1,7 @@
+import type { ModelInfo, ModelTensor } from "millrace-client/wire";
+import type { Payload } from "./payload.js";
+import type { NamedTensor } from "./tensors.js";
+
 /** What everybody may know of a task: enough for a route of its own, and for a good word about a typing mistake. */
 export interface TaskForm {
   /** The fields of a request that only this task reads. */
@@ -9,6 +13,23 @@ export interface TaskForm {
    * In JSON they stand under `outputs` again.
    */
   readonly tensors?: { readonly inputs: string; readonly outputs: string };
+  /** How a task that takes something else looks where everything is tensors. */
+  readonly tensorView?: TensorView;
   /** The tensor that a result is, where it is nothing but rows of numbers. */
   readonly rows?: string;
+}
+
+/** A row of the tensors that come is an input, and its result a row of those that go. */
+export interface TensorView {
+  /** What a caller may set by the names of the task's fields, beside the tensors. */
+  readonly settings: readonly string[];
+  /** Its `BYTES` are files, and no texts; in JSON they are base64. Left out: never. */
+  takesFiles?(model: ModelInfo): boolean;
+  /** Of one of the task's models; -1: any size. */
+  inputs(model: ModelInfo): readonly ModelTensor[];
+  outputs(model: ModelInfo): readonly ModelTensor[];
+  /** The task's own fields. @throws MillraceError `tensor_invalid`, `bad_encoding` */
+  fieldsOf(inputs: readonly NamedTensor[]): Readonly<Record<string, unknown>>;
+  /** Of the results of all rows, in order; at least one. @throws MillraceError where they have no common shape. */
+  tensorsOf(results: readonly Payload[]): readonly NamedTensor[];
 }

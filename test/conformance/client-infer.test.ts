@@ -6,9 +6,9 @@ import { buffer } from "node:stream/consumers";
 import { test } from "node:test";
 import { Millrace, type TensorInput } from "millrace-client";
 import type { FrontOptions } from "#src/front/front.js";
-import { type InferBody, readInferBody } from "#src/front/inference-v2/infer-body.js";
+import { readInferBody } from "#src/front/inference-v2/infer-body.js";
 import { inferReply } from "#src/front/inference-v2/infer-reply.js";
-import { payloadOf } from "#src/work/tensors.js";
+import type { InferBody } from "#src/front/inference-v2/infer-request.js";
 import { deploymentHeader } from "../support/http-server.js";
 
 const options = { requestTimeoutMsDefault: 1_000, requestTimeoutMsMax: 60_000 } as FrontOptions;
@@ -33,7 +33,7 @@ async function serveTensors(
     const wanted = read.inputs.list.filter(
       ({ name }) => read.outputs === undefined || read.outputs.some((each) => each.name === name),
     );
-    const reply = await inferReply(payloadOf(wanted), { model: "echo", version: "1", read });
+    const reply = await inferReply(wanted, { model: "echo", version: "1", read });
     response.writeHead(reply.status, { "content-type": reply.contentType, ...reply.headers });
     response.end(reply.body);
   };

@@ -78,7 +78,7 @@ const knowing: Readonly<
     spelled: /classif/i,
     files: [
       // A parameter of that protocol has the word.
-      "src/front/inference-v2/infer-body.ts",
+      "src/front/inference-v2/infer-request.ts",
       // The client's methods and the commands.
       "client/src/classify.ts",
       "client/src/index.ts",

@@ -5,40 +5,22 @@
  *   └──────────── so many bytes as the header says; without the header all of them ─────────────────┘
  */
 import type { IncomingHttpHeaders } from "node:http";
-import {
-  apiLimits,
-  MillraceError,
-  type TensorDatatype,
-  tensorDatatypes,
-  tensorLimits,
-  type WorkClass,
-} from "millrace-client/wire";
+import { MillraceError, tensorLimits } from "millrace-client/wire";
 import { badField, Fields, kindOf, show } from "../../work/fields.js";
 import { inTurns } from "../../work/in-turns.js";
 import { parseSteps, tensorBody } from "../../work/json-object.js";
 import { isJsonObject } from "../../work/payload.js";
 import { readShape, readTensorJson, wrong } from "../../work/tensor-json.js";
-import { isDatatype, type NamedTensor, NamedTensors } from "../../work/tensors.js";
+import { type NamedTensor, NamedTensors } from "../../work/tensors.js";
 import type { FrontOptions } from "../front.js";
+import {
+  type InferBody,
+  readDatatype,
+  readParameters,
+  readSchedule,
+  type WantedOutput,
+} from "./infer-request.js";
 import { rawTensor } from "./raw-tensors.js";
-
-export interface InferBody {
-  /** The caller's own, echoed. */
-  readonly id: string | undefined;
-  readonly class: WorkClass | null;
-  readonly timeoutMs: number;
-  readonly tenant: string;
-  readonly inputs: NamedTensors;
-  /** Undefined: all. */
-  readonly outputs: readonly WantedOutput[] | undefined;
-  /** Outputs of which nothing else is said are wanted as bytes. */
-  readonly binaryOutputs: boolean;
-}
-
-export interface WantedOutput {
-  readonly name: string;
-  readonly binary: boolean;
-}
 
 export const headLengthHeader = "inference-header-content-length";
 
@@ -53,16 +35,6 @@ const bodyFields = [
 ] as const;
 const inputFields = ["name", "datatype", "shape", "data", "parameters"] as const;
 const outputFields = ["name", "datatype", "shape", "parameters"] as const;
-/** Of Triton's extensions: what would be answered wrongly if it were passed over. */
-const unknownExtensions = [
-  "sequence_id",
-  "sequence_start",
-  "sequence_end",
-  "shared_memory_region",
-  "shared_memory_byte_size",
-  "classification",
-] as const;
-
 /** In turns. @throws MillraceError `bad_request`, `bad_encoding`, `tensor_invalid`; the message names the tensor. */
 export async function readInferBody(
   bytes: Buffer,
@@ -97,6 +69,7 @@ function* readSteps(
   return {
     id,
     ...readSchedule(parameters, options),
+    parameters,
     inputs: new NamedTensors(inputs),
     outputs:
       outputs === undefined || isNone(outputs) ? undefined : readOutputs(outputs, binaryOutputs),
@@ -164,7 +137,7 @@ function* readInput(
   const fields = objectOf(value, param, inputFields);
   const name = nameOf(fields, param);
   const of = { name, param };
-  const datatype = datatypeOf(fields.value("datatype"), of);
+  const datatype = readDatatype(fields.value("datatype"), of);
   const shape = readShape(fields.value("shape"), of);
   const parameters = readParameters(fields.value("parameters"), `${param}.parameters`);
   const size = parameters.value("binary_data_size");
@@ -186,37 +159,6 @@ function readOutputs(value: unknown, binaryOutputs: boolean): WantedOutput[] {
     const parameters = readParameters(fields.value("parameters"), `${param}.parameters`);
     return { name: nameOf(fields, param), binary: parameters.flag("binary_data") ?? binaryOutputs };
   });
-}
-
-/** Triton's: 1 is the highest priority and 0 none; the time is in microseconds. The tenant is ours: whose turn it is. */
-function readSchedule(
-  parameters: Fields,
-  { requestTimeoutMsDefault, requestTimeoutMsMax }: FrontOptions,
-): Pick<InferBody, "class" | "timeoutMs" | "tenant"> {
-  const priority = parameters.integer("priority", [0, Number.MAX_SAFE_INTEGER]) ?? 0;
-  const timeoutUs = parameters.integer("timeout", [0, 1_000 * requestTimeoutMsMax]) ?? 0;
-  return {
-    class: priority === 0 ? null : priority === 1 ? "realtime" : "bulk",
-    timeoutMs: timeoutUs === 0 ? requestTimeoutMsDefault : timeoutUs / 1_000,
-    tenant: parameters.text("tenant", apiLimits.tenantCharactersMax) ?? "default",
-  };
-}
-
-/** Strings, numbers and flags of anybody's choice; those of extensions that are not spoken are refused. */
-function readParameters(value: unknown, param: string): Fields {
-  // Clients that are made of a schema send null for what they leave out.
-  if (value == null) return new Fields({});
-  if (!isJsonObject(value)) throw badField(param, `must be an object, not ${kindOf(value)}`);
-  const unknown = unknownExtensions.find(
-    (name) => Object.hasOwn(value, name) && isMeant(value[name]),
-  );
-  if (unknown === undefined) return new Fields(value);
-  throw badField(`${param}.${unknown}`, "is of an extension that is not spoken here");
-}
-
-/** What a client sends for "none" asks for nothing. */
-function isMeant(value: unknown): boolean {
-  return value !== 0 && value !== false && value !== "" && value !== null;
 }
 
 function objectOf(value: unknown, param: string, known: readonly string[]): Fields {
@@ -243,15 +185,4 @@ function nameOf(fields: Fields, param: string): string {
     return name;
   const bounds = `1 to ${tensorLimits.nameCharactersMax} characters`;
   throw badField(`${param}.name`, `must be a text of ${bounds}, not ${show(name ?? null)}`);
-}
-
-function datatypeOf(
-  value: unknown,
-  of: { readonly name: string; readonly param: string },
-): TensorDatatype {
-  if (isDatatype(value)) return value;
-  throw wrong(
-    of,
-    `its datatype must be one of ${tensorDatatypes.join(", ")}, not ${show(value ?? null)}`,
-  );
 }

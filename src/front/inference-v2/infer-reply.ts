@@ -1,10 +1,10 @@
 /** The result → JSON; outputs that are wanted so lie behind it as bytes, in their order. */
 import { setImmediate } from "node:timers/promises";
 import type { Reply } from "../../listen/http/http-front.js";
-import type { Payload } from "../../work/payload.js";
 import { tensorDataParts } from "../../work/tensor-json.js";
-import { type NamedTensor, tensorsOf } from "../../work/tensors.js";
-import { headLengthHeader, type InferBody } from "./infer-body.js";
+import type { NamedTensor } from "../../work/tensors.js";
+import { headLengthHeader } from "./infer-body.js";
+import type { InferBody } from "./infer-request.js";
 import { rawBytes } from "./raw-tensors.js";
 
 export interface Answered {
@@ -18,12 +18,12 @@ const jsonElementsMax = 2 * 1024 * 1024;
 
 /** @throws MillraceError `tensor_invalid` where an output is too large for JSON */
 export async function inferReply(
-  value: Payload,
+  tensors: readonly NamedTensor[],
   { model, version, read }: Answered,
 ): Promise<Reply> {
   const raw: Buffer[] = [];
   const outputs: string[] = [];
-  for (const [place, tensor] of tensorsOf(value).entries()) {
+  for (const [place, tensor] of tensors.entries()) {
     if (read.outputs?.[place]?.binary ?? read.binaryOutputs) {
       const bytes = rawBytes(tensor);
       raw.push(bytes);

@@ -35,7 +35,7 @@ export function rawTensor(bytes: Buffer, raw: RawTensor): NamedTensor {
 
 const lengthBytes = 4;
 
-function rawTexts(bytes: Buffer, raw: RawTensor, elements: number): NamedTensor {
+export function rawTexts(bytes: Buffer, raw: RawTensor, elements: number): NamedTensor {
   // Each has a length at least: nothing is allocated by what the shape says before the bytes are there.
   if (elements * lengthBytes > bytes.length) {
     throw wrong(

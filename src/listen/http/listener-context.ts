@@ -3,9 +3,10 @@ import type { Access } from "../../access/access.js";
 import type { Log } from "../../log.js";
 import type { Metrics } from "../../metrics/metrics.js";
 import type { Options } from "../../options/options.js";
+import type { Identification } from "../identification.js";
 import type { BodyBudget } from "./body-budget.js";
 import type { DecompressionTurns } from "./decompression-turns.js";
-import type { HttpFront, Identification } from "./http-front.js";
+import type { HttpFront } from "./http-front.js";
 import type { ReadTurns } from "./read-turns.js";
 import type { ReplyBudget } from "./reply-budget.js";
 

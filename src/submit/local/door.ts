@@ -53,8 +53,12 @@ export class Door {
     if (this.#closed === null || reason.code === "internal") this.#closed = reason;
   }
 
-  /** Throws before anything is taken. */
-  enter(request: SubmitRequest, signal: AbortSignal): Entered {
+  /** Throws before anything is taken; so does `onInputs`, which is the last to be asked before there is room or none. */
+  enter(
+    request: SubmitRequest,
+    signal: AbortSignal,
+    onInputs?: (inputs: TaskRequest["inputs"]) => void,
+  ): Entered {
     if (signal.aborted) throw cancelled();
     const task = this.#options.tasks.get(request.task);
     if (task === undefined) throw this.#unknownTask(request.task);
@@ -70,6 +74,7 @@ export class Door {
     if (refusal !== null) throw refusal;
     const taskModel = lent ?? model.taskModel;
     const complete = taskModel.complete(settings);
+    onInputs?.(inputs);
     const ticket = admission.admit({
       items: inputs.length,
       bytes: Math.max(request.payloadBytes, bytes),

@@ -13,12 +13,14 @@ import type { JsonObject } from "../../work/payload.js";
 import type { PrepareLimits, ReadLimits, Task, TaskModel, TaskRequest } from "../task.js";
 import type { ClassificationInput, InputKind } from "./input.js";
 import { openPictureClassifier } from "./picture-classifier.js";
+import { classificationTensors } from "./tensor-view.js";
 import { openTextClassifier } from "./text-classifier.js";
 
 export const classification: Task<ClassificationInput> = {
   name: "classify",
   fields: ["texts", "images", "topK", "raw", "truncate", "truncateFrom"],
   files: { field: "images", mediaTypes: ["image/*"] },
+  tensorView: classificationTensors,
   read: readClassify,
   open: openClassifier,
 };

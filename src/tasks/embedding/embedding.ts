@@ -15,10 +15,12 @@ import type { PrepareStep } from "../../work/piece.js";
 import type { JoinParts, PrepareLimits, Task, TaskModel } from "../task.js";
 import { embedFields, readEmbed } from "./fields.js";
 import { completedEmbed, completeEmbed, type EmbeddingModel, widthOf } from "./settings.js";
+import { embeddingTensors } from "./tensor-view.js";
 
 export const embedding: Task<EncoderTextInput> = {
   name: "embed",
   fields: embedFields,
+  tensorView: embeddingTensors,
   rows: "embedding",
   read: readEmbed,
   async open({ dir, manifest: served }: ModelFolder, limits: PrepareLimits) {

@@ -16,11 +16,13 @@ import type {
   TaskModel,
   TaskRequest,
 } from "../task.js";
+import { ocrTensors } from "./tensor-view.js";
 
 export const ocr: Task<ImageInput> = {
   name: "ocr",
   fields: ["images"],
   files: { field: "images", mediaTypes: ["image/*"] },
+  tensorView: ocrTensors,
   read,
   async open({ manifest: served }: ModelFolder, limits: PrepareLimits) {
     programManifestOf(served, "ocr");

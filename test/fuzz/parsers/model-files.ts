@@ -131,7 +131,12 @@ const tokenizerParser = defineParser<string>({
         random.chance(goodShare) ? JSON.stringify(good) : mutateJson(random, good),
       take: async (text) => {
         writeFileSync(path, text);
-        const limits = { inputTokensMax: 32, tokenTypes: 2, inputCharactersMax: 1_000 };
+        const limits = {
+          inputTokensMax: 32,
+          vocabulary: 12,
+          tokenTypes: 2,
+          inputCharactersMax: 1_000,
+        };
         const texts = await EncoderTexts.open({ path, unknownTokenId: 1, ...limits });
         const at = { param: "texts[0]", truncate: true, embedding: null, resultBytes: () => 1 };
         for (const each of sentencePieceTexts.slice(0, 8))

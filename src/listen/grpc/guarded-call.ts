@@ -1,0 +1,157 @@
+/**
+ * Stands between the library and every handler: who asks is known before anything of a message is read, and messages come
+ * when there is room for them.
+ *
+ *   headers ─► identification, access, a place ─► handler ─► replies, status
+ *                 │ refused                         ▲
+ *   message ──────┴── one at a time ────────────────┘
+ */
+import {
+  type Metadata,
+  ServerInterceptingCall,
+  type ServerInterceptingCallInterface,
+  type ServerListener,
+  status,
+} from "@grpc/grpc-js";
+import { MillraceError } from "millrace-client/wire";
+import type { Access } from "../../access/access.js";
+import { anyCaller, type Caller } from "../../work/caller.js";
+import type { Identification } from "../identification.js";
+import type { GrpcMethod } from "./grpc-front.js";
+import { grpcStatusOf } from "./grpc-status.js";
+import { type CallParts, credentialOf, callHeadersOf, OpenCall } from "./open-call.js";
+import type { ReadPlaces } from "./read-places.js";
+
+/** What is asked of whoever calls a method, and how it comes; of those too that are no front's. */
+export interface GuardedMethod extends Pick<GrpcMethod, "access" | "messageBytesMax"> {
+  readonly path: string;
+  readonly hasManyMessages: boolean;
+  /** The next message of a stream may come when a reply to the one before was taken: whoever answers it says no more. */
+  readonly releasesByReply?: true;
+}
+
+export interface GuardParts extends Pick<CallParts, "draining" | "metrics" | "onBug"> {
+  readonly identification: Identification;
+  readonly access: Access;
+  readonly bodyTimeoutMs: number;
+  /** For a message on its way in, of calls that have one. */
+  readonly places: ReadPlaces;
+  /** For calls that have many, from their beginning to their end. */
+  readonly streams: ReadPlaces;
+  readonly onCall: (metadata: Metadata, call: OpenCall) => void;
+}
+
+export class GuardedCall extends ServerInterceptingCall {
+  readonly #parts: GuardParts;
+  readonly #method: GuardedMethod;
+  readonly #call: ServerInterceptingCallInterface;
+  #open: OpenCall | null = null;
+  /** Until its message is there. */
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(call: ServerInterceptingCallInterface, method: GuardedMethod, parts: GuardParts) {
+    super(call, {
+      start: (next) => next(this.#listener()),
+      sendStatus: (told, next) => {
+        this.#open?.end(told.code ?? status.UNKNOWN);
+        next(told);
+      },
+    });
+    this.#parts = parts;
+    this.#method = method;
+    this.#call = call;
+  }
+
+  override sendMessage(message: unknown, callback: () => void): void {
+    super.sendMessage(message, () => {
+      callback();
+      if (this.#method.releasesByReply === true) this.#open?.release();
+    });
+  }
+
+  #listener(): ServerListener {
+    return {
+      onReceiveMetadata: (metadata, next) => this.#began(metadata, () => next(metadata)),
+      onReceiveMessage: (message: Buffer, next) => this.#received(message, () => next(message)),
+      onReceiveHalfClose: (next) => {
+        clearTimeout(this.#timer);
+        next();
+      },
+      onCancel: () => {
+        const isLate = Date.now() >= Number(this.#call.getDeadline());
+        this.#open?.left(isLate ? status.DEADLINE_EXCEEDED : status.CANCELLED);
+      },
+    };
+  }
+
+  #began(metadata: Metadata, next: () => void): void {
+    const { identification, access, draining, metrics, onBug, onCall } = this.#parts;
+    const { path, access: needed = "key" } = this.#method;
+    const headers = callHeadersOf(metadata);
+    const id = identification.idOf(headers);
+    const said = identification.headersFor(id);
+    const timeoutMs = timeoutOf(this.#call);
+    const to = { draining, metrics, onBug };
+    const open = new OpenCall({ path, id, headers: said, timeoutMs, ...to });
+    this.#open = open;
+    onCall(metadata, open);
+    try {
+      identification.check(headers);
+      open.caller = needed === "open" ? anyCaller : callerOf(access, credentialOf(headers), needed);
+      this.#enter(open, next);
+    } catch (thrown) {
+      this.#refuse(open, thrown);
+    }
+  }
+
+  /** @throws MillraceError `queue_full` */
+  #enter(open: OpenCall, next: () => void): void {
+    const { places, streams, bodyTimeoutMs } = this.#parts;
+    const { hasManyMessages } = this.#method;
+    const place = (hasManyMessages ? streams : places).take(next);
+    if (place === null) {
+      const what = hasManyMessages ? "streams are open" : "calls wait to send their message";
+      throw new MillraceError("queue_full", `As many ${what} as may.`);
+    }
+    if (hasManyMessages) {
+      open.onEnd(() => place.release());
+      return;
+    }
+    this.#timer = setTimeout(() => {
+      const message = `The message did not arrive within ${bodyTimeoutMs} ms.`;
+      this.#refuse(open, new MillraceError("body_timeout", message));
+    }, bodyTimeoutMs);
+    open.onEnd(() => clearTimeout(this.#timer));
+    open.onFree(() => place.release());
+  }
+
+  #received(message: Buffer, next: () => void): void {
+    const open = this.#open;
+    if (open === null || open.ended) return;
+    const { messageBytesMax = Infinity } = this.#method;
+    if (message.length > messageBytesMax) {
+      const text = `A message to this method has at most ${messageBytesMax} bytes, not ${message.length}.`;
+      this.#refuse(open, new MillraceError("body_too_large", text));
+      return;
+    }
+    open.hold(next);
+  }
+
+  #refuse(open: OpenCall, thrown: unknown): void {
+    if (open.ended) return;
+    this.sendStatus(grpcStatusOf(open.told(thrown), open.headers));
+  }
+}
+
+/** @throws MillraceError `unauthenticated`, `forbidden` */
+function callerOf(access: Access, credential: string | null, needed: "key" | "admin"): Caller {
+  const caller = access.callerOf(credential);
+  if (needed !== "admin" || caller.isAdmin) return caller;
+  throw new MillraceError("forbidden", "This method is for keys that may administrate.");
+}
+
+/** What is left of the caller's own time. */
+function timeoutOf(call: ServerInterceptingCallInterface): number | null {
+  const deadline = Number(call.getDeadline());
+  return Number.isFinite(deadline) ? Math.max(0, deadline - Date.now()) : null;
+}

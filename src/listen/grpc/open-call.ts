@@ -1,0 +1,148 @@
+/** One call: who asks, for how long, its messages on their way in, and how it ends. */
+import type { IncomingHttpHeaders } from "node:http";
+import type { Metadata } from "@grpc/grpc-js";
+import { MillraceError, type WorkClass } from "millrace-client/wire";
+import type { Metrics } from "../../metrics/metrics.js";
+import { anyCaller, type Caller } from "../../work/caller.js";
+import type { GrpcCall, GrpcMessage } from "./grpc-front.js";
+
+/** Until it is known who asks. */
+const nobody: Caller = { ...anyCaller, models: [], classes: [], isAdmin: false };
+
+export interface CallParts {
+  /** `/package.Service/Method`, for metrics. */
+  readonly path: string;
+  readonly id: string;
+  /** Who asked and who answers. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly timeoutMs: number | null;
+  readonly draining: AbortSignal;
+  readonly metrics: Pick<Metrics, "refused" | "replied">;
+  readonly onBug: (id: string, thrown: unknown) => void;
+}
+
+export class OpenCall implements GrpcCall {
+  readonly #parts: CallParts;
+  readonly arrivedAtMs: number = performance.now();
+  caller: Caller = nobody;
+  workClass: WorkClass | "none" = "none";
+  readonly #departure = new AbortController();
+  #isHeld = false;
+  #next: (() => void) | null = null;
+  #ended = false;
+  readonly #onFree: (() => void)[] = [];
+  readonly #onEnd: (() => void)[] = [];
+
+  constructor(parts: CallParts) {
+    this.#parts = parts;
+  }
+
+  get id(): string {
+    return this.#parts.id;
+  }
+
+  get timeoutMs(): number | null {
+    return this.#parts.timeoutMs;
+  }
+
+  get headers(): Readonly<Record<string, string>> {
+    return this.#parts.headers;
+  }
+
+  get departed(): AbortSignal {
+    return this.#departure.signal;
+  }
+
+  get draining(): AbortSignal {
+    return this.#parts.draining;
+  }
+
+  /** A status was given, or the caller has left. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** No message is held any more; may be called more than once. */
+  onFree(action: () => void): void {
+    this.#onFree.push(action);
+  }
+
+  onEnd(action: () => void): void {
+    this.#onEnd.push(action);
+  }
+
+  /** A message is delivered when the one before it is not held any more. */
+  hold(deliver: () => void): void {
+    if (this.#isHeld) {
+      this.#next = deliver;
+      return;
+    }
+    this.#isHeld = true;
+    deliver();
+  }
+
+  /** For whoever works on the message that was delivered last. */
+  message(bytes: Buffer): GrpcMessage {
+    let released = false;
+    const release = (): void => {
+      if (released) return;
+      released = true;
+      this.release();
+    };
+    return { bytes, release };
+  }
+
+  release(): void {
+    const next = this.#next;
+    this.#next = null;
+    if (next !== null) return next();
+    this.#isHeld = false;
+    for (const action of this.#onFree) action();
+  }
+
+  /** Once; whatever the way out. `status` is gRPC's number. */
+  end(status: number): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    const { path: route, metrics } = this.#parts;
+    metrics.replied({ route, status, class: this.workClass });
+    this.#next = null;
+    for (const action of [...this.#onFree, ...this.#onEnd]) action();
+  }
+
+  /** The caller left, or its deadline passed, before it had its reply. */
+  left(status: number): void {
+    if (this.#ended) return;
+    this.end(status);
+    this.#departure.abort();
+  }
+
+  told(thrown: unknown): MillraceError {
+    const error = this.#errorOf(thrown);
+    this.#parts.metrics.refused(error.code);
+    return error;
+  }
+
+  #errorOf(thrown: unknown): MillraceError {
+    if (thrown instanceof MillraceError) return thrown;
+    this.#parts.onBug(this.id, thrown);
+    const message = "A bug in Millrace; the log has it under the request id.";
+    return new MillraceError("internal", message, { cause: thrown });
+  }
+}
+
+/** Those that are text, as identification and access read them. */
+export function callHeadersOf(metadata: Metadata): IncomingHttpHeaders {
+  const headers: IncomingHttpHeaders = {};
+  for (const [name, value] of Object.entries(metadata.getMap())) {
+    if (typeof value === "string") headers[name] = value;
+  }
+  return headers;
+}
+
+/** `authorization: Bearer KEY`, or `x-api-key: KEY`. */
+export function credentialOf({ authorization, ...headers }: IncomingHttpHeaders): string | null {
+  const [, credential] = /^Bearer +(\S+)$/i.exec(authorization ?? "") ?? [];
+  const key = headers["x-api-key"];
+  return credential ?? (typeof key === "string" ? key : null);
+}
