@@ -47,7 +47,7 @@ export type {
   TensorData,
   TensorType,
 } from "./work/payload.js";
-export type { TaskForm, TensorView } from "./work/task-form.js";
+export type { TaskForm, TaskSchema, TensorView } from "./work/task-form.js";
 export { type NamedTensor, NamedTensors, tensorsOf } from "./work/tensors.js";
 export type { ServerViews } from "./work/views.js";
 

@@ -14,10 +14,13 @@ import { GuardedSubmit } from "./access/guarded-submit.js";
 import type { Backend, OpenBackend } from "./backend/backend.js";
 import { openBertFront } from "./front/bert-as-service/bert-as-service.js";
 import { chooseFronts } from "./front/choose-fronts.js";
+import { openDeepLFront } from "./front/deepl/deepl.js";
 import type { Front, FrontParts, OpenFront } from "./front/front.js";
 import { identificationOf } from "./front/identification.js";
 import { openInferenceV2Front } from "./front/inference-v2/inference-v2.js";
 import { openNativeFront } from "./front/native/native.js";
+import { openOpenAiFront } from "./front/openai/openai.js";
+import { openApiDocument } from "./front/openapi.js";
 import { startGrpcListener } from "./listen/grpc/listener.js";
 import { adminPart, publicPart } from "./listen/http/admin-routes.js";
 import {
@@ -42,6 +45,8 @@ const fronts = {
   native: openNativeFront,
   "inference-v2": openInferenceV2Front,
   "bert-as-service": openBertFront,
+  openai: openOpenAiFront,
+  deepl: openDeepLFront,
 } satisfies Readonly<Record<string, OpenFront>>;
 
 /** Before there is a listener. */
@@ -185,8 +190,15 @@ function openFronts(
   const submit = new GuardedSubmit(backend.submit, { access, models: () => views.models() });
   const reload = (): Promise<ModelsReload> => backend.reload();
   const tasks = [...backend.submit.tasks].map(([name, form]) => ({ ...form, name }));
-  const parts: FrontParts = { submit, views, tasks, options, metrics, reload, terminate };
-  return chooseFronts<OpenFront>(options.fronts, fronts).map((open) => open(parts));
+  let description: string | null = null;
+  const openApi = (): string => {
+    const overHttp = opened.flatMap(({ http }) => http ?? []);
+    description ??= JSON.stringify(openApiDocument(overHttp, version));
+    return description;
+  };
+  const parts: FrontParts = { submit, views, tasks, options, metrics, reload, openApi, terminate };
+  const opened = chooseFronts<OpenFront>(options.fronts, fronts).map((open) => open(parts));
+  return opened;
 }
 
 async function listenHttp(

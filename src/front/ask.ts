@@ -1,8 +1,9 @@
 /** A request of a front whose protocol replies once, with everything: asks, and has the outcomes in the order of the inputs. */
 import { apiLimits, MillraceError, type WorkClass } from "millrace-client/wire";
-import type { InputOutcome, SubmitSummary } from "../submit/submit.js";
+import type { InputOutcome, SubmitOutcome, SubmitSummary } from "../submit/submit.js";
 import type { Caller } from "../work/caller.js";
 import type { Payload } from "../work/payload.js";
+import type { ServerViews } from "../work/views.js";
 import type { FrontParts } from "./front.js";
 
 /** Who asks, as every listener hands it up; an exchange over HTTP is one. */
@@ -36,16 +37,38 @@ export interface Answer {
   readonly summary: SubmitSummary;
 }
 
+type AskParts = Pick<FrontParts, "submit" | "options" | "metrics">;
+
+/** Before the body is read. @throws MillraceError `draining` */
+export function refuseWhileDraining({ isDraining }: Pick<ServerViews, "isDraining">): void {
+  if (isDraining) {
+    throw new MillraceError("draining", "The server is stopping and takes no new work.");
+  }
+}
+
 /**
  * Calls submit before it waits, as a body that is released needs it.
  *
  * @throws MillraceError as `Submit.submit`
  */
-export async function ask(
-  { submit, options, metrics }: Pick<FrontParts, "submit" | "options" | "metrics">,
+export async function ask(parts: AskParts, asker: Asker, question: Question): Promise<Answer> {
+  const outcomes: InputOutcome[] = [];
+  const onOutcome = ({ index, outcome }: SubmitOutcome): void => {
+    outcomes[index] = outcome;
+  };
+  const summary = await askEach(parts, asker, { ...question, onOutcome });
+  return { outcomes, summary };
+}
+
+/**
+ * The same, where each outcome becomes a part of the reply as it comes, and nothing waits for the last of them. Every input has had
+ * its outcome when this resolves; what `onOutcome` throws ends the request, and what is left of it is not run.
+ */
+export async function askEach(
+  { submit, options, metrics }: AskParts,
   asker: Asker,
-  question: Question,
-): Promise<Answer> {
+  { onOutcome, ...question }: Question & { readonly onOutcome: (outcome: SubmitOutcome) => void },
+): Promise<SubmitSummary> {
   const { class: workClass = null, tenant = "default", timeoutMs } = question;
   const { requestTimeoutMsDefault, requestTimeoutMsMax } = options;
   const grantedMs = Math.min(timeoutMs ?? requestTimeoutMsDefault, requestTimeoutMsMax);
@@ -61,18 +84,19 @@ export async function ask(
     tenant: tenant.slice(0, apiLimits.tenantCharactersMax),
     deadlineAtMs: asker.arrivedAtMs + grantedMs,
   };
-  const outcomes: InputOutcome[] = [];
+  const had: true[] = [];
   const summary = await submit.submit(request, asker.departed, {
-    onOutcome: ({ index, outcome }) => {
-      outcomes[index] = outcome;
+    onOutcome: (outcome) => {
+      had[outcome.index] = true;
+      onOutcome(outcome);
     },
   });
   asker.workClass = summary.class;
   metrics.requestFinished(summary.class, summary.timings);
   for (let index = 0; index < summary.inputs; index += 1) {
-    if (outcomes[index] === undefined) throw new Error(`submit: no outcome for input ${index}`);
+    if (had[index] === undefined) throw new Error(`submit: no outcome for input ${index}`);
   }
-  return { outcomes, summary };
+  return summary;
 }
 
 /**
@@ -81,9 +105,18 @@ export async function ask(
  * @throws MillraceError of the first input that has none
  */
 export function valuesOf({ outcomes }: Answer): readonly Payload[] {
-  return outcomes.map((outcome) => {
-    if ("value" in outcome) return outcome.value;
-    const { code, message, param } = outcome.error;
-    throw new MillraceError(code, message, param === undefined ? {} : { param });
-  });
+  return outcomes.map((outcome) => valueOf(outcome));
+}
+
+/**
+ * `place`: as the protocol calls the input, where the error does not say it itself.
+ *
+ * @throws MillraceError where it has none
+ */
+export function valueOf(outcome: InputOutcome, place?: string): Payload {
+  if ("value" in outcome) return outcome.value;
+  const { code, message, param = place } = outcome.error;
+  if (param === undefined) throw new MillraceError(code, message);
+  const isNamed = outcome.error.param !== undefined;
+  throw new MillraceError(code, isNamed ? message : `${param}: ${message}`, { param });
 }

@@ -32,6 +32,8 @@ export interface FrontParts {
   readonly reload?: () => Promise<ModelsReload>;
   /** Stops the server as a signal would: what it has is finished first. */
   readonly terminate?: () => void;
+  /** OpenAPI, of all fronts that are spoken; asked once they are open. Absent: nobody knows. */
+  readonly openApi?: () => string;
   readonly metrics: Pick<Metrics, "requestFinished" | "scrape" | "contentType">;
 }
 

@@ -2,6 +2,7 @@
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
 import type { Exchange } from "../listen/http/http-front.js";
+import { parseObject } from "../work/json-object.js";
 import type { JsonObject } from "../work/payload.js";
 
 export interface ReadBody<Value> {
@@ -25,7 +26,7 @@ export async function withJson<Value>(
   let answered: Promise<void>;
   try {
     const { bytes } = body;
-    answered = answer({ value: readAs(schema, jsonOf(body.text())), bytes });
+    answered = answer({ value: readAs(schema, parseObject(body.text())), bytes });
   } finally {
     body.release();
   }
@@ -47,15 +48,6 @@ export function readAs<Value>(schema: z.ZodType<Value>, value: unknown): Value {
 export function schemaOf(schema: z.ZodType): JsonObject {
   const { $schema: _, ...rest } = z.toJSONSchema(schema, { io: "input" });
   return rest as JsonObject;
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new MillraceError("bad_request", `the body is not JSON: ${why.slice(0, 200)}`, { cause });
-  }
 }
 
 function refuseOtherTypes({ headers }: Exchange): void {

@@ -1,6 +1,20 @@
 import type { ModelInfo, ModelTensor } from "millrace-client/wire";
-import type { Payload } from "./payload.js";
+import type { JsonObject, Payload } from "./payload.js";
 import type { NamedTensor } from "./tensors.js";
+
+/** JSON Schema, draft 2020-12. */
+export interface TaskSchema {
+  /** Each of the task's fields. */
+  readonly fields: Readonly<Record<string, JsonObject>>;
+  /** Those that every request has. */
+  readonly required: readonly string[];
+  /** Those of which it has exactly one. */
+  readonly oneOf?: readonly string[];
+  /** Of one input, in JSON. */
+  readonly result: JsonObject;
+  /** Of a request, for readers; only the task's fields. */
+  readonly example: JsonObject;
+}
 
 /** What everybody may know of a task: enough for a route of its own, and for a good word about a typing mistake. */
 export interface TaskForm {
@@ -17,6 +31,8 @@ export interface TaskForm {
   readonly tensorView?: TensorView;
   /** The tensor that a result is, where it is nothing but rows of numbers. */
   readonly rows?: string;
+  /** For the description of its route. */
+  readonly schema?: TaskSchema;
 }
 
 /** A row of the tensors that come is an input, and its result a row of those that go. */

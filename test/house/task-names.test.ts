@@ -49,6 +49,8 @@ const knowing: Readonly<
       "src/convert/marian/family.ts",
       "src/cli/convert.ts",
       "src/models/version-1.ts",
+      // The protocol is for this task.
+      "src/front/deepl/",
     ],
   },
   embed: {
@@ -72,6 +74,8 @@ const knowing: Readonly<
       "src/tasks/table.ts",
       // What makes its models.
       "src/convert/encoder/",
+      // The protocol is for this task.
+      "src/front/openai/embeddings.ts",
     ],
   },
   classify: {

@@ -1,7 +1,12 @@
 /** A real HTTP front on port 0 before an `EchoSubmit`; `await using` closes it. */
 
 import { connect, type Socket } from "node:net";
-import type { DeploymentIdentity, ServerState, StatusResponse } from "millrace-client/wire";
+import type {
+  DeploymentIdentity,
+  ModelInfo,
+  ServerState,
+  StatusResponse,
+} from "millrace-client/wire";
 import { openAccess } from "#src/access/access.js";
 import { GuardedSubmit } from "#src/access/guarded-submit.js";
 import type { OpenFront } from "#src/front/front.js";
@@ -32,6 +37,8 @@ export class TestFront implements AsyncDisposable {
   readonly submit: EchoSubmit = new EchoSubmit();
   readonly metrics: Metrics = new Metrics();
   state: ServerState = "ready";
+  /** Of the model, where a protocol chooses by them. */
+  languages: Pick<ModelInfo, "sourceLanguage" | "targetLanguage"> = {};
   readonly #sockets: RawSocket[] = [];
   #listener: HttpListener | null = null;
 
@@ -211,6 +218,7 @@ function viewsOf(test: TestFront): ServerViews {
         pipelines: ["echo-0"],
         reason: null,
         limits: { inputTokensMax: 512, outputTokensMax: 512 },
+        ...test.languages,
       },
     ],
   };

@@ -116,7 +116,19 @@ export interface ModelInfo {
   readonly labels?: readonly string[];
 }
 
+/** A model in OpenAI's form, for clients of that protocol. */
+export interface ListedModel {
+  readonly id: string;
+  readonly object: "model";
+  /** Unix time in seconds. */
+  readonly created: number;
+  readonly owned_by: string;
+}
+
+/** For two readers: ours take `models`, OpenAI's the list in `data`. */
 export interface ModelsResponse {
+  readonly object: "list";
+  readonly data: readonly ListedModel[];
   readonly models: readonly ModelInfo[];
   readonly deployment: DeploymentIdentity;
 }

@@ -7,6 +7,7 @@ export {
   type ErrorResponse,
   headerNames,
   type ItemError,
+  type ListedModel,
   type ModelInfo,
   type ModelsReload,
   type ModelsResponse,

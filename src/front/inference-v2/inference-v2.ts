@@ -17,6 +17,7 @@ import { inferenceGrpcFront } from "./grpc-front.js";
 import { readInferBody } from "./infer-body.js";
 import { inferReply } from "./infer-reply.js";
 import type { InferBody } from "./infer-request.js";
+import { inferErrorSchema, withDocs } from "./route-docs.js";
 import { extensions, onlyVersion, V2Models } from "./v2-models.js";
 
 export function openInferenceV2Front(parts: FrontParts): Front {
@@ -30,6 +31,7 @@ class InferenceV2Front implements HttpFront {
   readonly name = "inference-v2";
   readonly routes: readonly Route[];
   readonly pathPrefixes: readonly string[] = ["/v2/models", "/v2/health"];
+  readonly errorSchema = inferErrorSchema;
   readonly #models: V2Models;
 
   constructor(models: V2Models) {
@@ -42,7 +44,7 @@ class InferenceV2Front implements HttpFront {
     };
     const model = "/v2/models/{model}";
     const paths = [model, `${model}/versions/{version}`];
-    this.routes = [
+    this.routes = withDocs([
       memory("/v2", () => reply(200, { name: "millrace", version, extensions })),
       memory("/v2/health/live", () => reply(200, { live: true })),
       memory("/v2/health/ready", () => {
@@ -57,7 +59,7 @@ class InferenceV2Front implements HttpFront {
         }),
         { path: `${path}/infer`, method: "POST", handler: (exchange) => this.#infer(exchange) },
       ]),
-    ];
+    ]);
   }
 
   renderError(error: MillraceError): Reply {

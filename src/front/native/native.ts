@@ -10,8 +10,11 @@ import type { ErrorResponse, MillraceError, ModelsResponse } from "millrace-clie
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
 import { mayUse } from "../../work/caller.js";
 import type { Front, FrontParts } from "../front.js";
+import { listedModel } from "../listed-model.js";
 import { errorHead, readyHead } from "../reply-heads.js";
 import { jsonReply } from "./json-reply.js";
+import { nativeDocs } from "./route-docs.js";
+import { nativeErrorSchema } from "./schemas.js";
 import { taskRoute } from "./task-route.js";
 
 export function openNativeFront(parts: FrontParts): Front {
@@ -23,6 +26,7 @@ class NativeFront implements HttpFront {
   readonly routes: readonly Route[];
   /** What nobody else answers is answered here: it is the first of the list. */
   readonly pathPrefixes: readonly string[] = [];
+  readonly errorSchema = nativeErrorSchema;
   readonly #parts: FrontParts;
 
   constructor(parts: FrontParts) {
@@ -30,29 +34,45 @@ class NativeFront implements HttpFront {
     const { views, metrics } = parts;
     const memory = (
       path: string,
-      access: Route["access"] & string,
+      { access, doc }: Required<Pick<Route, "access" | "doc">>,
       handler: Route["handler"],
     ): Route => {
-      return { path, method: "GET", access, fromMemory: true, handler };
+      return { path, method: "GET", access, doc, fromMemory: true, handler };
     };
+    const { openApi } = parts;
+    const docs = nativeDocs;
     this.routes = [
       ...parts.tasks.map((task) => taskRoute(task, parts)),
-      { path: "/v1/models", method: "GET", handler: (exchange) => this.#models(exchange) },
+      {
+        path: "/v1/models",
+        method: "GET",
+        doc: docs.models,
+        handler: (exchange) => this.#models(exchange),
+      },
       ...(parts.reload === undefined ? [] : [reloadRoute(parts.reload)]),
-      memory("/live", "open", (exchange) => {
+      memory("/live", { access: "open", doc: docs.live }, (exchange) => {
         exchange.reply(jsonReply(200, { live: true, deployment: views.identity }));
       }),
-      memory("/ready", "open", (exchange) => {
+      memory("/ready", { access: "open", doc: docs.ready }, (exchange) => {
         const body = views.ready();
         // Not an error reply: the body says which pipelines are missing and why.
         const { status, headers } = readyHead(body.ready);
         exchange.reply(jsonReply(status, body, headers));
       }),
-      memory("/status", "admin", (exchange) => exchange.reply(jsonReply(200, views.status()))),
-      memory("/metrics", "admin", async (exchange) => {
+      memory("/status", { access: "admin", doc: docs.status }, (exchange) =>
+        exchange.reply(jsonReply(200, views.status())),
+      ),
+      memory("/metrics", { access: "admin", doc: docs.metrics }, async (exchange) => {
         const body = await metrics.scrape(() => views.status());
         exchange.reply({ status: 200, contentType: metrics.contentType, body });
       }),
+      ...(openApi === undefined
+        ? []
+        : [
+            memory("/openapi.json", { access: "open", doc: docs.openApi }, (exchange) =>
+              exchange.reply(jsonReply(200, openApi())),
+            ),
+          ]),
     ];
   }
 
@@ -69,7 +89,8 @@ class NativeFront implements HttpFront {
   #models(exchange: Exchange): void {
     const { views } = this.#parts;
     const models = views.models().filter(({ name }) => mayUse(exchange.caller, name));
-    const body: ModelsResponse = { models, deployment: views.identity };
+    const data = models.map(listedModel);
+    const body: ModelsResponse = { object: "list", data, models, deployment: views.identity };
     exchange.reply(jsonReply(200, body));
   }
 }
@@ -79,6 +100,7 @@ function reloadRoute(reload: NonNullable<FrontParts["reload"]>): Route {
     path: "/v1/models/reload",
     method: "POST",
     access: "admin",
+    doc: nativeDocs.reload,
     handler: async (exchange) => exchange.reply(jsonReply(200, await reload())),
   };
 }

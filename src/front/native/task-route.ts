@@ -10,12 +10,15 @@ import { fileFields, formFields } from "./files.js";
 import { jsonReply } from "./json-reply.js";
 import { type BodyKind, bodyKindOf, readRequest } from "./request.js";
 import { resultJson } from "./result-json.js";
+import { taskDoc } from "./route-docs.js";
 import { RowsReply, rowsMediaType } from "./rows-reply.js";
 
 export function taskRoute(task: FrontTask, parts: FrontParts): Route {
+  const doc = taskDoc(task, parts.options);
   return {
     path: `/v1/${task.name}`,
     method: "POST",
+    ...(doc === undefined ? {} : { doc }),
     handler: (exchange) => answer(exchange, task, parts),
   };
 }

@@ -19,7 +19,7 @@ import { anyCaller, type Caller } from "../../work/caller.js";
 import type { Identification } from "../identification.js";
 import type { GrpcMethod } from "./grpc-front.js";
 import { grpcStatusOf } from "./grpc-status.js";
-import { type CallParts, credentialOf, callHeadersOf, OpenCall } from "./open-call.js";
+import { type CallParts, callHeadersOf, credentialOf, OpenCall } from "./open-call.js";
 import type { ReadPlaces } from "./read-places.js";
 
 /** What is asked of whoever calls a method, and how it comes; of those too that are no front's. */

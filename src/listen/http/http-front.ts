@@ -13,6 +13,8 @@ export interface HttpFront {
   /** A path that begins so and is no route's is not found by this front, in its words. The longest one counts. */
   readonly pathPrefixes: readonly string[];
   renderError(error: MillraceError, exchangeId: string): Reply;
+  /** Of what `renderError` gives, for the description of all routes (OpenAPI). */
+  readonly errorSchema?: JsonObject;
 }
 
 export interface Route {
@@ -39,10 +41,16 @@ export interface Route {
 /** Schemas are JSON Schema, draft 2020-12. */
 export interface RouteDoc {
   readonly summary: string;
+  /** Of the query, by name; none is needed. */
+  readonly query?: Readonly<
+    Record<string, { readonly schema: JsonObject; readonly description: string }>
+  >;
   /** By media type. */
   readonly request?: Readonly<Record<string, JsonObject>>;
   /** Of a reply that is no error: by media type. */
   readonly reply: Readonly<Record<string, JsonObject>>;
+  /** Statuses beside 200 that say the same in the same form. */
+  readonly sameBody?: readonly number[];
 }
 
 export interface Exchange {

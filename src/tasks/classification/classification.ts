@@ -13,6 +13,7 @@ import type { JsonObject } from "../../work/payload.js";
 import type { PrepareLimits, ReadLimits, Task, TaskModel, TaskRequest } from "../task.js";
 import type { ClassificationInput, InputKind } from "./input.js";
 import { openPictureClassifier } from "./picture-classifier.js";
+import { classifySchema } from "./schema.js";
 import { classificationTensors } from "./tensor-view.js";
 import { openTextClassifier } from "./text-classifier.js";
 
@@ -21,6 +22,7 @@ export const classification: Task<ClassificationInput> = {
   fields: ["texts", "images", "topK", "raw", "truncate", "truncateFrom"],
   files: { field: "images", mediaTypes: ["image/*"] },
   tensorView: classificationTensors,
+  schema: classifySchema,
   read: readClassify,
   open: openClassifier,
 };

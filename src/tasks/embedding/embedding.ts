@@ -14,6 +14,7 @@ import type { JsonObject, Payload } from "../../work/payload.js";
 import type { PrepareStep } from "../../work/piece.js";
 import type { JoinParts, PrepareLimits, Task, TaskModel } from "../task.js";
 import { embedFields, readEmbed } from "./fields.js";
+import { embedSchema } from "./schema.js";
 import { completedEmbed, completeEmbed, type EmbeddingModel, widthOf } from "./settings.js";
 import { embeddingTensors } from "./tensor-view.js";
 
@@ -22,6 +23,7 @@ export const embedding: Task<EncoderTextInput> = {
   fields: embedFields,
   tensorView: embeddingTensors,
   rows: "embedding",
+  schema: embedSchema,
   read: readEmbed,
   async open({ dir, manifest: served }: ModelFolder, limits: PrepareLimits) {
     const manifest = programManifestOf(served, "encoder");

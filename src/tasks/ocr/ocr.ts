@@ -16,6 +16,7 @@ import type {
   TaskModel,
   TaskRequest,
 } from "../task.js";
+import { ocrSchema } from "./schema.js";
 import { ocrTensors } from "./tensor-view.js";
 
 export const ocr: Task<ImageInput> = {
@@ -23,6 +24,7 @@ export const ocr: Task<ImageInput> = {
   fields: ["images"],
   files: { field: "images", mediaTypes: ["image/*"] },
   tensorView: ocrTensors,
+  schema: ocrSchema,
   read,
   async open({ manifest: served }: ModelFolder, limits: PrepareLimits) {
     programManifestOf(served, "ocr");

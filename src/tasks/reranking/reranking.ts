@@ -19,12 +19,14 @@ import type {
   TaskModel,
   TaskRequest,
 } from "../task.js";
+import { rerankSchema } from "./schema.js";
 import { rerankingTensors } from "./tensor-view.js";
 
 export const reranking: Task<TextOrPair> = {
   name: "rerank",
   fields: ["query", "texts", "raw", "truncate", "truncateFrom"],
   tensorView: rerankingTensors,
+  schema: rerankSchema,
   read: readRerank,
   async open({ dir, manifest: served }: ModelFolder, limits: PrepareLimits) {
     const manifest = programManifestOf(served, "encoder");

@@ -26,11 +26,13 @@ import {
 import type { JoinParts, PrepareLimits, Task, TaskModel } from "../task.js";
 import { acceptedTensors, fits } from "./accepted-tensors.js";
 import { paramOf, placesOf, readTensors, type TensorsInput } from "./fields.js";
+import { inferSchema } from "./schema.js";
 
 export const inference: Task<TensorsInput> = {
   name: "infer",
   fields: ["inputs", "outputs"],
   tensors: { inputs: "inputs", outputs: "outputs" },
+  schema: inferSchema,
   read: readTensors,
   async open({ manifest }: ModelFolder, limits: PrepareLimits) {
     return await Promise.resolve(new TensorsModel(programManifestOf(manifest, "tensors"), limits));

@@ -9,10 +9,12 @@ import { Fields } from "../../work/fields.js";
 import { type JsonObject, type Payload, valuesOnly } from "../../work/payload.js";
 import type { PrepareStep } from "../../work/piece.js";
 import type { JoinParts, Task, TaskModel } from "../task.js";
+import { detokenizeSchema, tokenizeSchema } from "./schema.js";
 
 export const tokenizing: Task<string> = {
   name: "tokenize",
   fields: ["texts", "addSpecial"],
+  schema: tokenizeSchema,
   read(body, { requestInputsMax }) {
     const fields = new Fields(body);
     const addSpecial = fields.flag("addSpecial") ?? true;
@@ -26,6 +28,7 @@ export const tokenizing: Task<string> = {
 export const detokenizing: Task<readonly number[]> = {
   name: "detokenize",
   fields: ["tokenIds", "skipSpecial"],
+  schema: detokenizeSchema,
   read(body, { requestInputsMax }) {
     const fields = new Fields(body);
     const skipSpecial = fields.flag("skipSpecial") ?? true;

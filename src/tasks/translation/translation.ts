@@ -15,6 +15,7 @@ import type { JoinParts, PrepareLimits, Task, TaskModel } from "../task.js";
 import { checkNBest, readTranslate, translateFields } from "./fields.js";
 import { completedSettings, type TranslationInput } from "./input.js";
 import { joinTranslation } from "./join.js";
+import { translateSchema } from "./schema.js";
 import { translationTensors } from "./tensor-view.js";
 import { leastPiecesOfText, textSteps } from "./text-steps.js";
 import { tokenIdSteps } from "./token-ids.js";
@@ -23,6 +24,7 @@ export const translation: Task<TranslationInput> = {
   name: "translate",
   fields: translateFields,
   tensorView: translationTensors,
+  schema: translateSchema,
   read: readTranslate,
   async open({ dir, manifest: served }: ModelFolder, limits: PrepareLimits) {
     const manifest = manifestOf(served, "generation");

@@ -1,0 +1,15 @@
+/** The models that this protocol can choose from: those that say between which languages, and that the caller may ask. */
+import type { Caller } from "../../work/caller.js";
+import type { ServerViews } from "../../work/views.js";
+import type { LanguageModel } from "./languages.js";
+
+export function translationModels(
+  views: Pick<ServerViews, "models">,
+  { models: allowed }: Pick<Caller, "models">,
+): readonly LanguageModel[] {
+  return views.models().flatMap(({ name, ready, task, sourceLanguage, targetLanguage }) => {
+    if (task !== "translate" || allowed?.includes(name) === false) return [];
+    if (sourceLanguage === undefined || targetLanguage === undefined) return [];
+    return [{ name, ready, sourceLanguage, targetLanguage }];
+  });
+}

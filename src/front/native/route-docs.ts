@@ -1,0 +1,58 @@
+/** What the description of all routes (OpenAPI) says of the native ones. */
+import type { RouteDoc } from "../../listen/http/http-front.js";
+import { objectSchema, textSchema } from "../../work/json-schema.js";
+import type { JsonObject } from "../../work/payload.js";
+import type { FrontOptions, FrontTask } from "../front.js";
+import {
+  liveSchema,
+  modelsSchema,
+  readySchema,
+  reloadSchema,
+  statusSchema,
+  taskLineSchema,
+  taskReplySchema,
+  taskRequestSchema,
+} from "./schemas.js";
+
+const json = "application/json";
+const object = { type: "object" };
+
+type NativeRoute = "models" | "reload" | "live" | "ready" | "status" | "metrics" | "openApi";
+
+export const nativeDocs: Readonly<Record<NativeRoute, RouteDoc>> = {
+  models: reply("What is served, for Millrace's clients and for OpenAI's", modelsSchema),
+  reload: reply("Reads the folder of models again", reloadSchema),
+  live: reply("Whether the server answers", liveSchema),
+  // 503 says in the same words what is missing.
+  ready: { ...reply("Whether work is taken, and what is missing", readySchema), sameBody: [503] },
+  status: reply("What the server is doing, from memory", statusSchema),
+  metrics: { summary: "Metrics, as Prometheus reads them", reply: { "text/plain": {} } },
+  openApi: reply(
+    "This description",
+    objectSchema({ openapi: textSchema, info: object, paths: object }),
+  ),
+};
+
+/** Undefined where the task says nothing of its messages. */
+export function taskDoc(task: FrontTask, options: FrontOptions): RouteDoc | undefined {
+  const { schema, files, rows, name } = task;
+  if (schema === undefined) return undefined;
+  const told = { ...task, schema };
+  const fileBodies = files === undefined ? [] : [...files.mediaTypes, "multipart/form-data"];
+  return {
+    summary: `The task ${name}`,
+    request: {
+      [json]: taskRequestSchema(told, options),
+      ...Object.fromEntries(fileBodies.map((type): [string, JsonObject] => [type, {}])),
+    },
+    reply: {
+      [json]: taskReplySchema(told),
+      "application/x-ndjson": taskLineSchema(told),
+      ...(rows === undefined ? {} : { "application/octet-stream": {} }),
+    },
+  };
+}
+
+function reply(summary: string, schema: JsonObject): RouteDoc {
+  return { summary, reply: { [json]: schema } };
+}
