@@ -21,6 +21,7 @@ import { openInferenceV2Front } from "./front/inference-v2/inference-v2.js";
 import { openNativeFront } from "./front/native/native.js";
 import { openOpenAiFront } from "./front/openai/openai.js";
 import { openApiDocument } from "./front/openapi.js";
+import { openStreamsFront } from "./front/streams/streams.js";
 import { startGrpcListener } from "./listen/grpc/listener.js";
 import { adminPart, publicPart } from "./listen/http/admin-routes.js";
 import {
@@ -29,6 +30,7 @@ import {
   startHttpListener,
 } from "./listen/http/listener.js";
 import type { RunningListener } from "./listen/running.js";
+import { WebSockets } from "./listen/websocket/websockets.js";
 import { startZmqListener } from "./listen/zmq/listener.js";
 import type { Log } from "./log.js";
 import type { LogOutput } from "./log-output.js";
@@ -47,6 +49,7 @@ const fronts = {
   "bert-as-service": openBertFront,
   openai: openOpenAiFront,
   deepl: openDeepLFront,
+  streams: openStreamsFront,
 } satisfies Readonly<Record<string, OpenFront>>;
 
 /** Before there is a listener. */
@@ -210,6 +213,13 @@ async function listenHttp(
     .flatMap(({ http }) => http ?? [])
     .map((front) => (admin === null ? front : publicPart(front)));
   if (first === undefined) throw new Error("no front speaks over HTTP");
+  const upgrades = new WebSockets({
+    fronts: opened.flatMap(({ webSocket }) => webSocket ?? []),
+    rules: { origins: originsOf(options.corsOrigins), isOpen: access.isOpen },
+    limits: options,
+    metrics: wired.metrics,
+    log: wired.log,
+  });
   return await startHttpListener({
     fronts: [first, ...others],
     identification: identificationOf(wired.views.identity),
@@ -219,6 +229,7 @@ async function listenHttp(
     access,
     tls,
     origins: originsOf(options.corsOrigins),
+    upgrades,
   });
 }
 

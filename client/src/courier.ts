@@ -1,9 +1,8 @@
-import { NdjsonParser } from "./ndjson.js";
 import { isItemError, readLine } from "./reply.js";
 import { RetryBudget, type RetryPolicy } from "./retry.js";
 import { delay } from "./scope.js";
 import type { Arrival, Inputs, Task } from "./task.js";
-import type { Content, Outgoing, ReplyHead, Transport } from "./transport.js";
+import type { Content, Outgoing, ReplyHead } from "./transport.js";
 import { MillraceError, type ReplySummary, type RequestFields } from "./wire/index.js";
 
 /** A request, however many attempts it takes. */
@@ -20,8 +19,13 @@ export interface Errand {
   readonly onHead?: (head: ReplyHead) => void;
 }
 
+/** What carries an attempt: the values of the lines of its reply, as they come. Throws a `MillraceError`, whatever went wrong. */
+export interface Carrier {
+  lines(outgoing: Outgoing, signal: AbortSignal): AsyncGenerator<readonly unknown[], void>;
+}
+
 export interface CourierOptions {
-  readonly transport: Transport;
+  readonly carrier: Carrier;
   readonly retry: RetryPolicy;
   /** As the server's: items from which on a request that names no class is bulk. */
   readonly bulkThreshold: number;
@@ -32,7 +36,7 @@ export interface CourierOptions {
  * breaks, only what is missing is asked for again: results are deterministic, so what was handed out stays.
  */
 export async function* deliver<Result extends object>(
-  { transport, retry, bulkThreshold }: CourierOptions,
+  { carrier, retry, bulkThreshold }: CourierOptions,
   task: Task<Result>,
   errand: Errand,
 ): AsyncGenerator<Arrival<Result>, ReplySummary, undefined> {
@@ -46,7 +50,7 @@ export async function* deliver<Result extends object>(
     const fields = fieldsNow(errand, ledger, { startedMs, bulkThreshold });
     try {
       // `yield*` also hands on that the consumer left, which ends the request.
-      return yield* attempt({ transport, task }, { ...errand, fields }, ledger);
+      return yield* attempt({ carrier, task }, { ...errand, fields }, ledger);
     } catch (error) {
       // Everything that the transport throws is a MillraceError; anything else is a bug, and not hidden.
       if (!(error instanceof MillraceError)) throw error;
@@ -67,13 +71,13 @@ interface Ledger {
 }
 
 interface Route<Result extends object> {
-  readonly transport: Transport;
+  readonly carrier: Carrier;
   readonly task: Task<Result>;
 }
 
 /** One request for what is missing. */
 async function* attempt<Result extends object>(
-  { transport, task }: Route<Result>,
+  { carrier, task }: Route<Result>,
   { inputs, fields, signal, onHead }: Errand,
   ledger: Ledger,
 ): AsyncGenerator<Arrival<Result>, ReplySummary, undefined> {
@@ -81,7 +85,6 @@ async function* attempt<Result extends object>(
   // Where only the `done` line was lost, the last input is asked for once more: a request needs one.
   const asked = missing.size === 0 ? [inputs.values.length - 1] : [...missing];
   const unanswered = new Set(asked.keys());
-  const parser = new NdjsonParser();
   const outgoing: Outgoing = {
     path: task.path,
     accept: "application/x-ndjson",
@@ -91,8 +94,8 @@ async function* attempt<Result extends object>(
       onHead?.(head);
     },
   };
-  for await (const chunk of transport.chunks(outgoing, signal)) {
-    for (const value of parser.push(chunk)) {
+  for await (const values of carrier.lines(outgoing, signal)) {
+    for (const value of values) {
       const line = readLine(task, value);
       if (line.kind === "failed") throw line.error;
       if (line.kind === "done") {

@@ -56,6 +56,18 @@ export function checkDeployment(expected: ExpectedDeployment, headers: Headers):
   }
 }
 
+/** The same of what a greeting says. */
+export function checkIdentity(expected: ExpectedDeployment, identity: DeploymentIdentity): void {
+  for (const [property] of keys) {
+    const wanted = expected[property];
+    if (wanted === undefined || identity[property] === wanted) continue;
+    throw new MillraceError(
+      "deployment_mismatch",
+      `Expected ${property} ${wanted}, but ${identity[property]} answered.`,
+    );
+  }
+}
+
 /** Who answered, as the reply's header says it; null where it does not, or where a browser hides it. */
 export function readDeployment(headers: Headers): DeploymentIdentity | null {
   const parts = new Map((headers.get(headerNames.deployment) ?? "").split(",").map(splitPart));

@@ -49,4 +49,5 @@ export type {
   TranslationSummary,
 } from "./translate.js";
 export type { Fetch } from "./transport.js";
+export type { WebSocketClass, WebSocketLike } from "./web-socket.js";
 export * from "./wire/index.js";

@@ -53,6 +53,7 @@ import {
 import { RetryBudget, type RetryPolicy, retryDefaults } from "./retry.js";
 import { delay, Scope } from "./scope.js";
 import { type SharingPolicy, sharingDefaults } from "./sharing.js";
+import { StreamTransport, type StreamTransportParts } from "./stream-transport.js";
 import { gatherPlainTexts, textInputs } from "./texts.js";
 import {
   gatherTexts,
@@ -66,6 +67,7 @@ import {
   translateTask,
 } from "./translate.js";
 import { type Fetch, noHead, type Outgoing, type ReplyHead, Transport } from "./transport.js";
+import { type WebSocketClass, webSocketOf } from "./web-socket.js";
 import {
   apiDefaults,
   type ClassifyResult,
@@ -96,6 +98,11 @@ export interface MillraceOptions {
   readonly fetch?: Fetch;
   /** The key, where the server asks for one: as `authorization: Bearer KEY` with every request. */
   readonly apiKey?: string;
+  /**
+   * Calls go over one WebSocket, which is opened when the first one is made: true for the runtime's own, or a class like it. What
+   * has files goes over HTTP, and so do `infer`, `status` and the like. Default: false.
+   */
+  readonly webSocket?: boolean | WebSocketClass;
   /** Sent with every request. */
   readonly headers?: Readonly<Record<string, string>>;
   /**
@@ -138,7 +145,9 @@ const limitDefaults: Readonly<Record<"headMsMax" | "silenceMsMax" | "bulkThresho
  * ```
  */
 export class Millrace implements AsyncDisposable {
-  readonly #courier: CourierOptions;
+  readonly #transport: Transport;
+  readonly #retry: RetryPolicy;
+  readonly #streams: StreamTransport | null;
   readonly #translate: Calls<TranslateResult>;
   readonly #embed: Calls<Embedding>;
   readonly #classify: Calls<ClassifyResult>;
@@ -161,9 +170,12 @@ export class Millrace implements AsyncDisposable {
       silenceMsMax,
     });
     const retry = policyOf("retry", retryDefaults, options.retry);
-    this.#courier = { transport, retry, bulkThreshold };
+    this.#transport = transport;
+    this.#retry = retry;
+    this.#streams = streamsOf(options, { transport, headMsMax, silenceMsMax });
+    const courier: CourierOptions = { carrier: this.#streams ?? transport, retry, bulkThreshold };
     const calls: CallsOptions = {
-      courier: this.#courier,
+      courier,
       sharing: sharingOf(options),
       tenant: options.tenant,
       closed: this.#closed.signal,
@@ -334,7 +346,7 @@ export class Millrace implements AsyncDisposable {
         // The head comes with the result: how long that takes is not for the connection to say.
         ...(timeoutMs === undefined ? {} : { headMsMax: Number.POSITIVE_INFINITY }),
       };
-      const bytes = await this.#courier.transport.bytes(outgoing, scope.signal);
+      const bytes = await this.#transport.bytes(outgoing, scope.signal);
       const { id, deployment, headers } = head ?? noHead;
       const outputs = readInference(bytes, headers);
       return { outputs, id, deployment };
@@ -366,6 +378,7 @@ export class Millrace implements AsyncDisposable {
   /** Aborts whatever is pending; it and every later call reject with `cancelled`. A second call does nothing. */
   close(): void {
     this.#closed.abort(new MillraceError("cancelled", "The client was closed."));
+    this.#streams?.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -375,15 +388,12 @@ export class Millrace implements AsyncDisposable {
   async #get(outgoing: Omit<Outgoing, "accept">, options: CallOptions): Promise<unknown> {
     const asked: Outgoing = { ...outgoing, accept: "application/json" };
     const scope = new Scope([options.signal, this.#closed.signal]);
-    return await this.#again(
-      async () => await this.#courier.transport.json(asked, scope.signal),
-      scope,
-    );
+    return await this.#again(async () => await this.#transport.json(asked, scope.signal), scope);
   }
 
   /** Tries until it is done, or the budget is; ends the scope. */
   async #again<Value>(attempt: () => Promise<Value>, scope: Scope): Promise<Value> {
-    const budget = new RetryBudget(this.#courier.retry);
+    const budget = new RetryBudget(this.#retry);
     try {
       for (;;) {
         try {
@@ -413,6 +423,14 @@ function sharingOf({ sharing, batch }: MillraceOptions): SharingPolicy | null {
     inputsMax: itemsMax,
     charactersMax,
   });
+}
+
+function streamsOf(
+  { webSocket = false, expect = {}, headers = {} }: MillraceOptions,
+  parts: Pick<StreamTransportParts, "transport" | "headMsMax" | "silenceMsMax">,
+): StreamTransport | null {
+  if (webSocket === false) return null;
+  return new StreamTransport({ ...parts, WebSocket: webSocketOf(webSocket), expect, headers });
 }
 
 function notTheAnswer(path: string): MillraceError {

@@ -4,6 +4,7 @@ import {
   expectHeader,
   readDeployment,
 } from "./expect.js";
+import { NdjsonParser } from "./ndjson.js";
 import { readError } from "./reply.js";
 import { parseRetryAfter } from "./retry.js";
 import { abortFailure, Scope } from "./scope.js";
@@ -91,6 +92,12 @@ export class Transport {
     }
   }
 
+  /** The values of the lines of a reply, as they come. */
+  async *lines(outgoing: Outgoing, signal: AbortSignal): AsyncGenerator<readonly unknown[], void> {
+    const parser = new NdjsonParser();
+    for await (const chunk of this.chunks(outgoing, signal)) yield parser.push(chunk);
+  }
+
   /** A whole reply that is JSON. It has no signs of life between its bytes, so all of it shares one time limit. */
   async json(outgoing: Outgoing, signal: AbortSignal): Promise<unknown> {
     const scope = new Scope([signal]);
@@ -125,9 +132,14 @@ export class Transport {
     return whole;
   }
 
+  /** Of a path, where a connection is opened and not a request sent. */
+  addressOf(path: string): URL {
+    return new URL(path, this.#base);
+  }
+
   async #send(outgoing: Outgoing, scope: Scope): Promise<Response> {
     const init = this.#initOf(outgoing);
-    const url = new URL(outgoing.path, this.#base).href;
+    const url = this.addressOf(outgoing.path).href;
     if (scope.signal.aborted) throw abortFailure(scope.signal);
     const { fetch, expect } = this.#options;
     const headMsMax = outgoing.headMsMax ?? this.#options.headMsMax;

@@ -6,6 +6,7 @@ import type { ModelsReload } from "millrace-client/wire";
 import type { GuardedSubmit } from "../access/guarded-submit.js";
 import type { GrpcFront } from "../listen/grpc/grpc-front.js";
 import type { HttpFront } from "../listen/http/http-front.js";
+import type { WebSocketFront } from "../listen/websocket/websocket-front.js";
 import type { ZmqFront } from "../listen/zmq/zmq-front.js";
 import type { Metrics } from "../metrics/metrics.js";
 import type { BertOptions } from "../options/bert-options.js";
@@ -21,6 +22,7 @@ export interface Front {
   readonly http?: HttpFront;
   readonly zmq?: ZmqFront;
   readonly grpc?: GrpcFront;
+  readonly webSocket?: WebSocketFront;
 }
 
 export interface FrontParts {

@@ -51,6 +51,8 @@ const knowing: Readonly<
       "src/models/version-1.ts",
       // The protocol is for this task.
       "src/front/deepl/",
+      // The first plan's clients name no task: they mean this one.
+      "src/front/streams/pair.ts",
     ],
   },
   embed: {

@@ -1,27 +1,31 @@
 /** A real HTTP front on port 0 before an `EchoSubmit`; `await using` closes it. */
 
 import { connect, type Socket } from "node:net";
-import type {
-  DeploymentIdentity,
-  ModelInfo,
-  ServerState,
-  StatusResponse,
+import {
+  type DeploymentIdentity,
+  MillraceError,
+  type ModelInfo,
+  type ServerState,
+  type StatusResponse,
 } from "millrace-client/wire";
-import { openAccess } from "#src/access/access.js";
+import { type Access, openAccess } from "#src/access/access.js";
 import { GuardedSubmit } from "#src/access/guarded-submit.js";
 import type { OpenFront } from "#src/front/front.js";
 import { identificationOf } from "#src/front/identification.js";
 import { openNativeFront } from "#src/front/native/native.js";
+import { openStreamsFront } from "#src/front/streams/streams.js";
 import type { HttpFront } from "#src/listen/http/http-front.js";
 import {
   type HttpListener,
   type HttpListenerParts,
   startHttpListener,
 } from "#src/listen/http/listener.js";
+import { WebSockets, type WebSocketsParts } from "#src/listen/websocket/websockets.js";
 import { createLog } from "#src/log.js";
 import { Metrics } from "#src/metrics/metrics.js";
 import type { Options } from "#src/options/options.js";
 import { resolveConfiguration } from "#src/options/resolve.js";
+import { anyCaller } from "#src/work/caller.js";
 import type { ServerViews } from "#src/work/views.js";
 import { EchoSubmit } from "./echo-submit.js";
 
@@ -32,6 +36,26 @@ export const identity: DeploymentIdentity = {
   configHash: "00c0ffee",
   node: "here",
 };
+
+/** What is not an option, but differs in a test. */
+type TestTimes = Pick<HttpListenerParts, "signOfLifeMs" | "nowMs"> &
+  Pick<WebSocketsParts, "pingMs"> & {
+    readonly rules?: Partial<WebSocketsParts["rules"]>;
+    readonly access?: Access;
+  };
+
+/** Whoever says one of these words is the caller of that name; anybody else is nobody. */
+export function accessFor(...keys: readonly string[]): Access {
+  return {
+    ...openAccess,
+    isOpen: false,
+    callerOf: (credential) => {
+      const key = keys.find((known) => known === credential);
+      if (key !== undefined) return { ...anyCaller, key, isAdmin: false };
+      throw new MillraceError("unauthenticated", "There is no such key.");
+    },
+  };
+}
 
 export class TestFront implements AsyncDisposable {
   readonly submit: EchoSubmit = new EchoSubmit();
@@ -44,7 +68,7 @@ export class TestFront implements AsyncDisposable {
 
   static async start(
     options: Partial<Options> = {},
-    times: Pick<HttpListenerParts, "signOfLifeMs" | "nowMs"> = {},
+    { pingMs, rules, access = openAccess, ...times }: TestTimes = {},
     others: readonly (HttpFront | OpenFront)[] = [],
   ): Promise<TestFront> {
     const test = new TestFront();
@@ -59,20 +83,31 @@ export class TestFront implements AsyncDisposable {
       options: resolved.options,
       metrics,
     };
-    const native = openNativeFront(parts);
     const fronts = [
-      native,
+      openNativeFront(parts),
+      openStreamsFront(parts),
       ...others.map((other) => (typeof other === "function" ? other(parts) : { http: other })),
     ];
     const [first, ...more] = fronts.flatMap(({ http }) => http ?? []);
     if (first === undefined) throw new Error("no front speaks over HTTP");
+    const log = createLog({ ...resolved.options, destination: process.stdout });
+    const upgrades = new WebSockets({
+      fronts: fronts.flatMap((front) => ("webSocket" in front ? (front.webSocket ?? []) : [])),
+      rules: { origins: { allowed: () => null }, isOpen: access.isOpen, ...rules },
+      limits: resolved.options,
+      metrics,
+      log,
+      ...(pingMs === undefined ? {} : { pingMs }),
+      ...(times.nowMs === undefined ? {} : { nowMs: times.nowMs }),
+    });
     test.#listener = await startHttpListener({
       fronts: [first, ...more],
-      access: openAccess,
+      access,
+      upgrades,
       identification: identificationOf(views.identity),
       limits: resolved.options,
       metrics,
-      log: createLog({ ...resolved.options, destination: process.stdout }),
+      log,
       ...times,
     });
     return test;

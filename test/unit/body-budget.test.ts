@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { BodyBudget, type BodyShare } from "#src/listen/http/body-budget.js";
+import { BodyBudget, type BodyShare } from "#src/listen/body-budget.js";
 import { BodyBytes } from "#src/listen/http/body-bytes.js";
 
 const full = { code: "queue_full", retryable: true };

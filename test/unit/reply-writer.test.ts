@@ -4,8 +4,8 @@ import { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { test } from "node:test";
 import { Lifetime } from "#src/listen/http/lifetime.js";
-import { ReplyBudget } from "#src/listen/http/reply-budget.js";
 import { ReplyWriter } from "#src/listen/http/reply-writer.js";
+import { ReplyBudget } from "#src/listen/reply-budget.js";
 
 function lifetimeOf(response: ServerResponse): Lifetime {
   const lifetime = new Lifetime();

@@ -72,6 +72,10 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
     "The route exists, but not for this method; `Allow` lists those it has.",
     "Use a method that `Allow` names.",
   ]),
+  upgrade_required: entry(426, NO, [
+    "The route speaks WebSocket, and the request asked for none.",
+    "Connect with a WebSocket; docs/streams.md has its messages.",
+  ]),
   model_not_found: entry(404, NO, [
     "No served model has this name, none is for this task, or the name is needed and missing.",
     "Ask `GET /v1/models` for the names.",
@@ -205,6 +209,7 @@ export type ErrorCode =
   | "headers_too_large"
   | "not_found"
   | "method_not_allowed"
+  | "upgrade_required"
   | "model_not_found"
   | "unauthenticated"
   | "forbidden"

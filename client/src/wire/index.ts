@@ -87,6 +87,22 @@ export type {
   StatusResponse,
 } from "./status.js";
 export {
+  type StreamAccepted,
+  type StreamCancel,
+  type StreamClientMessage,
+  type StreamCredit,
+  type StreamDone,
+  type StreamError,
+  type StreamHello,
+  type StreamOutcome,
+  type StreamPing,
+  type StreamPong,
+  type StreamRequest,
+  type StreamServerMessage,
+  streamLimits,
+  subprotocols,
+} from "./stream.js";
+export {
   type ModelTensor,
   type TensorContent,
   type TensorDatatype,

@@ -3,7 +3,7 @@
  * defined in client/src/wire.
  *
  *   files.ts         a file, or a form with files (multipart.ts) → a JSON object
- *   request.ts       the object → what submit takes: the fields that every task has; the task reads its own
+ *   body-kind.ts     what a body is; ../read-request.ts: the object → what submit takes
  *   task-route.ts    submit → one JSON reply, or a line for each input as it is ready
  */
 import type { ErrorResponse, MillraceError, ModelsResponse } from "millrace-client/wire";

@@ -6,10 +6,13 @@ import type { SubmitSummary } from "../../submit/submit.js";
 import { inTurns } from "../../work/in-turns.js";
 import { parseObject, parseSteps, tensorBody } from "../../work/json-object.js";
 import type { FrontOptions, FrontParts, FrontTask } from "../front.js";
+import { readRequest } from "../read-request.js";
+import { replySummary } from "../reply-summary.js";
+import { resultJson } from "../result-json.js";
+import { resultsJson } from "../results-json.js";
+import { type BodyKind, bodyKindOf } from "./body-kind.js";
 import { fileFields, formFields } from "./files.js";
 import { jsonReply } from "./json-reply.js";
-import { type BodyKind, bodyKindOf, readRequest } from "./request.js";
-import { resultJson } from "./result-json.js";
 import { taskDoc } from "./route-docs.js";
 import { RowsReply, rowsMediaType } from "./rows-reply.js";
 
@@ -36,7 +39,12 @@ async function answer(exchange: Exchange, task: FrontTask, parts: FrontParts): P
   let replied: Promise<void>;
   try {
     const fields = await fieldsOf(body, { kind, task, exchange, options });
-    const request = readRequest(fields, { task, exchange, options, payloadBytes: body.bytes });
+    const request = readRequest(fields, {
+      task,
+      asker: exchange,
+      options,
+      payloadBytes: body.bytes,
+    });
     const { rows } = task;
     const isRows = rows !== undefined && accepts(exchange, rowsMediaType);
     // Each calls submit before they wait, and submit has then admitted the bytes or refused them.
@@ -85,19 +93,10 @@ async function replyTogether(
   parts: ReplyParts,
   request: GuardedRequest,
 ): Promise<void> {
-  // As text from the start: half of the memory, and no pause at the end in which all of them become text.
-  const results: string[] = [];
-  const summary = await parts.submit.submit(request, exchange.departed, {
-    onOutcome: ({ index, outcome }) => {
-      results[index] = resultJson(outcome, parts.task);
-    },
-  });
-  finish(exchange, parts, summary);
-  for (let index = 0; index < summary.inputs; index++) {
-    if (results[index] === undefined) missing(index);
-  }
-  const rest = JSON.stringify(doneOf(exchange, parts, summary)).slice(0, -1);
-  const body = `${rest},"results":[${results.join(",")}]}`;
+  const asked = { request, task: parts.task };
+  const { results, summary } = await resultsJson(parts, exchange, asked);
+  const rest = JSON.stringify(replySummary(exchange.id, summary, parts)).slice(0, -1);
+  const body = `${rest},"results":${results}}`;
   const headers = { "server-timing": serverTiming(summary.timings) };
   exchange.reply(jsonReply(200, body, headers));
 }
@@ -138,7 +137,7 @@ async function replyInLines(
         writeText(`{"index":${index},${resultJson(outcome, parts.task).slice(1)}`),
     });
     finish(exchange, parts, summary);
-    write({ done: doneOf(exchange, parts, summary) });
+    write({ done: replySummary(exchange.id, summary, parts) });
   } catch (thrown) {
     if (lines === null) throw thrown;
     write({ error: exchange.told(thrown).toWire() });
@@ -158,28 +157,9 @@ function finish(exchange: Exchange, { metrics }: FrontParts, summary: SubmitSumm
   metrics.requestFinished(summary.class, summary.timings);
 }
 
-/** Everything of the reply but its results; its type is the task's, in client/src/wire. */
-function doneOf(exchange: Exchange, { views }: FrontParts, summary: SubmitSummary): object {
-  const { model, class: workClass, timings, pipelines } = summary;
-  return {
-    id: exchange.id,
-    model,
-    class: workClass,
-    timings,
-    pipelines,
-    deployment: views.identity,
-  };
-}
-
 function serverTiming(timings: RequestTimings): string {
   const { prepareMs: prepare, queueMs: queue, computeMs: compute, totalMs: total } = timings;
   return Object.entries({ prepare, queue, compute, total })
     .map(([phase, ms]) => `${phase};dur=${ms.toFixed(2)}`)
     .join(", ");
-}
-
-function missing(index: number): never {
-  throw new Error(
-    `submit settled without an outcome for input ${index}: a bug of the implementation of Submit`,
-  );
 }

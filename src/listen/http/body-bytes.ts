@@ -2,7 +2,7 @@
  * The bytes of one body, in slabs of our own: a caller that sends a byte at a time would else cost us an object for
  * each byte. What is counted is what is allocated.
  */
-import type { BodyShare } from "./body-budget.js";
+import type { BodyShare } from "../body-budget.js";
 
 const slabBytesMin = 4 * 1024;
 const slabBytesMax = 1024 * 1024;

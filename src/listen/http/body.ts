@@ -8,7 +8,7 @@
 import { isUtf8 } from "node:buffer";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { MillraceError } from "millrace-client/wire";
-import type { BodyBudget, BodyShare } from "./body-budget.js";
+import type { BodyBudget, BodyShare } from "../body-budget.js";
 import { BodyBytes } from "./body-bytes.js";
 import { type Compression, compressionOf, decompress } from "./decompression.js";
 import type { DecompressionTurns } from "./decompression-turns.js";

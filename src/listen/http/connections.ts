@@ -58,7 +58,9 @@ export class Connections {
     return this.#bySocket.size;
   }
 
+  /** Again, for one that was given back: nothing. */
   opened(socket: Socket): void {
+    if (this.#bySocket.has(socket)) return;
     const extra = !this.#placeIsFree;
     const connection: Connection = {
       extra,
@@ -156,6 +158,11 @@ export class Connections {
     const idle = this.#idle.longest();
     if (idle !== null) {
       this.#close(idle);
+      return true;
+    }
+    const handedOver = this.#context.upgrades?.closeIdle() ?? null;
+    if (handedOver !== null) {
+      this.#forget(handedOver);
       return true;
     }
     const stalled = this.#stalled();

@@ -10,7 +10,7 @@
  * Nobody tells of bytes that Node's parser takes: they are seen in `bytesRead` when a place is looked for.
  */
 import type { Socket } from "node:net";
-import { AgeQueue, type QueuePlace } from "./age-queue.js";
+import { AgeQueue, type QueuePlace } from "../age-queue.js";
 
 /** Shorter: the caller may be about to ask again. */
 const idleMsMin = 1_000;

@@ -3,12 +3,13 @@ import type { Access } from "../../access/access.js";
 import type { Log } from "../../log.js";
 import type { Metrics } from "../../metrics/metrics.js";
 import type { Options } from "../../options/options.js";
+import type { BodyBudget } from "../body-budget.js";
 import type { Identification } from "../identification.js";
-import type { BodyBudget } from "./body-budget.js";
+import type { ReplyBudget } from "../reply-budget.js";
+import type { Upgrades } from "../upgrade.js";
 import type { DecompressionTurns } from "./decompression-turns.js";
 import type { HttpFront } from "./http-front.js";
 import type { ReadTurns } from "./read-turns.js";
-import type { ReplyBudget } from "./reply-budget.js";
 
 export type HttpLimits = Pick<
   Options,
@@ -34,6 +35,8 @@ export interface ListenerContext {
   readonly log: Log;
   readonly bodies: BodyBudget;
   readonly replies: ReplyBudget;
+  /** Null: no connection is handed over. */
+  readonly upgrades: Upgrades | null;
   readonly decompressions: DecompressionTurns;
   readonly reads: ReadTurns;
   /** A stream that is silent for this long sends a sign of life. */

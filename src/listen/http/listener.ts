@@ -22,9 +22,11 @@ import { type TlsFiles, tlsVersionMin } from "../../access/tls-files.js";
 import type { Log } from "../../log.js";
 import { type Origins, originsOf } from "../../options/origins.js";
 import { anyCaller, type Caller } from "../../work/caller.js";
+import { BodyBudget } from "../body-budget.js";
 import type { Identification } from "../identification.js";
+import { ReplyBudget } from "../reply-budget.js";
 import type { RunningListener } from "../running.js";
-import { BodyBudget } from "./body-budget.js";
+import type { Upgrades } from "../upgrade.js";
 import { Connections } from "./connections.js";
 import { Cors, noContent } from "./cors.js";
 import { DecompressionTurns } from "./decompression-turns.js";
@@ -33,8 +35,8 @@ import type { HttpFront, Route } from "./http-front.js";
 import type { HttpLimits, ListenerContext } from "./listener-context.js";
 import { lingerMs, OpenExchange } from "./open-exchange.js";
 import { ReadTurns } from "./read-turns.js";
-import { ReplyBudget } from "./reply-budget.js";
 import { pathOf, Router } from "./router.js";
+import { asksForWebSocket, responseTo, withoutUpgrade } from "./upgrading.js";
 
 export interface HttpListenerParts {
   /** The first one answers what is nobody's. */
@@ -48,6 +50,8 @@ export interface HttpListenerParts {
   readonly limits: HttpLimits;
   readonly metrics: ListenerContext["metrics"];
   readonly log: Log;
+  /** Who takes connections over; absent: nobody, and requests that ask for it are as any other. */
+  readonly upgrades?: Upgrades;
   /** Default: 15 s, under what proxies and clients take for a dead connection. */
   readonly signOfLifeMs?: number;
   /** Default: `performance.now()`. By it is told who idles and which body stalls. */
@@ -103,6 +107,7 @@ class Listener implements HttpListener {
     const { nowMs = () => performance.now(), tls = null, origins, ...shared } = others;
     this.#address = { address: limits.host, family: "IPv4", port: limits.port };
     this.#context = {
+      upgrades: null,
       ...shared,
       limits,
       defaultFront: fronts[0],
@@ -147,6 +152,12 @@ class Listener implements HttpListener {
     server.on("checkExpectation", onRequest);
     server.on("clientError", (error, socket) => {
       this.#connections.failed(error, socket as IncomingMessage["socket"]);
+    });
+    const { upgrades } = this.#context;
+    if (upgrades === null) return server;
+    server.on("upgrade", (request, _socket, head: Buffer) => {
+      if (asksForWebSocket(request)) this.#upgrade(request, head, upgrades);
+      else withoutUpgrade(server, request, head);
     });
     return server;
   }
@@ -205,6 +216,7 @@ class Listener implements HttpListener {
     this.#draining ??= new Promise((resolve) => {
       this.#onIdle = resolve;
       if (this.#open.size === 0) resolve();
+      this.#context.upgrades?.drain();
     });
     return this.#draining;
   }
@@ -215,6 +227,7 @@ class Listener implements HttpListener {
     const closed = new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
     });
+    this.#context.upgrades?.close();
     this.#server.closeIdleConnections();
     const timer = setTimeout(() => this.#server.closeAllConnections(), lingerMs);
     await closed;
@@ -223,6 +236,39 @@ class Listener implements HttpListener {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (!this.#connections.answers(request.socket)) return;
+    const exchange = this.#begin(request, response);
+    try {
+      const route = this.#admit(exchange);
+      if (route?.fromMemory === true) this.#context.metrics.polled(route.path);
+      await route?.handler(exchange);
+      exchange.handled();
+    } catch (thrown) {
+      exchange.fail(thrown);
+    }
+  }
+
+  /** The exchange lasts as long as the connection. */
+  #upgrade(request: IncomingMessage, head: Buffer, upgrades: Upgrades): void {
+    const { socket } = request;
+    if (!this.#connections.answers(socket)) return;
+    const exchange = this.#begin(request, responseTo(request, socket));
+    try {
+      const route = this.#admit(exchange, upgrades);
+      if (route === null) return;
+      const { path } = route;
+      upgrades.check(request, path);
+      const { id, caller } = exchange;
+      const { identification, bodies, replies } = this.#context;
+      const headers = identification.headersFor(id);
+      exchange.handOver();
+      upgrades.accept({ request, socket, head, id, caller, path, headers, bodies, replies });
+    } catch (thrown) {
+      exchange.isLast = true;
+      exchange.fail(thrown);
+    }
+  }
+
+  #begin(request: IncomingMessage, response: ServerResponse): OpenExchange {
     const exchange = new OpenExchange(request, response, this.#context);
     this.#connections.begin(exchange);
     this.#open.add(exchange);
@@ -230,15 +276,11 @@ class Listener implements HttpListener {
       this.#open.delete(exchange);
       if (this.#open.size === 0) this.#onIdle?.();
     });
-    try {
-      await this.#route(exchange);
-      exchange.handled();
-    } catch (thrown) {
-      exchange.fail(thrown);
-    }
+    return exchange;
   }
 
-  async #route(exchange: OpenExchange): Promise<void> {
+  /** Everything that comes before the route's own work; null: it was all of the answer. */
+  #admit(exchange: OpenExchange, upgrades: Upgrades | null = null): Route | null {
     const { request, response } = exchange;
     const found = this.#router.find(request.method ?? "", pathOf(request.url ?? "/"));
     exchange.front = found.front;
@@ -250,7 +292,7 @@ class Listener implements HttpListener {
     if (isPreflight) {
       exchange.route = "preflight";
       exchange.reply(noContent);
-      return;
+      return null;
     }
     // Before the path: a caller that reached the wrong deployment must not learn it from a missing route.
     this.#context.identification.check(request.headers);
@@ -262,17 +304,17 @@ class Listener implements HttpListener {
     const { route, params } = found;
     exchange.route = route.path;
     exchange.params = params;
-    exchange.caller = callerOf(request, route, this.#context.access);
-    if (fromMemory) this.#context.metrics.polled(route.path);
-    await route.handler(exchange);
+    const credential = credentialOf(request.headers) ?? upgrades?.credentialOf(request) ?? null;
+    exchange.caller = callerOf(credential, route, this.#context.access);
+    return route;
   }
 }
 
 /** @throws MillraceError `unauthenticated`, `forbidden` */
-function callerOf({ headers }: IncomingMessage, route: Route, access: Access): Caller {
+function callerOf(credential: string | null, route: Route, access: Access): Caller {
   const { access: needed = "key" } = route;
   if (needed === "open") return anyCaller;
-  const caller = access.callerOf(credentialOf(headers));
+  const caller = access.callerOf(credential);
   if (needed !== "admin" || caller.isAdmin) return caller;
   throw new MillraceError("forbidden", "This route is for keys that may administrate.");
 }

@@ -143,6 +143,12 @@ export class OpenExchange implements Exchange {
     this.reply(this.front.renderError(error, this.id));
   }
 
+  /** Its connection is somebody else's from now on, and so is the head of the reply. */
+  handOver(): void {
+    this.#count(101);
+    this.response.detachSocket(this.request.socket);
+  }
+
   /** By the listener when the handler has returned: it must have begun a reply. */
   handled(): void {
     if (!this.response.headersSent && !this.lifetime.isOver)

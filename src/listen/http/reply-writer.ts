@@ -1,7 +1,7 @@
 /** Writes a reply no faster than the caller takes it: the one way in which every reply leaves. */
 import type { ServerResponse } from "node:http";
+import { type ReplyBudget, ReplyShare } from "../reply-budget.js";
 import type { Lifetime } from "./lifetime.js";
-import { type ReplyBudget, ReplyShare } from "./reply-budget.js";
 
 /** What is handed to the socket at once, hence the least that must be taken within `stallMs`. */
 const chunkBytes = 16 * 1024;

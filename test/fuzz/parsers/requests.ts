@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
-import { readRequest } from "#src/front/native/request.js";
+import { readRequest } from "#src/front/read-request.js";
 import type { ModelManifest } from "#src/models/manifest.js";
 import type { TensorsManifest } from "#src/models/programs/manifest-tensors.js";
 import { readManifest } from "#src/models/read-manifest.js";
@@ -175,10 +175,10 @@ async function sourceOf(dir: string): Promise<ModelSource> {
 
 function takeBody(text: string, task: Task, model: TaskModel | null): void {
   const body = task.tensors === undefined ? parseObject(text) : parseObject(text, tensorBody);
-  const exchange = { id: "1", caller: anyCaller, arrivedAtMs: 0 };
+  const asker = { id: "1", caller: anyCaller, arrivedAtMs: 0 };
   const { fields } = readRequest(body, {
     task,
-    exchange,
+    asker,
     options: fuzzOptions,
     payloadBytes: text.length,
   });

@@ -1,10 +1,10 @@
 /** The outcome of one input as JSON: the result's values, and its tensors as nested lists of numbers; or named tensors. */
-import type { InputOutcome } from "../../submit/submit.js";
-import { float32Text } from "../../work/float-text.js";
-import type { Payload, Tensor } from "../../work/payload.js";
-import type { TaskForm } from "../../work/task-form.js";
-import { tensorDataParts } from "../../work/tensor-json.js";
-import { tensorsOf } from "../../work/tensors.js";
+import type { InputOutcome } from "../submit/submit.js";
+import { float32Text } from "../work/float-text.js";
+import type { Payload, Tensor } from "../work/payload.js";
+import type { TaskForm } from "../work/task-form.js";
+import { tensorDataParts } from "../work/tensor-json.js";
+import { tensorsOf } from "../work/tensors.js";
 
 /** An object, never an empty one: who writes it may put another field before it. */
 export function resultJson(outcome: InputOutcome, form: TaskForm): string {

@@ -1,0 +1,64 @@
+/** A message → a JSON object; and the request that it holds → what submit takes. */
+import { MillraceError } from "millrace-client/wire";
+import type { GuardedRequest } from "../../access/guarded-submit.js";
+import { didYouMean } from "../../near-miss.js";
+import { inTurns } from "../../work/in-turns.js";
+import { parseObject, parseSteps, tensorBody } from "../../work/json-object.js";
+import type { Asker } from "../ask.js";
+import type { FrontParts, FrontTask } from "../front.js";
+import { readRequest } from "../read-request.js";
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** Longer ones are parsed in turns. */
+const atOnceCharactersMax = 64 * 1024;
+
+/** What of a message came, and when. */
+export interface Said {
+  readonly fields: Fields;
+  readonly atMs: number;
+  readonly bytes: number;
+}
+
+/**
+ * Gives the object at once where that is short: most messages cost no turn.
+ *
+ * @throws MillraceError `bad_request`
+ */
+export function objectOf(message: string | Uint8Array): Fields | Promise<Fields> {
+  if (typeof message !== "string") {
+    throw new MillraceError("bad_request", "Messages are JSON texts, not bytes.");
+  }
+  // Of which task it is stands within: all of them may be as large as named tensors are.
+  if (message.length <= atOnceCharactersMax) return parseObject(message, tensorBody);
+  return inTurns(parseSteps(message, tensorBody));
+}
+
+/** Where the message of a request has what is not the task's. */
+export interface RequestOf {
+  readonly task: FrontTask;
+  readonly own: readonly string[];
+  readonly asker: Asker;
+}
+
+/** @throws MillraceError `bad_request`, `bad_encoding` */
+export function requestOf(
+  { fields, bytes }: Said,
+  { task, own, asker }: RequestOf,
+  { options }: Pick<FrontParts, "options">,
+): GuardedRequest {
+  const rest = Object.fromEntries(Object.entries(fields).filter(([name]) => !own.includes(name)));
+  return readRequest(rest, { task, asker, options, payloadBytes: bytes });
+}
+
+/** @throws MillraceError `bad_request` */
+export function taskNamed(name: string | undefined, tasks: readonly FrontTask[]): FrontTask {
+  const found = tasks.find((task) => task.name === name);
+  if (found !== undefined) return found;
+  const known = tasks.map((task) => task.name);
+  const message =
+    name === undefined
+      ? `\`task\` is missing; there are ${known.join(", ")}.`
+      : `There is no task ${JSON.stringify(name)}${didYouMean(name, known)}; there are ${known.join(", ")}.`;
+  throw new MillraceError("bad_request", message, { param: "task" });
+}

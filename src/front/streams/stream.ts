@@ -1,0 +1,258 @@
+/** `/v1/stream`: many requests on one connection, each with its id; the messages are those of client/src/wire/stream.ts. */
+import {
+  errorRegistry,
+  MillraceError,
+  type StreamAccepted,
+  type StreamDone,
+  type StreamError,
+  type StreamHello,
+  streamLimits,
+  type WorkClass,
+} from "millrace-client/wire";
+import type { GuardedRequest } from "../../access/guarded-submit.js";
+import type { RouteDoc } from "../../listen/http/http-front.js";
+import type { Channel, Hearer, MessageArrival } from "../../listen/websocket/websocket-front.js";
+import { Fields } from "../../work/fields.js";
+import type { FrontParts, FrontTask } from "../front.js";
+import { replySummary } from "../reply-summary.js";
+import { resultJson } from "../result-json.js";
+import { objectOf, requestOf, type Said, taskNamed } from "./messages.js";
+import { Credit, Running } from "./running.js";
+
+export const streamDoc: RouteDoc = {
+  summary:
+    "A WebSocket for many requests at once: JSON messages `request`, `cancel`, `credit` and `ping`; answered by `accepted`, `outcome`, `done`, `error` and `pong`.",
+  reply: {},
+};
+
+export function openStream(channel: Channel, parts: FrontParts): Hearer {
+  return new Stream(channel, parts);
+}
+
+/** The fields of a request's message that are not those of `POST /v1/<task>`. */
+const ownFields = ["type", "id", "task", "credit"];
+const types = ["request", "cancel", "credit", "ping"] as const;
+
+interface Begun {
+  readonly running: Running;
+  readonly task: FrontTask;
+  readonly request: GuardedRequest;
+}
+
+class Stream implements Hearer {
+  readonly #channel: Channel;
+  readonly #parts: FrontParts;
+  /** By the client's id, in the order in which they came. */
+  readonly #running = new Map<string, Running>();
+  readonly #credit = new Credit(null);
+  /** Outcomes that wait for credit. */
+  #waiting = 0;
+  #requests = 0;
+
+  constructor(channel: Channel, parts: FrontParts) {
+    this.#channel = channel;
+    this.#parts = parts;
+    const left = (): void => {
+      for (const running of this.#running.values()) running.cancel(null);
+    };
+    channel.closed.addEventListener("abort", left, { once: true });
+    const hello: StreamHello = { type: "hello", deployment: parts.views.identity };
+    channel.say(JSON.stringify(hello));
+  }
+
+  onMessage(message: string | Uint8Array, { atMs, bytes }: MessageArrival): void | Promise<void> {
+    const hear = (fields: Said["fields"]): void => {
+      this.#orRefuse(null, () => this.#hear({ fields, atMs, bytes }));
+    };
+    try {
+      const fields = objectOf(message);
+      if (!(fields instanceof Promise)) hear(fields);
+      else return fields.then(hear, (error: unknown) => this.#refuse(null, error));
+    } catch (error) {
+      this.#refuse(null, error);
+    }
+  }
+
+  #hear(said: Said): void {
+    const fields = new Fields(said.fields);
+    switch (fields.choice("type", types)) {
+      case "request":
+        this.#request(fields, said);
+        return;
+      case "cancel":
+        fields.refuseUnknown(["type", "id"]);
+        // One that was answered meanwhile is no mistake.
+        this.#running.get(idOf(fields))?.cancel(this.#cancelled(idOf(fields)));
+        return;
+      case "credit":
+        this.#grant(fields);
+        return;
+      case "ping":
+        this.#channel.say('{"type":"pong"}');
+        return;
+      case undefined: {
+        const message = `\`type\` is missing: it is ${types.join(" or ")}.`;
+        throw new MillraceError("bad_request", message, { param: "type" });
+      }
+    }
+  }
+
+  #request(fields: Fields, said: Said): void {
+    const id = idOf(fields);
+    if (this.#running.has(id)) {
+      // Without its id: the request that has it goes on.
+      const message = `There is a request ${JSON.stringify(id)} that is not answered yet.`;
+      throw new MillraceError("bad_request", message, { param: "id" });
+    }
+    this.#orRefuse(id, () => {
+      const begun = this.#begin(id, fields, said);
+      this.#running.set(id, begun.running);
+      void this.#run(begun, this.#channel.hold());
+    });
+  }
+
+  #begin(id: string, fields: Fields, said: Said): Begun {
+    this.#refuseWhereFull();
+    const { tasks } = this.#parts;
+    const task = taskNamed(fields.text("task", 64), tasks);
+    const credit = fields.integer("credit", [0, streamLimits.creditMax]) ?? null;
+    this.#requests += 1;
+    const running = new Running(id, new Credit(credit), {
+      credit: this.#credit,
+      say: (text) => this.#channel.say(text),
+      kept: (outcomes, characters) => {
+        this.#waiting += outcomes;
+        this.#channel.keep(2 * characters);
+      },
+    });
+    const asker = {
+      id: `${this.#channel.id}/${this.#requests}`,
+      caller: this.#channel.caller,
+      arrivedAtMs: said.atMs,
+      departed: running.departed,
+      workClass: "none" as const,
+    };
+    const request = requestOf(said, { task, own: ownFields, asker }, this.#parts);
+    return { running, task, request };
+  }
+
+  #refuseWhereFull(): void {
+    if (this.#parts.views.isDraining) {
+      throw new MillraceError("draining", "The server is stopping and takes no new work.");
+    }
+    const { requestsMax, waitingOutcomesMax } = streamLimits;
+    if (this.#running.size >= requestsMax) {
+      const message = `This connection has ${requestsMax} requests that are not answered yet.`;
+      throw new MillraceError("queue_full", message);
+    }
+    if (this.#waiting >= waitingOutcomesMax) {
+      const message = `${this.#waiting} outcomes wait for credit; grant some first.`;
+      throw new MillraceError("queue_full", message);
+    }
+  }
+
+  /** Never rejects. */
+  async #run({ running, task, request }: Begun, release: () => void): Promise<void> {
+    const { id } = running;
+    const named = `"id":${JSON.stringify(id)}`;
+    let last: string;
+    try {
+      // It has called submit when it first waits: until then the message's bytes are counted by whoever read them.
+      const summary = await this.#parts.submit.submit(request, running.departed, {
+        onAccepted: () => {
+          const accepted: StreamAccepted = { type: "accepted", id, requestId: request.id };
+          this.#channel.say(JSON.stringify(accepted));
+        },
+        onOutcome: ({ index, outcome }) => {
+          const json = resultJson(outcome, task);
+          running.outcome(`{"type":"outcome",${named},"index":${index},"outcome":${json}}`);
+        },
+      });
+      this.#parts.metrics.requestFinished(summary.class, summary.timings);
+      this.#channel.replied(200, summary.class);
+      const done: StreamDone = {
+        type: "done",
+        id,
+        summary: replySummary(request.id, summary, this.#parts),
+      };
+      last = JSON.stringify(done);
+    } catch (thrown) {
+      last = this.#failure(id, thrown);
+    }
+    running.end(last, () => {
+      this.#running.delete(id);
+      release();
+    });
+  }
+
+  #grant(fields: Fields): void {
+    fields.refuseUnknown(["type", "id", "outcomes"]);
+    const outcomes = fields.integer("outcomes", [1, streamLimits.creditMax]);
+    if (outcomes === undefined) {
+      throw new MillraceError("bad_request", "`outcomes` is missing.", { param: "outcomes" });
+    }
+    if (fields.value("id") === undefined) {
+      this.#credit.grant(outcomes);
+      this.#pumpAll();
+      return;
+    }
+    const running = this.#running.get(idOf(fields));
+    // One that was answered meanwhile is no mistake; and one that has all it wants is not bound by more.
+    if (running === undefined || !running.credit.isBound) return;
+    running.credit.grant(outcomes);
+    running.pump();
+  }
+
+  /** An outcome of each in turn: a long request leaves credit for the short one behind it. */
+  #pumpAll(): void {
+    let hasSaid = true;
+    while (hasSaid) {
+      hasSaid = false;
+      for (const running of this.#running.values()) {
+        if (running.pump(1)) hasSaid = true;
+      }
+    }
+  }
+
+  #orRefuse(id: string | null, act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.#refuse(id, error);
+    }
+  }
+
+  #refuse(id: string | null, thrown: unknown): void {
+    this.#channel.say(this.#failure(id, thrown));
+  }
+
+  /** The message, counted. */
+  #failure(id: string | null, thrown: unknown): string {
+    const error = this.#channel.told(thrown);
+    const workClass: WorkClass | "none" = "none";
+    this.#channel.replied(errorRegistry[error.code].status ?? 500, workClass);
+    return errorText(id, error);
+  }
+
+  #cancelled(id: string): string {
+    return errorText(id, new MillraceError("cancelled", "The caller wants no more of it."));
+  }
+}
+
+function errorText(id: string | null, error: MillraceError): string {
+  const { retryAfterMs } = error;
+  const message: StreamError = {
+    type: "error",
+    ...(id === null ? {} : { id }),
+    error: error.toWire(),
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+  };
+  return JSON.stringify(message);
+}
+
+/** @throws MillraceError `bad_request` */
+function idOf(fields: Fields): string {
+  const id = fields.text("id", streamLimits.idCharactersMax);
+  if (id !== undefined) return id;
+  throw new MillraceError("bad_request", "`id` is missing.", { param: "id" });
+}

@@ -1,0 +1,145 @@
+/** Says messages no faster than the peer takes them: the one way in which every message leaves. */
+import type { WebSocket } from "ws";
+import { type ReplyBudget, ReplyShare } from "../reply-budget.js";
+
+/** What is handed to the socket at once, hence the least that must be taken within `stallMs`. */
+const partBytes = 16 * 1024;
+/** A character takes at most three bytes: so many fit into a part whatever they are. */
+const shortCharactersMax = partBytes / 3;
+/** What may be on its way in the socket. */
+const socketBytesMax = 4 * partBytes;
+/** Behind: what waits is more than this. Not any more: less than half of it. */
+const behindBytes = 1024 * 1024;
+
+type Text = string | Buffer;
+
+interface Waiting {
+  readonly whole: Text;
+  /** Where the next part begins. */
+  from: number;
+}
+
+export interface ChannelWriterParts {
+  readonly budget: ReplyBudget;
+  readonly stallMs: number;
+  /** The peer does not read. */
+  readonly onStall: () => void;
+  /** Whether more waits than a peer that reads would leave. */
+  readonly onBehind: (isBehind: boolean) => void;
+}
+
+/**
+ *   say ──► #waiting ──► ws.send, a part ──► socket       until the socket has enough
+ *                ▲              │
+ *                └── it has ◄───┘                         the peer has taken a part
+ *                   taken it
+ */
+export class ChannelWriter {
+  readonly #ws: WebSocket;
+  readonly #parts: ChannelWriterParts;
+  readonly #share: ReplyShare;
+  #waiting: Waiting[] = [];
+  #waitingBytes = 0;
+  /** Handed to the socket, and not taken yet. */
+  #sending = 0;
+  #isBehind = false;
+  #isOver = false;
+  #onEmpty: (() => void) | null = null;
+  #stallTimer: NodeJS.Timeout | null = null;
+
+  constructor(ws: WebSocket, parts: ChannelWriterParts) {
+    this.#ws = ws;
+    this.#parts = parts;
+    this.#share = new ReplyShare(parts.budget, parts.onStall);
+  }
+
+  /** Whether nothing waits for the peer: what keeps it alive may go. */
+  get isFree(): boolean {
+    return this.#waiting.length === 0 && this.#sending === 0;
+  }
+
+  say(text: string): void {
+    if (this.#isOver) return;
+    const whole = text.length > shortCharactersMax ? Buffer.from(text) : text;
+    this.#waiting.push({ whole, from: 0 });
+    this.#waitingBytes += costOf(whole);
+    this.#share.grow(costOf(whole));
+    this.#pump();
+  }
+
+  /** Calls `listener` once, when everything was handed to the socket. */
+  whenEmpty(listener: () => void): void {
+    this.#onEmpty = listener;
+    this.#pump();
+  }
+
+  /** Drops what waits. */
+  end(): void {
+    this.#isOver = true;
+    this.#disarm();
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    this.#share.release();
+  }
+
+  #pump(): void {
+    let sent = 0;
+    while (
+      !this.#isOver &&
+      sent < this.#waiting.length &&
+      this.#ws.bufferedAmount < socketBytesMax
+    ) {
+      const next = this.#waiting[sent];
+      if (next === undefined) break;
+      const { whole, from } = next;
+      next.from =
+        typeof whole === "string" ? whole.length : Math.min(whole.length, from + partBytes);
+      const isLast = next.from === whole.length;
+      this.#send(typeof whole === "string" ? whole : whole.subarray(from, next.from), isLast);
+      if (!isLast) continue;
+      sent += 1;
+      this.#waitingBytes -= costOf(whole);
+      this.#share.shrink(costOf(whole));
+    }
+    this.#waiting.splice(0, sent);
+    this.#tellBehind();
+    if (this.#waiting.length > 0 || this.#onEmpty === null) return;
+    const onEmpty = this.#onEmpty;
+    this.#onEmpty = null;
+    onEmpty();
+  }
+
+  #send(part: Text, isLast: boolean): void {
+    this.#sending += 1;
+    if (this.#stallTimer === null) this.#arm();
+    this.#ws.send(part, { binary: false, fin: isLast }, () => {
+      this.#sending -= 1;
+      this.#disarm();
+      if (this.#isOver) return;
+      if (this.#sending > 0) this.#arm();
+      this.#pump();
+    });
+  }
+
+  #tellBehind(): void {
+    const most = this.#isBehind ? behindBytes / 2 : behindBytes;
+    const isBehind = this.#waitingBytes > most;
+    if (isBehind === this.#isBehind) return;
+    this.#isBehind = isBehind;
+    this.#parts.onBehind(isBehind);
+  }
+
+  #arm(): void {
+    this.#stallTimer = setTimeout(() => this.#parts.onStall(), this.#parts.stallMs);
+  }
+
+  #disarm(): void {
+    if (this.#stallTimer !== null) clearTimeout(this.#stallTimer);
+    this.#stallTimer = null;
+  }
+}
+
+/** At the most, in the heap or beside it, with the place in the list. */
+function costOf(whole: Text): number {
+  return (typeof whole === "string" ? 2 : 1) * whole.length + 64;
+}
