@@ -3,13 +3,14 @@
  * model. Models have made weights; sides take turns in one run, and figures are medians with the least and the most.
  */
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { availableParallelism, homedir, tmpdir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { describeMachine } from "../machine.js";
 import { makeModels } from "../tasks/make-models.js";
 import { shapes } from "../tasks/shapes.js";
 import { madeTexts } from "../tasks/texts.js";
+import { benchBertWire } from "./bert-wire.js";
 import { benchFrontAlone } from "./front-alone.js";
 import { benchFronts } from "./fronts.js";
 import { benchPeers } from "./peers/peers.js";
@@ -19,7 +20,7 @@ import type { ClientsSettings, ModelSettings } from "./settings.js";
 const cacheHome = process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache");
 
 const usage = `npm run bench -- clients [flags]
-  --parts LIST     of front, fronts, peers (default: all)
+  --parts LIST     of front, fronts, peers, bert (default: all)
   --shapes LIST    of minilm, bert-base, tiny (default: the first two)
   --precisions LIST  of f32, int8 (default: both)
   --texts N        texts a round (default: 512)
@@ -27,15 +28,16 @@ const usage = `npm run bench -- clients [flags]
   --rounds N       (default: 5)
   --seconds N      of one measurement (default: 8)
   --callers N      (default: 64)
-  --pipelines N    (default: 1)
-  --threads N      of a pipeline (default: all cores)
+  --clients N      of bert-as-service that connect anew (default: 1000)
+  --pipelines N    (default: the server's own choice)
+  --threads N      of a pipeline (default: the server's own choice)
   --peers DIR      where transformers.js and Fastify are (default: a folder of the cache)
   --install-peers  puts them there
   --profile DIR    servers without a model write CPU profiles there
   --json FILE      the figures as JSON`;
 
 const flags = {
-  parts: { type: "string", default: "front,fronts,peers" },
+  parts: { type: "string", default: "front,fronts,peers,bert" },
   shapes: { type: "string", default: "minilm,bert-base" },
   precisions: { type: "string", default: "f32,int8" },
   texts: { type: "string", default: "512" },
@@ -43,8 +45,9 @@ const flags = {
   rounds: { type: "string", default: "5" },
   seconds: { type: "string", default: "8" },
   callers: { type: "string", default: "64" },
-  pipelines: { type: "string", default: "1" },
-  threads: { type: "string", default: String(availableParallelism()) },
+  clients: { type: "string", default: "1000" },
+  pipelines: { type: "string" },
+  threads: { type: "string" },
   peers: { type: "string", default: join(cacheHome, "millrace-bench", "peers") },
   "install-peers": { type: "boolean", default: false },
   profile: { type: "string" },
@@ -70,8 +73,12 @@ export async function run(args: readonly string[]): Promise<void> {
   };
   const ofModels = {
     ...settings,
-    pipelines: Number(values.pipelines),
-    threads: Number(values.threads),
+    serving: {
+      // What it finds out about the machine at its first start is kept for the next.
+      cacheDir: join(parent, "cache"),
+      ...(values.pipelines === undefined ? {} : { pipelines: Number(values.pipelines) }),
+      ...(values.threads === undefined ? {} : { threads: Number(values.threads) }),
+    },
     peers: { dir: values.peers, install: values["install-peers"] },
   };
   try {
@@ -79,8 +86,14 @@ export async function run(args: readonly string[]): Promise<void> {
     const texts = { count: Number(values.texts), most: Number(values.tokens) };
     const precisions = new Set(values.precisions.split(","));
     for (const name of values.shapes.split(",").filter((each) => each !== "")) {
-      if (parts.has("fronts") || parts.has("peers")) {
-        await benchShape(name, { parts, texts, precisions, settings: ofModels });
+      if (["fronts", "peers", "bert"].some((part) => parts.has(part))) {
+        await benchShape(name, {
+          parts,
+          texts,
+          precisions,
+          clients: Number(values.clients),
+          settings: ofModels,
+        });
       }
     }
   } finally {
@@ -92,6 +105,8 @@ export async function run(args: readonly string[]): Promise<void> {
 interface ShapeRun {
   readonly parts: ReadonlySet<string>;
   readonly precisions: ReadonlySet<string>;
+  /** Fresh ones of bert-as-service. */
+  readonly clients: number;
   readonly texts: { readonly count: number; readonly most: number };
   readonly settings: Omit<ModelSettings, "texts" | "sourceDir">;
 }
@@ -111,6 +126,7 @@ async function benchShape(name: string, run: ShapeRun): Promise<void> {
   for (const model of models.filter(({ precision }) => precisions.has(precision))) {
     if (parts.has("fronts")) await benchFronts(model, own);
     if (parts.has("peers")) await benchPeers(model, own);
+    if (parts.has("bert")) await benchBertWire(model, { ...own, clients: run.clients });
   }
   await rm(join(parent, shape.name), { recursive: true });
 }

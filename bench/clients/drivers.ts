@@ -1,11 +1,14 @@
 /** The one table of protocols that the benchmark speaks: a new one is a line here. */
+import { bertDriver } from "./drivers/bert-driver.js";
+import { grpcDriver } from "./drivers/grpc-driver.js";
 import { httpDriver } from "./drivers/http-driver.js";
+import { webSocketDriver } from "./drivers/web-socket-driver.js";
 
 export interface DriverTarget {
   /** Of the HTTP listener. */
   readonly url: string;
   /** Of the others, by the option that opens them. */
-  readonly ports: Readonly<Record<string, number | undefined>>;
+  readonly ports: Readonly<Record<string, number>>;
   readonly model: string;
   readonly callers: number;
 }
@@ -28,11 +31,38 @@ export const drivers: readonly DriverKind[] = [
     open: httpDriver({
       path: () => "/v1/embed",
       body: (texts, model) => ({ texts, model, encoding: "base64" }),
-      count: (reply) =>
-        (reply["results"] as readonly { readonly embedding?: string }[]).filter(
-          ({ embedding }) => embedding !== undefined,
-        ).length,
+      count: (reply) => countOf(reply["results"], "embedding"),
       textsMax: 1_024,
     }),
   },
+  {
+    name: "OpenAI",
+    open: httpDriver({
+      path: () => "/v1/embeddings",
+      body: (input, model) => ({ input, model, encoding_format: "base64" }),
+      count: (reply) => countOf(reply["data"], "embedding"),
+      textsMax: 1_024,
+    }),
+  },
+  {
+    name: "v2 over HTTP",
+    open: httpDriver({
+      path: (model) => `/v2/models/${model}/infer`,
+      body: (data) => ({
+        inputs: [{ name: "text", datatype: "BYTES", shape: [data.length], data }],
+      }),
+      count: (reply) => {
+        const [output] = reply["outputs"] as readonly { readonly shape: readonly number[] }[];
+        return output?.shape[0] ?? 0;
+      },
+      textsMax: 512,
+    }),
+  },
+  { name: "WebSocket", open: webSocketDriver },
+  { name: "gRPC", open: grpcDriver },
+  { name: "bert over ZeroMQ", open: bertDriver },
 ];
+
+function countOf(list: unknown, field: string): number {
+  return (list as readonly object[]).filter((each) => field in each).length;
+}

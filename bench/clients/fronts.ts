@@ -5,15 +5,14 @@
 import type { MadeModel } from "../tasks/settings.js";
 import { type Driver, drivers } from "./drivers.js";
 import { atLeast, ratios } from "./report.js";
-import { freePorts, serve } from "./serve.js";
+import { serveFronts } from "./serve-fronts.js";
 import type { ModelSettings } from "./settings.js";
 
 export async function benchFronts(model: MadeModel, settings: ModelSettings): Promise<void> {
-  const { report, rounds, callers, texts, pipelines, threads } = settings;
-  const ports = await freePorts(Object.keys(portOptions).length);
-  const options = Object.fromEntries(Object.keys(portOptions).map((name, at) => [name, ports[at]]));
-  await using server = await serve({ models: model.dir, pipelines, threads, ...options });
-  const at = { url: server.url, ports: options, model: model.manifest.name, callers };
+  const { report, rounds, callers, texts, serving } = settings;
+  await using server = await serveFronts({ ...serving, models: model.dir });
+  const { url, ports } = server;
+  const at = { url, ports, model: model.manifest.name, callers };
   const title = `${model.shape.name} ${model.precision}`;
   for (const { name, open } of drivers) {
     await using driver = await open(at);
@@ -30,9 +29,6 @@ export async function benchFronts(model: MadeModel, settings: ModelSettings): Pr
     });
   }
 }
-
-/** Options that open a listener beside HTTP, each with a port of its own. */
-const portOptions = {} as const;
 
 async function manyCallers(
   driver: Driver,

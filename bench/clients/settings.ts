@@ -1,4 +1,5 @@
 /** What the parts of the benchmark are given. */
+import type { CreateServerOptions } from "#src/index.js";
 import type { Report } from "./report.js";
 
 export interface ClientsSettings {
@@ -18,8 +19,7 @@ export interface ModelSettings extends ClientsSettings {
   readonly texts: readonly string[];
   /** Of the folder that the model was converted from. */
   readonly sourceDir: string;
-  readonly pipelines: number;
-  /** Of a pipeline. */
-  readonly threads: number;
+  /** Options of every server with a model. */
+  readonly serving: CreateServerOptions;
   readonly peers: { readonly dir: string; readonly install: boolean };
 }

@@ -1,8 +1,14 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { copyFile } from "node:fs/promises";
+import { copyFile, readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { promisify } from "node:util";
+import { floatsOf, i64, openSession } from "#src/runtime/session.js";
+import { cosineOf } from "../../bench/clients/peers/cosine.js";
+import { writePlainGraph } from "../../bench/clients/peers/plain-graph.js";
+import { makeModels } from "../../bench/tasks/make-models.js";
+import { shapes } from "../../bench/tasks/shapes.js";
+import { EncoderGraph } from "../support/encoder.js";
 import { isLong } from "../support/long.js";
 import { sharedPath, skipWithout } from "../support/shared-data.js";
 import { TempDir } from "../support/temp-dir.js";
@@ -109,5 +115,86 @@ if (isLong) {
     for (const [, difference] of differences) assert.ok(Number(difference) < 1e-4, difference);
     if (hasGraphs) assert.match(out, /^pages: 4 a round, 4, 4 lines found; 16 callers$/m);
     else assert.match(out, /^pages: left out, there is no /m);
+  });
+}
+
+/** Lines of the clients benchmark; `#` is a figure with its least and its most. */
+const clientsLines: readonly string[] = [
+  "front alone, requests of 16, no vector # items/s",
+  "front alone, requests of 16, a vector of 384 in base64 # items/s",
+  "front alone, requests of 16, a vector of 384 in digits # items/s",
+  ...["HTTP", "OpenAI", "v2 over HTTP", "WebSocket", "gRPC", "bert over ZeroMQ"].flatMap(
+    (front) => [
+      `tiny int8, ${front}: 8 callers of one text # texts/s`,
+      `tiny int8, ${front}: one caller of all # texts/s`,
+      `tiny int8, ${front}: 8 callers / one caller #`,
+    ],
+  ),
+  "tiny int8, bert over ZeroMQ: a config request while all pipelines are busy, p99 # ms",
+  "tiny int8, bert over ZeroMQ: of 20 fresh clients lost their reply #",
+];
+
+if (isLong) {
+  test("the clients benchmark runs to its end with a tiny shape, and says what it leaves out", async () => {
+    await using dir = await TempDir.make();
+    const size = ["--shapes", "tiny", "--texts", "24", "--rounds", "1", "--seconds", "0.3"];
+    size.push("--precisions", "int8");
+    const own = ["--callers", "8", "--clients", "20", "--pipelines", "1", "--threads", "1"];
+    const files = ["--peers", dir.file("nowhere"), "--json", dir.file("figures.json")];
+    const out = await bench("clients", ...size, ...own, ...files);
+    const printed = out.split("\n").map((line) =>
+      line
+        .replace(/ target .*$/, "")
+        .replace(/\d+(\.\d+)? \(\d+(\.\d+)?–\d+(\.\d+)?\)/, "#")
+        .replace(/ +/g, " ")
+        .trim(),
+    );
+    assert.deepEqual(
+      clientsLines.filter((line) => !printed.includes(line)),
+      [],
+      out,
+    );
+    assert.match(
+      out,
+      /^peers: left out, @huggingface\/transformers@\S+ and fastify@\S+ are not in /m,
+    );
+    const { rows } = JSON.parse(await readFile(dir.file("figures.json"), "utf8")) as {
+      readonly rows: readonly { readonly title: string; readonly median: number }[];
+    };
+    assert.ok(rows.length >= clientsLines.length && rows.every(({ median }) => median >= 0), out);
+    assert.equal(rows.find(({ title }) => title.endsWith("lost their reply"))?.median, 0);
+  });
+
+  test("the graph that the other side is given is the same encoder: vectors are equal in float32, and near in int8", async () => {
+    await using dir = await TempDir.make();
+    const shape = shapes["tiny"];
+    assert.ok(shape !== undefined);
+    const [model] = await makeModels(dir.path, shape);
+    assert.ok(model !== undefined);
+    await using own = await EncoderGraph.open(model.dir);
+    const ids = [2, 17, 88, 301, 3];
+    const [answer] = await own.run([{ ids }]);
+    for (const [precision, least] of [
+      ["f32", 0.999_999],
+      ["int8", 0.9],
+    ] as const) {
+      const path = dir.file(`${precision}.onnx`);
+      await writePlainGraph(path, { sourceDir: dir.file("tiny/source"), shape, precision });
+      const session = await openSession(path, { threads: 1, spin: false });
+      // Padding must change nothing of it.
+      const padded = [...ids, 0, 0, 0];
+      const fetches = await session.run(
+        {
+          input_ids: i64(padded).reshape([1, 8]),
+          attention_mask: i64(padded.map((_, at) => (at < ids.length ? 1 : 0))).reshape([1, 8]),
+          token_type_ids: i64(padded.map(() => 0)).reshape([1, 8]),
+        },
+        ["last_hidden_state"],
+      );
+      const hidden = floatsOf(fetches, "last_hidden_state").slice(0, ids.length * shape.width);
+      await session.release();
+      const cosine = cosineOf(hidden, answer?.tokens ?? new Float32Array());
+      assert.ok(cosine > least, `${precision}: ${cosine}`);
+    }
   });
 }

@@ -2,16 +2,24 @@
 import type { FuzzParser } from "./parser.js";
 import { multipartParser, queryParser } from "./parsers/forms.js";
 import { frameParsers } from "./parsers/frames.js";
+import { grpcParser } from "./parsers/grpc-messages.js";
+import { httpFrontParsers } from "./parsers/http-fronts.js";
 import { inferV2Parser } from "./parsers/infer-v2.js";
 import { modelFileParsers } from "./parsers/model-files.js";
 import { ndjsonParser } from "./parsers/ndjson.js";
 import { pictureParser } from "./parsers/pictures.js";
 import { requestParsers } from "./parsers/requests.js";
+import { streamParser } from "./parsers/stream-messages.js";
+import { bertParser } from "./parsers/zmq-messages.js";
 
 export const parsers: readonly FuzzParser[] = [
   ...frameParsers,
   ...requestParsers,
   inferV2Parser,
+  ...httpFrontParsers,
+  grpcParser,
+  streamParser,
+  bertParser,
   multipartParser,
   queryParser,
   ndjsonParser,

@@ -10,6 +10,7 @@ import { generateLoad, type Load, type LoadSpec, writeBodies } from "../load.js"
 import { atLeast, ratios, type Target, under } from "../report.js";
 import { serve } from "../serve.js";
 import type { ModelSettings } from "../settings.js";
+import { cosineOf } from "./cosine.js";
 import { openPeers } from "./install-peers.js";
 import { writePlainGraph } from "./plain-graph.js";
 
@@ -27,11 +28,7 @@ export async function benchPeers(model: MadeModel, settings: ModelSettings): Pro
   if (script === null) return;
   const models = join(parent, "peer-models");
   await writePeerModel(models, model, sourceDir);
-  await using own = await serve({
-    models: model.dir,
-    pipelines: settings.pipelines,
-    threads: settings.threads,
-  });
+  await using own = await serve({ ...settings.serving, models: model.dir });
   await using peer = startChild(script, [models, model.shape.name, dtypes[model.precision]]);
   const peerUrl = await peer.line();
   const title = `${model.shape.name} ${model.precision}`;
@@ -145,11 +142,4 @@ async function leastCosine(
     least = Math.min(least, cosineOf(results[index]?.embedding ?? [], embedding));
   }
   return least;
-}
-
-function cosineOf(one: readonly number[], other: readonly number[]): number {
-  if (one.length === 0 || one.length !== other.length) return Number.NaN;
-  const dot = (a: readonly number[], b: readonly number[]): number =>
-    a.reduce((sum, value, at) => sum + value * (b[at] ?? 0), 0);
-  return dot(one, other) / Math.sqrt(dot(one, one) * dot(other, other));
 }

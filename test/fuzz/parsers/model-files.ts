@@ -133,9 +133,9 @@ const tokenizerParser = defineParser<string>({
         writeFileSync(path, text);
         const limits = {
           inputTokensMax: 32,
+          vocabulary: 12,
           tokenTypes: 2,
           inputCharactersMax: 1_000,
-          vocabulary: 64,
         };
         const texts = await EncoderTexts.open({ path, unknownTokenId: 1, ...limits });
         const at = { param: "texts[0]", truncate: true, embedding: null, resultBytes: () => 1 };

@@ -1,0 +1,125 @@
+/** Bodies of the other protocols over HTTP, from their bytes to what submit is asked, and back. */
+import { MillraceError } from "millrace-client/wire";
+import { openDeepLFront } from "#src/front/deepl/deepl.js";
+import type { OpenFront } from "#src/front/front.js";
+import { openOpenAiFront } from "#src/front/openai/openai.js";
+import type { Exchange, Route } from "#src/listen/http/http-front.js";
+import { anyCaller } from "#src/work/caller.js";
+import type { Random } from "../../sim/random.js";
+import { mutateBytes, mutateJson } from "../mutate.js";
+import { defineParser, type FuzzParser, goodShare } from "../parser.js";
+import { fuzzFrontParts } from "./fuzz-front-parts.js";
+
+interface Protocol {
+  readonly name: string;
+  readonly front: OpenFront;
+  readonly path: string;
+  readonly contentType: string;
+  /** Objects become JSON; texts are sent as they are. */
+  readonly bodies: readonly (object | string)[];
+}
+
+const json = "application/json";
+const deeplTexts = { text: ["Hello. A second one.", "World"], target_lang: "ZH" };
+
+const protocols: readonly Protocol[] = [
+  {
+    name: "openai-embeddings",
+    front: openOpenAiFront,
+    path: "/v1/embeddings",
+    contentType: json,
+    bodies: [
+      { model: "embed", input: ["hello", "good"], encoding_format: "base64", user: "u" },
+      { model: "embed", input: [[1, 2], [3]], dimensions: 2 },
+      { model: "embed", input: "hello", encoding_format: "float" },
+    ],
+  },
+  {
+    name: "deepl-json",
+    front: openDeepLFront,
+    path: "/v2/translate",
+    contentType: json,
+    bodies: [
+      { ...deeplTexts, source_lang: "EN", split_sentences: "1", preserve_formatting: true },
+      { ...deeplTexts, formality: "prefer_less", show_billed_characters: true },
+    ],
+  },
+  {
+    name: "deepl-form",
+    front: openDeepLFront,
+    path: "/v2/translate",
+    contentType: "application/x-www-form-urlencoded",
+    bodies: [
+      "text=Hello+world&text=%E9%B1%BC&target_lang=ZH&source_lang=EN",
+      "text=One.%0ATwo.&target_lang=zh&split_sentences=nonewlines&preserve_formatting=1",
+    ],
+  },
+];
+
+export const httpFrontParsers: readonly FuzzParser[] = protocols.map((protocol) =>
+  defineParser<Buffer>({
+    name: protocol.name,
+    open: () => {
+      const { http } = protocol.front(fuzzFrontParts());
+      const route = http?.routes.find(
+        ({ path, method }) => path === protocol.path && method === "POST",
+      );
+      if (route === undefined) throw new Error(`there is no route ${protocol.path}`);
+      return {
+        make: (random) => bodyOf(random, protocol),
+        take: (body) => answer(route, body, protocol.contentType),
+      };
+    },
+  }),
+);
+
+function bodyOf(random: Random, { bodies }: Protocol): Buffer {
+  const good = random.pick(bodies);
+  const text = typeof good === "string" ? good : JSON.stringify(good);
+  if (random.chance(goodShare)) return Buffer.from(text);
+  if (typeof good === "object" && random.chance(0.8)) return Buffer.from(mutateJson(random, good));
+  const others = bodies.filter((each) => typeof each === "string").map((each) => Buffer.from(each));
+  return mutateBytes(random, Buffer.from(text), others);
+}
+
+const utf8 = { fatal: true } as const;
+
+async function answer(route: Route, body: Buffer, contentType: string): Promise<void> {
+  let isReplied = false;
+  const exchange: Exchange = {
+    id: "1",
+    caller: anyCaller,
+    arrivedAtMs: performance.now(),
+    params: {},
+    query: new URLSearchParams(),
+    headers: { "content-type": contentType },
+    departed: new AbortController().signal,
+    workClass: "none",
+    receive: () =>
+      Promise.resolve({
+        bytes: body.length,
+        buffer: () => body,
+        text: () => decoded(body),
+        release: () => {},
+      }),
+    reply: () => {
+      isReplied = true;
+    },
+    stream: () => {
+      throw new Error("it replies at once");
+    },
+    told: (thrown) => {
+      throw thrown;
+    },
+  };
+  await route.handler(exchange);
+  if (!isReplied) throw new Error("no reply, and no error");
+}
+
+function decoded(body: Buffer): string {
+  try {
+    return new TextDecoder("utf-8", utf8).decode(body);
+  } catch (cause) {
+    throw new MillraceError("bad_encoding", "no UTF-8", { cause });
+  }
+}
