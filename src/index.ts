@@ -24,8 +24,11 @@ export {
 } from "millrace-client/wire";
 export type { LogDestination } from "./log-output.js";
 export type { AccessOptions } from "./options/access-options.js";
+export type { BertOptions, BertPoolingStrategy } from "./options/bert-options.js";
+export type { EctransformerOptions } from "./options/ectransformer-options.js";
 export type { BaseOptions, FormerOptions, Options } from "./options/options.js";
 export type { TeiOptions } from "./options/tei-options.js";
+export type { ZmqOptions } from "./options/zmq-options.js";
 export type { MillraceServer } from "./server.js";
 export type {
   InputOutcome,

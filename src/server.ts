@@ -12,8 +12,10 @@ import type { DeploymentIdentity, ModelsReload } from "millrace-client/wire";
 import { type AdminEntrance, type Entrance, openEntrance } from "./access/entrance.js";
 import { GuardedSubmit } from "./access/guarded-submit.js";
 import type { Backend, OpenBackend } from "./backend/backend.js";
+import { openBertFront } from "./front/bert-as-service/bert-as-service.js";
 import { chooseFronts } from "./front/choose-fronts.js";
 import { openDeepLFront } from "./front/deepl/deepl.js";
+import { openEctransformerFront } from "./front/ectransformer/ectransformer.js";
 import type { Front, FrontParts, OpenFront } from "./front/front.js";
 import { openHuggingfaceFront } from "./front/huggingface/huggingface.js";
 import { identificationOf } from "./front/identification.js";
@@ -29,6 +31,7 @@ import {
   startHttpListener,
 } from "./listen/http/listener.js";
 import type { RunningListener } from "./listen/running.js";
+import { startZmqListener } from "./listen/zmq/listener.js";
 import type { Log } from "./log.js";
 import type { LogOutput } from "./log-output.js";
 import { EventLoopDelay } from "./metrics/event-loop-delay.js";
@@ -47,6 +50,8 @@ const fronts = {
   deepl: openDeepLFront,
   tei: openTeiFront,
   huggingface: openHuggingfaceFront,
+  "bert-as-service": openBertFront,
+  ectransformer: openEctransformerFront,
 } satisfies Readonly<Record<string, OpenFront>>;
 
 /** Before there is a listener. */
@@ -66,6 +71,8 @@ export interface MillraceServer extends AsyncDisposable {
   readonly url: string;
   /** Of the routes for operators, where they have a port of their own; else null. */
   readonly adminUrl: string | null;
+  /** Of every listener, that one first: `tcp://127.0.0.1:5550 → tcp://127.0.0.1:5560` over ZeroMQ. */
+  readonly urls: readonly string[];
   /** The seam below the fronts, for callers in this process. */
   readonly submit: Submit;
   readonly views: ServerViews;
@@ -76,6 +83,8 @@ export interface MillraceServer extends AsyncDisposable {
    * the server closes itself, because nobody knows any more who has what.
    */
   readonly broken: Promise<void>;
+  /** Resolves when a client stopped the server (`bertTerminate`): it closes itself. */
+  readonly terminated: Promise<void>;
   /**
    * Drains for at most `drainMs`, then ends everything. False where work was cut off. A second call gets the first
    * one's promise.
@@ -95,6 +104,7 @@ export async function startServer(
   if (parts.logOutput !== undefined) parts.logOutput.onDropped = () => metrics.logLineDropped();
   const delay = new EventLoopDelay();
   const broken = new Broken(parts.log);
+  const terminated = new Terminated();
   let entrance: Entrance | null = null;
   let listener: HttpListener | null = null;
   let admin: HttpListener | null = null;
@@ -116,7 +126,7 @@ export async function startServer(
       late.stop({ drainMs: 0 }),
     );
     const wired = { options, metrics, log: parts.log, entrance };
-    const opened = openFronts(backend, wired);
+    const opened = openFronts(backend, { ...wired, terminate: terminated.resolve });
     const toHttp = { ...wired, views: backend.views };
     const listening = listenHttp(opened, toHttp);
     listener = await unlessAborted(signal, listening, (late) => late.close());
@@ -133,7 +143,7 @@ export async function startServer(
     );
     const { url } = listener;
     const listeners = [listener, ...(admin === null ? [] : [admin]), ...others];
-    const at = { url, adminUrl, listeners, entrance };
+    const at = { url, adminUrl, listeners, entrance, terminated };
     return new RunningServer({ configuration, log, backend, ...at, delay, broken });
   } catch (error) {
     backend?.drain();
@@ -177,7 +187,7 @@ interface Wired {
 
 function openFronts(
   backend: Pick<Backend, "submit" | "views" | "reload">,
-  { options, metrics, entrance }: Wired,
+  { options, metrics, entrance, terminate }: Wired & { readonly terminate: () => void },
 ): readonly Front[] {
   const { views } = backend;
   const { access } = entrance;
@@ -190,7 +200,7 @@ function openFronts(
     description ??= JSON.stringify(openApiDocument(overHttp, version));
     return description;
   };
-  const parts: FrontParts = { submit, views, tasks, options, metrics, reload, openApi };
+  const parts: FrontParts = { submit, views, tasks, options, metrics, reload, terminate, openApi };
   const opened = chooseFronts<OpenFront>(options.fronts, fronts).map((open) => open(parts));
   return opened;
 }
@@ -236,12 +246,20 @@ async function listenForAdmin(
   });
 }
 
-/** Whatever does not speak over HTTP. */
+/** Whatever does not speak over HTTP. Where one cannot listen, none of them does. */
 async function listenElsewhere(
-  _opened: readonly Front[],
-  _wired: Wired,
+  opened: readonly Front[],
+  { options: limits, entrance: { access }, ...wired }: Wired,
 ): Promise<readonly RunningListener[]> {
-  return [];
+  const starting = opened.flatMap(({ zmq }) =>
+    zmq === undefined ? [] : [startZmqListener({ ...wired, access, limits, front: zmq })],
+  );
+  const started = await Promise.allSettled(starting);
+  const listening = started.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+  const failed = started.find((each) => each.status === "rejected");
+  if (failed === undefined) return listening;
+  await closeAll(listening);
+  throw failed.reason;
 }
 
 async function closeAll(listeners: readonly RunningListener[]): Promise<void> {
@@ -258,6 +276,21 @@ interface RunningParts {
   readonly listeners: readonly RunningListener[];
   readonly delay: EventLoopDelay;
   readonly broken: Broken;
+  readonly terminated: Terminated;
+}
+
+/** A caller who may has stopped the server. */
+class Terminated {
+  readonly promise: Promise<void>;
+  readonly resolve: () => void;
+
+  constructor() {
+    let settle: () => void = () => {};
+    this.promise = new Promise((resolve) => {
+      settle = resolve;
+    });
+    this.resolve = settle;
+  }
 }
 
 /** A promise inside was broken. The first one counts. */
@@ -287,6 +320,14 @@ class RunningServer implements MillraceServer {
   constructor(parts: RunningParts) {
     this.#parts = parts;
     void parts.broken.promise.then(() => this.close());
+    void parts.terminated.promise.then(() => {
+      parts.log.info("stopping: a client asked for it");
+      return this.close();
+    });
+  }
+
+  get terminated(): Promise<void> {
+    return this.#parts.terminated.promise;
   }
 
   get broken(): Promise<void> {
@@ -299,6 +340,10 @@ class RunningServer implements MillraceServer {
 
   get adminUrl(): string | null {
     return this.#parts.adminUrl;
+  }
+
+  get urls(): readonly string[] {
+    return this.#parts.listeners.map(({ url }) => url);
   }
 
   get submit(): Submit {

@@ -89,7 +89,8 @@ async function serve(given: Configuration, parts: ServeParts): Promise<void> {
   }
   if (isHungUp) onHangUp();
   const broken = server.broken.then(() => true);
-  if (await Promise.race([aborted(stopping.signal).then(() => false), broken])) {
+  const stopped = Promise.race([aborted(stopping.signal), server.terminated]);
+  if (await Promise.race([stopped.then(() => false), broken])) {
     await server.close();
     return await leave(exitCodes.broken);
   }

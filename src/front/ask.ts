@@ -93,6 +93,7 @@ export async function askEach(
     onOutcome: (outcome) => {
       had[outcome.index] = true;
       onOutcome(outcome);
+      events.onOutcome?.(outcome);
     },
   });
   asker.workClass = summary.class;

@@ -5,7 +5,10 @@
 import type { ModelsReload } from "millrace-client/wire";
 import type { GuardedSubmit } from "../access/guarded-submit.js";
 import type { HttpFront } from "../listen/http/http-front.js";
+import type { ZmqFront } from "../listen/zmq/zmq-front.js";
 import type { Metrics } from "../metrics/metrics.js";
+import type { BertOptions } from "../options/bert-options.js";
+import type { EctransformerOptions } from "../options/ectransformer-options.js";
 import type { Options } from "../options/options.js";
 import type { TaskForm } from "../work/task-form.js";
 import type { ServerViews } from "../work/views.js";
@@ -16,6 +19,7 @@ export type OpenFront = (parts: FrontParts) => Front;
 /** What it speaks over; each is served by the listener of that name. */
 export interface Front {
   readonly http?: HttpFront;
+  readonly zmq?: ZmqFront;
 }
 
 export interface FrontParts {
@@ -27,6 +31,8 @@ export interface FrontParts {
   readonly reload?: () => Promise<ModelsReload>;
   /** OpenAPI, of all fronts that are spoken; asked once they are open. Absent: nobody knows. */
   readonly openApi?: () => string;
+  /** Stops the server as a signal would: what it has is finished first. */
+  readonly terminate?: () => void;
   readonly metrics: Pick<Metrics, "requestFinished" | "scrape" | "contentType">;
 }
 
@@ -44,4 +50,19 @@ export type FrontOptions = Pick<
   | "queuedItemsMax"
   | "rowsMax"
   | "teiModel"
+  | "zmqRepliesBytesMax"
+  | FactOption
+  | keyof BertOptions
+  | keyof EctransformerOptions
 >;
+
+/** What some protocols tell their clients of the server. */
+type FactOption =
+  | "host"
+  | "port"
+  | "logLevel"
+  | "connectionsMax"
+  | "pipelines"
+  | "realtimePipelines"
+  | "bulkPipelines"
+  | "prefetchRows";

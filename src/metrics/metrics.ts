@@ -62,6 +62,15 @@ export class Metrics {
     this.#count("millrace_status_polls_total", { route });
   }
 
+  /** By a listener that cannot refuse: of messages that had no answer, and of answers that nobody took. */
+  messagesDropped(front: string, reason: string, messages: number): void {
+    this.#count("millrace_messages_dropped_total", { front, reason }, messages);
+  }
+
+  topicShared(front: string): void {
+    this.#count("millrace_shared_prefixes_total", { front });
+  }
+
   /** By the front, when a request has all its results. */
   requestFinished(workClass: WorkClass, timings: RequestTimings): void {
     const observe = (name: MetricName, ms: number): void => {

@@ -61,6 +61,15 @@ export const metricTable: Readonly<Record<MetricName, MetricDefinition>> = defin
     "route",
   ),
   millrace_connections: gauge("Open connections."),
+  millrace_messages_dropped_total: counter(
+    "Messages over ZeroMQ that had no answer, or whose answer nobody took, by why.",
+    "front",
+    "reason",
+  ),
+  millrace_shared_prefixes_total: counter(
+    "Subscriptions over ZeroMQ that read what is for another one as well: one identity is the beginning of the other.",
+    "front",
+  ),
   millrace_prepare_seconds: histogram("Preparing a request: its inputs become items.", seconds, [
     "class",
   ]),
@@ -161,6 +170,8 @@ export type MetricName =
   | "millrace_refused_total"
   | "millrace_status_polls_total"
   | "millrace_connections"
+  | "millrace_messages_dropped_total"
+  | "millrace_shared_prefixes_total"
   | "millrace_prepare_seconds"
   | "millrace_wait_seconds"
   | "millrace_compute_seconds"

@@ -49,7 +49,11 @@ export function contradictions(options: Options, place: PlaceOf): string[] {
       `${place("queuedItemsMax")} is below ${place("requestInputsMax")} (${options.requestInputsMax}): the largest request could never be taken`,
     );
   }
-  return [...problems, ...accessContradictions(options, place)];
+  return [
+    ...problems,
+    ...accessContradictions(options, place),
+    ...zmqContradictions(options, place),
+  ];
 }
 
 function accessContradictions(options: Options, place: PlaceOf): string[] {
@@ -74,6 +78,32 @@ function accessContradictions(options: Options, place: PlaceOf): string[] {
   if (corsOrigins !== null && !isOrigins(corsOrigins)) {
     problems.push(
       `${place("corsOrigins")}: ${JSON.stringify(corsOrigins)} is neither * nor a list of origins such as https://app.example, without a path and with commas between`,
+    );
+  }
+  return problems;
+}
+
+/** Of each protocol over ZeroMQ: where clients send, and where they receive. */
+const zmqPorts = [
+  ["bertPort", "bertPortOut"],
+  ["zmqPort", "zmqPortOut"],
+] as const;
+
+function zmqContradictions(options: Options, place: PlaceOf): string[] {
+  const { zmqHost, zmqCurveSecretKeyFile, insecure } = options;
+  const problems: string[] = [];
+  for (const [port, portOut] of zmqPorts) {
+    if ((options[port] === null) === (options[portOut] === null)) continue;
+    const [given, missing] = options[port] === null ? [portOut, port] : [port, portOut];
+    problems.push(
+      `${place(given)} needs ${place(missing)}: clients send to one and receive from the other`,
+    );
+  }
+  const isHere = /^(?:localhost|127\.\d+\.\d+\.\d+|::1)$/.test(zmqHost);
+  const listens = zmqPorts.some(([port]) => options[port] !== null);
+  if (listens && !isHere && zmqCurveSecretKeyFile === null && !insecure) {
+    problems.push(
+      `${place("zmqHost")} is ${zmqHost}, which others than this machine can reach, and nothing is encrypted there: give ${place("zmqCurveSecretKeyFile")}, or ${place("insecure")} where the network is trusted`,
     );
   }
   return problems;

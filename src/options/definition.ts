@@ -10,6 +10,8 @@ export const optionGroups = [
   "Limits",
   "Times",
   "Access",
+  "Bert",
+  "Ectrans",
 ] as const;
 
 /** A default is a value, or is computed from the machine and the layout that was asked for. */
@@ -24,6 +26,8 @@ export type OptionType<Value> = [NonNullable<Value>] extends [number]
       readonly unit: string;
       readonly min: number;
       readonly max: number;
+      /** What null in the file stands for, where the program that is replaced has that word. */
+      readonly none?: number;
     }
   : [NonNullable<Value>] extends [boolean]
     ? { readonly type: "flag" }

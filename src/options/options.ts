@@ -1,9 +1,18 @@
 /** What the options of the server are called, and of which type each is; table.ts says all else of them. */
 import type { AccessOptions } from "./access-options.js";
+import type { BertOptions } from "./bert-options.js";
+import type { EctransformerOptions } from "./ectransformer-options.js";
 import type { TeiOptions } from "./tei-options.js";
+import type { ZmqOptions } from "./zmq-options.js";
 
 /** The values, resolved once and frozen. Units stand at the end of the names. */
-export interface Options extends BaseOptions, AccessOptions, TeiOptions {}
+export interface Options
+  extends BaseOptions,
+    AccessOptions,
+    BertOptions,
+    ZmqOptions,
+    EctransformerOptions,
+    TeiOptions {}
 
 export interface BaseOptions {
   readonly fronts: string;

@@ -264,7 +264,8 @@ function readInteger(
   definition: Extract<AnyOptionDefinition, { readonly type: "integer" }>,
   raw: unknown,
 ): Read {
-  const value = typeof raw === "string" && /^\d{1,15}$/.test(raw) ? Number(raw) : raw;
+  if (raw === null && definition.none !== undefined) return { value: definition.none };
+  const value = typeof raw === "string" && /^-?\d{1,15}$/.test(raw) ? Number(raw) : raw;
   if (typeof value !== "number" || !Number.isSafeInteger(value)) {
     return { problem: `${show(raw)} is not a whole number of ${definition.unit}` };
   }

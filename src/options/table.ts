@@ -8,14 +8,20 @@
  */
 import { accessOptions } from "./access-options.js";
 import { baseOptions } from "./base-options.js";
+import { bertOptions } from "./bert-options.js";
 import type { OptionRows } from "./definition.js";
+import { ectransformerOptions } from "./ectransformer-options.js";
 import type { OptionKey, Options } from "./options.js";
 import { teiOptions } from "./tei-options.js";
+import { zmqOptions } from "./zmq-options.js";
 
 export const optionTable: OptionRows<Options> = {
   ...baseOptions,
   ...accessOptions,
   ...teiOptions,
+  ...bertOptions,
+  ...zmqOptions,
+  ...ectransformerOptions,
 };
 
 /** Names under which the file may gather the options that begin so. */

@@ -59,5 +59,6 @@ export const keptPackages: Readonly<Record<string, readonly string[]>> = {
   commander: ["src/cli"],
   "cli-progress": ["src/cli", "src/convert"],
   pino: ["src/log.ts"],
+  zeromq: ["src/listen/zmq/sockets.ts"],
   yauzl: ["src/convert/reading/torch-archive.ts"],
 };

@@ -37,6 +37,8 @@ const knowing: Readonly<
       // Its folders.
       "src/tasks/translation/",
       "src/cli/translate.ts",
+      // The protocol is for nothing else.
+      "src/front/ectransformer/",
       "client/src/translate.ts",
       // Its wire types, and where they are exported.
       "client/src/wire/translate.ts",
@@ -68,6 +70,9 @@ const knowing: Readonly<
       "src/cli/commands.ts",
       "src/cli/program.ts",
       "src/convert/marian/family.ts",
+      // What bert-as-service calls an option of its own.
+      "src/options/bert-options.ts",
+      "src/front/bert-as-service/",
       "src/tasks/embedding/",
       // Protocols have the same verbs, or ask a model for what it is for.
       "src/front/tei/",

@@ -18,6 +18,8 @@ export interface TranslateRequest extends RequestFields {
   readonly truncate?: boolean;
   /** Split texts into sentences and join the translations again. Default: true. */
   readonly split?: boolean;
+  /** The lists of `tokenIds` were made equally long with the model's pad token, which is taken off their ends. Default: false. */
+  readonly padded?: boolean;
 }
 
 export interface Alternative {

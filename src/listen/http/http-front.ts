@@ -25,7 +25,7 @@ export interface Route {
    */
   readonly path: string;
   /** `GET` answers `HEAD` too. */
-  readonly method: "GET" | "POST" | "PUT" | "DELETE";
+  readonly method: "GET" | "POST" | "PUT" | "DELETE" | "OPTIONS";
   /** Whether a key is needed where keys are asked for, and one that may administrate. Default: `key`. */
   readonly access?: "open" | "key" | "admin";
   /** For the description of all routes (OpenAPI); left out only where there is nothing to say to callers. */

@@ -16,6 +16,7 @@ export const translateFields = [
   "nBest",
   "truncate",
   "split",
+  "padded",
 ] as const;
 
 /** @throws MillraceError `bad_request`, `bad_encoding`, `too_many_items`, `input_empty`; `param` says where. */
@@ -28,6 +29,7 @@ export function readTranslate(
   const inputs = readInputs(fields, limits);
   const truncate = fields.flag("truncate");
   const split = fields.flag("split");
+  const padded = fields.flag("padded");
   return {
     inputs,
     bytes: heldBytes(inputs),
@@ -35,6 +37,7 @@ export function readTranslate(
       ...search,
       ...(truncate === undefined ? {} : { truncate }),
       ...(split === undefined ? {} : { split }),
+      ...(padded === undefined ? {} : { padded }),
     },
   };
 }

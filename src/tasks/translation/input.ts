@@ -11,11 +11,13 @@ export interface TranslateSettings extends GenerationSettings {
   readonly truncate: boolean;
   /** Split texts into sentences and join the translations again. */
   readonly split: boolean;
+  /** Ids end with pad tokens that are not theirs. */
+  readonly padded?: true;
 }
 
 /** The settings that `complete` gave, as they are needed again. */
 export function completedSettings(settings: JsonObject): TranslateSettings {
-  const { beams, nBest, lengthPenalty, maxLength, truncate, split } = settings;
+  const { beams, nBest, lengthPenalty, maxLength, truncate, split, padded } = settings;
   assert(
     typeof beams === "number" &&
       typeof nBest === "number" &&
@@ -25,5 +27,6 @@ export function completedSettings(settings: JsonObject): TranslateSettings {
       typeof split === "boolean",
     "translation: its settings were not completed",
   );
-  return { beams, nBest, lengthPenalty, maxLength, truncate, split };
+  const ids = padded === true ? { padded } : {};
+  return { beams, nBest, lengthPenalty, maxLength, truncate, split, ...ids };
 }

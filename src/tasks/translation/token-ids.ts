@@ -7,6 +7,7 @@ import { pieceOf, truncateTokens } from "./piece-of.js";
 export interface TokenIdLimits {
   readonly vocabulary: number;
   readonly inputTokensMax: number;
+  readonly padTokenId: number;
 }
 
 /**
@@ -14,11 +15,12 @@ export interface TokenIdLimits {
  * added where it is missing. `truncate` keeps the last id, so that a text cut short still ends with it.
  */
 export function* tokenIdSteps(
-  tokenIds: readonly number[],
+  given: readonly number[],
   at: { readonly index: number; readonly settings: TranslateSettings },
-  { vocabulary, inputTokensMax }: TokenIdLimits,
+  { vocabulary, inputTokensMax, padTokenId }: TokenIdLimits,
 ): Generator<PrepareStep> {
   const param = `tokenIds[${at.index}]`;
+  const tokenIds = at.settings.padded === true ? withoutPadding(given, padTokenId) : given;
   if (tokenIds.length === 0) {
     yield refuse("input_empty", `${param} is empty`, param);
     return;
@@ -38,6 +40,11 @@ export function* tokenIdSteps(
   const kept = truncated ? truncateTokens(tokenIds, inputTokensMax) : tokenIds;
   yield { kind: "piece", piece: pieceOf({ tokenIds: kept, joiner: "" }, at.settings) };
   yield { kind: "end", note: { prefix: "", truncated } };
+}
+
+/** Rows of one width have it at their ends; a token of that id before other ones is the caller's. */
+function withoutPadding(tokenIds: readonly number[], padTokenId: number): readonly number[] {
+  return tokenIds.slice(0, tokenIds.findLastIndex((id) => id !== padTokenId) + 1);
 }
 
 function refuse(

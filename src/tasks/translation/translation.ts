@@ -95,7 +95,8 @@ class TranslationTaskModel implements TaskModel<TranslationInput> {
     const settings = completedSettings(at.settings);
     if (typeof input !== "string") {
       const { sourceVocabulary: vocabulary } = shape;
-      return tokenIdSteps(input, { ...at, settings }, { vocabulary, inputTokensMax });
+      const { padTokenId } = generation;
+      return tokenIdSteps(input, { ...at, settings }, { vocabulary, inputTokensMax, padTokenId });
     }
     const { inputCharactersMax } = this.#limits;
     const { endTokenId } = generation;

@@ -1,0 +1,197 @@
+/**
+ * bert-as-service over HTTP, on the main port: `POST /encode`, `GET /status/server`, `GET /status/client`. Web pages of any origin may
+ * read the answers, as they may there.
+ */
+import { MillraceError } from "millrace-client/wire";
+import { z } from "zod";
+import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
+import { float32Text } from "../../work/float-text.js";
+import { inTurns } from "../../work/in-turns.js";
+import { readAs, schemaOf } from "../json-body.js";
+import { errorHead } from "../reply-heads.js";
+import { type Encoded, readBertTexts } from "./encode.js";
+import { bertVersion } from "./server-status.js";
+import type { BertParts } from "./shared-parts.js";
+
+const anyOrigin = { "access-control-allow-origin": "*" } as const;
+const json = "application/json";
+const form = "application/x-www-form-urlencoded";
+
+const encodeSchema = z.object({
+  id: z.json(),
+  texts: z.array(z.union([z.string(), z.array(z.string())])),
+  is_tokenized: z.boolean().optional(),
+});
+const encodeReply = {
+  type: "object",
+  properties: {
+    id: {},
+    result: { type: "array" },
+    results: { type: "array" },
+    status: { const: 200 },
+  },
+} as const;
+
+export class BertRoutes implements HttpFront {
+  readonly name = "bert-as-service";
+  readonly routes: readonly Route[];
+  readonly pathPrefixes: readonly string[] = ["/encode", "/status/server", "/status/client"];
+  readonly #shared: BertParts;
+  #asked = 0;
+  readonly #pending = new Set<string>();
+
+  constructor(shared: BertParts) {
+    this.#shared = shared;
+    this.routes = [
+      {
+        path: "/encode",
+        method: "POST",
+        doc: {
+          summary: "Vectors of texts, as bert-as-service has them",
+          request: { [json]: schemaOf(encodeSchema) },
+          reply: { [json]: encodeReply },
+        },
+        handler: (exchange) => this.#encode(exchange),
+      },
+      this.#memory("/status/server", () => shared.status.status("http")),
+      this.#memory("/status/client", () => this.#client()),
+      ...this.pathPrefixes.map(preflight),
+    ];
+  }
+
+  renderError(error: MillraceError): Reply {
+    const { status, headers } = errorHead(error);
+    const { code: type, message: description } = error;
+    return jsonReplyOf(status, JSON.stringify({ description, type, status }), headers);
+  }
+
+  #memory(path: string, values: () => object): Route {
+    return {
+      path,
+      method: "GET",
+      fromMemory: true,
+      doc: {
+        summary: `What bert-as-service tells at ${path}`,
+        reply: { [json]: { type: "object" } },
+      },
+      handler: (exchange) =>
+        exchange.reply(jsonReplyOf(200, JSON.stringify({ ...values(), status: 200 }))),
+    };
+  }
+
+  async #encode(exchange: Exchange): Promise<void> {
+    const { parts, statistic, encoder } = this.#shared;
+    if (parts.views.isDraining) {
+      throw new MillraceError("draining", "the server is stopping and takes no new work");
+    }
+    const read = readerOf(exchange);
+    const body = await exchange.receive();
+    let encoding: Promise<Encoded>;
+    let id: unknown;
+    this.#asked += 1;
+    this.#pending.add(exchange.id);
+    try {
+      const { bytes } = body;
+      const request = readAs(encodeSchema, read(body.text()));
+      ({ id } = request);
+      const texts = readBertTexts(request.texts, bytes);
+      statistic.encoded("http", texts.list.length);
+      // It has called submit, which counts the bytes from now on.
+      encoding = encoder.encode(exchange, texts);
+    } catch (error) {
+      this.#pending.delete(exchange.id);
+      throw error;
+    } finally {
+      body.release();
+    }
+    try {
+      const result = await inTurns(rowsText(await encoding));
+      // The code of the original says `result`, its documentation `results`.
+      const text = `{"id":${JSON.stringify(id)},"result":${result},"results":${result},"status":200}`;
+      exchange.reply(jsonReplyOf(200, text));
+    } finally {
+      this.#pending.delete(exchange.id);
+    }
+  }
+
+  /** There it is told of the one client that its HTTP server is. */
+  #client(): object {
+    const { options } = this.#shared.parts;
+    return {
+      identity: "http",
+      num_request: this.#asked,
+      num_pending_request: this.#pending.size,
+      pending_request: [],
+      output_fmt: "list",
+      port: options.bertPort,
+      port_out: options.bertPortOut,
+      server_ip: options.host,
+      client_version: bertVersion,
+      timeout: options.requestTimeoutMsDefault,
+    };
+  }
+}
+
+function preflight(path: string): Route {
+  const headers = {
+    ...anyOrigin,
+    "access-control-allow-methods": "GET, POST",
+    "access-control-allow-headers": "authorization, content-type",
+    "access-control-max-age": "600",
+  };
+  const reply = { status: 204, contentType: "text/plain", body: "", headers };
+  const handler = (exchange: Exchange): void => exchange.reply(reply);
+  return { path, method: "OPTIONS", access: "open", fromMemory: true, handler };
+}
+
+/** @throws MillraceError `unsupported_media_type` */
+function readerOf({ headers }: Exchange): (text: string) => unknown {
+  const sent = (headers["content-type"] ?? "").split(";", 1)[0]?.trim().toLowerCase();
+  if (sent === json) return jsonOf;
+  if (sent === form) return formOf;
+  throw new MillraceError("unsupported_media_type", `The body must be ${json} or ${form}.`);
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (cause) {
+    throw new MillraceError("bad_request", "the body is not JSON", { cause });
+  }
+}
+
+/** `texts` may stand several times. */
+function formOf(text: string): unknown {
+  const fields = new URLSearchParams(text);
+  const id = fields.get("id");
+  return { ...(id === null ? {} : { id }), texts: fields.getAll("texts") };
+}
+
+function* rowsText({ data, shape }: Encoded): Generator<undefined, string> {
+  const width = shape.at(-1) ?? 0;
+  const perText = shape.length === 3 ? (shape[1] ?? 0) : 1;
+  const texts: string[] = [];
+  let row = 0;
+  for (let text = 0; text < (shape[0] ?? 0); text += 1) {
+    const rows: string[] = [];
+    for (let token = 0; token < perText; token += 1) {
+      const numbers: string[] = [];
+      for (let at = row * width; at < (row + 1) * width; at += 1) {
+        numbers.push(float32Text(data[at] ?? 0));
+      }
+      rows.push(`[${numbers.join(",")}]`);
+      row += 1;
+      yield;
+    }
+    texts.push(shape.length === 3 ? `[${rows.join(",")}]` : (rows[0] ?? "[]"));
+  }
+  return `[${texts.join(",")}]`;
+}
+
+function jsonReplyOf(
+  status: number,
+  body: string,
+  headers: Readonly<Record<string, string>> = {},
+): Reply {
+  return { status, contentType: json, body, headers: { ...headers, ...anyOrigin } };
+}

@@ -1,0 +1,362 @@
+/**
+ * READ FIRST of this folder. Listens for one front over ZeroMQ: sockets, limits, who is subscribed and who has left, and replies on
+ * their way out. It speaks no protocol of its own.
+ *
+ *   PULL or ROUTER ─► message ─► the front's handle ─► begin: a request in flight ─► publish ─► queues ─► XPUB
+ *                      too large?                           │ aborted: who asked has left     ▲
+ *                                                           └────────── subscribers ◄─────────┴── subscriptions
+ */
+import { randomUUID } from "node:crypto";
+import { errorRegistry, MillraceError, type WorkClass } from "millrace-client/wire";
+import type { Access } from "../../access/access.js";
+import type { Log } from "../../log.js";
+import type { Metrics } from "../../metrics/metrics.js";
+import type { Options } from "../../options/options.js";
+import type { Caller } from "../../work/caller.js";
+import type { RunningListener } from "../running.js";
+import { type Audience, type Frame, ReplyQueues } from "./reply-queues.js";
+import { openSockets, type Sockets } from "./sockets.js";
+import { Subscribers } from "./subscribers.js";
+import { TopicWays } from "./topic-ways.js";
+import type { ZmqAsker, ZmqDropReason, ZmqFront, ZmqMessage } from "./zmq-front.js";
+
+export interface ZmqListenerParts {
+  readonly front: ZmqFront;
+  readonly access: Access;
+  readonly limits: ZmqLimits;
+  readonly metrics: Pick<
+    Metrics,
+    "replied" | "refused" | "polled" | "messagesDropped" | "topicShared"
+  >;
+  readonly log: Log;
+}
+
+export type ZmqLimits = Pick<
+  Options,
+  | "zmqHost"
+  | "zmqCurveSecretKeyFile"
+  | "zmqRequestsMax"
+  | "zmqRepliesBytesMax"
+  | "zmqTopicBytesMax"
+  | "zmqHoldMs"
+  | "bodyBytesMax"
+  | "headersTimeoutMs"
+  | "replyTimeoutMs"
+>;
+
+/**
+ * A message that is too large by less than this is told so. One that is larger yet never comes into memory: ZeroMQ closes the
+ * connection.
+ */
+const refusedBytesFactor = 4;
+/** For what a close cuts off. */
+const cutOffMs = 1_000;
+/** Lines of the log about what strangers sent. */
+const logEveryMs = 10_000;
+
+/** @throws MillraceError `option_invalid` where the address cannot be listened on */
+export async function startZmqListener(parts: ZmqListenerParts): Promise<RunningListener> {
+  const { front, limits, log } = parts;
+  const sockets = await openSockets({
+    host: limits.zmqHost,
+    port: front.port,
+    portOut: front.portOut,
+    takes: front.takes,
+    frameBytesMax: refusedBytesFactor * limits.bodyBytesMax,
+    handshakeMs: limits.headersTimeoutMs,
+    curveSecretKeyFile: limits.zmqCurveSecretKeyFile,
+  });
+  const { curvePublicKey } = sockets;
+  if (curvePublicKey !== null) log.info({ front: front.name, curvePublicKey }, "CURVE");
+  return new Listener(parts, sockets);
+}
+
+class Listener implements RunningListener {
+  readonly url: string;
+  readonly #parts: ZmqListenerParts;
+  readonly #sockets: Sockets;
+  readonly #subscribers: Subscribers;
+  readonly #replies: ReplyQueues;
+  readonly #open = new Set<OpenMessage>();
+  readonly #said = new Map<string, number>();
+  readonly #ways: TopicWays | null;
+  readonly #reading: Promise<unknown>;
+  #inFlight = 0;
+  #isDraining = false;
+  #isClosed = false;
+  #onIdle: (() => void) | null = null;
+  #draining: Promise<void> | null = null;
+  #closing: Promise<void> | null = null;
+
+  constructor(parts: ZmqListenerParts, sockets: Sockets) {
+    const { limits, metrics, front } = parts;
+    this.#parts = parts;
+    this.#ways =
+      front.topicOf === undefined ? null : new TopicWays((way) => front.topicOf?.(way) ?? way);
+    this.#sockets = sockets;
+    this.url = `${sockets.url} → ${sockets.urlOut}`;
+    this.#subscribers = new Subscribers({
+      holdMs: limits.zmqHoldMs,
+      onSubscribed: (topic) => this.#replies.subscribed(topic),
+      onJoined: (topic) => this.#replies.joined(topic),
+      onLeft: (topic) => this.#replies.left(topic),
+      onShared: (shorter, longer) => {
+        metrics.topicShared(front.name);
+        const shown = { shorter: textOf(shorter), longer: textOf(longer) };
+        this.#say("one identity is the beginning of another, and reads what is for it", shown);
+      },
+      onIgnored: () => this.#say("more subscriptions, or longer ones, than are remembered", {}),
+    });
+    this.#replies = new ReplyQueues({
+      topicBytesMax: limits.zmqTopicBytesMax,
+      bytesMax: limits.zmqRepliesBytesMax,
+      holdMs: limits.zmqHoldMs,
+      readMs: limits.replyTimeoutMs,
+      isSubscribed: (topic) => this.#subscribers.has(topic),
+      isShared: (topic) => this.#subscribers.isShared(topic),
+      isOverheard: (topic) => this.#subscribers.isOverheard(topic),
+      send: (frames) => sockets.publish(frames),
+      setLossy: (isLossy) => sockets.setLossy(isLossy),
+      onDropped: (reason, replies) => this.#dropped(reason, replies),
+    });
+    this.#reading = Promise.all([this.#readMessages(), this.#readSubscriptions()]);
+  }
+
+  drained(): Promise<void> {
+    this.#isDraining = true;
+    this.#draining ??= this.#whenIdle().then(() => this.#replies.idle());
+    return this.#draining;
+  }
+
+  async close(): Promise<void> {
+    this.#closing ??= this.#close();
+    await this.#closing;
+  }
+
+  /** Whoever is cut off is told so, for a moment. */
+  async #close(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, cutOffMs);
+    });
+    await Promise.race([this.drained(), late]);
+    clearTimeout(timer);
+    this.#isClosed = true;
+    for (const message of this.#open) message.abort();
+    this.#replies.close();
+    this.#subscribers.close();
+    this.#sockets.close();
+    await this.#reading;
+  }
+
+  async #whenIdle(): Promise<void> {
+    if (this.#open.size === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#onIdle = resolve;
+    });
+  }
+
+  async #readMessages(): Promise<void> {
+    try {
+      for await (const frames of this.#sockets.messages) void this.#take(frames);
+    } catch (error) {
+      if (!this.#isClosed) this.#parts.log.error({ err: error }, "reading from ZeroMQ failed");
+    }
+  }
+
+  async #readSubscriptions(): Promise<void> {
+    try {
+      for await (const [told] of this.#sockets.subscriptions) {
+        const message = told?.toString("latin1") ?? "";
+        const known = this.#ways === null ? message : this.#ways.told(message);
+        if (known !== null) this.#subscribers.told(known);
+      }
+    } catch (error) {
+      if (!this.#isClosed) this.#parts.log.error({ err: error }, "reading from ZeroMQ failed");
+    }
+  }
+
+  async #take(received: readonly Buffer[]): Promise<void> {
+    const { front, metrics, limits } = this.#parts;
+    const message = this.#messageOf(received);
+    if (message.frames.length > front.framesMax) {
+      message.drop("malformed");
+      return;
+    }
+    this.#open.add(message);
+    try {
+      if (message.bytes > limits.bodyBytesMax) throw tooLarge(limits);
+      await front.handle(message);
+      if (message.asker === null) metrics.polled(front.name);
+      else this.#replied(message, 200);
+    } catch (thrown) {
+      this.#failed(message, thrown);
+    } finally {
+      this.#open.delete(message);
+      if (message.asker !== null) this.#inFlight -= 1;
+      message.end();
+      if (this.#open.size === 0) this.#onIdle?.();
+    }
+  }
+
+  #messageOf(received: readonly Buffer[]): OpenMessage {
+    const { front, access } = this.#parts;
+    // REQ sends an empty frame before its own and wants it back; DEALER sends none.
+    const isDelimited = received.length > 2 && received[1]?.length === 0;
+    const headFrames = front.takes === "pull" ? 0 : isDelimited ? 2 : 1;
+    const head = received.slice(0, headFrames);
+    return new OpenMessage(received.slice(headFrames), {
+      callerOf: (credential) => access.callerOf(credential),
+      begin: () => this.#begin(),
+      watch: (topic, left) => this.#subscribers.watch(topic, left),
+      publish: (topic, frames, audience) => this.#replies.publish(topic, frames, audience),
+      offer: (topic, frames) => {
+        if (this.#subscribers.has(topic)) this.#replies.publish(topic, frames);
+      },
+      reply: (frames) => {
+        if (head.length === 0) throw new Error(`${front.name} takes what cannot be answered`);
+        if (this.#isClosed) return;
+        this.#sockets.reply([...head, ...frames]).catch(() => this.#dropped("departed", 1));
+      },
+      drop: (reason) => this.#dropped(reason, 1),
+    });
+  }
+
+  #begin(): void {
+    if (this.#isDraining) {
+      throw new MillraceError("draining", "the server is stopping and takes no new work");
+    }
+    const { zmqRequestsMax } = this.#parts.limits;
+    if (this.#inFlight >= zmqRequestsMax) {
+      const message = `${zmqRequestsMax} requests are unanswered: more are not taken (--zmq-requests-max)`;
+      throw new MillraceError("queue_full", message);
+    }
+    this.#inFlight += 1;
+  }
+
+  #failed(message: OpenMessage, thrown: unknown): void {
+    const { front, log, metrics } = this.#parts;
+    const error = errorOf(thrown);
+    if (error.code === "internal") log.error({ err: thrown, requestId: message.id }, "internal");
+    metrics.refused(error.code);
+    this.#replied(message, errorRegistry[error.code].status ?? 500);
+    // Nobody is there any more.
+    if (error.code === "cancelled" && message.hasLeft) return;
+    try {
+      front.fail(message, error);
+    } catch (cause) {
+      log.error({ err: cause, requestId: message.id }, "an error could not be told");
+    }
+  }
+
+  #replied({ id, asker }: OpenMessage, status: number): void {
+    const { front, metrics, log } = this.#parts;
+    metrics.replied({ route: front.name, status, class: asker?.workClass ?? "none" });
+    log.debug({ requestId: id, front: front.name, status }, "request");
+  }
+
+  #dropped(reason: ZmqDropReason, count: number): void {
+    const { metrics, front } = this.#parts;
+    metrics.messagesDropped(front.name, reason, count);
+    this.#say("messages dropped", { reason, count });
+  }
+
+  /** Not for each of what strangers may send without end. */
+  #say(what: string, fields: Readonly<Record<string, string | number>>): void {
+    const kind = `${what} ${fields["reason"] ?? ""}`;
+    const now = performance.now();
+    if (now - (this.#said.get(kind) ?? -logEveryMs) < logEveryMs) return;
+    this.#said.set(kind, now);
+    this.#parts.log.warn({ front: this.#parts.front.name, ...fields }, what);
+  }
+}
+
+interface MessageParts extends Pick<ZmqMessage, "callerOf" | "reply" | "drop"> {
+  readonly begin: () => void;
+  readonly watch: (topic: string, left: () => void) => () => void;
+  readonly publish: ReplyQueues["publish"];
+  readonly offer: (topic: string, frames: readonly Frame[]) => void;
+}
+
+class OpenMessage implements ZmqMessage {
+  readonly id: string = randomUUID();
+  readonly frames: readonly Buffer[];
+  readonly bytes: number;
+  readonly arrivedAtMs: number = performance.now();
+  asker: OpenAsker | null = null;
+  readonly #parts: MessageParts;
+  readonly #departure = new AbortController();
+  #unwatch: () => void = () => {};
+
+  constructor(frames: readonly Buffer[], parts: MessageParts) {
+    this.frames = frames;
+    this.bytes = frames.reduce((sum, frame) => sum + frame.length, 0);
+    this.#parts = parts;
+  }
+
+  get hasLeft(): boolean {
+    return this.#departure.signal.aborted;
+  }
+
+  callerOf(credential: string | null): Caller {
+    return this.#parts.callerOf(credential);
+  }
+
+  begin(topic: Buffer, caller: Caller): ZmqAsker {
+    if (this.asker !== null) throw new Error("a message is one request");
+    this.#parts.begin();
+    this.#unwatch = this.#parts.watch(keyOf(topic), () => this.abort());
+    const { id, arrivedAtMs } = this;
+    this.asker = { id, caller, arrivedAtMs, departed: this.#departure.signal, workClass: "none" };
+    return this.asker;
+  }
+
+  publish(topic: Buffer, frames: readonly Frame[], audience?: Audience): void {
+    this.#parts.publish(keyOf(topic), frames, audience);
+  }
+
+  offer(topic: Buffer, frames: readonly Frame[]): void {
+    this.#parts.offer(keyOf(topic), frames);
+  }
+
+  reply(frames: readonly Frame[]): void {
+    this.#parts.reply(frames);
+  }
+
+  drop(reason: ZmqDropReason): void {
+    this.#parts.drop(reason);
+  }
+
+  abort(): void {
+    this.#departure.abort();
+  }
+
+  end(): void {
+    this.#unwatch();
+  }
+}
+
+interface OpenAsker extends ZmqAsker {
+  workClass: WorkClass | "none";
+}
+
+/** As `Subscribers` has it. */
+function keyOf(topic: Buffer): string {
+  return topic.toString("latin1");
+}
+
+/** For the log: what a stranger wrote, in bounds. */
+function textOf(topic: string): string {
+  return Buffer.from(topic.slice(0, 64), "latin1").toString();
+}
+
+function tooLarge({ bodyBytesMax }: ZmqLimits): MillraceError {
+  const message = `the message has more than ${bodyBytesMax} bytes (--body-bytes-max)`;
+  return new MillraceError("body_too_large", message);
+}
+
+function errorOf(thrown: unknown): MillraceError {
+  if (thrown instanceof MillraceError) return thrown;
+  const message = "a bug in Millrace: its log has it";
+  return new MillraceError("internal", message, { cause: thrown });
+}

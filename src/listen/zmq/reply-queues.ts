@@ -1,0 +1,301 @@
+/**
+ * Replies on their way out: a queue for each topic, in bounds. They wait here for the first subscription to their topic, and
+ * for subscribers that are too slow, so that the socket neither loses them without a word nor keeps them without a bound:
+ *
+ *   publish ─► queue of the topic ─► subscribed? ─► one send at a time, topics in turn ─► socket
+ *                    │ no: held                          │ no room: again soon
+ *                    └───────── too long, or too many bytes: dropped, and counted ─────────┘
+ */
+import type { ZmqDropReason } from "./zmq-front.js";
+
+export type Frame = Buffer | Uint8Array | string;
+
+export interface ReplyQueuesParts {
+  readonly topicBytesMax: number;
+  readonly bytesMax: number;
+  /** For a subscription, and for a reader. */
+  readonly holdMs: number;
+  readonly readMs: number;
+  readonly isSubscribed: (topic: string) => boolean;
+  /** Whether it has several subscribers, or somebody reads it who subscribed to a beginning of it. */
+  readonly isShared: (topic: string) => boolean;
+  readonly isOverheard: (topic: string) => boolean;
+  /** Whether the socket had room for it with all that it goes to; where it is lossy, those that have none lose it. */
+  readonly send: (frames: readonly Frame[]) => Promise<boolean>;
+  readonly setLossy: (isLossy: boolean) => void;
+  readonly onDropped: (reason: ZmqDropReason, replies: number) => void;
+}
+
+interface Waiting {
+  readonly frames: readonly Frame[];
+  readonly bytes: number;
+  readonly sinceMs: number;
+  readonly audience: Audience;
+}
+
+/** `newcomers`: also who subscribes a moment later, where the topic has others already. */
+export type Audience = "subscribers" | "newcomers";
+
+interface Sent {
+  readonly topic: string;
+  readonly frames: readonly Frame[];
+  readonly bytes: number;
+  readonly atMs: number;
+}
+
+interface Queue {
+  readonly waiting: Waiting[];
+  bytes: number;
+  /** The socket had no room at that time; until it has, the queue is looked at now and then. */
+  fullSinceMs: number | null;
+  retryMs: number;
+}
+
+/**
+ * Where several clients share a topic, the first reply to a new one may go out before its subscription is there: if it was sent so lately
+ * it is sent again then.
+ */
+const recentMs = 1_000;
+const recentBytesMax = 4 * 1024 * 1024;
+const recentReplyBytesMax = 64 * 1024;
+const retryMsMin = 1;
+const retryMsMax = 50;
+const sweepMs = 250;
+/** One who does not read must not hold up others for longer; who listens to what is not for them least of all. */
+const sharedMs = 1_000;
+const overheardMs = 20;
+const lossyMs = 60_000;
+/** Sends without a turn for others. */
+const sendsInTurn = 64;
+
+export class ReplyQueues {
+  readonly #parts: ReplyQueuesParts;
+  readonly #queues = new Map<string, Queue>();
+  /** Topics with something to send, in turn. */
+  readonly #ready = new Set<string>();
+  readonly #retries = new Set<NodeJS.Timeout>();
+  /** Oldest first. */
+  #recent: Sent[] = [];
+  #recentBytes = 0;
+  #bytes = 0;
+  #lossyUntilMs: number | null = null;
+  #isPumping = false;
+  #isClosed = false;
+  #sweep: NodeJS.Timeout | null = null;
+  #onIdle: (() => void)[] = [];
+
+  constructor(parts: ReplyQueuesParts) {
+    this.#parts = parts;
+  }
+
+  get heldBytes(): number {
+    return this.#bytes;
+  }
+
+  publish(topic: string, frames: readonly Frame[], audience: Audience = "subscribers"): void {
+    if (this.#isClosed) {
+      this.#parts.onDropped("departed", 1);
+      return;
+    }
+    const bytes = frames.reduce((sum, frame) => sum + Buffer.byteLength(frame), 0);
+    const queue = this.#queues.get(topic) ?? newQueue();
+    this.#queues.set(topic, queue);
+    queue.waiting.push({ frames, bytes, sinceMs: performance.now(), audience });
+    queue.bytes += bytes;
+    this.#bytes += bytes;
+    while (queue.bytes > this.#parts.topicBytesMax && queue.waiting.length > 1) {
+      this.#shift(topic, queue);
+      this.#parts.onDropped("bytes", 1);
+    }
+    this.#makeRoom(topic);
+    this.#sweep ??= setInterval(() => this.#expire(), sweepMs);
+    if (this.#parts.isSubscribed(topic)) this.#makeReady(topic, queue);
+  }
+
+  subscribed(topic: string): void {
+    const queue = this.#queues.get(topic);
+    if (queue !== undefined) this.#makeReady(topic, queue);
+  }
+
+  /** By one more, of a topic that others are subscribed to. */
+  joined(topic: string): void {
+    this.#forgetSent();
+    const missed = this.#recent.filter((sent) => sent.topic === topic);
+    for (const { frames } of missed) this.publish(topic, frames);
+  }
+
+  left(topic: string): void {
+    this.#drop(topic, "departed");
+  }
+
+  /** Resolves when nothing waits. */
+  async idle(): Promise<void> {
+    if (this.#queues.size === 0 && !this.#isPumping) return;
+    await new Promise<void>((resolve) => this.#onIdle.push(resolve));
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    for (const topic of this.#queues.keys()) this.#drop(topic, "departed");
+    for (const timer of this.#retries) clearTimeout(timer);
+    this.#tellIdle();
+  }
+
+  #makeReady(topic: string, queue: Queue): void {
+    // Who waits for room in the socket is looked at by its timer.
+    if (queue.fullSinceMs !== null) return;
+    this.#ready.add(topic);
+    void this.#pump();
+  }
+
+  async #pump(): Promise<void> {
+    if (this.#isPumping) return;
+    this.#isPumping = true;
+    let sends = 0;
+    for (const topic of this.#ready) {
+      this.#ready.delete(topic);
+      const queue = this.#queues.get(topic);
+      const [head] = queue?.waiting ?? [];
+      if (queue === undefined || head === undefined) continue;
+      if (!this.#parts.isSubscribed(topic)) continue;
+      this.#endLoss();
+      // Before the wait: what is dropped meanwhile must not be taken for this one.
+      this.#shift(topic, queue, { keep: true });
+      const isSent = await this.#parts.send(head.frames);
+      if (isSent) {
+        this.#remember(topic, head);
+        queue.fullSinceMs = null;
+        queue.retryMs = retryMsMin;
+        if (queue.waiting.length > 0) this.#ready.add(topic);
+        else this.#forget(topic, queue);
+      } else this.#retryLater(topic, queue, head);
+      sends += 1;
+      if (sends % sendsInTurn === 0) await new Promise((resolve) => setImmediate(resolve));
+    }
+    this.#isPumping = false;
+    this.#tellIdle();
+  }
+
+  #retryLater(topic: string, queue: Queue, head: Waiting): void {
+    // All of the topic may have been dropped meanwhile.
+    if (this.#queues.get(topic) !== queue) {
+      this.#parts.onDropped("departed", 1);
+      return;
+    }
+    queue.waiting.unshift(head);
+    queue.bytes += head.bytes;
+    this.#bytes += head.bytes;
+    queue.fullSinceMs ??= performance.now();
+    const fullMs = performance.now() - queue.fullSinceMs;
+    const { isOverheard, isShared, readMs } = this.#parts;
+    const isHeldUp =
+      (fullMs > overheardMs && isOverheard(topic)) || (fullMs > sharedMs && isShared(topic));
+    if (isHeldUp) {
+      this.#beginLoss();
+      this.#ready.add(topic);
+      return;
+    }
+    if (fullMs > readMs) {
+      this.#drop(topic, "slow");
+      return;
+    }
+    const timer = setTimeout(() => {
+      this.#retries.delete(timer);
+      this.#ready.add(topic);
+      void this.#pump();
+    }, queue.retryMs);
+    queue.retryMs = Math.min(retryMsMax, 2 * queue.retryMs);
+    this.#retries.add(timer);
+  }
+
+  #remember(topic: string, { frames, bytes, audience }: Waiting): void {
+    if (audience === "subscribers" || bytes > recentReplyBytesMax) return;
+    this.#recent.push({ topic, frames, bytes, atMs: performance.now() });
+    this.#recentBytes += bytes;
+    if (this.#recentBytes > recentBytesMax) this.#forgetSent();
+  }
+
+  #forgetSent(): void {
+    const since = performance.now() - recentMs;
+    let from = 0;
+    while (from < this.#recent.length) {
+      const { atMs = 0, bytes = 0 } = this.#recent[from] ?? {};
+      if (atMs >= since && this.#recentBytes <= recentBytesMax / 2) break;
+      this.#recentBytes -= bytes;
+      from += 1;
+    }
+    this.#recent = this.#recent.slice(from);
+  }
+
+  /** For a while whoever does not read loses what others read. */
+  #beginLoss(): void {
+    if (this.#lossyUntilMs === null) this.#parts.setLossy(true);
+    this.#lossyUntilMs = performance.now() + lossyMs;
+    this.#parts.onDropped("slow", 1);
+  }
+
+  #endLoss(): void {
+    if (this.#lossyUntilMs === null || performance.now() < this.#lossyUntilMs) return;
+    this.#lossyUntilMs = null;
+    this.#parts.setLossy(false);
+  }
+
+  /** The topics whose replies have waited longest go first; never the one that was just added to, where it has one only. */
+  #makeRoom(added: string): void {
+    for (const topic of this.#queues.keys()) {
+      if (this.#bytes <= this.#parts.bytesMax) return;
+      if (topic !== added) this.#drop(topic, "bytes");
+    }
+  }
+
+  #expire(): void {
+    const now = performance.now();
+    const { holdMs, readMs, isSubscribed, onDropped } = this.#parts;
+    for (const [topic, queue] of this.#queues) {
+      const isHeld = !isSubscribed(topic);
+      const waitMs = isHeld ? holdMs : readMs;
+      let dropped = 0;
+      while (queue.waiting.length > 0 && now - (queue.waiting[0]?.sinceMs ?? now) > waitMs) {
+        this.#shift(topic, queue);
+        dropped += 1;
+      }
+      if (dropped > 0) onDropped(isHeld ? "unclaimed" : "slow", dropped);
+    }
+    this.#tellIdle();
+  }
+
+  #drop(topic: string, reason: ZmqDropReason): void {
+    const queue = this.#queues.get(topic);
+    if (queue === undefined) return;
+    const replies = queue.waiting.length;
+    while (queue.waiting.length > 0) this.#shift(topic, queue);
+    this.#forget(topic, queue);
+    if (replies > 0) this.#parts.onDropped(reason, replies);
+  }
+
+  #shift(topic: string, queue: Queue, { keep = false } = {}): void {
+    const bytes = queue.waiting.shift()?.bytes ?? 0;
+    queue.bytes -= bytes;
+    this.#bytes -= bytes;
+    if (!keep && queue.waiting.length === 0) this.#forget(topic, queue);
+  }
+
+  #forget(topic: string, queue: Queue): void {
+    if (this.#queues.get(topic) === queue && queue.waiting.length === 0) {
+      this.#queues.delete(topic);
+      this.#ready.delete(topic);
+    }
+  }
+
+  #tellIdle(): void {
+    if (this.#queues.size > 0 || this.#isPumping) return;
+    if (this.#sweep !== null) clearInterval(this.#sweep);
+    this.#sweep = null;
+    for (const resolve of this.#onIdle) resolve();
+    this.#onIdle = [];
+  }
+}
+
+function newQueue(): Queue {
+  return { waiting: [], bytes: 0, fullSinceMs: null, retryMs: retryMsMin };
+}

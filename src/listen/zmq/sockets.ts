@@ -1,0 +1,123 @@
+/**
+ * The two sockets of a protocol over ZeroMQ. The only file that knows the package; it is loaded when somebody listens, for most
+ * servers do not.
+ */
+import { MillraceError } from "millrace-client/wire";
+import type { CurveKeys } from "./curve.js";
+import { readCurveKeys } from "./curve.js";
+import type { Frame } from "./reply-queues.js";
+
+export interface SocketsParts {
+  readonly host: string;
+  readonly port: number;
+  readonly portOut: number;
+  readonly takes: "pull" | "router";
+  readonly frameBytesMax: number;
+  readonly handshakeMs: number;
+  readonly curveSecretKeyFile: string | null;
+}
+
+export interface Sockets {
+  /** `tcp://127.0.0.1:5555`, where messages come in, and where subscribers connect. */
+  readonly url: string;
+  readonly urlOut: string;
+  readonly curvePublicKey: string | null;
+  /** Ends when the sockets are closed. */
+  readonly messages: AsyncIterable<readonly Buffer[]>;
+  /** What subscribers say: a byte, and the topic. */
+  readonly subscriptions: AsyncIterable<readonly Buffer[]>;
+  /** Whether all that it goes to had room for it. */
+  publish(frames: readonly Frame[]): Promise<boolean>;
+  /** From now on subscribers that have no room lose it. Rarely: each time a warning is printed. */
+  setLossy(isLossy: boolean): void;
+  /** Of a router: the first frame is the peer. Who has gone, or takes nothing, loses it. */
+  reply(frames: readonly Frame[]): Promise<void>;
+  /** What ZeroMQ has taken is sent for a second more. */
+  close(): void;
+}
+
+/**
+ * Messages that ZeroMQ itself keeps for a peer, each way: few, because it counts them and not their bytes. What is more waits
+ * on the other side, or in the queues.
+ */
+const highWaterMark = 16;
+const lingerMs = 1_000;
+/** A peer that is gone without a word is noticed in two minutes. */
+const keepalive = {
+  tcpKeepalive: 1,
+  tcpKeepaliveIdle: 60,
+  tcpKeepaliveInterval: 15,
+  tcpKeepaliveCount: 4,
+} as const;
+
+/** @throws MillraceError `option_invalid` */
+export async function openSockets(parts: SocketsParts): Promise<Sockets> {
+  const { Pull, Router, XPublisher, curveKeyPair } = await import("zeromq");
+  const { curveSecretKeyFile: file, frameBytesMax, handshakeMs } = parts;
+  const keys: CurveKeys | null = file === null ? null : await readCurveKeys(file, curveKeyPair);
+  const shared = {
+    ...keepalive,
+    linger: lingerMs,
+    maxMessageSize: frameBytesMax,
+    handshakeInterval: handshakeMs,
+    ipv6: parts.host.includes(":"),
+    ...(keys === null ? {} : { curveServer: true, curveSecretKey: keys.secretKey }),
+  };
+  const one = { ...shared, receiveHighWaterMark: highWaterMark };
+  const incoming = parts.takes === "pull" ? new Pull(one) : new Router({ ...one, sendTimeout: 0 });
+  const out = new XPublisher({ ...shared, sendHighWaterMark: highWaterMark, sendTimeout: 0 });
+  out.verbosity = "allSubs";
+  out.noDrop = true;
+  const close = (): void => {
+    incoming.close();
+    out.close();
+  };
+  try {
+    await incoming.bind(addressOf(parts.host, parts.port));
+    await out.bind(addressOf(parts.host, parts.portOut));
+  } catch (error) {
+    close();
+    throw cannotListen(parts, error);
+  }
+  return {
+    url: incoming.lastEndpoint ?? "",
+    urlOut: out.lastEndpoint ?? "",
+    curvePublicKey: keys?.publicKey ?? null,
+    messages: incoming,
+    subscriptions: out,
+    publish: async (frames) => {
+      try {
+        await out.send([...frames]);
+        return true;
+      } catch (error) {
+        if (isFull(error)) return false;
+        throw error;
+      }
+    },
+    // ZeroMQ minds it at once, whatever the package warns of.
+    setLossy: (isLossy) => {
+      out.noDrop = !isLossy;
+    },
+    reply: async (frames) => {
+      if (incoming instanceof Router) await incoming.send([...frames]);
+    },
+    close,
+  };
+}
+
+/** ZeroMQ resolves no names of machines here. */
+function addressOf(host: string, port: number): string {
+  const name = host === "localhost" ? "127.0.0.1" : host;
+  const shown = name.includes(":") ? `[${name}]` : name;
+  return `tcp://${shown}:${port === 0 ? "*" : port}`;
+}
+
+function isFull(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "EAGAIN";
+}
+
+function cannotListen({ host, port, portOut }: SocketsParts, cause: unknown): MillraceError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  const message = `ZeroMQ cannot listen on ${host}, ports ${port} and ${portOut}: ${why}`;
+  return new MillraceError("option_invalid", message, { cause });
+}

@@ -1,0 +1,4 @@
+import { huggingface } from "./huggingface.driver.js";
+import { holdToTheList } from "./suite.js";
+
+holdToTheList(huggingface);

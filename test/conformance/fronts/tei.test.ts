@@ -1,0 +1,4 @@
+import { holdToTheList } from "./suite.js";
+import { tei } from "./tei.driver.js";
+
+holdToTheList(tei);
