@@ -33,6 +33,10 @@ export const translateSchema: TaskSchema = {
     nBest: described(beams, "Alternatives that are returned, at most `beams`. Default: 1."),
     truncate: described(flagSchema, "Cut what is too long instead of refusing it. Default: false."),
     split: described(flagSchema, "Split into sentences, and join them again. Default: true."),
+    padded: described(
+      flagSchema,
+      "The lists of `tokenIds` end with the model's pad token, which is taken off. Default: false.",
+    ),
   },
   required: [],
   oneOf: ["texts", "tokenIds"],
