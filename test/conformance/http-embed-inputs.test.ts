@@ -292,6 +292,13 @@ describe("tokenize and detokenize", () => {
     );
   });
 
+  test("a long text is tokenised beside the event loop, by the same model", async () => {
+    const tokens = await tokensOf({ texts: "hello worlds ".repeat(1_500) });
+    assert.equal(tokens.length, 4_502);
+    const [last] = tokens.slice(-2);
+    assert.deepEqual(last, { id: 11, text: "##s", special: false, start: 19_498, stop: 19_499 });
+  });
+
   test("what their results hold is counted, so that a large request is refused and not held", async () => {
     const body = { texts: Array.from({ length: 10 }, () => "a ".repeat(9_000)) };
     assert.equal((await refusal("tokenize", body)).code, "body_too_large");

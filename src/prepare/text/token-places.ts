@@ -56,12 +56,10 @@ export function placeTokensOf(
   const isBytes = hasType(pre, "ByteLevel");
   const isOfPieces = model.sentencepiece !== undefined || hasType(pre, "Metaspace");
   if (!isBytes && !isOfPieces) return nowhere;
-  const style: StreamStyle = {
-    spell: isBytes ? byteLetters : (part) => part.replace(/\s/gu, "▁"),
-    space: isBytes ? byteLetters(" ") : "▁",
-    hasSpaces: isBytes || !hasType(pre, "WhitespaceSplit"),
-    trims: isBytes && trimsOffsets(post),
-  };
+  const isSplit = hasType(pre, "WhitespaceSplit");
+  const style: StreamStyle = isBytes
+    ? { spell: byteLetters, space: byteLetters(" "), trims: trimsOf(post) }
+    : { spell: isSplit ? withoutSpaces : withSymbols, space: "▁", trims: null };
   return (text, tokens) => placesInStream(streamOf(text, normalize, style), tokens, style);
 }
 
@@ -72,12 +70,21 @@ function hasType(part: unknown, type: string): boolean {
   return partsOf(part).some((each) => each["type"] === type);
 }
 
-/** Only where it says so does a token's place leave out the space in front of it. */
-function trimsOffsets(post: unknown): boolean {
-  return partsOf(post).some(
+/** A token's place leaves out the spaces around it only where this says so; of the first token, not the one that it puts in front. */
+function trimsOf(post: unknown): StreamStyle["trims"] {
+  const found = partsOf(post).find(
     ({ type, trim_offsets: trims }) =>
       (type === "ByteLevel" || type === "RobertaProcessing") && trims !== false,
   );
+  return found === undefined ? null : { keepsFirst: found["add_prefix_space"] !== false };
+}
+
+function withoutSpaces(part: string): string {
+  return part.replace(/\s/gu, "");
+}
+
+function withSymbols(part: string): string {
+  return part.replaceAll(" ", "▁");
 }
 
 function partsOf(part: unknown): readonly Readonly<Record<string, unknown>>[] {
@@ -170,9 +177,8 @@ interface StreamStyle {
   /** Normalised characters as tokens write them. */
   readonly spell: (part: string) => string;
   readonly space: string;
-  /** Spaces of the text belong to tokens. */
-  readonly hasSpaces: boolean;
-  readonly trims: boolean;
+  /** Null: spaces belong to a token's place. */
+  readonly trims: { readonly keepsFirst: boolean } | null;
 }
 
 interface Stream {
@@ -186,7 +192,7 @@ const segmenter = new Intl.Segmenter("en", { granularity: "grapheme" });
 function streamOf(
   text: string,
   normalize: (text: string) => string,
-  { spell, space, hasSpaces }: StreamStyle,
+  { spell }: StreamStyle,
 ): Stream {
   const parts: string[] = [];
   const from: number[] = [];
@@ -199,9 +205,8 @@ function streamOf(
     // Where nothing composes, each character has its own place.
     const each = single.join("") === whole ? single : [whole];
     for (const [index, letters] of each.entries()) {
-      const kept = hasSpaces ? letters : letters.replaceAll(space, "");
-      parts.push(kept);
-      for (let at = 0; at < kept.length; at += 1) from.push(place + index);
+      parts.push(letters);
+      for (let at = 0; at < letters.length; at += 1) from.push(place + index);
     }
     place += characters.length;
   }
@@ -224,24 +229,26 @@ function placesInStream(
     while (letters.charAt(at) === space && !letters.startsWith(said, at)) at += 1;
     if (!letters.startsWith(said, at)) return nowhere("", tokens);
     const end = at + said.length;
+    const keeps = trims?.keepsFirst === true && places.length === 0;
     let start = at;
-    if (trims) while (start < end && letters.charAt(start) === space) start += 1;
-    places.push(start === end ? placeOfNothing(from, at) : placeIn(from, start, end));
+    if (trims !== null) while (start < end && letters.charAt(start) === space) start += 1;
+    if (keeps && start > at) start -= 1;
+    // A space that is not in the text stands where the character does that it was put in front of.
+    const isAdded = said === "";
+    const isNothing = trims !== null && (isAdded || letters.slice(start, end) === space);
+    const place = isAdded ? placeIn(from, at, at + 1) : placeIn(from, start, end);
+    places.push(isNothing && place !== null ? { start: place.start, stop: place.start } : place);
     at = end;
   }
   while (letters.charAt(at) === space) at += 1;
   return at === letters.length ? places : nowhere("", tokens);
 }
 
+/** Of a token that is trimmed to nothing: behind it. */
 function placeIn(from: readonly number[], start: number, end: number): TokenPlace | null {
-  const [first, last] = [from[start], from[end - 1]];
-  return first === undefined || last === undefined ? null : { start: first, stop: last + 1 };
-}
-
-/** Of a space that is not in the text. */
-function placeOfNothing(from: readonly number[], at: number): TokenPlace | null {
-  const start = from[at];
-  return start === undefined ? null : { start, stop: start };
+  const last = from[end - 1];
+  if (last === undefined) return null;
+  return { start: start === end ? last + 1 : (from[start] ?? last), stop: last + 1 };
 }
 
 /** Most texts say the same few characters again and again. */
