@@ -9,7 +9,7 @@
  * It listens before the pipelines are ready, so that `/live` and `/ready` can say what is going on.
  */
 import type { DeploymentIdentity, ModelsReload } from "millrace-client/wire";
-import { type Access, openAccess } from "./access/access.js";
+import { type AdminEntrance, type Entrance, openEntrance } from "./access/entrance.js";
 import { GuardedSubmit } from "./access/guarded-submit.js";
 import type { Backend, OpenBackend } from "./backend/backend.js";
 import { chooseFronts } from "./front/choose-fronts.js";
@@ -18,6 +18,7 @@ import { identificationOf } from "./front/identification.js";
 import { openInferenceV2Front } from "./front/inference-v2/inference-v2.js";
 import { openNativeFront } from "./front/native/native.js";
 import { openStreamsFront } from "./front/streams/streams.js";
+import { adminPart, publicPart } from "./listen/http/admin-routes.js";
 import {
   type HeldByListener,
   type HttpListener,
@@ -29,6 +30,7 @@ import type { Log } from "./log.js";
 import type { LogOutput } from "./log-output.js";
 import { EventLoopDelay } from "./metrics/event-loop-delay.js";
 import { Metrics } from "./metrics/metrics.js";
+import { originsOf } from "./options/origins.js";
 import type { Configuration } from "./options/resolve.js";
 import type { Submit } from "./submit/submit.js";
 import { version } from "./version.js";
@@ -56,6 +58,8 @@ export interface ServerParts {
 export interface MillraceServer extends AsyncDisposable {
   /** For instance `http://127.0.0.1:8400`. */
   readonly url: string;
+  /** Of the routes for operators, where they have a port of their own; else null. */
+  readonly adminUrl: string | null;
   /** The seam below the fronts, for callers in this process. */
   readonly submit: Submit;
   readonly views: ServerViews;
@@ -85,10 +89,14 @@ export async function startServer(
   if (parts.logOutput !== undefined) parts.logOutput.onDropped = () => metrics.logLineDropped();
   const delay = new EventLoopDelay();
   const broken = new Broken(parts.log);
+  let entrance: Entrance | null = null;
   let listener: HttpListener | null = null;
+  let admin: HttpListener | null = null;
   let others: readonly RunningListener[] = [];
   let backend: Backend | null = null;
   try {
+    const entering = openEntrance(options, parts.log);
+    entrance = await unlessAborted(signal, entering, (late) => late.close());
     const opening = parts.openBackend({
       configuration,
       identity: identityOf(configuration),
@@ -101,21 +109,31 @@ export async function startServer(
     backend = await unlessAborted(signal, Promise.resolve(opening), (late) =>
       late.stop({ drainMs: 0 }),
     );
-    const wired = { options, metrics, log: parts.log, access: openAccess };
+    const wired = { options, metrics, log: parts.log, entrance };
     const opened = openFronts(backend, wired);
-    const listening = listenHttp(opened, { ...wired, views: backend.views });
+    const toHttp = { ...wired, views: backend.views };
+    const listening = listenHttp(opened, toHttp);
     listener = await unlessAborted(signal, listening, (late) => late.close());
+    const listeningAdmin = listenForAdmin(opened, toHttp);
+    admin = await unlessAborted(signal, listeningAdmin, async (late) => late?.close());
     const listeningToo = listenElsewhere(opened, wired);
     others = await unlessAborted(signal, listeningToo, closeAll);
     await unlessAborted(signal, backend.start());
-    parts.log.info({ http: listener.url, others: others.map(({ url }) => url) }, "ready");
     const { log } = parts;
-    const listeners = [listener, ...others];
-    return new RunningServer({ configuration, log, backend, listener, listeners, delay, broken });
+    const adminUrl = admin?.url ?? null;
+    log.info(
+      { http: listener.url, admin: adminUrl, others: others.map(({ url }) => url) },
+      "ready",
+    );
+    const { url } = listener;
+    const listeners = [listener, ...(admin === null ? [] : [admin]), ...others];
+    const at = { url, adminUrl, listeners, entrance };
+    return new RunningServer({ configuration, log, backend, ...at, delay, broken });
   } catch (error) {
     backend?.drain();
-    await Promise.all([listener?.close(), closeAll(others)]);
+    await Promise.all([listener?.close(), admin?.close(), closeAll(others)]);
     await backend?.stop({ drainMs: 0 });
+    await entrance?.close();
     delay[Symbol.dispose]();
     throw error;
   }
@@ -148,15 +166,15 @@ interface Wired {
   readonly options: Configuration["options"];
   readonly metrics: Metrics;
   readonly log: Log;
-  readonly access: Access;
+  readonly entrance: Entrance;
 }
 
 function openFronts(
   backend: Pick<Backend, "submit" | "views" | "reload">,
-  { options, metrics }: Wired,
+  { options, metrics, entrance }: Wired,
 ): readonly Front[] {
   const { views } = backend;
-  const submit = new GuardedSubmit(backend.submit);
+  const submit = new GuardedSubmit(backend.submit, entrance.access);
   const reload = (): Promise<ModelsReload> => backend.reload();
   const tasks = [...backend.submit.tasks].map(([name, form]) => ({ ...form, name }));
   const parts: FrontParts = { submit, views, tasks, options, metrics, reload };
@@ -165,25 +183,49 @@ function openFronts(
 
 async function listenHttp(
   opened: readonly Front[],
-  { options, metrics, log, access, views }: Wired & Pick<Backend, "views">,
+  { entrance, options, ...wired }: Wired & Pick<Backend, "views">,
 ): Promise<HttpListener> {
-  const [first, ...others] = opened.flatMap(({ http }) => http ?? []);
+  const { host, access, tls, admin } = entrance;
+  const [first, ...others] = opened
+    .flatMap(({ http }) => http ?? [])
+    .map((front) => (admin === null ? front : publicPart(front)));
   if (first === undefined) throw new Error("no front speaks over HTTP");
   const upgrades = new WebSockets({
     fronts: opened.flatMap(({ webSocket }) => webSocket ?? []),
-    rules: { origins: { allowed: () => null }, isOpen: access.isOpen },
     limits: options,
-    metrics,
-    log,
+    metrics: wired.metrics,
+    log: wired.log,
   });
   return await startHttpListener({
     fronts: [first, ...others],
-    identification: identificationOf(views.identity),
-    limits: options,
-    metrics,
-    log,
+    identification: identificationOf(wired.views.identity),
+    limits: { ...options, host },
+    metrics: wired.metrics,
+    log: wired.log,
     access,
     upgrades,
+    tls,
+    origins: originsOf(options.corsOrigins),
+  });
+}
+
+/** Null where operators have no port of their own. */
+async function listenForAdmin(
+  opened: readonly Front[],
+  { entrance, options, ...wired }: Wired & Pick<Backend, "views">,
+): Promise<HttpListener | null> {
+  if (entrance.admin === null) return null;
+  const { host, port, access, tls }: AdminEntrance = entrance.admin;
+  const [first, ...others] = opened.flatMap(({ http }) => http ?? []).map(adminPart);
+  if (first === undefined) throw new Error("no front speaks over HTTP");
+  return await startHttpListener({
+    fronts: [first, ...others],
+    identification: identificationOf(wired.views.identity),
+    limits: { ...options, host, port },
+    metrics: wired.metrics,
+    log: wired.log,
+    access,
+    tls,
   });
 }
 
@@ -203,8 +245,9 @@ interface RunningParts {
   readonly configuration: Configuration;
   readonly log: Log;
   readonly backend: Backend;
-  readonly listener: HttpListener;
-  /** That one among them. */
+  readonly url: string;
+  readonly adminUrl: string | null;
+  readonly entrance: Entrance;
   readonly listeners: readonly RunningListener[];
   readonly delay: EventLoopDelay;
   readonly broken: Broken;
@@ -244,7 +287,11 @@ class RunningServer implements MillraceServer {
   }
 
   get url(): string {
-    return this.#parts.listener.url;
+    return this.#parts.url;
+  }
+
+  get adminUrl(): string | null {
+    return this.#parts.adminUrl;
   }
 
   get submit(): Submit {
@@ -270,7 +317,7 @@ class RunningServer implements MillraceServer {
 
   /** Readiness goes first; then work in flight is finished; then the port and the pipelines go. */
   async #drainAndStop(): Promise<boolean> {
-    const { configuration, log, backend, listeners, delay } = this.#parts;
+    const { configuration, log, backend, listeners, entrance, delay } = this.#parts;
     const { drainMs } = configuration.options;
     log.info({ drainMs }, "draining");
     backend.drain();
@@ -281,6 +328,7 @@ class RunningServer implements MillraceServer {
     // is the work of callers in this process.
     const [, ended] = await Promise.all([closeAll(listeners), backend.stop({ drainMs: leftMs })]);
     const drained = answered && ended;
+    await entrance.close();
     if (!drained) log.warn({ drainMs }, "drain took too long; what was left is cut off");
     delay[Symbol.dispose]();
     log.info("stopped");

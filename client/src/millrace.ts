@@ -5,6 +5,7 @@
  *   Millrace ─► Calls of a task ─┬─► Sharing: small calls in one request ─┬─► courier: attempts, what is missing
  *                                └────────────────────────────────────────┘       └─► Transport: one HTTP attempt
  */
+import { headersOf } from "./api-key.js";
 import { Calls, type CallsOptions, indexed, limitTo } from "./call.js";
 import {
   type Classification,
@@ -98,7 +99,9 @@ export interface MillraceOptions {
    * has files goes over HTTP, and so do `infer`, `status` and the like. Default: false.
    */
   readonly webSocket?: boolean | WebSocketClass;
-  /** Sent with every request, for example `authorization`. */
+  /** The key, where the server asks for one: as `authorization: Bearer KEY` with every request. */
+  readonly apiKey?: string;
+  /** Sent with every request. */
   readonly headers?: Readonly<Record<string, string>>;
   /**
    * An attempt that has no reply's head after this long has failed: connecting and sending count. A server sends the
@@ -159,7 +162,7 @@ export class Millrace implements AsyncDisposable {
     });
     const transport = new Transport(url, {
       expect: options.expect ?? {},
-      headers: options.headers ?? {},
+      headers: headersOf(options),
       fetch: options.fetch ?? ((address, init) => globalThis.fetch(address, init)),
       headMsMax,
       silenceMsMax,
@@ -421,10 +424,11 @@ function sharingOf({ sharing, batch }: MillraceOptions): SharingPolicy | null {
 }
 
 function streamsOf(
-  { webSocket = false, expect = {}, headers = {} }: MillraceOptions,
+  { webSocket = false, expect = {}, ...options }: MillraceOptions,
   parts: Pick<StreamTransportParts, "transport" | "headMsMax" | "silenceMsMax">,
 ): StreamTransport | null {
   if (webSocket === false) return null;
+  const headers = headersOf(options);
   return new StreamTransport({ ...parts, WebSocket: webSocketOf(webSocket), expect, headers });
 }
 

@@ -237,7 +237,7 @@ function baseUrl(url: string | URL): URL {
     throw new MillraceError("option_invalid", `Not an http address: ${base.protocol}`);
   }
   if (base.username !== "" || base.password !== "") {
-    throw new MillraceError("option_invalid", "Send credentials in `headers`, not in the address.");
+    throw new MillraceError("option_invalid", "Send credentials as `apiKey`, not in the address.");
   }
   // Relative to a folder, so that a server behind a path prefix is reached.
   if (!base.pathname.endsWith("/")) base.pathname += "/";

@@ -4,11 +4,16 @@
  *
  *   credential ─► callerOf ─► caller ─► front ─► guarded submit ─► submit
  *       │ refused: unauthenticated          │ refused: forbidden, rate_limited, quota_exceeded
+ *
+ *   key-file.ts      the file of keys: read, checked, written
+ *   keyed-access.ts  the keys of a running server: looks at the file again and again, counts what each key uses
+ *   tls-files.ts     certificate and key for every listener that speaks TLS
+ *   bind.ts          whether others than this machine could come in unasked
  */
 import { anyCaller, type Caller } from "../work/caller.js";
 
 export interface Access {
-  /** Whether a caller needs a key at all. */
+  /** Whether nobody needs a key. */
   readonly isOpen: boolean;
   /**
    * Of a key as it came over the wire, whatever the protocol calls it; null: none came.
@@ -16,7 +21,44 @@ export interface Access {
    * @throws MillraceError `unauthenticated`
    */
   callerOf(credential: string | null): Caller;
+  /**
+   * The caller as the file of keys has it now: a connection may outlive its key.
+   *
+   * @throws MillraceError `unauthenticated` where the key is gone
+   */
+  renewed(caller: Caller): Caller;
+  /**
+   * Counts it all or refuses it all, and gives what takes it back: for work that was refused behind this.
+   *
+   * @throws MillraceError `unauthenticated`, `rate_limited`, `quota_exceeded`
+   */
+  take(caller: Caller, amount: KeyAmount): () => void;
+  /** Null where nobody counts. */
+  usageOf(caller: Caller): KeyUsage | null;
+  /** Keeps what was counted. Again: the same promise. */
+  close(): Promise<void>;
+}
+
+export interface KeyAmount {
+  readonly inputs: number;
+  /** UTF-16 units of the inputs that are texts; told, and limited by nothing. */
+  readonly characters: number;
+}
+
+/** Of this calendar month, in UTC. */
+export interface KeyUsage extends KeyAmount {
+  /** Null: as many as the caller likes. */
+  readonly inputsMax: number | null;
+  /** When the next month begins, in milliseconds since 1970. */
+  readonly endsAtMs: number;
 }
 
 /** Nobody is asked for a key; whatever clients insist on sending is accepted. */
-export const openAccess: Access = { isOpen: true, callerOf: () => anyCaller };
+export const openAccess: Access = {
+  isOpen: true,
+  callerOf: () => anyCaller,
+  renewed: (caller) => caller,
+  take: () => () => {},
+  usageOf: () => null,
+  close: () => Promise.resolve(),
+};

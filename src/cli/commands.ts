@@ -6,6 +6,7 @@ import { registerConfig } from "./config.js";
 import { registerConvert } from "./convert.js";
 import { registerEmbed } from "./embed.js";
 import { registerInspect } from "./inspect.js";
+import { registerKeys } from "./keys.js";
 import { registerOcr } from "./ocr.js";
 import { registerRerank } from "./rerank.js";
 import { registerServe } from "./serve.js";
@@ -17,6 +18,7 @@ export function registerCommands(program: Command): void {
   registerServe(program, openBackend);
   registerStatus(program);
   registerConfig(program);
+  registerKeys(program);
   program.commandsGroup("Work for a running server:");
   registerTranslate(program);
   registerEmbed(program);

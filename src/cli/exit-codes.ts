@@ -22,6 +22,8 @@ export const exitCodes = {
   broken: 8,
   /** Another run writes to the same output; nothing was touched. */
   outputInUse: 9,
+  /** The server knows no such key, or the key may not do this. */
+  refused: 10,
   /** Ctrl-C or SIGTERM ended the command; for `serve`, a second one ended it at once. */
   interrupted: 130,
 } as const;
@@ -31,6 +33,9 @@ export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
 /** The status with which an error ends a command; what is not named is `failed`. */
 export const exitCodesOfErrors: Readonly<Partial<Record<ErrorCode, ExitCode>>> = {
   option_invalid: exitCodes.usage,
+  key_file_invalid: exitCodes.usage,
+  unauthenticated: exitCodes.refused,
+  forbidden: exitCodes.refused,
   connection_failed: exitCodes.unreachable,
   response_invalid: exitCodes.unreachable,
   not_ready: exitCodes.unreachable,

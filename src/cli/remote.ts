@@ -1,8 +1,30 @@
 /** What the commands that talk to a server share: its address, and how Ctrl-C and a closed pipe end them. */
+import type { Command } from "commander";
 import { exitCodes } from "./exit-codes.js";
 import { errorText } from "./program.js";
 
-export const defaultUrl: string = process.env["MILLRACE_URL"] ?? "http://127.0.0.1:8400";
+const defaultUrl = process.env["MILLRACE_URL"] ?? "http://127.0.0.1:8400";
+
+export interface ServerFlags {
+  readonly url: string;
+  readonly key?: string;
+}
+
+export function addServerFlags(command: Command): Command {
+  return command
+    .option("--url <url>", "the server; else MILLRACE_URL", defaultUrl)
+    .option(
+      "--key <key>",
+      "the key, where it asks for one; better MILLRACE_KEY, which others cannot see",
+    );
+}
+
+/** Who asks, as a client takes it. The variable is no default of the flag: help shows those. */
+export function keyOf({ key = process.env["MILLRACE_KEY"] }: ServerFlags): {
+  readonly apiKey?: string;
+} {
+  return key === undefined || key === "" ? {} : { apiKey: key };
+}
 
 /**
  * Runs a command under a signal that Ctrl-C or a closed pipe aborts, and sets the exit code. A second Ctrl-C ends at

@@ -19,7 +19,7 @@ Examples:
   $ millrace serve                                             the bundled models, at port 8400
   $ millrace serve --models ./models --port 9000               a folder of models, or one model
   $ millrace serve --models ./models --preload en-zh,minilm    these two are kept loaded
-  $ millrace serve --host 0.0.0.0 --environment prod --log json
+  $ millrace serve --host 0.0.0.0 --keys keys.json             for others too, with keys of millrace keys
   $ millrace serve --realtime-pipelines 1 --bulk-pipelines 3   people never share a process with robots
 
 Every flag is also a variable and a key of --config; \`millrace config\` prints what would be used.

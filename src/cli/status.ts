@@ -4,10 +4,9 @@ import { type Command, InvalidArgumentError } from "commander";
 import { Millrace, MillraceError, type StatusResponse } from "millrace-client";
 import { exitCodes } from "./exit-codes.js";
 import { errorText } from "./program.js";
-import { defaultUrl, runRemote } from "./remote.js";
+import { addServerFlags, keyOf, runRemote, type ServerFlags } from "./remote.js";
 
-interface Flags {
-  readonly url: string;
+interface Flags extends ServerFlags {
   readonly watch?: boolean;
   readonly intervalMs: number;
   readonly json?: boolean;
@@ -17,15 +16,15 @@ const examples = `
 Examples:
   $ millrace status --watch
   $ millrace status --json | jq .models
-  $ millrace status --url http://10.0.0.7:8400
+  $ millrace status --url https://10.0.0.7:8400      its key stands in MILLRACE_KEY
 `;
 
 export function registerStatus(program: Command): void {
-  program
+  const command = program
     .command("status")
     .summary("show pipelines, queues, waits and where the time goes")
-    .description("Show pipelines, queues, batches, waits and where the time goes.")
-    .option("--url <url>", "the server; else MILLRACE_URL", defaultUrl)
+    .description("Show pipelines, queues, batches, waits and where the time goes.");
+  addServerFlags(command)
     .option("--watch", "again and again, until Ctrl-C")
     .option("--interval-ms <ms>", "pause between two looks with --watch", interval, 1000)
     .option("--json", "as JSON, one line a look")
@@ -36,9 +35,10 @@ export function registerStatus(program: Command): void {
 async function show(flags: Flags, signal: AbortSignal): Promise<number> {
   // It is answered from memory: a server that takes longer than this is in trouble, and that is the news.
   const silenceMsMax = 10_000;
-  await using client = new Millrace(flags.url, { retry: { attemptsMax: 1 }, silenceMsMax });
+  const retry = { attemptsMax: 1 };
+  await using client = new Millrace(flags.url, { retry, silenceMsMax, ...keyOf(flags) });
   if (flags.watch !== true) {
-    const status = await client.status({ signal });
+    const status = await client.status({ signal }).catch(tellOfAdminPort);
     process.stdout.write(flags.json === true ? `${JSON.stringify(status)}\n` : view(status));
     const serves = status.state === "ready" || status.state === "degraded";
     return serves ? exitCodes.ok : exitCodes.unreachable;
@@ -59,6 +59,14 @@ async function show(flags: Flags, signal: AbortSignal): Promise<number> {
     process.stdout.write(`${redraw}${picture}`);
     await sleep(flags.intervalMs, undefined, { signal });
   }
+}
+
+/** The route is missing only where operators have a port of their own. */
+function tellOfAdminPort(error: unknown): never {
+  if (!(error instanceof MillraceError && error.code === "not_found")) throw error;
+  const message =
+    "this port has no /status: the server has --admin-port, give that address as --url";
+  throw new MillraceError("not_found", message, { cause: error });
 }
 
 function view(status: StatusResponse): string {

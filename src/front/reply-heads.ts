@@ -8,6 +8,7 @@ interface ReplyHead {
 
 export function errorHead({ code, retryAfterMs }: MillraceError): ReplyHead {
   const status = errorRegistry[code].status ?? 500;
+  if (status === 401) return { status, headers: { "www-authenticate": "Bearer" } };
   const isWorthRetrying = status === 429 || status === 503;
   return { status, headers: isWorthRetrying ? retryAfter(retryAfterMs ?? 1_000) : {} };
 }

@@ -1,6 +1,9 @@
 /** What holds between options, each of which is right by itself, and between them and the machine. */
+
+import { isOpenAddress, openWithoutKeys } from "./loopback.js";
 import { isDedicated, type Machine } from "./machine.js";
 import type { OptionKey, Options } from "./options.js";
+import { isOrigins } from "./origins.js";
 
 /** An option as the one who gave it calls it: `--port`, `MILLRACE_PORT`, `port in FILE`. */
 export type PlaceOf = (key: OptionKey) => string;
@@ -46,6 +49,33 @@ export function contradictions(options: Options, place: PlaceOf): string[] {
       `${place("queuedItemsMax")} is below ${place("requestInputsMax")} (${options.requestInputsMax}): the largest request could never be taken`,
     );
   }
+  return [...problems, ...accessContradictions(options, place)];
+}
+
+function accessContradictions(options: Options, place: PlaceOf): string[] {
+  const { host, port, adminHost, adminPort, keys, insecure, tlsCert, tlsKey, corsOrigins } =
+    options;
+  const problems: string[] = [];
+  const isOpen = keys === null && !insecure;
+  if (isOpen && isOpenAddress(host)) {
+    problems.push(`${place("host")} is ${host}: ${openWithoutKeys}`);
+  }
+  if (isOpen && adminPort !== null && isOpenAddress(adminHost)) {
+    problems.push(`${place("adminHost")} is ${adminHost}: ${openWithoutKeys}`);
+  }
+  if (adminPort !== null && adminPort !== 0 && adminPort === port) {
+    problems.push(`${place("adminPort")} and ${place("port")} are both ${port}`);
+  }
+  if ((tlsCert === null) !== (tlsKey === null)) {
+    problems.push(
+      `${place("tlsCert")} and ${place("tlsKey")} come together: a certificate is of no use without its key`,
+    );
+  }
+  if (corsOrigins !== null && !isOrigins(corsOrigins)) {
+    problems.push(
+      `${place("corsOrigins")}: ${JSON.stringify(corsOrigins)} is neither * nor a list of origins such as https://app.example, without a path and with commas between`,
+    );
+  }
   return problems;
 }
 
@@ -68,6 +98,12 @@ export function warningsOf(options: Options, machine: Machine, place: PlaceOf): 
   if (pipelines * threads > cores) {
     warnings.push(
       `${pipelines} pipelines of ${threads} threads are more than the ${cores} cores: they will wait for each other`,
+    );
+  }
+  const { host, keys, tlsCert } = options;
+  if (keys !== null && tlsCert === null && isOpenAddress(host)) {
+    warnings.push(
+      `${place("host")} is ${host} and there is no ${place("tlsCert")}: whoever reads the network reads the keys; fine where something in front of it speaks TLS`,
     );
   }
   return warnings;

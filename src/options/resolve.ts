@@ -49,7 +49,7 @@ export interface ConfigurationInput {
 }
 
 /** Variables with our prefix that are not options. */
-const otherVariables = ["MILLRACE_CONFIG", "MILLRACE_URL"] as const;
+const otherVariables = ["MILLRACE_CONFIG", "MILLRACE_KEY", "MILLRACE_URL"] as const;
 
 /** Kubernetes sets these in every container beside a service that is called `millrace`. */
 const serviceLinks = /^MILLRACE_(?:SERVICE_|PORT_\d)/;

@@ -12,8 +12,10 @@ export interface SubmitRequest {
   readonly id: string;
   /** One of `Submit.tasks`. */
   readonly task: string;
-  /** Null: the only model that is served for the task. */
+  /** Null: the only model that is served for the task, among those that the caller may use. */
   readonly model: string | null;
+  /** Those that the caller may use, and hears of. Default: all. */
+  readonly models?: readonly string[];
   /** Inputs and settings, as the caller named them: the task reads them, and refuses what it does not know. */
   readonly fields: Readonly<Record<string, unknown>>;
   /** Null: by size. */
@@ -38,6 +40,11 @@ export interface SubmitOutcome {
 export type InputOutcome = { readonly value: Payload } | { readonly error: WireError };
 
 export interface SubmitEvents {
+  /**
+   * Once, before the first `await` and before anything is taken: the inputs as the task read them. What it throws refuses the
+   * request, with that error. It may still be refused behind this.
+   */
+  readonly onInputs?: (inputs: readonly unknown[]) => void;
   /**
    * Once, before any outcome: the request passed every door, and each of its inputs will have its outcome. Where
    * preparing takes long it comes before that is over, so that the caller hears something: then `queue_full` and

@@ -2,8 +2,10 @@
 import type { WorkClass } from "millrace-client/wire";
 
 export interface Caller {
-  /** Of the key; null: nobody was asked for one. */
+  /** Name of the key; null: nobody was asked for one. */
   readonly key: string | null;
+  /** Which key of that name: one that was made anew is another one. No secret. */
+  readonly keyId: string | null;
   /** Whose share the work counts to, whatever the request says; null: the request's own word. */
   readonly tenant: string | null;
   /** Null: all. */
@@ -17,8 +19,14 @@ export interface Caller {
 /** Where no keys are asked for. */
 export const anyCaller: Caller = {
   key: null,
+  keyId: null,
   tenant: null,
   classes: null,
   models: null,
   isAdmin: true,
 };
+
+/** Whether the caller may know of the model, and ask for it. */
+export function mayUse({ models }: Pick<Caller, "models">, model: string): boolean {
+  return models === null || models.includes(model);
+}

@@ -237,7 +237,7 @@ test("defect 2: a port or a host that cannot be had is told in words that say wh
       "EADDRINUSE",
       /^cannot listen on 127\.0\.0\.1:\d+: the port is taken; .*--port/,
     ],
-    [["--host", "192.0.2.1"], "EADDRNOTAVAIL", /no such address; .*--host/],
+    [["--host", "192.0.2.1", "--insecure"], "EADDRNOTAVAIL", /no such address; .*--host/],
     [
       ["--host", "no.such.host.invalid"],
       "(ENOTFOUND|EAI_AGAIN)",

@@ -67,13 +67,14 @@ export class EchoSubmit implements Submit {
   async submit(
     request: SubmitRequest,
     signal: AbortSignal,
-    { onAccepted, onOutcome }: SubmitEvents,
+    { onInputs, onAccepted, onOutcome }: SubmitEvents,
   ): Promise<SubmitSummary> {
     const limits = { requestInputsMax: this.requestInputsMax };
     const { inputs } =
       request.task === look.name
         ? { inputs: readImages(request.fields["images"], "images", limits.requestInputsMax) }
         : task.read(request.fields, limits);
+    onInputs?.(inputs);
     this.seen.push({ request, signal });
     for (const waiter of this.#arrivals) if (this.seen.length >= waiter.count) waiter.resolve();
     if (this.refuseWith !== null) throw this.refuseWith;

@@ -38,10 +38,8 @@ export const identity: DeploymentIdentity = {
 
 /** What is not an option, but differs in a test. */
 type TestTimes = Pick<HttpListenerParts, "signOfLifeMs" | "nowMs"> &
-  Pick<WebSocketsParts, "pingMs"> & {
-    readonly rules?: Partial<WebSocketsParts["rules"]>;
-    readonly access?: Access;
-  };
+  Partial<Pick<HttpListenerParts, "access" | "origins">> &
+  Pick<WebSocketsParts, "pingMs">;
 
 /** Whoever says one of these words is the caller of that name; anybody else is nobody. */
 export function accessFor(...keys: readonly string[]): Access {
@@ -65,7 +63,7 @@ export class TestFront implements AsyncDisposable {
 
   static async start(
     options: Partial<Options> = {},
-    { pingMs, rules, access = openAccess, ...times }: TestTimes = {},
+    { pingMs, access = openAccess, ...times }: TestTimes = {},
     others: readonly (HttpFront | OpenFront)[] = [],
   ): Promise<TestFront> {
     const test = new TestFront();
@@ -90,7 +88,6 @@ export class TestFront implements AsyncDisposable {
     const log = createLog({ ...resolved.options, destination: process.stdout });
     const upgrades = new WebSockets({
       fronts: fronts.flatMap((front) => ("webSocket" in front ? (front.webSocket ?? []) : [])),
-      rules: { origins: { allowed: () => null }, isOpen: access.isOpen, ...rules },
       limits: resolved.options,
       metrics,
       log,

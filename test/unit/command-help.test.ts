@@ -63,6 +63,8 @@ for (const of of ["", ...names]) {
       const program = programOf();
       const taken: string[] = [];
       for (const command of program.commands) {
+        // Of a command with commands of its own these are what runs.
+        for (const inner of command.commands) inner.action(() => void taken.push(command.name()));
         command.action(() => {
           taken.push(command.name());
           if (command.name() !== "serve" && command.name() !== "config") return;

@@ -157,6 +157,10 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
     "A flag, variable or key of the configuration is unknown or has a bad value; over HTTP: what is in the folder of models now contradicts one (`--preload`).",
     "See `millrace config` and docs/options.md.",
   ]),
+  key_file_invalid: entry(null, NO, [
+    "The file of keys (`--keys`), or what is kept beside it, is missing, broken, or one that everybody may write to.",
+    "The message names the file and what is wrong with it. A running server goes on with the keys that it has.",
+  ]),
   model_unsupported: entry(null, NO, [
     "The model's family, or a setting in its config.json, is not one that convert knows.",
     "The message names it and lists what is known.",
@@ -227,6 +231,7 @@ export type ErrorCode =
   | "connection_failed"
   | "response_invalid"
   | "option_invalid"
+  | "key_file_invalid"
   | "model_unsupported"
   | "model_folder_invalid"
   | "weights_invalid"

@@ -1,12 +1,11 @@
 /** READ FIRST. What the commands share that work through inputs without number: their flags, and the client that they make. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { Millrace, MillraceError, type WorkClass, workClasses } from "millrace-client";
-import { defaultUrl } from "../remote.js";
+import { addServerFlags, keyOf, type ServerFlags } from "../remote.js";
 
 /** The flags of these commands as commander gives them; each part takes those that it reads. */
-export interface BulkFlags {
+export interface BulkFlags extends ServerFlags {
   readonly out?: string;
-  readonly url: string;
   readonly model?: string;
   readonly class?: WorkClass;
   readonly expectEnvironment?: string;
@@ -15,8 +14,7 @@ export interface BulkFlags {
 }
 
 export function addBulkFlags(command: Command): Command {
-  return command
-    .option("--url <url>", "the server; else MILLRACE_URL", defaultUrl)
+  return addServerFlags(command)
     .option("--model <name>", "needed only where several are served")
     .addOption(new Option("--class <class>", "else by size").choices(workClasses))
     .option("--expect-environment <name>", "refuse any other environment")
@@ -30,9 +28,10 @@ export function addRestartFlag(command: Command): Command {
 }
 
 /** Every call of such a command is a request of its own. */
-export function clientOf({ url, expectEnvironment }: BulkFlags): Millrace {
+export function clientOf(flags: BulkFlags): Millrace {
+  const { url, expectEnvironment } = flags;
   const expect = expectEnvironment === undefined ? {} : { environment: expectEnvironment };
-  return new Millrace(url, { sharing: false, expect });
+  return new Millrace(url, { sharing: false, expect, ...keyOf(flags) });
 }
 
 /** What goes into every request. */

@@ -8,6 +8,7 @@
  */
 import type { ErrorResponse, MillraceError, ModelsResponse } from "millrace-client/wire";
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
+import { mayUse } from "../../work/caller.js";
 import type { Front, FrontParts } from "../front.js";
 import { errorHead, readyHead } from "../reply-heads.js";
 import { jsonReply } from "./json-reply.js";
@@ -67,7 +68,8 @@ class NativeFront implements HttpFront {
 
   #models(exchange: Exchange): void {
     const { views } = this.#parts;
-    const body: ModelsResponse = { models: views.models(), deployment: views.identity };
+    const models = views.models().filter(({ name }) => mayUse(exchange.caller, name));
+    const body: ModelsResponse = { models, deployment: views.identity };
     exchange.reply(jsonReply(200, body));
   }
 }

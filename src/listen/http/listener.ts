@@ -11,19 +11,25 @@ import {
   type IncomingHttpHeaders,
   type IncomingMessage,
   type Server,
+  type ServerOptions,
   type ServerResponse,
 } from "node:http";
-import type { AddressInfo } from "node:net";
+import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
+import type { AddressInfo, Socket } from "node:net";
 import { MillraceError } from "millrace-client/wire";
 import type { Access } from "../../access/access.js";
+import { type TlsFiles, tlsVersionMin } from "../../access/tls-files.js";
 import type { Log } from "../../log.js";
+import { type Origins, originsOf } from "../../options/origins.js";
 import { anyCaller, type Caller } from "../../work/caller.js";
 import { BodyBudget } from "../body-budget.js";
 import { ReplyBudget } from "../reply-budget.js";
 import type { RunningListener } from "../running.js";
 import type { Upgrades } from "../upgrade.js";
 import { Connections } from "./connections.js";
+import { Cors, noContent } from "./cors.js";
 import { DecompressionTurns } from "./decompression-turns.js";
+import { Handshakes } from "./handshakes.js";
 import type { HttpFront, Identification, Route } from "./http-front.js";
 import type { HttpLimits, ListenerContext } from "./listener-context.js";
 import { lingerMs, OpenExchange } from "./open-exchange.js";
@@ -36,6 +42,10 @@ export interface HttpListenerParts {
   readonly fronts: readonly [HttpFront, ...HttpFront[]];
   readonly identification: Identification;
   readonly access: Access;
+  /** Null, the default: in the open. */
+  readonly tls?: TlsFiles | null;
+  /** Web pages that may call. Default: none. */
+  readonly origins?: Origins;
   readonly limits: HttpLimits;
   readonly metrics: ListenerContext["metrics"];
   readonly log: Log;
@@ -82,6 +92,9 @@ class Listener implements HttpListener {
   readonly #router: Router;
   readonly #connections: Connections;
   readonly #server: Server;
+  readonly #tls: TlsFiles | null;
+  readonly #cors: Cors;
+  #stopReloading: () => void = () => {};
   readonly #open = new Set<OpenExchange>();
   /** Kept, because a server that was closed has forgotten it. */
   #address: AddressInfo;
@@ -90,7 +103,7 @@ class Listener implements HttpListener {
 
   constructor(parts: HttpListenerParts) {
     const { fronts, limits, signOfLifeMs = signOfLifeMsDefault, ...others } = parts;
-    const { nowMs = () => performance.now(), ...shared } = others;
+    const { nowMs = () => performance.now(), tls = null, origins, ...shared } = others;
     this.#address = { address: limits.host, family: "IPv4", port: limits.port };
     this.#context = {
       upgrades: null,
@@ -107,11 +120,13 @@ class Listener implements HttpListener {
     };
     this.#router = new Router(fronts);
     this.#connections = new Connections(this.#context);
+    this.#tls = tls;
+    this.#cors = new Cors(origins ?? originsOf(null));
     this.#server = this.#createServer(limits);
   }
 
-  #createServer({ headersTimeoutMs, keepAliveMs }: HttpLimits): Server {
-    const server = createServer({
+  #createServer({ headersTimeoutMs, keepAliveMs }: HttpLimits): Server | TlsServer {
+    const settings: ServerOptions = {
       headersTimeout: headersTimeoutMs,
       // The body has its own limit, which is answered in the exchange (body.ts).
       requestTimeout: 0,
@@ -122,9 +137,11 @@ class Listener implements HttpListener {
       // Node would answer it, without our headers.
       requireHostHeader: false,
       noDelay: true,
-    });
+    };
+    const server = this.#tls === null ? createServer(settings) : this.#overTls(this.#tls, settings);
     server.maxHeadersCount = 0;
-    server.on("connection", (socket) => this.#connections.opened(socket));
+    const established = this.#tls === null ? "connection" : "secureConnection";
+    server.on(established, (socket: Socket) => this.#connections.opened(socket));
     const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
       void this.#answer(request, response);
     };
@@ -142,6 +159,24 @@ class Listener implements HttpListener {
       if (this.#connections.isAnswering(request.socket)) request.socket.destroy();
       else if (asksForWebSocket(request)) this.#upgrade(request, head, upgrades);
       else withoutUpgrade(server, request, head);
+    });
+    return server;
+  }
+
+  /** What a connection is allowed counts from the end of its handshake; those before it have their own bound. */
+  #overTls(tls: TlsFiles, settings: ServerOptions): TlsServer {
+    const { headersTimeoutMs } = this.#context.limits;
+    const server = createTlsServer({
+      ...settings,
+      ...tls.current,
+      minVersion: tlsVersionMin,
+      handshakeTimeout: headersTimeoutMs,
+    });
+    const handshakes = new Handshakes();
+    server.on("connection", (socket: Socket) => handshakes.began(socket));
+    server.on("secureConnection", (socket) => handshakes.ended(socket));
+    this.#stopReloading = tls.onChange((pair) => {
+      server.setSecureContext({ ...pair, minVersion: tlsVersionMin });
     });
     return server;
   }
@@ -165,7 +200,8 @@ class Listener implements HttpListener {
 
   get url(): string {
     const { address, family, port } = this.#address;
-    return `http://${family === "IPv6" ? `[${address}]` : address}:${port}`;
+    const scheme = this.#tls === null ? "http" : "https";
+    return `${scheme}://${family === "IPv6" ? `[${address}]` : address}:${port}`;
   }
 
   held(): HeldByListener {
@@ -187,6 +223,7 @@ class Listener implements HttpListener {
   }
 
   async close(): Promise<void> {
+    this.#stopReloading();
     if (!this.#server.listening) return;
     const closed = new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
@@ -203,6 +240,7 @@ class Listener implements HttpListener {
     const exchange = this.#begin(request, response);
     try {
       const route = this.#admit(exchange);
+      if (route === null) return;
       if (route.fromMemory === true) this.#context.metrics.polled(route.path);
       await route.handler(exchange);
       exchange.handled();
@@ -217,7 +255,9 @@ class Listener implements HttpListener {
     if (!this.#connections.answers(socket)) return;
     const exchange = this.#begin(request, responseTo(request, socket));
     try {
-      const { path } = this.#admit(exchange, upgrades);
+      const route = this.#admit(exchange, upgrades);
+      if (route === null) return;
+      const { path } = route;
       upgrades.check(request, path);
       const { id, caller } = exchange;
       const { identification, bodies, replies } = this.#context;
@@ -241,14 +281,22 @@ class Listener implements HttpListener {
     return exchange;
   }
 
-  /** Everything that comes before the route's own work. */
-  #admit(exchange: OpenExchange, upgrades: Upgrades | null = null): Route {
+  /** Everything that comes before the route's own work. Null: it is answered. */
+  #admit(exchange: OpenExchange, upgrades: Upgrades | null = null): Route | null {
     const { request, response } = exchange;
     const found = this.#router.find(request.method ?? "", pathOf(request.url ?? "/"));
     exchange.front = found.front;
-    const fromMemory = "route" in found && found.route.fromMemory === true;
+    const isPreflight = this.#cors.isPreflight(request);
+    const fromMemory = isPreflight || ("route" in found && found.route.fromMemory === true);
     this.#connections.refuseWhereFull(exchange, fromMemory);
     checkHead(request);
+    this.#cors.checkSocket(request, this.#context.access.isOpen);
+    this.#cors.addHeaders(request, response);
+    if (isPreflight) {
+      exchange.route = "preflight";
+      exchange.reply(noContent);
+      return null;
+    }
     // Before the path: a caller that reached the wrong deployment must not learn it from a missing route.
     this.#context.identification.check(request.headers);
     if ("error" in found) {

@@ -51,20 +51,25 @@ export class Door {
     if (this.#closed === null || reason.code === "internal") this.#closed = reason;
   }
 
-  /** Throws before anything is taken. */
-  enter(request: SubmitRequest, signal: AbortSignal): Entered {
+  /** Throws before anything is taken; so does `onInputs`, which is the last to be asked before there is room or none. */
+  enter(
+    request: SubmitRequest,
+    signal: AbortSignal,
+    onInputs?: (inputs: TaskRequest["inputs"]) => void,
+  ): Entered {
     if (signal.aborted) throw cancelled();
     const task = this.#options.tasks.get(request.task);
     if (task === undefined) throw this.#unknownTask(request.task);
-    const able = this.#modelsFor(task);
+    const able = this.#modelsFor(task, request.models);
     new Fields(request.fields).refuseUnknown(task.fields);
     const { requestInputsMax, admission, refusalOf } = this.#options;
     const { inputs, settings, bytes } = task.read(request.fields, { requestInputsMax });
-    const model = this.#modelFor(request.model, task, able);
+    const model = this.#modelFor(request.model, able);
     if (this.#closed !== null) throw this.#closed;
     const refusal = refusalOf(model.key);
     if (refusal !== null) throw refusal;
     const complete = model.taskModel.complete(settings);
+    onInputs?.(inputs);
     const ticket = admission.admit({
       items: inputs.length,
       bytes: Math.max(request.payloadBytes, bytes),
@@ -73,8 +78,10 @@ export class Door {
   }
 
   /** Comes before the fields: nothing that a caller could mend in them would help. */
-  #modelsFor(task: Task): readonly ServedModel[] {
-    const all = [...this.#options.models.values()];
+  #modelsFor(task: Task, allowed: SubmitRequest["models"]): readonly ServedModel[] {
+    const all = [...this.#options.models.values()].filter(
+      ({ name }) => allowed === undefined || allowed.includes(name),
+    );
     const able = all.filter((model) => model.task === task);
     if (able.length > 0) return able;
     const served = [...new Set(all.map((model) => model.task.name))].join(", ");
@@ -84,11 +91,12 @@ export class Door {
     throw new MillraceError("model_not_found", message, { param: "model" });
   }
 
-  #modelFor(name: string | null, task: Task, able: readonly ServedModel[]): ServedModel {
+  #modelFor(name: string | null, able: readonly ServedModel[]): ServedModel {
     const [only, ...others] = able;
-    const found =
-      name === null && others.length === 0 ? only : this.#options.models.get(name ?? "");
-    if (found?.task === task) return found;
+    if (only !== undefined && name === null && others.length === 0) return only;
+    const named = able.find((model) => model.name === name);
+    if (named !== undefined) return named;
+    const found = this.#options.models.get(name ?? "");
     const wrong =
       found === undefined
         ? `there is no model ${name}`

@@ -147,7 +147,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
     events: SubmitEvents,
   ): Promise<SubmitSummary> {
     const arrivedAtMs = this.#clock.now();
-    const entered = this.#enter(request, signal);
+    const entered = this.#enter(request, signal, events);
     this.#active += 1;
     const queued = this.#dispatcher.expect(entered.model.key);
     const accept = once(() => events.onAccepted?.());
@@ -245,9 +245,9 @@ export class LocalSubmit implements Submit, AsyncDisposable {
     }
   }
 
-  #enter(request: SubmitRequest, signal: AbortSignal): Entered {
+  #enter(request: SubmitRequest, signal: AbortSignal, { onInputs }: SubmitEvents): Entered {
     try {
-      return this.#door.enter(request, signal);
+      return this.#door.enter(request, signal, onInputs);
     } catch (error) {
       this.#requests.refused += 1;
       throw error;
