@@ -74,7 +74,6 @@ async function listenHttp(
   const { host, access, tls, admin } = entrance;
   const upgrades = new WebSockets({
     fronts: fronts.flatMap(({ webSocket }) => webSocket ?? []),
-    rules: { origins: originsOf(options.corsOrigins), isOpen: access.isOpen },
     limits: options,
     metrics,
     log,

@@ -96,13 +96,13 @@ export interface MillraceOptions {
   readonly bulkThreshold?: number;
   /** Default: the runtime's own. */
   readonly fetch?: Fetch;
-  /** The key, where the server asks for one: as `authorization: Bearer KEY` with every request. */
-  readonly apiKey?: string;
   /**
    * Calls go over one WebSocket, which is opened when the first one is made: true for the runtime's own, or a class like it. What
    * has files goes over HTTP, and so do `infer`, `status` and the like. Default: false.
    */
   readonly webSocket?: boolean | WebSocketClass;
+  /** The key, where the server asks for one: as `authorization: Bearer KEY` with every request. */
+  readonly apiKey?: string;
   /** Sent with every request. */
   readonly headers?: Readonly<Record<string, string>>;
   /**
@@ -426,10 +426,11 @@ function sharingOf({ sharing, batch }: MillraceOptions): SharingPolicy | null {
 }
 
 function streamsOf(
-  { webSocket = false, expect = {}, headers = {} }: MillraceOptions,
+  { webSocket = false, expect = {}, ...options }: MillraceOptions,
   parts: Pick<StreamTransportParts, "transport" | "headMsMax" | "silenceMsMax">,
 ): StreamTransport | null {
   if (webSocket === false) return null;
+  const headers = headersOf(options);
   return new StreamTransport({ ...parts, WebSocket: webSocketOf(webSocket), expect, headers });
 }
 

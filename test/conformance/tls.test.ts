@@ -10,6 +10,7 @@ import type { Options } from "#src/options/options.js";
 import { type Certificate, makeCertificate } from "../support/certificate.js";
 import { type EchoServer, startEcho } from "../support/echo-server.js";
 import { TempDir } from "../support/temp-dir.js";
+import { WsClient } from "../support/ws-client.js";
 
 const limit = { timeout: 30_000 };
 
@@ -199,5 +200,34 @@ test(
     await using echo = await tls.serve({ adminPort: 0 });
     assert.match(echo.server.adminUrl ?? "", /^http:\/\/127\.0\.0\.1:/);
     assert.equal((await fetch(`${echo.server.adminUrl}/status`)).status, 200);
+  },
+);
+
+test(
+  "WebSockets, and who only wishes for another protocol, are answered over TLS too",
+  limit,
+  async () => {
+    const certificate = makeCertificate();
+    await using tls = await Tls.make(certificate);
+    await using echo = await tls.serve();
+    const { url } = echo.server;
+    await using client = await WsClient.open(`${url}/v1/stream`, { ca: certificate.cert });
+    assert.equal((await client.next()).type, "hello");
+    client.say({ type: "request", id: "a", task: "translate", texts: ["one"] });
+    const [, outcome] = await client.until(({ type }) => type === "done");
+    assert.equal(outcome?.type, "outcome");
+    const agent = new Agent({ ca: certificate.cert });
+    const headers = {
+      connection: "upgrade, http2-settings",
+      upgrade: "h2c",
+      "http2-settings": "AAM",
+    };
+    const request = get(`${url}/live`, { agent, headers, servername: "localhost" });
+    const [response] = (await once(request, "response")) as [
+      { statusCode: number; resume(): void },
+    ];
+    response.resume();
+    agent.destroy();
+    assert.equal(response.statusCode, 200);
   },
 );

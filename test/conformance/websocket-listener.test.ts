@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { type IncomingMessage, request } from "node:http";
 import type { Socket } from "node:net";
 import { test } from "node:test";
+import { originsOf } from "#src/options/origins.js";
 import { accessFor, sized, TestFront } from "../support/http-front.js";
 import { until } from "../support/real-server.js";
 import { WsClient, type WsOptions } from "../support/ws-client.js";
@@ -118,8 +119,7 @@ test("a handshake is refused over HTTP, in words and with a status; then its con
 
 test("a page of somebody else does not reach a server that asks for no key", async () => {
   const allowed = "https://mine.example";
-  const rules = { origins: { allowed: (origin: string) => (origin === allowed ? origin : null) } };
-  await using front = await TestFront.start({}, { rules });
+  await using front = await TestFront.start({}, { origins: originsOf(allowed) });
   const stream = `${front.url}/v1/stream`;
   const { port } = front.front;
   const cases: readonly (readonly [string, string, string])[] = [

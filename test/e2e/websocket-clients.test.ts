@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { createServer, type IncomingMessage, request } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
+import { createServer as createHttpServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -38,11 +38,16 @@ async function run(program: string): Promise<string> {
 }
 
 describe("WebSockets, as users meet them", () => {
+  let page: Page;
   let server: MillraceServer;
   before(async () => {
-    server = await startReal({ pipelines: 1 });
+    page = await servePage();
+    server = await startReal({ pipelines: 1, corsOrigins: page.url });
   }, limit);
-  after(() => server.close());
+  after(async () => {
+    await server.close();
+    await page[Symbol.asyncDispose]();
+  });
 
   test("the page's stream: outcomes with their places", limit, async () => {
     const lines = (await run(snippet("stream", server.url))).trimEnd().split("\n");
@@ -64,18 +69,18 @@ describe("WebSockets, as users meet them", () => {
   }, async () => {
     const { results } = await translate(server.url, { texts: ["Good morning.", "See you."] });
     const expected = results.map((result) => ("text" in result ? result.text : ""));
-    await using page = await servePage(server.url);
+    await using stranger = await servePage();
     const browser = await launchBrowser();
     try {
       const own = await browser.newPage();
       await own.goto(page.url);
+      const foreign = await browser.newPage();
+      await foreign.goto(stranger.url);
       for (const webSocket of [false, true]) {
-        const texts = await own.evaluate(translateInPage, { url: page.url, webSocket });
-        assert.deepEqual(texts, expected, `webSocket: ${webSocket}`);
+        const asked = { url: server.url, webSocket };
+        assert.deepEqual(await own.evaluate(translateInPage, asked), expected);
+        assert.equal(await foreign.evaluate(translateInPage, asked), "connection_failed");
       }
-      assert.deepEqual(page.upgrades, ["/v1/stream"]);
-      const foreign = await own.evaluate(translateInPage, { url: server.url, webSocket: true });
-      assert.equal(foreign, "connection_failed");
     } finally {
       await browser.close();
     }
@@ -105,53 +110,22 @@ async function translateInPage({ url, webSocket }: Asked): Promise<unknown> {
 
 interface Page extends AsyncDisposable {
   readonly url: string;
-  /** Paths of the WebSockets that went through it. */
-  readonly upgrades: readonly string[];
 }
 
-/** A page with the client, and behind it the server, as a proxy has them under one origin. */
-async function servePage(behind: string): Promise<Page> {
+/** A page with the client, from an origin of its own. */
+async function servePage(): Promise<Page> {
   const script = await bundle();
-  const upgrades: string[] = [];
-  const { hostname, port } = new URL(behind);
-  const ask = ({ method, url, headers }: IncomingMessage) =>
-    request({ hostname, port, method, path: url, headers });
-  const proxy = createServer((incoming, reply) => {
-    if (incoming.url === "/") {
-      reply.setHeader("content-type", "text/html").end(`<script>${script}</script>`);
-      return;
-    }
-    const asked = ask(incoming);
-    asked.on("response", (response) => {
-      reply.writeHead(response.statusCode ?? 500, response.headers);
-      response.pipe(reply);
-    });
-    incoming.pipe(asked);
+  const server = createHttpServer((_, reply) => {
+    reply.setHeader("content-type", "text/html").end(`<script>${script}</script>`);
   });
-  proxy.on("upgrade", (incoming: IncomingMessage, socket: Socket) => {
-    upgrades.push(incoming.url ?? "");
-    const asked = ask(incoming);
-    asked.on("upgrade", (response, other: Socket, head: Buffer) => {
-      const lines = Object.entries(response.headers).map(
-        ([name, value]) => `${name}: ${String(value)}`,
-      );
-      socket.write(`HTTP/1.1 101 Switching Protocols\r\n${lines.join("\r\n")}\r\n\r\n`);
-      other.unshift(head);
-      other.pipe(socket).pipe(other);
-      socket.on("error", () => other.destroy());
-      other.on("error", () => socket.destroy());
-    });
-    asked.end();
-  });
-  proxy.listen(0, "127.0.0.1");
-  await once(proxy, "listening");
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
   return {
-    url: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`,
-    upgrades,
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     async [Symbol.asyncDispose]() {
-      const closed = once(proxy, "close");
-      proxy.close();
-      proxy.closeAllConnections();
+      const closed = once(server, "close");
+      server.close();
+      server.closeAllConnections();
       await closed;
     },
   };

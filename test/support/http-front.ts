@@ -24,7 +24,6 @@ import { WebSockets, type WebSocketsParts } from "#src/listen/websocket/websocke
 import { createLog } from "#src/log.js";
 import { Metrics } from "#src/metrics/metrics.js";
 import type { Options } from "#src/options/options.js";
-import { originsOf } from "#src/options/origins.js";
 import { resolveConfiguration } from "#src/options/resolve.js";
 import { anyCaller } from "#src/work/caller.js";
 import type { ServerViews } from "#src/work/views.js";
@@ -40,10 +39,8 @@ export const identity: DeploymentIdentity = {
 
 /** What is not an option, but differs in a test. */
 type TestTimes = Pick<HttpListenerParts, "signOfLifeMs" | "nowMs"> &
-  Pick<WebSocketsParts, "pingMs"> & {
-    readonly rules?: Partial<WebSocketsParts["rules"]>;
-    readonly access?: Access;
-  };
+  Partial<Pick<HttpListenerParts, "access" | "origins">> &
+  Pick<WebSocketsParts, "pingMs">;
 
 /** Whoever says one of these words is the caller of that name; anybody else is nobody. */
 export function accessFor(...keys: readonly string[]): Access {
@@ -69,7 +66,7 @@ export class TestFront implements AsyncDisposable {
 
   static async start(
     options: Partial<Options> = {},
-    { pingMs, rules, access = openAccess, ...times }: TestTimes = {},
+    { pingMs, access = openAccess, ...times }: TestTimes = {},
     others: readonly (HttpFront | OpenFront)[] = [],
   ): Promise<TestFront> {
     const test = new TestFront();
@@ -94,7 +91,6 @@ export class TestFront implements AsyncDisposable {
     const log = createLog({ ...resolved.options, destination: process.stdout });
     const upgrades = new WebSockets({
       fronts: fronts.flatMap((front) => ("webSocket" in front ? (front.webSocket ?? []) : [])),
-      rules: { origins: originsOf(resolved.options.corsOrigins), isOpen: access.isOpen, ...rules },
       limits: resolved.options,
       metrics,
       log,

@@ -8,6 +8,8 @@ export interface WsOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** False: pings get no answer. */
   readonly autoPong?: boolean;
+  /** The certificate that is trusted. */
+  readonly ca?: string;
 }
 
 export class WsClient<Message = StreamServerMessage> implements AsyncDisposable {

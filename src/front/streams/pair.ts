@@ -68,7 +68,8 @@ export class Pairs {
   #join(channel: Channel, as: "feed" | "rev"): PairSession {
     const name = sessionOf(channel.query);
     if (name === null) return new PairSession(channel, as);
-    const key = JSON.stringify([channel.caller.key, name]);
+    const { caller } = channel;
+    const key = JSON.stringify([caller.key, caller.keyId, name]);
     const session = this.#sessions.get(key) ?? new PairSession();
     this.#sessions.set(key, session);
     session.join(channel, as);

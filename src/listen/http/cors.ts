@@ -3,6 +3,7 @@
  * of the browser (cookies, certificates) may be sent: a key is a header that the page sets itself.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { isIP } from "node:net";
 import { MillraceError } from "millrace-client/wire";
 import type { Origins } from "../../options/origins.js";
 import type { Reply } from "./http-front.js";
@@ -30,14 +31,15 @@ export class Cors {
 
   /**
    * A WebSocket is no request that a browser would ask about first, and hides none of its answers: any page of a user who can
-   * reach the server could talk over one. Who sends no origin is no page.
+   * reach the server could talk over one. Who sends no origin is no page. Where nobody is asked for a key, our own pages are those
+   * of an address or of `localhost`: whoever owns a name can make it mean this machine.
    *
    * @throws MillraceError `forbidden`
    */
-  checkSocket(request: IncomingMessage): void {
-    const { origin, host, upgrade } = request.headers;
+  checkSocket(request: IncomingMessage, isOpen: boolean): void {
+    const { origin, host = "", upgrade } = request.headers;
     if (upgrade === undefined || origin === undefined || this.#allowed(request) !== null) return;
-    if (URL.canParse(origin) && new URL(origin).host === host) return;
+    if (isOwn(origin, host, isOpen)) return;
     const shown = JSON.stringify(origin.slice(0, 128));
     const message = `Pages of ${shown} may open no connection here; --cors-origins names those that may.`;
     throw new MillraceError("forbidden", message, { param: "origin" });
@@ -62,4 +64,11 @@ export class Cors {
   #allowed({ headers }: IncomingMessage): string | null {
     return headers.origin === undefined ? null : this.#origins.allowed(headers.origin);
   }
+}
+
+function isOwn(origin: string, host: string, isOpen: boolean): boolean {
+  const page = URL.canParse(origin) ? new URL(origin) : null;
+  if (page === null || page.host === "" || page.host !== host.toLowerCase()) return false;
+  const name = page.hostname.replace(/^\[|\]$/g, "");
+  return !isOpen || name === "localhost" || isIP(name) !== 0;
 }

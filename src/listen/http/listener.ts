@@ -282,7 +282,7 @@ class Listener implements HttpListener {
     return exchange;
   }
 
-  /** Everything that comes before the route's own work. Null: a browser's question before the request, and answered. */
+  /** Everything that comes before the route's own work. Null: it is answered. */
   #admit(exchange: OpenExchange, upgrades: Upgrades | null = null): Route | null {
     const { request, response } = exchange;
     const found = this.#router.find(request.method ?? "", pathOf(request.url ?? "/"));
@@ -291,7 +291,7 @@ class Listener implements HttpListener {
     const fromMemory = isPreflight || ("route" in found && found.route.fromMemory === true);
     this.#connections.refuseWhereFull(exchange, fromMemory);
     checkHead(request);
-    this.#cors.checkSocket(request);
+    this.#cors.checkSocket(request, this.#context.access.isOpen);
     this.#cors.addHeaders(request, response);
     if (isPreflight) {
       exchange.route = "preflight";

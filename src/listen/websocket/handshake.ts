@@ -1,8 +1,6 @@
 /** What a request for a WebSocket must be like, before the library sees it: it would refuse in words of its own. */
 import type { IncomingMessage } from "node:http";
-import { isIP } from "node:net";
 import { MillraceError, subprotocols } from "millrace-client/wire";
-import type { Origins } from "../../options/origins.js";
 
 /** @throws MillraceError `bad_request` */
 export function checkHandshake({ method, headers }: IncomingMessage): void {
@@ -24,7 +22,7 @@ export function checkHandshake({ method, headers }: IncomingMessage): void {
 }
 
 /** A browser can set no header of a handshake but this one. */
-export function offeredKey({ headers }: Pick<IncomingMessage, "headers">): string | null {
+export function offeredKeyOf({ headers }: Pick<IncomingMessage, "headers">): string | null {
   const named = offeredBy(headers).find((name) => name.startsWith(subprotocols.keyPrefix));
   return named?.slice(subprotocols.keyPrefix.length) ?? null;
 }
@@ -32,44 +30,6 @@ export function offeredKey({ headers }: Pick<IncomingMessage, "headers">): strin
 function offeredBy(headers: IncomingMessage["headers"]): readonly string[] {
   const header = headers["sec-websocket-protocol"];
   return header === undefined ? [] : header.split(",").map((name) => name.trim());
-}
-
-export interface OriginRules {
-  /** Pages that may connect beside our own. */
-  readonly origins: Origins;
-  /** Whether callers need no key: then a page of any name would do. */
-  readonly isOpen: boolean;
-}
-
-/**
- * A browser lets every page connect to every address, and only says which page it is: one that is not ours must not reach a
- * server on its reader's machine. Where nobody is asked for a key our own pages are those of an address or of `localhost`: a
- * name can be made to mean this machine by whoever owns it.
- *
- * @throws MillraceError `forbidden`
- */
-export function checkOrigin(
-  { headers }: Pick<IncomingMessage, "headers">,
-  { origins, isOpen }: OriginRules,
-): void {
-  const { origin, host = "" } = headers;
-  if (origin === undefined || isOwn(origin, host, isOpen)) return;
-  if (origins.allowed(origin) !== null) return;
-  const shown = JSON.stringify(origin.slice(0, 128));
-  const message = `Pages of ${shown} may not connect; the server's options say which may.`;
-  throw new MillraceError("forbidden", message, { param: "origin" });
-}
-
-function isOwn(origin: string, host: string, isOpen: boolean): boolean {
-  let page: URL;
-  try {
-    page = new URL(origin);
-  } catch {
-    return false;
-  }
-  if (page.host === "" || page.host !== host.toLowerCase()) return false;
-  const name = page.hostname.replace(/^\[|\]$/g, "");
-  return !isOpen || name === "localhost" || isIP(name) !== 0;
 }
 
 function refusal(what: string, param?: string): MillraceError {

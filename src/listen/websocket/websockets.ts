@@ -2,7 +2,7 @@
  * READ FIRST of this folder. WebSockets for every front, on the port of HTTP, whose listener has checked who asks and for what
  * (../upgrade.ts). It speaks no protocol of its own.
  *
- *   upgrade ─► handshake, origin ─► channel ─► the front's hearer
+ *   upgrade ─► handshake ─► channel ─► the front's hearer
  *                                      ▲            │
  *                                      └─ say ◄─────┘
  *
@@ -17,14 +17,13 @@ import type { Metrics } from "../../metrics/metrics.js";
 import type { Options } from "../../options/options.js";
 import { AgeQueue, type QueuePlace } from "../age-queue.js";
 import type { Upgrade, Upgrades } from "../upgrade.js";
-import { checkHandshake, checkOrigin, type OriginRules, offeredKey } from "./handshake.js";
+import { checkHandshake, offeredKeyOf } from "./handshake.js";
 import { closeMsMax, OpenChannel } from "./open-channel.js";
 import { ReadRounds } from "./read-rounds.js";
 import type { Endpoint, WebSocketFront } from "./websocket-front.js";
 
 export interface WebSocketsParts {
   readonly fronts: readonly WebSocketFront[];
-  readonly rules: OriginRules;
   readonly limits: Pick<Options, "bodyBytesMax" | "bodyTimeoutMs" | "replyTimeoutMs">;
   readonly metrics: Pick<Metrics, "replied" | "refused">;
   readonly log: Log;
@@ -89,7 +88,7 @@ export class WebSockets implements Upgrades {
   }
 
   credentialOf(request: IncomingMessage): string | null {
-    return offeredKey(request);
+    return offeredKeyOf(request);
   }
 
   check(request: IncomingMessage, path: string): void {
@@ -100,7 +99,6 @@ export class WebSockets implements Upgrades {
     }
     if (this.#isDraining) throw new MillraceError("draining", "The server is stopping.");
     checkHandshake(request);
-    checkOrigin(request, this.#parts.rules);
     endpoint.check?.(new URL(request.url ?? "/", "http://any").searchParams);
   }
 
