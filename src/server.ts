@@ -58,8 +58,8 @@ export interface ServerParts {
 export interface MillraceServer extends AsyncDisposable {
   /** For instance `http://127.0.0.1:8400`. */
   readonly url: string;
-  /** Of every listener, that one first: `tcp://127.0.0.1:5550 → tcp://127.0.0.1:5560` over ZeroMQ. */
-  readonly urls: readonly string[];
+  /** Where it listens for what is no HTTP: `tcp://127.0.0.1:5550 → tcp://127.0.0.1:5560`. */
+  readonly otherUrls: readonly string[];
   /** The seam below the fronts, for callers in this process. */
   readonly submit: Submit;
   readonly views: ServerViews;
@@ -286,8 +286,9 @@ class RunningServer implements MillraceServer {
     return this.#parts.listener.url;
   }
 
-  get urls(): readonly string[] {
-    return this.#parts.listeners.map(({ url }) => url);
+  get otherUrls(): readonly string[] {
+    const { listener, listeners } = this.#parts;
+    return listeners.filter((each) => each !== listener).map(({ url }) => url);
   }
 
   get submit(): Submit {
