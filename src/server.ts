@@ -65,8 +65,8 @@ export interface MillraceServer extends AsyncDisposable {
   readonly url: string;
   /** Of the routes for operators, where they have a port of their own; else null. */
   readonly adminUrl: string | null;
-  /** Of every listener, the main one first: `tcp://127.0.0.1:5550 → tcp://127.0.0.1:5560` over ZeroMQ. */
-  readonly urls: readonly string[];
+  /** Where it listens for what is no HTTP: `tcp://127.0.0.1:5550 → tcp://127.0.0.1:5560`. */
+  readonly otherUrls: readonly string[];
   /** The seam below the fronts, for callers in this process. */
   readonly submit: Submit;
   readonly views: ServerViews;
@@ -125,13 +125,8 @@ export async function startServer(
     listeners = await unlessAborted(signal, listening, closeListeners);
     await unlessAborted(signal, backend.start());
     const { log } = parts;
-    const { http, admin, all } = listeners;
-    const others = all.filter((each) => each !== http && each !== admin);
-    const urls = {
-      http: http.url,
-      admin: admin?.url ?? null,
-      others: others.map(({ url }) => url),
-    };
+    const { http, admin } = listeners;
+    const urls = { http: http.url, admin: admin?.url ?? null, others: otherUrls(listeners) };
     log.info(urls, "ready");
     const running = { listeners, entrance, delay, broken, terminated };
     return new RunningServer({ configuration, log, backend, ...running });
@@ -166,6 +161,10 @@ async function unlessAborted<T>(
   } finally {
     signal.removeEventListener("abort", onAbort);
   }
+}
+
+function otherUrls({ http, admin, all }: Listeners): readonly string[] {
+  return all.filter((each) => each !== http && each !== admin).map(({ url }) => url);
 }
 
 interface Wired {
@@ -270,8 +269,8 @@ class RunningServer implements MillraceServer {
     return this.#parts.listeners.admin?.url ?? null;
   }
 
-  get urls(): readonly string[] {
-    return this.#parts.listeners.all.map(({ url }) => url);
+  get otherUrls(): readonly string[] {
+    return otherUrls(this.#parts.listeners);
   }
 
   get submit(): Submit {

@@ -13,7 +13,7 @@ for (const page of ["grpc", "kserve-triton"]) {
     await using echo = await startEcho({ grpcPort: 0 });
     const text = readFileSync(`docs/clients/${page}.md`, "utf8");
     const [, code = ""] = /```js\n(.*?)```/s.exec(text) ?? [];
-    const [, grpc = ""] = echo.server.urls;
+    const [grpc = ""] = echo.server.otherUrls;
     const env = {
       ...process.env,
       MODEL: "echo",

@@ -63,7 +63,7 @@ before(async () => {
     grpcMessageBytesMax: 1024 * 1024,
   });
   await until(async () => (await getReady(server.url)).body.models.every(({ ready }) => ready));
-  const [, url = ""] = server.urls;
+  const [url = ""] = server.otherUrls;
   client = new GrpcClient(url);
   health = new GrpcClient(url, { service: "grpc.health.v1.Health" });
 });
@@ -306,7 +306,7 @@ describe("health and reflection", () => {
   });
 
   test("reflection tells of every service and every message, as protoc would", async () => {
-    using asked = new GrpcClient(server.urls[1] ?? "", {
+    using asked = new GrpcClient(server.otherUrls[0] ?? "", {
       service: "grpc.reflection.v1.ServerReflection",
     });
     const stream = asked.stream("ServerReflectionInfo");

@@ -37,7 +37,7 @@ class Echo implements AsyncDisposable {
 }
 
 function urlOf({ server }: EchoServer): string {
-  return server.urls.find((url) => url.startsWith("grpc")) ?? assert.fail("no gRPC");
+  return server.otherUrls.find((url) => url.startsWith("grpc")) ?? assert.fail("no gRPC");
 }
 
 const ask = (texts: readonly string[], more: object = {}): Record<string, unknown> => ({

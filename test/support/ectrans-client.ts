@@ -11,8 +11,8 @@ export interface EctransPorts {
 }
 
 /** Of a server that speaks nothing else over ZeroMQ. */
-export function ectransPortsOf({ urls }: Pick<MillraceServer, "urls">): EctransPorts {
-  const url = urls.find((each) => each.startsWith("tcp://")) ?? "";
+export function ectransPortsOf({ otherUrls }: Pick<MillraceServer, "otherUrls">): EctransPorts {
+  const url = otherUrls.find((each) => each.startsWith("tcp://")) ?? "";
   const [port = 0, portOut = 0] = (url.match(/\d+(?= |$)/g) ?? []).map(Number);
   return { port, portOut };
 }
