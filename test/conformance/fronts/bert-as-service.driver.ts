@@ -52,8 +52,8 @@ export const bertAsService: FrontDriver<"embed"> = {
       says: "unauthenticated",
     },
   },
-  open: ({ urls }, { key }) => {
-    const ports = urls.flatMap((url) => url.match(/\d+(?= → |$)/g) ?? []).slice(-2);
+  open: ({ otherUrls }, { key }) => {
+    const ports = otherUrls.flatMap((url) => url.match(/\d+(?= → |$)/g) ?? []).slice(-2);
     const [port = 0, portOut = 0] = ports.map(Number);
     clients += 1;
     const identity = key === null ? undefined : `${key}.${clients}`;
