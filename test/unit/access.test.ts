@@ -189,54 +189,56 @@ test("usage that cannot be written is counted on, and whoever closes is not held
   );
 });
 
-test("a key that was made anew under its name is another one: who came in with the old one is out", async () => {
+test("who came in before the file changed is held to what it says now: less, or nothing under the same name", async (t) => {
   await using dir = await TempDir.make();
   const path = dir.file("keys.json");
   const [old, record] = made("shop");
   await changeKeyFile(path, () => [record], "create");
   let reread = (): void => {};
-  const isReread = new Promise<void>((resolve) => {
-    reread = resolve;
-  });
   const log = createLog({
     log: "json",
     logLevel: "info",
     destination: { write: (line) => (line.includes("keys read again") ? reread() : null) },
   });
   const access = await openKeyedAccess({ path, log });
+  // No server is here, and what looks at the file keeps nobody alive.
+  const alive = setInterval(() => {}, 1_000);
+  t.after(() => clearInterval(alive));
+  const change = async (key: KeyRecord): Promise<void> => {
+    const isReread = new Promise<void>((resolve) => {
+      reread = resolve;
+    });
+    await changeKeyFile(path, () => [key], "refuse");
+    await isReread;
+  };
   const submit = new GuardedSubmit(new EchoSubmit(), access);
   const caller = access.callerOf(old);
+  const request = {
+    id: "1",
+    caller,
+    task: "translate",
+    model: null,
+    fields: { texts: ["a"] },
+    class: "realtime",
+    tenant: "default",
+    deadlineAtMs: null,
+    payloadBytes: 1,
+  } as const;
   const send = (): Promise<unknown> =>
-    submit.submit(
-      {
-        id: "1",
-        caller,
-        task: "translate",
-        model: null,
-        fields: { texts: ["a"] },
-        class: null,
-        tenant: "default",
-        deadlineAtMs: null,
-        payloadBytes: 1,
-      },
-      new AbortController().signal,
-      { onOutcome: () => {} },
-    );
+    submit.submit(request, new AbortController().signal, { onOutcome: () => {} });
   await send();
   assert.equal(submit.usageOf(caller)?.inputs, 1);
   assert.equal(submit.usageOf(caller)?.characters, 1);
+  await change({ ...record, classes: ["bulk"] });
+  await assert.rejects(send(), { code: "forbidden" });
   const [fresh, anew] = made("shop");
-  await changeKeyFile(path, () => [anew], "refuse");
-  // No server is here, and what looks at the file keeps nobody alive.
-  const alive = setInterval(() => {}, 1_000);
-  await isReread;
+  await change(anew);
   await assert.rejects(send(), { code: "unauthenticated" });
   assert.equal(
     codeOf(() => submit.usageOf(caller)),
     "unauthenticated",
   );
   assert.equal(submit.usageOf(access.callerOf(fresh))?.inputs, 1, "what the name has used stays");
-  clearInterval(alive);
   await access.close();
 });
 
