@@ -69,8 +69,15 @@ function outcomeOf(task: string, isBase64: boolean): InputOutcome {
 
 function modelOf(name: string, task: string): ModelInfo {
   return {
-    ...{ name, task, family: "made", precision: "f32", ready: true, state: "resident" },
-    ...{ pipelines: [], reason: null, limits: { inputTokensMax: 32, outputTokensMax: 32 } },
+    name,
+    task,
+    family: "made",
+    precision: "f32",
+    ready: true,
+    state: "resident",
+    pipelines: [],
+    reason: null,
+    limits: { inputTokensMax: 32, outputTokensMax: 32 },
     sourceLanguage: "en",
     targetLanguage: "zh",
     embedding: { pooling: "mean", width, normalize: false },

@@ -17,7 +17,10 @@ const messages: readonly (readonly [type: string, message: object])[] = [
   [
     "ModelInferRequest",
     {
-      ...{ model_name: "embed", id: "7", parameters: settings, outputs: [{ name: "embedding" }] },
+      model_name: "embed",
+      id: "7",
+      parameters: settings,
+      outputs: [{ name: "embedding" }],
       inputs: [
         {
           ...input,
