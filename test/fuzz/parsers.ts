@@ -10,6 +10,7 @@ import { ndjsonParser } from "./parsers/ndjson.js";
 import { pictureParser } from "./parsers/pictures.js";
 import { requestParsers } from "./parsers/requests.js";
 import { streamParser } from "./parsers/stream-messages.js";
+import { webSocketFrameParser } from "./parsers/websocket-frames.js";
 import { bertParser } from "./parsers/zmq-messages.js";
 
 export const parsers: readonly FuzzParser[] = [
@@ -19,6 +20,7 @@ export const parsers: readonly FuzzParser[] = [
   ...httpFrontParsers,
   grpcParser,
   streamParser,
+  webSocketFrameParser,
   bertParser,
   multipartParser,
   queryParser,

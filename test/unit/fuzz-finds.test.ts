@@ -2,10 +2,12 @@
 import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
 import { test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { MillraceError } from "millrace-client/wire";
 import { readMultipart } from "#src/front/native/multipart.js";
 import { parseManifest } from "#src/models/read-manifest.js";
 import { TextTokenizer } from "#src/prepare/text/text-tokenizer.js";
+import { TestFront } from "../support/http-front.js";
 import { writeMadeEncoder } from "../support/made-encoder.js";
 import { TempDir } from "../support/temp-dir.js";
 
@@ -59,4 +61,24 @@ test("defect: a manifest whose version is a thousand lists in each other is refu
     () => parseManifest("millrace.json", { manifestVersion: nested }),
     refusal("model_folder_invalid", /manifestVersion a list; this Millrace reads/),
   );
+});
+
+test("defect: packets behind a WebSocket's frame that is refused do not end the server", async () => {
+  await using front = await TestFront.start();
+  const socket = await front.raw();
+  const key = "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==";
+  const head = `GET /v1/stream HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n${key}`;
+  socket.send(`${head}\r\n\r\n`);
+  await socket.until(/101 Switching Protocols/);
+  // Each of them takes the library a turn, in which the next packets come and wait.
+  const pong = Buffer.of(0x8a, 0x80, 1, 2, 3, 4);
+  socket.send(Buffer.concat(Array.from({ length: 2_000 }, () => pong)));
+  const noUtf8 = Buffer.of(0x81, 0x84, 1, 2, 3, 4, 0xff, 0xff, 0xff, 0xff);
+  for (let packet = 0; packet < 6; packet += 1) {
+    // Apart: what comes together is one chunk, and a chunk alone was never wrong.
+    await delay(1);
+    socket.send(noUtf8);
+  }
+  await socket.closed();
+  assert.equal((await fetch(`${front.url}/live`)).status, 200);
 });

@@ -20,6 +20,7 @@ import type { Upgrade, Upgrades } from "../upgrade.js";
 import { checkHandshake, offeredKeyOf } from "./handshake.js";
 import { closeMsMax, OpenChannel } from "./open-channel.js";
 import { ReadRounds } from "./read-rounds.js";
+import { passOverBehindErrors } from "./receiver-guard.js";
 import type { Endpoint, WebSocketFront } from "./websocket-front.js";
 
 export interface WebSocketsParts {
@@ -108,6 +109,7 @@ export class WebSockets implements Upgrades {
     const { request, socket, head, headers } = upgrade;
     this.#headers = headers;
     this.#server.handleUpgrade(request, socket, head, (ws) => {
+      passOverBehindErrors(ws);
       const { limits, metrics, log, pingMs = pingMsDefault } = this.#parts;
       const channel = new OpenChannel({
         ws,
