@@ -64,7 +64,6 @@ export const webSocketFrameParser: FuzzParser = defineParser<CutFrames>({
     if (webSocket === undefined) throw new Error("streams speak no WebSocket");
     const sockets = new WebSockets({
       fronts: [webSocket],
-      rules: { origins: { allowed: () => null }, isOpen: true },
       limits: fuzzOptions,
       metrics: { replied: () => {}, refused: () => {} },
       log: createLog({ ...fuzzOptions, logLevel: "silent", destination: process.stderr }),
