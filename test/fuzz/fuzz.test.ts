@@ -7,7 +7,7 @@ import { type OpenParser } from "./parser.js";
 import { parsers } from "./parsers.js";
 import { inputMsMax, runFuzz } from "./runner.js";
 
-const inputs = 500;
+const inputs = 200;
 const seed = 8;
 
 describe("strangers' bytes are taken or refused, and nothing else", () => {
