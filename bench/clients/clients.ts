@@ -71,11 +71,14 @@ export async function run(args: readonly string[]): Promise<void> {
     callers: Number(values.callers),
     profileDir: values.profile ?? null,
   };
+  const isLayoutOpen = values.pipelines === undefined && values.threads === undefined;
   const ofModels = {
     ...settings,
     serving: {
       // What it finds out about the machine at its first start is kept for the next.
       cacheDir: join(parent, "cache"),
+      // As `millrace serve` does, unless the layout is said here.
+      trial: isLayoutOpen ? ("auto" as const) : ("off" as const),
       ...(values.pipelines === undefined ? {} : { pipelines: Number(values.pipelines) }),
       ...(values.threads === undefined ? {} : { threads: Number(values.threads) }),
     },
