@@ -16,6 +16,7 @@ import {
 import type { JsonObject } from "../../work/payload.js";
 import type { FrontOptions, FrontTask } from "../front.js";
 import { listedModelSchema } from "../listed-model.js";
+import { deploymentSchema } from "../own-error.js";
 
 const workClass = { enum: workClasses };
 const modelState = { enum: ["resident", "loading", "on-disk", "failed", "too-large"] };
@@ -23,22 +24,6 @@ const serverState = { enum: ["starting", "ready", "degraded", "not-ready", "drai
 const pipelineState = {
   enum: ["starting", "ready", "suspect", "backing-off", "stopping", "stopped"],
 };
-
-const deploymentSchema: JsonObject = titled(
-  "Deployment",
-  objectSchema({
-    name: textSchema,
-    environment: textSchema,
-    version: textSchema,
-    configHash: textSchema,
-    node: textSchema,
-  }),
-);
-
-export const nativeErrorSchema: JsonObject = titled(
-  "ErrorResponse",
-  objectSchema({ error: wireErrorSchema, id: textSchema, deployment: deploymentSchema }),
-);
 
 const summary = {
   id: textSchema,

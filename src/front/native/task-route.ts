@@ -6,13 +6,13 @@ import type { SubmitSummary } from "../../submit/submit.js";
 import { inTurns } from "../../work/in-turns.js";
 import { parseObject, parseSteps, tensorBody } from "../../work/json-object.js";
 import type { FrontOptions, FrontParts, FrontTask } from "../front.js";
+import { jsonReply } from "../json-reply.js";
 import { readRequest } from "../read-request.js";
 import { replySummary } from "../reply-summary.js";
 import { resultJson } from "../result-json.js";
 import { resultsJson } from "../results-json.js";
 import { type BodyKind, bodyKindOf } from "./body-kind.js";
 import { fileFields, formFields } from "./files.js";
-import { jsonReply } from "./json-reply.js";
 import { taskDoc } from "./route-docs.js";
 import { RowsReply, rowsMediaType } from "./rows-reply.js";
 
