@@ -7,6 +7,8 @@ import { z } from "zod";
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
 import { float32Text } from "../../work/float-text.js";
 import { inTurns } from "../../work/in-turns.js";
+import { countSchema, objectSchema, textSchema } from "../../work/json-schema.js";
+import type { JsonObject } from "../../work/payload.js";
 import { readAs, schemaOf } from "../json-body.js";
 import { errorHead } from "../reply-heads.js";
 import { type Encoded, readBertTexts } from "./encode.js";
@@ -32,10 +34,17 @@ const encodeReply = {
   },
 } as const;
 
+const errorSchema: JsonObject = objectSchema({
+  description: textSchema,
+  type: textSchema,
+  status: countSchema,
+});
+
 export class BertRoutes implements HttpFront {
   readonly name = "bert-as-service";
   readonly routes: readonly Route[];
   readonly pathPrefixes: readonly string[] = ["/encode", "/status/server", "/status/client"];
+  readonly errorSchema: JsonObject = errorSchema;
   readonly #shared: BertParts;
   #asked = 0;
   readonly #pending = new Set<string>();
