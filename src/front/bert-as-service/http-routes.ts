@@ -9,6 +9,7 @@ import { float32Text } from "../../work/float-text.js";
 import { inTurns } from "../../work/in-turns.js";
 import { countSchema, objectSchema, textSchema } from "../../work/json-schema.js";
 import type { JsonObject } from "../../work/payload.js";
+import { refuseWhileDraining } from "../ask.js";
 import { readAs, schemaOf } from "../json-body.js";
 import { errorHead } from "../reply-heads.js";
 import { type Encoded, readBertTexts } from "./encode.js";
@@ -90,9 +91,7 @@ export class BertRoutes implements HttpFront {
 
   async #encode(exchange: Exchange): Promise<void> {
     const { parts, statistic, encoder } = this.#shared;
-    if (parts.views.isDraining) {
-      throw new MillraceError("draining", "the server is stopping and takes no new work");
-    }
+    refuseWhileDraining(parts.views);
     const read = readerOf(exchange);
     const body = await exchange.receive();
     let encoding: Promise<Encoded>;

@@ -3,8 +3,8 @@
  * defined in client/src/wire.
  *
  *   files.ts         a file, or a form with files (multipart.ts) → a JSON object
- *   body-kind.ts     what a body is; ../read-request.ts: the object → what submit takes
- *   task-route.ts    submit → one JSON reply, or a line for each input as it is ready
+ *   body-kind.ts     what a body is; ../read-question.ts: the object → a question
+ *   task-route.ts    ask → one JSON reply, or a line for each input as it is ready
  */
 import type { MillraceError, ModelsResponse } from "millrace-client/wire";
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";

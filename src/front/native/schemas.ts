@@ -42,7 +42,7 @@ const summary = {
   deployment: deploymentSchema,
 };
 
-/** The fields that every task has, as request.ts reads them. */
+/** The fields that every task has, as read-question.ts reads them. */
 function commonFieldsSchema({
   requestTimeoutMsMax,
 }: Pick<FrontOptions, "requestTimeoutMsMax">): Readonly<Record<string, JsonObject>> {
