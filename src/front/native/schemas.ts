@@ -1,5 +1,6 @@
 /** The native messages as JSON Schema, for the description of the routes; client/src/wire defines them, and a test holds live replies to these. */
 import { apiLimits, tensorDatatypes, workClasses } from "millrace-client/wire";
+import type { Options } from "../../options/options.js";
 import {
   countSchema,
   described,
@@ -14,7 +15,7 @@ import {
   wireErrorSchema,
 } from "../../work/json-schema.js";
 import type { JsonObject } from "../../work/payload.js";
-import type { FrontOptions, FrontTask } from "../front.js";
+import type { FrontTask } from "../front.js";
 import { listedModelSchema } from "../listed-model.js";
 import { deploymentSchema } from "../own-error.js";
 
@@ -45,7 +46,7 @@ const summary = {
 /** The fields that every task has, as read-question.ts reads them. */
 function commonFieldsSchema({
   requestTimeoutMsMax,
-}: Pick<FrontOptions, "requestTimeoutMsMax">): Readonly<Record<string, JsonObject>> {
+}: Pick<Options, "requestTimeoutMsMax">): Readonly<Record<string, JsonObject>> {
   return {
     model: described(
       { type: "string", minLength: 1, maxLength: 256 },
@@ -59,7 +60,7 @@ function commonFieldsSchema({
 
 export function taskRequestSchema(
   { schema, name }: FrontTask & { readonly schema: object },
-  options: FrontOptions,
+  options: Options,
 ): JsonObject {
   return titled(`${pascal(name)}Request`, {
     ...objectSchema({}, { ...schema.fields, ...commonFieldsSchema(options) }),

@@ -1,11 +1,12 @@
 /** `POST /v1/<task>`: body → submit → one JSON reply, a line for each input as it is ready, or rows of numbers. */
 import type { RequestTimings } from "millrace-client/wire";
 import type { Exchange, ReceivedBody, Route } from "../../listen/http/http-front.js";
+import type { Options } from "../../options/options.js";
 import type { SubmitOutcome } from "../../submit/submit.js";
 import { inTurns } from "../../work/in-turns.js";
 import { parseObject, parseSteps, tensorBody } from "../../work/json-object.js";
 import { askEach, type Question, refuseWhileDraining } from "../ask.js";
-import type { FrontOptions, FrontParts, FrontTask } from "../front.js";
+import type { FrontParts, FrontTask } from "../front.js";
 import { jsonReply } from "../json-reply.js";
 import { readQuestion } from "../read-question.js";
 import { replySummary } from "../reply-summary.js";
@@ -59,7 +60,7 @@ interface BodyParts {
   readonly kind: BodyKind;
   readonly task: FrontTask;
   readonly exchange: Exchange;
-  readonly options: FrontOptions;
+  readonly options: Options;
 }
 
 /** What was received lives no longer than this call: it would else wait beside what was read from it. */
