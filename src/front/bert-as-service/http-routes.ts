@@ -11,6 +11,7 @@ import { countSchema, objectSchema, textSchema } from "../../work/json-schema.js
 import type { JsonObject } from "../../work/payload.js";
 import { refuseWhileDraining } from "../ask.js";
 import { readAs, schemaOf } from "../json-body.js";
+import { mediaTypeOf } from "../media-type.js";
 import { errorHead } from "../reply-heads.js";
 import { type Encoded, readBertTexts } from "./encode.js";
 import { bertVersion } from "./server-status.js";
@@ -153,8 +154,8 @@ function preflight(path: string): Route {
 }
 
 /** @throws MillraceError `unsupported_media_type` */
-function readerOf({ headers }: Exchange): (text: string) => unknown {
-  const sent = (headers["content-type"] ?? "").split(";", 1)[0]?.trim().toLowerCase();
+function readerOf(exchange: Exchange): (text: string) => unknown {
+  const sent = mediaTypeOf(exchange);
   if (sent === json) return jsonOf;
   if (sent === form) return formOf;
   throw new MillraceError("unsupported_media_type", `The body must be ${json} or ${form}.`);
