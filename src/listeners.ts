@@ -37,32 +37,24 @@ export async function openListeners(
   parts: ListenerParts,
 ): Promise<Listeners> {
   const { admin: adminEntrance } = parts.entrance;
-  const starting = [
-    listenHttp(fronts, parts),
-    ...(adminEntrance === null ? [] : [listenForAdmin(fronts, parts, adminEntrance)]),
-    ...listenElsewhere(fronts, parts),
-  ] as const;
-  const [http, ...others] = await allOrNone(starting);
-  const admin = adminEntrance === null ? null : (others[0] as HttpListener);
-  return { http, admin, all: [http, ...others] };
+  const http = listenHttp(fronts, parts);
+  const admin = adminEntrance === null ? null : listenForAdmin(fronts, parts, adminEntrance);
+  const elsewhere = listenElsewhere(fronts, parts);
+  const all = await allOrNone([http, ...(admin === null ? [] : [admin]), ...elsewhere]);
+  return { http: await http, admin: await admin, all };
 }
 
 export async function closeListeners({ all }: Listeners): Promise<void> {
   await Promise.all(all.map((each) => each.close()));
 }
 
-type Starting = readonly [Promise<HttpListener>, ...Promise<RunningListener>[]];
-
 async function allOrNone(
-  starting: Starting,
-): Promise<readonly [HttpListener, ...RunningListener[]]> {
+  starting: readonly Promise<RunningListener>[],
+): Promise<readonly RunningListener[]> {
   const settled = await Promise.allSettled(starting);
-  const failed = settled.find((each) => each.status === "rejected");
-  if (failed === undefined) {
-    const [http, ...others] = starting;
-    return [await http, ...(await Promise.all(others))];
-  }
   const listening = settled.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+  const failed = settled.find((each) => each.status === "rejected");
+  if (failed === undefined) return listening;
   await Promise.all(listening.map((each) => each.close()));
   throw failed.reason;
 }
