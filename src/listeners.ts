@@ -1,11 +1,11 @@
 /** Whatever the fronts speak over, listened on: all of it, or nothing. */
 import type { Entrance } from "./access/entrance.js";
 import type { Front } from "./front/front.js";
-import { identificationOf } from "./front/identification.js";
 import { startGrpcListener } from "./listen/grpc/listener.js";
 import { adminPart, publicPart } from "./listen/http/admin-routes.js";
 import type { HttpFront } from "./listen/http/http-front.js";
 import { type HttpListener, startHttpListener } from "./listen/http/listener.js";
+import { identificationOf } from "./listen/identification.js";
 import type { RunningListener } from "./listen/running.js";
 import { WebSockets } from "./listen/websocket/websockets.js";
 import { startZmqListener } from "./listen/zmq/listener.js";
