@@ -8,7 +8,14 @@ import { errorRegistry } from "../client/dist/wire/errors.js";
 import { defaultText } from "../dist/cli/option-flags.js";
 import { metricTable } from "../dist/metrics/table.js";
 import { optionGroups } from "../dist/options/definition.js";
-import { flagOf, formerKeys, optionKeys, optionTable, variableOf } from "../dist/options/table.js";
+import {
+  flagOf,
+  formerKeys,
+  optionKeys,
+  optionSections,
+  optionTable,
+  variableOf,
+} from "../dist/options/table.js";
 
 const note = "<!-- Written by scripts/docs.js from the table in the code; change it there. -->";
 
@@ -27,10 +34,11 @@ function bounds(definition) {
 }
 
 function optionsPage() {
+  const sections = optionSections.map((each) => `\`${each}\``).join(", ");
   const parts = [
     "# Options",
     note,
-    "A flag wins over a variable, a variable over the file that `--config FILE` (or `MILLRACE_CONFIG`) names, the file\nover the default. The file is one JSON object of the keys below. Everything is read once, validated whole and frozen;\n`millrace config` prints every value and where it came from. An unknown key, flag or `MILLRACE_` variable is\n`option_invalid`; only `MILLRACE_URL` and the service links of Kubernetes (`MILLRACE_SERVICE_…`, `MILLRACE_PORT_…`)\nare let by. Kubernetes also sets `MILLRACE_PORT` beside a service named `millrace`: switch `enableServiceLinks` off.",
+    `A flag wins over a variable, a variable over the file that \`--config FILE\` (or \`MILLRACE_CONFIG\`) names, the file\nover the default. The file is one JSON object of the keys below; those that begin with\n${sections} may stand in a section of that name: \`{"grpc": {"port": 8401}}\` is \`grpcPort\`. Everything is read once, validated whole and frozen;\n\`millrace config\` prints every value and where it came from. An unknown key, flag or \`MILLRACE_\` variable is\n\`option_invalid\`; only \`MILLRACE_URL\` and the service links of Kubernetes (\`MILLRACE_SERVICE_…\`, \`MILLRACE_PORT_…\`)\nare let by. Kubernetes also sets \`MILLRACE_PORT\` beside a service named \`millrace\`: switch \`enableServiceLinks\` off.`,
   ];
   parts.push(
     "## The machine\n\n`pipelines` and `threads` follow from the cores, unless they are given or `serve` has measured better ones (`trial`). Cores are the processors that Node sees, or the quota of the container,\nrounded down, where that is less (`cpu.max` of the control group or of one above it; `cpu.cfs_quota_us` in version 1):\nwith more threads than its quota a container stands still at the end of each period. The start's log line and\n`millrace config` say which it was.",

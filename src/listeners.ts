@@ -1,11 +1,11 @@
 /** Whatever the fronts speak over, listened on: all of it, or nothing. */
 import type { Entrance } from "./access/entrance.js";
 import type { Front } from "./front/front.js";
-import { identificationOf } from "./front/identification.js";
 import { startGrpcListener } from "./listen/grpc/listener.js";
 import { adminPart, publicPart } from "./listen/http/admin-routes.js";
 import type { HttpFront } from "./listen/http/http-front.js";
 import { type HttpListener, startHttpListener } from "./listen/http/listener.js";
+import { identificationOf } from "./listen/identification.js";
 import type { RunningListener } from "./listen/running.js";
 import { WebSockets } from "./listen/websocket/websockets.js";
 import { startZmqListener } from "./listen/zmq/listener.js";
@@ -37,32 +37,24 @@ export async function openListeners(
   parts: ListenerParts,
 ): Promise<Listeners> {
   const { admin: adminEntrance } = parts.entrance;
-  const starting = [
-    listenHttp(fronts, parts),
-    ...(adminEntrance === null ? [] : [listenForAdmin(fronts, parts, adminEntrance)]),
-    ...listenElsewhere(fronts, parts),
-  ] as const;
-  const [http, ...others] = await allOrNone(starting);
-  const admin = adminEntrance === null ? null : (others[0] as HttpListener);
-  return { http, admin, all: [http, ...others] };
+  const http = listenHttp(fronts, parts);
+  const admin = adminEntrance === null ? null : listenForAdmin(fronts, parts, adminEntrance);
+  const elsewhere = listenElsewhere(fronts, parts);
+  const all = await allOrNone([http, ...(admin === null ? [] : [admin]), ...elsewhere]);
+  return { http: await http, admin: await admin, all };
 }
 
 export async function closeListeners({ all }: Listeners): Promise<void> {
   await Promise.all(all.map((each) => each.close()));
 }
 
-type Starting = readonly [Promise<HttpListener>, ...Promise<RunningListener>[]];
-
 async function allOrNone(
-  starting: Starting,
-): Promise<readonly [HttpListener, ...RunningListener[]]> {
+  starting: readonly Promise<RunningListener>[],
+): Promise<readonly RunningListener[]> {
   const settled = await Promise.allSettled(starting);
-  const failed = settled.find((each) => each.status === "rejected");
-  if (failed === undefined) {
-    const [http, ...others] = starting;
-    return [await http, ...(await Promise.all(others))];
-  }
   const listening = settled.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+  const failed = settled.find((each) => each.status === "rejected");
+  if (failed === undefined) return listening;
   await Promise.all(listening.map((each) => each.close()));
   throw failed.reason;
 }

@@ -5,9 +5,9 @@
 import type { DeploymentIdentity } from "millrace-client/wire";
 import { openAccess } from "#src/access/access.js";
 import { GuardedSubmit } from "#src/access/guarded-submit.js";
-import { identificationOf } from "#src/front/identification.js";
 import { openNativeFront } from "#src/front/native/native.js";
 import { startHttpListener } from "#src/listen/http/listener.js";
+import { identificationOf } from "#src/listen/identification.js";
 import { createLog } from "#src/log.js";
 import { Metrics } from "#src/metrics/metrics.js";
 import { resolveConfiguration } from "#src/options/resolve.js";

@@ -4,8 +4,9 @@ import { MillraceError } from "millrace-client/wire";
 import { engineTable } from "../models/engine-table.js";
 import { readModel } from "../models/read-manifest.js";
 import { findModels } from "../models/registry.js";
+import { optionGroups } from "../options/definition.js";
 import type { Configuration } from "../options/resolve.js";
-import { flagOf, optionKeys, variableOf } from "../options/table.js";
+import { flagOf, optionKeys, optionTable, variableOf } from "../options/table.js";
 import { withKeptTrial } from "../trial/trial.js";
 import { addOptionFlags, configurationFrom } from "./option-flags.js";
 
@@ -90,17 +91,21 @@ function asTable(
   const rows = optionKeys.map((key) => {
     const source = { flag: flagOf(key), variable: variableOf(key) };
     const from = { ...source, measured: `measured (${measured})` }[sources[key] as string];
-    return [key, String(options[key]), from ?? sources[key]] as const;
+    return [key, String(options[key] ?? "none"), from ?? sources[key]] as const;
   });
   const width = (column: 0 | 1): number => Math.max(...rows.map((row) => row[column].length));
   const [keyWidth, valueWidth] = [width(0), width(1)];
-  const lines = rows.map(
-    ([key, value, from]) => `${key.padEnd(keyWidth)}  ${value.padEnd(valueWidth)}  ${from}`,
-  );
+  // Ninety of them are read group by group, in the groups of the help.
+  const lines = optionGroups.flatMap((group) => {
+    const own = rows.filter(([key]) => optionTable[key].group === group);
+    const told = own.map(
+      ([key, value, from]) => `${key.padEnd(keyWidth)}  ${value.padEnd(valueWidth)}  ${from}`,
+    );
+    return [`${group}:`, ...told, ""];
+  });
   const { cores, coresFrom, memoryBytes, memoryFrom } = machine;
   return [
     ...lines,
-    "",
     `cores: ${cores} (${coresFrom})`,
     `memory: ${(memoryBytes / 2 ** 30).toFixed(1)} GiB (${memoryFrom})`,
     ...models.map(modelLine),

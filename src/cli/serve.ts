@@ -22,6 +22,13 @@ Examples:
   $ millrace serve --host 0.0.0.0 --keys keys.json             for others too, with keys of millrace keys
   $ millrace serve --realtime-pipelines 1 --bulk-pipelines 3   people never share a process with robots
 
+Spoken on the main port, unless --fronts says otherwise: HTTP in Millrace's, OpenAI's, DeepL's, Hugging Face's, KServe's and
+text-embeddings-inference's words, and WebSockets. The rest has ports of its own:
+  $ millrace serve --tei-model en-zh-embeddings                the model that TEI's clients mean
+  $ millrace serve --grpc-port 8401                            KServe and Triton, over gRPC
+  $ millrace serve --bert-port 5555 --bert-port-out 5556       bert-as-service
+  $ millrace serve --zmq-port 5550 --zmq-port-out 5560         ECTrans
+
 Every flag is also a variable and a key of --config; \`millrace config\` prints what would be used.
 `;
 

@@ -1,6 +1,13 @@
-/** A request of a front whose protocol replies once, with everything: asks, and has the outcomes in the order of the inputs. */
+/**
+ * READ SECOND, after front.ts. The way of every request through a front, whatever its protocol:
+ *
+ *   bytes ─► question ─► ask: all outcomes, in order    ─► valuesOf ─► the reply
+ *                     └► askEach: each as it comes      ─► valueOf  ─► a part of the reply
+ *
+ * A front of Millrace's own words has its questions from read-question.ts; any other makes them of what its protocol says.
+ */
 import { apiLimits, MillraceError, type WorkClass } from "millrace-client/wire";
-import type { InputOutcome, SubmitEvents, SubmitOutcome, SubmitSummary } from "../submit/submit.js";
+import type { InputOutcome, SubmitOutcome, SubmitSummary } from "../submit/submit.js";
 import type { Caller } from "../work/caller.js";
 import type { Payload } from "../work/payload.js";
 import type { ServerViews } from "../work/views.js";
@@ -29,8 +36,8 @@ export interface Question {
   readonly tenant?: string;
   /** Default: `requestTimeoutMsDefault`; at most `requestTimeoutMsMax`. */
   readonly timeoutMs?: number;
-  /** For a protocol that says more than once how it goes; `answer` has all of it in the end. */
-  readonly events?: Partial<SubmitEvents>;
+  /** Called at most once, before the first outcome: nothing at the door refuses it any more. */
+  readonly onAccepted?: () => void;
 }
 
 export interface Answer {
@@ -57,7 +64,6 @@ export async function ask(parts: AskParts, asker: Asker, question: Question): Pr
   const outcomes: InputOutcome[] = [];
   const onOutcome = (each: SubmitOutcome): void => {
     outcomes[each.index] = each.outcome;
-    question.events?.onOutcome?.(each);
   };
   const summary = await askEach(parts, asker, { ...question, onOutcome });
   return { outcomes, summary };
@@ -75,7 +81,7 @@ export async function askEach(
   const { class: workClass = null, tenant = "default", timeoutMs } = question;
   const { requestTimeoutMsDefault, requestTimeoutMsMax } = options;
   const grantedMs = Math.min(timeoutMs ?? requestTimeoutMsDefault, requestTimeoutMsMax);
-  const { task, model, fields, payloadBytes, events = {} } = question;
+  const { task, model, fields, payloadBytes } = question;
   const request = {
     id: asker.id,
     caller: asker.caller,
@@ -89,11 +95,10 @@ export async function askEach(
   };
   const had: true[] = [];
   const summary = await submit.submit(request, asker.departed, {
-    onAccepted: () => events.onAccepted?.(),
+    onAccepted: () => question.onAccepted?.(),
     onOutcome: (outcome) => {
       had[outcome.index] = true;
       onOutcome(outcome);
-      events.onOutcome?.(outcome);
     },
   });
   asker.workClass = summary.class;

@@ -9,8 +9,6 @@ import type { HttpFront } from "../listen/http/http-front.js";
 import type { WebSocketFront } from "../listen/websocket/websocket-front.js";
 import type { ZmqFront } from "../listen/zmq/zmq-front.js";
 import type { Metrics } from "../metrics/metrics.js";
-import type { BertOptions } from "../options/bert-options.js";
-import type { EctransformerOptions } from "../options/ectransformer-options.js";
 import type { Options } from "../options/options.js";
 import type { ModelRepository } from "../work/model-repository.js";
 import type { TaskForm } from "../work/task-form.js";
@@ -31,7 +29,7 @@ export interface FrontParts {
   readonly submit: GuardedSubmit;
   readonly views: ServerViews;
   readonly tasks: readonly FrontTask[];
-  readonly options: FrontOptions;
+  readonly options: Options;
   /** Looks at the folder of models again; absent where there is none. */
   readonly reload?: () => Promise<ModelsReload>;
   /** Stops the server as a signal would: what it has is finished first. */
@@ -47,29 +45,3 @@ export interface FrontTask extends TaskForm {
   /** As it stands in routes and in `SubmitRequest.task`. */
   readonly name: string;
 }
-
-export type FrontOptions = Pick<
-  Options,
-  | "requestTimeoutMsDefault"
-  | "requestTimeoutMsMax"
-  | "requestInputsMax"
-  | "imageBodyBytesMax"
-  | "queuedItemsMax"
-  | "rowsMax"
-  | "teiModel"
-  | "zmqRepliesBytesMax"
-  | FactOption
-  | keyof BertOptions
-  | keyof EctransformerOptions
->;
-
-/** What some protocols tell their clients of the server. */
-type FactOption =
-  | "host"
-  | "port"
-  | "logLevel"
-  | "connectionsMax"
-  | "pipelines"
-  | "realtimePipelines"
-  | "bulkPipelines"
-  | "prefetchRows";

@@ -4,6 +4,7 @@ import { z } from "zod";
 import type { Exchange } from "../listen/http/http-front.js";
 import { parseObject } from "../work/json-object.js";
 import type { JsonObject } from "../work/payload.js";
+import { mediaTypeOf } from "./media-type.js";
 
 export interface ReadBody<Value> {
   readonly value: Value;
@@ -50,8 +51,8 @@ export function schemaOf(schema: z.ZodType): JsonObject {
   return rest as JsonObject;
 }
 
-function refuseOtherTypes({ headers }: Exchange): void {
-  const sent = (headers["content-type"] ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? "";
+function refuseOtherTypes(exchange: Exchange): void {
+  const sent = mediaTypeOf(exchange);
   if (sent === "application/json" || sent.endsWith("+json")) return;
   const shown = sent === "" ? "untyped" : JSON.stringify(sent.slice(0, 128));
   const message = `The body must be application/json, not ${shown}.`;

@@ -68,6 +68,7 @@ function operationOf(
     ...Object.entries(query).map(([each, said]) => ({ name: each, in: "query", ...said })),
   ];
   const whole = { description: "The answer.", content: contentOf(reply) };
+  const isWebSocket = Object.keys(reply).length === 0;
   const errors =
     errorSchema === undefined ? {} : { content: contentOf({ "application/json": errorSchema }) };
   return {
@@ -79,7 +80,9 @@ function operationOf(
       ? {}
       : { requestBody: { required: true, content: contentOf(request) } }),
     responses: {
-      "200": whole,
+      ...(isWebSocket
+        ? { "101": { description: "From here on it is a WebSocket." } }
+        : { "200": whole }),
       ...Object.fromEntries(
         sameBody.map((status) => [
           String(status),

@@ -33,8 +33,19 @@ const bertPoolingStrategies = [
 
 export type BertPoolingStrategy = (typeof bertPoolingStrategies)[number];
 
-const port = { type: "integer", unit: "port", min: 0, max: 65_535, group: "Bert" } as const;
-const flag = { type: "flag", group: "Bert", default: { value: false }, hashed: true } as const;
+const port = {
+  type: "integer",
+  unit: "port",
+  min: 0,
+  max: 65_535,
+  group: "bert-as-service",
+} as const;
+const flag = {
+  type: "flag",
+  group: "bert-as-service",
+  default: { value: false },
+  hashed: true,
+} as const;
 
 export const bertOptions: OptionRows<BertOptions> = {
   bertPort: {
@@ -55,7 +66,7 @@ export const bertOptions: OptionRows<BertOptions> = {
   },
   bertModel: {
     type: "text",
-    group: "Bert",
+    group: "bert-as-service",
     help: "Model that answers bert-as-service's clients, whose protocol has no name for one.",
     default: { value: null },
     hashed: true,
@@ -66,7 +77,7 @@ export const bertOptions: OptionRows<BertOptions> = {
     min: 0,
     max: 1_000_000,
     none: 0,
-    group: "Bert",
+    group: "bert-as-service",
     help: "Tokens of a text, special ones counted; longer ones are cut. 0 (null in a file): as many as the model takes, and rows as long as the request's longest.",
     default: { value: 25 },
     hashed: true,
@@ -74,7 +85,7 @@ export const bertOptions: OptionRows<BertOptions> = {
   bertPoolingStrategy: {
     type: "choice",
     choices: bertPoolingStrategies,
-    group: "Bert",
+    group: "bert-as-service",
     help: "What becomes of the vectors of a text's tokens; NONE gives all of them.",
     default: { value: "REDUCE_MEAN" },
     hashed: true,
@@ -84,7 +95,7 @@ export const bertOptions: OptionRows<BertOptions> = {
     unit: "layers from the end",
     min: -10_000,
     max: -1,
-    group: "Bert",
+    group: "bert-as-service",
     help: "Layer whose states are pooled: -1 is the last one. One only: a list is not taken.",
     default: { value: -2 },
     hashed: true,
@@ -106,7 +117,7 @@ export const bertOptions: OptionRows<BertOptions> = {
     unit: "texts",
     min: 1,
     max: 1_000_000,
-    group: "Bert",
+    group: "bert-as-service",
     help: "A request of fewer texts is realtime, any other bulk.",
     default: { value: 16 },
     hashed: true,
@@ -116,7 +127,7 @@ export const bertOptions: OptionRows<BertOptions> = {
     unit: "texts",
     min: 1,
     max: 1_000_000,
-    group: "Bert",
+    group: "bert-as-service",
     help: "Told to clients that ask for the configuration; what a batch is, Millrace decides itself.",
     default: { value: 256 },
     hashed: false,

@@ -2,6 +2,7 @@
 import type { Layout, Machine } from "./machine.js";
 import type { FormerOptions, OptionKey } from "./options.js";
 
+/** In the order in which they are told: the server, then whatever it speaks beside HTTP or for one protocol's clients. */
 export const optionGroups = [
   "Serving",
   "Identity",
@@ -10,8 +11,11 @@ export const optionGroups = [
   "Limits",
   "Times",
   "Access",
-  "Bert",
-  "Ectrans",
+  "gRPC",
+  "text-embeddings-inference",
+  "ZeroMQ",
+  "bert-as-service",
+  "ECTrans",
 ] as const;
 
 /** A default is a value, or is computed from the machine and the layout that was asked for. */

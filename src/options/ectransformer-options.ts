@@ -9,7 +9,7 @@ export interface EctransformerOptions {
   readonly ectransModel: string | null;
 }
 
-const port = { type: "integer", unit: "port", min: 0, max: 65_535, group: "Ectrans" } as const;
+const port = { type: "integer", unit: "port", min: 0, max: 65_535, group: "ECTrans" } as const;
 
 export const ectransformerOptions: OptionRows<EctransformerOptions> = {
   zmqPort: {
@@ -26,7 +26,7 @@ export const ectransformerOptions: OptionRows<EctransformerOptions> = {
   },
   ectransModel: {
     type: "text",
-    group: "Ectrans",
+    group: "ECTrans",
     help: "Model that answers ECTrans' clients, whose protocol has no name for one.",
     default: { value: null },
     hashed: true,

@@ -16,7 +16,7 @@ export const grpcOptions: OptionRows<GrpcOptions> = {
     unit: "port",
     min: 0,
     max: 65_535,
-    group: "Serving",
+    group: "gRPC",
     help: "Port for gRPC (the Open Inference Protocol's service, its health and its reflection); 0 takes a free one.",
     default: { value: null },
     hashed: false,
@@ -27,7 +27,7 @@ export const grpcOptions: OptionRows<GrpcOptions> = {
     min: 1 * KiB,
     // A worker takes no frame over 64 MiB.
     max: 60 * MiB,
-    group: "Limits",
+    group: "gRPC",
     help: "Bytes of one gRPC message, either way, after decompression; a longer one ends its call (RESOURCE_EXHAUSTED).",
     default: { value: 4 * MiB },
     hashed: true,

@@ -19,11 +19,11 @@ import { zmqOptions } from "./zmq-options.js";
 export const optionTable: OptionRows<Options> = {
   ...baseOptions,
   ...accessOptions,
-  ...bertOptions,
-  ...zmqOptions,
-  ...ectransformerOptions,
   ...grpcOptions,
   ...teiOptions,
+  ...zmqOptions,
+  ...bertOptions,
+  ...ectransformerOptions,
 };
 
 /** Names under which the file may gather the options that begin so. */

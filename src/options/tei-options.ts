@@ -9,7 +9,7 @@ export interface TeiOptions {
 export const teiOptions: OptionRows<TeiOptions> = {
   teiModel: {
     type: "text",
-    group: "Serving",
+    group: "text-embeddings-inference",
     help: "Model that answers clients of text-embeddings-inference, which name none; else the only one for what they ask.",
     default: { value: null },
     hashed: true,

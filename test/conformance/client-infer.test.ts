@@ -5,13 +5,13 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { buffer } from "node:stream/consumers";
 import { test } from "node:test";
 import { Millrace, type TensorInput } from "millrace-client";
-import type { FrontOptions } from "#src/front/front.js";
 import { readInferBody } from "#src/front/inference-v2/infer-body.js";
 import { inferReply } from "#src/front/inference-v2/infer-reply.js";
 import type { InferBody } from "#src/front/inference-v2/infer-request.js";
+import type { Options } from "#src/options/options.js";
 import { deploymentHeader } from "../support/http-server.js";
 
-const options = { requestTimeoutMsDefault: 1_000, requestTimeoutMsMax: 60_000 } as FrontOptions;
+const options = { requestTimeoutMsDefault: 1_000, requestTimeoutMsMax: 60_000 } as Options;
 const direct = { retry: { delayMs: 0 } } as const;
 
 interface Asked {

@@ -94,6 +94,27 @@ const calls: Readonly<Record<string, readonly Call[]>> = {
     { at: "/v2/models/look-up" },
     { at: "/v2/models/nobody", status: 404 },
   ],
+  "GET /v2/models/stats": [{}],
+  "GET /v2/models/{model}/stats": [
+    { at: "/v2/models/look-up/stats" },
+    { at: "/v2/models/nobody/stats", status: 404 },
+  ],
+  "GET /v2/models/{model}/config": [{ at: "/v2/models/look-up/config" }],
+  "GET /v2/models/{model}/versions/{version}/stats": [
+    { at: "/v2/models/look-up/versions/1/stats" },
+  ],
+  "GET /v2/models/{model}/versions/{version}/config": [
+    { at: "/v2/models/look-up/versions/1/config" },
+  ],
+  "POST /v2/repository/index": [{ body: {} }, { body: { ready: true } }],
+  "POST /v2/repository/models/{model}/unload": [
+    { at: "/v2/repository/models/rank/unload", body: {} },
+    { at: "/v2/repository/models/nobody/unload", body: {}, status: 404 },
+  ],
+  "POST /v2/repository/models/{model}/load": [
+    { at: "/v2/repository/models/rank/load", body: {} },
+    { at: "/v2/repository/models/rank/load", body: { parameters: { config: "{}" } }, status: 400 },
+  ],
   "GET /v2/models/{model}/ready": [{ at: "/v2/models/look-up/ready" }],
   "POST /v2/models/{model}/infer": [
     { at: "/v2/models/look-up/infer", body: inferBody([3, 1]) },
@@ -138,6 +159,15 @@ const calls: Readonly<Record<string, readonly Call[]>> = {
   "GET /health": [{}],
   "GET /ping": [{}],
   "GET /": [{}],
+  "POST /encode": [
+    { body: { id: 1, texts: ["a b"] } },
+    { body: { id: 1, texts: ["a b", "nan"] }, status: 422 },
+  ],
+  "GET /status/server": [{}],
+  "GET /status/client": [{}],
+  "GET /v1/stream": [{ status: 426 }],
+  "GET /feed": [{ status: 426 }],
+  "GET /rev": [{ status: 426 }],
   "POST /models/{rest}": [
     { at: "/models/words", body: { inputs: "a b" } },
     { at: "/models/labels", body: { inputs: "a b" } },
@@ -186,6 +216,10 @@ before(async () => {
     pipelines: 1,
     threads: 1,
     teiModel: "words",
+    bertHttp: true,
+    bertModel: "words",
+    // Of the made encoder, which has one layer.
+    bertPoolingLayer: -1,
     inputCharactersMax: 10_000,
     logLevel: "silent",
   });
@@ -306,10 +340,10 @@ test("every schema compiles, and its examples are as it says", () => {
   const compile = (schema: JsonObject): ValidateFunction =>
     ajv.compile({ ...schema, components: document.components as JsonValue });
   for (const [key, { requestBody, responses }] of operations()) {
-    for (const { content } of [
-      ...(requestBody ? [requestBody] : []),
-      ...Object.values(responses),
-    ]) {
+    // What becomes a WebSocket has nothing more to say over HTTP.
+    const { "101": upgrade, ...replies } = responses;
+    assert.equal(upgrade === undefined, replies["200"] !== undefined, key);
+    for (const { content } of [...(requestBody ? [requestBody] : []), ...Object.values(replies)]) {
       assert.ok(Object.keys(content).length > 0, key);
       for (const { schema } of Object.values(content)) compile(schema);
     }

@@ -11,7 +11,6 @@ import {
 import { type Access, openAccess } from "#src/access/access.js";
 import { GuardedSubmit } from "#src/access/guarded-submit.js";
 import type { OpenFront } from "#src/front/front.js";
-import { identificationOf } from "#src/front/identification.js";
 import { openNativeFront } from "#src/front/native/native.js";
 import { openStreamsFront } from "#src/front/streams/streams.js";
 import type { HttpFront } from "#src/listen/http/http-front.js";
@@ -20,6 +19,7 @@ import {
   type HttpListenerParts,
   startHttpListener,
 } from "#src/listen/http/listener.js";
+import { identificationOf } from "#src/listen/identification.js";
 import { WebSockets, type WebSocketsParts } from "#src/listen/websocket/websockets.js";
 import { createLog } from "#src/log.js";
 import { Metrics } from "#src/metrics/metrics.js";

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { FrontOptions } from "#src/front/front.js";
 import { readInferBody } from "#src/front/inference-v2/infer-body.js";
+import type { Options } from "#src/options/options.js";
 
-const options = { requestTimeoutMsDefault: 1_000, requestTimeoutMsMax: 60_000 } as FrontOptions;
+const options = { requestTimeoutMsDefault: 1_000, requestTimeoutMsMax: 60_000 } as Options;
 
 async function tenantOf(parameters: object): Promise<string> {
   const body = Buffer.from(JSON.stringify({ parameters, inputs: [] }));

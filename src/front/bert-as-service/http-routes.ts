@@ -7,7 +7,11 @@ import { z } from "zod";
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
 import { float32Text } from "../../work/float-text.js";
 import { inTurns } from "../../work/in-turns.js";
+import { countSchema, objectSchema, textSchema } from "../../work/json-schema.js";
+import type { JsonObject } from "../../work/payload.js";
+import { refuseWhileDraining } from "../ask.js";
 import { readAs, schemaOf } from "../json-body.js";
+import { mediaTypeOf } from "../media-type.js";
 import { errorHead } from "../reply-heads.js";
 import { type Encoded, readBertTexts } from "./encode.js";
 import { bertVersion } from "./server-status.js";
@@ -32,10 +36,17 @@ const encodeReply = {
   },
 } as const;
 
+const errorSchema: JsonObject = objectSchema({
+  description: textSchema,
+  type: textSchema,
+  status: countSchema,
+});
+
 export class BertRoutes implements HttpFront {
   readonly name = "bert-as-service";
   readonly routes: readonly Route[];
   readonly pathPrefixes: readonly string[] = ["/encode", "/status/server", "/status/client"];
+  readonly errorSchema: JsonObject = errorSchema;
   readonly #shared: BertParts;
   #asked = 0;
   readonly #pending = new Set<string>();
@@ -81,9 +92,7 @@ export class BertRoutes implements HttpFront {
 
   async #encode(exchange: Exchange): Promise<void> {
     const { parts, statistic, encoder } = this.#shared;
-    if (parts.views.isDraining) {
-      throw new MillraceError("draining", "the server is stopping and takes no new work");
-    }
+    refuseWhileDraining(parts.views);
     const read = readerOf(exchange);
     const body = await exchange.receive();
     let encoding: Promise<Encoded>;
@@ -145,8 +154,8 @@ function preflight(path: string): Route {
 }
 
 /** @throws MillraceError `unsupported_media_type` */
-function readerOf({ headers }: Exchange): (text: string) => unknown {
-  const sent = (headers["content-type"] ?? "").split(";", 1)[0]?.trim().toLowerCase();
+function readerOf(exchange: Exchange): (text: string) => unknown {
+  const sent = mediaTypeOf(exchange);
   if (sent === json) return jsonOf;
   if (sent === form) return formOf;
   throw new MillraceError("unsupported_media_type", `The body must be ${json} or ${form}.`);

@@ -6,6 +6,7 @@ import { badField } from "../../work/fields.js";
 import { askEach, refuseWhileDraining, valueOf } from "../ask.js";
 import type { FrontParts } from "../front.js";
 import { type ReadBody, readAs, schemaOf, withJson } from "../json-body.js";
+import { mediaTypeOf } from "../media-type.js";
 import { renamedFields } from "../renamed-fields.js";
 import { readForm } from "./form.js";
 import { codeOf, modelBetween } from "./languages.js";
@@ -104,7 +105,7 @@ export const translateDoc: RouteDoc = {
 
 export async function answerTranslate(exchange: Exchange, parts: FrontParts): Promise<void> {
   refuseWhileDraining(parts.views);
-  if (!isForm(exchange)) {
+  if (mediaTypeOf(exchange) !== formType) {
     await withJson(exchange, request, (body) => translate(exchange, parts, body));
     return;
   }
@@ -120,10 +121,6 @@ export async function answerTranslate(exchange: Exchange, parts: FrontParts): Pr
     body.release();
   }
   await answered;
-}
-
-function isForm({ headers }: Exchange): boolean {
-  return (headers["content-type"] ?? "").split(";", 1)[0]?.trim().toLowerCase() === formType;
 }
 
 async function translate(

@@ -1,7 +1,7 @@
 /** The wire of ECTrans: REQ or DEALER in, one text back at once, and parts on SUB; ectransformer.ts has the messages. */
 import type { MillraceError, RequestTimings, WireError } from "millrace-client/wire";
 import type { ZmqAsker, ZmqFront, ZmqMessage } from "../../listen/zmq/zmq-front.js";
-import { ask } from "../ask.js";
+import { askEach } from "../ask.js";
 import type { FrontParts } from "../front.js";
 import { type Part, Parts } from "./parts.js";
 import {
@@ -114,18 +114,16 @@ export class EctransWire implements ZmqFront {
     const caller = message.callerOf(asked.key);
     const asker = message.begin(topicBytes(name.topic), caller);
     open.asker = asker;
-    const { summary } = await ask(this.#parts, asker, {
+    const summary = await askEach(this.#parts, asker, {
       task,
       model: asked.model ?? options.ectransModel,
       fields: { [kind]: list, ...(kind === "tokenIds" ? { padded: true } : {}) },
       payloadBytes: message.bytes,
-      events: {
-        onAccepted: () => {
-          open.isAnswered = true;
-          message.reply([taken]);
-        },
-        onOutcome: ({ index, outcome }) => open.parts?.add(index, outcome),
+      onAccepted: () => {
+        open.isAnswered = true;
+        message.reply([taken]);
       },
+      onOutcome: ({ index, outcome }) => open.parts?.add(index, outcome),
     });
     message.offer(Buffer.from(timesTopic), [timesFrame(summary.timings)]);
   }

@@ -12,6 +12,7 @@ import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-f
 import { refuseWhileDraining } from "../ask.js";
 import type { Front, FrontParts } from "../front.js";
 import { schemaOf, withJson } from "../json-body.js";
+import { mediaTypeOf } from "../media-type.js";
 import { type FieldNames, renamedFields } from "../renamed-fields.js";
 import { type Asked, answerBytes, answerJson, takesPictures } from "./answers.js";
 import { huggingfaceBody } from "./body.js";
@@ -69,7 +70,7 @@ class HuggingfaceFront implements HttpFront {
     refuseWhileDraining(views);
     const asked: Asked = { model: modelOf(views.models(), name), pipeline };
     try {
-      if (takesPictures(asked.model) && !isJson(exchange)) {
+      if (takesPictures(asked.model) && mediaTypeOf(exchange) !== "application/json") {
         await this.#answerBytes(exchange, asked, options.imageBodyBytesMax);
         return;
       }
@@ -119,9 +120,4 @@ function modelOf(models: readonly ModelInfo[], name: string): ModelInfo {
   if (found !== undefined) return found;
   const message = `Model ${name} does not exist`;
   throw new MillraceError("model_not_found", message, { param: "model" });
-}
-
-function isJson({ headers }: Exchange): boolean {
-  const [type = ""] = (headers["content-type"] ?? "").split(";", 1);
-  return type.trim().toLowerCase() === "application/json";
 }

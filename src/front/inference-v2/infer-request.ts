@@ -5,11 +5,11 @@ import {
   tensorDatatypes,
   type WorkClass,
 } from "millrace-client/wire";
+import type { Options } from "../../options/options.js";
 import { badField, Fields, kindOf, show } from "../../work/fields.js";
 import { isJsonObject } from "../../work/payload.js";
 import { wrong } from "../../work/tensor-json.js";
 import { isDatatype, type NamedTensors } from "../../work/tensors.js";
-import type { FrontOptions } from "../front.js";
 
 export interface InferBody {
   /** The caller's own, echoed. */
@@ -28,7 +28,7 @@ export interface InferBody {
 
 /** What reading a request needs to know. */
 export interface InferReading
-  extends Pick<FrontOptions, "requestTimeoutMsDefault" | "requestTimeoutMsMax"> {
+  extends Pick<Options, "requestTimeoutMsDefault" | "requestTimeoutMsMax"> {
   /** Of a model: `TensorView.takesFiles`. Left out: never. */
   readonly takesFiles?: (model: string) => boolean;
 }

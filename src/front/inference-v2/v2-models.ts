@@ -4,7 +4,7 @@ import { didYouMean } from "../../near-miss.js";
 import type { Payload } from "../../work/payload.js";
 import type { TaskForm } from "../../work/task-form.js";
 import { type NamedTensor, tensorsOf } from "../../work/tensors.js";
-import { type Answer, type Asker, ask, valuesOf } from "../ask.js";
+import { type Answer, type Asker, ask, refuseWhileDraining, valuesOf } from "../ask.js";
 import type { FrontParts, FrontTask } from "../front.js";
 import type { InferBody } from "./infer-request.js";
 
@@ -70,9 +70,7 @@ export class V2Models {
 
   /** @throws MillraceError `draining`, `model_not_found`, `bad_request` */
   findForInfer(name: string, version?: string): ModelInfo {
-    if (this.parts.views.isDraining) {
-      throw new MillraceError("draining", "the server is stopping and takes no new work");
-    }
+    refuseWhileDraining(this.parts.views);
     const model = this.find(name, version);
     const task = this.#taskOf(model);
     if (task?.tensors !== undefined || task?.tensorView !== undefined) return model;

@@ -3,18 +3,18 @@
  * defined in client/src/wire.
  *
  *   files.ts         a file, or a form with files (multipart.ts) → a JSON object
- *   body-kind.ts     what a body is; ../read-request.ts: the object → what submit takes
- *   task-route.ts    submit → one JSON reply, or a line for each input as it is ready
+ *   body-kind.ts     what a body is; ../read-question.ts: the object → a question
+ *   task-route.ts    ask → one JSON reply, or a line for each input as it is ready
  */
-import type { ErrorResponse, MillraceError, ModelsResponse } from "millrace-client/wire";
+import type { MillraceError, ModelsResponse } from "millrace-client/wire";
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
 import { mayUse } from "../../work/caller.js";
 import type { Front, FrontParts } from "../front.js";
+import { jsonReply } from "../json-reply.js";
 import { listedModel } from "../listed-model.js";
-import { errorHead, readyHead } from "../reply-heads.js";
-import { jsonReply } from "./json-reply.js";
+import { ownError, ownErrorSchema } from "../own-error.js";
+import { readyHead } from "../reply-heads.js";
 import { nativeDocs } from "./route-docs.js";
-import { nativeErrorSchema } from "./schemas.js";
 import { taskRoute } from "./task-route.js";
 
 export function openNativeFront(parts: FrontParts): Front {
@@ -26,7 +26,7 @@ class NativeFront implements HttpFront {
   readonly routes: readonly Route[];
   /** What nobody else answers is answered here: it is the first of the list. */
   readonly pathPrefixes: readonly string[] = [];
-  readonly errorSchema = nativeErrorSchema;
+  readonly errorSchema = ownErrorSchema;
   readonly #parts: FrontParts;
 
   constructor(parts: FrontParts) {
@@ -77,13 +77,7 @@ class NativeFront implements HttpFront {
   }
 
   renderError(error: MillraceError, id: string): Reply {
-    const { status, headers } = errorHead(error);
-    const body: ErrorResponse = {
-      error: error.toWire(),
-      id,
-      deployment: this.#parts.views.identity,
-    };
-    return jsonReply(status, body, headers);
+    return ownError(error, id, this.#parts.views);
   }
 
   #models(exchange: Exchange): void {

@@ -1,8 +1,9 @@
 /** What the description of all routes (OpenAPI) says of the native ones. */
 import type { RouteDoc } from "../../listen/http/http-front.js";
+import type { Options } from "../../options/options.js";
 import { objectSchema, textSchema } from "../../work/json-schema.js";
 import type { JsonObject } from "../../work/payload.js";
-import type { FrontOptions, FrontTask } from "../front.js";
+import type { FrontTask } from "../front.js";
 import {
   liveSchema,
   modelsSchema,
@@ -34,7 +35,7 @@ export const nativeDocs: Readonly<Record<NativeRoute, RouteDoc>> = {
 };
 
 /** Undefined where the task says nothing of its messages. */
-export function taskDoc(task: FrontTask, options: FrontOptions): RouteDoc | undefined {
+export function taskDoc(task: FrontTask, options: Options): RouteDoc | undefined {
   const { schema, files, rows, name } = task;
   if (schema === undefined) return undefined;
   const told = { ...task, schema };

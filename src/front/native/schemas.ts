@@ -1,5 +1,6 @@
 /** The native messages as JSON Schema, for the description of the routes; client/src/wire defines them, and a test holds live replies to these. */
 import { apiLimits, tensorDatatypes, workClasses } from "millrace-client/wire";
+import type { Options } from "../../options/options.js";
 import {
   countSchema,
   described,
@@ -14,8 +15,9 @@ import {
   wireErrorSchema,
 } from "../../work/json-schema.js";
 import type { JsonObject } from "../../work/payload.js";
-import type { FrontOptions, FrontTask } from "../front.js";
+import type { FrontTask } from "../front.js";
 import { listedModelSchema } from "../listed-model.js";
+import { deploymentSchema } from "../own-error.js";
 
 const workClass = { enum: workClasses };
 const modelState = { enum: ["resident", "loading", "on-disk", "failed", "too-large"] };
@@ -23,22 +25,6 @@ const serverState = { enum: ["starting", "ready", "degraded", "not-ready", "drai
 const pipelineState = {
   enum: ["starting", "ready", "suspect", "backing-off", "stopping", "stopped"],
 };
-
-const deploymentSchema: JsonObject = titled(
-  "Deployment",
-  objectSchema({
-    name: textSchema,
-    environment: textSchema,
-    version: textSchema,
-    configHash: textSchema,
-    node: textSchema,
-  }),
-);
-
-export const nativeErrorSchema: JsonObject = titled(
-  "ErrorResponse",
-  objectSchema({ error: wireErrorSchema, id: textSchema, deployment: deploymentSchema }),
-);
 
 const summary = {
   id: textSchema,
@@ -57,10 +43,10 @@ const summary = {
   deployment: deploymentSchema,
 };
 
-/** The fields that every task has, as request.ts reads them. */
+/** The fields that every task has, as read-question.ts reads them. */
 function commonFieldsSchema({
   requestTimeoutMsMax,
-}: Pick<FrontOptions, "requestTimeoutMsMax">): Readonly<Record<string, JsonObject>> {
+}: Pick<Options, "requestTimeoutMsMax">): Readonly<Record<string, JsonObject>> {
   return {
     model: described(
       { type: "string", minLength: 1, maxLength: 256 },
@@ -74,7 +60,7 @@ function commonFieldsSchema({
 
 export function taskRequestSchema(
   { schema, name }: FrontTask & { readonly schema: object },
-  options: FrontOptions,
+  options: Options,
 ): JsonObject {
   return titled(`${pascal(name)}Request`, {
     ...objectSchema({}, { ...schema.fields, ...commonFieldsSchema(options) }),

@@ -1,18 +1,19 @@
 /** `POST /v1/<task>`: body → submit → one JSON reply, a line for each input as it is ready, or rows of numbers. */
-import { MillraceError, type RequestTimings } from "millrace-client/wire";
-import type { GuardedRequest } from "../../access/guarded-submit.js";
+import type { RequestTimings } from "millrace-client/wire";
 import type { Exchange, ReceivedBody, Route } from "../../listen/http/http-front.js";
-import type { SubmitSummary } from "../../submit/submit.js";
+import type { Options } from "../../options/options.js";
+import type { SubmitOutcome } from "../../submit/submit.js";
 import { inTurns } from "../../work/in-turns.js";
 import { parseObject, parseSteps, tensorBody } from "../../work/json-object.js";
-import type { FrontOptions, FrontParts, FrontTask } from "../front.js";
-import { readRequest } from "../read-request.js";
+import { askEach, type Question, refuseWhileDraining } from "../ask.js";
+import type { FrontParts, FrontTask } from "../front.js";
+import { jsonReply } from "../json-reply.js";
+import { readQuestion } from "../read-question.js";
 import { replySummary } from "../reply-summary.js";
 import { resultJson } from "../result-json.js";
 import { resultsJson } from "../results-json.js";
 import { type BodyKind, bodyKindOf } from "./body-kind.js";
 import { fileFields, formFields } from "./files.js";
-import { jsonReply } from "./json-reply.js";
 import { taskDoc } from "./route-docs.js";
 import { RowsReply, rowsMediaType } from "./rows-reply.js";
 
@@ -27,9 +28,7 @@ export function taskRoute(task: FrontTask, parts: FrontParts): Route {
 }
 
 async function answer(exchange: Exchange, task: FrontTask, parts: FrontParts): Promise<void> {
-  if (parts.views.isDraining) {
-    throw new MillraceError("draining", "The server is stopping and takes no new work.");
-  }
+  refuseWhileDraining(parts.views);
   const kind = bodyKindOf(exchange, task);
   const { options } = parts;
   // Bytes are moved and not parsed: they may be more than JSON, which holds the event loop.
@@ -39,19 +38,14 @@ async function answer(exchange: Exchange, task: FrontTask, parts: FrontParts): P
   let replied: Promise<void>;
   try {
     const fields = await fieldsOf(body, { kind, task, exchange, options });
-    const request = readRequest(fields, {
-      task,
-      asker: exchange,
-      options,
-      payloadBytes: body.bytes,
-    });
+    const question = readQuestion(fields, { task, options, payloadBytes: body.bytes });
     const { rows } = task;
     const isRows = rows !== undefined && accepts(exchange, rowsMediaType);
     // Each calls submit before they wait, and submit has then admitted the bytes or refused them.
-    if (isRows) replied = replyInRows(exchange, parts, { request, rows });
-    else if (accepts(exchange, ndjson))
-      replied = replyInLines(exchange, { ...parts, task }, request);
-    else replied = replyTogether(exchange, { ...parts, task }, request);
+    if (isRows) replied = replyInRows(exchange, parts, { question, rows });
+    else if (accepts(exchange, ndjson)) {
+      replied = replyInLines(exchange, { ...parts, task }, question);
+    } else replied = replyTogether(exchange, { ...parts, task }, question);
   } finally {
     body.release();
   }
@@ -66,7 +60,7 @@ interface BodyParts {
   readonly kind: BodyKind;
   readonly task: FrontTask;
   readonly exchange: Exchange;
-  readonly options: FrontOptions;
+  readonly options: Options;
 }
 
 /** What was received lives no longer than this call: it would else wait beside what was read from it. */
@@ -91,9 +85,9 @@ async function fieldsOf(
 async function replyTogether(
   exchange: Exchange,
   parts: ReplyParts,
-  request: GuardedRequest,
+  question: Question,
 ): Promise<void> {
-  const asked = { request, task: parts.task };
+  const asked = { question, task: parts.task };
   const { results, summary } = await resultsJson(parts, exchange, asked);
   const rest = JSON.stringify(replySummary(exchange.id, summary, parts)).slice(0, -1);
   const body = `${rest},"results":${results}}`;
@@ -105,13 +99,11 @@ async function replyTogether(
 async function replyInRows(
   exchange: Exchange,
   parts: FrontParts,
-  { request, rows }: { readonly request: GuardedRequest; readonly rows: string },
+  { question, rows }: { readonly question: Question; readonly rows: string },
 ): Promise<void> {
   const reply = new RowsReply(rows);
-  const summary = await parts.submit.submit(request, exchange.departed, {
-    onOutcome: (outcome) => reply.add(outcome),
-  });
-  finish(exchange, parts, summary);
+  const onOutcome = (outcome: SubmitOutcome): void => reply.add(outcome);
+  const summary = await askEach(parts, exchange, { ...question, onOutcome });
   const headers = { "server-timing": serverTiming(summary.timings) };
   exchange.reply(reply.reply(summary.inputs, headers));
 }
@@ -120,7 +112,7 @@ async function replyInRows(
 async function replyInLines(
   exchange: Exchange,
   parts: ReplyParts,
-  request: GuardedRequest,
+  question: Question,
 ): Promise<void> {
   let lines: ReturnType<Exchange["stream"]> | null = null;
   const begun = (): NonNullable<typeof lines> => {
@@ -131,12 +123,12 @@ async function replyInLines(
   const writeText = (line: string): void => begun().write(`${line}\n`);
   const write = (line: object): void => writeText(JSON.stringify(line));
   try {
-    const summary = await parts.submit.submit(request, exchange.departed, {
-      onAccepted: begun,
+    const summary = await askEach(parts, exchange, {
+      ...question,
+      onAccepted: () => void begun(),
       onOutcome: ({ index, outcome }) =>
         writeText(`{"index":${index},${resultJson(outcome, parts.task).slice(1)}`),
     });
-    finish(exchange, parts, summary);
     write({ done: replySummary(exchange.id, summary, parts) });
   } catch (thrown) {
     if (lines === null) throw thrown;
@@ -150,11 +142,6 @@ const ndjson = "application/x-ndjson";
 function accepts({ headers }: Exchange, mediaType: string): boolean {
   const accepted = (headers.accept ?? "").split(",");
   return accepted.some((range) => range.split(";", 1)[0]?.trim().toLowerCase() === mediaType);
-}
-
-function finish(exchange: Exchange, { metrics }: FrontParts, summary: SubmitSummary): void {
-  exchange.workClass = summary.class;
-  metrics.requestFinished(summary.class, summary.timings);
 }
 
 function serverTiming(timings: RequestTimings): string {

@@ -1,12 +1,11 @@
-/** A message → a JSON object; and the request that it holds → what submit takes. */
+/** A message → a JSON object; and the request that it holds → a question. */
 import { MillraceError } from "millrace-client/wire";
-import type { GuardedRequest } from "../../access/guarded-submit.js";
 import { didYouMean } from "../../near-miss.js";
 import { inTurns } from "../../work/in-turns.js";
 import { parseObject, parseSteps, tensorBody } from "../../work/json-object.js";
-import type { Asker } from "../ask.js";
+import type { Question } from "../ask.js";
 import type { FrontParts, FrontTask } from "../front.js";
-import { readRequest } from "../read-request.js";
+import { readQuestion } from "../read-question.js";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -38,17 +37,16 @@ export function objectOf(message: string | Uint8Array): Fields | Promise<Fields>
 export interface RequestOf {
   readonly task: FrontTask;
   readonly own: readonly string[];
-  readonly asker: Asker;
 }
 
 /** @throws MillraceError `bad_request`, `bad_encoding` */
-export function requestOf(
+export function questionOf(
   { fields, bytes }: Said,
-  { task, own, asker }: RequestOf,
+  { task, own }: RequestOf,
   { options }: Pick<FrontParts, "options">,
-): GuardedRequest {
+): Question {
   const rest = Object.fromEntries(Object.entries(fields).filter(([name]) => !own.includes(name)));
-  return readRequest(rest, { task, asker, options, payloadBytes: bytes });
+  return readQuestion(rest, { task, options, payloadBytes: bytes });
 }
 
 /** @throws MillraceError `bad_request` */

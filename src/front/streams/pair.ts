@@ -14,10 +14,11 @@ import type {
   MessageArrival,
 } from "../../listen/websocket/websocket-front.js";
 import { badField, Fields } from "../../work/fields.js";
+import { refuseWhileDraining } from "../ask.js";
 import type { FrontParts, FrontTask } from "../front.js";
 import { replySummary } from "../reply-summary.js";
 import { resultsJson } from "../results-json.js";
-import { objectOf, requestOf, type Said, taskNamed } from "./messages.js";
+import { objectOf, questionOf, type Said, taskNamed } from "./messages.js";
 import { PairSession } from "./pair-session.js";
 
 const sessionCharactersMax = 64;
@@ -118,9 +119,7 @@ class Feed implements Hearer {
   }
 
   #refuseWhereFull(): void {
-    if (this.#parts.views.isDraining) {
-      throw new MillraceError("draining", "The server is stopping and takes no new work.");
-    }
+    refuseWhileDraining(this.#parts.views);
     const { requestsMax } = streamLimits;
     if (this.#underWay < requestsMax) return;
     const message = `This connection has ${requestsMax} requests that are not answered yet.`;
@@ -148,8 +147,8 @@ class Feed implements Hearer {
       workClass: "none" as const,
     };
     try {
-      const request = requestOf(said, { task, own: ownFields, asker }, this.#parts);
-      const { results, summary } = await resultsJson(this.#parts, asker, { request, task });
+      const question = questionOf(said, { task, own: ownFields }, this.#parts);
+      const { results, summary } = await resultsJson(this.#parts, asker, { question, task });
       this.#channel.replied(200, summary.class);
       const { id: _, ...rest } = replySummary(asker.id, summary, this.#parts);
       const head = JSON.stringify({ id, ...rest }).slice(0, -1);

@@ -9,14 +9,14 @@ import {
   streamLimits,
   type WorkClass,
 } from "millrace-client/wire";
-import type { GuardedRequest } from "../../access/guarded-submit.js";
 import type { RouteDoc } from "../../listen/http/http-front.js";
 import type { Channel, Hearer, MessageArrival } from "../../listen/websocket/websocket-front.js";
 import { Fields } from "../../work/fields.js";
+import { type Asker, askEach, type Question, refuseWhileDraining } from "../ask.js";
 import type { FrontParts, FrontTask } from "../front.js";
 import { replySummary } from "../reply-summary.js";
 import { resultJson } from "../result-json.js";
-import { objectOf, requestOf, type Said, taskNamed } from "./messages.js";
+import { objectOf, questionOf, type Said, taskNamed } from "./messages.js";
 import { Credit, Running } from "./running.js";
 
 export const streamDoc: RouteDoc = {
@@ -36,7 +36,8 @@ const types = ["request", "cancel", "credit", "ping"] as const;
 interface Begun {
   readonly running: Running;
   readonly task: FrontTask;
-  readonly request: GuardedRequest;
+  readonly asker: Asker;
+  readonly question: Question;
 }
 
 class Stream implements Hearer {
@@ -125,21 +126,19 @@ class Stream implements Hearer {
         this.#channel.keep(2 * characters);
       },
     });
-    const asker = {
+    const asker: Asker = {
       id: `${this.#channel.id}/${this.#requests}`,
       caller: this.#channel.caller,
       arrivedAtMs: said.atMs,
       departed: running.departed,
-      workClass: "none" as const,
+      workClass: "none",
     };
-    const request = requestOf(said, { task, own: ownFields, asker }, this.#parts);
-    return { running, task, request };
+    const question = questionOf(said, { task, own: ownFields }, this.#parts);
+    return { running, task, asker, question };
   }
 
   #refuseWhereFull(): void {
-    if (this.#parts.views.isDraining) {
-      throw new MillraceError("draining", "The server is stopping and takes no new work.");
-    }
+    refuseWhileDraining(this.#parts.views);
     const { requestsMax, waitingOutcomesMax } = streamLimits;
     if (this.#running.size >= requestsMax) {
       const message = `This connection has ${requestsMax} requests that are not answered yet.`;
@@ -152,15 +151,16 @@ class Stream implements Hearer {
   }
 
   /** Never rejects. */
-  async #run({ running, task, request }: Begun, release: () => void): Promise<void> {
+  async #run({ running, task, asker, question }: Begun, release: () => void): Promise<void> {
     const { id } = running;
     const named = `"id":${JSON.stringify(id)}`;
     let last: string;
     try {
       // It has called submit when it first waits: until then the message's bytes are counted by whoever read them.
-      const summary = await this.#parts.submit.submit(request, running.departed, {
+      const summary = await askEach(this.#parts, asker, {
+        ...question,
         onAccepted: () => {
-          const accepted: StreamAccepted = { type: "accepted", id, requestId: request.id };
+          const accepted: StreamAccepted = { type: "accepted", id, requestId: asker.id };
           this.#channel.say(JSON.stringify(accepted));
         },
         onOutcome: ({ index, outcome }) => {
@@ -168,12 +168,11 @@ class Stream implements Hearer {
           running.outcome(`{"type":"outcome",${named},"index":${index},"outcome":${json}}`);
         },
       });
-      this.#parts.metrics.requestFinished(summary.class, summary.timings);
       this.#channel.replied(200, summary.class);
       const done: StreamDone = {
         type: "done",
         id,
-        summary: replySummary(request.id, summary, this.#parts),
+        summary: replySummary(asker.id, summary, this.#parts),
       };
       last = JSON.stringify(done);
     } catch (thrown) {

@@ -8,10 +8,10 @@
  *
  * Over HTTP the same paths say that a WebSocket is needed.
  */
-import { type ErrorResponse, MillraceError } from "millrace-client/wire";
+import { MillraceError } from "millrace-client/wire";
 import type { HttpFront, Reply, Route } from "../../listen/http/http-front.js";
 import type { Front, FrontParts } from "../front.js";
-import { errorHead } from "../reply-heads.js";
+import { ownError, ownErrorSchema } from "../own-error.js";
 import { Pairs } from "./pair.js";
 import { openStream, streamDoc } from "./stream.js";
 
@@ -32,6 +32,7 @@ class StreamsOverHttp implements HttpFront {
   readonly name = "streams";
   readonly pathPrefixes: readonly string[] = [];
   readonly routes: readonly Route[];
+  readonly errorSchema = ownErrorSchema;
   readonly #parts: Pick<FrontParts, "views">;
 
   constructor(parts: Pick<FrontParts, "views">) {
@@ -48,18 +49,8 @@ class StreamsOverHttp implements HttpFront {
   }
 
   renderError(error: MillraceError, id: string): Reply {
-    const { status, headers } = errorHead(error);
-    const body: ErrorResponse = {
-      error: error.toWire(),
-      id,
-      deployment: this.#parts.views.identity,
-    };
-    const upgrade = error.code === "upgrade_required" ? { upgrade: "websocket" } : {};
-    return {
-      status,
-      contentType: "application/json; charset=utf-8",
-      headers: { ...headers, ...upgrade },
-      body: JSON.stringify(body),
-    };
+    const reply = ownError(error, id, this.#parts.views);
+    if (error.code !== "upgrade_required") return reply;
+    return { ...reply, headers: { ...reply.headers, upgrade: "websocket" } };
   }
 }

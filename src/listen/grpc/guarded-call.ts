@@ -15,11 +15,11 @@ import {
 } from "@grpc/grpc-js";
 import { MillraceError } from "millrace-client/wire";
 import type { Access } from "../../access/access.js";
-import { anyCaller, type Caller } from "../../work/caller.js";
+import { callerOf, credentialOf } from "../caller-of.js";
 import type { Identification } from "../identification.js";
 import type { GrpcMethod } from "./grpc-front.js";
 import { grpcStatusOf } from "./grpc-status.js";
-import { type CallParts, credentialOf, OpenCall, textHeadersOf } from "./open-call.js";
+import { type CallParts, OpenCall, textHeadersOf } from "./open-call.js";
 import type { ReadPlaces } from "./read-places.js";
 
 /** What is asked of whoever calls a method, and how it comes; of those too that are no front's. */
@@ -97,7 +97,7 @@ export class GuardedCall extends ServerInterceptingCall {
     onCall(metadata, open);
     try {
       identification.check(headers);
-      open.caller = needed === "open" ? anyCaller : callerOf(access, credentialOf(headers), needed);
+      open.caller = callerOf(credentialOf(headers), needed, access);
       this.#enter(open, next);
     } catch (thrown) {
       this.#refuse(open, thrown);
@@ -141,13 +141,6 @@ export class GuardedCall extends ServerInterceptingCall {
     if (open.ended) return;
     this.sendStatus(grpcStatusOf(open.told(thrown), open.headers));
   }
-}
-
-/** @throws MillraceError `unauthenticated`, `forbidden` */
-function callerOf(access: Access, credential: string | null, needed: "key" | "admin"): Caller {
-  const caller = access.callerOf(credential);
-  if (needed !== "admin" || caller.isAdmin) return caller;
-  throw new MillraceError("forbidden", "This method is for keys that may administrate.");
 }
 
 /** What is left of the caller's own time. */

@@ -1,9 +1,10 @@
 /** One call: who asks, for how long, its messages on their way in, and how it ends. */
 import type { IncomingHttpHeaders } from "node:http";
 import type { Metadata } from "@grpc/grpc-js";
-import { MillraceError, type WorkClass } from "millrace-client/wire";
+import type { MillraceError, WorkClass } from "millrace-client/wire";
 import type { Metrics } from "../../metrics/metrics.js";
 import { anyCaller, type Caller } from "../../work/caller.js";
+import { toldError } from "../told-error.js";
 import type { GrpcCall, GrpcMessage } from "./grpc-front.js";
 
 /** Until it is known who asks. */
@@ -118,16 +119,9 @@ export class OpenCall implements GrpcCall {
   }
 
   told(thrown: unknown): MillraceError {
-    const error = this.#errorOf(thrown);
+    const error = toldError(thrown, () => this.#parts.onBug(this.id, thrown));
     this.#parts.metrics.refused(error.code);
     return error;
-  }
-
-  #errorOf(thrown: unknown): MillraceError {
-    if (thrown instanceof MillraceError) return thrown;
-    this.#parts.onBug(this.id, thrown);
-    const message = "A bug in Millrace; the log has it under the request id.";
-    return new MillraceError("internal", message, { cause: thrown });
   }
 }
 
@@ -138,11 +132,4 @@ export function textHeadersOf(metadata: Metadata): IncomingHttpHeaders {
     if (typeof value === "string") headers[name] = value;
   }
   return headers;
-}
-
-/** `authorization: Bearer KEY`, or `x-api-key: KEY`. */
-export function credentialOf({ authorization, ...headers }: IncomingHttpHeaders): string | null {
-  const [, credential] = /^Bearer +(\S+)$/i.exec(authorization ?? "") ?? [];
-  const key = headers["x-api-key"];
-  return credential ?? (typeof key === "string" ? key : null);
 }

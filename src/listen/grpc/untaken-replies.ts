@@ -1,4 +1,6 @@
 /** Replies that their callers have not taken yet: their bytes are in one budget, and each has its time. */
+import { ReplyBudget, ReplyShare } from "../reply-budget.js";
+
 export interface UntakenRepliesOptions {
   readonly bytesMax: number;
   readonly stallMs: number;
@@ -6,42 +8,28 @@ export interface UntakenRepliesOptions {
   readonly disconnect: (peer: string) => void;
 }
 
-interface Untaken {
-  readonly bytes: number;
-  readonly peer: string;
-  readonly timer: NodeJS.Timeout;
-}
-
 export class UntakenReplies {
   readonly #options: UntakenRepliesOptions;
-  /** The one that has waited longest stands first. */
-  readonly #untaken = new Set<Untaken>();
-  #bytes = 0;
+  readonly #budget: ReplyBudget;
 
   constructor(options: UntakenRepliesOptions) {
     this.#options = options;
+    this.#budget = new ReplyBudget(options.bytesMax);
   }
 
   /** The function says that it was taken, or that nobody waits for it any more. Again: nothing. */
   add(bytes: number, peer: string): () => void {
-    const { bytesMax, stallMs, disconnect } = this.#options;
-    const timer = setTimeout(() => disconnect(peer), stallMs);
+    const { stallMs, disconnect } = this.#options;
+    const share = new ReplyShare(this.#budget, () => {
+      clearTimeout(timer);
+      disconnect(peer);
+    });
+    const timer = setTimeout(() => share.disconnect(), stallMs);
     timer.unref();
-    const untaken = { bytes, peer, timer };
-    this.#untaken.add(untaken);
-    this.#bytes += bytes;
-    while (this.#bytes > bytesMax) {
-      const [longest] = this.#untaken;
-      if (longest === undefined) break;
-      this.#remove(longest);
-      disconnect(longest.peer);
-    }
-    return () => this.#remove(untaken);
-  }
-
-  #remove(untaken: Untaken): void {
-    if (!this.#untaken.delete(untaken)) return;
-    clearTimeout(untaken.timer);
-    this.#bytes -= untaken.bytes;
+    share.grow(bytes);
+    return () => {
+      clearTimeout(timer);
+      share.release();
+    };
   }
 }

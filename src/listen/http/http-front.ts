@@ -47,7 +47,7 @@ export interface RouteDoc {
   >;
   /** By media type. */
   readonly request?: Readonly<Record<string, JsonObject>>;
-  /** Of a reply that is no error: by media type. */
+  /** Of a reply that is no error: by media type. Empty where a WebSocket answers: over HTTP there is no such reply. */
   readonly reply: Readonly<Record<string, JsonObject>>;
   /** Statuses beside 200 that say the same in the same form. */
   readonly sameBody?: readonly number[];

@@ -8,7 +8,6 @@
  */
 import {
   createServer,
-  type IncomingHttpHeaders,
   type IncomingMessage,
   type Server,
   type ServerOptions,
@@ -21,8 +20,8 @@ import type { Access } from "../../access/access.js";
 import { type TlsFiles, tlsVersionMin } from "../../access/tls-files.js";
 import type { Log } from "../../log.js";
 import { type Origins, originsOf } from "../../options/origins.js";
-import { anyCaller, type Caller } from "../../work/caller.js";
 import { BodyBudget } from "../body-budget.js";
+import { callerOf, credentialOf } from "../caller-of.js";
 import type { Identification } from "../identification.js";
 import { ReplyBudget } from "../reply-budget.js";
 import type { RunningListener } from "../running.js";
@@ -309,27 +308,12 @@ class Listener implements HttpListener {
     exchange.route = route.path;
     exchange.params = params;
     const credential = credentialOf(request.headers) ?? upgrades?.credentialOf(request) ?? null;
-    exchange.caller = callerOf(credential, route, this.#context.access);
+    exchange.caller = callerOf(credential, route.access ?? "key", this.#context.access);
     return route;
   }
 }
 
 /** @throws MillraceError `unauthenticated`, `forbidden` */
-function callerOf(credential: string | null, route: Route, access: Access): Caller {
-  const { access: needed = "key" } = route;
-  if (needed === "open") return anyCaller;
-  const caller = access.callerOf(credential);
-  if (needed !== "admin" || caller.isAdmin) return caller;
-  throw new MillraceError("forbidden", "This route is for keys that may administrate.");
-}
-
-/** The schemes of those protocols that have one; some clients call it a key. */
-function credentialOf({ authorization, ...headers }: IncomingHttpHeaders): string | null {
-  const [, credential] = /^(?:Bearer|DeepL-Auth-Key) +(\S+)$/i.exec(authorization ?? "") ?? [];
-  const key = headers["x-api-key"] ?? headers["api-key"];
-  return credential ?? (typeof key === "string" ? key : null);
-}
-
 /** What HTTP asks of every head, and Node would let pass or answer without our headers. */
 function checkHead({ headers, rawHeaders, httpVersion }: IncomingMessage): void {
   if (rawHeaders.length > 2 * headFieldsMax) {

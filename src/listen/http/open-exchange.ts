@@ -1,7 +1,8 @@
 /** One request and its reply: departure, the body's way in, and every way out. */
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
-import { MillraceError, type WorkClass } from "millrace-client/wire";
+import type { MillraceError, WorkClass } from "millrace-client/wire";
 import { anyCaller, type Caller } from "../../work/caller.js";
+import { toldError } from "../told-error.js";
 import { receiveBody } from "./body.js";
 import type {
   Exchange,
@@ -155,12 +156,11 @@ export class OpenExchange implements Exchange {
       this.fail(new Error(`${this.route} has not replied`));
   }
 
-  /** A thrown value that is no `MillraceError` is a bug: logged in full, told in general. */
   #errorOf(thrown: unknown): MillraceError {
-    if (thrown instanceof MillraceError) return thrown;
-    this.#context.log.error({ err: thrown, requestId: this.id }, "internal error");
-    const message = "A bug in Millrace; the log has it under the request id.";
-    return new MillraceError("internal", message, { cause: thrown });
+    const { log } = this.#context;
+    return toldError(thrown, () =>
+      log.error({ err: thrown, requestId: this.id }, "internal error"),
+    );
   }
 
   #begin(status: number, headers: Readonly<Record<string, string>>): void {

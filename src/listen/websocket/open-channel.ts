@@ -16,6 +16,7 @@ import type { Options } from "../../options/options.js";
 import type { Caller } from "../../work/caller.js";
 import type { BodyBudget, BodyShare } from "../body-budget.js";
 import { ReplyShare } from "../reply-budget.js";
+import { toldError } from "../told-error.js";
 import type { Upgrade } from "../upgrade.js";
 import { ChannelWriter } from "./channel-writer.js";
 import { MessageIntake } from "./message-intake.js";
@@ -130,8 +131,9 @@ export class OpenChannel implements Channel, Readable {
 
   told(thrown: unknown): MillraceError {
     const { metrics, log } = this.#parts;
-    const error = errorOf(thrown);
-    if (error !== thrown) log.error({ err: thrown, requestId: this.id }, "internal error");
+    const error = toldError(thrown, () =>
+      log.error({ err: thrown, requestId: this.id }, "internal error"),
+    );
     metrics.refused(error.code);
     return error;
   }
@@ -204,7 +206,8 @@ export class OpenChannel implements Channel, Readable {
     try {
       share.grow(data.length + chunkCostBytes);
     } catch (error) {
-      this.#refuse(errorOf(error));
+      if (!(error instanceof MillraceError)) throw error;
+      this.#refuse(error);
       return;
     }
     share.arrived();
@@ -300,12 +303,6 @@ export class OpenChannel implements Channel, Readable {
     this.#parts.rounds.forget(this);
     this.#closed.abort();
   }
-}
-
-function errorOf(thrown: unknown): MillraceError {
-  if (thrown instanceof MillraceError) return thrown;
-  const message = "A bug in Millrace; the log has it under the request id.";
-  return new MillraceError("internal", message, { cause: thrown });
 }
 
 function queryOf(url: string): URLSearchParams {

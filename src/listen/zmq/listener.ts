@@ -14,6 +14,7 @@ import type { Metrics } from "../../metrics/metrics.js";
 import type { Options } from "../../options/options.js";
 import type { Caller } from "../../work/caller.js";
 import type { RunningListener } from "../running.js";
+import { toldError } from "../told-error.js";
 import { type Audience, type Frame, ReplyQueues } from "./reply-queues.js";
 import { openSockets, type Sockets } from "./sockets.js";
 import { Subscribers } from "./subscribers.js";
@@ -237,8 +238,9 @@ class Listener implements RunningListener {
 
   #failed(message: OpenMessage, thrown: unknown): void {
     const { front, log, metrics } = this.#parts;
-    const error = errorOf(thrown);
-    if (error.code === "internal") log.error({ err: thrown, requestId: message.id }, "internal");
+    const error = toldError(thrown, () =>
+      log.error({ err: thrown, requestId: message.id }, "internal error"),
+    );
     metrics.refused(error.code);
     this.#replied(message, errorRegistry[error.code].status ?? 500);
     // Nobody is there any more.
@@ -359,10 +361,4 @@ function textOf(topic: string): string {
 function tooLarge({ bodyBytesMax }: ZmqLimits): MillraceError {
   const message = `the message has more than ${bodyBytesMax} bytes (--body-bytes-max)`;
   return new MillraceError("body_too_large", message);
-}
-
-function errorOf(thrown: unknown): MillraceError {
-  if (thrown instanceof MillraceError) return thrown;
-  const message = "a bug in Millrace: its log has it";
-  return new MillraceError("internal", message, { cause: thrown });
 }

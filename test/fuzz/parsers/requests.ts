@@ -4,13 +4,12 @@
  */
 import { join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
-import { readRequest } from "#src/front/read-request.js";
+import { readQuestion } from "#src/front/read-question.js";
 import type { ModelManifest } from "#src/models/manifest.js";
 import type { TensorsManifest } from "#src/models/programs/manifest-tensors.js";
 import { readManifest } from "#src/models/read-manifest.js";
 import { tasks } from "#src/tasks/table.js";
 import type { Task, TaskModel } from "#src/tasks/task.js";
-import { anyCaller } from "#src/work/caller.js";
 import { Fields } from "#src/work/fields.js";
 import { parseObject, tensorBody } from "#src/work/json-object.js";
 import { writeMadeEncoder } from "../../support/made-encoder.js";
@@ -175,10 +174,8 @@ async function sourceOf(dir: string): Promise<ModelSource> {
 
 function takeBody(text: string, task: Task, model: TaskModel | null): void {
   const body = task.tensors === undefined ? parseObject(text) : parseObject(text, tensorBody);
-  const asker = { id: "1", caller: anyCaller, arrivedAtMs: 0 };
-  const { fields } = readRequest(body, {
+  const { fields } = readQuestion(body, {
     task,
-    asker,
     options: fuzzOptions,
     payloadBytes: text.length,
   });

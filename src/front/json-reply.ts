@@ -1,4 +1,4 @@
-import type { Reply } from "../../listen/http/http-front.js";
+import type { Reply } from "../listen/http/http-front.js";
 
 /** Of a value, or of what is JSON already. */
 export function jsonReply(
