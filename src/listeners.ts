@@ -71,7 +71,7 @@ async function listenHttp(
   fronts: readonly Front[],
   { entrance, options, metrics, log, views }: ListenerParts,
 ): Promise<HttpListener> {
-  const { host, access, tls, admin } = entrance;
+  const { host, access, tls } = entrance;
   const upgrades = new WebSockets({
     fronts: fronts.flatMap(({ webSocket }) => webSocket ?? []),
     limits: options,
@@ -79,7 +79,7 @@ async function listenHttp(
     log,
   });
   return await startHttpListener({
-    fronts: speaking(fronts, admin === null ? (front) => front : publicPart),
+    fronts: atLeastOne(publicFronts(fronts, entrance)),
     identification: identificationOf(views.identity),
     limits: { ...options, host },
     metrics,
@@ -97,7 +97,7 @@ async function listenForAdmin(
   { host, port, access, tls }: NonNullable<Entrance["admin"]>,
 ): Promise<HttpListener> {
   return await startHttpListener({
-    fronts: speaking(fronts, adminPart),
+    fronts: atLeastOne(overHttp(fronts).map(adminPart)),
     identification: identificationOf(views.identity),
     limits: { ...options, host, port },
     metrics,
@@ -107,11 +107,20 @@ async function listenForAdmin(
   });
 }
 
-function speaking(
+/** As they are at the port of everybody. */
+export function publicFronts(
   fronts: readonly Front[],
-  part: (front: HttpFront) => HttpFront,
-): readonly [HttpFront, ...HttpFront[]] {
-  const [first, ...others] = fronts.flatMap(({ http }) => (http === undefined ? [] : [part(http)]));
+  { admin }: Pick<Entrance, "admin">,
+): readonly HttpFront[] {
+  return admin === null ? overHttp(fronts) : overHttp(fronts).map(publicPart);
+}
+
+function overHttp(fronts: readonly Front[]): readonly HttpFront[] {
+  return fronts.flatMap(({ http }) => http ?? []);
+}
+
+function atLeastOne(fronts: readonly HttpFront[]): readonly [HttpFront, ...HttpFront[]] {
+  const [first, ...others] = fronts;
   if (first === undefined) throw new Error("no front speaks over HTTP");
   return [first, ...others];
 }

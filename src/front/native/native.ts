@@ -69,9 +69,12 @@ class NativeFront implements HttpFront {
       ...(openApi === undefined
         ? []
         : [
-            memory("/openapi.json", { access: "open", doc: docs.openApi }, (exchange) =>
-              exchange.reply(jsonReply(200, openApi())),
-            ),
+            {
+              ...memory("/openapi.json", { access: "open", doc: docs.openApi }, (exchange) =>
+                exchange.reply(jsonReply(200, openApi())),
+              ),
+              isPublicOnly: true,
+            },
           ]),
     ];
   }
