@@ -68,7 +68,8 @@ export class GuardedSubmit {
 function modelsFor({ models }: Caller, { model }: SubmitRequest): Pick<SubmitRequest, "models"> {
   if (models === null) return {};
   if (model === null || models.includes(model)) return { models };
-  throw forbidden(`Not ${model}: this key is for ${models.join(", ")}.`, "model");
+  // Not its name: a protocol may have it from an option, and the caller hears of their own models only.
+  throw forbidden(`Not that model: this key is for ${models.join(", ")}.`, "model");
 }
 
 function classFor({ classes }: Caller, request: SubmitRequest): SubmitRequest["class"] {

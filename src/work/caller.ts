@@ -26,6 +26,9 @@ export const anyCaller: Caller = {
   isAdmin: true,
 };
 
+/** Whom nobody has asked yet, or who had no key where none is needed: hears of no model. */
+export const nobody: Caller = { ...anyCaller, models: [], classes: [], isAdmin: false };
+
 /** Whether the caller may know of the model, and ask for it. */
 export function mayUse({ models }: Pick<Caller, "models">, model: string): boolean {
   return models === null || models.includes(model);

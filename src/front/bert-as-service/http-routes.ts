@@ -5,6 +5,7 @@
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
+import type { Caller } from "../../work/caller.js";
 import { float32Text } from "../../work/float-text.js";
 import { inTurns } from "../../work/in-turns.js";
 import { readAs, schemaOf } from "../json-body.js";
@@ -53,7 +54,7 @@ export class BertRoutes implements HttpFront {
         },
         handler: (exchange) => this.#encode(exchange),
       },
-      this.#memory("/status/server", () => shared.status.status("http")),
+      this.#memory("/status/server", (caller) => shared.status.status("http", caller)),
       this.#memory("/status/client", () => this.#client()),
       ...this.pathPrefixes.map(preflight),
     ];
@@ -65,7 +66,7 @@ export class BertRoutes implements HttpFront {
     return jsonReplyOf(status, JSON.stringify({ description, type, status }), headers);
   }
 
-  #memory(path: string, values: () => object): Route {
+  #memory(path: string, values: (caller: Caller) => object): Route {
     return {
       path,
       method: "GET",
@@ -75,7 +76,9 @@ export class BertRoutes implements HttpFront {
         reply: { [json]: { type: "object" } },
       },
       handler: (exchange) =>
-        exchange.reply(jsonReplyOf(200, JSON.stringify({ ...values(), status: 200 }))),
+        exchange.reply(
+          jsonReplyOf(200, JSON.stringify({ ...values(exchange.caller), status: 200 })),
+        ),
     };
   }
 

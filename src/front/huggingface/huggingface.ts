@@ -10,6 +10,7 @@
 import { MillraceError, type ModelInfo } from "millrace-client/wire";
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
 import { refuseWhileDraining } from "../ask.js";
+import { modelsOf } from "../callers-models.js";
 import type { Front, FrontParts } from "../front.js";
 import { schemaOf, withJson } from "../json-body.js";
 import { type FieldNames, renamedFields } from "../renamed-fields.js";
@@ -67,7 +68,7 @@ class HuggingfaceFront implements HttpFront {
   async #answer(exchange: Exchange, { name, pipeline }: Named): Promise<void> {
     const { views, options } = this.#parts;
     refuseWhileDraining(views);
-    const asked: Asked = { model: modelOf(views.models(), name), pipeline };
+    const asked: Asked = { model: modelOf(modelsOf(views, exchange.caller), name), pipeline };
     try {
       if (takesPictures(asked.model) && !isJson(exchange)) {
         await this.#answerBytes(exchange, asked, options.imageBodyBytesMax);

@@ -1,10 +1,12 @@
 /** `/predict` and `/rerank`: how well labels fit texts, and how well texts answer a query. */
 import { MillraceError } from "millrace-client/wire";
 import type { Exchange } from "../../listen/http/http-front.js";
+import type { Caller } from "../../work/caller.js";
 import { badField, kindOf } from "../../work/fields.js";
 import { float32Text } from "../../work/float-text.js";
 import type { Payload } from "../../work/payload.js";
 import { type Answer, ask, valueOf } from "../ask.js";
+import { modelsOf } from "../callers-models.js";
 import type { FrontParts } from "../front.js";
 import type { ReadBody } from "../json-body.js";
 import { countOf, cutFields, type PredictBody, type RerankBody } from "./fields.js";
@@ -18,7 +20,7 @@ export async function predict(
 ): Promise<void> {
   const { texts, isSingle } = readTexts(value.inputs);
   const { raw_scores: raw = false } = value;
-  const task = taskOf(parts);
+  const task = taskOf(parts, exchange.caller);
   const answer = await ask(parts, exchange, {
     task,
     model: parts.options.teiModel,
@@ -68,9 +70,9 @@ export async function rerank(
 }
 
 /** A model that ranks is one with a single label, and a pair is what it takes. */
-function taskOf({ views, options }: FrontParts): "classify" | "rerank" {
+function taskOf({ views, options }: FrontParts, caller: Caller): "classify" | "rerank" {
   const { teiModel: named } = options;
-  const models = views.models().filter(({ name }) => named === null || name === named);
+  const models = modelsOf(views, caller).filter(({ name }) => named === null || name === named);
   const isRanking = models.some(({ task }) => task === "rerank");
   return isRanking && !models.some(({ task }) => task === "classify") ? "rerank" : "classify";
 }

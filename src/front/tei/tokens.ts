@@ -20,7 +20,7 @@ export async function tokenize(
   const texts = typeof inputs === "string" ? [inputs] : inputs;
   const answer = await ask(parts, exchange, {
     task: "tokenize",
-    model: teiModel(parts).name,
+    model: teiModel(parts, exchange.caller).name,
     fields: { texts, addSpecial },
     payloadBytes: bytes,
   });
@@ -55,7 +55,7 @@ export async function decode(
   }
   const answer = await ask(parts, exchange, {
     task: "detokenize",
-    model: teiModel(parts).name,
+    model: teiModel(parts, exchange.caller).name,
     fields: { tokenIds: Array.isArray(list[0]) ? list : [list], skipSpecial },
     payloadBytes: bytes,
   });

@@ -21,7 +21,7 @@ import type { Access } from "../../access/access.js";
 import { type TlsFiles, tlsVersionMin } from "../../access/tls-files.js";
 import type { Log } from "../../log.js";
 import { type Origins, originsOf } from "../../options/origins.js";
-import { anyCaller, type Caller } from "../../work/caller.js";
+import { anyCaller, type Caller, nobody } from "../../work/caller.js";
 import { BodyBudget } from "../body-budget.js";
 import type { Identification } from "../identification.js";
 import { ReplyBudget } from "../reply-budget.js";
@@ -317,10 +317,20 @@ class Listener implements HttpListener {
 /** @throws MillraceError `unauthenticated`, `forbidden` */
 function callerOf(credential: string | null, route: Route, access: Access): Caller {
   const { access: needed = "key" } = route;
-  if (needed === "open") return anyCaller;
+  if (needed === "open") return openCaller(credential, access);
   const caller = access.callerOf(credential);
   if (needed !== "admin" || caller.isAdmin) return caller;
   throw new MillraceError("forbidden", "This route is for keys that may administrate.");
+}
+
+/** Of a route that asks for no key: whoever has none hears of no model there. */
+function openCaller(credential: string | null, access: Access): Caller {
+  if (access.isOpen) return anyCaller;
+  try {
+    return access.callerOf(credential);
+  } catch {
+    return nobody;
+  }
 }
 
 /** The schemes of those protocols that have one; some clients call it a key. */
