@@ -1,12 +1,11 @@
 /** What the protocol says and asks of models, whatever carries it: over HTTP and gRPC it is the same. */
 import { MillraceError, type ModelInfo, type ModelTensor } from "millrace-client/wire";
 import { didYouMean } from "../../near-miss.js";
-import type { Caller } from "../../work/caller.js";
+import { type Caller, refuseOthersModel } from "../../work/caller.js";
 import type { Payload } from "../../work/payload.js";
 import type { TaskForm } from "../../work/task-form.js";
 import { type NamedTensor, tensorsOf } from "../../work/tensors.js";
 import { type Answer, type Asker, ask, valuesOf } from "../ask.js";
-import { modelsOf } from "../callers-models.js";
 import type { FrontParts, FrontTask } from "../front.js";
 import type { InferBody } from "./infer-request.js";
 
@@ -39,10 +38,10 @@ export class V2Models {
     this.parts = parts;
   }
 
-  /** Only what the caller may know of. @throws MillraceError `model_not_found` */
+  /** @throws MillraceError `forbidden`, `model_not_found` */
   find(name: string, { caller, version = "" }: ModelAsker): ModelInfo {
-    const known = modelsOf(this.parts.views, caller);
-    const found = known.find((model) => model.name === name);
+    refuseOthersModel(caller, name);
+    const found = this.parts.views.models().find((model) => model.name === name);
     const shown = JSON.stringify(name.slice(0, 128));
     if (found === undefined)
       throw new MillraceError("model_not_found", `there is no model ${shown}`);
