@@ -11,6 +11,7 @@ import { WebSockets } from "./listen/websocket/websockets.js";
 import { startZmqListener } from "./listen/zmq/listener.js";
 import type { Log } from "./log.js";
 import type { Metrics } from "./metrics/metrics.js";
+import { isLoopback } from "./options/loopback.js";
 import type { Options } from "./options/options.js";
 import { originsOf } from "./options/origins.js";
 import type { ServerViews } from "./work/views.js";
@@ -87,6 +88,7 @@ async function listenHttp(
     access,
     tls,
     origins: originsOf(options.corsOrigins),
+    ownHosts: ownHosts(options.host, { host, access, options }),
     upgrades,
   });
 }
@@ -104,7 +106,17 @@ async function listenForAdmin(
     log,
     access,
     tls,
+    ownHosts: ownHosts(options.adminHost, { host, access, options }),
   });
+}
+
+/** `asked`: as the option has it; null where keys, or something in front of the server, keep strangers out. */
+function ownHosts(
+  asked: string,
+  { host, access, options }: Pick<Entrance, "host" | "access"> & Pick<ListenerParts, "options">,
+): readonly string[] | null {
+  const isOpen = access.isOpen && !options.insecure && isLoopback(host);
+  return isOpen ? [asked.toLowerCase()] : null;
 }
 
 /** As they are at the port of everybody. */

@@ -47,6 +47,7 @@ export class BertRoutes implements HttpFront {
       {
         path: "/encode",
         method: "POST",
+        isForAnyPage: true,
         doc: {
           summary: "Vectors of texts, as bert-as-service has them",
           request: { [json]: schemaOf(encodeSchema) },
