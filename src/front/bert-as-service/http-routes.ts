@@ -8,6 +8,8 @@ import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-f
 import type { Caller } from "../../work/caller.js";
 import { float32Text } from "../../work/float-text.js";
 import { inTurns } from "../../work/in-turns.js";
+import { parseObject } from "../../work/json-object.js";
+import { readForm } from "../form.js";
 import { readAs, schemaOf } from "../json-body.js";
 import { errorHead } from "../reply-heads.js";
 import { type Encoded, readBertTexts } from "./encode.js";
@@ -19,8 +21,15 @@ const json = "application/json";
 const form = "application/x-www-form-urlencoded";
 
 const encodeSchema = z.object({
-  id: z.json(),
-  texts: z.array(z.union([z.string(), z.array(z.string())])),
+  id: z
+    .unknown()
+    .meta({ description: "Given back as it came." })
+    .refine((id) => id !== undefined, { error: "is missing" }),
+  // What each of them is, the encoder looks at.
+  texts: z.unknown().meta({
+    type: "array",
+    items: { anyOf: [{ type: "string" }, { type: "array", items: { type: "string" } }] },
+  }),
   is_tokenized: z.boolean().optional(),
 });
 const encodeReply = {
@@ -88,7 +97,7 @@ export class BertRoutes implements HttpFront {
     if (parts.views.isDraining) {
       throw new MillraceError("draining", "the server is stopping and takes no new work");
     }
-    const read = readerOf(exchange);
+    const read = readerOf(exchange, parts.options.requestInputsMax);
     const body = await exchange.receive();
     let encoding: Promise<Encoded>;
     let id: unknown;
@@ -149,26 +158,12 @@ function preflight(path: string): Route {
 }
 
 /** @throws MillraceError `unsupported_media_type` */
-function readerOf({ headers }: Exchange): (text: string) => unknown {
+function readerOf({ headers }: Exchange, repeatedMax: number): (text: string) => unknown {
   const sent = (headers["content-type"] ?? "").split(";", 1)[0]?.trim().toLowerCase();
-  if (sent === json) return jsonOf;
-  if (sent === form) return formOf;
+  if (sent === json) return (text) => parseObject(text);
+  // `texts` may stand several times.
+  if (sent === form) return (text) => readForm(text, { repeated: "texts", repeatedMax });
   throw new MillraceError("unsupported_media_type", `The body must be ${json} or ${form}.`);
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch (cause) {
-    throw new MillraceError("bad_request", "the body is not JSON", { cause });
-  }
-}
-
-/** `texts` may stand several times. */
-function formOf(text: string): unknown {
-  const fields = new URLSearchParams(text);
-  const id = fields.get("id");
-  return { ...(id === null ? {} : { id }), texts: fields.getAll("texts") };
 }
 
 function* rowsText({ data, shape }: Encoded): Generator<undefined, string> {

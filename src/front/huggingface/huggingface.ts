@@ -9,10 +9,11 @@
  */
 import { MillraceError, type ModelInfo } from "millrace-client/wire";
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
+import { type BodyShape, usualBody } from "../../work/json-object.js";
 import { refuseWhileDraining } from "../ask.js";
 import { modelsOf } from "../callers-models.js";
 import type { Front, FrontParts } from "../front.js";
-import { schemaOf, withJson } from "../json-body.js";
+import { schemaOf, withJsonOf } from "../json-body.js";
 import { type FieldNames, renamedFields } from "../renamed-fields.js";
 import { type Asked, answerBytes, answerJson, takesPictures } from "./answers.js";
 import { huggingfaceBody } from "./body.js";
@@ -37,9 +38,13 @@ class HuggingfaceFront implements HttpFront {
   readonly pathPrefixes: readonly string[] = ["/models/", "/pipeline/"];
   readonly errorSchema = huggingfaceErrorSchema;
   readonly #parts: FrontParts;
+  readonly #shape: BodyShape;
 
   constructor(parts: FrontParts) {
     this.#parts = parts;
+    // A pair is an object of two keys, and there may be as many as inputs.
+    const keysMax = usualBody.keysMax + 2 * parts.options.requestInputsMax;
+    this.#shape = { ...usualBody, keysMax };
     const route = (path: string, read: (rest: string) => Named): Route => ({
       path,
       method: "POST",
@@ -74,7 +79,7 @@ class HuggingfaceFront implements HttpFront {
         await this.#answerBytes(exchange, asked, options.imageBodyBytesMax);
         return;
       }
-      await withJson(exchange, huggingfaceBody, (body) =>
+      await withJsonOf(exchange, { schema: huggingfaceBody, shape: this.#shape }, (body) =>
         answerJson(exchange, this.#parts, { ...asked, ...body }),
       );
     } catch (thrown) {
