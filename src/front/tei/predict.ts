@@ -91,16 +91,19 @@ function readTexts(inputs: unknown): ReadTexts {
     throw badField("inputs", `must be a text, a pair of texts or a list of those, not ${what}`);
   }
   const list: readonly unknown[] = inputs;
-  if (typeof list[0] === "string") return { texts: [sequenceOf(list, "inputs")], isSingle: true };
-  const texts = list.map((each, index) => sequenceOf(each, `inputs[${index}]`));
+  if (typeof list[0] === "string") return { texts: [sequenceOf(list, null)], isSingle: true };
+  const texts = list.map(sequenceOf);
   return { texts, isSingle: false };
 }
 
-function sequenceOf(value: unknown, param: string): string | readonly unknown[] {
-  if (!Array.isArray(value)) throw badField(param, `must be a list of texts, not ${kindOf(value)}`);
+/** `index`: null where it is all that was sent. It is named where it is wrong only: there may be a million. */
+function sequenceOf(value: unknown, index: number | null): string | readonly unknown[] {
+  const param = (): string => (index === null ? "inputs" : `inputs[${index}]`);
+  if (!Array.isArray(value))
+    throw badField(param(), `must be a list of texts, not ${kindOf(value)}`);
   const list: readonly unknown[] = value;
   if (list.length !== 1 && list.length !== 2) {
-    throw badField(param, `is a list of ${list.length}; a text is a list of one, a pair of two`);
+    throw badField(param(), `is a list of ${list.length}; a text is a list of one, a pair of two`);
   }
   const [first] = list;
   return list.length === 1 && typeof first === "string" ? first : list;
