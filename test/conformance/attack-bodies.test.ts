@@ -68,3 +68,15 @@ test("attack: text-embeddings-inference's tokens of several texts, in their orde
   );
   assert.deepEqual(words, [["a"], ["hello", "world"], ["b"]]);
 });
+
+test("attack: pages of any origin may use bert-as-service, as the original's may, and nothing else", async () => {
+  const init = (body: object): RequestInit => ({
+    method: "POST",
+    headers: { "content-type": json, origin: "https://evil.example" },
+    body: JSON.stringify(body),
+  });
+  const encoded = await fetch(`${server.url}/encode`, init({ id: 1, texts: ["a"] }));
+  assert.equal(encoded.status, 200);
+  assert.equal(encoded.headers.get("access-control-allow-origin"), "*");
+  assert.equal((await fetch(`${server.url}/embed`, init({ inputs: "a" }))).status, 403);
+});
