@@ -11,6 +11,7 @@ import { WebSockets } from "./listen/websocket/websockets.js";
 import { startZmqListener } from "./listen/zmq/listener.js";
 import type { Log } from "./log.js";
 import type { Metrics } from "./metrics/metrics.js";
+import { isLoopback } from "./options/loopback.js";
 import type { Options } from "./options/options.js";
 import { originsOf } from "./options/origins.js";
 import type { ServerViews } from "./work/views.js";
@@ -63,7 +64,7 @@ async function listenHttp(
   fronts: readonly Front[],
   { entrance, options, metrics, log, views }: ListenerParts,
 ): Promise<HttpListener> {
-  const { host, access, tls, admin } = entrance;
+  const { host, access, tls } = entrance;
   const upgrades = new WebSockets({
     fronts: fronts.flatMap(({ webSocket }) => webSocket ?? []),
     limits: options,
@@ -71,7 +72,7 @@ async function listenHttp(
     log,
   });
   return await startHttpListener({
-    fronts: speaking(fronts, admin === null ? (front) => front : publicPart),
+    fronts: atLeastOne(publicFronts(fronts, entrance)),
     identification: identificationOf(views.identity),
     limits: { ...options, host },
     metrics,
@@ -79,6 +80,7 @@ async function listenHttp(
     access,
     tls,
     origins: originsOf(options.corsOrigins),
+    ownHosts: ownHosts(options.host, { host, access, options }),
     upgrades,
   });
 }
@@ -89,21 +91,40 @@ async function listenForAdmin(
   { host, port, access, tls }: NonNullable<Entrance["admin"]>,
 ): Promise<HttpListener> {
   return await startHttpListener({
-    fronts: speaking(fronts, adminPart),
+    fronts: atLeastOne(overHttp(fronts).map(adminPart)),
     identification: identificationOf(views.identity),
     limits: { ...options, host, port },
     metrics,
     log,
     access,
     tls,
+    ownHosts: ownHosts(options.adminHost, { host, access, options }),
   });
 }
 
-function speaking(
+/** `asked`: as the option has it; null where keys, or something in front of the server, keep strangers out. */
+function ownHosts(
+  asked: string,
+  { host, access, options }: Pick<Entrance, "host" | "access"> & Pick<ListenerParts, "options">,
+): readonly string[] | null {
+  const isOpen = access.isOpen && !options.insecure && isLoopback(host);
+  return isOpen ? [asked.toLowerCase()] : null;
+}
+
+/** As they are at the port of everybody. */
+export function publicFronts(
   fronts: readonly Front[],
-  part: (front: HttpFront) => HttpFront,
-): readonly [HttpFront, ...HttpFront[]] {
-  const [first, ...others] = fronts.flatMap(({ http }) => (http === undefined ? [] : [part(http)]));
+  { admin }: Pick<Entrance, "admin">,
+): readonly HttpFront[] {
+  return admin === null ? overHttp(fronts) : overHttp(fronts).map(publicPart);
+}
+
+function overHttp(fronts: readonly Front[]): readonly HttpFront[] {
+  return fronts.flatMap(({ http }) => http ?? []);
+}
+
+function atLeastOne(fronts: readonly HttpFront[]): readonly [HttpFront, ...HttpFront[]] {
+  const [first, ...others] = fronts;
   if (first === undefined) throw new Error("no front speaks over HTTP");
   return [first, ...others];
 }

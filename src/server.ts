@@ -25,7 +25,7 @@ import { openApiDocument } from "./front/openapi.js";
 import { openStreamsFront } from "./front/streams/streams.js";
 import { openTeiFront } from "./front/tei/tei.js";
 import type { HeldByListener } from "./listen/http/listener.js";
-import { closeListeners, type Listeners, openListeners } from "./listeners.js";
+import { closeListeners, type Listeners, openListeners, publicFronts } from "./listeners.js";
 import type { Log } from "./log.js";
 import type { LogOutput } from "./log-output.js";
 import { EventLoopDelay } from "./metrics/event-loop-delay.js";
@@ -184,7 +184,7 @@ function openFronts(
   const tasks = [...backend.submit.tasks].map(([name, form]) => ({ ...form, name }));
   let description: string | null = null;
   const openApi = (): string => {
-    const overHttp = opened.flatMap(({ http }) => http ?? []);
+    const overHttp = publicFronts(opened, entrance);
     description ??= JSON.stringify(openApiDocument(overHttp, version));
     return description;
   };

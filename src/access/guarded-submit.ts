@@ -7,7 +7,7 @@
  */
 import { MillraceError } from "millrace-client/wire";
 import type { Submit, SubmitEvents, SubmitRequest, SubmitSummary } from "../submit/submit.js";
-import type { Caller } from "../work/caller.js";
+import { type Caller, refuseOthersModel } from "../work/caller.js";
 import { type Access, type KeyAmount, type KeyUsage, openAccess } from "./access.js";
 
 export interface GuardedRequest extends SubmitRequest {
@@ -67,8 +67,8 @@ export class GuardedSubmit {
 /** A key hears of its own models only. */
 function modelsFor({ models }: Caller, { model }: SubmitRequest): Pick<SubmitRequest, "models"> {
   if (models === null) return {};
-  if (model === null || models.includes(model)) return { models };
-  throw forbidden(`Not ${model}: this key is for ${models.join(", ")}.`, "model");
+  if (model !== null) refuseOthersModel({ models }, model);
+  return { models };
 }
 
 function classFor({ classes }: Caller, request: SubmitRequest): SubmitRequest["class"] {

@@ -2,7 +2,8 @@
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
 import type { Exchange } from "../listen/http/http-front.js";
-import { parseObject } from "../work/json-object.js";
+import { kindOf } from "../work/fields.js";
+import { type BodyShape, parseObject, usualBody } from "../work/json-object.js";
 import type { JsonObject } from "../work/payload.js";
 import { mediaTypeOf } from "./media-type.js";
 
@@ -22,12 +23,21 @@ export async function withJson<Value>(
   schema: z.ZodType<Value>,
   answer: (body: ReadBody<Value>) => Promise<void>,
 ): Promise<void> {
+  await withJsonOf(exchange, { schema, shape: usualBody }, answer);
+}
+
+/** The same, of a body that may have more in it than others. */
+export async function withJsonOf<Value>(
+  exchange: Exchange,
+  { schema, shape }: { readonly schema: z.ZodType<Value>; readonly shape: BodyShape },
+  answer: (body: ReadBody<Value>) => Promise<void>,
+): Promise<void> {
   refuseOtherTypes(exchange);
   const body = await exchange.receive();
   let answered: Promise<void>;
   try {
     const { bytes } = body;
-    answered = answer({ value: readAs(schema, parseObject(body.text())), bytes });
+    answered = answer({ value: readAs(schema, parseObject(body.text(), shape)), bytes });
   } finally {
     body.release();
   }
@@ -43,6 +53,33 @@ export function readAs<Value>(schema: z.ZodType<Value>, value: unknown): Value {
   const what = issue?.message ?? "it is not what this route takes";
   const message = param === "" ? what : `\`${param}\`: ${what}`;
   throw new MillraceError("bad_request", message, param === "" ? {} : { param });
+}
+
+const texts = { type: "array", items: { type: "string" } } as const;
+
+/** By hand: zod has an issue for each entry that is wrong, and half a million of them take seconds. The first one is enough. */
+export const textList: z.ZodType<readonly string[]> = z
+  .unknown()
+  .meta(texts)
+  .transform((value, context) => textsIn(value, context));
+
+export const textOrTexts: z.ZodType<string | readonly string[]> = z
+  .unknown()
+  .meta({ anyOf: [{ type: "string" }, texts] })
+  .transform((value, context) => (typeof value === "string" ? value : textsIn(value, context)));
+
+function textsIn(value: unknown, context: z.core.$RefinementCtx): readonly string[] {
+  if (!Array.isArray(value)) {
+    const found =
+      value === undefined ? "is missing" : `must be a list of texts, not ${kindOf(value)}`;
+    context.addIssue({ code: "custom", message: found });
+    return z.NEVER;
+  }
+  const wrong = value.findIndex((each) => typeof each !== "string");
+  if (wrong === -1) return value as readonly string[];
+  const message = `must be a text, not ${kindOf(value[wrong])}`;
+  context.addIssue({ code: "custom", path: [wrong], message });
+  return z.NEVER;
 }
 
 /** For `RouteDoc`; of what is sent, not of what becomes of it. */

@@ -2,7 +2,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { MillraceError } from "millrace-client/wire";
 import type { Access } from "../access/access.js";
-import { anyCaller, type Caller } from "../work/caller.js";
+import { anyCaller, type Caller, nobody } from "../work/caller.js";
 
 /** The schemes of those protocols that have one; some clients call it a key. */
 export function credentialOf({ authorization, ...headers }: IncomingHttpHeaders): string | null {
@@ -21,8 +21,18 @@ export function callerOf(
   needed: "open" | "key" | "admin",
   access: Access,
 ): Caller {
-  if (needed === "open") return anyCaller;
+  if (needed === "open") return openCaller(credential, access);
   const caller = access.callerOf(credential);
   if (needed !== "admin" || caller.isAdmin) return caller;
   throw new MillraceError("forbidden", "This is for keys that may administrate.");
+}
+
+/** Where no key is asked for: whoever has none hears of no model there. */
+function openCaller(credential: string | null, access: Access): Caller {
+  if (access.isOpen) return anyCaller;
+  try {
+    return access.callerOf(credential);
+  } catch {
+    return nobody;
+  }
 }

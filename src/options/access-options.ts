@@ -72,7 +72,7 @@ export const accessOptions: OptionRows<AccessOptions> = {
   insecure: {
     type: "flag",
     ...access,
-    help: "Start although others than this machine can reach the server and nobody is asked for a key.",
+    help: "Start although others than this machine can reach the server and nobody is asked for a key; and, wherever it listens, answer to any name and to pages of any origin.",
     default: { value: false },
   },
 };

@@ -1,5 +1,5 @@
 /** Who asks, and what they may: what a key says, or everything where nobody is asked for one. */
-import type { WorkClass } from "millrace-client/wire";
+import { MillraceError, type WorkClass } from "millrace-client/wire";
 
 export interface Caller {
   /** Name of the key; null: nobody was asked for one. */
@@ -26,7 +26,21 @@ export const anyCaller: Caller = {
   isAdmin: true,
 };
 
+/** Whom nobody has asked yet, or who had no key where none is needed: hears of no model. */
+export const nobody: Caller = { ...anyCaller, models: [], classes: [], isAdmin: false };
+
 /** Whether the caller may know of the model, and ask for it. */
 export function mayUse({ models }: Pick<Caller, "models">, model: string): boolean {
   return models === null || models.includes(model);
+}
+
+/**
+ * The same words whether there is such a model or not, and never its name: a protocol may have that from an option.
+ *
+ * @throws MillraceError `forbidden`
+ */
+export function refuseOthersModel({ models }: Pick<Caller, "models">, model: string): void {
+  if (models === null || models.includes(model)) return;
+  const message = `Not that model: this key is for ${models.join(", ")}.`;
+  throw new MillraceError("forbidden", message, { param: "model" });
 }

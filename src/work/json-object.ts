@@ -21,7 +21,7 @@ const stepCharacters = 256 * 1024;
  * The object, its list, a list of token ids, and some room, so that types are named first; twelve fields and room for mistakes
  * that deserve their names in the answer.
  */
-const usualBody: BodyShape = {
+export const usualBody: BodyShape = {
   depthMax: 8,
   keysMax: 64,
   listsMax: Infinity,

@@ -459,3 +459,23 @@ test("a start that fails behind the keys leaves nothing open", limit, async () =
   });
   await assert.rejects(failing, /no models/);
 });
+
+test(
+  "defect: with a port for operators the description of the public port has no route of theirs",
+  limit,
+  async () => {
+    await using echo = await startEcho({ adminPort: 0 });
+    const { url, adminUrl } = echo.server;
+    const { paths } = JSON.parse((await ask(url, "/openapi.json")).body) as { paths: object };
+    const shared = Object.keys(paths).filter((path) => !path.includes("{"));
+    assert.ok(shared.includes("/v1/translate") && shared.includes("/live"));
+    for (const path of ["/status", "/metrics", "/v1/models/reload"]) {
+      assert.ok(!shared.includes(path), path);
+    }
+    // Every route that it has is there; nothing else is said of the operators' port.
+    assert.equal((await ask(adminUrl ?? "", "/openapi.json")).status, 404);
+    await using together = await startEcho();
+    const all = (await ask(together.server.url, "/openapi.json")).body;
+    assert.match(all, /"\/status":/);
+  },
+);

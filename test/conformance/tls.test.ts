@@ -89,7 +89,7 @@ test("a server with a certificate speaks TLS 1.2 and 1.3, and nothing else", lim
   await assert.rejects(handshake(port, old), /protocol version|unsupported protocol|ECONNRESET/i);
   const plain = connect(Number(port), "127.0.0.1");
   plain.on("error", () => {});
-  plain.write("GET /live HTTP/1.1\r\nhost: x\r\n\r\n");
+  plain.write("GET /live HTTP/1.1\r\nhost: localhost\r\n\r\n");
   await once(plain, "close");
   assert.equal(await statusOf(url, certificate), 200);
 });
@@ -117,7 +117,7 @@ test(
     await echo.logged("certificate read again");
     assert.equal(await statusOf(url, second), 200);
     await assert.rejects(statusOf(url, first), /certificate|self.signed/i);
-    open.write("GET /live HTTP/1.1\r\nhost: x\r\n\r\n");
+    open.write("GET /live HTTP/1.1\r\nhost: localhost\r\n\r\n");
     const [reply] = (await once(open, "data")) as [Buffer];
     assert.match(reply.toString(), /^HTTP\/1\.1 200 /);
     open.destroy();

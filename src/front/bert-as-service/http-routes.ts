@@ -5,11 +5,14 @@
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
+import type { Caller } from "../../work/caller.js";
 import { float32Text } from "../../work/float-text.js";
 import { inTurns } from "../../work/in-turns.js";
+import { parseObject } from "../../work/json-object.js";
 import { countSchema, objectSchema, textSchema } from "../../work/json-schema.js";
 import type { JsonObject } from "../../work/payload.js";
 import { refuseWhileDraining } from "../ask.js";
+import { readForm } from "../form.js";
 import { readAs, schemaOf } from "../json-body.js";
 import { mediaTypeOf } from "../media-type.js";
 import { errorHead } from "../reply-heads.js";
@@ -22,8 +25,15 @@ const json = "application/json";
 const form = "application/x-www-form-urlencoded";
 
 const encodeSchema = z.object({
-  id: z.json(),
-  texts: z.array(z.union([z.string(), z.array(z.string())])),
+  id: z
+    .unknown()
+    .meta({ description: "Given back as it came." })
+    .refine((id) => id !== undefined, { error: "is missing" }),
+  // What each of them is, the encoder looks at.
+  texts: z.unknown().meta({
+    type: "array",
+    items: { anyOf: [{ type: "string" }, { type: "array", items: { type: "string" } }] },
+  }),
   is_tokenized: z.boolean().optional(),
 });
 const encodeReply = {
@@ -57,6 +67,7 @@ export class BertRoutes implements HttpFront {
       {
         path: "/encode",
         method: "POST",
+        isForAnyPage: true,
         doc: {
           summary: "Vectors of texts, as bert-as-service has them",
           request: { [json]: schemaOf(encodeSchema) },
@@ -64,7 +75,7 @@ export class BertRoutes implements HttpFront {
         },
         handler: (exchange) => this.#encode(exchange),
       },
-      this.#memory("/status/server", () => shared.status.status("http")),
+      this.#memory("/status/server", (caller) => shared.status.status("http", caller)),
       this.#memory("/status/client", () => this.#client()),
       ...this.pathPrefixes.map(preflight),
     ];
@@ -76,7 +87,7 @@ export class BertRoutes implements HttpFront {
     return jsonReplyOf(status, JSON.stringify({ description, type, status }), headers);
   }
 
-  #memory(path: string, values: () => object): Route {
+  #memory(path: string, values: (caller: Caller) => object): Route {
     return {
       path,
       method: "GET",
@@ -86,14 +97,16 @@ export class BertRoutes implements HttpFront {
         reply: { [json]: { type: "object" } },
       },
       handler: (exchange) =>
-        exchange.reply(jsonReplyOf(200, JSON.stringify({ ...values(), status: 200 }))),
+        exchange.reply(
+          jsonReplyOf(200, JSON.stringify({ ...values(exchange.caller), status: 200 })),
+        ),
     };
   }
 
   async #encode(exchange: Exchange): Promise<void> {
     const { parts, statistic, encoder } = this.#shared;
     refuseWhileDraining(parts.views);
-    const read = readerOf(exchange);
+    const read = readerOf(exchange, parts.options.requestInputsMax);
     const body = await exchange.receive();
     let encoding: Promise<Encoded>;
     let id: unknown;
@@ -154,26 +167,12 @@ function preflight(path: string): Route {
 }
 
 /** @throws MillraceError `unsupported_media_type` */
-function readerOf(exchange: Exchange): (text: string) => unknown {
+function readerOf(exchange: Exchange, repeatedMax: number): (text: string) => unknown {
   const sent = mediaTypeOf(exchange);
-  if (sent === json) return jsonOf;
-  if (sent === form) return formOf;
+  if (sent === json) return (text) => parseObject(text);
+  // `texts` may stand several times.
+  if (sent === form) return (text) => readForm(text, { repeated: "texts", repeatedMax });
   throw new MillraceError("unsupported_media_type", `The body must be ${json} or ${form}.`);
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch (cause) {
-    throw new MillraceError("bad_request", "the body is not JSON", { cause });
-  }
-}
-
-/** `texts` may stand several times. */
-function formOf(text: string): unknown {
-  const fields = new URLSearchParams(text);
-  const id = fields.get("id");
-  return { ...(id === null ? {} : { id }), texts: fields.getAll("texts") };
 }
 
 function* rowsText({ data, shape }: Encoded): Generator<undefined, string> {

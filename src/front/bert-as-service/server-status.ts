@@ -3,6 +3,7 @@
  * is no such thing.
  */
 import type { BertPoolingStrategy } from "../../options/bert-options.js";
+import { type Caller, mayUse } from "../../work/caller.js";
 import type { JsonObject } from "../../work/payload.js";
 import type { FrontParts } from "../front.js";
 import type { Statistic } from "./statistic.js";
@@ -31,8 +32,9 @@ export class ServerStatus {
     this.#statistic = statistic;
   }
 
-  config(client: string): JsonObject {
+  config(client: string, caller: Caller): JsonObject {
     const { options, views } = this.#parts;
+    const isTheirs = options.bertModel !== null && mayUse(caller, options.bertModel);
     const { bertMaxSeqLen, bertPoolingStrategy, bertPoolingLayer } = options;
     const pipelines = options.pipelines + options.realtimePipelines + options.bulkPipelines;
     return {
@@ -58,7 +60,7 @@ export class ServerStatus {
       mask_cls_sep: options.bertMaskClsSep,
       max_batch_size: options.bertMaxBatchSize,
       max_seq_len: bertMaxSeqLen === 0 ? null : bertMaxSeqLen,
-      model_dir: options.bertModel ?? "",
+      model_dir: isTheirs ? options.bertModel : "",
       no_position_embeddings: false,
       no_special_token: false,
       num_labels: 2,
@@ -83,8 +85,8 @@ export class ServerStatus {
     };
   }
 
-  status(client: string): JsonObject {
-    return { ...this.config(client), statistic: this.#statistic.values() };
+  status(client: string, caller: Caller): JsonObject {
+    return { ...this.config(client, caller), statistic: this.#statistic.values() };
   }
 }
 

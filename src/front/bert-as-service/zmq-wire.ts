@@ -50,7 +50,8 @@ export class BertWire implements ZmqFront {
     }
     if (command !== null) {
       statistic.asked(client);
-      const told = command === "SHOW_CONFIG" ? status.config(client) : status.status(client);
+      const told =
+        command === "SHOW_CONFIG" ? status.config(client, caller) : status.status(client, caller);
       message.publish(identity, [identity, JSON.stringify(told), requestId], "newcomers");
       return;
     }

@@ -4,12 +4,13 @@ import type { Exchange, RouteDoc } from "../../listen/http/http-front.js";
 import type { SubmitOutcome } from "../../submit/submit.js";
 import { badField } from "../../work/fields.js";
 import { askEach, refuseWhileDraining, valueOf } from "../ask.js";
+import { readForm } from "../form.js";
 import type { FrontParts } from "../front.js";
-import { type ReadBody, readAs, schemaOf, withJson } from "../json-body.js";
+import { type ReadBody, readAs, schemaOf, textOrTexts, withJson } from "../json-body.js";
 import { mediaTypeOf } from "../media-type.js";
 import { renamedFields } from "../renamed-fields.js";
-import { readForm } from "./form.js";
 import { codeOf, modelBetween } from "./languages.js";
+import { withoutLineBreaks } from "./line-breaks.js";
 import { translationModels } from "./models.js";
 
 /** A form has no other types than texts; JSON clients send what they like. */
@@ -21,7 +22,7 @@ const refused = z
   .meta({ description: "Refused unless empty: what it asks for is not done here." });
 
 const request = z.strictObject({
-  text: z.union([z.string(), z.array(z.string())]),
+  text: textOrTexts,
   target_lang: z.string().min(1).max(32),
   source_lang: z.string().max(32).nullish(),
   split_sentences: z
@@ -174,13 +175,6 @@ function refuseWhatChangesTheMeaning(sent: TranslateRequest): void {
     const cure = `\`prefer_${sent.formality}\` is taken and goes without`;
     throw badField("formality", `no model here can be asked for a tone; ${cure}`);
   }
-}
-
-/** A line break with text on both sides; an empty line still parts paragraphs. */
-const singleLineBreak = /(?<=\S)[ \t]*(?:\r\n|[\r\n])[ \t]*(?=\S)/g;
-
-function withoutLineBreaks(text: string): string {
-  return text.replace(singleLineBreak, " ");
 }
 
 function isOn(value: TranslateRequest["show_billed_characters"]): boolean {

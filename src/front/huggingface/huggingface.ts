@@ -9,9 +9,11 @@
  */
 import { MillraceError, type ModelInfo } from "millrace-client/wire";
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
+import { type BodyShape, usualBody } from "../../work/json-object.js";
 import { refuseWhileDraining } from "../ask.js";
+import { modelsOf } from "../callers-models.js";
 import type { Front, FrontParts } from "../front.js";
-import { schemaOf, withJson } from "../json-body.js";
+import { schemaOf, withJsonOf } from "../json-body.js";
 import { mediaTypeOf } from "../media-type.js";
 import { type FieldNames, renamedFields } from "../renamed-fields.js";
 import { type Asked, answerBytes, answerJson, takesPictures } from "./answers.js";
@@ -37,9 +39,13 @@ class HuggingfaceFront implements HttpFront {
   readonly pathPrefixes: readonly string[] = ["/models/", "/pipeline/"];
   readonly errorSchema = huggingfaceErrorSchema;
   readonly #parts: FrontParts;
+  readonly #shape: BodyShape;
 
   constructor(parts: FrontParts) {
     this.#parts = parts;
+    // A pair is an object of two keys, and there may be as many as inputs.
+    const keysMax = usualBody.keysMax + 2 * parts.options.requestInputsMax;
+    this.#shape = { ...usualBody, keysMax };
     const route = (path: string, read: (rest: string) => Named): Route => ({
       path,
       method: "POST",
@@ -68,13 +74,13 @@ class HuggingfaceFront implements HttpFront {
   async #answer(exchange: Exchange, { name, pipeline }: Named): Promise<void> {
     const { views, options } = this.#parts;
     refuseWhileDraining(views);
-    const asked: Asked = { model: modelOf(views.models(), name), pipeline };
+    const asked: Asked = { model: modelOf(modelsOf(views, exchange.caller), name), pipeline };
     try {
       if (takesPictures(asked.model) && mediaTypeOf(exchange) !== "application/json") {
         await this.#answerBytes(exchange, asked, options.imageBodyBytesMax);
         return;
       }
-      await withJson(exchange, huggingfaceBody, (body) =>
+      await withJsonOf(exchange, { schema: huggingfaceBody, shape: this.#shape }, (body) =>
         answerJson(exchange, this.#parts, { ...asked, ...body }),
       );
     } catch (thrown) {

@@ -8,6 +8,7 @@ import type {
   GrpcReplies,
 } from "../../listen/grpc/grpc-front.js";
 import { version } from "../../version.js";
+import type { Caller } from "../../work/caller.js";
 import { isJsonObject } from "../../work/payload.js";
 import type { Asker } from "../ask.js";
 import { grpcHealth } from "./grpc-health.js";
@@ -50,7 +51,7 @@ type Fields = Readonly<Record<string, unknown>>;
 /** A message that asks, and one that says. */
 function question(
   name: string,
-  answer: (asked: Fields) => object | Promise<object>,
+  answer: (asked: Fields, caller: Caller) => object | Promise<object>,
   access: "open" | "key" | "admin" = "key",
 ): GrpcMethod {
   return {
@@ -58,10 +59,10 @@ function question(
     access,
     kind: "unary",
     messageBytesMax: questionBytesMax,
-    answer: async (_call, message) => {
+    answer: async ({ caller }, message) => {
       const asked = proto.decode(`${name}Request`, message.bytes);
       message.release();
-      return proto.encode(`${name}Response`, { ...(await answer(asked)) });
+      return proto.encode(`${name}Response`, { ...(await answer(asked, caller)) });
     },
   };
 }
@@ -69,20 +70,22 @@ function question(
 /** Answered from memory. */
 function questions(models: V2Models): GrpcMethod[] {
   const { views } = models.parts;
-  const modelOf = ({ name, version: asked }: Fields): ModelInfo =>
-    models.find(textOf(name), textOf(asked));
+  const modelOf = ({ name, version: asked }: Fields, caller: Caller): ModelInfo =>
+    models.find(textOf(name), { caller, version: textOf(asked) });
   return [
     question("ServerLive", () => ({ live: true }), "open"),
     question("ServerReady", () => ({ ready: views.ready().ready }), "open"),
-    question("ModelReady", (asked) => ({ ready: modelOf(asked).ready })),
+    question("ModelReady", (asked, caller) => ({ ready: modelOf(asked, caller).ready })),
     question("ServerMetadata", () => ({ name: "millrace", version, extensions })),
-    question("ModelMetadata", (asked) => models.metadataOf(modelOf(asked))),
-    question("ModelConfig", (asked) => ({ config: configOf(models, modelOf(asked)) })),
-    question("ModelStatistics", ({ name, version: asked }) =>
-      statisticsOf(models, textOf(name), textOf(asked)),
+    question("ModelMetadata", (asked, caller) => models.metadataOf(modelOf(asked, caller))),
+    question("ModelConfig", (asked, caller) => ({
+      config: configOf(models, modelOf(asked, caller)),
+    })),
+    question("ModelStatistics", ({ name, version: asked }, caller) =>
+      statisticsOf(models, textOf(name), { caller, version: textOf(asked) }),
     ),
-    question("RepositoryIndex", ({ ready }) => ({
-      models: repositoryIndex(models, ready === true),
+    question("RepositoryIndex", ({ ready }, caller) => ({
+      models: repositoryIndex(models, caller, ready === true),
     })),
   ];
 }
@@ -133,7 +136,10 @@ async function answerInfer(
   const payloadBytes = message.bytes.length;
   const takesFiles = (name: string): boolean => models.takesFiles(name);
   const read = await readInferMessage(message.bytes, { ...models.parts.options, takesFiles });
-  const model = models.findForInfer(read.model, read.version);
+  const model = models.findForInfer(read.model, {
+    caller: call.caller,
+    version: read.version,
+  });
   const timeoutMs = Math.min(read.timeoutMs, call.timeoutMs ?? Infinity);
   // It calls submit before it waits, which has then admitted the bytes or refused them.
   const answer = models.infer(call, model, { ...read, timeoutMs, payloadBytes });

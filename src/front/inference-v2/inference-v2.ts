@@ -54,9 +54,9 @@ class InferenceV2Front implements HttpFront {
         return readiness({ ready });
       }),
       ...paths.flatMap((path): Route[] => [
-        memory(path, ({ params }) => reply(200, models.metadataOf(this.#find(params)))),
-        memory(`${path}/ready`, ({ params }) => {
-          const { name, ready } = this.#find(params);
+        memory(path, (exchange) => reply(200, models.metadataOf(this.#find(exchange)))),
+        memory(`${path}/ready`, (exchange) => {
+          const { name, ready } = this.#find(exchange);
           return readiness({ name, ready });
         }),
         { path: `${path}/infer`, method: "POST", handler: (exchange) => this.#infer(exchange) },
@@ -70,13 +70,15 @@ class InferenceV2Front implements HttpFront {
     return reply(status, { error: error.message }, headers);
   }
 
-  #find({ model = "", version: asked }: Exchange["params"]): ModelInfo {
-    return this.#models.find(model, asked);
+  #find({ params, caller }: Exchange): ModelInfo {
+    const { model = "", version } = params;
+    return this.#models.find(model, { caller, version });
   }
 
   async #infer(exchange: Exchange): Promise<void> {
-    const { model: name = "", version: asked } = exchange.params;
-    const model = this.#models.findForInfer(name, asked);
+    const { model: name = "", version } = exchange.params;
+    const { caller } = exchange;
+    const model = this.#models.findForInfer(name, { caller, version });
     const body = await exchange.receive();
     let replied: Promise<void>;
     try {

@@ -24,30 +24,32 @@ export function extensionRoutes(
   const question = (
     path: string,
     summary: string,
-    answer: (params: Exchange["params"]) => object,
+    answer: (exchange: Exchange) => object,
   ): Route => ({
     path,
     method: "GET",
     fromMemory: true,
     doc: { summary, reply: { [json]: object } },
-    handler: (exchange) => exchange.reply(reply(200, answer(exchange.params))),
+    handler: (exchange) => exchange.reply(reply(200, answer(exchange))),
   });
   const model = "/v2/models/{model}";
   const all = "/v2/models/stats";
   return [
-    question(all, "What became of the requests and runs of all models.", () =>
-      statisticsOf(models, ""),
+    question(all, "What became of the requests and runs of all models.", ({ caller }) =>
+      statisticsOf(models, "", { caller }),
     ),
     ...[model, `${model}/versions/{version}`].flatMap((path) => [
       question(
         `${path}/stats`,
         "What became of a model's requests and runs since the start.",
-        ({ model: name = "", version }) => statisticsOf(models, name, version),
+        ({ caller, params: { model: name = "", version } }) =>
+          statisticsOf(models, name, { caller, version }),
       ),
       question(
         `${path}/config`,
         "A model's tensors in Triton's words.",
-        ({ model: name = "", version }) => configOf(models, models.find(name, version)),
+        ({ caller, params: { model: name = "", version } }) =>
+          configOf(models, models.find(name, { caller, version })),
       ),
     ]),
     ...repositoryRoutes(models, reply),
@@ -85,7 +87,7 @@ function repositoryRoutes(
       },
       handler: async (exchange) => {
         const { ready = false } = await bodyOf(exchange, indexBody);
-        exchange.reply(reply(200, repositoryIndex(models, ready)));
+        exchange.reply(reply(200, repositoryIndex(models, exchange.caller, ready)));
       },
     },
     change("load", "Serves a model as its folder is now, and has it loaded.", (name) =>

@@ -1,8 +1,9 @@
 /** Triton's extensions that its clients use: statistics, a model's configuration, and the folder of models. */
 import { MillraceError, type ModelInfo, type TensorDatatype } from "millrace-client/wire";
+import { type Caller, mayUse } from "../../work/caller.js";
 import type { ModelRepository } from "../../work/model-repository.js";
 import type { ModelStatistics, TimedCount } from "../../work/views.js";
-import { onlyVersion, type V2Models } from "./v2-models.js";
+import { type ModelAsker, onlyVersion, type V2Models } from "./v2-models.js";
 
 /** By the protocol's datatypes. */
 const configTypes: Readonly<Partial<Record<TensorDatatype, string>>> = { BYTES: "TYPE_STRING" };
@@ -26,11 +27,13 @@ export function configOf(models: V2Models, model: ModelInfo): object {
   };
 }
 
-/** Of one model, or of all. */
-export function statisticsOf(models: V2Models, name: string, version?: string): object {
-  const only = name === "" ? null : models.find(name, version).name;
+/** Of one model, or of all that the caller may know of. */
+export function statisticsOf(models: V2Models, name: string, asked: ModelAsker): object {
+  const only = name === "" ? null : models.find(name, asked).name;
   const pages = models.parts.views.statistics();
-  const told = pages.filter(({ model }) => only === null || model === only);
+  const told = pages.filter(({ model }) =>
+    only === null ? mayUse(asked.caller, model) : model === only,
+  );
   return { model_stats: told.map(modelStatistics) };
 }
 
@@ -78,7 +81,11 @@ export interface ModelIndexEntry {
 }
 
 /** What is served, what could be, and what cannot be, with the reason. */
-export function repositoryIndex(models: V2Models, onlyReady: boolean): readonly ModelIndexEntry[] {
+export function repositoryIndex(
+  models: V2Models,
+  caller: Caller,
+  onlyReady: boolean,
+): readonly ModelIndexEntry[] {
   const { views, repository } = models.parts;
   const served = views.models();
   const names = new Set(served.map(({ name }) => name));
@@ -94,7 +101,8 @@ export function repositoryIndex(models: V2Models, onlyReady: boolean): readonly 
       .models.filter(({ model }) => !names.has(model))
       .map(({ model, reason }) => entry(model, false, reason)),
   ];
-  return onlyReady ? entries.filter(({ state }) => state === "READY") : entries;
+  const known = entries.filter(({ name }) => mayUse(caller, name));
+  return onlyReady ? known.filter(({ state }) => state === "READY") : known;
 }
 
 /** Of a request to load or unload: what Triton knows of them and we do not would be passed over else. */

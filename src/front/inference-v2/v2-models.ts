@@ -1,6 +1,7 @@
 /** What the protocol says and asks of models, whatever carries it: over HTTP and gRPC it is the same. */
 import { MillraceError, type ModelInfo, type ModelTensor } from "millrace-client/wire";
 import { didYouMean } from "../../near-miss.js";
+import { type Caller, refuseOthersModel } from "../../work/caller.js";
 import type { Payload } from "../../work/payload.js";
 import type { TaskForm } from "../../work/task-form.js";
 import { type NamedTensor, tensorsOf } from "../../work/tensors.js";
@@ -24,6 +25,12 @@ export interface ModelTensors {
   readonly outputs: readonly ModelTensor[];
 }
 
+/** Who asks, and for which version, where one is named. */
+export interface ModelAsker {
+  readonly caller: Caller;
+  readonly version?: string | undefined;
+}
+
 export class V2Models {
   readonly parts: FrontParts;
 
@@ -31,8 +38,9 @@ export class V2Models {
     this.parts = parts;
   }
 
-  /** `version`: empty where the caller named none. @throws MillraceError `model_not_found` */
-  find(name: string, version = ""): ModelInfo {
+  /** @throws MillraceError `forbidden`, `model_not_found` */
+  find(name: string, { caller, version = "" }: ModelAsker): ModelInfo {
+    refuseOthersModel(caller, name);
     const found = this.parts.views.models().find((model) => model.name === name);
     const shown = JSON.stringify(name.slice(0, 128));
     if (found === undefined)
@@ -69,9 +77,9 @@ export class V2Models {
   }
 
   /** @throws MillraceError `draining`, `model_not_found`, `bad_request` */
-  findForInfer(name: string, version?: string): ModelInfo {
+  findForInfer(name: string, asked: ModelAsker): ModelInfo {
     refuseWhileDraining(this.parts.views);
-    const model = this.find(name, version);
+    const model = this.find(name, asked);
     const task = this.#taskOf(model);
     if (task?.tensors !== undefined || task?.tensorView !== undefined) return model;
     const message = `model ${name} takes no tensors: it is served at /v1/${model.task}`;

@@ -9,6 +9,7 @@
 import type { MillraceError, ModelsResponse } from "millrace-client/wire";
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
 import { mayUse } from "../../work/caller.js";
+import { modelsOf } from "../callers-models.js";
 import type { Front, FrontParts } from "../front.js";
 import { jsonReply } from "../json-reply.js";
 import { listedModel } from "../listed-model.js";
@@ -54,7 +55,9 @@ class NativeFront implements HttpFront {
         exchange.reply(jsonReply(200, { live: true, deployment: views.identity }));
       }),
       memory("/ready", { access: "open", doc: docs.ready }, (exchange) => {
-        const body = views.ready();
+        const whole = views.ready();
+        const mine = whole.models.filter(({ model }) => mayUse(exchange.caller, model));
+        const body = { ...whole, models: mine };
         // Not an error reply: the body says which pipelines are missing and why.
         const { status, headers } = readyHead(body.ready);
         exchange.reply(jsonReply(status, body, headers));
@@ -69,9 +72,12 @@ class NativeFront implements HttpFront {
       ...(openApi === undefined
         ? []
         : [
-            memory("/openapi.json", { access: "open", doc: docs.openApi }, (exchange) =>
-              exchange.reply(jsonReply(200, openApi())),
-            ),
+            {
+              ...memory("/openapi.json", { access: "open", doc: docs.openApi }, (exchange) =>
+                exchange.reply(jsonReply(200, openApi())),
+              ),
+              isPublicOnly: true,
+            },
           ]),
     ];
   }
@@ -82,7 +88,7 @@ class NativeFront implements HttpFront {
 
   #models(exchange: Exchange): void {
     const { views } = this.#parts;
-    const models = views.models().filter(({ name }) => mayUse(exchange.caller, name));
+    const models = modelsOf(views, exchange.caller);
     const data = models.map(listedModel);
     const body: ModelsResponse = { object: "list", data, models, deployment: views.identity };
     exchange.reply(jsonReply(200, body));

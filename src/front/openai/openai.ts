@@ -4,7 +4,7 @@
  */
 import { MillraceError } from "millrace-client/wire";
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
-import { mayUse } from "../../work/caller.js";
+import { modelsOf } from "../callers-models.js";
 import type { Front, FrontParts } from "../front.js";
 import { listedModel, listedModelSchema } from "../listed-model.js";
 import { answerEmbeddings, embeddingsDoc } from "./embeddings.js";
@@ -60,8 +60,7 @@ class OpenAiFront implements HttpFront {
 
   #model(exchange: Exchange): void {
     const { model = "" } = exchange.params;
-    const { caller } = exchange;
-    const models = this.#parts.views.models().filter(({ name }) => mayUse(caller, name));
+    const models = modelsOf(this.#parts.views, exchange.caller);
     const found = models.find(({ name }) => name === model);
     if (found === undefined) {
       const message = `The model ${JSON.stringify(model.slice(0, 128))} does not exist.`;

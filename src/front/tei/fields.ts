@@ -3,6 +3,7 @@ import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
 import { badField, kindOf } from "../../work/fields.js";
 import type { JsonObject } from "../../work/payload.js";
+import { textList, textOrTexts } from "../json-body.js";
 import type { FieldNames } from "../renamed-fields.js";
 
 /** Whoever wrote `texts[3]` below was sent `inputs[3]`. */
@@ -103,7 +104,7 @@ export const embedAllRequest: z.ZodType<EmbedAllBody> = z.object({
 });
 
 export const similarityRequest: z.ZodType<SimilarityBody> = z.object({
-  inputs: z.object({ source_sentence: z.string(), sentences: z.array(z.string()) }),
+  inputs: z.object({ source_sentence: z.string(), sentences: textList }),
   parameters: z.object({ ...cut, prompt_name: promptName }).nullish(),
 });
 
@@ -126,14 +127,14 @@ export const predictRequest: z.ZodType<PredictBody> = z.object({
 
 export const rerankRequest: z.ZodType<RerankBody> = z.object({
   query: z.string(),
-  texts: z.array(z.string()),
+  texts: textList,
   ...cut,
   raw_scores: z.boolean().optional().meta({ description: "Logits. Default: false." }),
   return_text: z.boolean().optional().meta({ description: "Default: false." }),
 });
 
 export const tokenizeRequest: z.ZodType<TokenizeBody> = z.object({
-  inputs: z.union([z.string(), z.array(z.string())]),
+  inputs: textOrTexts,
   add_special_tokens: z.boolean().optional().meta({ description: "Default: true." }),
   prompt_name: promptName,
 });

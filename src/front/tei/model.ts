@@ -1,6 +1,8 @@
 /** Which of the models is the one that this protocol serves, and what is told of it. */
 import { MillraceError, type ModelInfo } from "millrace-client/wire";
+import { type Caller, mayUse } from "../../work/caller.js";
 import type { JsonObject } from "../../work/payload.js";
+import { modelsOf } from "../callers-models.js";
 import type { FrontParts } from "../front.js";
 
 /** What a model there can be for, by the names that Millrace has for it. */
@@ -18,16 +20,19 @@ export interface TeiModel extends ModelInfo {
  *
  * @throws MillraceError `model_not_found`
  */
-export function teiModel({ views, options }: Pick<FrontParts, "views" | "options">): TeiModel {
+export function teiModel(
+  { views, options }: Pick<FrontParts, "views" | "options">,
+  caller: Caller,
+): TeiModel {
   const { teiModel: named } = options;
-  const able = views.models().filter(isTei);
+  const able = modelsOf(views, caller).filter(isTei);
   const found =
     named === null
       ? teiTasks.map((task) => able.filter((model) => model.task === task)).find(isOnly)?.[0]
       : able.find(({ name }) => name === named);
   if (found !== undefined) return found;
   const message =
-    named === null
+    named === null || !mayUse(caller, named)
       ? "no model is the only one for what this protocol serves: name one, --tei-model"
       : `--tei-model names ${named}, which is not served for embed, rerank or classify`;
   throw new MillraceError("model_not_found", message);

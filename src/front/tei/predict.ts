@@ -1,10 +1,12 @@
 /** `/predict` and `/rerank`: how well labels fit texts, and how well texts answer a query. */
 import { MillraceError } from "millrace-client/wire";
 import type { Exchange } from "../../listen/http/http-front.js";
+import type { Caller } from "../../work/caller.js";
 import { badField, kindOf } from "../../work/fields.js";
 import { float32Text } from "../../work/float-text.js";
 import type { Payload } from "../../work/payload.js";
 import { type Answer, ask, valueOf } from "../ask.js";
+import { modelsOf } from "../callers-models.js";
 import type { FrontParts } from "../front.js";
 import type { ReadBody } from "../json-body.js";
 import { countOf, cutFields, type PredictBody, type RerankBody } from "./fields.js";
@@ -18,7 +20,7 @@ export async function predict(
 ): Promise<void> {
   const { texts, isSingle } = readTexts(value.inputs);
   const { raw_scores: raw = false } = value;
-  const task = taskOf(parts);
+  const task = taskOf(parts, exchange.caller);
   const answer = await ask(parts, exchange, {
     task,
     model: parts.options.teiModel,
@@ -68,9 +70,9 @@ export async function rerank(
 }
 
 /** A model that ranks is one with a single label, and a pair is what it takes. */
-function taskOf({ views, options }: FrontParts): "classify" | "rerank" {
+function taskOf({ views, options }: FrontParts, caller: Caller): "classify" | "rerank" {
   const { teiModel: named } = options;
-  const models = views.models().filter(({ name }) => named === null || name === named);
+  const models = modelsOf(views, caller).filter(({ name }) => named === null || name === named);
   const isRanking = models.some(({ task }) => task === "rerank");
   return isRanking && !models.some(({ task }) => task === "classify") ? "rerank" : "classify";
 }
@@ -89,16 +91,19 @@ function readTexts(inputs: unknown): ReadTexts {
     throw badField("inputs", `must be a text, a pair of texts or a list of those, not ${what}`);
   }
   const list: readonly unknown[] = inputs;
-  if (typeof list[0] === "string") return { texts: [sequenceOf(list, "inputs")], isSingle: true };
-  const texts = list.map((each, index) => sequenceOf(each, `inputs[${index}]`));
+  if (typeof list[0] === "string") return { texts: [sequenceOf(list, null)], isSingle: true };
+  const texts = list.map(sequenceOf);
   return { texts, isSingle: false };
 }
 
-function sequenceOf(value: unknown, param: string): string | readonly unknown[] {
-  if (!Array.isArray(value)) throw badField(param, `must be a list of texts, not ${kindOf(value)}`);
+/** `index`: null where it is all that was sent. It is named where it is wrong only: there may be a million. */
+function sequenceOf(value: unknown, index: number | null): string | readonly unknown[] {
+  const param = (): string => (index === null ? "inputs" : `inputs[${index}]`);
+  if (!Array.isArray(value))
+    throw badField(param(), `must be a list of texts, not ${kindOf(value)}`);
   const list: readonly unknown[] = value;
   if (list.length !== 1 && list.length !== 2) {
-    throw badField(param, `is a list of ${list.length}; a text is a list of one, a pair of two`);
+    throw badField(param(), `is a list of ${list.length}; a text is a list of one, a pair of two`);
   }
   const [first] = list;
   return list.length === 1 && typeof first === "string" ? first : list;

@@ -80,7 +80,7 @@ class TeiFront implements HttpFront {
     const predictRoute = this.#route(predictRequest, predict);
     const rerankRoute = this.#route(rerankRequest, rerank, []);
     const byModel = async (exchange: Exchange): Promise<void> => {
-      const { task } = teiModel(parts);
+      const { task } = teiModel(parts, exchange.caller);
       const { handler } = { embed: embedRoute, rerank: rerankRoute, classify: predictRoute }[task];
       await handler(exchange);
     };
@@ -155,7 +155,7 @@ class TeiFront implements HttpFront {
         reply: { "application/json": { type: "object" } },
       },
       handler: (exchange) => {
-        const info = infoOf(teiModel(this.#parts), this.#parts, version);
+        const info = infoOf(teiModel(this.#parts, exchange.caller), this.#parts, version);
         exchange.reply(teiReply(JSON.stringify(info)));
       },
     };

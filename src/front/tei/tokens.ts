@@ -3,7 +3,7 @@ import { MillraceError } from "millrace-client/wire";
 import type { Exchange } from "../../listen/http/http-front.js";
 import { badField, kindOf } from "../../work/fields.js";
 import { isJsonObject, type JsonValue } from "../../work/payload.js";
-import { ask, valuesOf } from "../ask.js";
+import { ask, askEach, valueOf, valuesOf } from "../ask.js";
 import type { FrontParts } from "../front.js";
 import type { ReadBody } from "../json-body.js";
 import { type DecodeBody, refusePrompt, type TokenizeBody } from "./fields.js";
@@ -18,16 +18,19 @@ export async function tokenize(
   refusePrompt(value.prompt_name);
   const { inputs, add_special_tokens: addSpecial = true } = value;
   const texts = typeof inputs === "string" ? [inputs] : inputs;
-  const answer = await ask(parts, exchange, {
+  // As text from the start, while others are still read: all of them at once would hold everybody for a third of a second.
+  const lists: string[] = [];
+  await askEach(parts, exchange, {
     task: "tokenize",
-    model: teiModel(parts).name,
+    model: teiModel(parts, exchange.caller).name,
     fields: { texts, addSpecial },
     payloadBytes: bytes,
+    onOutcome: ({ index, outcome }) => {
+      const { values } = valueOf(outcome);
+      lists[index] = JSON.stringify(withSlices(values["tokens"], texts[index] ?? ""));
+    },
   });
-  const lists = valuesOf(answer).map(({ values }, index) =>
-    withSlices(values["tokens"], texts[index] ?? ""),
-  );
-  exchange.reply(teiReply(JSON.stringify(lists)));
+  exchange.reply(teiReply(`[${lists.join(",")}]`));
 }
 
 /** A token's text is there what stands in the input, and not what the vocabulary has. */
@@ -55,7 +58,7 @@ export async function decode(
   }
   const answer = await ask(parts, exchange, {
     task: "detokenize",
-    model: teiModel(parts).name,
+    model: teiModel(parts, exchange.caller).name,
     fields: { tokenIds: Array.isArray(list[0]) ? list : [list], skipSpecial },
     payloadBytes: bytes,
   });

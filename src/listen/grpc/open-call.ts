@@ -3,12 +3,9 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { Metadata } from "@grpc/grpc-js";
 import type { MillraceError, WorkClass } from "millrace-client/wire";
 import type { Metrics } from "../../metrics/metrics.js";
-import { anyCaller, type Caller } from "../../work/caller.js";
+import { type Caller, nobody } from "../../work/caller.js";
 import { toldError } from "../told-error.js";
 import type { GrpcCall, GrpcMessage } from "./grpc-front.js";
-
-/** Until it is known who asks. */
-const nobody: Caller = { ...anyCaller, models: [], classes: [], isAdmin: false };
 
 export interface CallParts {
   /** `/package.Service/Method`, for metrics. */
@@ -25,6 +22,7 @@ export interface CallParts {
 export class OpenCall implements GrpcCall {
   readonly #parts: CallParts;
   readonly arrivedAtMs: number = performance.now();
+  /** Until it is known who asks: nobody. */
   caller: Caller = nobody;
   workClass: WorkClass | "none" = "none";
   readonly #departure = new AbortController();

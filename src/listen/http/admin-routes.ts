@@ -8,14 +8,19 @@ export function publicPart(front: HttpFront): HttpFront {
 
 /** The routes that are for operators, and those that everybody may ask: health. */
 export function adminPart(front: HttpFront): HttpFront {
-  return part(front, ({ access }) => access === "admin" || access === "open");
+  return part(front, isForAdmin);
+}
+
+function isForAdmin({ access, isPublicOnly = false }: Route): boolean {
+  return (access === "admin" || access === "open") && !isPublicOnly;
 }
 
 function part(front: HttpFront, isIn: (route: Route) => boolean): HttpFront {
-  const { name, pathPrefixes, routes } = front;
+  const { name, pathPrefixes, routes, errorSchema } = front;
   return {
     name,
     pathPrefixes,
+    ...(errorSchema === undefined ? {} : { errorSchema }),
     routes: routes.filter(isIn),
     renderError: (error, exchangeId) => front.renderError(error, exchangeId),
   };

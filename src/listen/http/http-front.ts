@@ -35,6 +35,10 @@ export interface Route {
    * its exchanges are counted as polls.
    */
   readonly fromMemory?: boolean;
+  /** True where the protocol has web pages of any origin call it, and read the answers. */
+  readonly isForAnyPage?: boolean;
+  /** True for what tells of the routes of everybody: where operators have a port of their own it is not there. */
+  readonly isPublicOnly?: boolean;
   readonly handler: (exchange: Exchange) => void | Promise<void>;
 }
 

@@ -33,6 +33,7 @@ import { Handshakes } from "./handshakes.js";
 import type { HttpFront, Route } from "./http-front.js";
 import type { HttpLimits, ListenerContext } from "./listener-context.js";
 import { lingerMs, OpenExchange } from "./open-exchange.js";
+import { checkHost, checkOrigin, type OpenPages } from "./pages.js";
 import { ReadTurns } from "./read-turns.js";
 import { pathOf, Router } from "./router.js";
 import { asksForWebSocket, responseTo, withoutUpgrade } from "./upgrading.js";
@@ -46,6 +47,8 @@ export interface HttpListenerParts {
   readonly tls?: TlsFiles | null;
   /** Web pages that may call. Default: none. */
   readonly origins?: Origins;
+  /** Names of this server, where nobody is asked for a key and only this machine is to reach it. Default: it is not so. */
+  readonly ownHosts?: readonly string[] | null;
   readonly limits: HttpLimits;
   readonly metrics: ListenerContext["metrics"];
   readonly log: Log;
@@ -94,6 +97,8 @@ class Listener implements HttpListener {
   readonly #server: Server;
   readonly #tls: TlsFiles | null;
   readonly #cors: Cors;
+  /** Null: a key, or whatever is in front of the server, keeps them out. */
+  readonly #pages: OpenPages | null;
   #stopReloading: () => void = () => {};
   readonly #open = new Set<OpenExchange>();
   /** Kept, because a server that was closed has forgotten it. */
@@ -103,7 +108,8 @@ class Listener implements HttpListener {
 
   constructor(parts: HttpListenerParts) {
     const { fronts, limits, signOfLifeMs = signOfLifeMsDefault, ...others } = parts;
-    const { nowMs = () => performance.now(), tls = null, origins, ...shared } = others;
+    const { nowMs = () => performance.now(), tls = null, ownHosts = null, ...own } = others;
+    const { origins = originsOf(null), ...shared } = own;
     this.#address = { address: limits.host, family: "IPv4", port: limits.port };
     this.#context = {
       upgrades: null,
@@ -121,7 +127,8 @@ class Listener implements HttpListener {
     this.#router = new Router(fronts);
     this.#connections = new Connections(this.#context);
     this.#tls = tls;
-    this.#cors = new Cors(origins ?? originsOf(null));
+    this.#cors = new Cors(origins);
+    this.#pages = ownHosts === null ? null : { hosts: ownHosts, origins };
     this.#server = this.#createServer(limits);
   }
 
@@ -290,6 +297,11 @@ class Listener implements HttpListener {
     const fromMemory = isPreflight || ("route" in found && found.route.fromMemory === true);
     this.#connections.refuseWhereFull(exchange, fromMemory);
     checkHead(request);
+    if (this.#pages !== null) {
+      checkHost(request, this.#pages);
+      const isForAnyPage = "route" in found && found.route.isForAnyPage === true;
+      if (!isForAnyPage) checkOrigin(request, this.#pages);
+    }
     this.#cors.checkSocket(request, this.#context.access.isOpen);
     this.#cors.addHeaders(request, response);
     if (isPreflight) {

@@ -1,7 +1,7 @@
 /** One request and its reply: departure, the body's way in, and every way out. */
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
 import type { MillraceError, WorkClass } from "millrace-client/wire";
-import { anyCaller, type Caller } from "../../work/caller.js";
+import { type Caller, nobody } from "../../work/caller.js";
 import { toldError } from "../told-error.js";
 import { receiveBody } from "./body.js";
 import type {
@@ -22,9 +22,6 @@ export const lingerMs = 1000;
 /** A body this small is discarded and the connection kept; behind a longer one it is closed. */
 const discardedBytesMax = 64 * 1024;
 
-/** Until it is known who asks. */
-const nobody: Caller = { ...anyCaller, models: [], classes: [], isAdmin: false };
-
 export class OpenExchange implements Exchange {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
@@ -35,6 +32,7 @@ export class OpenExchange implements Exchange {
   route = "none";
   params: Readonly<Record<string, string>> = {};
   /** Set before the handler is called. */
+  /** Until it is known who asks: nobody. */
   caller: Caller = nobody;
   /** In whose words an error is told. */
   front: HttpFront;

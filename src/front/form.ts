@@ -1,6 +1,6 @@
 /** `application/x-www-form-urlencoded` → the same object as its JSON would be. */
 import { MillraceError } from "millrace-client/wire";
-import { badField } from "../../work/fields.js";
+import { badField } from "../work/fields.js";
 
 /** Fields beside the texts: there are some thirty that clients know. */
 const othersMax = 64;
