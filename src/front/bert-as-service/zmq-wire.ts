@@ -20,6 +20,7 @@ type Command = (typeof commands)[number];
 
 /** Where an identity ends that begins with a key. */
 const keyEnd = ".";
+const keyBeginningBytes = 3 + 22;
 const identityBytesMax = 1_024;
 const errorCharactersMax = 400;
 
@@ -36,6 +37,16 @@ export class BertWire implements ZmqFront {
     this.#shared = shared;
     this.port = at.port;
     this.portOut = at.portOut;
+  }
+
+  /**
+   * Nobody's replies begin with what names another key, or none; who comes without a key is told so. What could be the
+   * beginning of a key is granted to who has it only.
+   */
+  grantsOf(subscription: string, isKey: (credential: string) => boolean): readonly string[] {
+    const [credential = ""] = subscription.split(keyEnd, 1);
+    const isWhole = subscription.includes(keyEnd) || !couldBeginKey(credential);
+    return isWhole || isKey(credential) ? [subscription] : [];
   }
 
   async handle(message: ZmqMessage): Promise<void> {
@@ -114,6 +125,11 @@ function badFrames(message: string): MillraceError {
 
 function isDigits(frame: Buffer): boolean {
   return frame.length <= 20 && /^\d+$/.test(frame.toString("latin1"));
+}
+
+/** So much of one that nobody finds it by trying is no beginning that strangers could know. */
+function couldBeginKey(text: string): boolean {
+  return "mr_".startsWith(text.slice(0, 3)) && text.length < keyBeginningBytes;
 }
 
 function commandOf(content: Buffer): Command | null {

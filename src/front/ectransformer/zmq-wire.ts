@@ -7,6 +7,7 @@ import { type Part, Parts } from "./parts.js";
 import {
   awaitedOf,
   type EctransTask,
+  grantsOfSubscription,
   parseMessage,
   peekMessage,
   readTask,
@@ -53,6 +54,10 @@ export class EctransWire implements ZmqFront {
 
   topicOf(subscription: string): string {
     return topicOfSubscription(subscription);
+  }
+
+  grantsOf(subscription: string): readonly string[] {
+    return subscription === timesTopic ? [subscription] : grantsOfSubscription(subscription);
   }
 
   async handle(message: ZmqMessage): Promise<void> {

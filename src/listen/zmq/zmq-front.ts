@@ -17,6 +17,11 @@ export interface ZmqFront {
   readonly framesMax: number;
   /** The topic of a subscription, where a protocol has several ways to write one; both as latin1. Default: what it says. */
   topicOf?(subscription: string): string;
+  /**
+   * Where keys are asked for: what of a subscription its sender may read, all as latin1; empty: nothing. Whoever reads a beginning of
+   * others' topics reads what is for them, keys in their topics included.
+   */
+  grantsOf(subscription: string, isKey: (credential: string) => boolean): readonly string[];
   /** Whatever it throws is handed to `fail`. */
   handle(message: ZmqMessage): void | Promise<void>;
   /** Tells an error in the protocol's words; drops the message where nobody could be told. */
