@@ -12,6 +12,7 @@
 import { MillraceError } from "millrace-client/wire";
 import type { ZmqFront, ZmqMessage } from "../../listen/zmq/zmq-front.js";
 import type { JsonObject } from "../../work/payload.js";
+import { replyDropped } from "../reply-dropped.js";
 import { type Encoded, readBertTexts } from "./encode.js";
 import type { BertParts } from "./shared-parts.js";
 
@@ -62,14 +63,17 @@ export class BertWire implements ZmqFront {
     if (command !== null) {
       statistic.asked(client);
       const told = command === "SHOW_CONFIG" ? status.config(client) : status.status(client);
-      message.publish(identity, [identity, JSON.stringify(told), requestId], "newcomers");
+      message.publish(identity, [identity, JSON.stringify(told), requestId], {
+        audience: "newcomers",
+      });
       return;
     }
     const texts = readBertTexts(jsonOf(content), message.bytes);
     statistic.encoded(client, texts.list.length);
     const asker = message.begin(identity, caller);
     const encoded = await encoder.encode(asker, texts);
-    message.publish(identity, [identity, ...vectorFrames(encoded), requestId]);
+    const instead = [identity, ...errorFrames(replyDropped), requestId];
+    message.publish(identity, [identity, ...vectorFrames(encoded), requestId], { instead });
   }
 
   fail(message: ZmqMessage, error: MillraceError): void {
@@ -82,11 +86,10 @@ export class BertWire implements ZmqFront {
     const id = requestId !== undefined && isDigits(requestId) ? requestId : "0";
     if (content !== undefined && commandOf(content) !== null) {
       const config: JsonObject = { server_version: told, error: told };
-      message.publish(identity, [identity, JSON.stringify(config), id], "newcomers");
+      message.publish(identity, [identity, JSON.stringify(config), id], { audience: "newcomers" });
       return;
     }
-    const info = { dtype: told, shape: [0], tokens: "" };
-    message.publish(identity, [identity, JSON.stringify(info), "", id]);
+    message.publish(identity, [identity, ...errorFrames(error), id]);
   }
 
   #terminate(message: ZmqMessage, isAdmin: boolean): void {
@@ -158,6 +161,10 @@ function jsonOf(content: Buffer): unknown {
 function vectorFrames({ data, shape, tokens }: Encoded): [string, Buffer] {
   const info = JSON.stringify({ dtype: "float32", shape, tokens: tokens ?? "" });
   return [info, Buffer.from(data.buffer, data.byteOffset, data.byteLength)];
+}
+
+function errorFrames(error: MillraceError): [string, string] {
+  return [JSON.stringify({ dtype: sentenceOf(error), shape: [0], tokens: "" }), ""];
 }
 
 /** What NumPy takes for the name of one type that it does not know: a comma would make it several. */

@@ -3,6 +3,7 @@ import type { MillraceError, RequestTimings, WireError } from "millrace-client/w
 import type { ZmqAsker, ZmqFront, ZmqMessage } from "../../listen/zmq/zmq-front.js";
 import { ask } from "../ask.js";
 import type { FrontParts } from "../front.js";
+import { replyDropped } from "../reply-dropped.js";
 import { type Part, Parts } from "./parts.js";
 import {
   awaitedOf,
@@ -101,9 +102,15 @@ export class EctransWire implements ZmqFront {
     const size = name.parts === "one" ? Math.max(1, count) : partInputs;
     const publish = (part: Part): void => {
       const frames = framesOf(name, part);
+      const empty = { ...part, result: part.result.map(() => ""), error: replyDropped.toWire() };
+      const instead = framesOf(name, empty);
       const bytes = frames.reduce((sum, frame) => sum + frame.length, 0);
       turn.say(bytes, () => {
-        for (const frame of frames) message.publish(topicBytes(name.topic), [frame]);
+        for (const [at, frame] of frames.entries()) {
+          const light = instead[at] ?? frame;
+          const options = light.length < frame.length ? { instead: [light] } : {};
+          message.publish(topicBytes(name.topic), [frame], options);
+        }
       });
     };
     open.parts = new Parts({ count: Math.floor(count), size, publish });

@@ -14,7 +14,7 @@ import type { Metrics } from "../../metrics/metrics.js";
 import type { Options } from "../../options/options.js";
 import type { Caller } from "../../work/caller.js";
 import type { RunningListener } from "../running.js";
-import { type Audience, type Frame, ReplyQueues } from "./reply-queues.js";
+import { type Frame, type ReplyOptions, ReplyQueues } from "./reply-queues.js";
 import { openSockets, type Sockets } from "./sockets.js";
 import { Subscribers } from "./subscribers.js";
 import { TopicWays } from "./topic-ways.js";
@@ -226,7 +226,7 @@ class Listener implements RunningListener {
       callerOf: (credential) => access.callerOf(credential),
       begin: () => this.#begin(),
       watch: (topic, left) => this.#subscribers.watch(topic, left),
-      publish: (topic, frames, audience) => this.#replies.publish(topic, frames, audience),
+      publish: (topic, frames, options) => this.#replies.publish(topic, frames, options),
       offer: (topic, frames) => {
         if (this.#subscribers.has(topic)) this.#replies.publish(topic, frames);
       },
@@ -333,8 +333,8 @@ class OpenMessage implements ZmqMessage {
     return this.asker;
   }
 
-  publish(topic: Buffer, frames: readonly Frame[], audience?: Audience): void {
-    this.#parts.publish(keyOf(topic), frames, audience);
+  publish(topic: Buffer, frames: readonly Frame[], options?: ReplyOptions): void {
+    this.#parts.publish(keyOf(topic), frames, options);
   }
 
   offer(topic: Buffer, frames: readonly Frame[]): void {

@@ -4,7 +4,7 @@
  */
 import type { MillraceError, WorkClass } from "millrace-client/wire";
 import type { Caller } from "../../work/caller.js";
-import type { Audience, Frame } from "./reply-queues.js";
+import type { Frame, ReplyOptions } from "./reply-queues.js";
 
 export interface ZmqFront {
   readonly name: string;
@@ -53,9 +53,9 @@ export interface ZmqMessage {
   /**
    * To all who subscribed to `topic`, in the order of the calls. Waits for nobody: held, in bounds, until the first of them
    * is there. The first frame begins with what they subscribed to. `newcomers`: for the first reply to a client, which may share its
-   * topic with others and have subscribed last; those others may get it twice.
+   * topic with others and have subscribed last; those others may get it twice. `instead`: small; see there.
    */
-  publish(topic: Buffer, frames: readonly Frame[], audience?: Audience): void;
+  publish(topic: Buffer, frames: readonly Frame[], options?: ReplyOptions): void;
   /** The same, to those who have subscribed by now; where there are none it is nothing to anybody. */
   offer(topic: Buffer, frames: readonly Frame[]): void;
   /** To who sent the message, where the front takes what can be answered. */
