@@ -278,6 +278,32 @@ test("TLS: the certificate of the other listeners, and nothing without it", asyn
   assert.ok([status.UNAVAILABLE, status.DEADLINE_EXCEEDED].includes(none.code));
 });
 
+test("TLS: a certificate is replaced without a restart; what is open stays open", async () => {
+  await using dir = await TempDir.make();
+  const options = { tlsCert: dir.file("cert.pem"), tlsKey: dir.file("key.pem") };
+  const [before, after] = [makeCertificate(), makeCertificate()];
+  const write = async ({ cert, key }: typeof before): Promise<void> => {
+    await writeFile(options.tlsKey, key);
+    await writeFile(options.tlsCert, cert);
+  };
+  await write(before);
+  const channel = credentials.createSsl(Buffer.from(before.cert));
+  await using made = await Echo.start(options, { channel });
+  assert.deepEqual((await made.client.call("ServerLive", {})).reply, { live: true });
+  await write(after);
+  await until(async () => {
+    using fresh = new GrpcClient(urlOf(made.echo), {
+      channel: credentials.createSsl(Buffer.from(after.cert)),
+    });
+    const called = fresh.call("ServerLive", {}, { deadline: Date.now() + 2_000 });
+    return await called.then(
+      () => true,
+      () => false,
+    );
+  });
+  assert.deepEqual((await made.client.call("ServerLive", {})).reply, { live: true });
+});
+
 test("what is no gRPC, and more connections than may be, harm nobody", async () => {
   await using made = await Echo.start({ connectionsMax: 3 });
   const { port } = new URL(urlOf(made.echo).replace("grpc", "http"));

@@ -95,7 +95,7 @@ test("who joins others in a topic gets its first reply, sent while it was on its
   const greet = (message: ZmqMessage): void => {
     const [topic = Buffer.alloc(0), what] = message.frames;
     const isFirst = what?.toString() === first;
-    message.publish(topic, message.frames, isFirst ? "newcomers" : "subscribers");
+    message.publish(topic, message.frames, { audience: isFirst ? "newcomers" : "subscribers" });
   };
   await using zmq = await TestZmq.start(greet);
   const one = zmq.subscriber("ours");

@@ -11,7 +11,7 @@ import { pictureParser } from "./parsers/pictures.js";
 import { requestParsers } from "./parsers/requests.js";
 import { streamParser } from "./parsers/stream-messages.js";
 import { webSocketFrameParser } from "./parsers/websocket-frames.js";
-import { bertParser } from "./parsers/zmq-messages.js";
+import { bertParser, ectransParser } from "./parsers/zmq-messages.js";
 
 export const parsers: readonly FuzzParser[] = [
   ...frameParsers,
@@ -22,6 +22,7 @@ export const parsers: readonly FuzzParser[] = [
   streamParser,
   webSocketFrameParser,
   bertParser,
+  ectransParser,
   multipartParser,
   queryParser,
   ndjsonParser,

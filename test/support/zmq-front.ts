@@ -31,6 +31,7 @@ export class TestZmq implements AsyncDisposable {
       portOut: 0,
       takes: "pull",
       framesMax: 8,
+      grantsOf: (subscription) => [subscription],
       handle,
       fail: (message, { code }) => {
         const [topic] = message.frames;

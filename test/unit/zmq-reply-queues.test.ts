@@ -13,7 +13,13 @@ interface Made {
   readonly dropped: { count: number };
 }
 
-function make(limits: { readonly topicBytesMax?: number; readonly bytesMax?: number } = {}): Made {
+interface Limits {
+  readonly topicBytesMax?: number;
+  readonly bytesMax?: number;
+  readonly readMs?: number;
+}
+
+function make(limits: Limits = {}): Made {
   const sent: string[] = [];
   const subscribed = new Set<string>();
   const full = new Set<string>();
@@ -110,4 +116,59 @@ test("whoever subscribes, is full or leaves when: each reply is sent once in its
     assert.equal(queues.heldBytes, 0);
     queues.close();
   }
+});
+
+test("defect: a reply that is dropped for its bytes leaves a small one in its place, in its order", async () => {
+  const big = "x".repeat(1_000);
+  const { queues, sent, subscribed, full, dropped } = make({
+    topicBytesMax: 2_500,
+    bytesMax: 4_000,
+  });
+  for (const topic of ["a", "b"]) {
+    subscribed.add(topic);
+    full.add(topic);
+  }
+  const instead = (topic: string, id: number): { instead: readonly string[] } => ({
+    instead: [topic, `${id} dropped`],
+  });
+  for (let id = 1; id <= 4; id += 1) {
+    queues.publish("a", ["a", `${id} ${big}`], instead("a", id));
+    // The first one comes back from the socket.
+    await turn();
+  }
+  // Then the others have no room beside these.
+  queues.publish("b", ["b", `1 ${big}`], instead("b", 1));
+  await turn();
+  queues.publish("b", ["b", `2 ${big}`], instead("b", 2));
+  queues.publish("b", ["b", "3 small"]);
+  assert.ok(queues.heldBytes <= 4_000 + 1_100);
+  full.clear();
+  await queues.idle();
+  const shown = sent.map((each) => each.replace(big, "whole"));
+  assert.deepEqual(
+    shown.filter((each) => each.startsWith("a")),
+    ["a 1 dropped", "a 2 dropped", "a 3 dropped", "a 4 whole"],
+  );
+  assert.deepEqual(
+    shown.filter((each) => each.startsWith("b")),
+    ["b 1 whole", "b 2 whole", "b 3 small"],
+  );
+  assert.equal(dropped.count, 3);
+  queues.close();
+});
+
+test("defect: a reply that its reader left for too long leaves a small one, and that ends too", async () => {
+  const { queues, sent, subscribed, full, dropped } = make({ readMs: 30 });
+  subscribed.add("a");
+  full.add("a");
+  queues.publish("a", ["a", "whole"], { instead: ["a", "dropped"] });
+  await until(() => dropped.count === 1);
+  full.clear();
+  await queues.idle();
+  assert.deepEqual(sent, ["a dropped"]);
+  full.add("a");
+  queues.publish("a", ["a", "whole"], { instead: ["a", "dropped"] });
+  await queues.idle();
+  assert.equal(dropped.count, 3);
+  queues.close();
 });

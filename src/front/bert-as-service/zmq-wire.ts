@@ -12,6 +12,7 @@
 import { MillraceError } from "millrace-client/wire";
 import type { ZmqFront, ZmqMessage } from "../../listen/zmq/zmq-front.js";
 import type { JsonObject } from "../../work/payload.js";
+import { replyDropped } from "../reply-dropped.js";
 import { type Encoded, readBertTexts } from "./encode.js";
 import type { BertParts } from "./shared-parts.js";
 
@@ -20,6 +21,7 @@ type Command = (typeof commands)[number];
 
 /** Where an identity ends that begins with a key. */
 const keyEnd = ".";
+const keyBeginningBytes = 3 + 22;
 const identityBytesMax = 1_024;
 const errorCharactersMax = 400;
 
@@ -38,6 +40,16 @@ export class BertWire implements ZmqFront {
     this.portOut = at.portOut;
   }
 
+  /**
+   * Nobody's replies begin with what names another key, or none; who comes without a key is told so. What could be the
+   * beginning of a key is granted to who has it only.
+   */
+  grantsOf(subscription: string, isKey: (credential: string) => boolean): readonly string[] {
+    const [credential = ""] = subscription.split(keyEnd, 1);
+    const isWhole = subscription.includes(keyEnd) || !couldBeginKey(credential);
+    return isWhole || isKey(credential) ? [subscription] : [];
+  }
+
   async handle(message: ZmqMessage): Promise<void> {
     const { identity, content, requestId } = readFrames(message);
     const { statistic, status, encoder } = this.#shared;
@@ -52,14 +64,17 @@ export class BertWire implements ZmqFront {
       statistic.asked(client);
       const told =
         command === "SHOW_CONFIG" ? status.config(client, caller) : status.status(client, caller);
-      message.publish(identity, [identity, JSON.stringify(told), requestId], "newcomers");
+      message.publish(identity, [identity, JSON.stringify(told), requestId], {
+        audience: "newcomers",
+      });
       return;
     }
     const texts = readBertTexts(jsonOf(content), message.bytes);
     statistic.encoded(client, texts.list.length);
     const asker = message.begin(identity, caller);
     const encoded = await encoder.encode(asker, texts);
-    message.publish(identity, [identity, ...vectorFrames(encoded), requestId]);
+    const instead = [identity, ...errorFrames(replyDropped), requestId];
+    message.publish(identity, [identity, ...vectorFrames(encoded), requestId], { instead });
   }
 
   fail(message: ZmqMessage, error: MillraceError): void {
@@ -72,11 +87,10 @@ export class BertWire implements ZmqFront {
     const id = requestId !== undefined && isDigits(requestId) ? requestId : "0";
     if (content !== undefined && commandOf(content) !== null) {
       const config: JsonObject = { server_version: told, error: told };
-      message.publish(identity, [identity, JSON.stringify(config), id], "newcomers");
+      message.publish(identity, [identity, JSON.stringify(config), id], { audience: "newcomers" });
       return;
     }
-    const info = { dtype: told, shape: [0], tokens: "" };
-    message.publish(identity, [identity, JSON.stringify(info), "", id]);
+    message.publish(identity, [identity, ...errorFrames(error), id]);
   }
 
   #terminate(message: ZmqMessage, isAdmin: boolean): void {
@@ -117,6 +131,11 @@ function isDigits(frame: Buffer): boolean {
   return frame.length <= 20 && /^\d+$/.test(frame.toString("latin1"));
 }
 
+/** So much of one that nobody finds it by trying is no beginning that strangers could know. */
+function couldBeginKey(text: string): boolean {
+  return "mr_".startsWith(text.slice(0, 3)) && text.length < keyBeginningBytes;
+}
+
 function commandOf(content: Buffer): Command | null {
   if (content.length > 16) return null;
   const text = content.toString("latin1");
@@ -143,6 +162,10 @@ function jsonOf(content: Buffer): unknown {
 function vectorFrames({ data, shape, tokens }: Encoded): [string, Buffer] {
   const info = JSON.stringify({ dtype: "float32", shape, tokens: tokens ?? "" });
   return [info, Buffer.from(data.buffer, data.byteOffset, data.byteLength)];
+}
+
+function errorFrames(error: MillraceError): [string, string] {
+  return [JSON.stringify({ dtype: sentenceOf(error), shape: [0], tokens: "" }), ""];
 }
 
 /** What NumPy takes for the name of one type that it does not know: a comma would make it several. */

@@ -103,6 +103,18 @@ export function topicOfSubscription(subscription: string): string {
   return name === undefined ? subscription : topicOfName(name);
 }
 
+/**
+ * The results of that one task: what a client subscribes to is also the beginning of those of tasks with longer names. Empty where it
+ * names none.
+ */
+export function grantsOfSubscription(subscription: string): readonly string[] {
+  const [, name] = /^\{"(?:client_id|id)":"([^"]+)/.exec(subscription) ?? [];
+  if (name === undefined) return [];
+  const isWhole =
+    subscription.endsWith("_") || /^\d+_\d+$/.test(name) || !subscription.endsWith(name);
+  return isWhole ? [subscription] : [`${subscription}_`, `${subscription}"`];
+}
+
 /** Numbers that are counted on are parts of the task, or messages of an older client. */
 function topicOfName(name: string): string {
   return /^(\d+)_\d*$/.exec(name)?.[1] ?? name;

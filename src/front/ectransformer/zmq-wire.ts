@@ -3,10 +3,12 @@ import type { MillraceError, RequestTimings, WireError } from "millrace-client/w
 import type { ZmqAsker, ZmqFront, ZmqMessage } from "../../listen/zmq/zmq-front.js";
 import { askEach } from "../ask.js";
 import type { FrontParts } from "../front.js";
+import { replyDropped } from "../reply-dropped.js";
 import { type Part, Parts } from "./parts.js";
 import {
   awaitedOf,
   type EctransTask,
+  grantsOfSubscription,
   parseMessage,
   peekMessage,
   readTask,
@@ -55,6 +57,10 @@ export class EctransWire implements ZmqFront {
     return topicOfSubscription(subscription);
   }
 
+  grantsOf(subscription: string): readonly string[] {
+    return subscription === timesTopic ? [subscription] : grantsOfSubscription(subscription);
+  }
+
   async handle(message: ZmqMessage): Promise<void> {
     const open = new OpenTask();
     this.#open.set(message, open);
@@ -96,9 +102,15 @@ export class EctransWire implements ZmqFront {
     const size = name.parts === "one" ? Math.max(1, count) : partInputs;
     const publish = (part: Part): void => {
       const frames = framesOf(name, part);
+      const empty = { ...part, result: part.result.map(() => ""), error: replyDropped.toWire() };
+      const instead = framesOf(name, empty);
       const bytes = frames.reduce((sum, frame) => sum + frame.length, 0);
       turn.say(bytes, () => {
-        for (const frame of frames) message.publish(topicBytes(name.topic), [frame]);
+        for (const [at, frame] of frames.entries()) {
+          const light = instead[at] ?? frame;
+          const options = light.length < frame.length ? { instead: [light] } : {};
+          message.publish(topicBytes(name.topic), [frame], options);
+        }
       });
     };
     open.parts = new Parts({ count: Math.floor(count), size, publish });

@@ -73,8 +73,10 @@ export function* readContents(contents: Buffer, raw: RawTensor): Generator<undef
     at += 1;
   };
   const reader = new ProtoReader(contents);
+  let tags = 0;
   while (reader.left > 0) {
     const { field, type } = reader.tag();
+    tags += 1;
     if (!isOwn(field, list, raw)) reader.skip(type);
     // Old writers send a list one by one.
     else if (type !== wire.bytes) own(reader);
@@ -85,7 +87,7 @@ export function* readContents(contents: Buffer, raw: RawTensor): Generator<undef
         if (at % partElements === 0) yield;
       }
     }
-    if (at % partElements === 0) yield;
+    if (tags % partElements === 0) yield;
   }
   if (at < elements) throw wrongCount(raw, "fewer");
   return { name, datatype, shape, data };
@@ -114,8 +116,11 @@ function* readTexts(
   const reader = new ProtoReader(contents);
   let found = 0;
   let at = 0;
+  let tags = 0;
   while (reader.left > 0) {
     const { field, type } = reader.tag();
+    tags += 1;
+    if (tags % partElements === 0) yield;
     if (!isOwn(field, list, raw) || type !== wire.bytes) {
       reader.skip(type);
       continue;
@@ -125,7 +130,6 @@ function* readTexts(
     at = texts.writeUInt32LE(text.length, at);
     at += text.copy(texts, at);
     found += 1;
-    if (found % partElements === 0) yield;
   }
   if (found < elements) throw wrongCount(raw, "fewer");
   return rawTexts(texts.subarray(0, at), raw, elements);

@@ -14,7 +14,7 @@ import {
   type WantedOutput,
 } from "./infer-request.js";
 import { protoWriter } from "./proto-file.js";
-import { ProtoReader, wire } from "./proto-reader.js";
+import { FieldsBudget, ProtoReader, wire } from "./proto-reader.js";
 import { rawBytes, rawTensor } from "./raw-tensors.js";
 
 export interface InferMessage extends InferBody {
@@ -55,7 +55,7 @@ export async function readInferMessage(
 }
 
 function* readSteps(bytes: Buffer, options: InferReading): Generator<undefined, InferMessage> {
-  const found = findFields(new ProtoReader(bytes));
+  const found = findFields(new ProtoReader(bytes, new FieldsBudget()));
   const { model, version, id, raw } = found;
   const parameters = readParameters(found.parameters, "parameters");
   const isRaw = raw.length > 0;
@@ -127,9 +127,9 @@ function findFields(reader: ProtoReader): Found {
     else if (field === 1) found.model = reader.text();
     else if (field === 2) found.version = reader.text();
     else if (field === 3) found.id = reader.text();
-    else if (field === 4) readEntry(reader.part(), found.parameters);
-    else if (field === 5) add(found.inputs, readGiven(reader.part()), "inputs");
-    else if (field === 6) add(found.outputs, readOutput(reader.part()), "outputs");
+    else if (field === 4) readEntry(reader.message(), found.parameters);
+    else if (field === 5) add(found.inputs, readGiven(reader.message()), "inputs");
+    else if (field === 6) add(found.outputs, readOutput(reader.message()), "outputs");
     else if (field === 7) add(found.raw, reader.part(), "raw_input_contents");
     else reader.skip(type);
   }
@@ -143,8 +143,7 @@ function add<T>(list: T[], each: T, param: string): void {
   }
 }
 
-function readGiven(bytes: Buffer): Given {
-  const reader = new ProtoReader(bytes);
+function readGiven(reader: ProtoReader): Given {
   const given: Given = { name: "", datatype: "", shape: [], contents: [], parameters: {} };
   while (reader.left > 0) {
     const { field, type } = reader.tag();
@@ -154,8 +153,11 @@ function readGiven(bytes: Buffer): Given {
     else if (field === 2) given.datatype = reader.text();
     else if (field === 3) {
       const axes = new ProtoReader(reader.part());
-      while (axes.left > 0) addAxis(given.shape, axes);
-    } else if (field === 4) readEntry(reader.part(), given.parameters);
+      // One too many is enough for whoever refuses it.
+      while (axes.left > 0 && given.shape.length <= tensorLimits.dimensionsMax) {
+        addAxis(given.shape, axes);
+      }
+    } else if (field === 4) readEntry(reader.message(), given.parameters);
     else if (field === 5) given.contents.push(reader.part());
     else reader.skip(type);
   }
@@ -163,32 +165,29 @@ function readGiven(bytes: Buffer): Given {
 }
 
 function addAxis(shape: number[], reader: ProtoReader): void {
-  shape.push(Number(BigInt.asIntN(64, reader.uint64())));
-  // One too many is enough for whoever refuses it.
-  if (shape.length > tensorLimits.dimensionsMax + 1) shape.pop();
+  const size = Number(BigInt.asIntN(64, reader.uint64()));
+  if (shape.length <= tensorLimits.dimensionsMax) shape.push(size);
 }
 
-function readOutput(bytes: Buffer): Found["outputs"][number] {
-  const reader = new ProtoReader(bytes);
+function readOutput(reader: ProtoReader): Found["outputs"][number] {
   const parameters: Record<string, unknown> = {};
   let name = "";
   while (reader.left > 0) {
     const { field, type } = reader.tag();
     if (field === 1 && type === wire.bytes) name = reader.text();
-    else if (field === 2 && type === wire.bytes) readEntry(reader.part(), parameters);
+    else if (field === 2 && type === wire.bytes) readEntry(reader.message(), parameters);
     else reader.skip(type);
   }
   return { name, parameters };
 }
 
-function readEntry(bytes: Buffer, into: Record<string, unknown>): void {
-  const reader = new ProtoReader(bytes);
+function readEntry(reader: ProtoReader, into: Record<string, unknown>): void {
   let key = "";
   let value: unknown = null;
   while (reader.left > 0) {
     const { field, type } = reader.tag();
     if (field === 1 && type === wire.bytes) key = reader.text();
-    else if (field === 2 && type === wire.bytes) value = readParameter(reader.part());
+    else if (field === 2 && type === wire.bytes) value = readParameter(reader.message());
     else reader.skip(type);
   }
   // Not by assignment: a key may be called as something that every object has.
@@ -198,8 +197,7 @@ function readEntry(bytes: Buffer, into: Record<string, unknown>): void {
   }
 }
 
-function readParameter(bytes: Buffer): unknown {
-  const reader = new ProtoReader(bytes);
+function readParameter(reader: ProtoReader): unknown {
   let value: unknown = null;
   while (reader.left > 0) {
     const { field, type } = reader.tag();
@@ -261,7 +259,7 @@ export function writeStreamError(message: string, id: string): Uint8Array {
 export function requestIdIn(bytes: Buffer): string {
   let id = "";
   try {
-    const reader = new ProtoReader(bytes);
+    const reader = new ProtoReader(bytes, new FieldsBudget());
     while (reader.left > 0) {
       const { field, type } = reader.tag();
       if (field === 3 && type === wire.bytes) id = reader.text();

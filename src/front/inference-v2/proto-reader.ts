@@ -3,12 +3,29 @@ import { MillraceError } from "millrace-client/wire";
 
 export const wire = { varint: 0, fixed64: 1, bytes: 2, fixed32: 5 } as const;
 
+/**
+ * What a message may have beside the elements of its tensors, all parts together: each costs far more than its two bytes to read, and
+ * they are read in one turn.
+ */
+export class FieldsBudget {
+  #left = 65_536;
+
+  /** @throws MillraceError `bad_request` */
+  take(): void {
+    this.#left -= 1;
+    if (this.#left < 0) throw new MillraceError("bad_request", "the message has too many fields");
+  }
+}
+
 export class ProtoReader {
   readonly bytes: Buffer;
+  readonly #fields: FieldsBudget | null;
   #at = 0;
 
-  constructor(bytes: Buffer) {
+  /** `fields`: null for elements of a tensor, which are as many as there are. */
+  constructor(bytes: Buffer, fields: FieldsBudget | null = null) {
     this.bytes = bytes;
+    this.#fields = fields;
   }
 
   get left(): number {
@@ -16,6 +33,7 @@ export class ProtoReader {
   }
 
   tag(): { readonly field: number; readonly type: number } {
+    this.#fields?.take();
     const tag = this.uint32();
     return { field: tag >>> 3, type: tag & 7 };
   }
@@ -45,6 +63,11 @@ export class ProtoReader {
       if (byte < 0x80) return (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
     }
     throw broken();
+  }
+
+  /** Of a message in this one. */
+  message(): ProtoReader {
+    return new ProtoReader(this.part(), this.#fields);
   }
 
   /** A part of these bytes, not a copy. */

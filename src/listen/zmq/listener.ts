@@ -15,7 +15,7 @@ import type { Options } from "../../options/options.js";
 import type { Caller } from "../../work/caller.js";
 import type { RunningListener } from "../running.js";
 import { toldError } from "../told-error.js";
-import { type Audience, type Frame, ReplyQueues } from "./reply-queues.js";
+import { type Frame, type ReplyOptions, ReplyQueues } from "./reply-queues.js";
 import { openSockets, type Sockets } from "./sockets.js";
 import { Subscribers } from "./subscribers.js";
 import { TopicWays } from "./topic-ways.js";
@@ -57,7 +57,10 @@ const logEveryMs = 10_000;
 
 /** @throws MillraceError `option_invalid` where the address cannot be listened on */
 export async function startZmqListener(parts: ZmqListenerParts): Promise<RunningListener> {
-  const { front, limits, log } = parts;
+  const { front, limits, log, access } = parts;
+  let listener: Listener | null = null;
+  const grantsOf = (subscription: string): readonly string[] =>
+    front.grantsOf(subscription, (credential) => isKey(access, credential));
   const sockets = await openSockets({
     host: limits.zmqHost,
     port: front.port,
@@ -66,10 +69,12 @@ export async function startZmqListener(parts: ZmqListenerParts): Promise<Running
     frameBytesMax: refusedBytesFactor * limits.bodyBytesMax,
     handshakeMs: limits.headersTimeoutMs,
     curveSecretKeyFile: limits.zmqCurveSecretKeyFile,
+    grants: access.isOpen ? null : { grantsOf, onRefused: () => listener?.refused() },
   });
   const { curvePublicKey } = sockets;
   if (curvePublicKey !== null) log.info({ front: front.name, curvePublicKey }, "CURVE");
-  return new Listener(parts, sockets);
+  listener = new Listener(parts, sockets);
+  return listener;
 }
 
 class Listener implements RunningListener {
@@ -103,7 +108,10 @@ class Listener implements RunningListener {
       onLeft: (topic) => this.#replies.left(topic),
       onShared: (shorter, longer) => {
         metrics.topicShared(front.name);
-        const shown = { shorter: textOf(shorter), longer: textOf(longer) };
+        // Where keys are asked for a topic may begin with one.
+        const shown = parts.access.isOpen
+          ? { shorter: textOf(shorter), longer: textOf(longer) }
+          : {};
         this.#say("one identity is the beginning of another, and reads what is for it", shown);
       },
       onIgnored: () => this.#say("more subscriptions, or longer ones, than are remembered", {}),
@@ -122,6 +130,14 @@ class Listener implements RunningListener {
       onFailed: (error) => this.#broken("sending", error),
     });
     this.#reading = Promise.all([this.#readMessages(), this.#readSubscriptions()]);
+  }
+
+  /** A subscription that may not read what it asks for. */
+  refused(): void {
+    this.#say(
+      "subscriptions refused: where keys are asked for nobody reads what is for others",
+      {},
+    );
   }
 
   drained(): Promise<void> {
@@ -211,7 +227,7 @@ class Listener implements RunningListener {
       callerOf: (credential) => access.callerOf(credential),
       begin: () => this.#begin(),
       watch: (topic, left) => this.#subscribers.watch(topic, left),
-      publish: (topic, frames, audience) => this.#replies.publish(topic, frames, audience),
+      publish: (topic, frames, options) => this.#replies.publish(topic, frames, options),
       offer: (topic, frames) => {
         if (this.#subscribers.has(topic)) this.#replies.publish(topic, frames);
       },
@@ -319,8 +335,8 @@ class OpenMessage implements ZmqMessage {
     return this.asker;
   }
 
-  publish(topic: Buffer, frames: readonly Frame[], audience?: Audience): void {
-    this.#parts.publish(keyOf(topic), frames, audience);
+  publish(topic: Buffer, frames: readonly Frame[], options?: ReplyOptions): void {
+    this.#parts.publish(keyOf(topic), frames, options);
   }
 
   offer(topic: Buffer, frames: readonly Frame[]): void {
@@ -356,6 +372,16 @@ function keyOf(topic: Buffer): string {
 /** For the log: what a stranger wrote, in bounds. */
 function textOf(topic: string): string {
   return Buffer.from(topic.slice(0, 64), "latin1").toString();
+}
+
+function isKey(access: Access, credential: string): boolean {
+  try {
+    access.callerOf(credential);
+    return true;
+  } catch (error) {
+    if (error instanceof MillraceError) return false;
+    throw error;
+  }
 }
 
 function tooLarge({ bodyBytesMax }: ZmqLimits): MillraceError {

@@ -5,6 +5,7 @@
  *   publish ─► queue of the topic ─► subscribed? ─► one send at a time, topics in turn ─► socket
  *                    │ no: held                          │ no room: again soon
  *                    └───────── too long, or too many bytes: dropped, and counted ─────────┘
+ *                               what was said to go in its stead, small, takes its place
  */
 import type { ZmqDropReason } from "./zmq-front.js";
 
@@ -33,10 +34,17 @@ interface Waiting {
   readonly bytes: number;
   readonly sinceMs: number;
   readonly audience: Audience;
+  readonly instead: readonly Frame[] | null;
 }
 
 /** `newcomers`: also who subscribes a moment later, where the topic has others already. */
 export type Audience = "subscribers" | "newcomers";
+
+export interface ReplyOptions {
+  readonly audience?: Audience;
+  /** Small: goes out in its stead where it is dropped though somebody reads, so that nobody waits for ever. */
+  readonly instead?: readonly Frame[];
+}
 
 interface Sent {
   readonly topic: string;
@@ -48,9 +56,16 @@ interface Sent {
 interface Queue {
   readonly waiting: Waiting[];
   bytes: number;
+  /** Those that something can go instead of. */
+  heavy: number;
   /** The socket had no room at that time; until it has, the queue is looked at now and then. */
   fullSinceMs: number | null;
   retryMs: number;
+}
+
+interface Lightening {
+  readonly but?: number;
+  readonly isEnough?: () => boolean;
 }
 
 /**
@@ -79,6 +94,7 @@ export class ReplyQueues {
   #recent: Sent[] = [];
   #recentBytes = 0;
   #bytes = 0;
+  #heavy = 0;
   #lossyUntilMs: number | null = null;
   #isPumping = false;
   #isClosed = false;
@@ -93,17 +109,26 @@ export class ReplyQueues {
     return this.#bytes;
   }
 
-  publish(topic: string, frames: readonly Frame[], audience: Audience = "subscribers"): void {
+  publish(
+    topic: string,
+    frames: readonly Frame[],
+    { audience = "subscribers", instead }: ReplyOptions = {},
+  ): void {
     if (this.#isClosed) {
       this.#parts.onDropped("departed", 1);
       return;
     }
-    const bytes = frames.reduce((sum, frame) => sum + Buffer.byteLength(frame), 0);
     const queue = this.#queues.get(topic) ?? newQueue();
     this.#queues.set(topic, queue);
-    queue.waiting.push({ frames, bytes, sinceMs: performance.now(), audience });
-    queue.bytes += bytes;
-    this.#bytes += bytes;
+    const bytes = bytesOf(frames);
+    const waiting = { frames, bytes, sinceMs: performance.now(), audience };
+    queue.waiting.push({ ...waiting, instead: instead ?? null });
+    this.#count(queue, bytes, instead === undefined ? 0 : 1);
+    if (queue.bytes > this.#parts.topicBytesMax)
+      this.#lighten(queue, "bytes", {
+        but: 1,
+        isEnough: () => queue.bytes <= this.#parts.topicBytesMax,
+      });
     while (queue.bytes > this.#parts.topicBytesMax && queue.waiting.length > 1) {
       this.#shift(topic, queue);
       this.#parts.onDropped("bytes", 1);
@@ -196,8 +221,7 @@ export class ReplyQueues {
       return;
     }
     queue.waiting.unshift(head);
-    queue.bytes += head.bytes;
-    this.#bytes += head.bytes;
+    this.#count(queue, head.bytes, head.instead === null ? 0 : 1);
     queue.fullSinceMs ??= performance.now();
     const fullMs = performance.now() - queue.fullSinceMs;
     const { isOverheard, isShared, readMs } = this.#parts;
@@ -209,8 +233,11 @@ export class ReplyQueues {
       return;
     }
     if (fullMs > readMs) {
-      this.#drop(topic, "slow");
-      return;
+      if (this.#lighten(queue, "slow") === 0) {
+        this.#drop(topic, "slow");
+        return;
+      }
+      queue.fullSinceMs = performance.now();
     }
     const timer = setTimeout(() => {
       this.#retries.delete(timer);
@@ -255,6 +282,12 @@ export class ReplyQueues {
 
   /** The topics whose replies have waited longest go first; never the one that was just added to, where it has one only. */
   #makeRoom(added: string): void {
+    const own = this.#queues.get(added)?.heavy ?? 0;
+    for (const [topic, queue] of this.#queues) {
+      if (this.#bytes <= this.#parts.bytesMax || this.#heavy <= own) break;
+      if (topic !== added)
+        this.#lighten(queue, "bytes", { isEnough: () => this.#bytes <= this.#parts.bytesMax });
+    }
     for (const topic of this.#queues.keys()) {
       if (this.#bytes <= this.#parts.bytesMax) return;
       if (topic !== added) this.#drop(topic, "bytes");
@@ -268,6 +301,10 @@ export class ReplyQueues {
       const isHeld = !isSubscribed(topic);
       const waitMs = isHeld ? holdMs : readMs;
       let dropped = 0;
+      const [head] = queue.waiting;
+      if (!isHeld && head !== undefined && now - head.sinceMs > waitMs) {
+        this.#lighten(queue, "slow");
+      }
       while (queue.waiting.length > 0 && now - (queue.waiting[0]?.sinceMs ?? now) > waitMs) {
         this.#shift(topic, queue);
         dropped += 1;
@@ -286,10 +323,36 @@ export class ReplyQueues {
     if (replies > 0) this.#parts.onDropped(reason, replies);
   }
 
+  /** What goes instead takes the places of all but the last `but`, the oldest first. Gives of how many. */
+  #lighten(
+    queue: Queue,
+    reason: ZmqDropReason,
+    { but = 0, isEnough = (): boolean => false }: Lightening = {},
+  ): number {
+    let replies = 0;
+    for (const [at, { instead, bytes, audience }] of queue.waiting.entries()) {
+      if (queue.heavy === 0 || at >= queue.waiting.length - but || isEnough()) break;
+      if (instead === null) continue;
+      const light = bytesOf(instead);
+      const sinceMs = performance.now();
+      queue.waiting[at] = { frames: instead, bytes: light, sinceMs, audience, instead: null };
+      this.#count(queue, light - bytes, -1);
+      replies += 1;
+    }
+    if (replies > 0) this.#parts.onDropped(reason, replies);
+    return replies;
+  }
+
+  #count(queue: Queue, bytes: number, heavy: number): void {
+    queue.bytes += bytes;
+    this.#bytes += bytes;
+    queue.heavy += heavy;
+    this.#heavy += heavy;
+  }
+
   #shift(topic: string, queue: Queue, { keep = false } = {}): void {
-    const bytes = queue.waiting.shift()?.bytes ?? 0;
-    queue.bytes -= bytes;
-    this.#bytes -= bytes;
+    const first = queue.waiting.shift();
+    if (first !== undefined) this.#count(queue, -first.bytes, first.instead === null ? 0 : -1);
     if (!keep && queue.waiting.length === 0) this.#forget(topic, queue);
   }
 
@@ -310,5 +373,9 @@ export class ReplyQueues {
 }
 
 function newQueue(): Queue {
-  return { waiting: [], bytes: 0, fullSinceMs: null, retryMs: retryMsMin };
+  return { waiting: [], bytes: 0, heavy: 0, fullSinceMs: null, retryMs: retryMsMin };
+}
+
+function bytesOf(frames: readonly Frame[]): number {
+  return frames.reduce((sum, frame) => sum + Buffer.byteLength(frame), 0);
 }

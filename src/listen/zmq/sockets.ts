@@ -3,8 +3,10 @@
  * servers do not.
  */
 import { MillraceError } from "millrace-client/wire";
+import type { SocketOptions, XPublisher } from "zeromq";
 import type { CurveKeys } from "./curve.js";
 import { readCurveKeys } from "./curve.js";
+import { GrantedSubscriptions, type GrantedSubscriptionsParts } from "./granted-subscriptions.js";
 import type { Frame } from "./reply-queues.js";
 
 export interface SocketsParts {
@@ -15,6 +17,8 @@ export interface SocketsParts {
   readonly frameBytesMax: number;
   readonly handshakeMs: number;
   readonly curveSecretKeyFile: string | null;
+  /** What of a subscription may be read; null: whoever can connect reads what he likes. */
+  readonly grants: Omit<GrantedSubscriptionsParts, "socket"> | null;
 }
 
 export interface Sockets {
@@ -42,6 +46,11 @@ export interface Sockets {
  */
 const highWaterMark = 16;
 const lingerMs = 1_000;
+/** A subscription: a byte, and a topic that is longer than any that is remembered. */
+const subscriptionBytesMax = 2_048;
+/** Options of a socket, by ZeroMQ's numbers; what they do to an XPUB is no part of the package's surface. */
+const subscribeOption = 6;
+const unsubscribeOption = 7;
 /** A peer that is gone without a word is noticed in two minutes. */
 const keepalive = {
   tcpKeepalive: 1,
@@ -65,9 +74,7 @@ export async function openSockets(parts: SocketsParts): Promise<Sockets> {
   };
   const one = { ...shared, receiveHighWaterMark: highWaterMark };
   const incoming = parts.takes === "pull" ? new Pull(one) : new Router({ ...one, sendTimeout: 0 });
-  const out = new XPublisher({ ...shared, sendHighWaterMark: highWaterMark, sendTimeout: 0 });
-  out.verbosity = "allSubs";
-  out.noDrop = true;
+  const { out, granted } = openPublisher(XPublisher, shared, parts.grants);
   const close = (): void => {
     incoming.close();
     out.close();
@@ -84,8 +91,9 @@ export async function openSockets(parts: SocketsParts): Promise<Sockets> {
     urlOut: out.lastEndpoint ?? "",
     curvePublicKey: keys?.publicKey ?? null,
     messages: incoming,
-    subscriptions: out,
+    subscriptions: granted ?? out,
     publish: async (frames) => {
+      await granted?.settled();
       try {
         await out.send([...frames]);
         return true;
@@ -103,6 +111,38 @@ export async function openSockets(parts: SocketsParts): Promise<Sockets> {
     },
     close,
   };
+}
+
+interface OpenPublisher {
+  readonly out: XPublisher;
+  readonly granted: GrantedSubscriptions | null;
+}
+
+function openPublisher(
+  base: typeof XPublisher,
+  shared: SocketOptions<XPublisher>,
+  grants: SocketsParts["grants"],
+): OpenPublisher {
+  class Publisher extends base {
+    grant(topic: Buffer): void {
+      this.setStringOption(subscribeOption, topic);
+    }
+
+    withdraw(topic: Buffer): void {
+      this.setStringOption(unsubscribeOption, topic);
+    }
+  }
+  const out = new Publisher({
+    ...shared,
+    maxMessageSize: subscriptionBytesMax,
+    sendHighWaterMark: highWaterMark,
+    sendTimeout: 0,
+  });
+  out.verbosity = "allSubs";
+  out.noDrop = true;
+  if (grants === null) return { out, granted: null };
+  out.manual = true;
+  return { out, granted: new GrantedSubscriptions({ socket: out, ...grants }) };
 }
 
 /** ZeroMQ resolves no names of machines here. */

@@ -4,7 +4,7 @@
  */
 import type { MillraceError, WorkClass } from "millrace-client/wire";
 import type { Caller } from "../../work/caller.js";
-import type { Audience, Frame } from "./reply-queues.js";
+import type { Frame, ReplyOptions } from "./reply-queues.js";
 
 export interface ZmqFront {
   readonly name: string;
@@ -17,6 +17,11 @@ export interface ZmqFront {
   readonly framesMax: number;
   /** The topic of a subscription, where a protocol has several ways to write one; both as latin1. Default: what it says. */
   topicOf?(subscription: string): string;
+  /**
+   * Where keys are asked for: what of a subscription its sender may read, all as latin1; empty: nothing. Whoever reads a beginning of
+   * others' topics reads what is for them, keys in their topics included.
+   */
+  grantsOf(subscription: string, isKey: (credential: string) => boolean): readonly string[];
   /** Whatever it throws is handed to `fail`. */
   handle(message: ZmqMessage): void | Promise<void>;
   /** Tells an error in the protocol's words; drops the message where nobody could be told. */
@@ -48,9 +53,9 @@ export interface ZmqMessage {
   /**
    * To all who subscribed to `topic`, in the order of the calls. Waits for nobody: held, in bounds, until the first of them
    * is there. The first frame begins with what they subscribed to. `newcomers`: for the first reply to a client, which may share its
-   * topic with others and have subscribed last; those others may get it twice.
+   * topic with others and have subscribed last; those others may get it twice. `instead`: small; see there.
    */
-  publish(topic: Buffer, frames: readonly Frame[], audience?: Audience): void;
+  publish(topic: Buffer, frames: readonly Frame[], options?: ReplyOptions): void;
   /** The same, to those who have subscribed by now; where there are none it is nothing to anybody. */
   offer(topic: Buffer, frames: readonly Frame[]): void;
   /** To who sent the message, where the front takes what can be answered. */
