@@ -195,7 +195,7 @@ test("errors are a text, with its status", async () => {
   const wrong: readonly [string, unknown, number, RegExp][] = [
     ["/models/none", { inputs: "a" }, 404, /Model none does not exist/],
     ["/models/", { inputs: "a" }, 404, /does not exist/],
-    ["/models/plain", {}, 400, /inputs/],
+    ["/models/plain", {}, 400, /`inputs`: is missing/],
     ["/models/plain", { inputs: [] }, 400, /`inputs` is empty/],
     ["/models/plain", { inputs: ["a", 1] }, 400, /inputs\[1\]/],
     ["/models/plain", { inputs: "a", parameters: { beam: 1 } }, 400, /no field "beam"/],

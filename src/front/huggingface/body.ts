@@ -11,7 +11,7 @@ export interface HuggingfaceBody {
 const anything = z.record(z.string(), z.unknown()).nullish();
 
 export const huggingfaceBody: z.ZodType<HuggingfaceBody> = z.looseObject({
-  inputs: z.unknown().meta({
+  inputs: z.unknown().nonoptional({ error: "is missing" }).meta({
     description:
       "A text or a list of texts; `{text, text_pair}`; `{source_sentence, sentences}`; a picture in base64.",
   }),
