@@ -310,8 +310,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
     this.#open.add(open);
     try {
       this.#dispatcher.queue(open, queued);
-      open.answerAtOnce();
-      await open.done;
+      await Promise.all([open.answerAtOnce(this.#clock), open.done]);
     } finally {
       signal.removeEventListener("abort", onAbort);
       this.#open.delete(open);

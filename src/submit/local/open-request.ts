@@ -3,6 +3,7 @@
  */
 import { MillraceError, type WireError, type WorkClass } from "millrace-client/wire";
 import type { TaskModel } from "../../tasks/task.js";
+import type { Clock } from "../../work/clock.js";
 import type { JsonObject, Payload } from "../../work/payload.js";
 import type { PreparedInput } from "../../work/piece.js";
 import type { InputOutcome, SubmitOutcome, SubmitSummary } from "../submit.js";
@@ -38,6 +39,9 @@ export interface Place {
   readonly piece: number;
 }
 
+/** What others may have to wait for while many inputs are answered at once. */
+const turnMsMax = 8;
+
 export class OpenRequest {
   readonly options: OpenRequestOptions;
   readonly done: Promise<void>;
@@ -68,14 +72,22 @@ export class OpenRequest {
     return this.#openInputs === 0;
   }
 
-  /** Inputs that need no model: those that prepare refused, and those in which there is nothing to do. */
-  answerAtOnce(): void {
-    this.options.inputs.forEach((input, index) => {
+  /**
+   * Inputs that need no model: those that prepare refused, and those in which there is nothing to run. In turns of the event
+   * loop: what many of them come to, such as the tokens of long texts, takes as long to be made as to be told.
+   */
+  async answerAtOnce(clock: Clock): Promise<void> {
+    let turnSinceMs = clock.now();
+    for (const [index, input] of this.options.inputs.entries()) {
       this.#report(
         index,
         input.ok ? this.#attempt(index, (whole) => whole.whenComplete()) : { error: input.error },
       );
-    });
+      if (clock.now() - turnSinceMs < turnMsMax) continue;
+      await new Promise<void>((resolve) => clock.after(0, resolve));
+      if (this.ended) break;
+      turnSinceMs = clock.now();
+    }
     // A request without inputs has nothing to wait for.
     if (this.#openInputs === 0) this.#resolve();
   }

@@ -248,6 +248,7 @@ class Suite<Task extends TaskName> {
     const inputs = this.#good(24);
     const wanted = await client.ask(inputs.slice(0, 1));
     const before = await world.work(task);
+    const { retried } = world.status.items;
     world.pause();
     const others = await world.occupy(task);
     const { all } = world.held();
@@ -267,7 +268,13 @@ class Suite<Task extends TaskName> {
       assert.equal(await asked, "nothing");
     } else await this.#native(inputs.slice(0, 1));
     const ran = (await world.work(task)).rows - before.rows;
-    assert.equal(ran, others.inputs + 1, "rows that ran: those in front, and the next caller's");
+    // A pipeline that stood still for too long was replaced: what it had may have run before, and ran again.
+    const again = world.status.items.retried - retried;
+    const most = others.inputs + 1 + again;
+    assert.ok(
+      ran >= others.inputs + 1 && ran <= most,
+      `${ran} rows ran: those in front and the next caller's are ${others.inputs + 1}, and ${again} again`,
+    );
   }
 
   async #queueFull({ says }: Mapped<"queueFull">): Promise<void> {
