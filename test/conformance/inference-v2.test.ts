@@ -536,7 +536,7 @@ describe("what is refused names the tensor", () => {
       `400 {"error":"model echo takes no tensors: ${elsewhere}"}`,
     );
     front.state = "draining";
-    assert.match(await say("/infer", "POST"), /^503 \{"error":"the server is stopping/);
+    assert.match(await say("/infer", "POST"), /^503 \{"error":"The server is stopping/);
     assert.match(await (await fetch(`${front.url}/v2/health/ready`)).text(), /"ready":false/);
   });
 
