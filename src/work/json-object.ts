@@ -48,24 +48,36 @@ export function parseObject(
   }
 }
 
-/** The same in steps, of which the longest is that of `JSON.parse`. */
+/** Whatever JSON can say. @throws MillraceError `bad_request` */
+export function parseJson(text: string, shape: BodyShape = usualBody): unknown {
+  const steps = valueSteps(text, shape);
+  for (;;) {
+    const next = steps.next();
+    if (next.done === true) return next.value;
+  }
+}
+
+/** As `parseObject` in steps, of which the longest is that of `JSON.parse`. */
 export function* parseSteps(
   text: string,
   shape: BodyShape,
 ): Generator<undefined, Readonly<Record<string, unknown>>> {
-  yield* checkShape(text, shape);
-  const kept = shape.keepsDigits ? withWideDigits(text) : text;
-  yield;
-  let value: unknown;
-  try {
-    value = JSON.parse(kept);
-  } catch (cause) {
-    throw new MillraceError("bad_request", `The body is not JSON: ${messageOf(cause)}.`, { cause });
-  }
+  const value = yield* valueSteps(text, shape);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new MillraceError("bad_request", `The body must be a JSON object, not ${kindOf(value)}.`);
   }
   return value as Readonly<Record<string, unknown>>;
+}
+
+function* valueSteps(text: string, shape: BodyShape): Generator<undefined, unknown> {
+  yield* checkShape(text, shape);
+  const kept = shape.keepsDigits ? withWideDigits(text) : text;
+  yield;
+  try {
+    return JSON.parse(kept) as unknown;
+  } catch (cause) {
+    throw new MillraceError("bad_request", `The body is not JSON: ${messageOf(cause)}.`, { cause });
+  }
 }
 
 /**

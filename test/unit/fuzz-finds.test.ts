@@ -7,6 +7,7 @@ import { MillraceError } from "millrace-client/wire";
 import { readMultipart } from "#src/front/native/multipart.js";
 import { parseManifest } from "#src/models/read-manifest.js";
 import { TextTokenizer } from "#src/prepare/text/text-tokenizer.js";
+import { parseJson } from "#src/work/json-object.js";
 import { TestFront } from "../support/http-front.js";
 import { writeMadeEncoder } from "../support/made-encoder.js";
 import { TempDir } from "../support/temp-dir.js";
@@ -81,4 +82,13 @@ test("defect: packets behind a WebSocket's frame that is refused do not end the 
   }
   await socket.closed();
   assert.equal((await fetch(`${front.url}/live`)).status, 200);
+});
+
+test("defect: a list in lists in lists, over ZeroMQ or to the repository of models, held the event loop while it was parsed", () => {
+  const nested = `${"[".repeat(1_000_000)}${"]".repeat(1_000_000)}`;
+  assert.throws(() => parseJson(nested), { code: "bad_request" });
+  const many = `[${"[],".repeat(200_000)}[]]`;
+  const shape = { depthMax: 4, keysMax: 16, listsMax: 131_072, keepsDigits: false };
+  assert.throws(() => parseJson(many, shape), { code: "bad_request" });
+  assert.deepEqual(parseJson('["a", ["b"]]', shape), ["a", ["b"]]);
 });

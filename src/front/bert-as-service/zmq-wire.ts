@@ -11,6 +11,7 @@
  */
 import { MillraceError } from "millrace-client/wire";
 import type { ZmqFront, ZmqMessage } from "../../listen/zmq/zmq-front.js";
+import { type BodyShape, parseJson } from "../../work/json-object.js";
 import type { JsonObject } from "../../work/payload.js";
 import { replyDropped } from "../reply-dropped.js";
 import { type Encoded, readBertTexts } from "./encode.js";
@@ -142,6 +143,9 @@ function commandOf(content: Buffer): Command | null {
   return commands.find((each) => each === text) ?? null;
 }
 
+/** A text, a list of them, or of lists of their tokens. */
+const listsOfTexts: BodyShape = { depthMax: 4, keysMax: 16, listsMax: 131_072, keepsDigits: false };
+
 /** @throws MillraceError `bad_encoding`, `bad_request` */
 function jsonOf(content: Buffer): unknown {
   let text: string;
@@ -151,7 +155,7 @@ function jsonOf(content: Buffer): unknown {
     throw new MillraceError("bad_encoding", "the message is not UTF-8", { cause });
   }
   try {
-    return JSON.parse(text) as unknown;
+    return parseJson(text, listsOfTexts);
   } catch (cause) {
     const known = commands.slice(0, 2).join(" and ");
     const message = `the message is neither a JSON list of texts nor a command that is known (${known})`;

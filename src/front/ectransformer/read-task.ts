@@ -1,5 +1,6 @@
 /** A message of a client → a task: what is translated, and under which names its parts are published. */
 import { MillraceError } from "millrace-client/wire";
+import { parseJson } from "../../work/json-object.js";
 import { isJsonObject } from "../../work/payload.js";
 
 export interface EctransTask {
@@ -30,12 +31,17 @@ export function parseMessage(frames: readonly Buffer[]): Readonly<Record<string,
   if (frame === undefined || frames.length !== 1) {
     throw bad(`a task is one frame; this message has ${frames.length}`);
   }
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(frame);
+  } catch (cause) {
+    throw new MillraceError("bad_encoding", "the task is not UTF-8", { cause });
+  }
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(frame));
+    value = parseJson(text);
   } catch (cause) {
-    if (cause instanceof SyntaxError) throw bad("a task is JSON, and this is not", cause);
-    throw new MillraceError("bad_encoding", "the task is not UTF-8", { cause });
+    throw bad("a task is JSON, and this is not", cause);
   }
   if (isJsonObject(value)) return value;
   throw bad('a task is a JSON object: {"tid", "texts", "length"}');

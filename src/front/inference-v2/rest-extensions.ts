@@ -1,7 +1,7 @@
 /** Triton's extensions over HTTP: their routes, and what is said of them to who reads the description. */
-import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
 import type { Exchange, Reply, Route } from "../../listen/http/http-front.js";
+import { parseJson } from "../../work/json-object.js";
 import { readAs, schemaOf } from "../json-body.js";
 import {
   configOf,
@@ -104,17 +104,8 @@ async function bodyOf<Value>(exchange: Exchange, schema: z.ZodType<Value>): Prom
   const body = await exchange.receive();
   try {
     const text = body.text().trim();
-    return readAs(schema, text === "" ? {} : parsed(text));
+    return readAs(schema, text === "" ? {} : parseJson(text));
   } finally {
     body.release();
-  }
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new MillraceError("bad_request", `the body is not JSON: ${why.slice(0, 200)}`, { cause });
   }
 }
