@@ -50,6 +50,7 @@ async function one(name: string): Promise<void> {
     const report = await runFuzz({
       parser: await parser.open(dir),
       range,
+      ...(parser.msMax === undefined ? {} : { msMax: parser.msMax }),
       onProgress: (index) => {
         if (performance.now() - toldAtMs < tellEveryMs) return;
         toldAtMs = performance.now();
@@ -96,9 +97,10 @@ function summary(
   name: string,
   { inputs, taken, refused, slowestMs, ms, grownBytes }: FuzzReport,
 ): string {
+  const msMax = parsers.find((each) => each.name === name)?.msMax ?? inputMsMax;
   const codes = Object.entries(refused).map(([code, count]) => `${code} ${count}`);
   const grown = `${grownBytes < 0 ? "−" : "+"}${(Math.abs(grownBytes) / 1024).toFixed(0)} KiB`;
-  return `${name.padEnd(22)} ${inputs} inputs: taken ${taken}, ${codes.join(", ")}; ${((1_000 * ms) / inputs).toFixed(0)} µs each, slowest ${slowestMs.toFixed(1)} ms of ${inputMsMax}, memory ${grown}`;
+  return `${name.padEnd(22)} ${inputs} inputs: taken ${taken}, ${codes.join(", ")}; ${((1_000 * ms) / inputs).toFixed(0)} µs each, slowest ${slowestMs.toFixed(1)} ms of ${msMax}, memory ${grown}`;
 }
 
 interface Ended {

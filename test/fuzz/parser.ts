@@ -3,6 +3,8 @@ import type { Random } from "../sim/random.js";
 
 export interface FuzzParser<Input = unknown> {
   readonly name: string;
+  /** Of a file that is opened when a model is loaded, and never for a caller: it may take longer than one input of a stranger. */
+  readonly msMax?: number;
   /** What it needs, in a folder of its own; called once. */
   readonly open: (dir: string) => Promise<OpenParser<Input>> | OpenParser<Input>;
 }

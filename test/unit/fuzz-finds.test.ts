@@ -92,3 +92,16 @@ test("defect: a list in lists in lists, over ZeroMQ or to the repository of mode
   assert.throws(() => parseJson(many, shape), { code: "bad_request" });
   assert.deepEqual(parseJson('["a", ["b"]]', shape), ["a", ["b"]]);
 });
+
+test("defect: a tokenizer.json that is a thousand lists in lists was no folder at fault, but a bug", async () => {
+  await using dir = await TempDir.make();
+  const encoder = await writeMadeEncoder(dir.file("encoder"));
+  const path = `${encoder}/tokenizer.json`;
+  const good = await readFile(path, "utf8");
+  const deep = `${"[".repeat(5_000)}${"]".repeat(5_000)}`;
+  await writeFile(path, good.replace(/^\{/, `{"extra": ${deep},`));
+  await assert.rejects(
+    TextTokenizer.open({ path, unknownTokenId: 1 }),
+    refusal("model_folder_invalid", /nests deeper than 64/),
+  );
+});

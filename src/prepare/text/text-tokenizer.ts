@@ -166,11 +166,30 @@ async function openTokenizer(path: string): Promise<OpenedTokenizer> {
     z.looseObject({ model: z.looseObject({}) }),
   );
   try {
+    checkDepth(json);
     // What the model wrote is given as it is: the clean-up of spaces is made for English and changes text.
     const tokenizer = createTokenizer(json, { clean_up_tokenization_spaces: false });
     return { tokenizer, json };
   } catch (cause) {
     throw unusableTokenizer(path, cause);
+  }
+}
+
+/** As deep as normalizers in normalizers go, and more: the library calls itself for each level, until the stack ends. */
+const depthMax = 64;
+
+function checkDepth(json: object): void {
+  let level: unknown[] = [json];
+  for (let depth = 0; level.length > 0; depth += 1) {
+    if (depth > depthMax) throw new Error(`it nests deeper than ${depthMax}`);
+    const next: unknown[] = [];
+    for (const each of level) {
+      if (typeof each !== "object" || each === null) continue;
+      for (const value of Object.values(each)) {
+        if (typeof value === "object" && value !== null) next.push(value);
+      }
+    }
+    level = next;
   }
 }
 

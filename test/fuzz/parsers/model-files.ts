@@ -146,8 +146,11 @@ const tokenizerParser = defineParser<string>({
   },
 });
 
+/** A file is opened once, when its model is loaded. */
+const fileMsMax = 250;
+
 export const modelFileParsers: readonly FuzzParser[] = [
   ...fileParsers,
   manifestParser,
   tokenizerParser,
-];
+].map((parser) => ({ ...parser, msMax: fileMsMax }));
