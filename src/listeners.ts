@@ -1,7 +1,7 @@
 /** Whatever the fronts speak over, listened on: all of it, or nothing. */
 import type { Entrance } from "./access/entrance.js";
 import type { Front } from "./front/front.js";
-import { startGrpcListener } from "./listen/grpc/listener.js";
+import type { GrpcListenerParts } from "./listen/grpc/listener.js";
 import { adminPart, publicPart } from "./listen/http/admin-routes.js";
 import type { HttpFront } from "./listen/http/http-front.js";
 import { type HttpListener, startHttpListener } from "./listen/http/listener.js";
@@ -140,7 +140,7 @@ function listenElsewhere(
   );
   const { grpcPort: port } = options;
   if (port === null) return starting;
-  const grpc = startGrpcListener({
+  const grpc = listenForGrpc({
     ...wired,
     fronts: fronts.flatMap((front) => front.grpc ?? []),
     port,
@@ -150,4 +150,10 @@ function listenElsewhere(
     hasAdminMethods: admin === null,
   });
   return [...starting, grpc];
+}
+
+/** Its packages are loaded where it is spoken only: every other start, and every command, would wait for them. */
+async function listenForGrpc(parts: GrpcListenerParts): Promise<RunningListener> {
+  const { startGrpcListener } = await import("./listen/grpc/listener.js");
+  return await startGrpcListener(parts);
 }

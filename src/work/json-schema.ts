@@ -30,6 +30,8 @@ export function recordSchema(values: JsonObject): JsonObject {
   return { type: "object", additionalProperties: values };
 }
 
+export const textPairSchema: JsonObject = listSchema(textSchema, { minItems: 2, maxItems: 2 });
+
 /** One by itself, or a list of them. */
 export function oneOrManySchema(each: JsonObject, inList: JsonObject = each): JsonObject {
   return { anyOf: [each, listSchema(inList, { minItems: 1 })] };

@@ -37,7 +37,7 @@ export function exportsOf(text: string): Exported[] {
 function importedBy(text: string): ReadonlySet<string> {
   const lists = [
     ...text.matchAll(/^\s*(?:import|export)\b[^;"]*?\{([^}]*)\}\s*from\b/gm),
-    ...text.matchAll(/\{([^}]*)\}\s*=\s*await import\(/g),
+    ...text.matchAll(/\{([^{}]*)\}\s*=\s*await import\(/g),
   ];
   const names = lists.flatMap(([, list = ""]) => list.split(","));
   return new Set(

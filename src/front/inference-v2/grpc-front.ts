@@ -42,7 +42,7 @@ export function inferenceGrpcFront(models: V2Models): GrpcFront {
     infer(models),
     streamInfer(models),
   ];
-  const service = { name: serviceName, file: proto.bytes, methods };
+  const service = { name: serviceName, file: () => proto.bytes, methods };
   return { name: "inference-v2", services: [service, grpcHealth(models.parts.views, serviceName)] };
 }
 

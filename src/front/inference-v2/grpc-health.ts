@@ -25,7 +25,7 @@ export function grpcHealth(
   };
   return {
     name: "grpc.health.v1.Health",
-    file: proto.bytes,
+    file: () => proto.bytes,
     methods: [
       {
         name: "Check",

@@ -8,18 +8,20 @@ export function protoWriter(): protobuf.Writer {
   return protobuf.Writer.create();
 }
 
+/** Read when it is first needed: most servers speak no gRPC. */
 export class ProtoFile {
-  readonly #root: protobuf.Root;
-  readonly #package: string;
-  /** A `FileDescriptorProto`. */
-  readonly bytes: Uint8Array;
+  readonly #fileName: string;
+  readonly #text: string;
+  #parsed: { readonly root: protobuf.Root; readonly package: string } | null = null;
 
   constructor(fileName: string, text: string) {
-    const { root, package: name = "" } = protobuf.parse(text, { keepCase: true });
-    root.resolveAll();
-    this.#root = root;
-    this.#package = name ?? "";
-    this.bytes = fileBytes(root, fileName);
+    this.#fileName = fileName;
+    this.#text = text;
+  }
+
+  /** A `FileDescriptorProto`. */
+  get bytes(): Uint8Array {
+    return fileBytes(this.#file.root, this.#fileName);
   }
 
   /** @throws MillraceError `bad_request` where the bytes are no such message. */
@@ -38,7 +40,16 @@ export class ProtoFile {
   }
 
   #type(message: string): protobuf.Type {
-    return this.#root.lookupType(`${this.#package}.${message}`);
+    const { root, package: name } = this.#file;
+    return root.lookupType(`${name}.${message}`);
+  }
+
+  get #file(): { readonly root: protobuf.Root; readonly package: string } {
+    if (this.#parsed !== null) return this.#parsed;
+    const { root, package: name } = protobuf.parse(this.#text, { keepCase: true });
+    root.resolveAll();
+    this.#parsed = { root, package: name ?? "" };
+    return this.#parsed;
   }
 }
 

@@ -19,12 +19,23 @@ export interface Said {
   readonly bytes: number;
 }
 
-/**
- * Gives the object at once where that is short: most messages cost no turn.
- *
- * @throws MillraceError `bad_request`
- */
-export function objectOf(message: string | Uint8Array): Fields | Promise<Fields> {
+/** Hears the object that a message is, at once where that is short: most messages cost no turn. What is none is refused. */
+export function hearObject(
+  message: string | Uint8Array,
+  hear: (fields: Fields) => void,
+  refuse: (error: unknown) => void,
+): void | Promise<void> {
+  try {
+    const fields = objectOf(message);
+    if (!(fields instanceof Promise)) hear(fields);
+    else return fields.then(hear, refuse);
+  } catch (error) {
+    refuse(error);
+  }
+}
+
+/** @throws MillraceError `bad_request` */
+function objectOf(message: string | Uint8Array): Fields | Promise<Fields> {
   if (typeof message !== "string") {
     throw new MillraceError("bad_request", "Messages are JSON texts, not bytes.");
   }

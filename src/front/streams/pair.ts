@@ -18,7 +18,7 @@ import { refuseWhileDraining } from "../ask.js";
 import type { FrontParts, FrontTask } from "../front.js";
 import { replySummary } from "../reply-summary.js";
 import { resultsJson } from "../results-json.js";
-import { objectOf, questionOf, type Said, taskNamed } from "./messages.js";
+import { hearObject, questionOf, type Said, taskNamed } from "./messages.js";
 import { PairSession } from "./pair-session.js";
 
 const sessionCharactersMax = 64;
@@ -97,13 +97,7 @@ class Feed implements Hearer {
 
   onMessage(message: string | Uint8Array, { atMs, bytes }: MessageArrival): void | Promise<void> {
     const hear = (fields: Said["fields"]): void => this.#hear({ fields, atMs, bytes });
-    try {
-      const fields = objectOf(message);
-      if (!(fields instanceof Promise)) hear(fields);
-      else return fields.then(hear, (error: unknown) => this.#refuse(null, error));
-    } catch (error) {
-      this.#refuse(null, error);
-    }
+    return hearObject(message, hear, (error) => this.#refuse(null, error));
   }
 
   #hear(said: Said): void {

@@ -16,7 +16,7 @@ import { type Asker, askEach, type Question, refuseWhileDraining } from "../ask.
 import type { FrontParts, FrontTask } from "../front.js";
 import { replySummary } from "../reply-summary.js";
 import { resultJson } from "../result-json.js";
-import { objectOf, questionOf, type Said, taskNamed } from "./messages.js";
+import { hearObject, questionOf, type Said, taskNamed } from "./messages.js";
 import { Credit, Running } from "./running.js";
 
 export const streamDoc: RouteDoc = {
@@ -65,13 +65,7 @@ class Stream implements Hearer {
     const hear = (fields: Said["fields"]): void => {
       this.#orRefuse(null, () => this.#hear({ fields, atMs, bytes }));
     };
-    try {
-      const fields = objectOf(message);
-      if (!(fields instanceof Promise)) hear(fields);
-      else return fields.then(hear, (error: unknown) => this.#refuse(null, error));
-    } catch (error) {
-      this.#refuse(null, error);
-    }
+    return hearObject(message, hear, (error) => this.#refuse(null, error));
   }
 
   #hear(said: Said): void {

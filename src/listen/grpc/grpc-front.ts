@@ -14,7 +14,7 @@ export interface GrpcService {
   /** With its package: `grpc.health.v1.Health`. */
   readonly name: string;
   /** Its `FileDescriptorProto`, for reflection. */
-  readonly file: Uint8Array;
+  readonly file: () => Uint8Array;
   readonly methods: readonly GrpcMethod[];
 }
 

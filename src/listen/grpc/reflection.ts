@@ -10,7 +10,7 @@ export function addReflection(
   services: readonly GrpcService[],
   add: (definition: Definition, implementation: UntypedServiceImplementation) => void,
 ): void {
-  const fileDescriptorProtos = services.map(({ file }) => Buffer.from(file));
+  const fileDescriptorProtos = services.map(({ file }) => Buffer.from(file()));
   // All that it reads of a package is its files, in whatever stands in it.
   const format = "Protocol Buffer 3 EnumDescriptorProto";
   new ReflectionService({ all: { format, type: {}, fileDescriptorProtos } }).addToServer({

@@ -8,17 +8,17 @@ import {
   numberSchema,
   objectSchema,
   oneOrManySchema,
+  textPairSchema,
   textSchema,
 } from "../../work/json-schema.js";
 import type { TaskSchema } from "../../work/task-form.js";
 
-const pair = listSchema(textSchema, { minItems: 2, maxItems: 2 });
 const base64 = { type: "string", contentEncoding: "base64", minLength: 4 };
 
 export const classifySchema: TaskSchema = {
   fields: {
     texts: described(
-      oneOrManySchema(textSchema, { anyOf: [textSchema, pair] }),
+      oneOrManySchema(textSchema, { anyOf: [textSchema, textPairSchema] }),
       "Texts, or pairs of texts inside a list, as the model takes.",
     ),
     images: described(oneOrManySchema(base64), "Instead of `texts`: picture files."),

@@ -9,11 +9,11 @@ import {
   numberSchema,
   objectSchema,
   oneOrManySchema,
+  textPairSchema,
   textSchema,
 } from "../../work/json-schema.js";
 import type { TaskSchema } from "../../work/task-form.js";
 
-const pair = listSchema(textSchema, { minItems: 2, maxItems: 2 });
 const tokenIds = listSchema({ type: "integer", minimum: 0, maximum: 0x7fffffff }, { minItems: 1 });
 const tokens = listSchema(textSchema);
 const vector = listSchema(numberSchema);
@@ -21,7 +21,7 @@ const vector = listSchema(numberSchema);
 export const embedSchema: TaskSchema = {
   fields: {
     texts: described(
-      oneOrManySchema(textSchema, { anyOf: [textSchema, pair] }),
+      oneOrManySchema(textSchema, { anyOf: [textSchema, textPairSchema] }),
       "Texts, or pairs of texts inside a list.",
     ),
     tokenIds: described(

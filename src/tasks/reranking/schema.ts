@@ -4,15 +4,13 @@ import {
   countSchema,
   described,
   flagSchema,
-  listSchema,
   numberSchema,
   objectSchema,
   oneOrManySchema,
+  textPairSchema,
   textSchema,
 } from "../../work/json-schema.js";
 import type { TaskSchema } from "../../work/task-form.js";
-
-const pair = listSchema(textSchema, { minItems: 2, maxItems: 2 });
 
 export const rerankSchema: TaskSchema = {
   fields: {
@@ -20,7 +18,7 @@ export const rerankSchema: TaskSchema = {
       textSchema,
       "Makes a pair with each text; left out where the texts are pairs.",
     ),
-    texts: oneOrManySchema(textSchema, { anyOf: [textSchema, pair] }),
+    texts: oneOrManySchema(textSchema, { anyOf: [textSchema, textPairSchema] }),
     raw: described(flagSchema, "Adds `logit`. Default: false."),
     truncate: described(flagSchema, "Cut what is too long instead of refusing it. Default: false."),
     truncateFrom: described({ enum: truncateEnds }, "At which end it is cut. Default: end."),
