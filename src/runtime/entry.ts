@@ -39,9 +39,11 @@ const decoder = new FrameDecoder(parseParentFrame);
 channel.on("data", (chunk: Buffer) => {
   for (const frame of decoder.push(chunk)) receive(frame);
 });
-// The parent is gone, or broke off: nobody waits for anything that is still here.
-channel.on("error", () => process.exit(0));
-channel.on("end", () => process.exit(0));
+// The parent is gone, or broke off: nobody waits for anything that is still here, and nobody would kill what does not end.
+// SIGKILL and not exit: exit waits for threads of the runtime and of parent-watch.ts, and ends that watch.
+const endNow = (): void => void process.kill(process.pid, "SIGKILL");
+channel.on("error", endNow);
+channel.on("end", endNow);
 // Whatever is wrong with it is wrong with every session: loading a model will say so.
 await startRuntime().catch(() => {});
 send({ type: "hello", version: framesVersion, pid: process.pid });

@@ -1,7 +1,13 @@
+import type { WorkClass } from "millrace-client/wire";
 import type { Measurement, ServiceTime } from "./service-time.js";
 
-/** Where the search begins, and the least that it settles for; only the realtime target goes below. */
-const firstBucket = 10;
+/**
+ * Where the search begins: what came first should not wait for company that makes nothing faster, as of an encoder whose
+ * products are as fast over two texts as over twenty.
+ */
+const firstBucket = 8;
+/** Of bulk nobody waits for a single item, and a large batch has neighbours in length. Only the realtime target goes below. */
+const bulkBucketMin = 10;
 const bucketMax = 20;
 /** One batch in so many may cost twice the best known, to see whether that is better still. */
 const exploreEvery = 16;
@@ -52,9 +58,19 @@ export class BatchCost {
   }
 
   /** Most padded units of the next batch. A single item may cost more. */
-  get costMax(): number {
-    const exploring = this.#batches % exploreEvery === exploreEvery - 1;
-    return this.#withinTarget(2 ** (this.#best + (exploring ? 1 : 0)));
+  costMax(workClass: WorkClass): number {
+    const bucket = this.#best + this.#step();
+    return this.#withinTarget(
+      2 ** (workClass === "bulk" ? Math.max(bucket, bulkBucketMin) : bucket),
+    );
+  }
+
+  /** Down only where it is not known yet: bulk may have been all that there was. */
+  #step(): number {
+    const turn = this.#batches % exploreEvery;
+    if (turn === exploreEvery - 1) return 1;
+    const isBelowUnknown = this.#best > firstBucket && !this.#unitsPerMs.has(this.#best - 1);
+    return turn === exploreEvery / 2 && isBelowUnknown ? -1 : 0;
   }
 
   #findBest(): number {

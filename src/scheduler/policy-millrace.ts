@@ -1,9 +1,10 @@
 import type { WorkClass } from "millrace-client/wire";
 import { BatchDraft } from "./batch-draft.js";
 import type { ClassQueueView } from "./class-queue.js";
+import type { ReadonlyHeap } from "./ordered-heap.js";
 import type { Choice, Policy, PolicyOptions, PolicyView } from "./policy.js";
 import type { RequestEntry } from "./request-book.js";
-import type { RequestsBy } from "./request-heaps.js";
+import { cameBefore } from "./request-heaps.js";
 import { takeByAge, takeGroup, takeOrder } from "./take.js";
 import type { TenantView } from "./tenants.js";
 import { windowMs } from "./window.js";
@@ -16,7 +17,7 @@ const bucketsBelow = 8;
 /**
  * Millrace's own policy. Realtime before bulk; in a class the oldest first once it is over the age limit, else the tenant
  * that was served least, and of that tenant the request with the highest response ratio; around its widest item, the
- * neighbours in length of the same batch key: its own, its tenant's, everybody's.
+ * neighbours in length of the same batch key: its own, its tenant's, everybody's; of realtime the oldest, of bulk the nearest.
  *
  * **No starvation.** Once older than `ageLimitMs`, an item is preceded only by items of its class that are older still
  * (or of the same age), by those that ride along in a batch that an older one leads because they share its batch key,
@@ -55,7 +56,7 @@ export class MillracePolicy implements Policy {
     const draft = new BatchDraft(view.bounds(queue.class));
     const aged = this.#aged(queue.oldest.peek(), view.nowMs);
     if (aged) takeByAge(draft, queue, (request) => this.#aged(request, view.nowMs));
-    else fillFromFairest(draft, queue, view);
+    else this.#fillFromFairest(draft, queue, view);
     if (draft.items.length === 0) return { type: "none" };
     if (!aged && !draft.full) {
       const ms = this.#windowMs(draft, queue, view);
@@ -81,72 +82,100 @@ export class MillracePolicy implements Policy {
     });
   }
 
+  #fillFromFairest(draft: BatchDraft, queue: ClassQueueView, view: PolicyView): void {
+    const tenant = queue.fairest;
+    const group =
+      tenant === undefined
+        ? undefined
+        : this.#highestResponseRatio(tenant, view)?.queuedGroups.peek();
+    if (tenant === undefined || group === undefined) return;
+    const { batchKey } = group;
+    const center = Math.max(...group.byLength.keys());
+    const continuous = view.pipeline.capacity.mode === "continuous";
+    const near = (bucket: number): boolean =>
+      continuous || (bucket <= center + bucketsAbove && bucket >= center - bucketsBelow);
+    if (!takeGroup(draft, group, near)) return;
+    for (const byLength of [tenant.byLength(batchKey), queue.byLength(batchKey)]) {
+      if (byLength === undefined) continue;
+      const among = [...byLength].filter(([bucket]) => near(bucket));
+      // Somebody waits for each of realtime; bulk wants the least padding.
+      const order = queue.class === "realtime" ? oldestFirst(among) : nearestFirst(among, center);
+      fillNeighbours(draft, batchKey, order);
+    }
+  }
+
+  /**
+   * (waiting + expected service) / expected service, over the requests of one tenant. Requests of about one size are
+   * in one heap, the oldest first, which has the highest ratio of them to within the factor of 1.42 of a size class;
+   * so only the heads are compared.
+   *
+   * What takes less than realtime work may wait counts as that much: among those nobody gains by going first what the others
+   * lose, so they are taken in the order in which they came.
+   */
+  #highestResponseRatio(tenant: TenantView, view: PolicyView): RequestEntry | undefined {
+    const { realtimeTargetMs } = this.#options;
+    let best: RequestEntry | undefined;
+    let bestRatio = -1;
+    for (const heap of tenant.bySize.values()) {
+      const request = heap.peek();
+      if (request === undefined) continue;
+      const serviceMs = Math.max(view.expectedMs(request.queuedUnits), realtimeTargetMs);
+      const ratio = (view.nowMs - request.arrivedMs) / serviceMs;
+      const isBetter =
+        ratio > bestRatio ||
+        (ratio === bestRatio && best !== undefined && request.sequence < best.sequence);
+      if (isBetter) {
+        best = request;
+        bestRatio = ratio;
+      }
+    }
+    return best;
+  }
+
   #aged(request: RequestEntry | undefined, nowMs: number): boolean {
     return request !== undefined && nowMs - request.arrivedMs > this.#options.ageLimitMs;
   }
 }
 
-function fillFromFairest(draft: BatchDraft, queue: ClassQueueView, view: PolicyView): void {
-  const tenant = queue.fairest;
-  const group =
-    tenant === undefined ? undefined : highestResponseRatio(tenant, view)?.queuedGroups.peek();
-  if (tenant === undefined || group === undefined) return;
-  const { batchKey } = group;
-  const center = Math.max(...group.byLength.keys());
-  const continuous = view.pipeline.capacity.mode === "continuous";
-  const near = (bucket: number): boolean =>
-    continuous || (bucket <= center + bucketsAbove && bucket >= center - bucketsBelow);
-  if (!takeGroup(draft, group, near)) return;
-  for (const byLength of [tenant.byLength(batchKey), queue.byLength(batchKey)])
-    if (byLength !== undefined) fillNeighbours(draft, { batchKey, byLength, center, near });
+/** A request with queued items of a length bucket. */
+type Neighbour = readonly [bucket: number, request: RequestEntry];
+
+type HeapsByLength = readonly (readonly [bucket: number, ReadonlyHeap<RequestEntry>])[];
+
+/** Nearest length first, in a length the oldest request first. */
+function* nearestFirst(among: HeapsByLength, center: number): Generator<Neighbour> {
+  const buckets = among.toSorted(([a], [b]) => Math.abs(a - center) - Math.abs(b - center));
+  for (const [bucket, heap] of buckets)
+    for (const request of heap.ordered()) yield [bucket, request];
 }
 
-interface Neighbours {
-  readonly batchKey: string;
-  readonly byLength: RequestsBy;
-  readonly center: number;
-  readonly near: (bucket: number) => boolean;
+/** The oldest request first, whatever its length. */
+function* oldestFirst(among: HeapsByLength): Generator<Neighbour> {
+  const lines = among.map(([bucket, heap]) => {
+    const requests = heap.ordered();
+    return { bucket, requests, head: requests.next() };
+  });
+  for (;;) {
+    let oldest: Neighbour | undefined;
+    for (const { bucket, head } of lines)
+      if (head.done !== true && (oldest === undefined || cameBefore(head.value, oldest[1])))
+        oldest = [bucket, head.value];
+    if (oldest === undefined) return;
+    yield oldest;
+    for (const line of lines) if (line.bucket === oldest[0]) line.head = line.requests.next();
+  }
 }
 
-/**
- * Nearest length first, in a length the oldest request first. It ends at the first item that does not fit, so it
- * looks at one request more than it takes, and at those that it took before.
- */
-function fillNeighbours(draft: BatchDraft, neighbours: Neighbours): void {
-  const { batchKey, byLength, center, near } = neighbours;
+/** It ends at the first item that does not fit, so it looks at one request more than it takes, and at those that it took before. */
+function fillNeighbours(
+  draft: BatchDraft,
+  batchKey: string,
+  neighbours: Iterable<Neighbour>,
+): void {
   const drafted = new Set(draft.items);
-  const buckets = [...byLength.keys()]
-    .filter(near)
-    .toSorted((a, b) => Math.abs(a - center) - Math.abs(b - center));
-  for (const bucket of buckets) {
-    for (const request of byLength.get(bucket)?.ordered() ?? []) {
-      if (draft.full) return;
-      for (const item of takeOrder(request.groups.get(batchKey)?.byLength.get(bucket))) {
-        if (!drafted.has(item) && !draft.add(item)) return;
-      }
-    }
+  for (const [bucket, request] of neighbours) {
+    if (draft.full) return;
+    for (const item of takeOrder(request.groups.get(batchKey)?.byLength.get(bucket)))
+      if (!drafted.has(item) && !draft.add(item)) return;
   }
-}
-
-/**
- * (waiting + expected service) / expected service, over the requests of one tenant. Requests of about one size are
- * in one heap, the oldest first, which has the highest ratio of them to within the factor of 1.42 of a size class;
- * so only the heads are compared.
- */
-function highestResponseRatio(tenant: TenantView, view: PolicyView): RequestEntry | undefined {
-  let best: RequestEntry | undefined;
-  let bestRatio = -1;
-  for (const heap of tenant.bySize.values()) {
-    const request = heap.peek();
-    if (request === undefined) continue;
-    const ratio = (view.nowMs - request.arrivedMs) / view.expectedMs(request.queuedUnits);
-    const isBetter =
-      ratio > bestRatio ||
-      (ratio === bestRatio && best !== undefined && request.sequence < best.sequence);
-    if (isBetter) {
-      best = request;
-      bestRatio = ratio;
-    }
-  }
-  return best;
 }

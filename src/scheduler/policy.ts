@@ -65,6 +65,8 @@ export type PolicyName = "millrace" | "fcfs" | "seed-router";
 /** What every policy is built from. */
 export interface PolicyOptions {
   readonly ageLimitMs: number;
+  /** What realtime work should wait at most. */
+  readonly realtimeTargetMs: number;
   /** The longest window, in milliseconds. */
   readonly windowMsMax: number;
 }

@@ -89,7 +89,7 @@ export class Rooms {
   bounds(pipeline: FedPipeline, workClass: WorkClass): BatchBounds {
     const { rowsMax, mode } = pipeline.capacity;
     if (mode === "one-shot") {
-      const { costMax } = this.#model.cost;
+      const costMax = this.#model.cost.costMax(workClass);
       return { rowsMax, rowsShare: Infinity, costMax, oversizeAlone: true };
     }
     return {

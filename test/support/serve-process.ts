@@ -8,6 +8,8 @@ import { fileURLToPath } from "node:url";
 /** The real command. */
 export const millrace: string = fileURLToPath(import.meta.resolve("#src/cli/main.js"));
 
+const recordMsMax = 50_000;
+
 export class ServeProcess implements AsyncDisposable {
   readonly child: ChildProcessByStdio<null, Readable, Readable>;
   readonly exited: Promise<readonly [code: number | null, signal: NodeJS.Signals | null]>;
@@ -50,6 +52,22 @@ export class ServeProcess implements AsyncDisposable {
   }
 
   async #next(
+    what: string,
+    isWanted: (record: Record<string, unknown>) => boolean,
+  ): Promise<Record<string, unknown>> {
+    // A test that times out does not say what it waited for, and leaves the server running.
+    const timer = setTimeout(() => {
+      this.errors += `no ${what} in ${recordMsMax} ms`;
+      this.child.kill("SIGKILL");
+    }, recordMsMax);
+    try {
+      return await this.#nextOf(what, isWanted);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #nextOf(
     what: string,
     isWanted: (record: Record<string, unknown>) => boolean,
   ): Promise<Record<string, unknown>> {

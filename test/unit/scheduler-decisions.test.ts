@@ -135,51 +135,67 @@ test("one-shot: waiting bulk is recalled for realtime, which then takes its plac
   assert.equal(queues.find((queue) => queue.class === "bulk")?.items, 12);
 });
 
-test("neighbours in length are packed, and spans take them apart", () => {
+test("bulk: neighbours in length are packed, and spans take them apart", () => {
   const bench = new Bench();
   bench.up("p", { mode: "one-shot", rowsMax: 4 });
   const blockers = [0, 1].map((at) => first(bench.request(10 + at, { tokens: [400] })));
-  bench.request(1, { tokens: [100, 8, 99] });
-  bench.request(2, { tokens: [9, 101] });
-  bench.request(3, { tokens: [100] });
-  for (const blocker of blockers) bench.settle("p", blocker);
-  // They came at one instant, so a window is waited for more of them.
-  bench.nowMs += 100;
-  const batch = first(bench.step({ type: "tick" }));
+  for (const [at, tokens] of [[100, 8, 99], [9, 101], [100]].entries())
+    bench.request(1 + at, { class: "bulk", tokens });
+  const batch = first(blockers.flatMap((blocker) => bench.settle("p", blocker)));
   assert.deepEqual(batch.spans, [
-    { requestId: 2, itemIds: [2_001] },
     { requestId: 1, itemIds: [1_002, 1_000] },
+    { requestId: 2, itemIds: [2_001] },
     { requestId: 3, itemIds: [3_000] },
   ]);
   assert.equal(batch.paddedUnits, 404);
   assert.equal(batch.units, 400);
 });
 
-test("the nearest in length come first where not all fit", () => {
+test("bulk: the nearest in length come first where not all fit", () => {
   const bench = new Bench();
-  bench.request(1, { tokens: [100] });
+  bench.request(1, { class: "bulk", tokens: [100] });
   for (const [at, tokens] of [60, 105, 70, 98].entries())
-    bench.request(2 + at, { tenant: "other", tokens: [tokens] });
+    bench.request(2 + at, { class: "bulk", tenant: "other", tokens: [tokens] });
   const batch = first(bench.up("p", { mode: "one-shot", rowsMax: 3 }));
   assert.deepEqual(itemIds(batch), [1_000, 3_000, 5_000]);
 });
 
+test("realtime: of the neighbours in length the oldest come first, and others stay", () => {
+  const bench = new Bench();
+  bench.request(1, { tokens: [50] });
+  for (const [at, tokens] of [30, 12, 52, 49].entries())
+    bench.request(2 + at, { tenant: "other", tokens: [tokens] });
+  const batch = first(bench.up("p", { mode: "one-shot", rowsMax: 3 }));
+  assert.deepEqual(itemIds(batch), [1_000, 2_000, 4_000]);
+});
+
 test("a short request overtakes a long one of its class, which overtakes it again with age", () => {
   for (const [waitedMs, expected] of [
-    [50, 3_000],
+    [50, 9_000],
     [1_001, 2_000],
   ] as const) {
     const bench = new Bench();
     bench.up("p", { rowsMax: 1 });
     const running = first(bench.request(1, { tokens: [5] }));
-    bench.request(2, { tokens: [40, ...ten, ...ten, ...ten].toSorted((a, b) => b - a) });
+    bench.request(2, { tokens: [40, ...Array.from({ length: 2_000 }, () => 10)] });
     bench.nowMs += 1;
-    bench.request(3, { tokens: [5] });
+    bench.request(9, { tokens: [5] });
     bench.nowMs += waitedMs;
     const batch = first(bench.settle("p", running));
     assert.deepEqual(itemIds(batch), [expected]);
-    assert.equal(batch.reason, expected === 3_000 ? "full" : "aged");
+    assert.equal(batch.reason, expected === 9_000 ? "full" : "aged");
   }
+});
+
+test("of requests that are through within the realtime target, who came first goes first", () => {
+  const bench = new Bench();
+  bench.up("p", { rowsMax: 1 });
+  const running = first(bench.request(1, { tokens: [5] }));
+  bench.request(2, { tokens: [400] });
+  bench.nowMs += 1;
+  bench.request(3, { tokens: [5] });
+  bench.nowMs += 50;
+  assert.deepEqual(itemIds(first(bench.settle("p", running))), [2_000]);
 });
 
 test("tenants share a pipeline fairly, however much one of them queued before", () => {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import type { WorkClass } from "millrace-client/wire";
 import { ArrivalRate, ArrivalRates } from "#src/scheduler/arrival-rate.js";
 import { BatchCost } from "#src/scheduler/batch-cost.js";
 import { BatchSums } from "#src/scheduler/batch-sums.js";
@@ -116,22 +117,42 @@ function tokensPerMs(cost: number): number {
   return cost <= 4_096 ? cost / 40 : 100;
 }
 
-function learnedCost(realtimeTargetMs: number): number {
-  const service = new ServiceTime();
-  const cost = new BatchCost(service, realtimeTargetMs);
-  for (let count = 0; count < 400; count += 1) {
-    const paddedUnits = cost.costMax;
-    const ms = paddedUnits / tokensPerMs(paddedUnits);
+interface Lesson {
+  readonly workClass: WorkClass;
+  readonly batches: number;
+  readonly tokensPerMs: (cost: number) => number;
+}
+
+/** Every batch as large as it may be. */
+function teach(cost: BatchCost, service: ServiceTime, lesson: Lesson): void {
+  for (let count = 0; count < lesson.batches; count += 1) {
+    const paddedUnits = cost.costMax(lesson.workClass);
+    const ms = paddedUnits / lesson.tokensPerMs(paddedUnits);
     const measured = { stage: "encode", runs: 1, paddedUnits, ms };
     service.learn(measured);
     cost.learn(measured);
     cost.dispatched();
   }
-  return cost.costMax;
+}
+
+function learnedCost(realtimeTargetMs: number): number {
+  const service = new ServiceTime();
+  const cost = new BatchCost(service, realtimeTargetMs);
+  teach(cost, service, { workClass: "realtime", batches: 400, tokensPerMs });
+  return cost.costMax("realtime");
 }
 
 test("the best cost of a batch is found by trying one step up now and then", () => {
   assert.equal(learnedCost(1_000), 4_096);
+});
+
+test("where a large batch is no faster, realtime goes in small ones, also after bulk was all that there was", () => {
+  const service = new ServiceTime();
+  const cost = new BatchCost(service, 1_000);
+  const lesson = { batches: 100, tokensPerMs: () => 40 };
+  teach(cost, service, { ...lesson, workClass: "bulk" });
+  teach(cost, service, { ...lesson, workClass: "realtime" });
+  assert.deepEqual([cost.costMax("realtime"), cost.costMax("bulk")], [256, 1_024]);
 });
 
 test("the realtime target bounds the cost of a batch", () => {
