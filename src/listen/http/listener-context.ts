@@ -5,11 +5,11 @@ import type { Metrics } from "../../metrics/metrics.js";
 import type { Options } from "../../options/options.js";
 import type { BodyBudget } from "../body-budget.js";
 import type { Identification } from "../identification.js";
+import type { ReadTurns } from "../read-turns.js";
 import type { ReplyBudget } from "../reply-budget.js";
 import type { Upgrades } from "../upgrade.js";
 import type { DecompressionTurns } from "./decompression-turns.js";
 import type { HttpFront } from "./http-front.js";
-import type { ReadTurns } from "./read-turns.js";
 
 export type HttpLimits = Pick<
   Options,

@@ -23,6 +23,7 @@ import { type Origins, originsOf } from "../../options/origins.js";
 import { BodyBudget } from "../body-budget.js";
 import { callerOf, credentialOf } from "../caller-of.js";
 import type { Identification } from "../identification.js";
+import { ReadTurns } from "../read-turns.js";
 import { ReplyBudget } from "../reply-budget.js";
 import type { RunningListener } from "../running.js";
 import type { Upgrades } from "../upgrade.js";
@@ -34,7 +35,6 @@ import type { HttpFront, Route } from "./http-front.js";
 import type { HttpLimits, ListenerContext } from "./listener-context.js";
 import { lingerMs, OpenExchange } from "./open-exchange.js";
 import { checkHost, checkOrigin, type OpenPages } from "./pages.js";
-import { ReadTurns } from "./read-turns.js";
 import { pathOf, Router } from "./router.js";
 import { asksForWebSocket, responseTo, withoutUpgrade } from "./upgrading.js";
 
@@ -267,10 +267,11 @@ class Listener implements HttpListener {
       const { path } = route;
       upgrades.check(request, path);
       const { id, caller } = exchange;
-      const { identification, bodies, replies } = this.#context;
+      const { identification, bodies, replies, reads } = this.#context;
       const headers = identification.headersFor(id);
       exchange.handOver();
-      upgrades.accept({ request, socket, head, id, caller, path, headers, bodies, replies });
+      const shared = { bodies, replies, reads };
+      upgrades.accept({ request, socket, head, id, caller, path, headers, ...shared });
     } catch (thrown) {
       exchange.isLast = true;
       exchange.fail(thrown);
@@ -325,7 +326,6 @@ class Listener implements HttpListener {
   }
 }
 
-/** @throws MillraceError `unauthenticated`, `forbidden` */
 /** What HTTP asks of every head, and Node would let pass or answer without our headers. */
 function checkHead({ headers, rawHeaders, httpVersion }: IncomingMessage): void {
   if (rawHeaders.length > 2 * headFieldsMax) {

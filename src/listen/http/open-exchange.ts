@@ -4,6 +4,7 @@ import type { MillraceError, WorkClass } from "millrace-client/wire";
 import { type Caller, nobody } from "../../work/caller.js";
 import { toldError } from "../told-error.js";
 import { receiveBody } from "./body.js";
+import { BodyReading } from "./body-reading.js";
 import type {
   Exchange,
   HttpFront,
@@ -31,7 +32,6 @@ export class OpenExchange implements Exchange {
   /** The route's pattern, for metrics; `none` for a path that is no route's. */
   route = "none";
   params: Readonly<Record<string, string>> = {};
-  /** Set before the handler is called. */
   /** Until it is known who asks: nobody. */
   caller: Caller = nobody;
   /** In whose words an error is told. */
@@ -42,6 +42,7 @@ export class OpenExchange implements Exchange {
   readonly lifetime: Lifetime = new Lifetime();
   #departure: AbortController | null = null;
   readonly #writer: ReplyWriter;
+  readonly #reading: BodyReading;
   #counted = false;
   #received = false;
 
@@ -50,6 +51,7 @@ export class OpenExchange implements Exchange {
     this.response = response;
     this.#context = context;
     this.front = context.defaultFront;
+    this.#reading = new BodyReading(request, context.reads);
     this.id = context.identification.idOf(request.headers);
     const headers = context.identification.headersFor(this.id);
     for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
@@ -89,14 +91,14 @@ export class OpenExchange implements Exchange {
   async receive(bytesMax?: number): Promise<ReceivedBody> {
     if (this.#received) throw new Error("a body is received once");
     this.#received = true;
-    const { limits, bodies: budget, decompressions: turns, reads } = this.#context;
+    const { limits, bodies: budget, decompressions: turns } = this.#context;
     const { lifetime } = this;
     return await receiveBody(this.request, this.response, {
       bodyTimeoutMs: limits.bodyTimeoutMs,
       bodyBytesMax: bytesMax ?? limits.bodyBytesMax,
       budget,
       turns,
-      reads,
+      reading: this.#reading,
       lifetime,
     });
   }
@@ -185,7 +187,7 @@ export class OpenExchange implements Exchange {
     const timer = setTimeout(end, lingerMs);
     this.lifetime.onEnd(() => clearTimeout(timer));
     request.once("end", end);
-    request.on("data", (chunk: Buffer) => this.#context.reads.took(request, chunk.length));
+    request.on("data", (chunk: Buffer) => this.#reading.took(chunk.length));
     request.resume();
   }
 

@@ -15,18 +15,18 @@ import type { Metrics } from "../../metrics/metrics.js";
 import type { Options } from "../../options/options.js";
 import type { Caller } from "../../work/caller.js";
 import type { BodyBudget, BodyShare } from "../body-budget.js";
+import type { ReadTurns, Sender } from "../read-turns.js";
 import { ReplyShare } from "../reply-budget.js";
 import { toldError } from "../told-error.js";
 import type { Upgrade } from "../upgrade.js";
 import { ChannelWriter } from "./channel-writer.js";
 import { MessageIntake } from "./message-intake.js";
-import type { Readable, ReadRounds } from "./read-rounds.js";
 import type { Channel, CloseCode, Endpoint, Hearer } from "./websocket-front.js";
 
 /** From the first word of a close until the connection is gone, whatever the peer does. */
 export const closeMsMax = 1_000;
-/** What a chunk costs beside its bytes, in bytes that could be copied meanwhile. */
-const chunkCostBytes = 256;
+/** What a message costs beside its bytes while it waits to be heard. */
+const messageCostBytes = 256;
 
 export interface ChannelParts {
   readonly ws: WebSocket;
@@ -34,7 +34,6 @@ export interface ChannelParts {
   readonly endpoint: Endpoint;
   readonly limits: Pick<Options, "bodyTimeoutMs" | "replyTimeoutMs">;
   readonly pingMs: number;
-  readonly rounds: ReadRounds;
   readonly metrics: Pick<Metrics, "replied" | "refused">;
   readonly log: Log;
   /** Something came, or it is held, or not any more: it idles from now on, or does not. */
@@ -49,7 +48,7 @@ interface Message {
   readonly share: BodyShare;
 }
 
-export class OpenChannel implements Channel, Readable {
+export class OpenChannel implements Channel, Sender {
   readonly id: string;
   readonly caller: Caller;
   readonly query: URLSearchParams;
@@ -61,12 +60,13 @@ export class OpenChannel implements Channel, Readable {
   readonly #kept: ReplyShare;
   readonly #intake: MessageIntake;
   readonly #bodies: BodyBudget;
+  readonly #turns: ReadTurns;
   readonly #hearer: Hearer;
   readonly #messages: Message[] = [];
   #isHearing = false;
   #holds = 0;
   /** Why nothing is read: each of them must be over. */
-  readonly #pauses = new Set<"round" | "behind" | "hearing">();
+  readonly #pauses = new Set<"turn" | "behind" | "hearing">();
   #isClosing = false;
   #seenBytes = 0;
   #isPinged = false;
@@ -75,13 +75,14 @@ export class OpenChannel implements Channel, Readable {
 
   constructor(parts: ChannelParts) {
     const { ws, upgrade, endpoint, limits } = parts;
-    const { id, caller, socket, bodies, replies, request } = upgrade;
+    const { id, caller, socket, bodies, replies, reads, request } = upgrade;
     this.#parts = parts;
     this.id = id;
     this.caller = caller;
     this.socket = socket;
     this.query = queryOf(request.url ?? "");
     this.#bodies = bodies;
+    this.#turns = reads;
     const onStall = (): void => this.#cutOff(1008, "you do not take what you asked for");
     this.#kept = new ReplyShare(replies, onStall);
     this.#writer = new ChannelWriter(ws, {
@@ -164,11 +165,11 @@ export class OpenChannel implements Channel, Readable {
   }
 
   rest(): void {
-    this.#pause("round", true);
+    this.#pause("turn", true);
   }
 
   wake(): void {
-    this.#pause("round", false);
+    this.#pause("turn", false);
   }
 
   #listen(): void {
@@ -194,7 +195,7 @@ export class OpenChannel implements Channel, Readable {
   #took(bytes: number): void {
     if (this.#closed.signal.aborted || this.#isClosing) return;
     this.#intake.took(bytes);
-    this.#parts.rounds.took(this, bytes + chunkCostBytes);
+    this.#turns.took(this, bytes);
     this.#parts.onActivity(this);
   }
 
@@ -204,7 +205,7 @@ export class OpenChannel implements Channel, Readable {
     if (this.#isClosing) return;
     const share = this.#bodies.open((error) => this.#refuse(error));
     try {
-      share.grow(data.length + chunkCostBytes);
+      share.grow(data.length + messageCostBytes);
     } catch (error) {
       if (!(error instanceof MillraceError)) throw error;
       this.#refuse(error);
@@ -246,7 +247,7 @@ export class OpenChannel implements Channel, Readable {
     if (this.#parts.isDraining()) this.drain();
   }
 
-  #pause(why: "round" | "behind" | "hearing", isPaused: boolean): void {
+  #pause(why: "turn" | "behind" | "hearing", isPaused: boolean): void {
     const { ws } = this.#parts;
     if (isPaused) this.#pauses.add(why);
     else this.#pauses.delete(why);
@@ -300,7 +301,7 @@ export class OpenChannel implements Channel, Readable {
     this.#kept.release();
     this.#intake.end();
     for (const { share } of this.#messages.splice(0)) share.release();
-    this.#parts.rounds.forget(this);
+    this.#turns.forget(this);
     this.#closed.abort();
   }
 }

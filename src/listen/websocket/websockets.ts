@@ -19,7 +19,6 @@ import { AgeQueue, type QueuePlace } from "../age-queue.js";
 import type { Upgrade, Upgrades } from "../upgrade.js";
 import { checkHandshake, offeredKeyOf } from "./handshake.js";
 import { closeMsMax, OpenChannel } from "./open-channel.js";
-import { ReadRounds } from "./read-rounds.js";
 import { passOverBehindErrors } from "./receiver-guard.js";
 import type { Endpoint, WebSocketFront } from "./websocket-front.js";
 
@@ -51,7 +50,6 @@ export class WebSockets implements Upgrades {
   readonly #nowMs: () => number;
   readonly #endpoints: ReadonlyMap<string, Endpoint>;
   readonly #server: WebSocketServer;
-  readonly #rounds = new ReadRounds();
   readonly #open = new Set<OpenChannel>();
   /** Those for which nothing is under way, by when something last came. */
   readonly #idle = new AgeQueue<Idle>();
@@ -119,7 +117,6 @@ export class WebSockets implements Upgrades {
         metrics,
         log,
         pingMs,
-        rounds: this.#rounds,
         onActivity: (active) => this.#order(active),
         isDraining: () => this.#isDraining,
       });
