@@ -67,5 +67,6 @@ export const keptPackages: Readonly<Record<string, readonly string[]>> = {
   "cli-progress": ["src/cli", "src/convert"],
   pino: ["src/log.ts"],
   zeromq: ["src/listen/zmq/sockets.ts"],
+  ws: ["src/listen/websocket"],
   yauzl: ["src/convert/reading/torch-archive.ts"],
 };

@@ -14,8 +14,9 @@ import { MillraceError } from "millrace-client/wire";
 import { HeadsBudget, headBytes } from "./heads-budget.js";
 import type { Reply } from "./http-front.js";
 import { IdleConnections } from "./idle-connections.js";
+import { lingerThenDestroy } from "./linger.js";
 import type { ListenerContext } from "./listener-context.js";
-import { lingerMs, type OpenExchange } from "./open-exchange.js";
+import type { OpenExchange } from "./open-exchange.js";
 
 /** Connections beyond `connectionsMax`, while they are answered. */
 const extraConnectionsMax = 256;
@@ -241,10 +242,7 @@ export class Connections {
     metrics.refused(error.code);
     metrics.replied({ route: "none", status: reply.status, class: "none" });
     socket.end(rawReply(reply, { reason: error.code, ...identification.headersFor(id) }));
-    // Read on, so that the close is no reset that overtakes the reply; but not for ever.
-    socket.resume();
-    const timer = setTimeout(() => socket.destroy(), lingerMs);
-    socket.once("close", () => clearTimeout(timer));
+    lingerThenDestroy(socket);
   }
 }
 

@@ -23,6 +23,7 @@ import { type Origins, originsOf } from "../../options/origins.js";
 import { BodyBudget } from "../body-budget.js";
 import { callerOf, credentialOf } from "../caller-of.js";
 import type { Identification } from "../identification.js";
+import { listenOn, urlOf } from "../listening.js";
 import { ReadTurns } from "../read-turns.js";
 import { ReplyBudget } from "../reply-budget.js";
 import type { RunningListener } from "../running.js";
@@ -32,8 +33,9 @@ import { Cors, noContent } from "./cors.js";
 import { DecompressionTurns } from "./decompression-turns.js";
 import { Handshakes } from "./handshakes.js";
 import type { HttpFront, Route } from "./http-front.js";
+import { lingerMs } from "./linger.js";
 import type { HttpLimits, ListenerContext } from "./listener-context.js";
-import { lingerMs, OpenExchange } from "./open-exchange.js";
+import { OpenExchange } from "./open-exchange.js";
 import { checkHost, checkOrigin, type OpenPages } from "./pages.js";
 import { pathOf, Router } from "./router.js";
 import { asksForWebSocket, responseTo, withoutUpgrade } from "./upgrading.js";
@@ -189,16 +191,7 @@ class Listener implements HttpListener {
   }
 
   async listen(): Promise<void> {
-    const { host, port } = this.#context.limits;
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once("error", reject);
-      this.#server.listen(port, host, () => {
-        this.#server.off("error", reject);
-        resolve();
-      });
-    });
-    const address = this.#server.address();
-    if (address !== null && typeof address !== "string") this.#address = address;
+    this.#address = await listenOn(this.#server, this.#context.limits);
   }
 
   get port(): number {
@@ -206,9 +199,7 @@ class Listener implements HttpListener {
   }
 
   get url(): string {
-    const { address, family, port } = this.#address;
-    const scheme = this.#tls === null ? "http" : "https";
-    return `${scheme}://${family === "IPv6" ? `[${address}]` : address}:${port}`;
+    return urlOf(this.#tls === null ? "http" : "https", this.#address);
   }
 
   held(): HeldByListener {

@@ -2,6 +2,7 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
 import type { MillraceError, WorkClass } from "millrace-client/wire";
 import { type Caller, nobody } from "../../work/caller.js";
+import { queryOf } from "../query-of.js";
 import { toldError } from "../told-error.js";
 import { receiveBody } from "./body.js";
 import { BodyReading } from "./body-reading.js";
@@ -14,12 +15,11 @@ import type {
   StreamHead,
 } from "./http-front.js";
 import { Lifetime } from "./lifetime.js";
+import { lingerMs } from "./linger.js";
 import type { ListenerContext } from "./listener-context.js";
 import { LiveStream } from "./reply-stream.js";
 import { ReplyWriter } from "./reply-writer.js";
 
-/** A body that nobody reads is discarded for this long, so that the caller gets to read the reply before the close. */
-export const lingerMs = 1000;
 /** A body this small is discarded and the connection kept; behind a longer one it is closed. */
 const discardedBytesMax = 64 * 1024;
 
@@ -83,9 +83,7 @@ export class OpenExchange implements Exchange {
   }
 
   get query(): URLSearchParams {
-    const { url = "" } = this.request;
-    const at = url.indexOf("?");
-    return new URLSearchParams(at === -1 ? "" : url.slice(at + 1).replace(/#.*$/s, ""));
+    return queryOf(this.request.url ?? "");
   }
 
   async receive(bytesMax?: number): Promise<ReceivedBody> {

@@ -15,6 +15,7 @@ import type { Metrics } from "../../metrics/metrics.js";
 import type { Options } from "../../options/options.js";
 import type { Caller } from "../../work/caller.js";
 import type { BodyBudget, BodyShare } from "../body-budget.js";
+import { queryOf } from "../query-of.js";
 import type { ReadTurns, Sender } from "../read-turns.js";
 import { ReplyShare } from "../reply-budget.js";
 import { toldError } from "../told-error.js";
@@ -304,9 +305,4 @@ export class OpenChannel implements Channel, Sender {
     this.#turns.forget(this);
     this.#closed.abort();
   }
-}
-
-function queryOf(url: string): URLSearchParams {
-  const at = url.indexOf("?");
-  return new URLSearchParams(at === -1 ? "" : url.slice(at + 1).replace(/#.*$/s, ""));
 }

@@ -16,6 +16,7 @@ import type { Log } from "../../log.js";
 import type { Metrics } from "../../metrics/metrics.js";
 import type { Options } from "../../options/options.js";
 import { AgeQueue, type QueuePlace } from "../age-queue.js";
+import { queryOf } from "../query-of.js";
 import type { Upgrade, Upgrades } from "../upgrade.js";
 import { checkHandshake, offeredKeyOf } from "./handshake.js";
 import { closeMsMax, OpenChannel } from "./open-channel.js";
@@ -98,7 +99,7 @@ export class WebSockets implements Upgrades {
     }
     if (this.#isDraining) throw new MillraceError("draining", "The server is stopping.");
     checkHandshake(request);
-    endpoint.check?.(new URL(request.url ?? "/", "http://any").searchParams);
+    endpoint.check?.(queryOf(request.url ?? ""));
   }
 
   accept(upgrade: Upgrade): void {
