@@ -8,21 +8,10 @@
  */
 import { apiLimits, MillraceError, type WorkClass } from "millrace-client/wire";
 import type { InputOutcome, SubmitOutcome, SubmitSummary } from "../submit/submit.js";
-import type { Caller } from "../work/caller.js";
+import type { Asker } from "../work/asker.js";
 import type { Payload } from "../work/payload.js";
 import type { ServerViews } from "../work/views.js";
 import type { FrontParts } from "./front.js";
-
-/** Who asks, as every listener hands it up; an exchange over HTTP is one. */
-export interface Asker {
-  readonly id: string;
-  readonly caller: Caller;
-  /** On the clock of `performance.now()`. */
-  readonly arrivedAtMs: number;
-  readonly departed: AbortSignal;
-  /** Set where the reply knows it; for metrics. */
-  workClass: WorkClass | "none";
-}
 
 export interface Question {
   readonly task: string;
@@ -110,12 +99,18 @@ export async function askEach(
 }
 
 /**
- * For a protocol that cannot tell of one bad input among good ones.
+ * For a protocol that cannot tell of one bad input among good ones. `placeOf`: as for `valueOf`.
  *
  * @throws MillraceError of the first input that has none
  */
-export function valuesOf({ outcomes }: Answer): readonly Payload[] {
-  return outcomes.map((outcome) => valueOf(outcome));
+export function valuesOf(
+  { outcomes }: Answer,
+  placeOf?: (index: number) => string,
+): readonly Payload[] {
+  return outcomes.map((outcome, index) =>
+    // Places of what is well are named for nobody, and there may be a million.
+    "value" in outcome ? outcome.value : valueOf(outcome, placeOf?.(index)),
+  );
 }
 
 /**

@@ -4,11 +4,13 @@ import type { Exchange, RouteDoc } from "../../listen/http/http-front.js";
 import type { SubmitOutcome } from "../../submit/submit.js";
 import { badField } from "../../work/fields.js";
 import { askEach, refuseWhileDraining, valueOf } from "../ask.js";
+import { codePointsOf } from "../code-points.js";
 import { readForm } from "../form.js";
 import type { FrontParts } from "../front.js";
 import { type ReadBody, readAs, schemaOf, textOrTexts, withJson } from "../json-body.js";
 import { mediaTypeOf } from "../media-type.js";
 import { renamedFields } from "../renamed-fields.js";
+import { withBody } from "../with-body.js";
 import { codeOf, modelBetween } from "./languages.js";
 import { withoutLineBreaks } from "./line-breaks.js";
 import { translationModels } from "./models.js";
@@ -110,18 +112,11 @@ export async function answerTranslate(exchange: Exchange, parts: FrontParts): Pr
     await withJson(exchange, request, (body) => translate(exchange, parts, body));
     return;
   }
-  const body = await exchange.receive();
-  let answered: Promise<void>;
-  try {
-    const repeatedMax = parts.options.requestInputsMax;
-    const { bytes } = body;
-    const value = readAs(request, readForm(body.text(), { repeated: "text", repeatedMax }));
-    // It calls submit before it waits.
-    answered = translate(exchange, parts, { value, bytes });
-  } finally {
-    body.release();
-  }
-  await answered;
+  const form = { repeated: "text", repeatedMax: parts.options.requestInputsMax };
+  await withBody(exchange, {
+    read: (body) => ({ value: readAs(request, readForm(body.text(), form)), bytes: body.bytes }),
+    answer: (body) => translate(exchange, parts, body),
+  });
 }
 
 async function translate(
@@ -146,7 +141,7 @@ async function translate(
     translations[index] = JSON.stringify({
       detected_source_language: detected,
       text: values["text"],
-      ...(shows ? { billed_characters: charactersOf(sentTexts[index] ?? "") } : {}),
+      ...(shows ? { billed_characters: codePointsOf(sentTexts[index] ?? "") } : {}),
     });
   };
   try {
@@ -183,15 +178,4 @@ function isOn(value: TranslateRequest["show_billed_characters"]): boolean {
 
 function isOff(value: TranslateRequest["split_sentences"]): boolean {
   return value === false || value === 0 || value === "0";
-}
-
-/** Code points, as that protocol counts them. */
-function charactersOf(text: string): number {
-  let count = 0;
-  for (let at = 0; at < text.length; at += 1) {
-    const unit = text.charCodeAt(at);
-    // The second half of a pair: texts with lone halves were refused.
-    if (unit < 0xdc00 || unit > 0xdfff) count += 1;
-  }
-  return count;
 }

@@ -5,13 +5,14 @@
  *   └──────────── so many bytes as the header says; without the header all of them ─────────────────┘
  */
 import type { IncomingHttpHeaders } from "node:http";
-import { MillraceError, tensorLimits } from "millrace-client/wire";
+import { tensorLimits } from "millrace-client/wire";
 import { badField, Fields, kindOf, show } from "../../work/fields.js";
 import { inTurns } from "../../work/in-turns.js";
 import { parseSteps, tensorBody } from "../../work/json-object.js";
 import { isJsonObject } from "../../work/payload.js";
 import { readShape, readTensorJson, wrong } from "../../work/tensor-json.js";
 import { type NamedTensor, NamedTensors, textsOf } from "../../work/tensors.js";
+import { utf8Text } from "../utf8-text.js";
 import {
   type InferBody,
   type InferReading,
@@ -50,7 +51,7 @@ function* readSteps(
   options: InferReading,
 ): Generator<undefined, InferBody> {
   const headBytes = headLength(bytes, headers);
-  const text = decode(bytes.subarray(0, headBytes));
+  const text = utf8Text(bytes.subarray(0, headBytes), "the JSON of the body");
   const fields = new Fields(yield* parseSteps(text, tensorBody));
   fields.refuseUnknown(bodyFields);
   const parameters = readParameters(fields.value("parameters"), "parameters");
@@ -93,14 +94,6 @@ function headLength(bytes: Buffer, headers: IncomingHttpHeaders): number {
     headLengthHeader,
     `must be from 0 to the ${bytes.length} bytes of the body, not ${show(said)}`,
   );
-}
-
-function decode(bytes: Buffer): string {
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch (cause) {
-    throw new MillraceError("bad_encoding", "the JSON of the body is not UTF-8", { cause });
-  }
 }
 
 /** What lies behind the JSON, taken tensor by tensor in the order of the inputs. */

@@ -11,12 +11,13 @@ import {
 } from "millrace-client/wire";
 import type { RouteDoc } from "../../listen/http/http-front.js";
 import type { Channel, Hearer, MessageArrival } from "../../listen/websocket/websocket-front.js";
+import type { Asker } from "../../work/asker.js";
 import { Fields } from "../../work/fields.js";
-import { type Asker, askEach, type Question, refuseWhileDraining } from "../ask.js";
+import { askEach, type Question, refuseWhileDraining } from "../ask.js";
 import type { FrontParts, FrontTask } from "../front.js";
 import { replySummary } from "../reply-summary.js";
 import { resultJson } from "../result-json.js";
-import { hearObject, questionOf, type Said, taskNamed } from "./messages.js";
+import { askerOf, hearObject, questionOf, type Said, taskNamed } from "./messages.js";
 import { Credit, Running } from "./running.js";
 
 export const streamDoc: RouteDoc = {
@@ -120,13 +121,10 @@ class Stream implements Hearer {
         this.#channel.keep(2 * characters);
       },
     });
-    const asker: Asker = {
-      id: `${this.#channel.id}/${this.#requests}`,
-      caller: this.#channel.caller,
-      arrivedAtMs: said.atMs,
+    const asker = askerOf(this.#channel, said, {
+      number: this.#requests,
       departed: running.departed,
-      workClass: "none",
-    };
+    });
     const question = questionOf(said, { task, own: ownFields }, this.#parts);
     return { running, task, asker, question };
   }

@@ -7,11 +7,12 @@
  *                                                           └────────── subscribers ◄─────────┴── subscriptions
  */
 import { randomUUID } from "node:crypto";
-import { errorRegistry, MillraceError, type WorkClass } from "millrace-client/wire";
+import { errorRegistry, MillraceError } from "millrace-client/wire";
 import type { Access } from "../../access/access.js";
 import type { Log } from "../../log.js";
 import type { Metrics } from "../../metrics/metrics.js";
 import type { Options } from "../../options/options.js";
+import type { Asker } from "../../work/asker.js";
 import type { Caller } from "../../work/caller.js";
 import type { RunningListener } from "../running.js";
 import { toldError } from "../told-error.js";
@@ -19,7 +20,7 @@ import { type Frame, type ReplyOptions, ReplyQueues } from "./reply-queues.js";
 import { openSockets, type Sockets } from "./sockets.js";
 import { Subscribers } from "./subscribers.js";
 import { TopicWays } from "./topic-ways.js";
-import type { ZmqAsker, ZmqDropReason, ZmqFront, ZmqMessage } from "./zmq-front.js";
+import type { ZmqDropReason, ZmqFront, ZmqMessage } from "./zmq-front.js";
 
 export interface ZmqListenerParts {
   readonly front: ZmqFront;
@@ -307,7 +308,7 @@ class OpenMessage implements ZmqMessage {
   readonly frames: readonly Buffer[];
   readonly bytes: number;
   readonly arrivedAtMs: number = performance.now();
-  asker: OpenAsker | null = null;
+  asker: Asker | null = null;
   readonly #parts: MessageParts;
   readonly #departure = new AbortController();
   #unwatch: () => void = () => {};
@@ -326,7 +327,7 @@ class OpenMessage implements ZmqMessage {
     return this.#parts.callerOf(credential);
   }
 
-  begin(topic: Buffer, caller: Caller): ZmqAsker {
+  begin(topic: Buffer, caller: Caller): Asker {
     if (this.asker !== null) throw new Error("a message is one request");
     this.#parts.begin();
     this.#unwatch = this.#parts.watch(keyOf(topic), () => this.abort());
@@ -358,10 +359,6 @@ class OpenMessage implements ZmqMessage {
   end(): void {
     this.#unwatch();
   }
-}
-
-interface OpenAsker extends ZmqAsker {
-  workClass: WorkClass | "none";
 }
 
 /** As `Subscribers` has it. */
