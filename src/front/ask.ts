@@ -99,18 +99,12 @@ export async function askEach(
 }
 
 /**
- * For a protocol that cannot tell of one bad input among good ones. `placeOf`: as for `valueOf`.
+ * For a protocol that cannot tell of one bad input among good ones.
  *
  * @throws MillraceError of the first input that has none
  */
-export function valuesOf(
-  { outcomes }: Answer,
-  placeOf?: (index: number) => string,
-): readonly Payload[] {
-  return outcomes.map((outcome, index) =>
-    // Places of what is well are named for nobody, and there may be a million.
-    "value" in outcome ? outcome.value : valueOf(outcome, placeOf?.(index)),
-  );
+export function valuesOf({ outcomes }: Answer): readonly Payload[] {
+  return outcomes.map((outcome) => valueOf(outcome));
 }
 
 /**

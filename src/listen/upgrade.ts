@@ -6,8 +6,8 @@ import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Caller } from "../work/caller.js";
 import type { BodyBudget } from "./body-budget.js";
-import type { ReadTurns } from "./read-turns.js";
 import type { ReplyBudget } from "./reply-budget.js";
+import type { Rounds } from "./rounds.js";
 
 /** A request that passed every check of HTTP's. From `accept` on its connection is the other's. */
 export interface Upgrade {
@@ -23,7 +23,7 @@ export interface Upgrade {
   readonly headers: Readonly<Record<string, string>>;
   readonly bodies: BodyBudget;
   readonly replies: ReplyBudget;
-  readonly reads: ReadTurns;
+  readonly reads: Rounds;
 }
 
 export interface Upgrades {

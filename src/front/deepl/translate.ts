@@ -4,7 +4,6 @@ import type { Exchange, RouteDoc } from "../../listen/http/http-front.js";
 import type { SubmitOutcome } from "../../submit/submit.js";
 import { badField } from "../../work/fields.js";
 import { askEach, refuseWhileDraining, valueOf } from "../ask.js";
-import { codePointsOf } from "../code-points.js";
 import { readForm } from "../form.js";
 import type { FrontParts } from "../front.js";
 import { type ReadBody, readAs, schemaOf, textOrTexts, withJson } from "../json-body.js";
@@ -141,7 +140,7 @@ async function translate(
     translations[index] = JSON.stringify({
       detected_source_language: detected,
       text: values["text"],
-      ...(shows ? { billed_characters: codePointsOf(sentTexts[index] ?? "") } : {}),
+      ...(shows ? { billed_characters: charactersOf(sentTexts[index] ?? "") } : {}),
     });
   };
   try {
@@ -178,4 +177,15 @@ function isOn(value: TranslateRequest["show_billed_characters"]): boolean {
 
 function isOff(value: TranslateRequest["split_sentences"]): boolean {
   return value === false || value === 0 || value === "0";
+}
+
+/** Code points, as that protocol counts them. */
+function charactersOf(text: string): number {
+  let count = 0;
+  for (let at = 0; at < text.length; at += 1) {
+    const unit = text.charCodeAt(at);
+    // The second half of a pair: texts with lone halves were refused.
+    if (unit < 0xdc00 || unit > 0xdfff) count += 1;
+  }
+  return count;
 }

@@ -3,7 +3,7 @@ import { MillraceError, type ModelInfo } from "millrace-client/wire";
 import type { Exchange, Reply } from "../../listen/http/http-front.js";
 import { badField, type Fields } from "../../work/fields.js";
 import type { JsonObject, JsonValue, Payload } from "../../work/payload.js";
-import { type Answer, ask, askEach, valueOf, valuesOf } from "../ask.js";
+import { type Answer, ask, askEach, valueOf } from "../ask.js";
 import type { FrontParts } from "../front.js";
 import type { ReadBody } from "../json-body.js";
 import { similaritiesText, vectorFloats, vectorText } from "../vectors.js";
@@ -252,8 +252,8 @@ function questionOf({ model, bytes }: Request, task: string, fields: JsonFields)
 
 type JsonFields = Readonly<Record<string, unknown>>;
 
-function resultsOf(answer: Answer): readonly Payload[] {
-  return valuesOf(answer, (index) => `inputs[${index}]`);
+function resultsOf({ outcomes }: Answer): readonly Payload[] {
+  return outcomes.map((outcome, index) => valueOf(outcome, `inputs[${index}]`));
 }
 
 function scoresText(result: Payload | undefined): string {

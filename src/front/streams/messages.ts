@@ -1,8 +1,6 @@
 /** A message → a JSON object; and the request that it holds → a question. */
 import { MillraceError } from "millrace-client/wire";
-import type { Channel } from "../../listen/websocket/websocket-front.js";
 import { didYouMean } from "../../near-miss.js";
-import type { Asker } from "../../work/asker.js";
 import { inTurns } from "../../work/in-turns.js";
 import { parseObject, parseSteps, tensorBody } from "../../work/json-object.js";
 import type { Question } from "../ask.js";
@@ -60,15 +58,6 @@ export function questionOf(
 ): Question {
   const rest = Object.fromEntries(Object.entries(fields).filter(([name]) => !own.includes(name)));
   return readQuestion(rest, { task, options, payloadBytes: bytes });
-}
-
-/** Of the request of this number on the connection. */
-export function askerOf(
-  { id, caller }: Pick<Channel, "id" | "caller">,
-  { atMs: arrivedAtMs }: Said,
-  { number, departed }: { readonly number: number; readonly departed: AbortSignal },
-): Asker {
-  return { id: `${id}/${number}`, caller, arrivedAtMs, departed, workClass: "none" };
 }
 
 /** @throws MillraceError `bad_request` */

@@ -18,7 +18,7 @@ import { refuseWhileDraining } from "../ask.js";
 import type { FrontParts, FrontTask } from "../front.js";
 import { replySummary } from "../reply-summary.js";
 import { resultsJson } from "../results-json.js";
-import { askerOf, hearObject, questionOf, type Said, taskNamed } from "./messages.js";
+import { hearObject, questionOf, type Said, taskNamed } from "./messages.js";
 import { PairSession } from "./pair-session.js";
 
 const sessionCharactersMax = 64;
@@ -133,7 +133,13 @@ class Feed implements Hearer {
     this.#requests += 1;
     this.#underWay += 1;
     const work = this.#session.begin(this.#channel);
-    const asker = askerOf(this.#channel, said, { number: this.#requests, departed: work.departed });
+    const asker = {
+      id: `${this.#channel.id}/${this.#requests}`,
+      caller: this.#channel.caller,
+      arrivedAtMs: said.atMs,
+      departed: work.departed,
+      workClass: "none" as const,
+    };
     try {
       const question = questionOf(said, { task, own: ownFields }, this.#parts);
       const { results, summary } = await resultsJson(this.#parts, asker, { question, task });

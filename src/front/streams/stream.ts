@@ -17,7 +17,7 @@ import { askEach, type Question, refuseWhileDraining } from "../ask.js";
 import type { FrontParts, FrontTask } from "../front.js";
 import { replySummary } from "../reply-summary.js";
 import { resultJson } from "../result-json.js";
-import { askerOf, hearObject, questionOf, type Said, taskNamed } from "./messages.js";
+import { hearObject, questionOf, type Said, taskNamed } from "./messages.js";
 import { Credit, Running } from "./running.js";
 
 export const streamDoc: RouteDoc = {
@@ -121,10 +121,13 @@ class Stream implements Hearer {
         this.#channel.keep(2 * characters);
       },
     });
-    const asker = askerOf(this.#channel, said, {
-      number: this.#requests,
+    const asker: Asker = {
+      id: `${this.#channel.id}/${this.#requests}`,
+      caller: this.#channel.caller,
+      arrivedAtMs: said.atMs,
       departed: running.departed,
-    });
+      workClass: "none",
+    };
     const question = questionOf(said, { task, own: ownFields }, this.#parts);
     return { running, task, asker, question };
   }

@@ -4,11 +4,11 @@ import type { Exchange } from "../../listen/http/http-front.js";
 import type { SubmitSummary } from "../../submit/submit.js";
 import type { Payload } from "../../work/payload.js";
 import { askEach, valueOf } from "../ask.js";
-import { codePointsOf } from "../code-points.js";
 import type { FrontParts } from "../front.js";
 import type { ReadBody } from "../json-body.js";
 import { similaritiesText, vectorFloats, vectorText } from "../vectors.js";
 import {
+  countOf,
   cutFields,
   type EmbedAllBody,
   type EmbedBody,
@@ -58,7 +58,7 @@ export async function similarity(
   const fields = { texts, normalize: false, ...cutFields(parameters ?? {}) };
   const vectors: Float32Array[] = [];
   let tokens = 0;
-  const summary = await askForVectors(exchange, parts, {
+  const summary = await ask(exchange, parts, {
     fields,
     bytes,
     onResult: (result, index) => {
@@ -66,7 +66,7 @@ export async function similarity(
       vectors[index] = vectorFloats(result);
     },
   });
-  const characters = texts.reduce((sum, text) => sum + codePointsOf(text), 0);
+  const characters = texts.reduce((sum, text) => sum + countOf(text), 0);
   exchange.reply(teiReply(similaritiesText(vectors), { characters, tokens, summary }));
 }
 
@@ -88,7 +88,7 @@ async function replyVectors(
   // As text from the start, while others still run.
   const vectors: string[] = [];
   let tokens = 0;
-  const summary = await askForVectors(exchange, parts, {
+  const summary = await ask(exchange, parts, {
     fields,
     bytes,
     onResult: (result, index) => {
@@ -99,7 +99,7 @@ async function replyVectors(
   exchange.reply(teiReply(`[${vectors.join(",")}]`, { characters, tokens, summary }));
 }
 
-async function askForVectors(
+async function ask(
   exchange: Exchange,
   parts: FrontParts,
   { fields, bytes, onResult }: Omit<Wanted, "characters"> & OnResult,

@@ -3,7 +3,6 @@ import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
 import { badField, kindOf } from "../../work/fields.js";
 import type { JsonObject } from "../../work/payload.js";
-import { codePointsOf } from "../code-points.js";
 import { textList, textOrTexts } from "../json-body.js";
 import type { FieldNames } from "../renamed-fields.js";
 
@@ -172,7 +171,7 @@ export interface ReadInputs {
 /** What each of a list is, the task looks at. @throws MillraceError `input_empty`, `bad_request` */
 export function readInputs(inputs: unknown): ReadInputs {
   if (typeof inputs === "string")
-    return { fields: { texts: [inputs] }, characters: codePointsOf(inputs) };
+    return { fields: { texts: [inputs] }, characters: countOf(inputs) };
   if (!Array.isArray(inputs)) {
     throw badField("inputs", `must be a text or a list, not ${kindOf(inputs)}`);
   }
@@ -186,7 +185,7 @@ export function readInputs(inputs: unknown): ReadInputs {
     return { fields: { tokenIds: list }, characters };
   }
   const characters = list.reduce<number>(
-    (sum, text) => sum + (typeof text === "string" ? codePointsOf(text) : 0),
+    (sum, text) => sum + (typeof text === "string" ? countOf(text) : 0),
     0,
   );
   return { fields: { texts: list }, characters };
@@ -194,4 +193,15 @@ export function readInputs(inputs: unknown): ReadInputs {
 
 function lengthOf(value: unknown): number {
   return Array.isArray(value) ? value.length : 0;
+}
+
+/** Code points. */
+export function countOf(text: string): number {
+  let count = 0;
+  for (let at = 0; at < text.length; at += 1) {
+    const unit = text.charCodeAt(at);
+    // The second half of a pair is counted with its first.
+    if (unit < 0xdc00 || unit > 0xdfff) count += 1;
+  }
+  return count;
 }

@@ -5,12 +5,12 @@ import type { Caller } from "../../work/caller.js";
 import { badField, kindOf } from "../../work/fields.js";
 import { float32Text } from "../../work/float-text.js";
 import type { Payload } from "../../work/payload.js";
-import { type Answer, ask, valuesOf } from "../ask.js";
+import { type Answer, ask, valueOf } from "../ask.js";
 import { modelsOf } from "../callers-models.js";
-import { codePointsOf } from "../code-points.js";
 import type { FrontParts } from "../front.js";
 import type { ReadBody } from "../json-body.js";
-import { cutFields, type PredictBody, type RerankBody } from "./fields.js";
+import { countOf, cutFields, type PredictBody, type RerankBody } from "./fields.js";
+
 import { type Computed, numberOf, teiReply, tokensOf } from "./replies.js";
 
 export async function predict(
@@ -32,7 +32,7 @@ export async function predict(
     payloadBytes: bytes,
   });
   const labels = labelsOf(parts, answer);
-  const results = valuesOf(answer, (index) => `inputs[${index}]`);
+  const results = answer.outcomes.map((outcome, index) => valueOf(outcome, `inputs[${index}]`));
   const predictions = results.map((result) => {
     const scores = scoresOf(logitsOf(result), raw);
     const list = sorted(scores).map(({ score, index }) => {
@@ -59,7 +59,7 @@ export async function rerank(
     fields: { query, texts, raw: true, ...cutFields(value) },
     payloadBytes: bytes,
   });
-  const results = valuesOf(answer, (index) => `texts[${index}]`);
+  const results = answer.outcomes.map((outcome, index) => valueOf(outcome, `texts[${index}]`));
   const scores = results.map((result) => scoresOf(logitsOf(result), raw)[0] ?? 0);
   const ranks = sorted(scores).map(({ score, index }) => {
     const text = withText ? `,"text":${JSON.stringify(texts[index])}` : "";
@@ -132,7 +132,10 @@ function logitsOf({ values, tensors }: Payload): readonly number[] {
 function scoresOf(logits: readonly number[], raw: boolean): readonly number[] {
   if (raw) return logits;
   if (logits.length === 1) return logits.map((logit) => 1 / (1 + Math.exp(-logit)));
-  const largest = logits.reduce((most, logit) => Math.max(most, logit));
+  const largest = Math.max(
+    ...logits.slice(0, 1),
+    logits.reduce((most, x) => Math.max(most, x)),
+  );
   const parts = logits.map((logit) => Math.exp(logit - largest));
   const sum = parts.reduce((total, part) => total + part, 0);
   return parts.map((part) => part / sum);
@@ -153,7 +156,7 @@ function computedOf(
   texts: readonly unknown[],
 ): Computed {
   return {
-    characters: texts.reduce<number>((sum, text) => sum + codePointsOf(String(text)), 0),
+    characters: texts.reduce<number>((sum, text) => sum + countOf(String(text)), 0),
     tokens: results.reduce((sum, result) => sum + tokensOf(result), 0),
     summary,
   };

@@ -1,19 +1,22 @@
 /** The body of one request as its bytes come, in turns with whatever else is read. */
 import type { IncomingMessage } from "node:http";
-import type { ReadTurns, Sender } from "../read-turns.js";
+import type { Rester, Rounds } from "../rounds.js";
 
-export class BodyReading implements Sender {
+/** What it costs to be told of a chunk: bodies may come byte by byte. */
+const chunkCostBytes = 256;
+
+export class BodyReading implements Rester {
   readonly #request: IncomingMessage;
-  readonly #turns: ReadTurns;
+  readonly #rounds: Rounds;
 
-  constructor(request: IncomingMessage, turns: ReadTurns) {
+  constructor(request: IncomingMessage, rounds: Rounds) {
     this.#request = request;
-    this.#turns = turns;
+    this.#rounds = rounds;
   }
 
   /** For each chunk. */
   took(bytes: number): void {
-    this.#turns.took(this, bytes);
+    this.#rounds.took(this, bytes + chunkCostBytes);
   }
 
   rest(): void {

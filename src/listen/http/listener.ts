@@ -24,8 +24,8 @@ import { BodyBudget } from "../body-budget.js";
 import { callerOf, credentialOf } from "../caller-of.js";
 import type { Identification } from "../identification.js";
 import { listenOn, urlOf } from "../listening.js";
-import { ReadTurns } from "../read-turns.js";
 import { ReplyBudget } from "../reply-budget.js";
+import { Rounds } from "../rounds.js";
 import type { RunningListener } from "../running.js";
 import type { Upgrades } from "../upgrade.js";
 import { Connections } from "./connections.js";
@@ -121,7 +121,7 @@ class Listener implements HttpListener {
       bodies: new BodyBudget(limits.bodiesBytesMax, nowMs),
       replies: new ReplyBudget(limits.repliesBytesMax),
       decompressions: new DecompressionTurns(),
-      reads: new ReadTurns(),
+      reads: new Rounds(),
       signOfLifeMs,
       nowMs,
       isDraining: () => this.#draining !== null,

@@ -16,8 +16,8 @@ import type { Options } from "../../options/options.js";
 import type { Caller } from "../../work/caller.js";
 import type { BodyBudget, BodyShare } from "../body-budget.js";
 import { queryOf } from "../query-of.js";
-import type { ReadTurns, Sender } from "../read-turns.js";
 import { ReplyShare } from "../reply-budget.js";
+import type { Rester, Rounds } from "../rounds.js";
 import { toldError } from "../told-error.js";
 import type { Upgrade } from "../upgrade.js";
 import { ChannelWriter } from "./channel-writer.js";
@@ -26,8 +26,8 @@ import type { Channel, CloseCode, Endpoint, Hearer } from "./websocket-front.js"
 
 /** From the first word of a close until the connection is gone, whatever the peer does. */
 export const closeMsMax = 1_000;
-/** What a message costs beside its bytes while it waits to be heard. */
-const messageCostBytes = 256;
+/** What a chunk costs beside its bytes, in bytes that could be copied meanwhile. */
+const chunkCostBytes = 256;
 
 export interface ChannelParts {
   readonly ws: WebSocket;
@@ -35,6 +35,7 @@ export interface ChannelParts {
   readonly endpoint: Endpoint;
   readonly limits: Pick<Options, "bodyTimeoutMs" | "replyTimeoutMs">;
   readonly pingMs: number;
+  readonly reads: Rounds;
   readonly metrics: Pick<Metrics, "replied" | "refused">;
   readonly log: Log;
   /** Something came, or it is held, or not any more: it idles from now on, or does not. */
@@ -49,7 +50,7 @@ interface Message {
   readonly share: BodyShare;
 }
 
-export class OpenChannel implements Channel, Sender {
+export class OpenChannel implements Channel, Rester {
   readonly id: string;
   readonly caller: Caller;
   readonly query: URLSearchParams;
@@ -61,13 +62,12 @@ export class OpenChannel implements Channel, Sender {
   readonly #kept: ReplyShare;
   readonly #intake: MessageIntake;
   readonly #bodies: BodyBudget;
-  readonly #turns: ReadTurns;
   readonly #hearer: Hearer;
   readonly #messages: Message[] = [];
   #isHearing = false;
   #holds = 0;
   /** Why nothing is read: each of them must be over. */
-  readonly #pauses = new Set<"turn" | "behind" | "hearing">();
+  readonly #pauses = new Set<"round" | "behind" | "hearing">();
   #isClosing = false;
   #seenBytes = 0;
   #isPinged = false;
@@ -76,14 +76,13 @@ export class OpenChannel implements Channel, Sender {
 
   constructor(parts: ChannelParts) {
     const { ws, upgrade, endpoint, limits } = parts;
-    const { id, caller, socket, bodies, replies, reads, request } = upgrade;
+    const { id, caller, socket, bodies, replies, request } = upgrade;
     this.#parts = parts;
     this.id = id;
     this.caller = caller;
     this.socket = socket;
     this.query = queryOf(request.url ?? "");
     this.#bodies = bodies;
-    this.#turns = reads;
     const onStall = (): void => this.#cutOff(1008, "you do not take what you asked for");
     this.#kept = new ReplyShare(replies, onStall);
     this.#writer = new ChannelWriter(ws, {
@@ -166,11 +165,11 @@ export class OpenChannel implements Channel, Sender {
   }
 
   rest(): void {
-    this.#pause("turn", true);
+    this.#pause("round", true);
   }
 
   wake(): void {
-    this.#pause("turn", false);
+    this.#pause("round", false);
   }
 
   #listen(): void {
@@ -196,7 +195,7 @@ export class OpenChannel implements Channel, Sender {
   #took(bytes: number): void {
     if (this.#closed.signal.aborted || this.#isClosing) return;
     this.#intake.took(bytes);
-    this.#turns.took(this, bytes);
+    this.#parts.reads.took(this, bytes + chunkCostBytes);
     this.#parts.onActivity(this);
   }
 
@@ -206,7 +205,7 @@ export class OpenChannel implements Channel, Sender {
     if (this.#isClosing) return;
     const share = this.#bodies.open((error) => this.#refuse(error));
     try {
-      share.grow(data.length + messageCostBytes);
+      share.grow(data.length + chunkCostBytes);
     } catch (error) {
       if (!(error instanceof MillraceError)) throw error;
       this.#refuse(error);
@@ -248,7 +247,7 @@ export class OpenChannel implements Channel, Sender {
     if (this.#parts.isDraining()) this.drain();
   }
 
-  #pause(why: "turn" | "behind" | "hearing", isPaused: boolean): void {
+  #pause(why: "round" | "behind" | "hearing", isPaused: boolean): void {
     const { ws } = this.#parts;
     if (isPaused) this.#pauses.add(why);
     else this.#pauses.delete(why);
@@ -302,7 +301,7 @@ export class OpenChannel implements Channel, Sender {
     this.#kept.release();
     this.#intake.end();
     for (const { share } of this.#messages.splice(0)) share.release();
-    this.#turns.forget(this);
+    this.#parts.reads.forget(this);
     this.#closed.abort();
   }
 }

@@ -118,6 +118,7 @@ export class WebSockets implements Upgrades {
         metrics,
         log,
         pingMs,
+        reads: upgrade.reads,
         onActivity: (active) => this.#order(active),
         isDraining: () => this.#isDraining,
       });

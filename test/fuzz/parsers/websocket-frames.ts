@@ -6,8 +6,8 @@ import { Duplex } from "node:stream";
 import { MillraceError } from "millrace-client/wire";
 import { openStreamsFront } from "#src/front/streams/streams.js";
 import { BodyBudget } from "#src/listen/body-budget.js";
-import { ReadTurns } from "#src/listen/read-turns.js";
 import { ReplyBudget } from "#src/listen/reply-budget.js";
+import { Rounds } from "#src/listen/rounds.js";
 import { WebSockets } from "#src/listen/websocket/websockets.js";
 import { createLog } from "#src/log.js";
 import { anyCaller } from "#src/work/caller.js";
@@ -71,7 +71,7 @@ export const webSocketFrameParser: FuzzParser = defineParser<CutFrames>({
     });
     const bodies = new BodyBudget(fuzzOptions.bodiesBytesMax);
     const replies = new ReplyBudget(fuzzOptions.repliesBytesMax);
-    const reads = new ReadTurns();
+    const reads = new Rounds();
     return {
       make: framesOf,
       take: async ({ bytes, cut }) => {
