@@ -4,8 +4,8 @@
  *   { "id", "parameters", "inputs": [{ name, datatype, shape, data | parameters.binary_data_size }], "outputs" }  raw │ raw │ …
  *   └──────────── so many bytes as the header says; without the header all of them ─────────────────┘
  */
-import type { IncomingHttpHeaders } from "node:http";
 import { tensorLimits } from "millrace-client/wire";
+import type { Exchange } from "../../listen/http/http-front.js";
 import { badField, Fields, kindOf, show } from "../../work/fields.js";
 import { inTurns } from "../../work/in-turns.js";
 import { parseSteps, tensorBody } from "../../work/json-object.js";
@@ -39,7 +39,7 @@ const outputFields = ["name", "datatype", "shape", "parameters"] as const;
 /** In turns. @throws MillraceError `bad_request`, `bad_encoding`, `tensor_invalid`; the message names the tensor. */
 export async function readInferBody(
   bytes: Buffer,
-  headers: IncomingHttpHeaders,
+  headers: Exchange["headers"],
   options: InferReading,
 ): Promise<InferBody> {
   return await inTurns(readSteps(bytes, headers, options));
@@ -47,7 +47,7 @@ export async function readInferBody(
 
 function* readSteps(
   bytes: Buffer,
-  headers: IncomingHttpHeaders,
+  headers: Exchange["headers"],
   options: InferReading,
 ): Generator<undefined, InferBody> {
   const headBytes = headLength(bytes, headers);
@@ -85,7 +85,7 @@ function isNone(outputs: unknown): boolean {
 }
 
 /** All of the body where the header is not there. */
-function headLength(bytes: Buffer, headers: IncomingHttpHeaders): number {
+function headLength(bytes: Buffer, headers: Exchange["headers"]): number {
   const said = headers[headLengthHeader];
   if (said === undefined) return bytes.length;
   const length = typeof said === "string" && /^\d{1,15}$/.test(said) ? Number(said) : -1;
