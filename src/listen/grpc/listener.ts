@@ -1,5 +1,5 @@
 /**
- * READ FIRST. Listens for gRPC, for every front that has services: sockets, limits, deadlines, departures and statuses. It
+ * READ FIRST of this folder. Listens for gRPC, for every front that has services: sockets, limits, deadlines, departures and statuses. It
  * knows no service but reflection, which is about all of them.
  *
  *   socket ─► too many? ─► the library's HTTP/2 ─► guarded call ─► handler ─► the front's method
@@ -20,7 +20,7 @@ import { type TlsFiles, tlsVersionMin } from "../../access/tls-files.js";
 import type { Log } from "../../log.js";
 import type { Options } from "../../options/options.js";
 import { listenOn, urlOf } from "../listening.js";
-import type { RunningListener } from "../running.js";
+import type { RunningListener } from "../running-listener.js";
 import type { GrpcFront, GrpcMethod } from "./grpc-front.js";
 import { GuardedCall, type GuardedMethod, type GuardParts } from "./guarded-call.js";
 import { bothStreamHandler, serverStreamHandler, unaryHandler } from "./handlers.js";

@@ -1,5 +1,5 @@
 /**
- * READ FIRST. Listens for HTTP, for every front: sockets, limits, bodies, departures and replies. It speaks no protocol
+ * READ FIRST of this folder. Listens for HTTP, for every front: sockets, limits, bodies, departures and replies. It speaks no protocol
  * of its own.
  *
  *   socket ─► connections ─► router ─► the front's handler ─► exchange.receive ─► body, decompression, budget
@@ -26,7 +26,7 @@ import type { Identification } from "../identification.js";
 import { listenOn, urlOf } from "../listening.js";
 import { ReplyBudget } from "../reply-budget.js";
 import { Rounds } from "../rounds.js";
-import type { RunningListener } from "../running.js";
+import type { RunningListener } from "../running-listener.js";
 import type { Upgrades } from "../upgrade.js";
 import { Connections } from "./connections.js";
 import { Cors, noContent } from "./cors.js";
