@@ -135,7 +135,10 @@ export class Connections {
       return;
     }
     const most = this.#context.limits.connectionsMax;
-    throw new MillraceError("too_many_connections", `There are ${most} connections already.`);
+    throw new MillraceError(
+      "too_many_connections",
+      `There are ${most} connections already (--connections-max); come again later.`,
+    );
   }
 
   /** Node's parser gave up on a connection: no reply object exists for the request that it could not read. */
