@@ -6,7 +6,7 @@ import { adminPart, publicPart } from "./listen/http/admin-routes.js";
 import type { HttpFront } from "./listen/http/http-front.js";
 import { type HttpListener, startHttpListener } from "./listen/http/listener.js";
 import { identificationOf } from "./listen/identification.js";
-import type { RunningListener } from "./listen/running.js";
+import type { RunningListener } from "./listen/running-listener.js";
 import { WebSockets } from "./listen/websocket/websockets.js";
 import { startZmqListener } from "./listen/zmq/listener.js";
 import type { Log } from "./log.js";

@@ -8,21 +8,10 @@
  */
 import { apiLimits, MillraceError, type WorkClass } from "millrace-client/wire";
 import type { InputOutcome, SubmitOutcome, SubmitSummary } from "../submit/submit.js";
-import type { Caller } from "../work/caller.js";
+import type { Asker } from "../work/asker.js";
 import type { Payload } from "../work/payload.js";
 import type { ServerViews } from "../work/views.js";
 import type { FrontParts } from "./front.js";
-
-/** Who asks, as every listener hands it up; an exchange over HTTP is one. */
-export interface Asker {
-  readonly id: string;
-  readonly caller: Caller;
-  /** On the clock of `performance.now()`. */
-  readonly arrivedAtMs: number;
-  readonly departed: AbortSignal;
-  /** Set where the reply knows it; for metrics. */
-  workClass: WorkClass | "none";
-}
 
 export interface Question {
   readonly task: string;

@@ -6,6 +6,7 @@ import { kindOf } from "../work/fields.js";
 import { type BodyShape, parseObject, usualBody } from "../work/json-object.js";
 import type { JsonObject } from "../work/payload.js";
 import { mediaTypeOf } from "./media-type.js";
+import { withBody } from "./with-body.js";
 
 export interface ReadBody<Value> {
   readonly value: Value;
@@ -14,7 +15,7 @@ export interface ReadBody<Value> {
 }
 
 /**
- * `answer` must call submit before it waits for anything: the body is counted until it returns.
+ * `answer` as of `withBody`: it calls submit before it waits for anything.
  *
  * @throws MillraceError `unsupported_media_type`, `bad_request` (`param` is the path of the field), and as `Exchange.receive`
  */
@@ -33,15 +34,13 @@ export async function withJsonOf<Value>(
   answer: (body: ReadBody<Value>) => Promise<void>,
 ): Promise<void> {
   refuseOtherTypes(exchange);
-  const body = await exchange.receive();
-  let answered: Promise<void>;
-  try {
-    const { bytes } = body;
-    answered = answer({ value: readAs(schema, parseObject(body.text(), shape)), bytes });
-  } finally {
-    body.release();
-  }
-  await answered;
+  await withBody(exchange, {
+    read: (body) => ({
+      value: readAs(schema, parseObject(body.text(), shape)),
+      bytes: body.bytes,
+    }),
+    answer,
+  });
 }
 
 /** @throws MillraceError `bad_request` */

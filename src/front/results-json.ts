@@ -1,6 +1,7 @@
 /** A question whose reply in Millrace's own words is one, with everything: its results as JSON, in the order of the inputs. */
 import type { SubmitSummary } from "../submit/submit.js";
-import { type Asker, askEach, type Question } from "./ask.js";
+import type { Asker } from "../work/asker.js";
+import { askEach, type Question } from "./ask.js";
 import type { FrontParts, FrontTask } from "./front.js";
 import { resultJson } from "./result-json.js";
 

@@ -87,7 +87,7 @@ export class BodyBudget {
   }
 
   #full(): MillraceError {
-    const message = `The bodies that are being read have ${this.#bytesMax} bytes already.`;
+    const message = `The bodies that are being read have ${this.#bytesMax} bytes already (--bodies-bytes-max); come again later.`;
     return new MillraceError("queue_full", message, { retryAfterMs });
   }
 }

@@ -24,7 +24,10 @@ export function callerOf(
   if (needed === "open") return openCaller(credential, access);
   const caller = access.callerOf(credential);
   if (needed !== "admin" || caller.isAdmin) return caller;
-  throw new MillraceError("forbidden", "This is for keys that may administrate.");
+  throw new MillraceError(
+    "forbidden",
+    "This is for keys that may administrate: `millrace keys add NAME --admin` makes one.",
+  );
 }
 
 /** Where no key is asked for: whoever has none hears of no model there. */

@@ -1,12 +1,13 @@
 /**
  * Between the listener for HTTP and whoever takes its connections over when a request asks for another protocol on them. Both
- * have the same places for connections and the same budgets.
+ * have the same places for connections, the same budgets and the same turns.
  */
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Caller } from "../work/caller.js";
 import type { BodyBudget } from "./body-budget.js";
 import type { ReplyBudget } from "./reply-budget.js";
+import type { Rounds } from "./rounds.js";
 
 /** A request that passed every check of HTTP's. From `accept` on its connection is the other's. */
 export interface Upgrade {
@@ -22,6 +23,7 @@ export interface Upgrade {
   readonly headers: Readonly<Record<string, string>>;
   readonly bodies: BodyBudget;
   readonly replies: ReplyBudget;
+  readonly reads: Rounds;
 }
 
 export interface Upgrades {

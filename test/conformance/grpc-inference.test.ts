@@ -7,43 +7,14 @@ import { inferenceProto } from "#src/front/inference-v2/inference-proto.js";
 import { createServer, type MillraceServer } from "#src/index.js";
 import { GrpcClient } from "../support/grpc-client.js";
 import { encoderWidth, writeMadeEncoder } from "../support/made-encoder.js";
-import { graphBytes, onnxTypes } from "../support/onnx-graph.js";
 import { assertIdle, getReady, getStatus, until } from "../support/real-server.js";
+import { everyType, lookUp, types } from "../support/small-graphs.js";
 import { TempDir } from "../support/temp-dir.js";
 
 let dir: TempDir;
 let server: MillraceServer;
 let client: GrpcClient;
 let health: GrpcClient;
-
-const types = Object.keys(onnxTypes).filter((type) => type !== "BF16") as Exclude<
-  keyof typeof onnxTypes,
-  "BF16"
->[];
-/** Each input is an output. */
-const everyType = graphBytes({
-  nodes: types.map((type) => ({
-    opType: "Identity",
-    input: [`in ${type}`],
-    output: [`out ${type}`],
-  })),
-  inputs: types.map((type) => ({ name: `in ${type}`, type, shape: ["n", 2] })),
-  outputs: types.map((type) => ({ name: `out ${type}`, type, shape: ["n", 2] })),
-});
-/** A look-up among four numbers: an index that is none of theirs breaks the run. */
-const lookUp = graphBytes({
-  nodes: [{ opType: "Gather", input: ["table", "at"], output: ["found"] }],
-  inputs: [{ name: "at", type: "INT64", shape: ["n"] }],
-  outputs: [{ name: "found", type: "FP32", shape: ["n"] }],
-  initializers: [
-    {
-      dims: [4],
-      dataType: 1,
-      name: "table",
-      rawData: new Uint8Array(new Float32Array([0, 1, 4, 9]).buffer),
-    },
-  ],
-});
 
 before(async () => {
   dir = await TempDir.make();

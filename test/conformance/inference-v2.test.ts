@@ -8,43 +8,16 @@ import { createServer, type MillraceServer } from "#src/index.js";
 import { openSession, runTensors, type Session } from "#src/runtime/session.js";
 import { Random } from "../sim/random.js";
 import { TestFront } from "../support/http-front.js";
-import { graphBytes, onnxTypes } from "../support/onnx-graph.js";
+import { graphBytes } from "../support/onnx-graph.js";
 import { assertIdle, getReady, getStatus, until } from "../support/real-server.js";
 import { sharedPath, skipWithout } from "../support/shared-data.js";
+import { everyType, lookUp, types } from "../support/small-graphs.js";
 import { TempDir } from "../support/temp-dir.js";
 
 let dir: TempDir;
 let server: MillraceServer;
 const skip = skipWithout("models");
 
-/** One input and one output of every type, all of them with rows of two. */
-const types = Object.keys(onnxTypes).filter((type) => type !== "BF16") as Exclude<
-  keyof typeof onnxTypes,
-  "BF16"
->[];
-const everyType = graphBytes({
-  nodes: types.map((type) => ({
-    opType: "Identity",
-    input: [`in ${type}`],
-    output: [`out ${type}`],
-  })),
-  inputs: types.map((type) => ({ name: `in ${type}`, type, shape: ["n", 2] })),
-  outputs: types.map((type) => ({ name: `out ${type}`, type, shape: ["n", 2] })),
-});
-/** A look-up among four numbers: an index that is none of theirs breaks the run. */
-const lookUp = graphBytes({
-  nodes: [{ opType: "Gather", input: ["table", "at"], output: ["found"] }],
-  inputs: [{ name: "at", type: "INT64", shape: ["n"] }],
-  outputs: [{ name: "found", type: "FP32", shape: ["n"] }],
-  initializers: [
-    {
-      dims: [4],
-      dataType: 1,
-      name: "table",
-      rawData: new Uint8Array(new Float32Array([0, 1, 4, 9]).buffer),
-    },
-  ],
-});
 /** Four megabytes of weights: a run takes about as long for one row as for many. */
 const width = 1024;
 const dense = graphBytes({

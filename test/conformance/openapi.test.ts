@@ -11,8 +11,8 @@ import { tasks } from "#src/tasks/table.js";
 import { isJsonObject, type JsonObject, type JsonValue } from "#src/work/payload.js";
 import { TestFront } from "../support/http-front.js";
 import { writeMadeEncoder } from "../support/made-encoder.js";
-import { graphBytes } from "../support/onnx-graph.js";
 import { bundledModels, getStatus, until } from "../support/real-server.js";
+import { lookUp } from "../support/small-graphs.js";
 import { TempDir } from "../support/temp-dir.js";
 
 interface Operation {
@@ -181,20 +181,6 @@ const calls: Readonly<Record<string, readonly Call[]>> = {
 function inferBody(data: readonly number[]): JsonObject {
   return { inputs: [{ name: "at", datatype: "INT64", shape: [data.length], data }] };
 }
-
-const lookUp = graphBytes({
-  nodes: [{ opType: "Gather", input: ["table", "at"], output: ["found"] }],
-  inputs: [{ name: "at", type: "INT64", shape: ["n"] }],
-  outputs: [{ name: "found", type: "FP32", shape: ["n"] }],
-  initializers: [
-    {
-      dims: [4],
-      dataType: 1,
-      name: "table",
-      rawData: new Uint8Array(new Float32Array([0, 1, 4, 9]).buffer),
-    },
-  ],
-});
 
 let temp: TempDir;
 let server: MillraceServer;

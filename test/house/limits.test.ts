@@ -11,10 +11,12 @@ const tests = readdirSync("test", { recursive: true, encoding: "utf8" }).filter(
 
 test("every limit of the options table has its row in docs/limits.md", () => {
   // How often an item is tried bounds no memory.
-  const bounds = optionKeys.filter(
-    (key) => optionTable[key].group === "Limits" && key !== "attemptsMax",
-  );
+  const bounds = optionKeys.filter((key) => {
+    const isLimit = optionTable[key].group === "Limits" || /(?<!Ms)Max$/.test(key);
+    return isLimit && key !== "attemptsMax";
+  });
   assert.ok(bounds.length >= 9);
+  assert.ok(bounds.includes("grpcMessageBytesMax"), "whatever its group");
   for (const key of bounds) assert.ok(page.includes(`\`${key}\``), `${key} has no row`);
 });
 
@@ -30,4 +32,13 @@ test("every row of docs/limits.md names a test that is there", () => {
       `${file} has no test "${title}"`,
     );
   }
+});
+
+test("docs/clients/README.md has the name of each protocol, as --fronts takes it", () => {
+  const server = readFileSync("src/server.ts", "utf8");
+  const names = [...server.matchAll(/^ {2}"?([\w-]+)"?: open\w+Front,$/gm)].map(([, name]) => name);
+  assert.ok(names.length >= 9, "the list of server.ts");
+  const clients = readFileSync("docs/clients/README.md", "utf8");
+  const missing = names.filter((name) => !clients.includes(`\`${name}\``));
+  assert.deepEqual(missing, []);
 });

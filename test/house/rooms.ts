@@ -49,7 +49,7 @@ export const rooms: readonly Room[] = [
   { path: "client/src/wire", floor: -1, pure: true, only: [] },
 ];
 
-/** Packages that are loaded in one place only, so that one file knows their ways. */
+/** Packages, and modules of Node, that are loaded in few places only, so that these know their ways. */
 export const keptPackages: Readonly<Record<string, readonly string[]>> = {
   "onnxruntime-node": ["src/runtime/session.ts"],
   "@fastify/busboy": ["src/front/native/multipart.ts"],
@@ -67,5 +67,13 @@ export const keptPackages: Readonly<Record<string, readonly string[]>> = {
   "cli-progress": ["src/cli", "src/convert"],
   pino: ["src/log.ts"],
   zeromq: ["src/listen/zmq/sockets.ts"],
+  ws: ["src/listen/websocket"],
   yauzl: ["src/convert/reading/torch-archive.ts"],
+  // Sockets are the listeners': no front opens one. The others speak to workers, read certificates or look at addresses.
+  "node:http": ["src/listen"],
+  "node:https": ["src/listen"],
+  "node:http2": ["src/listen"],
+  "node:net": ["src/listen", "src/runtime", "src/worker", "src/options/loopback.ts"],
+  "node:tls": ["src/listen", "src/access/tls-files.ts"],
+  "node:dgram": ["src/listen"],
 };

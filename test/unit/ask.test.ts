@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { GuardedSubmit } from "#src/access/guarded-submit.js";
-import { type Asker, ask, askEach, type Question, valuesOf } from "#src/front/ask.js";
+import { ask, askEach, type Question, valuesOf } from "#src/front/ask.js";
 import { resolveConfiguration } from "#src/options/resolve.js";
 import type { Submit, SubmitRequest } from "#src/submit/submit.js";
+import type { Asker } from "#src/work/asker.js";
 import { anyCaller } from "#src/work/caller.js";
 import type { Payload } from "#src/work/payload.js";
 

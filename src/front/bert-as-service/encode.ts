@@ -1,8 +1,9 @@
 /** Texts, or lists of tokens, as the clients send them → a question for submit, and its answer → rows of numbers. */
 import { MillraceError, type WorkClass } from "millrace-client/wire";
 import type { BertPoolingStrategy } from "../../options/bert-options.js";
+import type { Asker } from "../../work/asker.js";
 import { type Payload, tensorArrays } from "../../work/payload.js";
-import { type Answer, type Asker, ask } from "../ask.js";
+import { type Answer, ask } from "../ask.js";
 import type { FrontParts } from "../front.js";
 
 /** All of one request: row after row, float32. */

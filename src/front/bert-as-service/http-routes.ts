@@ -16,6 +16,7 @@ import { readForm } from "../form.js";
 import { readAs, schemaOf } from "../json-body.js";
 import { mediaTypeOf } from "../media-type.js";
 import { errorHead } from "../reply-heads.js";
+import { withBody } from "../with-body.js";
 import { type Encoded, readBertTexts } from "./encode.js";
 import { bertVersion } from "./server-status.js";
 import type { BertParts } from "./shared-parts.js";
@@ -107,30 +108,22 @@ export class BertRoutes implements HttpFront {
     const { parts, statistic, encoder } = this.#shared;
     refuseWhileDraining(parts.views);
     const read = readerOf(exchange, parts.options.requestInputsMax);
-    const body = await exchange.receive();
-    let encoding: Promise<Encoded>;
-    let id: unknown;
-    this.#asked += 1;
-    this.#pending.add(exchange.id);
     try {
-      const { bytes } = body;
-      const request = readAs(encodeSchema, read(body.text()));
-      ({ id } = request);
-      const texts = readBertTexts(request.texts, bytes);
-      statistic.encoded("http", texts.list.length);
-      // It has called submit, which counts the bytes from now on.
-      encoding = encoder.encode(exchange, texts);
-    } catch (error) {
-      this.#pending.delete(exchange.id);
-      throw error;
-    } finally {
-      body.release();
-    }
-    try {
-      const result = await inTurns(rowsText(await encoding));
-      // The code of the original says `result`, its documentation `results`.
-      const text = `{"id":${JSON.stringify(id)},"result":${result},"results":${result},"status":200}`;
-      exchange.reply(jsonReplyOf(200, text));
+      await withBody(exchange, {
+        read: (body) => {
+          this.#asked += 1;
+          this.#pending.add(exchange.id);
+          const { id, texts } = readAs(encodeSchema, read(body.text()));
+          return { id, texts: readBertTexts(texts, body.bytes) };
+        },
+        answer: async ({ id, texts }) => {
+          statistic.encoded("http", texts.list.length);
+          const result = await inTurns(rowsText(await encoder.encode(exchange, texts)));
+          // The code of the original says `result`, its documentation `results`.
+          const text = `{"id":${JSON.stringify(id)},"result":${result},"results":${result},"status":200}`;
+          exchange.reply(jsonReplyOf(200, text));
+        },
+      });
     } finally {
       this.#pending.delete(exchange.id);
     }

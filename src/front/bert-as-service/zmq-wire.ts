@@ -14,6 +14,7 @@ import type { ZmqFront, ZmqMessage } from "../../listen/zmq/zmq-front.js";
 import { type BodyShape, parseJson } from "../../work/json-object.js";
 import type { JsonObject } from "../../work/payload.js";
 import { replyDropped } from "../reply-dropped.js";
+import { utf8Text } from "../utf8-text.js";
 import { type Encoded, readBertTexts } from "./encode.js";
 import type { BertParts } from "./shared-parts.js";
 
@@ -148,12 +149,7 @@ const listsOfTexts: BodyShape = { depthMax: 4, keysMax: 16, listsMax: 131_072, k
 
 /** @throws MillraceError `bad_encoding`, `bad_request` */
 function jsonOf(content: Buffer): unknown {
-  let text: string;
-  try {
-    text = new TextDecoder("utf-8", { fatal: true }).decode(content);
-  } catch (cause) {
-    throw new MillraceError("bad_encoding", "the message is not UTF-8", { cause });
-  }
+  const text = utf8Text(content, "the message");
   try {
     return parseJson(text, listsOfTexts);
   } catch (cause) {

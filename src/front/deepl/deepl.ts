@@ -6,7 +6,7 @@
  */
 import { MillraceError } from "millrace-client/wire";
 import type { KeyUsage } from "../../access/access.js";
-import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
+import type { Exchange, HttpFront, Reply, Route, RouteDoc } from "../../listen/http/http-front.js";
 import type { JsonObject } from "../../work/payload.js";
 import type { Front, FrontParts } from "../front.js";
 import { deepLError, deepLErrorSchema } from "./errors.js";
@@ -41,11 +41,7 @@ class DeepLFront implements HttpFront {
 
   constructor(parts: FrontParts) {
     this.#parts = parts;
-    const get = (
-      path: string,
-      doc: Route["doc"] & object,
-      answer: (exchange: Exchange) => object,
-    ): Route => ({
+    const get = (path: string, doc: RouteDoc, answer: (exchange: Exchange) => object): Route => ({
       path,
       method: "GET",
       doc,
@@ -96,7 +92,7 @@ function usageOf(usage: KeyUsage | null): object {
   return { character_count: characters, character_limit: isUsedUp ? characters : unlimited };
 }
 
-function documented(summary: string, schema: JsonObject): Route["doc"] & object {
+function documented(summary: string, schema: JsonObject): RouteDoc {
   return { summary, reply: { [json]: schema } };
 }
 

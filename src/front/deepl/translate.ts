@@ -9,6 +9,7 @@ import type { FrontParts } from "../front.js";
 import { type ReadBody, readAs, schemaOf, textOrTexts, withJson } from "../json-body.js";
 import { mediaTypeOf } from "../media-type.js";
 import { renamedFields } from "../renamed-fields.js";
+import { withBody } from "../with-body.js";
 import { codeOf, modelBetween } from "./languages.js";
 import { withoutLineBreaks } from "./line-breaks.js";
 import { translationModels } from "./models.js";
@@ -110,18 +111,11 @@ export async function answerTranslate(exchange: Exchange, parts: FrontParts): Pr
     await withJson(exchange, request, (body) => translate(exchange, parts, body));
     return;
   }
-  const body = await exchange.receive();
-  let answered: Promise<void>;
-  try {
-    const repeatedMax = parts.options.requestInputsMax;
-    const { bytes } = body;
-    const value = readAs(request, readForm(body.text(), { repeated: "text", repeatedMax }));
-    // It calls submit before it waits.
-    answered = translate(exchange, parts, { value, bytes });
-  } finally {
-    body.release();
-  }
-  await answered;
+  const form = { repeated: "text", repeatedMax: parts.options.requestInputsMax };
+  await withBody(exchange, {
+    read: (body) => ({ value: readAs(request, readForm(body.text(), form)), bytes: body.bytes }),
+    answer: (body) => translate(exchange, parts, body),
+  });
 }
 
 async function translate(

@@ -2,6 +2,7 @@
 import { MillraceError } from "millrace-client/wire";
 import { parseJson } from "../../work/json-object.js";
 import { isJsonObject } from "../../work/payload.js";
+import { utf8Text } from "../utf8-text.js";
 
 export interface EctransTask {
   readonly kind: "texts" | "tokenIds";
@@ -31,12 +32,7 @@ export function parseMessage(frames: readonly Buffer[]): Readonly<Record<string,
   if (frame === undefined || frames.length !== 1) {
     throw bad(`a task is one frame; this message has ${frames.length}`);
   }
-  let text: string;
-  try {
-    text = new TextDecoder("utf-8", { fatal: true }).decode(frame);
-  } catch (cause) {
-    throw new MillraceError("bad_encoding", "the task is not UTF-8", { cause });
-  }
+  const text = utf8Text(frame, "the task");
   let value: unknown;
   try {
     value = parseJson(text);

@@ -1,6 +1,7 @@
 /** The wire of ECTrans: REQ or DEALER in, one text back at once, and parts on SUB; ectransformer.ts has the messages. */
 import type { MillraceError, RequestTimings, WireError } from "millrace-client/wire";
-import type { ZmqAsker, ZmqFront, ZmqMessage } from "../../listen/zmq/zmq-front.js";
+import type { ZmqFront, ZmqMessage } from "../../listen/zmq/zmq-front.js";
+import type { Asker } from "../../work/asker.js";
 import { askEach } from "../ask.js";
 import type { FrontParts } from "../front.js";
 import { replyDropped } from "../reply-dropped.js";
@@ -29,7 +30,7 @@ const timesTopic = '{"utime":';
 /** A message from its reading on, until all is said about it. */
 class OpenTask {
   isAnswered = false;
-  asker: ZmqAsker | null = null;
+  asker: Asker | null = null;
   /** Null where nobody can know what to subscribe to. */
   parts: Parts | null = null;
   turn: Turn | null = null;

@@ -16,6 +16,7 @@ import type { Front, FrontParts } from "../front.js";
 import { schemaOf, withJsonOf } from "../json-body.js";
 import { mediaTypeOf } from "../media-type.js";
 import { type FieldNames, renamedFields } from "../renamed-fields.js";
+import { withBody } from "../with-body.js";
 import { type Asked, answerBytes, answerJson, takesPictures } from "./answers.js";
 import { huggingfaceBody } from "./body.js";
 import { huggingfaceError, huggingfaceErrorSchema } from "./errors.js";
@@ -89,14 +90,11 @@ class HuggingfaceFront implements HttpFront {
   }
 
   async #answerBytes(exchange: Exchange, asked: Asked, bytesMax: number): Promise<void> {
-    const body = await exchange.receive(bytesMax);
-    let answered: Promise<void>;
-    try {
-      answered = answerBytes(exchange, this.#parts, { ...asked, bytes: body.buffer() });
-    } finally {
-      body.release();
-    }
-    await answered;
+    await withBody(exchange, {
+      bytesMax,
+      read: (body) => body.buffer(),
+      answer: (bytes) => answerBytes(exchange, this.#parts, { ...asked, bytes }),
+    });
   }
 }
 

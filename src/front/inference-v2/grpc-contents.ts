@@ -4,7 +4,7 @@ import { elementsOf, type TensorData, tensorArrays } from "../../work/payload.js
 import { wrong } from "../../work/tensor-json.js";
 import { type NamedTensor, shapeText, tensorTypes } from "../../work/tensors.js";
 import { protoWriter } from "./proto-file.js";
-import { ProtoReader, wire } from "./proto-reader.js";
+import { ProtoReader, tagOf, wire } from "./proto-reader.js";
 import { type RawTensor, rawTexts } from "./raw-tensors.js";
 
 interface ContentsList {
@@ -179,14 +179,12 @@ export function writeContents({ datatype, data, lengths }: NamedTensor): Uint8Ar
   if (lengths !== undefined) {
     let from = 0;
     for (const length of lengths) {
-      writer
-        .uint32((field << 3) | wire.bytes)
-        .bytes(data.subarray(from, from + length) as Uint8Array);
+      writer.uint32(tagOf(field)).bytes(data.subarray(from, from + length) as Uint8Array);
       from += length;
     }
     return writer.finish();
   }
-  writer.uint32((field << 3) | wire.bytes).fork();
+  writer.uint32(tagOf(field)).fork();
   if (data instanceof BigInt64Array || data instanceof BigUint64Array) {
     for (const value of data) {
       const bits = BigInt.asUintN(64, value);

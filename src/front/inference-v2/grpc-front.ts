@@ -8,9 +8,9 @@ import type {
   GrpcReplies,
 } from "../../listen/grpc/grpc-front.js";
 import { version } from "../../version.js";
+import type { Asker } from "../../work/asker.js";
 import type { Caller } from "../../work/caller.js";
 import { isJsonObject } from "../../work/payload.js";
-import type { Asker } from "../ask.js";
 import { grpcHealth } from "./grpc-health.js";
 import {
   readInferMessage,

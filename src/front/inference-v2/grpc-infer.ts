@@ -14,7 +14,7 @@ import {
   type WantedOutput,
 } from "./infer-request.js";
 import { protoWriter } from "./proto-file.js";
-import { FieldsBudget, ProtoReader, wire } from "./proto-reader.js";
+import { FieldsBudget, ProtoReader, tagOf, wire } from "./proto-reader.js";
 import { rawBytes, rawTensor } from "./raw-tensors.js";
 
 export interface InferMessage extends InferBody {
@@ -269,8 +269,4 @@ export function requestIdIn(bytes: Buffer): string {
     // What was found until there is the best that can be said.
   }
   return id;
-}
-
-function tagOf(field: number): number {
-  return (field << 3) | wire.bytes;
 }

@@ -4,14 +4,15 @@
  *   { "id", "parameters", "inputs": [{ name, datatype, shape, data | parameters.binary_data_size }], "outputs" }  raw │ raw │ …
  *   └──────────── so many bytes as the header says; without the header all of them ─────────────────┘
  */
-import type { IncomingHttpHeaders } from "node:http";
-import { MillraceError, tensorLimits } from "millrace-client/wire";
+import { tensorLimits } from "millrace-client/wire";
+import type { Exchange } from "../../listen/http/http-front.js";
 import { badField, Fields, kindOf, show } from "../../work/fields.js";
 import { inTurns } from "../../work/in-turns.js";
 import { parseSteps, tensorBody } from "../../work/json-object.js";
 import { isJsonObject } from "../../work/payload.js";
 import { readShape, readTensorJson, wrong } from "../../work/tensor-json.js";
 import { type NamedTensor, NamedTensors, textsOf } from "../../work/tensors.js";
+import { utf8Text } from "../utf8-text.js";
 import {
   type InferBody,
   type InferReading,
@@ -38,7 +39,7 @@ const outputFields = ["name", "datatype", "shape", "parameters"] as const;
 /** In turns. @throws MillraceError `bad_request`, `bad_encoding`, `tensor_invalid`; the message names the tensor. */
 export async function readInferBody(
   bytes: Buffer,
-  headers: IncomingHttpHeaders,
+  headers: Exchange["headers"],
   options: InferReading,
 ): Promise<InferBody> {
   return await inTurns(readSteps(bytes, headers, options));
@@ -46,11 +47,11 @@ export async function readInferBody(
 
 function* readSteps(
   bytes: Buffer,
-  headers: IncomingHttpHeaders,
+  headers: Exchange["headers"],
   options: InferReading,
 ): Generator<undefined, InferBody> {
   const headBytes = headLength(bytes, headers);
-  const text = decode(bytes.subarray(0, headBytes));
+  const text = utf8Text(bytes.subarray(0, headBytes), "the JSON of the body");
   const fields = new Fields(yield* parseSteps(text, tensorBody));
   fields.refuseUnknown(bodyFields);
   const parameters = readParameters(fields.value("parameters"), "parameters");
@@ -84,7 +85,7 @@ function isNone(outputs: unknown): boolean {
 }
 
 /** All of the body where the header is not there. */
-function headLength(bytes: Buffer, headers: IncomingHttpHeaders): number {
+function headLength(bytes: Buffer, headers: Exchange["headers"]): number {
   const said = headers[headLengthHeader];
   if (said === undefined) return bytes.length;
   const length = typeof said === "string" && /^\d{1,15}$/.test(said) ? Number(said) : -1;
@@ -93,14 +94,6 @@ function headLength(bytes: Buffer, headers: IncomingHttpHeaders): number {
     headLengthHeader,
     `must be from 0 to the ${bytes.length} bytes of the body, not ${show(said)}`,
   );
-}
-
-function decode(bytes: Buffer): string {
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch (cause) {
-    throw new MillraceError("bad_encoding", "the JSON of the body is not UTF-8", { cause });
-  }
 }
 
 /** What lies behind the JSON, taken tensor by tensor in the order of the inputs. */

@@ -14,6 +14,7 @@ import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-f
 import { version } from "../../version.js";
 import type { Front, FrontParts } from "../front.js";
 import { errorHead, readyHead } from "../reply-heads.js";
+import { withBody } from "../with-body.js";
 import { inferenceGrpcFront } from "./grpc-front.js";
 import { readInferBody } from "./infer-body.js";
 import { inferReply } from "./infer-reply.js";
@@ -79,19 +80,15 @@ class InferenceV2Front implements HttpFront {
     const { model: name = "", version } = exchange.params;
     const { caller } = exchange;
     const model = this.#models.findForInfer(name, { caller, version });
-    const body = await exchange.receive();
-    let replied: Promise<void>;
-    try {
-      const payloadBytes = body.bytes;
-      const takesFiles = (): boolean => this.#models.takesFiles(model.name);
-      const reading = { ...this.#models.parts.options, takesFiles };
-      const read = await readInferBody(body.buffer(), exchange.headers, reading);
-      // It calls submit before it waits, and submit has then admitted the bytes or refused them.
-      replied = this.#submit(exchange, model, { ...read, payloadBytes });
-    } finally {
-      body.release();
-    }
-    await replied;
+    const takesFiles = (): boolean => this.#models.takesFiles(model.name);
+    const reading = { ...this.#models.parts.options, takesFiles };
+    await withBody(exchange, {
+      read: async (body) => ({
+        ...(await readInferBody(body.buffer(), exchange.headers, reading)),
+        payloadBytes: body.bytes,
+      }),
+      answer: (read) => this.#submit(exchange, model, read),
+    });
   }
 
   async #submit(

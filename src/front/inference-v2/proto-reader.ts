@@ -3,6 +3,11 @@ import { MillraceError } from "millrace-client/wire";
 
 export const wire = { varint: 0, fixed64: 1, bytes: 2, fixed32: 5 } as const;
 
+/** What a field begins with that has a length: a text, a message, a packed list. */
+export function tagOf(field: number): number {
+  return (field << 3) | wire.bytes;
+}
+
 /**
  * What a message may have beside the elements of its tensors, all parts together: each costs far more than its two bytes to read, and
  * they are read in one turn.

@@ -12,6 +12,7 @@ import { readQuestion } from "../read-question.js";
 import { replySummary } from "../reply-summary.js";
 import { resultJson } from "../result-json.js";
 import { resultsJson } from "../results-json.js";
+import { withBody } from "../with-body.js";
 import { type BodyKind, bodyKindOf } from "./body-kind.js";
 import { fileFields, formFields } from "./files.js";
 import { taskDoc } from "./route-docs.js";
@@ -32,24 +33,22 @@ async function answer(exchange: Exchange, task: FrontTask, parts: FrontParts): P
   const kind = bodyKindOf(exchange, task);
   const { options } = parts;
   // Bytes are moved and not parsed: they may be more than JSON, which holds the event loop.
-  const body = await (kind === "json"
-    ? exchange.receive()
-    : exchange.receive(options.imageBodyBytesMax));
-  let replied: Promise<void>;
-  try {
-    const fields = await fieldsOf(body, { kind, task, exchange, options });
-    const question = readQuestion(fields, { task, options, payloadBytes: body.bytes });
-    const { rows } = task;
-    const isRows = rows !== undefined && accepts(exchange, rowsMediaType);
-    // Each calls submit before they wait, and submit has then admitted the bytes or refused them.
-    if (isRows) replied = replyInRows(exchange, parts, { question, rows });
-    else if (accepts(exchange, ndjson)) {
-      replied = replyInLines(exchange, { ...parts, task }, question);
-    } else replied = replyTogether(exchange, { ...parts, task }, question);
-  } finally {
-    body.release();
-  }
-  await replied;
+  const bytesMax = kind === "json" ? undefined : options.imageBodyBytesMax;
+  await withBody(exchange, {
+    bytesMax,
+    read: async (body) => {
+      const fields = await fieldsOf(body, { kind, task, exchange, options });
+      return readQuestion(fields, { task, options, payloadBytes: body.bytes });
+    },
+    answer: (question) => {
+      const { rows } = task;
+      if (rows !== undefined && accepts(exchange, rowsMediaType)) {
+        return replyInRows(exchange, parts, { question, rows });
+      }
+      const reply = accepts(exchange, ndjson) ? replyInLines : replyTogether;
+      return reply(exchange, { ...parts, task }, question);
+    },
+  });
 }
 
 interface ReplyParts extends FrontParts {

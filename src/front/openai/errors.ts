@@ -4,12 +4,15 @@ import type { Reply } from "../../listen/http/http-front.js";
 import type { JsonObject } from "../../work/payload.js";
 import { errorHead } from "../reply-heads.js";
 
-type ErrorType =
-  | "invalid_request_error"
-  | "permission_error"
-  | "rate_limit_error"
-  | "insufficient_quota"
-  | "server_error";
+const types = [
+  "invalid_request_error",
+  "permission_error",
+  "rate_limit_error",
+  "insufficient_quota",
+  "server_error",
+] as const;
+
+type ErrorType = (typeof types)[number];
 
 interface Told {
   readonly status?: number;
@@ -51,14 +54,6 @@ function typeOf(status: number): ErrorType {
   if (status === 429) return "rate_limit_error";
   return status >= 500 ? "server_error" : "invalid_request_error";
 }
-
-const types: readonly ErrorType[] = [
-  "invalid_request_error",
-  "permission_error",
-  "rate_limit_error",
-  "insufficient_quota",
-  "server_error",
-];
 
 export const openAiErrorSchema: JsonObject = {
   type: "object",

@@ -11,8 +11,9 @@ import {
 } from "millrace-client/wire";
 import type { RouteDoc } from "../../listen/http/http-front.js";
 import type { Channel, Hearer, MessageArrival } from "../../listen/websocket/websocket-front.js";
+import type { Asker } from "../../work/asker.js";
 import { Fields } from "../../work/fields.js";
-import { type Asker, askEach, type Question, refuseWhileDraining } from "../ask.js";
+import { askEach, type Question, refuseWhileDraining } from "../ask.js";
 import type { FrontParts, FrontTask } from "../front.js";
 import { replySummary } from "../reply-summary.js";
 import { resultJson } from "../result-json.js";

@@ -43,7 +43,10 @@ class StreamsOverHttp implements HttpFront {
       method: "GET",
       doc,
       handler: () => {
-        throw new MillraceError("upgrade_required", `${path} speaks WebSocket.`);
+        throw new MillraceError(
+          "upgrade_required",
+          `${path} speaks WebSocket: connect to it with a client for those (docs/streams.md).`,
+        );
       },
     }));
   }

@@ -2,8 +2,8 @@
  * What the listener and a front know of each other. A front has services, whose methods get bytes and give bytes; it never
  * sees a socket, a header or a status.
  */
-import type { MillraceError, WorkClass } from "millrace-client/wire";
-import type { Caller } from "../../work/caller.js";
+import type { MillraceError } from "millrace-client/wire";
+import type { Asker } from "../../work/asker.js";
 
 export interface GrpcFront {
   readonly name: string;
@@ -43,20 +43,14 @@ export type GrpcMethod = {
     }
 );
 
-/** One call; `Asker` of ask.ts is what a front needs of it to submit. */
-export interface GrpcCall {
-  readonly id: string;
-  readonly caller: Caller;
-  /** On the clock of `performance.now()`. */
-  readonly arrivedAtMs: number;
+/** One call. */
+export interface GrpcCall extends Asker {
   /** From its arrival, as the caller's own deadline says; null: it named none. */
   readonly timeoutMs: number | null;
   /** Aborts when the caller leaves, cancels, or its deadline passes. */
   readonly departed: AbortSignal;
   /** Aborts when the server drains: a stream then ends as soon as what it has is answered. */
   readonly draining: AbortSignal;
-  /** Set where the reply knows it; for metrics. */
-  workClass: WorkClass | "none";
   /** Counts the error, logs it where it is a bug, and gives what may be told: for errors inside a stream. */
   told(thrown: unknown): MillraceError;
 }

@@ -110,8 +110,10 @@ export class GuardedCall extends ServerInterceptingCall {
     const { hasManyMessages } = this.#method;
     const place = (hasManyMessages ? streams : places).take(next);
     if (place === null) {
-      const what = hasManyMessages ? "streams are open" : "calls wait to send their message";
-      throw new MillraceError("queue_full", `As many ${what} as may.`);
+      const message = hasManyMessages
+        ? "As many streams are open as may be; end one, or send the requests one by one."
+        : "As many calls wait to send their message as may; come again later.";
+      throw new MillraceError("queue_full", message);
     }
     if (hasManyMessages) {
       open.onEnd(() => place.release());

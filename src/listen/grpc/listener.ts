@@ -1,5 +1,5 @@
 /**
- * READ FIRST. Listens for gRPC, for every front that has services: sockets, limits, deadlines, departures and statuses. It
+ * READ FIRST of this folder. Listens for gRPC, for every front that has services: sockets, limits, deadlines, departures and statuses. It
  * knows no service but reflection, which is about all of them.
  *
  *   socket ─► too many? ─► the library's HTTP/2 ─► guarded call ─► handler ─► the front's method
@@ -19,7 +19,8 @@ import {
 import { type TlsFiles, tlsVersionMin } from "../../access/tls-files.js";
 import type { Log } from "../../log.js";
 import type { Options } from "../../options/options.js";
-import type { RunningListener } from "../running.js";
+import { listenOn, urlOf } from "../listening.js";
+import type { RunningListener } from "../running-listener.js";
 import type { GrpcFront, GrpcMethod } from "./grpc-front.js";
 import { GuardedCall, type GuardedMethod, type GuardParts } from "./guarded-call.js";
 import { bothStreamHandler, serverStreamHandler, unaryHandler } from "./handlers.js";
@@ -230,19 +231,9 @@ class Listener implements RunningListener {
   }
 
   async listen(): Promise<void> {
-    const { port, limits } = this.#parts;
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once("error", reject);
-      this.#server.listen(port, limits.host, () => {
-        this.#server.off("error", reject);
-        resolve();
-      });
-    });
-    const address = this.#server.address();
-    if (address === null || typeof address === "string") throw new Error("gRPC: no address");
-    const { address: host, family, port: own } = address;
-    const scheme = (this.#parts.tls ?? null) === null ? "grpc" : "grpcs";
-    this.#url = `${scheme}://${family === "IPv6" ? `[${host}]` : host}:${own}`;
+    const { port, limits, tls = null } = this.#parts;
+    const address = await listenOn(this.#server, { host: limits.host, port });
+    this.#url = urlOf(tls === null ? "grpc" : "grpcs", address);
   }
 
   get url(): string {

@@ -10,18 +10,18 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { MillraceError } from "millrace-client/wire";
 import type { BodyBudget, BodyShare } from "../body-budget.js";
 import { BodyBytes } from "./body-bytes.js";
+import type { BodyReading } from "./body-reading.js";
 import { type Compression, compressionOf, decompress } from "./decompression.js";
 import type { DecompressionTurns } from "./decompression-turns.js";
 import type { ReceivedBody } from "./http-front.js";
 import type { Lifetime } from "./lifetime.js";
-import type { ReadTurns } from "./read-turns.js";
 
 export interface BodyParts {
   readonly bodyBytesMax: number;
   readonly bodyTimeoutMs: number;
   readonly budget: BodyBudget;
   readonly turns: DecompressionTurns;
-  readonly reads: ReadTurns;
+  readonly reading: BodyReading;
   readonly lifetime: Lifetime;
 }
 
@@ -57,7 +57,7 @@ export async function receiveBody(
     await collect(request, stop.signal, (chunk) => {
       share.received(chunk.length);
       keep(chunk);
-      parts.reads.took(request, chunk.length);
+      parts.reading.took(chunk.length);
     });
     share.arrived();
     const whole =

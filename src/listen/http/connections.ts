@@ -14,8 +14,9 @@ import { MillraceError } from "millrace-client/wire";
 import { HeadsBudget, headBytes } from "./heads-budget.js";
 import type { Reply } from "./http-front.js";
 import { IdleConnections } from "./idle-connections.js";
+import { lingerThenDestroy } from "./linger.js";
 import type { ListenerContext } from "./listener-context.js";
-import { lingerMs, type OpenExchange } from "./open-exchange.js";
+import type { OpenExchange } from "./open-exchange.js";
 
 /** Connections beyond `connectionsMax`, while they are answered. */
 const extraConnectionsMax = 256;
@@ -134,7 +135,10 @@ export class Connections {
       return;
     }
     const most = this.#context.limits.connectionsMax;
-    throw new MillraceError("too_many_connections", `There are ${most} connections already.`);
+    throw new MillraceError(
+      "too_many_connections",
+      `There are ${most} connections already (--connections-max); come again later.`,
+    );
   }
 
   /** Node's parser gave up on a connection: no reply object exists for the request that it could not read. */
@@ -241,10 +245,7 @@ export class Connections {
     metrics.refused(error.code);
     metrics.replied({ route: "none", status: reply.status, class: "none" });
     socket.end(rawReply(reply, { reason: error.code, ...identification.headersFor(id) }));
-    // Read on, so that the close is no reset that overtakes the reply; but not for ever.
-    socket.resume();
-    const timer = setTimeout(() => socket.destroy(), lingerMs);
-    socket.once("close", () => clearTimeout(timer));
+    lingerThenDestroy(socket);
   }
 }
 

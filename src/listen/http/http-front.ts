@@ -3,8 +3,8 @@
  * exchange, asks it for the body and hands it the reply. It never sees a socket.
  */
 import type { IncomingHttpHeaders } from "node:http";
-import type { MillraceError, WorkClass } from "millrace-client/wire";
-import type { Caller } from "../../work/caller.js";
+import type { MillraceError } from "millrace-client/wire";
+import type { Asker } from "../../work/asker.js";
 import type { JsonObject } from "../../work/payload.js";
 
 export interface HttpFront {
@@ -57,19 +57,13 @@ export interface RouteDoc {
   readonly sameBody?: readonly number[];
 }
 
-export interface Exchange {
-  readonly id: string;
-  readonly caller: Caller;
-  /** On the clock of `performance.now()`. */
-  readonly arrivedAtMs: number;
+export interface Exchange extends Asker {
   /** As the route has it; none of them is empty. */
   readonly params: Readonly<Record<string, string>>;
   readonly query: URLSearchParams;
   readonly headers: IncomingHttpHeaders;
   /** Aborts when the caller leaves before it has its whole reply. */
   readonly departed: AbortSignal;
-  /** Set where the reply knows it; for metrics. */
-  workClass: WorkClass | "none";
   /**
    * Reads the body: decompressed, within its limits and its time. At most once. Check the headers first: a caller who
    * waits for `100 Continue` gets it here.

@@ -6,10 +6,10 @@ import type { Options } from "../../options/options.js";
 import type { BodyBudget } from "../body-budget.js";
 import type { Identification } from "../identification.js";
 import type { ReplyBudget } from "../reply-budget.js";
+import type { Rounds } from "../rounds.js";
 import type { Upgrades } from "../upgrade.js";
 import type { DecompressionTurns } from "./decompression-turns.js";
 import type { HttpFront } from "./http-front.js";
-import type { ReadTurns } from "./read-turns.js";
 
 export type HttpLimits = Pick<
   Options,
@@ -38,7 +38,7 @@ export interface ListenerContext {
   /** Null: no connection is handed over. */
   readonly upgrades: Upgrades | null;
   readonly decompressions: DecompressionTurns;
-  readonly reads: ReadTurns;
+  readonly reads: Rounds;
   /** A stream that is silent for this long sends a sign of life. */
   readonly signOfLifeMs: number;
   /** The monotonic clock. */

@@ -1,5 +1,5 @@
 /**
- * READ FIRST. Listens for HTTP, for every front: sockets, limits, bodies, departures and replies. It speaks no protocol
+ * READ FIRST of this folder. Listens for HTTP, for every front: sockets, limits, bodies, departures and replies. It speaks no protocol
  * of its own.
  *
  *   socket ─► connections ─► router ─► the front's handler ─► exchange.receive ─► body, decompression, budget
@@ -23,18 +23,20 @@ import { type Origins, originsOf } from "../../options/origins.js";
 import { BodyBudget } from "../body-budget.js";
 import { callerOf, credentialOf } from "../caller-of.js";
 import type { Identification } from "../identification.js";
+import { listenOn, urlOf } from "../listening.js";
 import { ReplyBudget } from "../reply-budget.js";
-import type { RunningListener } from "../running.js";
+import { Rounds } from "../rounds.js";
+import type { RunningListener } from "../running-listener.js";
 import type { Upgrades } from "../upgrade.js";
 import { Connections } from "./connections.js";
 import { Cors, noContent } from "./cors.js";
 import { DecompressionTurns } from "./decompression-turns.js";
 import { Handshakes } from "./handshakes.js";
 import type { HttpFront, Route } from "./http-front.js";
+import { lingerMs } from "./linger.js";
 import type { HttpLimits, ListenerContext } from "./listener-context.js";
-import { lingerMs, OpenExchange } from "./open-exchange.js";
+import { OpenExchange } from "./open-exchange.js";
 import { checkHost, checkOrigin, type OpenPages } from "./pages.js";
-import { ReadTurns } from "./read-turns.js";
 import { pathOf, Router } from "./router.js";
 import { asksForWebSocket, responseTo, withoutUpgrade } from "./upgrading.js";
 
@@ -119,7 +121,7 @@ class Listener implements HttpListener {
       bodies: new BodyBudget(limits.bodiesBytesMax, nowMs),
       replies: new ReplyBudget(limits.repliesBytesMax),
       decompressions: new DecompressionTurns(),
-      reads: new ReadTurns(),
+      reads: new Rounds(),
       signOfLifeMs,
       nowMs,
       isDraining: () => this.#draining !== null,
@@ -189,16 +191,7 @@ class Listener implements HttpListener {
   }
 
   async listen(): Promise<void> {
-    const { host, port } = this.#context.limits;
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once("error", reject);
-      this.#server.listen(port, host, () => {
-        this.#server.off("error", reject);
-        resolve();
-      });
-    });
-    const address = this.#server.address();
-    if (address !== null && typeof address !== "string") this.#address = address;
+    this.#address = await listenOn(this.#server, this.#context.limits);
   }
 
   get port(): number {
@@ -206,9 +199,7 @@ class Listener implements HttpListener {
   }
 
   get url(): string {
-    const { address, family, port } = this.#address;
-    const scheme = this.#tls === null ? "http" : "https";
-    return `${scheme}://${family === "IPv6" ? `[${address}]` : address}:${port}`;
+    return urlOf(this.#tls === null ? "http" : "https", this.#address);
   }
 
   held(): HeldByListener {
@@ -267,10 +258,11 @@ class Listener implements HttpListener {
       const { path } = route;
       upgrades.check(request, path);
       const { id, caller } = exchange;
-      const { identification, bodies, replies } = this.#context;
+      const { identification, bodies, replies, reads } = this.#context;
       const headers = identification.headersFor(id);
       exchange.handOver();
-      upgrades.accept({ request, socket, head, id, caller, path, headers, bodies, replies });
+      const shared = { bodies, replies, reads };
+      upgrades.accept({ request, socket, head, id, caller, path, headers, ...shared });
     } catch (thrown) {
       exchange.isLast = true;
       exchange.fail(thrown);
@@ -325,7 +317,6 @@ class Listener implements HttpListener {
   }
 }
 
-/** @throws MillraceError `unauthenticated`, `forbidden` */
 /** What HTTP asks of every head, and Node would let pass or answer without our headers. */
 function checkHead({ headers, rawHeaders, httpVersion }: IncomingMessage): void {
   if (rawHeaders.length > 2 * headFieldsMax) {

@@ -2,8 +2,10 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
 import type { MillraceError, WorkClass } from "millrace-client/wire";
 import { type Caller, nobody } from "../../work/caller.js";
+import { queryOf } from "../query-of.js";
 import { toldError } from "../told-error.js";
 import { receiveBody } from "./body.js";
+import { BodyReading } from "./body-reading.js";
 import type {
   Exchange,
   HttpFront,
@@ -13,12 +15,11 @@ import type {
   StreamHead,
 } from "./http-front.js";
 import { Lifetime } from "./lifetime.js";
+import { lingerMs } from "./linger.js";
 import type { ListenerContext } from "./listener-context.js";
 import { LiveStream } from "./reply-stream.js";
 import { ReplyWriter } from "./reply-writer.js";
 
-/** A body that nobody reads is discarded for this long, so that the caller gets to read the reply before the close. */
-export const lingerMs = 1000;
 /** A body this small is discarded and the connection kept; behind a longer one it is closed. */
 const discardedBytesMax = 64 * 1024;
 
@@ -31,7 +32,6 @@ export class OpenExchange implements Exchange {
   /** The route's pattern, for metrics; `none` for a path that is no route's. */
   route = "none";
   params: Readonly<Record<string, string>> = {};
-  /** Set before the handler is called. */
   /** Until it is known who asks: nobody. */
   caller: Caller = nobody;
   /** In whose words an error is told. */
@@ -42,6 +42,7 @@ export class OpenExchange implements Exchange {
   readonly lifetime: Lifetime = new Lifetime();
   #departure: AbortController | null = null;
   readonly #writer: ReplyWriter;
+  readonly #reading: BodyReading;
   #counted = false;
   #received = false;
 
@@ -50,6 +51,7 @@ export class OpenExchange implements Exchange {
     this.response = response;
     this.#context = context;
     this.front = context.defaultFront;
+    this.#reading = new BodyReading(request, context.reads);
     this.id = context.identification.idOf(request.headers);
     const headers = context.identification.headersFor(this.id);
     for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
@@ -81,22 +83,20 @@ export class OpenExchange implements Exchange {
   }
 
   get query(): URLSearchParams {
-    const { url = "" } = this.request;
-    const at = url.indexOf("?");
-    return new URLSearchParams(at === -1 ? "" : url.slice(at + 1).replace(/#.*$/s, ""));
+    return queryOf(this.request.url ?? "");
   }
 
   async receive(bytesMax?: number): Promise<ReceivedBody> {
     if (this.#received) throw new Error("a body is received once");
     this.#received = true;
-    const { limits, bodies: budget, decompressions: turns, reads } = this.#context;
+    const { limits, bodies: budget, decompressions: turns } = this.#context;
     const { lifetime } = this;
     return await receiveBody(this.request, this.response, {
       bodyTimeoutMs: limits.bodyTimeoutMs,
       bodyBytesMax: bytesMax ?? limits.bodyBytesMax,
       budget,
       turns,
-      reads,
+      reading: this.#reading,
       lifetime,
     });
   }
@@ -185,7 +185,7 @@ export class OpenExchange implements Exchange {
     const timer = setTimeout(end, lingerMs);
     this.lifetime.onEnd(() => clearTimeout(timer));
     request.once("end", end);
-    request.on("data", (chunk: Buffer) => this.#context.reads.took(request, chunk.length));
+    request.on("data", (chunk: Buffer) => this.#reading.took(chunk.length));
     request.resume();
   }
 

@@ -1,20 +1,14 @@
 /** Writes a reply no faster than the caller takes it: the one way in which every reply leaves. */
 import type { ServerResponse } from "node:http";
+import {
+  heldBytesOf,
+  type OutgoingText,
+  outgoingText,
+  partBytes,
+  type WaitingText,
+} from "../outgoing-text.js";
 import { type ReplyBudget, ReplyShare } from "../reply-budget.js";
 import type { Lifetime } from "./lifetime.js";
-
-/** What is handed to the socket at once, hence the least that must be taken within `stallMs`. */
-const chunkBytes = 16 * 1024;
-/** A character takes at most three bytes: so many fit into a chunk whatever they are. */
-const shortCharactersMax = chunkBytes / 3;
-
-type Text = string | Buffer;
-
-interface Waiting {
-  readonly whole: Text;
-  /** Where the next chunk begins. */
-  from: number;
-}
 
 export interface WriterParts {
   readonly lifetime: Lifetime;
@@ -36,7 +30,7 @@ export class ReplyWriter {
   readonly #lifetime: Lifetime;
   readonly #stallMs: number;
   readonly #share: ReplyShare;
-  #waiting: Waiting[] = [];
+  #waiting: WaitingText[] = [];
   #blocked = false;
   #ended = false;
   #stallTimer: NodeJS.Timeout | null = null;
@@ -62,9 +56,9 @@ export class ReplyWriter {
   /** After the caller has left: does nothing. */
   write(data: string | Uint8Array): void {
     if (this.#lifetime.isOver) return;
-    const whole = textOf(data);
+    const whole = outgoingText(data);
     this.#waiting.push({ whole, from: 0 });
-    this.#share.grow(costOf(whole));
+    this.#share.grow(heldBytesOf(whole));
     if (!this.#blocked) this.#pump();
   }
 
@@ -75,8 +69,8 @@ export class ReplyWriter {
     });
     if (this.#lifetime.isOver) return;
     this.#ended = true;
-    const whole = last === undefined ? null : textOf(last);
-    const isShort = whole !== null && whole.length <= chunkBytes;
+    const whole = last === undefined ? null : outgoingText(last);
+    const isShort = whole !== null && whole.length <= partBytes;
     // Head and body in one packet, as most replies are.
     if (isShort && !this.#blocked && this.#waiting.length === 0) this.#finish(whole);
     else if (whole === null) this.#pump();
@@ -91,23 +85,23 @@ export class ReplyWriter {
       const next = this.#waiting[sent];
       if (next === undefined) break;
       const { whole, from } = next;
-      next.from = Math.min(whole.length, from + chunkBytes);
+      next.from = Math.min(whole.length, from + partBytes);
       this.#blocked = !this.#response.write(
         from === 0 && next.from === whole.length ? whole : cut(whole, from, next.from),
       );
       if (next.from < whole.length) continue;
       sent += 1;
-      this.#share.shrink(costOf(whole));
+      this.#share.shrink(heldBytesOf(whole));
     }
     this.#waiting.splice(0, sent);
     if (this.#blocked) this.#arm();
     else if (this.#ended && !this.#response.writableEnded) this.#finish(null);
   }
 
-  #finish(last: Text | null): void {
+  #finish(last: OutgoingText | null): void {
     if (last === null) this.#response.end();
     else {
-      this.#share.grow(costOf(last));
+      this.#share.grow(heldBytesOf(last));
       this.#response.end(last);
     }
     this.#arm();
@@ -136,17 +130,6 @@ export class ReplyWriter {
   }
 }
 
-/** What is long leaves the heap of JavaScript. */
-function textOf(data: string | Uint8Array): Text {
-  if (typeof data !== "string") return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-  return data.length > shortCharactersMax ? Buffer.from(data) : data;
-}
-
-function cut(whole: Text, from: number, to: number): Text {
+function cut(whole: OutgoingText, from: number, to: number): OutgoingText {
   return typeof whole === "string" ? whole.slice(from, to) : whole.subarray(from, to);
-}
-
-/** At the most, in the heap or beside it, with the place in the list. */
-function costOf(whole: Text): number {
-  return (typeof whole === "string" ? 2 : 1) * whole.length + 64;
 }

@@ -1,7 +1,7 @@
 /** Requests that ask for another protocol on their connection. */
 import { type IncomingMessage, type Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { lingerMs } from "./open-exchange.js";
+import { lingerThenDestroy } from "./linger.js";
 
 export function asksForWebSocket({ headers }: IncomingMessage): boolean {
   return headers.upgrade?.trim().toLowerCase() === "websocket";
@@ -45,10 +45,7 @@ export function responseTo(request: IncomingMessage, socket: Socket): ServerResp
   response.assignSocket(socket);
   response.once("finish", () => {
     socket.end();
-    // Read on, so that the close is no reset that overtakes the reply; but not for ever.
-    socket.resume();
-    const timer = setTimeout(() => socket.destroy(), lingerMs);
-    socket.once("close", () => clearTimeout(timer));
+    lingerThenDestroy(socket);
   });
   return response;
 }

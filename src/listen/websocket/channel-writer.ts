@@ -1,23 +1,18 @@
 /** Says messages no faster than the peer takes them: the one way in which every message leaves. */
 import type { WebSocket } from "ws";
+import {
+  heldBytesOf,
+  type OutgoingText,
+  outgoingText,
+  partBytes,
+  type WaitingText,
+} from "../outgoing-text.js";
 import { type ReplyBudget, ReplyShare } from "../reply-budget.js";
 
-/** What is handed to the socket at once, hence the least that must be taken within `stallMs`. */
-const partBytes = 16 * 1024;
-/** A character takes at most three bytes: so many fit into a part whatever they are. */
-const shortCharactersMax = partBytes / 3;
 /** What may be on its way in the socket. */
 const socketBytesMax = 4 * partBytes;
 /** Behind: what waits is more than this. Not any more: less than half of it. */
 const behindBytes = 1024 * 1024;
-
-type Text = string | Buffer;
-
-interface Waiting {
-  readonly whole: Text;
-  /** Where the next part begins. */
-  from: number;
-}
 
 export interface ChannelWriterParts {
   readonly budget: ReplyBudget;
@@ -38,7 +33,7 @@ export class ChannelWriter {
   readonly #ws: WebSocket;
   readonly #parts: ChannelWriterParts;
   readonly #share: ReplyShare;
-  #waiting: Waiting[] = [];
+  #waiting: WaitingText[] = [];
   #waitingBytes = 0;
   /** Handed to the socket, and not taken yet. */
   #sending = 0;
@@ -60,10 +55,10 @@ export class ChannelWriter {
 
   say(text: string): void {
     if (this.#isOver) return;
-    const whole = text.length > shortCharactersMax ? Buffer.from(text) : text;
+    const whole = outgoingText(text);
     this.#waiting.push({ whole, from: 0 });
-    this.#waitingBytes += costOf(whole);
-    this.#share.grow(costOf(whole));
+    this.#waitingBytes += heldBytesOf(whole);
+    this.#share.grow(heldBytesOf(whole));
     this.#pump();
   }
 
@@ -98,8 +93,8 @@ export class ChannelWriter {
       this.#send(typeof whole === "string" ? whole : whole.subarray(from, next.from), isLast);
       if (!isLast) continue;
       sent += 1;
-      this.#waitingBytes -= costOf(whole);
-      this.#share.shrink(costOf(whole));
+      this.#waitingBytes -= heldBytesOf(whole);
+      this.#share.shrink(heldBytesOf(whole));
     }
     this.#waiting.splice(0, sent);
     this.#tellBehind();
@@ -109,7 +104,7 @@ export class ChannelWriter {
     onEmpty();
   }
 
-  #send(part: Text, isLast: boolean): void {
+  #send(part: OutgoingText, isLast: boolean): void {
     this.#sending += 1;
     if (this.#stallTimer === null) this.#arm();
     this.#ws.send(part, { binary: false, fin: isLast }, () => {
@@ -137,9 +132,4 @@ export class ChannelWriter {
     if (this.#stallTimer !== null) clearTimeout(this.#stallTimer);
     this.#stallTimer = null;
   }
-}
-
-/** At the most, in the heap or beside it, with the place in the list. */
-function costOf(whole: Text): number {
-  return (typeof whole === "string" ? 2 : 1) * whole.length + 64;
 }

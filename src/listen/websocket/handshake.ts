@@ -6,7 +6,8 @@ import { MillraceError, subprotocols } from "millrace-client/wire";
 export function checkHandshake({ method, headers }: IncomingMessage): void {
   if (method !== "GET") throw refusal("A WebSocket begins with GET.");
   const key = headers["sec-websocket-key"] ?? "";
-  if (!/^[+/0-9A-Za-z]{22}==$/.test(key)) throw refusal("The key is none.", "sec-websocket-key");
+  if (!/^[+/0-9A-Za-z]{22}==$/.test(key))
+    throw refusal("`sec-websocket-key` must be 16 bytes in base64.", "sec-websocket-key");
   if (headers["sec-websocket-version"] !== "13") {
     throw refusal("Version 13 is spoken, and no other.", "sec-websocket-version");
   }
@@ -17,7 +18,10 @@ export function checkHandshake({ method, headers }: IncomingMessage): void {
   }
   const isToken = offered.every((name) => /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name));
   if (!isToken || new Set(offered).size < offered.length) {
-    throw refusal("The list is none, or names one twice.", "sec-websocket-protocol");
+    throw refusal(
+      "`sec-websocket-protocol` must be a list of names, none of them twice.",
+      "sec-websocket-protocol",
+    );
   }
 }
 

@@ -15,12 +15,13 @@ import type { Metrics } from "../../metrics/metrics.js";
 import type { Options } from "../../options/options.js";
 import type { Caller } from "../../work/caller.js";
 import type { BodyBudget, BodyShare } from "../body-budget.js";
+import { queryOf } from "../query-of.js";
 import { ReplyShare } from "../reply-budget.js";
+import type { Rester, Rounds } from "../rounds.js";
 import { toldError } from "../told-error.js";
 import type { Upgrade } from "../upgrade.js";
 import { ChannelWriter } from "./channel-writer.js";
 import { MessageIntake } from "./message-intake.js";
-import type { Readable, ReadRounds } from "./read-rounds.js";
 import type { Channel, CloseCode, Endpoint, Hearer } from "./websocket-front.js";
 
 /** From the first word of a close until the connection is gone, whatever the peer does. */
@@ -34,7 +35,7 @@ export interface ChannelParts {
   readonly endpoint: Endpoint;
   readonly limits: Pick<Options, "bodyTimeoutMs" | "replyTimeoutMs">;
   readonly pingMs: number;
-  readonly rounds: ReadRounds;
+  readonly reads: Rounds;
   readonly metrics: Pick<Metrics, "replied" | "refused">;
   readonly log: Log;
   /** Something came, or it is held, or not any more: it idles from now on, or does not. */
@@ -49,7 +50,7 @@ interface Message {
   readonly share: BodyShare;
 }
 
-export class OpenChannel implements Channel, Readable {
+export class OpenChannel implements Channel, Rester {
   readonly id: string;
   readonly caller: Caller;
   readonly query: URLSearchParams;
@@ -194,7 +195,7 @@ export class OpenChannel implements Channel, Readable {
   #took(bytes: number): void {
     if (this.#closed.signal.aborted || this.#isClosing) return;
     this.#intake.took(bytes);
-    this.#parts.rounds.took(this, bytes + chunkCostBytes);
+    this.#parts.reads.took(this, bytes + chunkCostBytes);
     this.#parts.onActivity(this);
   }
 
@@ -300,12 +301,7 @@ export class OpenChannel implements Channel, Readable {
     this.#kept.release();
     this.#intake.end();
     for (const { share } of this.#messages.splice(0)) share.release();
-    this.#parts.rounds.forget(this);
+    this.#parts.reads.forget(this);
     this.#closed.abort();
   }
-}
-
-function queryOf(url: string): URLSearchParams {
-  const at = url.indexOf("?");
-  return new URLSearchParams(at === -1 ? "" : url.slice(at + 1).replace(/#.*$/s, ""));
 }

@@ -16,10 +16,10 @@ import type { Log } from "../../log.js";
 import type { Metrics } from "../../metrics/metrics.js";
 import type { Options } from "../../options/options.js";
 import { AgeQueue, type QueuePlace } from "../age-queue.js";
+import { queryOf } from "../query-of.js";
 import type { Upgrade, Upgrades } from "../upgrade.js";
 import { checkHandshake, offeredKeyOf } from "./handshake.js";
 import { closeMsMax, OpenChannel } from "./open-channel.js";
-import { ReadRounds } from "./read-rounds.js";
 import { passOverBehindErrors } from "./receiver-guard.js";
 import type { Endpoint, WebSocketFront } from "./websocket-front.js";
 
@@ -51,7 +51,6 @@ export class WebSockets implements Upgrades {
   readonly #nowMs: () => number;
   readonly #endpoints: ReadonlyMap<string, Endpoint>;
   readonly #server: WebSocketServer;
-  readonly #rounds = new ReadRounds();
   readonly #open = new Set<OpenChannel>();
   /** Those for which nothing is under way, by when something last came. */
   readonly #idle = new AgeQueue<Idle>();
@@ -100,7 +99,7 @@ export class WebSockets implements Upgrades {
     }
     if (this.#isDraining) throw new MillraceError("draining", "The server is stopping.");
     checkHandshake(request);
-    endpoint.check?.(new URL(request.url ?? "/", "http://any").searchParams);
+    endpoint.check?.(queryOf(request.url ?? ""));
   }
 
   accept(upgrade: Upgrade): void {
@@ -119,7 +118,7 @@ export class WebSockets implements Upgrades {
         metrics,
         log,
         pingMs,
-        rounds: this.#rounds,
+        reads: upgrade.reads,
         onActivity: (active) => this.#order(active),
         isDraining: () => this.#isDraining,
       });

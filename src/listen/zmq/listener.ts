@@ -6,20 +6,19 @@
  *                      too large?                           │ aborted: who asked has left     ▲
  *                                                           └────────── subscribers ◄─────────┴── subscriptions
  */
-import { randomUUID } from "node:crypto";
-import { errorRegistry, MillraceError, type WorkClass } from "millrace-client/wire";
+import { errorRegistry, MillraceError } from "millrace-client/wire";
 import type { Access } from "../../access/access.js";
 import type { Log } from "../../log.js";
 import type { Metrics } from "../../metrics/metrics.js";
 import type { Options } from "../../options/options.js";
-import type { Caller } from "../../work/caller.js";
-import type { RunningListener } from "../running.js";
+import type { RunningListener } from "../running-listener.js";
 import { toldError } from "../told-error.js";
-import { type Frame, type ReplyOptions, ReplyQueues } from "./reply-queues.js";
+import { OpenMessage } from "./open-message.js";
+import { ReplyQueues } from "./reply-queues.js";
 import { openSockets, type Sockets } from "./sockets.js";
 import { Subscribers } from "./subscribers.js";
 import { TopicWays } from "./topic-ways.js";
-import type { ZmqAsker, ZmqDropReason, ZmqFront, ZmqMessage } from "./zmq-front.js";
+import type { ZmqDropReason, ZmqFront } from "./zmq-front.js";
 
 export interface ZmqListenerParts {
   readonly front: ZmqFront;
@@ -293,80 +292,6 @@ class Listener implements RunningListener {
     this.#said.set(kind, now);
     this.#parts.log.warn({ front: this.#parts.front.name, ...fields }, what);
   }
-}
-
-interface MessageParts extends Pick<ZmqMessage, "callerOf" | "reply" | "drop"> {
-  readonly begin: () => void;
-  readonly watch: (topic: string, left: () => void) => () => void;
-  readonly publish: ReplyQueues["publish"];
-  readonly offer: (topic: string, frames: readonly Frame[]) => void;
-}
-
-class OpenMessage implements ZmqMessage {
-  readonly id: string = randomUUID();
-  readonly frames: readonly Buffer[];
-  readonly bytes: number;
-  readonly arrivedAtMs: number = performance.now();
-  asker: OpenAsker | null = null;
-  readonly #parts: MessageParts;
-  readonly #departure = new AbortController();
-  #unwatch: () => void = () => {};
-
-  constructor(frames: readonly Buffer[], parts: MessageParts) {
-    this.frames = frames;
-    this.bytes = frames.reduce((sum, frame) => sum + frame.length, 0);
-    this.#parts = parts;
-  }
-
-  get hasLeft(): boolean {
-    return this.#departure.signal.aborted;
-  }
-
-  callerOf(credential: string | null): Caller {
-    return this.#parts.callerOf(credential);
-  }
-
-  begin(topic: Buffer, caller: Caller): ZmqAsker {
-    if (this.asker !== null) throw new Error("a message is one request");
-    this.#parts.begin();
-    this.#unwatch = this.#parts.watch(keyOf(topic), () => this.abort());
-    const { id, arrivedAtMs } = this;
-    this.asker = { id, caller, arrivedAtMs, departed: this.#departure.signal, workClass: "none" };
-    return this.asker;
-  }
-
-  publish(topic: Buffer, frames: readonly Frame[], options?: ReplyOptions): void {
-    this.#parts.publish(keyOf(topic), frames, options);
-  }
-
-  offer(topic: Buffer, frames: readonly Frame[]): void {
-    this.#parts.offer(keyOf(topic), frames);
-  }
-
-  reply(frames: readonly Frame[]): void {
-    this.#parts.reply(frames);
-  }
-
-  drop(reason: ZmqDropReason): void {
-    this.#parts.drop(reason);
-  }
-
-  abort(): void {
-    this.#departure.abort();
-  }
-
-  end(): void {
-    this.#unwatch();
-  }
-}
-
-interface OpenAsker extends ZmqAsker {
-  workClass: WorkClass | "none";
-}
-
-/** As `Subscribers` has it. */
-function keyOf(topic: Buffer): string {
-  return topic.toString("latin1");
 }
 
 /** For the log: what a stranger wrote, in bounds. */

@@ -2,7 +2,8 @@
  * What the listener and a front over ZeroMQ know of each other. A front gets the frames of a message, and says frames for
  * whoever subscribed; it never sees a socket.
  */
-import type { MillraceError, WorkClass } from "millrace-client/wire";
+import type { MillraceError } from "millrace-client/wire";
+import type { Asker } from "../../work/asker.js";
 import type { Caller } from "../../work/caller.js";
 import type { Frame, ReplyOptions } from "./reply-queues.js";
 
@@ -49,7 +50,7 @@ export interface ZmqMessage {
    *
    * @throws MillraceError `draining`, `queue_full`
    */
-  begin(topic: Buffer, caller: Caller): ZmqAsker;
+  begin(topic: Buffer, caller: Caller): Asker;
   /**
    * To all who subscribed to `topic`, in the order of the calls. Waits for nobody: held, in bounds, until the first of them
    * is there. The first frame begins with what they subscribed to. `newcomers`: for the first reply to a client, which may share its
@@ -62,16 +63,6 @@ export interface ZmqMessage {
   reply(frames: readonly Frame[]): void;
   /** Counts and logs that there was no answer. The reason is one of few: it is a label of a metric. */
   drop(reason: ZmqDropReason): void;
-}
-
-/** As `ask` of the fronts wants it. */
-export interface ZmqAsker {
-  readonly id: string;
-  readonly caller: Caller;
-  readonly arrivedAtMs: number;
-  readonly departed: AbortSignal;
-  /** Set where the reply knows it; for metrics. */
-  workClass: WorkClass | "none";
 }
 
 /**

@@ -1,5 +1,6 @@
 /** bert-as-service over HTTP: one reply with rows of numbers. */
 import { HttpConnection } from "../../support/http-connection.js";
+import { bertCells, overHttp } from "./cells.js";
 import {
   type AskOptions,
   type FrontClient,
@@ -17,21 +18,12 @@ export const bertAsServiceHttp: FrontDriver<"embed"> = {
   options: { bertHttp: true, bertModel: "vectors" },
   nativeFields: { pooling: "mean", layer: -2, normalize: false, maxTokens: 25, truncate: true },
   cells: {
+    ...overHttp,
+    ...bertCells,
     numbers: { how: "the shortest decimal number that reads back as the same float32" },
     order: { how: "rows of `result` are in the order of `texts`" },
     badInput: { how: `\`422\`; ${alone}`, fails: "together", says: "422 item_failed" },
-    tooLong: {
-      cannot: "texts are cut at `--bert-max-seq-len`, as they are by the original server",
-    },
-    unknownModel: { cannot: "it has no word for a model: `--bert-model` says which one answers" },
     malformed: { how: "`400`; the connection stays", says: "400 bad_request" },
-    manyCallers: { how: "a connection each" },
-    company: { how: "nothing to say: requests are packed whoever sent them" },
-    killed: { how: "nothing to say: what was lost with it runs elsewhere" },
-    callerGone: { how: "the connection closes before the reply is whole" },
-    cancel: {
-      cannot: "HTTP/1.1 has no word for it: who cancels closes the connection, which is to leave",
-    },
     queueFull: { how: "`429` with `Retry-After`", says: "429 queue_full" },
     deadline: {
       how: "`--request-timeout-ms-default`, for the protocol has no field for it; `504`",

@@ -1,5 +1,6 @@
 /** bert-as-service over ZeroMQ: a PUSH and a SUB for each client, as the original has them. */
 import { BertSockets } from "../../support/bert-clients.js";
+import { anywhere, bertCells } from "./cells.js";
 import {
   type AskOptions,
   type FrontClient,
@@ -19,6 +20,8 @@ export const bertAsService: FrontDriver<"embed"> = {
   options: { bertPort: 0, bertPortOut: 0, bertModel: "vectors" },
   nativeFields: { pooling: "mean", layer: -2, normalize: false, maxTokens: 25, truncate: true },
   cells: {
+    ...anywhere,
+    ...bertCells,
     numbers: { how: "the bytes of the float32 themselves" },
     order: { how: "rows are in the order of the texts, however many there are" },
     badInput: {
@@ -26,14 +29,8 @@ export const bertAsService: FrontDriver<"embed"> = {
       fails: "together",
       says: "item_failed",
     },
-    tooLong: {
-      cannot: "texts are cut at `--bert-max-seq-len`, as they are by the original server",
-    },
-    unknownModel: { cannot: "it has no word for a model: `--bert-model` says which one answers" },
     malformed: { how: told("bad_request"), says: "bad_request" },
     manyCallers: { how: "a PUSH and a SUB each" },
-    company: { how: "nothing to say: requests are packed whoever sent them" },
-    killed: { how: "nothing to say: what was lost with it runs elsewhere" },
     callerGone: {
       how: "nobody is subscribed to its identity any more, for a quarter of a second",
     },

@@ -1,6 +1,7 @@
 /** DeepL's protocol, spoken by its own client; only to leave, which that cannot, the same form is sent by hand. */
 import * as deepl from "deepl-node";
 import { HttpConnection } from "../../support/http-connection.js";
+import { overHttp } from "./cells.js";
 import {
   type AskOptions,
   type FrontClient,
@@ -18,6 +19,7 @@ export const deepL: FrontDriver<"translate"> = {
   client: "deepl-node (npm)",
   task: "translate",
   cells: {
+    ...overHttp,
     numbers: { how: "there are none: the texts are the native route's" },
     order: { how: "`translations` has one entry for each text, in their order" },
     badInput: {
@@ -34,13 +36,6 @@ export const deepL: FrontDriver<"translate"> = {
       cannot: "it names languages and no model; languages that no model is for are a bad request",
     },
     malformed: { how: "`400`, DeepLError", says: "DeepLError: Bad request" },
-    manyCallers: { how: "a connection each" },
-    company: { how: "nothing to say: requests are packed whoever sent them" },
-    killed: { how: "nothing to say: what was lost with it runs elsewhere" },
-    callerGone: { how: "the connection closes before the reply is whole" },
-    cancel: {
-      cannot: "HTTP/1.1 has no word for it: who cancels closes the connection, which is to leave",
-    },
     queueFull: {
       how: "`429` with `Retry-After`, TooManyRequestsError; the client waits and asks again",
       says: "TooManyRequestsError: Too many requests",

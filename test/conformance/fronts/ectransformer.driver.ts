@@ -1,5 +1,6 @@
 /** ECTrans over ZeroMQ: a DEALER for tasks, a SUB for their parts. */
 import { EctransClient, ectransPortsOf } from "../../support/ectrans-client.js";
+import { anywhere } from "./cells.js";
 import {
   type AskOptions,
   type FrontClient,
@@ -18,6 +19,7 @@ export const ectransformer: FrontDriver<"translate"> = {
   task: "translate",
   options: { zmqPort: 0, zmqPortOut: 0 },
   cells: {
+    ...anywhere,
     numbers: { how: "a translation has none: texts are the native route's" },
     order: { how: "parts come in their order, `<tid>_0` first, and results in that of the texts" },
     badInput: { how: alone, fails: "alone", says: "item_failed" },
@@ -28,8 +30,6 @@ export const ectransformer: FrontDriver<"translate"> = {
     },
     malformed: { how: "`bad_request: …` instead of `OK`", says: "bad_request" },
     manyCallers: { how: "a DEALER and a SUB each" },
-    company: { how: "nothing to say: requests are packed whoever sent them" },
-    killed: { how: "nothing to say: what was lost with it runs elsewhere" },
     callerGone: { how: "nobody is subscribed to the task any more, for a quarter of a second" },
     cancel: { how: "the client unsubscribes from the task, and keeps its connections" },
     queueFull: { how: refused, says: "queue_full" },

@@ -1,5 +1,6 @@
 /** Hugging Face's Inference API, by its official client: feature extraction. */
 import { InferenceClient, InferenceClientProviderApiError } from "@huggingface/inference";
+import { overHttp } from "./cells.js";
 import {
   type AskOptions,
   type FrontClient,
@@ -16,6 +17,7 @@ export const huggingface: FrontDriver<"embed"> = {
   client: "`@huggingface/inference` 4 (npm)",
   task: "embed",
   cells: {
+    ...overHttp,
     numbers: { how: "the shortest decimal number that reads back as the same float32" },
     order: { how: "the list has one vector for each input, in their order" },
     badInput: { how: `\`422\`, \`{"error": "…"}\`: ${together}`, fails: "together", says: "422" },
@@ -26,13 +28,6 @@ export const huggingface: FrontDriver<"embed"> = {
     },
     unknownModel: { how: "`404`, `Model NAME does not exist`", says: "404" },
     malformed: { how: "`400`; the connection stays", says: "400" },
-    manyCallers: { how: "a connection each" },
-    company: { how: "nothing to say: requests are packed whoever sent them" },
-    killed: { how: "nothing to say: what was lost with it runs elsewhere" },
-    callerGone: { how: "the connection closes before the reply is whole" },
-    cancel: {
-      cannot: "HTTP/1.1 has no word for it: who cancels closes the connection, which is to leave",
-    },
     queueFull: { how: "`429` with `Retry-After`", says: "429" },
     deadline: {
       how: "`504`; how long a request may take the server says",

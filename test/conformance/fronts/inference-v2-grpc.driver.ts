@@ -1,6 +1,7 @@
 /** The Open Inference Protocol v2 over gRPC: one raw tensor both ways, with gRPC's own client. */
 import { type ServiceError, status } from "@grpc/grpc-js";
 import { GrpcClient } from "../../support/grpc-client.js";
+import { anywhere } from "./cells.js";
 import {
   type AskOptions,
   type FrontClient,
@@ -19,6 +20,7 @@ export const inferenceV2Grpc: FrontDriver<"infer"> = {
   task: "infer",
   options: { grpcPort: 0 },
   cells: {
+    ...anywhere,
     numbers: { how: "the bytes of the float32 themselves" },
     order: { how: "rows of the outputs are those of the inputs" },
     badInput: {
@@ -35,7 +37,6 @@ export const inferenceV2Grpc: FrontDriver<"infer"> = {
     malformed: { how: "`INVALID_ARGUMENT`; the connection stays", says: "INVALID_ARGUMENT" },
     manyCallers: { how: "a connection each" },
     company: { how: "rows of requests whose tensors have the same shape but for the first axis" },
-    killed: { how: "nothing to say: what was lost with it runs elsewhere" },
     callerGone: { how: "the stream of the call is reset, or the connection ends" },
     cancel: { how: "the call is cancelled; `CANCELLED`" },
     queueFull: { how: "`RESOURCE_EXHAUSTED` with `retry-after`", says: "RESOURCE_EXHAUSTED" },

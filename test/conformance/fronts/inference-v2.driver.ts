@@ -1,5 +1,6 @@
 /** The Open Inference Protocol v2 over REST: one tensor as raw bytes both ways, as Triton's clients send them. */
 import { HttpConnection } from "../../support/http-connection.js";
+import { overHttp } from "./cells.js";
 import {
   type AskOptions,
   type FrontClient,
@@ -17,6 +18,7 @@ export const inferenceV2: FrontDriver<"infer"> = {
   client: "node:http, with binary tensors",
   task: "infer",
   cells: {
+    ...overHttp,
     numbers: { how: "the bytes of the float32 themselves" },
     order: { how: "rows of the outputs are those of the inputs" },
     badInput: { how: `\`422\`, \`{"error": "…"}\`: ${oneTensor}`, fails: "together", says: "422" },
@@ -27,13 +29,7 @@ export const inferenceV2: FrontDriver<"infer"> = {
     },
     unknownModel: { how: "`404`", says: "404" },
     malformed: { how: "`400`; the connection stays", says: "400" },
-    manyCallers: { how: "a connection each" },
     company: { how: "rows of requests whose tensors have the same shape but for the first axis" },
-    killed: { how: "nothing to say: what was lost with it runs elsewhere" },
-    callerGone: { how: "the connection closes before the reply is whole" },
-    cancel: {
-      cannot: "HTTP/1.1 has no word for it: who cancels closes the connection, which is to leave",
-    },
     queueFull: { how: "`429` with `Retry-After`", says: "429" },
     deadline: {
       how: "`parameters.timeout` in microseconds; `504`",

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { ErrorResponse } from "millrace-client/wire";
 import { type HttpAnswer, HttpConnection } from "../../support/http-connection.js";
+import { overHttp } from "./cells.js";
 import {
   type AskOptions,
   type Cells,
@@ -16,8 +17,8 @@ import { readNative } from "./world.js";
 type Form = "json" | "lines";
 
 const client = "node:http";
-const leaving = "HTTP/1.1 has no word for it: who cancels closes the connection, which is to leave";
 const shared: Cells = {
+  ...overHttp,
   numbers: { how: "the shortest decimal number that reads back as the same float32" },
   order: { how: "`results` has one entry for each input, in their order" },
   badInput: {
@@ -32,11 +33,6 @@ const shared: Cells = {
   },
   unknownModel: { how: "`404`, code `model_not_found`", says: "404 model_not_found" },
   malformed: { how: "`400`, code `bad_request`; the connection stays", says: "400 bad_request" },
-  manyCallers: { how: "a connection each" },
-  company: { how: "nothing to say: requests are packed whoever sent them" },
-  killed: { how: "nothing to say: what was lost with it runs elsewhere" },
-  callerGone: { how: "the connection closes before the reply is whole" },
-  cancel: { cannot: leaving },
   queueFull: { how: "`429`, code `queue_full`, with `Retry-After`", says: "429 queue_full" },
   deadline: {
     how: '`timeoutMs` of the request; the entry of each input that was too late is `{"error": …}`',

@@ -1,5 +1,6 @@
 /** OpenAI's protocol, spoken by its own client, which asks for base64 by itself. */
 import OpenAI, { APIError, APIUserAbortError } from "openai";
+import { overHttp } from "./cells.js";
 import {
   type AskOptions,
   type FrontClient,
@@ -17,6 +18,7 @@ export const openAi: FrontDriver<"embed"> = {
   client: "openai (npm)",
   task: "embed",
   cells: {
+    ...overHttp,
     numbers: { how: "float32 in base64, or as decimal numbers that read back as the same" },
     order: { how: "`data` has one entry for each input, in their order, with its `index`" },
     badInput: {
@@ -31,13 +33,7 @@ export const openAi: FrontDriver<"embed"> = {
     },
     unknownModel: { how: "`404`, NotFoundError", says: "NotFoundError model_not_found" },
     malformed: { how: "`400`, BadRequestError", says: "BadRequestError bad_request" },
-    manyCallers: { how: "a connection each" },
-    company: { how: "nothing to say: requests are packed whoever sent them" },
-    killed: { how: "nothing to say: what was lost with it runs elsewhere" },
     callerGone: { how: "the client's `signal` and `timeout` close the connection" },
-    cancel: {
-      cannot: "HTTP/1.1 has no word for it: who cancels closes the connection, which is to leave",
-    },
     queueFull: {
       how: "`429` `queue_full` with `Retry-After`, RateLimitError; the client waits and asks again",
       says: "RateLimitError queue_full",

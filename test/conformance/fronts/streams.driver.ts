@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import type { StreamServerMessage, WireError } from "millrace-client/wire";
 import { WebSocket } from "ws";
+import { anywhere } from "./cells.js";
 import {
   type AskOptions,
   type Cells,
@@ -22,6 +23,7 @@ const draining =
   "a connection on which nothing is under way is closed with 1001, a request on another one gets the code `draining`, and a handshake 503";
 
 const stream: Cells = {
+  ...anywhere,
   numbers: { how: "the shortest decimal number that reads back as the same float32" },
   order: { how: "outcomes come as they are ready, and each has its `index`" },
   badInput: {
@@ -36,8 +38,6 @@ const stream: Cells = {
     says: "bad_request",
   },
   manyCallers: { how: "a connection each, or one for all" },
-  company: { how: "nothing to say: requests are packed whoever sent them" },
-  killed: { how: "nothing to say: what was lost with it runs elsewhere" },
   callerGone: { how: "the connection is closed, or does not answer a ping" },
   cancel: { how: "`cancel` with the `id`; an `error` with the code `cancelled` comes back" },
   queueFull: refusal("queue_full"),

@@ -1,5 +1,6 @@
 /** text-embeddings-inference: `/embed`, as its own documentation's clients ask. */
 import { type HttpAnswer, HttpConnection } from "../../support/http-connection.js";
+import { overHttp } from "./cells.js";
 import {
   type AskOptions,
   type FrontClient,
@@ -15,6 +16,7 @@ export const tei: FrontDriver<"embed"> = {
   client: "node:http, with what its documentation sends",
   task: "embed",
   cells: {
+    ...overHttp,
     numbers: { how: "the shortest decimal number that reads back as the same float32" },
     order: { how: "the list has one vector for each input, in their order" },
     badInput: {
@@ -33,13 +35,6 @@ export const tei: FrontDriver<"embed"> = {
     malformed: {
       how: "`422`, type `Validation`; the connection stays",
       says: "422 Validation",
-    },
-    manyCallers: { how: "a connection each" },
-    company: { how: "nothing to say: requests are packed whoever sent them" },
-    killed: { how: "nothing to say: what was lost with it runs elsewhere" },
-    callerGone: { how: "the connection closes before the reply is whole" },
-    cancel: {
-      cannot: "HTTP/1.1 has no word for it: who cancels closes the connection, which is to leave",
     },
     queueFull: { how: "`429`, type `Overloaded`, with `Retry-After`", says: "429 Overloaded" },
     deadline: {

@@ -7,6 +7,7 @@ import { MillraceError } from "millrace-client/wire";
 import { openStreamsFront } from "#src/front/streams/streams.js";
 import { BodyBudget } from "#src/listen/body-budget.js";
 import { ReplyBudget } from "#src/listen/reply-budget.js";
+import { Rounds } from "#src/listen/rounds.js";
 import { WebSockets } from "#src/listen/websocket/websockets.js";
 import { createLog } from "#src/log.js";
 import { anyCaller } from "#src/work/caller.js";
@@ -70,6 +71,7 @@ export const webSocketFrameParser: FuzzParser = defineParser<CutFrames>({
     });
     const bodies = new BodyBudget(fuzzOptions.bodiesBytesMax);
     const replies = new ReplyBudget(fuzzOptions.repliesBytesMax);
+    const reads = new Rounds();
     return {
       make: framesOf,
       take: async ({ bytes, cut }) => {
@@ -82,6 +84,7 @@ export const webSocketFrameParser: FuzzParser = defineParser<CutFrames>({
           headers: {},
           bodies,
           replies,
+          reads,
         };
         const asked = upgradeOf(socket);
         sockets.check(asked, "/v1/stream");

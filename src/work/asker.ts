@@ -1,0 +1,14 @@
+/** Who asks one request, as every listener hands it up and every front hands it on. */
+import type { WorkClass } from "millrace-client/wire";
+import type { Caller } from "./caller.js";
+
+export interface Asker {
+  readonly id: string;
+  readonly caller: Caller;
+  /** On the clock of `performance.now()`. */
+  readonly arrivedAtMs: number;
+  /** Aborts when nobody waits for the reply any more. */
+  readonly departed: AbortSignal;
+  /** Set where the reply knows it; for metrics. */
+  workClass: WorkClass | "none";
+}
