@@ -1,11 +1,12 @@
-// Writes docs/options.md, docs/errors.md and docs/metrics.md from their tables, and docs/fronts.md from the drivers that
-// hold the fronts to their list. `--check` writes nothing and fails where a file differs. Run it after a build.
+// Writes docs/options.md, docs/errors.md and docs/metrics.md from their tables, docs/fronts.md from the drivers that hold the
+// fronts to their list, and docs/clients/inference.proto from the definition that is served. `--check` writes nothing and fails where a file differs. Run it after a build.
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { frontsPage } from "../build/test/conformance/fronts/page.js";
 import { errorRegistry } from "../client/dist/wire/errors.js";
 import { defaultText } from "../dist/cli/option-flags.js";
+import { inferenceProto } from "../dist/front/inference-v2/inference-proto.js";
 import { metricTable } from "../dist/metrics/table.js";
 import { optionGroups } from "../dist/options/definition.js";
 import {
@@ -121,9 +122,10 @@ const pages = {
   "docs/errors.md": errorsPage(),
   "docs/metrics.md": metricsPage(),
   "docs/fronts.md": await frontsPage(),
+  "docs/clients/inference.proto": inferenceProto,
 };
 for (const [path, draft] of Object.entries(pages)) {
-  const page = formatted(path, draft);
+  const page = path.endsWith(".md") ? formatted(path, draft) : draft;
   if (!process.argv.includes("--check")) writeFileSync(path, page);
   else if (readFileSync(path, "utf8") !== page) {
     console.error(`${path} differs from its table; run: node scripts/docs.js`);

@@ -12,8 +12,8 @@ import type { DeploymentIdentity, ModelsReload } from "millrace-client/wire";
 import { type Entrance, openEntrance } from "./access/entrance.js";
 import { GuardedSubmit } from "./access/guarded-submit.js";
 import type { Backend, OpenBackend } from "./backend/backend.js";
+import { absentModels } from "./front/absent-models.js";
 import { openBertFront } from "./front/bert-as-service/bert-as-service.js";
-import { chooseFronts } from "./front/choose-fronts.js";
 import { openDeepLFront } from "./front/deepl/deepl.js";
 import { openEctransformerFront } from "./front/ectransformer/ectransformer.js";
 import type { Front, FrontParts, OpenFront } from "./front/front.js";
@@ -30,12 +30,13 @@ import type { Log } from "./log.js";
 import type { LogOutput } from "./log-output.js";
 import { EventLoopDelay } from "./metrics/event-loop-delay.js";
 import { Metrics } from "./metrics/metrics.js";
+import { chosenFronts, type FrontName } from "./options/front-names.js";
 import type { Configuration } from "./options/resolve.js";
 import type { Submit } from "./submit/submit.js";
 import { version } from "./version.js";
 import type { ServerViews } from "./work/views.js";
 
-/** Every protocol that can be spoken, as `--fronts` calls it. The first one answers what is nobody's. */
+/** Every protocol that can be spoken, as `--fronts` calls it. The first one that it names answers what is nobody's. */
 const fronts = {
   native: openNativeFront,
   "inference-v2": openInferenceV2Front,
@@ -46,7 +47,7 @@ const fronts = {
   tei: openTeiFront,
   huggingface: openHuggingfaceFront,
   ectransformer: openEctransformerFront,
-} satisfies Readonly<Record<string, OpenFront>>;
+} satisfies Readonly<Record<FrontName, OpenFront>>;
 
 /** Before there is a listener. */
 const nothingHeld: HeldByListener = { connections: 0, bodiesBytes: 0, repliesBytes: 0 };
@@ -123,8 +124,9 @@ export async function startServer(
       { ...wired, views: backend.views },
     );
     listeners = await unlessAborted(signal, listening, closeListeners);
-    await unlessAborted(signal, backend.start());
     const { log } = parts;
+    for (const warning of absentModels(options, backend.views.models())) log.warn(warning);
+    await unlessAborted(signal, backend.start());
     const { http, admin } = listeners;
     const urls = { http: http.url, admin: admin?.url ?? null, others: otherUrls(listeners) };
     log.info(urls, "ready");
@@ -191,7 +193,10 @@ function openFronts(
   const parts: FrontParts = { submit, views, tasks, options, metrics, reload, terminate, openApi };
   const { repository } = backend;
   const all = repository === undefined ? parts : { ...parts, repository };
-  const opened = chooseFronts<OpenFront>(options.fronts, fronts).map((open) => open(all));
+  const chosen = chosenFronts(options.fronts);
+  // Options are read before there is a server: what they say of fronts is right.
+  if ("problem" in chosen) throw new Error(chosen.problem);
+  const opened: readonly Front[] = chosen.names.map((name) => fronts[name](all));
   return opened;
 }
 

@@ -90,9 +90,9 @@ async function serve(given: Configuration, parts: ServeParts): Promise<void> {
       log.info("stopped before it was ready");
       return await leave(exitCodes.ok);
     }
-    const { fields, message } = startProblem(error, given.options);
+    const { fields, message, exitCode } = startProblem(error, given.options);
     log.fatal(fields, message);
-    return await leave(exitCodes.notStarted);
+    return await leave(exitCode);
   }
   if (isHungUp) onHangUp();
   const broken = server.broken.then(() => true);

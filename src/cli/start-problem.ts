@@ -1,21 +1,31 @@
 /** Why a server did not start, in words that say what to do. */
 import { MillraceError } from "millrace-client/wire";
 import type { Options } from "../options/options.js";
+import { listenerPorts } from "../options/port-contradictions.js";
+import { flagOf } from "../options/table.js";
+import { type ExitCode, exitCodes, exitCodesOfErrors } from "./exit-codes.js";
 
 export interface StartProblem {
   /** For the log record: `code` for scripts; a stack only where the error is none that we know. */
   readonly fields: object;
   readonly message: string;
+  readonly exitCode: ExitCode;
 }
 
 export function startProblem(error: unknown, options: Options): StartProblem {
-  if (error instanceof MillraceError)
-    return { fields: { code: error.code }, message: error.message };
+  const exitCode = exitCodes.notStarted;
+  if (error instanceof MillraceError) {
+    const { code, message } = error;
+    // A file that an option names is looked at here only; for scripts it is wrong as the option would be.
+    const isUsage = exitCodesOfErrors[code] === exitCodes.usage;
+    return { fields: { code }, message, exitCode: isUsage ? exitCodes.usage : exitCode };
+  }
   const { code = "" } = error instanceof Error ? (error as NodeJS.ErrnoException) : {};
   const { host, port, flags } = placeOf(error, options);
   const advice = listenAdvice(code, flags);
-  if (advice === null) return { fields: { err: error }, message: "could not start" };
-  return { fields: { code, host, port }, message: `cannot listen on ${host}:${port}: ${advice}` };
+  if (advice === null) return { fields: { err: error }, message: "could not start", exitCode };
+  const message = `cannot listen on ${host}:${port}: ${advice}`;
+  return { fields: { code, host, port }, message, exitCode };
 }
 
 interface Place {
@@ -25,14 +35,22 @@ interface Place {
   readonly flags: { readonly host: string; readonly port: string };
 }
 
-/** The main port, unless the error says that it was the operators'. */
-function placeOf(error: unknown, { host, port, adminHost, adminPort }: Options): Place {
-  const said = { port: 0, hostname: "", ...(error as object) };
-  if (adminPort !== null && (said.port === adminPort || said.hostname === adminHost)) {
-    const flags = { host: "--admin-host", port: "--admin-port" };
-    return { host: adminHost, port: adminPort, flags };
-  }
-  return { host, port, flags: { host: "--host", port: "--port" } };
+/** The main port, unless the error says that it was another one's. */
+function placeOf(error: unknown, options: Options): Place {
+  const said = { port: -1, address: "", hostname: "", ...(error as object) };
+  const places = listenerPorts.map((each): Place & { readonly isOn: boolean } => {
+    const [host, port] = [options[each.host], options[each.port]];
+    const flags = { host: flagOf(each.host), port: flagOf(each.port) };
+    return { host, port: port ?? 0, flags, isOn: port !== null };
+  });
+  const on = places.filter(({ isOn }) => isOn);
+  const ofPort = on.filter(({ port }) => port === said.port);
+  const found =
+    ofPort.find(({ host }) => host === said.address) ??
+    ofPort[0] ??
+    on.find(({ host }) => host === said.hostname || host === said.address);
+  const { host, port } = options;
+  return found ?? { host, port, flags: { host: flagOf("host"), port: flagOf("port") } };
 }
 
 /** Null where the error is not one of listening. */
@@ -47,6 +65,9 @@ function listenAdvice(code: string, flags: Place["flags"]): string | null {
     case "ENOTFOUND":
     case "EAI_AGAIN":
       return `the name cannot be resolved; correct ${flags.host}, or give an address (0.0.0.0 for all)`;
+    // ZeroMQ's, of what is neither an address nor a network interface.
+    case "ENODEV":
+      return `ZeroMQ resolves no names; give an address as ${flags.host}`;
     default:
       return null;
   }

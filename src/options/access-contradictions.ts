@@ -5,8 +5,7 @@ import type { Options } from "./options.js";
 import { isOrigins } from "./origins.js";
 
 export function accessContradictions(options: Options, place: PlaceOf): string[] {
-  const { host, port, adminHost, adminPort, keys, insecure, tlsCert, tlsKey, corsOrigins } =
-    options;
+  const { host, adminHost, adminPort, keys, insecure, tlsCert, tlsKey, corsOrigins } = options;
   const problems: string[] = [];
   const isOpen = keys === null && !insecure;
   if (isOpen && isOpenAddress(host)) {
@@ -14,9 +13,6 @@ export function accessContradictions(options: Options, place: PlaceOf): string[]
   }
   if (isOpen && adminPort !== null && isOpenAddress(adminHost)) {
     problems.push(`${place("adminHost")} is ${adminHost}: ${openWithoutKeys}`);
-  }
-  if (adminPort !== null && adminPort !== 0 && adminPort === port) {
-    problems.push(`${place("adminPort")} and ${place("port")} are both ${port}`);
   }
   if ((tlsCert === null) !== (tlsKey === null)) {
     problems.push(

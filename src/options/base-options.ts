@@ -1,6 +1,7 @@
 /** The options of the server itself; those of a protocol stand in a file of its name. */
 import { apiDefaults } from "millrace-client/wire";
 import type { OptionRows } from "./definition.js";
+import { frontNames } from "./front-names.js";
 import { defaultModelMemory, defaultPipelines, defaultThreads } from "./machine.js";
 import type { BaseOptions } from "./options.js";
 
@@ -20,7 +21,7 @@ export const baseOptions: OptionRows<BaseOptions> = {
   fronts: {
     type: "text",
     group: "Serving",
-    help: "Protocols that are spoken: all, or their names with commas between. Where two want the same path, the one that is named first gets it.",
+    help: `Protocols that are spoken: all, or some of ${frontNames.join(", ")}, with commas between. Where two want the same path, the one that is named first gets it.`,
     default: { value: "all" },
     hashed: true,
   },

@@ -1,9 +1,11 @@
 /** What holds between options, each of which is right by itself, and between them and the machine. */
 import { accessContradictions } from "./access-contradictions.js";
 import type { PlaceOf } from "./definition.js";
+import { chosenFronts } from "./front-names.js";
 import { isOpenAddress } from "./loopback.js";
 import { isDedicated, type Machine } from "./machine.js";
 import type { Options } from "./options.js";
+import { portContradictions } from "./port-contradictions.js";
 import { zmqContradictions } from "./zmq-contradictions.js";
 
 /** Files beside connections: the worker's pipes, model files, the log. */
@@ -47,8 +49,11 @@ export function contradictions(options: Options, place: PlaceOf): string[] {
       `${place("queuedItemsMax")} is below ${place("requestInputsMax")} (${options.requestInputsMax}): the largest request could never be taken`,
     );
   }
+  const fronts = chosenFronts(options.fronts);
+  if ("problem" in fronts) problems.push(`${place("fronts")}: ${fronts.problem}`);
   return [
     ...problems,
+    ...portContradictions(options, place),
     ...accessContradictions(options, place),
     ...zmqContradictions(options, place),
   ];

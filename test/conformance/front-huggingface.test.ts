@@ -167,6 +167,47 @@ test("the paths that clients make of a model's name", async () => {
   }
 });
 
+test("the function that a caller names makes scores of the model's logits", async () => {
+  const [known] = await native<{ labels: { label: string }[]; logits: number[] }>("classify", {
+    model: "labels",
+    texts: "hello",
+    raw: true,
+  });
+  const logits = known?.logits ?? [];
+  const sum = logits.reduce((total, logit) => total + Math.exp(logit), 0);
+  const functions: Readonly<Record<string, (logit: number) => number>> = {
+    sigmoid: (logit) => 1 / (1 + Math.exp(-logit)),
+    softmax: (logit) => Math.exp(logit) / sum,
+    none: (logit) => logit,
+  };
+  for (const [name, apply] of Object.entries(functions)) {
+    const parameters = { function_to_apply: name, top_k: 2 };
+    const [list = []] = await ask<{ label: string; score: number }[][]>("/models/labels", {
+      inputs: ["hello"],
+      parameters,
+    });
+    assert.deepEqual(
+      list.map(({ label }) => label),
+      known?.labels.slice(0, 2).map(({ label }) => label),
+    );
+    for (const { label, score } of list) {
+      const logit = logits["xyz".indexOf(label)] ?? Number.NaN;
+      assert.ok(Math.abs(score - apply(logit)) < 1e-6, `${name} of ${label}: ${score}`);
+    }
+  }
+  const [ranked] = await native<{ logit: number }>("rerank", {
+    model: "rank",
+    texts: [["hello", "world"]],
+    raw: true,
+  });
+  const inputs = { text: "hello", text_pair: "world" };
+  const [[one] = []] = await ask<{ score: number }[][]>("/models/rank", {
+    inputs,
+    function_to_apply: "none",
+  });
+  assert.equal(one?.score, ranked?.logit);
+});
+
 test("pairs are classified, and ranked where the model is for that", async () => {
   const inputs = { text: "hello", text_pair: "world" };
   const pair = { texts: [["hello", "world"]] };
@@ -205,9 +246,9 @@ test("errors are a text, with its status", async () => {
     ["/models/plain", { inputs: "nan" }, 422, /./],
     [
       "/models/labels",
-      { inputs: "a", parameters: { function_to_apply: "none" } },
+      { inputs: "a", parameters: { function_to_apply: "tanh" } },
       400,
-      /model's own/,
+      /function_to_apply/,
     ],
     ["/models/labels", { inputs: "a", parameters: { top_k: 0 } }, 400, /parameters.top_k|top_k/],
     ["/models/en-zh", { inputs: "a", parameters: { tgt_lang: "de" } }, 400, /the model's is zh/],

@@ -227,6 +227,48 @@ test("/info says what is served, / is what the model is for", async () => {
   }
 });
 
+test("defect: who opens the address in a browser sees no empty page", async () => {
+  const headers = { accept: "text/html,application/xhtml+xml,*/*;q=0.8" };
+  assert.match(await (await fetch(`${server.url}/`, { headers })).text(), /^Millrace .*openapi/);
+});
+
+describe("/vertex", () => {
+  test("several requests for what the model is for, each with its own fields", async () => {
+    const instances = [{ inputs: "hello" }, { inputs: ["a", "b"], normalize: false }];
+    const predictions = await Promise.all(instances.map((each) => ask("/embed", each)));
+    assert.deepEqual(await ask("/vertex", { instances }), { predictions });
+    assert.deepEqual(await ask("/vertex", { instances: [] }), { predictions: [] });
+  });
+
+  test("of a model with labels and of one that ranks", async () => {
+    const body = { query: "hello", texts: ["a", "good"] };
+    for (const [teiModel, path, instance] of [
+      ["labels", "/predict", { inputs: [["hello", "world"]] }],
+      ["rank", "/rerank", { ...body, return_text: true }],
+    ] as const) {
+      await using named = await start(temp.path, { teiModel });
+      const prediction = await ask(path, instance, named.url);
+      assert.deepEqual(await ask("/vertex", { instances: [instance, instance] }, named.url), {
+        predictions: [prediction, prediction],
+      });
+    }
+  });
+
+  test("one that is wrong fails them all, and is named", async () => {
+    const good = { inputs: "a" };
+    for (const [instances, status, told] of [
+      [[good, { inputs: 7 }], 422, /instances\[1\]: .*inputs/],
+      [[good, "a"], 422, /instances\[1\]/],
+      [[{ inputs: ["a", "a ".repeat(99)] }, good], 422, /instances\[0\]: .*inputs\[1\]/],
+      [Array.from({ length: 257 }, () => good), 422, /257 instances; .*at most 256/],
+    ] as const) {
+      const refused = await post("/vertex", { instances });
+      assert.equal(refused.status, status);
+      assert.match(((await refused.json()) as { error: string }).error, told);
+    }
+  });
+});
+
 test("--tei-model is the one model, whatever else is served", async () => {
   await using named = await start(temp.path, { teiModel: "labels" });
   const info = (await (await fetch(`${named.url}/info`)).json()) as Record<string, unknown>;

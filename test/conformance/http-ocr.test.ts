@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
+import { InferenceClient } from "@huggingface/inference";
 import type { OcrOutcome, OcrResponse, OcrResult, StatusResponse } from "millrace-client/wire";
 import sharp from "sharp";
 import { convertOcr } from "#src/convert/ocr/convert-ocr.js";
@@ -124,6 +125,21 @@ describe("ocr", { skip: skipWithout("models", "ocr") }, () => {
     assert.deepEqual(textsOf(await read(over)), textsOf(await read(sign)));
     const side = await sharp(sign).rotate(90).png().toBuffer();
     assert.deepEqual(textsOf(await read(side)), textsOf(await read(sign)));
+  });
+
+  test("Hugging Face's client gets the lines of a page in one text", async () => {
+    const page = picture("text_cls.jpg");
+    const { lines } = await read(page);
+    const text = lines.map((line) => line.text).join("\n");
+    const client = new InferenceClient("hf_any").endpoint(`${server.url}/models/pages`);
+    const blob = new Blob([new Uint8Array(page)], { type: "image/jpeg" });
+    assert.deepEqual(await client.imageToText({ inputs: blob }), { generated_text: text });
+    const reply = await fetch(`${server.url}/models/pages`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ inputs: page.toString("base64") }),
+    });
+    assert.deepEqual(await reply.json(), { generated_text: text });
   });
 
   test("a picture that is none, is cut or too large fails alone", async () => {

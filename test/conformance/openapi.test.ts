@@ -155,6 +155,7 @@ const calls: Readonly<Record<string, readonly Call[]>> = {
   "POST /decode": [{ body: { ids: [[2, 9, 3]] } }],
   "POST /": [{ body: { inputs: "a" } }],
   "POST /invocations": [{ body: { inputs: "a" } }],
+  "POST /vertex": [{ body: { instances: [{ inputs: "a" }, { inputs: ["b", "c"] }] } }],
   "GET /info": [{}],
   "GET /health": [{}],
   "GET /ping": [{}],

@@ -1,10 +1,12 @@
 /** The one table of parsers that strangers feed: a new one is a file in parsers/ and a line here. */
 import type { FuzzParser } from "./parser.js";
+import { compressedParser } from "./parsers/compressed-bodies.js";
 import { multipartParser, queryParser } from "./parsers/forms.js";
 import { frameParsers } from "./parsers/frames.js";
 import { grpcParser } from "./parsers/grpc-messages.js";
 import { httpFrontParsers } from "./parsers/http-fronts.js";
 import { inferV2Parser } from "./parsers/infer-v2.js";
+import { keyFileParser } from "./parsers/key-files.js";
 import { modelFileParsers } from "./parsers/model-files.js";
 import { ndjsonParser } from "./parsers/ndjson.js";
 import { pictureParser } from "./parsers/pictures.js";
@@ -25,6 +27,8 @@ export const parsers: readonly FuzzParser[] = [
   ectransParser,
   multipartParser,
   queryParser,
+  compressedParser,
+  keyFileParser,
   ndjsonParser,
   pictureParser,
   ...modelFileParsers,

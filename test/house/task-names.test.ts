@@ -122,6 +122,8 @@ const knowing: Readonly<
   ocr: {
     spelled: /ocr/i,
     files: [
+      // A protocol asks a model for what it is for.
+      "src/front/huggingface/answers.ts",
       // The client's methods and the commands.
       "client/src/ocr.ts",
       "client/src/index.ts",

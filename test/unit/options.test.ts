@@ -255,3 +255,26 @@ test("a port of ZeroMQ that others can reach is encrypted, or meant", () => {
   assert.deepEqual(problemsOf({ code: { ...open, zmqCurveSecretKeyFile: "/keys" } }), []);
   assert.match(problemsOf({ code: { bertPort: 5555 } }).join(), /bertPort needs --bert-port-out/);
 });
+
+test("defect: a protocol that there is not is a wrong option, and not a start that failed", () => {
+  const flags = (fronts: string): ConfigurationInput => ({ flags: { fronts } });
+  assert.match(
+    problemsOf(flags("opnai")).join(),
+    /^--fronts: there is no protocol "opnai" \(did you mean `openai`\?\); there are: all, native, /,
+  );
+  assert.deepEqual(problemsOf(flags("tei, tei")), ["--fronts: tei is named twice"]);
+  assert.deepEqual(problemsOf(flags("deepl, native")), []);
+});
+
+test("defect: two listeners may not want one port of one address, whichever they are", () => {
+  const both = (flags: Readonly<Record<string, string>>): string[] => problemsOf({ flags });
+  const bert = { bertPort: "8400", bertPortOut: "5556" };
+  assert.deepEqual(both(bert), ["--bert-port and --port are both 8400"]);
+  assert.deepEqual(both({ grpcPort: "8400" }), ["--grpc-port and --port are both 8400"]);
+  assert.deepEqual(both({ bertPort: "5555", bertPortOut: "5555" }), [
+    "--bert-port-out and --bert-port are both 5555",
+  ]);
+  assert.deepEqual(both({ ...bert, host: "10.0.0.1", insecure: "true" }), []);
+  assert.deepEqual(both({ ...bert, host: "0.0.0.0", insecure: "true" }).length, 1);
+  assert.deepEqual(both({ port: "0", grpcPort: "0", adminPort: "0" }), []);
+});

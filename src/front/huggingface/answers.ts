@@ -2,10 +2,11 @@
 import { MillraceError, type ModelInfo } from "millrace-client/wire";
 import type { Exchange, Reply } from "../../listen/http/http-front.js";
 import { badField, type Fields } from "../../work/fields.js";
-import type { JsonObject, JsonValue, Payload } from "../../work/payload.js";
+import { isJsonObject, type JsonObject, type JsonValue, type Payload } from "../../work/payload.js";
 import { type Answer, ask, askEach, valueOf } from "../ask.js";
 import type { FrontParts } from "../front.js";
 import type { ReadBody } from "../json-body.js";
+import { scoresBy } from "../logit-scores.js";
 import { similaritiesText, vectorFloats, vectorText } from "../vectors.js";
 import {
   comparedOf,
@@ -14,6 +15,7 @@ import {
   plainTextsOf,
   textsOrPairsOf,
 } from "./body.js";
+import { functionOf, rawOf, scoresText, scoresWish } from "./scores.js";
 
 export interface Asked {
   readonly model: ModelInfo;
@@ -51,6 +53,8 @@ export async function answerJson(
       return await rankPairs(exchange, parts, asked);
     case "translate":
       return await translate(exchange, parts, asked);
+    case "ocr":
+      return await readBase64(exchange, parts, asked);
     default:
       throw new MillraceError("model_not_found", `${model.name} is for nothing of this protocol`);
   }
@@ -62,18 +66,27 @@ export async function answerBytes(
   parts: FrontParts,
   { model, bytes }: Asked & { readonly bytes: Uint8Array },
 ): Promise<void> {
+  const question = { model: model.name, payloadBytes: bytes.byteLength };
+  if (model.task === "ocr") {
+    const answer = await ask(parts, exchange, {
+      ...question,
+      task: "ocr",
+      fields: { images: [bytes] },
+    });
+    exchange.reply(jsonReply(readText(resultsOf(answer)[0])));
+    return;
+  }
   const answer = await ask(parts, exchange, {
+    ...question,
     task: "classify",
-    model: model.name,
     fields: { images: [bytes], topK: picturesTopK },
-    payloadBytes: bytes.byteLength,
   });
   exchange.reply(jsonReply(scoresText(resultsOf(answer)[0])));
 }
 
-/** Only such a model has no limit of tokens. */
+/** Of those that classify, only such a model has no limit of tokens. */
 export function takesPictures({ task, limits }: ModelInfo): boolean {
-  return task === "classify" && limits.inputTokensMax === undefined;
+  return task === "ocr" || (task === "classify" && limits.inputTokensMax === undefined);
 }
 
 /** As many labels as there are where nobody says otherwise. */
@@ -89,6 +102,8 @@ function pipelinesOf(model: ModelInfo): readonly string[] {
       return ["text-classification", "text-ranking"];
     case "translate":
       return ["translation"];
+    case "ocr":
+      return ["image-to-text"];
     default:
       return [];
   }
@@ -150,10 +165,13 @@ const classifyNames = ["top_k", "function_to_apply", "truncate", "truncation"];
 async function classifyTexts(exchange: Exchange, parts: FrontParts, asked: Request): Promise<void> {
   const named = parametersOf(asked.value, classifyNames);
   const { texts } = textsOrPairsOf(asked.value.inputs);
-  const fields = { texts, ...topKOf(named), truncate: truncates(named) };
+  const topK = topKOf(named);
+  const wish = scoresWish(named, asked.model, topK);
+  const fields = { texts, ...topK, ...rawOf(wish), truncate: truncates(named) };
   const answer = await ask(parts, exchange, questionOf(asked, "classify", fields));
   // A list for each text, of one text too.
-  exchange.reply(jsonReply(`[${resultsOf(answer).map(scoresText).join(",")}]`));
+  const lists = resultsOf(answer).map((result) => scoresText(result, wish));
+  exchange.reply(jsonReply(`[${lists.join(",")}]`));
 }
 
 async function classifyBase64(
@@ -161,23 +179,47 @@ async function classifyBase64(
   parts: FrontParts,
   asked: Request,
 ): Promise<void> {
-  const { inputs } = asked.value;
-  if (typeof inputs !== "string") throw badField("inputs", "must be a picture in base64");
+  const images = [base64Of(asked)];
   const named = parametersOf(asked.value, classifyNames);
-  const fields = { images: [inputs], topK: picturesTopK, ...topKOf(named) };
+  const topK = { topK: picturesTopK, ...topKOf(named) };
+  const wish = scoresWish(named, asked.model, topK);
+  const fields = { images, ...topK, ...rawOf(wish) };
   const answer = await ask(parts, exchange, questionOf(asked, "classify", fields));
-  exchange.reply(jsonReply(scoresText(resultsOf(answer)[0])));
+  exchange.reply(jsonReply(scoresText(resultsOf(answer)[0], wish)));
+}
+
+/** The lines of a page in one text. */
+async function readBase64(exchange: Exchange, parts: FrontParts, asked: Request): Promise<void> {
+  const images = [base64Of(asked)];
+  parametersOf(asked.value, []);
+  const answer = await ask(parts, exchange, questionOf(asked, "ocr", { images }));
+  exchange.reply(jsonReply(readText(resultsOf(answer)[0])));
+}
+
+function base64Of({ value: { inputs } }: Request): string {
+  if (typeof inputs === "string") return inputs;
+  throw badField("inputs", "must be a picture in base64");
+}
+
+/** An object and no list: the client wants it so. */
+function readText(result: Payload | undefined): string {
+  const lines = result?.values["lines"];
+  const texts = (Array.isArray(lines) ? lines : []).filter(isJsonObject).map(({ text }) => text);
+  return JSON.stringify({ generated_text: texts.join("\n") });
 }
 
 /** A model that ranks is there one with a single label, and pairs are what it takes. */
 async function rankPairs(exchange: Exchange, parts: FrontParts, asked: Request): Promise<void> {
   const named = parametersOf(asked.value, classifyNames);
   topKOf(named);
+  const by = functionOf(named);
   const { texts } = textsOrPairsOf(asked.value.inputs);
-  const fields = { texts, truncate: truncates(named) };
+  const fields = { texts, truncate: truncates(named), ...(by === null ? {} : { raw: true }) };
   const answer = await ask(parts, exchange, questionOf(asked, "rerank", fields));
   const label = asked.model.labels?.[0] ?? "LABEL_0";
-  const scores = resultsOf(answer).map(({ values }) => [{ label, score: values["score"] ?? 0 }]);
+  const scoreOf = ({ values }: Payload): JsonValue =>
+    by === null ? (values["score"] ?? 0) : (scoresBy(by, [Number(values["logit"])])[0] ?? 0);
+  const scores = resultsOf(answer).map((result) => [{ label, score: scoreOf(result) }]);
   exchange.reply(jsonReply(JSON.stringify(scores)));
 }
 
@@ -227,11 +269,7 @@ function checkLanguage(named: Fields, field: string, own: string | undefined): v
   throw badField(field, `is ${asked}, and the model's is ${own}`);
 }
 
-/** What function makes scores, the model's folder says. */
-function topKOf(named: Fields): JsonObject {
-  if (named.value("function_to_apply") !== undefined) {
-    throw badField("function_to_apply", "what makes scores of logits is the model's own");
-  }
+function topKOf(named: Fields): { readonly topK?: number } {
   const topK = named.integer("top_k", [1, 100_000]);
   return topK === undefined ? {} : { topK };
 }
@@ -254,11 +292,6 @@ type JsonFields = Readonly<Record<string, unknown>>;
 
 function resultsOf({ outcomes }: Answer): readonly Payload[] {
   return outcomes.map((outcome, index) => valueOf(outcome, `inputs[${index}]`));
-}
-
-function scoresText(result: Payload | undefined): string {
-  const labels: JsonValue = result?.values["labels"] ?? [];
-  return JSON.stringify(labels);
 }
 
 function jsonReply(body: string): Reply {

@@ -1,7 +1,12 @@
-/** grpc.health.v1: of the server, of the protocol's service, and of each model by its name; from memory. */
+/**
+ * grpc.health.v1: of the server, of the protocol's service, and of each model by its name; from memory. The first two tell nothing of
+ * models and are open; a model is told of to who may know of it.
+ */
 import { MillraceError } from "millrace-client/wire";
 import type { GrpcCall, GrpcMessage, GrpcService } from "../../listen/grpc/grpc-front.js";
+import { type Caller, nobody } from "../../work/caller.js";
 import type { ServerViews } from "../../work/views.js";
+import { modelsOf } from "../callers-models.js";
 import { healthProto } from "./inference-proto.js";
 import { ProtoFile } from "./proto-file.js";
 
@@ -16,9 +21,12 @@ export function grpcHealth(
   views: Pick<ServerViews, "ready" | "models">,
   serviceName: string,
 ): GrpcService {
-  const statusOf = (service: string): Status => {
-    const model = views.models().find(({ name }) => name === service);
+  const statusOf = (service: string, caller: Caller): Status => {
     const isServer = service === "" || service === serviceName;
+    if (!isServer && caller === nobody) {
+      throw new MillraceError("unauthenticated", "This server asks for a key.");
+    }
+    const model = modelsOf(views, caller).find(({ name }) => name === service);
     if (!isServer && model === undefined) return "SERVICE_UNKNOWN";
     const isReady = views.ready().ready && (isServer || model?.ready === true);
     return isReady ? "SERVING" : "NOT_SERVING";
@@ -32,9 +40,9 @@ export function grpcHealth(
         access: "open",
         kind: "unary",
         messageBytesMax: questionBytesMax,
-        answer: async (_call, message) => {
+        answer: async ({ caller }, message) => {
           const service = serviceIn(message);
-          const status = statusOf(service);
+          const status = statusOf(service, caller);
           if (status !== "SERVICE_UNKNOWN") return await Promise.resolve(replyOf(status));
           const shown = JSON.stringify(service.slice(0, 128));
           throw new MillraceError("model_not_found", `there is no service or model ${shown}`);
@@ -49,7 +57,7 @@ export function grpcHealth(
           let told: Status | null = null;
           for (;;) {
             const isLast = call.draining.aborted;
-            const now = isLast ? "NOT_SERVING" : statusOf(service);
+            const now = isLast ? "NOT_SERVING" : statusOf(service, call.caller);
             if (now !== told) await replies.write(replyOf(now));
             told = now;
             if (isLast || call.departed.aborted) return;

@@ -1,9 +1,8 @@
 /** `/embed`, `/embed_all` and `/similarity`: texts, or token ids, → vectors, or how near they are. */
 import { MillraceError } from "millrace-client/wire";
-import type { Exchange } from "../../listen/http/http-front.js";
 import type { SubmitSummary } from "../../submit/submit.js";
 import type { Payload } from "../../work/payload.js";
-import { askEach, valueOf } from "../ask.js";
+import { type Asker, askEach, valueOf } from "../ask.js";
 import type { FrontParts } from "../front.js";
 import type { ReadBody } from "../json-body.js";
 import { similaritiesText, vectorFloats, vectorText } from "../vectors.js";
@@ -16,37 +15,37 @@ import {
   refusePrompt,
   type SimilarityBody,
 } from "./fields.js";
-import { teiReply, tokensOf } from "./replies.js";
+import { type TeiAnswer, tokensOf } from "./replies.js";
 
 export async function embed(
-  exchange: Exchange,
+  asker: Asker,
   parts: FrontParts,
   { value, bytes }: ReadBody<EmbedBody>,
-): Promise<void> {
+): Promise<TeiAnswer> {
   refusePrompt(value.prompt_name);
   const { fields, characters } = readInputs(value.inputs);
   const { normalize = true, dimensions } = value;
   const named = typeof dimensions === "number" ? { dimensions } : {};
   const wanted = { ...fields, ...cutFields(value), ...named, normalize };
-  await replyVectors(exchange, parts, { fields: wanted, characters, bytes });
+  return await vectorsOf(asker, parts, { fields: wanted, characters, bytes });
 }
 
 export async function embedAll(
-  exchange: Exchange,
+  asker: Asker,
   parts: FrontParts,
   { value, bytes }: ReadBody<EmbedAllBody>,
-): Promise<void> {
+): Promise<TeiAnswer> {
   refusePrompt(value.prompt_name);
   const { fields, characters } = readInputs(value.inputs);
   const wanted = { ...fields, ...cutFields(value), pooling: "none", normalize: false };
-  await replyVectors(exchange, parts, { fields: wanted, characters, bytes });
+  return await vectorsOf(asker, parts, { fields: wanted, characters, bytes });
 }
 
 export async function similarity(
-  exchange: Exchange,
+  asker: Asker,
   parts: FrontParts,
   { value, bytes }: ReadBody<SimilarityBody>,
-): Promise<void> {
+): Promise<TeiAnswer> {
   const { inputs, parameters } = value;
   const { source_sentence: source, sentences } = inputs;
   refusePrompt(parameters?.prompt_name);
@@ -58,7 +57,7 @@ export async function similarity(
   const fields = { texts, normalize: false, ...cutFields(parameters ?? {}) };
   const vectors: Float32Array[] = [];
   let tokens = 0;
-  const summary = await ask(exchange, parts, {
+  const summary = await ask(asker, parts, {
     fields,
     bytes,
     onResult: (result, index) => {
@@ -67,7 +66,7 @@ export async function similarity(
     },
   });
   const characters = texts.reduce((sum, text) => sum + countOf(text), 0);
-  exchange.reply(teiReply(similaritiesText(vectors), { characters, tokens, summary }));
+  return { body: similaritiesText(vectors), computed: { characters, tokens, summary } };
 }
 
 interface Wanted {
@@ -80,15 +79,15 @@ interface OnResult {
   readonly onResult: (result: Payload, index: number) => void;
 }
 
-async function replyVectors(
-  exchange: Exchange,
+async function vectorsOf(
+  asker: Asker,
   parts: FrontParts,
   { fields, characters, bytes }: Wanted,
-): Promise<void> {
+): Promise<TeiAnswer> {
   // As text from the start, while others still run.
   const vectors: string[] = [];
   let tokens = 0;
-  const summary = await ask(exchange, parts, {
+  const summary = await ask(asker, parts, {
     fields,
     bytes,
     onResult: (result, index) => {
@@ -96,15 +95,15 @@ async function replyVectors(
       vectors[index] = vectorText(result);
     },
   });
-  exchange.reply(teiReply(`[${vectors.join(",")}]`, { characters, tokens, summary }));
+  return { body: `[${vectors.join(",")}]`, computed: { characters, tokens, summary } };
 }
 
 async function ask(
-  exchange: Exchange,
+  asker: Asker,
   parts: FrontParts,
   { fields, bytes, onResult }: Omit<Wanted, "characters"> & OnResult,
 ): Promise<SubmitSummary> {
-  return await askEach(parts, exchange, {
+  return await askEach(parts, asker, {
     task: "embed",
     model: parts.options.teiModel,
     fields,

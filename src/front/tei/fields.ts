@@ -150,6 +150,17 @@ export const decodeRequest: z.ZodType<DecodeBody> = z.object({
   skip_special_tokens: z.boolean().optional().meta({ description: "Default: true." }),
 });
 
+export interface VertexBody {
+  readonly instances: readonly unknown[];
+}
+
+/** What each of them is, the model says. */
+export const vertexRequest: z.ZodType<VertexBody> = z.object({
+  instances: z.array(z.unknown()).meta({
+    description: "Requests as /embed, /predict or /rerank takes them, whichever the model is for.",
+  }),
+});
+
 export function cutFields({ truncate, truncation_direction: from }: Cut): JsonObject {
   const isLeft = from === "Left" || from === "left";
   return { truncate: truncate ?? false, truncateFrom: isLeft ? "start" : "end" };

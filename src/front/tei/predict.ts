@@ -1,27 +1,26 @@
 /** `/predict` and `/rerank`: how well labels fit texts, and how well texts answer a query. */
 import { MillraceError } from "millrace-client/wire";
-import type { Exchange } from "../../listen/http/http-front.js";
 import type { Caller } from "../../work/caller.js";
 import { badField, kindOf } from "../../work/fields.js";
 import { float32Text } from "../../work/float-text.js";
 import type { Payload } from "../../work/payload.js";
-import { type Answer, ask, valueOf } from "../ask.js";
+import { type Answer, type Asker, ask, valueOf } from "../ask.js";
 import { modelsOf } from "../callers-models.js";
 import type { FrontParts } from "../front.js";
 import type { ReadBody } from "../json-body.js";
+import { scoresBy } from "../logit-scores.js";
 import { countOf, cutFields, type PredictBody, type RerankBody } from "./fields.js";
-
-import { type Computed, numberOf, teiReply, tokensOf } from "./replies.js";
+import { type Computed, numberOf, type TeiAnswer, tokensOf } from "./replies.js";
 
 export async function predict(
-  exchange: Exchange,
+  asker: Asker,
   parts: FrontParts,
   { value, bytes }: ReadBody<PredictBody>,
-): Promise<void> {
+): Promise<TeiAnswer> {
   const { texts, isSingle } = readTexts(value.inputs);
   const { raw_scores: raw = false } = value;
-  const task = taskOf(parts, exchange.caller);
-  const answer = await ask(parts, exchange, {
+  const task = taskOf(parts, asker.caller);
+  const answer = await ask(parts, asker, {
     task,
     model: parts.options.teiModel,
     fields: {
@@ -41,19 +40,19 @@ export async function predict(
     return `[${list.join(",")}]`;
   });
   const body = isSingle ? (predictions[0] ?? "[]") : `[${predictions.join(",")}]`;
-  exchange.reply(teiReply(body, computedOf(answer, results, texts.flat())));
+  return { body, computed: computedOf(answer, results, texts.flat()) };
 }
 
 export async function rerank(
-  exchange: Exchange,
+  asker: Asker,
   parts: FrontParts,
   { value, bytes }: ReadBody<RerankBody>,
-): Promise<void> {
+): Promise<TeiAnswer> {
   const { query, texts, raw_scores: raw = false, return_text: withText = false } = value;
   if (texts.length === 0) {
     throw new MillraceError("bad_request", "`texts` cannot be empty", { param: "texts" });
   }
-  const answer = await ask(parts, exchange, {
+  const answer = await ask(parts, asker, {
     task: "rerank",
     model: parts.options.teiModel,
     fields: { query, texts, raw: true, ...cutFields(value) },
@@ -66,7 +65,7 @@ export async function rerank(
     return `{"index":${index}${text},"score":${score}}`;
   });
   const read = texts.flatMap((text) => [query, text]);
-  exchange.reply(teiReply(`[${ranks.join(",")}]`, computedOf(answer, results, read)));
+  return { body: `[${ranks.join(",")}]`, computed: computedOf(answer, results, read) };
 }
 
 /** A model that ranks is one with a single label, and a pair is what it takes. */
@@ -128,17 +127,10 @@ function logitsOf({ values, tensors }: Payload): readonly number[] {
   return [numberOf(values["logit"])];
 }
 
-/** As it is there, whatever the model's own folder says: a sigmoid of one, a softmax of several. */
+/** As it is there: a sigmoid of one, a softmax of several. */
 function scoresOf(logits: readonly number[], raw: boolean): readonly number[] {
   if (raw) return logits;
-  if (logits.length === 1) return logits.map((logit) => 1 / (1 + Math.exp(-logit)));
-  const largest = Math.max(
-    ...logits.slice(0, 1),
-    logits.reduce((most, x) => Math.max(most, x)),
-  );
-  const parts = logits.map((logit) => Math.exp(logit - largest));
-  const sum = parts.reduce((total, part) => total + part, 0);
-  return parts.map((part) => part / sum);
+  return scoresBy(logits.length === 1 ? "sigmoid" : "softmax", logits);
 }
 
 /** Its order of equal ones too: sorted upwards, and turned round. */

@@ -11,7 +11,14 @@ export interface Computed {
   readonly summary: SubmitSummary;
 }
 
-export function teiReply(body: string, computed?: Computed): Reply {
+/** What a route answers. */
+export interface TeiAnswer {
+  /** JSON. */
+  readonly body: string;
+  readonly computed?: Computed;
+}
+
+export function teiReply({ body, computed }: TeiAnswer): Reply {
   return {
     status: 200,
     contentType: "application/json",

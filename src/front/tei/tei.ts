@@ -5,15 +5,17 @@
  *   fields.ts    its requests                     embed.ts     /embed, /embed_all, /similarity
  *   replies.ts   its headers                      predict.ts   /predict, /rerank
  *   errors.ts    its errors                       tokens.ts    /tokenize, /decode
+ *                                                 vertex.ts    /vertex
  */
 import { MillraceError } from "millrace-client/wire";
 import type { z } from "zod";
 import type { Exchange, HttpFront, Reply, Route, RouteDoc } from "../../listen/http/http-front.js";
 import { version } from "../../version.js";
+import { type BodyShape, usualBody } from "../../work/json-object.js";
 import type { JsonObject } from "../../work/payload.js";
-import { refuseWhileDraining } from "../ask.js";
+import { type Asker, refuseWhileDraining } from "../ask.js";
 import type { Front, FrontParts } from "../front.js";
-import { type ReadBody, schemaOf, withJson } from "../json-body.js";
+import { type ReadBody, schemaOf, withJsonOf } from "../json-body.js";
 import { type FieldNames, renamedFields } from "../renamed-fields.js";
 import { embed, embedAll, similarity } from "./embed.js";
 import { teiError, teiErrorSchema } from "./errors.js";
@@ -26,21 +28,19 @@ import {
   rerankRequest,
   similarityRequest,
   tokenizeRequest,
+  vertexRequest,
 } from "./fields.js";
 import { infoOf, teiModel } from "./model.js";
 import { predict, rerank } from "./predict.js";
-import { teiReply } from "./replies.js";
+import { type TeiAnswer, teiReply } from "./replies.js";
 import { decode, tokenize } from "./tokens.js";
+import { vertex, vertexShape } from "./vertex.js";
 
 export function openTeiFront(parts: FrontParts): Front {
   return { http: new TeiFront(parts) };
 }
 
-type Answer<Value> = (
-  exchange: Exchange,
-  parts: FrontParts,
-  body: ReadBody<Value>,
-) => Promise<void>;
+type Answer<Value> = (asker: Asker, parts: FrontParts, body: ReadBody<Value>) => Promise<TeiAnswer>;
 
 const number: JsonObject = { type: "number" };
 const vector: JsonObject = { type: "array", items: number };
@@ -78,7 +78,7 @@ class TeiFront implements HttpFront {
     this.#parts = parts;
     const embedRoute = this.#route(embedRequest, embed);
     const predictRoute = this.#route(predictRequest, predict);
-    const rerankRoute = this.#route(rerankRequest, rerank, []);
+    const rerankRoute = this.#route(rerankRequest, rerank, { names: [] });
     const byModel = async (exchange: Exchange): Promise<void> => {
       const { task } = teiModel(parts, exchange.caller);
       const { handler } = { embed: embedRoute, rerank: rerankRoute, classify: predictRoute }[task];
@@ -109,7 +109,7 @@ class TeiFront implements HttpFront {
         summary: "The tokens that the model reads",
         reply: list(list(token)),
       }),
-      post("/decode", this.#route(decodeRequest, decode, [["tokenIds", "ids"]]), {
+      post("/decode", this.#route(decodeRequest, decode, { names: [["tokenIds", "ids"]] }), {
         summary: "Token ids as text",
         reply: list({ type: "string" }),
       }),
@@ -118,6 +118,10 @@ class TeiFront implements HttpFront {
         const request = { "application/json": { type: "object" } };
         const doc = { summary, request, reply: { "application/json": any } };
         return { path, method: "POST", doc, handler };
+      }),
+      post("/vertex", this.#route(vertexRequest, vertex, { shape: vertexShape }), {
+        summary: "Several requests for what the model is for, in Vertex AI's envelope",
+        reply: { type: "object", required: ["predictions"], properties: { predictions: any } },
       }),
       this.#info(),
       ...["/health", "/ping", "/"].map((path) => this.#health(path)),
@@ -131,13 +135,18 @@ class TeiFront implements HttpFront {
   #route<Value>(
     schema: z.ZodType<Value>,
     answer: Answer<Value>,
-    names: FieldNames = inputNames,
+    {
+      names = inputNames,
+      shape = usualBody,
+    }: { readonly names?: FieldNames; readonly shape?: BodyShape } = {},
   ): { readonly schema: z.ZodType; readonly handler: Route["handler"] } {
     const parts = this.#parts;
     const handler = async (exchange: Exchange): Promise<void> => {
       refuseWhileDraining(parts.views);
       try {
-        await withJson(exchange, schema, (body) => answer(exchange, parts, body));
+        await withJsonOf(exchange, { schema, shape }, async (body) => {
+          exchange.reply(teiReply(await answer(exchange, parts, body)));
+        });
       } catch (thrown) {
         throw renamedFields(thrown, names);
       }
@@ -156,7 +165,7 @@ class TeiFront implements HttpFront {
       },
       handler: (exchange) => {
         const info = infoOf(teiModel(this.#parts, exchange.caller), this.#parts, version);
-        exchange.reply(teiReply(JSON.stringify(info)));
+        exchange.reply(teiReply({ body: JSON.stringify(info) }));
       },
     };
   }
@@ -173,7 +182,10 @@ class TeiFront implements HttpFront {
       },
       handler: (exchange) => {
         if (!this.#parts.views.ready().ready) throw new MillraceError("not_ready", "unhealthy");
-        exchange.reply({ status: 200, contentType: "text/plain", body: "" });
+        // Whoever opens the address in a browser would see an empty page; probes and clients get nothing, as there.
+        const isPage = exchange.headers.accept?.includes("text/html") === true;
+        const body = isPage ? `Millrace ${version} takes work. Its routes: /openapi.json\n` : "";
+        exchange.reply({ status: 200, contentType: "text/plain", body });
       },
     };
   }

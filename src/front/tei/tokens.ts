@@ -1,28 +1,27 @@
 /** `/tokenize` and `/decode`: what the model reads of a text, and back. */
 import { MillraceError } from "millrace-client/wire";
-import type { Exchange } from "../../listen/http/http-front.js";
 import { badField, kindOf } from "../../work/fields.js";
 import { isJsonObject, type JsonValue } from "../../work/payload.js";
-import { ask, askEach, valueOf, valuesOf } from "../ask.js";
+import { type Asker, ask, askEach, valueOf, valuesOf } from "../ask.js";
 import type { FrontParts } from "../front.js";
 import type { ReadBody } from "../json-body.js";
 import { type DecodeBody, refusePrompt, type TokenizeBody } from "./fields.js";
 import { teiModel } from "./model.js";
-import { teiReply } from "./replies.js";
+import type { TeiAnswer } from "./replies.js";
 
 export async function tokenize(
-  exchange: Exchange,
+  asker: Asker,
   parts: FrontParts,
   { value, bytes }: ReadBody<TokenizeBody>,
-): Promise<void> {
+): Promise<TeiAnswer> {
   refusePrompt(value.prompt_name);
   const { inputs, add_special_tokens: addSpecial = true } = value;
   const texts = typeof inputs === "string" ? [inputs] : inputs;
   // As text from the start, while others are still read: all of them at once would hold everybody for a third of a second.
   const lists: string[] = [];
-  await askEach(parts, exchange, {
+  await askEach(parts, asker, {
     task: "tokenize",
-    model: teiModel(parts, exchange.caller).name,
+    model: teiModel(parts, asker.caller).name,
     fields: { texts, addSpecial },
     payloadBytes: bytes,
     onOutcome: ({ index, outcome }) => {
@@ -30,7 +29,7 @@ export async function tokenize(
       lists[index] = JSON.stringify(withSlices(values["tokens"], texts[index] ?? ""));
     },
   });
-  exchange.reply(teiReply(`[${lists.join(",")}]`));
+  return { body: `[${lists.join(",")}]` };
 }
 
 /** A token's text is there what stands in the input, and not what the vocabulary has. */
@@ -46,21 +45,21 @@ function withSlices(tokens: JsonValue | undefined, text: string): readonly JsonV
 }
 
 export async function decode(
-  exchange: Exchange,
+  asker: Asker,
   parts: FrontParts,
   { value, bytes }: ReadBody<DecodeBody>,
-): Promise<void> {
+): Promise<TeiAnswer> {
   const { ids, skip_special_tokens: skipSpecial = true } = value;
   if (!Array.isArray(ids)) throw badField("ids", `must be a list, not ${kindOf(ids)}`);
   const list: readonly unknown[] = ids;
   if (list.length === 0) {
     throw new MillraceError("input_empty", "`ids` cannot be empty", { param: "ids" });
   }
-  const answer = await ask(parts, exchange, {
+  const answer = await ask(parts, asker, {
     task: "detokenize",
-    model: teiModel(parts, exchange.caller).name,
+    model: teiModel(parts, asker.caller).name,
     fields: { tokenIds: Array.isArray(list[0]) ? list : [list], skipSpecial },
     payloadBytes: bytes,
   });
-  exchange.reply(teiReply(JSON.stringify(valuesOf(answer).map(({ values }) => values["text"]))));
+  return { body: JSON.stringify(valuesOf(answer).map(({ values }) => values["text"])) };
 }

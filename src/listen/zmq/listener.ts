@@ -54,7 +54,7 @@ const cutOffMs = 1_000;
 /** Lines of the log about what strangers sent. */
 const logEveryMs = 10_000;
 
-/** @throws MillraceError `option_invalid` where the address cannot be listened on */
+/** @throws what `openSockets` does */
 export async function startZmqListener(parts: ZmqListenerParts): Promise<RunningListener> {
   const { front, limits, log, access } = parts;
   let listener: Listener | null = null;

@@ -2,7 +2,6 @@
  * The two sockets of a protocol over ZeroMQ. The only file that knows the package; it is loaded when somebody listens, for most
  * servers do not.
  */
-import { MillraceError } from "millrace-client/wire";
 import type { SocketOptions, XPublisher } from "zeromq";
 import type { CurveKeys } from "./curve.js";
 import { readCurveKeys } from "./curve.js";
@@ -59,7 +58,7 @@ const keepalive = {
   tcpKeepaliveCount: 4,
 } as const;
 
-/** @throws MillraceError `option_invalid` */
+/** @throws MillraceError `option_invalid` of the CURVE keys; what `listen` throws elsewhere, for instance EADDRINUSE */
 export async function openSockets(parts: SocketsParts): Promise<Sockets> {
   const { Pull, Router, XPublisher, curveKeyPair } = await import("zeromq");
   const { curveSecretKeyFile: file, frameBytesMax, handshakeMs } = parts;
@@ -80,11 +79,11 @@ export async function openSockets(parts: SocketsParts): Promise<Sockets> {
     out.close();
   };
   try {
-    await incoming.bind(addressOf(parts.host, parts.port));
-    await out.bind(addressOf(parts.host, parts.portOut));
+    await bind(incoming, parts.host, parts.port);
+    await bind(out, parts.host, parts.portOut);
   } catch (error) {
     close();
-    throw cannotListen(parts, error);
+    throw error;
   }
   return {
     url: incoming.lastEndpoint ?? "",
@@ -156,8 +155,25 @@ function isFull(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "EAGAIN";
 }
 
-function cannotListen({ host, port, portOut }: SocketsParts, cause: unknown): MillraceError {
-  const why = cause instanceof Error ? cause.message : String(cause);
-  const message = `ZeroMQ cannot listen on ${host}, ports ${port} and ${portOut}: ${why}`;
-  return new MillraceError("option_invalid", message, { cause });
+/** Its error has what Node's own has where nothing can be listened on: `code`, `address`, `port`. */
+async function bind(
+  socket: { bind(address: string): Promise<void> },
+  address: string,
+  port: number,
+): Promise<void> {
+  try {
+    await socket.bind(addressOf(address, port));
+  } catch (cause) {
+    const { code, message } = { code: "", message: String(cause), ...reasonOf(cause) };
+    const told = `ZeroMQ cannot listen on ${address}:${port}: ${message}`;
+    throw Object.assign(new Error(told, { cause }), { code, address, port });
+  }
+}
+
+function reasonOf(error: unknown): { readonly code?: string; readonly message?: string } {
+  if (!(error instanceof Error)) return {};
+  const { message } = error;
+  return "code" in error && typeof error.code === "string"
+    ? { code: error.code, message }
+    : { message };
 }

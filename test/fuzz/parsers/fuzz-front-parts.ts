@@ -22,6 +22,16 @@ const answers: Readonly<Record<string, Payload>> = {
     values: { inputTokens: 3 },
     tensors: { embedding: { type: "float32", shape: [width], data: Float32Array.of(1, 2, 3, 4) } },
   },
+  classify: {
+    values: { labels: [{ label: "x", score: 1 }], inputTokens: 3 },
+    tensors: { logits: { type: "float32", shape: [2], data: Float32Array.of(1, -1) } },
+  },
+  rerank: { values: { score: 0.5, logit: 1, inputTokens: 3 }, tensors: {} },
+  tokenize: {
+    values: { tokens: [{ id: 1, text: "a", special: false, start: 0, stop: 1 }] },
+    tensors: {},
+  },
+  detokenize: { values: { text: "a" }, tensors: {} },
   translate: {
     values: { text: "好", score: -1, inputTokens: 3, outputTokens: 2, sentences: 1 },
     tensors: {},
@@ -81,10 +91,11 @@ function modelOf(name: string, task: string): ModelInfo {
     sourceLanguage: "en",
     targetLanguage: "zh",
     embedding: { pooling: "mean", width, normalize: false },
+    labels: ["x", "y"],
   } as ModelInfo;
 }
 
-const models = [modelOf("embed", "embed"), modelOf("translate", "translate")];
+const models = ["embed", "classify", "rerank", "translate"].map((task) => modelOf(task, task));
 
 export function fuzzFrontParts(): FrontParts {
   return {

@@ -2,7 +2,9 @@
 import { MillraceError } from "millrace-client/wire";
 import { openDeepLFront } from "#src/front/deepl/deepl.js";
 import type { OpenFront } from "#src/front/front.js";
+import { openHuggingfaceFront } from "#src/front/huggingface/huggingface.js";
 import { openOpenAiFront } from "#src/front/openai/openai.js";
+import { openTeiFront } from "#src/front/tei/tei.js";
 import type { Exchange, Route } from "#src/listen/http/http-front.js";
 import { anyCaller } from "#src/work/caller.js";
 import type { Random } from "../../sim/random.js";
@@ -14,6 +16,8 @@ interface Protocol {
   readonly name: string;
   readonly front: OpenFront;
   readonly path: string;
+  /** Of a path that ends in `*`. */
+  readonly rest?: string;
   readonly contentType: string;
   /** Objects become JSON; texts are sent as they are. */
   readonly bodies: readonly (object | string)[];
@@ -54,6 +58,53 @@ const protocols: readonly Protocol[] = [
       "text=One.%0ATwo.&target_lang=zh&split_sentences=nonewlines&preserve_formatting=1",
     ],
   },
+  ...(
+    [
+      ["embed", { inputs: ["hello", "good"], normalize: false, dimensions: 2, truncate: true }],
+      ["embed_all", { inputs: [[1, 2], [3]], truncation_direction: "Left", prompt_name: null }],
+      ["similarity", { inputs: { source_sentence: "a", sentences: ["b", "c"] }, parameters: {} }],
+      ["predict", { inputs: [["a", "b"], ["c"]], raw_scores: true }],
+      ["rerank", { query: "q", texts: ["a", "b"], return_text: true, truncate: null }],
+      ["tokenize", { inputs: ["a", "b"], add_special_tokens: false }],
+      ["decode", { ids: [[1, 2], [3]], skip_special_tokens: false }],
+      ["vertex", { instances: [{ inputs: "a" }, { inputs: [1, 2], normalize: true }] }],
+    ] as const
+  ).map(([name, body]) => ({
+    name: `tei-${name}`,
+    front: openTeiFront,
+    path: `/${name}`,
+    contentType: json,
+    bodies: [body],
+  })),
+  ...(
+    [
+      ["embed", [{ inputs: ["a", "b"], parameters: { normalize: true, dimensions: 2 } }]],
+      ["embed", [{ inputs: { source_sentence: "a", sentences: ["b"] }, options: { x: 1 } }]],
+      [
+        "classify",
+        [
+          { inputs: [{ text: "a", text_pair: "b" }, "c"], parameters: { top_k: 1 } },
+          { inputs: "a", function_to_apply: "sigmoid", truncation: "only_first" },
+        ],
+      ],
+      [
+        "translate",
+        [
+          {
+            inputs: ["a", "b"],
+            parameters: { src_lang: "en", generate_parameters: { num_beams: 2 } },
+          },
+        ],
+      ],
+    ] as const
+  ).map(([model, bodies], at) => ({
+    name: `huggingface-${model}${at === 1 ? "-compared" : ""}`,
+    front: openHuggingfaceFront,
+    path: "/models/*",
+    rest: model,
+    contentType: json,
+    bodies,
+  })),
 ];
 
 export const httpFrontParsers: readonly FuzzParser[] = protocols.map((protocol) =>
@@ -67,7 +118,7 @@ export const httpFrontParsers: readonly FuzzParser[] = protocols.map((protocol) 
       if (route === undefined) throw new Error(`there is no route ${protocol.path}`);
       return {
         make: (random) => bodyOf(random, protocol),
-        take: (body) => answer(route, body, protocol.contentType),
+        take: (body) => answer(route, body, protocol),
       };
     },
   }),
@@ -84,13 +135,13 @@ function bodyOf(random: Random, { bodies }: Protocol): Buffer {
 
 const utf8 = { fatal: true } as const;
 
-async function answer(route: Route, body: Buffer, contentType: string): Promise<void> {
+async function answer(route: Route, body: Buffer, { contentType, rest }: Protocol): Promise<void> {
   let isReplied = false;
   const exchange: Exchange = {
     id: "1",
     caller: anyCaller,
     arrivedAtMs: performance.now(),
-    params: {},
+    params: rest === undefined ? {} : { rest },
     query: new URLSearchParams(),
     headers: { "content-type": contentType },
     departed: new AbortController().signal,
