@@ -34,7 +34,7 @@ let int8: GenerationModel;
 let alone: readonly string[] = [];
 
 before(async () => {
-  const rows = someOf(readCommittedRows().rows, 6);
+  const rows = someOf(readCommittedRows().rows, 12);
   texts = rows.map((row) => row.source);
   const inputs = rows.map((row) => row.input_ids);
   // One token; two; and as many as the model takes, made of all the sentences.
@@ -42,7 +42,7 @@ before(async () => {
   const made = [
     [0],
     [82, 0],
-    ...[31, 65, 90, 128].map((length) => [...long.slice(0, length - 1), 0]),
+    ...[16, 31, 65, 90, 128].map((length) => [...long.slice(0, length - 1), 0]),
   ];
   sentences = [...inputs, ...made].flatMap((tokenIds) => [
     { tokenIds },

@@ -9,8 +9,8 @@
  *
  * then build and run `node scripts/docs.js`: docs/fronts.md is made of the drivers.
  *
- * The suite serves three small real models in two real processes (world.ts): `vectors` (embed), `words` (translate) and
- * `table` (infer). A driver asks one of them; names of models, texts and expected values come from the suite, never from a
+ * The suite serves small real models in two real processes (world.ts): `vectors` (embed), `words` (translate) or `table`
+ * (infer), and one that is nobody's question. A driver asks its own; names of models, texts and expected values come from the suite, never from a
  * driver. Use the protocol's own client where there is one, and never Millrace's. A client is one connection, or as near to
  * that as the real client comes; the suite opens hundreds of them, so it should cost little.
  *

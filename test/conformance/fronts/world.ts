@@ -1,6 +1,6 @@
-/** The real server under the suite: three small models, real processes that can be stopped and killed, and the native route. */
+/** The real server under the suite: small real models, real processes that can be stopped and killed, and the native route. */
 import assert from "node:assert/strict";
-import { rm, writeFile } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import type { StatusResponse } from "millrace-client/wire";
 import { type CreateServerOptions, createServer, type MillraceServer } from "#src/index.js";
 import { convertQuietly } from "../../support/converted.js";
@@ -112,14 +112,14 @@ export class World implements AsyncDisposable {
       this.status.pipelines.every(
         ({ state, models }) =>
           state === "ready" &&
-          models.filter((each) => each.state === "resident").length === Object.keys(modelOf).length,
+          models.filter((each) => each.state === "resident").length === this.status.models.length,
       ),
     );
   }
 
   /** What a model's first stage did since the start. */
   async work(task: TaskName): Promise<{ readonly runs: number; readonly rows: number }> {
-    await this.#roundTrips(task === "embed" ? "infer" : "embed");
+    await this.#roundTrips(besides(task));
     const { stages } = this.status;
     const own = stages.filter(({ model, stage }) => model === modelOf[task] && stage !== "decode");
     const sum = (of: "runs" | "rows"): number => own.reduce((all, each) => all + each[of], 0);
@@ -213,9 +213,27 @@ function signal(pid: number, name: "SIGSTOP" | "SIGCONT" | "SIGKILL"): void {
   }
 }
 
-/** The folder of the three; removed with it. */
-export async function writeModels(dir: TempDir): Promise<string> {
-  await writeMadeEncoder(dir.file("models", modelOf.embed), { inputTokensMax: 32 });
+/** Of two models that are served, the other one's; all fill the queue with texts to embed. */
+function besides(task: TaskName): TaskName {
+  return task === "embed" ? "infer" : "embed";
+}
+
+/** The folder of the task's model and one of another task; removed with it. A third would be loaded by every process for nobody. */
+export async function writeModels(dir: TempDir, task: TaskName): Promise<string> {
+  for (const each of [task, besides(task)]) await writeModel[each](dir);
+  return dir.file("models");
+}
+
+const writeModel: Readonly<Record<TaskName, (dir: TempDir) => Promise<unknown>>> = {
+  embed: (dir) => writeMadeEncoder(dir.file("models", modelOf.embed), { inputTokensMax: 32 }),
+  translate: writeTranslator,
+  infer: async (dir) => {
+    await mkdir(dir.file("models"), { recursive: true });
+    await writeFile(dir.file("models", `${modelOf.infer}.onnx`), table);
+  },
+};
+
+async function writeTranslator(dir: TempDir): Promise<void> {
   // Its name says between which languages, for protocols that choose a model by them.
   const modelDir = await writeMarianFolder(dir.file("marian-en-zh"), {
     config: { share_encoder_decoder_embeddings: false },
@@ -224,8 +242,6 @@ export async function writeModels(dir: TempDir): Promise<string> {
   });
   await convertQuietly({ modelDir, outDir: dir.file("models", modelOf.translate) });
   await rm(modelDir, { recursive: true });
-  await writeFile(dir.file("models", `${modelOf.infer}.onnx`), table);
-  return dir.file("models");
 }
 
 /** What is said depends on what was asked, and whatever the vocabulary does not have becomes no number. */
