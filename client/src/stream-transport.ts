@@ -74,7 +74,7 @@ export class StreamTransport implements Carrier {
 
   /** What is under way fails; what is asked later opens a connection anew. */
   close(): void {
-    for (const connection of [...this.#connections]) {
+    for (const connection of this.#connections) {
       connection.over(new MillraceError("cancelled", "The client was closed."));
     }
   }

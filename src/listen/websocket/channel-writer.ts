@@ -1,6 +1,7 @@
 /** Says messages no faster than the peer takes them: the one way in which every message leaves. */
 import type { WebSocket } from "ws";
 import { type ReplyBudget, ReplyShare } from "../reply-budget.js";
+import type { Rester, Rounds } from "./rounds.js";
 
 /** What is handed to the socket at once, hence the least that must be taken within `stallMs`. */
 const partBytes = 16 * 1024;
@@ -8,6 +9,8 @@ const partBytes = 16 * 1024;
 const shortCharactersMax = partBytes / 3;
 /** What may be on its way in the socket. */
 const socketBytesMax = 4 * partBytes;
+/** Of a message, however short: the socket is written to for each of them. */
+const sendCostBytes = 1024;
 /** Behind: what waits is more than this. Not any more: less than half of it. */
 const behindBytes = 1024 * 1024;
 
@@ -21,6 +24,8 @@ interface Waiting {
 
 export interface ChannelWriterParts {
   readonly budget: ReplyBudget;
+  /** Of all connections. */
+  readonly rounds: Rounds;
   readonly stallMs: number;
   /** The peer does not read. */
   readonly onStall: () => void;
@@ -34,7 +39,7 @@ export interface ChannelWriterParts {
  *                └── it has ◄───┘                         the peer has taken a part
  *                   taken it
  */
-export class ChannelWriter {
+export class ChannelWriter implements Rester {
   readonly #ws: WebSocket;
   readonly #parts: ChannelWriterParts;
   readonly #share: ReplyShare;
@@ -44,6 +49,7 @@ export class ChannelWriter {
   #sending = 0;
   #isBehind = false;
   #isOver = false;
+  #isResting = false;
   #onEmpty: (() => void) | null = null;
   #stallTimer: NodeJS.Timeout | null = null;
 
@@ -58,9 +64,10 @@ export class ChannelWriter {
     return this.#waiting.length === 0 && this.#sending === 0;
   }
 
-  say(text: string): void {
+  say(text: Text): void {
     if (this.#isOver) return;
-    const whole = text.length > shortCharactersMax ? Buffer.from(text) : text;
+    const isLong = typeof text === "string" && text.length > shortCharactersMax;
+    const whole = isLong ? Buffer.from(text) : text;
     this.#waiting.push({ whole, from: 0 });
     this.#waitingBytes += costOf(whole);
     this.#share.grow(costOf(whole));
@@ -73,9 +80,19 @@ export class ChannelWriter {
     this.#pump();
   }
 
+  rest(): void {
+    this.#isResting = true;
+  }
+
+  wake(): void {
+    this.#isResting = false;
+    this.#pump();
+  }
+
   /** Drops what waits. */
   end(): void {
     this.#isOver = true;
+    this.#parts.rounds.forget(this);
     this.#disarm();
     this.#waiting = [];
     this.#waitingBytes = 0;
@@ -86,6 +103,7 @@ export class ChannelWriter {
     let sent = 0;
     while (
       !this.#isOver &&
+      !this.#isResting &&
       sent < this.#waiting.length &&
       this.#ws.bufferedAmount < socketBytesMax
     ) {
@@ -111,6 +129,7 @@ export class ChannelWriter {
 
   #send(part: Text, isLast: boolean): void {
     this.#sending += 1;
+    this.#parts.rounds.took(this, Buffer.byteLength(part) + sendCostBytes);
     if (this.#stallTimer === null) this.#arm();
     this.#ws.send(part, { binary: false, fin: isLast }, () => {
       this.#sending -= 1;

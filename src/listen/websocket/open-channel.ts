@@ -20,7 +20,7 @@ import { toldError } from "../told-error.js";
 import type { Upgrade } from "../upgrade.js";
 import { ChannelWriter } from "./channel-writer.js";
 import { MessageIntake } from "./message-intake.js";
-import type { Readable, ReadRounds } from "./read-rounds.js";
+import type { Rester, Rounds } from "./rounds.js";
 import type { Channel, CloseCode, Endpoint, Hearer } from "./websocket-front.js";
 
 /** From the first word of a close until the connection is gone, whatever the peer does. */
@@ -34,7 +34,8 @@ export interface ChannelParts {
   readonly endpoint: Endpoint;
   readonly limits: Pick<Options, "bodyTimeoutMs" | "replyTimeoutMs">;
   readonly pingMs: number;
-  readonly rounds: ReadRounds;
+  readonly reads: Rounds;
+  readonly writes: Rounds;
   readonly metrics: Pick<Metrics, "replied" | "refused">;
   readonly log: Log;
   /** Something came, or it is held, or not any more: it idles from now on, or does not. */
@@ -49,7 +50,7 @@ interface Message {
   readonly share: BodyShare;
 }
 
-export class OpenChannel implements Channel, Readable {
+export class OpenChannel implements Channel, Rester {
   readonly id: string;
   readonly caller: Caller;
   readonly query: URLSearchParams;
@@ -86,6 +87,7 @@ export class OpenChannel implements Channel, Readable {
     this.#kept = new ReplyShare(replies, onStall);
     this.#writer = new ChannelWriter(ws, {
       budget: replies,
+      rounds: parts.writes,
       stallMs: limits.replyTimeoutMs,
       onStall,
       onBehind: (isBehind) => this.#pause("behind", isBehind),
@@ -108,7 +110,7 @@ export class OpenChannel implements Channel, Readable {
     return this.#holds > 0 || this.#isHearing;
   }
 
-  say(text: string): void {
+  say(text: string | Buffer): void {
     if (!this.#isClosing) this.#writer.say(text);
   }
 
@@ -194,7 +196,7 @@ export class OpenChannel implements Channel, Readable {
   #took(bytes: number): void {
     if (this.#closed.signal.aborted || this.#isClosing) return;
     this.#intake.took(bytes);
-    this.#parts.rounds.took(this, bytes + chunkCostBytes);
+    this.#parts.reads.took(this, bytes + chunkCostBytes);
     this.#parts.onActivity(this);
   }
 
@@ -300,7 +302,7 @@ export class OpenChannel implements Channel, Readable {
     this.#kept.release();
     this.#intake.end();
     for (const { share } of this.#messages.splice(0)) share.release();
-    this.#parts.rounds.forget(this);
+    this.#parts.reads.forget(this);
     this.#closed.abort();
   }
 }
