@@ -70,6 +70,7 @@ async function listenHttp(
     limits: options,
     metrics,
     log,
+    access,
   });
   return await startHttpListener({
     fronts: atLeastOne(publicFronts(fronts, entrance)),

@@ -6,16 +6,27 @@ import { checkIdentity, type ExpectedDeployment } from "./expect.js";
 import { isRecord, readError } from "./reply.js";
 import { timerMs } from "./scope.js";
 import type { WebSocketLike } from "./web-socket.js";
-import { type DeploymentIdentity, MillraceError, type StreamClientMessage } from "./wire/index.js";
+import {
+  type DeploymentIdentity,
+  MillraceError,
+  type StreamClientMessage,
+  streamLimits,
+} from "./wire/index.js";
 
 /** A connection on which nothing is under way is kept for so long: in Node it keeps the process alive. */
 const idleMsMax = 5_000;
 /** How often a server is asked whether it is there, while something is under way. */
 const pingMsMax = 15_000;
+/** RFC 6455: a message was too large for who got it. */
+const tooLarge = 1009;
+/** Shorter texts are not measured in bytes. */
+const shortCharactersMax = 16 * 1024;
 
 export interface ConnectionParts {
   readonly socket: WebSocketLike;
   readonly expect: ExpectedDeployment;
+  /** From the start until the greeting. */
+  readonly headMsMax: number;
   readonly silenceMsMax: number;
   /** It is over: not to be used for anything new. */
   readonly onOver: () => void;
@@ -30,13 +41,21 @@ export interface Hearing {
   fail(error: MillraceError): void;
 }
 
+interface Sent {
+  readonly hearing: Hearing;
+  readonly bytes: number;
+  isAccepted: boolean;
+}
+
 export class StreamConnection {
   /** When the greeting came; rejects where none did. */
   readonly ready: Promise<void>;
-  /** It was there once: what ended it later was no refusal. */
-  hasGreeted = false;
+  /** It was closed before the greeting came; why, no WebSocket says. */
+  isRefused = false;
   readonly #parts: ConnectionParts;
-  readonly #requests = new Map<string, Hearing>();
+  readonly #requests = new Map<string, Sent>();
+  /** Callers who wait for the greeting, or whose request is under way. */
+  #callers = 0;
   #deployment: DeploymentIdentity | null = null;
   #settle: { readonly resolve: () => void; readonly reject: (error: MillraceError) => void };
   #isOver = false;
@@ -44,6 +63,8 @@ export class StreamConnection {
   #heardAtMs = performance.now();
   #pings: ReturnType<typeof setInterval> | null = null;
   #idle: ReturnType<typeof setTimeout> | null = null;
+  /** A server that is not there may never say so, and neither does every WebSocket. */
+  readonly #greeting: ReturnType<typeof setTimeout>;
 
   constructor(parts: ConnectionParts) {
     this.#parts = parts;
@@ -53,11 +74,32 @@ export class StreamConnection {
     });
     // Whoever waits for it hears of it; and nobody may.
     this.ready.catch(() => undefined);
-    const { socket } = parts;
+    const { socket, headMsMax } = parts;
+    this.#greeting = setTimeout(() => this.over(unanswered(headMsMax)), timerMs(headMsMax));
     socket.addEventListener("message", (event) => this.#hear(Reflect.get(event, "data")));
-    socket.addEventListener("close", (event) => this.over(closed(Reflect.get(event, "code"))));
+    socket.addEventListener("close", (event) => {
+      const code: unknown = Reflect.get(event, "code");
+      this.isRefused = !this.#isOver && this.#deployment === null;
+      if (code === tooLarge) this.#failLargest();
+      this.over(closed(code));
+    });
     // A close follows it.
     socket.addEventListener("error", () => undefined);
+  }
+
+  /** It has as many callers as a server takes requests on a connection. */
+  get isFull(): boolean {
+    return this.#callers >= streamLimits.requestsMax;
+  }
+
+  /** A caller is there, until the returned function is called. */
+  join(): () => void {
+    this.#callers += 1;
+    this.#tend();
+    return () => {
+      this.#callers -= 1;
+      this.#tend();
+    };
   }
 
   /**
@@ -70,8 +112,7 @@ export class StreamConnection {
     this.#sent += 1;
     const id = String(this.#sent);
     const text = toJson({ type: "request", id, ...fields });
-    this.#requests.set(id, hearing);
-    this.#tend();
+    this.#requests.set(id, { hearing, bytes: bytesOf(text), isAccepted: false });
     this.#send(text);
     return {
       grant: (outcomes) => {
@@ -90,11 +131,12 @@ export class StreamConnection {
     this.#isOver = true;
     if (this.#pings !== null) clearInterval(this.#pings);
     if (this.#idle !== null) clearTimeout(this.#idle);
+    clearTimeout(this.#greeting);
     this.#parts.onOver();
     this.#settle.reject(error);
     const all = [...this.#requests.values()];
     this.#requests.clear();
-    for (const hearing of all) hearing.fail(error);
+    for (const { hearing } of all) hearing.fail(error);
     this.#parts.socket.close(1000);
   }
 
@@ -116,7 +158,7 @@ export class StreamConnection {
     if (message["type"] !== "hello" || !isIdentity(deployment)) throw notOurs(message);
     checkIdentity(this.#parts.expect, deployment);
     this.#deployment = deployment;
-    this.hasGreeted = true;
+    clearTimeout(this.#greeting);
     this.#settle.resolve();
   }
 
@@ -124,9 +166,11 @@ export class StreamConnection {
     const { type, id } = message;
     if (type === "pong") return;
     // One that was taken back may still be answered.
-    const hearing = typeof id === "string" ? this.#requests.get(id) : undefined;
+    const sent = typeof id === "string" ? this.#requests.get(id) : undefined;
+    const hearing = sent?.hearing;
     switch (type) {
       case "accepted":
+        if (sent !== undefined) sent.isAccepted = true;
         hearing?.accepted(String(message["requestId"]), deployment);
         return;
       case "outcome":
@@ -155,16 +199,26 @@ export class StreamConnection {
   }
 
   #remove(id: string): Hearing | null {
-    const hearing = this.#requests.get(id) ?? null;
+    const sent = this.#requests.get(id);
     this.#requests.delete(id);
-    this.#tend();
-    return hearing;
+    return sent?.hearing ?? null;
+  }
+
+  /** Of those that were not heard yet it is the one that was too large, or larger still: sent again it would end every connection. */
+  #failLargest(): void {
+    let largest: { readonly id: string; readonly bytes: number } | null = null;
+    for (const [id, { bytes, isAccepted }] of this.#requests) {
+      if (!isAccepted && bytes > (largest?.bytes ?? 0)) largest = { id, bytes };
+    }
+    if (largest === null) return;
+    const message = `The server takes no message of ${largest.bytes} bytes.`;
+    this.#remove(largest.id)?.fail(new MillraceError("body_too_large", message));
   }
 
   /** While something is under way the server is asked whether it is there; else the connection is closed after a while. */
   #tend(): void {
     if (this.#isOver) return;
-    const isIdle = this.#requests.size === 0;
+    const isIdle = this.#callers === 0;
     if (isIdle && this.#pings !== null) {
       clearInterval(this.#pings);
       this.#pings = null;
@@ -181,7 +235,7 @@ export class StreamConnection {
     const everyMs = Math.max(1, Math.min(pingMsMax, silenceMsMax / 3));
     this.#pings = setInterval(() => {
       if (performance.now() - this.#heardAtMs > silenceMsMax) this.over(silent(silenceMsMax));
-      else this.#say({ type: "ping" });
+      else if (this.#deployment !== null) this.#say({ type: "ping" });
     }, timerMs(everyMs));
   }
 
@@ -214,6 +268,10 @@ function toJson(message: object): string {
   }
 }
 
+function bytesOf(text: string): number {
+  return text.length <= shortCharactersMax ? text.length : new TextEncoder().encode(text).length;
+}
+
 function parse(data: unknown): Readonly<Record<string, unknown>> {
   let value: unknown;
   try {
@@ -237,6 +295,10 @@ function notOurs(message: unknown): MillraceError {
 
 function closed(code: unknown): MillraceError {
   return new MillraceError("connection_failed", `The connection was closed (${String(code)}).`);
+}
+
+function unanswered(ms: number): MillraceError {
+  return new MillraceError("connection_failed", `No greeting within ${ms} ms.`);
 }
 
 function silent(ms: number): MillraceError {

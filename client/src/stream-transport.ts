@@ -28,7 +28,8 @@ export class StreamTransport implements Carrier {
   readonly #parts: StreamTransportParts;
   readonly #url: string;
   readonly #protocols: readonly string[];
-  #connection: StreamConnection | null = null;
+  /** In the order in which they were opened; a second one where the first has all the requests that a server takes on one. */
+  readonly #connections = new Set<StreamConnection>();
 
   /** Throws `option_invalid` for a key that no handshake can carry. */
   constructor(parts: StreamTransportParts) {
@@ -48,9 +49,12 @@ export class StreamTransport implements Carrier {
     }
     const scope = new Scope([signal]);
     let call: StreamCall | null = null;
+    let leave = (): void => undefined;
     try {
       if (scope.signal.aborted) throw abortFailure(scope.signal);
-      const connection = await this.#connected(scope);
+      const connection = this.#connection();
+      leave = connection.join();
+      await this.#greeted(connection, scope);
       const lines = new Lines(outgoing);
       const fields = { task: outgoing.path.replace("v1/", ""), credit: creditOutcomes };
       call = connection.request({ ...fields, ...(content.value as object) }, lines);
@@ -63,40 +67,39 @@ export class StreamTransport implements Carrier {
       }
     } finally {
       call?.leave();
+      leave();
       scope.end();
     }
   }
 
   /** What is under way fails; what is asked later opens a connection anew. */
   close(): void {
-    this.#connection?.over(new MillraceError("cancelled", "The client was closed."));
+    for (const connection of this.#connections) {
+      connection.over(new MillraceError("cancelled", "The client was closed."));
+    }
   }
 
-  async #connected(scope: Scope): Promise<StreamConnection> {
-    const { headMsMax } = this.#parts;
-    const connection = this.#connection ?? this.#connect();
+  async #greeted(connection: StreamConnection, scope: Scope): Promise<void> {
     try {
-      await scope.within({ ms: headMsMax, reason: headless }, connection.ready);
+      await aborted(scope, connection.ready);
     } catch (error) {
       if (scope.signal.aborted) throw abortFailure(scope.signal);
-      const isRefusal = error instanceof MillraceError && error.code === "connection_failed";
-      if (isRefusal && !connection.hasGreeted) await this.#askWhy(scope);
+      if (connection.isRefused) await this.#askWhy(scope);
       throw error;
     }
-    return connection;
   }
 
-  #connect(): StreamConnection {
-    const { WebSocket, expect, silenceMsMax } = this.#parts;
-    const connection = new StreamConnection({
+  #connection(): StreamConnection {
+    for (const connection of this.#connections) if (!connection.isFull) return connection;
+    const { WebSocket, expect, headMsMax, silenceMsMax } = this.#parts;
+    const connection: StreamConnection = new StreamConnection({
       socket: new WebSocket(this.#url, [...this.#protocols]),
       expect,
+      headMsMax,
       silenceMsMax,
-      onOver: () => {
-        if (this.#connection === connection) this.#connection = null;
-      },
+      onOver: () => this.#connections.delete(connection),
     });
-    this.#connection = connection;
+    this.#connections.add(connection);
     return connection;
   }
 

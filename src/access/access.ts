@@ -33,6 +33,8 @@ export interface Access {
    * @throws MillraceError `unauthenticated`, `rate_limited`, `quota_exceeded`
    */
   take(caller: Caller, amount: KeyAmount): () => void;
+  /** Called when keys have changed; gives what ends that. */
+  onChange(listener: () => void): () => void;
   /** Null where nobody counts. */
   usageOf(caller: Caller): KeyUsage | null;
   /** Keeps what was counted. Again: the same promise. */
@@ -59,6 +61,7 @@ export const openAccess: Access = {
   callerOf: () => anyCaller,
   renewed: (caller) => caller,
   take: () => () => {},
+  onChange: () => () => {},
   usageOf: () => null,
   close: () => Promise.resolve(),
 };

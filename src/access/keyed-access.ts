@@ -49,6 +49,7 @@ class KeyedAccess implements Access {
   readonly #watch: FileWatch;
   /** By the key's id: they outlive a change of the file. */
   #rates = new Map<string, Rate>();
+  readonly #listeners = new Set<() => void>();
   #ring: KeyRing;
   #closed: Promise<void> | null = null;
 
@@ -85,6 +86,11 @@ class KeyedAccess implements Access {
       rate?.giveBack(inputs);
       takeBack();
     };
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   usageOf(caller: Caller): KeyUsage | null {
@@ -127,6 +133,7 @@ class KeyedAccess implements Access {
     try {
       const ring = new KeyRing(await readKeyFile(this.#path));
       this.#ring = ring;
+      for (const listener of this.#listeners) listener();
       this.#log.info({ path: this.#path, keys: ring.count }, "keys read again");
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);

@@ -94,6 +94,7 @@ export class TestFront implements AsyncDisposable {
       limits: resolved.options,
       metrics,
       log,
+      access,
       ...(pingMs === undefined ? {} : { pingMs }),
       ...(times.nowMs === undefined ? {} : { nowMs: times.nowMs }),
     });

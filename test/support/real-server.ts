@@ -145,7 +145,8 @@ export async function until<T>(
   for (;;) {
     const seen = await look();
     if (seen !== null && seen !== false) return seen;
-    if (performance.now() > endAtMs) throw new Error(`not seen in ${lookMsMax} ms: ${look}`);
+    if (performance.now() > endAtMs)
+      throw new Error(`not seen in ${lookMsMax} ms: ${look.toString()}`);
     await delay(lookAgainMs);
   }
 }

@@ -205,7 +205,9 @@ function base64Of({ value: { inputs } }: Request): string {
 function readText(result: Payload | undefined): string {
   const lines = result?.values["lines"];
   const texts = (Array.isArray(lines) ? lines : []).filter(isJsonObject).map(({ text }) => text);
-  return JSON.stringify({ generated_text: texts.join("\n") });
+  return JSON.stringify({
+    generated_text: texts.filter((text) => typeof text === "string").join("\n"),
+  });
 }
 
 /** A model that ranks is there one with a single label, and pairs are what it takes. */

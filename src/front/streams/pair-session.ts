@@ -4,7 +4,8 @@ import type { Channel } from "../../listen/websocket/websocket-front.js";
 export class PairSession {
   readonly #feeds = new Set<Channel>();
   readonly #revs = new Set<Channel>();
-  readonly #works = new Set<Work>();
+  /** What each feed asked, also one that has left; none is empty. */
+  readonly #works = new Map<Channel, Set<Work>>();
   /** While anything is under way none of its connections idles, for it will hear of it. */
   readonly #holds = new Map<Channel, () => void>();
 
@@ -20,14 +21,19 @@ export class PairSession {
   join(channel: Channel, as: "feed" | "rev"): void {
     const place = as === "feed" ? this.#feeds : this.#revs;
     place.add(channel);
-    if (this.#works.size > 0) this.#hold(channel);
+    if (as === "rev" && this.#works.size > 0) this.#hold(channel);
     channel.closed.addEventListener("abort", () => this.#left(channel), { once: true });
   }
 
   begin(feed: Channel): Work {
     const work = new Work(feed, this.#revs, () => this.#ended(work));
-    this.#works.add(work);
-    for (const channel of [feed, ...this.#revs]) this.#hold(channel);
+    // Who hears of it is held from the first work on.
+    if (this.#works.size === 0) for (const rev of this.#revs) this.#hold(rev);
+    const own = this.#works.get(feed);
+    if (own === undefined) {
+      this.#works.set(feed, new Set([work]));
+      this.#hold(feed);
+    } else own.add(work);
     return work;
   }
 
@@ -35,22 +41,29 @@ export class PairSession {
     if (!this.#holds.has(channel)) this.#holds.set(channel, channel.hold());
   }
 
+  #release(channel: Channel): void {
+    const release = this.#holds.get(channel);
+    this.#holds.delete(channel);
+    release?.();
+  }
+
   #left(channel: Channel): void {
     this.#feeds.delete(channel);
     this.#revs.delete(channel);
-    this.#holds.get(channel)?.();
-    this.#holds.delete(channel);
-    for (const work of this.#works) work.cancelWhereAlone();
+    this.#release(channel);
+    if (this.#revs.size > 0) return;
+    for (const [feed, works] of this.#works) {
+      if (feed.closed.aborted) for (const work of works) work.cancel();
+    }
   }
 
   #ended(work: Work): void {
-    this.#works.delete(work);
-    for (const [channel, release] of this.#holds) {
-      const isWaiting = [...this.#works].some(({ feed }) => feed === channel);
-      if (isWaiting || (this.#revs.has(channel) && this.#works.size > 0)) continue;
-      this.#holds.delete(channel);
-      release();
-    }
+    const own = this.#works.get(work.feed);
+    own?.delete(work);
+    if (own === undefined || own.size > 0) return;
+    this.#works.delete(work.feed);
+    this.#release(work.feed);
+    if (this.#works.size === 0) for (const rev of this.#revs) this.#release(rev);
   }
 }
 
@@ -71,13 +84,16 @@ class Work {
     return this.#abort.signal;
   }
 
+  /** The same bytes for all of them: a long reply is not made for each. */
   say(text: string): void {
-    this.feed.say(text);
-    for (const rev of this.#revs) rev.say(text);
+    const whole = this.#revs.size === 0 ? text : Buffer.from(text);
+    this.feed.say(whole);
+    for (const rev of this.#revs) rev.say(whole);
   }
 
-  cancelWhereAlone(): void {
-    if (this.feed.closed.aborted && this.#revs.size === 0) this.#abort.abort();
+  /** Nobody is left who would hear of it. */
+  cancel(): void {
+    this.#abort.abort();
   }
 
   end(): void {

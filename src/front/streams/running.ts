@@ -28,6 +28,9 @@ export class Credit {
   }
 }
 
+/** What was said of the front of the list is cut off when it is more than this, and more than half of it. */
+const saidMax = 256;
+
 /**
  *   submit ─► outcome ─► credit? ── yes ─► said
  *                          │ no
@@ -39,69 +42,102 @@ export class Running {
   readonly #abort = new AbortController();
   readonly #parts: RunningParts;
   readonly #waiting: string[] = [];
+  /** Of `#waiting`, from the front. */
+  #said = 0;
   /** What is said behind the last outcome. */
   #last: string | null = null;
   #onEnd: (() => void) | null = null;
   #isCancelled = false;
+  /** The connection does not idle. Null: it may, for only credit is missing, which did not come for too long. */
+  #release: (() => void) | null;
+  #stallTimer: NodeJS.Timeout | null = null;
 
   constructor(id: string, credit: Credit, parts: RunningParts) {
     this.id = id;
     this.credit = credit;
     this.#parts = parts;
+    this.#release = parts.hold();
   }
 
   get departed(): AbortSignal {
     return this.#abort.signal;
   }
 
+  get #left(): number {
+    return this.#waiting.length - this.#said;
+  }
+
   /** Its caller wants no more of it: what waits is dropped. `last` is said where everything else of it was over. */
   cancel(last: string | null): void {
-    for (const text of this.#waiting.splice(0)) this.#parts.kept(-1, -text.length);
+    for (let at = this.#said; at < this.#waiting.length; at += 1) {
+      this.#parts.kept(-1, -(this.#waiting[at] ?? "").length);
+    }
+    this.#waiting.length = 0;
+    this.#said = 0;
     this.#isCancelled = true;
     this.#abort.abort();
     if (this.#onEnd === null) return;
     this.#last = last ?? this.#last;
-    this.pump();
+    this.#finish();
   }
 
   outcome(text: string): void {
     if (this.#isCancelled) return;
     this.#waiting.push(text);
     this.#parts.kept(1, text.length);
-    this.pump();
+    // Those before it go first, in a turn of their own where there is credit.
+    if (this.#left === 1) this.pump();
   }
 
   /** After the last outcome. `onEnd` is called when everything was said. */
   end(last: string, onEnd: () => void): void {
     this.#last = last;
     this.#onEnd = onEnd;
-    this.pump();
+    this.#finish();
   }
 
-  /** Says what credit allows, `outcomesMax` of them at the most. Whether there was one. */
-  pump(outcomesMax: number = Number.POSITIVE_INFINITY): boolean {
+  /** Says one outcome, where credit allows. Whether there was one. */
+  pump(): boolean {
     const { credit, say, kept } = this.#parts;
-    let sent = 0;
-    while (sent < this.#waiting.length && sent < outcomesMax) {
-      if (this.credit.isSpent || credit.isSpent) break;
-      const text = this.#waiting[sent] ?? "";
-      sent += 1;
-      this.credit.spend();
-      credit.spend();
-      kept(-1, -text.length);
-      say(text);
+    if (this.#left === 0 || this.credit.isSpent || credit.isSpent) return false;
+    const text = this.#waiting[this.#said] ?? "";
+    this.#waiting[this.#said] = "";
+    this.#said += 1;
+    if (this.#left === 0 || (this.#said > saidMax && this.#said > this.#left)) {
+      this.#waiting.splice(0, this.#said);
+      this.#said = 0;
     }
-    this.#waiting.splice(0, sent);
+    this.credit.spend();
+    credit.spend();
+    kept(-1, -text.length);
+    say(text);
     this.#finish();
-    return sent > 0;
+    return true;
   }
 
   #finish(): void {
-    if (this.#waiting.length > 0 || this.#onEnd === null || this.#last === null) return;
+    if (this.#stallTimer !== null) clearTimeout(this.#stallTimer);
+    this.#stallTimer = null;
+    if (this.#onEnd === null || this.#last === null) return;
+    if (this.#left > 0) {
+      this.#awaitCredit();
+      return;
+    }
     const onEnd = this.#onEnd;
     this.#onEnd = null;
     this.#parts.say(this.#last);
     onEnd();
+    this.#release?.();
+    this.#release = null;
+  }
+
+  /** Nothing but credit is missing. Where none comes it keeps no place from others, and no server that would stop. */
+  #awaitCredit(): void {
+    this.#release ??= this.#parts.hold();
+    this.#stallTimer = setTimeout(() => {
+      this.#release?.();
+      this.#release = null;
+    }, this.#parts.stallMs);
   }
 }
 
@@ -111,4 +147,8 @@ export interface RunningParts {
   readonly say: (text: string) => void;
   /** So many more outcomes, with so many characters, wait for credit. */
   readonly kept: (outcomes: number, characters: number) => void;
+  /** As `Channel.hold`. */
+  readonly hold: () => () => void;
+  /** So long it is waited for credit. */
+  readonly stallMs: number;
 }

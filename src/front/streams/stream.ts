@@ -32,6 +32,8 @@ export function openStream(channel: Channel, parts: FrontParts): Hearer {
 
 /** The fields of a request's message that are not those of `POST /v1/<task>`. */
 const ownFields = ["type", "id", "task", "credit"];
+/** So many outcomes for which credit came are said before others have a turn. */
+const turnOutcomes = 128;
 const types = ["request", "cancel", "credit", "ping"] as const;
 
 interface Begun {
@@ -47,6 +49,9 @@ class Stream implements Hearer {
   /** By the client's id, in the order in which they came. */
   readonly #running = new Map<string, Running>();
   readonly #credit = new Credit(null);
+  /** Those for which credit came, in the order of their turns. */
+  readonly #due = new Set<Running>();
+  #isTurnPlanned = false;
   /** Outcomes that wait for credit. */
   #waiting = 0;
   #requests = 0;
@@ -103,7 +108,7 @@ class Stream implements Hearer {
     this.#orRefuse(id, () => {
       const begun = this.#begin(id, fields, said);
       this.#running.set(id, begun.running);
-      void this.#run(begun, this.#channel.hold());
+      void this.#run(begun);
     });
   }
 
@@ -112,6 +117,7 @@ class Stream implements Hearer {
     const { tasks } = this.#parts;
     const task = taskNamed(fields.text("task", 64), tasks);
     const credit = fields.integer("credit", [0, streamLimits.creditMax]) ?? null;
+    const question = questionOf(said, { task, own: ownFields }, this.#parts);
     this.#requests += 1;
     const running = new Running(id, new Credit(credit), {
       credit: this.#credit,
@@ -120,6 +126,8 @@ class Stream implements Hearer {
         this.#waiting += outcomes;
         this.#channel.keep(2 * characters);
       },
+      hold: () => this.#channel.hold(),
+      stallMs: this.#parts.options.replyTimeoutMs,
     });
     const asker: Asker = {
       id: `${this.#channel.id}/${this.#requests}`,
@@ -128,7 +136,6 @@ class Stream implements Hearer {
       departed: running.departed,
       workClass: "none",
     };
-    const question = questionOf(said, { task, own: ownFields }, this.#parts);
     return { running, task, asker, question };
   }
 
@@ -146,7 +153,7 @@ class Stream implements Hearer {
   }
 
   /** Never rejects. */
-  async #run({ running, task, asker, question }: Begun, release: () => void): Promise<void> {
+  async #run({ running, task, asker, question }: Begun): Promise<void> {
     const { id } = running;
     const named = `"id":${JSON.stringify(id)}`;
     let last: string;
@@ -175,7 +182,7 @@ class Stream implements Hearer {
     }
     running.end(last, () => {
       this.#running.delete(id);
-      release();
+      this.#due.delete(running);
     });
   }
 
@@ -187,25 +194,34 @@ class Stream implements Hearer {
     }
     if (fields.value("id") === undefined) {
       this.#credit.grant(outcomes);
-      this.#pumpAll();
+      for (const running of this.#running.values()) this.#due.add(running);
+      this.#takeTurn();
       return;
     }
     const running = this.#running.get(idOf(fields));
     // One that was answered meanwhile is no mistake; and one that has all it wants is not bound by more.
     if (running === undefined || !running.credit.isBound) return;
     running.credit.grant(outcomes);
-    running.pump();
+    this.#due.add(running);
+    this.#takeTurn();
   }
 
   /** An outcome of each in turn: a long request leaves credit for the short one behind it. */
-  #pumpAll(): void {
-    let hasSaid = true;
-    while (hasSaid) {
-      hasSaid = false;
-      for (const running of this.#running.values()) {
-        if (running.pump(1)) hasSaid = true;
-      }
+  #takeTurn(): void {
+    if (this.#isTurnPlanned) return;
+    let left = turnOutcomes;
+    for (const running of this.#due) {
+      if (left === 0) break;
+      left -= 1;
+      this.#due.delete(running);
+      if (running.pump()) this.#due.add(running);
     }
+    if (this.#due.size === 0) return;
+    this.#isTurnPlanned = true;
+    setImmediate(() => {
+      this.#isTurnPlanned = false;
+      this.#takeTurn();
+    });
   }
 
   #orRefuse(id: string | null, act: () => void): void {

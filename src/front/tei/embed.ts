@@ -1,8 +1,9 @@
 /** `/embed`, `/embed_all` and `/similarity`: texts, or token ids, → vectors, or how near they are. */
 import { MillraceError } from "millrace-client/wire";
 import type { SubmitSummary } from "../../submit/submit.js";
+import type { Asker } from "../../work/asker.js";
 import type { Payload } from "../../work/payload.js";
-import { type Asker, askEach, valueOf } from "../ask.js";
+import { askEach, valueOf } from "../ask.js";
 import type { FrontParts } from "../front.js";
 import type { ReadBody } from "../json-body.js";
 import { similaritiesText, vectorFloats, vectorText } from "../vectors.js";

@@ -1,10 +1,11 @@
 /** `/predict` and `/rerank`: how well labels fit texts, and how well texts answer a query. */
 import { MillraceError } from "millrace-client/wire";
+import type { Asker } from "../../work/asker.js";
 import type { Caller } from "../../work/caller.js";
 import { badField, kindOf } from "../../work/fields.js";
 import { float32Text } from "../../work/float-text.js";
 import type { Payload } from "../../work/payload.js";
-import { type Answer, type Asker, ask, valueOf } from "../ask.js";
+import { type Answer, ask, valueOf } from "../ask.js";
 import { modelsOf } from "../callers-models.js";
 import type { FrontParts } from "../front.js";
 import type { ReadBody } from "../json-body.js";

@@ -1,8 +1,9 @@
 /** `/tokenize` and `/decode`: what the model reads of a text, and back. */
 import { MillraceError } from "millrace-client/wire";
+import type { Asker } from "../../work/asker.js";
 import { badField, kindOf } from "../../work/fields.js";
 import { isJsonObject, type JsonValue } from "../../work/payload.js";
-import { type Asker, ask, askEach, valueOf, valuesOf } from "../ask.js";
+import { ask, askEach, valueOf, valuesOf } from "../ask.js";
 import type { FrontParts } from "../front.js";
 import type { ReadBody } from "../json-body.js";
 import { type DecodeBody, refusePrompt, type TokenizeBody } from "./fields.js";

@@ -1,8 +1,8 @@
 /** `/vertex`: Vertex AI's envelope around several requests for what the model is for. */
 import { MillraceError } from "millrace-client/wire";
 import type { z } from "zod";
+import type { Asker } from "../../work/asker.js";
 import { type BodyShape, usualBody } from "../../work/json-object.js";
-import type { Asker } from "../ask.js";
 import type { FrontParts } from "../front.js";
 import { type ReadBody, readAs } from "../json-body.js";
 import { renamedFields } from "../renamed-fields.js";

@@ -8,14 +8,19 @@ import {
   type WaitingText,
 } from "../outgoing-text.js";
 import { type ReplyBudget, ReplyShare } from "../reply-budget.js";
+import type { Rester, Rounds } from "../rounds.js";
 
 /** What may be on its way in the socket. */
 const socketBytesMax = 4 * partBytes;
+/** Of a message, however short: the socket is written to for each of them. */
+const sendCostBytes = 1024;
 /** Behind: what waits is more than this. Not any more: less than half of it. */
 const behindBytes = 1024 * 1024;
 
 export interface ChannelWriterParts {
   readonly budget: ReplyBudget;
+  /** Of all connections. */
+  readonly rounds: Rounds;
   readonly stallMs: number;
   /** The peer does not read. */
   readonly onStall: () => void;
@@ -29,7 +34,7 @@ export interface ChannelWriterParts {
  *                └── it has ◄───┘                         the peer has taken a part
  *                   taken it
  */
-export class ChannelWriter {
+export class ChannelWriter implements Rester {
   readonly #ws: WebSocket;
   readonly #parts: ChannelWriterParts;
   readonly #share: ReplyShare;
@@ -39,6 +44,7 @@ export class ChannelWriter {
   #sending = 0;
   #isBehind = false;
   #isOver = false;
+  #isResting = false;
   #onEmpty: (() => void) | null = null;
   #stallTimer: NodeJS.Timeout | null = null;
 
@@ -53,7 +59,7 @@ export class ChannelWriter {
     return this.#waiting.length === 0 && this.#sending === 0;
   }
 
-  say(text: string): void {
+  say(text: OutgoingText): void {
     if (this.#isOver) return;
     const whole = outgoingText(text);
     this.#waiting.push({ whole, from: 0 });
@@ -68,9 +74,19 @@ export class ChannelWriter {
     this.#pump();
   }
 
+  rest(): void {
+    this.#isResting = true;
+  }
+
+  wake(): void {
+    this.#isResting = false;
+    this.#pump();
+  }
+
   /** Drops what waits. */
   end(): void {
     this.#isOver = true;
+    this.#parts.rounds.forget(this);
     this.#disarm();
     this.#waiting = [];
     this.#waitingBytes = 0;
@@ -81,6 +97,7 @@ export class ChannelWriter {
     let sent = 0;
     while (
       !this.#isOver &&
+      !this.#isResting &&
       sent < this.#waiting.length &&
       this.#ws.bufferedAmount < socketBytesMax
     ) {
@@ -106,6 +123,7 @@ export class ChannelWriter {
 
   #send(part: OutgoingText, isLast: boolean): void {
     this.#sending += 1;
+    this.#parts.rounds.took(this, Buffer.byteLength(part) + sendCostBytes);
     if (this.#stallTimer === null) this.#arm();
     this.#ws.send(part, { binary: false, fin: isLast }, () => {
       this.#sending -= 1;

@@ -36,6 +36,7 @@ export interface ChannelParts {
   readonly limits: Pick<Options, "bodyTimeoutMs" | "replyTimeoutMs">;
   readonly pingMs: number;
   readonly reads: Rounds;
+  readonly writes: Rounds;
   readonly metrics: Pick<Metrics, "replied" | "refused">;
   readonly log: Log;
   /** Something came, or it is held, or not any more: it idles from now on, or does not. */
@@ -87,6 +88,7 @@ export class OpenChannel implements Channel, Rester {
     this.#kept = new ReplyShare(replies, onStall);
     this.#writer = new ChannelWriter(ws, {
       budget: replies,
+      rounds: parts.writes,
       stallMs: limits.replyTimeoutMs,
       onStall,
       onBehind: (isBehind) => this.#pause("behind", isBehind),
@@ -109,7 +111,7 @@ export class OpenChannel implements Channel, Rester {
     return this.#holds > 0 || this.#isHearing;
   }
 
-  say(text: string): void {
+  say(text: string | Buffer): void {
     if (!this.#isClosing) this.#writer.say(text);
   }
 

@@ -27,8 +27,11 @@ export interface Channel {
   readonly query: URLSearchParams;
   /** Aborts when nobody is there any more, whoever has left. */
   readonly closed: AbortSignal;
-  /** Waits for nobody: what the peer does not take is kept, in budget. After the close: does nothing. */
-  say(text: string): void;
+  /**
+   * Waits for nobody: what the peer does not take is kept, in budget. After the close: does nothing. Bytes are those of a text that
+   * many are told.
+   */
+  say(text: string | Buffer): void;
   /** So many more bytes (fewer, where negative) are kept for the peer, who has not asked for them yet: they count as what it does not take. */
   keep(bytes: number): void;
   /**

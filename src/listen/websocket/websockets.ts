@@ -12,11 +12,13 @@ import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { MillraceError, subprotocols } from "millrace-client/wire";
 import { WebSocketServer } from "ws";
+import { type Access, openAccess } from "../../access/access.js";
 import type { Log } from "../../log.js";
 import type { Metrics } from "../../metrics/metrics.js";
 import type { Options } from "../../options/options.js";
 import { AgeQueue, type QueuePlace } from "../age-queue.js";
 import { queryOf } from "../query-of.js";
+import { Rounds } from "../rounds.js";
 import type { Upgrade, Upgrades } from "../upgrade.js";
 import { checkHandshake, offeredKeyOf } from "./handshake.js";
 import { closeMsMax, OpenChannel } from "./open-channel.js";
@@ -28,6 +30,8 @@ export interface WebSocketsParts {
   readonly limits: Pick<Options, "bodyBytesMax" | "bodyTimeoutMs" | "replyTimeoutMs">;
   readonly metrics: Pick<Metrics, "replied" | "refused">;
   readonly log: Log;
+  /** Default: whoever is there may stay. */
+  readonly access?: Pick<Access, "renewed" | "onChange">;
   /** How often a peer that is silent is asked whether it is there. Default: 15 s. */
   readonly pingMs?: number;
   /** Default: `performance.now()`. By it is told who idles. */
@@ -51,6 +55,8 @@ export class WebSockets implements Upgrades {
   readonly #nowMs: () => number;
   readonly #endpoints: ReadonlyMap<string, Endpoint>;
   readonly #server: WebSocketServer;
+  readonly #writes = new Rounds();
+  readonly #stopHearing: () => void;
   readonly #open = new Set<OpenChannel>();
   /** Those for which nothing is under way, by when something last came. */
   readonly #idle = new AgeQueue<Idle>();
@@ -60,6 +66,8 @@ export class WebSockets implements Upgrades {
 
   constructor(parts: WebSocketsParts) {
     this.#parts = parts;
+    const { access = openAccess } = parts;
+    this.#stopHearing = access.onChange(() => this.#endStrangers(access));
     this.#nowMs = parts.nowMs ?? (() => performance.now());
     const all = parts.fronts.flatMap(({ endpoints }) => endpoints);
     // As with routes: where two have the same one it is the first's.
@@ -119,6 +127,7 @@ export class WebSockets implements Upgrades {
         log,
         pingMs,
         reads: upgrade.reads,
+        writes: this.#writes,
         onActivity: (active) => this.#order(active),
         isDraining: () => this.#isDraining,
       });
@@ -143,7 +152,19 @@ export class WebSockets implements Upgrades {
 
   close(): void {
     this.#isDraining = true;
+    this.#stopHearing();
     for (const channel of this.#open) channel.end(1001, "the server stops");
+  }
+
+  /** Keys have changed: whose key is gone hears no more of what others ask. */
+  #endStrangers(access: Pick<Access, "renewed">): void {
+    for (const channel of this.#open) {
+      try {
+        access.renewed(channel.caller);
+      } catch {
+        channel.end(1008, "the key was revoked");
+      }
+    }
   }
 
   /** To the end of those that idle, or out of them. */

@@ -55,7 +55,7 @@ function channelOf(said: string[], closed: AbortSignal): Channel {
     caller: anyCaller,
     query: new URLSearchParams(),
     closed,
-    say: (text) => void said.push(text),
+    say: (text) => void said.push(String(text)),
     keep: () => {},
     hold: () => () => {},
     close: () => {},
