@@ -7,6 +7,7 @@ import { type FileHandle, open, realpath, rename, rm } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { apiLimits, MillraceError, type WorkClass, workClasses } from "millrace-client/wire";
 import { z } from "zod";
+import { hasCode, messageOf } from "../work/thrown.js";
 
 /** With each request every key is compared (key-ring.ts): 10,000 of them take 2 ms. */
 const keysMax = 10_000;
@@ -119,7 +120,7 @@ async function openDraft(draft: string): Promise<FileHandle> {
     try {
       return await open(draft, "wx", 0o600);
     } catch (cause) {
-      const isThere = cause instanceof Error && "code" in cause && cause.code === "EEXIST";
+      const isThere = hasCode(cause, "EEXIST");
       if (!isThere) throw unreadable(draft, cause);
       if (performance.now() > endsAtMs) {
         const message = `${draft} is there: another \`millrace keys\` is writing, or one was killed; where none runs, remove it`;
@@ -134,7 +135,7 @@ async function openIfThere(path: string): Promise<FileHandle | null> {
   try {
     return await open(path, "r");
   } catch (cause) {
-    if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") return null;
+    if (hasCode(cause, "ENOENT")) return null;
     throw cause;
   }
 }
@@ -182,7 +183,7 @@ function parseKeyFile(path: string, text: string): readonly KeyRecord[] {
 
 function unreadable(path: string, cause: unknown): MillraceError {
   if (cause instanceof MillraceError) return cause;
-  const why = cause instanceof Error ? cause.message : String(cause);
+  const why = messageOf(cause);
   const message = `the file of keys cannot be used: ${path}: ${why}`;
   return new MillraceError("key_file_invalid", message, { cause });
 }

@@ -2,6 +2,7 @@
 import { MillraceError } from "millrace-client/wire";
 import type { Log } from "../log.js";
 import type { Caller } from "../work/caller.js";
+import { messageOf } from "../work/thrown.js";
 import type { Access, KeyAmount, KeyUsage } from "./access.js";
 import { FileWatch, stampOf } from "./file-watch.js";
 import { type KeyRecord, readKeyFile } from "./key-file.js";
@@ -136,7 +137,7 @@ class KeyedAccess implements Access {
       for (const listener of this.#listeners) listener();
       this.#log.info({ path: this.#path, keys: ring.count }, "keys read again");
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
+      const why = messageOf(error);
       this.#log.error({ why }, "the file of keys has changed and is not used: the keys stay");
     }
   }

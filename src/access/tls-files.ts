@@ -7,6 +7,7 @@ import { open } from "node:fs/promises";
 import { createSecureContext } from "node:tls";
 import { MillraceError } from "millrace-client/wire";
 import type { Log } from "../log.js";
+import { messageOf } from "../work/thrown.js";
 import { FileWatch, stampOf } from "./file-watch.js";
 
 /** PEM, checked: the key is that of the certificate. */
@@ -75,7 +76,7 @@ export class TlsFiles implements Disposable {
     try {
       pair = await readPair(this.#paths);
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
+      const why = messageOf(error);
       this.#log.error(
         { why },
         "certificate and key have changed and are not used: the old ones stay",
@@ -128,6 +129,6 @@ function warnOfAge({ cert }: TlsPair, log: Log): void {
 }
 
 function unusablePem(what: string, cause: unknown): MillraceError {
-  const why = cause instanceof Error ? cause.message : String(cause);
+  const why = messageOf(cause);
   return new MillraceError("option_invalid", `${what} cannot be used: ${why}`, { cause });
 }

@@ -6,6 +6,7 @@ import { open, readFile, rename, rm } from "node:fs/promises";
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
 import type { Log } from "../log.js";
+import { hasCode } from "../work/thrown.js";
 import type { KeyAmount } from "./access.js";
 
 const count = z.number().int().min(0);
@@ -47,7 +48,7 @@ export class UsageBook {
     try {
       text = await readFile(path, "utf8");
     } catch (cause) {
-      if (cause instanceof Error && "code" in cause && cause.code === "ENOENT") {
+      if (hasCode(cause, "ENOENT")) {
         return new UsageBook(options, null);
       }
       throw unusable(path, cause);

@@ -11,6 +11,7 @@
 import type { ModelsReload } from "millrace-client/wire";
 import type { BrokenFolder, ModelFolder } from "../models/registry.js";
 import type { HostedTaskModel } from "../submit/local/local-submit.js";
+import { messageOf } from "../work/thrown.js";
 import type { PoolEvent } from "../worker/events.js";
 
 export interface HostedFolder {
@@ -209,7 +210,7 @@ export class ServedModels {
     try {
       return await find(this.#known);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = messageOf(error);
       this.#broken = [{ dir: modelsDir, reason }];
       throw error;
     }

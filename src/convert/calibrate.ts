@@ -7,6 +7,7 @@ import { setImmediate } from "node:timers/promises";
 import { MillraceError } from "millrace-client/wire";
 import { readTextFile } from "../models/read-json.js";
 import { type Fetches, floatsOf } from "../runtime/session.js";
+import { messageOf } from "../work/thrown.js";
 import { chooseActivationScale, typicalError } from "./activation-scale.js";
 import type { CalibrationRuns } from "./family.js";
 import type { ActivationScale, ProductMode } from "./products.js";
@@ -76,7 +77,7 @@ export async function calibrate(input: CalibrationInput): Promise<CalibrationRep
 /** The first lines of the file that are not empty. Throws `option_invalid` where it cannot be read. */
 export async function readCalibrationLines(path: string): Promise<string[]> {
   const text = await readTextFile(path, sentencesBytesMax).catch((cause: unknown) => {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = messageOf(cause);
     throw new MillraceError("option_invalid", `${path} cannot be read: ${why}`, { cause });
   });
   return text

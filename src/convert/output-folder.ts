@@ -13,6 +13,7 @@ import { basename, dirname, join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { manifestFileName } from "../models/manifest-base.js";
 import { isMissing } from "../models/read-json.js";
+import { hasCode, messageOf } from "../work/thrown.js";
 
 /** The calls that can fail half-way; a test makes them fail. */
 export interface FolderCalls {
@@ -119,10 +120,6 @@ export function outputError(target: string, error: unknown): unknown {
   return new MillraceError("output_failed", message, { cause: error });
 }
 
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
 function hiddenPath(target: string, kind: "new" | "old"): string {
   const name = `.${basename(target)}.${kind}-${process.pid}-${randomUUID().slice(0, 8)}`;
   return join(dirname(target), name);
@@ -143,7 +140,7 @@ function isAlive(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    return error instanceof Error && "code" in error && error.code === "EPERM";
+    return hasCode(error, "EPERM");
   }
 }
 
@@ -161,7 +158,7 @@ async function exists(path: string): Promise<boolean> {
     await stat(path);
     return true;
   } catch (error) {
-    const isNoFolder = error instanceof Error && "code" in error && error.code === "ENOTDIR";
+    const isNoFolder = hasCode(error, "ENOTDIR");
     if (isMissing(error) || isNoFolder) return false;
     throw error;
   }

@@ -6,6 +6,7 @@ import {
   createTokenizer,
   type HuggingFaceTokenizer,
 } from "../prepare/text/huggingface-tokenizers.js";
+import { messageOf } from "../work/thrown.js";
 
 export const sourceTokenizerName = "tokenizer.json";
 
@@ -37,7 +38,7 @@ function makeTokenizer(path: string, json: object): HuggingFaceTokenizer {
   try {
     return createTokenizer(json, { clean_up_tokenization_spaces: false });
   } catch (cause) {
-    const message = cause instanceof Error ? cause.message : String(cause);
+    const message = messageOf(cause);
     throw new MillraceError("model_folder_invalid", `${path} is no tokenizer: ${message}`, {
       cause,
     });

@@ -3,6 +3,7 @@ import { readFile, stat } from "node:fs/promises";
 import { basename } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import type { z } from "zod";
+import { hasCode } from "../work/thrown.js";
 
 /** Far over a tokenizer.json with a vocabulary of a million. */
 const jsonBytesMax = 256 * 1024 * 1024;
@@ -39,7 +40,7 @@ export async function readTextFile(path: string, bytesMax: number): Promise<stri
 
 /** Whether a file system call failed because there is nothing at the path. */
 export function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
+  return hasCode(error, "ENOENT");
 }
 
 /** Checks what a file said against a schema; the error names the file and each field that is wrong. */

@@ -8,6 +8,7 @@ import { basename, dirname, join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
 import { show } from "../work/fields.js";
+import { hasCode } from "../work/thrown.js";
 import { engineTable } from "./engine-table.js";
 import { hashFile } from "./file-hash.js";
 import type { ModelManifest } from "./manifest.js";
@@ -97,7 +98,7 @@ export async function exists(path: string): Promise<boolean> {
     await stat(path);
     return true;
   } catch (error) {
-    const isNoFolder = error instanceof Error && "code" in error && error.code === "ENOTDIR";
+    const isNoFolder = hasCode(error, "ENOTDIR");
     return !isMissing(error) && !isNoFolder;
   }
 }

@@ -2,6 +2,7 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
+import { hasCode, messageOf } from "../work/thrown.js";
 import { type FolderVersion, folderVersion } from "./folder-version.js";
 import type { ModelManifest } from "./manifest.js";
 import { manifestFileName } from "./manifest-base.js";
@@ -69,7 +70,7 @@ export class ModelRegistry {
         } catch (error) {
           broken.push({
             dir: path,
-            reason: error instanceof Error ? error.message : String(error),
+            reason: messageOf(error),
           });
         }
       }
@@ -104,7 +105,7 @@ async function findPlaces(modelsDir: string): Promise<string[]> {
       .map((entry) => join(modelsDir, entry.name))
       .sort();
   } catch (cause) {
-    const isNoFolder = cause instanceof Error && "code" in cause && cause.code === "ENOTDIR";
+    const isNoFolder = hasCode(cause, "ENOTDIR");
     if (isNoFolder && modelsDir.endsWith(graphEnding)) return [modelsDir];
     const what = isMissing(cause) ? "does not exist" : "is not a folder that can be read";
     throw new MillraceError("model_folder_invalid", `${modelsDir} ${what}`, { cause });

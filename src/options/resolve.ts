@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import { dirname, resolve as resolvePath } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { didYouMean } from "../near-miss.js";
+import { messageOf } from "../work/thrown.js";
 import { contradictions, warningsOf } from "./contradictions.js";
 import type { AnyOptionDefinition } from "./definition.js";
 import { findMachine, type Layout, type Machine } from "./machine.js";
@@ -231,7 +232,7 @@ function readFile(path: string, problems: string[]): object {
     if (typeof parsed === "object" && parsed !== null && !Array.isArray(parsed)) return parsed;
     problems.push(`${path}: a configuration is one JSON object of option keys`);
   } catch (error) {
-    problems.push(`${path}: ${error instanceof Error ? error.message : String(error)}`);
+    problems.push(`${path}: ${messageOf(error)}`);
   }
   return {};
 }

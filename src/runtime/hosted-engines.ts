@@ -5,6 +5,7 @@
  * would keep all others waiting.
  */
 import type { ChildFrame, FrameOutcome, ParentFrame } from "../frames/messages.js";
+import { messageOf } from "../work/thrown.js";
 import type { Engine, EngineEvents } from "./engine.js";
 import { EngineTurns, type TurnTaker } from "./engine-turns.js";
 import { loadFailureCode } from "./load-failure.js";
@@ -129,7 +130,7 @@ export class HostedEngines {
       this.#hosted.set(model, new HostedEngine(model, engine));
     } catch (error) {
       const code = loadFailureCode(error);
-      const message = error instanceof Error ? error.message : String(error);
+      const message = messageOf(error);
       send({ type: "load-failed", model, code, message });
       return;
     }

@@ -5,6 +5,7 @@
 import { MillraceError } from "millrace-client/wire";
 import type sharp from "sharp";
 import type { EncodedPicture } from "../work/picture.js";
+import { messageOf } from "../work/thrown.js";
 import { enlarged } from "./enlarge.js";
 
 /** Red, green, blue, row by row. */
@@ -70,7 +71,7 @@ export class PictureDecoder {
       if (info.channels !== 3) throw new Error(`it has ${info.channels} colours`);
       return { width: info.width, height: info.height, data };
     } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause);
+      const why = messageOf(cause);
       const message = `The picture cannot be decoded: ${why.slice(0, 200)}.`;
       throw new MillraceError("image_invalid", message, { cause });
     }

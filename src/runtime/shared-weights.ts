@@ -9,6 +9,7 @@ import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { areSharable } from "../models/folder-bytes.js";
+import { messageOf } from "../work/thrown.js";
 import {
   type InputShapes,
   openSession,
@@ -128,7 +129,7 @@ export async function openShared(
       throw error;
     });
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     process.stderr.write(`${basename(graph)}: its weights are not shared: ${reason}\n`);
     return await openSession(graph, options);
   }

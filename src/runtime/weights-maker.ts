@@ -1,5 +1,6 @@
 /** The process that makes an entry of weights-cache.ts, for shared-weights.ts; its argument is a `MakeRequest`. */
 import { join } from "node:path";
+import { messageOf } from "../work/thrown.js";
 import { watchParent } from "./parent-watch.js";
 import { writePacked } from "./session.js";
 import { changedExitCode, type MakeRequest } from "./shared-weights.js";
@@ -19,7 +20,7 @@ try {
   });
   await pruneEntries(cache, dir);
 } catch (error) {
-  process.stderr.write(error instanceof Error ? error.message : String(error));
+  process.stderr.write(messageOf(error));
   process.exitCode = error instanceof SourceChanged ? changedExitCode : 1;
 }
 // The lifeline's thread is no reason to stay.

@@ -1,6 +1,7 @@
 /** The text of a body → a JSON object, strictly, and with nothing in it that would hold the event loop. */
 import { MillraceError } from "millrace-client/wire";
 import { kindOf } from "./fields.js";
+import { messageOf } from "./thrown.js";
 
 /** What a body may be like: more of either and it is refused before it is parsed. */
 export interface BodyShape {
@@ -76,7 +77,9 @@ function* valueSteps(text: string, shape: BodyShape): Generator<undefined, unkno
   try {
     return JSON.parse(kept) as unknown;
   } catch (cause) {
-    throw new MillraceError("bad_request", `The body is not JSON: ${messageOf(cause)}.`, { cause });
+    throw new MillraceError("bad_request", `The body is not JSON: ${briefMessageOf(cause)}.`, {
+      cause,
+    });
   }
 }
 
@@ -171,8 +174,8 @@ function badShape(what: string): MillraceError {
   return new MillraceError("bad_request", `The body ${what}; no valid request does.`);
 }
 
-function messageOf(cause: unknown): string {
+function briefMessageOf(cause: unknown): string {
   // V8 quotes the text around the mistake; a caller's sentences do not belong into logs and replies at length.
-  const message = cause instanceof Error ? cause.message : String(cause);
+  const message = messageOf(cause);
   return message.length > 120 ? `${message.slice(0, 120)}…` : message;
 }

@@ -15,6 +15,7 @@ import type { ChildFrame, ParentFrame } from "../frames/messages.js";
 import { ProtocolError } from "../frames/protocol-error.js";
 import { parseChildFrame } from "../frames/shapes.js";
 import type { Clock } from "../work/clock.js";
+import { messageOf } from "../work/thrown.js";
 import { LogLines, type WorkerLog } from "./log-lines.js";
 import { Outbox } from "./outbox.js";
 import type { ProcessEnd } from "./settle.js";
@@ -179,7 +180,7 @@ function endOf(code: number | null, signal: string | null): ProcessEnd {
 }
 
 function spawnFailed(error: unknown): ProcessEnd {
-  const reason = error instanceof Error ? error.message : String(error);
+  const reason = messageOf(error);
   return { kind: "lost", reason: `could not be spawned: ${reason}` };
 }
 

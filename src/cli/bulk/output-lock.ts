@@ -9,6 +9,7 @@ import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { MillraceError } from "millrace-client";
 import { z } from "zod";
+import { hasCode } from "../../work/thrown.js";
 import { unwritable } from "./buffered-file.js";
 
 interface Holder {
@@ -76,7 +77,7 @@ async function isLinked(own: string, path: string): Promise<boolean> {
     await link(own, path);
     return true;
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
+    if (hasCode(error, "EEXIST")) return false;
     throw error;
   }
 }
@@ -127,7 +128,7 @@ function isAlive(pid: number): boolean {
     return true;
   } catch (error) {
     // Of another user.
-    return error instanceof Error && "code" in error && error.code === "EPERM";
+    return hasCode(error, "EPERM");
   }
 }
 

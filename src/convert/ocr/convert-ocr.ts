@@ -15,6 +15,7 @@ import { openSession } from "../../runtime/session.js";
 import { startEngine } from "../../runtime/staged/load-staged.js";
 import { classesOf, keysBytesMax, keysOf } from "../../runtime/staged/ocr/probe.js";
 import { openOcr } from "../../runtime/staged/programs/ocr.js";
+import { messageOf } from "../../work/thrown.js";
 import { nameOf } from "../convert.js";
 import { checkTarget, OutputFolder, outputError, tidyUp } from "../output-folder.js";
 import { copyAll, fileNames, type PartFiles, planCopies } from "./copy-files.js";
@@ -157,6 +158,6 @@ async function readSettings(path: string | undefined): Promise<Settings> {
 }
 
 function invalid(what: string, cause: unknown): MillraceError {
-  const why = cause instanceof Error ? cause.message : String(cause);
+  const why = messageOf(cause);
   return new MillraceError("model_folder_invalid", `${what}: ${why}`, { cause });
 }

@@ -7,6 +7,7 @@ import { manifestFileName } from "../../models/manifest-base.js";
 import { fileName } from "../../models/manifest-fields.js";
 import { readGraph } from "../../models/onnx/read-graph.js";
 import type { OcrManifest } from "../../models/programs/manifest-ocr.js";
+import { messageOf } from "../../work/thrown.js";
 
 export const fileNames = {
   detector: "detector.onnx",
@@ -51,7 +52,7 @@ export async function planCopies(files: PartFiles): Promise<Plan> {
 
 async function dataFilesOf(part: Part, file: string): Promise<readonly string[]> {
   const { dataFiles } = await readGraph(file).catch((cause: unknown) => {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = messageOf(cause);
     const message = `the ${part} cannot be run: ${why}`;
     throw new MillraceError("model_folder_invalid", message, { cause });
   });

@@ -3,6 +3,7 @@ import { readFile, stat } from "node:fs/promises";
 import { MillraceError } from "millrace-client/wire";
 import { isMissing } from "../../models/read-json.js";
 import { Charsmap } from "../../prepare/text/charsmap.js";
+import { messageOf } from "../../work/thrown.js";
 import {
   bytesFields,
   decodeNormalizer,
@@ -50,7 +51,7 @@ export async function readSentencePieceFile(path: string): Promise<SentencePiece
       throw new MillraceError(cause.code, `${path}: ${cause.message}`, { cause });
     }
     // protobufjs throws whatever it stumbles over.
-    const message = cause instanceof Error ? cause.message : String(cause);
+    const message = messageOf(cause);
     throw invalid(`${path} is no SentencePiece model: ${message}`, cause);
   }
 }

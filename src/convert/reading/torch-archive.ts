@@ -6,6 +6,7 @@
 import { crc32 } from "node:zlib";
 import { MillraceError } from "millrace-client/wire";
 import yauzl from "yauzl";
+import { messageOf } from "../../work/thrown.js";
 import { type PickleValue, readPickle } from "./pickle.js";
 import type { RandomAccessFile } from "./random-access-file.js";
 import { torchWorld } from "./torch-objects.js";
@@ -146,7 +147,7 @@ async function attempt<Result>(work: () => Promise<Result>, name?: string): Prom
     return await work();
   } catch (cause) {
     const where = name === undefined ? "" : `${name}: `;
-    const message = cause instanceof Error ? cause.message : String(cause);
+    const message = messageOf(cause);
     throw invalid(`the zip is damaged: ${where}${message}`, cause);
   }
 }

@@ -32,7 +32,7 @@ export async function readMultipart(
   const ended = new Promise<void>((resolve) => {
     parser.once("finish", resolve).once("close", resolve);
     parser.on("error", (error) => {
-      refuse(`is broken: ${messageOf(error)}`);
+      refuse(`is broken: ${briefMessageOf(error)}`);
       resolve();
     });
   });
@@ -90,11 +90,11 @@ function openParser(
       limits: { ...limits, files: filesMax, parts: filesMax + textsMax, fileSize: body.length + 1 },
     });
   } catch (cause) {
-    const message = `The multipart body cannot be read: ${messageOf(cause)}.`;
+    const message = `The multipart body cannot be read: ${briefMessageOf(cause)}.`;
     throw new MillraceError("bad_request", message, { cause, param: "content-type" });
   }
 }
 
-function messageOf(cause: unknown): string {
+function briefMessageOf(cause: unknown): string {
   return cause instanceof Error ? cause.message.slice(0, 120) : "it is no form";
 }

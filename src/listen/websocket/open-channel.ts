@@ -22,12 +22,21 @@ import { toldError } from "../told-error.js";
 import type { Upgrade } from "../upgrade.js";
 import { ChannelWriter } from "./channel-writer.js";
 import { MessageIntake } from "./message-intake.js";
-import type { Channel, CloseCode, Endpoint, Hearer } from "./websocket-front.js";
+import type { Channel, Endpoint, Hearer } from "./websocket-front.js";
 
 /** From the first word of a close until the connection is gone, whatever the peer does. */
 export const closeMsMax = 1_000;
 /** What a chunk costs beside its bytes, in bytes that could be copied meanwhile. */
 const chunkCostBytes = 256;
+
+/** Those that RFC 6455 and its registry have for us. */
+type CloseCode =
+  /** The server stops. */
+  | 1001
+  /** Against a rule: too slow, too late. */
+  | 1008
+  /** No room: again later. */
+  | 1013;
 
 export interface ChannelParts {
   readonly ws: WebSocket;
@@ -146,7 +155,8 @@ export class OpenChannel implements Channel, Rester {
     metrics.replied({ route: endpoint.path, status, class: workClass });
   }
 
-  close(code: CloseCode, reason: string): void {
+  /** After what was said. The reason has 123 bytes at most. */
+  #close(code: CloseCode, reason: string): void {
     if (this.#isClosing) return;
     this.#isClosing = true;
     const { ws } = this.#parts;
@@ -163,7 +173,7 @@ export class OpenChannel implements Channel, Rester {
 
   /** When nothing is under way for it any more. */
   drain(): void {
-    if (!this.isHeld) this.close(1001, "the server stops");
+    if (!this.isHeld) this.#close(1001, "the server stops");
   }
 
   rest(): void {

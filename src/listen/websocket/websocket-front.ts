@@ -39,22 +39,11 @@ export interface Channel {
    * because the server stops. Again: nothing.
    */
   hold(): () => void;
-  /** After what was said. The reason has 123 bytes at most. */
-  close(code: CloseCode, reason: string): void;
   /** Counts the error, logs it where it is a bug, and gives what may be told. */
   told(thrown: unknown): MillraceError;
   /** Counts a request that was answered, by the status that it would have over HTTP. */
   replied(status: number, workClass: WorkClass | "none"): void;
 }
-
-/** Those that RFC 6455 and its registry have for us. */
-export type CloseCode =
-  /** The server stops. */
-  | 1001
-  /** Against a rule: too slow, too late. */
-  | 1008
-  /** No room: again later. */
-  | 1013;
 
 export interface Hearer {
   /**

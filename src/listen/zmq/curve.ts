@@ -1,6 +1,7 @@
 /** The server's CURVE keys: in a file as CZMQ and pyzmq write them, so that their tools can read it. */
 import { open, readFile } from "node:fs/promises";
 import { MillraceError } from "millrace-client/wire";
+import { hasCode, messageOf } from "../../work/thrown.js";
 
 export interface CurveKeys {
   readonly publicKey: string;
@@ -55,11 +56,11 @@ function textOf({ publicKey, secretKey }: CurveKeys): string {
 }
 
 function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
+  return hasCode(error, "ENOENT");
 }
 
 function unusable(path: string, cause: unknown): MillraceError {
-  const why = cause instanceof Error ? cause.message : String(cause);
+  const why = messageOf(cause);
   const message = `--zmq-curve-secret-key-file: ${path} cannot be used: ${why}`;
   return new MillraceError("option_invalid", message, { cause });
 }

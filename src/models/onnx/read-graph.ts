@@ -1,6 +1,7 @@
 /** READ FIRST of this folder: what an ONNX file says of its graph, whatever its size: inputs, outputs, opsets, files beside it. */
 import { open } from "node:fs/promises";
 import { MillraceError, tensorLimits } from "millrace-client/wire";
+import { messageOf } from "../../work/thrown.js";
 import { isMissing } from "../read-json.js";
 import { type Field, FieldReader } from "./field-reader.js";
 
@@ -49,7 +50,7 @@ export async function readGraph(path: string): Promise<GraphFacts> {
   } catch (cause) {
     if (cause instanceof MillraceError) throw cause;
     const isFileError = cause instanceof Error && "code" in cause;
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = messageOf(cause);
     const what = isMissing(cause)
       ? "is missing"
       : isFileError

@@ -17,6 +17,7 @@
 import { Worker } from "node:worker_threads";
 import { MillraceError } from "millrace-client/wire";
 import { type Clock, systemClock } from "../../work/clock.js";
+import { messageOf } from "../../work/thrown.js";
 import { isHeavy, Line } from "../line.js";
 import type { ThreadReply, ThreadRequest } from "./messages.js";
 import { ThreadWork, type ThreadWorkOptions } from "./thread-work.js";
@@ -188,7 +189,7 @@ export class PrepareThread implements AsyncDisposable {
     });
     worker.on("error", (error) => {
       if (worker !== this.#worker) return;
-      this.#reason = error instanceof Error ? error.message : String(error);
+      this.#reason = messageOf(error);
     });
     worker.on("exit", () => {
       if (worker === this.#worker) this.#onExit(this.#reason);

@@ -5,6 +5,7 @@
 import type { MessagePort } from "node:worker_threads";
 import { systemClock } from "../../work/clock.js";
 import type { PrepareStep } from "../../work/piece.js";
+import { messageOf } from "../../work/thrown.js";
 import { leastPiecesOf, type ModelSteps, stepsFrom, stepsOfTask } from "../model-steps.js";
 import { type Portion, PortionPacker } from "../portion.js";
 import type { ThreadReply, ThreadRequest } from "./messages.js";
@@ -72,7 +73,7 @@ export function servePrepareThread(
 }
 
 function notOpened(error: unknown): OpenedModel {
-  return { broken: error instanceof Error ? error.message : String(error) };
+  return { broken: messageOf(error) };
 }
 
 type WorkHere = { readonly counts: Iterator<number> } | { readonly steps: Iterator<PrepareStep> };

@@ -4,6 +4,7 @@ import { MillraceError } from "millrace-client/wire";
 import type { FrameOutcome } from "../../frames/messages.js";
 import type { GenerationManifest } from "../../models/manifest-generation.js";
 import { generationPayload, readHypotheses } from "../../work/generation.js";
+import { messageOf } from "../../work/thrown.js";
 import type { EngineEvents, EngineRequest } from "../engine.js";
 import { sharedHashed } from "../shared-weights.js";
 import {
@@ -42,7 +43,7 @@ async function openModel(request: EngineRequest<GenerationManifest>): Promise<Ge
     const data = [weights];
     return await GenerationModel.load(paths, manifest, { threads, spin: false, data, shared });
   } catch (cause) {
-    const message = cause instanceof Error ? cause.message : String(cause);
+    const message = messageOf(cause);
     throw new MillraceError("model_folder_invalid", `${modelDir}: ${message}`, { cause });
   }
 }

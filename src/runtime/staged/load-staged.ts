@@ -2,6 +2,7 @@
 import { MillraceError } from "millrace-client/wire";
 import type { FrameOutcome } from "../../frames/messages.js";
 import type { StagedManifest } from "../../models/manifest-staged.js";
+import { messageOf } from "../../work/thrown.js";
 import type { Engine, EngineEvents, EngineRequest } from "../engine.js";
 import type { Program } from "./program.js";
 import { openProgram } from "./programs.js";
@@ -22,7 +23,7 @@ export async function loadStaged(
   } catch (cause) {
     // A process may hold other models: what this one took goes.
     await program?.release();
-    const message = cause instanceof Error ? cause.message : String(cause);
+    const message = messageOf(cause);
     throw new MillraceError("model_folder_invalid", `${modelDir}: ${message}`, { cause });
   }
 }

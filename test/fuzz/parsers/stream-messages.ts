@@ -58,7 +58,6 @@ function channelOf(said: string[], closed: AbortSignal): Channel {
     say: (text) => void said.push(String(text)),
     keep: () => {},
     hold: () => () => {},
-    close: () => {},
     told: (thrown) => {
       if (thrown instanceof MillraceError) return thrown;
       said.push(JSON.stringify({ type: "error", error: { code: "bug", message: String(thrown) } }));

@@ -1,6 +1,7 @@
 /** The lines of one picture, gathered: what was read, in reading order, and what failed. */
 import { MillraceError, type OcrBox } from "millrace-client/wire";
 import type { TextLines } from "../../../work/text-lines.js";
+import { messageOf } from "../../../work/thrown.js";
 import type { StageResultValue } from "../program.js";
 import type { CroppedLine } from "./crop-stage.js";
 import type { LineText } from "./ctc.js";
@@ -50,5 +51,5 @@ function boxOf([a, b, c, d]: Quad, { width, height }: { width: number; height: n
 
 function errorOf(error: unknown): TextLines["failures"][number]["error"] {
   const code = error instanceof MillraceError ? error.code : "item_failed";
-  return { code, message: error instanceof Error ? error.message : String(error) };
+  return { code, message: messageOf(error) };
 }

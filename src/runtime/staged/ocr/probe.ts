@@ -1,5 +1,6 @@
 /** Whether the graphs of a folder are what its manifest says, seen on small inputs of nothing before anybody waits. */
 import type { OcrManifest, OcrRecogniser } from "../../../models/programs/manifest-ocr.js";
+import { messageOf } from "../../../work/thrown.js";
 import type { Size } from "../../pictures.js";
 import type { Fetches, Session } from "../../session.js";
 import { classSteps, runOn } from "./read-stages.js";
@@ -87,7 +88,7 @@ async function probed(
   try {
     return await runOn(session, [{ width, height, data }], { width, height, input });
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = messageOf(cause);
     throw new Error(`the ${name} takes no picture of ${width} × ${height}: ${why}`, { cause });
   }
 }

@@ -11,6 +11,7 @@ import {
   tensorTypes,
   textTensor,
 } from "../../../work/tensors.js";
+import { messageOf } from "../../../work/thrown.js";
 import { runTensors, type Session } from "../../session.js";
 
 export interface ProbedRows {
@@ -153,10 +154,6 @@ async function pairProblem(
     }
   }
   return null;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function isSame(found: NamedTensor, expected: NamedTensor): boolean {
