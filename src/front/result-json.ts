@@ -6,31 +6,39 @@ import type { TaskForm } from "../work/task-form.js";
 import { tensorDataParts } from "../work/tensor-json.js";
 import { tensorsOf } from "../work/tensors.js";
 
-/** An object, never an empty one: who writes it may put another field before it. */
-export function resultJson(outcome: InputOutcome, form: TaskForm): string {
+/** Elements of a tensor of which a step makes text. */
+const stepElements = 1_024;
+
+/** An object, never an empty one: who writes it may put another field before it. In steps, for it may be long. */
+export function* resultSteps(outcome: InputOutcome, form: TaskForm): Generator<undefined, string> {
   if ("error" in outcome) return JSON.stringify({ error: outcome.error });
-  if (form.tensors !== undefined) return namedJson(form.tensors.outputs, outcome.value);
+  if (form.tensors !== undefined) return yield* namedSteps(form.tensors.outputs, outcome.value);
   const { values, tensors } = outcome.value;
   const fields = Object.entries(values).map(([name, value]) =>
     fieldOf(name, JSON.stringify(value)),
   );
-  for (const [name, tensor] of Object.entries(tensors)) fields.push(fieldOf(name, listOf(tensor)));
+  for (const [name, tensor] of Object.entries(tensors)) {
+    fields.push(fieldOf(name, yield* listSteps(tensor)));
+  }
   return `{${fields.join(",")}}`;
 }
 
-/** Elements of a named tensor that become text at once, which takes some ten milliseconds. */
+/** Elements of a named tensor that may be sent as JSON. */
 const namedElementsMax = 262_144;
 
 /** Each by its name, with type and shape, and its data as a flat list. */
-function namedJson(field: string, value: Payload): string {
-  const each = tensorsOf(value).map((tensor) => {
+function* namedSteps(field: string, value: Payload): Generator<undefined, string> {
+  const each: string[] = [];
+  for (const tensor of tensorsOf(value)) {
     const { name, datatype, shape } = tensor;
     const head = JSON.stringify({ datatype, shape }).slice(0, -1);
-    return fieldOf(
-      name,
-      `${head},"data":${[...tensorDataParts(tensor, namedElementsMax)].join("")}}`,
-    );
-  });
+    const data: string[] = [];
+    for (const part of tensorDataParts(tensor, namedElementsMax)) {
+      data.push(part);
+      if (data.length % 2 === 0 && part.length > stepElements) yield;
+    }
+    each.push(fieldOf(name, `${head},"data":${data.join("")}}`));
+  }
   return `{${fieldOf(field, `{${each.join(",")}}`)}}`;
 }
 
@@ -38,21 +46,26 @@ function fieldOf(name: string, json: string): string {
   return `${JSON.stringify(name)}:${json}`;
 }
 
-function listOf({ data, shape, type }: Tensor): string {
+function* listSteps({ data, shape, type }: Tensor): Generator<undefined, string> {
   const write = type === "float32" ? float32Text : type === "float64" ? numberText : String;
   let at = 0;
-  const nested = (depth: number): string => {
+  let paused = 0;
+  function* nested(depth: number): Generator<undefined, string> {
     const parts: string[] = [];
     for (let index = 0; index < (shape[depth] ?? 0); index += 1) {
-      if (depth + 1 < shape.length) parts.push(nested(depth + 1));
-      else {
+      if (depth + 1 < shape.length) {
+        parts.push(yield* nested(depth + 1));
+        if (at - paused < stepElements) continue;
+        paused = at;
+        yield;
+      } else {
         parts.push(write(Number(data[at] ?? 0)));
         at += 1;
       }
     }
     return `[${parts.join(",")}]`;
-  };
-  return nested(0);
+  }
+  return yield* nested(0);
 }
 
 /** JSON has no word for what is no finite number. */

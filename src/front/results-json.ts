@@ -3,7 +3,8 @@ import type { SubmitSummary } from "../submit/submit.js";
 import type { Asker } from "../work/asker.js";
 import { askEach, type Question } from "./ask.js";
 import type { FrontParts, FrontTask } from "./front.js";
-import { resultJson } from "./result-json.js";
+import { resultSteps } from "./result-json.js";
+import { TextTurns } from "./text-turns.js";
 
 export interface ResultsJson {
   /** A list. */
@@ -19,11 +20,15 @@ export async function resultsJson(
 ): Promise<ResultsJson> {
   // As text from the start: half of the memory, and no pause at the end in which all of them become text.
   const results: string[] = [];
+  using turns = new TextTurns();
   const summary = await askEach(parts, asker, {
     ...question,
     onOutcome: ({ index, outcome }) => {
-      results[index] = resultJson(outcome, task);
+      turns.add(resultSteps(outcome, task), (text) => {
+        results[index] = text;
+      });
     },
   });
+  await turns.end();
   return { results: `[${results.join(",")}]`, summary };
 }

@@ -2,16 +2,27 @@
 import { float32Text } from "../work/float-text.js";
 import type { Payload, Tensor } from "../work/payload.js";
 
-/** A list of numbers, or where there is one for each token a list of those. */
-export function vectorText(result: Payload): string {
+/** A list of numbers, or where there is one for each token a list of those; in steps of a token. */
+export function* vectorSteps(result: Payload): Generator<undefined, string> {
   const tensor = vectorOf(result);
   const data = floatsOf(tensor);
   if (tensor.shape.length === 1) return listOf(data);
   const width = tensor.shape.at(-1) ?? 0;
-  const rows = Array.from({ length: tensor.shape[0] ?? 0 }, (_, row) =>
-    listOf(data.subarray(row * width, (row + 1) * width)),
-  );
+  const rows: string[] = [];
+  for (let row = 0; row < (tensor.shape[0] ?? 0); row += 1) {
+    if (row > 0) yield;
+    rows.push(listOf(data.subarray(row * width, (row + 1) * width)));
+  }
   return `[${rows.join(",")}]`;
+}
+
+/** The same at once, where there is one vector. */
+export function vectorText(result: Payload): string {
+  const steps = vectorSteps(result);
+  for (;;) {
+    const next = steps.next();
+    if (next.done === true) return next.value;
+  }
 }
 
 export function vectorFloats(result: Payload): Float32Array {

@@ -26,17 +26,20 @@ test("replies over gRPC that nobody takes: who has waited longest is disconnecte
 test("messages over gRPC on their way in have places; who comes then waits in a line, and is refused where that is full", () => {
   const places = new ReadPlaces(1, 2);
   const entered: string[] = [];
-  const take = (name: string): { release(): void } | null => places.take(() => entered.push(name));
+  const take = (name: string): (() => void) | null => {
+    const holder = { idleMs: () => 0, evict: () => assert.fail("nobody idles") };
+    return places.take(holder, () => entered.push(name));
+  };
   const first = take("first");
   const second = take("second");
   const third = take("third");
   assert.equal(take("fourth"), null, "the line has two");
   assert.deepEqual(entered, ["first"]);
-  second?.release();
-  first?.release();
-  first?.release();
+  second?.();
+  first?.();
+  first?.();
   assert.deepEqual(entered, ["first", "third"], "who gave up waiting is passed over");
   assert.notEqual(take("fifth"), null);
-  third?.release();
+  third?.();
   assert.deepEqual(entered, ["first", "third", "fifth"]);
 });

@@ -10,8 +10,9 @@ import type { FrontParts, FrontTask } from "../front.js";
 import { jsonReply } from "../json-reply.js";
 import { readQuestion } from "../read-question.js";
 import { replySummary } from "../reply-summary.js";
-import { resultJson } from "../result-json.js";
+import { resultSteps } from "../result-json.js";
 import { resultsJson } from "../results-json.js";
+import { TextTurns } from "../text-turns.js";
 import { withBody } from "../with-body.js";
 import { type BodyKind, bodyKindOf } from "./body-kind.js";
 import { fileFields, formFields } from "./files.js";
@@ -121,13 +122,17 @@ async function replyInLines(
   };
   const writeText = (line: string): void => begun().write(`${line}\n`);
   const write = (line: object): void => writeText(JSON.stringify(line));
+  using turns = new TextTurns();
   try {
     const summary = await askEach(parts, exchange, {
       ...question,
       onAccepted: () => void begun(),
       onOutcome: ({ index, outcome }) =>
-        writeText(`{"index":${index},${resultJson(outcome, parts.task).slice(1)}`),
+        turns.add(resultSteps(outcome, parts.task), (json) =>
+          writeText(`{"index":${index},${json.slice(1)}`),
+        ),
     });
+    await turns.end();
     write({ done: replySummary(exchange.id, summary, parts) });
   } catch (thrown) {
     if (lines === null) throw thrown;

@@ -16,7 +16,8 @@ import { Fields } from "../../work/fields.js";
 import { askEach, type Question, refuseWhileDraining } from "../ask.js";
 import type { FrontParts, FrontTask } from "../front.js";
 import { replySummary } from "../reply-summary.js";
-import { resultJson } from "../result-json.js";
+import { resultSteps } from "../result-json.js";
+import { TextTurns } from "../text-turns.js";
 import { hearObject, questionOf, type Said, taskNamed } from "./messages.js";
 import { Credit, Running } from "./running.js";
 
@@ -157,6 +158,7 @@ class Stream implements Hearer {
     const { id } = running;
     const named = `"id":${JSON.stringify(id)}`;
     let last: string;
+    using turns = new TextTurns();
     try {
       // It has called submit when it first waits: until then the message's bytes are counted by whoever read them.
       const summary = await askEach(this.#parts, asker, {
@@ -166,10 +168,12 @@ class Stream implements Hearer {
           this.#channel.say(JSON.stringify(accepted));
         },
         onOutcome: ({ index, outcome }) => {
-          const json = resultJson(outcome, task);
-          running.outcome(`{"type":"outcome",${named},"index":${index},"outcome":${json}}`);
+          turns.add(resultSteps(outcome, task), (json) => {
+            running.outcome(`{"type":"outcome",${named},"index":${index},"outcome":${json}}`);
+          });
         },
       });
+      await turns.end();
       this.#channel.replied(200, summary.class);
       const done: StreamDone = {
         type: "done",

@@ -6,7 +6,8 @@ import type { Payload } from "../../work/payload.js";
 import { askEach, valueOf } from "../ask.js";
 import type { FrontParts } from "../front.js";
 import type { ReadBody } from "../json-body.js";
-import { similaritiesText, vectorFloats, vectorText } from "../vectors.js";
+import { TextTurns } from "../text-turns.js";
+import { similaritiesText, vectorFloats, vectorSteps } from "../vectors.js";
 import {
   countOf,
   cutFields,
@@ -88,14 +89,18 @@ async function vectorsOf(
   // As text from the start, while others still run.
   const vectors: string[] = [];
   let tokens = 0;
+  using turns = new TextTurns();
   const summary = await ask(asker, parts, {
     fields,
     bytes,
     onResult: (result, index) => {
       tokens += tokensOf(result);
-      vectors[index] = vectorText(result);
+      turns.add(vectorSteps(result), (text) => {
+        vectors[index] = text;
+      });
     },
   });
+  await turns.end();
   return { body: `[${vectors.join(",")}]`, computed: { characters, tokens, summary } };
 }
 

@@ -19,13 +19,15 @@ import { callerOf, credentialOf } from "../caller-of.js";
 import type { Identification } from "../identification.js";
 import type { GrpcMethod } from "./grpc-front.js";
 import { grpcStatusOf } from "./grpc-status.js";
+import { amendStatus, type SentStatus, whenBytesCome } from "./library-call.js";
 import { type CallParts, OpenCall, textHeadersOf } from "./open-call.js";
-import type { ReadPlaces } from "./read-places.js";
+import type { PlaceHolder, ReadPlaces } from "./read-places.js";
 
 /** What is asked of whoever calls a method, and how it comes; of those too that are no front's. */
 export interface GuardedMethod extends Pick<GrpcMethod, "access" | "messageBytesMax"> {
   readonly path: string;
   readonly hasManyMessages: boolean;
+  readonly hasManyReplies: boolean;
   /** The next message of a stream may come when a reply to the one before was taken: whoever answers it says no more. */
   readonly releasesByReply?: true;
 }
@@ -38,6 +40,8 @@ export interface GuardParts extends Pick<CallParts, "draining" | "metrics" | "on
   readonly places: ReadPlaces;
   /** For calls that have many, from their beginning to their end. */
   readonly streams: ReadPlaces;
+  /** For calls that have many replies to one, likewise. */
+  readonly watches: ReadPlaces;
   readonly onCall: (metadata: Metadata, call: OpenCall) => void;
 }
 
@@ -48,6 +52,9 @@ export class GuardedCall extends ServerInterceptingCall {
   #open: OpenCall | null = null;
   /** Until its message is there. */
   #timer: NodeJS.Timeout | undefined;
+  /** Messages that came and have no reply yet. */
+  #unanswered = 0;
+  #activeAtMs = performance.now();
 
   constructor(call: ServerInterceptingCallInterface, method: GuardedMethod, parts: GuardParts) {
     super(call, {
@@ -60,11 +67,18 @@ export class GuardedCall extends ServerInterceptingCall {
     this.#parts = parts;
     this.#method = method;
     this.#call = call;
+    const active = (): void => {
+      this.#activeAtMs = performance.now();
+    };
+    whenBytesCome(call, active);
+    amendStatus(call, (told) => this.#amended(told));
   }
 
   override sendMessage(message: unknown, callback: () => void): void {
     super.sendMessage(message, () => {
       callback();
+      this.#unanswered = Math.max(0, this.#unanswered - 1);
+      this.#activeAtMs = performance.now();
       if (this.#method.releasesByReply === true) this.#open?.release();
     });
   }
@@ -106,25 +120,53 @@ export class GuardedCall extends ServerInterceptingCall {
 
   /** @throws MillraceError `queue_full` */
   #enter(open: OpenCall, next: () => void): void {
-    const { places, streams, bodyTimeoutMs } = this.#parts;
-    const { hasManyMessages } = this.#method;
-    const place = (hasManyMessages ? streams : places).take(next);
-    if (place === null) {
-      const message = hasManyMessages
+    const { places, streams, watches, bodyTimeoutMs } = this.#parts;
+    const { hasManyMessages, hasManyReplies } = this.#method;
+    const full = new MillraceError(
+      "queue_full",
+      hasManyMessages
         ? "As many streams are open as may be; end one, or send the requests one by one."
-        : "As many calls wait to send their message as may; come again later.";
-      throw new MillraceError("queue_full", message);
-    }
+        : "As many calls wait to send their message as may; come again later.",
+    );
+    const holder = this.#holderOf(open);
+    const release = (hasManyMessages ? streams : places).take(holder, () => {
+      this.#activeAtMs = performance.now();
+      next();
+    });
+    if (release === null) throw full;
     if (hasManyMessages) {
-      open.onEnd(() => place.release());
+      open.onEnd(release);
       return;
+    }
+    open.onFree(release);
+    if (hasManyReplies) {
+      const leave = watches.take({ ...holder, idleMs: () => 0 }, () => {});
+      if (leave === null) throw full;
+      open.onEnd(leave);
     }
     this.#timer = setTimeout(() => {
       const message = `The message did not arrive within ${bodyTimeoutMs} ms.`;
       this.#refuse(open, new MillraceError("body_timeout", message));
     }, bodyTimeoutMs);
     open.onEnd(() => clearTimeout(this.#timer));
-    open.onFree(() => place.release());
+  }
+
+  #holderOf(open: OpenCall): PlaceHolder {
+    const error = this.#method.hasManyMessages
+      ? new MillraceError("queue_full", "Others wait for a stream, and this one idles.")
+      : new MillraceError("body_timeout", "Others wait, and nothing of the message comes.");
+    return {
+      idleMs: () => (this.#unanswered > 0 ? 0 : performance.now() - this.#activeAtMs),
+      evict: () => this.#refuse(open, error),
+    };
+  }
+
+  /** What the library says by itself has no code of ours. */
+  #amended(told: SentStatus): SentStatus {
+    const code = told.code === status.RESOURCE_EXHAUSTED ? "body_too_large" : null;
+    const open = this.#open;
+    if (open === null || code === null || (told.metadata ?? null) !== null) return told;
+    return grpcStatusOf(open.told(new MillraceError(code, told.details ?? "")), open.headers);
   }
 
   #received(message: Buffer, next: () => void): void {
@@ -136,6 +178,7 @@ export class GuardedCall extends ServerInterceptingCall {
       this.#refuse(open, new MillraceError("body_too_large", text));
       return;
     }
+    this.#unanswered += 1;
     open.hold(next);
   }
 

@@ -57,6 +57,8 @@ export interface GrpcListenerParts
 const callsMaxOfConnection = 256;
 /** Calls of many messages, over all connections: each may have one message on its way in. */
 const streamsMax = 64;
+/** Calls of many replies to one message, which they have read. */
+const watchesMax = 1_024;
 /** Calls that wait to send their message. */
 const waitingMax = 4_096;
 /** A message that only asks, to reflection. */
@@ -102,6 +104,7 @@ class Listener implements RunningListener {
       draining: this.#drain.signal,
       places: new ReadPlaces(placesMax, waitingMax),
       streams: new ReadPlaces(streamsMax, 0),
+      watches: new ReadPlaces(watchesMax, 0),
       onCall: (metadata, call) => this.#began(metadata, call),
       onBug: (requestId, thrown) => log.error({ err: thrown, requestId }, "internal error"),
     };
@@ -116,8 +119,9 @@ class Listener implements RunningListener {
       parts.fronts.flatMap(({ services }) => services),
       (definition, implementation) => {
         for (const { path } of Object.values(definition)) {
+          const both = { hasManyMessages: true, hasManyReplies: true };
           const asks = { messageBytesMax: questionBytesMax, releasesByReply: true } as const;
-          this.#methods.set(path, { path, hasManyMessages: true, ...asks });
+          this.#methods.set(path, { path, ...both, ...asks });
         }
         this.#grpc.addService(definition, implementation);
       },
@@ -160,7 +164,12 @@ class Listener implements RunningListener {
         const path = `/${service.name}/${method.name}`;
         if (this.#methods.has(path)) throw new Error(`${name} answers ${path} twice`);
         const { kind } = method;
-        this.#methods.set(path, { ...method, path, hasManyMessages: kind !== "unary" });
+        this.#methods.set(path, {
+          ...method,
+          path,
+          hasManyMessages: kind === "both-stream",
+          hasManyReplies: kind !== "unary",
+        });
         this.#register(path, method);
       }
     }

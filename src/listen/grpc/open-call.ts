@@ -1,4 +1,5 @@
 /** One call: who asks, for how long, its messages on their way in, and how it ends. */
+import { setMaxListeners } from "node:events";
 import type { IncomingHttpHeaders } from "node:http";
 import type { Metadata } from "@grpc/grpc-js";
 import type { MillraceError, WorkClass } from "millrace-client/wire";
@@ -34,6 +35,8 @@ export class OpenCall implements GrpcCall {
 
   constructor(parts: CallParts) {
     this.#parts = parts;
+    // As many as a stream has requests and replies under way.
+    setMaxListeners(0, this.#departure.signal);
   }
 
   get id(): string {

@@ -54,8 +54,17 @@ export function completeEmbed(settings: JsonObject, model: EmbeddingModel): Json
   return { ...defaults, ...settings, pooling, layer: wish.layer, dimensions };
 }
 
+/** Read once: all inputs of a request have the same ones, and there may be ten thousand of them. */
+const read = new WeakMap<JsonObject, EmbedSettings>();
+
 /** The settings that `completeEmbed` gave, as they are needed again. */
 export function completedEmbed(settings: JsonObject): EmbedSettings {
+  const known = read.get(settings) ?? readCompleted(settings);
+  read.set(settings, known);
+  return known;
+}
+
+function readCompleted(settings: JsonObject): EmbedSettings {
   const { pooling, layer, normalize, dimensions, encoding, truncate, kind } = settings;
   const { truncateFrom, maxTokens, returnTokens, maskSpecial } = settings;
   const from = truncateEnds.find((end) => end === truncateFrom);
