@@ -237,10 +237,7 @@ test("a section of the file has the names of the program that is replaced, null 
   const flags = { bertPort: "5555", bertPortOut: "5556", bertPoolingLayer: "-1" };
   assert.equal(resolveConfiguration({ machine, flags }).options.bertPoolingLayer, -1);
   withFile('{"bert": {"pooling_layer": [-4, -3], "port": null}}', (file) => {
-    assert.match(
-      problemsOf({ file }).join(),
-      /\[-4,-3\] is a list: .*null is not a whole/,
-    );
+    assert.match(problemsOf({ file }).join(), /\[-4,-3\] is a list: .*null is not a whole/);
   });
 });
 
