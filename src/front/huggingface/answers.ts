@@ -201,10 +201,14 @@ function base64Of({ value: { inputs } }: Request): string {
   throw badField("inputs", "must be a picture in base64");
 }
 
+function lineText({ text }: JsonObject): string {
+  return typeof text === "string" ? text : "";
+}
+
 /** An object and no list: the client wants it so. */
 function readText(result: Payload | undefined): string {
   const lines = result?.values["lines"];
-  const texts = (Array.isArray(lines) ? lines : []).filter(isJsonObject).map(({ text }) => text);
+  const texts = (Array.isArray(lines) ? lines : []).filter(isJsonObject).map(lineText);
   return JSON.stringify({ generated_text: texts.join("\n") });
 }
 
