@@ -31,7 +31,7 @@ export const drivers: readonly DriverKind[] = [
     open: httpDriver({
       path: () => "/v1/embed",
       body: (texts, model) => ({ texts, model, encoding: "base64" }),
-      count: (reply) => countOf(reply["results"], "embedding"),
+      count: (reply) => countOf(fieldOf(reply, "results"), "embedding"),
       textsMax: 1_024,
     }),
   },
@@ -40,7 +40,7 @@ export const drivers: readonly DriverKind[] = [
     open: httpDriver({
       path: () => "/v1/embeddings",
       body: (input, model) => ({ input, model, encoding_format: "base64" }),
-      count: (reply) => countOf(reply["data"], "embedding"),
+      count: (reply) => countOf(fieldOf(reply, "data"), "embedding"),
       textsMax: 1_024,
     }),
   },
@@ -52,16 +52,53 @@ export const drivers: readonly DriverKind[] = [
         inputs: [{ name: "text", datatype: "BYTES", shape: [data.length], data }],
       }),
       count: (reply) => {
-        const [output] = reply["outputs"] as readonly { readonly shape: readonly number[] }[];
+        const [output] = fieldOf(reply, "outputs") as readonly {
+          readonly shape: readonly number[];
+        }[];
         return output?.shape[0] ?? 0;
       },
       textsMax: 512,
+    }),
+  },
+  {
+    name: "text-embeddings-inference",
+    open: httpDriver({
+      path: () => "/embed",
+      body: (inputs) => ({ inputs }),
+      count: lengthOf,
+      textsMax: 1_024,
+    }),
+  },
+  {
+    name: "Hugging Face",
+    open: httpDriver({
+      path: (model) => `/models/${model}`,
+      body: (inputs) => ({ inputs }),
+      count: lengthOf,
+      textsMax: 1_024,
+    }),
+  },
+  {
+    name: "bert over HTTP",
+    open: httpDriver({
+      path: () => "/encode",
+      body: (texts) => ({ id: 1, texts, is_tokenized: false }),
+      count: (reply) => lengthOf(fieldOf(reply, "result")),
+      textsMax: 1_024,
     }),
   },
   { name: "WebSocket", open: webSocketDriver },
   { name: "gRPC", open: grpcDriver },
   { name: "bert over ZeroMQ", open: bertDriver },
 ];
+
+function fieldOf(reply: unknown, field: string): unknown {
+  return (reply as Readonly<Record<string, unknown>>)[field];
+}
+
+function lengthOf(list: unknown): number {
+  return (list as readonly unknown[]).length;
+}
 
 function countOf(list: unknown, field: string): number {
   return (list as readonly object[]).filter((each) => field in each).length;

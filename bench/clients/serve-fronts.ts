@@ -12,7 +12,7 @@ export async function serveFronts(options: CreateServerOptions): Promise<ServedF
   const free = await freePorts(portOptions.length);
   const ports = Object.fromEntries(portOptions.map((name, at) => [name, free[at] ?? 0]));
   // The same vectors as over HTTP: of the last layer, and of the whole text.
-  const bert = { bertPoolingLayer: -1, bertMaxSeqLen: 0 };
+  const bert = { bertPoolingLayer: -1, bertMaxSeqLen: 0, bertHttp: true };
   const server = await serve({ ...options, ...ports, ...bert });
   return {
     url: server.url,

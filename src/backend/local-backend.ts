@@ -276,9 +276,9 @@ class LocalBackend implements Backend {
       this.#firstUp.loadFailed(event.loading.model, event.reason);
     if (event.type !== "measured") return;
     const model = this.#local.nameOf(event.model);
-    for (const stage of event.stages) {
+    for (const { sizes, ...stage } of event.stages) {
       this.#activity.measured({ model, ...stage });
-      this.#book.measured({ model, ...stage });
+      this.#book.measured({ model, stage: stage.stage, sizes });
     }
   }
 

@@ -1,11 +1,9 @@
 /** What became of each model's requests and runs, kept in bounded memory. */
-import type { StageTime } from "millrace-client/wire";
+import { runSizesMax, type StageReport } from "../frames/messages.js";
 import type { SubmitSummary } from "../submit/submit.js";
 import type { ModelStatistics, TimedCount } from "../work/views.js";
 
 const none: TimedCount = { count: 0, ms: 0 };
-/** Sizes of runs that are told apart; larger ones are counted as the largest. */
-const rowsMax = 1_024;
 
 interface Page {
   lastAtMs: number;
@@ -19,6 +17,10 @@ interface Page {
   /** The first one that reported: the others see what it made. */
   stage: string | null;
   readonly runs: Map<number, TimedCount>;
+}
+
+interface MeasuredRuns extends Pick<StageReport, "stage" | "sizes"> {
+  readonly model: string;
 }
 
 export class ModelBook {
@@ -48,12 +50,14 @@ export class ModelBook {
     page.lastAtMs = Date.now();
   }
 
-  measured({ model, stage, runs, rows, ms }: StageTime): void {
+  measured({ model, stage, sizes }: MeasuredRuns): void {
     const page = this.#pageOf(model);
     page.stage ??= stage;
-    if (page.stage !== stage || runs === 0) return;
-    const size = Math.min(rowsMax, Math.max(1, Math.round(rows / runs)));
-    page.runs.set(size, plus(page.runs.get(size) ?? none, ms, runs));
+    if (page.stage !== stage) return;
+    for (const { rows, runs, ms } of sizes) {
+      const size = Math.min(runSizesMax, rows);
+      page.runs.set(size, plus(page.runs.get(size) ?? none, ms, runs));
+    }
   }
 
   /** Of these and of no other: what is served no more is forgotten. */

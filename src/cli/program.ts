@@ -1,8 +1,9 @@
 /** What all commands share: help, and how errors leave. */
 import { Command, CommanderError } from "commander";
-import { errorRegistry, MillraceError } from "millrace-client/wire";
+import { MillraceError } from "millrace-client/wire";
 import { version } from "../version.js";
 import { exitCodes, exitCodesOfErrors } from "./exit-codes.js";
+import { whatToDo } from "./what-to-do.js";
 
 const examples = `
 Examples:
@@ -48,7 +49,7 @@ export async function run(program: Command, argv: readonly string[] = process.ar
     const told = tellable(error);
     // A bug: whoever reports it needs the stack, which Node prints.
     if (told === null) throw error;
-    process.stderr.write(`${errorText(told)}${errorRegistry[told.code].whatToDo}\n`);
+    process.stderr.write(`${errorText(told)}${whatToDo(told)}\n`);
     process.exitCode = exitCodesOfErrors[told.code] ?? exitCodes.failed;
   }
 }

@@ -47,6 +47,9 @@ export const modelCharactersMax = 512;
 /** Stages of a model, each with a name that becomes a label of metrics, which are kept: a child may name no more. */
 export const stagesMax = 64;
 
+/** Sizes of runs that are told apart; larger ones are counted as the largest. */
+export const runSizesMax = 1_024;
+
 export interface FrameItem {
   /** Unique in the parent's life. */
   readonly itemId: number;
@@ -150,4 +153,13 @@ export type ChildFrame =
     };
 
 /** Sums since the last report. Where the time goes inside a pipeline. */
-export type StageReport = Omit<StageTime, "model">;
+export interface StageReport extends Omit<StageTime, "model"> {
+  /** The same runs by their rows, each size once. */
+  readonly sizes: readonly RunsOfSize[];
+}
+
+export interface RunsOfSize {
+  readonly rows: number;
+  readonly runs: number;
+  readonly ms: number;
+}

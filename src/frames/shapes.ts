@@ -1,8 +1,8 @@
 /** What a frame is made of: a check for each field of each frame, and where in it tensors stand. */
 import { isErrorCode } from "millrace-client/wire";
 import { isJsonObject } from "../work/payload.js";
-import type { ChildFrame, FrameOutcome, ParentFrame, StageReport } from "./messages.js";
-import { messageCharactersMax, modelCharactersMax, stagesMax } from "./messages.js";
+import type { ChildFrame, FrameOutcome, ParentFrame, RunsOfSize, StageReport } from "./messages.js";
+import { messageCharactersMax, modelCharactersMax, runSizesMax, stagesMax } from "./messages.js";
 import { ProtocolError } from "./protocol-error.js";
 import { TailReader } from "./tail.js";
 
@@ -129,6 +129,8 @@ function isFailure(entry: unknown): entry is Failure {
   return failureShape(entry);
 }
 
+const isRunsOfSize = hasShape<RunsOfSize>({ rows: isCount, runs: isCount, ms: isAmount });
+
 const isStageReport = hasShape<StageReport>({
   stage: isStage,
   runs: isCount,
@@ -136,6 +138,7 @@ const isStageReport = hasShape<StageReport>({
   units: isCount,
   paddedUnits: isCount,
   ms: isAmount,
+  sizes: isListOf(isRunsOfSize, runSizesMax),
 });
 
 const isIds = isListOf(isCount);

@@ -32,6 +32,8 @@ export type OptionType<Value> = [NonNullable<Value>] extends [number]
       readonly max: number;
       /** What null in the file stands for, where the program that is replaced has that word. */
       readonly none?: number;
+      /** A list in the program that is replaced: why there is one here. A list of one is taken. */
+      readonly whyOne?: string;
     }
   : [NonNullable<Value>] extends [boolean]
     ? { readonly type: "flag" }

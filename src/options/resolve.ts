@@ -266,6 +266,11 @@ function readInteger(
   raw: unknown,
 ): Read {
   if (raw === null && definition.none !== undefined) return { value: definition.none };
+  if (definition.whyOne !== undefined) {
+    const [first, ...others] = listOf(raw);
+    if (others.length > 0) return { problem: `${show(raw)} is a list: ${definition.whyOne}` };
+    if (first !== undefined && first !== raw) return readInteger(definition, first);
+  }
   const value = typeof raw === "string" && /^-?\d{1,15}$/.test(raw) ? Number(raw) : raw;
   if (typeof value !== "number" || !Number.isSafeInteger(value)) {
     return { problem: `${show(raw)} is not a whole number of ${definition.unit}` };
@@ -274,6 +279,13 @@ function readInteger(
     return { problem: `${value} is not between ${definition.min} and ${definition.max}` };
   }
   return { value };
+}
+
+/** `[-2, -1]` in a file; with commas or spaces between on the command line. */
+function listOf(raw: unknown): readonly unknown[] {
+  if (Array.isArray(raw)) return raw;
+  if (typeof raw !== "string") return [raw];
+  return raw.split(/[[\],\s]+/).filter((part) => part !== "");
 }
 
 function readFlag(raw: unknown): Read {

@@ -38,7 +38,7 @@ export interface ModelStatistics {
   readonly queue: TimedCount;
   readonly compute: TimedCount;
   readonly rest: TimedCount;
-  /** Runs of its first stage, by their rows: of runs that a pipeline reported together the mean. */
+  /** Runs of its first stage, by their rows. */
   readonly runs: readonly (TimedCount & { readonly rows: number })[];
   /** In all pipelines that host it. */
   readonly residentBytes: number;

@@ -4,6 +4,7 @@ import { copyFile, readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { promisify } from "node:util";
 import { floatsOf, i64, openSession } from "#src/runtime/session.js";
+import { drivers } from "../../bench/clients/drivers.js";
 import { cosineOf } from "../../bench/clients/peers/cosine.js";
 import { writePlainGraph } from "../../bench/clients/peers/plain-graph.js";
 import { makeModels } from "../../bench/tasks/make-models.js";
@@ -123,13 +124,11 @@ const clientsLines: readonly string[] = [
   "front alone, requests of 16, no vector # items/s",
   "front alone, requests of 16, a vector of 384 in base64 # items/s",
   "front alone, requests of 16, a vector of 384 in digits # items/s",
-  ...["HTTP", "OpenAI", "v2 over HTTP", "WebSocket", "gRPC", "bert over ZeroMQ"].flatMap(
-    (front) => [
-      `tiny int8, ${front}: 8 callers of one text # texts/s`,
-      `tiny int8, ${front}: one caller of all # texts/s`,
-      `tiny int8, ${front}: 8 callers / one caller #`,
-    ],
-  ),
+  ...drivers.flatMap(({ name: front }) => [
+    `tiny int8, ${front}: 8 callers of one text # texts/s`,
+    `tiny int8, ${front}: one caller of all # texts/s`,
+    `tiny int8, ${front}: 8 callers / one caller #`,
+  ]),
   "tiny int8, bert over ZeroMQ: a config request while all pipelines are busy, p99 # ms",
   "tiny int8, bert over ZeroMQ: of 20 fresh clients lost their reply #",
 ];

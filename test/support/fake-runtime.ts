@@ -93,7 +93,8 @@ async function run(): Promise<void> {
     for (const item of batch) await runItem(item);
   }
   running = false;
-  const report = { stage: "fake", runs: 1, rows: 1, units: 1, paddedUnits: 1, ms: 1 };
+  const sizes = [{ rows: 1, runs: 1, ms: 1 }];
+  const report = { stage: "fake", runs: 1, rows: 1, units: 1, paddedUnits: 1, ms: 1, sizes };
   send({ type: "report", model, stages: [report], cacheBytes: 0 });
 }
 

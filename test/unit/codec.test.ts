@@ -32,7 +32,8 @@ const outcome = {
   value,
 } as const;
 const failure = { itemId: 2, ok: false, code: "item_failed", message: "鱼 🐟" } as const;
-const stage = { stage: "decode", runs: 1, rows: 2, units: 3, paddedUnits: 4, ms: 5.5 };
+const sizes = [{ rows: 2, runs: 1, ms: 5.5 }];
+const stage = { stage: "decode", runs: 1, rows: 2, units: 3, paddedUnits: 4, ms: 5.5, sizes };
 
 const childFrames: readonly ChildFrame[] = [
   { type: "hello", version: 1, pid: 77 },

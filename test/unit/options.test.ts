@@ -237,10 +237,7 @@ test("a section of the file has the names of the program that is replaced, null 
   const flags = { bertPort: "5555", bertPortOut: "5556", bertPoolingLayer: "-1" };
   assert.equal(resolveConfiguration({ machine, flags }).options.bertPoolingLayer, -1);
   withFile('{"bert": {"pooling_layer": [-4, -3], "port": null}}', (file) => {
-    assert.match(
-      problemsOf({ file }).join(),
-      /\[-4,-3\] is not a whole number.*null is not a whole/,
-    );
+    assert.match(problemsOf({ file }).join(), /\[-4,-3\] is a list: .*null is not a whole/);
   });
 });
 
@@ -277,4 +274,22 @@ test("defect: two listeners may not want one port of one address, whichever they
   assert.deepEqual(both({ ...bert, host: "10.0.0.1", insecure: "true" }), []);
   assert.deepEqual(both({ ...bert, host: "0.0.0.0", insecure: "true" }).length, 1);
   assert.deepEqual(both({ port: "0", grpcPort: "0", adminPort: "0" }), []);
+});
+
+test("a list of one layer is that layer, as bert-as-service writes it; a longer one is told why not", () => {
+  withFile('{"bert": {"pooling_layer": [-3]}}', (file) => {
+    assert.equal(resolveConfiguration({ machine, file }).options.bertPoolingLayer, -3);
+  });
+  const problems = (bertPoolingLayer: unknown): string =>
+    problemsOf({ code: { bertPoolingLayer } }).join();
+  for (const list of [[-2, -1], "-2,-1", "-2 -1", "[-2, -1]"]) {
+    assert.match(
+      problems(list),
+      /^bertPoolingLayer: .* is a list: the states of one layer are pooled/,
+    );
+  }
+  for (const none of [[], [[]], ["x"], "", ",", {}]) {
+    assert.match(problems(none), /is not a whole number of layers/);
+  }
+  assert.equal(problems("-2"), "");
 });

@@ -7,7 +7,7 @@ interface HttpProtocol {
   readonly path: (model: string) => string;
   readonly body: (texts: readonly string[], model: string) => object;
   /** Vectors in the reply. */
-  readonly count: (reply: Readonly<Record<string, unknown>>) => number;
+  readonly count: (reply: unknown) => number;
   readonly textsMax: number;
 }
 
@@ -29,11 +29,7 @@ export function httpDriver(protocol: HttpProtocol): (target: DriverTarget) => Pr
   };
 }
 
-async function post(
-  url: URL,
-  agent: Agent,
-  body: string,
-): Promise<Readonly<Record<string, unknown>>> {
+async function post(url: URL, agent: Agent, body: string): Promise<unknown> {
   const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
   const received = await new Promise<string>((resolve, reject) => {
     const sent = request(url, { method: "POST", agent, headers }, (response) => {
@@ -48,5 +44,5 @@ async function post(
     sent.on("error", reject);
     sent.end(body);
   });
-  return JSON.parse(received) as Readonly<Record<string, unknown>>;
+  return JSON.parse(received);
 }

@@ -201,13 +201,15 @@ function base64Of({ value: { inputs } }: Request): string {
   throw badField("inputs", "must be a picture in base64");
 }
 
+function lineText({ text }: JsonObject): string {
+  return typeof text === "string" ? text : "";
+}
+
 /** An object and no list: the client wants it so. */
 function readText(result: Payload | undefined): string {
   const lines = result?.values["lines"];
-  const texts = (Array.isArray(lines) ? lines : []).filter(isJsonObject).map(({ text }) => text);
-  return JSON.stringify({
-    generated_text: texts.filter((text) => typeof text === "string").join("\n"),
-  });
+  const texts = (Array.isArray(lines) ? lines : []).filter(isJsonObject).map(lineText);
+  return JSON.stringify({ generated_text: texts.join("\n") });
 }
 
 /** A model that ranks is there one with a single label, and pairs are what it takes. */

@@ -17,7 +17,7 @@ import type { Engine, EngineEvents } from "../engine.js";
 import { failed } from "../failed-outcome.js";
 import { usualBulkShare } from "../owed-share.js";
 import { RunCost } from "../run-cost.js";
-import { StageMeter } from "../stage-meter.js";
+import { type MeasuredRun, StageMeter } from "../stage-meter.js";
 import { type Branch, endBranch, problemOf, type StagedItem, startBranch } from "./active-item.js";
 import { StageChoosing, type StagedLimits, type StagedWork, type StageRun } from "./choosing.js";
 import type { Program, Stage, StageInput, StageResult, StageResultValue } from "./program.js";
@@ -257,7 +257,7 @@ export class StagedEngine implements Engine {
   }
 
   /** Whole units are reported, whatever padding makes of them. */
-  #measure(stage: string, run: Omit<StageReport, "stage" | "runs">): void {
+  #measure(stage: string, run: MeasuredRun): void {
     const { units, paddedUnits } = run;
     const whole = { units: Math.round(units), paddedUnits: Math.round(paddedUnits) };
     this.#meter.add(stage, { ...run, ...whole });

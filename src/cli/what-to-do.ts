@@ -1,0 +1,39 @@
+/** What to do about an error, beyond what its code says: of a connection, its cause is known here. */
+import { errorRegistry, type MillraceError } from "millrace-client/wire";
+
+/** Node's, of a certificate that nobody known has signed. */
+const strangers: readonly string[] = [
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+];
+
+export function whatToDo(error: MillraceError): string {
+  const usual = errorRegistry[error.code].whatToDo;
+  if (error.code !== "connection_failed") return usual;
+  const codes = codesOf(error);
+  if (codes.some((code) => strangers.includes(code))) {
+    return "The variable NODE_EXTRA_CA_CERTS names a file of certificates that are trusted as well.";
+  }
+  // A server that speaks TLS hangs up on who does not; the other way round it answers in what is no TLS.
+  if (codes.includes("UND_ERR_SOCKET")) {
+    return `${usual} If it speaks TLS, the address begins with https://.`;
+  }
+  if (
+    codes.includes("ERR_SSL_WRONG_VERSION_NUMBER") ||
+    codes.includes("ERR_SSL_PACKET_LENGTH_TOO_LONG")
+  ) {
+    return "The server speaks no TLS there: the address begins with http://.";
+  }
+  return usual;
+}
+
+/** Of the error and of what caused it. */
+function codesOf(error: Error): readonly string[] {
+  const codes: string[] = [];
+  for (let each: unknown = error; each instanceof Error && codes.length < 8; each = each.cause) {
+    codes.push("code" in each ? String(each.code) : "");
+  }
+  return codes;
+}
