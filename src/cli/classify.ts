@@ -2,9 +2,8 @@
 import { stat } from "node:fs/promises";
 import type { Command } from "commander";
 import { type ClassifyFields, type ClassifyResult, MillraceError } from "millrace-client";
-import { type BulkWork, type ResumableFlags, runFile } from "./bulk/file-run.js";
+import type { BulkWork, ResumableFlags } from "./bulk/file-run.js";
 import { addBulkFlags, addRestartFlag, wholeNumber } from "./bulk/flags.js";
-import { runFolder } from "./bulk/folder-run.js";
 import { jsonlRows } from "./bulk/jsonl-rows.js";
 import { runRemote } from "./remote.js";
 
@@ -56,9 +55,11 @@ async function classify(path: string, flags: ClassifyFlags, signal: AbortSignal)
   if (isFolder) {
     const each: BulkWork<Uint8Array, ClassifyResult>["each"] = (client, pictures, options) =>
       client.classifyPicturesEach(pictures, { ...fields, ...options });
+    const { runFolder } = await import("./bulk/folder-run.js");
     return await runFolder(path, { ...work, each }, { flags, signal });
   }
   const each: BulkWork<string, ClassifyResult>["each"] = (client, texts, options) =>
     client.classifyEach(texts, { ...fields, ...options });
+  const { runFile } = await import("./bulk/file-run.js");
   return await runFile(path, { ...work, each }, { flags, format: jsonlRows(plain), signal });
 }

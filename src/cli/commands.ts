@@ -1,17 +1,23 @@
 /** Every command, in the groups in which the help shows them. */
 import type { Command } from "commander";
-import { openBackend } from "../backend/local-backend.js";
+import type { OpenBackend } from "../backend/backend.js";
 import { registerClassify } from "./classify.js";
 import { registerConfig } from "./config.js";
 import { registerConvert } from "./convert.js";
 import { registerEmbed } from "./embed.js";
-import { registerInspect } from "./inspect.js";
+import { registerInspect } from "./inspect-command.js";
 import { registerKeys } from "./keys.js";
 import { registerOcr } from "./ocr.js";
 import { registerRerank } from "./rerank.js";
 import { registerServe } from "./serve.js";
 import { registerStatus } from "./status.js";
 import { registerTranslate } from "./translate.js";
+
+/** A command loads what it works with when it is called: those that ask a server need little, and are called often. */
+const openBackend: OpenBackend = async (parts) => {
+  const local = await import("../backend/local-backend.js");
+  return await local.openBackend(parts);
+};
 
 export function registerCommands(program: Command): void {
   program.commandsGroup("A server:");

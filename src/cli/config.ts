@@ -1,13 +1,9 @@
 /** `millrace config`: every value that `serve` would use with the same flags, and where it came from. */
 import { type Command, Option } from "commander";
 import { MillraceError } from "millrace-client/wire";
-import { engineTable } from "../models/engine-table.js";
-import { readModel } from "../models/read-manifest.js";
-import { findModels } from "../models/registry.js";
 import { optionGroups } from "../options/definition.js";
 import type { Configuration } from "../options/resolve.js";
 import { flagOf, optionKeys, optionTable, variableOf } from "../options/table.js";
-import { withKeptTrial } from "../trial/trial.js";
 import { addOptionFlags, configurationFrom } from "./option-flags.js";
 
 const examples = `
@@ -25,6 +21,7 @@ export function registerConfig(program: Command): void {
     .addOption(new Option("--json", "one JSON object"))
     .addHelpText("after", examples);
   addOptionFlags(command).action(async ({ json, ...flags }: Record<string, unknown>) => {
+    const { withKeptTrial } = await import("../trial/trial.js");
     const configuration = await withKeptTrial(configurationFrom(flags));
     for (const warning of configuration.warnings) process.stderr.write(`warning: ${warning}\n`);
     const models = await readModels(configuration.options.models);
@@ -44,6 +41,7 @@ type ModelSettings =
 
 /** The manifests only: the files beside them may be large, and are looked at by `inspect` and by the start. */
 async function readModels(modelsDir: string): Promise<ModelSettings[]> {
+  const { findModels } = await import("../models/registry.js");
   try {
     return await Promise.all((await findModels(modelsDir)).map(settingsOf));
   } catch (error) {
@@ -52,6 +50,8 @@ async function readModels(modelsDir: string): Promise<ModelSettings[]> {
 }
 
 async function settingsOf(dir: string): Promise<ModelSettings> {
+  const { engineTable } = await import("../models/engine-table.js");
+  const { readModel } = await import("../models/read-manifest.js");
   try {
     const { manifest } = await readModel(dir);
     const settings = engineTable[manifest.engine].settings(manifest);

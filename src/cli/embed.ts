@@ -2,7 +2,7 @@
 import { type Command, Option } from "commander";
 import { type Embedding, type EmbedFields, embedPoolings, MillraceError } from "millrace-client";
 import { float32Text } from "../work/float-text.js";
-import { type BulkWork, type ResumableFlags, runFile } from "./bulk/file-run.js";
+import type { BulkWork, ResumableFlags } from "./bulk/file-run.js";
 import { addBulkFlags, addRestartFlag, wholeNumber } from "./bulk/flags.js";
 import { jsonlRows } from "./bulk/jsonl-rows.js";
 import { npyRows } from "./bulk/npy-rows.js";
@@ -43,10 +43,11 @@ export function registerEmbed(program: Command): void {
     .option("--truncate", "cut what is too long instead of refusing it")
     .addHelpText("after", examples);
   addRestartFlag(addBulkFlags(command)).action((file: string, flags: EmbedFlags) =>
-    runRemote((signal) => {
+    runRemote(async (signal) => {
       const work = workOf(flags);
       const format = formatOf(work, flags);
-      return runFile(file, work, { flags, format, signal });
+      const { runFile } = await import("./bulk/file-run.js");
+      return await runFile(file, work, { flags, format, signal });
     }),
   );
 }

@@ -1,8 +1,7 @@
-/** `millrace inspect DIR`: what a folder is, for people or as JSON. */
+/** What a model folder is, for `millrace inspect`. */
 import { existsSync } from "node:fs";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { Command } from "commander";
 import { MillraceError } from "millrace-client/wire";
 import { readBaseDir } from "../convert/encoder/modules.js";
 import { openWeights } from "../convert/reading/weights.js";
@@ -22,15 +21,6 @@ import {
 } from "../models/quantization.js";
 import { readJsonFile } from "../models/read-json.js";
 import { graphsIn, readModel, verifyFiles } from "../models/read-manifest.js";
-import { exitCodes } from "./exit-codes.js";
-
-const examples = `
-Examples:
-  $ millrace inspect ./opus-mt-en-zh     of Hugging Face: whether convert reads it, and if not, why
-  $ millrace inspect models/en-zh        Millrace's own: what it is, and whether its files are whole
-  $ millrace inspect squeezenet.onnx     a graph: its inputs and outputs
-  $ millrace inspect models/en-zh --json
-`;
 
 export interface MillraceInspection {
   readonly kind: "millrace";
@@ -67,22 +57,6 @@ export interface HuggingFaceInspection {
 export type Inspection = MillraceInspection | HuggingFaceInspection;
 
 const isGraph = (path: string): boolean => path.endsWith(graphEnding) && existsSync(path);
-
-export function registerInspect(program: Command): void {
-  program
-    .command("inspect")
-    .summary("say what a model folder is, and whether its files are whole")
-    .description("Say what a model folder is: Millrace's own, or one of Hugging Face.")
-    .argument("<dir>", "the model folder, or an ONNX file")
-    .option("--json", "print JSON")
-    .addHelpText("after", examples)
-    .action(async (dir: string, options: { readonly json?: boolean }) => {
-      const inspection = await inspectFolder(dir);
-      console.log(options.json ? JSON.stringify(inspection, null, 2) : describe(inspection));
-      if (inspection.kind === "millrace" && inspection.damage !== null)
-        process.exitCode = exitCodes.failed;
-    });
-}
 
 /** Throws `model_folder_invalid` where the folder is neither, or its manifest is wrong. */
 export async function inspectFolder(dir: string): Promise<Inspection> {
@@ -172,7 +146,8 @@ async function reasonOr<Result>(work: Promise<Result>): Promise<Result | string>
   }
 }
 
-function describe(inspection: Inspection): string {
+/** For people: a line for each thing that is known. */
+export function inspectionText(inspection: Inspection): string {
   const rows =
     inspection.kind === "millrace" ? millraceRows(inspection) : huggingFaceRows(inspection);
   const width = Math.max(...rows.map(([label]) => label.length));

@@ -1,7 +1,7 @@
 /** `millrace keys`: the file of keys that `serve --keys` reads. A key is shown when it is made, and never again. */
 import { type Command, InvalidArgumentError } from "commander";
 import { MillraceError, type WorkClass, workClasses } from "millrace-client/wire";
-import { changeKeyFile, type KeyRecord, newKey, readKeyFile } from "../access/key-file.js";
+import type { KeyRecord } from "../access/key-file.js";
 
 interface FileFlags {
   readonly keys: string;
@@ -88,6 +88,7 @@ async function add(name: string, flags: AddFlags): Promise<void> {
   const { tenant, classes: only, models, rate, burst, quota, admin } = flags;
   if (burst !== undefined && rate === undefined)
     throw invalid("--burst says nothing without --rate");
+  const { changeKeyFile, newKey } = await import("../access/key-file.js");
   const { key, sha256 } = newKey();
   const record: KeyRecord = {
     name,
@@ -118,6 +119,7 @@ async function add(name: string, flags: AddFlags): Promise<void> {
 }
 
 async function show(flags: FileFlags): Promise<void> {
+  const { readKeyFile } = await import("../access/key-file.js");
   const keys = await readKeyFile(flags.keys);
   if (flags.json === true) {
     process.stdout.write(`${JSON.stringify(keys.map(shown))}\n`);
@@ -146,6 +148,7 @@ async function revoke(name: string, flags: FileFlags): Promise<void> {
       `there is no key called ${name}; there are: ${keys.map((each) => each.name).join(", ")}`,
     );
   };
+  const { changeKeyFile } = await import("../access/key-file.js");
   await changeKeyFile(flags.keys, change, "refuse");
   if (flags.json === true) process.stdout.write(`${JSON.stringify({ revoked: name })}\n`);
   else process.stderr.write(`${name} is revoked.\n`);

@@ -3,7 +3,6 @@ import type { Command } from "commander";
 import { MillraceError, type OcrResult } from "millrace-client";
 import type { BulkWork, ResumableFlags } from "./bulk/file-run.js";
 import { addBulkFlags, addRestartFlag } from "./bulk/flags.js";
-import { runFolder } from "./bulk/folder-run.js";
 import { runRemote } from "./remote.js";
 
 const examples = `
@@ -24,11 +23,12 @@ export function registerOcr(program: Command): void {
     .option("--out <file>", ".jsonl, gone on with by a later run; else JSON lines on stdout")
     .addHelpText("after", examples);
   addRestartFlag(addBulkFlags(command)).action((folder: string, flags: ResumableFlags) =>
-    runRemote((signal) => {
+    runRemote(async (signal) => {
       if (flags.out?.endsWith(".jsonl") === false) {
         throw new MillraceError("option_invalid", `--out: ${flags.out} must end in .jsonl`);
       }
-      return runFolder(folder, work, { flags, signal });
+      const { runFolder } = await import("./bulk/folder-run.js");
+      return await runFolder(folder, work, { flags, signal });
     }),
   );
 }

@@ -3,8 +3,7 @@ import type { Command } from "commander";
 import { createLog, type Log } from "../log.js";
 import { type LogOutput, standardOutput } from "../log-output.js";
 import type { Configuration } from "../options/resolve.js";
-import { type MillraceServer, type ServerParts, startServer } from "../server.js";
-import { withTrial } from "../trial/trial.js";
+import type { MillraceServer, ServerParts } from "../server.js";
 import { type ExitCode, exitCodes } from "./exit-codes.js";
 import { addOptionFlags, configurationFrom } from "./option-flags.js";
 import { startProblem } from "./start-problem.js";
@@ -82,6 +81,9 @@ async function serve(given: Configuration, parts: ServeParts): Promise<void> {
     setTimeout(hang, (server === null ? 0 : drainMs) + stopMsMax);
   }
   try {
+    // Only now: they are most of the code, and no other command needs it.
+    const { withTrial } = await import("../trial/trial.js");
+    const { startServer } = await import("../server.js");
     const configuration = await withTrial(given, { log, signal: stopping.signal });
     announce(configuration, log);
     server = await startServer(configuration, { ...parts, signal: stopping.signal });

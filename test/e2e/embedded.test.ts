@@ -2,7 +2,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { MillraceServer } from "#src/index.js";
+import { isLong } from "../support/long.js";
 import { startReal, texts } from "../support/real-server.js";
+
+/** A second or more of work. */
+const count = isLong ? 400 : 120;
 
 /** How each input ended: its code where it failed. */
 async function submit(
@@ -35,16 +39,16 @@ for (const [drainMs, isDrained] of [
   [1, false],
 ] as const) {
   test(`a stop with drainMs ${drainMs} ${isDrained ? "lets" : "cuts off"} the work of this process, and says so`, async () => {
-    const server = await startReal({ drainMs });
+    const server = await startReal({ pipelines: 1, drainMs });
     let begun = (): void => {};
     const first = new Promise<void>((resolve) => (begun = resolve));
-    const work = submit(server, 400, () => begun());
+    const work = submit(server, count, () => begun());
     const cut = isDrained ? null : assert.rejects(work, { code: "draining" });
     await first;
     assert.equal(await server.close(), isDrained);
     if (cut !== null) return await cut;
     const ends = await work;
-    assert.equal(ends.length, 400);
+    assert.equal(ends.length, count);
     assert.ok(ends.every((end) => end === "ok"));
   });
 }

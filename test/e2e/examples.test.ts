@@ -49,7 +49,7 @@ test("embedded.ts: a server in one's own process", limit, async () => {
 });
 
 test("client.ts and the README's client, against one server", limit, async () => {
-  await using server = await createServer({ port: 0, logLevel: "silent" });
+  await using server = await createServer({ port: 0, pipelines: 1, logLevel: "silent" });
   const { out, err, code } = await finish(
     start([example("client.js")], { MILLRACE_URL: server.url }),
   );
@@ -65,7 +65,7 @@ test("client.ts and the README's client, against one server", limit, async () =>
 });
 
 test("search.ts: what means the same comes first", limit, async () => {
-  await using server = await createServer({ port: 0, logLevel: "silent" });
+  await using server = await createServer({ port: 0, pipelines: 1, logLevel: "silent" });
   const search = (...args: string[]) =>
     finish(start([example("search.js"), ...args], { MILLRACE_URL: server.url }));
   const tea = await search();

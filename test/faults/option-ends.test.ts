@@ -13,6 +13,7 @@ import { resolveConfiguration } from "#src/options/resolve.js";
 import { optionKeys, optionTable } from "#src/options/table.js";
 import { type MillraceServer, startServer } from "#src/server.js";
 import { FakeModels } from "../support/fake-models.js";
+import { isLong } from "../support/long.js";
 import { fakeEntry } from "../support/pool.js";
 import { getStatus, outcomeOf, post } from "../support/real-server.js";
 
@@ -126,10 +127,24 @@ async function goesThrough(code: Partial<Options>, codes: readonly string[]): Pr
   if (codes.length === 0) assert.ok(pipelines.every(({ restarts }) => restarts === 0));
 }
 
+const isTime = (key: OptionKey): boolean => optionTable[key].group === "Times";
+const isPort = (key: OptionKey): boolean => {
+  const definition = optionTable[key];
+  return definition.type === "integer" && definition.unit === "port";
+};
+
+/** Those that are not at this end together with all others: an end is a case of its own, or one port cannot be everybody's. */
+const apart: Readonly<Record<End, readonly OptionKey[]>> = {
+  min: ["pipelines", "connectionsMax", "modelMemoryBytes", ...optionKeys.filter(isTime)],
+  max: ["pipelines", "realtimePipelines", "bulkPipelines", ...optionKeys.filter(isPort)],
+};
+
 for (const key of optionKeys) {
   const definition = optionTable[key];
   if (definition.type !== "integer") continue;
   for (const end of ["min", "max"] as const) {
+    // The long run tries alone as well what is said below of all together.
+    if (!isLong && cases[key]?.[end] === undefined && !apart[end].includes(key)) continue;
     const value = definition[end];
     const { with: others = {}, codes = [], notStarted } = cases[key]?.[end] ?? {};
     test(`defect 2: ${key} at its ${end}, ${value}`, limit, async () => {
@@ -140,23 +155,19 @@ for (const key of optionKeys) {
   }
 }
 
-/** All of them at this end, but those whose end is a case of its own. */
-function together(end: End, without: readonly OptionKey[]): Partial<Options> {
+/** All of them at this end, but those that stand apart. */
+function together(end: End): Partial<Options> {
   const entries = optionKeys.flatMap((key) => {
     const definition = optionTable[key];
-    return definition.type === "integer" && !without.includes(key) ? [[key, definition[end]]] : [];
+    return definition.type === "integer" && !apart[end].includes(key)
+      ? [[key, definition[end]]]
+      : [];
   });
   return Object.fromEntries(entries) as Partial<Options>;
 }
 
 test("defect 2: all options at their maxima together", limit, async () => {
-  const layout = ["pipelines", "realtimePipelines", "bulkPipelines"] as const;
-  // One port cannot be everybody's.
-  const ports = optionKeys.filter((key) => {
-    const definition = optionTable[key];
-    return definition.type === "integer" && definition.unit === "port";
-  });
-  await goesThrough(together("max", [...layout, ...ports]), []);
+  await goesThrough(together("max"), []);
 });
 
 test(
@@ -174,9 +185,8 @@ test(
 );
 
 test("defect 2: all limits at their minima together", limit, async () => {
-  const times = optionKeys.filter((key) => optionTable[key].group === "Times");
   const code = {
-    ...together("min", ["pipelines", "connectionsMax", "modelMemoryBytes", ...times]),
+    ...together("min"),
     queuedBytesMax: 65_536,
     bodiesBytesMax: 65_536,
   };

@@ -48,7 +48,7 @@ test(
     await using serve = new ServeProcess(millrace, ...flags);
     const url = await serve.url();
     const pids = await allUp(url);
-    const inputs = texts(120);
+    const inputs = texts(72);
     const request = { texts: inputs, class: "bulk" } as const;
     const works = [translate(url, request), translate(url, request)];
     await until(async () => (await getStatus(url)).requests.accepted === works.length);

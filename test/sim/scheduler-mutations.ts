@@ -78,6 +78,7 @@ export const schedulerMutations: Readonly<Record<string, SchedulerMutation>> = {
   },
   "ignores the realtime target": {
     rule: "a batch stays within the cost",
+    focus: { recalls: true },
     options: (options) => ({ ...options, realtimeTargetMs: options.realtimeTargetMs * 1_000 }),
   },
   "is blind to batch keys": {
