@@ -83,20 +83,26 @@ const cases: Readonly<Partial<Record<OptionKey, Partial<Record<End, Case>>>>> = 
   runMsMax: { min: { codes: ["worker_lost", "poison_item"] } },
 };
 
-/** The code of the first item or of the request, `cut`, or null where all is well. */
-async function failureOf(url: string, request: TranslateRequest): Promise<string | null> {
+interface Failure {
+  /** Of the first item or of the request, or `cut`. */
+  readonly code: string;
+  readonly body: string;
+}
+
+/** Null where all is well. */
+async function failureOf(url: string, request: TranslateRequest): Promise<Failure | null> {
   let response: Response;
   let body: string;
   try {
     response = await post(url, request);
     body = await response.text();
   } catch {
-    return cut;
+    return { code: cut, body: "" };
   }
   const parsed = JSON.parse(body) as TranslateResponse & { readonly error?: { code: string } };
-  if (parsed.error !== undefined) return parsed.error.code;
+  if (parsed.error !== undefined) return { code: parsed.error.code, body };
   const failed = parsed.results.find((result) => "error" in result);
-  return failed === undefined ? null : outcomeOf(failed);
+  return failed === undefined ? null : { code: outcomeOf(failed), body };
 }
 
 /** Until it answers: with times of a millisecond a look may itself be cut off. */
@@ -120,7 +126,7 @@ async function goesThrough(code: Partial<Options>, codes: readonly string[]): Pr
   const requests = [{ texts: "a" }, { texts: ["b"], beams: 8, nBest: 8 }] as const;
   for (const request of requests) {
     const failure = await failureOf(running.url, request);
-    assert.ok(failure === null || codes.includes(failure), String(failure));
+    assert.ok(failure === null || codes.includes(failure.code), failure?.body);
   }
   // Where operators have a port of their own, it is there and nowhere else.
   const { pipelines } = await statusOf(running.adminUrl ?? running.url);
