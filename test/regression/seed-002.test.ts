@@ -60,7 +60,7 @@ test("each worker loads each model once, after it was spawned", limit, async () 
       return status.state === "ready" && sum === restarts && status;
     });
   await allUp(0);
-  await translate(url, { texts: texts(150), class: "bulk" });
+  await translate(url, { texts: texts(40), class: "bulk" });
   await translate(url, { texts: texts(10), beams: 4 });
   const before = await getStatus(url);
   assertLoadedOnce(serve, before);
@@ -69,7 +69,7 @@ test("each worker loads each model once, after it was spawned", limit, async () 
   assert.ok(victim !== undefined);
   process.kill(victim, "SIGKILL");
   const after = await allUp(1);
-  await translate(url, { texts: texts(150), class: "bulk" });
+  await translate(url, { texts: texts(40), class: "bulk" });
   assertLoadedOnce(serve, await getStatus(url));
   assert.ok(!pidsOf(after).includes(victim), "the new one is another process");
 });

@@ -178,7 +178,7 @@ function badIds(seed: number): number[] {
 }
 
 // Ten thousand failures in the long run.
-const badEach = isLong ? 1_000 : 200;
+const badEach = isLong ? 1_000 : 100;
 
 test(`inputs that throw in the encoder ${10 * badEach} times take no capacity`, {
   timeout: 120_000,

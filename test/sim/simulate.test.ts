@@ -49,8 +49,14 @@ test("a schedule that breaks a rule is made smaller, and is told with its seed a
   const mutation = schedulerMutations["loses a batch"];
   assert.ok(mutation !== undefined);
   const options = { make: broken(mutation) };
-  let seed = 1;
-  while ((await simulate(seed, options)).violation === null) seed += 1;
+  // The smallest of some that break: what is left out is less, and each look at it takes less.
+  const sizeOf = (seed: number): number => JSON.stringify(makePlan(seed)).length;
+  const seeds = Array.from({ length: 200 }, (_, at) => at + 1);
+  let seed = 0;
+  for (const next of seeds.toSorted((a, b) => sizeOf(a) - sizeOf(b))) {
+    seed = next;
+    if ((await simulate(seed, options)).violation !== null) break;
+  }
   const plan = makePlan(seed);
   const least = await shrink(plan, options);
   assert.equal(

@@ -4,6 +4,7 @@
  */
 import { copyFile, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { StatusResponse } from "millrace-client/wire";
 import type { MadeModel } from "../../tasks/settings.js";
 import { startChild } from "../child.js";
 import { generateLoad, type Load, type LoadSpec, writeBodies } from "../load.js";
@@ -32,6 +33,7 @@ export async function benchPeers(model: MadeModel, settings: ModelSettings): Pro
   await using peer = startChild(script, [models, model.shape.name, dtypes[model.precision]]);
   const peerUrl = await peer.line();
   const title = `${model.shape.name} ${model.precision}`;
+  report.say(`${title}: ${await layoutOf(own.url)}`);
   const cosine = await leastCosine(texts.slice(0, 8), { own: own.url, peer: peerUrl });
   report.say(`${title}: least cosine between both sides' vectors ${cosine.toFixed(6)}`);
   // Of int8 each side has its own; in float32 it is the same arithmetic, or the comparison is worth nothing.
@@ -73,6 +75,12 @@ export async function benchPeers(model: MadeModel, settings: ModelSettings): Pro
     settings,
     target: targetOf(model),
   });
+}
+
+/** What the trial found, or what the flags say. */
+async function layoutOf(url: string): Promise<string> {
+  const { pipelines } = (await (await fetch(`${url}/status`)).json()) as StatusResponse;
+  return `pipelines ${pipelines.length}`;
 }
 
 function targetOf({ shape, precision }: MadeModel): number | null {
