@@ -157,21 +157,36 @@ async function runTrial(
     windowMs: Math.min(windowMs, trialMsMax / 6 / layouts.length),
     signal: signal === undefined ? time : AbortSignal.any([signal, time]),
   };
+  const measured = await measureThereAndBack(layouts, {
+    measure: (layout) => measureLayout(layout, model, measureOptions),
+    time,
+  });
+  if (measured.length === 0)
+    log.warn({ trialMsMax }, "measuring took too long: the defaults stand");
+  else log.info({ measured: describeLayouts(measured) }, "measured");
+  return measured;
+}
+
+/**
+ * There and back, and the better of both counts: what else runs for a moment makes things slower, never faster. Where the
+ * time is over on the way back, the way there is the result; none where it was over before.
+ */
+export async function measureThereAndBack(
+  layouts: readonly CoreLayout[],
+  how: {
+    readonly measure: (layout: CoreLayout) => Promise<number>;
+    readonly time: AbortSignal;
+  },
+): Promise<readonly MeasuredLayout[]> {
   const best = new Map<CoreLayout, number>();
   try {
-    // There and back, and the better of both counts: what else runs for a moment makes things slower, never faster.
-    for (const layout of [...layouts, ...[...layouts].reverse()]) {
-      const itemsPerSecond = await measureLayout(layout, model, measureOptions);
-      best.set(layout, Math.max(itemsPerSecond, best.get(layout) ?? 0));
-    }
+    for (const layout of [...layouts, ...layouts.toReversed()])
+      best.set(layout, Math.max(await how.measure(layout), best.get(layout) ?? 0));
   } catch (error) {
-    if (!time.aborted) throw error;
-    log.warn({ trialMsMax }, "measuring took too long: the defaults stand");
-    return [];
+    if (!how.time.aborted) throw error;
+    if (best.size < layouts.length) return [];
   }
-  const measured = [...best].map(([layout, itemsPerSecond]) => ({ ...layout, itemsPerSecond }));
-  log.info({ measured: describeLayouts(measured) }, "measured");
-  return measured;
+  return [...best].map(([layout, itemsPerSecond]) => ({ ...layout, itemsPerSecond }));
 }
 
 function fits({ pipelines }: CoreLayout, weightsBytes: number, memoryBytes: number): boolean {

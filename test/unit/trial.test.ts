@@ -8,7 +8,7 @@ import { readManifest } from "#src/models/read-manifest.js";
 import { type Configuration, resolveConfiguration } from "#src/options/resolve.js";
 import { forget, keep, keptPath, readKept } from "#src/trial/kept-trial.js";
 import { bestOf, describeLayouts, layoutsOf } from "#src/trial/layouts.js";
-import { withKeptTrial, withTrial } from "#src/trial/trial.js";
+import { measureThereAndBack, withKeptTrial, withTrial } from "#src/trial/trial.js";
 import { bundledModelDir } from "../support/engine.js";
 import { childrenOf } from "../support/processes.js";
 import { TempDir } from "../support/temp-dir.js";
@@ -55,6 +55,31 @@ test("the fastest is taken, and of those that are as fast the one of fewest pipe
   assert.equal(bestOf(of(145, 100, 146))?.pipelines, 1);
   assert.equal(bestOf(of(100, 102, 120))?.pipelines, 4);
   assert.equal(describeLayouts(of(100, 145)), "2 × 1: 145 items/s, 1 × 1: 100 items/s");
+});
+
+test("defect: a trial whose time is over on the way back has the way there; before that, nothing", async () => {
+  const layouts = layoutsOf(2, 64);
+  const measuredAfter = async (measurements: number): Promise<readonly number[]> => {
+    const time = new AbortController();
+    let left = measurements;
+    const measure = async (): Promise<number> => {
+      left -= 1;
+      if (left < 0) time.abort();
+      time.signal.throwIfAborted();
+      return await Promise.resolve(100 + left);
+    };
+    const measured = await measureThereAndBack(layouts, { measure, time: time.signal });
+    return measured.map(({ itemsPerSecond }) => itemsPerSecond);
+  };
+  assert.deepEqual(await measuredAfter(1), []);
+  assert.deepEqual(await measuredAfter(2), [101, 100]);
+  assert.deepEqual(await measuredAfter(3), [102, 101]);
+  assert.deepEqual(await measuredAfter(4), [103, 102]);
+  const broken = measureThereAndBack(layouts, {
+    measure: () => Promise.reject(new Error("ended")),
+    time: new AbortController().signal,
+  });
+  await assert.rejects(broken, /ended/);
 });
 
 test("a trial runs real pipelines once, keeps what it measured, and leaves no process", async () => {
