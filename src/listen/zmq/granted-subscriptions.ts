@@ -4,6 +4,8 @@
  * receive and its grant. It tells each subscription and each unsubscription; here they become what a socket would tell that
  * counts them itself: each subscription, and of a topic's unsubscriptions the last one.
  */
+import { setTimeout as delay } from "node:timers/promises";
+
 export interface GrantingSocket {
   readonly closed: boolean;
   readonly readable: boolean;
@@ -25,50 +27,71 @@ interface Known {
   count: number;
 }
 
+/** Somebody who has subscribed waits for so long; after a second in which nobody came, a little longer. */
+const lookMs = 1;
+const idleLookMs = 10;
+const busyLooks = 1_000;
 const knownMax = 65_536;
 const topicBytesMax = 1_024;
 
 export class GrantedSubscriptions implements AsyncIterable<readonly Buffer[]> {
   readonly #parts: GrantedSubscriptionsParts;
   readonly #known = new Map<string, Known>();
-  #receiving: Promise<unknown> | null = null;
+  /** Ends when the one who came last has done with the socket. */
+  #last: Promise<void> = Promise.resolve();
   #isAstray = false;
 
   constructor(parts: GrantedSubscriptionsParts) {
     this.#parts = parts;
   }
 
-  /** Resolves when the socket may be used for something else: at once, in nearly all cases. */
-  async settled(): Promise<void> {
-    while (this.#receiving !== null) await this.#receiving.catch(() => {});
+  /**
+   * Nothing else may be done with the socket between a receive and its grant: whatever it does then may see somebody leave, and ZeroMQ
+   * forgets who sent what was received last; what is granted is granted to nobody, who waits for ever.
+   */
+  async use<Result>(action: () => Promise<Result>): Promise<Result> {
+    const leave = await this.#enter();
+    try {
+      return await action();
+    } finally {
+      leave();
+    }
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<readonly Buffer[]> {
     const { socket } = this.#parts;
     while (!socket.closed) {
-      let frames: readonly Buffer[];
-      try {
-        frames = await this.#receive();
-      } catch (error) {
-        if (socket.closed) return;
-        throw error;
-      }
-      // Without a wait since it was received.
-      const told = this.#told(frames);
-      this.#receiving = null;
+      if (!(await this.#isReadable())) return;
+      const told = await this.use(async () => {
+        // Others may have been here since; the socket is asked once more, and what it has is received at once.
+        if (socket.closed || !socket.readable) return null;
+        return this.#told(await socket.receive());
+      });
       if (told !== null) yield [told];
     }
   }
 
-  #receive(): Promise<readonly Buffer[]> {
+  async #enter(): Promise<() => void> {
+    const before = this.#last;
+    let leave = (): void => {};
+    this.#last = new Promise((resolve) => {
+      leave = resolve;
+    });
+    await before;
+    return leave;
+  }
+
+  /** A receive that waits for messages would end whenever one comes, beside whatever else goes on. False: the socket is closed. */
+  async #isReadable(): Promise<boolean> {
     const { socket } = this.#parts;
-    // With an empty backlog senders and messages stand side by side again.
-    const isReadable = socket.readable;
-    if (!isReadable) this.#isAstray = false;
-    const receiving = socket.receive();
-    // What is there already is received now, and looked at a moment later; what is not comes by itself, before anything else.
-    if (isReadable) this.#receiving = receiving;
-    return receiving;
+    for (let looks = 0; !socket.closed; looks += 1) {
+      const isReadable = await this.use(() => Promise.resolve(!socket.closed && socket.readable));
+      if (isReadable) return true;
+      // With an empty backlog senders and messages stand side by side again.
+      this.#isAstray = false;
+      await delay(looks < busyLooks ? lookMs : idleLookMs);
+    }
+    return false;
   }
 
   /** As the socket would tell it; null: it says nothing new. */

@@ -92,9 +92,9 @@ export async function openSockets(parts: SocketsParts): Promise<Sockets> {
     messages: incoming,
     subscriptions: granted ?? out,
     publish: async (frames) => {
-      await granted?.settled();
+      const send = (): Promise<void> => out.send([...frames]);
       try {
-        await out.send([...frames]);
+        await (granted === null ? send() : granted.use(send));
         return true;
       } catch (error) {
         if (isFull(error)) return false;
