@@ -58,15 +58,18 @@ export class GrantedSubscriptions implements AsyncIterable<readonly Buffer[]> {
     }
   }
 
+  /** No receive that waits: it would end whenever something comes, beside whatever else goes on. */
   async *[Symbol.asyncIterator](): AsyncGenerator<readonly Buffer[]> {
     const { socket } = this.#parts;
+    let looks = 0;
     while (!socket.closed) {
-      if (!(await this.#isReadable())) return;
-      const told = await this.use(async () => {
-        // Others may have been here since; the socket is asked once more, and what it has is received at once.
-        if (socket.closed || !socket.readable) return null;
-        return this.#told(await socket.receive());
-      });
+      const told = await this.use(() => this.#look());
+      if (told === undefined) {
+        await delay(looks < busyLooks ? lookMs : idleLookMs);
+        looks += 1;
+        continue;
+      }
+      looks = 0;
       if (told !== null) yield [told];
     }
   }
@@ -81,17 +84,24 @@ export class GrantedSubscriptions implements AsyncIterable<readonly Buffer[]> {
     return leave;
   }
 
-  /** A receive that waits for messages would end whenever one comes, beside whatever else goes on. False: the socket is closed. */
-  async #isReadable(): Promise<boolean> {
+  /** What came next, as the socket would tell it; null: it says nothing new; undefined: nothing is there. */
+  async #look(): Promise<Buffer | null | undefined> {
     const { socket } = this.#parts;
-    for (let looks = 0; !socket.closed; looks += 1) {
-      const isReadable = await this.use(() => Promise.resolve(!socket.closed && socket.readable));
-      if (isReadable) return true;
+    if (socket.closed) return undefined;
+    if (!socket.readable) {
       // With an empty backlog senders and messages stand side by side again.
       this.#isAstray = false;
-      await delay(looks < busyLooks ? lookMs : idleLookMs);
+      return undefined;
     }
-    return false;
+    let frames: readonly Buffer[];
+    try {
+      frames = await socket.receive();
+    } catch (error) {
+      if (socket.closed) return undefined;
+      throw error;
+    }
+    // Without a wait since it was received.
+    return this.#told(frames);
   }
 
   /** As the socket would tell it; null: it says nothing new. */
