@@ -31,7 +31,8 @@ test(
   limit,
   async () => {
     using model = new FakeModel();
-    await using fake = new FakeLocal({ model });
+    // Of two pipelines the other one may have the last sentence: the request ends without what is left of a text that failed.
+    await using fake = new FakeLocal({ model, count: 1 });
     await fake.events.next("loaded");
     const texts = ["1 2.\n 3 4. 5.", "bad", "  ", `6. ${magic.itemFailed}. 7.`, "8 9."];
     const { outcomes, summary } = await fake.submit(texts, { settings: { beams: 2, nBest: 2 } });
