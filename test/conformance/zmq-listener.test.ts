@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { MillraceError } from "millrace-client/wire";
 import { Push, Subscriber } from "zeromq";
 import type { ZmqMessage } from "#src/listen/zmq/zmq-front.js";
@@ -88,6 +89,36 @@ test("who shares a topic leaves with the last of them, and a moment later", asyn
   assert.equal(isAborted(), false);
   second.close();
   await until(isAborted);
+});
+
+test("defect: who comes back under its identity and subscribes late gets its reply, and its request goes on", async () => {
+  let departed: AbortSignal | null = null;
+  const answer = async (message: ZmqMessage): Promise<void> => {
+    const [topic = Buffer.alloc(0), what = ""] = message.frames;
+    if (what.toString() === "held") {
+      ({ departed } = message.begin(topic, anyCaller));
+      await delay(700);
+    }
+    message.publish(topic, [topic, what]);
+  };
+  const zmq = await TestZmq.start(answer);
+  await using _ = zmq;
+  const gone = zmq.subscriber("mine", "sync");
+  const push = zmq.push();
+  await push.send(["mine", "1"]);
+  assert.deepEqual(await received(gone), ["mine", "1"]);
+  gone.close();
+  const later = zmq.subscriber("later");
+  await push.send(["later", "1"]);
+  await received(later);
+  await push.send(["mine", "2"]);
+  await push.send(["mine", "held"]);
+  const signal = await until(() => departed);
+  await delay(600);
+  const back = zmq.subscriber("mine");
+  assert.deepEqual(await received(back), ["mine", "2"]);
+  assert.deepEqual(await received(back), ["mine", "held"]);
+  assert.equal(signal.aborted, false);
 });
 
 test("who joins others in a topic gets its first reply, sent while it was on its way", async () => {

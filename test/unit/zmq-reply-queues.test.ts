@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { setImmediate as turn } from "node:timers/promises";
+import { setTimeout as delay, setImmediate as turn } from "node:timers/promises";
 import { ReplyQueues } from "#src/listen/zmq/reply-queues.js";
 import { until } from "../support/real-server.js";
 
@@ -17,6 +17,7 @@ interface Limits {
   readonly topicBytesMax?: number;
   readonly bytesMax?: number;
   readonly readMs?: number;
+  readonly holdMs?: number;
 }
 
 function make(limits: Limits = {}): Made {
@@ -80,7 +81,7 @@ test("whoever subscribes, is full or leaves when: each reply is sent once in its
           break;
         case 1:
           subscribed.delete(topic);
-          queues.left(topic);
+          queues.left(topic, performance.now() - below(2));
           break;
         case 2:
           full.add(topic);
@@ -170,5 +171,77 @@ test("defect: a reply that its reader left for too long leaves a small one, and 
   queues.publish("a", ["a", "whole"], { instead: ["a", "dropped"] });
   await queues.idle();
   assert.equal(dropped.count, 3);
+  queues.close();
+});
+
+test("defect: what a client had no room for goes to the one who comes in its place", async () => {
+  const { queues, sent, subscribed, full } = make();
+  subscribed.add("a");
+  full.add("a");
+  queues.publish("a", ["a", "1"]);
+  await turn();
+  subscribed.delete("a");
+  // Longer than the socket is left alone.
+  await delay(20);
+  full.clear();
+  subscribed.add("a");
+  queues.subscribed("a");
+  await queues.idle();
+  assert.deepEqual(sent, ["a 1"]);
+  queues.close();
+});
+
+test("defect: what came when somebody had just left is held for who comes next", async () => {
+  const { queues, sent, subscribed, dropped } = make();
+  queues.publish("a", ["a", "before"]);
+  const leftMs = performance.now();
+  await delay(2);
+  queues.publish("a", ["a", "after"]);
+  queues.left("a", leftMs);
+  assert.equal(dropped.count, 1);
+  subscribed.add("a");
+  queues.subscribed("a");
+  await queues.idle();
+  assert.deepEqual(sent, ["a after"]);
+  queues.close();
+});
+
+test("defect: a first reply that went to who is leaving goes to who comes in its place as well, for as long as it is held", async () => {
+  const { queues, sent, subscribed } = make({ holdMs: 200 });
+  subscribed.add("a");
+  queues.publish("a", ["a", "first"], { audience: "newcomers" });
+  queues.publish("a", ["a", "second"]);
+  await queues.idle();
+  subscribed.delete("a");
+  queues.left("a", performance.now());
+  subscribed.add("a");
+  queues.subscribed("a");
+  await queues.idle();
+  assert.deepEqual(sent, ["a first", "a second", "a first"]);
+  await delay(250);
+  queues.subscribed("a");
+  await queues.idle();
+  assert.equal(sent.length, 3);
+  queues.close();
+});
+
+test("attack: first replies to clients that never end are remembered in bounds", async () => {
+  const { queues, sent, subscribed } = make();
+  const count = 60_000;
+  for (let client = 0; client < count; client += 1) {
+    subscribed.add(`${client}`);
+    queues.publish(`${client}`, [`${client}`, "config"], { audience: "newcomers" });
+    if (client % 1_000 === 0) await queues.idle();
+  }
+  await queues.idle();
+  assert.equal(sent.length, count);
+  let again = 0;
+  for (let client = count - 1; client >= 0; client -= 1) {
+    queues.subscribed(`${client}`);
+    await queues.idle();
+    if (sent.length === count + again) break;
+    again += 1;
+  }
+  assert.ok(again > 5_000 && again < 20_000, `${again}`);
   queues.close();
 });

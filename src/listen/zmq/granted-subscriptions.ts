@@ -4,11 +4,10 @@
  * receive and its grant. It tells each subscription and each unsubscription; here they become what a socket would tell that
  * counts them itself: each subscription, and of a topic's unsubscriptions the last one.
  */
-import { setTimeout as delay } from "node:timers/promises";
-
 export interface GrantingSocket {
   readonly closed: boolean;
   readonly readable: boolean;
+  /** Waits for the next one. */
   receive(): Promise<readonly Buffer[]>;
   /** For who sent what was received last. */
   grant(topic: Buffer): void;
@@ -27,81 +26,54 @@ interface Known {
   count: number;
 }
 
-/** Somebody who has subscribed waits for so long; after a second in which nobody came, a little longer. */
-const lookMs = 1;
-const idleLookMs = 10;
-const busyLooks = 1_000;
 const knownMax = 65_536;
 const topicBytesMax = 1_024;
 
 export class GrantedSubscriptions implements AsyncIterable<readonly Buffer[]> {
   readonly #parts: GrantedSubscriptionsParts;
   readonly #known = new Map<string, Known>();
-  /** Ends when the one who came last has done with the socket. */
-  #last: Promise<void> = Promise.resolve();
   #isAstray = false;
+  #isGranting = false;
 
   constructor(parts: GrantedSubscriptionsParts) {
     this.#parts = parts;
   }
 
   /**
-   * Nothing else may be done with the socket between a receive and its grant: whatever it does then may see somebody leave, and ZeroMQ
-   * forgets who sent what was received last; what is granted is granted to nobody, who waits for ever.
+   * Nothing may be sent now. A send may see somebody leave, and ZeroMQ forgets then who sent what was received last; what is granted
+   * would be granted to nobody, who waits for ever.
    */
-  async use<Result>(action: () => Promise<Result>): Promise<Result> {
-    const leave = await this.#enter();
-    try {
-      return await action();
-    } finally {
-      leave();
-    }
+  get isGranting(): boolean {
+    return this.#isGranting;
   }
 
-  /** No receive that waits: it would end whenever something comes, beside whatever else goes on. */
   async *[Symbol.asyncIterator](): AsyncGenerator<readonly Buffer[]> {
     const { socket } = this.#parts;
-    let looks = 0;
     while (!socket.closed) {
-      const told = await this.use(() => this.#look());
-      if (told === undefined) {
-        await delay(looks < busyLooks ? lookMs : idleLookMs);
-        looks += 1;
-        continue;
+      // With an empty backlog senders and messages stand side by side again.
+      if (this.#isAstray && !socket.readable) this.#isAstray = false;
+      let told: Buffer | null;
+      try {
+        told = await this.#receive();
+      } catch (error) {
+        if (socket.closed) return;
+        throw error;
       }
-      looks = 0;
       if (told !== null) yield [told];
     }
   }
 
-  async #enter(): Promise<() => void> {
-    const before = this.#last;
-    let leave = (): void => {};
-    this.#last = new Promise((resolve) => {
-      leave = resolve;
+  /**
+   * Something is there at once, and is granted before the microtask that is queued behind it; or it comes later, out of the event
+   * loop or within a send, and its grant is the first microtask of those that follow.
+   */
+  #receive(): Promise<Buffer | null> {
+    const told = this.#parts.socket.receive().then((frames) => this.#told(frames));
+    this.#isGranting = true;
+    queueMicrotask(() => {
+      this.#isGranting = false;
     });
-    await before;
-    return leave;
-  }
-
-  /** What came next, as the socket would tell it; null: it says nothing new; undefined: nothing is there. */
-  async #look(): Promise<Buffer | null | undefined> {
-    const { socket } = this.#parts;
-    if (socket.closed) return undefined;
-    if (!socket.readable) {
-      // With an empty backlog senders and messages stand side by side again.
-      this.#isAstray = false;
-      return undefined;
-    }
-    let frames: readonly Buffer[];
-    try {
-      frames = await socket.receive();
-    } catch (error) {
-      if (socket.closed) return undefined;
-      throw error;
-    }
-    // Without a wait since it was received.
-    return this.#told(frames);
+    return told;
   }
 
   /** As the socket would tell it; null: it says nothing new. */

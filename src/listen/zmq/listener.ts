@@ -103,8 +103,7 @@ class Listener implements RunningListener {
     this.#subscribers = new Subscribers({
       holdMs: limits.zmqHoldMs,
       onSubscribed: (topic) => this.#replies.subscribed(topic),
-      onJoined: (topic) => this.#replies.joined(topic),
-      onLeft: (topic) => this.#replies.left(topic),
+      onLeft: (topic, sinceMs) => this.#replies.left(topic, sinceMs),
       onShared: (shorter, longer) => {
         metrics.topicShared(front.name);
         // Where keys are asked for a topic may begin with one.

@@ -47,7 +47,6 @@ export interface ReplyOptions {
 }
 
 interface Sent {
-  readonly topic: string;
   readonly frames: readonly Frame[];
   readonly bytes: number;
   readonly atMs: number;
@@ -69,11 +68,13 @@ interface Lightening {
 }
 
 /**
- * Where several clients share a topic, the first reply to a new one may go out before its subscription is there: if it was sent within
- * `holdMs` it is sent again then.
+ * Where a topic has, or a moment ago had, another client, the first reply to a new one may go out to that one alone, before the new
+ * one's subscription is there: if it was sent within `holdMs` it is sent again then.
  */
 const recentBytesMax = 4 * 1024 * 1024;
 const recentReplyBytesMax = 64 * 1024;
+/** Beside its frames. */
+const recentEntryBytes = 256;
 const retryMsMin = 1;
 const retryMsMax = 50;
 const sweepMs = 250;
@@ -91,7 +92,8 @@ export class ReplyQueues {
   readonly #ready = new Set<string>();
   readonly #retries = new Set<NodeJS.Timeout>();
   /** Oldest first. */
-  #recent: Sent[] = [];
+  /** By topic; the one that was sent to last stands last. */
+  readonly #recent = new Map<string, Sent[]>();
   #recentBytes = 0;
   #bytes = 0;
   #heavy = 0;
@@ -138,20 +140,16 @@ export class ReplyQueues {
     if (this.#parts.isSubscribed(topic)) this.#makeReady(topic, queue);
   }
 
+  /** By the first, or by one more. */
   subscribed(topic: string): void {
+    for (const { frames } of this.#recentTo(topic)) this.publish(topic, frames);
     const queue = this.#queues.get(topic);
     if (queue !== undefined) this.#makeReady(topic, queue);
   }
 
-  /** By one more, of a topic that others are subscribed to. */
-  joined(topic: string): void {
-    this.#forgetSent();
-    const missed = this.#recent.filter((sent) => sent.topic === topic);
-    for (const { frames } of missed) this.publish(topic, frames);
-  }
-
-  left(topic: string): void {
-    this.#drop(topic, "departed");
+  /** Who was subscribed has left at `sinceMs`; what came after is held for who subscribes next. */
+  left(topic: string, sinceMs: number): void {
+    this.#drop(topic, "departed", sinceMs);
   }
 
   /** Resolves when nothing waits. */
@@ -197,7 +195,11 @@ export class ReplyQueues {
       const queue = this.#queues.get(topic);
       const [head] = queue?.waiting ?? [];
       if (queue === undefined || head === undefined) continue;
-      if (!this.#parts.isSubscribed(topic)) continue;
+      if (!this.#parts.isSubscribed(topic)) {
+        // Who subscribes next has room.
+        queue.fullSinceMs = null;
+        continue;
+      }
       this.#endLoss();
       // Before the wait: what is dropped meanwhile must not be taken for this one.
       this.#shift(topic, queue, { keep: true });
@@ -250,21 +252,33 @@ export class ReplyQueues {
 
   #remember(topic: string, { frames, bytes, audience }: Waiting): void {
     if (audience === "subscribers" || bytes > recentReplyBytesMax) return;
-    this.#recent.push({ topic, frames, bytes, atMs: performance.now() });
-    this.#recentBytes += bytes;
-    if (this.#recentBytes > recentBytesMax) this.#forgetSent();
+    const sent = this.#recentTo(topic);
+    const taken = bytes + recentEntryBytes;
+    sent.push({ frames, bytes: taken, atMs: performance.now() });
+    this.#recent.delete(topic);
+    this.#recent.set(topic, sent);
+    this.#recentBytes += taken;
+    if (this.#recentBytes > recentBytesMax) this.#forgetOldest();
   }
 
-  #forgetSent(): void {
+  #recentTo(topic: string): Sent[] {
+    const sent = this.#recent.get(topic) ?? [];
     const since = performance.now() - this.#parts.holdMs;
-    let from = 0;
-    while (from < this.#recent.length) {
-      const { atMs = 0, bytes = 0 } = this.#recent[from] ?? {};
-      if (atMs >= since && this.#recentBytes <= recentBytesMax / 2) break;
-      this.#recentBytes -= bytes;
-      from += 1;
+    while (sent[0] !== undefined && sent[0].atMs < since) this.#forgetFirst(sent);
+    if (sent.length === 0) this.#recent.delete(topic);
+    return sent;
+  }
+
+  #forgetOldest(): void {
+    for (const [topic, sent] of this.#recent) {
+      while (sent.length > 0 && this.#recentBytes > recentBytesMax / 2) this.#forgetFirst(sent);
+      if (sent.length > 0) return;
+      this.#recent.delete(topic);
     }
-    this.#recent = this.#recent.slice(from);
+  }
+
+  #forgetFirst(sent: Sent[]): void {
+    this.#recentBytes -= sent.shift()?.bytes ?? 0;
   }
 
   /** For a while whoever does not read loses what others read. */
@@ -314,11 +328,16 @@ export class ReplyQueues {
     this.#tellIdle();
   }
 
-  #drop(topic: string, reason: ZmqDropReason): void {
+  /** What has waited since `sinceMs` or longer. */
+  #drop(topic: string, reason: ZmqDropReason, sinceMs = Number.POSITIVE_INFINITY): void {
     const queue = this.#queues.get(topic);
     if (queue === undefined) return;
-    const replies = queue.waiting.length;
-    while (queue.waiting.length > 0) this.#shift(topic, queue);
+    let replies = 0;
+    for (let [head] = queue.waiting; head !== undefined; [head] = queue.waiting) {
+      if (head.sinceMs > sinceMs) break;
+      this.#shift(topic, queue);
+      replies += 1;
+    }
     this.#forget(topic, queue);
     if (replies > 0) this.#parts.onDropped(reason, replies);
   }

@@ -92,9 +92,9 @@ export async function openSockets(parts: SocketsParts): Promise<Sockets> {
     messages: incoming,
     subscriptions: granted ?? out,
     publish: async (frames) => {
-      const send = (): Promise<void> => out.send([...frames]);
+      while (granted?.isGranting === true) await Promise.resolve();
       try {
-        await (granted === null ? send() : granted.use(send));
+        await out.send([...frames]);
         return true;
       } catch (error) {
         if (isFull(error)) return false;

@@ -5,10 +5,10 @@
 export interface SubscribersParts {
   /** So long somebody who has not subscribed is waited for. */
   readonly holdMs: number;
+  /** By the first, or by one more. */
   readonly onSubscribed: (topic: string) => void;
-  /** By one more: others are subscribed already. */
-  readonly onJoined: (topic: string) => void;
-  readonly onLeft: (topic: string) => void;
+  /** At `sinceMs`: what is newer is for who comes next. */
+  readonly onLeft: (topic: string, sinceMs: number) => void;
   /** One topic begins with the other: who subscribed to the shorter one reads what is for the longer one. */
   readonly onShared: (shorter: string, longer: string) => void;
   /** More topics than are remembered, or one that is too long. */
@@ -20,6 +20,11 @@ const leaveMs = 250;
 const topicBytesMax = 1_024;
 const topicsMax = 65_536;
 
+interface Watch {
+  readonly left: () => void;
+  readonly sinceMs: number;
+}
+
 export class Subscribers {
   readonly #parts: SubscribersParts;
   readonly #topics = new Set<string>();
@@ -28,7 +33,7 @@ export class Subscribers {
   /** The same, sorted: those that begin with a text stand together. */
   readonly #sorted: string[] = [];
   readonly #leaving = new Map<string, NodeJS.Timeout>();
-  readonly #watches = new Map<string, Set<() => void>>();
+  readonly #watches = new Map<string, Set<Watch>>();
 
   constructor(parts: SubscribersParts) {
     this.#parts = parts;
@@ -54,11 +59,15 @@ export class Subscribers {
     else if (message.startsWith("\u0000")) this.#unsubscribe(topic);
   }
 
-  /** Calls `left` once, when nobody is there who could read what is for the topic. Gives what takes it back. */
+  /**
+   * Calls `left` once, when nobody is there who could read what is for the topic. Who asks when the others have just left is new, and
+   * has `holdMs` to subscribe. Gives what takes it back.
+   */
   watch(topic: string, left: () => void): () => void {
     const own = this.#watches.get(topic) ?? new Set();
     this.#watches.set(topic, own);
-    own.add(left);
+    const watch = { left, sinceMs: performance.now() };
+    own.add(watch);
     const timer = this.has(topic)
       ? undefined
       : setTimeout(() => {
@@ -66,7 +75,7 @@ export class Subscribers {
         }, this.#parts.holdMs);
     return () => {
       clearTimeout(timer);
-      own.delete(left);
+      own.delete(watch);
       if (own.size === 0 && this.#watches.get(topic) === own) this.#watches.delete(topic);
     };
   }
@@ -79,10 +88,9 @@ export class Subscribers {
   #subscribe(topic: string): void {
     clearTimeout(this.#leaving.get(topic));
     this.#leaving.delete(topic);
-    if (this.#topics.has(topic)) {
-      this.#shared.add(topic);
-      this.#parts.onJoined(topic);
-    } else if (this.#remember(topic)) this.#parts.onSubscribed(topic);
+    if (this.#topics.has(topic)) this.#shared.add(topic);
+    else if (!this.#remember(topic)) return;
+    this.#parts.onSubscribed(topic);
   }
 
   #remember(topic: string): boolean {
@@ -104,10 +112,11 @@ export class Subscribers {
     if (!this.#topics.delete(topic)) return;
     this.#shared.delete(topic);
     this.#sorted.splice(this.#placeOf(topic), 1);
+    const leftMs = performance.now();
     const timer = setTimeout(() => {
       this.#leaving.delete(topic);
-      this.#parts.onLeft(topic);
-      for (const left of this.#watches.get(topic) ?? []) left();
+      this.#parts.onLeft(topic, leftMs);
+      for (const { left, sinceMs } of this.#watches.get(topic) ?? []) if (sinceMs <= leftMs) left();
     }, leaveMs);
     this.#leaving.set(topic, timer);
   }
