@@ -25,7 +25,7 @@ before(async () => {
 });
 
 /** Sentences that take a second or so: enough to be in the midst of them. */
-const many = isLong ? 400 : 120;
+const many = isLong ? 400 : 60;
 
 async function translateBulk(url: string, inputs: readonly string[]): Promise<void> {
   const outcomes = await translateInLines(url, { texts: inputs, class: "bulk" }, inputs.length);
@@ -80,7 +80,7 @@ test("kill -9 of a worker every 300 ms during hundreds of items of 2 beams", lim
   const attemptsMax = 8;
   await using server = await startReal({ attemptsMax });
   await until(async () => allUp(await getStatus(server.url)));
-  const inputs = texts(isLong ? 400 : 160);
+  const inputs = texts(isLong ? 400 : 120);
   const request = { texts: inputs, class: "bulk", beams: 2 } as const;
   const searched = await translateInLines(
     server.url,

@@ -7,7 +7,7 @@ import { type OpenParser } from "./parser.js";
 import { parsers } from "./parsers.js";
 import { inputMsMax, runFuzz } from "./runner.js";
 
-const inputs = 100;
+const inputs = 50;
 const seed = 8;
 
 describe("strangers' bytes are taken or refused, and nothing else", () => {

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { isLong } from "../support/long.js";
 import { explain } from "./failure.js";
 import { makePlan } from "./make-plan.js";
 import { recording } from "./recorded-runs.js";
@@ -9,7 +8,8 @@ import { shrink } from "./shrink.js";
 import { play, simulate } from "./simulate.js";
 import { add, mustHappen, neverHappened, noTotals } from "./totals.js";
 
-const schedules = isLong ? 20_000 : 500;
+/** `npm run simulate` runs more. */
+const schedules = 250;
 
 test(`${schedules} schedules keep every promise of every room`, async (t) => {
   const totals = noTotals();

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, type TestContext, test } from "node:test";
 import type { CreateServerOptions } from "#src/index.js";
+import { isLong } from "../../support/long.js";
 import { getReady, until } from "../../support/real-server.js";
 import { TempDir } from "../../support/temp-dir.js";
 import {
@@ -19,7 +20,7 @@ import { questions, World, writeModels } from "./world.js";
 
 /** A hang is a failure of its case. */
 const limit = { timeout: 60_000 };
-const callers = 200;
+const callers = isLong ? 200 : 50;
 
 export function holdToTheList<Task extends TaskName>(driver: FrontDriver<Task>): void {
   describe(driver.title, () => new Suite(driver).declare());
@@ -69,7 +70,7 @@ class Suite<Task extends TaskName> {
     });
     this.#case("malformed", "what is no request, then a good one", (cell) => this.#malformed(cell));
     this.#case("company", "inputs of several callers share a batch", (_, t) => this.#company(t));
-    this.#case("manyCallers", "two hundred callers at once", () => this.#manyCallers());
+    this.#case("manyCallers", `${callers} callers at once`, () => this.#manyCallers());
     this.#case("killed", "a pipeline is killed meanwhile", () => this.#killed());
     this.#case("callerGone", "a caller who left costs no further run", () => this.#gone("leave"));
     this.#case("cancel", "a caller who cancels stays", () => this.#gone("cancel"));
