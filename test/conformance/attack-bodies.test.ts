@@ -1,9 +1,9 @@
 /** Bodies that protocols over HTTP must take, or refuse, whatever they have in them; before real pipelines. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { createServer, type MillraceServer } from "#src/index.js";
+import type { MillraceServer } from "#src/index.js";
 import { writeMadeEncoder } from "../support/made-encoder.js";
-import { getStatus, until } from "../support/real-server.js";
+import { startReady } from "../support/real-server.js";
 import { TempDir } from "../support/temp-dir.js";
 
 let temp: TempDir;
@@ -16,12 +16,7 @@ before(async () => {
   await writeMadeEncoder(temp.file("plain"));
   const rank = { labels: ["LABEL_0"], scores: "sigmoid", task: "rerank" } as const;
   await writeMadeEncoder(temp.file("rank"), rank);
-  const options = { models: temp.path, port: 0, pipelines: 1, threads: 1, bertHttp: true };
-  server = await createServer({ ...options, logLevel: "silent" });
-  await until(async () => {
-    const { pipelines } = await getStatus(server.url);
-    return pipelines.every(({ state }) => state === "ready");
-  });
+  server = await startReady({ models: temp.path, bertHttp: true });
 });
 
 after(async () => {

@@ -1,10 +1,10 @@
 /** Every route of every protocol over HTTP, asked with no key, a wrong one and one for a single model: none tells of another model. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { createServer, type MillraceServer } from "#src/index.js";
+import type { MillraceServer } from "#src/index.js";
 import { Keys } from "../support/keys.js";
 import { writeMadeEncoder } from "../support/made-encoder.js";
-import { getStatus, until } from "../support/real-server.js";
+import { startReady } from "../support/real-server.js";
 import { TempDir } from "../support/temp-dir.js";
 
 let temp: TempDir;
@@ -31,22 +31,8 @@ after(async () => {
 });
 
 async function start(more: object = {}): Promise<MillraceServer> {
-  const started = await createServer({
-    models: temp.path,
-    keys: keys.path,
-    adminPort: 0,
-    port: 0,
-    pipelines: 1,
-    threads: 1,
-    bertHttp: true,
-    logLevel: "silent",
-    ...more,
-  });
-  await until(async () => {
-    const { pipelines } = await getStatus(started.adminUrl ?? "");
-    return pipelines.every(({ state }) => state === "ready");
-  });
-  return started;
+  const options = { models: temp.path, keys: keys.path, adminPort: 0, bertHttp: true };
+  return await startReady({ ...options, ...more });
 }
 
 interface Asked {

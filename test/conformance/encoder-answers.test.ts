@@ -13,9 +13,9 @@ import type {
   RerankResult,
   TextOrPair,
 } from "millrace-client/wire";
-import { createServer, type MillraceServer } from "#src/index.js";
+import type { MillraceServer } from "#src/index.js";
 import { convertQuietly } from "../support/converted.js";
-import { getStatus, until } from "../support/real-server.js";
+import { postJson, startReady } from "../support/real-server.js";
 import { sharedPath, skipWithout } from "../support/shared-data.js";
 import { TempDir } from "../support/temp-dir.js";
 
@@ -53,11 +53,7 @@ function readReference<Each extends Row = Row>(name: string): Reference<Each> {
 }
 
 async function ask(task: string, body: object): Promise<readonly Result[]> {
-  const response = await fetch(`${server.url}/v1/${task}`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({ truncate: true, ...body }),
-  });
+  const response = await postJson(`${server.url}/v1/${task}`, { truncate: true, ...body });
   assert.equal(response.status, 200, await response.clone().text());
   return ((await response.json()) as { readonly results: readonly Result[] }).results;
 }
@@ -75,12 +71,7 @@ describe("served answers", { skip: skipWithout("models", "reference") }, () => {
     for (const name of [...folders, small]) {
       await convertQuietly({ modelDir: folderOf(name), outDir: temp.file(name) });
     }
-    const options = { port: 0, pipelines: 1, threads: 1, logLevel: "silent" } as const;
-    server = await createServer({ models: temp.path, ...options });
-    await until(async () => {
-      const { pipelines } = await getStatus(server.url);
-      return pipelines.every(({ state }) => state === "ready");
-    });
+    server = await startReady({ models: temp.path });
   });
 
   after(async () => {

@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { InferenceClient } from "@huggingface/inference";
 import type { EmbedResult, TranslateResult } from "millrace-client/wire";
-import { createServer, type MillraceServer } from "#src/index.js";
+import type { MillraceServer } from "#src/index.js";
 import { writeColourClassifier } from "../support/colour-classifier.js";
 import { writeMadeEncoder } from "../support/made-encoder.js";
 import { quarters } from "../support/pictures.js";
-import { copyTranslator, getStatus, until } from "../support/real-server.js";
+import { copyTranslator, postJson, startReady } from "../support/real-server.js";
 import { TempDir } from "../support/temp-dir.js";
 
 let temp: TempDir;
@@ -21,17 +21,7 @@ before(async () => {
   await writeMadeEncoder(temp.file("rank"), rank);
   writeColourClassifier(temp.file("colours"));
   await copyTranslator(temp.file("en-zh"));
-  server = await createServer({
-    models: temp.path,
-    port: 0,
-    pipelines: 1,
-    threads: 1,
-    logLevel: "silent",
-  });
-  await until(async () => {
-    const { pipelines } = await getStatus(server.url);
-    return pipelines.every(({ state }) => state === "ready");
-  });
+  server = await startReady({ models: temp.path });
 });
 
 after(async () => {
@@ -45,11 +35,7 @@ function clientOf(model: string): ReturnType<InferenceClient["endpoint"]> {
 }
 
 async function post(path: string, body: unknown): Promise<Response> {
-  return await fetch(`${server.url}${path}`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify(body),
-  });
+  return await postJson(`${server.url}${path}`, body);
 }
 
 async function ask<Reply>(path: string, body: unknown): Promise<Reply> {

@@ -2,29 +2,16 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { EmbedResult } from "millrace-client/wire";
-import { createServer, type MillraceServer } from "#src/index.js";
+import type { MillraceServer } from "#src/index.js";
 import { writeMadeEncoder } from "../support/made-encoder.js";
-import { copyTranslator, getStatus, until } from "../support/real-server.js";
+import { copyTranslator, postJson, startReady } from "../support/real-server.js";
 import { TempDir } from "../support/temp-dir.js";
 
 let temp: TempDir;
 let server: MillraceServer;
 
 async function start(models: string, options: object = {}): Promise<MillraceServer> {
-  const started = await createServer({
-    models,
-    port: 0,
-    pipelines: 1,
-    threads: 1,
-    logLevel: "silent",
-    requestInputsMax: 32,
-    ...options,
-  });
-  await until(async () => {
-    const { pipelines } = await getStatus(started.url);
-    return pipelines.every(({ state }) => state === "ready");
-  });
-  return started;
+  return await startReady({ models, requestInputsMax: 32, ...options });
 }
 
 before(async () => {
@@ -43,11 +30,7 @@ after(async () => {
 });
 
 async function post(path: string, body: unknown, url = server.url): Promise<Response> {
-  return await fetch(`${url}${path}`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: typeof body === "string" ? body : JSON.stringify(body),
-  });
+  return await postJson(`${url}${path}`, body);
 }
 
 async function ask<Reply>(path: string, body: unknown, url = server.url): Promise<Reply> {

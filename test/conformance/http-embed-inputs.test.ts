@@ -12,9 +12,9 @@ import type {
   TextToken,
   TokenizeOutcome,
 } from "millrace-client/wire";
-import { createServer, type MillraceServer } from "#src/index.js";
+import type { MillraceServer } from "#src/index.js";
 import { encoderWidth, encoderWords, wordAt, writeMadeEncoder } from "../support/made-encoder.js";
-import { copyTranslator, getStatus, until } from "../support/real-server.js";
+import { copyTranslator, getStatus, postJson, startReady } from "../support/real-server.js";
 import { TempDir } from "../support/temp-dir.js";
 
 let temp: TempDir;
@@ -27,19 +27,8 @@ before(async () => {
   await writeMadeEncoder(temp.file("own"), { embedding });
   await writeMadeEncoder(temp.file("labels"), { labels: ["x", "y", "z"] });
   await copyTranslator(temp.file("en-zh"));
-  server = await createServer({
-    models: temp.path,
-    port: 0,
-    pipelines: 1,
-    threads: 1,
-    logLevel: "silent",
-    preload: "plain",
-    queuedBytesMax: 8 * 1024 * 1024,
-  });
-  await until(async () => {
-    const { pipelines } = await getStatus(server.url);
-    return pipelines.every(({ state }) => state === "ready");
-  });
+  const queuedBytesMax = 8 * 1024 * 1024;
+  server = await startReady({ models: temp.path, preload: "plain", queuedBytesMax });
 });
 
 after(async () => {
@@ -48,11 +37,7 @@ after(async () => {
 });
 
 async function post(task: string, body: object): Promise<Response> {
-  return await fetch(`${server.url}/v1/${task}`, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({ model: "plain", ...body }),
-  });
+  return await postJson(`${server.url}/v1/${task}`, { model: "plain", ...body });
 }
 
 async function ask<Outcome>(task: string, body: object): Promise<readonly Outcome[]> {

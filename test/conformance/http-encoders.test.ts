@@ -11,9 +11,9 @@ import {
   headerNames,
   type RerankResponse,
 } from "millrace-client/wire";
-import { createServer, type MillraceServer } from "#src/index.js";
+import type { MillraceServer } from "#src/index.js";
 import { encoderWidth, encoderWords, wordAt, writeMadeEncoder } from "../support/made-encoder.js";
-import { getStatus, until } from "../support/real-server.js";
+import { postJson, startReady } from "../support/real-server.js";
 import { TempDir } from "../support/temp-dir.js";
 
 let temp: TempDir;
@@ -27,19 +27,8 @@ before(async () => {
   await writeMadeEncoder(temp.file("labels"), { labels: ["x", "y", "z"] });
   const rank = { labels: ["LABEL_0"], scores: "sigmoid", task: "rerank" } as const;
   await writeMadeEncoder(temp.file("rank"), rank);
-  server = await createServer({
-    models: temp.path,
-    port: 0,
-    pipelines: 1,
-    threads: 1,
-    bodyBytesMax: 512 * 1024,
-    queuedBytesMax: 2 * 1024 * 1024,
-    logLevel: "silent",
-  });
-  await until(async () => {
-    const { pipelines } = await getStatus(server.url);
-    return pipelines.every(({ state }) => state === "ready");
-  });
+  const limits = { bodyBytesMax: 512 * 1024, queuedBytesMax: 2 * 1024 * 1024 };
+  server = await startReady({ models: temp.path, ...limits });
 });
 
 after(async () => {
@@ -48,11 +37,7 @@ after(async () => {
 });
 
 async function post(path: string, body: object, accept = "application/json"): Promise<Response> {
-  return await fetch(`${server.url}${path}`, {
-    method: "POST",
-    headers: { "content-type": "application/json", accept },
-    body: JSON.stringify(body),
-  });
+  return await postJson(`${server.url}${path}`, body, { headers: { accept } });
 }
 
 async function json<Body>(path: string, body: object): Promise<Body> {

@@ -6,12 +6,12 @@ import { after, before, describe, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
 import type { OpenFront } from "#src/front/front.js";
-import { createServer, type MillraceServer } from "#src/index.js";
+import type { MillraceServer } from "#src/index.js";
 import { tasks } from "#src/tasks/table.js";
 import { isJsonObject, type JsonObject, type JsonValue } from "#src/work/payload.js";
 import { TestFront } from "../support/http-front.js";
 import { writeMadeEncoder } from "../support/made-encoder.js";
-import { bundledModels, getStatus, until } from "../support/real-server.js";
+import { bundledModels, startReady } from "../support/real-server.js";
 import { lookUp } from "../support/small-graphs.js";
 import { TempDir } from "../support/temp-dir.js";
 
@@ -197,22 +197,14 @@ before(async () => {
   await writeMadeEncoder(`${models}/labels`, { labels: ["x", "y"] });
   const rank = { labels: ["LABEL_0"], scores: "sigmoid", task: "rerank" } as const;
   await writeMadeEncoder(`${models}/rank`, rank);
-  server = await createServer({
+  server = await startReady({
     models,
-    port: 0,
-    pipelines: 1,
-    threads: 1,
     teiModel: "words",
     bertHttp: true,
     bertModel: "words",
     // Of the made encoder, which has one layer.
     bertPoolingLayer: -1,
     inputCharactersMax: 10_000,
-    logLevel: "silent",
-  });
-  await until(async () => {
-    const { pipelines } = await getStatus(server.url);
-    return pipelines.every(({ state }) => state === "ready");
   });
   document = (await (await fetch(`${server.url}/openapi.json`)).json()) as Document;
 });

@@ -52,6 +52,13 @@ export function startReal(options: CreateServerOptions = {}): Promise<MillraceSe
   });
 }
 
+/** One worker of one thread on models of the test's own, in silence; it has started when this resolves. */
+export async function startReady(options: CreateServerOptions): Promise<MillraceServer> {
+  const server = await startReal({ pipelines: 1, ...options });
+  await until(() => server.views.status().pipelines.every(({ state }) => state === "ready"));
+  return server;
+}
+
 export interface PostOptions {
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
@@ -60,12 +67,21 @@ export interface PostOptions {
 export function post(
   url: string,
   request: TranslateRequest,
+  options: PostOptions = {},
+): Promise<Response> {
+  return postJson(`${url}/v1/translate`, request, options);
+}
+
+/** A text goes as it is. */
+export function postJson(
+  url: string,
+  body: unknown,
   { headers = {}, signal }: PostOptions = {},
 ): Promise<Response> {
-  return fetch(`${url}/v1/translate`, {
+  return fetch(url, {
     method: "POST",
     headers: { "content-type": "application/json", ...headers },
-    body: JSON.stringify(request),
+    body: typeof body === "string" ? body : JSON.stringify(body),
     ...(signal === undefined ? {} : { signal }),
   });
 }
