@@ -180,7 +180,8 @@ test("who shares a topic leaves with the last of them, where each subscription i
     const [topic = Buffer.alloc(0)] = message.frames;
     const asker = message.begin(topic, anyCaller);
     ({ departed } = asker);
-    message.publish(topic, [topic, "begun"]);
+    // Also to the one of the two who is subscribed last.
+    message.publish(topic, [topic, "begun"], { audience: "newcomers" });
     await until(() => asker.departed.aborted);
   };
   await using zmq = await TestZmq.start(hold, { access: closed });
@@ -189,6 +190,7 @@ test("who shares a topic leaves with the last of them, where each subscription i
   const push = zmq.push();
   await push.send(["shared"]);
   await received(first);
+  await received(second);
   const signal = await until(() => departed);
   first.close();
   const third = zmq.subscriber("other");
