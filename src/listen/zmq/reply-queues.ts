@@ -91,8 +91,7 @@ export class ReplyQueues {
   /** Topics with something to send, in turn. */
   readonly #ready = new Set<string>();
   readonly #retries = new Set<NodeJS.Timeout>();
-  /** Oldest first. */
-  /** By topic; the one that was sent to last stands last. */
+  /** By topic, oldest first; the one that was sent to last stands last. */
   readonly #recent = new Map<string, Sent[]>();
   #recentBytes = 0;
   #bytes = 0;

@@ -206,10 +206,10 @@ export class World implements AsyncDisposable {
   }
 }
 
-/** Unless it has ended. */
 /** Steps of decoders, and rows that were cut into runs because the machine was slow: each row is in another stage as well. */
 const laterStages: ReadonlySet<string> = new Set(["decode", "cut"]);
 
+/** Unless it has ended. */
 function signal(pid: number, name: "SIGSTOP" | "SIGCONT" | "SIGKILL"): void {
   try {
     process.kill(pid, name);
