@@ -9,6 +9,7 @@ import { defaultText } from "../dist/cli/option-flags.js";
 import { inferenceProto } from "../dist/front/inference-v2/inference-proto.js";
 import { metricTable } from "../dist/metrics/table.js";
 import { optionGroups } from "../dist/options/definition.js";
+import { durationText } from "../dist/options/duration.js";
 import {
   flagOf,
   formerKeys,
@@ -29,6 +30,8 @@ function table(head, rows) {
 function bounds(definition) {
   if (definition.type === "integer")
     return `${definition.min} to ${definition.max} ${definition.unit}`;
+  if (definition.type === "duration")
+    return `${durationText(definition.minMs)} to ${durationText(definition.maxMs)}`;
   if (definition.type === "choice")
     return definition.choices.map((each) => `\`${each}\``).join(", ");
   return definition.type;

@@ -27,6 +27,8 @@ export type { AccessOptions } from "./options/access-options.js";
 export type { BertOptions, BertPoolingStrategy } from "./options/bert-options.js";
 export type { EctransformerOptions } from "./options/ectransformer-options.js";
 export type { GrpcOptions } from "./options/grpc-options.js";
+export type { JobsOptions } from "./options/jobs-options.js";
+export type { NatsOptions } from "./options/nats-options.js";
 export type { BaseOptions, FormerOptions, Options } from "./options/options.js";
 export type { TeiOptions } from "./options/tei-options.js";
 export type { ZmqOptions } from "./options/zmq-options.js";

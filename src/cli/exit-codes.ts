@@ -43,4 +43,5 @@ export const exitCodesOfErrors: Readonly<Partial<Record<ErrorCode, ExitCode>>> =
   too_many_connections: exitCodes.unreachable,
   deployment_mismatch: exitCodes.wrongDeployment,
   output_in_use: exitCodes.outputInUse,
+  data_in_use: exitCodes.outputInUse,
 };

@@ -1,6 +1,7 @@
 /** The server's options as flags, made from the table. */
 import { type Command, Option } from "commander";
 import { type AnyOptionDefinition, optionGroups } from "../options/definition.js";
+import { durationText } from "../options/duration.js";
 import type { OptionKey } from "../options/options.js";
 import { type Configuration, resolveConfiguration } from "../options/resolve.js";
 import { flagOf, optionKeys, optionTable, variableOf } from "../options/table.js";
@@ -38,9 +39,11 @@ export function configurationFrom(flags: Readonly<Record<string, unknown>>): Con
 }
 
 export function defaultText(key: OptionKey): string {
-  const { default: fallback } = optionTable[key];
+  const definition: AnyOptionDefinition = optionTable[key];
+  const { default: fallback } = definition;
   if (!("value" in fallback)) return fallback.text;
   if (fallback.value === null) return "none";
+  if (definition.type === "duration") return durationText(Number(fallback.value));
   return String(fallback.value);
 }
 
@@ -50,6 +53,8 @@ function placeholder(definition: AnyOptionDefinition): string {
       return ` <${definition.unit}>`;
     case "choice":
       return " <choice>";
+    case "duration":
+      return " <time>";
     case "name":
     case "text":
       return ` <${definition.type}>`;

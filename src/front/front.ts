@@ -4,6 +4,7 @@
  */
 import type { ModelsReload } from "millrace-client/wire";
 import type { GuardedSubmit } from "../access/guarded-submit.js";
+import type { Jobs } from "../jobs/jobs.js";
 import type { GrpcFront } from "../listen/grpc/grpc-front.js";
 import type { HttpFront } from "../listen/http/http-front.js";
 import type { WebSocketFront } from "../listen/websocket/websocket-front.js";
@@ -36,6 +37,8 @@ export interface FrontParts {
   readonly terminate?: () => void;
   /** OpenAPI, of all fronts that are spoken; asked once they are open. Absent: nobody knows. */
   readonly openApi?: () => string;
+  /** Absent where the server keeps no durable jobs. */
+  readonly jobs?: Jobs;
   /** Absent where there is no folder of models. */
   readonly repository?: ModelRepository;
   readonly metrics: Pick<Metrics, "requestFinished" | "scrape" | "contentType">;

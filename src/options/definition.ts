@@ -11,6 +11,8 @@ export const optionGroups = [
   "Limits",
   "Times",
   "Access",
+  "Jobs",
+  "NATS",
   "gRPC",
   "text-embeddings-inference",
   "ZeroMQ",
@@ -25,16 +27,19 @@ export type OptionDefault<Value> =
 
 /** An option that may be off has the default null, and null is no value that anybody can give. */
 export type OptionType<Value> = [NonNullable<Value>] extends [number]
-  ? {
-      readonly type: "integer";
-      readonly unit: string;
-      readonly min: number;
-      readonly max: number;
-      /** What null in the file stands for, where the program that is replaced has that word. */
-      readonly none?: number;
-      /** A list in the program that is replaced: why there is one here. A list of one is taken. */
-      readonly whyOne?: string;
-    }
+  ?
+      | {
+          readonly type: "integer";
+          readonly unit: string;
+          readonly min: number;
+          readonly max: number;
+          /** What null in the file stands for, where the program that is replaced has that word. */
+          readonly none?: number;
+          /** A list in the program that is replaced: why there is one here. A list of one is taken. */
+          readonly whyOne?: string;
+        }
+      /** A number with its unit, `30d`, `12h`, `90m`, `45s`, `500ms`; the value is in milliseconds. */
+      | { readonly type: "duration"; readonly minMs: number; readonly maxMs: number }
   : [NonNullable<Value>] extends [boolean]
     ? { readonly type: "flag" }
     :

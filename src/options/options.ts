@@ -3,6 +3,8 @@ import type { AccessOptions } from "./access-options.js";
 import type { BertOptions } from "./bert-options.js";
 import type { EctransformerOptions } from "./ectransformer-options.js";
 import type { GrpcOptions } from "./grpc-options.js";
+import type { JobsOptions } from "./jobs-options.js";
+import type { NatsOptions } from "./nats-options.js";
 import type { TeiOptions } from "./tei-options.js";
 import type { ZmqOptions } from "./zmq-options.js";
 
@@ -13,6 +15,8 @@ export interface Options
     BertOptions,
     EctransformerOptions,
     GrpcOptions,
+    JobsOptions,
+    NatsOptions,
     TeiOptions,
     ZmqOptions {}
 

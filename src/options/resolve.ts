@@ -10,6 +10,7 @@ import { didYouMean } from "../near-miss.js";
 import { messageOf } from "../work/thrown.js";
 import { contradictions, warningsOf } from "./contradictions.js";
 import type { AnyOptionDefinition } from "./definition.js";
+import { durationMs, durationText } from "./duration.js";
 import { findMachine, type Layout, type Machine } from "./machine.js";
 import type { OptionKey, Options } from "./options.js";
 import {
@@ -242,6 +243,7 @@ type Read = { readonly value: OptionValue } | { readonly problem: string };
 function readValue(definition: AnyOptionDefinition, raw: unknown, baseDir: string): Read {
   if (definition.type === "integer") return readInteger(definition, raw);
   if (definition.type === "flag") return readFlag(raw);
+  if (definition.type === "duration") return readDuration(definition, raw);
   if (typeof raw !== "string" || raw === "") return { problem: `${show(raw)} is not a text` };
   switch (definition.type) {
     case "choice": {
@@ -279,6 +281,17 @@ function readInteger(
     return { problem: `${value} is not between ${definition.min} and ${definition.max}` };
   }
   return { value };
+}
+
+function readDuration(
+  { minMs, maxMs }: Extract<AnyOptionDefinition, { readonly type: "duration" }>,
+  raw: unknown,
+): Read {
+  const value = durationMs(raw);
+  if (value === null) return { problem: `${show(raw)} is no time, such as 30d, 12h, 90m or 45s` };
+  if (value >= minMs && value <= maxMs) return { value };
+  const range = `between ${durationText(minMs)} and ${durationText(maxMs)}`;
+  return { problem: `${durationText(value)} is not ${range}` };
 }
 
 /** `[-2, -1]` in a file; with commas or spaces between on the command line. */

@@ -12,6 +12,8 @@ import { bertOptions } from "./bert-options.js";
 import type { OptionRows } from "./definition.js";
 import { ectransformerOptions } from "./ectransformer-options.js";
 import { grpcOptions } from "./grpc-options.js";
+import { jobsOptions } from "./jobs-options.js";
+import { natsOptions } from "./nats-options.js";
 import type { OptionKey, Options } from "./options.js";
 import { teiOptions } from "./tei-options.js";
 import { zmqOptions } from "./zmq-options.js";
@@ -19,6 +21,8 @@ import { zmqOptions } from "./zmq-options.js";
 export const optionTable: OptionRows<Options> = {
   ...baseOptions,
   ...accessOptions,
+  ...jobsOptions,
+  ...natsOptions,
   ...grpcOptions,
   ...teiOptions,
   ...zmqOptions,

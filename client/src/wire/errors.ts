@@ -145,6 +145,50 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
     "A bug in Millrace; the log has the details under the request id.",
     "Report it with the request id.",
   ]),
+  job_not_found: entry(404, NO, [
+    "There is no such job, its time is over, or it is another key's.",
+    "Ask for the list of jobs; results are kept for `--job-retention` once a job has ended.",
+  ]),
+  file_not_found: entry(404, NO, [
+    "There is no such file, its time is over, or it is another key's.",
+    "Ask for the list of files, and upload it again.",
+  ]),
+  file_in_use: entry(409, NO, [
+    "A job that has not ended reads the file.",
+    "Wait for the job to end, or cancel it.",
+  ]),
+  request_key_reused: entry(422, NO, [
+    "The `Idempotency-Key` came before with another request.",
+    "Send a key of its own with each request.",
+  ]),
+  job_store_full: entry(507, RETRY, [
+    "What jobs keep takes `--jobs-bytes-max`, or the disk is full. What was accepted is finished.",
+    "Delete jobs and files whose results are fetched, or raise the limit.",
+  ]),
+  job_store_failed: entry(503, RETRY, [
+    "Where jobs are kept cannot be read or written just now; the log says why.",
+    "Try again after `Retry-After` seconds. Nothing that was accepted is lost.",
+  ]),
+  jobs_off: entry(501, NO, [
+    "The server keeps no durable jobs.",
+    "Start it with `--data DIR`, or with `--nats`.",
+  ]),
+  job_expired: entry(null, NO, [
+    "The job's time was over before this line was run.",
+    "Submit the lines that have this error again, with more time.",
+  ]),
+  job_cancelled: entry(null, NO, [
+    "The job was cancelled before this line was run.",
+    "Submit the lines that have this error again, if they are wanted.",
+  ]),
+  data_in_use: entry(null, NO, [
+    "Another server keeps its jobs in the same folder.",
+    "Name another folder with `--data`, or stop the other one; the message says its process.",
+  ]),
+  data_invalid: entry(null, NO, [
+    "The folder of `--data` was written by another version of Millrace, or is damaged.",
+    "The message says which; start the version that wrote it, or name another folder.",
+  ]),
   connection_failed: entry(null, RETRY, [
     "The client could not reach the server, or the connection broke.",
     "Check the address, and that the server runs.",
@@ -228,6 +272,17 @@ export type ErrorCode =
   | "item_poison"
   | "worker_lost"
   | "internal"
+  | "job_not_found"
+  | "file_not_found"
+  | "file_in_use"
+  | "request_key_reused"
+  | "job_store_full"
+  | "job_store_failed"
+  | "jobs_off"
+  | "job_expired"
+  | "job_cancelled"
+  | "data_in_use"
+  | "data_invalid"
   | "connection_failed"
   | "response_invalid"
   | "option_invalid"

@@ -53,6 +53,14 @@ export type {
   InferResult,
   InferTensor,
 } from "./infer.js";
+export {
+  type JobReply,
+  type JobRequestFields,
+  type JobState,
+  type JobStatus,
+  type JobsReply,
+  jobStates,
+} from "./jobs.js";
 export type {
   OcrBox,
   OcrFailedLine,
