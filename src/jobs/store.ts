@@ -60,6 +60,12 @@ export interface JobStore extends AsyncDisposable {
   /** The first chunk from this one on that has no results; the job's `chunks` where all have. */
   nextUndone(jobId: string, fromChunk: number): Promise<number>;
 
+  /**
+   * Tells of each change of a job (made, changed, committed, deleted), whoever made it, here or on another machine; maybe more often.
+   * Gives what ends it.
+   */
+  onJobChanged(listener: (jobId: string) => void): () => void;
+
   /** Jobs that have ended, files and request keys whose time is over. How many. */
   removeExpired(nowMs: number): Promise<number>;
   /** The latest time that was kept, so that a clock that was set back makes nothing young again. */

@@ -1,0 +1,25 @@
+/**
+ * The seam between the runner and who decides which chunk this server runs next: on one machine the open jobs themselves
+ * (local-queue.ts), over many a JetStream work queue (jetstream/). Tenants take turns, and the jobs of one go in their order.
+ */
+import type { StoredJob } from "./store.js";
+
+export interface ChunkQueue extends AsyncDisposable {
+  /** Every chunk of the job that has no results is to be run, by whoever takes it. Again: nothing is run twice for it. */
+  offer(job: StoredJob): Promise<void>;
+  /** Waits until there is one for this server. @throws the signal's reason */
+  take(signal: AbortSignal): Promise<TakenChunk>;
+  /** The job has ended: what nobody has taken is wanted no more. */
+  withdraw(job: StoredJob): Promise<void>;
+}
+
+export interface TakenChunk {
+  readonly jobId: string;
+  readonly index: number;
+  /** It is being worked on, for longer than usual: some times a minute. */
+  working(): void;
+  /** Its results are committed, or its job wants none. */
+  done(): Promise<void>;
+  /** Not begun, or not to the end: somebody else may take it, at once or after some time. */
+  giveBack(afterMs: number): Promise<void>;
+}
