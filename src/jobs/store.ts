@@ -221,6 +221,8 @@ export interface JobProgress {
 /** Why a job failed as a whole; `line` from 1. */
 export interface JobLineError extends WireError {
   readonly line?: number;
+  /** The code that the job's form has for it, where that is not ours. */
+  readonly word?: string;
 }
 
 export type JobChange = Partial<
