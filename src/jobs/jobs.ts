@@ -2,6 +2,7 @@
  * What fronts see of durable jobs: files of lines that come in, jobs over them, results that go out. Whoever asks sees what their
  * key made, and nothing else; an administrator all of it.
  */
+import type { MillraceError } from "millrace-client/wire";
 import type { Caller } from "../work/caller.js";
 import type { JsonObject } from "../work/payload.js";
 import type { JobForm, PageQuery, StoredFile, StoredJob } from "./store.js";
@@ -93,6 +94,8 @@ export interface RouteCall {
 export interface RouteReply {
   readonly status: number;
   readonly text: string;
+  /** Why it was refused as a whole, whatever the words of the route's front. */
+  readonly error?: MillraceError;
 }
 
 /** What a line of an OpenAI batch is. */

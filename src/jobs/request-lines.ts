@@ -1,6 +1,6 @@
 /** The lines of an OpenAI batch: what each asks, what is wrong with it in their words, and the line that is its result. Pure. */
 import { randomBytes } from "node:crypto";
-import type { ErrorCode } from "millrace-client/wire";
+import type { ErrorCode, WireError } from "millrace-client/wire";
 import { type BodyShape, parseJson } from "../work/json-object.js";
 import { isJsonObject } from "../work/payload.js";
 import { HashTable } from "./hash-table.js";
@@ -20,13 +20,12 @@ const lineShape: BodyShape = {
   listsMax: 131_072,
   keepsDigits: false,
 };
-const utf8 = new TextDecoder("utf-8", { fatal: true });
 
-/** Null: a line with nothing on it, which is passed over. `line` is from 1. */
-export type ReadLine = { readonly request: RequestLine } | { readonly error: JobLineError } | null;
+export type ReadLine = { readonly request: RequestLine } | { readonly error: JobLineError };
 
+/** `line` is from 1, counted with blank ones, which are no lines. */
 export function readRequestLine(
-  bytes: Uint8Array,
+  text: string,
   { line, endpoint }: { readonly line: number; readonly endpoint: string },
 ): ReadLine {
   const wrong = (word: string, message: string, param?: string): ReadLine => ({
@@ -34,8 +33,6 @@ export function readRequestLine(
   });
   let value: unknown;
   try {
-    const text = utf8.decode(bytes);
-    if (text.trim() === "") return null;
     value = parseJson(text, lineShape);
   } catch {
     return wrong("invalid_json_line", "This line is not parseable as valid JSON.");
@@ -85,13 +82,12 @@ function lineError({ code = "bad_request", ...problem }: Problem): JobLineError 
   return { code, retryable: false, ...problem };
 }
 
-/** All lines of one batch, one after the other. */
+/** All lines of one batch, one after the other, but for blank ones. */
 export class RequestCheck {
   readonly #endpoint: string;
   readonly #linesMax: number;
   readonly #ids = new HashTable(randomBytes(16));
   readonly #errors: JobLineError[] = [];
-  #lines = 0;
   #requests = 0;
 
   constructor(endpoint: string, linesMax: number = requestLinesMax) {
@@ -104,12 +100,9 @@ export class RequestCheck {
     return this.#errors.length >= errorsMax || this.#requests > this.#linesMax;
   }
 
-  /** Without its end. */
-  add(bytes: Uint8Array): void {
-    this.#lines += 1;
-    const line = this.#lines;
-    const read = readRequestLine(bytes, { line, endpoint: this.#endpoint });
-    if (read === null) return;
+  /** `line` as of `readRequestLine`. */
+  add(text: string, line: number): void {
+    const read = readRequestLine(text, { line, endpoint: this.#endpoint });
     this.#requests += 1;
     if (this.#requests > this.#linesMax) {
       if (this.#requests === this.#linesMax + 1) this.#errors.push(tooMany(this.#linesMax));
@@ -147,53 +140,42 @@ function tooMany(linesMax: number): JobLineError {
   });
 }
 
-/** Where a result belongs: its line in the file, from 0, and what its request was called. */
-export interface ResultPlace {
-  readonly jobId: string;
-  readonly line: number;
+/** Whose result a line is. */
+export interface ResultOf {
+  /** The same whenever the request is run. */
+  readonly requestId: string;
   readonly customId: string;
 }
 
-export interface ResultLine {
-  /** It goes into the file of errors. */
-  readonly isError: boolean;
-  readonly json: string;
-}
-
-/** The same for the same reply, whenever and wherever it was computed. */
+/** What the route replied, also where it refused: a line without its end. */
 export function responseLine(
-  place: ResultPlace,
-  { status, text, requestId }: RouteReply & { readonly requestId: string },
-): ResultLine {
-  const head = JSON.stringify({ status_code: status, request_id: requestId }).slice(0, -1);
-  // JSON already, and not parsed again; a line has no line ends within.
+  of: ResultOf,
+  { status, text }: Pick<RouteReply, "status" | "text">,
+): string {
+  const head = JSON.stringify({ status_code: status, request_id: of.requestId }).slice(0, -1);
+  // JSON already, and not parsed again: a number that is read and written may look another way. A line has no line ends within.
   const body = text.trim();
   const oneLine = body.includes("\n") ? JSON.stringify(JSON.parse(body)) : body;
-  return {
-    isError: status < 200 || status > 299,
-    json: `${headOf(place)},"response":${head},"body":${oneLine}},"error":null}`,
-  };
+  return `${headOf(of)},"response":${head},"body":${oneLine}},"error":null}`;
 }
 
-/** Of a request that was not run. */
-export function notRunLine(place: ResultPlace, why: "cancelled" | "expired"): ResultLine {
-  const error = {
-    cancelled: {
-      code: "batch_cancelled",
-      message: "This request could not be executed because the batch was cancelled.",
-    },
-    expired: {
-      code: "batch_expired",
-      message: "This request could not be executed before the completion window expired.",
-    },
-  }[why];
-  return {
-    isError: true,
-    json: `${headOf(place)},"response":null,"error":${JSON.stringify(error)}}`,
-  };
+/** Why it was not run, or has no reply. */
+export function noResponseLine(of: ResultOf, { code, message }: WireError): string {
+  const error = notRun[code] ?? { code, message };
+  return `${headOf(of)},"response":null,"error":${JSON.stringify(error)}}`;
 }
 
-function headOf({ jobId, line, customId }: ResultPlace): string {
-  const id = `batch_req_${jobId.replace(/^[a-z]+_/, "")}_${line + 1}`;
-  return JSON.stringify({ id, custom_id: customId }).slice(0, -1);
+const notRun: Partial<Record<ErrorCode, { readonly code: string; readonly message: string }>> = {
+  job_cancelled: {
+    code: "batch_cancelled",
+    message: "This request could not be executed because the batch was cancelled.",
+  },
+  job_expired: {
+    code: "batch_expired",
+    message: "This request could not be executed before the completion window expired.",
+  },
+};
+
+function headOf({ requestId, customId }: ResultOf): string {
+  return JSON.stringify({ id: `batch_${requestId}`, custom_id: customId }).slice(0, -1);
 }

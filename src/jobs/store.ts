@@ -66,7 +66,7 @@ export interface JobStore extends AsyncDisposable {
    */
   onJobChanged(listener: (jobId: string) => void): () => void;
 
-  /** Jobs that have ended, files and request keys whose time is over. How many. */
+  /** Jobs that have ended, files and request keys whose time is over. A file stays as long as a job reads it that has not ended. How many. */
   removeExpired(nowMs: number): Promise<number>;
   /** The latest time that was kept, so that a clock that was set back makes nothing young again. */
   keptTimeMs(): Promise<number>;
@@ -156,6 +156,8 @@ export interface NewJob {
   /** Of the owner, for `requestKeyUntilMs`: the same request sent again. */
   readonly requestKey: string | null;
   readonly requestKeyUntilMs: number | null;
+  /** Of all that the request said, so that another one under the same key is noticed. Null where there is no key. */
+  readonly requestHash: string | null;
   readonly caller: StoredCaller;
   /** Whose share its work counts to. */
   readonly tenant: string;
@@ -207,6 +209,8 @@ export interface StoredJob extends NewJob {
   readonly errors: readonly JobLineError[];
   readonly outputFileId: string | null;
   readonly errorFileId: string | null;
+  /** When `callbackUrl` was told of the end, or was given up; null before. */
+  readonly calledAtMs: number | null;
 }
 
 export interface JobProgress {
@@ -237,6 +241,7 @@ export type JobChange = Partial<
     | "errors"
     | "outputFileId"
     | "errorFileId"
+    | "calledAtMs"
   >
 >;
 

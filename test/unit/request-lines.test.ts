@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { MillraceError } from "millrace-client/wire";
 import { HashTable } from "#src/jobs/hash-table.js";
 import {
   customIdCharactersMax,
-  notRunLine,
+  noResponseLine,
   RequestCheck,
   readRequestLine,
   requestLinesMax,
@@ -18,12 +19,11 @@ const good = (customId: unknown, more: object = {}): object => ({
   body: { model: "m", input: "hello" },
   ...more,
 });
-const bytesOf = (line: unknown): Buffer =>
-  Buffer.from(typeof line === "string" ? line : JSON.stringify(line));
+const textOf = (line: unknown): string => (typeof line === "string" ? line : JSON.stringify(line));
 
 function check(lines: readonly unknown[], linesMax?: number): RequestCheck {
   const checked = new RequestCheck(endpoint, linesMax);
-  for (const line of lines) checked.add(bytesOf(line));
+  for (const [at, line] of lines.entries()) checked.add(textOf(line), at + 1);
   return checked;
 }
 
@@ -35,16 +35,13 @@ function told(lines: readonly unknown[], linesMax?: number): readonly string[] {
 
 test("a line is its request; what else stands in it is left", () => {
   const line = good("a", { body: { model: "m", input: [[1, 2]], deep: { x: null } }, more: 1 });
-  assert.deepEqual(
-    readRequestLine(bytesOf(`\uFEFF${JSON.stringify(line)}\r`), { line: 1, endpoint }),
-    {
-      request: {
-        customId: "a",
-        endpoint,
-        body: { model: "m", input: [[1, 2]], deep: { x: null } },
-      },
+  assert.deepEqual(readRequestLine(textOf(line), { line: 1, endpoint }), {
+    request: {
+      customId: "a",
+      endpoint,
+      body: { model: "m", input: [[1, 2]], deep: { x: null } },
     },
-  );
+  });
 });
 
 test("what is wrong with a line is told in OpenAI's words, with its number from 1", () => {
@@ -73,18 +70,11 @@ test("what is wrong with a line is told in OpenAI's words, with its number from 
   for (const [line, expected] of cases) {
     assert.deepEqual(told([good("first"), line]), [`2 ${expected} bad_request`], String(line));
   }
-  const notText = new RequestCheck(endpoint);
-  notText.add(Buffer.from([0x7b, 0xff, 0x7d]));
-  assert.equal(notText.finish()[0]?.word, "invalid_json_line");
   assert.deepEqual(told([good("x".repeat(customIdCharactersMax))]), []);
 });
 
-test("lines with nothing on them are passed over and counted; a file of them is empty", () => {
-  assert.deepEqual(told([good("a"), "", " \r", good("b"), ""]), []);
-  assert.deepEqual(told(["", "{"]), ["2 invalid_json_line - bad_request"]);
-  for (const empty of [[], ["", "  "]]) {
-    assert.deepEqual(told(empty), ["- empty_file input_file_id input_empty"]);
-  }
+test("a file of no line is empty", () => {
+  assert.deepEqual(told([]), ["- empty_file input_file_id input_empty"]);
 });
 
 test("a custom_id that was there before is told at its second place, also far behind it", () => {
@@ -107,9 +97,9 @@ test("a hundred errors are told, and no line behind them is needed", () => {
   assert.equal(enough.finish().length, 100);
 });
 
-test("more lines than a batch may have are refused, those with nothing on them not counted", () => {
+test("more lines than a batch may have are refused", () => {
   assert.equal(requestLinesMax, 1_000_000);
-  assert.deepEqual(told([good("a"), "", good("b")], 2), []);
+  assert.deepEqual(told([good("a"), good("b")], 2), []);
   assert.equal(check([good("a"), good("b"), good("c")], 2).isEnough, true);
   assert.deepEqual(told([good("a"), good("b"), good("c"), good("c")], 2), [
     "- too_many_tasks input_file_id too_many_items",
@@ -124,28 +114,30 @@ test("two hundred thousand ids are all new, and all there afterwards", () => {
 });
 
 test("results are lines in OpenAI's form: replies, refusals of the route, and what was not run", () => {
-  const place = { jobId: "batch_0a1b", line: 6, customId: 'a"b' };
-  const ok = responseLine(place, { status: 200, text: '{"data":[1]}\n', requestId: "r-1" });
-  assert.equal(ok.isError, false);
-  assert.deepEqual(JSON.parse(ok.json), {
-    id: "batch_req_0a1b_7",
+  const of = { requestId: "req_1", customId: 'a"b' };
+  const id = "batch_req_1";
+  assert.deepEqual(JSON.parse(responseLine(of, { status: 200, text: '{"data":[1]}\n' })), {
+    id,
     custom_id: 'a"b',
-    response: { status_code: 200, request_id: "r-1", body: { data: [1] } },
+    response: { status_code: 200, request_id: "req_1", body: { data: [1] } },
     error: null,
   });
-  const refused = responseLine(place, { status: 400, text: '{\n"error": {}}', requestId: "r-1" });
-  assert.equal(refused.isError, true);
-  assert.doesNotMatch(refused.json, /\n/);
-  assert.deepEqual(JSON.parse(refused.json).response, {
+  const refused = responseLine(of, { status: 400, text: '{\n"error": {}}' });
+  assert.doesNotMatch(refused, /\n/);
+  assert.deepEqual((JSON.parse(refused) as { response: unknown }).response, {
     status_code: 400,
-    request_id: "r-1",
+    request_id: "req_1",
     body: { error: {} },
   });
-  for (const why of ["cancelled", "expired"] as const) {
-    const { isError, json } = notRunLine(place, why);
-    const { response, error, custom_id } = JSON.parse(json) as Record<string, unknown>;
-    assert.ok(isError);
-    assert.deepEqual([response, custom_id], [null, 'a"b']);
-    assert.equal((error as { code: string }).code, `batch_${why}`);
+  for (const [ours, theirs] of [
+    ["job_cancelled", "batch_cancelled"],
+    ["job_expired", "batch_expired"],
+    ["worker_lost", "worker_lost"],
+  ] as const) {
+    const line = noResponseLine(of, new MillraceError(ours, "why").toWire());
+    const { error, ...rest } = JSON.parse(line) as { error: { code: string; message: string } };
+    assert.deepEqual(rest, { id, custom_id: 'a"b', response: null });
+    assert.equal(error.code, theirs);
+    assert.equal(error.message === "why", ours === "worker_lost");
   }
 });
