@@ -75,6 +75,10 @@ class MadeExchange implements Exchange {
     return Promise.resolve(new KnownBody(this.#body));
   }
 
+  receiveStream(): Promise<AsyncIterable<Uint8Array>> {
+    throw new Error("a route that is asked without HTTP reads its body as a whole");
+  }
+
   reply({ status, body }: Reply): void {
     this.#reply ??= { status, text: textOf(body) };
   }
@@ -82,7 +86,8 @@ class MadeExchange implements Exchange {
   stream({ status }: StreamHead): ReplyStream {
     const parts: string[] = [];
     return {
-      write: (text) => void parts.push(text),
+      write: (data) => void parts.push(textOf(data)),
+      ready: () => Promise.resolve(),
       end: () => {
         this.#reply ??= { status, text: parts.join("") };
         return Promise.resolve();

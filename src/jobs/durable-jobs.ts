@@ -5,13 +5,14 @@ import type { Options } from "../options/options.js";
 import { type Caller, mayUse, refuseOthersModel } from "../work/caller.js";
 import type { ServerViews } from "../work/views.js";
 import { chunkOfLine, resultLines } from "./derived-lines.js";
-import type { JobRequest, Jobs, LineResult } from "./jobs.js";
+import type { JobRequest, Jobs, LineResult, Upload, UploadTerms } from "./jobs.js";
 import type { JobsClock } from "./jobs-clock.js";
 import { lineChunks } from "./line-chunks.js";
 import type { Paces } from "./pace.js";
 import {
   hasEnded,
   type JobStore,
+  type LateFile,
   type NewFile,
   type PageQuery,
   type StoredFile,
@@ -46,12 +47,16 @@ export class DurableJobs implements Jobs {
 
   async upload(
     caller: Caller,
-    file: { readonly name: string; readonly purpose: string; readonly keptMs?: number },
+    file: Upload,
     content: AsyncIterable<Uint8Array>,
   ): Promise<StoredFile> {
     this.#refuseWhileDraining();
     const { clock, options } = this.#parts;
     const now = clock.now();
+    const { late } = file;
+    const termsOf = ({ purpose, keptMs = options.jobRetention }: UploadTerms): LateFile => {
+      return { purpose, expiresAtMs: now + keptMs };
+    };
     const head: NewFile = {
       id: newId("file-"),
       owner: caller.key,
@@ -61,7 +66,7 @@ export class DurableJobs implements Jobs {
       expiresAtMs: now + (file.keptMs ?? options.jobRetention),
       isInternal: false,
     };
-    return await this.#write(head, content);
+    return await this.#write(head, content, late && (() => termsOf(late())));
   }
 
   async file(caller: Caller, id: string): Promise<StoredFile> {
@@ -132,6 +137,7 @@ export class DurableJobs implements Jobs {
       }
       const now = clock.now();
       const { requestKey = null, deadlineMs = null, metadata = {}, callbackUrl = null } = request;
+      const { keptMs = options.jobRetention } = request;
       const requestHash = hash.digest("hex");
       const made = await store.createJob({
         id,
@@ -152,7 +158,7 @@ export class DurableJobs implements Jobs {
         fileId: file.id,
         createdAtMs: now,
         deadlineAtMs: deadlineMs === null ? null : now + deadlineMs,
-        keptMs: options.jobRetention,
+        keptMs,
         metadata,
         callbackUrl,
         state: form.kind === "native" ? "queued" : "validating",
@@ -234,7 +240,11 @@ export class DurableJobs implements Jobs {
     }).finally(() => watching.abort());
   }
 
-  async #write(head: NewFile, content: AsyncIterable<Uint8Array>): Promise<StoredFile> {
+  async #write(
+    head: NewFile,
+    content: AsyncIterable<Uint8Array>,
+    late?: () => LateFile,
+  ): Promise<StoredFile> {
     const { store, options } = this.#parts;
     const writing = await store.beginFile(head);
     try {
@@ -243,7 +253,7 @@ export class DurableJobs implements Jobs {
         this.#refuseWhileDraining();
         await writing.add(chunk);
       }
-      return await writing.finish();
+      return await writing.finish(late?.());
     } catch (error) {
       await writing.abort();
       throw error;
@@ -328,8 +338,9 @@ function newId(prefix: string): string {
 /** Of all that the request says; its own lines are added as they come. */
 function hashOf({ form, input, ...rest }: JobRequest): ReturnType<typeof createHash> {
   const { tenant = null, deadlineMs = null, metadata = {}, callbackUrl = null } = rest;
+  const { keptMs = null } = rest;
   const fileId = "fileId" in input ? input.fileId : null;
-  const said = { form, fileId, tenant, deadlineMs, metadata, callbackUrl };
+  const said = { form, fileId, tenant, deadlineMs, keptMs, metadata, callbackUrl };
   return createHash("sha256").update(JSON.stringify(said)).update("\n");
 }
 

@@ -9,7 +9,7 @@ import { createHash } from "node:crypto";
 import { type ErrorCode, isErrorCode, MillraceError, type WireError } from "millrace-client/wire";
 import { isJsonObject, type JsonObject } from "../work/payload.js";
 import type { RouteCall, RouteReply } from "./jobs.js";
-import { readRequestLine, requestNotRun, requestResult } from "./request-lines.js";
+import { noResponseLine, readRequestLine, responseLine } from "./request-lines.js";
 import type { StoredJob } from "./store.js";
 
 export interface LineCall {
@@ -76,7 +76,8 @@ function failureJson(chunk: ChunkLines, place: number, error: WireError): string
   const line = chunk.firstLine + place;
   const { form } = chunk.job;
   if (form.kind === "native") return `{"line":${line},"error":${JSON.stringify(error)}}`;
-  return requestNotRun(requestId(chunk.job, line), customIdOf(chunk, place), error);
+  const customId = customIdOf(chunk, place);
+  return noResponseLine({ requestId: requestId(chunk.job, line), customId }, error);
 }
 
 /** The same whenever the line is run. */
@@ -186,8 +187,11 @@ function objectCall(chunk: ChunkLines, place: number, options: CallsOptions): Li
 function requestCall(chunk: ChunkLines, place: number): LineCall {
   const { job, firstLine } = chunk;
   const path = pathOf(job);
-  const { customId, body } = readRequestLine(textAt(chunk, place), path);
-  const id = requestId(job, firstLine + place);
+  const line = firstLine + place;
+  const read = readRequestLine(textAt(chunk, place), { line: line + 1, endpoint: path });
+  if ("error" in read) throw new MillraceError(read.error.code, read.error.message);
+  const { customId, body } = read.request;
+  const id = requestId(job, line);
   return {
     places: [place],
     route: {
@@ -196,9 +200,9 @@ function requestCall(chunk: ChunkLines, place: number): LineCall {
       body: Buffer.from(JSON.stringify(body), "utf8"),
       accept: "application/json",
     },
-    read: ({ status, text, error }) => {
-      const json = requestResult({ id, customId }, { status, body: text });
-      return [{ place, isError: status >= 400, json, code: error?.code ?? null }];
+    read: (reply) => {
+      const json = responseLine({ requestId: id, customId }, reply);
+      return [{ place, isError: reply.status >= 400, json, code: reply.error?.code ?? null }];
     },
   };
 }

@@ -95,6 +95,8 @@ export interface NewFile {
   readonly isInternal: boolean;
 }
 
+export type LateFile = Partial<Pick<NewFile, "purpose" | "expiresAtMs">>;
+
 export interface FileWriting {
   /**
    * Waits for the store. At most `chunkBytesMax` of one chunk, but for a line that is longer.
@@ -102,8 +104,8 @@ export interface FileWriting {
    * @throws MillraceError `job_store_full`, `job_store_failed`
    */
   add(chunk: Omit<Chunk, "index">): Promise<void>;
-  /** On disk when it resolves; before it nobody sees the file. */
-  finish(): Promise<StoredFile>;
+  /** On disk when it resolves; before it nobody sees the file. `late`: what came to be known of it only behind its bytes. */
+  finish(late?: LateFile): Promise<StoredFile>;
   /** Leaves nothing. After `finish`: nothing. What is neither, because the process died, is cleared at the next start. */
   abort(): Promise<void>;
 }
@@ -225,6 +227,8 @@ export interface JobProgress {
 /** Why a job failed as a whole; `line` from 1. */
 export interface JobLineError extends WireError {
   readonly line?: number;
+  /** The code that the job's form has for it, where that is not ours. */
+  readonly word?: string;
 }
 
 export type JobChange = Partial<

@@ -51,10 +51,11 @@ export class MemoryJobStore implements JobStore {
         chunks.push({ ...chunk, index: chunks.length });
         return Promise.resolve();
       },
-      finish: () => {
+      finish: (late = {}) => {
         isOver = true;
         const value: StoredFile = {
           ...head,
+          ...late,
           sequence: this.#next(),
           bytes: chunks.reduce((sum, { bytes }) => sum + bytes.length, 0),
           lines: chunks.reduce((sum, { lines }) => sum + lines, 0),
