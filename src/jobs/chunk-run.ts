@@ -3,7 +3,7 @@
  *
  *   lines ─► calls, all at once ─► result │ error as result │ once more: later, or in halves
  */
-import { type ErrorCode, MillraceError, type WireError } from "millrace-client/wire";
+import type { ErrorCode, MillraceError, WireError } from "millrace-client/wire";
 import type { Caller } from "../work/caller.js";
 import { type Clock, systemClock } from "../work/clock.js";
 import type { CallRoute, RouteReply } from "./jobs.js";
@@ -63,6 +63,8 @@ export class ChunkRun {
   #textsMax = Number.POSITIVE_INFINITY;
   #refused: WireError | null = null;
   #retryAfterMs = 0;
+  /** The server stops: what has a result already has it again when the chunk is run again. */
+  #isDraining = false;
 
   constructor(chunk: ChunkLines, options: ChunkRunOptions) {
     this.#chunk = chunk;
@@ -80,7 +82,8 @@ export class ChunkRun {
       if (wasHalved || signal.aborted || this.#pending().length === 0) continue;
       const backoffMs = Math.min(backoffMaxMs, backoffMinMs * 2 ** round);
       const afterMs = Math.min(backoffMaxMs, Math.max(backoffMs, this.#retryAfterMs));
-      if (this.#outcomes.size === 0 && this.#tries.size === 0) return { kind: "later", afterMs };
+      const hasNothing = this.#outcomes.size === 0 && this.#tries.size === 0;
+      if (hasNothing || this.#isDraining) return { kind: "later", afterMs };
       await this.#wait(afterMs, signal);
     }
   }
@@ -112,6 +115,7 @@ export class ChunkRun {
       for (const outcome of call.read(reply)) this.#had(outcome);
       return;
     }
+    this.#isDraining ||= error.code === "draining";
     this.#retryAfterMs = Math.max(this.#retryAfterMs, error.retryAfterMs ?? 0);
     if (isOfWholeJob(error, this.#chunk)) this.#refused = error.toWire();
     else if (call.places.length > 1 && !isTemporary(error.code)) {

@@ -12,13 +12,19 @@ import { JobRunner } from "./runner.js";
 import type { JobStore, StoredJob } from "./store.js";
 import { Watchers } from "./watchers.js";
 
-export interface JobWorkParts {
-  /** Both are closed with it. */
-  readonly store: JobStore;
-  readonly queue: ChunkQueue;
+export interface OpenJobsParts {
   readonly options: Options;
   readonly views: Pick<ServerViews, "models" | "isDraining">;
   readonly log: Log;
+}
+
+/** Null: the options say that none are kept. */
+export type OpenJobs = (parts: OpenJobsParts) => Promise<JobWork | null>;
+
+export interface JobWorkParts extends OpenJobsParts {
+  /** Both are closed with it. */
+  readonly store: JobStore;
+  readonly queue: ChunkQueue;
 }
 
 export interface JobWork {
@@ -27,6 +33,8 @@ export interface JobWork {
   start(callRoute: CallRoute): Promise<void>;
   /** No chunk is begun any more. */
   drain(): void;
+  /** Resolves when nothing is being run. */
+  drained(): Promise<void>;
   /** Waits for what was begun, then closes the store. True: nothing was left in the middle. Also where it was never started. */
   stop(options: { readonly drainMs: number }): Promise<boolean>;
 }
@@ -48,7 +56,12 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
     jobs,
     start: async (callRoute) => {
       runner = new JobRunner({
-        ...{ store, queue, callRoute, clock, log, paces },
+        store,
+        queue,
+        callRoute,
+        clock,
+        log,
+        paces,
         linesMax: linesInFlight(options),
         timeoutMs: options.requestTimeoutMsMax,
         onChange: touch,
@@ -58,6 +71,7 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
       runner.start();
     },
     drain: () => runner?.drain(),
+    drained: async () => runner?.whenIdle(),
     stop: async ({ drainMs }) => {
       const isDone = (await runner?.stop({ drainMs })) ?? true;
       await keeper.stop();

@@ -65,8 +65,8 @@ export class LocalQueue implements ChunkQueue {
   async #take(signal: AbortSignal): Promise<TakenChunk> {
     for (;;) {
       signal.throwIfAborted();
-      for (const tenant of [...this.#tenants]) {
-        for (const open of [...tenant.jobs]) {
+      for (const tenant of this.#tenants.slice()) {
+        for (const open of tenant.jobs.slice()) {
           const index = await this.#nextOf(open);
           // Meanwhile it may have been withdrawn.
           if (index === null || !tenant.jobs.includes(open)) continue;

@@ -97,15 +97,16 @@ export class JobRunner {
     const late = new Promise<boolean>((resolve) => {
       timer = setTimeout(() => resolve(false), drainMs);
     });
-    const isDone = await Promise.race([this.#whenIdle().then(() => true), late]);
+    const isDone = await Promise.race([this.whenIdle().then(() => true), late]);
     clearTimeout(timer);
     for (const id of this.#running.keys()) this.leave(id);
-    await this.#whenIdle();
+    await this.whenIdle();
     await this.#loop;
     return isDone;
   }
 
-  async #whenIdle(): Promise<void> {
+  /** Nothing is being run. */
+  async whenIdle(): Promise<void> {
     while (this.#chunks > 0) {
       await new Promise<void>((resolve) => {
         const others = this.#idle;

@@ -15,6 +15,8 @@ export interface MadeWork extends JobWork, AsyncDisposable {
   readonly views: { isDraining: boolean };
 }
 
+type SeenWork = Pick<MadeWork, "jobs" | "store">;
+
 export interface MadeOptions {
   readonly store?: JobStore;
   readonly callRoute?: CallRoute;
@@ -70,23 +72,26 @@ export async function* text(...parts: readonly string[]): AsyncGenerator<Uint8Ar
   for (const part of parts) yield Buffer.from(part);
 }
 
-export async function whenEnded(work: MadeWork, id: string): Promise<StoredJob> {
+export async function whenEnded({ jobs, store }: SeenWork, id: string): Promise<StoredJob> {
   const watching = new AbortController();
   try {
     return await new Promise<StoredJob>((resolve) => {
       const look = (job: StoredJob | null): void => {
         if (job !== null && hasEnded(job)) resolve(job);
       };
-      work.jobs.watch(id, look, watching.signal);
-      void work.store.job(id).then(look);
+      jobs.watch(id, look, watching.signal);
+      void store.job(id).then(look);
     });
   } finally {
     watching.abort();
   }
 }
 
-export async function linesOfAll(work: MadeWork, id: string): Promise<LineResult[]> {
+export async function linesOfAll(
+  { jobs }: Pick<SeenWork, "jobs">,
+  id: string,
+): Promise<LineResult[]> {
   const all: LineResult[] = [];
-  for await (const line of await work.jobs.results(anyCaller, id, { fromLine: 0 })) all.push(line);
+  for await (const line of await jobs.results(anyCaller, id, { fromLine: 0 })) all.push(line);
   return all;
 }

@@ -208,7 +208,7 @@ export class MemoryJobStore implements JobStore {
 
   async removeExpired(nowMs: number): Promise<number> {
     let removed = 0;
-    for (const { id, expiresAtMs } of [...this.#jobs.values()]) {
+    for (const { id, expiresAtMs } of this.#jobs.values()) {
       if (expiresAtMs === null || expiresAtMs > nowMs) continue;
       await this.deleteJob(id);
       removed += 1;
