@@ -3,6 +3,7 @@ import { MillraceError } from "millrace-client";
 import type { Read, Reads, Reply, Write, Writes } from "./calls.js";
 import { FileBook } from "./file-book.js";
 import { JobBook } from "./job-book.js";
+import { bringForward } from "./format.js";
 import { Tables } from "./tables.js";
 import { toldError } from "./told-error.js";
 
@@ -19,7 +20,8 @@ export class Books {
   bytes: number;
 
   constructor(path: string, bytesMax: number) {
-    this.#tables = new Tables(path, 2 * bytesMax + 2 ** 30);
+    this.#tables = new Tables(path, { mapBytes: mapBytesOf(bytesMax) });
+    bringForward(this.#tables);
     this.#files = new FileBook(this.#tables);
     this.#jobs = new JobBook(this.#tables, this.#files);
     this.#bytesMax = bytesMax;
@@ -194,4 +196,9 @@ export class Books {
     if (rows.length < sliceRows) this.#tables.remove("graves", [kind, id]);
     return true;
   }
+}
+
+/** Addresses cost nothing: room for results beyond the limit, and for pages that are free or half full. */
+function mapBytesOf(bytesMax: number): number {
+  return 4 * bytesMax + 2 ** 30;
 }

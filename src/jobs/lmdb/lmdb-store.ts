@@ -8,7 +8,9 @@
  */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { MillraceError } from "millrace-client";
 import type { Log } from "../../log.js";
+import { messageOf } from "../../work/thrown.js";
 import type {
   Chunk,
   ChunkResults,
@@ -24,6 +26,8 @@ import type {
 } from "../store.js";
 import type { JobRecord, Reads, Write, Writes } from "./calls.js";
 import { LmdbFileWriting } from "./file-writing.js";
+import { checkFile, noteClosed } from "./folder-check.js";
+import { FolderLock } from "./folder-lock.js";
 import { StoreThread } from "./store-thread.js";
 
 export interface LmdbStoreOptions {
@@ -35,19 +39,33 @@ export interface LmdbStoreOptions {
 
 /** @throws MillraceError `data_in_use`, `data_invalid` */
 export async function openLmdbStore({ dir, bytesMax, log }: LmdbStoreOptions): Promise<JobStore> {
-  await mkdir(dir, { recursive: true });
-  const thread = await StoreThread.open({ path: join(dir, "jobs.mdb"), bytesMax, log });
-  return new LmdbStore(thread, bytesMax);
+  await mkdir(dir, { recursive: true }).catch((error: unknown) => {
+    throw new MillraceError("data_invalid", `${dir} cannot be used: ${messageOf(error)}`);
+  });
+  const lock = await FolderLock.take(dir);
+  try {
+    const path = join(dir, "jobs.mdb");
+    await checkFile(path);
+    const thread = await StoreThread.open({ path, bytesMax, log });
+    return new LmdbStore({ thread, lock, path, bytesMax });
+  } catch (error) {
+    await lock[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 class LmdbStore implements JobStore {
   readonly #thread: StoreThread;
+  readonly #lock: FolderLock;
+  readonly #path: string;
   readonly #bytesMax: number;
   #sweeping: Promise<void> | null = null;
   #isClosed = false;
 
-  constructor(thread: StoreThread, bytesMax: number) {
+  constructor({ thread, lock, path, bytesMax }: Opened) {
     this.#thread = thread;
+    this.#lock = lock;
+    this.#path = path;
     this.#bytesMax = bytesMax;
     if (thread.isUnswept) this.#sweep();
   }
@@ -167,9 +185,13 @@ class LmdbStore implements JobStore {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isClosed) return;
     this.#isClosed = true;
     await this.#sweeping;
-    await this.#thread[Symbol.asyncDispose]();
+    const isWhole = await this.#thread.close();
+    // Without the note, because the disk is full, the next start looks through it.
+    if (isWhole) await noteClosed(this.#path).catch(() => {});
+    await this.#lock[Symbol.asyncDispose]();
   }
 
   /** What is hidden goes in slices, between other writes. What fails, or is not done at the end, is done by the next one. */
@@ -196,6 +218,13 @@ class LmdbStore implements JobStore {
   ): Promise<ReturnType<Reads[Name]>> {
     return (await this.#thread.read({ name, args } as never)) as ReturnType<Reads[Name]>;
   }
+}
+
+interface Opened {
+  readonly thread: StoreThread;
+  readonly lock: FolderLock;
+  readonly path: string;
+  readonly bytesMax: number;
 }
 
 interface ChangeReply {

@@ -24,7 +24,7 @@ export interface StoreThreadOptions {
   readonly log: Log;
 }
 
-export class StoreThread implements AsyncDisposable {
+export class StoreThread {
   readonly #worker: Worker;
   readonly #log: Log;
   readonly #listeners = new Set<(jobId: string) => void>();
@@ -34,7 +34,7 @@ export class StoreThread implements AsyncDisposable {
   #lastRead = 0;
   /** Why there is no thread any more. */
   #end: MillraceError | null = null;
-  #onClosed: (() => void) | null = null;
+  #onClosed: ((isWhole: boolean) => void) | null = null;
   bytes: number;
   /** When it was opened. */
   readonly isUnswept: boolean;
@@ -91,10 +91,10 @@ export class StoreThread implements AsyncDisposable {
     return () => void this.#listeners.delete(own);
   }
 
-  /** What was asked before is done. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#end !== null) return;
-    await new Promise<void>((resolve) => {
+  /** What was asked before is done. True: the file is closed as it should be. */
+  async close(): Promise<boolean> {
+    if (this.#end !== null) return false;
+    return await new Promise<boolean>((resolve) => {
       this.#onClosed = resolve;
       this.#next();
     });
@@ -129,7 +129,7 @@ export class StoreThread implements AsyncDisposable {
       case "closed":
         this.#end = new MillraceError("job_store_failed", "the store is closed");
         this.#failAll(this.#end);
-        this.#onClosed?.();
+        this.#onClosed?.(true);
         return;
       case "opened":
       case "refused":
@@ -155,7 +155,7 @@ export class StoreThread implements AsyncDisposable {
     this.#log.error({ reason }, "the store of durable jobs has ended; start the server again");
     this.#end = new MillraceError("job_store_failed", `the thread of the store failed: ${reason}`);
     this.#failAll(this.#end);
-    this.#onClosed?.();
+    this.#onClosed?.(false);
   }
 
   #failAll(error: MillraceError): void {

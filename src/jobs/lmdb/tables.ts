@@ -1,5 +1,6 @@
 /** What lies in the folder: one LMDB file, a table a kind, keys in order. */
 import { type Database, open, type RootDatabase } from "lmdb";
+import { MillraceError } from "millrace-client";
 import { type Sealed, sealed, unsealed } from "./sealed.js";
 
 /** Parts of a key, in order: strings before which numbers come. Array keys are compared part by part. */
@@ -22,29 +23,55 @@ const names = [
 
 type TableName = (typeof names)[number];
 
+export interface TablesOptions {
+  /** Addresses that are set aside for the file; default: as many as it has. */
+  readonly mapBytes?: number;
+  readonly isReadOnly?: boolean;
+}
+
 /** Every call is synchronous: it is the thread's (thread.ts). */
 export class Tables {
   readonly #root: RootDatabase<Uint8Array, TableKey>;
   readonly #tables: ReadonlyMap<TableName, Database<Uint8Array, TableKey>>;
   #writes = 0;
 
-  /** @throws what LMDB says */
-  constructor(path: string, mapBytes: number) {
+  /** @throws MillraceError `data_invalid`, and what LMDB says */
+  constructor(path: string, { mapBytes, isReadOnly = false }: TablesOptions) {
     this.#root = open<Uint8Array, TableKey>({
       path,
       noSubdir: true,
       encoding: "binary",
       maxDbs: names.length,
-      mapSize: mapBytes,
+      readOnly: isReadOnly,
+      ...(mapBytes === undefined ? {} : { mapSize: mapBytes }),
       // A commit is synced before it is told; the default of the binding tells it before.
       overlappingSync: false,
     });
+    const found = new Set([...this.#root.getKeys()].map(String));
+    const foreign = [...found].find((name) => !isName(name));
+    if (foreign !== undefined) {
+      void this.#root.close();
+      throw new MillraceError("data_invalid", "it holds tables that are not Millrace's");
+    }
+    const opened = isReadOnly ? names.filter((name) => found.has(name)) : names;
     this.#tables = new Map(
-      names.map((name) => [
+      opened.map((name) => [
         name,
         this.#root.openDB<Uint8Array, TableKey>({ name, encoding: "binary" }),
       ]),
     );
+  }
+
+  get areEmpty(): boolean {
+    return [...this.#tables.values()].every((table) => table.getKeysCount({ limit: 1 }) === 0);
+  }
+
+  /** Every key, and every value but those of chunks and results, which are checked when they are read; those too where it is `deep`. */
+  walk({ isDeep }: { readonly isDeep: boolean }): void {
+    for (const name of this.#tables.keys()) {
+      const isLarge = name === "chunks" || name === "results";
+      for (const key of this.keys(name, {})) if (isDeep || !isLarge) this.get(name, key);
+    }
   }
 
   /** All of it, or nothing. On disk when it returns. @throws what `work` or LMDB throws */
@@ -106,6 +133,10 @@ export class Tables {
     if (table === undefined) throw new Error(`no table ${name}`);
     return table;
   }
+}
+
+function isName(name: string): name is TableName {
+  return names.some((known) => known === name);
 }
 
 function pageBytes(stats: object): number {
