@@ -9,9 +9,11 @@
  */
 import type { NatsLink } from "../../nats/connection.js";
 import { messageOf } from "../../work/thrown.js";
+import type { ChunkQueue } from "../chunk-queue.js";
 import type { JobStore } from "../store.js";
 import { Bodies } from "./bodies.js";
 import { Feed } from "./feed.js";
+import { JetStreamQueue, type JetStreamQueueOptions } from "./jetstream-queue.js";
 import { Names } from "./names.js";
 import { ProgressBook } from "./progress-book.js";
 import { RecordIndex, Records } from "./records.js";
@@ -36,6 +38,8 @@ export interface JetStreamStore extends JobStore {
   reason(): string | null;
   /** What NATS lost, if it ever came back without what it had acknowledged. */
   loss(): StoreLoss | null;
+  /** Chunks of jobs of this store, for all its servers. It ends with the store at the latest. */
+  openQueue(options?: JetStreamQueueOptions): ChunkQueue;
 }
 
 const defaults = { waitMsMax: 10_000, abandonedMs: 60_000 };
@@ -77,9 +81,13 @@ class Heard {
   readonly usage: UsageBook;
   readonly log: StoreLog;
   readonly listeners = new Set<(jobId: string) => void>();
+  readonly queues = new Set<JetStreamQueue>();
+
+  readonly link: NatsLink;
 
   constructor(link: NatsLink, { replicas, waitMsMax, bytesMax, log }: Settings) {
     this.log = log;
+    this.link = link;
     this.names = new Names(link.prefix);
     const { names } = this;
     this.index = new RecordIndex(names);
@@ -104,6 +112,9 @@ class Heard {
           log.warn({ reason: messageOf(error) }, "a consumer in NATS did not end well");
         });
       },
+      onRemade: (streams) => {
+        if (streams.includes(names.work)) this.#offerAll();
+      },
     });
     const { session, index } = this;
     this.records = new Records(session, names);
@@ -124,6 +135,14 @@ class Heard {
     await this.feed.start(nats, startMsMax);
     await this.progress.start(nats);
     await this.usage.refreshFrom(nats);
+  }
+
+  #offerAll(): void {
+    for (const queue of this.queues) {
+      queue.offerAll().catch((error: unknown) => {
+        this.log.error({ reason: messageOf(error) }, "open jobs could not be offered again");
+      });
+    }
   }
 
   /** The store that was known is gone. Gives what was in it. */
@@ -147,7 +166,7 @@ function storeOf(heard: Heard, { abandonedMs }: Settings): JetStreamStore {
   const files = new StoreFiles(parts);
   const jobs = new StoreJobs({ ...parts, files });
   const upkeep = new StoreUpkeep({ ...parts, files, jobs });
-  return {
+  const store: JetStreamStore = {
     usage: () => ({ bytes: usage.bytes, bytesMax: usage.bytesMax }),
     beginFile: (head) => files.begin(head),
     file: (id) => files.get(id),
@@ -172,7 +191,13 @@ function storeOf(heard: Heard, { abandonedMs }: Settings): JetStreamStore {
     keepTimeMs: (nowMs) => upkeep.keepTimeMs(nowMs),
     reason: () => session.reason,
     loss: () => session.loss,
+    openQueue: (options = {}) => {
+      const queue = new JetStreamQueue({ link: heard.link, session, names, store, log }, options);
+      heard.queues.add(queue);
+      return queue;
+    },
     [Symbol.asyncDispose]: async () => {
+      await Promise.all([...heard.queues].map((queue) => queue[Symbol.asyncDispose]()));
       upkeep.close();
       await files.close();
       usage.close();
@@ -181,4 +206,5 @@ function storeOf(heard: Heard, { abandonedMs }: Settings): JetStreamStore {
       listeners.clear();
     },
   };
+  return store;
 }

@@ -56,6 +56,10 @@ export class Names {
     return given.length < tokens.length ? `${given.join(".")}.>` : given.join(".");
   }
 
+  workOfToken(token: string): string {
+    return `${this.#prefix}.work.${token}.>`;
+  }
+
   /** What a subject of ours ends with, behind the word that says what it is. */
   tokens(subject: string): readonly string[] {
     return subject.slice(this.#prefix.length + 1).split(".");

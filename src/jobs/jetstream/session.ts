@@ -55,6 +55,8 @@ export interface SessionOptions {
   /** Before anything else is done on it. */
   readonly onConnected: (nats: Nats) => Promise<void>;
   readonly onAway: () => void;
+  /** Streams that were gone are there again, and empty. */
+  readonly onRemade: (streams: readonly string[]) => void;
 }
 
 const formatVersion = 1;
@@ -96,6 +98,11 @@ export class Session {
       onConnected: (nc) => this.#connected(nc),
       onAway: () => this.#away(),
     });
+  }
+
+  /** Null: it is not there. */
+  get current(): Nats | null {
+    return this.#ready;
   }
 
   /** Null: it is there. */
@@ -267,6 +274,7 @@ export class Session {
       this.#options.log.warn(format.loss, "jobs of this deployment were lost by NATS before");
     }
     await this.#options.onConnected(nats);
+    if (!isLost && found !== null && made.length > 0) this.#options.onRemade(made);
   }
 
   /** Null: there is no store. One that was there is looked for several times. */
