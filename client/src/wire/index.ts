@@ -54,12 +54,16 @@ export type {
   InferTensor,
 } from "./infer.js";
 export {
+  type JobDeletedReply,
   type JobReply,
   type JobRequestFields,
+  type JobResult,
   type JobState,
   type JobStatus,
   type JobsReply,
+  jobLimits,
   jobStates,
+  requestKeyHeader,
 } from "./jobs.js";
 export type {
   OcrBox,
