@@ -12,6 +12,7 @@ import type { DeploymentIdentity, ModelsReload } from "millrace-client/wire";
 import { type Entrance, openEntrance } from "./access/entrance.js";
 import { GuardedSubmit } from "./access/guarded-submit.js";
 import type { Backend, OpenBackend } from "./backend/backend.js";
+import { openDeployedBackend } from "./backend/deployed-backend.js";
 import { absentModels } from "./front/absent-models.js";
 import { openBertFront } from "./front/bert-as-service/bert-as-service.js";
 import { callRouteOf } from "./front/call-route.js";
@@ -21,18 +22,27 @@ import type { Front, FrontParts, OpenFront } from "./front/front.js";
 import { openHuggingfaceFront } from "./front/huggingface/huggingface.js";
 import { openInferenceV2Front } from "./front/inference-v2/inference-v2.js";
 import { openNativeFront } from "./front/native/native.js";
+import { openNatsFront } from "./front/nats/nats.js";
 import { openOpenAiFront } from "./front/openai/openai.js";
 import { openApiDocument } from "./front/openapi.js";
 import { openStreamsFront } from "./front/streams/streams.js";
 import { openTeiFront } from "./front/tei/tei.js";
 import type { JobWork, OpenJobs } from "./jobs/job-work.js";
 import type { CallRoute } from "./jobs/jobs.js";
+import { openKeptJobs } from "./jobs/open-jobs.js";
 import type { HeldByListener } from "./listen/http/listener.js";
-import { closeListeners, type Listeners, openListeners, publicFronts } from "./listeners.js";
+import {
+  closeListeners,
+  frontsOfRole,
+  type Listeners,
+  openListeners,
+  publicFronts,
+} from "./listeners.js";
 import type { Log } from "./log.js";
 import type { LogOutput } from "./log-output.js";
 import { EventLoopDelay } from "./metrics/event-loop-delay.js";
 import { Metrics } from "./metrics/metrics.js";
+import { NatsLink } from "./nats/connection.js";
 import { chosenFronts, type FrontName } from "./options/front-names.js";
 import type { Configuration } from "./options/resolve.js";
 import type { Submit } from "./submit/submit.js";
@@ -62,7 +72,7 @@ export interface ServerParts {
   /** Ends the start: what was begun is stopped, and `startServer` rejects with the signal's reason. */
   readonly signal?: AbortSignal;
   readonly openBackend: OpenBackend;
-  /** Default: no durable jobs are kept. */
+  /** Default: where the options say. */
   readonly openJobs?: OpenJobs;
 }
 
@@ -109,10 +119,12 @@ export async function startServer(
   let listeners: Listeners | null = null;
   let backend: Backend | null = null;
   let jobs: JobWork | null = null;
+  let link: NatsLink | null = null;
   try {
+    link = await openLink(configuration, parts.log);
     const entering = openEntrance(options, parts.log);
     entrance = await unlessAborted(signal, entering, (late) => late.close());
-    const opening = parts.openBackend({
+    const wanted = {
       configuration,
       identity: identityOf(configuration),
       metrics,
@@ -120,19 +132,21 @@ export async function startServer(
       heldByListener: () => listeners?.http.held() ?? nothingHeld,
       eventLoopDelayP99Ms: () => delay.p99Ms(),
       onBroken: broken.resolve,
-    });
+    };
+    const { openBackend } = parts;
+    const opening =
+      link === null ? openBackend(wanted) : openDeployedBackend(openBackend, wanted, link);
     backend = await unlessAborted(signal, Promise.resolve(opening), (late) =>
       late.stop({ drainMs: 0 }),
     );
     const { log } = parts;
     const { views } = backend;
-    const { openJobs = () => Promise.resolve(null) } = parts;
-    jobs = await unlessAborted(signal, openJobs({ options, views, log }), async (late) =>
-      late?.stop({ drainMs: 0 }),
-    );
+    const { openJobs = openKeptJobs } = parts;
+    const keeping = openJobs({ options, views, log }, link);
+    jobs = await unlessAborted(signal, keeping, async (late) => late?.stop({ drainMs: 0 }));
     const wired = { options, metrics, log, entrance };
     const opened = openFronts(backend, { ...wired, jobs, terminate: terminated.resolve });
-    const listening = openListeners(opened.spoken, { ...wired, views });
+    const listening = openListeners(opened.spoken, { ...wired, views, link });
     listeners = await unlessAborted(signal, listening, closeListeners);
     for (const warning of absentModels(options, views.models())) log.warn(warning);
     await unlessAborted(signal, backend.start());
@@ -140,13 +154,14 @@ export async function startServer(
     const { http, admin } = listeners;
     const urls = { http: http.url, admin: admin?.url ?? null, others: otherUrls(listeners) };
     log.info(urls, "ready");
-    const running = { listeners, entrance, delay, broken, terminated, jobs };
+    const running = { listeners, entrance, delay, broken, terminated, jobs, link };
     return new RunningServer({ configuration, log, backend, ...running });
   } catch (error) {
     backend?.drain();
     if (listeners !== null) await closeListeners(listeners);
     await backend?.stop({ drainMs: 0 });
     await jobs?.stop({ drainMs: 0 });
+    await link?.close();
     await entrance?.close();
     delay[Symbol.dispose]();
     throw error;
@@ -176,6 +191,11 @@ async function unlessAborted<T>(
   }
 }
 
+async function openLink({ options }: Configuration, log: Log): Promise<NatsLink | null> {
+  const { nats, node } = options;
+  return nats === null ? null : await NatsLink.open({ ...options, nats, name: node, log });
+}
+
 function otherUrls({ http, admin, all }: Listeners): readonly string[] {
   return all.filter((each) => each !== http && each !== admin).map(({ url }) => url);
 }
@@ -199,7 +219,7 @@ interface WiredToFronts extends Wired {
 }
 
 function openFronts(
-  backend: Pick<Backend, "submit" | "views" | "reload" | "repository">,
+  backend: Pick<Backend, "submit" | "views" | "reload" | "repository" | "node">,
   { options, metrics, log, entrance, jobs, terminate }: WiredToFronts,
 ): OpenedFronts {
   const { views } = backend;
@@ -228,7 +248,11 @@ function openFronts(
     paths: new Set(["/v1/embeddings", ...tasks.map(({ name }) => `/v1/${name}`)]),
     log,
   });
-  return { spoken: opened, callRoute };
+  if (options.nats === null || backend.node === undefined) return { spoken: opened, callRoute };
+  // What comes from others of the deployment is done here, and not sent on.
+  const own = new GuardedSubmit(backend.node.submit);
+  const spoken = frontsOfRole([...opened, openNatsFront({ submit: own, metrics })], options);
+  return { spoken, callRoute };
 }
 
 interface RunningParts {
@@ -237,6 +261,8 @@ interface RunningParts {
   readonly backend: Backend;
   readonly entrance: Entrance;
   readonly listeners: Listeners;
+  /** Null: a server for itself. */
+  readonly link: NatsLink | null;
   readonly delay: EventLoopDelay;
   readonly broken: Broken;
   readonly terminated: Terminated;
@@ -334,7 +360,7 @@ class RunningServer implements MillraceServer {
 
   /** Readiness goes first; then work in flight is finished; then the port and the pipelines go. */
   async #drainAndStop(): Promise<boolean> {
-    const { configuration, log, backend, listeners, entrance, delay, jobs } = this.#parts;
+    const { configuration, log, backend, listeners, entrance, delay, jobs, link } = this.#parts;
     const { drainMs } = configuration.options;
     log.info({ drainMs }, "draining");
     jobs?.drain();
@@ -355,6 +381,7 @@ class RunningServer implements MillraceServer {
     // Behind the listeners, whose callers may ask for jobs, and the pipelines: what of jobs was cut off is run again.
     await jobs?.stop({ drainMs: 0 });
     const drained = answered && ended;
+    await link?.close();
     await entrance.close();
     if (!drained) log.warn({ drainMs }, "drain took too long; what was left is cut off");
     delay[Symbol.dispose]();

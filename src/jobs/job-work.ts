@@ -1,5 +1,6 @@
 /** The store, `Jobs` over it, and what runs them, as one thing that is opened, started, drained and stopped. */
 import type { Log } from "../log.js";
+import type { NatsLink } from "../nats/connection.js";
 import type { Options } from "../options/options.js";
 import type { ServerViews } from "../work/views.js";
 import type { ChunkQueue } from "./chunk-queue.js";
@@ -18,13 +19,15 @@ export interface OpenJobsParts {
   readonly log: Log;
 }
 
-/** Null: the options say that none are kept. */
-export type OpenJobs = (parts: OpenJobsParts) => Promise<JobWork | null>;
+/** Null: the options say that none are kept. `link`: where the server is one of a deployment. */
+export type OpenJobs = (parts: OpenJobsParts, link: NatsLink | null) => Promise<JobWork | null>;
 
 export interface JobWorkParts extends OpenJobsParts {
   /** Both are closed with it. */
   readonly store: JobStore;
   readonly queue: ChunkQueue;
+  /** False: others of the deployment run them. Default: true. */
+  readonly runs?: boolean;
 }
 
 export interface JobWork {
@@ -40,7 +43,7 @@ export interface JobWork {
 }
 
 export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
-  const { store, queue, options, views, log } = parts;
+  const { store, queue, runs = true, options, views, log } = parts;
   const clock = await openJobsClock(store);
   const paces = new Paces();
   const watchers = new Watchers(store);
@@ -68,7 +71,7 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
         onRefused: (id, error) => void keeper.refuse(id, error).catch(() => touch(id)),
       });
       await keeper.start(runner);
-      runner.start();
+      if (runs) runner.start();
     },
     drain: () => runner?.drain(),
     drained: async () => runner?.whenIdle(),

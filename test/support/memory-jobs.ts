@@ -219,5 +219,7 @@ function jobOf(caller: Caller, { request, lines, sequence }: Made): StoredJob {
     errors: [],
     outputFileId: null,
     errorFileId: null,
+    requestHash: null,
+    calledAtMs: null,
   };
 }

@@ -20,6 +20,7 @@ export function jobOn(fileId: string, given: Partial<NewJob> & Pick<NewJob, "id"
     owner: null,
     requestKey: null,
     requestKeyUntilMs: hasKey ? 90_000_000 : null,
+    requestHash: null,
     caller: { key: null, keyId: null, tenant: null, classes: null, models: null, isAdmin: false },
     tenant: "default",
     form: { kind: "native", task: "translate", model: null, fields: {} },

@@ -298,6 +298,7 @@ export function newJobRecord(
       errors: [],
       outputFileId: null,
       errorFileId: null,
+      calledAtMs: null,
     },
     resultsFrom,
     derived: [],
