@@ -85,10 +85,10 @@ test("killed with all its processes again and again, a job has one result for ea
   const random = new Random(seed);
   using models = new FakeModels();
   await using data = await TempDir.make();
-  const lines = 6_000;
+  const lines = 1_500;
   const inputs = Array.from({ length: lines }, (_, at) => `${sentences[at % 24]} ${at}`);
   const head = { task: "translate", model: "en-zh", beams: 1 };
-  const flags = ["--models", models.dir, "--pipelines", "1", "--threads", "1", "--rows-max", "8"];
+  const flags = ["--models", models.dir, "--pipelines", "1", "--threads", "1"];
   const serve = (): ServeProcess => new ServeProcess(serveFake, ...flags, "--data", data.path);
   let id = "";
   {
