@@ -22,6 +22,7 @@ const untouched = {
   errors: [],
   outputFileId: null,
   errorFileId: null,
+  calledAtMs: null,
 } as const;
 
 export class JobBook {
