@@ -20,6 +20,7 @@ const untouched = {
   endedAtMs: null,
   expiresAtMs: null,
   errors: [],
+  calledAtMs: null,
   outputFileId: null,
   errorFileId: null,
 } as const;
