@@ -4,6 +4,7 @@ import { createReadStream } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { Ajv2020 } from "ajv/dist/2020.js";
 import OpenAI, {
   type APIError,
   BadRequestError,
@@ -15,8 +16,9 @@ import type { Batch, BatchCreateParams } from "openai/resources/batches";
 import type { FileObject } from "openai/resources/files";
 import { openOpenAiFront } from "#src/front/openai/openai.js";
 import type { MillraceServer } from "#src/index.js";
-import { TestFront } from "../support/http-front.js";
+import { accessFor, TestFront } from "../support/http-front.js";
 import { startWithJobs } from "../support/job-server.js";
+import { made } from "../support/job-work.js";
 import { encoderWidth, writeMadeEncoder } from "../support/made-encoder.js";
 import { TempDir } from "../support/temp-dir.js";
 
@@ -76,6 +78,28 @@ async function ended({ id }: Batch): Promise<Batch> {
     if (over.includes(batch.status)) return batch;
     await delay(20);
   }
+}
+
+interface Document {
+  readonly components: object;
+  readonly paths: Readonly<
+    Record<
+      string,
+      Readonly<
+        Record<
+          string,
+          {
+            readonly responses: Readonly<
+              Record<
+                string,
+                { readonly content: Readonly<Record<string, { readonly schema: object }>> }
+              >
+            >;
+          }
+        >
+      >
+    >
+  >;
 }
 
 interface OutputLine {
@@ -421,6 +445,63 @@ describe("batches", () => {
     assert.equal(done.length + rest.length, lines.length);
     assert.deepEqual([...new Set(rest.map((line) => line.error?.code))], ["batch_expired"]);
   });
+});
+
+test("live replies are as the document of the routes says", async () => {
+  const document = (await (await fetch(`${server.url}/openapi.json`)).json()) as Document;
+  const ajv = new Ajv2020({ allowUnionTypes: true, strict: true, strictRequired: false });
+  ajv.addVocabulary(["components"]);
+  const { components } = document;
+  const check = async (method: string, path: string, at = path): Promise<void> => {
+    const response = await fetch(`${server.url}${at}`, { method });
+    const said = document.paths[path]?.[method.toLowerCase()];
+    const schema = said?.responses["200"]?.content["application/json"]?.schema;
+    const validate = ajv.compile({ ...schema, components });
+    const value: unknown = await response.json();
+    assert.equal(response.status, 200, JSON.stringify(value));
+    assert.ok(validate(value), `${at}: ${JSON.stringify(validate.errors)}`);
+  };
+  const file = await upload([words("a")]);
+  const failed = await ended(await create(await upload(["{"])));
+  const batch = await ended(await create(file, { metadata: { a: "b" } }));
+  await check("GET", "/v1/files");
+  await check("GET", "/v1/files/{file_id}", `/v1/files/${file.id}`);
+  await check("GET", "/v1/batches");
+  for (const { id } of [failed, batch]) {
+    await check("GET", "/v1/batches/{batch_id}", `/v1/batches/${id}`);
+    await check("POST", "/v1/batches/{batch_id}/cancel", `/v1/batches/${id}/cancel`);
+  }
+  await check("DELETE", "/v1/files/{file_id}", `/v1/files/${file.id}`);
+});
+
+test("with keys each sees its own, and nothing of others", async () => {
+  await using work = await made();
+  const access = accessFor("one", "other");
+  await using front = await TestFront.start({}, { access, jobs: work.jobs }, [
+    (parts) => openOpenAiFront({ ...parts, jobs: work.jobs }),
+  ]);
+  const [one, other] = ["one", "other"].map(
+    (apiKey) => new OpenAI({ baseURL: `${front.url}/v1`, apiKey, maxRetries: 0 }),
+  );
+  assert.ok(one && other);
+  const file = await toFile(Buffer.from(words("a")), "a.jsonl");
+  const { id } = await one.files.create({ file, purpose: "batch" });
+  const body = { input_file_id: id, endpoint: embeddings, completion_window: "24h" } as const;
+  const batch = await one.batches.create(body);
+  assert.equal((await one.files.list()).data.length, 1);
+  assert.equal((await one.batches.list()).data.length, 1);
+  assert.deepEqual((await other.files.list()).data, []);
+  assert.deepEqual((await other.batches.list()).data, []);
+  for (const asked of [
+    () => other.files.retrieve(id),
+    () => other.files.content(id),
+    () => other.files.delete(id),
+    () => other.batches.create(body),
+    () => other.batches.retrieve(batch.id),
+    () => other.batches.cancel(batch.id),
+  ]) {
+    assert.ok((await failure(asked())) instanceof NotFoundError);
+  }
 });
 
 test("a server without a folder for jobs says so", async () => {
