@@ -22,6 +22,7 @@ export interface FileTotals {
   readonly bytes: number;
   readonly lines: number;
   readonly chunks: number;
+  readonly late: LateFile;
 }
 
 export interface JobChanging {
