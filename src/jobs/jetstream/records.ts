@@ -30,6 +30,8 @@ export interface JobRecord {
   readonly resultsFrom: number;
   /** Files that are made of its results. */
   readonly derived: readonly string[];
+  /** Each of its chunks was in the work queue, or had its results. */
+  readonly isLaidOut: boolean;
   /** Once it has ended: results behind the fence do not count. */
   readonly sealed: { readonly fence: number; readonly progress: JobProgress } | null;
 }
@@ -183,7 +185,8 @@ export interface JobEntry {
   readonly owner: string | null;
   readonly fileId: string;
   readonly chunks: number;
-  readonly hasEnded: boolean;
+  /** The whole record, while it is open. */
+  readonly open: Found<JobRecord> | null;
   readonly expiresAtMs: number | null;
   readonly resultsFrom: number;
   readonly derived: readonly string[];
@@ -269,7 +272,7 @@ function jobEntry(record: JobRecord, revision: number): JobEntry {
     owner: job.owner,
     fileId: job.fileId,
     chunks: job.chunks,
-    hasEnded: hasEnded(job),
+    open: hasEnded(job) ? null : { record, revision },
     expiresAtMs: job.expiresAtMs,
     resultsFrom,
     derived,
@@ -298,9 +301,11 @@ export function newJobRecord(
       errors: [],
       outputFileId: null,
       errorFileId: null,
+      calledAtMs: null,
     },
     resultsFrom,
     derived: [],
+    isLaidOut: false,
     sealed: null,
   };
 }

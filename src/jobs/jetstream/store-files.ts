@@ -40,7 +40,7 @@ export class StoreFiles {
     const record = { is: "writing", beat: 0 } as const;
     const revision = await records.put({ kind: "file", id: head.id, expected: 0 }, record);
     if (revision === null) {
-      throw new MillraceError("job_store_failed", `there is a file ${head.id} already`);
+      throw new MillraceError("internal", `there is, or was, a file ${head.id} already`);
     }
     this.#apply(head.id, record, revision);
     const writing: FileWriting = new JetStreamFileWriting({
