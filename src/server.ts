@@ -12,6 +12,7 @@ import type { DeploymentIdentity, ModelsReload } from "millrace-client/wire";
 import { type Entrance, openEntrance } from "./access/entrance.js";
 import { GuardedSubmit } from "./access/guarded-submit.js";
 import type { Backend, OpenBackend } from "./backend/backend.js";
+import { openJobs } from "./backend/open-jobs.js";
 import { absentModels } from "./front/absent-models.js";
 import { openBertFront } from "./front/bert-as-service/bert-as-service.js";
 import { callRouteOf } from "./front/call-route.js";
@@ -25,7 +26,7 @@ import { openOpenAiFront } from "./front/openai/openai.js";
 import { openApiDocument } from "./front/openapi.js";
 import { openStreamsFront } from "./front/streams/streams.js";
 import { openTeiFront } from "./front/tei/tei.js";
-import type { JobWork, OpenJobs } from "./jobs/job-work.js";
+import type { JobWork } from "./jobs/job-work.js";
 import type { CallRoute } from "./jobs/jobs.js";
 import type { HeldByListener } from "./listen/http/listener.js";
 import { closeListeners, type Listeners, openListeners, publicFronts } from "./listeners.js";
@@ -62,8 +63,6 @@ export interface ServerParts {
   /** Ends the start: what was begun is stopped, and `startServer` rejects with the signal's reason. */
   readonly signal?: AbortSignal;
   readonly openBackend: OpenBackend;
-  /** Default: no durable jobs are kept. */
-  readonly openJobs?: OpenJobs;
 }
 
 export interface MillraceServer extends AsyncDisposable {
@@ -126,7 +125,6 @@ export async function startServer(
     );
     const { log } = parts;
     const { views } = backend;
-    const { openJobs = () => Promise.resolve(null) } = parts;
     jobs = await unlessAborted(signal, openJobs({ options, views, log }), async (late) =>
       late?.stop({ drainMs: 0 }),
     );

@@ -18,9 +18,6 @@ export interface OpenJobsParts {
   readonly log: Log;
 }
 
-/** Null: the options say that none are kept. */
-export type OpenJobs = (parts: OpenJobsParts) => Promise<JobWork | null>;
-
 export interface JobWorkParts extends OpenJobsParts {
   /** Both are closed with it. */
   readonly store: JobStore;
