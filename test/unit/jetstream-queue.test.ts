@@ -96,7 +96,7 @@ test("tenants take turns, whoever has more, and jobs of one go in their order", 
   assert.equal(seen.filter((each) => each.startsWith("large")).length, 6);
   const firstLater = seen.findIndex((each) => each.startsWith("later"));
   const large = seen.filter((each) => each.startsWith("large")).map((each) => seen.indexOf(each));
-  assert.ok(large.filter((each) => each > firstLater).length <= 1, `${seen}`);
+  assert.ok(large.filter((each) => each > firstLater).length <= 1, seen.join());
 });
 
 test("the chunk of a server that was killed goes to another one, and its results are there once", {

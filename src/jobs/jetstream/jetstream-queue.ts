@@ -139,6 +139,7 @@ export class JetStreamQueue implements ChunkQueue {
     this.#ending.abort(new MillraceError("draining", "the work queue is closed"));
     this.#stopListening();
     this.#subscribed?.stop();
+    if (this.#parts.session.current === null) return;
     await Promise.allSettled([...this.#taken].map((taken) => taken.giveBack(0)));
   }
 

@@ -130,7 +130,9 @@ export class StoreFiles {
     if (revision !== null) this.#apply(derived.id, record, revision);
   }
 
+  /** What cannot be taken away now, because NATS is away, is taken away by another server, as if this one had died. */
   async close(): Promise<void> {
+    if (this.#options.session.current === null) return;
     await Promise.allSettled([...this.#writing].map((writing) => writing.abort()));
   }
 

@@ -51,7 +51,7 @@ export class StoreJobs {
   async create(job: NewJob): Promise<{ readonly job: StoredJob; readonly isNew: boolean }> {
     const { files, usage, progress } = this.#options;
     if (!isId(job.id)) throw new Error(`${job.id} is no id: a mistake of the caller`);
-    const before = await this.#madeBefore(job);
+    const { job: before } = await this.#madeBefore(job);
     if (before !== null) return { job: this.#stored(before), isNew: false };
     const file = await files.get(job.fileId);
     if (file === null) throw new MillraceError("file_not_found", `there is no file ${job.fileId}`);
@@ -204,11 +204,16 @@ export class StoreJobs {
     return tally.nextUndone(fromChunk, job.chunks);
   }
 
-  /** The job of this request key, where there is one: also one whose maker died between the key and the job. */
-  async #madeBefore({ owner, requestKey }: NewJob): Promise<Found<JobRecord> | null> {
-    if (requestKey === null) return null;
+  /** The job of this request key, and the key as it was read: only what was read may be replaced. */
+  async #madeBefore({ owner, requestKey }: NewJob): Promise<{
+    readonly job: Found<JobRecord> | null;
+    readonly keyRevision: number;
+  }> {
+    if (requestKey === null) return { job: null, keyRevision: 0 };
     const key = await this.#options.records.get("key", keyToken(owner, requestKey));
-    return key?.record.is === "key" ? await this.#make(key.record.job) : null;
+    // Its maker may have died between the key and the job.
+    const job = key?.record.is === "key" ? await this.#make(key.record.job) : null;
+    return { job, keyRevision: key?.revision ?? 0 };
   }
 
   /** The key holds the whole job: whoever comes second makes it, if who came first did not live to. */
@@ -219,12 +224,10 @@ export class StoreJobs {
     const id = keyToken(owner, requestKey);
     const untilMs = requestKeyUntilMs ?? Number.MAX_SAFE_INTEGER;
     for (;;) {
-      const other = await this.#madeBefore(job);
+      const { job: other, keyRevision } = await this.#madeBefore(job);
       if (other !== null) return other;
-      const found = await records.get("key", id);
       const key = { is: "key", job: record, untilMs } as const;
-      const expected = found?.revision ?? 0;
-      const revision = await records.put({ kind: "key", id, expected }, key);
+      const revision = await records.put({ kind: "key", id, expected: keyRevision }, key);
       if (revision === null) continue;
       index.apply("key", id, { record: key, revision });
       return null;
