@@ -231,13 +231,13 @@ test("a full store takes no files and no jobs, and the results of what it has", 
   skip,
 }, async () => {
   await using nats = await NatsServer.start();
-  await using a = await openLinkedStore(nats.url, { bytesMax: 100_000 });
+  await using a = await openLinkedStore(nats.url, { bytesMax: 300_000 });
   await makeFile(a.store, "file-1");
   await a.store.createJob(jobOn("file-1", { id: "job-1" }));
   const writing = await a.store.beginFile(newFileHead("file-2"));
   const bytes = Buffer.alloc(60_000, 65);
-  await writing.add({ firstLine: 0, lines: 1, bytes });
-  await assert.rejects(writing.add({ firstLine: 1, lines: 1, bytes }), { code: "job_store_full" });
+  for (let i = 0; i < 4; i++) await writing.add({ firstLine: i, lines: 1, bytes });
+  await assert.rejects(writing.add({ firstLine: 4, lines: 1, bytes }), { code: "job_store_full" });
   assert.ok(await a.store.commit("job-1", resultsOf(0, "x".repeat(50_000))));
   assert.ok(await a.store.commit("job-1", resultsOf(1, "x".repeat(50_000))));
   const job = jobOn("file-1", { id: "job-2" });

@@ -201,6 +201,7 @@ export interface FileEntry {
   readonly createdAtMs: number;
   readonly expiresAtMs: number | null;
   readonly jobId: string | null;
+  readonly chunks: number;
 }
 
 interface Seen {
@@ -258,9 +259,9 @@ export class RecordIndex {
 }
 
 function fileEntry({ file }: FileRecord, revision: number): FileEntry {
-  const { id, owner, isInternal, createdAtMs, expiresAtMs, of } = file;
+  const { id, owner, isInternal, createdAtMs, expiresAtMs, chunks, of } = file;
   const jobId = of === null ? null : of.jobId;
-  return { id, revision, owner, isInternal, createdAtMs, expiresAtMs, jobId };
+  return { id, revision, owner, isInternal, createdAtMs, expiresAtMs, jobId, chunks };
 }
 
 function jobEntry(record: JobRecord, revision: number): JobEntry {

@@ -56,7 +56,7 @@ export class StoreJobs {
     const file = await files.get(job.fileId);
     if (file === null) throw new MillraceError("file_not_found", `there is no file ${job.fileId}`);
     const record = newJobRecord(job, file, progress.resultsFrom);
-    usage.claim(JSON.stringify(record).length);
+    usage.claimNew(JSON.stringify(record).length);
     const other = await this.#claimKey(job, record);
     if (other !== null) return { job: this.#stored(other), isNew: false };
     const made = await this.#make(record);
