@@ -2,8 +2,8 @@
 import { MillraceError } from "millrace-client";
 import type { Read, Reads, Reply, Write, Writes } from "./calls.js";
 import { FileBook } from "./file-book.js";
-import { JobBook } from "./job-book.js";
 import { bringForward } from "./format.js";
+import { JobBook } from "./job-book.js";
 import { Tables } from "./tables.js";
 import { toldError } from "./told-error.js";
 
@@ -184,7 +184,7 @@ export class Books {
     const [grave] = this.#tables.keys("graves", {});
     if (grave === undefined) return false;
     const [kind, id] = grave as ["chunks" | "results", string];
-    const rows: (string | (string | number)[])[] = [];
+    const rows: (string | number | (string | number)[])[] = [];
     for (const key of this.#tables.keys(kind, {
       start: [id, 0],
       end: [id, Number.MAX_SAFE_INTEGER],
