@@ -1,4 +1,5 @@
 /** Servers of a deployment in this process: nodes with fake workers, and edges, each with a connection of its own to a real nats-server. */
+import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { GuardedSubmit } from "#src/access/guarded-submit.js";
 import type { NodeSide } from "#src/backend/backend.js";
@@ -150,10 +151,12 @@ export class NatsEdge implements AsyncDisposable {
       limits: { queuedItemsMax, queuedBytesMax: 10_000_000, requestInputsMax: 10_000 },
       bulkThreshold: 256,
       attemptsMax,
+      // The first of those that are as good.
+      random: () => 0,
     });
   }
 
-  /** Resolves when so many nodes are known. */
+  /** Resolves when it has heard of so many nodes. */
   async knows(nodes: number): Promise<void> {
     while (this.directory.nodes.length !== nodes) {
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
@@ -205,11 +208,15 @@ export class Wire implements AsyncDisposable {
     return `nats://127.0.0.1:${address.port}`;
   }
 
+  /** As where a process or a machine is killed: its connections end, and it makes no others. */
+  sever(): void {
+    this.#server.close();
+    for (const pair of this.#pairs) for (const socket of pair) socket.destroy();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const [near, far] of this.#pairs) {
-      near.destroy();
-      far.destroy();
-    }
-    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    const closed = this.#server.listening ? once(this.#server, "close") : null;
+    this.sever();
+    await closed;
   }
 }
