@@ -8,6 +8,7 @@ import { registerEmbed } from "./embed.js";
 import { registerInspect } from "./inspect-command.js";
 import { registerJobs } from "./jobs.js";
 import { registerKeys } from "./keys.js";
+import { registerNodes } from "./nodes.js";
 import { registerOcr } from "./ocr.js";
 import { registerRerank } from "./rerank.js";
 import { registerServe } from "./serve.js";
@@ -24,6 +25,7 @@ export function registerCommands(program: Command): void {
   program.commandsGroup("A server:");
   registerServe(program, openBackend);
   registerStatus(program);
+  registerNodes(program);
   registerConfig(program);
   registerKeys(program);
   program.commandsGroup("Work for a running server:");

@@ -43,8 +43,16 @@ export interface NatsSubmitOptions {
   /** How often an item goes to a node in all, where nodes are lost under it. */
   readonly attemptsMax: number;
   readonly observer?: NodeObserver;
+  /** This server's own pipelines, where it has them: what no other node is left for is done here. */
+  readonly here?: Here;
   /** Default: `Math.random`. */
   readonly random?: () => number;
+}
+
+export interface Here {
+  readonly node: string;
+  readonly submit: Submit;
+  serves(model: string, task: string): boolean;
 }
 
 export interface NodeObserver {
@@ -244,6 +252,7 @@ class GoingRequest {
     while (!this.#answers.isWhole) {
       const node = this.#choose();
       if (node === null) {
+        if (this.isAccepted && (await this.#doHere())) break;
         if (this.isAccepted) this.#failRest();
         else throw refusal ?? unready(this.#parts.model, this.#parts.directory);
         break;
@@ -268,21 +277,46 @@ class GoingRequest {
     return chooseNode(isWorthAgain ? all : fresh, { items, random });
   }
 
+  /** What others have lost. False: it is not served here, or there is no room. */
+  async #doHere(): Promise<boolean> {
+    const { here, request, signal, model } = this.#parts;
+    if (here?.serves(model, request.task) !== true) return false;
+    const only = this.#answers.missing;
+    const asked = { ...request, model, only, class: this.#class };
+    try {
+      const summary = await here.submit.submit(asked, signal, {
+        onOutcome: ({ index, outcome }) => {
+          this.#answers.take({ index, ...outcome });
+          this.#parts.onEnded(
+            here.node,
+            this.#class,
+            "error" in outcome ? outcome.error.code : null,
+          );
+        },
+      });
+      this.#answers.add(here.node, summary);
+      return true;
+    } catch (error) {
+      if (error instanceof MillraceError && isElsewhere(error) && !signal.aborted) return false;
+      throw error;
+    }
+  }
+
   /** Null, or why the node did not take it. @throws what ends the request */
   async #ask(node: NodeCandidate): Promise<MillraceError | null> {
     const { directory } = this.#parts;
     const missing = this.#answers.missing;
     let told = 0;
-    directory.sent(node.instance, missing.length);
+    directory.sent(node.instance, { model: this.#parts.model, items: missing.length });
     const onOutcome = (outcome: OutcomeMessage): void => {
       if (isGivenBack(outcome)) return;
       if (!this.#answers.take(outcome)) return;
       told += 1;
       this.#parts.onEnded(node.node, this.#class, "error" in outcome ? outcome.error.code : null);
-      directory.sent(node.instance, -1);
+      directory.answered(node.instance, 1);
     };
     const end = await this.#converse(node, { missing, onOutcome });
-    directory.sent(node.instance, told - missing.length);
+    directory.answered(node.instance, missing.length - told);
     this.#tried.add(node.instance);
     if (end === "late") {
       this.#answers.addLost(node.node, told);
