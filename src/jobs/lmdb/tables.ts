@@ -114,7 +114,10 @@ export class Tables {
       ...(end === undefined ? {} : { end }),
       reverse: isReverse,
     };
-    yield* this.#table(name).getKeys(range);
+    for (const key of this.#table(name).getKeys(range) as Iterable<TableKey | number>) {
+      // A key of one part comes back as that part, under which nothing lies.
+      yield typeof key === "number" ? [key] : key;
+    }
   }
 
   /** Pages that hold something, whole: freed ones are used again, and do not count. */
