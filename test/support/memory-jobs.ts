@@ -196,8 +196,6 @@ function jobOf(caller: Caller, { request, lines, sequence }: Made): StoredJob {
     id: `job-${sequence}`,
     owner: caller.key,
     requestKey,
-    requestHash: null,
-    calledAtMs: null,
     requestKeyUntilMs: requestKey === null ? null : 86_400_000,
     requestHash: null,
     caller,
