@@ -25,7 +25,7 @@ import { jobDocs } from "./job-docs.js";
 import { sendEvents } from "./job-events.js";
 import { headAndLines, linesOfTexts, readJobTexts } from "./job-lines.js";
 import { queryCount, refuseUnknownQuery } from "./job-query.js";
-import { readJobHead, requestKeyOf } from "./job-request.js";
+import { readJobHead, sentRequestKey } from "./job-request.js";
 import { sendResults } from "./job-results.js";
 import { jobStatus } from "./job-status.js";
 
@@ -126,7 +126,7 @@ interface CreateParts extends FrontParts {
 async function create(exchange: Exchange, jobs: Jobs, parts: CreateParts): Promise<void> {
   refuseWhileDraining(parts.views);
   const type = mediaTypeOf(exchange);
-  const key = requestKeyOf(exchange.headers);
+  const key = sentRequestKey(exchange.headers);
   using _creation = parts.creations.begin();
   const store = async (request: JobRequest): Promise<void> => {
     const { job, isNew } = await jobs.create(exchange.caller, request);
