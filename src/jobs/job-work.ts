@@ -2,6 +2,7 @@
 import type { Log } from "../log.js";
 import type { Options } from "../options/options.js";
 import type { ServerViews } from "../work/views.js";
+import { openCallbacks } from "./callback.js";
 import type { ChunkQueue } from "./chunk-queue.js";
 import { DurableJobs } from "./durable-jobs.js";
 import { JobKeeper } from "./job-keeper.js";
@@ -41,9 +42,12 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
   const clock = await openJobsClock(store);
   const paces = new Paces();
   const watchers = new Watchers(store);
-  const onEnded = ({ id: job, state, progress }: StoredJob): void => {
+  const callbacks = await openCallbacks(options, { store, clock, log });
+  const onEnded = (ended: StoredJob): void => {
+    const { id: job, state, progress } = ended;
     const { succeeded, failed } = progress;
     log.info({ job, state, succeeded, failed }, "job ended");
+    callbacks?.ended(ended);
   };
   const keeper = new JobKeeper({ store, queue, clock, paces, log, onEnded });
   const touch = (id: string): void => keeper.touch(id);
@@ -66,12 +70,17 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
       });
       await keeper.start(runner);
       runner.start();
+      // Of everything that is kept: nobody waits for it.
+      callbacks?.start().catch((error: unknown) => {
+        log.error({ err: error }, "jobs: who is to be told could not be looked up");
+      });
     },
     drain: () => runner?.drain(),
     drained: async () => runner?.whenIdle(),
     stop: async ({ drainMs }) => {
       const isDone = (await runner?.stop({ drainMs })) ?? true;
       await keeper.stop();
+      await callbacks?.stop();
       watchers[Symbol.dispose]();
       await queue[Symbol.asyncDispose]();
       await store[Symbol.asyncDispose]();
