@@ -2,7 +2,7 @@
  * READ FIRST of what begins with `job-`: durable jobs in Millrace's own words, `/v1/jobs`.
  *
  *   POST     job-request.ts: what is to be done; job-lines.ts: to what ─► 202, when all of it is on disk
- *   GET      job-status.ts: how far it is; job-events.ts: the same at each change; job-results.ts: what came of each line
+ *   GET      ../../jobs/job-status.ts: how far it is; job-events.ts: the same at each change; job-results.ts: what came of each line
  *   DELETE   cancels one that has not ended, removes one that has
  */
 import {
@@ -27,7 +27,7 @@ import { headAndLines, linesOfTexts, readJobTexts } from "./job-lines.js";
 import { queryCount, refuseUnknownQuery } from "./job-query.js";
 import { readJobHead, sentRequestKey } from "./job-request.js";
 import { sendResults } from "./job-results.js";
-import { jobStatus } from "./job-status.js";
+import { jobStatus } from "../../jobs/job-status.js";
 
 /** Where the server keeps no jobs the routes say so, and what to do. */
 export function jobRoutes(parts: FrontParts): readonly Route[] {
