@@ -409,6 +409,16 @@ test("events: each change, the end, and no more after it", async () => {
   assert.match(late, /^retry: \d+\n\nevent: end\ndata: .*\n\n$/);
 });
 
+test("what happens between the question and the watch is told", async () => {
+  await using front = await JobFront.start();
+  const { id } = await front.made(["a"]);
+  front.jobs.beforeWatch = () => {
+    front.jobs.step(id, 1);
+    front.jobs.beforeWatch = () => {};
+  };
+  assert.match(await (await front.call(`/v1/jobs/${id}/events`)).text(), /event: end\n/);
+});
+
 test("a reader of events that leaves is watched for no more", async () => {
   await using front = await JobFront.start();
   const { id } = await front.made(["a"]);
