@@ -304,7 +304,8 @@ export class DurableJobs implements Jobs {
 /** @throws MillraceError `bad_request` */
 function checkCallback(url: string, { jobCallbackHosts }: Pick<Options, "jobCallbackHosts">): void {
   if (mayCall(url, callbackHostsOf(jobCallbackHosts) ?? [])) return;
-  const message = "`callback` must be an http or https URL of a host that --job-callback-hosts names.";
+  const message =
+    "`callback` must be an http or https URL of a host that --job-callback-hosts names.";
   throw new MillraceError("bad_request", message, { param: "callback" });
 }
 

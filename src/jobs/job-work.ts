@@ -99,12 +99,15 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
   };
 }
 
-/** Lines that are run at once: each pipeline has what it runs, and as much again to choose neighbours in length from. */
+/**
+ * Lines that are run at once: what each pipeline runs, and several times as much to choose neighbours in length from while the last
+ * and longest lines of a chunk are awaited.
+ */
 function linesInFlight(options: Options): number {
   const { pipelines, realtimePipelines, bulkPipelines, rowsMax } = options;
   const rows = (pipelines + realtimePipelines + bulkPipelines) * rowsMax;
-  return Math.min(linesInFlightMax, Math.max(linesInFlightMin, 4 * rows));
+  return Math.min(linesInFlightMax, Math.max(linesInFlightMin, 8 * rows));
 }
 
-const linesInFlightMin = 256;
+const linesInFlightMin = 512;
 const linesInFlightMax = 8_192;

@@ -52,7 +52,10 @@ test("a job's lines have the results, to the byte, that the route gives, also be
     id = await submit(server.url, head, inputs);
     await completed(server.url, id);
     const metrics = await (await fetch(`${server.url}/metrics`)).text();
-    assert.match(metrics, new RegExp(`^millrace_job_lines_total.outcome="done". ${inputs.length}$`, "m"));
+    assert.match(
+      metrics,
+      new RegExp(`^millrace_job_lines_total.outcome="done". ${inputs.length}$`, "m"),
+    );
     assert.match(metrics, /^millrace_jobs_ended_total.state="completed". 1$/m);
     assert.match(metrics, /^millrace_job_store_bytes [1-9]/m);
     const request = { model: "en-zh", texts: inputs, beams: 1 };

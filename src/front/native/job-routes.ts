@@ -12,6 +12,7 @@ import {
   jobLimits,
   MillraceError,
 } from "millrace-client/wire";
+import { jobStatus } from "../../jobs/job-status.js";
 import type { JobRequest, Jobs } from "../../jobs/jobs.js";
 import { hasEnded, type StoredJob } from "../../jobs/store.js";
 import type { Exchange, Route } from "../../listen/http/http-front.js";
@@ -27,7 +28,6 @@ import { headAndLines, linesOfTexts, readJobTexts } from "./job-lines.js";
 import { queryCount, refuseUnknownQuery } from "./job-query.js";
 import { readJobHead, sentRequestKey } from "./job-request.js";
 import { sendResults } from "./job-results.js";
-import { jobStatus } from "../../jobs/job-status.js";
 
 /** Where the server keeps no jobs the routes say so, and what to do. */
 export function jobRoutes(parts: FrontParts): readonly Route[] {
