@@ -139,9 +139,8 @@ export async function startServer(
     );
     const { log } = parts;
     const { views } = backend;
-    jobs = await unlessAborted(signal, openJobs({ options, views, log }, link), async (late) =>
-      late?.stop({ drainMs: 0 }),
-    );
+    const keeping = openJobs({ options, views, log, metrics }, link);
+    jobs = await unlessAborted(signal, keeping, async (late) => late?.stop({ drainMs: 0 }));
     const wired = { options, metrics, log, entrance };
     const opened = openFronts(backend, { ...wired, jobs, terminate: terminated.resolve });
     const listening = openListeners(opened.spoken, { ...wired, views, link });

@@ -7,19 +7,19 @@ export interface ServerEvent {
 }
 
 /** Characters of an event that has not ended: far above a job's. */
-const eventCharactersMax = 16 * 1024 * 1024;
+const eventCharactersMax = 4 * 1024 * 1024;
 
 /** Server-sent events, fed with bytes that may be cut anywhere. What has not ended with a blank line when the stream does is none. */
 export class ServerEventParser {
-  readonly #decoder = new TextDecoder("utf-8");
+  readonly #decoder = new TextDecoder("utf-8", { fatal: true });
   #rest = "";
   #type = "";
   #data: string[] = [];
   #characters = 0;
 
-  /** Throws `response_invalid` where an event has no end. */
+  /** Throws `response_invalid` where an event has no end, and where it is not UTF-8. */
   push(bytes: Uint8Array): ServerEvent[] {
-    const lines = (this.#rest + this.#decoder.decode(bytes, { stream: true })).split(/\r?\n/);
+    const lines = (this.#rest + this.#decode(bytes)).split(/\r?\n/);
     this.#rest = lines.pop() ?? "";
     const events: ServerEvent[] = [];
     for (const line of lines) {
@@ -30,6 +30,14 @@ export class ServerEventParser {
       throw new MillraceError("response_invalid", "An event of the reply has no end.");
     }
     return events;
+  }
+
+  #decode(bytes: Uint8Array): string {
+    try {
+      return this.#decoder.decode(bytes, { stream: true });
+    } catch (cause) {
+      throw new MillraceError("response_invalid", "The reply is not UTF-8.", { cause });
+    }
   }
 
   #take(line: string): void {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
+import { Ajv2020 } from "ajv/dist/2020.js";
 import type {
   JobDeletedReply,
   JobReply,
@@ -9,6 +10,8 @@ import type {
   JobStatus,
   JobsReply,
 } from "millrace-client/wire";
+import { jobDocs } from "#src/front/native/job-docs.js";
+import { isJsonObject, type JsonObject, type JsonValue } from "#src/work/payload.js";
 import { accessFor, TestFront } from "../support/http-front.js";
 import { MemoryJobs } from "../support/memory-jobs.js";
 
@@ -237,6 +240,42 @@ test("what the store refuses in the middle of the lines is told", async () => {
   ]);
 });
 
+test("replies are as their description says, to the field", async () => {
+  await using front = await JobFront.start();
+  const docs = jobDocs({ tasks: [{ name: "translate", fields: ["texts"] }] });
+  const ajv = new Ajv2020({ allowUnionTypes: true, strictRequired: false });
+  const check = (route: keyof typeof docs, type: string, value: unknown): void => {
+    const schema = docs[route].reply[type];
+    assert.ok(schema !== undefined);
+    const validate = ajv.compile(closed(schema) as JsonObject);
+    assert.ok(validate(value), `${route}: ${JSON.stringify(validate.errors)}`);
+  };
+  const json = "application/json";
+  const body = { task: "translate", texts: ["a", "!"], metadata: { of: "me" }, timeoutMs: 9_000 };
+  const request = docs.create.request?.[json];
+  assert.ok(request !== undefined && ajv.validate(request, body), ajv.errorsText());
+  check("create", json, await (await front.post(body)).json());
+  front.jobs.step("job-1", 1);
+  check("get", json, await (await front.call("/v1/jobs/job-1")).json());
+  front.jobs.step("job-1", 1);
+  check("list", json, await (await front.call("/v1/jobs")).json());
+  const results = await linesOf(await front.call("/v1/jobs/job-1/results"));
+  assert.equal(results.length, 2);
+  for (const line of results) check("results", ndjson, line);
+  const cancel = await front.call("/v1/jobs/job-1/cancel", { method: "POST" });
+  check("cancel", json, await cancel.json());
+  check("remove", json, await (await front.call("/v1/jobs/job-1", { method: "DELETE" })).json());
+});
+
+/** What a schema does not name is wrong. */
+function closed(value: JsonValue): JsonValue {
+  if (Array.isArray(value)) return (value as readonly JsonValue[]).map(closed);
+  if (!isJsonObject(value)) return value;
+  const inner = Object.fromEntries(Object.entries(value).map(([key, each]) => [key, closed(each)]));
+  const isOpen = "additionalProperties" in value || value["type"] !== "object";
+  return isOpen ? inner : { ...inner, additionalProperties: false };
+}
+
 test("no more jobs are taken in at once than there is room for", async () => {
   await using front = await JobFront.start();
   let finish: () => void = () => {};
@@ -368,6 +407,16 @@ test("events: each change, the end, and no more after it", async () => {
   assert.equal(front.jobs.watchers, 0);
   const late = await (await front.call(`/v1/jobs/${id}/events`)).text();
   assert.match(late, /^retry: \d+\n\nevent: end\ndata: .*\n\n$/);
+});
+
+test("what happens between the question and the watch is told", async () => {
+  await using front = await JobFront.start();
+  const { id } = await front.made(["a"]);
+  front.jobs.beforeWatch = () => {
+    front.jobs.step(id, 1);
+    front.jobs.beforeWatch = () => {};
+  };
+  assert.match(await (await front.call(`/v1/jobs/${id}/events`)).text(), /event: end\n/);
 });
 
 test("a reader of events that leaves is watched for no more", async () => {

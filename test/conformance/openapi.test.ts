@@ -82,6 +82,7 @@ const calls: Readonly<Record<string, readonly Call[]>> = {
   "POST /v1/ocr": [{ body: { images: ["/9j/"] }, status: 404 }],
   "GET /v1/models": [{}],
   "POST /v1/models/reload": [{}],
+  // With jobs: http-jobs.test.ts.
   "POST /v1/jobs": [{ body: { task: "translate", texts: ["Yes."] }, status: 501 }],
   "GET /v1/jobs": [{ status: 501 }],
   "GET /v1/jobs/{id}": [{ at: "/v1/jobs/none", status: 501 }],

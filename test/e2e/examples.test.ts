@@ -7,6 +7,7 @@ import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { createServer } from "#src/index.js";
+import { TempDir } from "../support/temp-dir.js";
 
 const limit = { timeout: 120_000 };
 const chinese = /\p{Script=Han}{2}/u;
@@ -74,6 +75,17 @@ test("search.ts: what means the same comes first", limit, async () => {
   assert.equal(tea.out.trimEnd().split("\n").length, 5);
   const cat = await search("A dog is sleeping.", "examples/sentences.en.txt");
   assert.match(cat.out, /^0\.\d{3} There is a black cat sleeping on the roof of the car\.\n/);
+});
+
+test("jobs.ts: submitted, watched, fetched from a line on, removed", limit, async () => {
+  await using dir = await TempDir.make();
+  const folder = { data: dir.file("data") };
+  await using server = await createServer({ port: 0, pipelines: 1, logLevel: "silent", ...folder });
+  const { out, err, code } = await finish(
+    start([example("jobs.js")], { MILLRACE_URL: server.url }),
+  );
+  assert.deepEqual([err, code], ["", 0]);
+  assert.match(out, /^12 lines\ndone: 12, failed: 0\n10 .*\p{Script=Han}.*\n11 .*\nremoved\n$/u);
 });
 
 test("tensors.ts: a graph as it is", limit, async () => {

@@ -6,6 +6,7 @@ import { frameParsers } from "./parsers/frames.js";
 import { grpcParser } from "./parsers/grpc-messages.js";
 import { httpFrontParsers } from "./parsers/http-fronts.js";
 import { inferV2Parser } from "./parsers/infer-v2.js";
+import { jobParser, serverEventParser } from "./parsers/jobs.js";
 import { keyFileParser } from "./parsers/key-files.js";
 import { modelFileParsers } from "./parsers/model-files.js";
 import { ndjsonParser } from "./parsers/ndjson.js";
@@ -29,6 +30,8 @@ export const parsers: readonly FuzzParser[] = [
   multipartParser,
   streamedFormParser,
   requestLineParser,
+  jobParser,
+  serverEventParser,
   queryParser,
   compressedParser,
   keyFileParser,

@@ -98,7 +98,11 @@ export class MemoryJobs implements Jobs {
     return iterate(results.slice(fromLine, toLine));
   }
 
+  /** What happens between a question and the watch: no watcher hears of it. */
+  beforeWatch: () => void = () => {};
+
   watch(id: string, onChange: (job: StoredJob) => void, signal: AbortSignal): void {
+    this.beforeWatch();
     const heard = { id, tell: onChange };
     this.watchers += 1;
     this.#heard.add(heard);

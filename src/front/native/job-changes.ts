@@ -14,7 +14,8 @@ export class JobChanges implements Disposable {
   readonly #ended = new AbortController();
   #latest: StoredJob;
   #hasNews = false;
-  #quietTicks = 0;
+  /** Soon: it may have changed between the caller's question and the watch. */
+  #quietTicks = quietTicksMax - 1;
   #wake: () => void = () => {};
   readonly #end = (): void => this.#ended.abort();
 

@@ -59,7 +59,10 @@ const resultLine = titled("JobResult", {
   description:
     "A line for each line of the input, in their order: `line` from 0, and what the task's route gives for an input, or `error`.",
   anyOf: [
-    objectSchema({ line: countSchema }, { error: wireErrorSchema }),
+    {
+      ...objectSchema({ line: countSchema }, { error: wireErrorSchema }),
+      additionalProperties: described({}, "As the route has it."),
+    },
     objectSchema({ error: wireErrorSchema }),
   ],
 });

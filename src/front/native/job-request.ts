@@ -46,7 +46,7 @@ export function readJobHead(
 }
 
 /** @throws MillraceError `bad_request` */
-export function requestKeyOf(headers: Exchange["headers"]): Pick<JobRequest, "requestKey"> {
+export function sentRequestKey(headers: Exchange["headers"]): Pick<JobRequest, "requestKey"> {
   const key = headers[requestKeyHeader];
   if (key === undefined) return {};
   const { requestKeyCharactersMax } = jobLimits;

@@ -2,7 +2,7 @@
  * READ FIRST of what begins with `job-`: durable jobs in Millrace's own words, `/v1/jobs`.
  *
  *   POST     job-request.ts: what is to be done; job-lines.ts: to what ─► 202, when all of it is on disk
- *   GET      job-status.ts: how far it is; job-events.ts: the same at each change; job-results.ts: what came of each line
+ *   GET      ../../jobs/job-status.ts: how far it is; job-events.ts: the same at each change; job-results.ts: what came of each line
  *   DELETE   cancels one that has not ended, removes one that has
  */
 import {
@@ -12,6 +12,7 @@ import {
   jobLimits,
   MillraceError,
 } from "millrace-client/wire";
+import { jobStatus } from "../../jobs/job-status.js";
 import type { JobRequest, Jobs } from "../../jobs/jobs.js";
 import { hasEnded, type StoredJob } from "../../jobs/store.js";
 import type { Exchange, Route } from "../../listen/http/http-front.js";
@@ -25,9 +26,8 @@ import { jobDocs } from "./job-docs.js";
 import { sendEvents } from "./job-events.js";
 import { headAndLines, linesOfTexts, readJobTexts } from "./job-lines.js";
 import { queryCount, refuseUnknownQuery } from "./job-query.js";
-import { readJobHead, requestKeyOf } from "./job-request.js";
+import { readJobHead, sentRequestKey } from "./job-request.js";
 import { sendResults } from "./job-results.js";
-import { jobStatus } from "./job-status.js";
 
 /** Where the server keeps no jobs the routes say so, and what to do. */
 export function jobRoutes(parts: FrontParts): readonly Route[] {
@@ -126,7 +126,7 @@ interface CreateParts extends FrontParts {
 async function create(exchange: Exchange, jobs: Jobs, parts: CreateParts): Promise<void> {
   refuseWhileDraining(parts.views);
   const type = mediaTypeOf(exchange);
-  const key = requestKeyOf(exchange.headers);
+  const key = sentRequestKey(exchange.headers);
   using _creation = parts.creations.begin();
   const store = async (request: JobRequest): Promise<void> => {
     const { job, isNew } = await jobs.create(exchange.caller, request);

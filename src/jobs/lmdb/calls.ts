@@ -22,7 +22,6 @@ export interface FileTotals {
   readonly bytes: number;
   readonly lines: number;
   readonly chunks: number;
-  readonly late: LateFile;
 }
 
 export interface JobChanging {

@@ -1,6 +1,6 @@
 /** Files and their chunks, as they lie in the tables. Inside a transaction. */
 import { MillraceError } from "millrace-client";
-import type { Chunk, DerivedFile, NewFile, PageQuery, StoredFile } from "../store.js";
+import type { Chunk, DerivedFile, LateFile, NewFile, PageQuery, StoredFile } from "../store.js";
 import type { FileTotals } from "./calls.js";
 import { isKey, ownerKey, pageOf } from "./keys.js";
 import type { Tables } from "./tables.js";
@@ -33,11 +33,11 @@ export class FileBook {
     this.#tables.put("chunks", [fileId, head.index], head, bytes);
   }
 
-  finish(fileId: string, { late, ...totals }: FileTotals): StoredFile {
+  finish(fileId: string, totals: FileTotals & LateFile): StoredFile {
     const head = this.#tables.get("writing", fileId)?.head as NewFile | undefined;
     if (head === undefined) throw new MillraceError("internal", `nobody writes the file ${fileId}`);
     this.#tables.remove("writing", fileId);
-    return this.#keep({ ...head, ...late, ...totals, of: null });
+    return this.#keep({ ...head, ...totals, of: null });
   }
 
   abort(fileId: string): void {

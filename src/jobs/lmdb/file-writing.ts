@@ -16,7 +16,7 @@ export class LmdbFileWriting implements FileWriting {
   readonly #id: string;
   readonly #port: WritingPort;
   readonly #underWay = new Set<Promise<void>>();
-  #totals: Omit<FileTotals, "late"> = { bytes: 0, lines: 0, chunks: 0 };
+  #totals: FileTotals = { bytes: 0, lines: 0, chunks: 0 };
   #failure: { readonly error: unknown } | null = null;
   #state: "open" | "finished" | "aborted" = "open";
 
@@ -42,7 +42,7 @@ export class LmdbFileWriting implements FileWriting {
     this.#assertOpen();
     await Promise.all(this.#underWay);
     if (this.#failure !== null) throw this.#failure.error;
-    const stored = await this.#port.finish({ ...this.#totals, late });
+    const stored = await this.#port.finish({ ...this.#totals, ...late });
     this.#state = "finished";
     return stored;
   }
