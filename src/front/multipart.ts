@@ -141,19 +141,15 @@ class ArrivingForm<Kept> {
   kept: Promise<Kept> | null = null;
   readonly #parser: BusboyInstance;
   readonly #ended: Promise<void>;
-  /** Never resolves: what has gone wrong, wherever it did. */
-  readonly #failed: Promise<never>;
-  #fail: (error: unknown) => void = () => {};
+  /** What has gone wrong first, wherever it did. */
+  #failure: { readonly error: unknown } | null = null;
+  /** Of those who wait for something just now. */
+  readonly #rejects = new Set<(error: unknown) => void>();
 
   constructor(
     contentType: string,
     keep: (file: ArrivingFile, texts: ReadonlyMap<string, string>) => Promise<Kept>,
   ) {
-    this.#failed = new Promise((_, reject) => {
-      this.#fail = reject;
-    });
-    // It is waited for only now and then.
-    this.#failed.catch(() => {});
     // What a file may have is bounded by who receives the body.
     const parser = openParser(contentType, {
       filesMax: 1,
@@ -176,7 +172,7 @@ class ArrivingForm<Kept> {
       const content = this.#content(stream);
       this.kept = keep({ field: field ?? "", name: name ?? "", content }, this.texts);
       // Whoever keeps it no more reads it no more, and the rest of the body is not waited for.
-      this.kept.catch(this.#fail);
+      this.kept.catch((error: unknown) => this.#fail(error));
     });
   }
 
@@ -184,16 +180,13 @@ class ArrivingForm<Kept> {
     const pieces = body[Symbol.asyncIterator]();
     try {
       for (;;) {
-        const next = pieces.next();
-        // Of one that was left behind nobody wants to know.
-        next.catch(() => {});
-        const { done, value } = await Promise.race([next, this.#failed]);
+        const { done, value } = await this.#unlessFailed(pieces.next());
         if (done === true) break;
-        await Promise.race([this.#write(value), this.#failed]);
+        await this.#unlessFailed(this.#write(value));
       }
       this.#parser.end();
-      await Promise.race([this.#ended, this.#failed]);
-      await Promise.race([this.kept, this.#failed]);
+      await this.#unlessFailed(this.#ended);
+      if (this.kept !== null) await this.#unlessFailed(this.kept);
     } catch (error) {
       // The one who keeps the file hears of it, and is done with it before anybody is told.
       this.#fail(error);
@@ -213,13 +206,28 @@ class ArrivingForm<Kept> {
   async *#content(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     const pieces = stream[Symbol.asyncIterator]();
     for (;;) {
-      const next = pieces.next();
-      next.catch(() => {});
-      const { done, value } = await Promise.race([next, this.#failed]);
+      const { done, value } = await this.#unlessFailed(pieces.next());
       if (done === true) break;
       yield value;
     }
-    await Promise.race([this.#ended, this.#failed]);
+    await this.#unlessFailed(this.#ended);
+  }
+
+  /** No `Promise.race`: a promise that lasts as long as the form would keep whatever it was raced against, hence every piece. */
+  #unlessFailed<T>(work: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const settled = (): void => void this.#rejects.delete(reject);
+      if (this.#failure === null) this.#rejects.add(reject);
+      else reject(this.#failure.error as Error);
+      work.then(resolve, reject).finally(settled);
+    });
+  }
+
+  #fail(error: unknown): void {
+    if (this.#failure !== null) return;
+    this.#failure = { error };
+    for (const reject of this.#rejects) reject(error);
+    this.#rejects.clear();
   }
 
   #addText(name: string | undefined, value: string, cut: readonly unknown[]): void {

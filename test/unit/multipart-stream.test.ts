@@ -1,6 +1,8 @@
 /** Forms that may be larger than the memory: one file, at the pace of whoever keeps it. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { MillraceError } from "millrace-client/wire";
 import { streamMultipart } from "#src/front/multipart.js";
 
@@ -126,4 +128,28 @@ test("whoever keeps it no more ends it, and so does a caller who leaves", async 
     throw await Promise.resolve(left);
   }
   await assert.rejects(read(leaving()), left);
+});
+
+test("defect: no piece of a form is kept once it was taken", async () => {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  const sent: WeakRef<Uint8Array>[] = [];
+  let alive = Number.POSITIVE_INFINITY;
+  async function* body(): AsyncGenerator<Uint8Array> {
+    yield Buffer.from(file("").slice(0, -2));
+    for (let at = 0; at < 200; at += 1) {
+      const piece = new Uint8Array(64 * 1024);
+      sent.push(new WeakRef(piece));
+      yield piece;
+      // What a weak reference was made of in a turn is there until it ends.
+      await new Promise(setImmediate);
+    }
+    collect();
+    alive = sent.filter((each) => each.deref() !== undefined).length;
+    yield Buffer.from(`\r\n${end}`);
+  }
+  await streamMultipart(body(), type, async ({ content }) => {
+    for await (const _ of content) continue;
+  });
+  assert.ok(alive < 20, `${alive} pieces were kept`);
 });
