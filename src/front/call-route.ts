@@ -3,7 +3,6 @@
  * sent is kept. So a line of a job has the result, to the byte, that the same request has.
  */
 import { isUtf8 } from "node:buffer";
-import type { IncomingHttpHeaders } from "node:http";
 import { MillraceError, type WorkClass } from "millrace-client/wire";
 import type { CallRoute, RouteCall, RouteReply } from "../jobs/jobs.js";
 import type {
@@ -54,7 +53,7 @@ class MadeExchange implements Exchange {
   workClass: WorkClass | "none" = "none";
   readonly params: Readonly<Record<string, string>> = {};
   readonly query: URLSearchParams = new URLSearchParams();
-  readonly headers: IncomingHttpHeaders;
+  readonly headers: Exchange["headers"];
   readonly #log: Log;
   readonly #body: Uint8Array;
   #reply: RouteReply | null = null;

@@ -35,7 +35,7 @@ const givenUpMs = 86_400_000;
 const waitingMax = 10_000;
 const pageJobs = 100;
 
-export class Callbacks {
+class Callbacks {
   readonly #options: CallbackOptions;
   readonly #retryMsMin: number;
   readonly #waiting = new Map<string, { dueAtMs: number; waitMs: number }>();

@@ -3,13 +3,13 @@ import { MillraceError, type WireError } from "millrace-client/wire";
 import { decodeResults } from "./chunk-results.js";
 import type { LineResult } from "./jobs.js";
 import { failure } from "./line-calls.js";
-import { linesOf } from "./line-chunks.js";
+import { linesInChunk } from "./line-chunks.js";
 import { hasEnded, type JobStore, type StoredJob } from "./store.js";
 
 type ResultStore = Pick<JobStore, "results" | "chunk">;
 
 /** Null: the lines that have no result are told of nowhere. */
-export function whyNotRun({ state }: Pick<StoredJob, "state">): WireError | null {
+function whyNotRun({ state }: Pick<StoredJob, "state">): WireError | null {
   if (state === "cancelled") {
     return new MillraceError(
       "job_cancelled",
@@ -59,7 +59,7 @@ async function withNotRun(
   // The input is gone: nobody knows what it was.
   if (chunk === null || chunk.lines === lines.length) return lines;
   const { firstLine } = chunk;
-  const texts = linesOf(chunk).map(({ text }) => text);
+  const texts = linesInChunk(chunk).map(({ text }) => text);
   const had = new Map(lines.map((each) => [each.line, each]));
   return texts.map((_, place) => {
     const line = firstLine + place;

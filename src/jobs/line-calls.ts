@@ -35,7 +35,7 @@ export interface ChunkLines {
   readonly texts: readonly string[];
 }
 
-export interface CallsOptions {
+export interface LineCallsOptions {
   readonly places: readonly number[];
   /** Of texts that one call has. */
   readonly textsMax: number;
@@ -45,7 +45,7 @@ export interface CallsOptions {
 /** Together they have every place once: lines that no route can be asked for are outcomes at once. */
 export function callsOf(
   chunk: ChunkLines,
-  options: CallsOptions,
+  options: LineCallsOptions,
 ): { readonly calls: readonly LineCall[]; readonly outcomes: readonly LineOutcome[] } {
   const calls: LineCall[] = [];
   const outcomes: LineOutcome[] = [];
@@ -114,7 +114,7 @@ function isTextLine(text: string): boolean {
   throw new MillraceError("bad_request", message);
 }
 
-function settingsOf({ form }: StoredJob, { timeoutMs }: CallsOptions): JsonObject {
+function settingsOf({ form }: StoredJob, { timeoutMs }: LineCallsOptions): JsonObject {
   if (form.kind !== "native") throw new Error("a job of requests has no settings");
   const { model, fields } = form;
   return { ...(model === null ? {} : { model }), timeoutMs, ...fields };
@@ -124,7 +124,11 @@ function pathOf({ form }: StoredJob): string {
   return form.kind === "native" ? `/v1/${form.task}` : form.endpoint;
 }
 
-function textsCall(chunk: ChunkLines, places: readonly number[], options: CallsOptions): LineCall {
+function textsCall(
+  chunk: ChunkLines,
+  places: readonly number[],
+  options: LineCallsOptions,
+): LineCall {
   const { job, index } = chunk;
   const settings = JSON.stringify(settingsOf(job, options)).slice(0, -1);
   const texts = places.map((place) => textAt(chunk, place)).join(",");
@@ -161,7 +165,7 @@ function codeIn(json: string): ErrorCode | null {
   return isErrorCode(code) ? code : null;
 }
 
-function objectCall(chunk: ChunkLines, place: number, options: CallsOptions): LineCall {
+function objectCall(chunk: ChunkLines, place: number, options: LineCallsOptions): LineCall {
   const { job, firstLine } = chunk;
   const line = firstLine + place;
   const settings = JSON.stringify(settingsOf(job, options)).slice(0, -1);

@@ -127,7 +127,7 @@ export interface TextLine {
 }
 
 /** As many as the chunk says, without their ends. */
-export function linesOf({ bytes, firstLine }: Pick<Chunk, "bytes" | "firstLine">): TextLine[] {
+export function linesInChunk({ bytes, firstLine }: Pick<Chunk, "bytes" | "firstLine">): TextLine[] {
   const all = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("utf8");
   const text = firstLine === 0 && all.startsWith("\ufeff") ? all.slice(1) : all;
   const lines: TextLine[] = [];

@@ -13,7 +13,7 @@ import { encodeResults } from "./chunk-results.js";
 import { type ChunkEnd, ChunkRun } from "./chunk-run.js";
 import type { CallRoute } from "./jobs.js";
 import type { JobsClock } from "./jobs-clock.js";
-import { linesOf } from "./line-chunks.js";
+import { linesInChunk } from "./line-chunks.js";
 import type { Paces } from "./pace.js";
 import { Patience } from "./patience.js";
 import { type Chunk, type ChunkResults, hasEnded, type JobStore, type StoredJob } from "./store.js";
@@ -213,7 +213,7 @@ export class JobRunner {
       const job = await store.job(jobId);
       if (job === null || !this.#mayRun(job)) return await taken.done();
       await this.#started(job);
-      const lines = linesOf(chunk).map(({ text }) => text);
+      const lines = linesInChunk(chunk).map(({ text }) => text);
       const { index, firstLine } = chunk;
       const caller = callerOf(job);
       const options = { caller, callRoute, timeoutMs };

@@ -1,7 +1,7 @@
 /** Before a job of requests is run, each of its lines is looked at: in slices, with everybody else's turn in between. */
 import { setImmediate } from "node:timers/promises";
 import { MillraceError } from "millrace-client/wire";
-import { linesOf } from "./line-chunks.js";
+import { linesInChunk } from "./line-chunks.js";
 import { RequestCheck } from "./request-lines.js";
 import type { JobLineError, JobStore, StoredJob } from "./store.js";
 
@@ -25,7 +25,7 @@ export async function validate(
     if (chunk === null) {
       return [new MillraceError("file_not_found", "The file is gone.").toWire()];
     }
-    for (const { text, place } of linesOf(chunk)) check.add(text, before + place + 1);
+    for (const { text, place } of linesInChunk(chunk)) check.add(text, before + place + 1);
     before += chunk.bytes.filter((byte) => byte === 0x0a).length;
     await setImmediate();
   }

@@ -11,6 +11,7 @@ import { KeyRing } from "#src/access/key-ring.js";
 import { openKeyedAccess } from "#src/access/keyed-access.js";
 import { Rate } from "#src/access/rate.js";
 import { createLog } from "#src/log.js";
+import type { SubmitRequest } from "#src/submit/submit.js";
 import { anyCaller, type Caller } from "#src/work/caller.js";
 import { EchoSubmit } from "../support/echo-submit.js";
 import { TempDir } from "../support/temp-dir.js";
@@ -240,6 +241,44 @@ test("who came in before the file changed is held to what it says now: less, or 
   );
   assert.equal(submit.usageOf(access.callerOf(fresh))?.inputs, 1, "what the name has used stays");
   await access.close();
+});
+
+test("what a job asks is bulk and its tenant's, whatever the request says, and only of a key that may", async () => {
+  const asked: SubmitRequest[] = [];
+  const echo = new EchoSubmit();
+  const submit = new GuardedSubmit({
+    tasks: echo.tasks,
+    submit: (request, signal, events) => {
+      asked.push(request);
+      return echo.submit(request, signal, events);
+    },
+  });
+  const send = (caller: Caller): Promise<unknown> =>
+    submit.submit(
+      {
+        id: "1",
+        caller: { ...caller, jobTenant: "of the job" },
+        task: "translate",
+        model: null,
+        fields: { texts: ["a"] },
+        class: "realtime",
+        tenant: "default",
+        deadlineAtMs: null,
+        payloadBytes: 1,
+      },
+      new AbortController().signal,
+      { onOutcome: () => {} },
+    );
+  await send(anyCaller);
+  await send({ ...anyCaller, tenant: "of the key" });
+  assert.deepEqual(
+    asked.map((each) => [each.class, each.tenant]),
+    [
+      ["bulk", "of the job"],
+      ["bulk", "of the key"],
+    ],
+  );
+  await assert.rejects(send({ ...anyCaller, classes: ["realtime"] }), { code: "forbidden" });
 });
 
 test("without keys nobody counts", () => {

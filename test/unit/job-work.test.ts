@@ -1,6 +1,7 @@
 /** Durable jobs over a store in memory: what is asked for, what is run, and what comes of it. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { type ErrorCode, MillraceError } from "millrace-client/wire";
 import { encodeResults } from "#src/jobs/chunk-results.js";
 import type { JobRequest, RouteCall, RouteReply } from "#src/jobs/jobs.js";
@@ -299,6 +300,25 @@ test("a full store and a server that stops take nothing new, and leave nothing b
   assert.equal(store.usage().bytes, 0);
   work.views.isDraining = true;
   await assert.rejects(work.jobs.create(anyCaller, native(["a"])), { code: "draining" });
+});
+
+test("no more lines are in flight than there is room for, however long the job", async () => {
+  let lines = 0;
+  let most = 0;
+  await using work = await made({
+    options: { pipelines: 1, rowsMax: 8 },
+    callRoute: async (call) => {
+      const { length } = textsOf(call);
+      lines += length;
+      most = Math.max(most, lines);
+      await setImmediate();
+      lines -= length;
+      return await capitals(call);
+    },
+  });
+  const ended = await run(work, native(numbers(5_000)));
+  assert.equal(ended.progress.succeeded, 5_000);
+  assert.ok(most <= 512 && most > 128, `${most} lines at once`);
 });
 
 test("another runner on the same store goes on where the first one stopped, and runs nothing twice", async () => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { lineChunks, linesOf } from "#src/jobs/line-chunks.js";
+import { lineChunks, linesInChunk } from "#src/jobs/line-chunks.js";
 import { type Chunk, chunkLimits } from "#src/jobs/store.js";
 import { text } from "../support/job-work.js";
 
@@ -49,7 +49,7 @@ test("however the bytes come, the chunks are the same, hold whole lines, and are
         let firstLine = 0;
         for (const [at, chunk] of chunks.entries()) {
           assert.equal(chunk.firstLine, firstLine);
-          assert.equal(linesOf(chunk).length, chunk.lines);
+          assert.equal(linesInChunk(chunk).length, chunk.lines);
           firstLine += chunk.lines;
           assert.ok(chunk.lines <= chunkLimits.linesMax);
           assert.ok(chunk.bytes.length <= chunkLimits.bytesMax || chunk.lines === 1);
@@ -70,7 +70,7 @@ test("byte by byte: CRLF, blank lines, letters of several bytes, a last line wit
   assert.deepEqual(chunks, await cut(text(joined)));
   const [only] = chunks;
   assert.ok(only);
-  assert.deepEqual(linesOf(only), [
+  assert.deepEqual(linesInChunk(only), [
     { text: '"é"', place: 0 },
     { text: '"漢字"', place: 3 },
     { text: '{"a":1}', place: 4 },
