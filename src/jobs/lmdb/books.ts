@@ -1,9 +1,11 @@
 /** Everything that the store keeps, and the one way in: writes in a transaction, reads beside it. */
-import { MillraceError } from "millrace-client";
+import { dirname } from "node:path";
+import { MillraceError } from "millrace-client/wire";
 import type { Read, Reads, Reply, Write, Writes } from "./calls.js";
 import { FileBook } from "./file-book.js";
 import { bringForward } from "./format.js";
 import { JobBook } from "./job-book.js";
+import { diskFull, Room } from "./room.js";
 import { Tables } from "./tables.js";
 import { toldError } from "./told-error.js";
 
@@ -14,7 +16,7 @@ export class Books {
   readonly #tables: Tables;
   readonly #files: FileBook;
   readonly #jobs: JobBook;
-  readonly #bytesMax: number;
+  readonly #room: Room;
   /** That are told of, of the transaction that runs. */
   #changed = new Set<string>();
   bytes: number;
@@ -24,9 +26,10 @@ export class Books {
     bringForward(this.#tables);
     this.#files = new FileBook(this.#tables);
     this.#jobs = new JobBook(this.#tables, this.#files);
-    this.#bytesMax = bytesMax;
+    this.#room = new Room(dirname(path), bytesMax);
     this.#tables.transaction(() => this.#files.abortAll());
     this.bytes = this.#tables.usedBytes();
+    for (const job of this.#jobs.open()) this.#see(job.id);
   }
 
   get isUnswept(): boolean {
@@ -41,6 +44,7 @@ export class Books {
     this.#changed = new Set();
     const replies = this.#together(writes) ?? writes.flatMap((write) => this.#alone(write));
     this.bytes = this.#tables.usedBytes();
+    for (const id of this.#changed) this.#see(id);
     return { replies, changedJobs: [...this.#changed] };
   }
 
@@ -69,6 +73,8 @@ export class Books {
     try {
       return this.#tables.transaction(() => this.#replyTo(write));
     } catch (error) {
+      const isFull = !(error instanceof MillraceError) && this.#room.isDiskFull;
+      if (isFull && isNewWork(write)) return { error: toldError(diskFull()) };
       return { error: toldError(error) };
     }
   }
@@ -92,12 +98,12 @@ export class Books {
 
   readonly #writers: Writes = {
     beginFile: (head) => {
-      this.#refuseFull();
+      this.#refuseFull(1);
       this.#files.begin(head);
       return null;
     },
     addChunk: (fileId, chunk) => {
-      this.#refuseFull();
+      this.#refuseFull(chunk.bytes.byteLength);
       this.#files.addChunk(fileId, chunk);
       return null;
     },
@@ -110,7 +116,7 @@ export class Books {
     createJob: (job) => {
       const before = this.#jobs.madeBefore(job);
       if (before !== null) return { job: before, isNew: false };
-      this.#refuseFull();
+      this.#refuseFull(this.#files.file(job.fileId)?.bytes ?? 0);
       this.#changed.add(job.id);
       return { job: this.#jobs.create(job), isNew: true };
     },
@@ -151,9 +157,13 @@ export class Books {
     return kept?.ms ?? 0;
   }
 
-  #refuseFull(): void {
-    if (this.bytes < this.#bytesMax) return;
-    throw new MillraceError("job_store_full", `jobs and files take ${this.bytes} bytes`);
+  #refuseFull(newBytes: number): void {
+    this.#room.refuseFull(this.bytes, newBytes);
+  }
+
+  #see(jobId: string): void {
+    const job = this.#jobs.job(jobId);
+    this.#room.see(jobId, job, job === null ? null : this.#files.file(job.fileId));
   }
 
   /** A file that an open job reads stays; it is looked at again the next time. */
@@ -196,6 +206,13 @@ export class Books {
     if (rows.length < sliceRows) this.#tables.remove("graves", [kind, id]);
     return true;
   }
+}
+
+/** It is refused where there is no room; everything else is to be tried again. */
+function isNewWork({ name }: Write): boolean {
+  return (
+    name === "beginFile" || name === "addChunk" || name === "finishFile" || name === "createJob"
+  );
 }
 
 /** Addresses cost nothing: room for results beyond the limit, and for pages that are free or half full. */

@@ -1,6 +1,6 @@
 /** The thread of the store as the loop sees it: writes in a line, one transaction under way; reads beside it. */
 import { Worker } from "node:worker_threads";
-import { MillraceError } from "millrace-client";
+import { MillraceError } from "millrace-client/wire";
 import type { Log } from "../../log.js";
 import { messageOf } from "../../work/thrown.js";
 import type { Read, Reply, ThreadReply, ThreadRequest, Write } from "./calls.js";
@@ -167,7 +167,7 @@ export class StoreThread {
   }
 
   #tell(jobId: string): void {
-    for (const listener of [...this.#listeners]) listener(jobId);
+    for (const listener of this.#listeners) listener(jobId);
   }
 
   #post(request: ThreadRequest): void {

@@ -1,6 +1,6 @@
 /** What lies in the folder: one LMDB file, a table a kind, keys in order. */
 import { type Database, open, type RootDatabase } from "lmdb";
-import { MillraceError } from "millrace-client";
+import { MillraceError } from "millrace-client/wire";
 import { type Sealed, sealed, unsealed } from "./sealed.js";
 
 /** Parts of a key, in order: strings before which numbers come. Array keys are compared part by part. */
@@ -30,6 +30,11 @@ export interface TablesOptions {
 }
 
 const keysAtOnce = 256;
+
+interface NewValue {
+  readonly head: object;
+  readonly body: Uint8Array;
+}
 
 interface KeyRange {
   readonly start?: TableKey;
@@ -102,9 +107,21 @@ export class Tables {
     return this.#writes;
   }
 
-  put(name: TableName, key: TableKey, head: object, body?: Uint8Array): void {
+  put(name: TableName, key: TableKey, head: object): void {
+    this.putLarge(name, key, { head, body: new Uint8Array(0) });
+  }
+
+  putLarge(name: TableName, key: TableKey, { head, body }: NewValue): void {
     this.#writes += 1;
     this.#table(name).putSync(key, sealed(head, body));
+  }
+
+  /** Of a table that is a list of ids. */
+  idAt(name: TableName, key: TableKey): string {
+    const head = this.get(name, key)?.head as { readonly id: string } | undefined;
+    if (head === undefined)
+      throw new MillraceError("job_store_failed", `the folder is damaged: ${name}`);
+    return head.id;
   }
 
   remove(name: TableName, key: TableKey): void {

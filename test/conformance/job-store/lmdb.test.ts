@@ -6,7 +6,8 @@ import { openLmdbStore } from "#src/jobs/lmdb/lmdb-store.js";
 import type { JobStore } from "#src/jobs/store.js";
 import { createLog } from "#src/log.js";
 import { TempDir } from "../../support/temp-dir.js";
-import { type StorePlace, storeCases } from "./store-cases.js";
+import { storeCases } from "./store-cases.js";
+import type { StorePlace } from "./store-place.js";
 
 async function lmdbPlace(context: TestContext): Promise<StorePlace> {
   const temp = await TempDir.make();
