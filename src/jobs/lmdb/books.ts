@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import type { Read, Reads, Reply, Write, Writes } from "./calls.js";
 import { FileBook } from "./file-book.js";
+import { FileReserve } from "./file-reserve.js";
 import { bringForward } from "./format.js";
 import { JobBook } from "./job-book.js";
 import { diskFull, Room } from "./room.js";
@@ -12,17 +13,23 @@ import { toldError } from "./told-error.js";
 /** Rows that one write removes of what is hidden or expired: some milliseconds, and other writes go between. */
 const sliceRows = 128;
 
+/** Kept beside what is written; more where something comes in, so that on a full disk what was accepted can still be deleted. */
+const spareBytes = { content: 4 * 1024 ** 2, change: 2 * 1024 ** 2 } as const;
+
 export class Books {
   readonly #tables: Tables;
   readonly #files: FileBook;
   readonly #jobs: JobBook;
   readonly #room: Room;
+  readonly #reserve: FileReserve;
   /** That are told of, of the transaction that runs. */
   #changed = new Set<string>();
   bytes: number;
 
   constructor(path: string, bytesMax: number) {
     this.#tables = new Tables(path, { mapBytes: mapBytesOf(bytesMax) });
+    this.#reserve = new FileReserve(path);
+    this.#reserveFor([]);
     bringForward(this.#tables);
     this.#files = new FileBook(this.#tables);
     this.#jobs = new JobBook(this.#tables, this.#files);
@@ -57,12 +64,14 @@ export class Books {
   }
 
   async close(): Promise<void> {
+    this.#reserve.close();
     await this.#tables.close();
   }
 
   /** Null: one of them failed, and nothing is written. */
   #together(writes: readonly Write[]): readonly Reply[] | null {
     try {
+      this.#reserveFor(writes);
       return this.#tables.transaction(() => writes.map((write) => this.#replyTo(write)));
     } catch {
       return null;
@@ -71,9 +80,10 @@ export class Books {
 
   #alone(write: Write): Reply {
     try {
+      this.#reserveFor([write]);
       return this.#tables.transaction(() => this.#replyTo(write));
     } catch (error) {
-      const isFull = !(error instanceof MillraceError) && this.#room.isDiskFull;
+      const isFull = !(error instanceof MillraceError) && this.#room.isDiskFull(this.#freeBytes);
       if (isFull && isNewWork(write)) return { error: toldError(diskFull()) };
       return { error: toldError(error) };
     }
@@ -158,7 +168,19 @@ export class Books {
   }
 
   #refuseFull(newBytes: number): void {
-    this.#room.refuseFull(this.bytes, newBytes);
+    const freeBytes = this.#freeBytes;
+    this.#room.refuseFull({ usedBytes: this.bytes, freeBytes }, newBytes);
+  }
+
+  /** @throws the system's error where the disk is full */
+  #reserveFor(writes: readonly Write[]): void {
+    const bytes = writes.reduce((sum, write) => sum + writtenBytes(write), 0);
+    const spare = bytes === 0 ? spareBytes.change : spareBytes.content;
+    this.#reserve.ensure(this.#tables.endBytes + bytes + spare);
+  }
+
+  get #freeBytes(): number {
+    return this.#tables.endBytes - this.bytes;
   }
 
   #see(jobId: string): void {
@@ -206,6 +228,14 @@ export class Books {
     if (rows.length < sliceRows) this.#tables.remove("graves", [kind, id]);
     return true;
   }
+}
+
+/** With the pages that point to it, which are written anew. */
+function writtenBytes(write: Write): number {
+  const pagesEach = 8 * 4_096;
+  if (write.name === "addChunk") return write.args[1].bytes.byteLength + pagesEach;
+  if (write.name === "commit") return write.args[1].body.byteLength + pagesEach;
+  return write.name === "createJob" || write.name === "beginFile" ? pagesEach : 0;
 }
 
 /** It is refused where there is no room; everything else is to be tried again. */

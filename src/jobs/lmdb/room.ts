@@ -7,6 +7,12 @@ import { hasEnded, type StoredFile, type StoredJob } from "../store.js";
 const spareBytesMax = 64 * 1024 ** 2;
 const spareShare = 1 / 16;
 
+interface FileRoom {
+  readonly usedBytes: number;
+  /** Of pages in the file that hold nothing any more, and are used again. */
+  readonly freeBytes: number;
+}
+
 export class Room {
   readonly #dir: string;
   readonly #bytesMax: number;
@@ -29,19 +35,19 @@ export class Room {
   }
 
   /** @throws MillraceError `job_store_full` where there is none for so much */
-  refuseFull(usedBytes: number, newBytes: number): void {
+  refuseFull({ usedBytes, freeBytes }: FileRoom, newBytes: number): void {
     const taken = usedBytes + Math.ceil(this.#owedBytes);
     if (taken + newBytes > this.#bytesMax) {
       const owed = `${taken} bytes are taken or owed to jobs that run, of ${this.#bytesMax}`;
       throw new MillraceError("job_store_full", `jobs and files leave no room: ${owed}`);
     }
-    if (this.isDiskFull) throw diskFull();
+    if (this.isDiskFull(freeBytes)) throw diskFull();
   }
 
   /** Or so nearly that only what was accepted may have the rest. */
-  get isDiskFull(): boolean {
+  isDiskFull(freeBytes: number): boolean {
     const { bavail, blocks, bsize } = statfsSync(this.#dir);
-    return bavail * bsize < Math.min(spareBytesMax, blocks * bsize * spareShare);
+    return bavail * bsize + freeBytes < Math.min(spareBytesMax, blocks * bsize * spareShare);
   }
 }
 

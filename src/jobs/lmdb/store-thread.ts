@@ -49,8 +49,9 @@ export class StoreThread {
     const reply = await firstReply(worker);
     if (reply.type === "opened") return new StoreThread(worker, reply, options.log);
     await worker.terminate();
-    const { message } = reply.type === "refused" ? errorOf(reply.error) : { message: reply.type };
-    throw new MillraceError("data_invalid", `${path} cannot be opened: ${message}`);
+    const error = errorOf(reply.type === "refused" ? reply.error : toldError(reply.type));
+    const code = error.code === "job_store_full" ? error.code : "data_invalid";
+    throw new MillraceError(code, `${path} cannot be opened: ${error.message}`);
   }
 
   private constructor(

@@ -147,6 +147,12 @@ export class Tables {
     }
   }
 
+  /** Where the file's last page ends that holds, or held, something. */
+  get endBytes(): number {
+    const stats = this.#root.getStats();
+    return (numberIn(stats, "lastPageNumber") + 1) * numberIn(stats, "pageSize");
+  }
+
   /** Pages that hold something, whole: freed ones are used again, and do not count. */
   usedBytes(): number {
     let bytes = 0;
@@ -174,10 +180,12 @@ function isName(name: string): name is TableName {
 }
 
 function pageBytes(stats: object): number {
-  const of = (key: string): number => {
-    const value: unknown = Reflect.get(stats, key);
-    return typeof value === "number" ? value : 0;
-  };
-  const pages = of("treeBranchPageCount") + of("treeLeafPageCount") + of("overflowPages");
-  return pages * of("pageSize");
+  const names = ["treeBranchPageCount", "treeLeafPageCount", "overflowPages"];
+  const pages = names.reduce((sum, name) => sum + numberIn(stats, name), 0);
+  return pages * numberIn(stats, "pageSize");
+}
+
+function numberIn(stats: object, name: string): number {
+  const value: unknown = Reflect.get(stats, name);
+  return typeof value === "number" ? value : 0;
 }
