@@ -1,4 +1,7 @@
-/** The store in a folder of this machine, held to the list of all stores. */
+/**
+ * The store in a folder of this machine, held to the list of all stores. What docs/limits.md names is the case
+ * "full, it takes nothing new and finishes what it has taken".
+ */
 import { copyFile, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
