@@ -1,32 +1,42 @@
 /** Everything that the store keeps, and the one way in: writes in a transaction, reads beside it. */
-import { MillraceError } from "millrace-client";
+import { dirname } from "node:path";
+import { MillraceError } from "millrace-client/wire";
 import type { Read, Reads, Reply, Write, Writes } from "./calls.js";
 import { FileBook } from "./file-book.js";
+import { FileReserve } from "./file-reserve.js";
 import { bringForward } from "./format.js";
 import { JobBook } from "./job-book.js";
+import { diskFull, Room } from "./room.js";
 import { Tables } from "./tables.js";
 import { toldError } from "./told-error.js";
 
 /** Rows that one write removes of what is hidden or expired: some milliseconds, and other writes go between. */
 const sliceRows = 128;
 
+/** Kept beside what is written; more where something comes in, so that on a full disk what was accepted can still be deleted. */
+const spareBytes = { content: 4 * 1024 ** 2, change: 2 * 1024 ** 2 } as const;
+
 export class Books {
   readonly #tables: Tables;
   readonly #files: FileBook;
   readonly #jobs: JobBook;
-  readonly #bytesMax: number;
+  readonly #room: Room;
+  readonly #reserve: FileReserve;
   /** That are told of, of the transaction that runs. */
   #changed = new Set<string>();
   bytes: number;
 
   constructor(path: string, bytesMax: number) {
     this.#tables = new Tables(path, { mapBytes: mapBytesOf(bytesMax) });
+    this.#reserve = new FileReserve(path);
+    this.#reserveFor([]);
     bringForward(this.#tables);
     this.#files = new FileBook(this.#tables);
     this.#jobs = new JobBook(this.#tables, this.#files);
-    this.#bytesMax = bytesMax;
+    this.#room = new Room(dirname(path), bytesMax);
     this.#tables.transaction(() => this.#files.abortAll());
     this.bytes = this.#tables.usedBytes();
+    for (const job of this.#jobs.open()) this.#see(job.id);
   }
 
   get isUnswept(): boolean {
@@ -41,6 +51,7 @@ export class Books {
     this.#changed = new Set();
     const replies = this.#together(writes) ?? writes.flatMap((write) => this.#alone(write));
     this.bytes = this.#tables.usedBytes();
+    for (const id of this.#changed) this.#see(id);
     return { replies, changedJobs: [...this.#changed] };
   }
 
@@ -53,12 +64,14 @@ export class Books {
   }
 
   async close(): Promise<void> {
+    this.#reserve.close();
     await this.#tables.close();
   }
 
   /** Null: one of them failed, and nothing is written. */
   #together(writes: readonly Write[]): readonly Reply[] | null {
     try {
+      this.#reserveFor(writes);
       return this.#tables.transaction(() => writes.map((write) => this.#replyTo(write)));
     } catch {
       return null;
@@ -67,8 +80,11 @@ export class Books {
 
   #alone(write: Write): Reply {
     try {
+      this.#reserveFor([write]);
       return this.#tables.transaction(() => this.#replyTo(write));
     } catch (error) {
+      const isFull = !(error instanceof MillraceError) && this.#room.isDiskFull(this.#freeBytes);
+      if (isFull && isNewWork(write)) return { error: toldError(diskFull()) };
       return { error: toldError(error) };
     }
   }
@@ -92,12 +108,12 @@ export class Books {
 
   readonly #writers: Writes = {
     beginFile: (head) => {
-      this.#refuseFull();
+      this.#refuseFull(1);
       this.#files.begin(head);
       return null;
     },
     addChunk: (fileId, chunk) => {
-      this.#refuseFull();
+      this.#refuseFull(chunk.bytes.byteLength);
       this.#files.addChunk(fileId, chunk);
       return null;
     },
@@ -110,7 +126,7 @@ export class Books {
     createJob: (job) => {
       const before = this.#jobs.madeBefore(job);
       if (before !== null) return { job: before, isNew: false };
-      this.#refuseFull();
+      this.#refuseFull(this.#files.file(job.fileId)?.bytes ?? 0);
       this.#changed.add(job.id);
       return { job: this.#jobs.create(job), isNew: true };
     },
@@ -151,9 +167,25 @@ export class Books {
     return kept?.ms ?? 0;
   }
 
-  #refuseFull(): void {
-    if (this.bytes < this.#bytesMax) return;
-    throw new MillraceError("job_store_full", `jobs and files take ${this.bytes} bytes`);
+  #refuseFull(newBytes: number): void {
+    const freeBytes = this.#freeBytes;
+    this.#room.refuseFull({ usedBytes: this.bytes, freeBytes }, newBytes);
+  }
+
+  /** @throws the system's error where the disk is full */
+  #reserveFor(writes: readonly Write[]): void {
+    const bytes = writes.reduce((sum, write) => sum + writtenBytes(write), 0);
+    const spare = bytes === 0 ? spareBytes.change : spareBytes.content;
+    this.#reserve.ensure(this.#tables.endBytes + bytes + spare);
+  }
+
+  get #freeBytes(): number {
+    return this.#tables.endBytes - this.bytes;
+  }
+
+  #see(jobId: string): void {
+    const job = this.#jobs.job(jobId);
+    this.#room.see(jobId, job, job === null ? null : this.#files.file(job.fileId));
   }
 
   /** A file that an open job reads stays; it is looked at again the next time. */
@@ -196,6 +228,21 @@ export class Books {
     if (rows.length < sliceRows) this.#tables.remove("graves", [kind, id]);
     return true;
   }
+}
+
+/** With the pages that point to it, which are written anew. */
+function writtenBytes(write: Write): number {
+  const pagesEach = 8 * 4_096;
+  if (write.name === "addChunk") return write.args[1].bytes.byteLength + pagesEach;
+  if (write.name === "commit") return write.args[1].body.byteLength + pagesEach;
+  return write.name === "createJob" || write.name === "beginFile" ? pagesEach : 0;
+}
+
+/** It is refused where there is no room; everything else is to be tried again. */
+function isNewWork({ name }: Write): boolean {
+  return (
+    name === "beginFile" || name === "addChunk" || name === "finishFile" || name === "createJob"
+  );
 }
 
 /** Addresses cost nothing: room for results beyond the limit, and for pages that are free or half full. */

@@ -1,5 +1,5 @@
 /** Files and their chunks, as they lie in the tables. Inside a transaction. */
-import { MillraceError } from "millrace-client";
+import { MillraceError } from "millrace-client/wire";
 import type { Chunk, DerivedFile, LateFile, NewFile, PageQuery, StoredFile } from "../store.js";
 import type { FileTotals } from "./calls.js";
 import { isKey, ownerKey, pageOf } from "./keys.js";
@@ -30,7 +30,7 @@ export class FileBook {
     if (!this.#tables.has("writing", fileId)) {
       throw new MillraceError("internal", `nobody writes the file ${fileId}`);
     }
-    this.#tables.put("chunks", [fileId, head.index], head, bytes);
+    this.#tables.putLarge("chunks", [fileId, head.index], { head, body: bytes });
   }
 
   finish(fileId: string, totals: FileTotals & LateFile): StoredFile {
@@ -48,7 +48,7 @@ export class FileBook {
 
   /** What was being written when the process ended. */
   abortAll(): void {
-    for (const id of [...this.#tables.keys("writing", {})]) {
+    for (const id of this.#tables.keys("writing", {})) {
       if (typeof id === "string") this.abort(id);
     }
   }
@@ -70,7 +70,7 @@ export class FileBook {
       const file = this.file(id);
       return file === null || file.isInternal ? null : file;
     };
-    return pageOf(this.#tables, "filesInOrder", query, inList);
+    return pageOf(this.#tables, query, { name: "filesInOrder", find: inList });
   }
 
   chunk(fileId: string, index: number): Chunk | null {

@@ -1,5 +1,5 @@
 /** A file that comes in: chunks are on their way to the disk while the next ones are read, some at a time. */
-import { MillraceError } from "millrace-client";
+import { MillraceError } from "millrace-client/wire";
 import type { Chunk, FileWriting, LateFile, StoredFile } from "../store.js";
 import type { FileTotals } from "./calls.js";
 

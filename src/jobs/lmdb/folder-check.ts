@@ -6,7 +6,7 @@ import { spawn } from "node:child_process";
 import { type FileHandle, open, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { endianness } from "node:os";
 import { fileURLToPath } from "node:url";
-import { MillraceError } from "millrace-client";
+import { MillraceError } from "millrace-client/wire";
 import { hasCode, messageOf } from "../../work/thrown.js";
 
 /** Of LMDB's data format 2: where the two heads have what. */

@@ -9,7 +9,7 @@ import { connect, createServer, type Server } from "node:net";
 import { hostname, platform } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { MillraceError } from "millrace-client";
+import { MillraceError } from "millrace-client/wire";
 import { hasCode, messageOf } from "../../work/thrown.js";
 
 /** As long as one that takes over may need between looking and moving. */

@@ -1,5 +1,5 @@
 /** The version of what lies in the tables. An older one is brought forward step by step, each in one transaction; a newer one is refused. */
-import { MillraceError } from "millrace-client";
+import { MillraceError } from "millrace-client/wire";
 import type { Tables } from "./tables.js";
 
 const formatNow = 1;

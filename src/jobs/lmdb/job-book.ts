@@ -1,5 +1,5 @@
 /** Jobs, their results and their requests' keys, as they lie in the tables. Inside a transaction. */
-import { MillraceError } from "millrace-client";
+import { MillraceError } from "millrace-client/wire";
 import {
   type ChunkResults,
   hasEnded,
@@ -70,14 +70,13 @@ export class JobBook {
   }
 
   page(query: PageQuery): readonly StoredJob[] {
-    return pageOf(this.#tables, "jobsInOrder", query, (id) => this.job(id));
+    return pageOf(this.#tables, query, { name: "jobsInOrder", find: (id) => this.job(id) });
   }
 
   open(): readonly StoredJob[] {
     const jobs: StoredJob[] = [];
     for (const at of this.#tables.keys("openJobs", {})) {
-      const { id } = this.#tables.get("openJobs", at)?.head as { readonly id: string };
-      const job = this.job(id);
+      const job = this.job(this.#tables.idAt("openJobs", at));
       if (job !== null) jobs.push(job);
     }
     return jobs;
@@ -124,7 +123,7 @@ export class JobBook {
       throw new MillraceError("internal", `the job ${jobId} has no chunk ${index}`);
     }
     if (this.#tables.has("results", [jobId, index])) return false;
-    this.#tables.put("results", [jobId, index], head, body);
+    this.#tables.putLarge("results", [jobId, index], { head, body });
     const { progress } = record.job;
     const job: StoredJob = {
       ...record.job,

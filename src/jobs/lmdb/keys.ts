@@ -1,6 +1,6 @@
 /** Keys that are made of what callers say, and pages of a list. */
 import { createHash } from "node:crypto";
-import { MillraceError } from "millrace-client";
+import { MillraceError } from "millrace-client/wire";
 import type { PageQuery } from "../store.js";
 import type { Tables } from "./tables.js";
 
@@ -24,6 +24,11 @@ function digest(text: string): string {
   return createHash("sha256").update(text).digest("base64url");
 }
 
+interface List<T> {
+  readonly name: "filesInOrder" | "jobsInOrder";
+  readonly find: (id: string) => T | null;
+}
+
 interface Listed {
   readonly owner: string | null;
   readonly sequence: number;
@@ -32,9 +37,8 @@ interface Listed {
 /** @throws MillraceError `bad_request` where `after` is not in the list */
 export function pageOf<T extends Listed>(
   tables: Tables,
-  name: "filesInOrder" | "jobsInOrder",
   query: PageQuery,
-  find: (id: string) => T | null,
+  { name, find }: List<T>,
 ): readonly T[] {
   const { owner = null, after, limit, order = "asc" } = query;
   const key = ownerKey(owner);
@@ -48,7 +52,7 @@ export function pageOf<T extends Listed>(
   const page: T[] = [];
   for (const at of tables.keys(name, { start: [key, start], end: [key, end], isReverse })) {
     if (page.length >= limit) break;
-    const { id } = tables.get(name, at)?.head as { readonly id: string };
+    const id = tables.idAt(name, at);
     if (id === after) continue;
     const found = find(id);
     if (found !== null) page.push(found);

@@ -8,7 +8,7 @@
  */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { MillraceError } from "millrace-client";
+import { MillraceError } from "millrace-client/wire";
 import type { Log } from "../../log.js";
 import { messageOf } from "../../work/thrown.js";
 import type {

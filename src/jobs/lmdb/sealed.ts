@@ -4,7 +4,7 @@
  *   checksum of the rest (4) │ bytes of the head (4) │ head, JSON │ body, as it came
  */
 import { crc32 } from "node:zlib";
-import { MillraceError } from "millrace-client";
+import { MillraceError } from "millrace-client/wire";
 
 export interface Sealed {
   readonly head: unknown;
@@ -13,12 +13,12 @@ export interface Sealed {
 
 const fixedBytes = 8;
 
-export function sealed(head: object, body?: Uint8Array): Uint8Array {
+export function sealed(head: object, body: Uint8Array): Uint8Array {
   const json = Buffer.from(JSON.stringify(head));
-  const value = Buffer.allocUnsafeSlow(fixedBytes + json.byteLength + (body?.byteLength ?? 0));
+  const value = Buffer.allocUnsafeSlow(fixedBytes + json.byteLength + body.byteLength);
   value.writeUInt32LE(json.byteLength, 4);
   value.set(json, fixedBytes);
-  if (body !== undefined) value.set(body, fixedBytes + json.byteLength);
+  value.set(body, fixedBytes + json.byteLength);
   value.writeUInt32LE(crc32(value.subarray(4)), 0);
   return value;
 }

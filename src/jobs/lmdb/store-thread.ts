@@ -1,6 +1,6 @@
 /** The thread of the store as the loop sees it: writes in a line, one transaction under way; reads beside it. */
 import { Worker } from "node:worker_threads";
-import { MillraceError } from "millrace-client";
+import { MillraceError } from "millrace-client/wire";
 import type { Log } from "../../log.js";
 import { messageOf } from "../../work/thrown.js";
 import type { Read, Reply, ThreadReply, ThreadRequest, Write } from "./calls.js";
@@ -49,8 +49,9 @@ export class StoreThread {
     const reply = await firstReply(worker);
     if (reply.type === "opened") return new StoreThread(worker, reply, options.log);
     await worker.terminate();
-    const { message } = reply.type === "refused" ? errorOf(reply.error) : { message: reply.type };
-    throw new MillraceError("data_invalid", `${path} cannot be opened: ${message}`);
+    const error = errorOf(reply.type === "refused" ? reply.error : toldError(reply.type));
+    const code = error.code === "job_store_full" ? error.code : "data_invalid";
+    throw new MillraceError(code, `${path} cannot be opened: ${error.message}`);
   }
 
   private constructor(
@@ -167,7 +168,7 @@ export class StoreThread {
   }
 
   #tell(jobId: string): void {
-    for (const listener of [...this.#listeners]) listener(jobId);
+    for (const listener of this.#listeners) listener(jobId);
   }
 
   #post(request: ThreadRequest): void {

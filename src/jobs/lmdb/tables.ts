@@ -1,6 +1,6 @@
 /** What lies in the folder: one LMDB file, a table a kind, keys in order. */
 import { type Database, open, type RootDatabase } from "lmdb";
-import { MillraceError } from "millrace-client";
+import { MillraceError } from "millrace-client/wire";
 import { type Sealed, sealed, unsealed } from "./sealed.js";
 
 /** Parts of a key, in order: strings before which numbers come. Array keys are compared part by part. */
@@ -30,6 +30,11 @@ export interface TablesOptions {
 }
 
 const keysAtOnce = 256;
+
+interface NewValue {
+  readonly head: object;
+  readonly body: Uint8Array;
+}
 
 interface KeyRange {
   readonly start?: TableKey;
@@ -102,9 +107,21 @@ export class Tables {
     return this.#writes;
   }
 
-  put(name: TableName, key: TableKey, head: object, body?: Uint8Array): void {
+  put(name: TableName, key: TableKey, head: object): void {
+    this.putLarge(name, key, { head, body: new Uint8Array(0) });
+  }
+
+  putLarge(name: TableName, key: TableKey, { head, body }: NewValue): void {
     this.#writes += 1;
     this.#table(name).putSync(key, sealed(head, body));
+  }
+
+  /** Of a table that is a list of ids. */
+  idAt(name: TableName, key: TableKey): string {
+    const head = this.get(name, key)?.head as { readonly id: string } | undefined;
+    if (head === undefined)
+      throw new MillraceError("job_store_failed", `the folder is damaged: ${name}`);
+    return head.id;
   }
 
   remove(name: TableName, key: TableKey): void {
@@ -128,6 +145,12 @@ export class Tables {
       if (keys.length < keysAtOnce) return;
       last = keys.at(-1);
     }
+  }
+
+  /** Where the file's last page ends that holds, or held, something. */
+  get endBytes(): number {
+    const stats = this.#root.getStats();
+    return (numberIn(stats, "lastPageNumber") + 1) * numberIn(stats, "pageSize");
   }
 
   /** Pages that hold something, whole: freed ones are used again, and do not count. */
@@ -157,10 +180,12 @@ function isName(name: string): name is TableName {
 }
 
 function pageBytes(stats: object): number {
-  const of = (key: string): number => {
-    const value: unknown = Reflect.get(stats, key);
-    return typeof value === "number" ? value : 0;
-  };
-  const pages = of("treeBranchPageCount") + of("treeLeafPageCount") + of("overflowPages");
-  return pages * of("pageSize");
+  const names = ["treeBranchPageCount", "treeLeafPageCount", "overflowPages"];
+  const pages = names.reduce((sum, name) => sum + numberIn(stats, name), 0);
+  return pages * numberIn(stats, "pageSize");
+}
+
+function numberIn(stats: object, name: string): number {
+  const value: unknown = Reflect.get(stats, name);
+  return typeof value === "number" ? value : 0;
 }

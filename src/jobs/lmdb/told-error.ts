@@ -1,5 +1,5 @@
 /** Errors that cross from the thread: their class is lost on the way, their code is not. */
-import { isErrorCode, MillraceError } from "millrace-client";
+import { isErrorCode, MillraceError } from "millrace-client/wire";
 import { messageOf } from "../../work/thrown.js";
 
 interface ToldError {

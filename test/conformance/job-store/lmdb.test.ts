@@ -1,4 +1,7 @@
-/** The store in a folder of this machine, held to the list of all stores. */
+/**
+ * The store in a folder of this machine, held to the list of all stores. What docs/limits.md names is the case
+ * "full, it takes nothing new and finishes what it has taken".
+ */
 import { copyFile, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
@@ -6,7 +9,8 @@ import { openLmdbStore } from "#src/jobs/lmdb/lmdb-store.js";
 import type { JobStore } from "#src/jobs/store.js";
 import { createLog } from "#src/log.js";
 import { TempDir } from "../../support/temp-dir.js";
-import { type StorePlace, storeCases } from "./store-cases.js";
+import { storeCases } from "./store-cases.js";
+import type { StorePlace } from "./store-place.js";
 
 async function lmdbPlace(context: TestContext): Promise<StorePlace> {
   const temp = await TempDir.make();

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { MillraceError } from "millrace-client";
 import type { DerivedFile, JobChange, JobStore, PageQuery } from "#src/jobs/store.js";
 import { Random } from "../../sim/random.js";
-import { chunkOf, MiB, newFile, newJob, resultsOf, type StorePlace } from "./store-cases.js";
 import { StoreModel } from "./store-model.js";
+import { chunkOf, MiB, newFile, newJob, resultsOf, type StorePlace } from "./store-place.js";
 
 const owners = ["a", "b", null] as const;
 
@@ -23,23 +23,23 @@ export class StoreWalk {
   async walk(steps: number): Promise<void> {
     let store = await this.#place.open(256 * MiB);
     const moves = [
-      this.#keepFile,
-      this.#keepFile,
-      this.#leaveFile,
-      this.#createJob,
-      this.#createJob,
-      this.#commit,
-      this.#commit,
-      this.#commit,
-      this.#changeJob,
-      this.#endJob,
-      this.#remove,
-      this.#expire,
-      this.#page,
-      this.#page,
+      (on: JobStore) => this.#keepFile(on),
+      (on: JobStore) => this.#keepFile(on),
+      (on: JobStore) => this.#leaveFile(on),
+      (on: JobStore) => this.#createJob(on),
+      (on: JobStore) => this.#createJob(on),
+      (on: JobStore) => this.#commit(on),
+      (on: JobStore) => this.#commit(on),
+      (on: JobStore) => this.#commit(on),
+      (on: JobStore) => this.#changeJob(on),
+      (on: JobStore) => this.#endJob(on),
+      (on: JobStore) => this.#remove(on),
+      (on: JobStore) => this.#expire(on),
+      (on: JobStore) => this.#page(on),
+      (on: JobStore) => this.#page(on),
     ];
     for (let step = 0; step < steps; step += 1) {
-      await this.#random.pick(moves).call(this, store);
+      await this.#random.pick(moves)(store);
       if (this.#random.chance(0.015)) {
         await store[Symbol.asyncDispose]();
         store = await this.#place.open(256 * MiB);
@@ -120,7 +120,10 @@ export class StoreWalk {
   async #changeJob(store: JobStore): Promise<void> {
     const job = this.#model.openJobs().at(0);
     if (job === undefined) return;
-    await this.#change(store, job.id, { state: "in_progress", startedAtMs: this.#nowMs });
+    await this.#change(store, {
+      id: job.id,
+      change: { state: "in_progress", startedAtMs: this.#nowMs },
+    });
   }
 
   async #endJob(store: JobStore): Promise<void> {
@@ -142,14 +145,12 @@ export class StoreWalk {
       endedAtMs: 1,
       expiresAtMs: this.#later(),
     } as const;
-    await this.#change(store, id, change, [output]);
+    await this.#change(store, { id, change, files: [output] });
   }
 
   async #change(
     store: JobStore,
-    id: string,
-    change: JobChange,
-    files: readonly DerivedFile[] = [],
+    { id, change, files = [] }: { id: string; change: JobChange; files?: readonly DerivedFile[] },
   ): Promise<void> {
     const changed = await store.changeJob(id, () => change, files);
     assert.deepEqual(plain(changed), plain(this.#model.changeJob(id, change, files)));
