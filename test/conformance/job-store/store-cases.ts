@@ -238,6 +238,7 @@ export function newJob(id: string, fileId: string): NewJob {
     owner: "a",
     requestKey: null,
     requestKeyUntilMs: null,
+    requestHash: null,
     caller: { key: "a", keyId: "1", tenant: null, classes: null, models: null, isAdmin: false },
     tenant: "t",
     form: { kind: "native", task: "translate", model: null, fields: { targetLanguage: "de" } },

@@ -76,6 +76,7 @@ export class StoreModel {
       errors: [],
       outputFileId: null,
       errorFileId: null,
+      calledAtMs: null,
     };
     this.jobs.set(job.id, { stored, results: new Map() });
     if (job.requestKey !== null) {
