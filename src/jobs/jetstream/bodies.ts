@@ -13,6 +13,8 @@ import type { Nats, Session } from "./session.js";
 const aboutHeader = "Millrace-About";
 /** Beside its bytes a message has headers, within the same limit. */
 const headersBytesMax = 4 * 1024;
+/** Sequences of a stream that are purged at once. */
+const portion = 4_096;
 const subjectTakenCode = 10_077;
 
 export interface Place {
@@ -20,6 +22,12 @@ export interface Place {
   readonly subject: string;
   /** Of the file or job, whose parts these are. */
   readonly ownerId: string;
+}
+
+/** Of messages of a stream, both ends with it. */
+export interface SequenceRange {
+  readonly from: number;
+  readonly to: number;
 }
 
 export interface StoredBody {
@@ -85,6 +93,18 @@ export class Bodies {
       pieces.push(message.data);
       return { sequence: message.seq, numbers: about.numbers, bytes: Buffer.concat(pieces) };
     });
+  }
+
+  /**
+   * Many messages of one filter, a portion at a time: NATS does nothing else on a stream while it purges, and a job of millions of
+   * lines would take it seconds. Where their sequences are not known, at once.
+   */
+  async purge(stream: string, filter: string, range: SequenceRange | null): Promise<void> {
+    const { from, to } = range ?? { from: 1, to: 0 };
+    for (let seq = from + portion; seq <= to; seq += portion) {
+      await this.#session.run(({ jsm }) => jsm.streams.purge(stream, { filter, seq }));
+    }
+    await this.#session.run(({ jsm }) => jsm.streams.purge(stream, { filter }));
   }
 
   /** All of the owner's, or those of one write. */

@@ -18,6 +18,7 @@ import {
   type StoredFile,
   type StoredJob,
 } from "../store.js";
+import type { SequenceRange } from "./bodies.js";
 import type { Names, RecordKind } from "./names.js";
 import type { Nats, Session } from "./session.js";
 
@@ -39,6 +40,8 @@ export interface JobRecord {
 export interface FileRecord {
   readonly is: "file";
   readonly file: Omit<StoredFile, "sequence">;
+  /** Of its chunks in their stream; null: it has none. */
+  readonly range: SequenceRange | null;
 }
 
 /** Who writes it says so again and again; who stops doing so has died. */

@@ -1,7 +1,7 @@
 /** Files of the store: heads among the records, chunks in a stream of their own. */
 import { MillraceError } from "millrace-client/wire";
 import type { Chunk, DerivedFile, FileWriting, NewFile, PageQuery, StoredFile } from "../store.js";
-import type { Bodies } from "./bodies.js";
+import type { Bodies, SequenceRange } from "./bodies.js";
 import type { Feed } from "./feed.js";
 import { JetStreamFileWriting } from "./file-writing.js";
 import { isId, type Names } from "./names.js";
@@ -104,7 +104,8 @@ export class StoreFiles {
       if (found === null) return false;
       const gone = await this.removeRecord(id, found.revision);
       if (!gone) continue;
-      if (found.record.file.of === null) await this.removeChunks(id);
+      const { file, range } = found.record;
+      if (file.of === null) await this.removeChunks(id, range);
       await this.#options.usage.refresh();
       return true;
     }
@@ -118,16 +119,15 @@ export class StoreFiles {
     return revision !== null;
   }
 
-  async removeChunks(id: string): Promise<void> {
-    const { session, names, bodies } = this.#options;
-    const filter = names.chunk(id, ">");
-    await session.run(({ jsm }) => jsm.streams.purge(names.chunks, { filter }));
+  async removeChunks(id: string, range: SequenceRange | null = null): Promise<void> {
+    const { names, bodies } = this.#options;
+    await bodies.purge(names.chunks, names.chunk(id, ">"), range);
     await bodies.removeParts(id);
   }
 
   /** Seen by nobody before its job says that it is there. Again: nothing. */
   async derive(derived: DerivedFile): Promise<void> {
-    const record: FileRecord = { is: "file", file: { ...derived, chunks: 0 } };
+    const record: FileRecord = { is: "file", file: { ...derived, chunks: 0 }, range: null };
     const at = { kind: "file", id: derived.id, expected: 0 } as const;
     const revision = await this.#options.records.put(at, record);
     if (revision !== null) this.#apply(derived.id, record, revision);

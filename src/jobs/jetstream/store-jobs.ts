@@ -9,7 +9,7 @@ import {
   type PageQuery,
   type StoredJob,
 } from "../store.js";
-import type { Bodies, Place } from "./bodies.js";
+import type { Bodies, Place, SequenceRange } from "./bodies.js";
 import type { Feed } from "./feed.js";
 import { isId, keyToken, type Names } from "./names.js";
 import { indexed, pageOf } from "./pages.js";
@@ -128,17 +128,17 @@ export class StoreJobs {
     for (;;) {
       const found = isId(id) ? await records.get("job", id) : null;
       if (found?.record.is !== "job") return false;
-      const { job, derived } = found.record;
+      const { job, derived, resultsFrom: from } = found.record;
       const record = { is: "gone" } as const;
       const revision = await records.put({ kind: "job", id, expected: found.revision }, record);
       if (revision === null) continue;
       this.#options.index.apply("job", id, { record, revision });
       // Whoever commits results of it just now takes them away again.
-      await progress.putFence(id);
+      const to = await progress.putFence(id);
       progress.forget(id);
       this.#options.onChanged(id);
       await this.#forgetKey(job);
-      await this.removeResults(id);
+      await this.removeResults(id, { from, to });
       for (const file of derived) await files.remove(file);
       const input = await files.get(job.fileId);
       if (input?.isInternal === true) await files.remove(job.fileId);
@@ -147,10 +147,9 @@ export class StoreJobs {
     }
   }
 
-  async removeResults(id: string): Promise<void> {
-    const { session, names, bodies } = this.#options;
-    const filter = names.result(id, ">");
-    await session.run(({ jsm }) => jsm.streams.purge(names.results, { filter }));
+  async removeResults(id: string, range: SequenceRange | null = null): Promise<void> {
+    const { names, bodies } = this.#options;
+    await bodies.purge(names.results, names.result(id, ">"), range);
     await bodies.removeParts(id);
   }
 
