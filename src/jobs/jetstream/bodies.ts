@@ -7,7 +7,7 @@ import { JetStreamApiError } from "@nats-io/jetstream";
 import { MillraceError } from "millrace-client/wire";
 import { natsHeaders } from "../../nats/headers.js";
 import type { Names } from "./names.js";
-import type { Nats, Session } from "./session.js";
+import type { Nats, StoreSession } from "./session.js";
 
 /** A message's numbers, and its parts where it has some: `0 128;3 <write>`. */
 const aboutHeader = "Millrace-About";
@@ -17,7 +17,7 @@ const headersBytesMax = 4 * 1024;
 const portion = 4_096;
 const subjectTakenCode = 10_077;
 
-export interface Place {
+export interface BodyPlace {
   readonly stream: string;
   readonly subject: string;
   /** Of the file or job, whose parts these are. */
@@ -37,17 +37,17 @@ export interface StoredBody {
 }
 
 export class Bodies {
-  readonly #session: Session;
+  readonly #session: StoreSession;
   readonly #names: Names;
 
-  constructor(session: Session, names: Names) {
+  constructor(session: StoreSession, names: Names) {
     this.#session = session;
     this.#names = names;
   }
 
   /** Gives its sequence; null: the subject is taken, in a stream where the first message stays. */
   async put(
-    place: Place,
+    place: BodyPlace,
     numbers: readonly number[],
     bytes: Uint8Array,
   ): Promise<{ readonly sequence: number } | null> {
@@ -73,7 +73,7 @@ export class Bodies {
     return stored;
   }
 
-  async get({ stream, subject, ownerId }: Place): Promise<StoredBody | null> {
+  async get({ stream, subject, ownerId }: BodyPlace): Promise<StoredBody | null> {
     return await this.#session.run(async (nats) => {
       const message = await messageAt(nats, stream, subject);
       if (message === null) return null;

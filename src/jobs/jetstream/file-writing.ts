@@ -4,7 +4,7 @@ import type { Chunk, FileWriting, LateFile, NewFile, StoredFile } from "../store
 import type { Bodies, SequenceRange } from "./bodies.js";
 import type { Names } from "./names.js";
 import type { FileRecord, Records, StoreRecord } from "./records.js";
-import type { UsageBook } from "./usage.js";
+import type { StoreUsage } from "./usage.js";
 
 const underWayMax = 16;
 const underWayBytesMax = 4 * 1024 * 1024;
@@ -17,7 +17,7 @@ export interface FileWritingOptions {
   readonly names: Names;
   readonly records: Records;
   readonly bodies: Bodies;
-  readonly usage: UsageBook;
+  readonly usage: StoreUsage;
   /** This server's own writes, for its index. */
   readonly onRecord: (record: StoreRecord, revision: number) => void;
   /** Takes away what was stored of it. */

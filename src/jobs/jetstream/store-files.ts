@@ -5,18 +5,18 @@ import type { Bodies, SequenceRange } from "./bodies.js";
 import type { Feed } from "./feed.js";
 import { JetStreamFileWriting } from "./file-writing.js";
 import { isId, type Names } from "./names.js";
-import { indexed, pageOf } from "./pages.js";
-import type { FileRecord, Found, RecordIndex, Records, StoreRecord } from "./records.js";
-import type { Session } from "./session.js";
-import type { UsageBook } from "./usage.js";
+import { entriesPage, whenIndexed } from "./pages.js";
+import type { FileRecord, FoundRecord, RecordIndex, Records, StoreRecord } from "./records.js";
+import type { StoreSession } from "./session.js";
+import type { StoreUsage } from "./usage.js";
 
 export interface StoreFilesOptions {
-  readonly session: Session;
+  readonly session: StoreSession;
   readonly names: Names;
   readonly index: RecordIndex;
   readonly records: Records;
   readonly bodies: Bodies;
-  readonly usage: UsageBook;
+  readonly usage: StoreUsage;
   /** Of records. */
   readonly feed: Feed;
   readonly abandonedMs: number;
@@ -70,14 +70,14 @@ export class StoreFiles {
 
   async list(query: PageQuery): Promise<readonly StoredFile[]> {
     const { index, records, feed } = this.#options;
-    await indexed(records, feed);
+    await whenIndexed(records, feed);
     const seen = [...index.files.values()]
       .filter(({ id, isInternal, jobId }) => {
         if (isInternal) return false;
         return jobId === null || index.jobs.get(jobId)?.derived.includes(id) === true;
       })
       .map((file) => ({ ...file, sequence: file.revision }));
-    const files = await Promise.all(pageOf(seen, query).map(({ id }) => this.get(id)));
+    const files = await Promise.all(entriesPage(seen, query).map(({ id }) => this.get(id)));
     return files.filter((file) => file !== null);
   }
 
@@ -139,7 +139,7 @@ export class StoreFiles {
     await Promise.allSettled([...this.#writing].map((writing) => writing.abort()));
   }
 
-  async #find(id: string): Promise<Found<FileRecord> | null> {
+  async #find(id: string): Promise<FoundRecord<FileRecord> | null> {
     if (!isId(id)) return null;
     const found = await this.#options.records.get("file", id);
     if (found?.record.is !== "file") return null;
