@@ -125,7 +125,7 @@ export async function startServer(
     );
     const { log } = parts;
     const { views } = backend;
-    jobs = await unlessAborted(signal, openJobs({ options, views, log }), async (late) =>
+    jobs = await unlessAborted(signal, openJobs({ options, views, log, metrics }), async (late) =>
       late?.stop({ drainMs: 0 }),
     );
     const wired = { options, metrics, log, entrance };

@@ -52,6 +52,9 @@ const doubtfulCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "model_not_found",
 ]);
 
+/** Some twenty seconds. */
+const absencesMax = 8;
+
 const backoffMinMs = 100;
 const backoffMaxMs = 10_000;
 
@@ -63,6 +66,7 @@ export class ChunkRun {
   #textsMax = Number.POSITIVE_INFINITY;
   #refused: WireError | null = null;
   #retryAfterMs = 0;
+  #absences = 0;
   /** The server stops: what has a result already has it again when the chunk is run again. */
   #isDraining = false;
 
@@ -82,7 +86,8 @@ export class ChunkRun {
       if (wasHalved || signal.aborted || this.#pending().length === 0) continue;
       const backoffMs = Math.min(backoffMaxMs, backoffMinMs * 2 ** round);
       const afterMs = Math.min(backoffMaxMs, Math.max(backoffMs, this.#retryAfterMs));
-      const hasNothing = this.#outcomes.size === 0 && this.#tries.size === 0;
+      const hasNothing =
+        this.#outcomes.size === 0 && this.#tries.size === 0 && this.#absences === 0;
       if (hasNothing || this.#isDraining) return { kind: "later", afterMs };
       await this.#wait(afterMs, signal);
     }
@@ -117,10 +122,18 @@ export class ChunkRun {
     }
     this.#isDraining ||= error.code === "draining";
     this.#retryAfterMs = Math.max(this.#retryAfterMs, error.retryAfterMs ?? 0);
-    if (isOfWholeJob(error, this.#chunk)) this.#refused = error.toWire();
-    else if (call.places.length > 1 && !isTemporary(error.code)) {
+    if (isOfWholeJob(error, this.#chunk) || this.#isForGood(error, call)) {
+      this.#refused = error.toWire();
+    } else if (call.places.length > 1 && !isTemporary(error.code)) {
       this.#textsMax = Math.min(this.#textsMax, Math.ceil(call.places.length / 2));
     } else for (const place of call.places) this.#had(this.#failed(place, call, reply));
+  }
+
+  /** The model of a job's texts was not there for so long that it is no reload. */
+  #isForGood({ code }: MillraceError, { route }: LineCall): boolean {
+    if (code !== "model_not_found" || route.accept !== "application/x-ndjson") return false;
+    this.#absences += 1;
+    return this.#absences >= absencesMax;
   }
 
   #failed(place: number, call: LineCall, reply: RouteReply): LineOutcome {
@@ -133,6 +146,7 @@ export class ChunkRun {
   #had(outcome: LineOutcome): void {
     const { place, code } = outcome;
     if (code !== null && waitingCodes.has(code)) return;
+    if (code === "model_not_found" && this.#absences > 0) return;
     if (code !== null && doubtfulCodes.has(code)) {
       const tries = (this.#tries.get(place) ?? 0) + 1;
       this.#tries.set(place, tries);

@@ -1,6 +1,7 @@
 /** `Jobs` over a store: who may see what, what may be asked for, and what is kept how long. It runs nothing (runner.ts does). */
 import { createHash, randomUUID } from "node:crypto";
 import { MillraceError } from "millrace-client/wire";
+import { callbackHostsOf, mayCall } from "../options/callback-hosts.js";
 import type { Options } from "../options/options.js";
 import { type Caller, mayUse, refuseOthersModel } from "../work/caller.js";
 import type { ServerViews } from "../work/views.js";
@@ -301,17 +302,10 @@ export class DurableJobs implements Jobs {
 }
 
 /** @throws MillraceError `bad_request` */
-function checkCallback(
-  url: string,
-  { jobCallbackHosts }: { jobCallbackHosts: string | null },
-): void {
-  const hosts = (jobCallbackHosts ?? "").split(",").map((host) => host.trim().toLowerCase());
-  const parsed = URL.canParse(url) ? new URL(url) : null;
-  const isHttp = parsed?.protocol === "http:" || parsed?.protocol === "https:";
-  const isPlain = parsed?.username === "" && parsed.password === "";
-  if (parsed !== null && isHttp && isPlain && hosts.includes(parsed.host.toLowerCase())) return;
+function checkCallback(url: string, { jobCallbackHosts }: Pick<Options, "jobCallbackHosts">): void {
+  if (mayCall(url, callbackHostsOf(jobCallbackHosts) ?? [])) return;
   const message =
-    "callback must be an http or https URL of a host that --job-callback-hosts names.";
+    "`callback` must be an http or https URL of a host that --job-callback-hosts names.";
   throw new MillraceError("bad_request", message, { param: "callback" });
 }
 

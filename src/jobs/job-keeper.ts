@@ -44,6 +44,12 @@ const sweepMs = 1_000;
 const sweepsPerCleaning = 60;
 const sweepsPerKeptTime = 5;
 
+function countedBy(jobs: readonly StoredJob[]): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const { state } of jobs) counts.set(state, (counts.get(state) ?? 0) + 1);
+  return counts;
+}
+
 /** A chunk that was left in the middle has results and is not done: its job is over. */
 function hasAllResults({ progress, chunks, lines }: StoredJob): boolean {
   return progress.chunks >= chunks && progress.succeeded + progress.failed >= lines;
@@ -59,6 +65,7 @@ export class JobKeeper {
   #stepping: Promise<void> | null = null;
   readonly #validating = new Map<string, AbortController>();
   #validations: Promise<void> = Promise.resolve();
+  #open: ReadonlyMap<string, number> = new Map();
   #sweeps = 0;
   #timer: NodeJS.Timeout | null = null;
   #isStopped = false;
@@ -66,6 +73,11 @@ export class JobKeeper {
 
   constructor(options: KeeperOptions) {
     this.#options = options;
+  }
+
+  /** Jobs that have not ended, by state, some time ago. */
+  get open(): ReadonlyMap<string, number> {
+    return this.#open;
   }
 
   /** Takes up whatever has not ended. */
@@ -113,6 +125,7 @@ export class JobKeeper {
     let everyMs = sweepMs;
     try {
       const open = await store.openJobs();
+      this.#open = countedBy(open);
       for (const { id, deadlineAtMs } of open) {
         this.touch(id);
         const leftMs = deadlineAtMs === null ? sweepMs : deadlineAtMs - clock.now();

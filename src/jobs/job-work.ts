@@ -1,7 +1,9 @@
 /** The store, `Jobs` over it, and what runs them, as one thing that is opened, started, drained and stopped. */
 import type { Log } from "../log.js";
+import type { Metrics } from "../metrics/metrics.js";
 import type { Options } from "../options/options.js";
 import type { ServerViews } from "../work/views.js";
+import { openCallbacks } from "./callback.js";
 import type { ChunkQueue } from "./chunk-queue.js";
 import { DurableJobs } from "./durable-jobs.js";
 import { JobKeeper } from "./job-keeper.js";
@@ -13,6 +15,7 @@ import type { JobStore, StoredJob } from "./store.js";
 import { Watchers } from "./watchers.js";
 
 export interface OpenJobsParts {
+  readonly metrics: Pick<Metrics, "jobsFrom">;
   readonly options: Options;
   readonly views: Pick<ServerViews, "models" | "isDraining">;
   readonly log: Log;
@@ -37,18 +40,29 @@ export interface JobWork {
 }
 
 export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
-  const { store, queue, options, views, log } = parts;
+  const { store, queue, options, views, log, metrics } = parts;
   const clock = await openJobsClock(store);
   const paces = new Paces();
   const watchers = new Watchers(store);
-  const onEnded = ({ id: job, state, progress }: StoredJob): void => {
+  const callbacks = await openCallbacks(options, { store, clock, log });
+  const endedJobs = new Map<string, number>();
+  const onEnded = (ended: StoredJob): void => {
+    const { id: job, state, progress } = ended;
     const { succeeded, failed } = progress;
+    endedJobs.set(state, (endedJobs.get(state) ?? 0) + 1);
     log.info({ job, state, succeeded, failed }, "job ended");
+    callbacks?.ended(ended);
   };
   const keeper = new JobKeeper({ store, queue, clock, paces, log, onEnded });
   const touch = (id: string): void => keeper.touch(id);
   const jobs = new DurableJobs({ store, clock, paces, watchers, options, views, touch });
   let runner: JobRunner | null = null;
+  metrics.jobsFrom(() => {
+    const { commits, ...lines } = runner?.kept ?? { commits: 0, done: 0, failed: 0 };
+    const chunksInFlight = runner?.chunksInFlight ?? 0;
+    const ended = endedJobs;
+    return { open: keeper.open, ended, lines, commits, chunksInFlight, store: store.usage() };
+  });
   return {
     jobs,
     start: async (callRoute) => {
@@ -66,12 +80,17 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
       });
       await keeper.start(runner);
       runner.start();
+      // Of everything that is kept: nobody waits for it.
+      callbacks?.start().catch((error: unknown) => {
+        log.error({ err: error }, "jobs: who is to be told could not be looked up");
+      });
     },
     drain: () => runner?.drain(),
     drained: async () => runner?.whenIdle(),
     stop: async ({ drainMs }) => {
       const isDone = (await runner?.stop({ drainMs })) ?? true;
       await keeper.stop();
+      await callbacks?.stop();
       watchers[Symbol.dispose]();
       await queue[Symbol.asyncDispose]();
       await store[Symbol.asyncDispose]();
@@ -80,12 +99,15 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
   };
 }
 
-/** Lines that are run at once: each pipeline has what it runs, and as much again to choose neighbours in length from. */
+/**
+ * Lines that are run at once: what each pipeline runs, and several times as much to choose neighbours in length from while the last
+ * and longest lines of a chunk are awaited.
+ */
 function linesInFlight(options: Options): number {
   const { pipelines, realtimePipelines, bulkPipelines, rowsMax } = options;
   const rows = (pipelines + realtimePipelines + bulkPipelines) * rowsMax;
-  return Math.min(linesInFlightMax, Math.max(linesInFlightMin, 4 * rows));
+  return Math.min(linesInFlightMax, Math.max(linesInFlightMin, 8 * rows));
 }
 
-const linesInFlightMin = 256;
+const linesInFlightMin = 512;
 const linesInFlightMax = 8_192;

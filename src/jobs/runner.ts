@@ -62,7 +62,7 @@ export class JobRunner {
   #lines = 0;
   #bytes = 0;
   #chunks = 0;
-  #commits = 0;
+  readonly #kept = { commits: 0, done: 0, failed: 0 };
   #room: () => void = () => {};
   #idle: () => void = () => {};
 
@@ -78,8 +78,9 @@ export class JobRunner {
     return this.#chunks;
   }
 
-  get commits(): number {
-    return this.#commits;
+  /** Since the start. */
+  get kept(): { readonly commits: number; readonly done: number; readonly failed: number } {
+    return this.#kept;
   }
 
   /** Whether anything of it is being run here. */
@@ -268,7 +269,9 @@ export class JobRunner {
     for (;;) {
       try {
         if (await store.commit(jobId, results)) {
-          this.#commits += 1;
+          this.#kept.commits += 1;
+          this.#kept.done += results.succeeded;
+          this.#kept.failed += results.failed;
           paces.did(jobId, results.lines);
         }
         this.#patience.ran(jobId);

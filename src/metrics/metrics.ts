@@ -28,6 +28,16 @@ export interface ReplyObservation {
   readonly class: WorkClass | "none";
 }
 
+/** From memory. Sums are since the start. */
+export interface JobsView {
+  readonly open: ReadonlyMap<string, number>;
+  readonly ended: ReadonlyMap<string, number>;
+  readonly lines: { readonly done: number; readonly failed: number };
+  readonly commits: number;
+  readonly chunksInFlight: number;
+  readonly store: { readonly bytes: number; readonly bytesMax: number };
+}
+
 type Labels = Readonly<Record<string, string | number>>;
 
 /** So much beyond a tenth of the time; any number of scrapers once in a while is within it. */
@@ -43,8 +53,15 @@ export class Metrics {
   readonly #gauges = new Map<MetricName, Gauge>();
   readonly #histograms = new Map<MetricName, Histogram>();
 
+  #jobs: (() => JobsView) | null = null;
+
   constructor() {
     for (const name of metricNames) this.#register(name);
+  }
+
+  /** By whoever has the durable jobs: asked at each scrape. Where nobody has any, there are no series of theirs. */
+  jobsFrom(view: () => JobsView): void {
+    this.#jobs = view;
   }
 
   /** By the listener, once for each reply that left or could not leave. */
@@ -134,6 +151,7 @@ export class Metrics {
     this.#readServer(status);
     this.#readQueues(status);
     this.#readPipelines(status);
+    if (this.#jobs !== null) this.#readJobs(this.#jobs());
     return await this.#registry.metrics();
   }
 
@@ -203,6 +221,23 @@ export class Metrics {
       this.#count("millrace_stage_units_total", labels, stage.units);
       this.#count("millrace_stage_padded_units_total", labels, stage.paddedUnits);
     }
+  }
+
+  #readJobs({ open, ended, lines, commits, chunksInFlight, store }: JobsView): void {
+    this.#clear(
+      "millrace_jobs",
+      "millrace_jobs_ended_total",
+      "millrace_job_lines_total",
+      "millrace_job_commits_total",
+    );
+    for (const [state, jobs] of open) this.#set("millrace_jobs", { state }, jobs);
+    for (const [state, jobs] of ended) this.#count("millrace_jobs_ended_total", { state }, jobs);
+    this.#count("millrace_job_lines_total", { outcome: "done" }, lines.done);
+    this.#count("millrace_job_lines_total", { outcome: "failed" }, lines.failed);
+    this.#count("millrace_job_commits_total", {}, commits);
+    this.#set("millrace_job_chunks_in_flight", {}, chunksInFlight);
+    this.#set("millrace_job_store_bytes", {}, store.bytes);
+    this.#set("millrace_job_store_bytes_max", {}, store.bytesMax);
   }
 
   #register(name: MetricName): void {

@@ -153,6 +153,16 @@ export const metricTable: Readonly<Record<MetricName, MetricDefinition>> = defin
     "Memory that the items in a pipeline hold: keys and values of generating rows.",
     "pipeline",
   ),
+  millrace_jobs: gauge("Durable jobs that have not ended, by state.", "state"),
+  millrace_jobs_ended_total: counter("Durable jobs that ended here since the start.", "state"),
+  millrace_job_lines_total: counter(
+    "Lines of durable jobs whose result was kept here since the start: `done` or `failed`.",
+    "outcome",
+  ),
+  millrace_job_commits_total: counter("Chunks of durable jobs whose results were kept here."),
+  millrace_job_chunks_in_flight: gauge("Chunks of durable jobs that are being run here."),
+  millrace_job_store_bytes: gauge("Bytes that files and jobs take in their store."),
+  millrace_job_store_bytes_max: gauge("Bytes that they may take (`--jobs-bytes-max`)."),
   millrace_log_lines_dropped_total: counter(
     "Log lines that were dropped, because whoever reads standard output is too slow or gone.",
   ),
@@ -199,6 +209,13 @@ export type MetricName =
   | "millrace_pipeline_restarts_total"
   | "millrace_pipeline_memory_bytes"
   | "millrace_pipeline_cache_bytes"
+  | "millrace_jobs"
+  | "millrace_jobs_ended_total"
+  | "millrace_job_lines_total"
+  | "millrace_job_commits_total"
+  | "millrace_job_chunks_in_flight"
+  | "millrace_job_store_bytes"
+  | "millrace_job_store_bytes_max"
   | "millrace_log_lines_dropped_total"
   | "millrace_process_memory_bytes"
   | "millrace_event_loop_delay_seconds";

@@ -2,6 +2,7 @@
 import { accessContradictions } from "./access-contradictions.js";
 import type { PlaceOf } from "./definition.js";
 import { chosenFronts } from "./front-names.js";
+import { jobsContradictions } from "./jobs-contradictions.js";
 import { isOpenAddress } from "./loopback.js";
 import { isDedicated, type Machine } from "./machine.js";
 import type { Options } from "./options.js";
@@ -56,6 +57,7 @@ export function contradictions(options: Options, place: PlaceOf): string[] {
     ...portContradictions(options, place),
     ...accessContradictions(options, place),
     ...zmqContradictions(options, place),
+    ...jobsContradictions(options, place),
   ];
 }
 

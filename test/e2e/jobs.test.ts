@@ -51,6 +51,13 @@ test("a job's lines have the results, to the byte, that the route gives, also be
     await using server = await startReal({ data: data.path, pipelines: 1 });
     id = await submit(server.url, head, inputs);
     await completed(server.url, id);
+    const metrics = await (await fetch(`${server.url}/metrics`)).text();
+    assert.match(
+      metrics,
+      new RegExp(`^millrace_job_lines_total.outcome="done". ${inputs.length}$`, "m"),
+    );
+    assert.match(metrics, /^millrace_jobs_ended_total.state="completed". 1$/m);
+    assert.match(metrics, /^millrace_job_store_bytes [1-9]/m);
     const request = { model: "en-zh", texts: inputs, beams: 1 };
     const reply = await post(server.url, request, { headers: { accept: "application/x-ndjson" } });
     direct = await reply.text();
@@ -85,10 +92,10 @@ test("killed with all its processes again and again, a job has one result for ea
   const random = new Random(seed);
   using models = new FakeModels();
   await using data = await TempDir.make();
-  const lines = 6_000;
+  const lines = 800;
   const inputs = Array.from({ length: lines }, (_, at) => `${sentences[at % 24]} ${at}`);
   const head = { task: "translate", model: "en-zh", beams: 1 };
-  const flags = ["--models", models.dir, "--pipelines", "1", "--threads", "1", "--rows-max", "8"];
+  const flags = ["--models", models.dir, "--pipelines", "1", "--threads", "1"];
   const serve = (): ServeProcess => new ServeProcess(serveFake, ...flags, "--data", data.path);
   let id = "";
   {

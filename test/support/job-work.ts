@@ -5,6 +5,7 @@ import type { CallRoute, LineResult, RouteCall, RouteReply } from "#src/jobs/job
 import { LocalQueue } from "#src/jobs/local-queue.js";
 import { hasEnded, type JobStore, type StoredJob } from "#src/jobs/store.js";
 import { createLog } from "#src/log.js";
+import { Metrics } from "#src/metrics/metrics.js";
 import { resolveConfiguration } from "#src/options/resolve.js";
 import { anyCaller } from "#src/work/caller.js";
 import { MemoryJobStore } from "./memory-job-store.js";
@@ -36,6 +37,7 @@ export async function made({
     queue: new LocalQueue(store),
     options: resolveConfiguration({ code: { trial: "off", ...options } }).options,
     views,
+    metrics: new Metrics(),
     log: createLog({ log: "json", logLevel: "silent", destination: { write: () => {} } }),
   });
   await work.start((call, signal) => {

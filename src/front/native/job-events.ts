@@ -1,10 +1,11 @@
 /** `GET /v1/jobs/{id}/events`: how far a job is, as server-sent events, until it has ended. */
+
+import { jobStatus } from "../../jobs/job-status.js";
 import type { Jobs } from "../../jobs/jobs.js";
 import { hasEnded, type StoredJob } from "../../jobs/store.js";
 import type { Exchange } from "../../listen/http/http-front.js";
 import type { ServerViews } from "../../work/views.js";
 import { JobChanges } from "./job-changes.js";
-import { jobStatus } from "./job-status.js";
 
 /** A reader that lost the connection, or was sent away because the server stops, comes back after this. */
 const retryMs = 1_000;

@@ -2,7 +2,7 @@
  * READ FIRST of what begins with `job-`: durable jobs in Millrace's own words, `/v1/jobs`.
  *
  *   POST     job-request.ts: what is to be done; job-lines.ts: to what ─► 202, when all of it is on disk
- *   GET      job-status.ts: how far it is; job-events.ts: the same at each change; job-results.ts: what came of each line
+ *   GET      ../../jobs/job-status.ts: how far it is; job-events.ts: the same at each change; job-results.ts: what came of each line
  *   DELETE   cancels one that has not ended, removes one that has
  */
 import {
@@ -12,6 +12,7 @@ import {
   jobLimits,
   MillraceError,
 } from "millrace-client/wire";
+import { jobStatus } from "../../jobs/job-status.js";
 import type { JobRequest, Jobs } from "../../jobs/jobs.js";
 import { hasEnded, type StoredJob } from "../../jobs/store.js";
 import type { Exchange, Route } from "../../listen/http/http-front.js";
@@ -27,7 +28,6 @@ import { headAndLines, linesOfTexts, readJobTexts } from "./job-lines.js";
 import { queryCount, refuseUnknownQuery } from "./job-query.js";
 import { readJobHead, requestKeyOf } from "./job-request.js";
 import { sendResults } from "./job-results.js";
-import { jobStatus } from "./job-status.js";
 
 /** Where the server keeps no jobs the routes say so, and what to do. */
 export function jobRoutes(parts: FrontParts): readonly Route[] {
@@ -126,7 +126,6 @@ interface CreateParts extends FrontParts {
 async function create(exchange: Exchange, jobs: Jobs, parts: CreateParts): Promise<void> {
   refuseWhileDraining(parts.views);
   const type = mediaTypeOf(exchange);
-  const head = { tasks: parts.tasks, caller: exchange.caller };
   const key = requestKeyOf(exchange.headers);
   using _creation = parts.creations.begin();
   const store = async (request: JobRequest): Promise<void> => {
@@ -143,7 +142,7 @@ async function create(exchange: Exchange, jobs: Jobs, parts: CreateParts): Promi
         "`texts`: in a request in lines the texts stand in the lines behind the first.";
       throw new MillraceError("bad_request", message, { param: "texts" });
     }
-    await store({ ...readJobHead(body, head), ...key, input: { lines } });
+    await store({ ...readJobHead(body, parts.tasks), ...key, input: { lines } });
     return;
   }
   if (type !== "application/json") {
@@ -154,7 +153,7 @@ async function create(exchange: Exchange, jobs: Jobs, parts: CreateParts): Promi
   await withBody(exchange, {
     read: (received) => {
       const body = parseObject(received.text());
-      return { request: readJobHead(body, head), texts: readJobTexts(body["texts"]) };
+      return { request: readJobHead(body, parts.tasks), texts: readJobTexts(body["texts"]) };
     },
     answer: ({ request, texts }) =>
       store({ ...request, ...key, input: { lines: linesOfTexts(texts) } }),

@@ -2,7 +2,7 @@
  * READ FIRST of this folder. The native front, `POST /v1/<task>` and its neighbours: Millrace's own words over HTTP,
  * defined in client/src/wire.
  *
- *   files.ts         a file, or a form with files (multipart.ts) → a JSON object
+ *   files.ts         a file, or a form with files (../multipart.ts) → a JSON object
  *   body-kind.ts     what a body is; ../read-question.ts: the object → a question
  *   task-route.ts    ask → one JSON reply, or a line for each input as it is ready
  *   job-routes.ts    durable jobs

@@ -1,7 +1,7 @@
 /** A durable job as its owner sees it. */
 import type { JobStatus } from "millrace-client/wire";
-import type { Jobs } from "../../jobs/jobs.js";
-import type { StoredJob } from "../../jobs/store.js";
+import type { Jobs } from "./jobs.js";
+import type { StoredJob } from "./store.js";
 
 export function jobStatus(job: StoredJob, jobs: Pick<Jobs, "pace">): JobStatus {
   const { form, progress } = job;

@@ -1,0 +1,178 @@
+/**
+ * Whoever asked for it (`callback`) is told when a job has ended: a POST of its status, signed, to a host that the operator allowed.
+ * Tried again with longer and longer waits, over restarts too, for a day; told at least once, and mostly once.
+ *
+ *   millrace-signature: t=<seconds since 1970>,v1=<hex of HMAC-SHA256(secret, "<t>.<body>")>
+ */
+import { createHmac } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { MillraceError } from "millrace-client/wire";
+import type { Log } from "../log.js";
+import { callbackHostsOf, mayCall } from "../options/callback-hosts.js";
+import type { Options } from "../options/options.js";
+import { messageOf } from "../work/thrown.js";
+import { jobStatus } from "./job-status.js";
+import type { JobsClock } from "./jobs-clock.js";
+import { hasEnded, type JobStore, type StoredJob } from "./store.js";
+
+export interface CallbackOptions {
+  readonly store: Pick<JobStore, "job" | "jobs" | "changeJob">;
+  readonly clock: JobsClock;
+  readonly log: Log;
+  readonly hosts: readonly string[];
+  readonly secret: Uint8Array;
+  /** Of the first wait; each further one is twice as long. */
+  readonly retryMsMin?: number;
+}
+
+const secretBytesMin = 16;
+const callsMax = 4;
+const answerMsMax = 10_000;
+const retryMsMax = 3_600_000;
+/** From the job's end. */
+const givenUpMs = 86_400_000;
+/** Jobs that wait to be told of; those beyond are found when some of them have been. */
+const waitingMax = 10_000;
+const pageJobs = 100;
+
+export class Callbacks {
+  readonly #options: CallbackOptions;
+  readonly #retryMsMin: number;
+  readonly #waiting = new Map<string, { dueAtMs: number; waitMs: number }>();
+  readonly #calls = new Set<Promise<void>>();
+  readonly #stopping = new AbortController();
+  #hasMore = false;
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(options: CallbackOptions) {
+    this.#options = options;
+    this.#retryMsMin = options.retryMsMin ?? 1_000;
+  }
+
+  /** Finds those that ended when nobody was told: the server was down, or went down before. */
+  async start(): Promise<void> {
+    const { store } = this.#options;
+    this.#hasMore = false;
+    let after: string | undefined;
+    for (;;) {
+      const page = await store.jobs({
+        owner: undefined,
+        limit: pageJobs,
+        ...(after === undefined ? {} : { after }),
+      });
+      for (const job of page) this.ended(job);
+      after = page.at(-1)?.id;
+      if (page.length < pageJobs || this.#stopping.signal.aborted) return;
+    }
+  }
+
+  /** Of a job that wants nobody told, or somebody who must not be: nothing. */
+  ended({ id, callbackUrl, calledAtMs, ...job }: StoredJob): void {
+    if (callbackUrl === null || calledAtMs !== null || !hasEnded(job)) return;
+    if (!mayCall(callbackUrl, this.#options.hosts) || this.#waiting.has(id)) return;
+    if (this.#waiting.size >= waitingMax) {
+      this.#hasMore = true;
+      return;
+    }
+    this.#waiting.set(id, { dueAtMs: performance.now(), waitMs: this.#retryMsMin });
+    this.#look();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new Error("the server stops"));
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    await Promise.all(this.#calls);
+  }
+
+  /** Calls what is due, and comes again for what is not. */
+  #look(): void {
+    if (this.#stopping.signal.aborted) return;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    const now = performance.now();
+    let soonestMs = Number.POSITIVE_INFINITY;
+    for (const [id, each] of this.#waiting) {
+      if (each.dueAtMs > now) soonestMs = Math.min(soonestMs, each.dueAtMs - now);
+      else if (this.#calls.size < callsMax) {
+        each.dueAtMs = Number.POSITIVE_INFINITY;
+        const call = this.#call(id).finally(() => {
+          this.#calls.delete(call);
+          this.#look();
+        });
+        this.#calls.add(call);
+      }
+    }
+    if (this.#waiting.size === 0 && this.#hasMore) void this.start().catch(() => undefined);
+    if (!Number.isFinite(soonestMs)) return;
+    this.#timer = setTimeout(() => this.#look(), Math.ceil(soonestMs));
+    this.#timer.unref();
+  }
+
+  async #call(id: string): Promise<void> {
+    const { store, clock, log } = this.#options;
+    try {
+      const job = await store.job(id);
+      if (job?.callbackUrl === undefined || job.callbackUrl === null || job.calledAtMs !== null) {
+        this.#waiting.delete(id);
+        return;
+      }
+      const failure = await this.#post(job.callbackUrl, job);
+      const isOver = clock.now() - (job.endedAtMs ?? 0) > givenUpMs;
+      if (failure !== null && !isOver) throw new Error(failure);
+      if (failure !== null) log.warn({ job: id, failure }, "nobody was told that a job has ended");
+      await store.changeJob(id, () => ({ calledAtMs: clock.now() }));
+      this.#waiting.delete(id);
+    } catch (error) {
+      const each = this.#waiting.get(id);
+      if (each === undefined || this.#stopping.signal.aborted) return;
+      log.debug({ job: id, why: messageOf(error) }, "a callback failed; it is tried again");
+      each.dueAtMs = performance.now() + each.waitMs;
+      each.waitMs = Math.min(retryMsMax, 2 * each.waitMs);
+    }
+  }
+
+  /** Null: it was taken. No redirect is followed: it could lead anywhere. */
+  async #post(url: string, job: StoredJob): Promise<string | null> {
+    const { clock, secret } = this.#options;
+    const body = JSON.stringify({ job: jobStatus(job, { pace: () => null }) });
+    const seconds = Math.floor(clock.now() / 1_000);
+    const signature = createHmac("sha256", secret).update(`${seconds}.${body}`).digest("hex");
+    try {
+      const response = await fetch(url, {
+        method: "POST",
+        redirect: "manual",
+        headers: {
+          "content-type": "application/json",
+          "millrace-signature": `t=${seconds},v1=${signature}`,
+        },
+        body,
+        signal: AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(answerMsMax)]),
+      });
+      await response.body?.cancel();
+      return response.ok ? null : `status ${response.status}`;
+    } catch (error) {
+      return messageOf(error);
+    }
+  }
+}
+
+/** Null: nobody may be called. @throws MillraceError `option_invalid` */
+export async function openCallbacks(
+  { jobCallbackHosts, jobCallbackSecret }: Options,
+  parts: Pick<CallbackOptions, "store" | "clock" | "log">,
+): Promise<Callbacks | null> {
+  const hosts = callbackHostsOf(jobCallbackHosts) ?? [];
+  if (hosts.length === 0 || jobCallbackSecret === null) return null;
+  let text: string;
+  try {
+    text = await readFile(jobCallbackSecret, "utf8");
+  } catch (cause) {
+    const message = `--job-callback-secret: ${jobCallbackSecret} cannot be read: ${messageOf(cause)}`;
+    throw new MillraceError("option_invalid", message, { cause });
+  }
+  const secret = Buffer.from(text.trim(), "utf8");
+  if (secret.length < secretBytesMin) {
+    const message = `--job-callback-secret: ${jobCallbackSecret} has ${secret.length} bytes; at least ${secretBytesMin} are needed`;
+    throw new MillraceError("option_invalid", message);
+  }
+  return new Callbacks({ ...parts, hosts, secret });
+}
