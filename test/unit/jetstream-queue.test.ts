@@ -91,7 +91,7 @@ test("tenants take turns, whoever has more, and jobs of one go in their order", 
   const at = small.map((each) => seen.indexOf(each));
   assert.ok(
     at.every((each, index) => index === 0 || each - (at[index - 1] ?? 0) === 2),
-    `${seen}`,
+    seen.join(),
   );
   assert.equal(seen.filter((each) => each.startsWith("large")).length, 6);
   const firstLater = seen.findIndex((each) => each.startsWith("later"));

@@ -32,7 +32,9 @@ function numbersAs(count: number): { readonly lines: AsyncIterable<Uint8Array> }
 
 const form = { kind: "native", task: "translate", model: null, fields: {} } as const;
 
-test("a job of one server is run by all, one ends it, and each reads all of its results", { skip }, async () => {
+test("a job of one server is run by all, one ends it, and each reads all of its results", {
+  skip,
+}, async () => {
   await using nats = await NatsServer.start();
   await using a = await openLinkedStore(nats.url);
   await using b = await openLinkedStore(nats.url);
@@ -56,7 +58,9 @@ test("a job of one server is run by all, one ends it, and each reads all of its 
   await Promise.all([first.stop({ drainMs: 1_000 }), second.stop({ drainMs: 1_000 })]);
 });
 
-test("a server that hangs in the midst of its chunks: the other one ends the job, each line once", { skip }, async () => {
+test("a server that hangs in the midst of its chunks: the other one ends the job, each line once", {
+  skip,
+}, async () => {
   await using nats = await NatsServer.start();
   await using a = await openLinkedStore(nats.url);
   await using b = await openLinkedStore(nats.url);
