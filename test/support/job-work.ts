@@ -1,5 +1,6 @@
 /** Durable jobs over a store in memory and a route that is made up: it says its texts in capitals. */
 import { MillraceError, type ModelInfo } from "millrace-client/wire";
+import type { ChunkQueue } from "#src/jobs/chunk-queue.js";
 import { type JobWork, openJobWork } from "#src/jobs/job-work.js";
 import type { CallRoute, LineResult, RouteCall, RouteReply } from "#src/jobs/jobs.js";
 import { LocalQueue } from "#src/jobs/local-queue.js";
@@ -20,12 +21,14 @@ type SeenWork = Pick<MadeWork, "jobs" | "store">;
 
 export interface MadeOptions {
   readonly store?: JobStore;
+  readonly queue?: ChunkQueue;
   readonly callRoute?: CallRoute;
   readonly options?: Parameters<typeof resolveConfiguration>[0]["code"];
 }
 
 export async function made({
   store = new MemoryJobStore(),
+  queue = new LocalQueue(store),
   callRoute = capitals,
   options = {},
 }: MadeOptions = {}): Promise<MadeWork> {
@@ -34,7 +37,7 @@ export async function made({
   const views = { isDraining: false, models: () => [model] };
   const work = await openJobWork({
     store,
-    queue: new LocalQueue(store),
+    queue,
     options: resolveConfiguration({ code: { trial: "off", ...options } }).options,
     views,
     metrics: new Metrics(),

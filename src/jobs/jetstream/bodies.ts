@@ -7,19 +7,27 @@ import { JetStreamApiError } from "@nats-io/jetstream";
 import { MillraceError } from "millrace-client/wire";
 import { natsHeaders } from "../../nats/headers.js";
 import type { Names } from "./names.js";
-import type { Nats, Session } from "./session.js";
+import type { Nats, StoreSession } from "./session.js";
 
 /** A message's numbers, and its parts where it has some: `0 128;3 <write>`. */
 const aboutHeader = "Millrace-About";
 /** Beside its bytes a message has headers, within the same limit. */
 const headersBytesMax = 4 * 1024;
+/** Sequences of a stream that are purged at once. */
+const portion = 4_096;
 const subjectTakenCode = 10_077;
 
-export interface Place {
+export interface BodyPlace {
   readonly stream: string;
   readonly subject: string;
   /** Of the file or job, whose parts these are. */
   readonly ownerId: string;
+}
+
+/** Of messages of a stream, both ends with it. */
+export interface SequenceRange {
+  readonly from: number;
+  readonly to: number;
 }
 
 export interface StoredBody {
@@ -29,17 +37,17 @@ export interface StoredBody {
 }
 
 export class Bodies {
-  readonly #session: Session;
+  readonly #session: StoreSession;
   readonly #names: Names;
 
-  constructor(session: Session, names: Names) {
+  constructor(session: StoreSession, names: Names) {
     this.#session = session;
     this.#names = names;
   }
 
   /** Gives its sequence; null: the subject is taken, in a stream where the first message stays. */
   async put(
-    place: Place,
+    place: BodyPlace,
     numbers: readonly number[],
     bytes: Uint8Array,
   ): Promise<{ readonly sequence: number } | null> {
@@ -65,7 +73,7 @@ export class Bodies {
     return stored;
   }
 
-  async get({ stream, subject, ownerId }: Place): Promise<StoredBody | null> {
+  async get({ stream, subject, ownerId }: BodyPlace): Promise<StoredBody | null> {
     return await this.#session.run(async (nats) => {
       const message = await messageAt(nats, stream, subject);
       if (message === null) return null;
@@ -85,6 +93,18 @@ export class Bodies {
       pieces.push(message.data);
       return { sequence: message.seq, numbers: about.numbers, bytes: Buffer.concat(pieces) };
     });
+  }
+
+  /**
+   * Many messages of one filter, a portion at a time: NATS does nothing else on a stream while it purges, and a job of millions of
+   * lines would take it seconds. Where their sequences are not known, at once.
+   */
+  async purge(stream: string, filter: string, range: SequenceRange | null): Promise<void> {
+    const { from, to } = range ?? { from: 1, to: 0 };
+    for (let seq = from + portion; seq <= to; seq += portion) {
+      await this.#session.run(({ jsm }) => jsm.streams.purge(stream, { filter, seq }));
+    }
+    await this.#session.run(({ jsm }) => jsm.streams.purge(stream, { filter }));
   }
 
   /** All of the owner's, or those of one write. */

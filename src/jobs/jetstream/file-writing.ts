@@ -1,10 +1,10 @@
 /** A file on its way in: chunks one after the other, some of them under way at once, and a head that is seen when all are there. */
 import { MillraceError } from "millrace-client/wire";
 import type { Chunk, FileWriting, LateFile, NewFile, StoredFile } from "../store.js";
-import type { Bodies } from "./bodies.js";
+import type { Bodies, SequenceRange } from "./bodies.js";
 import type { Names } from "./names.js";
 import type { FileRecord, Records, StoreRecord } from "./records.js";
-import type { UsageBook } from "./usage.js";
+import type { StoreUsage } from "./usage.js";
 
 const underWayMax = 16;
 const underWayBytesMax = 4 * 1024 * 1024;
@@ -17,7 +17,7 @@ export interface FileWritingOptions {
   readonly names: Names;
   readonly records: Records;
   readonly bodies: Bodies;
-  readonly usage: UsageBook;
+  readonly usage: StoreUsage;
   /** This server's own writes, for its index. */
   readonly onRecord: (record: StoreRecord, revision: number) => void;
   /** Takes away what was stored of it. */
@@ -33,6 +33,7 @@ export class JetStreamFileWriting implements FileWriting {
   #beating: Promise<void> = Promise.resolve();
   #revision: number;
   #beats = 0;
+  #range: SequenceRange | null = null;
   #underWayBytes = 0;
   #bytes = 0;
   #lines = 0;
@@ -86,7 +87,7 @@ export class JetStreamFileWriting implements FileWriting {
       chunks: this.#chunks,
       of: null,
     };
-    const record: FileRecord = { is: "file", file };
+    const record: FileRecord = { is: "file", file, range: this.#range };
     const at = { kind: "file", id: head.id, expected: this.#revision } as const;
     const revision = await records.put(at, record);
     if (revision === null) throw this.#outlived();
@@ -110,7 +111,10 @@ export class JetStreamFileWriting implements FileWriting {
     const { head, names, bodies } = this.#options;
     const subject = names.chunk(head.id, index);
     const place = { stream: names.chunks, subject, ownerId: head.id };
-    await bodies.put(place, [firstLine, lines], bytes);
+    const stored = await bodies.put(place, [firstLine, lines], bytes);
+    if (stored === null) throw new MillraceError("internal", `${subject} is taken`);
+    const { from, to } = this.#range ?? { from: stored.sequence, to: stored.sequence };
+    this.#range = { from: Math.min(from, stored.sequence), to: Math.max(to, stored.sequence) };
   }
 
   #check(): void {

@@ -18,10 +18,10 @@ import { hasEnded, type StoredJob } from "../store.js";
 import { isTaken } from "./bodies.js";
 import { type Names, tenantToken } from "./names.js";
 import type { RecordIndex } from "./records.js";
-import type { Nats, Session, StoreLog } from "./session.js";
+import type { Nats, StoreLog, StoreSession } from "./session.js";
 import type { StoreJobs } from "./store-jobs.js";
 import { Taken } from "./taken.js";
-import { Turns } from "./turns.js";
+import { TakingTurns } from "./taking-turns.js";
 
 export interface JetStreamQueueOptions {
   /** Chunks that all servers together may have in hand: what a consumer gives out at once is twice that, for their overlaps. */
@@ -32,7 +32,7 @@ export interface JetStreamQueueOptions {
 
 export interface QueueParts {
   readonly link: NatsLink;
-  readonly session: Session;
+  readonly session: StoreSession;
   readonly names: Names;
   readonly index: RecordIndex;
   readonly jobs: StoreJobs;
@@ -75,7 +75,7 @@ export class JetStreamQueue implements ChunkQueue {
   readonly #admission: () => number;
   readonly #ackWaitMs: number;
   readonly #taken = new Set<Taken>();
-  readonly #turns = new Turns();
+  readonly #turns = new TakingTurns();
   readonly #askedAtMs = new Map<string, number>();
   readonly #ending = new AbortController();
   readonly #stopListening: () => void;

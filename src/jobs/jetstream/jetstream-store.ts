@@ -17,11 +17,11 @@ import { JetStreamQueue, type JetStreamQueueOptions } from "./jetstream-queue.js
 import { Names } from "./names.js";
 import { ProgressBook } from "./progress-book.js";
 import { RecordIndex, Records } from "./records.js";
-import { type Nats, Session, type StoreLog, type StoreLoss } from "./session.js";
+import { type Nats, type StoreLog, type StoreLoss, StoreSession } from "./session.js";
 import { StoreFiles } from "./store-files.js";
 import { StoreJobs } from "./store-jobs.js";
 import { StoreUpkeep } from "./store-upkeep.js";
-import { UsageBook } from "./usage.js";
+import { StoreUsage } from "./usage.js";
 
 export interface JetStreamStoreOptions {
   readonly replicas: number;
@@ -74,11 +74,11 @@ type Settings = JetStreamStoreOptions & typeof defaults;
 class Heard {
   readonly names: Names;
   readonly index: RecordIndex;
-  readonly session: Session;
+  readonly session: StoreSession;
   readonly records: Records;
   readonly feed: Feed;
   readonly progress: ProgressBook;
-  readonly usage: UsageBook;
+  readonly usage: StoreUsage;
   readonly log: StoreLog;
   readonly listeners = new Set<(jobId: string) => void>();
   readonly queues = new Set<JetStreamQueue>();
@@ -99,7 +99,7 @@ class Heard {
         if (jobId !== null) this.onChanged(jobId);
       },
     });
-    this.session = new Session({
+    this.session = new StoreSession({
       link,
       names,
       log,
@@ -120,7 +120,7 @@ class Heard {
     this.records = new Records(session, names);
     const { records, onChanged } = this;
     this.progress = new ProgressBook({ session, names, records, index, log, onChanged });
-    this.usage = new UsageBook({ session, names, bytesMax, log });
+    this.usage = new StoreUsage({ session, names, bytesMax, log });
   }
 
   readonly onChanged = (jobId: string): void => {

@@ -8,7 +8,7 @@ const waitMs = 1_000;
 const looksMax = 5;
 
 /** Everything that was acknowledged before, to whomever, is in the index when it resolves. */
-export async function indexed(records: Records, feed: Feed): Promise<void> {
+export async function whenIndexed(records: Records, feed: Feed): Promise<void> {
   for (let look = 0; look < looksMax; look++) {
     if (await feed.reaches(await records.lastSequence(), waitMs)) return;
   }
@@ -22,7 +22,7 @@ export interface PageEntry {
 }
 
 /** @throws MillraceError `bad_request` where `after` is not there */
-export function pageOf<Entry extends PageEntry>(
+export function entriesPage<Entry extends PageEntry>(
   entries: Iterable<Entry>,
   { owner, after, limit, order = "asc" }: PageQuery,
 ): readonly Entry[] {

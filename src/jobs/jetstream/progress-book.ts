@@ -6,9 +6,9 @@ import { hasEnded, type JobProgress } from "../store.js";
 import { isTaken, numbersOf } from "./bodies.js";
 import { Feed } from "./feed.js";
 import type { Names } from "./names.js";
-import type { Found, JobRecord, RecordIndex, Records } from "./records.js";
-import type { Nats, Session, StoreLog } from "./session.js";
-import { readResultNumbers, Tally } from "./tallies.js";
+import type { FoundRecord, KeptJob, RecordIndex, Records } from "./records.js";
+import type { Nats, StoreLog, StoreSession } from "./session.js";
+import { ChunkTally, readResultNumbers } from "./tallies.js";
 
 const waitMsMax = 10_000;
 const startMsMax = 300_000;
@@ -25,7 +25,7 @@ const nothing: JobProgress = {
 };
 
 export interface ProgressBookOptions {
-  readonly session: Session;
+  readonly session: StoreSession;
   readonly names: Names;
   readonly records: Records;
   readonly index: RecordIndex;
@@ -36,8 +36,8 @@ export interface ProgressBookOptions {
 export class ProgressBook {
   readonly #options: ProgressBookOptions;
   readonly #feed: Feed;
-  readonly #open = new Map<string, Tally>();
-  readonly #ended = new Map<string, Tally>();
+  readonly #open = new Map<string, ChunkTally>();
+  readonly #ended = new Map<string, ChunkTally>();
 
   constructor(options: ProgressBookOptions) {
     this.#options = options;
@@ -87,15 +87,15 @@ export class ProgressBook {
   }
 
   /** Of an open job, as far as this server has heard. */
-  of(jobId: string): Tally {
+  of(jobId: string): ChunkTally {
     const known = this.#open.get(jobId);
     if (known !== undefined) return known;
-    const made = new Tally();
+    const made = new ChunkTally();
     this.#open.set(jobId, made);
     return made;
   }
 
-  progress({ job, sealed }: JobRecord): JobProgress {
+  progress({ job, sealed }: KeptJob): JobProgress {
     return sealed?.progress ?? this.#open.get(job.id)?.progress() ?? nothing;
   }
 
@@ -124,7 +124,7 @@ export class ProgressBook {
   }
 
   /** A job that has ended gets its fence, and its progress for good; also where who ended it died before. */
-  async sealed(found: Found<JobRecord>): Promise<Found<JobRecord>> {
+  async sealed(found: FoundRecord<KeptJob>): Promise<FoundRecord<KeptJob>> {
     const { record } = found;
     const { id } = record.job;
     if (!hasEnded(record.job) || record.sealed !== null) return found;
@@ -133,7 +133,7 @@ export class ProgressBook {
       throw new MillraceError("job_store_failed", `the results of ${id} are not heard of in time`);
     }
     const progress = this.#open.get(id)?.progress() ?? nothing;
-    const sealed: JobRecord = {
+    const sealed: KeptJob = {
       ...record,
       sequence: record.sequence ?? found.revision,
       sealed: { fence, progress },
@@ -154,13 +154,13 @@ export class ProgressBook {
   }
 
   /** Also of a job that ended, whose results are looked at again then. */
-  async tally(jobId: string): Promise<Tally> {
+  async tally(jobId: string): Promise<ChunkTally> {
     const { session, names, index } = this.#options;
     const fence = index.jobs.get(jobId)?.fence ?? null;
     if (fence === null) return this.of(jobId);
     const known = this.#ended.get(jobId);
     if (known !== undefined) return known;
-    const tally = new Tally();
+    const tally = new ChunkTally();
     tally.fence = fence;
     const feed = new Feed({
       stream: names.results,
@@ -177,7 +177,7 @@ export class ProgressBook {
     return tally;
   }
 
-  #keepEnded(jobId: string, tally: Tally): void {
+  #keepEnded(jobId: string, tally: ChunkTally): void {
     this.#open.delete(jobId);
     this.#ended.set(jobId, tally);
     for (const oldest of this.#ended.keys()) {
@@ -197,7 +197,7 @@ export class ProgressBook {
     else if (this.#add(this.of(jobId), message)) onChanged(jobId);
   }
 
-  #add(tally: Tally, message: JsMsg): boolean {
+  #add(tally: ChunkTally, message: JsMsg): boolean {
     const chunk = Number(this.#options.names.tokens(message.subject)[2]);
     if (!Number.isSafeInteger(chunk) || chunk < 0 || chunk > chunksMax) return false;
     try {

@@ -18,10 +18,11 @@ import {
   type StoredFile,
   type StoredJob,
 } from "../store.js";
+import type { SequenceRange } from "./bodies.js";
 import type { Names, RecordKind } from "./names.js";
-import type { Nats, Session } from "./session.js";
+import type { Nats, StoreSession } from "./session.js";
 
-export interface JobRecord {
+export interface KeptJob {
   readonly is: "job";
   /** Null in its first message, whose own sequence it is. */
   readonly sequence: number | null;
@@ -39,6 +40,8 @@ export interface JobRecord {
 export interface FileRecord {
   readonly is: "file";
   readonly file: Omit<StoredFile, "sequence">;
+  /** Of its chunks in their stream; null: it has none. */
+  readonly range: SequenceRange | null;
 }
 
 /** Who writes it says so again and again; who stops doing so has died. */
@@ -47,10 +50,10 @@ export interface WritingRecord {
   readonly beat: number;
 }
 
-export interface KeyRecord {
+export interface RequestKeyRecord {
   readonly is: "key";
   /** The job that the request made, or is about to make. */
-  readonly job: JobRecord;
+  readonly job: KeptJob;
   readonly untilMs: number;
 }
 
@@ -64,14 +67,14 @@ export interface GoneRecord {
 }
 
 export type StoreRecord =
-  | JobRecord
+  | KeptJob
   | FileRecord
   | WritingRecord
-  | KeyRecord
+  | RequestKeyRecord
   | TimeRecord
   | GoneRecord;
 
-export interface Found<Kind extends StoreRecord = StoreRecord> {
+export interface FoundRecord<Kind extends StoreRecord = StoreRecord> {
   readonly record: Kind;
   readonly revision: number;
 }
@@ -80,15 +83,15 @@ export interface Found<Kind extends StoreRecord = StoreRecord> {
 const writeHeader = "Millrace-Write";
 
 export class Records {
-  readonly #session: Session;
+  readonly #session: StoreSession;
   readonly #names: Names;
 
-  constructor(session: Session, names: Names) {
+  constructor(session: StoreSession, names: Names) {
     this.#session = session;
     this.#names = names;
   }
 
-  async get(kind: RecordKind, id: string): Promise<Found | null> {
+  async get(kind: RecordKind, id: string): Promise<FoundRecord | null> {
     return await this.#session.run((nats) => this.#read(nats, this.#names.record(kind, id)));
   }
 
@@ -147,7 +150,7 @@ export class Records {
     return info.state.last_seq;
   }
 
-  async #read({ jsm }: Nats, subject: string): Promise<Found | null> {
+  async #read({ jsm }: Nats, subject: string): Promise<FoundRecord | null> {
     // Of the leader: a replica may be behind what was acknowledged.
     const message = await jsm.streams.getMessage(this.#names.records, { last_by_subj: subject });
     if (message === null) return null;
@@ -186,7 +189,7 @@ export interface JobEntry {
   readonly fileId: string;
   readonly chunks: number;
   /** The whole record, while it is open. */
-  readonly open: Found<JobRecord> | null;
+  readonly open: FoundRecord<KeptJob> | null;
   readonly expiresAtMs: number | null;
   readonly resultsFrom: number;
   readonly derived: readonly string[];
@@ -240,7 +243,7 @@ export class RecordIndex {
   }
 
   /** What this server wrote itself, at once; what comes again changes nothing. */
-  apply(kind: RecordKind, id: string, { record, revision }: Found): string | null {
+  apply(kind: RecordKind, id: string, { record, revision }: FoundRecord): string | null {
     const maps = { job: this.jobs, file: this.files, key: this.keys, meta: null };
     const writing = kind === "file" ? this.writing.get(id) : undefined;
     const known = maps[kind]?.get(id) ?? this.gone.get(`${kind}.${id}`) ?? writing;
@@ -264,7 +267,7 @@ function fileEntry({ file }: FileRecord, revision: number): FileEntry {
   return { id, revision, owner, isInternal, createdAtMs, expiresAtMs, jobId, chunks };
 }
 
-function jobEntry(record: JobRecord, revision: number): JobEntry {
+function jobEntry(record: KeptJob, revision: number): JobEntry {
   const { job, sequence, resultsFrom, derived, sealed } = record;
   return {
     id: job.id,
@@ -282,11 +285,11 @@ function jobEntry(record: JobRecord, revision: number): JobEntry {
 }
 
 /** A job as it is made. */
-export function newJobRecord(
+export function newKeptJob(
   job: NewJob,
   file: Pick<StoredFile, "lines" | "chunks">,
   resultsFrom: number,
-): JobRecord {
+): KeptJob {
   return {
     is: "job",
     sequence: null,

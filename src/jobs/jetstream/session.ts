@@ -43,7 +43,7 @@ export interface StoreLoss {
   readonly files: number;
 }
 
-export interface SessionOptions {
+export interface StoreSessionOptions {
   readonly link: NatsLink;
   readonly names: Names;
   readonly replicas: number;
@@ -76,8 +76,8 @@ interface Format {
   readonly loss: StoreLoss | null;
 }
 
-export class Session {
-  readonly #options: SessionOptions;
+export class StoreSession {
+  readonly #options: StoreSessionOptions;
   readonly #ended = new AbortController();
   readonly #stopListening: () => void;
   #ready: Nats | null = null;
@@ -92,7 +92,7 @@ export class Session {
   #reason = "NATS was not reached yet";
   readonly #waiting = new Set<() => void>();
 
-  constructor(options: SessionOptions) {
+  constructor(options: StoreSessionOptions) {
     this.#options = options;
     this.#stopListening = options.link.listen({
       onConnected: (nc) => this.#connected(nc),

@@ -1,22 +1,22 @@
 /** Files of the store: heads among the records, chunks in a stream of their own. */
 import { MillraceError } from "millrace-client/wire";
 import type { Chunk, DerivedFile, FileWriting, NewFile, PageQuery, StoredFile } from "../store.js";
-import type { Bodies } from "./bodies.js";
+import type { Bodies, SequenceRange } from "./bodies.js";
 import type { Feed } from "./feed.js";
 import { JetStreamFileWriting } from "./file-writing.js";
 import { isId, type Names } from "./names.js";
-import { indexed, pageOf } from "./pages.js";
-import type { FileRecord, Found, RecordIndex, Records, StoreRecord } from "./records.js";
-import type { Session } from "./session.js";
-import type { UsageBook } from "./usage.js";
+import { entriesPage, whenIndexed } from "./pages.js";
+import type { FileRecord, FoundRecord, RecordIndex, Records, StoreRecord } from "./records.js";
+import type { StoreSession } from "./session.js";
+import type { StoreUsage } from "./usage.js";
 
 export interface StoreFilesOptions {
-  readonly session: Session;
+  readonly session: StoreSession;
   readonly names: Names;
   readonly index: RecordIndex;
   readonly records: Records;
   readonly bodies: Bodies;
-  readonly usage: UsageBook;
+  readonly usage: StoreUsage;
   /** Of records. */
   readonly feed: Feed;
   readonly abandonedMs: number;
@@ -70,14 +70,14 @@ export class StoreFiles {
 
   async list(query: PageQuery): Promise<readonly StoredFile[]> {
     const { index, records, feed } = this.#options;
-    await indexed(records, feed);
+    await whenIndexed(records, feed);
     const seen = [...index.files.values()]
       .filter(({ id, isInternal, jobId }) => {
         if (isInternal) return false;
         return jobId === null || index.jobs.get(jobId)?.derived.includes(id) === true;
       })
       .map((file) => ({ ...file, sequence: file.revision }));
-    const files = await Promise.all(pageOf(seen, query).map(({ id }) => this.get(id)));
+    const files = await Promise.all(entriesPage(seen, query).map(({ id }) => this.get(id)));
     return files.filter((file) => file !== null);
   }
 
@@ -104,7 +104,8 @@ export class StoreFiles {
       if (found === null) return false;
       const gone = await this.removeRecord(id, found.revision);
       if (!gone) continue;
-      if (found.record.file.of === null) await this.removeChunks(id);
+      const { file, range } = found.record;
+      if (file.of === null) await this.removeChunks(id, range);
       await this.#options.usage.refresh();
       return true;
     }
@@ -118,16 +119,15 @@ export class StoreFiles {
     return revision !== null;
   }
 
-  async removeChunks(id: string): Promise<void> {
-    const { session, names, bodies } = this.#options;
-    const filter = names.chunk(id, ">");
-    await session.run(({ jsm }) => jsm.streams.purge(names.chunks, { filter }));
+  async removeChunks(id: string, range: SequenceRange | null = null): Promise<void> {
+    const { names, bodies } = this.#options;
+    await bodies.purge(names.chunks, names.chunk(id, ">"), range);
     await bodies.removeParts(id);
   }
 
   /** Seen by nobody before its job says that it is there. Again: nothing. */
   async derive(derived: DerivedFile): Promise<void> {
-    const record: FileRecord = { is: "file", file: { ...derived, chunks: 0 } };
+    const record: FileRecord = { is: "file", file: { ...derived, chunks: 0 }, range: null };
     const at = { kind: "file", id: derived.id, expected: 0 } as const;
     const revision = await this.#options.records.put(at, record);
     if (revision !== null) this.#apply(derived.id, record, revision);
@@ -139,7 +139,7 @@ export class StoreFiles {
     await Promise.allSettled([...this.#writing].map((writing) => writing.abort()));
   }
 
-  async #find(id: string): Promise<Found<FileRecord> | null> {
+  async #find(id: string): Promise<FoundRecord<FileRecord> | null> {
     if (!isId(id)) return null;
     const found = await this.#options.records.get("file", id);
     if (found?.record.is !== "file") return null;

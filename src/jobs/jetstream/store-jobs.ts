@@ -9,32 +9,32 @@ import {
   type PageQuery,
   type StoredJob,
 } from "../store.js";
-import type { Bodies, Place } from "./bodies.js";
+import type { Bodies, BodyPlace, SequenceRange } from "./bodies.js";
 import type { Feed } from "./feed.js";
 import { isId, keyToken, type Names } from "./names.js";
-import { indexed, pageOf } from "./pages.js";
+import { entriesPage, whenIndexed } from "./pages.js";
 import type { ProgressBook } from "./progress-book.js";
 import {
-  type Found,
+  type FoundRecord,
   type JobEntry,
-  type JobRecord,
-  newJobRecord,
+  type KeptJob,
+  newKeptJob,
   type RecordIndex,
   type Records,
 } from "./records.js";
-import type { Session } from "./session.js";
+import type { StoreSession } from "./session.js";
 import type { StoreFiles } from "./store-files.js";
 import { packResultNumbers, readResultNumbers } from "./tallies.js";
-import type { UsageBook } from "./usage.js";
+import type { StoreUsage } from "./usage.js";
 
 export interface StoreJobsOptions {
-  readonly session: Session;
+  readonly session: StoreSession;
   readonly names: Names;
   readonly index: RecordIndex;
   readonly records: Records;
   readonly bodies: Bodies;
   readonly progress: ProgressBook;
-  readonly usage: UsageBook;
+  readonly usage: StoreUsage;
   readonly files: StoreFiles;
   /** Of records. */
   readonly feed: Feed;
@@ -55,7 +55,7 @@ export class StoreJobs {
     if (before !== null) return { job: this.#stored(before), isNew: false };
     const file = await files.get(job.fileId);
     if (file === null) throw new MillraceError("file_not_found", `there is no file ${job.fileId}`);
-    const record = newJobRecord(job, file, progress.resultsFrom);
+    const record = newKeptJob(job, file, progress.resultsFrom);
     usage.claimNew(JSON.stringify(record).length);
     const other = await this.#claimKey(job, record);
     if (other !== null) return { job: this.#stored(other), isNew: false };
@@ -74,13 +74,13 @@ export class StoreJobs {
 
   async list(query: PageQuery): Promise<readonly StoredJob[]> {
     const { index, records, feed } = this.#options;
-    await indexed(records, feed);
-    return await this.#all(pageOf(index.jobs.values(), query));
+    await whenIndexed(records, feed);
+    return await this.#all(entriesPage(index.jobs.values(), query));
   }
 
   async open(): Promise<readonly StoredJob[]> {
     const { index, records, feed } = this.#options;
-    await indexed(records, feed);
+    await whenIndexed(records, feed);
     const open = [...index.jobs.values()].flatMap((job) => (job.open === null ? [] : [job.open]));
     return open.map((found) => this.#stored(found)).sort((a, b) => a.sequence - b.sequence);
   }
@@ -104,7 +104,7 @@ export class StoreJobs {
       for (const file of derived) await files.derive(file);
       isDerived = true;
       const { record } = found;
-      const next: JobRecord = {
+      const next: KeptJob = {
         ...record,
         job: { ...record.job, ...changed },
         derived: [...new Set([...record.derived, ...derived.map((file) => file.id)])],
@@ -128,17 +128,17 @@ export class StoreJobs {
     for (;;) {
       const found = isId(id) ? await records.get("job", id) : null;
       if (found?.record.is !== "job") return false;
-      const { job, derived } = found.record;
+      const { job, derived, resultsFrom: from } = found.record;
       const record = { is: "gone" } as const;
       const revision = await records.put({ kind: "job", id, expected: found.revision }, record);
       if (revision === null) continue;
       this.#options.index.apply("job", id, { record, revision });
       // Whoever commits results of it just now takes them away again.
-      await progress.putFence(id);
+      const to = await progress.putFence(id);
       progress.forget(id);
       this.#options.onChanged(id);
       await this.#forgetKey(job);
-      await this.removeResults(id);
+      await this.removeResults(id, { from, to });
       for (const file of derived) await files.remove(file);
       const input = await files.get(job.fileId);
       if (input?.isInternal === true) await files.remove(job.fileId);
@@ -147,10 +147,9 @@ export class StoreJobs {
     }
   }
 
-  async removeResults(id: string): Promise<void> {
-    const { session, names, bodies } = this.#options;
-    const filter = names.result(id, ">");
-    await session.run(({ jsm }) => jsm.streams.purge(names.results, { filter }));
+  async removeResults(id: string, range: SequenceRange | null = null): Promise<void> {
+    const { names, bodies } = this.#options;
+    await bodies.purge(names.results, names.result(id, ">"), range);
     await bodies.removeParts(id);
   }
 
@@ -206,7 +205,7 @@ export class StoreJobs {
 
   /** The job of this request key, and the key as it was read: only what was read may be replaced. */
   async #madeBefore({ owner, requestKey }: NewJob): Promise<{
-    readonly job: Found<JobRecord> | null;
+    readonly job: FoundRecord<KeptJob> | null;
     readonly keyRevision: number;
   }> {
     if (requestKey === null) return { job: null, keyRevision: 0 };
@@ -217,7 +216,7 @@ export class StoreJobs {
   }
 
   /** The key holds the whole job: whoever comes second makes it, if who came first did not live to. */
-  async #claimKey(job: NewJob, record: JobRecord): Promise<Found<JobRecord> | null> {
+  async #claimKey(job: NewJob, record: KeptJob): Promise<FoundRecord<KeptJob> | null> {
     const { owner, requestKey, requestKeyUntilMs } = job;
     if (requestKey === null) return null;
     const { records, index } = this.#options;
@@ -246,7 +245,7 @@ export class StoreJobs {
   }
 
   /** The job as it is, if it was made before; null: it is deleted. */
-  async #make(record: JobRecord): Promise<Found<JobRecord> | null> {
+  async #make(record: KeptJob): Promise<FoundRecord<KeptJob> | null> {
     const { id } = record.job;
     const revision = await this.#options.records.put({ kind: "job", id, expected: 0 }, record);
     if (revision === null) return await this.#find(id);
@@ -256,7 +255,7 @@ export class StoreJobs {
   }
 
   /** Null: somebody was faster. */
-  async #put(found: Found<JobRecord>, record: JobRecord): Promise<Found<JobRecord> | null> {
+  async #put(found: FoundRecord<KeptJob>, record: KeptJob): Promise<FoundRecord<KeptJob> | null> {
     const { id } = record.job;
     const next = { ...record, sequence: record.sequence ?? found.revision };
     const at = { kind: "job", id, expected: found.revision } as const;
@@ -267,7 +266,7 @@ export class StoreJobs {
     return made;
   }
 
-  async #find(id: string): Promise<Found<JobRecord> | null> {
+  async #find(id: string): Promise<FoundRecord<KeptJob> | null> {
     if (!isId(id)) return null;
     const found = await this.#options.records.get("job", id);
     if (found?.record.is !== "job") return null;
@@ -296,17 +295,17 @@ export class StoreJobs {
     if (job?.record.is !== "job") await bodies.removeParts(jobId);
   }
 
-  #place(jobId: string, index: number): Place {
+  #place(jobId: string, index: number): BodyPlace {
     const { names } = this.#options;
     return { stream: names.results, subject: names.result(jobId, index), ownerId: jobId };
   }
 
-  #stored({ record, revision }: Found<JobRecord>): StoredJob {
+  #stored({ record, revision }: FoundRecord<KeptJob>): StoredJob {
     const progress = this.#options.progress.progress(record);
     return { ...record.job, sequence: record.sequence ?? revision, progress };
   }
 
-  #apply(found: Found<JobRecord>): void {
+  #apply(found: FoundRecord<KeptJob>): void {
     const { id } = found.record.job;
     if (this.#options.index.apply("job", id, found) !== null) this.#options.onChanged(id);
   }

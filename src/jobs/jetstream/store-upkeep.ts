@@ -2,12 +2,12 @@
 import { messageOf } from "../../work/thrown.js";
 import type { ProgressBook } from "./progress-book.js";
 import type { GoneEntry, RecordIndex, Records } from "./records.js";
-import type { Session, StoreLog } from "./session.js";
+import type { StoreLog, StoreSession } from "./session.js";
 import type { StoreFiles } from "./store-files.js";
 import type { StoreJobs } from "./store-jobs.js";
 
 export interface StoreUpkeepOptions {
-  readonly session: Session;
+  readonly session: StoreSession;
   readonly index: RecordIndex;
   readonly records: Records;
   readonly progress: ProgressBook;

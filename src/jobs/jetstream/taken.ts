@@ -1,14 +1,14 @@
 /** A chunk in hand: JetStream gives it to somebody else when it has not heard of it for a while. */
 import { messageOf } from "../../work/thrown.js";
 import type { TakenChunk } from "../chunk-queue.js";
-import type { Nats, Session, StoreLog } from "./session.js";
+import type { Nats, StoreLog, StoreSession } from "./session.js";
 
 export interface TakenOptions {
   readonly jobId: string;
   readonly index: number;
   /** Where JetStream hears of it. */
   readonly reply: string;
-  readonly session: Session;
+  readonly session: StoreSession;
   readonly log: StoreLog;
   readonly ackWaitMs: number;
   readonly onEnd: () => void;

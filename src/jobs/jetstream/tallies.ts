@@ -9,7 +9,7 @@ import type { ChunkResults, JobProgress } from "../store.js";
 
 export type ResultNumbers = Omit<ChunkResults, "index" | "body">;
 
-export class Tally {
+export class ChunkTally {
   /** Sequence of the fence. */
   fence: number | null = null;
   #bits = new Uint8Array(64);

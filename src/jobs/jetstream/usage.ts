@@ -3,16 +3,16 @@ import { MillraceError } from "millrace-client/wire";
 import { messageOf } from "../../work/thrown.js";
 import { chunkLimits } from "../store.js";
 import type { Names } from "./names.js";
-import type { Nats, Session, StoreLog } from "./session.js";
+import type { Nats, StoreLog, StoreSession } from "./session.js";
 
 const refreshMs = 5_000;
 /** Of a message beside its body: its subject, headers, length and checksum. */
 const messageBytes = 160;
 const newBytesMin = chunkLimits.bytesMax + 4 * 1024;
 
-export class UsageBook {
+export class StoreUsage {
   readonly bytesMax: number;
-  readonly #session: Session;
+  readonly #session: StoreSession;
   readonly #names: Names;
   readonly #log: StoreLog;
   readonly #timer: NodeJS.Timeout;
@@ -20,7 +20,7 @@ export class UsageBook {
   #refreshing: Promise<void> | null = null;
 
   constructor(options: {
-    readonly session: Session;
+    readonly session: StoreSession;
     readonly names: Names;
     readonly bytesMax: number;
     readonly log: StoreLog;

@@ -1,5 +1,5 @@
 /** One after the other, in the order in which they came. */
-export class Turns {
+export class TakingTurns {
   #last: Promise<void> = Promise.resolve();
 
   /** Gives what ends the turn. @throws the signal's reason: then it was nobody's turn */
