@@ -14,7 +14,6 @@ export interface AnnouncerParts {
   readonly link: NatsLink;
   readonly options: Pick<Options, "role">;
   readonly views: ServerViews;
-  readonly messageBytesMax: number;
   /** Null: no pipelines, and nothing to be asked for. */
   readonly side: NodeSide | null;
 }
@@ -78,7 +77,7 @@ export class NodeAnnouncer {
   }
 
   #entry(): NodeEntry {
-    const { link, options, views, messageBytesMax, side } = this.#parts;
+    const { link, options, views, side } = this.#parts;
     const { node, version, environment, configHash } = views.identity;
     const { state, isDraining } = { state: views.ready().state, isDraining: views.isDraining };
     const own = {
@@ -112,7 +111,6 @@ export class NodeAnnouncer {
       hasLeft: this.#hasLeft,
       pipelines,
       waits,
-      messageBytesMax,
       models,
     };
   }

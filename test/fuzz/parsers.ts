@@ -8,6 +8,7 @@ import { httpFrontParsers } from "./parsers/http-fronts.js";
 import { inferV2Parser } from "./parsers/infer-v2.js";
 import { keyFileParser } from "./parsers/key-files.js";
 import { modelFileParsers } from "./parsers/model-files.js";
+import { natsParser } from "./parsers/nats-messages.js";
 import { ndjsonParser } from "./parsers/ndjson.js";
 import { pictureParser } from "./parsers/pictures.js";
 import { requestParsers } from "./parsers/requests.js";
@@ -29,6 +30,7 @@ export const parsers: readonly FuzzParser[] = [
   queryParser,
   compressedParser,
   keyFileParser,
+  natsParser,
   ndjsonParser,
   pictureParser,
   ...modelFileParsers,

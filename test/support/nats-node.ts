@@ -84,7 +84,6 @@ export class FakeNode implements AsyncDisposable {
       link,
       options: { role: "node" },
       views: this.#views(),
-      messageBytesMax: 16_000_000,
       side: this.#side(task, model, submit),
     });
   }
