@@ -108,15 +108,14 @@ export class Directory implements Disposable {
     this.#parts.onChange?.();
   }
 
-  /** Items of this model went there. */
+  /** So many items went there, each of which takes so much of a pipeline. */
   sent(
     instance: string,
-    { model, items }: { readonly model: string; readonly items: number },
+    { items, itemMs }: { readonly items: number; readonly itemMs: number },
   ): void {
     const node = this.#nodes.get(instance);
     if (node === undefined) return;
     node.sentItems += items;
-    const itemMs = node.model(model)?.itemMs ?? 0;
     node.sent((items * itemMs) / Math.max(1, node.entry.pipelines), this.#edges());
   }
 

@@ -19,7 +19,7 @@ export interface NodeModel {
   readonly reason: string | null;
   /** Until it is resident; 0 where it is. */
   readonly loadMs: number;
-  /** Of a pipeline's time, that an item takes. */
+  /** Of a pipeline's time, that an item takes; 0: none has run yet. */
   readonly itemMs: number;
   /** Of its description, which is asked for once. */
   readonly infoId: string;

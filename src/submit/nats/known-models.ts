@@ -84,7 +84,7 @@ export function candidatesFor(
   { nodes }: Pick<Known, "nodes">,
   ownInstance: string,
 ): readonly NodeCandidate[] {
-  return nodes.flatMap((known) => {
+  const candidates = nodes.flatMap((known) => {
     const its = known.model(model);
     const { instance, node, isDraining, pipelines } = known.entry;
     if (its?.ready !== true || !its.tasks.includes(task)) return [];
@@ -93,6 +93,17 @@ export function candidatesFor(
     const waitMs = workClass === "realtime" ? known.waits.realtimeMs : known.waits.bulkMs;
     return [{ instance, node, isLocal: false, waitMs, loadMs, itemMs, pipelines }];
   });
+  const meanMs = meanItemMs(candidates);
+  return candidates.map((each) => (each.itemMs > 0 ? each : { ...each, itemMs: meanMs }));
+}
+
+const itemMsUnknown = 20;
+
+/** A node that has run none of it yet is as fast as the others, as far as anybody knows. */
+function meanItemMs(candidates: readonly NodeCandidate[]): number {
+  const known = candidates.filter(({ itemMs }) => itemMs > 0);
+  if (known.length === 0) return itemMsUnknown;
+  return known.reduce((sum, { itemMs }) => sum + itemMs, 0) / known.length;
 }
 
 /** Why a model that is known has no candidate. */
