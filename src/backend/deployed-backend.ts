@@ -81,7 +81,7 @@ class Membership {
   /** Nobody sends anything here any more; what came is done. */
   drain(): void {
     this.submit.refuseNew();
-    this.#announcer?.changed();
+    this.#announcer?.say();
   }
 
   async stop(drainMs: number): Promise<boolean> {

@@ -91,7 +91,7 @@ export class FakeNode implements AsyncDisposable {
   /** As a server that gets SIGTERM. */
   drain(): void {
     this.isDraining = true;
-    this.announcer.changed();
+    this.announcer.say();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
