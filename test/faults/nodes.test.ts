@@ -350,3 +350,28 @@ test(
     assert.deepEqual(await failed, ["worker_lost"]);
   },
 );
+
+test(
+  "what no other node is left for is done on the server's own pipelines, at the places that it had",
+  options,
+  async () => {
+    await using server = await NatsServer.start();
+    using model = new FakeModel();
+    await using fake = new FakeLocal({ model, count: 1 });
+    await fake.events.next("loaded");
+    model.write("release");
+    const here = { node: "e1", submit: fake.local, serves: (name: string) => name === "fake" };
+    await using edge = await NatsEdge.start({ url: server.url, task, here });
+    await using node = await WiredNode.start(server, "n1");
+    await edge.knows(1);
+    const mixed = [...texts, "bad", "7."];
+    const { summary, outcomes } = await ask(
+      { edge },
+      mixed,
+      afterTwenty(() => node.wire.sever()),
+    );
+    assert.deepEqual(outcomes.map(textOrCode), [...done, "input_too_long", "7"]);
+    assert.equal(outcomes.length, mixed.length);
+    assert(Object.keys(summary.pipelines).includes("e1/p0"), JSON.stringify(summary.pipelines));
+  },
+);
