@@ -6,7 +6,7 @@
  *   body-kind.ts     what a body is; ../read-question.ts: the object → a question
  *   task-route.ts    ask → one JSON reply, or a line for each input as it is ready
  */
-import type { MillraceError, ModelsResponse } from "millrace-client/wire";
+import type { MillraceError, ModelsResponse, NodeStatus } from "millrace-client/wire";
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
 import { mayUse } from "../../work/caller.js";
 import { modelsOf } from "../callers-models.js";
@@ -74,7 +74,8 @@ class NativeFront implements HttpFront {
             }),
           ]),
       memory("/metrics", { access: "admin", doc: docs.metrics }, async (exchange) => {
-        const body = await metrics.scrape(() => views.status());
+        const nodes = (): readonly NodeStatus[] => views.nodes?.().nodes ?? [];
+        const body = await metrics.scrape(() => views.status(), nodes);
         exchange.reply({ status: 200, contentType: metrics.contentType, body });
       }),
       ...(openApi === undefined
