@@ -7,7 +7,6 @@
  *   node             the local backend                                       ◄── front/nats ═══ edges
  */
 import { MillraceError } from "millrace-client/wire";
-import { messageBytesMaxOf } from "../listen/nats/listener.js";
 import type { NatsLink } from "../nats/connection.js";
 import { Directory } from "../nats/directory.js";
 import { type Here, NatsSubmit } from "../submit/nats/nats-submit.js";
@@ -76,14 +75,13 @@ class Membership {
   /** Others hear of this server from now on, and where `side` is one send it requests. */
   announce(views: ServerViews, side: NodeSide | null): void {
     const { options } = this.#parts.configuration;
-    const messageBytesMax = messageBytesMaxOf(options);
-    this.#announcer = new NodeAnnouncer({ link: this.link, options, views, messageBytesMax, side });
+    this.#announcer = new NodeAnnouncer({ link: this.link, options, views, side });
   }
 
   /** Nobody sends anything here any more; what came is done. */
   drain(): void {
     this.submit.refuseNew();
-    this.#announcer?.changed();
+    this.#announcer?.say();
   }
 
   async stop(drainMs: number): Promise<boolean> {

@@ -14,7 +14,6 @@ export interface AnnouncerParts {
   readonly link: NatsLink;
   readonly options: Pick<Options, "role">;
   readonly views: ServerViews;
-  readonly messageBytesMax: number;
   /** Null: no pipelines, and nothing to be asked for. */
   readonly side: NodeSide | null;
 }
@@ -34,16 +33,16 @@ export class NodeAnnouncer {
 
   constructor(parts: AnnouncerParts) {
     this.#parts = parts;
-    this.#timer = setInterval(() => this.#say(), entryMs);
+    this.#timer = setInterval(() => this.say(), entryMs);
     this.#timer.unref();
     this.#stops.push(parts.link.listen({ onConnected: () => this.#connected() }));
-    if (parts.side !== null) this.#stops.push(parts.side.onChange(() => this.changed()));
+    if (parts.side !== null) this.#stops.push(parts.side.onChange(() => this.#changed()));
   }
 
-  changed(): void {
+  #changed(): void {
     this.#soon ??= setTimeout(() => {
       this.#soon = null;
-      this.#say();
+      this.say();
     }, changeMs);
   }
 
@@ -51,7 +50,7 @@ export class NodeAnnouncer {
   leave(): void {
     if (this.#hasLeft) return;
     this.#hasLeft = true;
-    this.#say();
+    this.say();
     clearInterval(this.#timer);
     if (this.#soon !== null) clearTimeout(this.#soon);
     for (const stop of this.#stops) stop();
@@ -69,16 +68,17 @@ export class NodeAnnouncer {
       });
       this.#stops.push(() => subscription.unsubscribe());
     }
-    this.#say();
+    this.say();
   }
 
-  #say(): void {
+  /** At once. */
+  say(): void {
     const { link } = this.#parts;
     link.connected?.publish(subjectsOf(link.prefix).nodes, encodeEntry(this.#entry()));
   }
 
   #entry(): NodeEntry {
-    const { link, options, views, messageBytesMax, side } = this.#parts;
+    const { link, options, views, side } = this.#parts;
     const { node, version, environment, configHash } = views.identity;
     const { state, isDraining } = { state: views.ready().state, isDraining: views.isDraining };
     const own = {
@@ -112,7 +112,6 @@ export class NodeAnnouncer {
       hasLeft: this.#hasLeft,
       pipelines,
       waits,
-      messageBytesMax,
       models,
     };
   }

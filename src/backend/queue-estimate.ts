@@ -10,7 +10,7 @@ export interface QueueEstimate {
   readonly waits: NodeWaits;
   /** Pipelines that are up. */
   readonly pipelines: number;
-  /** Of a pipeline's time, by model. */
+  /** Of a pipeline's time, by model; 0: none of it has run yet. */
   readonly itemMs: (model: string) => number;
 }
 
@@ -33,12 +33,12 @@ export function estimateQueue(
     allInputs += inputs;
   }
   const meanMs = allInputs === 0 ? itemMsUnknown : allMs / allInputs;
-  const itemMs = (model: string): number => itemMsOf.get(model) ?? meanMs;
+  const itemMs = (model: string): number => itemMsOf.get(model) ?? 0;
   const up = pipelines.filter(isUp);
   const count = Math.max(1, up.length);
   const queuedMs = { realtime: 0, bulk: 0 };
   for (const { model, class: workClass, items } of queues) {
-    queuedMs[workClass] += items * itemMs(model);
+    queuedMs[workClass] += items * (itemMs(model) || meanMs);
   }
   // Realtime joins what runs at its next step, and yet shares the machine with it: it waits for a part of that.
   const runningMs = up.reduce((sum, { items }) => sum + items.inFlight * meanMs, 0);

@@ -4,6 +4,7 @@
  */
 import type {
   ErrorCode,
+  NodeStatus,
   PipelineState,
   RequestTimings,
   StatusResponse,
@@ -143,11 +144,15 @@ export class Metrics {
    * The text of `/metrics`. Takes the status, so that a scrape and `/status` can never disagree. Where making it takes more than
    * a tenth of the time for long, who asks is told what was true some milliseconds ago.
    */
-  scrape(status: () => StatusResponse): Promise<string> {
+  scrape(
+    status: () => StatusResponse,
+    nodes: () => readonly NodeStatus[] = () => [],
+  ): Promise<string> {
     const askedAtMs = performance.now();
     this.#scrapeMs = Math.max(0, this.#scrapeMs - (askedAtMs - this.#scrapedAtMs) / 10);
     this.#scrapedAtMs = askedAtMs;
     if (this.#scraped !== null && this.#scrapeMs > scrapeMsMax) return this.#scraped;
+    this.#readNodes(nodes());
     const scraped = this.#render(status());
     const made = (): void => {
       this.#scrapeMs += performance.now() - askedAtMs;
@@ -181,6 +186,19 @@ export class Metrics {
     this.#set("millrace_replies_bytes", {}, status.process.repliesBytes);
     this.#set("millrace_process_memory_bytes", {}, status.process.rssBytes);
     this.#set("millrace_event_loop_delay_seconds", {}, status.process.eventLoopDelayP99Ms / 1000);
+  }
+
+  /** By name: of two of one name the one that is heard of last. */
+  #readNodes(nodes: readonly NodeStatus[]): void {
+    this.#clear("millrace_node_ready", "millrace_node_wait_seconds", "millrace_node_age_seconds");
+    for (const { node, role, state, draining, ageMs, waitMs } of nodes) {
+      const takes = !draining && (state === "ready" || state === "degraded");
+      this.#set("millrace_node_ready", { node, role }, takes ? 1 : 0);
+      this.#set("millrace_node_age_seconds", { node }, ageMs / 1000);
+      for (const [name, ms] of Object.entries(waitMs)) {
+        this.#set("millrace_node_wait_seconds", { node, class: name }, ms / 1000);
+      }
+    }
   }
 
   #readQueues(status: StatusResponse): void {

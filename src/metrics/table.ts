@@ -66,6 +66,17 @@ export const metricTable: Readonly<Record<MetricName, MetricDefinition>> = defin
     "front",
     "reason",
   ),
+  millrace_node_ready: gauge(
+    "1 where a server of the deployment takes work, else 0.",
+    "node",
+    "role",
+  ),
+  millrace_node_wait_seconds: gauge(
+    "How soon a node would take an item, as it reckons itself.",
+    "node",
+    "class",
+  ),
+  millrace_node_age_seconds: gauge("Since a server of the deployment said what it has.", "node"),
   millrace_node_items_total: counter("Inputs that another node of the deployment ran.", "node"),
   millrace_node_losses_total: counter(
     "Requests under which a node ended or was cut off; what it had not answered went to another.",
@@ -186,6 +197,9 @@ export type MetricName =
   | "millrace_status_polls_total"
   | "millrace_connections"
   | "millrace_messages_dropped_total"
+  | "millrace_node_ready"
+  | "millrace_node_wait_seconds"
+  | "millrace_node_age_seconds"
   | "millrace_node_items_total"
   | "millrace_node_losses_total"
   | "millrace_shared_prefixes_total"

@@ -5,7 +5,7 @@
 import { Backlog } from "./backlog.js";
 import { beatMs } from "./beats.js";
 import type { NatsLink, NatsLog } from "./connection.js";
-import { type NodeEntry, type NodeWaits, readEntry } from "./node-entry.js";
+import { type NodeEntry, type NodeModel, type NodeWaits, readEntry } from "./node-entry.js";
 import { subjectsOf } from "./subjects.js";
 
 export interface KnownNode {
@@ -15,6 +15,8 @@ export interface KnownNode {
   readonly sentItems: number;
   /** What it said of its queue, with what has been sent and done since. */
   readonly waits: NodeWaits;
+  /** Of that name, as it has it. */
+  model(name: string): NodeModel | undefined;
 }
 
 class Node implements KnownNode {
@@ -23,6 +25,7 @@ class Node implements KnownNode {
   sentItems = 0;
   readonly #realtime = new Backlog();
   readonly #bulk = new Backlog();
+  #models: ReadonlyMap<string, NodeModel> = new Map();
 
   constructor(entry: NodeEntry) {
     this.entry = entry;
@@ -33,8 +36,13 @@ class Node implements KnownNode {
     const nowMs = performance.now();
     this.entry = entry;
     this.ageMs = 0;
+    this.#models = new Map(entry.models.map((each) => [each.name, each]));
     this.#realtime.said(entry.waits.realtimeMs, nowMs);
     this.#bulk.said(entry.waits.bulkMs, nowMs);
+  }
+
+  model(name: string): NodeModel | undefined {
+    return this.#models.get(name);
   }
 
   get waits(): NodeWaits {
@@ -100,15 +108,14 @@ export class Directory implements Disposable {
     this.#parts.onChange?.();
   }
 
-  /** Items of this model went there. */
+  /** So many items went there, each of which takes so much of a pipeline. */
   sent(
     instance: string,
-    { model, items }: { readonly model: string; readonly items: number },
+    { items, itemMs }: { readonly items: number; readonly itemMs: number },
   ): void {
     const node = this.#nodes.get(instance);
     if (node === undefined) return;
     node.sentItems += items;
-    const itemMs = node.entry.models.find(({ name }) => name === model)?.itemMs ?? 0;
     node.sent((items * itemMs) / Math.max(1, node.entry.pipelines), this.#edges());
   }
 

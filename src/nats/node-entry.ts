@@ -19,7 +19,7 @@ export interface NodeModel {
   readonly reason: string | null;
   /** Until it is resident; 0 where it is. */
   readonly loadMs: number;
-  /** Of a pipeline's time, that an item takes. */
+  /** Of a pipeline's time, that an item takes; 0: none has run yet. */
   readonly itemMs: number;
   /** Of its description, which is asked for once. */
   readonly infoId: string;
@@ -41,8 +41,6 @@ export interface NodeEntry {
   /** Those that are up. */
   readonly pipelines: number;
   readonly waits: NodeWaits;
-  /** Of one request, as it travels. */
-  readonly messageBytesMax: number;
   readonly models: readonly NodeModel[];
 }
 
@@ -60,15 +58,15 @@ export function readEntry(json: string): NodeEntry | null {
   const isRole = role === "both" || role === "edge" || role === "node";
   if (!isRole) return null;
   if (!isName(configHash) || !isName(state) || !isJsonObject(waits)) return null;
-  const { isDraining, hasLeft, pipelines, messageBytesMax } = entry;
-  if (!isAmount(pipelines) || !isAmount(messageBytesMax)) return null;
+  const { isDraining, hasLeft, pipelines } = entry;
+  if (!isAmount(pipelines)) return null;
   if (typeof isDraining !== "boolean" || typeof hasLeft !== "boolean") return null;
   const { realtimeMs, bulkMs } = waits;
   if (!isAmount(realtimeMs) || !isAmount(bulkMs)) return null;
   const all = readModels(models);
   if (all === null) return null;
   const own = { instance, node, role, version, environment, configHash, state } as const;
-  const now = { isDraining, hasLeft, pipelines, waits: { realtimeMs, bulkMs }, messageBytesMax };
+  const now = { isDraining, hasLeft, pipelines, waits: { realtimeMs, bulkMs } };
   return { ...own, ...now, models: all };
 }
 

@@ -27,7 +27,7 @@ export const natsOptions: OptionRows<NatsOptions> = {
     type: "choice",
     choices: ["both", "edge", "node"],
     ...nats,
-    help: "edge: fronts and no pipelines; node: pipelines, and of the fronts only what health and operation need.",
+    help: "An `edge` has fronts and no pipelines; a `node` has pipelines, and of the fronts what health and operation need; `both` has all.",
     default: { value: "both" },
   },
   natsPrefix: {

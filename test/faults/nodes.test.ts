@@ -20,6 +20,11 @@ import { FakeModel } from "../support/pool.js";
 const options = { timeout: 60_000, skip: skipWithoutNats };
 const { task } = numbersTask();
 
+interface WiredOptions {
+  readonly local?: Partial<LocalSubmitOptions>;
+  readonly limits?: FakeNodeOptions["limits"];
+}
+
 /** A node of this name with workers of its own, behind a wire of its own. */
 class WiredNode implements AsyncDisposable {
   readonly model = new FakeModel();
@@ -30,8 +35,7 @@ class WiredNode implements AsyncDisposable {
   static async start(
     server: NatsServer,
     name: string,
-    local: Partial<LocalSubmitOptions> = {},
-    limits: FakeNodeOptions["limits"] = {},
+    { local = {}, limits = {} }: WiredOptions = {},
   ): Promise<WiredNode> {
     const wire = await Wire.to(server.port);
     const own = new WiredNode(wire, local);
@@ -73,7 +77,7 @@ async function deploy(
   const { local = {}, ...edgeParts } = parts;
   const server = await NatsServer.start();
   const edge = await NatsEdge.start({ url: server.url, task, ...edgeParts });
-  const first = await WiredNode.start(server, "n1", local);
+  const first = await WiredNode.start(server, "n1", { local });
   await edge.knows(1);
   const second = await WiredNode.start(server, "n2");
   await edge.knows(2);
@@ -331,7 +335,7 @@ test(
     await using wire = await Wire.to(server.port);
     await using other = await NatsEdge.start({ url: wire.url, task });
     await using edge = await NatsEdge.start({ url: server.url, task });
-    await using node = await WiredNode.start(server, "n1", {}, { connectionsMax: 1 });
+    await using node = await WiredNode.start(server, "n1", { limits: { connectionsMax: 1 } });
     await Promise.all([edge.knows(1), other.knows(1)]);
     const gone = ask({ edge: other }, [`${magic.hold}.`]);
     const failed = gone.then(({ outcomes }) => outcomes.map(textOrCode));
@@ -344,5 +348,30 @@ test(
     node.model.write("release");
     assert.deepEqual((await ask({ edge }, ["1."])).outcomes.map(textOrCode), ["1"]);
     assert.deepEqual(await failed, ["worker_lost"]);
+  },
+);
+
+test(
+  "what no other node is left for is done on the server's own pipelines, at the places that it had",
+  options,
+  async () => {
+    await using server = await NatsServer.start();
+    using model = new FakeModel();
+    await using fake = new FakeLocal({ model, count: 1 });
+    await fake.events.next("loaded");
+    model.write("release");
+    const here = { node: "e1", submit: fake.local, serves: (name: string) => name === "fake" };
+    await using edge = await NatsEdge.start({ url: server.url, task, here });
+    await using node = await WiredNode.start(server, "n1");
+    await edge.knows(1);
+    const mixed = [...texts, "bad", "7."];
+    const { summary, outcomes } = await ask(
+      { edge },
+      mixed,
+      afterTwenty(() => node.wire.sever()),
+    );
+    assert.deepEqual(outcomes.map(textOrCode), [...done, "input_too_long", "7"]);
+    assert.equal(outcomes.length, mixed.length);
+    assert(Object.keys(summary.pipelines).includes("e1/p0"), JSON.stringify(summary.pipelines));
   },
 );

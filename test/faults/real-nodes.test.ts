@@ -85,6 +85,9 @@ test("NATS that is down keeps nobody from starting; nodes that are stopped and k
   const status = await client.status();
   assert.equal(status.items.done, 81 * texts.length);
   assert.equal(status.items.failed, 0);
+  const metrics = await (await fetch(`${edgeUrl}/metrics`)).text();
+  assert.match(metrics, /^millrace_node_ready\{node="n1",role="node"\} 1$/m);
+  assert.match(metrics, /^millrace_node_items_total\{node="n1"\} [1-9]/m);
   const { nodes } = await client.nodes();
   assert.deepEqual(nodes.map(({ node }) => node).sort(), ["e1", "n1"]);
 });

@@ -9,6 +9,7 @@ import { inferV2Parser } from "./parsers/infer-v2.js";
 import { jobParser, serverEventParser } from "./parsers/jobs.js";
 import { keyFileParser } from "./parsers/key-files.js";
 import { modelFileParsers } from "./parsers/model-files.js";
+import { natsParser } from "./parsers/nats-messages.js";
 import { ndjsonParser } from "./parsers/ndjson.js";
 import { pictureParser } from "./parsers/pictures.js";
 import { requestLineParser } from "./parsers/request-lines.js";
@@ -35,6 +36,7 @@ export const parsers: readonly FuzzParser[] = [
   queryParser,
   compressedParser,
   keyFileParser,
+  natsParser,
   ndjsonParser,
   pictureParser,
   ...modelFileParsers,

@@ -11,7 +11,7 @@ import { createLog } from "#src/log.js";
 import { Metrics } from "#src/metrics/metrics.js";
 import { NatsLink } from "#src/nats/connection.js";
 import { Directory } from "#src/nats/directory.js";
-import { NatsSubmit } from "#src/submit/nats/nats-submit.js";
+import { NatsSubmit, type NatsSubmitOptions } from "#src/submit/nats/nats-submit.js";
 import type { Submit, SubmitRequest } from "#src/submit/submit.js";
 import type { Task } from "#src/tasks/task.js";
 import type { ServerViews } from "#src/work/views.js";
@@ -84,7 +84,6 @@ export class FakeNode implements AsyncDisposable {
       link,
       options: { role: "node" },
       views: this.#views(),
-      messageBytesMax: 16_000_000,
       side: this.#side(task, model, submit),
     });
   }
@@ -92,7 +91,7 @@ export class FakeNode implements AsyncDisposable {
   /** As a server that gets SIGTERM. */
   drain(): void {
     this.isDraining = true;
-    this.announcer.changed();
+    this.announcer.say();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -149,9 +148,10 @@ export interface NatsEdgeOptions {
   readonly task: Task;
   readonly attemptsMax?: number;
   readonly queuedItemsMax?: number;
+  readonly here?: NatsSubmitOptions["here"];
 }
 
-/** A server without pipelines. */
+/** A server without pipelines, or with those that `here` says. */
 export class NatsEdge implements AsyncDisposable {
   readonly link: NatsLink;
   readonly directory: Directory;
@@ -165,7 +165,7 @@ export class NatsEdge implements AsyncDisposable {
   }
 
   private constructor(
-    { task, attemptsMax = 3, queuedItemsMax = 10_000 }: NatsEdgeOptions,
+    { task, attemptsMax = 3, queuedItemsMax = 10_000, here }: NatsEdgeOptions,
     link: NatsLink,
   ) {
     this.link = link;
@@ -182,6 +182,7 @@ export class NatsEdge implements AsyncDisposable {
       limits: { queuedItemsMax, queuedBytesMax: 10_000_000, requestInputsMax: 10_000 },
       bulkThreshold: 256,
       attemptsMax,
+      ...(here && { here }),
       // The first of those that are as good.
       random: () => 0,
     });

@@ -360,7 +360,6 @@ test("subjects and entries of nodes: read again, and strangers' are none", () =>
     hasLeft: false,
     pipelines: 2,
     waits: { realtimeMs: 1, bulkMs: 2 },
-    messageBytesMax: 9,
     models: [model],
   };
   assert.deepEqual(readEntry(encodeEntry(entry)), entry);

@@ -111,6 +111,15 @@ test("shared and dedicated pipelines contradict each other", () => {
   assert.match(problemsOf({ flags: { pipelines: "0" } })[0] ?? "", /at least one/);
 });
 
+test("a server of one role alone, half a certificate and a prefix that NATS would cut are refused", () => {
+  for (const role of ["edge", "node"] as const) {
+    assert.match(problemsOf({ code: { role } })[0] ?? "", /there is no --nats/);
+    assert.deepEqual(problemsOf({ code: { role, nats: "nats://127.0.0.1" } }), []);
+  }
+  assert.match(problemsOf({ code: { natsCert: "/a" } })[0] ?? "", /come together/);
+  assert.match(problemsOf({ code: { natsPrefix: "a.b" } })[0] ?? "", /letters, digits/);
+});
+
 test("limits that contradict each other are refused", () => {
   assert.equal(problemsOf({ code: { requestTimeoutMsMax: 1000 } }).length, 1);
   assert.equal(problemsOf({ code: { queuedBytesMax: 65536 } }).length, 1);

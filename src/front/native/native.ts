@@ -7,7 +7,7 @@
  *   task-route.ts    ask → one JSON reply, or a line for each input as it is ready
  *   job-routes.ts    durable jobs
  */
-import type { MillraceError, ModelsResponse } from "millrace-client/wire";
+import type { MillraceError, ModelsResponse, NodeStatus } from "millrace-client/wire";
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
 import { mayUse } from "../../work/caller.js";
 import { modelsOf } from "../callers-models.js";
@@ -77,7 +77,8 @@ class NativeFront implements HttpFront {
             }),
           ]),
       memory("/metrics", { access: "admin", doc: docs.metrics }, async (exchange) => {
-        const body = await metrics.scrape(() => views.status());
+        const nodes = (): readonly NodeStatus[] => views.nodes?.().nodes ?? [];
+        const body = await metrics.scrape(() => views.status(), nodes);
         exchange.reply({ status: 200, contentType: metrics.contentType, body });
       }),
       ...(openApi === undefined

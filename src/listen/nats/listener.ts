@@ -41,7 +41,7 @@ export type NatsLimits = Pick<
 const cutOffMs = 1_000;
 
 /** JSON that is written again may be longer than it was; pictures go as they are. */
-export function messageBytesMaxOf({ bodyBytesMax, imageBodyBytesMax }: NatsLimits): number {
+function messageBytesMaxOf({ bodyBytesMax, imageBodyBytesMax }: NatsLimits): number {
   return 2 * bodyBytesMax + imageBodyBytesMax;
 }
 

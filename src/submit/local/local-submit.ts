@@ -325,9 +325,16 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   }
 }
 
-/** Inputs have the places that they have in the request, also where only some are wanted. */
-function placed(outcome: SubmitOutcome, only: SubmitRequest["only"]): SubmitOutcome {
-  return only === undefined ? outcome : { ...outcome, index: only[outcome.index] ?? outcome.index };
+/** Inputs have the places that they have in the request, also where only some are wanted, and so have errors that name one. */
+function placed({ index, outcome }: SubmitOutcome, only: SubmitRequest["only"]): SubmitOutcome {
+  const place = only?.[index];
+  if (place === undefined) return { index, outcome };
+  const param = "error" in outcome ? outcome.error.param : undefined;
+  if (!("error" in outcome) || param?.includes(`[${index}]`) !== true)
+    return { index: place, outcome };
+  const renamed = param.replace(`[${index}]`, `[${place}]`);
+  const message = outcome.error.message.replaceAll(param, renamed);
+  return { index: place, outcome: { error: { ...outcome.error, message, param: renamed } } };
 }
 
 function once(action: () => void): () => void {

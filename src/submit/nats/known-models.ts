@@ -6,7 +6,6 @@ import type { NodeModel } from "../../nats/node-entry.js";
 
 export interface NodeCandidate extends ChoosableNode {
   readonly node: string;
-  readonly messageBytesMax: number;
 }
 
 export interface Wanted {
@@ -32,31 +31,23 @@ const retryAfterMs = 1_000;
 
 /** The name of the model. @throws MillraceError `not_ready` while nobody is there, `model_not_found` where nobody would */
 export function modelFor({ task, model, allowed }: Wanted, known: Known): string {
-  const nodes = known.nodes.filter(({ entry }) => entry.models.length > 0);
-  const all = served(nodes).filter(
-    ({ model: { name } }) => allowed === undefined || allowed.includes(name),
-  );
-  const able = [
-    ...new Set(
-      all.filter((each) => each.model.tasks.includes(task)).map((each) => each.model.name),
-    ),
-  ];
+  const isAllowed = (name: string): boolean => allowed === undefined || allowed.includes(name);
+  const serves = (node: KnownNode): boolean =>
+    model !== null && node.model(model)?.tasks.includes(task) === true;
+  // The usual case, which costs a look at each node and not at each of its models.
+  if (model !== null && isAllowed(model) && known.nodes.some(serves)) return model;
+  const all = served(known.nodes).filter((each) => isAllowed(each.model.name));
+  const isAble = ({ model: { tasks } }: Served): boolean => tasks.includes(task);
+  const able = [...new Set(all.filter(isAble).map((each) => each.model.name))];
   const [only, ...others] = able;
   if (model === null && only !== undefined && others.length === 0) return only;
-  if (model !== null && able.includes(model)) return model;
-  if (nodes.length === 0) throw nobody();
-  const isAllowed = allowed === undefined || (model !== null && allowed.includes(model));
-  if (
-    model !== null &&
-    isAllowed &&
-    !all.some((each) => each.model.name === model) &&
-    known.remembers(model)
-  ) {
+  if (!known.nodes.some(({ entry }) => entry.models.length > 0)) throw nobody();
+  const isAway = model !== null && !all.some((each) => each.model.name === model);
+  if (isAway && isAllowed(model) && known.remembers(model)) {
     throw notReady(`no node that serves ${model} is there any more; start one, or try again`);
   }
-  throw new MillraceError("model_not_found", wrongModel({ task, model, able, all }), {
-    param: "model",
-  });
+  const message = wrongModel({ task, model, able, all });
+  throw new MillraceError("model_not_found", message, { param: "model" });
 }
 
 function wrongModel({
@@ -93,15 +84,26 @@ export function candidatesFor(
   { nodes }: Pick<Known, "nodes">,
   ownInstance: string,
 ): readonly NodeCandidate[] {
-  return served(nodes).flatMap(({ known: { entry, waits }, model: its }) => {
-    const { instance, node, isDraining, pipelines, messageBytesMax } = entry;
-    if (its.name !== model || !its.ready || isDraining || instance === ownInstance) return [];
-    if (!its.tasks.includes(task)) return [];
+  const candidates = nodes.flatMap((known) => {
+    const its = known.model(model);
+    const { instance, node, isDraining, pipelines } = known.entry;
+    if (its?.ready !== true || !its.tasks.includes(task)) return [];
+    if (isDraining || instance === ownInstance) return [];
     const { loadMs, itemMs } = its;
-    const waitMs = workClass === "realtime" ? waits.realtimeMs : waits.bulkMs;
-    const cost = { waitMs, loadMs, itemMs, pipelines };
-    return [{ instance, node, isLocal: false, messageBytesMax, ...cost }];
+    const waitMs = workClass === "realtime" ? known.waits.realtimeMs : known.waits.bulkMs;
+    return [{ instance, node, isLocal: false, waitMs, loadMs, itemMs, pipelines }];
   });
+  const meanMs = meanItemMs(candidates);
+  return candidates.map((each) => (each.itemMs > 0 ? each : { ...each, itemMs: meanMs }));
+}
+
+const itemMsUnknown = 20;
+
+/** A node that has run none of it yet is as fast as the others, as far as anybody knows. */
+function meanItemMs(candidates: readonly NodeCandidate[]): number {
+  const known = candidates.filter(({ itemMs }) => itemMs > 0);
+  if (known.length === 0) return itemMsUnknown;
+  return known.reduce((sum, { itemMs }) => sum + itemMs, 0) / known.length;
 }
 
 /** Why a model that is known has no candidate. */

@@ -307,7 +307,7 @@ class GoingRequest {
     const { directory } = this.#parts;
     const missing = this.#answers.missing;
     let told = 0;
-    directory.sent(node.instance, { model: this.#parts.model, items: missing.length });
+    directory.sent(node.instance, { items: missing.length, itemMs: node.itemMs });
     const onOutcome = (outcome: OutcomeMessage): void => {
       if (isGivenBack(outcome)) return;
       if (!this.#answers.take(outcome)) return;

@@ -12,6 +12,8 @@ export interface SubmitDriver {
 export interface OpenOptions {
   readonly model: FakeModel;
   readonly queuedItemsMax?: number;
+  /** Worker processes. Default: 1. */
+  readonly pipelines?: number;
 }
 
 export interface OpenSubmit extends AsyncDisposable {

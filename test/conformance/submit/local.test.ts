@@ -6,9 +6,9 @@ import { testSubmit } from "./suite.js";
 const localSubmit: SubmitDriver = {
   name: "local",
   skip: false,
-  async open({ model, queuedItemsMax = 10_000 }) {
+  async open({ model, queuedItemsMax = 10_000, pipelines = 1 }) {
     const limits = { queuedItemsMax, queuedBytesMax: 10_000_000, requestInputsMax: 10_000 };
-    const fake = new FakeLocal({ model, local: { limits } });
+    const fake = new FakeLocal({ model, count: pipelines, local: { limits } });
     await fake.events.next("loaded");
     const seen: OpenSubmit["seen"][number][] = [];
     const submit: Submit = {

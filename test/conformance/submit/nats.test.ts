@@ -8,7 +8,7 @@ import { testSubmit } from "./suite.js";
 const natsSubmit: SubmitDriver = {
   name: "nats",
   skip: skipWithoutNats,
-  async open({ model, queuedItemsMax = 10_000 }) {
+  async open({ model, queuedItemsMax = 10_000, pipelines = 1 }) {
     const limits = { queuedItemsMax, queuedBytesMax: 10_000_000, requestInputsMax: 10_000 };
     const { task } = numbersTask();
     const opened: AsyncDisposable[] = [];
@@ -17,7 +17,7 @@ const natsSubmit: SubmitDriver = {
       return each;
     };
     const server = use(await NatsServer.start());
-    const fake = use(new FakeLocal({ model, local: { limits } }));
+    const fake = use(new FakeLocal({ model, count: pipelines, local: { limits } }));
     await fake.events.next("loaded");
     const { url } = server;
     const parts = { url, name: "n1", submit: fake.local, task: task.name, model: "fake" };

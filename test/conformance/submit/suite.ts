@@ -115,20 +115,24 @@ function testOutcomes(trying: Trying): void {
     for (const ms of Object.values(summary.timings)) assert(ms >= 0);
   });
 
-  trying("an outcome comes when it is ready, and waits for no other", async (open, model) => {
-    const texts = [`${magic.hold}.`, ...numbers(40)];
-    let had = 0;
-    const { outcomes } = await ask(open, requestOf(texts), {
-      onOutcome: ({ index }) => {
-        had += 1;
-        if (index !== 0 && had === 1) model.write("release");
-      },
-    });
-    assert.deepEqual(inOrder(outcomes), [
-      String(magic.hold),
-      ...numbers(40).map((text) => text.slice(0, -1)),
-    ]);
-  });
+  trying(
+    "an outcome comes when it is ready, and waits for no other",
+    async (open, model) => {
+      const texts = [`${magic.hold}.`, ...numbers(40)];
+      let had = 0;
+      const { outcomes } = await ask(open, requestOf(texts), {
+        onOutcome: ({ index }) => {
+          had += 1;
+          if (index !== 0 && had === 1) model.write("release");
+        },
+      });
+      assert.deepEqual(inOrder(outcomes), [
+        String(magic.hold),
+        ...numbers(40).map((text) => text.slice(0, -1)),
+      ]);
+    },
+    { pipelines: 2 },
+  );
 
   trying("thousands of outcomes, some of them large, each once", async (open) => {
     const long = `${Array.from({ length: 2_000 }, (_, at) => at).join(" ")}.`;
