@@ -7,6 +7,7 @@ import { registerConvert } from "./convert.js";
 import { registerEmbed } from "./embed.js";
 import { registerInspect } from "./inspect-command.js";
 import { registerKeys } from "./keys.js";
+import { registerModels } from "./models.js";
 import { registerOcr } from "./ocr.js";
 import { registerRerank } from "./rerank.js";
 import { registerServe } from "./serve.js";
@@ -34,6 +35,7 @@ export function registerCommands(program: Command): void {
   program.commandsGroup("Model folders:");
   registerConvert(program);
   registerInspect(program);
+  registerModels(program);
   program.commandsGroup("Help:");
   program.helpCommand("help [command]", "show the flags and the examples of a command");
 }
