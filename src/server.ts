@@ -12,6 +12,7 @@ import type { DeploymentIdentity, ModelsReload } from "millrace-client/wire";
 import { type Entrance, openEntrance } from "./access/entrance.js";
 import { GuardedSubmit } from "./access/guarded-submit.js";
 import type { Backend, OpenBackend } from "./backend/backend.js";
+import { openDeployedBackend } from "./backend/deployed-backend.js";
 import { absentModels } from "./front/absent-models.js";
 import { openBertFront } from "./front/bert-as-service/bert-as-service.js";
 import { openDeepLFront } from "./front/deepl/deepl.js";
@@ -20,16 +21,24 @@ import type { Front, FrontParts, OpenFront } from "./front/front.js";
 import { openHuggingfaceFront } from "./front/huggingface/huggingface.js";
 import { openInferenceV2Front } from "./front/inference-v2/inference-v2.js";
 import { openNativeFront } from "./front/native/native.js";
+import { openNatsFront } from "./front/nats/nats.js";
 import { openOpenAiFront } from "./front/openai/openai.js";
 import { openApiDocument } from "./front/openapi.js";
 import { openStreamsFront } from "./front/streams/streams.js";
 import { openTeiFront } from "./front/tei/tei.js";
 import type { HeldByListener } from "./listen/http/listener.js";
-import { closeListeners, type Listeners, openListeners, publicFronts } from "./listeners.js";
+import {
+  closeListeners,
+  frontsOfRole,
+  type Listeners,
+  openListeners,
+  publicFronts,
+} from "./listeners.js";
 import type { Log } from "./log.js";
 import type { LogOutput } from "./log-output.js";
 import { EventLoopDelay } from "./metrics/event-loop-delay.js";
 import { Metrics } from "./metrics/metrics.js";
+import { NatsLink } from "./nats/connection.js";
 import { chosenFronts, type FrontName } from "./options/front-names.js";
 import type { Configuration } from "./options/resolve.js";
 import type { Submit } from "./submit/submit.js";
@@ -103,10 +112,12 @@ export async function startServer(
   let entrance: Entrance | null = null;
   let listeners: Listeners | null = null;
   let backend: Backend | null = null;
+  let link: NatsLink | null = null;
   try {
+    link = await openLink(configuration, parts.log);
     const entering = openEntrance(options, parts.log);
     entrance = await unlessAborted(signal, entering, (late) => late.close());
-    const opening = parts.openBackend({
+    const wanted = {
       configuration,
       identity: identityOf(configuration),
       metrics,
@@ -114,15 +125,17 @@ export async function startServer(
       heldByListener: () => listeners?.http.held() ?? nothingHeld,
       eventLoopDelayP99Ms: () => delay.p99Ms(),
       onBroken: broken.resolve,
-    });
+    };
+    const { openBackend } = parts;
+    const opening =
+      link === null ? openBackend(wanted) : openDeployedBackend(openBackend, wanted, link);
     backend = await unlessAborted(signal, Promise.resolve(opening), (late) =>
       late.stop({ drainMs: 0 }),
     );
     const wired = { options, metrics, log: parts.log, entrance };
-    const listening = openListeners(
-      openFronts(backend, { ...wired, terminate: terminated.resolve }),
-      { ...wired, views: backend.views },
-    );
+    const fronts = openFronts(backend, { ...wired, terminate: terminated.resolve });
+    const { views } = backend;
+    const listening = openListeners(frontsOfRole(fronts, options), { ...wired, views, link });
     listeners = await unlessAborted(signal, listening, closeListeners);
     const { log } = parts;
     for (const warning of absentModels(options, backend.views.models())) log.warn(warning);
@@ -130,12 +143,13 @@ export async function startServer(
     const { http, admin } = listeners;
     const urls = { http: http.url, admin: admin?.url ?? null, others: otherUrls(listeners) };
     log.info(urls, "ready");
-    const running = { listeners, entrance, delay, broken, terminated };
+    const running = { listeners, entrance, delay, broken, terminated, link };
     return new RunningServer({ configuration, log, backend, ...running });
   } catch (error) {
     backend?.drain();
     if (listeners !== null) await closeListeners(listeners);
     await backend?.stop({ drainMs: 0 });
+    await link?.close();
     await entrance?.close();
     delay[Symbol.dispose]();
     throw error;
@@ -165,6 +179,11 @@ async function unlessAborted<T>(
   }
 }
 
+async function openLink({ options }: Configuration, log: Log): Promise<NatsLink | null> {
+  const { nats, node } = options;
+  return nats === null ? null : await NatsLink.open({ ...options, nats, name: node, log });
+}
+
 function otherUrls({ http, admin, all }: Listeners): readonly string[] {
   return all.filter((each) => each !== http && each !== admin).map(({ url }) => url);
 }
@@ -177,7 +196,7 @@ interface Wired {
 }
 
 function openFronts(
-  backend: Pick<Backend, "submit" | "views" | "reload" | "repository">,
+  backend: Pick<Backend, "submit" | "views" | "reload" | "repository" | "node">,
   { options, metrics, entrance, terminate }: Wired & { readonly terminate: () => void },
 ): readonly Front[] {
   const { views } = backend;
@@ -197,7 +216,10 @@ function openFronts(
   // Options are read before there is a server: what they say of fronts is right.
   if ("problem" in chosen) throw new Error(chosen.problem);
   const opened: readonly Front[] = chosen.names.map((name) => fronts[name](all));
-  return opened;
+  if (options.nats === null || backend.node === undefined) return opened;
+  // What comes from others of the deployment is done here, and not sent on.
+  const own = new GuardedSubmit(backend.node.submit);
+  return [...opened, openNatsFront({ submit: own, metrics })];
 }
 
 interface RunningParts {
@@ -206,6 +228,8 @@ interface RunningParts {
   readonly backend: Backend;
   readonly entrance: Entrance;
   readonly listeners: Listeners;
+  /** Null: a server for itself. */
+  readonly link: NatsLink | null;
   readonly delay: EventLoopDelay;
   readonly broken: Broken;
   readonly terminated: Terminated;
@@ -301,7 +325,7 @@ class RunningServer implements MillraceServer {
 
   /** Readiness goes first; then work in flight is finished; then the port and the pipelines go. */
   async #drainAndStop(): Promise<boolean> {
-    const { configuration, log, backend, listeners, entrance, delay } = this.#parts;
+    const { configuration, log, backend, listeners, entrance, delay, link } = this.#parts;
     const { drainMs } = configuration.options;
     log.info({ drainMs }, "draining");
     backend.drain();
@@ -318,6 +342,7 @@ class RunningServer implements MillraceServer {
       backend.stop({ drainMs: leftMs }),
     ]);
     const drained = answered && ended;
+    await link?.close();
     await entrance.close();
     if (!drained) log.warn({ drainMs }, "drain took too long; what was left is cut off");
     delay[Symbol.dispose]();

@@ -40,7 +40,8 @@ export const rooms: readonly Room[] = [
   { path: "src/scheduler", floor: 1, pure: true, only: ["src/work", "client/src/wire"] },
   { path: "src/models", floor: 1 },
   { path: "src/metrics", floor: 1 },
-  { path: "src/nats", floor: 1 },
+  // Above what it is framed with, below whoever speaks over it.
+  { path: "src/nats", floor: 2.5 },
   // The vocabulary, and what is smaller than a room: everybody may use them.
   { path: "src/work", floor: 0.5 },
   { path: "src/cgroup.ts", floor: 0 },

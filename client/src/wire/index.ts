@@ -149,3 +149,4 @@ interface ApiLimits extends Readonly<Record<keyof typeof commonLimits, number>> 
 
 /** Hard bounds of the API that no option can raise. */
 export const apiLimits: ApiLimits = { ...commonLimits, ...translateLimits };
+export type { NodeModelStatus, NodeStatus, NodesResponse } from "./nodes.js";
