@@ -99,7 +99,7 @@ export class Door {
   }
 
   #modelFor(name: string | null, able: readonly ServedModel[]): ServedModel {
-    const [only, ...others] = able;
+    const [only, ...others] = unversionedOf(able);
     if (only !== undefined && name === null && others.length === 0) return only;
     const named = able.find((model) => model.name === name);
     if (named !== undefined) return named;
@@ -126,6 +126,12 @@ function wantedOf<Input>(inputs: readonly Input[], only: readonly number[]): rea
     if (input !== undefined) return input;
     throw new MillraceError("bad_request", `there is no input ${place} of ${inputs.length}`);
   });
+}
+
+/** Whoever names no model means no old version: of models that have versions, only what their names mean. */
+function unversionedOf(models: readonly ServedModel[]): readonly ServedModel[] {
+  const plain = models.filter(({ name }) => !name.includes("@"));
+  return plain.length > 0 ? plain : models;
 }
 
 function serves({ task: own, taskModel }: ServedModel, task: Task): boolean {

@@ -41,7 +41,9 @@ export function modelFor({ task, model, allowed }: Wanted, known: Known): string
       all.filter((each) => each.model.tasks.includes(task)).map((each) => each.model.name),
     ),
   ];
-  const [only, ...others] = able;
+  // Whoever names no model means no old version: of models that have versions, only what their names mean.
+  const plain = able.filter((name) => !name.includes("@"));
+  const [only, ...others] = plain.length > 0 ? plain : able;
   if (model === null && only !== undefined && others.length === 0) return only;
   if (model !== null && able.includes(model)) return model;
   if (nodes.length === 0) throw nobody();
