@@ -1,9 +1,9 @@
 /** Which models are loaded before anybody asks, as `--preload` says. */
 import { MillraceError } from "millrace-client/wire";
-import { unversioned } from "../models/model-versions.js";
 import { memoryShares, tooLargeReason } from "../scheduler/memory-shares.js";
 import type { Keep } from "../scheduler/types.js";
 import type { HostedModel } from "../submit/local/hosted-models.js";
+import { unversioned } from "../work/model-names.js";
 
 const words: ReadonlyMap<string, Keep> = new Map([
   ["auto", "preloaded"],

@@ -42,7 +42,7 @@ export class ServedAliases {
 
   want(wanted: ReadonlyMap<string, string>): void {
     this.#wanted = wanted;
-    for (const alias of [...this.#now.keys()]) if (!wanted.has(alias)) this.#drop(alias);
+    for (const alias of this.#now.keys()) if (!wanted.has(alias)) this.#drop(alias);
     this.settle();
   }
 

@@ -28,7 +28,8 @@ Examples, where MILLRACE_NATS names the NATS servers:
   $ millrace models default en-de@1                          back again
   $ millrace models pull en-de@2 --into models/en-de
   $ millrace models remove en-de@1
-  $ millrace serve --nats-models en-de                       serves en-de, en-de@1 and en-de@2
+
+Servers fetch theirs with \`millrace serve --nats-models en-de\`, or \`all\`.
 `;
 
 const pushExamples = `
@@ -64,7 +65,7 @@ interface DefaultFlags extends Flags {
 export function registerModels(program: Command): void {
   const models = program
     .command("models")
-    .summary("push, list and pull the models that nodes fetch, and say which version a name means")
+    .summary("the store of models that servers fetch theirs from")
     .description("The store of models in NATS, which servers fetch theirs from (--nats-models).")
     .addHelpText("after", examples);
   withLink(models.command("push <dir>"))

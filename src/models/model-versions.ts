@@ -5,6 +5,7 @@
  */
 import { basename, join } from "node:path";
 import { z } from "zod";
+import { unversioned } from "../work/model-names.js";
 import { messageOf } from "../work/thrown.js";
 import type { ModelManifest } from "./manifest.js";
 import { checkShape, isMissing, readJsonFile } from "./read-json.js";
@@ -28,11 +29,6 @@ export interface FolderName {
 export function folderVersionOf(dir: string): FolderName | null {
   const [, name, version] = /^([\w.-]{1,100})@([\w.-]{1,64})$/.exec(basename(dir)) ?? [];
   return name === undefined || version === undefined ? null : { name, version };
-}
-
-/** Of a model's name: `minilm` of `minilm@2`. */
-export function unversioned(name: string): string {
-  return name.split("@")[0] ?? name;
 }
 
 /** As the registry has those that it leaves out. */

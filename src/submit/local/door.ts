@@ -2,6 +2,7 @@
 import { MillraceError } from "millrace-client/wire";
 import type { Task, TaskModel, TaskRequest } from "../../tasks/task.js";
 import { Fields } from "../../work/fields.js";
+import { meantUnnamed } from "../../work/model-names.js";
 import type { JsonObject } from "../../work/payload.js";
 import type { TaskForm } from "../../work/task-form.js";
 import type { SubmitRequest } from "../submit.js";
@@ -99,7 +100,7 @@ export class Door {
   }
 
   #modelFor(name: string | null, able: readonly ServedModel[]): ServedModel {
-    const [only, ...others] = unversionedOf(able);
+    const [only, ...others] = meantUnnamed(able);
     if (only !== undefined && name === null && others.length === 0) return only;
     const named = able.find((model) => model.name === name);
     if (named !== undefined) return named;
@@ -126,12 +127,6 @@ function wantedOf<Input>(inputs: readonly Input[], only: readonly number[]): rea
     if (input !== undefined) return input;
     throw new MillraceError("bad_request", `there is no input ${place} of ${inputs.length}`);
   });
-}
-
-/** Whoever names no model means no old version: of models that have versions, only what their names mean. */
-function unversionedOf(models: readonly ServedModel[]): readonly ServedModel[] {
-  const plain = models.filter(({ name }) => !name.includes("@"));
-  return plain.length > 0 ? plain : models;
 }
 
 function serves({ task: own, taskModel }: ServedModel, task: Task): boolean {

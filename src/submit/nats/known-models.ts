@@ -3,6 +3,7 @@ import { MillraceError, type WorkClass } from "millrace-client/wire";
 import type { ChoosableNode } from "../../nats/choose-node.js";
 import type { KnownNode } from "../../nats/directory.js";
 import type { NodeModel } from "../../nats/node-entry.js";
+import { meantUnnamed } from "../../work/model-names.js";
 
 export interface NodeCandidate extends ChoosableNode {
   readonly node: string;
@@ -41,10 +42,8 @@ export function modelFor({ task, model, allowed }: Wanted, known: Known): string
       all.filter((each) => each.model.tasks.includes(task)).map((each) => each.model.name),
     ),
   ];
-  // Whoever names no model means no old version: of models that have versions, only what their names mean.
-  const plain = able.filter((name) => !name.includes("@"));
-  const [only, ...others] = plain.length > 0 ? plain : able;
-  if (model === null && only !== undefined && others.length === 0) return only;
+  const [only, ...others] = meantUnnamed(able.map((name) => ({ name })));
+  if (model === null && only !== undefined && others.length === 0) return only.name;
   if (model !== null && able.includes(model)) return model;
   if (nodes.length === 0) throw nobody();
   const isAllowed = allowed === undefined || (model !== null && allowed.includes(model));
