@@ -11,7 +11,7 @@ import { basename, dirname, join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { hasCode, messageOf } from "../work/thrown.js";
 import type { ModelBucket } from "./model-bucket.js";
-import { filesBytes, fullName, type ModelFile, type ModelRecord } from "./model-record.js";
+import { bytesOfFiles, fullName, type ModelFile, type ModelRecord } from "./model-record.js";
 
 export interface FetchOptions {
   /** Where it should lie; nothing may be there. */
@@ -32,7 +32,7 @@ export async function fetchModel(
 ): Promise<void> {
   const parent = dirname(target);
   const dir = join(parent, `.${basename(target)}.new-${process.pid}-${randomUUID().slice(0, 8)}`);
-  const allBytes = filesBytes(record.files);
+  const allBytes = bytesOfFiles(record.files);
   let fetchedBytes = 0;
   const onBytes = (bytes: number): void => {
     fetchedBytes += bytes;
@@ -100,7 +100,7 @@ async function fetchFile(
 
 async function checkRoom(parent: string, record: ModelRecord): Promise<void> {
   const { bavail, bsize } = await statfs(parent);
-  const needed = filesBytes(record.files) + spareBytes;
+  const needed = bytesOfFiles(record.files) + spareBytes;
   const free = bavail * bsize;
   if (free >= needed) return;
   const message = `${fullName(record)} needs ${needed} bytes in ${parent}, and ${free} are free`;

@@ -153,7 +153,7 @@ export class ModelCache implements AsyncDisposable {
       await delay(againMs);
       await this.#look();
     }
-    this.#shown = textOf(this.#models);
+    this.#shown = this.#text();
     if (this.#index !== null || !isNeeded) return;
     const why = this.#told ?? `NATS is not there (${link.reason ?? "no answer"})`;
     throw new MillraceError("not_ready", `${why}, and no model that it had is kept here`);
@@ -252,12 +252,15 @@ export class ModelCache implements AsyncDisposable {
     for (const name of missingNames(this.#options.wanted, wanted)) {
       broken.push({ dir: name, reason: "the store has no such model" });
     }
+    // A version that was removed may come back, with other contents or when its folder has gone.
+    const keys = new Set(wanted.map(keyOf));
+    for (const key of this.#whole) if (!keys.has(key)) this.#whole.delete(key);
     this.#models = { folders, defaults, broken };
   }
 
   /** Tells who serves, where that is other than before. */
   async #show(): Promise<void> {
-    const text = textOf(this.#models);
+    const text = this.#text();
     if (this.#onChange === null || text === this.#shown) return;
     this.#shown = text;
     await this.#touch();
@@ -267,7 +270,7 @@ export class ModelCache implements AsyncDisposable {
   /** Null: its folder is there, and is right; else why not. */
   async #have(record: ModelRecord): Promise<string | null> {
     const name = fullName(record);
-    const key = `${name} ${record.sha256}`;
+    const key = keyOf(record);
     if (this.#whole.has(key)) return null;
     const failure = this.#failed.get(key);
     if (failure !== undefined && performance.now() < failure.againAtMs) return failure.reason;
@@ -346,6 +349,12 @@ export class ModelCache implements AsyncDisposable {
     }
   }
 
+  /** Whatever is another one is news to who serves. */
+  #text(): string {
+    const { folders, defaults, broken } = this.#models;
+    return JSON.stringify([folders, [...defaults], broken, [...this.#whole]]);
+  }
+
   #folderOf(of: Pick<ModelRecord, "name" | "version">): string {
     return join(this.#options.dir, "models", fullName(of));
   }
@@ -374,6 +383,6 @@ function missingNames(wanted: string, records: readonly ModelRecord[]): string[]
     .filter((each) => !known.has(each));
 }
 
-function textOf({ folders, defaults, broken }: CachedModels): string {
-  return JSON.stringify([folders, [...defaults], broken]);
+function keyOf(record: ModelRecord): string {
+  return `${fullName(record)} ${record.sha256}`;
 }

@@ -116,7 +116,7 @@ export function parseName(text: string): {
   throw new MillraceError("option_invalid", message);
 }
 
-export function filesBytes(files: readonly ModelFile[]): number {
+export function bytesOfFiles(files: readonly ModelFile[]): number {
   return files.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 

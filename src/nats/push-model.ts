@@ -8,7 +8,7 @@ import { MillraceError } from "millrace-client/wire";
 import { messageOf } from "../work/thrown.js";
 import type { ModelBucket } from "./model-bucket.js";
 import {
-  filesBytes,
+  bytesOfFiles,
   filesSha256,
   type ModelFile,
   type ModelRecord,
@@ -69,7 +69,7 @@ async function sendMissing(
 ): Promise<Pick<PushedModel, "sentFiles" | "sentBytes">> {
   const missing: ModelFile[] = [];
   for (const file of files) if (!(await bucket.holds(file))) missing.push(file);
-  const allBytes = filesBytes(missing);
+  const allBytes = bytesOfFiles(missing);
   let sentBytes = 0;
   for (const file of missing) {
     signal.throwIfAborted();

@@ -129,6 +129,11 @@ test("a node fetches what it is asked to serve; the default moves under load and
     assert.equal(await ask(server.url, "m@1"), "double");
     await bucket.remove({ name: "m", version: "1" });
     await until(() => !names(server).includes("m@1"));
+    await push("1", "square");
+    await until(() => names(server).includes("m@1"));
+    assert.equal(await ask(server.url, "m@1"), "square", "it is back, and is what it is now");
+    await bucket.remove({ name: "m", version: "1" });
+    await until(() => !names(server).includes("m@1"));
     assert.equal(await ask(server.url, "m"), "square");
     // The store is lost: what was fetched is served on.
     await nats.kill();

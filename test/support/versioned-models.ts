@@ -50,6 +50,7 @@ export class Load {
     readonly answer: Answer;
   }[] = [];
   readonly #done: Promise<unknown>;
+  #waiting: { readonly atLeast: number; readonly resolve: () => void }[] = [];
   #isOver = false;
 
   constructor(url: string, model: string, callers: number) {
@@ -59,10 +60,9 @@ export class Load {
   }
 
   async answered(count: number): Promise<void> {
-    const until = this.answers.length + count;
-    while (this.answers.length < until) {
-      await Promise.race([this.#done, new Promise((resolve) => setImmediate(resolve))]);
-    }
+    const atLeast = this.answers.length + count;
+    const there = new Promise<void>((resolve) => this.#waiting.push({ atLeast, resolve }));
+    await Promise.race([this.#done, there]);
   }
 
   /** Rejects where a question failed. */
@@ -76,6 +76,10 @@ export class Load {
       const askedAtMs = performance.now();
       const answer = await ask(url, model);
       this.answers.push({ askedAtMs, answeredAtMs: performance.now(), answer });
+      for (const { atLeast, resolve } of this.#waiting) {
+        if (this.answers.length >= atLeast) resolve();
+      }
+      this.#waiting = this.#waiting.filter(({ atLeast }) => atLeast > this.answers.length);
     }
   }
 }
