@@ -33,13 +33,13 @@ test("versions in a folder: a name means the only one, or the one that defaults.
   await writeFile(dir.file("models", "defaults.json"), '{"m": "1"}');
   assert.deepEqual((await server.reload()).added, ["m@2"]);
   assert.equal(await ask(server.url, "m@2"), "square");
-  const load = new Load(server.url, "m", 8);
+  const load = new Load(server.url, "m", 4);
   for (const [version, answer] of [
     ["2", "square"],
     ["1", "double"],
     ["2", "square"],
   ] as const) {
-    await load.answered(50);
+    await load.answered(16);
     await writeFile(dir.file("models", "defaults.json"), JSON.stringify({ m: version }));
     await server.reload();
     assert.equal(
@@ -48,7 +48,7 @@ test("versions in a folder: a name means the only one, or the one that defaults.
       "after it moved, whoever asks gets the new one",
     );
   }
-  await load.answered(50);
+  await load.answered(16);
   await load.end();
   // Each caller sees it move three times and never back in between.
   const order = load.answers
@@ -101,8 +101,8 @@ test("a node fetches what it is asked to serve; the default moves under load and
   {
     await using server = await startFetching({ ...options });
     assert.deepEqual(names(server), ["m", "m@1"], "the bundled models are not asked for");
-    const load = new Load(server.url, "m", 8);
-    await load.answered(20);
+    const load = new Load(server.url, "m", 4);
+    await load.answered(8);
     await push("2", "square");
     await until(() => names(server).includes("m@2"));
     assert.equal(
@@ -119,7 +119,7 @@ test("a node fetches what it is asked to serve; the default moves under load and
       const answers = load.answers.length;
       await until(() => load.answers.slice(answers).some((each) => each.answer === answer));
       const movedAtMs = performance.now();
-      await load.answered(50);
+      await load.answered(16);
       const after = load.answers.filter(({ askedAtMs }) => askedAtMs > movedAtMs);
       assert.ok(
         after.every((each) => each.answer === answer),
@@ -138,7 +138,7 @@ test("a node fetches what it is asked to serve; the default moves under load and
     // The store is lost: what was fetched is served on.
     await nats.kill();
     await nats.start({ isEmpty: true });
-    await load.answered(50);
+    await load.answered(16);
     await load.end();
     assert.deepEqual(names(server), ["m", "m@2"]);
   }
