@@ -7,6 +7,7 @@ import type {
 } from "millrace-client/wire";
 import type { Log } from "../log.js";
 import type { Metrics } from "../metrics/metrics.js";
+import type { NatsLink } from "../nats/connection.js";
 import type { Configuration } from "../options/resolve.js";
 import type { Submit } from "../submit/submit.js";
 import type { ModelRepository } from "../work/model-repository.js";
@@ -57,6 +58,8 @@ export interface BackendParts {
   readonly eventLoopDelayP99Ms: () => number;
   /** A promise inside was broken: it takes no more, and whoever owns it must stop it. */
   readonly onBroken: (error: unknown) => void;
+  /** To NATS, where this server is one of a deployment. */
+  readonly link?: NatsLink;
   /** The script that workers run; default: the runtime's own. */
   readonly workerEntry?: string;
 }

@@ -27,7 +27,7 @@ export async function openDeployedBackend(
   link: NatsLink,
 ): Promise<Backend> {
   if (parts.configuration.options.role === "edge") return new EdgeBackend(parts, link);
-  return new NodeBackend(await openLocal(parts), parts, link);
+  return new NodeBackend(await openLocal({ ...parts, link }), parts, link);
 }
 
 /** What every server of a deployment has, whatever its role. */

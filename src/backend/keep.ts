@@ -3,6 +3,7 @@ import { MillraceError } from "millrace-client/wire";
 import { memoryShares, tooLargeReason } from "../scheduler/memory-shares.js";
 import type { Keep } from "../scheduler/types.js";
 import type { HostedModel } from "../submit/local/hosted-models.js";
+import { unversioned } from "../work/model-names.js";
 
 const words: ReadonlyMap<string, Keep> = new Map([
   ["auto", "preloaded"],
@@ -11,12 +12,16 @@ const words: ReadonlyMap<string, Keep> = new Map([
 ]);
 
 export function keepOf(preload: string, name: string): Keep {
-  return words.get(preload) ?? (pinnedNames(preload).includes(name) ? "pinned" : "on-demand");
+  const names = pinnedNames(preload);
+  // A name means one of its versions, now this one and then that one: all of them are kept.
+  const isPinned = names.includes(name) || names.includes(unversioned(name));
+  return words.get(preload) ?? (isPinned ? "pinned" : "on-demand");
 }
 
 /** Models that `--preload` names and that are not among these. */
 export function missingOf(preload: string, names: readonly string[]): string[] {
-  return pinnedNames(preload).filter((name) => !names.includes(name));
+  const known = new Set([...names, ...names.map(unversioned)]);
+  return pinnedNames(preload).filter((name) => !known.has(name));
 }
 
 /** At the start: throws `option_invalid` where it names a model that is not there. Later on a folder may go. */
@@ -68,6 +73,7 @@ export function pinnedWarning(
 }
 
 function checkRoom(models: readonly SizedHosted[], modelMemoryBytesMax: number): void {
+  if (models.length === 0) return;
   const least = Math.min(...models.map(({ bytes, leastBytes = bytes }) => leastBytes));
   if (least > modelMemoryBytesMax) {
     const message = `--model-memory-bytes gives each pipeline ${modelMemoryBytesMax} bytes, and no model takes less than ${least}`;

@@ -18,7 +18,6 @@ import { engineTable } from "../models/engine-table.js";
 import { expectedBytes } from "../models/folder-bytes.js";
 import { findProcessor, processorWarning } from "../models/quantization.js";
 import { type BrokenFolder, type ModelFolder, ModelRegistry } from "../models/registry.js";
-import { fingerprintOf, ModelsWatch } from "../models/watch-models.js";
 import type { Options } from "../options/options.js";
 import { Preparer } from "../prepare/preparer.js";
 import { weightsCacheArguments } from "../runtime/weights-cache.js";
@@ -39,6 +38,7 @@ import { checkNames, keepOf, missingOf, pinnedWarning, tooLargeAmong } from "./k
 import { LocalRepository } from "./local-repository.js";
 import { LocalViews } from "./local-views.js";
 import { ModelBook } from "./model-book.js";
+import { type ModelPlaces, openPlaces } from "./model-places.js";
 import { type FoundModels, type HostedFolder, ServedModels, versionOf } from "./served-models.js";
 import { ToldPaths } from "./told-paths.js";
 
@@ -46,28 +46,33 @@ const runtimeEntry = fileURLToPath(new URL("../runtime/entry.js", import.meta.ur
 
 /** @throws MillraceError `model_folder_invalid` where the folder holds no model that can be served. */
 export async function openBackend(parts: BackendParts): Promise<Backend> {
-  const { models, preload } = parts.configuration.options;
-  // Before the folder is read: what changes from then on is noticed.
-  const seen = await fingerprintOf(models);
-  const found = await findModels(parts, []);
-  const names = found.served.map(({ hosted }) => hosted.name);
-  checkNames(preload, names);
-  return new LocalBackend(parts, found, seen);
+  const { preload } = parts.configuration.options;
+  const places = await openPlaces(parts);
+  try {
+    const found = await findModels({ ...parts, places }, []);
+    const names = found.served.map(({ hosted }) => hosted.name);
+    // What is fetched may come later.
+    if (places.fetched === null) checkNames(preload, names);
+    return new LocalBackend({ ...parts, places }, found);
+  } catch (error) {
+    await places.close();
+    throw error;
+  }
 }
 
+type LocalParts = BackendParts & { readonly places: ModelPlaces };
+
 /** What the folder holds now. A version that is known is not opened again. */
-async function findModels(
-  parts: BackendParts,
-  known: readonly HostedFolder[],
-): Promise<FoundModels> {
+async function findModels(parts: LocalParts, known: readonly HostedFolder[]): Promise<FoundModels> {
   const { options } = parts.configuration;
   const folders = known.map(({ folder }) => folder);
-  const registry = await ModelRegistry.open(options.models, folders);
+  const { modelsDir, fetched } = parts.places;
+  const registry = await ModelRegistry.open(modelsDir, folders, fetched);
   const open = new Map(known.map(({ folder, hosted }) => [versionOf(folder), hosted.taskModel]));
   const { models, broken: unprepared } = await openTaskModels(registry.list(), options, (folder) =>
     open.get(versionOf(folder)),
   );
-  const broken = [...registry.broken, ...unprepared];
+  const broken = [...registry.broken, ...unprepared, ...(fetched?.broken ?? [])];
   for (const { dir, reason } of broken) parts.log.error({ dir, reason }, "model left out");
   for (const dir of registry.strays) parts.log.debug({ dir }, "a folder that is no model");
   const processor = findProcessor();
@@ -79,11 +84,12 @@ async function findModels(
     const model = models.get(folder.manifest.name);
     return model === undefined ? [] : [{ folder, model }];
   });
-  if (prepared.length > 0) {
-    return { served: await hostedModels(prepared, parts), broken };
+  if (prepared.length > 0 || fetched !== null) {
+    const { aliases } = registry;
+    return { served: await hostedModels(prepared, parts), broken, aliases };
   }
   const reasons = broken.map(({ dir, reason }) => `\n  ${dir}: ${reason}`).join("");
-  const message = `${options.models} holds no model that can be served${reasons}`;
+  const message = `${modelsDir ?? options.models} holds no model that can be served${reasons}`;
   throw new MillraceError("model_folder_invalid", message);
 }
 
@@ -100,13 +106,10 @@ class LocalBackend implements Backend {
   readonly repository: LocalRepository;
   readonly node: NodeSide;
   readonly #onChange = new Set<() => void>();
-  readonly #parts: BackendParts;
+  readonly #parts: LocalParts;
   readonly #prepare: Preparer;
   readonly #told: ToldPaths;
-  /** Of the folder of models, before it was read for the first time. */
-  readonly #seen: string;
   readonly #served: ServedModels;
-  #watch: ModelsWatch | null = null;
   readonly #activity = new Activity();
   /** Settled by the first pipeline that is up, or when all have failed to start. */
   readonly #firstUp: FirstUp;
@@ -114,11 +117,10 @@ class LocalBackend implements Backend {
   #pool: Pool | null = null;
   #draining = false;
 
-  constructor(parts: BackendParts, found: FoundModels, seen: string) {
+  constructor(parts: LocalParts, found: FoundModels) {
     const { served } = found;
     const { options } = parts.configuration;
     this.#parts = parts;
-    this.#seen = seen;
     this.#told = new ToldPaths(options);
     this.#specs = pipelineSpecs(options);
     const tooLarge = tooLargeAmong(hostedOf(served), modelMemoryBytesMaxOf(options));
@@ -161,12 +163,13 @@ class LocalBackend implements Backend {
       },
       onBroken: parts.onBroken,
     });
+    this.#served.start();
     const isServed = (model: string): boolean =>
-      this.#served.served.some(({ hosted }) => hosted.name === model);
+      this.#served.named.some(({ hosted }) => hosted.name === model);
     this.submit = new CountedSubmit(this.#local, this.#book, isServed);
     this.views = new LocalViews({
       parts,
-      served: () => this.#served.served.map(({ folder, hosted }) => ({ folder, ...hosted })),
+      served: () => this.#served.named.map(({ folder, hosted }) => ({ folder, ...hosted })),
       broken: () => this.#broken(),
       activity: this.#activity,
       submit: this.#local,
@@ -184,13 +187,11 @@ class LocalBackend implements Backend {
   async start(): Promise<void> {
     this.#local.start();
     await this.#firstUp.promise;
-    const { models: modelsDir, modelsWatchMs: everyMs } = this.#parts.configuration.options;
-    if (everyMs === 0 || this.#draining) return;
-    const onChange = async (): Promise<void> => {
+    if (this.#draining) return;
+    this.#parts.places.follow(async () => {
       // Why it could not is in the log.
       await this.reload().catch(() => {});
-    };
-    this.#watch = new ModelsWatch({ modelsDir, everyMs, seen: this.#seen, onChange });
+    });
   }
 
   #nodeSide(): NodeSide {
@@ -198,7 +199,7 @@ class LocalBackend implements Backend {
       submit: this.submit,
       models: () => this.views.models(),
       tasksOf: (model) => {
-        const found = this.#served.served.find(({ hosted }) => hosted.name === model);
+        const found = this.#served.named.find(({ hosted }) => hosted.name === model);
         if (found === undefined) return [];
         const { task, taskModel } = found.hosted;
         return [task.name, ...(taskModel.lent?.keys() ?? [])];
@@ -248,12 +249,12 @@ class LocalBackend implements Backend {
 
   async stop({ drainMs }: { readonly drainMs: number }): Promise<boolean> {
     this.#draining = true;
-    this.#watch?.[Symbol.dispose]();
+    const closing = this.#parts.places.close();
     this.#served.close();
     this.#firstUp.stopped();
     const drained = await this.#local.drain({ drainMs });
     // At once: what is still being prepared fails now, and not when the pipelines are gone.
-    await Promise.all([this.#local.stop({ drainMs: 0 }), this.#prepare.close()]);
+    await Promise.all([this.#local.stop({ drainMs: 0 }), this.#prepare.close(), closing]);
     return drained;
   }
 

@@ -77,8 +77,8 @@ export class LocalViews implements ServerViews {
 
   models(): readonly ModelInfo[] {
     const seen = this.#look();
-    return this.#viewed.served().map(({ folder: { manifest }, key }) => {
-      const { name, task, engine, family, precision } = manifest;
+    return this.#viewed.served().map(({ folder: { manifest }, name, key }) => {
+      const { task, engine, family, precision } = manifest;
       const info = engineTable[engine].info(manifest);
       const { state, pipelines, reason } = this.#statusOf({ key, name }, seen);
       const ready = canServe(state, seen);

@@ -13,6 +13,7 @@ import type { BrokenFolder, ModelFolder } from "../models/registry.js";
 import type { HostedTaskModel } from "../submit/local/local-submit.js";
 import { messageOf } from "../work/thrown.js";
 import type { PoolEvent } from "../worker/events.js";
+import { ServedAliases } from "./served-aliases.js";
 
 export interface HostedFolder {
   readonly folder: ModelFolder;
@@ -22,6 +23,8 @@ export interface HostedFolder {
 export interface FoundModels {
   readonly served: readonly HostedFolder[];
   readonly broken: readonly BrokenFolder[];
+  /** Names that mean a version of a model: `minilm` → `minilm@2`. Default: none. */
+  readonly aliases?: ReadonlyMap<string, string>;
 }
 
 export interface ServedModelsOptions {
@@ -57,6 +60,7 @@ export class ServedModels {
   readonly #failed = new Map<string, BrokenFolder>();
   /** Folders are there, and nobody is served from them until somebody asks for that. */
   readonly #unloaded = new Set<string>();
+  readonly #aliases: ServedAliases;
   #broken: readonly BrokenFolder[];
   #versions = 0;
   /** Keys, as whoever prepares was told of them. */
@@ -70,10 +74,26 @@ export class ServedModels {
     this.#broken = found.broken;
     for (const each of found.served) this.#served.set(each.hosted.name, each);
     this.#prepared = found.served.map(({ hosted }) => hosted.key).join("\n");
+    this.#aliases = new ServedAliases(found.aliases ?? new Map(), {
+      serve: (alias, target) => options.serve(alias, target?.hosted ?? null),
+      host: ({ hosted }) => options.host({ ...hosted, keep: "preloaded" }),
+      isResident: options.isResident,
+      servedAs: (name) => this.#served.get(name),
+    });
+  }
+
+  /** Names mean their versions from now on: whoever serves is there. */
+  start(): void {
+    this.#aliases.settle();
   }
 
   get served(): readonly HostedFolder[] {
     return [...this.#served.values()];
+  }
+
+  /** The same, and under each name that means a version that version once more. */
+  get named(): readonly HostedFolder[] {
+    return [...this.served, ...this.#aliases.served];
   }
 
   get broken(): readonly BrokenFolder[] {
@@ -82,7 +102,8 @@ export class ServedModels {
 
   /** Models that `--preload` names and that nobody serves: their folders went. */
   get missing(): readonly string[] {
-    return this.#options.missingOf([...this.#served.keys(), ...this.#unloaded]);
+    const names = [...this.#served.keys(), ...this.#aliases.names, ...this.#unloaded];
+    return this.#options.missingOf(names);
   }
 
   get unloaded(): readonly string[] {
@@ -145,11 +166,13 @@ export class ServedModels {
     if (event.type === "down" && event.loading?.isFault === true)
       this.#lost(event.loading.model, event.reason);
     if (event.type === "down" || event.type === "unloaded") this.#inherit();
+    if (event.type === "loaded" || event.type === "down") this.#aliases.settle();
   }
 
   close(): void {
     for (const { timer } of this.#coming.values()) clearTimeout(timer);
     this.#coming.clear();
+    this.#aliases.close();
   }
 
   async #reload(): Promise<ModelsReload> {
@@ -183,6 +206,7 @@ export class ServedModels {
       this.#bring(each);
     }
     this.#prepare(this.#known);
+    this.#aliases.want(found.aliases ?? new Map());
     return {
       added,
       changed,
@@ -217,8 +241,11 @@ export class ServedModels {
   }
 
   #versioned(each: HostedFolder): HostedFolder {
-    this.#versions += 1;
     const { folder, hosted } = each;
+    const taken = new Set(this.#known.map((known) => known.hosted.key));
+    // A folder may be called so.
+    do this.#versions += 1;
+    while (taken.has(`${hosted.name}@${this.#versions}`));
     return { folder, hosted: { ...hosted, key: `${hosted.name}@${this.#versions}` } };
   }
 
@@ -294,6 +321,7 @@ export class ServedModels {
     const old = this.#served.get(name);
     this.#served.set(name, next);
     this.#options.serve(name, next.hosted);
+    this.#aliases.settle();
     if (old === undefined || old.hosted.key === key) return;
     this.#options.retire(old.hosted.key);
     if (next.hosted.keep === "pinned") this.#options.host(next.hosted);
@@ -313,6 +341,7 @@ export class ServedModels {
     const old = this.#served.get(name);
     this.#served.delete(name);
     this.#options.serve(name, null);
+    this.#aliases.settle();
     if (old !== undefined) this.#options.retire(old.hosted.key);
   }
 }

@@ -31,7 +31,10 @@ export class ToldPaths {
   }
 
   folder({ dir, reason }: BrokenFolder): BrokenFolder {
-    return { dir: relative(this.#modelsDir, dir) || this.#name, reason: this.text(reason) };
+    const within = relative(this.#modelsDir, dir);
+    // What was fetched lies elsewhere.
+    const told = within.startsWith("..") ? basename(dir) : within || this.#name;
+    return { dir: told, reason: this.text(reason) };
   }
 
   text(text: string): string {

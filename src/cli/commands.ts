@@ -9,6 +9,7 @@ import { registerInspect } from "./inspect-command.js";
 import { registerJobs } from "./jobs.js";
 import { registerKeys } from "./keys.js";
 import { registerNodes } from "./nodes.js";
+import { registerModels } from "./models.js";
 import { registerOcr } from "./ocr.js";
 import { registerRerank } from "./rerank.js";
 import { registerServe } from "./serve.js";
@@ -38,6 +39,7 @@ export function registerCommands(program: Command): void {
   program.commandsGroup("Model folders:");
   registerConvert(program);
   registerInspect(program);
+  registerModels(program);
   program.commandsGroup("Help:");
   program.helpCommand("help [command]", "show the flags and the examples of a command");
 }

@@ -7,10 +7,10 @@ import { type Configuration, resolveConfiguration } from "../options/resolve.js"
 import { flagOf, optionKeys, optionTable, variableOf } from "../options/table.js";
 
 /** Values stay strings here: resolve.ts reads flags, variables and file by the same rules and reports all mistakes. */
-export function addOptionFlags(command: Command): Command {
+export function addOptionFlags(command: Command, keys: readonly OptionKey[] = optionKeys): Command {
   command.option("--config <file>", "JSON file of options (MILLRACE_CONFIG)");
   for (const group of optionGroups) {
-    for (const key of optionKeys.filter((each) => optionTable[each].group === group)) {
+    for (const key of keys.filter((each) => optionTable[each].group === group)) {
       const definition = optionTable[key];
       const flag = `${flagOf(key)}${placeholder(definition)}`;
       // In the help and not in the flag: the longest flag sets the width of the column for all.

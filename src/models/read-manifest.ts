@@ -1,7 +1,7 @@
 /**
  * READ FIRST: from where a model stands to its manifest, and holds the folder to that. A model stands in a folder with a
  * `millrace.json`, in a folder with one ONNX file and none, or is such a file itself. Further models of a folder, which share
- * its files, stand in a `millrace.PART.json` each.
+ * its files, stand in a `millrace.PART.json` each. In a folder `NAME@VERSION` all of them are of that version: `minilm@2`.
  */
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -14,6 +14,7 @@ import { hashFile } from "./file-hash.js";
 import type { ModelManifest } from "./manifest.js";
 import { manifestFileName, manifestVersion } from "./manifest-base.js";
 import { nameOfPath } from "./manifest-fields.js";
+import { folderVersionOf } from "./model-versions.js";
 import { withDataFiles } from "./programs/complete-data-files.js";
 import {
   completeTensors,
@@ -42,10 +43,10 @@ export async function readModel(path: string): Promise<ReadModel> {
   if (furtherManifest.test(basename(path)) && (await isFile(path))) {
     const dir = dirname(path);
     const value = await withDataFiles(dir, await readJsonFile(path, manifestBytesMax));
-    return { dir, manifest: parseManifest(path, value) };
+    return { dir, manifest: versioned(dir, parseManifest(path, value)) };
   }
   if (!path.endsWith(graphEnding) || !(await isFile(path))) {
-    return { dir: path, manifest: await readManifest(path) };
+    return { dir: path, manifest: versioned(path, await readManifest(path)) };
   }
   const plain = await plainManifest(path, nameOfPath(plainName(path), path));
   return { dir: dirname(path), manifest: parseManifest(path, plain) };
@@ -60,6 +61,12 @@ export async function readManifest(dir: string): Promise<ModelManifest> {
   const value = hasNone ? { manifestVersion } : await readJsonFile(path, manifestBytesMax);
   if (!isDeclaration(value)) return parseManifest(path, await withDataFiles(dir, value));
   return parseManifest(path, await completeTensors(dir, { path, value, graphs }));
+}
+
+/** Everybody who reads a folder reads the same: its version is a part of what its models are called. */
+function versioned(dir: string, manifest: ModelManifest): ModelManifest {
+  const version = folderVersionOf(dir)?.version;
+  return version === undefined ? manifest : { ...manifest, name: `${manifest.name}@${version}` };
 }
 
 const furtherManifest = /^millrace\.[\w-]{1,64}\.json$/;
@@ -129,7 +136,8 @@ const engineSchema: z.ZodType<{ readonly engine: ModelManifest["engine"] }> = z.
 /** What a person wrote need not say what the folder says. */
 function named(value: unknown, dir: string): unknown {
   if (typeof value !== "object" || value === null || "name" in value) return value;
-  return { name: nameOfPath(basename(dir), dir), ...value };
+  const name = folderVersionOf(dir)?.name ?? basename(dir);
+  return { name: nameOfPath(name, dir), ...value };
 }
 
 function versionOf(value: unknown): unknown {

@@ -6,6 +6,7 @@ import { hasCode, messageOf } from "../work/thrown.js";
 import { type FolderVersion, folderVersion } from "./folder-version.js";
 import type { ModelManifest } from "./manifest.js";
 import { manifestFileName } from "./manifest-base.js";
+import { aliasesOf, type FetchedFolders } from "./model-versions.js";
 import { graphEnding } from "./programs/complete-tensors.js";
 import { isMissing } from "./read-json.js";
 import { exists, furtherManifestsIn, graphsIn, readModel, verifyFiles } from "./read-manifest.js";
@@ -31,29 +32,41 @@ export class ModelRegistry {
   readonly broken: readonly BrokenFolder[];
   /** Folders beside the models that are none: they have neither a millrace.json nor an ONNX file. */
   readonly strays: readonly string[];
+  /** Name → the version that it means: `minilm` → `minilm@2`. */
+  readonly aliases: ReadonlyMap<string, string>;
   readonly #models: ReadonlyMap<string, ModelFolder>;
 
   private constructor(
     models: ReadonlyMap<string, ModelFolder>,
-    leftOut: { readonly broken: readonly BrokenFolder[]; readonly strays: readonly string[] },
+    others: {
+      readonly broken: readonly BrokenFolder[];
+      readonly strays: readonly string[];
+      readonly aliases: ReadonlyMap<string, string>;
+    },
   ) {
     this.#models = models;
-    this.broken = leftOut.broken;
-    this.strays = leftOut.strays;
+    this.broken = others.broken;
+    this.strays = others.strays;
+    this.aliases = others.aliases;
   }
 
   /**
    * `modelsDir` is a folder of model folders and ONNX files, or a model folder itself, which is then the only one served.
    * The files of each are compared with their hashes; one that is wrong in any way refuses no other. Throws
    * `model_folder_invalid` where no model is left, with the reason of each folder. Of `known` ones, read before, no file is
-   * hashed again that nobody has touched.
+   * hashed again that nobody has touched. Beside the folder there may be `fetched` ones, and then there need be no model.
    */
-  static async open(modelsDir: string, known: readonly ModelFolder[] = []): Promise<ModelRegistry> {
+  static async open(
+    modelsDir: string | null,
+    known: readonly ModelFolder[] = [],
+    fetched: FetchedFolders | null = null,
+  ): Promise<ModelRegistry> {
     const before = new Map(known.map((folder) => [folder.path ?? folder.dir, folder]));
     const models = new Map<string, ModelFolder>();
     const broken: BrokenFolder[] = [];
     const strays: string[] = [];
-    for (const place of await findPlaces(modelsDir)) {
+    const local = modelsDir === null ? [] : await findPlaces(modelsDir);
+    for (const place of [...local, ...(fetched?.folders ?? [])]) {
       const paths = await modelsIn(place);
       if (paths.length === 0) strays.push(place);
       for (const path of paths) {
@@ -75,13 +88,17 @@ export class ModelRegistry {
         }
       }
     }
-    if (models.size > 0) return new ModelRegistry(models, { broken, strays });
+    if (models.size > 0 || fetched !== null) {
+      const meant = await aliasesOf([...models.values()], { modelsDir, fetched });
+      const { aliases, broken: wrong } = meant;
+      return new ModelRegistry(models, { broken: [...broken, ...wrong], strays, aliases });
+    }
     const none = strays.map((dir) => ({
       dir,
       reason: `${manifestFileName} is missing, and there is no ONNX file`,
     }));
     const reasons = [...broken, ...none].map(({ dir, reason }) => `\n  ${dir}: ${reason}`).join("");
-    const message = `${modelsDir} holds no model that can be served${reasons}`;
+    const message = `${modelsDir ?? ""} holds no model that can be served${reasons}`;
     throw new MillraceError("model_folder_invalid", message);
   }
 

@@ -4,6 +4,7 @@
  */
 import { readdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { defaultsFileName } from "./model-versions.js";
 import { findModels } from "./registry.js";
 
 export interface ModelsWatchOptions {
@@ -55,7 +56,8 @@ export async function fingerprintOf(modelsDir: string): Promise<string> {
     // A graph among the folders may have its weights beside it.
     const folders = new Set([...places, ...places.map((place) => dirname(place))]);
     const paths = await Promise.all([...folders].map(filesOf));
-    return (await Promise.all([...places, ...paths.flat()].map(stampOf))).join("\n");
+    const defaults = join(modelsDir, defaultsFileName);
+    return (await Promise.all([...places, ...paths.flat(), defaults].map(stampOf))).join("\n");
   } catch (error) {
     return String(error);
   }

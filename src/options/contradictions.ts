@@ -55,6 +55,10 @@ export function contradictions(options: Options, place: PlaceOf): string[] {
       `${place("role")} is ${options.role} and there is no ${place("nats")}: it would have nobody to work with`,
     );
   }
+  if (options.natsModels !== null && (options.nats === null || options.role === "edge")) {
+    const why = options.nats === null ? `there is no ${place("nats")}` : "an edge serves none";
+    problems.push(`${place("natsModels")} says what is fetched, and ${why}`);
+  }
   if (options.natsCert === null ? options.natsKey !== null : options.natsKey === null) {
     problems.push(`${place("natsCert")} and ${place("natsKey")} come together`);
   }

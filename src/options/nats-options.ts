@@ -12,6 +12,8 @@ export interface NatsOptions {
   readonly natsCert: string | null;
   readonly natsKey: string | null;
   readonly natsReplicas: number;
+  /** `all`, or names with commas between; null: models come from folders only. */
+  readonly natsModels: string | null;
 }
 
 const nats = { group: "NATS", hashed: false } as const;
@@ -72,5 +74,11 @@ export const natsOptions: OptionRows<NatsOptions> = {
     ...nats,
     help: "On how many NATS servers each stream and bucket is kept, where this server makes it.",
     default: { value: 1 },
+  },
+  natsModels: {
+    type: "text",
+    ...nats,
+    help: "Models that are fetched from where `millrace models push` put them, and served beside those of models: all, or some with commas between, `en-de,minilm@2`; a name means all its versions. What is fetched is kept in cache-dir.",
+    default: { value: null },
   },
 };

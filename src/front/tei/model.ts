@@ -1,6 +1,7 @@
 /** Which of the models is the one that this protocol serves, and what is told of it. */
 import { MillraceError, type ModelInfo } from "millrace-client/wire";
 import { type Caller, mayUse } from "../../work/caller.js";
+import { meantUnnamed } from "../../work/model-names.js";
 import type { JsonObject } from "../../work/payload.js";
 import { modelsOf } from "../callers-models.js";
 import type { FrontParts } from "../front.js";
@@ -28,7 +29,9 @@ export function teiModel(
   const able = modelsOf(views, caller).filter(isTei);
   const found =
     named === null
-      ? teiTasks.map((task) => able.filter((model) => model.task === task)).find(isOnly)?.[0]
+      ? teiTasks
+          .map((task) => meantUnnamed(able.filter((model) => model.task === task)))
+          .find(isOnly)?.[0]
       : able.find(({ name }) => name === named);
   if (found !== undefined) return found;
   const message =

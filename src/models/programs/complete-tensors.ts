@@ -8,6 +8,7 @@ import { MillraceError, type TensorDatatype, tensorLimits } from "millrace-clien
 import { z } from "zod";
 import { manifestVersion } from "../manifest-base.js";
 import { baseFields, fileName, modelName, nameOfPath } from "../manifest-fields.js";
+import { folderVersionOf } from "../model-versions.js";
 import { type GraphValue, readGraph } from "../onnx/read-graph.js";
 import { checkShape, isMissing } from "../read-json.js";
 import {
@@ -60,7 +61,7 @@ export async function completeTensors(
   const says = checkShape(path, value, declared);
   const graph = says.graph ?? onlyGraph(dir, graphs);
   return {
-    ...(await plainManifest(join(dir, graph), says.name ?? nameOfPath(folderName(dir), dir))),
+    ...(await plainManifest(join(dir, graph), says.name ?? nameOfPath(ownName(dir), dir))),
     ...overrides(says),
   };
 }
@@ -98,10 +99,16 @@ export async function plainManifest(path: string, name: string): Promise<Tensors
 /** Of the folder, or of the file where that lies among models and has a name of its own. */
 export function plainName(path: string): string {
   const own = basename(path, graphEnding);
-  return own === "model" ? folderName(dirname(path)) : own;
+  return own === "model" ? ownName(dirname(path)) : own;
 }
 
 export const graphEnding = ".onnx";
+
+/** In a folder of a version it has the name without it: that is added for all models alike. */
+function ownName(dir: string): string {
+  const name = folderName(dir);
+  return folderVersionOf(name)?.name ?? name;
+}
 
 function folderName(dir: string): string {
   return basename(dir);

@@ -2,6 +2,7 @@
 import { MillraceError } from "millrace-client/wire";
 import type { Task, TaskModel, TaskRequest } from "../../tasks/task.js";
 import { Fields } from "../../work/fields.js";
+import { meantUnnamed } from "../../work/model-names.js";
 import type { JsonObject } from "../../work/payload.js";
 import type { TaskForm } from "../../work/task-form.js";
 import type { SubmitRequest } from "../submit.js";
@@ -99,7 +100,7 @@ export class Door {
   }
 
   #modelFor(name: string | null, able: readonly ServedModel[]): ServedModel {
-    const [only, ...others] = able;
+    const [only, ...others] = meantUnnamed(able);
     if (only !== undefined && name === null && others.length === 0) return only;
     const named = able.find((model) => model.name === name);
     if (named !== undefined) return named;

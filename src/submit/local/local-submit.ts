@@ -110,7 +110,12 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   }
 
   start(): void {
-    for (const model of this.#models.values()) this.#dispatcher.host(model);
+    // A version that has two names is one to pipelines, and the name that it has by itself is there first.
+    const byKey = new Map<string, HostedTaskModel>();
+    for (const model of this.#models.values()) {
+      if (!byKey.has(model.key)) byKey.set(model.key, model);
+    }
+    for (const model of byKey.values()) this.#dispatcher.host(model);
     this.#dispatcher.start();
   }
 

@@ -3,6 +3,7 @@ import { MillraceError, type WorkClass } from "millrace-client/wire";
 import type { ChoosableNode } from "../../nats/choose-node.js";
 import type { KnownNode } from "../../nats/directory.js";
 import type { NodeModel } from "../../nats/node-entry.js";
+import { meantUnnamed } from "../../work/model-names.js";
 
 export interface NodeCandidate extends ChoosableNode {
   readonly node: string;
@@ -39,8 +40,8 @@ export function modelFor({ task, model, allowed }: Wanted, known: Known): string
   const all = served(known.nodes).filter((each) => isAllowed(each.model.name));
   const isAble = ({ model: { tasks } }: Served): boolean => tasks.includes(task);
   const able = [...new Set(all.filter(isAble).map((each) => each.model.name))];
-  const [only, ...others] = able;
-  if (model === null && only !== undefined && others.length === 0) return only;
+  const [only, ...others] = meantUnnamed(able.map((name) => ({ name })));
+  if (model === null && only !== undefined && others.length === 0) return only.name;
   if (!known.nodes.some(({ entry }) => entry.models.length > 0)) throw nobody();
   const isAway = model !== null && !all.some((each) => each.model.name === model);
   if (isAway && isAllowed(model) && known.remembers(model)) {

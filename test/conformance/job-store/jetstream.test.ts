@@ -2,7 +2,8 @@
 import { type TestContext, test } from "node:test";
 import { type LinkedStore, openLinkedStore } from "../../support/jetstream-store.js";
 import { NatsServer, skipWithoutNats } from "../../support/nats-server.js";
-import { type StorePlace, storeCases } from "./store-cases.js";
+import { storeCases } from "./store-cases.js";
+import type { StorePlace } from "./store-place.js";
 
 async function jetStreamPlace(context: TestContext): Promise<StorePlace> {
   const nats = await NatsServer.start();
