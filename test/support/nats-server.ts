@@ -1,0 +1,146 @@
+/** A real nats-server with JetStream on a free port of 127.0.0.1, in a folder of its own: stopped, killed, frozen, started again. */
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { rm, writeFile } from "node:fs/promises";
+import { TempDir } from "./temp-dir.js";
+
+const program = "nats-server";
+
+/** For `test(name, { skip: skipWithoutNats }, …)`. */
+export const skipWithoutNats: string | false =
+  spawnSync(program, ["--version"]).status === 0
+    ? false
+    : "nats-server is not there: Debian's package of that name has it";
+
+export interface NatsServerOptions {
+  readonly user?: string;
+  readonly password?: string;
+  readonly token?: string;
+  /** PEM. With `ca` clients must show a certificate. */
+  readonly tls?: { readonly cert: string; readonly key: string; readonly ca?: string };
+  /** Further lines of its configuration. */
+  readonly config?: string;
+}
+
+const startMsMax = 20_000;
+
+export class NatsServer implements AsyncDisposable {
+  readonly #dir: TempDir;
+  readonly #options: NatsServerOptions;
+  /** 0 until it was started once; the same from then on. */
+  port = 0;
+  /** What it said since it was started last. */
+  log = "";
+  #child: ChildProcess | null = null;
+
+  static async start(options: NatsServerOptions = {}): Promise<NatsServer> {
+    const server = new NatsServer(await TempDir.make(), options);
+    await server.start();
+    return server;
+  }
+
+  private constructor(dir: TempDir, options: NatsServerOptions) {
+    this.#dir = dir;
+    this.#options = options;
+  }
+
+  /** With the user and password, or the token, where it asks for them. */
+  get url(): string {
+    const { user, password, token, tls } = this.#options;
+    const who = user === undefined ? token : `${user}:${password ?? ""}`;
+    const scheme = tls === undefined ? "nats" : "tls";
+    return `${scheme}://${who === undefined ? "" : `${who}@`}127.0.0.1:${this.port}`;
+  }
+
+  /** Where its streams lie. */
+  get storeDir(): string {
+    return this.#dir.file("store");
+  }
+
+  get pid(): number {
+    const pid = this.#child?.pid;
+    if (pid === undefined) throw new Error("nats-server does not run");
+    return pid;
+  }
+
+  /** On the same port with the same store; `isEmpty`: with an empty one. */
+  async start({ isEmpty = false }: { readonly isEmpty?: boolean } = {}): Promise<void> {
+    if (this.#child !== null) throw new Error("nats-server runs already");
+    if (isEmpty) await rm(this.storeDir, { recursive: true, force: true });
+    const config = this.#dir.file("nats.conf");
+    await writeFile(config, await this.#config());
+    this.log = "";
+    const port = this.port === 0 ? -1 : this.port;
+    const child = spawn(program, ["-c", config, "-a", "127.0.0.1", "-p", String(port)], {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    this.#child = child;
+    const timer = setTimeout(() => child.kill("SIGKILL"), startMsMax);
+    await new Promise<void>((resolve, reject) => {
+      child.on("error", reject);
+      child.on("exit", () => reject(new Error(`nats-server ended: ${this.log}`)));
+      child.stderr.setEncoding("utf8").on("data", (text: string) => {
+        this.log += text;
+        const [, found] = /Listening for client connections on [^\n]*:(\d+)/.exec(this.log) ?? [];
+        if (found !== undefined) this.port = Number(found);
+        if (this.log.includes("Server is ready")) resolve();
+      });
+    });
+    clearTimeout(timer);
+  }
+
+  /** As an operator would: SIGTERM. */
+  async stop(): Promise<void> {
+    await this.#end("SIGTERM");
+  }
+
+  async kill(): Promise<void> {
+    await this.#end("SIGKILL");
+  }
+
+  /** It keeps its connections and says nothing: as if the network were cut. */
+  freeze(): void {
+    process.kill(this.pid, "SIGSTOP");
+  }
+
+  thaw(): void {
+    process.kill(this.pid, "SIGCONT");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+    await this.#dir[Symbol.asyncDispose]();
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    const child = this.#child;
+    this.#child = null;
+    if (child === null || child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, "exit");
+    child.kill(signal);
+    // One that is frozen hears SIGTERM only when it goes on.
+    child.kill("SIGCONT");
+    await exited;
+  }
+
+  async #config(): Promise<string> {
+    const { user, password = "", token, tls, config = "" } = this.#options;
+    const lines = [`jetstream { store_dir: ${JSON.stringify(this.storeDir)} }`, config];
+    const who = JSON.stringify;
+    if (user !== undefined) {
+      lines.push(`authorization { user: ${who(user)}, password: ${who(password)} }`);
+    } else if (token !== undefined) lines.push(`authorization { token: ${who(token)} }`);
+    if (tls !== undefined) {
+      const parts: string[] = [];
+      for (const [name, pem] of Object.entries({ cert: tls.cert, key: tls.key, ca: tls.ca })) {
+        if (pem === undefined) continue;
+        const path = this.#dir.file(`${name}.pem`);
+        await writeFile(path, pem, { mode: 0o600 });
+        parts.push(`${name}_file: ${JSON.stringify(path)}`);
+      }
+      if (tls.ca !== undefined) parts.push("verify: true");
+      lines.push(`tls { ${parts.join(", ")} }`);
+    }
+    return `${lines.join("\n")}\n`;
+  }
+}
