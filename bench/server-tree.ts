@@ -16,7 +16,7 @@ export type Launch = (
   env: NodeJS.ProcessEnv,
 ) => ChildProcess | Promise<ChildProcess>;
 
-export type ServeFlags = Readonly<Record<string, string | number>>;
+export type ServeFlags = Readonly<Record<string, string | number | true>>;
 
 export interface TreeSpec {
   /** What its errors call it. */
@@ -71,12 +71,14 @@ export class ServerTree implements AsyncDisposable {
     env,
     launch = spawnGroup,
   }: TreeSpec): Promise<ServerTree> {
-    const given = Object.entries({ trial: "off", log: "json", ...flags });
+    const given: ServeFlags = { trial: "off", log: "json", ...flags };
     const argv = [
       process.execPath,
       serveScripts[script],
       "serve",
-      ...given.flatMap(([flag, value]) => [`--${flag}`, String(value)]),
+      ...Object.entries(given).flatMap(([flag, value]) =>
+        value === true ? [`--${flag}`] : [`--${flag}`, String(value)],
+      ),
     ];
     const startedAtMs = performance.now();
     const child = await launch(argv, { ...process.env, ...env });
