@@ -2,15 +2,17 @@
 import type { Entrance } from "./access/entrance.js";
 import type { Front } from "./front/front.js";
 import type { GrpcListenerParts } from "./listen/grpc/listener.js";
-import { adminPart, publicPart } from "./listen/http/admin-routes.js";
+import { adminPart, nodePart, publicPart } from "./listen/http/admin-routes.js";
 import type { HttpFront } from "./listen/http/http-front.js";
 import { type HttpListener, startHttpListener } from "./listen/http/listener.js";
 import { identificationOf } from "./listen/identification.js";
+import { startNatsListener } from "./listen/nats/listener.js";
 import type { RunningListener } from "./listen/running-listener.js";
 import { WebSockets } from "./listen/websocket/websockets.js";
 import { startZmqListener } from "./listen/zmq/listener.js";
 import type { Log } from "./log.js";
 import type { Metrics } from "./metrics/metrics.js";
+import type { NatsLink } from "./nats/connection.js";
 import { isLoopback } from "./options/loopback.js";
 import type { Options } from "./options/options.js";
 import { originsOf } from "./options/origins.js";
@@ -22,6 +24,8 @@ export interface ListenerParts {
   readonly log: Log;
   readonly entrance: Entrance;
   readonly views: ServerViews;
+  /** Null: a server for itself. */
+  readonly link: NatsLink | null;
 }
 
 export interface Listeners {
@@ -112,6 +116,17 @@ function ownHosts(
   return isOpen ? [asked.toLowerCase()] : null;
 }
 
+/** What a server of this role speaks: a node over HTTP what health and operation need, and nothing else but NATS. */
+export function frontsOfRole(
+  fronts: readonly Front[],
+  { role }: Pick<Options, "role">,
+): readonly Front[] {
+  if (role !== "node") return fronts;
+  return fronts.map(({ http, nats }) => {
+    return { ...(http && { http: nodePart(http) }), ...(nats && { nats }) };
+  });
+}
+
 /** As they are at the port of everybody. */
 export function publicFronts(
   fronts: readonly Front[],
@@ -132,13 +147,20 @@ function atLeastOne(fronts: readonly HttpFront[]): readonly [HttpFront, ...HttpF
 
 function listenElsewhere(
   fronts: readonly Front[],
-  { options, entrance, metrics, log, views }: ListenerParts,
+  { options, entrance, metrics, log, views, link }: ListenerParts,
 ): Promise<RunningListener>[] {
   const { access, host, tls, admin } = entrance;
   const wired = { metrics, log, access };
   const starting: Promise<RunningListener>[] = fronts.flatMap(({ zmq }) =>
     zmq === undefined ? [] : [startZmqListener({ ...wired, limits: options, front: zmq })],
   );
+  if (link !== null) {
+    for (const { nats: front } of fronts) {
+      if (front === undefined) continue;
+      const nats = startNatsListener({ front, link, limits: options, metrics, log });
+      starting.push(Promise.resolve(nats));
+    }
+  }
   const { grpcPort: port } = options;
   if (port === null) return starting;
   const grpc = listenForGrpc({

@@ -12,24 +12,37 @@ import type { DeploymentIdentity, ModelsReload } from "millrace-client/wire";
 import { type Entrance, openEntrance } from "./access/entrance.js";
 import { GuardedSubmit } from "./access/guarded-submit.js";
 import type { Backend, OpenBackend } from "./backend/backend.js";
+import { openDeployedBackend } from "./backend/deployed-backend.js";
 import { absentModels } from "./front/absent-models.js";
 import { openBertFront } from "./front/bert-as-service/bert-as-service.js";
+import { callRouteOf } from "./front/call-route.js";
 import { openDeepLFront } from "./front/deepl/deepl.js";
 import { openEctransformerFront } from "./front/ectransformer/ectransformer.js";
 import type { Front, FrontParts, OpenFront } from "./front/front.js";
 import { openHuggingfaceFront } from "./front/huggingface/huggingface.js";
 import { openInferenceV2Front } from "./front/inference-v2/inference-v2.js";
 import { openNativeFront } from "./front/native/native.js";
+import { openNatsFront } from "./front/nats/nats.js";
 import { openOpenAiFront } from "./front/openai/openai.js";
 import { openApiDocument } from "./front/openapi.js";
 import { openStreamsFront } from "./front/streams/streams.js";
 import { openTeiFront } from "./front/tei/tei.js";
+import type { JobWork, OpenJobs } from "./jobs/job-work.js";
+import type { CallRoute } from "./jobs/jobs.js";
+import { openKeptJobs } from "./jobs/open-jobs.js";
 import type { HeldByListener } from "./listen/http/listener.js";
-import { closeListeners, type Listeners, openListeners, publicFronts } from "./listeners.js";
+import {
+  closeListeners,
+  frontsOfRole,
+  type Listeners,
+  openListeners,
+  publicFronts,
+} from "./listeners.js";
 import type { Log } from "./log.js";
 import type { LogOutput } from "./log-output.js";
 import { EventLoopDelay } from "./metrics/event-loop-delay.js";
 import { Metrics } from "./metrics/metrics.js";
+import { NatsLink } from "./nats/connection.js";
 import { chosenFronts, type FrontName } from "./options/front-names.js";
 import type { Configuration } from "./options/resolve.js";
 import type { Submit } from "./submit/submit.js";
@@ -59,6 +72,8 @@ export interface ServerParts {
   /** Ends the start: what was begun is stopped, and `startServer` rejects with the signal's reason. */
   readonly signal?: AbortSignal;
   readonly openBackend: OpenBackend;
+  /** Default: where the options say. */
+  readonly openJobs?: OpenJobs;
 }
 
 export interface MillraceServer extends AsyncDisposable {
@@ -103,10 +118,13 @@ export async function startServer(
   let entrance: Entrance | null = null;
   let listeners: Listeners | null = null;
   let backend: Backend | null = null;
+  let jobs: JobWork | null = null;
+  let link: NatsLink | null = null;
   try {
+    link = await openLink(configuration, parts.log);
     const entering = openEntrance(options, parts.log);
     entrance = await unlessAborted(signal, entering, (late) => late.close());
-    const opening = parts.openBackend({
+    const wanted = {
       configuration,
       identity: identityOf(configuration),
       metrics,
@@ -114,28 +132,36 @@ export async function startServer(
       heldByListener: () => listeners?.http.held() ?? nothingHeld,
       eventLoopDelayP99Ms: () => delay.p99Ms(),
       onBroken: broken.resolve,
-    });
+    };
+    const { openBackend } = parts;
+    const opening =
+      link === null ? openBackend(wanted) : openDeployedBackend(openBackend, wanted, link);
     backend = await unlessAborted(signal, Promise.resolve(opening), (late) =>
       late.stop({ drainMs: 0 }),
     );
-    const wired = { options, metrics, log: parts.log, entrance };
-    const listening = openListeners(
-      openFronts(backend, { ...wired, terminate: terminated.resolve }),
-      { ...wired, views: backend.views },
-    );
-    listeners = await unlessAborted(signal, listening, closeListeners);
     const { log } = parts;
-    for (const warning of absentModels(options, backend.views.models())) log.warn(warning);
+    const { views } = backend;
+    const { openJobs = openKeptJobs } = parts;
+    const keeping = openJobs({ options, views, log }, link);
+    jobs = await unlessAborted(signal, keeping, async (late) => late?.stop({ drainMs: 0 }));
+    const wired = { options, metrics, log, entrance };
+    const opened = openFronts(backend, { ...wired, jobs, terminate: terminated.resolve });
+    const listening = openListeners(opened.spoken, { ...wired, views, link });
+    listeners = await unlessAborted(signal, listening, closeListeners);
+    for (const warning of absentModels(options, views.models())) log.warn(warning);
     await unlessAborted(signal, backend.start());
+    await unlessAborted(signal, jobs?.start(opened.callRoute) ?? Promise.resolve());
     const { http, admin } = listeners;
     const urls = { http: http.url, admin: admin?.url ?? null, others: otherUrls(listeners) };
     log.info(urls, "ready");
-    const running = { listeners, entrance, delay, broken, terminated };
+    const running = { listeners, entrance, delay, broken, terminated, jobs, link };
     return new RunningServer({ configuration, log, backend, ...running });
   } catch (error) {
     backend?.drain();
     if (listeners !== null) await closeListeners(listeners);
     await backend?.stop({ drainMs: 0 });
+    await jobs?.stop({ drainMs: 0 });
+    await link?.close();
     await entrance?.close();
     delay[Symbol.dispose]();
     throw error;
@@ -165,6 +191,11 @@ async function unlessAborted<T>(
   }
 }
 
+async function openLink({ options }: Configuration, log: Log): Promise<NatsLink | null> {
+  const { nats, node } = options;
+  return nats === null ? null : await NatsLink.open({ ...options, nats, name: node, log });
+}
+
 function otherUrls({ http, admin, all }: Listeners): readonly string[] {
   return all.filter((each) => each !== http && each !== admin).map(({ url }) => url);
 }
@@ -176,10 +207,21 @@ interface Wired {
   readonly entrance: Entrance;
 }
 
+interface OpenedFronts {
+  readonly spoken: readonly Front[];
+  /** Of them and, spoken or not, of those whose words jobs are in. */
+  readonly callRoute: CallRoute;
+}
+
+interface WiredToFronts extends Wired {
+  readonly jobs: JobWork | null;
+  readonly terminate: () => void;
+}
+
 function openFronts(
-  backend: Pick<Backend, "submit" | "views" | "reload" | "repository">,
-  { options, metrics, entrance, terminate }: Wired & { readonly terminate: () => void },
-): readonly Front[] {
+  backend: Pick<Backend, "submit" | "views" | "reload" | "repository" | "node">,
+  { options, metrics, log, entrance, jobs, terminate }: WiredToFronts,
+): OpenedFronts {
   const { views } = backend;
   const submit = new GuardedSubmit(backend.submit, entrance.access);
   const reload = (): Promise<ModelsReload> => backend.reload();
@@ -192,12 +234,25 @@ function openFronts(
   };
   const parts: FrontParts = { submit, views, tasks, options, metrics, reload, terminate, openApi };
   const { repository } = backend;
-  const all = repository === undefined ? parts : { ...parts, repository };
+  const kept = jobs === null ? parts : { ...parts, jobs: jobs.jobs };
+  const all = repository === undefined ? kept : { ...kept, repository };
   const chosen = chosenFronts(options.fronts);
   // Options are read before there is a server: what they say of fronts is right.
   if ("problem" in chosen) throw new Error(chosen.problem);
   const opened: readonly Front[] = chosen.names.map((name) => fronts[name](all));
-  return opened;
+  const inWordsOfJobs = (["native", "openai"] as const)
+    .filter((name) => !chosen.names.includes(name))
+    .map((name) => fronts[name](all));
+  const callRoute = callRouteOf({
+    fronts: [...opened, ...inWordsOfJobs].flatMap(({ http }) => http ?? []),
+    paths: new Set(["/v1/embeddings", ...tasks.map(({ name }) => `/v1/${name}`)]),
+    log,
+  });
+  if (options.nats === null || backend.node === undefined) return { spoken: opened, callRoute };
+  // What comes from others of the deployment is done here, and not sent on.
+  const own = new GuardedSubmit(backend.node.submit);
+  const spoken = frontsOfRole([...opened, openNatsFront({ submit: own, metrics })], options);
+  return { spoken, callRoute };
 }
 
 interface RunningParts {
@@ -206,9 +261,13 @@ interface RunningParts {
   readonly backend: Backend;
   readonly entrance: Entrance;
   readonly listeners: Listeners;
+  /** Null: a server for itself. */
+  readonly link: NatsLink | null;
   readonly delay: EventLoopDelay;
   readonly broken: Broken;
   readonly terminated: Terminated;
+  /** Null where none are kept. */
+  readonly jobs: JobWork | null;
 }
 
 /** A caller who may has stopped the server. */
@@ -301,15 +360,17 @@ class RunningServer implements MillraceServer {
 
   /** Readiness goes first; then work in flight is finished; then the port and the pipelines go. */
   async #drainAndStop(): Promise<boolean> {
-    const { configuration, log, backend, listeners, entrance, delay } = this.#parts;
+    const { configuration, log, backend, listeners, entrance, delay, jobs, link } = this.#parts;
     const { drainMs } = configuration.options;
     log.info({ drainMs }, "draining");
+    jobs?.drain();
     backend.drain();
     const endsAtMs = performance.now() + drainMs;
-    const answered = await within(
-      drainMs,
-      Promise.all(listeners.all.map((each) => each.drained())),
-    );
+    const working = [
+      ...listeners.all.map((each) => each.drained()),
+      jobs?.drained() ?? Promise.resolve(),
+    ];
+    const answered = await within(drainMs, Promise.all(working));
     const leftMs = answered ? Math.max(0, endsAtMs - performance.now()) : 0;
     // Together: whoever is cut off is told so on the connection that is being closed. What is left, if all are answered,
     // is the work of callers in this process.
@@ -317,7 +378,10 @@ class RunningServer implements MillraceServer {
       closeListeners(listeners),
       backend.stop({ drainMs: leftMs }),
     ]);
+    // Behind the listeners, whose callers may ask for jobs, and the pipelines: what of jobs was cut off is run again.
+    await jobs?.stop({ drainMs: 0 });
     const drained = answered && ended;
+    await link?.close();
     await entrance.close();
     if (!drained) log.warn({ drainMs }, "drain took too long; what was left is cut off");
     delay[Symbol.dispose]();

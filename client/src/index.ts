@@ -20,6 +20,14 @@ export type {
 } from "./embed.js";
 export type { ExpectedDeployment } from "./expect.js";
 export type { Inference, InferOptions, TensorInput, TensorOutput } from "./infer.js";
+export type { JobInput, JobInputs } from "./job-lines.js";
+export type {
+  DurableJobs,
+  JobFollowOptions,
+  JobListOptions,
+  JobResultsOptions,
+  JobSubmitOptions,
+} from "./jobs.js";
 export {
   type BatchPolicy,
   type CallOptions,

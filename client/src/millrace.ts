@@ -38,6 +38,7 @@ import {
   readInference,
   readInferFailure,
 } from "./infer.js";
+import { DurableJobs } from "./jobs.js";
 import { type IndexedOcr, type Ocr, type OcrEachOptions, type OcrOptions, ocrTask } from "./ocr.js";
 import { gatherPictures, type Picture, type Pictures, pictureInputs } from "./pictures.js";
 import { policyOf } from "./policy.js";
@@ -50,8 +51,8 @@ import {
   type RerankOptions,
   rerankTask,
 } from "./rerank.js";
-import { RetryBudget, type RetryPolicy, retryDefaults } from "./retry.js";
-import { delay, Scope } from "./scope.js";
+import { type RetryPolicy, retryDefaults } from "./retry.js";
+import { Scope } from "./scope.js";
 import { type SharingPolicy, sharingDefaults } from "./sharing.js";
 import { StreamTransport, type StreamTransportParts } from "./stream-transport.js";
 import { gatherPlainTexts, textInputs } from "./texts.js";
@@ -67,6 +68,7 @@ import {
   translateTask,
 } from "./translate.js";
 import { type Fetch, noHead, type Outgoing, type ReplyHead, Transport } from "./transport.js";
+import { tryAgain } from "./try-again.js";
 import { type WebSocketClass, webSocketOf } from "./web-socket.js";
 import {
   apiDefaults,
@@ -145,6 +147,8 @@ const limitDefaults: Readonly<Record<"headMsMax" | "silenceMsMax" | "bulkThresho
  * ```
  */
 export class Millrace implements AsyncDisposable {
+  /** Work that survives: submitted here, and fetched whenever one likes. */
+  readonly jobs: DurableJobs;
   readonly #transport: Transport;
   readonly #retry: RetryPolicy;
   readonly #streams: StreamTransport | null;
@@ -172,6 +176,14 @@ export class Millrace implements AsyncDisposable {
     const retry = policyOf("retry", retryDefaults, options.retry);
     this.#transport = transport;
     this.#retry = retry;
+    const { tenant } = options;
+    this.jobs = new DurableJobs({
+      transport,
+      retry,
+      closed: this.#closed.signal,
+      tenant,
+      headMsMax,
+    });
     this.#streams = streamsOf(options, { transport, headMsMax, silenceMsMax });
     const courier: CourierOptions = { carrier: this.#streams ?? transport, retry, bulkThreshold };
     const calls: CallsOptions = {
@@ -328,7 +340,7 @@ export class Millrace implements AsyncDisposable {
     const scope = new Scope([signal, this.#closed.signal]);
     const startedMs = performance.now();
     limitTo(scope, options);
-    return await this.#again(async () => {
+    const attempt = async (): Promise<Inference> => {
       // What is left of the time, and not the whole time again.
       const left =
         timeoutMs === undefined
@@ -350,7 +362,8 @@ export class Millrace implements AsyncDisposable {
       const { id, deployment, headers } = head ?? noHead;
       const outputs = readInference(bytes, headers);
       return { outputs, id, deployment };
-    }, scope);
+    };
+    return await tryAgain(attempt, { retry: this.#retry, scope });
   }
 
   /** Pipelines, queues, batches and where the time goes. The server answers from memory, however busy. */
@@ -388,26 +401,8 @@ export class Millrace implements AsyncDisposable {
   async #get(outgoing: Omit<Outgoing, "accept">, options: CallOptions): Promise<unknown> {
     const asked: Outgoing = { ...outgoing, accept: "application/json" };
     const scope = new Scope([options.signal, this.#closed.signal]);
-    return await this.#again(async () => await this.#transport.json(asked, scope.signal), scope);
-  }
-
-  /** Tries until it is done, or the budget is; ends the scope. */
-  async #again<Value>(attempt: () => Promise<Value>, scope: Scope): Promise<Value> {
-    const budget = new RetryBudget(this.#retry);
-    try {
-      for (;;) {
-        try {
-          return await attempt();
-        } catch (error) {
-          if (!(error instanceof MillraceError)) throw error;
-          const pauseMs = budget.delayAfter(error, performance.now());
-          if (pauseMs === null) throw error;
-          await delay(pauseMs, scope.signal);
-        }
-      }
-    } finally {
-      scope.end();
-    }
+    const attempt = async (): Promise<unknown> => await this.#transport.json(asked, scope.signal);
+    return await tryAgain(attempt, { retry: this.#retry, scope });
   }
 }
 

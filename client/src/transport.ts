@@ -28,6 +28,10 @@ export interface Outgoing {
   readonly accept: string;
   /** Sent with POST; undefined: GET. */
   readonly content?: Content;
+  /** Where it is another one than that. */
+  readonly method?: "POST" | "DELETE";
+  /** Beside those of every request. */
+  readonly headers?: Readonly<Record<string, string>>;
   /** A status beyond 2xx whose body is an answer all the same, not an error. */
   readonly alsoStatus?: number;
   /** Hears of the head as soon as it is there and was found right. */
@@ -45,6 +49,12 @@ export type Content =
   | {
       readonly kind: "bytes";
       readonly bytes: Uint8Array<ArrayBuffer>;
+      readonly headers: Readonly<Record<string, string>>;
+    }
+  | {
+      /** Read as it is sent. Not every browser can. */
+      readonly kind: "stream";
+      readonly chunks: AsyncGenerator<Uint8Array, void, undefined>;
       readonly headers: Readonly<Record<string, string>>;
     };
 
@@ -164,9 +174,9 @@ export class Transport {
     return response;
   }
 
-  #initOf({ accept, content }: Outgoing): RequestInit {
-    const headers = { ...this.#headers, accept };
-    if (content === undefined) return { method: "GET", headers };
+  #initOf({ accept, content, method, headers: own }: Outgoing): RequestInit {
+    const headers = { ...this.#headers, ...own, accept };
+    if (content === undefined) return { method: method ?? "GET", headers };
     switch (content.kind) {
       case "json": {
         const type = { "content-type": "application/json" };
@@ -176,6 +186,8 @@ export class Transport {
         return { method: "POST", headers, body: content.form };
       case "bytes":
         return { method: "POST", headers: { ...headers, ...content.headers }, body: content.bytes };
+      case "stream":
+        return streamInit({ ...headers, ...content.headers }, content.chunks);
     }
   }
 
@@ -208,6 +220,28 @@ export class Transport {
     const failure = readError(body, retryAfterMs) ?? readFailure?.(response.status, body);
     return failure ?? notOurs(`Status ${response.status}`, text);
   }
+}
+
+/** `duplex` must be said, and the library's types do not know it: the reply comes when all was sent, or was refused. */
+function streamInit(
+  headers: Readonly<Record<string, string>>,
+  chunks: AsyncGenerator<Uint8Array, void, undefined>,
+): RequestInit {
+  const body = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const next = await chunks.next();
+        if (next.done === true) controller.close();
+        else controller.enqueue(next.value);
+      },
+      async cancel() {
+        await chunks.return();
+      },
+    },
+    { highWaterMark: 0 },
+  );
+  const init = { method: "POST", headers, body, duplex: "half" };
+  return init;
 }
 
 async function fetchWithin(

@@ -36,11 +36,14 @@ export class GuardedSubmit {
   ): Promise<SubmitSummary> {
     const access = this.#access;
     const caller = access.renewed(asked);
+    const { jobTenant } = asked;
+    const wished: SubmitRequest =
+      jobTenant === undefined ? request : { ...request, class: "bulk", tenant: jobTenant };
     const allowed: SubmitRequest = {
-      ...request,
-      ...modelsFor(caller, request),
-      class: classFor(caller, request),
-      tenant: caller.tenant ?? request.tenant,
+      ...wished,
+      ...modelsFor(caller, wished),
+      class: classFor(caller, wished),
+      tenant: caller.tenant ?? wished.tenant,
     };
     let giveBack = (): void => {};
     let hasOutcome = false;

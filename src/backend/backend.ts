@@ -1,5 +1,10 @@
 /** Everything behind the fronts, as server.ts sees it. */
-import type { DeploymentIdentity, ModelsReload, StatusResponse } from "millrace-client/wire";
+import type {
+  DeploymentIdentity,
+  ModelInfo,
+  ModelsReload,
+  StatusResponse,
+} from "millrace-client/wire";
 import type { Log } from "../log.js";
 import type { Metrics } from "../metrics/metrics.js";
 import type { Configuration } from "../options/resolve.js";
@@ -17,6 +22,8 @@ export interface Backend {
   reload(): Promise<ModelsReload>;
   /** Absent where there is no folder of models. */
   readonly repository?: ModelRepository;
+  /** What other servers of a deployment may have of this one; absent where it has no pipelines. */
+  readonly node?: NodeSide;
   /** Not ready from now on; takes no new work and finishes what it has. */
   drain(): void;
   /**
@@ -24,6 +31,17 @@ export interface Backend {
    * True: nothing was cut off. Also during and after a failed start.
    */
   stop(options: { readonly drainMs: number }): Promise<boolean>;
+}
+
+export interface NodeSide {
+  /** On its own pipelines, whatever `Backend.submit` does with requests of its callers. */
+  readonly submit: Submit;
+  /** Those that its pipelines serve. */
+  models(): readonly ModelInfo[];
+  /** What the model is asked for: its own task first. Empty: it is not served. */
+  tasksOf(model: string): readonly string[];
+  /** Called when a model or a pipeline came or went. The function that comes back ends it. */
+  onChange(listener: () => void): () => void;
 }
 
 export interface BackendParts {

@@ -32,7 +32,7 @@ import type { TaskModel } from "../tasks/task.js";
 import type { PoolEvent } from "../worker/events.js";
 import type { PipelineSpec } from "../worker/pipeline.js";
 import { Pool } from "../worker/pool.js";
-import type { Backend, BackendParts } from "./backend.js";
+import type { Backend, BackendParts, NodeSide } from "./backend.js";
 import { CountedSubmit } from "./counted-submit.js";
 import { FirstUp } from "./first-up.js";
 import { checkNames, keepOf, missingOf, pinnedWarning, tooLargeAmong } from "./keep.js";
@@ -98,6 +98,8 @@ class LocalBackend implements Backend {
   readonly #book = new ModelBook();
   readonly views: LocalViews;
   readonly repository: LocalRepository;
+  readonly node: NodeSide;
+  readonly #onChange = new Set<() => void>();
   readonly #parts: BackendParts;
   readonly #prepare: Preparer;
   readonly #told: ToldPaths;
@@ -173,6 +175,7 @@ class LocalBackend implements Backend {
       pipelines: () => this.#pipelines(),
       isDraining: () => this.#draining,
     });
+    this.node = this.#nodeSide();
     const { startTimeoutMs } = options;
     const { views } = this;
     this.repository = new LocalRepository({ served: this.#served, views, startTimeoutMs });
@@ -188,6 +191,23 @@ class LocalBackend implements Backend {
       await this.reload().catch(() => {});
     };
     this.#watch = new ModelsWatch({ modelsDir, everyMs, seen: this.#seen, onChange });
+  }
+
+  #nodeSide(): NodeSide {
+    return {
+      submit: this.submit,
+      models: () => this.views.models(),
+      tasksOf: (model) => {
+        const found = this.#served.served.find(({ hosted }) => hosted.name === model);
+        if (found === undefined) return [];
+        const { task, taskModel } = found.hosted;
+        return [task.name, ...(taskModel.lent?.keys() ?? [])];
+      },
+      onChange: (listener) => {
+        this.#onChange.add(listener);
+        return () => this.#onChange.delete(listener);
+      },
+    };
   }
 
   /** For callers: those too that should be there and are not. */
@@ -258,6 +278,7 @@ class LocalBackend implements Backend {
         const told = this.#told.event(event);
         onEvent(told);
         this.#served.observed(told);
+        if (isNews(told)) for (const onChange of this.#onChange) onChange();
       },
     );
     return this.#pool;
@@ -291,6 +312,11 @@ class LocalBackend implements Backend {
     this.#activity.dispatched({ ...record, ...cost }, performance.now());
     this.#parts.metrics.batchDispatched({ ...record, ...cost });
   }
+}
+
+/** What others may choose this machine by, beside how long its queue is. */
+function isNews({ type }: PoolEvent): boolean {
+  return type !== "returned" && type !== "measured";
 }
 
 function schedulerOf(options: Options): Scheduler {

@@ -7,6 +7,7 @@ import type { GuardedSubmit } from "../access/guarded-submit.js";
 import type { Jobs } from "../jobs/jobs.js";
 import type { GrpcFront } from "../listen/grpc/grpc-front.js";
 import type { HttpFront } from "../listen/http/http-front.js";
+import type { NatsFront } from "../listen/nats/nats-front.js";
 import type { WebSocketFront } from "../listen/websocket/websocket-front.js";
 import type { ZmqFront } from "../listen/zmq/zmq-front.js";
 import type { Metrics } from "../metrics/metrics.js";
@@ -24,6 +25,7 @@ export interface Front {
   readonly zmq?: ZmqFront;
   readonly webSocket?: WebSocketFront;
   readonly grpc?: GrpcFront;
+  readonly nats?: NatsFront;
 }
 
 export interface FrontParts {

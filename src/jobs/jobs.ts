@@ -2,6 +2,7 @@
  * What fronts see of durable jobs: files of lines that come in, jobs over them, results that go out. Whoever asks sees what their
  * key made, and nothing else; an administrator all of it.
  */
+import type { MillraceError } from "millrace-client/wire";
 import type { Caller } from "../work/caller.js";
 import type { JsonObject } from "../work/payload.js";
 import type { JobForm, PageQuery, StoredFile, StoredJob } from "./store.js";
@@ -12,11 +13,7 @@ export interface Jobs {
    *
    * @throws MillraceError `job_store_full`, `body_too_large` (more than `jobFileBytesMax`), `draining`
    */
-  upload(
-    caller: Caller,
-    file: { readonly name: string; readonly purpose: string; readonly keptMs?: number },
-    content: AsyncIterable<Uint8Array>,
-  ): Promise<StoredFile>;
+  upload(caller: Caller, file: Upload, content: AsyncIterable<Uint8Array>): Promise<StoredFile>;
   /** @throws MillraceError `file_not_found` */
   file(caller: Caller, id: string): Promise<StoredFile>;
   files(
@@ -60,6 +57,18 @@ export interface Jobs {
   watch(id: string, onChange: (job: StoredJob) => void, signal: AbortSignal): void;
 }
 
+export interface Upload extends UploadTerms {
+  readonly name: string;
+  /** Asked behind the content, for what was said only there. What it throws leaves nothing of the file. */
+  readonly late?: () => UploadTerms;
+}
+
+export interface UploadTerms {
+  readonly purpose: string;
+  /** Default: as results are. */
+  readonly keptMs?: number;
+}
+
 export interface LineResult {
   /** From 0. */
   readonly line: number;
@@ -75,6 +84,8 @@ export interface JobRequest {
   readonly requestKey?: string;
   /** From now; null: no deadline. */
   readonly deadlineMs?: number | null;
+  /** From its end. Default: `jobRetention`. */
+  readonly keptMs?: number;
   readonly metadata?: Readonly<Record<string, string>>;
   readonly callbackUrl?: string;
 }
@@ -93,6 +104,8 @@ export interface RouteCall {
 export interface RouteReply {
   readonly status: number;
   readonly text: string;
+  /** Why it was refused as a whole, whatever the words of the route's front. */
+  readonly error?: MillraceError;
 }
 
 /** What a line of an OpenAI batch is. */

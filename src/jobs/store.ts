@@ -66,7 +66,7 @@ export interface JobStore extends AsyncDisposable {
    */
   onJobChanged(listener: (jobId: string) => void): () => void;
 
-  /** Jobs that have ended, files and request keys whose time is over. How many. */
+  /** Jobs that have ended, files and request keys whose time is over. A file stays as long as a job reads it that has not ended. How many. */
   removeExpired(nowMs: number): Promise<number>;
   /** The latest time that was kept, so that a clock that was set back makes nothing young again. */
   keptTimeMs(): Promise<number>;
@@ -95,6 +95,8 @@ export interface NewFile {
   readonly isInternal: boolean;
 }
 
+export type LateFile = Partial<Pick<NewFile, "purpose" | "expiresAtMs">>;
+
 export interface FileWriting {
   /**
    * Waits for the store. At most `chunkBytesMax` of one chunk, but for a line that is longer.
@@ -102,8 +104,8 @@ export interface FileWriting {
    * @throws MillraceError `job_store_full`, `job_store_failed`
    */
   add(chunk: Omit<Chunk, "index">): Promise<void>;
-  /** On disk when it resolves; before it nobody sees the file. */
-  finish(): Promise<StoredFile>;
+  /** On disk when it resolves; before it nobody sees the file. `late`: what came to be known of it only behind its bytes. */
+  finish(late?: LateFile): Promise<StoredFile>;
   /** Leaves nothing. After `finish`: nothing. What is neither, because the process died, is cleared at the next start. */
   abort(): Promise<void>;
 }
@@ -156,6 +158,8 @@ export interface NewJob {
   /** Of the owner, for `requestKeyUntilMs`: the same request sent again. */
   readonly requestKey: string | null;
   readonly requestKeyUntilMs: number | null;
+  /** Of all that the request said, so that another one under the same key is noticed. Null where there is no key. */
+  readonly requestHash: string | null;
   readonly caller: StoredCaller;
   /** Whose share its work counts to. */
   readonly tenant: string;
@@ -207,6 +211,8 @@ export interface StoredJob extends NewJob {
   readonly errors: readonly JobLineError[];
   readonly outputFileId: string | null;
   readonly errorFileId: string | null;
+  /** When `callbackUrl` was told of the end, or was given up; null before. */
+  readonly calledAtMs: number | null;
 }
 
 export interface JobProgress {
@@ -221,6 +227,8 @@ export interface JobProgress {
 /** Why a job failed as a whole; `line` from 1. */
 export interface JobLineError extends WireError {
   readonly line?: number;
+  /** The code that the job's form has for it, where that is not ours. */
+  readonly word?: string;
 }
 
 export type JobChange = Partial<
@@ -235,6 +243,7 @@ export type JobChange = Partial<
     | "errors"
     | "outputFileId"
     | "errorFileId"
+    | "calledAtMs"
   >
 >;
 

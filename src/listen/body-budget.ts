@@ -167,6 +167,14 @@ export class BodyShare {
     this.#progress();
   }
 
+  /** Of a body that is taken as it comes: whether it waits for us, or we for more of it. */
+  waitsForUs(isWaiting: boolean): void {
+    const state = isWaiting ? "arrived" : "arriving";
+    if (this.#state === "settled" || this.#state === state) return;
+    this.#state = state;
+    this.#progress();
+  }
+
   /** The body is in use, and not refused any more. */
   settle(): void {
     this.#state = "settled";

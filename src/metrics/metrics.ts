@@ -57,6 +57,16 @@ export class Metrics {
     this.#count("millrace_refused_total", { code });
   }
 
+  /** An input that another node of the deployment ran. */
+  nodeAnswered(node: string): void {
+    this.#count("millrace_node_items_total", { node });
+  }
+
+  /** A node was cut off or ended with a request of this server in it. */
+  nodeLost(node: string): void {
+    this.#count("millrace_node_losses_total", { node });
+  }
+
   /** By the listener, for each request that was answered from memory. */
   polled(route: string): void {
     this.#count("millrace_status_polls_total", { route });

@@ -66,6 +66,11 @@ export const metricTable: Readonly<Record<MetricName, MetricDefinition>> = defin
     "front",
     "reason",
   ),
+  millrace_node_items_total: counter("Inputs that another node of the deployment ran.", "node"),
+  millrace_node_losses_total: counter(
+    "Requests under which a node ended or was cut off; what it had not answered went to another.",
+    "node",
+  ),
   millrace_shared_prefixes_total: counter(
     "Subscriptions over ZeroMQ that read what is for another one as well: one identity is the beginning of the other.",
     "front",
@@ -171,6 +176,8 @@ export type MetricName =
   | "millrace_status_polls_total"
   | "millrace_connections"
   | "millrace_messages_dropped_total"
+  | "millrace_node_items_total"
+  | "millrace_node_losses_total"
   | "millrace_shared_prefixes_total"
   | "millrace_prepare_seconds"
   | "millrace_wait_seconds"

@@ -22,6 +22,7 @@ import {
 } from "@nats-io/transport-node";
 import { MillraceError } from "millrace-client/wire";
 import { messageOf } from "../work/thrown.js";
+import { makeInstance } from "./subjects.js";
 
 /** The options of that name (src/options/nats-options.ts). */
 export interface NatsLinkOptions {
@@ -62,6 +63,8 @@ const fileBytesMax = 1024 * 1024;
 export class NatsLink implements AsyncDisposable {
   /** What subjects, streams and buckets begin with. */
   readonly prefix: string;
+  /** By which the others of the deployment know this server, until it ends. */
+  readonly instance: string = makeInstance();
   readonly #log: NatsLog;
   readonly #dial: ConnectionOptions;
   readonly #listeners = new Set<NatsListener>();

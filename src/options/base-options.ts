@@ -341,7 +341,7 @@ export const baseOptions: OptionRows<BaseOptions> = {
   bodyTimeoutMs: {
     ...milliseconds,
     ...times,
-    help: "End of the headers until the end of the body.",
+    help: "End of the headers until the end of the body; of a file or of a job's lines, how long no byte of them may come.",
     default: { value: 30_000 },
   },
   replyTimeoutMs: {

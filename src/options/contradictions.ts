@@ -49,6 +49,17 @@ export function contradictions(options: Options, place: PlaceOf): string[] {
       `${place("queuedItemsMax")} is below ${place("requestInputsMax")} (${options.requestInputsMax}): the largest request could never be taken`,
     );
   }
+  if (options.role !== "both" && options.nats === null) {
+    problems.push(
+      `${place("role")} is ${options.role} and there is no ${place("nats")}: it would have nobody to work with`,
+    );
+  }
+  if (options.natsCert === null ? options.natsKey !== null : options.natsKey === null) {
+    problems.push(`${place("natsCert")} and ${place("natsKey")} come together`);
+  }
+  if (!/^[A-Za-z0-9_-]+$/.test(options.natsPrefix)) {
+    problems.push(`${place("natsPrefix")}: letters, digits, dashes and underscores only`);
+  }
   const fronts = chosenFronts(options.fronts);
   if ("problem" in fronts) problems.push(`${place("fronts")}: ${fronts.problem}`);
   return [

@@ -18,6 +18,11 @@ export interface SubmitRequest {
   readonly models?: readonly string[];
   /** Inputs and settings, as the caller named them: the task reads them, and refuses what it does not know. */
   readonly fields: Readonly<Record<string, unknown>>;
+  /**
+   * Places of the inputs that are wanted, rising; the others had their outcomes elsewhere, before a node was lost. Outcomes have their
+   * places in the request all the same. Default: all.
+   */
+  readonly only?: readonly number[];
   /** Null: by size. */
   readonly class: WorkClass | null;
   readonly tenant: string;

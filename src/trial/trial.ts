@@ -92,7 +92,8 @@ export async function withTrial(
 function isWanted({ options, sources, machine }: Configuration): boolean {
   const keys = ["pipelines", "realtimePipelines", "bulkPipelines", "threads"] as const;
   const open = keys.every((key) => sources[key] === "default");
-  return options.trial === "auto" && open && machine.cores > 1;
+  // An edge has no pipelines.
+  return options.trial === "auto" && options.role !== "edge" && open && machine.cores > 1;
 }
 
 function withLayout(

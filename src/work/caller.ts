@@ -14,6 +14,8 @@ export interface Caller {
   readonly models: readonly string[] | null;
   /** May load and unload models, and look into the server. */
   readonly isAdmin: boolean;
+  /** Set where a durable job asks in the caller's name: its work is bulk, and counts to this tenant where the key names none. */
+  readonly jobTenant?: string;
 }
 
 /** Where no keys are asked for. */

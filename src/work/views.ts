@@ -2,6 +2,7 @@
 import type {
   DeploymentIdentity,
   ModelInfo,
+  NodesResponse,
   ReadyResponse,
   StatusResponse,
 } from "millrace-client/wire";
@@ -15,7 +16,11 @@ export interface ServerViews {
   models(): readonly ModelInfo[];
   /** Of the models that are served. */
   statistics(): readonly ModelStatistics[];
+  /** The servers of the deployment, this one among them; absent where it is none of one. */
+  nodes?(): NodesView;
 }
+
+export type NodesView = Pick<NodesResponse, "nats" | "nodes">;
 
 /** How often, and how long all of them took together. */
 export interface TimedCount {

@@ -10,7 +10,7 @@ import {
 } from "millrace-client/wire";
 import { type Access, openAccess } from "#src/access/access.js";
 import { GuardedSubmit } from "#src/access/guarded-submit.js";
-import type { OpenFront } from "#src/front/front.js";
+import type { FrontParts, OpenFront } from "#src/front/front.js";
 import { openNativeFront } from "#src/front/native/native.js";
 import { openStreamsFront } from "#src/front/streams/streams.js";
 import type { HttpFront } from "#src/listen/http/http-front.js";
@@ -40,6 +40,7 @@ export const identity: DeploymentIdentity = {
 /** What is not an option, but differs in a test. */
 type TestTimes = Pick<HttpListenerParts, "signOfLifeMs" | "nowMs"> &
   Partial<Pick<HttpListenerParts, "access" | "origins">> &
+  Partial<Pick<FrontParts, "jobs">> &
   Pick<WebSocketsParts, "pingMs">;
 
 /** Whoever says one of these words is the caller of that name; anybody else is nobody. */
@@ -66,7 +67,7 @@ export class TestFront implements AsyncDisposable {
 
   static async start(
     options: Partial<Options> = {},
-    { pingMs, access = openAccess, ...times }: TestTimes = {},
+    { pingMs, access = openAccess, jobs, ...times }: TestTimes = {},
     others: readonly (HttpFront | OpenFront)[] = [],
   ): Promise<TestFront> {
     const test = new TestFront();
@@ -80,6 +81,7 @@ export class TestFront implements AsyncDisposable {
       tasks: [...test.submit.tasks].map(([name, form]) => ({ ...form, name })),
       options: resolved.options,
       metrics,
+      ...(jobs === undefined ? {} : { jobs }),
     };
     const fronts = [
       openNativeFront(parts),

@@ -4,7 +4,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { MillraceError } from "millrace-client/wire";
-import { readMultipart } from "#src/front/native/multipart.js";
+import { readMultipart } from "#src/front/multipart.js";
 import { parseManifest } from "#src/models/read-manifest.js";
 import { TextTokenizer } from "#src/prepare/text/text-tokenizer.js";
 import { parseJson } from "#src/work/json-object.js";

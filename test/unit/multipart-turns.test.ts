@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { readMultipart } from "#src/front/native/multipart.js";
+import { readMultipart } from "#src/front/multipart.js";
 
 test("attack: thousands of tiny files in one form leave turns to others between them", async () => {
   const files = 9_000;

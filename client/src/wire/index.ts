@@ -54,12 +54,16 @@ export type {
   InferTensor,
 } from "./infer.js";
 export {
+  type JobDeletedReply,
   type JobReply,
   type JobRequestFields,
+  type JobResult,
   type JobState,
   type JobStatus,
   type JobsReply,
+  jobLimits,
   jobStates,
+  requestKeyHeader,
 } from "./jobs.js";
 export type {
   OcrBox,
@@ -149,3 +153,4 @@ interface ApiLimits extends Readonly<Record<keyof typeof commonLimits, number>> 
 
 /** Hard bounds of the API that no option can raise. */
 export const apiLimits: ApiLimits = { ...commonLimits, ...translateLimits };
+export type { NodeModelStatus, NodeStatus, NodesResponse } from "./nodes.js";

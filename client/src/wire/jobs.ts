@@ -59,6 +59,17 @@ export interface JobStatus {
   readonly errors: readonly (WireError & { readonly line?: number })[];
 }
 
+/**
+ * A line of `GET /v1/jobs/{id}/results`, in the order of the input: what the task's route gives for an input, or what a request on its
+ * own would have been answered where the line was an object; or an error.
+ */
+export interface JobResult {
+  /** Of the input, from 0. */
+  readonly line: number;
+  readonly error?: WireError;
+  readonly [field: string]: unknown;
+}
+
 export interface JobReply {
   readonly job: JobStatus;
   readonly deployment: DeploymentIdentity;
@@ -71,3 +82,26 @@ export interface JobsReply {
   readonly next: string | null;
   readonly deployment: DeploymentIdentity;
 }
+
+/** `DELETE /v1/jobs/{id}`: one that has not ended is cancelled, and what is done is kept; one that has ended is removed with its results. */
+export interface JobDeletedReply extends JobReply {
+  readonly outcome: "cancelled" | "removed";
+}
+
+/** Asks for the same job again where the reply to a request was lost; honoured for a day. */
+export const requestKeyHeader = "idempotency-key";
+
+/** Hard bounds of jobs that no option can raise. */
+export const jobLimits = {
+  requestKeyCharactersMax: 255,
+  metadataPairsMax: 16,
+  metadataKeyCharactersMax: 64,
+  metadataValueCharactersMax: 512,
+  callbackCharactersMax: 2_048,
+  /** A leap year. */
+  timeoutMsMax: 31_622_400_000,
+  /** Of the first line of a request in lines. */
+  headBytesMax: 65_536,
+  /** Jobs in one page of the list. */
+  pageMax: 100,
+} as const;

@@ -3,7 +3,7 @@ import { apiLimits, MillraceError } from "millrace-client/wire";
 import type { Exchange } from "../../listen/http/http-front.js";
 import { badField } from "../../work/fields.js";
 import type { FrontTask } from "../front.js";
-import { readMultipart } from "./multipart.js";
+import { readMultipart } from "../multipart.js";
 
 type Fields = Readonly<Record<string, unknown>>;
 

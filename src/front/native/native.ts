@@ -2,9 +2,10 @@
  * READ FIRST of this folder. The native front, `POST /v1/<task>` and its neighbours: Millrace's own words over HTTP,
  * defined in client/src/wire.
  *
- *   files.ts         a file, or a form with files (multipart.ts) → a JSON object
+ *   files.ts         a file, or a form with files (../multipart.ts) → a JSON object
  *   body-kind.ts     what a body is; ../read-question.ts: the object → a question
  *   task-route.ts    ask → one JSON reply, or a line for each input as it is ready
+ *   job-routes.ts    durable jobs
  */
 import type { MillraceError, ModelsResponse } from "millrace-client/wire";
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
@@ -15,6 +16,7 @@ import { jsonReply } from "../json-reply.js";
 import { listedModel } from "../listed-model.js";
 import { ownError, ownErrorSchema } from "../own-error.js";
 import { readyHead } from "../reply-heads.js";
+import { jobRoutes } from "./job-routes.js";
 import { nativeDocs } from "./route-docs.js";
 import { taskRoute } from "./task-route.js";
 
@@ -51,6 +53,7 @@ class NativeFront implements HttpFront {
         handler: (exchange) => this.#models(exchange),
       },
       ...(parts.reload === undefined ? [] : [reloadRoute(parts.reload)]),
+      ...jobRoutes(parts),
       memory("/live", { access: "open", doc: docs.live }, (exchange) => {
         exchange.reply(jsonReply(200, { live: true, deployment: views.identity }));
       }),

@@ -32,6 +32,8 @@ const told: Partial<Readonly<Record<ErrorCode, Told>>> = {
   method_not_allowed: { code: "method_not_supported" },
   unauthenticated: { code: "invalid_api_key" },
   forbidden: { type: "permission_error", code: "insufficient_permissions" },
+  job_not_found: { code: "batch_not_found" },
+  jobs_off: { code: "batches_not_supported" },
   rate_limited: { code: "rate_limit_exceeded" },
   quota_exceeded: { type: "insufficient_quota", code: "insufficient_quota" },
 };

@@ -1,14 +1,16 @@
 /**
  * READ FIRST of this folder. What OpenAI's clients ask of a server that has embeddings, in their protocol: `POST /v1/embeddings`
- * (embeddings.ts) and `GET /v1/models/{model}`. The list of models is the native front's: `GET /v1/models` serves both readers.
+ * (embeddings.ts), files and batches of requests (files.ts, batches.ts) and `GET /v1/models/{model}`. The list of models is the native front's: `GET /v1/models` serves both readers.
  */
 import { MillraceError } from "millrace-client/wire";
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
 import { modelsOf } from "../callers-models.js";
 import type { Front, FrontParts } from "../front.js";
 import { listedModel, listedModelSchema } from "../listed-model.js";
+import { batchRoutes } from "./batches.js";
 import { answerEmbeddings, embeddingsDoc } from "./embeddings.js";
 import { openAiError, openAiErrorSchema } from "./errors.js";
+import { fileRoutes } from "./files.js";
 
 export function openOpenAiFront(parts: FrontParts): Front {
   return { http: new OpenAiFront(parts) };
@@ -51,6 +53,8 @@ class OpenAiFront implements HttpFront {
         },
         handler: (exchange) => this.#model(exchange),
       },
+      ...fileRoutes(parts),
+      ...batchRoutes(parts),
     ];
   }
 

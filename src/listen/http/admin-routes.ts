@@ -1,4 +1,7 @@
-/** Where operators have a port of their own: which routes of a front are there, and which are at the port of everybody. */
+/**
+ * Which routes of a front are where: operators may have a port of their own, and a node of a deployment has no callers but its edges.
+ */
+import { MillraceError } from "millrace-client/wire";
 import type { HttpFront, Route } from "./http-front.js";
 
 /** Without the routes that are for operators: nobody finds them there, whatever the key. */
@@ -9,6 +12,22 @@ export function publicPart(front: HttpFront): HttpFront {
 /** The routes that are for operators, and those that everybody may ask: health. */
 export function adminPart(front: HttpFront): HttpFront {
   return part(front, isForAdmin);
+}
+
+/** What health and operation need; whoever asks for work is told where that is taken. */
+export function nodePart(front: HttpFront): HttpFront {
+  const routes = front.routes.map((route): Route => {
+    const { method, access } = route;
+    return method === "GET" || access === "admin" || access === "open"
+      ? route
+      : { ...route, handler: refuseAtNode };
+  });
+  return { ...part(front, () => true), routes };
+}
+
+function refuseAtNode(): never {
+  const message = "This server is a node (--role node): ask an edge of its deployment.";
+  throw new MillraceError("not_found", message);
 }
 
 function isForAdmin({ access, isPublicOnly = false }: Route): boolean {

@@ -15,6 +15,7 @@ export class BodyBytes {
   /** Free at the end of the last slab. */
   #freeBytes = 0;
   #length = 0;
+  #heldBytes = 0;
 
   constructor(share: BodyShare, expectedBytes: number | null) {
     this.#share = share;
@@ -23,6 +24,11 @@ export class BodyBytes {
 
   get length(): number {
     return this.#length;
+  }
+
+  /** What is counted of it. */
+  get heldBytes(): number {
+    return this.#heldBytes;
   }
 
   /** @throws MillraceError `queue_full` */
@@ -55,6 +61,7 @@ export class BodyBytes {
     const left = (this.#expectedBytes ?? Number.POSITIVE_INFINITY) - this.#length;
     const bytes = Math.max(neededBytes, Math.min(wanted, left));
     this.#share.grow(bytes);
+    this.#heldBytes += bytes;
     // Never from Node's pool, of which a small slab would keep 8 KiB alive.
     this.#slabs.push(Buffer.allocUnsafeSlow(bytes));
     this.#freeBytes = bytes;

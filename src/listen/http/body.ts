@@ -84,7 +84,10 @@ function bounded(bytes: BodyBytes, { bodyBytesMax }: BodyParts): (chunk: Buffer)
   };
 }
 
-function tooLarge({ bodyBytesMax }: Pick<BodyParts, "bodyBytesMax">, size: string): MillraceError {
+export function tooLarge(
+  { bodyBytesMax }: Pick<BodyParts, "bodyBytesMax">,
+  size: string,
+): MillraceError {
   return new MillraceError(
     "body_too_large",
     `The body has ${size} bytes; at most ${bodyBytesMax} are taken.`,

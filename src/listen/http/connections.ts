@@ -38,8 +38,8 @@ interface Connection {
   /** Its last request's head is too large for the room that is left. */
   headTooLarge: boolean;
   timer: NodeJS.Timeout | null;
-  /** What it had read when a place was last looked for, and since when it is no more. */
-  progress: { readonly bytesRead: number; readonly sinceMs: number } | null;
+  /** What it had read when a place was last looked for and how often we had enough, and since when it is no more. */
+  progress: { readonly mark: number; readonly sinceMs: number } | null;
 }
 
 export class Connections {
@@ -186,11 +186,14 @@ export class Connections {
   #stalled(): Socket | null {
     const nowMs = this.#context.nowMs();
     for (const [socket, connection] of this.#bySocket) {
-      const isSending = [...connection.open].some(({ request }) => !request.complete);
-      if (connection.extra || !isSending) continue;
-      const { bytesRead } = socket;
-      if (connection.progress?.bytesRead !== bytesRead) {
-        connection.progress = { bytesRead, sinceMs: nowMs };
+      const sending = [...connection.open].filter(({ request }) => !request.complete);
+      if (connection.extra || sending.length === 0) continue;
+      // One that we keep from sending has not stopped, and has all its time once we go on.
+      if (sending.some(({ reading }) => reading.isHeld)) continue;
+      const holds = sending.reduce((sum, { reading }) => sum + reading.holds, 0);
+      const mark = socket.bytesRead + holds;
+      if (connection.progress?.mark !== mark) {
+        connection.progress = { mark, sinceMs: nowMs };
       } else if (nowMs - connection.progress.sinceMs >= stalledMsMin) return socket;
     }
     return null;

@@ -117,9 +117,13 @@ async function oneTurn(
   return bytes;
 }
 
-/** Resolves when there is something to read, or the end. */
-async function nextChunk(decoder: Transform, signal: AbortSignal): Promise<void> {
-  if (decoder.errored !== null) throw broken(decoder.errored);
+/** Resolves when there is something to read, or the end; or `taken`, where what was written came to nothing. */
+export async function nextChunk(
+  decoder: Transform,
+  signal: AbortSignal,
+  taken: Promise<void> | null = null,
+): Promise<void> {
+  if (decoder.errored !== null) throw brokenCompression(decoder.errored);
   if (decoder.readableLength > 0 || decoder.readableEnded) return;
   await new Promise<void>((resolve, reject) => {
     const settle = (error: Error | null): void => {
@@ -129,14 +133,15 @@ async function nextChunk(decoder: Transform, signal: AbortSignal): Promise<void>
       else reject(error);
     };
     const onNext = (): void => settle(null);
-    const onError = (cause: Error): void => settle(broken(cause));
+    const onError = (cause: Error): void => settle(brokenCompression(cause));
     const onAbort = (): void => settle(signal.reason as Error);
     decoder.on("readable", onNext).on("end", onNext).on("error", onError);
     signal.addEventListener("abort", onAbort);
+    void taken?.then(onNext);
   });
 }
 
-function broken(cause: Error): MillraceError {
+export function brokenCompression(cause: Error): MillraceError {
   const message = `The body could not be decompressed: ${cause.message}.`;
   return new MillraceError("bad_request", message, { cause, param: "content-encoding" });
 }

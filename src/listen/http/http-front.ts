@@ -73,6 +73,13 @@ export interface Exchange extends Asker {
    * `bytesMax`: of a body that is not parsed, instead of `bodyBytesMax`.
    */
   receive(bytesMax?: number): Promise<ReceivedBody>;
+  /**
+   * The same for a body that may be larger than the memory: its bytes as they come, decompressed, and no faster than they are taken.
+   * Once, instead of `receive`; each piece is counted until the next one is asked for. Its time is `bodyTimeoutMs` without a byte.
+   *
+   * @throws MillraceError as `receive`; so does the iteration, where it is found behind that
+   */
+  receiveStream(bytesMax: number): Promise<AsyncIterable<Uint8Array>>;
   reply(reply: Reply): void;
   /** Sends the head at once. */
   stream(head: StreamHead): ReplyStream;
@@ -105,13 +112,15 @@ export interface StreamHead {
   readonly status: number;
   readonly contentType: string;
   readonly headers?: Readonly<Record<string, string>>;
-  /** What the protocol's readers skip: sent after some silence, so that nobody takes the stream for dead. */
-  readonly signOfLife: string;
+  /** What the protocol's readers skip: sent after some silence, so that nobody takes the stream for dead. Absent: nothing is. */
+  readonly signOfLife?: string;
 }
 
 export interface ReplyStream {
   /** After the caller has left: does nothing. Waits for nobody: what the caller does not take is kept, in budget. */
-  write(text: string): void;
+  write(data: string | Uint8Array): void;
+  /** Resolves when the caller has taken what was written but for some KiB, or has left: who waits for it sends gigabytes in little memory. */
+  ready(): Promise<void>;
   /** Resolves when the caller has taken the last byte, or has left. */
   end(): Promise<void>;
 }

@@ -4,8 +4,9 @@ import type { MillraceError, WorkClass } from "millrace-client/wire";
 import { type Caller, nobody } from "../../work/caller.js";
 import { queryOf } from "../query-of.js";
 import { toldError } from "../told-error.js";
-import { receiveBody } from "./body.js";
+import { type BodyParts, receiveBody } from "./body.js";
 import { BodyReading } from "./body-reading.js";
+import { BodyStream } from "./body-stream.js";
 import type {
   Exchange,
   HttpFront,
@@ -42,7 +43,8 @@ export class OpenExchange implements Exchange {
   readonly lifetime: Lifetime = new Lifetime();
   #departure: AbortController | null = null;
   readonly #writer: ReplyWriter;
-  readonly #reading: BodyReading;
+  readonly reading: BodyReading;
+  #bodyStream: BodyStream | null = null;
   #counted = false;
   #received = false;
 
@@ -51,7 +53,7 @@ export class OpenExchange implements Exchange {
     this.response = response;
     this.#context = context;
     this.front = context.defaultFront;
-    this.#reading = new BodyReading(request, context.reads);
+    this.reading = new BodyReading(request, context.reads);
     this.id = context.identification.idOf(request.headers);
     const headers = context.identification.headersFor(this.id);
     for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
@@ -87,18 +89,29 @@ export class OpenExchange implements Exchange {
   }
 
   async receive(bytesMax?: number): Promise<ReceivedBody> {
+    return await receiveBody(this.request, this.response, this.#bodyParts(bytesMax));
+  }
+
+  async receiveStream(bytesMax: number): Promise<AsyncIterable<Uint8Array>> {
+    const stream = new BodyStream(this.request, this.response, this.#bodyParts(bytesMax));
+    this.#bodyStream = stream;
+    return await Promise.resolve(stream.pieces());
+  }
+
+  #bodyParts(bytesMax: number | undefined): BodyParts {
     if (this.#received) throw new Error("a body is received once");
     this.#received = true;
     const { limits, bodies: budget, decompressions: turns } = this.#context;
-    const { lifetime } = this;
-    return await receiveBody(this.request, this.response, {
+    const { reading, lifetime } = this;
+    const bodyBytesMax = bytesMax ?? limits.bodyBytesMax;
+    return {
       bodyTimeoutMs: limits.bodyTimeoutMs,
-      bodyBytesMax: bytesMax ?? limits.bodyBytesMax,
+      bodyBytesMax,
       budget,
       turns,
-      reading: this.#reading,
+      reading,
       lifetime,
-    });
+    };
   }
 
   reply(reply: Reply): void {
@@ -119,7 +132,8 @@ export class OpenExchange implements Exchange {
       this.response.flushHeaders();
     }
     const everyMs = this.#context.signOfLifeMs;
-    return new LiveStream(this.#writer, this.lifetime, { text: signOfLife, everyMs });
+    const alive = signOfLife === undefined ? null : { text: signOfLife, everyMs };
+    return new LiveStream(this.#writer, this.lifetime, alive);
   }
 
   told(thrown: unknown): MillraceError {
@@ -163,6 +177,8 @@ export class OpenExchange implements Exchange {
 
   #begin(status: number, headers: Readonly<Record<string, string>>): void {
     this.#count(status);
+    // What is left of the body is whoever's who ends the exchange.
+    this.#bodyStream?.leave();
     if (this.#closes(status)) this.response.setHeader("connection", "close");
     this.response.writeHead(status, { "cache-control": "no-store", ...headers });
   }
@@ -185,7 +201,7 @@ export class OpenExchange implements Exchange {
     const timer = setTimeout(end, lingerMs);
     this.lifetime.onEnd(() => clearTimeout(timer));
     request.once("end", end);
-    request.on("data", (chunk: Buffer) => this.#reading.took(chunk.length));
+    request.on("data", (chunk: Buffer) => this.reading.took(chunk.length));
     request.resume();
   }
 

@@ -10,24 +10,34 @@ export interface SignOfLife {
 
 export class LiveStream implements ReplyStream {
   readonly #writer: ReplyWriter;
-  readonly #timer: NodeJS.Timeout;
+  readonly #timer: NodeJS.Timeout | null = null;
 
-  constructor(writer: ReplyWriter, lifetime: Lifetime, { text, everyMs }: SignOfLife) {
+  constructor(writer: ReplyWriter, lifetime: Lifetime, signOfLife: SignOfLife | null) {
     this.#writer = writer;
+    if (signOfLife === null) return;
+    const { text, everyMs } = signOfLife;
     this.#timer = setInterval(() => {
       // Who has not taken what was sent before needs no proof, and gets no more to take.
       if (!writer.isBehind) writer.write(text);
     }, everyMs);
-    lifetime.onEnd(() => clearInterval(this.#timer));
+    lifetime.onEnd(() => this.#stop());
   }
 
-  write(text: string): void {
-    this.#timer.refresh();
-    this.#writer.write(text);
+  write(data: string | Uint8Array): void {
+    this.#timer?.refresh();
+    this.#writer.write(data);
+  }
+
+  async ready(): Promise<void> {
+    await this.#writer.ready();
   }
 
   async end(): Promise<void> {
-    clearInterval(this.#timer);
+    this.#stop();
     await this.#writer.end();
+  }
+
+  #stop(): void {
+    if (this.#timer !== null) clearInterval(this.#timer);
   }
 }

@@ -17,6 +17,9 @@ export interface WriterParts {
   readonly disconnect: () => void;
 }
 
+/** Who waits until it is ready may have so many bytes here. */
+const readyBytesMax = 64 * 1024;
+
 /**
  *   write ──► #waiting ──► response.write ──► socket        until the socket has enough
  *                 ▲              │
@@ -34,6 +37,7 @@ export class ReplyWriter {
   #blocked = false;
   #ended = false;
   #stallTimer: NodeJS.Timeout | null = null;
+  #onReady: (() => void)[] = [];
 
   constructor(response: ServerResponse, parts: WriterParts) {
     const { lifetime, stallMs, budget, disconnect } = parts;
@@ -62,6 +66,14 @@ export class ReplyWriter {
     if (!this.#blocked) this.#pump();
   }
 
+  /** Resolves when little is left of what was written, or the caller has left. */
+  async ready(): Promise<void> {
+    if (this.#isReady) return;
+    await new Promise<void>((resolve) => {
+      this.#onReady.push(resolve);
+    });
+  }
+
   /** Resolves when the caller has taken the last byte, or has left. */
   async end(last?: string | Uint8Array): Promise<void> {
     const done = new Promise<void>((resolve) => {
@@ -76,6 +88,16 @@ export class ReplyWriter {
     else if (whole === null) this.#pump();
     else this.write(whole);
     await done;
+  }
+
+  get #isReady(): boolean {
+    return this.#lifetime.isOver || this.#share.bytes <= readyBytesMax;
+  }
+
+  #tellReady(): void {
+    const told = this.#onReady;
+    this.#onReady = [];
+    for (const tell of told) tell();
   }
 
   #pump(): void {
@@ -94,6 +116,7 @@ export class ReplyWriter {
       this.#share.shrink(heldBytesOf(whole));
     }
     this.#waiting.splice(0, sent);
+    if (this.#isReady) this.#tellReady();
     if (this.#blocked) this.#arm();
     else if (this.#ended && !this.#response.writableEnded) this.#finish(null);
   }
@@ -127,6 +150,7 @@ export class ReplyWriter {
     this.#disarm();
     this.#waiting = [];
     this.#share.release();
+    this.#tellReady();
   }
 }
 

@@ -65,7 +65,8 @@ export class Door {
     const able = this.#modelsFor(task, request.models);
     new Fields(request.fields).refuseUnknown(task.fields);
     const { requestInputsMax, admission, refusalOf } = this.#options;
-    const { inputs, settings, bytes } = task.read(request.fields, { requestInputsMax });
+    const { inputs: all, settings, bytes } = task.read(request.fields, { requestInputsMax });
+    const inputs = request.only === undefined ? all : wantedOf(all, request.only);
     const model = this.#modelFor(request.model, able);
     if (this.#closed !== null) throw this.#closed;
     const lent = model.taskModel.lent?.get(task.name);
@@ -116,6 +117,15 @@ export class Door {
     const known = [...this.#options.tasks.keys()].join(", ");
     return new MillraceError("not_found", `there is no task ${name}; there are: ${known}`);
   }
+}
+
+/** What another node has not answered. */
+function wantedOf<Input>(inputs: readonly Input[], only: readonly number[]): readonly Input[] {
+  return only.map((place) => {
+    const input = inputs[place];
+    if (input !== undefined) return input;
+    throw new MillraceError("bad_request", `there is no input ${place} of ${inputs.length}`);
+  });
 }
 
 function serves({ task: own, taskModel }: ServedModel, task: Task): boolean {

@@ -14,7 +14,13 @@ import type { Task } from "../../tasks/task.js";
 import { type Clock, systemClock } from "../../work/clock.js";
 import type { PreparedInput } from "../../work/piece.js";
 import type { TaskForm } from "../../work/task-form.js";
-import type { Submit, SubmitEvents, SubmitRequest, SubmitSummary } from "../submit.js";
+import type {
+  Submit,
+  SubmitEvents,
+  SubmitOutcome,
+  SubmitRequest,
+  SubmitSummary,
+} from "../submit.js";
 import { Admission, type AdmissionLimits } from "./admission.js";
 import { Dispatcher, type DispatcherOptions } from "./dispatcher.js";
 import { cancelled, Door, type Entered, type ServedModel } from "./door.js";
@@ -168,7 +174,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
         arrivedAtMs,
         queuedAtMs: this.#clock.now(),
         onFurtherBytes: (bytes) => entered.ticket.hold(bytes),
-        onOutcome: (outcome) => events.onOutcome(outcome),
+        onOutcome: (outcome) => events.onOutcome(placed(outcome, request.only)),
       });
       accept();
       await this.#finish(open, { signal, queued });
@@ -317,6 +323,11 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       this.#dispatcher.drop(open);
     }
   }
+}
+
+/** Inputs have the places that they have in the request, also where only some are wanted. */
+function placed(outcome: SubmitOutcome, only: SubmitRequest["only"]): SubmitOutcome {
+  return only === undefined ? outcome : { ...outcome, index: only[outcome.index] ?? outcome.index };
 }
 
 function once(action: () => void): () => void {

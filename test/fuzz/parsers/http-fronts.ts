@@ -153,6 +153,9 @@ async function answer(route: Route, body: Buffer, { contentType, rest }: Protoco
         text: () => decoded(body),
         release: () => {},
       }),
+    receiveStream: () => {
+      throw new Error("its bodies are read as a whole");
+    },
     reply: () => {
       isReplied = true;
     },

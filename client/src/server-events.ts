@@ -1,0 +1,51 @@
+import { MillraceError } from "./wire/index.js";
+
+export interface ServerEvent {
+  /** `message` where it is not named. */
+  readonly type: string;
+  readonly data: string;
+}
+
+/** Characters of an event that has not ended: far above a job's. */
+const eventCharactersMax = 16 * 1024 * 1024;
+
+/** Server-sent events, fed with bytes that may be cut anywhere. What has not ended with a blank line when the stream does is none. */
+export class ServerEventParser {
+  readonly #decoder = new TextDecoder("utf-8");
+  #rest = "";
+  #type = "";
+  #data: string[] = [];
+  #characters = 0;
+
+  /** Throws `response_invalid` where an event has no end. */
+  push(bytes: Uint8Array): ServerEvent[] {
+    const lines = (this.#rest + this.#decoder.decode(bytes, { stream: true })).split(/\r?\n/);
+    this.#rest = lines.pop() ?? "";
+    const events: ServerEvent[] = [];
+    for (const line of lines) {
+      if (line === "") events.push(...this.#end());
+      else this.#take(line);
+    }
+    if (this.#characters + this.#rest.length > eventCharactersMax) {
+      throw new MillraceError("response_invalid", "An event of the reply has no end.");
+    }
+    return events;
+  }
+
+  #take(line: string): void {
+    const at = line.indexOf(":");
+    const [field, value] =
+      at === -1 ? [line, ""] : [line.slice(0, at), line.slice(at + 1).replace(/^ /, "")];
+    this.#characters += line.length;
+    if (field === "event") this.#type = value;
+    if (field === "data") this.#data.push(value);
+  }
+
+  #end(): readonly ServerEvent[] {
+    const [type, data] = [this.#type === "" ? "message" : this.#type, this.#data];
+    this.#type = "";
+    this.#data = [];
+    this.#characters = 0;
+    return data.length === 0 ? [] : [{ type, data: data.join("\n") }];
+  }
+}

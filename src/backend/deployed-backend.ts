@@ -1,0 +1,190 @@
+/**
+ * READ FIRST of nodes: this server as one of a deployment, by its role.
+ *
+ *   edge   fronts ─► submit/nats ═══ other nodes                               no pipelines here
+ *   both   fronts ─► overflow ─┬─► the local backend, where that is as good  ◄── front/nats ═══ other edges
+ *                              └─► submit/nats ═══ other nodes
+ *   node             the local backend                                       ◄── front/nats ═══ edges
+ */
+import { MillraceError } from "millrace-client/wire";
+import { messageBytesMaxOf } from "../listen/nats/listener.js";
+import type { NatsLink } from "../nats/connection.js";
+import { Directory } from "../nats/directory.js";
+import { NatsSubmit } from "../submit/nats/nats-submit.js";
+import type { Submit } from "../submit/submit.js";
+import { tasks } from "../tasks/table.js";
+import type { ModelRepository } from "../work/model-repository.js";
+import type { ServerViews } from "../work/views.js";
+import type { Backend, BackendParts, NodeSide, OpenBackend } from "./backend.js";
+import { DeployedViews, EdgeViews } from "./deployed-views.js";
+import { ModelCatalogue } from "./model-catalogue.js";
+import { NodeAnnouncer } from "./node-announcer.js";
+import { OverflowSubmit } from "./overflow-submit.js";
+
+/** `openLocal`: the backend of this machine's pipelines, where the role has them. */
+export async function openDeployedBackend(
+  openLocal: OpenBackend,
+  parts: BackendParts,
+  link: NatsLink,
+): Promise<Backend> {
+  if (parts.configuration.options.role === "edge") return new EdgeBackend(parts, link);
+  return new NodeBackend(await openLocal(parts), parts, link);
+}
+
+/** What every server of a deployment has, whatever its role. */
+class Membership {
+  readonly link: NatsLink;
+  readonly directory: Directory;
+  readonly catalogue: ModelCatalogue;
+  readonly submit: NatsSubmit;
+  readonly #parts: BackendParts;
+  #announcer: NodeAnnouncer | null = null;
+
+  constructor(parts: BackendParts, link: NatsLink) {
+    const { options } = parts.configuration;
+    const { log, metrics } = parts;
+    this.#parts = parts;
+    this.link = link;
+    const onChange = (): void => this.catalogue.look();
+    const { environment } = options;
+    this.directory = new Directory({ link, environment, log, onChange });
+    this.catalogue = new ModelCatalogue(this);
+    const { directory } = this;
+    this.submit = new NatsSubmit({
+      link,
+      directory,
+      tasks,
+      limits: options,
+      bulkThreshold: options.bulkThreshold,
+      attemptsMax: options.attemptsMax,
+      observer: {
+        ended: (node, workClass, code) => {
+          if (code === null) metrics.itemsDone(workClass, 1);
+          else metrics.itemsFailed(workClass, code, 1);
+          metrics.nodeAnswered(node);
+        },
+        lost: (node, inputs) => {
+          metrics.nodeLost(node);
+          for (let at = 0; at < inputs; at += 1) metrics.itemRetried();
+        },
+      },
+    });
+  }
+
+  /** Others hear of this server from now on, and where `side` is one send it requests. */
+  announce(views: ServerViews, side: NodeSide | null): void {
+    const { options } = this.#parts.configuration;
+    const messageBytesMax = messageBytesMaxOf(options);
+    this.#announcer = new NodeAnnouncer({ link: this.link, options, views, messageBytesMax, side });
+  }
+
+  /** Nobody sends anything here any more; what came is done. */
+  drain(): void {
+    this.submit.refuseNew();
+    this.#announcer?.changed();
+  }
+
+  async stop(drainMs: number): Promise<boolean> {
+    this.submit.refuseNew();
+    const isDone = await this.submit.idle(drainMs);
+    this.#announcer?.leave();
+    this.submit[Symbol.dispose]();
+    this.directory[Symbol.dispose]();
+    return isDone;
+  }
+}
+
+class EdgeBackend implements Backend {
+  readonly views: EdgeViews;
+  readonly #members: Membership;
+  #isDraining = false;
+
+  constructor(parts: BackendParts, link: NatsLink) {
+    this.#members = new Membership(parts, link);
+    const { catalogue, directory, submit } = this.#members;
+    const isDraining = (): boolean => this.#isDraining;
+    this.views = new EdgeViews({ parts, link, catalogue, directory, submit, isDraining });
+    this.#members.announce(this.views, null);
+  }
+
+  get submit(): Submit {
+    return this.#members.submit;
+  }
+
+  /** It waits for no node: `/ready` says whether there is one. */
+  start(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  reload(): Promise<never> {
+    const message = "an edge has no models of its own; have the nodes read their folders again";
+    return Promise.reject(new MillraceError("not_found", message));
+  }
+
+  drain(): void {
+    this.#isDraining = true;
+    this.#members.drain();
+  }
+
+  async stop({ drainMs }: { readonly drainMs: number }): Promise<boolean> {
+    this.#isDraining = true;
+    return await this.#members.stop(drainMs);
+  }
+}
+
+class NodeBackend implements Backend {
+  readonly submit: Submit;
+  readonly views: ServerViews;
+  readonly node: NodeSide;
+  readonly repository?: ModelRepository;
+  readonly #local: Backend;
+  readonly #members: Membership;
+
+  constructor(local: Backend, parts: BackendParts, link: NatsLink) {
+    if (local.node === undefined) throw new Error("a backend with pipelines has them to lend");
+    const { node } = local;
+    this.#local = local;
+    if (local.repository !== undefined) this.repository = local.repository;
+    this.node = node;
+    this.#members = new Membership(parts, link);
+    const { directory, catalogue, submit } = this.#members;
+    const isNode = parts.configuration.options.role === "node";
+    this.submit = isNode
+      ? local.submit
+      : new OverflowSubmit({
+          local: local.submit,
+          others: submit,
+          directory,
+          node,
+          views: local.views,
+          link,
+        });
+    this.views = new DeployedViews(local.views, {
+      link,
+      directory,
+      catalogue: isNode ? null : catalogue,
+    });
+    this.#members.announce(local.views, node);
+  }
+
+  start(): Promise<void> {
+    return this.#local.start();
+  }
+
+  reload(): ReturnType<Backend["reload"]> {
+    return this.#local.reload();
+  }
+
+  drain(): void {
+    this.#local.drain();
+    this.#members.drain();
+  }
+
+  async stop(options: { readonly drainMs: number }): Promise<boolean> {
+    const [own, others] = await Promise.all([
+      this.#local.stop(options),
+      this.#members.stop(options.drainMs),
+    ]);
+    return own && others;
+  }
+}

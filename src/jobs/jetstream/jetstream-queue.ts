@@ -1,0 +1,301 @@
+/**
+ * Which chunk runs next, on many servers: a work queue in JetStream. One message a chunk, one consumer a tenant; each server asks the
+ * tenants in turn, for one chunk at a time and only when it has room.
+ *
+ *   offer ─► <tenant>.<job>.offer ─► whoever takes it ─► <tenant>.<job>.0 │ .1 │ .2 │ …  ─► take ─► done: acknowledged
+ *            one message: durable    lays out the chunks                              │ giveBack: again, at once or later
+ *                                                                                     └ its server dies: again, after ackWaitMs
+ *
+ * A subject holds one message at most, so what is offered twice is there once; what has results already is not offered.
+ */
+import { setTimeout as delay } from "node:timers/promises";
+import { AckPolicy } from "@nats-io/jetstream";
+import { MillraceError } from "millrace-client/wire";
+import type { NatsLink } from "../../nats/connection.js";
+import { messageOf } from "../../work/thrown.js";
+import type { ChunkQueue, TakenChunk } from "../chunk-queue.js";
+import { hasEnded, type JobStore, type StoredJob } from "../store.js";
+import { isTaken } from "./bodies.js";
+import { type Names, tenantToken } from "./names.js";
+import type { Nats, Session, StoreLog } from "./session.js";
+import { Taken } from "./taken.js";
+import { Turns } from "./turns.js";
+
+export interface JetStreamQueueOptions {
+  /** Chunks that all servers together may have in hand: what a consumer gives out at once is twice that, for their overlaps. */
+  readonly admission?: () => number;
+  /** After so long without a word the chunk is somebody else's. Default: half a minute. */
+  readonly ackWaitMs?: number;
+}
+
+export interface QueueParts {
+  readonly link: NatsLink;
+  readonly session: Session;
+  readonly names: Names;
+  readonly store: Pick<JobStore, "job" | "nextUndone" | "openJobs">;
+  readonly log: StoreLog;
+}
+
+const defaults = { ackWaitMs: 30_000, admission: (): number => 500 };
+const ackPendingMin = 64;
+/** Beyond this a consumer's limit is set anew: servers that see a little different sums do not quarrel over it. */
+const ackPendingDrift = 0.25;
+/** A pull that finds nothing is answered then: where the consumer gives out no more just now, NATS 2.9 would keep it for ever. */
+const pullMs = 30;
+const pullReplyMsMax = 2_000;
+const busyMs = 300;
+const idleMs = 5_000;
+const awayMs = 1_000;
+const listEachMs = 1_000;
+const underWayMax = 256;
+/** A tenant's consumer that nobody asked for so long is empty: it goes, and comes back with the next job. */
+const unusedMs = 86_400_000;
+const layOut = "offer";
+
+interface Tenant {
+  readonly token: string;
+  readonly ackPending: number;
+  readonly messages: number;
+}
+
+interface Pulled {
+  readonly subject: string;
+  readonly reply: string;
+  readonly text: string;
+}
+
+export class JetStreamQueue implements ChunkQueue {
+  readonly #parts: QueueParts;
+  readonly #admission: () => number;
+  readonly #ackWaitMs: number;
+  readonly #taken = new Set<Taken>();
+  readonly #turns = new Turns();
+  readonly #ending = new AbortController();
+  readonly #stopListening: () => void;
+  #subscribed: { readonly nc: Nats["nc"]; readonly stop: () => void } | null = null;
+  #wake: () => void = () => {};
+  /** Told since the round began, which may have looked before that. */
+  #hasNews = false;
+  #tenants: readonly Tenant[] = [];
+  #listedAtMs = Number.NEGATIVE_INFINITY;
+  /** Whose turn was last. */
+  #last = "";
+
+  constructor(parts: QueueParts, given: JetStreamQueueOptions) {
+    const { admission, ackWaitMs } = { ...defaults, ...given };
+    this.#parts = parts;
+    this.#admission = admission;
+    this.#ackWaitMs = ackWaitMs;
+    this.#stopListening = parts.link.listen({ onConnected: (nc) => this.#subscribe(nc) });
+  }
+
+  /** The stream was lost: all that is open is to be run again, but for what has results. */
+  async offerAll(): Promise<void> {
+    for (const job of await this.#parts.store.openJobs()) await this.offer(job);
+  }
+
+  async offer(job: StoredJob): Promise<void> {
+    if (job.chunks === 0) return;
+    const { session, names } = this.#parts;
+    const token = tenantToken(job.tenant);
+    await session.run((nats) => this.#addConsumer(nats, token));
+    await this.#publish(names.workOf(job.tenant, job.id, layOut), JSON.stringify(job.tenant));
+    await session.run(({ nc }) => Promise.resolve(nc.publish(names.workTold)));
+    this.#told();
+  }
+
+  async take(signal: AbortSignal): Promise<TakenChunk> {
+    const either = AbortSignal.any([signal, this.#ending.signal]);
+    const leave = await this.#turns.mine(either);
+    try {
+      for (;;) {
+        either.throwIfAborted();
+        const taken = await this.#look(either);
+        if (taken !== null) return taken;
+      }
+    } finally {
+      leave();
+    }
+  }
+
+  async withdraw(job: StoredJob): Promise<void> {
+    const { session, names } = this.#parts;
+    const filter = names.workOf(job.tenant, job.id);
+    await session.run(({ jsm }) => jsm.streams.purge(names.work, { filter }));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ending.abort(new MillraceError("draining", "the work queue is closed"));
+    this.#stopListening();
+    this.#subscribed?.stop();
+    await Promise.allSettled([...this.#taken].map((taken) => taken.giveBack(0)));
+  }
+
+  /** There may be something to take. */
+  #told(): void {
+    this.#listedAtMs = Number.NEGATIVE_INFINITY;
+    this.#hasNews = true;
+    this.#wake();
+  }
+
+  /** Once on each connection; it keeps its subscriptions when it comes back. */
+  #subscribe(nc: Nats["nc"]): void {
+    if (this.#subscribed?.nc === nc) return this.#told();
+    const callback = (): void => this.#told();
+    const subscription = nc.subscribe(this.#parts.names.workTold, { callback });
+    this.#subscribed = { nc, stop: () => subscription.unsubscribe() };
+    this.#told();
+  }
+
+  /** One round over the tenants, and a pause where none has anything. */
+  async #look(signal: AbortSignal): Promise<TakenChunk | null> {
+    this.#hasNews = false;
+    try {
+      const tenants = await this.#listed();
+      const at = tenants.findIndex(({ token }) => token > this.#last);
+      const inTurn = at <= 0 ? tenants : [...tenants.slice(at), ...tenants.slice(0, at)];
+      for (const { token } of inTurn) {
+        signal.throwIfAborted();
+        const pulled = await this.#parts.session.run((nats) => this.#pull(nats, token));
+        if (pulled === null) continue;
+        this.#last = token;
+        const taken = this.#begin(pulled);
+        if (signal.aborted) await taken?.giveBack(0);
+        else if (taken !== null) return taken;
+      }
+      if (!this.#hasNews) await this.#pause(tenants.length > 0 ? busyMs : idleMs, signal);
+    } catch (error) {
+      if (!(error instanceof MillraceError) || error.code !== "job_store_failed") throw error;
+      // It is away, and has said so in the log.
+      await this.#pause(awayMs, signal);
+    }
+    return null;
+  }
+
+  /** Null: it was no chunk. */
+  #begin({ subject, reply, text }: Pulled): Taken | null {
+    const { names, session } = this.#parts;
+    const [, , jobId = "", what = ""] = names.tokens(subject);
+    const index = Number(what);
+    const taken = new Taken({
+      jobId,
+      index,
+      reply,
+      session,
+      log: this.#parts.log,
+      ackWaitMs: this.#ackWaitMs,
+      onEnd: () => this.#taken.delete(taken),
+    });
+    this.#taken.add(taken);
+    if (what !== layOut) return taken;
+    this.#layOut(taken, JSON.parse(text) as string).catch((error: unknown) => {
+      const message = "the chunks of a job could not be offered; it is tried again";
+      this.#parts.log.warn({ job: jobId, reason: messageOf(error) }, message);
+      return taken.giveBack(awayMs);
+    });
+    return null;
+  }
+
+  /** In the order of the file, many under way at once. A server that dies at it leaves it to another one. */
+  async #layOut(offer: Taken, tenant: string): Promise<void> {
+    const { names, store } = this.#parts;
+    const { jobId } = offer;
+    const job = await store.job(jobId);
+    if (job === null || hasEnded(job)) return await offer.done();
+    const underWay = new Set<Promise<void>>();
+    let failure: { readonly error: unknown } | null = null;
+    const { chunks } = job;
+    let index = await store.nextUndone(jobId, 0);
+    while (index < chunks) {
+      this.#ending.signal.throwIfAborted();
+      while (underWay.size >= underWayMax) await Promise.race(underWay);
+      if (failure !== null) break;
+      const published = this.#publish(names.workOf(tenant, jobId, String(index)), "")
+        .catch((error: unknown) => {
+          failure ??= { error };
+        })
+        .finally(() => underWay.delete(published));
+      underWay.add(published);
+      offer.working();
+      index = await store.nextUndone(jobId, index + 1);
+    }
+    await Promise.all(underWay);
+    if (failure !== null) throw (failure as { readonly error: unknown }).error;
+    await offer.done();
+    this.#told();
+  }
+
+  /** Where it is there already, it stays as it is. */
+  async #publish(subject: string, text: string): Promise<void> {
+    await this.#parts.session.run(async ({ js }) => {
+      try {
+        await js.publish(subject, text);
+      } catch (error) {
+        if (!isTaken(error)) throw error;
+      }
+    });
+  }
+
+  async #pull({ nc, js }: Nats, token: string): Promise<Pulled | null> {
+    const subject = `${js.apiPrefix}.CONSUMER.MSG.NEXT.${this.#parts.names.work}.${token}`;
+    const request = { batch: 1, no_wait: true, expires: pullMs * 1_000_000 };
+    // A message comes under its own subject, by which the shared inbox would not know it.
+    const options = { timeout: pullMs + pullReplyMsMax, noMux: true };
+    const message = await nc.request(subject, JSON.stringify(request), options);
+    if (message.headers?.hasError === true || message.reply === undefined) return null;
+    return { subject: message.subject, reply: message.reply, text: message.string() };
+  }
+
+  /** Those that have something, in the order of their names. */
+  async #listed(): Promise<readonly Tenant[]> {
+    if (performance.now() - this.#listedAtMs < listEachMs) return this.#tenants;
+    this.#listedAtMs = performance.now();
+    this.#tenants = await this.#parts.session.run((nats) => this.#list(nats));
+    return this.#tenants;
+  }
+
+  async #list(nats: Nats): Promise<readonly Tenant[]> {
+    const tenants: Tenant[] = [];
+    const wanted = this.#ackPendingMax();
+    for await (const info of nats.jsm.consumers.list(this.#parts.names.work)) {
+      const messages = info.num_pending + info.num_ack_pending;
+      if (messages === 0) continue;
+      const ackPending = info.config.max_ack_pending ?? 0;
+      tenants.push({ token: info.name, ackPending, messages });
+      if (Math.abs(ackPending - wanted) > ackPendingDrift * wanted) {
+        await this.#addConsumer(nats, info.name);
+      }
+    }
+    return tenants.sort((a, b) => (a.token < b.token ? -1 : 1));
+  }
+
+  /** Makes it, or sets it anew. */
+  async #addConsumer({ jsm }: Nats, token: string): Promise<void> {
+    const { names } = this.#parts;
+    await jsm.consumers.add(names.work, {
+      durable_name: token,
+      filter_subject: names.workOfToken(token),
+      ack_policy: AckPolicy.Explicit,
+      ack_wait: this.#ackWaitMs * 1_000_000,
+      max_deliver: -1,
+      max_ack_pending: this.#ackPendingMax(),
+      inactive_threshold: unusedMs * 1_000_000,
+    });
+  }
+
+  #ackPendingMax(): number {
+    return Math.max(ackPendingMin, 2 * Math.ceil(this.#admission()));
+  }
+
+  async #pause(ms: number, signal: AbortSignal): Promise<void> {
+    const ending = new AbortController();
+    const woken = new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
+    const either = AbortSignal.any([signal, ending.signal]);
+    const passed = delay(ms, undefined, { signal: either }).catch(() => {});
+    await Promise.race([woken, passed]);
+    this.#wake = () => {};
+    ending.abort();
+  }
+}

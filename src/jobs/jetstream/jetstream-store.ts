@@ -1,0 +1,210 @@
+/**
+ * READ FIRST of this folder. A `JobStore` on NATS JetStream, shared by all servers of a deployment (docs/inside/jobs-nats.md). Accepted
+ * means acknowledged by JetStream. What must be one step is one message: a record's next revision, the results of one chunk, the
+ * fence of a job that ended.
+ *
+ *   session.ts   one connection after the other      records.ts        heads, and an index of them in memory
+ *   names.ts     subjects and streams                progress-book.ts  what is done, from the stream of results
+ *   bodies.ts    chunks and results as messages      store-files.ts, store-jobs.ts, store-upkeep.ts   the operations
+ */
+import type { NatsLink } from "../../nats/connection.js";
+import { messageOf } from "../../work/thrown.js";
+import type { ChunkQueue } from "../chunk-queue.js";
+import type { JobStore } from "../store.js";
+import { Bodies } from "./bodies.js";
+import { Feed } from "./feed.js";
+import { JetStreamQueue, type JetStreamQueueOptions } from "./jetstream-queue.js";
+import { Names } from "./names.js";
+import { ProgressBook } from "./progress-book.js";
+import { RecordIndex, Records } from "./records.js";
+import { type Nats, Session, type StoreLog, type StoreLoss } from "./session.js";
+import { StoreFiles } from "./store-files.js";
+import { StoreJobs } from "./store-jobs.js";
+import { StoreUpkeep } from "./store-upkeep.js";
+import { UsageBook } from "./usage.js";
+
+export interface JetStreamStoreOptions {
+  readonly replicas: number;
+  readonly bytesMax: number;
+  readonly log: StoreLog;
+  /** How long an operation waits for NATS that is away. Default: ten seconds. */
+  readonly waitMsMax?: number;
+  /** A file whose writer says nothing for so long is taken away. Default: a minute. */
+  readonly abandonedMs?: number;
+}
+
+export interface JetStreamStore extends JobStore {
+  /** Why it cannot be used just now, for people; null: it can. */
+  reason(): string | null;
+  /** What NATS lost, if it ever came back without what it had acknowledged. */
+  loss(): StoreLoss | null;
+  /** Chunks of jobs of this store, for all its servers. It ends with the store at the latest. */
+  openQueue(options?: JetStreamQueueOptions): ChunkQueue;
+}
+
+const defaults = { waitMsMax: 10_000, abandonedMs: 60_000 };
+const startMsMax = 300_000;
+
+/**
+ * Waits for NATS as an operation does; where it is away still, what is asked of the store fails until it is there.
+ *
+ * @throws MillraceError `data_invalid` where the store is of a newer version
+ */
+export async function openJetStreamStore(
+  link: NatsLink,
+  options: JetStreamStoreOptions,
+): Promise<JetStreamStore> {
+  const heard = new Heard(link, { ...defaults, ...options });
+  const store = storeOf(heard, { ...defaults, ...options });
+  try {
+    if (!(await heard.session.opened())) {
+      const { reason } = heard.session;
+      options.log.warn({ reason }, "the job store in NATS is not there yet");
+    }
+    return store;
+  } catch (error) {
+    await store[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+type Settings = JetStreamStoreOptions & typeof defaults;
+
+/** The session, and what is heard over it of what happens in the store. */
+class Heard {
+  readonly names: Names;
+  readonly index: RecordIndex;
+  readonly session: Session;
+  readonly records: Records;
+  readonly feed: Feed;
+  readonly progress: ProgressBook;
+  readonly usage: UsageBook;
+  readonly log: StoreLog;
+  readonly listeners = new Set<(jobId: string) => void>();
+  readonly queues = new Set<JetStreamQueue>();
+
+  readonly link: NatsLink;
+
+  constructor(link: NatsLink, { replicas, waitMsMax, bytesMax, log }: Settings) {
+    this.log = log;
+    this.link = link;
+    this.names = new Names(link.prefix);
+    const { names } = this;
+    this.index = new RecordIndex(names);
+    this.feed = new Feed({
+      stream: names.records,
+      isHeadersOnly: false,
+      onMessage: (message) => {
+        const jobId = this.index.take(message);
+        if (jobId !== null) this.onChanged(jobId);
+      },
+    });
+    this.session = new Session({
+      link,
+      names,
+      log,
+      replicas,
+      waitMsMax,
+      onLost: () => this.#forget(),
+      onConnected: (nats) => this.#start(nats),
+      onAway: () => {
+        this.stop().catch((error: unknown) => {
+          log.warn({ reason: messageOf(error) }, "a consumer in NATS did not end well");
+        });
+      },
+      onRemade: (streams) => {
+        if (streams.includes(names.work)) this.#offerAll();
+      },
+    });
+    const { session, index } = this;
+    this.records = new Records(session, names);
+    const { records, onChanged } = this;
+    this.progress = new ProgressBook({ session, names, records, index, log, onChanged });
+    this.usage = new UsageBook({ session, names, bytesMax, log });
+  }
+
+  readonly onChanged = (jobId: string): void => {
+    for (const listener of this.listeners) listener(jobId);
+  };
+
+  async stop(): Promise<void> {
+    await Promise.all([this.feed.stop(), this.progress.stop()]);
+  }
+
+  async #start(nats: Nats): Promise<void> {
+    await this.feed.start(nats, startMsMax);
+    await this.progress.start(nats);
+    await this.usage.refreshFrom(nats);
+  }
+
+  #offerAll(): void {
+    for (const queue of this.queues) {
+      queue.offerAll().catch((error: unknown) => {
+        this.log.error({ reason: messageOf(error) }, "open jobs could not be offered again");
+      });
+    }
+  }
+
+  /** The store that was known is gone. Gives what was in it. */
+  #forget(): Omit<StoreLoss, "atMs"> {
+    const jobs = [...this.index.jobs.values()];
+    const openJobs = jobs.filter(({ hasEnded }) => !hasEnded).length;
+    const loss = { jobs: jobs.length, openJobs, files: this.index.files.size };
+    this.index.clear();
+    this.feed.moveTo(0);
+    this.progress.clear();
+    for (const { id } of jobs) this.onChanged(id);
+    return loss;
+  }
+}
+
+function storeOf(heard: Heard, { abandonedMs }: Settings): JetStreamStore {
+  const { session, names, index, records, feed, progress, usage, log, listeners } = heard;
+  const bodies = new Bodies(session, names);
+  const seen = { session, names, index, records, feed, progress, usage, log };
+  const parts = { ...seen, bodies, abandonedMs, onChanged: heard.onChanged };
+  const files = new StoreFiles(parts);
+  const jobs = new StoreJobs({ ...parts, files });
+  const upkeep = new StoreUpkeep({ ...parts, files, jobs });
+  const store: JetStreamStore = {
+    usage: () => ({ bytes: usage.bytes, bytesMax: usage.bytesMax }),
+    beginFile: (head) => files.begin(head),
+    file: (id) => files.get(id),
+    files: (query) => files.list(query),
+    chunk: (id, at) => files.chunk(id, at),
+    deleteFile: (id) => files.remove(id),
+    createJob: (job) => jobs.create(job),
+    job: (id) => jobs.get(id),
+    jobs: (query) => jobs.list(query),
+    openJobs: () => jobs.open(),
+    changeJob: (id, change, derived) => jobs.change(id, change, derived),
+    deleteJob: (id) => jobs.remove(id),
+    commit: (id, results) => jobs.commit(id, results),
+    results: (id, at) => jobs.results(id, at),
+    nextUndone: (id, from) => jobs.nextUndone(id, from),
+    onJobChanged: (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    removeExpired: (nowMs) => upkeep.removeExpired(nowMs),
+    keptTimeMs: () => upkeep.keptTimeMs(),
+    keepTimeMs: (nowMs) => upkeep.keepTimeMs(nowMs),
+    reason: () => session.reason,
+    loss: () => session.loss,
+    openQueue: (options = {}) => {
+      const queue = new JetStreamQueue({ link: heard.link, session, names, store, log }, options);
+      heard.queues.add(queue);
+      return queue;
+    },
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all([...heard.queues].map((queue) => queue[Symbol.asyncDispose]()));
+      upkeep.close();
+      await files.close();
+      usage.close();
+      await heard.stop();
+      await session.close();
+      listeners.clear();
+    },
+  };
+  return store;
+}

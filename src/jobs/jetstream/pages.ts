@@ -1,0 +1,38 @@
+/** A page of a list: whatever it is a list of, in the order in which they were made. */
+import { MillraceError } from "millrace-client/wire";
+import type { PageQuery } from "../store.js";
+import type { Feed } from "./feed.js";
+import type { Records } from "./records.js";
+
+const waitMs = 1_000;
+const looksMax = 5;
+
+/** Everything that was acknowledged before, to whomever, is in the index when it resolves. */
+export async function indexed(records: Records, feed: Feed): Promise<void> {
+  for (let look = 0; look < looksMax; look++) {
+    if (await feed.reaches(await records.lastSequence(), waitMs)) return;
+  }
+  throw new MillraceError("job_store_failed", "the job store is not heard of in time");
+}
+
+export interface PageEntry {
+  readonly id: string;
+  readonly sequence: number;
+  readonly owner: string | null;
+}
+
+/** @throws MillraceError `bad_request` where `after` is not there */
+export function pageOf<Entry extends PageEntry>(
+  entries: Iterable<Entry>,
+  { owner, after, limit, order = "asc" }: PageQuery,
+): readonly Entry[] {
+  const isTheirs = (entry: Entry): boolean => (owner ?? null) === null || entry.owner === owner;
+  const sorted = [...entries].filter(isTheirs).sort((a, b) => a.sequence - b.sequence);
+  if (order === "desc") sorted.reverse();
+  if (after === undefined) return sorted.slice(0, limit);
+  const at = sorted.findIndex(({ id }) => id === after);
+  if (at === -1) {
+    throw new MillraceError("bad_request", `there is none with id ${after}`, { param: "after" });
+  }
+  return sorted.slice(at + 1, at + 1 + limit);
+}

@@ -1,0 +1,307 @@
+/**
+ * The small things: heads of files and jobs, request keys, each the latest message of its subject, changed by compare-and-set. Beside
+ * it an index in memory of what lists and clean-up need, fed by the stream itself, so by every server alike.
+ *
+ *   writing ─► file ─► gone            a file is seen by nobody while it is written
+ *              job (open ─► ended ─► sealed: its progress is final) ─► gone
+ *
+ * What is deleted leaves `gone` for an hour: it tells the other servers, and that its chunks or results are to be taken away.
+ */
+import { randomUUID } from "node:crypto";
+import { JetStreamApiCodes, JetStreamApiError, type JsMsg } from "@nats-io/jetstream";
+import { MillraceError } from "millrace-client/wire";
+import { natsHeaders } from "../../nats/headers.js";
+import {
+  hasEnded,
+  type JobProgress,
+  type NewJob,
+  type StoredFile,
+  type StoredJob,
+} from "../store.js";
+import type { Names, RecordKind } from "./names.js";
+import type { Nats, Session } from "./session.js";
+
+export interface JobRecord {
+  readonly is: "job";
+  /** Null in its first message, whose own sequence it is. */
+  readonly sequence: number | null;
+  readonly job: Omit<StoredJob, "sequence" | "progress">;
+  /** No result of it is before this one of the stream of results. */
+  readonly resultsFrom: number;
+  /** Files that are made of its results. */
+  readonly derived: readonly string[];
+  /** Once it has ended: results behind the fence do not count. */
+  readonly sealed: { readonly fence: number; readonly progress: JobProgress } | null;
+}
+
+export interface FileRecord {
+  readonly is: "file";
+  readonly file: Omit<StoredFile, "sequence">;
+}
+
+/** Who writes it says so again and again; who stops doing so has died. */
+export interface WritingRecord {
+  readonly is: "writing";
+  readonly beat: number;
+}
+
+export interface KeyRecord {
+  readonly is: "key";
+  /** The job that the request made, or is about to make. */
+  readonly job: JobRecord;
+  readonly untilMs: number;
+}
+
+export interface TimeRecord {
+  readonly is: "time";
+  readonly ms: number;
+}
+
+export interface GoneRecord {
+  readonly is: "gone";
+}
+
+export type StoreRecord =
+  | JobRecord
+  | FileRecord
+  | WritingRecord
+  | KeyRecord
+  | TimeRecord
+  | GoneRecord;
+
+export interface Found<Kind extends StoreRecord = StoreRecord> {
+  readonly record: Kind;
+  readonly revision: number;
+}
+
+/** Which write a message is of: an answer that never came is found again by it. */
+const writeHeader = "Millrace-Write";
+
+export class Records {
+  readonly #session: Session;
+  readonly #names: Names;
+
+  constructor(session: Session, names: Names) {
+    this.#session = session;
+    this.#names = names;
+  }
+
+  async get(kind: RecordKind, id: string): Promise<Found | null> {
+    return await this.#session.run((nats) => this.#read(nats, this.#names.record(kind, id)));
+  }
+
+  /**
+   * Gives the new revision; null: it is not at `expected` any more (0: it never was).
+   *
+   * @throws MillraceError `body_too_large`, `job_store_failed`, `job_store_full`
+   */
+  async put(
+    at: { readonly kind: RecordKind; readonly id: string; readonly expected: number },
+    record: StoreRecord,
+  ): Promise<number | null> {
+    const subject = this.#names.record(at.kind, at.id);
+    const text = JSON.stringify(record);
+    const bytesMax = this.#session.messageBytesMax - 1024;
+    if (Buffer.byteLength(text) > bytesMax) {
+      const message = `what is said of the ${at.kind} takes more than ${bytesMax} bytes`;
+      throw new MillraceError("body_too_large", message);
+    }
+    const write = randomUUID();
+    return await this.#session.run(async ({ js, jsm }) => {
+      try {
+        const stored = await js.publish(subject, text, {
+          headers: natsHeaders({ [writeHeader]: write }),
+          expect: { lastSubjectSequence: at.expected },
+        });
+        return stored.seq;
+      } catch (error) {
+        if (!isOutrun(error)) throw error;
+        const there = await jsm.streams.getMessage(this.#names.records, { last_by_subj: subject });
+        return there?.header.get(writeHeader) === write ? there.seq : null;
+      }
+    });
+  }
+
+  /** Without a trace. False: it was gone already. */
+  async erase(revision: number): Promise<boolean> {
+    return await this.#session.run(async ({ jsm }) => {
+      try {
+        return await jsm.streams.deleteMessage(this.#names.records, revision, false);
+      } catch (error) {
+        if (error instanceof JetStreamApiError && error.status !== 503) return false;
+        throw error;
+      }
+    });
+  }
+
+  /** The last message of the stream is one that is there, whatever was erased: who waits for it waits not for nothing. */
+  async touch(): Promise<void> {
+    const subject = this.#names.record("meta", "touched");
+    await this.#session.run(({ js }) => js.publish(subject, '{"is":"gone"}'));
+  }
+
+  async lastSequence(): Promise<number> {
+    const info = await this.#session.run(({ jsm }) => jsm.streams.info(this.#names.records));
+    return info.state.last_seq;
+  }
+
+  async #read({ jsm }: Nats, subject: string): Promise<Found | null> {
+    // Of the leader: a replica may be behind what was acknowledged.
+    const message = await jsm.streams.getMessage(this.#names.records, { last_by_subj: subject });
+    if (message === null) return null;
+    const record = readRecord(message.string());
+    if (record === null) {
+      throw new MillraceError("job_store_failed", `${subject} in the job store is damaged`);
+    }
+    return { record, revision: message.seq };
+  }
+}
+
+function isOutrun(error: unknown): boolean {
+  return (
+    error instanceof JetStreamApiError &&
+    (error.code === JetStreamApiCodes.StreamWrongLastSequence ||
+      error.code === JetStreamApiCodes.StreamWrongLastSequenceUnknown)
+  );
+}
+
+function readRecord(text: string): StoreRecord | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    const isOurs = typeof value === "object" && value !== null && "is" in value;
+    return isOurs ? (value as StoreRecord) : null;
+  } catch {
+    return null;
+  }
+}
+
+/** What a server keeps in memory of each. */
+export interface JobEntry {
+  readonly id: string;
+  readonly revision: number;
+  readonly sequence: number;
+  readonly owner: string | null;
+  readonly fileId: string;
+  readonly chunks: number;
+  readonly hasEnded: boolean;
+  readonly expiresAtMs: number | null;
+  readonly resultsFrom: number;
+  readonly derived: readonly string[];
+  readonly fence: number | null;
+}
+
+export interface FileEntry {
+  readonly id: string;
+  readonly revision: number;
+  readonly owner: string | null;
+  readonly isInternal: boolean;
+  readonly createdAtMs: number;
+  readonly expiresAtMs: number | null;
+  readonly jobId: string | null;
+}
+
+interface Seen {
+  readonly revision: number;
+  readonly seenAtMs: number;
+}
+
+export interface GoneEntry extends Seen {
+  readonly kind: RecordKind;
+  readonly id: string;
+}
+
+export class RecordIndex {
+  readonly jobs: Map<string, JobEntry> = new Map();
+  readonly files: Map<string, FileEntry> = new Map();
+  readonly writing: Map<string, Seen> = new Map();
+  readonly keys: Map<string, { readonly revision: number; readonly untilMs: number }> = new Map();
+  readonly gone: Map<string, GoneEntry> = new Map();
+  readonly #names: Names;
+
+  constructor(names: Names) {
+    this.#names = names;
+  }
+
+  clear(): void {
+    for (const map of [this.jobs, this.files, this.writing, this.keys, this.gone]) map.clear();
+  }
+
+  /** Gives the id of the job that changed, if one did. */
+  take(message: JsMsg): string | null {
+    const [, kind, id] = this.#names.tokens(message.subject);
+    const record = readRecord(message.string());
+    if (id === undefined || record === null) return null;
+    if (kind !== "job" && kind !== "file" && kind !== "key") return null;
+    return this.apply(kind, id, { record, revision: message.seq });
+  }
+
+  /** What this server wrote itself, at once; what comes again changes nothing. */
+  apply(kind: RecordKind, id: string, { record, revision }: Found): string | null {
+    const maps = { job: this.jobs, file: this.files, key: this.keys, meta: null };
+    const writing = kind === "file" ? this.writing.get(id) : undefined;
+    const known = maps[kind]?.get(id) ?? this.gone.get(`${kind}.${id}`) ?? writing;
+    if (known !== undefined && known.revision >= revision) return null;
+    if (record.is !== kind) maps[kind]?.delete(id);
+    this.gone.delete(`${kind}.${id}`);
+    if (kind === "file") this.writing.delete(id);
+    const seen = { revision, seenAtMs: performance.now() };
+    if (record.is === "gone") this.gone.set(`${kind}.${id}`, { ...seen, kind, id });
+    else if (record.is === "writing") this.writing.set(id, seen);
+    else if (record.is === "key") this.keys.set(id, { revision, untilMs: record.untilMs });
+    else if (record.is === "file") this.files.set(id, fileEntry(record, revision));
+    else if (record.is === "job") this.jobs.set(id, jobEntry(record, revision));
+    return kind === "job" ? id : null;
+  }
+}
+
+function fileEntry({ file }: FileRecord, revision: number): FileEntry {
+  const { id, owner, isInternal, createdAtMs, expiresAtMs, of } = file;
+  const jobId = of === null ? null : of.jobId;
+  return { id, revision, owner, isInternal, createdAtMs, expiresAtMs, jobId };
+}
+
+function jobEntry(record: JobRecord, revision: number): JobEntry {
+  const { job, sequence, resultsFrom, derived, sealed } = record;
+  return {
+    id: job.id,
+    revision,
+    sequence: sequence ?? revision,
+    owner: job.owner,
+    fileId: job.fileId,
+    chunks: job.chunks,
+    hasEnded: hasEnded(job),
+    expiresAtMs: job.expiresAtMs,
+    resultsFrom,
+    derived,
+    fence: sealed === null ? null : sealed.fence,
+  };
+}
+
+/** A job as it is made. */
+export function newJobRecord(
+  job: NewJob,
+  file: Pick<StoredFile, "lines" | "chunks">,
+  resultsFrom: number,
+): JobRecord {
+  return {
+    is: "job",
+    sequence: null,
+    job: {
+      ...job,
+      lines: file.lines,
+      chunks: file.chunks,
+      startedAtMs: null,
+      finalizingAtMs: null,
+      cancellingAtMs: null,
+      endedAtMs: null,
+      expiresAtMs: null,
+      errors: [],
+      outputFileId: null,
+      errorFileId: null,
+      calledAtMs: null,
+    },
+    resultsFrom,
+    derived: [],
+    sealed: null,
+  };
+}

@@ -1,0 +1,282 @@
+/** Jobs of the store: records, and the results of their chunks. */
+import { MillraceError } from "millrace-client/wire";
+import {
+  type ChunkResults,
+  type DerivedFile,
+  hasEnded,
+  type JobChange,
+  type NewJob,
+  type PageQuery,
+  type StoredJob,
+} from "../store.js";
+import type { Bodies, Place } from "./bodies.js";
+import type { Feed } from "./feed.js";
+import { isId, keyToken, type Names } from "./names.js";
+import { indexed, pageOf } from "./pages.js";
+import type { ProgressBook } from "./progress-book.js";
+import {
+  type Found,
+  type JobEntry,
+  type JobRecord,
+  newJobRecord,
+  type RecordIndex,
+  type Records,
+} from "./records.js";
+import type { Session } from "./session.js";
+import type { StoreFiles } from "./store-files.js";
+import { packResultNumbers, readResultNumbers } from "./tallies.js";
+import type { UsageBook } from "./usage.js";
+
+export interface StoreJobsOptions {
+  readonly session: Session;
+  readonly names: Names;
+  readonly index: RecordIndex;
+  readonly records: Records;
+  readonly bodies: Bodies;
+  readonly progress: ProgressBook;
+  readonly usage: UsageBook;
+  readonly files: StoreFiles;
+  /** Of records. */
+  readonly feed: Feed;
+  readonly onChanged: (jobId: string) => void;
+}
+
+export class StoreJobs {
+  readonly #options: StoreJobsOptions;
+
+  constructor(options: StoreJobsOptions) {
+    this.#options = options;
+  }
+
+  async create(job: NewJob): Promise<{ readonly job: StoredJob; readonly isNew: boolean }> {
+    const { files, usage, progress } = this.#options;
+    if (!isId(job.id)) throw new Error(`${job.id} is no id: a mistake of the caller`);
+    const before = await this.#madeBefore(job);
+    if (before !== null) return { job: this.#stored(before), isNew: false };
+    const file = await files.get(job.fileId);
+    if (file === null) throw new MillraceError("file_not_found", `there is no file ${job.fileId}`);
+    const record = newJobRecord(job, file, progress.resultsFrom);
+    usage.claim(JSON.stringify(record).length);
+    const other = await this.#claimKey(job, record);
+    if (other !== null) return { job: this.#stored(other), isNew: false };
+    const made = await this.#make(record);
+    if (made === null) throw new MillraceError("job_store_failed", `job ${job.id} is deleted`);
+    return { job: this.#stored(made), isNew: true };
+  }
+
+  async get(id: string): Promise<StoredJob | null> {
+    const found = await this.#find(id);
+    return found === null ? null : this.#stored(found);
+  }
+
+  async list(query: PageQuery): Promise<readonly StoredJob[]> {
+    const { index, records, feed } = this.#options;
+    await indexed(records, feed);
+    return await this.#all(pageOf(index.jobs.values(), query));
+  }
+
+  async open(): Promise<readonly StoredJob[]> {
+    const { index, records, feed } = this.#options;
+    await indexed(records, feed);
+    const open = [...index.jobs.values()].filter((job) => !job.hasEnded);
+    const jobs = await this.#all(open.sort((a, b) => a.sequence - b.sequence));
+    return jobs.filter((job) => !hasEnded(job));
+  }
+
+  async change(
+    id: string,
+    change: (job: StoredJob) => JobChange | null,
+    derived: readonly DerivedFile[] = [],
+  ): Promise<StoredJob | null> {
+    for (;;) {
+      const found = await this.#find(id);
+      if (found === null) return null;
+      const changed = change(this.#stored(found));
+      if (changed === null) return this.#stored(found);
+      for (const file of derived) await this.#options.files.derive(file);
+      const { record, revision } = found;
+      const next: JobRecord = {
+        ...record,
+        sequence: record.sequence ?? revision,
+        job: { ...record.job, ...changed },
+        derived: [...new Set([...record.derived, ...derived.map((file) => file.id)])],
+      };
+      const at = { kind: "job", id, expected: revision } as const;
+      const written = await this.#options.records.put(at, next);
+      if (written === null) continue;
+      const made = { record: next, revision: written };
+      this.#apply(made);
+      return this.#stored(await this.#options.progress.sealed(made));
+    }
+  }
+
+  async remove(id: string): Promise<boolean> {
+    const { records, files, usage, progress } = this.#options;
+    for (;;) {
+      const found = isId(id) ? await records.get("job", id) : null;
+      if (found?.record.is !== "job") return false;
+      const { job, derived } = found.record;
+      const record = { is: "gone" } as const;
+      const revision = await records.put({ kind: "job", id, expected: found.revision }, record);
+      if (revision === null) continue;
+      this.#options.index.apply("job", id, { record, revision });
+      // Whoever commits results of it just now takes them away again.
+      await progress.putFence(id);
+      progress.forget(id);
+      this.#options.onChanged(id);
+      await this.#forgetKey(job);
+      await this.removeResults(id);
+      for (const file of derived) await files.remove(file);
+      const input = await files.get(job.fileId);
+      if (input?.isInternal === true) await files.remove(job.fileId);
+      await usage.refresh();
+      return true;
+    }
+  }
+
+  async removeResults(id: string): Promise<void> {
+    const { session, names, bodies } = this.#options;
+    const filter = names.result(id, ">");
+    await session.run(({ jsm }) => jsm.streams.purge(names.results, { filter }));
+    await bodies.removeParts(id);
+  }
+
+  async removeFence(id: string): Promise<void> {
+    const { session, names } = this.#options;
+    const filter = names.fence(id);
+    await session.run(({ jsm }) => jsm.streams.purge(names.results, { filter }));
+  }
+
+  async commit(jobId: string, results: ChunkResults): Promise<boolean> {
+    const { bodies, progress, usage } = this.#options;
+    const job = await this.#entry(jobId);
+    if (job === null || job.hasEnded) return false;
+    if (progress.of(jobId).has(results.index)) return false;
+    try {
+      const place = this.#place(jobId, results.index);
+      const stored = await bodies.put(place, packResultNumbers(results), results.body);
+      if (stored === null) return false;
+      const { sequence } = stored;
+      const fence = await progress.fenceOf(jobId);
+      if (fence !== null && fence < sequence) {
+        await this.#takeAway(jobId, sequence);
+        return false;
+      }
+      usage.add(results.body.length);
+      if (progress.of(jobId).add(results.index, sequence, results)) this.#options.onChanged(jobId);
+      return true;
+    } catch (error) {
+      if (!(error instanceof MillraceError) || error.code !== "job_store_full") throw error;
+      throw new MillraceError("job_store_failed", error.message, { cause: error });
+    }
+  }
+
+  async results(jobId: string, index: number): Promise<ChunkResults | null> {
+    if (!isId(jobId) || !Number.isSafeInteger(index) || index < 0) return null;
+    const body = await this.#options.bodies.get(this.#place(jobId, index));
+    if (body === null) return null;
+    const fence = (await this.#entry(jobId))?.fence ?? null;
+    if (fence !== null && body.sequence > fence) return null;
+    return { index, ...readResultNumbers(body.numbers), body: body.bytes };
+  }
+
+  async nextUndone(jobId: string, fromChunk: number): Promise<number> {
+    const job = await this.#entry(jobId);
+    if (job === null) return fromChunk;
+    const tally = await this.#options.progress.tally(jobId);
+    return tally.nextUndone(fromChunk, job.chunks);
+  }
+
+  /** The job of this request key, where there is one: also one whose maker died between the key and the job. */
+  async #madeBefore({ owner, requestKey, createdAtMs }: NewJob): Promise<Found<JobRecord> | null> {
+    if (requestKey === null) return null;
+    const key = await this.#options.records.get("key", keyToken(owner, requestKey));
+    if (key?.record.is !== "key" || key.record.untilMs <= createdAtMs) return null;
+    return await this.#make(key.record.job);
+  }
+
+  /** The key holds the whole job: whoever comes second makes it, if who came first did not live to. */
+  async #claimKey(job: NewJob, record: JobRecord): Promise<Found<JobRecord> | null> {
+    const { owner, requestKey, requestKeyUntilMs } = job;
+    if (requestKey === null) return null;
+    const { records, index } = this.#options;
+    const id = keyToken(owner, requestKey);
+    const untilMs = requestKeyUntilMs ?? Number.MAX_SAFE_INTEGER;
+    for (;;) {
+      const other = await this.#madeBefore(job);
+      if (other !== null) return other;
+      const found = await records.get("key", id);
+      const key = { is: "key", job: record, untilMs } as const;
+      const expected = found?.revision ?? 0;
+      const revision = await records.put({ kind: "key", id, expected }, key);
+      if (revision === null) continue;
+      index.apply("key", id, { record: key, revision });
+      return null;
+    }
+  }
+
+  async #forgetKey({ id, owner, requestKey }: Pick<NewJob, "id" | "owner" | "requestKey">) {
+    if (requestKey === null) return;
+    const { records, index } = this.#options;
+    const token = keyToken(owner, requestKey);
+    const found = await records.get("key", token);
+    if (found?.record.is !== "key" || found.record.job.job.id !== id) return;
+    await records.erase(found.revision);
+    index.keys.delete(token);
+    await records.touch();
+  }
+
+  /** The job as it is, if it was made before; null: it is deleted. */
+  async #make(record: JobRecord): Promise<Found<JobRecord> | null> {
+    const { id } = record.job;
+    const revision = await this.#options.records.put({ kind: "job", id, expected: 0 }, record);
+    if (revision === null) return await this.#find(id);
+    const made = { record, revision };
+    this.#apply(made);
+    return made;
+  }
+
+  async #find(id: string): Promise<Found<JobRecord> | null> {
+    if (!isId(id)) return null;
+    const found = await this.#options.records.get("job", id);
+    if (found?.record.is !== "job") return null;
+    const { record, revision } = found;
+    this.#apply({ record, revision });
+    return await this.#options.progress.sealed({ record, revision });
+  }
+
+  /** From memory; a job that was made a moment ago elsewhere is asked for. */
+  async #entry(jobId: string): Promise<JobEntry | null> {
+    const { index } = this.#options;
+    if (!index.jobs.has(jobId) && !index.gone.has(`job.${jobId}`)) await this.#find(jobId);
+    return index.jobs.get(jobId) ?? null;
+  }
+
+  async #all(entries: readonly JobEntry[]): Promise<readonly StoredJob[]> {
+    const jobs = await Promise.all(entries.map(({ id }) => this.get(id)));
+    return jobs.filter((job) => job !== null);
+  }
+
+  /** Results that came behind the fence. */
+  async #takeAway(jobId: string, sequence: number): Promise<void> {
+    const { session, names, records, bodies } = this.#options;
+    await session.run(({ jsm }) => jsm.streams.deleteMessage(names.results, sequence, false));
+    const job = await records.get("job", jobId);
+    if (job?.record.is !== "job") await bodies.removeParts(jobId);
+  }
+
+  #place(jobId: string, index: number): Place {
+    const { names } = this.#options;
+    return { stream: names.results, subject: names.result(jobId, index), ownerId: jobId };
+  }
+
+  #stored({ record, revision }: Found<JobRecord>): StoredJob {
+    const progress = this.#options.progress.progress(record);
+    return { ...record.job, sequence: record.sequence ?? revision, progress };
+  }
+
+  #apply(found: Found<JobRecord>): void {
+    const { id } = found.record.job;
+    if (this.#options.index.apply("job", id, found) !== null) this.#options.onChanged(id);
+  }
+}

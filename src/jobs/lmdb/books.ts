@@ -1,0 +1,204 @@
+/** Everything that the store keeps, and the one way in: writes in a transaction, reads beside it. */
+import { MillraceError } from "millrace-client";
+import type { Read, Reads, Reply, Write, Writes } from "./calls.js";
+import { FileBook } from "./file-book.js";
+import { JobBook } from "./job-book.js";
+import { bringForward } from "./format.js";
+import { Tables } from "./tables.js";
+import { toldError } from "./told-error.js";
+
+/** Rows that one write removes of what is hidden or expired: some milliseconds, and other writes go between. */
+const sliceRows = 128;
+
+export class Books {
+  readonly #tables: Tables;
+  readonly #files: FileBook;
+  readonly #jobs: JobBook;
+  readonly #bytesMax: number;
+  /** That are told of, of the transaction that runs. */
+  #changed = new Set<string>();
+  bytes: number;
+
+  constructor(path: string, bytesMax: number) {
+    this.#tables = new Tables(path, { mapBytes: mapBytesOf(bytesMax) });
+    bringForward(this.#tables);
+    this.#files = new FileBook(this.#tables);
+    this.#jobs = new JobBook(this.#tables, this.#files);
+    this.#bytesMax = bytesMax;
+    this.#tables.transaction(() => this.#files.abortAll());
+    this.bytes = this.#tables.usedBytes();
+  }
+
+  get isUnswept(): boolean {
+    for (const _grave of this.#tables.keys("graves", {})) return true;
+    return false;
+  }
+
+  write(writes: readonly Write[]): {
+    readonly replies: readonly Reply[];
+    readonly changedJobs: readonly string[];
+  } {
+    this.#changed = new Set();
+    const replies = this.#together(writes) ?? writes.flatMap((write) => this.#alone(write));
+    this.bytes = this.#tables.usedBytes();
+    return { replies, changedJobs: [...this.#changed] };
+  }
+
+  read(read: Read): Reply {
+    try {
+      return { value: this.#read(read) };
+    } catch (error) {
+      return { error: toldError(error) };
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#tables.close();
+  }
+
+  /** Null: one of them failed, and nothing is written. */
+  #together(writes: readonly Write[]): readonly Reply[] | null {
+    try {
+      return this.#tables.transaction(() => writes.map((write) => this.#replyTo(write)));
+    } catch {
+      return null;
+    }
+  }
+
+  #alone(write: Write): Reply {
+    try {
+      return this.#tables.transaction(() => this.#replyTo(write));
+    } catch (error) {
+      return { error: toldError(error) };
+    }
+  }
+
+  /** @throws what ends the transaction: LMDB's errors, and a refusal in the middle, which must leave nothing */
+  #replyTo(write: Write): Reply {
+    const before = this.#tables.writes;
+    try {
+      return { value: this.#writers[write.name](...(write.args as [never, never])) };
+    } catch (error) {
+      if (error instanceof MillraceError && this.#tables.writes === before) {
+        return { error: toldError(error) };
+      }
+      throw error;
+    }
+  }
+
+  #read(read: Read): unknown {
+    return this.#readers[read.name](...(read.args as [never, never]));
+  }
+
+  readonly #writers: Writes = {
+    beginFile: (head) => {
+      this.#refuseFull();
+      this.#files.begin(head);
+      return null;
+    },
+    addChunk: (fileId, chunk) => {
+      this.#refuseFull();
+      this.#files.addChunk(fileId, chunk);
+      return null;
+    },
+    finishFile: (fileId, totals) => this.#files.finish(fileId, totals),
+    abortFile: (fileId) => {
+      this.#files.abort(fileId);
+      return null;
+    },
+    deleteFile: (id) => this.#files.remove(id),
+    createJob: (job) => {
+      const before = this.#jobs.madeBefore(job);
+      if (before !== null) return { job: before, isNew: false };
+      this.#refuseFull();
+      this.#changed.add(job.id);
+      return { job: this.#jobs.create(job), isNew: true };
+    },
+    changeJob: (changing) => {
+      this.#changed.add(changing.id);
+      return this.#jobs.change(changing);
+    },
+    deleteJob: (id) => {
+      this.#changed.add(id);
+      return this.#jobs.remove(id);
+    },
+    commit: (jobId, results) => {
+      this.#changed.add(jobId);
+      return this.#jobs.commit(jobId, results);
+    },
+    keepTime: (nowMs) => {
+      if (nowMs > this.#keptTime()) this.#tables.put("marks", "time", { ms: nowMs });
+      return null;
+    },
+    removeExpired: (nowMs) => this.#removeExpired(nowMs),
+    sweep: () => this.#sweep(),
+  };
+
+  readonly #readers: Reads = {
+    file: (id) => this.#files.file(id),
+    files: (query) => this.#files.page(query),
+    chunk: (fileId, index) => this.#files.chunk(fileId, index),
+    jobRecord: (id) => this.#jobs.record(id),
+    jobs: (query) => this.#jobs.page(query),
+    openJobs: () => this.#jobs.open(),
+    results: (jobId, chunkIndex) => this.#jobs.results(jobId, chunkIndex),
+    nextUndone: (jobId, fromChunk) => this.#jobs.nextUndone(jobId, fromChunk),
+    keptTime: () => this.#keptTime(),
+  };
+
+  #keptTime(): number {
+    const kept = this.#tables.get("marks", "time")?.head as { readonly ms: number } | undefined;
+    return kept?.ms ?? 0;
+  }
+
+  #refuseFull(): void {
+    if (this.bytes < this.#bytesMax) return;
+    throw new MillraceError("job_store_full", `jobs and files take ${this.bytes} bytes`);
+  }
+
+  /** A file that an open job reads stays; it is looked at again the next time. */
+  #removeExpired(nowMs: number): { readonly removed: number; readonly isDone: boolean } {
+    const inUse = new Set(this.#jobs.open().map((job) => job.fileId));
+    const over: (readonly [number, string, string])[] = [];
+    for (const at of this.#tables.keys("expiries", { end: [nowMs, "~"] })) {
+      const [untilMs, kind, id] = at as [number, string, string];
+      if (kind === "file" && inUse.has(id)) continue;
+      over.push([untilMs, kind, id]);
+      if (over.length >= sliceRows) break;
+    }
+    let removed = 0;
+    for (const [untilMs, kind, id] of over) {
+      this.#tables.remove("expiries", [untilMs, kind, id]);
+      if (kind === "job") this.#changed.add(id);
+      if (this.#expire(kind, id)) removed += 1;
+    }
+    return { removed, isDone: over.length < sliceRows };
+  }
+
+  #expire(kind: string, id: string): boolean {
+    if (kind === "job") return this.#jobs.remove(id);
+    return kind === "file" ? this.#files.remove(id) : this.#jobs.forget(id);
+  }
+
+  #sweep(): boolean {
+    const [grave] = this.#tables.keys("graves", {});
+    if (grave === undefined) return false;
+    const [kind, id] = grave as ["chunks" | "results", string];
+    const rows: (string | (string | number)[])[] = [];
+    for (const key of this.#tables.keys(kind, {
+      start: [id, 0],
+      end: [id, Number.MAX_SAFE_INTEGER],
+    })) {
+      rows.push(key);
+      if (rows.length >= sliceRows) break;
+    }
+    for (const key of rows) this.#tables.remove(kind, key);
+    if (rows.length < sliceRows) this.#tables.remove("graves", [kind, id]);
+    return true;
+  }
+}
+
+/** Addresses cost nothing: room for results beyond the limit, and for pages that are free or half full. */
+function mapBytesOf(bytesMax: number): number {
+  return 4 * bytesMax + 2 ** 30;
+}

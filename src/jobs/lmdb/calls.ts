@@ -1,0 +1,94 @@
+/** What the store asks of its thread: plain data, both ways. */
+import type {
+  Chunk,
+  ChunkResults,
+  DerivedFile,
+  JobChange,
+  NewFile,
+  NewJob,
+  PageQuery,
+  StoredFile,
+  StoredJob,
+} from "../store.js";
+
+/** A job and how often it was changed: who changes it says what they saw. */
+export interface JobRecord {
+  readonly job: StoredJob;
+  readonly revision: number;
+}
+
+export interface FileTotals {
+  readonly bytes: number;
+  readonly lines: number;
+  readonly chunks: number;
+}
+
+export interface JobChanging {
+  readonly id: string;
+  readonly revision: number;
+  readonly change: JobChange;
+  readonly files: readonly DerivedFile[];
+}
+
+/** Each is done as a whole or not at all; those that come together are one transaction, and one sync. */
+export interface Writes {
+  beginFile(head: NewFile): null;
+  addChunk(fileId: string, chunk: Chunk): null;
+  finishFile(fileId: string, totals: FileTotals): StoredFile;
+  abortFile(fileId: string): null;
+  deleteFile(id: string): boolean;
+  createJob(job: NewJob): { readonly job: StoredJob; readonly isNew: boolean };
+  /** Null: there is none. Not changed, where the revision is another one. */
+  changeJob(
+    changing: JobChanging,
+  ): { readonly record: JobRecord; readonly isChanged: boolean } | null;
+  deleteJob(id: string): boolean;
+  commit(jobId: string, results: ChunkResults): boolean;
+  keepTime(nowMs: number): null;
+  /** Some of them. */
+  removeExpired(nowMs: number): { readonly removed: number; readonly isDone: boolean };
+  /** Some of what is hidden already; true: there is more. */
+  sweep(): boolean;
+}
+
+export interface Reads {
+  file(id: string): StoredFile | null;
+  files(query: PageQuery): readonly StoredFile[];
+  chunk(fileId: string, index: number): Chunk | null;
+  jobRecord(id: string): JobRecord | null;
+  jobs(query: PageQuery): readonly StoredJob[];
+  openJobs(): readonly StoredJob[];
+  results(jobId: string, chunkIndex: number): ChunkResults | null;
+  nextUndone(jobId: string, fromChunk: number): number;
+  keptTime(): number;
+}
+
+/** One of the methods above and what it is called with. */
+export type Call<Methods> = {
+  readonly [Name in keyof Methods & string]: Methods[Name] extends (...args: infer Args) => unknown
+    ? { readonly name: Name; readonly args: Args }
+    : never;
+}[keyof Methods & string];
+
+export type Write = Call<Writes>;
+export type Read = Call<Reads>;
+
+/** What was refused or failed is an error by itself; the others of its transaction are done. */
+export type Reply = { readonly value: unknown } | { readonly error: unknown };
+
+export type ThreadRequest =
+  | { readonly type: "write"; readonly writes: readonly Write[] }
+  | { readonly type: "read"; readonly id: number; readonly read: Read }
+  | { readonly type: "close" };
+
+export type ThreadReply =
+  | { readonly type: "opened"; readonly bytes: number; readonly isUnswept: boolean }
+  | { readonly type: "refused"; readonly error: unknown }
+  | {
+      readonly type: "written";
+      readonly replies: readonly Reply[];
+      readonly changedJobs: readonly string[];
+      readonly bytes: number;
+    }
+  | { readonly type: "read"; readonly id: number; readonly reply: Reply }
+  | { readonly type: "closed" };

@@ -1,0 +1,149 @@
+/** What lies in the folder: one LMDB file, a table a kind, keys in order. */
+import { type Database, open, type RootDatabase } from "lmdb";
+import { MillraceError } from "millrace-client";
+import { type Sealed, sealed, unsealed } from "./sealed.js";
+
+/** Parts of a key, in order: strings before which numbers come. Array keys are compared part by part. */
+type TableKey = string | (string | number)[];
+
+const names = [
+  "marks",
+  "files",
+  "filesInOrder",
+  "writing",
+  "chunks",
+  "jobs",
+  "jobsInOrder",
+  "openJobs",
+  "results",
+  "requestKeys",
+  "expiries",
+  "graves",
+] as const;
+
+type TableName = (typeof names)[number];
+
+export interface TablesOptions {
+  /** Addresses that are set aside for the file; default: as many as it has. */
+  readonly mapBytes?: number;
+  readonly isReadOnly?: boolean;
+}
+
+/** Every call is synchronous: it is the thread's (thread.ts). */
+export class Tables {
+  readonly #root: RootDatabase<Uint8Array, TableKey>;
+  readonly #tables: ReadonlyMap<TableName, Database<Uint8Array, TableKey>>;
+  #writes = 0;
+
+  /** @throws MillraceError `data_invalid`, and what LMDB says */
+  constructor(path: string, { mapBytes, isReadOnly = false }: TablesOptions) {
+    this.#root = open<Uint8Array, TableKey>({
+      path,
+      noSubdir: true,
+      encoding: "binary",
+      maxDbs: names.length,
+      readOnly: isReadOnly,
+      ...(mapBytes === undefined ? {} : { mapSize: mapBytes }),
+      // A commit is synced before it is told; the default of the binding tells it before.
+      overlappingSync: false,
+    });
+    const found = new Set([...this.#root.getKeys()].map(String));
+    const foreign = [...found].find((name) => !isName(name));
+    if (foreign !== undefined) {
+      void this.#root.close();
+      throw new MillraceError("data_invalid", "it holds tables that are not Millrace's");
+    }
+    const opened = isReadOnly ? names.filter((name) => found.has(name)) : names;
+    this.#tables = new Map(
+      opened.map((name) => [
+        name,
+        this.#root.openDB<Uint8Array, TableKey>({ name, encoding: "binary" }),
+      ]),
+    );
+  }
+
+  get areEmpty(): boolean {
+    return [...this.#tables.values()].every((table) => table.getKeysCount({ limit: 1 }) === 0);
+  }
+
+  /** Every key, and every value but those of chunks and results, which are checked when they are read; those too where it is `deep`. */
+  walk({ isDeep }: { readonly isDeep: boolean }): void {
+    for (const name of this.#tables.keys()) {
+      const isLarge = name === "chunks" || name === "results";
+      for (const key of this.keys(name, {})) if (isDeep || !isLarge) this.get(name, key);
+    }
+  }
+
+  /** All of it, or nothing. On disk when it returns. @throws what `work` or LMDB throws */
+  transaction<T>(work: () => T): T {
+    return this.#root.transactionSync(work);
+  }
+
+  /** Its own memory: it can be transferred. @throws MillraceError `job_store_failed`: it is not what was written */
+  get(name: TableName, key: TableKey): Sealed | null {
+    const bytes = this.#table(name).getBinary(key);
+    return bytes === undefined ? null : unsealed(bytes, name);
+  }
+
+  has(name: TableName, key: TableKey): boolean {
+    return this.#table(name).doesExist(key);
+  }
+
+  /** Of all its life: whether something was written meanwhile. */
+  get writes(): number {
+    return this.#writes;
+  }
+
+  put(name: TableName, key: TableKey, head: object, body?: Uint8Array): void {
+    this.#writes += 1;
+    this.#table(name).putSync(key, sealed(head, body));
+  }
+
+  remove(name: TableName, key: TableKey): void {
+    this.#writes += 1;
+    this.#table(name).removeSync(key);
+  }
+
+  /** From `start` (with it) to `end` (without it); backwards from `start` (with it) down to `end` (without it). */
+  *keys(
+    name: TableName,
+    { start, end, isReverse = false }: { start?: TableKey; end?: TableKey; isReverse?: boolean },
+  ): Generator<TableKey> {
+    const range = {
+      ...(start === undefined ? {} : { start }),
+      ...(end === undefined ? {} : { end }),
+      reverse: isReverse,
+    };
+    yield* this.#table(name).getKeys(range);
+  }
+
+  /** Pages that hold something, whole: freed ones are used again, and do not count. */
+  usedBytes(): number {
+    let bytes = 0;
+    for (const table of this.#tables.values()) bytes += pageBytes(table.getStats());
+    return bytes;
+  }
+
+  async close(): Promise<void> {
+    await this.#root.close();
+  }
+
+  #table(name: TableName): Database<Uint8Array, TableKey> {
+    const table = this.#tables.get(name);
+    if (table === undefined) throw new Error(`no table ${name}`);
+    return table;
+  }
+}
+
+function isName(name: string): name is TableName {
+  return names.some((known) => known === name);
+}
+
+function pageBytes(stats: object): number {
+  const of = (key: string): number => {
+    const value: unknown = Reflect.get(stats, key);
+    return typeof value === "number" ? value : 0;
+  };
+  const pages = of("treeBranchPageCount") + of("treeLeafPageCount") + of("overflowPages");
+  return pages * of("pageSize");
+}

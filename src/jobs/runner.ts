@@ -1,0 +1,263 @@
+/**
+ * Takes chunks and runs them, so many at once that no pipeline waits for the next, and never more than a constant: a job of ten
+ * million lines is no more in memory than one of ten thousand. It decides nothing of a job's state (job-keeper.ts does).
+ *
+ *   queue ─► take ─► read lines ─► ChunkRun ─► commit(results, progress) ─► done
+ *                                     └─ not to the end ─► give back, or commit the part (the job is over)
+ */
+import type { WireError } from "millrace-client/wire";
+import type { Log } from "../log.js";
+import type { Caller } from "../work/caller.js";
+import type { ChunkQueue, TakenChunk } from "./chunk-queue.js";
+import { encodeResults } from "./chunk-results.js";
+import { type ChunkEnd, ChunkRun } from "./chunk-run.js";
+import type { CallRoute } from "./jobs.js";
+import type { JobsClock } from "./jobs-clock.js";
+import { linesOf } from "./line-chunks.js";
+import type { Paces } from "./pace.js";
+import { type Chunk, hasEnded, type JobStore, type StoredJob } from "./store.js";
+
+export interface RunnerOptions {
+  readonly store: JobStore;
+  readonly queue: ChunkQueue;
+  readonly callRoute: CallRoute;
+  readonly clock: JobsClock;
+  readonly log: Log;
+  readonly paces: Paces;
+  /** Lines that are run at once, as long as they are not more than one chunk. */
+  readonly linesMax: number;
+  /** Of one call of a route. */
+  readonly timeoutMs: number;
+  /** Something of the job has changed that its state may follow. */
+  readonly onChange: (jobId: string) => void;
+  /** Nothing of it can be run any more. */
+  readonly onRefused: (jobId: string, error: WireError) => void;
+}
+
+/** Of chunks that are in memory at once, with what their results take beside them. */
+const inFlight = { chunksMax: 256, bytesMax: 16 * 1024 * 1024 };
+/** Where the store could not be read or written. */
+const storeRetryMs = 1_000;
+const workingMs = 10_000;
+
+interface Running {
+  readonly lines: number;
+  readonly bytes: number;
+  readonly abort: AbortController;
+}
+
+export class JobRunner {
+  readonly #options: RunnerOptions;
+  readonly #running = new Map<string, Set<Running>>();
+  readonly #taking = new AbortController();
+  #loop: Promise<void> | null = null;
+  #lines = 0;
+  #bytes = 0;
+  #chunks = 0;
+  #commits = 0;
+  #room: () => void = () => {};
+  #idle: () => void = () => {};
+
+  constructor(options: RunnerOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#loop ??= this.#takeAll();
+  }
+
+  get chunksInFlight(): number {
+    return this.#chunks;
+  }
+
+  get commits(): number {
+    return this.#commits;
+  }
+
+  /** Whether anything of it is being run here. */
+  isRunning(jobId: string): boolean {
+    return this.#running.has(jobId);
+  }
+
+  /** What of it is being run is left within one batch, and what was done by then is committed. */
+  leave(jobId: string): void {
+    for (const each of this.#running.get(jobId) ?? []) each.abort.abort();
+  }
+
+  /** Takes nothing any more; what was begun goes on. */
+  drain(): void {
+    this.#taking.abort(new Error("the runner takes no more"));
+    this.#room();
+  }
+
+  /** Waits so long for what was begun, then leaves it: it is run again. True: nothing was left. */
+  async stop({ drainMs }: { readonly drainMs: number }): Promise<boolean> {
+    this.drain();
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<boolean>((resolve) => {
+      timer = setTimeout(() => resolve(false), drainMs);
+    });
+    const isDone = await Promise.race([this.whenIdle().then(() => true), late]);
+    clearTimeout(timer);
+    for (const id of this.#running.keys()) this.leave(id);
+    await this.whenIdle();
+    await this.#loop;
+    return isDone;
+  }
+
+  /** Nothing is being run. */
+  async whenIdle(): Promise<void> {
+    while (this.#chunks > 0) {
+      await new Promise<void>((resolve) => {
+        const others = this.#idle;
+        this.#idle = () => {
+          others();
+          resolve();
+        };
+      });
+    }
+  }
+
+  async #takeAll(): Promise<void> {
+    const { signal } = this.#taking;
+    while (!signal.aborted) {
+      try {
+        await this.#hasRoom();
+        const taken = await this.#options.queue.take(signal);
+        await this.#begin(taken);
+      } catch (error) {
+        if (signal.aborted) break;
+        this.#options.log.error({ err: error }, "jobs: no chunk could be taken; trying again");
+        await new Promise((resolve) => setTimeout(resolve, storeRetryMs));
+      }
+    }
+  }
+
+  async #hasRoom(): Promise<void> {
+    const { linesMax } = this.#options;
+    const isFull = (): boolean =>
+      this.#lines >= linesMax ||
+      this.#bytes >= inFlight.bytesMax ||
+      this.#chunks >= inFlight.chunksMax;
+    while (isFull() && !this.#taking.signal.aborted) {
+      await new Promise<void>((resolve) => {
+        this.#room = resolve;
+      });
+    }
+  }
+
+  /** Reads it, and leaves it to itself. */
+  async #begin(taken: TakenChunk): Promise<void> {
+    const { store } = this.#options;
+    if (this.#taking.signal.aborted) return await taken.giveBack(0);
+    const { jobId, index } = taken;
+    let job: StoredJob | null;
+    let chunk: Chunk | null;
+    try {
+      job = await store.job(jobId);
+      chunk = job === null ? null : await store.chunk(job.fileId, index);
+    } catch (error) {
+      await taken.giveBack(storeRetryMs);
+      throw error;
+    }
+    if (job === null || chunk === null || !this.#mayRun(job)) return await taken.done();
+    const running = {
+      lines: chunk.lines,
+      bytes: chunk.bytes.length,
+      abort: new AbortController(),
+    };
+    this.#add(job.id, running);
+    void this.#run(job, { chunk, taken, running }).finally(() => this.#remove(jobId, running));
+  }
+
+  #mayRun(job: StoredJob): boolean {
+    if (hasEnded(job) || (job.state !== "queued" && job.state !== "in_progress")) return false;
+    return job.deadlineAtMs === null || this.#options.clock.now() < job.deadlineAtMs;
+  }
+
+  #add(jobId: string, running: Running): void {
+    const all = this.#running.get(jobId) ?? new Set();
+    all.add(running);
+    this.#running.set(jobId, all);
+    this.#lines += running.lines;
+    this.#bytes += running.bytes;
+    this.#chunks += 1;
+  }
+
+  #remove(jobId: string, running: Running): void {
+    const all = this.#running.get(jobId);
+    all?.delete(running);
+    if (all?.size === 0) this.#running.delete(jobId);
+    this.#lines -= running.lines;
+    this.#bytes -= running.bytes;
+    this.#chunks -= 1;
+    this.#room();
+    if (this.#chunks === 0) this.#idle();
+    this.#options.onChange(jobId);
+  }
+
+  async #run(
+    job: StoredJob,
+    { chunk, taken, running }: { chunk: Chunk; taken: TakenChunk; running: Running },
+  ): Promise<void> {
+    const { callRoute, timeoutMs, log } = this.#options;
+    const sign = setInterval(() => taken.working(), workingMs);
+    try {
+      await this.#started(job);
+      const lines = linesOf(chunk).map(({ text }) => text);
+      const { index, firstLine } = chunk;
+      const caller = callerOf(job);
+      const options = { caller, callRoute, timeoutMs };
+      const run = new ChunkRun({ job, index, firstLine, texts: lines }, options);
+      const end = await run.run(running.abort.signal);
+      await this.#ended(job, { chunk, taken, end });
+    } catch (error) {
+      log.error({ err: error, job: job.id, chunk: taken.index }, "jobs: a chunk is run again");
+      await taken.giveBack(storeRetryMs).catch(() => undefined);
+    } finally {
+      clearInterval(sign);
+    }
+  }
+
+  async #started(job: StoredJob): Promise<void> {
+    const { store, clock, paces } = this.#options;
+    paces.began(job);
+    if (job.state !== "queued") return;
+    await store.changeJob(job.id, ({ state, startedAtMs }) =>
+      state === "queued" ? { state: "in_progress", startedAtMs: startedAtMs ?? clock.now() } : null,
+    );
+  }
+
+  async #ended(
+    job: StoredJob,
+    { chunk, taken, end }: { chunk: Chunk; taken: TakenChunk; end: ChunkEnd },
+  ): Promise<void> {
+    const { store, paces, onRefused } = this.#options;
+    switch (end.kind) {
+      case "later":
+        return await taken.giveBack(end.afterMs);
+      case "refused":
+        onRefused(job.id, end.error);
+        return await taken.done();
+      case "left": {
+        const now = await store.job(job.id);
+        // The server stops: whoever goes on with the job runs the chunk again, to the same results.
+        if (now !== null && this.#mayRun(now)) return await taken.giveBack(0);
+        break;
+      }
+      case "whole":
+    }
+    if (end.kind === "whole" || end.outcomes.length > 0) {
+      const results = encodeResults(chunk, end.outcomes);
+      if (await store.commit(job.id, results)) {
+        this.#commits += 1;
+        paces.did(job.id, results.lines);
+      }
+    }
+    await taken.done();
+  }
+}
+
+function callerOf({ caller, tenant }: StoredJob): Caller {
+  return { ...caller, jobTenant: tenant };
+}

@@ -1,0 +1,251 @@
+/**
+ * READ FIRST of this folder. Listens for one front on this node's own subject of NATS: requests of other nodes, their limits, who has left,
+ * and replies on their way out. It speaks no protocol of its own.
+ *
+ *   P.node.<instance> ─► part ─► conversation ─► room for it? ─► whole ─► the front's handle ─► say ─► P.back.<edge>.<number>
+ *                        leave ─► aborted                                    ▲
+ *                        beat ──► heard of; silent for five of them ─► aborted
+ *
+ * NATS may come and go: subscriptions are made again, and what is open is lost only where a part of it is.
+ */
+import { errorRegistry, MillraceError } from "millrace-client/wire";
+import type { Log } from "../../log.js";
+import type { Metrics } from "../../metrics/metrics.js";
+import { beatMs, edgeSilentBeatsMax, encodeBeats, readBeat } from "../../nats/beats.js";
+import type { NatsLink } from "../../nats/connection.js";
+import { readPart } from "../../nats/parts.js";
+import { readBack, type Subjects, subjectsOf } from "../../nats/subjects.js";
+import type { Options } from "../../options/options.js";
+import type { Asker } from "../../work/asker.js";
+import { BodyBudget } from "../body-budget.js";
+import { ReplyBudget } from "../reply-budget.js";
+import type { RunningListener } from "../running-listener.js";
+import { toldError } from "../told-error.js";
+import type { NatsFront, NatsRequest } from "./nats-front.js";
+import { OpenAsk } from "./open-ask.js";
+
+export interface NatsListenerParts {
+  readonly front: NatsFront;
+  readonly link: NatsLink;
+  readonly limits: NatsLimits;
+  readonly metrics: Pick<Metrics, "replied" | "refused">;
+  readonly log: Log;
+}
+
+export type NatsLimits = Pick<
+  Options,
+  "bodyBytesMax" | "imageBodyBytesMax" | "bodiesBytesMax" | "repliesBytesMax" | "connectionsMax"
+>;
+
+/** For what a close cuts off. */
+const cutOffMs = 1_000;
+
+/** JSON that is written again may be longer than it was; pictures go as they are. */
+export function messageBytesMaxOf({ bodyBytesMax, imageBodyBytesMax }: NatsLimits): number {
+  return 2 * bodyBytesMax + imageBodyBytesMax;
+}
+
+export function startNatsListener(parts: NatsListenerParts): RunningListener {
+  return new Listener(parts);
+}
+
+class Listener implements RunningListener {
+  readonly url: string;
+  readonly #parts: NatsListenerParts;
+  readonly #subjects: Subjects;
+  readonly #bodies: BodyBudget;
+  readonly #replies: ReplyBudget;
+  /** By the subject of whoever asks. */
+  readonly #open = new Map<string, OpenAsk>();
+  readonly #unlisten: () => void;
+  readonly #timer: NodeJS.Timeout;
+  /** What it is subscribed on. */
+  #connection: unknown = null;
+  #unsubscribe: () => void = () => {};
+  #isDraining = false;
+  #onIdle: (() => void) | null = null;
+  #draining: Promise<void> | null = null;
+  #closing: Promise<void> | null = null;
+
+  constructor(parts: NatsListenerParts) {
+    const { link, limits } = parts;
+    this.#parts = parts;
+    this.#subjects = subjectsOf(link.prefix);
+    this.url = `nats ${this.#subjects.node(link.instance)}`;
+    this.#bodies = new BodyBudget(Math.max(limits.bodiesBytesMax, messageBytesMaxOf(limits)));
+    this.#replies = new ReplyBudget(limits.repliesBytesMax);
+    this.#unlisten = link.listen({ onConnected: () => this.#connected() });
+    this.#timer = setInterval(() => this.#beat(), beatMs);
+    this.#timer.unref();
+  }
+
+  drained(): Promise<void> {
+    this.#isDraining = true;
+    this.#draining ??= this.#whenIdle();
+    return this.#draining;
+  }
+
+  async close(): Promise<void> {
+    this.#closing ??= this.#close();
+    await this.#closing;
+  }
+
+  /** Whoever is cut off is told so, for a moment. */
+  async #close(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, cutOffMs);
+    });
+    await Promise.race([this.drained(), late]);
+    clearTimeout(timer);
+    clearInterval(this.#timer);
+    this.#unlisten();
+    this.#unsubscribe();
+    for (const ask of this.#open.values()) ask.leave();
+  }
+
+  async #whenIdle(): Promise<void> {
+    if (this.#open.size === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#onIdle = resolve;
+    });
+  }
+
+  #connected(): void {
+    const { link } = this.#parts;
+    const { connection } = link;
+    if (connection !== this.#connection) {
+      this.#connection = connection;
+      const subscription = connection.subscribe(this.#subjects.node(link.instance), {
+        callback: (error, message) => {
+          if (error === null) this.#heard(message.data, message.reply ?? "");
+        },
+      });
+      this.#unsubscribe = () => subscription.unsubscribe();
+    }
+    for (const { conversation } of this.#open.values()) conversation.pump();
+  }
+
+  #heard(raw: Uint8Array, reply: string): void {
+    const part = readPart(raw);
+    const back = readBack(this.#parts.link.prefix, reply);
+    // Nobody to answer, or nobody that we understand: whoever it is notices the silence.
+    if (part === null || back === null) return;
+    if (part.kind === "beat") {
+      for (const { number, sent } of readBeat(part.json)) {
+        const ask = this.#open.get(this.#subjects.back(back.instance, number));
+        if (ask === undefined) continue;
+        ask.silentBeats = 0;
+        ask.conversation.otherHasSent(sent);
+      }
+      return;
+    }
+    if (part.kind === "leave") return this.#open.get(reply)?.leave();
+    const isFirst = part.kind === "part" && part.sequence === 0;
+    const ask = this.#open.get(reply) ?? (isFirst ? this.#begin(reply, back) : null);
+    ask?.conversation.receive(part);
+  }
+
+  #begin(
+    reply: string,
+    { instance, number }: { readonly instance: string; readonly number: number | null },
+  ): OpenAsk | null {
+    if (number === null) return null;
+    const { limits, link } = this.#parts;
+    const ask = new OpenAsk({
+      edge: instance,
+      number,
+      bodies: this.#bodies,
+      replies: this.#replies,
+      messageBytesMax: messageBytesMaxOf(limits),
+      payloadBytesMax: () => link.connected?.info?.max_payload ?? 0,
+      publish: (bytes) => {
+        if (link.connected === null) return false;
+        link.connected.publish(reply, bytes);
+        return true;
+      },
+      onRequest: (own, request) => void this.#take(own, request),
+      onRefused: (own, error) => void this.#refuse(own, error),
+      onLeft: (own) => this.#forget(own),
+    });
+    this.#open.set(reply, ask);
+    const refusal = this.#refusal();
+    if (refusal !== null) ask.refuse(refusal);
+    return ask;
+  }
+
+  #refusal(): MillraceError | null {
+    if (this.#isDraining) return new MillraceError("draining", "the node is stopping");
+    const { connectionsMax } = this.#parts.limits;
+    if (this.#open.size <= connectionsMax) return null;
+    const message = `the node has ${connectionsMax} requests of others open (--connections-max)`;
+    return new MillraceError("queue_full", message);
+  }
+
+  async #refuse(ask: OpenAsk, error: MillraceError): Promise<void> {
+    this.#failed(ask, error);
+    await this.#end(ask);
+  }
+
+  async #take(ask: OpenAsk, request: NatsRequest): Promise<void> {
+    try {
+      await this.#parts.front.handle(request);
+      this.#replied(request.asker, 200);
+    } catch (thrown) {
+      this.#failed(ask, thrown);
+    } finally {
+      request.release();
+    }
+    await this.#end(ask);
+  }
+
+  #failed(ask: OpenAsk, thrown: unknown): void {
+    const { front, log, metrics } = this.#parts;
+    const requestId = ask.asker?.id;
+    const error = toldError(thrown, () => log.error({ err: thrown, requestId }, "internal error"));
+    metrics.refused(error.code);
+    this.#replied(ask.asker, errorRegistry[error.code].status ?? 500);
+    // Nobody is there any more.
+    if (ask.departed.aborted) return;
+    front.fail({ say: (head, tail) => ask.conversation.send(head, tail) }, error);
+  }
+
+  /** When the last of it is sent. */
+  async #end(ask: OpenAsk): Promise<void> {
+    await ask.conversation.emptied(ask.departed);
+    ask.end();
+    this.#forget(ask);
+  }
+
+  #forget(ask: OpenAsk): void {
+    this.#open.delete(this.#subjects.back(ask.edge, ask.number));
+    if (this.#open.size === 0) this.#onIdle?.();
+  }
+
+  #replied(asker: Asker | null, status: number): void {
+    const { front, metrics, log } = this.#parts;
+    metrics.replied({ route: front.name, status, class: asker?.workClass ?? "none" });
+    log.debug({ requestId: asker?.id, front: front.name, status }, "request");
+  }
+
+  /** Once for each edge: what of it is open here. Who is silent is gone. */
+  #beat(): void {
+    const { link } = this.#parts;
+    const byEdge = new Map<string, OpenAsk[]>();
+    for (const ask of this.#open.values()) {
+      ask.silentBeats += 1;
+      if (ask.silentBeats > edgeSilentBeatsMax) {
+        ask.leave();
+        continue;
+      }
+      const others = byEdge.get(ask.edge);
+      if (others === undefined) byEdge.set(ask.edge, [ask]);
+      else others.push(ask);
+    }
+    for (const [edge, asks] of byEdge) {
+      const subject = this.#subjects.backBeat(edge, link.instance);
+      const open = asks.map(({ number, conversation: { sent } }) => ({ number, sent }));
+      for (const beat of encodeBeats(open)) link.connected?.publish(subject, beat);
+    }
+  }
+}

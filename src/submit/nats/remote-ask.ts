@@ -1,0 +1,116 @@
+/** One request at one node: what it said, until it is done, has failed, or is lost. */
+import type { MillraceError } from "millrace-client/wire";
+import { Conversation } from "../../nats/conversation.js";
+import {
+  type AskMessage,
+  type DoneSummary,
+  encodeAsk,
+  type AnswerMessage,
+  type OutcomeMessage,
+  readAnswer,
+} from "../../nats/messages.js";
+import { encodePart } from "../../nats/parts.js";
+import type { RemoteAsks } from "./remote-asks.js";
+
+export type AskEnd =
+  | { readonly kind: "done"; readonly summary: DoneSummary }
+  /** By the node, with nothing or with a part of it done. */
+  | { readonly kind: "failed"; readonly error: MillraceError }
+  /** Nobody knows what the node did of the rest. */
+  | { readonly kind: "lost"; readonly reason: string };
+
+export interface RemoteAskParts {
+  readonly asks: RemoteAsks;
+  readonly node: string;
+  readonly number: number;
+  readonly onAccepted: () => void;
+  readonly onOutcome: (outcome: OutcomeMessage) => void;
+}
+
+/** Far over an outcome, which is one frame of a worker at most (src/frames). */
+const answerBytesMax = 96 * 1024 * 1024;
+
+export class RemoteAsk {
+  readonly node: string;
+  readonly number: number;
+  readonly conversation: Conversation;
+  readonly ended: Promise<AskEnd>;
+  silentBeats = 0;
+  hasEnded = false;
+  readonly #parts: RemoteAskParts;
+  #end: (end: AskEnd) => void = () => {};
+  #fail: (error: unknown) => void = () => {};
+
+  constructor(parts: RemoteAskParts) {
+    const { asks, node, number } = parts;
+    this.#parts = parts;
+    this.node = node;
+    this.number = number;
+    this.ended = new Promise((resolve, reject) => {
+      this.#end = resolve;
+      this.#fail = reject;
+    });
+    this.conversation = new Conversation({
+      publish: (bytes) => asks.publish(bytes, { node, number }),
+      payloadBytesMax: () => asks.payloadBytesMax(),
+      onAnnounced: (bytes) => this.#isWelcome(bytes),
+      onMessage: ({ head, tail }) => this.#take(readAnswer(head, tail)),
+      onBroken: (error) => this.#finish({ kind: "lost", reason: String(error) }),
+    });
+  }
+
+  send(message: AskMessage): void {
+    const { head, tail } = encodeAsk(message);
+    this.conversation.send(head, tail);
+  }
+
+  /** The node is told that nobody waits; nothing of it is heard any more. */
+  leave(): void {
+    const { asks, node, number } = this.#parts;
+    asks.publish(encodePart({ kind: "leave" }), { node, number });
+    this.close();
+  }
+
+  close(): void {
+    this.hasEnded = true;
+    this.conversation.close();
+    this.#parts.asks.remove(this.number);
+  }
+
+  #isWelcome(bytes: number): boolean {
+    if (bytes <= answerBytesMax) return true;
+    this.#finish({ kind: "lost", reason: `a message of ${bytes} bytes` });
+    return false;
+  }
+
+  #take(message: AnswerMessage): void {
+    try {
+      this.#told(message);
+    } catch (error) {
+      // The caller's own callback failed: that ends the caller's request, and nothing else.
+      this.#fail(error);
+      this.leave();
+    }
+  }
+
+  #told(message: AnswerMessage): void {
+    switch (message.type) {
+      case "accepted":
+        return this.#parts.onAccepted();
+      case "outcomes":
+        for (const outcome of message.outcomes) this.#parts.onOutcome(outcome);
+        return;
+      case "done":
+        return this.#finish({ kind: "done", summary: message.summary });
+      case "failed":
+        return this.#finish({ kind: "failed", error: message.error });
+    }
+  }
+
+  #finish(end: AskEnd): void {
+    // It may live, and only a part of what it said be lost.
+    if (end.kind === "lost") this.leave();
+    this.close();
+    this.#end(end);
+  }
+}

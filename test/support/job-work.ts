@@ -1,0 +1,97 @@
+/** Durable jobs over a store in memory and a route that is made up: it says its texts in capitals. */
+import { MillraceError, type ModelInfo } from "millrace-client/wire";
+import { type JobWork, openJobWork } from "#src/jobs/job-work.js";
+import type { CallRoute, LineResult, RouteCall, RouteReply } from "#src/jobs/jobs.js";
+import { LocalQueue } from "#src/jobs/local-queue.js";
+import { hasEnded, type JobStore, type StoredJob } from "#src/jobs/store.js";
+import { createLog } from "#src/log.js";
+import { resolveConfiguration } from "#src/options/resolve.js";
+import { anyCaller } from "#src/work/caller.js";
+import { MemoryJobStore } from "./memory-job-store.js";
+
+export interface MadeWork extends JobWork, AsyncDisposable {
+  readonly store: JobStore;
+  readonly calls: RouteCall[];
+  readonly views: { isDraining: boolean };
+}
+
+type SeenWork = Pick<MadeWork, "jobs" | "store">;
+
+export interface MadeOptions {
+  readonly store?: JobStore;
+  readonly callRoute?: CallRoute;
+  readonly options?: Parameters<typeof resolveConfiguration>[0]["code"];
+}
+
+export async function made({
+  store = new MemoryJobStore(),
+  callRoute = capitals,
+  options = {},
+}: MadeOptions = {}): Promise<MadeWork> {
+  const calls: RouteCall[] = [];
+  const model = { name: "m", task: "translate" } as ModelInfo;
+  const views = { isDraining: false, models: () => [model] };
+  const work = await openJobWork({
+    store,
+    queue: new LocalQueue(store),
+    options: resolveConfiguration({ code: { trial: "off", ...options } }).options,
+    views,
+    log: createLog({ log: "json", logLevel: "silent", destination: { write: () => {} } }),
+  });
+  await work.start((call, signal) => {
+    calls.push(call);
+    return callRoute(call, signal);
+  });
+  return {
+    ...work,
+    store,
+    calls,
+    views,
+    [Symbol.asyncDispose]: async () => {
+      await work.stop({ drainMs: 0 });
+    },
+  };
+}
+
+/** A text that is `fails` fails alone. */
+export function capitals({ body, accept }: RouteCall): Promise<RouteReply> {
+  const { texts } = JSON.parse(Buffer.from(body).toString()) as { texts: string[] };
+  const results = texts.map((each) =>
+    each === "fails"
+      ? { error: new MillraceError("item_failed", "told to fail").toWire() }
+      : { text: each.toUpperCase() },
+  );
+  if (accept === "application/json") {
+    return Promise.resolve({ status: 200, text: JSON.stringify({ model: "m", results }) });
+  }
+  const lines = results.map((result, index) => JSON.stringify({ index, ...result }));
+  return Promise.resolve({ status: 200, text: `${lines.join("\n")}\n{"done":{}}\n` });
+}
+
+export async function* text(...parts: readonly string[]): AsyncGenerator<Uint8Array> {
+  for (const part of parts) yield Buffer.from(part);
+}
+
+export async function whenEnded({ jobs, store }: SeenWork, id: string): Promise<StoredJob> {
+  const watching = new AbortController();
+  try {
+    return await new Promise<StoredJob>((resolve) => {
+      const look = (job: StoredJob | null): void => {
+        if (job !== null && hasEnded(job)) resolve(job);
+      };
+      jobs.watch(id, look, watching.signal);
+      void store.job(id).then(look);
+    });
+  } finally {
+    watching.abort();
+  }
+}
+
+export async function linesOfAll(
+  { jobs }: Pick<SeenWork, "jobs">,
+  id: string,
+): Promise<LineResult[]> {
+  const all: LineResult[] = [];
+  for await (const line of await jobs.results(anyCaller, id, { fromLine: 0 })) all.push(line);
+  return all;
+}

@@ -1,0 +1,265 @@
+/** A job store in memory, for tests of what stands on one: nothing of it survives. */
+import { MillraceError } from "millrace-client/wire";
+import {
+  type Chunk,
+  type ChunkResults,
+  type DerivedFile,
+  type FileWriting,
+  hasEnded,
+  type JobChange,
+  type JobStore,
+  type NewFile,
+  type NewJob,
+  type PageQuery,
+  type StoredFile,
+  type StoredJob,
+} from "#src/jobs/store.js";
+
+interface Kept<T> {
+  readonly value: T;
+  readonly chunks: Chunk[];
+}
+
+export class MemoryJobStore implements JobStore {
+  readonly #files = new Map<string, Kept<StoredFile>>();
+  readonly #jobs = new Map<string, StoredJob>();
+  readonly #results = new Map<string, Map<number, ChunkResults>>();
+  readonly #listeners = new Set<(id: string) => void>();
+  #sequence = 0;
+  #keptTimeMs = 0;
+  bytesMax = 1024 ** 3;
+
+  usage(): { readonly bytes: number; readonly bytesMax: number } {
+    let bytes = 0;
+    for (const { chunks } of this.#files.values())
+      for (const chunk of chunks) bytes += chunk.bytes.length;
+    return { bytes, bytesMax: this.bytesMax };
+  }
+
+  #refuseWhenFull(): void {
+    const { bytes, bytesMax } = this.usage();
+    if (bytes >= bytesMax) throw new MillraceError("job_store_full", "the store is full");
+  }
+
+  beginFile(head: NewFile): Promise<FileWriting> {
+    this.#refuseWhenFull();
+    const chunks: Chunk[] = [];
+    let isOver = false;
+    return Promise.resolve({
+      add: (chunk) => {
+        this.#refuseWhenFull();
+        chunks.push({ ...chunk, index: chunks.length });
+        return Promise.resolve();
+      },
+      finish: (late = {}) => {
+        isOver = true;
+        const value: StoredFile = {
+          ...head,
+          ...late,
+          sequence: this.#next(),
+          bytes: chunks.reduce((sum, { bytes }) => sum + bytes.length, 0),
+          lines: chunks.reduce((sum, { lines }) => sum + lines, 0),
+          chunks: chunks.length,
+          of: null,
+        };
+        this.#files.set(head.id, { value, chunks });
+        return Promise.resolve(value);
+      },
+      abort: () => {
+        if (!isOver) chunks.length = 0;
+        return Promise.resolve();
+      },
+    });
+  }
+
+  file(id: string): Promise<StoredFile | null> {
+    return Promise.resolve(this.#files.get(id)?.value ?? null);
+  }
+
+  files(query: PageQuery): Promise<readonly StoredFile[]> {
+    const all = [...this.#files.values()].map(({ value }) => value);
+    return Promise.resolve(
+      page(
+        all.filter(({ isInternal }) => !isInternal),
+        query,
+      ),
+    );
+  }
+
+  chunk(fileId: string, index: number): Promise<Chunk | null> {
+    return Promise.resolve(this.#files.get(fileId)?.chunks[index] ?? null);
+  }
+
+  deleteFile(id: string): Promise<boolean> {
+    return Promise.resolve(this.#files.delete(id));
+  }
+
+  createJob(job: NewJob): Promise<{ readonly job: StoredJob; readonly isNew: boolean }> {
+    const { requestKey, owner } = job;
+    const same = [...this.#jobs.values()].find(
+      (each) =>
+        requestKey !== null &&
+        each.requestKey === requestKey &&
+        each.owner === owner &&
+        (each.requestKeyUntilMs ?? 0) > job.createdAtMs,
+    );
+    if (same !== undefined) return Promise.resolve({ job: same, isNew: false });
+    this.#refuseWhenFull();
+    const file = this.#files.get(job.fileId)?.value;
+    if (file === undefined) throw new MillraceError("file_not_found", "no such file");
+    const made: StoredJob = {
+      ...job,
+      sequence: this.#next(),
+      lines: file.lines,
+      chunks: file.chunks,
+      progress: { chunks: 0, succeeded: 0, failed: 0, outputBytes: 0, errorBytes: 0 },
+      startedAtMs: null,
+      finalizingAtMs: null,
+      cancellingAtMs: null,
+      endedAtMs: null,
+      expiresAtMs: null,
+      errors: [],
+      outputFileId: null,
+      errorFileId: null,
+      calledAtMs: null,
+    };
+    this.#keep(made);
+    return Promise.resolve({ job: made, isNew: true });
+  }
+
+  job(id: string): Promise<StoredJob | null> {
+    return Promise.resolve(this.#jobs.get(id) ?? null);
+  }
+
+  jobs(query: PageQuery): Promise<readonly StoredJob[]> {
+    return Promise.resolve(page([...this.#jobs.values()], query));
+  }
+
+  openJobs(): Promise<readonly StoredJob[]> {
+    return Promise.resolve([...this.#jobs.values()].filter((job) => !hasEnded(job)));
+  }
+
+  changeJob(
+    id: string,
+    change: (job: StoredJob) => JobChange | null,
+    files: readonly DerivedFile[] = [],
+  ): Promise<StoredJob | null> {
+    const job = this.#jobs.get(id);
+    if (job === undefined) return Promise.resolve(null);
+    const changed = change(job);
+    if (changed === null) return Promise.resolve(job);
+    for (const file of files) {
+      const value = { ...file, sequence: this.#next(), chunks: 0 };
+      this.#files.set(file.id, { value, chunks: [] });
+    }
+    return Promise.resolve(this.#keep({ ...job, ...changed }));
+  }
+
+  deleteJob(id: string): Promise<boolean> {
+    const job = this.#jobs.get(id);
+    if (job === undefined) return Promise.resolve(false);
+    this.#jobs.delete(id);
+    this.#results.delete(id);
+    for (const [fileId, { value }] of this.#files) {
+      const isOwn = fileId === job.fileId && value.isInternal;
+      if (isOwn || value.of?.jobId === id) this.#files.delete(fileId);
+    }
+    this.#tell(id);
+    return Promise.resolve(true);
+  }
+
+  commit(jobId: string, results: ChunkResults): Promise<boolean> {
+    const job = this.#jobs.get(jobId);
+    const all = this.#results.get(jobId) ?? new Map<number, ChunkResults>();
+    if (job === undefined || hasEnded(job) || all.has(results.index)) {
+      return Promise.resolve(false);
+    }
+    all.set(results.index, results);
+    this.#results.set(jobId, all);
+    const { progress } = job;
+    this.#keep({
+      ...job,
+      progress: {
+        chunks: progress.chunks + 1,
+        succeeded: progress.succeeded + results.succeeded,
+        failed: progress.failed + results.failed,
+        outputBytes: progress.outputBytes + results.outputBytes,
+        errorBytes: progress.errorBytes + results.errorBytes,
+      },
+    });
+    return Promise.resolve(true);
+  }
+
+  results(jobId: string, chunkIndex: number): Promise<ChunkResults | null> {
+    return Promise.resolve(this.#results.get(jobId)?.get(chunkIndex) ?? null);
+  }
+
+  nextUndone(jobId: string, fromChunk: number): Promise<number> {
+    const chunks = this.#jobs.get(jobId)?.chunks ?? 0;
+    let index = fromChunk;
+    while (index < chunks && this.#results.get(jobId)?.has(index) === true) index += 1;
+    return Promise.resolve(Math.min(index, chunks));
+  }
+
+  onJobChanged(listener: (jobId: string) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  async removeExpired(nowMs: number): Promise<number> {
+    let removed = 0;
+    for (const { id, expiresAtMs } of this.#jobs.values()) {
+      if (expiresAtMs === null || expiresAtMs > nowMs) continue;
+      await this.deleteJob(id);
+      removed += 1;
+    }
+    const read = new Set((await this.openJobs()).map(({ fileId }) => fileId));
+    for (const [id, { value }] of this.#files) {
+      if (value.expiresAtMs === null || value.expiresAtMs > nowMs || read.has(id)) continue;
+      this.#files.delete(id);
+      removed += 1;
+    }
+    return removed;
+  }
+
+  keptTimeMs(): Promise<number> {
+    return Promise.resolve(this.#keptTimeMs);
+  }
+
+  keepTimeMs(nowMs: number): Promise<void> {
+    this.#keptTimeMs = Math.max(this.#keptTimeMs, nowMs);
+    return Promise.resolve();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return Promise.resolve();
+  }
+
+  #next(): number {
+    this.#sequence += 1;
+    return this.#sequence;
+  }
+
+  #keep(job: StoredJob): StoredJob {
+    this.#jobs.set(job.id, job);
+    this.#tell(job.id);
+    return job;
+  }
+
+  #tell(id: string): void {
+    for (const listener of this.#listeners) listener(id);
+  }
+}
+
+function page<T extends { readonly id: string; readonly owner: string | null }>(
+  all: readonly T[],
+  { owner, after, limit, order = "asc" }: PageQuery,
+): readonly T[] {
+  const own = all.filter((each) => owner === undefined || each.owner === owner);
+  if (order === "desc") own.reverse();
+  const at = after === undefined ? 0 : own.findIndex(({ id }) => id === after) + 1;
+  if (after !== undefined && at === 0) {
+    throw new MillraceError("bad_request", "there is no such page", { param: "after" });
+  }
+  return own.slice(at, at + limit);
+}
