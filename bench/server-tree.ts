@@ -1,6 +1,8 @@
 /** `millrace serve` in a process group of its own, so that it can be killed, stopped and let go on with all that it started. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { createWriteStream } from "node:fs";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
@@ -27,6 +29,9 @@ export interface TreeSpec {
   readonly env?: Readonly<Record<string, string>>;
   readonly launch?: Launch;
 }
+
+/** For whoever looks for what went wrong: a folder for the logs of all servers. */
+const logsDir = process.env["BENCH_LOGS"];
 
 const errorCharactersMax = 4_000;
 const alive = new Set<number>();
@@ -118,6 +123,8 @@ export class ServerTree implements AsyncDisposable {
   async #readUntilReady(): Promise<string> {
     const { stdout } = this.#child;
     if (stdout === null) throw new Error(`${this.name} has no output`);
+    if (logsDir !== undefined)
+      stdout.pipe(createWriteStream(join(logsDir, `${this.name}-${this.pid}.log`)));
     const last: string[] = [];
     for await (const line of createInterface({ input: stdout })) {
       const record = line.startsWith("{")

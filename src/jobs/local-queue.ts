@@ -16,9 +16,11 @@ interface OpenJob {
 
 export class LocalQueue implements ChunkQueue {
   readonly #store: Pick<JobStore, "nextUndone">;
+  /** The machine's, unless a test has its own. */
   readonly #now: () => number;
   /** In turn: who had a chunk goes to the end. */
   #tenants: { readonly name: string; readonly jobs: OpenJob[] }[] = [];
+  readonly #known = new Set<string>();
   readonly #waiting = new Set<() => void>();
   #taking: Promise<unknown> = Promise.resolve();
 
@@ -28,17 +30,17 @@ export class LocalQueue implements ChunkQueue {
   }
 
   offer(job: StoredJob): Promise<void> {
+    if (this.#known.has(job.id)) return Promise.resolve();
+    this.#known.add(job.id);
     let tenant = this.#tenants.find(({ name }) => name === job.tenant);
     if (tenant === undefined) {
       tenant = { name: job.tenant, jobs: [] };
       this.#tenants.push(tenant);
     }
     const { jobs } = tenant;
-    if (!jobs.some((each) => each.job.id === job.id)) {
-      jobs.push({ job, next: 0, returned: [] });
-      jobs.sort((left, right) => left.job.sequence - right.job.sequence);
-      this.#wake();
-    }
+    jobs.push({ job, next: 0, returned: [] });
+    jobs.sort((left, right) => left.job.sequence - right.job.sequence);
+    this.#wake();
     return Promise.resolve();
   }
 
@@ -50,6 +52,7 @@ export class LocalQueue implements ChunkQueue {
   }
 
   withdraw({ id, tenant: name }: StoredJob): Promise<void> {
+    if (!this.#known.delete(id)) return Promise.resolve();
     const tenant = this.#tenants.find((each) => each.name === name);
     const at = tenant?.jobs.findIndex((each) => each.job.id === id) ?? -1;
     if (tenant !== undefined && at !== -1) tenant.jobs.splice(at, 1);
@@ -84,6 +87,8 @@ export class LocalQueue implements ChunkQueue {
     const due = open.returned.findIndex(({ dueAtMs }) => dueAtMs <= now);
     const [again] = due === -1 ? [] : open.returned.splice(due, 1);
     if (again !== undefined) return again.index;
+    // What could not be run just now holds the rest: it would be given back as well, all of it.
+    if (open.returned.length > 0) return null;
     if (open.next >= open.job.chunks) return null;
     const index = await this.#store.nextUndone(open.job.id, open.next);
     open.next = Math.min(index + 1, open.job.chunks);

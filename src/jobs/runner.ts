@@ -15,7 +15,8 @@ import type { CallRoute } from "./jobs.js";
 import type { JobsClock } from "./jobs-clock.js";
 import { linesOf } from "./line-chunks.js";
 import type { Paces } from "./pace.js";
-import { type Chunk, hasEnded, type JobStore, type StoredJob } from "./store.js";
+import { Patience } from "./patience.js";
+import { type Chunk, type ChunkResults, hasEnded, type JobStore, type StoredJob } from "./store.js";
 
 export interface RunnerOptions {
   readonly store: JobStore;
@@ -40,6 +41,12 @@ const inFlight = { chunksMax: 256, bytesMax: 16 * 1024 * 1024 };
 const storeRetryMs = 1_000;
 const workingMs = 10_000;
 
+interface BegunChunk {
+  readonly chunk: Chunk;
+  readonly taken: TakenChunk;
+  readonly running: Running;
+}
+
 interface Running {
   readonly lines: number;
   readonly bytes: number;
@@ -51,6 +58,7 @@ export class JobRunner {
   readonly #running = new Map<string, Set<Running>>();
   readonly #taking = new AbortController();
   #loop: Promise<void> | null = null;
+  readonly #patience = new Patience();
   #lines = 0;
   #bytes = 0;
   #chunks = 0;
@@ -151,23 +159,22 @@ export class JobRunner {
     const { store } = this.#options;
     if (this.#taking.signal.aborted) return await taken.giveBack(0);
     const { jobId, index } = taken;
-    let job: StoredJob | null;
     let chunk: Chunk | null;
     try {
-      job = await store.job(jobId);
+      const job = await store.job(jobId);
       chunk = job === null ? null : await store.chunk(job.fileId, index);
     } catch (error) {
       await taken.giveBack(storeRetryMs);
       throw error;
     }
-    if (job === null || chunk === null || !this.#mayRun(job)) return await taken.done();
+    if (chunk === null) return await taken.done();
     const running = {
       lines: chunk.lines,
       bytes: chunk.bytes.length,
       abort: new AbortController(),
     };
-    this.#add(job.id, running);
-    void this.#run(job, { chunk, taken, running }).finally(() => this.#remove(jobId, running));
+    this.#add(jobId, running);
+    void this.#run({ chunk, taken, running }).finally(() => this.#remove(jobId, running));
   }
 
   #mayRun(job: StoredJob): boolean {
@@ -196,13 +203,14 @@ export class JobRunner {
     this.#options.onChange(jobId);
   }
 
-  async #run(
-    job: StoredJob,
-    { chunk, taken, running }: { chunk: Chunk; taken: TakenChunk; running: Running },
-  ): Promise<void> {
-    const { callRoute, timeoutMs, log } = this.#options;
+  async #run({ chunk, taken, running }: BegunChunk): Promise<void> {
+    const { store, callRoute, timeoutMs, log } = this.#options;
+    const { jobId } = taken;
     const sign = setInterval(() => taken.working(), workingMs);
     try {
+      // Only now, when whoever cancels it knows that it is running.
+      const job = await store.job(jobId);
+      if (job === null || !this.#mayRun(job)) return await taken.done();
       await this.#started(job);
       const lines = linesOf(chunk).map(({ text }) => text);
       const { index, firstLine } = chunk;
@@ -212,8 +220,8 @@ export class JobRunner {
       const end = await run.run(running.abort.signal);
       await this.#ended(job, { chunk, taken, end });
     } catch (error) {
-      log.error({ err: error, job: job.id, chunk: taken.index }, "jobs: a chunk is run again");
-      await taken.giveBack(storeRetryMs).catch(() => undefined);
+      log.error({ err: error, job: jobId, chunk: taken.index }, "jobs: a chunk is run again");
+      await taken.giveBack(this.#patience.later(jobId, storeRetryMs)).catch(() => undefined);
     } finally {
       clearInterval(sign);
     }
@@ -230,15 +238,16 @@ export class JobRunner {
 
   async #ended(
     job: StoredJob,
-    { chunk, taken, end }: { chunk: Chunk; taken: TakenChunk; end: ChunkEnd },
+    { chunk, taken, end }: Pick<BegunChunk, "chunk" | "taken"> & { readonly end: ChunkEnd },
   ): Promise<void> {
-    const { store, paces, onRefused } = this.#options;
+    const { store, onRefused } = this.#options;
     switch (end.kind) {
       case "later":
-        return await taken.giveBack(end.afterMs);
+        return await taken.giveBack(this.#patience.later(job.id, end.afterMs));
       case "refused":
         onRefused(job.id, end.error);
-        return await taken.done();
+        // Until that is kept nothing of the job is done.
+        return await taken.giveBack(storeRetryMs);
       case "left": {
         const now = await store.job(job.id);
         // The server stops: whoever goes on with the job runs the chunk again, to the same results.
@@ -248,13 +257,28 @@ export class JobRunner {
       case "whole":
     }
     if (end.kind === "whole" || end.outcomes.length > 0) {
-      const results = encodeResults(chunk, end.outcomes);
-      if (await store.commit(job.id, results)) {
-        this.#commits += 1;
-        paces.did(job.id, results.lines);
-      }
+      await this.#commit(job.id, encodeResults(chunk, end.outcomes));
     }
     await taken.done();
+  }
+
+  /** As often as it takes: what was computed is not computed again because a disk was full for a while. */
+  async #commit(jobId: string, results: ChunkResults): Promise<void> {
+    const { store, paces, log } = this.#options;
+    for (;;) {
+      try {
+        if (await store.commit(jobId, results)) {
+          this.#commits += 1;
+          paces.did(jobId, results.lines);
+        }
+        this.#patience.ran(jobId);
+        return;
+      } catch (error) {
+        if (this.#taking.signal.aborted) throw error;
+        log.error({ err: error, job: jobId }, "jobs: results cannot be kept; trying again");
+        await new Promise((resolve) => setTimeout(resolve, storeRetryMs));
+      }
+    }
   }
 }
 

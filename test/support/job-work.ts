@@ -54,14 +54,13 @@ export async function made({
 }
 
 /** A text that is `fails` fails alone. */
-export function capitals({ body, accept }: RouteCall): Promise<RouteReply> {
-  const { texts } = JSON.parse(Buffer.from(body).toString()) as { texts: string[] };
-  const results = texts.map((each) =>
+export function capitals(call: RouteCall): Promise<RouteReply> {
+  const results = textsOf(call).map((each) =>
     each === "fails"
       ? { error: new MillraceError("item_failed", "told to fail").toWire() }
       : { text: each.toUpperCase() },
   );
-  if (accept === "application/json") {
+  if (call.accept === "application/json") {
     return Promise.resolve({ status: 200, text: JSON.stringify({ model: "m", results }) });
   }
   const lines = results.map((result, index) => JSON.stringify({ index, ...result }));
@@ -90,8 +89,19 @@ export async function whenEnded({ jobs, store }: SeenWork, id: string): Promise<
 export async function linesOfAll(
   { jobs }: Pick<SeenWork, "jobs">,
   id: string,
+  range: { readonly fromLine: number; readonly toLine?: number } = { fromLine: 0 },
 ): Promise<LineResult[]> {
   const all: LineResult[] = [];
-  for await (const line of await jobs.results(anyCaller, id, { fromLine: 0 })) all.push(line);
+  for await (const line of await jobs.results(anyCaller, id, range)) all.push(line);
   return all;
+}
+
+export async function contentOf({ jobs }: Pick<SeenWork, "jobs">, id: string): Promise<string> {
+  const pieces: Uint8Array[] = [];
+  for await (const piece of await jobs.content(anyCaller, id)) pieces.push(piece);
+  return Buffer.concat(pieces).toString();
+}
+
+export function textsOf({ body }: RouteCall): readonly string[] {
+  return (JSON.parse(Buffer.from(body).toString()) as { texts: string[] }).texts;
 }

@@ -197,6 +197,7 @@ function jobOf(caller: Caller, { request, lines, sequence }: Made): StoredJob {
     owner: caller.key,
     requestKey,
     requestKeyUntilMs: requestKey === null ? null : 86_400_000,
+    requestHash: null,
     caller,
     tenant,
     form,
@@ -219,7 +220,6 @@ function jobOf(caller: Caller, { request, lines, sequence }: Made): StoredJob {
     errors: [],
     outputFileId: null,
     errorFileId: null,
-    requestHash: null,
     calledAtMs: null,
   };
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { openLinkedStore, type LinkedStore } from "../support/jetstream-store.js";
+import { type LinkedStore, openLinkedStore } from "../support/jetstream-store.js";
 import { NatsServer, skipWithoutNats } from "../support/nats-server.js";
 import { jobOn, newFileHead } from "../support/stored-jobs.js";
 

@@ -2,8 +2,8 @@
 import { MillraceError } from "millrace-client";
 import type { Read, Reads, Reply, Write, Writes } from "./calls.js";
 import { FileBook } from "./file-book.js";
-import { JobBook } from "./job-book.js";
 import { bringForward } from "./format.js";
+import { JobBook } from "./job-book.js";
 import { Tables } from "./tables.js";
 import { toldError } from "./told-error.js";
 

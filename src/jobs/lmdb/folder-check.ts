@@ -66,12 +66,15 @@ async function headAt(file: FileHandle, offset: number, path: string): Promise<H
   const head = Buffer.alloc(at.end);
   await file.read(head, 0, at.end, offset);
   const little = endianness() === "LE";
-  const word = (from: number): number => (little ? head.readUInt32LE(from) : head.readUInt32BE(from));
+  const word = (from: number): number =>
+    little ? head.readUInt32LE(from) : head.readUInt32BE(from);
   const long = (from: number): number =>
     Number(little ? head.readBigUInt64LE(from) : head.readBigUInt64BE(from));
-  if (word(at.magic) !== magic) throw invalid(path, "it is no file of LMDB, or its head is damaged");
+  if (word(at.magic) !== magic)
+    throw invalid(path, "it is no file of LMDB, or its head is damaged");
   const version = word(at.version) & 0xffff;
-  if (version !== dataVersion) throw invalid(path, `its LMDB format is ${version}, not ${dataVersion}`);
+  if (version !== dataVersion)
+    throw invalid(path, `its LMDB format is ${version}, not ${dataVersion}`);
   const pageBytes = word(at.pageBytes);
   if (pageBytes < 512 || pageBytes > 65_536 || (pageBytes & (pageBytes - 1)) !== 0) {
     throw invalid(path, "its head is damaged");

@@ -103,7 +103,9 @@ async function isLinked(own: string, path: string): Promise<boolean> {
 }
 
 async function isSame(one: string, other: string): Promise<boolean> {
-  const [a, b] = await Promise.all([one, other].map(async (path) => await stat(path).catch(() => null)));
+  const [a, b] = await Promise.all(
+    [one, other].map(async (path) => await stat(path).catch(() => null)),
+  );
   return a?.ino !== undefined && a.ino === b?.ino;
 }
 
@@ -143,6 +145,7 @@ async function shortName(dir: string): Promise<{ readonly dir: string; close(): 
 async function inUse(dir: string): Promise<MillraceError> {
   const text = await readFile(join(dir, "lock.json"), "utf8").catch(() => "");
   const known = /"pid":(?<pid>\d+),"host":"(?<host>[^"]*)"/.exec(text)?.groups;
-  const who = known === undefined ? "another process" : `process ${known["pid"]} on ${known["host"]}`;
+  const who =
+    known === undefined ? "another process" : `process ${known["pid"]} on ${known["host"]}`;
   return new MillraceError("data_in_use", `${dir} is in use: ${who} keeps its jobs there`);
 }

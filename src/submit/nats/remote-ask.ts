@@ -2,10 +2,10 @@
 import type { MillraceError } from "millrace-client/wire";
 import { Conversation } from "../../nats/conversation.js";
 import {
+  type AnswerMessage,
   type AskMessage,
   type DoneSummary,
   encodeAsk,
-  type AnswerMessage,
   type OutcomeMessage,
   readAnswer,
 } from "../../nats/messages.js";
