@@ -46,6 +46,7 @@ export async function benchStorm(
   const others = Math.max(1, Math.round(kills / 10));
   const id = await upload(storm, texts, others);
   await killWhileItRuns(storm, { id, lines, kills });
+  await whenSeen(() => storm.api.status(id));
   const status = await storm.api.ended(id);
   const seconds = (performance.now() - startedAtMs) / 1_000;
   const begun = await countsIn(countsDir);
@@ -82,6 +83,7 @@ export class JobStorm implements AsyncDisposable {
   readonly kills: Map<string, number> = new Map();
   readonly failures: string[] = [];
   readonly #serve: () => Promise<ServerTree>;
+  readonly #killed = new Set<ServerTree>();
   #server: ServerTree;
 
   static async start(serve: ServeJobs, spec: ServeSpec, random: Random): Promise<JobStorm> {
@@ -111,22 +113,24 @@ export class JobStorm implements AsyncDisposable {
   }
 
   async kill(when: string): Promise<void> {
+    this.#killed.add(this.#server);
     await this.#server.kill();
     this.kills.set(when, (this.kills.get(when) ?? 0) + 1);
   }
 
   /** It may not listen yet when this resolves. */
   async restart(): Promise<void> {
-    this.#server = await this.#serve();
+    const server = await this.#serve();
+    this.#server = server;
     // Why one does not come up is told, and not that nobody answers.
-    this.#server.ready().catch((error: unknown) => {
-      if (!/SIGKILL/.test(String(error)) && this.#server.isRunning)
-        this.failures.push(String(error));
+    server.ready().catch((error: unknown) => {
+      if (!this.#killed.has(server)) this.failures.push(String(error));
     });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.api[Symbol.dispose]();
+    this.#killed.add(this.#server);
     await this.#server.kill();
   }
 }
