@@ -75,6 +75,7 @@ import {
   type ClassifyResult,
   MillraceError,
   type ModelsResponse,
+  type NodesResponse,
   type OcrResult,
   type ReadyResponse,
   type ReplySummary,
@@ -372,6 +373,13 @@ export class Millrace implements AsyncDisposable {
     if (isRecord(body) && Array.isArray(body["pipelines"]))
       return body as unknown as StatusResponse;
     throw notTheAnswer("status");
+  }
+
+  /** The servers of the deployment that the server has heard of; `not_found` where it is for itself (no `--nats`). */
+  async nodes(options: CallOptions = {}): Promise<NodesResponse> {
+    const body = await this.#get({ path: "v1/nodes" }, options);
+    if (isRecord(body) && Array.isArray(body["nodes"])) return body as unknown as NodesResponse;
+    throw notTheAnswer("nodes");
   }
 
   /** Whether the server takes work, and which pipelines do not; a server that is not ready is an answer too. */

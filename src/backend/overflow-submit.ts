@@ -86,8 +86,8 @@ export class OverflowSubmit implements Submit {
   #others(model: string | null): { readonly realtimeMs: number; readonly bulkMs: number }[] {
     const { directory, link } = this.#parts;
     if (link.connected === null) return [];
-    return directory.nodes.flatMap(({ entry, sentItems }) => {
-      const { instance, isDraining, pipelines, waits } = entry;
+    return directory.nodes.flatMap(({ entry, waits }) => {
+      const { instance, isDraining, pipelines } = entry;
       if (instance === link.instance || isDraining) return [];
       const its = entry.models.find(
         ({ name, ready }) => ready && (model === null || name === model),
@@ -95,7 +95,7 @@ export class OverflowSubmit implements Submit {
       if (its === undefined) return [];
       const { loadMs, itemMs } = its;
       const of = (waitMs: number): number =>
-        costOf({ instance, isLocal: false, waitMs, loadMs, itemMs, pipelines, sentItems }, 0);
+        costOf({ instance, isLocal: false, waitMs, loadMs, itemMs, pipelines }, 0);
       return [{ realtimeMs: of(waits.realtimeMs), bulkMs: of(waits.bulkMs) }];
     });
   }

@@ -7,6 +7,7 @@ import { registerConvert } from "./convert.js";
 import { registerEmbed } from "./embed.js";
 import { registerInspect } from "./inspect-command.js";
 import { registerKeys } from "./keys.js";
+import { registerNodes } from "./nodes.js";
 import { registerOcr } from "./ocr.js";
 import { registerRerank } from "./rerank.js";
 import { registerServe } from "./serve.js";
@@ -23,6 +24,7 @@ export function registerCommands(program: Command): void {
   program.commandsGroup("A server:");
   registerServe(program, openBackend);
   registerStatus(program);
+  registerNodes(program);
   registerConfig(program);
   registerKeys(program);
   program.commandsGroup("Work for a running server:");

@@ -79,15 +79,15 @@ function view(status: StatusResponse): string {
       .map(([name, wait]) => `${name} p50 ${ms(wait.p50Ms)}, p99 ${ms(wait.p99Ms)}`)
       .join("; ")}`,
     "",
-    ...table(
+    ...textTable(
       ["pipeline", "kind", "state", "in flight", "done", "memory", "now"],
       pipelines(status),
     ),
-    ...table(["model", "state", "on", "a copy", "a load", "loads", "evictions"], models(status)),
-    ...table(["queue", "class", "items", "requests", "tenants", "oldest"], queues(status)),
-    ...table(["batch", "pipeline", "left because", "requests", "items", "waited"], recent(status)),
+    ...textTable(["model", "state", "on", "a copy", "a load", "loads", "evictions"], models(status)),
+    ...textTable(["queue", "class", "items", "requests", "tenants", "oldest"], queues(status)),
+    ...textTable(["batch", "pipeline", "left because", "requests", "items", "waited"], recent(status)),
     `batches by reason: ${counts(status.batches.byReason)}`,
-    ...table(["stage", "runs", "rows", "padding", "time", "a run"], stages(status)),
+    ...textTable(["stage", "runs", "rows", "padding", "time", "a run"], stages(status)),
     "",
   ].join("\n");
 }
@@ -150,7 +150,7 @@ function stages({ stages: all }: StatusResponse): string[][] {
   ]);
 }
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+export function textTable(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
   if (rows.length === 0) return [];
   const all = [head, ...rows];
   const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));

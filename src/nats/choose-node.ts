@@ -6,14 +6,12 @@
 export interface ChoosableNode {
   readonly instance: string;
   readonly isLocal: boolean;
-  /** As the node reckons it, for the request's class. */
+  /** Until it would begin something of the request's class (backlog.ts). */
   readonly waitMs: number;
   /** 0 where the model is resident. */
   readonly loadMs: number;
   readonly itemMs: number;
   readonly pipelines: number;
-  /** Items that we have sent it since it said so, and that it has not answered. */
-  readonly sentItems: number;
 }
 
 export interface NodeChoice {
@@ -46,6 +44,6 @@ export function chooseNode<Node extends ChoosableNode>(
 
 /** Until the last of the request's items would be done there. */
 export function costOf(node: ChoosableNode, items: number): number {
-  const { waitMs, loadMs, itemMs, pipelines, sentItems } = node;
-  return waitMs + loadMs + ((sentItems + items) * itemMs) / Math.max(1, pipelines);
+  const { waitMs, loadMs, itemMs, pipelines } = node;
+  return waitMs + loadMs + (items * itemMs) / Math.max(1, pipelines);
 }

@@ -63,6 +63,7 @@ export class Conversation {
   #uncredited = 0;
   #arriving: Arriving | null = null;
   #isBroken = false;
+  #isPumping = false;
   /** What comes is not taken any more; what is said is sent. */
   #isDeaf = false;
   #onEmpty: (() => void) | null = null;
@@ -87,26 +88,40 @@ export class Conversation {
 
   /** Sends what the window and NATS let it. */
   pump(): void {
-    if (this.#isBroken) return;
-    this.#credit(0);
-    const partMax = Math.min(partBytesMost, this.#parts.payloadBytesMax() - 1_024);
-    for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
-      const end = Math.min(first.bytes.length, first.offset + partMax);
-      const size = end - first.offset;
-      if (size > this.#windowLeft) return;
-      const { offset, headBytes } = first;
-      const bytes = first.bytes.subarray(offset, end);
-      const sequence = this.#sent;
-      const totalBytes = first.bytes.length;
-      const part = { kind: "part", sequence, totalBytes, headBytes, offset, bytes } as const;
-      if (!this.#parts.publish(encodePart(part))) return;
-      this.#sent += 1;
-      this.#windowLeft -= size;
-      first.offset = end;
-      this.#parts.onWaiting?.(-size);
-      if (end === totalBytes) this.#waiting.shift();
+    // What is sent may be credited before the call is back.
+    if (this.#isBroken || this.#isPumping) return;
+    this.#isPumping = true;
+    try {
+      this.#credit(0);
+      for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
+        if (!this.#sendPart(first)) return;
+        if (first.offset === first.bytes.length) this.#waiting.shift();
+      }
+    } finally {
+      this.#isPumping = false;
     }
     this.#onEmpty?.();
+  }
+
+  #sendPart(message: Waiting): boolean {
+    const { bytes: whole, headBytes, offset } = message;
+    const partMax = Math.min(partBytesMost, this.#parts.payloadBytesMax() - 1_024);
+    const end = Math.min(whole.length, offset + partMax);
+    const size = end - offset;
+    if (size <= 0 || size > this.#windowLeft) return false;
+    const bytes = whole.subarray(offset, end);
+    const of = { sequence: this.#sent, totalBytes: whole.length, headBytes, offset };
+    this.#sent += 1;
+    this.#windowLeft -= size;
+    message.offset = end;
+    if (!this.#parts.publish(encodePart({ kind: "part", ...of, bytes }))) {
+      this.#sent -= 1;
+      this.#windowLeft += size;
+      message.offset = offset;
+      return false;
+    }
+    this.#parts.onWaiting?.(-size);
+    return true;
   }
 
   /** Resolves when nothing waits to be sent any more. Call it once. */

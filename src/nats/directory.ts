@@ -2,22 +2,50 @@
  * Who is there: what the nodes of the deployment said last. Nothing older than three seconds is used, and a time in which this process stood
  * still makes nothing old: what came meanwhile waits to be read.
  */
+import { Backlog } from "./backlog.js";
 import { beatMs } from "./beats.js";
 import type { NatsLink, NatsLog } from "./connection.js";
-import { type NodeEntry, readEntry } from "./node-entry.js";
+import { type NodeEntry, type NodeWaits, readEntry } from "./node-entry.js";
 import { subjectsOf } from "./subjects.js";
 
 export interface KnownNode {
   readonly entry: NodeEntry;
   readonly ageMs: number;
-  /** Items sent since the entry came, and not answered. */
+  /** Items of ours that are there and not answered. */
   readonly sentItems: number;
+  /** What it said of its queue, with what has been sent and done since. */
+  readonly waits: NodeWaits;
 }
 
-interface Node {
+class Node implements KnownNode {
   entry: NodeEntry;
-  ageMs: number;
-  sentItems: number;
+  ageMs = 0;
+  sentItems = 0;
+  readonly #realtime = new Backlog();
+  readonly #bulk = new Backlog();
+
+  constructor(entry: NodeEntry) {
+    this.entry = entry;
+    this.said(entry);
+  }
+
+  said(entry: NodeEntry): void {
+    const nowMs = performance.now();
+    this.entry = entry;
+    this.ageMs = 0;
+    this.#realtime.said(entry.waits.realtimeMs, nowMs);
+    this.#bulk.said(entry.waits.bulkMs, nowMs);
+  }
+
+  get waits(): NodeWaits {
+    const nowMs = performance.now();
+    return { realtimeMs: this.#realtime.at(nowMs), bulkMs: this.#bulk.at(nowMs) };
+  }
+
+  sent(ms: number, edges: number): void {
+    const nowMs = performance.now();
+    for (const backlog of [this.#realtime, this.#bulk]) backlog.sent(ms, edges, nowMs);
+  }
 }
 
 const entryMsMax = 3_000;
@@ -72,9 +100,26 @@ export class Directory implements Disposable {
     this.#parts.onChange?.();
   }
 
-  sent(instance: string, items: number): void {
+  /** Items of this model went there. */
+  sent(instance: string, { model, items }: { readonly model: string; readonly items: number }): void {
     const node = this.#nodes.get(instance);
-    if (node !== undefined) node.sentItems = Math.max(0, node.sentItems + items);
+    if (node === undefined) return;
+    node.sentItems += items;
+    const itemMs = node.entry.models.find(({ name }) => name === model)?.itemMs ?? 0;
+    node.sent((items * itemMs) / Math.max(1, node.entry.pipelines), this.#edges());
+  }
+
+  /** Of those that were sent. */
+  answered(instance: string, items: number): void {
+    const node = this.#nodes.get(instance);
+    if (node !== undefined) node.sentItems -= items;
+  }
+
+  /** Those that send requests: what is not a node only. */
+  #edges(): number {
+    let edges = 0;
+    for (const { entry } of this.#nodes.values()) if (entry.role !== "node") edges += 1;
+    return edges;
   }
 
   [Symbol.dispose](): void {
@@ -112,11 +157,13 @@ export class Directory implements Disposable {
       if (this.#nodes.size >= nodesMax) return;
       log.info({ node, role: entry.role, models: entry.models.length }, "a node is there");
     }
-    this.#nodes.set(instance, { entry, ageMs: 0, sentItems: 0 });
+    if (known === undefined) this.#nodes.set(instance, new Node(entry));
+    const before = known?.entry;
+    known?.said(entry);
     for (const { name } of entry.models) {
       if (this.#remembered.size < rememberedMax) this.#remembered.add(name);
     }
-    if (known === undefined || hasChanged(known.entry, entry)) this.#parts.onChange?.();
+    if (before === undefined || hasChanged(before, entry)) this.#parts.onChange?.();
   }
 
   #stranger(who: string, reason: string): void {

@@ -68,6 +68,14 @@ class NativeFront implements HttpFront {
       memory("/status", { access: "admin", doc: docs.status }, (exchange) =>
         exchange.reply(jsonReply(200, views.status())),
       ),
+      ...(views.nodes === undefined
+        ? []
+        : [
+            memory("/v1/nodes", { access: "admin", doc: docs.nodes }, (exchange) => {
+              const body = { ...views.nodes?.(), deployment: views.identity };
+              exchange.reply(jsonReply(200, body));
+            }),
+          ]),
       memory("/metrics", { access: "admin", doc: docs.metrics }, async (exchange) => {
         const body = await metrics.scrape(() => views.status());
         exchange.reply({ status: 200, contentType: metrics.contentType, body });

@@ -7,6 +7,7 @@ import type { FrontTask } from "../front.js";
 import {
   liveSchema,
   modelsSchema,
+  nodesSchema,
   readySchema,
   reloadSchema,
   statusSchema,
@@ -18,7 +19,15 @@ import {
 const json = "application/json";
 const object = { type: "object" };
 
-type NativeRoute = "models" | "reload" | "live" | "ready" | "status" | "metrics" | "openApi";
+type NativeRoute =
+  | "models"
+  | "reload"
+  | "live"
+  | "ready"
+  | "status"
+  | "nodes"
+  | "metrics"
+  | "openApi";
 
 export const nativeDocs: Readonly<Record<NativeRoute, RouteDoc>> = {
   models: reply("What is served, for Millrace's clients and for OpenAI's", modelsSchema),
@@ -27,6 +36,7 @@ export const nativeDocs: Readonly<Record<NativeRoute, RouteDoc>> = {
   // 503 says in the same words what is missing.
   ready: { ...reply("Whether work is taken, and what is missing", readySchema), sameBody: [503] },
   status: reply("What the server is doing, from memory", statusSchema),
+  nodes: reply("The servers of the deployment, as each said last", nodesSchema),
   metrics: { summary: "Metrics, as Prometheus reads them", reply: { "text/plain": {} } },
   openApi: reply(
     "This description",

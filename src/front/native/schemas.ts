@@ -305,3 +305,30 @@ export const statusSchema: JsonObject = titled(
     }),
   }),
 );
+
+const nodeSchema = titled(
+  "NodeStatus",
+  objectSchema({
+    node: textSchema,
+    instance: textSchema,
+    role: { enum: ["both", "edge", "node"] },
+    version: textSchema,
+    configHash: textSchema,
+    state: { enum: [...serverState.enum, "unknown"] },
+    draining: flagSchema,
+    ageMs: countSchema,
+    pipelines: countSchema,
+    waitMs: objectSchema({ realtime: countSchema, bulk: countSchema }),
+    sentItems: countSchema,
+    models: listSchema(objectSchema({ model: textSchema, ready: flagSchema, state: textSchema })),
+  }),
+);
+
+export const nodesSchema: JsonObject = titled(
+  "NodesResponse",
+  objectSchema({
+    nats: { enum: ["connected", "connecting", "away", "closed"] },
+    nodes: listSchema(nodeSchema),
+    deployment: deploymentSchema,
+  }),
+);

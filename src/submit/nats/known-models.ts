@@ -93,13 +93,13 @@ export function candidatesFor(
   { nodes }: Pick<Known, "nodes">,
   ownInstance: string,
 ): readonly NodeCandidate[] {
-  return served(nodes).flatMap(({ known: { entry, sentItems }, model: its }) => {
-    const { instance, node, isDraining, pipelines, waits, messageBytesMax } = entry;
+  return served(nodes).flatMap(({ known: { entry, waits }, model: its }) => {
+    const { instance, node, isDraining, pipelines, messageBytesMax } = entry;
     if (its.name !== model || !its.ready || isDraining || instance === ownInstance) return [];
     if (!its.tasks.includes(task)) return [];
     const { loadMs, itemMs } = its;
     const waitMs = workClass === "realtime" ? waits.realtimeMs : waits.bulkMs;
-    const cost = { waitMs, loadMs, itemMs, pipelines, sentItems };
+    const cost = { waitMs, loadMs, itemMs, pipelines };
     return [{ instance, node, isLocal: false, messageBytesMax, ...cost }];
   });
 }

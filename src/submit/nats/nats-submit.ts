@@ -273,16 +273,16 @@ class GoingRequest {
     const { directory } = this.#parts;
     const missing = this.#answers.missing;
     let told = 0;
-    directory.sent(node.instance, missing.length);
+    directory.sent(node.instance, { model: this.#parts.model, items: missing.length });
     const onOutcome = (outcome: OutcomeMessage): void => {
       if (isGivenBack(outcome)) return;
       if (!this.#answers.take(outcome)) return;
       told += 1;
       this.#parts.onEnded(node.node, this.#class, "error" in outcome ? outcome.error.code : null);
-      directory.sent(node.instance, -1);
+      directory.answered(node.instance, 1);
     };
     const end = await this.#converse(node, { missing, onOutcome });
-    directory.sent(node.instance, told - missing.length);
+    directory.answered(node.instance, missing.length - told);
     this.#tried.add(node.instance);
     if (end === "late") {
       this.#answers.addLost(node.node, told);

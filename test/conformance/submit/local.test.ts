@@ -1,0 +1,41 @@
+import type { Submit } from "#src/submit/submit.js";
+import { FakeLocal } from "../../support/local.js";
+import type { OpenSubmit, SubmitDriver } from "./driver.js";
+import { testSubmit } from "./suite.js";
+
+const localSubmit: SubmitDriver = {
+  name: "local",
+  skip: false,
+  async open({ model, queuedItemsMax = 10_000 }) {
+    const limits = { queuedItemsMax, queuedBytesMax: 10_000_000, requestInputsMax: 10_000 };
+    const fake = new FakeLocal({ model, local: { limits } });
+    await fake.events.next("loaded");
+    const seen: OpenSubmit["seen"][number][] = [];
+    const submit: Submit = {
+      tasks: fake.local.tasks,
+      submit: async (request, signal, events) => {
+        const onInputs = (inputs: readonly unknown[]): void => {
+          events.onInputs?.(inputs);
+          seen.push({ request, signal });
+        };
+        return await fake.local.submit(request, signal, { ...events, onInputs });
+      },
+    };
+    return {
+      submit,
+      seen,
+      refuseNew: () => fake.local.refuseNew(),
+      nothingHeld: () => nothingHeld(fake),
+      [Symbol.asyncDispose]: () => fake[Symbol.asyncDispose](),
+    };
+  },
+};
+
+/** A cancelled request is gone at once; its run ends by itself. */
+async function nothingHeld({ local }: FakeLocal): Promise<void> {
+  while (local.held.requests > 0 || local.held.items > 0 || local.held.bytes > 0) {
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+testSubmit(localSubmit);

@@ -1,0 +1,42 @@
+import { FakeLocal } from "../../support/local.js";
+import { FakeNode, NatsEdge } from "../../support/nats-node.js";
+import { NatsServer, skipWithoutNats } from "../../support/nats-server.js";
+import { numbersTask } from "../../support/numbers-task.js";
+import type { SubmitDriver } from "./driver.js";
+import { testSubmit } from "./suite.js";
+
+const natsSubmit: SubmitDriver = {
+  name: "nats",
+  skip: skipWithoutNats,
+  async open({ model, queuedItemsMax = 10_000 }) {
+    const limits = { queuedItemsMax, queuedBytesMax: 10_000_000, requestInputsMax: 10_000 };
+    const { task } = numbersTask();
+    const opened: AsyncDisposable[] = [];
+    const use = <T extends AsyncDisposable>(each: T): T => {
+      opened.unshift(each);
+      return each;
+    };
+    const server = use(await NatsServer.start());
+    const fake = use(new FakeLocal({ model, local: { limits } }));
+    await fake.events.next("loaded");
+    const { url } = server;
+    const parts = { url, name: "n1", submit: fake.local, task: task.name, model: "fake" };
+    const node = use(await FakeNode.start(parts));
+    const edge = use(await NatsEdge.start({ url, task }));
+    await edge.knows(1);
+    return {
+      submit: edge.submit,
+      seen: node.seen,
+      refuseNew: () => edge.submit.refuseNew(),
+      nothingHeld: async () => {
+        const isHeld = (): boolean => fake.local.held.items > 0 || edge.submit.held.items > 0;
+        while (isHeld()) await new Promise((resolve) => setImmediate(resolve));
+      },
+      [Symbol.asyncDispose]: async () => {
+        for (const each of opened) await each[Symbol.asyncDispose]();
+      },
+    };
+  },
+};
+
+testSubmit(natsSubmit);

@@ -1,0 +1,258 @@
+/** Nodes that are killed, cut off, full, stopping or lying, and NATS that goes: nothing lost, nothing doubled, every wait bounded. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { MillraceError } from "millrace-client/wire";
+import type { LocalSubmitOptions } from "#src/submit/local/local-submit.js";
+import type { SubmitOutcome, SubmitRequest, SubmitSummary } from "#src/submit/submit.js";
+import { magic } from "../support/fake-tokens.js";
+import { FakeLocal, textOrCode } from "../support/local.js";
+import { FakeNode, NatsEdge, type NatsEdgeOptions, Wire } from "../support/nats-node.js";
+import { NatsServer, skipWithoutNats } from "../support/nats-server.js";
+import { numbersTask } from "../support/numbers-task.js";
+import { FakeModel } from "../support/pool.js";
+
+const options = { timeout: 60_000, skip: skipWithoutNats };
+const { task } = numbersTask();
+
+/** A node of this name with workers of its own, behind a wire of its own. */
+class WiredNode implements AsyncDisposable {
+  readonly model = new FakeModel();
+  readonly wire: Wire;
+  readonly fake: FakeLocal;
+  node: FakeNode;
+
+  static async start(
+    server: NatsServer,
+    name: string,
+    local: Partial<LocalSubmitOptions> = {},
+  ): Promise<WiredNode> {
+    const wire = await Wire.to(server.port);
+    const own = new WiredNode(wire, local);
+    await own.fake.events.next("loaded");
+    own.node = await FakeNode.start({ url: wire.url, name, submit: own.fake.local, task: task.name, model: "fake" });
+    return own;
+  }
+
+  private constructor(wire: Wire, local: Partial<LocalSubmitOptions>) {
+    this.wire = wire;
+    this.fake = new FakeLocal({ model: this.model, count: 1, local });
+    this.node = null as unknown as FakeNode;
+  }
+
+  get seen(): FakeNode["seen"] {
+    return this.node.seen;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.node[Symbol.asyncDispose]();
+    await this.wire[Symbol.asyncDispose]();
+    await this.fake[Symbol.asyncDispose]();
+    this.model[Symbol.dispose]();
+  }
+}
+
+interface Deployment extends AsyncDisposable {
+  readonly server: NatsServer;
+  /** It is asked first. */
+  readonly first: WiredNode;
+  readonly second: WiredNode;
+  readonly edge: NatsEdge;
+}
+
+async function deploy(
+  parts: Partial<NatsEdgeOptions> & { readonly local?: Partial<LocalSubmitOptions> } = {},
+): Promise<Deployment> {
+  const { local = {}, ...edgeParts } = parts;
+  const server = await NatsServer.start();
+  const edge = await NatsEdge.start({ url: server.url, task, ...edgeParts });
+  const first = await WiredNode.start(server, "n1", local);
+  await edge.knows(1);
+  const second = await WiredNode.start(server, "n2");
+  await edge.knows(2);
+  return {
+    server,
+    first,
+    second,
+    edge,
+    async [Symbol.asyncDispose]() {
+      for (const each of [edge, first, second, server]) await each[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function numbers(count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `${index + 1}.`);
+}
+
+interface Asked {
+  readonly summary: SubmitSummary;
+  readonly outcomes: SubmitOutcome[];
+}
+
+async function ask(
+  { edge }: Pick<Deployment, "edge">,
+  texts: readonly string[],
+  onOutcome: (outcome: SubmitOutcome) => void = () => {},
+  more: Partial<SubmitRequest> = {},
+): Promise<Asked> {
+  const outcomes: SubmitOutcome[] = [];
+  const asked = { id: "r", task: "numbers", model: null, class: null, tenant: "default" };
+  const request = { ...asked, fields: { texts }, deadlineAtMs: null, payloadBytes: 10, ...more };
+  const summary = await edge.submit.submit(request, new AbortController().signal, {
+    onOutcome: (outcome) => {
+      outcomes.push(outcome);
+      onOutcome(outcome);
+    },
+  });
+  outcomes.sort((a, b) => a.index - b.index);
+  return { summary, outcomes };
+}
+
+function refusal(asked: Promise<unknown>): Promise<MillraceError> {
+  return asked.then(
+    () => assert.fail("it was not refused"),
+    (error: unknown) => {
+      assert(error instanceof MillraceError, String(error));
+      return error;
+    },
+  );
+}
+
+function nothingHeld({ edge }: Pick<Deployment, "edge">): void {
+  assert.deepEqual(edge.submit.held, { items: 0, bytes: 0 });
+  for (const { sentItems } of edge.directory.nodes) assert.equal(sentItems, 0);
+}
+
+/** Twenty are done at the first node, and one is held there. */
+const texts = [...numbers(20), `${magic.hold}.`];
+const done = [...numbers(20).map((text) => text.slice(0, -1)), String(magic.hold)];
+
+/** Once all of it but what is held has come: then the node is lost. */
+function afterTwenty(lose: () => void): (outcome: SubmitOutcome) => void {
+  let had = 0;
+  return () => {
+    had += 1;
+    if (had === 20) lose();
+  };
+}
+
+test("a node that is killed: what it had not answered goes to another, once", options, async () => {
+  await using all = await deploy();
+  all.second.model.write("release");
+  const { summary, outcomes } = await ask(all, texts, afterTwenty(() => all.first.wire.sever()));
+  assert.deepEqual(outcomes.map(textOrCode), done);
+  assert.deepEqual(all.second.seen.map(({ request }) => request.only), [[20]]);
+  assert.deepEqual(summary.pipelines, { n1: 20, "n2/p0": 1 });
+  nothingHeld(all);
+});
+
+test("a node that is cut off is given up after three beats, and what it says later is not heard", options, async () => {
+  await using all = await deploy();
+  all.second.model.write("release");
+  const cut = afterTwenty(() => {
+    all.first.wire.isCut = true;
+  });
+  const { outcomes } = await ask(all, texts, cut);
+  assert.deepEqual(outcomes.map(textOrCode), done);
+  // It is there again, and hears that nobody waits: what it holds is dropped, and nothing of it reaches the caller.
+  const left = all.first.seen[0]?.signal;
+  assert(left !== undefined);
+  all.first.wire.isCut = false;
+  if (!left.aborted) await new Promise((resolve) => left.addEventListener("abort", resolve, { once: true }));
+  assert.equal(outcomes.length, texts.length);
+  nothingHeld(all);
+});
+
+test("the last node is lost: its items fail alone, and the next request says what to do", options, async () => {
+  await using all = await deploy();
+  all.second.wire.sever();
+  await all.edge.knows(1);
+  const { outcomes } = await ask(all, texts, afterTwenty(() => all.first.wire.sever()));
+  assert.deepEqual(outcomes.map(textOrCode), [...done.slice(0, 20), "worker_lost"]);
+  const error = await refusal(ask(all, numbers(1)));
+  assert.equal(error.code, "not_ready");
+  assert(error.retryable);
+  assert((error.retryAfterMs ?? 0) > 0);
+  assert.match(error.message, /--role node/);
+  nothingHeld(all);
+});
+
+test("a request whose nodes are lost as often as an item may be tried goes nowhere any more", options, async () => {
+  await using all = await deploy({ attemptsMax: 1 });
+  const { outcomes } = await ask(all, texts, afterTwenty(() => all.first.wire.sever()));
+  assert.deepEqual(outcomes.map(textOrCode), [...done.slice(0, 20), "worker_lost"]);
+  assert.equal(all.second.seen.length, 0);
+});
+
+test("an item that ends workers of one node ends none of another", options, async () => {
+  await using all = await deploy();
+  const { outcomes } = await ask(all, ["1.", `${magic.crash}.`, "2."]);
+  assert.deepEqual(outcomes.map(textOrCode), ["1", "item_poison", "2"]);
+  assert.equal(all.second.seen.length, 0);
+});
+
+test("a node that stops gives back what it has not done, and gets nothing new", options, async () => {
+  await using all = await deploy();
+  all.second.model.write("release");
+  const stop = afterTwenty(() => {
+    all.first.node.drain();
+    void all.first.fake.local.stop({ drainMs: 0 });
+  });
+  const { outcomes } = await ask(all, texts, stop);
+  assert.deepEqual(outcomes.map(textOrCode), done);
+  const { outcomes: later } = await ask(all, ["7."]);
+  assert.deepEqual(later.map(textOrCode), ["7"]);
+  assert.equal(all.first.seen.length, 1);
+  nothingHeld(all);
+});
+
+test("a node that is full refuses, and another takes it", options, async () => {
+  const limits = { queuedItemsMax: 4, queuedBytesMax: 10_000_000, requestInputsMax: 10_000 };
+  await using all = await deploy({ local: { limits } });
+  const holding = ask(all, [`${magic.hold}.`, "1.", "2.", "3."]);
+  const { outcomes } = await ask(all, numbers(3).map((text) => text));
+  assert.deepEqual(outcomes.map(textOrCode), ["1", "2", "3"]);
+  for (const { model } of [all.first, all.second]) model.write("release");
+  assert.equal((await holding).outcomes.length, 4);
+});
+
+test("NATS is killed and comes back at once: what is open goes on, and nothing comes twice", options, async () => {
+  await using all = await deploy();
+  const { server } = all;
+  const away = afterTwenty(() => {
+    void server.kill().then(async () => {
+      await server.start({ isEmpty: true });
+      for (const { model } of [all.first, all.second]) model.write("release");
+    });
+  });
+  const { outcomes } = await ask(all, texts, away);
+  assert.deepEqual(outcomes.map(textOrCode), done);
+});
+
+test("NATS is away: what is open fails after a bounded wait, and all works again when it is back", options, async () => {
+  await using all = await deploy();
+  const { server, edge } = all;
+  const { outcomes } = await ask(all, texts, afterTwenty(() => void server.kill()));
+  assert.deepEqual(outcomes.map(textOrCode), [...done.slice(0, 20), "worker_lost"]);
+  const error = await refusal(ask(all, numbers(1)));
+  assert.equal(error.code, "not_ready");
+  assert.match(error.message, /NATS is away/);
+  await edge.knows(0);
+  await server.start({ isEmpty: true });
+  await edge.knows(2);
+  all.first.model.write("release");
+  const { outcomes: later } = await ask(all, numbers(3));
+  assert.deepEqual(later.map(textOrCode), ["1", "2", "3"]);
+  nothingHeld(all);
+});
+
+test("what is larger than a node takes is refused before it is held", options, async () => {
+  await using server = await NatsServer.start();
+  await using edge = await NatsEdge.start({ url: server.url, task });
+  await using node = await WiredNode.start(server, "n1");
+  await edge.knows(1);
+  const long = `${"1 ".repeat(9_000_000)}.`;
+  const error = await refusal(ask({ edge }, [long]));
+  assert.equal(error.code, "body_too_large");
+  assert.equal(node.seen.length, 0);
+});
