@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import type { NodesResponse } from "millrace-client/wire";
 import { ServerTree, type TreeSpec } from "../server-tree.js";
 import type { NodePlace } from "./network.js";
 import type { NodesSettings } from "./settings.js";
@@ -65,9 +66,13 @@ export class Deployment implements AsyncDisposable {
     for (;;) {
       const reply = await fetch(`${this.url}/v1/nodes`);
       const text = await reply.text();
-      if (reply.status === 200 && this.nodes.every(({ name }) => isListed(text, name))) return;
+      if (reply.status !== 200) throw new Error(`GET /v1/nodes: ${reply.status} ${text}`);
+      const { nodes } = JSON.parse(text) as NodesResponse;
+      const isUp = ({ name }: BenchNode): boolean =>
+        nodes.some(({ node, state, draining }) => node === name && state === "ready" && !draining);
+      if (this.nodes.every(isUp)) return;
       if (performance.now() > endAtMs)
-        throw new Error(`the nodes did not join ${this.edge.name}: ${reply.status} ${text}`);
+        throw new Error(`the nodes did not join ${this.edge.name}: ${text}`);
       await delay(lookMs);
     }
   }
@@ -137,8 +142,4 @@ function specOf(name: string, { natsUrl, host, launch }: NodePlace, parts: NodeP
     env: { TIMED_FACTOR: String(ownFactor) },
     ...(launch === undefined ? {} : { launch }),
   };
-}
-
-function isListed(text: string, name: string): boolean {
-  return text.includes(JSON.stringify(name));
 }

@@ -48,7 +48,9 @@ function view({ nats, nodes, deployment }: NodesResponse): string {
 }
 
 function rowOf(node: NodeStatus): string[] {
-  const models = node.models.map(({ model, ready, state }) => (ready ? model : `${model} (${state})`));
+  const models = node.models.map(({ model, ready, state }) =>
+    ready ? model : `${model} (${state})`,
+  );
   return [
     node.node,
     node.role,

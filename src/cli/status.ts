@@ -83,9 +83,15 @@ function view(status: StatusResponse): string {
       ["pipeline", "kind", "state", "in flight", "done", "memory", "now"],
       pipelines(status),
     ),
-    ...textTable(["model", "state", "on", "a copy", "a load", "loads", "evictions"], models(status)),
+    ...textTable(
+      ["model", "state", "on", "a copy", "a load", "loads", "evictions"],
+      models(status),
+    ),
     ...textTable(["queue", "class", "items", "requests", "tenants", "oldest"], queues(status)),
-    ...textTable(["batch", "pipeline", "left because", "requests", "items", "waited"], recent(status)),
+    ...textTable(
+      ["batch", "pipeline", "left because", "requests", "items", "waited"],
+      recent(status),
+    ),
     `batches by reason: ${counts(status.batches.byReason)}`,
     ...textTable(["stage", "runs", "rows", "padding", "time", "a run"], stages(status)),
     "",

@@ -101,7 +101,10 @@ export class Directory implements Disposable {
   }
 
   /** Items of this model went there. */
-  sent(instance: string, { model, items }: { readonly model: string; readonly items: number }): void {
+  sent(
+    instance: string,
+    { model, items }: { readonly model: string; readonly items: number },
+  ): void {
     const node = this.#nodes.get(instance);
     if (node === undefined) return;
     node.sentItems += items;

@@ -223,50 +223,6 @@ const jobsLines: readonly string[] = [
   "from its start until the first new result is committed # ms",
 ];
 
-test("the jobs benchmark runs to its end at tiny size", async () => {
-  const size = ["--lines", "300", "--million", "0.002", "--rounds", "1", "--seconds", "0.1"];
-  const out = await bench(
-    "jobs",
-    "--parts",
-    "ceiling,accept,memory,restart",
-    "--factor",
-    "0.1",
-    ...size,
-  );
-  const printed = figuresIn(out);
-  assert.deepEqual(
-    jobsLines.filter((line) => !printed.includes(line)),
-    [],
-    out,
-  );
-  assert.match(out, /commit [0-9a-f]{7}/);
-  assert.match(out, /^restart: 300 lines, killed 1 times; 300 right, 0 failed at the end$/m);
-});
-
-test("the storm over a job: its server is killed whole again and again, and each line has one result, with an undisturbed run's bytes", async () => {
-  const out = await bench(
-    "jobs",
-    "--parts",
-    "storm",
-    "--lines",
-    "1200",
-    "--kills",
-    "3",
-    "--factor",
-    "1",
-  );
-  const printed = figuresIn(out);
-  for (const nothing of [
-    "the job's lines without exactly one result",
-    "promises broken in the storm",
-  ]) {
-    assert.ok(printed.includes(`${nothing} #`), out);
-    assert.match(out, new RegExp(`^${nothing} +0\\.00 .*: met$`, "m"));
-  }
-  assert.match(out, /^its bytes: [0-9a-f]{16}, equal; in order: true$/m);
-  assert.match(out, /^kills of the whole process tree +[6-9]\.00 /m);
-});
-
 const nodesLines: readonly string[] = [
   "bulk requests: efficiency of three nodes #",
   "a job: efficiency of three nodes #",
@@ -276,28 +232,74 @@ const nodesLines: readonly string[] = [
   "texts whose results differ #",
 ];
 
-test("the nodes benchmark runs to its end at tiny size", { skip: skipWithoutNats }, async () => {
-  const size = ["--lines", "200", "--rate", "20", "--rounds", "1", "--measure", "0.4"];
-  const parts = ["--parts", "bulk,jobs,realtime,hop,model", "--factor", "0.2"];
-  const out = await bench("nodes", "--network", "proxies", ...size, ...parts);
-  const printed = figuresIn(out);
-  assert.deepEqual(
-    nodesLines.filter((line) => !printed.includes(line)),
-    [],
-    out,
-  );
-  assert.match(out, /^texts whose results differ +0\.00 .*: met$/m);
-});
+if (isLong) {
+  test("the jobs benchmark runs to its end at tiny size", async () => {
+    const size = ["--lines", "300", "--million", "0.002", "--rounds", "1", "--seconds", "0.1"];
+    const out = await bench(
+      "jobs",
+      "--parts",
+      "ceiling,accept,memory,restart",
+      "--factor",
+      "0.1",
+      ...size,
+    );
+    const printed = figuresIn(out);
+    assert.deepEqual(
+      jobsLines.filter((line) => !printed.includes(line)),
+      [],
+      out,
+    );
+    assert.match(out, /commit [0-9a-f]{7}/);
+    assert.match(out, /^restart: 300 lines, killed 1 times; 300 right, 0 failed at the end$/m);
+  });
 
-test("the storm over nodes: killed, stopped and cut off, and no item is lost or doubled", {
-  skip: skipWithoutNats,
-}, async () => {
-  const size = ["--seconds", "3", "--every", "0.5", "--lasts", "0.5", "--job-lines", "200"];
-  const out = await bench("nodes", "--network", "proxies", "--parts", "storm", ...size);
-  for (const title of ["realtime", "jobs"]) {
-    for (const what of ["wrong", "lost", "doubled"]) {
-      assert.match(out, new RegExp(`^${title}: ${what} +0\\.00 .*: met$`, "m"), out);
+  test("the storm over a job: its server is killed whole again and again, and each line has one result, with an undisturbed run's bytes", async () => {
+    const out = await bench(
+      "jobs",
+      "--parts",
+      "storm",
+      "--lines",
+      "1200",
+      "--kills",
+      "3",
+      "--factor",
+      "1",
+    );
+    const printed = figuresIn(out);
+    for (const nothing of [
+      "the job's lines without exactly one result",
+      "promises broken in the storm",
+    ]) {
+      assert.ok(printed.includes(`${nothing} #`), out);
+      assert.match(out, new RegExp(`^${nothing} +0\\.00 .*: met$`, "m"));
     }
-  }
-  assert.match(out, /^faults: \d+ killed, \d+ stopped, \d+ cut off$/m);
-});
+    assert.match(out, /^its bytes: [0-9a-f]{16}, equal; in order: true$/m);
+    assert.match(out, /^kills of the whole process tree +[6-9]\.00 /m);
+  });
+
+  test("the nodes benchmark runs to its end at tiny size", { skip: skipWithoutNats }, async () => {
+    const size = ["--lines", "200", "--rate", "20", "--rounds", "1", "--measure", "0.4"];
+    const parts = ["--parts", "bulk,jobs,realtime,hop,model", "--factor", "0.2"];
+    const out = await bench("nodes", "--network", "proxies", ...size, ...parts);
+    const printed = figuresIn(out);
+    assert.deepEqual(
+      nodesLines.filter((line) => !printed.includes(line)),
+      [],
+      out,
+    );
+    assert.match(out, /^texts whose results differ +0\.00 .*: met$/m);
+  });
+
+  test("the storm over nodes: killed, stopped and cut off, and no item is lost or doubled", {
+    skip: skipWithoutNats,
+  }, async () => {
+    const size = ["--seconds", "3", "--every", "0.5", "--lasts", "0.5", "--job-lines", "200"];
+    const out = await bench("nodes", "--network", "proxies", "--parts", "storm", ...size);
+    for (const title of ["realtime", "jobs"]) {
+      for (const what of ["wrong", "lost", "doubled"]) {
+        assert.match(out, new RegExp(`^${title}: ${what} +0\\.00 .*: met$`, "m"), out);
+      }
+    }
+    assert.match(out, /^faults: \d+ killed, \d+ stopped, \d+ cut off$/m);
+  });
+}

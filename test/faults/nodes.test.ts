@@ -29,7 +29,13 @@ class WiredNode implements AsyncDisposable {
     const wire = await Wire.to(server.port);
     const own = new WiredNode(wire, local);
     await own.fake.events.next("loaded");
-    own.node = await FakeNode.start({ url: wire.url, name, submit: own.fake.local, task: task.name, model: "fake" });
+    own.node = await FakeNode.start({
+      url: wire.url,
+      name,
+      submit: own.fake.local,
+      task: task.name,
+      model: "fake",
+    });
     return own;
   }
 
@@ -139,50 +145,78 @@ function afterTwenty(lose: () => void): (outcome: SubmitOutcome) => void {
 test("a node that is killed: what it had not answered goes to another, once", options, async () => {
   await using all = await deploy();
   all.second.model.write("release");
-  const { summary, outcomes } = await ask(all, texts, afterTwenty(() => all.first.wire.sever()));
+  const { summary, outcomes } = await ask(
+    all,
+    texts,
+    afterTwenty(() => all.first.wire.sever()),
+  );
   assert.deepEqual(outcomes.map(textOrCode), done);
-  assert.deepEqual(all.second.seen.map(({ request }) => request.only), [[20]]);
+  assert.deepEqual(
+    all.second.seen.map(({ request }) => request.only),
+    [[20]],
+  );
   assert.deepEqual(summary.pipelines, { n1: 20, "n2/p0": 1 });
   nothingHeld(all);
 });
 
-test("a node that is cut off is given up after three beats, and what it says later is not heard", options, async () => {
-  await using all = await deploy();
-  all.second.model.write("release");
-  const cut = afterTwenty(() => {
-    all.first.wire.isCut = true;
-  });
-  const { outcomes } = await ask(all, texts, cut);
-  assert.deepEqual(outcomes.map(textOrCode), done);
-  // It is there again, and hears that nobody waits: what it holds is dropped, and nothing of it reaches the caller.
-  const left = all.first.seen[0]?.signal;
-  assert(left !== undefined);
-  all.first.wire.isCut = false;
-  if (!left.aborted) await new Promise((resolve) => left.addEventListener("abort", resolve, { once: true }));
-  assert.equal(outcomes.length, texts.length);
-  nothingHeld(all);
-});
+test(
+  "a node that is cut off is given up after three beats, and what it says later is not heard",
+  options,
+  async () => {
+    await using all = await deploy();
+    all.second.model.write("release");
+    const cut = afterTwenty(() => {
+      all.first.wire.isCut = true;
+    });
+    const { outcomes } = await ask(all, texts, cut);
+    assert.deepEqual(outcomes.map(textOrCode), done);
+    // It is there again, and hears that nobody waits: what it holds is dropped, and nothing of it reaches the caller.
+    const left = all.first.seen[0]?.signal;
+    assert(left !== undefined);
+    all.first.wire.isCut = false;
+    if (!left.aborted)
+      await new Promise((resolve) => left.addEventListener("abort", resolve, { once: true }));
+    assert.equal(outcomes.length, texts.length);
+    nothingHeld(all);
+  },
+);
 
-test("the last node is lost: its items fail alone, and the next request says what to do", options, async () => {
-  await using all = await deploy();
-  all.second.wire.sever();
-  await all.edge.knows(1);
-  const { outcomes } = await ask(all, texts, afterTwenty(() => all.first.wire.sever()));
-  assert.deepEqual(outcomes.map(textOrCode), [...done.slice(0, 20), "worker_lost"]);
-  const error = await refusal(ask(all, numbers(1)));
-  assert.equal(error.code, "not_ready");
-  assert(error.retryable);
-  assert((error.retryAfterMs ?? 0) > 0);
-  assert.match(error.message, /--role node/);
-  nothingHeld(all);
-});
+test(
+  "the last node is lost: its items fail alone, and the next request says what to do",
+  options,
+  async () => {
+    await using all = await deploy();
+    all.second.wire.sever();
+    await all.edge.knows(1);
+    const { outcomes } = await ask(
+      all,
+      texts,
+      afterTwenty(() => all.first.wire.sever()),
+    );
+    assert.deepEqual(outcomes.map(textOrCode), [...done.slice(0, 20), "worker_lost"]);
+    const error = await refusal(ask(all, numbers(1)));
+    assert.equal(error.code, "not_ready");
+    assert(error.retryable);
+    assert((error.retryAfterMs ?? 0) > 0);
+    assert.match(error.message, /--role node/);
+    nothingHeld(all);
+  },
+);
 
-test("a request whose nodes are lost as often as an item may be tried goes nowhere any more", options, async () => {
-  await using all = await deploy({ attemptsMax: 1 });
-  const { outcomes } = await ask(all, texts, afterTwenty(() => all.first.wire.sever()));
-  assert.deepEqual(outcomes.map(textOrCode), [...done.slice(0, 20), "worker_lost"]);
-  assert.equal(all.second.seen.length, 0);
-});
+test(
+  "a request whose nodes are lost as often as an item may be tried goes nowhere any more",
+  options,
+  async () => {
+    await using all = await deploy({ attemptsMax: 1 });
+    const { outcomes } = await ask(
+      all,
+      texts,
+      afterTwenty(() => all.first.wire.sever()),
+    );
+    assert.deepEqual(outcomes.map(textOrCode), [...done.slice(0, 20), "worker_lost"]);
+    assert.equal(all.second.seen.length, 0);
+  },
+);
 
 test("an item that ends workers of one node ends none of another", options, async () => {
   await using all = await deploy();
@@ -191,60 +225,79 @@ test("an item that ends workers of one node ends none of another", options, asyn
   assert.equal(all.second.seen.length, 0);
 });
 
-test("a node that stops gives back what it has not done, and gets nothing new", options, async () => {
-  await using all = await deploy();
-  all.second.model.write("release");
-  const stop = afterTwenty(() => {
-    all.first.node.drain();
-    void all.first.fake.local.stop({ drainMs: 0 });
-  });
-  const { outcomes } = await ask(all, texts, stop);
-  assert.deepEqual(outcomes.map(textOrCode), done);
-  const { outcomes: later } = await ask(all, ["7."]);
-  assert.deepEqual(later.map(textOrCode), ["7"]);
-  assert.equal(all.first.seen.length, 1);
-  nothingHeld(all);
-});
+test(
+  "a node that stops gives back what it has not done, and gets nothing new",
+  options,
+  async () => {
+    await using all = await deploy();
+    all.second.model.write("release");
+    const stop = afterTwenty(() => {
+      all.first.node.drain();
+      void all.first.fake.local.stop({ drainMs: 0 });
+    });
+    const { outcomes } = await ask(all, texts, stop);
+    assert.deepEqual(outcomes.map(textOrCode), done);
+    const { outcomes: later } = await ask(all, ["7."]);
+    assert.deepEqual(later.map(textOrCode), ["7"]);
+    assert.equal(all.first.seen.length, 1);
+    nothingHeld(all);
+  },
+);
 
 test("a node that is full refuses, and another takes it", options, async () => {
   const limits = { queuedItemsMax: 4, queuedBytesMax: 10_000_000, requestInputsMax: 10_000 };
   await using all = await deploy({ local: { limits } });
   const holding = ask(all, [`${magic.hold}.`, "1.", "2.", "3."]);
-  const { outcomes } = await ask(all, numbers(3).map((text) => text));
+  const { outcomes } = await ask(
+    all,
+    numbers(3).map((text) => text),
+  );
   assert.deepEqual(outcomes.map(textOrCode), ["1", "2", "3"]);
   for (const { model } of [all.first, all.second]) model.write("release");
   assert.equal((await holding).outcomes.length, 4);
 });
 
-test("NATS is killed and comes back at once: what is open goes on, and nothing comes twice", options, async () => {
-  await using all = await deploy();
-  const { server } = all;
-  const away = afterTwenty(() => {
-    void server.kill().then(async () => {
-      await server.start({ isEmpty: true });
-      for (const { model } of [all.first, all.second]) model.write("release");
+test(
+  "NATS is killed and comes back at once: what is open goes on, and nothing comes twice",
+  options,
+  async () => {
+    await using all = await deploy();
+    const { server } = all;
+    const away = afterTwenty(() => {
+      void server.kill().then(async () => {
+        await server.start({ isEmpty: true });
+        for (const { model } of [all.first, all.second]) model.write("release");
+      });
     });
-  });
-  const { outcomes } = await ask(all, texts, away);
-  assert.deepEqual(outcomes.map(textOrCode), done);
-});
+    const { outcomes } = await ask(all, texts, away);
+    assert.deepEqual(outcomes.map(textOrCode), done);
+  },
+);
 
-test("NATS is away: what is open fails after a bounded wait, and all works again when it is back", options, async () => {
-  await using all = await deploy();
-  const { server, edge } = all;
-  const { outcomes } = await ask(all, texts, afterTwenty(() => void server.kill()));
-  assert.deepEqual(outcomes.map(textOrCode), [...done.slice(0, 20), "worker_lost"]);
-  const error = await refusal(ask(all, numbers(1)));
-  assert.equal(error.code, "not_ready");
-  assert.match(error.message, /NATS is away/);
-  await edge.knows(0);
-  await server.start({ isEmpty: true });
-  await edge.knows(2);
-  all.first.model.write("release");
-  const { outcomes: later } = await ask(all, numbers(3));
-  assert.deepEqual(later.map(textOrCode), ["1", "2", "3"]);
-  nothingHeld(all);
-});
+test(
+  "NATS is away: what is open fails after a bounded wait, and all works again when it is back",
+  options,
+  async () => {
+    await using all = await deploy();
+    const { server, edge } = all;
+    const { outcomes } = await ask(
+      all,
+      texts,
+      afterTwenty(() => void server.kill()),
+    );
+    assert.deepEqual(outcomes.map(textOrCode), [...done.slice(0, 20), "worker_lost"]);
+    const error = await refusal(ask(all, numbers(1)));
+    assert.equal(error.code, "not_ready");
+    assert.match(error.message, /NATS is away/);
+    await edge.knows(0);
+    await server.start({ isEmpty: true });
+    await edge.knows(2);
+    all.first.model.write("release");
+    const { outcomes: later } = await ask(all, numbers(3));
+    assert.deepEqual(later.map(textOrCode), ["1", "2", "3"]);
+    nothingHeld(all);
+  },
+);
 
 test("what is larger than a node takes is refused before it is held", options, async () => {
   await using server = await NatsServer.start();

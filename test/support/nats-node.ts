@@ -57,7 +57,10 @@ export class FakeNode implements AsyncDisposable {
     return node;
   }
 
-  private constructor({ name, submit, task, model, limits: own = {} }: FakeNodeOptions, link: NatsLink) {
+  private constructor(
+    { name, submit, task, model, limits: own = {} }: FakeNodeOptions,
+    link: NatsLink,
+  ) {
     this.name = name;
     this.link = link;
     const watched: Submit = {
@@ -70,7 +73,13 @@ export class FakeNode implements AsyncDisposable {
     const metrics = new Metrics();
     const { nats } = openNatsFront({ submit: new GuardedSubmit(watched), metrics });
     if (nats === undefined) throw new Error("the front speaks NATS");
-    this.listener = startNatsListener({ front: nats, link, limits: { ...limits, ...own }, metrics, log });
+    this.listener = startNatsListener({
+      front: nats,
+      link,
+      limits: { ...limits, ...own },
+      metrics,
+      log,
+    });
     this.announcer = new NodeAnnouncer({
       link,
       options: { role: "node" },
@@ -106,18 +115,32 @@ export class FakeNode implements AsyncDisposable {
   }
 
   #views(): ServerViews {
-    const identity = { name: "test", environment: "test", version: "1", configHash: "0", node: this.name };
+    const identity = {
+      name: "test",
+      environment: "test",
+      version: "1",
+      configHash: "0",
+      node: this.name,
+    };
     const state = (): "draining" | "ready" => (this.isDraining ? "draining" : "ready");
     const views = {
       identity,
-      ready: () => ({ ready: !this.isDraining, state: state(), models: [], notReady: [], deployment: identity }),
+      ready: () => ({
+        ready: !this.isDraining,
+        state: state(),
+        models: [],
+        notReady: [],
+        deployment: identity,
+      }),
       isDraining: () => this.isDraining,
       status: () => ({ pipelines: [], queues: [], stages: [], models: [] }),
       statistics: () => [],
       models: () => [],
     };
     const { isDraining, ...rest } = views;
-    return Object.defineProperty({ ...rest }, "isDraining", { get: isDraining }) as unknown as ServerViews;
+    return Object.defineProperty({ ...rest }, "isDraining", {
+      get: isDraining,
+    }) as unknown as ServerViews;
   }
 }
 
@@ -141,9 +164,17 @@ export class NatsEdge implements AsyncDisposable {
     return edge;
   }
 
-  private constructor({ task, attemptsMax = 3, queuedItemsMax = 10_000 }: NatsEdgeOptions, link: NatsLink) {
+  private constructor(
+    { task, attemptsMax = 3, queuedItemsMax = 10_000 }: NatsEdgeOptions,
+    link: NatsLink,
+  ) {
     this.link = link;
-    this.directory = new Directory({ link, environment: "test", log, onChange: () => this.#changed() });
+    this.directory = new Directory({
+      link,
+      environment: "test",
+      log,
+      onChange: () => this.#changed(),
+    });
     this.submit = new NatsSubmit({
       link,
       directory: this.directory,

@@ -6,14 +6,15 @@ import { type ChoosableNode, chooseNode, costOf } from "#src/nats/choose-node.js
 import { Random } from "../sim/random.js";
 
 function node(instance: string, more: Partial<ChoosableNode> = {}): ChoosableNode {
-  const idle = { isLocal: false, waitMs: 0, loadMs: 0, itemMs: 20, pipelines: 1};
+  const idle = { isLocal: false, waitMs: 0, loadMs: 0, itemMs: 20, pipelines: 1 };
   return { instance, ...idle, ...more };
 }
 
 const first = { items: 1, random: () => 0 };
 
 test("who would take it soonest; resident before a load", () => {
-  const chosen = (...nodes: readonly ChoosableNode[]): string | undefined => chooseNode(nodes, first)?.instance;
+  const chosen = (...nodes: readonly ChoosableNode[]): string | undefined =>
+    chooseNode(nodes, first)?.instance;
   assert.equal(chosen(), undefined);
   assert.equal(chosen(node("a", { waitMs: 100 }), node("b")), "b");
   assert.equal(chosen(node("a", { loadMs: 900 }), node("b", { waitMs: 300 })), "b");
@@ -32,7 +33,9 @@ test("locally where that is as good, and elsewhere where it is not", () => {
 
 test("among those that are about as good one is drawn", () => {
   const nodes = [node("a"), node("b", { waitMs: 2 }), node("c", { waitMs: 500 })];
-  const drawn = [0, 0.4, 0.6, 0.999].map((value) => chooseNode(nodes, { items: 1, random: () => value })?.instance);
+  const drawn = [0, 0.4, 0.6, 0.999].map(
+    (value) => chooseNode(nodes, { items: 1, random: () => value })?.instance,
+  );
   assert.deepEqual(drawn, ["a", "a", "b", "b"]);
 });
 
@@ -51,19 +54,29 @@ interface SimOptions {
  * Edges that hear of each node once a second send items of a made arrival stream to nodes of one pipeline each; the waits that come of it.
  * Everything is drawn from the seed.
  */
-function simulate({ seed, nodes: count, edges, load, choose, isNaive = false }: SimOptions): number[] {
+function simulate({
+  seed,
+  nodes: count,
+  edges,
+  load,
+  choose,
+  isNaive = false,
+}: SimOptions): number[] {
   const random = new Random(seed);
   const itemMs = 20;
   const freeAtMs = Array.from({ length: count }, () => 0);
   const phaseMs = freeAtMs.map(() => random.int(0, 999));
-  const known = Array.from({ length: edges }, () => freeAtMs.map(() => ({ backlog: new Backlog(), saidMs: 0, heardAtMs: -1 })));
+  const known = Array.from({ length: edges }, () =>
+    freeAtMs.map(() => ({ backlog: new Backlog(), saidMs: 0, heardAtMs: -1 })),
+  );
   const waits: number[] = [];
   const gapMs = itemMs / (count * load);
   for (let nowMs = 0; nowMs < 60_000; nowMs += random.gap(gapMs)) {
     const edge = known[random.int(0, edges - 1)] ?? [];
     for (const [at, view] of edge.entries()) {
       // The last whole second of that node's own clock.
-      const saidAtMs = Math.floor((nowMs - (phaseMs[at] ?? 0)) / 1_000) * 1_000 + (phaseMs[at] ?? 0);
+      const saidAtMs =
+        Math.floor((nowMs - (phaseMs[at] ?? 0)) / 1_000) * 1_000 + (phaseMs[at] ?? 0);
       if (saidAtMs <= view.heardAtMs) continue;
       view.heardAtMs = saidAtMs;
       view.saidMs = Math.max(0, (freeAtMs[at] ?? 0) - nowMs);
@@ -91,8 +104,14 @@ function at(part: number, waits: readonly number[]): number {
 for (const seed of [1, 2, 3, 4, 5]) {
   test(`of news that is a second old no herd comes: seed ${seed}`, () => {
     const shape = { seed, nodes: 8, edges: 4, load: 0.7 };
-    const ours = simulate({ ...shape, choose: (nodes, random) => chooseNode(nodes, { items: 1, random }) });
-    const byChance = simulate({ ...shape, choose: (nodes, random) => nodes[Math.floor(random() * nodes.length)] ?? null });
+    const ours = simulate({
+      ...shape,
+      choose: (nodes, random) => chooseNode(nodes, { items: 1, random }),
+    });
+    const byChance = simulate({
+      ...shape,
+      choose: (nodes, random) => nodes[Math.floor(random() * nodes.length)] ?? null,
+    });
     const herd = simulate({
       ...shape,
       isNaive: true,
@@ -110,13 +129,30 @@ test("what a node reckons: what is queued and what runs, over the pipelines that
   const stage = { stage: "s", runs: 1, rows: 1, units: 1, paddedUnits: 1 };
   const estimate = (pipelines: readonly object[], queues: readonly object[] = []) =>
     estimateQueue(
-      { pipelines, queues, stages: [{ model: "m", ...stage, ms: 300 }, { model: "m", ...stage, ms: 100 }] } as never,
-      [{ model: "m", inputs: 40 }, { model: "new", inputs: 0 }],
+      {
+        pipelines,
+        queues,
+        stages: [
+          { model: "m", ...stage, ms: 300 },
+          { model: "m", ...stage, ms: 100 },
+        ],
+      } as never,
+      [
+        { model: "m", inputs: 40 },
+        { model: "new", inputs: 0 },
+      ],
     );
   assert.deepEqual(estimate([up, up]).waits, { realtimeMs: 0, bulkMs: 0 });
   const { waits, itemMs, pipelines } = estimate(
-    [up, { ...up, doing: { predictedMs: 8, forMs: 3 }, items: { ...up.items, inFlight: 4 } }, { ...up, state: "backing-off" }],
-    [{ ...queue, model: "m", items: 6 }, { ...queue, model: "m", class: "bulk", items: 20 }],
+    [
+      up,
+      { ...up, doing: { predictedMs: 8, forMs: 3 }, items: { ...up.items, inFlight: 4 } },
+      { ...up, state: "backing-off" },
+    ],
+    [
+      { ...queue, model: "m", items: 6 },
+      { ...queue, model: "m", class: "bulk", items: 20 },
+    ],
   );
   assert.equal(pipelines, 2);
   assert.equal(itemMs("m"), 10);

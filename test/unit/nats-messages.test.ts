@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MillraceError } from "millrace-client/wire";
+import { TailWriter } from "#src/frames/tail.js";
 import { encodeBeats, readBeat } from "#src/nats/beats.js";
 import { Conversation, type ReceivedMessage } from "#src/nats/conversation.js";
 import {
@@ -15,7 +16,6 @@ import {
 import { encodeEntry, type NodeEntry, readEntry } from "#src/nats/node-entry.js";
 import { encodePart, readPart, type WirePart } from "#src/nats/parts.js";
 import { makeInstance, readBack, subjectsOf } from "#src/nats/subjects.js";
-import { TailWriter } from "#src/frames/tail.js";
 import { NamedTensors } from "#src/work/tensors.js";
 
 interface End {
@@ -27,7 +27,8 @@ interface End {
 
 /** Two ends with a wire between that a test may drop, change or hold parts on. */
 function pair(
-  carry: (part: WirePart, deliver: (part: WirePart) => void) => void = (part, deliver) => deliver(part),
+  carry: (part: WirePart, deliver: (part: WirePart) => void) => void = (part, deliver) =>
+    deliver(part),
   announced: (bytes: number) => boolean = () => true,
 ): readonly [End, End] {
   const ends: End[] = [];
@@ -43,7 +44,8 @@ function pair(
           const part = readPart(bytes);
           assert(part !== null);
           carry(part, (given) => {
-            if (given.kind === "part" || given.kind === "credit") ends[1 - at]?.conversation.receive(given);
+            if (given.kind === "part" || given.kind === "credit")
+              ends[1 - at]?.conversation.receive(given);
           });
           return true;
         },
@@ -74,8 +76,12 @@ function tailOf(bytes: number): TailWriter {
 test("messages of every size arrive whole and in order, and what is large goes in parts", () => {
   const [near, far] = pair();
   const sizes = [0, 1, 7, 8, 70_000, 5_000_000, 3];
-  for (const [at, size] of sizes.entries()) near.conversation.send(JSON.stringify({ at }), tailOf(size));
-  assert.deepEqual(far.got.map(({ head }) => head["at"]), [...sizes.keys()]);
+  for (const [at, size] of sizes.entries())
+    near.conversation.send(JSON.stringify({ at }), tailOf(size));
+  assert.deepEqual(
+    far.got.map(({ head }) => head["at"]),
+    [...sizes.keys()],
+  );
   for (const [at, { tail }] of far.got.entries()) {
     assert.equal(tail.length, sizes[at]);
     assert(tail.every((byte, place) => byte === place % 251));
@@ -99,7 +105,10 @@ test("no more than a window is on its way while nobody takes it, and it goes on 
 });
 
 test("a part that is lost, doubled, wrong or too much breaks the conversation once, and nothing else", () => {
-  const wrong: readonly ((part: Extract<WirePart, { kind: "part" }>, count: number) => WirePart[])[] = [
+  const wrong: readonly ((
+    part: Extract<WirePart, { kind: "part" }>,
+    count: number,
+  ) => WirePart[])[] = [
     (part, count) => (count === 2 ? [] : [part]),
     (part, count) => (count === 2 ? [part, part] : [part]),
     (part, count) => (count === 2 ? [{ ...part, totalBytes: part.totalBytes + 1 }] : [part]),
@@ -151,8 +160,16 @@ test("a head that is no object, nested without end or no JSON breaks the convers
 });
 
 test("bytes of any kind are a part or none, and never more than there are", () => {
-  const whole = encodePart({ kind: "part", sequence: 0, totalBytes: 9, headBytes: 8, offset: 0, bytes: Buffer.from("{}       ") });
-  for (let length = 0; length <= 20; length += 1) assert.equal(readPart(whole.subarray(0, length)), null);
+  const whole = encodePart({
+    kind: "part",
+    sequence: 0,
+    totalBytes: 9,
+    headBytes: 8,
+    offset: 0,
+    bytes: Buffer.from("{}       "),
+  });
+  for (let length = 0; length <= 20; length += 1)
+    assert.equal(readPart(whole.subarray(0, length)), null);
   assert.equal(readPart(whole)?.kind, "part");
   for (let at = 0; at < 20; at += 1) {
     for (const value of [0, 1, 127, 255]) {
@@ -196,7 +213,13 @@ function roundTrip(message: AskMessage): AskMessage {
 test("fields of every kind come back as they were: texts, files, numbers, named tensors", () => {
   const named = new NamedTensors([
     { name: "a", datatype: "FP32", shape: [2], data: Float32Array.of(1.5, -2) },
-    { name: "t", datatype: "BYTES", shape: [2], data: new Uint8Array([104, 105]), lengths: Int32Array.of(1, 1) },
+    {
+      name: "t",
+      datatype: "BYTES",
+      shape: [2],
+      data: new Uint8Array([104, 105]),
+      lengths: Int32Array.of(1, 1),
+    },
     { name: "i", datatype: "INT64", shape: [1], data: BigInt64Array.of(-7n) },
   ]);
   const fields = {
@@ -243,24 +266,50 @@ test("a request of another version, or with a field that lies, is refused by nam
 });
 
 test("answers come back as they were, with codes and what to wait; one of a later version is known as none", () => {
-  const value = { values: { text: "x" }, tensors: { v: { type: "float32", shape: [1], data: Float32Array.of(2) } } } as const;
+  const value = {
+    values: { text: "x" },
+    tensors: { v: { type: "float32", shape: [1], data: Float32Array.of(2) } },
+  } as const;
   const error = new MillraceError("item_failed", "no", { param: "texts[1]" }).toWire();
-  const outcomes = [{ index: 3, value }, { index: 1, error }];
+  const outcomes = [
+    { index: 3, value },
+    { index: 1, error },
+  ];
   const { head, tail } = encodeOutcomes(outcomes);
   const bytes = new Uint8Array(tail?.byteLength ?? 0);
   tail?.copyTo(bytes);
-  const read = (text: string, binary = new Uint8Array(0)) => readAnswer(JSON.parse(text) as never, binary);
+  const read = (text: string, binary = new Uint8Array(0)) =>
+    readAnswer(JSON.parse(text) as never, binary);
   assert.deepEqual(read(head, bytes), { type: "outcomes", outcomes });
-  const full = read(encodeFailed(new MillraceError("queue_full", "full", { retryAfterMs: 70 })).head);
+  const full = read(
+    encodeFailed(new MillraceError("queue_full", "full", { retryAfterMs: 70 })).head,
+  );
   assert(full.type === "failed");
-  assert.deepEqual([full.error.code, full.error.retryAfterMs, full.error.retryable], ["queue_full", 70, true]);
-  const later = read('{"type":"failed","error":{"code":"of_tomorrow","message":"m"},"retryAfterMs":null}');
+  assert.deepEqual(
+    [full.error.code, full.error.retryAfterMs, full.error.retryable],
+    ["queue_full", 70, true],
+  );
+  const later = read(
+    '{"type":"failed","error":{"code":"of_tomorrow","message":"m"},"retryAfterMs":null}',
+  );
   assert(later.type === "failed");
   assert.equal(later.error.code, "internal");
   const timings = { prepareMs: 1, queueMs: 2, computeMs: 3, totalMs: 4 };
-  const summary = { task: "t", model: "m", class: "bulk", inputs: 2, timings, pipelines: { p: 2 } } as const;
+  const summary = {
+    task: "t",
+    model: "m",
+    class: "bulk",
+    inputs: 2,
+    timings,
+    pipelines: { p: 2 },
+  } as const;
   assert.deepEqual(read(encodeDone(summary).head), { type: "done", summary });
-  for (const lie of ['{"type":"outcomes","outcomes":[[0]]}', '{"type":"outcomes"}', '{"type":"done","summary":{}}', "{}"]) {
+  for (const lie of [
+    '{"type":"outcomes","outcomes":[[0]]}',
+    '{"type":"outcomes"}',
+    '{"type":"done","summary":{}}',
+    "{}",
+  ]) {
     assert.throws(() => read(lie));
   }
 });
@@ -268,12 +317,37 @@ test("answers come back as they were, with codes and what to wait; one of a late
 test("subjects and entries of nodes: read again, and strangers' are none", () => {
   const subjects = subjectsOf("mill");
   const [edge, node] = [makeInstance(), makeInstance()];
-  assert.deepEqual(readBack("mill", subjects.back(edge, 7)), { instance: edge, number: 7, node: null });
-  assert.deepEqual(readBack("mill", subjects.backBeat(edge, node)), { instance: edge, number: null, node });
-  for (const wrong of ["", "mill.back.x.1", `mill.back.${edge}`, `mill.back.${edge}.-1`, `mill.back.${edge}.1.2`, `other.back.${edge}.1`, `mill.back.${edge}.beat-x`]) {
+  assert.deepEqual(readBack("mill", subjects.back(edge, 7)), {
+    instance: edge,
+    number: 7,
+    node: null,
+  });
+  assert.deepEqual(readBack("mill", subjects.backBeat(edge, node)), {
+    instance: edge,
+    number: null,
+    node,
+  });
+  for (const wrong of [
+    "",
+    "mill.back.x.1",
+    `mill.back.${edge}`,
+    `mill.back.${edge}.-1`,
+    `mill.back.${edge}.1.2`,
+    `other.back.${edge}.1`,
+    `mill.back.${edge}.beat-x`,
+  ]) {
     assert.equal(readBack("mill", wrong), null, wrong);
   }
-  const model = { name: "m", tasks: ["translate"], ready: true, state: "resident", reason: null, loadMs: 0, itemMs: 3, infoId: "i" };
+  const model = {
+    name: "m",
+    tasks: ["translate"],
+    ready: true,
+    state: "resident",
+    reason: null,
+    loadMs: 0,
+    itemMs: 3,
+    infoId: "i",
+  };
   const entry: NodeEntry = {
     instance: node,
     node: "n1",
@@ -291,7 +365,15 @@ test("subjects and entries of nodes: read again, and strangers' are none", () =>
   };
   assert.deepEqual(readEntry(encodeEntry(entry)), entry);
   const good = JSON.parse(encodeEntry(entry)) as Record<string, unknown>;
-  for (const lie of [{ wire: 9 }, { instance: "a.b" }, { role: "boss" }, { waits: { realtimeMs: -1, bulkMs: 0 } }, { models: [{ ...model, itemMs: "x" }] }, { models: 7 }, { pipelines: null }]) {
+  for (const lie of [
+    { wire: 9 },
+    { instance: "a.b" },
+    { role: "boss" },
+    { waits: { realtimeMs: -1, bulkMs: 0 } },
+    { models: [{ ...model, itemMs: "x" }] },
+    { models: 7 },
+    { pipelines: null },
+  ]) {
     assert.equal(readEntry(JSON.stringify({ ...good, ...lie })), null, JSON.stringify(lie));
   }
   assert.equal(readEntry("{"), null);

@@ -2,7 +2,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isErrorCode, MillraceError } from "millrace-client/wire";
-import type { SubmitEvents, SubmitOutcome, SubmitRequest, SubmitSummary } from "#src/submit/submit.js";
+import type {
+  SubmitEvents,
+  SubmitOutcome,
+  SubmitRequest,
+  SubmitSummary,
+} from "#src/submit/submit.js";
 import { magic } from "../../support/fake-tokens.js";
 import { textOrCode } from "../../support/local.js";
 import { FakeModel } from "../../support/pool.js";
@@ -87,12 +92,22 @@ function testOutcomes(trying: Trying): void {
   trying("each input has one outcome at its place, and bad ones fail alone", async (open) => {
     const texts = ["1 2.\n 3 4. 5.", "bad", "  ", `6. ${magic.itemFailed}. 7.`, "8 9."];
     const order: string[] = [];
-    const { outcomes, summary } = await ask(open, requestOf(texts, { fields: { texts, beams: 2 } }), {
-      onInputs: (inputs) => order.push(`inputs ${inputs.length}`),
-      onAccepted: () => order.push("accepted"),
-      onOutcome: () => order.push("outcome"),
-    });
-    assert.deepEqual(inOrder(outcomes), ["2 1\n 4 3 5", "input_too_long", "", "item_failed", "9 8"]);
+    const { outcomes, summary } = await ask(
+      open,
+      requestOf(texts, { fields: { texts, beams: 2 } }),
+      {
+        onInputs: (inputs) => order.push(`inputs ${inputs.length}`),
+        onAccepted: () => order.push("accepted"),
+        onOutcome: () => order.push("outcome"),
+      },
+    );
+    assert.deepEqual(inOrder(outcomes), [
+      "2 1\n 4 3 5",
+      "input_too_long",
+      "",
+      "item_failed",
+      "9 8",
+    ]);
     assert.deepEqual(order, ["inputs 5", "accepted", ...texts.map(() => "outcome")]);
     const { task, model, inputs, pipelines } = summary;
     assert.deepEqual([task, model, summary.class, inputs], ["numbers", "fake", "realtime", 5]);
@@ -109,7 +124,10 @@ function testOutcomes(trying: Trying): void {
         if (index !== 0 && had === 1) model.write("release");
       },
     });
-    assert.deepEqual(inOrder(outcomes), [String(magic.hold), ...numbers(40).map((text) => text.slice(0, -1))]);
+    assert.deepEqual(inOrder(outcomes), [
+      String(magic.hold),
+      ...numbers(40).map((text) => text.slice(0, -1)),
+    ]);
   });
 
   trying("thousands of outcomes, some of them large, each once", async (open) => {
@@ -138,8 +156,18 @@ function testOutcomes(trying: Trying): void {
     const request = requestOf(numbers(2), { ...more, deadlineAtMs: performance.now() + inMs });
     const { summary } = await ask(open, request);
     assert.equal(summary.class, "bulk");
-    const { tenant, class: workClass, model, id, deadlineAtMs, fields } = open.seen.at(-1)?.request ?? {};
-    assert.deepEqual({ tenant, class: workClass, model, id, fields }, { ...more, fields: request.fields });
+    const {
+      tenant,
+      class: workClass,
+      model,
+      id,
+      deadlineAtMs,
+      fields,
+    } = open.seen.at(-1)?.request ?? {};
+    assert.deepEqual(
+      { tenant, class: workClass, model, id, fields },
+      { ...more, fields: request.fields },
+    );
     const leftMs = (deadlineAtMs ?? 0) - performance.now();
     assert(leftMs > 0 && leftMs <= inMs, String(leftMs));
   });
@@ -211,7 +239,9 @@ function testEnds(trying: Trying): void {
     const onOutcome = (): void => {
       had += 1;
     };
-    const asked = codeOf(ask(open, requestOf([`${magic.hold}.`]), { signal: leaving.signal, onOutcome }));
+    const asked = codeOf(
+      ask(open, requestOf([`${magic.hold}.`]), { signal: leaving.signal, onOutcome }),
+    );
     await arrived(open, 1);
     leaving.abort();
     assert.equal((await asked).code, "cancelled");
