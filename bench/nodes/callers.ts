@@ -54,7 +54,7 @@ export async function askBulk(
   const each = client.translateEach(texts, {
     beams: 1,
     class: "bulk",
-    requestInputsMax: 500,
+    requestInputsMax: Math.min(500, Math.ceil(texts.length / (8 * nodes))),
     requestsAtOnce: 4 * nodes,
   });
   let step = await each.next();
