@@ -13,6 +13,7 @@ import { type Entrance, openEntrance } from "./access/entrance.js";
 import { GuardedSubmit } from "./access/guarded-submit.js";
 import type { Backend, OpenBackend } from "./backend/backend.js";
 import { openDeployedBackend } from "./backend/deployed-backend.js";
+import { openJobs } from "./backend/open-jobs.js";
 import { absentModels } from "./front/absent-models.js";
 import { openBertFront } from "./front/bert-as-service/bert-as-service.js";
 import { callRouteOf } from "./front/call-route.js";
@@ -27,9 +28,8 @@ import { openOpenAiFront } from "./front/openai/openai.js";
 import { openApiDocument } from "./front/openapi.js";
 import { openStreamsFront } from "./front/streams/streams.js";
 import { openTeiFront } from "./front/tei/tei.js";
-import type { JobWork, OpenJobs } from "./jobs/job-work.js";
+import type { JobWork } from "./jobs/job-work.js";
 import type { CallRoute } from "./jobs/jobs.js";
-import { openKeptJobs } from "./jobs/open-jobs.js";
 import type { HeldByListener } from "./listen/http/listener.js";
 import {
   closeListeners,
@@ -72,8 +72,6 @@ export interface ServerParts {
   /** Ends the start: what was begun is stopped, and `startServer` rejects with the signal's reason. */
   readonly signal?: AbortSignal;
   readonly openBackend: OpenBackend;
-  /** Default: where the options say. */
-  readonly openJobs?: OpenJobs;
 }
 
 export interface MillraceServer extends AsyncDisposable {
@@ -141,9 +139,9 @@ export async function startServer(
     );
     const { log } = parts;
     const { views } = backend;
-    const { openJobs = openKeptJobs } = parts;
-    const keeping = openJobs({ options, views, log }, link);
-    jobs = await unlessAborted(signal, keeping, async (late) => late?.stop({ drainMs: 0 }));
+    jobs = await unlessAborted(signal, openJobs({ options, views, log }, link), async (late) =>
+      late?.stop({ drainMs: 0 }),
+    );
     const wired = { options, metrics, log, entrance };
     const opened = openFronts(backend, { ...wired, jobs, terminate: terminated.resolve });
     const listening = openListeners(opened.spoken, { ...wired, views, link });

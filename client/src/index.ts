@@ -22,7 +22,7 @@ export type { ExpectedDeployment } from "./expect.js";
 export type { Inference, InferOptions, TensorInput, TensorOutput } from "./infer.js";
 export type { JobInput, JobInputs } from "./job-lines.js";
 export type {
-  DurableJobs,
+  ClientJobs,
   JobFollowOptions,
   JobListOptions,
   JobResultsOptions,

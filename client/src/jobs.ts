@@ -55,7 +55,7 @@ export interface JobResultsOptions extends JobFollowOptions {
   readonly wait?: boolean;
 }
 
-export interface DurableJobsParts {
+export interface ClientJobsParts {
   readonly transport: Transport;
   readonly retry: RetryPolicy;
   readonly closed: AbortSignal;
@@ -66,10 +66,10 @@ export interface DurableJobsParts {
 const followDefaults: Readonly<Record<"awayMsMax", number>> = { awayMsMax: 600_000 };
 
 /** `client.jobs`. Everything that it throws is a `MillraceError`, but for what a caller's own source throws. */
-export class DurableJobs {
-  readonly #parts: DurableJobsParts;
+export class ClientJobs {
+  readonly #parts: ClientJobsParts;
 
-  constructor(parts: DurableJobsParts) {
+  constructor(parts: ClientJobsParts) {
     this.#parts = parts;
   }
 

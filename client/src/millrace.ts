@@ -38,7 +38,7 @@ import {
   readInference,
   readInferFailure,
 } from "./infer.js";
-import { DurableJobs } from "./jobs.js";
+import { ClientJobs } from "./jobs.js";
 import { type IndexedOcr, type Ocr, type OcrEachOptions, type OcrOptions, ocrTask } from "./ocr.js";
 import { gatherPictures, type Picture, type Pictures, pictureInputs } from "./pictures.js";
 import { policyOf } from "./policy.js";
@@ -149,7 +149,7 @@ const limitDefaults: Readonly<Record<"headMsMax" | "silenceMsMax" | "bulkThresho
  */
 export class Millrace implements AsyncDisposable {
   /** Work that survives: submitted here, and fetched whenever one likes. */
-  readonly jobs: DurableJobs;
+  readonly jobs: ClientJobs;
   readonly #transport: Transport;
   readonly #retry: RetryPolicy;
   readonly #streams: StreamTransport | null;
@@ -178,7 +178,7 @@ export class Millrace implements AsyncDisposable {
     this.#transport = transport;
     this.#retry = retry;
     const { tenant } = options;
-    this.jobs = new DurableJobs({
+    this.jobs = new ClientJobs({
       transport,
       retry,
       closed: this.#closed.signal,

@@ -39,7 +39,7 @@ export interface NodeSide {
   /** Those that its pipelines serve. */
   models(): readonly ModelInfo[];
   /** What the model is asked for: its own task first. Empty: it is not served. */
-  tasksOf(model: string): readonly string[];
+  readonly tasksOf: (model: string) => readonly string[];
   /** Called when a model or a pipeline came or went. The function that comes back ends it. */
   onChange(listener: () => void): () => void;
 }

@@ -10,7 +10,7 @@ import { MillraceError } from "millrace-client/wire";
 import { messageBytesMaxOf } from "../listen/nats/listener.js";
 import type { NatsLink } from "../nats/connection.js";
 import { Directory } from "../nats/directory.js";
-import { NatsSubmit } from "../submit/nats/nats-submit.js";
+import { type Here, NatsSubmit } from "../submit/nats/nats-submit.js";
 import type { Submit } from "../submit/submit.js";
 import { tasks } from "../tasks/table.js";
 import type { ModelRepository } from "../work/model-repository.js";
@@ -40,9 +40,10 @@ class Membership {
   readonly #parts: BackendParts;
   #announcer: NodeAnnouncer | null = null;
 
-  constructor(parts: BackendParts, link: NatsLink) {
+  constructor(parts: BackendParts, link: NatsLink, side: NodeSide | null) {
     const { options } = parts.configuration;
     const { log, metrics } = parts;
+    const here = side === null ? {} : { here: hereOf(side, options.node) };
     this.#parts = parts;
     this.link = link;
     const onChange = (): void => this.catalogue.look();
@@ -57,6 +58,7 @@ class Membership {
       limits: options,
       bulkThreshold: options.bulkThreshold,
       attemptsMax: options.attemptsMax,
+      ...here,
       observer: {
         ended: (node, workClass, code) => {
           if (code === null) metrics.itemsDone(workClass, 1);
@@ -94,13 +96,17 @@ class Membership {
   }
 }
 
+function hereOf({ submit, tasksOf }: NodeSide, node: string): Here {
+  return { node, submit, serves: (model, task) => tasksOf(model).includes(task) };
+}
+
 class EdgeBackend implements Backend {
   readonly views: EdgeViews;
   readonly #members: Membership;
   #isDraining = false;
 
   constructor(parts: BackendParts, link: NatsLink) {
-    this.#members = new Membership(parts, link);
+    this.#members = new Membership(parts, link, null);
     const { catalogue, directory, submit } = this.#members;
     const isDraining = (): boolean => this.#isDraining;
     this.views = new EdgeViews({ parts, link, catalogue, directory, submit, isDraining });
@@ -146,7 +152,7 @@ class NodeBackend implements Backend {
     this.#local = local;
     if (local.repository !== undefined) this.repository = local.repository;
     this.node = node;
-    this.#members = new Membership(parts, link);
+    this.#members = new Membership(parts, link, node);
     const { directory, catalogue, submit } = this.#members;
     const isNode = parts.configuration.options.role === "node";
     this.submit = isNode

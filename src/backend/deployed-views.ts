@@ -11,9 +11,11 @@ import type {
 import type { NatsLink } from "../nats/connection.js";
 import type { Directory, KnownNode } from "../nats/directory.js";
 import type { NatsSubmit } from "../submit/nats/nats-submit.js";
-import type { ModelStatistics, NodesView, ServerViews } from "../work/views.js";
+import type { ModelStatistics, ServerViews } from "../work/views.js";
 import type { BackendParts } from "./backend.js";
 import type { ModelCatalogue } from "./model-catalogue.js";
+
+type NodesView = ReturnType<NonNullable<ServerViews["nodes"]>>;
 
 interface Seen {
   readonly link: NatsLink;

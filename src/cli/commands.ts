@@ -6,6 +6,7 @@ import { registerConfig } from "./config.js";
 import { registerConvert } from "./convert.js";
 import { registerEmbed } from "./embed.js";
 import { registerInspect } from "./inspect-command.js";
+import { registerJobs } from "./jobs.js";
 import { registerKeys } from "./keys.js";
 import { registerNodes } from "./nodes.js";
 import { registerOcr } from "./ocr.js";
@@ -33,6 +34,7 @@ export function registerCommands(program: Command): void {
   registerClassify(program);
   registerRerank(program);
   registerOcr(program);
+  registerJobs(program);
   program.commandsGroup("Model folders:");
   registerConvert(program);
   registerInspect(program);

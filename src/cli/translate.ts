@@ -2,21 +2,19 @@
 import { type Command, Option } from "commander";
 import { MillraceError, type TranslateEachOptions, type TranslateResult } from "millrace-client";
 import type { BulkOutcome, BulkOutput, BulkSource, InputPlace } from "./bulk/entry.js";
-import { addBulkFlags, type BulkFlags, clientOf, fieldsOf, wholeNumber } from "./bulk/flags.js";
+import { addBulkFlags, clientOf, fieldsOf, wholeNumber } from "./bulk/flags.js";
 import { lineSource, linesOf } from "./bulk/lines.js";
 import { ProgressBar } from "./bulk/progress-bar.js";
 import { runBulk } from "./bulk/run-bulk.js";
 import { summaryText } from "./bulk/summary.js";
 import { openTextOutput, type TextOutput } from "./bulk/text-output.js";
 import { exitCodes } from "./exit-codes.js";
+import type { DurableFlags } from "./jobs/durable-translate.js";
 import { runRemote } from "./remote.js";
 
-interface TranslateFlags extends BulkFlags {
-  readonly datafile?: string;
-  readonly beams?: number;
-  readonly nBest?: number;
+interface TranslateFlags extends DurableFlags {
   readonly requestTexts?: number;
-  readonly json?: boolean;
+  readonly durable?: boolean;
 }
 
 const examples = `
@@ -24,6 +22,7 @@ Examples:
   $ millrace translate "Where is the station?" "Good morning."
   $ echo "Good morning." | millrace translate
   $ millrace translate --datafile book.en.txt --out book.zh.txt     a line in is a line out
+  $ millrace translate --datafile huge.txt --out huge.zh.txt --durable    the server keeps it; again: goes on
   $ millrace translate "Good morning." --beams 4 --n-best 3 --json
 `;
 
@@ -44,6 +43,8 @@ export function registerTranslate(program: Command): void {
     )
     .addOption(new Option("--batch-size <n>").argParser(wholeNumber).hideHelp())
     .option("--json", "one JSON object a line instead of text")
+    .option("--durable", "as a job that the server keeps; the same command again goes on with it")
+    .option("--restart", "with --durable: another job, and --out anew")
     .addHelpText("after", examples);
   addBulkFlags(command).action((texts: string[], flags: TranslateFlags & FormerFlags) =>
     runRemote((signal) => translate(texts, withoutFormer(flags), signal)),
@@ -55,6 +56,10 @@ async function translate(
   flags: TranslateFlags,
   signal: AbortSignal,
 ): Promise<number> {
+  if (flags.durable === true) return await durably(args, flags, signal);
+  if (flags.restart === true) {
+    throw new MillraceError("option_invalid", "--restart says nothing without --durable");
+  }
   const source = await sourceOf(args, flags, signal);
   await using out = await openTextOutput(flags.out, { input: flags.datafile ?? null, signal });
   await using client = clientOf(flags);
@@ -71,6 +76,19 @@ async function translate(
     process.stderr.write(summaryText(facts, flags.jsonSummary === true));
   }
   return sums.failed > 0 ? exitCodes.itemsFailed : exitCodes.ok;
+}
+
+async function durably(
+  args: readonly string[],
+  flags: TranslateFlags,
+  signal: AbortSignal,
+): Promise<number> {
+  if (args.length > 0) throw new MillraceError("option_invalid", "--durable takes no texts");
+  if (flags.requestTexts !== undefined) {
+    throw new MillraceError("option_invalid", "--request-texts says nothing with --durable");
+  }
+  const { translateDurably } = await import("./jobs/durable-translate.js");
+  return await translateDurably(flags, signal);
 }
 
 /** A blank line is not sent: there is nothing in it to translate. */

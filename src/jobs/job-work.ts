@@ -1,6 +1,5 @@
 /** The store, `Jobs` over it, and what runs them, as one thing that is opened, started, drained and stopped. */
 import type { Log } from "../log.js";
-import type { NatsLink } from "../nats/connection.js";
 import type { Options } from "../options/options.js";
 import type { ServerViews } from "../work/views.js";
 import type { ChunkQueue } from "./chunk-queue.js";
@@ -18,9 +17,6 @@ export interface OpenJobsParts {
   readonly views: Pick<ServerViews, "models" | "isDraining">;
   readonly log: Log;
 }
-
-/** Null: the options say that none are kept. `link`: where the server is one of a deployment. */
-export type OpenJobs = (parts: OpenJobsParts, link: NatsLink | null) => Promise<JobWork | null>;
 
 export interface JobWorkParts extends OpenJobsParts {
   /** Both are closed with it. */

@@ -16,7 +16,7 @@ import { isJsonObject, type JsonObject } from "../work/payload.js";
 import { encodePart, type WirePart } from "./parts.js";
 
 /** May be on its way in one direction of one conversation. */
-export const windowBytes: number = 1024 * 1024;
+const windowBytes = 1024 * 1024;
 /** Of one part, however large a message NATS takes: others come in between. */
 const partBytesMost = 128 * 1024;
 

@@ -17,10 +17,8 @@ export interface ServerViews {
   /** Of the models that are served. */
   statistics(): readonly ModelStatistics[];
   /** The servers of the deployment, this one among them; absent where it is none of one. */
-  nodes?(): NodesView;
+  nodes?(): Pick<NodesResponse, "nats" | "nodes">;
 }
-
-export type NodesView = Pick<NodesResponse, "nats" | "nodes">;
 
 /** How often, and how long all of them took together. */
 export interface TimedCount {

@@ -140,6 +140,18 @@ const calls: Readonly<Record<string, readonly Call[]>> = {
     { body: { model: "words", input: ["a", "nan"] }, status: 422 },
     { body: { model: "nobody", input: "a" }, status: 404 },
   ],
+  // With a folder for jobs: openai-batches.test.ts.
+  "POST /v1/files": [{ type: "multipart/form-data; boundary=B", body: "--B--", status: 501 }],
+  "GET /v1/files": [{ at: "/v1/files?limit=1&purpose=batch", status: 501 }],
+  "GET /v1/files/{file_id}": [{ at: "/v1/files/file-1", status: 501 }],
+  "DELETE /v1/files/{file_id}": [{ at: "/v1/files/file-1", status: 501 }],
+  "GET /v1/files/{file_id}/content": [{ at: "/v1/files/file-1/content", status: 501 }],
+  "POST /v1/batches": [
+    { body: { input_file_id: "f", endpoint: "e", completion_window: "24h" }, status: 501 },
+  ],
+  "GET /v1/batches": [{ status: 501 }],
+  "GET /v1/batches/{batch_id}": [{ at: "/v1/batches/batch_1", status: 501 }],
+  "POST /v1/batches/{batch_id}/cancel": [{ at: "/v1/batches/batch_1/cancel", status: 501 }],
   "GET /v1/models/{model}": [{ at: "/v1/models/words" }, { at: "/v1/models/nobody", status: 404 }],
   "POST /v2/translate": [
     { body: { text: ["Yes."], target_lang: "ZH", show_billed_characters: true } },

@@ -3,10 +3,16 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MillraceError } from "millrace-client/wire";
 import type { LocalSubmitOptions } from "#src/submit/local/local-submit.js";
-import type { SubmitOutcome, SubmitRequest, SubmitSummary } from "#src/submit/submit.js";
+import type { SubmitOutcome, SubmitSummary } from "#src/submit/submit.js";
 import { magic } from "../support/fake-tokens.js";
 import { FakeLocal, textOrCode } from "../support/local.js";
-import { FakeNode, NatsEdge, type NatsEdgeOptions, Wire } from "../support/nats-node.js";
+import {
+  FakeNode,
+  type FakeNodeOptions,
+  NatsEdge,
+  type NatsEdgeOptions,
+  Wire,
+} from "../support/nats-node.js";
 import { NatsServer, skipWithoutNats } from "../support/nats-server.js";
 import { numbersTask } from "../support/numbers-task.js";
 import { FakeModel } from "../support/pool.js";
@@ -25,17 +31,13 @@ class WiredNode implements AsyncDisposable {
     server: NatsServer,
     name: string,
     local: Partial<LocalSubmitOptions> = {},
+    limits: FakeNodeOptions["limits"] = {},
   ): Promise<WiredNode> {
     const wire = await Wire.to(server.port);
     const own = new WiredNode(wire, local);
     await own.fake.events.next("loaded");
-    own.node = await FakeNode.start({
-      url: wire.url,
-      name,
-      submit: own.fake.local,
-      task: task.name,
-      model: "fake",
-    });
+    const parts = { url: wire.url, name, task: task.name, model: "fake", limits };
+    own.node = await FakeNode.start({ ...parts, submit: own.fake.local });
     return own;
   }
 
@@ -99,11 +101,10 @@ async function ask(
   { edge }: Pick<Deployment, "edge">,
   texts: readonly string[],
   onOutcome: (outcome: SubmitOutcome) => void = () => {},
-  more: Partial<SubmitRequest> = {},
 ): Promise<Asked> {
   const outcomes: SubmitOutcome[] = [];
   const asked = { id: "r", task: "numbers", model: null, class: null, tenant: "default" };
-  const request = { ...asked, fields: { texts }, deadlineAtMs: null, payloadBytes: 10, ...more };
+  const request = { ...asked, fields: { texts }, deadlineAtMs: null, payloadBytes: 10 };
   const summary = await edge.submit.submit(request, new AbortController().signal, {
     onOutcome: (outcome) => {
       outcomes.push(outcome);
@@ -309,3 +310,39 @@ test("what is larger than a node takes is refused before it is held", options, a
   assert.equal(error.code, "body_too_large");
   assert.equal(node.seen.length, 0);
 });
+
+test("an edge holds no more than its own queue takes", options, async () => {
+  await using all = await deploy({ queuedItemsMax: 10 });
+  const holding = ask(all, [`${magic.hold}.`, ...numbers(7)]);
+  const full = await refusal(ask(all, numbers(3)));
+  assert.equal(full.code, "queue_full");
+  assert((full.retryAfterMs ?? 0) > 0);
+  assert.equal((await refusal(ask(all, numbers(11)))).code, "too_many_items");
+  for (const { model } of [all.first, all.second]) model.write("release");
+  await holding;
+  nothingHeld(all);
+});
+
+test(
+  "a node has no more requests of others than connections, and drops those of an edge that is gone",
+  options,
+  async () => {
+    await using server = await NatsServer.start();
+    await using wire = await Wire.to(server.port);
+    await using other = await NatsEdge.start({ url: wire.url, task });
+    await using edge = await NatsEdge.start({ url: server.url, task });
+    await using node = await WiredNode.start(server, "n1", {}, { connectionsMax: 1 });
+    await Promise.all([edge.knows(1), other.knows(1)]);
+    const gone = ask({ edge: other }, [`${magic.hold}.`]);
+    const failed = gone.then(({ outcomes }) => outcomes.map(textOrCode));
+    while (node.seen.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    assert.equal((await refusal(ask({ edge }, ["1."]))).code, "queue_full");
+    const left = node.seen[0]?.signal;
+    assert(left !== undefined);
+    wire.isCut = true;
+    await new Promise((resolve) => left.addEventListener("abort", resolve, { once: true }));
+    node.model.write("release");
+    assert.deepEqual((await ask({ edge }, ["1."])).outcomes.map(textOrCode), ["1"]);
+    assert.deepEqual(await failed, ["worker_lost"]);
+  },
+);

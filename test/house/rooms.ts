@@ -72,7 +72,7 @@ export const keptPackages: Readonly<Record<string, readonly string[]>> = {
   lmdb: ["src/jobs/lmdb"],
   "@nats-io/transport-node": ["src/nats"],
   "@nats-io/jetstream": ["src/nats", "src/jobs/jetstream"],
-  "@nats-io/kv": ["src/nats", "src/jobs/jetstream"],
+  "@nats-io/kv": ["src/nats"],
   "@nats-io/obj": ["src/nats"],
   zeromq: ["src/listen/zmq/sockets.ts"],
   ws: ["src/listen/websocket"],

@@ -37,6 +37,9 @@ const knowing: Readonly<
       // Its folders.
       "src/tasks/translation/",
       "src/cli/translate.ts",
+      // Examples, and the way of `translate --durable`.
+      "src/cli/jobs.ts",
+      "src/cli/jobs/",
       // The protocol is for nothing else.
       "src/front/ectransformer/",
       "client/src/translate.ts",

@@ -37,7 +37,7 @@ export interface FakeNodeOptions {
   readonly submit: Submit;
   readonly task: string;
   readonly model: string;
-  readonly limits?: Partial<typeof limits>;
+  readonly limits?: Partial<typeof limits> | undefined;
 }
 
 /** A server with pipelines, as its edges know it. */

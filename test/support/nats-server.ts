@@ -20,6 +20,8 @@ export interface NatsServerOptions {
   readonly token?: string;
   /** PEM. With `ca` clients must show a certificate. */
   readonly tls?: { readonly cert: string; readonly key: string; readonly ca?: string };
+  /** Bytes that JetStream may keep. Default: what the disk has. */
+  readonly maxFileStore?: number;
   /** Further lines of its configuration. */
   readonly config?: string;
 }
@@ -130,8 +132,9 @@ export class NatsServer implements AsyncDisposable {
   }
 
   async #config(): Promise<string> {
-    const { user, password = "", token, tls, config = "" } = this.#options;
-    const lines = [`jetstream { store_dir: ${JSON.stringify(this.storeDir)} }`, config];
+    const { user, password = "", token, tls, maxFileStore, config = "" } = this.#options;
+    const limit = maxFileStore === undefined ? "" : `, max_file_store: ${maxFileStore}`;
+    const lines = [`jetstream { store_dir: ${JSON.stringify(this.storeDir)}${limit} }`, config];
     const who = JSON.stringify;
     if (user !== undefined) {
       lines.push(`authorization { user: ${who(user)}, password: ${who(password)} }`);

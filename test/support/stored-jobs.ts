@@ -1,5 +1,5 @@
 /** Heads of files and jobs as fronts would make them. */
-import type { NewFile, NewJob } from "#src/jobs/store.js";
+import type { ChunkResults, NewFile, NewJob } from "#src/jobs/store.js";
 
 export function newFileHead(id: string, given: Partial<NewFile> = {}): NewFile {
   return {
@@ -32,5 +32,20 @@ export function jobOn(fileId: string, given: Partial<NewJob> & Pick<NewJob, "id"
     callbackUrl: null,
     state: "queued",
     ...given,
+  };
+}
+
+/** Of one line that succeeded. */
+export function resultsOf(index: number, body = `result ${index}\n`): ChunkResults {
+  const bytes = Buffer.from(body);
+  return {
+    index,
+    firstLine: index,
+    lines: 1,
+    succeeded: 1,
+    failed: 0,
+    outputBytes: bytes.length,
+    errorBytes: 0,
+    body: bytes,
   };
 }

@@ -1,10 +1,22 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import type { ChunkQueue } from "#src/jobs/chunk-queue.js";
+import type { StoredJob } from "#src/jobs/store.js";
 import { type LinkedStore, openLinkedStore } from "../support/jetstream-store.js";
 import { NatsServer, skipWithoutNats } from "../support/nats-server.js";
-import { jobOn, newFileHead } from "../support/stored-jobs.js";
+import { jobOn, newFileHead, resultsOf } from "../support/stored-jobs.js";
 
-async function makeJob({ store }: LinkedStore, id: string, chunks: number, tenant = "default") {
+const skip = skipWithoutNats;
+const { signal } = new AbortController();
+
+async function makeJob(
+  { store }: LinkedStore,
+  { id, chunks, tenant = "default" }: { id: string; chunks: number; tenant?: string },
+): Promise<StoredJob> {
   const writing = await store.beginFile(newFileHead(`file-${id}`));
   for (let i = 0; i < chunks; i++) {
     await writing.add({ firstLine: i, lines: 1, bytes: Buffer.from(`${i}\n`) });
@@ -13,23 +25,241 @@ async function makeJob({ store }: LinkedStore, id: string, chunks: number, tenan
   return (await store.createJob(jobOn(`file-${id}`, { id, tenant }))).job;
 }
 
-test("thin queue", { skip: skipWithoutNats }, async () => {
+/** Takes what is there, until nothing came for a while. */
+async function takeRest(queue: ChunkQueue, restMs = 700): Promise<readonly string[]> {
+  const seen: string[] = [];
+  for (;;) {
+    try {
+      const taken = await queue.take(AbortSignal.timeout(restMs));
+      seen.push(`${taken.jobId} ${taken.index}`);
+      await taken.done();
+    } catch (error) {
+      if (error instanceof Error && error.name === "TimeoutError") return seen;
+      throw error;
+    }
+  }
+}
+
+function allOf(id: string, chunks: number): readonly string[] {
+  return Array.from({ length: chunks }, (_, index) => `${id} ${index}`);
+}
+
+function sorted(seen: readonly string[]): readonly string[] {
+  return seen.toSorted((a, b) => Number(a.split(" ")[1]) - Number(b.split(" ")[1]));
+}
+
+test("two servers share a job's chunks: each one once, however often and by whom it is offered", {
+  skip,
+}, async () => {
   await using nats = await NatsServer.start();
   await using a = await openLinkedStore(nats.url);
   await using b = await openLinkedStore(nats.url);
-  const qa = a.store.openQueue();
-  const qb = b.store.openQueue();
-  const job = await makeJob(a, "job-1", 20);
-  const { signal } = new AbortController();
-  await qa.offer(job);
-  await qb.offer(job);
-  const seen: number[] = [];
-  for (let i = 0; i < 10; i++) {
-    for (const queue of [qa, qb]) {
-      const taken = await queue.take(signal);
-      seen.push(taken.index);
-      await taken.done();
-    }
+  const queues = [a.store.openQueue(), b.store.openQueue()];
+  const job = await makeJob(a, { id: "job-1", chunks: 40 });
+  // Chunks with results are nobody's work.
+  assert.ok(await a.store.commit("job-1", resultsOf(3)));
+  await Promise.all(queues.flatMap((queue) => [queue.offer(job), queue.offer(job)]));
+  const seen = await Promise.all(queues.map((queue) => takeRest(queue)));
+  assert.ok(seen.every((each) => each.length > 0));
+  assert.deepEqual(
+    sorted(seen.flat()),
+    allOf("job-1", 40).filter((each) => each !== "job-1 3"),
+  );
+});
+
+test("tenants take turns, whoever has more, and jobs of one go in their order", {
+  skip,
+}, async () => {
+  await using nats = await NatsServer.start();
+  await using a = await openLinkedStore(nats.url);
+  const queue = a.store.openQueue();
+  for (const [id, tenant] of [
+    ["large", "Ä tenant. with *, > and a long, long name".repeat(4)],
+    ["later", "Ä tenant. with *, > and a long, long name".repeat(4)],
+    ["small", "b"],
+  ] as const) {
+    const job = await makeJob(a, { id, chunks: id === "small" ? 3 : 6, tenant });
+    await queue.offer(job);
+    // Laid out by whoever takes first: its first chunk is there then, and goes back.
+    const first = await queue.take(signal);
+    await first.giveBack(0);
   }
-  assert.deepEqual(seen, [...Array(20).keys()]);
+  const seen = await takeRest(queue);
+  const small = seen.filter((each) => each.startsWith("small"));
+  assert.equal(small.length, 3);
+  // A turn of the other one between each two of them.
+  const at = small.map((each) => seen.indexOf(each));
+  assert.ok(
+    at.every((each, index) => index === 0 || each - (at[index - 1] ?? 0) === 2),
+    `${seen}`,
+  );
+  assert.equal(seen.filter((each) => each.startsWith("large")).length, 6);
+  const firstLater = seen.findIndex((each) => each.startsWith("later"));
+  const large = seen.filter((each) => each.startsWith("large")).map((each) => seen.indexOf(each));
+  assert.ok(large.filter((each) => each > firstLater).length <= 1, seen.join());
+});
+
+test("the chunk of a server that was killed goes to another one, and its results are there once", {
+  skip,
+}, async () => {
+  await using nats = await NatsServer.start();
+  await using a = await openLinkedStore(nats.url);
+  const queue = a.store.openQueue({ ackWaitMs: 1_000 });
+  await queue.offer(await makeJob(a, { id: "job-1", chunks: 4 }));
+  const entry = fileURLToPath(new URL("../support/take-chunks.js", import.meta.url));
+  const child = spawn(process.execPath, [entry, nats.url, "2", "1000"], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const held: string[] = [];
+  for await (const line of createInterface({ input: child.stdout })) {
+    held.push(line);
+    if (held.length === 2) break;
+  }
+  child.kill("SIGKILL");
+  await once(child, "exit");
+  assert.deepEqual(sorted(held), ["job-1 0", "job-1 1"]);
+  assert.deepEqual(sorted(await takeRest(queue, 2_500)), allOf("job-1", 4));
+});
+
+test("of two servers that both ran a chunk one commits it", { skip }, async () => {
+  await using nats = await NatsServer.start();
+  await using a = await openLinkedStore(nats.url);
+  await using b = await openLinkedStore(nats.url);
+  await makeJob(a, { id: "job-1", chunks: 30 });
+  const commits = await Promise.all(
+    Array.from({ length: 60 }, (_, at) =>
+      (at % 2 === 0 ? a : b).store.commit("job-1", resultsOf(at >> 1)),
+    ),
+  );
+  assert.equal(commits.filter(Boolean).length, 30);
+  for (const { store } of [a, b]) {
+    const progress = (await store.job("job-1"))?.progress;
+    assert.deepEqual(progress?.chunks, 30);
+    assert.equal(progress?.succeeded, 30);
+  }
+});
+
+test("a server that drains hands back what it holds, and it is somebody else's at once", {
+  skip,
+}, async () => {
+  await using nats = await NatsServer.start();
+  await using a = await openLinkedStore(nats.url);
+  await using b = await openLinkedStore(nats.url);
+  const [ending, other] = [a.store.openQueue(), b.store.openQueue()];
+  await ending.offer(await makeJob(a, { id: "job-1", chunks: 3 }));
+  const first = await ending.take(signal);
+  const waiting = other.take(signal);
+  const second = await waiting;
+  await second.done();
+  await ending[Symbol.asyncDispose]();
+  await assert.rejects(ending.take(signal), { code: "draining" });
+  assert.deepEqual(sorted(await takeRest(other)), [`job-1 ${first.index}`, "job-1 2"]);
+});
+
+test("what is given back for later comes later, and nothing else waits for it", {
+  skip,
+}, async () => {
+  await using nats = await NatsServer.start();
+  await using a = await openLinkedStore(nats.url);
+  const queue = a.store.openQueue();
+  await queue.offer(await makeJob(a, { id: "job-1", chunks: 2 }));
+  const first = await queue.take(signal);
+  await first.giveBack(300);
+  assert.deepEqual(await takeRest(queue), ["job-1 1", "job-1 0"]);
+});
+
+test("what is withdrawn is nobody's work, and what is in hand of it is done without harm", {
+  skip,
+}, async () => {
+  await using nats = await NatsServer.start();
+  await using a = await openLinkedStore(nats.url);
+  const queue = a.store.openQueue();
+  const job = await makeJob(a, { id: "job-1", chunks: 5 });
+  await queue.offer(job);
+  const held = await queue.take(signal);
+  await queue.withdraw(job);
+  await queue.offer(await makeJob(a, { id: "job-2", chunks: 2 }));
+  await held.done();
+  assert.deepEqual(await takeRest(queue), allOf("job-2", 2));
+});
+
+test("defect: where a consumer gives out no more just now, NATS 2.9 keeps no request for ever", {
+  skip,
+}, async () => {
+  await using nats = await NatsServer.start();
+  await using a = await openLinkedStore(nats.url);
+  const queue = a.store.openQueue({ admission: () => 1 });
+  await queue.offer(await makeJob(a, { id: "job-1", chunks: 70 }));
+  const held = [];
+  for (let taken = 0; taken < 64; taken++) held.push(await queue.take(signal));
+  await assert.rejects(queue.take(AbortSignal.timeout(500)), { name: "TimeoutError" });
+  // A request that was kept would have this one, and nobody would have the chunk for half a minute.
+  await held[0]?.done();
+  const next = await queue.take(AbortSignal.timeout(5_000));
+  assert.equal(next.index, 64);
+});
+
+test("a server that ends while it lays a job out leaves that to another one", {
+  skip,
+}, async () => {
+  await using nats = await NatsServer.start();
+  await using a = await openLinkedStore(nats.url);
+  await using b = await openLinkedStore(nats.url);
+  const job = await makeJob(a, { id: "job-1", chunks: 1_500 });
+  const ending = a.store.openQueue();
+  await ending.offer(job);
+  const first = await ending.take(signal);
+  await ending[Symbol.asyncDispose]();
+  assert.equal(first.index, 0);
+  const seen = await takeRest(b.store.openQueue(), 2_500);
+  assert.deepEqual(sorted([...new Set(seen)]), allOf("job-1", 1_500));
+  assert.equal(seen.length, 1_500);
+});
+
+test("NATS that was killed and is started again with its store goes on where it was", {
+  skip,
+}, async () => {
+  await using nats = await NatsServer.start();
+  await using a = await openLinkedStore(nats.url);
+  const queue = a.store.openQueue();
+  await queue.offer(await makeJob(a, { id: "job-1", chunks: 6 }));
+  const held = await queue.take(signal);
+  const done = await queue.take(signal);
+  assert.ok(await a.store.commit("job-1", resultsOf(done.index)));
+  await done.done();
+  const waiting = takeRest(queue, 4_000);
+  await nats.kill();
+  await nats.start();
+  const seen = await waiting;
+  await held.giveBack(0);
+  const all = new Set([...seen, ...(await takeRest(queue))]);
+  // It may have forgotten that it heard of the end of one; that has its results, and is no work.
+  all.delete(`job-1 ${done.index}`);
+  assert.equal(await a.store.commit("job-1", resultsOf(done.index)), false);
+  assert.deepEqual(
+    sorted([...all]),
+    allOf("job-1", 6).filter((each) => each !== `job-1 ${done.index}`),
+  );
+});
+
+test("a work queue that was lost is laid out again, but for what has results", {
+  skip,
+}, async () => {
+  await using nats = await NatsServer.start();
+  await using a = await openLinkedStore(nats.url);
+  const queue = a.store.openQueue();
+  const job = await makeJob(a, { id: "job-1", chunks: 5 });
+  await queue.offer(job);
+  const first = await queue.take(signal);
+  assert.ok(await a.store.commit("job-1", resultsOf(first.index)));
+  await first.done();
+  const { jetstreamManager } = await import("@nats-io/jetstream");
+  const jsm = await jetstreamManager(a.link.connection);
+  await jsm.streams.delete("test-work");
+  // Whoever notices: here an offer, which finds no stream.
+  await queue.offer({ ...job, id: "nobody" });
+  assert.deepEqual(sorted(await takeRest(queue, 1_500)), allOf("job-1", 5).slice(1));
+  assert.ok(
+    a.log.lines.some(({ level, message }) => level === "error" && message.includes("gone")),
+  );
 });

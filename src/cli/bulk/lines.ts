@@ -122,7 +122,7 @@ async function countLines(chunks: AsyncIterable<Uint8Array>): Promise<number> {
 }
 
 /** Waits for whoever types or writes there, or for Ctrl-C. */
-async function* readStdin(signal: AbortSignal): AsyncGenerator<Uint8Array> {
+export async function* readStdin(signal: AbortSignal): AsyncGenerator<Uint8Array> {
   const onAbort = (): void => void process.stdin.destroy(new Error("interrupted"));
   signal.addEventListener("abort", onAbort, { once: true });
   try {

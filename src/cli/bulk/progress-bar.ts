@@ -45,6 +45,11 @@ export class ProgressBar {
     this.#bar?.increment();
   }
 
+  /** So many are done, those of an earlier run too. */
+  at(entries: number): void {
+    this.#bar?.update(entries);
+  }
+
   /** A line of its own, above the bar. */
   say(text: string): void {
     process.stderr.write(this.#bar === null ? text : `\r\u001b[K${text}`);

@@ -3,7 +3,6 @@ import { apiLimits, jobLimits, MillraceError, requestKeyHeader } from "millrace-
 import type { JobRequest } from "../../jobs/jobs.js";
 import type { Exchange } from "../../listen/http/http-front.js";
 import { didYouMean } from "../../near-miss.js";
-import { type Caller, refuseOthersModel } from "../../work/caller.js";
 import { badField, Fields, kindOf } from "../../work/fields.js";
 import type { JsonObject } from "../../work/payload.js";
 import type { FrontTask } from "../front.js";
@@ -22,15 +21,10 @@ const commonFields: readonly string[] = [
 /** Where the lines are: the fields of a request that hold its inputs. */
 const inputFields: readonly string[] = ["texts", "tokenIds", "images"];
 
-export interface HeadParts {
-  readonly tasks: readonly FrontTask[];
-  readonly caller: Caller;
-}
-
-/** `texts` is read by who makes lines of it. @throws MillraceError `bad_request`, `bad_encoding`, `forbidden` */
+/** `texts` is read by who makes lines of it; what the caller may, the jobs know. @throws MillraceError `bad_request`, `bad_encoding` */
 export function readJobHead(
   body: Readonly<Record<string, unknown>>,
-  { tasks, caller }: HeadParts,
+  tasks: readonly FrontTask[],
 ): JobHead {
   const fields = new Fields(body);
   const task = taskOf(fields, tasks);
@@ -38,11 +32,6 @@ export function readJobHead(
   const takesTexts = task.fields.includes("texts");
   fields.refuseUnknown([...commonFields, ...settings, ...(takesTexts ? ["texts"] : [])]);
   const model = fields.text("model", 256) ?? null;
-  if (model !== null) refuseOthersModel(caller, model);
-  if (caller.classes !== null && !caller.classes.includes("bulk")) {
-    const message = `Jobs are bulk work: this key is for ${caller.classes.join(", ")} work.`;
-    throw new MillraceError("forbidden", message, { param: "task" });
-  }
   const tenant = fields.text("tenant", apiLimits.tenantCharactersMax);
   const metadata = metadataOf(fields.value("metadata"));
   const callbackUrl = fields.text("callback", jobLimits.callbackCharactersMax);

@@ -126,7 +126,6 @@ interface CreateParts extends FrontParts {
 async function create(exchange: Exchange, jobs: Jobs, parts: CreateParts): Promise<void> {
   refuseWhileDraining(parts.views);
   const type = mediaTypeOf(exchange);
-  const head = { tasks: parts.tasks, caller: exchange.caller };
   const key = requestKeyOf(exchange.headers);
   using _creation = parts.creations.begin();
   const store = async (request: JobRequest): Promise<void> => {
@@ -143,7 +142,7 @@ async function create(exchange: Exchange, jobs: Jobs, parts: CreateParts): Promi
         "`texts`: in a request in lines the texts stand in the lines behind the first.";
       throw new MillraceError("bad_request", message, { param: "texts" });
     }
-    await store({ ...readJobHead(body, head), ...key, input: { lines } });
+    await store({ ...readJobHead(body, parts.tasks), ...key, input: { lines } });
     return;
   }
   if (type !== "application/json") {
@@ -154,7 +153,7 @@ async function create(exchange: Exchange, jobs: Jobs, parts: CreateParts): Promi
   await withBody(exchange, {
     read: (received) => {
       const body = parseObject(received.text());
-      return { request: readJobHead(body, head), texts: readJobTexts(body["texts"]) };
+      return { request: readJobHead(body, parts.tasks), texts: readJobTexts(body["texts"]) };
     },
     answer: ({ request, texts }) =>
       store({ ...request, ...key, input: { lines: linesOfTexts(texts) } }),

@@ -30,7 +30,7 @@ const keyCharactersMax = 255;
 const creation = z.strictObject({
   input_file_id: z.string().min(1).max(256),
   endpoint: z.string().min(1).max(256).meta({
-    description: "`/v1/embeddings` or the route of a task, such as `/v1/translate`.",
+    description: "`/v1/embeddings`, or the route of a task: `/v1/<task>`.",
   }),
   completion_window: z.string().min(1).max(32).meta({
     description: "`24h`, or any other time such as `90s`, `45m`, `7d`.",

@@ -22,7 +22,7 @@ const nameCharactersMax = 256;
 const pageMax = 1_000;
 const expiresSeconds = { min: 3_600, max: 2_592_000 };
 
-export const fileSchema: JsonObject = titled(
+const fileSchema: JsonObject = titled(
   "OpenAIFile",
   objectSchema({
     id: textSchema,
@@ -183,7 +183,7 @@ async function upload(
 }
 
 function nameOf({ name }: ArrivingFile): string {
-  return name === "" ? "file.jsonl" : [...name].slice(-nameCharactersMax).join("");
+  return name === "" ? "file.jsonl" : Array.from(name).slice(-nameCharactersMax).join("");
 }
 
 /** When the form has ended. @throws MillraceError `bad_request` */

@@ -1,6 +1,6 @@
 /** A file on its way in: chunks one after the other, some of them under way at once, and a head that is seen when all are there. */
 import { MillraceError } from "millrace-client/wire";
-import type { Chunk, FileWriting, NewFile, StoredFile } from "../store.js";
+import type { Chunk, FileWriting, LateFile, NewFile, StoredFile } from "../store.js";
 import type { Bodies } from "./bodies.js";
 import type { Names } from "./names.js";
 import type { FileRecord, Records, StoreRecord } from "./records.js";
@@ -72,7 +72,7 @@ export class JetStreamFileWriting implements FileWriting {
     this.#lines += chunk.lines;
   }
 
-  async finish(): Promise<StoredFile> {
+  async finish(late: LateFile = {}): Promise<StoredFile> {
     await Promise.all(this.#underWay);
     this.#check();
     this.#end();
@@ -80,6 +80,7 @@ export class JetStreamFileWriting implements FileWriting {
     const { head, records, onRecord } = this.#options;
     const file: FileRecord["file"] = {
       ...head,
+      ...late,
       bytes: this.#bytes,
       lines: this.#lines,
       chunks: this.#chunks,

@@ -9,15 +9,17 @@
  * A subject holds one message at most, so what is offered twice is there once; what has results already is not offered.
  */
 import { setTimeout as delay } from "node:timers/promises";
-import { AckPolicy } from "@nats-io/jetstream";
+import { AckPolicy, JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
 import { MillraceError } from "millrace-client/wire";
 import type { NatsLink } from "../../nats/connection.js";
 import { messageOf } from "../../work/thrown.js";
 import type { ChunkQueue, TakenChunk } from "../chunk-queue.js";
-import { hasEnded, type JobStore, type StoredJob } from "../store.js";
+import { hasEnded, type StoredJob } from "../store.js";
 import { isTaken } from "./bodies.js";
 import { type Names, tenantToken } from "./names.js";
+import type { RecordIndex } from "./records.js";
 import type { Nats, Session, StoreLog } from "./session.js";
+import type { StoreJobs } from "./store-jobs.js";
 import { Taken } from "./taken.js";
 import { Turns } from "./turns.js";
 
@@ -32,7 +34,8 @@ export interface QueueParts {
   readonly link: NatsLink;
   readonly session: Session;
   readonly names: Names;
-  readonly store: Pick<JobStore, "job" | "nextUndone" | "openJobs">;
+  readonly index: RecordIndex;
+  readonly jobs: StoreJobs;
   readonly log: StoreLog;
 }
 
@@ -52,10 +55,13 @@ const underWayMax = 256;
 const unusedMs = 86_400_000;
 const layOut = "offer";
 
-interface Tenant {
-  readonly token: string;
-  readonly ackPending: number;
-  readonly messages: number;
+const askEachMs = 30_000;
+
+/** What the message says that has a job laid out. */
+interface Offer {
+  readonly tenant: string;
+  /** Though it was laid out before. */
+  readonly isAgain: boolean;
 }
 
 interface Pulled {
@@ -70,13 +76,14 @@ export class JetStreamQueue implements ChunkQueue {
   readonly #ackWaitMs: number;
   readonly #taken = new Set<Taken>();
   readonly #turns = new Turns();
+  readonly #askedAtMs = new Map<string, number>();
   readonly #ending = new AbortController();
   readonly #stopListening: () => void;
   #subscribed: { readonly nc: Nats["nc"]; readonly stop: () => void } | null = null;
   #wake: () => void = () => {};
   /** Told since the round began, which may have looked before that. */
   #hasNews = false;
-  #tenants: readonly Tenant[] = [];
+  #tenants: readonly string[] = [];
   #listedAtMs = Number.NEGATIVE_INFINITY;
   /** Whose turn was last. */
   #last = "";
@@ -89,19 +96,22 @@ export class JetStreamQueue implements ChunkQueue {
     this.#stopListening = parts.link.listen({ onConnected: (nc) => this.#subscribe(nc) });
   }
 
-  /** The stream was lost: all that is open is to be run again, but for what has results. */
-  async offerAll(): Promise<void> {
-    for (const job of await this.#parts.store.openJobs()) await this.offer(job);
+  /** The stream was lost: what is open is laid out anew, but for what has results. */
+  async offerAgain(): Promise<void> {
+    for (const job of await this.#parts.jobs.open()) {
+      if (job.state !== "validating") await this.#offer(job, true);
+    }
   }
 
+  /** Cheap where it was offered before: it is called again and again. */
   async offer(job: StoredJob): Promise<void> {
     if (job.chunks === 0) return;
-    const { session, names } = this.#parts;
-    const token = tenantToken(job.tenant);
-    await session.run((nats) => this.#addConsumer(nats, token));
-    await this.#publish(names.workOf(job.tenant, job.id, layOut), JSON.stringify(job.tenant));
-    await session.run(({ nc }) => Promise.resolve(nc.publish(names.workTold)));
-    this.#told();
+    if (this.#parts.index.jobs.get(job.id)?.open?.record.isLaidOut !== true) {
+      await this.#offer(job, false);
+    } else if (await this.#isForgotten(job)) {
+      this.#parts.log.error({ job: job.id }, "the work queue has lost chunks: offered again");
+      await this.#offer(job, true);
+    }
   }
 
   async take(signal: AbortSignal): Promise<TakenChunk> {
@@ -119,6 +129,7 @@ export class JetStreamQueue implements ChunkQueue {
   }
 
   async withdraw(job: StoredJob): Promise<void> {
+    this.#askedAtMs.delete(job.id);
     const { session, names } = this.#parts;
     const filter = names.workOf(job.tenant, job.id);
     await session.run(({ jsm }) => jsm.streams.purge(names.work, { filter }));
@@ -128,7 +139,37 @@ export class JetStreamQueue implements ChunkQueue {
     this.#ending.abort(new MillraceError("draining", "the work queue is closed"));
     this.#stopListening();
     this.#subscribed?.stop();
+    if (this.#parts.session.current === null) return;
     await Promise.allSettled([...this.#taken].map((taken) => taken.giveBack(0)));
+  }
+
+  async #offer({ id, tenant }: StoredJob, isAgain: boolean): Promise<void> {
+    const { session, names } = this.#parts;
+    await session.run((nats) => this.#addConsumer(nats, tenantToken(tenant)));
+    const offer: Offer = { tenant, isAgain };
+    await this.#publish(names.workOf(tenant, id, layOut), JSON.stringify(offer));
+    await session.run(({ nc }) => Promise.resolve(nc.publish(names.workTold)));
+    this.#told();
+  }
+
+  /** Nothing is waited for or in hand of the whole tenant, and yet there are chunks without results. Asked now and then. */
+  async #isForgotten({ id, tenant, chunks }: StoredJob): Promise<boolean> {
+    const nowMs = performance.now();
+    if (nowMs - (this.#askedAtMs.get(id) ?? nowMs - askEachMs) < askEachMs) return false;
+    this.#askedAtMs.set(id, nowMs);
+    const { session, names, jobs } = this.#parts;
+    const left = await session.run(async ({ jsm }) => {
+      try {
+        const info = await jsm.consumers.info(names.work, tenantToken(tenant));
+        return info.num_pending + info.num_ack_pending;
+      } catch (error) {
+        const isApi = error instanceof JetStreamApiError;
+        if (isApi && error.code === JetStreamApiCodes.ConsumerNotFound) return 0;
+        throw error;
+      }
+    });
+    // In this order: results are there before their chunk is acknowledged.
+    return left === 0 && (await jobs.nextUndone(id, 0)) < chunks;
   }
 
   /** There may be something to take. */
@@ -152,9 +193,9 @@ export class JetStreamQueue implements ChunkQueue {
     this.#hasNews = false;
     try {
       const tenants = await this.#listed();
-      const at = tenants.findIndex(({ token }) => token > this.#last);
+      const at = tenants.findIndex((token) => token > this.#last);
       const inTurn = at <= 0 ? tenants : [...tenants.slice(at), ...tenants.slice(0, at)];
-      for (const { token } of inTurn) {
+      for (const token of inTurn) {
         signal.throwIfAborted();
         const pulled = await this.#parts.session.run((nats) => this.#pull(nats, token));
         if (pulled === null) continue;
@@ -188,7 +229,7 @@ export class JetStreamQueue implements ChunkQueue {
     });
     this.#taken.add(taken);
     if (what !== layOut) return taken;
-    this.#layOut(taken, JSON.parse(text) as string).catch((error: unknown) => {
+    this.#layOut(taken, JSON.parse(text) as Offer).catch((error: unknown) => {
       const message = "the chunks of a job could not be offered; it is tried again";
       this.#parts.log.warn({ job: jobId, reason: messageOf(error) }, message);
       return taken.giveBack(awayMs);
@@ -197,11 +238,12 @@ export class JetStreamQueue implements ChunkQueue {
   }
 
   /** In the order of the file, many under way at once. A server that dies at it leaves it to another one. */
-  async #layOut(offer: Taken, tenant: string): Promise<void> {
-    const { names, store } = this.#parts;
+  async #layOut(offer: Taken, { tenant, isAgain }: Offer): Promise<void> {
+    const { names, index: known, jobs: store } = this.#parts;
     const { jobId } = offer;
-    const job = await store.job(jobId);
-    if (job === null || hasEnded(job)) return await offer.done();
+    const job = await store.get(jobId);
+    const isLaidOut = known.jobs.get(jobId)?.open?.record.isLaidOut === true;
+    if (job === null || hasEnded(job) || (isLaidOut && !isAgain)) return await offer.done();
     const underWay = new Set<Promise<void>>();
     let failure: { readonly error: unknown } | null = null;
     const { chunks } = job;
@@ -221,6 +263,7 @@ export class JetStreamQueue implements ChunkQueue {
     }
     await Promise.all(underWay);
     if (failure !== null) throw (failure as { readonly error: unknown }).error;
+    await store.laidOut(jobId);
     await offer.done();
     this.#told();
   }
@@ -247,26 +290,25 @@ export class JetStreamQueue implements ChunkQueue {
   }
 
   /** Those that have something, in the order of their names. */
-  async #listed(): Promise<readonly Tenant[]> {
+  async #listed(): Promise<readonly string[]> {
     if (performance.now() - this.#listedAtMs < listEachMs) return this.#tenants;
     this.#listedAtMs = performance.now();
     this.#tenants = await this.#parts.session.run((nats) => this.#list(nats));
     return this.#tenants;
   }
 
-  async #list(nats: Nats): Promise<readonly Tenant[]> {
-    const tenants: Tenant[] = [];
+  async #list(nats: Nats): Promise<readonly string[]> {
+    const tenants: string[] = [];
     const wanted = this.#ackPendingMax();
     for await (const info of nats.jsm.consumers.list(this.#parts.names.work)) {
-      const messages = info.num_pending + info.num_ack_pending;
-      if (messages === 0) continue;
+      if (info.num_pending + info.num_ack_pending === 0) continue;
       const ackPending = info.config.max_ack_pending ?? 0;
-      tenants.push({ token: info.name, ackPending, messages });
+      tenants.push(info.name);
       if (Math.abs(ackPending - wanted) > ackPendingDrift * wanted) {
         await this.#addConsumer(nats, info.name);
       }
     }
-    return tenants.sort((a, b) => (a.token < b.token ? -1 : 1));
+    return tenants.sort();
   }
 
   /** Makes it, or sets it anew. */

@@ -113,7 +113,7 @@ class Heard {
         });
       },
       onRemade: (streams) => {
-        if (streams.includes(names.work)) this.#offerAll();
+        if (streams.includes(names.work)) this.#offerAgain();
       },
     });
     const { session, index } = this;
@@ -137,9 +137,9 @@ class Heard {
     await this.usage.refreshFrom(nats);
   }
 
-  #offerAll(): void {
+  #offerAgain(): void {
     for (const queue of this.queues) {
-      queue.offerAll().catch((error: unknown) => {
+      queue.offerAgain().catch((error: unknown) => {
         this.log.error({ reason: messageOf(error) }, "open jobs could not be offered again");
       });
     }
@@ -148,7 +148,7 @@ class Heard {
   /** The store that was known is gone. Gives what was in it. */
   #forget(): Omit<StoreLoss, "atMs"> {
     const jobs = [...this.index.jobs.values()];
-    const openJobs = jobs.filter(({ hasEnded }) => !hasEnded).length;
+    const openJobs = jobs.filter(({ open }) => open !== null).length;
     const loss = { jobs: jobs.length, openJobs, files: this.index.files.size };
     this.index.clear();
     this.feed.moveTo(0);
@@ -166,7 +166,7 @@ function storeOf(heard: Heard, { abandonedMs }: Settings): JetStreamStore {
   const files = new StoreFiles(parts);
   const jobs = new StoreJobs({ ...parts, files });
   const upkeep = new StoreUpkeep({ ...parts, files, jobs });
-  const store: JetStreamStore = {
+  return {
     usage: () => ({ bytes: usage.bytes, bytesMax: usage.bytesMax }),
     beginFile: (head) => files.begin(head),
     file: (id) => files.get(id),
@@ -192,7 +192,8 @@ function storeOf(heard: Heard, { abandonedMs }: Settings): JetStreamStore {
     reason: () => session.reason,
     loss: () => session.loss,
     openQueue: (options = {}) => {
-      const queue = new JetStreamQueue({ link: heard.link, session, names, store, log }, options);
+      const { link } = heard;
+      const queue = new JetStreamQueue({ link, session, names, index, jobs, log }, options);
       heard.queues.add(queue);
       return queue;
     },
@@ -206,5 +207,4 @@ function storeOf(heard: Heard, { abandonedMs }: Settings): JetStreamStore {
       listeners.clear();
     },
   };
-  return store;
 }

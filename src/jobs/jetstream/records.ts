@@ -30,6 +30,8 @@ export interface JobRecord {
   readonly resultsFrom: number;
   /** Files that are made of its results. */
   readonly derived: readonly string[];
+  /** Each of its chunks was in the work queue, or had its results. */
+  readonly isLaidOut: boolean;
   /** Once it has ended: results behind the fence do not count. */
   readonly sealed: { readonly fence: number; readonly progress: JobProgress } | null;
 }
@@ -183,7 +185,8 @@ export interface JobEntry {
   readonly owner: string | null;
   readonly fileId: string;
   readonly chunks: number;
-  readonly hasEnded: boolean;
+  /** The whole record, while it is open. */
+  readonly open: Found<JobRecord> | null;
   readonly expiresAtMs: number | null;
   readonly resultsFrom: number;
   readonly derived: readonly string[];
@@ -198,6 +201,7 @@ export interface FileEntry {
   readonly createdAtMs: number;
   readonly expiresAtMs: number | null;
   readonly jobId: string | null;
+  readonly chunks: number;
 }
 
 interface Seen {
@@ -255,9 +259,9 @@ export class RecordIndex {
 }
 
 function fileEntry({ file }: FileRecord, revision: number): FileEntry {
-  const { id, owner, isInternal, createdAtMs, expiresAtMs, of } = file;
+  const { id, owner, isInternal, createdAtMs, expiresAtMs, chunks, of } = file;
   const jobId = of === null ? null : of.jobId;
-  return { id, revision, owner, isInternal, createdAtMs, expiresAtMs, jobId };
+  return { id, revision, owner, isInternal, createdAtMs, expiresAtMs, jobId, chunks };
 }
 
 function jobEntry(record: JobRecord, revision: number): JobEntry {
@@ -269,7 +273,7 @@ function jobEntry(record: JobRecord, revision: number): JobEntry {
     owner: job.owner,
     fileId: job.fileId,
     chunks: job.chunks,
-    hasEnded: hasEnded(job),
+    open: hasEnded(job) ? null : { record, revision },
     expiresAtMs: job.expiresAtMs,
     resultsFrom,
     derived,
@@ -302,6 +306,7 @@ export function newJobRecord(
     },
     resultsFrom,
     derived: [],
+    isLaidOut: false,
     sealed: null,
   };
 }

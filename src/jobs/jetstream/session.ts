@@ -331,6 +331,7 @@ export class Session {
 
   async #whenReady(untilMs: number): Promise<void> {
     while (this.#ready === null && this.#refusal === null && !this.#ended.signal.aborted) {
+      if (this.#options.link.state === "closed") return;
       const leftMs = untilMs - performance.now();
       if (leftMs <= 0) return;
       await new Promise<void>((resolve) => {

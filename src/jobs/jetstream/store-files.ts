@@ -36,11 +36,11 @@ export class StoreFiles {
   async begin(head: NewFile): Promise<FileWriting> {
     const { usage, records, abandonedMs } = this.#options;
     if (!isId(head.id)) throw new Error(`${head.id} is no id: a mistake of the caller`);
-    usage.claim(JSON.stringify(head).length);
+    usage.claimNew(JSON.stringify(head).length);
     const record = { is: "writing", beat: 0 } as const;
     const revision = await records.put({ kind: "file", id: head.id, expected: 0 }, record);
     if (revision === null) {
-      throw new MillraceError("job_store_failed", `there is a file ${head.id} already`);
+      throw new MillraceError("internal", `there is, or was, a file ${head.id} already`);
     }
     this.#apply(head.id, record, revision);
     const writing: FileWriting = new JetStreamFileWriting({
@@ -83,12 +83,15 @@ export class StoreFiles {
 
   async chunk(fileId: string, index: number): Promise<Chunk | null> {
     if (!isId(fileId) || !Number.isSafeInteger(index) || index < 0) return null;
-    const { names, bodies } = this.#options;
+    const { names, bodies, index: known } = this.#options;
+    // Not before it is finished, nor once it is deleted.
+    const chunks = known.files.get(fileId)?.chunks ?? (await this.get(fileId))?.chunks ?? 0;
+    if (index >= chunks) return null;
     const subject = names.chunk(fileId, index);
     const body = await bodies.get({ stream: names.chunks, subject, ownerId: fileId });
     if (body === null) {
-      const file = await this.get(fileId);
-      if (file === null || index >= file.chunks) return null;
+      // It may have been deleted a moment ago.
+      if ((await this.get(fileId)) === null) return null;
       throw new MillraceError("job_store_failed", `JetStream has lost chunk ${index} of ${fileId}`);
     }
     const [firstLine = 0, lines = 0] = body.numbers;
@@ -130,7 +133,9 @@ export class StoreFiles {
     if (revision !== null) this.#apply(derived.id, record, revision);
   }
 
+  /** What cannot be taken away now, because NATS is away, is taken away by another server, as if this one had died. */
   async close(): Promise<void> {
+    if (this.#options.session.current === null) return;
     await Promise.allSettled([...this.#writing].map((writing) => writing.abort()));
   }
 

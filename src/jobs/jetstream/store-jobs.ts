@@ -51,16 +51,19 @@ export class StoreJobs {
   async create(job: NewJob): Promise<{ readonly job: StoredJob; readonly isNew: boolean }> {
     const { files, usage, progress } = this.#options;
     if (!isId(job.id)) throw new Error(`${job.id} is no id: a mistake of the caller`);
-    const before = await this.#madeBefore(job);
+    const { job: before } = await this.#madeBefore(job);
     if (before !== null) return { job: this.#stored(before), isNew: false };
     const file = await files.get(job.fileId);
     if (file === null) throw new MillraceError("file_not_found", `there is no file ${job.fileId}`);
     const record = newJobRecord(job, file, progress.resultsFrom);
-    usage.claim(JSON.stringify(record).length);
+    usage.claimNew(JSON.stringify(record).length);
     const other = await this.#claimKey(job, record);
     if (other !== null) return { job: this.#stored(other), isNew: false };
     const made = await this.#make(record);
-    if (made === null) throw new MillraceError("job_store_failed", `job ${job.id} is deleted`);
+    // Under a key somebody may have made this very job for us meanwhile.
+    if (made === null || (job.requestKey === null && made.record !== record)) {
+      throw new MillraceError("internal", `there is, or was, a job ${job.id}`);
+    }
     return { job: this.#stored(made), isNew: true };
   }
 
@@ -78,9 +81,8 @@ export class StoreJobs {
   async open(): Promise<readonly StoredJob[]> {
     const { index, records, feed } = this.#options;
     await indexed(records, feed);
-    const open = [...index.jobs.values()].filter((job) => !job.hasEnded);
-    const jobs = await this.#all(open.sort((a, b) => a.sequence - b.sequence));
-    return jobs.filter((job) => !hasEnded(job));
+    const open = [...index.jobs.values()].flatMap((job) => (job.open === null ? [] : [job.open]));
+    return open.map((found) => this.#stored(found)).sort((a, b) => a.sequence - b.sequence);
   }
 
   async change(
@@ -88,25 +90,36 @@ export class StoreJobs {
     change: (job: StoredJob) => JobChange | null,
     derived: readonly DerivedFile[] = [],
   ): Promise<StoredJob | null> {
+    const { files, progress } = this.#options;
+    let isDerived = false;
     for (;;) {
       const found = await this.#find(id);
-      if (found === null) return null;
-      const changed = change(this.#stored(found));
-      if (changed === null) return this.#stored(found);
-      for (const file of derived) await this.#options.files.derive(file);
-      const { record, revision } = found;
+      const changed = found === null ? null : change(this.#stored(found));
+      if (found === null || changed === null) {
+        // Somebody was faster, and these are files of nobody.
+        const own = derived.filter((file) => found?.record.derived.includes(file.id) !== true);
+        if (isDerived) for (const file of own) await files.remove(file.id);
+        return found === null ? null : this.#stored(found);
+      }
+      for (const file of derived) await files.derive(file);
+      isDerived = true;
+      const { record } = found;
       const next: JobRecord = {
         ...record,
-        sequence: record.sequence ?? revision,
         job: { ...record.job, ...changed },
         derived: [...new Set([...record.derived, ...derived.map((file) => file.id)])],
       };
-      const at = { kind: "job", id, expected: revision } as const;
-      const written = await this.#options.records.put(at, next);
-      if (written === null) continue;
-      const made = { record: next, revision: written };
-      this.#apply(made);
-      return this.#stored(await this.#options.progress.sealed(made));
+      const made = await this.#put(found, next);
+      if (made !== null) return this.#stored(await progress.sealed(made));
+    }
+  }
+
+  /** Each of its chunks is in the work queue, or has results. */
+  async laidOut(id: string): Promise<void> {
+    for (;;) {
+      const found = await this.#find(id);
+      if (found === null || hasEnded(found.record.job) || found.record.isLaidOut) return;
+      if ((await this.#put(found, { ...found.record, isLaidOut: true })) !== null) return;
     }
   }
 
@@ -150,7 +163,11 @@ export class StoreJobs {
   async commit(jobId: string, results: ChunkResults): Promise<boolean> {
     const { bodies, progress, usage } = this.#options;
     const job = await this.#entry(jobId);
-    if (job === null || job.hasEnded) return false;
+    if (job === null || job.open === null) return false;
+    const { index } = results;
+    if (!Number.isSafeInteger(index) || index < 0 || index >= job.chunks) {
+      throw new MillraceError("internal", `the job ${jobId} has no chunk ${index}`);
+    }
     if (progress.of(jobId).has(results.index)) return false;
     try {
       const place = this.#place(jobId, results.index);
@@ -187,12 +204,16 @@ export class StoreJobs {
     return tally.nextUndone(fromChunk, job.chunks);
   }
 
-  /** The job of this request key, where there is one: also one whose maker died between the key and the job. */
-  async #madeBefore({ owner, requestKey, createdAtMs }: NewJob): Promise<Found<JobRecord> | null> {
-    if (requestKey === null) return null;
+  /** The job of this request key, and the key as it was read: only what was read may be replaced. */
+  async #madeBefore({ owner, requestKey }: NewJob): Promise<{
+    readonly job: Found<JobRecord> | null;
+    readonly keyRevision: number;
+  }> {
+    if (requestKey === null) return { job: null, keyRevision: 0 };
     const key = await this.#options.records.get("key", keyToken(owner, requestKey));
-    if (key?.record.is !== "key" || key.record.untilMs <= createdAtMs) return null;
-    return await this.#make(key.record.job);
+    // Its maker may have died between the key and the job.
+    const job = key?.record.is === "key" ? await this.#make(key.record.job) : null;
+    return { job, keyRevision: key?.revision ?? 0 };
   }
 
   /** The key holds the whole job: whoever comes second makes it, if who came first did not live to. */
@@ -203,12 +224,10 @@ export class StoreJobs {
     const id = keyToken(owner, requestKey);
     const untilMs = requestKeyUntilMs ?? Number.MAX_SAFE_INTEGER;
     for (;;) {
-      const other = await this.#madeBefore(job);
+      const { job: other, keyRevision } = await this.#madeBefore(job);
       if (other !== null) return other;
-      const found = await records.get("key", id);
       const key = { is: "key", job: record, untilMs } as const;
-      const expected = found?.revision ?? 0;
-      const revision = await records.put({ kind: "key", id, expected }, key);
+      const revision = await records.put({ kind: "key", id, expected: keyRevision }, key);
       if (revision === null) continue;
       index.apply("key", id, { record: key, revision });
       return null;
@@ -232,6 +251,18 @@ export class StoreJobs {
     const revision = await this.#options.records.put({ kind: "job", id, expected: 0 }, record);
     if (revision === null) return await this.#find(id);
     const made = { record, revision };
+    this.#apply(made);
+    return made;
+  }
+
+  /** Null: somebody was faster. */
+  async #put(found: Found<JobRecord>, record: JobRecord): Promise<Found<JobRecord> | null> {
+    const { id } = record.job;
+    const next = { ...record, sequence: record.sequence ?? found.revision };
+    const at = { kind: "job", id, expected: found.revision } as const;
+    const revision = await this.#options.records.put(at, next);
+    if (revision === null) return null;
+    const made = { record: next, revision };
     this.#apply(made);
     return made;
   }

@@ -42,12 +42,12 @@ export class StoreUpkeep {
   async removeExpired(nowMs: number): Promise<number> {
     const { index, jobs, files, progress } = this.#options;
     let removed = 0;
-    for (const { id, hasEnded, expiresAtMs } of index.jobs.values()) {
-      const isOver = hasEnded && expiresAtMs !== null && expiresAtMs <= nowMs;
+    for (const { id, open, expiresAtMs } of index.jobs.values()) {
+      const isOver = open === null && expiresAtMs !== null && expiresAtMs <= nowMs;
       if (isOver && (await jobs.remove(id))) removed++;
     }
-    const open = [...index.jobs.values()].filter((job) => !job.hasEnded);
-    const isRead = new Set(open.map(({ fileId }) => fileId));
+    const reading = [...index.jobs.values()].filter(({ open }) => open !== null);
+    const isRead = new Set(reading.map(({ fileId }) => fileId));
     const hasJob = new Set([...index.jobs.values()].map(({ fileId }) => fileId));
     for (const file of index.files.values()) {
       const { id, expiresAtMs, isInternal, createdAtMs } = file;

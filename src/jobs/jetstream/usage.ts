@@ -1,12 +1,14 @@
 /** Bytes that everything takes: what NATS said last, and what was added since. */
 import { MillraceError } from "millrace-client/wire";
 import { messageOf } from "../../work/thrown.js";
+import { chunkLimits } from "../store.js";
 import type { Names } from "./names.js";
 import type { Nats, Session, StoreLog } from "./session.js";
 
 const refreshMs = 5_000;
 /** Of a message beside its body: its subject, headers, length and checksum. */
 const messageBytes = 160;
+const newBytesMin = chunkLimits.bytesMax + 4 * 1024;
 
 export class UsageBook {
   readonly bytesMax: number;
@@ -40,12 +42,15 @@ export class UsageBook {
     return this.#bytes;
   }
 
+  /** Something new begins, and must have room for a chunk beside itself: else it would be refused in its midst. @throws MillraceError `job_store_full` */
+  claimNew(bytes: number): void {
+    this.#check(bytes + newBytesMin);
+    this.add(bytes);
+  }
+
   /** What is about to be stored. @throws MillraceError `job_store_full` */
   claim(bytes: number): void {
-    if (this.#bytes + bytes > this.bytesMax) {
-      const message = `jobs take ${this.#bytes} of ${this.bytesMax} bytes, and ${bytes} more do not fit`;
-      throw new MillraceError("job_store_full", message);
-    }
+    this.#check(bytes);
     this.add(bytes);
   }
 
@@ -72,5 +77,11 @@ export class UsageBook {
 
   close(): void {
     clearInterval(this.#timer);
+  }
+
+  #check(bytes: number): void {
+    if (this.#bytes + bytes <= this.bytesMax) return;
+    const message = `jobs take ${this.#bytes} of ${this.bytesMax} bytes, and ${bytes} more do not fit`;
+    throw new MillraceError("job_store_full", message);
   }
 }

@@ -184,7 +184,7 @@ export class Books {
     const [grave] = this.#tables.keys("graves", {});
     if (grave === undefined) return false;
     const [kind, id] = grave as ["chunks" | "results", string];
-    const rows: (string | (string | number)[])[] = [];
+    const rows: (string | number | (string | number)[])[] = [];
     for (const key of this.#tables.keys(kind, {
       start: [id, 0],
       end: [id, Number.MAX_SAFE_INTEGER],

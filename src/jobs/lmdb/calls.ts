@@ -4,6 +4,7 @@ import type {
   ChunkResults,
   DerivedFile,
   JobChange,
+  LateFile,
   NewFile,
   NewJob,
   PageQuery,
@@ -21,6 +22,7 @@ export interface FileTotals {
   readonly bytes: number;
   readonly lines: number;
   readonly chunks: number;
+  readonly late: LateFile;
 }
 
 export interface JobChanging {
@@ -34,7 +36,7 @@ export interface JobChanging {
 export interface Writes {
   beginFile(head: NewFile): null;
   addChunk(fileId: string, chunk: Chunk): null;
-  finishFile(fileId: string, totals: FileTotals): StoredFile;
+  finishFile(fileId: string, totals: FileTotals & LateFile): StoredFile;
   abortFile(fileId: string): null;
   deleteFile(id: string): boolean;
   createJob(job: NewJob): { readonly job: StoredJob; readonly isNew: boolean };

@@ -33,11 +33,11 @@ export class FileBook {
     this.#tables.put("chunks", [fileId, head.index], head, bytes);
   }
 
-  finish(fileId: string, totals: FileTotals): StoredFile {
+  finish(fileId: string, { late, ...totals }: FileTotals): StoredFile {
     const head = this.#tables.get("writing", fileId)?.head as NewFile | undefined;
     if (head === undefined) throw new MillraceError("internal", `nobody writes the file ${fileId}`);
     this.#tables.remove("writing", fileId);
-    return this.#keep({ ...head, ...totals, of: null });
+    return this.#keep({ ...head, ...late, ...totals, of: null });
   }
 
   abort(fileId: string): void {

@@ -1,11 +1,11 @@
 /** A file that comes in: chunks are on their way to the disk while the next ones are read, some at a time. */
 import { MillraceError } from "millrace-client";
-import type { Chunk, FileWriting, StoredFile } from "../store.js";
+import type { Chunk, FileWriting, LateFile, StoredFile } from "../store.js";
 import type { FileTotals } from "./calls.js";
 
 interface WritingPort {
   add(chunk: Chunk): Promise<void>;
-  finish(totals: FileTotals): Promise<StoredFile>;
+  finish(totals: FileTotals & LateFile): Promise<StoredFile>;
   abort(): Promise<void>;
 }
 
@@ -16,7 +16,7 @@ export class LmdbFileWriting implements FileWriting {
   readonly #id: string;
   readonly #port: WritingPort;
   readonly #underWay = new Set<Promise<void>>();
-  #totals: FileTotals = { bytes: 0, lines: 0, chunks: 0 };
+  #totals: Omit<FileTotals, "late"> = { bytes: 0, lines: 0, chunks: 0 };
   #failure: { readonly error: unknown } | null = null;
   #state: "open" | "finished" | "aborted" = "open";
 
@@ -38,11 +38,11 @@ export class LmdbFileWriting implements FileWriting {
     if (this.#failure !== null) throw this.#failure.error;
   }
 
-  async finish(): Promise<StoredFile> {
+  async finish(late: LateFile = {}): Promise<StoredFile> {
     this.#assertOpen();
     await Promise.all(this.#underWay);
     if (this.#failure !== null) throw this.#failure.error;
-    const stored = await this.#port.finish(this.#totals);
+    const stored = await this.#port.finish({ ...this.#totals, late });
     this.#state = "finished";
     return stored;
   }

@@ -55,7 +55,7 @@ export class JobBook {
     this.#put({ job: stored, revision: 0 });
     t.put("jobsInOrder", [ownerKey(null), sequence], { id });
     if (owner !== null) t.put("jobsInOrder", [ownerKey(owner), sequence], { id });
-    if (!hasEnded(stored)) t.put("openJobs", openKey(sequence), { id });
+    if (!hasEnded(stored)) t.put("openJobs", sequence, { id });
     if (requestKey !== null) this.#keepKey({ owner, requestKey, requestKeyUntilMs, jobId: id });
     return stored;
   }
@@ -93,7 +93,7 @@ export class JobBook {
       if (before !== null) this.#tables.remove("expiries", [before, "job", id]);
       if (job.expiresAtMs !== null) this.#tables.put("expiries", [job.expiresAtMs, "job", id], {});
     }
-    if (hasEnded(job)) this.#tables.remove("openJobs", openKey(job.sequence));
+    if (hasEnded(job)) this.#tables.remove("openJobs", job.sequence);
     for (const file of files) this.#files.derive(file);
     const changed = { job, revision: revision + 1 };
     this.#put(changed);
@@ -108,7 +108,7 @@ export class JobBook {
     t.remove("jobs", id);
     t.remove("jobsInOrder", [ownerKey(null), sequence]);
     if (owner !== null) t.remove("jobsInOrder", [ownerKey(owner), sequence]);
-    t.remove("openJobs", openKey(sequence));
+    t.remove("openJobs", sequence);
     if (expiresAtMs !== null) t.remove("expiries", [expiresAtMs, "job", id]);
     if (progress.chunks > 0) t.put("graves", ["results", id], {});
     if (this.#files.file(fileId)?.isInternal === true) this.#files.remove(fileId);
@@ -154,7 +154,7 @@ export class JobBook {
     let next = fromChunk;
     const range = { start: [jobId, fromChunk], end: [jobId, job.chunks] };
     for (const key of this.#tables.keys("results", range)) {
-      if (key[1] !== next) break;
+      if (!Array.isArray(key) || key[1] !== next) break;
       next += 1;
     }
     return next;
@@ -191,9 +191,4 @@ interface RequestKey {
 interface KeyToKeep extends Pick<NewJob, "owner" | "requestKeyUntilMs"> {
   readonly requestKey: string;
   readonly jobId: string;
-}
-
-/** In two parts: LMDB's binding gives a key of one back as what is in it, which is another key. */
-function openKey(sequence: number): [string, number] {
-  return ["job", sequence];
 }

@@ -4,7 +4,7 @@ import { MillraceError } from "millrace-client";
 import { type Sealed, sealed, unsealed } from "./sealed.js";
 
 /** Parts of a key, in order: strings before which numbers come. Array keys are compared part by part. */
-type TableKey = string | (string | number)[];
+type TableKey = string | number | (string | number)[];
 
 const names = [
   "marks",
@@ -27,6 +27,14 @@ export interface TablesOptions {
   /** Addresses that are set aside for the file; default: as many as it has. */
   readonly mapBytes?: number;
   readonly isReadOnly?: boolean;
+}
+
+const keysAtOnce = 256;
+
+interface KeyRange {
+  readonly start?: TableKey;
+  readonly end?: TableKey;
+  readonly isReverse?: boolean;
 }
 
 /** Every call is synchronous: it is the thread's (thread.ts). */
@@ -104,17 +112,22 @@ export class Tables {
     this.#table(name).removeSync(key);
   }
 
-  /** From `start` (with it) to `end` (without it); backwards from `start` (with it) down to `end` (without it). */
-  *keys(
-    name: TableName,
-    { start, end, isReverse = false }: { start?: TableKey; end?: TableKey; isReverse?: boolean },
-  ): Generator<TableKey> {
-    const range = {
-      ...(start === undefined ? {} : { start }),
-      ...(end === undefined ? {} : { end }),
-      reverse: isReverse,
-    };
-    yield* this.#table(name).getKeys(range);
+  /**
+   * From `start` (with it) to `end` (without it); backwards from `start` (with it) down to `end` (without it). Some at a time, because
+   * nothing else may be read or written while a cursor is open; who is given one may remove it.
+   */
+  *keys(name: TableName, { start, end, isReverse = false }: KeyRange): Generator<TableKey> {
+    const ends = { ...(end === undefined ? {} : { end }), reverse: isReverse, limit: keysAtOnce };
+    let last: TableKey | undefined;
+    for (;;) {
+      const from = last ?? start;
+      const keys = [
+        ...this.#table(name).getKeys(from === undefined ? ends : { ...ends, start: from }),
+      ];
+      for (const key of keys) if (!isEqual(key, last)) yield key;
+      if (keys.length < keysAtOnce) return;
+      last = keys.at(-1);
+    }
   }
 
   /** Pages that hold something, whole: freed ones are used again, and do not count. */
@@ -133,6 +146,10 @@ export class Tables {
     if (table === undefined) throw new Error(`no table ${name}`);
     return table;
   }
+}
+
+function isEqual(one: TableKey, other: TableKey | undefined): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
 }
 
 function isName(name: string): name is TableName {

@@ -43,8 +43,16 @@ export interface NatsSubmitOptions {
   /** How often an item goes to a node in all, where nodes are lost under it. */
   readonly attemptsMax: number;
   readonly observer?: NodeObserver;
+  /** This server's own pipelines, where it has them: what no other node is left for is done here. */
+  readonly here?: Here;
   /** Default: `Math.random`. */
   readonly random?: () => number;
+}
+
+export interface Here {
+  readonly node: string;
+  readonly submit: Submit;
+  serves(model: string, task: string): boolean;
 }
 
 export interface NodeObserver {
@@ -244,6 +252,7 @@ class GoingRequest {
     while (!this.#answers.isWhole) {
       const node = this.#choose();
       if (node === null) {
+        if (this.isAccepted && (await this.#doHere())) break;
         if (this.isAccepted) this.#failRest();
         else throw refusal ?? unready(this.#parts.model, this.#parts.directory);
         break;
@@ -266,6 +275,31 @@ class GoingRequest {
     const isWorthAgain = fresh.length === 0 && this.#refusals === 0;
     const items = this.#answers.missing.length;
     return chooseNode(isWorthAgain ? all : fresh, { items, random });
+  }
+
+  /** What others have lost. False: it is not served here, or there is no room. */
+  async #doHere(): Promise<boolean> {
+    const { here, request, signal, model } = this.#parts;
+    if (here?.serves(model, request.task) !== true) return false;
+    const only = this.#answers.missing;
+    const asked = { ...request, model, only, class: this.#class };
+    try {
+      const summary = await here.submit.submit(asked, signal, {
+        onOutcome: ({ index, outcome }) => {
+          this.#answers.take({ index, ...outcome });
+          this.#parts.onEnded(
+            here.node,
+            this.#class,
+            "error" in outcome ? outcome.error.code : null,
+          );
+        },
+      });
+      this.#answers.add(here.node, summary);
+      return true;
+    } catch (error) {
+      if (error instanceof MillraceError && isElsewhere(error) && !signal.aborted) return false;
+      throw error;
+    }
   }
 
   /** Null, or why the node did not take it. @throws what ends the request */

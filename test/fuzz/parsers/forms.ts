@@ -1,4 +1,5 @@
 /** Bodies that are files or forms with files, and queries: what stands beside a picture. */
+import { streamMultipart } from "#src/front/multipart.js";
 import { fileFields, formFields } from "#src/front/native/files.js";
 import type { TaskForm } from "#src/work/task-form.js";
 import type { Random } from "../../sim/random.js";
@@ -53,6 +54,48 @@ export const multipartParser: FuzzParser = defineParser<FormInput>({
     },
   }),
 });
+
+interface StreamedInput extends FormInput {
+  readonly pieceBytes: number;
+}
+
+const streamed: readonly Buffer[] = [
+  formOf([
+    [file("file"), "{}\n".repeat(200)],
+    [field("purpose"), "batch"],
+    [field("expires_after[seconds]"), "3600"],
+  ]),
+  formOf([
+    [field("purpose"), "batch"],
+    [file("file"), "\r\n--\r\n----b"],
+  ]),
+];
+
+/** As it comes, piece by piece: what is kept is what a whole body would have had. */
+export const streamedFormParser: FuzzParser = defineParser<StreamedInput>({
+  name: "multipart-stream",
+  open: () => ({
+    make: (random) => {
+      const isGood = random.chance(goodShare);
+      const body = isGood
+        ? random.pick(streamed)
+        : mutateBytes(random, random.pick(streamed), streamed);
+      const contentType = isGood ? typeOf(boundary) : contentTypeOf(random);
+      return { body, contentType, pieceBytes: random.int(1, 200) };
+    },
+    take: async ({ body, contentType, pieceBytes }) => {
+      let bytes = 0;
+      await streamMultipart(piecesOf(body, pieceBytes), contentType, async ({ content }) => {
+        for await (const piece of content) bytes += piece.length;
+      });
+      if (bytes > body.length) throw new Error("more came out than went in");
+    },
+  }),
+});
+
+async function* piecesOf(body: Buffer, bytes: number): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < body.length; at += bytes) yield body.subarray(at, at + bytes);
+}
 
 function typeOf(cut: string): string {
   return `multipart/form-data; boundary=${cut}`;

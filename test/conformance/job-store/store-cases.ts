@@ -1,0 +1,266 @@
+/** The list that every store of durable jobs is held to (src/jobs/store.ts). What is special of one is tested beside it. */
+import assert from "node:assert/strict";
+import { type TestContext, test } from "node:test";
+import { MillraceError } from "millrace-client";
+import type { Chunk, ChunkResults, JobStore, NewFile, NewJob } from "#src/jobs/store.js";
+import { StoreWalk } from "./store-walk.js";
+
+/** A place where one store lies. */
+export interface StorePlace {
+  open(bytesMax: number): Promise<JobStore>;
+  /** What is there after its process was killed, with nothing under way; the one that is given is of no use any more. */
+  crashed(store: JobStore, bytesMax: number): Promise<JobStore>;
+}
+
+type MakePlace = (context: TestContext) => Promise<StorePlace>;
+
+export const MiB: number = 1024 ** 2;
+
+export function storeCases(name: string, makePlace: MakePlace): void {
+  const given = (
+    title: string,
+    run: (store: JobStore, place: StorePlace, context: TestContext) => Promise<void>,
+  ): void => {
+    test(`${name}: ${title}`, async (context) => {
+      const place = await makePlace(context);
+      await run(await place.open(256 * MiB), place, context);
+    });
+  };
+
+  given("a file is there to the byte when it is finished, and to nobody before", async (store) => {
+    await using opened = store;
+    const writing = await opened.beginFile(newFile("file-1"));
+    const bytes = Uint8Array.from({ length: 70_000 }, (_, at) => at % 251);
+    await writing.add({ firstLine: 0, lines: 3, bytes });
+    assert.equal(await opened.file("file-1"), null);
+    assert.equal(await opened.chunk("file-1", 0), null);
+    await writing.add({ firstLine: 3, lines: 1, bytes: bytes.subarray(0, 5) });
+    const { sequence, ...stored } = await writing.finish();
+    assert.ok(sequence > 0);
+    const totals = { bytes: 70_005, lines: 4, chunks: 2, of: null };
+    assert.deepEqual(stored, { ...newFile("file-1"), ...totals });
+    await writing.abort();
+    assert.deepEqual(await opened.chunk("file-1", 0), { index: 0, firstLine: 0, lines: 3, bytes });
+    assert.equal(await opened.chunk("file-1", 2), null);
+    assert.equal(await opened.deleteFile("file-1"), true);
+    assert.equal(await opened.chunk("file-1", 0), null);
+    assert.equal(await opened.deleteFile("file-1"), false);
+  });
+
+  given("a chunk has its results once, whoever commits them at the same time", async (store) => {
+    await using opened = store;
+    await keepFile(opened, "file-1", 3);
+    await opened.createJob(newJob("job-1", "file-1"));
+    const all = await Promise.all(
+      Array.from(
+        { length: 30 },
+        async (_, at) => await opened.commit("job-1", resultsOf(at % 3, at)),
+      ),
+    );
+    assert.equal(all.filter((wasFirst) => wasFirst).length, 3);
+    const job = await opened.job("job-1");
+    assert.deepEqual(job?.progress.chunks, 3);
+    assert.deepEqual(job?.progress.succeeded, 3);
+    assert.equal(await opened.nextUndone("job-1", 0), 3);
+    const ends = { state: "completed", endedAtMs: 5, expiresAtMs: 9 } as const;
+    assert.equal((await opened.changeJob("job-1", () => ends))?.state, "completed");
+    assert.equal(await opened.commit("job-1", resultsOf(0, 0)), false);
+    assert.equal(await opened.commit("job-2", resultsOf(0, 0)), false);
+    assert.deepEqual(await opened.openJobs(), []);
+  });
+
+  given("changes of one job at the same time are one after the other", async (store) => {
+    await using opened = store;
+    await keepFile(opened, "file-1", 40);
+    await opened.createJob(newJob("job-1", "file-1"));
+    const commits = Array.from({ length: 40 }, (_, at) =>
+      opened.commit("job-1", resultsOf(at, at)),
+    );
+    const changes = Array.from({ length: 20 }, () =>
+      opened.changeJob("job-1", (job) => ({ startedAtMs: (job.startedAtMs ?? 0) + 1 })),
+    );
+    await Promise.all([...commits, ...changes]);
+    const job = await opened.job("job-1");
+    assert.equal(job?.startedAtMs, 20);
+    assert.equal(job?.progress.chunks, 40);
+    const broken = new Error("who changes it fails");
+    const fails = (): never => {
+      throw broken;
+    };
+    await assert.rejects(opened.changeJob("job-1", fails), broken);
+    assert.equal((await opened.changeJob("job-1", () => null))?.startedAtMs, 20);
+    assert.equal(await opened.changeJob("job-9", () => ({ startedAtMs: 1 })), null);
+  });
+
+  given("the same request makes one job, also when it comes twice at once", async (store) => {
+    await using opened = store;
+    await keepFile(opened, "file-1", 1);
+    const keyed = { requestKey: "key", requestKeyUntilMs: 1_000 };
+    const made = await Promise.all([
+      opened.createJob({ ...newJob("job-1", "file-1"), ...keyed }),
+      opened.createJob({ ...newJob("job-2", "file-1"), ...keyed }),
+    ]);
+    assert.equal(made.filter(({ isNew }) => isNew).length, 1);
+    assert.equal(made[0]?.job.id, made[1]?.job.id);
+    const other = { ...newJob("job-3", "file-1"), ...keyed, owner: "b" };
+    assert.equal((await opened.createJob(other)).isNew, true);
+    await opened.removeExpired(1_000);
+    const again = await opened.createJob({ ...newJob("job-4", "file-1"), ...keyed });
+    assert.deepEqual([again.isNew, again.job.id], [true, "job-4"]);
+    await assert.rejects(opened.createJob(newJob("job-5", "file-9")), hasCode("file_not_found"));
+  });
+
+  given("whoever listens is told of each change of a job, until they leave", async (store) => {
+    await using opened = store;
+    await keepFile(opened, "file-1", 1);
+    const told = new Set<string>();
+    const leave = opened.onJobChanged((id) => told.add(id));
+    const next = async (): Promise<void> => {
+      told.clear();
+      await new Promise<void>((resolve) => {
+        const stop = opened.onJobChanged(() => {
+          stop();
+          resolve();
+        });
+        if (told.size > 0) resolve();
+      });
+    };
+    for (const change of [
+      async () => void (await opened.createJob(newJob("job-1", "file-1"))),
+      async () => void (await opened.commit("job-1", resultsOf(0, 0))),
+      async () => void (await opened.changeJob("job-1", () => ({ startedAtMs: 1 }))),
+      async () => void (await opened.deleteJob("job-1")),
+    ]) {
+      const isTold = next();
+      await change();
+      await isTold;
+    }
+    leave();
+  });
+
+  given("ids that nobody can have made are not there, and harm nothing", async (store) => {
+    await using opened = store;
+    for (const id of [
+      "",
+      "\0",
+      "a\0b",
+      "x".repeat(100_000),
+      "\ud800",
+      "*",
+      "file-1/../x",
+      "ü.>*",
+    ]) {
+      assert.equal(await opened.file(id), null);
+      assert.equal(await opened.job(id), null);
+      assert.equal(await opened.chunk(id, 0), null);
+      assert.equal(await opened.results(id, 0), null);
+      assert.equal(await opened.deleteFile(id), false);
+      assert.equal(await opened.deleteJob(id), false);
+      const isRefused = (error: unknown): boolean =>
+        error instanceof MillraceError && error.code === "bad_request" && error.param === "after";
+      await assert.rejects(opened.files({ owner: null, limit: 1, after: id }), isRefused);
+      await assert.rejects(opened.jobs({ owner: null, limit: 1, after: id }), isRefused);
+    }
+  });
+
+  given("the latest time is kept, never an earlier one", async (store, place) => {
+    assert.equal(await store.keptTimeMs(), 0);
+    await store.keepTimeMs(1_700_000_000_000);
+    await store.keepTimeMs(5);
+    await using again = await place.crashed(store, 256 * MiB);
+    assert.equal(await again.keptTimeMs(), 1_700_000_000_000);
+  });
+
+  test(`${name}: full, it takes nothing new and finishes what it has taken`, async (context) => {
+    const place = await makePlace(context);
+    await using store = await place.open(2 * MiB);
+    await keepFile(store, "file-1", 4);
+    await store.createJob(newJob("job-1", "file-1"));
+    const writing = await store.beginFile(newFile("file-2"));
+    const bytes = new Uint8Array(64 * 1024);
+    const fill = async (): Promise<void> => {
+      for (let at = 0; at < 200; at += 1) await writing.add({ firstLine: at, lines: 1, bytes });
+      await writing.finish();
+    };
+    await assert.rejects(fill(), hasCode("job_store_full"));
+    const { bytes: used, bytesMax } = store.usage();
+    assert.equal(bytesMax, 2 * MiB);
+    assert.ok(used <= 2 * MiB + 32 * 70_000, `${used} bytes`);
+    await assert.rejects(store.beginFile(newFile("file-3")), hasCode("job_store_full"));
+    await assert.rejects(store.createJob(newJob("job-2", "file-1")), hasCode("job_store_full"));
+    for (let at = 0; at < 4; at += 1) {
+      assert.equal(await store.commit("job-1", { ...resultsOf(at, at), body: bytes }), true);
+    }
+    await writing.abort();
+    await store.deleteJob("job-1");
+    while (store.usage().bytes > MiB) await new Promise((resolve) => setImmediate(resolve));
+    await keepFile(store, "file-4", 1);
+  });
+
+  // Each is another walk; a failure names its seed.
+  for (const seed of [1, 2]) {
+    test(`${name}: whatever is done in whatever order, seed ${seed}`, async (context) => {
+      const place = await makePlace(context);
+      await new StoreWalk(seed, place).walk(150);
+    });
+  }
+}
+
+export function hasCode(code: string): (error: unknown) => boolean {
+  return (error) => error instanceof MillraceError && error.code === code;
+}
+
+export async function keepFile(store: JobStore, id: string, chunks: number): Promise<void> {
+  const writing = await store.beginFile(newFile(id));
+  for (let at = 0; at < chunks; at += 1) await writing.add(chunkOf(at));
+  await writing.finish();
+}
+
+export function chunkOf(index: number): Chunk {
+  return { index, firstLine: index * 2, lines: 2, bytes: Buffer.from(`"a${index}"\n"b"\n`) };
+}
+
+export function newFile(id: string): NewFile {
+  return {
+    id,
+    owner: "a",
+    name: "lines.jsonl",
+    purpose: "batch",
+    createdAtMs: 1_700_000_000_000,
+    expiresAtMs: null,
+    isInternal: false,
+  };
+}
+
+export function newJob(id: string, fileId: string): NewJob {
+  return {
+    id,
+    owner: "a",
+    requestKey: null,
+    requestKeyUntilMs: null,
+    requestHash: null,
+    caller: { key: "a", keyId: "1", tenant: null, classes: null, models: null, isAdmin: false },
+    tenant: "t",
+    form: { kind: "native", task: "translate", model: null, fields: { targetLanguage: "de" } },
+    fileId,
+    createdAtMs: 1_700_000_000_001,
+    deadlineAtMs: null,
+    keptMs: 1_000,
+    metadata: { wort: "schön" },
+    callbackUrl: null,
+    state: "queued",
+  };
+}
+
+export function resultsOf(index: number, mark: number): ChunkResults {
+  return {
+    index,
+    firstLine: index * 2,
+    lines: 2,
+    succeeded: 1,
+    failed: 1,
+    outputBytes: 10,
+    errorBytes: 4,
+    body: Buffer.from(`results ${index} ${mark}`),
+  };
+}

@@ -1,0 +1,173 @@
+/** What a store promises, in a few maps: the suite asks both the same, and compares. It forgets nothing and it keeps no time. */
+import type {
+  Chunk,
+  ChunkResults,
+  DerivedFile,
+  JobChange,
+  NewFile,
+  NewJob,
+  PageQuery,
+  StoredFile,
+  StoredJob,
+} from "#src/jobs/store.js";
+import { hasEnded } from "#src/jobs/store.js";
+
+interface ModelFile {
+  readonly stored: StoredFile;
+  readonly chunks: readonly Chunk[];
+}
+
+interface ModelJob {
+  stored: StoredJob;
+  readonly results: Map<number, ChunkResults>;
+}
+
+export class StoreModel {
+  readonly files = new Map<string, ModelFile>();
+  readonly jobs = new Map<string, ModelJob>();
+  readonly #keys = new Map<string, { readonly jobId: string; readonly untilMs: number }>();
+  #sequence = 0;
+
+  keepFile(head: NewFile, chunks: readonly Chunk[]): StoredFile {
+    const sum = (of: (chunk: Chunk) => number): number =>
+      chunks.reduce((all, chunk) => all + of(chunk), 0);
+    const stored = {
+      ...head,
+      sequence: this.#next(),
+      bytes: sum((chunk) => chunk.bytes.byteLength),
+      lines: sum((chunk) => chunk.lines),
+      chunks: chunks.length,
+      of: null,
+    };
+    this.files.set(head.id, { stored, chunks });
+    return stored;
+  }
+
+  filesPage(query: PageQuery): readonly StoredFile[] | null {
+    const all = [...this.files.values()].map(({ stored }) => stored);
+    return page(
+      all.filter((file) => !file.isInternal),
+      query,
+    );
+  }
+
+  deleteFile(id: string): boolean {
+    return this.files.delete(id);
+  }
+
+  createJob(job: NewJob): { readonly job: StoredJob; readonly isNew: boolean } {
+    const key = JSON.stringify([job.owner, job.requestKey]);
+    const kept = job.requestKey === null ? undefined : this.#keys.get(key);
+    const before = kept === undefined ? undefined : this.jobs.get(kept.jobId);
+    if (before !== undefined) return { job: before.stored, isNew: false };
+    const file = this.files.get(job.fileId);
+    if (file === undefined) throw new Error("the suite makes jobs of files that are there");
+    const stored: StoredJob = {
+      ...job,
+      sequence: this.#next(),
+      lines: file.stored.lines,
+      chunks: file.stored.chunks,
+      progress: { chunks: 0, succeeded: 0, failed: 0, outputBytes: 0, errorBytes: 0 },
+      startedAtMs: null,
+      finalizingAtMs: null,
+      cancellingAtMs: null,
+      endedAtMs: null,
+      expiresAtMs: null,
+      errors: [],
+      outputFileId: null,
+      errorFileId: null,
+      calledAtMs: null,
+    };
+    this.jobs.set(job.id, { stored, results: new Map() });
+    if (job.requestKey !== null) {
+      this.#keys.set(key, { jobId: job.id, untilMs: job.requestKeyUntilMs ?? Infinity });
+    }
+    return { job: stored, isNew: true };
+  }
+
+  jobsPage(query: PageQuery): readonly StoredJob[] | null {
+    return page(
+      [...this.jobs.values()].map(({ stored }) => stored),
+      query,
+    );
+  }
+
+  openJobs(): readonly StoredJob[] {
+    return [...this.jobs.values()].map(({ stored }) => stored).filter((job) => !hasEnded(job));
+  }
+
+  changeJob(id: string, change: JobChange, files: readonly DerivedFile[]): StoredJob | null {
+    const job = this.jobs.get(id);
+    if (job === undefined) return null;
+    job.stored = { ...job.stored, ...change };
+    for (const file of files) {
+      const stored = { ...file, sequence: this.#next(), chunks: 0 };
+      this.files.set(file.id, { stored, chunks: [] });
+    }
+    return job.stored;
+  }
+
+  deleteJob(id: string): boolean {
+    const job = this.jobs.get(id)?.stored;
+    if (job === undefined) return false;
+    this.jobs.delete(id);
+    if (this.files.get(job.fileId)?.stored.isInternal === true) this.files.delete(job.fileId);
+    for (const made of [job.outputFileId, job.errorFileId])
+      if (made !== null) this.files.delete(made);
+    return true;
+  }
+
+  commit(jobId: string, results: ChunkResults): boolean {
+    const job = this.jobs.get(jobId);
+    if (job === undefined || hasEnded(job.stored) || job.results.has(results.index)) return false;
+    job.results.set(results.index, results);
+    const { progress } = job.stored;
+    job.stored = {
+      ...job.stored,
+      progress: {
+        chunks: progress.chunks + 1,
+        succeeded: progress.succeeded + results.succeeded,
+        failed: progress.failed + results.failed,
+        outputBytes: progress.outputBytes + results.outputBytes,
+        errorBytes: progress.errorBytes + results.errorBytes,
+      },
+    };
+    return true;
+  }
+
+  nextUndone(jobId: string, fromChunk: number): number {
+    const job = this.jobs.get(jobId);
+    let next = fromChunk;
+    while (job !== undefined && next < job.stored.chunks && job.results.has(next)) next += 1;
+    return next;
+  }
+
+  removeExpired(nowMs: number): void {
+    const isOver = (untilMs: number | null): boolean => untilMs !== null && untilMs <= nowMs;
+    const read = new Set(this.openJobs().map((job) => job.fileId));
+    for (const { stored } of this.jobs.values()) {
+      if (hasEnded(stored) && isOver(stored.expiresAtMs)) this.deleteJob(stored.id);
+    }
+    for (const { stored } of this.files.values()) {
+      if (isOver(stored.expiresAtMs) && !read.has(stored.id)) this.files.delete(stored.id);
+    }
+    for (const [key, { untilMs }] of this.#keys) if (isOver(untilMs)) this.#keys.delete(key);
+  }
+
+  #next(): number {
+    this.#sequence += 1;
+    return this.#sequence;
+  }
+}
+
+/** Null: `after` is not in the list. */
+function page<T extends { readonly id: string; readonly owner: string | null }>(
+  all: readonly T[],
+  { owner = null, after, limit, order = "asc" }: PageQuery,
+): readonly T[] | null {
+  const own = all.filter((each) => owner === null || each.owner === owner);
+  const inOrder = order === "asc" ? own : own.toReversed();
+  const at = inOrder.findIndex(({ id }) => id === after);
+  if (after !== undefined && at < 0) return null;
+  return inOrder.slice(at + 1, at + 1 + limit);
+}
