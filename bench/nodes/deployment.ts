@@ -10,6 +10,7 @@ import type { NodesSettings } from "./settings.js";
 const bundledModels = fileURLToPath(new URL("../../../models", import.meta.url));
 const lookMs = 50;
 const joinMsMax = 60_000;
+const startsMax = 10;
 
 export interface DeploymentSpec {
   readonly prefix: string;
@@ -104,6 +105,23 @@ export class BenchNode {
   async url(): Promise<string> {
     if (this.#tree === null) throw new Error(`${this.name} was not started`);
     return await this.#tree.ready();
+  }
+
+  get isRunning(): boolean {
+    return this.#tree?.isRunning === true;
+  }
+
+  /** As whoever supervises a machine's processes does: one that ends before it is ready is started again. Gives how many did. */
+  async startUntilReady(): Promise<number> {
+    for (let failed = 0; ; failed += 1) {
+      await this.start();
+      try {
+        await this.url();
+        return failed;
+      } catch (error) {
+        if (failed + 1 === startsMax) throw error;
+      }
+    }
   }
 
   signal(signal: NodeJS.Signals): void {

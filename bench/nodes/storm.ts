@@ -42,7 +42,9 @@ export async function benchNodesStorm(settings: NodesSettings, size: StormSize):
     callJobs({ ...call, random: new Random(seed + 1) }, size.jobLines),
     disturb(nodes, new Random(seed + 2), size),
   ]);
-  report.say(`faults: ${faults.kill} killed, ${faults.pause} stopped, ${faults.partition} cut off`);
+  report.say(
+    `faults: ${faults.kill} killed, ${faults.pause} stopped, ${faults.partition} cut off; ${faults.died} ended by themselves and were started again`,
+  );
   tell(report, "realtime", realtime);
   report.say(`jobs: ${jobs.jobs} of ${size.jobLines} lines`);
   tell(report, "jobs", jobs);

@@ -300,6 +300,6 @@ if (isLong) {
         assert.match(out, new RegExp(`^${title}: ${what} +0\\.00 .*: met$`, "m"), out);
       }
     }
-    assert.match(out, /^faults: \d+ killed, \d+ stopped, \d+ cut off$/m);
+    assert.match(out, /^faults: \d+ killed, \d+ stopped, \d+ cut off; /m);
   });
 }
