@@ -13,6 +13,8 @@ export const skipWithoutNats: string | false =
     : "nats-server is not there: Debian's package of that name has it";
 
 export interface NatsServerOptions {
+  /** Where it listens. Default: 127.0.0.1. */
+  readonly host?: string;
   readonly user?: string;
   readonly password?: string;
   readonly token?: string;
@@ -46,12 +48,16 @@ export class NatsServer implements AsyncDisposable {
     this.#options = options;
   }
 
+  get #host(): string {
+    return this.#options.host ?? "127.0.0.1";
+  }
+
   /** With the user and password, or the token, where it asks for them. */
   get url(): string {
     const { user, password, token, tls } = this.#options;
     const who = user === undefined ? token : `${user}:${password ?? ""}`;
     const scheme = tls === undefined ? "nats" : "tls";
-    return `${scheme}://${who === undefined ? "" : `${who}@`}127.0.0.1:${this.port}`;
+    return `${scheme}://${who === undefined ? "" : `${who}@`}${this.#host}:${this.port}`;
   }
 
   /** Where its streams lie. */
@@ -73,7 +79,7 @@ export class NatsServer implements AsyncDisposable {
     await writeFile(config, await this.#config());
     this.log = "";
     const port = this.port === 0 ? -1 : this.port;
-    const child = spawn(program, ["-c", config, "-a", "127.0.0.1", "-p", String(port)], {
+    const child = spawn(program, ["-c", config, "-a", this.#host, "-p", String(port)], {
       stdio: ["ignore", "ignore", "pipe"],
     });
     this.#child = child;

@@ -1,0 +1,116 @@
+/**
+ * `npm run bench -- nodes`: an edge and nodes on one NATS, each a process, each node in a network of its own. Their workers take the
+ * recorded times of a model's runs and no processor, so that two cores hold four machines.
+ */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { NatsServer, skipWithoutNats } from "../../test/support/nats-server.js";
+import { Report } from "../clients/report.js";
+import { freePorts } from "../clients/serve.js";
+import { describeMachine } from "../machine.js";
+import { makeTimedModels } from "../timed/timed-models.js";
+import { benchHop } from "./hop.js";
+import { isInside, openNetwork, runInside, whyNoNamespaces } from "./network.js";
+import { benchRealModel } from "./real-model.js";
+import { benchScaling } from "./scaling.js";
+import type { NodesSettings } from "./settings.js";
+import { benchNodesStorm } from "./storm.js";
+
+const usage = `npm run bench -- nodes [flags]
+  --parts LIST     of bulk, jobs, realtime, hop, model, storm (default: all)
+  --network NAME   namespaces, or proxies between nodes and NATS (default: namespaces where this machine has them)
+  --lines N        sentences of a bulk measurement, for each node (default: 5000)
+  --rate N         realtime requests a second, for each node (default: 60)
+  --rounds N       (default: 5)
+  --measure N      seconds of one measurement (default: 8)
+  --seconds N      of the storm (default: 600)
+  --every N        seconds between two faults of the storm, about (default: 3)
+  --lasts N        seconds that a fault lasts at most (default: 8)
+  --nodes N        of the storm (default: 3)
+  --job-lines N    of each job of the storm (default: 2000)
+  --factor N       of the recorded times of a model's runs (default: 2)
+  --seed N         (default: 1)
+  --json FILE      the figures as JSON`;
+
+const flags = {
+  parts: { type: "string", default: "bulk,jobs,realtime,hop,model,storm" },
+  network: { type: "string" },
+  lines: { type: "string", default: "5000" },
+  rate: { type: "string", default: "60" },
+  rounds: { type: "string", default: "5" },
+  measure: { type: "string", default: "8" },
+  seconds: { type: "string", default: "600" },
+  every: { type: "string", default: "3" },
+  lasts: { type: "string", default: "8" },
+  nodes: { type: "string", default: "3" },
+  "job-lines": { type: "string", default: "2000" },
+  factor: { type: "string", default: "2" },
+  seed: { type: "string", default: "1" },
+  json: { type: "string" },
+  help: { type: "boolean", default: false },
+} as const;
+
+export async function run(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({ args: [...args], options: flags });
+  if (values.help) return console.log(usage);
+  if (skipWithoutNats !== false) return console.log(`nodes: left out, ${skipWithoutNats}`);
+  const wanted = values.network ?? "namespaces";
+  const whyNot = wanted === "namespaces" && !isInside ? whyNoNamespaces() : null;
+  if (whyNot !== null && values.network !== undefined) throw new Error(whyNot);
+  if (whyNot === null && wanted === "namespaces" && !isInside) {
+    process.exitCode = runInside(args);
+    return;
+  }
+  const kind = whyNot === null && wanted === "namespaces" ? "namespaces" : "proxies";
+  const report = new Report((line) => console.log(line));
+  const machine = describeMachine();
+  report.say(machine);
+  report.say(`network: ${kind}${whyNot === null ? "" : ` (${whyNot})`}`);
+  const parent = await mkdtemp(join(tmpdir(), "millrace-bench-nodes-"));
+  try {
+    await using network = await openNetwork(kind);
+    const [monitorPort = 0] = await freePorts(1);
+    await using nats = await NatsServer.start({
+      host: network.natsHost,
+      config: `http: "127.0.0.1:${monitorPort}"`,
+    });
+    const settings: NodesSettings = {
+      report,
+      parent,
+      network,
+      nats,
+      timedModels: await makeTimedModels(join(parent, "models")),
+      natsMonitorUrl: `http://127.0.0.1:${monitorPort}`,
+      rounds: Number(values.rounds),
+      ms: 1_000 * Number(values.measure),
+      lines: Number(values.lines),
+      rate: Number(values.rate),
+      seed: Number(values.seed),
+      factor: Number(values.factor),
+    };
+    const parts = new Set(values.parts.split(","));
+    const [bulk, jobs, realtime] = ["bulk", "jobs", "realtime"].map((part) => parts.has(part));
+    if (bulk || jobs || realtime)
+      await benchScaling(settings, {
+        bulk: bulk === true,
+        jobs: jobs === true,
+        realtime: realtime === true,
+      });
+    if (parts.has("hop")) await benchHop(settings);
+    if (parts.has("model")) await benchRealModel(settings);
+    if (parts.has("storm")) {
+      await benchNodesStorm(settings, {
+        nodes: Number(values.nodes),
+        ms: 1_000 * Number(values.seconds),
+        everyMs: 1_000 * Number(values.every),
+        lastsMsMax: 1_000 * Number(values.lasts),
+        jobLines: Number(values["job-lines"]),
+      });
+    }
+  } finally {
+    await rm(parent, { recursive: true, force: true });
+    if (values.json !== undefined) await writeFile(values.json, report.json(machine));
+  }
+}

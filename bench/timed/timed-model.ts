@@ -1,0 +1,87 @@
+/**
+ * A translation model whose runs take the time that was recorded of real ones (test/sim/recorded-runs.json) and no processor, and
+ * whose answer is the input's tokens in reverse. What the engine, the server and everything before them do is real.
+ *
+ * Where a run's feeds would go into a kernel, the thread waits: it is as deaf meanwhile as it is in ONNX Runtime.
+ */
+import { appendFileSync } from "node:fs";
+import { join } from "node:path";
+import type { GenerationManifest } from "#src/models/manifest-generation.js";
+import type { Arena, EncodedBatch } from "#src/runtime/generation/arena.js";
+import type { GenerationRuns } from "#src/runtime/generation/generation-engine.js";
+import type { StepResult } from "#src/runtime/generation/generation-model.js";
+import { badTokens } from "#src/work/generation.js";
+import { runMs } from "../../test/sim/recorded-runs.js";
+
+interface TimedOptions {
+  /** Of the recorded times; 0: runs take no time at all. */
+  readonly factor: number;
+  /** Folder where each process writes how many sentences it began; null: nobody counts. */
+  readonly countsDir: string | null;
+}
+
+/** What nobody would choose beside the wanted token. */
+const unlikely = -30;
+
+export class TimedModel implements GenerationRuns {
+  readonly manifest: GenerationRuns["manifest"];
+  readonly #options: TimedOptions;
+  readonly #badCount: number;
+  readonly #never = new Int32Array(new SharedArrayBuffer(4));
+
+  constructor({ shape, generation, quantization }: GenerationManifest, options: TimedOptions) {
+    // The cache holds one number for each token of the source: the token.
+    const small = { ...shape, decoderLayers: 1, decoderHeads: 1, width: 1 };
+    this.manifest = { shape: small, generation, quantization };
+    this.#options = options;
+    this.#badCount = badTokens(generation.badWords).length;
+  }
+
+  async release(): Promise<void> {}
+
+  async encode(sentences: readonly (readonly number[])[], width: number): Promise<EncodedBatch> {
+    const { countsDir } = this.#options;
+    if (countsDir !== null)
+      appendFileSync(join(countsDir, String(process.pid)), `${sentences.length}\n`);
+    this.#wait(runMs("encode", sentences.length, width));
+    const tokens = new Float32Array(sentences.length * width);
+    for (const [index, sentence] of sentences.entries()) tokens.set(sentence, index * width);
+    return { width, keys: [tokens], values: [new Float32Array(tokens.length)] };
+  }
+
+  async step(arena: Arena, _tokens: Int32Array, topK: number): Promise<StepResult> {
+    const { width, crossWidth } = arena.shape;
+    const rows = arena.count * width;
+    this.#wait(runMs("decode", rows, Math.max(arena.pastWidth, crossWidth)));
+    const ids = new Int32Array(rows * topK);
+    const scores = new Float32Array(rows * topK).fill(unlikely);
+    for (let row = 0; row < rows; row += 1) {
+      const wanted = this.#wanted(arena, Math.floor(row / width));
+      ids[row * topK] = wanted;
+      scores[row * topK] = -0.01;
+      for (let place = 1, other = 3; place < topK; place += 1, other += 1) {
+        if (other === wanted) other += 1;
+        ids[row * topK + place] = other;
+      }
+    }
+    const badScores = new Float32Array(rows * this.#badCount).fill(unlikely);
+    const newKeyValues = new Float32Array(rows * 2);
+    return { ids, scores, badScores, badCount: this.#badCount, newKeyValues };
+  }
+
+  /** The source's tokens from the last to the first, then the end. */
+  #wanted(arena: Arena, slot: number): number {
+    const { crossWidth } = arena.shape;
+    const from = slot * crossWidth;
+    let length = 0;
+    while (length < crossWidth && arena.crossMask[from + length] === 0) length += 1;
+    const place = length - 2 - (arena.lengths[slot] ?? 0);
+    const token = place < 0 ? undefined : arena.layers[0]?.crossKey[from + place];
+    return token ?? this.manifest.generation.endTokenId;
+  }
+
+  #wait(recordedMs: number): void {
+    const ms = recordedMs * this.#options.factor;
+    if (ms > 0) Atomics.wait(this.#never, 0, 0, ms);
+  }
+}
