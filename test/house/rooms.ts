@@ -81,7 +81,14 @@ export const keptPackages: Readonly<Record<string, readonly string[]>> = {
   "node:http": ["src/listen"],
   "node:https": ["src/listen"],
   "node:http2": ["src/listen"],
-  "node:net": ["src/listen", "src/runtime", "src/worker", "src/options/loopback.ts"],
+  "node:net": [
+    "src/listen",
+    "src/runtime",
+    "src/worker",
+    "src/options/loopback.ts",
+    // A socket that nobody speaks over: the lock of a folder.
+    "src/jobs/lmdb/folder-lock.ts",
+  ],
   "node:tls": ["src/listen", "src/access/tls-files.ts"],
   "node:dgram": ["src/listen"],
 };

@@ -1,14 +1,14 @@
 /** Everything that the store keeps, and the one way in: writes in a transaction, reads beside it. */
 import { dirname } from "node:path";
 import { MillraceError } from "millrace-client/wire";
-import type { Read, Reads, Reply, Write, Writes } from "./calls.js";
+import type { CallReply, Read, Reads, Write, Writes } from "./calls.js";
 import { FileBook } from "./file-book.js";
 import { FileReserve } from "./file-reserve.js";
 import { bringForward } from "./format.js";
 import { JobBook } from "./job-book.js";
-import { diskFull, Room } from "./room.js";
+import { diskFull, StoreRoom } from "./store-room.js";
 import { Tables } from "./tables.js";
-import { toldError } from "./told-error.js";
+import { thrownError } from "./thrown-error.js";
 
 /** Rows that one write removes of what is hidden or expired: some milliseconds, and other writes go between. */
 const sliceRows = 128;
@@ -20,7 +20,7 @@ export class Books {
   readonly #tables: Tables;
   readonly #files: FileBook;
   readonly #jobs: JobBook;
-  readonly #room: Room;
+  readonly #room: StoreRoom;
   readonly #reserve: FileReserve;
   /** That are told of, of the transaction that runs. */
   #changed = new Set<string>();
@@ -33,7 +33,7 @@ export class Books {
     bringForward(this.#tables);
     this.#files = new FileBook(this.#tables);
     this.#jobs = new JobBook(this.#tables, this.#files);
-    this.#room = new Room(dirname(path), bytesMax);
+    this.#room = new StoreRoom(dirname(path), bytesMax);
     this.#tables.transaction(() => this.#files.abortAll());
     this.bytes = this.#tables.usedBytes();
     for (const job of this.#jobs.open()) this.#see(job.id);
@@ -45,7 +45,7 @@ export class Books {
   }
 
   write(writes: readonly Write[]): {
-    readonly replies: readonly Reply[];
+    readonly replies: readonly CallReply[];
     readonly changedJobs: readonly string[];
   } {
     this.#changed = new Set();
@@ -55,11 +55,11 @@ export class Books {
     return { replies, changedJobs: [...this.#changed] };
   }
 
-  read(read: Read): Reply {
+  read(read: Read): CallReply {
     try {
       return { value: this.#read(read) };
     } catch (error) {
-      return { error: toldError(error) };
+      return { error: thrownError(error) };
     }
   }
 
@@ -69,7 +69,7 @@ export class Books {
   }
 
   /** Null: one of them failed, and nothing is written. */
-  #together(writes: readonly Write[]): readonly Reply[] | null {
+  #together(writes: readonly Write[]): readonly CallReply[] | null {
     try {
       this.#reserveFor(writes);
       return this.#tables.transaction(() => writes.map((write) => this.#replyTo(write)));
@@ -78,25 +78,25 @@ export class Books {
     }
   }
 
-  #alone(write: Write): Reply {
+  #alone(write: Write): CallReply {
     try {
       this.#reserveFor([write]);
       return this.#tables.transaction(() => this.#replyTo(write));
     } catch (error) {
       const isFull = !(error instanceof MillraceError) && this.#room.isDiskFull(this.#freeBytes);
-      if (isFull && isNewWork(write)) return { error: toldError(diskFull()) };
-      return { error: toldError(error) };
+      if (isFull && isNewWork(write)) return { error: thrownError(diskFull()) };
+      return { error: thrownError(error) };
     }
   }
 
   /** @throws what ends the transaction: LMDB's errors, and a refusal in the middle, which must leave nothing */
-  #replyTo(write: Write): Reply {
+  #replyTo(write: Write): CallReply {
     const before = this.#tables.writes;
     try {
       return { value: this.#writers[write.name](...(write.args as [never, never])) };
     } catch (error) {
       if (error instanceof MillraceError && this.#tables.writes === before) {
-        return { error: toldError(error) };
+        return { error: thrownError(error) };
       }
       throw error;
     }

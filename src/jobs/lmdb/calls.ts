@@ -75,21 +75,21 @@ export type Write = Call<Writes>;
 export type Read = Call<Reads>;
 
 /** What was refused or failed is an error by itself; the others of its transaction are done. */
-export type Reply = { readonly value: unknown } | { readonly error: unknown };
+export type CallReply = { readonly value: unknown } | { readonly error: unknown };
 
-export type ThreadRequest =
+export type StoreRequest =
   | { readonly type: "write"; readonly writes: readonly Write[] }
   | { readonly type: "read"; readonly id: number; readonly read: Read }
   | { readonly type: "close" };
 
-export type ThreadReply =
+export type StoreReply =
   | { readonly type: "opened"; readonly bytes: number; readonly isUnswept: boolean }
   | { readonly type: "refused"; readonly error: unknown }
   | {
       readonly type: "written";
-      readonly replies: readonly Reply[];
+      readonly replies: readonly CallReply[];
       readonly changedJobs: readonly string[];
       readonly bytes: number;
     }
-  | { readonly type: "read"; readonly id: number; readonly reply: Reply }
+  | { readonly type: "read"; readonly id: number; readonly reply: CallReply }
   | { readonly type: "closed" };

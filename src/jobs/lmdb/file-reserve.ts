@@ -1,5 +1,5 @@
 /**
- * Room of the disk that is taken before LMDB writes: zeros at the end of its file, which it fills. Where there is none the transaction is
+ * StoreRoom of the disk that is taken before LMDB writes: zeros at the end of its file, which it fills. Where there is none the transaction is
  * not begun. LMDB itself must never meet a full disk: in lmdb 3.5.6 what it writes down about that is longer than the memory for it.
  */
 import { closeSync, fstatSync, openSync, writeSync } from "node:fs";

@@ -3,8 +3,8 @@ import { Worker } from "node:worker_threads";
 import { MillraceError } from "millrace-client/wire";
 import type { Log } from "../../log.js";
 import { messageOf } from "../../work/thrown.js";
-import type { Read, Reply, ThreadReply, ThreadRequest, Write } from "./calls.js";
-import { errorOf, toldError } from "./told-error.js";
+import type { CallReply, Read, StoreReply, StoreRequest, Write } from "./calls.js";
+import { errorOf, thrownError } from "./thrown-error.js";
 
 interface Waiting {
   readonly write: Write;
@@ -49,21 +49,21 @@ export class StoreThread {
     const reply = await firstReply(worker);
     if (reply.type === "opened") return new StoreThread(worker, reply, options.log);
     await worker.terminate();
-    const error = errorOf(reply.type === "refused" ? reply.error : toldError(reply.type));
+    const error = errorOf(reply.type === "refused" ? reply.error : thrownError(reply.type));
     const code = error.code === "job_store_full" ? error.code : "data_invalid";
     throw new MillraceError(code, `${path} cannot be opened: ${error.message}`);
   }
 
   private constructor(
     worker: Worker,
-    { bytes, isUnswept }: Extract<ThreadReply, { type: "opened" }>,
+    { bytes, isUnswept }: Extract<StoreReply, { type: "opened" }>,
     log: Log,
   ) {
     this.#worker = worker;
     this.#log = log;
     this.bytes = bytes;
     this.isUnswept = isUnswept;
-    worker.on("message", (reply: ThreadReply) => this.#onReply(reply));
+    worker.on("message", (reply: StoreReply) => this.#onReply(reply));
     worker.on("error", (error) => this.#onEnd(messageOf(error)));
     worker.on("exit", () => this.#onEnd("it ended"));
   }
@@ -114,7 +114,7 @@ export class StoreThread {
     this.#post({ type: "write", writes: this.#underWay.map(({ write }) => write) });
   }
 
-  #onReply(reply: ThreadReply): void {
+  #onReply(reply: StoreReply): void {
     switch (reply.type) {
       case "written":
         this.bytes = reply.bytes;
@@ -137,12 +137,12 @@ export class StoreThread {
     }
   }
 
-  #onWritten(replies: readonly Reply[]): void {
+  #onWritten(replies: readonly CallReply[]): void {
     const done = this.#underWay;
     this.#underWay = [];
     const first: Waiting[] = [];
     for (const [index, waiting] of done.entries()) {
-      const reply = replies[index] ?? { error: toldError("the thread gave no reply") };
+      const reply = replies[index] ?? { error: thrownError("the thread gave no reply") };
       const write = "value" in reply ? again(waiting, reply.value) : null;
       if (write === null) settle(waiting, reply);
       else first.push({ ...waiting, write });
@@ -171,15 +171,16 @@ export class StoreThread {
     for (const listener of this.#listeners) listener(jobId);
   }
 
-  #post(request: ThreadRequest): void {
+  #post(request: StoreRequest): void {
     this.#worker.postMessage(request);
   }
 }
 
-async function firstReply(worker: Worker): Promise<ThreadReply> {
+async function firstReply(worker: Worker): Promise<StoreReply> {
   const told = new AbortController();
-  const reply = new Promise<ThreadReply>((resolve) => {
-    const refused = (error: unknown): void => resolve({ type: "refused", error: toldError(error) });
+  const reply = new Promise<StoreReply>((resolve) => {
+    const refused = (error: unknown): void =>
+      resolve({ type: "refused", error: thrownError(error) });
     const onExit = (): void => refused("the thread ended");
     worker.once("message", resolve).once("error", refused).once("exit", onExit);
     told.signal.addEventListener("abort", () => {
@@ -215,7 +216,7 @@ function again(waiting: Waiting, value: unknown): Write | null {
   }
 }
 
-function settle({ resolve, reject }: Pick<Waiting, "resolve" | "reject">, reply: Reply): void {
+function settle({ resolve, reject }: Pick<Waiting, "resolve" | "reject">, reply: CallReply): void {
   if ("value" in reply) resolve(reply.value);
   else reject(errorOf(reply.error));
 }

@@ -4,13 +4,13 @@
  */
 import { parentPort, workerData } from "node:worker_threads";
 import { Books } from "./books.js";
-import type { ThreadReply, ThreadRequest } from "./calls.js";
-import { toldError } from "./told-error.js";
+import type { StoreReply, StoreRequest } from "./calls.js";
+import { thrownError } from "./thrown-error.js";
 
 const port = parentPort;
 if (port === null) throw new Error("this is a thread of the store");
 
-function reply(message: ThreadReply, transfer: readonly ArrayBuffer[] = []): void {
+function reply(message: StoreReply, transfer: readonly ArrayBuffer[] = []): void {
   port?.postMessage(message, transfer);
 }
 
@@ -21,14 +21,14 @@ function opened(): Books | null {
     reply({ type: "opened", bytes: books.bytes, isUnswept: books.isUnswept });
     return books;
   } catch (error) {
-    reply({ type: "refused", error: toldError(error) });
+    reply({ type: "refused", error: thrownError(error) });
     return null;
   }
 }
 
 const books = opened();
 
-port.on("message", (request: ThreadRequest) => {
+port.on("message", (request: StoreRequest) => {
   if (books === null) return;
   switch (request.type) {
     case "write":

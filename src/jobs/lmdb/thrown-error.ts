@@ -2,13 +2,13 @@
 import { isErrorCode, MillraceError } from "millrace-client/wire";
 import { messageOf } from "../../work/thrown.js";
 
-interface ToldError {
+interface ThrownError {
   readonly code: string | null;
   readonly message: string;
   readonly param: string | undefined;
 }
 
-export function toldError(thrown: unknown): ToldError {
+export function thrownError(thrown: unknown): ThrownError {
   const isOurs = thrown instanceof MillraceError;
   return {
     code: isOurs ? thrown.code : null,
@@ -18,7 +18,7 @@ export function toldError(thrown: unknown): ToldError {
 }
 
 export function errorOf(told: unknown): MillraceError {
-  const { code, message, param } = told as ToldError;
+  const { code, message, param } = told as ThrownError;
   if (!isErrorCode(code)) return new MillraceError("job_store_failed", message);
   return new MillraceError(code, message, param === undefined ? {} : { param });
 }

@@ -13,7 +13,7 @@ interface FileRoom {
   readonly freeBytes: number;
 }
 
-export class Room {
+export class StoreRoom {
   readonly #dir: string;
   readonly #bytesMax: number;
   /** By job: results are taken to be as large as their input. */
