@@ -183,7 +183,7 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
   ]),
   data_in_use: entry(null, NO, [
     "Another server keeps its jobs in the same folder.",
-    "Name another folder with `--data`, or stop the other one; the message says its process.",
+    "Name another folder with `--data`, or stop the other one; the message says its process number.",
   ]),
   data_invalid: entry(null, NO, [
     "The folder of `--data` was written by another version of Millrace, or is damaged.",

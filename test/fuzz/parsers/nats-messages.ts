@@ -1,4 +1,5 @@
 /** What comes over NATS: parts, requests, answers, beats and entries; whatever is in them, a conversation breaks and nothing else. */
+import { MillraceError } from "millrace-client/wire";
 import { TailWriter } from "#src/frames/tail.js";
 import { encodeBeats, readBeat } from "#src/nats/beats.js";
 import { Conversation } from "#src/nats/conversation.js";
@@ -84,12 +85,16 @@ function make(random: Random): Buffer {
   return random.chance(goodShare) ? bytes : mutateBytes(random, bytes, good);
 }
 
+/** @throws MillraceError where nobody makes anything of it */
 function take(bytes: Buffer): void {
   readEntry(bytes.toString("latin1"));
   const part = readPart(bytes);
-  if (part === null) return;
-  if (part.kind === "beat") readBeat(part.json);
+  if (part === null) throw new MillraceError("bad_request", "no part");
+  if (part.kind === "beat" && readBeat(part.json).length === 0) {
+    throw new MillraceError("bad_request", "no beat");
+  }
   if (part.kind !== "part" && part.kind !== "credit") return;
+  let refusals = 0;
   for (const read of [readAsk, readAnswer]) {
     const conversation: Conversation = new Conversation({
       publish: () => true,
@@ -99,8 +104,10 @@ function take(bytes: Buffer): void {
       onBroken: (error) => {
         // What we refuse has our words; these are what a bug throws.
         if (error instanceof TypeError || error instanceof RangeError) throw error;
+        refusals += 1;
       },
     });
     conversation.receive(part);
   }
+  if (refusals === 2) throw new MillraceError("bad_request", "no message");
 }
