@@ -3,7 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Random } from "../../test/sim/random.js";
 import type { BenchNode } from "./deployment.js";
 
-export const faultKinds = ["kill", "pause", "partition"] as const;
+const faultKinds = ["kill", "pause", "partition"] as const;
 type FaultKind = (typeof faultKinds)[number];
 
 export interface FaultTimes {
