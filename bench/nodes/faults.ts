@@ -3,7 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Random } from "../../test/sim/random.js";
 import type { BenchNode } from "./deployment.js";
 
-export const faultKinds = ["kill", "pause", "partition"] as const;
+const faultKinds = ["kill", "pause", "partition"] as const;
 type FaultKind = (typeof faultKinds)[number];
 
 export interface FaultTimes {
@@ -32,10 +32,10 @@ export async function disturb(
     counts.died += await node.startUntilReady();
   };
   const during = (node: BenchNode, fault: Promise<void>): void => {
-    hurt.set(
-      node,
-      fault.finally(() => hurt.delete(node)),
-    );
+    // One that fails stays there, and fails all of it at the end: what was started is ended then.
+    const over = fault.then(() => void hurt.delete(node));
+    over.catch(() => {});
+    hurt.set(node, over);
   };
   for (;;) {
     await delay(everyMs * (0.5 + random.next()));

@@ -218,7 +218,7 @@ const jobsLines: readonly string[] = [
   "uploaded, a file of 300 requests in OpenAI's form # lines/s",
   "a batch over it, until all its lines are checked # lines/s",
   "on disk, a line with its result # bytes",
-  "resident memory while they come in # MiB",
+  "memory of the front while they come in # MiB",
   "from its start until it answers # ms",
   "from its start until the first new result is committed # ms",
 ];
