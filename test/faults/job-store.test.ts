@@ -114,6 +114,15 @@ test("a second store of one folder is refused by name, a killed one's is taken o
   for (const store of stores) await store[Symbol.asyncDispose]();
 });
 
+test("what callers send is nobody else's on this machine: the folder is made for its user alone", async () => {
+  await using temp = await TempDir.make();
+  const dir = temp.file("data", "jobs");
+  await (await opened(dir))[Symbol.asyncDispose]();
+  for (const made of [dir, temp.file("data")]) {
+    assert.equal((await stat(made)).mode & 0o777, 0o700, made);
+  }
+});
+
 test("a format of another version, a foreign file and a file in its place are refused by name", async () => {
   await using temp = await TempDir.make();
   await (await opened(temp.path))[Symbol.asyncDispose]();

@@ -50,7 +50,7 @@ test("versions in a folder: a name means the only one, or the one that defaults.
   }
   await load.answered(16);
   await load.end();
-  // Each caller sees it move three times and never back in between.
+  // Who asked first had the old one, who asked last the new one.
   const order = load.answers
     .toSorted((left, right) => left.askedAtMs - right.askedAtMs)
     .map(({ answer }) => answer);
