@@ -20,7 +20,7 @@ export function registerJobs(program: Command): void {
     .command("jobs")
     .summary("work that survives: submit it, fetch results later")
     .description(
-      "Durable jobs: the server keeps what was submitted and what is done, whatever dies meanwhile. It needs --data.",
+      "Durable jobs: the server keeps what was submitted and what is done, whatever dies meanwhile. It needs --data or --nats.",
     )
     .addHelpText("after", examples);
   registerSubmit(jobs);

@@ -19,6 +19,7 @@ import type { MillraceServer } from "#src/index.js";
 import { accessFor, TestFront } from "../support/http-front.js";
 import { startWithJobs } from "../support/job-server.js";
 import { made } from "../support/job-work.js";
+import { isLong } from "../support/long.js";
 import { encoderWidth, writeMadeEncoder } from "../support/made-encoder.js";
 import { TempDir } from "../support/temp-dir.js";
 
@@ -351,13 +352,14 @@ describe("batches", () => {
     );
   });
 
-  test("fifty thousand lines: the last one has the id of the first", async () => {
-    const lines = Array.from({ length: 50_000 }, (_, at) => words(`r-${at % 49_999}`));
+  test("thousands of lines: the last one has the id of the first", async () => {
+    const count = isLong ? 50_000 : 5_000;
+    const lines = Array.from({ length: count }, (_, at) => words(`r-${at % (count - 1)}`));
     const batch = await ended(await create(await upload(lines)));
-    assert.equal(batch.request_counts?.total, 50_000);
+    assert.equal(batch.request_counts?.total, count);
     assert.deepEqual(
       batch.errors?.data?.map(({ line, code }) => [line, code]),
-      [[50_000, "duplicate_custom_id"]],
+      [[count, "duplicate_custom_id"]],
     );
   });
 

@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { Millrace } from "millrace-client";
 import { exitCodes } from "#src/cli/exit-codes.js";
 import { TestFront } from "../support/http-front.js";
+import { longTest } from "../support/long.js";
 import { MemoryJobs } from "../support/memory-jobs.js";
 import { TempDir } from "../support/temp-dir.js";
 
@@ -128,7 +129,7 @@ test("submit, status, list, results, cancel, remove: from a file, from stdin, fr
   assert.deepEqual([gone.code, gone.err.split(":", 1)[0]], [exitCodes.failed, "job_not_found"]);
 });
 
-test("results go on where the file ends, and belong to one job", async () => {
+longTest("results go on where the file ends, and belong to one job", {}, async () => {
   await using bench = await Bench.start();
   const out = bench.dir.file("out.txt");
   const texts = Array.from({ length: 20 }, (_, index) => `a${String(index).padStart(2, "0")}`);
@@ -158,25 +159,29 @@ test("results go on where the file ends, and belong to one job", async () => {
   assert.equal((await readFile(rows, "utf8")).split("\n")[1], '{"line":1,"text":"10a"}');
 });
 
-test("watch says each change, and Ctrl-C leaves the job running and says how to come back", async () => {
-  await using bench = await Bench.start();
-  const interrupted = bench.begin("jobs", "submit", "--task", "translate", "--watch", "--json");
-  interrupted.stdin?.end("a\nb\n");
-  assert.ok(interrupted.stderr !== null);
-  const words = text(interrupted.stderr);
-  await said(interrupted, "stdout", /"state":"queued"/);
-  interrupted.kill("SIGINT");
-  assert.match(await words, /come back with: millrace jobs watch job-1\n$/);
-  assert.equal(
-    interrupted.exitCode ?? (await once(interrupted, "close"))[0],
-    exitCodes.interrupted,
-  );
-  const watching = bench.begin("jobs", "watch", "job-1");
-  const watched = finish(watching);
-  bench.jobs.step("job-1", 1);
-  bench.jobs.step("job-1", 1);
-  assert.deepEqual(await watched, { out: "job-1  completed  2/2 done\n", err: "", code: 0 });
-});
+longTest(
+  "watch says each change, and Ctrl-C leaves the job running and says how to come back",
+  {},
+  async () => {
+    await using bench = await Bench.start();
+    const interrupted = bench.begin("jobs", "submit", "--task", "translate", "--watch", "--json");
+    interrupted.stdin?.end("a\nb\n");
+    assert.ok(interrupted.stderr !== null);
+    const words = text(interrupted.stderr);
+    await said(interrupted, "stdout", /"state":"queued"/);
+    interrupted.kill("SIGINT");
+    assert.match(await words, /come back with: millrace jobs watch job-1\n$/);
+    assert.equal(
+      interrupted.exitCode ?? (await once(interrupted, "close"))[0],
+      exitCodes.interrupted,
+    );
+    const watching = bench.begin("jobs", "watch", "job-1");
+    const watched = finish(watching);
+    bench.jobs.step("job-1", 1);
+    bench.jobs.step("job-1", 1);
+    assert.deepEqual(await watched, { out: "job-1  completed  2/2 done\n", err: "", code: 0 });
+  },
+);
 
 test("translate --durable: interrupted and started again it goes on with the same job", async () => {
   await using bench = await Bench.start();

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import type { JobReply, JobStatus } from "millrace-client/wire";
 import { Random } from "../sim/random.js";
 import { FakeModels } from "../support/fake-models.js";
+import { isLong } from "../support/long.js";
 import { childrenOf } from "../support/processes.js";
 import { post, sentences, startReal, until } from "../support/real-server.js";
 import { ServeProcess } from "../support/serve-process.js";
@@ -92,7 +93,7 @@ test("killed with all its processes again and again, a job has one result for ea
   const random = new Random(seed);
   using models = new FakeModels();
   await using data = await TempDir.make();
-  const lines = 800;
+  const [lines, killsMax] = isLong ? [800, 5] : [300, 2];
   const inputs = Array.from({ length: lines }, (_, at) => `${sentences[at % 24]} ${at}`);
   const head = { task: "translate", model: "en-zh", beams: 1 };
   const flags = ["--models", models.dir, "--pipelines", "1", "--threads", "1"];
@@ -116,7 +117,7 @@ test("killed with all its processes again and again, a job has one result for ea
     assert.equal(await cutOff, null, "an upload that was cut off");
   }
   const killedAt: number[] = [];
-  for (let kills = 1; kills < 5; kills += 1) {
+  for (let kills = 1; kills < killsMax; kills += 1) {
     await using server = serve();
     const url = await server.url();
     const before = (await statusOf(url, id)).succeeded;

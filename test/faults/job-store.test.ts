@@ -21,6 +21,7 @@ import {
   resultsOf,
 } from "../conformance/job-store/store-place.js";
 import { Random } from "../sim/random.js";
+import { isLong, someOf } from "../support/long.js";
 import { TempDir } from "../support/temp-dir.js";
 
 const log = createLog({ log: "json", logLevel: "silent", destination: process.stdout });
@@ -37,11 +38,11 @@ function writer(dir: string, run: number): ChildProcess {
   });
 }
 
-test("killed five times while it writes: what was acknowledged is there, and nothing is half", async () => {
+test("killed again and again while it writes: what was acknowledged is there, and nothing is half", async () => {
   await using temp = await TempDir.make();
   const random = new Random(9);
   const told: string[] = [];
-  for (let run = 0; run < 5; run += 1) {
+  for (let run = 0; run < (isLong ? 5 : 2); run += 1) {
     const child = writer(temp.path, run);
     const closed = once(child, "close");
     const killAt = random.int(2, 120);
@@ -114,6 +115,15 @@ test("a second store of one folder is refused by name, a killed one's is taken o
   for (const store of stores) await store[Symbol.asyncDispose]();
 });
 
+test("what callers send is nobody else's on this machine: the folder is made for its user alone", async () => {
+  await using temp = await TempDir.make();
+  const dir = temp.file("data", "jobs");
+  await (await opened(dir))[Symbol.asyncDispose]();
+  for (const made of [dir, temp.file("data")]) {
+    assert.equal((await stat(made)).mode & 0o777, 0o700, made);
+  }
+});
+
 test("a format of another version, a foreign file and a file in its place are refused by name", async () => {
   await using temp = await TempDir.make();
   await (await opened(temp.path))[Symbol.asyncDispose]();
@@ -151,15 +161,16 @@ test("whatever is damaged below it: refused by name, or every answer is right or
       await written(path, random.int(2, pages - 1), at % 2 === 0 ? zero : noise());
     }),
   ];
+  const tried = someOf([...damages.entries()], 3);
   let refused = 0;
-  for (const [at, damage] of damages.entries()) {
+  for (const [at, damage] of tried) {
     const dir = temp.file(String(at));
     await mkdir(dir);
     await copyFile(join(from, "jobs.mdb"), join(dir, "jobs.mdb"));
     await damage(join(dir, "jobs.mdb"));
     if (await isRefused(dir)) refused += 1;
   }
-  context.diagnostic(`${refused} of ${damages.length} refused`);
+  context.diagnostic(`${refused} of ${tried.length} refused`);
 });
 
 async function filled(dir: string): Promise<void> {

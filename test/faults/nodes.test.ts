@@ -6,6 +6,7 @@ import type { LocalSubmitOptions } from "#src/submit/local/local-submit.js";
 import type { SubmitOutcome, SubmitSummary } from "#src/submit/submit.js";
 import { magic } from "../support/fake-tokens.js";
 import { FakeLocal, textOrCode } from "../support/local.js";
+import { longTest } from "../support/long.js";
 import {
   FakeNode,
   type FakeNodeOptions,
@@ -186,7 +187,7 @@ test(
   },
 );
 
-test(
+longTest(
   "the last node is lost: its items fail alone, and the next request says what to do",
   options,
   async () => {
@@ -208,7 +209,7 @@ test(
   },
 );
 
-test(
+longTest(
   "a request whose nodes are lost as often as an item may be tried goes nowhere any more",
   options,
   async () => {
@@ -223,7 +224,7 @@ test(
   },
 );
 
-test("an item that ends workers of one node ends none of another", options, async () => {
+longTest("an item that ends workers of one node ends none of another", options, async () => {
   await using all = await deploy();
   const { outcomes } = await ask(all, ["1.", `${magic.crash}.`, "2."]);
   assert.deepEqual(outcomes.map(textOrCode), ["1", "item_poison", "2"]);
@@ -249,7 +250,7 @@ test(
   },
 );
 
-test("a node that is full refuses, and another takes it", options, async () => {
+longTest("a node that is full refuses, and another takes it", options, async () => {
   const limits = { queuedItemsMax: 4, queuedBytesMax: 10_000_000, requestInputsMax: 10_000 };
   await using all = await deploy({ local: { limits } });
   const holding = ask(all, [`${magic.hold}.`, "1.", "2.", "3."]);
@@ -262,7 +263,7 @@ test("a node that is full refuses, and another takes it", options, async () => {
   assert.equal((await holding).outcomes.length, 4);
 });
 
-test(
+longTest(
   "NATS is killed and comes back at once: what is open goes on, and nothing comes twice",
   options,
   async () => {
@@ -327,7 +328,7 @@ test("an edge holds no more than its own queue takes", options, async () => {
   nothingHeld(all);
 });
 
-test(
+longTest(
   "a node has no more requests of others than connections, and drops those of an edge that is gone",
   options,
   async () => {
@@ -351,7 +352,7 @@ test(
   },
 );
 
-test(
+longTest(
   "what no other node is left for is done on the server's own pipelines, at the places that it had",
   options,
   async () => {

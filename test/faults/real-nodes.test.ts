@@ -67,15 +67,20 @@ test("NATS that is down keeps nobody from starting; nodes that are stopped and k
   const expected = await translated();
   const rounds = isLong ? 60 : 6;
   let answered = 0;
+  let tell: () => void = () => {};
+  const isUnderWay = new Promise<void>((resolve) => {
+    tell = resolve;
+  });
   const ask = async (): Promise<void> => {
     assert.equal(await translated(), expected);
     answered += 1;
+    if (answered === 2 * rounds) tell();
   };
   // Enough that both nodes have some of it in them at any time.
   const askers = Array.from({ length: 8 }, async () => {
     for (let round = 0; round < rounds; round += 1) await ask();
   });
-  while (answered < 2 * rounds) await new Promise((resolve) => setImmediate(resolve));
+  await Promise.race([isUnderWay, Promise.all(askers)]);
   // As if its network were cut: its connections stay, and it says nothing.
   process.kill(first.pid, "SIGSTOP");
   await hears(edge, "gone", "n1");

@@ -21,6 +21,8 @@ export const rooms: readonly Room[] = [
   { path: "src/cli", floor: 9 },
   { path: "src/index.ts", floor: 8 },
   { path: "src/server.ts", floor: 7 },
+  { path: "src/opened-parts.ts", floor: 6.6 },
+  { path: "src/open-fronts.ts", floor: 6.6 },
   { path: "src/listeners.ts", floor: 6.5 },
   { path: "src/front", floor: 6, siblingsApart: true },
   { path: "src/backend", floor: 6 },

@@ -186,8 +186,8 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
     "Name another folder with `--data`, or stop the other one; the message says its process number.",
   ]),
   data_invalid: entry(null, NO, [
-    "The folder of `--data` was written by another version of Millrace, or is damaged.",
-    "The message says which; start the version that wrote it, or name another folder.",
+    "Where jobs are kept (the folder of `--data`, or NATS) was written by another version of Millrace, or is damaged, or cannot be written.",
+    "The message says which; start the version that wrote it, or name another folder or `--nats-prefix`.",
   ]),
   connection_failed: entry(null, RETRY, [
     "The client could not reach the server, or the connection broke.",

@@ -38,7 +38,8 @@ export function jobRoutes(parts: FrontParts): readonly Route[] {
     (answer: (exchange: Exchange, jobs: Jobs) => Promise<void>): Route["handler"] =>
     async (exchange) => {
       if (parts.jobs === undefined) {
-        const message = "This server keeps no durable jobs: start it with --data DIR.";
+        const message =
+          "This server keeps no durable jobs: start it with --data DIR, or with --nats.";
         throw new MillraceError("jobs_off", message);
       }
       await answer(exchange, parts.jobs);

@@ -109,7 +109,8 @@ export function fileRoutes(parts: FrontParts): readonly Route[] {
 /** @throws MillraceError `jobs_off` */
 export function jobsOf({ jobs }: Pick<FrontParts, "jobs">): Jobs {
   if (jobs !== undefined) return jobs;
-  const message = "This server keeps no files and runs no batches: it was started without --data.";
+  const message =
+    "This server keeps no files and runs no batches: it was started with neither --data nor --nats.";
   throw new MillraceError("jobs_off", message);
 }
 

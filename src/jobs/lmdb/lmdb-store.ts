@@ -39,7 +39,8 @@ export interface LmdbStoreOptions {
 
 /** @throws MillraceError `data_in_use`, `data_invalid` */
 export async function openLmdbStore({ dir, bytesMax, log }: LmdbStoreOptions): Promise<JobStore> {
-  await mkdir(dir, { recursive: true }).catch((error: unknown) => {
+  // What callers send lies there in the clear: it is nobody else's on this machine.
+  await mkdir(dir, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
     throw new MillraceError("data_invalid", `${dir} cannot be used: ${messageOf(error)}`);
   });
   const lock = await FolderLock.take(dir);

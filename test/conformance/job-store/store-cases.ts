@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { MillraceError } from "millrace-client";
 import type { JobStore } from "#src/jobs/store.js";
+import { isLong } from "../../support/long.js";
 import {
   hasCode,
   keepFile,
@@ -198,10 +199,10 @@ export function storeCases(name: string, makePlace: MakePlace): void {
   });
 
   // Each is another walk; a failure names its seed.
-  for (const seed of [1, 2]) {
+  for (const seed of isLong ? [1, 2, 3, 4] : [1]) {
     test(`${name}: whatever is done in whatever order, seed ${seed}`, async (context) => {
       const place = await makePlace(context);
-      await new StoreWalk(seed, place).walk(150);
+      await new StoreWalk(seed, place).walk(isLong ? 300 : 100);
     });
   }
 }
