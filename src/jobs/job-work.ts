@@ -108,8 +108,8 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
 function linesInFlight(options: Options): number {
   const { pipelines, realtimePipelines, bulkPipelines, rowsMax } = options;
   const rows = (pipelines + realtimePipelines + bulkPipelines) * rowsMax;
-  return Math.min(linesInFlightMax, Math.max(linesInFlightMin, 8 * rows));
+  return Math.min(linesInFlightMax, Math.max(linesInFlightMin, 32 * rows));
 }
 
-const linesInFlightMin = 512;
-const linesInFlightMax = 8_192;
+const linesInFlightMin = 1_024;
+const linesInFlightMax = 4_096;
