@@ -14,6 +14,7 @@ import type { Log } from "../log.js";
 import type { ChunkQueue } from "./chunk-queue.js";
 import { resultLines } from "./derived-lines.js";
 import type { JobsClock } from "./jobs-clock.js";
+import { OwnerTurns } from "./owner-turns.js";
 import type { Paces } from "./pace.js";
 import {
   type DerivedFile,
@@ -47,6 +48,8 @@ const sweepsPerKeptTime = 5;
 const sweepsPerOffer = 30;
 /** Of different jobs: what they write shares a sync, and a long one (the files of a large batch) holds up no other job. */
 const stepsMax = 16;
+/** Each takes as much memory as the ids of its lines. */
+const validationsMax = 4;
 
 function countedBy(jobs: readonly StoredJob[]): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
@@ -72,7 +75,7 @@ export class JobKeeper {
   /** Open jobs that the queue has: with thousands of them, only those are looked at again of which something is due. */
   readonly #offered = new Set<string>();
   readonly #validating = new Map<string, AbortController>();
-  #validations: Promise<void> = Promise.resolve();
+  readonly #validations = new OwnerTurns(validationsMax);
   #open: ReadonlyMap<string, number> = new Map();
   #sweeps = 0;
   #timer: NodeJS.Timeout | null = null;
@@ -125,7 +128,7 @@ export class JobKeeper {
     if (this.#timer !== null) clearTimeout(this.#timer);
     for (const each of this.#validating.values()) each.abort(new Error("the server stops"));
     await Promise.all(this.#lanes);
-    await this.#validations;
+    await this.#validations.stop();
   }
 
   async #sweep(): Promise<void> {
@@ -233,13 +236,13 @@ export class JobKeeper {
     await this.#end(job, state);
   }
 
-  /** One after the other, behind this step: it may take minutes. */
+  /** Behind this step: it may take minutes, and whoever asks for a hundred of them holds up only their own. */
   #validate(job: StoredJob): void {
     if (this.#validating.has(job.id)) return;
     const abort = new AbortController();
     this.#validating.set(job.id, abort);
     const { store, log } = this.#options;
-    this.#validations = this.#validations.then(async () => {
+    this.#validations.add(JSON.stringify([job.owner, job.tenant]), async () => {
       try {
         if (abort.signal.aborted) return;
         const errors = await validate(store, job, abort.signal);

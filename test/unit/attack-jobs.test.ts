@@ -6,6 +6,7 @@ import { encodeResults } from "#src/jobs/chunk-results.js";
 import type { JobRequest, RouteReply } from "#src/jobs/jobs.js";
 import { LmdbFileWriting } from "#src/jobs/lmdb/file-writing.js";
 import { LocalQueue } from "#src/jobs/local-queue.js";
+import { OwnerTurns } from "#src/jobs/owner-turns.js";
 import type { Chunk, StoredJob } from "#src/jobs/store.js";
 import { anyCaller } from "#src/work/caller.js";
 import {
@@ -280,4 +281,29 @@ test("defect: lines of a key that may no more this month held the room of everyb
   await refusal;
   const other = await jobs.create(anyCaller, native('"x"\n', { tenant: "other" }));
   assert.equal((await whenEnded(work, other.job.id)).state, "completed");
+});
+
+test("defect: whoever made many large batches had everybody's validated behind all of theirs", async () => {
+  const order: string[] = [];
+  const turns = new OwnerTurns(2);
+  const release: (() => void)[] = [];
+  const work = (name: string) => async (): Promise<void> => {
+    order.push(name);
+    await new Promise<void>((resolve) => release.push(resolve));
+  };
+  for (const name of ["a1", "a2", "a3"]) turns.add("a", work(name));
+  turns.add("b", work("b1"));
+  turns.add("c", work("c1"));
+  assert.deepEqual(order, ["a1", "b1"]);
+  while (release.length > 0) {
+    release.shift()?.();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.deepEqual(order, ["a1", "b1", "c1", "a2", "a3"]);
+  turns.add("a", work("a4"));
+  turns.add("a", work("a5"));
+  const stopped = turns.stop();
+  release.shift()?.();
+  await stopped;
+  assert.equal(order.at(-1), "a4");
 });
