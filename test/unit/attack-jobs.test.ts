@@ -307,3 +307,20 @@ test("defect: whoever made many large batches had everybody's validated behind a
   await stopped;
   assert.equal(order.at(-1), "a4");
 });
+
+test("defect: an object's items that were lost with their process were its result, and not asked again", async () => {
+  let calls = 0;
+  await using work = await made({
+    callRoute: (call) => {
+      calls += 1;
+      if (calls > 1) return capitals(call);
+      const error = new MillraceError("worker_lost", "its process died").toWire();
+      const results = [{ text: "A" }, { error }];
+      return Promise.resolve({ status: 200, text: JSON.stringify({ model: "m", results }) });
+    },
+  });
+  const job = await ended(work, native('{"texts":["a","b"]}\n'));
+  assert.equal(job.state, "completed");
+  const [result] = await linesOfAll(work, job.id);
+  assert.equal(result?.json, '{"line":0,"results":[{"text":"A"},{"text":"B"}]}');
+});
