@@ -128,9 +128,20 @@ export class ClientJobs {
     return readJob(await this.#ask({ path: `${pathOf(id)}/cancel`, method: "POST" }, options));
   }
 
-  /** Cancels one that has not ended, and keeps what is done; one that has ended is removed with its results. */
-  async remove(id: string, options: Ended = {}): Promise<JobDeletedReply["outcome"]> {
-    const body = await this.#ask({ path: pathOf(id), method: "DELETE" }, options);
+  /**
+   * Cancels one that has not ended, and keeps what is done; one that has ended is removed with its results. Asked once, whatever
+   * `retry` says: where the reply was lost, the same again would remove what the first has only cancelled.
+   */
+  async remove(id: string, { signal }: Ended = {}): Promise<JobDeletedReply["outcome"]> {
+    const { transport, closed } = this.#parts;
+    const scope = new Scope([signal, closed]);
+    let body: unknown;
+    try {
+      const asked: Outgoing = { path: pathOf(id), method: "DELETE", accept: json };
+      body = await transport.json(asked, scope.signal);
+    } finally {
+      scope.end();
+    }
     const outcome = isRecord(body) ? body["outcome"] : null;
     if (outcome === "cancelled" || outcome === "removed") return outcome;
     throw notTheReply();

@@ -26,7 +26,8 @@ export interface CallbackOptions {
 }
 
 const secretBytesMin = 16;
-const callsMax = 4;
+/** At once: in all, and of one host, which may never answer. */
+const callsMax = { all: 8, host: 4 };
 const answerMsMax = 10_000;
 const retryMsMax = 3_600_000;
 /** From the job's end. */
@@ -38,7 +39,8 @@ const pageJobs = 100;
 class Callbacks {
   readonly #options: CallbackOptions;
   readonly #retryMsMin: number;
-  readonly #waiting = new Map<string, { dueAtMs: number; waitMs: number }>();
+  readonly #waiting = new Map<string, { readonly host: string; dueAtMs: number; waitMs: number }>();
+  readonly #callsOf = new Map<string, number>();
   readonly #calls = new Set<Promise<void>>();
   readonly #stopping = new AbortController();
   #hasMore = false;
@@ -74,7 +76,8 @@ class Callbacks {
       this.#hasMore = true;
       return;
     }
-    this.#waiting.set(id, { dueAtMs: performance.now(), waitMs: this.#retryMsMin });
+    const { host } = new URL(callbackUrl);
+    this.#waiting.set(id, { host, dueAtMs: performance.now(), waitMs: this.#retryMsMin });
     this.#look();
   }
 
@@ -92,19 +95,34 @@ class Callbacks {
     let soonestMs = Number.POSITIVE_INFINITY;
     for (const [id, each] of this.#waiting) {
       if (each.dueAtMs > now) soonestMs = Math.min(soonestMs, each.dueAtMs - now);
-      else if (this.#calls.size < callsMax) {
+      else if (this.#mayCall(each.host)) {
         each.dueAtMs = Number.POSITIVE_INFINITY;
-        const call = this.#call(id).finally(() => {
-          this.#calls.delete(call);
-          this.#look();
-        });
-        this.#calls.add(call);
+        this.#begin(id, each.host);
       }
     }
-    if (this.#waiting.size === 0 && this.#hasMore) void this.start().catch(() => undefined);
+    // Not only when all are told: one whose host is away may wait for a day.
+    if (this.#hasMore && this.#waiting.size <= waitingMax / 2) {
+      void this.start().catch(() => undefined);
+    }
     if (!Number.isFinite(soonestMs)) return;
     this.#timer = setTimeout(() => this.#look(), Math.ceil(soonestMs));
     this.#timer.unref();
+  }
+
+  #mayCall(host: string): boolean {
+    return this.#calls.size < callsMax.all && (this.#callsOf.get(host) ?? 0) < callsMax.host;
+  }
+
+  #begin(id: string, host: string): void {
+    this.#callsOf.set(host, (this.#callsOf.get(host) ?? 0) + 1);
+    const call = this.#call(id).finally(() => {
+      const left = (this.#callsOf.get(host) ?? 1) - 1;
+      if (left > 0) this.#callsOf.set(host, left);
+      else this.#callsOf.delete(host);
+      this.#calls.delete(call);
+      this.#look();
+    });
+    this.#calls.add(call);
   }
 
   async #call(id: string): Promise<void> {

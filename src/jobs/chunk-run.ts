@@ -19,7 +19,7 @@ export type ChunkEnd =
   | { readonly kind: "whole"; readonly outcomes: readonly LineOutcome[] }
   /** The signal came: what has a result by then. */
   | { readonly kind: "left"; readonly outcomes: readonly LineOutcome[] }
-  /** Nothing has a result, and the server cannot run it just now. */
+  /** The server cannot run it just now; what has a result is run again with the rest. */
   | { readonly kind: "later"; readonly afterMs: number }
   /** Nothing of the job can be run any more. */
   | { readonly kind: "refused"; readonly error: WireError };
@@ -55,6 +55,9 @@ const doubtfulCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 /** Some twenty seconds. */
 const absencesMax = 8;
 
+/** Some half a minute in which no line got a result: others have the room meanwhile. */
+const idleRoundsMax = 8;
+
 const backoffMinMs = 100;
 const backoffMaxMs = 10_000;
 
@@ -67,8 +70,11 @@ export class ChunkRun {
   #refused: WireError | null = null;
   #retryAfterMs = 0;
   #absences = 0;
-  /** The server stops: what has a result already has it again when the chunk is run again. */
-  #isDraining = false;
+  /** The server stops, or the key may no more this month: it would be waited for in vain. */
+  #isInVain = false;
+  #idleRounds = 0;
+  /** Results, and tries that may come to be one. */
+  #steps = 0;
 
   constructor(chunk: ChunkLines, options: ChunkRunOptions) {
     this.#chunk = chunk;
@@ -81,6 +87,7 @@ export class ChunkRun {
       if (places.length === 0) return { kind: "whole", outcomes: this.#inOrder() };
       if (signal.aborted) return { kind: "left", outcomes: this.#inOrder() };
       this.#retryAfterMs = 0;
+      const before = this.#steps;
       const wasHalved = await this.#ask(places, signal);
       if (this.#refused !== null) return { kind: "refused", error: this.#refused };
       if (wasHalved || signal.aborted || this.#pending().length === 0) continue;
@@ -88,7 +95,9 @@ export class ChunkRun {
       const afterMs = Math.min(backoffMaxMs, Math.max(backoffMs, this.#retryAfterMs));
       const hasNothing =
         this.#outcomes.size === 0 && this.#tries.size === 0 && this.#absences === 0;
-      if (hasNothing || this.#isDraining) return { kind: "later", afterMs };
+      this.#idleRounds = this.#steps > before ? 0 : this.#idleRounds + 1;
+      const isIdle = this.#idleRounds >= idleRoundsMax;
+      if (hasNothing || this.#isInVain || isIdle) return { kind: "later", afterMs };
       await this.#wait(afterMs, signal);
     }
   }
@@ -120,7 +129,7 @@ export class ChunkRun {
       for (const outcome of call.read(reply)) this.#had(outcome);
       return;
     }
-    this.#isDraining ||= error.code === "draining";
+    this.#isInVain ||= error.code === "draining" || error.code === "quota_exceeded";
     this.#retryAfterMs = Math.max(this.#retryAfterMs, error.retryAfterMs ?? 0);
     if (isOfWholeJob(error, this.#chunk) || this.#isForGood(error, call)) {
       this.#refused = error.toWire();
@@ -147,6 +156,7 @@ export class ChunkRun {
     const { place, code } = outcome;
     if (code !== null && waitingCodes.has(code)) return;
     if (code === "model_not_found" && this.#absences > 0) return;
+    this.#steps += 1;
     if (code !== null && doubtfulCodes.has(code)) {
       const tries = (this.#tries.get(place) ?? 0) + 1;
       this.#tries.set(place, tries);

@@ -8,8 +8,22 @@ import { hasEnded, type JobStore, type StoredJob } from "./store.js";
 
 type ResultStore = Pick<JobStore, "results" | "chunk">;
 
-/** Null: the lines that have no result are told of nowhere. */
-function whyNotRun({ state }: Pick<StoredJob, "state">): WireError | null {
+/** Null: each line has a result, or none was looked at. */
+function whyNotRun({
+  state,
+  form,
+  startedAtMs,
+  errors,
+}: Pick<StoredJob, "state" | "form" | "startedAtMs" | "errors">): WireError | null {
+  if (state === "failed") {
+    // A batch whose lines cannot be run says so in its errors, and has no files.
+    if (form.kind === "requests" && startedAtMs === null) return null;
+    const [error] = errors;
+    return new MillraceError(
+      error?.code ?? "internal",
+      error?.message ?? "The job failed.",
+    ).toWire();
+  }
   if (state === "cancelled") {
     return new MillraceError(
       "job_cancelled",

@@ -108,11 +108,16 @@ export class DurableJobs implements Jobs {
   }
 
   async deleteFile(caller: Caller, id: string): Promise<void> {
-    await this.file(caller, id);
+    const file = await this.file(caller, id);
     const { store } = this.#parts;
     const reader = (await store.openJobs()).find(({ fileId }) => fileId === id);
     if (reader !== undefined) {
       throw new MillraceError("file_in_use", `Job ${reader.id} reads it, and has not ended.`);
+    }
+    const made = file.of === null ? await errorFileOf(store, id) : null;
+    if (made !== null) {
+      const message = `File ${made} tells of lines of it that were not run: delete that one first.`;
+      throw new MillraceError("file_in_use", message);
     }
     await store.deleteFile(id);
   }
@@ -363,6 +368,25 @@ async function* atMost(
   }
 }
 
+/** Lines that were not run are in a file of errors only as long as their input is there. Null: nobody needs it. */
+async function errorFileOf(store: JobStore, inputId: string): Promise<string | null> {
+  let after: string | undefined;
+  for (;;) {
+    const page = await store.jobs({
+      owner: undefined,
+      limit: pageMax,
+      ...(after === undefined ? {} : { after }),
+    });
+    for (const { fileId, errorFileId, lines, progress } of page) {
+      if (fileId !== inputId || errorFileId === null) continue;
+      const isWhole = progress.succeeded + progress.failed >= lines;
+      if (!isWhole && (await store.file(errorFileId)) !== null) return errorFileId;
+    }
+    after = page.at(-1)?.id;
+    if (page.length < pageMax) return null;
+  }
+}
+
 async function* chunkBytes(
   store: Pick<JobStore, "chunk">,
   { id, chunks }: StoredFile,
@@ -400,7 +424,9 @@ async function* within(
 ): AsyncGenerator<LineResult> {
   const from = await chunkOfLine(store, job, fromLine);
   for await (const result of resultLines(store, job, from)) {
-    if (result.line >= toLine) return;
+    if (result.line >= toLine) break;
     if (result.line >= fromLine) yield result;
   }
+  // Of one that was removed meanwhile nothing says which lines are missing.
+  if ((await store.job(job.id)) === null) throw noSuchJob();
 }

@@ -1,6 +1,6 @@
 /**
  * READ SECOND, after store.ts: what becomes of a job. Whatever happened (a commit, a cancel, a deadline, a restart), one step looks at
- * the job as it is in the store and does what is due; it may be taken again at any time, and is, every second, for all open jobs.
+ * the job as it is in the store and does what is due; it may be taken again at any time, and is, every second, where something is due.
  *
  *   validating ─► queued ─► in_progress ─► finalizing ─► completed
  *        │           │           │ all chunks have results
@@ -14,6 +14,7 @@ import type { Log } from "../log.js";
 import type { ChunkQueue } from "./chunk-queue.js";
 import { resultLines } from "./derived-lines.js";
 import type { JobsClock } from "./jobs-clock.js";
+import { OwnerTurns } from "./owner-turns.js";
 import type { Paces } from "./pace.js";
 import {
   type DerivedFile,
@@ -43,6 +44,12 @@ const sweepMs = 1_000;
 /** Sweeps between two looks at what has expired, and between two that keep the time. */
 const sweepsPerCleaning = 60;
 const sweepsPerKeptTime = 5;
+/** A queue that has lost what it was offered is noticed by then. */
+const sweepsPerOffer = 30;
+/** Of different jobs: what they write shares a sync, and a long one (the files of a large batch) holds up no other job. */
+const stepsMax = 16;
+/** Each takes as much memory as the ids of its lines. */
+const validationsMax = 4;
 
 function countedBy(jobs: readonly StoredJob[]): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
@@ -62,9 +69,13 @@ export class JobKeeper {
   #runs: Runs = { isRunning: () => false, leave: () => {} };
   /** Jobs whose step is due. */
   readonly #due = new Set<string>();
-  #stepping: Promise<void> | null = null;
+  readonly #lanes = new Set<Promise<void>>();
+  /** Whose step is being taken: each job has one at a time. */
+  readonly #inStep = new Set<string>();
+  /** Open jobs that the queue has: with thousands of them, only those are looked at again of which something is due. */
+  readonly #offered = new Set<string>();
   readonly #validating = new Map<string, AbortController>();
-  #validations: Promise<void> = Promise.resolve();
+  readonly #validations = new OwnerTurns(validationsMax);
   #open: ReadonlyMap<string, number> = new Map();
   #sweeps = 0;
   #timer: NodeJS.Timeout | null = null;
@@ -94,12 +105,13 @@ export class JobKeeper {
   }
 
   #stepOn(): void {
-    if (this.#isStopped || this.#due.size === 0) return;
-    this.#stepping ??= this.#stepAll().finally(() => {
-      this.#stepping = null;
+    if (this.#isStopped || this.#lanes.size >= stepsMax || this.#nextDue() === undefined) return;
+    const lane = this.#stepAll().finally(() => {
+      this.#lanes.delete(lane);
       // Between its last look and now more may have come.
       this.#stepOn();
     });
+    this.#lanes.add(lane);
   }
 
   /** Nothing of it can be run any more. */
@@ -115,8 +127,8 @@ export class JobKeeper {
     this.#stopListening();
     if (this.#timer !== null) clearTimeout(this.#timer);
     for (const each of this.#validating.values()) each.abort(new Error("the server stops"));
-    await this.#stepping;
-    await this.#validations;
+    await Promise.all(this.#lanes);
+    await this.#validations.stop();
   }
 
   async #sweep(): Promise<void> {
@@ -126,9 +138,10 @@ export class JobKeeper {
     try {
       const open = await store.openJobs();
       this.#open = countedBy(open);
-      for (const { id, deadlineAtMs } of open) {
-        this.touch(id);
-        const leftMs = deadlineAtMs === null ? sweepMs : deadlineAtMs - clock.now();
+      this.#forgetOthers(open);
+      for (const job of open) {
+        if (this.#sweeps % sweepsPerOffer === 0 || this.#isDue(job)) this.touch(job.id);
+        const leftMs = job.deadlineAtMs === null ? sweepMs : job.deadlineAtMs - clock.now();
         if (leftMs > 0) everyMs = Math.min(everyMs, leftMs);
       }
       if (this.#sweeps % sweepsPerKeptTime === 0) await store.keepTimeMs(clock.now());
@@ -147,30 +160,63 @@ export class JobKeeper {
     this.#timer.unref();
   }
 
+  /** Jobs that ended, wherever that was. */
+  #forgetOthers(open: readonly StoredJob[]): void {
+    const ids = new Set(open.map(({ id }) => id));
+    for (const id of this.#offered) if (!ids.has(id)) this.#offered.delete(id);
+  }
+
+  #isDue(job: StoredJob): boolean {
+    const { id, state } = job;
+    const goesOn =
+      state === "validating"
+        ? this.#validating.has(id)
+        : (state === "queued" || state === "in_progress") && this.#offered.has(id);
+    return !goesOn || this.#isLate(job) || (state !== "validating" && hasAllResults(job));
+  }
+
+  #isLate({ deadlineAtMs }: StoredJob): boolean {
+    return deadlineAtMs !== null && this.#options.clock.now() >= deadlineAtMs;
+  }
+
+  #nextDue(): string | undefined {
+    for (const id of this.#due) if (!this.#inStep.has(id)) return id;
+    return undefined;
+  }
+
   async #stepAll(): Promise<void> {
     const { store, log } = this.#options;
-    for (const id of this.#due) {
+    for (let id = this.#nextDue(); id !== undefined; id = this.#nextDue()) {
       this.#due.delete(id);
       if (this.#isStopped) return;
+      this.#inStep.add(id);
       try {
         const job = await store.job(id);
         if (job !== null) await this.#step(job);
       } catch (error) {
         // The next sweep takes it up again.
         log.error({ err: error, job: id }, "jobs: a job's state could not be kept; trying again");
+      } finally {
+        this.#inStep.delete(id);
       }
     }
   }
 
   async #step(job: StoredJob): Promise<void> {
     const { clock, queue, store } = this.#options;
+    // Whatever it comes to; where it is offered, it is there again.
+    this.#offered.delete(job.id);
     if (hasEnded(job)) return;
     if (job.state === "cancelling") return await this.#leave(job, "cancelled");
-    const isLate = job.deadlineAtMs !== null && clock.now() >= job.deadlineAtMs;
+    const isLate = this.#isLate(job);
     const isDone = job.state !== "validating" && hasAllResults(job);
     if (isLate && !isDone) return await this.#leave(job, "expired");
     if (job.state === "validating") return this.#validate(job);
-    if (!isDone) return await queue.offer(job);
+    if (!isDone) {
+      await queue.offer(job);
+      this.#offered.add(job.id);
+      return;
+    }
     if (job.state !== "finalizing") {
       const finalizing = await store.changeJob(job.id, (now) =>
         hasEnded(now) || now.state === "cancelling"
@@ -190,13 +236,13 @@ export class JobKeeper {
     await this.#end(job, state);
   }
 
-  /** One after the other, behind this step: it may take minutes. */
+  /** Behind this step: it may take minutes, and whoever asks for a hundred of them holds up only their own. */
   #validate(job: StoredJob): void {
     if (this.#validating.has(job.id)) return;
     const abort = new AbortController();
     this.#validating.set(job.id, abort);
     const { store, log } = this.#options;
-    this.#validations = this.#validations.then(async () => {
+    this.#validations.add(JSON.stringify([job.owner, job.tenant]), async () => {
       try {
         if (abort.signal.aborted) return;
         const errors = await validate(store, job, abort.signal);
@@ -224,7 +270,7 @@ export class JobKeeper {
     const { store, queue, clock, paces, onEnded } = this.#options;
     const endedAtMs = clock.now();
     const expiresAtMs = endedAtMs + job.keptMs;
-    const files = await this.#filesOf({ ...job, state }, { endedAtMs, expiresAtMs });
+    const files = await this.#filesOf({ ...job, state, errors }, { endedAtMs, expiresAtMs });
     const idOf = (which: "output" | "error"): string | null =>
       files.find(({ of }) => of?.which === which)?.id ?? null;
     const ended = await store.changeJob(
@@ -257,7 +303,7 @@ export class JobKeeper {
   ): Promise<readonly DerivedFile[]> {
     if (job.form.kind !== "requests") return [];
     const sums = { output: { lines: 0, bytes: 0 }, error: { lines: 0, bytes: 0 } };
-    if (job.state === "cancelled" || job.state === "expired") {
+    if (job.state !== "completed") {
       for await (const { isError, json } of resultLines(this.#options.store, {
         ...job,
         endedAtMs,

@@ -22,7 +22,7 @@ export interface Jobs {
   ): Promise<readonly StoredFile[]>;
   /** To the byte as it came; of a job's results in the order of its lines. @throws MillraceError `file_not_found` */
   content(caller: Caller, id: string): Promise<AsyncIterable<Uint8Array>>;
-  /** @throws MillraceError `file_not_found`, `file_in_use` (a job that has not ended reads it) */
+  /** @throws MillraceError `file_not_found`, `file_in_use` (a job that has not ended reads it, or a kept file of errors) */
   deleteFile(caller: Caller, id: string): Promise<void>;
 
   /**

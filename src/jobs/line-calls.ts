@@ -165,6 +165,20 @@ function codeIn(json: string): ErrorCode | null {
   return isErrorCode(code) ? code : null;
 }
 
+/** Of a reply of which items have failed; what may be tried again counts before what may not. */
+function codeOfItems(text: string): ErrorCode | null {
+  if (!text.includes('{"error":{')) return null;
+  const value: unknown = JSON.parse(text);
+  const results = isJsonObject(value) ? value["results"] : null;
+  if (!Array.isArray(results)) return null;
+  const errors = (results as readonly unknown[]).flatMap((item) => {
+    const error = isJsonObject(item) ? item["error"] : null;
+    return isJsonObject(error) ? [error] : [];
+  });
+  const code = (errors.find(({ retryable }) => retryable === true) ?? errors[0])?.["code"];
+  return isErrorCode(code) ? code : null;
+}
+
 function objectCall(chunk: ChunkLines, place: number, options: LineCallsOptions): LineCall {
   const { job, firstLine } = chunk;
   const line = firstLine + place;
@@ -183,7 +197,8 @@ function objectCall(chunk: ChunkLines, place: number, options: LineCallsOptions)
     read: ({ text }) => {
       // Verbatim: a number that is read and written again may look another way.
       const results = text.slice(text.indexOf(',"results":[') + 1);
-      return [{ place, isError: false, json: `{"line":${line},${results}`, code: null }];
+      const json = `{"line":${line},${results}`;
+      return [{ place, isError: false, json, code: codeOfItems(text) }];
     },
   };
 }
@@ -206,7 +221,8 @@ function requestCall(chunk: ChunkLines, place: number): LineCall {
     },
     read: (reply) => {
       const json = responseLine({ requestId: id, customId }, reply);
-      return [{ place, isError: reply.status >= 400, json, code: reply.error?.code ?? null }];
+      const code = reply.error?.code ?? codeOfItems(reply.text);
+      return [{ place, isError: reply.status >= 400, json, code }];
     },
   };
 }

@@ -126,10 +126,9 @@ export interface TextLine {
   readonly place: number;
 }
 
-/** As many as the chunk says, without their ends. */
-export function linesInChunk({ bytes, firstLine }: Pick<Chunk, "bytes" | "firstLine">): TextLine[] {
-  const all = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("utf8");
-  const text = firstLine === 0 && all.startsWith("\ufeff") ? all.slice(1) : all;
+/** As many as the chunk says, without their ends, and without a byte order mark: a line of nothing else is one, and no input. */
+export function linesInChunk({ bytes }: Pick<Chunk, "bytes">): TextLine[] {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("utf8");
   const lines: TextLine[] = [];
   for (const [place, line] of text.split("\n").entries()) {
     if (!/^[ \t\r]*$/.test(line)) lines.push({ text: line.trim(), place });

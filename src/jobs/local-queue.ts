@@ -23,6 +23,8 @@ export class LocalQueue implements ChunkQueue {
   readonly #known = new Set<string>();
   readonly #waiting = new Set<() => void>();
   #taking: Promise<unknown> = Promise.resolve();
+  /** Something came since the look around began, which may have passed its place before. */
+  #hasNews = false;
 
   constructor(store: Pick<JobStore, "nextUndone">, now: () => number = () => performance.now()) {
     this.#store = store;
@@ -68,6 +70,7 @@ export class LocalQueue implements ChunkQueue {
   async #take(signal: AbortSignal): Promise<TakenChunk> {
     for (;;) {
       signal.throwIfAborted();
+      this.#hasNews = false;
       for (const tenant of this.#tenants.slice()) {
         for (const open of tenant.jobs.slice()) {
           const index = await this.#nextOf(open);
@@ -77,7 +80,7 @@ export class LocalQueue implements ChunkQueue {
           return this.#taken(open, index);
         }
       }
-      await this.#change(signal);
+      if (!this.#hasNews) await this.#change(signal);
     }
   }
 
@@ -135,6 +138,7 @@ export class LocalQueue implements ChunkQueue {
   }
 
   #wake(): void {
+    this.#hasNews = true;
     for (const wake of this.#waiting) wake();
   }
 }

@@ -212,6 +212,8 @@ export class JobRunner {
       // Only now, when whoever cancels it knows that it is running.
       const job = await store.job(jobId);
       if (job === null || !this.#mayRun(job)) return await taken.done();
+      // Handed out again though it is done: the word of that was lost, not the results.
+      if ((await store.nextUndone(jobId, taken.index)) !== taken.index) return await taken.done();
       await this.#started(job);
       const lines = linesInChunk(chunk).map(({ text }) => text);
       const { index, firstLine } = chunk;

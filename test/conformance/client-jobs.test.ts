@@ -281,3 +281,12 @@ test("what is no job of Millrace's is refused", async () => {
     await assert.rejects(asked, isCode("response_invalid"), body);
   }
 });
+
+test("defect: a removal whose reply was lost was asked again, and removed what it had only cancelled", async () => {
+  await using bench = await Bench.start();
+  const { jobs } = bench.client;
+  const { id } = await jobs.submit(["one"], { task: "translate" });
+  bench.fetch = losing(1);
+  await assert.rejects(jobs.remove(id), { code: "connection_failed" });
+  assert.equal((await jobs.get(id)).state, "cancelled");
+});

@@ -434,6 +434,9 @@ describe("batches", () => {
     assert.ok(output.length > 0);
     assert.equal(output.length + rest.length, lines.length);
     assert.deepEqual([...new Set(rest.map((line) => line.error?.code))], ["batch_cancelled"]);
+    // Its file of errors tells of lines of it.
+    assert.ok((await failure(client.files.delete(file.id))) instanceof ConflictError);
+    await client.files.delete(batch.error_file_id ?? "");
     await client.files.delete(file.id);
   });
 

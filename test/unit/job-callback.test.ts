@@ -134,3 +134,37 @@ test("a secret that is missing or short is an option that is wrong", async () =>
     code: "option_invalid",
   });
 });
+
+test("defect: a host that never answers held up what others were to be told", async () => {
+  const silent = createServer(() => {});
+  silent.listen(0, "127.0.0.1");
+  await once(silent, "listening");
+  const silentHost = `127.0.0.1:${(silent.address() as AddressInfo).port}`;
+  await using listener = await Listener.start(200);
+  await using dir = await TempDir.make();
+  const path = dir.file("secret");
+  await writeFile(path, secret);
+  try {
+    await using work = await made({
+      options: { jobCallbackHosts: `${silentHost},${listener.host}`, jobCallbackSecret: path },
+    });
+    const told = async (host: string): Promise<void> => {
+      const form = { kind: "native", task: "translate", model: null, fields: {} } as const;
+      const { job } = await work.jobs.create(anyCaller, {
+        form,
+        input: { lines: text('"a"\n') },
+        callbackUrl: `http://${host}/told`,
+      });
+      await whenEnded(work, job.id);
+    };
+    const connected = new Set<unknown>();
+    silent.on("request", (request) => connected.add(request));
+    for (let at = 0; at < 12; at += 1) await told(silentHost);
+    await until(() => connected.size >= 4);
+    await told(listener.host);
+    await until(() => listener.heard.length === 1);
+  } finally {
+    silent.closeAllConnections();
+    silent.close();
+  }
+});

@@ -154,8 +154,8 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
     "Ask for the list of files, and upload it again.",
   ]),
   file_in_use: entry(409, NO, [
-    "A job that has not ended reads the file.",
-    "Wait for the job to end, or cancel it.",
+    "A job that has not ended reads the file, or a file of errors is made of it.",
+    "Wait for the job to end, or cancel it; delete the file of errors first.",
   ]),
   request_key_reused: entry(422, NO, [
     "The `Idempotency-Key` came before with another request.",

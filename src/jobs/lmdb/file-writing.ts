@@ -1,6 +1,12 @@
 /** A file that comes in: chunks are on their way to the disk while the next ones are read, some at a time. */
 import { MillraceError } from "millrace-client/wire";
-import type { Chunk, FileWriting, LateFile, StoredFile } from "../store.js";
+import {
+  type Chunk,
+  chunkLimits,
+  type FileWriting,
+  type LateFile,
+  type StoredFile,
+} from "../store.js";
 import type { FileTotals } from "./calls.js";
 
 interface WritingPort {
@@ -9,13 +15,14 @@ interface WritingPort {
   abort(): Promise<void>;
 }
 
-/** Chunks that are not on disk yet: those of one transaction while those of the next are read. */
-const chunksUnderWayMax = 16;
+/** Not on disk yet: those of one transaction while those of the next are read. A long line is a chunk that is as long. */
+const underWayMax = { chunks: 16, bytes: 16 * chunkLimits.bytesMax };
 
 export class LmdbFileWriting implements FileWriting {
   readonly #id: string;
   readonly #port: WritingPort;
   readonly #underWay = new Set<Promise<void>>();
+  #underWayBytes = 0;
   #totals: FileTotals = { bytes: 0, lines: 0, chunks: 0 };
   #failure: { readonly error: unknown } | null = null;
   #state: "open" | "finished" | "aborted" = "open";
@@ -34,7 +41,12 @@ export class LmdbFileWriting implements FileWriting {
       chunks: chunks + 1,
     };
     this.#send({ ...chunk, index: chunks });
-    while (this.#underWay.size >= chunksUnderWayMax) await Promise.race(this.#underWay);
+    while (
+      this.#underWay.size >= underWayMax.chunks ||
+      (this.#underWayBytes >= underWayMax.bytes && this.#underWay.size > 0)
+    ) {
+      await Promise.race(this.#underWay);
+    }
     if (this.#failure !== null) throw this.#failure.error;
   }
 
@@ -55,12 +67,17 @@ export class LmdbFileWriting implements FileWriting {
   }
 
   #send(chunk: Chunk): void {
+    const bytes = chunk.bytes.byteLength;
+    this.#underWayBytes += bytes;
     const sent = this.#port
       .add(chunk)
       .catch((error: unknown) => {
         this.#failure ??= { error };
       })
-      .finally(() => this.#underWay.delete(sent));
+      .finally(() => {
+        this.#underWayBytes -= bytes;
+        this.#underWay.delete(sent);
+      });
     this.#underWay.add(sent);
   }
 
