@@ -439,17 +439,21 @@ describe("batches", () => {
     await client.files.delete(file.id);
   });
 
-  longTest("a batch whose window is over has expired, and its results are those until then", {}, async () => {
-    // More than any machine does in a second.
-    const lines = Array.from({ length: 40_000 }, (_, at) => words(`e-${at}`, "a good bad a"));
-    const batch = await ended(await create(await upload(lines), { completion_window: "1s" }));
-    assert.equal(batch.status, "expired");
-    assert.ok(batch.expired_at);
-    const rest = await linesOf(batch.error_file_id);
-    const done = batch.output_file_id === null ? [] : await linesOf(batch.output_file_id);
-    assert.equal(done.length + rest.length, lines.length);
-    assert.deepEqual([...new Set(rest.map((line) => line.error?.code))], ["batch_expired"]);
-  });
+  longTest(
+    "a batch whose window is over has expired, and its results are those until then",
+    {},
+    async () => {
+      // More than any machine does in a second.
+      const lines = Array.from({ length: 40_000 }, (_, at) => words(`e-${at}`, "a good bad a"));
+      const batch = await ended(await create(await upload(lines), { completion_window: "1s" }));
+      assert.equal(batch.status, "expired");
+      assert.ok(batch.expired_at);
+      const rest = await linesOf(batch.error_file_id);
+      const done = batch.output_file_id === null ? [] : await linesOf(batch.output_file_id);
+      assert.equal(done.length + rest.length, lines.length);
+      assert.deepEqual([...new Set(rest.map((line) => line.error?.code))], ["batch_expired"]);
+    },
+  );
 });
 
 test("live replies are as the document of the routes says", async () => {
