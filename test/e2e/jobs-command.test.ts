@@ -183,25 +183,29 @@ longTest(
   },
 );
 
-test("translate --durable: interrupted and started again it goes on with the same job", async () => {
-  await using bench = await Bench.start();
-  const [file, out] = [bench.dir.file("in.txt"), bench.dir.file("out.txt")];
-  await writeFile(file, "one\n\n!two\nthree");
-  const args = ["translate", "--durable", "--datafile", file, "--out", out, "--beams", "2"];
-  const first = bench.begin(...args);
-  await said(first, "stderr", /job job-1; Ctrl-C leaves it running/);
-  bench.jobs.step("job-1", 2);
-  first.kill("SIGINT");
-  await once(first, "close");
-  assert.equal(first.exitCode, exitCodes.interrupted);
-  bench.jobs.step("job-1", 2);
-  const again = await bench.run(...args);
-  assert.equal(again.code, exitCodes.itemsFailed);
-  assert.match(again.err, /^item_failed: line 3: /m);
-  assert.match(again.err, /^failed: 1$/m);
-  assert.equal(await readFile(out, "utf8"), "eno\n\n\neerht\n");
-  assert.throws(() => bench.jobs.inputsOf("job-2"), "one job");
-  const changed = await bench.run(...args.slice(0, -1), "3");
-  assert.equal(changed.code, exitCodes.usage, "the job of other settings has another file");
-  assert.equal((await bench.run(...args, "--request-texts", "3")).code, exitCodes.usage);
-});
+longTest(
+  "translate --durable: interrupted and started again it goes on with the same job",
+  {},
+  async () => {
+    await using bench = await Bench.start();
+    const [file, out] = [bench.dir.file("in.txt"), bench.dir.file("out.txt")];
+    await writeFile(file, "one\n\n!two\nthree");
+    const args = ["translate", "--durable", "--datafile", file, "--out", out, "--beams", "2"];
+    const first = bench.begin(...args);
+    await said(first, "stderr", /job job-1; Ctrl-C leaves it running/);
+    bench.jobs.step("job-1", 2);
+    first.kill("SIGINT");
+    await once(first, "close");
+    assert.equal(first.exitCode, exitCodes.interrupted);
+    bench.jobs.step("job-1", 2);
+    const again = await bench.run(...args);
+    assert.equal(again.code, exitCodes.itemsFailed);
+    assert.match(again.err, /^item_failed: line 3: /m);
+    assert.match(again.err, /^failed: 1$/m);
+    assert.equal(await readFile(out, "utf8"), "eno\n\n\neerht\n");
+    assert.throws(() => bench.jobs.inputsOf("job-2"), "one job");
+    const changed = await bench.run(...args.slice(0, -1), "3");
+    assert.equal(changed.code, exitCodes.usage, "the job of other settings has another file");
+    assert.equal((await bench.run(...args, "--request-texts", "3")).code, exitCodes.usage);
+  },
+);

@@ -6,6 +6,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { exitCodes } from "#src/cli/exit-codes.js";
+import { longTest } from "../support/long.js";
 import { NatsServer, skipWithoutNats } from "../support/nats-server.js";
 import { millrace as main } from "../support/serve-process.js";
 import { TempDir } from "../support/temp-dir.js";
@@ -53,22 +54,26 @@ test("push, list, pull, default: what comes back is what went, and a name means 
   );
 });
 
-test("what is wrong is said before anything is sent: no NATS, a wrong password, no model, no name", {
-  skip: skipWithoutNats,
-}, async () => {
-  await using dir = await TempDir.make();
-  const without = await models(["list"], { MILLRACE_NATS: "" });
-  assert.deepEqual([without.code, without.out], [exitCodes.usage, ""]);
-  const nowhere = await models(["push", dir.path, "--nats", "nats://127.0.0.1:1"]);
-  assert.equal(nowhere.code, exitCodes.failed);
-  assert.match(nowhere.err, /^model_folder_invalid/);
-  const wrong = await models([
-    "push",
-    await writeVersion(dir.file("m"), "double"),
-    "--as",
-    "../m",
-    "--nats",
-    "nats://127.0.0.1:1",
-  ]);
-  assert.equal(wrong.code, exitCodes.usage);
-});
+longTest(
+  "what is wrong is said before anything is sent: no NATS, a wrong password, no model, no name",
+  {
+    skip: skipWithoutNats,
+  },
+  async () => {
+    await using dir = await TempDir.make();
+    const without = await models(["list"], { MILLRACE_NATS: "" });
+    assert.deepEqual([without.code, without.out], [exitCodes.usage, ""]);
+    const nowhere = await models(["push", dir.path, "--nats", "nats://127.0.0.1:1"]);
+    assert.equal(nowhere.code, exitCodes.failed);
+    assert.match(nowhere.err, /^model_folder_invalid/);
+    const wrong = await models([
+      "push",
+      await writeVersion(dir.file("m"), "double"),
+      "--as",
+      "../m",
+      "--nats",
+      "nats://127.0.0.1:1",
+    ]);
+    assert.equal(wrong.code, exitCodes.usage);
+  },
+);

@@ -1,4 +1,4 @@
-/** A job store in memory, for tests of what stands on one: nothing of it survives. */
+/** A job store in memory, for tests of what stands on one: nothing of it survives. It is held to the list of all stores. */
 import { MillraceError } from "millrace-client/wire";
 import {
   type Chunk,
@@ -23,6 +23,10 @@ interface Kept<T> {
 export class MemoryJobStore implements JobStore {
   readonly #files = new Map<string, Kept<StoredFile>>();
   readonly #jobs = new Map<string, StoredJob>();
+  /** What is coming in, with what it has brought so far. */
+  readonly #writing = new Set<readonly Chunk[]>();
+  /** The jobs of request keys that are not forgotten, by owner and key. */
+  readonly #keys = new Map<string, { readonly jobId: string; readonly untilMs: number }>();
   readonly #results = new Map<string, Map<number, ChunkResults>>();
   readonly #listeners = new Set<(id: string) => void>();
   #sequence = 0;
@@ -30,10 +34,11 @@ export class MemoryJobStore implements JobStore {
   bytesMax = 1024 ** 3;
 
   usage(): { readonly bytes: number; readonly bytesMax: number } {
-    let bytes = 0;
-    for (const { chunks } of this.#files.values())
-      for (const chunk of chunks) bytes += chunk.bytes.length;
-    return { bytes, bytesMax: this.bytesMax };
+    const files = [...this.#files.values()].flatMap(({ chunks }) => chunks);
+    const lines = [...files, ...[...this.#writing].flat()];
+    const results = [...this.#results.values()].flatMap((each) => [...each.values()]);
+    const bytes = [...lines.map((each) => each.bytes), ...results.map(({ body }) => body)];
+    return { bytes: bytes.reduce((sum, { length }) => sum + length, 0), bytesMax: this.bytesMax };
   }
 
   #refuseWhenFull(): void {
@@ -41,18 +46,17 @@ export class MemoryJobStore implements JobStore {
     if (bytes >= bytesMax) throw new MillraceError("job_store_full", "the store is full");
   }
 
-  beginFile(head: NewFile): Promise<FileWriting> {
+  async beginFile(head: NewFile): Promise<FileWriting> {
     this.#refuseWhenFull();
     const chunks: Chunk[] = [];
-    let isOver = false;
-    return Promise.resolve({
-      add: (chunk) => {
+    this.#writing.add(chunks);
+    return {
+      add: async (chunk) => {
         this.#refuseWhenFull();
         chunks.push({ ...chunk, index: chunks.length });
-        return Promise.resolve();
       },
-      finish: (late = {}) => {
-        isOver = true;
+      finish: async (late = {}) => {
+        this.#writing.delete(chunks);
         const value: StoredFile = {
           ...head,
           ...late,
@@ -63,26 +67,21 @@ export class MemoryJobStore implements JobStore {
           of: null,
         };
         this.#files.set(head.id, { value, chunks });
-        return Promise.resolve(value);
+        return value;
       },
-      abort: () => {
-        if (!isOver) chunks.length = 0;
-        return Promise.resolve();
-      },
-    });
+      abort: async () => void this.#writing.delete(chunks),
+    };
   }
 
   file(id: string): Promise<StoredFile | null> {
     return Promise.resolve(this.#files.get(id)?.value ?? null);
   }
 
-  files(query: PageQuery): Promise<readonly StoredFile[]> {
+  async files(query: PageQuery): Promise<readonly StoredFile[]> {
     const all = [...this.#files.values()].map(({ value }) => value);
-    return Promise.resolve(
-      page(
-        all.filter(({ isInternal }) => !isInternal),
-        query,
-      ),
+    return page(
+      all.filter(({ isInternal }) => !isInternal),
+      query,
     );
   }
 
@@ -94,19 +93,16 @@ export class MemoryJobStore implements JobStore {
     return Promise.resolve(this.#files.delete(id));
   }
 
-  createJob(job: NewJob): Promise<{ readonly job: StoredJob; readonly isNew: boolean }> {
-    const { requestKey, owner } = job;
-    const same = [...this.#jobs.values()].find(
-      (each) =>
-        requestKey !== null &&
-        each.requestKey === requestKey &&
-        each.owner === owner &&
-        (each.requestKeyUntilMs ?? 0) > job.createdAtMs,
-    );
-    if (same !== undefined) return Promise.resolve({ job: same, isNew: false });
+  async createJob(job: NewJob): Promise<{ readonly job: StoredJob; readonly isNew: boolean }> {
+    const key = job.requestKey === null ? null : `${job.owner}\0${job.requestKey}`;
+    const same = this.#jobs.get(this.#keys.get(key ?? "")?.jobId ?? "");
+    if (same !== undefined) return { job: same, isNew: false };
     this.#refuseWhenFull();
     const file = this.#files.get(job.fileId)?.value;
     if (file === undefined) throw new MillraceError("file_not_found", "no such file");
+    if (key !== null) {
+      this.#keys.set(key, { jobId: job.id, untilMs: job.requestKeyUntilMs ?? Infinity });
+    }
     const made: StoredJob = {
       ...job,
       sequence: this.#next(),
@@ -123,36 +119,35 @@ export class MemoryJobStore implements JobStore {
       errorFileId: null,
       calledAtMs: null,
     };
-    this.#keep(made);
-    return Promise.resolve({ job: made, isNew: true });
+    return { job: this.#keep(made), isNew: true };
   }
 
   job(id: string): Promise<StoredJob | null> {
     return Promise.resolve(this.#jobs.get(id) ?? null);
   }
 
-  jobs(query: PageQuery): Promise<readonly StoredJob[]> {
-    return Promise.resolve(page([...this.#jobs.values()], query));
+  async jobs(query: PageQuery): Promise<readonly StoredJob[]> {
+    return page([...this.#jobs.values()], query);
   }
 
   openJobs(): Promise<readonly StoredJob[]> {
     return Promise.resolve([...this.#jobs.values()].filter((job) => !hasEnded(job)));
   }
 
-  changeJob(
+  async changeJob(
     id: string,
     change: (job: StoredJob) => JobChange | null,
     files: readonly DerivedFile[] = [],
   ): Promise<StoredJob | null> {
     const job = this.#jobs.get(id);
-    if (job === undefined) return Promise.resolve(null);
+    if (job === undefined) return null;
     const changed = change(job);
-    if (changed === null) return Promise.resolve(job);
+    if (changed === null) return job;
     for (const file of files) {
       const value = { ...file, sequence: this.#next(), chunks: 0 };
       this.#files.set(file.id, { value, chunks: [] });
     }
-    return Promise.resolve(this.#keep({ ...job, ...changed }));
+    return this.#keep({ ...job, ...changed });
   }
 
   deleteJob(id: string): Promise<boolean> {
@@ -219,6 +214,7 @@ export class MemoryJobStore implements JobStore {
       this.#files.delete(id);
       removed += 1;
     }
+    for (const [key, { untilMs }] of this.#keys) if (untilMs <= nowMs) this.#keys.delete(key);
     return removed;
   }
 
@@ -253,9 +249,9 @@ export class MemoryJobStore implements JobStore {
 
 function page<T extends { readonly id: string; readonly owner: string | null }>(
   all: readonly T[],
-  { owner, after, limit, order = "asc" }: PageQuery,
+  { owner = null, after, limit, order = "asc" }: PageQuery,
 ): readonly T[] {
-  const own = all.filter((each) => owner === undefined || each.owner === owner);
+  const own = all.filter((each) => owner === null || each.owner === owner);
   if (order === "desc") own.reverse();
   const at = after === undefined ? 0 : own.findIndex(({ id }) => id === after) + 1;
   if (after !== undefined && at === 0) {

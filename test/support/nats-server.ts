@@ -1,7 +1,8 @@
 /** A real nats-server with JetStream on a free port of 127.0.0.1, in a folder of its own: stopped, killed, frozen, started again. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { rm, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { setTimeout as delay } from "node:timers/promises";
 import { TempDir } from "./temp-dir.js";
 
 const program = "nats-server";
@@ -107,8 +108,11 @@ export class NatsServer implements AsyncDisposable {
   }
 
   /** It keeps its connections and says nothing: as if the network were cut. */
-  freeze(): void {
-    process.kill(this.pid, "SIGSTOP");
+  /** Resolves when none of its threads can answer any more: each stops when the kernel comes to it. */
+  async freeze(): Promise<void> {
+    const { pid } = this;
+    process.kill(pid, "SIGSTOP");
+    while (process.platform === "linux" && !(await areStopped(pid))) await delay(1);
   }
 
   thaw(): void {
@@ -152,4 +156,15 @@ export class NatsServer implements AsyncDisposable {
     }
     return `${lines.join("\n")}\n`;
   }
+}
+
+async function areStopped(pid: number): Promise<boolean> {
+  const threads = await readdir(`/proc/${pid}/task`);
+  const states = await Promise.all(
+    threads.map(async (thread) => {
+      const stat = await readFile(`/proc/${pid}/task/${thread}/stat`, "utf8");
+      return stat.slice(stat.lastIndexOf(")") + 2)[0];
+    }),
+  );
+  return states.every((state) => state === "T");
 }

@@ -224,7 +224,7 @@ test("NATS that was killed and is started again with its store goes on where it 
 }, async () => {
   await using nats = await NatsServer.start();
   await using a = await openLinkedStore(nats.url);
-  const queue = a.store.openQueue();
+  const queue = a.store.openQueue({ ackWaitMs: 2_000 });
   await queue.offer(await makeJob(a, { id: "job-1", chunks: 6 }));
   const held = await queue.take(signal);
   const done = await queue.take(signal);

@@ -139,7 +139,7 @@ for (const [how, leave, comeBack] of [
   ["is down", (nats: NatsServer) => nats.stop(), (nats: NatsServer) => nats.start()],
   [
     "says nothing",
-    (nats: NatsServer) => Promise.resolve(nats.freeze()),
+    (nats: NatsServer) => nats.freeze(),
     (nats: NatsServer) => Promise.resolve(nats.thaw()),
   ],
 ] as const) {

@@ -1,6 +1,7 @@
 /** Where a store of durable jobs lies, for the suite; and small files, jobs and results to put in it. */
 import { MillraceError } from "millrace-client";
 import type { Chunk, ChunkResults, JobStore, NewFile, NewJob } from "#src/jobs/store.js";
+import { jobOn, newFileHead } from "../../support/stored-jobs.js";
 
 export interface StorePlace {
   open(bytesMax: number): Promise<JobStore>;
@@ -25,37 +26,21 @@ export function chunkOf(index: number): Chunk {
 }
 
 export function newFile(id: string): NewFile {
-  return {
-    id,
-    owner: "a",
-    name: "lines.jsonl",
-    purpose: "batch",
-    createdAtMs: 1_700_000_000_000,
-    expiresAtMs: null,
-    isInternal: false,
-  };
+  return newFileHead(id, { owner: "a" });
 }
 
 export function newJob(id: string, fileId: string): NewJob {
-  return {
+  return jobOn(fileId, {
     id,
     owner: "a",
-    requestKey: null,
-    requestKeyUntilMs: null,
-    requestHash: null,
     caller: { key: "a", keyId: "1", tenant: null, classes: null, models: null, isAdmin: false },
-    tenant: "t",
     form: { kind: "native", task: "translate", model: null, fields: { targetLanguage: "de" } },
-    fileId,
-    createdAtMs: 1_700_000_000_001,
-    deadlineAtMs: null,
     keptMs: 1_000,
     metadata: { wort: "schön" },
-    callbackUrl: null,
-    state: "queued",
-  };
+  });
 }
 
+/** Of both lines of `chunkOf`: one succeeded, and one failed. */
 export function resultsOf(index: number, mark: number): ChunkResults {
   return {
     index,
