@@ -83,8 +83,10 @@ export class JobKeeper {
   /** Takes up whatever has not ended. */
   async start(runs: Runs): Promise<void> {
     this.#runs = runs;
-    this.#stopListening = this.#options.store.onJobChanged((id) => this.touch(id));
-    await this.#sweep();
+    const { store } = this.#options;
+    this.#stopListening = store.onJobChanged((id) => this.touch(id));
+    if (store.reason() === null) await this.#sweep();
+    else this.#sweepIn(sweepMs);
   }
 
   /** Its step is due. */
@@ -119,11 +121,20 @@ export class JobKeeper {
     await this.#validations;
   }
 
+  #sweepIn(ms: number): void {
+    if (this.#isStopped) return;
+    this.#timer = setTimeout(() => void this.#sweep(), ms);
+    this.#timer.unref();
+  }
+
   async #sweep(): Promise<void> {
     const { store, clock, log } = this.#options;
+    // It says so itself, and is looked through as soon as it is there.
+    if (store.reason() !== null) return this.#sweepIn(sweepMs);
     const beganMs = performance.now();
     let everyMs = sweepMs;
     try {
+      if (this.#sweeps === 0) clock.notBefore(await store.keptTimeMs());
       const open = await store.openJobs();
       this.#open = countedBy(open);
       for (const { id, deadlineAtMs } of open) {
@@ -139,12 +150,11 @@ export class JobKeeper {
       this.#sweeps += 1;
     } catch (error) {
       log.error({ err: error }, "jobs: the store cannot be looked through; trying again");
+      return this.#sweepIn(sweepMs);
     }
-    if (this.#isStopped) return;
     // Of very many jobs a look takes long: most of the time is for something else.
     const tookMs = performance.now() - beganMs;
-    this.#timer = setTimeout(() => void this.#sweep(), Math.max(everyMs, 20 * tookMs));
-    this.#timer.unref();
+    this.#sweepIn(Math.max(everyMs, 20 * tookMs));
   }
 
   async #stepAll(): Promise<void> {
@@ -155,6 +165,7 @@ export class JobKeeper {
       try {
         const job = await store.job(id);
         if (job !== null) await this.#step(job);
+        else this.#runs.leave(id);
       } catch (error) {
         // The next sweep takes it up again.
         log.error({ err: error, job: id }, "jobs: a job's state could not be kept; trying again");
@@ -164,7 +175,8 @@ export class JobKeeper {
 
   async #step(job: StoredJob): Promise<void> {
     const { clock, queue, store } = this.#options;
-    if (hasEnded(job)) return;
+    // Maybe by another server: whatever runs of it here is for nothing.
+    if (hasEnded(job)) return this.#runs.leave(job.id);
     if (job.state === "cancelling") return await this.#leave(job, "cancelled");
     const isLate = job.deadlineAtMs !== null && clock.now() >= job.deadlineAtMs;
     const isDone = job.state !== "validating" && hasAllResults(job);
@@ -182,12 +194,18 @@ export class JobKeeper {
     await this.#end(job, "completed");
   }
 
-  /** Ends it when nothing of it is run any more: what was done is committed then. */
+  /**
+   * Ends it when nothing of it is run any more, here or on another server: what was done is committed then. Each server that runs some
+   * hears of it as this one does; whoever is the last to leave ends it, or the next sweep of any.
+   */
   async #leave(job: StoredJob, state: FinalState): Promise<void> {
-    await this.#options.queue.withdraw(job);
+    const { queue } = this.#options;
+    await queue.withdraw(job);
     this.#validating.get(job.id)?.abort(new Error("the job is over"));
     if (this.#runs.isRunning(job.id)) return this.#runs.leave(job.id);
-    await this.#end(job, state);
+    if (await queue.isHeld(job)) return;
+    // Results that others committed until then are in it.
+    await this.#end((await this.#options.store.job(job.id)) ?? job, state);
   }
 
   /** One after the other, behind this step: it may take minutes. */

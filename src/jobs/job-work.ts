@@ -63,7 +63,9 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
     const { commits, ...lines } = runner?.kept ?? { commits: 0, done: 0, failed: 0 };
     const chunksInFlight = runner?.chunksInFlight ?? 0;
     const ended = endedJobs;
-    return { open: keeper.open, ended, lines, commits, chunksInFlight, store: store.usage() };
+    const isThere = store.reason() === null;
+    const kept = { ...store.usage(), isThere };
+    return { open: keeper.open, ended, lines, commits, chunksInFlight, store: kept };
   });
   return {
     jobs,

@@ -23,6 +23,7 @@ export interface MadeOptions {
   readonly store?: JobStore;
   readonly queue?: ChunkQueue;
   readonly callRoute?: CallRoute;
+  readonly runs?: boolean;
   readonly options?: Parameters<typeof resolveConfiguration>[0]["code"];
 }
 
@@ -30,6 +31,7 @@ export async function made({
   store = new MemoryJobStore(),
   queue = new LocalQueue(store),
   callRoute = capitals,
+  runs = true,
   options = {},
 }: MadeOptions = {}): Promise<MadeWork> {
   const calls: RouteCall[] = [];
@@ -38,6 +40,7 @@ export async function made({
   const work = await openJobWork({
     store,
     queue,
+    runs,
     options: resolveConfiguration({ code: { trial: "off", ...options } }).options,
     views,
     metrics: new Metrics(),

@@ -29,6 +29,10 @@ export class MemoryJobStore implements JobStore {
   #keptTimeMs = 0;
   bytesMax = 1024 ** 3;
 
+  reason(): string | null {
+    return null;
+  }
+
   usage(): { readonly bytes: number; readonly bytesMax: number } {
     let bytes = 0;
     for (const { chunks } of this.#files.values())
