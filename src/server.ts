@@ -9,6 +9,7 @@
  * It listens before the pipelines are ready, so that `/live` and `/ready` can say what is going on.
  */
 import type { DeploymentIdentity, ModelsReload } from "millrace-client/wire";
+import { amongServers } from "./access/deployment-access.js";
 import { type Entrance, openEntrance } from "./access/entrance.js";
 import { GuardedSubmit } from "./access/guarded-submit.js";
 import type { Backend, OpenBackend } from "./backend/backend.js";
@@ -30,6 +31,7 @@ import { openStreamsFront } from "./front/streams/streams.js";
 import { openTeiFront } from "./front/tei/tei.js";
 import type { JobWork } from "./jobs/job-work.js";
 import type { CallRoute } from "./jobs/jobs.js";
+import type { StoredCaller } from "./jobs/store.js";
 import type { HeldByListener } from "./listen/http/listener.js";
 import {
   closeListeners,
@@ -139,7 +141,9 @@ export async function startServer(
     );
     const { log } = parts;
     const { views } = backend;
-    const keeping = openJobs({ options, views, log, metrics }, link);
+    const { access } = entrance;
+    const isRevoked = (caller: StoredCaller): boolean => access.standing(caller) === "revoked";
+    const keeping = openJobs({ options, views, log, metrics, isRevoked }, link);
     jobs = await unlessAborted(signal, keeping, async (late) => late?.stop({ drainMs: 0 }));
     const wired = { options, metrics, log, entrance };
     const opened = openFronts(backend, { ...wired, jobs, terminate: terminated.resolve });
@@ -220,7 +224,8 @@ function openFronts(
   { options, metrics, log, entrance, jobs, terminate }: WiredToFronts,
 ): OpenedFronts {
   const { views } = backend;
-  const submit = new GuardedSubmit(backend.submit, entrance.access);
+  const { access: own } = entrance;
+  const submit = new GuardedSubmit(backend.submit, options.nats === null ? own : amongServers(own));
   const reload = (): Promise<ModelsReload> => backend.reload();
   const tasks = [...backend.submit.tasks].map(([name, form]) => ({ ...form, name }));
   let description: string | null = null;
@@ -247,8 +252,8 @@ function openFronts(
   });
   if (options.nats === null || backend.node === undefined) return { spoken: opened, callRoute };
   // What comes from others of the deployment is done here, and not sent on.
-  const own = new GuardedSubmit(backend.node.submit);
-  const spoken = frontsOfRole([...opened, openNatsFront({ submit: own, metrics })], options);
+  const ofOthers = new GuardedSubmit(backend.node.submit);
+  const spoken = frontsOfRole([...opened, openNatsFront({ submit: ofOthers, metrics })], options);
   return { spoken, callRoute };
 }
 

@@ -9,7 +9,7 @@
  *        └─ lines that cannot be run ─► failed ◄─ the key is gone
  */
 import { randomUUID } from "node:crypto";
-import type { WireError } from "millrace-client/wire";
+import { MillraceError, type WireError } from "millrace-client/wire";
 import type { Log } from "../log.js";
 import type { ChunkQueue } from "./chunk-queue.js";
 import { resultLines } from "./derived-lines.js";
@@ -20,6 +20,7 @@ import {
   hasEnded,
   type JobLineError,
   type JobStore,
+  type StoredCaller,
   type StoredJob,
 } from "./store.js";
 import { validate } from "./validate.js";
@@ -30,6 +31,8 @@ export interface KeeperOptions {
   readonly clock: JobsClock;
   readonly paces: Paces;
   readonly log: Log;
+  /** Whoever asked for it has no key any more. */
+  readonly isRevoked: (caller: StoredCaller) => boolean;
   /** It has ended, now or before the server started. */
   readonly onEnded: (job: StoredJob) => void;
 }
@@ -54,6 +57,8 @@ function countedBy(jobs: readonly StoredJob[]): ReadonlyMap<string, number> {
 function hasAllResults({ progress, chunks, lines }: StoredJob): boolean {
   return progress.chunks >= chunks && progress.succeeded + progress.failed >= lines;
 }
+
+const keyRevoked = new MillraceError("unauthenticated", "The key was revoked.").toWire();
 
 type FinalState = "completed" | "failed" | "cancelled" | "expired";
 
@@ -174,13 +179,14 @@ export class JobKeeper {
   }
 
   async #step(job: StoredJob): Promise<void> {
-    const { clock, queue, store } = this.#options;
+    const { clock, queue, store, isRevoked } = this.#options;
     // Maybe by another server: whatever runs of it here is for nothing.
     if (hasEnded(job)) return this.#runs.leave(job.id);
     if (job.state === "cancelling") return await this.#leave(job, "cancelled");
     const isLate = job.deadlineAtMs !== null && clock.now() >= job.deadlineAtMs;
     const isDone = job.state !== "validating" && hasAllResults(job);
     if (isLate && !isDone) return await this.#leave(job, "expired");
+    if (!isDone && isRevoked(job.caller)) return await this.refuse(job.id, keyRevoked);
     if (job.state === "validating") return this.#validate(job);
     if (!isDone) return await queue.offer(job);
     if (job.state !== "finalizing") {

@@ -11,13 +11,15 @@ import type { CallRoute, Jobs } from "./jobs.js";
 import { openJobsClock } from "./jobs-clock.js";
 import { Paces } from "./pace.js";
 import { JobRunner } from "./runner.js";
-import type { JobStore, StoredJob } from "./store.js";
+import type { JobStore, StoredCaller, StoredJob } from "./store.js";
 import { Watchers } from "./watchers.js";
 
 export interface OpenJobsParts {
   readonly metrics: Pick<Metrics, "jobsFrom">;
   readonly options: Options;
-  readonly views: Pick<ServerViews, "models" | "isDraining">;
+  readonly views: Pick<ServerViews, "models" | "isDraining" | "nodes">;
+  /** The job's key is gone. Default: no key is. */
+  readonly isRevoked?: (caller: StoredCaller) => boolean;
   readonly log: Log;
 }
 
@@ -43,6 +45,7 @@ export interface JobWork {
 
 export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
   const { store, queue, runs = true, options, views, log, metrics } = parts;
+  const { isRevoked = () => false } = parts;
   const clock = await openJobsClock(store);
   const paces = new Paces();
   const watchers = new Watchers(store);
@@ -55,7 +58,7 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
     log.info({ job, state, succeeded, failed }, "job ended");
     callbacks?.ended(ended);
   };
-  const keeper = new JobKeeper({ store, queue, clock, paces, log, onEnded });
+  const keeper = new JobKeeper({ store, queue, clock, paces, log, isRevoked, onEnded });
   const touch = (id: string): void => keeper.touch(id);
   const jobs = new DurableJobs({ store, clock, paces, watchers, options, views, touch });
   let runner: JobRunner | null = null;

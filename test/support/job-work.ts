@@ -24,6 +24,7 @@ export interface MadeOptions {
   readonly queue?: ChunkQueue;
   readonly callRoute?: CallRoute;
   readonly runs?: boolean;
+  readonly isRevoked?: () => boolean;
   readonly options?: Parameters<typeof resolveConfiguration>[0]["code"];
 }
 
@@ -32,6 +33,7 @@ export async function made({
   queue = new LocalQueue(store),
   callRoute = capitals,
   runs = true,
+  isRevoked = () => false,
   options = {},
 }: MadeOptions = {}): Promise<MadeWork> {
   const calls: RouteCall[] = [];
@@ -41,6 +43,7 @@ export async function made({
     store,
     queue,
     runs,
+    isRevoked,
     options: resolveConfiguration({ code: { trial: "off", ...options } }).options,
     views,
     metrics: new Metrics(),

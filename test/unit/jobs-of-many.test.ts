@@ -1,10 +1,14 @@
 /** Defects of durable jobs of several servers over one NATS that were found by attacking them. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { amongServers } from "#src/access/deployment-access.js";
+import { openKeyedAccess } from "#src/access/keyed-access.js";
 import type { RouteCall, RouteReply } from "#src/jobs/jobs.js";
+import { createLog } from "#src/log.js";
 import { anyCaller } from "#src/work/caller.js";
 import { openLinkedStore } from "../support/jetstream-store.js";
 import { capitals, linesOfAll, made, text, textsOf, whenEnded } from "../support/job-work.js";
+import { Keys } from "../support/keys.js";
 import { NatsServer, skipWithoutNats } from "../support/nats-server.js";
 
 const options = { skip: skipWithoutNats, timeout: 60_000 };
@@ -146,5 +150,54 @@ test(
       expiresAtMs: now + 9_999,
     }));
     await isLeft;
+  },
+);
+
+test("defect: the caller of a job is believed where its key is another file's, and not where it was seen to go", async () => {
+  await using mine = await Keys.make();
+  await using others = await Keys.make();
+  const key = await mine.add("shop", { models: ["m"] });
+  await others.add("other");
+  const log = createLog({ log: "json", logLevel: "silent", destination: { write: () => {} } });
+  const edge = await openKeyedAccess({ path: mine.path, log });
+  const node = await openKeyedAccess({ path: others.path, log });
+  const caller = edge.callerOf(key);
+  const ofJob = { ...caller, jobTenant: "shop" };
+  assert.equal(node.standing(caller), "stranger");
+  assert.equal(amongServers(node).renewed(ofJob), ofJob);
+  amongServers(node).take(ofJob, { inputs: 1, characters: 1 });
+  // Who comes in at its own door is no caller of a job.
+  assert.throws(() => amongServers(node).renewed(caller), { code: "unauthenticated" });
+  assert.equal(edge.standing(caller), "known");
+  await mine.revoke("shop");
+  while (edge.standing(caller) !== "revoked") {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.throws(() => amongServers(edge).renewed(ofJob), { code: "unauthenticated" });
+  await Promise.all([edge.close(), node.close()]);
+});
+
+test(
+  "defect: a job whose key is gone at the server that let it in ends, whoever runs it",
+  options,
+  async () => {
+    await using nats = await NatsServer.start();
+    await using a = await openLinkedStore(nats.url);
+    await using b = await openLinkedStore(nats.url);
+    let isRevoked = false;
+    await using asked = await made({
+      store: a.store,
+      queue: a.store.openQueue(),
+      runs: false,
+      isRevoked: () => isRevoked,
+    });
+    const { callRoute, begun } = held();
+    await using runs = await made({ store: b.store, queue: b.store.openQueue(), callRoute });
+    const { job } = await asked.jobs.create(anyCaller, { form, input: linesOf(["a", "held"]) });
+    await begun;
+    isRevoked = true;
+    const ended = await whenEnded(runs, job.id);
+    assert.equal(ended.state, "failed");
+    assert.equal(ended.errors[0]?.code, "unauthenticated");
   },
 );
