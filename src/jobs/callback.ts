@@ -27,6 +27,8 @@ export interface CallbackOptions {
 
 const secretBytesMin = 16;
 const callsMax = 4;
+const elsewhereMsMin = 1_000;
+const startRetryMs = 5_000;
 const answerMsMax = 10_000;
 const retryMsMax = 3_600_000;
 /** From the job's end. */
@@ -49,9 +51,19 @@ class Callbacks {
     this.#retryMsMin = options.retryMsMin ?? 1_000;
   }
 
-  /** Finds those that ended when nobody was told: the server was down, or went down before. */
-  async start(): Promise<void> {
+  /** Finds those that ended when nobody was told: the server was down, or went down before. As often as it takes. */
+  start(): void {
+    this.#lookThrough().catch((error: unknown) => {
+      if (this.#stopping.signal.aborted) return;
+      const message = "jobs: who is to be told could not be looked up; trying again";
+      this.#options.log.error({ err: error }, message);
+      setTimeout(() => this.start(), startRetryMs).unref();
+    });
+  }
+
+  async #lookThrough(): Promise<void> {
     const { store } = this.#options;
+    if (this.#stopping.signal.aborted) return;
     this.#hasMore = false;
     let after: string | undefined;
     for (;;) {
@@ -67,14 +79,23 @@ class Callbacks {
   }
 
   /** Of a job that wants nobody told, or somebody who must not be: nothing. */
-  ended({ id, callbackUrl, calledAtMs, ...job }: StoredJob): void {
+  ended(job: StoredJob): void {
+    this.#wait(job, 0);
+  }
+
+  /** Ended by another server, which tells of it first where it may: this one looks a moment later whether it has. */
+  endedElsewhere(job: StoredJob): void {
+    this.#wait(job, elsewhereMsMin * (1 + 2 * Math.random()));
+  }
+
+  #wait({ id, callbackUrl, calledAtMs, ...job }: StoredJob, afterMs: number): void {
     if (callbackUrl === null || calledAtMs !== null || !hasEnded(job)) return;
     if (!mayCall(callbackUrl, this.#options.hosts) || this.#waiting.has(id)) return;
     if (this.#waiting.size >= waitingMax) {
       this.#hasMore = true;
       return;
     }
-    this.#waiting.set(id, { dueAtMs: performance.now(), waitMs: this.#retryMsMin });
+    this.#waiting.set(id, { dueAtMs: performance.now() + afterMs, waitMs: this.#retryMsMin });
     this.#look();
   }
 
@@ -101,7 +122,7 @@ class Callbacks {
         this.#calls.add(call);
       }
     }
-    if (this.#waiting.size === 0 && this.#hasMore) void this.start().catch(() => undefined);
+    if (this.#waiting.size === 0 && this.#hasMore) this.start();
     if (!Number.isFinite(soonestMs)) return;
     this.#timer = setTimeout(() => this.#look(), Math.ceil(soonestMs));
     this.#timer.unref();

@@ -35,6 +35,8 @@ export interface KeeperOptions {
   readonly isRevoked: (caller: StoredCaller) => boolean;
   /** It has ended, now or before the server started. */
   readonly onEnded: (job: StoredJob) => void;
+  /** It had ended, by whomever, when it was looked at. Maybe often. */
+  readonly onSeenEnded: (job: StoredJob) => void;
 }
 
 export interface Runs {
@@ -181,7 +183,10 @@ export class JobKeeper {
   async #step(job: StoredJob): Promise<void> {
     const { clock, queue, store, isRevoked } = this.#options;
     // Maybe by another server: whatever runs of it here is for nothing.
-    if (hasEnded(job)) return this.#runs.leave(job.id);
+    if (hasEnded(job)) {
+      this.#runs.leave(job.id);
+      return this.#options.onSeenEnded(job);
+    }
     if (job.state === "cancelling") return await this.#leave(job, "cancelled");
     const isLate = job.deadlineAtMs !== null && clock.now() >= job.deadlineAtMs;
     const isDone = job.state !== "validating" && hasAllResults(job);

@@ -58,7 +58,9 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
     log.info({ job, state, succeeded, failed }, "job ended");
     callbacks?.ended(ended);
   };
-  const keeper = new JobKeeper({ store, queue, clock, paces, log, isRevoked, onEnded });
+  const onSeenEnded = (ended: StoredJob): void => callbacks?.endedElsewhere(ended);
+  const kept = { store, queue, clock, paces, log };
+  const keeper = new JobKeeper({ ...kept, isRevoked, onEnded, onSeenEnded });
   const touch = (id: string): void => keeper.touch(id);
   const jobs = new DurableJobs({ store, clock, paces, watchers, options, views, touch });
   let runner: JobRunner | null = null;
@@ -67,8 +69,8 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
     const chunksInFlight = runner?.chunksInFlight ?? 0;
     const ended = endedJobs;
     const isThere = store.reason() === null;
-    const kept = { ...store.usage(), isThere };
-    return { open: keeper.open, ended, lines, commits, chunksInFlight, store: kept };
+    const usage = { ...store.usage(), isThere };
+    return { open: keeper.open, ended, lines, commits, chunksInFlight, store: usage };
   });
   return {
     jobs,
@@ -88,9 +90,7 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
       await keeper.start(runner);
       if (runs) runner.start();
       // Of everything that is kept: nobody waits for it.
-      callbacks?.start().catch((error: unknown) => {
-        log.error({ err: error }, "jobs: who is to be told could not be looked up");
-      });
+      callbacks?.start();
     },
     drain: () => runner?.drain(),
     drained: async () => runner?.whenIdle(),

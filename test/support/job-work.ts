@@ -14,7 +14,7 @@ import { MemoryJobStore } from "./memory-job-store.js";
 export interface MadeWork extends JobWork, AsyncDisposable {
   readonly store: JobStore;
   readonly calls: RouteCall[];
-  readonly views: { isDraining: boolean };
+  readonly views: { isDraining: boolean; models(): readonly ModelInfo[] };
 }
 
 type SeenWork = Pick<MadeWork, "jobs" | "store">;
