@@ -359,9 +359,9 @@ test("a job whose last chunk was committed before a crash is completed by the ne
 
 test("defect: where no model is heard of yet a job is refused for now, and not for good", async () => {
   await using work = await made();
-  const { models } = work.views;
+  const all = work.views.models();
   work.views.models = () => [];
   await assert.rejects(work.jobs.create(anyCaller, native(["a"])), { code: "not_ready" });
-  work.views.models = models;
+  work.views.models = () => all;
   await work.jobs.create(anyCaller, native(["a"]));
 });
