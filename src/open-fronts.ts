@@ -1,5 +1,6 @@
 /** The fronts of a server, each with what it may see: those that are spoken, and those whose routes durable jobs ask. */
 import type { ModelsReload } from "millrace-client/wire";
+import { amongServers } from "./access/deployment-access.js";
 import type { Entrance } from "./access/entrance.js";
 import { GuardedSubmit } from "./access/guarded-submit.js";
 import type { Backend } from "./backend/backend.js";
@@ -70,7 +71,10 @@ function frontPartsOf(
   };
   const { views, repository } = backend;
   return {
-    submit: new GuardedSubmit(backend.submit, entrance.access),
+    submit: new GuardedSubmit(
+      backend.submit,
+      options.nats === null ? entrance.access : amongServers(entrance.access),
+    ),
     views,
     tasks: [...backend.submit.tasks].map(([name, form]) => ({ ...form, name })),
     options,

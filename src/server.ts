@@ -29,6 +29,7 @@ import { openNativeFront } from "./front/native/native.js";
 import { openOpenAiFront } from "./front/openai/openai.js";
 import { openStreamsFront } from "./front/streams/streams.js";
 import { openTeiFront } from "./front/tei/tei.js";
+import type { StoredCaller } from "./jobs/store.js";
 import { closeListeners, type Listeners, openListeners } from "./listeners.js";
 import type { Log } from "./log.js";
 import type { LogOutput } from "./log-output.js";
@@ -121,7 +122,9 @@ export async function startServer(
     const backend = await unlessAborted(signal, behind, (late) => late.stop({ drainMs: 0 }));
     opened.backend = backend;
     const { views } = backend;
-    const keeping = openJobs({ options, views, log, metrics }, link);
+    const { access } = entrance;
+    const isRevoked = (caller: StoredCaller): boolean => access.standing(caller) === "revoked";
+    const keeping = openJobs({ options, views, log, metrics, isRevoked }, link);
     const work = await unlessAborted(signal, keeping, async (late) => late?.stop({ drainMs: 0 }));
     opened.jobs = work;
     const wired = { options, metrics, log, entrance };

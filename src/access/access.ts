@@ -27,6 +27,8 @@ export interface Access {
    * @throws MillraceError `unauthenticated` where the key is gone
    */
   renewed(caller: Caller): Caller;
+  /** `stranger`: no reading of the file since the start had its key; `revoked`: one had it, and the last has not. */
+  standing(caller: Pick<Caller, "keyId">): "known" | "stranger" | "revoked";
   /**
    * Counts it all or refuses it all, and gives what takes it back: for work that was refused behind this.
    *
@@ -60,6 +62,7 @@ export const openAccess: Access = {
   isOpen: true,
   callerOf: () => anyCaller,
   renewed: (caller) => caller,
+  standing: () => "known",
   take: () => () => {},
   onChange: () => () => {},
   usageOf: () => null,

@@ -14,11 +14,13 @@ export interface GuardedRequest extends SubmitRequest {
   readonly caller: Caller;
 }
 
+type GuardingAccess = Pick<Access, "renewed" | "take" | "usageOf">;
+
 export class GuardedSubmit {
   readonly #submit: Submit;
-  readonly #access: Access;
+  readonly #access: GuardingAccess;
 
-  constructor(submit: Submit, access: Access = openAccess) {
+  constructor(submit: Submit, access: GuardingAccess = openAccess) {
     this.#submit = submit;
     this.#access = access;
   }

@@ -48,6 +48,14 @@ export class KeyRing {
     return found;
   }
 
+  has(keyId: string): boolean {
+    return this.#byId.has(keyId);
+  }
+
+  get ids(): Iterable<string> {
+    return this.#byId.keys();
+  }
+
   /** @throws MillraceError `unauthenticated` */
   again({ keyId }: Caller): RingKey {
     const found = this.#byId.get(keyId ?? "");

@@ -51,6 +51,8 @@ class KeyedAccess implements Access {
   /** By the key's id: they outlive a change of the file. */
   #rates = new Map<string, Rate>();
   readonly #listeners = new Set<() => void>();
+  /** Of the keys of all readings, so that one that was revoked is told from one that is of another file. */
+  readonly #seen: Set<string>;
   #ring: KeyRing;
   #closed: Promise<void> | null = null;
 
@@ -61,6 +63,7 @@ class KeyedAccess implements Access {
     this.#nowMs = nowMs;
     this.#usage = usage;
     this.#ring = new KeyRing(records);
+    this.#seen = new Set(this.#ring.ids);
     this.#watch = new FileWatch({ paths: [path], seen, onChange: () => this.#reload() });
   }
 
@@ -71,6 +74,11 @@ class KeyedAccess implements Access {
   renewed(caller: Caller): Caller {
     // Who was let in without a key, to a route that needs none, has none that could be gone.
     return caller.keyId === null ? caller : this.#ring.again(caller).caller;
+  }
+
+  standing({ keyId }: Pick<Caller, "keyId">): "known" | "stranger" | "revoked" {
+    if (keyId === null || this.#ring.has(keyId)) return "known";
+    return this.#seen.has(keyId) ? "revoked" : "stranger";
   }
 
   take(caller: Caller, amount: KeyAmount): () => void {
@@ -134,6 +142,7 @@ class KeyedAccess implements Access {
     try {
       const ring = new KeyRing(await readKeyFile(this.#path));
       this.#ring = ring;
+      for (const id of ring.ids) this.#seen.add(id);
       for (const listener of this.#listeners) listener();
       this.#log.info({ path: this.#path, keys: ring.count }, "keys read again");
     } catch (error) {

@@ -74,8 +74,9 @@ class Membership {
 
   /** Others hear of this server from now on, and where `side` is one send it requests. */
   announce(views: ServerViews, side: NodeSide | null): void {
-    const { options } = this.#parts.configuration;
-    this.#announcer = new NodeAnnouncer({ link: this.link, options, views, side });
+    const { configuration, log } = this.#parts;
+    const { options } = configuration;
+    this.#announcer = new NodeAnnouncer({ link: this.link, log, options, views, side });
   }
 
   /** Nobody sends anything here any more; what came is done. */

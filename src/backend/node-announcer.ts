@@ -1,7 +1,7 @@
 /** Says what this server has to the others of its deployment: each second, at each change, and that it is gone. */
 import { createHash } from "node:crypto";
 import type { ModelInfo } from "millrace-client/wire";
-import type { NatsLink } from "../nats/connection.js";
+import type { NatsLink, NatsLog } from "../nats/connection.js";
 import { entryMs } from "../nats/directory.js";
 import { encodeEntry, type NodeEntry, type NodeModel } from "../nats/node-entry.js";
 import { subjectsOf } from "../nats/subjects.js";
@@ -12,6 +12,7 @@ import { estimateQueue } from "./queue-estimate.js";
 
 export interface AnnouncerParts {
   readonly link: NatsLink;
+  readonly log: Pick<NatsLog, "warn">;
   readonly options: Pick<Options, "role">;
   readonly views: ServerViews;
   /** Null: no pipelines, and nothing to be asked for. */
@@ -30,6 +31,7 @@ export class NodeAnnouncer {
   #soon: NodeJS.Timeout | null = null;
   #connection: unknown = null;
   #hasLeft = false;
+  #hasWarned = false;
 
   constructor(parts: AnnouncerParts) {
     this.#parts = parts;
@@ -63,7 +65,7 @@ export class NodeAnnouncer {
       this.#connection = connection;
       const subscription = connection.subscribe(subjectsOf(link.prefix).info(link.instance), {
         callback: (error, message) => {
-          if (error === null) message.respond(this.#infos.get(message.string()) ?? "");
+          if (error === null) message.respond(this.#infoOf(message.string(), connection));
         },
       });
       this.#stops.push(() => subscription.unsubscribe());
@@ -74,7 +76,38 @@ export class NodeAnnouncer {
   /** At once. */
   say(): void {
     const { link } = this.#parts;
-    link.connected?.publish(subjectsOf(link.prefix).nodes, encodeEntry(this.#entry()));
+    const { connected } = link;
+    connected?.publish(subjectsOf(link.prefix).nodes, this.#fitting(connected));
+  }
+
+  /** Of more models than NATS takes in one message the first are told: the library throws where it is asked to send more. */
+  #fitting(connection: NatsLink["connection"]): string {
+    const entry = this.#entry();
+    let text = encodeEntry(entry);
+    let { length: told } = entry.models;
+    while (told > 0 && !fits(text, connection)) {
+      told = Math.floor(told / 2);
+      text = encodeEntry({ ...entry, models: entry.models.slice(0, told) });
+    }
+    const models = entry.models.length;
+    if (told < models) this.#warn({ models, told }, "NATS takes no message that names all models");
+    return text;
+  }
+
+  #infoOf(infoId: string, connection: NatsLink["connection"]): string {
+    const info = this.#infos.get(infoId) ?? "";
+    if (fits(info, connection)) return info;
+    const bytes = Buffer.byteLength(info);
+    this.#warn({ bytes }, "NATS takes no message that describes this model");
+    return "";
+  }
+
+  /** Once: it is the same each second. */
+  #warn(fields: object, message: string): void {
+    if (this.#hasWarned) return;
+    this.#hasWarned = true;
+    const help = "others do not see it; raise max_payload of nats-server";
+    this.#parts.log.warn(fields, `${message}: ${help}`);
   }
 
   #entry(): NodeEntry {
@@ -115,6 +148,10 @@ export class NodeAnnouncer {
       models,
     };
   }
+}
+
+function fits(text: string, { info }: NatsLink["connection"]): boolean {
+  return Buffer.byteLength(text) <= (info?.max_payload ?? 0);
 }
 
 /** What of it stays the same while it is served. */

@@ -28,6 +28,8 @@ export interface CallbackOptions {
 const secretBytesMin = 16;
 /** At once: in all, and of one host, which may never answer. */
 const callsMax = { all: 8, host: 4 };
+const elsewhereMsMin = 1_000;
+const startRetryMs = 5_000;
 const answerMsMax = 10_000;
 const retryMsMax = 3_600_000;
 /** From the job's end. */
@@ -51,9 +53,19 @@ class Callbacks {
     this.#retryMsMin = options.retryMsMin ?? 1_000;
   }
 
-  /** Finds those that ended when nobody was told: the server was down, or went down before. */
-  async start(): Promise<void> {
+  /** Finds those that ended when nobody was told: the server was down, or went down before. As often as it takes. */
+  start(): void {
+    this.#lookThrough().catch((error: unknown) => {
+      if (this.#stopping.signal.aborted) return;
+      const message = "jobs: who is to be told could not be looked up; trying again";
+      this.#options.log.error({ err: error }, message);
+      setTimeout(() => this.start(), startRetryMs).unref();
+    });
+  }
+
+  async #lookThrough(): Promise<void> {
     const { store } = this.#options;
+    if (this.#stopping.signal.aborted) return;
     this.#hasMore = false;
     let after: string | undefined;
     for (;;) {
@@ -69,7 +81,16 @@ class Callbacks {
   }
 
   /** Of a job that wants nobody told, or somebody who must not be: nothing. */
-  ended({ id, callbackUrl, calledAtMs, ...job }: StoredJob): void {
+  ended(job: StoredJob): void {
+    this.#wait(job, 0);
+  }
+
+  /** Ended by another server, which tells of it first where it may: this one looks a moment later whether it has. */
+  endedElsewhere(job: StoredJob): void {
+    this.#wait(job, elsewhereMsMin * (1 + 2 * Math.random()));
+  }
+
+  #wait({ id, callbackUrl, calledAtMs, ...job }: StoredJob, afterMs: number): void {
     if (callbackUrl === null || calledAtMs !== null || !hasEnded(job)) return;
     if (!mayCall(callbackUrl, this.#options.hosts) || this.#waiting.has(id)) return;
     if (this.#waiting.size >= waitingMax) {
@@ -77,7 +98,8 @@ class Callbacks {
       return;
     }
     const { host } = new URL(callbackUrl);
-    this.#waiting.set(id, { host, dueAtMs: performance.now(), waitMs: this.#retryMsMin });
+    const dueAtMs = performance.now() + afterMs;
+    this.#waiting.set(id, { host, dueAtMs, waitMs: this.#retryMsMin });
     this.#look();
   }
 
@@ -101,9 +123,7 @@ class Callbacks {
       }
     }
     // Not only when all are told: one whose host is away may wait for a day.
-    if (this.#hasMore && this.#waiting.size <= waitingMax / 2) {
-      void this.start().catch(() => undefined);
-    }
+    if (this.#hasMore && this.#waiting.size <= waitingMax / 2) this.start();
     if (!Number.isFinite(soonestMs)) return;
     this.#timer = setTimeout(() => this.#look(), Math.ceil(soonestMs));
     this.#timer.unref();

@@ -11,6 +11,8 @@ export interface ChunkQueue extends AsyncDisposable {
   take(signal: AbortSignal): Promise<TakenChunk>;
   /** The job has ended: what nobody has taken is wanted no more. */
   withdraw(job: StoredJob): Promise<void>;
+  /** Whether a server has a chunk of it in hand, this one or any other that answers. */
+  isHeld(job: StoredJob): Promise<boolean>;
 }
 
 export interface TakenChunk {

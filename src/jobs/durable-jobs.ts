@@ -293,9 +293,13 @@ export class DurableJobs implements Jobs {
     if (form.kind !== "native") return;
     const { task, model } = form;
     if (model !== null) refuseOthersModel(caller, model);
-    const served = this.#parts.views
-      .models()
-      .filter((each) => each.task === task && mayUse(caller, each.name));
+    const all = this.#parts.views.models();
+    if (all.length === 0) {
+      // An edge that has just started, or whose NATS is away: another time it would be there.
+      const message = "No node is heard of that serves a model; try again.";
+      throw new MillraceError("not_ready", message, { retryAfterMs: 1_000 });
+    }
+    const served = all.filter((each) => each.task === task && mayUse(caller, each.name));
     const fits = model === null ? served.length === 1 : served.some(({ name }) => name === model);
     if (fits) return;
     const names = served.map(({ name }) => name).join(", ");

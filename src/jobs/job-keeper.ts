@@ -9,7 +9,7 @@
  *        └─ lines that cannot be run ─► failed ◄─ the key is gone
  */
 import { randomUUID } from "node:crypto";
-import type { WireError } from "millrace-client/wire";
+import { MillraceError, type WireError } from "millrace-client/wire";
 import type { Log } from "../log.js";
 import type { ChunkQueue } from "./chunk-queue.js";
 import { resultLines } from "./derived-lines.js";
@@ -21,6 +21,7 @@ import {
   hasEnded,
   type JobLineError,
   type JobStore,
+  type StoredCaller,
   type StoredJob,
 } from "./store.js";
 import { validate } from "./validate.js";
@@ -31,8 +32,12 @@ export interface KeeperOptions {
   readonly clock: JobsClock;
   readonly paces: Paces;
   readonly log: Log;
+  /** Whoever asked for it has no key any more. */
+  readonly isRevoked: (caller: StoredCaller) => boolean;
   /** It has ended, now or before the server started. */
   readonly onEnded: (job: StoredJob) => void;
+  /** It had ended, by whomever, when it was looked at. Maybe often. */
+  readonly onSeenEnded: (job: StoredJob) => void;
 }
 
 export interface Runs {
@@ -61,6 +66,8 @@ function countedBy(jobs: readonly StoredJob[]): ReadonlyMap<string, number> {
 function hasAllResults({ progress, chunks, lines }: StoredJob): boolean {
   return progress.chunks >= chunks && progress.succeeded + progress.failed >= lines;
 }
+
+const keyRevoked = new MillraceError("unauthenticated", "The key was revoked.").toWire();
 
 type FinalState = "completed" | "failed" | "cancelled" | "expired";
 
@@ -94,8 +101,10 @@ export class JobKeeper {
   /** Takes up whatever has not ended. */
   async start(runs: Runs): Promise<void> {
     this.#runs = runs;
-    this.#stopListening = this.#options.store.onJobChanged((id) => this.touch(id));
-    await this.#sweep();
+    const { store } = this.#options;
+    this.#stopListening = store.onJobChanged((id) => this.touch(id));
+    if (store.reason() === null) await this.#sweep();
+    else this.#sweepIn(sweepMs);
   }
 
   /** Its step is due. */
@@ -131,11 +140,20 @@ export class JobKeeper {
     await this.#validations.stop();
   }
 
+  #sweepIn(ms: number): void {
+    if (this.#isStopped) return;
+    this.#timer = setTimeout(() => void this.#sweep(), ms);
+    this.#timer.unref();
+  }
+
   async #sweep(): Promise<void> {
     const { store, clock, log } = this.#options;
+    // It says so itself, and is looked through as soon as it is there.
+    if (store.reason() !== null) return this.#sweepIn(sweepMs);
     const beganMs = performance.now();
     let everyMs = sweepMs;
     try {
+      if (this.#sweeps === 0) clock.notBefore(await store.keptTimeMs());
       const open = await store.openJobs();
       this.#open = countedBy(open);
       this.#forgetOthers(open);
@@ -152,12 +170,11 @@ export class JobKeeper {
       this.#sweeps += 1;
     } catch (error) {
       log.error({ err: error }, "jobs: the store cannot be looked through; trying again");
+      return this.#sweepIn(sweepMs);
     }
-    if (this.#isStopped) return;
     // Of very many jobs a look takes long: most of the time is for something else.
     const tookMs = performance.now() - beganMs;
-    this.#timer = setTimeout(() => void this.#sweep(), Math.max(everyMs, 20 * tookMs));
-    this.#timer.unref();
+    this.#sweepIn(Math.max(everyMs, 20 * tookMs));
   }
 
   /** Jobs that ended, wherever that was. */
@@ -172,6 +189,7 @@ export class JobKeeper {
       state === "validating"
         ? this.#validating.has(id)
         : (state === "queued" || state === "in_progress") && this.#offered.has(id);
+    if (this.#options.isRevoked(job.caller)) return true;
     return !goesOn || this.#isLate(job) || (state !== "validating" && hasAllResults(job));
   }
 
@@ -193,6 +211,7 @@ export class JobKeeper {
       try {
         const job = await store.job(id);
         if (job !== null) await this.#step(job);
+        else this.#runs.leave(id);
       } catch (error) {
         // The next sweep takes it up again.
         log.error({ err: error, job: id }, "jobs: a job's state could not be kept; trying again");
@@ -203,14 +222,19 @@ export class JobKeeper {
   }
 
   async #step(job: StoredJob): Promise<void> {
-    const { clock, queue, store } = this.#options;
+    const { clock, queue, store, isRevoked } = this.#options;
     // Whatever it comes to; where it is offered, it is there again.
     this.#offered.delete(job.id);
-    if (hasEnded(job)) return;
+    // Maybe by another server: whatever runs of it here is for nothing.
+    if (hasEnded(job)) {
+      this.#runs.leave(job.id);
+      return this.#options.onSeenEnded(job);
+    }
     if (job.state === "cancelling") return await this.#leave(job, "cancelled");
     const isLate = this.#isLate(job);
     const isDone = job.state !== "validating" && hasAllResults(job);
     if (isLate && !isDone) return await this.#leave(job, "expired");
+    if (!isDone && isRevoked(job.caller)) return await this.refuse(job.id, keyRevoked);
     if (job.state === "validating") return this.#validate(job);
     if (!isDone) {
       await queue.offer(job);
@@ -228,12 +252,18 @@ export class JobKeeper {
     await this.#end(job, "completed");
   }
 
-  /** Ends it when nothing of it is run any more: what was done is committed then. */
+  /**
+   * Ends it when nothing of it is run any more, here or on another server: what was done is committed then. Each server that runs some
+   * hears of it as this one does; whoever is the last to leave ends it, or the next sweep of any.
+   */
   async #leave(job: StoredJob, state: FinalState): Promise<void> {
-    await this.#options.queue.withdraw(job);
+    const { queue } = this.#options;
+    await queue.withdraw(job);
     this.#validating.get(job.id)?.abort(new Error("the job is over"));
     if (this.#runs.isRunning(job.id)) return this.#runs.leave(job.id);
-    await this.#end(job, state);
+    if (await queue.isHeld(job)) return;
+    // Results that others committed until then are in it.
+    await this.#end((await this.#options.store.job(job.id)) ?? job, state);
   }
 
   /** Behind this step: it may take minutes, and whoever asks for a hundred of them holds up only their own. */

@@ -11,13 +11,15 @@ import type { CallRoute, Jobs } from "./jobs.js";
 import { openJobsClock } from "./jobs-clock.js";
 import { Paces } from "./pace.js";
 import { JobRunner } from "./runner.js";
-import type { JobStore, StoredJob } from "./store.js";
+import type { JobStore, StoredCaller, StoredJob } from "./store.js";
 import { Watchers } from "./watchers.js";
 
 export interface OpenJobsParts {
   readonly metrics: Pick<Metrics, "jobsFrom">;
   readonly options: Options;
-  readonly views: Pick<ServerViews, "models" | "isDraining">;
+  readonly views: Pick<ServerViews, "models" | "isDraining" | "nodes">;
+  /** The job's key is gone. Default: no key is. */
+  readonly isRevoked?: (caller: StoredCaller) => boolean;
   readonly log: Log;
 }
 
@@ -43,6 +45,7 @@ export interface JobWork {
 
 export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
   const { store, queue, runs = true, options, views, log, metrics } = parts;
+  const { isRevoked = () => false } = parts;
   const clock = await openJobsClock(store);
   const paces = new Paces();
   const watchers = new Watchers(store);
@@ -55,7 +58,9 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
     log.info({ job, state, succeeded, failed }, "job ended");
     callbacks?.ended(ended);
   };
-  const keeper = new JobKeeper({ store, queue, clock, paces, log, onEnded });
+  const onSeenEnded = (ended: StoredJob): void => callbacks?.endedElsewhere(ended);
+  const kept = { store, queue, clock, paces, log };
+  const keeper = new JobKeeper({ ...kept, isRevoked, onEnded, onSeenEnded });
   const touch = (id: string): void => keeper.touch(id);
   const jobs = new DurableJobs({ store, clock, paces, watchers, options, views, touch });
   let runner: JobRunner | null = null;
@@ -63,7 +68,9 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
     const { commits, ...lines } = runner?.kept ?? { commits: 0, done: 0, failed: 0 };
     const chunksInFlight = runner?.chunksInFlight ?? 0;
     const ended = endedJobs;
-    return { open: keeper.open, ended, lines, commits, chunksInFlight, store: store.usage() };
+    const isThere = store.reason() === null;
+    const usage = { ...store.usage(), isThere };
+    return { open: keeper.open, ended, lines, commits, chunksInFlight, store: usage };
   });
   return {
     jobs,
@@ -83,9 +90,7 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
       await keeper.start(runner);
       if (runs) runner.start();
       // Of everything that is kept: nobody waits for it.
-      callbacks?.start().catch((error: unknown) => {
-        log.error({ err: error }, "jobs: who is to be told could not be looked up");
-      });
+      callbacks?.start();
     },
     drain: () => runner?.drain(),
     drained: async () => runner?.whenIdle(),

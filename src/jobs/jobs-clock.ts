@@ -5,7 +5,7 @@
 import type { JobStore } from "./store.js";
 
 export class JobsClock {
-  readonly #startedAtMs: number;
+  #startedAtMs: number;
   readonly #sinceMs: () => number;
   readonly #beganMs: number;
 
@@ -15,15 +15,27 @@ export class JobsClock {
     this.#beganMs = sinceMs();
   }
 
+  /** A time that was kept, and could not be read before. */
+  notBefore(keptMs: number): void {
+    this.#startedAtMs += Math.max(0, keptMs - this.now());
+  }
+
   /** In whole milliseconds since 1970. */
   now(): number {
     return Math.floor(this.#startedAtMs + this.#sinceMs() - this.#beganMs);
   }
 }
 
+/** Where the store is away the kept time is heard of later (job-keeper.ts), before anything that is kept is looked at. */
 export async function openJobsClock(
-  store: Pick<JobStore, "keptTimeMs">,
+  store: Pick<JobStore, "keptTimeMs" | "reason">,
   wallMs: () => number = () => Date.now(),
 ): Promise<JobsClock> {
-  return new JobsClock(Math.max(wallMs(), await store.keptTimeMs()));
+  const clock = new JobsClock(wallMs());
+  try {
+    if (store.reason() === null) clock.notBefore(await store.keptTimeMs());
+  } catch (error) {
+    if (store.reason() === null) throw error;
+  }
+  return clock;
 }

@@ -62,6 +62,11 @@ export class LocalQueue implements ChunkQueue {
     return Promise.resolve();
   }
 
+  /** There is no other server, and this one's runner knows what it runs. */
+  isHeld(): Promise<boolean> {
+    return Promise.resolve(false);
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     this.#tenants = [];
     return Promise.resolve();

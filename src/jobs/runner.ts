@@ -37,6 +37,8 @@ export interface RunnerOptions {
 
 /** Of chunks that are in memory at once, with what their results take beside them. */
 const inFlight = { chunksMax: 256, bytesMax: 16 * 1024 * 1024 };
+/** What one server may have in hand. */
+export const chunksInFlightMax: number = inFlight.chunksMax;
 /** Where the store could not be read or written. */
 const storeRetryMs = 1_000;
 const workingMs = 10_000;

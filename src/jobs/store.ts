@@ -14,6 +14,8 @@ import type { JsonObject } from "../work/payload.js";
 export interface JobStore extends AsyncDisposable {
   /** Bytes that everything in the store takes, and the most that they may. From memory. */
   usage(): { readonly bytes: number; readonly bytesMax: number };
+  /** Why it cannot be used just now, for people; null: it can. What is asked of it then may wait, and fails. From memory. */
+  reason(): string | null;
 
   /** @throws MillraceError `job_store_full`, `job_store_failed` */
   beginFile(head: NewFile): Promise<FileWriting>;

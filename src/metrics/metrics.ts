@@ -36,7 +36,12 @@ export interface JobsView {
   readonly lines: { readonly done: number; readonly failed: number };
   readonly commits: number;
   readonly chunksInFlight: number;
-  readonly store: { readonly bytes: number; readonly bytesMax: number };
+  readonly store: {
+    readonly bytes: number;
+    readonly bytesMax: number;
+    /** It can be used. */
+    readonly isThere: boolean;
+  };
 }
 
 type Labels = Readonly<Record<string, string | number>>;
@@ -264,6 +269,7 @@ export class Metrics {
     this.#count("millrace_job_lines_total", { outcome: "failed" }, lines.failed);
     this.#count("millrace_job_commits_total", {}, commits);
     this.#set("millrace_job_chunks_in_flight", {}, chunksInFlight);
+    this.#set("millrace_job_store_up", {}, store.isThere ? 1 : 0);
     this.#set("millrace_job_store_bytes", {}, store.bytes);
     this.#set("millrace_job_store_bytes_max", {}, store.bytesMax);
   }

@@ -177,6 +177,9 @@ export const metricTable: Readonly<Record<MetricName, MetricDefinition>> = defin
   ),
   millrace_job_commits_total: counter("Chunks of durable jobs whose results were kept here."),
   millrace_job_chunks_in_flight: gauge("Chunks of durable jobs that are being run here."),
+  millrace_job_store_up: gauge(
+    "Whether the store of durable jobs can be used; the log says why not.",
+  ),
   millrace_job_store_bytes: gauge("Bytes that files and jobs take in their store."),
   millrace_job_store_bytes_max: gauge("Bytes that they may take (`--jobs-bytes-max`)."),
   millrace_log_lines_dropped_total: counter(
@@ -235,6 +238,7 @@ export type MetricName =
   | "millrace_job_lines_total"
   | "millrace_job_commits_total"
   | "millrace_job_chunks_in_flight"
+  | "millrace_job_store_up"
   | "millrace_job_store_bytes"
   | "millrace_job_store_bytes_max"
   | "millrace_log_lines_dropped_total"

@@ -10,8 +10,8 @@ export const beatMs = 1_000;
 export const nodeSilentBeatsMax = 3;
 /** A node stops to work for an edge that is gone. Longer, so that an edge that gave up on it has said so before. */
 export const edgeSilentBeatsMax = 5;
-/** In one message. */
-const openMax = 5_000;
+/** In one message: whatever NATS takes, it takes that. */
+const openMax = 500;
 
 export interface OpenConversation {
   /** Of the request. */

@@ -376,3 +376,27 @@ longTest(
     assert(Object.keys(summary.pipelines).includes("e1/p0"), JSON.stringify(summary.pipelines));
   },
 );
+
+test(
+  "defect: a node of more models than NATS takes in one message lives, and is asked for those that it could tell",
+  options,
+  async () => {
+    await using server = await NatsServer.start({ config: "max_payload: 8192" });
+    await using edge = await NatsEdge.start({ url: server.url, task });
+    using model = new FakeModel();
+    await using fake = new FakeLocal({ model, count: 1 });
+    await fake.events.next("loaded");
+    const parts = { url: server.url, name: "n1", task: task.name, model: "fake", more: 200 };
+    await using node = await FakeNode.start({ ...parts, submit: fake.local });
+    await edge.knows(1);
+    const told = edge.directory.nodes[0]?.entry.models.length ?? 0;
+    assert.ok(told > 0 && told < 200, String(told));
+    const asked = { id: "r", task: "numbers", model: "fake", class: null, tenant: "default" };
+    const request = { ...asked, fields: { texts: ["1."] }, deadlineAtMs: null, payloadBytes: 10 };
+    const summary = await edge.submit.submit(request, new AbortController().signal, {
+      onOutcome: () => {},
+    });
+    assert.equal(summary.inputs, 1);
+    assert.equal(node.seen.length, 1);
+  },
+);

@@ -14,7 +14,7 @@ import { MemoryJobStore } from "./memory-job-store.js";
 export interface MadeWork extends JobWork, AsyncDisposable {
   readonly store: JobStore;
   readonly calls: RouteCall[];
-  readonly views: { isDraining: boolean };
+  readonly views: { isDraining: boolean; models(): readonly ModelInfo[] };
 }
 
 type SeenWork = Pick<MadeWork, "jobs" | "store">;
@@ -23,6 +23,8 @@ export interface MadeOptions {
   readonly store?: JobStore;
   readonly queue?: ChunkQueue;
   readonly callRoute?: CallRoute;
+  readonly runs?: boolean;
+  readonly isRevoked?: () => boolean;
   readonly options?: Parameters<typeof resolveConfiguration>[0]["code"];
 }
 
@@ -30,6 +32,8 @@ export async function made({
   store = new MemoryJobStore(),
   queue = new LocalQueue(store),
   callRoute = capitals,
+  runs = true,
+  isRevoked = () => false,
   options = {},
 }: MadeOptions = {}): Promise<MadeWork> {
   const calls: RouteCall[] = [];
@@ -38,6 +42,8 @@ export async function made({
   const work = await openJobWork({
     store,
     queue,
+    runs,
+    isRevoked,
     options: resolveConfiguration({ code: { trial: "off", ...options } }).options,
     views,
     metrics: new Metrics(),

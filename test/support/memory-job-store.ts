@@ -33,6 +33,10 @@ export class MemoryJobStore implements JobStore {
   #keptTimeMs = 0;
   bytesMax = 1024 ** 3;
 
+  reason(): string | null {
+    return null;
+  }
+
   usage(): { readonly bytes: number; readonly bytesMax: number } {
     const files = [...this.#files.values()].flatMap(({ chunks }) => chunks);
     const lines = [...files, ...[...this.#writing].flat()];

@@ -38,6 +38,8 @@ export interface FakeNodeOptions {
   readonly task: string;
   readonly model: string;
   readonly limits?: Partial<typeof limits> | undefined;
+  /** So many models beside it, by other names. Default: none. */
+  readonly more?: number;
 }
 
 /** A server with pipelines, as its edges know it. */
@@ -58,7 +60,7 @@ export class FakeNode implements AsyncDisposable {
   }
 
   private constructor(
-    { name, submit, task, model, limits: own = {} }: FakeNodeOptions,
+    { name, submit, task, model, limits: own = {}, more = 0 }: FakeNodeOptions,
     link: NatsLink,
   ) {
     this.name = name;
@@ -82,9 +84,10 @@ export class FakeNode implements AsyncDisposable {
     });
     this.announcer = new NodeAnnouncer({
       link,
+      log,
       options: { role: "node" },
       views: this.#views(),
-      side: this.#side(task, model, submit),
+      side: this.#side(task, [model, ...namesOf(more)], submit),
     });
   }
 
@@ -100,13 +103,14 @@ export class FakeNode implements AsyncDisposable {
     await this.link.close();
   }
 
-  #side(task: string, model: string, submit: Submit): NodeSide {
-    const info = { name: model, task, family: "fake", precision: "int8", limits: {} };
+  #side(task: string, models: readonly string[], submit: Submit): NodeSide {
+    const info = { task, family: "fake", precision: "int8", limits: {} };
     return {
       submit,
       models: () => {
         const state = this.isReady ? "resident" : "failed";
-        return [{ ...info, ready: this.isReady, state, pipelines: ["p0"], reason: null }];
+        const now = { ready: this.isReady, state, pipelines: ["p0"], reason: null } as const;
+        return models.map((name) => ({ ...info, ...now, name }));
       },
       tasksOf: () => [task],
       onChange: () => () => {},
@@ -141,6 +145,10 @@ export class FakeNode implements AsyncDisposable {
       get: isDraining,
     }) as unknown as ServerViews;
   }
+}
+
+function namesOf(count: number): string[] {
+  return Array.from({ length: count }, (_, at) => `one-more-model-${at}`);
 }
 
 export interface NatsEdgeOptions {

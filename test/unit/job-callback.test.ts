@@ -168,3 +168,25 @@ test("defect: a host that never answers held up what others were to be told", as
     silent.close();
   }
 });
+
+test("defect: the end of a job that another server has ended is told by one that may", async () => {
+  await using dir = await TempDir.make();
+  await using listener = await Listener.start(200);
+  await writeFile(dir.file("secret"), secret);
+  const options = { jobCallbackHosts: listener.host, jobCallbackSecret: dir.file("secret") };
+  const store = new MemoryJobStore();
+  await using work = await made({ store, options, runs: false });
+  const { job } = await work.jobs.create(anyCaller, {
+    form: { kind: "native", task: "translate", model: null, fields: {} },
+    callbackUrl: `http://${listener.host}/hook`,
+    input: { lines: text('"a"\n') },
+  });
+  const now = Date.now();
+  await store.changeJob(job.id, () => ({
+    state: "completed",
+    endedAtMs: now,
+    expiresAtMs: now + 60_000,
+  }));
+  await until(async () => (await store.job(job.id))?.calledAtMs !== null);
+  assert.equal(listener.heard.length, 1);
+});

@@ -360,3 +360,12 @@ test("a job whose last chunk was committed before a crash is completed by the ne
   assert.equal((await whenEnded(work, id)).state, "completed");
   assert.equal(work.calls.length, 0);
 });
+
+test("defect: where no model is heard of yet a job is refused for now, and not for good", async () => {
+  await using work = await made();
+  const all = work.views.models();
+  work.views.models = () => [];
+  await assert.rejects(work.jobs.create(anyCaller, native(["a"])), { code: "not_ready" });
+  work.views.models = () => all;
+  await work.jobs.create(anyCaller, native(["a"]));
+});

@@ -8,7 +8,7 @@ test("time is what really passed since the start, never before what was kept", a
   assert.equal(clock.now(), 1_000_000);
   passedMs += 1_234.5;
   assert.equal(clock.now(), 1_001_234);
-  const kept = { keptTimeMs: () => Promise.resolve(2_000_000) };
+  const kept = { keptTimeMs: () => Promise.resolve(2_000_000), reason: () => null };
   // Set back while the server was down, and not.
   assert.ok((await openJobsClock(kept, () => 1_000_000)).now() >= 2_000_000);
   assert.ok((await openJobsClock(kept, () => 3_000_000)).now() >= 3_000_000);

@@ -377,3 +377,8 @@ test("subjects and entries of nodes: read again, and strangers' are none", () =>
   }
   assert.equal(readEntry("{"), null);
 });
+
+test("defect: a beat of very many requests is no more than any NATS takes", () => {
+  const open = Array.from({ length: 5_000 }, (_, at) => ({ number: 999_990_000 + at, sent: 99 }));
+  for (const beat of encodeBeats(open)) assert.ok(beat.length < 16_384, String(beat.length));
+});

@@ -16,6 +16,7 @@ import { messageOf } from "../../work/thrown.js";
 import type { ChunkQueue, TakenChunk } from "../chunk-queue.js";
 import { hasEnded, type StoredJob } from "../store.js";
 import { isTaken } from "./bodies.js";
+import { HeldJobs } from "./held-jobs.js";
 import { type Names, tenantToken } from "./names.js";
 import type { RecordIndex } from "./records.js";
 import type { Nats, StoreLog, StoreSession } from "./session.js";
@@ -76,6 +77,7 @@ export class JetStreamQueue implements ChunkQueue {
   readonly #ackWaitMs: number;
   readonly #taken = new Set<Taken>();
   readonly #turns = new TakingTurns();
+  readonly #held: HeldJobs;
   readonly #askedAtMs = new Map<string, number>();
   readonly #ending = new AbortController();
   readonly #stopListening: () => void;
@@ -93,6 +95,7 @@ export class JetStreamQueue implements ChunkQueue {
     this.#parts = parts;
     this.#admission = admission;
     this.#ackWaitMs = ackWaitMs;
+    this.#held = new HeldJobs(parts.names);
     this.#stopListening = parts.link.listen({ onConnected: (nc) => this.#subscribe(nc) });
   }
 
@@ -133,6 +136,10 @@ export class JetStreamQueue implements ChunkQueue {
     const { session, names } = this.#parts;
     const filter = names.workOf(job.tenant, job.id);
     await session.run(({ jsm }) => jsm.streams.purge(names.work, { filter }));
+  }
+
+  async isHeld({ id }: StoredJob): Promise<boolean> {
+    return await this.#parts.session.run((nats) => this.#held.isHeld(nats, id));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -181,6 +188,7 @@ export class JetStreamQueue implements ChunkQueue {
 
   /** Once on each connection; it keeps its subscriptions when it comes back. */
   #subscribe(nc: Nats["nc"]): void {
+    this.#held.connected(nc);
     if (this.#subscribed?.nc === nc) return this.#told();
     const callback = (): void => this.#told();
     const subscription = nc.subscribe(this.#parts.names.workTold, { callback });
@@ -218,6 +226,8 @@ export class JetStreamQueue implements ChunkQueue {
     const { names, session } = this.#parts;
     const [, , jobId = "", what = ""] = names.tokens(subject);
     const index = Number(what);
+    // To lay a job out is no work of its lines.
+    const letGo = what === layOut ? (): void => {} : this.#held.hold(jobId);
     const taken = new Taken({
       jobId,
       index,
@@ -225,7 +235,10 @@ export class JetStreamQueue implements ChunkQueue {
       session,
       log: this.#parts.log,
       ackWaitMs: this.#ackWaitMs,
-      onEnd: () => this.#taken.delete(taken),
+      onEnd: () => {
+        this.#taken.delete(taken);
+        letGo();
+      },
     });
     this.#taken.add(taken);
     if (what !== layOut) return taken;

@@ -34,8 +34,6 @@ export interface JetStreamStoreOptions {
 }
 
 export interface JetStreamStore extends JobStore {
-  /** Why it cannot be used just now, for people; null: it can. */
-  reason(): string | null;
   /** What NATS lost, if it ever came back without what it had acknowledged. */
   loss(): StoreLoss | null;
   /** Chunks of jobs of this store, for all its servers. It ends with the store at the latest. */
@@ -44,9 +42,11 @@ export interface JetStreamStore extends JobStore {
 
 const defaults = { waitMsMax: 10_000, abandonedMs: 60_000 };
 const startMsMax = 300_000;
+/** A server that starts without NATS has others waiting for what it does without. */
+const reachedMsMax = 2_000;
 
 /**
- * Waits for NATS as an operation does; where it is away still, what is asked of the store fails until it is there.
+ * Waits for NATS as an operation does, if it is reached at all; where it is not, what is asked of the store fails until it is there.
  *
  * @throws MillraceError `data_invalid` where the store is of a newer version
  */
@@ -57,14 +57,25 @@ export async function openJetStreamStore(
   const heard = new Heard(link, { ...defaults, ...options });
   const store = storeOf(heard, { ...defaults, ...options });
   try {
-    if (!(await heard.session.opened())) {
+    const isReached = await isConnectedIn(link, reachedMsMax);
+    if (!isReached || !(await heard.session.opened())) {
       const { reason } = heard.session;
-      options.log.warn({ reason }, "the job store in NATS is not there yet");
+      const message = "the job store in NATS is not there yet; jobs wait, and all else works";
+      options.log.warn({ reason }, message);
     }
     return store;
   } catch (error) {
     await store[Symbol.asyncDispose]();
     throw error;
+  }
+}
+
+async function isConnectedIn(link: NatsLink, ms: number): Promise<boolean> {
+  try {
+    await link.whenConnected(AbortSignal.timeout(ms));
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -60,6 +60,11 @@ export class Names {
     return `${this.#prefix}.work.${token}.>`;
   }
 
+  /** Not kept: whoever has chunks of it in hand listens here (held-jobs.ts). */
+  workHeld(jobId: string): string {
+    return `${this.#prefix}.work-held.${jobId}`;
+  }
+
   /** What a subject of ours ends with, behind the word that says what it is. */
   tokens(subject: string): readonly string[] {
     return subject.slice(this.#prefix.length + 1).split(".");

@@ -231,6 +231,7 @@ export class StoreSession {
         await this.#prepare(nats);
         if (this.#current !== nats) return;
         if (this.#refusal === null) this.#ready = nats;
+        this.#options.log.info({}, "the job store in NATS is there");
       } catch (error) {
         this.#reason = messageOf(error);
         if (told !== this.#reason && this.#current === nats) {

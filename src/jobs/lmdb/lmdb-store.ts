@@ -71,6 +71,10 @@ class LmdbStore implements JobStore {
     if (thread.isUnswept) this.#sweep();
   }
 
+  reason(): null {
+    return null;
+  }
+
   usage(): { readonly bytes: number; readonly bytesMax: number } {
     return { bytes: this.#thread.bytes, bytesMax: this.#bytesMax };
   }
