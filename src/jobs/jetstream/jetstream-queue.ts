@@ -113,6 +113,7 @@ export class JetStreamQueue implements ChunkQueue {
       await this.#offer(job, false);
     } else if (await this.#isForgotten(job)) {
       this.#parts.log.error({ job: job.id }, "the work queue has lost chunks: offered again");
+      await this.#removeConsumer(tenantToken(job.tenant));
       await this.#offer(job, true);
     }
   }
@@ -335,6 +336,22 @@ export class JetStreamQueue implements ChunkQueue {
       max_deliver: -1,
       max_ack_pending: this.#ackPendingMax(),
       inactive_threshold: unusedMs * 1_000_000,
+    });
+  }
+
+  /**
+   * After a purge NATS 2.9 may have chunks in the stream that the consumer takes for done, and gives to nobody; while they are there none
+   * of their names can be offered. A new consumer begins at the first of them.
+   */
+  async #removeConsumer(token: string): Promise<void> {
+    const { session, names } = this.#parts;
+    await session.run(async ({ jsm }) => {
+      try {
+        await jsm.consumers.delete(names.work, token);
+      } catch (error) {
+        const isApi = error instanceof JetStreamApiError;
+        if (!isApi || error.code !== JetStreamApiCodes.ConsumerNotFound) throw error;
+      }
     });
   }
 
