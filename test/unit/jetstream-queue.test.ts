@@ -263,3 +263,23 @@ test("a work queue that was lost is laid out again, but for what has results", {
     a.log.lines.some(({ level, message }) => level === "error" && message.includes("gone")),
   );
 });
+
+test("defect: a job that is withdrawn while its chunks are in hand takes none of another job's with it", {
+  skip,
+}, async () => {
+  await using nats = await NatsServer.start();
+  await using a = await openLinkedStore(nats.url);
+  await using b = await openLinkedStore(nats.url);
+  const [gone, left] = [
+    await makeJob(a, { id: "job-1", chunks: 12 }),
+    await makeJob(a, { id: "job-2", chunks: 12 }),
+  ];
+  const cutOff = a.store.openQueue({ ackWaitMs: 1_000 });
+  await cutOff.offer(gone);
+  await cutOff.offer(left);
+  // In hand of a server that says nothing more.
+  for (let taken = 0; taken < 20; taken += 1) await cutOff.take(signal);
+  const queue = b.store.openQueue({ ackWaitMs: 1_000 });
+  await queue.withdraw(gone);
+  assert.deepEqual(sorted(await takeRest(b, queue)), allOf("job-2", 12));
+});

@@ -9,7 +9,12 @@
  * A subject holds one message at most, so what is offered twice is there once; what has results already is not offered.
  */
 import { setTimeout as delay } from "node:timers/promises";
-import { AckPolicy, JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
+import {
+  AckPolicy,
+  type ConsumerInfo,
+  JetStreamApiCodes,
+  JetStreamApiError,
+} from "@nats-io/jetstream";
 import { MillraceError } from "millrace-client/wire";
 import type { NatsLink } from "../../nats/connection.js";
 import { messageOf } from "../../work/thrown.js";
@@ -57,6 +62,7 @@ const unusedMs = 86_400_000;
 const layOut = "offer";
 
 const askEachMs = 30_000;
+const withdrawnMax = 10_000;
 
 /** What the message says that has a job laid out. */
 interface Offer {
@@ -87,6 +93,8 @@ export class JetStreamQueue implements ChunkQueue {
   #hasNews = false;
   #tenants: readonly string[] = [];
   #listedAtMs = Number.NEGATIVE_INFINITY;
+  /** Jobs that have ended: what is left of them in the queue is let go. The latest ones; the runner knows the others. */
+  readonly #withdrawn = new Set<string>();
   /** Whose turn was last. */
   #last = "";
 
@@ -132,11 +140,25 @@ export class JetStreamQueue implements ChunkQueue {
     }
   }
 
+  /**
+   * Where chunks of the tenant are in hand NATS 2.9 would count those that are purged twice, and then keep as many others to itself: they
+   * are taken and let go here instead.
+   */
   async withdraw(job: StoredJob): Promise<void> {
     this.#askedAtMs.delete(job.id);
+    this.#withdrawn.delete(job.id);
+    this.#withdrawn.add(job.id);
+    for (const id of this.#withdrawn) {
+      if (this.#withdrawn.size <= withdrawnMax) break;
+      this.#withdrawn.delete(id);
+    }
     const { session, names } = this.#parts;
     const filter = names.workOf(job.tenant, job.id);
-    await session.run(({ jsm }) => jsm.streams.purge(names.work, { filter }));
+    await session.run(async (nats) => {
+      const info = await this.#consumer(nats, tenantToken(job.tenant));
+      if (info === null || info.num_ack_pending > 0) return;
+      await nats.jsm.streams.purge(names.work, { filter });
+    });
   }
 
   async isHeld({ id }: StoredJob): Promise<boolean> {
@@ -165,19 +187,22 @@ export class JetStreamQueue implements ChunkQueue {
     const nowMs = performance.now();
     if (nowMs - (this.#askedAtMs.get(id) ?? nowMs - askEachMs) < askEachMs) return false;
     this.#askedAtMs.set(id, nowMs);
-    const { session, names, jobs } = this.#parts;
-    const left = await session.run(async ({ jsm }) => {
-      try {
-        const info = await jsm.consumers.info(names.work, tenantToken(tenant));
-        return info.num_pending + info.num_ack_pending;
-      } catch (error) {
-        const isApi = error instanceof JetStreamApiError;
-        if (isApi && error.code === JetStreamApiCodes.ConsumerNotFound) return 0;
-        throw error;
-      }
-    });
+    const { session, jobs } = this.#parts;
+    const info = await session.run((nats) => this.#consumer(nats, tenantToken(tenant)));
+    const left = info === null ? 0 : info.num_pending + info.num_ack_pending;
     // In this order: results are there before their chunk is acknowledged.
     return left === 0 && (await jobs.nextUndone(id, 0)) < chunks;
+  }
+
+  /** Null: there is none. */
+  async #consumer({ jsm }: Nats, token: string): Promise<ConsumerInfo | null> {
+    try {
+      return await jsm.consumers.info(this.#parts.names.work, token);
+    } catch (error) {
+      const isApi = error instanceof JetStreamApiError;
+      if (isApi && error.code === JetStreamApiCodes.ConsumerNotFound) return null;
+      throw error;
+    }
   }
 
   /** There may be something to take. */
@@ -227,6 +252,7 @@ export class JetStreamQueue implements ChunkQueue {
     const { names, session } = this.#parts;
     const [, , jobId = "", what = ""] = names.tokens(subject);
     const index = Number(what);
+    const isWanted = what === layOut || !this.#withdrawn.has(jobId);
     // To lay a job out is no work of its lines.
     const letGo = what === layOut ? (): void => {} : this.#held.hold(jobId);
     const taken = new Taken({
@@ -242,6 +268,12 @@ export class JetStreamQueue implements ChunkQueue {
       },
     });
     this.#taken.add(taken);
+    if (!isWanted) {
+      // The next one at once.
+      this.#hasNews = true;
+      void taken.done();
+      return null;
+    }
     if (what !== layOut) return taken;
     this.#layOut(taken, JSON.parse(text) as Offer).catch((error: unknown) => {
       const message = "the chunks of a job could not be offered; it is tried again";
