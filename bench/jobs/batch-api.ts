@@ -44,7 +44,8 @@ export async function createBatch(
     if (batch.status !== "completed")
       await ask(api, `/v1/batches/${batch.id}/cancel`, { method: "POST" });
     while (!["completed", "cancelled"].includes(batch.status)) batch = await look();
-    const made = [fileId, batch.output_file_id, batch.error_file_id];
+    // Lines that were not run are read from the input: that one last.
+    const made = [batch.output_file_id, batch.error_file_id, fileId];
     for (const id of made) {
       if (typeof id === "string") await ask(api, `/v1/files/${id}`, { method: "DELETE" });
     }

@@ -113,8 +113,8 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
 function linesInFlight(options: Options): number {
   const { pipelines, realtimePipelines, bulkPipelines, rowsMax } = options;
   const rows = (pipelines + realtimePipelines + bulkPipelines) * rowsMax;
-  return Math.min(linesInFlightMax, Math.max(linesInFlightMin, 32 * rows));
+  return Math.min(linesInFlightMax, Math.max(linesInFlightMin, 16 * rows));
 }
 
-const linesInFlightMin = 1_024;
+const linesInFlightMin = 512;
 const linesInFlightMax = 4_096;

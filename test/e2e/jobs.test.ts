@@ -93,7 +93,8 @@ test("killed with all its processes again and again, a job has one result for ea
   const random = new Random(seed);
   using models = new FakeModels();
   await using data = await TempDir.make();
-  const [lines, killsMax] = isLong ? [800, 5] : [300, 2];
+  // More than are in flight at once, so that none of the kills comes behind the last line.
+  const [lines, killsMax] = isLong ? [5_000, 5] : [1_500, 2];
   const inputs = Array.from({ length: lines }, (_, at) => `${sentences[at % 24]} ${at}`);
   const head = { task: "translate", model: "en-zh", beams: 1 };
   const flags = ["--models", models.dir, "--pipelines", "1", "--threads", "1"];

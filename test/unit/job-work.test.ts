@@ -322,7 +322,7 @@ test("no more lines are in flight than there is room for, however long the job",
   });
   const ended = await run(work, native(numbers(5_000)));
   assert.equal(ended.progress.succeeded, 5_000);
-  assert.ok(most <= 1_024 && most > 128, `${most} lines at once`);
+  assert.ok(most <= 512 && most > 128, `${most} lines at once`);
 });
 
 test("another runner on the same store goes on where the first one stopped, and runs nothing twice", async () => {
