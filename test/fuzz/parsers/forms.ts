@@ -59,6 +59,8 @@ interface StreamedInput extends FormInput {
   readonly pieceBytes: number;
 }
 
+const piecesMax = 512;
+
 const streamed: readonly Buffer[] = [
   formOf([
     [file("file"), "{}\n".repeat(200)],
@@ -81,7 +83,9 @@ export const streamedFormParser: FuzzParser = defineParser<StreamedInput>({
         ? random.pick(streamed)
         : mutateBytes(random, random.pick(streamed), streamed);
       const contentType = isGood ? typeOf(boundary) : contentTypeOf(random);
-      return { body, contentType, pieceBytes: random.int(1, 200) };
+      // Each piece is a turn of the event loop: what takes long is to be one of them.
+      const pieceBytes = Math.max(random.int(1, 200), Math.ceil(body.length / piecesMax));
+      return { body, contentType, pieceBytes };
     },
     take: async ({ body, contentType, pieceBytes }) => {
       let bytes = 0;
