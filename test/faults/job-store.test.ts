@@ -251,7 +251,9 @@ test("a full disk: new work is refused, nothing is harmed, and with room again i
 
 function isMounted(dir: string, context: TestContext): boolean {
   const { status } = spawnSync("mount", ["-t", "tmpfs", "-o", "size=24m", "millrace-test", dir]);
-  if (status !== 0) context.skip("a small disk is made by mount, which is not allowed here");
+  // Told, and no skip: no package brings the right to mount.
+  if (status !== 0)
+    context.diagnostic("NOT TRIED: a small disk is made by mount, which is not allowed here");
   return status === 0;
 }
 
