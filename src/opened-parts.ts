@@ -6,6 +6,7 @@ import type { HeldByListener } from "./listen/http/listener.js";
 import { closeListeners, type Listeners } from "./listeners.js";
 import { EventLoopDelay } from "./metrics/event-loop-delay.js";
 import type { NatsLink } from "./nats/connection.js";
+import { within } from "./work/within.js";
 
 /** Before there is a listener. */
 const nothingHeld: HeldByListener = { connections: 0, bodiesBytes: 0, repliesBytes: 0 };
@@ -48,17 +49,6 @@ export class OpenedParts {
     this.delay[Symbol.dispose]();
     return answered && ended;
   }
-}
-
-/** False where the time was over first. */
-async function within(ms: number, work: Promise<unknown>): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<boolean>((resolve) => {
-    timer = setTimeout(() => resolve(false), ms);
-  });
-  const done = await Promise.race([work.then(() => true), late]);
-  clearTimeout(timer);
-  return done;
 }
 
 /** Does not wait for the work once the signal has come: what it still brings is undone when it is there. */

@@ -8,6 +8,7 @@
 import type { WireError } from "millrace-client/wire";
 import type { Log } from "../log.js";
 import type { Caller } from "../work/caller.js";
+import { within } from "../work/within.js";
 import type { ChunkQueue, TakenChunk } from "./chunk-queue.js";
 import { encodeResults } from "./chunk-results.js";
 import { type ChunkEnd, ChunkRun } from "./chunk-run.js";
@@ -104,12 +105,7 @@ export class JobRunner {
   /** Waits so long for what was begun, then leaves it: it is run again. True: nothing was left. */
   async stop({ drainMs }: { readonly drainMs: number }): Promise<boolean> {
     this.drain();
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<boolean>((resolve) => {
-      timer = setTimeout(() => resolve(false), drainMs);
-    });
-    const isDone = await Promise.race([this.whenIdle().then(() => true), late]);
-    clearTimeout(timer);
+    const isDone = await within(drainMs, this.whenIdle());
     for (const id of this.#running.keys()) this.leave(id);
     await this.whenIdle();
     await this.#loop;

@@ -249,6 +249,30 @@ export type JobChange = Partial<
   >
 >;
 
+/** What a job has beyond what it was made with, before anything became of it; `progress` beside it. */
+export const freshJob: Omit<
+  StoredJob,
+  keyof NewJob | "sequence" | "lines" | "chunks" | "progress"
+> = {
+  startedAtMs: null,
+  finalizingAtMs: null,
+  cancellingAtMs: null,
+  endedAtMs: null,
+  expiresAtMs: null,
+  errors: [],
+  outputFileId: null,
+  errorFileId: null,
+  calledAtMs: null,
+};
+
+export const noProgress: JobProgress = {
+  chunks: 0,
+  succeeded: 0,
+  failed: 0,
+  outputBytes: 0,
+  errorBytes: 0,
+};
+
 /** Nothing is run any more, and nothing changes. */
 export function hasEnded({ state }: Pick<StoredJob, "state">): boolean {
   return (

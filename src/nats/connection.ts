@@ -22,6 +22,7 @@ import {
 } from "@nats-io/transport-node";
 import { MillraceError } from "millrace-client/wire";
 import { messageOf } from "../work/thrown.js";
+import { within } from "../work/within.js";
 import { makeInstance } from "./subjects.js";
 
 /** The options of that name (src/options/nats-options.ts). */
@@ -157,8 +158,16 @@ export class NatsLink implements AsyncDisposable {
     this.#reason = "closed";
     if (connection !== null) {
       // A drain waits for an answer of NATS, which may never come.
-      if (wasConnected) await within(closeMsMax, connection.drain());
-      await within(closeMsMax, connection.close());
+      // Whatever becomes of it, in time or later: nobody is there to hear of it.
+      if (wasConnected)
+        await within(
+          closeMsMax,
+          connection.drain().catch(() => {}),
+        );
+      await within(
+        closeMsMax,
+        connection.close().catch(() => {}),
+      );
     }
     await this.#living;
     this.#listeners.clear();
@@ -324,16 +333,6 @@ async function textOf(path: string, option: string): Promise<string> {
 
 function invalid(what: string): MillraceError {
   return new MillraceError("option_invalid", `--nats ${what}`);
-}
-
-/** Whatever becomes of the work, in time or later: nobody is there to hear of it. */
-async function within(ms: number, work: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms);
-  });
-  await Promise.race([work.catch(() => {}), late]);
-  clearTimeout(timer);
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -1,7 +1,13 @@
 /** `Jobs` in memory, for the tests of fronts: lines are "run" by reversing them, and only when a test says so. */
 import { type ErrorCode, MillraceError } from "millrace-client/wire";
 import type { JobRequest, Jobs, LineResult } from "#src/jobs/jobs.js";
-import { hasEnded, type StoredFile, type StoredJob } from "#src/jobs/store.js";
+import {
+  freshJob,
+  hasEnded,
+  noProgress,
+  type StoredFile,
+  type StoredJob,
+} from "#src/jobs/store.js";
 import type { Caller } from "#src/work/caller.js";
 
 interface Held {
@@ -215,15 +221,7 @@ function jobOf(caller: Caller, { request, lines, sequence }: Made): StoredJob {
     sequence,
     lines,
     chunks: 1,
-    progress: { chunks: 0, succeeded: 0, failed: 0, outputBytes: 0, errorBytes: 0 },
-    startedAtMs: null,
-    finalizingAtMs: null,
-    cancellingAtMs: null,
-    endedAtMs: null,
-    expiresAtMs: null,
-    errors: [],
-    outputFileId: null,
-    errorFileId: null,
-    calledAtMs: null,
+    progress: noProgress,
+    ...freshJob,
   };
 }

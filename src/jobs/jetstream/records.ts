@@ -12,6 +12,7 @@ import { JetStreamApiCodes, JetStreamApiError, type JsMsg } from "@nats-io/jetst
 import { MillraceError } from "millrace-client/wire";
 import { natsHeaders } from "../../nats/headers.js";
 import {
+  freshJob,
   hasEnded,
   type JobProgress,
   type NewJob,
@@ -297,15 +298,7 @@ export function newKeptJob(
       ...job,
       lines: file.lines,
       chunks: file.chunks,
-      startedAtMs: null,
-      finalizingAtMs: null,
-      cancellingAtMs: null,
-      endedAtMs: null,
-      expiresAtMs: null,
-      errors: [],
-      outputFileId: null,
-      errorFileId: null,
-      calledAtMs: null,
+      ...freshJob,
     },
     resultsFrom,
     derived: [],

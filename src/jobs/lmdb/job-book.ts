@@ -2,8 +2,10 @@
 import { MillraceError } from "millrace-client/wire";
 import {
   type ChunkResults,
+  freshJob,
   hasEnded,
   type NewJob,
+  noProgress,
   type PageQuery,
   type StoredJob,
 } from "../store.js";
@@ -11,19 +13,6 @@ import type { JobChanging, JobRecord, Writes } from "./calls.js";
 import { type FileBook, nextSequence } from "./file-book.js";
 import { isKey, ownerKey, pageOf, requestKeyOf } from "./keys.js";
 import type { Tables } from "./tables.js";
-
-const untouched = {
-  progress: { chunks: 0, succeeded: 0, failed: 0, outputBytes: 0, errorBytes: 0 },
-  startedAtMs: null,
-  finalizingAtMs: null,
-  cancellingAtMs: null,
-  endedAtMs: null,
-  expiresAtMs: null,
-  errors: [],
-  outputFileId: null,
-  errorFileId: null,
-  calledAtMs: null,
-} as const;
 
 export class JobBook {
   readonly #tables: Tables;
@@ -51,7 +40,14 @@ export class JobBook {
     if (file === null) throw new MillraceError("file_not_found", `there is no file ${job.fileId}`);
     const sequence = nextSequence(t);
     const { lines, chunks } = file;
-    const stored: StoredJob = { ...job, ...untouched, sequence, lines, chunks };
+    const stored: StoredJob = {
+      ...job,
+      ...freshJob,
+      progress: noProgress,
+      sequence,
+      lines,
+      chunks,
+    };
     this.#put({ job: stored, revision: 0 });
     t.put("jobsInOrder", [ownerKey(null), sequence], { id });
     if (owner !== null) t.put("jobsInOrder", [ownerKey(owner), sequence], { id });

@@ -17,6 +17,7 @@ import { readPart } from "../../nats/parts.js";
 import { readBack, type Subjects, subjectsOf } from "../../nats/subjects.js";
 import type { Options } from "../../options/options.js";
 import type { Asker } from "../../work/asker.js";
+import { within } from "../../work/within.js";
 import { BodyBudget } from "../body-budget.js";
 import { ReplyBudget } from "../reply-budget.js";
 import type { RunningListener } from "../running-listener.js";
@@ -92,12 +93,7 @@ class Listener implements RunningListener {
 
   /** Whoever is cut off is told so, for a moment. */
   async #close(): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, cutOffMs);
-    });
-    await Promise.race([this.drained(), late]);
-    clearTimeout(timer);
+    await within(cutOffMs, this.drained());
     clearInterval(this.#timer);
     this.#unlisten();
     this.#unsubscribe();

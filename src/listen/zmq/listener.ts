@@ -11,6 +11,7 @@ import type { Access } from "../../access/access.js";
 import type { Log } from "../../log.js";
 import type { Metrics } from "../../metrics/metrics.js";
 import type { Options } from "../../options/options.js";
+import { within } from "../../work/within.js";
 import type { RunningListener } from "../running-listener.js";
 import { toldError } from "../told-error.js";
 import { OpenMessage } from "./open-message.js";
@@ -151,12 +152,7 @@ class Listener implements RunningListener {
 
   /** Whoever is cut off is told so, for a moment. */
   async #close(): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, cutOffMs);
-    });
-    await Promise.race([this.drained(), late]);
-    clearTimeout(timer);
+    await within(cutOffMs, this.drained());
     this.#isClosed = true;
     for (const message of this.#open) message.abort();
     this.#replies.close();

@@ -23,6 +23,7 @@ import type { OutcomeMessage } from "../../nats/messages.js";
 import type { Task, TaskRequest } from "../../tasks/task.js";
 import { Fields } from "../../work/fields.js";
 import type { TaskForm } from "../../work/task-form.js";
+import { within } from "../../work/within.js";
 import type { Submit, SubmitEvents, SubmitRequest, SubmitSummary } from "../submit.js";
 import { Answers } from "./answers.js";
 import { candidatesFor, modelFor, type NodeCandidate, natsAway, unready } from "./known-models.js";
@@ -106,16 +107,10 @@ export class NatsSubmit implements Submit, Disposable {
   /** True: everything that was accepted has ended. */
   async idle(msMax: number): Promise<boolean> {
     if (this.#active === 0) return true;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<boolean>((resolve) => {
-      timer = setTimeout(() => resolve(false), msMax);
+    const idle = new Promise<void>((resolve) => {
+      this.#onIdle = resolve;
     });
-    const idle = new Promise<boolean>((resolve) => {
-      this.#onIdle = () => resolve(true);
-    });
-    const isIdle = await Promise.race([idle, late]);
-    clearTimeout(timer);
-    return isIdle;
+    return await within(msMax, idle);
   }
 
   /** What is not done fails with `draining`. */
