@@ -1,12 +1,13 @@
 /** What fronts of one server among several see: its own, and what the others said last. From memory, as all views are. */
-import type {
-  ModelInfo,
-  ModelReadiness,
-  ModelStatus,
-  NodeStatus,
-  ReadyResponse,
-  ServerState,
-  StatusResponse,
+import {
+  type ModelInfo,
+  type ModelReadiness,
+  type ModelStatus,
+  type NodeStatus,
+  type ReadyResponse,
+  type ServerState,
+  type StatusResponse,
+  serverStates,
 } from "millrace-client/wire";
 import type { NatsLink } from "../nats/connection.js";
 import type { Directory, KnownNode } from "../nats/directory.js";
@@ -39,10 +40,8 @@ function nodeStatusOf({ entry, ageMs, sentItems }: KnownNode): NodeStatus {
   return { ...own, ...now, models };
 }
 
-const serverStates: readonly string[] = ["starting", "ready", "degraded", "not-ready", "draining"];
-
 function serverStateOf(state: string): NodeStatus["state"] {
-  return serverStates.includes(state) ? (state as ServerState) : "unknown";
+  return serverStates.find((each) => each === state) ?? "unknown";
 }
 
 /** Of a server that has pipelines itself. */

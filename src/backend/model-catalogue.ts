@@ -1,5 +1,5 @@
 /** Descriptions of models that others serve: asked for once each, and known from then on. */
-import type { ModelInfo } from "millrace-client/wire";
+import { type ModelInfo, modelStates } from "millrace-client/wire";
 import type { NatsLink } from "../nats/connection.js";
 import type { Directory } from "../nats/directory.js";
 import { subjectsOf } from "../nats/subjects.js";
@@ -72,10 +72,8 @@ function stateOf(state: string): ModelInfo["state"] {
   return isState(state) ? state : "on-disk";
 }
 
-const states = ["resident", "loading", "on-disk", "failed", "too-large"] as const;
-
 function isState(state: string): state is ModelInfo["state"] {
-  return (states as readonly string[]).includes(state);
+  return (modelStates as readonly string[]).includes(state);
 }
 
 /** What a server of the same deployment says of its model: as its own would be told to callers. */

@@ -84,19 +84,21 @@ export type {
   RerankResult,
 } from "./rerank.js";
 
-export type {
-  BatchRecord,
-  ModelReadiness,
-  ModelStatus,
-  PipelineKind,
-  PipelineModel,
-  PipelineState,
-  PipelineStatus,
-  QueueStatus,
-  ReadyResponse,
-  ServerState,
-  StageTime,
-  StatusResponse,
+export {
+  type BatchRecord,
+  type ModelReadiness,
+  type ModelStatus,
+  modelStates,
+  type PipelineKind,
+  type PipelineModel,
+  type PipelineState,
+  type PipelineStatus,
+  type QueueStatus,
+  type ReadyResponse,
+  type ServerState,
+  type StageTime,
+  type StatusResponse,
+  serverStates,
 } from "./status.js";
 export {
   type StreamAccepted,

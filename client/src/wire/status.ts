@@ -1,7 +1,12 @@
 /** What `GET /status` and `GET /ready` answer, always from memory and never through the path of a job. */
 import type { DeploymentIdentity, WorkClass } from "./api.js";
 
-export type ServerState = "starting" | "ready" | "degraded" | "not-ready" | "draining";
+export const serverStates = ["starting", "ready", "degraded", "not-ready", "draining"] as const;
+
+export type ServerState = (typeof serverStates)[number];
+
+/** See `ModelStatus`. */
+export const modelStates = ["resident", "loading", "on-disk", "failed", "too-large"] as const;
 
 export type PipelineKind = "realtime" | "bulk" | "shared";
 
@@ -71,7 +76,7 @@ export interface ModelStatus {
    * `on-disk`: it is loaded when somebody asks. `failed`: the last load did, and no pipeline has it. `too-large`: no
    * pipeline has room for it, as it is and as the server is configured.
    */
-  readonly state: "resident" | "loading" | "on-disk" | "failed" | "too-large";
+  readonly state: (typeof modelStates)[number];
   /** Why the last load failed, or why it cannot be loaded; null where there is nothing to say. */
   readonly reason: string | null;
   /** Pipelines that host it. */

@@ -1,5 +1,11 @@
 /** The native messages as JSON Schema, for the description of the routes; client/src/wire defines them, and a test holds live replies to these. */
-import { apiLimits, tensorDatatypes, workClasses } from "millrace-client/wire";
+import {
+  apiLimits,
+  modelStates,
+  serverStates,
+  tensorDatatypes,
+  workClasses,
+} from "millrace-client/wire";
 import type { Options } from "../../options/options.js";
 import {
   countSchema,
@@ -20,8 +26,8 @@ import { listedModelSchema } from "../listed-model.js";
 import { deploymentSchema } from "../own-error.js";
 
 const workClass = { enum: workClasses };
-const modelState = { enum: ["resident", "loading", "on-disk", "failed", "too-large"] };
-const serverState = { enum: ["starting", "ready", "degraded", "not-ready", "draining"] };
+const modelState = { enum: modelStates };
+const serverState = { enum: serverStates };
 const pipelineState = {
   enum: ["starting", "ready", "suspect", "backing-off", "stopping", "stopped"],
 };
