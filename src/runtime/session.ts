@@ -3,6 +3,8 @@ import { readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+// Before the runtime: it is read when that is loaded.
+import "./no-telemetry.js";
 import { env, InferenceSession, Tensor } from "onnxruntime-node";
 import { elementsOf, isTensorType, tensorArrays } from "../work/payload.js";
 import { type NamedTensor, tensorTypes, textsOf, textTensor } from "../work/tensors.js";

@@ -272,7 +272,7 @@ export async function isLocked(dir: string, cache: WeightsCache): Promise<boolea
 }
 
 function lockText(pid: number): string {
-  return `${pid} ${hostname()} ${startOf(pid) ?? ""}`.trim();
+  return `${pid} ${hostname()} ${processAt(pid)?.start ?? ""}`.trim();
 }
 
 /** Only of processes of this machine can it be told; whoever is of another, or cannot be asked, may live. */
@@ -285,16 +285,28 @@ function isOfDead(text: string): boolean {
   } catch (error) {
     return codeOf(error) === "ESRCH";
   }
+  const found = processAt(pid);
+  if (found === null) return false;
+  // In a container whose first process reaps nobody, whoever lost its parent stays as a number for good.
+  if (found.state === "Z" || found.state === "X") return true;
   // A container that starts again has the same few numbers for its processes: another one has it now.
-  const now = startOf(pid);
-  return start !== undefined && now !== null && start !== now;
+  return start !== undefined && start !== found.start;
 }
 
-/** When the process began, as the kernel counts; null where that cannot be known. */
-function startOf(pid: number): string | null {
+interface FoundProcess {
+  /** A letter of `proc(5)`. */
+  readonly state: string | undefined;
+  /** When it began, as the kernel counts. */
+  readonly start: string | undefined;
+}
+
+/** Null where that cannot be known. */
+function processAt(pid: number): FoundProcess | null {
   const stat = readKernelText(`/proc/${pid}/stat`);
+  if (stat === null) return null;
   // The command before it is in parentheses, and may itself hold blanks and parentheses.
-  return stat?.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? null;
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return { state: fields[0], start: fields[19] };
 }
 
 export async function noteFailure(dir: string, reason: string): Promise<void> {

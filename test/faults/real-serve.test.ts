@@ -1,7 +1,7 @@
 /** The `serve` process with the real runtime: drained, ended, killed, refused; nothing is left running. */
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
-import type { ErrorResponse } from "millrace-client/wire";
+import type { ErrorResponse, StatusResponse } from "millrace-client/wire";
 import { exitCodes } from "#src/cli/exit-codes.js";
 import { childrenOf, isRunning } from "../support/processes.js";
 import {
@@ -34,11 +34,17 @@ async function busy(url: string): Promise<void> {
   await until(async () => (await getStatus(url)).pipelines.some(({ doing }) => doing !== null));
 }
 
+/** The log so far is no help where a pipeline does not come up; the status is. */
 async function allUp(url: string): Promise<number[]> {
-  return await until(async () => {
-    const status = await getStatus(url);
-    return status.state === "ready" && pidsOf(status);
-  });
+  let status: StatusResponse | null = null;
+  try {
+    return await until(async () => {
+      status = await getStatus(url);
+      return status.state === "ready" && pidsOf(status);
+    });
+  } catch (cause) {
+    throw new Error(`not up: ${JSON.stringify(status)}`, { cause });
+  }
 }
 
 test(

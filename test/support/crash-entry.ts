@@ -2,6 +2,7 @@
  * The real worker, in which ONNX Runtime ends the process while it makes the session of a graph in a folder named `crash`, as with
  * a graph that it cannot bear.
  */
+import "#src/runtime/no-telemetry.js";
 import { InferenceSession } from "onnxruntime-node";
 
 const create = InferenceSession.create.bind(InferenceSession) as (

@@ -1,6 +1,7 @@
 /** Weights that processes share: the same results, and whatever is wrong with the cache keeps nobody from serving. */
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import {
   appendFile,
@@ -38,6 +39,7 @@ import {
 } from "#src/runtime/weights-cache.js";
 import { bundledModelDir, translateAll } from "../support/engine.js";
 import { readGeneration } from "../support/read-generation.js";
+import { until } from "../support/real-server.js";
 import { TempDir } from "../support/temp-dir.js";
 
 const sentence = [65, 90, 128, 82, 0];
@@ -273,6 +275,26 @@ test("defect: a lock whose process number is another process's by now holds nobo
     text.replace(/\d+$/, (start) => `${Number(start) - 1}`),
   );
   assert.ok(!(await isLocked(dir, cache)));
+});
+
+test("defect: a lock of a process that ended and that nobody asks after holds nobody up", {
+  skip: process.platform !== "linux" && "nobody else says what state a process is in",
+}, async () => {
+  await using temp = await TempDir.make();
+  const cache = cacheIn(temp.path);
+  const dir = entryDir(cache, ["a"]);
+  await mkdir(join(dir, ".."), { recursive: true });
+  // The parent of what ends is by then a program that knows nothing of it, as the first process of many containers.
+  const parent = spawn("sh", ["-c", "sleep 0.2 & echo $!; exec sleep 60"]);
+  try {
+    const [line] = (await once(parent.stdout, "data")) as [Buffer];
+    const pid = Number(String(line));
+    await until(() => /\) Z /.test(readFileSync(`/proc/${pid}/stat`, "utf8")));
+    await writeFile(`${dir}.lock`, `${pid} ${hostname()}`);
+    assert.ok(!(await isLocked(dir, cache)));
+  } finally {
+    parent.kill("SIGKILL");
+  }
 });
 
 test("a pipeline's process hears of the cache on its command line, or of none", () => {
