@@ -110,10 +110,18 @@ export async function benchMemory(
   );
   reportSamples("while they come in", whileComing, report);
   const running = new Sampler(server.pid);
-  await delay(ms);
-  const { succeeded } = await api.status(id);
+  const lookedAt = new AbortController();
+  await Promise.race([api.ended(id), delay(ms, undefined, { signal: lookedAt.signal })]);
+  lookedAt.abort();
+  const { state, succeeded } = await api.status(id);
   reportSamples(`while ${succeeded} of them are run`, running.end(), report);
-  await api.cancelAndRemove(id);
+  if (state !== "completed") return await api.cancelAndRemove(id);
+  const reading = new Sampler(server.pid);
+  const results = await api.readResults(id);
+  reportSamples(`while ${results.lines} results are read`, reading.end(), report);
+  const isRight = succeeded === lines && results.lines === lines && results.outOfOrder === null;
+  report.say(`memory: each line has its result, in its place: ${isRight ? "yes" : "NO"}`);
+  await api.delete(id);
 }
 
 function reportSamples(

@@ -21,7 +21,7 @@ const usage = `npm run bench -- jobs [flags]
   --real-lines N   of a job that the bundled model runs (default: 2000)
   --million N      lines of the job whose memory is looked at, in millions (default: 10)
   --rounds N       (default: 5)
-  --seconds N      how long the memory of that job's run is looked at (default: 30)
+  --seconds N      how long that job is run at most; one that ends is read as well (default: 3600)
   --kills N        in the storm, while its job runs (default: 50)
   --real           the storm's workers run the bundled model
   --factor N       of the recorded times of a model's runs (default: 1)
@@ -36,7 +36,7 @@ const flags = {
   "real-lines": { type: "string", default: "2000" },
   million: { type: "string", default: "10" },
   rounds: { type: "string", default: "5" },
-  seconds: { type: "string", default: "30" },
+  seconds: { type: "string", default: "3600" },
   kills: { type: "string", default: "50" },
   real: { type: "boolean", default: false },
   factor: { type: "string", default: "1" },
