@@ -11,6 +11,7 @@ import type { Log } from "../log.js";
 import { callbackHostsOf, mayCall } from "../options/callback-hosts.js";
 import type { Options } from "../options/options.js";
 import { messageOf } from "../work/thrown.js";
+import { allJobs } from "./all-jobs.js";
 import { jobStatus } from "./job-status.js";
 import type { JobsClock } from "./jobs-clock.js";
 import { hasEnded, type JobStore, type StoredJob } from "./store.js";
@@ -36,7 +37,6 @@ const retryMsMax = 3_600_000;
 const givenUpMs = 86_400_000;
 /** Jobs that wait to be told of; those beyond are found when some of them have been. */
 const waitingMax = 10_000;
-const pageJobs = 100;
 
 class Callbacks {
   readonly #options: CallbackOptions;
@@ -67,16 +67,9 @@ class Callbacks {
     const { store } = this.#options;
     if (this.#stopping.signal.aborted) return;
     this.#hasMore = false;
-    let after: string | undefined;
-    for (;;) {
-      const page = await store.jobs({
-        owner: undefined,
-        limit: pageJobs,
-        ...(after === undefined ? {} : { after }),
-      });
-      for (const job of page) this.ended(job);
-      after = page.at(-1)?.id;
-      if (page.length < pageJobs || this.#stopping.signal.aborted) return;
+    for await (const job of allJobs(store)) {
+      if (this.#stopping.signal.aborted) return;
+      this.ended(job);
     }
   }
 

@@ -14,6 +14,7 @@ import type { Log } from "../log.js";
 import type { ChunkQueue } from "./chunk-queue.js";
 import { resultLines } from "./derived-lines.js";
 import type { JobsClock } from "./jobs-clock.js";
+import { owedOf } from "./key-returns.js";
 import { OwnerTurns } from "./owner-turns.js";
 import type { Paces } from "./pace.js";
 import {
@@ -203,13 +204,15 @@ export class JobKeeper {
   }
 
   async #stepAll(): Promise<void> {
-    const { store, log } = this.#options;
+    const { store, log, paces } = this.#options;
     for (let id = this.#nextDue(); id !== undefined; id = this.#nextDue()) {
       this.#due.delete(id);
       if (this.#isStopped) return;
       this.#inStep.add(id);
       try {
         const job = await store.job(id);
+        if (job !== null) paces.saw(job);
+        else paces.gone(id);
         if (job !== null) await this.#step(job);
         else this.#runs.leave(id);
       } catch (error) {
@@ -297,7 +300,8 @@ export class JobKeeper {
     state: FinalState,
     errors: readonly JobLineError[] = [],
   ): Promise<void> {
-    const { store, queue, clock, paces, onEnded } = this.#options;
+    const { store, queue, clock, onEnded } = this.#options;
+    const owed = await owedOf(store, job);
     const endedAtMs = clock.now();
     const expiresAtMs = endedAtMs + job.keptMs;
     const files = await this.#filesOf({ ...job, state, errors }, { endedAtMs, expiresAtMs });
@@ -316,13 +320,13 @@ export class JobKeeper {
           errors,
           outputFileId: idOf("output"),
           errorFileId: idOf("error"),
+          owed,
         };
       },
       files,
     );
     if (ended === null || !hasEnded(ended)) return this.touch(job.id);
     await queue.withdraw(ended);
-    paces.ended(job.id);
     if (ended.state === state && ended.endedAtMs === endedAtMs) onEnded(ended);
   }
 
@@ -357,6 +361,7 @@ export class JobKeeper {
         createdAtMs: endedAtMs,
         expiresAtMs,
         isInternal: false,
+        amount: null,
         ...sums[which],
         of: { jobId: job.id, which },
       }));

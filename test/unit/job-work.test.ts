@@ -103,7 +103,7 @@ test("a text for which the route refuses the whole request is found, and its nei
 });
 
 test("what the server cannot do just now is tried again; what fails again and again is the result", async () => {
-  const said: ErrorCode[] = ["queue_full", "not_ready", "rate_limited", "worker_lost", "draining"];
+  const said: ErrorCode[] = ["queue_full", "not_ready", "worker_lost", "draining"];
   await using work = await made({
     callRoute: (call) => {
       const code = said.shift();

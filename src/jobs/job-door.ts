@@ -1,0 +1,86 @@
+/**
+ * Whether one more job may be made: as many may be open as the options say, and its lines must fit into what the caller's key has left.
+ *
+ *   request ─► lines are stored ─► enter ─► the store makes the job ─► leave
+ *                                    └─ refused: queue_full, rate_limited, quota_exceeded; nothing was taken
+ *
+ * Who enters counts as an open job until they leave: requests at once cannot pass a limit together at one server. At several they can,
+ * by as many as they are making just then.
+ */
+import { MillraceError } from "millrace-client/wire";
+import type { Access, JobTaking, KeyAmount } from "../access/access.js";
+import type { Options } from "../options/options.js";
+import type { Caller } from "../work/caller.js";
+import type { JobStore } from "./store.js";
+
+export interface JobDoorOptions {
+  readonly store: Pick<JobStore, "openCount">;
+  readonly keys: Pick<Access, "takeForJob">;
+  readonly options: Pick<Options, "jobsOpenMax" | "jobsTenantOpenMax">;
+}
+
+export interface EnteringJob {
+  readonly caller: Caller;
+  readonly tenant: string;
+  readonly amount: KeyAmount;
+}
+
+export interface EnteredJob {
+  /** Null: nobody counts. */
+  readonly taken: JobTaking | null;
+  /** What was taken is given back where no job came of it. Once. */
+  leave(end: { readonly isMade: boolean }): void;
+}
+
+/** When some job may have ended; nobody knows. */
+const retryAfterMs = 10_000;
+
+export class JobDoor {
+  readonly #options: JobDoorOptions;
+  readonly #entering = new Map<string, number>();
+  #enteringAll = 0;
+
+  constructor(options: JobDoorOptions) {
+    this.#options = options;
+  }
+
+  /** Before its lines are read: they may be gigabytes. @throws MillraceError `queue_full`, `job_store_failed` */
+  async refuseFull(tenant: string): Promise<void> {
+    const { store, options } = this.#options;
+    const { all, ofTenant } = await store.openCount(tenant);
+    const { jobsOpenMax, jobsTenantOpenMax } = options;
+    const entering = this.#entering.get(tenant) ?? 0;
+    if (ofTenant + entering >= jobsTenantOpenMax) {
+      throw full(`${jobsTenantOpenMax} jobs of this tenant`, "--jobs-tenant-open-max");
+    }
+    if (all + this.#enteringAll >= jobsOpenMax) {
+      throw full(`${jobsOpenMax} jobs`, "--jobs-open-max");
+    }
+  }
+
+  /** @throws MillraceError as `refuseFull`, and `unauthenticated`, `rate_limited`, `quota_exceeded` */
+  async enter({ caller, tenant, amount }: EnteringJob): Promise<EnteredJob> {
+    await this.refuseFull(tenant);
+    const taken = this.#options.keys.takeForJob(caller, amount);
+    this.#count(tenant, 1);
+    return {
+      taken,
+      leave: ({ isMade }) => {
+        this.#count(tenant, -1);
+        if (!isMade) taken?.giveBack();
+      },
+    };
+  }
+
+  #count(tenant: string, more: 1 | -1): void {
+    const count = (this.#entering.get(tenant) ?? 0) + more;
+    if (count > 0) this.#entering.set(tenant, count);
+    else this.#entering.delete(tenant);
+    this.#enteringAll += more;
+  }
+}
+
+function full(what: string, option: string): MillraceError {
+  const message = `${what} have not ended, which is as many as may be (${option}).`;
+  return new MillraceError("queue_full", message, { retryAfterMs });
+}
