@@ -307,12 +307,13 @@ export class JobKeeper {
     const files = await this.#filesOf({ ...job, state, errors }, { endedAtMs, expiresAtMs });
     const idOf = (which: "output" | "error"): string | null =>
       files.find(({ of }) => of?.which === which)?.id ?? null;
+    let isEndedHere = false;
     const ended = await store.changeJob(
       job.id,
       (now) => {
         // Somebody else has ended it, or its results have become more.
-        if (hasEnded(now) || now.progress.chunks !== job.progress.chunks) return null;
-        if (state === "failed" && errors.length === 0) return null;
+        isEndedHere = !hasEnded(now) && now.progress.chunks === job.progress.chunks;
+        if (!isEndedHere || (state === "failed" && errors.length === 0)) return null;
         return {
           state,
           endedAtMs,
@@ -327,7 +328,7 @@ export class JobKeeper {
     );
     if (ended === null || !hasEnded(ended)) return this.touch(job.id);
     await queue.withdraw(ended);
-    if (ended.state === state && ended.endedAtMs === endedAtMs) onEnded(ended);
+    if (isEndedHere) onEnded(ended);
   }
 
   /** Of a job of requests; others have their results by line. */
