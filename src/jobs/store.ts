@@ -225,6 +225,8 @@ export interface StoredJob extends NewJob {
   readonly errorFileId: string | null;
   /** When `callbackUrl` was told of the end, or was given up; null before. */
   readonly calledAtMs: number | null;
+  /** Which server is telling of the end just now, and until when nobody else does; null: nobody. */
+  readonly calling: { readonly by: string; readonly untilMs: number } | null;
   /** Counted for its key and not run, when it had ended; null: nothing, or it was given back. */
   readonly owed: KeyAmount | null;
 }
@@ -258,6 +260,7 @@ export type JobChange = Partial<
     | "outputFileId"
     | "errorFileId"
     | "calledAtMs"
+    | "calling"
     | "owed"
   >
 >;
@@ -276,6 +279,7 @@ export const freshJob: Omit<
   outputFileId: null,
   errorFileId: null,
   calledAtMs: null,
+  calling: null,
   owed: null,
 };
 
