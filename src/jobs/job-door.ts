@@ -11,6 +11,7 @@ import { MillraceError } from "millrace-client/wire";
 import type { Access, JobTaking, KeyAmount } from "../access/access.js";
 import type { Options } from "../options/options.js";
 import type { Caller } from "../work/caller.js";
+import type { OpenCount } from "./open-tally.js";
 import type { JobStore } from "./store.js";
 
 export interface JobDoorOptions {
@@ -46,21 +47,14 @@ export class JobDoor {
 
   /** Before its lines are read: they may be gigabytes. @throws MillraceError `queue_full`, `job_store_failed` */
   async refuseFull(tenant: string): Promise<void> {
-    const { store, options } = this.#options;
-    const { all, ofTenant } = await store.openCount(tenant);
-    const { jobsOpenMax, jobsTenantOpenMax } = options;
-    const entering = this.#entering.get(tenant) ?? 0;
-    if (ofTenant + entering >= jobsTenantOpenMax) {
-      throw full(`${jobsTenantOpenMax} jobs of this tenant`, "--jobs-tenant-open-max");
-    }
-    if (all + this.#enteringAll >= jobsOpenMax) {
-      throw full(`${jobsOpenMax} jobs`, "--jobs-open-max");
-    }
+    this.#check(tenant, await this.#options.store.openCount(tenant));
   }
 
   /** @throws MillraceError as `refuseFull`, and `unauthenticated`, `rate_limited`, `quota_exceeded` */
   async enter({ caller, tenant, amount }: EnteringJob): Promise<EnteredJob> {
-    await this.refuseFull(tenant);
+    const open = await this.#options.store.openCount(tenant);
+    // In one turn with what is taken: whoever asked at the same time has the same number.
+    this.#check(tenant, open);
     const taken = this.#options.keys.takeForJob(caller, amount);
     this.#count(tenant, 1);
     return {
@@ -70,6 +64,17 @@ export class JobDoor {
         if (!isMade) taken?.giveBack();
       },
     };
+  }
+
+  #check(tenant: string, { all, ofTenant }: OpenCount): void {
+    const { jobsOpenMax, jobsTenantOpenMax } = this.#options.options;
+    const entering = this.#entering.get(tenant) ?? 0;
+    if (ofTenant + entering >= jobsTenantOpenMax) {
+      throw full(`${jobsTenantOpenMax} jobs of this tenant`, "--jobs-tenant-open-max");
+    }
+    if (all + this.#enteringAll >= jobsOpenMax) {
+      throw full(`${jobsOpenMax} jobs`, "--jobs-open-max");
+    }
   }
 
   #count(tenant: string, more: 1 | -1): void {
