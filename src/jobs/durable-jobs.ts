@@ -180,40 +180,33 @@ export class DurableJobs implements Jobs {
     if (before !== null) return { job: before, isNew: false };
     const tenant = tenantOf(caller, request);
     const amount = await this.#amountOf(caller, file);
-    const entered = await door.enter({ caller, tenant, amount });
-    let isMade = false;
-    try {
-      const now = clock.now();
-      const made = await store.createJob({
-        id,
-        owner: caller.key,
-        requestKey,
-        requestKeyUntilMs: requestKey === null ? null : now + requestKeyMs,
-        requestHash: requestKey === null ? null : requestHash,
-        caller: {
-          key: caller.key,
-          keyId: caller.keyId,
-          tenant: caller.tenant,
-          classes: caller.classes,
-          models: caller.models,
-          isAdmin: caller.isAdmin,
-        },
-        tenant,
-        form,
-        fileId: file.id,
-        createdAtMs: now,
-        deadlineAtMs: deadlineMs === null ? null : now + deadlineMs,
-        keptMs,
-        metadata,
-        callbackUrl,
-        state: form.kind === "native" ? "queued" : "validating",
-        receipt: entered.taken?.receipt ?? null,
-      });
-      isMade = made.isNew;
-      return made;
-    } finally {
-      entered.leave({ isMade });
-    }
+    const { taken, make } = await door.enter({ caller, tenant, amount });
+    const now = clock.now();
+    return await make({
+      id,
+      owner: caller.key,
+      requestKey,
+      requestKeyUntilMs: requestKey === null ? null : now + requestKeyMs,
+      requestHash: requestKey === null ? null : requestHash,
+      caller: {
+        key: caller.key,
+        keyId: caller.keyId,
+        tenant: caller.tenant,
+        classes: caller.classes,
+        models: caller.models,
+        isAdmin: caller.isAdmin,
+      },
+      tenant,
+      form,
+      fileId: file.id,
+      createdAtMs: now,
+      deadlineAtMs: deadlineMs === null ? null : now + deadlineMs,
+      keptMs,
+      metadata,
+      callbackUrl,
+      state: form.kind === "native" ? "queued" : "validating",
+      receipt: taken?.receipt ?? null,
+    });
   }
 
   /** Counted as it came in; not so where it came from somebody who had no key. */

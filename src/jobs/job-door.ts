@@ -1,22 +1,24 @@
 /**
  * Whether one more job may be made: as many may be open as the options say, and its lines must fit into what the caller's key has left.
  *
- *   request ─► lines are stored ─► enter ─► the store makes the job ─► leave
+ *   request ─► lines are stored ─► enter ─► make: the store has the job, or what was taken is given back
  *                                    └─ refused: queue_full, rate_limited, quota_exceeded; nothing was taken
  *
- * Who enters counts as an open job until they leave: requests at once cannot pass a limit together at one server. At several they can,
+ * Who has entered counts as an open job until the store counts it: requests at once cannot pass a limit together at one server. At several they can,
  * by as many as they are making just then.
  */
 import { MillraceError } from "millrace-client/wire";
 import type { Access, JobTaking, KeyAmount } from "../access/access.js";
 import type { Options } from "../options/options.js";
 import type { Caller } from "../work/caller.js";
+import type { KeyReturns } from "./key-returns.js";
 import type { OpenCount } from "./open-tally.js";
-import type { JobStore } from "./store.js";
+import type { JobStore, NewJob } from "./store.js";
 
 export interface JobDoorOptions {
-  readonly store: Pick<JobStore, "openCount">;
+  readonly store: Pick<JobStore, "openCount" | "createJob">;
   readonly keys: Pick<Access, "takeForJob">;
+  readonly returns: Pick<KeyReturns, "unsure">;
   readonly options: Pick<Options, "jobsOpenMax" | "jobsTenantOpenMax">;
 }
 
@@ -26,11 +28,13 @@ export interface EnteringJob {
   readonly amount: KeyAmount;
 }
 
+type MadeJob = Awaited<ReturnType<JobStore["createJob"]>>;
+
 export interface EnteredJob {
   /** Null: nobody counts. */
   readonly taken: JobTaking | null;
-  /** What was taken is given back where no job came of it. Once. */
-  leave(end: { readonly isMade: boolean }): void;
+  /** Makes the job; what was taken is given back where none came of it. Once. */
+  make(job: NewJob): Promise<MadeJob>;
 }
 
 /** When some job may have ended; nobody knows. */
@@ -59,9 +63,19 @@ export class JobDoor {
     this.#count(tenant, 1);
     return {
       taken,
-      leave: ({ isMade }) => {
-        this.#count(tenant, -1);
-        if (!isMade) taken?.giveBack();
+      make: async (job) => {
+        try {
+          const made = await this.#options.store.createJob(job);
+          if (!made.isNew) taken?.giveBack();
+          return made;
+        } catch (error) {
+          const isUnsure = error instanceof MillraceError && error.code === "job_store_failed";
+          if (taken !== null && isUnsure) this.#options.returns.unsure(job, taken.giveBack);
+          else taken?.giveBack();
+          throw error;
+        } finally {
+          this.#count(tenant, -1);
+        }
       },
     };
   }

@@ -211,10 +211,13 @@ export class JobKeeper {
       this.#inStep.add(id);
       try {
         const job = await store.job(id);
-        if (job !== null) paces.saw(job);
-        else paces.gone(id);
-        if (job !== null) await this.#step(job);
-        else this.#runs.leave(id);
+        if (job === null) {
+          paces.gone(id);
+          this.#runs.leave(id);
+        } else {
+          paces.saw(job);
+          await this.#step(job);
+        }
       } catch (error) {
         // The next sweep takes it up again.
         log.error({ err: error, job: id }, "jobs: a job's state could not be kept; trying again");

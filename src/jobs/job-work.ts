@@ -71,7 +71,7 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
   const kept = { store, queue, clock, paces, log };
   const keeper = new JobKeeper({ ...kept, isRevoked, onEnded, onSeenEnded });
   const touch = (id: string): void => keeper.touch(id);
-  const door = new JobDoor({ store, keys, options });
+  const door = new JobDoor({ store, keys, returns, options });
   const jobs = new DurableJobs({ store, clock, paces, watchers, door, options, views, touch });
   let runner: JobRunner | null = null;
   metrics.jobsFrom(() => {

@@ -47,8 +47,10 @@ export async function owedOf(
   };
 }
 
+type MadeOrNot = Pick<StoredJob, "id" | "owner" | "requestKey">;
+
 export interface KeyReturnsOptions {
-  readonly store: Pick<JobStore, "jobs" | "changeJob">;
+  readonly store: Pick<JobStore, "job" | "requestedJob" | "jobs" | "changeJob">;
   readonly keys: Pick<Access, "giveBack" | "hasCounted">;
   readonly log: Log;
   /** Where the store could not be read or written. Default: five seconds. */
@@ -82,6 +84,18 @@ export class KeyReturns {
     if (this.#returning.has(id) || this.#stopping.signal.aborted) return;
     const returning = this.#often(() => this.#return(id)).finally(() => this.#returning.delete(id));
     this.#returning.set(id, returning);
+  }
+
+  /** The store failed as the job was made: whether it is there is asked until it is known, and where it is not, all is given back. */
+  unsure({ id, owner, requestKey }: MadeOrNot, giveBack: () => void): void {
+    const { store } = this.#options;
+    const asking = this.#often(async () => {
+      // Under a key it may be half made: then this makes it.
+      const job =
+        requestKey === null ? await store.job(id) : await store.requestedJob(owner, requestKey);
+      if (job?.id !== id) giveBack();
+    }).finally(() => this.#returning.delete(id));
+    this.#returning.set(id, asking);
   }
 
   async stop(): Promise<void> {

@@ -1,6 +1,7 @@
 /** Lines of durable jobs and what their key may: counted once, where the caller came in, whoever runs them; the clocks are the test's. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { MillraceError } from "millrace-client/wire";
 import type { Access } from "#src/access/access.js";
 import { amongServers } from "#src/access/deployment-access.js";
 import { GuardedSubmit } from "#src/access/guarded-submit.js";
@@ -196,6 +197,32 @@ test("what the store refuses is not counted, and neither is a second request at 
   assert.equal(key.used(), 2);
 });
 
+for (const [what, isMade, used] of [
+  ["it was made", true, 2],
+  ["it was not made", false, 0],
+] as const) {
+  test(`a store that fails as it makes a job is asked whether it has: ${what}`, async () => {
+    await using key = await shop({ quotaPerMonth: 100 });
+    const store = new MemoryJobStore();
+    const create = store.createJob.bind(store);
+    store.createJob = async (job) => {
+      if (isMade) await create(job);
+      throw new MillraceError("job_store_failed", "nobody knows");
+    };
+    await using work = await made({ keys: key.access, store, runs: false });
+    let asked = 0;
+    const find = store.requestedJob.bind(store);
+    store.requestedJob = async (...which) => {
+      asked += 1;
+      return await find(...which);
+    };
+    await assert.rejects(work.jobs.create(key.caller, { ...lines("a", "b"), requestKey: "k" }), {
+      code: "job_store_failed",
+    });
+    await until(() => asked === 2 && key.used() === used);
+  });
+}
+
 for (const [how, done, used] of [
   ["cancelled before anything was run", 0, 0],
   ["cancelled in the middle of a chunk", 40, 40],
@@ -318,6 +345,8 @@ test("a store that cannot be read or written just now is asked again, and gives 
   await store.changeJob(job.id, () => ({ owed: owing.owed }));
   const returns = new KeyReturns({
     store: {
+      job: (id) => store.job(id),
+      requestedJob: (owner, requestKey) => store.requestedJob(owner, requestKey),
       jobs: (query) => failing(() => store.jobs(query)),
       changeJob: (id, change) => failing(() => store.changeJob(id, change)),
     },
