@@ -135,9 +135,10 @@ export class DurableJobs implements Jobs {
     this.#refuseWhileDraining();
     this.#check(caller, request);
     const { store, touch, door } = this.#parts;
-    const { form, input, requestKey } = request;
+    const { form, input } = request;
     // Who asks again is told of the job, whatever has no room by now.
-    if (requestKey === undefined) await door.refuseFull(tenantOf(caller, request));
+    const before = await this.#madeBefore(caller, request);
+    if (before === null) await door.refuseFull(tenantOf(caller, request));
     const id = newId(form.kind === "native" ? "job_" : "batch_");
     const hash = hashOf(request);
     const file =
@@ -173,10 +174,10 @@ export class DurableJobs implements Jobs {
     request: JobRequest,
     { id, file, requestHash }: Making,
   ): Promise<{ readonly job: StoredJob; readonly isNew: boolean }> {
-    const { store, clock, options, door } = this.#parts;
+    const { clock, options, door } = this.#parts;
     const { form, requestKey = null, deadlineMs = null } = request;
     const { metadata = {}, callbackUrl = null, keptMs = options.jobRetention } = request;
-    const before = requestKey === null ? null : await store.requestedJob(caller.key, requestKey);
+    const before = await this.#madeBefore(caller, request);
     if (before !== null) return { job: before, isNew: false };
     const tenant = tenantOf(caller, request);
     const amount = await this.#amountOf(caller, file);
@@ -207,6 +208,10 @@ export class DurableJobs implements Jobs {
       state: form.kind === "native" ? "queued" : "validating",
       receipt: taken?.receipt ?? null,
     });
+  }
+
+  async #madeBefore({ key }: Caller, { requestKey }: JobRequest): Promise<StoredJob | null> {
+    return requestKey === undefined ? null : await this.#parts.store.requestedJob(key, requestKey);
   }
 
   /** Counted as it came in; not so where it came from somebody who had no key. */

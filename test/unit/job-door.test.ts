@@ -54,8 +54,11 @@ test("it is refused before its lines are read; the same request again is its job
     isRead = true;
     yield Buffer.from('"a"\n');
   })();
-  await assert.rejects(jobs.create(anyCaller, native("a", { input: { lines } })), isFull(/./));
-  assert.equal(isRead, false);
+  for (const more of [{}, { requestKey: "another" }]) {
+    const asked = native("a", { input: { lines }, ...more });
+    await assert.rejects(jobs.create(anyCaller, asked), isFull(/./));
+    assert.equal(isRead, false);
+  }
   const again = await jobs.create(anyCaller, native("a", { requestKey: "k" }));
   assert.deepEqual([again.isNew, again.job.id], [false, job.id]);
   await assert.rejects(jobs.create(anyCaller, native("a", { requestKey: "l" })), isFull(/./));

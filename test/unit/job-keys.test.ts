@@ -219,7 +219,7 @@ for (const [what, isMade, used] of [
     await assert.rejects(work.jobs.create(key.caller, { ...lines("a", "b"), requestKey: "k" }), {
       code: "job_store_failed",
     });
-    await until(() => asked === 2 && key.used() === used);
+    await until(() => asked === 3 && key.used() === used);
   });
 }
 
