@@ -163,9 +163,25 @@ export class DurableJobs implements Jobs {
       return made;
     } catch (error) {
       // The store's own sweep finds what cannot be deleted just now.
-      if (isOwnFile) await store.deleteFile(file.id).catch(() => false);
+      const isNobodys = isOwnFile && !(await this.#mayBeMade(error, { id, caller, request }));
+      if (isNobodys) await store.deleteFile(file.id).catch(() => false);
       throw error;
     }
+  }
+
+  /** A store that failed may have the job all the same, which then needs its lines. */
+  async #mayBeMade(
+    error: unknown,
+    { id, caller, request }: { id: string; caller: Caller; request: JobRequest },
+  ): Promise<boolean> {
+    if (!(error instanceof MillraceError) || error.code !== "job_store_failed") return false;
+    const { store } = this.#parts;
+    const isKeyed = request.requestKey !== undefined;
+    const asked = isKeyed ? this.#madeBefore(caller, request) : store.job(id);
+    return await asked.then(
+      (job) => job?.id === id,
+      () => true,
+    );
   }
 
   /** Through the door, unless this very request made one before. */
