@@ -35,6 +35,17 @@ export interface Access {
    * @throws MillraceError `unauthenticated`, `rate_limited`, `quota_exceeded`
    */
   take(caller: Caller, amount: KeyAmount): () => void;
+  /**
+   * All lines of a job, before it is made: all of them of the quota, and one of the rate, for lines go at the pace of bulk work and not
+   * at the caller's. Null: nobody counts.
+   *
+   * @throws MillraceError `unauthenticated`, `rate_limited`, `quota_exceeded`
+   */
+  takeForJob(caller: Caller, amount: KeyAmount): JobTaking | null;
+  /** Of a job that was counted here and not run to its end. In a month that is over, or of what others counted: nothing. */
+  giveBack(receipt: KeyReceipt, amount: KeyAmount): void;
+  /** Whether it was counted here, and not by another server of the deployment. */
+  hasCounted(receipt: KeyReceipt): boolean;
   /** Called when keys have changed; gives what ends that. */
   onChange(listener: () => void): () => void;
   /** Null where nobody counts. */
@@ -47,6 +58,22 @@ export interface KeyAmount {
   readonly inputs: number;
   /** UTF-16 units of the inputs that are texts; told, and limited by nothing. */
   readonly characters: number;
+}
+
+export interface JobTaking {
+  readonly receipt: KeyReceipt;
+  /** All of it, where no job came of it. Again: nothing. */
+  readonly giveBack: () => void;
+}
+
+/** What was counted of a key, by whom and when: plain data, kept with the job. */
+export interface KeyReceipt extends KeyAmount {
+  /** The key's name. */
+  readonly key: string;
+  /** Which file of usage has it. */
+  readonly book: string;
+  /** `2026-11` */
+  readonly month: string;
 }
 
 /** Of this calendar month, in UTC. */
@@ -64,6 +91,9 @@ export const openAccess: Access = {
   renewed: (caller) => caller,
   standing: () => "known",
   take: () => () => {},
+  takeForJob: () => null,
+  giveBack: () => {},
+  hasCounted: () => false,
   onChange: () => () => {},
   usageOf: () => null,
   close: () => Promise.resolve(),

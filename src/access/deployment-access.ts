@@ -1,7 +1,7 @@
 /**
- * Keys of durable jobs on the servers of one deployment: whoever let a job's caller in has checked its key, and others run its lines. A
- * server that knows the key counts and limits it as always; one that has never had it believes what stands in the job; one that has
- * seen it go ends the job (jobs/job-keeper.ts).
+ * Keys of durable jobs on the servers of one deployment: whoever let a job's caller in has checked its key and counted its lines, and
+ * others run them. A server that knows the key looks again what it may; one that has never had it believes what stands in the job;
+ * one that has seen it go ends the job (jobs/job-keeper.ts).
  */
 import type { Caller } from "../work/caller.js";
 import type { Access } from "./access.js";
@@ -13,7 +13,7 @@ export function amongServers(access: Access): UsedAccess {
     caller.jobTenant !== undefined && access.standing(caller) === "stranger";
   return {
     renewed: (caller) => (isBelieved(caller) ? caller : access.renewed(caller)),
-    take: (caller, amount) => (isBelieved(caller) ? () => {} : access.take(caller, amount)),
-    usageOf: (caller) => (isBelieved(caller) ? null : access.usageOf(caller)),
+    take: (caller, amount) => access.take(caller, amount),
+    usageOf: (caller) => access.usageOf(caller),
   };
 }

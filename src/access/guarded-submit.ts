@@ -4,6 +4,8 @@
  *
  *   caller ─► key still there? ─► model, class ─► submit ─► inputs are known ─► rate, quota ─► admission ─► …
  *                                                                                  └─ given back where the rest refuses
+ *
+ * Lines of durable jobs were counted when their job was made (jobs/job-door.ts), and are not counted again, wherever they are run.
  */
 import { MillraceError } from "millrace-client/wire";
 import type { Submit, SubmitEvents, SubmitRequest, SubmitSummary } from "../submit/submit.js";
@@ -53,7 +55,7 @@ export class GuardedSubmit {
       return await this.#submit.submit(allowed, signal, {
         ...events,
         onInputs: (inputs) => {
-          giveBack = access.take(caller, amountOf(inputs));
+          if (jobTenant === undefined) giveBack = access.take(caller, amountOf(inputs));
           events.onInputs?.(inputs);
         },
         onOutcome: (outcome) => {

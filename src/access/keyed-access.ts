@@ -3,7 +3,7 @@ import { MillraceError } from "millrace-client/wire";
 import type { Log } from "../log.js";
 import type { Caller } from "../work/caller.js";
 import { messageOf } from "../work/thrown.js";
-import type { Access, KeyAmount, KeyUsage } from "./access.js";
+import type { Access, JobTaking, KeyAmount, KeyReceipt, KeyUsage } from "./access.js";
 import { FileWatch, stampOf } from "./file-watch.js";
 import { type KeyRecord, readKeyFile } from "./key-file.js";
 import { KeyRing } from "./key-ring.js";
@@ -82,19 +82,23 @@ class KeyedAccess implements Access {
   }
 
   take(caller: Caller, amount: KeyAmount): () => void {
-    if (caller.keyId === null) return () => {};
-    const { record } = this.#ring.again(caller);
-    const { inputs } = amount;
-    this.#checkQuota(record, inputs);
-    const rate = this.#takeRate(caller.keyId, record, inputs);
-    const takeBack = this.#usage.add(record.name, amount);
-    let isTaken = true;
-    return () => {
-      if (!isTaken) return;
-      isTaken = false;
-      rate?.giveBack(inputs);
-      takeBack();
-    };
+    return this.#take(caller, amount, amount.inputs).giveBack;
+  }
+
+  takeForJob(caller: Caller, amount: KeyAmount): JobTaking | null {
+    const { key } = caller;
+    if (key === null || caller.keyId === null) return null;
+    const { giveBack } = this.#take(caller, amount, 1);
+    const { id: book, month } = this.#usage;
+    return { receipt: { ...amount, key, book, month }, giveBack };
+  }
+
+  giveBack(receipt: KeyReceipt, amount: KeyAmount): void {
+    if (this.hasCounted(receipt)) this.#usage.giveBack(receipt, amount);
+  }
+
+  hasCounted({ book }: KeyReceipt): boolean {
+    return book === this.#usage.id;
   }
 
   onChange(listener: () => void): () => void {
@@ -114,6 +118,22 @@ class KeyedAccess implements Access {
     this.#watch[Symbol.dispose]();
     this.#closed ??= this.#usage.close();
     return this.#closed;
+  }
+
+  #take(caller: Caller, amount: KeyAmount, rated: number): Pick<JobTaking, "giveBack"> {
+    if (caller.keyId === null) return { giveBack: () => {} };
+    const { record } = this.#ring.again(caller);
+    this.#checkQuota(record, amount.inputs);
+    const rate = this.#takeRate(caller.keyId, record, rated);
+    const takeBack = this.#usage.add(record.name, amount);
+    let isTaken = true;
+    const giveBack = (): void => {
+      if (!isTaken) return;
+      isTaken = false;
+      rate?.giveBack(rated);
+      takeBack();
+    };
+    return { giveBack };
   }
 
   #checkQuota({ name, quotaPerMonth }: KeyRecord, inputs: number): void {

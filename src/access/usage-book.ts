@@ -2,16 +2,19 @@
  * What each key has used in this calendar month (UTC), by the key's name: a key that is made anew goes on counting. Kept in a file
  * beside that of the keys; whoever kills the server loses the last seconds of it. One server a file: two would each write its own.
  */
+import { randomUUID } from "node:crypto";
 import { open, readFile, rename, rm } from "node:fs/promises";
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
 import type { Log } from "../log.js";
 import { hasCode } from "../work/thrown.js";
-import type { KeyAmount } from "./access.js";
+import type { KeyAmount, KeyReceipt } from "./access.js";
 
 const count = z.number().int().min(0);
 const usageFile = z.strictObject({
   version: z.literal(1),
+  /** What jobs remember it by. Absent in one that no job was counted in. */
+  id: z.string().min(1).max(64).optional(),
   /** `2026-11` */
   month: z.string().regex(/^\d{4}-\d{2}$/),
   keys: z.record(z.string(), z.strictObject({ inputs: count, characters: count })),
@@ -32,6 +35,8 @@ export interface UsageBookOptions {
 }
 
 export class UsageBook {
+  /** Of this file, over restarts: a job says who counted it. */
+  readonly id: string;
   readonly #path: string;
   readonly #log: Log;
   readonly #dateMs: () => number;
@@ -67,6 +72,7 @@ export class UsageBook {
     this.#path = path;
     this.#log = log;
     this.#dateMs = dateMs;
+    this.id = kept?.id ?? randomUUID();
     this.#month = kept?.month ?? monthOf(dateMs());
     this.#keys = new Map(Object.entries(kept?.keys ?? {}));
   }
@@ -85,6 +91,12 @@ export class UsageBook {
     return this.#dateMs();
   }
 
+  /** `2026-11` */
+  get month(): string {
+    this.#turn();
+    return this.#month;
+  }
+
   /** What takes it back: only within the month. */
   add(name: string, { inputs, characters }: KeyAmount): () => void {
     this.#turn();
@@ -97,6 +109,16 @@ export class UsageBook {
     };
     change(1);
     return () => change(-1);
+  }
+
+  /** Counted in a month that is over: nothing. */
+  giveBack({ key, month }: Pick<KeyReceipt, "key" | "month">, amount: KeyAmount): void {
+    const counted = this.#keys.get(key);
+    if (month !== this.month || counted === undefined) return;
+    // A server that was killed may have forgotten some of it.
+    counted.inputs = Math.max(0, counted.inputs - amount.inputs);
+    counted.characters = Math.max(0, counted.characters - amount.characters);
+    this.#saveSoon();
   }
 
   /** Writes what was not written yet. */
@@ -128,7 +150,8 @@ export class UsageBook {
   }
 
   async #save(): Promise<void> {
-    const content = { version: 1, month: this.#month, keys: Object.fromEntries(this.#keys) };
+    const { id } = this;
+    const content = { version: 1, id, month: this.#month, keys: Object.fromEntries(this.#keys) };
     const draft = `${this.#path}.new`;
     try {
       await using handle = await open(draft, "w", 0o600);

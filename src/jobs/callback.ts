@@ -4,19 +4,20 @@
  *
  *   millrace-signature: t=<seconds since 1970>,v1=<hex of HMAC-SHA256(secret, "<t>.<body>")>
  */
-import { createHmac } from "node:crypto";
+import { createHmac, randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { MillraceError } from "millrace-client/wire";
 import type { Log } from "../log.js";
 import { callbackHostsOf, mayCall } from "../options/callback-hosts.js";
 import type { Options } from "../options/options.js";
 import { messageOf } from "../work/thrown.js";
+import { allJobs } from "./all-jobs.js";
 import { jobStatus } from "./job-status.js";
 import type { JobsClock } from "./jobs-clock.js";
 import { hasEnded, type JobStore, type StoredJob } from "./store.js";
 
 export interface CallbackOptions {
-  readonly store: Pick<JobStore, "job" | "jobs" | "changeJob">;
+  readonly store: Pick<JobStore, "jobs" | "changeJob">;
   readonly clock: JobsClock;
   readonly log: Log;
   readonly hosts: readonly string[];
@@ -31,14 +32,17 @@ const callsMax = { all: 8, host: 4 };
 const elsewhereMsMin = 1_000;
 const startRetryMs = 5_000;
 const answerMsMax = 10_000;
+/** A server that died while it told of a job holds up the others for so long. */
+const claimMs = answerMsMax + 2_000;
 const retryMsMax = 3_600_000;
 /** From the job's end. */
 const givenUpMs = 86_400_000;
 /** Jobs that wait to be told of; those beyond are found when some of them have been. */
 const waitingMax = 10_000;
-const pageJobs = 100;
 
 class Callbacks {
+  /** Made anew at each start. */
+  readonly #id = randomUUID();
   readonly #options: CallbackOptions;
   readonly #retryMsMin: number;
   readonly #waiting = new Map<string, { readonly host: string; dueAtMs: number; waitMs: number }>();
@@ -67,16 +71,9 @@ class Callbacks {
     const { store } = this.#options;
     if (this.#stopping.signal.aborted) return;
     this.#hasMore = false;
-    let after: string | undefined;
-    for (;;) {
-      const page = await store.jobs({
-        owner: undefined,
-        limit: pageJobs,
-        ...(after === undefined ? {} : { after }),
-      });
-      for (const job of page) this.ended(job);
-      after = page.at(-1)?.id;
-      if (page.length < pageJobs || this.#stopping.signal.aborted) return;
+    for await (const job of allJobs(store)) {
+      if (this.#stopping.signal.aborted) return;
+      this.ended(job);
     }
   }
 
@@ -148,14 +145,18 @@ class Callbacks {
   async #call(id: string): Promise<void> {
     const { store, clock, log } = this.#options;
     try {
-      const job = await store.job(id);
+      const job = await this.#claim(id);
       if (job?.callbackUrl === undefined || job.callbackUrl === null || job.calledAtMs !== null) {
         this.#waiting.delete(id);
         return;
       }
+      if (job.calling?.by !== this.#id) throw new Error("another server tells of it just now");
       const failure = await this.#post(job.callbackUrl, job);
       const isOver = clock.now() - (job.endedAtMs ?? 0) > givenUpMs;
-      if (failure !== null && !isOver) throw new Error(failure);
+      if (failure !== null && !isOver) {
+        await this.#release(id);
+        throw new Error(failure);
+      }
       if (failure !== null) log.warn({ job: id, failure }, "nobody was told that a job has ended");
       await store.changeJob(id, () => ({ calledAtMs: clock.now() }));
       this.#waiting.delete(id);
@@ -166,6 +167,24 @@ class Callbacks {
       each.dueAtMs = performance.now() + each.waitMs;
       each.waitMs = Math.min(retryMsMax, 2 * each.waitMs);
     }
+  }
+
+  /** Of all servers that may tell of it one does so at a time: their listener may be slow. */
+  async #claim(id: string): Promise<StoredJob | null> {
+    const { store, clock } = this.#options;
+    return await store.changeJob(id, ({ callbackUrl, calledAtMs, calling }) => {
+      const now = clock.now();
+      const isOthers = calling !== null && calling.by !== this.#id && calling.untilMs > now;
+      if (callbackUrl === null || calledAtMs !== null || isOthers) return null;
+      return { calling: { by: this.#id, untilMs: now + claimMs } };
+    });
+  }
+
+  async #release(id: string): Promise<void> {
+    const { store } = this.#options;
+    await store.changeJob(id, ({ calling }) =>
+      calling?.by === this.#id ? { calling: null } : null,
+    );
   }
 
   /** Null: it was taken. No redirect is followed: it could lead anywhere. */

@@ -36,8 +36,6 @@ const waitingCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "queue_full",
   "not_ready",
   "draining",
-  "rate_limited",
-  "quota_exceeded",
   "body_timeout",
   "job_store_failed",
   "cancelled",
@@ -70,7 +68,7 @@ export class ChunkRun {
   #refused: WireError | null = null;
   #retryAfterMs = 0;
   #absences = 0;
-  /** The server stops, or the key may no more this month: it would be waited for in vain. */
+  /** The server stops: it would be waited for in vain. */
   #isInVain = false;
   #idleRounds = 0;
   /** Results, and tries that may come to be one. */
@@ -129,7 +127,7 @@ export class ChunkRun {
       for (const outcome of call.read(reply)) this.#had(outcome);
       return;
     }
-    this.#isInVain ||= error.code === "draining" || error.code === "quota_exceeded";
+    this.#isInVain ||= error.code === "draining";
     this.#retryAfterMs = Math.max(this.#retryAfterMs, error.retryAfterMs ?? 0);
     if (isOfWholeJob(error, this.#chunk) || this.#isForGood(error, call)) {
       this.#refused = error.toWire();

@@ -1,13 +1,17 @@
 /** `Jobs` over a store: who may see what, what may be asked for, and what is kept how long. It runs nothing (runner.ts does). */
 import { createHash, randomUUID } from "node:crypto";
 import { MillraceError } from "millrace-client/wire";
+import type { KeyAmount } from "../access/access.js";
 import { callbackHostsOf, mayCall } from "../options/callback-hosts.js";
 import type { Options } from "../options/options.js";
 import { type Caller, mayUse, refuseOthersModel } from "../work/caller.js";
 import type { ServerViews } from "../work/views.js";
+import { allJobs } from "./all-jobs.js";
 import { chunkOfLine, resultLines } from "./derived-lines.js";
+import type { JobDoor } from "./job-door.js";
 import type { JobRequest, Jobs, LineResult, Upload, UploadTerms } from "./jobs.js";
 import type { JobsClock } from "./jobs-clock.js";
+import { amountOfChunk, nothing, sumOf } from "./line-amount.js";
 import { lineChunks } from "./line-chunks.js";
 import type { Paces } from "./pace.js";
 import {
@@ -26,6 +30,7 @@ export interface DurableJobsOptions {
   readonly clock: JobsClock;
   readonly paces: Paces;
   readonly watchers: Watchers;
+  readonly door: JobDoor;
   readonly options: Pick<
     Options,
     "jobFileBytesMax" | "jobRetention" | "bodyBytesMax" | "jobCallbackHosts"
@@ -66,8 +71,9 @@ export class DurableJobs implements Jobs {
       createdAtMs: now,
       expiresAtMs: now + (file.keptMs ?? options.jobRetention),
       isInternal: false,
+      amount: null,
     };
-    return await this.#write(head, content, late && (() => termsOf(late())));
+    return await this.#write(caller, { head, late: late && (() => termsOf(late())) }, content);
   }
 
   async file(caller: Caller, id: string): Promise<StoredFile> {
@@ -128,47 +134,24 @@ export class DurableJobs implements Jobs {
   ): Promise<{ readonly job: StoredJob; readonly isNew: boolean }> {
     this.#refuseWhileDraining();
     this.#check(caller, request);
-    const { store, clock, options, touch } = this.#parts;
+    const { store, touch, door } = this.#parts;
     const { form, input } = request;
+    // Who asks again is told of the job, whatever has no room by now.
+    const before = await this.#madeBefore(caller, request);
+    if (before === null) await door.refuseFull(tenantOf(caller, request));
     const id = newId(form.kind === "native" ? "job_" : "batch_");
     const hash = hashOf(request);
     const file =
       "fileId" in input
         ? await this.file(caller, input.fileId)
-        : await this.#write(this.#inputOf(id, caller), hashed(input.lines, hash));
+        : await this.#write(caller, { head: this.#inputOf(id, caller) }, hashed(input.lines, hash));
     const isOwnFile = "lines" in input;
     try {
       if (form.kind === "native" && file.lines === 0) {
         throw new MillraceError("input_empty", "A job needs at least one line.");
       }
-      const now = clock.now();
-      const { requestKey = null, deadlineMs = null, metadata = {}, callbackUrl = null } = request;
-      const { keptMs = options.jobRetention } = request;
       const requestHash = hash.digest("hex");
-      const made = await store.createJob({
-        id,
-        owner: caller.key,
-        requestKey,
-        requestKeyUntilMs: requestKey === null ? null : now + requestKeyMs,
-        requestHash: requestKey === null ? null : requestHash,
-        caller: {
-          key: caller.key,
-          keyId: caller.keyId,
-          tenant: caller.tenant,
-          classes: caller.classes,
-          models: caller.models,
-          isAdmin: caller.isAdmin,
-        },
-        tenant: caller.tenant ?? request.tenant ?? "default",
-        form,
-        fileId: file.id,
-        createdAtMs: now,
-        deadlineAtMs: deadlineMs === null ? null : now + deadlineMs,
-        keptMs,
-        metadata,
-        callbackUrl,
-        state: form.kind === "native" ? "queued" : "validating",
-      });
+      const made = await this.#make(caller, request, { id, file, requestHash });
       if (!made.isNew) {
         if (isOwnFile) await store.deleteFile(file.id);
         if (made.job.requestHash !== requestHash) {
@@ -180,9 +163,84 @@ export class DurableJobs implements Jobs {
       return made;
     } catch (error) {
       // The store's own sweep finds what cannot be deleted just now.
-      if (isOwnFile) await store.deleteFile(file.id).catch(() => false);
+      const isNobodys = isOwnFile && !(await this.#mayBeMade(error, { id, caller, request }));
+      if (isNobodys) await store.deleteFile(file.id).catch(() => false);
       throw error;
     }
+  }
+
+  /** A store that failed may have the job all the same, which then needs its lines. */
+  async #mayBeMade(
+    error: unknown,
+    { id, caller, request }: { id: string; caller: Caller; request: JobRequest },
+  ): Promise<boolean> {
+    if (!(error instanceof MillraceError) || error.code !== "job_store_failed") return false;
+    const { store } = this.#parts;
+    const isKeyed = request.requestKey !== undefined;
+    const asked = isKeyed ? this.#madeBefore(caller, request) : store.job(id);
+    return await asked.then(
+      (job) => job?.id === id,
+      () => true,
+    );
+  }
+
+  /** Through the door, unless this very request made one before. */
+  async #make(
+    caller: Caller,
+    request: JobRequest,
+    { id, file, requestHash }: Making,
+  ): Promise<{ readonly job: StoredJob; readonly isNew: boolean }> {
+    const { clock, options, door } = this.#parts;
+    const { form, requestKey = null, deadlineMs = null } = request;
+    const { metadata = {}, callbackUrl = null, keptMs = options.jobRetention } = request;
+    const before = await this.#madeBefore(caller, request);
+    if (before !== null) return { job: before, isNew: false };
+    const tenant = tenantOf(caller, request);
+    const amount = await this.#amountOf(caller, file);
+    const { taken, make } = await door.enter({ caller, tenant, amount });
+    const now = clock.now();
+    return await make({
+      id,
+      owner: caller.key,
+      requestKey,
+      requestKeyUntilMs: requestKey === null ? null : now + requestKeyMs,
+      requestHash: requestKey === null ? null : requestHash,
+      caller: {
+        key: caller.key,
+        keyId: caller.keyId,
+        tenant: caller.tenant,
+        classes: caller.classes,
+        models: caller.models,
+        isAdmin: caller.isAdmin,
+      },
+      tenant,
+      form,
+      fileId: file.id,
+      createdAtMs: now,
+      deadlineAtMs: deadlineMs === null ? null : now + deadlineMs,
+      keptMs,
+      metadata,
+      callbackUrl,
+      state: form.kind === "native" ? "queued" : "validating",
+      receipt: taken?.receipt ?? null,
+    });
+  }
+
+  async #madeBefore({ key }: Caller, { requestKey }: JobRequest): Promise<StoredJob | null> {
+    return requestKey === undefined ? null : await this.#parts.store.requestedJob(key, requestKey);
+  }
+
+  /** Counted as it came in; not so where it came from somebody who had no key. */
+  async #amountOf({ keyId }: Caller, file: StoredFile): Promise<KeyAmount> {
+    if (keyId === null) return nothing;
+    if (file.amount !== null) return file.amount;
+    let amount = nothing;
+    for (let index = 0; index < file.chunks; index += 1) {
+      const chunk = await this.#parts.store.chunk(file.id, index);
+      if (chunk === null) throw noSuchFile();
+      amount = sumOf(amount, amountOfChunk(chunk));
+    }
+    return amount;
   }
 
   async job(caller: Caller, id: string): Promise<StoredJob> {
@@ -247,19 +305,21 @@ export class DurableJobs implements Jobs {
   }
 
   async #write(
-    head: NewFile,
+    { keyId }: Caller,
+    { head, late }: { readonly head: NewFile; readonly late?: (() => LateFile) | undefined },
     content: AsyncIterable<Uint8Array>,
-    late?: () => LateFile,
   ): Promise<StoredFile> {
     const { store, options } = this.#parts;
     const writing = await store.beginFile(head);
+    let amount = nothing;
     try {
       const bounded = atMost(content, options.jobFileBytesMax);
       for await (const chunk of lineChunks(bounded, { lineBytesMax: options.bodyBytesMax })) {
         this.#refuseWhileDraining();
+        if (keyId !== null) amount = sumOf(amount, amountOfChunk(chunk));
         await writing.add(chunk);
       }
-      return await writing.finish(late?.());
+      return await writing.finish({ ...late?.(), ...(keyId !== null && { amount }) });
     } catch (error) {
       await writing.abort();
       throw error;
@@ -275,6 +335,7 @@ export class DurableJobs implements Jobs {
       createdAtMs: this.#parts.clock.now(),
       expiresAtMs: null,
       isInternal: true,
+      amount: null,
     };
   }
 
@@ -308,6 +369,16 @@ export class DurableJobs implements Jobs {
       param: "model",
     });
   }
+}
+
+interface Making {
+  readonly id: string;
+  readonly file: StoredFile;
+  readonly requestHash: string;
+}
+
+function tenantOf({ tenant }: Caller, request: Pick<JobRequest, "tenant">): string {
+  return tenant ?? request.tenant ?? "default";
 }
 
 /** @throws MillraceError `bad_request` */
@@ -374,21 +445,12 @@ async function* atMost(
 
 /** Lines that were not run are in a file of errors only as long as their input is there. Null: nobody needs it. */
 async function errorFileOf(store: JobStore, inputId: string): Promise<string | null> {
-  let after: string | undefined;
-  for (;;) {
-    const page = await store.jobs({
-      owner: undefined,
-      limit: pageMax,
-      ...(after === undefined ? {} : { after }),
-    });
-    for (const { fileId, errorFileId, lines, progress } of page) {
-      if (fileId !== inputId || errorFileId === null) continue;
-      const isWhole = progress.succeeded + progress.failed >= lines;
-      if (!isWhole && (await store.file(errorFileId)) !== null) return errorFileId;
-    }
-    after = page.at(-1)?.id;
-    if (page.length < pageMax) return null;
+  for await (const { fileId, errorFileId, lines, progress } of allJobs(store)) {
+    if (fileId !== inputId || errorFileId === null) continue;
+    const isWhole = progress.succeeded + progress.failed >= lines;
+    if (!isWhole && (await store.file(errorFileId)) !== null) return errorFileId;
   }
+  return null;
 }
 
 async function* chunkBytes(

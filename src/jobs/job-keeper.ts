@@ -14,6 +14,7 @@ import type { Log } from "../log.js";
 import type { ChunkQueue } from "./chunk-queue.js";
 import { resultLines } from "./derived-lines.js";
 import type { JobsClock } from "./jobs-clock.js";
+import { owedOf } from "./key-returns.js";
 import { OwnerTurns } from "./owner-turns.js";
 import type { Paces } from "./pace.js";
 import {
@@ -203,15 +204,20 @@ export class JobKeeper {
   }
 
   async #stepAll(): Promise<void> {
-    const { store, log } = this.#options;
+    const { store, log, paces } = this.#options;
     for (let id = this.#nextDue(); id !== undefined; id = this.#nextDue()) {
       this.#due.delete(id);
       if (this.#isStopped) return;
       this.#inStep.add(id);
       try {
         const job = await store.job(id);
-        if (job !== null) await this.#step(job);
-        else this.#runs.leave(id);
+        if (job === null) {
+          paces.gone(id);
+          this.#runs.leave(id);
+        } else {
+          paces.saw(job);
+          await this.#step(job);
+        }
       } catch (error) {
         // The next sweep takes it up again.
         log.error({ err: error, job: id }, "jobs: a job's state could not be kept; trying again");
@@ -297,18 +303,20 @@ export class JobKeeper {
     state: FinalState,
     errors: readonly JobLineError[] = [],
   ): Promise<void> {
-    const { store, queue, clock, paces, onEnded } = this.#options;
+    const { store, queue, clock, onEnded } = this.#options;
+    const owed = await owedOf(store, job);
     const endedAtMs = clock.now();
     const expiresAtMs = endedAtMs + job.keptMs;
     const files = await this.#filesOf({ ...job, state, errors }, { endedAtMs, expiresAtMs });
     const idOf = (which: "output" | "error"): string | null =>
       files.find(({ of }) => of?.which === which)?.id ?? null;
+    let isEndedHere = false;
     const ended = await store.changeJob(
       job.id,
       (now) => {
         // Somebody else has ended it, or its results have become more.
-        if (hasEnded(now) || now.progress.chunks !== job.progress.chunks) return null;
-        if (state === "failed" && errors.length === 0) return null;
+        isEndedHere = !hasEnded(now) && now.progress.chunks === job.progress.chunks;
+        if (!isEndedHere || (state === "failed" && errors.length === 0)) return null;
         return {
           state,
           endedAtMs,
@@ -316,14 +324,14 @@ export class JobKeeper {
           errors,
           outputFileId: idOf("output"),
           errorFileId: idOf("error"),
+          owed,
         };
       },
       files,
     );
     if (ended === null || !hasEnded(ended)) return this.touch(job.id);
     await queue.withdraw(ended);
-    paces.ended(job.id);
-    if (ended.state === state && ended.endedAtMs === endedAtMs) onEnded(ended);
+    if (isEndedHere) onEnded(ended);
   }
 
   /** Of a job of requests; others have their results by line. */
@@ -357,6 +365,7 @@ export class JobKeeper {
         createdAtMs: endedAtMs,
         expiresAtMs,
         isInternal: false,
+        amount: null,
         ...sums[which],
         of: { jobId: job.id, which },
       }));

@@ -1,4 +1,5 @@
 /** The store, `Jobs` over it, and what runs them, as one thing that is opened, started, drained and stopped. */
+import { type Access, openAccess } from "../access/access.js";
 import type { Log } from "../log.js";
 import type { Metrics } from "../metrics/metrics.js";
 import type { Options } from "../options/options.js";
@@ -6,9 +7,11 @@ import type { ServerViews } from "../work/views.js";
 import { openCallbacks } from "./callback.js";
 import type { ChunkQueue } from "./chunk-queue.js";
 import { DurableJobs } from "./durable-jobs.js";
+import { JobDoor } from "./job-door.js";
 import { JobKeeper } from "./job-keeper.js";
 import type { CallRoute, Jobs } from "./jobs.js";
 import { openJobsClock } from "./jobs-clock.js";
+import { KeyReturns } from "./key-returns.js";
 import { Paces } from "./pace.js";
 import { JobRunner } from "./runner.js";
 import type { JobStore, StoredCaller, StoredJob } from "./store.js";
@@ -18,8 +21,8 @@ export interface OpenJobsParts {
   readonly metrics: Pick<Metrics, "jobsFrom">;
   readonly options: Options;
   readonly views: Pick<ServerViews, "models" | "isDraining" | "nodes">;
-  /** The job's key is gone. Default: no key is. */
-  readonly isRevoked?: (caller: StoredCaller) => boolean;
+  /** Whose key is gone, and what a key has left. Default: nobody is asked for one. */
+  readonly keys?: Pick<Access, "isOpen" | "standing" | "takeForJob" | "giveBack" | "hasCounted">;
   readonly log: Log;
 }
 
@@ -45,11 +48,12 @@ export interface JobWork {
 
 export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
   const { store, queue, runs = true, options, views, log, metrics } = parts;
-  const { isRevoked = () => false } = parts;
+  const { keys = openAccess } = parts;
   const clock = await openJobsClock(store);
   const paces = new Paces();
   const watchers = new Watchers(store);
   const callbacks = await openCallbacks(options, { store, clock, log });
+  const returns = new KeyReturns({ store, keys, log });
   const endedJobs = new Map<string, number>();
   const onEnded = (ended: StoredJob): void => {
     const { id: job, state, progress } = ended;
@@ -57,12 +61,18 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
     endedJobs.set(state, (endedJobs.get(state) ?? 0) + 1);
     log.info({ job, state, succeeded, failed }, "job ended");
     callbacks?.ended(ended);
+    returns.ended(ended);
   };
-  const onSeenEnded = (ended: StoredJob): void => callbacks?.endedElsewhere(ended);
+  const onSeenEnded = (ended: StoredJob): void => {
+    callbacks?.endedElsewhere(ended);
+    returns.ended(ended);
+  };
+  const isRevoked = (caller: StoredCaller): boolean => keys.standing(caller) === "revoked";
   const kept = { store, queue, clock, paces, log };
   const keeper = new JobKeeper({ ...kept, isRevoked, onEnded, onSeenEnded });
   const touch = (id: string): void => keeper.touch(id);
-  const jobs = new DurableJobs({ store, clock, paces, watchers, options, views, touch });
+  const door = new JobDoor({ store, keys, returns, options });
+  const jobs = new DurableJobs({ store, clock, paces, watchers, door, options, views, touch });
   let runner: JobRunner | null = null;
   metrics.jobsFrom(() => {
     const { commits, ...lines } = runner?.kept ?? { commits: 0, done: 0, failed: 0 };
@@ -81,7 +91,6 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
         callRoute,
         clock,
         log,
-        paces,
         linesMax: linesInFlight(options),
         timeoutMs: options.requestTimeoutMsMax,
         onChange: touch,
@@ -91,6 +100,7 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
       if (runs) runner.start();
       // Of everything that is kept: nobody waits for it.
       callbacks?.start();
+      if (!keys.isOpen) returns.start();
     },
     drain: () => runner?.drain(),
     drained: async () => runner?.whenIdle(),
@@ -98,6 +108,7 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
       const isDone = (await runner?.stop({ drainMs })) ?? true;
       await keeper.stop();
       await callbacks?.stop();
+      await returns.stop();
       watchers[Symbol.dispose]();
       await queue[Symbol.asyncDispose]();
       await store[Symbol.asyncDispose]();

@@ -1,15 +1,15 @@
-/** How fast jobs go lately, from memory. */
-import type { StoredJob } from "./store.js";
+/** How fast jobs go lately, from what is seen of their progress: whichever server runs them. From memory. */
+import { hasEnded, type StoredJob } from "./store.js";
 
 /** Lines that were done longer ago say nothing of now. */
 const windowMs = 60_000;
-/** Commits that are kept of a job: many a second are counted together. */
+/** Looks that are kept of a job: many a second are one. */
 const bucketMs = 1_000;
 
 interface Pace {
-  left: number;
-  readonly sinceMs: number;
-  readonly done: { readonly atMs: number; lines: number }[];
+  readonly lines: number;
+  /** Rising in time. The first is before the window, or when the job was first seen at work; what waits is not at work. */
+  readonly seen: { readonly atMs: number; done: number }[];
 }
 
 export class Paces {
@@ -20,38 +20,41 @@ export class Paces {
     this.#now = now;
   }
 
-  /** Before its first chunk is run here. */
-  began({ id, lines, progress }: StoredJob): void {
-    if (this.#jobs.has(id)) return;
-    const left = lines - progress.succeeded - progress.failed;
-    this.#jobs.set(id, { left, sinceMs: this.#now(), done: [] });
-  }
-
-  did(id: string, lines: number): void {
-    const pace = this.#jobs.get(id);
-    if (pace === undefined) return;
+  /** As it is now. One that has ended is forgotten. */
+  saw(job: Pick<StoredJob, "id" | "state" | "lines" | "progress">): void {
+    const { id, state, lines, progress } = job;
+    if (hasEnded(job)) return this.gone(id);
+    if (state === "validating" || state === "queued") return;
+    const done = progress.succeeded + progress.failed;
     const now = this.#now();
-    pace.left -= lines;
-    const last = pace.done.at(-1);
-    if (last !== undefined && now - last.atMs < bucketMs) last.lines += lines;
-    else pace.done.push({ atMs: now, lines });
-    while ((pace.done[0]?.atMs ?? now) < now - windowMs) pace.done.shift();
+    const { seen } = this.#jobs.get(id) ?? this.#begin(id, lines);
+    const last = seen.at(-1);
+    // The first one stays as it is: what is done since then is what it is for.
+    if (last !== undefined && seen.length > 1 && now - last.atMs < bucketMs) last.done = done;
+    else if (last?.done !== done) seen.push({ atMs: now, done });
+    while ((seen[1]?.atMs ?? now) <= now - windowMs) seen.shift();
   }
 
-  ended(id: string): void {
+  gone(id: string): void {
     this.#jobs.delete(id);
   }
 
   /** Null: nothing was done lately. */
   of(id: string): { readonly linesPerSecond: number; readonly endsInMs: number } | null {
     const pace = this.#jobs.get(id);
-    if (pace === undefined) return null;
     const now = this.#now();
-    const lately = pace.done.filter(({ atMs }) => atMs >= now - windowMs);
-    const lines = lately.reduce((sum, each) => sum + each.lines, 0);
-    if (lines === 0) return null;
-    const ms = Math.max(1, now - Math.max(pace.sinceMs, now - windowMs));
-    const linesPerSecond = (lines / ms) * 1_000;
-    return { linesPerSecond, endsInMs: (Math.max(0, pace.left) / linesPerSecond) * 1_000 };
+    const first = pace?.seen[0];
+    const last = pace?.seen.at(-1);
+    if (pace === undefined || first === undefined || last === undefined) return null;
+    if (last.atMs < now - windowMs || last.done <= first.done) return null;
+    const ms = Math.max(1, Math.min(windowMs, now - first.atMs));
+    const linesPerSecond = ((last.done - first.done) / ms) * 1_000;
+    return { linesPerSecond, endsInMs: ((pace.lines - last.done) / linesPerSecond) * 1_000 };
+  }
+
+  #begin(id: string, lines: number): Pace {
+    const pace: Pace = { lines, seen: [] };
+    this.#jobs.set(id, pace);
+    return pace;
   }
 }

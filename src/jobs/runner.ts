@@ -15,7 +15,6 @@ import { type ChunkEnd, ChunkRun } from "./chunk-run.js";
 import type { CallRoute } from "./jobs.js";
 import type { JobsClock } from "./jobs-clock.js";
 import { linesInChunk } from "./line-chunks.js";
-import type { Paces } from "./pace.js";
 import { Patience } from "./patience.js";
 import { type Chunk, type ChunkResults, hasEnded, type JobStore, type StoredJob } from "./store.js";
 
@@ -25,7 +24,6 @@ export interface RunnerOptions {
   readonly callRoute: CallRoute;
   readonly clock: JobsClock;
   readonly log: Log;
-  readonly paces: Paces;
   /** Lines that are run at once, as long as they are not more than one chunk. */
   readonly linesMax: number;
   /** Of one call of a route. */
@@ -229,8 +227,7 @@ export class JobRunner {
   }
 
   async #started(job: StoredJob): Promise<void> {
-    const { store, clock, paces } = this.#options;
-    paces.began(job);
+    const { store, clock } = this.#options;
     if (job.state !== "queued") return;
     await store.changeJob(job.id, ({ state, startedAtMs }) =>
       state === "queued" ? { state: "in_progress", startedAtMs: startedAtMs ?? clock.now() } : null,
@@ -265,14 +262,13 @@ export class JobRunner {
 
   /** As often as it takes: what was computed is not computed again because a disk was full for a while. */
   async #commit(jobId: string, results: ChunkResults): Promise<void> {
-    const { store, paces, log } = this.#options;
+    const { store, log } = this.#options;
     for (;;) {
       try {
         if (await store.commit(jobId, results)) {
           this.#kept.commits += 1;
           this.#kept.done += results.succeeded;
           this.#kept.failed += results.failed;
-          paces.did(jobId, results.lines);
         }
         this.#patience.ran(jobId);
         return;

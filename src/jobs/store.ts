@@ -9,7 +9,9 @@
  * A chunk is the unit of everything: of reading, of running, of committing, of running again after a crash.
  */
 import type { JobState, WireError, WorkClass } from "millrace-client/wire";
+import type { KeyAmount, KeyReceipt } from "../access/access.js";
 import type { JsonObject } from "../work/payload.js";
+import type { OpenCount } from "./open-tally.js";
 
 export interface JobStore extends AsyncDisposable {
   /** Bytes that everything in the store takes, and the most that they may. From memory. */
@@ -34,10 +36,14 @@ export interface JobStore extends AsyncDisposable {
    */
   createJob(job: NewJob): Promise<{ readonly job: StoredJob; readonly isNew: boolean }>;
   job(id: string): Promise<StoredJob | null>;
+  /** The job that its owner's request of this key made; null: none, or it is forgotten. */
+  requestedJob(owner: string | null, requestKey: string): Promise<StoredJob | null>;
   /** In the order in which they were made. */
   jobs(query: PageQuery): Promise<readonly StoredJob[]>;
   /** Those that have not ended, oldest first. */
   openJobs(): Promise<readonly StoredJob[]>;
+  /** Of those, without a look at any; one that another server has just made may be missing. */
+  openCount(tenant: string): Promise<OpenCount>;
   /**
    * Reads, changes and writes in one transaction, on disk when it resolves; `change` may be called again where somebody else was
    * faster, and returns null to leave it. `files` are made in the same transaction. Null: there is no such job.
@@ -95,9 +101,11 @@ export interface NewFile {
   readonly expiresAtMs: number | null;
   /** Of a job that has it alone, and takes it with it. It is in no list. */
   readonly isInternal: boolean;
+  /** What its lines are counted as for a key (line-amount.ts); null: nobody has counted. */
+  readonly amount: KeyAmount | null;
 }
 
-export type LateFile = Partial<Pick<NewFile, "purpose" | "expiresAtMs">>;
+export type LateFile = Partial<Pick<NewFile, "purpose" | "expiresAtMs" | "amount">>;
 
 export interface FileWriting {
   /**
@@ -176,6 +184,8 @@ export interface NewJob {
   readonly metadata: Readonly<Record<string, string>>;
   readonly callbackUrl: string | null;
   readonly state: JobState;
+  /** What was counted for its key when it was made, whoever runs it; null: nobody counts. */
+  readonly receipt: KeyReceipt | null;
 }
 
 /** `native`: a line is an input as JSON or a request's fields. `requests`: a line names its request, as OpenAI's batches do. */
@@ -215,6 +225,10 @@ export interface StoredJob extends NewJob {
   readonly errorFileId: string | null;
   /** When `callbackUrl` was told of the end, or was given up; null before. */
   readonly calledAtMs: number | null;
+  /** Which server is telling of the end just now, and until when nobody else does; null: nobody. */
+  readonly calling: { readonly by: string; readonly untilMs: number } | null;
+  /** Counted for its key and not run, when it had ended; null: nothing, or it was given back. */
+  readonly owed: KeyAmount | null;
 }
 
 export interface JobProgress {
@@ -246,6 +260,8 @@ export type JobChange = Partial<
     | "outputFileId"
     | "errorFileId"
     | "calledAtMs"
+    | "calling"
+    | "owed"
   >
 >;
 
@@ -263,6 +279,8 @@ export const freshJob: Omit<
   outputFileId: null,
   errorFileId: null,
   calledAtMs: null,
+  calling: null,
+  owed: null,
 };
 
 export const noProgress: JobProgress = {

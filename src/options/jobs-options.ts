@@ -6,6 +6,8 @@ export interface JobsOptions {
   readonly data: string | null;
   readonly jobsBytesMax: number;
   readonly jobFileBytesMax: number;
+  readonly jobsOpenMax: number;
+  readonly jobsTenantOpenMax: number;
   /** In milliseconds. */
   readonly jobRetention: number;
   /** Null: nobody is called back. */
@@ -45,6 +47,24 @@ export const jobsOptions: OptionRows<JobsOptions> = {
     ...jobs,
     help: "Bytes of one uploaded file, or of one job's input.",
     default: { value: 4 * GiB },
+  },
+  jobsOpenMax: {
+    type: "integer",
+    unit: "jobs",
+    min: 1,
+    max: 1_000_000,
+    ...jobs,
+    help: "Jobs that have not ended, of all tenants; then new ones are refused (queue_full). Over NATS all servers count the same jobs.",
+    default: { value: 10_000 },
+  },
+  jobsTenantOpenMax: {
+    type: "integer",
+    unit: "jobs",
+    min: 1,
+    max: 1_000_000,
+    ...jobs,
+    help: "The same of one tenant, so that none takes the room of the others.",
+    default: { value: 1_000 },
   },
   jobRetention: {
     type: "duration",

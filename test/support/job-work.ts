@@ -1,7 +1,8 @@
 /** Durable jobs over a store in memory and a route that is made up: it says its texts in capitals. */
 import { MillraceError, type ModelInfo } from "millrace-client/wire";
+import { openAccess } from "#src/access/access.js";
 import type { ChunkQueue } from "#src/jobs/chunk-queue.js";
-import { type JobWork, openJobWork } from "#src/jobs/job-work.js";
+import { type JobWork, type OpenJobsParts, openJobWork } from "#src/jobs/job-work.js";
 import type { CallRoute, LineResult, RouteCall, RouteReply } from "#src/jobs/jobs.js";
 import { LocalQueue } from "#src/jobs/local-queue.js";
 import { hasEnded, type JobStore, type StoredJob } from "#src/jobs/store.js";
@@ -24,7 +25,7 @@ export interface MadeOptions {
   readonly queue?: ChunkQueue;
   readonly callRoute?: CallRoute;
   readonly runs?: boolean;
-  readonly isRevoked?: () => boolean;
+  readonly keys?: OpenJobsParts["keys"];
   readonly options?: Parameters<typeof resolveConfiguration>[0]["code"];
 }
 
@@ -33,7 +34,7 @@ export async function made({
   queue = new LocalQueue(store),
   callRoute = capitals,
   runs = true,
-  isRevoked = () => false,
+  keys = openAccess,
   options = {},
 }: MadeOptions = {}): Promise<MadeWork> {
   const calls: RouteCall[] = [];
@@ -43,7 +44,7 @@ export async function made({
     store,
     queue,
     runs,
-    isRevoked,
+    keys,
     options: resolveConfiguration({ code: { trial: "off", ...options } }).options,
     views,
     metrics: new Metrics(),

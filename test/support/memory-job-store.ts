@@ -1,5 +1,6 @@
 /** A job store in memory, for tests of what stands on one: nothing of it survives. It is held to the list of all stores. */
 import { MillraceError } from "millrace-client/wire";
+import type { OpenCount } from "#src/jobs/open-tally.js";
 import {
   type Chunk,
   type ChunkResults,
@@ -130,6 +131,16 @@ export class MemoryJobStore implements JobStore {
 
   openJobs(): Promise<readonly StoredJob[]> {
     return Promise.resolve([...this.#jobs.values()].filter((job) => !hasEnded(job)));
+  }
+
+  async openCount(tenant: string): Promise<OpenCount> {
+    const open = await this.openJobs();
+    return { all: open.length, ofTenant: open.filter((job) => job.tenant === tenant).length };
+  }
+
+  requestedJob(owner: string | null, requestKey: string): Promise<StoredJob | null> {
+    const { jobId } = this.#keys.get(`${owner}\0${requestKey}`) ?? { jobId: "" };
+    return Promise.resolve(this.#jobs.get(jobId) ?? null);
   }
 
   async changeJob(

@@ -218,6 +218,7 @@ function jobOf(caller: Caller, { request, lines, sequence }: Made): StoredJob {
     metadata: request.metadata ?? {},
     callbackUrl: request.callbackUrl ?? null,
     state: "queued",
+    receipt: null,
     sequence,
     lines,
     chunks: 1,

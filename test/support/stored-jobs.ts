@@ -10,6 +10,7 @@ export function newFileHead(id: string, given: Partial<NewFile> = {}): NewFile {
     createdAtMs: 1_000,
     expiresAtMs: null,
     isInternal: false,
+    amount: null,
     ...given,
   };
 }
@@ -31,6 +32,7 @@ export function jobOn(fileId: string, given: Partial<NewJob> & Pick<NewJob, "id"
     metadata: {},
     callbackUrl: null,
     state: "queued",
+    receipt: null,
     ...given,
   };
 }

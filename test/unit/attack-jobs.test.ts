@@ -133,6 +133,7 @@ test("defect: a chunk that had results already was run again when it was handed 
     createdAtMs: 0,
     expiresAtMs: null,
     isInternal: true,
+    amount: null,
   });
   await writing.add({ firstLine: 0, lines: 1, bytes: Buffer.from('"a"\n') });
   await writing.add({ firstLine: 1, lines: 1, bytes: Buffer.from('"b"\n') });
@@ -153,6 +154,7 @@ test("defect: a chunk that had results already was run again when it was handed 
     metadata: {},
     callbackUrl: null,
     state: "queued",
+    receipt: null,
   });
   const had = [{ place: 0, isError: false, json: '{"line":0,"text":"before"}' }];
   await store.commit(job.id, encodeResults({ index: 0, firstLine: 0 }, had));
@@ -251,36 +253,6 @@ test("defect: one job after the other was begun and ended: a large one held up a
   release();
   store.held = null;
   assert.equal((await whenEnded(work, large.id)).state, "cancelled");
-});
-
-test("defect: lines of a key that may no more this month held the room of everybody's, in chunks that were begun", async () => {
-  const asked = new Map<string, number>();
-  let isRefused = (): void => {};
-  const refusal = new Promise<void>((resolve) => {
-    isRefused = resolve;
-  });
-  await using work = await made({
-    options: { rowsMax: 8 },
-    callRoute: (call) => {
-      if (call.accept === "application/x-ndjson") return capitals(call);
-      const { caller } = call;
-      const count = (asked.get(caller.key ?? "") ?? 0) + 1;
-      asked.set(caller.key ?? "", count);
-      if (count === 1) return capitals(call);
-      isRefused();
-      const error = new MillraceError("quota_exceeded", "no more this month");
-      return Promise.resolve({ status: 429, text: "{}", error });
-    },
-  });
-  const { jobs } = work;
-  const row = (at: number): string => `{"texts":["t ${at}"]}\n`;
-  const lines = Array.from({ length: 128 }, (_, at) => row(at)).join("");
-  for (const key of ["a", "b", "c", "d"]) {
-    await jobs.create({ ...anyCaller, key }, native(lines, { tenant: key }));
-  }
-  await refusal;
-  const other = await jobs.create(anyCaller, native('"x"\n', { tenant: "other" }));
-  assert.equal((await whenEnded(work, other.job.id)).state, "completed");
 });
 
 test("defect: whoever made many large batches had everybody's validated behind all of theirs", async () => {

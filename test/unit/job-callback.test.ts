@@ -169,6 +169,47 @@ test("defect: a host that never answers held up what others were to be told", as
   }
 });
 
+test("defect: a listener that was slow was told by each server that may, of the same job", async () => {
+  await using dir = await TempDir.make();
+  let heard = 0;
+  let answer = (): void => {};
+  const slow = createServer((_request, response) => {
+    heard += 1;
+    answer = () => response.end();
+  });
+  slow.listen(0, "127.0.0.1");
+  await once(slow, "listening");
+  await writeFile(dir.file("secret"), secret);
+  const host = `127.0.0.1:${(slow.address() as AddressInfo).port}`;
+  const options = { jobCallbackHosts: host, jobCallbackSecret: dir.file("secret") };
+  const store = new MemoryJobStore();
+  try {
+    await using one = await made({ store, options });
+    await using _two = await made({ store, options, runs: false });
+    let looks = 0;
+    const change = store.changeJob.bind(store);
+    store.changeJob = async (id, how, files) => {
+      const job = await change(id, how, files);
+      if (job?.calling !== null) looks += 1;
+      return job;
+    };
+    const { job } = await one.jobs.create(anyCaller, {
+      form: { kind: "native", task: "translate", model: null, fields: {} },
+      callbackUrl: `http://${host}/hook`,
+      input: { lines: text('"a"\n') },
+    });
+    await until(() => heard === 1);
+    // Of the second server, which finds the first one at it.
+    await until(() => looks >= 3);
+    answer();
+    await until(async () => (await store.job(job.id))?.calledAtMs !== null);
+    assert.equal(heard, 1);
+  } finally {
+    slow.closeAllConnections();
+    slow.close();
+  }
+});
+
 test("defect: the end of a job that another server has ended is told by one that may", async () => {
   await using dir = await TempDir.make();
   await using listener = await Listener.start(200);

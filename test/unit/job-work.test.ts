@@ -103,7 +103,7 @@ test("a text for which the route refuses the whole request is found, and its nei
 });
 
 test("what the server cannot do just now is tried again; what fails again and again is the result", async () => {
-  const said: ErrorCode[] = ["queue_full", "not_ready", "rate_limited", "worker_lost", "draining"];
+  const said: ErrorCode[] = ["queue_full", "not_ready", "worker_lost", "draining"];
   await using work = await made({
     callRoute: (call) => {
       const code = said.shift();
@@ -368,4 +368,25 @@ test("defect: where no model is heard of yet a job is refused for now, and not f
   await assert.rejects(work.jobs.create(anyCaller, native(["a"])), { code: "not_ready" });
   work.views.models = () => all;
   await work.jobs.create(anyCaller, native(["a"]));
+});
+
+test("defect: a job that the store made without saying so had its lines deleted, and never ended", async () => {
+  for (const more of [{}, { requestKey: "k" }]) {
+    const store = new MemoryJobStore();
+    const create = store.createJob.bind(store);
+    store.createJob = async (job) => {
+      await create(job);
+      throw new MillraceError("job_store_failed", "nobody answers");
+    };
+    await using work = await made({ store });
+    const asked = work.jobs.create(anyCaller, { ...native(["a"]), ...more });
+    await assert.rejects(asked, { code: "job_store_failed" });
+    const [job] = await store.jobs({ owner: undefined, limit: 1 });
+    assert.equal((await whenEnded(work, job?.id ?? "")).progress.succeeded, 1);
+    store.createJob = () => Promise.reject(new MillraceError("job_store_failed", "not at all"));
+    const { bytes } = store.usage();
+    const again = { ...native(["a second"]), ...(more.requestKey && { requestKey: "l" }) };
+    await assert.rejects(work.jobs.create(anyCaller, again), { code: "job_store_failed" });
+    assert.equal(store.usage().bytes, bytes, "of what was not made nothing is kept");
+  }
 });

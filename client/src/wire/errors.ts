@@ -105,7 +105,7 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
     "Send the body faster, or raise `--body-timeout-ms`.",
   ]),
   queue_full: entry(429, RETRY, [
-    "The server holds as many items or bytes, queued or being read, as it may.",
+    "The server holds as many items or bytes, queued or being read, as it may, or as many jobs that have not ended.",
     "Send it again after `Retry-After` seconds.",
   ]),
   too_many_connections: entry(503, RETRY, [

@@ -4,6 +4,7 @@ import type { JobRequest } from "../../jobs/jobs.js";
 import type { Exchange } from "../../listen/http/http-front.js";
 import { didYouMean } from "../../near-miss.js";
 import { badField, Fields, kindOf } from "../../work/fields.js";
+import { inputFields } from "../../work/input-fields.js";
 import type { JsonObject } from "../../work/payload.js";
 import type { FrontTask } from "../front.js";
 
@@ -17,9 +18,6 @@ const commonFields: readonly string[] = [
   "metadata",
   "callback",
 ];
-
-/** Where the lines are: the fields of a request that hold its inputs. */
-const inputFields: readonly string[] = ["texts", "tokenIds", "images"];
 
 /** `texts` is read by who makes lines of it; what the caller may, the jobs know. @throws MillraceError `bad_request`, `bad_encoding` */
 export function readJobHead(
@@ -71,6 +69,7 @@ function taskOf(fields: Fields, tasks: readonly FrontTask[]): FrontTask {
 
 /** The fields of a task's request that are the same for every line. */
 function settingsOf({ fields, files, tensors }: FrontTask): readonly string[] {
+  // They are in the lines.
   const inputs = [...inputFields, files?.field, tensors?.inputs];
   return fields.filter((field) => !inputs.includes(field));
 }

@@ -188,6 +188,8 @@ function storeOf(heard: Heard, { abandonedMs }: Settings): JetStreamStore {
     job: (id) => jobs.get(id),
     jobs: (query) => jobs.list(query),
     openJobs: () => jobs.open(),
+    openCount: (tenant) => Promise.resolve(index.open.of(tenant)),
+    requestedJob: (owner, key) => jobs.requested(owner, key),
     changeJob: (id, change, derived) => jobs.change(id, change, derived),
     deleteJob: (id) => jobs.remove(id),
     commit: (id, results) => jobs.commit(id, results),

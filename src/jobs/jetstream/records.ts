@@ -11,6 +11,7 @@ import { randomUUID } from "node:crypto";
 import { JetStreamApiCodes, JetStreamApiError, type JsMsg } from "@nats-io/jetstream";
 import { MillraceError } from "millrace-client/wire";
 import { natsHeaders } from "../../nats/headers.js";
+import { OpenTally } from "../open-tally.js";
 import {
   freshJob,
   hasEnded,
@@ -224,6 +225,7 @@ export class RecordIndex {
   readonly writing: Map<string, Seen> = new Map();
   readonly keys: Map<string, { readonly revision: number; readonly untilMs: number }> = new Map();
   readonly gone: Map<string, GoneEntry> = new Map();
+  readonly open: OpenTally = new OpenTally();
   readonly #names: Names;
 
   constructor(names: Names) {
@@ -232,6 +234,7 @@ export class RecordIndex {
 
   clear(): void {
     for (const map of [this.jobs, this.files, this.writing, this.keys, this.gone]) map.clear();
+    this.open.clear();
   }
 
   /** Gives the id of the job that changed, if one did. */
@@ -258,7 +261,9 @@ export class RecordIndex {
     else if (record.is === "key") this.keys.set(id, { revision, untilMs: record.untilMs });
     else if (record.is === "file") this.files.set(id, fileEntry(record, revision));
     else if (record.is === "job") this.jobs.set(id, jobEntry(record, revision));
-    return kind === "job" ? id : null;
+    if (kind !== "job") return null;
+    this.open.see(id, record.is === "job" && !hasEnded(record.job) ? record.job : null);
+    return id;
   }
 }
 

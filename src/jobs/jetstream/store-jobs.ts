@@ -72,6 +72,11 @@ export class StoreJobs {
     return found === null ? null : this.#stored(found);
   }
 
+  async requested(owner: string | null, requestKey: string): Promise<StoredJob | null> {
+    const { job } = await this.#madeBefore({ owner, requestKey });
+    return job === null ? null : this.#stored(job);
+  }
+
   async list(query: PageQuery): Promise<readonly StoredJob[]> {
     const { index, records, feed } = this.#options;
     await whenIndexed(records, feed);
@@ -204,7 +209,7 @@ export class StoreJobs {
   }
 
   /** The job of this request key, and the key as it was read: only what was read may be replaced. */
-  async #madeBefore({ owner, requestKey }: NewJob): Promise<{
+  async #madeBefore({ owner, requestKey }: Pick<NewJob, "owner" | "requestKey">): Promise<{
     readonly job: FoundRecord<KeptJob> | null;
     readonly keyRevision: number;
   }> {

@@ -1,6 +1,8 @@
 /** Everything that the store keeps, and the one way in: writes in a transaction, reads beside it. */
 import { dirname } from "node:path";
 import { MillraceError } from "millrace-client/wire";
+import { OpenTally } from "../open-tally.js";
+import { hasEnded } from "../store.js";
 import type { CallReply, Read, Reads, Write, Writes } from "./calls.js";
 import { FileBook } from "./file-book.js";
 import { FileReserve } from "./file-reserve.js";
@@ -22,6 +24,7 @@ export class Books {
   readonly #jobs: JobBook;
   readonly #room: StoreRoom;
   readonly #reserve: FileReserve;
+  readonly #open = new OpenTally();
   /** That are told of, of the transaction that runs. */
   #changed = new Set<string>();
   bytes: number;
@@ -157,6 +160,8 @@ export class Books {
     jobRecord: (id) => this.#jobs.record(id),
     jobs: (query) => this.#jobs.page(query),
     openJobs: () => this.#jobs.open(),
+    openCount: (tenant) => this.#open.of(tenant),
+    requestedJob: (owner, requestKey) => this.#jobs.madeBefore({ owner, requestKey }),
     results: (jobId, chunkIndex) => this.#jobs.results(jobId, chunkIndex),
     nextUndone: (jobId, fromChunk) => this.#jobs.nextUndone(jobId, fromChunk),
     keptTime: () => this.#keptTime(),
@@ -186,6 +191,7 @@ export class Books {
   #see(jobId: string): void {
     const job = this.#jobs.job(jobId);
     this.#room.see(jobId, job, job === null ? null : this.#files.file(job.fileId));
+    this.#open.see(jobId, job === null || hasEnded(job) ? null : job);
   }
 
   /** A file that an open job reads stays; it is looked at again the next time. */

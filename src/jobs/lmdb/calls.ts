@@ -1,4 +1,5 @@
 /** What the store asks of its thread: plain data, both ways. */
+import type { OpenCount } from "../open-tally.js";
 import type {
   Chunk,
   ChunkResults,
@@ -59,6 +60,8 @@ export interface Reads {
   jobRecord(id: string): JobRecord | null;
   jobs(query: PageQuery): readonly StoredJob[];
   openJobs(): readonly StoredJob[];
+  openCount(tenant: string): OpenCount;
+  requestedJob(owner: string | null, requestKey: string): StoredJob | null;
   results(jobId: string, chunkIndex: number): ChunkResults | null;
   nextUndone(jobId: string, fromChunk: number): number;
   keptTime(): number;

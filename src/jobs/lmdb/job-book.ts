@@ -24,7 +24,7 @@ export class JobBook {
   }
 
   /** The job that this request made before; null: none. */
-  madeBefore({ owner, requestKey }: NewJob): StoredJob | null {
+  madeBefore({ owner, requestKey }: Pick<NewJob, "owner" | "requestKey">): StoredJob | null {
     if (requestKey === null) return null;
     const kept = this.#tables.get("requestKeys", requestKeyOf(owner, requestKey))?.head;
     return kept === undefined ? null : this.job((kept as RequestKey).jobId);

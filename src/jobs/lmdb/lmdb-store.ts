@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import type { Log } from "../../log.js";
 import { messageOf } from "../../work/thrown.js";
+import type { OpenCount } from "../open-tally.js";
 import type {
   Chunk,
   ChunkResults,
@@ -123,6 +124,14 @@ class LmdbStore implements JobStore {
 
   async openJobs(): Promise<readonly StoredJob[]> {
     return await this.#read("openJobs");
+  }
+
+  async openCount(tenant: string): Promise<OpenCount> {
+    return await this.#read("openCount", tenant);
+  }
+
+  async requestedJob(owner: string | null, requestKey: string): Promise<StoredJob | null> {
+    return await this.#read("requestedJob", owner, requestKey);
   }
 
   async changeJob(

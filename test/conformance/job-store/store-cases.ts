@@ -111,6 +111,39 @@ export function storeCases(name: string, makePlace: MakePlace): void {
     await assert.rejects(opened.createJob(newJob("job-5", "file-9")), hasCode("file_not_found"));
   });
 
+  given(
+    "open jobs are counted by tenant, and a request's job is found, also behind a crash",
+    async (store, place) => {
+      await keepFile(store, "file-1", 1);
+      const keyed = { requestKey: "key", requestKeyUntilMs: 1_000 };
+      await store.createJob({ ...newJob("job-1", "file-1"), ...keyed, tenant: "a" });
+      await store.createJob({ ...newJob("job-2", "file-1"), ...keyed, tenant: "b" });
+      for (const [id, tenant] of [
+        ["job-3", "a"],
+        ["job-4", "a"],
+        ["job-5", "b"],
+      ] as const) {
+        await store.createJob({ ...newJob(id, "file-1"), tenant });
+      }
+      assert.deepEqual(await store.openCount("a"), { all: 4, ofTenant: 3 });
+      assert.deepEqual(await store.openCount("nobody"), { all: 4, ofTenant: 0 });
+      const ends = { state: "cancelled", endedAtMs: 5, expiresAtMs: 9 } as const;
+      await store.changeJob("job-3", () => ends);
+      await store.changeJob("job-3", () => ({ calledAtMs: 6 }));
+      await store.deleteJob("job-3");
+      await store.deleteJob("job-4");
+      assert.deepEqual(await store.openCount("a"), { all: 2, ofTenant: 1 });
+      assert.equal((await store.requestedJob("a", "key"))?.id, "job-1");
+      assert.equal(await store.requestedJob("b", "key"), null);
+      assert.equal(await store.requestedJob("a", "other"), null);
+      await using next = await place.crashed(store, 256 * MiB);
+      assert.deepEqual(await next.openCount("b"), { all: 2, ofTenant: 1 });
+      assert.equal((await next.requestedJob("a", "key"))?.id, "job-1");
+      await next.deleteJob("job-1");
+      assert.equal(await next.requestedJob("a", "key"), null);
+    },
+  );
+
   given("whoever listens is told of each change of a job, until they leave", async (store) => {
     await using opened = store;
     await keepFile(opened, "file-1", 1);

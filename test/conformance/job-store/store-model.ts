@@ -77,6 +77,8 @@ export class StoreModel {
       outputFileId: null,
       errorFileId: null,
       calledAtMs: null,
+      calling: null,
+      owed: null,
     };
     this.jobs.set(job.id, { stored, results: new Map() });
     if (job.requestKey !== null) {

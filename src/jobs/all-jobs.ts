@@ -1,0 +1,19 @@
+/** Every job that is kept, whoever's, in the order in which they were made: a page at a time. */
+import type { JobStore, StoredJob } from "./store.js";
+
+const pageJobs = 100;
+
+/** @throws MillraceError `job_store_failed` */
+export async function* allJobs(store: Pick<JobStore, "jobs">): AsyncGenerator<StoredJob> {
+  let after: string | undefined;
+  for (;;) {
+    const page = await store.jobs({
+      owner: undefined,
+      limit: pageJobs,
+      ...(after === undefined ? {} : { after }),
+    });
+    yield* page;
+    after = page.at(-1)?.id;
+    if (page.length < pageJobs) return;
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * What was counted for a key and never run is given back, when its job has ended: cancelled, expired, failed. Whoever ends the job, here
+ * or elsewhere, writes down how much that is (`owed`), in the same step; the server that counted gives it back, once.
+ *
+ *   ended, owed: 900 ─► this server counted it ─► owed: null in the store ─► its key has used 900 less
+ *
+ * A server that dies in between has given nothing back: a quota that was granted twice would be worse.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Access, KeyAmount } from "../access/access.js";
+import type { Log } from "../log.js";
+import { allJobs } from "./all-jobs.js";
+import { decodeResults } from "./chunk-results.js";
+import { amountOfChunk, amountOfLine, nothing, sumOf } from "./line-amount.js";
+import { linesInChunk } from "./line-chunks.js";
+import type { JobStore, StoredJob } from "./store.js";
+
+/** Of a job as it ends, with the results that it has by then. Null: nothing. @throws MillraceError `job_store_failed` */
+export async function owedOf(
+  store: Pick<JobStore, "chunk" | "results">,
+  { id, fileId, receipt, lines, chunks, progress }: StoredJob,
+): Promise<KeyAmount | null> {
+  const done = progress.succeeded + progress.failed;
+  if (receipt === null || done >= lines) return null;
+  const { inputs, characters } = receipt;
+  if (progress.chunks === 0) return { inputs, characters };
+  // An input a line: nobody need look at them. Characters limit nothing.
+  if (inputs === lines) {
+    const left = lines - done;
+    return { inputs: left, characters: Math.floor((characters * left) / lines) };
+  }
+  let owed = nothing;
+  for (let index = 0; index < chunks; index += 1) {
+    const chunk = await store.chunk(fileId, index);
+    if (chunk === null) break;
+    const results = await store.results(id, index);
+    if (results === null) owed = sumOf(owed, amountOfChunk(chunk));
+    else if (results.lines < chunk.lines) {
+      const had = new Set(decodeResults(results).map(({ place }) => place));
+      const left = linesInChunk(chunk).filter((_, place) => !had.has(place));
+      owed = left.map(({ text }) => amountOfLine(text)).reduce(sumOf, owed);
+    }
+  }
+  return {
+    inputs: Math.min(owed.inputs, inputs),
+    characters: Math.min(owed.characters, characters),
+  };
+}
+
+type MadeOrNot = Pick<StoredJob, "id" | "owner" | "requestKey">;
+
+export interface KeyReturnsOptions {
+  readonly store: Pick<JobStore, "job" | "requestedJob" | "jobs" | "changeJob">;
+  readonly keys: Pick<Access, "giveBack" | "hasCounted">;
+  readonly log: Log;
+  /** Where the store could not be read or written. Default: five seconds. */
+  readonly retryMs?: number;
+}
+
+export class KeyReturns {
+  readonly #options: KeyReturnsOptions;
+  readonly #stopping = new AbortController();
+  /** Jobs whose store has not answered yet. */
+  readonly #returning = new Map<string, Promise<void>>();
+  #looking: Promise<void> = Promise.resolve();
+
+  constructor(options: KeyReturnsOptions) {
+    this.#options = options;
+  }
+
+  /** Finds what ended while this server was down. */
+  start(): void {
+    this.#looking = this.#often(async () => {
+      for await (const job of allJobs(this.#options.store)) {
+        this.ended(job);
+        if (this.#stopping.signal.aborted) return;
+      }
+    });
+  }
+
+  /** Of one that owes nothing, or that others counted: nothing. */
+  ended({ id, owed, receipt }: StoredJob): void {
+    if (owed === null || receipt === null || !this.#options.keys.hasCounted(receipt)) return;
+    if (this.#returning.has(id) || this.#stopping.signal.aborted) return;
+    const returning = this.#often(() => this.#return(id)).finally(() => this.#returning.delete(id));
+    this.#returning.set(id, returning);
+  }
+
+  /** The store failed as the job was made: whether it is there is asked until it is known, and where it is not, all is given back. */
+  unsure({ id, owner, requestKey }: MadeOrNot, giveBack: () => void): void {
+    const { store } = this.#options;
+    const asking = this.#often(async () => {
+      // Under a key it may be half made: then this makes it.
+      const job =
+        requestKey === null ? await store.job(id) : await store.requestedJob(owner, requestKey);
+      if (job?.id !== id) giveBack();
+    }).finally(() => this.#returning.delete(id));
+    this.#returning.set(id, asking);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await Promise.all([this.#looking, ...this.#returning.values()]);
+  }
+
+  async #return(id: string): Promise<void> {
+    const { store, keys } = this.#options;
+    let owed: KeyAmount | null = null;
+    const job = await store.changeJob(id, (now) => {
+      owed = now.owed;
+      return owed === null ? null : { owed: null };
+    });
+    if (job !== null && job.receipt !== null && owed !== null) keys.giveBack(job.receipt, owed);
+  }
+
+  /** As often as it takes, while the server runs. */
+  async #often(work: () => Promise<void>): Promise<void> {
+    const { log, retryMs = 5_000 } = this.#options;
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      try {
+        return await work();
+      } catch (error) {
+        if (signal.aborted) return;
+        log.error({ err: error }, "jobs: what a key is owed could not be kept; trying again");
+        await sleep(retryMs, undefined, { signal, ref: false }).catch(() => {});
+      }
+    }
+  }
+}
