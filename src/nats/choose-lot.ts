@@ -16,6 +16,8 @@ export interface LotNode extends ChoosableNode {
   readonly lots: number;
   /** It has been seen how fast it does this request's items; before that it gets little. */
   readonly isKnown: boolean;
+  /** As far as it has refused larger ones; else Infinity. */
+  readonly itemsMax: number;
 }
 
 export interface Lot<Node> {
@@ -46,7 +48,7 @@ export function chooseLot<Node extends LotNode>(
   const all = nodes.map((node) => {
     const freeMs = node.waitMs + node.loadMs;
     const rate = rateOf(node);
-    const least = Math.min(items, leastOf(rate));
+    const least = Math.min(items, node.itemsMax, leastOf(rate));
     return { node, freeMs, rate, least, leastEndMs: freeMs + least / rate };
   });
   const levelMs = levelOf(all, items);
@@ -59,7 +61,7 @@ export function chooseLot<Node extends LotNode>(
   const { node, freeMs, rate, least } = first;
   const ms = Math.min((levelMs - freeMs) / 2, node.isKnown ? lotMs.max : lotMs.unknown);
   const wanted = Math.min(lotItemsMax, Math.max(least, Math.floor(ms * rate)));
-  return { node, items: Math.min(items, wanted) };
+  return { node, items: Math.min(items, node.itemsMax, wanted) };
 }
 
 interface Free {

@@ -279,7 +279,7 @@ if (isLong) {
 
   test("the nodes benchmark runs to its end at tiny size", { skip: skipWithoutNats }, async () => {
     const size = ["--lines", "200", "--rate", "20", "--rounds", "1", "--measure", "0.4"];
-    const parts = ["--parts", "bulk,jobs,realtime,hop,model", "--factor", "0.2"];
+    const parts = ["--parts", "bulk,large,jobs,realtime,hop,model", "--factor", "0.2"];
     const out = await bench("nodes", "--network", "proxies", ...size, ...parts);
     const printed = figuresIn(out);
     assert.deepEqual(

@@ -7,62 +7,14 @@ import type { SubmitOutcome, SubmitSummary } from "#src/submit/submit.js";
 import { magic } from "../support/fake-tokens.js";
 import { FakeLocal, textOrCode } from "../support/local.js";
 import { longTest } from "../support/long.js";
-import {
-  FakeNode,
-  type FakeNodeOptions,
-  NatsEdge,
-  type NatsEdgeOptions,
-  Wire,
-} from "../support/nats-node.js";
+import { FakeNode, NatsEdge, type NatsEdgeOptions, Wire } from "../support/nats-node.js";
 import { NatsServer, skipWithoutNats } from "../support/nats-server.js";
 import { numbersTask } from "../support/numbers-task.js";
 import { FakeModel } from "../support/pool.js";
+import { WiredNode } from "../support/wired-node.js";
 
 const options = { timeout: 60_000, skip: skipWithoutNats };
 const { task } = numbersTask();
-
-interface WiredOptions {
-  readonly local?: Partial<LocalSubmitOptions>;
-  readonly limits?: FakeNodeOptions["limits"];
-}
-
-/** A node of this name with workers of its own, behind a wire of its own. */
-class WiredNode implements AsyncDisposable {
-  readonly model = new FakeModel();
-  readonly wire: Wire;
-  readonly fake: FakeLocal;
-  node: FakeNode;
-
-  static async start(
-    server: NatsServer,
-    name: string,
-    { local = {}, limits = {} }: WiredOptions = {},
-  ): Promise<WiredNode> {
-    const wire = await Wire.to(server.port);
-    const own = new WiredNode(wire, local);
-    await own.fake.events.next("loaded");
-    const parts = { url: wire.url, name, task: task.name, model: "fake", limits };
-    own.node = await FakeNode.start({ ...parts, submit: own.fake.local });
-    return own;
-  }
-
-  private constructor(wire: Wire, local: Partial<LocalSubmitOptions>) {
-    this.wire = wire;
-    this.fake = new FakeLocal({ model: this.model, count: 1, local });
-    this.node = null as unknown as FakeNode;
-  }
-
-  get seen(): FakeNode["seen"] {
-    return this.node.seen;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.node[Symbol.asyncDispose]();
-    await this.wire[Symbol.asyncDispose]();
-    await this.fake[Symbol.asyncDispose]();
-    this.model[Symbol.dispose]();
-  }
-}
 
 interface Deployment extends AsyncDisposable {
   readonly server: NatsServer;

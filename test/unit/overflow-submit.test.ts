@@ -7,13 +7,7 @@ import { EchoSubmit } from "../support/echo-submit.js";
 const up = { state: "ready", items: { inFlight: 0, done: 0, failed: 0 }, doing: null };
 
 /** `queued`: items before it here; `waitMs`: what the other node says. */
-function overflow({
-  queued = 0,
-  waitMs = 0,
-  hasOther = true,
-  model = "m",
-  isLarge = false,
-} = {}) {
+function overflow({ queued = 0, waitMs = 0, hasOther = true, model = "m", isLarge = false } = {}) {
   const local = new EchoSubmit();
   const others = Object.assign(new EchoSubmit(), { isLarge: () => isLarge });
   const queue = { model: "m", class: "realtime", items: queued };

@@ -149,9 +149,9 @@ export class LargeRequest extends RemoteRequest {
     return this.#able().flatMap((node) => {
       const state = this.#stateOf(node);
       if (state.rests(nowMs)) return [];
-      const { lots, itemMs } = state;
+      const { lots, itemMs, itemsMax } = state;
       const seen = itemMs === null ? {} : { itemMs, pipelines: 1 };
-      return [{ ...node, ...seen, lots, isKnown: itemMs !== null }];
+      return [{ ...node, ...seen, lots, itemsMax, isKnown: itemMs !== null }];
     });
   }
 
@@ -264,6 +264,11 @@ export class LargeRequest extends RemoteRequest {
       return this.#lost({ places, losses: lot.losses + 1 });
     }
     const { error } = end;
+    if (isTooLarge(error) && told === 0 && lot.places.length > 1) {
+      // Its queue is smaller than what was thought to be a little of its time.
+      state.itemsMax = Math.floor(lot.places.length / 2);
+      return this.#rest.giveBack({ places, losses: lot.losses });
+    }
     if (!isElsewhere(error)) throw error;
     const restMs = error.retryAfterMs ?? restMsMin;
     state.rest(Math.min(restMsMax, Math.max(restMsMin, restMs)), nowMs);
@@ -290,4 +295,9 @@ export class LargeRequest extends RemoteRequest {
     this.parts.directory.answered(node.instance, places.length - told);
     if (ask?.hasEnded === false) ask.leave();
   }
+}
+
+/** For good, as it is. */
+function isTooLarge({ code }: MillraceError): boolean {
+  return code === "too_many_items" || code === "body_too_large";
 }

@@ -7,6 +7,7 @@ const keptPart = 0.5;
 
 export class LotNodeState {
   lots = 0;
+  itemsMax: number = Infinity;
   #restsUntilMs = 0;
   #itemMs: number | null = null;
   #sinceMs = 0;
