@@ -225,6 +225,7 @@ const jobsLines: readonly string[] = [
 
 const nodesLines: readonly string[] = [
   "bulk requests: efficiency of three nodes #",
+  "one large request: efficiency of three nodes #",
   "a job: efficiency of three nodes #",
   "realtime, 20 requests/s for each node: p99 of three / p99 of one #",
   "realtime, p50: added by the hop # ms",

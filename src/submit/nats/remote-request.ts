@@ -80,11 +80,19 @@ export abstract class RemoteRequest {
     return candidatesFor({ task: request.task, model, workClass }, directory, link.instance);
   }
 
-  protected ask(node: NodeCandidate, onOutcome: (outcome: OutcomeMessage) => void): RemoteAsk {
+  /** What has an outcome was accepted. */
+  protected ask(
+    { instance: node }: NodeCandidate,
+    onOutcome: (outcome: OutcomeMessage) => void,
+  ): RemoteAsk {
     const { asks } = this.parts;
     const onAccepted = (): void => this.accepted();
+    const onFirst = (outcome: OutcomeMessage): void => {
+      this.accepted();
+      onOutcome(outcome);
+    };
     return asks.add(
-      (number) => new RemoteAsk({ asks, node: node.instance, number, onAccepted, onOutcome }),
+      (number) => new RemoteAsk({ asks, node, number, onAccepted, onOutcome: onFirst }),
     );
   }
 
