@@ -280,6 +280,31 @@ test("an edge holds no more than its own queue takes", options, async () => {
   nothingHeld(all);
 });
 
+test(
+  "two hundred callers at an edge whose nodes stand still: as many as it has room for wait, the others are told when",
+  options,
+  async () => {
+    await using all = await deploy({ queuedItemsMax: 100 });
+    const asked = Array.from({ length: 200 }, () => ask(all, [`${magic.hold}.`]));
+    const told = asked.map((each) =>
+      each.then(
+        ({ outcomes }) => outcomes.map(textOrCode).join(),
+        (error: unknown) => {
+          assert(error instanceof MillraceError && (error.retryAfterMs ?? 0) > 0, String(error));
+          return error.code;
+        },
+      ),
+    );
+    const refused = await Promise.all(told.slice(100));
+    assert.deepEqual(new Set(refused), new Set(["queue_full"]));
+    assert.equal(all.edge.submit.held.items, 100);
+    for (const { model } of [all.first, all.second]) model.write("release");
+    assert.deepEqual(new Set(await Promise.all(told.slice(0, 100))), new Set([String(magic.hold)]));
+    assert.deepEqual((await ask(all, numbers(2))).outcomes.map(textOrCode), ["1", "2"]);
+    nothingHeld(all);
+  },
+);
+
 longTest(
   "a node has no more requests of others than connections, and drops those of an edge that is gone",
   options,
