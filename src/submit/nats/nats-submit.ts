@@ -18,26 +18,23 @@ import type { NatsLink } from "../../nats/connection.js";
 import type { Directory } from "../../nats/directory.js";
 import { cuttableInputs } from "../../tasks/cut-fields.js";
 import type { Task, TaskRequest } from "../../tasks/task.js";
+import { systemClock } from "../../work/clock.js";
 import { Fields } from "../../work/fields.js";
 import type { TaskForm } from "../../work/task-form.js";
 import { within } from "../../work/within.js";
+import { Admission, type AdmissionLimits, type Ticket } from "../admission.js";
 import type { Submit, SubmitEvents, SubmitRequest, SubmitSummary } from "../submit.js";
 import { candidatesFor, modelFor, natsAway } from "./known-models.js";
 import { LargeRequest } from "./large-request.js";
 import { RemoteAsks } from "./remote-asks.js";
 import { cancelled, type Here, type NodeObserver, type RemoteRequest } from "./remote-request.js";
-import { Room } from "./room.js";
 import { WholeRequest } from "./whole-request.js";
 
 export interface NatsSubmitOptions {
   readonly link: NatsLink;
   readonly directory: Directory;
   readonly tasks: ReadonlyMap<string, Task>;
-  readonly limits: {
-    readonly queuedItemsMax: number;
-    readonly queuedBytesMax: number;
-    readonly requestInputsMax: number;
-  };
+  readonly limits: AdmissionLimits & { readonly requestInputsMax: number };
   readonly bulkThreshold: number;
   /** How often an item goes to a node in all, where nodes are lost under it. */
   readonly attemptsMax: number;
@@ -51,7 +48,8 @@ export interface NatsSubmitOptions {
 export class NatsSubmit implements Submit, Disposable {
   readonly #options: NatsSubmitOptions;
   readonly #asks: RemoteAsks;
-  readonly #room: Room;
+  /** What is held here while nodes work on it. */
+  readonly #admission: Admission;
   readonly #requests = { accepted: 0, refused: 0, finished: 0, cancelled: 0 };
   readonly #items = { accepted: 0, done: 0, failed: 0, cancelled: 0, retried: 0 };
   #active = 0;
@@ -74,7 +72,7 @@ export class NatsSubmit implements Submit, Disposable {
   constructor(options: NatsSubmitOptions) {
     this.#options = options;
     this.#asks = new RemoteAsks(options);
-    this.#room = new Room(options.limits);
+    this.#admission = new Admission(options.limits, systemClock);
   }
 
   get tasks(): ReadonlyMap<string, TaskForm> {
@@ -86,7 +84,7 @@ export class NatsSubmit implements Submit, Disposable {
   }
 
   get held(): { readonly items: number; readonly bytes: number } {
-    return this.#room.held;
+    return this.#admission.held;
   }
 
   /** From now on every request is refused with `draining`; those that were accepted go on. */
@@ -136,7 +134,7 @@ export class NatsSubmit implements Submit, Disposable {
         this.#items.accepted += entered.inputs.length;
       }
       this.#active -= 1;
-      entered.release();
+      entered.ticket.release();
       if (this.#active === 0) this.#onIdle?.();
     }
   }
@@ -217,8 +215,12 @@ export class NatsSubmit implements Submit, Disposable {
     const { inputs, bytes } = task.read(request.fields, limits);
     if (this.#closed !== null) throw this.#closed;
     onInputs?.(inputs);
-    const release = this.#room.take(inputs.length, Math.max(request.payloadBytes, bytes));
-    return { task, model, inputs, release };
+    const held = { items: inputs.length, bytes: Math.max(request.payloadBytes, bytes) };
+    const ticket = this.#admission.admit(held);
+    // What items they become is counted by the nodes.
+    ticket.take(inputs.length, 0);
+    ticket.prepared();
+    return { task, model, inputs, ticket };
   }
 }
 
@@ -231,5 +233,5 @@ interface Entered {
   readonly task: Task;
   readonly model: string;
   readonly inputs: TaskRequest["inputs"];
-  readonly release: () => void;
+  readonly ticket: Ticket;
 }
