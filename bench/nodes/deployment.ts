@@ -46,6 +46,7 @@ export class Deployment implements AsyncDisposable {
         "nats-prefix": spec.prefix,
         node: `${spec.prefix}-edge`,
         port: 0,
+        "request-inputs-max": 100_000,
         "cache-dir": join(parent, "cache"),
       },
     });

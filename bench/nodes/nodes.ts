@@ -19,7 +19,7 @@ import type { NodesSettings } from "./settings.js";
 import { benchNodesStorm } from "./storm.js";
 
 const usage = `npm run bench -- nodes [flags]
-  --parts LIST     of bulk, jobs, realtime, hop, model, storm (default: all)
+  --parts LIST     of bulk, large, jobs, realtime, hop, model, storm (default: all)
   --network NAME   namespaces, or proxies between nodes and NATS (default: namespaces where this machine has them)
   --lines N        sentences of a bulk measurement, for each node (default: 5000)
   --rate N         realtime requests a second, for each node (default: 60)
@@ -35,7 +35,7 @@ const usage = `npm run bench -- nodes [flags]
   --json FILE      the figures as JSON`;
 
 const flags = {
-  parts: { type: "string", default: "bulk,jobs,realtime,hop,model,storm" },
+  parts: { type: "string", default: "bulk,large,jobs,realtime,hop,model,storm" },
   network: { type: "string" },
   lines: { type: "string", default: "5000" },
   rate: { type: "string", default: "60" },
@@ -91,13 +91,13 @@ export async function run(args: readonly string[]): Promise<void> {
       factor: Number(values.factor),
     };
     const parts = new Set(values.parts.split(","));
-    const [bulk, jobs, realtime] = ["bulk", "jobs", "realtime"].map((part) => parts.has(part));
-    if (bulk || jobs || realtime)
-      await benchScaling(settings, {
-        bulk: bulk === true,
-        jobs: jobs === true,
-        realtime: realtime === true,
-      });
+    const scaling = {
+      bulk: parts.has("bulk"),
+      large: parts.has("large"),
+      jobs: parts.has("jobs"),
+      realtime: parts.has("realtime"),
+    };
+    if (Object.values(scaling).some(Boolean)) await benchScaling(settings, scaling);
     if (parts.has("hop")) await benchHop(settings);
     if (parts.has("model")) await benchRealModel(settings);
     if (parts.has("storm")) {

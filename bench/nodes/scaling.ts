@@ -1,8 +1,8 @@
-/** One node against three on the same NATS, in turns: bulk requests, jobs, and realtime at equal load for each node. */
+/** One node against three on the same NATS, in turns: bulk requests, one large one, jobs, and realtime at equal load for each node. */
 import { atLeast, ratios, under } from "../clients/report.js";
 import { JobApi } from "../jobs/job-api.js";
 import { jobLines, madeLines } from "../jobs/made-lines.js";
-import { askBulk, openLoop } from "./callers.js";
+import { askAtOnce, askBulk, openLoop } from "./callers.js";
 import { Deployment } from "./deployment.js";
 import type { NodesSettings } from "./settings.js";
 
@@ -10,6 +10,7 @@ const many = 3;
 
 export interface ScalingParts {
   readonly bulk: boolean;
+  readonly large: boolean;
   readonly jobs: boolean;
   readonly realtime: boolean;
 }
@@ -22,6 +23,9 @@ export async function benchScaling(settings: NodesSettings, parts: ScalingParts)
     workers: "timed",
   });
   if (parts.bulk) await scale(settings, { one, three, what: "bulk requests", drive: bulkRequests });
+  if (parts.large) {
+    await scale(settings, { one, three, what: "one large request", drive: largeRequest });
+  }
   if (parts.jobs) await scale(settings, { one, three, what: "a job", drive: throughJob });
   if (parts.realtime) await realtime(settings, one, three);
 }
@@ -69,6 +73,8 @@ async function scale(
 
 const bulkRequests: Drive = async ({ url, nodes }, texts) =>
   await askBulk(url, texts, nodes.length);
+
+const largeRequest: Drive = async ({ url }, texts) => await askAtOnce(url, texts);
 
 const throughJob: Drive = async ({ url }, texts) => {
   using api = new JobApi(url);

@@ -9,7 +9,8 @@
 import { MillraceError } from "millrace-client/wire";
 import type { NatsLink } from "../nats/connection.js";
 import { Directory } from "../nats/directory.js";
-import { type Here, NatsSubmit } from "../submit/nats/nats-submit.js";
+import { NatsSubmit } from "../submit/nats/nats-submit.js";
+import type { Here } from "../submit/nats/remote-request.js";
 import type { Submit } from "../submit/submit.js";
 import { tasks } from "../tasks/table.js";
 import type { ModelRepository } from "../work/model-repository.js";
@@ -59,11 +60,11 @@ class Membership {
       attemptsMax: options.attemptsMax,
       ...here,
       observer: {
-        ended: (node, workClass, code) => {
+        ended: (workClass, code) => {
           if (code === null) metrics.itemsDone(workClass, 1);
           else metrics.itemsFailed(workClass, code, 1);
-          metrics.nodeAnswered(node);
         },
+        answered: (node) => metrics.nodeAnswered(node),
         lost: (node, inputs) => {
           metrics.nodeLost(node);
           for (let at = 0; at < inputs; at += 1) metrics.itemRetried();

@@ -53,7 +53,9 @@ export class OverflowSubmit implements Submit {
       if (!hasInputs) events.onInputs?.(inputs);
       hasInputs = true;
     };
-    const first = this.#isSoonerElsewhere(request) ? others : local;
+    // A large request goes to all nodes, this one among them.
+    const isShared = this.#hasOthers(request) && others.isLarge(request);
+    const first = isShared || this.#isSoonerElsewhere(request) ? others : local;
     const second = first === local ? others : local;
     const onAccepted = (): void => {
       isTaken = true;

@@ -62,6 +62,12 @@ const nodesMax = 10_000;
 /** What was served before: its nodes are away, which is another thing than a name that is wrong. */
 const rememberedMax = 1_000;
 
+export interface SentItems {
+  readonly items: number;
+  readonly itemMs: number;
+  readonly pipelines: number;
+}
+
 export interface DirectoryParts {
   readonly link: NatsLink;
   /** Those of another one are not used: they are somebody's mistake. */
@@ -108,15 +114,12 @@ export class Directory implements Disposable {
     this.#parts.onChange?.();
   }
 
-  /** So many items went there, each of which takes so much of a pipeline. */
-  sent(
-    instance: string,
-    { items, itemMs }: { readonly items: number; readonly itemMs: number },
-  ): void {
+  /** So many items went there, each of which takes so much of one of so many pipelines. */
+  sent(instance: string, { items, itemMs, pipelines }: SentItems): void {
     const node = this.#nodes.get(instance);
     if (node === undefined) return;
     node.sentItems += items;
-    node.sent((items * itemMs) / Math.max(1, node.entry.pipelines), this.#edges());
+    node.sent((items * itemMs) / Math.max(1, pipelines), this.#edges());
   }
 
   /** Of those that were sent. */

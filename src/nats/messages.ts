@@ -3,7 +3,7 @@
  *
  *   edge                                   node
  *     │ ───────────── ask ──────────────────►│   the request as it came in, its inputs not yet read there
- *     │ ◄────────── accepted ────────────────│   nothing at the node's door refused it
+ *     │ ◄────────── accepted ────────────────│   nothing at the node's door refused it; not where outcomes say so at once
  *     │ ◄────────── outcomes ────────────────│   as they come, several together
  *     │ ◄──────── done │ failed ─────────────│   the summary; or why the whole of it is not done
  *     │ ───────────── leave ────────────────►│   nobody waits for it any more (parts.ts)

@@ -28,6 +28,11 @@ export interface Task<Input = unknown> extends TaskForm {
   /** As in the route and in a model's manifest. */
   readonly name: string;
   /**
+   * Fields of which each is a list with an entry for each input, in their order: a request of many may go to several nodes, some inputs
+   * to each (cut-fields.ts). Left out: a request is not cut.
+   */
+  readonly inputFields?: readonly string[];
+  /**
    * @throws MillraceError `bad_request`, `bad_encoding`, `input_empty`, `too_many_items`, each with the field as `param`.
    * Unknown fields are refused by the one who knows all of them: the caller of this.
    */

@@ -225,6 +225,7 @@ const jobsLines: readonly string[] = [
 
 const nodesLines: readonly string[] = [
   "bulk requests: efficiency of three nodes #",
+  "one large request: efficiency of three nodes #",
   "a job: efficiency of three nodes #",
   "realtime, 20 requests/s for each node: p99 of three / p99 of one #",
   "realtime, p50: added by the hop # ms",
@@ -280,7 +281,7 @@ if (isLong) {
 
   test("the nodes benchmark runs to its end at tiny size", { skip: skipWithoutNats }, async () => {
     const size = ["--lines", "200", "--rate", "20", "--rounds", "1", "--measure", "0.4"];
-    const parts = ["--parts", "bulk,jobs,realtime,hop,model", "--factor", "0.2"];
+    const parts = ["--parts", "bulk,large,jobs,realtime,hop,model", "--factor", "0.2"];
     const out = await bench("nodes", "--network", "proxies", ...size, ...parts);
     const printed = figuresIn(out);
     assert.deepEqual(

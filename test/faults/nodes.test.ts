@@ -7,62 +7,14 @@ import type { SubmitOutcome, SubmitSummary } from "#src/submit/submit.js";
 import { magic } from "../support/fake-tokens.js";
 import { FakeLocal, textOrCode } from "../support/local.js";
 import { longTest } from "../support/long.js";
-import {
-  FakeNode,
-  type FakeNodeOptions,
-  NatsEdge,
-  type NatsEdgeOptions,
-  Wire,
-} from "../support/nats-node.js";
+import { FakeNode, NatsEdge, type NatsEdgeOptions, Wire } from "../support/nats-node.js";
 import { NatsServer, skipWithoutNats } from "../support/nats-server.js";
 import { numbersTask } from "../support/numbers-task.js";
 import { FakeModel } from "../support/pool.js";
+import { WiredNode } from "../support/wired-node.js";
 
 const options = { timeout: 60_000, skip: skipWithoutNats };
 const { task } = numbersTask();
-
-interface WiredOptions {
-  readonly local?: Partial<LocalSubmitOptions>;
-  readonly limits?: FakeNodeOptions["limits"];
-}
-
-/** A node of this name with workers of its own, behind a wire of its own. */
-class WiredNode implements AsyncDisposable {
-  readonly model = new FakeModel();
-  readonly wire: Wire;
-  readonly fake: FakeLocal;
-  node: FakeNode;
-
-  static async start(
-    server: NatsServer,
-    name: string,
-    { local = {}, limits = {} }: WiredOptions = {},
-  ): Promise<WiredNode> {
-    const wire = await Wire.to(server.port);
-    const own = new WiredNode(wire, local);
-    await own.fake.events.next("loaded");
-    const parts = { url: wire.url, name, task: task.name, model: "fake", limits };
-    own.node = await FakeNode.start({ ...parts, submit: own.fake.local });
-    return own;
-  }
-
-  private constructor(wire: Wire, local: Partial<LocalSubmitOptions>) {
-    this.wire = wire;
-    this.fake = new FakeLocal({ model: this.model, count: 1, local });
-    this.node = null as unknown as FakeNode;
-  }
-
-  get seen(): FakeNode["seen"] {
-    return this.node.seen;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.node[Symbol.asyncDispose]();
-    await this.wire[Symbol.asyncDispose]();
-    await this.fake[Symbol.asyncDispose]();
-    this.model[Symbol.dispose]();
-  }
-}
 
 interface Deployment extends AsyncDisposable {
   readonly server: NatsServer;
@@ -327,6 +279,31 @@ test("an edge holds no more than its own queue takes", options, async () => {
   await holding;
   nothingHeld(all);
 });
+
+test(
+  "two hundred callers at an edge whose nodes stand still: as many as it has room for wait, the others are told when",
+  options,
+  async () => {
+    await using all = await deploy({ queuedItemsMax: 90 });
+    const asked = Array.from({ length: 200 }, () => ask(all, [`${magic.hold}.`]));
+    const told = asked.map((each) =>
+      each.then(
+        ({ outcomes }) => outcomes.map(textOrCode).join(),
+        (error: unknown) => {
+          assert(error instanceof MillraceError && (error.retryAfterMs ?? 0) > 0, String(error));
+          return error.code;
+        },
+      ),
+    );
+    const refused = await Promise.all(told.slice(90));
+    assert.deepEqual(new Set(refused), new Set(["queue_full"]));
+    assert.equal(all.edge.submit.held.items, 90);
+    for (const { model } of [all.first, all.second]) model.write("release");
+    assert.deepEqual(new Set(await Promise.all(told.slice(0, 90))), new Set([String(magic.hold)]));
+    assert.deepEqual((await ask(all, numbers(2))).outcomes.map(textOrCode), ["1", "2"]);
+    nothingHeld(all);
+  },
+);
 
 longTest(
   "a node has no more requests of others than connections, and drops those of an edge that is gone",

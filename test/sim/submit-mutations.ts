@@ -204,7 +204,7 @@ export const dispatcher: readonly SourceMutation[] = [
 export const admission: readonly SourceMutation[] = [
   {
     name: "refuses the last place",
-    file: "submit/local/admission.js",
+    file: "submit/admission.js",
     find: "const itemsOver = this.#items + more.items -",
     replace: "const itemsOver = 1 + this.#items + more.items -",
     rule: "who is refused is refused for a reason",
@@ -212,14 +212,14 @@ export const admission: readonly SourceMutation[] = [
   },
   {
     name: "keeps no place for small requests",
-    file: "submit/local/admission.js",
+    file: "submit/admission.js",
     find: "const share = isSmall ? smallShare : 0;",
     replace: "const share = 0;",
     rule: "who is refused is refused for a reason",
   },
   {
     name: "does not count bytes",
-    file: "submit/local/admission.js",
+    file: "submit/admission.js",
     find: "if (!wantsItems && !wantsBytes)",
     replace: "if (!wantsItems)",
     rule: "who is refused is refused for a reason",
@@ -227,7 +227,7 @@ export const admission: readonly SourceMutation[] = [
   },
   {
     name: "asks to come again with what never fits",
-    file: "submit/local/admission.js",
+    file: "submit/admission.js",
     find: "if (own.items > queuedItemsMax) {",
     replace: "if (false) {",
     rule: "who is refused is refused for a reason",
@@ -235,7 +235,7 @@ export const admission: readonly SourceMutation[] = [
   },
   {
     name: "keeps places for inputs without work",
-    file: "submit/local/admission.js",
+    file: "submit/admission.js",
     find: "this.#actions.shrink({ items: this.#items - this.#pieces, bytes: 0 });",
     replace: "",
     rule: "the queue counts what it holds",

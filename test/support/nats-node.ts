@@ -59,6 +59,11 @@ export class FakeNode implements AsyncDisposable {
     return node;
   }
 
+  /** Of a server that is more than a node, over its own connection. */
+  static on(link: NatsLink, options: FakeNodeOptions): FakeNode {
+    return new FakeNode(options, link);
+  }
+
   private constructor(
     { name, submit, task, model, limits: own = {}, more = 0 }: FakeNodeOptions,
     link: NatsLink,
@@ -157,6 +162,8 @@ export interface NatsEdgeOptions {
   readonly attemptsMax?: number;
   readonly queuedItemsMax?: number;
   readonly here?: NatsSubmitOptions["here"];
+  /** Its own pipelines, which others hear of. */
+  readonly own?: Pick<FakeNodeOptions, "submit" | "name">;
 }
 
 /** A server without pipelines, or with those that `here` says. */
@@ -165,10 +172,15 @@ export class NatsEdge implements AsyncDisposable {
   readonly directory: Directory;
   readonly submit: NatsSubmit;
   readonly #waiting: (() => void)[] = [];
+  #own: FakeNode | null = null;
 
   static async start(options: NatsEdgeOptions): Promise<NatsEdge> {
-    const edge = new NatsEdge(options, await linkTo(options.url, "edge"));
+    const { url, task, own } = options;
+    const edge = new NatsEdge(options, await linkTo(url, "edge"));
     await edge.link.whenConnected();
+    if (own !== undefined) {
+      edge.#own = FakeNode.on(edge.link, { ...own, url, task: task.name, model: "fake" });
+    }
     return edge;
   }
 
@@ -208,6 +220,7 @@ export class NatsEdge implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#own?.[Symbol.asyncDispose]();
     this.submit[Symbol.dispose]();
     this.directory[Symbol.dispose]();
     await this.link.close();

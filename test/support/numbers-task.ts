@@ -27,6 +27,7 @@ export function numbersTask(): { readonly task: Task; readonly model: TaskModel 
   };
   const task: Task = {
     name: "numbers",
+    inputFields: ["texts"],
     fields: ["texts", "beams", "nBest", "maxLength", "lengthPenalty"],
     read: ({ texts, ...settings }) => ({
       inputs: texts as readonly string[],

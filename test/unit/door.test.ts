@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MillraceError } from "millrace-client/wire";
-import { Admission } from "#src/submit/local/admission.js";
+import { Admission } from "#src/submit/admission.js";
 import { Door } from "#src/submit/local/door.js";
 import type { SubmitRequest } from "#src/submit/submit.js";
 import { systemClock } from "#src/work/clock.js";

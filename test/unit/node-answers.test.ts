@@ -37,3 +37,17 @@ test("phases of several nodes follow one another, and each is named with what it
   assert.deepEqual(summary.timings, { prepareMs: 2, queueMs: 4, computeMs: 6, totalMs: 70 });
   assert.equal(summary.class, "bulk", "as the first said");
 });
+
+test("parts that nodes did beside one another have the phases of the whole", () => {
+  const answers = new Answers({ inputs: 3, onOutcome: () => {} });
+  const of = { task: "t", model: "m", class: "bulk" } as const;
+  const part = { ...of, inputs: 1, pipelines: { p: 1 } };
+  const first = { prepareMs: 5, queueMs: 10, computeMs: 80, totalMs: 95 };
+  answers.addBeside("n1", { ...part, timings: first }, 0);
+  answers.addBeside("n2", { ...part, timings: { ...first, prepareMs: 8, totalMs: 98 } }, 2);
+  answers.addBeside("n1", { ...part, timings: first }, 50);
+  const { timings, pipelines } = answers.summary(of, 150);
+  // From 15 ms, when the first was with a pipeline, until 145; the last waited until 60.
+  assert.deepEqual(timings, { prepareMs: 8, queueMs: 60, computeMs: 130, totalMs: 150 });
+  assert.deepEqual(pipelines, { "n1/p": 2, "n2/p": 1 });
+});

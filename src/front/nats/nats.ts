@@ -37,7 +37,7 @@ class NodeFront implements NatsFront {
     const { asker } = request;
     const { only, remainingMs, ...ask } = readAsk(request.head, request.tail);
     const deadlineAtMs = remainingMs === null ? null : asker.arrivedAtMs + remainingMs;
-    const telling = new Telling(request);
+    using telling = new Telling(request);
     const { submit, metrics } = this.#parts;
     const wanted = only === null ? {} : { only };
     const asked = { ...ask, ...wanted, deadlineAtMs, caller: asker.caller };
@@ -64,38 +64,52 @@ class NodeFront implements NatsFront {
 const outcomesMax = 256;
 const outcomeBytesMax = 256 * 1024;
 
-/** Outcomes that come in one turn of the event loop travel together. */
-class Telling {
+/** By then whoever asks hears that it was taken; what is done sooner says so by its outcome, and costs no message for it. */
+const acceptedMs = 20;
+
+/** What is said in one turn of the event loop travels together: the last outcome, and that all is done, are one write to NATS. */
+class Telling implements Disposable {
   readonly #request: NatsRequest;
   #outcomes: OutcomeMessage[] = [];
   #bytes = 0;
-  #isPlanned = false;
+  #planned: NodeJS.Immediate | null = null;
+  #accepting: NodeJS.Timeout | null = null;
 
   constructor(request: NatsRequest) {
     this.#request = request;
   }
 
   accepted(): void {
-    this.#request.say(encodeAccepted().head);
+    this.#accepting = setTimeout(() => this.#request.say(encodeAccepted().head), acceptedMs);
   }
 
   outcome({ index, outcome }: SubmitOutcome): void {
     this.#outcomes.push({ index, ...outcome });
     this.#bytes += "value" in outcome ? tensorBytesOf(outcome.value) : 0;
     if (this.#outcomes.length >= outcomesMax || this.#bytes >= outcomeBytesMax) this.flush();
-    else if (!this.#isPlanned) {
-      this.#isPlanned = true;
-      queueMicrotask(() => this.flush());
-    }
+    else this.#planned ??= setImmediate(() => this.flush());
   }
 
   flush(): void {
-    this.#isPlanned = false;
+    if (this.#planned !== null) clearImmediate(this.#planned);
+    this.#planned = null;
     if (this.#outcomes.length === 0) return;
+    this.#heard();
     const { head, tail } = encodeOutcomes(this.#outcomes);
     this.#outcomes = [];
     this.#bytes = 0;
     this.#request.say(head, tail);
+  }
+
+  /** Also where the request fails behind them. */
+  [Symbol.dispose](): void {
+    this.flush();
+    this.#heard();
+  }
+
+  #heard(): void {
+    if (this.#accepting !== null) clearTimeout(this.#accepting);
+    this.#accepting = null;
   }
 }
 

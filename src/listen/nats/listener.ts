@@ -17,8 +17,8 @@ import { readPart } from "../../nats/parts.js";
 import { readBack, type Subjects, subjectsOf } from "../../nats/subjects.js";
 import type { Options } from "../../options/options.js";
 import type { Asker } from "../../work/asker.js";
-import { within } from "../../work/within.js";
 import { BodyBudget } from "../body-budget.js";
+import { ListenerEnd } from "../listener-end.js";
 import { ReplyBudget } from "../reply-budget.js";
 import type { RunningListener } from "../running-listener.js";
 import { toldError } from "../told-error.js";
@@ -37,9 +37,6 @@ export type NatsLimits = Pick<
   Options,
   "bodyBytesMax" | "imageBodyBytesMax" | "bodiesBytesMax" | "repliesBytesMax" | "connectionsMax"
 >;
-
-/** For what a close cuts off. */
-const cutOffMs = 1_000;
 
 /** JSON that is written again may be longer than it was; pictures go as they are. */
 function messageBytesMaxOf({ bodyBytesMax, imageBodyBytesMax }: NatsLimits): number {
@@ -63,10 +60,10 @@ class Listener implements RunningListener {
   /** What it is subscribed on. */
   #connection: unknown = null;
   #unsubscribe: () => void = () => {};
-  #isDraining = false;
-  #onIdle: (() => void) | null = null;
-  #draining: Promise<void> | null = null;
-  #closing: Promise<void> | null = null;
+  readonly #end: ListenerEnd = new ListenerEnd({
+    isIdle: () => this.#open.size === 0,
+    cutOff: () => this.#cutOff(),
+  });
 
   constructor(parts: NatsListenerParts) {
     const { link, limits } = parts;
@@ -81,30 +78,18 @@ class Listener implements RunningListener {
   }
 
   drained(): Promise<void> {
-    this.#isDraining = true;
-    this.#draining ??= this.#whenIdle();
-    return this.#draining;
+    return this.#end.drained();
   }
 
-  async close(): Promise<void> {
-    this.#closing ??= this.#close();
-    await this.#closing;
+  close(): Promise<void> {
+    return this.#end.close();
   }
 
-  /** Whoever is cut off is told so, for a moment. */
-  async #close(): Promise<void> {
-    await within(cutOffMs, this.drained());
+  #cutOff(): void {
     clearInterval(this.#timer);
     this.#unlisten();
     this.#unsubscribe();
     for (const ask of this.#open.values()) ask.leave();
-  }
-
-  async #whenIdle(): Promise<void> {
-    if (this.#open.size === 0) return;
-    await new Promise<void>((resolve) => {
-      this.#onIdle = resolve;
-    });
   }
 
   #connected(): void {
@@ -171,7 +156,7 @@ class Listener implements RunningListener {
   }
 
   #refusal(): MillraceError | null {
-    if (this.#isDraining) return new MillraceError("draining", "the node is stopping");
+    if (this.#end.isDraining) return new MillraceError("draining", "the node is stopping");
     const { connectionsMax } = this.#parts.limits;
     if (this.#open.size <= connectionsMax) return null;
     const message = `the node has ${connectionsMax} requests of others open (--connections-max)`;
@@ -180,7 +165,7 @@ class Listener implements RunningListener {
 
   async #refuse(ask: OpenAsk, error: MillraceError): Promise<void> {
     this.#failed(ask, error);
-    await this.#end(ask);
+    await this.#sendRest(ask);
   }
 
   async #take(ask: OpenAsk, request: NatsRequest): Promise<void> {
@@ -192,7 +177,7 @@ class Listener implements RunningListener {
     } finally {
       request.release();
     }
-    await this.#end(ask);
+    await this.#sendRest(ask);
   }
 
   #failed(ask: OpenAsk, thrown: unknown): void {
@@ -207,7 +192,7 @@ class Listener implements RunningListener {
   }
 
   /** When the last of it is sent. */
-  async #end(ask: OpenAsk): Promise<void> {
+  async #sendRest(ask: OpenAsk): Promise<void> {
     await ask.conversation.emptied(ask.departed);
     ask.end();
     this.#forget(ask);
@@ -215,7 +200,7 @@ class Listener implements RunningListener {
 
   #forget(ask: OpenAsk): void {
     this.#open.delete(this.#subjects.back(ask.edge, ask.number));
-    if (this.#open.size === 0) this.#onIdle?.();
+    this.#end.ended();
   }
 
   #replied(asker: Asker | null, status: number): void {

@@ -11,7 +11,7 @@ import type { Access } from "../../access/access.js";
 import type { Log } from "../../log.js";
 import type { Metrics } from "../../metrics/metrics.js";
 import type { Options } from "../../options/options.js";
-import { within } from "../../work/within.js";
+import { ListenerEnd } from "../listener-end.js";
 import type { RunningListener } from "../running-listener.js";
 import { toldError } from "../told-error.js";
 import { OpenMessage } from "./open-message.js";
@@ -50,8 +50,6 @@ export type ZmqLimits = Pick<
  * connection.
  */
 const refusedBytesFactor = 4;
-/** For what a close cuts off. */
-const cutOffMs = 1_000;
 /** Lines of the log about what strangers sent. */
 const logEveryMs = 10_000;
 
@@ -88,11 +86,12 @@ class Listener implements RunningListener {
   readonly #ways: TopicWays | null;
   readonly #reading: Promise<unknown>;
   #inFlight = 0;
-  #isDraining = false;
   #isClosed = false;
-  #onIdle: (() => void) | null = null;
-  #draining: Promise<void> | null = null;
-  #closing: Promise<void> | null = null;
+  readonly #end: ListenerEnd = new ListenerEnd({
+    isIdle: () => this.#open.size === 0,
+    sent: () => this.#replies.idle(),
+    cutOff: () => this.#cutOff(),
+  });
 
   constructor(parts: ZmqListenerParts, sockets: Sockets) {
     const { limits, metrics, front } = parts;
@@ -140,32 +139,20 @@ class Listener implements RunningListener {
   }
 
   drained(): Promise<void> {
-    this.#isDraining = true;
-    this.#draining ??= this.#whenIdle().then(() => this.#replies.idle());
-    return this.#draining;
+    return this.#end.drained();
   }
 
-  async close(): Promise<void> {
-    this.#closing ??= this.#close();
-    await this.#closing;
+  close(): Promise<void> {
+    return this.#end.close();
   }
 
-  /** Whoever is cut off is told so, for a moment. */
-  async #close(): Promise<void> {
-    await within(cutOffMs, this.drained());
+  async #cutOff(): Promise<void> {
     this.#isClosed = true;
     for (const message of this.#open) message.abort();
     this.#replies.close();
     this.#subscribers.close();
     this.#sockets.close();
     await this.#reading;
-  }
-
-  async #whenIdle(): Promise<void> {
-    if (this.#open.size === 0) return;
-    await new Promise<void>((resolve) => {
-      this.#onIdle = resolve;
-    });
   }
 
   async #readMessages(): Promise<void> {
@@ -207,7 +194,7 @@ class Listener implements RunningListener {
       this.#open.delete(message);
       if (message.asker !== null) this.#inFlight -= 1;
       message.end();
-      if (this.#open.size === 0) this.#onIdle?.();
+      this.#end.ended();
     }
   }
 
@@ -235,7 +222,7 @@ class Listener implements RunningListener {
   }
 
   #begin(): void {
-    if (this.#isDraining) {
+    if (this.#end.isDraining) {
       throw new MillraceError("draining", "the server is stopping and takes no new work");
     }
     const { zmqRequestsMax } = this.#parts.limits;

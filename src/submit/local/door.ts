@@ -5,8 +5,8 @@ import { Fields } from "../../work/fields.js";
 import { meantUnnamed } from "../../work/model-names.js";
 import type { JsonObject } from "../../work/payload.js";
 import type { TaskForm } from "../../work/task-form.js";
+import type { Admission, Ticket } from "../admission.js";
 import type { SubmitRequest } from "../submit.js";
-import type { Admission, Ticket } from "./admission.js";
 
 export interface ServedModel {
   readonly name: string;

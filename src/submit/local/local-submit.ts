@@ -14,14 +14,9 @@ import type { Task } from "../../tasks/task.js";
 import { type Clock, systemClock } from "../../work/clock.js";
 import type { PreparedInput } from "../../work/piece.js";
 import type { TaskForm } from "../../work/task-form.js";
-import type {
-  Submit,
-  SubmitEvents,
-  SubmitOutcome,
-  SubmitRequest,
-  SubmitSummary,
-} from "../submit.js";
-import { Admission, type AdmissionLimits } from "./admission.js";
+import { Admission, type AdmissionLimits } from "../admission.js";
+import { placed } from "../placed.js";
+import type { Submit, SubmitEvents, SubmitRequest, SubmitSummary } from "../submit.js";
 import { Dispatcher, type DispatcherOptions } from "./dispatcher.js";
 import { cancelled, Door, type Entered, type ServedModel } from "./door.js";
 import type { HostedModel } from "./hosted-models.js";
@@ -328,18 +323,6 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       this.#dispatcher.drop(open);
     }
   }
-}
-
-/** Inputs have the places that they have in the request, also where only some are wanted, and so have errors that name one. */
-function placed({ index, outcome }: SubmitOutcome, only: SubmitRequest["only"]): SubmitOutcome {
-  const place = only?.[index];
-  if (place === undefined) return { index, outcome };
-  const param = "error" in outcome ? outcome.error.param : undefined;
-  if (!("error" in outcome) || param?.includes(`[${index}]`) !== true)
-    return { index: place, outcome };
-  const renamed = param.replace(`[${index}]`, `[${place}]`);
-  const message = outcome.error.message.replaceAll(param, renamed);
-  return { index: place, outcome: { error: { ...outcome.error, message, param: renamed } } };
 }
 
 function once(action: () => void): () => void {

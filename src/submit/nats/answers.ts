@@ -17,6 +17,9 @@ export class Answers {
   #open: number;
   #timings = { prepareMs: 0, queueMs: 0, computeMs: 0 };
   #class: WorkClass | null = null;
+  /** Since the request came: when the first of its parts was with a pipeline, and when the last was done. */
+  #beganMs = Infinity;
+  #endedMs = 0;
 
   constructor(options: AnswersOptions) {
     this.#options = options;
@@ -26,6 +29,10 @@ export class Answers {
 
   get isWhole(): boolean {
     return this.#open === 0;
+  }
+
+  has(index: number): boolean {
+    return this.#has[index] === 1;
   }
 
   /** Rising. */
@@ -60,8 +67,21 @@ export class Answers {
     this.#timings.prepareMs += timings.prepareMs;
     this.#timings.queueMs += timings.queueMs;
     this.#timings.computeMs += timings.computeMs;
-    for (const [pipeline, items] of Object.entries(pipelines))
-      this.#count(`${node}/${pipeline}`, items);
+    this.#countAll(node, pipelines);
+  }
+
+  /** Of a part that went there so late, beside others: the phases are those of the whole. */
+  addBeside(node: string, summary: DoneSummary, sentAfterMs: number): void {
+    const { prepareMs, queueMs, computeMs, totalMs } = summary.timings;
+    this.#class ??= summary.class;
+    this.#endedMs = Math.max(this.#endedMs, sentAfterMs + totalMs);
+    this.#beganMs = Math.min(this.#beganMs, sentAfterMs + totalMs - computeMs);
+    this.#timings = {
+      prepareMs: Math.max(this.#timings.prepareMs, prepareMs),
+      queueMs: Math.max(this.#timings.queueMs, sentAfterMs + queueMs),
+      computeMs: Math.max(0, this.#endedMs - this.#beganMs),
+    };
+    this.#countAll(node, summary.pipelines);
   }
 
   /** It told outcomes, and no summary. */
@@ -77,6 +97,11 @@ export class Answers {
       timings: { ...this.#timings, totalMs },
       pipelines: this.#pipelines,
     };
+  }
+
+  #countAll(node: string, pipelines: DoneSummary["pipelines"]): void {
+    for (const [pipeline, items] of Object.entries(pipelines))
+      this.#count(`${node}/${pipeline}`, items);
   }
 
   #count(key: string, items: number): void {

@@ -75,7 +75,7 @@ function wrongModel({
 
 const listedMax = 20;
 
-/** Those that serve it now. `ownInstance`: this server's, which is no candidate for itself. */
+/** Those that serve it now; that of this server's own instance is local. */
 export function candidatesFor(
   {
     task,
@@ -89,10 +89,12 @@ export function candidatesFor(
     const its = known.model(model);
     const { instance, node, isDraining, pipelines } = known.entry;
     if (its?.ready !== true || !its.tasks.includes(task)) return [];
-    if (isDraining || instance === ownInstance) return [];
+    if (isDraining) return [];
     const { loadMs, itemMs } = its;
     const waitMs = workClass === "realtime" ? known.waits.realtimeMs : known.waits.bulkMs;
-    return [{ instance, node, isLocal: false, waitMs, loadMs, itemMs, pipelines }];
+    return [
+      { instance, node, isLocal: instance === ownInstance, waitMs, loadMs, itemMs, pipelines },
+    ];
   });
   const meanMs = meanItemMs(candidates);
   return candidates.map((each) => (each.itemMs > 0 ? each : { ...each, itemMs: meanMs }));

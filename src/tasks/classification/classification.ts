@@ -19,6 +19,7 @@ import { openTextClassifier } from "./text-classifier.js";
 
 export const classification: Task<ClassificationInput> = {
   name: "classify",
+  inputFields: ["texts", "images"],
   fields: ["texts", "images", "topK", "raw", "truncate", "truncateFrom"],
   files: { field: "images", mediaTypes: ["image/*"] },
   schema: classifySchema,

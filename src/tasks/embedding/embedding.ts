@@ -20,6 +20,7 @@ import { embeddingTensors } from "./tensor-view.js";
 
 export const embedding: Task<EncoderTextInput> = {
   name: "embed",
+  inputFields: ["texts", "tokenIds", "tokens"],
   fields: embedFields,
   tensorView: embeddingTensors,
   rows: "embedding",

@@ -21,6 +21,7 @@ import { ocrTensors } from "./tensor-view.js";
 
 export const ocr: Task<ImageInput> = {
   name: "ocr",
+  inputFields: ["images"],
   fields: ["images"],
   files: { field: "images", mediaTypes: ["image/*"] },
   schema: ocrSchema,

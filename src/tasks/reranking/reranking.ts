@@ -24,6 +24,7 @@ import { rerankingTensors } from "./tensor-view.js";
 
 export const reranking: Task<TextOrPair> = {
   name: "rerank",
+  inputFields: ["texts"],
   fields: ["query", "texts", "raw", "truncate", "truncateFrom"],
   schema: rerankSchema,
   tensorView: rerankingTensors,

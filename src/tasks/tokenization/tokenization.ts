@@ -13,6 +13,7 @@ import { detokenizeSchema, tokenizeSchema } from "./schema.js";
 
 export const tokenizing: Task<string> = {
   name: "tokenize",
+  inputFields: ["texts"],
   fields: ["texts", "addSpecial"],
   schema: tokenizeSchema,
   read(body, { requestInputsMax }) {
@@ -27,6 +28,7 @@ export const tokenizing: Task<string> = {
 
 export const detokenizing: Task<readonly number[]> = {
   name: "detokenize",
+  inputFields: ["tokenIds"],
   fields: ["tokenIds", "skipSpecial"],
   schema: detokenizeSchema,
   read(body, { requestInputsMax }) {

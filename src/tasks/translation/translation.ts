@@ -22,6 +22,7 @@ import { tokenIdSteps } from "./token-ids.js";
 
 export const translation: Task<TranslationInput> = {
   name: "translate",
+  inputFields: ["texts", "tokenIds"],
   fields: translateFields,
   schema: translateSchema,
   tensorView: translationTensors,

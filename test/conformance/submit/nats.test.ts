@@ -22,7 +22,8 @@ const natsSubmit: SubmitDriver = {
     const { url } = server;
     const parts = { url, name: "n1", submit: fake.local, task: task.name, model: "fake" };
     const node = use(await FakeNode.start(parts));
-    const edge = use(await NatsEdge.start({ url, task }));
+    // What an edge has at all nodes may be more than one of them takes.
+    const edge = use(await NatsEdge.start({ url, task, queuedItemsMax: 4 * queuedItemsMax }));
     await edge.knows(1);
     return {
       submit: edge.submit,

@@ -149,6 +149,23 @@ function testOutcomes(trying: Trying): void {
     assert.equal(summary.class, "bulk", "by its size");
   });
 
+  trying(
+    "of many inputs a bad one fails at its place, and its neighbours are done",
+    async (open) => {
+      const texts = numbers(400);
+      texts[7] = "bad";
+      texts[301] = `${magic.crash}.`;
+      const { outcomes, summary } = await ask(open, requestOf(texts, { class: "bulk" }));
+      const expected = numbers(400).map((text, at) =>
+        at === 7 ? "input_too_long" : at === 301 ? "item_poison" : text.slice(0, -1),
+      );
+      assert.deepEqual(inOrder(outcomes), expected);
+      assert.equal(summary.inputs, texts.length);
+      const { totalMs, ...phases } = summary.timings;
+      for (const ms of Object.values(phases)) assert(ms >= 0 && ms <= totalMs);
+    },
+  );
+
   trying("a poison fails, and its neighbours are done", async (open) => {
     const texts = numbers(8);
     texts[3] = `${magic.crash}.`;

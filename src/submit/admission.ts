@@ -2,14 +2,14 @@
  * The bound of what the server holds: items and bytes from the moment that a request is accepted until it ended, be they
  * waiting or running. What does not fit is refused at once, whole, with the time after which it may fit; what could
  * never fit is refused for good. Small requests are let in up to a hundredth above the bound, so that one request that
- * fills the queue shuts out no person's sentence.
+ * fills the queue shuts out no person's sentence. What is prepared elsewhere (submit/nats) counts an input as an item.
  *
  *   admit: inputs, bytes of the body ──► ticket ── take: pieces as they are made ──► prepared ──► release
  *                                          └─ foresee, reserve: a large request, before its pieces are made
  */
 import { MillraceError } from "millrace-client/wire";
-import type { PieceBudget } from "../../prepare/prepare.js";
-import type { Clock } from "../../work/clock.js";
+import type { PieceBudget } from "../prepare/prepare.js";
+import type { Clock } from "../work/clock.js";
 
 export interface AdmissionLimits {
   readonly queuedItemsMax: number;
