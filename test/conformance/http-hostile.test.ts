@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import { get, post, type RawSocket, sized, TestFront } from "../support/http-front.js";
+import { isLong } from "../support/long.js";
 
 const KiB = 1024;
 
@@ -338,10 +339,8 @@ test("defect 4: three hundred bombs that stall hold what they sent, not what wou
   await until(() => front.front.held().bodiesBytes === 0);
 });
 
-for (const [encoding, compress] of [
-  ["gzip", gzipSync],
-  ["br", brotliCompressSync],
-] as const) {
+const gzip = ["gzip", gzipSync] as const;
+for (const [encoding, compress] of isLong ? [gzip, ["br", brotliCompressSync] as const] : [gzip]) {
   test(`defect 4: a small body in ${encoding} overtakes a hundred bombs, within the budget`, async () => {
     const bodiesBytesMax = 16 * KiB * KiB;
     await using front = await TestFront.start({ bodiesBytesMax });

@@ -12,7 +12,7 @@ import type { IncomingMessage } from "node:http";
 import { createRequire } from "node:module";
 import type { Socket } from "node:net";
 import { MillraceError, subprotocols } from "millrace-client/wire";
-import type { WebSocketServer } from "ws";
+import type * as Ws from "ws";
 import { type Access, openAccess } from "../../access/access.js";
 import type { Log } from "../../log.js";
 import type { Metrics } from "../../metrics/metrics.js";
@@ -42,7 +42,7 @@ export interface WebSocketsParts {
 // Not imported: of CommonJS behind an import Node reads each file a second time, to find its names, and of these that is a
 // tenth of what a server takes to start.
 const require = createRequire(import.meta.url);
-const library = require("ws") as typeof import("ws");
+const library = require("ws") as typeof Ws;
 
 const pingMsDefault = 15_000;
 /** Shorter: the peer may be about to say something. */
@@ -60,7 +60,7 @@ export class WebSockets implements Upgrades {
   readonly #parts: WebSocketsParts;
   readonly #nowMs: () => number;
   readonly #endpoints: ReadonlyMap<string, Endpoint>;
-  readonly #server: WebSocketServer;
+  readonly #server: Ws.WebSocketServer;
   readonly #writes = new Rounds();
   readonly #stopHearing: () => void;
   readonly #open = new Set<OpenChannel>();
