@@ -10,7 +10,6 @@ import { createLog } from "#src/log.js";
 import { resolveConfiguration } from "#src/options/resolve.js";
 import { startServer } from "#src/server.js";
 import { FakeModels } from "../support/fake-models.js";
-import { isLong } from "../support/long.js";
 import { fakeEntry } from "../support/pool.js";
 import { childrenOf } from "../support/processes.js";
 import { ServeProcess } from "../support/serve-process.js";
@@ -171,7 +170,7 @@ test("defect 22: a reader of the log that is gone ends nothing: it serves on, dr
   assert.deepEqual(await once(serve.child, "exit"), [exitCodes.ok, null]);
 });
 
-for (const signal of isLong ? (["SIGTERM", "SIGINT"] as const) : (["SIGTERM"] as const)) {
+for (const signal of ["SIGTERM", "SIGINT"] as const) {
   test(`defect 24: ${signal} while a model is loading ends the start, and leaves no worker`, async () => {
     using models = new FakeModels("never-ready");
     const flags = ["--models", models.dir, "--pipelines", "2", "--threads", "1"];
