@@ -163,9 +163,8 @@ function listenElsewhere(
   }
   const { grpcPort: port } = options;
   if (port === null) return starting;
-  const grpc = listenForGrpc({
+  const grpc = listenForGrpc(fronts, {
     ...wired,
-    fronts: fronts.flatMap((front) => front.grpc ?? []),
     port,
     limits: { ...options, host },
     tls,
@@ -176,7 +175,11 @@ function listenElsewhere(
 }
 
 /** Its packages are loaded where it is spoken only: every other start, and every command, would wait for them. */
-async function listenForGrpc(parts: GrpcListenerParts): Promise<RunningListener> {
+async function listenForGrpc(
+  spoken: readonly Front[],
+  parts: Omit<GrpcListenerParts, "fronts">,
+): Promise<RunningListener> {
   const { startGrpcListener } = await import("./listen/grpc/listener.js");
-  return await startGrpcListener(parts);
+  const fronts = await Promise.all(spoken.flatMap(({ grpc }) => grpc?.() ?? []));
+  return await startGrpcListener({ ...parts, fronts });
 }

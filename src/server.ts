@@ -16,7 +16,6 @@
 import type { DeploymentIdentity, ModelsReload } from "millrace-client/wire";
 import { openEntrance } from "./access/entrance.js";
 import type { Backend, BackendParts, OpenBackend } from "./backend/backend.js";
-import { openDeployedBackend } from "./backend/deployed-backend.js";
 import { openJobs } from "./backend/open-jobs.js";
 import { absentModels } from "./front/absent-models.js";
 import { openBertFront } from "./front/bert-as-service/bert-as-service.js";
@@ -33,7 +32,7 @@ import { closeListeners, type Listeners, openListeners } from "./listeners.js";
 import type { Log } from "./log.js";
 import type { LogOutput } from "./log-output.js";
 import { Metrics } from "./metrics/metrics.js";
-import { NatsLink } from "./nats/connection.js";
+import type { NatsLink } from "./nats/connection.js";
 import { openFronts } from "./open-fronts.js";
 import { OpenedParts, unlessAborted } from "./opened-parts.js";
 import type { FrontName } from "./options/front-names.js";
@@ -146,7 +145,10 @@ export async function startServer(
 
 async function openLink({ options }: Configuration, log: Log): Promise<NatsLink | null> {
   const { nats, node } = options;
-  return nats === null ? null : await NatsLink.open({ ...options, nats, name: node, log });
+  if (nats === null) return null;
+  // As in `openBehind`: the libraries of NATS are loaded where there is one only.
+  const { NatsLink: Link } = await import("./nats/connection.js");
+  return await Link.open({ ...options, nats, name: node, log });
 }
 
 async function openBehind(
@@ -154,7 +156,9 @@ async function openBehind(
   link: NatsLink | null,
   parts: BackendParts,
 ): Promise<Backend> {
-  return link === null ? await open(parts) : await openDeployedBackend(open, parts, link);
+  if (link === null) return await open(parts);
+  const { openDeployedBackend } = await import("./backend/deployed-backend.js");
+  return await openDeployedBackend(open, parts, link);
 }
 
 function urlsOf({ http, admin, all }: Listeners): ListenedUrls {

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { fingerprintOf, ModelsWatch } from "../models/watch-models.js";
-import { type CachedModels, ModelCache } from "../nats/model-cache.js";
+import type { CachedModels, ModelCache } from "../nats/model-cache.js";
 import type { BackendParts } from "./backend.js";
 
 /** Where there is a folder of models too, NATS is waited for no longer than this. */
@@ -87,6 +87,8 @@ export async function openPlaces({
   const isNeeded = modelsDir === null;
   const startMsMax = isNeeded ? startTimeoutMs : waitMsMax;
   const wanted = natsModels;
-  const cache = await ModelCache.open({ link, dir, wanted, everyMs, startMsMax, isNeeded, log });
+  // Loaded where models are fetched only: its libraries are those of NATS.
+  const { ModelCache: Cache } = await import("../nats/model-cache.js");
+  const cache = await Cache.open({ link, dir, wanted, everyMs, startMsMax, isNeeded, log });
   return new ModelPlaces({ modelsDir, everyMs, seen, cache });
 }

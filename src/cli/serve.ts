@@ -1,6 +1,6 @@
 /** `millrace serve`: options → server; the first signal drains, the second ends at once. */
 import type { Command } from "commander";
-import { createLog, type Log } from "../log.js";
+import type { Log } from "../log.js";
 import { type LogOutput, standardOutput } from "../log-output.js";
 import type { Configuration } from "../options/resolve.js";
 import type { MillraceServer, ServerParts } from "../server.js";
@@ -42,6 +42,7 @@ export function registerServe(program: Command, openBackend: ServerParts["openBa
   addOptionFlags(command).action(async (flags: Record<string, unknown>) => {
     const configuration = configurationFrom(flags);
     const logOutput = standardOutput(configuration.options.logBacklogBytesMax);
+    const { createLog } = await import("../log.js");
     const log = createLog({ ...configuration.options, destination: logOutput });
     // Node warns there by itself; that nobody reads it must not end a server.
     process.stderr.on("error", () => {});

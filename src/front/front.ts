@@ -24,7 +24,8 @@ export interface Front {
   readonly http?: HttpFront;
   readonly zmq?: ZmqFront;
   readonly webSocket?: WebSocketFront;
-  readonly grpc?: GrpcFront;
+  /** Opened where it is listened on: its messages need a library that every other start would wait for. */
+  readonly grpc?: () => Promise<GrpcFront>;
   readonly nats?: NatsFront;
 }
 

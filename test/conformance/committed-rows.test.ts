@@ -18,7 +18,7 @@ import { isLong, someOf } from "../support/long.js";
 import { type CommittedRow, floatKernels, readCommittedRows } from "../support/reference.js";
 
 const { kernels, rows: all } = readCommittedRows();
-const rows = someOf(all, 2);
+const rows = someOf(all, 4);
 const searches = [
   ["greedy", 1],
   ["beam4", 4],

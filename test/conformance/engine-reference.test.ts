@@ -34,7 +34,7 @@ before(async () => {
   const dir = await TempDir.make();
   await convertQuietly({ modelDir: sharedPath("models", "en-zh"), outDir: dir.file("f32") });
   fixture = {
-    rows: someOf(readReference(), 8),
+    rows: someOf(readReference(), 16),
     dir,
     float: await openModel(dir.file("f32"), 2),
     int8: await openModel(bundledModelDir, 2),

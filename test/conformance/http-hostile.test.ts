@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { brotliCompressSync, gzipSync } from "node:zlib";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { get, post, type RawSocket, sized, TestFront } from "../support/http-front.js";
 
 const KiB = 1024;
@@ -338,9 +338,13 @@ test("defect 4: three hundred bombs that stall hold what they sent, not what wou
   await until(() => front.front.held().bodiesBytes === 0);
 });
 
+/** By default it takes a second for a bomb, which is no smaller then. */
+const brotli = (bytes: Buffer | string): Buffer =>
+  brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 4 } });
+
 for (const [encoding, compress] of [
   ["gzip", gzipSync],
-  ["br", brotliCompressSync],
+  ["br", brotli],
 ] as const) {
   test(`defect 4: a small body in ${encoding} overtakes a hundred bombs, within the budget`, async () => {
     const bodiesBytesMax = 16 * KiB * KiB;

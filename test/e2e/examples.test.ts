@@ -4,12 +4,27 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { text } from "node:stream/consumers";
-import { test } from "node:test";
+import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { createServer } from "#src/index.js";
+import { createServer, type MillraceServer } from "#src/index.js";
 import { TempDir } from "../support/temp-dir.js";
 
 const limit = { timeout: 120_000 };
+/** The bundled models, on one pipeline, and durable jobs: for the examples that ask a server. */
+let server: MillraceServer;
+let dir: TempDir;
+
+before(async () => {
+  dir = await TempDir.make();
+  const data = dir.file("data");
+  server = await createServer({ port: 0, pipelines: 1, logLevel: "silent", data });
+});
+
+after(async () => {
+  await server.close();
+  await dir[Symbol.asyncDispose]();
+});
+
 const chinese = /\p{Script=Han}{2}/u;
 
 function example(name: string): string {
@@ -50,7 +65,6 @@ test("embedded.ts: a server in one's own process", limit, async () => {
 });
 
 test("client.ts and the README's client, against one server", limit, async () => {
-  await using server = await createServer({ port: 0, pipelines: 1, logLevel: "silent" });
   const { out, err, code } = await finish(
     start([example("client.js")], { MILLRACE_URL: server.url }),
   );
@@ -66,7 +80,6 @@ test("client.ts and the README's client, against one server", limit, async () =>
 });
 
 test("search.ts: what means the same comes first", limit, async () => {
-  await using server = await createServer({ port: 0, pipelines: 1, logLevel: "silent" });
   const search = (...args: string[]) =>
     finish(start([example("search.js"), ...args], { MILLRACE_URL: server.url }));
   const tea = await search();
@@ -78,9 +91,6 @@ test("search.ts: what means the same comes first", limit, async () => {
 });
 
 test("jobs.ts: submitted, watched, fetched from a line on, removed", limit, async () => {
-  await using dir = await TempDir.make();
-  const folder = { data: dir.file("data") };
-  await using server = await createServer({ port: 0, pipelines: 1, logLevel: "silent", ...folder });
   const { out, err, code } = await finish(
     start([example("jobs.js")], { MILLRACE_URL: server.url }),
   );

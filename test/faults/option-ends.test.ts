@@ -183,7 +183,7 @@ test(
   limit,
   async () => {
     await using server = await start({ rowsMax: 4096, prefetchRows: 4096 });
-    const texts = Array.from({ length: 10_000 }, () => "a");
+    const texts = Array.from({ length: 5_000 }, () => "a");
     assert.equal(await failureOf(server.url, { texts }), null);
     assert.deepEqual(
       (await getStatus(server.url)).pipelines.map(({ restarts }) => restarts),

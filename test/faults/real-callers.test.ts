@@ -1,6 +1,6 @@
 /** Callers who leave, who are too many, or who cannot wait, with the real runtime under load. */
 import assert from "node:assert/strict";
-import { before, test } from "node:test";
+import { after, before, test } from "node:test";
 import type { ErrorResponse, StatusResponse, TranslateResponse } from "millrace-client/wire";
 import type { MillraceServer } from "#src/index.js";
 import {
@@ -13,16 +13,21 @@ import {
   startReal,
   texts,
   translate,
-  translatedAlone,
+  translateAlone,
   until,
 } from "../support/real-server.js";
 
 const limit = { timeout: 60_000 };
+/** Of one pipeline. */
+let server: MillraceServer;
 let alone: ReadonlyMap<string, string>;
 
 before(async () => {
-  alone = await translatedAlone();
-});
+  server = await startReal({ pipelines: 1 });
+  alone = await translateAlone(server.url);
+}, limit);
+
+after(() => server.close());
 
 function rowsOf({ stages }: StatusResponse, stage: string): number {
   return stages.find((each) => each.stage === stage)?.rows ?? 0;
@@ -33,7 +38,7 @@ function isHolding({ pipelines }: StatusResponse): boolean {
 }
 
 /** The pipelines report what they measured when they idle, which may come a little after the last result. */
-async function encodedSentences(server: MillraceServer, atLeast: number): Promise<number> {
+async function encodedSentences(atLeast: number): Promise<number> {
   return await until(async () => {
     const rows = rowsOf(await getStatus(server.url), "encode");
     return rows >= atLeast && rows;
@@ -41,9 +46,8 @@ async function encodedSentences(server: MillraceServer, atLeast: number): Promis
 }
 
 test("a caller who leaves in the midst costs no further step", limit, async (t) => {
-  await using server = await startReal({ pipelines: 1 });
   const caller = new AbortController();
-  const inputs = texts(1_500);
+  const inputs = texts(800);
   const response = await post(
     server.url,
     { texts: inputs, class: "bulk", beams: 4 },
@@ -70,10 +74,10 @@ test("a caller who leaves in the midst costs no further step", limit, async (t) 
   assert.ok(status.items.cancelled > inputs.length / 2, `${status.items.cancelled} cancelled`);
   // Whatever comes from now on is work of the next sentence: nothing of the old is in the engine.
   const worked = status.items.done + status.items.cancelled;
-  const encoded = await encodedSentences(server, status.items.done);
+  const encoded = await encodedSentences(status.items.done);
   const decoded = rowsOf(await getStatus(server.url), "decode");
   await translate(server.url, { texts: [sentences[0] ?? ""], beams: 1 });
-  const after = await encodedSentences(server, encoded + 1);
+  const after = await encodedSentences(encoded + 1);
   assert.equal(after, encoded + 1, "one sentence more was encoded");
   t.diagnostic(
     `${status.items.done} of ${worked} done, ${encoded} encoded, ${decoded} rows decoded before it left`,
@@ -87,16 +91,16 @@ test(
   "full queues refuse with the time to come back, and what was accepted is done",
   limit,
   async (t) => {
-    await using server = await startReal({
+    await using small = await startReal({
       pipelines: 1,
       queuedItemsMax: 150,
       requestInputsMax: 150,
     });
     const request = { texts: texts(25), class: "bulk", beams: 4 } as const;
-    const expected = (await translate(server.url, request)).results.map(outcomeOf);
+    const expected = (await translate(small.url, request)).results.map(outcomeOf);
     const replies = await Promise.all(
       Array.from({ length: 12 }, async () => {
-        const response = await post(server.url, request);
+        const response = await post(small.url, request);
         return { response, body: (await response.json()) as TranslateResponse & ErrorResponse };
       }),
     );
@@ -111,14 +115,13 @@ test(
       assert.deepEqual([body.error.code, body.error.retryable], ["queue_full", true]);
       assert.ok(Number(response.headers.get("retry-after")) >= 1);
     }
-    const status = await getStatus(server.url);
+    const status = await getStatus(small.url);
     assertIdle(status);
     assert.equal(status.requests.refused, refused.length);
   },
 );
 
 test("a deadline that passes while all pipelines are busy", limit, async (t) => {
-  await using server = await startReal({ pipelines: 1 });
   const pids = pidsOf(await getStatus(server.url));
   let ended = false;
   const busy = translate(server.url, { texts: texts(150), class: "bulk", beams: 4 }).finally(() => {

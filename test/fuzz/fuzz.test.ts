@@ -16,7 +16,8 @@ describe("strangers' bytes are taken or refused, and nothing else", () => {
       await using dir = await TempDir.make();
       const range = { seed, from: 0, inputs };
       const parser = await open(dir.path);
-      const report = await runFuzz({ parser, range, onProgress: () => {} });
+      // What fifty inputs leave in memory is less than what chance does; `npm run fuzz` looks.
+      const report = await runFuzz({ parser, range, looksAtMemory: false, onProgress: () => {} });
       t.diagnostic(`${report.inputs} inputs of seed ${seed}`);
       // How long one takes is for `npm run fuzz`: here others use the machine.
       const found = report.problems.filter(({ kind }) => kind !== "slow");

@@ -51,11 +51,13 @@ interface Run {
   readonly range: FuzzRange;
   /** Default: `inputMsMax`. */
   readonly msMax?: number;
+  /** False: not at memory, for each look is three collections of all of it. Default: true. */
+  readonly looksAtMemory?: boolean;
   readonly onProgress: (index: number) => void;
 }
 
 export async function runFuzz(run: Run): Promise<FuzzReport> {
-  const { range, onProgress, msMax = inputMsMax } = run;
+  const { range, onProgress, msMax = inputMsMax, looksAtMemory = true } = run;
   const problems: FuzzProblem[] = [];
   // The same mistake again and again would hide the others.
   const add = (problem: FuzzProblem): void => {
@@ -74,7 +76,7 @@ export async function runFuzz(run: Run): Promise<FuzzReport> {
   // Looked at once: each look is three collections of all memory.
   let before: Held | null = null;
   for (; index < until && problems.length < problemsMax; index += 1) {
-    if (index === firstTenth) before = await held();
+    if (index === firstTenth) before = await held(looksAtMemory);
     const one = await feed(run, index);
     if (one.problem !== null) add({ kind: "thrown", index, message: one.problem });
     else if (one.code === null) taken += 1;
@@ -89,7 +91,7 @@ export async function runFuzz(run: Run): Promise<FuzzReport> {
     onProgress(index + 1);
   }
   const ms = performance.now() - startedAtMs;
-  const after = await held();
+  const after = await held(looksAtMemory);
   process.off("uncaughtException", thrownOutside).off("unhandledRejection", thrownOutside);
   // Null: so much was wrong that even a tenth of them was not reached.
   before ??= after;
@@ -161,8 +163,9 @@ interface Held {
 /** The test runner and Node itself open some when they like. */
 const filesSpare = 8;
 
-/** Memory after a collection, and open files where the system says them. */
-async function held(): Promise<Held> {
+/** Memory after a collection, where it is asked for, and open files where the system says them. */
+async function held(looksAtMemory: boolean): Promise<Held> {
+  if (!looksAtMemory) return { bytes: 0, files: openFiles() };
   // What buffers hold outside of the heap is given back a turn after nobody has them.
   for (let times = 0; times < 3; times += 1) {
     collect();

@@ -52,6 +52,7 @@ test("who is back at once has not left", async () => {
   subscribers.told(unsubscribe("a"));
   await until(() => left === 1);
   unwatch();
+  subscribers.close();
 });
 
 test("defect: who asks when the others have just left is not taken for one of them", async () => {
@@ -61,12 +62,13 @@ test("defect: who asks when the others have just left is not taken for one of th
   subscribers.watch("a", () => void left.push("before"));
   subscribers.told(unsubscribe("a"));
   await delay(5);
-  subscribers.watch("a", () => void left.push("after"));
+  const unwatch = subscribers.watch("a", () => void left.push("after"));
   await until(() => told.includes("-a"));
   subscribers.told(subscribe("a"));
   subscribers.told(unsubscribe("a"));
   assert.deepEqual(left, ["before"]);
   await until(() => left.includes("after"));
+  unwatch();
   subscribers.close();
 });
 

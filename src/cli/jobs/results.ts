@@ -4,7 +4,6 @@ import type { Command } from "commander";
 import { ProgressBar } from "../bulk/progress-bar.js";
 import { runRemote } from "../remote.js";
 import { addJobFlags, type JobFlags, jobsClient } from "./flags.js";
-import { fetchResults, resultFormatOf } from "./results-file.js";
 import { exitOfJob, jobErrors } from "./view.js";
 
 interface Flags extends JobFlags {
@@ -50,6 +49,7 @@ async function fetchAll(id: string, flags: Flags, signal: AbortSignal): Promise<
       await once(process.stdout, "drain", { signal });
     }
   } else {
+    const { fetchResults, resultFormatOf } = await import("./results-file.js");
     const format = resultFormatOf(flags.json === true ? "jsonl" : out);
     const identity = { command: "jobs results", arguments: { job: id, format } };
     const barOf = (rows: number): ProgressBar => {

@@ -10,12 +10,12 @@
  *   grpc-front.ts        the service; grpc-health.ts: grpc.health.v1; inference-proto.ts: their messages
  */
 import type { MillraceError, ModelInfo } from "millrace-client/wire";
+import type { GrpcFront } from "../../listen/grpc/grpc-front.js";
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
 import { version } from "../../version.js";
 import type { Front, FrontParts } from "../front.js";
 import { errorHead, readyHead } from "../reply-heads.js";
 import { withBody } from "../with-body.js";
-import { inferenceGrpcFront } from "./grpc-front.js";
 import { readInferBody } from "./infer-body.js";
 import { inferReply } from "./infer-reply.js";
 import type { InferBody } from "./infer-request.js";
@@ -25,7 +25,12 @@ import { extensions, onlyVersion, V2Models } from "./v2-models.js";
 
 export function openInferenceV2Front(parts: FrontParts): Front {
   const models = new V2Models(parts);
-  return { http: new InferenceV2Front(models), grpc: inferenceGrpcFront(models) };
+  return { http: new InferenceV2Front(models), grpc: () => openGrpcFront(models) };
+}
+
+async function openGrpcFront(models: V2Models): Promise<GrpcFront> {
+  const { inferenceGrpcFront } = await import("./grpc-front.js");
+  return inferenceGrpcFront(models);
 }
 
 const json = "application/json";

@@ -9,9 +9,10 @@
  * Nothing is compressed: what a stranger may unfold in memory is then what he sent.
  */
 import type { IncomingMessage } from "node:http";
+import { createRequire } from "node:module";
 import type { Socket } from "node:net";
 import { MillraceError, subprotocols } from "millrace-client/wire";
-import { WebSocketServer } from "ws";
+import type * as Ws from "ws";
 import { type Access, openAccess } from "../../access/access.js";
 import type { Log } from "../../log.js";
 import type { Metrics } from "../../metrics/metrics.js";
@@ -38,6 +39,11 @@ export interface WebSocketsParts {
   readonly nowMs?: () => number;
 }
 
+// Not imported: of CommonJS behind an import Node reads each file a second time, to find its names, and of these that is a
+// tenth of what a server takes to start.
+const require = createRequire(import.meta.url);
+const library = require("ws") as typeof Ws;
+
 const pingMsDefault = 15_000;
 /** Shorter: the peer may be about to say something. */
 const idleMsMin = 1_000;
@@ -54,7 +60,7 @@ export class WebSockets implements Upgrades {
   readonly #parts: WebSocketsParts;
   readonly #nowMs: () => number;
   readonly #endpoints: ReadonlyMap<string, Endpoint>;
-  readonly #server: WebSocketServer;
+  readonly #server: Ws.WebSocketServer;
   readonly #writes = new Rounds();
   readonly #stopHearing: () => void;
   readonly #open = new Set<OpenChannel>();
@@ -89,7 +95,7 @@ export class WebSockets implements Upgrades {
       handleProtocols: (offered: ReadonlySet<string>) =>
         offered.has(subprotocols.v1) ? subprotocols.v1 : (false as const),
     };
-    this.#server = new WebSocketServer(options);
+    this.#server = new library.WebSocketServer(options);
     this.#server.on("headers", (lines) => {
       for (const [name, value] of Object.entries(this.#headers)) lines.push(`${name}: ${value}`);
     });

@@ -302,7 +302,7 @@ class Suite<Task extends TaskName> {
     const world =
       by === "caller"
         ? this.#shared
-        : await this.#start({ pipelines: 1, requestTimeoutMsDefault: 200 });
+        : await this.#start({ pipelines: 1, requestTimeoutMsDefault: 600 });
     try {
       await using client = await this.#open(world);
       const inputs = this.#good(3);

@@ -1,7 +1,8 @@
 /** Messages of gRPC, by every method that answers one: protobuf that is cut, lies about lengths, or is another message. */
 import { readFileSync } from "node:fs";
 import protobuf from "protobufjs";
-import { openInferenceV2Front } from "#src/front/inference-v2/inference-v2.js";
+import { inferenceGrpcFront } from "#src/front/inference-v2/grpc-front.js";
+import { V2Models } from "#src/front/inference-v2/v2-models.js";
 import type { GrpcCall } from "#src/listen/grpc/grpc-front.js";
 import { anyCaller } from "#src/work/caller.js";
 import { mutateBytes } from "../mutate.js";
@@ -51,9 +52,8 @@ export const grpcParser: FuzzParser = defineParser<Sent>({
       const type = root.lookupType(`inference.${name}`);
       return Buffer.from(type.encode(type.fromObject(message)).finish());
     });
-    const { grpc } = openInferenceV2Front(fuzzFrontParts());
-    const methods = (grpc?.services ?? [])
-      .flatMap((service) => service.methods)
+    const methods = inferenceGrpcFront(new V2Models(fuzzFrontParts()))
+      .services.flatMap((service) => service.methods)
       .flatMap((method) => (method.kind === "unary" ? [method] : []));
     const infer = methods.findIndex(({ name }) => name === "ModelInfer");
     return {
