@@ -3,7 +3,6 @@ import { join } from "node:path";
 import type { ChunkQueue } from "../jobs/chunk-queue.js";
 import { type JobWork, type OpenJobsParts, openJobWork } from "../jobs/job-work.js";
 import { LocalQueue } from "../jobs/local-queue.js";
-import { chunksInFlightMax } from "../jobs/runner.js";
 import type { JobStore } from "../jobs/store.js";
 import type { NatsLink } from "../nats/connection.js";
 
@@ -43,22 +42,10 @@ async function openFolder({ options, log }: OpenJobsParts): Promise<JobsPlace | 
   return { store, queue: new LocalQueue(store), runs: true };
 }
 
-async function openShared(
-  { options, log, views }: OpenJobsParts,
-  link: NatsLink,
-): Promise<JobsPlace> {
+async function openShared({ options, log }: OpenJobsParts, link: NatsLink): Promise<JobsPlace> {
   const { jobsBytesMax: bytesMax, natsReplicas: replicas, role } = options;
   const { openJetStreamStore } = await import("../jobs/jetstream/jetstream-store.js");
   const store = await openJetStreamStore(link, { replicas, bytesMax, log });
   // An edge has no pipelines: it accepts, and others run.
-  const queue = store.openQueue({ admission: () => chunksInHandMax(views) });
-  return { store, queue, runs: role !== "edge" };
-}
-
-/** Of all servers that run jobs, as far as is known; nobody is heard of at first, and yet somebody will be there. */
-function chunksInHandMax(views: Pick<OpenJobsParts["views"], "nodes">): number {
-  const running = views
-    .nodes?.()
-    .nodes.filter(({ role, draining }) => role !== "edge" && !draining);
-  return Math.max(1, running?.length ?? 0) * chunksInFlightMax;
+  return { store, queue: store.openQueue(), runs: role !== "edge" };
 }

@@ -17,7 +17,7 @@ import { Watchers } from "./watchers.js";
 export interface OpenJobsParts {
   readonly metrics: Pick<Metrics, "jobsFrom">;
   readonly options: Options;
-  readonly views: Pick<ServerViews, "models" | "isDraining" | "nodes">;
+  readonly views: Pick<ServerViews, "models" | "isDraining">;
   /** The job's key is gone. Default: no key is. */
   readonly isRevoked?: (caller: StoredCaller) => boolean;
   readonly log: Log;

@@ -107,7 +107,6 @@ export class LocalQueue implements ChunkQueue {
     return {
       jobId: open.job.id,
       index,
-      working: () => {},
       done: () => Promise.resolve(),
       giveBack: (afterMs) => {
         open.returned.push({ index, dueAtMs: this.#now() + afterMs });

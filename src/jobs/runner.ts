@@ -38,11 +38,8 @@ export interface RunnerOptions {
 
 /** Of chunks that are in memory at once, with what their results take beside them. */
 const inFlight = { chunksMax: 256, bytesMax: 16 * 1024 * 1024 };
-/** What one server may have in hand. */
-export const chunksInFlightMax: number = inFlight.chunksMax;
 /** Where the store could not be read or written. */
 const storeRetryMs = 1_000;
-const workingMs = 10_000;
 
 interface BegunChunk {
   readonly chunk: Chunk;
@@ -205,7 +202,6 @@ export class JobRunner {
   async #run({ chunk, taken, running }: BegunChunk): Promise<void> {
     const { store, callRoute, timeoutMs, log } = this.#options;
     const { jobId } = taken;
-    const sign = setInterval(() => taken.working(), workingMs);
     try {
       // Only now, when whoever cancels it knows that it is running.
       const job = await store.job(jobId);
@@ -223,8 +219,6 @@ export class JobRunner {
     } catch (error) {
       log.error({ err: error, job: jobId, chunk: taken.index }, "jobs: a chunk is run again");
       await taken.giveBack(this.#patience.later(jobId, storeRetryMs)).catch(() => undefined);
-    } finally {
-      clearInterval(sign);
     }
   }
 

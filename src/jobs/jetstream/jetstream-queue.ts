@@ -22,7 +22,7 @@ import type { ChunkQueue, TakenChunk } from "../chunk-queue.js";
 import { hasEnded, type StoredJob } from "../store.js";
 import { isTaken } from "./bodies.js";
 import { HeldJobs } from "./held-jobs.js";
-import { type Names, tenantToken } from "./names.js";
+import { isTenantToken, type Names, tenantToken } from "./names.js";
 import type { RecordIndex } from "./records.js";
 import type { Nats, StoreLog, StoreSession } from "./session.js";
 import type { StoreJobs } from "./store-jobs.js";
@@ -30,9 +30,7 @@ import { Taken } from "./taken.js";
 import { TakingTurns } from "./taking-turns.js";
 
 export interface JetStreamQueueOptions {
-  /** Chunks that all servers together may have in hand: what a consumer gives out at once is twice that, for their overlaps. */
-  readonly admission?: () => number;
-  /** After so long without a word the chunk is somebody else's. Default: half a minute. */
+  /** After so long without a word the chunk is somebody else's. Default: nine seconds. */
   readonly ackWaitMs?: number;
 }
 
@@ -45,17 +43,17 @@ export interface QueueParts {
   readonly log: StoreLog;
 }
 
-const defaults = { ackWaitMs: 30_000, admission: (): number => 500 };
-const ackPendingMin = 64;
-/** Beyond this a consumer's limit is set anew: servers that see a little different sums do not quarrel over it. */
-const ackPendingDrift = 0.25;
-/** A pull that finds nothing is answered then: where the consumer gives out no more just now, NATS 2.9 would keep it for ever. */
+const ackWaitMsDefault = 9_000;
+/** A server asks for a chunk when it has room, so all of them together bound what is in hand. */
+const ackPendingUnbounded = -1;
+/** A pull that finds nothing is answered then: where somebody has given a consumer a bound all the same, NATS 2.9 would keep it for ever. */
 const pullMs = 30;
 const pullReplyMsMax = 2_000;
 const busyMs = 300;
 const idleMs = 5_000;
 const awayMs = 1_000;
-const listEachMs = 1_000;
+/** Between two looks at all tenants: what comes meanwhile is told. */
+const listEachMs = 3_000;
 const underWayMax = 256;
 /** A tenant's consumer that nobody asked for so long is empty: it goes, and comes back with the next job. */
 const unusedMs = 86_400_000;
@@ -79,7 +77,6 @@ interface Pulled {
 
 export class JetStreamQueue implements ChunkQueue {
   readonly #parts: QueueParts;
-  readonly #admission: () => number;
   readonly #ackWaitMs: number;
   readonly #taken = new Set<Taken>();
   readonly #turns = new TakingTurns();
@@ -98,10 +95,8 @@ export class JetStreamQueue implements ChunkQueue {
   /** Whose turn was last. */
   #last = "";
 
-  constructor(parts: QueueParts, given: JetStreamQueueOptions) {
-    const { admission, ackWaitMs } = { ...defaults, ...given };
+  constructor(parts: QueueParts, { ackWaitMs = ackWaitMsDefault }: JetStreamQueueOptions) {
     this.#parts = parts;
-    this.#admission = admission;
     this.#ackWaitMs = ackWaitMs;
     this.#held = new HeldJobs(parts.names);
     this.#stopListening = parts.link.listen({ onConnected: (nc) => this.#subscribe(nc) });
@@ -169,17 +164,18 @@ export class JetStreamQueue implements ChunkQueue {
     this.#ending.abort(new MillraceError("draining", "the work queue is closed"));
     this.#stopListening();
     this.#subscribed?.stop();
-    if (this.#parts.session.current === null) return;
+    if (this.#parts.session.current === null) for (const taken of this.#taken) taken.drop();
     await Promise.allSettled([...this.#taken].map((taken) => taken.giveBack(0)));
   }
 
   async #offer({ id, tenant }: StoredJob, isAgain: boolean): Promise<void> {
     const { session, names } = this.#parts;
-    await session.run((nats) => this.#addConsumer(nats, tenantToken(tenant)));
+    const token = tenantToken(tenant);
+    await session.run((nats) => this.#addConsumer(nats, token));
     const offer: Offer = { tenant, isAgain };
     await this.#publish(names.workOf(tenant, id, layOut), JSON.stringify(offer));
-    await session.run(({ nc }) => Promise.resolve(nc.publish(names.workTold)));
-    this.#told();
+    // Heard by this server as well.
+    await session.run(({ nc }) => Promise.resolve(nc.publish(names.workTold, token)));
   }
 
   /** Nothing is waited for or in hand of the whole tenant, and yet there are chunks without results. Asked now and then. */
@@ -205,8 +201,15 @@ export class JetStreamQueue implements ChunkQueue {
     }
   }
 
-  /** There may be something to take. */
-  #told(): void {
+  /** There may be something to take, of that tenant. */
+  #told(token: string): void {
+    if (!this.#tenants.includes(token)) this.#tenants = [...this.#tenants, token].sort();
+    this.#hasNews = true;
+    this.#wake();
+  }
+
+  /** What was told meanwhile is not known. */
+  #lookAgain(): void {
     this.#listedAtMs = Number.NEGATIVE_INFINITY;
     this.#hasNews = true;
     this.#wake();
@@ -215,11 +218,16 @@ export class JetStreamQueue implements ChunkQueue {
   /** Once on each connection; it keeps its subscriptions when it comes back. */
   #subscribe(nc: Nats["nc"]): void {
     this.#held.connected(nc);
-    if (this.#subscribed?.nc === nc) return this.#told();
-    const callback = (): void => this.#told();
+    if (this.#subscribed?.nc === nc) return this.#lookAgain();
+    const callback: NonNullable<Parameters<Nats["nc"]["subscribe"]>[1]>["callback"] = (
+      error,
+      message,
+    ) => {
+      if (error === null && isTenantToken(message.string())) this.#told(message.string());
+    };
     const subscription = nc.subscribe(this.#parts.names.workTold, { callback });
     this.#subscribed = { nc, stop: () => subscription.unsubscribe() };
-    this.#told();
+    this.#lookAgain();
   }
 
   /** One round over the tenants, and a pause where none has anything. */
@@ -304,14 +312,13 @@ export class JetStreamQueue implements ChunkQueue {
         })
         .finally(() => underWay.delete(published));
       underWay.add(published);
-      offer.working();
       index = await store.nextUndone(jobId, index + 1);
     }
     await Promise.all(underWay);
     if (failure !== null) throw (failure as { readonly error: unknown }).error;
     await store.laidOut(jobId);
     await offer.done();
-    this.#told();
+    this.#told(tenantToken(tenant));
   }
 
   /** Where it is there already, it stays as it is. */
@@ -345,14 +352,8 @@ export class JetStreamQueue implements ChunkQueue {
 
   async #list(nats: Nats): Promise<readonly string[]> {
     const tenants: string[] = [];
-    const wanted = this.#ackPendingMax();
     for await (const info of nats.jsm.consumers.list(this.#parts.names.work)) {
-      if (info.num_pending + info.num_ack_pending === 0) continue;
-      const ackPending = info.config.max_ack_pending ?? 0;
-      tenants.push(info.name);
-      if (Math.abs(ackPending - wanted) > ackPendingDrift * wanted) {
-        await this.#addConsumer(nats, info.name);
-      }
+      if (info.num_pending + info.num_ack_pending > 0) tenants.push(info.name);
     }
     return tenants.sort();
   }
@@ -366,7 +367,7 @@ export class JetStreamQueue implements ChunkQueue {
       ack_policy: AckPolicy.Explicit,
       ack_wait: this.#ackWaitMs * 1_000_000,
       max_deliver: -1,
-      max_ack_pending: this.#ackPendingMax(),
+      max_ack_pending: ackPendingUnbounded,
       inactive_threshold: unusedMs * 1_000_000,
     });
   }
@@ -385,10 +386,6 @@ export class JetStreamQueue implements ChunkQueue {
         if (!isApi || error.code !== JetStreamApiCodes.ConsumerNotFound) throw error;
       }
     });
-  }
-
-  #ackPendingMax(): number {
-    return Math.max(ackPendingMin, 2 * Math.ceil(this.#admission()));
   }
 
   async #pause(ms: number, signal: AbortSignal): Promise<void> {
