@@ -19,6 +19,8 @@ export interface ChunkQueue extends AsyncDisposable {
 export interface TakenChunk {
   readonly jobId: string;
   readonly index: number;
+  /** It was handed out before: it may have results. */
+  readonly mayBeDone: boolean;
   /** Its results are committed, or its job wants none. */
   done(): Promise<void>;
   /** Not begun, or not to the end: somebody else may take it, at once or after some time. */

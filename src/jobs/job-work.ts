@@ -1,4 +1,5 @@
 /** The store, `Jobs` over it, and what runs them, as one thing that is opened, started, drained and stopped. */
+import type { WireError } from "millrace-client/wire";
 import type { Log } from "../log.js";
 import type { Metrics } from "../metrics/metrics.js";
 import type { Options } from "../options/options.js";
@@ -7,11 +8,12 @@ import { openCallbacks } from "./callback.js";
 import type { ChunkQueue } from "./chunk-queue.js";
 import { DurableJobs } from "./durable-jobs.js";
 import { JobKeeper } from "./job-keeper.js";
+import { leaveWhatIsOver } from "./job-leaver.js";
 import type { CallRoute, Jobs } from "./jobs.js";
 import { openJobsClock } from "./jobs-clock.js";
 import { Paces } from "./pace.js";
 import { JobRunner } from "./runner.js";
-import type { JobStore, StoredCaller, StoredJob } from "./store.js";
+import { hasEnded, type JobStore, type StoredCaller, type StoredJob } from "./store.js";
 import { Watchers } from "./watchers.js";
 
 export interface OpenJobsParts {
@@ -29,6 +31,8 @@ export interface JobWorkParts extends OpenJobsParts {
   readonly queue: ChunkQueue;
   /** False: others of the deployment run them. Default: true. */
   readonly runs?: boolean;
+  /** False: what becomes of jobs is for others of the deployment, and so is whoever asks for them. Default: true. */
+  readonly keeps?: boolean;
 }
 
 export interface JobWork {
@@ -44,7 +48,7 @@ export interface JobWork {
 }
 
 export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
-  const { store, queue, runs = true, options, views, log, metrics } = parts;
+  const { store, queue, runs = true, keeps = true, options, views, log, metrics } = parts;
   const { isRevoked = () => false } = parts;
   const clock = await openJobsClock(store);
   const paces = new Paces();
@@ -60,17 +64,26 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
   };
   const onSeenEnded = (ended: StoredJob): void => callbacks?.endedElsewhere(ended);
   const kept = { store, queue, clock, paces, log };
-  const keeper = new JobKeeper({ ...kept, isRevoked, onEnded, onSeenEnded });
-  const touch = (id: string): void => keeper.touch(id);
+  const keeper = keeps ? new JobKeeper({ ...kept, isRevoked, onEnded, onSeenEnded }) : null;
+  const touch = (id: string): void => keeper?.touch(id);
   const jobs = new DurableJobs({ store, clock, paces, watchers, options, views, touch });
+  const refuse = async (id: string, error: WireError): Promise<void> => {
+    if (keeper !== null) return await keeper.refuse(id, error);
+    // Whoever keeps it ends it.
+    await store.changeJob(id, (job) =>
+      hasEnded(job) || job.errors.length > 0 ? null : { errors: [error] },
+    );
+  };
   let runner: JobRunner | null = null;
+  let leaving: Disposable | null = null;
   metrics.jobsFrom(() => {
     const { commits, ...lines } = runner?.kept ?? { commits: 0, done: 0, failed: 0 };
     const chunksInFlight = runner?.chunksInFlight ?? 0;
     const ended = endedJobs;
     const isThere = store.reason() === null;
     const usage = { ...store.usage(), isThere };
-    return { open: keeper.open, ended, lines, commits, chunksInFlight, store: usage };
+    const open = keeper?.open ?? new Map();
+    return { open, ended, lines, commits, chunksInFlight, store: usage };
   });
   return {
     jobs,
@@ -85,18 +98,20 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
         linesMax: linesInFlight(options),
         timeoutMs: options.requestTimeoutMsMax,
         onChange: touch,
-        onRefused: (id, error) => void keeper.refuse(id, error).catch(() => touch(id)),
+        onRefused: (id, error) => void refuse(id, error).catch(() => touch(id)),
       });
-      await keeper.start(runner);
+      if (keeper === null) leaving = leaveWhatIsOver(runner, { store, clock, log });
+      await keeper?.start(runner);
       if (runs) runner.start();
       // Of everything that is kept: nobody waits for it.
-      callbacks?.start();
+      if (keeps) callbacks?.start();
     },
     drain: () => runner?.drain(),
     drained: async () => runner?.whenIdle(),
     stop: async ({ drainMs }) => {
       const isDone = (await runner?.stop({ drainMs })) ?? true;
-      await keeper.stop();
+      await keeper?.stop();
+      leaving?.[Symbol.dispose]();
       await callbacks?.stop();
       watchers[Symbol.dispose]();
       await queue[Symbol.asyncDispose]();

@@ -17,7 +17,7 @@ import type { JobsClock } from "./jobs-clock.js";
 import { linesInChunk } from "./line-chunks.js";
 import type { Paces } from "./pace.js";
 import { Patience } from "./patience.js";
-import { type Chunk, type ChunkResults, hasEnded, type JobStore, type StoredJob } from "./store.js";
+import type { Chunk, ChunkResults, JobStore, StoredJob } from "./store.js";
 
 export interface RunnerOptions {
   readonly store: JobStore;
@@ -93,6 +93,13 @@ export class JobRunner {
     for (const each of this.#running.get(jobId) ?? []) each.abort.abort();
   }
 
+  /** Somebody asks after it, or it has changed: what is not to be run any more is left. */
+  async look(jobId: string): Promise<void> {
+    if (!this.isRunning(jobId)) return;
+    const job = await this.#options.store.job(jobId);
+    if (job === null || !this.#mayRun(job)) this.leave(jobId);
+  }
+
   /** Takes nothing any more; what was begun goes on. */
   drain(): void {
     this.#taking.abort(new Error("the runner takes no more"));
@@ -158,12 +165,16 @@ export class JobRunner {
     let chunk: Chunk | null;
     try {
       const job = await store.job(jobId);
-      chunk = job === null ? null : await store.chunk(job.fileId, index);
+      const isOver = job === null || !this.#mayRun(job);
+      chunk = isOver ? null : await store.chunk(job.fileId, index);
     } catch (error) {
       await taken.giveBack(storeRetryMs);
       throw error;
     }
-    if (chunk === null) return await taken.done();
+    if (chunk === null) {
+      await taken.done();
+      return this.#options.onChange(jobId);
+    }
     const running = {
       lines: chunk.lines,
       bytes: chunk.bytes.length,
@@ -174,7 +185,9 @@ export class JobRunner {
   }
 
   #mayRun(job: StoredJob): boolean {
-    if (hasEnded(job) || (job.state !== "queued" && job.state !== "in_progress")) return false;
+    if (job.state !== "queued" && job.state !== "in_progress") return false;
+    // It is about to be failed.
+    if (job.errors.length > 0) return false;
     return job.deadlineAtMs === null || this.#options.clock.now() < job.deadlineAtMs;
   }
 
@@ -207,7 +220,8 @@ export class JobRunner {
       const job = await store.job(jobId);
       if (job === null || !this.#mayRun(job)) return await taken.done();
       // Handed out again though it is done: the word of that was lost, not the results.
-      if ((await store.nextUndone(jobId, taken.index)) !== taken.index) return await taken.done();
+      const isDone = taken.mayBeDone && (await store.results(jobId, taken.index)) !== null;
+      if (isDone) return await taken.done();
       await this.#started(job);
       const lines = linesInChunk(chunk).map(({ text }) => text);
       const { index, firstLine } = chunk;

@@ -24,6 +24,7 @@ export interface MadeOptions {
   readonly queue?: ChunkQueue;
   readonly callRoute?: CallRoute;
   readonly runs?: boolean;
+  readonly keeps?: boolean;
   readonly isRevoked?: () => boolean;
   readonly options?: Parameters<typeof resolveConfiguration>[0]["code"];
 }
@@ -33,6 +34,7 @@ export async function made({
   queue = new LocalQueue(store),
   callRoute = capitals,
   runs = true,
+  keeps = true,
   isRevoked = () => false,
   options = {},
 }: MadeOptions = {}): Promise<MadeWork> {
@@ -43,23 +45,31 @@ export async function made({
     store,
     queue,
     runs,
+    keeps,
     isRevoked,
     options: resolveConfiguration({ code: { trial: "off", ...options } }).options,
     views,
     metrics: new Metrics(),
     log: createLog({ log: "json", logLevel: "silent", destination: { write: () => {} } }),
   });
+  // As the listeners of a server do.
+  const staying = setInterval(() => {}, 60_000);
   await work.start((call, signal) => {
     calls.push(call);
     return callRoute(call, signal);
   });
+  const stop: JobWork["stop"] = async (how) => {
+    clearInterval(staying);
+    return await work.stop(how);
+  };
   return {
     ...work,
     store,
     calls,
     views,
+    stop,
     [Symbol.asyncDispose]: async () => {
-      await work.stop({ drainMs: 0 });
+      await stop({ drainMs: 0 });
     },
   };
 }

@@ -41,6 +41,8 @@ export interface QueueParts {
   readonly index: RecordIndex;
   readonly jobs: StoreJobs;
   readonly log: StoreLog;
+  /** Who ends a job asks whether this server has chunks of it in hand. */
+  readonly onAsked: (jobId: string) => void;
 }
 
 const ackWaitMsDefault = 9_000;
@@ -98,7 +100,7 @@ export class JetStreamQueue implements ChunkQueue {
   constructor(parts: QueueParts, { ackWaitMs = ackWaitMsDefault }: JetStreamQueueOptions) {
     this.#parts = parts;
     this.#ackWaitMs = ackWaitMs;
-    this.#held = new HeldJobs(parts.names);
+    this.#held = new HeldJobs(parts.names, parts.onAsked);
     this.#stopListening = parts.link.listen({ onConnected: (nc) => this.#subscribe(nc) });
   }
 
@@ -150,6 +152,8 @@ export class JetStreamQueue implements ChunkQueue {
     const { session, names } = this.#parts;
     const filter = names.workOf(job.tenant, job.id);
     await session.run(async (nats) => {
+      // Nobody is waited for: those that have some of it in hand look at it.
+      if (hasEnded(job)) nats.nc.publish(names.workHeld(job.id));
       const info = await this.#consumer(nats, tenantToken(job.tenant));
       if (info === null || info.num_ack_pending > 0) return;
       await nats.jsm.streams.purge(names.work, { filter });
@@ -257,15 +261,16 @@ export class JetStreamQueue implements ChunkQueue {
 
   /** Null: it was no chunk. */
   #begin({ subject, reply, text }: Pulled): Taken | null {
-    const { names, session } = this.#parts;
+    const { names, session, jobs } = this.#parts;
     const [, , jobId = "", what = ""] = names.tokens(subject);
     const index = Number(what);
-    const isWanted = what === layOut || !this.#withdrawn.has(jobId);
+    const isWanted = what === layOut || !this.#isOver(jobId);
     // To lay a job out is no work of its lines.
     const letGo = what === layOut ? (): void => {} : this.#held.hold(jobId);
     const taken = new Taken({
       jobId,
       index,
+      mayBeDone: deliveriesOf(reply) > 1 || jobs.hasResults(jobId, index),
       reply,
       session,
       log: this.#parts.log,
@@ -291,6 +296,12 @@ export class JetStreamQueue implements ChunkQueue {
     return null;
   }
 
+  /** As far as is known here. */
+  #isOver(jobId: string): boolean {
+    const { index } = this.#parts;
+    return this.#withdrawn.has(jobId) || index.jobs.get(jobId)?.open === null;
+  }
+
   /** In the order of the file, many under way at once. A server that dies at it leaves it to another one. */
   async #layOut(offer: Taken, { tenant, isAgain }: Offer): Promise<void> {
     const { names, index: known, jobs: store } = this.#parts;
@@ -301,7 +312,8 @@ export class JetStreamQueue implements ChunkQueue {
     const underWay = new Set<Promise<void>>();
     let failure: { readonly error: unknown } | null = null;
     const { chunks } = job;
-    let index = await store.nextUndone(jobId, 0);
+    const tally = await store.tallyOf(job);
+    let index = tally.nextUndone(0, chunks);
     while (index < chunks) {
       this.#ending.signal.throwIfAborted();
       while (underWay.size >= underWayMax) await Promise.race(underWay);
@@ -312,7 +324,7 @@ export class JetStreamQueue implements ChunkQueue {
         })
         .finally(() => underWay.delete(published));
       underWay.add(published);
-      index = await store.nextUndone(jobId, index + 1);
+      index = tally.nextUndone(index + 1, chunks);
     }
     await Promise.all(underWay);
     if (failure !== null) throw (failure as { readonly error: unknown }).error;
@@ -399,4 +411,11 @@ export class JetStreamQueue implements ChunkQueue {
     this.#wake = () => {};
     ending.abort();
   }
+}
+
+/** How often the message was given to somebody, as the subject says on which it is answered. */
+function deliveriesOf(reply: string): number {
+  const tokens = reply.split(".");
+  // From version 2.11 on there may be a domain and an account before the stream.
+  return Number(tokens[tokens.length > 9 ? 6 : 4]);
 }

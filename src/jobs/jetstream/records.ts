@@ -218,6 +218,9 @@ export interface GoneEntry extends Seen {
   readonly id: string;
 }
 
+/** Of a server that asks for what it needs: what it asked for lately. */
+const askedMax = 4_096;
+
 export class RecordIndex {
   readonly jobs: Map<string, JobEntry> = new Map();
   readonly files: Map<string, FileEntry> = new Map();
@@ -225,9 +228,12 @@ export class RecordIndex {
   readonly keys: Map<string, { readonly revision: number; readonly untilMs: number }> = new Map();
   readonly gone: Map<string, GoneEntry> = new Map();
   readonly #names: Names;
+  readonly #entriesMax: number;
 
-  constructor(names: Names) {
+  /** `hearsAll`: nothing is forgotten, for it is all that lists and clean-up see. */
+  constructor(names: Names, { hearsAll }: { readonly hearsAll: boolean }) {
     this.#names = names;
+    this.#entriesMax = hearsAll ? Number.POSITIVE_INFINITY : askedMax;
   }
 
   clear(): void {
@@ -258,6 +264,12 @@ export class RecordIndex {
     else if (record.is === "key") this.keys.set(id, { revision, untilMs: record.untilMs });
     else if (record.is === "file") this.files.set(id, fileEntry(record, revision));
     else if (record.is === "job") this.jobs.set(id, jobEntry(record, revision));
+    for (const map of [this.jobs, this.files, this.gone, this.keys, this.writing]) {
+      for (const oldest of map.keys()) {
+        if (map.size <= this.#entriesMax) break;
+        map.delete(oldest);
+      }
+    }
     return kind === "job" ? id : null;
   }
 }

@@ -10,6 +10,7 @@ import type { Nats, StoreLog, StoreSession } from "./session.js";
 export interface TakenOptions {
   readonly jobId: string;
   readonly index: number;
+  readonly mayBeDone: boolean;
   /** Where JetStream hears of it. */
   readonly reply: string;
   readonly session: StoreSession;
@@ -23,6 +24,7 @@ const wordsPerWait = 3;
 export class Taken implements TakenChunk {
   readonly jobId: string;
   readonly index: number;
+  readonly mayBeDone: boolean;
   readonly #options: TakenOptions;
   readonly #words: NodeJS.Timeout;
   #hasEnded = false;
@@ -30,6 +32,7 @@ export class Taken implements TakenChunk {
   constructor(options: TakenOptions) {
     this.jobId = options.jobId;
     this.index = options.index;
+    this.mayBeDone = options.mayBeDone;
     this.#options = options;
     const { session, reply, ackWaitMs } = options;
     // Where NATS is away it hears nothing, and gives the chunk to somebody else: its results are stored once all the same.

@@ -17,6 +17,7 @@ import type {
   DerivedFile,
   FileWriting,
   JobChange,
+  JobListener,
   JobStore,
   NewFile,
   NewJob,
@@ -166,7 +167,7 @@ class LmdbStore implements JobStore {
     return await this.#read("nextUndone", jobId, fromChunk);
   }
 
-  onJobChanged(listener: (jobId: string) => void): () => void {
+  onJobChanged(listener: JobListener): () => void {
     return this.#thread.onJobChanged(listener);
   }
 
