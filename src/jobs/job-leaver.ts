@@ -1,12 +1,24 @@
 /**
- * On a server that runs lines and keeps no jobs: what it runs of one that is over is left. It is told by the store; nobody is asked
+ * On a server that runs lines and keeps no jobs: what it runs of one that is over is left, and what it cannot run is told. It is told by the store; nobody is asked
  * while nothing changes.
  */
+import type { WireError } from "millrace-client/wire";
 import type { Log } from "../log.js";
 import { messageOf } from "../work/thrown.js";
 import type { JobsClock } from "./jobs-clock.js";
 import type { JobRunner } from "./runner.js";
-import type { JobStore } from "./store.js";
+import { hasEnded, type JobStore } from "./store.js";
+
+/** Nothing of it can be run any more: who keeps it finds that in it, and ends it. */
+export async function haveFailed(
+  store: Pick<JobStore, "changeJob">,
+  id: string,
+  error: WireError,
+): Promise<void> {
+  await store.changeJob(id, (job) =>
+    hasEnded(job) || job.errors.length > 0 ? null : { errors: [error] },
+  );
+}
 
 const timeRetryMs = 1_000;
 

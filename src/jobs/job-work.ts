@@ -8,12 +8,12 @@ import { openCallbacks } from "./callback.js";
 import type { ChunkQueue } from "./chunk-queue.js";
 import { DurableJobs } from "./durable-jobs.js";
 import { JobKeeper } from "./job-keeper.js";
-import { leaveWhatIsOver } from "./job-leaver.js";
+import { haveFailed, leaveWhatIsOver } from "./job-leaver.js";
 import type { CallRoute, Jobs } from "./jobs.js";
 import { openJobsClock } from "./jobs-clock.js";
 import { Paces } from "./pace.js";
 import { JobRunner } from "./runner.js";
-import { hasEnded, type JobStore, type StoredCaller, type StoredJob } from "./store.js";
+import type { JobStore, StoredCaller, StoredJob } from "./store.js";
 import { Watchers } from "./watchers.js";
 
 export interface OpenJobsParts {
@@ -67,13 +67,8 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
   const keeper = keeps ? new JobKeeper({ ...kept, isRevoked, onEnded, onSeenEnded }) : null;
   const touch = (id: string): void => keeper?.touch(id);
   const jobs = new DurableJobs({ store, clock, paces, watchers, options, views, touch });
-  const refuse = async (id: string, error: WireError): Promise<void> => {
-    if (keeper !== null) return await keeper.refuse(id, error);
-    // Whoever keeps it ends it.
-    await store.changeJob(id, (job) =>
-      hasEnded(job) || job.errors.length > 0 ? null : { errors: [error] },
-    );
-  };
+  const refuse = (id: string, error: WireError): Promise<void> =>
+    keeper === null ? haveFailed(store, id, error) : keeper.refuse(id, error);
   let runner: JobRunner | null = null;
   let leaving: Disposable | null = null;
   metrics.jobsFrom(() => {

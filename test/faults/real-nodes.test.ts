@@ -58,6 +58,11 @@ test("NATS that is down keeps nobody from starting; nodes that are stopped and k
   await using atNode = new Millrace(nodeUrl, { retry: { attemptsMax: 1 } });
   await assert.rejects(atNode.translate(["one"]), { code: "not_found" });
   assert.equal((await atNode.ready()).ready, true);
+  // It sends nothing to others, and hears of none.
+  assert.deepEqual(
+    (await atNode.nodes()).nodes.map(({ node }) => node),
+    ["n1"],
+  );
 
   const texts = Array.from({ length: 6 }, (_, at) => `sentence ${at} of a text`);
   const translated = async (): Promise<string> => {
