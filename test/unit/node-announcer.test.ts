@@ -8,12 +8,12 @@ import type { ServerViews } from "#src/work/views.js";
 
 test("defect: a model was described and hashed each second, though it was the same", () => {
   let described = 0;
-  const limitsOf = (sourceTokensMax: number): ModelInfo["limits"] => {
-    const limits = { sourceTokensMax };
+  const limitsOf = (inputTokensMax: number): ModelInfo["limits"] => {
+    const limits = { inputTokensMax };
     Object.defineProperty(limits, "toJSON", {
       value: () => {
         described += 1;
-        return { sourceTokensMax };
+        return { inputTokensMax };
       },
     });
     return limits;

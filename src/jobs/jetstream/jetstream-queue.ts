@@ -51,7 +51,8 @@ const ackPendingUnbounded = -1;
 /** A pull that finds nothing is answered then: where somebody has given a consumer a bound all the same, NATS 2.9 would keep it for ever. */
 const pullMs = 30;
 const pullReplyMsMax = 2_000;
-const busyMs = 300;
+/** Where all that there is is in hand, some of which may come back: twice as long each time, for a thousand servers may look. */
+const busyMs = { min: 300, max: 2_000 };
 const idleMs = 5_000;
 const awayMs = 1_000;
 /** Between two looks at all tenants: what comes meanwhile is told. */
@@ -94,6 +95,8 @@ export class JetStreamQueue implements ChunkQueue {
   #listedAtMs = Number.NEGATIVE_INFINITY;
   /** Jobs that have ended: what is left of them in the queue is let go. The latest ones; the runner knows the others. */
   readonly #withdrawn = new Set<string>();
+  /** Rounds since anything was taken or told. */
+  #vainRounds = 0;
   /** Whose turn was last. */
   #last = "";
 
@@ -209,6 +212,7 @@ export class JetStreamQueue implements ChunkQueue {
   #told(token: string): void {
     if (!this.#tenants.includes(token)) this.#tenants = [...this.#tenants, token].sort();
     this.#hasNews = true;
+    this.#vainRounds = 0;
     this.#wake();
   }
 
@@ -250,7 +254,10 @@ export class JetStreamQueue implements ChunkQueue {
         if (signal.aborted) await taken?.giveBack(0);
         else if (taken !== null) return taken;
       }
-      if (!this.#hasNews) await this.#pause(tenants.length > 0 ? busyMs : idleMs, signal);
+      if (this.#hasNews) return null;
+      const backoffMs = Math.min(busyMs.max, busyMs.min * 2 ** this.#vainRounds);
+      this.#vainRounds += 1;
+      await this.#pause(tenants.length > 0 ? backoffMs : idleMs, signal);
     } catch (error) {
       if (!(error instanceof MillraceError) || error.code !== "job_store_failed") throw error;
       // It is away, and has said so in the log.
@@ -278,6 +285,8 @@ export class JetStreamQueue implements ChunkQueue {
       onEnd: () => {
         this.#taken.delete(taken);
         letGo();
+        // It may have been given back.
+        this.#vainRounds = 0;
       },
     });
     this.#taken.add(taken);
