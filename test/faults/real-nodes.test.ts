@@ -102,4 +102,8 @@ test("NATS that is down keeps nobody from starting; nodes that are stopped and k
   assert.match(metrics, /^millrace_node_items_total\{node="n1"\} [1-9]/m);
   const { nodes } = await client.nodes();
   assert.deepEqual(nodes.map(({ node }) => node).sort(), ["e1", "n1"]);
+  // A job: the node that is left runs it and hears nothing of it else, the edge ends it.
+  const { id } = await client.jobs.submit(texts, { task: "translate" });
+  const ended = await client.jobs.wait(id);
+  assert.deepEqual([ended.state, ended.succeeded], ["completed", texts.length]);
 });

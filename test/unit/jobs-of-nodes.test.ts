@@ -128,3 +128,53 @@ test(
     await isLeft;
   },
 );
+
+test(
+  "a node that heard nothing of an end commits nothing behind it, whatever it remembers",
+  options,
+  async () => {
+    await using nats = await NatsServer.start();
+    await using a = await openLinkedStore(nats.url);
+    await using b = await openLinkedStore(nats.url, { hearsAll: false });
+    await using edge = await edgeOn(a);
+    for (const end of ["cancelled", "removed"] as const) {
+      const { job } = await edge.jobs.create(anyCaller, { form, input: numbersAs(128 * 2) });
+      assert.equal((await b.store.job(job.id))?.state, "queued");
+      assert.ok((await b.store.chunk(job.fileId, 0)) !== null);
+      await edge.jobs.cancel(anyCaller, job.id);
+      const ended = await whenEnded(edge, job.id);
+      if (end === "removed") await edge.jobs.remove(anyCaller, job.id);
+      const numbers = { firstLine: 0, lines: 128, succeeded: 128, failed: 0 };
+      const results = { index: 0, ...numbers, outputBytes: 0, errorBytes: 0 };
+      assert.equal(await b.store.commit(job.id, { ...results, body: Buffer.from("") }), false);
+      assert.equal(await a.store.results(job.id, 0), null);
+      const seen = await b.store.job(job.id);
+      assert.equal(seen?.state ?? "removed", end);
+      if (seen !== null) assert.deepEqual(seen.progress, ended.progress);
+      else assert.equal(await b.store.chunk(job.fileId, 0), null);
+    }
+  },
+);
+
+test("a node that lays a job out again leaves out what has results", options, async () => {
+  await using nats = await NatsServer.start();
+  await using a = await openLinkedStore(nats.url);
+  await using b = await openLinkedStore(nats.url, { hearsAll: false });
+  await using edge = await edgeOn(a);
+  const { signal } = new AbortController();
+  const { job } = await edge.jobs.create(anyCaller, { form, input: numbersAs(128 * 4) });
+  // As whoever runs one of it says first.
+  await a.store.changeJob(job.id, () => ({ state: "in_progress" }));
+  const numbers = { firstLine: 128, lines: 128, succeeded: 128, failed: 0 };
+  const results = { index: 1, ...numbers, outputBytes: 0, errorBytes: 0, body: Buffer.from("") };
+  assert.ok(await a.store.commit(job.id, results));
+  const queue = b.store.openQueue();
+  const taken = [await queue.take(signal), await queue.take(signal), await queue.take(signal)];
+  assert.deepEqual(
+    taken.map(({ index }) => index),
+    [0, 2, 3],
+  );
+  // What it read them with is gone again.
+  assert.deepEqual(await listeners(a), [1, 1]);
+  await Promise.all(taken.map((each) => each.done()));
+});
