@@ -16,7 +16,7 @@ import { tasks } from "../tasks/table.js";
 import type { ModelRepository } from "../work/model-repository.js";
 import type { ServerViews } from "../work/views.js";
 import type { Backend, BackendParts, NodeSide, OpenBackend } from "./backend.js";
-import { DeployedViews, EdgeViews } from "./deployed-views.js";
+import { DeployedViews, EdgeViews, nodesView, ownStatus } from "./deployed-views.js";
 import { ModelCatalogue } from "./model-catalogue.js";
 import { NodeAnnouncer } from "./node-announcer.js";
 import { OverflowSubmit } from "./overflow-submit.js";
@@ -28,10 +28,12 @@ export async function openDeployedBackend(
   link: NatsLink,
 ): Promise<Backend> {
   if (parts.configuration.options.role === "edge") return new EdgeBackend(parts, link);
-  return new NodeBackend(await openLocal({ ...parts, link }), parts, link);
+  const local = await openLocal({ ...parts, link });
+  const isNode = parts.configuration.options.role === "node";
+  return isNode ? new NodeBackend(local, parts, link) : new BothBackend(local, parts, link);
 }
 
-/** What every server of a deployment has, whatever its role. */
+/** What a server has that sends requests to others. */
 class Membership {
   readonly link: NatsLink;
   readonly directory: Directory;
@@ -40,6 +42,7 @@ class Membership {
   readonly #parts: BackendParts;
   #announcer: NodeAnnouncer | null = null;
 
+  /** `side`: its own pipelines; null where it has none. */
   constructor(parts: BackendParts, link: NatsLink, side: NodeSide | null) {
     const { options } = parts.configuration;
     const { log, metrics } = parts;
@@ -138,7 +141,57 @@ class EdgeBackend implements Backend {
   }
 }
 
+/** It sends nothing to others, so it need not hear of them: a thousand that all heard of all others would be a million messages a second. */
 class NodeBackend implements Backend {
+  readonly views: ServerViews;
+  readonly node: NodeSide;
+  readonly repository?: ModelRepository;
+  readonly #local: Backend;
+  readonly #announcer: NodeAnnouncer;
+
+  constructor(local: Backend, parts: BackendParts, link: NatsLink) {
+    const { configuration, log } = parts;
+    const { views } = local;
+    this.#local = local;
+    if (local.repository !== undefined) this.repository = local.repository;
+    this.node = sideOf(local);
+    const { options } = configuration;
+    this.#announcer = new NodeAnnouncer({ link, log, options, views, side: this.node });
+    this.views = new DeployedViews(views, {
+      others: () => [],
+      nodes: () => ({ nats: link.state, nodes: [ownStatus(this.#announcer.entry())] }),
+    });
+  }
+
+  get submit(): Submit {
+    return this.#local.submit;
+  }
+
+  start(): Promise<void> {
+    return this.#local.start();
+  }
+
+  reload(): ReturnType<Backend["reload"]> {
+    return this.#local.reload();
+  }
+
+  drain(): void {
+    this.#local.drain();
+    this.#announcer.say();
+  }
+
+  async stop(options: { readonly drainMs: number }): Promise<boolean> {
+    this.#announcer.leave();
+    return await this.#local.stop(options);
+  }
+}
+
+function sideOf({ node }: Backend): NodeSide {
+  if (node === undefined) throw new Error("a backend with pipelines has them to lend");
+  return node;
+}
+
+class BothBackend implements Backend {
   readonly submit: Submit;
   readonly views: ServerViews;
   readonly node: NodeSide;
@@ -147,30 +200,20 @@ class NodeBackend implements Backend {
   readonly #members: Membership;
 
   constructor(local: Backend, parts: BackendParts, link: NatsLink) {
-    if (local.node === undefined) throw new Error("a backend with pipelines has them to lend");
-    const { node } = local;
+    const node = sideOf(local);
+    const { views } = local;
     this.#local = local;
     if (local.repository !== undefined) this.repository = local.repository;
     this.node = node;
     this.#members = new Membership(parts, link, node);
-    const { directory, catalogue, submit } = this.#members;
-    const isNode = parts.configuration.options.role === "node";
-    this.submit = isNode
-      ? local.submit
-      : new OverflowSubmit({
-          local: local.submit,
-          others: submit,
-          directory,
-          node,
-          views: local.views,
-          link,
-        });
-    this.views = new DeployedViews(local.views, {
-      link,
-      directory,
-      catalogue: isNode ? null : catalogue,
+    const { directory, catalogue, submit: others } = this.#members;
+    const { submit } = local;
+    this.submit = new OverflowSubmit({ local: submit, others, directory, node, views, link });
+    this.views = new DeployedViews(views, {
+      others: () => catalogue.models(),
+      nodes: () => nodesView({ link, directory }),
     });
-    this.#members.announce(local.views, node);
+    this.#members.announce(views, node);
   }
 
   start(): Promise<void> {

@@ -11,23 +11,33 @@ import {
 } from "millrace-client/wire";
 import type { NatsLink } from "../nats/connection.js";
 import type { Directory, KnownNode } from "../nats/directory.js";
+import type { NodeEntry } from "../nats/node-entry.js";
 import type { NatsSubmit } from "../submit/nats/nats-submit.js";
 import type { ModelStatistics, ServerViews } from "../work/views.js";
 import type { BackendParts } from "./backend.js";
 import type { ModelCatalogue } from "./model-catalogue.js";
 
-type NodesView = ReturnType<NonNullable<ServerViews["nodes"]>>;
+export type NodesView = ReturnType<NonNullable<ServerViews["nodes"]>>;
 
 interface Seen {
   readonly link: NatsLink;
   readonly directory: Directory;
 }
 
-function nodesView({ link, directory }: Seen): NodesView {
+export function nodesView({ link, directory }: Seen): NodesView {
   return { nats: link.state, nodes: directory.nodes.map(nodeStatusOf) };
 }
 
-function nodeStatusOf({ entry, ageMs, sentItems }: KnownNode): NodeStatus {
+/** Of a server that hears of no other. */
+export function ownStatus(entry: NodeEntry): NodeStatus {
+  return nodeStatusOf({ entry, ageMs: 0, sentItems: 0 });
+}
+
+function nodeStatusOf({
+  entry,
+  ageMs,
+  sentItems,
+}: Pick<KnownNode, "entry" | "ageMs" | "sentItems">): NodeStatus {
   const { node, instance, role, version, configHash, state, isDraining, pipelines, waits } = entry;
   const models = entry.models.map(({ name, ready, state: its }) => ({
     model: name,
@@ -44,13 +54,18 @@ function serverStateOf(state: string): NodeStatus["state"] {
   return serverStates.find((each) => each === state) ?? "unknown";
 }
 
+export interface DeployedSeen {
+  /** Models that others serve, and callers get here. */
+  readonly others: () => readonly ModelInfo[];
+  readonly nodes: () => NodesView;
+}
+
 /** Of a server that has pipelines itself. */
 export class DeployedViews implements ServerViews {
   readonly #local: ServerViews;
-  readonly #seen: Seen & { readonly catalogue: ModelCatalogue | null };
+  readonly #seen: DeployedSeen;
 
-  /** `catalogue`: null where callers get nothing of others here. */
-  constructor(local: ServerViews, seen: Seen & { readonly catalogue: ModelCatalogue | null }) {
+  constructor(local: ServerViews, seen: DeployedSeen) {
     this.#local = local;
     this.#seen = seen;
   }
@@ -75,7 +90,7 @@ export class DeployedViews implements ServerViews {
   models(): readonly ModelInfo[] {
     const own = this.#local.models();
     const names = new Set(own.map(({ name }) => name));
-    const others = this.#seen.catalogue?.models() ?? [];
+    const others = this.#seen.others();
     return [...own, ...others.filter(({ name }) => !names.has(name))];
   }
 
@@ -84,7 +99,7 @@ export class DeployedViews implements ServerViews {
   }
 
   nodes(): NodesView {
-    return nodesView(this.#seen);
+    return this.#seen.nodes();
   }
 }
 

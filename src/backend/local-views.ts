@@ -12,7 +12,9 @@ import type {
   StatusResponse,
 } from "millrace-client/wire";
 import type { Activity } from "../metrics/activity.js";
+import type { EngineInfo } from "../models/engine-definition.js";
 import { engineTable } from "../models/engine-table.js";
+import type { ModelManifest } from "../models/manifest.js";
 import type { BrokenFolder, ModelFolder } from "../models/registry.js";
 import type { PlaceSnapshot, SchedulerSnapshot } from "../scheduler/snapshot.js";
 import type { LocalSubmit } from "../submit/local/local-submit.js";
@@ -44,6 +46,7 @@ export interface ViewedParts {
 
 export class LocalViews implements ServerViews {
   readonly #viewed: ViewedParts;
+  readonly #infos = new WeakMap<ModelManifest, EngineInfo>();
   readonly #startedAtMs = performance.now();
   #everReady = false;
 
@@ -78,12 +81,21 @@ export class LocalViews implements ServerViews {
   models(): readonly ModelInfo[] {
     const seen = this.#look();
     return this.#viewed.served().map(({ folder: { manifest }, name, key }) => {
-      const { task, engine, family, precision } = manifest;
-      const info = engineTable[engine].info(manifest);
+      const { task, family, precision } = manifest;
+      const info = this.#infoOf(manifest);
       const { state, pipelines, reason } = this.#statusOf({ key, name }, seen);
       const ready = canServe(state, seen);
       return { name, task, family, precision, ready, state, pipelines, reason, ...info };
     });
+  }
+
+  /** The same object as long as the model is the same. */
+  #infoOf(manifest: ModelManifest): EngineInfo {
+    const known = this.#infos.get(manifest);
+    if (known !== undefined) return known;
+    const made = engineTable[manifest.engine].info(manifest);
+    this.#infos.set(manifest, made);
+    return made;
   }
 
   statistics(): readonly ModelStatistics[] {

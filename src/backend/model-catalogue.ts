@@ -46,7 +46,11 @@ export class ModelCatalogue {
 
   /** Asks for what is not known yet. */
   look(): void {
-    this.models();
+    for (const { entry } of this.#directory.nodes) {
+      for (const { infoId } of entry.models) {
+        if (!this.#described.has(infoId)) this.#ask(entry.instance, infoId);
+      }
+    }
   }
 
   /** In the background; until then there is little to say of it. */

@@ -26,6 +26,8 @@ export class NodeAnnouncer {
   readonly #parts: AnnouncerParts;
   readonly #timer: NodeJS.Timeout;
   readonly #stops: (() => void)[] = [];
+  /** By the names of models, as they were told last. */
+  #described: ReadonlyMap<string, Description> = new Map();
   /** Descriptions by their ids, for whoever asks. */
   #infos: ReadonlyMap<string, string> = new Map();
   #soon: NodeJS.Timeout | null = null;
@@ -82,7 +84,7 @@ export class NodeAnnouncer {
 
   /** Of more models than NATS takes in one message the first are told: the library throws where it is asked to send more. */
   #fitting(connection: NatsLink["connection"]): string {
-    const entry = this.#entry();
+    const entry = this.entry();
     let text = encodeEntry(entry);
     let { length: told } = entry.models;
     while (told > 0 && !fits(text, connection)) {
@@ -110,7 +112,8 @@ export class NodeAnnouncer {
     this.#parts.log.warn(fields, `${message}: ${help}`);
   }
 
-  #entry(): NodeEntry {
+  /** What it says now. */
+  entry(): NodeEntry {
     const { link, options, views, side } = this.#parts;
     const { node, version, environment, configHash } = views.identity;
     const { state, isDraining } = { state: views.ready().state, isDraining: views.isDraining };
@@ -125,19 +128,21 @@ export class NodeAnnouncer {
     const status = views.status();
     const { waits, pipelines, itemMs } = estimateQueue(status, views.statistics());
     const loads = new Map(status.models.map(({ model, loadMs }) => [model, loadMs]));
-    const infos = new Map<string, string>();
+    const described = new Map<string, Description>();
     const models =
       side === null
         ? []
         : side.models().map((info): NodeModel => {
             const { name, ready, state: its, reason } = info;
-            const { infoId, json } = describe(info);
-            infos.set(infoId, json);
+            const description = descriptionOf(info, this.#described.get(name));
+            const { infoId } = description;
+            described.set(name, description);
             const loadMs = its === "resident" ? 0 : (loads.get(name) ?? 0);
             const tasks = side.tasksOf(name);
             return { name, tasks, ready, state: its, reason, loadMs, itemMs: itemMs(name), infoId };
           });
-    this.#infos = infos;
+    this.#described = described;
+    this.#infos = new Map([...described.values()].map(({ infoId, json }) => [infoId, json]));
     return {
       ...own,
       state,
@@ -154,15 +159,29 @@ function fits(text: string, { info }: NatsLink["connection"]): boolean {
   return Buffer.byteLength(text) <= (info?.max_payload ?? 0);
 }
 
-/** What of it stays the same while it is served. */
-function describe({
-  ready: _ready,
-  state: _state,
-  pipelines: _pipelines,
-  reason: _reason,
-  ...info
-}: ModelInfo) {
-  const json = JSON.stringify(info);
+/** What of a model stays the same while it is served. */
+type Described = Omit<ModelInfo, "ready" | "state" | "pipelines" | "reason">;
+
+interface Description {
+  readonly of: Described;
+  readonly infoId: string;
+  readonly json: string;
+}
+
+/** The one before, where the model is the same still: it is said each second. */
+function descriptionOf(
+  { ready: _ready, state: _state, pipelines: _pipelines, reason: _reason, ...of }: ModelInfo,
+  before: Description | undefined,
+): Description {
+  if (before !== undefined && isSame(before.of, of)) return before;
+  const json = JSON.stringify(of);
   const infoId = createHash("sha256").update(json).digest("base64url").slice(0, 12);
-  return { infoId, json };
+  return { of, infoId, json };
+}
+
+function isSame(before: Described, now: Described): boolean {
+  const fields = Object.entries(now);
+  const were: Readonly<Record<string, unknown>> = { ...before };
+  if (fields.length !== Object.keys(were).length) return false;
+  return fields.every(([field, value]) => were[field] === value);
 }

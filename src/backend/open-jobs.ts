@@ -3,7 +3,6 @@ import { join } from "node:path";
 import type { ChunkQueue } from "../jobs/chunk-queue.js";
 import { type JobWork, type OpenJobsParts, openJobWork } from "../jobs/job-work.js";
 import { LocalQueue } from "../jobs/local-queue.js";
-import { chunksInFlightMax } from "../jobs/runner.js";
 import type { JobStore } from "../jobs/store.js";
 import type { NatsLink } from "../nats/connection.js";
 
@@ -30,8 +29,9 @@ export async function openJobs(
 interface JobsPlace {
   readonly store: JobStore;
   readonly queue: ChunkQueue;
-  /** False: others of the deployment run them. */
+  /** False: others of the deployment run them, or see to what becomes of them. */
   readonly runs: boolean;
+  readonly keeps: boolean;
 }
 
 /** Libraries are loaded where jobs are kept only: every other start would wait for them. */
@@ -40,25 +40,14 @@ async function openFolder({ options, log }: OpenJobsParts): Promise<JobsPlace | 
   if (data === null) return null;
   const { openLmdbStore } = await import("../jobs/lmdb/lmdb-store.js");
   const store = await openLmdbStore({ dir: join(data, "jobs"), bytesMax, log });
-  return { store, queue: new LocalQueue(store), runs: true };
+  return { store, queue: new LocalQueue(store), runs: true, keeps: true };
 }
 
-async function openShared(
-  { options, log, views }: OpenJobsParts,
-  link: NatsLink,
-): Promise<JobsPlace> {
+async function openShared({ options, log }: OpenJobsParts, link: NatsLink): Promise<JobsPlace> {
   const { jobsBytesMax: bytesMax, natsReplicas: replicas, role } = options;
   const { openJetStreamStore } = await import("../jobs/jetstream/jetstream-store.js");
-  const store = await openJetStreamStore(link, { replicas, bytesMax, log });
-  // An edge has no pipelines: it accepts, and others run.
-  const queue = store.openQueue({ admission: () => chunksInHandMax(views) });
-  return { store, queue, runs: role !== "edge" };
-}
-
-/** Of all servers that run jobs, as far as is known; nobody is heard of at first, and yet somebody will be there. */
-function chunksInHandMax(views: Pick<OpenJobsParts["views"], "nodes">): number {
-  const running = views
-    .nodes?.()
-    .nodes.filter(({ role, draining }) => role !== "edge" && !draining);
-  return Math.max(1, running?.length ?? 0) * chunksInFlightMax;
+  // An edge has no pipelines: it accepts, and others run. A node has no callers: it runs, and others accept and end.
+  const [runs, keeps] = [role !== "edge", role !== "node"];
+  const store = await openJetStreamStore(link, { replicas, bytesMax, hearsAll: keeps, log });
+  return { store, queue: store.openQueue(), runs, keeps };
 }

@@ -15,11 +15,12 @@ export interface ChunkQueue extends AsyncDisposable {
   isHeld(job: StoredJob): Promise<boolean>;
 }
 
+/** Whoever has it, has it until it says one of the two, or dies. */
 export interface TakenChunk {
   readonly jobId: string;
   readonly index: number;
-  /** It is being worked on, for longer than usual: some times a minute. */
-  working(): void;
+  /** It was handed out before: it may have results. */
+  readonly mayBeDone: boolean;
   /** Its results are committed, or its job wants none. */
   done(): Promise<void>;
   /** Not begun, or not to the end: somebody else may take it, at once or after some time. */

@@ -103,7 +103,9 @@ export class JobKeeper {
   async start(runs: Runs): Promise<void> {
     this.#runs = runs;
     const { store } = this.#options;
-    this.#stopListening = store.onJobChanged((id) => this.touch(id));
+    this.#stopListening = store.onJobChanged((id, what) => {
+      if (what === "job") this.touch(id);
+    });
     if (store.reason() === null) await this.#sweep();
     else this.#sweepIn(sweepMs);
   }
@@ -190,7 +192,7 @@ export class JobKeeper {
       state === "validating"
         ? this.#validating.has(id)
         : (state === "queued" || state === "in_progress") && this.#offered.has(id);
-    if (this.#options.isRevoked(job.caller)) return true;
+    if (this.#options.isRevoked(job.caller) || job.errors.length > 0) return true;
     return !goesOn || this.#isLate(job) || (state !== "validating" && hasAllResults(job));
   }
 
@@ -241,6 +243,10 @@ export class JobKeeper {
     const isDone = job.state !== "validating" && hasAllResults(job);
     if (isLate && !isDone) return await this.#leave(job, "expired");
     if (!isDone && isRevoked(job.caller)) return await this.refuse(job.id, keyRevoked);
+    if (!isDone && job.errors.length > 0) {
+      this.#runs.leave(job.id);
+      return await this.#end(job, "failed", job.errors);
+    }
     if (job.state === "validating") return this.#validate(job);
     if (!isDone) {
       await queue.offer(job);

@@ -1,5 +1,6 @@
 /** The store, `Jobs` over it, and what runs them, as one thing that is opened, started, drained and stopped. */
 import { type Access, openAccess } from "../access/access.js";
+import type { WireError } from "millrace-client/wire";
 import type { Log } from "../log.js";
 import type { Metrics } from "../metrics/metrics.js";
 import type { Options } from "../options/options.js";
@@ -9,6 +10,7 @@ import type { ChunkQueue } from "./chunk-queue.js";
 import { DurableJobs } from "./durable-jobs.js";
 import { JobDoor } from "./job-door.js";
 import { JobKeeper } from "./job-keeper.js";
+import { haveFailed, leaveWhatIsOver } from "./job-leaver.js";
 import type { CallRoute, Jobs } from "./jobs.js";
 import { openJobsClock } from "./jobs-clock.js";
 import { KeyReturns } from "./key-returns.js";
@@ -32,6 +34,8 @@ export interface JobWorkParts extends OpenJobsParts {
   readonly queue: ChunkQueue;
   /** False: others of the deployment run them. Default: true. */
   readonly runs?: boolean;
+  /** False: what becomes of jobs is for others of the deployment, and so is whoever asks for them. Default: true. */
+  readonly keeps?: boolean;
 }
 
 export interface JobWork {
@@ -47,7 +51,7 @@ export interface JobWork {
 }
 
 export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
-  const { store, queue, runs = true, options, views, log, metrics } = parts;
+  const { store, queue, runs = true, keeps = true, options, views, log, metrics } = parts;
   const { keys = openAccess } = parts;
   const clock = await openJobsClock(store);
   const paces = new Paces();
@@ -69,18 +73,22 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
   };
   const isRevoked = (caller: StoredCaller): boolean => keys.standing(caller) === "revoked";
   const kept = { store, queue, clock, paces, log };
-  const keeper = new JobKeeper({ ...kept, isRevoked, onEnded, onSeenEnded });
-  const touch = (id: string): void => keeper.touch(id);
+  const keeper = keeps ? new JobKeeper({ ...kept, isRevoked, onEnded, onSeenEnded }) : null;
+  const touch = (id: string): void => keeper?.touch(id);
   const door = new JobDoor({ store, keys, returns, options });
   const jobs = new DurableJobs({ store, clock, paces, watchers, door, options, views, touch });
+  const refuse = (id: string, error: WireError): Promise<void> =>
+    keeper === null ? haveFailed(store, id, error) : keeper.refuse(id, error);
   let runner: JobRunner | null = null;
+  let leaving: Disposable | null = null;
   metrics.jobsFrom(() => {
     const { commits, ...lines } = runner?.kept ?? { commits: 0, done: 0, failed: 0 };
     const chunksInFlight = runner?.chunksInFlight ?? 0;
     const ended = endedJobs;
     const isThere = store.reason() === null;
     const usage = { ...store.usage(), isThere };
-    return { open: keeper.open, ended, lines, commits, chunksInFlight, store: usage };
+    const open = keeper?.open ?? new Map();
+    return { open, ended, lines, commits, chunksInFlight, store: usage };
   });
   return {
     jobs,
@@ -94,19 +102,21 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
         linesMax: linesInFlight(options),
         timeoutMs: options.requestTimeoutMsMax,
         onChange: touch,
-        onRefused: (id, error) => void keeper.refuse(id, error).catch(() => touch(id)),
+        onRefused: (id, error) => void refuse(id, error).catch(() => touch(id)),
       });
-      await keeper.start(runner);
+      if (keeper === null) leaving = leaveWhatIsOver(runner, { store, clock, log });
+      await keeper?.start(runner);
       if (runs) runner.start();
       // Of everything that is kept: nobody waits for it.
-      callbacks?.start();
-      if (!keys.isOpen) returns.start();
+      if (keeps) callbacks?.start();
+      if (keeps && !keys.isOpen) returns.start();
     },
     drain: () => runner?.drain(),
     drained: async () => runner?.whenIdle(),
     stop: async ({ drainMs }) => {
       const isDone = (await runner?.stop({ drainMs })) ?? true;
-      await keeper.stop();
+      await keeper?.stop();
+      leaving?.[Symbol.dispose]();
       await callbacks?.stop();
       await returns.stop();
       watchers[Symbol.dispose]();

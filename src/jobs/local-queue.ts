@@ -107,7 +107,8 @@ export class LocalQueue implements ChunkQueue {
     return {
       jobId: open.job.id,
       index,
-      working: () => {},
+      // Only what was given back is handed out again.
+      mayBeDone: false,
       done: () => Promise.resolve(),
       giveBack: (afterMs) => {
         open.returned.push({ index, dueAtMs: this.#now() + afterMs });

@@ -16,7 +16,7 @@ import type { CallRoute } from "./jobs.js";
 import type { JobsClock } from "./jobs-clock.js";
 import { linesInChunk } from "./line-chunks.js";
 import { Patience } from "./patience.js";
-import { type Chunk, type ChunkResults, hasEnded, type JobStore, type StoredJob } from "./store.js";
+import type { Chunk, ChunkResults, JobStore, StoredJob } from "./store.js";
 
 export interface RunnerOptions {
   readonly store: JobStore;
@@ -36,11 +36,8 @@ export interface RunnerOptions {
 
 /** Of chunks that are in memory at once, with what their results take beside them. */
 const inFlight = { chunksMax: 256, bytesMax: 16 * 1024 * 1024 };
-/** What one server may have in hand. */
-export const chunksInFlightMax: number = inFlight.chunksMax;
 /** Where the store could not be read or written. */
 const storeRetryMs = 1_000;
-const workingMs = 10_000;
 
 interface BegunChunk {
   readonly chunk: Chunk;
@@ -92,6 +89,13 @@ export class JobRunner {
   /** What of it is being run is left within one batch, and what was done by then is committed. */
   leave(jobId: string): void {
     for (const each of this.#running.get(jobId) ?? []) each.abort.abort();
+  }
+
+  /** Somebody asks after it, or it has changed: what is not to be run any more is left. */
+  async look(jobId: string): Promise<void> {
+    if (!this.isRunning(jobId)) return;
+    const job = await this.#options.store.job(jobId);
+    if (job === null || !this.#mayRun(job)) this.leave(jobId);
   }
 
   /** Takes nothing any more; what was begun goes on. */
@@ -159,12 +163,16 @@ export class JobRunner {
     let chunk: Chunk | null;
     try {
       const job = await store.job(jobId);
-      chunk = job === null ? null : await store.chunk(job.fileId, index);
+      const isOver = job === null || !this.#mayRun(job);
+      chunk = isOver ? null : await store.chunk(job.fileId, index);
     } catch (error) {
       await taken.giveBack(storeRetryMs);
       throw error;
     }
-    if (chunk === null) return await taken.done();
+    if (chunk === null) {
+      await taken.done();
+      return this.#options.onChange(jobId);
+    }
     const running = {
       lines: chunk.lines,
       bytes: chunk.bytes.length,
@@ -175,7 +183,9 @@ export class JobRunner {
   }
 
   #mayRun(job: StoredJob): boolean {
-    if (hasEnded(job) || (job.state !== "queued" && job.state !== "in_progress")) return false;
+    if (job.state !== "queued" && job.state !== "in_progress") return false;
+    // It is about to be failed.
+    if (job.errors.length > 0) return false;
     return job.deadlineAtMs === null || this.#options.clock.now() < job.deadlineAtMs;
   }
 
@@ -203,13 +213,13 @@ export class JobRunner {
   async #run({ chunk, taken, running }: BegunChunk): Promise<void> {
     const { store, callRoute, timeoutMs, log } = this.#options;
     const { jobId } = taken;
-    const sign = setInterval(() => taken.working(), workingMs);
     try {
       // Only now, when whoever cancels it knows that it is running.
       const job = await store.job(jobId);
       if (job === null || !this.#mayRun(job)) return await taken.done();
       // Handed out again though it is done: the word of that was lost, not the results.
-      if ((await store.nextUndone(jobId, taken.index)) !== taken.index) return await taken.done();
+      const isDone = taken.mayBeDone && (await store.results(jobId, taken.index)) !== null;
+      if (isDone) return await taken.done();
       await this.#started(job);
       const lines = linesInChunk(chunk).map(({ text }) => text);
       const { index, firstLine } = chunk;
@@ -221,8 +231,6 @@ export class JobRunner {
     } catch (error) {
       log.error({ err: error, job: jobId, chunk: taken.index }, "jobs: a chunk is run again");
       await taken.giveBack(this.#patience.later(jobId, storeRetryMs)).catch(() => undefined);
-    } finally {
-      clearInterval(sign);
     }
   }
 

@@ -72,7 +72,7 @@ export interface JobStore extends AsyncDisposable {
    * Tells of each change of a job (made, changed, committed, deleted), whoever made it, here or on another machine; maybe more often.
    * Gives what ends it.
    */
-  onJobChanged(listener: (jobId: string) => void): () => void;
+  onJobChanged(listener: JobListener): () => void;
 
   /** Jobs that have ended, files and request keys whose time is over. A file stays as long as a job reads it that has not ended. How many. */
   removeExpired(nowMs: number): Promise<number>;
@@ -80,6 +80,9 @@ export interface JobStore extends AsyncDisposable {
   keptTimeMs(): Promise<number>;
   keepTimeMs(nowMs: number): Promise<void>;
 }
+
+/** `results`: nothing but that more of its chunks have results, and not all of them; a store that does not look closer says `job`. */
+export type JobListener = (jobId: string, what: "job" | "results") => void;
 
 export interface PageQuery {
   /** Null: of everybody. */

@@ -23,6 +23,8 @@ class Node implements KnownNode {
   entry: NodeEntry;
   ageMs = 0;
   sentItems = 0;
+  /** What it said beside its waits, which change all the time. */
+  #shape = "";
   readonly #realtime = new Backlog();
   readonly #bulk = new Backlog();
   #models: ReadonlyMap<string, NodeModel> = new Map();
@@ -32,13 +34,18 @@ class Node implements KnownNode {
     this.said(entry);
   }
 
-  said(entry: NodeEntry): void {
+  /** True: it is another one than before, but for its waits. */
+  said(entry: NodeEntry): boolean {
     const nowMs = performance.now();
     this.entry = entry;
     this.ageMs = 0;
     this.#models = new Map(entry.models.map((each) => [each.name, each]));
     this.#realtime.said(entry.waits.realtimeMs, nowMs);
     this.#bulk.said(entry.waits.bulkMs, nowMs);
+    const shape = shapeOf(entry);
+    const isNews = shape !== this.#shape;
+    this.#shape = shape;
+    return isNews;
   }
 
   model(name: string): NodeModel | undefined {
@@ -171,12 +178,11 @@ export class Directory implements Disposable {
       log.info({ node, role: entry.role, models: entry.models.length }, "a node is there");
     }
     if (known === undefined) this.#nodes.set(instance, new Node(entry));
-    const before = known?.entry;
-    known?.said(entry);
+    const isNews = known?.said(entry) ?? true;
     for (const { name } of entry.models) {
       if (this.#remembered.size < rememberedMax) this.#remembered.add(name);
     }
-    if (before === undefined || hasChanged(before, entry)) this.#parts.onChange?.();
+    if (isNews) this.#parts.onChange?.();
   }
 
   #stranger(who: string, reason: string): void {
@@ -197,11 +203,10 @@ export class Directory implements Disposable {
   }
 }
 
-/** Beside the waits, which change all the time. */
-function hasChanged(before: NodeEntry, after: NodeEntry): boolean {
-  const shapeOf = ({ waits: _waits, models, ...rest }: NodeEntry): string =>
-    JSON.stringify([rest, models.map(({ name, ready, state }) => [name, ready, state])]);
-  return shapeOf(before) !== shapeOf(after);
+/** Descriptions among it: a version that takes a name over has another one. */
+function shapeOf({ waits: _waits, models, ...rest }: NodeEntry): string {
+  const each = models.map(({ name, ready, state, infoId }) => [name, ready, state, infoId]);
+  return JSON.stringify([rest, each]);
 }
 
 /** How often a node says what it has. */

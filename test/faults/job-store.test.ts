@@ -23,6 +23,7 @@ import {
 import { Random } from "../sim/random.js";
 import { isLong, someOf } from "../support/long.js";
 import { TempDir } from "../support/temp-dir.js";
+import { until } from "../support/until.js";
 
 const log = createLog({ log: "json", logLevel: "silent", destination: process.stdout });
 const MiB = 1024 ** 2;
@@ -239,7 +240,7 @@ test("a full disk: new work is refused, nothing is harmed, and with room again i
     // On the full disk still: deletions free what new work may have.
     await half.abort();
     assert.equal(await store.deleteFile("file-2"), true);
-    while (store.usage().bytes > 2 * MiB) await new Promise((resolve) => setImmediate(resolve));
+    await until(() => store.usage().bytes <= 2 * MiB);
     await keepFile(store, "file-3", 2);
     await truncate(join(dir, "ballast"), 0);
     assert.equal(await store.commit("job-1", { ...large, body: new Uint8Array(MiB / 4) }), true);

@@ -11,6 +11,7 @@ import { FakeNode, NatsEdge, type NatsEdgeOptions, Wire } from "../support/nats-
 import { NatsServer, skipWithoutNats } from "../support/nats-server.js";
 import { numbersTask } from "../support/numbers-task.js";
 import { FakeModel } from "../support/pool.js";
+import { until } from "../support/until.js";
 import { WiredNode } from "../support/wired-node.js";
 
 const options = { timeout: 60_000, skip: skipWithoutNats };
@@ -317,7 +318,7 @@ longTest(
     await Promise.all([edge.knows(1), other.knows(1)]);
     const gone = ask({ edge: other }, [`${magic.hold}.`]);
     const failed = gone.then(({ outcomes }) => outcomes.map(textOrCode));
-    while (node.seen.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    await until(() => node.seen.length > 0);
     assert.equal((await refusal(ask({ edge }, ["1."]))).code, "queue_full");
     const left = node.seen[0]?.signal;
     assert(left !== undefined);

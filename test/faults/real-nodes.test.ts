@@ -58,6 +58,11 @@ test("NATS that is down keeps nobody from starting; nodes that are stopped and k
   await using atNode = new Millrace(nodeUrl, { retry: { attemptsMax: 1 } });
   await assert.rejects(atNode.translate(["one"]), { code: "not_found" });
   assert.equal((await atNode.ready()).ready, true);
+  // It sends nothing to others, and hears of none.
+  assert.deepEqual(
+    (await atNode.nodes()).nodes.map(({ node }) => node),
+    ["n1"],
+  );
 
   const texts = Array.from({ length: 6 }, (_, at) => `sentence ${at} of a text`);
   const translated = async (): Promise<string> => {
@@ -97,4 +102,8 @@ test("NATS that is down keeps nobody from starting; nodes that are stopped and k
   assert.match(metrics, /^millrace_node_items_total\{node="n1"\} [1-9]/m);
   const { nodes } = await client.nodes();
   assert.deepEqual(nodes.map(({ node }) => node).sort(), ["e1", "n1"]);
+  // A job: the node that is left runs it and hears nothing of it else, the edge ends it.
+  const { id } = await client.jobs.submit(texts, { task: "translate" });
+  const ended = await client.jobs.wait(id);
+  assert.deepEqual([ended.state, ended.succeeded], ["completed", texts.length]);
 });

@@ -25,6 +25,7 @@ export interface MadeOptions {
   readonly queue?: ChunkQueue;
   readonly callRoute?: CallRoute;
   readonly runs?: boolean;
+  readonly keeps?: boolean;
   readonly keys?: OpenJobsParts["keys"];
   readonly options?: Parameters<typeof resolveConfiguration>[0]["code"];
 }
@@ -34,6 +35,7 @@ export async function made({
   queue = new LocalQueue(store),
   callRoute = capitals,
   runs = true,
+  keeps = true,
   keys = openAccess,
   options = {},
 }: MadeOptions = {}): Promise<MadeWork> {
@@ -45,22 +47,30 @@ export async function made({
     queue,
     runs,
     keys,
+    keeps,
     options: resolveConfiguration({ code: { trial: "off", ...options } }).options,
     views,
     metrics: new Metrics(),
     log: createLog({ log: "json", logLevel: "silent", destination: { write: () => {} } }),
   });
+  // As the listeners of a server do.
+  const staying = setInterval(() => {}, 60_000);
   await work.start((call, signal) => {
     calls.push(call);
     return callRoute(call, signal);
   });
+  const stop: JobWork["stop"] = async (how) => {
+    clearInterval(staying);
+    return await work.stop(how);
+  };
   return {
     ...work,
     store,
     calls,
     views,
+    stop,
     [Symbol.asyncDispose]: async () => {
-      await work.stop({ drainMs: 0 });
+      await stop({ drainMs: 0 });
     },
   };
 }

@@ -9,6 +9,7 @@ import {
   freshJob,
   hasEnded,
   type JobChange,
+  type JobListener,
   type JobStore,
   type NewFile,
   type NewJob,
@@ -31,7 +32,7 @@ export class MemoryJobStore implements JobStore {
   /** The jobs of request keys that are not forgotten, by owner and key. */
   readonly #keys = new Map<string, { readonly jobId: string; readonly untilMs: number }>();
   readonly #results = new Map<string, Map<number, ChunkResults>>();
-  readonly #listeners = new Set<(id: string) => void>();
+  readonly #listeners = new Set<JobListener>();
   #sequence = 0;
   #keptTimeMs = 0;
   bytesMax = 1024 ** 3;
@@ -205,7 +206,7 @@ export class MemoryJobStore implements JobStore {
     return Promise.resolve(Math.min(index, chunks));
   }
 
-  onJobChanged(listener: (jobId: string) => void): () => void {
+  onJobChanged(listener: JobListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
@@ -252,7 +253,7 @@ export class MemoryJobStore implements JobStore {
   }
 
   #tell(id: string): void {
-    for (const listener of this.#listeners) listener(id);
+    for (const listener of this.#listeners) listener(id, "job");
   }
 }
 

@@ -3,7 +3,6 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { cp } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type {
   ReadyResponse,
@@ -14,6 +13,9 @@ import type {
   TranslateResponse,
 } from "millrace-client/wire";
 import { type CreateServerOptions, createServer, type MillraceServer } from "#src/index.js";
+import { until } from "./until.js";
+
+export { until };
 
 const root = new URL("../../../", import.meta.url);
 /** The folder that holds `en-zh`. */
@@ -147,24 +149,6 @@ export async function getReady(
 ): Promise<{ readonly status: number; readonly body: ReadyResponse }> {
   const response = await fetch(`${url}/ready`);
   return { status: response.status, body: (await response.json()) as ReadyResponse };
-}
-
-const lookAgainMs = 10;
-/** Below the timeouts of tests, which say nothing of what was waited for and leave processes behind. */
-const lookMsMax = 50_000;
-
-/** Looks again and again until there is something to see; throws, with `look` as it is written, where nothing comes. */
-export async function until<T>(
-  look: () => Promise<T | null | false> | T | null | false,
-): Promise<T> {
-  const endAtMs = performance.now() + lookMsMax;
-  for (;;) {
-    const seen = await look();
-    if (seen !== null && seen !== false) return seen;
-    if (performance.now() > endAtMs)
-      throw new Error(`not seen in ${lookMsMax} ms: ${look.toString()}`);
-    await delay(lookAgainMs);
-  }
 }
 
 /** Nothing runs and nothing waits, and each item that was ever accepted ended once. */

@@ -103,26 +103,59 @@ test("tenants take turns, whoever has more, and jobs of one go in their order", 
   assert.ok(large.filter((each) => each > firstLater).length <= 1, seen.join());
 });
 
-test("the chunk of a server that was killed goes to another one, and its results are there once", {
+for (const [what, signal] of [
+  ["was killed", "SIGKILL"],
+  ["stands still", "SIGSTOP"],
+] as const) {
+  test(`the chunks of a server that ${what} go to another one`, { skip }, async () => {
+    await using nats = await NatsServer.start();
+    await using a = await openLinkedStore(nats.url);
+    const queue = a.store.openQueue({ ackWaitMs: 1_000 });
+    await queue.offer(await makeJob(a, { id: "job-1", chunks: 4 }));
+    const entry = fileURLToPath(new URL("../support/take-chunks.js", import.meta.url));
+    const child = spawn(process.execPath, [entry, nats.url, "2", "1000"], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    try {
+      const held: string[] = [];
+      for await (const line of createInterface({ input: child.stdout })) {
+        held.push(line);
+        if (held.length === 2) break;
+      }
+      child.kill(signal);
+      assert.deepEqual(sorted(held), ["job-1 0", "job-1 1"]);
+      assert.deepEqual(sorted(await takeRest(a, queue)), allOf("job-1", 4));
+    } finally {
+      const exited = child.exitCode ?? child.signalCode ?? once(child, "exit");
+      child.kill("SIGKILL");
+      await exited;
+    }
+  });
+}
+
+test("who has a chunk says so by itself, three times in each time after which it would be another's", {
   skip,
 }, async () => {
   await using nats = await NatsServer.start();
   await using a = await openLinkedStore(nats.url);
-  const queue = a.store.openQueue({ ackWaitMs: 1_000 });
-  await queue.offer(await makeJob(a, { id: "job-1", chunks: 4 }));
-  const entry = fileURLToPath(new URL("../support/take-chunks.js", import.meta.url));
-  const child = spawn(process.execPath, [entry, nats.url, "2", "1000"], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const held: string[] = [];
-  for await (const line of createInterface({ input: child.stdout })) {
-    held.push(line);
-    if (held.length === 2) break;
+  await using b = await openLinkedStore(nats.url);
+  // Whoever listens hears what is said of chunks.
+  const heard = b.link.connection.subscribe("$JS.ACK.test-work.>");
+  const ackWaitMs = 2_000;
+  const [queue, other] = [a.store.openQueue({ ackWaitMs }), b.store.openQueue({ ackWaitMs })];
+  await queue.offer(await makeJob(a, { id: "job-1", chunks: 1 }));
+  const taken = await queue.take(signal);
+  const looking = new AbortController();
+  const taking = other.take(looking.signal);
+  let words = 0;
+  for await (const message of heard) {
+    if (message.string() === "+WPI") words += 1;
+    // Longer than it would have waited.
+    if (words === 4) break;
   }
-  child.kill("SIGKILL");
-  await once(child, "exit");
-  assert.deepEqual(sorted(held), ["job-1 0", "job-1 1"]);
-  assert.deepEqual(sorted(await takeRest(a, queue)), allOf("job-1", 4));
+  await taken.done();
+  looking.abort(new Error("nobody else had it"));
+  await assert.rejects(taking, { message: "nobody else had it" });
 });
 
 test("of two servers that both ran a chunk one commits it", { skip }, async () => {
@@ -192,15 +225,19 @@ test("defect: where a consumer gives out no more just now, NATS 2.9 keeps no req
 }, async () => {
   await using nats = await NatsServer.start();
   await using a = await openLinkedStore(nats.url);
-  const queue = a.store.openQueue({ admission: () => 1 });
-  await queue.offer(await makeJob(a, { id: "job-1", chunks: 70 }));
-  const held = [];
-  for (let taken = 0; taken < 64; taken++) held.push(await queue.take(signal));
+  const queue = a.store.openQueue();
+  await queue.offer(await makeJob(a, { id: "job-1", chunks: 6 }));
+  const held = [await queue.take(signal)];
+  // Somebody sees to NATS, and knows better.
+  const jsm = await jetstreamManager(a.link.connection);
+  const [consumer] = await jsm.consumers.list("test-work").next();
+  await jsm.consumers.update("test-work", consumer?.name ?? "", { max_ack_pending: 4 });
+  while (held.length < 4) held.push(await queue.take(signal));
   await assert.rejects(queue.take(AbortSignal.timeout(500)), { name: "TimeoutError" });
-  // A request that was kept would have this one, and nobody would have the chunk for half a minute.
+  // A request that was kept would have this one, and nobody would have the chunk before it is taken for lost.
   await held[0]?.done();
   const next = await queue.take(AbortSignal.timeout(5_000));
-  assert.equal(next.index, 64);
+  assert.equal(next.index, 4);
 });
 
 test("a server that ends while it lays a job out leaves that to another one", {
@@ -279,6 +316,7 @@ test("defect: a job that is withdrawn while its chunks are in hand takes none of
   await cutOff.offer(left);
   // In hand of a server that says nothing more.
   for (let taken = 0; taken < 20; taken += 1) await cutOff.take(signal);
+  await a.link.close();
   const queue = b.store.openQueue({ ackWaitMs: 1_000 });
   await queue.withdraw(gone);
   assert.deepEqual(sorted(await takeRest(b, queue)), allOf("job-2", 12));

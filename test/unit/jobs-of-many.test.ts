@@ -83,7 +83,8 @@ for (const [end, state] of [
       await using nats = await NatsServer.start();
       await using a = await openLinkedStore(nats.url);
       await using b = await openLinkedStore(nats.url);
-      await using c = await openLinkedStore(nats.url);
+      // A node: it hears nothing of jobs, and keeps none.
+      await using c = await openLinkedStore(nats.url, { hearsAll: false });
       const [atB, atC] = [held(), held()];
       await using asked = await made({ store: a.store, queue: a.store.openQueue(), runs: false });
       await using one = await made({
@@ -95,6 +96,7 @@ for (const [end, state] of [
         store: c.store,
         queue: c.store.openQueue(),
         callRoute: atC.callRoute,
+        keeps: false,
       });
       // Two chunks that are half done, each on its own server or both on one.
       const chunk = Array.from({ length: 128 }, (_, at) => (at === 40 ? "held" : `t ${at}`));

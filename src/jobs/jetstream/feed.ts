@@ -2,7 +2,12 @@
  * What happens in a stream, in its order and from where we were, on one connection after the other. The library's ordered consumer
  * repairs gaps; a server that was away has forgotten such consumers, so a new connection starts a new one behind what was seen.
  */
-import { type ConsumerMessages, DeliverPolicy, type JsMsg } from "@nats-io/jetstream";
+import {
+  type Consumer,
+  type ConsumerMessages,
+  DeliverPolicy,
+  type JsMsg,
+} from "@nats-io/jetstream";
 import type { Nats } from "./session.js";
 
 const messagesMax = 1_000;
@@ -14,6 +19,7 @@ export class Feed {
   readonly #isHeadersOnly: boolean;
   readonly #onMessage: (message: JsMsg) => void;
   readonly #waiting = new Set<{ readonly sequence: number; readonly reached: () => void }>();
+  #consumer: Consumer | null = null;
   #messages: ConsumerMessages | null = null;
   #position = 0;
 
@@ -54,6 +60,7 @@ export class Feed {
       headers_only: this.#isHeadersOnly,
       ...(this.#filter !== null && { filter_subjects: this.#filter }),
     });
+    this.#consumer = consumer;
     const { num_pending: pending } = await consumer.info(true);
     let onCaughtUp = (): void => {};
     const isCaughtUp = new Promise<boolean>((resolve) => {
@@ -82,6 +89,13 @@ export class Feed {
     const messages = this.#messages;
     this.#messages = null;
     await messages?.close();
+  }
+
+  /** For good: NATS would keep the consumer for minutes. */
+  async end(): Promise<void> {
+    await this.stop();
+    await this.#consumer?.delete();
+    this.#consumer = null;
   }
 
   /** Whether everything up to this message was seen in time. */

@@ -1,7 +1,7 @@
 /**
  * Of which jobs this server has chunks in hand, said by listening: whoever asks on a job's own subject hears from those that have
  * some, and from NATS itself, at once, where nobody has. So who ends a job that is to be left knows when all others have left it, and
- * a server that died is no matter: nobody listens for it any more.
+ * a server that died is no matter: nobody listens for it any more. Who is asked looks at the job, which is over or about to be.
  */
 import { isUnanswered } from "../../nats/failures.js";
 import type { Names } from "./names.js";
@@ -19,11 +19,13 @@ interface Held {
 
 export class HeldJobs {
   readonly #names: Names;
+  readonly #onAsked: (jobId: string) => void;
   readonly #jobs = new Map<string, Held>();
   #nc: Nats["nc"] | null = null;
 
-  constructor(names: Names) {
+  constructor(names: Names, onAsked: (jobId: string) => void) {
     this.#names = names;
+    this.#onAsked = onAsked;
   }
 
   /** The subscriptions of another connection ended with it. */
@@ -64,7 +66,9 @@ export class HeldJobs {
       error,
       message,
     ) => {
-      if (error === null) message.respond();
+      if (error !== null) return;
+      message.respond();
+      this.#onAsked(jobId);
     };
     return this.#nc.subscribe(this.#names.workHeld(jobId), { callback });
   }

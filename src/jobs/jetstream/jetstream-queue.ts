@@ -22,7 +22,7 @@ import type { ChunkQueue, TakenChunk } from "../chunk-queue.js";
 import { hasEnded, type StoredJob } from "../store.js";
 import { isTaken } from "./bodies.js";
 import { HeldJobs } from "./held-jobs.js";
-import { type Names, tenantToken } from "./names.js";
+import { isTenantToken, type Names, tenantToken } from "./names.js";
 import type { RecordIndex } from "./records.js";
 import type { Nats, StoreLog, StoreSession } from "./session.js";
 import type { StoreJobs } from "./store-jobs.js";
@@ -30,9 +30,7 @@ import { Taken } from "./taken.js";
 import { TakingTurns } from "./taking-turns.js";
 
 export interface JetStreamQueueOptions {
-  /** Chunks that all servers together may have in hand: what a consumer gives out at once is twice that, for their overlaps. */
-  readonly admission?: () => number;
-  /** After so long without a word the chunk is somebody else's. Default: half a minute. */
+  /** After so long without a word the chunk is somebody else's. Default: nine seconds. */
   readonly ackWaitMs?: number;
 }
 
@@ -43,19 +41,22 @@ export interface QueueParts {
   readonly index: RecordIndex;
   readonly jobs: StoreJobs;
   readonly log: StoreLog;
+  /** Who ends a job asks whether this server has chunks of it in hand. */
+  readonly onAsked: (jobId: string) => void;
 }
 
-const defaults = { ackWaitMs: 30_000, admission: (): number => 500 };
-const ackPendingMin = 64;
-/** Beyond this a consumer's limit is set anew: servers that see a little different sums do not quarrel over it. */
-const ackPendingDrift = 0.25;
-/** A pull that finds nothing is answered then: where the consumer gives out no more just now, NATS 2.9 would keep it for ever. */
+const ackWaitMsDefault = 9_000;
+/** A server asks for a chunk when it has room, so all of them together bound what is in hand. */
+const ackPendingUnbounded = -1;
+/** A pull that finds nothing is answered then: where somebody has given a consumer a bound all the same, NATS 2.9 would keep it for ever. */
 const pullMs = 30;
 const pullReplyMsMax = 2_000;
-const busyMs = 300;
+/** Where all that there is is in hand, some of which may come back: twice as long each time, for a thousand servers may look. */
+const busyMs = { min: 300, max: 2_000 };
 const idleMs = 5_000;
 const awayMs = 1_000;
-const listEachMs = 1_000;
+/** Between two looks at all tenants: what comes meanwhile is told. */
+const listEachMs = 3_000;
 const underWayMax = 256;
 /** A tenant's consumer that nobody asked for so long is empty: it goes, and comes back with the next job. */
 const unusedMs = 86_400_000;
@@ -79,7 +80,6 @@ interface Pulled {
 
 export class JetStreamQueue implements ChunkQueue {
   readonly #parts: QueueParts;
-  readonly #admission: () => number;
   readonly #ackWaitMs: number;
   readonly #taken = new Set<Taken>();
   readonly #turns = new TakingTurns();
@@ -95,15 +95,15 @@ export class JetStreamQueue implements ChunkQueue {
   #listedAtMs = Number.NEGATIVE_INFINITY;
   /** Jobs that have ended: what is left of them in the queue is let go. The latest ones; the runner knows the others. */
   readonly #withdrawn = new Set<string>();
+  /** Rounds since anything was taken or told. */
+  #vainRounds = 0;
   /** Whose turn was last. */
   #last = "";
 
-  constructor(parts: QueueParts, given: JetStreamQueueOptions) {
-    const { admission, ackWaitMs } = { ...defaults, ...given };
+  constructor(parts: QueueParts, { ackWaitMs = ackWaitMsDefault }: JetStreamQueueOptions) {
     this.#parts = parts;
-    this.#admission = admission;
     this.#ackWaitMs = ackWaitMs;
-    this.#held = new HeldJobs(parts.names);
+    this.#held = new HeldJobs(parts.names, parts.onAsked);
     this.#stopListening = parts.link.listen({ onConnected: (nc) => this.#subscribe(nc) });
   }
 
@@ -155,6 +155,8 @@ export class JetStreamQueue implements ChunkQueue {
     const { session, names } = this.#parts;
     const filter = names.workOf(job.tenant, job.id);
     await session.run(async (nats) => {
+      // Nobody is waited for: those that have some of it in hand look at it.
+      if (hasEnded(job)) nats.nc.publish(names.workHeld(job.id));
       const info = await this.#consumer(nats, tenantToken(job.tenant));
       if (info === null || info.num_ack_pending > 0) return;
       await nats.jsm.streams.purge(names.work, { filter });
@@ -169,17 +171,18 @@ export class JetStreamQueue implements ChunkQueue {
     this.#ending.abort(new MillraceError("draining", "the work queue is closed"));
     this.#stopListening();
     this.#subscribed?.stop();
-    if (this.#parts.session.current === null) return;
+    if (this.#parts.session.current === null) for (const taken of this.#taken) taken.drop();
     await Promise.allSettled([...this.#taken].map((taken) => taken.giveBack(0)));
   }
 
   async #offer({ id, tenant }: StoredJob, isAgain: boolean): Promise<void> {
     const { session, names } = this.#parts;
-    await session.run((nats) => this.#addConsumer(nats, tenantToken(tenant)));
+    const token = tenantToken(tenant);
+    await session.run((nats) => this.#addConsumer(nats, token));
     const offer: Offer = { tenant, isAgain };
     await this.#publish(names.workOf(tenant, id, layOut), JSON.stringify(offer));
-    await session.run(({ nc }) => Promise.resolve(nc.publish(names.workTold)));
-    this.#told();
+    // Heard by this server as well.
+    await session.run(({ nc }) => Promise.resolve(nc.publish(names.workTold, token)));
   }
 
   /** Nothing is waited for or in hand of the whole tenant, and yet there are chunks without results. Asked now and then. */
@@ -205,8 +208,16 @@ export class JetStreamQueue implements ChunkQueue {
     }
   }
 
-  /** There may be something to take. */
-  #told(): void {
+  /** There may be something to take, of that tenant. */
+  #told(token: string): void {
+    if (!this.#tenants.includes(token)) this.#tenants = [...this.#tenants, token].sort();
+    this.#hasNews = true;
+    this.#vainRounds = 0;
+    this.#wake();
+  }
+
+  /** What was told meanwhile is not known. */
+  #lookAgain(): void {
     this.#listedAtMs = Number.NEGATIVE_INFINITY;
     this.#hasNews = true;
     this.#wake();
@@ -215,11 +226,16 @@ export class JetStreamQueue implements ChunkQueue {
   /** Once on each connection; it keeps its subscriptions when it comes back. */
   #subscribe(nc: Nats["nc"]): void {
     this.#held.connected(nc);
-    if (this.#subscribed?.nc === nc) return this.#told();
-    const callback = (): void => this.#told();
+    if (this.#subscribed?.nc === nc) return this.#lookAgain();
+    const callback: NonNullable<Parameters<Nats["nc"]["subscribe"]>[1]>["callback"] = (
+      error,
+      message,
+    ) => {
+      if (error === null && isTenantToken(message.string())) this.#told(message.string());
+    };
     const subscription = nc.subscribe(this.#parts.names.workTold, { callback });
     this.#subscribed = { nc, stop: () => subscription.unsubscribe() };
-    this.#told();
+    this.#lookAgain();
   }
 
   /** One round over the tenants, and a pause where none has anything. */
@@ -238,7 +254,10 @@ export class JetStreamQueue implements ChunkQueue {
         if (signal.aborted) await taken?.giveBack(0);
         else if (taken !== null) return taken;
       }
-      if (!this.#hasNews) await this.#pause(tenants.length > 0 ? busyMs : idleMs, signal);
+      if (this.#hasNews) return null;
+      const backoffMs = Math.min(busyMs.max, busyMs.min * 2 ** this.#vainRounds);
+      this.#vainRounds += 1;
+      await this.#pause(tenants.length > 0 ? backoffMs : idleMs, signal);
     } catch (error) {
       if (!(error instanceof MillraceError) || error.code !== "job_store_failed") throw error;
       // It is away, and has said so in the log.
@@ -249,15 +268,16 @@ export class JetStreamQueue implements ChunkQueue {
 
   /** Null: it was no chunk. */
   #begin({ subject, reply, text }: Pulled): Taken | null {
-    const { names, session } = this.#parts;
+    const { names, session, jobs } = this.#parts;
     const [, , jobId = "", what = ""] = names.tokens(subject);
     const index = Number(what);
-    const isWanted = what === layOut || !this.#withdrawn.has(jobId);
+    const isWanted = what === layOut || !this.#isOver(jobId);
     // To lay a job out is no work of its lines.
     const letGo = what === layOut ? (): void => {} : this.#held.hold(jobId);
     const taken = new Taken({
       jobId,
       index,
+      mayBeDone: deliveriesOf(reply) > 1 || jobs.hasResults(jobId, index),
       reply,
       session,
       log: this.#parts.log,
@@ -265,6 +285,8 @@ export class JetStreamQueue implements ChunkQueue {
       onEnd: () => {
         this.#taken.delete(taken);
         letGo();
+        // It may have been given back.
+        this.#vainRounds = 0;
       },
     });
     this.#taken.add(taken);
@@ -283,6 +305,12 @@ export class JetStreamQueue implements ChunkQueue {
     return null;
   }
 
+  /** As far as is known here. */
+  #isOver(jobId: string): boolean {
+    const { index } = this.#parts;
+    return this.#withdrawn.has(jobId) || index.jobs.get(jobId)?.open === null;
+  }
+
   /** In the order of the file, many under way at once. A server that dies at it leaves it to another one. */
   async #layOut(offer: Taken, { tenant, isAgain }: Offer): Promise<void> {
     const { names, index: known, jobs: store } = this.#parts;
@@ -293,7 +321,8 @@ export class JetStreamQueue implements ChunkQueue {
     const underWay = new Set<Promise<void>>();
     let failure: { readonly error: unknown } | null = null;
     const { chunks } = job;
-    let index = await store.nextUndone(jobId, 0);
+    const tally = await store.tallyOf(job);
+    let index = tally.nextUndone(0, chunks);
     while (index < chunks) {
       this.#ending.signal.throwIfAborted();
       while (underWay.size >= underWayMax) await Promise.race(underWay);
@@ -304,14 +333,13 @@ export class JetStreamQueue implements ChunkQueue {
         })
         .finally(() => underWay.delete(published));
       underWay.add(published);
-      offer.working();
-      index = await store.nextUndone(jobId, index + 1);
+      index = tally.nextUndone(index + 1, chunks);
     }
     await Promise.all(underWay);
     if (failure !== null) throw (failure as { readonly error: unknown }).error;
     await store.laidOut(jobId);
     await offer.done();
-    this.#told();
+    this.#told(tenantToken(tenant));
   }
 
   /** Where it is there already, it stays as it is. */
@@ -345,14 +373,8 @@ export class JetStreamQueue implements ChunkQueue {
 
   async #list(nats: Nats): Promise<readonly string[]> {
     const tenants: string[] = [];
-    const wanted = this.#ackPendingMax();
     for await (const info of nats.jsm.consumers.list(this.#parts.names.work)) {
-      if (info.num_pending + info.num_ack_pending === 0) continue;
-      const ackPending = info.config.max_ack_pending ?? 0;
-      tenants.push(info.name);
-      if (Math.abs(ackPending - wanted) > ackPendingDrift * wanted) {
-        await this.#addConsumer(nats, info.name);
-      }
+      if (info.num_pending + info.num_ack_pending > 0) tenants.push(info.name);
     }
     return tenants.sort();
   }
@@ -366,7 +388,7 @@ export class JetStreamQueue implements ChunkQueue {
       ack_policy: AckPolicy.Explicit,
       ack_wait: this.#ackWaitMs * 1_000_000,
       max_deliver: -1,
-      max_ack_pending: this.#ackPendingMax(),
+      max_ack_pending: ackPendingUnbounded,
       inactive_threshold: unusedMs * 1_000_000,
     });
   }
@@ -387,10 +409,6 @@ export class JetStreamQueue implements ChunkQueue {
     });
   }
 
-  #ackPendingMax(): number {
-    return Math.max(ackPendingMin, 2 * Math.ceil(this.#admission()));
-  }
-
   async #pause(ms: number, signal: AbortSignal): Promise<void> {
     const ending = new AbortController();
     const woken = new Promise<void>((resolve) => {
@@ -402,4 +420,11 @@ export class JetStreamQueue implements ChunkQueue {
     this.#wake = () => {};
     ending.abort();
   }
+}
+
+/** How often the message was given to somebody, as the subject says on which it is answered. */
+function deliveriesOf(reply: string): number {
+  const tokens = reply.split(".");
+  // From version 2.11 on there may be a domain and an account before the stream.
+  return Number(tokens[tokens.length > 9 ? 6 : 4]);
 }

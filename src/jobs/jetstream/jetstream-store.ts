@@ -10,7 +10,7 @@
 import type { NatsLink } from "../../nats/connection.js";
 import { messageOf } from "../../work/thrown.js";
 import type { ChunkQueue } from "../chunk-queue.js";
-import type { JobStore } from "../store.js";
+import type { JobListener, JobStore } from "../store.js";
 import { Bodies } from "./bodies.js";
 import { Feed } from "./feed.js";
 import { JetStreamQueue, type JetStreamQueueOptions } from "./jetstream-queue.js";
@@ -29,6 +29,11 @@ export interface JetStreamStoreOptions {
   readonly log: StoreLog;
   /** How long an operation waits for NATS that is away. Default: ten seconds. */
   readonly waitMsMax?: number;
+  /**
+   * Of what happens in the store, whoever does it. False: of nothing, and what is needed is asked for; such a server runs chunks, and
+   * lists, progress, ends and clean-up are for others. Default: true.
+   */
+  readonly hearsAll?: boolean;
   /** A file whose writer says nothing for so long is taken away. Default: a minute. */
   readonly abandonedMs?: number;
 }
@@ -40,7 +45,7 @@ export interface JetStreamStore extends JobStore {
   openQueue(options?: JetStreamQueueOptions): ChunkQueue;
 }
 
-const defaults = { waitMsMax: 10_000, abandonedMs: 60_000 };
+const defaults = { waitMsMax: 10_000, abandonedMs: 60_000, hearsAll: true };
 const startMsMax = 300_000;
 /** A server that starts without NATS has others waiting for what it does without. */
 const reachedMsMax = 2_000;
@@ -91,23 +96,25 @@ class Heard {
   readonly progress: ProgressBook;
   readonly usage: StoreUsage;
   readonly log: StoreLog;
-  readonly listeners = new Set<(jobId: string) => void>();
+  readonly listeners = new Set<JobListener>();
   readonly queues = new Set<JetStreamQueue>();
 
   readonly link: NatsLink;
+  readonly hearsAll: boolean;
 
-  constructor(link: NatsLink, { replicas, waitMsMax, bytesMax, log }: Settings) {
+  constructor(link: NatsLink, { replicas, waitMsMax, bytesMax, hearsAll, log }: Settings) {
     this.log = log;
     this.link = link;
+    this.hearsAll = hearsAll;
     this.names = new Names(link.prefix);
     const { names } = this;
-    this.index = new RecordIndex(names);
+    this.index = new RecordIndex(names, { hearsAll });
     this.feed = new Feed({
       stream: names.records,
       isHeadersOnly: false,
       onMessage: (message) => {
         const jobId = this.index.take(message);
-        if (jobId !== null) this.onChanged(jobId);
+        if (jobId !== null) this.onChanged(jobId, "job");
       },
     });
     this.session = new StoreSession({
@@ -124,18 +131,20 @@ class Heard {
         });
       },
       onRemade: (streams) => {
-        if (streams.includes(names.work)) this.#offerAgain();
+        // Who does not hear of all jobs knows them not: others find the queue empty within half a minute.
+        if (hearsAll && streams.includes(names.work)) this.#offerAgain();
       },
     });
     const { session, index } = this;
     this.records = new Records(session, names);
     const { records, onChanged } = this;
-    this.progress = new ProgressBook({ session, names, records, index, log, onChanged });
+    const seen = { session, names, records, index, log, onChanged };
+    this.progress = new ProgressBook({ ...seen, hearsAll });
     this.usage = new StoreUsage({ session, names, bytesMax, log });
   }
 
-  readonly onChanged = (jobId: string): void => {
-    for (const listener of this.listeners) listener(jobId);
+  readonly onChanged: JobListener = (jobId, what) => {
+    for (const listener of this.listeners) listener(jobId, what);
   };
 
   async stop(): Promise<void> {
@@ -143,7 +152,7 @@ class Heard {
   }
 
   async #start(nats: Nats): Promise<void> {
-    await this.feed.start(nats, startMsMax);
+    if (this.hearsAll) await this.feed.start(nats, startMsMax);
     await this.progress.start(nats);
     await this.usage.refreshFrom(nats);
   }
@@ -164,7 +173,7 @@ class Heard {
     this.index.clear();
     this.feed.moveTo(0);
     this.progress.clear();
-    for (const { id } of jobs) this.onChanged(id);
+    for (const { id } of jobs) this.onChanged(id, "job");
     return loss;
   }
 }
@@ -205,8 +214,11 @@ function storeOf(heard: Heard, { abandonedMs }: Settings): JetStreamStore {
     reason: () => session.reason,
     loss: () => session.loss,
     openQueue: (options = {}) => {
-      const { link } = heard;
-      const queue = new JetStreamQueue({ link, session, names, index, jobs, log }, options);
+      const { link, hearsAll, onChanged } = heard;
+      // Who hears of all jobs needs no question to look at one.
+      const onAsked = hearsAll ? (): void => {} : (id: string): void => onChanged(id, "job");
+      const queueParts = { link, session, names, index, jobs, log, onAsked };
+      const queue = new JetStreamQueue(queueParts, options);
       heard.queues.add(queue);
       return queue;
     },

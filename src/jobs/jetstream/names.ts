@@ -70,7 +70,7 @@ export class Names {
     return subject.slice(this.#prefix.length + 1).split(".");
   }
 
-  /** Not kept: that there is new work of a tenant. */
+  /** Not kept: that there is new work of a tenant, whose token it says. */
   get workTold(): string {
     return `${this.#prefix}.work-told`;
   }
@@ -120,6 +120,10 @@ export function isId(id: string): boolean {
 export function tenantToken(tenant: string): string {
   const token = Buffer.from(tenant, "utf8").toString("base64url");
   return `t${token.length <= 64 ? token : createHash("sha256").update(tenant).digest("base64url")}`;
+}
+
+export function isTenantToken(token: string): boolean {
+  return /^t[A-Za-z0-9_-]{0,64}$/.test(token);
 }
 
 export function keyToken(owner: string | null, requestKey: string): string {

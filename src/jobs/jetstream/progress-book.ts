@@ -1,14 +1,17 @@
-/** What of each job is done, from the stream of results; and where a job ends, its fence in that stream. */
+/**
+ * What of each job is done, from the stream of results; and where a job ends, its fence in that stream. A server that hears nothing of
+ * results (jetstream-store.ts) knows nothing of progress and seals no job; what is done of one it reads when it has to know.
+ */
 import type { JsMsg } from "@nats-io/jetstream";
 import { MillraceError } from "millrace-client/wire";
 import { messageOf } from "../../work/thrown.js";
-import { hasEnded, type JobProgress } from "../store.js";
+import { hasEnded, type JobListener, type JobProgress } from "../store.js";
 import { isTaken, numbersOf } from "./bodies.js";
 import { Feed } from "./feed.js";
 import type { Names } from "./names.js";
 import type { FoundRecord, KeptJob, RecordIndex, Records } from "./records.js";
 import type { Nats, StoreLog, StoreSession } from "./session.js";
-import { ChunkTally, readResultNumbers } from "./tallies.js";
+import { ChunkTally, type ResultNumbers, readResultNumbers } from "./tallies.js";
 
 const waitMsMax = 10_000;
 const startMsMax = 300_000;
@@ -30,7 +33,8 @@ export interface ProgressBookOptions {
   readonly records: Records;
   readonly index: RecordIndex;
   readonly log: StoreLog;
-  readonly onChanged: (jobId: string) => void;
+  readonly hearsAll: boolean;
+  readonly onChanged: JobListener;
 }
 
 export class ProgressBook {
@@ -55,6 +59,7 @@ export class ProgressBook {
 
   /** The first time from the oldest result that an open job may have; after that from where it was. */
   async start(nats: Nats): Promise<void> {
+    if (!this.#options.hearsAll) return;
     if (this.#feed.position === 0) {
       const info = await nats.jsm.streams.info(this.#options.names.results);
       let from = info.state.last_seq + 1;
@@ -86,8 +91,23 @@ export class ProgressBook {
     for (const id of this.#open.keys()) if (!this.#options.index.jobs.has(id)) this.forget(id);
   }
 
-  /** Of an open job, as far as this server has heard. */
-  of(jobId: string): ChunkTally {
+  /** As far as this server has heard; false may be wrong. */
+  has(jobId: string, chunk: number): boolean {
+    return this.#open.get(jobId)?.has(chunk) ?? this.#ended.get(jobId)?.has(chunk) ?? false;
+  }
+
+  /** Of an open job; empty where this server hears of no results. */
+  heardOf(jobId: string): ChunkTally {
+    return this.#options.hearsAll ? this.#of(jobId) : new ChunkTally();
+  }
+
+  /** What this server has stored itself, which it hears of later as well. */
+  add(jobId: string, results: ResultNumbers & { readonly index: number }, sequence: number): void {
+    if (!this.#options.hearsAll) return;
+    if (this.#of(jobId).add(results.index, sequence, results)) this.#tell(jobId);
+  }
+
+  #of(jobId: string): ChunkTally {
     const known = this.#open.get(jobId);
     if (known !== undefined) return known;
     const made = new ChunkTally();
@@ -128,6 +148,8 @@ export class ProgressBook {
     const { record } = found;
     const { id } = record.job;
     if (!hasEnded(record.job) || record.sealed !== null) return found;
+    // Those that hear of results do.
+    if (!this.#options.hearsAll) return found;
     const fence = await this.putFence(id);
     if (!(await this.#feed.reaches(fence, waitMsMax))) {
       throw new MillraceError("job_store_failed", `the results of ${id} are not heard of in time`);
@@ -144,7 +166,7 @@ export class ProgressBook {
     if (revision !== null) {
       const made = { record: sealed, revision };
       index.apply("job", id, made);
-      this.#keepEnded(id, this.of(id));
+      this.#keepEnded(id, this.#of(id));
       return made;
     }
     const other = await records.get("job", id);
@@ -153,11 +175,11 @@ export class ProgressBook {
       : { record: sealed, revision: found.revision };
   }
 
-  /** Also of a job that ended, whose results are looked at again then. */
+  /** Also of a job that ended, whose results are looked at again then. Of an open one it goes on, where this server hears of results. */
   async tally(jobId: string): Promise<ChunkTally> {
-    const { session, names, index } = this.#options;
+    const { session, names, index, hearsAll } = this.#options;
     const fence = index.jobs.get(jobId)?.fence ?? null;
-    if (fence === null) return this.of(jobId);
+    if (fence === null && hearsAll) return this.#of(jobId);
     const known = this.#ended.get(jobId);
     if (known !== undefined) return known;
     const tally = new ChunkTally();
@@ -171,9 +193,10 @@ export class ProgressBook {
     try {
       await session.run((nats) => feed.start(nats, startMsMax));
     } finally {
-      await feed.stop();
+      // What cannot be ended now ends by itself.
+      await feed.end().catch(() => {});
     }
-    this.#keepEnded(jobId, tally);
+    if (fence !== null) this.#keepEnded(jobId, tally);
     return tally;
   }
 
@@ -187,14 +210,23 @@ export class ProgressBook {
   }
 
   #take(message: JsMsg): void {
-    const { names, index, onChanged } = this.#options;
+    const { names, index } = this.#options;
     const [kind, jobId] = names.tokens(message.subject);
     if (jobId === undefined) return;
     const fence = index.jobs.get(jobId)?.fence;
     // It is final, whatever comes.
     if (fence !== null && fence !== undefined) return;
-    if (kind === "fence") this.of(jobId).fence ??= message.seq;
-    else if (this.#add(this.of(jobId), message)) onChanged(jobId);
+    if (kind === "fence") this.#of(jobId).fence ??= message.seq;
+    else if (this.#add(this.#of(jobId), message)) this.#tell(jobId);
+  }
+
+  /** A job that is being left may end with each of its results. */
+  #tell(jobId: string): void {
+    const { index, onChanged } = this.#options;
+    const { open } = index.jobs.get(jobId) ?? { open: null };
+    const { state, chunks } = open?.record.job ?? { state: null, chunks: 0 };
+    const goesOn = state === "queued" || state === "in_progress";
+    onChanged(jobId, goesOn && this.#of(jobId).chunks < chunks ? "results" : "job");
   }
 
   #add(tally: ChunkTally, message: JsMsg): boolean {

@@ -219,6 +219,9 @@ export interface GoneEntry extends Seen {
   readonly id: string;
 }
 
+/** Of a server that asks for what it needs: what it asked for lately. */
+const askedMax = 4_096;
+
 export class RecordIndex {
   readonly jobs: Map<string, JobEntry> = new Map();
   readonly files: Map<string, FileEntry> = new Map();
@@ -227,9 +230,12 @@ export class RecordIndex {
   readonly gone: Map<string, GoneEntry> = new Map();
   readonly open: OpenTally = new OpenTally();
   readonly #names: Names;
+  readonly #entriesMax: number;
 
-  constructor(names: Names) {
+  /** `hearsAll`: nothing is forgotten, for it is all that lists and clean-up see. */
+  constructor(names: Names, { hearsAll }: { readonly hearsAll: boolean }) {
     this.#names = names;
+    this.#entriesMax = hearsAll ? Number.POSITIVE_INFINITY : askedMax;
   }
 
   clear(): void {
@@ -261,9 +267,15 @@ export class RecordIndex {
     else if (record.is === "key") this.keys.set(id, { revision, untilMs: record.untilMs });
     else if (record.is === "file") this.files.set(id, fileEntry(record, revision));
     else if (record.is === "job") this.jobs.set(id, jobEntry(record, revision));
-    if (kind !== "job") return null;
-    this.open.see(id, record.is === "job" && !hasEnded(record.job) ? record.job : null);
-    return id;
+    if (kind === "job") this.open.see(id, record.is === "job" && !hasEnded(record.job) ? record.job : null);
+    for (const map of [this.jobs, this.files, this.gone, this.keys, this.writing]) {
+      for (const oldest of map.keys()) {
+        if (map.size <= this.#entriesMax) break;
+        map.delete(oldest);
+        if (map === this.jobs) this.open.see(oldest, null);
+      }
+    }
+    return kind === "job" ? id : null;
   }
 }
 

@@ -102,7 +102,7 @@ export class StoreSession {
 
   /** Null: it is not there. */
   get current(): Nats | null {
-    return this.#ready;
+    return this.#options.link.connected === null ? null : this.#ready;
   }
 
   /** Null: it is there. */

@@ -142,6 +142,7 @@ export class StoreFiles {
   async #find(id: string): Promise<FoundRecord<FileRecord> | null> {
     if (!isId(id)) return null;
     const found = await this.#options.records.get("file", id);
+    if (found !== null) this.#apply(id, found.record, found.revision);
     if (found?.record.is !== "file") return null;
     return { record: found.record, revision: found.revision };
   }

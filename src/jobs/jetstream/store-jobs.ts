@@ -5,6 +5,7 @@ import {
   type DerivedFile,
   hasEnded,
   type JobChange,
+  type JobListener,
   type NewJob,
   type PageQuery,
   type StoredJob,
@@ -24,7 +25,7 @@ import {
 } from "./records.js";
 import type { StoreSession } from "./session.js";
 import type { StoreFiles } from "./store-files.js";
-import { packResultNumbers, readResultNumbers } from "./tallies.js";
+import { type ChunkTally, packResultNumbers, readResultNumbers } from "./tallies.js";
 import type { StoreUsage } from "./usage.js";
 
 export interface StoreJobsOptions {
@@ -38,7 +39,7 @@ export interface StoreJobsOptions {
   readonly files: StoreFiles;
   /** Of records. */
   readonly feed: Feed;
-  readonly onChanged: (jobId: string) => void;
+  readonly onChanged: JobListener;
 }
 
 export class StoreJobs {
@@ -141,7 +142,7 @@ export class StoreJobs {
       // Whoever commits results of it just now takes them away again.
       const to = await progress.putFence(id);
       progress.forget(id);
-      this.#options.onChanged(id);
+      this.#options.onChanged(id, "job");
       await this.#forgetKey(job);
       await this.removeResults(id, { from, to });
       for (const file of derived) await files.remove(file);
@@ -172,7 +173,7 @@ export class StoreJobs {
     if (!Number.isSafeInteger(index) || index < 0 || index >= job.chunks) {
       throw new MillraceError("internal", `the job ${jobId} has no chunk ${index}`);
     }
-    if (progress.of(jobId).has(results.index)) return false;
+    if (progress.has(jobId, index)) return false;
     try {
       const place = this.#place(jobId, results.index);
       const stored = await bodies.put(place, packResultNumbers(results), results.body);
@@ -184,7 +185,7 @@ export class StoreJobs {
         return false;
       }
       usage.add(results.body.length);
-      if (progress.of(jobId).add(results.index, sequence, results)) this.#options.onChanged(jobId);
+      progress.add(jobId, results, sequence);
       return true;
     } catch (error) {
       if (!(error instanceof MillraceError) || error.code !== "job_store_full") throw error;
@@ -199,6 +200,17 @@ export class StoreJobs {
     const fence = (await this.#entry(jobId))?.fence ?? null;
     if (fence !== null && body.sequence > fence) return null;
     return { index, ...readResultNumbers(body.numbers), body: body.bytes };
+  }
+
+  /** As far as this server has heard; false may be wrong. */
+  hasResults(jobId: string, index: number): boolean {
+    return this.#options.progress.has(jobId, index);
+  }
+
+  async tallyOf({ id, state }: StoredJob): Promise<ChunkTally> {
+    const { progress } = this.#options;
+    // Whoever begins a chunk says so in the job first: no consumer is made to hear of nothing.
+    return state === "queued" ? progress.heardOf(id) : await progress.tally(id);
   }
 
   async nextUndone(jobId: string, fromChunk: number): Promise<number> {
@@ -255,7 +267,7 @@ export class StoreJobs {
     const revision = await this.#options.records.put({ kind: "job", id, expected: 0 }, record);
     if (revision === null) return await this.#find(id);
     const made = { record, revision };
-    this.#apply(made);
+    this.#apply(id, made);
     return made;
   }
 
@@ -267,16 +279,16 @@ export class StoreJobs {
     const revision = await this.#options.records.put(at, next);
     if (revision === null) return null;
     const made = { record: next, revision };
-    this.#apply(made);
+    this.#apply(id, made);
     return made;
   }
 
   async #find(id: string): Promise<FoundRecord<KeptJob> | null> {
     if (!isId(id)) return null;
     const found = await this.#options.records.get("job", id);
+    if (found !== null) this.#apply(id, found);
     if (found?.record.is !== "job") return null;
     const { record, revision } = found;
-    this.#apply({ record, revision });
     return await this.#options.progress.sealed({ record, revision });
   }
 
@@ -310,8 +322,7 @@ export class StoreJobs {
     return { ...record.job, sequence: record.sequence ?? revision, progress };
   }
 
-  #apply(found: FoundRecord<KeptJob>): void {
-    const { id } = found.record.job;
-    if (this.#options.index.apply("job", id, found) !== null) this.#options.onChanged(id);
+  #apply(id: string, found: FoundRecord): void {
+    if (this.#options.index.apply("job", id, found) !== null) this.#options.onChanged(id, "job");
   }
 }

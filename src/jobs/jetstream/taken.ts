@@ -1,4 +1,8 @@
-/** A chunk in hand: JetStream gives it to somebody else when it has not heard of it for a while. */
+/**
+ * A chunk in hand. JetStream gives it to somebody else when it has not heard of it for `ackWaitMs`, so a word is said each third of that,
+ * whatever becomes of the chunk meanwhile: one word may come late, or this process stand still for half of the time, and nothing is run
+ * twice. A process that is gone, stands still for longer or is cut off says nothing.
+ */
 import { messageOf } from "../../work/thrown.js";
 import type { TakenChunk } from "../chunk-queue.js";
 import type { Nats, StoreLog, StoreSession } from "./session.js";
@@ -6,6 +10,7 @@ import type { Nats, StoreLog, StoreSession } from "./session.js";
 export interface TakenOptions {
   readonly jobId: string;
   readonly index: number;
+  readonly mayBeDone: boolean;
   /** Where JetStream hears of it. */
   readonly reply: string;
   readonly session: StoreSession;
@@ -14,29 +19,26 @@ export interface TakenOptions {
   readonly onEnd: () => void;
 }
 
-/** Said more often than that it helps nobody. */
-const wordsPerWait = 5;
+const wordsPerWait = 3;
 
 export class Taken implements TakenChunk {
   readonly jobId: string;
   readonly index: number;
+  readonly mayBeDone: boolean;
   readonly #options: TakenOptions;
-  #saidAtMs: number = performance.now();
+  readonly #words: NodeJS.Timeout;
   #hasEnded = false;
 
   constructor(options: TakenOptions) {
     this.jobId = options.jobId;
     this.index = options.index;
+    this.mayBeDone = options.mayBeDone;
     this.#options = options;
-  }
-
-  working(): void {
-    const { session, reply, ackWaitMs } = this.#options;
-    const nowMs = performance.now();
-    if (this.#hasEnded || nowMs - this.#saidAtMs < ackWaitMs / wordsPerWait) return;
-    this.#saidAtMs = nowMs;
+    const { session, reply, ackWaitMs } = options;
     // Where NATS is away it hears nothing, and gives the chunk to somebody else: its results are stored once all the same.
-    session.current?.nc.publish(reply, "+WPI");
+    const say = (): void => session.current?.nc.publish(reply, "+WPI");
+    this.#words = setInterval(say, ackWaitMs / wordsPerWait);
+    this.#words.unref();
   }
 
   async done(): Promise<void> {
@@ -54,12 +56,19 @@ export class Taken implements TakenChunk {
     });
   }
 
+  /** No word is said of it any more: it comes again. */
+  drop(): void {
+    clearInterval(this.#words);
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    this.#options.onEnd();
+  }
+
   /** Nothing is lost where it cannot be said: the chunk comes again, to this server or another one. */
   async #end(say: (nats: Nats) => Promise<void>): Promise<void> {
     if (this.#hasEnded) return;
-    this.#hasEnded = true;
-    const { session, log, jobId, index, onEnd } = this.#options;
-    onEnd();
+    this.drop();
+    const { session, log, jobId, index } = this.#options;
     try {
       await session.run(say);
     } catch (error) {

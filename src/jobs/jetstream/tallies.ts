@@ -37,6 +37,11 @@ export class ChunkTally {
     return true;
   }
 
+  /** With results. */
+  get chunks(): number {
+    return this.#chunks;
+  }
+
   has(index: number): boolean {
     return ((this.#bits[index >>> 3] ?? 0) & (1 << (index & 7))) !== 0;
   }

@@ -18,6 +18,7 @@ import type {
   DerivedFile,
   FileWriting,
   JobChange,
+  JobListener,
   JobStore,
   NewFile,
   NewJob,
@@ -175,7 +176,7 @@ class LmdbStore implements JobStore {
     return await this.#read("nextUndone", jobId, fromChunk);
   }
 
-  onJobChanged(listener: (jobId: string) => void): () => void {
+  onJobChanged(listener: JobListener): () => void {
     return this.#thread.onJobChanged(listener);
   }
 

@@ -3,6 +3,7 @@ import { Worker } from "node:worker_threads";
 import { MillraceError } from "millrace-client/wire";
 import type { Log } from "../../log.js";
 import { messageOf } from "../../work/thrown.js";
+import type { JobListener } from "../store.js";
 import type { CallReply, Read, StoreReply, StoreRequest, Write } from "./calls.js";
 import { errorOf, thrownError } from "./thrown-error.js";
 
@@ -27,7 +28,7 @@ export interface StoreThreadOptions {
 export class StoreThread {
   readonly #worker: Worker;
   readonly #log: Log;
-  readonly #listeners = new Set<(jobId: string) => void>();
+  readonly #listeners = new Set<JobListener>();
   readonly #reads = new Map<number, Pick<Waiting, "resolve" | "reject">>();
   #waiting: Waiting[] = [];
   #underWay: readonly Waiting[] = [];
@@ -86,8 +87,8 @@ export class StoreThread {
     });
   }
 
-  onJobChanged(listener: (jobId: string) => void): () => void {
-    const own = (jobId: string): void => listener(jobId);
+  onJobChanged(listener: JobListener): () => void {
+    const own: JobListener = (jobId, what) => listener(jobId, what);
     this.#listeners.add(own);
     return () => void this.#listeners.delete(own);
   }
@@ -168,7 +169,7 @@ export class StoreThread {
   }
 
   #tell(jobId: string): void {
-    for (const listener of this.#listeners) listener(jobId);
+    for (const listener of this.#listeners) listener(jobId, "job");
   }
 
   #post(request: StoreRequest): void {

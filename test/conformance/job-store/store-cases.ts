@@ -4,6 +4,7 @@ import { type TestContext, test } from "node:test";
 import { MillraceError } from "millrace-client";
 import type { JobStore } from "#src/jobs/store.js";
 import { isLong } from "../../support/long.js";
+import { until } from "../../support/until.js";
 import {
   hasCode,
   keepFile,
@@ -227,7 +228,7 @@ export function storeCases(name: string, makePlace: MakePlace): void {
     }
     await writing.abort();
     await store.deleteJob("job-1");
-    while (store.usage().bytes > MiB) await new Promise((resolve) => setImmediate(resolve));
+    await until(() => store.usage().bytes <= MiB);
     await keepFile(store, "file-4", 1);
   });
 

@@ -1,5 +1,6 @@
 import type { Submit } from "#src/submit/submit.js";
 import { FakeLocal } from "../../support/local.js";
+import { until } from "../../support/until.js";
 import type { OpenSubmit, SubmitDriver } from "./driver.js";
 import { testSubmit } from "./suite.js";
 
@@ -33,9 +34,10 @@ const localSubmit: SubmitDriver = {
 
 /** A cancelled request is gone at once; its run ends by itself. */
 async function nothingHeld({ local }: FakeLocal): Promise<void> {
-  while (local.held.requests > 0 || local.held.items > 0 || local.held.bytes > 0) {
-    await new Promise((resolve) => setImmediate(resolve));
-  }
+  await until(() => {
+    const { requests, items, bytes } = local.held;
+    return requests === 0 && items === 0 && bytes === 0;
+  });
 }
 
 testSubmit(localSubmit);

@@ -2,6 +2,7 @@ import { FakeLocal } from "../../support/local.js";
 import { FakeNode, NatsEdge } from "../../support/nats-node.js";
 import { NatsServer, skipWithoutNats } from "../../support/nats-server.js";
 import { numbersTask } from "../../support/numbers-task.js";
+import { until } from "../../support/until.js";
 import type { SubmitDriver } from "./driver.js";
 import { testSubmit } from "./suite.js";
 
@@ -30,8 +31,7 @@ const natsSubmit: SubmitDriver = {
       seen: node.seen,
       refuseNew: () => edge.submit.refuseNew(),
       nothingHeld: async () => {
-        const isHeld = (): boolean => fake.local.held.items > 0 || edge.submit.held.items > 0;
-        while (isHeld()) await new Promise((resolve) => setImmediate(resolve));
+        await until(() => fake.local.held.items === 0 && edge.submit.held.items === 0);
       },
       [Symbol.asyncDispose]: async () => {
         for (const each of opened) await each[Symbol.asyncDispose]();

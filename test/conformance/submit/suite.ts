@@ -12,6 +12,7 @@ import { magic } from "../../support/fake-tokens.js";
 import { textOrCode } from "../../support/local.js";
 import { isLong } from "../../support/long.js";
 import { FakeModel } from "../../support/pool.js";
+import { until } from "../../support/until.js";
 import type { OpenOptions, OpenSubmit, SubmitDriver } from "./driver.js";
 
 const limit = { timeout: 60_000 };
@@ -305,5 +306,5 @@ function testEnds(trying: Trying): void {
 
 /** Until whoever runs items has got so many requests. */
 async function arrived(open: OpenSubmit, count: number): Promise<void> {
-  while (open.seen.length < count) await new Promise((resolve) => setImmediate(resolve));
+  await until(() => open.seen.length >= count);
 }

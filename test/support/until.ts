@@ -1,0 +1,20 @@
+/** Waiting for what can be seen, where nobody tells of it. */
+import { setTimeout as delay } from "node:timers/promises";
+
+const lookAgainMs = 10;
+/** Below the timeouts of tests, which say nothing of what was waited for and leave processes behind. */
+const lookMsMax = 50_000;
+
+/** Looks again and again until there is something to see; throws, with `look` as it is written, where nothing comes. */
+export async function until<T>(
+  look: () => Promise<T | null | false> | T | null | false,
+): Promise<T> {
+  const endAtMs = performance.now() + lookMsMax;
+  for (;;) {
+    const seen = await look();
+    if (seen !== null && seen !== false) return seen;
+    if (performance.now() > endAtMs)
+      throw new Error(`not seen in ${lookMsMax} ms: ${look.toString()}`);
+    await delay(lookAgainMs);
+  }
+}
