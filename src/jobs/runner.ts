@@ -5,6 +5,7 @@
  *   queue ─► take ─► read lines ─► ChunkRun ─► commit(results, progress) ─► done
  *                                     └─ not to the end ─► give back, or commit the part (the job is over)
  */
+import { setMaxListeners } from "node:events";
 import type { WireError } from "millrace-client/wire";
 import type { Log } from "../log.js";
 import type { Caller } from "../work/caller.js";
@@ -173,11 +174,10 @@ export class JobRunner {
       await taken.done();
       return this.#options.onChange(jobId);
     }
-    const running = {
-      lines: chunk.lines,
-      bytes: chunk.bytes.length,
-      abort: new AbortController(),
-    };
+    const abort = new AbortController();
+    // Each line of a batch is a call that listens.
+    setMaxListeners(0, abort.signal);
+    const running = { lines: chunk.lines, bytes: chunk.bytes.length, abort };
     this.#add(jobId, running);
     void this.#run({ chunk, taken, running }).finally(() => this.#remove(jobId, running));
   }
