@@ -9,6 +9,7 @@ import { chunkOfLine, resultLines } from "./derived-lines.js";
 import type { JobRequest, Jobs, LineResult, Upload, UploadTerms } from "./jobs.js";
 import type { JobsClock } from "./jobs-clock.js";
 import { lineChunks } from "./line-chunks.js";
+import { LongLines } from "./long-lines.js";
 import type { Paces } from "./pace.js";
 import {
   hasEnded,
@@ -28,7 +29,7 @@ export interface DurableJobsOptions {
   readonly watchers: Watchers;
   readonly options: Pick<
     Options,
-    "jobFileBytesMax" | "jobRetention" | "bodyBytesMax" | "jobCallbackHosts"
+    "jobFileBytesMax" | "jobRetention" | "bodyBytesMax" | "bodiesBytesMax" | "jobCallbackHosts"
   >;
   readonly views: Pick<ServerViews, "models" | "isDraining">;
   /** Its step is due. */
@@ -41,9 +42,11 @@ const pageMax = 100;
 
 export class DurableJobs implements Jobs {
   readonly #parts: DurableJobsOptions;
+  readonly #longLines: LongLines;
 
   constructor(parts: DurableJobsOptions) {
     this.#parts = parts;
+    this.#longLines = new LongLines(parts.options.bodiesBytesMax);
   }
 
   async upload(
@@ -255,7 +258,8 @@ export class DurableJobs implements Jobs {
     const writing = await store.beginFile(head);
     try {
       const bounded = atMost(content, options.jobFileBytesMax);
-      for await (const chunk of lineChunks(bounded, { lineBytesMax: options.bodyBytesMax })) {
+      const bounds = { lineBytesMax: options.bodyBytesMax, longLines: this.#longLines };
+      for await (const chunk of lineChunks(bounded, bounds)) {
         this.#refuseWhileDraining();
         await writing.add(chunk);
       }

@@ -4,8 +4,10 @@ import { test } from "node:test";
 import { MillraceError } from "millrace-client/wire";
 import { encodeResults } from "#src/jobs/chunk-results.js";
 import type { JobRequest, RouteReply } from "#src/jobs/jobs.js";
+import { lineChunks } from "#src/jobs/line-chunks.js";
 import { LmdbFileWriting } from "#src/jobs/lmdb/file-writing.js";
 import { LocalQueue } from "#src/jobs/local-queue.js";
+import { LongLines } from "#src/jobs/long-lines.js";
 import { OwnerTurns } from "#src/jobs/owner-turns.js";
 import type { Chunk, StoredJob } from "#src/jobs/store.js";
 import { anyCaller } from "#src/work/caller.js";
@@ -199,6 +201,37 @@ test("defect: sixteen lines of any length were in memory at once, of each file t
     await added;
   }
   assert.equal(most, bytes.length);
+});
+
+test("attack: each of many files that come in is in memory with the one line that it never ends", async () => {
+  const longLines = new LongLines(1_000_000);
+  const bounds = { lineBytesMax: 400_000, longLines };
+  let end = (): void => {};
+  const isEnded = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  async function* open(): AsyncGenerator<Uint8Array> {
+    for (let piece = 0; piece < 2; piece += 1) yield Buffer.alloc(125_000, "a");
+    await isEnded;
+    yield Buffer.from('\n"short"\n"shorter"\n');
+  }
+  const read = async (content: AsyncIterable<Uint8Array>): Promise<number> => {
+    let lines = 0;
+    for await (const chunk of lineChunks(content, bounds)) lines += chunk.lines;
+    return lines;
+  };
+  const opened = Array.from({ length: 10 }, () => read(open()));
+  const others = Promise.allSettled(opened);
+  assert.equal(await read(text('"a"\n', '"b"\n'.repeat(50_000))), 50_001);
+  end();
+  const outcomes = await others;
+  const refused = outcomes.filter(({ status }) => status === "rejected");
+  assert.equal(refused.length, 5);
+  for (const { reason } of refused as PromiseRejectedResult[]) {
+    assert.equal((reason as MillraceError).code, "queue_full");
+  }
+  assert.equal(longLines.heldBytes, 0);
+  assert.equal(await read(open()), 3);
 });
 
 class HeldStore extends MemoryJobStore {
