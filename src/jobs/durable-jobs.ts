@@ -1,5 +1,6 @@
 /** `Jobs` over a store: who may see what, what may be asked for, and what is kept how long. It runs nothing (runner.ts does). */
 import { createHash, randomUUID } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
 import { MillraceError } from "millrace-client/wire";
 import { callbackHostsOf, mayCall } from "../options/callback-hosts.js";
 import type { Options } from "../options/options.js";
@@ -401,6 +402,8 @@ async function* chunkBytes(
 ): AsyncGenerator<Uint8Array> {
   for (let index = 0; index < chunks; index += 1) {
     const chunk = await store.chunk(id, index);
+    // As of results: others have a turn.
+    await setImmediate();
     if (chunk === null) throw noSuchFile();
     yield chunk.bytes;
   }

@@ -123,6 +123,27 @@ test("defect: results of a job that was removed meanwhile ended as if they were 
   );
 });
 
+test("attack: whoever reads results or a file as fast as the store gives them leaves turns to others", async () => {
+  await using work = await made();
+  const { id } = await ended(work, native(texts(1_280)));
+  const content = text(texts(100_000));
+  const file = await work.jobs.upload(anyCaller, { name: "f", purpose: "batch" }, content);
+  const counting = new AbortController();
+  let turns = 0;
+  const turn = (): void => {
+    turns += 1;
+    if (!counting.signal.aborted) setImmediate(turn);
+  };
+  setImmediate(turn);
+  await linesOfAll(work, id);
+  const besideResults = turns;
+  turns = 0;
+  await contentOf(work, file.id);
+  counting.abort();
+  assert.ok(besideResults >= 9, `${besideResults} turns beside ten chunks`);
+  assert.ok(turns >= 15, `${turns} turns beside a megabyte`);
+});
+
 test("defect: a chunk that had results already was run again when it was handed out again", async () => {
   const store = new MemoryJobStore();
   const queue = new LocalQueue({ nextUndone: (_id, from) => Promise.resolve(from) });
