@@ -26,6 +26,8 @@ export interface MadeOptions {
   readonly runs?: boolean;
   readonly isRevoked?: () => boolean;
   readonly options?: Parameters<typeof resolveConfiguration>[0]["code"];
+  /** Given each line of the log, as JSON. Default: nobody hears it. */
+  readonly onLog?: (line: string) => void;
 }
 
 export async function made({
@@ -35,6 +37,7 @@ export async function made({
   runs = true,
   isRevoked = () => false,
   options = {},
+  onLog,
 }: MadeOptions = {}): Promise<MadeWork> {
   const calls: RouteCall[] = [];
   const model = { name: "m", task: "translate" } as ModelInfo;
@@ -47,7 +50,11 @@ export async function made({
     options: resolveConfiguration({ code: { trial: "off", ...options } }).options,
     views,
     metrics: new Metrics(),
-    log: createLog({ log: "json", logLevel: "silent", destination: { write: () => {} } }),
+    log: createLog({
+      log: "json",
+      logLevel: onLog === undefined ? "silent" : "info",
+      destination: { write: onLog ?? ((): void => {}) },
+    }),
   });
   await work.start((call, signal) => {
     calls.push(call);

@@ -9,7 +9,7 @@ import { LmdbFileWriting } from "#src/jobs/lmdb/file-writing.js";
 import { LocalQueue } from "#src/jobs/local-queue.js";
 import { LongLines } from "#src/jobs/long-lines.js";
 import { OwnerTurns } from "#src/jobs/owner-turns.js";
-import type { Chunk, StoredJob } from "#src/jobs/store.js";
+import type { Chunk, ChunkResults, StoredJob } from "#src/jobs/store.js";
 import { anyCaller } from "#src/work/caller.js";
 import {
   capitals,
@@ -200,6 +200,26 @@ test("defect: a job that was offered while the queue looked at others was not no
   await queue.offer(jobOf("done", 1));
   const { jobId } = await queue.take(new AbortController().signal);
   assert.equal(jobId, "new");
+});
+
+test("defect: while a disk was full each chunk in hand said so each second, with a stack", async () => {
+  const chunks = 4;
+  class FullStore extends MemoryJobStore {
+    tried = new Set<number>();
+
+    override async commit(jobId: string, results: ChunkResults): Promise<boolean> {
+      const before = this.tried.size;
+      this.tried.add(results.index);
+      if (before < chunks) throw new MillraceError("job_store_failed", "no room");
+      return await super.commit(jobId, results);
+    }
+  }
+  const said: string[] = [];
+  await using work = await made({ store: new FullStore(), onLog: (line) => said.push(line) });
+  const job = await ended(work, native(texts(chunks * 128)));
+  assert.equal(job.state, "completed");
+  assert.equal(said.filter((line) => line.includes("results cannot be kept")).length, 1);
+  assert.equal(said.filter((line) => line.includes("no results wait")).length, 1);
 });
 
 test("defect: sixteen lines of any length were in memory at once, of each file that came in", async () => {
