@@ -6,6 +6,7 @@ import type { ModelBucket } from "../nats/model-bucket.js";
 import type { ModelRecord } from "../nats/model-record.js";
 import type { OptionKey } from "../options/options.js";
 import { flagOf, variableOf } from "../options/table.js";
+import { exitCodes } from "./exit-codes.js";
 import { addOptionFlags, configurationFrom } from "./option-flags.js";
 
 /** Of a server's options, those that lead to NATS. */
@@ -225,6 +226,10 @@ async function withBucket(
       throw new MillraceError("model_not_found", message);
     }
     await work(bucket, ending.signal);
+  } catch (error) {
+    if (!ending.signal.aborted) throw error;
+    // Whatever it threw then: who stopped it knows why.
+    process.exitCode = exitCodes.interrupted;
   } finally {
     process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
   }

@@ -1,4 +1,5 @@
 /** A job's results as lines, in the order of its input: what was done, and where the job ended before, what was not. */
+import { setImmediate } from "node:timers/promises";
 import { MillraceError, type WireError } from "millrace-client/wire";
 import { decodeResults } from "./chunk-results.js";
 import type { LineResult } from "./jobs.js";
@@ -49,6 +50,8 @@ export async function* resultLines(
 ): AsyncGenerator<LineResult> {
   for (let index = fromChunk; index < job.chunks; index += 1) {
     const results = await store.results(job.id, index);
+    // A store may answer so fast that those who read are all that has a turn.
+    await setImmediate();
     if (results === null && !hasEnded(job)) return;
     const done = results === null ? [] : decodeResults(results);
     const lines = done.map(({ place, isError, json }) => {

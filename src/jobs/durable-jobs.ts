@@ -1,5 +1,6 @@
 /** `Jobs` over a store: who may see what, what may be asked for, and what is kept how long. It runs nothing (runner.ts does). */
 import { createHash, randomUUID } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
 import { MillraceError } from "millrace-client/wire";
 import type { KeyAmount } from "../access/access.js";
 import { callbackHostsOf, mayCall } from "../options/callback-hosts.js";
@@ -13,6 +14,7 @@ import type { JobRequest, Jobs, LineResult, Upload, UploadTerms } from "./jobs.j
 import type { JobsClock } from "./jobs-clock.js";
 import { amountOfChunk, nothing, sumOf } from "./line-amount.js";
 import { lineChunks } from "./line-chunks.js";
+import { LongLines } from "./long-lines.js";
 import type { Paces } from "./pace.js";
 import {
   hasEnded,
@@ -33,7 +35,7 @@ export interface DurableJobsOptions {
   readonly door: JobDoor;
   readonly options: Pick<
     Options,
-    "jobFileBytesMax" | "jobRetention" | "bodyBytesMax" | "jobCallbackHosts"
+    "jobFileBytesMax" | "jobRetention" | "bodyBytesMax" | "bodiesBytesMax" | "jobCallbackHosts"
   >;
   readonly views: Pick<ServerViews, "models" | "isDraining">;
   /** Its step is due. */
@@ -46,9 +48,11 @@ const pageMax = 100;
 
 export class DurableJobs implements Jobs {
   readonly #parts: DurableJobsOptions;
+  readonly #longLines: LongLines;
 
   constructor(parts: DurableJobsOptions) {
     this.#parts = parts;
+    this.#longLines = new LongLines(parts.options.bodiesBytesMax);
   }
 
   async upload(
@@ -314,7 +318,8 @@ export class DurableJobs implements Jobs {
     let amount = nothing;
     try {
       const bounded = atMost(content, options.jobFileBytesMax);
-      for await (const chunk of lineChunks(bounded, { lineBytesMax: options.bodyBytesMax })) {
+      const bounds = { lineBytesMax: options.bodyBytesMax, longLines: this.#longLines };
+      for await (const chunk of lineChunks(bounded, bounds)) {
         this.#refuseWhileDraining();
         if (keyId !== null) amount = sumOf(amount, amountOfChunk(chunk));
         await writing.add(chunk);
@@ -459,6 +464,8 @@ async function* chunkBytes(
 ): AsyncGenerator<Uint8Array> {
   for (let index = 0; index < chunks; index += 1) {
     const chunk = await store.chunk(id, index);
+    // As of results: others have a turn.
+    await setImmediate();
     if (chunk === null) throw noSuchFile();
     yield chunk.bytes;
   }

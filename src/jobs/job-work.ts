@@ -1,6 +1,7 @@
 /** The store, `Jobs` over it, and what runs them, as one thing that is opened, started, drained and stopped. */
-import { type Access, openAccess } from "../access/access.js";
+
 import type { WireError } from "millrace-client/wire";
+import { type Access, openAccess } from "../access/access.js";
 import type { Log } from "../log.js";
 import type { Metrics } from "../metrics/metrics.js";
 import type { Options } from "../options/options.js";

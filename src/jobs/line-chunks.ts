@@ -9,25 +9,32 @@
  */
 import { isUtf8 } from "node:buffer";
 import { MillraceError } from "millrace-client/wire";
+import type { LongLines } from "./long-lines.js";
 import { type Chunk, chunkLimits } from "./store.js";
 
 type NewChunk = Omit<Chunk, "index">;
 
 const newline = 0x0a;
 
-/** @throws MillraceError `body_too_large`, `bad_encoding`: both name the line, from 1 */
+export interface LineChunksOptions {
+  readonly lineBytesMax: number;
+  readonly longLines: LongLines;
+}
+
+/** @throws MillraceError `body_too_large`, `bad_encoding`: both name the line, from 1; `queue_full` */
 export async function* lineChunks(
   content: AsyncIterable<Uint8Array>,
-  { lineBytesMax }: { readonly lineBytesMax: number },
+  options: LineChunksOptions,
 ): AsyncGenerator<NewChunk> {
-  const cutter = new LineCutter(lineBytesMax);
+  using cutter = new LineCutter(options);
   for await (const piece of content) yield* cutter.push(piece);
   yield* cutter.end();
 }
 
 /** One buffer that grows: the chunk's whole lines, and behind them the line that has not ended. */
-class LineCutter {
+class LineCutter implements Disposable {
   readonly #lineBytesMax: number;
+  readonly #longLines: LongLines;
   #buffer = Buffer.alloc(chunkLimits.bytesMax);
   /** Of the whole lines. */
   #wholeBytes = 0;
@@ -41,8 +48,18 @@ class LineCutter {
   #before = 0;
   #ended = 0;
 
-  constructor(lineBytesMax: number) {
+  constructor({ lineBytesMax, longLines }: LineChunksOptions) {
     this.#lineBytesMax = lineBytesMax;
+    this.#longLines = longLines;
+  }
+
+  [Symbol.dispose](): void {
+    this.#longLines.hold(0, { before: this.#beyondChunk });
+  }
+
+  /** What the buffer has more than every file has. */
+  get #beyondChunk(): number {
+    return this.#buffer.length - chunkLimits.bytesMax;
   }
 
   *push(piece: Uint8Array): Generator<NewChunk> {
@@ -60,17 +77,21 @@ class LineCutter {
     if (this.#wholeBytes > 0) yield this.#cut();
   }
 
+  /** Keeps what is in it. */
+  #resize(bytes: number): void {
+    this.#longLines.hold(bytes - chunkLimits.bytesMax, { before: this.#beyondChunk });
+    const resized = Buffer.alloc(bytes);
+    this.#buffer.copy(resized, 0, 0, this.#bytes);
+    this.#buffer = resized;
+  }
+
   #extend(part: Uint8Array): void {
     const bytes = this.#bytes + part.length;
     if (bytes - this.#wholeBytes > this.#lineBytesMax) {
       const message = `Line ${this.#ended + 1} has more than ${this.#lineBytesMax} bytes.`;
       throw new MillraceError("body_too_large", message);
     }
-    if (bytes > this.#buffer.length) {
-      const larger = Buffer.alloc(Math.max(bytes, 2 * this.#buffer.length));
-      this.#buffer.copy(larger, 0, 0, this.#bytes);
-      this.#buffer = larger;
-    }
+    if (bytes > this.#buffer.length) this.#resize(Math.max(bytes, 2 * this.#buffer.length));
     this.#buffer.set(part, this.#bytes);
     this.#bytes = bytes;
     this.#openIsBlank &&= part.every(isBlank);
@@ -80,7 +101,12 @@ class LineCutter {
     const { linesMax, bytesMax } = chunkLimits;
     const line = this.#openIsBlank ? 0 : 1;
     const isFull = this.#lines + line > linesMax || this.#bytes > bytesMax;
-    if (this.#wholeBytes > 0 && isFull) yield this.#cut();
+    if (this.#wholeBytes > 0 && isFull) {
+      yield this.#cut();
+      // Whoever took the long line is done with it.
+      const { bytesMax: usual } = chunkLimits;
+      if (this.#bytes <= usual && this.#beyondChunk > 0) this.#resize(usual);
+    }
     this.#wholeBytes = this.#bytes;
     this.#lines += line;
     this.#ended += 1;

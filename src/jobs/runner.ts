@@ -62,6 +62,8 @@ export class JobRunner {
   #bytes = 0;
   #chunks = 0;
   readonly #kept = { commits: 0, done: 0, failed: 0 };
+  /** Chunks whose results wait for the store: as many as may be in hand say so once. */
+  #unkept = 0;
   #room: () => void = () => {};
   #idle: () => void = () => {};
 
@@ -271,20 +273,30 @@ export class JobRunner {
   /** As often as it takes: what was computed is not computed again because a disk was full for a while. */
   async #commit(jobId: string, results: ChunkResults): Promise<void> {
     const { store, log } = this.#options;
-    for (;;) {
-      try {
-        if (await store.commit(jobId, results)) {
-          this.#kept.commits += 1;
-          this.#kept.done += results.succeeded;
-          this.#kept.failed += results.failed;
+    let isWaiting = false;
+    try {
+      for (;;) {
+        try {
+          if (await store.commit(jobId, results)) {
+            this.#kept.commits += 1;
+            this.#kept.done += results.succeeded;
+            this.#kept.failed += results.failed;
+          }
+          this.#patience.ran(jobId);
+          return;
+        } catch (error) {
+          if (this.#taking.signal.aborted) throw error;
+          if (!isWaiting) this.#unkept += 1;
+          if (!isWaiting && this.#unkept === 1) {
+            log.error({ err: error, job: jobId }, "jobs: results cannot be kept; trying again");
+          }
+          isWaiting = true;
+          await new Promise((resolve) => setTimeout(resolve, storeRetryMs));
         }
-        this.#patience.ran(jobId);
-        return;
-      } catch (error) {
-        if (this.#taking.signal.aborted) throw error;
-        log.error({ err: error, job: jobId }, "jobs: results cannot be kept; trying again");
-        await new Promise((resolve) => setTimeout(resolve, storeRetryMs));
       }
+    } finally {
+      if (isWaiting) this.#unkept -= 1;
+      if (isWaiting && this.#unkept === 0) log.info("jobs: no results wait to be kept any more");
     }
   }
 }

@@ -101,6 +101,11 @@ export function fullName(of: VersionName): string {
   return `${of.name}@${of.version}`;
 }
 
+/** Of a file within a model's folder, or a folder within it. */
+export function mayBePath(text: string): boolean {
+  return path.safeParse(text).success;
+}
+
 /** `name@version`, or a name alone. @throws MillraceError `option_invalid` */
 export function parseName(text: string): {
   readonly name: string;

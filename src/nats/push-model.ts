@@ -12,6 +12,7 @@ import {
   filesSha256,
   type ModelFile,
   type ModelRecord,
+  mayBePath,
   recordFilesMax,
 } from "./model-record.js";
 
@@ -103,6 +104,7 @@ async function namesIn(dir: string, within = ""): Promise<string[]> {
   const names: string[] = [];
   for (const entry of entries.filter((each) => !each.startsWith(".")).sort()) {
     const path = within === "" ? entry : `${within}/${entry}`;
+    if (!mayBePath(path)) throw invalid(join(dir, path), "has a name that no file of a model has");
     const found = await stat(join(dir, path)).catch((cause: unknown) => {
       throw invalid(join(dir, path), `cannot be read: ${messageOf(cause)}`, cause);
     });
@@ -124,10 +126,15 @@ async function hashOf(
 ): Promise<Pick<ModelFile, "sha256" | "bytes">> {
   const hash = createHash("sha256");
   let bytes = 0;
-  for await (const piece of createReadStream(path, { highWaterMark: pieceBytes, signal })) {
-    const read = piece as Buffer;
-    hash.update(read);
-    bytes += read.length;
+  try {
+    for await (const piece of createReadStream(path, { highWaterMark: pieceBytes, signal })) {
+      const read = piece as Buffer;
+      hash.update(read);
+      bytes += read.length;
+    }
+  } catch (cause) {
+    signal.throwIfAborted();
+    throw invalid(path, `cannot be read: ${messageOf(cause)}`, cause);
   }
   return { sha256: hash.digest("hex"), bytes };
 }

@@ -294,6 +294,38 @@ test("no more jobs are taken in at once than there is room for", async () => {
   assert.equal((await front.post(body)).status, 202);
 });
 
+test("attack: one key that sends as many jobs as are taken in at once, and ends none, keeps nobody else out", async () => {
+  let finish: () => void = () => {};
+  const stored = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  class HeldJobs extends MemoryJobs {
+    override stored = stored;
+
+    override create(...asked: Parameters<MemoryJobs["create"]>): ReturnType<MemoryJobs["create"]> {
+      if (asked[0].key === "two") finish();
+      return super.create(...asked);
+    }
+  }
+  const access = accessFor("one", "two");
+  await using front = await TestFront.start({}, { jobs: new HeldJobs(), access });
+  const body = JSON.stringify({ task: "translate", texts: ["a"] });
+  const post = async (key: string): Promise<number> => {
+    const headers = { "x-api-key": key, "content-type": "application/json" };
+    return (await fetch(`${front.url}/v1/jobs`, { method: "POST", body, headers })).status;
+  };
+  let refused = 0;
+  const others: Promise<number>[] = [];
+  const replies = Array.from({ length: 80 }, async () => {
+    if ((await post("one")) === 202) return;
+    refused += 1;
+    // When as many of the first one's wait as may.
+    if (refused === 16) others.push(post("two").finally(finish));
+  });
+  await Promise.all(replies);
+  assert.deepEqual(await Promise.all(others), [202]);
+});
+
 test("without a store every route says what to do", async () => {
   await using front = await TestFront.start();
   for (const [method, path] of [

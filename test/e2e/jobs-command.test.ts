@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFile, truncate, writeFile } from "node:fs/promises";
+import { type AddressInfo, connect, createServer } from "node:net";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -29,6 +30,10 @@ class Bench implements AsyncDisposable {
     this.jobs = jobs;
     this.#front = front;
     this.dir = dir;
+  }
+
+  get url(): string {
+    return this.#front.url;
   }
 
   begin(...args: readonly string[]): ChildProcess {
@@ -180,6 +185,44 @@ longTest(
     bench.jobs.step("job-1", 1);
     bench.jobs.step("job-1", 1);
     assert.deepEqual(await watched, { out: "job-1  completed  2/2 done\n", err: "", code: 0 });
+    const none = await bench.run("jobs", "watch", "job-9");
+    assert.match(
+      none.err,
+      /^job_not_found: /,
+      "defect: of a job that is not there it said that it goes on",
+    );
+  },
+);
+
+longTest(
+  "defect: results ended where the server was away for seconds before the first or behind the last",
+  {},
+  async () => {
+    await using bench = await Bench.start();
+    await bench.make(["a"]);
+    bench.jobs.step("job-1", 1);
+    let away = 6;
+    const { port } = new URL(bench.url);
+    const proxy = createServer((caller) => {
+      caller.on("error", () => {});
+      if (away > 0) {
+        away -= 1;
+        caller.resetAndDestroy();
+        return;
+      }
+      const server = connect(Number(port), "127.0.0.1");
+      server.on("error", () => caller.destroy());
+      caller.pipe(server).pipe(caller);
+    });
+    await once(proxy.listen(0, "127.0.0.1"), "listening");
+    try {
+      const url = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+      const fetched = await bench.run("jobs", "results", "job-1", "--url", url);
+      assert.deepEqual([fetched.code, fetched.err], [0, ""]);
+      assert.equal(fetched.out, '{"line":0,"text":"a"}\n');
+    } finally {
+      proxy.close();
+    }
   },
 );
 

@@ -2,12 +2,15 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readdir, readFile } from "node:fs/promises";
+import { readdir, readFile, truncate, writeFile } from "node:fs/promises";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
+import { connect } from "@nats-io/transport-node";
 import { exitCodes } from "#src/cli/exit-codes.js";
+import { ModelBucket } from "#src/nats/model-bucket.js";
 import { longTest } from "../support/long.js";
 import { NatsServer, skipWithoutNats } from "../support/nats-server.js";
+import { until } from "../support/real-server.js";
 import { millrace as main } from "../support/serve-process.js";
 import { TempDir } from "../support/temp-dir.js";
 import { writeVersion } from "../support/versioned-models.js";
@@ -52,6 +55,31 @@ test("push, list, pull, default: what comes back is what went, and a name means 
     await readFile(dir.file("back", "model.onnx")),
     await readFile(dir.file("m", "model.onnx")),
   );
+});
+
+test("defect: Ctrl-C of a push was a bug's stack while it read, and a lost connection while it sent", {
+  skip: skipWithoutNats,
+}, async () => {
+  await using dir = await TempDir.make();
+  await using nats = await NatsServer.start();
+  const from = await writeVersion(dir.file("m"), "double");
+  // Nothing on this disk, and seconds to read.
+  await writeFile(dir.file("m", "weights.bin"), "");
+  await truncate(dir.file("m", "weights.bin"), 2 ** 32);
+  const args = [main, "models", "push", from, "--as", "m@1", "--nats", nats.url];
+  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+  const streams = [text(child.stdout), text(child.stderr)] as const;
+  const connection = await connect({ servers: nats.url });
+  try {
+    // From then on the folder is read.
+    const bucket = await until(() => ModelBucket.find(connection, "millrace"));
+    child.kill("SIGINT");
+    const [out, err, [code]] = await Promise.all([...streams, once(child, "close")]);
+    assert.deepEqual([out, err, code], ["", "", exitCodes.interrupted]);
+    assert.deepEqual((await bucket.list()).records, []);
+  } finally {
+    await connection.close();
+  }
 });
 
 longTest(

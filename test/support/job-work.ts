@@ -28,6 +28,8 @@ export interface MadeOptions {
   readonly keeps?: boolean;
   readonly keys?: OpenJobsParts["keys"];
   readonly options?: Parameters<typeof resolveConfiguration>[0]["code"];
+  /** Given each line of the log, as JSON. Default: nobody hears it. */
+  readonly onLog?: (line: string) => void;
 }
 
 export async function made({
@@ -38,6 +40,7 @@ export async function made({
   keeps = true,
   keys = openAccess,
   options = {},
+  onLog,
 }: MadeOptions = {}): Promise<MadeWork> {
   const calls: RouteCall[] = [];
   const model = { name: "m", task: "translate" } as ModelInfo;
@@ -51,7 +54,11 @@ export async function made({
     options: resolveConfiguration({ code: { trial: "off", ...options } }).options,
     views,
     metrics: new Metrics(),
-    log: createLog({ log: "json", logLevel: "silent", destination: { write: () => {} } }),
+    log: createLog({
+      log: "json",
+      logLevel: onLog === undefined ? "silent" : "info",
+      destination: { write: onLog ?? ((): void => {}) },
+    }),
   });
   // As the listeners of a server do.
   const staying = setInterval(() => {}, 60_000);

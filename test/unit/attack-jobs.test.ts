@@ -2,13 +2,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MillraceError } from "millrace-client/wire";
-import { encodeResults } from "#src/jobs/chunk-results.js";
 import type { TakenChunk } from "#src/jobs/chunk-queue.js";
+import { encodeResults } from "#src/jobs/chunk-results.js";
 import type { JobRequest, RouteReply } from "#src/jobs/jobs.js";
+import { lineChunks } from "#src/jobs/line-chunks.js";
 import { LmdbFileWriting } from "#src/jobs/lmdb/file-writing.js";
 import { LocalQueue } from "#src/jobs/local-queue.js";
+import { LongLines } from "#src/jobs/long-lines.js";
 import { OwnerTurns } from "#src/jobs/owner-turns.js";
-import type { Chunk, StoredJob } from "#src/jobs/store.js";
+import type { Chunk, ChunkResults, StoredJob } from "#src/jobs/store.js";
 import { anyCaller } from "#src/work/caller.js";
 import {
   capitals,
@@ -122,6 +124,27 @@ test("defect: results of a job that was removed meanwhile ended as if they were 
   );
 });
 
+test("attack: whoever reads results or a file as fast as the store gives them leaves turns to others", async () => {
+  await using work = await made();
+  const { id } = await ended(work, native(texts(1_280)));
+  const content = text(texts(100_000));
+  const file = await work.jobs.upload(anyCaller, { name: "f", purpose: "batch" }, content);
+  const counting = new AbortController();
+  let turns = 0;
+  const turn = (): void => {
+    turns += 1;
+    if (!counting.signal.aborted) setImmediate(turn);
+  };
+  setImmediate(turn);
+  await linesOfAll(work, id);
+  const besideResults = turns;
+  turns = 0;
+  await contentOf(work, file.id);
+  counting.abort();
+  assert.ok(besideResults >= 9, `${besideResults} turns beside ten chunks`);
+  assert.ok(turns >= 15, `${turns} turns beside a megabyte`);
+});
+
 test("defect: a chunk that had results already was run again when it was handed out again", async () => {
   const store = new MemoryJobStore();
   const queue = new (class extends LocalQueue {
@@ -186,6 +209,26 @@ test("defect: a job that was offered while the queue looked at others was not no
   assert.equal(jobId, "new");
 });
 
+test("defect: while a disk was full each chunk in hand said so each second, with a stack", async () => {
+  const chunks = 4;
+  class FullStore extends MemoryJobStore {
+    tried = new Set<number>();
+
+    override async commit(jobId: string, results: ChunkResults): Promise<boolean> {
+      const before = this.tried.size;
+      this.tried.add(results.index);
+      if (before < chunks) throw new MillraceError("job_store_failed", "no room");
+      return await super.commit(jobId, results);
+    }
+  }
+  const said: string[] = [];
+  await using work = await made({ store: new FullStore(), onLog: (line) => said.push(line) });
+  const job = await ended(work, native(texts(chunks * 128)));
+  assert.equal(job.state, "completed");
+  assert.equal(said.filter((line) => line.includes("results cannot be kept")).length, 1);
+  assert.equal(said.filter((line) => line.includes("no results wait")).length, 1);
+});
+
 test("defect: sixteen lines of any length were in memory at once, of each file that came in", async () => {
   let [waiting, most] = [0, 0];
   const done: (() => void)[] = [];
@@ -206,6 +249,37 @@ test("defect: sixteen lines of any length were in memory at once, of each file t
     await added;
   }
   assert.equal(most, bytes.length);
+});
+
+test("attack: each of many files that come in is in memory with the one line that it never ends", async () => {
+  const longLines = new LongLines(400_000);
+  const bounds = { lineBytesMax: 400_000, longLines };
+  let end = (): void => {};
+  const isEnded = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  async function* open(): AsyncGenerator<Uint8Array> {
+    yield Buffer.alloc(131_000, "a");
+    await isEnded;
+    yield Buffer.from('\n"short"\n"shorter"\n');
+  }
+  const read = async (content: AsyncIterable<Uint8Array>): Promise<number> => {
+    let lines = 0;
+    for await (const chunk of lineChunks(content, bounds)) lines += chunk.lines;
+    return lines;
+  };
+  const opened = Array.from({ length: 10 }, () => read(open()));
+  const others = Promise.allSettled(opened);
+  assert.equal(await read(text('"a"\n', '"b"\n'.repeat(50_000))), 50_001);
+  end();
+  const outcomes = await others;
+  const refused = outcomes.filter(({ status }) => status === "rejected");
+  assert.equal(refused.length, 4);
+  for (const { reason } of refused as PromiseRejectedResult[]) {
+    assert.equal((reason as MillraceError).code, "queue_full");
+  }
+  assert.equal(longLines.heldBytes, 0);
+  assert.equal(await read(open()), 3);
 });
 
 class HeldStore extends MemoryJobStore {

@@ -123,6 +123,23 @@ test("the end of a job is told, signed, until it was heard, also by the next ser
   }
 });
 
+test("defect: where a clock had been wrong once, calls were signed with a time that nobody took", async () => {
+  await using dir = await TempDir.make();
+  await using listener = await Listener.start(200);
+  await writeFile(dir.file("secret"), `${secret}\n`);
+  const options = { jobCallbackHosts: listener.host, jobCallbackSecret: dir.file("secret") };
+  const store = new MemoryJobStore();
+  await store.keepTimeMs(Date.now() + 30 * 86_400_000);
+  await using work = await made({ store, options });
+  const form = { kind: "native", task: "translate", model: null, fields: {} } as const;
+  const callbackUrl = `http://${listener.host}/hook`;
+  await work.jobs.create(anyCaller, { form, callbackUrl, input: { lines: text('"a"\n') } });
+  await until(() => listener.heard.length > 0);
+  const [, seconds] =
+    /^t=(\d+),/.exec(String(listener.heard[0]?.headers["millrace-signature"])) ?? [];
+  assert.ok(Math.abs(Number(seconds) - Date.now() / 1_000) < 3_600, String(seconds));
+});
+
 test("a secret that is missing or short is an option that is wrong", async () => {
   await using dir = await TempDir.make();
   await writeFile(dir.file("short"), "short");

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { lineChunks, linesInChunk } from "#src/jobs/line-chunks.js";
+import { LongLines } from "#src/jobs/long-lines.js";
 import { type Chunk, chunkLimits } from "#src/jobs/store.js";
 import { text } from "../support/job-work.js";
 
@@ -13,7 +14,9 @@ async function cut(
   lineBytesMax = 1_000_000,
 ): Promise<NewChunk[]> {
   const chunks: NewChunk[] = [];
-  for await (const chunk of lineChunks(content, { lineBytesMax })) chunks.push(chunk);
+  const longLines = new LongLines(4_000_000);
+  for await (const chunk of lineChunks(content, { lineBytesMax, longLines })) chunks.push(chunk);
+  assert.equal(longLines.heldBytes, 0);
   return chunks;
 }
 

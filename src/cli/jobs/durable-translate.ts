@@ -13,7 +13,7 @@ import { summaryText } from "../bulk/summary.js";
 import { assertWritable } from "../bulk/text-output.js";
 import { jobInputs } from "./inputs.js";
 import { fetchResults } from "./results-file.js";
-import { exitOfJob, hasJobEnded, jobErrors } from "./view.js";
+import { exitOfJob, hasJobEnded, jobErrors, jobNow } from "./view.js";
 
 export interface DurableFlags extends BulkFlags {
   readonly datafile?: string;
@@ -45,7 +45,7 @@ export async function translateDurably(flags: DurableFlags, signal: AbortSignal)
   const job =
     known === null
       ? await submit(client, { ...asked, flags, settings }, signal)
-      : await client.jobs.get(known, { signal });
+      : await jobNow(client, known, signal);
   const { id, lines } = job;
   if (!hasJobEnded(job)) {
     const whose = known === null ? "" : " of the run before";
@@ -65,7 +65,7 @@ export async function translateDurably(flags: DurableFlags, signal: AbortSignal)
       return bar;
     },
   });
-  const ended = await client.jobs.get(id, { signal });
+  const ended = await jobNow(client, id, signal);
   process.stderr.write(jobErrors(ended));
   const elapsedMs = performance.now() - startedMs;
   const counts = { total: rows - kept, failed, requests: 1, pipelines: {} };

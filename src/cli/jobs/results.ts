@@ -4,7 +4,8 @@ import type { Command } from "commander";
 import { ProgressBar } from "../bulk/progress-bar.js";
 import { runRemote } from "../remote.js";
 import { addJobFlags, type JobFlags, jobsClient } from "./flags.js";
-import { exitOfJob, jobErrors } from "./view.js";
+import { fetchResults, resultFormatOf } from "./results-file.js";
+import { exitOfJob, jobErrors, jobNow } from "./view.js";
 
 interface Flags extends JobFlags {
   readonly out?: string;
@@ -42,7 +43,7 @@ export function registerResults(jobs: Command): void {
 async function fetchAll(id: string, flags: Flags, signal: AbortSignal): Promise<number> {
   await using client = jobsClient(flags);
   const { out, wait, restart = false } = flags;
-  const before = await client.jobs.get(id, { signal });
+  const before = await jobNow(client, id, signal);
   if (out === undefined) {
     for await (const result of client.jobs.results(id, { wait, signal })) {
       if (process.stdout.write(`${JSON.stringify(result)}\n`)) continue;
@@ -59,7 +60,7 @@ async function fetchAll(id: string, flags: Flags, signal: AbortSignal): Promise<
     };
     await fetchResults(client, id, { out, format, identity, restart, wait, signal, barOf });
   }
-  const job = await client.jobs.get(id, { signal });
+  const job = await jobNow(client, id, signal);
   process.stderr.write(jobErrors(job));
   return exitOfJob(job);
 }

@@ -1,6 +1,6 @@
 /** `millrace jobs watch`: how far one is, until it has ended, over broken connections and restarts of the server. */
 import type { Command } from "commander";
-import type { JobStatus, Millrace } from "millrace-client";
+import { type JobStatus, type Millrace, MillraceError } from "millrace-client";
 import { ProgressBar } from "../bulk/progress-bar.js";
 import { runRemote } from "../remote.js";
 import { addJobFlags, type JobFlags, jobsClient } from "./flags.js";
@@ -59,7 +59,7 @@ export async function watchToEnd(
   } catch (error) {
     bar?.stop();
     bar = null;
-    sayItGoesOn(id);
+    if (!isNone(error)) sayItGoesOn(id);
     throw error;
   } finally {
     bar?.stop();
@@ -68,6 +68,11 @@ export async function watchToEnd(
   if (flags.json !== true) process.stdout.write(jobLine(last));
   process.stderr.write(jobErrors(last));
   return exitOfJob(last);
+}
+
+/** There is no such job, or no more. */
+function isNone(error: unknown): boolean {
+  return error instanceof MillraceError && error.code === "job_not_found";
 }
 
 /** To whoever leaves, or was left by the server. */

@@ -101,22 +101,34 @@ export function jobRoutes(parts: FrontParts): readonly Route[] {
 
 /** Requests whose lines are being stored: each holds a body, or a connection that may be slow. */
 const creationsMax = 64;
+/** Whoever sends slowly, on purpose or not, leaves room to the others. */
+const creationsOfKeyMax = 32;
 
 class Creations {
   #count = 0;
+  readonly #ofKeys = new Map<string, number>();
 
-  /** @throws MillraceError `queue_full` */
-  begin(): Disposable {
-    if (this.#count >= creationsMax) {
-      const message = `${creationsMax} jobs are being taken in; try again when one of them is.`;
-      throw new MillraceError("queue_full", message);
+  /** `key`: its name, where keys are asked for. @throws MillraceError `queue_full` */
+  begin(key: string | null): Disposable {
+    const ofKey = key === null ? 0 : (this.#ofKeys.get(key) ?? 0);
+    const isOfKey = ofKey >= creationsOfKeyMax;
+    if (isOfKey || this.#count >= creationsMax) {
+      const how = isOfKey ? `${ofKey} jobs of this key` : `${this.#count} jobs`;
+      throw new MillraceError(
+        "queue_full",
+        `${how} are being taken in; try again when one of them is.`,
+      );
     }
-    this.#count += 1;
-    return {
-      [Symbol.dispose]: () => {
-        this.#count -= 1;
-      },
-    };
+    this.#add(key, 1);
+    return { [Symbol.dispose]: () => this.#add(key, -1) };
+  }
+
+  #add(key: string | null, change: 1 | -1): void {
+    this.#count += change;
+    if (key === null) return;
+    const ofKey = (this.#ofKeys.get(key) ?? 0) + change;
+    if (ofKey > 0) this.#ofKeys.set(key, ofKey);
+    else this.#ofKeys.delete(key);
   }
 }
 
@@ -128,7 +140,7 @@ async function create(exchange: Exchange, jobs: Jobs, parts: CreateParts): Promi
   refuseWhileDraining(parts.views);
   const type = mediaTypeOf(exchange);
   const key = sentRequestKey(exchange.headers);
-  using _creation = parts.creations.begin();
+  using _creation = parts.creations.begin(exchange.caller.key);
   const store = async (request: JobRequest): Promise<void> => {
     const { job, isNew } = await jobs.create(exchange.caller, request);
     const body: JobReply = { job: jobStatus(job, jobs), deployment: parts.views.identity };

@@ -267,7 +267,8 @@ export class RecordIndex {
     else if (record.is === "key") this.keys.set(id, { revision, untilMs: record.untilMs });
     else if (record.is === "file") this.files.set(id, fileEntry(record, revision));
     else if (record.is === "job") this.jobs.set(id, jobEntry(record, revision));
-    if (kind === "job") this.open.see(id, record.is === "job" && !hasEnded(record.job) ? record.job : null);
+    if (kind === "job")
+      this.open.see(id, record.is === "job" && !hasEnded(record.job) ? record.job : null);
     for (const map of [this.jobs, this.files, this.gone, this.keys, this.writing]) {
       for (const oldest of map.keys()) {
         if (map.size <= this.#entriesMax) break;
