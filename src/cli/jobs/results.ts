@@ -4,7 +4,6 @@ import type { Command } from "commander";
 import { ProgressBar } from "../bulk/progress-bar.js";
 import { runRemote } from "../remote.js";
 import { addJobFlags, type JobFlags, jobsClient } from "./flags.js";
-import { fetchResults, resultFormatOf } from "./results-file.js";
 import { exitOfJob, jobErrors, jobNow } from "./view.js";
 
 interface Flags extends JobFlags {
