@@ -17,18 +17,19 @@ import { isLarge } from "../../nats/choose-lot.js";
 import { costOf } from "../../nats/choose-node.js";
 import type { NatsLink } from "../../nats/connection.js";
 import type { Directory } from "../../nats/directory.js";
-import { cuttableInputs } from "../../tasks/cut-fields.js";
+import { cuttableInputs } from "../../tasks/cut-inputs.js";
 import type { Task, TaskRequest } from "../../tasks/task.js";
 import { systemClock } from "../../work/clock.js";
 import { Fields } from "../../work/fields.js";
 import type { TaskForm } from "../../work/task-form.js";
 import { within } from "../../work/within.js";
 import { Admission, type AdmissionLimits, type Ticket } from "../admission.js";
+import { cancelled } from "../cancelled.js";
 import type { Submit, SubmitEvents, SubmitRequest, SubmitSummary } from "../submit.js";
 import { candidatesFor, modelFor, type NodeCandidate, natsAway } from "./known-models.js";
 import { LargeRequest } from "./large-request.js";
 import { RemoteAsks } from "./remote-asks.js";
-import { cancelled, type Here, type NodeObserver, type RemoteRequest } from "./remote-request.js";
+import { type Here, type NodeObserver, type RemoteRequest } from "./remote-request.js";
 import { WholeRequest } from "./whole-request.js";
 
 export interface NatsSubmitOptions {
