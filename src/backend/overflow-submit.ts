@@ -53,8 +53,8 @@ export class OverflowSubmit implements Submit {
       if (!hasInputs) events.onInputs?.(inputs);
       hasInputs = true;
     };
-    // A large request goes to all nodes, this one among them.
-    const isShared = this.#hasOthers(request) && others.isLarge(request);
+    // A large request goes to all nodes that have time for it, this one among them.
+    const isShared = others.isWorthSharing(request);
     const first = isShared || this.#isSoonerElsewhere(request) ? others : local;
     const second = first === local ? others : local;
     const onAccepted = (): void => {

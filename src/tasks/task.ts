@@ -29,7 +29,7 @@ export interface Task<Input = unknown> extends TaskForm {
   readonly name: string;
   /**
    * Fields of which each is a list with an entry for each input, in their order: a request of many may go to several nodes, some inputs
-   * to each (cut-fields.ts). Left out: a request is not cut.
+   * to each (cut-inputs.ts). Left out: a request is not cut.
    */
   readonly inputFields?: readonly string[];
   /**

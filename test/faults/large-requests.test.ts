@@ -31,6 +31,17 @@ interface Asking {
   readonly leaving: AbortController;
 }
 
+function requestOf(texts: readonly string[], more: Partial<SubmitRequest> = {}): SubmitRequest {
+  const asked = {
+    id: "r",
+    task: "numbers",
+    model: null,
+    tenant: "default",
+    class: "bulk",
+  } as const;
+  return { ...asked, fields: { texts }, deadlineAtMs: null, payloadBytes: 10, ...more };
+}
+
 function ask(
   edge: NatsEdge,
   texts: readonly string[],
@@ -238,6 +249,8 @@ test("this server's own pipelines are a node like the others", options, async ()
   await using edge = await NatsEdge.start({ url: server.url, task, here, own });
   await using node = await WiredNode.start(server, "n1");
   await edge.knows(2);
+  assert(edge.submit.isWorthSharing(requestOf(numbers(600))));
+  assert.equal(edge.submit.isWorthSharing(requestOf(numbers(20))), false, "not worth a hop");
   const { summary, texts } = await ask(edge, numbers(600)).asked;
   assert.deepEqual(texts, resultsOf(numbers(600)));
   assert.deepEqual(Object.keys(summary.pipelines).sort(), ["e1/p0", "n1/p0"]);

@@ -6,6 +6,7 @@ import { meantUnnamed } from "../../work/model-names.js";
 import type { JsonObject } from "../../work/payload.js";
 import type { TaskForm } from "../../work/task-form.js";
 import type { Admission, Ticket } from "../admission.js";
+import { cancelled } from "../cancelled.js";
 import type { SubmitRequest } from "../submit.js";
 
 export interface ServedModel {
@@ -140,8 +141,4 @@ function listed(names: readonly string[]): string {
   const more = names.length - listedMax;
   const shown = names.slice(0, listedMax).join(", ");
   return more > 0 ? `${shown} and ${more} more` : shown;
-}
-
-export function cancelled(): MillraceError {
-  return new MillraceError("cancelled", "the caller left");
 }

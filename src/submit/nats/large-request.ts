@@ -12,14 +12,14 @@ import { MillraceError } from "millrace-client/wire";
 import { beatMs, nodeSilentBeatsMax } from "../../nats/beats.js";
 import { chooseLot, type LotNode } from "../../nats/choose-lot.js";
 import type { OutcomeMessage } from "../../nats/messages.js";
-import { cutFields } from "../../tasks/cut-fields.js";
+import { cutInputs } from "../../tasks/cut-inputs.js";
+import { cancelled } from "../cancelled.js";
 import { placed } from "../placed.js";
 import type { SubmitSummary } from "../submit.js";
 import { type NodeCandidate, unready } from "./known-models.js";
 import { LotNodeState } from "./lot-node.js";
 import type { AskEnd, RemoteAsk } from "./remote-ask.js";
 import {
-  cancelled,
   isElsewhere,
   isGivenBack,
   lateMs,
@@ -27,7 +27,7 @@ import {
   RemoteRequest,
   type RemoteRequestParts,
 } from "./remote-request.js";
-import { type Places, RestOfRequest } from "./rest-of-request.js";
+import { type LotPlaces, RestOfRequest } from "./rest-of-request.js";
 
 /** News of nodes come about as often: one that is new gets its part, one that was full may have room. */
 const lookMs = 250;
@@ -41,7 +41,7 @@ const refusalsMax = 4;
 /** `setTimeout` takes no more. */
 const timerMsMax = 2 ** 31 - 1;
 
-interface Lot extends Places {
+interface Lot extends LotPlaces {
   readonly node: NodeCandidate;
   /** Null: on this server's own pipelines. */
   ask: RemoteAsk | null;
@@ -188,7 +188,7 @@ export class LargeRequest extends RemoteRequest {
     return this.#refusal ?? unready(this.parts.model, this.parts.directory);
   }
 
-  async #give(node: NodeCandidate & LotNode, places: Places): Promise<void> {
+  async #give(node: NodeCandidate & LotNode, places: LotPlaces): Promise<void> {
     const { directory } = this.parts;
     const nowMs = performance.now();
     const items = places.places.length;
@@ -233,7 +233,7 @@ export class LargeRequest extends RemoteRequest {
   #cut({ places }: Lot) {
     const { task, request, inputs } = this.parts;
     const payloadBytes = Math.ceil((request.payloadBytes * places.length) / inputs.length);
-    return { fields: cutFields(task, request.fields, places), payloadBytes };
+    return { fields: cutInputs(task, request.fields, places), payloadBytes };
   }
 
   #told(lot: Lot, { index, ...outcome }: OutcomeMessage): void {
@@ -279,7 +279,7 @@ export class LargeRequest extends RemoteRequest {
   }
 
   /** Others do them, unless that was tried often enough. */
-  #lost(lost: Places): void {
+  #lost(lost: LotPlaces): void {
     if (lost.losses < this.parts.attemptsMax) return this.#rest.giveBack(lost);
     if (lost.places.length === 0) return;
     if (!this.isAccepted) throw this.#refused();

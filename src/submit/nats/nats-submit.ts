@@ -14,20 +14,22 @@
  */
 import { MillraceError, type StatusResponse, type WorkClass } from "millrace-client/wire";
 import { isLarge } from "../../nats/choose-lot.js";
+import { costOf } from "../../nats/choose-node.js";
 import type { NatsLink } from "../../nats/connection.js";
 import type { Directory } from "../../nats/directory.js";
-import { cuttableInputs } from "../../tasks/cut-fields.js";
+import { cuttableInputs } from "../../tasks/cut-inputs.js";
 import type { Task, TaskRequest } from "../../tasks/task.js";
 import { systemClock } from "../../work/clock.js";
 import { Fields } from "../../work/fields.js";
 import type { TaskForm } from "../../work/task-form.js";
 import { within } from "../../work/within.js";
 import { Admission, type AdmissionLimits, type Ticket } from "../admission.js";
+import { cancelled } from "../cancelled.js";
 import type { Submit, SubmitEvents, SubmitRequest, SubmitSummary } from "../submit.js";
-import { candidatesFor, modelFor, natsAway } from "./known-models.js";
+import { candidatesFor, modelFor, type NodeCandidate, natsAway } from "./known-models.js";
 import { LargeRequest } from "./large-request.js";
 import { RemoteAsks } from "./remote-asks.js";
-import { cancelled, type Here, type NodeObserver, type RemoteRequest } from "./remote-request.js";
+import { type Here, type NodeObserver, type RemoteRequest } from "./remote-request.js";
 import { WholeRequest } from "./whole-request.js";
 
 export interface NatsSubmitOptions {
@@ -155,33 +157,38 @@ export class NatsSubmit implements Submit, Disposable {
       events,
       observer: this.#observer,
     };
-    const isLargeOne = this.#isLarge(request, task, model);
-    return isLargeOne ? new LargeRequest(parts) : new WholeRequest(parts);
+    const { items, nodes } = this.#sharing(request, task, model);
+    return isLargeFor(nodes, items) ? new LargeRequest(parts) : new WholeRequest(parts);
   }
 
-  /**
-   * Whether it would go to several nodes: it is worth more than a moment of any of them, and its class is known. What is of no class and
-   * has few inputs is as large as its sentences, which its node counts.
-   */
-  isLarge(request: SubmitRequest): boolean {
-    const task = this.#options.tasks.get(request.task);
-    if (task === undefined || this.#options.link.connected === null) return false;
+  /** Of a server with pipelines: whether it is large, and somebody else would begin with it before half of it were done here. */
+  isWorthSharing(request: SubmitRequest): boolean {
+    const { tasks, link } = this.#options;
+    const task = tasks.get(request.task);
+    if (task === undefined || link.connected === null) return false;
     try {
-      return this.#isLarge(request, task, this.#modelOf(request, task));
+      const { items, nodes } = this.#sharing(request, task, this.#modelOf(request, task));
+      const own = nodes.find(({ isLocal }) => isLocal);
+      if (own === undefined || !isLargeFor(nodes, items)) return false;
+      const half = costOf(own, items) / 2;
+      return nodes.some((node) => !node.isLocal && node.waitMs + node.loadMs < half);
     } catch {
       // The door says why.
       return false;
     }
   }
 
-  #isLarge(request: SubmitRequest, task: Task, model: string): boolean {
+  /**
+   * Who would have a part of it. Its class must be known: what is of no class and has few inputs is as large as its sentences, which its
+   * node counts, and goes there whole.
+   */
+  #sharing(request: SubmitRequest, task: Task, model: string): Sharing {
     const { bulkThreshold, directory, link } = this.#options;
-    const inputs = cuttableInputs(task, request.fields);
-    const workClass = request.class ?? (inputs < bulkThreshold ? null : "bulk");
-    if (workClass === null) return false;
+    const items = cuttableInputs(task, request.fields);
+    const workClass = request.class ?? (items < bulkThreshold ? null : "bulk");
+    if (workClass === null) return { items, nodes: [] };
     const wanted = { task: task.name, model, workClass };
-    const nodes = candidatesFor(wanted, directory, link.instance);
-    return nodes.length > 0 && nodes.every((node) => isLarge(node, inputs));
+    return { items, nodes: candidatesFor(wanted, directory, link.instance) };
   }
 
   #modelOf({ model, models: allowed }: SubmitRequest, task: Task): string {
@@ -222,6 +229,16 @@ export class NatsSubmit implements Submit, Disposable {
     ticket.prepared();
     return { task, model, inputs, ticket };
   }
+}
+
+interface Sharing {
+  readonly items: number;
+  readonly nodes: readonly NodeCandidate[];
+}
+
+/** More than a moment of any of them. */
+function isLargeFor(nodes: Sharing["nodes"], items: number): boolean {
+  return nodes.length > 0 && nodes.every((node) => isLarge(node, items));
 }
 
 interface Caller {

@@ -186,7 +186,3 @@ export function isElsewhere({ code }: MillraceError): boolean {
     code === "model_not_found"
   );
 }
-
-export function cancelled(): MillraceError {
-  return new MillraceError("cancelled", "the caller left");
-}

@@ -2,17 +2,11 @@
 import type { MillraceError } from "millrace-client/wire";
 import { chooseNode } from "../../nats/choose-node.js";
 import type { OutcomeMessage } from "../../nats/messages.js";
+import { cancelled } from "../cancelled.js";
 import type { SubmitSummary } from "../submit.js";
 import { type NodeCandidate, unready } from "./known-models.js";
 import type { AskEnd } from "./remote-ask.js";
-import {
-  cancelled,
-  isElsewhere,
-  isGivenBack,
-  lateMs,
-  lostTooOften,
-  RemoteRequest,
-} from "./remote-request.js";
+import { isElsewhere, isGivenBack, lateMs, lostTooOften, RemoteRequest } from "./remote-request.js";
 
 /** `setTimeout` takes no more. */
 const timerMsMax = 2 ** 31 - 1;

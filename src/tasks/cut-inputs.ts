@@ -14,7 +14,7 @@ export function cuttableInputs({ inputFields = [] }: Cuttable, fields: Fields): 
 }
 
 /** Of the inputs at these places, in this order. Of fields that can be cut. */
-export function cutFields(
+export function cutInputs(
   { inputFields = [] }: Cuttable,
   fields: Fields,
   places: readonly number[],

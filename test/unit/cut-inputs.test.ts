@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cutFields, cuttableInputs } from "#src/tasks/cut-fields.js";
+import { cutInputs, cuttableInputs } from "#src/tasks/cut-inputs.js";
 import { tasks } from "#src/tasks/table.js";
 
 const limits = { requestInputsMax: 100 };
@@ -38,7 +38,7 @@ test("a request of every task that has inputs is cut into requests of some of th
     for (const fields of requests[name] ?? []) {
       assert.equal(cuttableInputs(task, fields), 3, name);
       const whole = task.read(fields, limits);
-      const cut = task.read(cutFields(task, fields, [0, 2]), limits);
+      const cut = task.read(cutInputs(task, fields, [0, 2]), limits);
       assert.deepEqual(cut.inputs, [whole.inputs[0], whole.inputs[2]], name);
       assert.deepEqual(cut.settings, whole.settings, name);
     }
