@@ -128,7 +128,12 @@ export class KeyReturns {
       owed = now.owed;
       return owed === null ? null : { owed: null };
     });
-    if (job !== null && job.receipt !== null && owed !== null) keys.giveBack(job.receipt, owed);
+    if (job === null || job.receipt === null || owed === null) return;
+    const { receipt, progress } = job;
+    // Others may have committed some in the moment in which the job ended: each line was one input at least.
+    const leftMax = Math.max(0, receipt.inputs - progress.succeeded - progress.failed);
+    const { inputs, characters }: KeyAmount = owed;
+    keys.giveBack(receipt, { inputs: Math.min(inputs, leftMax), characters });
   }
 
   /** As often as it takes, while the server runs. */

@@ -7,6 +7,7 @@ import { amongServers } from "#src/access/deployment-access.js";
 import { GuardedSubmit } from "#src/access/guarded-submit.js";
 import type { KeyRecord } from "#src/access/key-file.js";
 import { openKeyedAccess } from "#src/access/keyed-access.js";
+import { encodeResults } from "#src/jobs/chunk-results.js";
 import type { JobRequest, RouteCall, RouteReply } from "#src/jobs/jobs.js";
 import { KeyReturns } from "#src/jobs/key-returns.js";
 import type { StoredJob } from "#src/jobs/store.js";
@@ -393,4 +394,23 @@ test("more jobs than are given back at once are found when those are done", asyn
   await until(() => key.used() === 0);
   await returns.stop();
   assert.equal(most, 256);
+});
+
+test("attack: lines that another server committed as the job ended are not given back", async () => {
+  const store = new MemoryJobStore();
+  await using key = await shop({ quotaPerMonth: 1_000 });
+  await using work = await made({ keys: key.access, store, runs: false });
+  const { job } = await work.jobs.create(key.caller, lines(...texts(200)));
+  const had = Array.from({ length: 128 }, (_, place) => ({ place, isError: false, json: "{}" }));
+  await store.commit(job.id, encodeResults({ index: 0, firstLine: 0 }, had));
+  // As whoever ended it had it, before that.
+  const owed = { inputs: 200, characters: 0 };
+  await store.changeJob(job.id, () => ({
+    state: "cancelled",
+    endedAtMs: Date.now(),
+    expiresAtMs: Date.now() + 60_000,
+    owed,
+  }));
+  await until(async () => (await store.job(job.id))?.owed === null);
+  assert.equal(key.used(), 128);
 });
