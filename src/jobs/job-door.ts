@@ -34,7 +34,7 @@ export interface EnteredJob {
   /** Null: nobody counts. */
   readonly taken: JobTaking | null;
   /** Makes the job; what was taken is given back where none came of it. Once. */
-  make(job: NewJob): Promise<MadeJob>;
+  readonly make: (job: NewJob) => Promise<MadeJob>;
 }
 
 /** When some job may have ended; nobody knows. */

@@ -1,11 +1,12 @@
 /** A durable job as its owner sees it. */
 import type { JobStatus } from "millrace-client/wire";
 import type { Jobs } from "./jobs.js";
-import type { StoredJob } from "./store.js";
+import { hasEnded, type StoredJob } from "./store.js";
 
 export function jobStatus(job: StoredJob, jobs: Pick<Jobs, "pace">): JobStatus {
   const { form, progress } = job;
-  const pace = jobs.pace(job.id);
+  // What is told of its pace follows what is told of its state.
+  const pace = hasEnded(job) ? null : jobs.pace(job.id);
   return {
     id: job.id,
     state: job.state,

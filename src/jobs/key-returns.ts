@@ -57,50 +57,68 @@ export interface KeyReturnsOptions {
   readonly retryMs?: number;
 }
 
+/** Jobs that are at it at once. */
+const returningMax = 256;
+
 export class KeyReturns {
   readonly #options: KeyReturnsOptions;
   readonly #stopping = new AbortController();
   /** Jobs whose store has not answered yet. */
   readonly #returning = new Map<string, Promise<void>>();
   #looking: Promise<void> = Promise.resolve();
+  /** Some that ended were too many at once: they are looked up when the others are done. */
+  #hasMore = false;
 
   constructor(options: KeyReturnsOptions) {
     this.#options = options;
   }
 
-  /** Finds what ended while this server was down. */
+  /** Finds what ended while this server was down: one after the other. */
   start(): void {
+    this.#hasMore = false;
     this.#looking = this.#often(async () => {
       for await (const job of allJobs(this.#options.store)) {
-        this.ended(job);
         if (this.#stopping.signal.aborted) return;
+        if (this.#owes(job)) await this.#return(job.id);
       }
     });
   }
 
   /** Of one that owes nothing, or that others counted: nothing. */
-  ended({ id, owed, receipt }: StoredJob): void {
-    if (owed === null || receipt === null || !this.#options.keys.hasCounted(receipt)) return;
-    if (this.#returning.has(id) || this.#stopping.signal.aborted) return;
-    const returning = this.#often(() => this.#return(id)).finally(() => this.#returning.delete(id));
-    this.#returning.set(id, returning);
+  ended(job: StoredJob): void {
+    const { id } = job;
+    if (!this.#owes(job) || this.#returning.has(id)) return;
+    if (this.#returning.size >= returningMax) this.#hasMore = true;
+    else this.#begin(id, () => this.#return(id));
   }
 
   /** The store failed as the job was made: whether it is there is asked until it is known, and where it is not, all is given back. */
   unsure({ id, owner, requestKey }: MadeOrNot, giveBack: () => void): void {
     const { store } = this.#options;
-    const asking = this.#often(async () => {
+    this.#begin(id, async () => {
       // Under a key it may be half made: then this makes it.
       const job =
         requestKey === null ? await store.job(id) : await store.requestedJob(owner, requestKey);
       if (job?.id !== id) giveBack();
-    }).finally(() => this.#returning.delete(id));
-    this.#returning.set(id, asking);
+    });
   }
 
   async stop(): Promise<void> {
     this.#stopping.abort();
     await Promise.all([this.#looking, ...this.#returning.values()]);
+  }
+
+  #owes({ owed, receipt }: StoredJob): boolean {
+    return owed !== null && receipt !== null && this.#options.keys.hasCounted(receipt);
+  }
+
+  #begin(id: string, work: () => Promise<void>): void {
+    if (this.#stopping.signal.aborted) return;
+    const done = this.#often(work).finally(() => {
+      this.#returning.delete(id);
+      if (this.#returning.size === 0 && this.#hasMore) this.start();
+    });
+    this.#returning.set(id, done);
   }
 
   async #return(id: string): Promise<void> {
@@ -110,7 +128,12 @@ export class KeyReturns {
       owed = now.owed;
       return owed === null ? null : { owed: null };
     });
-    if (job !== null && job.receipt !== null && owed !== null) keys.giveBack(job.receipt, owed);
+    if (job === null || job.receipt === null || owed === null) return;
+    const { receipt, progress } = job;
+    // Others may have committed some in the moment in which the job ended: each line was one input at least.
+    const leftMax = Math.max(0, receipt.inputs - progress.succeeded - progress.failed);
+    const { inputs, characters }: KeyAmount = owed;
+    keys.giveBack(receipt, { inputs: Math.min(inputs, leftMax), characters });
   }
 
   /** As often as it takes, while the server runs. */

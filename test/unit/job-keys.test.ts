@@ -7,8 +7,10 @@ import { amongServers } from "#src/access/deployment-access.js";
 import { GuardedSubmit } from "#src/access/guarded-submit.js";
 import type { KeyRecord } from "#src/access/key-file.js";
 import { openKeyedAccess } from "#src/access/keyed-access.js";
+import { encodeResults } from "#src/jobs/chunk-results.js";
 import type { JobRequest, RouteCall, RouteReply } from "#src/jobs/jobs.js";
 import { KeyReturns } from "#src/jobs/key-returns.js";
+import type { StoredJob } from "#src/jobs/store.js";
 import { createLog } from "#src/log.js";
 import type { Caller } from "#src/work/caller.js";
 import { EchoSubmit } from "../support/echo-submit.js";
@@ -356,4 +358,59 @@ test("a store that cannot be read or written just now is asked again, and gives 
   returns.ended(owing);
   await returns.stop();
   assert.deepEqual(given, [60]);
+});
+
+test("more jobs than are given back at once are found when those are done", async () => {
+  const store = new MemoryJobStore();
+  await using key = await shop({ quotaPerMonth: 1_000_000 });
+  const jobs: StoredJob[] = [];
+  {
+    await using work = await made({ keys: key.access, store, runs: false });
+    for (let at = 0; at < 300; at += 1) {
+      const { job } = await work.jobs.create(key.caller, lines("a", "b"));
+      const owed = { inputs: 2, characters: 0 };
+      jobs.push((await store.changeJob(job.id, () => ({ owed }))) ?? assert.fail("it was made"));
+    }
+  }
+  assert.equal(key.used(), 600);
+  let [underWay, most] = [0, 0];
+  const returns = new KeyReturns({
+    store: {
+      job: (id) => store.job(id),
+      requestedJob: (owner, requestKey) => store.requestedJob(owner, requestKey),
+      jobs: (query) => store.jobs(query),
+      changeJob: async (id, change) => {
+        underWay += 1;
+        most = Math.max(most, underWay);
+        await new Promise((resolve) => setImmediate(resolve));
+        underWay -= 1;
+        return await store.changeJob(id, change);
+      },
+    },
+    keys: key.access,
+    log,
+  });
+  for (const job of jobs) returns.ended(job);
+  await until(() => key.used() === 0);
+  await returns.stop();
+  assert.equal(most, 256);
+});
+
+test("attack: lines that another server committed as the job ended are not given back", async () => {
+  const store = new MemoryJobStore();
+  await using key = await shop({ quotaPerMonth: 1_000 });
+  await using work = await made({ keys: key.access, store, runs: false });
+  const { job } = await work.jobs.create(key.caller, lines(...texts(200)));
+  const had = Array.from({ length: 128 }, (_, place) => ({ place, isError: false, json: "{}" }));
+  await store.commit(job.id, encodeResults({ index: 0, firstLine: 0 }, had));
+  // As whoever ended it had it, before that.
+  const owed = { inputs: 200, characters: 0 };
+  await store.changeJob(job.id, () => ({
+    state: "cancelled",
+    endedAtMs: Date.now(),
+    expiresAtMs: Date.now() + 60_000,
+    owed,
+  }));
+  await until(async () => (await store.job(job.id))?.owed === null);
+  assert.equal(key.used(), 128);
 });

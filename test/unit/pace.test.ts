@@ -1,8 +1,10 @@
 /** How fast a job goes, from what is seen of its progress; the clock is the test's. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { jobStatus } from "#src/jobs/job-status.js";
 import { Paces } from "#src/jobs/pace.js";
-import type { StoredJob } from "#src/jobs/store.js";
+import { freshJob, type StoredJob } from "#src/jobs/store.js";
+import { jobOn } from "../support/stored-jobs.js";
 
 function paces(): {
   readonly see: (done: number, state?: StoredJob["state"]) => void;
@@ -67,4 +69,16 @@ test("a job that was under way when this server first heard of it has the pace s
   after(1_000);
   see(5_100);
   assert.deepEqual(of(), [100, 49]);
+});
+
+test("defect: a job that had ended was told with a pace, where that was heard of later", () => {
+  const progress = { chunks: 1, succeeded: 1, failed: 0, outputBytes: 0, errorBytes: 0 };
+  const job = jobOn("file", { id: "job", state: "completed" });
+  const stored = { ...job, ...freshJob, sequence: 1, lines: 1, chunks: 1, progress };
+  const pace = (): { linesPerSecond: number; endsInMs: number } => ({
+    linesPerSecond: 7,
+    endsInMs: 0,
+  });
+  const { linesPerSecond, expectedEndAt } = jobStatus(stored, { pace });
+  assert.deepEqual([linesPerSecond, expectedEndAt], [null, null]);
 });
