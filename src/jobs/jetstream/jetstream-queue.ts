@@ -62,7 +62,6 @@ const underWayMax = 256;
 const unusedMs = 86_400_000;
 const layOut = "offer";
 
-const askEachMs = 30_000;
 const withdrawnMax = 10_000;
 
 /** What the message says that has a job laid out. */
@@ -84,7 +83,6 @@ export class JetStreamQueue implements ChunkQueue {
   readonly #taken = new Set<Taken>();
   readonly #turns = new TakingTurns();
   readonly #held: HeldJobs;
-  readonly #askedAtMs = new Map<string, number>();
   readonly #ending = new AbortController();
   readonly #stopListening: () => void;
   #subscribed: { readonly nc: Nats["nc"]; readonly stop: () => void } | null = null;
@@ -117,11 +115,37 @@ export class JetStreamQueue implements ChunkQueue {
   /** Cheap where it was offered before: it is called again and again. */
   async offer(job: StoredJob): Promise<void> {
     if (job.chunks === 0) return;
-    if (this.#parts.index.jobs.get(job.id)?.open?.record.isLaidOut !== true) {
-      await this.#offer(job, false);
-    } else if (await this.#isForgotten(job)) {
-      this.#parts.log.error({ job: job.id }, "the work queue has lost chunks: offered again");
-      await this.#removeConsumer(tenantToken(job.tenant));
+    if (!this.#isLaidOut(job)) await this.#offer(job, false);
+  }
+
+  /** One question a tenant: where anything is waited for or in hand, nothing is taken for lost. */
+  async offerLost(jobs: readonly StoredJob[]): Promise<void> {
+    const ofTenants = new Map<string, StoredJob[]>();
+    for (const job of jobs) {
+      const token = tenantToken(job.tenant);
+      const its = ofTenants.get(token) ?? [];
+      its.push(job);
+      ofTenants.set(token, its);
+    }
+    for (const [token, its] of ofTenants) await this.#offerLostOf(token, its);
+  }
+
+  async #offerLostOf(token: string, jobs: readonly StoredJob[]): Promise<void> {
+    const { session, jobs: store, log } = this.#parts;
+    const laidOut = jobs.filter((job) => this.#isLaidOut(job));
+    const info = await session.run((nats) => this.#consumer(nats, token));
+    if (info !== null && info.num_pending + info.num_ack_pending > 0) return;
+    // Behind that question: results are there before their chunk is acknowledged.
+    await store.heardAll();
+    const lost: StoredJob[] = [];
+    for (const job of laidOut) {
+      const isOpen = this.#isLaidOut(job);
+      if (isOpen && (await store.nextUndone(job.id, 0)) < job.chunks) lost.push(job);
+    }
+    if (lost.length === 0) return;
+    await this.#removeConsumer(token);
+    for (const job of lost) {
+      log.error({ job: job.id }, "the work queue has lost chunks: offered again");
       await this.#offer(job, true);
     }
   }
@@ -145,7 +169,6 @@ export class JetStreamQueue implements ChunkQueue {
    * are taken and let go here instead.
    */
   async withdraw(job: StoredJob): Promise<void> {
-    this.#askedAtMs.delete(job.id);
     this.#withdrawn.delete(job.id);
     this.#withdrawn.add(job.id);
     for (const id of this.#withdrawn) {
@@ -185,16 +208,9 @@ export class JetStreamQueue implements ChunkQueue {
     await session.run(({ nc }) => Promise.resolve(nc.publish(names.workTold, token)));
   }
 
-  /** Nothing is waited for or in hand of the whole tenant, and yet there are chunks without results. Asked now and then. */
-  async #isForgotten({ id, tenant, chunks }: StoredJob): Promise<boolean> {
-    const nowMs = performance.now();
-    if (nowMs - (this.#askedAtMs.get(id) ?? nowMs - askEachMs) < askEachMs) return false;
-    this.#askedAtMs.set(id, nowMs);
-    const { session, jobs } = this.#parts;
-    const info = await session.run((nats) => this.#consumer(nats, tenantToken(tenant)));
-    const left = info === null ? 0 : info.num_pending + info.num_ack_pending;
-    // In this order: results are there before their chunk is acknowledged.
-    return left === 0 && (await jobs.nextUndone(id, 0)) < chunks;
+  /** And open, as far as is known. */
+  #isLaidOut({ id }: StoredJob): boolean {
+    return this.#parts.index.jobs.get(id)?.open?.record.isLaidOut === true;
   }
 
   /** Null: there is none. */
@@ -367,7 +383,11 @@ export class JetStreamQueue implements ChunkQueue {
   async #listed(): Promise<readonly string[]> {
     if (performance.now() - this.#listedAtMs < listEachMs) return this.#tenants;
     this.#listedAtMs = performance.now();
-    this.#tenants = await this.#parts.session.run((nats) => this.#list(nats));
+    const before = this.#tenants;
+    const listed = await this.#parts.session.run((nats) => this.#list(nats));
+    // Those that were told of meanwhile may be in no list yet.
+    const told = this.#tenants.filter((token) => !before.includes(token));
+    this.#tenants = [...new Set([...listed, ...told])].sort();
     return this.#tenants;
   }
 
