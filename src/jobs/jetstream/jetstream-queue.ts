@@ -18,6 +18,7 @@ import {
 import { MillraceError } from "millrace-client/wire";
 import type { NatsLink } from "../../nats/connection.js";
 import { messageOf } from "../../work/thrown.js";
+import { within } from "../../work/within.js";
 import type { ChunkQueue, TakenChunk } from "../chunk-queue.js";
 import { hasEnded, type StoredJob } from "../store.js";
 import { isTaken } from "./bodies.js";
@@ -373,8 +374,13 @@ export class JetStreamQueue implements ChunkQueue {
     const subject = `${js.apiPrefix}.CONSUMER.MSG.NEXT.${this.#parts.names.work}.${token}`;
     const request = { batch: 1, no_wait: true, expires: pullMs * 1_000_000 };
     // A message comes under its own subject, by which the shared inbox would not know it.
-    const options = { timeout: pullMs + pullReplyMsMax, noMux: true };
-    const message = await nc.request(subject, JSON.stringify(request), options);
+    const timeout = pullMs + pullReplyMsMax;
+    const asked = nc.request(subject, JSON.stringify(request), { timeout, noMux: true });
+    // Of a connection that is closed meanwhile the library says nothing of such a request, not even that its time is over.
+    if (!(await within(2 * timeout, asked))) {
+      throw new MillraceError("job_store_failed", "JetStream: a request was never answered");
+    }
+    const message = await asked;
     if (message.headers?.hasError === true || message.reply === undefined) return null;
     return { subject: message.subject, reply: message.reply, text: message.string() };
   }
