@@ -240,6 +240,29 @@ test("defect: where a consumer gives out no more just now, NATS 2.9 keeps no req
   assert.equal(next.index, 4);
 });
 
+test("defect: whoever asked for a chunk when its connection was closed waited for ever", {
+  skip,
+}, async () => {
+  await using nats = await NatsServer.start();
+  await using a = await openLinkedStore(nats.url);
+  await using b = await openLinkedStore(nats.url);
+  const queue = a.store.openQueue();
+  await queue.offer(await makeJob(a, { id: "job-1", chunks: 3 }));
+  await queue.take(signal);
+  const jsm = await jetstreamManager(b.link.connection);
+  const [consumer] = await jsm.consumers.list("test-work").next();
+  // A request is open for as long as it may be, then.
+  await jsm.consumers.update("test-work", consumer?.name ?? "", { max_ack_pending: 1 });
+  const asked = b.link.connection.subscribe("$JS.API.CONSUMER.MSG.NEXT.test-work.>");
+  await b.link.connection.flush();
+  const taking = queue.take(signal);
+  const refused = assert.rejects(taking, { code: "draining" });
+  for await (const _ of asked) break;
+  await a.link.close();
+  await queue[Symbol.asyncDispose]();
+  await refused;
+});
+
 test("a server that ends while it lays a job out leaves that to another one", {
   skip,
 }, async () => {

@@ -377,7 +377,7 @@ export class JetStreamQueue implements ChunkQueue {
     const timeout = pullMs + pullReplyMsMax;
     const asked = nc.request(subject, JSON.stringify(request), { timeout, noMux: true });
     // Of a connection that is closed meanwhile the library says nothing of such a request, not even that its time is over.
-    if (!(await within(2 * timeout, asked))) {
+    if (!(await within(timeout + pullMs, asked))) {
       throw new MillraceError("job_store_failed", "JetStream: a request was never answered");
     }
     const message = await asked;
