@@ -7,6 +7,8 @@ import type { StoredJob } from "./store.js";
 export interface ChunkQueue extends AsyncDisposable {
   /** Every chunk of the job that has no results is to be run, by whoever takes it. Again: nothing is run twice for it. */
   offer(job: StoredJob): Promise<void>;
+  /** Of jobs that were offered: those of which the queue has nothing any more, though they are not done, are offered anew. */
+  offerLost(jobs: readonly StoredJob[]): Promise<void>;
   /** Waits until there is one for this server. @throws the signal's reason */
   take(signal: AbortSignal): Promise<TakenChunk>;
   /** The job has ended: what nobody has taken is wanted no more. */

@@ -150,7 +150,7 @@ export class JobKeeper {
   }
 
   async #sweep(): Promise<void> {
-    const { store, clock, log } = this.#options;
+    const { store, queue, clock, log } = this.#options;
     // It says so itself, and is looked through as soon as it is there.
     if (store.reason() !== null) return this.#sweepIn(sweepMs);
     const beganMs = performance.now();
@@ -161,9 +161,12 @@ export class JobKeeper {
       this.#open = countedBy(open);
       this.#forgetOthers(open);
       for (const job of open) {
-        if (this.#sweeps % sweepsPerOffer === 0 || this.#isDue(job)) this.touch(job.id);
+        if (this.#isDue(job)) this.touch(job.id);
         const leftMs = job.deadlineAtMs === null ? sweepMs : job.deadlineAtMs - clock.now();
         if (leftMs > 0) everyMs = Math.min(everyMs, leftMs);
+      }
+      if (this.#sweeps % sweepsPerOffer === 0) {
+        await queue.offerLost(open.filter((job) => this.#offered.has(job.id) && !this.#isDue(job)));
       }
       if (this.#sweeps % sweepsPerKeptTime === 0) await store.keepTimeMs(clock.now());
       if (this.#sweeps % sweepsPerCleaning === 0) {

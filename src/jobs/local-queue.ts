@@ -46,6 +46,11 @@ export class LocalQueue implements ChunkQueue {
     return Promise.resolve();
   }
 
+  /** It loses none, but with the process. */
+  offerLost(): Promise<void> {
+    return Promise.resolve();
+  }
+
   /** One after the other: two that look at the same time would find the same chunk. */
   take(signal: AbortSignal): Promise<TakenChunk> {
     const taken = this.#taking.then(() => this.#take(signal));

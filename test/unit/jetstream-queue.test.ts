@@ -240,6 +240,29 @@ test("defect: where a consumer gives out no more just now, NATS 2.9 keeps no req
   assert.equal(next.index, 4);
 });
 
+test("defect: whoever asked for a chunk when its connection was closed waited for ever", {
+  skip,
+}, async () => {
+  await using nats = await NatsServer.start();
+  await using a = await openLinkedStore(nats.url);
+  await using b = await openLinkedStore(nats.url);
+  const queue = a.store.openQueue();
+  await queue.offer(await makeJob(a, { id: "job-1", chunks: 3 }));
+  await queue.take(signal);
+  const jsm = await jetstreamManager(b.link.connection);
+  const [consumer] = await jsm.consumers.list("test-work").next();
+  // A request is open for as long as it may be, then.
+  await jsm.consumers.update("test-work", consumer?.name ?? "", { max_ack_pending: 1 });
+  const asked = b.link.connection.subscribe("$JS.API.CONSUMER.MSG.NEXT.test-work.>");
+  await b.link.connection.flush();
+  const taking = queue.take(signal);
+  const refused = assert.rejects(taking, { code: "draining" });
+  for await (const _ of asked) break;
+  await a.link.close();
+  await queue[Symbol.asyncDispose]();
+  await refused;
+});
+
 test("a server that ends while it lays a job out leaves that to another one", {
   skip,
 }, async () => {
@@ -321,3 +344,37 @@ test("defect: a job that is withdrawn while its chunks are in hand takes none of
   await queue.withdraw(gone);
   assert.deepEqual(sorted(await takeRest(b, queue)), allOf("job-2", 12));
 });
+
+test("chunks that the work queue has lost are offered again, and those that are in hand or done are not", {
+  skip,
+}, async () => {
+  await using nats = await NatsServer.start();
+  await using a = await openLinkedStore(nats.url);
+  const queue = a.store.openQueue();
+  const jobs = [
+    await makeJob(a, { id: "job-1", chunks: 3 }),
+    await makeJob(a, { id: "job-2", chunks: 2 }),
+  ];
+  for (const job of jobs) await queue.offer(job);
+  const held = await queue.take(signal);
+  while (!(await areLaidOut(a))) await queue.offerLost(jobs);
+  const jsm = await jetstreamManager(a.link.connection);
+  await held.done();
+  assert.ok(await a.store.commit(held.jobId, resultsOf(held.index)));
+  assert.deepEqual((await takeRest(a, queue)).length, 4);
+  // Nobody has run them, and NATS knows them no more.
+  assert.equal((await jsm.streams.info("test-work")).state.messages, 0);
+  await queue.offerLost(jobs);
+  const all = [...allOf("job-1", 3), ...allOf("job-2", 2)];
+  assert.deepEqual(
+    (await takeRest(a, queue)).toSorted(),
+    all.filter((each) => each !== `${held.jobId} ${held.index}`),
+  );
+  const told = a.log.lines.filter(({ message }) => message.includes("has lost chunks"));
+  assert.equal(told.length, 2);
+});
+
+async function areLaidOut({ link }: LinkedStore): Promise<boolean> {
+  const jsm = await jetstreamManager(link.connection);
+  return (await jsm.streams.info("test-work")).state.messages === 5;
+}

@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { MillraceError } from "millrace-client/wire";
+import { Names } from "#src/jobs/jetstream/names.js";
+import { RecordIndex } from "#src/jobs/jetstream/records.js";
 import type { RouteCall, RouteReply } from "#src/jobs/jobs.js";
 import { anyCaller } from "#src/work/caller.js";
 import { type LinkedStore, openLinkedStore } from "../support/jetstream-store.js";
@@ -177,4 +179,14 @@ test("a node that lays a job out again leaves out what has results", options, as
   // What it read them with is gone again.
   assert.deepEqual(await listeners(a), [1, 1]);
   await Promise.all(taken.map((each) => each.done()));
+});
+
+test("a node remembers so many records as it asked for lately, and no more", () => {
+  const index = new RecordIndex(new Names("test"), { hearsAll: false });
+  for (let at = 0; at < 5_000; at += 1) {
+    index.apply("job", `job-${at}`, { record: { is: "gone" }, revision: at + 1 });
+  }
+  assert.equal(index.gone.size, 4_096);
+  assert.equal(index.gone.has("job.job-0"), false);
+  assert.equal(index.gone.has("job.job-4999"), true);
 });

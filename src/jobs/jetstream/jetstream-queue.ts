@@ -18,6 +18,7 @@ import {
 import { MillraceError } from "millrace-client/wire";
 import type { NatsLink } from "../../nats/connection.js";
 import { messageOf } from "../../work/thrown.js";
+import { within } from "../../work/within.js";
 import type { ChunkQueue, TakenChunk } from "../chunk-queue.js";
 import { hasEnded, type StoredJob } from "../store.js";
 import { isTaken } from "./bodies.js";
@@ -62,7 +63,6 @@ const underWayMax = 256;
 const unusedMs = 86_400_000;
 const layOut = "offer";
 
-const askEachMs = 30_000;
 const withdrawnMax = 10_000;
 
 /** What the message says that has a job laid out. */
@@ -84,7 +84,6 @@ export class JetStreamQueue implements ChunkQueue {
   readonly #taken = new Set<Taken>();
   readonly #turns = new TakingTurns();
   readonly #held: HeldJobs;
-  readonly #askedAtMs = new Map<string, number>();
   readonly #ending = new AbortController();
   readonly #stopListening: () => void;
   #subscribed: { readonly nc: Nats["nc"]; readonly stop: () => void } | null = null;
@@ -117,11 +116,37 @@ export class JetStreamQueue implements ChunkQueue {
   /** Cheap where it was offered before: it is called again and again. */
   async offer(job: StoredJob): Promise<void> {
     if (job.chunks === 0) return;
-    if (this.#parts.index.jobs.get(job.id)?.open?.record.isLaidOut !== true) {
-      await this.#offer(job, false);
-    } else if (await this.#isForgotten(job)) {
-      this.#parts.log.error({ job: job.id }, "the work queue has lost chunks: offered again");
-      await this.#removeConsumer(tenantToken(job.tenant));
+    if (!this.#isLaidOut(job)) await this.#offer(job, false);
+  }
+
+  /** One question a tenant: where anything is waited for or in hand, nothing is taken for lost. */
+  async offerLost(jobs: readonly StoredJob[]): Promise<void> {
+    const ofTenants = new Map<string, StoredJob[]>();
+    for (const job of jobs) {
+      const token = tenantToken(job.tenant);
+      const its = ofTenants.get(token) ?? [];
+      its.push(job);
+      ofTenants.set(token, its);
+    }
+    for (const [token, its] of ofTenants) await this.#offerLostOf(token, its);
+  }
+
+  async #offerLostOf(token: string, jobs: readonly StoredJob[]): Promise<void> {
+    const { session, jobs: store, log } = this.#parts;
+    const laidOut = jobs.filter((job) => this.#isLaidOut(job));
+    const info = await session.run((nats) => this.#consumer(nats, token));
+    if (info !== null && info.num_pending + info.num_ack_pending > 0) return;
+    // Behind that question: results are there before their chunk is acknowledged.
+    await store.heardAll();
+    const lost: StoredJob[] = [];
+    for (const job of laidOut) {
+      const isOpen = this.#isLaidOut(job);
+      if (isOpen && (await store.nextUndone(job.id, 0)) < job.chunks) lost.push(job);
+    }
+    if (lost.length === 0) return;
+    await this.#removeConsumer(token);
+    for (const job of lost) {
+      log.error({ job: job.id }, "the work queue has lost chunks: offered again");
       await this.#offer(job, true);
     }
   }
@@ -145,7 +170,6 @@ export class JetStreamQueue implements ChunkQueue {
    * are taken and let go here instead.
    */
   async withdraw(job: StoredJob): Promise<void> {
-    this.#askedAtMs.delete(job.id);
     this.#withdrawn.delete(job.id);
     this.#withdrawn.add(job.id);
     for (const id of this.#withdrawn) {
@@ -185,16 +209,9 @@ export class JetStreamQueue implements ChunkQueue {
     await session.run(({ nc }) => Promise.resolve(nc.publish(names.workTold, token)));
   }
 
-  /** Nothing is waited for or in hand of the whole tenant, and yet there are chunks without results. Asked now and then. */
-  async #isForgotten({ id, tenant, chunks }: StoredJob): Promise<boolean> {
-    const nowMs = performance.now();
-    if (nowMs - (this.#askedAtMs.get(id) ?? nowMs - askEachMs) < askEachMs) return false;
-    this.#askedAtMs.set(id, nowMs);
-    const { session, jobs } = this.#parts;
-    const info = await session.run((nats) => this.#consumer(nats, tenantToken(tenant)));
-    const left = info === null ? 0 : info.num_pending + info.num_ack_pending;
-    // In this order: results are there before their chunk is acknowledged.
-    return left === 0 && (await jobs.nextUndone(id, 0)) < chunks;
+  /** And open, as far as is known. */
+  #isLaidOut({ id }: StoredJob): boolean {
+    return this.#parts.index.jobs.get(id)?.open?.record.isLaidOut === true;
   }
 
   /** Null: there is none. */
@@ -357,8 +374,13 @@ export class JetStreamQueue implements ChunkQueue {
     const subject = `${js.apiPrefix}.CONSUMER.MSG.NEXT.${this.#parts.names.work}.${token}`;
     const request = { batch: 1, no_wait: true, expires: pullMs * 1_000_000 };
     // A message comes under its own subject, by which the shared inbox would not know it.
-    const options = { timeout: pullMs + pullReplyMsMax, noMux: true };
-    const message = await nc.request(subject, JSON.stringify(request), options);
+    const timeout = pullMs + pullReplyMsMax;
+    const asked = nc.request(subject, JSON.stringify(request), { timeout, noMux: true });
+    // Of a connection that is closed meanwhile the library says nothing of such a request, not even that its time is over.
+    if (!(await within(timeout + pullMs, asked))) {
+      throw new MillraceError("job_store_failed", "JetStream: a request was never answered");
+    }
+    const message = await asked;
     if (message.headers?.hasError === true || message.reply === undefined) return null;
     return { subject: message.subject, reply: message.reply, text: message.string() };
   }
@@ -367,7 +389,11 @@ export class JetStreamQueue implements ChunkQueue {
   async #listed(): Promise<readonly string[]> {
     if (performance.now() - this.#listedAtMs < listEachMs) return this.#tenants;
     this.#listedAtMs = performance.now();
-    this.#tenants = await this.#parts.session.run((nats) => this.#list(nats));
+    const before = this.#tenants;
+    const listed = await this.#parts.session.run((nats) => this.#list(nats));
+    // Those that were told of meanwhile may be in no list yet.
+    const told = this.#tenants.filter((token) => !before.includes(token));
+    this.#tenants = [...new Set([...listed, ...told])].sort();
     return this.#tenants;
   }
 

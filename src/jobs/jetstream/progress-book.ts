@@ -14,6 +14,7 @@ import type { Nats, StoreLog, StoreSession } from "./session.js";
 import { ChunkTally, type ResultNumbers, readResultNumbers } from "./tallies.js";
 
 const waitMsMax = 10_000;
+const heardMsMax = 1_000;
 const startMsMax = 300_000;
 /** Of jobs that have ended, whose results are read. */
 const endedTalliesMax = 16;
@@ -117,6 +118,13 @@ export class ProgressBook {
 
   progress({ job, sealed }: KeptJob): JobProgress {
     return sealed?.progress ?? this.#open.get(job.id)?.progress() ?? nothing;
+  }
+
+  /** Results that are stored by now; one that was taken away again is waited for a second in vain. */
+  async heardAll(): Promise<void> {
+    const { session, names } = this.#options;
+    const info = await session.run(({ jsm }) => jsm.streams.info(names.results));
+    await this.#feed.reaches(info.state.last_seq, heardMsMax);
   }
 
   /** The fence's sequence in the stream of results; null: there is none. */

@@ -207,6 +207,11 @@ export class StoreJobs {
     return this.#options.progress.has(jobId, index);
   }
 
+  /** Of results that are stored by now. */
+  async heardAll(): Promise<void> {
+    await this.#options.progress.heardAll();
+  }
+
   async tallyOf({ id, state }: StoredJob): Promise<ChunkTally> {
     const { progress } = this.#options;
     // Whoever begins a chunk says so in the job first: no consumer is made to hear of nothing.
