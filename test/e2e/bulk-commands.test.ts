@@ -403,12 +403,15 @@ test("ocr of a folder: killed and run again it reads no file twice, and says wha
   await longerThan(out, 0);
   killed.kill("SIGKILL");
   await finish(killed);
+  // Of the sixteen that were answered; a busy machine may have written some of them only.
+  const kept = (await readFile(out, "utf8")).split("\n").length - 1;
+  assert.ok(kept > 0 && kept <= 16);
   await writeFile(join(folder, "a-new.png"), "new");
   await using again = await serveHttp(answerTask);
   const resumed = await runHere(["ocr", folder, "--out", out], again);
   assert.match(resumed.err, /^warning: 1 new files sort before .*\(the first: a-new\.png\)/m);
-  assert.match(resumed.err, /^kept: 16$/m);
-  assert.equal(again.exchanges.flatMap(inputsOf).length, names.length - 16 - 1);
+  assert.match(resumed.err, new RegExp(`^kept: ${kept}$`, "m"));
+  assert.equal(again.exchanges.flatMap(inputsOf).length, names.length - kept - 1);
   assert.deepEqual(await readFile(out), await readFile(wanted));
 });
 

@@ -509,7 +509,7 @@ test("the crops of many items share runs", async () => {
   );
 });
 
-test("exceptions in each stage, ten thousand times, and the capacity is what it was", async () => {
+test("exceptions in each stage, two thousand times, and the capacity is what it was", async () => {
   const watched = new Watched();
   watched.program.quickThreads = true;
   const bad = { manner: "throws" } as const;
@@ -523,7 +523,7 @@ test("exceptions in each stage, ten thousand times, and the capacity is what it 
     good,
   ];
   // Forty at a time, as a pipeline is sent them.
-  for (let round = 0; round < 250; round += 1) {
+  for (let round = 0; round < 50; round += 1) {
     watched.admit(
       round % 2 === 0 ? "bulk" : "realtime",
       Array.from({ length: 8 }, () => plans).flat(),
@@ -531,7 +531,7 @@ test("exceptions in each stage, ten thousand times, and the capacity is what it 
     while (!watched.engine.idle) await watched.engine.step();
   }
   await watched.finish();
-  assert.equal(watched.outcomes.size, 10_000);
+  assert.equal(watched.outcomes.size, 2_000);
 });
 
 test("bulk has a share of the sessions while realtime has always work", async () => {
