@@ -37,6 +37,8 @@ export class Books {
     this.#tables.transaction(() => this.#files.abortAll());
     this.bytes = this.#tables.usedBytes();
     for (const job of this.#jobs.open()) this.#see(job.id);
+    // What is damaged of it is told now, and not each second while nothing is done.
+    this.#keptTime();
   }
 
   get isUnswept(): boolean {
