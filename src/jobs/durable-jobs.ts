@@ -426,10 +426,10 @@ async function* within(
   job: StoredJob,
   { fromLine, toLine = Number.POSITIVE_INFINITY }: { fromLine: number; toLine?: number },
 ): AsyncGenerator<LineResult> {
-  const from = await chunkOfLine(store, job, fromLine);
-  for await (const result of resultLines(store, job, from)) {
+  const chunk = await chunkOfLine(store, job, fromLine);
+  for await (const result of resultLines(store, job, { chunk, line: fromLine })) {
     if (result.line >= toLine) break;
-    if (result.line >= fromLine) yield result;
+    yield result;
   }
   // Of one that was removed meanwhile nothing says which lines are missing.
   if ((await store.job(job.id)) === null) throw noSuchJob();

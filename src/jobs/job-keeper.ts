@@ -62,9 +62,10 @@ function countedBy(jobs: readonly StoredJob[]): ReadonlyMap<string, number> {
   return counts;
 }
 
-/** A chunk that was left in the middle has results and is not done: its job is over. */
-function hasAllResults({ progress, chunks, lines }: StoredJob): boolean {
-  return progress.chunks >= chunks && progress.succeeded + progress.failed >= lines;
+/** A chunk that was left in the middle has results and is not done: its job is over, by its deadline or because somebody said so. */
+function hasAllResults({ progress, chunks, lines, deadlineAtMs }: StoredJob): boolean {
+  if (progress.chunks < chunks) return false;
+  return deadlineAtMs === null || progress.succeeded + progress.failed >= lines;
 }
 
 const keyRevoked = new MillraceError("unauthenticated", "The key was revoked.").toWire();
@@ -81,6 +82,8 @@ export class JobKeeper {
   readonly #inStep = new Set<string>();
   /** Open jobs that the queue has: with thousands of them, only those are looked at again of which something is due. */
   readonly #offered = new Set<string>();
+  /** Of which nothing can be run any more, and why. */
+  readonly #refused = new Map<string, WireError>();
   readonly #validating = new Map<string, AbortController>();
   readonly #validations = new OwnerTurns(validationsMax);
   #open: ReadonlyMap<string, number> = new Map();
@@ -123,12 +126,10 @@ export class JobKeeper {
     this.#lanes.add(lane);
   }
 
-  /** Nothing of it can be run any more. */
-  async refuse(jobId: string, error: WireError): Promise<void> {
-    const job = await this.#options.store.job(jobId);
-    if (job === null || hasEnded(job)) return;
-    this.#runs.leave(jobId);
-    await this.#end(job, "failed", [error]);
+  /** Nothing of it can be run any more: it fails, behind what is being run of it. */
+  refuse(jobId: string, error: WireError): void {
+    if (!this.#refused.has(jobId)) this.#refused.set(jobId, error);
+    this.touch(jobId);
   }
 
   async stop(): Promise<void> {
@@ -181,6 +182,12 @@ export class JobKeeper {
   #forgetOthers(open: readonly StoredJob[]): void {
     const ids = new Set(open.map(({ id }) => id));
     for (const id of this.#offered) if (!ids.has(id)) this.#offered.delete(id);
+    for (const id of this.#refused.keys()) if (!ids.has(id)) this.#refused.delete(id);
+  }
+
+  #gone(jobId: string): void {
+    this.#refused.delete(jobId);
+    this.#runs.leave(jobId);
   }
 
   #isDue(job: StoredJob): boolean {
@@ -189,7 +196,7 @@ export class JobKeeper {
       state === "validating"
         ? this.#validating.has(id)
         : (state === "queued" || state === "in_progress") && this.#offered.has(id);
-    if (this.#options.isRevoked(job.caller)) return true;
+    if (this.#refused.has(id) || this.#options.isRevoked(job.caller)) return true;
     return !goesOn || this.#isLate(job) || (state !== "validating" && hasAllResults(job));
   }
 
@@ -211,7 +218,7 @@ export class JobKeeper {
       try {
         const job = await store.job(id);
         if (job !== null) await this.#step(job);
-        else this.#runs.leave(id);
+        else this.#gone(id);
       } catch (error) {
         // The next sweep takes it up again.
         log.error({ err: error, job: id }, "jobs: a job's state could not be kept; trying again");
@@ -227,14 +234,15 @@ export class JobKeeper {
     this.#offered.delete(job.id);
     // Maybe by another server: whatever runs of it here is for nothing.
     if (hasEnded(job)) {
-      this.#runs.leave(job.id);
+      this.#gone(job.id);
       return this.#options.onSeenEnded(job);
     }
     if (job.state === "cancelling") return await this.#leave(job, "cancelled");
     const isLate = this.#isLate(job);
     const isDone = job.state !== "validating" && hasAllResults(job);
     if (isLate && !isDone) return await this.#leave(job, "expired");
-    if (!isDone && isRevoked(job.caller)) return await this.refuse(job.id, keyRevoked);
+    const refusal = isRevoked(job.caller) ? keyRevoked : this.#refused.get(job.id);
+    if (!isDone && refusal !== undefined) return await this.#fail(job, refusal);
     if (job.state === "validating") return this.#validate(job);
     if (!isDone) {
       await queue.offer(job);
@@ -266,6 +274,14 @@ export class JobKeeper {
     await this.#end((await this.#options.store.job(job.id)) ?? job, state);
   }
 
+  /** What other servers have of it in hand is not waited for: they may not know why it must end. */
+  async #fail(job: StoredJob, error: WireError): Promise<void> {
+    await this.#options.queue.withdraw(job);
+    this.#validating.get(job.id)?.abort(new Error("the job is over"));
+    if (this.#runs.isRunning(job.id)) return this.#runs.leave(job.id);
+    await this.#end((await this.#options.store.job(job.id)) ?? job, "failed", [error]);
+  }
+
   /** Behind this step: it may take minutes, and whoever asks for a hundred of them holds up only their own. */
   #validate(job: StoredJob): void {
     if (this.#validating.has(job.id)) return;
@@ -282,11 +298,12 @@ export class JobKeeper {
             state === "validating" ? { state: "queued" } : null,
           );
         }
+        this.touch(job.id);
       } catch (error) {
+        // The next sweep takes it up again, and not this turn: the store may be away for long.
         if (!abort.signal.aborted) log.error({ err: error, job: job.id }, "jobs: not validated");
       } finally {
         this.#validating.delete(job.id);
-        this.touch(job.id);
       }
     });
   }

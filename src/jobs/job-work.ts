@@ -85,7 +85,7 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
         linesMax: linesInFlight(options),
         timeoutMs: options.requestTimeoutMsMax,
         onChange: touch,
-        onRefused: (id, error) => void keeper.refuse(id, error).catch(() => touch(id)),
+        onRefused: (id, error) => keeper.refuse(id, error),
       });
       await keeper.start(runner);
       if (runs) runner.start();

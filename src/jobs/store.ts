@@ -22,7 +22,7 @@ export interface JobStore extends AsyncDisposable {
   file(id: string): Promise<StoredFile | null>;
   /** In the order in which they were made. */
   files(query: PageQuery): Promise<readonly StoredFile[]>;
-  /** Null behind the last one. */
+  /** Null behind the last one. @throws MillraceError `job_data_lost`: it is damaged or gone, and stays so */
   chunk(fileId: string, index: number): Promise<Chunk | null>;
   /** False: there is none. What jobs read from it is gone with it: whoever calls this looks for them first. */
   deleteFile(id: string): Promise<boolean>;
@@ -57,7 +57,7 @@ export interface JobStore extends AsyncDisposable {
    * @throws MillraceError `job_store_failed`
    */
   commit(jobId: string, results: ChunkResults): Promise<boolean>;
-  /** Null: not yet. */
+  /** Null: not yet. @throws MillraceError `job_data_lost`: they are damaged, and stay so */
   results(jobId: string, chunkIndex: number): Promise<ChunkResults | null>;
   /** The first chunk from this one on that has no results; the job's `chunks` where all have. */
   nextUndone(jobId: string, fromChunk: number): Promise<number>;

@@ -92,7 +92,7 @@ export class StoreFiles {
     if (body === null) {
       // It may have been deleted a moment ago.
       if ((await this.get(fileId)) === null) return null;
-      throw new MillraceError("job_store_failed", `JetStream has lost chunk ${index} of ${fileId}`);
+      throw new MillraceError("job_data_lost", `JetStream has lost chunk ${index} of ${fileId}`);
     }
     const [firstLine = 0, lines = 0] = body.numbers;
     return { index, firstLine, lines, bytes: body.bytes };

@@ -79,7 +79,7 @@ export class FileBook {
     const value = this.#tables.get("chunks", [fileId, index]);
     if (value === null) {
       throw new MillraceError(
-        "job_store_failed",
+        "job_data_lost",
         `the folder is damaged: a chunk of ${fileId} is gone`,
       );
     }
