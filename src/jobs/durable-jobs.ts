@@ -38,6 +38,8 @@ export interface DurableJobsOptions {
 /** How long a request key is remembered. */
 const requestKeyMs = 86_400_000;
 const pageMax = 100;
+/** How long the lines of a job wait for it, where the server ended before it was made. */
+const orphanMs = 3_600_000;
 
 export class DurableJobs implements Jobs {
   readonly #parts: DurableJobsOptions;
@@ -135,7 +137,9 @@ export class DurableJobs implements Jobs {
     const file =
       "fileId" in input
         ? await this.file(caller, input.fileId)
-        : await this.#write(this.#inputOf(id, caller), hashed(input.lines, hash));
+        : await this.#write(this.#inputOf(id, caller), hashed(input.lines, hash), () => ({
+            expiresAtMs: clock.now() + orphanMs,
+          }));
     const isOwnFile = "lines" in input;
     try {
       if (form.kind === "native" && file.lines === 0) {
@@ -179,8 +183,9 @@ export class DurableJobs implements Jobs {
       touch(made.job.id);
       return made;
     } catch (error) {
-      // The store's own sweep finds what cannot be deleted just now.
-      if (isOwnFile) await store.deleteFile(file.id).catch(() => false);
+      // Whether the job was made nobody knows where the store has failed. Where it was not, the file goes when its time is over.
+      const isUnknown = error instanceof MillraceError && error.code === "job_store_failed";
+      if (isOwnFile && !isUnknown) await store.deleteFile(file.id).catch(() => false);
       throw error;
     }
   }

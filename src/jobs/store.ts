@@ -40,7 +40,8 @@ export interface JobStore extends AsyncDisposable {
   openJobs(): Promise<readonly StoredJob[]>;
   /**
    * Reads, changes and writes in one transaction, on disk when it resolves; `change` may be called again where somebody else was
-   * faster, and returns null to leave it. `files` are made in the same transaction. Null: there is no such job.
+   * faster, and returns null to leave it. `files` are made in the same transaction. Where it ends with lines that were not run, its
+   * input is kept as long as it is: they are told from there. Null: there is no such job.
    */
   changeJob(
     id: string,
@@ -91,7 +92,7 @@ export interface NewFile {
   readonly name: string;
   readonly purpose: string;
   readonly createdAtMs: number;
-  /** Null: kept until it is deleted. */
+  /** Null: kept until it is deleted. Of an internal one: until a job has it. */
   readonly expiresAtMs: number | null;
   /** Of a job that has it alone, and takes it with it. It is in no list. */
   readonly isInternal: boolean;
@@ -272,6 +273,12 @@ export const noProgress: JobProgress = {
   outputBytes: 0,
   errorBytes: 0,
 };
+
+/** How long the input of a job that has ended is needed; null: it is not, for each of its lines has its result. */
+export function inputNeededUntilMs(job: StoredJob): number | null {
+  const { progress, lines, expiresAtMs } = job;
+  return hasEnded(job) && progress.succeeded + progress.failed < lines ? expiresAtMs : null;
+}
 
 /** Nothing is run any more, and nothing changes. */
 export function hasEnded({ state }: Pick<StoredJob, "state">): boolean {

@@ -86,6 +86,19 @@ export class FileBook {
     return { ...(value.head as Omit<Chunk, "bytes">), bytes: value.body };
   }
 
+  /** Not before this time; null: nobody asks for that. */
+  keepUntil(id: string, untilMs: number | null): void {
+    const file = this.file(id);
+    if (file === null || untilMs === null || file.expiresAtMs === null) return;
+    if (file.expiresAtMs < untilMs) this.#expireAt(file, untilMs);
+  }
+
+  /** A job has it: what is its own alone goes with it, and not before. */
+  use({ id }: Pick<StoredFile, "id">): void {
+    const file = this.file(id);
+    if (file?.isInternal === true) this.#expireAt(file, null);
+  }
+
   remove(id: string): boolean {
     const file = this.file(id);
     if (file === null) return false;
@@ -98,6 +111,13 @@ export class FileBook {
     if (expiresAtMs !== null) this.#tables.remove("expiries", [expiresAtMs, "file", id]);
     if (chunks > 0) this.#tables.put("graves", ["chunks", id], {});
     return true;
+  }
+
+  #expireAt(file: StoredFile, expiresAtMs: number | null): void {
+    const { id, expiresAtMs: before } = file;
+    if (before !== null) this.#tables.remove("expiries", [before, "file", id]);
+    if (expiresAtMs !== null) this.#tables.put("expiries", [expiresAtMs, "file", id], {});
+    this.#tables.put("files", id, { ...file, expiresAtMs });
   }
 
   #keep(file: Omit<StoredFile, "sequence">): StoredFile {
