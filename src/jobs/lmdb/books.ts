@@ -1,7 +1,14 @@
 /** Everything that the store keeps, and the one way in: writes in a transaction, reads beside it. */
 import { dirname } from "node:path";
 import { MillraceError } from "millrace-client/wire";
-import type { CallReply, Read, Reads, Write, Writes } from "./calls.js";
+import {
+  type CallReply,
+  isNewWork,
+  type Read,
+  type Reads,
+  type Write,
+  type Writes,
+} from "./calls.js";
 import { FileBook } from "./file-book.js";
 import { FileReserve } from "./file-reserve.js";
 import { bringForward } from "./format.js";
@@ -238,13 +245,6 @@ function writtenBytes(write: Write): number {
   if (write.name === "addChunk") return write.args[1].bytes.byteLength + pagesEach;
   if (write.name === "commit") return write.args[1].body.byteLength + pagesEach;
   return write.name === "createJob" || write.name === "beginFile" ? pagesEach : 0;
-}
-
-/** It is refused where there is no room; everything else is to be tried again. */
-function isNewWork({ name }: Write): boolean {
-  return (
-    name === "beginFile" || name === "addChunk" || name === "finishFile" || name === "createJob"
-  );
 }
 
 /** Addresses cost nothing: room for results beyond the limit, and for pages that are free or half full. */

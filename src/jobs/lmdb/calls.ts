@@ -74,6 +74,13 @@ export type Call<Methods> = {
 export type Write = Call<Writes>;
 export type Read = Call<Reads>;
 
+/** It is refused where there is no room, and not repeated where nobody knows whether it was done; everything else may be tried again. */
+export function isNewWork({ name }: Write): boolean {
+  return (
+    name === "beginFile" || name === "addChunk" || name === "finishFile" || name === "createJob"
+  );
+}
+
 /** What was refused or failed is an error by itself; the others of its transaction are done. */
 export type CallReply = { readonly value: unknown } | { readonly error: unknown };
 

@@ -27,15 +27,13 @@ export class FileBook {
   }
 
   addChunk(fileId: string, { bytes, ...head }: Chunk): void {
-    if (!this.#tables.has("writing", fileId)) {
-      throw new MillraceError("internal", `nobody writes the file ${fileId}`);
-    }
+    if (!this.#tables.has("writing", fileId)) throw notWritten(fileId);
     this.#tables.putLarge("chunks", [fileId, head.index], { head, body: bytes });
   }
 
   finish(fileId: string, totals: FileTotals & LateFile): StoredFile {
     const head = this.#tables.get("writing", fileId)?.head as NewFile | undefined;
-    if (head === undefined) throw new MillraceError("internal", `nobody writes the file ${fileId}`);
+    if (head === undefined) throw notWritten(fileId);
     this.#tables.remove("writing", fileId);
     return this.#keep({ ...head, ...totals, of: null });
   }
@@ -132,6 +130,11 @@ export class FileBook {
     if (expiresAtMs !== null) this.#tables.put("expiries", [expiresAtMs, "file", id], {});
     return stored;
   }
+}
+
+/** The store was opened again meanwhile, and took its writer for dead. */
+function notWritten(fileId: string): MillraceError {
+  return new MillraceError("job_store_failed", `nobody writes the file ${fileId} any more`);
 }
 
 /** Of files and jobs together. */

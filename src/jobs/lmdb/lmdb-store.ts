@@ -35,10 +35,15 @@ export interface LmdbStoreOptions {
   readonly dir: string;
   readonly bytesMax: number;
   readonly log: Log;
+  /** Within which the thread answers, or the store is taken to be away. Default: a minute. */
+  readonly answerMsMax?: number;
 }
 
+const defaultAnswerMsMax = 60_000;
+
 /** @throws MillraceError `data_in_use`, `data_invalid` */
-export async function openLmdbStore({ dir, bytesMax, log }: LmdbStoreOptions): Promise<JobStore> {
+export async function openLmdbStore(options: LmdbStoreOptions): Promise<JobStore> {
+  const { dir, bytesMax, log, answerMsMax = defaultAnswerMsMax } = options;
   // What callers send lies there in the clear: it is nobody else's on this machine.
   await mkdir(dir, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
     throw new MillraceError("data_invalid", `${dir} cannot be used: ${messageOf(error)}`);
@@ -47,7 +52,7 @@ export async function openLmdbStore({ dir, bytesMax, log }: LmdbStoreOptions): P
   try {
     const path = join(dir, "jobs.mdb");
     await checkFile(path);
-    const thread = await StoreThread.open({ path, bytesMax, log });
+    const thread = await StoreThread.open({ path, bytesMax, log, answerMsMax });
     return new LmdbStore({ thread, lock, path, bytesMax });
   } catch (error) {
     await lock[Symbol.asyncDispose]();
@@ -68,11 +73,12 @@ class LmdbStore implements JobStore {
     this.#lock = lock;
     this.#path = path;
     this.#bytesMax = bytesMax;
+    thread.onUnswept = () => this.#sweep();
     if (thread.isUnswept) this.#sweep();
   }
 
-  reason(): null {
-    return null;
+  reason(): string | null {
+    return this.#thread.reason;
   }
 
   usage(): { readonly bytes: number; readonly bytesMax: number } {
