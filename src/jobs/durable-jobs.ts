@@ -116,7 +116,7 @@ export class DurableJobs implements Jobs {
     if (reader !== undefined) {
       throw new MillraceError("file_in_use", `Job ${reader.id} reads it, and has not ended.`);
     }
-    const made = file.of === null ? await errorFileOf(store, id) : null;
+    const made = file.of === null ? await errorFileOf(store, file) : null;
     if (made !== null) {
       const message = `File ${made} tells of lines of it that were not run: delete that one first.`;
       throw new MillraceError("file_in_use", message);
@@ -378,16 +378,19 @@ async function* atMost(
 }
 
 /** Lines that were not run are in a file of errors only as long as their input is there. Null: nobody needs it. */
-async function errorFileOf(store: JobStore, inputId: string): Promise<string | null> {
+async function errorFileOf(store: JobStore, input: StoredFile): Promise<string | null> {
   let after: string | undefined;
   for (;;) {
     const page = await store.jobs({
       owner: undefined,
       limit: pageMax,
+      order: "desc",
       ...(after === undefined ? {} : { after }),
     });
-    for (const { fileId, errorFileId, lines, progress } of page) {
-      if (fileId !== inputId || errorFileId === null) continue;
+    for (const { sequence, fileId, errorFileId, lines, progress } of page) {
+      // Jobs that are older than the file do not read it.
+      if (sequence < input.sequence) return null;
+      if (fileId !== input.id || errorFileId === null) continue;
       const isWhole = progress.succeeded + progress.failed >= lines;
       if (!isWhole && (await store.file(errorFileId)) !== null) return errorFileId;
     }

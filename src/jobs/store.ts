@@ -200,6 +200,7 @@ export interface StoredCaller {
 }
 
 export interface StoredJob extends NewJob {
+  /** As of files, and among them: a job's is larger than its input's. */
   readonly sequence: number;
   /** Of its file. */
   readonly lines: number;

@@ -18,6 +18,9 @@ export interface JobRecord {
   readonly revision: number;
 }
 
+/** As it lies in its table: when, whether it is a `job`, a `file` or a `key`, and which. */
+export type Expiry = readonly [number, string, string];
+
 export interface FileTotals {
   readonly bytes: number;
   readonly lines: number;
@@ -46,8 +49,11 @@ export interface Writes {
   deleteJob(id: string): boolean;
   commit(jobId: string, results: ChunkResults): boolean;
   keepTime(nowMs: number): null;
-  /** Some of them. */
-  removeExpired(nowMs: number): { readonly removed: number; readonly isDone: boolean };
+  /** Some of them, behind the one that was looked at last; `last`: the last of these, null where there are no others. */
+  removeExpired(
+    nowMs: number,
+    after: Expiry | null,
+  ): { readonly removed: number; readonly last: Expiry | null };
   /** Some of what is hidden already; true: there is more. */
   sweep(): boolean;
 }

@@ -24,7 +24,7 @@ import type {
   StoredFile,
   StoredJob,
 } from "../store.js";
-import type { JobRecord, Reads, Write, Writes } from "./calls.js";
+import type { Expiry, JobRecord, Reads, Write, Writes } from "./calls.js";
 import { LmdbFileWriting } from "./file-writing.js";
 import { checkFile, noteClosed } from "./folder-check.js";
 import { FolderLock } from "./folder-lock.js";
@@ -178,11 +178,16 @@ class LmdbStore implements JobStore {
 
   async removeExpired(nowMs: number): Promise<number> {
     let all = 0;
-    for (;;) {
-      const { removed, isDone } = await this.#write("removeExpired", nowMs);
-      all += removed;
-      if (isDone) break;
-    }
+    let after: Expiry | null = null;
+    do {
+      const slice: ReturnType<Writes["removeExpired"]> = await this.#write(
+        "removeExpired",
+        nowMs,
+        after,
+      );
+      all += slice.removed;
+      after = slice.last;
+    } while (after !== null);
     if (all > 0) this.#sweep();
     return all;
   }
