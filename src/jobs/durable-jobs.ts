@@ -1,6 +1,6 @@
 /** `Jobs` over a store: who may see what, what may be asked for, and what is kept how long. It runs nothing (runner.ts does). */
 import { createHash, randomUUID } from "node:crypto";
-import { MillraceError } from "millrace-client/wire";
+import { type JobStoreStatus, MillraceError } from "millrace-client/wire";
 import { callbackHostsOf, mayCall } from "../options/callback-hosts.js";
 import type { Options } from "../options/options.js";
 import { type Caller, mayUse, refuseOthersModel } from "../work/caller.js";
@@ -33,6 +33,12 @@ export interface DurableJobsOptions {
   readonly views: Pick<ServerViews, "models" | "isDraining">;
   /** Its step is due. */
   readonly touch: (jobId: string) => void;
+  /** `isKnown`: the store was looked through since the start. */
+  readonly underWay: () => {
+    readonly isKnown: boolean;
+    readonly open: number;
+    readonly runningChunks: number;
+  };
 }
 
 /** How long a request key is remembered. */
@@ -46,6 +52,14 @@ export class DurableJobs implements Jobs {
 
   constructor(parts: DurableJobsOptions) {
     this.#parts = parts;
+  }
+
+  status(): JobStoreStatus {
+    const { store, underWay } = this.#parts;
+    const { isKnown, ...counts } = underWay();
+    const reason = store.reason();
+    const isAway = isKnown ? "failed" : "starting";
+    return { state: reason === null ? "ok" : isAway, reason, ...counts, ...store.usage() };
   }
 
   async upload(

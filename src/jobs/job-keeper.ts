@@ -101,6 +101,11 @@ export class JobKeeper {
     return this.#open;
   }
 
+  /** At all jobs, since the start. */
+  get hasLooked(): boolean {
+    return this.#sweeps > 0;
+  }
+
   /** Takes up whatever has not ended. */
   async start(runs: Runs): Promise<void> {
     this.#runs = runs;

@@ -5,7 +5,7 @@ import type { Options } from "../options/options.js";
 import type { ServerViews } from "../work/views.js";
 import { openCallbacks } from "./callback.js";
 import type { ChunkQueue } from "./chunk-queue.js";
-import { DurableJobs } from "./durable-jobs.js";
+import { DurableJobs, type DurableJobsOptions } from "./durable-jobs.js";
 import { JobKeeper } from "./job-keeper.js";
 import type { CallRoute, Jobs } from "./jobs.js";
 import { openJobsClock } from "./jobs-clock.js";
@@ -62,8 +62,13 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
   const kept = { store, queue, clock, paces, log };
   const keeper = new JobKeeper({ ...kept, isRevoked, onEnded, onSeenEnded });
   const touch = (id: string): void => keeper.touch(id);
-  const jobs = new DurableJobs({ store, clock, paces, watchers, options, views, touch });
   let runner: JobRunner | null = null;
+  const underWay: DurableJobsOptions["underWay"] = () => {
+    const open = [...keeper.open.values()].reduce((sum, count) => sum + count, 0);
+    return { isKnown: keeper.hasLooked, open, runningChunks: runner?.chunksInFlight ?? 0 };
+  };
+  const seen = { store, clock, paces, watchers, options, views };
+  const jobs = new DurableJobs({ ...seen, touch, underWay });
   metrics.jobsFrom(() => {
     const { commits, ...lines } = runner?.kept ?? { commits: 0, done: 0, failed: 0 };
     const chunksInFlight = runner?.chunksInFlight ?? 0;
