@@ -279,7 +279,10 @@ export class JobKeeper {
     await this.#end((await this.#options.store.job(job.id)) ?? job, state);
   }
 
-  /** What other servers have of it in hand is not waited for: they may not know why it must end. */
+  /**
+   * Whole chunks that end meanwhile are kept; what is left in the middle is not, because nothing says yet that the job is over. What other
+   * servers have in hand is not waited for: they may not know why it must end.
+   */
   async #fail(job: StoredJob, error: WireError): Promise<void> {
     await this.#options.queue.withdraw(job);
     this.#validating.get(job.id)?.abort(new Error("the job is over"));

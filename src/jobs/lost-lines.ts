@@ -18,16 +18,12 @@ export interface LostChunks {
   readonly lines: number;
 }
 
-export function isLost(error: unknown): boolean {
-  return error instanceof MillraceError && error.code === "job_data_lost";
-}
-
 /** @throws what is thrown for any other reason */
 export async function unlessLost<T>(read: Promise<T>): Promise<T | "lost"> {
   try {
     return await read;
   } catch (error) {
-    if (isLost(error)) return "lost";
+    if (error instanceof MillraceError && error.code === "job_data_lost") return "lost";
     throw error;
   }
 }

@@ -17,7 +17,7 @@ import {
   jetstreamManager,
 } from "@nats-io/jetstream";
 import { MillraceError } from "millrace-client/wire";
-import type { NatsLink } from "../../nats/connection.js";
+import type { NatsLink, NatsLog } from "../../nats/connection.js";
 import { isUnanswered } from "../../nats/failures.js";
 import { messageOf } from "../../work/thrown.js";
 import type { Names } from "./names.js";
@@ -28,9 +28,8 @@ export interface Nats {
   readonly jsm: JetStreamManager;
 }
 
-export interface StoreLog {
-  info(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
+/** A link's, and what is lost beside it. */
+export interface StoreLog extends NatsLog {
   error(fields: object, message: string): void;
 }
 
