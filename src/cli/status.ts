@@ -78,6 +78,7 @@ function view(status: StatusResponse): string {
     `waits     ${Object.entries(waits)
       .map(([name, wait]) => `${name} p50 ${ms(wait.p50Ms)}, p99 ${ms(wait.p99Ms)}`)
       .join("; ")}`,
+    ...jobs(status),
     "",
     ...textTable(
       ["pipeline", "kind", "state", "in flight", "done", "memory", "now"],
@@ -96,6 +97,16 @@ function view(status: StatusResponse): string {
     ...textTable(["stage", "runs", "rows", "padding", "time", "a run"], stages(status)),
     "",
   ].join("\n");
+}
+
+/** A server of before says nothing of them. */
+function jobs({ jobs: kept }: StatusResponse): string[] {
+  if (kept === undefined || kept.state === "off") return [];
+  const { state, reason, open, runningChunks, bytes, bytesMax } = kept;
+  const gibibytes = (value: number): string => (value / 1024 ** 3).toFixed(1);
+  const room = `${gibibytes(bytes)} of ${gibibytes(bytesMax)} GiB`;
+  const why = reason === null ? state : `${state}: ${reason}`;
+  return [`jobs      ${why}, open ${open ?? "unknown"}, chunks running ${runningChunks}, ${room}`];
 }
 
 function pipelines({ pipelines: all }: StatusResponse): string[][] {

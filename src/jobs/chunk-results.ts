@@ -46,7 +46,7 @@ export function encodeResults(
   };
 }
 
-/** @throws MillraceError `job_store_failed` where the bytes are not what was written */
+/** @throws MillraceError `job_data_lost` where the bytes are not what was written */
 export function decodeResults({
   body,
   lines,
@@ -68,5 +68,5 @@ export function decodeResults({
 }
 
 function damaged(): MillraceError {
-  return new MillraceError("job_store_failed", "the results of a job are damaged");
+  return new MillraceError("job_data_lost", "the results of a job are damaged");
 }

@@ -5,7 +5,8 @@ import { decodeResults } from "./chunk-results.js";
 import type { LineResult } from "./jobs.js";
 import { failure } from "./line-calls.js";
 import { linesInChunk } from "./line-chunks.js";
-import { hasEnded, type JobStore, type StoredJob } from "./store.js";
+import { lineLost, unlessLost } from "./lost-lines.js";
+import { type Chunk, hasEnded, type JobStore, type StoredJob } from "./store.js";
 
 type ResultStore = Pick<JobStore, "results" | "chunk">;
 
@@ -39,55 +40,96 @@ function whyNotRun({
 }
 
 /**
- * From the chunk on, as far as there are results one after the other; of a job that has ended as it was: all of them.
+ * From the line on, which the chunk or one behind it has, as far as there are results one after the other; of a job that has ended as
+ * it was: all of them. What is lost of it has that as its result.
  *
  * @throws MillraceError `job_store_failed`
  */
 export async function* resultLines(
   store: ResultStore,
   job: StoredJob,
-  fromChunk = 0,
+  from: { readonly chunk: number; readonly line: number } = { chunk: 0, line: 0 },
 ): AsyncGenerator<LineResult> {
-  for (let index = fromChunk; index < job.chunks; index += 1) {
-    const results = await store.results(job.id, index);
-    // A store may answer so fast that those who read are all that has a turn.
-    await setImmediate();
-    if (results === null && !hasEnded(job)) return;
-    const done = results === null ? [] : decodeResults(results);
-    const lines = done.map(({ place, isError, json }) => {
-      return { line: (results?.firstLine ?? 0) + place, isError, json };
-    });
-    const why = whyNotRun(job);
-    if (why === null) yield* lines;
-    else yield* await withNotRun(store, { job, index, lines, why });
+  // Its lines are no requests: it says so in its errors.
+  if (job.state === "failed" && whyNotRun(job) === null) return;
+  let next = from.line;
+  for await (const result of knownLines(store, job, from.chunk)) {
+    if (result.line < next) continue;
+    yield* unknownLines(job, next, result.line);
+    yield result;
+    next = result.line + 1;
+  }
+  if (hasEnded(job)) yield* unknownLines(job, next, job.lines);
+}
+
+/** Of which nothing is there but that they were. */
+function* unknownLines(job: StoredJob, from: number, to: number): Generator<LineResult> {
+  const error = whyNotRun(job) ?? lineLost;
+  for (let line = from; line < to; line += 1) {
+    const { json } = failure({ job, index: 0, firstLine: line, texts: [] }, 0, error);
+    yield { line, isError: true, json };
   }
 }
 
-async function withNotRun(
+async function* knownLines(
   store: ResultStore,
-  {
-    job,
-    index,
-    lines,
-    why,
-  }: { job: StoredJob; index: number; lines: readonly LineResult[]; why: WireError },
-): Promise<readonly LineResult[]> {
-  const chunk = await store.chunk(job.fileId, index);
-  // The input is gone: nobody knows what it was.
-  if (chunk === null || chunk.lines === lines.length) return lines;
-  const { firstLine } = chunk;
-  const texts = linesInChunk(chunk).map(({ text }) => text);
+  job: StoredJob,
+  fromChunk: number,
+): AsyncGenerator<LineResult> {
+  const why = whyNotRun(job);
+  for (let index = fromChunk; index < job.chunks; index += 1) {
+    const done = await unlessLost(doneLines(store, job.id, index));
+    // A store may answer so fast that those who read are all that has a turn.
+    await setImmediate();
+    if (done === null && !hasEnded(job)) return;
+    const lines = done === null || done === "lost" ? [] : done;
+    const isWhole = lines === done && why === null;
+    const input = isWhole ? null : await unlessLost(store.chunk(job.fileId, index));
+    if (input === null || input === "lost") yield* lines;
+    else yield* withOthers({ job, input, lines, error: why ?? lineLost });
+  }
+}
+
+/** Null: not yet. */
+async function doneLines(
+  store: ResultStore,
+  jobId: string,
+  index: number,
+): Promise<readonly LineResult[] | null> {
+  const results = await store.results(jobId, index);
+  if (results === null) return null;
+  const { firstLine } = results;
+  return decodeResults(results).map(({ place, isError, json }) => {
+    return { line: firstLine + place, isError, json };
+  });
+}
+
+/** Every line of the chunk: those that were not run, or whose results are lost, have the error. */
+function withOthers({
+  job,
+  input,
+  lines,
+  error,
+}: {
+  readonly job: StoredJob;
+  readonly input: Chunk;
+  readonly lines: readonly LineResult[];
+  readonly error: WireError;
+}): readonly LineResult[] {
+  if (input.lines === lines.length) return lines;
+  const { index, firstLine } = input;
+  const texts = linesInChunk(input).map(({ text }) => text);
   const had = new Map(lines.map((each) => [each.line, each]));
   return texts.map((_, place) => {
     const line = firstLine + place;
     const done = had.get(line);
     if (done !== undefined) return done;
-    const { json } = failure({ job, index, firstLine, texts }, place, why);
+    const { json } = failure({ job, index, firstLine, texts }, place, error);
     return { line, isError: true, json };
   });
 }
 
-/** The chunk that has the line, by halving; the job's `chunks` where it has fewer lines. */
+/** The chunk that has the line, or one before it where what is around is lost; the job's `chunks` where it has fewer lines. */
 export async function chunkOfLine(
   store: ResultStore,
   job: StoredJob,
@@ -98,10 +140,27 @@ export async function chunkOfLine(
   let high = job.chunks;
   while (high - low > 1) {
     const middle = Math.floor((low + high) / 2);
-    const of = (await store.results(job.id, middle)) ?? (await store.chunk(job.fileId, middle));
+    let at = middle;
+    let first = await firstLineOf(store, job, at);
+    while (first === "lost" && at + 1 < high) {
+      at += 1;
+      first = await firstLineOf(store, job, at);
+    }
     // Neither results nor input: it lies behind all that there is.
-    if (of === null || of.firstLine > line) high = middle;
-    else low = middle;
+    if (first === null || first === "lost" || first > line) high = middle;
+    else low = at;
   }
   return low;
+}
+
+async function firstLineOf(
+  store: ResultStore,
+  job: StoredJob,
+  index: number,
+): Promise<number | "lost" | null> {
+  const results = await unlessLost(store.results(job.id, index));
+  if (results !== null && results !== "lost") return results.firstLine;
+  const input = await unlessLost(store.chunk(job.fileId, index));
+  if (input === "lost") return input;
+  return input === null ? null : input.firstLine;
 }

@@ -1,25 +1,20 @@
-/** `Jobs` over a store: who may see what, what may be asked for, and what is kept how long. It runs nothing (runner.ts does). */
-import { createHash, randomUUID } from "node:crypto";
-import { setImmediate } from "node:timers/promises";
-import { MillraceError } from "millrace-client/wire";
-import type { KeyAmount } from "../access/access.js";
+/** `Jobs` over a store: who may see what, what may be asked for, and what is kept how long. It runs nothing (runner.ts does); files are durable-files.ts'. */
+import { createHash } from "node:crypto";
+import { type JobStoreStatus, MillraceError } from "millrace-client/wire";
 import { callbackHostsOf, mayCall } from "../options/callback-hosts.js";
 import type { Options } from "../options/options.js";
 import { type Caller, mayUse, refuseOthersModel } from "../work/caller.js";
 import type { ServerViews } from "../work/views.js";
-import { allJobs } from "./all-jobs.js";
 import { chunkOfLine, resultLines } from "./derived-lines.js";
+import { DurableFiles } from "./durable-files.js";
 import type { JobDoor } from "./job-door.js";
-import type { JobRequest, Jobs, LineResult, Upload, UploadTerms } from "./jobs.js";
+import type { JobRequest, Jobs, LineResult, Upload } from "./jobs.js";
 import type { JobsClock } from "./jobs-clock.js";
-import { amountOfChunk, nothing, sumOf } from "./line-amount.js";
-import { lineChunks } from "./line-chunks.js";
-import { LongLines } from "./long-lines.js";
+import { isOwn, newId, ownerFor, refuseWhileDraining } from "./ownership.js";
 import type { Paces } from "./pace.js";
 import {
   hasEnded,
   type JobStore,
-  type LateFile,
   type NewFile,
   type PageQuery,
   type StoredFile,
@@ -40,19 +35,34 @@ export interface DurableJobsOptions {
   readonly views: Pick<ServerViews, "models" | "isDraining">;
   /** Its step is due. */
   readonly touch: (jobId: string) => void;
+  /** `isKnown`: the store was looked through since the start. */
+  readonly underWay: () => {
+    readonly isKnown: boolean;
+    readonly open: number | null;
+    readonly runningChunks: number;
+  };
 }
 
 /** How long a request key is remembered. */
 const requestKeyMs = 86_400_000;
-const pageMax = 100;
+/** How long the lines of a job wait for it, where the server ended before it was made. */
+const orphanMs = 3_600_000;
 
 export class DurableJobs implements Jobs {
   readonly #parts: DurableJobsOptions;
-  readonly #longLines: LongLines;
+  readonly #files: DurableFiles;
 
   constructor(parts: DurableJobsOptions) {
     this.#parts = parts;
-    this.#longLines = new LongLines(parts.options.bodiesBytesMax);
+    this.#files = new DurableFiles(parts);
+  }
+
+  status(): JobStoreStatus {
+    const { store, underWay } = this.#parts;
+    const { isKnown, ...counts } = underWay();
+    const reason = store.reason();
+    const isAway = isKnown ? "failed" : "starting";
+    return { state: reason === null ? "ok" : isAway, reason, ...counts, ...store.usage() };
   }
 
   async upload(
@@ -60,85 +70,32 @@ export class DurableJobs implements Jobs {
     file: Upload,
     content: AsyncIterable<Uint8Array>,
   ): Promise<StoredFile> {
-    this.#refuseWhileDraining();
-    const { clock, options } = this.#parts;
-    const now = clock.now();
-    const { late } = file;
-    const termsOf = ({ purpose, keptMs = options.jobRetention }: UploadTerms): LateFile => {
-      return { purpose, expiresAtMs: now + keptMs };
-    };
-    const head: NewFile = {
-      id: newId("file-"),
-      owner: caller.key,
-      name: file.name,
-      purpose: file.purpose,
-      createdAtMs: now,
-      expiresAtMs: now + (file.keptMs ?? options.jobRetention),
-      isInternal: false,
-      amount: null,
-    };
-    return await this.#write(caller, { head, late: late && (() => termsOf(late())) }, content);
+    return await this.#files.upload(caller, file, content);
   }
 
   async file(caller: Caller, id: string): Promise<StoredFile> {
-    const file = await this.#parts.store.file(id);
-    if (file === null || file.isInternal || !isOwn(caller, file)) throw noSuchFile();
-    return file;
+    return await this.#files.file(caller, id);
   }
 
-  async files(
-    caller: Caller,
-    { purpose, ...query }: Omit<PageQuery, "owner"> & { readonly purpose?: string },
-  ): Promise<readonly StoredFile[]> {
-    const { store } = this.#parts;
-    const owner = ownerFor(caller);
-    if (purpose === undefined) return await store.files({ ...query, owner });
-    const found: StoredFile[] = [];
-    let { after } = query;
-    for (;;) {
-      const page = await store.files({
-        ...query,
-        owner,
-        limit: pageMax,
-        ...(after === undefined ? {} : { after }),
-      });
-      found.push(...page.filter((each) => each.purpose === purpose));
-      after = page.at(-1)?.id;
-      if (page.length < pageMax || found.length >= query.limit) return found.slice(0, query.limit);
-    }
+  async files(...asked: Parameters<Jobs["files"]>): Promise<readonly StoredFile[]> {
+    return await this.#files.files(...asked);
   }
 
   async content(caller: Caller, id: string): Promise<AsyncIterable<Uint8Array>> {
-    const file = await this.file(caller, id);
-    const { store } = this.#parts;
-    if (file.of === null) return chunkBytes(store, file);
-    const job = await store.job(file.of.jobId);
-    if (job === null) throw noSuchFile();
-    return resultBytes(store, job, file.of.which);
+    return await this.#files.content(caller, id);
   }
 
   async deleteFile(caller: Caller, id: string): Promise<void> {
-    const file = await this.file(caller, id);
-    const { store } = this.#parts;
-    const reader = (await store.openJobs()).find(({ fileId }) => fileId === id);
-    if (reader !== undefined) {
-      throw new MillraceError("file_in_use", `Job ${reader.id} reads it, and has not ended.`);
-    }
-    const made = file.of === null ? await errorFileOf(store, id) : null;
-    if (made !== null) {
-      const message = `File ${made} tells of lines of it that were not run: delete that one first.`;
-      throw new MillraceError("file_in_use", message);
-    }
-    await store.deleteFile(id);
+    await this.#files.deleteFile(caller, id);
   }
 
   async create(
     caller: Caller,
     request: JobRequest,
   ): Promise<{ readonly job: StoredJob; readonly isNew: boolean }> {
-    this.#refuseWhileDraining();
+    refuseWhileDraining(this.#parts.views);
     this.#check(caller, request);
-    const { store, touch, door } = this.#parts;
+    const { store, clock, touch, door } = this.#parts;
     const { form, input } = request;
     // Who asks again is told of the job, whatever has no room by now.
     const before = await this.#madeBefore(caller, request);
@@ -148,7 +105,14 @@ export class DurableJobs implements Jobs {
     const file =
       "fileId" in input
         ? await this.file(caller, input.fileId)
-        : await this.#write(caller, { head: this.#inputOf(id, caller) }, hashed(input.lines, hash));
+        : await this.#files.write(
+            caller,
+            {
+              head: this.#inputOf(id, caller),
+              late: () => ({ expiresAtMs: clock.now() + orphanMs }),
+            },
+            hashed(input.lines, hash),
+          );
     const isOwnFile = "lines" in input;
     try {
       if (form.kind === "native" && file.lines === 0) {
@@ -166,7 +130,7 @@ export class DurableJobs implements Jobs {
       touch(made.job.id);
       return made;
     } catch (error) {
-      // The store's own sweep finds what cannot be deleted just now.
+      // What cannot be deleted just now goes when its time is over.
       const isNobodys = isOwnFile && !(await this.#mayBeMade(error, { id, caller, request }));
       if (isNobodys) await store.deleteFile(file.id).catch(() => false);
       throw error;
@@ -200,7 +164,7 @@ export class DurableJobs implements Jobs {
     const before = await this.#madeBefore(caller, request);
     if (before !== null) return { job: before, isNew: false };
     const tenant = tenantOf(caller, request);
-    const amount = await this.#amountOf(caller, file);
+    const amount = await this.#files.amountOf(caller, file);
     const { taken, make } = await door.enter({ caller, tenant, amount });
     const now = clock.now();
     return await make({
@@ -232,19 +196,6 @@ export class DurableJobs implements Jobs {
 
   async #madeBefore({ key }: Caller, { requestKey }: JobRequest): Promise<StoredJob | null> {
     return requestKey === undefined ? null : await this.#parts.store.requestedJob(key, requestKey);
-  }
-
-  /** Counted as it came in; not so where it came from somebody who had no key. */
-  async #amountOf({ keyId }: Caller, file: StoredFile): Promise<KeyAmount> {
-    if (keyId === null) return nothing;
-    if (file.amount !== null) return file.amount;
-    let amount = nothing;
-    for (let index = 0; index < file.chunks; index += 1) {
-      const chunk = await this.#parts.store.chunk(file.id, index);
-      if (chunk === null) throw noSuchFile();
-      amount = sumOf(amount, amountOfChunk(chunk));
-    }
-    return amount;
   }
 
   async job(caller: Caller, id: string): Promise<StoredJob> {
@@ -308,29 +259,6 @@ export class DurableJobs implements Jobs {
     }).finally(() => watching.abort());
   }
 
-  async #write(
-    { keyId }: Caller,
-    { head, late }: { readonly head: NewFile; readonly late?: (() => LateFile) | undefined },
-    content: AsyncIterable<Uint8Array>,
-  ): Promise<StoredFile> {
-    const { store, options } = this.#parts;
-    const writing = await store.beginFile(head);
-    let amount = nothing;
-    try {
-      const bounded = atMost(content, options.jobFileBytesMax);
-      const bounds = { lineBytesMax: options.bodyBytesMax, longLines: this.#longLines };
-      for await (const chunk of lineChunks(bounded, bounds)) {
-        this.#refuseWhileDraining();
-        if (keyId !== null) amount = sumOf(amount, amountOfChunk(chunk));
-        await writing.add(chunk);
-      }
-      return await writing.finish({ ...late?.(), ...(keyId !== null && { amount }) });
-    } catch (error) {
-      await writing.abort();
-      throw error;
-    }
-  }
-
   #inputOf(jobId: string, caller: Caller): NewFile {
     return {
       id: newId("file-"),
@@ -342,11 +270,6 @@ export class DurableJobs implements Jobs {
       isInternal: true,
       amount: null,
     };
-  }
-
-  #refuseWhileDraining(): void {
-    if (!this.#parts.views.isDraining) return;
-    throw new MillraceError("draining", "The server is stopping and takes no new work.");
   }
 
   /** What can be known before the lines are there. */
@@ -394,24 +317,8 @@ function checkCallback(url: string, { jobCallbackHosts }: Pick<Options, "jobCall
   throw new MillraceError("bad_request", message, { param: "callback" });
 }
 
-function ownerFor({ key, isAdmin }: Caller): string | null | undefined {
-  return isAdmin ? undefined : key;
-}
-
-function isOwn({ key, isAdmin }: Caller, { owner }: { readonly owner: string | null }): boolean {
-  return isAdmin || owner === key;
-}
-
-function noSuchFile(): MillraceError {
-  return new MillraceError("file_not_found", "There is no such file.");
-}
-
 function noSuchJob(): MillraceError {
   return new MillraceError("job_not_found", "There is no such job.");
-}
-
-function newId(prefix: string): string {
-  return prefix + randomUUID().replaceAll("-", "");
 }
 
 /** Of all that the request says; its own lines are added as they come. */
@@ -433,72 +340,15 @@ async function* hashed(
   }
 }
 
-async function* atMost(
-  content: AsyncIterable<Uint8Array>,
-  bytesMax: number,
-): AsyncGenerator<Uint8Array> {
-  let bytes = 0;
-  for await (const piece of content) {
-    bytes += piece.length;
-    if (bytes > bytesMax) {
-      const message = `The file has more than ${bytesMax} bytes (--job-file-bytes-max).`;
-      throw new MillraceError("body_too_large", message);
-    }
-    yield piece;
-  }
-}
-
-/** Lines that were not run are in a file of errors only as long as their input is there. Null: nobody needs it. */
-async function errorFileOf(store: JobStore, inputId: string): Promise<string | null> {
-  for await (const { fileId, errorFileId, lines, progress } of allJobs(store)) {
-    if (fileId !== inputId || errorFileId === null) continue;
-    const isWhole = progress.succeeded + progress.failed >= lines;
-    if (!isWhole && (await store.file(errorFileId)) !== null) return errorFileId;
-  }
-  return null;
-}
-
-async function* chunkBytes(
-  store: Pick<JobStore, "chunk">,
-  { id, chunks }: StoredFile,
-): AsyncGenerator<Uint8Array> {
-  for (let index = 0; index < chunks; index += 1) {
-    const chunk = await store.chunk(id, index);
-    // As of results: others have a turn.
-    await setImmediate();
-    if (chunk === null) throw noSuchFile();
-    yield chunk.bytes;
-  }
-}
-
-async function* resultBytes(
-  store: JobStore,
-  job: StoredJob,
-  which: "output" | "error",
-): AsyncGenerator<Uint8Array> {
-  let text = "";
-  for await (const { isError, json } of resultLines(store, job)) {
-    if (isError !== (which === "error")) continue;
-    text += `${json}\n`;
-    if (text.length < contentCharacters) continue;
-    yield Buffer.from(text, "utf8");
-    text = "";
-  }
-  if (text !== "") yield Buffer.from(text, "utf8");
-}
-
-/** Of one piece of a file of results. */
-const contentCharacters = 64 * 1024;
-
 async function* within(
   store: JobStore,
   job: StoredJob,
   { fromLine, toLine = Number.POSITIVE_INFINITY }: { fromLine: number; toLine?: number },
 ): AsyncGenerator<LineResult> {
-  const from = await chunkOfLine(store, job, fromLine);
-  for await (const result of resultLines(store, job, from)) {
+  const chunk = await chunkOfLine(store, job, fromLine);
+  for await (const result of resultLines(store, job, { chunk, line: fromLine })) {
     if (result.line >= toLine) break;
-    if (result.line >= fromLine) yield result;
+    yield result;
   }
   // Of one that was removed meanwhile nothing says which lines are missing.
   if ((await store.job(job.id)) === null) throw noSuchJob();

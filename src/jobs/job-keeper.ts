@@ -63,9 +63,10 @@ function countedBy(jobs: readonly StoredJob[]): ReadonlyMap<string, number> {
   return counts;
 }
 
-/** A chunk that was left in the middle has results and is not done: its job is over. */
-function hasAllResults({ progress, chunks, lines }: StoredJob): boolean {
-  return progress.chunks >= chunks && progress.succeeded + progress.failed >= lines;
+/** A chunk that was left in the middle has results and is not done: its job is over, by its deadline or because somebody said so. */
+function hasAllResults({ progress, chunks, lines, deadlineAtMs }: StoredJob): boolean {
+  if (progress.chunks < chunks) return false;
+  return deadlineAtMs === null || progress.succeeded + progress.failed >= lines;
 }
 
 const keyRevoked = new MillraceError("unauthenticated", "The key was revoked.").toWire();
@@ -82,6 +83,8 @@ export class JobKeeper {
   readonly #inStep = new Set<string>();
   /** Open jobs that the queue has: with thousands of them, only those are looked at again of which something is due. */
   readonly #offered = new Set<string>();
+  /** Of which nothing can be run any more, and why. */
+  readonly #refused = new Map<string, WireError>();
   readonly #validating = new Map<string, AbortController>();
   readonly #validations = new OwnerTurns(validationsMax);
   #open: ReadonlyMap<string, number> = new Map();
@@ -97,6 +100,11 @@ export class JobKeeper {
   /** Jobs that have not ended, by state, some time ago. */
   get open(): ReadonlyMap<string, number> {
     return this.#open;
+  }
+
+  /** At all jobs, since the start. */
+  get hasLooked(): boolean {
+    return this.#sweeps > 0;
   }
 
   /** Takes up whatever has not ended. */
@@ -126,12 +134,10 @@ export class JobKeeper {
     this.#lanes.add(lane);
   }
 
-  /** Nothing of it can be run any more. */
-  async refuse(jobId: string, error: WireError): Promise<void> {
-    const job = await this.#options.store.job(jobId);
-    if (job === null || hasEnded(job)) return;
-    this.#runs.leave(jobId);
-    await this.#end(job, "failed", [error]);
+  /** Nothing of it can be run any more: it fails, behind what is being run of it. */
+  refuse(jobId: string, error: WireError): void {
+    if (!this.#refused.has(jobId)) this.#refused.set(jobId, error);
+    this.touch(jobId);
   }
 
   async stop(): Promise<void> {
@@ -187,6 +193,12 @@ export class JobKeeper {
   #forgetOthers(open: readonly StoredJob[]): void {
     const ids = new Set(open.map(({ id }) => id));
     for (const id of this.#offered) if (!ids.has(id)) this.#offered.delete(id);
+    for (const id of this.#refused.keys()) if (!ids.has(id)) this.#refused.delete(id);
+  }
+
+  #gone(jobId: string): void {
+    this.#refused.delete(jobId);
+    this.#runs.leave(jobId);
   }
 
   #isDue(job: StoredJob): boolean {
@@ -195,8 +207,14 @@ export class JobKeeper {
       state === "validating"
         ? this.#validating.has(id)
         : (state === "queued" || state === "in_progress") && this.#offered.has(id);
-    if (this.#options.isRevoked(job.caller) || job.errors.length > 0) return true;
+    if (this.#refusalOf(job) !== null) return true;
     return !goesOn || this.#isLate(job) || (state !== "validating" && hasAllResults(job));
+  }
+
+  /** Why nothing of it can be run any more, as this server knows it or as one that ran some wrote down; null: all of it can. */
+  #refusalOf(job: StoredJob): WireError | null {
+    if (this.#options.isRevoked(job.caller)) return keyRevoked;
+    return this.#refused.get(job.id) ?? job.errors[0] ?? null;
   }
 
   #isLate({ deadlineAtMs }: StoredJob): boolean {
@@ -218,7 +236,7 @@ export class JobKeeper {
         const job = await store.job(id);
         if (job === null) {
           paces.gone(id);
-          this.#runs.leave(id);
+          this.#gone(id);
         } else {
           paces.saw(job);
           await this.#step(job);
@@ -233,23 +251,20 @@ export class JobKeeper {
   }
 
   async #step(job: StoredJob): Promise<void> {
-    const { clock, queue, store, isRevoked } = this.#options;
+    const { clock, queue, store } = this.#options;
     // Whatever it comes to; where it is offered, it is there again.
     this.#offered.delete(job.id);
     // Maybe by another server: whatever runs of it here is for nothing.
     if (hasEnded(job)) {
-      this.#runs.leave(job.id);
+      this.#gone(job.id);
       return this.#options.onSeenEnded(job);
     }
     if (job.state === "cancelling") return await this.#leave(job, "cancelled");
     const isLate = this.#isLate(job);
     const isDone = job.state !== "validating" && hasAllResults(job);
     if (isLate && !isDone) return await this.#leave(job, "expired");
-    if (!isDone && isRevoked(job.caller)) return await this.refuse(job.id, keyRevoked);
-    if (!isDone && job.errors.length > 0) {
-      this.#runs.leave(job.id);
-      return await this.#end(job, "failed", job.errors);
-    }
+    const refusal = this.#refusalOf(job);
+    if (!isDone && refusal !== null) return await this.#fail(job, refusal);
     if (job.state === "validating") return this.#validate(job);
     if (!isDone) {
       await queue.offer(job);
@@ -281,6 +296,17 @@ export class JobKeeper {
     await this.#end((await this.#options.store.job(job.id)) ?? job, state);
   }
 
+  /**
+   * Whole chunks that end meanwhile are kept; what is left in the middle is not, because nothing says yet that the job is over. What other
+   * servers have in hand is not waited for: they may not know why it must end.
+   */
+  async #fail(job: StoredJob, error: WireError): Promise<void> {
+    await this.#options.queue.withdraw(job);
+    this.#validating.get(job.id)?.abort(new Error("the job is over"));
+    if (this.#runs.isRunning(job.id)) return this.#runs.leave(job.id);
+    await this.#end((await this.#options.store.job(job.id)) ?? job, "failed", [error]);
+  }
+
   /** Behind this step: it may take minutes, and whoever asks for a hundred of them holds up only their own. */
   #validate(job: StoredJob): void {
     if (this.#validating.has(job.id)) return;
@@ -297,11 +323,12 @@ export class JobKeeper {
             state === "validating" ? { state: "queued" } : null,
           );
         }
+        this.touch(job.id);
       } catch (error) {
+        // The next sweep takes it up again, and not this turn: the store may be away for long.
         if (!abort.signal.aborted) log.error({ err: error, job: job.id }, "jobs: not validated");
       } finally {
         this.#validating.delete(job.id);
-        this.touch(job.id);
       }
     });
   }

@@ -1,23 +1,21 @@
 /** The store, `Jobs` over it, and what runs them, as one thing that is opened, started, drained and stopped. */
-
 import type { WireError } from "millrace-client/wire";
 import { type Access, openAccess } from "../access/access.js";
 import type { Log } from "../log.js";
 import type { Metrics } from "../metrics/metrics.js";
 import type { Options } from "../options/options.js";
 import type { ServerViews } from "../work/views.js";
-import { openCallbacks } from "./callback.js";
 import type { ChunkQueue } from "./chunk-queue.js";
-import { DurableJobs } from "./durable-jobs.js";
+import { DurableJobs, type DurableJobsOptions } from "./durable-jobs.js";
 import { JobDoor } from "./job-door.js";
+import { openEndings } from "./job-endings.js";
 import { JobKeeper } from "./job-keeper.js";
 import { haveFailed, leaveWhatIsOver } from "./job-leaver.js";
 import type { CallRoute, Jobs } from "./jobs.js";
 import { openJobsClock } from "./jobs-clock.js";
-import { KeyReturns } from "./key-returns.js";
 import { Paces } from "./pace.js";
 import { JobRunner } from "./runner.js";
-import type { JobStore, StoredCaller, StoredJob } from "./store.js";
+import type { JobStore, StoredCaller } from "./store.js";
 import { Watchers } from "./watchers.js";
 
 export interface OpenJobsParts {
@@ -57,39 +55,32 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
   const clock = await openJobsClock(store);
   const paces = new Paces();
   const watchers = new Watchers(store);
-  const callbacks = await openCallbacks(options, { store, clock, log });
-  const returns = new KeyReturns({ store, keys, log });
-  const endedJobs = new Map<string, number>();
-  const onEnded = (ended: StoredJob): void => {
-    const { id: job, state, progress } = ended;
-    const { succeeded, failed } = progress;
-    endedJobs.set(state, (endedJobs.get(state) ?? 0) + 1);
-    log.info({ job, state, succeeded, failed }, "job ended");
-    callbacks?.ended(ended);
-    returns.ended(ended);
-  };
-  const onSeenEnded = (ended: StoredJob): void => {
-    callbacks?.endedElsewhere(ended);
-    returns.ended(ended);
-  };
+  const endings = await openEndings(options, { store, clock, log, keys });
   const isRevoked = (caller: StoredCaller): boolean => keys.standing(caller) === "revoked";
   const kept = { store, queue, clock, paces, log };
-  const keeper = keeps ? new JobKeeper({ ...kept, isRevoked, onEnded, onSeenEnded }) : null;
+  const keeper = keeps ? new JobKeeper({ ...kept, isRevoked, ...endings.heard }) : null;
   const touch = (id: string): void => keeper?.touch(id);
-  const door = new JobDoor({ store, keys, returns, options });
-  const jobs = new DurableJobs({ store, clock, paces, watchers, door, options, views, touch });
-  const refuse = (id: string, error: WireError): Promise<void> =>
-    keeper === null ? haveFailed(store, id, error) : keeper.refuse(id, error);
+  const door = new JobDoor({ store, keys, returns: endings.returns, options });
   let runner: JobRunner | null = null;
   let leaving: Disposable | null = null;
+  const underWay: DurableJobsOptions["underWay"] = () => ({
+    isKnown: keeper?.hasLooked ?? true,
+    open: keeper === null ? null : [...keeper.open.values()].reduce((sum, count) => sum + count, 0),
+    runningChunks: runner?.chunksInFlight ?? 0,
+  });
+  const seen = { store, clock, paces, watchers, door, options, views };
+  const jobs = new DurableJobs({ ...seen, touch, underWay });
+  const refuse = (id: string, error: WireError): void => {
+    if (keeper !== null) return keeper.refuse(id, error);
+    haveFailed(store, id, error).catch(() => undefined);
+  };
   metrics.jobsFrom(() => {
     const { commits, ...lines } = runner?.kept ?? { commits: 0, done: 0, failed: 0 };
     const chunksInFlight = runner?.chunksInFlight ?? 0;
-    const ended = endedJobs;
     const isThere = store.reason() === null;
     const usage = { ...store.usage(), isThere };
     const open = keeper?.open ?? new Map();
-    return { open, ended, lines, commits, chunksInFlight, store: usage };
+    return { open, ended: endings.counts, lines, commits, chunksInFlight, store: usage };
   });
   return {
     jobs,
@@ -103,14 +94,13 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
         linesMax: linesInFlight(options),
         timeoutMs: options.requestTimeoutMsMax,
         onChange: touch,
-        onRefused: (id, error) => void refuse(id, error).catch(() => touch(id)),
+        onRefused: refuse,
       });
       if (keeper === null) leaving = leaveWhatIsOver(runner, { store, clock, log });
       await keeper?.start(runner);
       if (runs) runner.start();
       // Of everything that is kept: nobody waits for it.
-      if (keeps) callbacks?.start();
-      if (keeps && !keys.isOpen) returns.start();
+      if (keeps) endings.start();
     },
     drain: () => runner?.drain(),
     drained: async () => runner?.whenIdle(),
@@ -118,8 +108,7 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
       const isDone = (await runner?.stop({ drainMs })) ?? true;
       await keeper?.stop();
       leaving?.[Symbol.dispose]();
-      await callbacks?.stop();
-      await returns.stop();
+      await endings.stop();
       watchers[Symbol.dispose]();
       await queue[Symbol.asyncDispose]();
       await store[Symbol.asyncDispose]();

@@ -2,6 +2,7 @@
  * Time as jobs see it: the wall clock when the server started, and from then on what really passed. A clock that is set while the
  * server runs moves nothing; one that was set back before it started makes nothing young again.
  */
+import { MillraceError } from "millrace-client/wire";
 import type { JobStore } from "./store.js";
 
 export class JobsClock {
@@ -26,16 +27,18 @@ export class JobsClock {
   }
 }
 
-/** Where the store is away the kept time is heard of later (job-keeper.ts), before anything that is kept is looked at. */
+/** Where the store cannot say it just now, the kept time is heard of later (job-keeper.ts), before anything that is kept is looked at. */
 export async function openJobsClock(
   store: Pick<JobStore, "keptTimeMs" | "reason">,
   wallMs: () => number = () => Date.now(),
 ): Promise<JobsClock> {
   const clock = new JobsClock(wallMs());
+  if (store.reason() !== null) return clock;
   try {
-    if (store.reason() === null) clock.notBefore(await store.keptTimeMs());
+    clock.notBefore(await store.keptTimeMs());
   } catch (error) {
-    if (store.reason() === null) throw error;
+    // Also of a store that says it is there: it may have gone and come back while it was asked.
+    if (!(error instanceof MillraceError && error.code === "job_store_failed")) throw error;
   }
   return clock;
 }

@@ -2,12 +2,14 @@
  * What fronts see of durable jobs: files of lines that come in, jobs over them, results that go out. Whoever asks sees what their
  * key made, and nothing else; an administrator all of it.
  */
-import type { MillraceError } from "millrace-client/wire";
+import type { JobStoreStatus, MillraceError } from "millrace-client/wire";
 import type { Caller } from "../work/caller.js";
 import type { JsonObject } from "../work/payload.js";
 import type { JobForm, PageQuery, StoredFile, StoredJob } from "./store.js";
 
 export interface Jobs {
+  /** Of the store and of what is under way. From memory. */
+  status(): JobStoreStatus;
   /**
    * Content is read as the store takes it, and lines are never held all together. On disk when it resolves.
    *

@@ -15,7 +15,9 @@ import { encodeResults } from "./chunk-results.js";
 import { type ChunkEnd, ChunkRun } from "./chunk-run.js";
 import type { CallRoute } from "./jobs.js";
 import type { JobsClock } from "./jobs-clock.js";
+import { failure } from "./line-calls.js";
 import { linesInChunk } from "./line-chunks.js";
+import { inputLost, type LostChunks, lineLost, lostChunks, unlessLost } from "./lost-lines.js";
 import { Patience } from "./patience.js";
 import type { Chunk, ChunkResults, JobStore, StoredJob } from "./store.js";
 
@@ -163,18 +165,18 @@ export class JobRunner {
     const { store } = this.#options;
     if (this.#taking.signal.aborted) return await taken.giveBack(0);
     const { jobId, index } = taken;
-    let chunk: Chunk | null;
+    let chunk: Chunk | "lost" | null;
     try {
       const job = await store.job(jobId);
-      const isOver = job === null || !this.#mayRun(job);
-      chunk = isOver ? null : await store.chunk(job.fileId, index);
+      if (job === null || !this.#mayRun(job)) {
+        await taken.done();
+        return this.#options.onChange(jobId);
+      }
+      chunk = await unlessLost(store.chunk(job.fileId, index));
+      if (chunk === "lost" || chunk === null) return await this.#withoutInput(taken, chunk);
     } catch (error) {
       await taken.giveBack(storeRetryMs);
       throw error;
-    }
-    if (chunk === null) {
-      await taken.done();
-      return this.#options.onChange(jobId);
     }
     const abort = new AbortController();
     // Each line of a batch is a call that listens.
@@ -182,6 +184,26 @@ export class JobRunner {
     const running = { lines: chunk.lines, bytes: chunk.bytes.length, abort };
     this.#add(jobId, running);
     void this.#run({ chunk, taken, running }).finally(() => this.#remove(jobId, running));
+  }
+
+  /** Its lines cannot be run, now or later: that is their result. Where all of the input is gone nothing of the job can be run. */
+  async #withoutInput(taken: TakenChunk, what: "lost" | null): Promise<void> {
+    const { store, log, onRefused } = this.#options;
+    const { jobId, index } = taken;
+    const job = await store.job(jobId);
+    if (job === null || !this.#mayRun(job)) return await taken.done();
+    if ((await store.nextUndone(jobId, index)) !== index) return await taken.done();
+    const lost = what === null ? null : await lostChunks(store, job, index);
+    if (lost === null) {
+      log.error({ job: jobId, chunk: index }, "jobs: the input of a job is damaged or gone");
+      onRefused(jobId, inputLost);
+      return await taken.giveBack(storeRetryMs);
+    }
+    log.error({ job: jobId, ...lost }, "jobs: lines of a job's input are damaged or gone");
+    await this.#started(job);
+    for (const results of lostResults(job, lost)) await this.#commit(jobId, results);
+    await taken.done();
+    this.#options.onChange(jobId);
   }
 
   #mayRun(job: StoredJob): boolean {
@@ -298,6 +320,20 @@ export class JobRunner {
       if (isWaiting) this.#unkept -= 1;
       if (isWaiting && this.#unkept === 0) log.info("jobs: no results wait to be kept any more");
     }
+  }
+}
+
+/** All lines are the first chunk's: how many each of them had is not known. */
+function* lostResults(
+  job: StoredJob,
+  { from, to, firstLine, lines }: LostChunks,
+): Generator<ChunkResults> {
+  const texts: readonly string[] = [];
+  const of = { job, index: from, firstLine, texts };
+  const all = Array.from({ length: lines }, (_, place) => failure(of, place, lineLost));
+  yield encodeResults({ index: from, firstLine }, all);
+  for (let index = from + 1; index < to; index += 1) {
+    yield encodeResults({ index, firstLine: firstLine + lines }, []);
   }
 }
 

@@ -24,7 +24,7 @@ export interface JobStore extends AsyncDisposable {
   file(id: string): Promise<StoredFile | null>;
   /** In the order in which they were made. */
   files(query: PageQuery): Promise<readonly StoredFile[]>;
-  /** Null behind the last one. */
+  /** Null behind the last one. @throws MillraceError `job_data_lost`: it is damaged or gone, and stays so */
   chunk(fileId: string, index: number): Promise<Chunk | null>;
   /** False: there is none. What jobs read from it is gone with it: whoever calls this looks for them first. */
   deleteFile(id: string): Promise<boolean>;
@@ -46,7 +46,8 @@ export interface JobStore extends AsyncDisposable {
   openCount(tenant: string): Promise<OpenCount>;
   /**
    * Reads, changes and writes in one transaction, on disk when it resolves; `change` may be called again where somebody else was
-   * faster, and returns null to leave it. `files` are made in the same transaction. Null: there is no such job.
+   * faster, and returns null to leave it. `files` are made in the same transaction. Where it ends with lines that were not run, its
+   * input is kept as long as it is: they are told from there. Null: there is no such job.
    */
   changeJob(
     id: string,
@@ -63,7 +64,7 @@ export interface JobStore extends AsyncDisposable {
    * @throws MillraceError `job_store_failed`
    */
   commit(jobId: string, results: ChunkResults): Promise<boolean>;
-  /** Null: not yet. */
+  /** Null: not yet. @throws MillraceError `job_data_lost`: they are damaged, and stay so */
   results(jobId: string, chunkIndex: number): Promise<ChunkResults | null>;
   /** The first chunk from this one on that has no results; the job's `chunks` where all have. */
   nextUndone(jobId: string, fromChunk: number): Promise<number>;
@@ -100,7 +101,7 @@ export interface NewFile {
   readonly name: string;
   readonly purpose: string;
   readonly createdAtMs: number;
-  /** Null: kept until it is deleted. */
+  /** Null: kept until it is deleted. Of an internal one: until a job has it. */
   readonly expiresAtMs: number | null;
   /** Of a job that has it alone, and takes it with it. It is in no list. */
   readonly isInternal: boolean;
@@ -212,6 +213,7 @@ export interface StoredCaller {
 }
 
 export interface StoredJob extends NewJob {
+  /** As of files, and among them: a job's is larger than its input's. */
   readonly sequence: number;
   /** Of its file. */
   readonly lines: number;
@@ -293,6 +295,12 @@ export const noProgress: JobProgress = {
   outputBytes: 0,
   errorBytes: 0,
 };
+
+/** How long the input of a job that has ended is needed; null: it is not, for each of its lines has its result. */
+export function inputNeededUntilMs(job: StoredJob): number | null {
+  const { progress, lines, expiresAtMs } = job;
+  return hasEnded(job) && progress.succeeded + progress.failed < lines ? expiresAtMs : null;
+}
 
 /** Nothing is run any more, and nothing changes. */
 export function hasEnded({ state }: Pick<StoredJob, "state">): boolean {

@@ -2,6 +2,7 @@
 import { setImmediate } from "node:timers/promises";
 import { MillraceError } from "millrace-client/wire";
 import { linesInChunk } from "./line-chunks.js";
+import { inputLost, unlessLost } from "./lost-lines.js";
 import { RequestCheck } from "./request-lines.js";
 import type { JobLineError, JobStore, StoredJob } from "./store.js";
 
@@ -21,7 +22,9 @@ export async function validate(
   let before = 0;
   for (let index = 0; index < job.chunks && !check.isEnough; index += 1) {
     signal.throwIfAborted();
-    const chunk = await store.chunk(job.fileId, index);
+    const chunk = await unlessLost(store.chunk(job.fileId, index));
+    // Whether its other lines can be run is not known without it.
+    if (chunk === "lost") return [inputLost];
     if (chunk === null) {
       return [new MillraceError("file_not_found", "The file is gone.").toWire()];
     }

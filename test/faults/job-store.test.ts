@@ -90,6 +90,50 @@ async function isAllThere(store: JobStore, told: readonly string[]): Promise<voi
   }
 }
 
+for (const how of ["delete", "expire"]) {
+  test(`killed while a large job goes (${how}): nothing half of it is seen, and its room comes back`, async () => {
+    await using temp = await TempDir.make();
+    const random = new Random(how.length);
+    for (let run = 0; run < (isLong ? 10 : 1); run += 1) {
+      const dir = temp.file(`${how}-${run}`);
+      const fullBytes = await removedUntilKilled(dir, how, random.int(0, 60));
+      await using store = await opened(dir);
+      // All of it is hidden, or nothing is: then it is done again.
+      const isThere = (await store.job("job-1")) !== null;
+      if (isThere) {
+        assert.equal((await store.results("job-1", 599))?.index, 599);
+        assert.equal((await store.chunk("input", 599))?.lines, 1);
+      }
+      await store.removeExpired(10);
+      await store.deleteJob("job-1");
+      for (const id of ["upload-1", "upload-2"]) await store.deleteFile(id);
+      assert.deepEqual(await store.files({ owner: null, limit: 9 }), []);
+      assert.equal(await store.file("input"), null);
+      assert.equal(await store.chunk("upload-1", 0), null);
+      assert.equal(await store.results("job-1", 0), null);
+      // It is told with each write: of slices, and of this one where they are done.
+      while (store.usage().bytes > fullBytes / 50) await store.keepTimeMs(1);
+    }
+  });
+}
+
+/** How much there was. */
+async function removedUntilKilled(dir: string, how: string, afterMs: number): Promise<number> {
+  const script = fileURLToPath(new URL("../support/job-store-remover.js", import.meta.url));
+  const child = spawn(process.execPath, [script, dir, how], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const closed = once(child, "close");
+  let fullBytes = 0;
+  for await (const line of createInterface({ input: child.stdout })) {
+    if (!line.startsWith("full")) continue;
+    fullBytes = Number(line.split(" ")[1]);
+    setTimeout(() => child.kill("SIGKILL"), afterMs);
+  }
+  await closed;
+  return fullBytes;
+}
+
 test("a second store of one folder is refused by name, a killed one's is taken over", async () => {
   await using temp = await TempDir.make();
   const child = writer(temp.path, 0);

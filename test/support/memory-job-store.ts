@@ -8,6 +8,7 @@ import {
   type FileWriting,
   freshJob,
   hasEnded,
+  inputNeededUntilMs,
   type JobChange,
   type JobListener,
   type JobStore,
@@ -106,8 +107,11 @@ export class MemoryJobStore implements JobStore {
     const same = this.#jobs.get(this.#keys.get(key ?? "")?.jobId ?? "");
     if (same !== undefined) return { job: same, isNew: false };
     this.#refuseWhenFull();
-    const file = this.#files.get(job.fileId)?.value;
-    if (file === undefined) throw new MillraceError("file_not_found", "no such file");
+    const kept = this.#files.get(job.fileId);
+    if (kept === undefined) throw new MillraceError("file_not_found", "no such file");
+    const file = kept.value;
+    if (file.isInternal)
+      this.#files.set(file.id, { ...kept, value: { ...file, expiresAtMs: null } });
     if (key !== null) {
       this.#keys.set(key, { jobId: job.id, untilMs: job.requestKeyUntilMs ?? Infinity });
     }
@@ -157,7 +161,15 @@ export class MemoryJobStore implements JobStore {
       const value = { ...file, sequence: this.#next(), chunks: 0 };
       this.#files.set(file.id, { value, chunks: [] });
     }
-    return this.#keep({ ...job, ...changed });
+    const kept = this.#keep({ ...job, ...changed });
+    const input = this.#files.get(job.fileId);
+    const untilMs = inputNeededUntilMs(kept);
+    const expiresAtMs = input?.value.expiresAtMs ?? null;
+    if (input !== undefined && expiresAtMs !== null && untilMs !== null) {
+      const value = { ...input.value, expiresAtMs: Math.max(expiresAtMs, untilMs) };
+      this.#files.set(job.fileId, { ...input, value });
+    }
+    return kept;
   }
 
   deleteJob(id: string): Promise<boolean> {

@@ -1,5 +1,5 @@
 /** `Jobs` in memory, for the tests of fronts: lines are "run" by reversing them, and only when a test says so. */
-import { type ErrorCode, MillraceError } from "millrace-client/wire";
+import { type ErrorCode, type JobStoreStatus, MillraceError } from "millrace-client/wire";
 import type { JobRequest, Jobs, LineResult } from "#src/jobs/jobs.js";
 import {
   freshJob,
@@ -26,6 +26,11 @@ export class MemoryJobs implements Jobs {
   watchers = 0;
   readonly #held = new Map<string, Held>();
   readonly #heard = new Set<{ readonly id: string; readonly tell: (job: StoredJob) => void }>();
+
+  status(): JobStoreStatus {
+    const open = [...this.#held.values()].filter(({ job }) => !hasEnded(job)).length;
+    return { state: "ok", reason: null, open, runningChunks: 0, bytes: 0, bytesMax: 0 };
+  }
 
   async create(
     caller: Caller,

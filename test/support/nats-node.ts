@@ -261,10 +261,15 @@ export class Wire implements AsyncDisposable {
     return `nats://127.0.0.1:${address.port}`;
   }
 
+  /** Connections end, and others can be made. */
+  drop(): void {
+    for (const pair of this.#pairs.splice(0)) for (const socket of pair) socket.destroy();
+  }
+
   /** As where a process or a machine is killed: its connections end, and it makes no others. */
   sever(): void {
     this.#server.close();
-    for (const pair of this.#pairs) for (const socket of pair) socket.destroy();
+    this.drop();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

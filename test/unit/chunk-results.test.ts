@@ -35,11 +35,11 @@ test("bytes that are not what was written are no results", () => {
   const { body, lines } = encodeResults({ index: 0, firstLine: 0 }, each);
   for (let length = 0; length < body.length; length += 1) {
     const torn = { body: body.subarray(0, length), lines };
-    assert.throws(() => decodeResults(torn), { code: "job_store_failed" });
+    assert.throws(() => decodeResults(torn), { code: "job_data_lost" });
   }
   const huge = Buffer.from(body);
   huge.writeUInt32LE(0xffff_ffff, 5);
-  assert.throws(() => decodeResults({ body: huge, lines }), { code: "job_store_failed" });
+  assert.throws(() => decodeResults({ body: huge, lines }), { code: "job_data_lost" });
   assert.throws(() => decodeResults({ body: Buffer.of(2), lines: 0 }), {
     code: "job_store_failed",
   });

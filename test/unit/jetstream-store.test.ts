@@ -303,6 +303,6 @@ test("a chunk that NATS has lost is told, not taken for the end of its file", {
   await makeFile(a.store, "file-1");
   const jsm = await jetstreamManager(a.link.connection);
   await jsm.streams.purge("test-chunks", { filter: "test.chunk.file-1.1" });
-  await assert.rejects(a.store.chunk("file-1", 1), { code: "job_store_failed", message: /lost/ });
+  await assert.rejects(a.store.chunk("file-1", 1), { code: "job_data_lost", message: /lost/ });
   assert.equal(await a.store.chunk("file-1", 3), null);
 });

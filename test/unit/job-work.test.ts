@@ -390,3 +390,26 @@ test("defect: a job that the store made without saying so had its lines deleted,
     assert.equal(store.usage().bytes, bytes, "of what was not made nothing is kept");
   }
 });
+
+test("how the store is stands in the status: starting, there, away, and what it holds", async () => {
+  class Away extends MemoryJobStore {
+    why: string | null = "told to be away";
+
+    override reason(): string | null {
+      return this.why;
+    }
+  }
+  const store = new Away();
+  await using work = await made({ store, runs: false });
+  const { state, reason } = work.jobs.status();
+  assert.deepEqual({ state, reason }, { state: "starting", reason: "told to be away" });
+  store.why = null;
+  await work.jobs.create(anyCaller, native(["one"]));
+  while (work.jobs.status().open !== 1) await new Promise((resolve) => setTimeout(resolve, 10));
+  const { bytes, ...there } = work.jobs.status();
+  assert.equal(bytes, 6);
+  const held = { open: 1, runningChunks: 0, bytesMax: store.bytesMax };
+  assert.deepEqual(there, { state: "ok", reason: null, ...held });
+  store.why = "gone again";
+  assert.deepEqual(work.jobs.status(), { state: "failed", reason: "gone again", bytes, ...held });
+});

@@ -169,6 +169,10 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
     "Where jobs are kept cannot be read or written just now; the log says why.",
     "Try again after `Retry-After` seconds. Nothing that was accepted is lost.",
   ]),
+  job_data_lost: entry(500, NO, [
+    "What was kept of a job's lines or results is damaged or gone; what is around it is not affected.",
+    "Submit the lines that have this error again; the log says what was lost, and the disk is worth a look.",
+  ]),
   jobs_off: entry(501, NO, [
     "The server keeps no durable jobs.",
     "Start it with `--data DIR`, or with `--nats`.",
@@ -278,6 +282,7 @@ export type ErrorCode =
   | "request_key_reused"
   | "job_store_full"
   | "job_store_failed"
+  | "job_data_lost"
   | "jobs_off"
   | "job_expired"
   | "job_cancelled"

@@ -86,6 +86,9 @@ export type {
 
 export {
   type BatchRecord,
+  type JobStoreReadiness,
+  type JobStoreStatus,
+  jobStoreStates,
   type ModelReadiness,
   type ModelStatus,
   modelStates,

@@ -132,6 +132,26 @@ export interface StageTime {
   readonly ms: number;
 }
 
+export const jobStoreStates = ["ok", "starting", "failed", "off"] as const;
+
+/** Whether durable jobs can be kept and read just now; where they cannot, all else is served nevertheless. */
+export interface JobStoreReadiness {
+  /** `starting`: where they are kept was not reached yet. `failed`: it is away, and is tried again. `off`: this server keeps none. */
+  readonly state: (typeof jobStoreStates)[number];
+  /** Why it is `starting` or `failed`, else null. */
+  readonly reason: string | null;
+}
+
+export interface JobStoreStatus extends JobStoreReadiness {
+  /** That have not ended, as of a moment ago; of a deployment: all of its. Null at a node, which hears of those only that it runs. */
+  readonly open: number | null;
+  /** Chunks of them that this server runs. */
+  readonly runningChunks: number;
+  /** That files and jobs take, and the most that they may. */
+  readonly bytes: number;
+  readonly bytesMax: number;
+}
+
 export interface StatusResponse {
   readonly deployment: DeploymentIdentity;
   readonly state: ServerState;
@@ -177,6 +197,8 @@ export interface StatusResponse {
     /** Of replies that their readers have not taken yet. */
     readonly repliesBytes: number;
   };
+  /** Absent in what older servers say. */
+  readonly jobs?: JobStoreStatus;
 }
 
 export interface ModelReadiness {
@@ -199,5 +221,7 @@ export interface ReadyResponse {
     readonly state: PipelineState;
     readonly reason: string | null;
   }[];
+  /** Says nothing of `ready`: a server without its jobs serves all else. Absent in what older servers say. */
+  readonly jobs?: JobStoreReadiness;
   readonly deployment: DeploymentIdentity;
 }

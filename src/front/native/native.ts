@@ -7,7 +7,14 @@
  *   task-route.ts    ask → one JSON reply, or a line for each input as it is ready
  *   job-routes.ts    durable jobs
  */
-import type { MillraceError, ModelsResponse, NodeStatus } from "millrace-client/wire";
+import type {
+  JobStoreStatus,
+  MillraceError,
+  ModelsResponse,
+  NodeStatus,
+  ReadyResponse,
+  StatusResponse,
+} from "millrace-client/wire";
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
 import { mayUse } from "../../work/caller.js";
 import { modelsOf } from "../callers-models.js";
@@ -60,13 +67,16 @@ class NativeFront implements HttpFront {
       memory("/ready", { access: "open", doc: docs.ready }, (exchange) => {
         const whole = views.ready();
         const mine = whole.models.filter(({ model }) => mayUse(exchange.caller, model));
-        const body = { ...whole, models: mine };
+        const { state, reason } = jobsOf(parts.jobs);
+        const body: ReadyResponse = { ...whole, models: mine, jobs: { state, reason } };
         // Not an error reply: the body says which pipelines are missing and why.
         const { status, headers } = readyHead(body.ready);
         exchange.reply(jsonReply(status, body, headers));
       }),
       memory("/status", { access: "admin", doc: docs.status }, (exchange) =>
-        exchange.reply(jsonReply(200, views.status())),
+        exchange.reply(
+          jsonReply(200, { ...views.status(), jobs: jobsOf(parts.jobs) } satisfies StatusResponse),
+        ),
       ),
       ...(views.nodes === undefined
         ? []
@@ -105,6 +115,11 @@ class NativeFront implements HttpFront {
     const body: ModelsResponse = { object: "list", data, models, deployment: views.identity };
     exchange.reply(jsonReply(200, body));
   }
+}
+
+function jobsOf(jobs: FrontParts["jobs"]): JobStoreStatus {
+  const nothing = { open: 0, runningChunks: 0, bytes: 0, bytesMax: 0 };
+  return jobs?.status() ?? { state: "off", reason: null, ...nothing };
 }
 
 function reloadRoute(reload: NonNullable<FrontParts["reload"]>): Route {

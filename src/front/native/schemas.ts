@@ -1,6 +1,7 @@
 /** The native messages as JSON Schema, for the description of the routes; client/src/wire defines them, and a test holds live replies to these. */
 import {
   apiLimits,
+  jobStoreStates,
   modelStates,
   serverStates,
   tensorDatatypes,
@@ -184,6 +185,8 @@ export const liveSchema: JsonObject = objectSchema({
   deployment: deploymentSchema,
 });
 
+const jobStoreReadiness = { state: { enum: jobStoreStates }, reason: nullableTextSchema };
+
 export const readySchema: JsonObject = objectSchema({
   ready: flagSchema,
   state: serverState,
@@ -192,6 +195,10 @@ export const readySchema: JsonObject = objectSchema({
   ),
   notReady: listSchema(
     objectSchema({ pipelineId: textSchema, state: pipelineState, reason: nullableTextSchema }),
+  ),
+  jobs: described(
+    objectSchema(jobStoreReadiness),
+    "Durable jobs; they say nothing of `ready`, because all else is served without them.",
   ),
   deployment: deploymentSchema,
 });
@@ -308,6 +315,13 @@ export const statusSchema: JsonObject = titled(
         ),
       ),
       eventLoopDelayP99Ms: numberSchema,
+    }),
+    jobs: objectSchema({
+      ...jobStoreReadiness,
+      open: { type: ["integer", "null"], minimum: 0 },
+      runningChunks: countSchema,
+      bytes: countSchema,
+      bytesMax: countSchema,
     }),
   }),
 );

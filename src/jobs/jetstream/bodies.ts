@@ -73,6 +73,7 @@ export class Bodies {
     return stored;
   }
 
+  /** @throws MillraceError `job_data_lost`: a part of it is gone, or it is damaged */
   async get({ stream, subject, ownerId }: BodyPlace): Promise<StoredBody | null> {
     return await this.#session.run(async (nats) => {
       const message = await messageAt(nats, stream, subject);
@@ -86,7 +87,7 @@ export class Bodies {
         const at = this.#names.parts(ownerId, `${about.write}.${part}`);
         const piece = await messageAt(nats, this.#names.chunks, at);
         if (piece === null) {
-          throw new MillraceError("job_store_failed", `JetStream has lost a part of ${subject}`);
+          throw new MillraceError("job_data_lost", `JetStream has lost a part of ${subject}`);
         }
         pieces.push(piece.data);
       }
@@ -146,7 +147,7 @@ function aboutOf(text: string): {
 } {
   const [, numbers = "", parts = "", write = ""] = /^([\d ]*);(\d+) ([\w-]+)$/.exec(text) ?? [];
   if (write === "") {
-    throw new MillraceError("job_store_failed", "a message in the job store is not ours");
+    throw new MillraceError("job_data_lost", "a message in the job store is not ours");
   }
   return { numbers: numbers.split(" ").map(Number), parts: Number(parts), write };
 }

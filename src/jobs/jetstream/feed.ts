@@ -2,6 +2,7 @@
  * What happens in a stream, in its order and from where we were, on one connection after the other. The library's ordered consumer
  * repairs gaps; a server that was away has forgotten such consumers, so a new connection starts a new one behind what was seen.
  */
+import { setTimeout as delay } from "node:timers/promises";
 import {
   type Consumer,
   type ConsumerMessages,
@@ -12,6 +13,8 @@ import type { Nats } from "./session.js";
 
 const messagesMax = 1_000;
 const heartbeatMs = 5_000;
+/** What was there may be deleted while it is read, and a consumer may be forgotten: neither says so. */
+const lookMs = 1_000;
 
 export class Feed {
   readonly #stream: string;
@@ -21,6 +24,8 @@ export class Feed {
   readonly #waiting = new Set<{ readonly sequence: number; readonly reached: () => void }>();
   #consumer: Consumer | null = null;
   #messages: ConsumerMessages | null = null;
+  /** Ends a start that waits for what was there. */
+  #stopping = new AbortController();
   #position = 0;
 
   constructor({
@@ -51,9 +56,10 @@ export class Feed {
     this.#position = sequence;
   }
 
-  /** Resolves when everything that was there is seen. */
+  /** Resolves when everything that was there is seen. @throws where it is stopped before, or the consumer is gone */
   async start({ js }: Nats, caughtUpMsMax: number): Promise<void> {
     await this.stop();
+    const { signal } = this.#stopping;
     const consumer = await js.consumers.get(this.#stream, {
       deliver_policy: DeliverPolicy.StartSequence,
       opt_start_seq: this.#position + 1,
@@ -62,16 +68,9 @@ export class Feed {
     });
     this.#consumer = consumer;
     const { num_pending: pending } = await consumer.info(true);
-    let onCaughtUp = (): void => {};
-    const isCaughtUp = new Promise<boolean>((resolve) => {
-      if (pending === 0) return resolve(true);
-      const timer = setTimeout(() => resolve(false), caughtUpMsMax);
-      onCaughtUp = () => {
-        clearTimeout(timer);
-        resolve(true);
-      };
-    });
-    this.#messages = await consumer.consume({
+    signal.throwIfAborted();
+    const caughtUp = new AbortController();
+    const messages = await consumer.consume({
       max_messages: messagesMax,
       idle_heartbeat: heartbeatMs,
       callback: (message) => {
@@ -79,13 +78,25 @@ export class Feed {
           this.#onMessage(message);
           this.#arrived(message.seq);
         }
-        if (message.info.pending === 0) onCaughtUp();
+        if (message.info.pending === 0) caughtUp.abort();
       },
     });
-    if (!(await isCaughtUp)) throw new Error(`${this.#stream} is read too slowly`);
+    if (signal.aborted) await messages.close();
+    signal.throwIfAborted();
+    this.#messages = messages;
+    if (pending === 0) return;
+    const untilMs = performance.now() + caughtUpMsMax;
+    while (!caughtUp.signal.aborted) {
+      await pause(lookMs, AbortSignal.any([signal, caughtUp.signal]));
+      signal.throwIfAborted();
+      if (caughtUp.signal.aborted || (await this.#hasSeenAll(consumer))) return;
+      if (performance.now() > untilMs) throw new Error(`${this.#stream} is read too slowly`);
+    }
   }
 
   async stop(): Promise<void> {
+    this.#stopping.abort(new Error(`${this.#stream} is read no more`));
+    this.#stopping = new AbortController();
     const messages = this.#messages;
     this.#messages = null;
     await messages?.close();
@@ -96,6 +107,11 @@ export class Feed {
     await this.stop();
     await this.#consumer?.delete();
     this.#consumer = null;
+  }
+
+  async #hasSeenAll(consumer: Consumer): Promise<boolean> {
+    const { num_pending: pending, delivered } = await consumer.info();
+    return pending === 0 && delivered.stream_seq <= this.#position;
   }
 
   /** Whether everything up to this message was seen in time. */
@@ -117,4 +133,9 @@ export class Feed {
     this.#position = sequence;
     for (const waiter of this.#waiting) if (waiter.sequence <= sequence) waiter.reached();
   }
+}
+
+/** Shorter where the signal comes. */
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await delay(ms, undefined, { signal }).catch(() => {});
 }

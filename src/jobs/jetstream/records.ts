@@ -41,6 +41,8 @@ export interface KeptJob {
 
 export interface FileRecord {
   readonly is: "file";
+  /** As of a job; absent in its first message. */
+  readonly sequence?: number;
   readonly file: Omit<StoredFile, "sequence">;
   /** Of its chunks in their stream; null: it has none. */
   readonly range: SequenceRange | null;
@@ -201,6 +203,7 @@ export interface JobEntry {
 export interface FileEntry {
   readonly id: string;
   readonly revision: number;
+  readonly sequence: number;
   readonly owner: string | null;
   readonly isInternal: boolean;
   readonly createdAtMs: number;
@@ -280,10 +283,12 @@ export class RecordIndex {
   }
 }
 
-function fileEntry({ file }: FileRecord, revision: number): FileEntry {
+function fileEntry({ file, sequence: first }: FileRecord, revision: number): FileEntry {
+  const sequence = first ?? revision;
   const { id, owner, isInternal, createdAtMs, expiresAtMs, chunks, of } = file;
   const jobId = of === null ? null : of.jobId;
-  return { id, revision, owner, isInternal, createdAtMs, expiresAtMs, jobId, chunks };
+  const times = { createdAtMs, expiresAtMs };
+  return { id, revision, sequence, owner, isInternal, ...times, jobId, chunks };
 }
 
 function jobEntry(record: KeptJob, revision: number): JobEntry {

@@ -17,7 +17,7 @@ import {
   jetstreamManager,
 } from "@nats-io/jetstream";
 import { MillraceError } from "millrace-client/wire";
-import type { NatsLink } from "../../nats/connection.js";
+import type { NatsLink, NatsLog } from "../../nats/connection.js";
 import { isUnanswered } from "../../nats/failures.js";
 import { messageOf } from "../../work/thrown.js";
 import type { Names } from "./names.js";
@@ -28,9 +28,8 @@ export interface Nats {
   readonly jsm: JetStreamManager;
 }
 
-export interface StoreLog {
-  info(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
+/** A link's, and what is lost beside it. */
+export interface StoreLog extends NatsLog {
   error(fields: object, message: string): void;
 }
 
@@ -87,8 +86,12 @@ export class StoreSession {
   /** The connection that is being looked at, or in use. */
   #current: Nats | null = null;
   #looking: Promise<void> = Promise.resolve();
-  /** Why there is no store just now. */
+  /** Of connections, so that none is looked at which has left while it waited for the one before. */
+  #turn = 0;
+  /** Streams that were made again, and nobody has been told of: what comes behind that may fail and be done anew. */
+  readonly #remade = new Set<string>();
   #messageBytesMax = 1024 * 1024;
+  /** Why there is no store just now. */
   #reason = "NATS was not reached yet";
   readonly #waiting = new Set<() => void>();
 
@@ -190,6 +193,7 @@ export class StoreSession {
 
   #connected(nc: Nats["nc"]): void {
     this.#away();
+    const turn = this.#turn;
     this.#refusal = null;
     this.#messageBytesMax = nc.info?.max_payload ?? this.#messageBytesMax;
     const timeout = requestMsMax;
@@ -198,6 +202,7 @@ export class StoreSession {
       .then(async () => {
         // The check that it leaves out would fail where JetStream is not there yet.
         const jsm = await jetstreamManager(nc, { timeout, checkAPI: false });
+        if (turn !== this.#turn) return;
         this.#current = { nc, js, jsm };
         await this.#look(this.#current);
       })
@@ -210,10 +215,12 @@ export class StoreSession {
   }
 
   #away(): void {
-    const wasReady = this.#ready !== null;
+    // Also in the midst of preparing, which would wait for what comes no more.
+    const wasUsed = this.#current !== null;
+    this.#turn += 1;
     this.#ready = null;
     this.#current = null;
-    if (wasReady) this.#options.onAway();
+    if (wasUsed) this.#options.onAway();
   }
 
   #lookAgain(nats: Nats): void {
@@ -263,6 +270,7 @@ export class StoreSession {
     if (!isLost && found !== null && made.length > 0) {
       const message = "streams of the job store were gone, and what they held is lost";
       this.#options.log.error({ streams: made }, message);
+      for (const name of made) this.#remade.add(name);
     }
     const loss = isLost ? { atMs: Date.now(), ...this.#options.onLost() } : null;
     const format = found ?? (await this.#makeFormat(nats, loss));
@@ -275,7 +283,9 @@ export class StoreSession {
       this.#options.log.warn(format.loss, "jobs of this deployment were lost by NATS before");
     }
     await this.#options.onConnected(nats);
-    if (!isLost && found !== null && made.length > 0) this.#options.onRemade(made);
+    const remade = [...this.#remade];
+    this.#remade.clear();
+    if (remade.length > 0) this.#options.onRemade(remade);
   }
 
   /** Null: there is no store. One that was there is looked for several times. */

@@ -65,18 +65,16 @@ export class StoreFiles {
       const job = await this.#options.records.get("job", file.of.jobId);
       if (job?.record.is !== "job" || !job.record.derived.includes(id)) return null;
     }
-    return { ...file, sequence: found.revision };
+    return { ...file, sequence: found.record.sequence ?? found.revision };
   }
 
   async list(query: PageQuery): Promise<readonly StoredFile[]> {
     const { index, records, feed } = this.#options;
     await whenIndexed(records, feed);
-    const seen = [...index.files.values()]
-      .filter(({ id, isInternal, jobId }) => {
-        if (isInternal) return false;
-        return jobId === null || index.jobs.get(jobId)?.derived.includes(id) === true;
-      })
-      .map((file) => ({ ...file, sequence: file.revision }));
+    const seen = [...index.files.values()].filter(({ id, isInternal, jobId }) => {
+      if (isInternal) return false;
+      return jobId === null || index.jobs.get(jobId)?.derived.includes(id) === true;
+    });
     const files = await Promise.all(entriesPage(seen, query).map(({ id }) => this.get(id)));
     return files.filter((file) => file !== null);
   }
@@ -92,10 +90,26 @@ export class StoreFiles {
     if (body === null) {
       // It may have been deleted a moment ago.
       if ((await this.get(fileId)) === null) return null;
-      throw new MillraceError("job_store_failed", `JetStream has lost chunk ${index} of ${fileId}`);
+      throw new MillraceError("job_data_lost", `JetStream has lost chunk ${index} of ${fileId}`);
     }
     const [firstLine = 0, lines = 0] = body.numbers;
     return { index, firstLine, lines, bytes: body.bytes };
+  }
+
+  /** Not before this time. */
+  async keepUntil(id: string, untilMs: number): Promise<void> {
+    for (;;) {
+      const found = await this.#find(id);
+      if (found === null) return;
+      const { file, sequence = found.revision } = found.record;
+      if (file.expiresAtMs === null || file.expiresAtMs >= untilMs) return;
+      const at = { kind: "file", id, expected: found.revision } as const;
+      const record = { ...found.record, sequence, file: { ...file, expiresAtMs: untilMs } };
+      const revision = await this.#options.records.put(at, record);
+      if (revision === null) continue;
+      this.#apply(id, record, revision);
+      return;
+    }
   }
 
   async remove(id: string): Promise<boolean> {

@@ -4,6 +4,7 @@ import {
   type ChunkResults,
   type DerivedFile,
   hasEnded,
+  inputNeededUntilMs,
   type JobChange,
   type JobListener,
   type NewJob,
@@ -107,6 +108,9 @@ export class StoreJobs {
         if (isDerived) for (const file of own) await files.remove(file.id);
         return found === null ? null : this.#stored(found);
       }
+      const neededUntilMs = inputNeededUntilMs({ ...this.#stored(found), ...changed });
+      // Before it has ended: whoever does this may die then, and nobody would do the rest.
+      if (neededUntilMs !== null) await files.keepUntil(found.record.job.fileId, neededUntilMs);
       for (const file of derived) await files.derive(file);
       isDerived = true;
       const { record } = found;

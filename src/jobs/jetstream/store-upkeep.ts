@@ -19,7 +19,7 @@ export interface StoreUpkeepOptions {
 
 /** By then every server has heard of it, and nobody commits results of it any more. */
 const goneMs = 3_600_000;
-/** A file of a job alone, whose job was never made. */
+/** A file of a job alone, whose job was never made, and that does not say itself how long that may take. */
 const orphanMs = 3_600_000;
 
 export class StoreUpkeep {
@@ -51,9 +51,9 @@ export class StoreUpkeep {
     const hasJob = new Set([...index.jobs.values()].map(({ fileId }) => fileId));
     for (const file of index.files.values()) {
       const { id, expiresAtMs, isInternal, createdAtMs } = file;
-      const isOrphan = isInternal && !hasJob.has(id) && createdAtMs + orphanMs <= nowMs;
-      const isOver = expiresAtMs !== null && expiresAtMs <= nowMs && !isRead.has(id);
-      if ((isOver || isOrphan) && (await files.remove(id))) removed++;
+      const isUsed = isInternal ? hasJob.has(id) : isRead.has(id);
+      const untilMs = expiresAtMs ?? (isInternal ? createdAtMs + orphanMs : Infinity);
+      if (untilMs <= nowMs && !isUsed && (await files.remove(id))) removed++;
     }
     removed += await this.#removeKeys(nowMs);
     await this.#removeTraces();

@@ -3,11 +3,20 @@ import { dirname } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { OpenTally } from "../open-tally.js";
 import { hasEnded } from "../store.js";
-import type { CallReply, Read, Reads, Write, Writes } from "./calls.js";
+import {
+  type CallReply,
+  type Expiry,
+  isNewWork,
+  type Read,
+  type Reads,
+  type Write,
+  type Writes,
+} from "./calls.js";
 import { FileBook } from "./file-book.js";
 import { FileReserve } from "./file-reserve.js";
 import { bringForward } from "./format.js";
 import { JobBook } from "./job-book.js";
+import { OpenInputs } from "./open-inputs.js";
 import { diskFull, StoreRoom } from "./store-room.js";
 import { Tables } from "./tables.js";
 import { thrownError } from "./thrown-error.js";
@@ -25,6 +34,7 @@ export class Books {
   readonly #room: StoreRoom;
   readonly #reserve: FileReserve;
   readonly #open = new OpenTally();
+  readonly #inputs = new OpenInputs();
   /** That are told of, of the transaction that runs. */
   #changed = new Set<string>();
   bytes: number;
@@ -40,6 +50,8 @@ export class Books {
     this.#tables.transaction(() => this.#files.abortAll());
     this.bytes = this.#tables.usedBytes();
     for (const job of this.#jobs.open()) this.#see(job.id);
+    // What is damaged of it is told now, and not each second while nothing is done.
+    this.#keptTime();
   }
 
   get isUnswept(): boolean {
@@ -149,7 +161,7 @@ export class Books {
       if (nowMs > this.#keptTime()) this.#tables.put("marks", "time", { ms: nowMs });
       return null;
     },
-    removeExpired: (nowMs) => this.#removeExpired(nowMs),
+    removeExpired: (nowMs, after) => this.#removeExpired(nowMs, after),
     sweep: () => this.#sweep(),
   };
 
@@ -190,27 +202,29 @@ export class Books {
 
   #see(jobId: string): void {
     const job = this.#jobs.job(jobId);
+    this.#inputs.see(jobId, job);
     this.#room.see(jobId, job, job === null ? null : this.#files.file(job.fileId));
     this.#open.see(jobId, job === null || hasEnded(job) ? null : job);
   }
 
   /** A file that an open job reads stays; it is looked at again the next time. */
-  #removeExpired(nowMs: number): { readonly removed: number; readonly isDone: boolean } {
-    const inUse = new Set(this.#jobs.open().map((job) => job.fileId));
-    const over: (readonly [number, string, string])[] = [];
-    for (const at of this.#tables.keys("expiries", { end: [nowMs, "~"] })) {
-      const [untilMs, kind, id] = at as [number, string, string];
-      if (kind === "file" && inUse.has(id)) continue;
-      over.push([untilMs, kind, id]);
+  #removeExpired(nowMs: number, after: Expiry | null): ReturnType<Writes["removeExpired"]> {
+    // Those of this very transaction too: a job may have begun to read what is over.
+    for (const id of this.#changed) this.#inputs.see(id, this.#jobs.job(id));
+    const over: Expiry[] = [];
+    const range = { ...(after !== null && { start: [...after] }), end: [nowMs, "~"] };
+    for (const at of this.#tables.keys("expiries", range)) {
+      over.push(at as unknown as Expiry);
       if (over.length >= sliceRows) break;
     }
     let removed = 0;
     for (const [untilMs, kind, id] of over) {
+      if (kind === "file" && this.#inputs.isRead(id)) continue;
       this.#tables.remove("expiries", [untilMs, kind, id]);
       if (kind === "job") this.#changed.add(id);
       if (this.#expire(kind, id)) removed += 1;
     }
-    return { removed, isDone: over.length < sliceRows };
+    return { removed, last: over.length < sliceRows ? null : (over.at(-1) ?? null) };
   }
 
   #expire(kind: string, id: string): boolean {
@@ -242,13 +256,6 @@ function writtenBytes(write: Write): number {
   if (write.name === "addChunk") return write.args[1].bytes.byteLength + pagesEach;
   if (write.name === "commit") return write.args[1].body.byteLength + pagesEach;
   return write.name === "createJob" || write.name === "beginFile" ? pagesEach : 0;
-}
-
-/** It is refused where there is no room; everything else is to be tried again. */
-function isNewWork({ name }: Write): boolean {
-  return (
-    name === "beginFile" || name === "addChunk" || name === "finishFile" || name === "createJob"
-  );
 }
 
 /** Addresses cost nothing: room for results beyond the limit, and for pages that are free or half full. */

@@ -19,6 +19,9 @@ export interface JobRecord {
   readonly revision: number;
 }
 
+/** As it lies in its table: when, whether it is a `job`, a `file` or a `key`, and which. */
+export type Expiry = readonly [number, string, string];
+
 export interface FileTotals {
   readonly bytes: number;
   readonly lines: number;
@@ -47,8 +50,11 @@ export interface Writes {
   deleteJob(id: string): boolean;
   commit(jobId: string, results: ChunkResults): boolean;
   keepTime(nowMs: number): null;
-  /** Some of them. */
-  removeExpired(nowMs: number): { readonly removed: number; readonly isDone: boolean };
+  /** Some of them, behind the one that was looked at last; `last`: the last of these, null where there are no others. */
+  removeExpired(
+    nowMs: number,
+    after: Expiry | null,
+  ): { readonly removed: number; readonly last: Expiry | null };
   /** Some of what is hidden already; true: there is more. */
   sweep(): boolean;
 }
@@ -76,6 +82,13 @@ export type Call<Methods> = {
 
 export type Write = Call<Writes>;
 export type Read = Call<Reads>;
+
+/** It is refused where there is no room, and not repeated where nobody knows whether it was done; everything else may be tried again. */
+export function isNewWork({ name }: Write): boolean {
+  return (
+    name === "beginFile" || name === "addChunk" || name === "finishFile" || name === "createJob"
+  );
+}
 
 /** What was refused or failed is an error by itself; the others of its transaction are done. */
 export type CallReply = { readonly value: unknown } | { readonly error: unknown };

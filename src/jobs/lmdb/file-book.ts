@@ -27,15 +27,13 @@ export class FileBook {
   }
 
   addChunk(fileId: string, { bytes, ...head }: Chunk): void {
-    if (!this.#tables.has("writing", fileId)) {
-      throw new MillraceError("internal", `nobody writes the file ${fileId}`);
-    }
+    if (!this.#tables.has("writing", fileId)) throw notWritten(fileId);
     this.#tables.putLarge("chunks", [fileId, head.index], { head, body: bytes });
   }
 
   finish(fileId: string, totals: FileTotals & LateFile): StoredFile {
     const head = this.#tables.get("writing", fileId)?.head as NewFile | undefined;
-    if (head === undefined) throw new MillraceError("internal", `nobody writes the file ${fileId}`);
+    if (head === undefined) throw notWritten(fileId);
     this.#tables.remove("writing", fileId);
     return this.#keep({ ...head, ...totals, of: null });
   }
@@ -79,11 +77,24 @@ export class FileBook {
     const value = this.#tables.get("chunks", [fileId, index]);
     if (value === null) {
       throw new MillraceError(
-        "job_store_failed",
+        "job_data_lost",
         `the folder is damaged: a chunk of ${fileId} is gone`,
       );
     }
     return { ...(value.head as Omit<Chunk, "bytes">), bytes: value.body };
+  }
+
+  /** Not before this time; null: nobody asks for that. */
+  keepUntil(id: string, untilMs: number | null): void {
+    const file = this.file(id);
+    if (file === null || untilMs === null || file.expiresAtMs === null) return;
+    if (file.expiresAtMs < untilMs) this.#expireAt(file, untilMs);
+  }
+
+  /** A job has it: what is its own alone goes with it, and not before. */
+  use({ id }: Pick<StoredFile, "id">): void {
+    const file = this.file(id);
+    if (file?.isInternal === true) this.#expireAt(file, null);
   }
 
   remove(id: string): boolean {
@@ -100,6 +111,13 @@ export class FileBook {
     return true;
   }
 
+  #expireAt(file: StoredFile, expiresAtMs: number | null): void {
+    const { id, expiresAtMs: before } = file;
+    if (before !== null) this.#tables.remove("expiries", [before, "file", id]);
+    if (expiresAtMs !== null) this.#tables.put("expiries", [expiresAtMs, "file", id], {});
+    this.#tables.put("files", id, { ...file, expiresAtMs });
+  }
+
   #keep(file: Omit<StoredFile, "sequence">): StoredFile {
     const sequence = nextSequence(this.#tables);
     const stored: StoredFile = { ...file, sequence };
@@ -112,6 +130,11 @@ export class FileBook {
     if (expiresAtMs !== null) this.#tables.put("expiries", [expiresAtMs, "file", id], {});
     return stored;
   }
+}
+
+/** The store was opened again meanwhile, and took its writer for dead. */
+function notWritten(fileId: string): MillraceError {
+  return new MillraceError("job_store_failed", `nobody writes the file ${fileId} any more`);
 }
 
 /** Of files and jobs together. */

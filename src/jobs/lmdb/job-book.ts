@@ -4,6 +4,7 @@ import {
   type ChunkResults,
   freshJob,
   hasEnded,
+  inputNeededUntilMs,
   type NewJob,
   noProgress,
   type PageQuery,
@@ -49,6 +50,7 @@ export class JobBook {
       chunks,
     };
     this.#put({ job: stored, revision: 0 });
+    this.#files.use(file);
     t.put("jobsInOrder", [ownerKey(null), sequence], { id });
     if (owner !== null) t.put("jobsInOrder", [ownerKey(owner), sequence], { id });
     if (!hasEnded(stored)) t.put("openJobs", sequence, { id });
@@ -89,6 +91,7 @@ export class JobBook {
       if (job.expiresAtMs !== null) this.#tables.put("expiries", [job.expiresAtMs, "job", id], {});
     }
     if (hasEnded(job)) this.#tables.remove("openJobs", job.sequence);
+    this.#files.keepUntil(job.fileId, inputNeededUntilMs(job));
     for (const file of files) this.#files.derive(file);
     const changed = { job, revision: revision + 1 };
     this.#put(changed);

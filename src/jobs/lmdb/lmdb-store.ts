@@ -26,7 +26,7 @@ import type {
   StoredFile,
   StoredJob,
 } from "../store.js";
-import type { JobRecord, Reads, Write, Writes } from "./calls.js";
+import type { Expiry, JobRecord, Reads, Write, Writes } from "./calls.js";
 import { LmdbFileWriting } from "./file-writing.js";
 import { checkFile, noteClosed } from "./folder-check.js";
 import { FolderLock } from "./folder-lock.js";
@@ -37,10 +37,15 @@ export interface LmdbStoreOptions {
   readonly dir: string;
   readonly bytesMax: number;
   readonly log: Log;
+  /** Within which the thread answers, or the store is taken to be away. Default: a minute. */
+  readonly answerMsMax?: number;
 }
 
+const defaultAnswerMsMax = 60_000;
+
 /** @throws MillraceError `data_in_use`, `data_invalid` */
-export async function openLmdbStore({ dir, bytesMax, log }: LmdbStoreOptions): Promise<JobStore> {
+export async function openLmdbStore(options: LmdbStoreOptions): Promise<JobStore> {
+  const { dir, bytesMax, log, answerMsMax = defaultAnswerMsMax } = options;
   // What callers send lies there in the clear: it is nobody else's on this machine.
   await mkdir(dir, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
     throw new MillraceError("data_invalid", `${dir} cannot be used: ${messageOf(error)}`);
@@ -49,7 +54,7 @@ export async function openLmdbStore({ dir, bytesMax, log }: LmdbStoreOptions): P
   try {
     const path = join(dir, "jobs.mdb");
     await checkFile(path);
-    const thread = await StoreThread.open({ path, bytesMax, log });
+    const thread = await StoreThread.open({ path, bytesMax, log, answerMsMax });
     return new LmdbStore({ thread, lock, path, bytesMax });
   } catch (error) {
     await lock[Symbol.asyncDispose]();
@@ -70,11 +75,12 @@ class LmdbStore implements JobStore {
     this.#lock = lock;
     this.#path = path;
     this.#bytesMax = bytesMax;
+    thread.onUnswept = () => this.#sweep();
     if (thread.isUnswept) this.#sweep();
   }
 
-  reason(): null {
-    return null;
+  reason(): string | null {
+    return this.#thread.reason;
   }
 
   usage(): { readonly bytes: number; readonly bytesMax: number } {
@@ -182,11 +188,16 @@ class LmdbStore implements JobStore {
 
   async removeExpired(nowMs: number): Promise<number> {
     let all = 0;
-    for (;;) {
-      const { removed, isDone } = await this.#write("removeExpired", nowMs);
-      all += removed;
-      if (isDone) break;
-    }
+    let after: Expiry | null = null;
+    do {
+      const slice: ReturnType<Writes["removeExpired"]> = await this.#write(
+        "removeExpired",
+        nowMs,
+        after,
+      );
+      all += slice.removed;
+      after = slice.last;
+    } while (after !== null);
     if (all > 0) this.#sweep();
     return all;
   }

@@ -1,78 +1,114 @@
-/** The thread of the store as the loop sees it: writes in a line, one transaction under way; reads beside it. */
+/**
+ * The thread of the store as the loop sees it: writes in a line, one transaction under way; reads beside it. One that ends is opened
+ * again, for as long as the server lives.
+ *
+ *   open ─► ended ─► opened again, after longer and longer waits ─► open
+ *             └─ new work fails: whoever sent it sends it again, or not │ the rest waits, a bounded time, and is done then
+ */
+import { setTimeout as delay } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { MillraceError } from "millrace-client/wire";
 import type { Log } from "../../log.js";
 import { messageOf } from "../../work/thrown.js";
 import type { JobListener } from "../store.js";
-import type { CallReply, Read, StoreReply, StoreRequest, Write } from "./calls.js";
+import {
+  type CallReply,
+  isNewWork,
+  type Read,
+  type StoreReply,
+  type StoreRequest,
+  type Write,
+} from "./calls.js";
 import { errorOf, thrownError } from "./thrown-error.js";
 
-interface Waiting {
+interface Settled {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface Waiting extends Settled {
   readonly write: Write;
   /** What to write instead, now: before all others. Null: it is done. */
   readonly again: (value: unknown) => Write | null;
-  readonly resolve: (value: unknown) => void;
-  readonly reject: (error: unknown) => void;
+  /** Threads that ended while it was under way. */
+  readonly ends: number;
+}
+
+interface Reading extends Settled {
+  readonly read: Read;
+  readonly ends: number;
 }
 
 /** Of one transaction: more of them make no commit faster, and hold up reads. */
 const writesMax = 256;
 const writtenBytesMax = 4 * 1024 ** 2;
+/** What was under way when so many threads ended may be what ends them. */
+const endsMax = 2;
+/** How long what is asked waits for a thread that is opened again. */
+const waitMsMax = 10_000;
+const reopenMs = { first: 100, most: 10_000 };
 
 export interface StoreThreadOptions {
   readonly path: string;
   readonly bytesMax: number;
   readonly log: Log;
+  /** Within which a thread that is asked answers, or is taken to be stuck. */
+  readonly answerMsMax: number;
+}
+
+interface OpenedThread {
+  readonly worker: Worker;
+  readonly bytes: number;
+  readonly isUnswept: boolean;
 }
 
 export class StoreThread {
-  readonly #worker: Worker;
-  readonly #log: Log;
+  readonly #options: StoreThreadOptions;
   readonly #listeners = new Set<JobListener>();
-  readonly #reads = new Map<number, Pick<Waiting, "resolve" | "reject">>();
+  #reads = new Map<number, Reading>();
   #waiting: Waiting[] = [];
   #underWay: readonly Waiting[] = [];
   #lastRead = 0;
-  /** Why there is no thread any more. */
-  #end: MillraceError | null = null;
+  /** Null: it has ended, and is being opened again. */
+  #worker: Worker | null = null;
+  /** Why there is no thread just now. */
+  #reason: string | null = null;
+  /** What is asked fails at once: it is closed, or away for long. */
+  #refusal: MillraceError | null = null;
+  /** While an answer is awaited. */
+  #silence: NodeJS.Timeout | null = null;
+  readonly #closing = new AbortController();
+  #reopening: Promise<void> = Promise.resolve();
   #onClosed: ((isWhole: boolean) => void) | null = null;
+  /** There is something hidden to be removed; set by whoever removes it. */
+  onUnswept: () => void = () => {};
   bytes: number;
   /** When it was opened. */
   readonly isUnswept: boolean;
 
   /** @throws MillraceError `data_invalid` */
   static async open(options: StoreThreadOptions): Promise<StoreThread> {
-    const { path, bytesMax } = options;
-    const worker = new Worker(new URL("./thread.js", import.meta.url), {
-      workerData: { path, bytesMax },
-      name: "jobs",
-    });
-    const reply = await firstReply(worker);
-    if (reply.type === "opened") return new StoreThread(worker, reply, options.log);
-    await worker.terminate();
-    const error = errorOf(reply.type === "refused" ? reply.error : thrownError(reply.type));
-    const code = error.code === "job_store_full" ? error.code : "data_invalid";
-    throw new MillraceError(code, `${path} cannot be opened: ${error.message}`);
+    return new StoreThread(options, await openedThread(options));
   }
 
-  private constructor(
-    worker: Worker,
-    { bytes, isUnswept }: Extract<StoreReply, { type: "opened" }>,
-    log: Log,
-  ) {
-    this.#worker = worker;
-    this.#log = log;
-    this.bytes = bytes;
-    this.isUnswept = isUnswept;
-    worker.on("message", (reply: StoreReply) => this.#onReply(reply));
-    worker.on("error", (error) => this.#onEnd(messageOf(error)));
-    worker.on("exit", () => this.#onEnd("it ended"));
+  private constructor(options: StoreThreadOptions, opened: OpenedThread) {
+    this.#options = options;
+    this.bytes = opened.bytes;
+    this.isUnswept = opened.isUnswept;
+    this.#use(opened);
+  }
+
+  /** Why it cannot be used just now; null: it can. */
+  get reason(): string | null {
+    return this.#reason;
   }
 
   /** On disk when it resolves. @throws MillraceError */
   async write(write: Write, again: Waiting["again"] = () => null): Promise<unknown> {
     return await new Promise((resolve, reject) => {
-      this.#waiting.push({ write, again, resolve, reject });
+      if (this.#refusal !== null) return reject(this.#refusal);
+      if (this.#worker === null && isNewWork(write)) return reject(this.#failed());
+      this.#waiting.push({ write, again, resolve, reject, ends: 0 });
       this.#next();
     });
   }
@@ -80,10 +116,8 @@ export class StoreThread {
   /** @throws MillraceError */
   async read(read: Read): Promise<unknown> {
     return await new Promise((resolve, reject) => {
-      if (this.#end !== null) return reject(this.#end);
-      this.#lastRead += 1;
-      this.#reads.set(this.#lastRead, { resolve, reject });
-      this.#post({ type: "read", id: this.#lastRead, read });
+      if (this.#refusal !== null) return reject(this.#refusal);
+      this.#read({ read, resolve, reject, ends: 0 });
     });
   }
 
@@ -95,16 +129,30 @@ export class StoreThread {
 
   /** What was asked before is done. True: the file is closed as it should be. */
   async close(): Promise<boolean> {
-    if (this.#end !== null) return false;
+    this.#closing.abort();
+    if (this.#worker === null) {
+      this.#refuseAll(closedError());
+      await this.#reopening;
+      return false;
+    }
     return await new Promise<boolean>((resolve) => {
       this.#onClosed = resolve;
       this.#next();
     });
   }
 
+  #use({ worker, bytes }: OpenedThread): void {
+    this.#worker = worker;
+    this.#reason = null;
+    this.#refusal = null;
+    this.bytes = bytes;
+    worker.on("message", (reply: StoreReply) => this.#onReply(reply));
+    worker.on("error", (error) => this.#onEnd(worker, messageOf(error)));
+    worker.on("exit", () => this.#onEnd(worker, "it ended"));
+  }
+
   #next(): void {
-    if (this.#end !== null) return this.#failAll(this.#end);
-    if (this.#underWay.length > 0) return;
+    if (this.#worker === null || this.#underWay.length > 0) return;
     if (this.#waiting.length === 0) {
       if (this.#onClosed !== null) this.#post({ type: "close" });
       return;
@@ -115,7 +163,50 @@ export class StoreThread {
     this.#post({ type: "write", writes: this.#underWay.map(({ write }) => write) });
   }
 
+  #read(reading: Reading): void {
+    this.#lastRead += 1;
+    this.#reads.set(this.#lastRead, reading);
+    this.#post({ type: "read", id: this.#lastRead, read: reading.read });
+  }
+
+  /**
+   * LMDB's binding never lets a thread end that is ended within a transaction, and nobody else can write then: that much cannot be
+   * mended from here, but it is told, and nobody waits for it.
+   */
+  #onSilence(): void {
+    const { answerMsMax, log } = this.#options;
+    this.#reason = `the thread of the store has not answered for ${answerMsMax} ms`;
+    log.error(
+      { reason: this.#reason },
+      "durable jobs are away; if they stay so, start the server again",
+    );
+    this.#refuseAll(this.#failed());
+    this.#onClosed?.(false);
+  }
+
+  #await(): void {
+    if (this.#silence !== null) clearTimeout(this.#silence);
+    const isAsked = this.#underWay.length > 0 || this.#reads.size > 0 || this.#onClosed !== null;
+    this.#silence =
+      isAsked && this.#worker !== null && this.#refusal === null
+        ? setTimeout(() => this.#onSilence(), this.#options.answerMsMax)
+        : null;
+  }
+
   #onReply(reply: StoreReply): void {
+    this.#onAnswer();
+    this.#handle(reply);
+    this.#await();
+  }
+
+  #onAnswer(): void {
+    if (this.#refusal === null) return;
+    this.#reason = null;
+    this.#refusal = null;
+    this.#options.log.info({}, "the store of durable jobs answers again");
+  }
+
+  #handle(reply: StoreReply): void {
     switch (reply.type) {
       case "written":
         this.bytes = reply.bytes;
@@ -129,8 +220,8 @@ export class StoreThread {
         return;
       }
       case "closed":
-        this.#end = new MillraceError("job_store_failed", "the store is closed");
-        this.#failAll(this.#end);
+        this.#worker = null;
+        this.#refuseAll(closedError());
         this.#onClosed?.(true);
         return;
       case "opened":
@@ -152,15 +243,65 @@ export class StoreThread {
     this.#next();
   }
 
-  #onEnd(reason: string): void {
-    if (this.#end !== null) return;
-    this.#log.error({ reason }, "the store of durable jobs has ended; start the server again");
-    this.#end = new MillraceError("job_store_failed", `the thread of the store failed: ${reason}`);
-    this.#failAll(this.#end);
-    this.#onClosed?.(false);
+  /** What was under way may be done or not. Asked again it does no harm, but for new work, which its sender may send again. */
+  #onEnd(worker: Worker, reason: string): void {
+    if (this.#worker !== worker) return;
+    this.#worker = null;
+    this.#await();
+    this.#reason = `the thread of the store failed: ${reason}`;
+    if (this.#closing.signal.aborted) {
+      this.#refuseAll(this.#failed());
+      this.#onClosed?.(false);
+      return;
+    }
+    this.#options.log.error({ reason }, "the store of durable jobs has ended; it is opened again");
+    const ended = <Each extends { readonly ends: number }>(each: Each): Each => {
+      return { ...each, ends: each.ends + 1 };
+    };
+    const all = [...this.#underWay.map(ended), ...this.#waiting];
+    const mayWait = ({ write, ends }: Waiting): boolean => !isNewWork(write) && ends < endsMax;
+    const reads = [...this.#reads.values()].map(ended);
+    const failed = [...all.filter((each) => !mayWait(each)), ...reads.filter(isWorn)];
+    this.#underWay = [];
+    this.#waiting = all.filter(mayWait);
+    this.#reads = new Map();
+    for (const { reject } of failed) reject(this.#failed());
+    // Asked when there is a thread again.
+    for (const read of reads) if (!isWorn(read)) this.#read(read);
+    this.#reopening = this.#reopen();
   }
 
-  #failAll(error: MillraceError): void {
+  async #reopen(): Promise<void> {
+    const { log, path } = this.#options;
+    const { signal } = this.#closing;
+    const timer = setTimeout(() => this.#refuseAll(this.#failed()), waitMsMax);
+    for (let ms = reopenMs.first; ; ms = Math.min(2 * ms, reopenMs.most)) {
+      await delay(ms, undefined, { signal }).catch(() => {});
+      if (signal.aborted) return clearTimeout(timer);
+      try {
+        const opened = await openedThread(this.#options);
+        clearTimeout(timer);
+        if (signal.aborted) return void (await opened.worker.terminate());
+        this.#use(opened);
+        log.info({ path }, "the store of durable jobs is open again");
+        for (const [id, { read }] of this.#reads) this.#post({ type: "read", id, read });
+        this.#next();
+        if (opened.isUnswept) this.onUnswept();
+        return;
+      } catch (error) {
+        this.#reason = messageOf(error);
+        log.error({ reason: this.#reason }, "the store of durable jobs cannot be opened again yet");
+      }
+    }
+  }
+
+  #failed(): MillraceError {
+    return new MillraceError("job_store_failed", this.#reason ?? "the store is away");
+  }
+
+  /** From now on, until there is a thread. */
+  #refuseAll(error: MillraceError): void {
+    this.#refusal = error;
     const waiting = [...this.#underWay, ...this.#waiting, ...this.#reads.values()];
     this.#underWay = [];
     this.#waiting = [];
@@ -172,9 +313,33 @@ export class StoreThread {
     for (const listener of this.#listeners) listener(jobId, "job");
   }
 
+  /** Where there is no thread it is posted when there is one. */
   #post(request: StoreRequest): void {
-    this.#worker.postMessage(request);
+    this.#worker?.postMessage(request);
+    if (this.#silence === null) this.#await();
   }
+}
+
+function isWorn({ ends }: { readonly ends: number }): boolean {
+  return ends >= endsMax;
+}
+
+function closedError(): MillraceError {
+  return new MillraceError("job_store_failed", "the store is closed");
+}
+
+/** @throws MillraceError `data_invalid` */
+async function openedThread({ path, bytesMax }: StoreThreadOptions): Promise<OpenedThread> {
+  const worker = new Worker(new URL("./thread.js", import.meta.url), {
+    workerData: { path, bytesMax },
+    name: "jobs",
+  });
+  const reply = await firstReply(worker);
+  if (reply.type === "opened") return { worker, bytes: reply.bytes, isUnswept: reply.isUnswept };
+  await worker.terminate();
+  const error = errorOf(reply.type === "refused" ? reply.error : thrownError(reply.type));
+  const code = error.code === "job_store_full" ? error.code : "data_invalid";
+  throw new MillraceError(code, `${path} cannot be opened: ${error.message}`);
 }
 
 async function firstReply(worker: Worker): Promise<StoreReply> {
@@ -217,7 +382,7 @@ function again(waiting: Waiting, value: unknown): Write | null {
   }
 }
 
-function settle({ resolve, reject }: Pick<Waiting, "resolve" | "reject">, reply: CallReply): void {
+function settle({ resolve, reject }: Settled, reply: CallReply): void {
   if ("value" in reply) resolve(reply.value);
   else reject(errorOf(reply.error));
 }

@@ -1,7 +1,7 @@
 /** What lies in the folder: one LMDB file, a table a kind, keys in order. */
 import { type Database, open, type RootDatabase } from "lmdb";
 import { MillraceError } from "millrace-client/wire";
-import { type Sealed, sealed, unsealed } from "./sealed.js";
+import { type Envelope, envelopeOf, openEnvelope } from "./envelope.js";
 
 /** Parts of a key, in order: strings before which numbers come. Array keys are compared part by part. */
 type TableKey = string | number | (string | number)[];
@@ -82,8 +82,7 @@ export class Tables {
   /** Every key, and every value but those of chunks and results, which are checked when they are read; those too where it is `deep`. */
   walk({ isDeep }: { readonly isDeep: boolean }): void {
     for (const name of this.#tables.keys()) {
-      const isLarge = name === "chunks" || name === "results";
-      for (const key of this.keys(name, {})) if (isDeep || !isLarge) this.get(name, key);
+      for (const key of this.keys(name, {})) if (isDeep || !isLarge(name)) this.get(name, key);
     }
   }
 
@@ -92,10 +91,18 @@ export class Tables {
     return this.#root.transactionSync(work);
   }
 
-  /** Its own memory: it can be transferred. @throws MillraceError `job_store_failed`: it is not what was written */
-  get(name: TableName, key: TableKey): Sealed | null {
+  /**
+   * Its own memory: it can be transferred.
+   *
+   * @throws MillraceError `job_store_failed`, or `job_data_lost` of lines and results: it is not what was written
+   */
+  get(name: TableName, key: TableKey): Envelope | null {
     const bytes = this.#table(name).getBinary(key);
-    return bytes === undefined ? null : unsealed(bytes, name);
+    if (bytes === undefined) return null;
+    const opened = openEnvelope(bytes);
+    if (opened !== null) return opened;
+    const code = isLarge(name) ? "job_data_lost" : "job_store_failed";
+    throw new MillraceError(code, `the folder is damaged: a value of ${name}`);
   }
 
   has(name: TableName, key: TableKey): boolean {
@@ -113,7 +120,7 @@ export class Tables {
 
   putLarge(name: TableName, key: TableKey, { head, body }: NewValue): void {
     this.#writes += 1;
-    this.#table(name).putSync(key, sealed(head, body));
+    this.#table(name).putSync(key, envelopeOf(head, body));
   }
 
   /** Of a table that is a list of ids. */
@@ -173,6 +180,11 @@ export class Tables {
 
 function isEqual(one: TableKey, other: TableKey | undefined): boolean {
   return JSON.stringify(one) === JSON.stringify(other);
+}
+
+/** Lines and results: what is lost of them costs no more than they are. */
+function isLarge(name: TableName): boolean {
+  return name === "chunks" || name === "results";
 }
 
 function isName(name: string): name is TableName {

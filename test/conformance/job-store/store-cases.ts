@@ -6,6 +6,7 @@ import type { JobStore } from "#src/jobs/store.js";
 import { isLong } from "../../support/long.js";
 import { until } from "../../support/until.js";
 import {
+  chunkOf,
   hasCode,
   keepFile,
   MiB,
@@ -172,6 +173,55 @@ export function storeCases(name: string, makePlace: MakePlace): void {
     }
     leave();
   });
+
+  given("defect: the input of a job that left lines went before the job", async (store) => {
+    await using opened = store;
+    const ends = { endedAtMs: 100, expiresAtMs: 500 };
+    for (const [id, state] of [
+      ["part", "cancelled"],
+      ["whole", "completed"],
+    ] as const) {
+      const writing = await opened.beginFile({ ...newFile(`file-${id}`), expiresAtMs: 200 });
+      await writing.add(chunkOf(0));
+      await writing.finish();
+      await opened.createJob(newJob(`job-${id}`, `file-${id}`));
+      if (state === "completed") await opened.commit(`job-${id}`, resultsOf(0, 0));
+      // As long as it runs whatever it reads is kept.
+      await opened.removeExpired(200);
+      await opened.changeJob(`job-${id}`, () => ({ state, ...ends }));
+    }
+    const [first] = await opened.files({ owner: null, limit: 2 });
+    assert.deepEqual([first?.id, first?.expiresAtMs], ["file-part", 500]);
+    assert.equal(await opened.removeExpired(200), 1);
+    assert.equal(await opened.file("file-whole"), null);
+    assert.notEqual(await opened.chunk("file-part", 0), null);
+    assert.equal(await opened.removeExpired(500), 3);
+    assert.equal(await opened.file("file-part"), null);
+  });
+
+  given(
+    "a file of a job alone is kept until the job goes, or for its time where none was made",
+    async (store) => {
+      await using opened = store;
+      for (const id of ["file-1", "file-2"]) {
+        const head = { ...newFile(id), isInternal: true };
+        const writing = await opened.beginFile(head);
+        await writing.add(chunkOf(0));
+        await writing.finish({ expiresAtMs: 200 });
+      }
+      await opened.createJob(newJob("job-1", "file-1"));
+      await opened.changeJob("job-1", () => ({
+        state: "failed",
+        endedAtMs: 100,
+        expiresAtMs: 900,
+      }));
+      assert.equal(await opened.removeExpired(899), 1);
+      assert.equal(await opened.file("file-2"), null);
+      assert.notEqual(await opened.chunk("file-1", 0), null);
+      assert.equal(await opened.removeExpired(900), 1);
+      assert.equal(await opened.file("file-1"), null);
+    },
+  );
 
   given("ids that nobody can have made are not there, and harm nothing", async (store) => {
     await using opened = store;

@@ -102,6 +102,13 @@ export class StoreModel {
     const job = this.jobs.get(id);
     if (job === undefined) return null;
     job.stored = { ...job.stored, ...change };
+    const { fileId, progress, lines, expiresAtMs: untilMs } = job.stored;
+    const input = this.files.get(fileId);
+    const isPart = hasEnded(job.stored) && progress.succeeded + progress.failed < lines;
+    if (isPart && input !== undefined && untilMs !== null && input.stored.expiresAtMs !== null) {
+      const expiresAtMs = Math.max(input.stored.expiresAtMs, untilMs);
+      this.files.set(fileId, { ...input, stored: { ...input.stored, expiresAtMs } });
+    }
     for (const file of files) {
       const stored = { ...file, sequence: this.#next(), chunks: 0 };
       this.files.set(file.id, { stored, chunks: [] });
