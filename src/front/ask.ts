@@ -10,7 +10,6 @@ import { apiLimits, MillraceError, type WorkClass } from "millrace-client/wire";
 import type { InputOutcome, SubmitOutcome, SubmitSummary } from "../submit/submit.js";
 import type { Asker } from "../work/asker.js";
 import type { Payload } from "../work/payload.js";
-import type { ServerViews } from "../work/views.js";
 import type { FrontParts } from "./front.js";
 
 export interface Question {
@@ -36,13 +35,6 @@ export interface Answer {
 }
 
 type AskParts = Pick<FrontParts, "submit" | "options" | "metrics">;
-
-/** Before the body is read. @throws MillraceError `draining` */
-export function refuseWhileDraining({ isDraining }: Pick<ServerViews, "isDraining">): void {
-  if (isDraining) {
-    throw new MillraceError("draining", "The server is stopping and takes no new work.");
-  }
-}
 
 /**
  * Calls submit before it waits, as a body that is released needs it.

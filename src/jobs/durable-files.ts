@@ -1,9 +1,11 @@
 /** Files of callers over a store: who may see which, how large they may be and how long they are kept; those made of a job's results too. */
+
 import { setImmediate } from "node:timers/promises";
 import { MillraceError } from "millrace-client/wire";
 import type { KeyAmount } from "../access/access.js";
 import type { Options } from "../options/options.js";
 import type { Caller } from "../work/caller.js";
+import { refuseWhileDraining } from "../work/draining.js";
 import type { ServerViews } from "../work/views.js";
 import { allJobs } from "./all-jobs.js";
 import { resultLines } from "./derived-lines.js";
@@ -12,7 +14,7 @@ import type { JobsClock } from "./jobs-clock.js";
 import { amountOfChunk, nothing, sumOf } from "./line-amount.js";
 import { lineChunks } from "./line-chunks.js";
 import { LongLines } from "./long-lines.js";
-import { isOwn, newId, ownerFor, refuseWhileDraining } from "./ownership.js";
+import { isOwn, newId, ownerFor } from "./ownership.js";
 import type { JobStore, LateFile, NewFile, PageQuery, StoredFile, StoredJob } from "./store.js";
 
 export interface DurableFilesOptions {

@@ -1,16 +1,18 @@
 /** `Jobs` over a store: who may see what, what may be asked for, and what is kept how long. It runs nothing (runner.ts does); files are durable-files.ts'. */
+
 import { createHash } from "node:crypto";
 import { type JobStoreStatus, MillraceError } from "millrace-client/wire";
 import { callbackHostsOf, mayCall } from "../options/callback-hosts.js";
 import type { Options } from "../options/options.js";
 import { type Caller, mayUse, refuseOthersModel } from "../work/caller.js";
+import { refuseWhileDraining } from "../work/draining.js";
 import type { ServerViews } from "../work/views.js";
 import { chunkOfLine, resultLines } from "./derived-lines.js";
 import { DurableFiles } from "./durable-files.js";
 import type { JobDoor } from "./job-door.js";
 import type { JobRequest, Jobs, LineResult, Upload } from "./jobs.js";
 import type { JobsClock } from "./jobs-clock.js";
-import { isOwn, newId, ownerFor, refuseWhileDraining } from "./ownership.js";
+import { isOwn, newId, ownerFor } from "./ownership.js";
 import type { Paces } from "./pace.js";
 import {
   hasEnded,

@@ -156,7 +156,7 @@ export class JobKeeper {
   }
 
   async #sweep(): Promise<void> {
-    const { store, queue, clock, log } = this.#options;
+    const { store, queue, clock, log, paces } = this.#options;
     // It says so itself, and is looked through as soon as it is there.
     if (store.reason() !== null) return this.#sweepIn(sweepMs);
     const beganMs = performance.now();
@@ -167,6 +167,7 @@ export class JobKeeper {
       this.#open = countedBy(open);
       this.#forgetOthers(open);
       for (const job of open) {
+        paces.saw(job);
         if (this.#isDue(job)) this.touch(job.id);
         const leftMs = job.deadlineAtMs === null ? sweepMs : job.deadlineAtMs - clock.now();
         if (leftMs > 0) everyMs = Math.min(everyMs, leftMs);

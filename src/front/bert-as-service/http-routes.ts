@@ -2,16 +2,17 @@
  * bert-as-service over HTTP, on the main port: `POST /encode`, `GET /status/server`, `GET /status/client`. Web pages of any origin may
  * read the answers, as they may there.
  */
+
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
 import type { Caller } from "../../work/caller.js";
+import { refuseWhileDraining } from "../../work/draining.js";
 import { float32Text } from "../../work/float-text.js";
 import { inTurns } from "../../work/in-turns.js";
 import { parseObject } from "../../work/json-object.js";
 import { countSchema, objectSchema, textSchema } from "../../work/json-schema.js";
 import type { JsonObject } from "../../work/payload.js";
-import { refuseWhileDraining } from "../ask.js";
 import { readForm } from "../form.js";
 import { readAs, schemaOf } from "../json-body.js";
 import { mediaTypeOf } from "../media-type.js";

@@ -1,9 +1,11 @@
 /** `POST /v2/translate`: texts and languages, as JSON or as a form, → translations in their order. */
+
 import { z } from "zod";
 import type { Exchange, RouteDoc } from "../../listen/http/http-front.js";
 import type { SubmitOutcome } from "../../submit/submit.js";
+import { refuseWhileDraining } from "../../work/draining.js";
 import { badField } from "../../work/fields.js";
-import { askEach, refuseWhileDraining, valueOf } from "../ask.js";
+import { askEach, valueOf } from "../ask.js";
 import { readForm } from "../form.js";
 import type { FrontParts } from "../front.js";
 import { type ReadBody, readAs, schemaOf, textOrTexts, withJson } from "../json-body.js";

@@ -7,10 +7,11 @@
  *
  * The body is `{"inputs", "parameters", "options"}` (body.ts), or a picture.
  */
+
 import { MillraceError, type ModelInfo } from "millrace-client/wire";
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
+import { refuseWhileDraining } from "../../work/draining.js";
 import { type BodyShape, usualBody } from "../../work/json-object.js";
-import { refuseWhileDraining } from "../ask.js";
 import { modelsOf } from "../callers-models.js";
 import type { Front, FrontParts } from "../front.js";
 import { schemaOf, withJsonOf } from "../json-body.js";

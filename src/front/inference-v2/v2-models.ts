@@ -1,12 +1,14 @@
 /** What the protocol says and asks of models, whatever carries it: over HTTP and gRPC it is the same. */
+
 import { MillraceError, type ModelInfo, type ModelTensor } from "millrace-client/wire";
 import { didYouMean } from "../../near-miss.js";
 import type { Asker } from "../../work/asker.js";
 import { type Caller, refuseOthersModel } from "../../work/caller.js";
+import { refuseWhileDraining } from "../../work/draining.js";
 import type { Payload } from "../../work/payload.js";
 import type { TaskForm } from "../../work/task-form.js";
 import { type NamedTensor, tensorsOf } from "../../work/tensors.js";
-import { type Answer, ask, refuseWhileDraining, valuesOf } from "../ask.js";
+import { type Answer, ask, valuesOf } from "../ask.js";
 import type { FrontParts, FrontTask } from "../front.js";
 import type { InferBody } from "./infer-request.js";
 

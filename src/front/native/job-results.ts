@@ -1,10 +1,11 @@
 /** `GET /v1/jobs/{id}/results`: a line for each line of the input, in their order, from any line on. */
+
 import { MillraceError } from "millrace-client/wire";
 import type { Jobs } from "../../jobs/jobs.js";
 import { hasEnded, type StoredJob } from "../../jobs/store.js";
 import type { Exchange, ReplyStream } from "../../listen/http/http-front.js";
+import { refuseWhileDraining } from "../../work/draining.js";
 import type { ServerViews } from "../../work/views.js";
-import { refuseWhileDraining } from "../ask.js";
 import { JobChanges } from "./job-changes.js";
 import { queryCount, queryFlag, refuseUnknownQuery } from "./job-query.js";
 

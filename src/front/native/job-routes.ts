@@ -5,6 +5,7 @@
  *   GET      ../../jobs/job-status.ts: how far it is; job-events.ts: the same at each change; job-results.ts: what came of each line
  *   DELETE   cancels one that has not ended, removes one that has
  */
+
 import {
   type JobDeletedReply,
   type JobReply,
@@ -16,8 +17,8 @@ import { jobStatus } from "../../jobs/job-status.js";
 import type { JobRequest, Jobs } from "../../jobs/jobs.js";
 import { hasEnded, type StoredJob } from "../../jobs/store.js";
 import type { Exchange, Route } from "../../listen/http/http-front.js";
+import { refuseWhileDraining } from "../../work/draining.js";
 import { parseObject } from "../../work/json-object.js";
-import { refuseWhileDraining } from "../ask.js";
 import type { FrontParts } from "../front.js";
 import { jsonReply } from "../json-reply.js";
 import { mediaTypeOf } from "../media-type.js";

@@ -1,11 +1,13 @@
 /** `POST /v1/<task>`: body → submit → one JSON reply, a line for each input as it is ready, or rows of numbers. */
+
 import type { RequestTimings } from "millrace-client/wire";
 import type { Exchange, ReceivedBody, Route } from "../../listen/http/http-front.js";
 import type { Options } from "../../options/options.js";
 import type { SubmitOutcome } from "../../submit/submit.js";
+import { refuseWhileDraining } from "../../work/draining.js";
 import { inTurns } from "../../work/in-turns.js";
 import { parseObject, parseSteps, tensorBody } from "../../work/json-object.js";
-import { askEach, type Question, refuseWhileDraining } from "../ask.js";
+import { askEach, type Question } from "../ask.js";
 import type { FrontParts, FrontTask } from "../front.js";
 import { jsonReply } from "../json-reply.js";
 import { readQuestion } from "../read-question.js";

@@ -1,4 +1,5 @@
 /** `/v1/batches`: a file of requests that are run when there is room, as OpenAI's clients ask for it. */
+
 import type { JobState } from "millrace-client/wire";
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
@@ -6,6 +7,7 @@ import type { Jobs } from "../../jobs/jobs.js";
 import type { StoredJob } from "../../jobs/store.js";
 import type { Exchange, Route, RouteDoc } from "../../listen/http/http-front.js";
 import { durationMs } from "../../options/duration.js";
+import { refuseWhileDraining } from "../../work/draining.js";
 import {
   countSchema,
   listSchema,
@@ -16,7 +18,6 @@ import {
   titled,
 } from "../../work/json-schema.js";
 import type { JsonObject } from "../../work/payload.js";
-import { refuseWhileDraining } from "../ask.js";
 import type { FrontParts } from "../front.js";
 import { schemaOf, withJson } from "../json-body.js";
 import { badParam, jobsOf, keptMsOf, named, replyJson, seconds } from "./files.js";

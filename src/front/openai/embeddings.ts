@@ -1,10 +1,12 @@
 /** `POST /v1/embeddings`: texts, or lists of token ids, → vectors as lists of numbers or in base64. */
+
 import { z } from "zod";
 import type { Exchange, RouteDoc } from "../../listen/http/http-front.js";
 import type { SubmitOutcome } from "../../submit/submit.js";
+import { refuseWhileDraining } from "../../work/draining.js";
 import { badField, kindOf } from "../../work/fields.js";
 import type { Payload } from "../../work/payload.js";
-import { askEach, refuseWhileDraining, valueOf } from "../ask.js";
+import { askEach, valueOf } from "../ask.js";
 import type { FrontParts } from "../front.js";
 import { type ReadBody, schemaOf, withJson } from "../json-body.js";
 import { type FieldNames, renamedFields } from "../renamed-fields.js";

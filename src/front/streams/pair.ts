@@ -5,6 +5,7 @@
  *   /feed?session=s ─► request ─► reply ─┬─► the same connection
  *                                        └─► every /rev?session=s
  */
+
 import { errorRegistry, MillraceError, streamLimits } from "millrace-client/wire";
 import type { RouteDoc } from "../../listen/http/http-front.js";
 import type {
@@ -13,8 +14,8 @@ import type {
   Hearer,
   MessageArrival,
 } from "../../listen/websocket/websocket-front.js";
+import { refuseWhileDraining } from "../../work/draining.js";
 import { badField, Fields } from "../../work/fields.js";
-import { refuseWhileDraining } from "../ask.js";
 import type { FrontParts, FrontTask } from "../front.js";
 import { replySummary } from "../reply-summary.js";
 import { resultsJson } from "../results-json.js";

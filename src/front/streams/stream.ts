@@ -1,4 +1,5 @@
 /** `/v1/stream`: many requests on one connection, each with its id; the messages are those of client/src/wire/stream.ts. */
+
 import {
   errorRegistry,
   MillraceError,
@@ -12,8 +13,9 @@ import {
 import type { RouteDoc } from "../../listen/http/http-front.js";
 import type { Channel, Hearer, MessageArrival } from "../../listen/websocket/websocket-front.js";
 import type { Asker } from "../../work/asker.js";
+import { refuseWhileDraining } from "../../work/draining.js";
 import { Fields } from "../../work/fields.js";
-import { askEach, type Question, refuseWhileDraining } from "../ask.js";
+import { askEach, type Question } from "../ask.js";
 import type { FrontParts, FrontTask } from "../front.js";
 import { replySummary } from "../reply-summary.js";
 import { resultSteps } from "../result-json.js";

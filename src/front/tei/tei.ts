@@ -7,14 +7,15 @@
  *   errors.ts    its errors                       tokens.ts    /tokenize, /decode
  *                                                 vertex.ts    /vertex
  */
+
 import { MillraceError } from "millrace-client/wire";
 import type { z } from "zod";
 import type { Exchange, HttpFront, Reply, Route, RouteDoc } from "../../listen/http/http-front.js";
 import { version } from "../../version.js";
 import type { Asker } from "../../work/asker.js";
+import { refuseWhileDraining } from "../../work/draining.js";
 import { type BodyShape, usualBody } from "../../work/json-object.js";
 import type { JsonObject } from "../../work/payload.js";
-import { refuseWhileDraining } from "../ask.js";
 import type { Front, FrontParts } from "../front.js";
 import { type ReadBody, schemaOf, withJsonOf } from "../json-body.js";
 import { type FieldNames, renamedFields } from "../renamed-fields.js";
