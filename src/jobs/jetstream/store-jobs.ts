@@ -7,6 +7,7 @@ import {
   inputNeededUntilMs,
   type JobChange,
   type JobListener,
+  type ListPlace,
   type NewJob,
   type PageQuery,
   type StoredJob,
@@ -14,7 +15,7 @@ import {
 import type { Bodies, BodyPlace, SequenceRange } from "./bodies.js";
 import type { Feed } from "./feed.js";
 import { isId, keyToken, type Names } from "./names.js";
-import { entriesPage, whenIndexed } from "./pages.js";
+import { listPage, whenIndexed } from "./pages.js";
 import type { ProgressBook } from "./progress-book.js";
 import {
   type FoundRecord,
@@ -82,7 +83,11 @@ export class StoreJobs {
   async list(query: PageQuery): Promise<readonly StoredJob[]> {
     const { index, records, feed } = this.#options;
     await whenIndexed(records, feed);
-    return await this.#all(entriesPage(index.jobs.values(), query));
+    const placeOf = (id: string): ListPlace | null => index.gone.get(`job.${id}`)?.place ?? null;
+    return await listPage(
+      { entries: index.jobs.values(), placeOf, get: (id) => this.get(id) },
+      query,
+    );
   }
 
   async open(): Promise<readonly StoredJob[]> {
@@ -139,7 +144,8 @@ export class StoreJobs {
       const found = isId(id) ? await records.get("job", id) : null;
       if (found?.record.is !== "job") return false;
       const { job, derived, resultsFrom: from } = found.record;
-      const record = { is: "gone" } as const;
+      const sequence = found.record.sequence ?? found.revision;
+      const record = { is: "gone", place: { owner: job.owner, sequence } } as const;
       const revision = await records.put({ kind: "job", id, expected: found.revision }, record);
       if (revision === null) continue;
       this.#options.index.apply("job", id, { record, revision });
@@ -306,11 +312,6 @@ export class StoreJobs {
     const { index } = this.#options;
     if (!index.jobs.has(jobId) && !index.gone.has(`job.${jobId}`)) await this.#find(jobId);
     return index.jobs.get(jobId) ?? null;
-  }
-
-  async #all(entries: readonly JobEntry[]): Promise<readonly StoredJob[]> {
-    const jobs = await Promise.all(entries.map(({ id }) => this.get(id)));
-    return jobs.filter((job) => job !== null);
   }
 
   /** Results that came behind the fence. */

@@ -17,6 +17,7 @@ import { FileReserve } from "./file-reserve.js";
 import { bringForward } from "./format.js";
 import { JobBook } from "./job-book.js";
 import { OpenInputs } from "./open-inputs.js";
+import { forgetPlace, isListName, keptTimeMs } from "./places.js";
 import { diskFull, StoreRoom } from "./store-room.js";
 import { Tables } from "./tables.js";
 import { thrownError } from "./thrown-error.js";
@@ -51,7 +52,7 @@ export class Books {
     this.bytes = this.#tables.usedBytes();
     for (const job of this.#jobs.open()) this.#see(job.id);
     // What is damaged of it is told now, and not each second while nothing is done.
-    this.#keptTime();
+    keptTimeMs(this.#tables);
   }
 
   get isUnswept(): boolean {
@@ -158,7 +159,7 @@ export class Books {
       return this.#jobs.commit(jobId, results);
     },
     keepTime: (nowMs) => {
-      if (nowMs > this.#keptTime()) this.#tables.put("marks", "time", { ms: nowMs });
+      if (nowMs > keptTimeMs(this.#tables)) this.#tables.put("marks", "time", { ms: nowMs });
       return null;
     },
     removeExpired: (nowMs, after) => this.#removeExpired(nowMs, after),
@@ -176,13 +177,8 @@ export class Books {
     requestedJob: (owner, requestKey) => this.#jobs.madeBefore({ owner, requestKey }),
     results: (jobId, chunkIndex) => this.#jobs.results(jobId, chunkIndex),
     nextUndone: (jobId, fromChunk) => this.#jobs.nextUndone(jobId, fromChunk),
-    keptTime: () => this.#keptTime(),
+    keptTime: () => keptTimeMs(this.#tables),
   };
-
-  #keptTime(): number {
-    const kept = this.#tables.get("marks", "time")?.head as { readonly ms: number } | undefined;
-    return kept?.ms ?? 0;
-  }
 
   #refuseFull(newBytes: number): void {
     const freeBytes = this.#freeBytes;
@@ -229,6 +225,10 @@ export class Books {
 
   #expire(kind: string, id: string): boolean {
     if (kind === "job") return this.#jobs.remove(id);
+    if (isListName(kind)) {
+      forgetPlace(this.#tables, kind, id);
+      return false;
+    }
     return kind === "file" ? this.#files.remove(id) : this.#jobs.forget(id);
   }
 

@@ -19,7 +19,7 @@ export interface JobRecord {
   readonly revision: number;
 }
 
-/** As it lies in its table: when, whether it is a `job`, a `file` or a `key`, and which. */
+/** As it lies in its table: when, whether it is a `job`, a `file`, a `key` or a place in a list (places.ts), and which. */
 export type Expiry = readonly [number, string, string];
 
 export interface FileTotals {

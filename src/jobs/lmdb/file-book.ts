@@ -3,6 +3,7 @@ import { MillraceError } from "millrace-client/wire";
 import type { Chunk, DerivedFile, LateFile, NewFile, PageQuery, StoredFile } from "../store.js";
 import type { FileTotals } from "./calls.js";
 import { isKey, ownerKey, pageOf } from "./keys.js";
+import { keepPlace } from "./places.js";
 import type { Tables } from "./tables.js";
 
 export class FileBook {
@@ -105,6 +106,7 @@ export class FileBook {
     if (!file.isInternal) {
       this.#tables.remove("filesInOrder", [ownerKey(null), sequence]);
       if (owner !== null) this.#tables.remove("filesInOrder", [ownerKey(owner), sequence]);
+      keepPlace(this.#tables, "filesInOrder", file);
     }
     if (expiresAtMs !== null) this.#tables.remove("expiries", [expiresAtMs, "file", id]);
     if (chunks > 0) this.#tables.put("graves", ["chunks", id], {});

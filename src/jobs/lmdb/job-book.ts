@@ -13,6 +13,7 @@ import {
 import type { JobChanging, JobRecord, Writes } from "./calls.js";
 import { type FileBook, nextSequence } from "./file-book.js";
 import { isKey, ownerKey, pageOf, requestKeyOf } from "./keys.js";
+import { keepPlace } from "./places.js";
 import type { Tables } from "./tables.js";
 
 export class JobBook {
@@ -106,6 +107,7 @@ export class JobBook {
     t.remove("jobs", id);
     t.remove("jobsInOrder", [ownerKey(null), sequence]);
     if (owner !== null) t.remove("jobsInOrder", [ownerKey(owner), sequence]);
+    keepPlace(t, "jobsInOrder", job);
     t.remove("openJobs", sequence);
     if (expiresAtMs !== null) t.remove("expiries", [expiresAtMs, "job", id]);
     if (progress.chunks > 0) t.put("graves", ["results", id], {});

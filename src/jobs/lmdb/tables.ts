@@ -19,6 +19,7 @@ const names = [
   "requestKeys",
   "expiries",
   "graves",
+  "places",
 ] as const;
 
 type TableName = (typeof names)[number];
