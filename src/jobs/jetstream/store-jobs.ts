@@ -1,5 +1,6 @@
 /** Jobs of the store: records, and the results of their chunks. */
 import { MillraceError } from "millrace-client/wire";
+import { unlessLost } from "../lost-lines.js";
 import {
   type ChunkResults,
   type DerivedFile,
@@ -205,9 +206,16 @@ export class StoreJobs {
 
   async results(jobId: string, index: number): Promise<ChunkResults | null> {
     if (!isId(jobId) || !Number.isSafeInteger(index) || index < 0) return null;
-    const body = await this.#options.bodies.get(this.#place(jobId, index));
+    const body = await unlessLost(this.#options.bodies.get(this.#place(jobId, index)));
     if (body === null) return null;
-    const fence = (await this.#entry(jobId))?.fence ?? null;
+    const job = await this.#entry(jobId);
+    if (body === "lost") {
+      // Not counted: it is run again, and its results are replaced.
+      const isOpen = job !== null && job.open !== null;
+      if (isOpen && !this.hasResults(jobId, index)) return null;
+      throw new MillraceError("job_data_lost", `results of chunk ${index} of ${jobId} are damaged`);
+    }
+    const fence = job?.fence ?? null;
     if (fence !== null && body.sequence > fence) return null;
     return { index, ...readResultNumbers(body.numbers), body: body.bytes };
   }
