@@ -19,7 +19,7 @@ import { JobBook } from "./job-book.js";
 import { OpenInputs } from "./open-inputs.js";
 import { forgetPlace, isListName, keptTimeMs } from "./places.js";
 import { diskFull, StoreRoom } from "./store-room.js";
-import { Tables } from "./tables.js";
+import { type DamagedValue, Tables } from "./tables.js";
 import { thrownError } from "./thrown-error.js";
 
 /** Rows that one write removes of what is hidden or expired: some milliseconds, and other writes go between. */
@@ -27,6 +27,12 @@ const sliceRows = 128;
 
 /** Kept beside what is written; more where something comes in, so that on a full disk what was accepted can still be deleted. */
 const spareBytes = { content: 4 * 1024 ** 2, change: 2 * 1024 ** 2 } as const;
+
+export interface BooksOptions {
+  readonly bytesMax: number;
+  /** Once of each value. */
+  readonly onDamaged: (value: DamagedValue) => void;
+}
 
 export class Books {
   readonly #tables: Tables;
@@ -40,8 +46,8 @@ export class Books {
   #changed = new Set<string>();
   bytes: number;
 
-  constructor(path: string, bytesMax: number) {
-    this.#tables = new Tables(path, { mapBytes: mapBytesOf(bytesMax) });
+  constructor(path: string, { bytesMax, onDamaged }: BooksOptions) {
+    this.#tables = new Tables(path, { mapBytes: mapBytesOf(bytesMax), onDamaged });
     this.#reserve = new FileReserve(path);
     this.#reserveFor([]);
     bringForward(this.#tables);
@@ -197,16 +203,16 @@ export class Books {
   }
 
   #see(jobId: string): void {
-    const job = this.#jobs.job(jobId);
+    const job = this.#jobs.intact(jobId);
     this.#inputs.see(jobId, job);
-    this.#room.see(jobId, job, job === null ? null : this.#files.file(job.fileId));
+    this.#room.see(jobId, job, job === null ? null : this.#files.intact(job.fileId));
     this.#open.see(jobId, job === null || hasEnded(job) ? null : job);
   }
 
   /** A file that an open job reads stays; it is looked at again the next time. */
   #removeExpired(nowMs: number, after: Expiry | null): ReturnType<Writes["removeExpired"]> {
     // Those of this very transaction too: a job may have begun to read what is over.
-    for (const id of this.#changed) this.#inputs.see(id, this.#jobs.job(id));
+    for (const id of this.#changed) this.#inputs.see(id, this.#jobs.intact(id));
     const over: Expiry[] = [];
     const range = { ...(after !== null && { start: [...after] }), end: [nowMs, "~"] };
     for (const at of this.#tables.keys("expiries", range)) {

@@ -27,6 +27,7 @@ function digest(text: string): string {
 
 interface List<T> {
   readonly name: ListName;
+  /** Null also where it is damaged: the others of the page are there all the same. */
   readonly find: (id: string) => T | null;
 }
 
@@ -51,7 +52,8 @@ export function pageOf<T extends ListPlace>(
   for (const at of tables.keys(name, { start: [key, start], end: [key, end], isReverse })) {
     if (page.length >= limit) break;
     if (Array.isArray(at) && at[1] === start) continue;
-    const found = find(tables.idAt(name, at));
+    const id = tables.idAt(name, at);
+    const found = id === null ? null : find(id);
     if (found !== null) page.push(found);
   }
   return page;
