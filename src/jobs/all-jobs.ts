@@ -8,7 +8,7 @@ export async function* allJobs(
   store: Pick<JobStore, "jobs">,
   order: NonNullable<PageQuery["order"]> = "asc",
 ): AsyncGenerator<StoredJob> {
-  let after: string | undefined;
+  let after: number | undefined;
   for (;;) {
     const page = await store.jobs({
       owner: undefined,
@@ -17,7 +17,7 @@ export async function* allJobs(
       ...(after === undefined ? {} : { after }),
     });
     yield* page;
-    after = page.at(-1)?.id;
+    after = page.at(-1)?.sequence;
     if (page.length < pageJobs) return;
   }
 }

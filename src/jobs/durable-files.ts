@@ -86,7 +86,7 @@ export class DurableFiles {
         ...(after === undefined ? {} : { after }),
       });
       found.push(...page.filter((each) => each.purpose === purpose));
-      after = page.at(-1)?.id;
+      after = page.at(-1)?.sequence;
       if (page.length < pageMax || found.length >= query.limit) return found.slice(0, query.limit);
     }
   }

@@ -241,8 +241,9 @@ export class JobRunner {
       // Only now, when whoever cancels it knows that it is running.
       const job = await store.job(jobId);
       if (job === null || !this.#mayRun(job)) return await taken.done();
-      // Handed out again though it is done: the word of that was lost, not the results.
-      const isDone = taken.mayBeDone && (await store.results(jobId, taken.index)) !== null;
+      // Handed out again though it is done: the word of that was lost, or the results, which are counted all the same.
+      const isDone =
+        taken.mayBeDone && (await unlessLost(store.results(jobId, taken.index))) !== null;
       if (isDone) return await taken.done();
       await this.#started(job);
       const lines = linesInChunk(chunk).map(({ text }) => text);

@@ -88,11 +88,23 @@ export type JobListener = (jobId: string, what: "job" | "results") => void;
 export interface PageQuery {
   /** Null: of everybody. */
   readonly owner: string | null | undefined;
-  /** Id of the one before the first; one that is not there is `bad_request` with `after` as param. Default: from the beginning. */
-  readonly after?: string;
+  /**
+   * The one before the first, by its sequence or by its id. One that was deleted keeps its place for `placeKeptMs`; an id that had none in this list
+   * is `bad_request` with `after` as param. Default: from the beginning.
+   */
+  readonly after?: string | number;
   readonly limit: number;
   /** Default: `asc`. */
   readonly order?: "asc" | "desc";
+}
+
+/** Whoever deletes what they list, a page at a time, goes on behind what they have just deleted. */
+export const placeKeptMs = 3_600_000;
+
+/** Where something is, or was, in the lists. */
+export interface ListPlace {
+  readonly owner: string | null;
+  readonly sequence: number;
 }
 
 export interface NewFile {

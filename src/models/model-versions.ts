@@ -1,5 +1,5 @@
 /**
- * Versions of a model side by side. A folder that is called `minilm@2` holds version 2 of what is in it, and its models are served as
+ * Versions of a model side by side. A folder that is called `minilm@2` holds version 2 of what is in it, and its model is served as
  * `minilm@2`; `minilm` means one of them: the one that `defaults.json` beside the folders names (`{"minilm": "2"}`), or the only one there is.
  * Of folders that were fetched, whoever fetched them says which.
  */

@@ -43,10 +43,15 @@ export async function readModel(path: string): Promise<ReadModel> {
   if (furtherManifest.test(basename(path)) && (await isFile(path))) {
     const dir = dirname(path);
     const value = await withDataFiles(dir, await readJsonFile(path, manifestBytesMax));
-    return { dir, manifest: versioned(dir, parseManifest(path, value)) };
+    const manifest = parseManifest(path, value);
+    return { dir, manifest: versioned(dir, manifest, manifest.name) };
   }
   if (!path.endsWith(graphEnding) || !(await isFile(path))) {
-    return { dir: path, manifest: versioned(path, await readManifest(path)) };
+    const manifest = await readManifest(path);
+    return {
+      dir: path,
+      manifest: versioned(path, manifest, folderVersionOf(path)?.name ?? manifest.name),
+    };
   }
   const plain = await plainManifest(path, nameOfPath(plainName(path), path));
   return { dir: dirname(path), manifest: parseManifest(path, plain) };
@@ -63,10 +68,13 @@ export async function readManifest(dir: string): Promise<ModelManifest> {
   return parseManifest(path, await completeTensors(dir, { path, value, graphs }));
 }
 
-/** Everybody who reads a folder reads the same: its version is a part of what its models are called. */
-function versioned(dir: string, manifest: ModelManifest): ModelManifest {
+/**
+ * Everybody who reads a folder reads the same: its version is a part of what its models are called. Its own model, which was made under
+ * another name maybe, has that of the folder; those beside it have theirs.
+ */
+function versioned(dir: string, manifest: ModelManifest, name: string): ModelManifest {
   const version = folderVersionOf(dir)?.version;
-  return version === undefined ? manifest : { ...manifest, name: `${manifest.name}@${version}` };
+  return version === undefined ? manifest : { ...manifest, name: `${name}@${version}` };
 }
 
 const furtherManifest = /^millrace\.[\w-]{1,64}\.json$/;

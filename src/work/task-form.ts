@@ -29,6 +29,15 @@ export interface TaskForm {
   readonly tensors?: { readonly inputs: string; readonly outputs: string };
   /** How a task that takes something else looks where everything is tensors. */
   readonly tensorView?: TensorView;
+  /**
+   * A request's own fields, for whoever wants to know early what is wrong with them. Left out: whoever asks finds out.
+   *
+   * @throws MillraceError `bad_request` among others, each with the field as `param`
+   */
+  read?(
+    fields: Readonly<Record<string, unknown>>,
+    limits: { readonly requestInputsMax: number },
+  ): unknown;
   /** The tensor that a result is, where it is nothing but rows of numbers. */
   readonly rows?: string;
   /** For the description of its route. */

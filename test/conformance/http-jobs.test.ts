@@ -326,6 +326,21 @@ test("attack: one key that sends as many jobs as are taken in at once, and ends 
   assert.deepEqual(await Promise.all(others), [202]);
 });
 
+test("defect: a wrong value of a field of all lines was taken, and then each line failed", async () => {
+  await using front = await JobFront.start();
+  for (const fields of [{ beams: "x" }, { beams: 2, nBest: 3 }, { split: "no" }]) {
+    const route = await refusal(await front.front.translate({ texts: ["a"], ...fields }));
+    assert.deepEqual(route.slice(0, 2), [400, "bad_request"]);
+    const head = { task: "translate", ...fields };
+    assert.deepEqual(await refusal(await front.post({ ...head, texts: ["a"] })), route);
+    const lines = `${JSON.stringify(head)}\n"a"\n`;
+    assert.deepEqual(await refusal(await front.post(lines, { "content-type": ndjson })), route);
+  }
+  // What only ids have is for the lines to say.
+  const ids = `${JSON.stringify({ task: "translate", padded: true })}\n{"tokenIds":[[5,2]]}\n`;
+  assert.equal((await front.post(ids, { "content-type": ndjson })).status, 202);
+});
+
 test("without a store every route says what to do", async () => {
   await using front = await TestFront.start();
   for (const [method, path] of [

@@ -190,8 +190,19 @@ describe("files", () => {
     assert.equal(first.has_more, true);
     assert.deepEqual((await client.files.list({ purpose: "vision" })).data, []);
     for (const id of made) await client.files.delete(id);
-    const error = await failure(client.files.list({ after: made[0] ?? "" }));
+    const error = await failure(client.files.list({ after: "file-nobodys" }));
     assert.equal(error.param, "after");
+  });
+
+  test("defect: who deletes each file as they list it was refused the second page", async () => {
+    const made: string[] = [];
+    for (let at = 0; at < 5; at += 1) made.push((await upload([words(`d-${at}`)])).id);
+    for await (const { id } of client.files.list({ limit: 2, purpose: "batch" })) {
+      if (made.includes(id)) await client.files.delete(id);
+    }
+    for (const id of made) await assert.rejects(client.files.retrieve(id), NotFoundError);
+    const again = await client.files.list({ order: "asc", after: made[4] ?? "" });
+    assert.deepEqual(again.data, []);
   });
 
   test("what is wrong with an upload leaves nothing of it", async () => {

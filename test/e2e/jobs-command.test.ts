@@ -134,6 +134,21 @@ test("submit, status, list, results, cancel, remove: from a file, from stdin, fr
   assert.deepEqual([gone.code, gone.err.split(":", 1)[0]], [exitCodes.failed, "job_not_found"]);
 });
 
+test("defect: cancel and remove of several stopped at the first that was not there", async () => {
+  await using bench = await Bench.start();
+  await bench.make(["a"]);
+  await bench.make(["b"]);
+  for (const [command, ends] of [
+    ["cancel", ["job-1  cancelled  0/1 done", "job-2  cancelled  0/1 done"]],
+    ["remove", ["job-1  removed", "job-2  removed"]],
+  ] as const) {
+    const done = await bench.run("jobs", command, "job-9", "job-1", "job-8", "job-2");
+    assert.deepEqual(done.out.trimEnd().split("\n"), ends);
+    assert.match(done.err, /^job_not_found: job-9: .*\njob_not_found: job-8: .*\n$/);
+    assert.equal(done.code, exitCodes.failed);
+  }
+});
+
 longTest("results go on where the file ends, and belong to one job", {}, async () => {
   await using bench = await Bench.start();
   const out = bench.dir.file("out.txt");

@@ -12,6 +12,7 @@ import {
   type JobChange,
   type JobListener,
   type JobStore,
+  type ListPlace,
   type NewFile,
   type NewJob,
   noProgress,
@@ -34,6 +35,8 @@ export class MemoryJobStore implements JobStore {
   readonly #keys = new Map<string, { readonly jobId: string; readonly untilMs: number }>();
   readonly #results = new Map<string, Map<number, ChunkResults>>();
   readonly #listeners = new Set<JobListener>();
+  /** Of what was deleted. */
+  readonly #places = { files: new Map<string, ListPlace>(), jobs: new Map<string, ListPlace>() };
   #sequence = 0;
   #keptTimeMs = 0;
   bytesMax = 1024 ** 3;
@@ -90,6 +93,7 @@ export class MemoryJobStore implements JobStore {
     const all = [...this.#files.values()].map(({ value }) => value);
     return page(
       all.filter(({ isInternal }) => !isInternal),
+      this.#places.files,
       query,
     );
   }
@@ -99,6 +103,9 @@ export class MemoryJobStore implements JobStore {
   }
 
   deleteFile(id: string): Promise<boolean> {
+    const file = this.#files.get(id)?.value;
+    if (file === undefined) return Promise.resolve(false);
+    if (!file.isInternal) this.#places.files.set(id, file);
     return Promise.resolve(this.#files.delete(id));
   }
 
@@ -131,7 +138,7 @@ export class MemoryJobStore implements JobStore {
   }
 
   async jobs(query: PageQuery): Promise<readonly StoredJob[]> {
-    return page([...this.#jobs.values()], query);
+    return page([...this.#jobs.values()], this.#places.jobs, query);
   }
 
   openJobs(): Promise<readonly StoredJob[]> {
@@ -176,10 +183,11 @@ export class MemoryJobStore implements JobStore {
     const job = this.#jobs.get(id);
     if (job === undefined) return Promise.resolve(false);
     this.#jobs.delete(id);
+    this.#places.jobs.set(id, job);
     this.#results.delete(id);
     for (const [fileId, { value }] of this.#files) {
       const isOwn = fileId === job.fileId && value.isInternal;
-      if (isOwn || value.of?.jobId === id) this.#files.delete(fileId);
+      if (isOwn || value.of?.jobId === id) void this.deleteFile(fileId);
     }
     this.#tell(id);
     return Promise.resolve(true);
@@ -233,7 +241,7 @@ export class MemoryJobStore implements JobStore {
     const read = new Set((await this.openJobs()).map(({ fileId }) => fileId));
     for (const [id, { value }] of this.#files) {
       if (value.expiresAtMs === null || value.expiresAtMs > nowMs || read.has(id)) continue;
-      this.#files.delete(id);
+      await this.deleteFile(id);
       removed += 1;
     }
     for (const [key, { untilMs }] of this.#keys) if (untilMs <= nowMs) this.#keys.delete(key);
@@ -269,15 +277,23 @@ export class MemoryJobStore implements JobStore {
   }
 }
 
-function page<T extends { readonly id: string; readonly owner: string | null }>(
+function page<T extends ListPlace & { readonly id: string }>(
   all: readonly T[],
+  places: ReadonlyMap<string, ListPlace>,
   { owner = null, after, limit, order = "asc" }: PageQuery,
 ): readonly T[] {
-  const own = all.filter((each) => owner === null || each.owner === owner);
-  if (order === "desc") own.reverse();
-  const at = after === undefined ? 0 : own.findIndex(({ id }) => id === after) + 1;
-  if (after !== undefined && at === 0) {
+  const isTheirs = (place: ListPlace): boolean => owner === null || place.owner === owner;
+  const place =
+    typeof after === "string"
+      ? (all.find(({ id }) => id === after) ?? places.get(after))
+      : after !== undefined && { owner, sequence: after };
+  if (place === undefined || (place !== false && !isTheirs(place))) {
     throw new MillraceError("bad_request", "there is no such page", { param: "after" });
   }
-  return own.slice(at, at + limit);
+  const sign = order === "asc" ? 1 : -1;
+  return all
+    .filter(isTheirs)
+    .filter(({ sequence }) => place === false || sign * (sequence - place.sequence) > 0)
+    .sort((a, b) => sign * (a.sequence - b.sequence))
+    .slice(0, limit);
 }

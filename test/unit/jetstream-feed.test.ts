@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Feed } from "#src/jobs/jetstream/feed.js";
 import type { Nats } from "#src/jobs/jetstream/session.js";
+import { LogLines } from "../support/jetstream-store.js";
 
 const longMs = 300_000;
 
@@ -28,7 +29,12 @@ function silentNats(info: () => Promise<{ num_pending: number; delivered: object
 }
 
 function feedOf(): Feed {
-  return new Feed({ stream: "a-stream", isHeadersOnly: true, onMessage: () => {} });
+  return new Feed({
+    stream: "a-stream",
+    isHeadersOnly: true,
+    onMessage: () => {},
+    log: new LogLines(),
+  });
 }
 
 test("defect: a server whose last message was deleted while it read waited for it for minutes", async () => {

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { jetstreamManager } from "@nats-io/jetstream";
+import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { openJetStreamStore } from "#src/jobs/jetstream/jetstream-store.js";
 import type { JobStore } from "#src/jobs/store.js";
 import { LogLines, linkTo, openLinkedStore } from "../support/jetstream-store.js";
 import { NatsServer, skipWithoutNats } from "../support/nats-server.js";
 import { jobOn, newFileHead, resultsOf } from "../support/stored-jobs.js";
+import { until } from "../support/until.js";
 
 const skip = skipWithoutNats;
 const all = { owner: null, limit: 100 };
@@ -305,4 +306,46 @@ test("a chunk that NATS has lost is told, not taken for the end of its file", {
   await jsm.streams.purge("test-chunks", { filter: "test.chunk.file-1.1" });
   await assert.rejects(a.store.chunk("file-1", 1), { code: "job_data_lost", message: /lost/ });
   assert.equal(await a.store.chunk("file-1", 3), null);
+});
+
+test("defect: results that nobody can read were never counted, and kept their chunk undone for ever", {
+  skip,
+}, async () => {
+  await using nats = await NatsServer.start();
+  await using a = await openLinkedStore(nats.url);
+  await makeFile(a.store, "file-1");
+  await a.store.createJob(jobOn("file-1", { id: "job-1" }));
+  const connection = await a.link.whenConnected();
+  await jetstream(connection).publish("test.result.job-1.1", "whatever");
+  for (const chunk of [0, 2]) assert.ok(await a.store.commit("job-1", resultsOf(chunk)));
+  assert.equal(await a.store.nextUndone("job-1", 0), 1);
+  // Nobody reads them as lost lines while they are to come.
+  assert.equal(await a.store.results("job-1", 1), null);
+  await until(() => a.log.lines.some(({ message }) => /cannot be read/.test(message)));
+  assert.ok(await a.store.commit("job-1", resultsOf(1)));
+  assert.equal(await a.store.commit("job-1", resultsOf(1)), false);
+  assert.equal((await a.store.job("job-1"))?.progress.chunks, 3);
+  await using b = await openLinkedStore(nats.url);
+  assert.deepEqual(await b.store.results("job-1", 1), await a.store.results("job-1", 1));
+  assert.equal(await b.store.nextUndone("job-1", 0), 3);
+});
+
+test("defect: one record that could not be used ended all that a server heard, without a word", {
+  skip,
+}, async () => {
+  await using nats = await NatsServer.start();
+  await using a = await openLinkedStore(nats.url);
+  await using b = await openLinkedStore(nats.url);
+  await makeFile(a.store, "file-1");
+  const connection = await a.link.whenConnected();
+  await jetstream(connection).publish("test.record.job.job-9", '{"is":"job"}');
+  await a.store.createJob(jobOn("file-1", { id: "job-1" }));
+  for (const { store, log } of [a, b]) {
+    assert.deepEqual(
+      (await store.openJobs()).map(({ id }) => id),
+      ["job-1"],
+    );
+    const told = log.lines.filter(({ level }) => level === "error");
+    assert.equal(told.length, 1);
+  }
 });

@@ -169,3 +169,18 @@ test("a folder may hold several models, each with a manifest of its own", async 
   assert.deepEqual(others, []);
   assert.match(broken?.reason ?? "", /millrace\.broken\.json is not JSON/);
 });
+
+test("defect: a version that was pushed under another name was served under its first one", async () => {
+  await using dir = await TempDir.make();
+  for (const folder of ["m@1", "m@2"]) {
+    await mkdir(dir.file(folder));
+    await writeModelFolder(dir.file(folder), manifestOf("en-zh"));
+  }
+  const folders = [dir.file("m@1"), dir.file("m@2")];
+  const fetched = await ModelRegistry.open(null, [], { folders, defaults: new Map([["m", "2"]]) });
+  assert.deepEqual(
+    fetched.list().map(({ manifest }) => manifest.name),
+    ["m@1", "m@2"],
+  );
+  assert.deepEqual([...fetched.aliases], [["m", "m@2"]]);
+});

@@ -1,6 +1,8 @@
 /** `millrace jobs cancel` and `remove`. */
 import type { Command } from "commander";
-import { exitCodes } from "../exit-codes.js";
+import { MillraceError } from "millrace-client/wire";
+import { type ExitCode, exitCodes, exitCodesOfErrors } from "../exit-codes.js";
+import { errorText } from "../program.js";
 import { runRemote } from "../remote.js";
 import { addJobFlags, type JobFlags, jobsClient } from "./flags.js";
 import { hasJobEnded, jobLine } from "./view.js";
@@ -15,11 +17,10 @@ export function registerCancel(jobs: Command): void {
   addJobFlags(command, "one JSON object a line").action((ids: readonly string[], flags: JobFlags) =>
     runRemote(async (signal) => {
       await using client = jobsClient(flags);
-      for (const id of ids) {
+      return await ofEach(ids, async (id) => {
         const job = await client.jobs.cancel(id, { signal });
         process.stdout.write(flags.json === true ? `${JSON.stringify(job)}\n` : jobLine(job));
-      }
-      return exitCodes.ok;
+      });
     }),
   );
 }
@@ -39,7 +40,7 @@ export function registerRemove(jobs: Command): void {
   addJobFlags(command, "one JSON object a line").action((ids: readonly string[], flags: JobFlags) =>
     runRemote(async (signal) => {
       await using client = jobsClient(flags);
-      for (const id of ids) {
+      return await ofEach(ids, async (id) => {
         const { jobs } = client;
         // Asked first: a request that removes is not repeated on one that it has only cancelled.
         const job = await jobs.cancel(id, { signal });
@@ -47,8 +48,29 @@ export function registerRemove(jobs: Command): void {
         const outcome = await jobs.remove(id, { signal });
         const said = flags.json === true ? JSON.stringify({ id, outcome }) : `${id}  ${outcome}`;
         process.stdout.write(`${said}\n`);
-      }
-      return exitCodes.ok;
+      });
     }),
   );
+}
+
+/** One that cannot be done is told, and the others are done; what has an exit code of its own is wrong for all of them, and ends it. */
+async function ofEach(
+  ids: readonly string[],
+  work: (id: string) => Promise<void>,
+): Promise<ExitCode> {
+  let worst: ExitCode = exitCodes.ok;
+  for (const id of ids) {
+    try {
+      await work(id);
+    } catch (error) {
+      const isOfOne =
+        error instanceof MillraceError &&
+        error.code !== "cancelled" &&
+        exitCodesOfErrors[error.code] === undefined;
+      if (!isOfOne) throw error;
+      process.stderr.write(errorText({ code: error.code, message: `${id}: ${error.message}` }));
+      worst = exitCodes.failed;
+    }
+  }
+  return worst;
 }

@@ -34,8 +34,10 @@ export function readJobHead(
   const metadata = metadataOf(fields.value("metadata"));
   const callbackUrl = fields.text("callback", jobLimits.callbackCharactersMax);
   const set = Object.entries(body).filter(([name]) => settings.includes(name));
+  const own = Object.fromEntries(set) as JsonObject;
+  refuseWrong(task, own);
   return {
-    form: { kind: "native", task: task.name, model, fields: Object.fromEntries(set) as JsonObject },
+    form: { kind: "native", task: task.name, model, fields: own },
     deadlineMs: fields.integer("timeoutMs", [1, jobLimits.timeoutMsMax]) ?? null,
     metadata,
     ...(tenant === undefined ? {} : { tenant }),
@@ -72,6 +74,17 @@ function settingsOf({ fields, files, tensors }: FrontTask): readonly string[] {
   // They are in the lines.
   const inputs = [...inputFields, files?.field, tensors?.inputs];
   return fields.filter((field) => !inputs.includes(field));
+}
+
+/** As the task's route would say it of each line; what it says of other fields is for the lines. @throws MillraceError `bad_request` */
+function refuseWrong(task: FrontTask, own: JsonObject): void {
+  try {
+    task.read?.({ ...own, texts: ["a line"] }, { requestInputsMax: 1 });
+  } catch (error) {
+    if (!(error instanceof MillraceError)) throw error;
+    const [field = ""] = (error.param ?? "").split(/[.[]/, 1);
+    if (Object.hasOwn(own, field)) throw error;
+  }
 }
 
 function metadataOf(value: unknown): Readonly<Record<string, string>> {

@@ -4,7 +4,7 @@ import type { JobState } from "millrace-client/wire";
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
 import type { Jobs } from "../../jobs/jobs.js";
-import type { StoredJob } from "../../jobs/store.js";
+import type { PageQuery, StoredJob } from "../../jobs/store.js";
 import type { Exchange, Route, RouteDoc } from "../../listen/http/http-front.js";
 import { durationMs } from "../../options/duration.js";
 import { refuseWhileDraining } from "../../work/draining.js";
@@ -260,7 +260,7 @@ async function batchesOf(
   page: PageAsked,
 ): Promise<readonly StoredJob[]> {
   const found: StoredJob[] = [];
-  let query = { ...page, limit: pages.most };
+  let query: Omit<PageQuery, "owner"> = { ...page, limit: pages.most };
   for (;;) {
     const listed = await jobs.jobs(caller, query);
     found.push(...listed.filter(({ form }) => form.kind === "requests"));
@@ -268,7 +268,7 @@ async function batchesOf(
     if (found.length > page.limit || last === undefined || listed.length < query.limit) {
       return found.slice(0, page.limit + 1);
     }
-    query = { ...query, after: last.id };
+    query = { ...query, after: last.sequence };
   }
 }
 

@@ -11,6 +11,7 @@ import type { Nats, StoreSession } from "./session.js";
 
 /** A message's numbers, and its parts where it has some: `0 128;3 <write>`. */
 const aboutHeader = "Millrace-About";
+const aboutPattern = /^([\d ]*);(\d+) ([\w-]+)$/;
 /** Beside its bytes a message has headers, within the same limit. */
 const headersBytesMax = 4 * 1024;
 /** Sequences of a stream that are purged at once. */
@@ -45,7 +46,7 @@ export class Bodies {
     this.#names = names;
   }
 
-  /** Gives its sequence; null: the subject is taken, in a stream where the first message stays. */
+  /** Gives its sequence; null: the subject is taken, in a stream where the first message stays. One that cannot be read is replaced. */
   async put(
     place: BodyPlace,
     numbers: readonly number[],
@@ -59,14 +60,19 @@ export class Bodies {
     const { stream } = place;
     const rest = bytes.subarray(parts * this.#partBytes);
     const stored = await this.#session.run(async ({ js, jsm }) => {
-      try {
-        return { sequence: (await js.publish(subject, rest, { headers })).seq };
-      } catch (error) {
-        if (!isTaken(error)) throw error;
-        // Maybe by this very write, whose answer never came.
-        const there = await jsm.streams.getMessage(stream, { last_by_subj: subject });
-        if (there === null) throw error;
-        return there.header.get(aboutHeader) === about ? { sequence: there.seq } : null;
+      for (;;) {
+        try {
+          return { sequence: (await js.publish(subject, rest, { headers })).seq };
+        } catch (error) {
+          if (!isTaken(error)) throw error;
+          // Maybe by this very write, whose answer never came.
+          const there = await jsm.streams.getMessage(stream, { last_by_subj: subject });
+          if (there === null) throw error;
+          const found = there.header.get(aboutHeader);
+          if (found === about) return { sequence: there.seq };
+          if (aboutPattern.test(found)) return null;
+          await jsm.streams.deleteMessage(stream, there.seq, false);
+        }
       }
     });
     if (stored === null && parts > 0) await this.removeParts(ownerId, write);
@@ -145,7 +151,7 @@ function aboutOf(text: string): {
   readonly parts: number;
   readonly write: string;
 } {
-  const [, numbers = "", parts = "", write = ""] = /^([\d ]*);(\d+) ([\w-]+)$/.exec(text) ?? [];
+  const [, numbers = "", parts = "", write = ""] = aboutPattern.exec(text) ?? [];
   if (write === "") {
     throw new MillraceError("job_data_lost", "a message in the job store is not ours");
   }

@@ -9,7 +9,8 @@ import {
   DeliverPolicy,
   type JsMsg,
 } from "@nats-io/jetstream";
-import type { Nats } from "./session.js";
+import { messageOf } from "../../work/thrown.js";
+import type { Nats, StoreLog } from "./session.js";
 
 const messagesMax = 1_000;
 const heartbeatMs = 5_000;
@@ -21,6 +22,7 @@ export class Feed {
   readonly #filter: string | null;
   readonly #isHeadersOnly: boolean;
   readonly #onMessage: (message: JsMsg) => void;
+  readonly #log: Pick<StoreLog, "error">;
   readonly #waiting = new Set<{ readonly sequence: number; readonly reached: () => void }>();
   #consumer: Consumer | null = null;
   #messages: ConsumerMessages | null = null;
@@ -33,17 +35,21 @@ export class Feed {
     filter,
     isHeadersOnly,
     onMessage,
+    log,
   }: {
     readonly stream: string;
     /** One subject, maybe with wildcards: NATS 2.9 takes no more than one. Default: all. */
     readonly filter?: string;
     readonly isHeadersOnly: boolean;
+    /** What it throws is logged, and costs that message alone. */
     readonly onMessage: (message: JsMsg) => void;
+    readonly log: Pick<StoreLog, "error">;
   }) {
     this.#stream = stream;
     this.#filter = filter ?? null;
     this.#isHeadersOnly = isHeadersOnly;
     this.#onMessage = onMessage;
+    this.#log = log;
   }
 
   /** Of the last message that was seen. */
@@ -75,7 +81,7 @@ export class Feed {
       idle_heartbeat: heartbeatMs,
       callback: (message) => {
         if (message.seq > this.#position) {
-          this.#onMessage(message);
+          this.#take(message);
           this.#arrived(message.seq);
         }
         if (message.info.pending === 0) caughtUp.abort();
@@ -127,6 +133,17 @@ export class Feed {
       const timer = setTimeout(() => end(false), waitMs);
       this.#waiting.add(waiter);
     });
+  }
+
+  /** The library ends a consumer whose callback throws, and tells nobody. */
+  #take(message: JsMsg): void {
+    try {
+      this.#onMessage(message);
+    } catch (error) {
+      const { subject, seq: sequence } = message;
+      const fields = { stream: this.#stream, subject, sequence, reason: messageOf(error) };
+      this.#log.error(fields, "a message of the job store cannot be used");
+    }
   }
 
   #arrived(sequence: number): void {

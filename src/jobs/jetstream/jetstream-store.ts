@@ -116,6 +116,7 @@ class Heard {
         const jobId = this.index.take(message);
         if (jobId !== null) this.onChanged(jobId, "job");
       },
+      log,
     });
     this.session = new StoreSession({
       link,

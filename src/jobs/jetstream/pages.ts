@@ -1,6 +1,6 @@
 /** A page of a list: whatever it is a list of, in the order in which they were made. */
 import { MillraceError } from "millrace-client/wire";
-import type { PageQuery } from "../store.js";
+import type { ListPlace, PageQuery } from "../store.js";
 import type { Feed } from "./feed.js";
 import type { Records } from "./records.js";
 
@@ -15,24 +15,41 @@ export async function whenIndexed(records: Records, feed: Feed): Promise<void> {
   throw new MillraceError("job_store_failed", "the job store is not heard of in time");
 }
 
-export interface PageEntry {
+export interface PageEntry extends ListPlace {
   readonly id: string;
-  readonly sequence: number;
-  readonly owner: string | null;
 }
 
-/** @throws MillraceError `bad_request` where `after` is not there */
-export function entriesPage<Entry extends PageEntry>(
-  entries: Iterable<Entry>,
-  { owner, after, limit, order = "asc" }: PageQuery,
-): readonly Entry[] {
-  const isTheirs = (entry: Entry): boolean => (owner ?? null) === null || entry.owner === owner;
+export interface List<T> {
+  readonly entries: Iterable<PageEntry>;
+  /** Of one that is gone. Null: it was in no list, or is forgotten. */
+  readonly placeOf: (id: string) => ListPlace | null;
+  /** Null: it went meanwhile. */
+  readonly get: (id: string) => Promise<T | null>;
+}
+
+/** As many as are asked for where there are so many, whatever goes meanwhile. @throws MillraceError `bad_request` where `after` is not there */
+export async function listPage<T>(
+  { entries, placeOf, get }: List<T>,
+  { owner = null, after, limit, order = "asc" }: PageQuery,
+): Promise<readonly T[]> {
+  const isTheirs = (place: ListPlace): boolean => owner === null || place.owner === owner;
   const sorted = [...entries].filter(isTheirs).sort((a, b) => a.sequence - b.sequence);
+  const sequenceOf = (wanted: string): number => {
+    const place = sorted.find(({ id }) => id === wanted) ?? placeOf(wanted);
+    if (place !== null && isTheirs(place)) return place.sequence;
+    throw new MillraceError("bad_request", `there is none with id ${wanted}`, { param: "after" });
+  };
+  const from = typeof after === "string" ? sequenceOf(after) : after;
   if (order === "desc") sorted.reverse();
-  if (after === undefined) return sorted.slice(0, limit);
-  const at = sorted.findIndex(({ id }) => id === after);
-  if (at === -1) {
-    throw new MillraceError("bad_request", `there is none with id ${after}`, { param: "after" });
+  const isBehind = ({ sequence }: ListPlace): boolean =>
+    from === undefined || (order === "desc" ? sequence < from : sequence > from);
+  const behind = sorted.filter(isBehind);
+  const page: T[] = [];
+  for (let at = 0; at < behind.length && page.length < limit; ) {
+    const some = behind.slice(at, at + limit - page.length);
+    at += some.length;
+    const found = await Promise.all(some.map(({ id }) => get(id)));
+    page.push(...found.filter((each) => each !== null));
   }
-  return sorted.slice(at + 1, at + 1 + limit);
+  return page;
 }

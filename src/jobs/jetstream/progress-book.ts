@@ -50,6 +50,7 @@ export class ProgressBook {
       stream: options.names.results,
       isHeadersOnly: true,
       onMessage: (message) => this.#take(message),
+      log: options.log,
     });
   }
 
@@ -185,7 +186,7 @@ export class ProgressBook {
 
   /** Also of a job that ended, whose results are looked at again then. Of an open one it goes on, where this server hears of results. */
   async tally(jobId: string): Promise<ChunkTally> {
-    const { session, names, index, hearsAll } = this.#options;
+    const { session, names, index, hearsAll, log } = this.#options;
     const fence = index.jobs.get(jobId)?.fence ?? null;
     if (fence === null && hearsAll) return this.#of(jobId);
     const known = this.#ended.get(jobId);
@@ -197,6 +198,7 @@ export class ProgressBook {
       filter: names.result(jobId, ">"),
       isHeadersOnly: true,
       onMessage: (message) => this.#add(tally, message),
+      log,
     });
     try {
       await session.run((nats) => feed.start(nats, startMsMax));
@@ -237,6 +239,7 @@ export class ProgressBook {
     onChanged(jobId, goesOn && this.#of(jobId).chunks < chunks ? "results" : "job");
   }
 
+  /** What cannot be read is not counted: who commits that chunk anew replaces it (bodies.ts). */
   #add(tally: ChunkTally, message: JsMsg): boolean {
     const chunk = Number(this.#options.names.tokens(message.subject)[2]);
     if (!Number.isSafeInteger(chunk) || chunk < 0 || chunk > chunksMax) return false;
@@ -244,7 +247,10 @@ export class ProgressBook {
       return tally.add(chunk, message.seq, readResultNumbers(numbersOf(message.headers)));
     } catch (error) {
       const { subject } = message;
-      this.#options.log.error({ subject, reason: messageOf(error) }, "a result cannot be read");
+      this.#options.log.error(
+        { subject, reason: messageOf(error) },
+        "results of a chunk cannot be read: it is run again",
+      );
       return false;
     }
   }

@@ -16,6 +16,7 @@ import {
   freshJob,
   hasEnded,
   type JobProgress,
+  type ListPlace,
   type NewJob,
   type StoredFile,
   type StoredJob,
@@ -68,6 +69,8 @@ export interface TimeRecord {
 
 export interface GoneRecord {
   readonly is: "gone";
+  /** Where it was in the lists; absent of what was in none. */
+  readonly place?: ListPlace;
 }
 
 export type StoreRecord =
@@ -220,6 +223,7 @@ interface Seen {
 export interface GoneEntry extends Seen {
   readonly kind: RecordKind;
   readonly id: string;
+  readonly place: ListPlace | null;
 }
 
 /** Of a server that asks for what it needs: what it asked for lately. */
@@ -265,8 +269,9 @@ export class RecordIndex {
     this.gone.delete(`${kind}.${id}`);
     if (kind === "file") this.writing.delete(id);
     const seen = { revision, seenAtMs: performance.now() };
-    if (record.is === "gone") this.gone.set(`${kind}.${id}`, { ...seen, kind, id });
-    else if (record.is === "writing") this.writing.set(id, seen);
+    if (record.is === "gone") {
+      this.gone.set(`${kind}.${id}`, { ...seen, kind, id, place: record.place ?? null });
+    } else if (record.is === "writing") this.writing.set(id, seen);
     else if (record.is === "key") this.keys.set(id, { revision, untilMs: record.untilMs });
     else if (record.is === "file") this.files.set(id, fileEntry(record, revision));
     else if (record.is === "job") this.jobs.set(id, jobEntry(record, revision));

@@ -1,12 +1,27 @@
 /** Files of the store: heads among the records, chunks in a stream of their own. */
 import { MillraceError } from "millrace-client/wire";
-import type { Chunk, DerivedFile, FileWriting, NewFile, PageQuery, StoredFile } from "../store.js";
+import type {
+  Chunk,
+  DerivedFile,
+  FileWriting,
+  ListPlace,
+  NewFile,
+  PageQuery,
+  StoredFile,
+} from "../store.js";
 import type { Bodies, SequenceRange } from "./bodies.js";
 import type { Feed } from "./feed.js";
 import { JetStreamFileWriting } from "./file-writing.js";
 import { isId, type Names } from "./names.js";
-import { entriesPage, whenIndexed } from "./pages.js";
-import type { FileRecord, FoundRecord, RecordIndex, Records, StoreRecord } from "./records.js";
+import { listPage, whenIndexed } from "./pages.js";
+import type {
+  FileRecord,
+  FoundRecord,
+  GoneRecord,
+  RecordIndex,
+  Records,
+  StoreRecord,
+} from "./records.js";
 import type { StoreSession } from "./session.js";
 import type { StoreUsage } from "./usage.js";
 
@@ -75,8 +90,8 @@ export class StoreFiles {
       if (isInternal) return false;
       return jobId === null || index.jobs.get(jobId)?.derived.includes(id) === true;
     });
-    const files = await Promise.all(entriesPage(seen, query).map(({ id }) => this.get(id)));
-    return files.filter((file) => file !== null);
+    const placeOf = (id: string): ListPlace | null => index.gone.get(`file.${id}`)?.place ?? null;
+    return await listPage({ entries: seen, placeOf, get: (id) => this.get(id) }, query);
   }
 
   async chunk(fileId: string, index: number): Promise<Chunk | null> {
@@ -116,9 +131,9 @@ export class StoreFiles {
     for (;;) {
       const found = await this.#find(id);
       if (found === null) return false;
-      const gone = await this.removeRecord(id, found.revision);
-      if (!gone) continue;
-      const { file, range } = found.record;
+      const { file, range, sequence = found.revision } = found.record;
+      const place = file.isInternal ? null : { owner: file.owner, sequence };
+      if (!(await this.removeRecord(id, found.revision, place))) continue;
       if (file.of === null) await this.removeChunks(id, range);
       await this.#options.usage.refresh();
       return true;
@@ -126,8 +141,12 @@ export class StoreFiles {
   }
 
   /** False: somebody was faster. */
-  async removeRecord(id: string, expected: number): Promise<boolean> {
-    const record = { is: "gone" } as const;
+  async removeRecord(
+    id: string,
+    expected: number,
+    place: ListPlace | null = null,
+  ): Promise<boolean> {
+    const record: GoneRecord = { is: "gone", ...(place !== null && { place }) };
     const revision = await this.#options.records.put({ kind: "file", id, expected }, record);
     if (revision !== null) this.#apply(id, record, revision);
     return revision !== null;

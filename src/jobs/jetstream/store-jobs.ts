@@ -1,5 +1,6 @@
 /** Jobs of the store: records, and the results of their chunks. */
 import { MillraceError } from "millrace-client/wire";
+import { unlessLost } from "../lost-lines.js";
 import {
   type ChunkResults,
   type DerivedFile,
@@ -7,6 +8,7 @@ import {
   inputNeededUntilMs,
   type JobChange,
   type JobListener,
+  type ListPlace,
   type NewJob,
   type PageQuery,
   type StoredJob,
@@ -14,7 +16,7 @@ import {
 import type { Bodies, BodyPlace, SequenceRange } from "./bodies.js";
 import type { Feed } from "./feed.js";
 import { isId, keyToken, type Names } from "./names.js";
-import { entriesPage, whenIndexed } from "./pages.js";
+import { listPage, whenIndexed } from "./pages.js";
 import type { ProgressBook } from "./progress-book.js";
 import {
   type FoundRecord,
@@ -82,7 +84,11 @@ export class StoreJobs {
   async list(query: PageQuery): Promise<readonly StoredJob[]> {
     const { index, records, feed } = this.#options;
     await whenIndexed(records, feed);
-    return await this.#all(entriesPage(index.jobs.values(), query));
+    const placeOf = (id: string): ListPlace | null => index.gone.get(`job.${id}`)?.place ?? null;
+    return await listPage(
+      { entries: index.jobs.values(), placeOf, get: (id) => this.get(id) },
+      query,
+    );
   }
 
   async open(): Promise<readonly StoredJob[]> {
@@ -139,7 +145,8 @@ export class StoreJobs {
       const found = isId(id) ? await records.get("job", id) : null;
       if (found?.record.is !== "job") return false;
       const { job, derived, resultsFrom: from } = found.record;
-      const record = { is: "gone" } as const;
+      const sequence = found.record.sequence ?? found.revision;
+      const record = { is: "gone", place: { owner: job.owner, sequence } } as const;
       const revision = await records.put({ kind: "job", id, expected: found.revision }, record);
       if (revision === null) continue;
       this.#options.index.apply("job", id, { record, revision });
@@ -199,9 +206,16 @@ export class StoreJobs {
 
   async results(jobId: string, index: number): Promise<ChunkResults | null> {
     if (!isId(jobId) || !Number.isSafeInteger(index) || index < 0) return null;
-    const body = await this.#options.bodies.get(this.#place(jobId, index));
+    const body = await unlessLost(this.#options.bodies.get(this.#place(jobId, index)));
     if (body === null) return null;
-    const fence = (await this.#entry(jobId))?.fence ?? null;
+    const job = await this.#entry(jobId);
+    if (body === "lost") {
+      // Not counted: it is run again, and its results are replaced.
+      const isOpen = job !== null && job.open !== null;
+      if (isOpen && !this.hasResults(jobId, index)) return null;
+      throw new MillraceError("job_data_lost", `results of chunk ${index} of ${jobId} are damaged`);
+    }
+    const fence = job?.fence ?? null;
     if (fence !== null && body.sequence > fence) return null;
     return { index, ...readResultNumbers(body.numbers), body: body.bytes };
   }
@@ -306,11 +320,6 @@ export class StoreJobs {
     const { index } = this.#options;
     if (!index.jobs.has(jobId) && !index.gone.has(`job.${jobId}`)) await this.#find(jobId);
     return index.jobs.get(jobId) ?? null;
-  }
-
-  async #all(entries: readonly JobEntry[]): Promise<readonly StoredJob[]> {
-    const jobs = await Promise.all(entries.map(({ id }) => this.get(id)));
-    return jobs.filter((job) => job !== null);
   }
 
   /** Results that came behind the fence. */

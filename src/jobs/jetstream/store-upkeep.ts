@@ -1,5 +1,6 @@
 /** What becomes of things in time: expired ones, what writers that died left, and the last traces of what was deleted. */
 import { messageOf } from "../../work/thrown.js";
+import { placeKeptMs } from "../store.js";
 import type { ProgressBook } from "./progress-book.js";
 import type { GoneEntry, RecordIndex, Records } from "./records.js";
 import type { StoreLog, StoreSession } from "./session.js";
@@ -17,8 +18,8 @@ export interface StoreUpkeepOptions {
   readonly log: StoreLog;
 }
 
-/** By then every server has heard of it, and nobody commits results of it any more. */
-const goneMs = 3_600_000;
+/** By then every server has heard of it, nobody commits results of it any more, and nobody pages on behind it. */
+const goneMs = placeKeptMs;
 /** A file of a job alone, whose job was never made, and that does not say itself how long that may take. */
 const orphanMs = 3_600_000;
 

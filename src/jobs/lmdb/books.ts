@@ -17,8 +17,9 @@ import { FileReserve } from "./file-reserve.js";
 import { bringForward } from "./format.js";
 import { JobBook } from "./job-book.js";
 import { OpenInputs } from "./open-inputs.js";
+import { forgetPlace, isListName, keptTimeMs } from "./places.js";
 import { diskFull, StoreRoom } from "./store-room.js";
-import { Tables } from "./tables.js";
+import { type DamagedValue, Tables } from "./tables.js";
 import { thrownError } from "./thrown-error.js";
 
 /** Rows that one write removes of what is hidden or expired: some milliseconds, and other writes go between. */
@@ -26,6 +27,12 @@ const sliceRows = 128;
 
 /** Kept beside what is written; more where something comes in, so that on a full disk what was accepted can still be deleted. */
 const spareBytes = { content: 4 * 1024 ** 2, change: 2 * 1024 ** 2 } as const;
+
+export interface BooksOptions {
+  readonly bytesMax: number;
+  /** Once of each value. */
+  readonly onDamaged: (value: DamagedValue) => void;
+}
 
 export class Books {
   readonly #tables: Tables;
@@ -39,8 +46,8 @@ export class Books {
   #changed = new Set<string>();
   bytes: number;
 
-  constructor(path: string, bytesMax: number) {
-    this.#tables = new Tables(path, { mapBytes: mapBytesOf(bytesMax) });
+  constructor(path: string, { bytesMax, onDamaged }: BooksOptions) {
+    this.#tables = new Tables(path, { mapBytes: mapBytesOf(bytesMax), onDamaged });
     this.#reserve = new FileReserve(path);
     this.#reserveFor([]);
     bringForward(this.#tables);
@@ -51,7 +58,7 @@ export class Books {
     this.bytes = this.#tables.usedBytes();
     for (const job of this.#jobs.open()) this.#see(job.id);
     // What is damaged of it is told now, and not each second while nothing is done.
-    this.#keptTime();
+    keptTimeMs(this.#tables);
   }
 
   get isUnswept(): boolean {
@@ -158,7 +165,7 @@ export class Books {
       return this.#jobs.commit(jobId, results);
     },
     keepTime: (nowMs) => {
-      if (nowMs > this.#keptTime()) this.#tables.put("marks", "time", { ms: nowMs });
+      if (nowMs > keptTimeMs(this.#tables)) this.#tables.put("marks", "time", { ms: nowMs });
       return null;
     },
     removeExpired: (nowMs, after) => this.#removeExpired(nowMs, after),
@@ -176,13 +183,8 @@ export class Books {
     requestedJob: (owner, requestKey) => this.#jobs.madeBefore({ owner, requestKey }),
     results: (jobId, chunkIndex) => this.#jobs.results(jobId, chunkIndex),
     nextUndone: (jobId, fromChunk) => this.#jobs.nextUndone(jobId, fromChunk),
-    keptTime: () => this.#keptTime(),
+    keptTime: () => keptTimeMs(this.#tables),
   };
-
-  #keptTime(): number {
-    const kept = this.#tables.get("marks", "time")?.head as { readonly ms: number } | undefined;
-    return kept?.ms ?? 0;
-  }
 
   #refuseFull(newBytes: number): void {
     const freeBytes = this.#freeBytes;
@@ -201,16 +203,16 @@ export class Books {
   }
 
   #see(jobId: string): void {
-    const job = this.#jobs.job(jobId);
+    const job = this.#jobs.intact(jobId);
     this.#inputs.see(jobId, job);
-    this.#room.see(jobId, job, job === null ? null : this.#files.file(job.fileId));
+    this.#room.see(jobId, job, job === null ? null : this.#files.intact(job.fileId));
     this.#open.see(jobId, job === null || hasEnded(job) ? null : job);
   }
 
   /** A file that an open job reads stays; it is looked at again the next time. */
   #removeExpired(nowMs: number, after: Expiry | null): ReturnType<Writes["removeExpired"]> {
     // Those of this very transaction too: a job may have begun to read what is over.
-    for (const id of this.#changed) this.#inputs.see(id, this.#jobs.job(id));
+    for (const id of this.#changed) this.#inputs.see(id, this.#jobs.intact(id));
     const over: Expiry[] = [];
     const range = { ...(after !== null && { start: [...after] }), end: [nowMs, "~"] };
     for (const at of this.#tables.keys("expiries", range)) {
@@ -229,6 +231,10 @@ export class Books {
 
   #expire(kind: string, id: string): boolean {
     if (kind === "job") return this.#jobs.remove(id);
+    if (isListName(kind)) {
+      forgetPlace(this.#tables, kind, id);
+      return false;
+    }
     return kind === "file" ? this.#files.remove(id) : this.#jobs.forget(id);
   }
 

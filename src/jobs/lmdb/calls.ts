@@ -12,6 +12,7 @@ import type {
   StoredFile,
   StoredJob,
 } from "../store.js";
+import type { DamagedValue } from "./tables.js";
 
 /** A job and how often it was changed: who changes it says what they saw. */
 export interface JobRecord {
@@ -19,7 +20,7 @@ export interface JobRecord {
   readonly revision: number;
 }
 
-/** As it lies in its table: when, whether it is a `job`, a `file` or a `key`, and which. */
+/** As it lies in its table: when, whether it is a `job`, a `file`, a `key` or a place in a list (places.ts), and which. */
 export type Expiry = readonly [number, string, string];
 
 export interface FileTotals {
@@ -99,7 +100,12 @@ export type StoreRequest =
   | { readonly type: "close" };
 
 export type StoreReply =
-  | { readonly type: "opened"; readonly bytes: number; readonly isUnswept: boolean }
+  | {
+      readonly type: "opened";
+      readonly bytes: number;
+      readonly isUnswept: boolean;
+      readonly damaged: readonly DamagedValue[];
+    }
   | { readonly type: "refused"; readonly error: unknown }
   | {
       readonly type: "written";
@@ -108,4 +114,6 @@ export type StoreReply =
       readonly bytes: number;
     }
   | { readonly type: "read"; readonly id: number; readonly reply: CallReply }
+  /** Passed over, so that all else goes on; each is told once. */
+  | { readonly type: "damaged"; readonly values: readonly DamagedValue[] }
   | { readonly type: "closed" };

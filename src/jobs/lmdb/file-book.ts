@@ -3,6 +3,7 @@ import { MillraceError } from "millrace-client/wire";
 import type { Chunk, DerivedFile, LateFile, NewFile, PageQuery, StoredFile } from "../store.js";
 import type { FileTotals } from "./calls.js";
 import { isKey, ownerKey, pageOf } from "./keys.js";
+import { keepPlace } from "./places.js";
 import type { Tables } from "./tables.js";
 
 export class FileBook {
@@ -63,17 +64,27 @@ export class FileBook {
     return (this.#tables.get("files", id)?.head as StoredFile | undefined) ?? null;
   }
 
+  /** Null also where it is damaged: for whoever has to do with more than this one. */
+  intact(id: string): StoredFile | null {
+    if (!isKey(id)) return null;
+    return (this.#tables.intact("files", id)?.head as StoredFile | undefined) ?? null;
+  }
+
   page(query: PageQuery): readonly StoredFile[] {
     const inList = (id: string): StoredFile | null => {
-      const file = this.file(id);
+      const file = this.intact(id);
       return file === null || file.isInternal ? null : file;
     };
     return pageOf(this.#tables, query, { name: "filesInOrder", find: inList });
   }
 
   chunk(fileId: string, index: number): Chunk | null {
-    const file = this.file(fileId);
-    if (file === null || index < 0 || index >= file.chunks) return null;
+    if (!isKey(fileId) || !this.#tables.has("files", fileId)) return null;
+    const file = this.intact(fileId);
+    if (file === null) {
+      throw new MillraceError("job_data_lost", `the folder is damaged: what it says of ${fileId}`);
+    }
+    if (index < 0 || index >= file.chunks) return null;
     const value = this.#tables.get("chunks", [fileId, index]);
     if (value === null) {
       throw new MillraceError(
@@ -86,7 +97,7 @@ export class FileBook {
 
   /** Not before this time; null: nobody asks for that. */
   keepUntil(id: string, untilMs: number | null): void {
-    const file = this.file(id);
+    const file = this.intact(id);
     if (file === null || untilMs === null || file.expiresAtMs === null) return;
     if (file.expiresAtMs < untilMs) this.#expireAt(file, untilMs);
   }
@@ -97,14 +108,16 @@ export class FileBook {
     if (file?.isInternal === true) this.#expireAt(file, null);
   }
 
+  /** As of jobs: one that is damaged is left where it is. */
   remove(id: string): boolean {
-    const file = this.file(id);
+    const file = this.intact(id);
     if (file === null) return false;
     const { owner, sequence, expiresAtMs, chunks } = file;
     this.#tables.remove("files", id);
     if (!file.isInternal) {
       this.#tables.remove("filesInOrder", [ownerKey(null), sequence]);
       if (owner !== null) this.#tables.remove("filesInOrder", [ownerKey(owner), sequence]);
+      keepPlace(this.#tables, "filesInOrder", file);
     }
     if (expiresAtMs !== null) this.#tables.remove("expiries", [expiresAtMs, "file", id]);
     if (chunks > 0) this.#tables.put("graves", ["chunks", id], {});

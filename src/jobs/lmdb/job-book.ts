@@ -13,6 +13,7 @@ import {
 import type { JobChanging, JobRecord, Writes } from "./calls.js";
 import { type FileBook, nextSequence } from "./file-book.js";
 import { isKey, ownerKey, pageOf, requestKeyOf } from "./keys.js";
+import { keepPlace } from "./places.js";
 import type { Tables } from "./tables.js";
 
 export class JobBook {
@@ -67,14 +68,22 @@ export class JobBook {
     return this.record(id)?.job ?? null;
   }
 
+  /** Null also where it is damaged: for whoever looks at many, of which the others shall go on. */
+  intact(id: string): StoredJob | null {
+    if (!isKey(id)) return null;
+    const head = this.#tables.intact("jobs", id)?.head as JobRecord | undefined;
+    return head?.job ?? null;
+  }
+
   page(query: PageQuery): readonly StoredJob[] {
-    return pageOf(this.#tables, query, { name: "jobsInOrder", find: (id) => this.job(id) });
+    return pageOf(this.#tables, query, { name: "jobsInOrder", find: (id) => this.intact(id) });
   }
 
   open(): readonly StoredJob[] {
     const jobs: StoredJob[] = [];
     for (const at of this.#tables.keys("openJobs", {})) {
-      const job = this.job(this.#tables.idAt("openJobs", at));
+      const id = this.#tables.idAt("openJobs", at);
+      const job = id === null ? null : this.intact(id);
       if (job !== null) jobs.push(job);
     }
     return jobs;
@@ -98,18 +107,20 @@ export class JobBook {
     return { record: changed, isChanged: true };
   }
 
+  /** One that is damaged is left where it is: what belongs to it is not known any more. */
   remove(id: string): boolean {
-    const job = this.job(id);
+    const job = this.intact(id);
     if (job === null) return false;
     const t = this.#tables;
     const { owner, sequence, expiresAtMs, fileId, outputFileId, errorFileId, progress } = job;
     t.remove("jobs", id);
     t.remove("jobsInOrder", [ownerKey(null), sequence]);
     if (owner !== null) t.remove("jobsInOrder", [ownerKey(owner), sequence]);
+    keepPlace(t, "jobsInOrder", job);
     t.remove("openJobs", sequence);
     if (expiresAtMs !== null) t.remove("expiries", [expiresAtMs, "job", id]);
     if (progress.chunks > 0) t.put("graves", ["results", id], {});
-    if (this.#files.file(fileId)?.isInternal === true) this.#files.remove(fileId);
+    if (this.#files.intact(fileId)?.isInternal === true) this.#files.remove(fileId);
     for (const made of [outputFileId, errorFileId]) if (made !== null) this.#files.remove(made);
     return true;
   }

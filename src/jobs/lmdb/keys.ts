@@ -1,7 +1,8 @@
 /** Keys that are made of what callers say, and pages of a list. */
 import { createHash } from "node:crypto";
 import { MillraceError } from "millrace-client/wire";
-import type { PageQuery } from "../store.js";
+import type { ListPlace, PageQuery } from "../store.js";
+import { keptPlace, type ListName } from "./places.js";
 import type { Tables } from "./tables.js";
 
 const keyCharactersMax = 256;
@@ -25,36 +26,34 @@ function digest(text: string): string {
 }
 
 interface List<T> {
-  readonly name: "filesInOrder" | "jobsInOrder";
+  readonly name: ListName;
+  /** Null also where it is damaged: the others of the page are there all the same. */
   readonly find: (id: string) => T | null;
 }
 
-interface Listed {
-  readonly owner: string | null;
-  readonly sequence: number;
-}
-
 /** @throws MillraceError `bad_request` where `after` is not in the list */
-export function pageOf<T extends Listed>(
+export function pageOf<T extends ListPlace>(
   tables: Tables,
   query: PageQuery,
   { name, find }: List<T>,
 ): readonly T[] {
   const { owner = null, after, limit, order = "asc" } = query;
   const key = ownerKey(owner);
+  const sequenceOf = (id: string): number => {
+    const place = find(id) ?? (isKey(id) ? keptPlace(tables, name, id) : null);
+    if (place !== null && (owner === null || place.owner === owner)) return place.sequence;
+    throw new MillraceError("bad_request", `there is no ${id} in the list`, { param: "after" });
+  };
   const isReverse = order === "desc";
-  const from = after === undefined ? null : find(after);
-  if (after !== undefined && (from === null || (owner !== null && from.owner !== owner))) {
-    throw new MillraceError("bad_request", `there is no ${after} in the list`, { param: "after" });
-  }
-  const start = isReverse ? (from?.sequence ?? Number.MAX_SAFE_INTEGER) : (from?.sequence ?? 0);
+  const first = isReverse ? Number.MAX_SAFE_INTEGER : 0;
+  const start = typeof after === "string" ? sequenceOf(after) : (after ?? first);
   const end = isReverse ? 0 : Number.MAX_SAFE_INTEGER;
   const page: T[] = [];
   for (const at of tables.keys(name, { start: [key, start], end: [key, end], isReverse })) {
     if (page.length >= limit) break;
+    if (Array.isArray(at) && at[1] === start) continue;
     const id = tables.idAt(name, at);
-    if (id === after) continue;
-    const found = find(id);
+    const found = id === null ? null : find(id);
     if (found !== null) page.push(found);
   }
   return page;

@@ -19,6 +19,7 @@ import {
   type StoreRequest,
   type Write,
 } from "./calls.js";
+import type { DamagedValue } from "./tables.js";
 import { errorOf, thrownError } from "./thrown-error.js";
 
 interface Settled {
@@ -60,6 +61,7 @@ interface OpenedThread {
   readonly worker: Worker;
   readonly bytes: number;
   readonly isUnswept: boolean;
+  readonly damaged: readonly DamagedValue[];
 }
 
 export class StoreThread {
@@ -141,7 +143,8 @@ export class StoreThread {
     });
   }
 
-  #use({ worker, bytes }: OpenedThread): void {
+  #use({ worker, bytes, damaged }: OpenedThread): void {
+    this.#tellDamaged(damaged);
     this.#worker = worker;
     this.#reason = null;
     this.#refusal = null;
@@ -219,6 +222,9 @@ export class StoreThread {
         if (read !== undefined) settle(read, reply.reply);
         return;
       }
+      case "damaged":
+        this.#tellDamaged(reply.values);
+        return;
       case "closed":
         this.#worker = null;
         this.#refuseAll(closedError());
@@ -309,6 +315,12 @@ export class StoreThread {
     for (const { reject } of waiting) reject(error);
   }
 
+  #tellDamaged(values: readonly DamagedValue[]): void {
+    const message =
+      "what the jobs' folder says of this is damaged: it is left alone, and all else goes on. Put a copy of the folder in its place, or submit the job again";
+    for (const value of values) this.#options.log.error(value, message);
+  }
+
   #tell(jobId: string): void {
     for (const listener of this.#listeners) listener(jobId, "job");
   }
@@ -335,7 +347,7 @@ async function openedThread({ path, bytesMax }: StoreThreadOptions): Promise<Ope
     name: "jobs",
   });
   const reply = await firstReply(worker);
-  if (reply.type === "opened") return { worker, bytes: reply.bytes, isUnswept: reply.isUnswept };
+  if (reply.type === "opened") return { worker, ...reply };
   await worker.terminate();
   const error = errorOf(reply.type === "refused" ? reply.error : thrownError(reply.type));
   const code = error.code === "job_store_full" ? error.code : "data_invalid";

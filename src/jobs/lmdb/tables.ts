@@ -19,6 +19,7 @@ const names = [
   "requestKeys",
   "expiries",
   "graves",
+  "places",
 ] as const;
 
 type TableName = (typeof names)[number];
@@ -27,6 +28,14 @@ export interface TablesOptions {
   /** Addresses that are set aside for the file; default: as many as it has. */
   readonly mapBytes?: number;
   readonly isReadOnly?: boolean;
+  /** Of a value that is passed over; maybe often. Default: nobody is told. */
+  readonly onDamaged?: (value: DamagedValue) => void;
+}
+
+/** `key`: its parts, with `/` between. */
+export interface DamagedValue {
+  readonly table: string;
+  readonly key: string;
 }
 
 const keysAtOnce = 256;
@@ -46,10 +55,12 @@ interface KeyRange {
 export class Tables {
   readonly #root: RootDatabase<Uint8Array, TableKey>;
   readonly #tables: ReadonlyMap<TableName, Database<Uint8Array, TableKey>>;
+  readonly #onDamaged: (value: DamagedValue) => void;
   #writes = 0;
 
   /** @throws MillraceError `data_invalid`, and what LMDB says */
-  constructor(path: string, { mapBytes, isReadOnly = false }: TablesOptions) {
+  constructor(path: string, { mapBytes, isReadOnly = false, onDamaged }: TablesOptions) {
+    this.#onDamaged = onDamaged ?? (() => {});
     this.#root = open<Uint8Array, TableKey>({
       path,
       noSubdir: true,
@@ -79,10 +90,18 @@ export class Tables {
     return [...this.#tables.values()].every((table) => table.getKeysCount({ limit: 1 }) === 0);
   }
 
-  /** Every key, and every value but those of chunks and results, which are checked when they are read; those too where it is `deep`. */
+  /**
+   * Every key, and every value but those of chunks and results, which are checked when they are read; those too where it is `deep`. A value
+   * that is damaged costs what it tells of and nothing else, but for the marks, on which everything stands.
+   *
+   * @throws MillraceError `job_store_failed` for a mark
+   */
   walk({ isDeep }: { readonly isDeep: boolean }): void {
     for (const name of this.#tables.keys()) {
-      for (const key of this.keys(name, {})) if (isDeep || !isLarge(name)) this.get(name, key);
+      for (const key of this.keys(name, {})) {
+        if (name === "marks") this.get(name, key);
+        else if (isDeep || !isLarge(name)) this.intact(name, key);
+      }
     }
   }
 
@@ -105,6 +124,17 @@ export class Tables {
     throw new MillraceError(code, `the folder is damaged: a value of ${name}`);
   }
 
+  /** As `get`; what is damaged is told, and is as if it were not there. */
+  intact(name: TableName, key: TableKey): Envelope | null {
+    try {
+      return this.get(name, key);
+    } catch (error) {
+      if (!(error instanceof MillraceError)) throw error;
+      this.#onDamaged({ table: name, key: [key].flat().join("/") });
+      return null;
+    }
+  }
+
   has(name: TableName, key: TableKey): boolean {
     return this.#table(name).doesExist(key);
   }
@@ -123,12 +153,10 @@ export class Tables {
     this.#table(name).putSync(key, envelopeOf(head, body));
   }
 
-  /** Of a table that is a list of ids. */
-  idAt(name: TableName, key: TableKey): string {
-    const head = this.get(name, key)?.head as { readonly id: string } | undefined;
-    if (head === undefined)
-      throw new MillraceError("job_store_failed", `the folder is damaged: ${name}`);
-    return head.id;
+  /** Of a table that is a list of ids. Null: it is damaged. */
+  idAt(name: TableName, key: TableKey): string | null {
+    const head = this.intact(name, key)?.head as { readonly id: string } | undefined;
+    return head?.id ?? null;
   }
 
   remove(name: TableName, key: TableKey): void {

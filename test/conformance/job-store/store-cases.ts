@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
 import { MillraceError } from "millrace-client";
-import type { JobStore } from "#src/jobs/store.js";
+import { type JobStore, placeKeptMs } from "#src/jobs/store.js";
 import { isLong } from "../../support/long.js";
 import { until } from "../../support/until.js";
 import {
@@ -247,6 +247,52 @@ export function storeCases(name: string, makePlace: MakePlace): void {
       await assert.rejects(opened.jobs({ owner: null, limit: 1, after: id }), isRefused);
     }
   });
+
+  given(
+    "defect: who deleted what they listed, a page at a time, was refused the second page",
+    async (store, place) => {
+      const all = ["1", "2", "3", "4", "5"];
+      for (const at of all) {
+        await keepFile(store, `file-${at}`, 1);
+        await store.createJob({ ...newJob(`job-${at}`, `file-${at}`), owner: "a" });
+      }
+      for (const order of ["asc", "desc"] as const) {
+        const places: number[] = [];
+        for (const kind of ["files", "jobs"] as const) {
+          const [first] = await store[kind]({ owner: "a", limit: 1, order });
+          places.push(first?.sequence ?? 0);
+        }
+        const [file, job] = order === "asc" ? ["file-1", "job-1"] : ["file-5", "job-5"];
+        await store.deleteJob(job);
+        await store.deleteFile(file);
+        const next = order === "asc" ? ["2", "3"] : ["4", "3"];
+        for (const after of [
+          { file, job },
+          { file: places[0] ?? 0, job: places[1] ?? 0 },
+        ]) {
+          const rest = { owner: "a", limit: 2, order };
+          const files = await store.files({ ...rest, after: after.file });
+          assert.deepEqual(
+            files.map(({ id }) => id),
+            next.map((at) => `file-${at}`),
+          );
+          const jobs = await store.jobs({ ...rest, after: after.job });
+          assert.deepEqual(
+            jobs.map(({ id }) => id),
+            next.map((at) => `job-${at}`),
+          );
+        }
+      }
+      await using next = await place.crashed(store, 256 * MiB);
+      const [behind] = await next.jobs({ owner: null, limit: 1, after: "job-1" });
+      assert.equal(behind?.id, "job-2");
+      // Of one list only, and of nobody else's.
+      const isRefused = hasCode("bad_request");
+      await assert.rejects(next.jobs({ owner: "b", limit: 1, after: "job-1" }), isRefused);
+      await assert.rejects(next.files({ owner: "a", limit: 1, after: "job-1" }), isRefused);
+      assert.equal(await next.removeExpired(placeKeptMs), 0);
+    },
+  );
 
   given("the latest time is kept, never an earlier one", async (store, place) => {
     assert.equal(await store.keptTimeMs(), 0);

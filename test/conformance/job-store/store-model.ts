@@ -4,6 +4,7 @@ import type {
   ChunkResults,
   DerivedFile,
   JobChange,
+  ListPlace,
   NewFile,
   NewJob,
   PageQuery,
@@ -26,6 +27,8 @@ export class StoreModel {
   readonly files = new Map<string, ModelFile>();
   readonly jobs = new Map<string, ModelJob>();
   readonly #keys = new Map<string, { readonly jobId: string; readonly untilMs: number }>();
+  /** Of what was deleted, in the order in which that was. */
+  readonly places = { files: new Map<string, ListPlace>(), jobs: new Map<string, ListPlace>() };
   #sequence = 0;
 
   keepFile(head: NewFile, chunks: readonly Chunk[]): StoredFile {
@@ -47,11 +50,14 @@ export class StoreModel {
     const all = [...this.files.values()].map(({ stored }) => stored);
     return page(
       all.filter((file) => !file.isInternal),
+      this.places.files,
       query,
     );
   }
 
   deleteFile(id: string): boolean {
+    const file = this.files.get(id)?.stored;
+    if (file?.isInternal === false) this.places.files.set(id, file);
     return this.files.delete(id);
   }
 
@@ -90,6 +96,7 @@ export class StoreModel {
   jobsPage(query: PageQuery): readonly StoredJob[] | null {
     return page(
       [...this.jobs.values()].map(({ stored }) => stored),
+      this.places.jobs,
       query,
     );
   }
@@ -120,9 +127,10 @@ export class StoreModel {
     const job = this.jobs.get(id)?.stored;
     if (job === undefined) return false;
     this.jobs.delete(id);
-    if (this.files.get(job.fileId)?.stored.isInternal === true) this.files.delete(job.fileId);
+    this.places.jobs.set(id, job);
+    if (this.files.get(job.fileId)?.stored.isInternal === true) this.deleteFile(job.fileId);
     for (const made of [job.outputFileId, job.errorFileId])
-      if (made !== null) this.files.delete(made);
+      if (made !== null) this.deleteFile(made);
     return true;
   }
 
@@ -158,7 +166,7 @@ export class StoreModel {
       if (hasEnded(stored) && isOver(stored.expiresAtMs)) this.deleteJob(stored.id);
     }
     for (const { stored } of this.files.values()) {
-      if (isOver(stored.expiresAtMs) && !read.has(stored.id)) this.files.delete(stored.id);
+      if (isOver(stored.expiresAtMs) && !read.has(stored.id)) this.deleteFile(stored.id);
     }
     for (const [key, { untilMs }] of this.#keys) if (isOver(untilMs)) this.#keys.delete(key);
   }
@@ -169,14 +177,20 @@ export class StoreModel {
   }
 }
 
-/** Null: `after` is not in the list. */
-function page<T extends { readonly id: string; readonly owner: string | null }>(
+/** Null: `after` is not in the list, and was not. */
+function page<T extends ListPlace & { readonly id: string }>(
   all: readonly T[],
+  places: ReadonlyMap<string, ListPlace>,
   { owner = null, after, limit, order = "asc" }: PageQuery,
 ): readonly T[] | null {
-  const own = all.filter((each) => owner === null || each.owner === owner);
+  if (typeof after === "number") throw new Error("the model's sequences are its own");
+  const isTheirs = (place: ListPlace): boolean => owner === null || place.owner === owner;
+  const own = all.filter(isTheirs);
   const inOrder = order === "asc" ? own : own.toReversed();
-  const at = inOrder.findIndex(({ id }) => id === after);
-  if (after !== undefined && at < 0) return null;
-  return inOrder.slice(at + 1, at + 1 + limit);
+  if (after === undefined) return inOrder.slice(0, limit);
+  const from = all.find(({ id }) => id === after) ?? places.get(after);
+  if (from === undefined || !isTheirs(from)) return null;
+  const isBehind = ({ sequence }: ListPlace): boolean =>
+    order === "asc" ? sequence > from.sequence : sequence < from.sequence;
+  return inOrder.filter(isBehind).slice(0, limit);
 }

@@ -179,7 +179,9 @@ export class StoreWalk {
   }
 
   async #page(store: JobStore): Promise<void> {
-    const ids = [...this.#model.files.keys(), ...this.#model.jobs.keys()];
+    const { files, jobs, places } = this.#model;
+    const gone = [...places.files.keys(), ...places.jobs.keys()];
+    const ids = [...files.keys(), ...jobs.keys(), ...gone];
     const after = ids.length > 0 && this.#random.chance(0.5) ? this.#random.pick(ids) : undefined;
     const query: PageQuery = {
       owner: this.#random.pick(owners),
