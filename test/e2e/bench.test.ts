@@ -1,26 +1,17 @@
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
 import { copyFile, readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { promisify } from "node:util";
 import { floatsOf, i64, openSession } from "#src/runtime/session.js";
 import { drivers } from "../../bench/clients/drivers.js";
 import { cosineOf } from "../../bench/clients/peers/cosine.js";
 import { writePlainGraph } from "../../bench/clients/peers/plain-graph.js";
 import { makeModels } from "../../bench/tasks/make-models.js";
 import { shapes } from "../../bench/tasks/shapes.js";
+import { bench } from "../support/bench.js";
 import { EncoderGraph } from "../support/encoder.js";
 import { isLong } from "../support/long.js";
-import { skipWithoutNats } from "../support/nats-server.js";
 import { sharedPath, skipWithout } from "../support/shared-data.js";
 import { TempDir } from "../support/temp-dir.js";
-
-const runFile = promisify(execFile);
-
-async function bench(...args: string[]): Promise<string> {
-  const { stdout } = await runFile(process.execPath, ["build/bench/main.js", ...args]);
-  return stdout;
-}
 
 if (isLong) {
   test("the engine benchmark runs, and all ways to drive the graphs give the same results", async () => {
@@ -196,112 +187,5 @@ if (isLong) {
       const cosine = cosineOf(hidden, answer?.tokens ?? new Float32Array());
       assert.ok(cosine > least, `${precision}: ${cosine}`);
     }
-  });
-}
-
-/** `#` stands for a figure with its least and its most. */
-function figuresIn(out: string): string[] {
-  return out.split("\n").map((line) =>
-    line
-      .replace(/ target .*$/, "")
-      .replace(/-?\d+(\.\d+)? \(-?\d+(\.\d+)?–-?\d+(\.\d+)?\)/, "#")
-      .replace(/ +/g, " ")
-      .trim(),
-  );
-}
-
-const jobsLines: readonly string[] = [
-  "timed workers, 300 lines: job / requests #",
-  "instant workers, 300 lines: job / requests #",
-  "accepted, 300 texts in a JSON body # lines/s",
-  "accepted, 300 lines of NDJSON # lines/s",
-  "uploaded, a file of 300 requests in OpenAI's form # lines/s",
-  "a batch over it, until all its lines are checked # lines/s",
-  "on disk, a line with its result # bytes",
-  "memory of the front while they come in # MiB",
-  "from its start until it answers # ms",
-  "from its start until the first new result is committed # ms",
-];
-
-const nodesLines: readonly string[] = [
-  "bulk requests: efficiency of three nodes #",
-  "one large request: efficiency of three nodes #",
-  "a job: efficiency of three nodes #",
-  "realtime, 20 requests/s for each node: p99 of three / p99 of one #",
-  "realtime, p50: added by the hop # ms",
-  "published to NATS a sentence: bulk # bytes",
-  "texts whose results differ #",
-];
-
-if (isLong) {
-  test("the jobs benchmark runs to its end at tiny size", async () => {
-    const size = ["--lines", "300", "--million", "0.002", "--rounds", "1"];
-    const out = await bench(
-      "jobs",
-      "--parts",
-      "ceiling,accept,memory,restart",
-      "--factor",
-      "0.1",
-      ...size,
-    );
-    const printed = figuresIn(out);
-    assert.deepEqual(
-      jobsLines.filter((line) => !printed.includes(line)),
-      [],
-      out,
-    );
-    assert.match(out, /commit [0-9a-f]{7}/);
-    assert.match(out, /^memory: each line has its result, in its place: yes$/m);
-    assert.match(out, /^restart: 300 lines, killed 1 times; 300 right, 0 failed at the end$/m);
-  });
-
-  test("the storm over a job: its server is killed whole again and again, and each line has one result, with an undisturbed run's bytes", async () => {
-    const out = await bench(
-      "jobs",
-      "--parts",
-      "storm",
-      "--lines",
-      "1200",
-      "--kills",
-      "3",
-      "--factor",
-      "1",
-    );
-    const printed = figuresIn(out);
-    for (const nothing of [
-      "the job's lines without exactly one result",
-      "promises broken in the storm",
-    ]) {
-      assert.ok(printed.includes(`${nothing} #`), out);
-      assert.match(out, new RegExp(`^${nothing} +0\\.00 .*: met$`, "m"));
-    }
-    assert.match(out, /^its bytes: [0-9a-f]{16}, equal; in order: true$/m);
-    assert.match(out, /^kills of the whole process tree +[6-9]\.00 /m);
-  });
-
-  test("the nodes benchmark runs to its end at tiny size", { skip: skipWithoutNats }, async () => {
-    const size = ["--lines", "200", "--rate", "20", "--rounds", "1", "--measure", "0.4"];
-    const parts = ["--parts", "bulk,large,jobs,realtime,hop,model", "--factor", "0.2"];
-    const out = await bench("nodes", "--network", "proxies", ...size, ...parts);
-    const printed = figuresIn(out);
-    assert.deepEqual(
-      nodesLines.filter((line) => !printed.includes(line)),
-      [],
-      out,
-    );
-    assert.match(out, /^texts whose results differ +0\.00 .*: met$/m);
-  });
-
-  test("the storm over nodes: killed, stopped and cut off, and no item is lost or doubled", {
-    skip: skipWithoutNats,
-  }, async () => {
-    const size = ["--seconds", "3", "--every", "0.5", "--lasts", "0.5", "--job-lines", "200"];
-    const out = await bench("nodes", "--network", "proxies", "--parts", "storm", ...size);
-    for (const title of ["realtime", "jobs"]) {
-      for (const what of ["wrong", "lost", "doubled"]) {
-        assert.match(out, new RegExp(`^${title}: ${what} +0\\.00 .*: met$`, "m"), out);
-      }
-    }
-    assert.match(out, /^faults: \d+ killed, \d+ stopped, \d+ cut off; /m);
   });
 }
