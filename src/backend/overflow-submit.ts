@@ -54,8 +54,8 @@ export class OverflowSubmit implements Submit {
       hasInputs = true;
     };
     // A large request goes to all nodes that have time for it, this one among them.
-    const isShared = others.isWorthSharing(request);
-    const first = isShared || this.#isSoonerElsewhere(request) ? others : local;
+    const isInLots = others.isWorthLots(request);
+    const first = isInLots || this.#isSoonerElsewhere(request) ? others : local;
     const second = first === local ? others : local;
     const onAccepted = (): void => {
       isTaken = true;
