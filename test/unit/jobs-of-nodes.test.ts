@@ -37,7 +37,7 @@ async function nodeOn(
   return await made({ store, queue: store.openQueue({ ackWaitMs: 1_000 }), keeps: false, ...rest });
 }
 
-/** Of which jobs are read and results heard: names of consumers by stream. */
+/** How many servers hear of records, and how many of results: a consumer each. */
 async function listeners(linked: LinkedStore): Promise<readonly number[]> {
   const jsm = await jetstreamManager(linked.link.connection);
   const streams = ["test-records", "test-results"];
