@@ -14,7 +14,6 @@ import { Random } from "../sim/random.js";
 import { capitals, linesOfAll, made, text, whenEnded } from "../support/job-work.js";
 import { isLong } from "../support/long.js";
 import { TempDir } from "../support/temp-dir.js";
-import { until } from "../support/until.js";
 
 const log = createLog({ log: "json", logLevel: "silent", destination: process.stdout });
 
@@ -172,7 +171,7 @@ test("a thread that does not answer is told and not waited for, and is there whe
   await assert.rejects(store.job("job-1"), hasCode("job_store_failed"));
   holder.kill("SIGKILL");
   await closed;
-  await until(() => store.reason() === null);
+  while (store.reason() !== null) await new Promise((resolve) => setTimeout(resolve, 10));
   // Whether the first one was done nobody knew; now it is, once.
   await store.commit("job-1", resultsOf(0, 0));
   assert.equal((await store.job("job-1"))?.progress.chunks, 1);
