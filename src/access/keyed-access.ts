@@ -82,13 +82,13 @@ class KeyedAccess implements Access {
   }
 
   take(caller: Caller, amount: KeyAmount): () => void {
-    return this.#take(caller, amount, amount.inputs).giveBack;
+    return this.#take(caller, amount, amount.inputs);
   }
 
   takeForJob(caller: Caller, amount: KeyAmount): JobTaking | null {
     const { key } = caller;
     if (key === null || caller.keyId === null) return null;
-    const { giveBack } = this.#take(caller, amount, 1);
+    const giveBack = this.#take(caller, amount, 1);
     const { id: book, month } = this.#usage;
     return { receipt: { ...amount, key, book, month }, giveBack };
   }
@@ -120,20 +120,20 @@ class KeyedAccess implements Access {
     return this.#closed;
   }
 
-  #take(caller: Caller, amount: KeyAmount, rated: number): Pick<JobTaking, "giveBack"> {
-    if (caller.keyId === null) return { giveBack: () => {} };
+  /** Of the rate so many inputs. Gives what takes all of it back, once. */
+  #take(caller: Caller, amount: KeyAmount, rated: number): () => void {
+    if (caller.keyId === null) return () => {};
     const { record } = this.#ring.again(caller);
     this.#checkQuota(record, amount.inputs);
     const rate = this.#takeRate(caller.keyId, record, rated);
     const takeBack = this.#usage.add(record.name, amount);
     let isTaken = true;
-    const giveBack = (): void => {
+    return () => {
       if (!isTaken) return;
       isTaken = false;
       rate?.giveBack(rated);
       takeBack();
     };
-    return { giveBack };
   }
 
   #checkQuota({ name, quotaPerMonth }: KeyRecord, inputs: number): void {

@@ -141,20 +141,43 @@ class EdgeBackend implements Backend {
   }
 }
 
-/** It sends nothing to others, so it need not hear of them: a thousand that all heard of all others would be a million messages a second. */
-class NodeBackend implements Backend {
-  readonly views: ServerViews;
+/** With pipelines of its own: its models are those of the local backend. */
+abstract class PipelinesBackend implements Backend {
+  abstract readonly submit: Submit;
+  abstract readonly views: ServerViews;
   readonly node: NodeSide;
   readonly repository?: ModelRepository;
-  readonly #local: Backend;
+  protected readonly local: Backend;
+
+  constructor(local: Backend) {
+    const { node, repository } = local;
+    if (node === undefined) throw new Error("a backend with pipelines has them to lend");
+    this.local = local;
+    this.node = node;
+    if (repository !== undefined) this.repository = repository;
+  }
+
+  start(): Promise<void> {
+    return this.local.start();
+  }
+
+  reload(): ReturnType<Backend["reload"]> {
+    return this.local.reload();
+  }
+
+  abstract drain(): void;
+  abstract stop(options: { readonly drainMs: number }): Promise<boolean>;
+}
+
+/** It sends nothing to others, so it need not hear of them: a thousand that all heard of all others would be a million messages a second. */
+class NodeBackend extends PipelinesBackend {
+  readonly views: ServerViews;
   readonly #announcer: NodeAnnouncer;
 
   constructor(local: Backend, parts: BackendParts, link: NatsLink) {
+    super(local);
     const { configuration, log } = parts;
     const { views } = local;
-    this.#local = local;
-    if (local.repository !== undefined) this.repository = local.repository;
-    this.node = sideOf(local);
     const { options } = configuration;
     this.#announcer = new NodeAnnouncer({ link, log, options, views, side: this.node });
     this.views = new DeployedViews(views, {
@@ -164,50 +187,31 @@ class NodeBackend implements Backend {
   }
 
   get submit(): Submit {
-    return this.#local.submit;
-  }
-
-  start(): Promise<void> {
-    return this.#local.start();
-  }
-
-  reload(): ReturnType<Backend["reload"]> {
-    return this.#local.reload();
+    return this.local.submit;
   }
 
   drain(): void {
-    this.#local.drain();
+    this.local.drain();
     this.#announcer.say();
   }
 
   async stop(options: { readonly drainMs: number }): Promise<boolean> {
     this.#announcer.leave();
-    return await this.#local.stop(options);
+    return await this.local.stop(options);
   }
 }
 
-function sideOf({ node }: Backend): NodeSide {
-  if (node === undefined) throw new Error("a backend with pipelines has them to lend");
-  return node;
-}
-
-class BothBackend implements Backend {
+class BothBackend extends PipelinesBackend {
   readonly submit: Submit;
   readonly views: ServerViews;
-  readonly node: NodeSide;
-  readonly repository?: ModelRepository;
-  readonly #local: Backend;
   readonly #members: Membership;
 
   constructor(local: Backend, parts: BackendParts, link: NatsLink) {
-    const node = sideOf(local);
-    const { views } = local;
-    this.#local = local;
-    if (local.repository !== undefined) this.repository = local.repository;
-    this.node = node;
+    super(local);
+    const { node } = this;
+    const { submit, views } = local;
     this.#members = new Membership(parts, link, node);
     const { directory, catalogue, submit: others } = this.#members;
-    const { submit } = local;
     this.submit = new OverflowSubmit({ local: submit, others, directory, node, views, link });
     this.views = new DeployedViews(views, {
       others: () => catalogue.models(),
@@ -216,22 +220,14 @@ class BothBackend implements Backend {
     this.#members.announce(views, node);
   }
 
-  start(): Promise<void> {
-    return this.#local.start();
-  }
-
-  reload(): ReturnType<Backend["reload"]> {
-    return this.#local.reload();
-  }
-
   drain(): void {
-    this.#local.drain();
+    this.local.drain();
     this.#members.drain();
   }
 
   async stop(options: { readonly drainMs: number }): Promise<boolean> {
     const [own, others] = await Promise.all([
-      this.#local.stop(options),
+      this.local.stop(options),
       this.#members.stop(options.drainMs),
     ]);
     return own && others;

@@ -54,8 +54,8 @@ export class OverflowSubmit implements Submit {
       hasInputs = true;
     };
     // A large request goes to all nodes that have time for it, this one among them.
-    const isShared = others.isWorthSharing(request);
-    const first = isShared || this.#isSoonerElsewhere(request) ? others : local;
+    const isInLots = others.isWorthLots(request);
+    const first = isInLots || this.#isSoonerElsewhere(request) ? others : local;
     const second = first === local ? others : local;
     const onAccepted = (): void => {
       isTaken = true;
@@ -67,7 +67,7 @@ export class OverflowSubmit implements Submit {
       return first === local ? this.#named(summary) : summary;
     } catch (error) {
       const mayGo = first === others || this.#hasOthers(request);
-      if (isTaken || signal.aborted || !isElsewhere(error) || !mayGo) throw error;
+      if (isTaken || signal.aborted || !isOfNow(error) || !mayGo) throw error;
       const summary = await second.submit(request, signal, watched);
       return second === local ? this.#named(summary) : summary;
     }
@@ -128,7 +128,8 @@ export class OverflowSubmit implements Submit {
   }
 }
 
-function isElsewhere(error: unknown): boolean {
+/** It says nothing of the request: whoever else serves the model may take it. */
+function isOfNow(error: unknown): boolean {
   if (!(error instanceof MillraceError)) return false;
   return error.code === "queue_full" || error.code === "not_ready" || error.code === "draining";
 }

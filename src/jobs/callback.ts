@@ -10,6 +10,7 @@ import { MillraceError } from "millrace-client/wire";
 import type { Log } from "../log.js";
 import { callbackHostsOf, mayCall } from "../options/callback-hosts.js";
 import type { Options } from "../options/options.js";
+import { Counts } from "../work/counts.js";
 import { messageOf } from "../work/thrown.js";
 import { allJobs } from "./all-jobs.js";
 import { jobStatus } from "./job-status.js";
@@ -46,7 +47,7 @@ class Callbacks {
   readonly #options: CallbackOptions;
   readonly #retryMsMin: number;
   readonly #waiting = new Map<string, { readonly host: string; dueAtMs: number; waitMs: number }>();
-  readonly #callsOf = new Map<string, number>();
+  readonly #callsOf = new Counts();
   readonly #calls = new Set<Promise<void>>();
   readonly #stopping = new AbortController();
   #hasMore = false;
@@ -127,15 +128,13 @@ class Callbacks {
   }
 
   #mayCall(host: string): boolean {
-    return this.#calls.size < callsMax.all && (this.#callsOf.get(host) ?? 0) < callsMax.host;
+    return this.#calls.size < callsMax.all && this.#callsOf.of(host) < callsMax.host;
   }
 
   #begin(id: string, host: string): void {
-    this.#callsOf.set(host, (this.#callsOf.get(host) ?? 0) + 1);
+    this.#callsOf.add(host, 1);
     const call = this.#call(id).finally(() => {
-      const left = (this.#callsOf.get(host) ?? 1) - 1;
-      if (left > 0) this.#callsOf.set(host, left);
-      else this.#callsOf.delete(host);
+      this.#callsOf.add(host, -1);
       this.#calls.delete(call);
       this.#look();
     });

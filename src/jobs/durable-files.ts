@@ -1,5 +1,4 @@
 /** Files of callers over a store: who may see which, how large they may be and how long they are kept; those made of a job's results too. */
-
 import { setImmediate } from "node:timers/promises";
 import { MillraceError } from "millrace-client/wire";
 import type { KeyAmount } from "../access/access.js";

@@ -1,5 +1,7 @@
-/** `Jobs` over a store: who may see what, what may be asked for, and what is kept how long. It runs nothing (runner.ts does); files are durable-files.ts'. */
-
+/**
+ * `Jobs` over a store: who may see what, what may be asked for, and what is kept how long. It runs nothing (runner.ts does); of files
+ * durable-files.ts knows.
+ */
 import { createHash } from "node:crypto";
 import { type JobStoreStatus, MillraceError } from "millrace-client/wire";
 import { callbackHostsOf, mayCall } from "../options/callback-hosts.js";
@@ -63,8 +65,8 @@ export class DurableJobs implements Jobs {
     const { store, underWay } = this.#parts;
     const { isKnown, ...counts } = underWay();
     const reason = store.reason();
-    const isAway = isKnown ? "failed" : "starting";
-    return { state: reason === null ? "ok" : isAway, reason, ...counts, ...store.usage() };
+    const away = isKnown ? "failed" : "starting";
+    return { state: reason === null ? "ok" : away, reason, ...counts, ...store.usage() };
   }
 
   async upload(

@@ -11,6 +11,7 @@ import { MillraceError } from "millrace-client/wire";
 import type { Access, JobTaking, KeyAmount } from "../access/access.js";
 import type { Options } from "../options/options.js";
 import type { Caller } from "../work/caller.js";
+import { Counts } from "../work/counts.js";
 import type { KeyReturns } from "./key-returns.js";
 import type { OpenCount } from "./open-tally.js";
 import type { JobStore, NewJob } from "./store.js";
@@ -42,8 +43,8 @@ const retryAfterMs = 10_000;
 
 export class JobDoor {
   readonly #options: JobDoorOptions;
-  readonly #entering = new Map<string, number>();
-  #enteringAll = 0;
+  /** By tenant. */
+  readonly #entering = new Counts();
 
   constructor(options: JobDoorOptions) {
     this.#options = options;
@@ -60,7 +61,7 @@ export class JobDoor {
     // In one turn with what is taken: whoever asked at the same time has the same number.
     this.#check(tenant, open);
     const taken = this.#options.keys.takeForJob(caller, amount);
-    this.#count(tenant, 1);
+    this.#entering.add(tenant, 1);
     return {
       taken,
       make: async (job) => {
@@ -74,7 +75,7 @@ export class JobDoor {
           else taken?.giveBack();
           throw error;
         } finally {
-          this.#count(tenant, -1);
+          this.#entering.add(tenant, -1);
         }
       },
     };
@@ -82,24 +83,16 @@ export class JobDoor {
 
   #check(tenant: string, { all, ofTenant }: OpenCount): void {
     const { jobsOpenMax, jobsTenantOpenMax } = this.#options.options;
-    const entering = this.#entering.get(tenant) ?? 0;
-    if (ofTenant + entering >= jobsTenantOpenMax) {
+    if (ofTenant + this.#entering.of(tenant) >= jobsTenantOpenMax) {
       throw full(`${jobsTenantOpenMax} jobs of this tenant`, "--jobs-tenant-open-max");
     }
-    if (all + this.#enteringAll >= jobsOpenMax) {
+    if (all + this.#entering.all >= jobsOpenMax) {
       throw full(`${jobsOpenMax} jobs`, "--jobs-open-max");
     }
-  }
-
-  #count(tenant: string, more: 1 | -1): void {
-    const count = (this.#entering.get(tenant) ?? 0) + more;
-    if (count > 0) this.#entering.set(tenant, count);
-    else this.#entering.delete(tenant);
-    this.#enteringAll += more;
   }
 }
 
 function full(what: string, option: string): MillraceError {
-  const message = `${what} have not ended, which is as many as may be (${option}).`;
+  const message = `${what} have not ended, which is as many as may be (${option}): wait for one to end, or cancel one.`;
   return new MillraceError("queue_full", message, { retryAfterMs });
 }

@@ -51,7 +51,7 @@ const sweepMs = 1_000;
 const sweepsPerCleaning = 60;
 const sweepsPerKeptTime = 5;
 /** A queue that has lost what it was offered is noticed by then. */
-const sweepsPerOffer = 30;
+const sweepsPerLostLook = 30;
 /** Of different jobs: what they write shares a sync, and a long one (the files of a large batch) holds up no other job. */
 const stepsMax = 16;
 /** Each takes as much memory as the ids of its lines. */
@@ -172,7 +172,7 @@ export class JobKeeper {
         const leftMs = job.deadlineAtMs === null ? sweepMs : job.deadlineAtMs - clock.now();
         if (leftMs > 0) everyMs = Math.min(everyMs, leftMs);
       }
-      if (this.#sweeps % sweepsPerOffer === 0) {
+      if (this.#sweeps % sweepsPerLostLook === 0) {
         await queue.offerLost(open.filter((job) => this.#offered.has(job.id) && !this.#isDue(job)));
       }
       if (this.#sweeps % sweepsPerKeptTime === 0) await store.keepTimeMs(clock.now());

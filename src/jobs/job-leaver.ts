@@ -1,6 +1,6 @@
 /**
- * On a server that runs lines and keeps no jobs: what it runs of one that is over is left, and what it cannot run is told. It is told by the store; nobody is asked
- * while nothing changes.
+ * On a server that runs lines and keeps no jobs: what it runs of one that is over is left, and what it cannot run is written down. That a
+ * job is over the store tells; nobody is asked while nothing changes.
  */
 import type { WireError } from "millrace-client/wire";
 import type { Log } from "../log.js";
@@ -9,8 +9,8 @@ import type { JobsClock } from "./jobs-clock.js";
 import type { JobRunner } from "./runner.js";
 import { hasEnded, type JobStore } from "./store.js";
 
-/** Nothing of it can be run any more: who keeps it finds that in it, and ends it. */
-export async function haveFailed(
+/** Nothing of it can be run any more: who keeps it finds that in it, and lets it fail. */
+export async function writeRefusal(
   store: Pick<JobStore, "changeJob">,
   id: string,
   error: WireError,

@@ -10,7 +10,7 @@ import { DurableJobs, type DurableJobsOptions } from "./durable-jobs.js";
 import { JobDoor } from "./job-door.js";
 import { openEndings } from "./job-endings.js";
 import { JobKeeper } from "./job-keeper.js";
-import { haveFailed, leaveWhatIsOver } from "./job-leaver.js";
+import { leaveWhatIsOver, writeRefusal } from "./job-leaver.js";
 import type { CallRoute, Jobs } from "./jobs.js";
 import { openJobsClock } from "./jobs-clock.js";
 import { Paces } from "./pace.js";
@@ -72,7 +72,8 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
   const jobs = new DurableJobs({ ...seen, touch, underWay });
   const refuse = (id: string, error: WireError): void => {
     if (keeper !== null) return keeper.refuse(id, error);
-    haveFailed(store, id, error).catch(() => undefined);
+    // Where it cannot be written the chunk comes back, and is refused again.
+    writeRefusal(store, id, error).catch(() => undefined);
   };
   metrics.jobsFrom(() => {
     const { commits, ...lines } = runner?.kept ?? { commits: 0, done: 0, failed: 0 };

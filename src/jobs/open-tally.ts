@@ -1,4 +1,8 @@
-/** How many jobs have not ended, by tenant: what a store tells of each job, in memory. */
+/**
+ * Which jobs have not ended, each in one group (its tenant, or the file that it reads), and how many are in each: what a store tells of
+ * each job, in memory.
+ */
+import { Counts } from "../work/counts.js";
 
 /** Jobs that have not ended. */
 export interface OpenCount {
@@ -7,32 +11,32 @@ export interface OpenCount {
 }
 
 export class OpenTally {
-  readonly #tenants = new Map<string, string>();
-  readonly #counts = new Map<string, number>();
+  readonly #groups = new Map<string, string>();
+  readonly #counts = new Counts();
 
   /** Again, of the same: nothing. Null: it has ended, or is gone. */
-  see(jobId: string, open: { readonly tenant: string } | null): void {
-    const before = this.#tenants.get(jobId);
-    if (before !== undefined) this.#count(before, -1);
-    if (open === null) this.#tenants.delete(jobId);
+  see(jobId: string, group: string | null): void {
+    const before = this.#groups.get(jobId) ?? null;
+    if (before === group) return;
+    if (before !== null) this.#counts.add(before, -1);
+    if (group === null) this.#groups.delete(jobId);
     else {
-      this.#tenants.set(jobId, open.tenant);
-      this.#count(open.tenant, 1);
+      this.#groups.set(jobId, group);
+      this.#counts.add(group, 1);
     }
   }
 
+  has(group: string): boolean {
+    return this.#counts.of(group) > 0;
+  }
+
+  /** Where groups are tenants. */
   of(tenant: string): OpenCount {
-    return { all: this.#tenants.size, ofTenant: this.#counts.get(tenant) ?? 0 };
+    return { all: this.#counts.all, ofTenant: this.#counts.of(tenant) };
   }
 
   clear(): void {
-    this.#tenants.clear();
+    this.#groups.clear();
     this.#counts.clear();
-  }
-
-  #count(tenant: string, more: 1 | -1): void {
-    const count = (this.#counts.get(tenant) ?? 0) + more;
-    if (count > 0) this.#counts.set(tenant, count);
-    else this.#counts.delete(tenant);
   }
 }

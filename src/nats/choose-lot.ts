@@ -20,7 +20,7 @@ export interface LotNode extends ChoosableNode {
   readonly itemsMax: number;
 }
 
-export interface Lot<Node> {
+export interface ChosenLot<Node> {
   readonly node: Node;
   readonly items: number;
 }
@@ -44,7 +44,7 @@ export function isLarge(node: ChoosableNode, items: number): boolean {
 export function chooseLot<Node extends LotNode>(
   nodes: readonly Node[],
   items: number,
-): Lot<Node> | null {
+): ChosenLot<Node> | null {
   const all = nodes.map((node) => {
     const freeMs = node.waitMs + node.loadMs;
     const rate = rateOf(node);

@@ -104,7 +104,11 @@ async function namesIn(dir: string, within = ""): Promise<string[]> {
   const names: string[] = [];
   for (const entry of entries.filter((each) => !each.startsWith(".")).sort()) {
     const path = within === "" ? entry : `${within}/${entry}`;
-    if (!mayBePath(path)) throw invalid(join(dir, path), "has a name that no file of a model has");
+    if (!mayBePath(path))
+      throw invalid(
+        join(dir, path),
+        "has a name that the store does not take: no backslash, 512 characters with its folders at most",
+      );
     const found = await stat(join(dir, path)).catch((cause: unknown) => {
       throw invalid(join(dir, path), `cannot be read: ${messageOf(cause)}`, cause);
     });

@@ -63,7 +63,7 @@ export const jobsOptions: OptionRows<JobsOptions> = {
     min: 1,
     max: 1_000_000,
     ...jobs,
-    help: "The same of one tenant, so that none takes the room of the others.",
+    help: "Jobs of one tenant that have not ended, so that none takes the room of the others.",
     default: { value: 1_000 },
   },
   jobRetention: {

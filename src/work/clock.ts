@@ -13,7 +13,7 @@ export interface Clock {
 }
 
 /** `setTimeout` takes no more: a longer delay would end at once. */
-const timerMsMax = 2 ** 31 - 1;
+export const timerMsMax: number = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
   now: () => performance.now(),

@@ -1,9 +1,9 @@
 /** Callers who take more than their share: of connections, of memory, of time. Each ends at a limit that has a name. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { get, post, type RawSocket, sized, TestFront } from "../support/http-front.js";
+import { until } from "../support/until.js";
 
 const KiB = 1024;
 
@@ -22,11 +22,6 @@ async function ask(front: TestFront, bytes: string): Promise<string> {
   const socket = await front.raw();
   socket.send(bytes);
   return await socket.closed();
-}
-
-/** Looks until it is so; the server's own bounds end the wait. */
-async function until(isSo: () => boolean): Promise<void> {
-  while (!isSo()) await delay(2);
 }
 
 // ── Connections ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -10,6 +10,7 @@ import { MillraceError } from "millrace-client/wire";
 import type { HttpFront, ReplyStream } from "#src/listen/http/http-front.js";
 import type { Options } from "#src/options/options.js";
 import { get, type RawSocket, TestFront } from "../support/http-front.js";
+import { until } from "../support/until.js";
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -92,10 +93,6 @@ class LargeFront {
       ],
     };
   }
-}
-
-async function until(isSo: () => boolean): Promise<void> {
-  while (!isSo()) await delay(2);
 }
 
 const head = (length: number | "chunked", ...more: readonly string[]): string =>

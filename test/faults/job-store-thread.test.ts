@@ -144,7 +144,8 @@ test("what ends one thread after the other is given up, and all else goes on", a
   const { store, threads } = seen;
   await keepFile(store, "file-1", 1);
   const [first] = threads;
-  process.once("worker", (worker: Worker) => worker.once("online", () => worker.postMessage(null)));
+  // It waits for the thread to listen, before all that is asked of it.
+  process.once("worker", (worker: Worker) => worker.postMessage(null));
   const ended = endThread(first);
   // It is behind what ends the first one, and again behind what ends the second.
   await assert.rejects(store.job("job-1"), hasCode("job_store_failed"));

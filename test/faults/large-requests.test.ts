@@ -9,6 +9,7 @@ import { NatsEdge } from "../support/nats-node.js";
 import { NatsServer, skipWithoutNats } from "../support/nats-server.js";
 import { numbersTask } from "../support/numbers-task.js";
 import { FakeModel } from "../support/pool.js";
+import { until } from "../support/until.js";
 import { WiredNode } from "../support/wired-node.js";
 
 const options = { timeout: 60_000, skip: skipWithoutNats };
@@ -52,15 +53,7 @@ function ask(
 ): Asking {
   const outcomes: SubmitOutcome[] = [];
   const leaving = new AbortController();
-  const asked = {
-    id: "r",
-    task: "numbers",
-    model: null,
-    tenant: "default",
-    class: "bulk",
-  } as const;
-  const request = { ...asked, fields: { texts }, deadlineAtMs: null, payloadBytes: 10, ...more };
-  const submitted = edge.submit.submit(request, leaving.signal, {
+  const submitted = edge.submit.submit(requestOf(texts, more), leaving.signal, {
     onOutcome: (outcome) => {
       outcomes.push(outcome);
       onOutcome(outcomes.length);
@@ -71,10 +64,6 @@ function ask(
     return { summary, texts: outcomes.toSorted((a, b) => a.index - b.index).map(textOrCode) };
   };
   return { asked: sorted(), outcomes, leaving };
-}
-
-async function until(isSo: () => boolean): Promise<void> {
-  while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 function nothingHeld(edge: NatsEdge): void {
@@ -249,8 +238,8 @@ test("this server's own pipelines are a node like the others", options, async ()
   await using edge = await NatsEdge.start({ url: server.url, task, here, own });
   await using node = await WiredNode.start(server, "n1");
   await edge.knows(2);
-  assert(edge.submit.isWorthSharing(requestOf(numbers(600))));
-  assert.equal(edge.submit.isWorthSharing(requestOf(numbers(20))), false, "not worth a hop");
+  assert(edge.submit.isWorthLots(requestOf(numbers(600))));
+  assert.equal(edge.submit.isWorthLots(requestOf(numbers(20))), false, "not worth a hop");
   const { summary, texts } = await ask(edge, numbers(600)).asked;
   assert.deepEqual(texts, resultsOf(numbers(600)));
   assert.deepEqual(Object.keys(summary.pipelines).sort(), ["e1/p0", "n1/p0"]);

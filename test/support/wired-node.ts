@@ -10,12 +10,14 @@ export interface WiredOptions {
   readonly limits?: FakeNodeOptions["limits"];
 }
 
+type WiredParts = Pick<WiredNode, "model" | "wire" | "fake" | "node">;
+
 /** A node of this name with workers of its own, behind a wire of its own. */
 export class WiredNode implements AsyncDisposable {
-  readonly model = new FakeModel();
+  readonly model: FakeModel;
   readonly wire: Wire;
   readonly fake: FakeLocal;
-  node: FakeNode;
+  readonly node: FakeNode;
 
   static async start(
     server: NatsServer,
@@ -23,17 +25,19 @@ export class WiredNode implements AsyncDisposable {
     { local = {}, limits = {} }: WiredOptions = {},
   ): Promise<WiredNode> {
     const wire = await Wire.to(server.port);
-    const own = new WiredNode(wire, local);
-    await own.fake.events.next("loaded");
+    const model = new FakeModel();
+    const fake = new FakeLocal({ model, count: 1, local });
+    await fake.events.next("loaded");
     const parts = { url: wire.url, name, task: "numbers", model: "fake", limits };
-    own.node = await FakeNode.start({ ...parts, submit: own.fake.local });
-    return own;
+    const node = await FakeNode.start({ ...parts, submit: fake.local });
+    return new WiredNode({ model, wire, fake, node });
   }
 
-  private constructor(wire: Wire, local: Partial<LocalSubmitOptions>) {
+  private constructor({ model, wire, fake, node }: WiredParts) {
+    this.model = model;
     this.wire = wire;
-    this.fake = new FakeLocal({ model: this.model, count: 1, local });
-    this.node = null as unknown as FakeNode;
+    this.fake = fake;
+    this.node = node;
   }
 
   get seen(): FakeNode["seen"] {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { cutInputs, cuttableInputs } from "#src/tasks/cut-inputs.js";
 import { tasks } from "#src/tasks/table.js";
+import { inputFields } from "#src/work/input-fields.js";
 
 const limits = { requestInputsMax: 100 };
 const picture = new Uint8Array([1, 2, 3]);
@@ -53,4 +54,9 @@ test("one text that stands for a list of one, tensors, and what the door refuses
   assert.equal(cuttableInputs(translate, {}), 0);
   assert.equal(cuttableInputs(translate, { texts: ["a"], tokenIds: [[1]] }), 0);
   assert.equal(cuttableInputs(infer, { inputs: ["a", "b"] }), 0);
+});
+
+test("what lines of jobs are counted by are the fields of all tasks, and no others", () => {
+  const all = [...tasks.values()].flatMap((task) => task.inputFields ?? []);
+  assert.deepEqual([...new Set(all)].sort(), [...inputFields].sort());
 });

@@ -18,6 +18,7 @@ import {
   whenEnded,
 } from "../support/job-work.js";
 import { MemoryJobStore } from "../support/memory-job-store.js";
+import { until } from "../support/until.js";
 
 function native(lines: readonly unknown[], rest: Partial<JobRequest> = {}): JobRequest {
   return {
@@ -405,7 +406,7 @@ test("how the store is stands in the status: starting, there, away, and what it 
   assert.deepEqual({ state, reason }, { state: "starting", reason: "told to be away" });
   store.why = null;
   await work.jobs.create(anyCaller, native(["one"]));
-  while (work.jobs.status().open !== 1) await new Promise((resolve) => setTimeout(resolve, 10));
+  await until(() => work.jobs.status().open === 1);
   const { bytes, ...there } = work.jobs.status();
   assert.equal(bytes, 6);
   const held = { open: 1, runningChunks: 0, bytesMax: store.bytesMax };

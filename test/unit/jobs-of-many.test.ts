@@ -11,6 +11,7 @@ import { openLinkedStore } from "../support/jetstream-store.js";
 import { capitals, linesOfAll, made, text, textsOf, whenEnded } from "../support/job-work.js";
 import { Keys } from "../support/keys.js";
 import { NatsServer, skipWithoutNats } from "../support/nats-server.js";
+import { until } from "../support/until.js";
 
 const options = { skip: skipWithoutNats, timeout: 60_000 };
 const form = { kind: "native", task: "translate", model: null, fields: {} } as const;
@@ -62,10 +63,9 @@ test(
       code: "job_store_failed",
     });
     await nats.start();
-    while (store.reason() !== null) await new Promise((resolve) => setTimeout(resolve, 20));
+    await until(() => store.reason() === null);
     // The first look keeps the time.
-    while ((await store.keptTimeMs()) <= keptMs)
-      await new Promise((resolve) => setTimeout(resolve, 50));
+    await until(async () => (await store.keptTimeMs()) > keptMs);
     const { job } = await work.jobs.create(anyCaller, { form, input: linesOf(["a", "b"]) });
     assert.equal((await whenEnded(work, job.id)).progress.succeeded, 2);
     assert.ok(job.createdAtMs > Date.now() + 3_000_000);
@@ -107,9 +107,7 @@ for (const [end, state] of [
         ...(deadlineMs === undefined ? {} : { deadlineMs }),
       });
       await Promise.race([atB.begun, atC.begun]);
-      while (one.calls.length + two.calls.length < 2) {
-        await new Promise((resolve) => setTimeout(resolve, 10));
-      }
+      await until(() => one.calls.length + two.calls.length >= 2);
       if (end === "cancelled") await asked.jobs.cancel(anyCaller, job.id);
       const ended = await whenEnded(asked, job.id);
       assert.equal(ended.state, state);
@@ -172,9 +170,7 @@ test("defect: the caller of a job is believed where its key is another file's, a
   assert.throws(() => amongServers(node).renewed(caller), { code: "unauthenticated" });
   assert.equal(edge.standing(caller), "known");
   await mine.revoke("shop");
-  while (edge.standing(caller) !== "revoked") {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  await until(() => edge.standing(caller) === "revoked");
   assert.throws(() => amongServers(edge).renewed(ofJob), { code: "unauthenticated" });
   await Promise.all([edge.close(), node.close()]);
 });

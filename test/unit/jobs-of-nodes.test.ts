@@ -17,6 +17,7 @@ import {
   whenEnded,
 } from "../support/job-work.js";
 import { NatsServer, skipWithoutNats } from "../support/nats-server.js";
+import { until } from "../support/until.js";
 
 const options = { skip: skipWithoutNats, timeout: 60_000 };
 const form = { kind: "native", task: "translate", model: null, fields: {} } as const;
@@ -36,7 +37,7 @@ async function nodeOn(
   return await made({ store, queue: store.openQueue({ ackWaitMs: 1_000 }), keeps: false, ...rest });
 }
 
-/** Of which jobs are read and results heard: names of consumers by stream. */
+/** How many servers hear of records, and how many of results: a consumer each. */
 async function listeners(linked: LinkedStore): Promise<readonly number[]> {
   const jsm = await jetstreamManager(linked.link.connection);
   const streams = ["test-records", "test-results"];
@@ -120,7 +121,7 @@ test(
       });
     await using waiting = await nodeOn(b, { callRoute: waits });
     const { job } = await edge.jobs.create(anyCaller, { form, input: numbersAs(128 * 12) });
-    while (waiting.calls.length === 0) await a.store.job(job.id);
+    await until(() => waiting.calls.length > 0);
     const error = new MillraceError("unauthenticated", "told to say so");
     const refused = { status: 401, text: JSON.stringify({ error: error.toWire() }), error };
     await using _refusing = await nodeOn(c, { callRoute: () => Promise.resolve(refused) });

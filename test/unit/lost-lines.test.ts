@@ -13,6 +13,7 @@ import {
   whenEnded,
 } from "../support/job-work.js";
 import { MemoryJobStore } from "../support/memory-job-store.js";
+import { until } from "../support/until.js";
 
 /** As a disk or a stream that lost some of what it was given. */
 class LosingStore extends MemoryJobStore {
@@ -128,7 +129,7 @@ test("defect: a batch whose input was damaged meanwhile could not be cancelled",
   const store = new LosingStore();
   await using work = await made({ store, runs: false });
   const id = await batchOf(work, 3);
-  while ((await store.job(id))?.state !== "queued") await new Promise(setImmediate);
+  await until(async () => (await store.job(id))?.state === "queued");
   store.chunksLost.add(1);
   await work.jobs.cancel(anyCaller, id);
   const job = await whenEnded(work, id);

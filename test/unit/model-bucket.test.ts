@@ -332,6 +332,6 @@ test("defect: a file whose name no store takes was told of when all had been sen
   const from = await folder(dir.file("m"), { "a.onnx": "a", "b\\c.txt": "b" });
   await assert.rejects(push(bucket, from, "m@1"), {
     code: "model_folder_invalid",
-    message: `${join(from, "b\\c.txt")} has a name that no file of a model has`,
+    message: `${join(from, "b\\c.txt")} has a name that the store does not take: no backslash, 512 characters with its folders at most`,
   });
 });

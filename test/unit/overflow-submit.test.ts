@@ -7,9 +7,9 @@ import { EchoSubmit } from "../support/echo-submit.js";
 const up = { state: "ready", items: { inFlight: 0, done: 0, failed: 0 }, doing: null };
 
 /** `queued`: items before it here; `waitMs`: what the other node says. */
-function overflow({ queued = 0, waitMs = 0, hasOther = true, model = "m", isShared = false } = {}) {
+function overflow({ queued = 0, waitMs = 0, hasOther = true, model = "m", isInLots = false } = {}) {
   const local = new EchoSubmit();
-  const others = Object.assign(new EchoSubmit(), { isWorthSharing: () => isShared });
+  const others = Object.assign(new EchoSubmit(), { isWorthLots: () => isInLots });
   const queue = { model: "m", class: "realtime", items: queued };
   const status = { pipelines: [up], queues: [queue], stages: [{ model: "m", ms: 400 }] };
   const its = { name: "m", ready: true, loadMs: 0, itemMs: 10 };
@@ -57,7 +57,7 @@ test("here where that is as good, and the summary says which node", async () => 
 });
 
 test("a large request that others have time for goes to all", async () => {
-  const shared = overflow({ isShared: true });
+  const shared = overflow({ isInLots: true });
   await shared.ask();
   assert.deepEqual([shared.local.seen.length, shared.others.seen.length], [0, 1]);
 });

@@ -12,8 +12,9 @@ import { ProgressBar } from "../bulk/progress-bar.js";
 import { summaryText } from "../bulk/summary.js";
 import { assertWritable } from "../bulk/text-output.js";
 import { jobInputs } from "./inputs.js";
+import { jobNow } from "./job-now.js";
 import { fetchResults } from "./results-file.js";
-import { exitOfJob, hasJobEnded, jobErrors, jobNow } from "./view.js";
+import { exitOfJob, hasJobEnded, jobErrors } from "./view.js";
 
 export interface DurableFlags extends BulkFlags {
   readonly datafile?: string;

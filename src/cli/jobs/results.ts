@@ -4,7 +4,8 @@ import type { Command } from "commander";
 import { ProgressBar } from "../bulk/progress-bar.js";
 import { runRemote } from "../remote.js";
 import { addJobFlags, type JobFlags, jobsClient } from "./flags.js";
-import { exitOfJob, jobErrors, jobNow } from "./view.js";
+import { jobNow } from "./job-now.js";
+import { exitOfJob, jobErrors } from "./view.js";
 
 interface Flags extends JobFlags {
   readonly out?: string;

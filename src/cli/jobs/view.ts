@@ -1,5 +1,5 @@
 /** A job for people to read, and as an exit status. */
-import type { JobStatus, Millrace } from "millrace-client";
+import type { JobStatus } from "millrace-client";
 import { type ExitCode, exitCodes } from "../exit-codes.js";
 import { errorText } from "../program.js";
 
@@ -13,16 +13,6 @@ export function jobLine(status: JobStatus): string {
     ...(expectedEndAt === null ? [] : [`${secondsUntil(expectedEndAt)} s left`]),
   ];
   return `${id}  ${state}  ${facts.join(", ")}\n`;
-}
-
-/** As it is now, for a command that follows it: a server that is away is waited for, as it is between two results. */
-export async function jobNow(
-  { jobs }: Pick<Millrace, "jobs">,
-  id: string,
-  signal: AbortSignal,
-): Promise<JobStatus> {
-  for await (const job of jobs.watch(id, { signal })) return job;
-  throw new Error("a job without a state");
 }
 
 /** Why it failed as a whole; most jobs have none of these. */

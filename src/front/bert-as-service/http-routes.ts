@@ -2,7 +2,6 @@
  * bert-as-service over HTTP, on the main port: `POST /encode`, `GET /status/server`, `GET /status/client`. Web pages of any origin may
  * read the answers, as they may there.
  */
-
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";

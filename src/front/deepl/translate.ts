@@ -1,5 +1,4 @@
 /** `POST /v2/translate`: texts and languages, as JSON or as a form, → translations in their order. */
-
 import { z } from "zod";
 import type { Exchange, RouteDoc } from "../../listen/http/http-front.js";
 import type { SubmitOutcome } from "../../submit/submit.js";

@@ -7,7 +7,6 @@
  *
  * The body is `{"inputs", "parameters", "options"}` (body.ts), or a picture.
  */
-
 import { MillraceError, type ModelInfo } from "millrace-client/wire";
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
 import { refuseWhileDraining } from "../../work/draining.js";

@@ -1,5 +1,4 @@
 /** What the protocol says and asks of models, whatever carries it: over HTTP and gRPC it is the same. */
-
 import { MillraceError, type ModelInfo, type ModelTensor } from "millrace-client/wire";
 import { didYouMean } from "../../near-miss.js";
 import type { Asker } from "../../work/asker.js";

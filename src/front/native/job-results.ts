@@ -1,5 +1,4 @@
 /** `GET /v1/jobs/{id}/results`: a line for each line of the input, in their order, from any line on. */
-
 import { MillraceError } from "millrace-client/wire";
 import type { Jobs } from "../../jobs/jobs.js";
 import { hasEnded, type StoredJob } from "../../jobs/store.js";

@@ -5,7 +5,6 @@
  *   GET      ../../jobs/job-status.ts: how far it is; job-events.ts: the same at each change; job-results.ts: what came of each line
  *   DELETE   cancels one that has not ended, removes one that has
  */
-
 import {
   type JobDeletedReply,
   type JobReply,
@@ -17,6 +16,7 @@ import { jobStatus } from "../../jobs/job-status.js";
 import type { JobRequest, Jobs } from "../../jobs/jobs.js";
 import { hasEnded, type StoredJob } from "../../jobs/store.js";
 import type { Exchange, Route } from "../../listen/http/http-front.js";
+import { Counts } from "../../work/counts.js";
 import { refuseWhileDraining } from "../../work/draining.js";
 import { parseObject } from "../../work/json-object.js";
 import type { FrontParts } from "../front.js";
@@ -107,11 +107,11 @@ const creationsOfKeyMax = 32;
 
 class Creations {
   #count = 0;
-  readonly #ofKeys = new Map<string, number>();
+  readonly #ofKeys = new Counts();
 
   /** `key`: its name, where keys are asked for. @throws MillraceError `queue_full` */
   begin(key: string | null): Disposable {
-    const ofKey = key === null ? 0 : (this.#ofKeys.get(key) ?? 0);
+    const ofKey = key === null ? 0 : this.#ofKeys.of(key);
     const isOfKey = ofKey >= creationsOfKeyMax;
     if (isOfKey || this.#count >= creationsMax) {
       const how = isOfKey ? `${ofKey} jobs of this key` : `${this.#count} jobs`;
@@ -126,10 +126,7 @@ class Creations {
 
   #add(key: string | null, change: 1 | -1): void {
     this.#count += change;
-    if (key === null) return;
-    const ofKey = (this.#ofKeys.get(key) ?? 0) + change;
-    if (ofKey > 0) this.#ofKeys.set(key, ofKey);
-    else this.#ofKeys.delete(key);
+    if (key !== null) this.#ofKeys.add(key, change);
   }
 }
 

@@ -1,5 +1,4 @@
 /** `POST /v1/<task>`: body → submit → one JSON reply, a line for each input as it is ready, or rows of numbers. */
-
 import type { RequestTimings } from "millrace-client/wire";
 import type { Exchange, ReceivedBody, Route } from "../../listen/http/http-front.js";
 import type { Options } from "../../options/options.js";

@@ -1,5 +1,4 @@
 /** `/v1/batches`: a file of requests that are run when there is room, as OpenAI's clients ask for it. */
-
 import type { JobState } from "millrace-client/wire";
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";

@@ -1,5 +1,4 @@
 /** `POST /v1/embeddings`: texts, or lists of token ids, → vectors as lists of numbers or in base64. */
-
 import { z } from "zod";
 import type { Exchange, RouteDoc } from "../../listen/http/http-front.js";
 import type { SubmitOutcome } from "../../submit/submit.js";

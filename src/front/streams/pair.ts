@@ -5,7 +5,6 @@
  *   /feed?session=s ─► request ─► reply ─┬─► the same connection
  *                                        └─► every /rev?session=s
  */
-
 import { errorRegistry, MillraceError, streamLimits } from "millrace-client/wire";
 import type { RouteDoc } from "../../listen/http/http-front.js";
 import type {

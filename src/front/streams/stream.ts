@@ -1,5 +1,4 @@
 /** `/v1/stream`: many requests on one connection, each with its id; the messages are those of client/src/wire/stream.ts. */
-
 import {
   errorRegistry,
   MillraceError,

@@ -7,7 +7,6 @@
  *   errors.ts    its errors                       tokens.ts    /tokenize, /decode
  *                                                 vertex.ts    /vertex
  */
-
 import { MillraceError } from "millrace-client/wire";
 import type { z } from "zod";
 import type { Exchange, HttpFront, Reply, Route, RouteDoc } from "../../listen/http/http-front.js";

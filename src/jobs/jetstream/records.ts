@@ -235,6 +235,7 @@ export class RecordIndex {
   readonly writing: Map<string, Seen> = new Map();
   readonly keys: Map<string, { readonly revision: number; readonly untilMs: number }> = new Map();
   readonly gone: Map<string, GoneEntry> = new Map();
+  /** By tenant. */
   readonly open: OpenTally = new OpenTally();
   readonly #names: Names;
   readonly #entriesMax: number;
@@ -276,7 +277,7 @@ export class RecordIndex {
     else if (record.is === "file") this.files.set(id, fileEntry(record, revision));
     else if (record.is === "job") this.jobs.set(id, jobEntry(record, revision));
     if (kind === "job")
-      this.open.see(id, record.is === "job" && !hasEnded(record.job) ? record.job : null);
+      this.open.see(id, record.is === "job" && !hasEnded(record.job) ? record.job.tenant : null);
     for (const map of [this.jobs, this.files, this.gone, this.keys, this.writing]) {
       for (const oldest of map.keys()) {
         if (map.size <= this.#entriesMax) break;

@@ -2,7 +2,7 @@
 import { dirname } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { OpenTally } from "../open-tally.js";
-import { hasEnded } from "../store.js";
+import { hasEnded, type StoredJob } from "../store.js";
 import {
   type CallReply,
   type Expiry,
@@ -16,7 +16,6 @@ import { FileBook } from "./file-book.js";
 import { FileReserve } from "./file-reserve.js";
 import { bringForward } from "./format.js";
 import { JobBook } from "./job-book.js";
-import { OpenInputs } from "./open-inputs.js";
 import { forgetPlace, isListName, keptTimeMs } from "./places.js";
 import { diskFull, StoreRoom } from "./store-room.js";
 import { type DamagedValue, Tables } from "./tables.js";
@@ -40,8 +39,10 @@ export class Books {
   readonly #jobs: JobBook;
   readonly #room: StoreRoom;
   readonly #reserve: FileReserve;
+  /** By tenant. */
   readonly #open = new OpenTally();
-  readonly #inputs = new OpenInputs();
+  /** By the file that they read: each file that expires asks. */
+  readonly #openInputs = new OpenTally();
   /** That are told of, of the transaction that runs. */
   #changed = new Set<string>();
   bytes: number;
@@ -204,15 +205,15 @@ export class Books {
 
   #see(jobId: string): void {
     const job = this.#jobs.intact(jobId);
-    this.#inputs.see(jobId, job);
+    this.#openInputs.see(jobId, readBy(job));
     this.#room.see(jobId, job, job === null ? null : this.#files.intact(job.fileId));
-    this.#open.see(jobId, job === null || hasEnded(job) ? null : job);
+    this.#open.see(jobId, job === null || hasEnded(job) ? null : job.tenant);
   }
 
   /** A file that an open job reads stays; it is looked at again the next time. */
   #removeExpired(nowMs: number, after: Expiry | null): ReturnType<Writes["removeExpired"]> {
     // Those of this very transaction too: a job may have begun to read what is over.
-    for (const id of this.#changed) this.#inputs.see(id, this.#jobs.intact(id));
+    for (const id of this.#changed) this.#openInputs.see(id, readBy(this.#jobs.intact(id)));
     const over: Expiry[] = [];
     const range = { ...(after !== null && { start: [...after] }), end: [nowMs, "~"] };
     for (const at of this.#tables.keys("expiries", range)) {
@@ -221,7 +222,7 @@ export class Books {
     }
     let removed = 0;
     for (const [untilMs, kind, id] of over) {
-      if (kind === "file" && this.#inputs.isRead(id)) continue;
+      if (kind === "file" && this.#openInputs.has(id)) continue;
       this.#tables.remove("expiries", [untilMs, kind, id]);
       if (kind === "job") this.#changed.add(id);
       if (this.#expire(kind, id)) removed += 1;
@@ -262,6 +263,10 @@ function writtenBytes(write: Write): number {
   if (write.name === "addChunk") return write.args[1].bytes.byteLength + pagesEach;
   if (write.name === "commit") return write.args[1].body.byteLength + pagesEach;
   return write.name === "createJob" || write.name === "beginFile" ? pagesEach : 0;
+}
+
+function readBy(job: StoredJob | null): string | null {
+  return job === null || hasEnded(job) ? null : job.fileId;
 }
 
 /** Addresses cost nothing: room for results beyond the limit, and for pages that are free or half full. */

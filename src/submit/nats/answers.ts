@@ -42,10 +42,6 @@ export class Answers {
     return missing;
   }
 
-  get hasAny(): boolean {
-    return this.#open < this.#options.inputs;
-  }
-
   /** False: of no input, or of one that has had its outcome. What `onOutcome` throws is thrown. */
   take(message: OutcomeMessage): boolean {
     const { index } = message;

@@ -13,6 +13,7 @@ import { beatMs, nodeSilentBeatsMax } from "../../nats/beats.js";
 import { chooseLot, type LotNode } from "../../nats/choose-lot.js";
 import type { OutcomeMessage } from "../../nats/messages.js";
 import { cutInputs } from "../../tasks/cut-inputs.js";
+import { timerMsMax } from "../../work/clock.js";
 import { cancelled } from "../cancelled.js";
 import { placed } from "../placed.js";
 import type { SubmitSummary } from "../submit.js";
@@ -26,6 +27,7 @@ import {
   lostTooOften,
   RemoteRequest,
   type RemoteRequestParts,
+  refusalsMax,
 } from "./remote-request.js";
 import { type LotPlaces, RestOfRequest } from "./rest-of-request.js";
 
@@ -36,10 +38,6 @@ const restMsMin = 250;
 const restMsMax = 5_000;
 /** Of one that was lost and is heard of still. */
 const lostRestMs = nodeSilentBeatsMax * beatMs;
-/** Lots that may be refused before the request is. */
-const refusalsMax = 4;
-/** `setTimeout` takes no more. */
-const timerMsMax = 2 ** 31 - 1;
 
 interface Lot extends LotPlaces {
   readonly node: NodeCandidate;

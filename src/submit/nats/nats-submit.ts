@@ -29,7 +29,7 @@ import type { Submit, SubmitEvents, SubmitRequest, SubmitSummary } from "../subm
 import { candidatesFor, modelFor, type NodeCandidate, natsAway } from "./known-models.js";
 import { LargeRequest } from "./large-request.js";
 import { RemoteAsks } from "./remote-asks.js";
-import { type Here, type NodeObserver, type RemoteRequest } from "./remote-request.js";
+import type { Here, NodeObserver, RemoteRequest, RemoteRequestParts } from "./remote-request.js";
 import { WholeRequest } from "./whole-request.js";
 
 export interface NatsSubmitOptions {
@@ -141,7 +141,11 @@ export class NatsSubmit implements Submit, Disposable {
     }
   }
 
-  #going(entered: Entered, request: SubmitRequest, { signal, events }: Caller): RemoteRequest {
+  #going(
+    entered: Entered,
+    request: SubmitRequest,
+    { signal, events }: Pick<RemoteRequestParts, "signal" | "events">,
+  ): RemoteRequest {
     const { bulkThreshold } = this.#options;
     const { task, inputs, model } = entered;
     const bySize: WorkClass = inputs.length < bulkThreshold ? "realtime" : "bulk";
@@ -157,17 +161,17 @@ export class NatsSubmit implements Submit, Disposable {
       events,
       observer: this.#observer,
     };
-    const { items, nodes } = this.#sharing(request, task, model);
+    const { items, nodes } = this.#lotTakers(request, task, model);
     return isLargeFor(nodes, items) ? new LargeRequest(parts) : new WholeRequest(parts);
   }
 
   /** Of a server with pipelines: whether it is large, and somebody else would begin with it before half of it were done here. */
-  isWorthSharing(request: SubmitRequest): boolean {
+  isWorthLots(request: SubmitRequest): boolean {
     const { tasks, link } = this.#options;
     const task = tasks.get(request.task);
     if (task === undefined || link.connected === null) return false;
     try {
-      const { items, nodes } = this.#sharing(request, task, this.#modelOf(request, task));
+      const { items, nodes } = this.#lotTakers(request, task, this.#modelOf(request, task));
       const own = nodes.find(({ isLocal }) => isLocal);
       if (own === undefined || !isLargeFor(nodes, items)) return false;
       const half = costOf(own, items) / 2;
@@ -182,7 +186,7 @@ export class NatsSubmit implements Submit, Disposable {
    * Who would have a part of it. Its class must be known: what is of no class and has few inputs is as large as its sentences, which its
    * node counts, and goes there whole.
    */
-  #sharing(request: SubmitRequest, task: Task, model: string): Sharing {
+  #lotTakers(request: SubmitRequest, task: Task, model: string): LotTakers {
     const { bulkThreshold, directory, link } = this.#options;
     const items = cuttableInputs(task, request.fields);
     const workClass = request.class ?? (items < bulkThreshold ? null : "bulk");
@@ -231,19 +235,15 @@ export class NatsSubmit implements Submit, Disposable {
   }
 }
 
-interface Sharing {
+interface LotTakers {
+  /** Inputs of the whole request; 0: it cannot be cut. */
   readonly items: number;
   readonly nodes: readonly NodeCandidate[];
 }
 
 /** More than a moment of any of them. */
-function isLargeFor(nodes: Sharing["nodes"], items: number): boolean {
+function isLargeFor(nodes: LotTakers["nodes"], items: number): boolean {
   return nodes.length > 0 && nodes.every((node) => isLarge(node, items));
-}
-
-interface Caller {
-  readonly signal: AbortSignal;
-  readonly events: SubmitEvents;
 }
 
 interface Entered {

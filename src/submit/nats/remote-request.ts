@@ -47,6 +47,8 @@ export interface RemoteRequestParts {
 
 /** A node ends what is late by itself, and says more of it; this is for one that does not. */
 export const lateMs = 250;
+/** Nodes that may refuse a request, or lots of it, before it is refused. */
+export const refusalsMax = 4;
 
 export abstract class RemoteRequest {
   protected readonly parts: RemoteRequestParts;

@@ -1,4 +1,4 @@
-/** LotPlaces of a large request that no node has: those that were never given out, and those that came back. */
+/** What of a large request no node has: the places that were never given out, and those that came back. */
 export interface LotPlaces {
   /** Rising. */
   readonly places: readonly number[];

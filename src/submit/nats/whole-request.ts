@@ -2,16 +2,19 @@
 import type { MillraceError } from "millrace-client/wire";
 import { chooseNode } from "../../nats/choose-node.js";
 import type { OutcomeMessage } from "../../nats/messages.js";
+import { timerMsMax } from "../../work/clock.js";
 import { cancelled } from "../cancelled.js";
 import type { SubmitSummary } from "../submit.js";
 import { type NodeCandidate, unready } from "./known-models.js";
 import type { AskEnd } from "./remote-ask.js";
-import { isElsewhere, isGivenBack, lateMs, lostTooOften, RemoteRequest } from "./remote-request.js";
-
-/** `setTimeout` takes no more. */
-const timerMsMax = 2 ** 31 - 1;
-/** Nodes that may refuse a request before it is refused. */
-const refusalsMax = 4;
+import {
+  isElsewhere,
+  isGivenBack,
+  lateMs,
+  lostTooOften,
+  RemoteRequest,
+  refusalsMax,
+} from "./remote-request.js";
 
 export class WholeRequest extends RemoteRequest {
   /** Those that refused it or were lost: another one is better. */

@@ -13,14 +13,14 @@ import { finiteFloats } from "../../work/encoding.js";
 import type { JsonObject, Payload } from "../../work/payload.js";
 import type { PrepareStep } from "../../work/piece.js";
 import type { JoinParts, PrepareLimits, Task, TaskModel } from "../task.js";
-import { embedFields, readEmbed } from "./fields.js";
+import { embedFields, embedInputFields, readEmbed } from "./fields.js";
 import { embedSchema } from "./schema.js";
 import { completedEmbed, completeEmbed, type EmbeddingModel, widthOf } from "./settings.js";
 import { embeddingTensors } from "./tensor-view.js";
 
 export const embedding: Task<EncoderTextInput> = {
   name: "embed",
-  inputFields: ["texts", "tokenIds", "tokens"],
+  inputFields: embedInputFields,
   fields: embedFields,
   tensorView: embeddingTensors,
   rows: "embedding",

@@ -12,12 +12,12 @@ import { badField, Fields, kindOf } from "../../work/fields.js";
 import type { ReadLimits, TaskRequest } from "../task.js";
 
 /** What inputs may be; a request has those of one kind. */
-const inputFields = ["texts", "tokenIds", "tokens"] as const;
+export const embedInputFields = ["texts", "tokenIds", "tokens"] as const;
 
-export type EmbedInputField = (typeof inputFields)[number];
+export type EmbedInputField = (typeof embedInputFields)[number];
 
 export const embedFields: readonly string[] = [
-  ...inputFields,
+  ...embedInputFields,
   "pooling",
   "layer",
   "normalize",
@@ -68,7 +68,7 @@ interface ReadInputs {
 }
 
 function readInputs(fields: Fields, inputsMax: number): ReadInputs {
-  const [kind, ...others] = inputFields.filter((each) => fields.value(each) !== undefined);
+  const [kind, ...others] = embedInputFields.filter((each) => fields.value(each) !== undefined);
   if (kind === undefined || others.length > 0) {
     throw badField("texts", "exactly one of `texts`, `tokenIds` and `tokens` is needed");
   }
