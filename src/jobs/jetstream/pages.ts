@@ -21,18 +21,34 @@ export interface PageEntry {
   readonly owner: string | null;
 }
 
-/** @throws MillraceError `bad_request` where `after` is not there */
-export function entriesPage<Entry extends PageEntry>(
+/** From where the page begins. @throws MillraceError `bad_request` where `after` is not there */
+export function entriesFrom<Entry extends PageEntry>(
   entries: Iterable<Entry>,
-  { owner, after, limit, order = "asc" }: PageQuery,
+  { owner, after, order = "asc" }: Omit<PageQuery, "limit">,
 ): readonly Entry[] {
   const isTheirs = (entry: Entry): boolean => (owner ?? null) === null || entry.owner === owner;
   const sorted = [...entries].filter(isTheirs).sort((a, b) => a.sequence - b.sequence);
   if (order === "desc") sorted.reverse();
-  if (after === undefined) return sorted.slice(0, limit);
+  if (after === undefined) return sorted;
   const at = sorted.findIndex(({ id }) => id === after);
   if (at === -1) {
     throw new MillraceError("bad_request", `there is none with id ${after}`, { param: "after" });
   }
-  return sorted.slice(at + 1, at + 1 + limit);
+  return sorted.slice(at + 1);
+}
+
+/** So many of them as are there still, however many are deleted meanwhile: a page that is not full is taken for the last one. */
+export async function fullPage<Entry, Found>(
+  entries: readonly Entry[],
+  limit: number,
+  get: (entry: Entry) => Promise<Found | null>,
+): Promise<readonly Found[]> {
+  const page: Found[] = [];
+  for (let at = 0; at < entries.length && page.length < limit; ) {
+    const next = entries.slice(at, at + limit - page.length);
+    const found = await Promise.all(next.map(get));
+    page.push(...found.filter((each) => each !== null));
+    at += next.length;
+  }
+  return page;
 }

@@ -5,7 +5,7 @@ import type { Bodies, SequenceRange } from "./bodies.js";
 import type { Feed } from "./feed.js";
 import { JetStreamFileWriting } from "./file-writing.js";
 import { isId, type Names } from "./names.js";
-import { entriesPage, whenIndexed } from "./pages.js";
+import { entriesFrom, fullPage, whenIndexed } from "./pages.js";
 import type { FileRecord, FoundRecord, RecordIndex, Records, StoreRecord } from "./records.js";
 import type { StoreSession } from "./session.js";
 import type { StoreUsage } from "./usage.js";
@@ -75,8 +75,7 @@ export class StoreFiles {
       if (isInternal) return false;
       return jobId === null || index.jobs.get(jobId)?.derived.includes(id) === true;
     });
-    const files = await Promise.all(entriesPage(seen, query).map(({ id }) => this.get(id)));
-    return files.filter((file) => file !== null);
+    return await fullPage(entriesFrom(seen, query), query.limit, ({ id }) => this.get(id));
   }
 
   async chunk(fileId: string, index: number): Promise<Chunk | null> {

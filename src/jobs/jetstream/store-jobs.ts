@@ -14,7 +14,7 @@ import {
 import type { Bodies, BodyPlace, SequenceRange } from "./bodies.js";
 import type { Feed } from "./feed.js";
 import { isId, keyToken, type Names } from "./names.js";
-import { entriesPage, whenIndexed } from "./pages.js";
+import { entriesFrom, fullPage, whenIndexed } from "./pages.js";
 import type { ProgressBook } from "./progress-book.js";
 import {
   type FoundRecord,
@@ -82,7 +82,8 @@ export class StoreJobs {
   async list(query: PageQuery): Promise<readonly StoredJob[]> {
     const { index, records, feed } = this.#options;
     await whenIndexed(records, feed);
-    return await this.#all(entriesPage(index.jobs.values(), query));
+    const entries = entriesFrom(index.jobs.values(), query);
+    return await fullPage(entries, query.limit, ({ id }) => this.get(id));
   }
 
   async open(): Promise<readonly StoredJob[]> {
@@ -306,11 +307,6 @@ export class StoreJobs {
     const { index } = this.#options;
     if (!index.jobs.has(jobId) && !index.gone.has(`job.${jobId}`)) await this.#find(jobId);
     return index.jobs.get(jobId) ?? null;
-  }
-
-  async #all(entries: readonly JobEntry[]): Promise<readonly StoredJob[]> {
-    const jobs = await Promise.all(entries.map(({ id }) => this.get(id)));
-    return jobs.filter((job) => job !== null);
   }
 
   /** Results that came behind the fence. */
