@@ -13,9 +13,15 @@ import { allJobs } from "./all-jobs.js";
 import { decodeResults } from "./chunk-results.js";
 import { amountOfChunk, amountOfLine, nothing, sumOf } from "./line-amount.js";
 import { linesInChunk } from "./line-chunks.js";
-import type { JobStore, StoredJob } from "./store.js";
+import { unlessLost } from "./lost-lines.js";
+import type { Chunk, JobStore, StoredJob } from "./store.js";
 
-/** Of a job as it ends, with the results that it has by then. Null: nothing. @throws MillraceError `job_store_failed` */
+/**
+ * Of a job as it ends, with the results that it has by then. Null: nothing. Of lines whose input or results are lost nobody knows how
+ * much it was: they stay counted, and the job ends.
+ *
+ * @throws MillraceError `job_store_failed`
+ */
 export async function owedOf(
   store: Pick<JobStore, "chunk" | "results">,
   { id, fileId, receipt, lines, chunks, progress }: StoredJob,
@@ -31,20 +37,29 @@ export async function owedOf(
   }
   let owed = nothing;
   for (let index = 0; index < chunks; index += 1) {
-    const chunk = await store.chunk(fileId, index);
+    const chunk = await unlessLost(store.chunk(fileId, index));
     if (chunk === null) break;
-    const results = await store.results(id, index);
-    if (results === null) owed = sumOf(owed, amountOfChunk(chunk));
-    else if (results.lines < chunk.lines) {
-      const had = new Set(decodeResults(results).map(({ place }) => place));
-      const left = linesInChunk(chunk).filter((_, place) => !had.has(place));
-      owed = left.map(({ text }) => amountOfLine(text)).reduce(sumOf, owed);
-    }
+    const left = chunk === "lost" ? chunk : await unlessLost(leftOf(store, id, chunk));
+    if (left !== "lost") owed = sumOf(owed, left);
   }
   return {
     inputs: Math.min(owed.inputs, inputs),
     characters: Math.min(owed.characters, characters),
   };
+}
+
+/** Of a chunk: what has no result. @throws MillraceError `job_data_lost`, `job_store_failed` */
+async function leftOf(
+  store: Pick<JobStore, "results">,
+  jobId: string,
+  chunk: Chunk,
+): Promise<KeyAmount> {
+  const results = await store.results(jobId, chunk.index);
+  if (results === null) return amountOfChunk(chunk);
+  if (results.lines >= chunk.lines) return nothing;
+  const had = new Set(decodeResults(results).map(({ place }) => place));
+  const left = linesInChunk(chunk).filter((_, place) => !had.has(place));
+  return left.map(({ text }) => amountOfLine(text)).reduce(sumOf, nothing);
 }
 
 type MadeOrNot = Pick<StoredJob, "id" | "owner" | "requestKey">;

@@ -414,3 +414,26 @@ test("attack: lines that another server committed as the job ended are not given
   await until(async () => (await store.job(job.id))?.owed === null);
   assert.equal(key.used(), 128);
 });
+
+test("defect: a job of a key was never over where some of what it read or wrote was damaged", async () => {
+  await using key = await shop({ quotaPerMonth: 10_000 });
+  const store = new MemoryJobStore();
+  await using work = await made({ keys: key.access, store, runs: false });
+  const { jobs } = work;
+  const pairs = Array.from({ length: 4 * 128 }, () => ({ texts: ["a", "b"] }));
+  const { job } = await jobs.create(key.caller, lines(...pairs));
+  assert.equal(key.used(), 1_024);
+  const had = (count: number) =>
+    Array.from({ length: count }, (_, place) => ({ place, isError: false, json: "{}" }));
+  await store.commit(job.id, encodeResults({ index: 0, firstLine: 0 }, had(128)));
+  await store.commit(job.id, encodeResults({ index: 1, firstLine: 128 }, had(100)));
+  const lost = new MillraceError("job_data_lost", "it is damaged");
+  const chunk = store.chunk.bind(store);
+  const results = store.results.bind(store);
+  store.results = (id, index) => (index === 1 ? Promise.reject(lost) : results(id, index));
+  store.chunk = (id, index) => (index === 2 ? Promise.reject(lost) : chunk(id, index));
+  await jobs.cancel(key.caller, job.id);
+  assert.equal((await whenEnded(work, job.id)).state, "cancelled");
+  // The last chunk's: of the others some was run, or nobody knows what it was.
+  await until(() => key.used() === 1_024 - 256);
+});
