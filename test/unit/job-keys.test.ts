@@ -437,3 +437,29 @@ test("defect: a job of a key was never over where some of what it read or wrote 
   // The last chunk's: of the others some was run, or nobody knows what it was.
   await until(() => key.used() === 1_024 - 256);
 });
+
+test("defect: who removed a job as soon as it was over was never given back what was not run", async () => {
+  await using key = await shop({ quotaPerMonth: 1_000 });
+  const store = new MemoryJobStore();
+  await using work = await made({ keys: key.access, store, runs: false });
+  const { jobs } = work;
+  const { job } = await jobs.create(key.caller, lines(...texts(100)));
+  const changeJob = store.changeJob.bind(store);
+  let goOn = (): void => {};
+  const held = new Promise<void>((resolve) => {
+    goOn = resolve;
+  });
+  store.changeJob = async (id, change, files) => {
+    const now = (await store.job(id)) ?? assert.fail("it is there");
+    if (now.owed !== null && change(now)?.owed === null) await held;
+    return await changeJob(id, change, files);
+  };
+  await jobs.cancel(key.caller, job.id);
+  await whenEnded(work, job.id);
+  const removing = jobs.remove(key.caller, job.id);
+  for (let turn = 0; turn < 10; turn += 1) await new Promise(setImmediate);
+  goOn();
+  await removing;
+  assert.equal(await store.job(job.id), null);
+  assert.equal(key.used(), 0);
+});
