@@ -78,8 +78,10 @@ const returningMax = 256;
 export class KeyReturns {
   readonly #options: KeyReturnsOptions;
   readonly #stopping = new AbortController();
-  /** Jobs whose store has not answered yet. */
-  readonly #returning = new Map<string, Promise<void>>();
+  /** Jobs whose key is being given back something. */
+  readonly #returning = new Set<string>();
+  /** What the store has not answered yet. */
+  readonly #working = new Set<Promise<void>>();
   #looking: Promise<void> = Promise.resolve();
   /** Some that ended were too many at once: they are looked up when the others are done. */
   #hasMore = false;
@@ -103,14 +105,22 @@ export class KeyReturns {
   ended(job: StoredJob): void {
     const { id } = job;
     if (!this.#owes(job) || this.#returning.has(id)) return;
-    if (this.#returning.size >= returningMax) this.#hasMore = true;
-    else this.#begin(id, () => this.#return(id));
+    if (this.#returning.size >= returningMax) {
+      this.#hasMore = true;
+      return;
+    }
+    this.#returning.add(id);
+    this.#begin(async () => {
+      await this.#return(id);
+      this.#returning.delete(id);
+      if (this.#returning.size === 0 && this.#hasMore) this.start();
+    });
   }
 
   /** The store failed as the job was made: whether it is there is asked until it is known, and where it is not, all is given back. */
   unsure({ id, owner, requestKey }: MadeOrNot, giveBack: () => void): void {
     const { store } = this.#options;
-    this.#begin(id, async () => {
+    this.#begin(async () => {
       // Under a key it may be half made: then this makes it.
       const job =
         requestKey === null ? await store.job(id) : await store.requestedJob(owner, requestKey);
@@ -120,20 +130,16 @@ export class KeyReturns {
 
   async stop(): Promise<void> {
     this.#stopping.abort();
-    await Promise.all([this.#looking, ...this.#returning.values()]);
+    await Promise.all([this.#looking, ...this.#working]);
   }
 
   #owes({ owed, receipt }: StoredJob): boolean {
     return owed !== null && receipt !== null && this.#options.keys.hasCounted(receipt);
   }
 
-  #begin(id: string, work: () => Promise<void>): void {
-    if (this.#stopping.signal.aborted) return;
-    const done = this.#often(work).finally(() => {
-      this.#returning.delete(id);
-      if (this.#returning.size === 0 && this.#hasMore) this.start();
-    });
-    this.#returning.set(id, done);
+  #begin(work: () => Promise<void>): void {
+    const done = this.#often(work).finally(() => this.#working.delete(done));
+    this.#working.add(done);
   }
 
   async #return(id: string): Promise<void> {

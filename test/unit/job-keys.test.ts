@@ -463,3 +463,33 @@ test("defect: who removed a job as soon as it was over was never given back what
   assert.equal(await store.job(job.id), null);
   assert.equal(key.used(), 0);
 });
+
+test("defect: what a job owed that ended while its store was asked whether it was made was not given back", async () => {
+  const store = new MemoryJobStore();
+  await using key = await shop({ quotaPerMonth: 1_000 });
+  await using work = await made({ keys: key.access, store, runs: false });
+  const { job } = await work.jobs.create(key.caller, lines(...texts(100)));
+  const owed = { inputs: 100, characters: 0 };
+  const owing = (await store.changeJob(job.id, () => ({ owed }))) ?? assert.fail();
+  let answer = (): void => {};
+  const returns = new KeyReturns({
+    store: {
+      job: async (id) => {
+        await new Promise<void>((resolve) => {
+          answer = resolve;
+        });
+        return await store.job(id);
+      },
+      requestedJob: (owner, requestKey) => store.requestedJob(owner, requestKey),
+      jobs: (query) => store.jobs(query),
+      changeJob: (id, change) => store.changeJob(id, change),
+    },
+    keys: key.access,
+    log,
+  });
+  returns.unsure(job, () => assert.fail("it was made"));
+  returns.ended(owing);
+  await until(() => key.used() === 0);
+  answer();
+  await returns.stop();
+});
