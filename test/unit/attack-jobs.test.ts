@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { MillraceError } from "millrace-client/wire";
 import type { TakenChunk } from "#src/jobs/chunk-queue.js";
 import { encodeResults } from "#src/jobs/chunk-results.js";
+import { resultLines } from "#src/jobs/derived-lines.js";
 import type { JobRequest, RouteReply } from "#src/jobs/jobs.js";
 import { lineChunks } from "#src/jobs/line-chunks.js";
 import { LmdbFileWriting } from "#src/jobs/lmdb/file-writing.js";
@@ -410,4 +411,25 @@ test("defect: a batch's files could not be fetched where another server committe
   assert.deepEqual([file.lines, file.bytes], [200, 600]);
   assert.equal((await contentOf(work, file.id)).length, file.bytes);
   assert.equal((await jobs.files(anyCaller, { limit: 9, purpose: "batch_output" })).length, 1);
+});
+
+test("attack: who reads a job whose input is gone, a million lines long, holds up nobody", async () => {
+  const store = new MemoryJobStore();
+  await using work = await made({ store, runs: false });
+  const batch = await batchOf(work, 1);
+  await work.jobs.cancel(anyCaller, batch.id);
+  const job = { ...(await whenEnded(work, batch.id)), lines: 20_000, chunks: 1 };
+  await store.deleteFile(job.fileId);
+  let turns = 0;
+  let isOver = false;
+  const turn = (): void => {
+    turns += 1;
+    if (!isOver) setImmediate(turn);
+  };
+  setImmediate(turn);
+  let lines = 0;
+  for await (const { isError } of resultLines(store, job)) lines += isError ? 1 : 0;
+  isOver = true;
+  assert.equal(lines, 20_000);
+  assert.ok(turns > 100, `others had ${turns} turns`);
 });
