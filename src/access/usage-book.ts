@@ -102,22 +102,23 @@ export class UsageBook {
     this.#turn();
     const counted = this.#keys.get(name) ?? { inputs: 0, characters: 0 };
     this.#keys.set(name, counted);
-    const change = (sign: 1 | -1): void => {
-      counted.inputs += sign * inputs;
-      counted.characters += sign * characters;
-      this.#saveSoon();
-    };
-    change(1);
-    return () => change(-1);
+    counted.inputs += inputs;
+    counted.characters += characters;
+    this.#saveSoon();
+    return () => this.#less(counted, { inputs, characters });
   }
 
   /** Counted in a month that is over: nothing. */
   giveBack({ key, month }: Pick<KeyReceipt, "key" | "month">, amount: KeyAmount): void {
     const counted = this.#keys.get(key);
     if (month !== this.month || counted === undefined) return;
-    // A server that was killed may have forgotten some of it.
-    counted.inputs = Math.max(0, counted.inputs - amount.inputs);
-    counted.characters = Math.max(0, counted.characters - amount.characters);
+    this.#less(counted, amount);
+  }
+
+  /** Never less than nothing: of what is given back a server that was killed may have forgotten some. */
+  #less(counted: Counted, { inputs, characters }: KeyAmount): void {
+    counted.inputs = Math.max(0, counted.inputs - inputs);
+    counted.characters = Math.max(0, counted.characters - characters);
     this.#saveSoon();
   }
 

@@ -6,7 +6,7 @@ import type { LineResult } from "./jobs.js";
 import { failure } from "./line-calls.js";
 import { linesInChunk } from "./line-chunks.js";
 import { lineLost, unlessLost } from "./lost-lines.js";
-import { type Chunk, hasEnded, type JobStore, type StoredJob } from "./store.js";
+import { type Chunk, chunkLimits, hasEnded, type JobStore, type StoredJob } from "./store.js";
 
 type ResultStore = Pick<JobStore, "results" | "chunk">;
 
@@ -62,10 +62,11 @@ export async function* resultLines(
   if (hasEnded(job)) yield* unknownLines(job, next, job.lines);
 }
 
-/** Of which nothing is there but that they were. */
-function* unknownLines(job: StoredJob, from: number, to: number): Generator<LineResult> {
+/** Of which nothing is there but that they were: maybe a million, of which whoever reads takes none, and others have a turn between. */
+async function* unknownLines(job: StoredJob, from: number, to: number): AsyncGenerator<LineResult> {
   const error = whyNotRun(job) ?? lineLost;
   for (let line = from; line < to; line += 1) {
+    if ((line - from + 1) % chunkLimits.linesMax === 0) await setImmediate();
     const { json } = failure({ job, index: 0, firstLine: line, texts: [] }, 0, error);
     yield { line, isError: true, json };
   }

@@ -9,11 +9,13 @@ import type { Options } from "../options/options.js";
 import { type Caller, mayUse, refuseOthersModel } from "../work/caller.js";
 import { refuseWhileDraining } from "../work/draining.js";
 import type { ServerViews } from "../work/views.js";
+import { within } from "../work/within.js";
 import { chunkOfLine, resultLines } from "./derived-lines.js";
 import { DurableFiles } from "./durable-files.js";
 import type { JobDoor } from "./job-door.js";
 import type { JobRequest, Jobs, LineResult, Upload } from "./jobs.js";
 import type { JobsClock } from "./jobs-clock.js";
+import type { KeyReturns } from "./key-returns.js";
 import { isOwn, newId, ownerFor } from "./ownership.js";
 import type { Paces } from "./pace.js";
 import {
@@ -32,6 +34,7 @@ export interface DurableJobsOptions {
   readonly paces: Paces;
   readonly watchers: Watchers;
   readonly door: JobDoor;
+  readonly returns: Pick<KeyReturns, "ended">;
   readonly options: Pick<
     Options,
     "jobFileBytesMax" | "jobRetention" | "bodyBytesMax" | "bodiesBytesMax" | "jobCallbackHosts"
@@ -49,6 +52,8 @@ export interface DurableJobsOptions {
 
 /** How long a request key is remembered. */
 const requestKeyMs = 86_400_000;
+/** What a job's key is owed is given back before the job goes, by whoever counted it; a server that is gone is waited for no longer. */
+const returnMsMax = 2_000;
 /** How long the lines of a job wait for it, where the server ended before it was made. */
 const orphanMs = 3_600_000;
 
@@ -226,9 +231,18 @@ export class DurableJobs implements Jobs {
   }
 
   async remove(caller: Caller, id: string): Promise<void> {
-    const { store } = this.#parts;
-    const job = await this.cancel(caller, id);
-    if (!hasEnded(job)) await this.#ended(id);
+    const { store, returns } = this.#parts;
+    const left = await this.cancel(caller, id);
+    const ended = hasEnded(left) ? left : await this.#when(id, hasEnded);
+    if (ended !== null && ended.owed !== null) {
+      returns.ended(ended);
+      const leaving = new AbortController();
+      await within(
+        returnMsMax,
+        this.#when(id, ({ owed }) => owed === null, leaving),
+      );
+      leaving.abort();
+    }
     await store.deleteJob(id);
   }
 
@@ -242,24 +256,28 @@ export class DurableJobs implements Jobs {
     range: { readonly fromLine: number; readonly toLine?: number },
   ): Promise<AsyncIterable<LineResult>> {
     const job = await this.job(caller, id);
-    return within(this.#parts.store, job, range);
+    return linesWithin(this.#parts.store, job, range);
   }
 
   watch(id: string, onChange: (job: StoredJob) => void, signal: AbortSignal): void {
     this.#parts.watchers.watch(id, onChange, signal);
   }
 
-  /** What runs of it is left within one batch. */
-  #ended(id: string): Promise<void> {
+  /** Null: it is gone. @throws MillraceError `job_store_failed` */
+  #when(
+    id: string,
+    isSo: (job: StoredJob) => boolean,
+    watching: AbortController = new AbortController(),
+  ): Promise<StoredJob | null> {
     const { store, watchers } = this.#parts;
-    const watching = new AbortController();
-    return new Promise<void>((resolve) => {
+    return new Promise<StoredJob | null>((resolve, reject) => {
       const look = async (): Promise<void> => {
-        const job = await store.job(id).catch(() => null);
-        if (job === null || hasEnded(job)) resolve();
+        const job = await store.job(id);
+        if (job === null || isSo(job)) resolve(job);
       };
-      watchers.watch(id, () => void look(), watching.signal);
-      void look();
+      const onChange = (): void => void look().catch(reject);
+      watchers.watch(id, onChange, watching.signal);
+      onChange();
     }).finally(() => watching.abort());
   }
 
@@ -344,7 +362,7 @@ async function* hashed(
   }
 }
 
-async function* within(
+async function* linesWithin(
   store: JobStore,
   job: StoredJob,
   { fromLine, toLine = Number.POSITIVE_INFINITY }: { fromLine: number; toLine?: number },

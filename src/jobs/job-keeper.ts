@@ -69,6 +69,12 @@ function hasAllResults({ progress, chunks, lines, deadlineAtMs }: StoredJob): bo
   return deadlineAtMs === null || progress.succeeded + progress.failed >= lines;
 }
 
+function idsOf(files: readonly DerivedFile[]): Pick<StoredJob, "outputFileId" | "errorFileId"> {
+  const idOf = (which: "output" | "error"): string | null =>
+    files.find(({ of }) => of?.which === which)?.id ?? null;
+  return { outputFileId: idOf("output"), errorFileId: idOf("error") };
+}
+
 const keyRevoked = new MillraceError("unauthenticated", "The key was revoked.").toWire();
 
 type FinalState = "completed" | "failed" | "cancelled" | "expired";
@@ -345,8 +351,6 @@ export class JobKeeper {
     const endedAtMs = clock.now();
     const expiresAtMs = endedAtMs + job.keptMs;
     const files = await this.#filesOf({ ...job, state, errors }, { endedAtMs, expiresAtMs });
-    const idOf = (which: "output" | "error"): string | null =>
-      files.find(({ of }) => of?.which === which)?.id ?? null;
     let isEndedHere = false;
     const ended = await store.changeJob(
       job.id,
@@ -359,16 +363,30 @@ export class JobKeeper {
           endedAtMs,
           expiresAtMs,
           errors,
-          outputFileId: idOf("output"),
-          errorFileId: idOf("error"),
+          ...idsOf(files),
           owed,
         };
       },
       files,
     );
     if (ended === null || !hasEnded(ended)) return this.touch(job.id);
-    await queue.withdraw(ended);
-    if (isEndedHere) onEnded(ended);
+    const hasMore = ended.progress.chunks !== job.progress.chunks;
+    const isOther = isEndedHere && hasMore && job.form.kind === "requests";
+    const told = isOther ? await this.#retold(ended, files) : ended;
+    await queue.withdraw(told);
+    if (isEndedHere) onEnded(told);
+  }
+
+  /** Others have committed more in the moment in which it ended: of its files that say how large they are there are others instead. */
+  async #retold(ended: StoredJob, before: readonly DerivedFile[]): Promise<StoredJob> {
+    const { store, clock } = this.#options;
+    const { endedAtMs, expiresAtMs } = ended;
+    const now = clock.now();
+    const times = { endedAtMs: endedAtMs ?? now, expiresAtMs: expiresAtMs ?? now };
+    const files = await this.#filesOf(ended, times);
+    const told = await store.changeJob(ended.id, () => idsOf(files), files);
+    for (const { id } of before) await store.deleteFile(id);
+    return told ?? ended;
   }
 
   /** Of a job of requests; others have their results by line. */

@@ -60,7 +60,6 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
   const kept = { store, queue, clock, paces, log };
   const keeper = keeps ? new JobKeeper({ ...kept, isRevoked, ...endings.heard }) : null;
   const touch = (id: string): void => keeper?.touch(id);
-  const door = new JobDoor({ store, keys, returns: endings.returns, options });
   let runner: JobRunner | null = null;
   let leaving: Disposable | null = null;
   const underWay: DurableJobsOptions["underWay"] = () => ({
@@ -68,7 +67,9 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
     open: keeper === null ? null : [...keeper.open.values()].reduce((sum, count) => sum + count, 0),
     runningChunks: runner?.chunksInFlight ?? 0,
   });
-  const seen = { store, clock, paces, watchers, door, options, views };
+  const { returns } = endings;
+  const door = new JobDoor({ store, keys, returns, options });
+  const seen = { store, clock, paces, watchers, door, returns, options, views };
   const jobs = new DurableJobs({ ...seen, touch, underWay });
   const refuse = (id: string, error: WireError): void => {
     if (keeper !== null) return keeper.refuse(id, error);

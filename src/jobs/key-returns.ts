@@ -13,9 +13,15 @@ import { allJobs } from "./all-jobs.js";
 import { decodeResults } from "./chunk-results.js";
 import { amountOfChunk, amountOfLine, nothing, sumOf } from "./line-amount.js";
 import { linesInChunk } from "./line-chunks.js";
-import type { JobStore, StoredJob } from "./store.js";
+import { unlessLost } from "./lost-lines.js";
+import type { Chunk, JobStore, StoredJob } from "./store.js";
 
-/** Of a job as it ends, with the results that it has by then. Null: nothing. @throws MillraceError `job_store_failed` */
+/**
+ * Of a job as it ends, with the results that it has by then. Null: nothing. Of lines whose input or results are lost nobody knows how
+ * much it was: they stay counted, and the job ends.
+ *
+ * @throws MillraceError `job_store_failed`
+ */
 export async function owedOf(
   store: Pick<JobStore, "chunk" | "results">,
   { id, fileId, receipt, lines, chunks, progress }: StoredJob,
@@ -31,20 +37,29 @@ export async function owedOf(
   }
   let owed = nothing;
   for (let index = 0; index < chunks; index += 1) {
-    const chunk = await store.chunk(fileId, index);
+    const chunk = await unlessLost(store.chunk(fileId, index));
     if (chunk === null) break;
-    const results = await store.results(id, index);
-    if (results === null) owed = sumOf(owed, amountOfChunk(chunk));
-    else if (results.lines < chunk.lines) {
-      const had = new Set(decodeResults(results).map(({ place }) => place));
-      const left = linesInChunk(chunk).filter((_, place) => !had.has(place));
-      owed = left.map(({ text }) => amountOfLine(text)).reduce(sumOf, owed);
-    }
+    const left = chunk === "lost" ? chunk : await unlessLost(leftOf(store, id, chunk));
+    if (left !== "lost") owed = sumOf(owed, left);
   }
   return {
     inputs: Math.min(owed.inputs, inputs),
     characters: Math.min(owed.characters, characters),
   };
+}
+
+/** Of a chunk: what has no result. @throws MillraceError `job_data_lost`, `job_store_failed` */
+async function leftOf(
+  store: Pick<JobStore, "results">,
+  jobId: string,
+  chunk: Chunk,
+): Promise<KeyAmount> {
+  const results = await store.results(jobId, chunk.index);
+  if (results === null) return amountOfChunk(chunk);
+  if (results.lines >= chunk.lines) return nothing;
+  const had = new Set(decodeResults(results).map(({ place }) => place));
+  const left = linesInChunk(chunk).filter((_, place) => !had.has(place));
+  return left.map(({ text }) => amountOfLine(text)).reduce(sumOf, nothing);
 }
 
 type MadeOrNot = Pick<StoredJob, "id" | "owner" | "requestKey">;
@@ -63,8 +78,10 @@ const returningMax = 256;
 export class KeyReturns {
   readonly #options: KeyReturnsOptions;
   readonly #stopping = new AbortController();
-  /** Jobs whose store has not answered yet. */
-  readonly #returning = new Map<string, Promise<void>>();
+  /** Jobs whose key is being given back something. */
+  readonly #returning = new Set<string>();
+  /** What the store has not answered yet. */
+  readonly #working = new Set<Promise<void>>();
   #looking: Promise<void> = Promise.resolve();
   /** Some that ended were too many at once: they are looked up when the others are done. */
   #hasMore = false;
@@ -88,14 +105,22 @@ export class KeyReturns {
   ended(job: StoredJob): void {
     const { id } = job;
     if (!this.#owes(job) || this.#returning.has(id)) return;
-    if (this.#returning.size >= returningMax) this.#hasMore = true;
-    else this.#begin(id, () => this.#return(id));
+    if (this.#returning.size >= returningMax) {
+      this.#hasMore = true;
+      return;
+    }
+    this.#returning.add(id);
+    this.#begin(async () => {
+      await this.#return(id);
+      this.#returning.delete(id);
+      if (this.#returning.size === 0 && this.#hasMore) this.start();
+    });
   }
 
   /** The store failed as the job was made: whether it is there is asked until it is known, and where it is not, all is given back. */
   unsure({ id, owner, requestKey }: MadeOrNot, giveBack: () => void): void {
     const { store } = this.#options;
-    this.#begin(id, async () => {
+    this.#begin(async () => {
       // Under a key it may be half made: then this makes it.
       const job =
         requestKey === null ? await store.job(id) : await store.requestedJob(owner, requestKey);
@@ -105,20 +130,16 @@ export class KeyReturns {
 
   async stop(): Promise<void> {
     this.#stopping.abort();
-    await Promise.all([this.#looking, ...this.#returning.values()]);
+    await Promise.all([this.#looking, ...this.#working]);
   }
 
   #owes({ owed, receipt }: StoredJob): boolean {
     return owed !== null && receipt !== null && this.#options.keys.hasCounted(receipt);
   }
 
-  #begin(id: string, work: () => Promise<void>): void {
-    if (this.#stopping.signal.aborted) return;
-    const done = this.#often(work).finally(() => {
-      this.#returning.delete(id);
-      if (this.#returning.size === 0 && this.#hasMore) this.start();
-    });
-    this.#returning.set(id, done);
+  #begin(work: () => Promise<void>): void {
+    const done = this.#often(work).finally(() => this.#working.delete(done));
+    this.#working.add(done);
   }
 
   async #return(id: string): Promise<void> {

@@ -154,25 +154,76 @@ test("what ends one thread after the other is given up, and all else goes on", a
   assert.equal(threads.length, 3);
 });
 
+interface Holder {
+  end(): Promise<void>;
+}
+
+/** Whoever writes to the file waits from now on, until this ends. */
+async function holding(path: string): Promise<Holder> {
+  const script = fileURLToPath(new URL("../support/hold-tables.js", import.meta.url));
+  const holder = spawn(process.execPath, [script, path], { stdio: ["ignore", "pipe", "inherit"] });
+  const closed = once(holder, "close");
+  await once(holder.stdout, "data");
+  return {
+    end: async () => {
+      holder.kill("SIGKILL");
+      await closed;
+    },
+  };
+}
+
 test("a thread that does not answer is told and not waited for, and is there when it answers", async () => {
   await using temp = await TempDir.make();
   await using seen = await opened(temp.path, 300);
   const { store } = seen;
   await keepFile(store, "file-1", 2);
   await store.createJob(newJob("job-1", "file-1"));
-  const script = fileURLToPath(new URL("../support/hold-tables.js", import.meta.url));
-  const holder = spawn(process.execPath, [script, temp.file("jobs.mdb")], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const closed = once(holder, "close");
-  await once(holder.stdout, "data");
+  const holder = await holding(temp.file("jobs.mdb"));
   await assert.rejects(store.commit("job-1", resultsOf(0, 0)), hasCode("job_store_failed"));
   assert.match(store.reason() ?? "", /has not answered/);
   await assert.rejects(store.job("job-1"), hasCode("job_store_failed"));
-  holder.kill("SIGKILL");
-  await closed;
+  await holder.end();
   while (store.reason() !== null) await new Promise((resolve) => setTimeout(resolve, 10));
   // Whether the first one was done nobody knew; now it is, once.
   await store.commit("job-1", resultsOf(0, 0));
   assert.equal((await store.job("job-1"))?.progress.chunks, 1);
+});
+
+test("defect: behind a silence a write was given the answer to the one before it", async () => {
+  await using temp = await TempDir.make();
+  const answerMsMax = 600;
+  await using seen = await opened(temp.path, answerMsMax);
+  const { store } = seen;
+  await keepFile(store, "file-1", 2);
+  const holder = await holding(temp.file("jobs.mdb"));
+  // Behind the timers: they are the next that this loop looks at.
+  await new Promise(setImmediate);
+  const failed = hasCode("job_store_failed");
+  const asked = [
+    assert.rejects(store.job("job-1"), failed),
+    assert.rejects(store.keepTimeMs(1), failed),
+  ];
+  // As a process that was stopped for so long: its clock went on. The thread has answered the read by then, and waits to write.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, answerMsMax + 100);
+  await Promise.all(asked);
+  while (store.reason() !== null) await new Promise(setImmediate);
+  const making = store.createJob(newJob("job-1", "file-1"));
+  await holder.end();
+  assert.equal((await making).job.id, "job-1");
+  assert.equal(await store.commit("job-1", resultsOf(0, 0)), true);
+  assert.equal(await store.commit("job-1", resultsOf(0, 0)), false);
+  assert.equal(await store.keptTimeMs(), 1);
+});
+
+test("defect: a store whose thread did not answer was never closed", async () => {
+  await using temp = await TempDir.make();
+  await using seen = await opened(temp.path, 100);
+  const { store, threads } = seen;
+  const holder = await holding(temp.file("jobs.mdb"));
+  await assert.rejects(store.keepTimeMs(1), hasCode("job_store_failed"));
+  await store[Symbol.asyncDispose]();
+  await holder.end();
+  // Within a transaction it could not be ended.
+  while (store.reason() !== null) await new Promise((resolve) => setTimeout(resolve, 10));
+  await threads.at(-1)?.terminate();
 });

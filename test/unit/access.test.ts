@@ -178,6 +178,20 @@ test("what was taken in one month is not given back in the next", async () => {
   assert.equal(keys.access.usageOf(shop)?.inputs, 9);
 });
 
+test("defect: where a server was killed, more was given back than it knew of, and it did not start again", async () => {
+  await using keys = await clocked(made("shop", { quotaPerMonth: 10_000 }));
+  const shop = keys.caller("shop");
+  const { receipt } =
+    keys.access.takeForJob(shop, { inputs: 0, characters: 0 }) ?? assert.fail("nobody counts");
+  const giveBack = keys.access.take(shop, { inputs: 50, characters: 70 });
+  // Of a job that was counted in the last seconds before it was killed.
+  keys.access.giveBack(receipt, { inputs: 1_000, characters: 9_000 });
+  giveBack();
+  await keys.reopen();
+  const { inputs, characters } = keys.access.usageOf(shop) ?? assert.fail("nobody counts");
+  assert.deepEqual([inputs, characters], [0, 0]);
+});
+
 test("usage that cannot be written is counted on, and whoever closes is not held", async () => {
   await using keys = await clocked(made("shop", { quotaPerMonth: 10 }));
   // Where the draft would be there is a folder.

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { MillraceError } from "millrace-client/wire";
 import type { TakenChunk } from "#src/jobs/chunk-queue.js";
 import { encodeResults } from "#src/jobs/chunk-results.js";
+import { resultLines } from "#src/jobs/derived-lines.js";
 import type { JobRequest, RouteReply } from "#src/jobs/jobs.js";
 import { lineChunks } from "#src/jobs/line-chunks.js";
 import { LmdbFileWriting } from "#src/jobs/lmdb/file-writing.js";
@@ -22,6 +23,7 @@ import {
   whenEnded,
 } from "../support/job-work.js";
 import { MemoryJobStore } from "../support/memory-job-store.js";
+import { until } from "../support/until.js";
 
 function native(lines: string, rest: Partial<JobRequest> = {}): JobRequest {
   const form = { kind: "native", task: "translate", model: null, fields: {} } as const;
@@ -374,4 +376,60 @@ test("defect: an object's items that were lost with their process were its resul
   assert.equal(job.state, "completed");
   const [result] = await linesOfAll(work, job.id);
   assert.equal(result?.json, '{"line":0,"results":[{"text":"A"},{"text":"B"}]}');
+});
+
+test("defect: a batch's files could not be fetched where another server committed as it ended", async () => {
+  const store = new MemoryJobStore();
+  await using work = await made({ store, runs: false });
+  const { jobs } = work;
+  const { id } = await batchOf(work, 200);
+  await until(async () => (await store.job(id))?.state === "queued");
+  const done = (index: number, lines: number): ChunkResults => {
+    const had = Array.from({ length: lines }, (_, place) => ({
+      place,
+      isError: false,
+      json: "{}",
+    }));
+    return encodeResults({ index, firstLine: index * 128 }, had);
+  };
+  await store.commit(id, done(0, 128));
+  const changeJob = store.changeJob.bind(store);
+  // As a store of many does: whoever ends the job has not heard of the last results.
+  store.changeJob = async (of, change, files) => {
+    const now = (await store.job(of)) ?? assert.fail("it is there");
+    if (now.state !== "cancelling") return await changeJob(of, change, files);
+    await store.commit(of, done(1, 72));
+    return await changeJob(of, () => change(now), files);
+  };
+  await jobs.cancel(anyCaller, id);
+  await whenEnded(work, id);
+  const { outputFileId } = await until(async () => {
+    const job = await store.job(id);
+    return job?.errorFileId === null ? job : null;
+  });
+  const file = await jobs.file(anyCaller, outputFileId ?? "");
+  assert.deepEqual([file.lines, file.bytes], [200, 600]);
+  assert.equal((await contentOf(work, file.id)).length, file.bytes);
+  assert.equal((await jobs.files(anyCaller, { limit: 9, purpose: "batch_output" })).length, 1);
+});
+
+test("attack: who reads a job whose input is gone, a million lines long, holds up nobody", async () => {
+  const store = new MemoryJobStore();
+  await using work = await made({ store, runs: false });
+  const batch = await batchOf(work, 1);
+  await work.jobs.cancel(anyCaller, batch.id);
+  const job = { ...(await whenEnded(work, batch.id)), lines: 20_000, chunks: 1 };
+  await store.deleteFile(job.fileId);
+  let turns = 0;
+  let isOver = false;
+  const turn = (): void => {
+    turns += 1;
+    if (!isOver) setImmediate(turn);
+  };
+  setImmediate(turn);
+  let lines = 0;
+  for await (const { isError } of resultLines(store, job)) lines += isError ? 1 : 0;
+  isOver = true;
+  assert.equal(lines, 20_000);
+  assert.ok(turns > 100, `others had ${turns} turns`);
 });

@@ -378,3 +378,26 @@ async function areLaidOut({ link }: LinkedStore): Promise<boolean> {
   const jsm = await jetstreamManager(link.connection);
   return (await jsm.streams.info("test-work")).state.messages === 5;
 }
+
+test("defect: a job that NATS had no room to offer was taken for offered, and never run", {
+  skip,
+}, async () => {
+  await using nats = await NatsServer.start();
+  await using a = await openLinkedStore(nats.url, { waitMsMax: 500 });
+  const queue = a.store.openQueue();
+  const jsm = await jetstreamManager(await a.link.whenConnected());
+  const [first, second] = [
+    await makeJob(a, { id: "job-1", chunks: 2 }),
+    await makeJob(a, { id: "job-2", chunks: 2 }),
+  ];
+  // As a full disk: NATS has the same code for it as for what is there already.
+  await jsm.streams.update("test-work", { max_msgs: 1 });
+  await queue.offer(first);
+  await assert.rejects(queue.offer(second), { code: "job_store_failed" });
+  await jsm.streams.update("test-work", { max_msgs: -1 });
+  await queue.offer(second);
+  assert.deepEqual((await takeRest(a, queue)).toSorted(), [
+    ...allOf("job-1", 2),
+    ...allOf("job-2", 2),
+  ]);
+});

@@ -414,3 +414,82 @@ test("attack: lines that another server committed as the job ended are not given
   await until(async () => (await store.job(job.id))?.owed === null);
   assert.equal(key.used(), 128);
 });
+
+test("defect: a job of a key was never over where some of what it read or wrote was damaged", async () => {
+  await using key = await shop({ quotaPerMonth: 10_000 });
+  const store = new MemoryJobStore();
+  await using work = await made({ keys: key.access, store, runs: false });
+  const { jobs } = work;
+  const pairs = Array.from({ length: 4 * 128 }, () => ({ texts: ["a", "b"] }));
+  const { job } = await jobs.create(key.caller, lines(...pairs));
+  assert.equal(key.used(), 1_024);
+  const had = (count: number) =>
+    Array.from({ length: count }, (_, place) => ({ place, isError: false, json: "{}" }));
+  await store.commit(job.id, encodeResults({ index: 0, firstLine: 0 }, had(128)));
+  await store.commit(job.id, encodeResults({ index: 1, firstLine: 128 }, had(100)));
+  const lost = new MillraceError("job_data_lost", "it is damaged");
+  const chunk = store.chunk.bind(store);
+  const results = store.results.bind(store);
+  store.results = (id, index) => (index === 1 ? Promise.reject(lost) : results(id, index));
+  store.chunk = (id, index) => (index === 2 ? Promise.reject(lost) : chunk(id, index));
+  await jobs.cancel(key.caller, job.id);
+  assert.equal((await whenEnded(work, job.id)).state, "cancelled");
+  // The last chunk's: of the others some was run, or nobody knows what it was.
+  await until(() => key.used() === 1_024 - 256);
+});
+
+test("defect: who removed a job as soon as it was over was never given back what was not run", async () => {
+  await using key = await shop({ quotaPerMonth: 1_000 });
+  const store = new MemoryJobStore();
+  await using work = await made({ keys: key.access, store, runs: false });
+  const { jobs } = work;
+  const { job } = await jobs.create(key.caller, lines(...texts(100)));
+  const changeJob = store.changeJob.bind(store);
+  let goOn = (): void => {};
+  const held = new Promise<void>((resolve) => {
+    goOn = resolve;
+  });
+  store.changeJob = async (id, change, files) => {
+    const now = (await store.job(id)) ?? assert.fail("it is there");
+    if (now.owed !== null && change(now)?.owed === null) await held;
+    return await changeJob(id, change, files);
+  };
+  await jobs.cancel(key.caller, job.id);
+  await whenEnded(work, job.id);
+  const removing = jobs.remove(key.caller, job.id);
+  for (let turn = 0; turn < 10; turn += 1) await new Promise(setImmediate);
+  goOn();
+  await removing;
+  assert.equal(await store.job(job.id), null);
+  assert.equal(key.used(), 0);
+});
+
+test("defect: what a job owed that ended while its store was asked whether it was made was not given back", async () => {
+  const store = new MemoryJobStore();
+  await using key = await shop({ quotaPerMonth: 1_000 });
+  await using work = await made({ keys: key.access, store, runs: false });
+  const { job } = await work.jobs.create(key.caller, lines(...texts(100)));
+  const owed = { inputs: 100, characters: 0 };
+  const owing = (await store.changeJob(job.id, () => ({ owed }))) ?? assert.fail();
+  let answer = (): void => {};
+  const returns = new KeyReturns({
+    store: {
+      job: async (id) => {
+        await new Promise<void>((resolve) => {
+          answer = resolve;
+        });
+        return await store.job(id);
+      },
+      requestedJob: (owner, requestKey) => store.requestedJob(owner, requestKey),
+      jobs: (query) => store.jobs(query),
+      changeJob: (id, change) => store.changeJob(id, change),
+    },
+    keys: key.access,
+    log,
+  });
+  returns.unsure(job, () => assert.fail("it was made"));
+  returns.ended(owing);
+  await until(() => key.used() === 0);
+  answer();
+  await returns.stop();
+});

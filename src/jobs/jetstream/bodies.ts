@@ -16,7 +16,9 @@ const aboutPattern = /^([\d ]*);(\d+) ([\w-]+)$/;
 const headersBytesMax = 4 * 1024;
 /** Sequences of a stream that are purged at once. */
 const portion = 4_096;
-const subjectTakenCode = 10_077;
+/** Of NATS for whatever a stream does not take, a full disk among it; only the words say which. */
+const notStoredCode = 10_077;
+const subjectTakenWords = "per subject";
 
 export interface BodyPlace {
   readonly stream: string;
@@ -138,7 +140,8 @@ export class Bodies {
 
 /** In a stream where the first message of a subject stays. */
 export function isTaken(error: unknown): boolean {
-  return error instanceof JetStreamApiError && error.code === subjectTakenCode;
+  if (!(error instanceof JetStreamApiError) || error.code !== notStoredCode) return false;
+  return error.message.includes(subjectTakenWords);
 }
 
 /** The numbers that a message was put with, from its headers alone. */

@@ -70,6 +70,8 @@ export class StoreThread {
   #reads = new Map<number, Reading>();
   #waiting: Waiting[] = [];
   #underWay: readonly Waiting[] = [];
+  /** The thread has writes that it has not answered, whether or not anybody waits for them still: its next answer is theirs. */
+  #isWriting = false;
   #lastRead = 0;
   /** Null: it has ended, and is being opened again. */
   #worker: Worker | null = null;
@@ -132,7 +134,8 @@ export class StoreThread {
   /** What was asked before is done. True: the file is closed as it should be. */
   async close(): Promise<boolean> {
     this.#closing.abort();
-    if (this.#worker === null) {
+    // A thread that does not answer is waited for no more than one that is gone.
+    if (this.#worker === null || this.#refusal !== null) {
       this.#refuseAll(closedError());
       await this.#reopening;
       return false;
@@ -146,6 +149,7 @@ export class StoreThread {
   #use({ worker, bytes, damaged }: OpenedThread): void {
     this.#tellDamaged(damaged);
     this.#worker = worker;
+    this.#isWriting = false;
     this.#reason = null;
     this.#refusal = null;
     this.bytes = bytes;
@@ -155,7 +159,7 @@ export class StoreThread {
   }
 
   #next(): void {
-    if (this.#worker === null || this.#underWay.length > 0) return;
+    if (this.#worker === null || this.#isWriting) return;
     if (this.#waiting.length === 0) {
       if (this.#onClosed !== null) this.#post({ type: "close" });
       return;
@@ -163,6 +167,7 @@ export class StoreThread {
     const count = countOf(this.#waiting);
     this.#underWay = this.#waiting.slice(0, count);
     this.#waiting = this.#waiting.slice(count);
+    this.#isWriting = true;
     this.#post({ type: "write", writes: this.#underWay.map(({ write }) => write) });
   }
 
@@ -189,7 +194,7 @@ export class StoreThread {
 
   #await(): void {
     if (this.#silence !== null) clearTimeout(this.#silence);
-    const isAsked = this.#underWay.length > 0 || this.#reads.size > 0 || this.#onClosed !== null;
+    const isAsked = this.#isWriting || this.#reads.size > 0 || this.#onClosed !== null;
     this.#silence =
       isAsked && this.#worker !== null && this.#refusal === null
         ? setTimeout(() => this.#onSilence(), this.#options.answerMsMax)
@@ -238,6 +243,7 @@ export class StoreThread {
   #onWritten(replies: readonly CallReply[]): void {
     const done = this.#underWay;
     this.#underWay = [];
+    this.#isWriting = false;
     const first: Waiting[] = [];
     for (const [index, waiting] of done.entries()) {
       const reply = replies[index] ?? { error: thrownError("the thread gave no reply") };
