@@ -1,4 +1,5 @@
 /** What to do about an error, beyond what its code says: of a connection, its cause is known here. */
+import { CommanderError } from "commander";
 import { errorRegistry, type MillraceError } from "millrace-client/wire";
 
 /** Node's, of a certificate that nobody known has signed. */
@@ -10,6 +11,8 @@ const strangers: readonly string[] = [
 ];
 
 export function whatToDo(error: MillraceError): string {
+  if (error.cause instanceof CommanderError)
+    return "`millrace COMMAND --help` has what it takes, and examples.";
   const usual = errorRegistry[error.code].whatToDo;
   if (error.code !== "connection_failed") return usual;
   const codes = codesOf(error);

@@ -169,7 +169,10 @@ export const metricTable: Readonly<Record<MetricName, MetricDefinition>> = defin
     "Memory that the items in a pipeline hold: keys and values of generating rows.",
     "pipeline",
   ),
-  millrace_jobs: gauge("Durable jobs that have not ended, by state.", "state"),
+  millrace_jobs: gauge(
+    "Durable jobs that have not ended, by state; none at a node, which hears of those only that it runs.",
+    "state",
+  ),
   millrace_jobs_ended_total: counter("Durable jobs that ended here since the start.", "state"),
   millrace_job_lines_total: counter(
     "Lines of durable jobs whose result was kept here since the start: `done` or `failed`.",

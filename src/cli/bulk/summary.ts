@@ -28,7 +28,8 @@ export function summaryText(facts: RunFacts, json: boolean): string {
   return [
     `total: ${total}`,
     `requests: ${requests}`,
-    `items per pipeline: ${perPipeline.join(", ")}`,
+    // Of a durable job nobody knows.
+    ...(perPipeline.length === 0 ? [] : [`items per pipeline: ${perPipeline.join(", ")}`]),
     `time in all: ${totalMs} ms`,
     `time per ${unit}: ${perItemMs} ms`,
     `${unit}s per second: ${perSecond}`,
