@@ -149,16 +149,22 @@ function sameName(folder: ModelFolder, { dir, path = dir, manifest }: ModelFolde
   return { dir: folder.path ?? folder.dir, reason };
 }
 
+/** A backup that links files, or a copy, touches each of them: what is read meanwhile is read once more. */
+const readsMax = 4;
+
 async function readFolder(path: string, known: ModelFolder | undefined): Promise<ModelFolder> {
-  const { dir, manifest } = await readModel(path);
-  const version = await folderVersion(dir, manifest);
-  if (known?.version?.version === version.version && known.version.seen === version.seen) {
-    return known;
+  for (let reads = 1; ; reads += 1) {
+    const { dir, manifest } = await readModel(path);
+    const version = await folderVersion(dir, manifest);
+    if (known?.version?.version === version.version && known.version.seen === version.seen) {
+      return known;
+    }
+    await verifyFiles(dir, manifest);
+    // Whoever copies a folder may be at it: what was compared is not what is there then.
+    if ((await folderVersion(dir, manifest)).seen === version.seen) {
+      return { dir, path, manifest, version };
+    }
+    if (reads < readsMax) continue;
+    throw new MillraceError("model_folder_invalid", `${dir} changed while it was read`);
   }
-  await verifyFiles(dir, manifest);
-  // Whoever copies a folder may be at it: what was compared is not what is there then.
-  if ((await folderVersion(dir, manifest)).seen === version.seen) {
-    return { dir, path, manifest, version };
-  }
-  throw new MillraceError("model_folder_invalid", `${dir} changed while it was read`);
 }

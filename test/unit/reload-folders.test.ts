@@ -1,7 +1,17 @@
 /** Folders as people leave them while they are served: half copied, replaced in place, twice, in circles; and who must notice. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { cp, mkdir, readFile, rename, rm, symlink, utimes, writeFile } from "node:fs/promises";
+import {
+  cp,
+  link,
+  mkdir,
+  readFile,
+  rename,
+  rm,
+  symlink,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
 import { test } from "node:test";
 import { checkNames, keepOf, missingOf } from "#src/backend/keep.js";
 import { ToldPaths } from "#src/backend/told-paths.js";
@@ -49,6 +59,22 @@ test("a folder that nobody touched is the one that was read, and one that was is
     broken: [{ reason: error.message }],
   }));
   assert.match(broken[0]?.reason ?? "", /weights\.bin was changed/);
+});
+
+test("defect: a folder whose files were linked while it was read, as a backup does, was left out", async () => {
+  await using dir = await TempDir.make();
+  const { fileSha256, ...manifest } = manifestOf("a");
+  const weights = Buffer.alloc(64 * 1024 * 1024);
+  const hashes = { ...fileSha256, "weights.bin": sha256Of(weights) };
+  await writeModelFolder(dir.file("a"), { ...manifest, fileSha256: hashes });
+  await writeFile(dir.file("a", "weights.bin"), weights);
+  const opened = ModelRegistry.open(dir.path);
+  // Some milliseconds: all of them while the weights are hashed for the first time.
+  for (let links = 0; links < 20; links += 1) {
+    await link(dir.file("a", "weights.bin"), dir.file("backup"));
+    await rm(dir.file("backup"));
+  }
+  assert.deepEqual(namesOf(await opened), ["a"]);
 });
 
 test("defect: a further model of a folder that breaks is known by its own manifest, and found again under another name", async () => {
