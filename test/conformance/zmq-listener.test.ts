@@ -25,7 +25,10 @@ test("a reply is held until its topic is subscribed to, and its order is kept", 
   for (const part of ["1", "2", "3"]) await push.send(["late", part]);
   await until(() => zmq.counted.filter((each) => each === "replied 200").length === 3);
   // A beginning of the topic is another client's: what is held is not for it alone.
-  const shorter = zmq.subscriber("la");
+  const shorter = zmq.subscriber("la", "ready");
+  await push.send(["ready", "0"]);
+  // Its subscriptions are there, before the other client's may be.
+  assert.deepEqual(await received(shorter), ["ready", "0"]);
   const subscriber = zmq.subscriber("late");
   for (const part of ["1", "2", "3"]) {
     assert.deepEqual(await received(subscriber), ["late", part]);

@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { watch } from "node:fs";
 import { appendFile, mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -25,6 +24,7 @@ import {
 } from "../support/http-server.js";
 import { answerTask, inputsOf, vectorOf, width } from "../support/task-answers.js";
 import { TempDir } from "../support/temp-dir.js";
+import { until } from "../support/until.js";
 
 /** Started where a process is killed. */
 const main = fileURLToPath(import.meta.resolve("../support/bulk-commands.js"));
@@ -81,16 +81,12 @@ function answerBefore(held: number): (exchange: Exchange) => void {
 
 /** Resolves when the file is longer than `bytes`. */
 async function longerThan(path: string, bytes: number): Promise<void> {
-  const watcher = watch(join(path, ".."));
-  try {
-    for (;;) {
-      const { size } = await stat(path).catch(() => ({ size: 0 }));
-      if (size > bytes) return;
-      await once(watcher, "change");
-    }
-  } finally {
-    watcher.close();
-  }
+  const sizeOf = (): Promise<number> =>
+    stat(path).then(
+      ({ size }) => size,
+      () => 0,
+    );
+  await until(async () => (await sizeOf()) > bytes);
 }
 
 const lines = Array.from(

@@ -95,7 +95,7 @@ test("kill -9 of one worker in the midst of its work", limit, async () => {
 test("kill -9 of a worker every 300 ms during hundreds of items of 2 beams", limit, async (t) => {
   const killsMax = isLong ? attemptsMax - 1 : 3;
   const before = await up();
-  const inputs = texts(isLong ? 400 : 100);
+  const inputs = texts(400);
   const request = { texts: inputs, class: "bulk", beams: 2 } as const;
   const searched = await translateInLines(
     server.url,

@@ -9,6 +9,8 @@ import { fileURLToPath } from "node:url";
 export const millrace: string = fileURLToPath(import.meta.resolve("#src/cli/main.js"));
 
 const recordMsMax = 50_000;
+/** That a failure tells. */
+const lastRecords = 5;
 
 export class ServeProcess implements AsyncDisposable {
   readonly child: ChildProcessByStdio<null, Readable, Readable>;
@@ -71,9 +73,14 @@ export class ServeProcess implements AsyncDisposable {
     what: string,
     isWanted: (record: Record<string, unknown>) => boolean,
   ): Promise<Record<string, unknown>> {
+    const seen: string[] = [];
     for (;;) {
       const line = await this.#lines.next();
-      if (line.done === true) throw new Error(`ended before ${what}: ${this.errors}`);
+      if (line.done === true) {
+        const others = seen.slice(-lastRecords).join("\n");
+        throw new Error(`ended before ${what}: ${this.errors}; behind\n${others}`);
+      }
+      seen.push(line.value);
       const record = JSON.parse(line.value) as Record<string, unknown>;
       if (isWanted(record)) return record;
     }
