@@ -173,7 +173,7 @@ export class JobRunner {
         return this.#options.onChange(jobId);
       }
       chunk = await unlessLost(store.chunk(job.fileId, index));
-      if (chunk === "lost" || chunk === null) return await this.#withoutInput(taken, chunk);
+      if (chunk === "lost" || chunk === null) return await this.#withoutInput(job, taken, chunk);
     } catch (error) {
       await taken.giveBack(storeRetryMs);
       throw error;
@@ -187,11 +187,9 @@ export class JobRunner {
   }
 
   /** Its lines cannot be run, now or later: that is their result. Where all of the input is gone nothing of the job can be run. */
-  async #withoutInput(taken: TakenChunk, what: "lost" | null): Promise<void> {
+  async #withoutInput(job: StoredJob, taken: TakenChunk, what: "lost" | null): Promise<void> {
     const { store, log, onRefused } = this.#options;
     const { jobId, index } = taken;
-    const job = await store.job(jobId);
-    if (job === null || !this.#mayRun(job)) return await taken.done();
     if ((await store.nextUndone(jobId, index)) !== index) return await taken.done();
     const lost = what === null ? null : await lostChunks(store, job, index);
     if (lost === null) {
