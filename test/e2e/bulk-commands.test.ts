@@ -1,10 +1,8 @@
 /** Commands for many inputs, killed and gone on with: what they leave is what an undisturbed run leaves. */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { appendFile, mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { text } from "node:stream/consumers";
 import { mock, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { registerClassify } from "#src/cli/classify.js";
@@ -14,6 +12,7 @@ import { registerOcr } from "#src/cli/ocr.js";
 import { newProgram, run } from "#src/cli/program.js";
 import { registerRerank } from "#src/cli/rerank.js";
 import { registerTranslate } from "#src/cli/translate.js";
+import { finish } from "../support/finish.js";
 import {
   beginStream,
   doneLine,
@@ -32,17 +31,6 @@ const main = fileURLToPath(import.meta.resolve("../support/bulk-commands.js"));
 function start(args: readonly string[], server: TestServer): ChildProcess {
   const all = [main, ...args, "--url", server.url];
   return spawn(process.execPath, all, { stdio: ["pipe", "pipe", "pipe"] });
-}
-
-async function finish(child: ChildProcess, input = "") {
-  assert.ok(child.stdin !== null && child.stdout !== null && child.stderr !== null);
-  child.stdin.end(input);
-  const [out, err, [code, signal]] = await Promise.all([
-    text(child.stdout),
-    text(child.stderr),
-    once(child, "close"),
-  ]);
-  return { out, err, code: code as unknown, signal: signal as unknown };
 }
 
 /** In this process, where nobody kills it: what it says on standard error, and its exit status. */

@@ -8,6 +8,7 @@ import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { exitCodes } from "#src/cli/exit-codes.js";
+import { finish } from "../support/finish.js";
 import {
   answer,
   answerJson,
@@ -24,17 +25,6 @@ const main = fileURLToPath(import.meta.resolve("#src/cli/main.js"));
 
 function start(args: readonly string[]): ChildProcess {
   return spawn(process.execPath, [main, ...args], { stdio: ["pipe", "pipe", "pipe"] });
-}
-
-async function finish(child: ChildProcess, input = "") {
-  assert.ok(child.stdin !== null && child.stdout !== null && child.stderr !== null);
-  child.stdin.end(input);
-  const [out, err, [code]] = await Promise.all([
-    text(child.stdout),
-    text(child.stderr),
-    once(child, "close"),
-  ]);
-  return { out, err, code: code as unknown };
 }
 
 test("translate reads arguments and stdin, and keeps order and empty lines", async () => {

@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { text } from "node:stream/consumers";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { createServer, type MillraceServer } from "#src/index.js";
+import { finish } from "../support/finish.js";
 import { TempDir } from "../support/temp-dir.js";
 
 const limit = { timeout: 120_000 };
@@ -36,16 +36,6 @@ function start(args: readonly string[], env: Readonly<Record<string, string>> = 
     env: { ...process.env, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
-}
-
-async function finish(child: ChildProcess) {
-  assert.ok(child.stdout !== null && child.stderr !== null);
-  const [out, err, [code]] = await Promise.all([
-    text(child.stdout),
-    text(child.stderr),
-    once(child, "close"),
-  ]);
-  return { out, err, code: code as unknown };
 }
 
 /** The program below `<!-- name -->` in the README. */

@@ -9,6 +9,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Millrace } from "millrace-client";
 import { exitCodes } from "#src/cli/exit-codes.js";
+import { type Finished, finish } from "../support/finish.js";
 import { TestFront } from "../support/http-front.js";
 import { longTest } from "../support/long.js";
 import { MemoryJobs } from "../support/memory-jobs.js";
@@ -56,23 +57,6 @@ class Bench implements AsyncDisposable {
   }
 }
 
-interface Finished {
-  readonly out: string;
-  readonly err: string;
-  readonly code: unknown;
-}
-
-async function finish(child: ChildProcess, input = ""): Promise<Finished> {
-  assert.ok(child.stdin !== null && child.stdout !== null && child.stderr !== null);
-  child.stdin.end(input);
-  const [out, err, [code]] = await Promise.all([
-    text(child.stdout),
-    text(child.stderr),
-    once(child, "close"),
-  ]);
-  return { out, err, code: code as unknown };
-}
-
 /** Leaves the stream open: a command whose output nobody reads ends otherwise. */
 async function said(
   child: ChildProcess,
@@ -97,7 +81,7 @@ test("submit, status, list, results, cancel, remove: from a file, from stdin, fr
   await writeFile(file, "ab\n\n!\r\nc");
   const args = ["--set", "beams=2", "--metadata", "of=me", "--idempotency-key", "k"];
   const submit = ["jobs", "submit", "--task", "translate", "--datafile", file, ...args];
-  assert.deepEqual(await bench.run(...submit), { out: "job-1\n", err: "", code: 0 });
+  assert.deepEqual(await bench.run(...submit), { out: "job-1\n", err: "", code: 0, signal: null });
   assert.equal((await bench.run(...submit)).out, "job-1\n", "the same key");
   assert.deepEqual(bench.jobs.inputsOf("job-1"), ["ab", "", "!", "c"]);
   const { form, metadata } = bench.jobs.requestOf("job-1");
@@ -199,7 +183,8 @@ longTest(
     const watched = finish(watching);
     bench.jobs.step("job-1", 1);
     bench.jobs.step("job-1", 1);
-    assert.deepEqual(await watched, { out: "job-1  completed  2/2 done\n", err: "", code: 0 });
+    const wanted = { out: "job-1  completed  2/2 done\n", err: "", code: 0, signal: null };
+    assert.deepEqual(await watched, wanted);
     const none = await bench.run("jobs", "watch", "job-9");
     assert.match(
       none.err,

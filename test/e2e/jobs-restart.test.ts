@@ -1,10 +1,9 @@
 /** The command over a server that dies: what it submitted is done once, and is what a plain run gives. */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
-import { text } from "node:stream/consumers";
 import type { JobStatus } from "millrace-client";
+import { finish } from "../support/finish.js";
 import { longTest } from "../support/long.js";
 import { childrenOf } from "../support/processes.js";
 import { millrace, ServeProcess } from "../support/serve-process.js";
@@ -17,13 +16,8 @@ function command(url: string, ...args: readonly string[]): ChildProcess {
   return spawn(process.execPath, [millrace, ...args], { stdio: ["ignore", "pipe", "pipe"], env });
 }
 
-async function finish(child: ChildProcess): Promise<string> {
-  assert.ok(child.stdout !== null && child.stderr !== null);
-  const [out, err, [code]] = await Promise.all([
-    text(child.stdout),
-    text(child.stderr),
-    once(child, "close"),
-  ]);
+async function outputOf(child: ChildProcess): Promise<string> {
+  const { out, err, code } = await finish(child);
   assert.equal(code, 0, err);
   return out;
 }
@@ -66,7 +60,7 @@ longTest(
         input,
         ...settings,
       );
-      id = (await finish(submitted)).trim();
+      id = (await outputOf(submitted)).trim();
       const watch = command(url, "jobs", "watch", id, "--json");
       assert.ok(watch.stdout !== null);
       let heard = "";
@@ -79,7 +73,7 @@ longTest(
           if (states.some(({ succeeded }) => succeeded > 0)) resolve();
         });
       });
-      watching = finish(watch);
+      watching = outputOf(watch);
       await isUnderWay;
       await killTree(server);
     }
@@ -93,9 +87,9 @@ longTest(
       [id, "completed", lineCount, 0],
     );
     assert.ok(before < lineCount, "it was killed in the middle");
-    await finish(command(url, "jobs", "results", id, "--out", durable));
+    await outputOf(command(url, "jobs", "results", id, "--out", durable));
     const args = ["--datafile", input, "--out", plain, "--model", "en-zh", "--beams", "1"];
-    await finish(command(url, "translate", ...args));
+    await outputOf(command(url, "translate", ...args));
     const results = await readFile(durable, "utf8");
     assert.equal(results, await readFile(plain, "utf8"));
     assert.equal(results.split("\n").length, lineCount + 1);
