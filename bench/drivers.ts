@@ -81,7 +81,7 @@ async function runBatch(model: GenerationModel, batch: readonly Ids[]): Promise<
   while (rows.some((row) => !row.ended)) {
     arena.reserve();
     const step = await model.step(arena, tokens, count);
-    arena.append(step.newKeyValues);
+    arena.advance();
     for (const [rowOffset, row] of rows.entries()) {
       if (row.ended) continue;
       if (row.search.forced) {

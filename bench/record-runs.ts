@@ -77,7 +77,8 @@ async function timeStep({ model, repeats }: Timing, rows: number, width: number)
   const tokens = new Int32Array(rows).fill(11);
   for (let length = 0; length < width - 1; length += 1) {
     arena.reserve();
-    arena.append((await model.step(arena, tokens, 2)).newKeyValues);
+    await model.step(arena, tokens, 2);
+    arena.advance();
   }
   return await median(repeats, async () => {
     await model.step(arena, tokens, 2);

@@ -37,6 +37,8 @@ export class TimedModel implements GenerationRuns {
     this.#badCount = badTokens(generation.badWords).length;
   }
 
+  rest(): void {}
+
   async release(): Promise<void> {}
 
   async encode(sentences: readonly (readonly number[])[], width: number): Promise<EncodedBatch> {
@@ -65,17 +67,14 @@ export class TimedModel implements GenerationRuns {
       }
     }
     const badScores = new Float32Array(rows * this.#badCount).fill(unlikely);
-    const newKeyValues = new Float32Array(rows * 2);
-    return { ids, scores, badScores, badCount: this.#badCount, newKeyValues };
+    return { ids, scores, badScores, badCount: this.#badCount };
   }
 
   /** The source's tokens from the last to the first, then the end. */
   #wanted(arena: Arena, slot: number): number {
     const { crossWidth } = arena.shape;
     const from = slot * crossWidth;
-    let length = 0;
-    while (length < crossWidth && arena.crossMask[from + length] === 0) length += 1;
-    const place = length - 2 - (arena.lengths[slot] ?? 0);
+    const place = (arena.crossLengths[slot] ?? 0) - 2 - (arena.lengths[slot] ?? 0);
     const token = place < 0 ? undefined : arena.layers[0]?.crossKey[from + place];
     return token ?? this.manifest.generation.endTokenId;
   }

@@ -6,10 +6,9 @@
 import { setImmediate } from "node:timers/promises";
 import { MillraceError } from "millrace-client/wire";
 import { readTextFile } from "../models/read-json.js";
-import { type Fetches, floatsOf } from "../runtime/session.js";
 import { messageOf } from "../work/thrown.js";
 import { chooseActivationScale, typicalError } from "./activation-scale.js";
-import type { CalibrationRuns } from "./family.js";
+import type { CalibrationRuns, WatchedOutputs } from "./family.js";
 import type { ActivationScale, ProductMode } from "./products.js";
 
 export interface CalibrationInput {
@@ -45,15 +44,14 @@ const sampleRowsMax = 1024;
 export async function calibrate(input: CalibrationInput): Promise<CalibrationReport> {
   const { dir, runs } = input;
   const samples = new Map(input.products.map((product) => [product, new RowSample()]));
-  const onFetches = (fetches: Fetches) => {
+  const onWatched = (watched: WatchedOutputs) => {
     for (const [product, sample] of samples) {
-      const value = fetches[`watch:${product}`];
-      if (value !== undefined)
-        sample.add(floatsOf(fetches, `watch:${product}`), value.dims.at(-1) ?? 1);
+      const { data, dims } = watched[`watch:${product}`] ?? {};
+      if (data instanceof Float32Array) sample.add(data, dims?.at(-1) ?? 1);
     }
   };
   const onProgress = (done: number) => input.onProgress(0.8 * done);
-  const failure = await runs.run({ dir, onFetches, onProgress });
+  const failure = await runs.run({ dir, onWatched, onProgress });
   // What overflowed says more than what came of it at the end.
   for (const [product, sample] of samples) refuseOverflow(product, sample);
   if (failure !== null) {

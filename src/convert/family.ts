@@ -4,7 +4,6 @@
  */
 import type { ModelManifest } from "../models/manifest.js";
 import type { ConvertedManifest } from "../models/manifest-base.js";
-import type { Fetches } from "../runtime/session.js";
 import type { ProductWriter, ReadTensor } from "./products.js";
 import type { Weights } from "./reading/weights.js";
 
@@ -68,8 +67,13 @@ export interface CalibrationRuns {
   readonly run: (watched: WatchedFolder) => Promise<string | null>;
 }
 
+/** What a run gave of the outputs that are watched, by name, and maybe of others. */
+export type WatchedOutputs = Readonly<
+  Record<string, { readonly data: unknown; readonly dims: readonly number[] }>
+>;
+
 export interface WatchedFolder {
   readonly dir: string;
-  readonly onFetches: (fetches: Fetches) => void;
+  readonly onWatched: (watched: WatchedOutputs) => void;
   readonly onProgress: (done: number) => void;
 }

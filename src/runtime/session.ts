@@ -1,60 +1,28 @@
-/** The only file that loads ONNX Runtime. A run blocks this thread; nothing here can be cancelled. */
-import { readFile, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
+/** The only file that loads ONNX Runtime's Node binding. A run blocks this thread; nothing here can be cancelled. */
 // Before the runtime: it is read when that is loaded.
 import "./no-telemetry.js";
 import { env, InferenceSession, Tensor } from "onnxruntime-node";
 import { elementsOf, isTensorType, tensorArrays } from "../work/payload.js";
+import {
+  collect,
+  plainSettings,
+  type SessionOptions,
+  type SessionSettings,
+  sessionSettings,
+} from "./session-settings.js";
 import { type NamedTensor, tensorTypes, textsOf, textTensor } from "../work/tensors.js";
 
+export type { Tensor };
 export type Session = InferenceSession;
 export type Feeds = Readonly<Record<string, Tensor>>;
 export type Fetches = InferenceSession.OnnxValueMapType;
 
-export interface SessionOptions {
-  /** 0: as many as there are cores. */
-  readonly threads: number;
-  /** Keep worker threads spinning between runs: faster small runs, a busy core. */
-  readonly spin: boolean;
-  /** False: weights stay in the mapped file, for a model that need not be fast but may be larger than the memory. */
-  readonly prepack?: boolean;
-  /** The int8 weights overflow 16-bit sums: on a processor that has no others, another way that is exact. */
-  readonly wideSums?: boolean;
-  /** The graph is one of `writePacked`. */
-  readonly packed?: boolean;
-  /** Files of weights beside the graph that are read, and not mapped. Default: all that it names are mapped. */
-  readonly data?: readonly string[];
-}
-
 export async function openSession(path: string, options: SessionOptions): Promise<Session> {
-  const externalData = await readData(path, options);
-  const session = await InferenceSession.create(path, { ...createOptions(options), externalData });
+  const settings = await sessionSettings(path, options);
+  const { externalData } = settings;
+  const session = await InferenceSession.create(path, { ...createOptions(settings), externalData });
   collect(externalData);
   return session;
-}
-
-/** More fits into no buffer of every Node that is served: it is mapped. */
-const readBytesMax = 2 ** 31 - 1;
-
-/**
- * What is mapped from a folder changes when somebody copies another version over it: the sessions that are there would give
- * results of neither, and where the file is shorter for a moment the process dies. What is written once and never again, as in
- * the cache, is mapped.
- */
-async function readData(
-  path: string,
-  { data = [], packed = false }: SessionOptions,
-): Promise<{ path: string; data: Uint8Array }[]> {
-  const names = packed ? [] : data;
-  const files = names.map((name) => ({ name, file: join(dirname(path), name) }));
-  const sizes = await Promise.all(files.map(async ({ file }) => (await stat(file)).size));
-  return await Promise.all(
-    files
-      .filter((_, place) => (sizes[place] ?? 0) <= readBytesMax)
-      .map(async ({ name, file }) => ({ path: name, data: await readFile(file) })),
-  );
 }
 
 /** One node, `Identity`, from x to y, a float each. */
@@ -67,7 +35,10 @@ const smallestGraph =
  */
 export async function startRuntime(): Promise<void> {
   const graph = Buffer.from(smallestGraph, "base64");
-  const session = await InferenceSession.create(graph, createOptions({ threads: 1, spin: false }));
+  const session = await InferenceSession.create(
+    graph,
+    createOptions(plainSettings({ threads: 1, spin: false })),
+  );
   await session.run({ x: f32(new Float32Array(1), [1]) });
   await session.release();
 }
@@ -95,10 +66,11 @@ export async function writePacked(
     readonly probes: readonly InputShapes[] | null;
   },
 ): Promise<void> {
-  const usual = createOptions(options);
+  const settings = await sessionSettings(path, options);
+  const usual = createOptions(settings);
   const session = await InferenceSession.create(path, {
     ...usual,
-    externalData: await readData(path, options),
+    externalData: settings.externalData,
     optimizedModelFilePath: target.graph,
     extra: {
       session: {
@@ -183,40 +155,18 @@ function dataOf(type: keyof typeof tensorArrays, noise: readonly number[]): unkn
   return (Elements as typeof Float32Array).from(noise, valueOf);
 }
 
-/** Below it is not worth a collection of everything. */
-const collectedBytesMin = 4 * 1024 * 1024;
-
-/** The session has copies: what was read is garbage, which V8 may keep for long, and the model would be measured with it. */
-function collect(read: readonly { data: Uint8Array }[]): void {
-  if (read.reduce((sum, { data }) => sum + data.byteLength, 0) < collectedBytesMin) return;
-  setFlagsFromString("--expose-gc");
-  const gc: unknown = runInNewContext("gc");
-  if (typeof gc === "function") gc();
-}
-
-function createOptions(options: SessionOptions) {
+function createOptions({ threads, optimize, config }: Omit<SessionSettings, "externalData">) {
+  const prefix = "session.";
+  const session = Object.entries(config).map(([key, value]) => [key.slice(prefix.length), value]);
   return {
     executionProviders: ["cpu"],
-    intraOpNumThreads: options.threads,
+    intraOpNumThreads: threads,
     interOpNumThreads: 1,
-    // A packed graph was optimised when it was written; again it would be the same, and take longer.
-    graphOptimizationLevel: options.packed === true ? "disabled" : "all",
-    // A memory plan is kept for each set of input shapes; ours change at nearly every run.
+    graphOptimizationLevel: optimize ? "all" : "disabled",
     enableMemPattern: false,
     // What fails is thrown, and answered; printed as well, bad inputs would flood the log.
     logSeverityLevel: 4,
-    extra: {
-      session: {
-        // exp of a masked score is a denormal, and those cost a hundred cycles each.
-        set_denormal_as_zero: "1",
-        "intra_op.allow_spinning": options.spin ? "1" : "0",
-        disable_prepacking: options.prepack === false ? "1" : "0",
-        // ONNX Runtime looks at the processor itself, and changes nothing where its sums are wide.
-        x64quantprecision: options.wideSums === true ? "1" : "0",
-        // What is packed for its hash is given back to the system, not kept for runs.
-        use_device_allocator_for_initializers: options.packed === true ? "1" : "0",
-      },
-    },
+    extra: { session: Object.fromEntries(session) as Record<string, string> },
   } as const;
 }
 

@@ -10,13 +10,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { areSharable } from "../models/folder-bytes.js";
 import { messageOf } from "../work/thrown.js";
-import {
-  type InputShapes,
-  openSession,
-  runtimeVersion,
-  type Session,
-  type SessionOptions,
-} from "./session.js";
+import { type InputShapes, openSession, runtimeVersion, type Session } from "./session.js";
+import type { SessionOptions } from "./session-settings.js";
 import {
   entryDir,
   findEntry,
@@ -108,13 +103,31 @@ export async function sharedHashed(
   return { cache, identity, sources, bytes };
 }
 
+/** A session of either door. */
+export type OpenSession<Opened> = (path: string, options: SessionOptions) => Promise<Opened>;
+
 export async function openShared(
   graph: string,
   options: SessionOptions,
   shared: SharedWeights | null,
 ): Promise<Session> {
+  return await openSharedBy(openSession, { graph, options, shared });
+}
+
+export async function openSharedBy<Opened>(
+  open: OpenSession<Opened>,
+  {
+    graph,
+    options,
+    shared,
+  }: {
+    readonly graph: string;
+    readonly options: SessionOptions;
+    readonly shared: SharedWeights | null;
+  },
+): Promise<Opened> {
   if (shared === null || !areSharable(shared.bytes, shared.cache.bytesMax))
-    return await openSession(graph, options);
+    return await open(graph, options);
   const { cache, identity, sources, probes = null } = shared;
   const dir = entryDir(cache, [
     identity,
@@ -123,7 +136,7 @@ export async function openShared(
   ]);
   try {
     const cached = await findOrMake({ graph, options, dir, cache, sources, probes });
-    return await openSession(cached, { ...options, packed: true }).catch(async (error: unknown) => {
+    return await open(cached, { ...options, packed: true }).catch(async (error: unknown) => {
       // Somebody's pruning was faster, or it is not what was written; the next one makes a new one.
       await removeEntry(dir);
       throw error;
@@ -131,7 +144,7 @@ export async function openShared(
   } catch (error) {
     const reason = messageOf(error);
     process.stderr.write(`${basename(graph)}: its weights are not shared: ${reason}\n`);
-    return await openSession(graph, options);
+    return await open(graph, options);
   }
 }
 

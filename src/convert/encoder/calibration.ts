@@ -51,13 +51,13 @@ function pairsOf(lines: readonly string[]): (readonly [string, string])[] {
 async function runTexts(
   encoder: WatchedEncoder,
   texts: readonly Text[],
-  { dir, onFetches, onProgress }: WatchedFolder,
+  { dir, onWatched, onProgress }: WatchedFolder,
 ): Promise<string | null> {
   const options = { threads: 1, spin: false, prepack: false };
   const session = await openSession(join(dir, encoder.fileName), options);
   try {
     for (const [index, text] of texts.entries()) {
-      onFetches(await session.run(feedsOf(encoder, text)));
+      onWatched(await session.run(feedsOf(encoder, text)));
       onProgress((index + 1) / texts.length);
     }
     return null;

@@ -26,9 +26,9 @@ export function marianCalibration(
 async function runSentences(
   { files, shape, generation }: Watched,
   sentences: readonly (readonly number[])[],
-  { dir, onFetches, onProgress }: WatchedFolder,
+  { dir, onWatched, onProgress }: WatchedFolder,
 ): Promise<string | null> {
-  const load = { threads: 1, spin: false, prepack: false, onFetches };
+  const load = { threads: 1, spin: false, prepack: false, onWatched };
   const model = await GenerationModel.load(
     { encoder: join(dir, files.encoder), decoder: join(dir, files.decoder) },
     { shape, generation, quantization: null },

@@ -9,27 +9,29 @@
  * nine tenths of the work, never sees a padded place.
  *
  * decoder, one step. Every row r stands at its own position; a sentence n owns W consecutive rows (its beams):
- *   tokens [R], positions [R], past_mask [R,1,1,M], past_k.l, past_v.l [R,H,M,D],
- *   cross_mask [N,1,1,S], cross_k.l, cross_v.l [N,H,S,D], cross_shape = [N,W,H,D], top_k [1]
- *   →  top_ids [R,K], top_scores [R,K] (log-probabilities), bad_scores [R,tokens that can complete a bad word], new_kv [R, L·2·H·D]: for each layer its key, then its value.
+ *   tokens [R], lengths [R] (tokens in the past, which is also the position of the new one), total_length [1]
+ *   (the most of them after this step), past_k.l, past_v.l [R,H,M,D],
+ *   cross_lengths [N], cross_k.l, cross_v.l [N,H,S,D], cross_shape = [N,W,H·D], top_k [1]
+ *   →  top_ids [R,K], top_scores [R,K] (log-probabilities), bad_scores [R,tokens that can complete a bad word],
+ *      present_k.l, present_v.l [R,H,M,D]
  *
- * The past is an input only. Nothing concatenates or gathers over it: the score of the new token is computed apart,
- * and the caller writes new_kv into the past. Masks are added to scores: 0 keeps, a large negative number drops.
+ * Who calls gives the memory of past_k.l as that of present_k.l, too: then the new token's key and value are written into
+ * the past where it ends, and nothing else of it is touched or copied. Nothing is read behind a row's length, so that no
+ * neighbour and no width can change it.
  * Scores, softmax, layer norms, residuals and embeddings are float32 in every precision.
  */
 import { badTokens } from "../../work/generation.js";
 import { addActivation } from "../activations.js";
 import { addLookup, addOutputProduct } from "../embeddings.js";
 import { addEmbeddings, addLayerChoice } from "../encoder/outputs.js";
-import type { GraphBuilder } from "../onnx/graph-builder.js";
 import {
-  addAttention,
-  addPlaceInputs,
-  atPlaces,
-  headsShape,
-  type Places,
-  toHeads,
-} from "../places.js";
+  addHeadAttention,
+  addHeadPlaces,
+  addHeadReturn,
+  atHeadPlaces,
+  type HeadPlaces,
+} from "../head-places.js";
+import { addPlaceInputs, type Places } from "../places.js";
 import { addProduct, type ProductSpec, type ProductWriter } from "../products.js";
 import type { MarianConfig, StackConfig } from "./config.js";
 import { embeddingTables } from "./tensors.js";
@@ -103,11 +105,13 @@ async function addEncoderLayers(
 ): Promise<string[]> {
   const { shape, heads, writer } = side;
   const { places } = from;
-  const encoderHeads = headsShape(writer.graph, places, headsOf(shape, heads));
+  const { graph } = writer;
+  const encoderHeads = addHeadPlaces(graph, places, { ...headsOf(shape, heads), parts: 3 });
+  const back = addHeadReturn(graph, places, { wanted: places.tokenPlaces, count: heads });
   const states = [await addEmbedding(side, from)];
   for (const layer of range(shape.encoder.layers)) {
     const hidden = states.at(-1) ?? "";
-    states.push(await addEncoderLayer(side, { layer, hidden, places, heads: encoderHeads }));
+    states.push(await addEncoderLayer(side, { layer, hidden, places, heads: encoderHeads, back }));
   }
   return states;
 }
@@ -147,26 +151,14 @@ async function addEncoderLayer(
     readonly layer: number;
     readonly hidden: string;
     readonly places: Places;
-    readonly heads: string;
+    readonly heads: HeadPlaces;
+    readonly back: string;
   },
 ): Promise<string> {
   const { graph } = side.writer;
-  const { mask, tokenPlaces } = at.places;
+  const { heads, back } = at;
   const qkv = await addProduct(side.writer, attentionSpec(side, at.layer, "qkv"), at.hidden);
-  const parts = graph.nodes("Split", [atPlaces(graph, qkv, at.places)], {
-    attributes: { axis: -1 },
-    outputs: 3,
-  });
-  const [query = "", key = "", value = ""] = parts;
-  const flat = addAttention(graph, {
-    query,
-    key,
-    value,
-    shape: at.heads,
-    width: side.shape.width,
-    bias: mask,
-    wanted: tokenPlaces,
-  });
+  const flat = addHeadAttention(graph, { qkv, heads, bias: at.places.mask, back });
   const attended = await addProduct(side.writer, attentionSpec(side, at.layer, "out"), flat);
   const normed = await addNorm(side, at.hidden, {
     added: attended,
@@ -187,18 +179,13 @@ async function addCrossCaches(side: Side, hidden: string, places: Places): Promi
   );
   const spec: ProductSpec = { name: crossProduct, sources, inputWidth: shape.width };
   const both = await addProduct(side.writer, spec, hidden);
-  const parts = graph.nodes("Split", [atPlaces(graph, both, places)], {
-    attributes: { axis: -1 },
-    outputs: sources.length,
-  });
-  const size = shape.width / shape.decoder.heads;
-  const heads = headsShape(graph, places, headsOf(shape, shape.decoder.heads));
+  const ofDecoder = headsOf(shape, shape.decoder.heads);
+  const heads = addHeadPlaces(graph, places, { ...ofDecoder, parts: sources.length });
   for (const layer of layers) {
     for (const [offset, kind] of ["k", "v"].entries()) {
-      const part = parts[layer * 2 + offset] ?? "";
-      const turned = toHeads(graph, part, { shape: heads, perm: [0, 2, 1, 3] });
-      const declared = { type: "f32", shape: ["B", shape.decoder.heads, "S", size] } as const;
-      graph.output(`cross_${kind}.${layer}`, turned, declared);
+      const cache = atHeadPlaces(graph, both, { part: layer * 2 + offset, heads });
+      const declared = { type: "f32", shape: ["B", heads.count, "S", heads.size] } as const;
+      graph.output(`cross_${kind}.${layer}`, cache, declared);
     }
   }
 }
@@ -206,36 +193,37 @@ async function addCrossCaches(side: Side, hidden: string, places: Places): Promi
 export async function addDecoder(writer: ProductWriter, shape: MarianConfig): Promise<void> {
   const { graph } = writer;
   const side = sideOf(writer, shape, "decoder");
-  const size = shape.width / side.heads;
+  const cacheOf = (name: string, places: readonly [string, string]) =>
+    graph.input(name, "f32", [places[0], side.heads, places[1], shape.width / side.heads]);
   const tokens = graph.input("tokens", "i32", ["R"]);
-  const positions = graph.input("positions", "i32", ["R"]);
-  const pastMask = graph.input("past_mask", "f32", ["R", 1, 1, "M"]);
-  const crossMask = graph.input("cross_mask", "f32", ["N", 1, 1, "S"]);
-  const crossShape = graph.input("cross_shape", "i64", [4]);
+  const lengths = graph.input("lengths", "i32", ["R"]);
+  const total = graph.input("total_length", "i32", [1]);
+  const crossLengths = graph.input("cross_lengths", "i32", ["N"]);
+  const crossShape = graph.input("cross_shape", "i64", [3]);
   const topK = graph.input("top_k", "i64", [1]);
-  let hidden = await addEmbedding(side, { ids: tokens, positions });
-  const added: string[] = [];
+  // Attention wants rows of one token each.
+  const rowShape = graph.ints("row_shape", [-1, 1, shape.width]);
+  const embedded = await addEmbedding(side, { ids: tokens, positions: lengths });
+  let hidden = graph.node("Reshape", [embedded, rowShape]);
   for (const layer of range(shape.decoder.layers)) {
     const past = {
-      key: graph.input(`past_k.${layer}`, "f32", ["R", side.heads, "M", size]),
-      value: graph.input(`past_v.${layer}`, "f32", ["R", side.heads, "M", size]),
-      mask: pastMask,
+      key: cacheOf(`past_k.${layer}`, ["R", "M"]),
+      value: cacheOf(`past_v.${layer}`, ["R", "M"]),
+      lengths,
+      total,
     };
     const cross = {
-      key: graph.input(`cross_k.${layer}`, "f32", ["N", side.heads, "S", size]),
-      value: graph.input(`cross_v.${layer}`, "f32", ["N", side.heads, "S", size]),
-      mask: crossMask,
+      key: cacheOf(`cross_k.${layer}`, ["N", "S"]),
+      value: cacheOf(`cross_v.${layer}`, ["N", "S"]),
+      lengths: crossLengths,
+      shape: crossShape,
+      rowShape,
     };
-    const self = await addSelfAttention(side, { layer, hidden, ...past });
-    added.push(self.key, self.value);
-    const crossed = await addCrossAttention(
-      side,
-      { layer, hidden: self.hidden, ...cross },
-      crossShape,
-    );
+    const attended = await addSelfAttention(side, { layer, hidden, ...past });
+    const crossed = await addCrossAttention(side, { layer, hidden: attended, ...cross });
     hidden = await addFeedForward(side, layer, crossed);
   }
-  await addOutputs(side, { hidden, added, topK });
+  await addOutputs(side, { hidden, topK });
 }
 
 interface AttentionInput {
@@ -243,83 +231,62 @@ interface AttentionInput {
   readonly hidden: string;
   readonly key: string;
   readonly value: string;
-  readonly mask: string;
-}
-
-/** Attention over the past and the new token; the new one stands first, so that its lane never depends on M. */
-async function addSelfAttention(
-  side: Side,
-  at: AttentionInput,
-): Promise<{ hidden: string; key: string; value: string }> {
-  const { graph } = side.writer;
-  const size = side.shape.width / side.heads;
-  const qkv = await addProduct(side.writer, attentionSpec(side, at.layer, "qkv"), at.hidden);
-  const [query = "", key = "", value = ""] = graph.nodes("Split", [qkv], {
-    attributes: { axis: -1 },
-    outputs: 3,
-  });
-  const row = graph.ints("row_heads", [-1, side.heads, 1, size]);
-  const queryHeads = graph.node("Reshape", [query, row]);
-  const pastScore = addScores(graph, queryHeads, at.key);
-  const keyHeads = graph.node("Reshape", [key, row]);
-  const newScore = graph.node("ReduceSum", [
-    graph.node("Mul", [queryHeads, keyHeads]),
-    graph.ints("last_axis_backwards", [-1]),
-  ]);
-  const masked = graph.node("Add", [pastScore, at.mask]);
-  const weights = graph.node(
-    "Softmax",
-    [graph.node("Concat", [newScore, masked], { attributes: { axis: -1 } })],
-    { attributes: { axis: -1 } },
-  );
-  const first = graph.ints("first_index", [0]);
-  const second = graph.ints("second_index", [1]);
-  const end = graph.ints("end_index", [2 ** 31 - 1]);
-  const last = graph.ints("last_axis", [3]);
-  const newWeight = graph.node("Slice", [weights, first, second, last]);
-  const pastWeight = graph.node("Slice", [weights, second, end, last]);
-  const pastContext = graph.node("MatMul", [pastWeight, at.value]);
-  const newContext = graph.node("Mul", [newWeight, graph.node("Reshape", [value, row])]);
-  const joined = graph.node("Reshape", [
-    graph.node("Add", [pastContext, newContext]),
-    graph.ints("row_join", [-1, side.shape.width]),
-  ]);
-  const attended = await addProduct(side.writer, attentionSpec(side, at.layer, "out"), joined);
-  const hidden = await addNorm(side, at.hidden, {
-    added: attended,
-    name: `layers.${at.layer}.self_attn_layer_norm`,
-  });
-  return { hidden, key, value };
+  /** Tokens that stand in each row of the caches: what is behind them is not read. */
+  readonly lengths: string;
 }
 
 /**
- * Queries times keys `[…, M, D]`, so that a new key is one contiguous write. The scale is in the query's weights,
- * because with a factor other than 1 the CPU kernel leaves its fast path for single rows (twice the time).
+ * Attention over the past and the new token, whose key and value are written into the past behind its last token.
+ * The scale is in the query's weights: with a factor other than 1 the CPU kernel leaves its fast path for single rows
+ * (twice the time).
  */
-function addScores(graph: GraphBuilder, queries: string, keys: string): string {
-  return graph.node("FusedMatMul", [queries, keys], { attributes: { transB: 1 }, microsoft: true });
+async function addSelfAttention(
+  side: Side,
+  at: AttentionInput & { readonly total: string },
+): Promise<string> {
+  const { graph } = side.writer;
+  const { layer, key, value, lengths, total } = at;
+  const qkv = await addProduct(side.writer, attentionSpec(side, layer, "qkv"), at.hidden);
+  const present = [`present_k.${layer}`, `present_v.${layer}`];
+  const [context = ""] = graph.nodes(
+    "GroupQueryAttention",
+    [qkv, "", "", key, value, lengths, total],
+    {
+      attributes: { num_heads: side.heads, kv_num_heads: side.heads, scale: { float: 1 } },
+      outputs: 3,
+      names: [`context.${layer}`, ...present],
+      microsoft: true,
+    },
+  );
+  for (const name of present) {
+    const size = side.shape.width / side.heads;
+    graph.declare(name, { type: "f32", shape: ["R", side.heads, "M", size] });
+  }
+  const attended = await addProduct(side.writer, attentionSpec(side, layer, "out"), context);
+  return await addNorm(side, at.hidden, {
+    added: attended,
+    name: `layers.${layer}.self_attn_layer_norm`,
+  });
 }
 
 /** The beams of a sentence stand side by side as W queries against one copy of its keys and values. */
-async function addCrossAttention(side: Side, at: AttentionInput, shape: string): Promise<string> {
+async function addCrossAttention(
+  side: Side,
+  at: AttentionInput & {
+    /** `[N, W, width]`, and `[R, 1, width]`. */
+    readonly shape: string;
+    readonly rowShape: string;
+  },
+): Promise<string> {
   const { graph } = side.writer;
   const query = await addProduct(side.writer, attentionSpec(side, at.layer, "cross_q"), at.hidden);
-  const queryHeads = graph.node("Transpose", [graph.node("Reshape", [query, shape])], {
-    attributes: { perm: [0, 2, 1, 3] },
-  });
-  const scores = addScores(graph, queryHeads, at.key);
-  const weights = graph.node("Softmax", [graph.node("Add", [scores, at.mask])], {
-    attributes: { axis: -1 },
-  });
-  const context = graph.node("Transpose", [graph.node("MatMul", [weights, at.value])], {
-    attributes: { perm: [0, 2, 1, 3] },
-  });
-  const joined = graph.node("Reshape", [context, graph.ints("row_join", [-1, side.shape.width])]);
-  const attended = await addProduct(
-    side.writer,
-    attentionSpec(side, at.layer, "cross_out"),
-    joined,
+  const context = graph.node(
+    "MultiHeadAttention",
+    [graph.node("Reshape", [query, at.shape]), at.key, at.value, "", at.lengths],
+    { attributes: { num_heads: side.heads, scale: { float: 1 } }, microsoft: true },
   );
+  const rows = graph.node("Reshape", [context, at.rowShape]);
+  const attended = await addProduct(side.writer, attentionSpec(side, at.layer, "cross_out"), rows);
   return await addNorm(side, at.hidden, {
     added: attended,
     name: `layers.${at.layer}.encoder_attn_layer_norm`,
@@ -328,11 +295,12 @@ async function addCrossAttention(side: Side, at: AttentionInput, shape: string):
 
 async function addOutputs(
   side: Side,
-  from: { readonly hidden: string; readonly added: readonly string[]; readonly topK: string },
+  from: { readonly hidden: string; readonly topK: string },
 ): Promise<void> {
   const { graph } = side.writer;
   const { shape } = side;
-  const logits = await addOutputProduct(side.writer, from.hidden, {
+  const rows = graph.node("Reshape", [from.hidden, graph.ints("flat_rows", [-1, shape.width])]);
+  const logits = await addOutputProduct(side.writer, rows, {
     name: outputProduct,
     table: embeddingTables(shape).output,
     bias: "final_logits_bias",
@@ -352,9 +320,6 @@ async function addOutputs(
     const refused = graph.node("Gather", [logProbabilities, ids], { attributes: { axis: 1 } });
     graph.output("bad_scores", refused, { type: "f32", shape: ["R", bad.length] });
   }
-  const kv = graph.node("Concat", from.added, { attributes: { axis: -1 } });
-  const kvWidth = shape.decoder.layers * 2 * shape.width;
-  graph.output("new_kv", kv, { type: "f32", shape: ["R", kvWidth] });
 }
 
 async function addFeedForward(side: Side, layer: number, hidden: string): Promise<string> {

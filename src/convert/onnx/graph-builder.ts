@@ -24,6 +24,8 @@ export interface NodeOptions {
   /** Attributes: a number is an int, `{ float }` a float, a list a list of ints. */
   readonly attributes?: Readonly<Record<string, Attribute>>;
   readonly outputs?: number;
+  /** Names of the first outputs, where they are to have their own: the graph's outputs, see `declare`. */
+  readonly names?: readonly string[];
   readonly microsoft?: boolean;
 }
 
@@ -54,6 +56,11 @@ export class GraphBuilder {
     this.#outputs.push(valueOf(name, declared.type, declared.shape));
   }
 
+  /** The value of this name leaves the graph as it is: a node wrote it, and nothing copies it. */
+  declare(name: string, declared: { type: ElementType; shape: readonly Dimension[] }): void {
+    this.#outputs.push(valueOf(name, declared.type, declared.shape));
+  }
+
   /** Adds a node and returns the name of its only output. */
   node(opType: string, inputs: readonly string[], options: NodeOptions = {}): string {
     const [output] = this.nodes(opType, inputs, options);
@@ -66,7 +73,7 @@ export class GraphBuilder {
     const count = (this.#counts.get(opType) ?? 0) + 1;
     this.#counts.set(opType, count);
     const name = `${opType}_${count}`;
-    const outputs = Array.from({ length: options.outputs ?? 1 }, (_, index) => `${name}:${index}`);
+    const outputs = Array.from({ length: options.outputs ?? 1 }, (_, index) => options.names?.[index] ?? `${name}:${index}`);
     const node = nodeOf(opType, { input: inputs, output: outputs }, name);
     node.attribute = Object.entries(options.attributes ?? {}).map(attributeOf);
     node.domain = options.microsoft === true ? microsoftDomain : "";

@@ -38,7 +38,10 @@ export const generationEngineDefaults: GenerationEngineOptions = {
 };
 
 /** What the engine uses of a model. */
-export type GenerationRuns = Pick<GenerationModel, "manifest" | "encode" | "step" | "release">;
+export type GenerationRuns = Pick<
+  GenerationModel,
+  "manifest" | "encode" | "step" | "rest" | "release"
+>;
 
 export class GenerationEngine implements Engine {
   readonly #model: GenerationRuns;
@@ -119,7 +122,10 @@ export class GenerationEngine implements Engine {
       this.#choosing.ran(decision, performance.now() - startedAtMs, this.#work);
       this.#lanes.tidy();
     }
-    if (this.idle) this.#lanes.rest();
+    if (this.idle) {
+      this.#lanes.rest();
+      this.#model.rest();
+    }
   }
 
   predictedMs(): number {
@@ -241,7 +247,7 @@ export class GenerationEngine implements Engine {
     } catch (error) {
       return this.#runAlone(lane, error);
     }
-    lane.arena.append(result.newKeyValues);
+    lane.arena.advance();
     this.#choose(lane, { ...result, count: topK });
     const ms = performance.now() - startedAtMs;
     this.#decodeCost.learn(rows, ms);

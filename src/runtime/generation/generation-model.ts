@@ -3,22 +3,13 @@ import type { GenerationManifest } from "../../models/manifest-generation.js";
 import { needsWideSums } from "../../models/quantization.js";
 import { badTokens } from "../../work/generation.js";
 import { flatten } from "../flat-batch.js";
-import {
-  checkOutputs,
-  type Feeds,
-  type Fetches,
-  f32,
-  floatsOf,
-  i32,
-  i64,
-  intsOf,
-  type OutputType,
-  type Session,
-  type SessionOptions,
-} from "../session.js";
-import { openShared, type SharedWeights } from "../shared-weights.js";
+import { NativeSession, type NativeType } from "../native/native-session.js";
+import { Binding, type OnWatched } from "../native/binding.js";
+import type { SessionOptions } from "../session-settings.js";
+import { openSharedBy, type SharedWeights } from "../shared-weights.js";
 import type { Arena, EncodedBatch } from "./arena.js";
 
+/** What a step found; its arrays are the model's own, may be longer, and the next step writes over them. */
 export interface StepResult {
   /** `[rows, topK]`: token ids and their log-probabilities, best first. */
   readonly ids: Int32Array;
@@ -26,38 +17,49 @@ export interface StepResult {
   /** `[rows, badCount]`: log-probabilities of the tokens that can complete a bad word. */
   readonly badScores: Float32Array;
   readonly badCount: number;
-  /** `[rows, layers × 2 × heads × size]`. */
-  readonly newKeyValues: Float32Array;
 }
 
 /** The part of the manifest that a run needs. */
 export type GenerationShape = Pick<GenerationManifest, "shape" | "generation" | "quantization">;
 
 export interface LoadOptions extends Omit<SessionOptions, "wideSums" | "packed"> {
-  /** Sees everything that a run returned, for calibration. */
-  readonly onFetches?: (fetches: Fetches) => void;
+  /** Sees those outputs of a run that the engine does not use: what calibration watches. */
+  readonly onWatched?: OnWatched;
   /** Where the weights can be shared with other processes. */
   readonly shared?: Readonly<Record<"encoder" | "decoder", SharedWeights>> | null;
 }
 
+type Sessions = Readonly<Record<"encoder" | "decoder", NativeSession>>;
+
 export class GenerationModel {
   readonly manifest: GenerationShape;
-  readonly #encoder: Session;
-  readonly #decoder: Session;
+  readonly #sessions: Sessions;
+  readonly #encoding: Binding;
+  readonly #stepping: Binding;
   readonly #badCount: number;
-  #onEncoded: LoadOptions["onFetches"];
-  readonly #onStepped: LoadOptions["onFetches"];
+  readonly #ids = new Scratch((length) => new Int32Array(length));
+  readonly #scores = new Scratch((length) => new Float32Array(length));
+  readonly #badScores = new Scratch((length) => new Float32Array(length));
+  readonly #lengths = new Scratch((length) => new Int32Array(length));
+  readonly #crossCaches: Scratch<Float32Array>[] = [];
+  readonly #total = new Int32Array(1);
+  readonly #sentenceShape = new BigInt64Array(2);
+  readonly #crossShape = new BigInt64Array(3);
+  readonly #topK = new BigInt64Array(1);
+  #onEncoded: LoadOptions["onWatched"];
+  readonly #onStepped: LoadOptions["onWatched"];
 
   private constructor(
     manifest: GenerationShape,
-    sessions: { readonly encoder: Session; readonly decoder: Session },
+    sessions: Sessions,
     options: LoadOptions,
   ) {
     this.manifest = manifest;
-    this.#encoder = sessions.encoder;
-    this.#decoder = sessions.decoder;
-    this.#onEncoded = options.onFetches;
-    this.#onStepped = options.onFetches;
+    this.#sessions = sessions;
+    this.#encoding = new Binding(sessions.encoder);
+    this.#stepping = new Binding(sessions.decoder);
+    this.#onEncoded = options.onWatched;
+    this.#onStepped = options.onWatched;
     this.#badCount = badTokens(manifest.generation.badWords).length;
   }
 
@@ -76,101 +78,172 @@ export class GenerationModel {
       data,
       ...(prepack === undefined ? {} : { prepack }),
     };
-    const encoder = await openShared(paths.encoder, session, options.shared?.encoder ?? null);
-    let decoder: Session | undefined;
+    const open = (side: "encoder" | "decoder") =>
+      openSharedBy(NativeSession.open, {
+        graph: paths[side],
+        options: session,
+        shared: options.shared?.[side] ?? null,
+      });
+    const encoder = await open("encoder");
+    let decoder: NativeSession | undefined;
     try {
-      checkOutputs(encoder, { name: "encoder", wanted: encoderOutputs(manifest) });
-      decoder = await openShared(paths.decoder, session, options.shared?.decoder ?? null);
-      checkOutputs(decoder, { name: "decoder", wanted: decoderOutputs(manifest) });
+      checkOutputs("encoder", encoder, encoderOutputs(manifest));
+      decoder = await open("decoder");
+      checkOutputs("decoder", decoder, decoderOutputs(manifest));
     } catch (error) {
-      await Promise.all([encoder.release(), decoder?.release()]);
+      encoder.release();
+      decoder?.release();
       throw error;
     }
     return new GenerationModel(manifest, { encoder, decoder }, options);
   }
 
   async release(): Promise<void> {
-    await this.#encoder.release();
-    await this.#decoder.release();
+    this.rest();
+    this.#sessions.encoder.release();
+    this.#sessions.decoder.release();
   }
 
-  /** `onFetches` is not called for the encoder any more. */
+  /** Nothing runs for a while: the arrays of the last runs are kept by nobody here any more. */
+  rest(): void {
+    this.#encoding.clear();
+    this.#stepping.clear();
+  }
+
+  /** `onWatched` is not called for the encoder any more. */
   watchDecoderOnly(): void {
     this.#onEncoded = undefined;
   }
 
-  /** Encodes sentences; attention sees them side by side, padded to `width`. Throws what ONNX Runtime throws. */
+  /**
+   * Encodes sentences; attention sees them side by side, padded to `width`. The next call writes over what this one gives. Throws
+   * what ONNX Runtime throws.
+   */
   async encode(sentences: readonly (readonly number[])[], width: number): Promise<EncodedBatch> {
-    const { shape } = this.manifest;
+    const { decoderLayers, decoderHeads, width: size } = this.manifest.shape;
     const count = sentences.length;
     const batch = flatten(sentences, width);
-    const fetches = await this.#encoder.run({
-      input_ids: i32(batch.tokens, [batch.tokens.length]),
-      positions: i32(batch.positions, [batch.tokens.length]),
-      mask: f32(batch.mask, [count, 1, 1, width]),
-      place_tokens: i32(batch.placeTokens, [count * width]),
-      token_places: i32(batch.tokenPlaces, [batch.tokens.length]),
-      sentence_shape: i64([count, width]),
-    });
-    this.#onEncoded?.(fetches);
-    const floats = count * width * shape.width;
-    const layers = Array.from({ length: shape.decoderLayers }, (_, layer) => layer);
+    const shape = [count, decoderHeads, width, size / decoderHeads];
+    const caches = Array.from({ length: decoderLayers }, (_, layer) => ({
+      key: this.#cross(2 * layer).take(count * width * size),
+      value: this.#cross(2 * layer + 1).take(count * width * size),
+    }));
+    const run = this.#encoding;
+    run.feed("input_ids", batch.tokens, [batch.tokens.length]);
+    run.feed("positions", batch.positions, [batch.tokens.length]);
+    run.feed("mask", batch.mask, [count, 1, 1, width]);
+    run.feed("place_tokens", batch.placeTokens, [count * width]);
+    run.feed("token_places", batch.tokenPlaces, [batch.tokens.length]);
+    setLongs(this.#sentenceShape, [count, width]);
+    run.feed("sentence_shape", this.#sentenceShape, [2]);
+    for (const [layer, { key, value }] of caches.entries()) {
+      run.fetch(`cross_k.${layer}`, key, shape);
+      run.fetch(`cross_v.${layer}`, value, shape);
+    }
+    await run.run(this.#onEncoded);
     return {
       width,
-      keys: layers.map((layer) => floatsOf(fetches, `cross_k.${layer}`, floats)),
-      values: layers.map((layer) => floatsOf(fetches, `cross_v.${layer}`, floats)),
+      keys: caches.map(({ key }) => key),
+      values: caches.map(({ value }) => value),
     };
+  }
+
+  #cross(place: number): Scratch<Float32Array> {
+    const found = this.#crossCaches[place];
+    if (found !== undefined) return found;
+    const made = new Scratch((length) => new Float32Array(length));
+    this.#crossCaches[place] = made;
+    return made;
   }
 
   /**
-   * Advances every row of the arena by one token. `tokens[r]` is the newest token of row r. Throws what ONNX Runtime
-   * throws, and where an output is of another size than the rows make it.
+   * Advances every row of the arena by one token, whose key and value it writes into the arena. `tokens[r]` is the newest
+   * token of row r. Throws what ONNX Runtime throws.
    */
   async step(arena: Arena, tokens: Int32Array, topK: number): Promise<StepResult> {
-    const fetches = await this.#decoder.run(this.#stepFeeds(arena, tokens, topK));
-    this.#onStepped?.(fetches);
-    const rows = arena.count * arena.shape.width;
+    const { count, shape } = arena;
+    const { heads, size, width } = shape;
+    const rows = count * width;
     const badCount = this.#badCount;
-    const { decoderLayers, width } = this.manifest.shape;
-    return {
-      ids: intsOf(fetches, "top_ids", rows * topK),
-      scores: floatsOf(fetches, "top_scores", rows * topK),
-      badScores:
-        badCount === 0 ? new Float32Array() : floatsOf(fetches, "bad_scores", rows * badCount),
-      badCount,
-      newKeyValues: floatsOf(fetches, "new_kv", rows * decoderLayers * 2 * width),
-    };
+    const ids = this.#ids.take(rows * topK);
+    const scores = this.#scores.take(rows * topK);
+    const badScores = this.#badScores.take(rows * badCount);
+    const run = this.#stepping;
+    run.feed("tokens", tokens, [rows]);
+    run.feed("lengths", this.#rowLengths(arena), [rows]);
+    this.#total[0] = arena.longest() + 1;
+    run.feed("total_length", this.#total, [1]);
+    run.feed("cross_lengths", arena.crossLengths, [count]);
+    setLongs(this.#crossShape, [count, width, heads * size]);
+    run.feed("cross_shape", this.#crossShape, [3]);
+    setLongs(this.#topK, [topK]);
+    run.feed("top_k", this.#topK, [1]);
+    addCaches(run, arena);
+    run.fetch("top_ids", ids, [rows, topK]);
+    run.fetch("top_scores", scores, [rows, topK]);
+    if (badCount > 0) run.fetch("bad_scores", badScores, [rows, badCount]);
+    await run.run(this.#onStepped);
+    return { ids, scores, badScores, badCount };
   }
 
-  #stepFeeds(arena: Arena, tokens: Int32Array, topK: number): Feeds {
-    const { count, pastWidth, shape } = arena;
-    const { heads, size, width, crossWidth } = shape;
-    const rows = count * width;
-    const past = [rows, heads, pastWidth, size];
-    const cross = [count, heads, crossWidth, size];
-    const positions = new Int32Array(rows);
-    for (let row = 0; row < rows; row += 1) {
-      positions[row] = arena.lengths[Math.floor(row / width)] ?? 0;
+  #rowLengths({ count, shape: { width }, lengths }: Arena): Int32Array {
+    const rowLengths = this.#lengths.take(count * width);
+    for (let slot = 0; slot < count; slot += 1) {
+      rowLengths.fill(lengths[slot] ?? 0, slot * width, (slot + 1) * width);
     }
-    const feeds: Record<string, Feeds[string]> = {
-      tokens: i32(tokens.subarray(0, rows), [rows]),
-      positions: i32(positions, [rows]),
-      past_mask: f32(prefix(arena.pastMask, [rows, pastWidth]), [rows, 1, 1, pastWidth]),
-      cross_mask: f32(prefix(arena.crossMask, [count, crossWidth]), [count, 1, 1, crossWidth]),
-      cross_shape: i64([count, width, heads, size]),
-      top_k: i64([topK]),
-    };
-    for (const [number, layer] of arena.layers.entries()) {
-      feeds[`past_k.${number}`] = f32(prefix(layer.pastKey, past), past);
-      feeds[`past_v.${number}`] = f32(prefix(layer.pastValue, past), past);
-      feeds[`cross_k.${number}`] = f32(prefix(layer.crossKey, cross), cross);
-      feeds[`cross_v.${number}`] = f32(prefix(layer.crossValue, cross), cross);
-    }
-    return feeds;
+    return rowLengths;
   }
 }
 
-function encoderOutputs({ shape }: GenerationShape): Readonly<Record<string, OutputType>> {
+/** The arena's memory as inputs of a step, and its past as what the step writes, too. */
+function addCaches(run: Binding, { layers, count, pastWidth, shape }: Arena): void {
+  const { heads, size, width, crossWidth } = shape;
+  const past = [count * width, heads, pastWidth, size];
+  const cross = [count, heads, crossWidth, size];
+  for (const [number, layer] of layers.entries()) {
+    run.share([`past_k.${number}`, `present_k.${number}`], layer.pastKey, past);
+    run.share([`past_v.${number}`, `present_v.${number}`], layer.pastValue, past);
+    run.feed(`cross_k.${number}`, layer.crossKey, cross);
+    run.feed(`cross_v.${number}`, layer.crossValue, cross);
+  }
+}
+
+function setLongs(longs: BigInt64Array, values: readonly number[]): void {
+  for (const [place, value] of values.entries()) longs[place] = BigInt(value);
+}
+
+/** An array that is used again and again, and made anew where it is too small. */
+class Scratch<Kind extends Float32Array | Int32Array> {
+  readonly #make: (length: number) => Kind;
+  #whole: Kind;
+
+  constructor(make: (length: number) => Kind) {
+    this.#make = make;
+    this.#whole = make(0);
+  }
+
+  /** At least so long. */
+  take(length: number): Kind {
+    if (this.#whole.length < length) this.#whole = this.#make(2 * length);
+    return this.#whole;
+  }
+}
+
+/** Throws where the graph does not have each of these outputs, of its type: found at load, not by the first caller. */
+function checkOutputs(
+  graph: string,
+  { outputs }: NativeSession,
+  wanted: Readonly<Record<string, NativeType>>,
+): void {
+  for (const [name, type] of Object.entries(wanted)) {
+    const found = outputs.has(name) ? (outputs.get(name) ?? "another type") : "no output";
+    if (found !== type) {
+      throw new Error(`the ${graph} graph gives ${found} as ${name}, not ${type}`);
+    }
+  }
+}
+
+function encoderOutputs({ shape }: GenerationShape): Readonly<Record<string, NativeType>> {
   const names = Array.from({ length: shape.decoderLayers }, (_, layer) => [
     `cross_k.${layer}`,
     `cross_v.${layer}`,
@@ -178,14 +251,15 @@ function encoderOutputs({ shape }: GenerationShape): Readonly<Record<string, Out
   return Object.fromEntries(names.map((name) => [name, "float32"]));
 }
 
-function decoderOutputs({ generation }: GenerationShape): Readonly<Record<string, OutputType>> {
-  const outputs = { top_ids: "int32", top_scores: "float32", new_kv: "float32" } as const;
-  return generation.badWords.length === 0 ? outputs : { ...outputs, bad_scores: "float32" };
-}
-
-function prefix(values: Float32Array, shape: readonly number[]): Float32Array {
-  return values.subarray(
-    0,
-    shape.reduce((product, size) => product * size, 1),
-  );
+function decoderOutputs({
+  generation,
+  shape,
+}: GenerationShape): Readonly<Record<string, NativeType>> {
+  const outputs: Record<string, NativeType> = { top_ids: "int32", top_scores: "float32" };
+  for (let layer = 0; layer < shape.decoderLayers; layer += 1) {
+    outputs[`present_k.${layer}`] = "float32";
+    outputs[`present_v.${layer}`] = "float32";
+  }
+  if (generation.badWords.length > 0) outputs["bad_scores"] = "float32";
+  return outputs;
 }

@@ -1,0 +1,211 @@
+/**
+ * ONNX Runtime's C interface, of the library that comes with onnxruntime-node, called without its Node binding. That binding
+ * makes new arrays for each run and copies every output into them, also where a caller gave the memory: a step that
+ * writes into a cache would copy the whole cache, and collecting those arrays took a third of the processor.
+ *
+ * The interface is a table of functions that only ever grows at its end (onnxruntime_c_api.h); `place` is where each
+ * function stands in it. Handles and addresses are bigints. Functions that return a status return null where all is well.
+ */
+import { readdirSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+// Before the runtime: it is read when that is loaded.
+import "../no-telemetry.js";
+import koffi from "koffi";
+
+export type Handle = bigint;
+type Status = Handle | null;
+/** Where a function writes a handle, a number or a text. */
+export type Out<T> = [T | null];
+
+export interface OrtApi {
+  CreateEnv(level: number, name: string, out: Out<Handle>): Status;
+  CreateSession(env: Handle, path: string, options: Handle, out: Out<Handle>): Status;
+  ReleaseSession(session: Handle): void;
+  Run(
+    session: Handle,
+    options: null,
+    inputNames: BigUint64Array,
+    inputs: BigUint64Array,
+    inputCount: number,
+    outputNames: BigUint64Array,
+    outputCount: number,
+    outputs: BigUint64Array,
+  ): Status;
+  CreateSessionOptions(out: Out<Handle>): Status;
+  ReleaseSessionOptions(options: Handle): void;
+  EnableProfiling(options: Handle, prefix: string): Status;
+  DisableMemPattern(options: Handle): Status;
+  SetSessionLogSeverityLevel(options: Handle, level: number): Status;
+  SetSessionGraphOptimizationLevel(options: Handle, level: number): Status;
+  SetIntraOpNumThreads(options: Handle, threads: number): Status;
+  SetInterOpNumThreads(options: Handle, threads: number): Status;
+  AddSessionConfigEntry(options: Handle, key: string, value: string): Status;
+  AddExternalInitializersFromFilesInMemory(
+    options: Handle,
+    names: BigUint64Array,
+    files: BigUint64Array,
+    byteLengths: BigUint64Array,
+    count: number,
+  ): Status;
+  SessionGetInputCount(session: Handle, out: Out<number>): Status;
+  SessionGetOutputCount(session: Handle, out: Out<number>): Status;
+  SessionGetInputName(session: Handle, index: number, allocator: Handle, out: Out<Handle>): Status;
+  SessionGetOutputName(session: Handle, index: number, allocator: Handle, out: Out<Handle>): Status;
+  SessionGetOutputTypeInfo(session: Handle, index: number, out: Out<Handle>): Status;
+  SessionEndProfiling(session: Handle, allocator: Handle, out: Out<Handle>): Status;
+  CastTypeInfoToTensorInfo(info: Handle, out: Out<Handle>): Status;
+  ReleaseTypeInfo(info: Handle): void;
+  CreateCpuMemoryInfo(allocator: number, kind: number, out: Out<Handle>): Status;
+  CreateTensorWithDataAsOrtValue(
+    memory: Handle,
+    data: ArrayBufferView,
+    byteLength: number,
+    shape: ArrayBufferView,
+    rank: number,
+    type: number,
+    out: Out<Handle>,
+  ): Status;
+  ReleaseValue(value: Handle): void;
+  GetTensorMutableData(value: Handle, out: Out<Handle>): Status;
+  GetTensorTypeAndShape(value: Handle, out: Out<Handle>): Status;
+  ReleaseTensorTypeAndShapeInfo(info: Handle): void;
+  GetTensorElementType(info: Handle, out: Out<number>): Status;
+  GetDimensionsCount(info: Handle, out: Out<number>): Status;
+  GetDimensions(info: Handle, into: BigInt64Array, count: number): Status;
+  GetAllocatorWithDefaultOptions(out: Out<Handle>): Status;
+  AllocatorFree(allocator: Handle, memory: Handle): Status;
+  GetErrorMessage(status: Handle): string;
+  ReleaseStatus(status: Handle): void;
+}
+
+/** Path of a file, as the system's calls take it. */
+const path = process.platform === "win32" ? "str16" : "str";
+
+const functions: Readonly<Record<keyof OrtApi, readonly [place: number, signature: string]>> = {
+  GetErrorMessage: [2, "str (void *status)"],
+  CreateEnv: [3, "void * (int level, str name, _Out_ void **out)"],
+  CreateSession: [7, `void * (void *env, ${path} path, void *options, _Out_ void **out)`],
+  Run: [
+    9,
+    "void * (void *session, void *options, void *inputNames, void *inputs, size_t inputCount, void *outputNames, size_t outputCount, void *outputs)",
+  ],
+  CreateSessionOptions: [10, "void * (_Out_ void **out)"],
+  EnableProfiling: [14, `void * (void *options, ${path} prefix)`],
+  DisableMemPattern: [17, "void * (void *options)"],
+  SetSessionLogSeverityLevel: [22, "void * (void *options, int level)"],
+  SetSessionGraphOptimizationLevel: [23, "void * (void *options, int level)"],
+  SetIntraOpNumThreads: [24, "void * (void *options, int threads)"],
+  SetInterOpNumThreads: [25, "void * (void *options, int threads)"],
+  SessionGetInputCount: [30, "void * (void *session, _Out_ size_t *out)"],
+  SessionGetOutputCount: [31, "void * (void *session, _Out_ size_t *out)"],
+  SessionGetOutputTypeInfo: [34, "void * (void *session, size_t index, _Out_ void **out)"],
+  SessionGetInputName: [
+    36,
+    "void * (void *session, size_t index, void *allocator, _Out_ void **out)",
+  ],
+  SessionGetOutputName: [
+    37,
+    "void * (void *session, size_t index, void *allocator, _Out_ void **out)",
+  ],
+  CreateTensorWithDataAsOrtValue: [
+    49,
+    "void * (void *memory, void *data, size_t byteLength, void *shape, size_t rank, int type, _Out_ void **out)",
+  ],
+  GetTensorMutableData: [51, "void * (void *value, _Out_ void **out)"],
+  CastTypeInfoToTensorInfo: [55, "void * (void *info, _Out_ void **out)"],
+  GetTensorElementType: [60, "void * (void *info, _Out_ int *out)"],
+  GetDimensionsCount: [61, "void * (void *info, _Out_ size_t *out)"],
+  GetDimensions: [62, "void * (void *info, void *into, size_t count)"],
+  GetTensorTypeAndShape: [65, "void * (void *value, _Out_ void **out)"],
+  CreateCpuMemoryInfo: [69, "void * (int allocator, int kind, _Out_ void **out)"],
+  AllocatorFree: [76, "void * (void *allocator, void *memory)"],
+  GetAllocatorWithDefaultOptions: [78, "void * (_Out_ void **out)"],
+  ReleaseStatus: [93, "void (void *status)"],
+  ReleaseSession: [95, "void (void *session)"],
+  ReleaseValue: [96, "void (void *value)"],
+  ReleaseTypeInfo: [98, "void (void *info)"],
+  ReleaseTensorTypeAndShapeInfo: [99, "void (void *info)"],
+  ReleaseSessionOptions: [100, "void (void *options)"],
+  SessionEndProfiling: [110, "void * (void *session, void *allocator, _Out_ void **out)"],
+  AddSessionConfigEntry: [130, "void * (void *options, str key, str value)"],
+  AddExternalInitializersFromFilesInMemory: [
+    279,
+    "void * (void *options, void *names, void *files, void *byteLengths, size_t count)",
+  ],
+};
+
+/** The first version whose table has all of them. */
+const apiVersion = 18;
+
+let loaded: OrtApi | undefined;
+
+/** Throws where the library of this platform is not there, or older than what is asked of it. */
+export function ortApi(): OrtApi {
+  loaded ??= loadApi();
+  return loaded;
+}
+
+function loadApi(): OrtApi {
+  const library = koffi.load(libraryPath());
+  const base: Handle = library.func("void *OrtGetApiBase()")() as Handle;
+  const [getApi] = koffi.decode(base, koffi.array("void *", 1)) as [Handle];
+  const table = koffi.call(
+    getApi,
+    koffi.proto("void * (uint32_t version)"),
+    apiVersion,
+  ) as Handle | null;
+  if (table === null) throw new Error(`this ONNX Runtime has no interface ${apiVersion}`);
+  const length = 1 + Math.max(...Object.values(functions).map(([place]) => place));
+  const addresses = koffi.decode(table, koffi.array("void *", length)) as Handle[];
+  const bound = Object.entries(functions).map(([name, [place, signature]]) => [
+    name,
+    koffi.decode(addresses[place], koffi.proto(signature)) as unknown,
+  ]);
+  return Object.fromEntries(bound) as OrtApi;
+}
+
+/** Beside onnxruntime-node's own binding, which loads the same file: one process has it once. */
+function libraryPath(): string {
+  const entry = createRequire(import.meta.url).resolve("onnxruntime-node");
+  const bin = join(dirname(entry), "..", "bin");
+  const [napi = ""] = readdirSync(bin).filter((name) => name.startsWith("napi-"));
+  const dir = join(bin, napi, process.platform, process.arch);
+  const found = readdirSync(dir).find((name) =>
+    /^(lib)?onnxruntime\.(so\.\d+|([\d.]+\.)?dylib|dll)$/.test(name),
+  );
+  if (found === undefined) throw new Error(`${dir} has no ONNX Runtime`);
+  return join(dir, found);
+}
+
+/** Throws what the status says. */
+export function check(status: Status): void {
+  if (status === null) return;
+  const { GetErrorMessage, ReleaseStatus } = ortApi();
+  const message = GetErrorMessage(status);
+  ReleaseStatus(status);
+  throw new Error(message);
+}
+
+/** What `call` writes. Throws what its status says. */
+export function made<T>(call: (out: Out<T>) => Status): T {
+  const out: Out<T> = [null];
+  check(call(out));
+  const [value] = out;
+  if (value === null) throw new Error("ONNX Runtime gave nothing");
+  return value;
+}
+
+export function addressOf(view: ArrayBufferView): Handle {
+  return koffi.address(view);
+}
+
+/** The text at an address, up to its end. */
+export function textAt(address: Handle): string {
+  return koffi.decode(address, "char", -1) as string;
+}
+
+/** The bytes at an address, as they are now. */
+export function bytesAt(address: Handle, length: number): ArrayBuffer {
+  return koffi.view(address, length).slice(0);
+}
