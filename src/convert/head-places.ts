@@ -41,7 +41,10 @@ export function atHeadPlaces(
   product: string,
   { part, heads }: { readonly part: number; readonly heads: HeadPlaces },
 ): string {
-  const rows = graph.node("Reshape", [product, graph.ints(`rows_of_${heads.size}`, [-1, heads.size])]);
+  const rows = graph.node("Reshape", [
+    product,
+    graph.ints(`rows_of_${heads.size}`, [-1, heads.size]),
+  ]);
   return graph.node("Gather", [rows, heads.parts[part] ?? ""], { attributes: { axis: 0 } });
 }
 
@@ -51,14 +54,13 @@ export function addHeadReturn(
   { sentenceShape }: Places,
   { wanted, count }: { readonly wanted: string; readonly count: number },
 ): string {
-  const width = graph.node("Cast", [
-    graph.node("Gather", [sentenceShape, graph.ints("width_index", [1])]),
-  ], { attributes: { to: 6 } });
+  const width = graph.node(
+    "Cast",
+    [graph.node("Gather", [sentenceShape, graph.ints("width_index", [1])])],
+    { attributes: { to: 6 } },
+  );
   const first = graph.node("Mul", [graph.node("Div", [wanted, width]), width]);
-  const rows = graph.node("Add", [
-    wanted,
-    graph.node("Mul", [first, int(graph, count - 1)]),
-  ]);
+  const rows = graph.node("Add", [wanted, graph.node("Mul", [first, int(graph, count - 1)])]);
   return graph.node("Add", [
     graph.node("Unsqueeze", [rows, graph.ints("last_axis", [1])]),
     graph.node("Mul", [headRow(graph, [count], count), width]),

@@ -15,6 +15,8 @@ export interface SessionOptions {
   readonly wideSums?: boolean;
   /** The graph is one of `writePacked`. */
   readonly packed?: boolean;
+  /** Of the file that tells how long each node took; see `NativeSession.endProfiling`. */
+  readonly profilePrefix?: string;
   /** Files of weights beside the graph that are read, and not mapped. Default: all that it names are mapped. */
   readonly data?: readonly string[];
 }
@@ -23,6 +25,7 @@ export interface SessionOptions {
 export interface SessionSettings {
   readonly threads: number;
   readonly optimize: boolean;
+  readonly profilePrefix: string | null;
   /** Entries of the session's configuration, by their whole keys. */
   readonly config: Readonly<Record<string, string>>;
   /** Files that the graph refers to, as they are read here. */
@@ -42,6 +45,7 @@ export function plainSettings(options: SessionOptions): Omit<SessionSettings, "e
     threads: options.threads,
     // A packed graph was optimised when it was written; again it would be the same, and take longer.
     optimize: options.packed !== true,
+    profilePrefix: options.profilePrefix ?? null,
     config: {
       // exp of a masked score is a denormal, and those cost a hundred cycles each.
       "session.set_denormal_as_zero": "1",

@@ -3,6 +3,7 @@
 import "./no-telemetry.js";
 import { env, InferenceSession, Tensor } from "onnxruntime-node";
 import { elementsOf, isTensorType, tensorArrays } from "../work/payload.js";
+import { type NamedTensor, tensorTypes, textsOf, textTensor } from "../work/tensors.js";
 import {
   collect,
   plainSettings,
@@ -10,7 +11,6 @@ import {
   type SessionSettings,
   sessionSettings,
 } from "./session-settings.js";
-import { type NamedTensor, tensorTypes, textsOf, textTensor } from "../work/tensors.js";
 
 export type { Tensor };
 export type Session = InferenceSession;

@@ -73,7 +73,10 @@ export class GraphBuilder {
     const count = (this.#counts.get(opType) ?? 0) + 1;
     this.#counts.set(opType, count);
     const name = `${opType}_${count}`;
-    const outputs = Array.from({ length: options.outputs ?? 1 }, (_, index) => options.names?.[index] ?? `${name}:${index}`);
+    const outputs = Array.from(
+      { length: options.outputs ?? 1 },
+      (_, index) => options.names?.[index] ?? `${name}:${index}`,
+    );
     const node = nodeOf(opType, { input: inputs, output: outputs }, name);
     node.attribute = Object.entries(options.attributes ?? {}).map(attributeOf);
     node.domain = options.microsoft === true ? microsoftDomain : "";

@@ -122,7 +122,8 @@ export class Arena {
     this.count = last;
     if (slot === last) return -1;
     const { width } = this.shape;
-    for (let row = 0; row < width; row += 1) this.#copyPast(last * width + row, slot * width + row, last);
+    for (let row = 0; row < width; row += 1)
+      this.#copyPast(last * width + row, slot * width + row, last);
     for (const layer of this.layers) {
       moveBlock(layer.crossKey, { to: slot, from: last, length: this.#crossLength() });
       moveBlock(layer.crossValue, { to: slot, from: last, length: this.#crossLength() });

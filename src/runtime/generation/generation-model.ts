@@ -3,8 +3,8 @@ import type { GenerationManifest } from "../../models/manifest-generation.js";
 import { needsWideSums } from "../../models/quantization.js";
 import { badTokens } from "../../work/generation.js";
 import { flatten } from "../flat-batch.js";
-import { NativeSession, type NativeType } from "../native/native-session.js";
 import { Binding, type OnWatched } from "../native/binding.js";
+import { NativeSession, type NativeType } from "../native/native-session.js";
 import type { SessionOptions } from "../session-settings.js";
 import { openSharedBy, type SharedWeights } from "../shared-weights.js";
 import type { Arena, EncodedBatch } from "./arena.js";
@@ -34,7 +34,7 @@ type Sessions = Readonly<Record<"encoder" | "decoder", NativeSession>>;
 export class GenerationModel {
   readonly manifest: GenerationShape;
   readonly #sessions: Sessions;
-  readonly #encoding: Binding;
+  #encoding: Binding;
   readonly #stepping: Binding;
   readonly #badCount: number;
   readonly #ids = new Scratch((length) => new Int32Array(length));
@@ -46,20 +46,13 @@ export class GenerationModel {
   readonly #sentenceShape = new BigInt64Array(2);
   readonly #crossShape = new BigInt64Array(3);
   readonly #topK = new BigInt64Array(1);
-  #onEncoded: LoadOptions["onWatched"];
-  readonly #onStepped: LoadOptions["onWatched"];
 
-  private constructor(
-    manifest: GenerationShape,
-    sessions: Sessions,
-    options: LoadOptions,
-  ) {
+  private constructor(manifest: GenerationShape, sessions: Sessions, options: LoadOptions) {
     this.manifest = manifest;
     this.#sessions = sessions;
-    this.#encoding = new Binding(sessions.encoder);
-    this.#stepping = new Binding(sessions.decoder);
-    this.#onEncoded = options.onWatched;
-    this.#onStepped = options.onWatched;
+    const { onWatched } = options;
+    this.#encoding = new Binding(sessions.encoder, encoderOutputs(manifest), onWatched);
+    this.#stepping = new Binding(sessions.decoder, decoderOutputs(manifest), onWatched);
     this.#badCount = badTokens(manifest.generation.badWords).length;
   }
 
@@ -112,7 +105,8 @@ export class GenerationModel {
 
   /** `onWatched` is not called for the encoder any more. */
   watchDecoderOnly(): void {
-    this.#onEncoded = undefined;
+    this.#encoding.clear();
+    this.#encoding = new Binding(this.#sessions.encoder, encoderOutputs(this.manifest));
   }
 
   /**
@@ -140,7 +134,7 @@ export class GenerationModel {
       run.fetch(`cross_k.${layer}`, key, shape);
       run.fetch(`cross_v.${layer}`, value, shape);
     }
-    await run.run(this.#onEncoded);
+    await run.run();
     return {
       width,
       keys: caches.map(({ key }) => key),
@@ -182,7 +176,7 @@ export class GenerationModel {
     run.fetch("top_ids", ids, [rows, topK]);
     run.fetch("top_scores", scores, [rows, topK]);
     if (badCount > 0) run.fetch("bad_scores", badScores, [rows, badCount]);
-    await run.run(this.#onStepped);
+    await run.run();
     return { ids, scores, badScores, badCount };
   }
 

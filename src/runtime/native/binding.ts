@@ -1,12 +1,14 @@
 /**
  * The tensors of a graph's runs, over arrays that live elsewhere. They stay from run to run, and one is made anew only where
- * its array or its shape is another than before.
+ * its array or its shape is another than before: a run makes nothing that would have to be collected.
  */
 import {
   type MadeTensor,
   type NativeSession,
   NativeTensor,
+  type Pointers,
   type TensorData,
+  takeMade,
 } from "./native-session.js";
 
 /** Sees those outputs that nobody fetched. */
@@ -20,21 +22,41 @@ interface Bound {
 export class Binding {
   readonly #session: NativeSession;
   readonly #bound = new Map<string, Bound>();
-  readonly #feeds: Record<string, NativeTensor> = {};
-  readonly #fetches: Record<string, NativeTensor | null> = {};
+  readonly #inputs: Pointers;
+  readonly #inputPlaces: ReadonlyMap<string, number>;
+  readonly #outputs: Pointers;
+  readonly #outputPlaces: ReadonlyMap<string, number>;
+  /** Outputs that nobody gives memory for. */
+  readonly #watched: readonly string[];
+  readonly #onWatched: OnWatched | undefined;
 
-  constructor(session: NativeSession) {
+  /** `fetched` names all outputs that get memory for each run. Throws where the graph has one of them not. */
+  constructor(
+    session: NativeSession,
+    fetched: Readonly<Record<string, unknown>>,
+    onWatched?: OnWatched,
+  ) {
     this.#session = session;
+    this.#onWatched = onWatched;
+    const others = [...session.outputs.keys()].filter((name) => !(name in fetched));
+    this.#watched = onWatched === undefined ? [] : others;
+    const outputs = [...Object.keys(fetched), ...this.#watched];
+    this.#inputs = session.pointers(session.inputs);
+    this.#outputs = session.pointers(outputs);
+    this.#inputPlaces = new Map(session.inputs.map((name, place) => [name, place]));
+    this.#outputPlaces = new Map(outputs.map((name, place) => [name, place]));
   }
 
   /** The input is what the array begins with, as much of it as the shape says. Throws where it is shorter. */
   feed(name: string, data: TensorData, shape: readonly number[]): void {
-    this.#feeds[name] = this.#tensor(name, data, shape);
+    const { handle } = this.#tensor(name, data, shape);
+    this.#inputs.values[placeOf(this.#inputPlaces, name)] = handle;
   }
 
   /** The output is written there. */
   fetch(name: string, data: TensorData, shape: readonly number[]): void {
-    this.#fetches[name] = this.#tensor(name, data, shape);
+    const { handle } = this.#tensor(name, data, shape);
+    this.#outputs.values[placeOf(this.#outputPlaces, name)] = handle;
   }
 
   /** What goes in by the first name comes out by the second, changed in place. */
@@ -43,28 +65,31 @@ export class Binding {
     data: TensorData,
     shape: readonly number[],
   ): void {
-    const tensor = this.#tensor(input, data, shape);
-    this.#feeds[input] = tensor;
-    this.#fetches[output] = tensor;
+    const { handle } = this.#tensor(input, data, shape);
+    this.#inputs.values[placeOf(this.#inputPlaces, input)] = handle;
+    this.#outputs.values[placeOf(this.#outputPlaces, output)] = handle;
   }
 
-  /** Throws what ONNX Runtime throws. */
-  async run(onWatched?: OnWatched): Promise<void> {
-    if (onWatched === undefined) {
-      await this.#session.run(this.#feeds, this.#fetches);
-      return;
-    }
-    const watched = [...this.#session.outputs.keys()].filter((name) => !(name in this.#fetches));
-    const all = { ...Object.fromEntries(watched.map((name) => [name, null])), ...this.#fetches };
-    onWatched(await this.#session.run(this.#feeds, all));
+  /** Everything has been fed and fetched, now or for an earlier run. Throws what ONNX Runtime throws. */
+  async run(): Promise<void> {
+    const { values } = this.#outputs;
+    const firstMade = values.length - this.#watched.length;
+    values.fill(0n, firstMade);
+    await this.#session.run(this.#inputs, this.#outputs);
+    if (this.#onWatched === undefined) return;
+    const made = this.#watched.map((name, index) => [
+      name,
+      takeMade(values[firstMade + index] ?? 0n),
+    ]);
+    this.#onWatched(Object.fromEntries(made) as Record<string, MadeTensor>);
   }
 
-  /** Gives up every tensor: nothing keeps the arrays any more. */
+  /** Gives up every tensor: nothing keeps the arrays any more, and all must be fed and fetched again. */
   clear(): void {
     for (const { tensor } of this.#bound.values()) tensor.release();
     this.#bound.clear();
-    for (const name of Object.keys(this.#feeds)) delete this.#feeds[name];
-    for (const name of Object.keys(this.#fetches)) delete this.#fetches[name];
+    this.#inputs.values.fill(0n);
+    this.#outputs.values.fill(0n);
   }
 
   #tensor(name: string, data: TensorData, shape: readonly number[]): NativeTensor {
@@ -75,6 +100,13 @@ export class Binding {
     this.#bound.set(name, { tensor, shape });
     return tensor;
   }
+}
+
+function placeOf(places: ReadonlyMap<string, number>, name: string): number {
+  const place = places.get(name);
+  if (place === undefined)
+    throw new Error(`the graph has no ${name}, or nobody said that it is fetched`);
+  return place;
 }
 
 function isSame(left: readonly number[], right: readonly number[]): boolean {

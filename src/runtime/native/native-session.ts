@@ -4,8 +4,22 @@
  *
  * A run blocks this thread and cannot be cancelled; before it, whatever waits for this thread has its turn.
  */
-import { collect, type SessionOptions, type SessionSettings, sessionSettings } from "../session-settings.js";
-import { addressOf, bytesAt, check, type Handle, made, type OrtApi, ortApi, textAt } from "./ort-api.js";
+import {
+  collect,
+  type SessionOptions,
+  type SessionSettings,
+  sessionSettings,
+} from "../session-settings.js";
+import {
+  addressOf,
+  bytesAt,
+  check,
+  type Handle,
+  made,
+  type OrtApi,
+  ortApi,
+  textAt,
+} from "./ort-api.js";
 
 export type TensorData = Float32Array | Int32Array | BigInt64Array;
 
@@ -78,7 +92,18 @@ function environment(): Environment {
   return opened;
 }
 
-export type NativeTensors = Readonly<Record<string, NativeTensor>>;
+/** Addresses of names and of values, place by place, as the runtime reads them; a value of 0 is made by the run. */
+export class Pointers {
+  readonly names: BigUint64Array;
+  readonly values: BigUint64Array;
+  readonly length: number;
+
+  constructor(names: readonly Handle[]) {
+    this.names = BigUint64Array.from(names);
+    this.values = new BigUint64Array(names.length);
+    this.length = names.length;
+  }
+}
 
 /** What a run made by itself, where the caller gave no memory. */
 export interface MadeTensor {
@@ -87,10 +112,11 @@ export interface MadeTensor {
 }
 
 export class NativeSession {
+  /** Names of the inputs, in the graph's order. */
+  readonly inputs: readonly string[];
   /** Types of the outputs by name; undefined where one is none of `NativeType`. */
   readonly outputs: ReadonlyMap<string, NativeType | undefined>;
   readonly #session: Handle;
-  readonly #inputNames: readonly string[];
   readonly #nameAddresses: ReadonlyMap<string, Handle>;
   /** Keeps the names where their addresses are. */
   readonly #nameBytes: readonly Uint8Array[];
@@ -116,61 +142,56 @@ export class NativeSession {
 
   private constructor(session: Handle) {
     this.#session = session;
-    this.#inputNames = namesOf(session, "Input");
+    this.inputs = namesOf(session, "Input");
     const outputNames = namesOf(session, "Output");
     this.outputs = new Map(outputNames.map((name, index) => [name, outputTypeOf(session, index)]));
-    const names = [...new Set([...this.#inputNames, ...outputNames])];
+    const names = [...new Set([...this.inputs, ...outputNames])];
     this.#nameBytes = names.map(textBytes);
     this.#nameAddresses = new Map(
       names.map((name, index) => [name, addressOf(this.#nameBytes[index] ?? new Uint8Array())]),
     );
   }
 
+  /** For these inputs or outputs, in this order. Throws where the graph has one of them not. */
+  pointers(names: readonly string[]): Pointers {
+    const addresses = names.map((name) => {
+      const address = this.#nameAddresses.get(name);
+      if (address === undefined) throw new Error(`the graph has no ${name}`);
+      return address;
+    });
+    return new Pointers(addresses);
+  }
+
   /**
-   * `feeds` are all inputs of the graph. Writes the outputs that `fetches` names; where the tensor is null, what the run made is
-   * copied and returned. Throws what ONNX Runtime throws, also where a tensor has another shape than the graph makes.
+   * Writes the outputs; where one has no value yet, the run makes it, and whoever called takes it with `takeMade`. Throws what
+   * ONNX Runtime throws, also where a tensor has another shape than the graph makes.
    */
-  async run(
-    feeds: NativeTensors,
-    fetches: Readonly<Record<string, NativeTensor | null>>,
-  ): Promise<Record<string, MadeTensor>> {
+  async run(inputs: Pointers, outputs: Pointers): Promise<void> {
     await turn();
-    const inputs = this.#pointers(this.#inputNames, (name) => feeds[name]?.handle);
-    const wanted = Object.keys(fetches);
-    const outputs = this.#pointers(wanted, (name) => fetches[name]?.handle ?? 0n);
     check(
       ortApi().Run(
         this.#session,
         null,
         inputs.names,
         inputs.values,
-        inputs.values.length,
+        inputs.length,
         outputs.names,
-        wanted.length,
+        outputs.length,
         outputs.values,
       ),
     );
-    const results: Record<string, MadeTensor> = {};
-    for (const [place, name] of wanted.entries()) {
-      if (fetches[name] === null) results[name] = taken(outputs.values[place] ?? 0n);
-    }
-    return results;
   }
 
-  #pointers(
-    wanted: readonly string[],
-    valueOf: (name: string) => Handle | undefined,
-  ): { readonly names: BigUint64Array; readonly values: BigUint64Array } {
-    const names = new BigUint64Array(wanted.length);
-    const values = new BigUint64Array(wanted.length);
-    for (const [place, name] of wanted.entries()) {
-      const value = valueOf(name);
-      const address = this.#nameAddresses.get(name);
-      if (value === undefined || address === undefined) throw new Error(`the graph has no ${name}`);
-      names[place] = address;
-      values[place] = value;
-    }
-    return { names, values };
+  /** Path of the file, as Chrome's tracing reads it, of a session that was opened with `profilePrefix`. */
+  endProfiling(): string {
+    const api = ortApi();
+    const { allocator } = environment();
+    const address = made((out: [Handle | null]) =>
+      api.SessionEndProfiling(this.#session, allocator, out),
+    );
+    const path = textAt(address);
+    check(api.AllocatorFree(allocator, address));
+    return path;
   }
 
   release(): void {
@@ -187,7 +208,8 @@ function turn(): Promise<void> {
 
 /** Returns what must live until the session is made. */
 function applySettings(api: OrtApi, options: Handle, settings: SessionSettings): unknown[] {
-  const { threads, optimize, config, externalData } = settings;
+  const { threads, optimize, profilePrefix, config, externalData } = settings;
+  if (profilePrefix !== null) check(api.EnableProfiling(options, profilePrefix));
   check(api.SetIntraOpNumThreads(options, threads));
   check(api.SetInterOpNumThreads(options, 1));
   // ORT_DISABLE_ALL and ORT_ENABLE_ALL.
@@ -252,7 +274,7 @@ function elementTypeOf(info: Handle): NativeType | undefined {
 }
 
 /** A copy of what a run made; the original is given back. */
-function taken(value: Handle): MadeTensor {
+export function takeMade(value: Handle): MadeTensor {
   const api = ortApi();
   try {
     const info = made((out: [Handle | null]) => api.GetTensorTypeAndShape(value, out));
@@ -267,7 +289,10 @@ function taken(value: Handle): MadeTensor {
     const length = shape.reduce((product, size) => product * size, 1);
     const address = made((out: [Handle | null]) => api.GetTensorMutableData(value, out));
     const bytes = length * Elements.BYTES_PER_ELEMENT;
-    return { data: new Elements(length === 0 ? new ArrayBuffer(0) : bytesAt(address, bytes)), dims: shape };
+    return {
+      data: new Elements(length === 0 ? new ArrayBuffer(0) : bytesAt(address, bytes)),
+      dims: shape,
+    };
   } finally {
     api.ReleaseValue(value);
   }

@@ -79,13 +79,21 @@ export function renormalization(
   at: { readonly row: number; readonly generated: readonly number[] },
 ): number {
   let refused = 0;
-  for (const [column, token] of badTokens(rules.badWords).entries()) {
+  for (const [column, token] of badTokensOf(rules).entries()) {
     if (!isBad(rules, at.generated, token)) continue;
     const score = candidates.badScores[at.row * candidates.badCount + column];
     refused += Math.exp(score ?? Number.NEGATIVE_INFINITY);
   }
   if (1 - refused > permittedMin) return -Math.log1p(-refused);
   return -logOfPermitted(rules, candidates, at);
+}
+
+const badTokensByRules = new WeakMap<SearchRules, readonly number[]>();
+
+function badTokensOf(rules: SearchRules): readonly number[] {
+  const found = badTokensByRules.get(rules) ?? badTokens(rules.badWords);
+  badTokensByRules.set(rules, found);
+  return found;
 }
 
 /** The log of the probability of all candidates that may follow: nearly all there is, where the others are refused. */
