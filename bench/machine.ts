@@ -3,11 +3,30 @@ import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { availableParallelism, cpus, loadavg, totalmem } from "node:os";
 
-export function describeMachine(): string {
-  const cores = availableParallelism();
-  const gibibytes = Math.round(totalmem() / 2 ** 30);
-  const load = loadavg()[0]?.toFixed(2) ?? "?";
-  return `${cpus()[0]?.model ?? "?"}, ${cores} cores, ${gibibytes} GiB, Node ${process.version}, load before ${load}, commit ${commit()}`;
+export interface Machine {
+  readonly processor: string;
+  readonly cores: number;
+  readonly memoryGib: number;
+  readonly node: string;
+  /** Load average of the last minute, before anything was measured. */
+  readonly loadBefore: number;
+  readonly commit: string;
+}
+
+export function readMachine(): Machine {
+  return {
+    processor: cpus()[0]?.model ?? "?",
+    cores: availableParallelism(),
+    memoryGib: Math.round(totalmem() / 2 ** 30),
+    node: process.version,
+    loadBefore: Number((loadavg()[0] ?? Number.NaN).toFixed(2)),
+    commit: commit(),
+  };
+}
+
+export function describeMachine(machine: Machine = readMachine()): string {
+  const { processor, cores, memoryGib, node, loadBefore, commit: at } = machine;
+  return `${processor}, ${cores} cores, ${memoryGib} GiB, Node ${node}, load before ${loadBefore.toFixed(2)}, commit ${at}`;
 }
 
 function commit(): string {

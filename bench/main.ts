@@ -9,6 +9,8 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   jobs: async () => (await import("./jobs/jobs.js")).run,
   memory: async () => (await import("./memory.js")).run,
   nodes: async () => (await import("./nodes/nodes.js")).run,
+  plots: async () => (await import("./harness/finish.js")).run,
+  real: async () => (await import("./serving/real.js")).run,
   "record-runs": async () => (await import("./record-runs.js")).run,
   tasks: async () => (await import("./tasks/tasks.js")).run,
   "seed-000": async () => (await import("./seed-000.js")).run,
