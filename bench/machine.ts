@@ -47,8 +47,9 @@ export function hashOf(results: readonly (readonly number[])[]): string {
 /** Median, least and most. */
 export function spread(values: readonly number[]): { median: number; least: number; most: number } {
   const sorted = [...values].sort((left, right) => left - right);
-  const middle = sorted[sorted.length >> 1] ?? Number.NaN;
-  return { median: middle, least: sorted[0] ?? Number.NaN, most: sorted.at(-1) ?? Number.NaN };
+  const at = (place: number) => sorted[place] ?? Number.NaN;
+  const median = (at((sorted.length - 1) >> 1) + at(sorted.length >> 1)) / 2;
+  return { median, least: sorted[0] ?? Number.NaN, most: sorted.at(-1) ?? Number.NaN };
 }
 
 export function spreadText(values: readonly number[], digits: number): string {

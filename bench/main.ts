@@ -8,6 +8,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   hostile: async () => (await import("./hostile/hostile.js")).run,
   jobs: async () => (await import("./jobs/jobs.js")).run,
   memory: async () => (await import("./memory.js")).run,
+  mix: async () => (await import("./serving/mix.js")).run,
   nodes: async () => (await import("./nodes/nodes.js")).run,
   plots: async () => (await import("./harness/finish.js")).run,
   real: async () => (await import("./serving/real.js")).run,

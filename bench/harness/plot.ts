@@ -29,8 +29,8 @@ export interface Point {
   readonly most: number;
 }
 
-const [width, height] = [760, 400];
-const frame = { left: 64, right: width - 16, top: 84, bottom: height - 52 };
+const [width, height] = [760, 420];
+const frame = { left: 64, right: width - 16, top: 104, bottom: height - 52 };
 /** Told apart without red and green (Okabe and Ito), on white and on black. */
 const colours = [
   ["#0072b2", "#56b4e9"],
@@ -39,6 +39,10 @@ const colours = [
   ["#a65a8a", "#dd9cc3"],
   ["#7a6a00", "#e6c84a"],
   ["#555555", "#aaaaaa"],
+] as const;
+const shades = [
+  { page: "#fff", ink: "#1f2328", soft: "#59636e", grid: "#d8dee4" },
+  { page: "#0d1117", ink: "#f0f6fc", soft: "#9198a1", grid: "#30363d" },
 ] as const;
 const legendCharacter = 6.4;
 const legendGap = 34;
@@ -61,17 +65,23 @@ export function drawPlot(plot: Plot): string {
   return `${parts.join("\n")}\n`;
 }
 
+/** Plain rules, without variables: not everything that draws an SVG knows those. */
 function style(): string {
-  const series = (shade: 0 | 1) =>
-    colours.map((pair, at) => `.s${at}{--c:${pair[shade]}}`).join("");
   return [
-    "svg{font:12px system-ui,sans-serif;--ink:#1f2328;--soft:#59636e;--grid:#d8dee4;--page:#fff}",
-    series(0),
-    ".page{fill:var(--page)}text{fill:var(--soft)}.title{fill:var(--ink);font-size:15px;font-weight:600}.note{font-size:11px}",
-    ".grid{stroke:var(--grid)}.bar{fill:var(--c)}.line{stroke:var(--c);fill:none;stroke-width:2}.dot{fill:var(--c)}",
-    ".spread{stroke:var(--ink);stroke-width:1.2}",
-    `@media (prefers-color-scheme:dark){svg{--ink:#f0f6fc;--soft:#9198a1;--grid:#30363d;--page:#0d1117}${series(1)}}`,
-  ].join("");
+    "text{font:12px system-ui,sans-serif}.title{font-size:15px;font-weight:600}.note{font-size:11px}",
+    ".line{fill:none;stroke-width:2}.spread{stroke-width:1.2}",
+    shaded(0),
+    `@media (prefers-color-scheme:dark){${shaded(1)}}`,
+  ].join("\n");
+}
+
+function shaded(shade: 0 | 1): string {
+  const { page, ink, soft, grid } = shades[shade];
+  const series = colours.map(
+    (pair, at) => `.bar.s${at},.dot.s${at}{fill:${pair[shade]}}.line.s${at}{stroke:${pair[shade]}}`,
+  );
+  const own = `.page{fill:${page}}text{fill:${soft}}.title{fill:${ink}}.grid{stroke:${grid}}.spread{stroke:${ink}}`;
+  return `${own}${series.join("")}`;
 }
 
 interface Scale {
@@ -108,7 +118,7 @@ function axes({ x, y }: Plot, scale: Scale): string[] {
       textAt({ x: slot.middle(at), y: frame.bottom + 20, anchor: "middle" }, category),
     ),
     textAt({ x: (frame.left + frame.right) / 2, y: height - 12, anchor: "middle" }, x.label),
-    textAt({ x: frame.left - 48, y: frame.top - 12 }, y.label),
+    textAt({ x: frame.left - 48, y: frame.top - 14 }, y.label),
   ];
 }
 

@@ -5,6 +5,8 @@ import type { ServeFlags } from "../server-tree.js";
 export interface Layout {
   readonly name: string;
   readonly pipelines: number;
+  /** Every pipeline serves both classes. */
+  readonly isShared: boolean;
   readonly flags: ServeFlags;
 }
 
@@ -15,7 +17,7 @@ const apart = /^(?<realtime>\d+)\+(?<bulk>\d+)$/;
 export function readLayout(text: string): Layout {
   if (shared.test(text)) {
     const pipelines = Number(text);
-    return { name: `${pipelines} shared`, pipelines, flags: { pipelines } };
+    return { name: `${pipelines} shared`, pipelines, isShared: true, flags: { pipelines } };
   }
   const { realtime, bulk } = apart.exec(text)?.groups ?? {};
   if (realtime === undefined || bulk === undefined)
@@ -23,6 +25,7 @@ export function readLayout(text: string): Layout {
   return {
     name: `${realtime} realtime + ${bulk} bulk`,
     pipelines: Number(realtime) + Number(bulk),
+    isShared: false,
     flags: { "realtime-pipelines": realtime, "bulk-pipelines": bulk },
   };
 }

@@ -1,6 +1,5 @@
 /** `npm run bench -- real`: the seeds' realtime experiment, many callers with a few sentences each, all at once. */
 import { parseArgs } from "node:util";
-import { finish } from "../harness/finish.js";
 import { inTurns } from "../harness/rounds.js";
 import { spread } from "../machine.js";
 import { quantiles } from "../quantiles.js";
@@ -8,6 +7,7 @@ import { type Served, withServers } from "./served.js";
 import {
   commonFlags,
   type Experiment,
+  endExperiment,
   numbersOf,
   openExperiment,
   ownLayout,
@@ -15,7 +15,7 @@ import {
   takeLines,
   usageOf,
 } from "./settings.js";
-import type { Wave } from "./wave.js";
+import { tellGenerator, type Wave } from "./wave.js";
 
 const defaults = { name: "real", layouts: `${ownLayout()},4`, rounds: 5 };
 const usage = `npm run bench -- real [flags]
@@ -42,16 +42,11 @@ export async function run(args: readonly string[]): Promise<void> {
   if (values.help) return console.log(usageOf(usage, defaults));
   const [callers, [items = 8]] = [numbersOf(values.callers), numbersOf(values.items)];
   const experiment = await openExperiment(values, { callers, items }, defaults);
-  const { report, outputs, machine, facts, jsonFile, plotDir } = experiment;
   const lines = readLines(values.sentences);
   await withServers(experiment, lines, async (servers) => {
     await bench({ experiment, servers, lines, callers, items });
   });
-  report.say(
-    `\noutputs: ${outputs.inputs} different sentences, equal in all variants: ${outputs.hash}`,
-  );
-  const json = report.json(machine, { ...facts, outputs: outputs.hash });
-  await finish({ json, jsonFile, plotDir, say: (line) => report.say(line) });
+  await endExperiment(experiment);
 }
 
 interface Bench {
@@ -122,9 +117,9 @@ function tell({ experiment, items }: Bench, measured: readonly Measured[]): void
     const all = waves.flatMap(({ answered }) => answered.map(({ ms }) => ms));
     report.latencies(`${callers} callers, ${server.variant.name}`, all);
   }
-  const all = measured.flatMap(({ waves }) => waves);
-  report.say(
-    `\nthe generator: late by ${Math.max(...all.map(({ lateMs }) => lateMs)).toFixed(1)} ms at most, ${spread(all.map((wave) => wave.generatorMs / wave.sentences)).median.toFixed(2)} ms of a core a sentence`,
+  tellGenerator(
+    report,
+    measured.flatMap(({ waves }) => waves),
   );
   plot(experiment, measured);
 }

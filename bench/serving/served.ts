@@ -13,7 +13,7 @@ export interface Served {
   readonly url: string;
   /** Of the front, which is the group's leader. */
   readonly pid: number;
-  ask(calls: readonly Call[]): Promise<Wave>;
+  readonly ask: (calls: readonly Call[]) => Promise<Wave>;
 }
 
 /** Sentences of one warming request: below the bulk threshold. */

@@ -4,6 +4,7 @@ import { availableParallelism } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { readGeneration } from "../../test/support/read-generation.js";
+import { finish } from "../harness/finish.js";
 import { OutputBook } from "../harness/output-book.js";
 import { Report } from "../harness/report.js";
 import { describeMachine, readMachine } from "../machine.js";
@@ -16,7 +17,7 @@ export const commonUsage = `  --model DIR       Millrace folder of a translation
   --layouts LIST    pipelines, with commas between: 2 = two that serve both classes, 1+1 = one realtime and one bulk (default: %s)
   --threads N       of each pipeline (default: the cores, divided among a layout's pipelines)
   --policies LIST   of millrace, fcfs, seed-router (default: millrace)
-  --beams N         hypotheses of the search (default: the model's)
+  --beams N         hypotheses of the search; the seeds had 3 (default: 1)
   --max-length N    of an output, in tokens (default: the model's)
   --rounds N        in which the variants take turns (default: %r)
   --json FILE       figures, latency histograms and plots as JSON
@@ -27,7 +28,7 @@ export const commonFlags = {
   layouts: { type: "string" },
   threads: { type: "string" },
   policies: { type: "string", default: "millrace" },
-  beams: { type: "string" },
+  beams: { type: "string", default: "1" },
   "max-length": { type: "string" },
   rounds: { type: "string" },
   json: { type: "string" },
@@ -41,7 +42,7 @@ interface CommonValues {
   readonly layouts?: string | undefined;
   readonly threads?: string | undefined;
   readonly policies: string;
-  readonly beams?: string | undefined;
+  readonly beams: string;
   readonly "max-length"?: string | undefined;
   readonly rounds?: string | undefined;
   readonly json?: string | undefined;
@@ -101,7 +102,7 @@ export async function openExperiment(
     }));
   });
   const { shape, generation } = manifest;
-  const beams = Number(values.beams ?? generation.beams);
+  const beams = Number(values.beams);
   const maxLength = Number(values["max-length"] ?? generation.maxLength);
   const settings = {
     ...own,
@@ -127,7 +128,7 @@ export async function openExperiment(
     threads: values.threads === undefined ? undefined : Number(values.threads),
     rounds: settings.rounds,
     fields: {
-      ...(values.beams === undefined ? {} : { beams }),
+      beams,
       ...(values["max-length"] === undefined ? {} : { maxLength }),
       split: false,
     },
@@ -138,6 +139,16 @@ export async function openExperiment(
     machine: describeMachine(machine),
     facts: { name, machineRecord: machine, model, settings },
   };
+}
+
+/** Says that all outputs were equal, and writes what was asked for. */
+export async function endExperiment({ report, outputs, ...experiment }: Experiment): Promise<void> {
+  const { machine, facts, jsonFile, plotDir } = experiment;
+  report.say(
+    `\noutputs: ${outputs.inputs} different sentences, equal in all variants: ${outputs.hash}`,
+  );
+  const json = report.json(machine, { ...facts, outputs: outputs.hash });
+  await finish({ json, jsonFile, plotDir, say: (line) => report.say(line) });
 }
 
 const seedsDir = resolve(root, "..", "shared", "data", "sentences");

@@ -7,6 +7,8 @@ import type {
 } from "millrace-client/wire";
 import { openLoop } from "../harness/open-loop.js";
 import type { OutputBook } from "../harness/output-book.js";
+import type { Report } from "../harness/report.js";
+import { spread } from "../machine.js";
 
 export interface Call {
   /** After the wave's start. */
@@ -19,7 +21,7 @@ export interface Call {
 
 /** What a request says beside its inputs. */
 export interface CallFields {
-  readonly beams?: number;
+  readonly beams: number;
   readonly maxLength?: number;
   /** Else by its size. */
   readonly class?: WorkClass;
@@ -95,4 +97,13 @@ export async function runWave({ url, name, calls, outputs }: WaveSpec): Promise<
 
 export function sumOf(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0);
+}
+
+/** Whether the load generator was in the way. */
+export function tellGenerator(report: Report, waves: readonly Wave[]): void {
+  const lateMs = Math.max(...waves.map((wave) => wave.lateMs));
+  const { median } = spread(waves.map(({ generatorMs, sentences }) => generatorMs / sentences));
+  report.say(
+    `\nthe generator: late by ${lateMs.toFixed(1)} ms at most, ${median.toFixed(2)} ms of a core for each sentence`,
+  );
 }
