@@ -3,6 +3,7 @@ type Bench = (args: readonly string[]) => Promise<void>;
 
 const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   clients: async () => (await import("./clients/clients.js")).run,
+  datafile: async () => (await import("./serving/datafile.js")).run,
   engine: async () => (await import("./engine.js")).run,
   frames: async () => (await import("./frames.js")).run,
   hostile: async () => (await import("./hostile/hostile.js")).run,

@@ -7,6 +7,7 @@ import { atLeast, type Cell, type Report, ratios, under } from "../harness/repor
 import { inTurns } from "../harness/rounds.js";
 import { spread } from "../machine.js";
 import { quantiles } from "../quantiles.js";
+import { readLines, takeLines } from "./lines.js";
 import { type Served, withServers } from "./served.js";
 import {
   commonFlags,
@@ -15,8 +16,6 @@ import {
   numbersOf,
   openExperiment,
   ownLayout,
-  readLines,
-  takeLines,
   usageOf,
 } from "./settings.js";
 import { type Answered, type Call, sumOf, tellGenerator, type Wave } from "./wave.js";
@@ -225,12 +224,7 @@ const laterColumns = [
   "p99 alone, ms",
   "p99 / alone",
 ];
-const bulkColumns = [
-  "bulk tokens/s",
-  "all tokens/s",
-  "bulk alone, tokens/s",
-  "all / bulk alone",
-];
+const bulkColumns = ["bulk tokens/s", "all tokens/s", "bulk alone, tokens/s", "all / bulk alone"];
 
 function laterCells({ server, callers, both, quiet }: Pair): readonly Cell[] {
   return [
@@ -267,7 +261,11 @@ function holdAgainstTargets(report: Report, pairs: readonly Pair[]): void {
   }
 }
 
-function plot({ experiment, servers, load, callers }: Bench, bulkItems: number, pairs: readonly Pair[]): void {
+function plot(
+  { experiment, servers, load, callers }: Bench,
+  bulkItems: number,
+  pairs: readonly Pair[],
+): void {
   const { report, plotNote } = experiment;
   const items = scaled(load, bulkItems);
   report.plot({

@@ -3,6 +3,7 @@ import { parseArgs } from "node:util";
 import { inTurns } from "../harness/rounds.js";
 import { spread } from "../machine.js";
 import { quantiles } from "../quantiles.js";
+import { readLines, takeLines } from "./lines.js";
 import { type Served, withServers } from "./served.js";
 import {
   commonFlags,
@@ -11,8 +12,6 @@ import {
   numbersOf,
   openExperiment,
   ownLayout,
-  readLines,
-  takeLines,
   usageOf,
 } from "./settings.js";
 import { tellGenerator, type Wave } from "./wave.js";

@@ -1,17 +1,14 @@
 /** What the serving experiments have in common on their command lines, and what becomes of it. */
-import { existsSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { basename, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join, resolve } from "node:path";
 import { readGeneration } from "../../test/support/read-generation.js";
 import { finish } from "../harness/finish.js";
 import { OutputBook } from "../harness/output-book.js";
 import { Report } from "../harness/report.js";
 import { describeMachine, readMachine } from "../machine.js";
 import { type Layout, readLayout } from "./layouts.js";
+import { root } from "./lines.js";
 import type { CallFields } from "./wave.js";
-
-const root = fileURLToPath(new URL("../../../", import.meta.url));
 
 export const commonUsage = `  --model DIR       Millrace folder of a translation model (default: models/en-zh)
   --layouts LIST    pipelines, with commas between: 2 = two that serve both classes, 1+1 = one realtime and one bulk (default: %s)
@@ -149,35 +146,6 @@ export async function endExperiment({ report, outputs, ...experiment }: Experime
   );
   const json = report.json(machine, { ...facts, outputs: outputs.hash });
   await finish({ json, jsonFile, plotDir, say: (line) => report.say(line) });
-}
-
-const seedsDir = resolve(root, "..", "shared", "data", "sentences");
-
-/** The seeds' own folder where it lies beside the checkout. */
-export function defaultDataDir(): string {
-  return seedsDir;
-}
-
-/** Lines of `file`; else of the seeds' file of that name, else of the sentences that come with the project. */
-export function readLines(file: string | undefined, name = "data_1k.txt"): readonly string[] {
-  const beside = join(seedsDir, name);
-  const fallback = existsSync(beside) ? beside : join(root, "models", "calibration.en.txt");
-  const path = file ?? fallback;
-  const lines = readFileSync(path, "utf8")
-    .split("\n")
-    .map((line) => line.trim())
-    .filter((line) => line !== "");
-  if (lines.length === 0) throw new Error(`${basename(path)} has no line`);
-  return lines;
-}
-
-/** `count` of them from the `from`-th on; after the last one comes the first. */
-export function takeLines(
-  lines: readonly string[],
-  from: number,
-  count: number,
-): readonly string[] {
-  return Array.from({ length: count }, (_, at) => lines[(from + at) % lines.length] ?? "");
 }
 
 /** As many pipelines as cores. */
