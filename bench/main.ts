@@ -14,6 +14,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   plots: async () => (await import("./harness/finish.js")).run,
   real: async () => (await import("./serving/real.js")).run,
   "record-runs": async () => (await import("./record-runs.js")).run,
+  stages: async () => (await import("./serving/stages.js")).run,
   tasks: async () => (await import("./tasks/tasks.js")).run,
   "seed-000": async () => (await import("./seed-000.js")).run,
 };
