@@ -14,7 +14,8 @@ export function ticksOf({ from, to, scale }: Axis): readonly number[] {
 }
 
 function linearTicks(from: number, to: number): readonly number[] {
-  const rough = Math.max(to - from, Number.MIN_VALUE) / ticksAbout;
+  // Where there is one value only, its own size says what a step is.
+  const rough = (to > from ? to - from : Math.abs(to) || 1) / ticksAbout;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = power * (rounds.find((round) => round * power >= rough) ?? 10);
   const first = Math.floor(from / step);

@@ -26,7 +26,7 @@ export function readLayout(text: string): Layout {
     name: `${realtime} realtime + ${bulk} bulk`,
     pipelines: Number(realtime) + Number(bulk),
     isShared: false,
-    flags: { "realtime-pipelines": realtime, "bulk-pipelines": bulk },
+    flags: { "realtime-pipelines": Number(realtime), "bulk-pipelines": Number(bulk) },
   };
 }
 

@@ -2,6 +2,7 @@
  * Encoder and decoder in one process or in two. Millrace has them in one; what two would cost is reckoned from what is measured: the time of
  * each stage in its runs, and what it takes to send to another process what the decoder needs of the encoder.
  */
+import { setTimeout as delay } from "node:timers/promises";
 import { readGeneration } from "../../test/support/read-generation.js";
 import type { Served } from "./served.js";
 import { batchesOf, type StagesBench } from "./stages-tokens.js";
@@ -29,9 +30,9 @@ export async function benchSplit(bench: StagesBench): Promise<void> {
   const tokenBytes = shape.decoderLayers * 2 * shape.width * 4;
   const rounds: Measured[] = [];
   for (let round = 0; round < experiment.rounds; round += 1) {
-    const before = await stagesOf(server, name);
+    const before = await restingStages(server, name);
     await server.ask(batchesOf(bench, null));
-    const after = await stagesOf(server, name);
+    const after = await restingStages(server, name);
     const encode = difference(after.encode, before.encode);
     const decode = difference(after.decode, before.decode);
     const bytes = Math.round((encode.paddedTokens * tokenBytes) / count);
@@ -91,10 +92,25 @@ function tell({ experiment, server, count }: StagesBench, rounds: readonly Measu
   );
 }
 
-async function stagesOf(
-  { url }: Served,
-  model: string,
-): Promise<{ readonly encode: Stage; readonly decode: Stage }> {
+interface Stages {
+  readonly encode: Stage;
+  readonly decode: Stage;
+}
+
+/** Between two looks at the meters. */
+const lookMs = 100;
+
+/** A pipeline reports its last runs when it idles, which is after its last answer. */
+async function restingStages(server: Served, model: string): Promise<Stages> {
+  for (let last = await stagesOf(server, model); ; ) {
+    await delay(lookMs);
+    const now = await stagesOf(server, model);
+    if (now.decode.runs === last.decode.runs && now.encode.runs === last.encode.runs) return now;
+    last = now;
+  }
+}
+
+async function stagesOf({ url }: Served, model: string): Promise<Stages> {
   const metrics = await (await fetch(new URL("/metrics", url))).text();
   const valueOf = (name: string, stage: string): number => {
     const line = metrics

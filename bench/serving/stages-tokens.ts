@@ -67,7 +67,7 @@ export async function benchTokens(bench: StagesBench): Promise<void> {
         rounds.map((one) => each(one, one.wave.totalMs)),
         fronts.length === 0 ? "not told" : fronts,
         rounds.map((one) => each(one, prepareMs(one))),
-        rounds.map((one) => each(one, one.callerMs)),
+        way === "text" ? "" : rounds.map((one) => each(one, one.callerMs)),
       ];
     }),
   });
