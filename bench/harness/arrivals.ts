@@ -17,23 +17,31 @@ export function byChance(of: {
   }
 }
 
+/** One after the other, so many a second, until it is told to stop. */
+export function* steadily(perSecond: number, stop: AbortSignal): Generator<number> {
+  for (let sent = 0; !stop.aborted; sent += 1) yield (1_000 * sent) / perSecond;
+}
+
 /**
  * Calls `send` for each arrival at its time, without waiting for what comes of it; done when all of it is done.
  * `dueAtMs` is by performance.now(): who counts from it counts also what the sender was late by, so that a stall
  * delays everything that fell into it (no coordinated omission).
  */
 export async function atTheirTimes(
-  duesMs: readonly number[],
+  duesMs: Iterable<number>,
   send: (at: number, dueAtMs: number) => Promise<void>,
 ): Promise<void> {
   const startedAtMs = performance.now();
-  const underWay: Promise<void>[] = [];
-  for (const [at, dueMs] of duesMs.entries()) {
+  const underWay = new Set<Promise<void>>();
+  let at = 0;
+  for (const dueMs of duesMs) {
     const dueAtMs = startedAtMs + dueMs;
     const early = dueAtMs - performance.now();
     // A timer takes a millisecond at least: those that arrive together leave together.
     if (early > 0) await delay(early);
-    underWay.push(send(at, dueAtMs));
+    const sent = send(at, dueAtMs).finally(() => underWay.delete(sent));
+    underWay.add(sent);
+    at += 1;
   }
   await Promise.all(underWay);
 }

@@ -19,7 +19,8 @@ import { tellGenerator, type Wave } from "./wave.js";
 const defaults = { name: "real", layouts: `${ownLayout()},4`, rounds: 5 };
 const usage = `npm run bench -- real [flags]
 The seeds' realtime experiment through the whole server: so many callers with 8 sentences each, all at once. They had 4 realtime pipelines
-on a GPU; here a pipeline is a process, and as many as there are cores are measured beside 4.
+and no bulk ones, on a GPU; here a pipeline is a process, and as many as there are cores are measured beside 4 (with no bulk work, shared
+pipelines are realtime ones).
 
   --callers LIST    (default: 16,32,64,128)
   --items N         sentences of a caller (default: 8)

@@ -49,7 +49,8 @@ async function run(name: string, ...args: string[]) {
 
 /** The first cells of each row: what was measured. */
 function rowsOf({ tables }: Figures, cells: number): readonly string[] {
-  return tables.flatMap(({ rows }) => rows.map((row) => row.slice(0, cells).join(" / ")));
+  const texts = (row: readonly Cell[]) => row.filter((cell) => typeof cell === "string");
+  return tables.flatMap(({ rows }) => rows.map((row) => texts(row).slice(0, cells).join(" / ")));
 }
 
 test("the experiment with realtime callers runs, and says of each number of callers what it took", async () => {

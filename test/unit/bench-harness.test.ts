@@ -80,8 +80,11 @@ test("ticks are round, and hold all values between them", () => {
       [1, 123_456],
     ] as const) {
       const ticks = ticksOf({ from, to, scale });
-      assert.ok(ticks.length >= 2 && ticks.length < 25, `${scale} ${from} ${to}: ${ticks}`);
-      assert.ok((ticks[0] ?? Infinity) <= from && (ticks.at(-1) ?? 0) >= to, `${ticks}`);
+      assert.ok(
+        ticks.length >= 2 && ticks.length < 25,
+        `${scale} ${from} ${to}: ${ticks.join(" ")}`,
+      );
+      assert.ok((ticks[0] ?? Infinity) <= from && (ticks.at(-1) ?? 0) >= to, ticks.join(" "));
     }
   }
 });
