@@ -20,8 +20,8 @@ export interface Served {
 const warmSentences = 100;
 
 /**
- * Starts `millrace serve` for each variant and warms it: every different line of `lines` is translated by each, which is also
- * the first look whether they give the same.
+ * Starts `millrace serve` for each variant and warms it: every different line of `lines` is translated by each, once at least, which is
+ * also the first look whether they give the same.
  */
 export async function withServers(
   experiment: Experiment,
@@ -67,19 +67,22 @@ async function servedBy(
 }
 
 async function warm(
-  { report, outputs, fields }: Experiment,
+  { report, outputs, fields, warmMs }: Experiment,
   servers: readonly Served[],
   lines: readonly string[],
 ): Promise<void> {
   const different = [...new Set(lines)];
   for (const { ask, variant } of servers) {
-    for (let from = 0; from < different.length; from += warmSentences) {
-      const texts = different.slice(from, from + warmSentences);
-      // Dedicated pipelines are warmed by their own class only.
-      await ask(
-        workClasses.map((each) => ({ dueMs: 0, texts, fields: { ...fields, class: each } })),
-      );
-    }
+    const until = performance.now() + warmMs;
+    do {
+      for (let from = 0; from < different.length; from += warmSentences) {
+        const texts = different.slice(from, from + warmSentences);
+        // Dedicated pipelines are warmed by their own class only.
+        await ask(
+          workClasses.map((each) => ({ dueMs: 0, texts, fields: { ...fields, class: each } })),
+        );
+      }
+    } while (performance.now() < until);
     report.say(`outputs of ${different.length} sentences by ${variant.name}: ${outputs.hash}`);
   }
 }

@@ -16,6 +16,7 @@ export const commonUsage = `  --model DIR       Millrace folder of a translation
   --policies LIST   of millrace, fcfs, seed-router (default: millrace)
   --beams N         hypotheses of the search; the seeds had 3 (default: 1)
   --max-length N    of an output, in tokens (default: the model's)
+  --warm SECONDS    of work for each variant before anything is measured, at least (default: 4)
   --rounds N        in which the variants take turns (default: %r)
   --json FILE       figures, latency histograms and plots as JSON
   --plot DIR        the plots as SVG`;
@@ -27,6 +28,7 @@ export const commonFlags = {
   policies: { type: "string", default: "millrace" },
   beams: { type: "string", default: "1" },
   "max-length": { type: "string" },
+  warm: { type: "string", default: "4" },
   rounds: { type: "string" },
   json: { type: "string" },
   plot: { type: "string" },
@@ -41,6 +43,7 @@ interface CommonValues {
   readonly policies: string;
   readonly beams: string;
   readonly "max-length"?: string | undefined;
+  readonly warm: string;
   readonly rounds?: string | undefined;
   readonly json?: string | undefined;
   readonly plot?: string | undefined;
@@ -59,6 +62,8 @@ export interface Experiment {
   readonly variants: readonly Variant[];
   readonly threads: number | undefined;
   readonly rounds: number;
+  /** Of work for each variant, before anything is measured. */
+  readonly warmMs: number;
   readonly fields: CallFields;
   readonly outputs: OutputBook;
   /** Under the title of each plot. */
@@ -124,6 +129,7 @@ export async function openExperiment(
     variants,
     threads: values.threads === undefined ? undefined : Number(values.threads),
     rounds: settings.rounds,
+    warmMs: 1_000 * Number(values.warm),
     fields: {
       beams,
       ...(values["max-length"] === undefined ? {} : { maxLength }),

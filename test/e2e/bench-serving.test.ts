@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import { readdir, readFile, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { text } from "node:stream/consumers";
 import { test } from "node:test";
+import { openLoop } from "../../bench/harness/open-loop.js";
 import { bench, figuresIn } from "../support/bench.js";
 import { isLong } from "../support/long.js";
 import { TempDir } from "../support/temp-dir.js";
@@ -31,7 +35,7 @@ interface Figures {
 async function run(name: string, ...args: string[]) {
   await using dir = await TempDir.make();
   await writeFile(dir.file("data_100.txt"), sentences.join("\n"));
-  const tiny = ["--layouts", "1", "--rounds", "1", "--max-length", "6"];
+  const tiny = ["--layouts", "1", "--warm", "0", "--rounds", "1", "--max-length", "6"];
   const from =
     name === "datafile" ? ["--data", dir.path] : ["--sentences", dir.file("data_100.txt")];
   const files = ["--json", dir.file("figures.json"), "--plot", dir.file("plots")];
@@ -68,6 +72,61 @@ test("the experiment with realtime callers runs, and says of each number of call
   );
   assert.deepEqual(plots.sort(), ["real-p99.svg", "real-total.svg"]);
 });
+
+test("an open loop waits for no answer: all that is due arrives before anything is answered", async () => {
+  const due = 6;
+  const waiting: (() => void)[] = [];
+  await using server = await answeringServer((body, answer) => {
+    waiting.push(() => answer(200, body));
+    // Whoever waited for an answer before he sends the next would wait for ever.
+    if (waiting.length === due) for (const each of waiting) each();
+  });
+  const arrivals = Array.from({ length: due }, (_, at) => ({ dueMs: at, body: `{"at":${at}}` }));
+  const { answers } = await openLoop({ ...server.ask, arrivals, connections: 2, replies: true });
+  assert.deepEqual(
+    answers.map(({ reply }) => reply),
+    arrivals.map(({ body }) => body),
+  );
+  for (const { ms, lateMs } of answers) assert.ok(ms >= lateMs);
+});
+
+test("an open loop leaves nothing out: a refusal, or an input that failed, fails the whole of it", async () => {
+  await using server = await answeringServer((body, answer) => {
+    if (body.includes("refuse")) answer(429, "no");
+    else answer(200, body);
+  });
+  const ask = async (...bodies: readonly string[]) => {
+    const arrivals = bodies.map((body) => ({ dueMs: 0, body }));
+    return await openLoop({ ...server.ask, arrivals, connections: 0, replies: false });
+  };
+  assert.equal((await ask("{}", "{}")).answers[1]?.reply, null);
+  await assert.rejects(ask("{}", `"refuse"`), /429: no/);
+  await assert.rejects(ask(`{"results":[{"error":{}}]}`), /200: /);
+});
+
+/** Answers what is posted to it, and every other request with nothing. */
+async function answeringServer(
+  onBody: (body: string, answer: (status: number, reply: string) => void) => void,
+) {
+  const server = createServer((request, response) => {
+    text(request).then(
+      (body) => {
+        if (request.method !== "POST") return response.end();
+        return onBody(body, (status, reply) => response.writeHead(status).end(reply));
+      },
+      () => response.destroy(),
+    );
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    ask: { url: `http://127.0.0.1:${port}`, path: "/" },
+    [Symbol.asyncDispose]: async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
 
 if (isLong) {
   test("the mixed experiment runs, and holds shared pipelines against its targets", async () => {

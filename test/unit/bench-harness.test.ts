@@ -1,7 +1,7 @@
 /** The pure parts of what every benchmark shares: a figure is worth what these are. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { byChance } from "../../bench/harness/arrivals.js";
+import { atTheirTimes, byChance, steadily } from "../../bench/harness/arrivals.js";
 import { OutputBook } from "../../bench/harness/output-book.js";
 import { drawPlot, type Plot } from "../../bench/harness/plot.js";
 import { Report } from "../../bench/harness/report.js";
@@ -45,6 +45,34 @@ test("arrivals by chance are the same for the same seed, as many as were asked f
   assert.notDeepEqual(duesMs, byChance({ ...spec, seed: 8 }));
   assert.ok(Math.abs(duesMs.length - 10_000) < 400, `${duesMs.length}`);
   assert.ok(duesMs.every((dueMs, at) => dueMs >= (duesMs[at - 1] ?? 0) && dueMs <= spec.ms));
+});
+
+test("an arrival is due when the plan says, however long the sender stood still before it", async () => {
+  const plan = [0, 1, 1, 4, 9];
+  const dues: number[] = [];
+  let last = 0;
+  await atTheirTimes(plan, async (at, dueAtMs) => {
+    dues.push(dueAtMs);
+    last = at;
+    // A stall over all arrivals: those that fell into it are late, and counted from when they were due.
+    while (at === 0 && performance.now() < dueAtMs + 10);
+  });
+  assert.equal(last, plan.length - 1);
+  const [first = 0] = dues;
+  assert.deepEqual(
+    dues.map((dueAtMs) => Math.round(dueAtMs - first)),
+    plan,
+  );
+});
+
+test("arrivals go on until they are told to stop, evenly", async () => {
+  const stop = new AbortController();
+  const taken: number[] = [];
+  for (const dueMs of steadily(200, stop.signal)) {
+    taken.push(dueMs);
+    if (taken.length === 4) stop.abort();
+  }
+  assert.deepEqual(taken, [0, 5, 10, 15]);
 });
 
 test("variants take turns, and another one begins each round", async () => {
