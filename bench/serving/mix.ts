@@ -3,7 +3,7 @@
  * after them; each class alone as well, so that what they cost each other shows.
  */
 import { parseArgs } from "node:util";
-import { atLeast, type Cell, type Report, ratios, under } from "../harness/report.js";
+import { atLeast, type Cell, type Report, ratios, type Target, under } from "../harness/report.js";
 import { inTurns } from "../harness/rounds.js";
 import { spread } from "../machine.js";
 import { quantiles } from "../quantiles.js";
@@ -247,17 +247,21 @@ function bulkCells({ both, first }: Pair): readonly Cell[] {
   ];
 }
 
-/** They are said of shared pipelines. */
+/** They are said of shared pipelines under our own policy; of the others the same figures are told. */
 function holdAgainstTargets(report: Report, pairs: readonly Pair[]): void {
   report.say("");
   for (const { server, callers, both, quiet, first } of pairs) {
     if (!server.variant.layout.isShared) continue;
-    const title = `${server.variant.name}, ${callers} callers`;
-    report.add(`${title}: realtime p99 / its p99 with no bulk`, ratios(both.p99, quiet.p99), {
-      target: under(2),
-    });
+    const { name, policy } = server.variant;
+    const title = `${name}, ${callers} callers`;
+    const held = (target: Target) => ({ target: policy === "millrace" ? target : null });
+    report.add(
+      `${title}: realtime p99 / its p99 with no bulk`,
+      ratios(both.p99, quiet.p99),
+      held(under(2)),
+    );
     const kept = ratios(both.tokensPerSecond, first.tokensPerSecond);
-    report.add(`${title}: bulk and realtime tokens/s / bulk alone`, kept, { target: atLeast(0.9) });
+    report.add(`${title}: bulk and realtime tokens/s / bulk alone`, kept, held(atLeast(0.9)));
   }
 }
 
