@@ -29,8 +29,10 @@ export interface Point {
   readonly most: number;
 }
 
-const [width, height] = [760, 420];
-const frame = { left: 64, right: width - 16, top: 104, bottom: height - 52 };
+const width = 760;
+const frame = { left: 64, right: width - 16, top: 86, bottom: 350 };
+const labelTop = frame.bottom + 40;
+const legendTop = labelTop + 16;
 /** Told apart without red and green (Okabe and Ito), on white and on black. */
 const colours = [
   ["#0072b2", "#56b4e9"],
@@ -46,9 +48,11 @@ const shades = [
 ] as const;
 const legendCharacter = 6.4;
 const legendGap = 34;
+const legendRow = 22;
 
 export function drawPlot(plot: Plot): string {
   const y = scaleOf(plot);
+  const { marks: names, bottom: height } = legend(plot);
   const marks = plot.mark === "bars" ? bars(plot, y) : lines(plot, y);
   const parts = [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img">`,
@@ -57,9 +61,9 @@ export function drawPlot(plot: Plot): string {
     `<rect class="page" width="${width}" height="${height}" rx="6"/>`,
     textAt({ x: 16, y: 26, class: "title" }, plot.title),
     textAt({ x: 16, y: 44, class: "note" }, plot.note),
-    ...legend(plot),
     ...axes(plot, y),
     ...marks,
+    ...names,
     "</svg>",
   ];
   return `${parts.join("\n")}\n`;
@@ -117,7 +121,7 @@ function axes({ x, y }: Plot, scale: Scale): string[] {
     ...x.categories.map((category, at) =>
       textAt({ x: slot.middle(at), y: frame.bottom + 20, anchor: "middle" }, category),
     ),
-    textAt({ x: (frame.left + frame.right) / 2, y: height - 12, anchor: "middle" }, x.label),
+    textAt({ x: (frame.left + frame.right) / 2, y: labelTop, anchor: "middle" }, x.label),
     textAt({ x: frame.left - 48, y: frame.top - 14 }, y.label),
   ];
 }
@@ -161,16 +165,20 @@ function spreadLine(left: number, { least, most }: Point, scale: Scale): string 
   return `<line class="spread" x1="${fixed(left)}" x2="${fixed(left)}" y1="${fixed(top)}" y2="${fixed(bottom)}"/>`;
 }
 
-function legend({ series }: Plot): string[] {
-  let left = 16;
-  return series.flatMap(({ name }, nth) => {
+/** Below the axes, in as many rows as it needs. */
+function legend({ series }: Plot): { readonly marks: readonly string[]; readonly bottom: number } {
+  let [left, top] = [16, legendTop];
+  const marks = series.flatMap(({ name }, nth) => {
+    const wide = name.length * legendCharacter + legendGap;
+    if (left > 16 && left + wide > width) [left, top] = [16, top + legendRow];
     const at = left;
-    left += name.length * legendCharacter + legendGap;
+    left += wide;
     return [
-      `<rect class="bar ${colourOf(nth)}" x="${fixed(at)}" y="53" width="11" height="11" rx="2"/>`,
-      textAt({ x: at + 16, y: 63 }, name),
+      `<rect class="bar ${colourOf(nth)}" x="${fixed(at)}" y="${top}" width="11" height="11" rx="2"/>`,
+      textAt({ x: at + 16, y: top + 10 }, name),
     ];
   });
+  return { marks, bottom: top + legendRow };
 }
 
 function slotOf(categories: number): { readonly width: number; middle(at: number): number } {
