@@ -6,12 +6,12 @@
 import { fork, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { Agent, request } from "node:http";
+import { Agent } from "node:http";
 import { createInterface } from "node:readline";
-import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { StatusResponse, TranslateResponse, WorkClass } from "millrace-client/wire";
+import { post } from "./harness/post.js";
 import { describeMachine } from "./machine.js";
 import { type Quantiles, quantiles } from "./quantiles.js";
 import type { PathReport } from "./seed-000-polls.js";
@@ -199,18 +199,9 @@ interface Job {
 /** A request, never sent again: a job that is lost must show. */
 async function translate({ url, agent, ...job }: Job): Promise<TranslateResponse> {
   const body = JSON.stringify({ texts: job.texts, class: job.class, beams: 1 });
-  const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
-  return await new Promise((resolve, reject) => {
-    const target = new URL("/v1/translate", url);
-    const sent = request(target, { method: "POST", agent, headers }, (response) => {
-      text(response).then((reply) => {
-        if (response.statusCode === 200) resolve(JSON.parse(reply) as TranslateResponse);
-        else reject(new Error(`status ${response.statusCode}: ${reply}`));
-      }, reject);
-    });
-    sent.on("error", reject);
-    sent.end(body);
-  });
+  const { status, reply } = await post(agent, new URL("/v1/translate", url), body);
+  if (status !== 200) throw new Error(`status ${status}: ${reply}`);
+  return JSON.parse(reply) as TranslateResponse;
 }
 
 function textsOf({ results }: TranslateResponse): string[] {

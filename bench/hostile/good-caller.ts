@@ -3,9 +3,9 @@
  * and an orchestrator that asks whether the server lives, each time on a new connection.
  */
 import { once } from "node:events";
-import { Agent, get, request } from "node:http";
-import { text } from "node:stream/consumers";
+import { Agent, get } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
+import { post } from "../harness/post.js";
 import { type Quantiles, quantiles } from "../quantiles.js";
 
 export interface GoodReport {
@@ -28,18 +28,8 @@ let over = false;
 
 async function translate(sentence: string): Promise<void> {
   const body = JSON.stringify({ texts: [sentence], beams: 1 });
-  const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
-  await new Promise<void>((resolve, reject) => {
-    const target = new URL("/v1/translate", url);
-    const sent = request(target, { method: "POST", agent, headers }, (response) => {
-      text(response).then((reply) => {
-        if (response.statusCode === 200) resolve();
-        else reject(new Error(`${response.statusCode} ${reply.slice(0, 120)}`));
-      }, reject);
-    });
-    sent.on("error", reject);
-    sent.end(body);
-  });
+  const { status, reply } = await post(agent, new URL("/v1/translate", url), body);
+  if (status !== 200) throw new Error(`${status} ${reply.slice(0, 120)}`);
 }
 
 async function call(latencies: number[], failures: string[]): Promise<void> {
