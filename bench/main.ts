@@ -7,6 +7,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   frames: async () => (await import("./frames.js")).run,
   hostile: async () => (await import("./hostile/hostile.js")).run,
   jobs: async () => (await import("./jobs/jobs.js")).run,
+  "make-model": async () => (await import("./made-marian/make-model.js")).run,
   memory: async () => (await import("./memory.js")).run,
   nodes: async () => (await import("./nodes/nodes.js")).run,
   "record-runs": async () => (await import("./record-runs.js")).run,
