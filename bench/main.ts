@@ -3,6 +3,7 @@ type Bench = (args: readonly string[]) => Promise<void>;
 
 const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   clients: async () => (await import("./clients/clients.js")).run,
+  ctranslate2: async () => (await import("./rivals/ctranslate2/ctranslate2.js")).run,
   engine: async () => (await import("./engine.js")).run,
   frames: async () => (await import("./frames.js")).run,
   hostile: async () => (await import("./hostile/hostile.js")).run,
