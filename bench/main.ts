@@ -13,6 +13,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   nodes: async () => (await import("./nodes/nodes.js")).run,
   "record-runs": async () => (await import("./record-runs.js")).run,
   tasks: async () => (await import("./tasks/tasks.js")).run,
+  "seeds-decoder": async () => (await import("./rivals/seeds-decoder/seeds-decoder.js")).run,
   "seed-000": async () => (await import("./seed-000.js")).run,
 };
 

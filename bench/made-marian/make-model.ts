@@ -1,9 +1,9 @@
 /** `npm run bench -- make-model`: the second model of the benchmarks, of the seeds' size, with made weights and imposed lengths. */
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { convert } from "#src/convert/convert.js";
+import { convertMade } from "./convert-made.js";
 import { marianShapes } from "./shapes.js";
 import { writeMarian } from "./write-marian.js";
 
@@ -41,22 +41,11 @@ export async function run(args: readonly string[]): Promise<void> {
   if (out === undefined || shape === undefined) throw new Error(usage);
   if (precision !== "int8" && precision !== "f32") throw new Error(usage);
   const outDir = resolve(out);
-  await mkdir(dirname(outDir), { recursive: true });
   const parent = await mkdtemp(join(tmpdir(), "millrace-made-"));
   try {
     const modelDir = source ?? join(parent, "marian");
     const parameters = await writeMarian(modelDir, shape, Number(values.seed));
-    const calibrationFile = join(parent, "calibration.txt");
-    await writeFile(calibrationFile, await fewSentences());
-    const { calibration } = await convert({
-      modelDir,
-      outDir,
-      precision,
-      calibrationFile,
-      force,
-      onProgress: () => {},
-      signal: new AbortController().signal,
-    });
+    const { calibration } = await convertMade(modelDir, { outDir, precision, force });
     const int8 = calibration?.products.filter((product) => product.precision === "int8").length;
     const kind =
       int8 === undefined
@@ -68,10 +57,4 @@ export async function run(args: readonly string[]): Promise<void> {
   } finally {
     await rm(parent, { recursive: true, force: true });
   }
-}
-
-/** Each runs to its imposed end, token by token in float32; made weights need no more of them. */
-async function fewSentences(): Promise<string> {
-  const lines = (await readFile(join("models", "calibration.en.txt"), "utf8")).split("\n");
-  return lines.slice(0, 12).join("\n");
 }

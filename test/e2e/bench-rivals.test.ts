@@ -4,27 +4,25 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { GenerationModel } from "#src/runtime/generation/generation-model.js";
 import { perToken } from "../../bench/drivers.js";
+import { marianShapes } from "../../bench/made-marian/shapes.js";
+import { writeMarian } from "../../bench/made-marian/write-marian.js";
 import { readSentences } from "../../bench/sentences.js";
 import { bench, figuresIn } from "../support/bench.js";
 import { shippedSentences } from "../support/converted.js";
+import { isLong } from "../support/long.js";
 import { readGeneration } from "../support/read-generation.js";
 import { sharedPath, skipWithout } from "../support/shared-data.js";
 import { TempDir } from "../support/temp-dir.js";
 
 test("the made model gives outputs of the imposed length that depend on the input, the same for the same seed", async () => {
   await using dir = await TempDir.make();
-  const made = async (name: string, ...flags: string[]): Promise<string> => {
-    const flagsOfShape = ["--shape", "tiny", "--out", dir.file(name), ...flags];
-    assert.match(
-      await bench("make-model", ...flagsOfShape),
-      /0\.7 M parameters, .*outputs of 6 tokens/,
-    );
-    return dir.file(name);
-  };
-  const folder = await made("one", "--precision", "int8", "--seed", "3");
-  const again = await made("two", "--precision", "int8", "--seed", "3");
-  const weights = (of: string) => readFile(`${of}/weights.bin`);
-  assert.ok((await weights(folder)).equals(await weights(again)));
+  const folder = dir.file("made");
+  const shape = ["--shape", "tiny", "--seed", "3", "--precision", "int8"];
+  const out = await bench("make-model", ...shape, "--out", folder, "--source", dir.file("source"));
+  assert.match(out, /0\.7 M parameters, .*outputs of 6 tokens/);
+  await writeMarian(dir.file("again"), marianShapes["tiny"] ?? assert.fail(), 3);
+  const weights = (of: string) => readFile(dir.file(`${of}/model.safetensors`));
+  assert.ok((await weights("source")).equals(await weights("again")));
   const manifest = await readGeneration(folder);
   const paths = { encoder: `${folder}/encoder.onnx`, decoder: `${folder}/decoder.onnx` };
   const model = await GenerationModel.load(paths, manifest, { threads: 1, spin: false });
@@ -51,7 +49,7 @@ async function writeFakeDriver(dir: TempDir): Promise<string> {
   return path;
 }
 
-const fewCases = ["one", "batch", "engines", "pair", "http-one", "http-64"];
+const fewCases = ["one", ...(isLong ? ["batch", "engines", "http-one"] : []), "pair", "http-64"];
 
 test("the comparison with CTranslate2 runs to its end, and engine, pipelines and HTTP give the same outputs", async () => {
   await using dir = await TempDir.make();
@@ -61,7 +59,7 @@ test("the comparison with CTranslate2 runs to its end, and engine, pipelines and
   const some = ["--cases", [...fewCases, "memory"].join(","), "--json", dir.file("out.json")];
   const out = await bench("ctranslate2", "--driver", driver, ...models, ...size, ...some);
   const printed = figuresIn(out);
-  for (const title of ["one at a time, 1 thread", "batch, 1 thread", "two pipelines : inter 2"]) {
+  for (const title of ["one at a time, 1 thread", "two pipelines : inter 2"]) {
     assert.ok(printed.includes(`int8 short, ${title}: Millrace # sentences/s`), out);
     assert.ok(printed.includes(`int8 short, ${title}: CTranslate2 # sentences/s`), out);
   }
@@ -101,3 +99,28 @@ test("CTranslate2 itself translates nearly all sentences as the reference does",
   assert.match(out, /greedy: outputs equal to the reference, of 50: Millrace +50/);
   assert.match(out, /greedy: outputs equal to the reference, of 50: CTranslate2 +(49|50)/);
 });
+
+test("the seeds' way of decoding gives the outputs of Millrace's, greedy and with beams, and its profile is published", async () => {
+  const shape = ["--shape", "tiny", "--sentences", shippedSentences];
+  const size = ["--count", "6", "--batch", "4", "--rounds", "1", "--profile", "2"];
+  const out = await bench("seeds-decoder", ...shape, ...size);
+  const printed = figuresIn(out);
+  for (const title of ["greedy", "3 beams"]) {
+    assert.ok(printed.includes(`${title}: the seeds' way, float32 # ms/sentence`), out);
+    assert.ok(printed.includes(`${title}: times as fast in int8 #`), out);
+    assert.match(out, new RegExp(`^${title}: outputs .*, 6 of 6 equal; 6\\.0 tokens each$`, "m"));
+  }
+  assert.match(out, /^profile of the seeds' way, 3 beams, 2 sentences: /m);
+  assert.match(out, /^ {2}MatMul +\d+\.\d %/m);
+});
+
+if (isLong) {
+  const source = sharedPath("models", "en-zh");
+  const skip = skipWithout("models", "en-zh");
+  test("the same with the default model, whose sentences end when they end", { skip }, async () => {
+    const models = ["--source", source, "--int8", "models/en-zh", "--sentences", shippedSentences];
+    const size = ["--count", "24", "--batch", "16", "--rounds", "1", "--profile", "0"];
+    const out = await bench("seeds-decoder", ...models, ...size);
+    assert.equal([...out.matchAll(/, 24 of 24 equal; /g)].length, 2, out);
+  });
+}
