@@ -13,8 +13,8 @@ import type { Turn, TurnResult } from "./turn.js";
 
 export interface EngineSpec {
   readonly modelDir: string;
-  /** JSON: the ids of each sentence. */
-  readonly idsFile: string;
+  /** JSON: the ids of each sentence; null where each turn brings its own. */
+  readonly idsFile: string | null;
   readonly threads: number;
   readonly rowsMax: number;
   /** Where the packed weights are shared, as pipelines share them. */
@@ -23,7 +23,10 @@ export interface EngineSpec {
 
 const spec = JSON.parse(process.argv[2] ?? "{}") as EngineSpec;
 const manifest = await readGeneration(spec.modelDir);
-const sentences = JSON.parse(readFileSync(spec.idsFile, "utf8")) as (readonly number[])[];
+const sentences =
+  spec.idsFile === null
+    ? []
+    : (JSON.parse(readFileSync(spec.idsFile, "utf8")) as (readonly number[])[]);
 const tokenizerFile = join(spec.modelDir, manifest.files.tokenizer);
 const tokenizer = createTokenizer(JSON.parse(readFileSync(tokenizerFile, "utf8")) as object, {
   clean_up_tokenization_spaces: false,
@@ -56,12 +59,12 @@ const engine = await loadGeneration(
 
 await answerLines({ ready: true }, async (asked) => await translate(asked as Turn));
 
-async function translate({ mode, beams, count, wantsIds }: Turn): Promise<TurnResult> {
+async function translate({ mode, beams, count, tokenIds, wantsIds }: Turn): Promise<TurnResult> {
   const { lengthPenalty, maxLength } = manifest.generation;
   const settings = { beams, nBest: 1, lengthPenalty, maxLength };
-  const items = sentences.slice(0, count).map((tokenIds, itemId) => ({
+  const items = (tokenIds ?? sentences).slice(0, count).map((ids, itemId) => ({
     itemId,
-    payload: generationPayload({ tokenIds, settings }),
+    payload: generationPayload({ tokenIds: ids, settings }),
   }));
   outputs = [];
   decodes = [];

@@ -5,6 +5,8 @@ export interface Turn {
   readonly beams: number;
   /** The first so many of the sentences that the translator was started with. */
   readonly count: number;
+  /** Instead of those that an engine was started with. */
+  readonly tokenIds?: readonly (readonly number[])[];
   /** The engine's ids come back with the result; else only their hash does. */
   readonly wantsIds?: boolean;
 }
