@@ -14,6 +14,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   "record-runs": async () => (await import("./record-runs.js")).run,
   tasks: async () => (await import("./tasks/tasks.js")).run,
   "seeds-decoder": async () => (await import("./rivals/seeds-decoder/seeds-decoder.js")).run,
+  "seeds-processes": async () => (await import("./rivals/seeds-processes.js")).run,
   "seed-000": async () => (await import("./seed-000.js")).run,
 };
 

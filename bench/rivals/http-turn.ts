@@ -10,21 +10,37 @@ interface Reply {
   readonly results: readonly { readonly text?: string; readonly outputTokens?: number }[];
 }
 
+export interface HttpBodies {
+  readonly texts: readonly string[];
+  /** Each sends its next request when it has its last one's answer. */
+  readonly callers: number;
+  /** Texts of a request. */
+  readonly each: number;
+}
+
+export interface HttpResult extends TurnResult {
+  /** Of each request, from the beginning of the turn until its answer. */
+  readonly endsMs: readonly number[];
+}
+
 export async function askHttp(
   url: string,
   { beams, count }: Turn,
-  { texts, callers }: { readonly texts: readonly string[]; readonly callers: number },
-): Promise<TurnResult> {
-  const chosen = texts.slice(0, count);
-  const bodies = callers === 1 ? [chosen] : chosen.map((each) => [each]);
+  { texts, callers, each: size }: HttpBodies,
+): Promise<HttpResult> {
+  const bodies = Array.from({ length: Math.ceil(count / size) }, (_, at) =>
+    texts.slice(at * size, Math.min((at + 1) * size, count)),
+  );
   const sent = bodies.map((each) => JSON.stringify({ texts: each, beams, split: false }));
   const agent = new Agent({ keepAlive: true, maxSockets: callers });
   const target = new URL("/v1/translate", url);
   const replies: string[] = [];
+  const endsMs: number[] = [];
   let next = 0;
   const call = async (): Promise<void> => {
     for (let at = next++; at < sent.length; at = next++) {
       replies[at] = await post(target, agent, sent[at] ?? "");
+      endsMs[at] = performance.now() - startedAtMs;
     }
   };
   const startedAtMs = performance.now();
@@ -33,6 +49,7 @@ export async function askHttp(
   agent.destroy();
   const results = replies.flatMap((reply) => (JSON.parse(reply) as Reply).results);
   return {
+    endsMs,
     seconds,
     sentences: results.length,
     tokens: results.reduce((sum, { outputTokens = 0 }) => sum + outputTokens, 0),

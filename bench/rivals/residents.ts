@@ -1,7 +1,7 @@
 /** Millrace as a resident translator: the bare engine, engines side by side, and whole servers. */
 import type { CreateServerOptions } from "#src/index.js";
 import type { EngineSpec } from "./engine-child.js";
-import { askHttp } from "./http-turn.js";
+import { askHttp, type HttpBodies, type HttpResult } from "./http-turn.js";
 import { LineProcess, scriptOf } from "./line-process.js";
 import type { ServerReady, ServerSpec } from "./server-child.js";
 import { addSteps, type Translator, type Turn, type TurnResult } from "./turn.js";
@@ -47,13 +47,7 @@ function together(left: TurnResult, right: TurnResult): TurnResult {
 export interface ResidentServer extends Translator {
   readonly ready: ServerReady;
   /** The same turn over HTTP, from callers in this process, each of which sends when it has its answer. */
-  translateOverHttp(turn: Turn, bodies: HttpBodies): Promise<TurnResult>;
-}
-
-export interface HttpBodies {
-  readonly texts: readonly string[];
-  /** One: all sentences are in one request. More: each request has one sentence. */
-  readonly callers: number;
+  translateOverHttp(turn: Turn, bodies: HttpBodies): Promise<HttpResult>;
 }
 
 export async function startServer(

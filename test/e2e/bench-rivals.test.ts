@@ -6,11 +6,9 @@ import { GenerationModel } from "#src/runtime/generation/generation-model.js";
 import { perToken } from "../../bench/drivers.js";
 import { marianShapes } from "../../bench/made-marian/shapes.js";
 import { writeMarian } from "../../bench/made-marian/write-marian.js";
-import { Unscheduled } from "../../bench/rivals/unscheduled.js";
 import { readSentences } from "../../bench/sentences.js";
 import { bench, figuresIn } from "../support/bench.js";
 import { shippedSentences } from "../support/converted.js";
-import { bundledModelDir } from "../support/engine.js";
 import { isLong } from "../support/long.js";
 import { readGeneration } from "../support/read-generation.js";
 import { sharedPath, skipWithout } from "../support/shared-data.js";
@@ -127,21 +125,23 @@ if (isLong) {
   });
 }
 
-test("processes that nobody schedules take batches in their order, and give the outputs of the engine", async () => {
-  await using dir = await TempDir.make();
-  const sentences = readSentences(shippedSentences, `${bundledModelDir}/tokenizer.json`, 6);
-  const batches = [0, 2, 4].map((from) =>
-    sentences.slice(from, from + 2).map(({ tokenIds }) => tokenIds),
-  );
-  const spec = { modelDir: bundledModelDir, rowsMax: 8, cacheDir: dir.path };
-  await using processes = await Unscheduled.start(spec, 2);
-  const translate = (tokenIds: (readonly number[])[]) =>
-    processes.translate({ tokenIds, beams: 1 });
-  const results = await Promise.all(batches.map(translate));
-  const alone = await translate(batches.flat());
-  assert.deepEqual(
-    results.flatMap(({ outputs }) => outputs),
-    alone.outputs,
-  );
-  assert.equal(alone.outputs.length, 6);
+test("processes that nobody schedules take callers in their order, and give the outputs of the server", async () => {
+  const size = [
+    "--callers",
+    "3",
+    "--each",
+    "2",
+    "--processes",
+    "2",
+    "--rounds",
+    "1",
+    "--beams",
+    "1",
+  ];
+  const out = await bench("seeds-processes", "--sentences", shippedSentences, ...size);
+  const printed = figuresIn(out);
+  for (const name of ["processes that nobody schedules # s", "Millrace # s", "times as fast #"]) {
+    assert.ok(printed.includes(`3 callers: ${name}`), out);
+  }
+  assert.match(out, /^3 callers: outputs [0-9a-f]{12}$/m);
 });

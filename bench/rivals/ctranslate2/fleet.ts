@@ -66,8 +66,9 @@ export class Fleet implements AsyncDisposable {
       case "http-one":
       case "http-64": {
         const server = await this.server("pair");
-        const bodies = { texts: this.#spec.set.texts, callers: spec.ours === "http-64" ? 64 : 1 };
-        return (turn) => server.translateOverHttp(turn, bodies);
+        const { texts } = this.#spec.set;
+        const [callers, each] = spec.ours === "http-64" ? [64, 1] : [1, texts.length];
+        return (turn) => server.translateOverHttp(turn, { texts, callers, each });
       }
     }
   }
