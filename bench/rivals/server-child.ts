@@ -25,17 +25,19 @@ const server = await createServer({ port: 0, logLevel: "silent", ...options });
 const never = new AbortController().signal;
 let requests = 0;
 
-process.once("SIGTERM", () => {
-  server.close().then(
-    () => process.exit(0),
-    () => process.exit(1),
-  );
-});
+process.once("SIGTERM", () => void end());
 
 const pids = server.views.status().pipelines.flatMap(({ pid }) => (pid === null ? [] : [pid]));
 await answerLines({ url: server.url, pipelines: pids }, async (asked) => {
   return await translate(asked as Turn);
 });
+// Whoever asked is gone, and hears nothing more.
+await end();
+
+async function end(): Promise<void> {
+  await server.close();
+  process.exit(0);
+}
 
 async function translate({ mode, beams, count }: Turn): Promise<TurnResult> {
   const chosen = sentences.slice(0, count);
