@@ -13,7 +13,7 @@ type Ids = readonly number[];
 export type Driver = (model: GenerationModel, sentences: readonly Ids[]) => Promise<Ids[]>;
 
 /** Millrace's engine: sentences join and leave at every token. */
-export function perToken(rowsMax: number): Driver {
+export function perToken(rowsMax: number, beams = 1): Driver {
   return async (model, sentences) => {
     const results: Ids[] = [];
     const engine = new GenerationEngine(
@@ -29,7 +29,7 @@ export function perToken(rowsMax: number): Driver {
       },
       { ...generationEngineDefaults, rowsMax },
     );
-    const settings = settingsOf(model);
+    const settings = { ...settingsOf(model), beams };
     engine.admit(
       "bulk",
       sentences.map((tokenIds, itemId) => ({

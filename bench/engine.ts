@@ -6,9 +6,9 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { convert } from "#src/convert/convert.js";
 import { GenerationModel } from "#src/runtime/generation/generation-model.js";
 import { readGeneration } from "../test/support/read-generation.js";
+import { convertFloat } from "./convert-float.js";
 import { type Driver, oneByOne, perToken, staticBatches } from "./drivers.js";
 import { benchHttp } from "./http.js";
 import { describeMachine, hashOf, spread, spreadText } from "./machine.js";
@@ -71,17 +71,7 @@ async function benchFloat(source: string, settings: Settings): Promise<void> {
   }
   const parent = mkdtempSync(join(tmpdir(), "millrace-bench-"));
   try {
-    const outDir = join(parent, "en-zh-f32");
-    await convert({
-      modelDir: source,
-      outDir,
-      precision: "f32",
-      calibrationFile: settings.file,
-      force: false,
-      onProgress: () => {},
-      signal: AbortSignal.timeout(600_000),
-    });
-    await benchPrecision("float32", outDir, settings);
+    await benchPrecision("float32", await convertFloat(source, parent), settings);
   } finally {
     rmSync(parent, { recursive: true });
   }

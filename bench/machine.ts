@@ -40,7 +40,7 @@ function commit(): string {
   }
 }
 
-export function hashOf(results: readonly (readonly number[])[]): string {
+export function hashOf(results: readonly (readonly number[] | string)[]): string {
   return createHash("sha256").update(JSON.stringify(results)).digest("hex").slice(0, 12);
 }
 

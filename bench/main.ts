@@ -3,11 +3,13 @@ type Bench = (args: readonly string[]) => Promise<void>;
 
 const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   clients: async () => (await import("./clients/clients.js")).run,
+  ctranslate2: async () => (await import("./rivals/ctranslate2/ctranslate2.js")).run,
   datafile: async () => (await import("./serving/datafile.js")).run,
   engine: async () => (await import("./engine.js")).run,
   frames: async () => (await import("./frames.js")).run,
   hostile: async () => (await import("./hostile/hostile.js")).run,
   jobs: async () => (await import("./jobs/jobs.js")).run,
+  "make-model": async () => (await import("./made-marian/make-model.js")).run,
   memory: async () => (await import("./memory.js")).run,
   mix: async () => (await import("./serving/mix.js")).run,
   nodes: async () => (await import("./nodes/nodes.js")).run,
@@ -16,6 +18,8 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   "record-runs": async () => (await import("./record-runs.js")).run,
   stages: async () => (await import("./serving/stages.js")).run,
   tasks: async () => (await import("./tasks/tasks.js")).run,
+  "seeds-decoder": async () => (await import("./rivals/seeds-decoder/seeds-decoder.js")).run,
+  "seeds-processes": async () => (await import("./rivals/seeds-processes.js")).run,
   "seed-000": async () => (await import("./seed-000.js")).run,
 };
 

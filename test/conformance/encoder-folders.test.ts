@@ -8,11 +8,11 @@ import { type EncoderAnswer, EncoderGraph } from "../support/encoder.js";
 import {
   type EncoderSourceOptions,
   moduleList,
-  type SourceTensor,
   words,
   writeEncoderSource,
 } from "../support/encoder-source.js";
 import { float32Tensor, safetensorsOf } from "../support/safetensors-bytes.js";
+import type { SourceTensor } from "../support/safetensors-file.js";
 import { TempDir } from "../support/temp-dir.js";
 
 const texts = [

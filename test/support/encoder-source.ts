@@ -2,22 +2,14 @@
  * Makes encoder folders as Hugging Face would have them, with seeded random weights: small ones by default; those of the
  * benchmarks are as large as real ones, so weights are made while they are written.
  */
-import { mkdir, open, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { readEncoderConfig } from "#src/convert/encoder/config.js";
 import { readModules } from "#src/convert/encoder/modules.js";
 import { readPurpose } from "#src/convert/encoder/purpose.js";
 import { encoderTensors } from "#src/convert/encoder/tensors.js";
 import { Random } from "../sim/random.js";
-import { type HandMadeTensor, safetensorsHead } from "./safetensors-bytes.js";
-
-/** Its values are made when they are written. */
-interface MadeTensor {
-  readonly shape: readonly number[];
-  readonly make: () => Float32Array;
-}
-
-export type SourceTensor = HandMadeTensor | MadeTensor;
+import { countOf, type SourceTensor, writeSafetensors } from "./safetensors-file.js";
 
 export interface EncoderSourceOptions {
   /** Over the small default configuration of `modelType`. */
@@ -80,7 +72,7 @@ export async function writeEncoderSource(
     ...options.files,
   };
   for (const [path, content] of Object.entries(files)) await writeInto(dir, path, content);
-  await writeWeights(join(dir, "model.safetensors"), await weightsOf(dir, value, options));
+  await writeSafetensors(join(dir, "model.safetensors"), await weightsOf(dir, value, options));
   return dir;
 }
 
@@ -103,28 +95,6 @@ async function weightsOf(
   }
   change?.(tensors);
   return tensors;
-}
-
-async function writeWeights(
-  path: string,
-  tensors: ReadonlyMap<string, SourceTensor>,
-): Promise<void> {
-  const entries = [...tensors].map(([name, tensor]) => {
-    const { shape } = tensor;
-    return "make" in tensor
-      ? { name, dtype: "F32", shape, byteLength: 4 * countOf(shape) }
-      : { name, dtype: tensor.dtype, shape, byteLength: tensor.bytes.byteLength };
-  });
-  await using file = await open(path, "w");
-  await file.writeFile(safetensorsHead(entries));
-  for (const tensor of tensors.values()) {
-    const bytes = "make" in tensor ? new Uint8Array(tensor.make().buffer) : tensor.bytes;
-    await file.writeFile(bytes);
-  }
-}
-
-function countOf(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1);
 }
 
 /** modules.json. */

@@ -1,0 +1,97 @@
+/** The resident translators of one precision and one set of sentences, each started when a case first needs it. */
+import type { ResidentServer } from "../residents.js";
+import { startEngine, startServer, startTwoEngines } from "../residents.js";
+import type { SentenceSet } from "../sentences.js";
+import type { Translator, Turn, TurnResult } from "../turn.js";
+import type { CaseSpec } from "./cases.js";
+import { startDriver } from "./driver.js";
+
+export interface FleetSpec {
+  /** Millrace's folder, and CTranslate2's, of one precision. */
+  readonly modelDir: string;
+  readonly rivalDir: string;
+  readonly computeType: "int8" | "float32";
+  readonly set: SentenceSet;
+  readonly driver: string;
+  /** Rows of an engine, and examples of a batch of CTranslate2's. */
+  readonly rowsMax: number;
+  readonly batch: number;
+  /** For whatever is written. */
+  readonly dir: string;
+}
+
+export class Fleet implements AsyncDisposable {
+  readonly #spec: FleetSpec;
+  readonly #started = new Map<string, Promise<Translator>>();
+
+  constructor(spec: FleetSpec) {
+    this.#spec = spec;
+  }
+
+  driver(inter: 1 | 2): Promise<Translator> {
+    const { driver, rivalDir: modelDir, computeType, set, batch, dir } = this.#spec;
+    return this.#once(`driver ${inter}`, () =>
+      startDriver({ driver, modelDir, computeType, inter, piecesFile: set.piecesFile, batch, dir }),
+    );
+  }
+
+  engine(): Promise<Translator> {
+    return this.#once("engine", () =>
+      startEngine({ ...this.#engineSpec, idsFile: this.#spec.set.idsFile }),
+    );
+  }
+
+  /** Two pipelines of one thread, or what no flag asks for. */
+  server(layout: "pair" | "default"): Promise<ResidentServer> {
+    const { modelDir: models, dir: cacheDir, rowsMax, set } = this.#spec;
+    const usual = { models, cacheDir };
+    const options = layout === "pair" ? { ...usual, pipelines: 2, threads: 1, rowsMax } : usual;
+    return this.#once(layout, () => startServer(options, set.idsFile));
+  }
+
+  async ours(spec: CaseSpec): Promise<(turn: Turn) => Promise<TurnResult>> {
+    switch (spec.ours) {
+      case "engine":
+        return turnsOf(await this.engine());
+      case "two-engines": {
+        const { halfFiles } = this.#spec.set;
+        return turnsOf(
+          await this.#once("two engines", () => startTwoEngines(this.#engineSpec, halfFiles)),
+        );
+      }
+      case "server":
+        return turnsOf(await this.server("pair"));
+      case "default-server":
+        return turnsOf(await this.server("default"));
+      case "http-one":
+      case "http-64": {
+        const server = await this.server("pair");
+        const { texts } = this.#spec.set;
+        const [callers, each] = spec.ours === "http-64" ? [64, 1] : [1, texts.length];
+        return (turn) => server.translateOverHttp(turn, { texts, callers, each });
+      }
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const started = await Promise.allSettled(this.#started.values());
+    for (const one of started) {
+      if (one.status === "fulfilled") await one.value[Symbol.asyncDispose]();
+    }
+  }
+
+  get #engineSpec() {
+    const { modelDir, rowsMax, dir: cacheDir } = this.#spec;
+    return { modelDir, rowsMax, cacheDir, threads: 1 };
+  }
+
+  #once<One extends Translator>(key: string, start: () => Promise<One>): Promise<One> {
+    const started = (this.#started.get(key) as Promise<One> | undefined) ?? start();
+    this.#started.set(key, started);
+    return started;
+  }
+}
+
+function turnsOf(translator: Translator): (turn: Turn) => Promise<TurnResult> {
+  return (turn) => translator.translate(turn);
+}

@@ -1,0 +1,100 @@
+/** One row of the table: both sides in turns, so that both are measured on the same machine, whatever else it does. */
+import { atLeast, type Report, ratios } from "../../harness/report.js";
+import { hashOf } from "../../machine.js";
+import type { TurnResult } from "../turn.js";
+import type { CaseSpec } from "./cases.js";
+import type { Fleet } from "./fleet.js";
+
+export interface CaseRun {
+  readonly report: Report;
+  readonly fleet: Fleet;
+  /** Of the precision and the set of sentences. */
+  readonly title: string;
+  readonly count: number;
+  readonly rounds: number;
+  readonly rowsMax: number;
+}
+
+export interface CaseResult {
+  readonly row: string;
+  readonly column: string;
+  /** What was translated, and how: where it is the same, so is the hash of Millrace's outputs. */
+  readonly work: string;
+  readonly hash: string;
+  readonly ours: readonly number[];
+  readonly theirs: readonly number[];
+  readonly ratios: readonly number[];
+}
+
+/** Throws where a side gives other outputs in another round, or not all of them. */
+export async function runCase(spec: CaseSpec, run: CaseRun): Promise<CaseResult> {
+  const { report, fleet, rounds } = run;
+  const count = spec.count ?? Math.ceil(run.count * spec.share);
+  const turn = { mode: spec.mode, beams: spec.beams, count };
+  const ours = await fleet.ours(spec);
+  const driver = await fleet.driver(spec.inter);
+  const theirs = () => driver.translate(turn);
+  const first = { ours: await ours(turn), theirs: await theirs() };
+  const done = { ours: [] as TurnResult[], theirs: [] as TurnResult[] };
+  for (let round = 0; round < rounds; round += 1) {
+    done.ours.push(await ours(turn));
+    done.theirs.push(await theirs());
+  }
+  const hash = checkedHash([first.ours, ...done.ours], count);
+  checkedHash([first.theirs, ...done.theirs], count);
+  const title = `${run.title}, ${spec.title}`;
+  const rates = { ours: done.ours.map(rateOf), theirs: done.theirs.map(rateOf) };
+  const over = ratios(rates.ours, rates.theirs);
+  report.add(`${title}: Millrace`, rates.ours, { unit: "sentences/s" });
+  report.add(`${title}: CTranslate2`, rates.theirs, { unit: "sentences/s" });
+  report.add(`${title}: ratio`, over, {
+    target: spec.target === null ? null : atLeast(spec.target),
+  });
+  if (spec.mode === "all") reportSteps(title, done.ours, run);
+  report.say(`${title}: ${count} sentences a turn, outputs ${hash}`);
+  return {
+    row: spec.title,
+    column: run.title,
+    work: `${run.title}, ${spec.beams} beams, ${count}`,
+    hash,
+    ratios: over,
+    ...rates,
+  };
+}
+
+function rateOf({ sentences, seconds }: TurnResult): number {
+  return sentences / seconds;
+}
+
+function checkedHash(results: readonly TurnResult[], count: number): string {
+  const hashes = new Set<string>();
+  for (const { outputs } of results) {
+    if (outputs.length !== count)
+      throw new Error(`${outputs.length} outputs of ${count} sentences`);
+    hashes.add(hashOf(outputs));
+  }
+  if (hashes.size !== 1)
+    throw new Error(`other outputs in other rounds: ${[...hashes].join(", ")}`);
+  return hashOf(results[0]?.outputs ?? []);
+}
+
+function reportSteps(title: string, results: readonly TurnResult[], run: CaseRun): void {
+  const { report, rowsMax } = run;
+  const steps = results.flatMap((result) => (result.steps === null ? [] : [result.steps]));
+  if (steps.length === 0 || steps.some(({ runs }) => runs === 0)) return;
+  report.add(
+    `${title}: mean rows of a step, of ${rowsMax}`,
+    steps.map(({ rows, runs }) => rows / runs),
+  );
+  const full = steps.flatMap(({ whileMore }) =>
+    whileMore === null || whileMore.runs === 0
+      ? []
+      : [(100 * whileMore.rows) / whileMore.runs / rowsMax],
+  );
+  if (full.length > 0) {
+    report.add(`${title}: how full a step is while more waits`, full, {
+      unit: "%",
+      target: atLeast(90),
+    });
+  }
+}

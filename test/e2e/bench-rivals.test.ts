@@ -1,0 +1,147 @@
+import assert from "node:assert/strict";
+import { readFile, writeFile } from "node:fs/promises";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { GenerationModel } from "#src/runtime/generation/generation-model.js";
+import { perToken } from "../../bench/drivers.js";
+import { marianShapes } from "../../bench/made-marian/shapes.js";
+import { writeMarian } from "../../bench/made-marian/write-marian.js";
+import { readSentences } from "../../bench/sentences.js";
+import { bench, figuresIn } from "../support/bench.js";
+import { shippedSentences } from "../support/converted.js";
+import { isLong } from "../support/long.js";
+import { readGeneration } from "../support/read-generation.js";
+import { sharedPath, skipWithout } from "../support/shared-data.js";
+import { TempDir } from "../support/temp-dir.js";
+
+test("the made model gives outputs of the imposed length that depend on the input, the same for the same seed", async () => {
+  await using dir = await TempDir.make();
+  const folder = dir.file("made");
+  const shape = ["--shape", "tiny", "--seed", "3", "--precision", "int8"];
+  const out = await bench("make-model", ...shape, "--out", folder, "--source", dir.file("source"));
+  assert.match(out, /0\.7 M parameters, .*outputs of 6 tokens/);
+  await writeMarian(dir.file("again"), marianShapes["tiny"] ?? assert.fail(), 3);
+  const weights = (of: string) => readFile(dir.file(`${of}/model.safetensors`));
+  assert.ok((await weights("source")).equals(await weights("again")));
+  const manifest = await readGeneration(folder);
+  const paths = { encoder: `${folder}/encoder.onnx`, decoder: `${folder}/decoder.onnx` };
+  const model = await GenerationModel.load(paths, manifest, { threads: 1, spin: false });
+  const sentences = readSentences(shippedSentences, `${folder}/tokenizer.json`, 12);
+  const ids = sentences.map(({ tokenIds }) => tokenIds);
+  for (const beams of [1, 3]) {
+    const results = await perToken(64, beams)(model, ids);
+    assert.deepEqual(
+      results.map((tokens) => tokens.length),
+      ids.map(() => 6),
+    );
+    assert.ok(new Set(results.map(String)).size > 6, String(results));
+  }
+  await model.release();
+});
+
+/** A program by itself, as the driver is one. */
+async function writeFakeDriver(dir: TempDir): Promise<string> {
+  const script = fileURLToPath(new URL("../support/fake-ctranslate2.js", import.meta.url));
+  const path = dir.file("driver");
+  await writeFile(path, `#!/bin/sh\nexec "${process.execPath}" "${script}" "$@"\n`, {
+    mode: 0o755,
+  });
+  return path;
+}
+
+const fewCases = ["one", ...(isLong ? ["batch", "engines", "http-one"] : []), "pair", "http-64"];
+
+test("the comparison with CTranslate2 runs to its end, and engine, pipelines and HTTP give the same outputs", async () => {
+  await using dir = await TempDir.make();
+  const driver = await writeFakeDriver(dir);
+  const models = ["--ct2-model-int8", dir.path, "--precisions", "int8"];
+  const size = ["--sets", "short", "--short", shippedSentences, "--count", "8", "--rounds", "1"];
+  const some = ["--cases", [...fewCases, "memory"].join(","), "--json", dir.file("out.json")];
+  const out = await bench("ctranslate2", "--driver", driver, ...models, ...size, ...some);
+  const printed = figuresIn(out);
+  for (const title of ["one at a time, 1 thread", "two pipelines : inter 2"]) {
+    assert.ok(printed.includes(`int8 short, ${title}: Millrace # sentences/s`), out);
+    assert.ok(printed.includes(`int8 short, ${title}: CTranslate2 # sentences/s`), out);
+  }
+  const hashes = [...out.matchAll(/: 8 sentences a turn, outputs ([0-9a-f]{12})$/gm)];
+  assert.equal(hashes.length, fewCases.length - 1, out);
+  assert.equal(new Set(hashes.map(([, hash]) => hash)).size, 1, out);
+  assert.match(out, /^\| two pipelines : inter 2 \| [\d.]+ /m);
+  assert.match(out, /commit [0-9a-f]{7}/);
+  const json = JSON.parse(await readFile(dir.file("out.json"), "utf8")) as { rows: object[] };
+  assert.ok(json.rows.length > 3 * fewCases.length);
+});
+
+test("without a driver the comparison says how one is built", async () => {
+  const out = await bench("ctranslate2", "--driver", "/nowhere/driver");
+  assert.match(out, /left out, there is no \/nowhere\/driver\. .*build\.sh/);
+});
+
+const realDriver = process.env["CTRANSLATE2_DRIVER"];
+const whyNot =
+  realDriver === undefined
+    ? "CTRANSLATE2_DRIVER names no driver"
+    : skipWithout("rivals", "ctranslate2");
+
+test("CTranslate2 itself translates nearly all sentences as the reference does", {
+  skip: whyNot,
+}, async () => {
+  const model = sharedPath("rivals", "ctranslate2", "model-float32");
+  const some = ["--cases", "outputs", "--outputs", "50", "--precisions", "f32"];
+  const out = await bench(
+    "ctranslate2",
+    "--driver",
+    realDriver ?? "",
+    "--ct2-model-f32",
+    model,
+    ...some,
+  );
+  assert.match(out, /greedy: outputs equal to the reference, of 50: Millrace +50/);
+  assert.match(out, /greedy: outputs equal to the reference, of 50: CTranslate2 +(49|50)/);
+});
+
+test("the seeds' way of decoding gives the outputs of Millrace's, greedy and with beams, and its profile is published", async () => {
+  const shape = ["--shape", "tiny", "--sentences", shippedSentences];
+  const size = ["--count", "6", "--batch", "4", "--rounds", "1", "--profile", "2"];
+  const out = await bench("seeds-decoder", ...shape, ...size);
+  const printed = figuresIn(out);
+  for (const title of ["greedy", "3 beams"]) {
+    assert.ok(printed.includes(`${title}: the seeds' way, float32 # ms/sentence`), out);
+    assert.ok(printed.includes(`${title}: times as fast in int8 #`), out);
+    assert.match(out, new RegExp(`^${title}: outputs .*, 6 of 6 equal; 6\\.0 tokens each$`, "m"));
+  }
+  assert.match(out, /^profile of the seeds' way, 3 beams, 2 sentences: /m);
+  assert.match(out, /^ {2}MatMul +\d+\.\d %/m);
+});
+
+if (isLong) {
+  const source = sharedPath("models", "en-zh");
+  const skip = skipWithout("models", "en-zh");
+  test("the same with the default model, whose sentences end when they end", { skip }, async () => {
+    const models = ["--source", source, "--int8", "models/en-zh", "--sentences", shippedSentences];
+    const size = ["--count", "24", "--batch", "16", "--rounds", "1", "--profile", "0"];
+    const out = await bench("seeds-decoder", ...models, ...size);
+    assert.equal([...out.matchAll(/, 24 of 24 equal; /g)].length, 2, out);
+  });
+}
+
+test("processes that nobody schedules take callers in their order, and give the outputs of the server", async () => {
+  const size = [
+    "--callers",
+    "3",
+    "--each",
+    "2",
+    "--processes",
+    "2",
+    "--rounds",
+    "1",
+    "--beams",
+    "1",
+  ];
+  const out = await bench("seeds-processes", "--sentences", shippedSentences, ...size);
+  const printed = figuresIn(out);
+  for (const name of ["processes that nobody schedules # s", "Millrace # s", "times as fast #"]) {
+    assert.ok(printed.includes(`3 callers: ${name}`), out);
+  }
+  assert.match(out, /^3 callers: outputs [0-9a-f]{12}$/m);
+});
