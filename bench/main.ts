@@ -10,6 +10,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   memory: async () => (await import("./memory.js")).run,
   nodes: async () => (await import("./nodes/nodes.js")).run,
   "record-runs": async () => (await import("./record-runs.js")).run,
+  scheduler: async () => (await import("./scheduler/scheduler.js")).run,
   tasks: async () => (await import("./tasks/tasks.js")).run,
   "seed-000": async () => (await import("./seed-000.js")).run,
 };
