@@ -22,15 +22,17 @@ export class Agenda {
 
   /** The models to look at now, in the order in which the scheduler heard of them; each must be planned anew. */
   take(nowMs: number): ModelState[] {
-    for (const model of this.#looks.due(nowMs)) this.#touched.add(model);
+    if (this.#looks.firstMs <= nowMs)
+      for (const model of this.#looks.due(nowMs)) this.#touched.add(model);
     return this.takeTouched();
   }
 
   /** Those that were touched since; each must be planned anew. */
   takeTouched(): ModelState[] {
-    const models = [...this.#touched].toSorted((a, b) => a.sequence - b.sequence);
+    const models = [...this.#touched];
+    if (models.length === 0) return models;
     this.#touched.clear();
-    return models;
+    return models.length === 1 ? models : models.toSorted((a, b) => a.sequence - b.sequence);
   }
 
   /** When the model wants to be looked at though nothing happens to it; `Infinity`: never. */
@@ -62,6 +64,7 @@ class Timetable {
   set(model: ModelState, atMs: number): void {
     const before = this.#of.get(model);
     if (before?.atMs === atMs) return;
+    if (before === undefined && atMs === Infinity) return;
     if (before !== undefined) this.#byTime.delete(before);
     this.#of.delete(model);
     if (atMs === Infinity) return;

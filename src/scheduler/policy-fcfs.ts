@@ -49,6 +49,6 @@ function takeInOrder(
     const group = request.groups.get(batchKey);
     if (!may(request) || group === undefined || !takeGroup(draft, group)) return;
     // The items of its other keys are next, before any younger request.
-    if (group.queuedItems < request.queuedItems) return;
+    if (group.queued.size < request.queuedItems) return;
   }
 }

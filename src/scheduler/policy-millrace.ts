@@ -1,11 +1,11 @@
 import type { WorkClass } from "millrace-client/wire";
 import { BatchDraft } from "./batch-draft.js";
 import type { ClassQueueView } from "./class-queue.js";
-import type { ReadonlyHeap } from "./ordered-heap.js";
 import type { Choice, Policy, PolicyOptions, PolicyView } from "./policy.js";
-import type { RequestEntry } from "./request-book.js";
-import { cameBefore } from "./request-heaps.js";
-import { takeByAge, takeGroup, takeOrder } from "./take.js";
+import type { ItemEntry, RequestEntry } from "./request-book.js";
+import type { ReadonlyLine } from "./request-line.js";
+import type { RequestsBy } from "./request-lines.js";
+import { takeByAge, takeGroup } from "./take.js";
 import type { TenantView } from "./tenants.js";
 import { windowMs } from "./window.js";
 
@@ -90,17 +90,18 @@ export class MillracePolicy implements Policy {
         : this.#highestResponseRatio(tenant, view)?.queuedGroups.peek();
     if (tenant === undefined || group === undefined) return;
     const { batchKey } = group;
-    const center = Math.max(...group.byLength.keys());
+    const center = group.queued.widestBucket ?? 0;
     const continuous = view.pipeline.capacity.mode === "continuous";
     const near = (bucket: number): boolean =>
       continuous || (bucket <= center + bucketsAbove && bucket >= center - bucketsBelow);
-    if (!takeGroup(draft, group, near)) return;
+    takeGroup(draft, group, near);
     for (const byLength of [tenant.byLength(batchKey), queue.byLength(batchKey)]) {
-      if (byLength === undefined) continue;
-      const among = [...byLength].filter(([bucket]) => near(bucket));
+      if (draft.full || byLength === undefined) continue;
+      const neighbours = new Neighbours(draft, batchKey);
+      const among = linesNear(byLength, near);
       // Somebody waits for each of realtime; bulk wants the least padding.
-      const order = queue.class === "realtime" ? oldestFirst(among) : nearestFirst(among, center);
-      fillNeighbours(draft, batchKey, order);
+      if (queue.class === "realtime") neighbours.takeOldest(among);
+      else neighbours.takeNearest(among, center);
     }
   }
 
@@ -137,45 +138,67 @@ export class MillracePolicy implements Policy {
   }
 }
 
-/** A request with queued items of a length bucket. */
-type Neighbour = readonly [bucket: number, request: RequestEntry];
+type LinesByLength = readonly (readonly [bucket: number, ReadonlyLine])[];
 
-type HeapsByLength = readonly (readonly [bucket: number, ReadonlyHeap<RequestEntry>])[];
-
-/** Nearest length first, in a length the oldest request first. */
-function* nearestFirst(among: HeapsByLength, center: number): Generator<Neighbour> {
-  const buckets = among.toSorted(([a], [b]) => Math.abs(a - center) - Math.abs(b - center));
-  for (const [bucket, heap] of buckets)
-    for (const request of heap.ordered()) yield [bucket, request];
+function linesNear(byLength: RequestsBy, near: (bucket: number) => boolean): LinesByLength {
+  return [...byLength].filter(([bucket]) => near(bucket));
 }
 
-/** The oldest request first, whatever its length. */
-function* oldestFirst(among: HeapsByLength): Generator<Neighbour> {
-  const lines = among.map(([bucket, heap]) => {
-    const requests = heap.ordered();
-    return { bucket, requests, head: requests.next() };
-  });
-  for (;;) {
-    let oldest: Neighbour | undefined;
-    for (const { bucket, head } of lines)
-      if (head.done !== true && (oldest === undefined || cameBefore(head.value, oldest[1])))
-        oldest = [bucket, head.value];
-    if (oldest === undefined) return;
-    yield oldest;
-    for (const line of lines) if (line.bucket === oldest[0]) line.head = line.requests.next();
+/**
+ * Fills a draft with others of its batch key. It ends at the first item that does not fit, so it looks at one request more than it takes,
+ * and at those that it took before.
+ */
+class Neighbours {
+  readonly #draft: BatchDraft;
+  readonly #batchKey: string;
+  readonly #drafted: Set<ItemEntry>;
+
+  constructor(draft: BatchDraft, batchKey: string) {
+    this.#draft = draft;
+    this.#batchKey = batchKey;
+    this.#drafted = new Set(draft.items);
   }
-}
 
-/** It ends at the first item that does not fit, so it looks at one request more than it takes, and at those that it took before. */
-function fillNeighbours(
-  draft: BatchDraft,
-  batchKey: string,
-  neighbours: Iterable<Neighbour>,
-): void {
-  const drafted = new Set(draft.items);
-  for (const [bucket, request] of neighbours) {
-    if (draft.full) return;
-    for (const item of takeOrder(request.groups.get(batchKey)?.byLength.get(bucket)))
-      if (!drafted.has(item) && !draft.add(item)) return;
+  /** Nearest length first, in a length the oldest request first. */
+  takeNearest(among: LinesByLength, center: number): void {
+    const lines = among.toSorted(([a], [b]) => Math.abs(a - center) - Math.abs(b - center));
+    for (const [bucket, line] of lines) {
+      const cursor = line.cursor();
+      for (let request = cursor.current; request !== undefined; request = cursor.current) {
+        if (!this.#take(bucket, request)) return;
+        cursor.next();
+      }
+    }
+  }
+
+  /** The oldest request first, whatever its length. */
+  takeOldest(among: LinesByLength): void {
+    const heads = among.map(([bucket, line]) => ({ bucket, cursor: line.cursor() }));
+    for (;;) {
+      let first: (typeof heads)[number] | undefined;
+      let sequence = Infinity;
+      for (const head of heads) {
+        const its = head.cursor.current?.sequence ?? Infinity;
+        if (its >= sequence) continue;
+        first = head;
+        sequence = its;
+      }
+      const request = first?.cursor.current;
+      if (first === undefined || request === undefined) return;
+      if (!this.#take(first.bucket, request)) return;
+      first.cursor.next();
+    }
+  }
+
+  /** Widest first; false: the draft is full. */
+  #take(bucket: number, request: RequestEntry): boolean {
+    const queued = request.groups.get(this.#batchKey)?.queued;
+    if (queued === undefined) return true;
+    for (let place = queued.endOf(bucket) - 1; place >= 0; place -= 1) {
+      const item = queued.at(place);
+      if (item?.bucket !== bucket) break;
+      if (!this.#drafted.has(item) && !this.#draft.add(item)) return false;
+    }
+    return !this.#draft.full;
   }
 }

@@ -1,6 +1,5 @@
 import { OrderedHeap } from "./ordered-heap.js";
-import type { RequestEntry } from "./request-book.js";
-import { KeyedHeaps, RequestHeaps, type RequestsBy } from "./request-heaps.js";
+import { KeyedLines, RequestLines, type RequestsBy } from "./request-lines.js";
 
 /** Read-only view of one tenant's queue. */
 export interface TenantView {
@@ -16,9 +15,10 @@ export interface TenantView {
 export class TenantQueue implements TenantView {
   readonly tenant: string;
   servedMs: number;
-  readonly bySize: RequestHeaps = new RequestHeaps();
-  readonly keyed: KeyedHeaps = new KeyedHeaps();
-  readonly sizeOf: Map<RequestEntry, number> = new Map();
+  readonly bySize: RequestLines = new RequestLines();
+  readonly keyed: KeyedLines = new KeyedLines();
+  /** Those with queued items. */
+  requests = 0;
 
   constructor(tenant: string, servedMs: number) {
     this.tenant = tenant;

@@ -1,0 +1,55 @@
+import type { RequestEntry } from "./request-book.js";
+import { type ReadonlyLine, RequestLine } from "./request-line.js";
+
+/** Requests by a number, a length bucket or a size class, each line oldest first. */
+export type RequestsBy = ReadonlyMap<number, ReadonlyLine>;
+
+/** Lines of requests by a number; empty lines are not kept. */
+export class RequestLines extends Map<number, RequestLine> {
+  put(number: number, request: RequestEntry): void {
+    let line = this.get(number);
+    if (line === undefined) {
+      line = new RequestLine();
+      this.set(number, line);
+    }
+    line.add(request);
+  }
+
+  drop(number: number, request: RequestEntry): void {
+    const line = this.get(number);
+    line?.delete(request);
+    if (line?.size === 0) this.delete(number);
+  }
+}
+
+/**
+ * Requests by batch key and length bucket. Callers choose keys as they like, so a key is forgotten with its last queued
+ * item: there are never more of them than queued items.
+ */
+export class KeyedLines {
+  readonly #byKey = new Map<string, RequestLines>();
+
+  get keys(): number {
+    return this.#byKey.size;
+  }
+
+  /** Undefined where nobody queues the key. */
+  get(batchKey: string): RequestsBy | undefined {
+    return this.#byKey.get(batchKey);
+  }
+
+  put(batchKey: string, bucket: number, request: RequestEntry): void {
+    let lines = this.#byKey.get(batchKey);
+    if (lines === undefined) {
+      lines = new RequestLines();
+      this.#byKey.set(batchKey, lines);
+    }
+    lines.put(bucket, request);
+  }
+
+  drop(batchKey: string, bucket: number, request: RequestEntry): void {
+    const lines = this.#byKey.get(batchKey);
+    lines?.drop(bucket, request);
+    if (lines?.size === 0) this.#byKey.delete(batchKey);
+  }
+}
