@@ -12,27 +12,30 @@ import { OrderedHeap } from "./ordered-heap.js";
  * ```
  */
 export class Agenda {
-  readonly #touched = new Set<ModelState>();
+  #touched: ModelState[] = [];
   readonly #looks = new Timetable();
   readonly #windows = new Timetable();
 
   touch(model: ModelState): void {
-    this.#touched.add(model);
+    if (model.isTouched) return;
+    model.isTouched = true;
+    this.#touched.push(model);
   }
 
   /** The models to look at now, in the order in which the scheduler heard of them; each must be planned anew. */
-  take(nowMs: number): ModelState[] {
+  take(nowMs: number): readonly ModelState[] {
     if (this.#looks.firstMs <= nowMs)
-      for (const model of this.#looks.due(nowMs)) this.#touched.add(model);
+      for (const model of this.#looks.due(nowMs)) this.touch(model);
     return this.takeTouched();
   }
 
   /** Those that were touched since; each must be planned anew. */
-  takeTouched(): ModelState[] {
-    const models = [...this.#touched];
+  takeTouched(): readonly ModelState[] {
+    const models = this.#touched;
     if (models.length === 0) return models;
-    this.#touched.clear();
-    return models.length === 1 ? models : models.toSorted((a, b) => a.sequence - b.sequence);
+    this.#touched = [];
+    for (const model of models) model.isTouched = false;
+    return models.length === 1 ? models : models.sort((a, b) => a.sequence - b.sequence);
   }
 
   /** When the model wants to be looked at though nothing happens to it; `Infinity`: never. */

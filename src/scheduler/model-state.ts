@@ -24,6 +24,8 @@ export class ModelState {
   readonly service: ServiceTime = new ServiceTime();
   readonly cost: BatchCost;
   readonly pace: Pace = new Pace();
+  /** It is on the agenda of this step. */
+  isTouched = false;
   /** Pipelines that host it and are meant for a class. */
   readonly #meant: Record<WorkClass, number> = { realtime: 0, bulk: 0 };
 

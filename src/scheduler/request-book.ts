@@ -1,6 +1,7 @@
 import type { WorkClass } from "millrace-client/wire";
 import { assertScheduler } from "./assert.js";
 import type { FedPipeline, HeldBatch } from "./fed-pipeline.js";
+import { IdTable } from "./id-table.js";
 import { OrderedHeap } from "./ordered-heap.js";
 import { QueuedItems } from "./queued-items.js";
 import { RecentIds } from "./recent-ids.js";
@@ -107,7 +108,7 @@ function expiresBefore(a: RequestEntry, b: RequestEntry): boolean {
 const lateItemsMax = 65_536;
 
 export class RequestBook {
-  readonly #items = new Map<number, ItemEntry>();
+  readonly #items = new IdTable<ItemEntry>();
   readonly #requests = new Map<number, RequestEntry>();
   readonly #ofModel = new Map<string, ModelItems>();
   readonly #late = new RecentIds(lateItemsMax);

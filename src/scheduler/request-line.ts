@@ -63,10 +63,11 @@ export class RequestLine implements ReadonlyLine {
   }
 
   delete(member: RequestEntry): boolean {
-    const at = this.#chunkOf(member);
+    // The oldest is who leaves mostly.
+    const at = this.peek() === member ? 0 : this.#chunkOf(member);
     const chunk = this.chunks[at];
     if (chunk === undefined) return false;
-    const place = placeIn(chunk, member);
+    const place = chunk[0] === member ? 0 : placeIn(chunk, member);
     if (chunk[place] !== member) return false;
     if (place === 0) chunk.shift();
     else chunk.splice(place, 1);
