@@ -51,7 +51,7 @@ export class ModelState {
 
   /** When the item that waits longest came; `Infinity`: none is queued. */
   get oldestMs(): number {
-    const ages = workClasses.map((each) => this.queues[each].oldest.peek()?.arrivedMs ?? Infinity);
+    const ages = workClasses.map((each) => this.queues[each].oldest.first?.arrivedMs ?? Infinity);
     return Math.min(...ages);
   }
 

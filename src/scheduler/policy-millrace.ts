@@ -3,7 +3,7 @@ import { BatchDraft } from "./batch-draft.js";
 import type { ClassQueueView } from "./class-queue.js";
 import type { Choice, Policy, PolicyOptions, PolicyView } from "./policy.js";
 import type { ItemEntry, RequestEntry } from "./request-book.js";
-import type { ReadonlyLine } from "./request-line.js";
+import type { LineCursor, ReadonlyLine } from "./request-line.js";
 import type { RequestsBy } from "./request-lines.js";
 import { takeByAge, takeGroup } from "./take.js";
 import type { TenantView } from "./tenants.js";
@@ -47,14 +47,14 @@ export class MillracePolicy implements Policy {
   }
 
   #classOrder({ queues, pipeline, nowMs }: PolicyView): readonly WorkClass[] {
-    const bulkIsAged = queues.bulk !== undefined && this.#aged(queues.bulk.oldest.peek(), nowMs);
+    const bulkIsAged = queues.bulk !== undefined && this.#aged(queues.bulk.oldest.first, nowMs);
     const bulksTurn = bulkIsAged && pipeline.lastClass === "realtime";
     return bulksTurn ? ["bulk", "realtime"] : ["realtime", "bulk"];
   }
 
   #fromQueue(queue: ClassQueueView, view: PolicyView): Choice {
     const draft = new BatchDraft(view.bounds(queue.class));
-    const aged = this.#aged(queue.oldest.peek(), view.nowMs);
+    const aged = this.#aged(queue.oldest.first, view.nowMs);
     if (aged) takeByAge(draft, queue, (request) => this.#aged(request, view.nowMs));
     else this.#fillFromFairest(draft, queue, view);
     if (draft.items.length === 0) return { type: "none" };
@@ -69,7 +69,7 @@ export class MillracePolicy implements Policy {
 
   #windowMs(draft: BatchDraft, queue: ClassQueueView, view: PolicyView): number {
     if (view.pipeline.capacity.mode === "continuous") return 0;
-    const oldest = queue.oldest.peek();
+    const oldest = queue.oldest.first;
     const arrivals = queue.arrivals(draft.items[0]?.kin.batchKey ?? "");
     return windowMs({
       items: draft.items.length,
@@ -97,17 +97,16 @@ export class MillracePolicy implements Policy {
     takeGroup(draft, group, near);
     for (const byLength of [tenant.byLength(batchKey), queue.byLength(batchKey)]) {
       if (draft.full || byLength === undefined) continue;
-      const neighbours = new Neighbours(draft, batchKey);
-      const among = linesNear(byLength, near);
+      const neighbours = new Neighbours(draft, batchKey, { byLength, near });
       // Somebody waits for each of realtime; bulk wants the least padding.
-      if (queue.class === "realtime") neighbours.takeOldest(among);
-      else neighbours.takeNearest(among, center);
+      if (queue.class === "realtime") neighbours.takeOldest();
+      else neighbours.takeNearest(center);
     }
   }
 
   /**
    * (waiting + expected service) / expected service, over the requests of one tenant. Requests of about one size are
-   * in one heap, the oldest first, which has the highest ratio of them to within the factor of 1.42 of a size class;
+   * in one line, the oldest first, which has the highest ratio of them to within the factor of 1.42 of a size class;
    * so only the heads are compared.
    *
    * What takes less than realtime work may wait counts as that much: among those nobody gains by going first what the others
@@ -117,8 +116,7 @@ export class MillracePolicy implements Policy {
     const { realtimeTargetMs } = this.#options;
     let best: RequestEntry | undefined;
     let bestRatio = -1;
-    for (const heap of tenant.bySize.values()) {
-      const request = heap.peek();
+    for (const { first: request } of tenant.bySize.values()) {
       if (request === undefined) continue;
       const serviceMs = Math.max(view.expectedMs(request.queuedUnits), realtimeTargetMs);
       const ratio = (view.nowMs - request.arrivedMs) / serviceMs;
@@ -138,12 +136,6 @@ export class MillracePolicy implements Policy {
   }
 }
 
-type LinesByLength = readonly (readonly [bucket: number, ReadonlyLine])[];
-
-function linesNear(byLength: RequestsBy, near: (bucket: number) => boolean): LinesByLength {
-  return [...byLength].filter(([bucket]) => near(bucket));
-}
-
 /**
  * Fills a draft with others of its batch key. It ends at the first item that does not fit, so it looks at one request more than it takes,
  * and at those that it took before.
@@ -152,41 +144,58 @@ class Neighbours {
   readonly #draft: BatchDraft;
   readonly #batchKey: string;
   readonly #drafted: Set<ItemEntry>;
+  readonly #buckets: number[] = [];
+  readonly #lines: ReadonlyLine[] = [];
 
-  constructor(draft: BatchDraft, batchKey: string) {
+  constructor(
+    draft: BatchDraft,
+    batchKey: string,
+    of: { readonly byLength: RequestsBy; readonly near: (bucket: number) => boolean },
+  ) {
     this.#draft = draft;
     this.#batchKey = batchKey;
     this.#drafted = new Set(draft.items);
+    for (const [bucket, line] of of.byLength) {
+      if (!of.near(bucket)) continue;
+      this.#buckets.push(bucket);
+      this.#lines.push(line);
+    }
   }
 
   /** Nearest length first, in a length the oldest request first. */
-  takeNearest(among: LinesByLength, center: number): void {
-    const lines = among.toSorted(([a], [b]) => Math.abs(a - center) - Math.abs(b - center));
-    for (const [bucket, line] of lines) {
-      const cursor = line.cursor();
-      for (let request = cursor.current; request !== undefined; request = cursor.current) {
-        if (!this.#take(bucket, request)) return;
-        cursor.next();
+  takeNearest(center: number): void {
+    const away = (at: number): number => Math.abs((this.#buckets[at] ?? 0) - center);
+    const places = [...this.#buckets.keys()].sort((a, b) => away(a) - away(b));
+    for (const at of places) {
+      const cursor = this.#lines[at]?.cursor();
+      for (let request = cursor?.current; request !== undefined; request = cursor?.current) {
+        if (!this.#take(this.#buckets[at] ?? 0, request)) return;
+        cursor?.next();
       }
     }
   }
 
   /** The oldest request first, whatever its length. */
-  takeOldest(among: LinesByLength): void {
-    const heads = among.map(([bucket, line]) => ({ bucket, cursor: line.cursor() }));
+  takeOldest(): void {
+    const heads = this.#lines.map((line) => line.first);
+    const cursors: LineCursor[] = [];
     for (;;) {
-      let first: (typeof heads)[number] | undefined;
+      let first = -1;
       let sequence = Infinity;
-      for (const head of heads) {
-        const its = head.cursor.current?.sequence ?? Infinity;
+      for (let at = 0; at < heads.length; at += 1) {
+        const its = heads[at]?.sequence ?? Infinity;
         if (its >= sequence) continue;
-        first = head;
+        first = at;
         sequence = its;
       }
-      const request = first?.cursor.current;
-      if (first === undefined || request === undefined) return;
-      if (!this.#take(first.bucket, request)) return;
-      first.cursor.next();
+      const request = heads[first];
+      if (request === undefined || !this.#take(this.#buckets[first] ?? 0, request)) return;
+      // Few lines are read beyond their first.
+      const cursor = cursors[first] ?? this.#lines[first]?.cursor();
+      if (cursor === undefined) return;
+      cursors[first] = cursor;
+      cursor.next();
+      heads[first] = cursor.current;
     }
   }
 

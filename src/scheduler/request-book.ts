@@ -27,10 +27,13 @@ export type Whereabouts =
   | { readonly kind: "grouped" }
   | { readonly kind: "held"; readonly pipeline: FedPipeline; readonly batch: HeldBatch }
   /** Its pipeline died; the ledger has not said yet what becomes of it. */
-  | { readonly kind: "orphaned"; readonly pipelineId: string };
+  | { readonly kind: "orphaned"; readonly pipelineId: string }
+  /** It has its outcome, or nobody waits for it. */
+  | { readonly kind: "over" };
 
 export const queued: Whereabouts = { kind: "queued" };
 export const grouped: Whereabouts = { kind: "grouped" };
+const over: Whereabouts = { kind: "over" };
 
 export interface ItemEntry {
   readonly itemId: number;
@@ -204,6 +207,8 @@ export class RequestBook {
   /** The item has its outcome, or nobody waits for it and no pipeline holds it. */
   forget(item: ItemEntry): void {
     if (!this.#items.delete(item.itemId)) return;
+    // An old item that is dead, and not collected yet, would keep the batch that held it alive, and make it old too.
+    item.whereabouts = over;
     const { request } = item;
     const { ofModel } = request;
     ofModel.items -= 1;
@@ -238,14 +243,18 @@ export function openItemsOf(request: RequestEntry): ItemEntry[] {
 /** Items of one request. */
 export interface Share {
   readonly request: RequestEntry;
-  readonly items: ItemEntry[];
+  readonly items: readonly ItemEntry[];
 }
 
 /** Items by their requests, in the order in which they come. */
 export function byRequest(items: readonly ItemEntry[]): readonly Share[] {
-  const shares: Share[] = [];
-  let of: Map<RequestEntry, Share> | null = null;
-  let last: Share | undefined;
+  const first = items[0];
+  if (first === undefined) return [];
+  if (items.every(({ request }) => request === first.request))
+    return [{ request: first.request, items }];
+  const shares: { readonly request: RequestEntry; readonly items: ItemEntry[] }[] = [];
+  let of: Map<RequestEntry, (typeof shares)[number]> | null = null;
+  let last: (typeof shares)[number] | undefined;
   for (const item of items) {
     const { request } = item;
     if (last?.request !== request) {

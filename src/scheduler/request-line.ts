@@ -4,7 +4,7 @@ import type { RequestEntry } from "./request-book.js";
 export interface ReadonlyLine {
   readonly size: number;
   /** The oldest. */
-  peek(): RequestEntry | undefined;
+  readonly first: RequestEntry | undefined;
   has(member: RequestEntry): boolean;
   /** Oldest first. The line must not change meanwhile. */
   ordered(): Generator<RequestEntry, void, undefined>;
@@ -27,15 +27,9 @@ const chunkMembers = 64;
  */
 export class RequestLine implements ReadonlyLine {
   readonly chunks: RequestEntry[][] = [];
-  #size = 0;
-
-  get size(): number {
-    return this.#size;
-  }
-
-  peek(): RequestEntry | undefined {
-    return this.chunks[0]?.[0];
-  }
+  size = 0;
+  /** Beside the chunks, for heads are all that is read of most lines. */
+  first: RequestEntry | undefined;
 
   has(member: RequestEntry): boolean {
     const chunk = this.chunks[this.#chunkOf(member)];
@@ -48,7 +42,8 @@ export class RequestLine implements ReadonlyLine {
     if (last === undefined) this.chunks.push([member]);
     else if (isOlder(last.at(-1), member) && last.length < 2 * chunkMembers) last.push(member);
     else if (!this.#insert(member)) return;
-    this.#size += 1;
+    this.size += 1;
+    this.first = this.chunks[0]?.[0];
   }
 
   #insert(member: RequestEntry): boolean {
@@ -64,7 +59,7 @@ export class RequestLine implements ReadonlyLine {
 
   delete(member: RequestEntry): boolean {
     // The oldest is who leaves mostly.
-    const at = this.peek() === member ? 0 : this.#chunkOf(member);
+    const at = this.first === member ? 0 : this.#chunkOf(member);
     const chunk = this.chunks[at];
     if (chunk === undefined) return false;
     const place = chunk[0] === member ? 0 : placeIn(chunk, member);
@@ -72,7 +67,8 @@ export class RequestLine implements ReadonlyLine {
     if (place === 0) chunk.shift();
     else chunk.splice(place, 1);
     if (chunk.length === 0) this.chunks.splice(at, 1);
-    this.#size -= 1;
+    this.size -= 1;
+    if (at === 0) this.first = this.chunks[0]?.[0];
     return true;
   }
 

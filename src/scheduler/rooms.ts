@@ -142,7 +142,7 @@ export class Rooms {
   }
 
   #aged(workClass: WorkClass): boolean {
-    const oldest = this.#model.queues[workClass].oldest.peek();
+    const oldest = this.#model.queues[workClass].oldest.first;
     return (
       oldest !== undefined && this.#options.nowMs - oldest.arrivedMs > this.#options.ageLimitMs
     );

@@ -191,8 +191,11 @@ export class Scheduler {
       () =>
         `${pipelineId} speaks of item ${item.itemId}, which is ${whereabouts.kind}${where === null ? "" : ` by ${where}`}`,
     );
-    this.#touch(item.request.model);
-    if (whereabouts.kind !== "held") return;
+    if (whereabouts.kind !== "held") {
+      this.#touch(item.request.model);
+      return;
+    }
+    this.#agenda.touch(whereabouts.pipeline.model);
     whereabouts.pipeline.release(item, whereabouts.batch, this.#nowMs);
     this.#placement.released(whereabouts.pipeline);
   }
@@ -294,7 +297,7 @@ export class Scheduler {
     if (policy.recalls) this.#recall(model);
     let agesAtMs = Infinity;
     for (const workClass of workClasses) {
-      const oldest = model.queues[workClass].oldest.peek();
+      const oldest = model.queues[workClass].oldest.first;
       if (oldest !== undefined && this.#nowMs - oldest.arrivedMs <= ageLimitMs)
         agesAtMs = Math.min(agesAtMs, oldest.arrivedMs + ageLimitMs);
     }
@@ -412,6 +415,7 @@ function pipelineIdOf(whereabouts: Whereabouts): string | null {
       return whereabouts.pipelineId;
     case "queued":
     case "grouped":
+    case "over":
       return null;
   }
 }

@@ -65,7 +65,7 @@ export function snapshotOf(
 
 function queueOf(model: ModelState, workClass: WorkClass, nowMs: number): QueueStatus {
   const { items, units, bytes, oldest, tenants } = model.queues[workClass];
-  const first = oldest.peek();
+  const first = oldest.first;
   return {
     model: model.model,
     class: workClass,

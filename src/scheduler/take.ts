@@ -29,7 +29,7 @@ export function takeByAge(
   queue: ClassQueueView,
   may: (request: RequestEntry) => boolean,
 ): void {
-  const batchKey = queue.oldest.peek()?.queuedGroups.peek()?.batchKey;
+  const batchKey = queue.oldest.first?.queuedGroups.peek()?.batchKey;
   if (batchKey === undefined) return;
   const line = queue.oldestOf(batchKey)?.cursor();
   for (let request = line?.current; request !== undefined; request = line?.current) {

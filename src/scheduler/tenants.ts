@@ -79,9 +79,8 @@ export class Tenants {
   /** Charged when dispatched; called before the items leave, so the tenant still waits. */
   charge(tenant: string, costMs: number): void {
     const queue = this.queue(tenant);
-    this.#fairest.delete(queue);
     queue.servedMs += costMs;
-    this.#fairest.add(queue);
+    this.#fairest.moved(queue);
     this.#catchUp();
   }
 

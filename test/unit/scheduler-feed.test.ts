@@ -86,7 +86,7 @@ test("the bounds of every pipeline follow the batches that leave", () => {
       check();
       for (const { to, class: of } of sends) {
         const pipeline = open[to % open.length];
-        const oldest = model.queues[of].oldest.peek();
+        const oldest = model.queues[of].oldest.first;
         if (pipeline === undefined || oldest === undefined || !rooms.serves(pipeline, of)) continue;
         const batch = {
           class: of,
