@@ -94,11 +94,8 @@ export class ClassQueue implements ClassQueueView {
     const tenant = this.tenants.queue(request.tenant);
     for (const item of items) {
       const { kin, bucket } = item;
-      if (kin.queued.size === 0) this.#joinKey(request, kin);
-      if (kin.queued.add(item)) {
-        this.#keyed.put(kin.batchKey, bucket, request);
-        tenant.keyed.put(kin.batchKey, bucket, request);
-      }
+      if (kin.queued.size === 0) this.#joinKey(request, kin, tenant);
+      if (kin.queued.add(item)) for (const lines of kin.lines) lines.put(bucket, request);
       this.#count(item, 1);
     }
     this.#resize(request, tenant);
@@ -111,11 +108,8 @@ export class ClassQueue implements ClassQueueView {
     const tenant = this.tenants.queue(request.tenant);
     for (const item of items) {
       const { kin, bucket } = item;
-      if (kin.queued.remove(item)) {
-        this.#keyed.drop(kin.batchKey, bucket, request);
-        tenant.keyed.drop(kin.batchKey, bucket, request);
-      }
-      if (kin.queued.size === 0) this.#leaveKey(request, kin);
+      if (kin.queued.remove(item)) for (const lines of kin.lines) lines.drop(bucket, request);
+      if (kin.queued.size === 0) this.#leaveKey(request, kin, tenant);
       this.#count(item, -1);
     }
     this.#resize(request, tenant);
@@ -130,7 +124,8 @@ export class ClassQueue implements ClassQueueView {
     this.bytes += sign * bytes;
   }
 
-  #joinKey(request: RequestEntry, group: KeyGroup): void {
+  #joinKey(request: RequestEntry, group: KeyGroup, tenant: TenantQueue): void {
+    group.lines = [this.#keyed.of(group.batchKey), tenant.keyed.of(group.batchKey)];
     let oldest = this.#oldestOf.get(group.batchKey);
     if (oldest === undefined) {
       oldest = new RequestLine();
@@ -140,7 +135,10 @@ export class ClassQueue implements ClassQueueView {
     request.queuedGroups.add(group);
   }
 
-  #leaveKey(request: RequestEntry, group: KeyGroup): void {
+  #leaveKey(request: RequestEntry, group: KeyGroup, tenant: TenantQueue): void {
+    group.lines = [];
+    this.#keyed.forgetIfEmpty(group.batchKey);
+    tenant.keyed.forgetIfEmpty(group.batchKey);
     request.queuedGroups.delete(group);
     const oldest = this.#oldestOf.get(group.batchKey);
     oldest?.delete(request);

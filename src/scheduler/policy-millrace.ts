@@ -9,6 +9,9 @@ import { takeByAge, takeGroup } from "./take.js";
 import type { TenantView } from "./tenants.js";
 import { windowMs } from "./window.js";
 
+const realtimeFirst: readonly WorkClass[] = ["realtime", "bulk"];
+const bulkFirst: readonly WorkClass[] = ["bulk", "realtime"];
+
 /** Buckets (an eighth of an octave each) that a one-shot batch may reach above its first item's length … */
 const bucketsAbove = 2;
 /** … and below it: down to half the length. */
@@ -49,7 +52,7 @@ export class MillracePolicy implements Policy {
   #classOrder({ queues, pipeline, nowMs }: PolicyView): readonly WorkClass[] {
     const bulkIsAged = queues.bulk !== undefined && this.#aged(queues.bulk.oldest.first, nowMs);
     const bulksTurn = bulkIsAged && pipeline.lastClass === "realtime";
-    return bulksTurn ? ["bulk", "realtime"] : ["realtime", "bulk"];
+    return bulksTurn ? bulkFirst : realtimeFirst;
   }
 
   #fromQueue(queue: ClassQueueView, view: PolicyView): Choice {

@@ -5,6 +5,7 @@ import { IdTable } from "./id-table.js";
 import { OrderedHeap } from "./ordered-heap.js";
 import { QueuedItems } from "./queued-items.js";
 import { RecentIds } from "./recent-ids.js";
+import type { RequestLines } from "./request-lines.js";
 import type { ItemSpec, RequestSpec } from "./types.js";
 
 /**
@@ -60,6 +61,8 @@ export interface KeyGroup {
   widest: number;
   /** Kept by the class queue. */
   readonly queued: QueuedItems;
+  /** Of everybody and of its tenant, by length: while any of it is queued. */
+  lines: readonly RequestLines[];
 }
 
 function holdsWider(a: KeyGroup, b: KeyGroup): boolean {
@@ -159,7 +162,7 @@ export class RequestBook {
     const order = request.items.length;
     let kin = request.groups.get(batchKey);
     if (kin === undefined) {
-      kin = { batchKey, widest: order, queued: new QueuedItems() };
+      kin = { batchKey, widest: order, queued: new QueuedItems(), lines: [] };
       request.groups.set(batchKey, kin);
     }
     kin.widest = order;

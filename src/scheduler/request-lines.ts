@@ -38,18 +38,17 @@ export class KeyedLines {
     return this.#byKey.get(batchKey);
   }
 
-  put(batchKey: string, bucket: number, request: RequestEntry): void {
+  /** Made where they are not there; they stay the same ones as long as anybody stands in one of them. */
+  of(batchKey: string): RequestLines {
     let lines = this.#byKey.get(batchKey);
     if (lines === undefined) {
       lines = new RequestLines();
       this.#byKey.set(batchKey, lines);
     }
-    lines.put(bucket, request);
+    return lines;
   }
 
-  drop(batchKey: string, bucket: number, request: RequestEntry): void {
-    const lines = this.#byKey.get(batchKey);
-    lines?.drop(bucket, request);
-    if (lines?.size === 0) this.#byKey.delete(batchKey);
+  forgetIfEmpty(batchKey: string): void {
+    if (this.#byKey.get(batchKey)?.size === 0) this.#byKey.delete(batchKey);
   }
 }
