@@ -3,13 +3,15 @@
  * sending one sentence and waiting for its answer. Beside the bare engine the callers talk to an echo that answers
  * as slowly as the engine works, so that both share the cores with the same generator.
  */
-import { spawn } from "node:child_process";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createServer as createEcho } from "node:http";
 import type { AddressInfo } from "node:net";
-import { text } from "node:stream/consumers";
-import { fileURLToPath } from "node:url";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createServer } from "#src/index.js";
 import { resolveConfiguration } from "#src/options/resolve.js";
+import { generateLoad, type Load, writeBodies } from "./clients/load.js";
+import { startChild } from "./harness/child.js";
 import { spread, spreadText } from "./machine.js";
 
 export const callers = 64;
@@ -21,11 +23,10 @@ export interface HttpBench {
   readonly rounds: number;
 }
 
-interface Load {
-  readonly perSecond: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  readonly failed: number;
+interface BareBench extends HttpBench {
+  readonly pipelines: number;
+  readonly threads: number;
+  readonly rowsMax: number;
 }
 
 export async function benchHttp(bench: HttpBench): Promise<void> {
@@ -36,34 +37,52 @@ export async function benchHttp(bench: HttpBench): Promise<void> {
   console.log(
     `\nHTTP: ${callers} callers of one sentence each, ${pipelines} pipelines × ${threads} threads, ${rounds} rounds of ${seconds} s`,
   );
+  const parent = await mkdtemp(join(tmpdir(), "millrace-bench-http-"));
+  try {
+    const bodiesFile = await writeBodies(join(parent, "bodies.jsonl"), await bodiesOf(bench.file));
+    report(await measure({ ...bench, pipelines, threads, rowsMax }, bodiesFile));
+  } finally {
+    await rm(parent, { recursive: true, force: true });
+  }
+}
+
+/** A sentence each. */
+async function bodiesOf(file: string): Promise<readonly object[]> {
+  const lines = (await readFile(file, "utf8")).split("\n").filter((line) => line.trim() !== "");
+  return lines.map((line) => ({ texts: [line], beams: 1 }));
+}
+
+interface Measured {
+  readonly engine: readonly number[];
+  readonly served: readonly Load[];
+  readonly delays: readonly number[];
+}
+
+async function measure(bench: BareBench, bodiesFile: string): Promise<Measured> {
+  const { seconds, rounds, modelDir } = bench;
   const engine: number[] = [];
   const served: Load[] = [];
   const delays: number[] = [];
   for (let round = 0; round < rounds; round += 1) {
-    const bare = () => bareEngines({ ...bench, pipelines, threads, rowsMax, seconds });
+    const bare = () => bareEngines(bench);
     const alone = await bare();
     const echo = await startEcho((callers / alone) * 1000);
-    const [beside] = await Promise.all([bare(), generate(echo.url, bench.file, seconds)]);
+    const [beside] = await Promise.all([bare(), generate(echo.url, bodiesFile, seconds)]);
     echo.close();
     engine.push(beside);
     await using server = await createServer({
-      models: bench.modelDir,
+      models: modelDir,
       port: 0,
       logLevel: "silent",
     });
-    await generate(server.url, bench.file, Math.min(1, seconds));
-    served.push(await generate(server.url, bench.file, seconds));
+    await generate(server.url, bodiesFile, Math.min(1, seconds));
+    served.push(await generate(server.url, bodiesFile, seconds));
     delays.push(server.views.status().process.eventLoopDelayP99Ms);
   }
-  report({ engine, served, delays });
+  return { engine, served, delays };
 }
 
-function report(from: {
-  readonly engine: readonly number[];
-  readonly served: readonly Load[];
-  readonly delays: readonly number[];
-}): void {
-  const { engine, served, delays } = from;
+function report({ engine, served, delays }: Measured): void {
   const of = (read: (load: Load) => number, digits: number) => spreadText(served.map(read), digits);
   const failed = served.reduce((sum, each) => sum + each.failed, 0);
   const ratio = spread(served.map((each) => each.perSecond)).median / spread(engine).median;
@@ -81,44 +100,22 @@ function report(from: {
 }
 
 /** Sentences/s of as many processes as the server has pipelines, each always with its share of the callers' sentences. */
-async function bareEngines(
-  bench: HttpBench & {
-    readonly pipelines: number;
-    readonly threads: number;
-    readonly rowsMax: number;
-  },
-): Promise<number> {
+async function bareEngines(bench: BareBench): Promise<number> {
   const share = Math.ceil(callers / bench.pipelines);
   const each = Array.from({ length: bench.pipelines }, async () => {
     const { modelDir, file, seconds, threads, rowsMax } = bench;
-    const output = await runScript("./bare-engine.js", [
-      modelDir,
-      file,
-      seconds,
-      threads,
-      rowsMax,
-      share,
-    ]);
-    return Number(output);
+    const args = [modelDir, file, seconds, threads, rowsMax, share].map(String);
+    const child = startChild(new URL("bare-engine.js", import.meta.url), args);
+    return Number(await child.output());
   });
   const rates = await Promise.all(each);
   return rates.reduce((sum, rate) => sum + rate, 0);
 }
 
-async function generate(url: string, file: string, seconds: number): Promise<Load> {
-  return JSON.parse(await runScript("./load-generator.js", [url, file, seconds, callers])) as Load;
-}
-
-async function runScript(script: string, args: readonly (string | number)[]): Promise<string> {
-  const path = fileURLToPath(new URL(script, import.meta.url));
-  const child = spawn(process.execPath, [path, ...args.map(String)], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const exited = new Promise<number | null>((resolve) => child.on("exit", resolve));
-  const output = await text(child.stdout);
-  const code = await exited;
-  if (code !== 0) throw new Error(`${script} ended with ${code}`);
-  return output;
+async function generate(url: string, bodiesFile: string, seconds: number): Promise<Load> {
+  const ms = 1_000 * seconds;
+  const load = { path: "/v1/translate", itemsOfBody: 1, callers, warmMs: 0, ms, healthPath: null };
+  return await generateLoad({ ...load, url, bodiesFile });
 }
 
 async function startEcho(delayMs: number): Promise<{ readonly url: string; close(): void }> {

@@ -3,11 +3,30 @@ import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { availableParallelism, cpus, loadavg, totalmem } from "node:os";
 
-export function describeMachine(): string {
-  const cores = availableParallelism();
-  const gibibytes = Math.round(totalmem() / 2 ** 30);
-  const load = loadavg()[0]?.toFixed(2) ?? "?";
-  return `${cpus()[0]?.model ?? "?"}, ${cores} cores, ${gibibytes} GiB, Node ${process.version}, load before ${load}, commit ${commit()}`;
+export interface Machine {
+  readonly processor: string;
+  readonly cores: number;
+  readonly memoryGib: number;
+  readonly node: string;
+  /** Load average of the last minute, before anything was measured. */
+  readonly loadBefore: number;
+  readonly commit: string;
+}
+
+export function readMachine(): Machine {
+  return {
+    processor: cpus()[0]?.model ?? "?",
+    cores: availableParallelism(),
+    memoryGib: Math.round(totalmem() / 2 ** 30),
+    node: process.version,
+    loadBefore: Number((loadavg()[0] ?? Number.NaN).toFixed(2)),
+    commit: commit(),
+  };
+}
+
+export function describeMachine(machine: Machine = readMachine()): string {
+  const { processor, cores, memoryGib, node, loadBefore, commit: at } = machine;
+  return `${processor}, ${cores} cores, ${memoryGib} GiB, Node ${node}, load before ${loadBefore.toFixed(2)}, commit ${at}`;
 }
 
 function commit(): string {
@@ -28,8 +47,9 @@ export function hashOf(results: readonly (readonly number[])[]): string {
 /** Median, least and most. */
 export function spread(values: readonly number[]): { median: number; least: number; most: number } {
   const sorted = [...values].sort((left, right) => left - right);
-  const middle = sorted[sorted.length >> 1] ?? Number.NaN;
-  return { median: middle, least: sorted[0] ?? Number.NaN, most: sorted.at(-1) ?? Number.NaN };
+  const at = (place: number) => sorted[place] ?? Number.NaN;
+  const median = (at((sorted.length - 1) >> 1) + at(sorted.length >> 1)) / 2;
+  return { median, least: sorted[0] ?? Number.NaN, most: sorted.at(-1) ?? Number.NaN };
 }
 
 export function spreadText(values: readonly number[], digits: number): string {

@@ -3,14 +3,19 @@ type Bench = (args: readonly string[]) => Promise<void>;
 
 const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   clients: async () => (await import("./clients/clients.js")).run,
+  datafile: async () => (await import("./serving/datafile.js")).run,
   engine: async () => (await import("./engine.js")).run,
   frames: async () => (await import("./frames.js")).run,
   hostile: async () => (await import("./hostile/hostile.js")).run,
   jobs: async () => (await import("./jobs/jobs.js")).run,
   memory: async () => (await import("./memory.js")).run,
+  mix: async () => (await import("./serving/mix.js")).run,
   nodes: async () => (await import("./nodes/nodes.js")).run,
+  plots: async () => (await import("./harness/finish.js")).run,
+  real: async () => (await import("./serving/real.js")).run,
   "record-runs": async () => (await import("./record-runs.js")).run,
   scheduler: async () => (await import("./scheduler/scheduler.js")).run,
+  stages: async () => (await import("./serving/stages.js")).run,
   tasks: async () => (await import("./tasks/tasks.js")).run,
   "seed-000": async () => (await import("./seed-000.js")).run,
 };

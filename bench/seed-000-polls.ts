@@ -3,9 +3,9 @@
  * (open loop), until it is told to stop. Latency counts from when a poll was due, so that a stall delays all polls
  * that fell into it and cannot hide in those that were not sent.
  */
-import { once } from "node:events";
 import { Agent, get } from "node:http";
 import type { StatusResponse } from "millrace-client/wire";
+import { atTheirTimes, steadily } from "./harness/arrivals.js";
 import { type Quantiles, quantiles } from "./quantiles.js";
 
 export interface PathReport {
@@ -78,9 +78,8 @@ class Poller {
 
 const [url = "", perSecond = ""] = process.argv.slice(2);
 const pollers = paths.map((path) => new Poller(url, path));
-const open = new Set<Promise<void>>();
-const startedAtMs = performance.now();
-let rounds = 0;
+const stop = new AbortController();
+process.once("message", () => stop.abort());
 
 async function round(dueAtMs: number): Promise<void> {
   const bodies = await Promise.all(pollers.map((poller) => poller.poll(dueAtMs)));
@@ -93,19 +92,7 @@ async function round(dueAtMs: number): Promise<void> {
   }
 }
 
-const periodMs = 1000 / Number(perSecond);
-const timer = setInterval(() => {
-  const due = Math.floor((performance.now() - startedAtMs) / periodMs) + 1;
-  for (; rounds < due; rounds += 1) {
-    const polls = round(startedAtMs + rounds * periodMs);
-    open.add(polls);
-    void polls.finally(() => open.delete(polls));
-  }
-}, 1);
-
-await once(process, "message");
-clearInterval(timer);
-await Promise.all(open);
+await atTheirTimes(steadily(Number(perSecond), stop.signal), (_, dueAtMs) => round(dueAtMs));
 process.send?.(pollers.map((poller) => poller.report()));
 for (const poller of pollers) poller.close();
 process.disconnect();

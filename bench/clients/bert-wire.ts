@@ -2,10 +2,11 @@
  * What users of bert-as-service complain about most: that a client waits. How long a config request takes while every pipeline is busy,
  * and whether any of a thousand clients that have just connected loses its reply.
  */
+
+import { under } from "../harness/report.js";
 import { quantiles } from "../quantiles.js";
 import type { MadeModel } from "../tasks/settings.js";
 import { BertClient } from "./drivers/bert-driver.js";
-import { under } from "./report.js";
 import { type ServedFronts, serveFronts } from "./serve-fronts.js";
 import type { ModelSettings } from "./settings.js";
 

@@ -6,6 +6,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { Report } from "../harness/report.js";
 import { describeMachine } from "../machine.js";
 import { makeModels } from "../tasks/make-models.js";
 import { shapes } from "../tasks/shapes.js";
@@ -14,7 +15,6 @@ import { benchBertWire } from "./bert-wire.js";
 import { benchFrontAlone } from "./front-alone.js";
 import { benchFronts } from "./fronts.js";
 import { benchPeers } from "./peers/peers.js";
-import { Report } from "./report.js";
 import type { ClientsSettings, ModelSettings } from "./settings.js";
 
 const cacheHome = process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache");

@@ -1,8 +1,8 @@
 /** What the front can do by itself: requests of sixteen texts to a model that does nothing, each side on a core of its own. */
 import { join } from "node:path";
-import { startChild } from "./child.js";
+import { startChild } from "../harness/child.js";
+import { atLeast } from "../harness/report.js";
 import { generateLoad, writeBodies } from "./load.js";
-import { atLeast } from "./report.js";
 import type { ClientsSettings } from "./settings.js";
 
 const textsOfRequest = 16;
@@ -19,7 +19,8 @@ export async function benchFrontAlone(settings: ClientsSettings): Promise<void> 
   const bodiesFile = await writeBodies(join(parent, "front.jsonl"), [{ texts }]);
   for (const [answer, title] of answers) {
     const flags = profileDir === null ? [] : ["--cpu-prof", `--cpu-prof-dir=${profileDir}`];
-    await using server = startChild("noop-server.js", [answer], flags);
+    const script = new URL("noop-server.js", import.meta.url);
+    await using server = startChild(script, [answer], { flags });
     const url = await server.line();
     const items: number[] = [];
     for (let round = 0; round < rounds; round += 1) {

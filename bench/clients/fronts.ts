@@ -2,9 +2,10 @@
  * Sixty-four callers of one text each against one caller with all texts, over every protocol that serves a model of texts: what the
  * protocol costs, and what company is worth. Both send the same texts to the same server in turns.
  */
+
+import { atLeast, ratios } from "../harness/report.js";
 import type { MadeModel } from "../tasks/settings.js";
 import { type Driver, drivers } from "./drivers.js";
-import { atLeast, ratios } from "./report.js";
 import { serveFronts } from "./serve-fronts.js";
 import type { ModelSettings } from "./settings.js";
 

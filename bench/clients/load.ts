@@ -1,6 +1,6 @@
 /** The load generator as the benchmark sees it: what it is told, what it tells. */
 import { writeFile } from "node:fs/promises";
-import { startChild } from "./child.js";
+import { startChild } from "../harness/child.js";
 
 export interface LoadSpec {
   readonly url: string;
@@ -30,7 +30,7 @@ export interface Load {
 }
 
 export async function generateLoad(spec: LoadSpec): Promise<Load> {
-  const child = startChild("http-load.js", [JSON.stringify(spec)]);
+  const child = startChild(new URL("http-load.js", import.meta.url), [JSON.stringify(spec)]);
   const load = JSON.parse(await child.output()) as Load;
   if (load.failed > 0) throw new Error(`${load.failed} requests to ${spec.url}${spec.path} failed`);
   return load;

@@ -3,7 +3,7 @@ import { createServer as createProbe } from "node:net";
 import { cpus, loadavg } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import type { CreateServerOptions } from "#src/index.js";
-import { type BenchChild, startChild } from "./child.js";
+import { type BenchChild, startChild } from "../harness/child.js";
 
 /** Of each core; less than the trial allows. */
 const quietLoad = 0.4;
@@ -15,7 +15,7 @@ export interface ServedMillrace extends AsyncDisposable {
 
 export async function serve(options: CreateServerOptions): Promise<ServedMillrace> {
   if (options.trial === "auto") await quietMachine();
-  const child: BenchChild = startChild("serve-child.js", [
+  const child: BenchChild = startChild(new URL("serve-child.js", import.meta.url), [
     JSON.stringify({ port: 0, logLevel: "silent", ...options }),
   ]);
   try {

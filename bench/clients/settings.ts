@@ -1,6 +1,6 @@
 /** What the parts of the benchmark are given. */
 import type { CreateServerOptions } from "#src/index.js";
-import type { Report } from "./report.js";
+import type { Report } from "../harness/report.js";
 
 export interface ClientsSettings {
   readonly report: Report;

@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { under } from "../clients/report.js";
+import { under } from "../harness/report.js";
 import { spread } from "../machine.js";
 import { createBatch, uploadBatchFile } from "./batch-api.js";
 import { JobApi } from "./job-api.js";

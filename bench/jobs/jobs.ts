@@ -6,7 +6,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { Report } from "../clients/report.js";
+import { Report } from "../harness/report.js";
 import { describeMachine } from "../machine.js";
 import { benchAccept, benchMemory } from "./accept.js";
 import { benchRestart } from "./restart.js";

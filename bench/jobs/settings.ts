@@ -1,5 +1,5 @@
 /** What the parts of the benchmark are given. */
-import type { Report } from "../clients/report.js";
+import type { Report } from "../harness/report.js";
 import type { ServeFlags, ServerTree } from "../server-tree.js";
 
 export interface JobsSettings {

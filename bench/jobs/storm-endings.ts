@@ -1,7 +1,7 @@
 /** Small jobs whose end and the death of their server fall together: cancelled, or at their deadline. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { JobStatus } from "millrace-client/wire";
-import type { Report } from "../clients/report.js";
+import type { Report } from "../harness/report.js";
 import { doneOf, hasJobEnded } from "./job-api.js";
 import { jobLines } from "./made-lines.js";
 import { whenSeen } from "./restart.js";

@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { Millrace } from "millrace-client";
-import { atLeast, ratios } from "../clients/report.js";
+import { atLeast, ratios } from "../harness/report.js";
 import { JobApi } from "./job-api.js";
 import { jobLines, madeLines } from "./made-lines.js";
 import type { JobsSettings, ServeJobs, Workers } from "./settings.js";

@@ -1,36 +1,30 @@
-/** Those who ask: an open loop in a process of its own, single requests one after the other, and bulk through the client. */
+/** Those who ask: realtime requests that come by chance, single requests one after the other, and bulk through the client. */
 import { createHash } from "node:crypto";
-import { Agent, request } from "node:http";
-import { text } from "node:stream/consumers";
-import { fileURLToPath } from "node:url";
+import { Agent } from "node:http";
 import { Millrace } from "millrace-client";
 import type { TranslateResponse } from "millrace-client/wire";
-import { startChild } from "../clients/child.js";
+import { byChance } from "../harness/arrivals.js";
+import { openLoop } from "../harness/open-loop.js";
+import { post } from "../harness/post.js";
+import { madeLine } from "../jobs/made-lines.js";
+import { type Quantiles, quantiles } from "../quantiles.js";
 
-export interface OpenLoopSpec {
+export interface RealtimeSpec {
   readonly url: string;
   readonly perSecond: number;
   readonly ms: number;
   readonly seed: number;
 }
 
-export interface OpenLoop {
-  readonly sent: number;
-  /** What was said, and how often. */
-  readonly failures: Readonly<Record<string, number>>;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-  readonly maxMs: number;
-}
-
-export async function openLoop(spec: OpenLoopSpec): Promise<OpenLoop> {
-  const script = fileURLToPath(new URL("./open-loop.js", import.meta.url));
-  const child = startChild(script, [JSON.stringify(spec)]);
-  const loop = JSON.parse(await child.output()) as OpenLoop;
-  const failed = Object.entries(loop.failures);
-  if (failed.length > 0)
-    throw new Error(`requests to ${spec.url} failed: ${JSON.stringify(failed)}`);
-  return loop;
+/** Requests of one text that come by chance, whether or not those before were answered. */
+export async function askRealtime({ url, ...spec }: RealtimeSpec): Promise<Quantiles> {
+  const arrivals = byChance(spec).map((dueMs, at) => {
+    const texts = [madeLine(spec.seed, at)];
+    return { dueMs, body: JSON.stringify({ texts, beams: 1, class: "realtime" }) };
+  });
+  const path = "/v1/translate";
+  const { answers } = await openLoop({ url, path, arrivals, connections: 0, replies: false });
+  return quantiles(answers.map(({ ms }) => ms));
 }
 
 export interface BulkRun {
@@ -98,22 +92,8 @@ export class SingleCaller implements Disposable {
   /** Gives the milliseconds that it took, and what came of it. */
   async ask(line: string): Promise<{ readonly ms: number; readonly reply: TranslateResponse }> {
     const body = JSON.stringify({ texts: [line], beams: 1, class: "realtime" });
-    const headers = {
-      "content-type": "application/json",
-      "content-length": Buffer.byteLength(body),
-    };
     const startedAtMs = performance.now();
-    const received = await new Promise<string>((resolve, reject) => {
-      const sent = request(
-        this.#target,
-        { method: "POST", agent: this.#agent, headers },
-        (response) => {
-          text(response).then(resolve, reject);
-        },
-      );
-      sent.on("error", reject);
-      sent.end(body);
-    });
+    const { reply: received } = await post(this.#agent, this.#target, body);
     const ms = performance.now() - startedAtMs;
     if (received.includes('"error"'))
       throw new Error(`a request failed: ${received.slice(0, 300)}`);

@@ -1,5 +1,5 @@
 /** What it costs that a request goes through an edge: against the same node asked directly, request by request in turns. */
-import { under } from "../clients/report.js";
+import { under } from "../harness/report.js";
 import { madeLine, madeLines } from "../jobs/made-lines.js";
 import { spread } from "../machine.js";
 import { askBulk, SingleCaller } from "./callers.js";

@@ -1,8 +1,8 @@
 /** One node against three on the same NATS, in turns: bulk requests, one large one, jobs, and realtime at equal load for each node. */
-import { atLeast, ratios, under } from "../clients/report.js";
+import { atLeast, ratios, under } from "../harness/report.js";
 import { JobApi } from "../jobs/job-api.js";
 import { jobLines, madeLines } from "../jobs/made-lines.js";
-import { askAtOnce, askBulk, openLoop } from "./callers.js";
+import { askAtOnce, askBulk, askRealtime } from "./callers.js";
 import { Deployment } from "./deployment.js";
 import type { NodesSettings } from "./settings.js";
 
@@ -100,12 +100,12 @@ async function realtime(
   const [singles, triples]: [number[], number[]] = [[], []];
   const [halves, halvesOfThree]: [number[], number[]] = [[], []];
   const warm = Math.min(ms, 1_000);
-  await openLoop({ url: one.url, perSecond: rate, ms: warm, seed });
-  await openLoop({ url: three.url, perSecond: many * rate, ms: warm, seed });
+  await askRealtime({ url: one.url, perSecond: rate, ms: warm, seed });
+  await askRealtime({ url: three.url, perSecond: many * rate, ms: warm, seed });
   for (let round = 0; round < rounds; round += 1) {
     const own = { ms, seed: seed + round };
-    const alone = await openLoop({ url: one.url, perSecond: rate, ...own });
-    const together = await openLoop({ url: three.url, perSecond: many * rate, ...own });
+    const alone = await askRealtime({ url: one.url, perSecond: rate, ...own });
+    const together = await askRealtime({ url: three.url, perSecond: many * rate, ...own });
     singles.push(alone.p99Ms);
     triples.push(together.p99Ms);
     halves.push(alone.p50Ms);

@@ -1,6 +1,6 @@
 /** What the parts of the benchmark are given. */
 import type { NatsServer } from "../../test/support/nats-server.js";
-import type { Report } from "../clients/report.js";
+import type { Report } from "../harness/report.js";
 import type { NodeNetwork } from "./network.js";
 
 export interface NodesSettings {

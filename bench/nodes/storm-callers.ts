@@ -4,6 +4,7 @@ import { text } from "node:stream/consumers";
 import { setTimeout as delay } from "node:timers/promises";
 import type { TranslateLine } from "millrace-client/wire";
 import type { Random } from "../../test/sim/random.js";
+import { atTheirTimes, byChance } from "../harness/arrivals.js";
 import { JobApi } from "../jobs/job-api.js";
 import { jobLines } from "../jobs/made-lines.js";
 
@@ -59,18 +60,12 @@ export async function callRealtime(
   const texts = [...expected.keys()];
   const agent = new Agent({ keepAlive: true });
   const caller = { target: new URL("/v1/translate", url), agent, expected, books };
-  const underWay: Promise<void>[] = [];
-  const startedAtMs = performance.now();
-  let dueAtMs = startedAtMs;
-  for (;;) {
-    dueAtMs += random.gap(1_000 / perSecond);
-    if (dueAtMs > startedAtMs + ms) break;
-    await delay(Math.max(0, dueAtMs - performance.now()));
+  const duesMs = byChance({ perSecond, ms, seed: random.int(0, 2 ** 31) });
+  await atTheirTimes(duesMs, async (_, dueAtMs) => {
     const asked = Array.from({ length: random.int(1, 3) }, () => random.pick(texts));
     books.sent += asked.length;
-    underWay.push(askUntilRight(caller, asked));
-  }
-  await Promise.all(underWay);
+    await askUntilRight(caller, asked, dueAtMs);
+  });
   agent.destroy();
   return books;
 }
@@ -82,14 +77,17 @@ interface Caller {
   readonly books: Books;
 }
 
-async function askUntilRight(caller: Caller, asked: readonly string[]): Promise<void> {
+async function askUntilRight(
+  caller: Caller,
+  asked: readonly string[],
+  dueAtMs: number,
+): Promise<void> {
   const { books } = caller;
-  const startedAtMs = performance.now();
   let left = asked;
   while (left.length > 0) {
     const again = await askOnce(caller, left);
-    books.latenciesMs.push(...left.slice(again.length).map(() => performance.now() - startedAtMs));
-    if (again.length > 0 && performance.now() - startedAtMs > againMsMax) {
+    books.latenciesMs.push(...left.slice(again.length).map(() => performance.now() - dueAtMs));
+    if (again.length > 0 && performance.now() - dueAtMs > againMsMax) {
       books.lost += again.length;
       return;
     }

@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import { Random } from "../../test/sim/random.js";
-import { type Report, under } from "../clients/report.js";
+import { type Report, under } from "../harness/report.js";
 import { madeLines } from "../jobs/made-lines.js";
 import { quantiles } from "../quantiles.js";
 import { ServerTree } from "../server-tree.js";

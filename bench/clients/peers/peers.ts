@@ -4,11 +4,12 @@
  */
 import { copyFile, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import type { StatusResponse } from "millrace-client/wire";
+import { startChild } from "../../harness/child.js";
+import { atLeast, ratios, type Target, under } from "../../harness/report.js";
 import type { MadeModel } from "../../tasks/settings.js";
-import { startChild } from "../child.js";
 import { generateLoad, type Load, type LoadSpec, writeBodies } from "../load.js";
-import { atLeast, ratios, type Target, under } from "../report.js";
 import { serve } from "../serve.js";
 import type { ModelSettings } from "../settings.js";
 import { cosineOf } from "./cosine.js";
@@ -30,7 +31,11 @@ export async function benchPeers(model: MadeModel, settings: ModelSettings): Pro
   const models = join(parent, "peer-models");
   await writePeerModel(models, model, sourceDir);
   await using own = await serve({ ...settings.serving, models: model.dir });
-  await using peer = startChild(script, [models, model.shape.name, dtypes[model.precision]]);
+  await using peer = startChild(pathToFileURL(script), [
+    models,
+    model.shape.name,
+    dtypes[model.precision],
+  ]);
   const peerUrl = await peer.line();
   const title = `${model.shape.name} ${model.precision}`;
   report.say(`${title}: ${await layoutOf(own.url)}`);

@@ -12,30 +12,39 @@ export interface BenchChild extends AsyncDisposable {
   output(): Promise<string>;
 }
 
-/** A script of this folder, or one that is given with its whole path. */
+interface ChildOptions {
+  /** Of Node. */
+  readonly flags?: readonly string[];
+  /** What it reads from its standard input; more than fits on a command line. */
+  readonly input?: string;
+}
+
 export function startChild(
-  script: string,
+  script: URL,
   args: readonly string[],
-  flags: readonly string[] = [],
+  { flags = [], input }: ChildOptions = {},
 ): BenchChild {
-  const path = fileURLToPath(new URL(script, import.meta.url));
-  const child = spawn(process.execPath, [...flags, path, ...args], {
-    stdio: ["ignore", "pipe", "inherit"],
+  const name = script.pathname.split("/").at(-1) ?? "";
+  const child = spawn(process.execPath, [...flags, fileURLToPath(script), ...args], {
+    stdio: [input === undefined ? "ignore" : "pipe", "pipe", "inherit"],
   });
-  const { stdout } = child;
+  const { stdin, stdout } = child;
+  if (stdout === null) throw new Error(`${name} has no output`);
+  // A child that ends before it has read everything says so by its exit status.
+  stdin?.on("error", () => {}).end(input);
   const exited = once(child, "exit");
   return {
     line: async () => {
       const lines = createInterface({ input: stdout });
       const first = await Promise.race([once(lines, "line"), exited.then(() => null)]);
-      if (first === null) throw new Error(`${script} ended before it said anything`);
+      if (first === null) throw new Error(`${name} ended before it said anything`);
       return String(first[0]);
     },
     output: async () => {
       const output = await text(stdout);
       await exited;
       if (child.exitCode !== 0)
-        throw new Error(`${script} ended with ${child.exitCode ?? child.signalCode}`);
+        throw new Error(`${name} ended with ${child.exitCode ?? child.signalCode}`);
       return output;
     },
     [Symbol.asyncDispose]: async () => {

@@ -1,0 +1,163 @@
+/** What the serving experiments have in common on their command lines, and what becomes of it. */
+import { availableParallelism } from "node:os";
+import { join, resolve } from "node:path";
+import { readGeneration } from "../../test/support/read-generation.js";
+import { finish } from "../harness/finish.js";
+import { OutputBook } from "../harness/output-book.js";
+import { Report } from "../harness/report.js";
+import { describeMachine, readMachine } from "../machine.js";
+import { type Layout, readLayout } from "./layouts.js";
+import { root } from "./lines.js";
+import type { CallFields } from "./wave.js";
+
+export const commonUsage = `  --model DIR       Millrace folder of a translation model (default: models/en-zh)
+  --layouts LIST    pipelines, with commas between: 2 = two that serve both classes, 1+1 = one realtime and one bulk (default: %s)
+  --threads N       of each pipeline (default: the cores, divided among a layout's pipelines)
+  --policies LIST   of millrace, fcfs, seed-router (default: millrace)
+  --beams N         hypotheses of the search; the seeds had 3 (default: 1)
+  --max-length N    of an output, in tokens (default: the model's)
+  --rounds N        in which the variants take turns (default: %r)
+  --json FILE       figures, latency histograms and plots as JSON
+  --plot DIR        the plots as SVG`;
+
+export const commonFlags = {
+  model: { type: "string", default: join(root, "models", "en-zh") },
+  layouts: { type: "string" },
+  threads: { type: "string" },
+  policies: { type: "string", default: "millrace" },
+  beams: { type: "string", default: "1" },
+  "max-length": { type: "string" },
+  rounds: { type: "string" },
+  json: { type: "string" },
+  plot: { type: "string" },
+  help: { type: "boolean", default: false },
+} as const;
+
+/** The values of `commonFlags`. */
+interface CommonValues {
+  readonly model: string;
+  readonly layouts?: string | undefined;
+  readonly threads?: string | undefined;
+  readonly policies: string;
+  readonly beams: string;
+  readonly "max-length"?: string | undefined;
+  readonly rounds?: string | undefined;
+  readonly json?: string | undefined;
+  readonly plot?: string | undefined;
+}
+
+/** What is measured beside others: a server of its own. */
+export interface Variant {
+  readonly layout: Layout;
+  readonly policy: string;
+  readonly name: string;
+}
+
+export interface Experiment {
+  readonly report: Report;
+  readonly modelDir: string;
+  readonly variants: readonly Variant[];
+  readonly threads: number | undefined;
+  readonly rounds: number;
+  readonly fields: CallFields;
+  readonly outputs: OutputBook;
+  /** Under the title of each plot. */
+  readonly plotNote: string;
+  readonly jsonFile: string | undefined;
+  readonly plotDir: string | undefined;
+  /** For the JSON, beside what was measured. */
+  readonly machine: string;
+  readonly facts: Readonly<Record<string, unknown>>;
+}
+
+interface Defaults {
+  /** Of the experiment. */
+  readonly name: string;
+  readonly layouts: string;
+  readonly rounds: number;
+}
+
+export function usageOf(own: string, { layouts, rounds }: Omit<Defaults, "name">): string {
+  return own.replace("%common", commonUsage.replace("%s", layouts).replace("%r", String(rounds)));
+}
+
+/** Prints what will be measured, on what. `own`: the experiment's settings, by their flags. */
+export async function openExperiment(
+  values: CommonValues,
+  own: Readonly<Record<string, unknown>>,
+  { name, layouts, rounds }: Defaults,
+): Promise<Experiment> {
+  const modelDir = resolve(values.model);
+  const manifest = await readGeneration(modelDir);
+  const policies = values.policies.split(",");
+  const variants = (values.layouts ?? layouts).split(",").flatMap((text) => {
+    const layout = readLayout(text);
+    return policies.map((policy) => ({
+      layout,
+      policy,
+      name: policies.length === 1 ? layout.name : `${layout.name}, ${policy}`,
+    }));
+  });
+  const { shape, generation } = manifest;
+  const beams = Number(values.beams);
+  const maxLength = Number(values["max-length"] ?? generation.maxLength);
+  const settings = {
+    ...own,
+    layouts: variants.map((variant) => variant.name),
+    policies,
+    threads: values.threads ?? "cores divided among the pipelines",
+    beams,
+    maxLength,
+    rounds: Number(values.rounds ?? rounds),
+  };
+  const model = `${manifest.name} ${manifest.precision}, ${shape.encoderLayers}+${shape.decoderLayers} layers, d ${shape.width}, vocabulary ${shape.targetVocabulary}`;
+  const report = new Report((line) => console.log(line));
+  const machine = readMachine();
+  report.say(`${name}: ${describeMachine(machine)}`);
+  report.say(`model: ${model}`);
+  report.say(`settings: ${JSON.stringify(settings)}`);
+  report.say("load: open loop, latency from when a request was due; medians (least–most)");
+  report.say("nothing is cached or deduplicated: a sentence that comes again is computed again");
+  return {
+    report,
+    modelDir,
+    variants,
+    threads: values.threads === undefined ? undefined : Number(values.threads),
+    rounds: settings.rounds,
+    fields: {
+      beams,
+      ...(values["max-length"] === undefined ? {} : { maxLength }),
+      split: false,
+    },
+    outputs: new OutputBook(),
+    plotNote: `${manifest.name} ${manifest.precision}, ${beams === 1 ? "greedy" : `${beams} beams`}; ${machine.processor}, ${machine.cores} cores; commit ${machine.commit}`,
+    jsonFile: values.json,
+    plotDir: values.plot,
+    machine: describeMachine(machine),
+    facts: { name, machineRecord: machine, model, settings },
+  };
+}
+
+/** Says that all outputs were equal, and writes what was asked for. */
+export async function endExperiment({ report, outputs, ...experiment }: Experiment): Promise<void> {
+  const { machine, facts, jsonFile, plotDir } = experiment;
+  report.say(
+    `\noutputs: ${outputs.inputs} different sentences, equal in all variants: ${outputs.hash}`,
+  );
+  const json = report.json(machine, { ...facts, outputs: outputs.hash });
+  await finish({ json, jsonFile, plotDir, say: (line) => report.say(line) });
+}
+
+/** As many pipelines as cores. */
+export function ownLayout(): string {
+  return String(availableParallelism());
+}
+
+export function numbersOf(list: string): readonly number[] {
+  return list.split(",").map((each) => {
+    const number = Number(each);
+    if (!Number.isSafeInteger(number) || number < 1)
+      throw new Error(`${each} is no number above 0`);
+    return number;
+  });
+}
