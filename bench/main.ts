@@ -12,6 +12,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   mix: async () => (await import("./serving/mix.js")).run,
   nodes: async () => (await import("./nodes/nodes.js")).run,
   plots: async () => (await import("./harness/finish.js")).run,
+  policies: async () => (await import("./policies/policies.js")).run,
   real: async () => (await import("./serving/real.js")).run,
   "record-runs": async () => (await import("./record-runs.js")).run,
   scheduler: async () => (await import("./scheduler/scheduler.js")).run,
