@@ -54,7 +54,8 @@ export async function run(args: readonly string[]): Promise<void> {
     gaps: listOf(values.gaps),
     bulkItems: listOf(values["bulk-items"]),
   };
-  if (!values.simulate) return await compareServed(values, { ...lists, scale: Number(values.scale) });
+  if (!values.simulate)
+    return await compareServed(values, { ...lists, scale: Number(values.scale) });
   await compareSimulated(values, {
     ...lists,
     crowdCallers: Number(values["crowd-callers"]),

@@ -1,5 +1,5 @@
 import { availableParallelism } from "node:os";
-import { type Cell, atLeast, ratios, under } from "../harness/report.js";
+import { atLeast, type Cell, ratios, under } from "../harness/report.js";
 import { inTurns } from "../harness/rounds.js";
 import { quantiles } from "../quantiles.js";
 import { readLayout } from "../serving/layouts.js";
@@ -122,13 +122,10 @@ function measuredOf(load: Load, server: Served, waves: readonly Wave[]): Measure
   };
 }
 
-function tell(
-  { report }: Experiment,
-  loads: readonly Load[],
-  measured: readonly Measured[],
-): void {
+function tell({ report }: Experiment, loads: readonly Load[], measured: readonly Measured[]): void {
   report.table({
-    title: "callers of 8: from when a request was due to its reply; total: to the last reply of all",
+    title:
+      "callers of 8: from when a request was due to its reply; total: to the last reply of all",
     columns: ["workload", "policy", "p50 ms", "p99 ms", "total ms", "bulk sentences/s"],
     rows: measured.map((one): readonly Cell[] => [
       one.load.name,

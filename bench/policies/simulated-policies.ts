@@ -1,6 +1,6 @@
-import { recording } from "../../test/sim/recorded-runs.js";
 import type { PipelineKind } from "millrace-client/wire";
 import type { PolicyName } from "#src/scheduler/policy.js";
+import { recording } from "../../test/sim/recorded-runs.js";
 import { finish } from "../harness/finish.js";
 import { atLeast, Report, under } from "../harness/report.js";
 import { describeMachine } from "../machine.js";

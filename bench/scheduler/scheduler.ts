@@ -70,7 +70,10 @@ export async function run(args: readonly string[]): Promise<void> {
   );
   for (const variant of variants) console.log(rowOf(variant));
   if (values.json === undefined) return;
-  writeFileSync(values.json, `${JSON.stringify({ machine, settings: values, variants }, null, 2)}\n`);
+  writeFileSync(
+    values.json,
+    `${JSON.stringify({ machine, settings: values, variants }, null, 2)}\n`,
+  );
 }
 
 type Values = Readonly<Record<"items" | "callers" | "tenants" | "pipelines", string>> &

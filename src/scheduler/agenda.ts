@@ -24,8 +24,7 @@ export class Agenda {
 
   /** The models to look at now, in the order in which the scheduler heard of them; each must be planned anew. */
   take(nowMs: number): readonly ModelState[] {
-    if (this.#looks.firstMs <= nowMs)
-      for (const model of this.#looks.due(nowMs)) this.touch(model);
+    if (this.#looks.firstMs <= nowMs) for (const model of this.#looks.due(nowMs)) this.touch(model);
     return this.takeTouched();
   }
 

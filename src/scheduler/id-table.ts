@@ -34,7 +34,7 @@ export class IdTable<T> {
     const at = Math.floor(id / pageIds);
     let page = this.#pages.get(at);
     if (page === undefined) {
-      page = { entries: new Array<T | undefined>(pageIds).fill(undefined), used: 0 };
+      page = { entries: Array.from({ length: pageIds }, () => undefined), used: 0 };
       this.#pages.set(at, page);
     }
     const place = id % pageIds;

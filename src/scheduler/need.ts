@@ -45,7 +45,6 @@ function unserved(model: ModelState, hosts: ReadonlyMap<string, Host>): readonly
   return classes;
 }
 
-
 /** A pipeline that has it, or will, is meant for the class; or none that is up is. */
 export function isServed(model: ModelState, workClass: WorkClass, hosts: Iterable<Host>): boolean {
   // Mostly one that is meant for it has it: then nobody need look at the others.

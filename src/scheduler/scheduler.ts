@@ -108,7 +108,8 @@ export class Scheduler {
   snapshot(nowMs: number): SchedulerSnapshot {
     const { policy } = this.#options;
     const requests = this.#book.requests;
-    return { policy, requests, ...snapshotOf([...this.#models.values()], nowMs) };
+    const models = [...this.#models.values()];
+    return { policy, requests, ...snapshotOf(models, { nowMs, ...this.#options }) };
   }
 
   #apply(event: SchedulerEvent): void {
@@ -376,6 +377,8 @@ export class Scheduler {
     const batch = batchOf(choice, { batchId: this.#batches++, nowMs, shares });
     const { pipelineId } = pipeline.capacity;
     const expectedMs = pipeline.model.service.expectedMs(batch.paddedUnits);
+    const { rows, units } = batch;
+    pipeline.model.usual.learn({ items: choice.items.length, rows, units });
     pipeline.hold(batch, { items: choice.items, expectedMs, nowMs });
     this.#decisions.push({ type: "dispatch", pipelineId, batch });
   }
