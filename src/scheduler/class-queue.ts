@@ -1,8 +1,8 @@
 import type { WorkClass } from "millrace-client/wire";
+import { AgeLine, type ReadonlyLine } from "./age-line.js";
+import { KeyedLines, type RequestsBy } from "./age-lines.js";
 import { type ArrivalRate, ArrivalRates } from "./arrival-rate.js";
 import { type ItemEntry, type KeyGroup, openItemsOf, type RequestEntry } from "./request-book.js";
-import { type ReadonlyLine, RequestLine } from "./request-line.js";
-import { KeyedLines, type RequestsBy } from "./request-lines.js";
 import { type TenantQueue, Tenants, type TenantView } from "./tenants.js";
 
 /** What a policy sees of the queue of one model and class. */
@@ -49,9 +49,9 @@ export class ClassQueue implements ClassQueueView {
   rows = 0;
   bytes = 0;
   windowOpen = false;
-  readonly oldest: RequestLine = new RequestLine();
+  readonly oldest: AgeLine = new AgeLine();
   readonly tenants: Tenants = new Tenants();
-  readonly #oldestOf = new Map<string, RequestLine>();
+  readonly #oldestOf = new Map<string, AgeLine>();
   readonly #keyed = new KeyedLines();
   readonly #arrivals = new ArrivalRates();
 
@@ -128,7 +128,7 @@ export class ClassQueue implements ClassQueueView {
     group.lines = [this.#keyed.of(group.batchKey), tenant.keyed.of(group.batchKey)];
     let oldest = this.#oldestOf.get(group.batchKey);
     if (oldest === undefined) {
-      oldest = new RequestLine();
+      oldest = new AgeLine();
       this.#oldestOf.set(group.batchKey, oldest);
     }
     oldest.add(request);

@@ -1,10 +1,10 @@
 import type { WorkClass } from "millrace-client/wire";
+import type { LineCursor, ReadonlyLine } from "./age-line.js";
+import type { RequestsBy } from "./age-lines.js";
 import { BatchDraft } from "./batch-draft.js";
 import type { ClassQueueView } from "./class-queue.js";
 import type { Choice, Policy, PolicyOptions, PolicyView } from "./policy.js";
 import type { ItemEntry, RequestEntry } from "./request-book.js";
-import type { LineCursor, ReadonlyLine } from "./request-line.js";
-import type { RequestsBy } from "./request-lines.js";
 import { takeByAge, takeGroup } from "./take.js";
 import type { TenantView } from "./tenants.js";
 import { windowMs } from "./window.js";

@@ -1,11 +1,11 @@
 import type { WorkClass } from "millrace-client/wire";
+import type { AgeLines } from "./age-lines.js";
 import { assertScheduler } from "./assert.js";
 import type { FedPipeline, HeldBatch } from "./fed-pipeline.js";
 import { IdTable } from "./id-table.js";
 import { OrderedHeap } from "./ordered-heap.js";
 import { QueuedItems } from "./queued-items.js";
 import { RecentIds } from "./recent-ids.js";
-import type { RequestLines } from "./request-lines.js";
 import type { ItemSpec, RequestSpec } from "./types.js";
 
 /**
@@ -62,7 +62,7 @@ export interface KeyGroup {
   /** Kept by the class queue. */
   readonly queued: QueuedItems;
   /** Of everybody and of its tenant, by length: while any of it is queued. */
-  lines: readonly RequestLines[];
+  lines: readonly AgeLines[];
 }
 
 function holdsWider(a: KeyGroup, b: KeyGroup): boolean {

@@ -1,5 +1,5 @@
+import { AgeLines, KeyedLines, type RequestsBy } from "./age-lines.js";
 import { OrderedHeap } from "./ordered-heap.js";
-import { KeyedLines, RequestLines, type RequestsBy } from "./request-lines.js";
 
 /** Read-only view of one tenant's queue. */
 export interface TenantView {
@@ -15,7 +15,7 @@ export interface TenantView {
 export class TenantQueue implements TenantView {
   readonly tenant: string;
   servedMs: number;
-  readonly bySize: RequestLines = new RequestLines();
+  readonly bySize: AgeLines = new AgeLines();
   readonly keyed: KeyedLines = new KeyedLines();
   /** Those with queued items. */
   requests = 0;

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import type { RequestsBy } from "#src/scheduler/age-lines.js";
 import { ClassQueue } from "#src/scheduler/class-queue.js";
 import {
   type ItemEntry,
@@ -9,7 +10,6 @@ import {
   RequestBook,
   type RequestEntry,
 } from "#src/scheduler/request-book.js";
-import type { RequestsBy } from "#src/scheduler/request-lines.js";
 
 const cost = fc.record({
   units: fc.integer({ min: 1, max: 5_000 }),

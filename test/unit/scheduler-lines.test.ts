@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { AgeLine } from "#src/scheduler/age-line.js";
 import { IdTable } from "#src/scheduler/id-table.js";
 import { RequestBook, type RequestEntry } from "#src/scheduler/request-book.js";
-import { RequestLine } from "#src/scheduler/request-line.js";
 
 function requests(count: number): RequestEntry[] {
   const book = new RequestBook();
@@ -22,7 +22,7 @@ test("a line gives its requests in the order of their arrival, whatever came and
   const change = fc.record({ from: fc.nat(599), count: fc.nat(300), adds: fc.boolean() });
   fc.assert(
     fc.property(fc.array(change, { maxLength: 12 }), (changes) => {
-      const line = new RequestLine();
+      const line = new AgeLine();
       const model = new Set<RequestEntry>();
       for (const { from, count, adds } of changes) {
         for (const request of many.slice(from, from + count)) {
@@ -50,7 +50,7 @@ test("a line gives its requests in the order of their arrival, whatever came and
 });
 
 test("a line that is emptied from its front and filled at its end stays in short chunks", () => {
-  const line = new RequestLine();
+  const line = new AgeLine();
   for (const request of many) line.add(request);
   for (const request of many.slice(0, 590)) line.delete(request);
   assert.ok(line.chunks.every((chunk) => chunk.length > 0 && chunk.length <= 128));

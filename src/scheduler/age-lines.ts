@@ -1,15 +1,15 @@
+import { AgeLine, type ReadonlyLine } from "./age-line.js";
 import type { RequestEntry } from "./request-book.js";
-import { type ReadonlyLine, RequestLine } from "./request-line.js";
 
 /** Requests by a number, a length bucket or a size class, each line oldest first. */
 export type RequestsBy = ReadonlyMap<number, ReadonlyLine>;
 
 /** Lines of requests by a number; empty lines are not kept. */
-export class RequestLines extends Map<number, RequestLine> {
+export class AgeLines extends Map<number, AgeLine> {
   put(number: number, request: RequestEntry): void {
     let line = this.get(number);
     if (line === undefined) {
-      line = new RequestLine();
+      line = new AgeLine();
       this.set(number, line);
     }
     line.add(request);
@@ -27,7 +27,7 @@ export class RequestLines extends Map<number, RequestLine> {
  * item: there are never more of them than queued items.
  */
 export class KeyedLines {
-  readonly #byKey = new Map<string, RequestLines>();
+  readonly #byKey = new Map<string, AgeLines>();
 
   get keys(): number {
     return this.#byKey.size;
@@ -39,10 +39,10 @@ export class KeyedLines {
   }
 
   /** Made where they are not there; they stay the same ones as long as anybody stands in one of them. */
-  of(batchKey: string): RequestLines {
+  of(batchKey: string): AgeLines {
     let lines = this.#byKey.get(batchKey);
     if (lines === undefined) {
-      lines = new RequestLines();
+      lines = new AgeLines();
       this.#byKey.set(batchKey, lines);
     }
     return lines;

@@ -25,7 +25,7 @@ const chunkMembers = 64;
  * O(log n) to find, at most a hundred and some entries to move, O(1) for the oldest and for the next in order. An array costs a
  * quarter of a heap that knows where each of its members stands, in memory and time.
  */
-export class RequestLine implements ReadonlyLine {
+export class AgeLine implements ReadonlyLine {
   readonly chunks: RequestEntry[][] = [];
   size = 0;
   /** Beside the chunks, for heads are all that is read of most lines. */
