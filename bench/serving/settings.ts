@@ -36,7 +36,7 @@ export const commonFlags = {
 } as const;
 
 /** The values of `commonFlags`. */
-interface CommonValues {
+export interface CommonValues {
   readonly model: string;
   readonly layouts?: string | undefined;
   readonly threads?: string | undefined;

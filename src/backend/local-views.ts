@@ -139,8 +139,9 @@ export class LocalViews implements ServerViews {
     const nowMs = performance.now();
     const snapshot = this.#viewed.scheduler.snapshot(nowMs);
     const places = new Map(snapshot.models.map(({ model, place }) => [model, place]));
+    const recommended = new Map(snapshot.models.map((each) => [each.model, each.recommended]));
     const pipelines = this.#viewed.pipelines();
-    return { nowMs, snapshot, places, pipelines, isAnyUp: pipelines.some(isUp) };
+    return { nowMs, snapshot, places, recommended, pipelines, isAnyUp: pipelines.some(isUp) };
   }
 
   /** One model that cannot be loaded takes no other one down: the server is ready while it can serve anything. */
@@ -188,7 +189,8 @@ export class LocalViews implements ServerViews {
     );
     const reason = place?.reason ?? null;
     const counts = { loads, evictions, loadFailures: failures };
-    return { model: name, state, reason, pipelines, bytes, loadMs, ...counts };
+    const recommended = seen.recommended.get(key) ?? null;
+    return { model: name, state, reason, pipelines, bytes, loadMs, ...counts, recommended };
   }
 
   #named(pipeline: PipelineStatus): PipelineStatus {
@@ -210,6 +212,7 @@ interface Seen {
   readonly nowMs: number;
   readonly snapshot: SchedulerSnapshot;
   readonly places: ReadonlyMap<string, PlaceSnapshot>;
+  readonly recommended: ReadonlyMap<string, ModelStatus["recommended"]>;
   readonly pipelines: readonly PipelineStatus[];
   readonly isAnyUp: boolean;
 }

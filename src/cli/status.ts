@@ -85,7 +85,7 @@ function view(status: StatusResponse): string {
       pipelines(status),
     ),
     ...textTable(
-      ["model", "state", "on", "a copy", "a load", "loads", "evictions"],
+      ["model", "state", "on", "a copy", "a load", "loads", "evictions", "best at once"],
       models(status),
     ),
     ...textTable(["queue", "class", "items", "requests", "tenants", "oldest"], queues(status)),
@@ -133,6 +133,9 @@ function models({ models: all }: StatusResponse): string[][] {
     `${Math.round(one.bytes / 1024 ** 2)} MiB`,
     ms(one.loadMs),
     ...[one.loads, one.evictions].map(String),
+    one.recommended === null
+      ? "–"
+      : `${one.recommended.requestsInFlight} × ${one.recommended.batchItems}`,
   ]);
 }
 

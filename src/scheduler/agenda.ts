@@ -12,25 +12,29 @@ import { OrderedHeap } from "./ordered-heap.js";
  * ```
  */
 export class Agenda {
-  readonly #touched = new Set<ModelState>();
+  #touched: ModelState[] = [];
   readonly #looks = new Timetable();
   readonly #windows = new Timetable();
 
   touch(model: ModelState): void {
-    this.#touched.add(model);
+    if (model.isTouched) return;
+    model.isTouched = true;
+    this.#touched.push(model);
   }
 
   /** The models to look at now, in the order in which the scheduler heard of them; each must be planned anew. */
-  take(nowMs: number): ModelState[] {
-    for (const model of this.#looks.due(nowMs)) this.#touched.add(model);
+  take(nowMs: number): readonly ModelState[] {
+    if (this.#looks.firstMs <= nowMs) for (const model of this.#looks.due(nowMs)) this.touch(model);
     return this.takeTouched();
   }
 
   /** Those that were touched since; each must be planned anew. */
-  takeTouched(): ModelState[] {
-    const models = [...this.#touched].toSorted((a, b) => a.sequence - b.sequence);
-    this.#touched.clear();
-    return models;
+  takeTouched(): readonly ModelState[] {
+    const models = this.#touched;
+    if (models.length === 0) return models;
+    this.#touched = [];
+    for (const model of models) model.isTouched = false;
+    return models.length === 1 ? models : models.sort((a, b) => a.sequence - b.sequence);
   }
 
   /** When the model wants to be looked at though nothing happens to it; `Infinity`: never. */
@@ -62,6 +66,7 @@ class Timetable {
   set(model: ModelState, atMs: number): void {
     const before = this.#of.get(model);
     if (before?.atMs === atMs) return;
+    if (before === undefined && atMs === Infinity) return;
     if (before !== undefined) this.#byTime.delete(before);
     this.#of.delete(model);
     if (atMs === Infinity) return;

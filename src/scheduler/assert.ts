@@ -6,6 +6,10 @@ export class SchedulerBug extends Error {
   override readonly name = "SchedulerBug";
 }
 
-export function assertScheduler(condition: boolean, message: string): asserts condition {
-  if (!condition) throw new SchedulerBug(message);
+/** The message is made when it is needed: most assertions stand where every item passes. */
+export function assertScheduler(
+  condition: boolean,
+  message: string | (() => string),
+): asserts condition {
+  if (!condition) throw new SchedulerBug(typeof message === "string" ? message : message());
 }

@@ -59,7 +59,15 @@ export class BatchCost {
 
   /** Most padded units of the next batch. A single item may cost more. */
   costMax(workClass: WorkClass): number {
-    const bucket = this.#best + this.#step();
+    return this.#costOf(workClass, this.#best + this.#step());
+  }
+
+  /** The same without a step beyond what is known. */
+  bestFor(workClass: WorkClass): number {
+    return this.#costOf(workClass, this.#best);
+  }
+
+  #costOf(workClass: WorkClass, bucket: number): number {
     return this.#withinTarget(
       2 ** (workClass === "bulk" ? Math.max(bucket, bulkBucketMin) : bucket),
     );

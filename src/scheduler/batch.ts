@@ -1,12 +1,17 @@
 import { BatchSums } from "./batch-sums.js";
 import type { BatchChoice } from "./policy.js";
-import { byRequest, type ItemEntry } from "./request-book.js";
+import { byRequest, type Share } from "./request-book.js";
 import type { Batch, Span } from "./types.js";
 
 /** What is sent and told of a choice. */
 export function batchOf(
   choice: Omit<BatchChoice, "type">,
-  at: { readonly batchId: number; readonly nowMs: number },
+  at: {
+    readonly batchId: number;
+    readonly nowMs: number;
+    /** Its items by request, where they are known. */
+    readonly shares?: readonly Share[];
+  },
 ): Batch {
   const { items, reason } = choice;
   const sums = new BatchSums();
@@ -21,7 +26,7 @@ export function batchOf(
     class: choice.class,
     reason,
     exclusive: reason === "exclusive",
-    spans: spansOf(items),
+    spans: (at.shares ?? byRequest(items)).map(spanOf),
     rows: sums.rows,
     units: sums.units,
     paddedUnits: sums.paddedUnits,
@@ -29,10 +34,8 @@ export function batchOf(
   };
 }
 
-/** Items by request, each span in its request's packing order; requests in the order of their first item. */
-function spansOf(items: readonly ItemEntry[]): Span[] {
-  return [...byRequest(items)].map(([{ requestId }, list]) => ({
-    requestId,
-    itemIds: list.toSorted((a, b) => a.order - b.order).map((item) => item.itemId),
-  }));
+/** In its request's packing order. */
+function spanOf({ request: { requestId }, items }: Share): Span {
+  const sorted = items.length > 1 ? items.toSorted((a, b) => a.order - b.order) : items;
+  return { requestId, itemIds: sorted.map((item) => item.itemId) };
 }

@@ -1,8 +1,8 @@
 import type { WorkClass } from "millrace-client/wire";
+import { AgeLine, type ReadonlyLine } from "./age-line.js";
+import { KeyedLines, type RequestsBy } from "./age-lines.js";
 import { type ArrivalRate, ArrivalRates } from "./arrival-rate.js";
-import { OrderedHeap, type ReadonlyHeap } from "./ordered-heap.js";
-import type { ItemEntry, KeyGroup, RequestEntry } from "./request-book.js";
-import { cameBefore, KeyedHeaps, type RequestsBy } from "./request-heaps.js";
+import { type ItemEntry, type KeyGroup, openItemsOf, type RequestEntry } from "./request-book.js";
 import { type TenantQueue, Tenants, type TenantView } from "./tenants.js";
 
 /** What a policy sees of the queue of one model and class. */
@@ -11,9 +11,9 @@ export interface ClassQueueView {
   readonly items: number;
   readonly rows: number;
   /** Requests with queued items, oldest first. */
-  readonly oldest: ReadonlyHeap<RequestEntry>;
+  readonly oldest: ReadonlyLine;
   /** Requests with queued items of a batch key, oldest first; undefined where there are none. */
-  oldestOf(batchKey: string): ReadonlyHeap<RequestEntry> | undefined;
+  oldestOf(batchKey: string): ReadonlyLine | undefined;
   /** The same by length bucket, of all tenants. */
   byLength(batchKey: string): RequestsBy | undefined;
   /** The tenant that was served least. */
@@ -49,10 +49,10 @@ export class ClassQueue implements ClassQueueView {
   rows = 0;
   bytes = 0;
   windowOpen = false;
-  readonly oldest: OrderedHeap<RequestEntry> = new OrderedHeap(cameBefore);
+  readonly oldest: AgeLine = new AgeLine();
   readonly tenants: Tenants = new Tenants();
-  readonly #oldestOf = new Map<string, OrderedHeap<RequestEntry>>();
-  readonly #keyed = new KeyedHeaps();
+  readonly #oldestOf = new Map<string, AgeLine>();
+  readonly #keyed = new KeyedLines();
   readonly #arrivals = new ArrivalRates();
 
   constructor(workClass: WorkClass) {
@@ -68,7 +68,7 @@ export class ClassQueue implements ClassQueueView {
     return this.#keyed.keys;
   }
 
-  oldestOf(batchKey: string): ReadonlyHeap<RequestEntry> | undefined {
+  oldestOf(batchKey: string): ReadonlyLine | undefined {
     return this.#oldestOf.get(batchKey);
   }
 
@@ -82,138 +82,85 @@ export class ClassQueue implements ClassQueueView {
 
   /** Queues all of a new request. */
   arrive(request: RequestEntry, nowMs: number): void {
-    this.enqueue([...request.open.values()]);
-    for (const { batchKey, queuedItems } of request.groups.values())
-      this.#arrivals.arrived(batchKey, queuedItems, nowMs);
+    this.enqueue(openItemsOf(request));
+    for (const { batchKey, queued } of request.groups.values())
+      this.#arrivals.arrived(batchKey, queued.size, nowMs);
   }
 
   /** Queues items of one request: new ones, or ones that come back to their old place. */
   enqueue(items: readonly ItemEntry[]): void {
     const request = items[0]?.request;
     if (request === undefined) return;
+    const tenant = this.tenants.queue(request.tenant);
     for (const item of items) {
-      insertByOrder(item.kin.byLength, item);
+      const { kin, bucket } = item;
+      if (kin.queued.size === 0) this.#joinKey(request, kin, tenant);
+      if (kin.queued.add(item)) for (const lines of kin.lines) lines.put(bucket, request);
       this.#count(item, 1);
     }
-    this.#refresh(request, touchedBy(items));
+    this.#resize(request, tenant);
   }
 
-  /** Takes queued items of one request out. */
+  /** Takes queued items of one request out. Widest first costs least. */
   dequeue(items: readonly ItemEntry[]): void {
     const request = items[0]?.request;
     if (request === undefined) return;
-    const leaving = new Set(items);
-    for (const item of items) this.#count(item, -1);
-    const touched = touchedBy(items);
-    for (const [{ byLength }, buckets] of touched)
-      for (const [bucket, count] of buckets) removeAll(byLength, bucket, { leaving, count });
-    this.#refresh(request, touched);
-  }
-
-  #count(item: ItemEntry, sign: 1 | -1): void {
-    const { request, kin } = item;
-    kin.queuedItems += sign;
-    request.queuedItems += sign;
-    request.queuedUnits += sign * item.units;
-    this.items += sign;
-    this.units += sign * item.units;
-    this.rows += sign * item.rows;
-    this.bytes += sign * item.bytes;
-  }
-
-  /** Sets the request's membership of every heap to what its queued items say. */
-  #refresh(request: RequestEntry, touched: Touched): void {
     const tenant = this.tenants.queue(request.tenant);
-    for (const [group, buckets] of touched) {
-      this.#keyed.refresh(request, group.batchKey, buckets.keys());
-      tenant.keyed.refresh(request, group.batchKey, buckets.keys());
-      this.#refreshGroup(request, group);
+    for (const item of items) {
+      const { kin, bucket } = item;
+      if (kin.queued.remove(item)) for (const lines of kin.lines) lines.drop(bucket, request);
+      if (kin.queued.size === 0) this.#leaveKey(request, kin, tenant);
+      this.#count(item, -1);
     }
-    const was = tenant.sizeOf.get(request);
-    const size = request.queuedItems === 0 ? undefined : sizeClass(request.queuedUnits);
-    if (was !== undefined && was !== size) tenant.bySize.drop(was, request);
-    if (size === undefined) {
-      tenant.sizeOf.delete(request);
-      this.oldest.delete(request);
-    } else {
-      tenant.sizeOf.set(request, size);
-      tenant.bySize.put(size, request);
-      this.oldest.add(request);
-    }
-    if (tenant.sizeOf.size === 0) this.tenants.leave(tenant);
+    this.#resize(request, tenant);
   }
 
-  #refreshGroup(request: RequestEntry, group: KeyGroup): void {
+  #count({ request, units, rows, bytes }: ItemEntry, sign: 1 | -1): void {
+    request.queuedItems += sign;
+    request.queuedUnits += sign * units;
+    this.items += sign;
+    this.units += sign * units;
+    this.rows += sign * rows;
+    this.bytes += sign * bytes;
+  }
+
+  #joinKey(request: RequestEntry, group: KeyGroup, tenant: TenantQueue): void {
+    group.lines = [this.#keyed.of(group.batchKey), tenant.keyed.of(group.batchKey)];
     let oldest = this.#oldestOf.get(group.batchKey);
     if (oldest === undefined) {
-      oldest = new OrderedHeap(cameBefore);
+      oldest = new AgeLine();
       this.#oldestOf.set(group.batchKey, oldest);
     }
-    if (group.queuedItems > 0) {
-      oldest.add(request);
-      request.queuedGroups.add(group);
-    } else {
-      oldest.delete(request);
-      request.queuedGroups.delete(group);
-    }
-    if (oldest.size === 0) this.#oldestOf.delete(group.batchKey);
+    oldest.add(request);
+    request.queuedGroups.add(group);
   }
-}
 
-/** Groups and length buckets that items are in, and how many of them in each. */
-type Touched = Map<KeyGroup, Map<number, number>>;
-
-function touchedBy(items: readonly ItemEntry[]): Touched {
-  const touched: Touched = new Map();
-  for (const { kin, bucket } of items) {
-    let buckets = touched.get(kin);
-    if (buckets === undefined) {
-      buckets = new Map();
-      touched.set(kin, buckets);
-    }
-    buckets.set(bucket, (buckets.get(bucket) ?? 0) + 1);
+  #leaveKey(request: RequestEntry, group: KeyGroup, tenant: TenantQueue): void {
+    group.lines = [];
+    this.#keyed.forgetIfEmpty(group.batchKey);
+    tenant.keyed.forgetIfEmpty(group.batchKey);
+    request.queuedGroups.delete(group);
+    const oldest = this.#oldestOf.get(group.batchKey);
+    oldest?.delete(request);
+    if (oldest?.size === 0) this.#oldestOf.delete(group.batchKey);
   }
-  return touched;
+
+  /** After what is left of the request changed. */
+  #resize(request: RequestEntry, tenant: TenantQueue): void {
+    const was = request.sizeClass;
+    const size = request.queuedItems === 0 ? null : sizeClass(request.queuedUnits);
+    if (was === size) return;
+    if (was === null) this.oldest.add(request);
+    else tenant.bySize.drop(was, request);
+    if (size === null) this.oldest.delete(request);
+    else tenant.bySize.put(size, request);
+    request.sizeClass = size;
+    tenant.requests += Number(size !== null) - Number(was !== null);
+    if (tenant.requests === 0) this.tenants.leave(tenant);
+  }
 }
 
 /** Two classes an octave: members of a class differ by less than a factor of 1.42 in what is left of them. */
 function sizeClass(units: number): number {
   return Math.floor(2 * Math.log2(units));
-}
-
-function insertByOrder(queued: Map<number, ItemEntry[]>, item: ItemEntry): void {
-  const list = queued.get(item.bucket);
-  if (list === undefined) {
-    queued.set(item.bucket, [item]);
-    return;
-  }
-  let low = 0;
-  let high = list.length;
-  const last = list[high - 1];
-  if (last === undefined || last.order < item.order) low = high;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    const at = list[middle];
-    if (at !== undefined && at.order < item.order) low = middle + 1;
-    else high = middle;
-  }
-  list.splice(low, 0, item);
-}
-
-function removeAll(
-  queued: Map<number, ItemEntry[]>,
-  bucket: number,
-  { leaving, count }: { readonly leaving: ReadonlySet<ItemEntry>; readonly count: number },
-): void {
-  const list = queued.get(bucket);
-  if (list === undefined) return;
-  // Policies take from the wide end, so this is where nearly all of them stand; only the rest costs a walk.
-  let left = count;
-  for (let last = list.at(-1); last !== undefined && leaving.has(last); last = list.at(-1)) {
-    list.pop();
-    left -= 1;
-  }
-  const rest = left > 0 ? list.filter((item) => !leaving.has(item)) : list;
-  if (rest.length === 0) queued.delete(bucket);
-  else queued.set(bucket, rest);
 }

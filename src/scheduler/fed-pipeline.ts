@@ -1,7 +1,7 @@
 import type { WorkClass } from "millrace-client/wire";
 import type { Host } from "./host.js";
 import type { ModelState } from "./model-state.js";
-import type { ItemEntry } from "./request-book.js";
+import type { ItemEntry, Whereabouts } from "./request-book.js";
 import type { Batch, PipelineCapacity } from "./types.js";
 
 export interface HeldBatch {
@@ -13,7 +13,17 @@ export interface HeldBatch {
   /** When it came first in its pipeline; null while it waits. */
   firstAtMs: number | null;
   recalled: boolean;
-  readonly items: Set<ItemEntry>;
+  /** As they were sent; some may have left. */
+  readonly sent: readonly ItemEntry[];
+  /** How many of them are still there. */
+  items: number;
+}
+
+/** Those of its items that are still there. */
+export function itemsOf(batch: HeldBatch): ItemEntry[] {
+  return batch.sent.filter(
+    ({ whereabouts }) => whereabouts.kind === "held" && whereabouts.batch === batch,
+  );
 }
 
 /** What a policy sees of a pipeline. */
@@ -50,9 +60,10 @@ export class FedPipeline implements PipelineView {
   readonly batches: HeldBatch[] = [];
   readonly rows: Record<WorkClass, number> = { realtime: 0, bulk: 0 };
   lastClass: WorkClass | null = null;
+  /** Items. */
+  inFlight = 0;
   /** When it was given something after it had nothing, or when it last gave an outcome. */
   #pacedAtMs = 0;
-  readonly #batchOf = new Map<ItemEntry, HeldBatch>();
 
   constructor(
     capacity: PipelineCapacity,
@@ -71,11 +82,7 @@ export class FedPipeline implements PipelineView {
   }
 
   get items(): readonly ItemEntry[] {
-    return [...this.#batchOf.keys()];
-  }
-
-  get inFlight(): number {
-    return this.#batchOf.size;
+    return this.batches.flatMap(itemsOf);
   }
 
   get load(): number {
@@ -97,37 +104,39 @@ export class FedPipeline implements PipelineView {
       expectedMs: held.expectedMs,
       firstAtMs: this.batches.length === 0 ? held.nowMs : null,
       recalled: false,
-      items: new Set(held.items),
+      sent: held.items,
+      items: held.items.length,
     };
     if (this.inFlight === 0) this.#pacedAtMs = held.nowMs;
     this.batches.push(entry);
     this.lastClass = batch.class;
     this.usedAtMs = held.nowMs;
     this.uses += 1;
+    const here: Whereabouts = { kind: "held", pipeline: this, batch: entry };
     for (const item of held.items) {
       this.host.inFlight[item.request.class] += 1;
       this.rows[item.request.class] += item.rows;
-      this.#batchOf.set(item, entry);
+      item.whereabouts = here;
     }
+    this.inFlight += held.items.length;
   }
 
   /** It gave the item's outcome: what that took tells how fast it is. */
   settled(item: ItemEntry, nowMs: number): void {
-    if (!this.#batchOf.has(item)) return;
     this.model.pace.learn(item.rows, Math.max(0, nowMs - this.#pacedAtMs));
     this.#pacedAtMs = nowMs;
   }
 
-  release(item: ItemEntry, nowMs: number): void {
-    const batch = this.#batchOf.get(item);
-    if (batch === undefined) return;
-    this.#batchOf.delete(item);
+  /** It no longer has an item of this batch. */
+  release(item: ItemEntry, batch: HeldBatch, nowMs: number): void {
+    this.inFlight -= 1;
     this.rows[item.request.class] -= item.rows;
     this.host.inFlight[item.request.class] -= 1;
     this.usedAtMs = nowMs;
-    batch.items.delete(item);
-    if (batch.items.size > 0) return;
-    this.batches.splice(this.batches.indexOf(batch), 1);
+    batch.items -= 1;
+    if (batch.items > 0) return;
+    if (this.batches[0] === batch) this.batches.shift();
+    else this.batches.splice(this.batches.indexOf(batch), 1);
     const first = this.batches[0];
     if (first !== undefined) first.firstAtMs ??= nowMs;
   }

@@ -2,7 +2,7 @@ import { type WorkClass, workClasses } from "millrace-client/wire";
 import type { ClassQueue } from "./class-queue.js";
 import type { FedPipeline } from "./fed-pipeline.js";
 import type { ModelState } from "./model-state.js";
-import type { BatchChoice, Choice } from "./policy.js";
+import type { BatchBounds, BatchChoice, PolicyView } from "./policy.js";
 import { type RoomOptions, Rooms } from "./rooms.js";
 
 export interface FeedOptions extends RoomOptions {
@@ -31,8 +31,8 @@ export function feed(model: ModelState, options: FeedOptions): number {
     open = rooms.open(open);
     let windowEndsMs = Infinity;
     let sent = false;
-    for (const pipeline of open.toSorted(emptierFirst)) {
-      const choice = choose(pipeline, { model, rooms, options });
+    for (const pipeline of open.length > 1 ? open.toSorted(emptierFirst) : open) {
+      const choice = options.policy.choose(new Question(pipeline, model, { rooms, options }));
       if (choice.type === "wait") {
         model.queues[choice.class].windowOpen = true;
         windowEndsMs = Math.min(windowEndsMs, choice.untilMs);
@@ -51,20 +51,36 @@ function emptierFirst(a: FedPipeline, b: FedPipeline): number {
   return a.load - b.load || a.host.items - b.host.items;
 }
 
-function choose(
-  pipeline: FedPipeline,
-  on: { readonly model: ModelState; readonly rooms: Rooms; readonly options: FeedOptions },
-): Choice {
-  const { model, rooms, options } = on;
-  const queues: Partial<Record<WorkClass, ClassQueue>> = {};
-  for (const workClass of workClasses)
-    if (rooms.serves(pipeline, workClass)) queues[workClass] = model.queues[workClass];
-  return options.policy.choose({
-    nowMs: options.nowMs,
-    pipeline,
-    busyMs: pipeline.host.busyMs(options.nowMs),
-    queues,
-    bounds: (workClass) => rooms.bounds(pipeline, workClass),
-    expectedMs: (paddedUnits) => model.service.expectedMs(paddedUnits),
-  });
+/** One pipeline of a model, at one moment of a feed. */
+class Question implements PolicyView {
+  readonly nowMs: number;
+  readonly pipeline: FedPipeline;
+  readonly queues: Partial<Record<WorkClass, ClassQueue>> = {};
+  readonly #model: ModelState;
+  readonly #rooms: Rooms;
+
+  constructor(
+    pipeline: FedPipeline,
+    model: ModelState,
+    { rooms, options }: { readonly rooms: Rooms; readonly options: FeedOptions },
+  ) {
+    this.nowMs = options.nowMs;
+    this.pipeline = pipeline;
+    this.#model = model;
+    this.#rooms = rooms;
+    for (const workClass of workClasses)
+      if (rooms.serves(pipeline, workClass)) this.queues[workClass] = model.queues[workClass];
+  }
+
+  get busyMs(): number {
+    return this.pipeline.host.busyMs(this.nowMs);
+  }
+
+  bounds(workClass: WorkClass): BatchBounds {
+    return this.#rooms.bounds(this.pipeline, workClass);
+  }
+
+  expectedMs(paddedUnits: number): number {
+    return this.#model.service.expectedMs(paddedUnits);
+  }
 }

@@ -4,6 +4,7 @@ import { ClassQueue } from "./class-queue.js";
 import type { FedPipeline } from "./fed-pipeline.js";
 import { ModelPlace } from "./model-place.js";
 import { Pace } from "./pace.js";
+import { UsualItem } from "./recommend.js";
 import { ServiceTime } from "./service-time.js";
 import { Suspects } from "./suspects.js";
 import type { RunMode } from "./types.js";
@@ -24,6 +25,9 @@ export class ModelState {
   readonly service: ServiceTime = new ServiceTime();
   readonly cost: BatchCost;
   readonly pace: Pace = new Pace();
+  readonly usual: UsualItem = new UsualItem();
+  /** It is on the agenda of this step. */
+  isTouched = false;
   /** Pipelines that host it and are meant for a class. */
   readonly #meant: Record<WorkClass, number> = { realtime: 0, bulk: 0 };
 
@@ -49,7 +53,7 @@ export class ModelState {
 
   /** When the item that waits longest came; `Infinity`: none is queued. */
   get oldestMs(): number {
-    const ages = workClasses.map((each) => this.queues[each].oldest.peek()?.arrivedMs ?? Infinity);
+    const ages = workClasses.map((each) => this.queues[each].oldest.first?.arrivedMs ?? Infinity);
     return Math.min(...ages);
   }
 

@@ -17,27 +17,39 @@ const replicaFactor = 4;
 /** Null: it has all that it needs, or nothing may load it. */
 export function needOf(
   model: ModelState,
-  hosts: Iterable<Host>,
+  hosts: ReadonlyMap<string, Host>,
   { realtimeTargetMs }: { readonly realtimeTargetMs: number },
 ): Need | null {
   const { place } = model;
   if (!place.mayBeLoaded) return null;
-  const up = [...hosts];
-  const classes = workClasses.filter(
-    (each) => model.queues[each].items > 0 && !isServed(model, each, up),
-  );
+  const classes = unserved(model, hosts);
   if (classes.length > 0) return { kind: "starved", classes };
-  const stays = model.pipelines.filter(({ leaving }) => !leaving);
-  if (model.suspects.waitingItems > 0 && stays.length + place.comingTo.size === 0)
+  let stays = 0;
+  for (const { leaving } of model.pipelines) if (!leaving) stays += 1;
+  if (model.suspects.waitingItems > 0 && stays + place.comingTo.size === 0)
     return { kind: "starved", classes: [null] };
   const longMs = replicaFactor * place.loadMs + realtimeTargetMs;
-  const isLong = stays.length > 0 && model.queuedMs / stays.length > longMs;
-  if (isLong && place.comingTo.size === 0 && stays.length < up.length) return { kind: "replica" };
+  const isLong = stays > 0 && model.queuedMs / stays > longMs;
+  if (isLong && place.comingTo.size === 0 && stays < hosts.size) return { kind: "replica" };
   return place.wantedOn.size > 0 ? { kind: "wanted" } : null;
+}
+
+const none: readonly WorkClass[] = [];
+
+/** Classes that somebody waits in, and that no pipeline which has the model serves. */
+function unserved(model: ModelState, hosts: ReadonlyMap<string, Host>): readonly WorkClass[] {
+  let classes = none;
+  for (const each of workClasses)
+    if (model.queues[each].items > 0 && !isServed(model, each, hosts.values()))
+      classes = [...classes, each];
+  return classes;
 }
 
 /** A pipeline that has it, or will, is meant for the class; or none that is up is. */
 export function isServed(model: ModelState, workClass: WorkClass, hosts: Iterable<Host>): boolean {
+  // Mostly one that is meant for it has it: then nobody need look at the others.
+  for (const { leaving, host } of model.pipelines)
+    if (!leaving && host.isMeantFor(workClass)) return true;
   const serves = serversOf(workClass, hosts);
   return (
     model.pipelines.some((resident) => !resident.leaving && serves(resident.host)) ||

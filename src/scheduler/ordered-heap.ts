@@ -65,6 +65,12 @@ export class OrderedHeap<T> implements ReadonlyHeap<T> {
     return true;
   }
 
+  /** Its order among the others has changed. */
+  moved(member: T): void {
+    const at = this.#find(member);
+    if (at !== undefined) this.#sink(this.#rise(at));
+  }
+
   *ordered(): Generator<T, void, undefined> {
     // The next member in order is always among the children of those already given.
     const frontier = new OrderedHeap<number>((a, b) => this.#isBefore(a, b));

@@ -280,7 +280,7 @@ export class Placement {
     if (place.isGone) this.#letGo(model, nowMs);
     // Its callers may just have left, so that it is idle now, and in somebody's way.
     if (this.#waiting.size > 0 && !model.isAskedFor) this.#isDirty = true;
-    const need = needOf(model, this.#hosts.values(), this.#options);
+    const need = needOf(model, this.#hosts, this.#options);
     if (need === null) this.#waiting.delete(model);
     else {
       this.#waiting.add(model);
@@ -303,7 +303,7 @@ export class Placement {
       if (host.plan !== null) this.#moves.review(host, nowMs);
     const now: Moment = { nowMs, claims: new Claims() };
     for (const model of this.#byUrgency(nowMs)) {
-      const need = needOf(model, this.#hosts.values(), this.#options);
+      const need = needOf(model, this.#hosts, this.#options);
       if (need === null) this.#waiting.delete(model);
       else if (this.#mayLoad(model, nowMs)) this.#serve(model, need, now);
     }
@@ -339,7 +339,7 @@ export class Placement {
     if (this.#waiting.size < 2) return [...this.#waiting];
     const { ageLimitMs } = this.#options;
     const rankOf = (model: ModelState): number => {
-      const need = needOf(model, this.#hosts.values(), this.#options);
+      const need = needOf(model, this.#hosts, this.#options);
       if (need?.kind !== "starved") return need?.kind === "replica" ? 2 : 3;
       const isUrgent = model.queues.realtime.items > 0 || nowMs - model.oldestMs > ageLimitMs;
       return isUrgent ? 0 : 1;

@@ -16,7 +16,7 @@ export class FirstComePolicy implements Policy {
     const workClass = classOfOldest(view);
     const queue = workClass === null ? undefined : view.queues[workClass];
     if (workClass === null || queue === undefined) return { type: "none" };
-    const other = view.queues[workClass === "bulk" ? "realtime" : "bulk"]?.oldest.peek();
+    const other = view.queues[workClass === "bulk" ? "realtime" : "bulk"]?.oldest.first;
     const draft = new BatchDraft(view.bounds(workClass));
     takeInOrder(
       draft,
@@ -31,8 +31,8 @@ export class FirstComePolicy implements Policy {
 
 /** The class whose oldest queued request came first; null: nothing is queued. */
 function classOfOldest({ queues }: PolicyView): WorkClass | null {
-  const realtime = queues.realtime?.oldest.peek();
-  const bulk = queues.bulk?.oldest.peek();
+  const realtime = queues.realtime?.oldest.first;
+  const bulk = queues.bulk?.oldest.first;
   if (realtime === undefined) return bulk === undefined ? null : "bulk";
   return bulk === undefined || realtime.sequence < bulk.sequence ? "realtime" : "bulk";
 }
@@ -43,12 +43,12 @@ function takeInOrder(
   queue: ClassQueueView,
   may: (request: RequestEntry) => boolean,
 ): void {
-  const batchKey = queue.oldest.peek()?.queuedGroups.peek()?.batchKey;
+  const batchKey = queue.oldest.first?.queuedGroups.peek()?.batchKey;
   if (batchKey === undefined) return;
   for (const request of queue.oldest.ordered()) {
     const group = request.groups.get(batchKey);
     if (!may(request) || group === undefined || !takeGroup(draft, group)) return;
     // The items of its other keys are next, before any younger request.
-    if (group.queuedItems < request.queuedItems) return;
+    if (group.queued.size < request.queuedItems) return;
   }
 }

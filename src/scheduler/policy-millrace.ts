@@ -1,13 +1,16 @@
 import type { WorkClass } from "millrace-client/wire";
+import type { LineCursor, ReadonlyLine } from "./age-line.js";
+import type { RequestsBy } from "./age-lines.js";
 import { BatchDraft } from "./batch-draft.js";
 import type { ClassQueueView } from "./class-queue.js";
-import type { ReadonlyHeap } from "./ordered-heap.js";
 import type { Choice, Policy, PolicyOptions, PolicyView } from "./policy.js";
-import type { RequestEntry } from "./request-book.js";
-import { cameBefore } from "./request-heaps.js";
-import { takeByAge, takeGroup, takeOrder } from "./take.js";
+import type { ItemEntry, RequestEntry } from "./request-book.js";
+import { takeByAge, takeGroup } from "./take.js";
 import type { TenantView } from "./tenants.js";
 import { windowMs } from "./window.js";
+
+const realtimeFirst: readonly WorkClass[] = ["realtime", "bulk"];
+const bulkFirst: readonly WorkClass[] = ["bulk", "realtime"];
 
 /** Buckets (an eighth of an octave each) that a one-shot batch may reach above its first item's length … */
 const bucketsAbove = 2;
@@ -47,14 +50,14 @@ export class MillracePolicy implements Policy {
   }
 
   #classOrder({ queues, pipeline, nowMs }: PolicyView): readonly WorkClass[] {
-    const bulkIsAged = queues.bulk !== undefined && this.#aged(queues.bulk.oldest.peek(), nowMs);
+    const bulkIsAged = queues.bulk !== undefined && this.#aged(queues.bulk.oldest.first, nowMs);
     const bulksTurn = bulkIsAged && pipeline.lastClass === "realtime";
-    return bulksTurn ? ["bulk", "realtime"] : ["realtime", "bulk"];
+    return bulksTurn ? bulkFirst : realtimeFirst;
   }
 
   #fromQueue(queue: ClassQueueView, view: PolicyView): Choice {
     const draft = new BatchDraft(view.bounds(queue.class));
-    const aged = this.#aged(queue.oldest.peek(), view.nowMs);
+    const aged = this.#aged(queue.oldest.first, view.nowMs);
     if (aged) takeByAge(draft, queue, (request) => this.#aged(request, view.nowMs));
     else this.#fillFromFairest(draft, queue, view);
     if (draft.items.length === 0) return { type: "none" };
@@ -69,7 +72,7 @@ export class MillracePolicy implements Policy {
 
   #windowMs(draft: BatchDraft, queue: ClassQueueView, view: PolicyView): number {
     if (view.pipeline.capacity.mode === "continuous") return 0;
-    const oldest = queue.oldest.peek();
+    const oldest = queue.oldest.first;
     const arrivals = queue.arrivals(draft.items[0]?.kin.batchKey ?? "");
     return windowMs({
       items: draft.items.length,
@@ -90,23 +93,23 @@ export class MillracePolicy implements Policy {
         : this.#highestResponseRatio(tenant, view)?.queuedGroups.peek();
     if (tenant === undefined || group === undefined) return;
     const { batchKey } = group;
-    const center = Math.max(...group.byLength.keys());
+    const center = group.queued.widestBucket ?? 0;
     const continuous = view.pipeline.capacity.mode === "continuous";
     const near = (bucket: number): boolean =>
       continuous || (bucket <= center + bucketsAbove && bucket >= center - bucketsBelow);
-    if (!takeGroup(draft, group, near)) return;
+    takeGroup(draft, group, near);
     for (const byLength of [tenant.byLength(batchKey), queue.byLength(batchKey)]) {
-      if (byLength === undefined) continue;
-      const among = [...byLength].filter(([bucket]) => near(bucket));
+      if (draft.full || byLength === undefined) continue;
+      const neighbours = new Neighbours(draft, batchKey, { byLength, near });
       // Somebody waits for each of realtime; bulk wants the least padding.
-      const order = queue.class === "realtime" ? oldestFirst(among) : nearestFirst(among, center);
-      fillNeighbours(draft, batchKey, order);
+      if (queue.class === "realtime") neighbours.takeOldest();
+      else neighbours.takeNearest(center);
     }
   }
 
   /**
    * (waiting + expected service) / expected service, over the requests of one tenant. Requests of about one size are
-   * in one heap, the oldest first, which has the highest ratio of them to within the factor of 1.42 of a size class;
+   * in one line, the oldest first, which has the highest ratio of them to within the factor of 1.42 of a size class;
    * so only the heads are compared.
    *
    * What takes less than realtime work may wait counts as that much: among those nobody gains by going first what the others
@@ -116,8 +119,7 @@ export class MillracePolicy implements Policy {
     const { realtimeTargetMs } = this.#options;
     let best: RequestEntry | undefined;
     let bestRatio = -1;
-    for (const heap of tenant.bySize.values()) {
-      const request = heap.peek();
+    for (const { first: request } of tenant.bySize.values()) {
       if (request === undefined) continue;
       const serviceMs = Math.max(view.expectedMs(request.queuedUnits), realtimeTargetMs);
       const ratio = (view.nowMs - request.arrivedMs) / serviceMs;
@@ -137,45 +139,78 @@ export class MillracePolicy implements Policy {
   }
 }
 
-/** A request with queued items of a length bucket. */
-type Neighbour = readonly [bucket: number, request: RequestEntry];
+/**
+ * Fills a draft with others of its batch key. It ends at the first item that does not fit, so it looks at one request more than it takes,
+ * and at those that it took before.
+ */
+class Neighbours {
+  readonly #draft: BatchDraft;
+  readonly #batchKey: string;
+  readonly #drafted: Set<ItemEntry>;
+  readonly #buckets: number[] = [];
+  readonly #lines: ReadonlyLine[] = [];
 
-type HeapsByLength = readonly (readonly [bucket: number, ReadonlyHeap<RequestEntry>])[];
-
-/** Nearest length first, in a length the oldest request first. */
-function* nearestFirst(among: HeapsByLength, center: number): Generator<Neighbour> {
-  const buckets = among.toSorted(([a], [b]) => Math.abs(a - center) - Math.abs(b - center));
-  for (const [bucket, heap] of buckets)
-    for (const request of heap.ordered()) yield [bucket, request];
-}
-
-/** The oldest request first, whatever its length. */
-function* oldestFirst(among: HeapsByLength): Generator<Neighbour> {
-  const lines = among.map(([bucket, heap]) => {
-    const requests = heap.ordered();
-    return { bucket, requests, head: requests.next() };
-  });
-  for (;;) {
-    let oldest: Neighbour | undefined;
-    for (const { bucket, head } of lines)
-      if (head.done !== true && (oldest === undefined || cameBefore(head.value, oldest[1])))
-        oldest = [bucket, head.value];
-    if (oldest === undefined) return;
-    yield oldest;
-    for (const line of lines) if (line.bucket === oldest[0]) line.head = line.requests.next();
+  constructor(
+    draft: BatchDraft,
+    batchKey: string,
+    of: { readonly byLength: RequestsBy; readonly near: (bucket: number) => boolean },
+  ) {
+    this.#draft = draft;
+    this.#batchKey = batchKey;
+    this.#drafted = new Set(draft.items);
+    for (const [bucket, line] of of.byLength) {
+      if (!of.near(bucket)) continue;
+      this.#buckets.push(bucket);
+      this.#lines.push(line);
+    }
   }
-}
 
-/** It ends at the first item that does not fit, so it looks at one request more than it takes, and at those that it took before. */
-function fillNeighbours(
-  draft: BatchDraft,
-  batchKey: string,
-  neighbours: Iterable<Neighbour>,
-): void {
-  const drafted = new Set(draft.items);
-  for (const [bucket, request] of neighbours) {
-    if (draft.full) return;
-    for (const item of takeOrder(request.groups.get(batchKey)?.byLength.get(bucket)))
-      if (!drafted.has(item) && !draft.add(item)) return;
+  /** Nearest length first, in a length the oldest request first. */
+  takeNearest(center: number): void {
+    const away = (at: number): number => Math.abs((this.#buckets[at] ?? 0) - center);
+    const places = [...this.#buckets.keys()].sort((a, b) => away(a) - away(b));
+    for (const at of places) {
+      const cursor = this.#lines[at]?.cursor();
+      for (let request = cursor?.current; request !== undefined; request = cursor?.current) {
+        if (!this.#take(this.#buckets[at] ?? 0, request)) return;
+        cursor?.next();
+      }
+    }
+  }
+
+  /** The oldest request first, whatever its length. */
+  takeOldest(): void {
+    const heads = this.#lines.map((line) => line.first);
+    const cursors: LineCursor[] = [];
+    for (;;) {
+      let first = -1;
+      let sequence = Infinity;
+      for (let at = 0; at < heads.length; at += 1) {
+        const its = heads[at]?.sequence ?? Infinity;
+        if (its >= sequence) continue;
+        first = at;
+        sequence = its;
+      }
+      const request = heads[first];
+      if (request === undefined || !this.#take(this.#buckets[first] ?? 0, request)) return;
+      // Few lines are read beyond their first.
+      const cursor = cursors[first] ?? this.#lines[first]?.cursor();
+      if (cursor === undefined) return;
+      cursors[first] = cursor;
+      cursor.next();
+      heads[first] = cursor.current;
+    }
+  }
+
+  /** Widest first; false: the draft is full. */
+  #take(bucket: number, request: RequestEntry): boolean {
+    const queued = request.groups.get(this.#batchKey)?.queued;
+    if (queued === undefined) return true;
+    for (let place = queued.endOf(bucket) - 1; place >= 0; place -= 1) {
+      const item = queued.at(place);
+      if (item?.bucket !== bucket) break;
+      if (!this.#drafted.has(item) && !this.#draft.add(item)) return false;
+    }
+    return !this.#draft.full;
   }
 }

@@ -33,7 +33,7 @@ export class SeedRouterPolicy implements Policy {
   }
 
   #fromQueue(queue: ClassQueueView, view: PolicyView): Choice {
-    const oldest = queue.oldest.peek();
+    const oldest = queue.oldest.first;
     if (oldest === undefined) return { type: "none" };
     const bounds = view.bounds(queue.class);
     const draft = new FixedDraft({ ...bounds, costMax: Infinity, rowsShare: Infinity });

@@ -1,7 +1,10 @@
 import type { WorkClass } from "millrace-client/wire";
+import type { AgeLines } from "./age-lines.js";
 import { assertScheduler } from "./assert.js";
-import type { FedPipeline } from "./fed-pipeline.js";
+import type { FedPipeline, HeldBatch } from "./fed-pipeline.js";
+import { IdTable } from "./id-table.js";
 import { OrderedHeap } from "./ordered-heap.js";
+import { QueuedItems } from "./queued-items.js";
 import { RecentIds } from "./recent-ids.js";
 import type { ItemSpec, RequestSpec } from "./types.js";
 
@@ -23,9 +26,15 @@ export type Whereabouts =
   | { readonly kind: "queued" }
   /** In a group of suspects that waits for a pipeline of its own. */
   | { readonly kind: "grouped" }
-  | { readonly kind: "held"; readonly pipeline: FedPipeline }
+  | { readonly kind: "held"; readonly pipeline: FedPipeline; readonly batch: HeldBatch }
   /** Its pipeline died; the ledger has not said yet what becomes of it. */
-  | { readonly kind: "orphaned"; readonly pipelineId: string };
+  | { readonly kind: "orphaned"; readonly pipelineId: string }
+  /** It has its outcome, or nobody waits for it. */
+  | { readonly kind: "over" };
+
+export const queued: Whereabouts = { kind: "queued" };
+export const grouped: Whereabouts = { kind: "grouped" };
+const over: Whereabouts = { kind: "over" };
 
 export interface ItemEntry {
   readonly itemId: number;
@@ -50,9 +59,20 @@ export interface KeyGroup {
   readonly batchKey: string;
   /** Rank of its widest item in the request's packing order. */
   widest: number;
-  /** Queued items by length bucket, each list in packing order; kept by the class queue. */
-  readonly byLength: Map<number, ItemEntry[]>;
-  queuedItems: number;
+  /** Kept by the class queue. */
+  readonly queued: QueuedItems;
+  /** Of everybody and of its tenant, by length: while any of it is queued. */
+  lines: readonly AgeLines[];
+}
+
+function holdsWider(a: KeyGroup, b: KeyGroup): boolean {
+  return a.widest > b.widest;
+}
+
+/** How many items of a model have no outcome yet. */
+interface ModelItems {
+  readonly model: string;
+  items: number;
 }
 
 export interface RequestEntry {
@@ -64,14 +84,18 @@ export interface RequestEntry {
   readonly arrivedMs: number;
   /** Order of arrival among all requests. */
   readonly sequence: number;
-  /** Items without an outcome. */
-  readonly open: Map<number, ItemEntry>;
+  /** By `order`; undefined: it has its outcome. */
+  readonly items: (ItemEntry | undefined)[];
+  openItems: number;
+  readonly ofModel: ModelItems;
   /** All its items, by batch key. */
   readonly groups: Map<string, KeyGroup>;
   /** Groups with queued items, that with the widest item first. */
   readonly queuedGroups: OrderedHeap<KeyGroup>;
   queuedItems: number;
   queuedUnits: number;
+  /** Of what is queued, as its tenant's queue has it; null: nothing is. */
+  sizeClass: number | null;
 }
 
 /**
@@ -82,18 +106,19 @@ function lengthBucket(width: number): number {
   return Math.floor(8 * Math.log2(Math.max(1, width)));
 }
 
+function expiresBefore(a: RequestEntry, b: RequestEntry): boolean {
+  return (a.deadlineAtMs ?? Infinity) < (b.deadlineAtMs ?? Infinity);
+}
+
 /** Ids of dropped items that died with their pipeline and whose late word is still let in; older ones are forgotten. */
 const lateItemsMax = 65_536;
 
 export class RequestBook {
-  readonly #items = new Map<number, ItemEntry>();
+  readonly #items = new IdTable<ItemEntry>();
   readonly #requests = new Map<number, RequestEntry>();
-  /** Open items by model. */
-  readonly #ofModel = new Map<string, number>();
+  readonly #ofModel = new Map<string, ModelItems>();
   readonly #late = new RecentIds(lateItemsMax);
-  readonly #deadlines = new OrderedHeap<RequestEntry>(
-    (a, b) => (a.deadlineAtMs ?? Infinity) < (b.deadlineAtMs ?? Infinity),
-  );
+  readonly #deadlines = new OrderedHeap<RequestEntry>(expiresBefore);
   #arrivals = 0;
 
   get requests(): number {
@@ -101,36 +126,43 @@ export class RequestBook {
   }
 
   add(spec: RequestSpec, nowMs: number): RequestEntry {
-    assertScheduler(!this.#requests.has(spec.requestId), `request ${spec.requestId} came twice`);
-    assertScheduler(spec.items.length > 0, `request ${spec.requestId} has no items`);
+    const { requestId, model, items } = spec;
+    assertScheduler(!this.#requests.has(requestId), () => `request ${requestId} came twice`);
+    assertScheduler(items.length > 0, () => `request ${requestId} has no items`);
+    const ofModel = this.#ofModel.get(model) ?? { model, items: 0 };
+    this.#ofModel.set(model, ofModel);
+    ofModel.items += items.length;
     const request: RequestEntry = {
-      requestId: spec.requestId,
-      model: spec.model,
+      requestId,
+      model,
       class: spec.class,
       tenant: spec.tenant,
       deadlineAtMs: spec.deadlineAtMs,
       arrivedMs: nowMs,
       sequence: this.#arrivals++,
-      open: new Map(),
+      items: [],
+      openItems: items.length,
+      ofModel,
       groups: new Map(),
-      queuedGroups: new OrderedHeap((a, b) => a.widest > b.widest),
+      queuedGroups: new OrderedHeap(holdsWider),
       queuedItems: 0,
       queuedUnits: 0,
+      sizeClass: null,
     };
-    const packed = spec.items.toSorted((a, b) => a.width - b.width);
-    for (const [order, item] of packed.entries()) this.#addItem(request, item, order);
-    this.#requests.set(request.requestId, request);
+    for (const item of items.toSorted(isNarrower)) this.#addItem(request, item);
+    this.#requests.set(requestId, request);
     if (request.deadlineAtMs !== null) this.#deadlines.add(request);
     return request;
   }
 
-  #addItem(request: RequestEntry, spec: ItemSpec, order: number): void {
+  #addItem(request: RequestEntry, spec: ItemSpec): void {
     const { itemId, units, width, rows, bytes, batchKey } = spec;
-    assertScheduler(!this.#items.has(itemId), `item ${itemId} came twice`);
-    assertScheduler(units > 0 && width > 0 && rows > 0, `item ${itemId} costs nothing`);
+    assertScheduler(!this.#items.has(itemId), () => `item ${itemId} came twice`);
+    assertScheduler(units > 0 && width > 0 && rows > 0, () => `item ${itemId} costs nothing`);
+    const order = request.items.length;
     let kin = request.groups.get(batchKey);
     if (kin === undefined) {
-      kin = { batchKey, widest: order, byLength: new Map(), queuedItems: 0 };
+      kin = { batchKey, widest: order, queued: new QueuedItems(), lines: [] };
       request.groups.set(batchKey, kin);
     }
     kin.widest = order;
@@ -144,12 +176,11 @@ export class RequestBook {
       kin,
       order,
       bucket: lengthBucket(width),
-      whereabouts: { kind: "queued" },
+      whereabouts: queued,
       dropped: false,
     };
-    request.open.set(itemId, item);
+    request.items.push(item);
     this.#items.set(itemId, item);
-    this.#ofModel.set(request.model, (this.#ofModel.get(request.model) ?? 0) + 1);
   }
 
   /** Whether an item of the model has no outcome yet, wherever it is. */
@@ -166,7 +197,7 @@ export class RequestBook {
     const item = this.#items.get(itemId);
     assertScheduler(
       item !== undefined || this.#late.has(itemId),
-      `item ${itemId} is unknown, or had its outcome already`,
+      () => `item ${itemId} is unknown, or had its outcome already`,
     );
     return item;
   }
@@ -179,12 +210,15 @@ export class RequestBook {
   /** The item has its outcome, or nobody waits for it and no pipeline holds it. */
   forget(item: ItemEntry): void {
     if (!this.#items.delete(item.itemId)) return;
-    const { model } = item.request;
-    const left = (this.#ofModel.get(model) ?? 0) - 1;
-    if (left > 0) this.#ofModel.set(model, left);
-    else this.#ofModel.delete(model);
-    item.request.open.delete(item.itemId);
-    if (item.request.open.size === 0) this.close(item.request);
+    // An old item that is dead, and not collected yet, would keep the batch that held it alive, and make it old too.
+    item.whereabouts = over;
+    const { request } = item;
+    const { ofModel } = request;
+    ofModel.items -= 1;
+    if (ofModel.items === 0) this.#ofModel.delete(ofModel.model);
+    request.items[item.order] = undefined;
+    request.openItems -= 1;
+    if (request.openItems === 0) this.close(request);
   }
 
   /** As `forget`, for an item of which the ledger may still speak. */
@@ -196,17 +230,47 @@ export class RequestBook {
   /** No further outcome is owed to the caller; dropped items stay until their pipelines let go. */
   close(request: RequestEntry): void {
     this.#requests.delete(request.requestId);
-    this.#deadlines.delete(request);
+    if (request.deadlineAtMs !== null) this.#deadlines.delete(request);
   }
 }
 
+function isNarrower(a: ItemSpec, b: ItemSpec): number {
+  return a.width - b.width;
+}
+
+/** Those without an outcome, in packing order. */
+export function openItemsOf(request: RequestEntry): ItemEntry[] {
+  return request.items.filter((item) => item !== undefined);
+}
+
+/** Items of one request. */
+export interface Share {
+  readonly request: RequestEntry;
+  readonly items: readonly ItemEntry[];
+}
+
 /** Items by their requests, in the order in which they come. */
-export function byRequest(items: Iterable<ItemEntry>): Map<RequestEntry, ItemEntry[]> {
-  const grouped = new Map<RequestEntry, ItemEntry[]>();
+export function byRequest(items: readonly ItemEntry[]): readonly Share[] {
+  const first = items[0];
+  if (first === undefined) return [];
+  if (items.every(({ request }) => request === first.request))
+    return [{ request: first.request, items }];
+  const shares: { readonly request: RequestEntry; readonly items: ItemEntry[] }[] = [];
+  let of: Map<RequestEntry, (typeof shares)[number]> | null = null;
+  let last: (typeof shares)[number] | undefined;
   for (const item of items) {
-    const siblings = grouped.get(item.request);
-    if (siblings === undefined) grouped.set(item.request, [item]);
-    else siblings.push(item);
+    const { request } = item;
+    if (last?.request !== request) {
+      // Mostly those of a request come together, and most batches have few: a map is for the others.
+      if (shares.length > 0) of ??= new Map(shares.map((share) => [share.request, share]));
+      last = of?.get(request);
+      if (last === undefined) {
+        last = { request, items: [] };
+        shares.push(last);
+        of?.set(request, last);
+      }
+    }
+    last.items.push(item);
   }
-  return grouped;
+  return shares;
 }

@@ -30,12 +30,6 @@ const oneShotBatchesMax = 2;
 const roomMs = 400;
 const roomRowsMin = 4;
 
-/** Rows that a pipeline runs, and that may wait behind them. */
-interface RoomSize {
-  readonly rowsMax: number;
-  readonly prefetchRows: number;
-}
-
 /**
  * How much each pipeline of a model may be sent. Made for one feed, during which pipelines only fill up: the sums over all
  * pipelines are taken once and follow each batch that leaves, so that bounds cost O(1), whatever the number of pipelines.
@@ -74,11 +68,12 @@ export class Rooms {
     const batchesMax =
       this.#options.policy.batchesMax ?? (mode === "one-shot" ? oneShotBatchesMax : Infinity);
     if (pipeline.batches.length >= batchesMax) return false;
-    return workClasses.some((workClass) => {
-      if (!this.serves(pipeline, workClass)) return false;
+    for (const workClass of workClasses) {
+      if (!this.serves(pipeline, workClass)) continue;
       if (mode === "one-shot" || pipeline.rows[workClass] === 0) return true;
-      return this.#room(pipeline, workClass, this.#aged(workClass)) > 0;
-    });
+      if (this.#room(pipeline, workClass, this.#aged(workClass)) > 0) return true;
+    }
+    return false;
   }
 
   /** Whether the pipeline serves the class and something of it is queued. */
@@ -147,38 +142,26 @@ export class Rooms {
   }
 
   #aged(workClass: WorkClass): boolean {
-    const oldest = this.#model.queues[workClass].oldest.peek();
+    const oldest = this.#model.queues[workClass].oldest.first;
     return (
       oldest !== undefined && this.#options.nowMs - oldest.arrivedMs > this.#options.ageLimitMs
     );
   }
 
+  /** Rows of a class that a continuous pipeline may be sent beyond what it holds. */
   #room(pipeline: PipelineView, workClass: WorkClass, aged: boolean): number {
-    return rowsRoom(pipeline, workClass, { ...this.#sizeOf(pipeline), aged });
+    const { rows, capacity } = pipeline;
+    const worthRows = Math.min(this.#worthRows, capacity.rowsMax + this.#options.prefetchRows);
+    const isBounded = this.#worthRows < capacity.rowsMax + this.#options.prefetchRows;
+    const rowsMax = isBounded ? Math.ceil(worthRows / 2) : capacity.rowsMax;
+    const prefetchRows = worthRows - rowsMax;
+    const { realtime, bulk } = rows;
+    const common = worthRows - realtime - bulk;
+    if (workClass === "realtime") return Math.max(common, rowsMax - realtime);
+    // Realtime that fills the common places for long must not lock out bulk: what is over the age limit counts bulk only.
+    if (aged) return worthRows - bulk;
+    // While more than half of the waiting places are taken, nothing more is sent: then a batch is many sentences of
+    // about one length, and not one for each row that ends.
+    return 2 * common >= prefetchRows ? common : 0;
   }
-
-  #sizeOf({ capacity: { rowsMax } }: PipelineView): RoomSize {
-    const { prefetchRows } = this.#options;
-    if (this.#worthRows >= rowsMax + prefetchRows) return { rowsMax, prefetchRows };
-    const runs = Math.ceil(this.#worthRows / 2);
-    return { rowsMax: runs, prefetchRows: this.#worthRows - runs };
-  }
-}
-
-/** Rows of a class that a continuous pipeline may be sent beyond what it holds. */
-function rowsRoom(
-  pipeline: PipelineView,
-  workClass: WorkClass,
-  room: RoomSize & { readonly aged: boolean },
-): number {
-  const { rowsMax, prefetchRows } = room;
-  const { realtime, bulk } = pipeline.rows;
-  const common = rowsMax + prefetchRows - realtime - bulk;
-  if (workClass === "realtime") return Math.max(common, rowsMax - realtime);
-  // While more than half of the waiting places are taken, nothing more is sent: then a batch is many sentences of
-  // about one length, and not one for each row that ends.
-  const refills = 2 * common >= prefetchRows;
-  // Realtime that fills the common places for long must not lock out bulk: what is over the age limit counts bulk only.
-  if (room.aged) return rowsMax + prefetchRows - bulk;
-  return refills ? common : 0;
 }

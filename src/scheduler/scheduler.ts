@@ -2,7 +2,7 @@ import { workClasses } from "millrace-client/wire";
 import { Agenda } from "./agenda.js";
 import { assertScheduler, SchedulerBug } from "./assert.js";
 import { batchOf } from "./batch.js";
-import type { FedPipeline } from "./fed-pipeline.js";
+import { type FedPipeline, itemsOf } from "./fed-pipeline.js";
 import { feed } from "./feed.js";
 import { ModelState } from "./model-state.js";
 import { Placement } from "./placement.js";
@@ -13,9 +13,13 @@ import { SeedRouterPolicy } from "./policy-seed-router.js";
 import { batchToRecall } from "./recall.js";
 import {
   byRequest,
+  grouped,
   type ItemEntry,
+  openItemsOf,
+  queued,
   RequestBook,
   type RequestEntry,
+  type Share,
   type Whereabouts,
 } from "./request-book.js";
 import { type SchedulerSnapshot, snapshotOf } from "./snapshot.js";
@@ -88,7 +92,8 @@ export class Scheduler {
     if (this.#brokenBy !== null)
       throw new SchedulerBug("the scheduler was broken before", { cause: this.#brokenBy });
     try {
-      assertScheduler(nowMs >= this.#nowMs, `time went back from ${this.#nowMs} to ${nowMs}`);
+      const beforeMs = this.#nowMs;
+      assertScheduler(nowMs >= beforeMs, () => `time went back from ${beforeMs} to ${nowMs}`);
       this.#nowMs = nowMs;
       this.#decisions = [];
       this.#apply(event);
@@ -103,7 +108,8 @@ export class Scheduler {
   snapshot(nowMs: number): SchedulerSnapshot {
     const { policy } = this.#options;
     const requests = this.#book.requests;
-    return { policy, requests, ...snapshotOf([...this.#models.values()], nowMs) };
+    const models = [...this.#models.values()];
+    return { policy, requests, ...snapshotOf(models, { nowMs, ...this.#options }) };
   }
 
   #apply(event: SchedulerEvent): void {
@@ -183,11 +189,15 @@ export class Scheduler {
     const where = pipelineIdOf(whereabouts);
     assertScheduler(
       where === pipelineId,
-      `${pipelineId} speaks of item ${item.itemId}, which is ${whereabouts.kind}${where === null ? "" : ` by ${where}`}`,
+      () =>
+        `${pipelineId} speaks of item ${item.itemId}, which is ${whereabouts.kind}${where === null ? "" : ` by ${where}`}`,
     );
-    this.#touch(item.request.model);
-    if (whereabouts.kind !== "held") return;
-    whereabouts.pipeline.release(item, this.#nowMs);
+    if (whereabouts.kind !== "held") {
+      this.#touch(item.request.model);
+      return;
+    }
+    this.#agenda.touch(whereabouts.pipeline.model);
+    whereabouts.pipeline.release(item, whereabouts.batch, this.#nowMs);
     this.#placement.released(whereabouts.pipeline);
   }
 
@@ -204,14 +214,14 @@ export class Scheduler {
       return items;
     };
     const innocent = comeBack(event.innocent);
-    for (const item of innocent) item.whereabouts = { kind: "queued" };
-    for (const [request, items] of byRequest(innocent))
+    for (const item of innocent) item.whereabouts = queued;
+    for (const { request, items } of byRequest(innocent))
       this.#touch(request.model).queues[request.class].enqueue(items);
     for (const itemIds of event.groups) {
       const group = comeBack(itemIds);
       const byModel = new Map<string, ItemEntry[]>();
       for (const item of group) {
-        item.whereabouts = { kind: "grouped" };
+        item.whereabouts = grouped;
         const { model } = item.request;
         byModel.set(model, [...(byModel.get(model) ?? []), item]);
       }
@@ -239,7 +249,7 @@ export class Scheduler {
   #expire(): void {
     for (let request = this.#book.nextDeadline; request; request = this.#book.nextDeadline) {
       if (request.deadlineAtMs === null || request.deadlineAtMs > this.#nowMs) return;
-      const itemIds = [...request.open.keys()];
+      const itemIds = openItemsOf(request).map(({ itemId }) => itemId);
       this.#decisions.push({ type: "expire", requestId: request.requestId, itemIds });
       this.#drop(request);
     }
@@ -249,10 +259,11 @@ export class Scheduler {
   #drop(request: RequestEntry): void {
     const model = this.#touch(request.model);
     const held = new Map<string, number[]>();
-    const queued: ItemEntry[] = [];
-    for (const item of request.open.values()) {
+    const waiting: ItemEntry[] = [];
+    const open = openItemsOf(request);
+    for (const item of open) {
       const { whereabouts } = item;
-      if (whereabouts.kind === "queued") queued.push(item);
+      if (whereabouts.kind === "queued") waiting.push(item);
       if (whereabouts.kind === "grouped") model.suspects.remove(item);
       if (whereabouts.kind !== "held") continue;
       item.dropped = true;
@@ -261,9 +272,9 @@ export class Scheduler {
       if (itemIds === undefined) held.set(pipelineId, [item.itemId]);
       else itemIds.push(item.itemId);
     }
-    model.queues[request.class].dequeue(queued);
+    model.queues[request.class].dequeue(waiting.toReversed());
     this.#book.close(request);
-    for (const item of request.open.values()) {
+    for (const item of open) {
       if (item.whereabouts.kind === "orphaned") this.#book.forgetLate(item);
       else if (!item.dropped) this.#book.forget(item);
     }
@@ -287,7 +298,7 @@ export class Scheduler {
     if (policy.recalls) this.#recall(model);
     let agesAtMs = Infinity;
     for (const workClass of workClasses) {
-      const oldest = model.queues[workClass].oldest.peek();
+      const oldest = model.queues[workClass].oldest.first;
       if (oldest !== undefined && this.#nowMs - oldest.arrivedMs <= ageLimitMs)
         agesAtMs = Math.min(agesAtMs, oldest.arrivedMs + ageLimitMs);
     }
@@ -314,11 +325,11 @@ export class Scheduler {
       ...model.suspects.requests,
     ];
     for (const request of new Set(waiting)) {
-      const items = [...request.open.values()].filter(
+      const items = openItemsOf(request).filter(
         ({ whereabouts: { kind } }) => kind === "queued" || kind === "grouped",
       );
       const isQueued = ({ whereabouts }: ItemEntry): boolean => whereabouts.kind === "queued";
-      model.queues[request.class].dequeue(items.filter(isQueued));
+      model.queues[request.class].dequeue(items.filter(isQueued).toReversed());
       for (const item of items) {
         model.suspects.remove(item);
         this.#book.forget(item);
@@ -345,7 +356,8 @@ export class Scheduler {
   #dispatch(pipeline: FedPipeline, choice: BatchChoice): void {
     const { model } = pipeline;
     const queue = model.queues[choice.class];
-    for (const [request, items] of byRequest(choice.items)) {
+    const shares = byRequest(choice.items);
+    for (const { request, items } of shares) {
       let costMs = 0;
       for (const item of items) costMs += model.service.expectedMs(item.units * item.rows);
       queue.tenants.charge(request.tenant, costMs);
@@ -353,15 +365,20 @@ export class Scheduler {
     }
     model.cost.dispatched();
     this.#placement.guests(pipeline, choice.class);
-    this.#send(pipeline, choice);
+    this.#send(pipeline, choice, shares);
   }
 
-  #send(pipeline: FedPipeline, choice: Omit<BatchChoice, "type">): void {
+  #send(
+    pipeline: FedPipeline,
+    choice: Omit<BatchChoice, "type">,
+    shares: readonly Share[] = byRequest(choice.items),
+  ): void {
     const nowMs = this.#nowMs;
-    const batch = batchOf(choice, { batchId: this.#batches++, nowMs });
+    const batch = batchOf(choice, { batchId: this.#batches++, nowMs, shares });
     const { pipelineId } = pipeline.capacity;
-    for (const item of choice.items) item.whereabouts = { kind: "held", pipeline };
     const expectedMs = pipeline.model.service.expectedMs(batch.paddedUnits);
+    const { rows, units } = batch;
+    pipeline.model.usual.learn({ items: choice.items.length, rows, units });
     pipeline.hold(batch, { items: choice.items, expectedMs, nowMs });
     this.#decisions.push({ type: "dispatch", pipelineId, batch });
   }
@@ -371,7 +388,7 @@ export class Scheduler {
     if (found === null) return;
     const { pipeline, batch } = found;
     batch.recalled = true;
-    const itemIds = [...batch.items].map((item) => item.itemId);
+    const itemIds = itemsOf(batch).map((item) => item.itemId);
     this.#decisions.push({ type: "recall", pipelineId: pipeline.capacity.pipelineId, itemIds });
   }
 
@@ -401,6 +418,7 @@ function pipelineIdOf(whereabouts: Whereabouts): string | null {
       return whereabouts.pipelineId;
     case "queued":
     case "grouped":
+    case "over":
       return null;
   }
 }

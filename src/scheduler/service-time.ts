@@ -28,6 +28,8 @@ const weightMax = 16;
  */
 export class ServiceTime {
   readonly #stages = new Map<string, StageFit>();
+  /** Of all stages together. */
+  #fit: ServiceFit = prior;
 
   learn(measured: Measurement): void {
     if (measured.runs <= 0 || measured.paddedUnits < 0 || !(measured.ms >= 0)) return;
@@ -37,14 +39,17 @@ export class ServiceTime {
       this.#stages.set(measured.stage, stage);
     }
     stage.learn(measured);
+    let [perRunMs, perUnitMs] = [0, 0];
+    for (const { fit } of this.#stages.values()) {
+      perRunMs += fit.perRunMs;
+      perUnitMs += fit.perUnitMs;
+    }
+    this.#fit = { perRunMs, perUnitMs };
   }
 
   /** Expected milliseconds of one run over so many padded units, all stages together. */
   expectedMs(paddedUnits: number): number {
-    if (this.#stages.size === 0) return prior.perRunMs + prior.perUnitMs * paddedUnits;
-    let ms = 0;
-    for (const { fit } of this.#stages.values()) ms += fit.perRunMs + fit.perUnitMs * paddedUnits;
-    return ms;
+    return this.#fit.perRunMs + this.#fit.perUnitMs * paddedUnits;
   }
 
   /** Learned lines by stage, for status. */

@@ -2,6 +2,7 @@ import { type QueueStatus, type WorkClass, workClasses } from "millrace-client/w
 import type { ModelPlace } from "./model-place.js";
 import type { ModelState } from "./model-state.js";
 import type { PolicyName } from "./policy.js";
+import { type Recommendation, recommendationFor } from "./recommend.js";
 import type { ServiceFit } from "./service-time.js";
 
 /** What is shown of the scheduler, and what it is held to in the simulation; a copy, made in time proportional to models and pipelines. */
@@ -19,6 +20,8 @@ export interface SchedulerSnapshot {
     readonly suspects: number;
     readonly place: PlaceSnapshot;
     readonly service: Readonly<Record<string, ServiceFit>>;
+    /** Null: no pipeline has it. */
+    readonly recommended: Recommendation | null;
   }[];
 }
 
@@ -49,23 +52,24 @@ function placeOf(place: ModelPlace): PlaceSnapshot {
 
 export function snapshotOf(
   models: readonly ModelState[],
-  nowMs: number,
+  at: { readonly nowMs: number; readonly realtimeTargetMs: number },
 ): Pick<SchedulerSnapshot, "queues" | "pipelines" | "models"> {
   return {
-    queues: models.flatMap((model) => workClasses.map((each) => queueOf(model, each, nowMs))),
+    queues: models.flatMap((model) => workClasses.map((each) => queueOf(model, each, at.nowMs))),
     pipelines: models.flatMap((model) => model.pipelines.map(({ inFlight }) => ({ inFlight }))),
-    models: models.map(({ model, suspects, service, place }) => ({
-      model,
-      suspects: suspects.waitingItems,
-      place: placeOf(place),
-      service: service.stages,
+    models: models.map((model) => ({
+      model: model.model,
+      suspects: model.suspects.waitingItems,
+      place: placeOf(model.place),
+      service: model.service.stages,
+      recommended: recommendationFor(model, at),
     })),
   };
 }
 
 function queueOf(model: ModelState, workClass: WorkClass, nowMs: number): QueueStatus {
   const { items, units, bytes, oldest, tenants } = model.queues[workClass];
-  const first = oldest.peek();
+  const first = oldest.first;
   return {
     model: model.model,
     class: workClass,

@@ -1,6 +1,5 @@
+import { AgeLines, KeyedLines, type RequestsBy } from "./age-lines.js";
 import { OrderedHeap } from "./ordered-heap.js";
-import type { RequestEntry } from "./request-book.js";
-import { KeyedHeaps, RequestHeaps, type RequestsBy } from "./request-heaps.js";
 
 /** Read-only view of one tenant's queue. */
 export interface TenantView {
@@ -16,9 +15,10 @@ export interface TenantView {
 export class TenantQueue implements TenantView {
   readonly tenant: string;
   servedMs: number;
-  readonly bySize: RequestHeaps = new RequestHeaps();
-  readonly keyed: KeyedHeaps = new KeyedHeaps();
-  readonly sizeOf: Map<RequestEntry, number> = new Map();
+  readonly bySize: AgeLines = new AgeLines();
+  readonly keyed: KeyedLines = new KeyedLines();
+  /** Those with queued items. */
+  requests = 0;
 
   constructor(tenant: string, servedMs: number) {
     this.tenant = tenant;
@@ -79,9 +79,8 @@ export class Tenants {
   /** Charged when dispatched; called before the items leave, so the tenant still waits. */
   charge(tenant: string, costMs: number): void {
     const queue = this.queue(tenant);
-    this.#fairest.delete(queue);
     queue.servedMs += costMs;
-    this.#fairest.add(queue);
+    this.#fairest.moved(queue);
     this.#catchUp();
   }
 

@@ -129,12 +129,13 @@ interface Lane extends LaneLoad {
   jobs: Job[];
 }
 
-/** Tokens that a lane advances in one run here: fewer events, the same order. */
-const stride = 16;
+/** Tokens that a lane advances in one run, where nobody says it: fewer events, the same order. */
+const usualStride = 16;
 
 /** Chooses token by token, with the real engine's rules. */
 export class GenerationEngine implements SimEngine {
   readonly #judge: Judge;
+  readonly #stride: number;
   readonly #choosing: Choosing;
   readonly #account: ChoosingAccount;
   readonly #encodeCost = new RunCost(0.05);
@@ -143,8 +144,9 @@ export class GenerationEngine implements SimEngine {
   readonly #lanes = new Map<string, Lane>();
   #encoding: Job[] = [];
 
-  constructor(rowsMax: number, judge: Judge) {
+  constructor(rowsMax: number, judge: Judge, stride: number = usualStride) {
     this.#judge = judge;
+    this.#stride = stride;
     const limits = {
       rowsMax,
       chunkMs: 20,
@@ -171,7 +173,7 @@ export class GenerationEngine implements SimEngine {
         alone: false,
         item,
         workClass: batch.class,
-        left: Math.ceil(width / stride),
+        left: Math.ceil(width / this.#stride),
       });
     }
   }
@@ -262,6 +264,7 @@ export class GenerationEngine implements SimEngine {
       return null;
     }
     const { rows, jobs } = lane;
+    const stride = this.#stride;
     const width = Math.max(...jobs.map(({ tokens }) => tokens));
     return {
       stage: "decode",
@@ -298,7 +301,7 @@ export class GenerationEngine implements SimEngine {
       this.#waiting[job.workClass].push({
         ...job,
         alone: true,
-        left: Math.ceil(job.tokens / stride),
+        left: Math.ceil(job.tokens / this.#stride),
       });
     this.#keep(lane, []);
     this.#ran(decision, ms);

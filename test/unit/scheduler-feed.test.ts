@@ -10,7 +10,7 @@ import { Host } from "#src/scheduler/host.js";
 import { ModelState } from "#src/scheduler/model-state.js";
 
 import { FirstComePolicy } from "#src/scheduler/policy-fcfs.js";
-import { type ItemEntry, RequestBook } from "#src/scheduler/request-book.js";
+import { type ItemEntry, openItemsOf, RequestBook } from "#src/scheduler/request-book.js";
 import { Rooms } from "#src/scheduler/rooms.js";
 import { Suspects } from "#src/scheduler/suspects.js";
 
@@ -38,7 +38,7 @@ class Items {
     const { rows, batchKey = "" } = of;
     const items = [{ itemId, units: 9, width: 9, rows, bytes: 0, batchKey }];
     const spec = { requestId: itemId, model: "m", tenant: "", deadlineAtMs: null, items };
-    const [item] = this.#book.add({ ...spec, class: of.class }, nowMs).open.values();
+    const [item] = openItemsOf(this.#book.add({ ...spec, class: of.class }, nowMs));
     assert.ok(item !== undefined);
     return item;
   }
@@ -86,12 +86,12 @@ test("the bounds of every pipeline follow the batches that leave", () => {
       check();
       for (const { to, class: of } of sends) {
         const pipeline = open[to % open.length];
-        const oldest = model.queues[of].oldest.peek();
+        const oldest = model.queues[of].oldest.first;
         if (pipeline === undefined || oldest === undefined || !rooms.serves(pipeline, of)) continue;
         const batch = {
           class: of,
           reason: "pipeline-free",
-          items: [...oldest.open.values()],
+          items: openItemsOf(oldest),
         } as const;
         rooms.sending(pipeline, () => {
           model.queues[of].dequeue(batch.items);

@@ -7,7 +7,7 @@ import { BatchCost } from "#src/scheduler/batch-cost.js";
 import { BatchSums } from "#src/scheduler/batch-sums.js";
 import { OrderedHeap } from "#src/scheduler/ordered-heap.js";
 import { RecentIds } from "#src/scheduler/recent-ids.js";
-import { RequestBook } from "#src/scheduler/request-book.js";
+import { openItemsOf, RequestBook } from "#src/scheduler/request-book.js";
 import { ServiceTime } from "#src/scheduler/service-time.js";
 import { Tenants } from "#src/scheduler/tenants.js";
 import { type WindowInput, windowMs } from "#src/scheduler/window.js";
@@ -222,7 +222,7 @@ test("with padding, each item is as wide as the widest, and its units grow with 
       const spec = { model: "m", class: "bulk", tenant: "", deadlineAtMs: null } as const;
       const request = book.add({ ...spec, requestId: itemId, items }, 0);
       const sums = new BatchSums();
-      for (const item of request.open.values()) {
+      for (const item of openItemsOf(request)) {
         const expected = sums.paddedUnitsWith(item);
         sums.add(item);
         assert.equal(sums.paddedUnits, expected);

@@ -2,9 +2,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import type { RequestsBy } from "#src/scheduler/age-lines.js";
 import { ClassQueue } from "#src/scheduler/class-queue.js";
-import { type ItemEntry, RequestBook, type RequestEntry } from "#src/scheduler/request-book.js";
-import type { RequestsBy } from "#src/scheduler/request-heaps.js";
+import {
+  type ItemEntry,
+  openItemsOf,
+  RequestBook,
+  type RequestEntry,
+} from "#src/scheduler/request-book.js";
 
 const cost = fc.record({
   units: fc.integer({ min: 1, max: 5_000 }),
@@ -41,11 +46,11 @@ class Bench {
     const request = this.book.add({ ...spec, items }, 0);
     this.requests.push(request);
     this.queue.arrive(request, 0);
-    for (const item of request.open.values()) this.queued.add(item);
+    for (const item of openItemsOf(request)) this.queued.add(item);
   }
 
   move(to: "take" | "return", request: RequestEntry | undefined, bits: number): void {
-    const chosen = [...(request?.open.values() ?? [])].filter(
+    const chosen = (request === undefined ? [] : openItemsOf(request)).filter(
       (item, at) => ((bits >> (at % 31)) & 1) === 1 && this.queued.has(item) === (to === "take"),
     );
     if (to === "take") {
@@ -84,18 +89,20 @@ class Bench {
   }
 
   #checkRequest(request: RequestEntry): void {
-    const items = [...request.open.values()].filter((item) => this.queued.has(item));
+    const items = openItemsOf(request).filter((item) => this.queued.has(item));
     assert.equal(request.queuedItems, items.length);
-    const listed = [...request.groups.values()].flatMap(({ byLength }) =>
-      [...byLength].flatMap(([bucket, list]) => {
-        assert.ok(list.length > 0 && list.every((item) => item.bucket === bucket));
-        assert.deepEqual(
-          list,
-          list.toSorted((a, b) => a.order - b.order),
-        );
-        return list;
-      }),
-    );
+    const listed = [...request.groups.values()].flatMap(({ queued }) => {
+      const list = Array.from({ length: queued.size }, (_, place) => queued.at(place));
+      const those = list.filter((item) => item !== undefined);
+      assert.deepEqual(
+        those,
+        those.toSorted((a, b) => a.order - b.order),
+      );
+      assert.equal(queued.widestBucket, those.at(-1)?.bucket ?? null);
+      for (const [place, item] of those.entries())
+        assert.ok(queued.endOf(item.bucket) > place && queued.endOf(item.bucket - 1) <= place);
+      return those;
+    });
     assert.deepEqual(new Set(listed), new Set(items));
     const groups = [...request.queuedGroups.ordered()];
     assert.deepEqual(new Set(groups), new Set(items.map(({ kin }) => kin)));

@@ -90,6 +90,15 @@ export interface ModelStatus {
   readonly evictions: number;
   /** In a row. */
   readonly loadFailures: number;
+  /** What to ask for at once, of what was learned of the model; null where no pipeline has it, and at an edge. */
+  readonly recommended: {
+    /** Items of a request that fills one pipeline. */
+    readonly batchItems: number;
+    /** So many of such requests in flight, from all callers, and no pipeline waits for the next one. */
+    readonly requestsInFlight: number;
+    /** Items that are through within the realtime target, as fast as the pipelines were lately; null: nothing was seen yet. */
+    readonly realtimeItems: number | null;
+  } | null;
 }
 
 export interface QueueStatus {

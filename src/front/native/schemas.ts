@@ -250,6 +250,16 @@ const modelStatusSchema = objectSchema({
   loads: countSchema,
   evictions: countSchema,
   loadFailures: countSchema,
+  recommended: {
+    anyOf: [
+      { type: "null" },
+      objectSchema({
+        batchItems: countSchema,
+        requestsInFlight: countSchema,
+        realtimeItems: { anyOf: [{ type: "null" }, countSchema] },
+      }),
+    ],
+  },
 });
 
 const queueSchema = objectSchema({
