@@ -35,7 +35,17 @@ export interface LaneLoad {
   readonly workClass: WorkClass;
   /** Rows in use; a lane without any is not served. */
   readonly rows: number;
+  /** Longest input that fits, in tokens. */
+  readonly crossWidth: number;
 }
+
+/** Inputs stand in lanes by a power of two of their width, so that rows of one lane waste little. */
+export function laneWidth(tokens: number): number {
+  return 2 ** Math.ceil(Math.log2(padWidth(tokens)));
+}
+
+/** Chunks of a lane's own that may be encoded before one that waits longer. */
+const overtakenMax = 8;
 
 export interface EngineWork<Item extends WaitingItem> {
   readonly waiting: Readonly<Record<WorkClass, readonly Item[]>>;
@@ -82,6 +92,9 @@ export class Choosing {
   /** Number of the run that served each lane last; a new lane stands behind those that are there. */
   #servedAt: ReadonlyMap<string, number> = new Map();
   #runs = 0;
+  /** Chunks that were encoded since the bulk item that waits longest was the first that could have been in one. */
+  #overtaken = 0;
+  #oldestBulk: number | null = null;
 
   constructor(limits: ChoosingLimits, costs: RunCosts) {
     this.#limits = limits;
@@ -118,6 +131,11 @@ export class Choosing {
     const { kind, workClass } = decision;
     this.#runs += 1;
     this.#encodedFor = kind === "encode" ? workClass : null;
+    if (kind === "encode" && workClass === "bulk") {
+      const oldest = work.waiting.bulk[0]?.itemId ?? null;
+      this.#overtaken = oldest === this.#oldestBulk ? this.#overtaken + 1 : 0;
+      this.#oldestBulk = oldest;
+    }
     const lanes = [...work.lanes];
     const served = kind === "decode" ? decision.laneKey : null;
     this.#servedAt = new Map(
@@ -149,8 +167,9 @@ export class Choosing {
   ): readonly Item[] {
     const { workClass, lanes, nowMs } = at;
     const waiting = work.waiting[workClass];
-    const [oldest] = waiting;
-    if (oldest === undefined) return [];
+    const [first] = waiting;
+    if (first === undefined) return [];
+    const oldest = workClass === "bulk" ? this.#bulkLeader(waiting, first, lanes) : first;
     const used = rowsOf(workClass, lanes);
     let free = this.#limits.rowsMax - used;
     // Its rows are gathered, or sentences that need fewer would overtake it for ever.
@@ -170,6 +189,22 @@ export class Choosing {
       units -= width;
     }
     return chunk;
+  }
+
+  /**
+   * Bulk keeps to the lane that it is in, so that the rows of a run are many: of those that wait, the first that fits in there,
+   * but not for ever.
+   */
+  #bulkLeader<Item extends WaitingItem>(
+    waiting: readonly Item[],
+    oldest: Item,
+    lanes: readonly LaneLoad[],
+  ): Item {
+    const fullest = fullestOf("bulk", lanes);
+    const overtaken = this.#oldestBulk === oldest.itemId ? this.#overtaken : 0;
+    if (fullest === null || oldest.alone || overtaken >= overtakenMax) return oldest;
+    const fits = ({ tokens, alone }: Item) => !alone && laneWidth(tokens) === fullest.crossWidth;
+    return waiting.find(fits) ?? oldest;
   }
 
   /**
@@ -220,6 +255,14 @@ function hasWork(
   lanes: readonly LaneLoad[],
 ): boolean {
   return work.waiting[workClass].length > 0 || rowsOf(workClass, lanes) > 0;
+}
+
+function fullestOf(workClass: WorkClass, lanes: readonly LaneLoad[]): LaneLoad | null {
+  let fullest: LaneLoad | null = null;
+  for (const lane of lanes) {
+    if (lane.workClass === workClass && lane.rows > (fullest?.rows ?? 0)) fullest = lane;
+  }
+  return fullest;
 }
 
 function rowsOf(workClass: WorkClass, lanes: readonly LaneLoad[]): number {

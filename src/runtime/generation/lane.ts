@@ -20,6 +20,10 @@ export class Lane implements LaneLoad {
     this.tokens = new Int32Array(shape.slotsMax * shape.width);
   }
 
+  get crossWidth(): number {
+    return this.arena.shape.crossWidth;
+  }
+
   get rows(): number {
     return this.arena.count * this.arena.shape.width;
   }
