@@ -37,6 +37,8 @@ export interface LaneLoad {
   readonly rows: number;
   /** Longest input that fits, in tokens. */
   readonly crossWidth: number;
+  /** Rows of each of its items. */
+  readonly beams: number;
 }
 
 /** Inputs stand in lanes by a power of two of their width, so that rows of one lane waste little. */
@@ -45,7 +47,7 @@ export function laneWidth(tokens: number): number {
 }
 
 /** Chunks of a lane's own that may be encoded before one that waits longer. */
-const overtakenMax = 8;
+export const overtakenMax = 8;
 
 export interface EngineWork<Item extends WaitingItem> {
   readonly waiting: Readonly<Record<WorkClass, readonly Item[]>>;
@@ -167,23 +169,24 @@ export class Choosing {
   ): readonly Item[] {
     const { workClass, lanes, nowMs } = at;
     const waiting = work.waiting[workClass];
+    if (!isFilled(waiting)) return [];
     const [first] = waiting;
-    if (first === undefined) return [];
-    const oldest = workClass === "bulk" ? this.#bulkLeader(waiting, first, lanes) : first;
     const used = rowsOf(workClass, lanes);
     let free = this.#limits.rowsMax - used;
+    const leader = workClass === "bulk" ? this.#bulkLeader(waiting, { free, lanes }) : first;
     // Its rows are gathered, or sentences that need fewer would overtake it for ever.
-    if (used > 0 && oldest.rows > free) return [];
+    if (used > 0 && leader.rows > free) return [];
     if (used > 0 && this.#gathers(workClass, { waiting, used, free, nowMs })) return [];
-    const width = padWidth(oldest.tokens);
-    let units = this.#costs.encodeUnitsWithin(this.#chunkMs(work, at));
-    const chunk: Item[] = [];
+    const width = padWidth(leader.tokens);
+    let units = this.#costs.encodeUnitsWithin(this.#chunkMs(work, at)) - width;
+    // One with more beams than there are rows still runs, when nothing else does.
+    const chunk: Item[] = [leader];
+    free -= leader.rows;
+    if (leader.alone) return chunk;
     for (const item of waiting) {
-      const fits =
-        item === oldest || (!oldest.alone && !item.alone && padWidth(item.tokens) === width);
-      // A sentence with more beams than there are rows still runs, when nothing else does.
-      if (!fits || (item.rows > free && chunk.length > 0)) continue;
-      if (units < width && chunk.length > 0) break;
+      if (item === leader || item.alone || padWidth(item.tokens) !== width) continue;
+      if (item.rows > free) continue;
+      if (units < width) break;
       chunk.push(item);
       free -= item.rows;
       units -= width;
@@ -196,14 +199,17 @@ export class Choosing {
    * but not for ever.
    */
   #bulkLeader<Item extends WaitingItem>(
-    waiting: readonly Item[],
-    oldest: Item,
-    lanes: readonly LaneLoad[],
+    waiting: readonly [Item, ...Item[]],
+    { free, lanes }: { readonly free: number; readonly lanes: readonly LaneLoad[] },
   ): Item {
+    const [oldest] = waiting;
     const fullest = fullestOf("bulk", lanes);
     const overtaken = this.#oldestBulk === oldest.itemId ? this.#overtaken : 0;
     if (fullest === null || oldest.alone || overtaken >= overtakenMax) return oldest;
-    const fits = ({ tokens, alone }: Item) => !alone && laneWidth(tokens) === fullest.crossWidth;
+    const { beams, crossWidth } = fullest;
+    if (beams > free) return oldest;
+    const fits = ({ tokens, rows, alone }: Item) =>
+      !alone && rows === beams && laneWidth(tokens) === crossWidth;
     return waiting.find(fits) ?? oldest;
   }
 
@@ -255,6 +261,10 @@ function hasWork(
   lanes: readonly LaneLoad[],
 ): boolean {
   return work.waiting[workClass].length > 0 || rowsOf(workClass, lanes) > 0;
+}
+
+function isFilled<Item>(items: readonly Item[]): items is readonly [Item, ...Item[]] {
+  return items.length > 0;
 }
 
 function fullestOf(workClass: WorkClass, lanes: readonly LaneLoad[]): LaneLoad | null {

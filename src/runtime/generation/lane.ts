@@ -24,6 +24,10 @@ export class Lane implements LaneLoad {
     return this.arena.shape.crossWidth;
   }
 
+  get beams(): number {
+    return this.arena.shape.width;
+  }
+
   get rows(): number {
     return this.arena.count * this.arena.shape.width;
   }
