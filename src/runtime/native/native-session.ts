@@ -120,6 +120,7 @@ export class NativeSession {
   readonly #nameAddresses: ReadonlyMap<string, Handle>;
   /** Keeps the names where their addresses are. */
   readonly #nameBytes: readonly Uint8Array[];
+  #isReleased = false;
 
   /** Throws what ONNX Runtime says. */
   static async open(path: string, asked: SessionOptions): Promise<NativeSession> {
@@ -168,6 +169,7 @@ export class NativeSession {
    */
   async run(inputs: Pointers, outputs: Pointers): Promise<void> {
     await turn();
+    if (this.#isReleased) throw new Error("the session was released");
     check(
       ortApi().Run(
         this.#session,
@@ -194,7 +196,10 @@ export class NativeSession {
     return path;
   }
 
+  /** A second call does nothing. */
   release(): void {
+    if (this.#isReleased) return;
+    this.#isReleased = true;
     ortApi().ReleaseSession(this.#session);
   }
 }
@@ -287,12 +292,11 @@ export function takeMade(value: Handle): MadeTensor {
     const shape = [...dims.subarray(0, rank)].map(Number);
     const Elements = arrays[type];
     const length = shape.reduce((product, size) => product * size, 1);
+    // An empty one is nowhere.
+    if (length === 0) return { data: new Elements(0), dims: shape };
     const address = made((out: [Handle | null]) => api.GetTensorMutableData(value, out));
-    const bytes = length * Elements.BYTES_PER_ELEMENT;
-    return {
-      data: new Elements(length === 0 ? new ArrayBuffer(0) : bytesAt(address, bytes)),
-      dims: shape,
-    };
+    const bytes = bytesAt(address, length * Elements.BYTES_PER_ELEMENT);
+    return { data: new Elements(bytes), dims: shape };
   } finally {
     api.ReleaseValue(value);
   }
