@@ -4,10 +4,10 @@
  */
 import {
   type MadeTensor,
+  type NativeData,
   type NativeSession,
   NativeTensor,
   type Pointers,
-  type TensorData,
   takeMade,
 } from "./native-session.js";
 
@@ -49,13 +49,13 @@ export class Binding {
   }
 
   /** The input is what the array begins with, as much of it as the shape says. Throws where it is shorter. */
-  feed(name: string, data: TensorData, shape: readonly number[]): void {
+  feed(name: string, data: NativeData, shape: readonly number[]): void {
     const { handle } = this.#tensor(name, data, shape);
     this.#inputs.values[placeOf(this.#inputPlaces, name)] = handle;
   }
 
   /** The output is written there. */
-  fetch(name: string, data: TensorData, shape: readonly number[]): void {
+  fetch(name: string, data: NativeData, shape: readonly number[]): void {
     const { handle } = this.#tensor(name, data, shape);
     this.#outputs.values[placeOf(this.#outputPlaces, name)] = handle;
   }
@@ -63,7 +63,7 @@ export class Binding {
   /** What goes in by the first name comes out by the second, changed in place. */
   share(
     [input, output]: readonly [string, string],
-    data: TensorData,
+    data: NativeData,
     shape: readonly number[],
   ): void {
     const { handle } = this.#tensor(input, data, shape);
@@ -102,7 +102,7 @@ export class Binding {
     this.#outputs.values.fill(0n);
   }
 
-  #tensor(name: string, data: TensorData, shape: readonly number[]): NativeTensor {
+  #tensor(name: string, data: NativeData, shape: readonly number[]): NativeTensor {
     this.#refuseRunning();
     const before = this.#bound.get(name);
     if (before?.tensor.data === data && isSame(before.shape, shape)) return before.tensor;

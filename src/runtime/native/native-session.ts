@@ -5,7 +5,7 @@
  * A run blocks this thread and cannot be cancelled; before it, whatever waits for this thread has its turn.
  */
 import {
-  collect,
+  collectRead,
   type SessionOptions,
   type SessionSettings,
   sessionSettings,
@@ -21,7 +21,7 @@ import {
   textAt,
 } from "./ort-api.js";
 
-export type TensorData = Float32Array | Int32Array | BigInt64Array;
+export type NativeData = Float32Array | Int32Array | BigInt64Array;
 
 /** ONNX's numbers of element types. */
 const elementTypes = { float32: 1, int32: 6, int64: 7 } as const;
@@ -31,11 +31,11 @@ const arrays = { float32: Float32Array, int32: Int32Array, int64: BigInt64Array 
 
 /** Array and shape as the runtime sees them. `data` may be changed at any time, and must not be moved or given up. */
 export class NativeTensor {
-  readonly data: TensorData;
+  readonly data: NativeData;
   readonly handle: Handle;
 
   /** Throws where the array is shorter than the shape says. */
-  constructor(data: TensorData, shape: readonly number[]) {
+  constructor(data: NativeData, shape: readonly number[]) {
     this.data = data;
     const dims = shapeScratch(shape);
     this.handle = made((out: [Handle | null]) =>
@@ -57,7 +57,7 @@ export class NativeTensor {
   }
 }
 
-function typeNumberOf(data: TensorData): number {
+function typeNumberOf(data: NativeData): number {
   if (data instanceof Float32Array) return elementTypes.float32;
   return data instanceof Int32Array ? elementTypes.int32 : elementTypes.int64;
 }
@@ -107,7 +107,7 @@ export class Pointers {
 
 /** What a run made by itself, where the caller gave no memory. */
 export interface MadeTensor {
-  readonly data: TensorData;
+  readonly data: NativeData;
   readonly dims: readonly number[];
 }
 
@@ -134,7 +134,7 @@ export class NativeSession {
         api.CreateSession(environment().env, path, options, out),
       );
       kept.length = 0;
-      collect(settings.externalData);
+      collectRead(settings.externalData);
       return new NativeSession(session);
     } finally {
       api.ReleaseSessionOptions(options);
