@@ -24,6 +24,8 @@ export class ChoosingAccount {
   /** The lanes of its class that were served since it was. */
   readonly #passedBy = new Map<string, Set<string>>();
   #justEncoded: WorkClass | null = null;
+  /** How often an item was the oldest of bulk while a chunk of bulk went before it. */
+  readonly #overtaken = new Map<number, number>();
 
   /** `predict`: what a decoder run of so many rows is believed to take. */
   constructor(limits: ChoosingLimits, predict: (rows: number) => number, judge: Judge) {
@@ -55,10 +57,19 @@ export class ChoosingAccount {
     work: EngineWork<WaitingItem>,
   ): void {
     this.#justEncoded = kind === "encode" ? workClass : null;
+    if (kind === "encode" && workClass === "bulk") this.#noteOvertaken(work.waiting.bulk[0]?.itemId);
     this.#longest[workClass] = Math.max(this.#longest[workClass], ms);
     if (this.#beside !== null) this.#beside[workClass] += ms;
     const there = new Set([...work.lanes].filter(({ rows }) => rows > 0).map(({ key }) => key));
     for (const key of this.#passedBy.keys()) if (!there.has(key)) this.#passedBy.delete(key);
+  }
+
+  /** It may have become the oldest by this very chunk: that one it was not overtaken by. */
+  #noteOvertaken(oldestId: number | undefined): void {
+    if (oldestId === undefined) return this.#overtaken.clear();
+    const times = this.#overtaken.get(oldestId);
+    this.#overtaken.clear();
+    this.#overtaken.set(oldestId, times === undefined ? 0 : times + 1);
   }
 
   /** Bulk has its part of the time beside realtime, within a run of each: not more, and not less. */
@@ -84,7 +95,7 @@ export class ChoosingAccount {
     const waiting = seen.waiting[workClass];
     const used = rowsOf(seen, workClass);
     const rows = chunk.reduce((sum, item) => sum + item.rows, 0);
-    if (chunk[0] !== waiting[0] || chunk.some((item) => !waiting.includes(item)))
+    if (!this.#mayLead(workClass, chunk[0], seen) || chunk.some((item) => !waiting.includes(item)))
       this.#judge("the oldest leads its chunk", `item ${chunk[0]?.itemId}`);
     if (used + rows > this.#limits.rowsMax && (used > 0 || chunk.length > 1))
       this.#judge("a chunk stays within the rows", `${used} + ${rows}`);
@@ -95,6 +106,22 @@ export class ChoosingAccount {
       this.#judge("a chunk is of one width", `${widths.join()} padded to ${width}`);
     if (used === 0 || this.#isWorthIt(workClass, seen, nowMs)) return;
     this.#judge("a few wait for company, and not long", `${rows} rows beside ${used}`);
+  }
+
+  /** Bulk may go on in a lane that it is in, before an older item, eight times. */
+  #mayLead(workClass: WorkClass, leader: WaitingItem | undefined, { waiting, lanes }: Seen): boolean {
+    const [oldest] = waiting[workClass];
+    if (leader === undefined || leader === oldest) return leader !== undefined;
+    if (workClass === "realtime" || leader.alone || oldest?.alone === true) return false;
+    const times = this.#overtaken.get(oldest?.itemId ?? -1) ?? 0;
+    const isInLane = lanes.some(
+      ({ workClass: of, beams, crossWidth }) =>
+        of === "bulk" &&
+        beams === leader.rows &&
+        leader.tokens <= crossWidth &&
+        (leader.tokens > crossWidth / 2 || crossWidth === 16),
+    );
+    return isInLane && times < 8;
   }
 
   /** A third of bulk's rows, an eighth of realtime's, or waited long enough. */

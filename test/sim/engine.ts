@@ -4,6 +4,7 @@ import {
   Choosing,
   type EngineWork,
   type LaneLoad,
+  laneWidth,
   type RunDecision,
   type WaitingItem,
 } from "#src/runtime/generation/choosing.js";
@@ -307,10 +308,15 @@ export class GenerationEngine implements SimEngine {
 
   #join(job: Job, width: number): void {
     const { workClass } = job;
-    const key = job.alone ? `alone ${job.itemId}` : `${workClass} ${job.rows} ${width}`;
-    const lane = this.#lanes.get(key) ?? { key, workClass, rows: 0, jobs: [] };
+    const crossWidth = laneWidth(width);
+    const key = job.alone ? `alone ${job.itemId}` : `${workClass} ${job.rows} ${crossWidth}`;
+    const lane = this.#lanes.get(key) ?? this.#newLane(key, job, crossWidth);
     this.#lanes.set(key, lane);
     this.#keep(lane, [...lane.jobs, job]);
+  }
+
+  #newLane(key: string, { workClass, rows }: Job, crossWidth: number): Lane {
+    return { key, workClass, rows: 0, beams: rows, crossWidth, jobs: [] };
   }
 
   #keep(lane: Lane, jobs: Job[]): void {

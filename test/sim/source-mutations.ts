@@ -69,8 +69,8 @@ const choosing: readonly SourceMutation[] = [
   {
     name: "serves the youngest first",
     file: "runtime/generation/choosing.js",
-    find: "const [oldest] = waiting;",
-    replace: "const oldest = waiting.at(-1);",
+    find: "const [first] = waiting;",
+    replace: "const first = waiting.at(-1);",
     rule: "the oldest leads its chunk",
   },
   {
@@ -84,15 +84,15 @@ const choosing: readonly SourceMutation[] = [
   {
     name: "mixes widths",
     file: "runtime/generation/choosing.js",
-    find: "padWidth(item.tokens) === width",
-    replace: "true",
+    find: "padWidth(item.tokens) !== width",
+    replace: "false",
     rule: "a chunk is of one width",
   },
   {
     name: "puts who broke a run together with others",
     file: "runtime/generation/choosing.js",
-    find: "(!oldest.alone && !item.alone && padWidth(item.tokens) === width)",
-    replace: "padWidth(item.tokens) === width",
+    find: "item.alone || padWidth(item.tokens) !== width",
+    replace: "padWidth(item.tokens) !== width",
     rule: "who was in a run that failed runs alone",
     focus: { busy: true, badItems: true },
   },

@@ -35,7 +35,19 @@ export interface LaneLoad {
   readonly workClass: WorkClass;
   /** Rows in use; a lane without any is not served. */
   readonly rows: number;
+  /** Longest input that fits, in tokens. */
+  readonly crossWidth: number;
+  /** Rows of each of its items. */
+  readonly beams: number;
 }
+
+/** Inputs stand in lanes by a power of two of their width, so that rows of one lane waste little. */
+export function laneWidth(tokens: number): number {
+  return 2 ** Math.ceil(Math.log2(padWidth(tokens)));
+}
+
+/** Chunks of a lane's own that may be encoded before one that waits longer. */
+export const overtakenMax = 8;
 
 export interface EngineWork<Item extends WaitingItem> {
   readonly waiting: Readonly<Record<WorkClass, readonly Item[]>>;
@@ -82,6 +94,9 @@ export class Choosing {
   /** Number of the run that served each lane last; a new lane stands behind those that are there. */
   #servedAt: ReadonlyMap<string, number> = new Map();
   #runs = 0;
+  /** Chunks that were encoded since the bulk item that waits longest was the first that could have been in one. */
+  #overtaken = 0;
+  #oldestBulk: number | null = null;
 
   constructor(limits: ChoosingLimits, costs: RunCosts) {
     this.#limits = limits;
@@ -118,6 +133,11 @@ export class Choosing {
     const { kind, workClass } = decision;
     this.#runs += 1;
     this.#encodedFor = kind === "encode" ? workClass : null;
+    if (kind === "encode" && workClass === "bulk") {
+      const oldest = work.waiting.bulk[0]?.itemId ?? null;
+      this.#overtaken = oldest === this.#oldestBulk ? this.#overtaken + 1 : 0;
+      this.#oldestBulk = oldest;
+    }
     const lanes = [...work.lanes];
     const served = kind === "decode" ? decision.laneKey : null;
     this.#servedAt = new Map(
@@ -149,27 +169,48 @@ export class Choosing {
   ): readonly Item[] {
     const { workClass, lanes, nowMs } = at;
     const waiting = work.waiting[workClass];
-    const [oldest] = waiting;
-    if (oldest === undefined) return [];
+    if (!isFilled(waiting)) return [];
+    const [first] = waiting;
     const used = rowsOf(workClass, lanes);
     let free = this.#limits.rowsMax - used;
+    const leader = workClass === "bulk" ? this.#bulkLeader(waiting, { free, lanes }) : first;
     // Its rows are gathered, or sentences that need fewer would overtake it for ever.
-    if (used > 0 && oldest.rows > free) return [];
+    if (used > 0 && leader.rows > free) return [];
     if (used > 0 && this.#gathers(workClass, { waiting, used, free, nowMs })) return [];
-    const width = padWidth(oldest.tokens);
-    let units = this.#costs.encodeUnitsWithin(this.#chunkMs(work, at));
-    const chunk: Item[] = [];
+    const width = padWidth(leader.tokens);
+    let units = this.#costs.encodeUnitsWithin(this.#chunkMs(work, at)) - width;
+    // One with more beams than there are rows still runs, when nothing else does.
+    const chunk: Item[] = [leader];
+    free -= leader.rows;
+    if (leader.alone) return chunk;
     for (const item of waiting) {
-      const fits =
-        item === oldest || (!oldest.alone && !item.alone && padWidth(item.tokens) === width);
-      // A sentence with more beams than there are rows still runs, when nothing else does.
-      if (!fits || (item.rows > free && chunk.length > 0)) continue;
-      if (units < width && chunk.length > 0) break;
+      if (item === leader || item.alone || padWidth(item.tokens) !== width) continue;
+      if (item.rows > free) continue;
+      if (units < width) break;
       chunk.push(item);
       free -= item.rows;
       units -= width;
     }
     return chunk;
+  }
+
+  /**
+   * Bulk keeps to the lane that it is in, so that the rows of a run are many: of those that wait, the first that fits in there,
+   * but not for ever.
+   */
+  #bulkLeader<Item extends WaitingItem>(
+    waiting: readonly [Item, ...Item[]],
+    { free, lanes }: { readonly free: number; readonly lanes: readonly LaneLoad[] },
+  ): Item {
+    const [oldest] = waiting;
+    const fullest = fullestOf("bulk", lanes);
+    const overtaken = this.#oldestBulk === oldest.itemId ? this.#overtaken : 0;
+    if (fullest === null || oldest.alone || overtaken >= overtakenMax) return oldest;
+    const { beams, crossWidth } = fullest;
+    if (beams > free) return oldest;
+    const fits = ({ tokens, rows, alone }: Item) =>
+      !alone && rows === beams && laneWidth(tokens) === crossWidth;
+    return waiting.find(fits) ?? oldest;
   }
 
   /**
@@ -220,6 +261,18 @@ function hasWork(
   lanes: readonly LaneLoad[],
 ): boolean {
   return work.waiting[workClass].length > 0 || rowsOf(workClass, lanes) > 0;
+}
+
+function isFilled<Item>(items: readonly Item[]): items is readonly [Item, ...Item[]] {
+  return items.length > 0;
+}
+
+function fullestOf(workClass: WorkClass, lanes: readonly LaneLoad[]): LaneLoad | null {
+  let fullest: LaneLoad | null = null;
+  for (const lane of lanes) {
+    if (lane.workClass === workClass && lane.rows > (fullest?.rows ?? 0)) fullest = lane;
+  }
+  return fullest;
 }
 
 function rowsOf(workClass: WorkClass, lanes: readonly LaneLoad[]): number {

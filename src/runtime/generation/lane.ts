@@ -20,6 +20,14 @@ export class Lane implements LaneLoad {
     this.tokens = new Int32Array(shape.slotsMax * shape.width);
   }
 
+  get crossWidth(): number {
+    return this.arena.shape.crossWidth;
+  }
+
+  get beams(): number {
+    return this.arena.shape.width;
+  }
+
   get rows(): number {
     return this.arena.count * this.arena.shape.width;
   }
