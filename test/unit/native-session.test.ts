@@ -149,7 +149,7 @@ test("a node that throws says why, and the session lives on", async () => {
   session.release();
 });
 
-test("defect: an input that was never fed took the process down", async () => {
+test("an input that was never fed, or an output that was never fetched, is named before the run", async () => {
   await withSums(async (session) => {
     const run = new Binding(session, { sum: null });
     const sum = new Float32Array(2);

@@ -75,7 +75,7 @@ export class Binding {
   async run(): Promise<void> {
     const { values } = this.#outputs;
     const firstMade = values.length - this.#watched.length;
-    // The runtime reads a missing input as if it were there, and takes the process down; a missing output nobody would free.
+    // An output without memory would be made by the run, and nobody would see or free it.
     refuseMissing(this.#inputs.values, this.#inputPlaces);
     refuseMissing(values.subarray(0, firstMade), this.#outputPlaces);
     values.fill(0n, firstMade);
