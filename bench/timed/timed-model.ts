@@ -7,7 +7,7 @@
 import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import type { GenerationManifest } from "#src/models/manifest-generation.js";
-import type { Arena, EncodedBatch } from "#src/runtime/generation/arena.js";
+import { type Arena, cacheShapeOf, type EncodedBatch } from "#src/runtime/generation/arena.js";
 import type { GenerationRuns } from "#src/runtime/generation/generation-engine.js";
 import type { StepResult } from "#src/runtime/generation/generation-model.js";
 import { badTokens } from "#src/work/generation.js";
@@ -30,7 +30,7 @@ export class TimedModel implements GenerationRuns {
   readonly #never = new Int32Array(new SharedArrayBuffer(4));
 
   constructor({ shape, generation, quantization }: GenerationManifest, options: TimedOptions) {
-    // The cache holds one number for each token of the source: the token.
+    // The cache holds one head for each token of the source, which begins with the token.
     const small = { ...shape, decoderLayers: 1, decoderHeads: 1, width: 1 };
     this.manifest = { shape: small, generation, quantization };
     this.#options = options;
@@ -46,9 +46,12 @@ export class TimedModel implements GenerationRuns {
     if (countsDir !== null)
       appendFileSync(join(countsDir, String(process.pid)), `${sentences.length}\n`);
     this.#wait(runMs("encode", sentences.length, width));
-    const tokens = new Float32Array(sentences.length * width);
-    for (const [index, sentence] of sentences.entries()) tokens.set(sentence, index * width);
-    return { width, keys: [tokens], values: [new Float32Array(tokens.length)] };
+    const { size } = cacheShapeOf(this.manifest.shape);
+    const keys = new Float32Array(sentences.length * width * size);
+    for (const [index, sentence] of sentences.entries()) {
+      for (const [place, token] of sentence.entries()) keys[(index * width + place) * size] = token;
+    }
+    return { width, keys: [keys], values: [new Float32Array(keys.length)] };
   }
 
   async step(arena: Arena, _tokens: Int32Array, topK: number): Promise<StepResult> {
@@ -72,10 +75,10 @@ export class TimedModel implements GenerationRuns {
 
   /** The source's tokens from the last to the first, then the end. */
   #wanted(arena: Arena, slot: number): number {
-    const { crossWidth } = arena.shape;
+    const { crossWidth, size } = arena.shape;
     const from = slot * crossWidth;
     const place = (arena.crossLengths[slot] ?? 0) - 2 - (arena.lengths[slot] ?? 0);
-    const token = place < 0 ? undefined : arena.layers[0]?.crossKey[from + place];
+    const token = place < 0 ? undefined : arena.layers[0]?.crossKey[(from + place) * size];
     return token ?? this.manifest.generation.endTokenId;
   }
 

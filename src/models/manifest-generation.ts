@@ -14,6 +14,9 @@ import {
   wrongManifest,
 } from "./manifest-fields.js";
 
+/** Of what the graphs take and give (src/convert/marian/graphs.ts): the engine runs those of this version and no others. */
+export const graphVersion = 2;
+
 /** How the model generates unless a request says otherwise, with Hugging Face's meaning of each. */
 export interface GenerationRules {
   readonly startTokenId: number;
@@ -36,6 +39,7 @@ export interface GenerationRules {
 
 export interface GenerationManifest extends ConvertedManifest {
   readonly engine: "generation";
+  readonly graphVersion: typeof graphVersion;
   readonly family: "marian";
   readonly sourceLanguage?: string;
   readonly targetLanguage?: string;
@@ -70,6 +74,10 @@ const { beamsMax, lengthPenaltyMax } = generationLimits;
 const schema: z.ZodType<GenerationManifest> = z.object({
   ...convertedFields,
   engine: z.literal("generation"),
+  graphVersion: z.literal(
+    graphVersion,
+    "its graphs were made by another version of Millrace; convert it again: millrace convert DIR --out …",
+  ),
   task: taskName,
   family: z.literal("marian"),
   sourceLanguage: z.string().exactOptional(),

@@ -6,7 +6,6 @@
  *   programs/                what the staged engine runs: one file a program
  *   manifest.ts              the union of all
  *   engine-table.ts          the table of engines: who checks what, and how each is fed
- *   version-1.ts             an older folder, told in today's words
  *   read-manifest.ts         READ FIRST: from a folder to a manifest
  */
 import type { GenerationManifest } from "./manifest-generation.js";

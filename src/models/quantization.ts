@@ -14,9 +14,6 @@ export interface Quantization {
 /** 255 times this fits a signed 16-bit sum; 255 times one more does not. */
 export const neighbourSumExact = 128;
 
-/** What weights that use the whole range without regard to their neighbours may reach. */
-export const neighbourSumUnbounded = 254;
-
 /** `null`: it is not known, because the machine does not say. */
 export interface Processor {
   readonly sixteenBitSums: boolean | null;

@@ -24,7 +24,6 @@ import {
   plainName,
 } from "./programs/complete-tensors.js";
 import { checkShape, isMissing, readJsonFile } from "./read-json.js";
-import { fromVersion1 } from "./version-1.js";
 
 /** Some kilobytes are usual; a thousand layers take a few hundred. */
 const manifestBytesMax = 4 * 1024 * 1024;
@@ -121,8 +120,8 @@ export async function exists(path: string): Promise<boolean> {
 /** The same of what was read from `path`, or will be written there. */
 export function parseManifest(path: string, value: unknown): ModelManifest {
   const version = versionOf(value);
-  if (version !== 1 && version !== manifestVersion) throw unknownVersion(path, version);
-  const current = version === 1 ? fromVersion1(value) : named(value, dirname(path));
+  if (version !== manifestVersion) throw unknownVersion(path, version);
+  const current = named(value, dirname(path));
   const { engine } = checkShape(path, current, engineSchema);
   return engineTable[engine].read(path, current);
 }
@@ -154,7 +153,7 @@ function versionOf(value: unknown): unknown {
 }
 
 function unknownVersion(path: string, version: unknown): MillraceError {
-  const reads = `this Millrace reads 1 and ${manifestVersion}`;
+  const reads = `this Millrace reads ${manifestVersion}`;
   const shown = version === undefined ? "undefined" : show(version);
   const versions = `manifestVersion ${shown}; ${reads}`;
   const cure = "convert the model again with this version, or run the Millrace that wrote it";

@@ -85,7 +85,7 @@ async function readData(
 const collectedBytesMin = 4 * 1024 * 1024;
 
 /** The session has copies: what was read is garbage, which V8 may keep for long, and the model would be measured with it. */
-export function collect(read: readonly { data: Uint8Array }[]): void {
+export function collectRead(read: readonly { data: Uint8Array }[]): void {
   if (read.reduce((sum, { data }) => sum + data.byteLength, 0) < collectedBytesMin) return;
   setFlagsFromString("--expose-gc");
   const gc: unknown = runInNewContext("gc");

@@ -5,14 +5,13 @@ import { env, InferenceSession, Tensor } from "onnxruntime-node";
 import { elementsOf, isTensorType, tensorArrays } from "../work/payload.js";
 import { type NamedTensor, tensorTypes, textsOf, textTensor } from "../work/tensors.js";
 import {
-  collect,
+  collectRead,
   plainSettings,
   type SessionOptions,
   type SessionSettings,
   sessionSettings,
 } from "./session-settings.js";
 
-export type { Tensor };
 export type Session = InferenceSession;
 export type Feeds = Readonly<Record<string, Tensor>>;
 export type Fetches = InferenceSession.OnnxValueMapType;
@@ -21,7 +20,7 @@ export async function openSession(path: string, options: SessionOptions): Promis
   const settings = await sessionSettings(path, options);
   const { externalData } = settings;
   const session = await InferenceSession.create(path, { ...createOptions(settings), externalData });
-  collect(externalData);
+  collectRead(externalData);
   return session;
 }
 
@@ -205,12 +204,6 @@ export function floatsOf(fetches: Fetches, name: string, elements?: number): Flo
   const data = fetches[name]?.data;
   if (data instanceof Float32Array) return checkLength(data, name, elements);
   throw new Error(`the graph's output ${name} is not float32: the model folder is not Millrace's`);
-}
-
-export function intsOf(fetches: Fetches, name: string, elements?: number): Int32Array {
-  const data = fetches[name]?.data;
-  if (data instanceof Int32Array) return checkLength(data, name, elements);
-  throw new Error(`the graph's output ${name} is not int32: the model folder is not Millrace's`);
 }
 
 function checkLength<Data extends { readonly length: number }>(

@@ -287,12 +287,30 @@ test("int8: the encoder's bytes depend neither on width nor on neighbours", asyn
 
 const topK = 9;
 
-/** Bytes of what a step returned for the first row. */
-function firstRow({ ids, scores, badScores, newKeyValues }: StepResult, rows: number): Buffer[] {
-  return [ids, scores, badScores, newKeyValues].map((values) => {
-    const own = values.subarray(0, values.length / rows);
-    return Buffer.from(own.slice().buffer);
-  });
+/** Bytes of what a step returned for the first row, and of the key and value that it wrote into the row's past. */
+function firstRow({ ids, scores, badScores, badCount }: StepResult, arena: Arena): Buffer[] {
+  const { heads, size } = arena.shape;
+  const length = arena.lengths[0] ?? 0;
+  const written = arena.layers
+    .flatMap(({ pastKey, pastValue }) => [pastKey, pastValue])
+    .flatMap((past) =>
+      Array.from({ length: heads }, (_, head) => {
+        const at = (head * arena.pastWidth + length) * size;
+        return past.subarray(at, at + size);
+      }),
+    );
+  const own = [ids.subarray(0, topK), scores.subarray(0, topK), badScores.subarray(0, badCount)];
+  return [...own, ...written].map((values) => Buffer.from(values.slice().buffer));
+}
+
+/** Whatever a run reads there is seen in its results. */
+function spoilBehind({ layers, lengths, count, pastWidth, shape: { heads, size } }: Arena): void {
+  for (const past of layers.flatMap(({ pastKey, pastValue }) => [pastKey, pastValue])) {
+    for (let block = 0; block < count * heads; block += 1) {
+      const length = lengths[Math.floor(block / heads)] ?? 0;
+      past.fill(Number.NaN, (block * pastWidth + length) * size, (block + 1) * pastWidth * size);
+    }
+  }
 }
 
 /** Feeds fixed tokens to a sentence whose neighbour has already `ahead` tokens, caches `crossWidth` wide. */
@@ -310,17 +328,18 @@ async function decoderBytes(
     crossWidth,
     slotsMax: 16,
   });
-  const width = padWidth(sentence.length);
-  const encoded = await int8.encode([sentence], width);
   const other = await int8.encode([Array.from({ length: crossWidth - 1 }, () => 7)], crossWidth);
   for (let index = 0; index < neighbours; index += 1) arena.add(other, 0, crossWidth - 1);
   const step = async (token: number) => {
     arena.reserve();
+    spoilBehind(arena);
     const result = await int8.step(arena, new Int32Array(arena.count).fill(token), topK);
-    arena.append(result.newKeyValues);
-    return result;
+    const bytes = firstRow(result, arena);
+    arena.advance();
+    return bytes;
   };
   for (let index = 0; index < ahead; index += 1) await step(100 + index);
+  const encoded = await int8.encode([sentence], padWidth(sentence.length));
   // The sentence takes the first slot, which the last neighbour's keys leave.
   if (neighbours > 0) {
     const moved = arena.add(encoded, 0, sentence.length);
@@ -331,7 +350,7 @@ async function decoderBytes(
   }
   const bytes: Buffer[][] = [];
   for (let index = 0; index < 20; index += 1) {
-    bytes.push(firstRow(await step(200 + index), arena.count));
+    bytes.push(await step(200 + index));
   }
   return bytes;
 }

@@ -45,9 +45,11 @@ test("its tokens are what the decoder's keys are made of, and the translation mo
         key +=
           (weight[row * 16 + at] ?? Number.NaN) * (answer?.tokens?.[token * 16 + at] ?? Number.NaN);
       }
-      // Four heads of four, sixteen places each.
-      const found = keys[0]?.[(Math.floor(row / 4) * 16 + token) * 4 + (row % 4)];
+      // Four heads of four and four zeros, sixteen places each.
+      const place = (Math.floor(row / 4) * 16 + token) * 8 + (row % 4);
+      const found = keys[0]?.[place];
       assert.ok(Math.abs((found ?? Number.NaN) - key) < 1e-4, `${found}, not ${key}`);
+      assert.equal(keys[0]?.[place + 4], 0);
     }
   }
 });

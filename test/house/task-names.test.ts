@@ -53,10 +53,9 @@ const knowing: Readonly<
       "client/src/millrace.ts",
       "src/cli/commands.ts",
       "src/cli/program.ts",
-      // What makes its models, and what reads those that were made before it had this name.
+      // What makes its models.
       "src/convert/marian/family.ts",
       "src/cli/convert.ts",
-      "src/models/version-1.ts",
       // The first plan's clients name no task: they mean this one.
       "src/front/streams/pair.ts",
       // The protocol is for this task.

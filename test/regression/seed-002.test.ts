@@ -36,7 +36,10 @@ function assertLoadedOnce(serve: ServeProcess, { pipelines }: StatusResponse): v
     pipelines.map(({ models }) => models.length),
   );
   for (const pid of pids) {
-    assert.match(commandOf(pid).at(1) ?? "", /runtime.entry\.js$/, "a program of its own");
+    const script = commandOf(pid)
+      .slice(1)
+      .find((word) => !word.startsWith("-"));
+    assert.match(script ?? "", /runtime.entry\.js$/, "a program of its own");
     assert.ok(mappedFiles(pid).some(isOfModels), "the worker has the runtime");
   }
   assert.deepEqual(mappedFiles(serve.pid).filter(isOfModels), [], "the server has no model");

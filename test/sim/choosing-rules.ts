@@ -57,7 +57,8 @@ export class ChoosingAccount {
     work: EngineWork<WaitingItem>,
   ): void {
     this.#justEncoded = kind === "encode" ? workClass : null;
-    if (kind === "encode" && workClass === "bulk") this.#noteOvertaken(work.waiting.bulk[0]?.itemId);
+    if (kind === "encode" && workClass === "bulk")
+      this.#noteOvertaken(work.waiting.bulk[0]?.itemId);
     this.#longest[workClass] = Math.max(this.#longest[workClass], ms);
     if (this.#beside !== null) this.#beside[workClass] += ms;
     const there = new Set([...work.lanes].filter(({ rows }) => rows > 0).map(({ key }) => key));
@@ -109,7 +110,11 @@ export class ChoosingAccount {
   }
 
   /** Bulk may go on in a lane that it is in, before an older item, eight times. */
-  #mayLead(workClass: WorkClass, leader: WaitingItem | undefined, { waiting, lanes }: Seen): boolean {
+  #mayLead(
+    workClass: WorkClass,
+    leader: WaitingItem | undefined,
+    { waiting, lanes }: Seen,
+  ): boolean {
     const [oldest] = waiting[workClass];
     if (leader === undefined || leader === oldest) return leader !== undefined;
     if (workClass === "realtime" || leader.alone || oldest?.alone === true) return false;

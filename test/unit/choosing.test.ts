@@ -7,10 +7,10 @@ import { padWidth } from "#src/runtime/generation/arena.js";
 import {
   Choosing,
   type ChoosingLimits,
-  type RunDecision,
-  type WaitingItem,
   laneWidth,
   overtakenMax,
+  type RunDecision,
+  type WaitingItem,
 } from "#src/runtime/generation/choosing.js";
 
 interface ToyItem extends WaitingItem {
@@ -113,7 +113,11 @@ class ToyEngine {
     }
     if (decision.kind !== "encode") return;
     const { chunk, workClass, width } = decision;
-    assert.equal(chunk[0], this.leader(workClass), "the oldest leads, or who fits into bulk's lane");
+    assert.equal(
+      chunk[0],
+      this.leader(workClass),
+      "the oldest leads, or who fits into bulk's lane",
+    );
     assert.equal(new Set(chunk).size, chunk.length);
     assert.ok(chunk.every((item) => this.waiting[workClass].includes(item)));
     assert.ok(chunk.every((item) => padWidth(item.tokens) === width));
@@ -148,7 +152,9 @@ class ToyEngine {
     this.waiting[workClass] = this.waiting[workClass].filter((item) => !chunk.includes(item));
     for (const item of chunk) {
       this.begunAt.set(item.itemId, this.decisions);
-      const key = item.alone ? `alone:${item.itemId}` : `${workClass}:${item.rows}:${laneWidth(width)}`;
+      const key = item.alone
+        ? `alone:${item.itemId}`
+        : `${workClass}:${item.rows}:${laneWidth(width)}`;
       const lane = this.lanes.get(key) ?? { key, workClass, items: [] };
       this.lanes.set(key, lane);
       lane.items.push({ item, left: item.length });

@@ -52,32 +52,57 @@ function graphsOf(name: string): Graphs {
 }
 
 const isCache = (name: string) => /^(past|cross)_[kv]\.\d+$/.test(name);
+const presents = ["present_k.0", "present_v.0", "present_k.1", "present_v.1"];
 
 for (const name of ["f32, made", "int8, bundled"]) {
   describe(name, () => {
-    test("a cache is read by the attention's products and by nothing else", () => {
+    test("a cache is read by attention and by nothing else, which could copy it", () => {
       const { decoder } = graphsOf(name);
       const caches = decoder.input.map((input) => input.name).filter(isCache);
       assert.equal(caches.length, 8, "two layers have four caches each");
       for (const cache of caches) {
         const readers = decoder.node.filter((node) => node.input.includes(cache));
         assert.deepEqual(
-          readers.map(({ opType }) => opType),
-          [cache.includes("_k.") ? "FusedMatMul" : "MatMul"],
+          readers.map(({ opType, domain }) => [domain, opType]),
+          [
+            [
+              "com.microsoft",
+              cache.startsWith("past") ? "GroupQueryAttention" : "MultiHeadAttention",
+            ],
+          ],
           cache,
         );
-        // The second operand: it is streamed through once, and no copy is made of it.
-        assert.equal(readers[0]?.input[1], cache);
       }
     });
 
-    test("what leaves the decoder is small: no dimension is the vocabulary or a cache's width", () => {
+    test("the attention that reads a past is the one that gives it with a token more, and nothing reads that", () => {
+      const { decoder } = graphsOf(name);
+      for (const present of presents) {
+        const producer = producerOf(decoder, present);
+        assert.equal(producer?.opType, "GroupQueryAttention");
+        // In the same place, so that the caller may give one memory for both.
+        const [from, to] = present.startsWith("present_k") ? [3, 1] : [4, 2];
+        assert.equal(producer?.input[from], present.replace("present", "past"));
+        assert.equal(producer?.output[to], present);
+        assert.ok(!decoder.node.some(({ input }) => input.includes(present)), present);
+      }
+    });
+
+    test("nothing is split and nothing transposed on the way to attention", () => {
+      const { encoder, decoder } = graphsOf(name);
+      for (const { opType } of [...encoder.node, ...decoder.node]) {
+        assert.doesNotMatch(opType, /^(Split|Transpose|Concat)/);
+      }
+    });
+
+    test("what leaves the decoder is small but for the presents: no dimension is the vocabulary or a cache's width", () => {
       const { decoder } = graphsOf(name);
       assert.deepEqual(
         decoder.output.map((output) => output.name),
-        ["top_ids", "top_scores", "bad_scores", "new_kv"],
+        [...presents, "top_ids", "top_scores", "bad_scores"],
       );
       for (const output of decoder.output) {
+        if (presents.includes(output.name)) continue;
         const { dim } = output.type.tensorType.shape;
         assert.equal(dim.length, 2, output.name);
         for (const each of dim) {

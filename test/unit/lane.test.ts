@@ -6,6 +6,7 @@ import type { ActiveItem } from "#src/runtime/generation/active-item.js";
 import type { EncodedBatch } from "#src/runtime/generation/arena.js";
 import { Lane } from "#src/runtime/generation/lane.js";
 import type { Candidates, Search } from "#src/runtime/generation/search/search.js";
+import { appendTokens } from "../support/append-tokens.js";
 
 const encoded: EncodedBatch = {
   width: 16,
@@ -94,7 +95,7 @@ test("after every reorder each hypothesis finds its own past in its own row", ()
         const step = Float32Array.from({ length: 2 * width }, (_, index) =>
           index % 2 === 0 ? last + index / 2 + 1 : -(last + (index - 1) / 2 + 1),
         );
-        lane.arena.append(step);
+        appendTokens(lane.arena, step);
         for (const [beam, past] of pasts.entries()) past.push(last + (item.rowOf[beam] ?? 0) + 1);
         last += width;
         search.next = parents;

@@ -19,9 +19,15 @@ const refused: readonly [what: string, manifest: object, says: RegExp][] = [
   [
     "a newer version",
     { ...good, manifestVersion: 3 },
-    /manifestVersion 3; this Millrace reads 1 and 2.*convert/,
+    /manifestVersion 3; this Millrace reads 2.*convert/,
   ],
   ["no version", { name: "m" }, /manifestVersion undefined/],
+  [
+    "graphs of an older Millrace",
+    { ...good, graphVersion: undefined },
+    /graphVersion: its graphs were made by another version.*convert it again: millrace convert/,
+  ],
+  ["graphs of a newer Millrace", { ...good, graphVersion: 3 }, /graphVersion: its graphs/],
   ["a task of no name", { ...good, task: "" }, /task/],
   ["another engine", { ...good, engine: "warp" }, /engine/],
   ["no engine", { ...good, engine: undefined }, /engine/],

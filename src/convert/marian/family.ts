@@ -1,5 +1,5 @@
 /** Marian translation models: an encoder and a decoder over one file of weights. */
-import type { GenerationManifest } from "../../models/manifest-generation.js";
+import { type GenerationManifest, graphVersion } from "../../models/manifest-generation.js";
 import type { EncoderManifest } from "../../models/programs/manifest-encoder.js";
 import type { CommonFields, Family, OpenedModel, OpenOptions } from "../family.js";
 import type { ProductWriter } from "../products.js";
@@ -109,6 +109,7 @@ function manifestOf(
     name,
     task: "translate",
     engine: "generation",
+    graphVersion,
     family: "marian",
     ...languages,
     precision,

@@ -18,10 +18,14 @@
  * Who calls gives the memory of past_k.l as that of present_k.l, too: then the new token's key and value are written into
  * the past where it ends, and nothing else of it is touched or copied. Nothing is read behind a row's length, so that no
  * neighbour and no width can change it.
+ * D is the size of a head as caches have it (../cache-heads.ts).
  * Scores, softmax, layer norms, residuals and embeddings are float32 in every precision.
  */
+
+import { cacheHeadSize } from "../../models/cache-head-size.js";
 import { badTokens } from "../../work/generation.js";
 import { addActivation } from "../activations.js";
+import { cutHeads, padHeads, padLast } from "../cache-heads.js";
 import { addLookup, addOutputProduct } from "../embeddings.js";
 import { addEmbeddings, addLayerChoice } from "../encoder/outputs.js";
 import {
@@ -183,8 +187,10 @@ async function addCrossCaches(side: Side, hidden: string, places: Places): Promi
   const heads = addHeadPlaces(graph, places, { ...ofDecoder, parts: sources.length });
   for (const layer of layers) {
     for (const [offset, kind] of ["k", "v"].entries()) {
-      const cache = atHeadPlaces(graph, both, { part: layer * 2 + offset, heads });
-      const declared = { type: "f32", shape: ["B", heads.count, "S", heads.size] } as const;
+      const own = atHeadPlaces(graph, both, { part: layer * 2 + offset, heads });
+      const cache = padLast(graph, own, { size: heads.size, rank: 4 });
+      const size = cacheHeadSize(heads.size);
+      const declared = { type: "f32", shape: ["B", heads.count, "S", size] } as const;
       graph.output(`cross_${kind}.${layer}`, cache, declared);
     }
   }
@@ -193,8 +199,9 @@ async function addCrossCaches(side: Side, hidden: string, places: Places): Promi
 export async function addDecoder(writer: ProductWriter, shape: MarianConfig): Promise<void> {
   const { graph } = writer;
   const side = sideOf(writer, shape, "decoder");
+  const heads = headsOf(shape, side.heads);
   const cacheOf = (name: string, places: readonly [string, string]) =>
-    graph.input(name, "f32", [places[0], side.heads, places[1], shape.width / side.heads]);
+    graph.input(name, "f32", [places[0], heads.count, places[1], cacheHeadSize(heads.size)]);
   const tokens = graph.input("tokens", "i32", ["R"]);
   const lengths = graph.input("lengths", "i32", ["R"]);
   const total = graph.input("total_length", "i32", [1]);
@@ -246,7 +253,9 @@ async function addSelfAttention(
 ): Promise<string> {
   const { graph } = side.writer;
   const { layer, key, value, lengths, total } = at;
-  const qkv = await addProduct(side.writer, attentionSpec(side, layer, "qkv"), at.hidden);
+  const product = await addProduct(side.writer, attentionSpec(side, layer, "qkv"), at.hidden);
+  const heads = headsOf(side.shape, side.heads);
+  const qkv = padHeads(graph, product, { ...heads, count: 3 * heads.count });
   const present = [`present_k.${layer}`, `present_v.${layer}`];
   const [context = ""] = graph.nodes(
     "GroupQueryAttention",
@@ -259,10 +268,11 @@ async function addSelfAttention(
     },
   );
   for (const name of present) {
-    const size = side.shape.width / side.heads;
-    graph.declare(name, { type: "f32", shape: ["R", side.heads, "M", size] });
+    const size = cacheHeadSize(heads.size);
+    graph.declare(name, { type: "f32", shape: ["R", heads.count, "M", size] });
   }
-  const attended = await addProduct(side.writer, attentionSpec(side, layer, "out"), context);
+  const own = cutHeads(graph, context, heads);
+  const attended = await addProduct(side.writer, attentionSpec(side, layer, "out"), own);
   return await addNorm(side, at.hidden, {
     added: attended,
     name: `layers.${layer}.self_attn_layer_norm`,
@@ -273,19 +283,25 @@ async function addSelfAttention(
 async function addCrossAttention(
   side: Side,
   at: AttentionInput & {
-    /** `[N, W, width]`, and `[R, 1, width]`. */
+    /** `[N, W, H·D]`, and `[R, 1, width]`. */
     readonly shape: string;
     readonly rowShape: string;
   },
 ): Promise<string> {
   const { graph } = side.writer;
-  const query = await addProduct(side.writer, attentionSpec(side, at.layer, "cross_q"), at.hidden);
+  const product = await addProduct(
+    side.writer,
+    attentionSpec(side, at.layer, "cross_q"),
+    at.hidden,
+  );
+  const heads = headsOf(side.shape, side.heads);
+  const query = padHeads(graph, product, heads);
   const context = graph.node(
     "MultiHeadAttention",
     [graph.node("Reshape", [query, at.shape]), at.key, at.value, "", at.lengths],
     { attributes: { num_heads: side.heads, scale: { float: 1 } }, microsoft: true },
   );
-  const rows = graph.node("Reshape", [context, at.rowShape]);
+  const rows = graph.node("Reshape", [cutHeads(graph, context, heads), at.rowShape]);
   const attended = await addProduct(side.writer, attentionSpec(side, at.layer, "cross_out"), rows);
   return await addNorm(side, at.hidden, {
     added: attended,

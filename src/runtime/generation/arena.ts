@@ -13,6 +13,8 @@
  * quarters of the slots, were not needed for `roomyStepsMax` steps, so that a copy is paid for by the steps it makes
  * cheaper. An array that is a little too large is kept: the next growth finds it.
  */
+import { cacheHeadSize } from "../../models/cache-head-size.js";
+
 export const widthStep: number = 16;
 /** Steps with room to spare after which the arena shrinks. */
 export const roomyStepsMax: number = 32;
@@ -50,7 +52,7 @@ export function cacheShapeOf(model: {
   readonly width: number;
 }): Pick<ArenaShape, "layers" | "heads" | "size"> {
   const { decoderLayers: layers, decoderHeads: heads, width } = model;
-  return { layers, heads, size: width / heads };
+  return { layers, heads, size: cacheHeadSize(width / heads) };
 }
 
 export function padWidth(tokens: number): number {

@@ -7,7 +7,7 @@ import { Binding, type OnWatched } from "../native/binding.js";
 import { NativeSession, type NativeType } from "../native/native-session.js";
 import type { SessionOptions } from "../session-settings.js";
 import { openSharedBy, type SharedWeights } from "../shared-weights.js";
-import type { Arena, EncodedBatch } from "./arena.js";
+import { type Arena, cacheShapeOf, type EncodedBatch } from "./arena.js";
 
 /** What a step found; its arrays are the model's own, may be longer, and the next step writes over them. */
 export interface StepResult {
@@ -72,7 +72,7 @@ export class GenerationModel {
       ...(prepack === undefined ? {} : { prepack }),
     };
     const open = (side: "encoder" | "decoder") =>
-      openSharedBy(NativeSession.open, {
+      openSharedBy((path, settings) => NativeSession.open(path, settings), {
         graph: paths[side],
         options: session,
         shared: options.shared?.[side] ?? null,
@@ -114,13 +114,14 @@ export class GenerationModel {
    * what ONNX Runtime throws.
    */
   async encode(sentences: readonly (readonly number[])[], width: number): Promise<EncodedBatch> {
-    const { decoderLayers, decoderHeads, width: size } = this.manifest.shape;
+    const { layers, heads, size } = cacheShapeOf(this.manifest.shape);
     const count = sentences.length;
     const batch = flatten(sentences, width);
-    const shape = [count, decoderHeads, width, size / decoderHeads];
-    const caches = Array.from({ length: decoderLayers }, (_, layer) => ({
-      key: this.#cross(2 * layer).take(count * width * size),
-      value: this.#cross(2 * layer + 1).take(count * width * size),
+    const shape = [count, heads, width, size];
+    const floats = count * heads * width * size;
+    const caches = Array.from({ length: layers }, (_, layer) => ({
+      key: this.#cross(2 * layer).take(floats),
+      value: this.#cross(2 * layer + 1).take(floats),
     }));
     const run = this.#encoding;
     run.feed("input_ids", batch.tokens, [batch.tokens.length]);

@@ -4,10 +4,10 @@
  */
 import {
   type MadeTensor,
+  type NativeData,
   type NativeSession,
   NativeTensor,
   type Pointers,
-  type TensorData,
   takeMade,
 } from "./native-session.js";
 
@@ -29,6 +29,7 @@ export class Binding {
   /** Outputs that nobody gives memory for. */
   readonly #watched: readonly string[];
   readonly #onWatched: OnWatched | undefined;
+  #isRunning = false;
 
   /** `fetched` names all outputs that get memory for each run. Throws where the graph has one of them not. */
   constructor(
@@ -48,13 +49,13 @@ export class Binding {
   }
 
   /** The input is what the array begins with, as much of it as the shape says. Throws where it is shorter. */
-  feed(name: string, data: TensorData, shape: readonly number[]): void {
+  feed(name: string, data: NativeData, shape: readonly number[]): void {
     const { handle } = this.#tensor(name, data, shape);
     this.#inputs.values[placeOf(this.#inputPlaces, name)] = handle;
   }
 
   /** The output is written there. */
-  fetch(name: string, data: TensorData, shape: readonly number[]): void {
+  fetch(name: string, data: NativeData, shape: readonly number[]): void {
     const { handle } = this.#tensor(name, data, shape);
     this.#outputs.values[placeOf(this.#outputPlaces, name)] = handle;
   }
@@ -62,7 +63,7 @@ export class Binding {
   /** What goes in by the first name comes out by the second, changed in place. */
   share(
     [input, output]: readonly [string, string],
-    data: TensorData,
+    data: NativeData,
     shape: readonly number[],
   ): void {
     const { handle } = this.#tensor(input, data, shape);
@@ -70,12 +71,20 @@ export class Binding {
     this.#outputs.values[placeOf(this.#outputPlaces, output)] = handle;
   }
 
-  /** Everything has been fed and fetched, now or for an earlier run. Throws what ONNX Runtime throws. */
+  /** Throws where something was not fed or fetched, neither now nor for an earlier run, and what ONNX Runtime throws. */
   async run(): Promise<void> {
     const { values } = this.#outputs;
     const firstMade = values.length - this.#watched.length;
+    // An output without memory would be made by the run, and nobody would see or free it.
+    refuseMissing(this.#inputs.values, this.#inputPlaces);
+    refuseMissing(values.subarray(0, firstMade), this.#outputPlaces);
     values.fill(0n, firstMade);
-    await this.#session.run(this.#inputs, this.#outputs);
+    this.#isRunning = true;
+    try {
+      await this.#session.run(this.#inputs, this.#outputs);
+    } finally {
+      this.#isRunning = false;
+    }
     if (this.#onWatched === undefined) return;
     const made = this.#watched.map((name, index) => [
       name,
@@ -86,19 +95,26 @@ export class Binding {
 
   /** Gives up every tensor: nothing keeps the arrays any more, and all must be fed and fetched again. */
   clear(): void {
+    this.#refuseRunning();
     for (const { tensor } of this.#bound.values()) tensor.release();
     this.#bound.clear();
     this.#inputs.values.fill(0n);
     this.#outputs.values.fill(0n);
   }
 
-  #tensor(name: string, data: TensorData, shape: readonly number[]): NativeTensor {
+  #tensor(name: string, data: NativeData, shape: readonly number[]): NativeTensor {
+    this.#refuseRunning();
     const before = this.#bound.get(name);
     if (before?.tensor.data === data && isSame(before.shape, shape)) return before.tensor;
     const tensor = new NativeTensor(data, shape);
     before?.tensor.release();
     this.#bound.set(name, { tensor, shape });
     return tensor;
+  }
+
+  /** What a run reads and writes stays until its end: one that waits for its turn would use memory that was given back. */
+  #refuseRunning(): void {
+    if (this.#isRunning) throw new Error("a run is under way");
   }
 }
 
@@ -107,6 +123,13 @@ function placeOf(places: ReadonlyMap<string, number>, name: string): number {
   if (place === undefined)
     throw new Error(`the graph has no ${name}, or nobody said that it is fetched`);
   return place;
+}
+
+function refuseMissing(values: BigUint64Array, places: ReadonlyMap<string, number>): void {
+  const missing = values.indexOf(0n);
+  if (missing === -1) return;
+  const name = [...places.keys()][missing] ?? missing;
+  throw new Error(`nothing was given for ${name}`);
 }
 
 function isSame(left: readonly number[], right: readonly number[]): boolean {

@@ -5,7 +5,7 @@
  * A run blocks this thread and cannot be cancelled; before it, whatever waits for this thread has its turn.
  */
 import {
-  collect,
+  collectRead,
   type SessionOptions,
   type SessionSettings,
   sessionSettings,
@@ -21,7 +21,7 @@ import {
   textAt,
 } from "./ort-api.js";
 
-export type TensorData = Float32Array | Int32Array | BigInt64Array;
+export type NativeData = Float32Array | Int32Array | BigInt64Array;
 
 /** ONNX's numbers of element types. */
 const elementTypes = { float32: 1, int32: 6, int64: 7 } as const;
@@ -31,11 +31,11 @@ const arrays = { float32: Float32Array, int32: Int32Array, int64: BigInt64Array 
 
 /** Array and shape as the runtime sees them. `data` may be changed at any time, and must not be moved or given up. */
 export class NativeTensor {
-  readonly data: TensorData;
+  readonly data: NativeData;
   readonly handle: Handle;
 
   /** Throws where the array is shorter than the shape says. */
-  constructor(data: TensorData, shape: readonly number[]) {
+  constructor(data: NativeData, shape: readonly number[]) {
     this.data = data;
     const dims = shapeScratch(shape);
     this.handle = made((out: [Handle | null]) =>
@@ -57,7 +57,7 @@ export class NativeTensor {
   }
 }
 
-function typeNumberOf(data: TensorData): number {
+function typeNumberOf(data: NativeData): number {
   if (data instanceof Float32Array) return elementTypes.float32;
   return data instanceof Int32Array ? elementTypes.int32 : elementTypes.int64;
 }
@@ -107,7 +107,7 @@ export class Pointers {
 
 /** What a run made by itself, where the caller gave no memory. */
 export interface MadeTensor {
-  readonly data: TensorData;
+  readonly data: NativeData;
   readonly dims: readonly number[];
 }
 
@@ -120,6 +120,7 @@ export class NativeSession {
   readonly #nameAddresses: ReadonlyMap<string, Handle>;
   /** Keeps the names where their addresses are. */
   readonly #nameBytes: readonly Uint8Array[];
+  #isReleased = false;
 
   /** Throws what ONNX Runtime says. */
   static async open(path: string, asked: SessionOptions): Promise<NativeSession> {
@@ -133,7 +134,7 @@ export class NativeSession {
         api.CreateSession(environment().env, path, options, out),
       );
       kept.length = 0;
-      collect(settings.externalData);
+      collectRead(settings.externalData);
       return new NativeSession(session);
     } finally {
       api.ReleaseSessionOptions(options);
@@ -168,6 +169,7 @@ export class NativeSession {
    */
   async run(inputs: Pointers, outputs: Pointers): Promise<void> {
     await turn();
+    if (this.#isReleased) throw new Error("the session was released");
     check(
       ortApi().Run(
         this.#session,
@@ -194,7 +196,10 @@ export class NativeSession {
     return path;
   }
 
+  /** A second call does nothing. */
   release(): void {
+    if (this.#isReleased) return;
+    this.#isReleased = true;
     ortApi().ReleaseSession(this.#session);
   }
 }
@@ -287,12 +292,11 @@ export function takeMade(value: Handle): MadeTensor {
     const shape = [...dims.subarray(0, rank)].map(Number);
     const Elements = arrays[type];
     const length = shape.reduce((product, size) => product * size, 1);
+    // An empty one is nowhere.
+    if (length === 0) return { data: new Elements(0), dims: shape };
     const address = made((out: [Handle | null]) => api.GetTensorMutableData(value, out));
-    const bytes = length * Elements.BYTES_PER_ELEMENT;
-    return {
-      data: new Elements(length === 0 ? new ArrayBuffer(0) : bytesAt(address, bytes)),
-      dims: shape,
-    };
+    const bytes = bytesAt(address, length * Elements.BYTES_PER_ELEMENT);
+    return { data: new Elements(bytes), dims: shape };
   } finally {
     api.ReleaseValue(value);
   }

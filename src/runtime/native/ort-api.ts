@@ -138,15 +138,16 @@ const functions: Readonly<Record<keyof OrtApi, readonly [place: number, signatur
 /** The first version whose table has all of them. */
 const apiVersion = 18;
 
-let loaded: OrtApi | undefined;
+let loaded: { readonly api: OrtApi; readonly library: unknown } | undefined;
 
 /** Throws where the library of this platform is not there, or older than what is asked of it. */
 export function ortApi(): OrtApi {
   loaded ??= loadApi();
-  return loaded;
+  return loaded.api;
 }
 
-function loadApi(): OrtApi {
+/** With the library: koffi unloads it, and all functions with it, once nobody has it any more. */
+function loadApi(): { api: OrtApi; library: unknown } {
   const library = koffi.load(libraryPath());
   const base: Handle = library.func("void *OrtGetApiBase()")() as Handle;
   const [getApi] = koffi.decode(base, koffi.array("void *", 1)) as [Handle];
@@ -162,7 +163,7 @@ function loadApi(): OrtApi {
     name,
     koffi.decode(addresses[place], koffi.proto(signature)) as unknown,
   ]);
-  return Object.fromEntries(bound) as OrtApi;
+  return { api: Object.fromEntries(bound) as OrtApi, library };
 }
 
 /** Beside onnxruntime-node's own binding, which loads the same file: one process has it once. */
@@ -181,9 +182,9 @@ function libraryPath(): string {
 /** Throws what the status says. */
 export function check(status: Status): void {
   if (status === null) return;
-  const { GetErrorMessage, ReleaseStatus } = ortApi();
-  const message = GetErrorMessage(status);
-  ReleaseStatus(status);
+  const api = ortApi();
+  const message = api.GetErrorMessage(status);
+  api.ReleaseStatus(status);
   throw new Error(message);
 }
 
