@@ -36,7 +36,7 @@ export function atPlaces(graph: GraphBuilder, tokens: string, { placeTokens }: P
   return graph.node("Gather", [tokens, placeTokens], { attributes: { axis: 0 } });
 }
 
-function toHeads(
+export function toHeads(
   graph: GraphBuilder,
   x: string,
   to: { readonly shape: string; readonly perm: readonly number[] },

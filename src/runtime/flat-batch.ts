@@ -7,7 +7,7 @@
  *                                         tokenPlaces   0 1 2 4 5
  */
 /** Added to the scores of places where there is no token: no weight is left of them. */
-const maskedScore = -1e9;
+export const maskedScore: number = -1e9;
 
 export interface FlatBatch {
   readonly tokens: Int32Array;

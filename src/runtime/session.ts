@@ -206,6 +206,12 @@ export function floatsOf(fetches: Fetches, name: string, elements?: number): Flo
   throw new Error(`the graph's output ${name} is not float32: the model folder is not Millrace's`);
 }
 
+export function intsOf(fetches: Fetches, name: string, elements?: number): Int32Array {
+  const data = fetches[name]?.data;
+  if (data instanceof Int32Array) return checkLength(data, name, elements);
+  throw new Error(`the graph's output ${name} is not int32: the model folder is not Millrace's`);
+}
+
 function checkLength<Data extends { readonly length: number }>(
   data: Data,
   name: string,
