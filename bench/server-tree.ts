@@ -33,7 +33,10 @@ export interface TreeSpec {
 }
 
 /** A line of the log, with what the message says beside its words. */
-export type LogRecord = Readonly<Record<string, unknown>> & { readonly msg?: string };
+export interface LogRecord {
+  readonly msg?: string;
+  readonly [field: string]: unknown;
+}
 
 /** For whoever looks for what went wrong: a folder for the logs of all servers. */
 const logsDir = process.env["BENCH_LOGS"];
@@ -141,13 +144,20 @@ export class ServerTree implements AsyncDisposable {
       onRecord?.(record);
       if (record.msg === "ready") {
         stdout.resume();
-        return String(record["http"] ?? "");
+        return textOf(record, "http");
       }
       last.push(line);
       if (last.length > 5) last.shift();
     }
     throw new Error(`${this.name} ended before it was ready:\n${last.join("\n")}\n${this.#errors}`);
   }
+}
+
+/** @throws where the message does not say it in words */
+export function textOf({ msg, ...record }: LogRecord, field: string): string {
+  const text = record[field];
+  if (typeof text === "string") return text;
+  throw new Error(`the log's ${JSON.stringify(msg)} says nothing of ${field}`);
 }
 
 function spawnGroup(argv: readonly string[], env: NodeJS.ProcessEnv): ChildProcess {

@@ -109,9 +109,13 @@ function holdAgainstTargets(report: Report, [own, ...fixed]: readonly Final[]): 
     throw new Error("there is nothing to compare");
   const held = (than: Final, of: "besideP99" | "aloneP99") => ratios(own[of], than[of]);
   const atMost = { target: under(1.2) };
-  report.add(`bulk sentences/s: the default / the most (${most.name})`, ratios(own.bulk, most.bulk), {
-    target: atLeast(0.95),
-  });
+  report.add(
+    `bulk sentences/s: the default / the most (${most.name})`,
+    ratios(own.bulk, most.bulk),
+    {
+      target: atLeast(0.95),
+    },
+  );
   report.add(`p99 beside bulk / the least (${beside.name})`, held(beside, "besideP99"), atMost);
   report.add(`p99 alone / the least (${alone.name})`, held(alone, "aloneP99"), atMost);
   const itsBeside = held(most, "besideP99");

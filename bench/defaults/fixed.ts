@@ -51,7 +51,12 @@ export function layoutsToTry(cores: number): readonly string[] {
 
 /** The same layout with more and with fewer rows, inside and waiting inside. The defaults are 64 and 32. */
 export function rowsToTry(layout: string): readonly string[] {
-  return ["rows=32", "rows=96", "rows=128", "rows=128:prefetch=64", "prefetch=8", "prefetch=64"].map(
-    (settings) => `${layout}:${settings}`,
-  );
+  return [
+    "rows=32",
+    "rows=96",
+    "rows=128",
+    "rows=128:prefetch=64",
+    "prefetch=8",
+    "prefetch=64",
+  ].map((settings) => `${layout}:${settings}`);
 }

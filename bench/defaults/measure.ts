@@ -67,8 +67,9 @@ async function besideBulk<Value>(
     const load = { url, path, arrivals, connections: bulkRequests, replies: false };
     await using _bulk = holdLoad(load);
     // Reading and tokenising it is no part of what is measured.
-    const most = 0.75 * bulkRequests * bulkItems;
-    await untilMetrics("most of the bulk", async () => (await itemsInside(url)) >= most);
+    const most = (await bulkEnded(url)) + 0.75 * bulkRequests * bulkItems;
+    const come = async () => (await itemsInside(url)) + (await bulkEnded(url));
+    await untilMetrics("most of the bulk", async () => (await come()) >= most);
     value = await measure();
     if ((await waiting()) === 0) throw new Error(`${up.name}: the bulk ran out; send more of it`);
   }

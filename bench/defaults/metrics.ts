@@ -9,7 +9,10 @@ export async function readMetric(url: string, name: string, ...labels: string[])
   const response = await fetch(new URL("/metrics", url));
   const lines = (await response.text()).split("\n");
   const own = lines.filter(
-    (line) => /^[{ ]/.test(line.slice(name.length)) && line.startsWith(name) && labels.every((label) => line.includes(label)),
+    (line) =>
+      /^[{ ]/.test(line.slice(name.length)) &&
+      line.startsWith(name) &&
+      labels.every((label) => line.includes(label)),
   );
   return own.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" "))), 0);
 }

@@ -1,7 +1,7 @@
 /** A server of a configuration: the default one, whose trial has ended before it is ready, or a fixed one. */
 import { mkdtemp } from "node:fs/promises";
 import { join } from "node:path";
-import { type LogRecord, type ServeFlags, ServerTree } from "../server-tree.js";
+import { type LogRecord, type ServeFlags, ServerTree, textOf } from "../server-tree.js";
 import { warmServer } from "../serving/served.js";
 import type { Run } from "../serving/settings.js";
 import { type Call, runWave, type Wave } from "../serving/wave.js";
@@ -71,13 +71,13 @@ async function start(
 function chosenOf(records: readonly LogRecord[]): Chosen {
   const of = (msg: string) => records.find((record) => record.msg === msg);
   const { pipelines, threads } = of("starting") ?? {};
-  const measured = of("measured")?.["measured"];
-  const why = records.map(({ msg }) => msg ?? "").filter((msg) => msg.includes("measured"));
+  const measured = of("measured");
+  const why = records.map(({ msg }) => msg ?? "").filter((msg) => msg.includes("measur"));
   return {
     layout: `${String(pipelines)}x${String(threads)}`,
     how:
       measured === undefined
         ? `without a trial: ${why.join("; ") || "there was nothing to choose"}`
-        : `by its trial: ${String(measured)}`,
+        : `by its trial: ${textOf(measured, "measured")}`,
   };
 }
