@@ -5,6 +5,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   clients: async () => (await import("./clients/clients.js")).run,
   ctranslate2: async () => (await import("./rivals/ctranslate2/ctranslate2.js")).run,
   datafile: async () => (await import("./serving/datafile.js")).run,
+  defaults: async () => (await import("./defaults/defaults.js")).run,
   engine: async () => (await import("./engine.js")).run,
   frames: async () => (await import("./frames.js")).run,
   hostile: async () => (await import("./hostile/hostile.js")).run,

@@ -28,6 +28,14 @@ export interface TreeSpec {
   readonly flags: ServeFlags;
   readonly env?: Readonly<Record<string, string>>;
   readonly launch?: Launch;
+  /** Each line of its log until it is ready. */
+  readonly onRecord?: ((record: LogRecord) => void) | undefined;
+}
+
+/** A line of the log, with what the message says beside its words. */
+export interface LogRecord {
+  readonly msg?: string;
+  readonly [field: string]: unknown;
 }
 
 /** For whoever looks for what went wrong: a folder for the logs of all servers. */
@@ -49,7 +57,11 @@ export class ServerTree implements AsyncDisposable {
   readonly #ready: Promise<string>;
   #errors = "";
 
-  private constructor(name: string, child: ChildProcess, startedAtMs: number) {
+  private constructor(
+    { name, onRecord }: Pick<TreeSpec, "name" | "onRecord">,
+    child: ChildProcess,
+    startedAtMs: number,
+  ) {
     this.name = name;
     this.#child = child;
     this.startedAtMs = startedAtMs;
@@ -63,7 +75,7 @@ export class ServerTree implements AsyncDisposable {
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       this.#errors = (this.#errors + text).slice(-errorCharactersMax);
     });
-    this.#ready = this.#readUntilReady();
+    this.#ready = this.#readUntilReady(onRecord);
     // Whoever waits for it hears of it.
     this.#ready.catch(() => {});
   }
@@ -75,6 +87,7 @@ export class ServerTree implements AsyncDisposable {
     flags,
     env,
     launch = spawnGroup,
+    onRecord,
   }: TreeSpec): Promise<ServerTree> {
     const given: ServeFlags = { trial: "off", log: "json", ...flags };
     const argv = [
@@ -87,7 +100,7 @@ export class ServerTree implements AsyncDisposable {
     ];
     const startedAtMs = performance.now();
     const child = await launch(argv, { ...process.env, ...env });
-    return new ServerTree(name, child, startedAtMs);
+    return new ServerTree({ name, onRecord }, child, startedAtMs);
   }
 
   get pid(): number {
@@ -120,25 +133,31 @@ export class ServerTree implements AsyncDisposable {
     await this.kill();
   }
 
-  async #readUntilReady(): Promise<string> {
+  async #readUntilReady(onRecord: TreeSpec["onRecord"]): Promise<string> {
     const { stdout } = this.#child;
     if (stdout === null) throw new Error(`${this.name} has no output`);
     if (logsDir !== undefined)
       stdout.pipe(createWriteStream(join(logsDir, `${this.name}-${this.pid}.log`)));
     const last: string[] = [];
     for await (const line of createInterface({ input: stdout })) {
-      const record = line.startsWith("{")
-        ? (JSON.parse(line) as { readonly msg?: string; readonly http?: string })
-        : {};
+      const record = line.startsWith("{") ? (JSON.parse(line) as LogRecord) : {};
+      onRecord?.(record);
       if (record.msg === "ready") {
         stdout.resume();
-        return record.http ?? "";
+        return textOf(record, "http");
       }
       last.push(line);
       if (last.length > 5) last.shift();
     }
     throw new Error(`${this.name} ended before it was ready:\n${last.join("\n")}\n${this.#errors}`);
   }
+}
+
+/** @throws where the message does not say it in words */
+export function textOf({ msg, ...record }: LogRecord, field: string): string {
+  const text = record[field];
+  if (typeof text === "string") return text;
+  throw new Error(`the log's ${JSON.stringify(msg)} says nothing of ${field}`);
 }
 
 function spawnGroup(argv: readonly string[], env: NodeJS.ProcessEnv): ChildProcess {

@@ -4,6 +4,8 @@
  */
 import { startChild } from "./child.js";
 
+const childScript = new URL("open-loop-child.js", import.meta.url);
+
 export interface OpenLoopSpec {
   readonly url: string;
   readonly path: string;
@@ -39,6 +41,11 @@ export interface OpenLoop {
   readonly cpuMs: number;
 }
 
+/** Requests that are all sent at once and kept waiting; whatever has not been answered is given up when this is disposed of. */
+export function holdLoad(spec: OpenLoopSpec): AsyncDisposable {
+  return startChild(childScript, [], { input: JSON.stringify(spec) });
+}
+
 /** What the child prints: the loop, or what failed and how often. */
 export interface OpenLoopOutput extends OpenLoop {
   readonly failures: Readonly<Record<string, number>>;
@@ -46,8 +53,7 @@ export interface OpenLoopOutput extends OpenLoop {
 
 /** @throws where one of the requests is refused, fails, or has an input that failed: nothing is left out of the figures */
 export async function openLoop(spec: OpenLoopSpec): Promise<OpenLoop> {
-  const script = new URL("open-loop-child.js", import.meta.url);
-  const child = startChild(script, [], { input: JSON.stringify(spec) });
+  const child = startChild(childScript, [], { input: JSON.stringify(spec) });
   const { failures, ...loop } = JSON.parse(await child.output()) as OpenLoopOutput;
   const failed = Object.entries(failures);
   if (failed.length > 0)

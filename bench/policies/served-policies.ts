@@ -87,8 +87,9 @@ function loadsOf(
       texts: takeLines(lines, at * laterItems, laterItems),
       fields,
     }));
+  const scaled = (count: number): number => Math.max(1, Math.round(scale * count));
   const first = (count: number): readonly Call[] => {
-    const items = Math.max(1, Math.round(scale * count));
+    const items = scaled(count);
     const own = count < bulkThreshold ? fields : { ...fields, class: "bulk" as const };
     return Array.from({ length: firstCallers }, (_, at) => {
       return { dueMs: 0, texts: takeLines(lines, at * items, items), fields: own };
@@ -99,7 +100,7 @@ function loadsOf(
     ...bulkItems.flatMap((items) =>
       callers.flatMap((count) =>
         gaps.map((gapMs) => ({
-          name: `mix ${firstCallers} × ${items}, ${count}${gapMs === 0 ? "" : ` every ${gapMs} ms`}`,
+          name: `mix ${firstCallers} × ${scaled(items)}, ${count}${gapMs === 0 ? "" : ` every ${gapMs} ms`}`,
           first: first(items),
           later: later(count, laterAtMs, gapMs),
         })),

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { workClasses } from "millrace-client/wire";
 import { ServerTree } from "../server-tree.js";
 import { threadsOf } from "./layouts.js";
-import type { Experiment, Variant } from "./settings.js";
+import type { Experiment, Run, Variant } from "./settings.js";
 import { type Call, runWave, type Wave } from "./wave.js";
 
 export interface Served {
@@ -67,22 +67,29 @@ async function servedBy(
 }
 
 async function warm(
-  { report, outputs, fields, warmMs }: Experiment,
+  experiment: Experiment,
   servers: readonly Served[],
   lines: readonly string[],
 ): Promise<void> {
+  for (const { ask, variant } of servers) await warmServer(experiment, { ...variant, ask }, lines);
+}
+
+/** Every different line once at least, in both classes. */
+export async function warmServer(
+  { report, outputs, fields, warmMs }: Run,
+  { name, ask }: { readonly name: string; readonly ask: Served["ask"] },
+  lines: readonly string[],
+): Promise<void> {
   const different = [...new Set(lines)];
-  for (const { ask, variant } of servers) {
-    const until = performance.now() + warmMs;
-    do {
-      for (let from = 0; from < different.length; from += warmSentences) {
-        const texts = different.slice(from, from + warmSentences);
-        // Dedicated pipelines are warmed by their own class only.
-        await ask(
-          workClasses.map((each) => ({ dueMs: 0, texts, fields: { ...fields, class: each } })),
-        );
-      }
-    } while (performance.now() < until);
-    report.say(`outputs of ${different.length} sentences by ${variant.name}: ${outputs.hash}`);
-  }
+  const until = performance.now() + warmMs;
+  do {
+    for (let from = 0; from < different.length; from += warmSentences) {
+      const texts = different.slice(from, from + warmSentences);
+      // Dedicated pipelines are warmed by their own class only.
+      await ask(
+        workClasses.map((each) => ({ dueMs: 0, texts, fields: { ...fields, class: each } })),
+      );
+    }
+  } while (performance.now() < until);
+  report.say(`outputs of ${different.length} sentences by ${name}: ${outputs.hash}`);
 }

@@ -10,22 +10,25 @@ import { type Layout, readLayout } from "./layouts.js";
 import { root } from "./lines.js";
 import type { CallFields } from "./wave.js";
 
-export const commonUsage = `  --model DIR       Millrace folder of a translation model (default: models/en-zh)
-  --layouts LIST    pipelines, with commas between: 2 = two that serve both classes, 1+1 = one realtime and one bulk (default: %s)
-  --threads N       of each pipeline (default: the cores, divided among a layout's pipelines)
-  --policies LIST   of millrace, fcfs, seed-router (default: millrace)
-  --beams N         hypotheses of the search; the seeds had 3 (default: 1)
+const modelUsage =
+  "  --model DIR       Millrace folder of a translation model (default: models/en-zh)";
+
+const measuredUsage = `  --beams N         hypotheses of the search; the seeds had 3 (default: 1)
   --max-length N    of an output, in tokens (default: the model's)
   --warm SECONDS    of work for each variant before anything is measured, at least (default: 4)
   --rounds N        in which the variants take turns (default: %r)
   --json FILE       figures, latency histograms and plots as JSON
   --plot DIR        the plots as SVG`;
 
-export const commonFlags = {
+const commonUsage = `${modelUsage}
+  --layouts LIST    pipelines, with commas between: 2 = two that serve both classes, 1+1 = one realtime and one bulk (default: %s)
+  --threads N       of each pipeline (default: the cores, divided among a layout's pipelines)
+  --policies LIST   of millrace, fcfs, seed-router (default: millrace)
+${measuredUsage}`;
+
+/** Of an experiment that has its own say of what is compared. */
+export const runFlags = {
   model: { type: "string", default: join(root, "models", "en-zh") },
-  layouts: { type: "string" },
-  threads: { type: "string" },
-  policies: { type: "string", default: "millrace" },
   beams: { type: "string", default: "1" },
   "max-length": { type: "string" },
   warm: { type: "string", default: "4" },
@@ -35,12 +38,23 @@ export const commonFlags = {
   help: { type: "boolean", default: false },
 } as const;
 
+export const commonFlags = {
+  ...runFlags,
+  layouts: { type: "string" },
+  threads: { type: "string" },
+  policies: { type: "string", default: "millrace" },
+} as const;
+
 /** The values of `commonFlags`. */
-export interface CommonValues {
-  readonly model: string;
+export interface CommonValues extends RunValues {
   readonly layouts?: string | undefined;
   readonly threads?: string | undefined;
   readonly policies: string;
+}
+
+/** The values of `runFlags`. */
+export interface RunValues {
+  readonly model: string;
   readonly beams: string;
   readonly "max-length"?: string | undefined;
   readonly warm: string;
@@ -56,11 +70,15 @@ export interface Variant {
   readonly name: string;
 }
 
-export interface Experiment {
-  readonly report: Report;
-  readonly modelDir: string;
+export interface Experiment extends Run {
   readonly variants: readonly Variant[];
   readonly threads: number | undefined;
+}
+
+/** An experiment, whatever it compares. */
+export interface Run {
+  readonly report: Report;
+  readonly modelDir: string;
   readonly rounds: number;
   /** Of work for each variant, before anything is measured. */
   readonly warmMs: number;
@@ -82,18 +100,22 @@ interface Defaults {
   readonly rounds: number;
 }
 
+/** In the place of `%common`: the flags that the experiments with layouts and policies share. */
 export function usageOf(own: string, { layouts, rounds }: Omit<Defaults, "name">): string {
   return own.replace("%common", commonUsage.replace("%s", layouts).replace("%r", String(rounds)));
 }
 
-/** Prints what will be measured, on what. `own`: the experiment's settings, by their flags. */
+/** In the place of `%run`: `runFlags`. */
+export function runUsageOf(own: string, rounds: number): string {
+  return own.replace("%run", `${modelUsage}\n${measuredUsage}`.replace("%r", String(rounds)));
+}
+
+/** As `openRun`, of what the experiments with layouts and policies compare. */
 export async function openExperiment(
   values: CommonValues,
   own: Readonly<Record<string, unknown>>,
-  { name, layouts, rounds }: Defaults,
+  { layouts, ...defaults }: Defaults,
 ): Promise<Experiment> {
-  const modelDir = resolve(values.model);
-  const manifest = await readGeneration(modelDir);
   const policies = values.policies.split(",");
   const variants = (values.layouts ?? layouts).split(",").flatMap((text) => {
     const layout = readLayout(text);
@@ -103,18 +125,28 @@ export async function openExperiment(
       name: policies.length === 1 ? layout.name : `${layout.name}, ${policy}`,
     }));
   });
-  const { shape, generation } = manifest;
-  const beams = Number(values.beams);
-  const maxLength = Number(values["max-length"] ?? generation.maxLength);
-  const settings = {
-    ...own,
+  const compared = {
     layouts: variants.map((variant) => variant.name),
     policies,
     threads: values.threads ?? "cores divided among the pipelines",
-    beams,
-    maxLength,
-    rounds: Number(values.rounds ?? rounds),
   };
+  const run = await openRun(values, { ...own, ...compared }, defaults);
+  const threads = values.threads === undefined ? undefined : Number(values.threads);
+  return { ...run, variants, threads };
+}
+
+/** Prints what will be measured, on what. `own`: the experiment's settings, by their flags. */
+export async function openRun(
+  values: RunValues,
+  own: Readonly<Record<string, unknown>>,
+  { name, rounds }: Omit<Defaults, "layouts">,
+): Promise<Run> {
+  const modelDir = resolve(values.model);
+  const manifest = await readGeneration(modelDir);
+  const { shape, generation } = manifest;
+  const beams = Number(values.beams);
+  const maxLength = Number(values["max-length"] ?? generation.maxLength);
+  const settings = { ...own, beams, maxLength, rounds: Number(values.rounds ?? rounds) };
   const model = `${manifest.name} ${manifest.precision}, ${shape.encoderLayers}+${shape.decoderLayers} layers, d ${shape.width}, vocabulary ${shape.targetVocabulary}`;
   const report = new Report((line) => console.log(line));
   const machine = readMachine();
@@ -126,8 +158,6 @@ export async function openExperiment(
   return {
     report,
     modelDir,
-    variants,
-    threads: values.threads === undefined ? undefined : Number(values.threads),
     rounds: settings.rounds,
     warmMs: 1_000 * Number(values.warm),
     fields: {
@@ -145,7 +175,7 @@ export async function openExperiment(
 }
 
 /** Says that all outputs were equal, and writes what was asked for. */
-export async function endExperiment({ report, outputs, ...experiment }: Experiment): Promise<void> {
+export async function endExperiment({ report, outputs, ...experiment }: Run): Promise<void> {
   const { machine, facts, jsonFile, plotDir } = experiment;
   report.say(
     `\noutputs: ${outputs.inputs} different sentences, equal in all variants: ${outputs.hash}`,

@@ -6,7 +6,6 @@
  * It is left out where pipelines or threads are given, where there is nothing to choose, where the result could not be
  * kept, and while the machine is busy with other things. Whatever goes wrong in it costs its time, and the defaults stand.
  */
-import { cpus, loadavg } from "node:os";
 import { fileURLToPath } from "node:url";
 import type { Log } from "../log.js";
 import { engineTable } from "../models/engine-table.js";
@@ -24,11 +23,12 @@ import {
   layoutsOf,
   type MeasuredLayout,
 } from "./layouts.js";
+import { machineLoad } from "./machine-load.js";
 import { type MeasureOptions, measureLayout, type TrialModel } from "./measure.js";
 
 const runtimeEntry = fileURLToPath(new URL("../runtime/entry.js", import.meta.url));
 const usualWindowMs = 1_000;
-/** Of the machine's processors: where others use more than this, what is measured says little about the machine. */
+/** Of the machine's processors: where others use more than this now, what is measured says little about the machine. */
 const loadMax = 0.5;
 /** A model that takes longer to load is not tried; it would hold up the start too long. */
 const usualTrialMsMax = 15_000;
@@ -45,7 +45,7 @@ export interface TrialParts {
   readonly windowMs?: number;
   /** Of all layouts, loading included. */
   readonly trialMsMax?: number;
-  /** How busy the machine is, 1: all of it; default: as the kernel has it of the last minute. */
+  /** How busy the machine is, 1: all of it; default: as it is found. */
   readonly load?: number;
 }
 
@@ -68,7 +68,7 @@ export async function withTrial(
   const path = keptPath(configuration, model.manifest);
   const before = await readKept(path);
   if (before !== null) return withLayout(configuration, before);
-  const load = parts.load ?? (loadavg()[0] ?? 0) / cpus().length;
+  const load = parts.load ?? (await machineLoad());
   if (load > loadMax) {
     const fields = { load: Number(load.toFixed(2)) };
     parts.log.info(fields, "the machine is busy: pipelines and threads are measured another time");

@@ -4,9 +4,10 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
+import { layoutsToTry, readFixed, rowsToTry } from "../../bench/defaults/fixed.js";
 import { openLoop } from "../../bench/harness/open-loop.js";
 import { bench, figuresIn } from "../support/bench.js";
-import { isLong } from "../support/long.js";
+import { isLong, longTest } from "../support/long.js";
 import { TempDir } from "../support/temp-dir.js";
 
 const sentences = [
@@ -71,6 +72,27 @@ test("the experiment with realtime callers runs, and says of each number of call
     ],
   );
   assert.deepEqual(plots.sort(), ["real-p99.svg", "real-total.svg"]);
+});
+
+test("a fixed configuration is read as it is written, and the search tries each once", () => {
+  assert.deepEqual(readFixed("2x1:rows=128:prefetch=64").flags, {
+    pipelines: 2,
+    threads: 1,
+    "rows-max": 128,
+    "prefetch-rows": 64,
+  });
+  assert.deepEqual(readFixed("1+2x3").flags, {
+    "realtime-pipelines": 1,
+    "bulk-pipelines": 2,
+    threads: 3,
+  });
+  for (const wrong of ["", "2", "2x", "2x1:rows", "2x1:rows=-1", "2x1:beams=3", "x1"])
+    assert.throws(() => readFixed(wrong), /is no /, wrong);
+  assert.deepEqual(layoutsToTry(2), ["1x2", "2x1", "3x1", "2x2", "1+1x1"]);
+  for (const cores of [1, 6, 64]) {
+    const all = layoutsToTry(cores).flatMap((layout) => [layout, ...rowsToTry(layout)]);
+    assert.equal(new Set(all.map((name) => readFixed(name).name)).size, all.length);
+  }
 });
 
 test("an open loop waits for no answer: all that is due arrives before anything is answered", async () => {
@@ -179,3 +201,36 @@ if (isLong) {
     );
   });
 }
+
+longTest(
+  "the default configuration is held against the best that a search finds, with the same outputs",
+  {},
+  async () => {
+    await using dir = await TempDir.make();
+    await writeFile(dir.file("lines.txt"), sentences.join("\n"));
+    const tiny = ["--max-length", "6", "--warm", "0", "--rounds", "1", "--rate", "40"];
+    const short = ["--try", "0.2", "--seconds", "0.2", "--bulk-items", "1000"];
+    const files = ["--json", dir.file("figures.json"), "--plot", dir.file("plots")];
+    const lines = ["--sentences", dir.file("lines.txt"), "--layouts", "1x1", "--best-of", "1"];
+    const out = await bench("defaults", ...tiny, ...short, ...lines, ...files);
+    assert.match(out, /^default: \dx\d, (by its trial|without a trial): /m);
+    const figures = JSON.parse(await readFile(dir.file("figures.json"), "utf8")) as Figures;
+    const rows = rowsOf(figures, 1);
+    assert.deepEqual(rows.slice(0, 3), ["default", "1x1", "1x1:rows=32"]);
+    const [own, ...best] = rows.slice(rows.lastIndexOf("default"));
+    assert.equal(own, "default");
+    assert.ok(best.length > 0 && best.every((name) => rows.indexOf(name) < 8), out);
+    const held = ["bulk sentences/s: the default / the most (", "p99 beside bulk / the least ("];
+    for (const title of held)
+      assert.ok(
+        figuresIn(out).some((line) => line.startsWith(title)),
+        out,
+      );
+    const hashes = new Set([...out.matchAll(/ by \S+: ([0-9a-f]{12})$/gm)].map(([, hash]) => hash));
+    assert.deepEqual([...hashes], [figures.outputs], out);
+    assert.deepEqual((await readdir(dir.file("plots"))).sort(), [
+      "defaults-bulk.svg",
+      "defaults-p99.svg",
+    ]);
+  },
+);

@@ -8,6 +8,7 @@ import { readManifest } from "#src/models/read-manifest.js";
 import { type Configuration, resolveConfiguration } from "#src/options/resolve.js";
 import { forget, keep, keptPath, readKept } from "#src/trial/kept-trial.js";
 import { bestOf, describeLayouts, layoutsOf } from "#src/trial/layouts.js";
+import { busyShare } from "#src/trial/machine-load.js";
 import { measureThereAndBack, withKeptTrial, withTrial } from "#src/trial/trial.js";
 import { bundledModelDir } from "../support/engine.js";
 import { childrenOf } from "../support/processes.js";
@@ -80,6 +81,23 @@ test("defect: a trial whose time is over on the way back has the way there; befo
     time: new AbortController().signal,
   });
   await assert.rejects(broken, /ended/);
+});
+
+test("defect: how busy the machine is is told from now, and not from the minute before the start", () => {
+  const processor = (busyMs: number, idleMs: number) => {
+    const times = { user: busyMs, nice: 0, sys: 0, irq: 0, idle: idleMs };
+    return { model: "a test", speed: 0, times };
+  };
+  // Whatever they did until then.
+  const before = [processor(90_000, 1_000), processor(80_000, 500)];
+  const after = (first: number, second: number) => [
+    processor(90_000 + first, 1_000 + 200 - first),
+    processor(80_000 + second, 500 + 200 - second),
+  ];
+  assert.equal(busyShare(before, after(0, 0)), 0);
+  assert.equal(busyShare(before, after(200, 0)), 0.5);
+  assert.equal(busyShare(before, after(200, 200)), 1);
+  assert.equal(busyShare(before, before), 0);
 });
 
 test("a trial runs real pipelines once, keeps what it measured, and leaves no process", async () => {
