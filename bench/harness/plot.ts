@@ -2,6 +2,7 @@
  * Figures as a drawing: what a `Plot` says becomes an SVG, the same bytes for the same plot. Small, without a script, and readable on
  * a light and on a dark page.
  */
+import { escaped, fixed, shades } from "./svg.js";
 import { ticksOf } from "./ticks.js";
 
 export interface Plot {
@@ -41,10 +42,6 @@ const colours = [
   ["#a65a8a", "#dd9cc3"],
   ["#7a6a00", "#e6c84a"],
   ["#555555", "#aaaaaa"],
-] as const;
-const shades = [
-  { page: "#fff", ink: "#1f2328", soft: "#59636e", grid: "#d8dee4" },
-  { page: "#0d1117", ink: "#f0f6fc", soft: "#9198a1", grid: "#30363d" },
 ] as const;
 const legendCharacter = 6.4;
 const legendGap = 34;
@@ -207,12 +204,4 @@ function shortNumber(value: number): string {
   return value >= 1_000 && value % 100 === 0
     ? `${Number((value / 1_000).toFixed(1))}k`
     : String(Number(value.toPrecision(6)));
-}
-
-function fixed(value: number): string {
-  return String(Number(value.toFixed(1)));
-}
-
-function escaped(text: string): string {
-  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }

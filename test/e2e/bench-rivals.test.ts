@@ -80,27 +80,18 @@ test("without a driver the comparison says how one is built", async () => {
 });
 
 const realDriver = process.env["CTRANSLATE2_DRIVER"];
-const whyNot =
-  realDriver === undefined
-    ? "CTRANSLATE2_DRIVER names no driver"
-    : skipWithout("rivals", "ctranslate2");
 
-test("CTranslate2 itself translates nearly all sentences as the reference does", {
-  skip: whyNot,
-}, async () => {
-  const model = sharedPath("rivals", "ctranslate2", "model-float32");
-  const some = ["--cases", "outputs", "--outputs", "50", "--precisions", "f32"];
-  const out = await bench(
-    "ctranslate2",
-    "--driver",
-    realDriver ?? "",
-    "--ct2-model-f32",
-    model,
-    ...some,
-  );
-  assert.match(out, /greedy: outputs equal to the reference, of 50: Millrace +50/);
-  assert.match(out, /greedy: outputs equal to the reference, of 50: CTranslate2 +(49|50)/);
-});
+// Nothing that Debian or npm offer has it: who has built it says where it is.
+if (realDriver !== undefined) {
+  test("CTranslate2 itself translates nearly all sentences as the reference does", async () => {
+    const model = sharedPath("rivals", "ctranslate2", "model-float32");
+    const some = ["--cases", "outputs", "--outputs", "50", "--precisions", "f32"];
+    const of = ["--driver", realDriver, "--ct2-model-f32", model];
+    const out = await bench("ctranslate2", ...of, ...some);
+    assert.match(out, /greedy: outputs equal to the reference, of 50: Millrace +50/);
+    assert.match(out, /greedy: outputs equal to the reference, of 50: CTranslate2 +(49|50)/);
+  });
+}
 
 longTest(
   "the seeds' way of decoding gives the outputs of Millrace's, greedy and with beams, and its profile is published",

@@ -3,9 +3,10 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createTokenizer } from "#src/prepare/text/huggingface-tokenizers.js";
 import { readGeneration } from "../../../test/support/read-generation.js";
+import { type OperatorTime, sessionTimes } from "../../harness/operator-times.js";
 import { answerLines } from "../line-process.js";
 import type { Turn, TurnResult } from "../turn.js";
-import { type OperatorTime, openRivalSession, operatorTimes } from "./profile.js";
+import { openRivalSession } from "./profile.js";
 import { SeedsModel } from "./seeds-model.js";
 
 export interface SeedsSpec {
@@ -62,5 +63,5 @@ async function translate({ mode, beams, count }: Turn): Promise<SeedsResult> {
 function profiled(profileDir: string): readonly OperatorTime[] {
   sessions.encoder.endProfiling();
   sessions.decoder.endProfiling();
-  return operatorTimes(profileDir);
+  return sessionTimes(profileDir).operators;
 }

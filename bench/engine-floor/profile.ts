@@ -1,0 +1,119 @@
+/**
+ * `npm run bench -- profile`: where the time of the engine goes. Its real loop over real sentences, watched by ONNX Runtime's profiler and
+ * by V8's at once, beside the same loop that nobody watches.
+ */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { readGeneration } from "../../test/support/read-generation.js";
+import { perToken } from "../drivers.js";
+import { finish } from "../harness/finish.js";
+import { drawFlame } from "../harness/flame.js";
+import { Report } from "../harness/report.js";
+import { inTurns } from "../harness/rounds.js";
+import { describeMachine, hashOf, readMachine } from "../machine.js";
+import { readSentences } from "../sentences.js";
+import { type CalledFrame, profiled, rootFrame } from "./cpu-profile.js";
+import { openModel, openProfiled } from "./profiled-model.js";
+import { flameRoot, type Seen, tellSeen } from "./seen.js";
+
+const usage = `npm run bench -- profile [flags]
+Sentences through the engine's own loop, all admitted at once, on one thread of JavaScript: once with ONNX Runtime's profiler and V8's
+(a sample each 0.2 ms), once without, in turns. Tables: operators of encoder and decoder, what the runtime does around them, what is outside
+of it, and the functions that take most of that. Watching slows small operators down: the time without it stands beside.
+  --model DIR        Millrace folder (default: models/en-zh)
+  --sentences FILE   one a line (default: models/calibration.en.txt)
+  --count N          sentences a pass (default: 256)
+  --beams N          (default: 1)
+  --rows N           of a step, beams included, as --rows-max of the server (default: 64)
+  --threads N        of each run; 0: all cores (default: 1)
+  --rounds N         passes of each (default: 3)
+  --flame FILE       a flame graph as SVG, the runtime's operators above the runs that they are of (default: none)
+  --json FILE        the figures as JSON
+Examples:
+  npm run bench -- profile --flame flame.svg
+  npm run bench -- profile --model /tmp/base-int8 --beams 3 --count 64 --rows 192 --json profile.json`;
+
+const flags = {
+  model: { type: "string", default: "models/en-zh" },
+  sentences: { type: "string", default: "models/calibration.en.txt" },
+  count: { type: "string", default: "256" },
+  beams: { type: "string", default: "1" },
+  rows: { type: "string", default: "64" },
+  threads: { type: "string", default: "1" },
+  rounds: { type: "string", default: "3" },
+  flame: { type: "string" },
+  json: { type: "string" },
+  help: { type: "boolean", default: false },
+} as const;
+
+type Flags = ReturnType<typeof parseArgs<{ options: typeof flags }>>["values"];
+
+export async function run(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({ args: [...args], options: flags });
+  if (values.help) return console.log(usage);
+  const report = new Report((line) => console.log(line));
+  const machine = describeMachine();
+  report.say(machine);
+  report.say(
+    `${values.model}, ${values.beams} beams: ${values.count} sentences a pass, ${values.rows} rows a step, ${values.threads} threads, ${values.rounds} passes`,
+  );
+  const dir = await mkdtemp(join(tmpdir(), "millrace-profile-"));
+  try {
+    const seen = await watch(report, values, dir);
+    tellSeen(report, seen);
+    if (values.flame !== undefined) {
+      const title = `Where the engine's time goes: ${seen.name}, ${values.beams} beams`;
+      const note = `${machine}; npm run bench -- profile --beams ${values.beams} --count ${values.count} --rows ${values.rows}`;
+      await writeFile(values.flame, drawFlame({ title, note, root: flameRoot(seen) }));
+      report.say(`drawn: ${values.flame}`);
+    }
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
+  await finish({
+    json: report.json(machine, { machineParts: readMachine(), settings: values }),
+    jsonFile: values.json,
+    plotDir: undefined,
+    say: () => {},
+  });
+}
+
+type Way = "plain" | "watched";
+
+async function watch(report: Report, values: Flags, dir: string): Promise<Seen> {
+  const manifest = await readGeneration(values.model);
+  const { name, files } = manifest;
+  const choice = { modelDir: values.model, manifest, threads: Number(values.threads) };
+  const tokenizer = join(values.model, files.tokenizer);
+  const sentences = readSentences(values.sentences, tokenizer, Number(values.count));
+  const ids = sentences.map(({ tokenIds }) => tokenIds);
+  const drive = perToken(Number(values.rows), Number(values.beams));
+  const plain = await openModel(choice);
+  const watched = await openProfiled(choice, dir);
+  const root: CalledFrame = rootFrame();
+  const hashes = new Set<string>();
+  // The runtime writes down all runs of its session: the other one warms up what both have.
+  await drive(plain, ids);
+  const ways: readonly Way[] = ["plain", "watched"];
+  const ms = await inTurns(ways, Number(values.rounds), async (way) => {
+    // Starting and ending a profile takes longer than a short pass: the clock is inside.
+    const pass = async (): Promise<number> => {
+      const startedAtMs = performance.now();
+      const results = await drive(way === "plain" ? plain : watched.model, ids);
+      const passMs = performance.now() - startedAtMs;
+      hashes.add(hashOf(results));
+      return passMs;
+    };
+    return way === "plain" ? await pass() : await profiled(root, pass);
+  });
+  const sessions = watched.take();
+  await plain.release();
+  await watched.model.release();
+  if (hashes.size > 1)
+    throw new Error(`the passes gave different outputs: ${[...hashes].join(" ")}`);
+  report.say(`outputs ${[...hashes].join(" ")}, equal with and without profilers\n`);
+  const passMs = { plain: ms.get("plain") ?? [], watched: ms.get("watched") ?? [] };
+  return { name, root, sessions, passMs, passes: Number(values.rounds) };
+}
