@@ -291,7 +291,11 @@ test("an item with more beams than free rows is not overtaken for ever", () => {
 test("defect: an item that finds nobody waiting, but a lane that runs, is overtaken no more often than promised", () => {
   const lane = { key: "16", workClass: "bulk", rows: 8, beams: 1, crossWidth: 16 } as const;
   const item = (itemId: number, tokens: number) => ({
-    ...{ itemId, tokens, rows: 1, receivedAtMs: itemId, alone: false },
+    itemId,
+    tokens,
+    rows: 1,
+    receivedAtMs: itemId,
+    alone: false,
   });
   const bulk = [item(0, 8)];
   const work = { waiting: { realtime: [], bulk }, lanes: [lane] };
