@@ -47,8 +47,11 @@ export class ChoosingAccount {
     if (!hasWork(seen, decision.workClass))
       this.#judge("an engine does not idle beside work", `${decision.workClass} has none`);
     this.#checkShare(decision.workClass, seen);
-    if (decision.kind === "encode") this.#checkChunk(decision, seen, nowMs);
-    else this.#checkLane(decision.workClass, { laneKey: decision.laneKey, seen, nowMs });
+    if (decision.kind === "encode") {
+      this.#checkChunk(decision, seen, nowMs);
+      if (decision.workClass === "bulk")
+        this.#noteOvertaken(seen.waiting.bulk[0], decision.chunk[0]);
+    } else this.#checkLane(decision.workClass, { laneKey: decision.laneKey, seen, nowMs });
   }
 
   ran(
@@ -57,20 +60,16 @@ export class ChoosingAccount {
     work: EngineWork<WaitingItem>,
   ): void {
     this.#justEncoded = kind === "encode" ? workClass : null;
-    if (kind === "encode" && workClass === "bulk")
-      this.#noteOvertaken(work.waiting.bulk[0]?.itemId);
     this.#longest[workClass] = Math.max(this.#longest[workClass], ms);
     if (this.#beside !== null) this.#beside[workClass] += ms;
     const there = new Set([...work.lanes].filter(({ rows }) => rows > 0).map(({ key }) => key));
     for (const key of this.#passedBy.keys()) if (!there.has(key)) this.#passedBy.delete(key);
   }
 
-  /** It may have become the oldest by this very chunk: that one it was not overtaken by. */
-  #noteOvertaken(oldestId: number | undefined): void {
-    if (oldestId === undefined) return this.#overtaken.clear();
-    const times = this.#overtaken.get(oldestId);
+  #noteOvertaken(oldest: WaitingItem | undefined, leader: WaitingItem | undefined): void {
+    const times = this.#overtaken.get(oldest?.itemId ?? -1) ?? 0;
     this.#overtaken.clear();
-    this.#overtaken.set(oldestId, times === undefined ? 0 : times + 1);
+    if (oldest !== undefined && oldest !== leader) this.#overtaken.set(oldest.itemId, times + 1);
   }
 
   /** Bulk has its part of the time beside realtime, within a run of each: not more, and not less. */

@@ -142,13 +142,15 @@ class ToyEngine {
     return this.waiting.bulk.find(fits) ?? oldest;
   }
 
-  noteOvertaken(): void {
-    const itemId = this.waiting.bulk[0]?.itemId ?? -1;
-    const times = itemId === this.overtaken.itemId ? this.overtaken.times + 1 : 0;
+  noteOvertaken(leader: ToyItem | undefined): void {
+    const [oldest] = this.waiting.bulk;
+    const itemId = oldest === leader ? -1 : (oldest?.itemId ?? -1);
+    const times = itemId === this.overtaken.itemId ? this.overtaken.times + 1 : 1;
     this.overtaken = { itemId, times };
   }
 
   encode({ chunk, workClass, width }: Extract<RunDecision<ToyItem>, { kind: "encode" }>): number {
+    if (workClass === "bulk") this.noteOvertaken(chunk[0]);
     this.waiting[workClass] = this.waiting[workClass].filter((item) => !chunk.includes(item));
     for (const item of chunk) {
       this.begunAt.set(item.itemId, this.decisions);
@@ -159,7 +161,6 @@ class ToyEngine {
       this.lanes.set(key, lane);
       lane.items.push({ item, left: item.length });
     }
-    if (workClass === "bulk") this.noteOvertaken();
     return chunk.length * width * encodeMsPerUnit;
   }
 
@@ -285,6 +286,36 @@ test("an item with more beams than free rows is not overtaken for ever", () => {
     toy.admit({ workClass: "bulk", length: 12 });
     toy.step();
   }
+});
+
+test("defect: an item that finds nobody waiting, but a lane that runs, is overtaken no more often than promised", () => {
+  const lane = { key: "16", workClass: "bulk", rows: 8, beams: 1, crossWidth: 16 } as const;
+  const item = (itemId: number, tokens: number) => ({
+    itemId,
+    tokens,
+    rows: 1,
+    receivedAtMs: itemId,
+    alone: false,
+  });
+  const bulk = [item(0, 8)];
+  const work = { waiting: { realtime: [], bulk }, lanes: [lane] };
+  const costs = { encodeUnitsWithin: () => 16, decodeMs: () => 2 };
+  const choosing = new Choosing({ ...limits, rowsMax: 64 }, costs);
+  const nextChunk = (): readonly number[] => {
+    for (;;) {
+      const decision = choosing.decide(work, 0);
+      assert.ok(decision.kind !== "idle");
+      if (decision.kind === "encode")
+        for (const each of decision.chunk) bulk.splice(bulk.indexOf(each), 1);
+      choosing.ran(decision, 1, work);
+      if (decision.kind === "encode") return decision.chunk.map(({ itemId }) => itemId);
+    }
+  };
+  assert.deepEqual(nextChunk(), [0]);
+  bulk.push(item(1, 100), ...Array.from({ length: 20 }, (_, at) => item(2 + at, 8)));
+  let times = 0;
+  while (!nextChunk().includes(1)) times += 1;
+  assert.equal(times, overtakenMax);
 });
 
 test("an item with more beams than there are rows at all runs alone", () => {

@@ -75,12 +75,16 @@ export interface RunCosts {
 
 export type RunDecision<Item extends WaitingItem> =
   | { readonly kind: "idle" }
-  /** The chunk leaves `waiting`, the leader first; `width` is what each sentence is padded to. */
+  /**
+   * The chunk leaves `waiting`, the leader first; `width` is what each sentence is padded to. `overtakes` is the item that waits
+   * longest, where the leader goes before it.
+   */
   | {
       readonly kind: "encode";
       readonly workClass: WorkClass;
       readonly chunk: readonly Item[];
       readonly width: number;
+      readonly overtakes: number | null;
     }
   | { readonly kind: "decode"; readonly workClass: WorkClass; readonly laneKey: string };
 
@@ -94,9 +98,9 @@ export class Choosing {
   /** Number of the run that served each lane last; a new lane stands behind those that are there. */
   #servedAt: ReadonlyMap<string, number> = new Map();
   #runs = 0;
-  /** Chunks that were encoded since the bulk item that waits longest was the first that could have been in one. */
+  /** The bulk item that the last chunk of bulk went before, and how many in a row did. */
+  #overtakenBulk: number | null = null;
   #overtaken = 0;
-  #oldestBulk: number | null = null;
 
   constructor(limits: ChoosingLimits, costs: RunCosts) {
     this.#limits = limits;
@@ -117,7 +121,9 @@ export class Choosing {
     const chunk = this.#nextChunk(work, { workClass, lanes, nowMs });
     const [leader] = chunk;
     if (leader !== undefined) {
-      return { kind: "encode", workClass, chunk, width: padWidth(leader.tokens) };
+      const oldest = work.waiting[workClass][0]?.itemId ?? null;
+      const overtakes = oldest === leader.itemId ? null : oldest;
+      return { kind: "encode", workClass, chunk, width: padWidth(leader.tokens), overtakes };
     }
     const laneKey = this.#laneOf(workClass, lanes);
     if (laneKey === null) throw new Error(`${workClass} has work, and nothing of it can run`);
@@ -134,9 +140,9 @@ export class Choosing {
     this.#runs += 1;
     this.#encodedFor = kind === "encode" ? workClass : null;
     if (kind === "encode" && workClass === "bulk") {
-      const oldest = work.waiting.bulk[0]?.itemId ?? null;
-      this.#overtaken = oldest === this.#oldestBulk ? this.#overtaken + 1 : 0;
-      this.#oldestBulk = oldest;
+      const { overtakes } = decision;
+      this.#overtaken = overtakes === this.#overtakenBulk ? this.#overtaken + 1 : 1;
+      this.#overtakenBulk = overtakes;
     }
     const lanes = [...work.lanes];
     const served = kind === "decode" ? decision.laneKey : null;
@@ -204,7 +210,7 @@ export class Choosing {
   ): Item {
     const [oldest] = waiting;
     const fullest = fullestOf("bulk", lanes);
-    const overtaken = this.#oldestBulk === oldest.itemId ? this.#overtaken : 0;
+    const overtaken = this.#overtakenBulk === oldest.itemId ? this.#overtaken : 0;
     if (fullest === null || oldest.alone || overtaken >= overtakenMax) return oldest;
     const { beams, crossWidth } = fullest;
     if (beams > free) return oldest;
