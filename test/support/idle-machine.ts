@@ -2,5 +2,11 @@
 import { syncBuiltinESMExports } from "node:module";
 import os from "node:os";
 
-os.loadavg = () => [0, 0, 0];
+const cpus = os.cpus();
+let looks = 0;
+
+os.cpus = () => {
+  looks += 1;
+  return cpus.map((cpu) => ({ ...cpu, times: { ...cpu.times, idle: cpu.times.idle + looks } }));
+};
 syncBuiltinESMExports();
