@@ -1,10 +1,10 @@
 /** Engines without a model: they choose what to run as the real ones do, and say how long it takes. */
 import type { WorkClass } from "millrace-client/wire";
+import { doubledWidth } from "#src/runtime/generation/arena.js";
 import {
   Choosing,
   type EngineWork,
   type LaneLoad,
-  laneWidth,
   type RunDecision,
   type WaitingItem,
 } from "#src/runtime/generation/choosing.js";
@@ -311,7 +311,7 @@ export class GenerationEngine implements SimEngine {
 
   #join(job: Job, width: number): void {
     const { workClass } = job;
-    const crossWidth = laneWidth(width);
+    const crossWidth = doubledWidth(width);
     const key = job.alone ? `alone ${job.itemId}` : `${workClass} ${job.rows} ${crossWidth}`;
     const lane = this.#lanes.get(key) ?? this.#newLane(key, job, crossWidth);
     this.#lanes.set(key, lane);

@@ -3,11 +3,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { WorkClass } from "millrace-client/wire";
-import { padWidth } from "#src/runtime/generation/arena.js";
+import { doubledWidth, padWidth } from "#src/runtime/generation/arena.js";
 import {
   Choosing,
   type ChoosingLimits,
-  laneWidth,
   overtakenMax,
   type RunDecision,
   type WaitingItem,
@@ -71,7 +70,7 @@ class ToyEngine {
       workClass,
       rows: items.reduce((sum, { item }) => sum + item.rows, 0),
       beams: items[0]?.item.rows ?? 1,
-      crossWidth: laneWidth(items[0]?.item.tokens ?? 1),
+      crossWidth: doubledWidth(items[0]?.item.tokens ?? 1),
     }));
     return { waiting: this.waiting, lanes };
   }
@@ -138,7 +137,9 @@ class ToyEngine {
     const [fullest] = lanes.sort((left, right) => right.rows - left.rows);
     if ((fullest?.beams ?? 0) > this.limits.rowsMax - this.rowsOf("bulk")) return oldest;
     const fits = (item: ToyItem) =>
-      !item.alone && item.rows === fullest?.beams && laneWidth(item.tokens) === fullest.crossWidth;
+      !item.alone &&
+      item.rows === fullest?.beams &&
+      doubledWidth(item.tokens) === fullest.crossWidth;
     return this.waiting.bulk.find(fits) ?? oldest;
   }
 
@@ -156,7 +157,7 @@ class ToyEngine {
       this.begunAt.set(item.itemId, this.decisions);
       const key = item.alone
         ? `alone:${item.itemId}`
-        : `${workClass}:${item.rows}:${laneWidth(width)}`;
+        : `${workClass}:${item.rows}:${doubledWidth(width)}`;
       const lane = this.lanes.get(key) ?? { key, workClass, items: [] };
       this.lanes.set(key, lane);
       lane.items.push({ item, left: item.length });

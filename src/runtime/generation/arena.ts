@@ -59,6 +59,16 @@ export function padWidth(tokens: number): number {
   return Math.max(1, Math.ceil(tokens / widthStep)) * widthStep;
 }
 
+/**
+ * The least of 16, 32, 64, … that holds so many tokens. Inputs stand in lanes of such a width, so that rows of one lane waste
+ * little; a past grows by it, so that a token is moved about once, however long its row becomes.
+ */
+export function doubledWidth(tokens: number): number {
+  let width = widthStep;
+  while (width < tokens) width *= 2;
+  return width;
+}
+
 export class Arena {
   readonly shape: ArenaShape;
   layers: CacheLayer[];
@@ -140,7 +150,7 @@ export class Arena {
    * long; call it before each step. Throws `RangeError` where there is no memory; then the arena is as it was.
    */
   reserve(): void {
-    const pastWidth = this.#widthFor(this.longest() + 1);
+    const pastWidth = doubledWidth(this.longest() + 1);
     if (pastWidth > this.pastWidth) this.#resize({ slots: this.#slots, pastWidth });
     const tooWide = 2 * pastWidth <= this.pastWidth;
     const tooMany = 4 * this.count <= this.#slots && this.#slots > this.#slotsMin;
@@ -151,13 +161,6 @@ export class Arena {
       slots: tooMany ? Math.max(this.#slotsMin, 2 * this.count) : this.#slots,
       pastWidth: tooWide ? pastWidth : this.pastWidth,
     });
-  }
-
-  /** Twice as wide each time, so that a token is moved about once, however long its row becomes. */
-  #widthFor(tokens: number): number {
-    let width = widthStep;
-    while (width < tokens) width *= 2;
-    return width;
   }
 
   longest(): number {

@@ -18,7 +18,7 @@
  */
 import type { WorkClass } from "millrace-client/wire";
 import { OwedShare } from "../owed-share.js";
-import { padWidth } from "./arena.js";
+import { doubledWidth, padWidth } from "./arena.js";
 
 export interface WaitingItem {
   readonly itemId: number;
@@ -39,11 +39,6 @@ export interface LaneLoad {
   readonly crossWidth: number;
   /** Rows of each of its items. */
   readonly beams: number;
-}
-
-/** Inputs stand in lanes by a power of two of their width, so that rows of one lane waste little. */
-export function laneWidth(tokens: number): number {
-  return 2 ** Math.ceil(Math.log2(padWidth(tokens)));
 }
 
 /** Chunks of a lane's own that may be encoded before one that waits longer. */
@@ -215,7 +210,7 @@ export class Choosing {
     const { beams, crossWidth } = fullest;
     if (beams > free) return oldest;
     const fits = ({ tokens, rows, alone }: Item) =>
-      !alone && rows === beams && laneWidth(tokens) === crossWidth;
+      !alone && rows === beams && doubledWidth(tokens) === crossWidth;
     return waiting.find(fits) ?? oldest;
   }
 

@@ -7,8 +7,7 @@
  * often like the last one.
  */
 import type { ActiveItem } from "./active-item.js";
-import type { ArenaShape } from "./arena.js";
-import { laneWidth } from "./choosing.js";
+import { type ArenaShape, doubledWidth } from "./arena.js";
 import { Lane } from "./lane.js";
 
 const emptyRunsMax = 64;
@@ -54,7 +53,7 @@ export class Lanes {
 
   /** The lane for an item whose input was encoded `width` wide; a new one takes the place of those that are empty. */
   laneFor(item: ActiveItem, width: number): Lane {
-    const crossWidth = laneWidth(width);
+    const crossWidth = doubledWidth(width);
     const { workClass, rows, alone, itemId } = item;
     const key = alone ? `alone:${itemId}` : `${workClass}:${rows}:${crossWidth}`;
     const found = this.#lanes.get(key);
