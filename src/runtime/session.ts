@@ -4,6 +4,7 @@ import "./no-telemetry.js";
 import { env, InferenceSession, Tensor } from "onnxruntime-node";
 import { elementsOf, isTensorType, tensorArrays } from "../work/payload.js";
 import { type NamedTensor, tensorTypes, textsOf, textTensor } from "../work/tensors.js";
+import { checkOutputTypes } from "./output-types.js";
 import {
   collectRead,
   plainSettings,
@@ -190,13 +191,10 @@ export function checkOutputs(
   { outputMetadata }: Session,
   graph: { readonly name: string; readonly wanted: Readonly<Record<string, OutputType>> },
 ): void {
-  for (const [name, type] of Object.entries(graph.wanted)) {
+  checkOutputTypes(graph.name, graph.wanted, (name) => {
     const found = outputMetadata.find((output) => output.name === name);
-    const what = found === undefined ? "no output" : found.isTensor ? found.type : "no tensor";
-    if (what !== type) {
-      throw new Error(`the ${graph.name} graph gives ${what} as ${name}, not ${type}`);
-    }
-  }
+    return found?.isTensor === false ? "no tensor" : found?.type;
+  });
 }
 
 /** Throws where the output has another type, or another number of elements. */

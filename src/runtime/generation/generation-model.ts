@@ -5,6 +5,7 @@ import { badTokens } from "../../work/generation.js";
 import { flatten } from "../flat-batch.js";
 import { Binding, type OnWatched } from "../native/binding.js";
 import { NativeSession, type NativeType } from "../native/native-session.js";
+import { checkOutputTypes } from "../output-types.js";
 import type { SessionOptions } from "../session-settings.js";
 import { openSharedBy, type SharedWeights } from "../shared-weights.js";
 import { type Arena, cacheShapeOf, type EncodedBatch } from "./arena.js";
@@ -80,9 +81,10 @@ export class GenerationModel {
     const encoder = await open("encoder");
     let decoder: NativeSession | undefined;
     try {
-      checkOutputs("encoder", encoder, encoderOutputs(manifest));
-      decoder = await open("decoder");
-      checkOutputs("decoder", decoder, decoderOutputs(manifest));
+      checkOutputTypes("encoder", encoderOutputs(manifest), (name) => encoder.typeOf(name));
+      const opened = await open("decoder");
+      decoder = opened;
+      checkOutputTypes("decoder", decoderOutputs(manifest), (name) => opened.typeOf(name));
     } catch (error) {
       encoder.release();
       decoder?.release();
@@ -221,20 +223,6 @@ class Scratch<Kind extends Float32Array | Int32Array> {
   take(length: number): Kind {
     if (this.#whole.length < length) this.#whole = this.#make(2 * length);
     return this.#whole;
-  }
-}
-
-/** Throws where the graph does not have each of these outputs, of its type: found at load, not by the first caller. */
-function checkOutputs(
-  graph: string,
-  { outputs }: NativeSession,
-  wanted: Readonly<Record<string, NativeType>>,
-): void {
-  for (const [name, type] of Object.entries(wanted)) {
-    const found = outputs.has(name) ? (outputs.get(name) ?? "another type") : "no output";
-    if (found !== type) {
-      throw new Error(`the ${graph} graph gives ${found} as ${name}, not ${type}`);
-    }
   }
 }
 

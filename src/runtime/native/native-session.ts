@@ -153,6 +153,11 @@ export class NativeSession {
     );
   }
 
+  /** Of the output of this name; undefined where there is none. */
+  typeOf(name: string): string | undefined {
+    return this.outputs.has(name) ? (this.outputs.get(name) ?? "another type") : undefined;
+  }
+
   /** For these inputs or outputs, in this order. Throws where the graph has one of them not. */
   pointers(names: readonly string[]): Pointers {
     const addresses = names.map((name) => {
