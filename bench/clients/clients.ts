@@ -6,8 +6,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { Report } from "../harness/report.js";
-import { describeMachine } from "../machine.js";
+import { beginReport } from "../harness/begin-report.js";
 import { makeModels } from "../tasks/make-models.js";
 import { shapes } from "../tasks/shapes.js";
 import { madeTexts } from "../tasks/texts.js";
@@ -59,9 +58,7 @@ export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({ args: [...args], options: flags });
   if (values.help) return console.log(usage);
   const parts = new Set(values.parts.split(","));
-  const report = new Report((line) => console.log(line));
-  const machine = describeMachine();
-  report.say(machine);
+  const { report, machine } = beginReport();
   const parent = await mkdtemp(join(tmpdir(), "millrace-bench-clients-"));
   const settings: ClientsSettings = {
     report,

@@ -3,10 +3,11 @@
  * encoder's chunk; in one process, in turns, with the kernels, weights and shapes of the model itself.
  */
 import { parseArgs } from "node:util";
+import { beginReport } from "../harness/begin-report.js";
 import { finish } from "../harness/finish.js";
-import { atLeast, Report, ratios, under } from "../harness/report.js";
+import { atLeast, type Report, ratios, under } from "../harness/report.js";
 import { inTurns } from "../harness/rounds.js";
-import { describeMachine, readMachine, spread } from "../machine.js";
+import { readMachine, spread } from "../machine.js";
 import { type Run, Side } from "./sides.js";
 import { chunkWork, productsWork, type StepSize, stepWork, type Work } from "./work.js";
 
@@ -47,9 +48,7 @@ type Flags = ReturnType<typeof parseArgs<{ options: typeof flags }>>["values"];
 export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({ args: [...args], options: flags });
   if (values.help) return console.log(usage);
-  const report = new Report((line) => console.log(line));
-  const machine = describeMachine();
-  report.say(machine);
+  const { report, machine } = beginReport();
   const threads = Number(values.threads);
   await using int8 = await Side.open(values.model, threads);
   const f32Dir = values["model-f32"];

@@ -8,11 +8,12 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { readGeneration } from "../../test/support/read-generation.js";
 import { perToken } from "../drivers.js";
+import { beginReport } from "../harness/begin-report.js";
 import { finish } from "../harness/finish.js";
 import { drawFlame } from "../harness/flame.js";
-import { Report } from "../harness/report.js";
+import type { Report } from "../harness/report.js";
 import { inTurns } from "../harness/rounds.js";
-import { describeMachine, hashOf, readMachine } from "../machine.js";
+import { hashOf, readMachine } from "../machine.js";
 import { readSentences } from "../sentences.js";
 import { type CalledFrame, profiled, rootFrame } from "./cpu-profile.js";
 import { openModel, openProfiled } from "./profiled-model.js";
@@ -53,9 +54,7 @@ type Flags = ReturnType<typeof parseArgs<{ options: typeof flags }>>["values"];
 export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({ args: [...args], options: flags });
   if (values.help) return console.log(usage);
-  const report = new Report((line) => console.log(line));
-  const machine = describeMachine();
-  report.say(machine);
+  const { report, machine } = beginReport();
   report.say(
     `${values.model}, ${values.beams} beams: ${values.count} sentences a pass, ${values.rows} rows a step, ${values.threads} threads, ${values.rounds} passes`,
   );

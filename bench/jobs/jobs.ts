@@ -6,8 +6,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { Report } from "../harness/report.js";
-import { describeMachine } from "../machine.js";
+import { beginReport } from "../harness/begin-report.js";
 import { benchAccept, benchMemory } from "./accept.js";
 import { benchRestart } from "./restart.js";
 import { openServeJobs } from "./serve-jobs.js";
@@ -50,9 +49,7 @@ const flags = {
 export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({ args: [...args], options: flags });
   if (values.help) return console.log(usage);
-  const report = new Report((line) => console.log(line));
-  const machine = describeMachine();
-  report.say(machine);
+  const { report, machine } = beginReport();
   const parent = await mkdtemp(join(values.dir, "millrace-bench-jobs-"));
   const settings: JobsSettings = {
     report,

@@ -8,8 +8,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { NatsServer, skipWithoutNats } from "../../test/support/nats-server.js";
 import { freePorts } from "../clients/serve.js";
-import { Report } from "../harness/report.js";
-import { describeMachine } from "../machine.js";
+import { beginReport } from "../harness/begin-report.js";
 import { makeTimedModels } from "../timed/timed-models.js";
 import { benchHop } from "./hop.js";
 import { isInside, openNetwork, runInside, whyNoNamespaces } from "./network.js";
@@ -64,9 +63,7 @@ export async function run(args: readonly string[]): Promise<void> {
     return;
   }
   const kind = whyNot === null && wanted === "namespaces" ? "namespaces" : "proxies";
-  const report = new Report((line) => console.log(line));
-  const machine = describeMachine();
-  report.say(machine);
+  const { report, machine } = beginReport();
   report.say(`network: ${kind}${whyNot === null ? "" : ` (${whyNot})`}`);
   const parent = await mkdtemp(join(tmpdir(), "millrace-bench-nodes-"));
   try {

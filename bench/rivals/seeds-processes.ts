@@ -9,8 +9,9 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { readGeneration } from "../../test/support/read-generation.js";
-import { atLeast, Report, ratios } from "../harness/report.js";
-import { describeMachine, hashOf } from "../machine.js";
+import { beginReport } from "../harness/begin-report.js";
+import { atLeast, type Report, ratios } from "../harness/report.js";
+import { hashOf } from "../machine.js";
 import { quantiles } from "../quantiles.js";
 import { type ResidentServer, startServer } from "./residents.js";
 import { linesOf, type SentenceSet, sentenceSet } from "./sentences.js";
@@ -48,9 +49,7 @@ type Flags = ReturnType<typeof parseArgs<{ options: typeof flags }>>["values"];
 export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({ args: [...args], options: flags });
   if (values.help) return console.log(usage);
-  const report = new Report((line) => console.log(line));
-  const machine = describeMachine();
-  report.say(machine);
+  const { report, machine } = beginReport();
   const dir = await mkdtemp(join(tmpdir(), "millrace-bench-"));
   try {
     await compare({ report, values, dir });

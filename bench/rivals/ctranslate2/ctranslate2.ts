@@ -8,8 +8,8 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { convertFloat } from "../../convert-float.js";
-import { Report } from "../../harness/report.js";
-import { describeMachine, spread, spreadText } from "../../machine.js";
+import { beginReport } from "../../harness/begin-report.js";
+import { spread, spreadText } from "../../machine.js";
 import { driverSettings, whyNoDriver } from "./driver.js";
 import type { CaseResult } from "./run-case.js";
 import { type Models, runPrecision } from "./run-precision.js";
@@ -22,9 +22,7 @@ export async function run(args: readonly string[]): Promise<void> {
   if (unknown.length > 0) throw new Error(`no case ${unknown.join(", ")}\n${usage}`);
   const whyNot = whyNoDriver(values.driver);
   if (whyNot !== null) return console.log(`ctranslate2: left out, ${whyNot}`);
-  const report = new Report((line) => console.log(line));
-  const machine = describeMachine();
-  report.say(machine);
+  const { report, machine } = beginReport();
   report.say(
     `rounds: ${values.rounds}; Millrace: ${values.rows} rows; CTranslate2: batches of ${values.batch}, one thread a replica, ${JSON.stringify(driverSettings())}`,
   );

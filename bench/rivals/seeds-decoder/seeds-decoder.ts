@@ -9,8 +9,9 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { readGeneration } from "../../../test/support/read-generation.js";
 import { convertFloat } from "../../convert-float.js";
-import { atLeast, Report, ratios } from "../../harness/report.js";
-import { describeMachine, hashOf } from "../../machine.js";
+import { beginReport } from "../../harness/begin-report.js";
+import { atLeast, type Report, ratios } from "../../harness/report.js";
+import { hashOf } from "../../machine.js";
 import { convertMade } from "../../made-marian/convert-made.js";
 import { marianShapes } from "../../made-marian/shapes.js";
 import { writeMarian } from "../../made-marian/write-marian.js";
@@ -59,9 +60,7 @@ type Flags = ReturnType<typeof parseArgs<{ options: typeof flags }>>["values"];
 export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({ args: [...args], options: flags });
   if (values.help) return console.log(usage);
-  const report = new Report((line) => console.log(line));
-  const machine = describeMachine();
-  report.say(machine);
+  const { report, machine } = beginReport();
   const dir = await mkdtemp(join(tmpdir(), "millrace-bench-"));
   try {
     await compare({ report, values, dir, models: await modelsOf(values, dir) });
