@@ -130,7 +130,7 @@ export const baseOptions: OptionRows<BaseOptions> = {
     help: "Worker processes that serve both classes; not together with realtime-pipelines and bulk-pipelines.",
     default: {
       of: defaultPipelines,
-      text: "measured at the first start (`trial`), else one for every 2 cores; 0 with dedicated pipelines",
+      text: "measured at the first start (`trial`), else one for each core that has 1.5 GiB of memory; 0 with dedicated pipelines",
     },
   },
   realtimePipelines: {

@@ -94,7 +94,7 @@ export function warningsOf(options: Options, machine: Machine, place: PlaceOf): 
   const pipelines = options.pipelines + options.realtimePipelines + options.bulkPipelines;
   if (pipelines * threads > cores) {
     warnings.push(
-      `${pipelines} pipelines of ${threads} threads are more than the ${cores} cores: they will wait for each other`,
+      `${pipelines} × ${threads} threads of pipelines are more than the ${cores} cores: they will wait for each other`,
     );
   }
   const { host, keys, tlsCert } = options;

@@ -26,6 +26,7 @@ export interface Layout {
   readonly pipelines: number | null;
   readonly realtimePipelines: number | null;
   readonly bulkPipelines: number | null;
+  readonly threads: number | null;
 }
 
 export function findMachine(): Machine {
@@ -95,9 +96,20 @@ export function openFilesMaxOf(limits: string): number | null {
   return most === undefined ? null : Number(most);
 }
 
+/** With half of it for models (below), a dozen models of 100 MB stay on every pipeline. */
+const pipelineBytes = 1.5 * 1024 ** 3;
+/** More than that is for who has measured it. */
+const pipelinesMax = 64;
+
+/**
+ * One for each core: a second thread of a pipeline brings much less than a second pipeline (docs/benchmarks.md), since most
+ * of a step is too small to be divided. Fewer where memory is short, and then of more threads.
+ */
 export function defaultPipelines(machine: Machine, layout: Layout): number {
   if (isDedicated(layout)) return 0;
-  return Math.max(1, Math.floor(machine.cores / 2));
+  const ofCores = Math.floor(machine.cores / (layout.threads ?? 1));
+  const ofMemory = Math.floor(machine.memoryBytes / pipelineBytes);
+  return Math.max(1, Math.min(ofCores, ofMemory, pipelinesMax));
 }
 
 export function defaultThreads(machine: Machine, layout: Layout): number {

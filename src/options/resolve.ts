@@ -322,6 +322,7 @@ function layoutOf(given: ReadonlyMap<OptionKey, Given>): Layout {
     pipelines: count("pipelines"),
     realtimePipelines: count("realtimePipelines"),
     bulkPipelines: count("bulkPipelines"),
+    threads: count("threads"),
   };
 }
 

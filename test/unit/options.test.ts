@@ -127,12 +127,17 @@ test("limits that contradict each other are refused", () => {
 });
 
 test("pipelines and threads follow from the machine and from what was asked for", () => {
-  const layout = (code: object, cores = 8): number[] => {
-    const { options } = resolveConfiguration({ machine: { ...machine, cores }, code: { ...code } });
+  const layout = (code: object, of: Partial<Machine> = {}): number[] => {
+    const { options } = resolveConfiguration({ machine: { ...machine, ...of }, code: { ...code } });
     return [options.pipelines, options.threads];
   };
-  assert.deepEqual(layout({}), [4, 2]);
-  assert.deepEqual(layout({}, 1), [1, 1]);
+  assert.deepEqual(layout({}), [8, 1]);
+  assert.deepEqual(layout({}, { cores: 1 }), [1, 1]);
+  assert.deepEqual(layout({}, { memoryBytes: 5 * 2 ** 30 }), [3, 2]);
+  assert.deepEqual(layout({}, { memoryBytes: 2 ** 28 }), [1, 8]);
+  assert.deepEqual(layout({}, { cores: 128, memoryBytes: 2 ** 40 }), [64, 2]);
+  assert.deepEqual(layout({ threads: 4 }), [2, 4]);
+  assert.deepEqual(layout({ threads: 16 }), [1, 16]);
   assert.deepEqual(layout({ pipelines: 8 }), [8, 1]);
   assert.deepEqual(layout({ pipelines: 100 }), [100, 1]);
   assert.deepEqual(layout({ realtimePipelines: 1, bulkPipelines: 1 }), [0, 4]);
@@ -222,7 +227,7 @@ test("what is allowed and hardly meant is warned of", () => {
   assert.deepEqual(warnings({}), []);
   assert.match(warnings({ connectionsMax: 100_000 }).join(), /^connectionsMax is 100000, .* 4096/);
   assert.match(warnings({ queuedBytesMax: 2 ** 36 }).join(), /more than half of the memory/);
-  assert.match(warnings({ threads: 256 }).join(), /4 pipelines of 256 threads .* 8 cores/);
+  assert.match(warnings({ threads: 256 }).join(), /1 × 256 threads .* 8 cores/);
 });
 
 test("defect 2: no time in the table, and nothing made of one, is too long for a timer", () => {
