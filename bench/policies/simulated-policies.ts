@@ -1,9 +1,9 @@
 import type { PipelineKind } from "millrace-client/wire";
 import type { PolicyName } from "#src/scheduler/policy.js";
 import { recording } from "../../test/sim/recorded-runs.js";
+import { beginReport } from "../harness/begin-report.js";
 import { finish } from "../harness/finish.js";
-import { atLeast, Report, under } from "../harness/report.js";
-import { describeMachine } from "../machine.js";
+import { atLeast, type Report, under } from "../harness/report.js";
 import { type SimulationFigures, simulate } from "./simulation.js";
 import { crowdWorkload, mixWorkload, realWorkload, type Workload } from "./workloads.js";
 
@@ -26,9 +26,7 @@ export async function compareSimulated(
   files: { readonly json?: string | undefined; readonly plot?: string | undefined },
   settings: SimulatedSettings,
 ): Promise<void> {
-  const report = new Report((line) => console.log(line));
-  const machine = describeMachine();
-  report.say(`policies, simulated: ${machine}`);
+  const { report, machine } = beginReport("policies, simulated");
   report.say(`costs: ${recording.source}`);
   report.say(`settings: ${JSON.stringify(settings)}`);
   const rows: string[][] = [];

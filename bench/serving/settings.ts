@@ -2,10 +2,11 @@
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { readGeneration } from "../../test/support/read-generation.js";
+import { beginReport } from "../harness/begin-report.js";
 import { finish } from "../harness/finish.js";
 import { OutputBook } from "../harness/output-book.js";
-import { Report } from "../harness/report.js";
-import { describeMachine, readMachine } from "../machine.js";
+import type { Report } from "../harness/report.js";
+import type { Machine } from "../machine.js";
 import { type Layout, readLayout } from "./layouts.js";
 import { root } from "./lines.js";
 import type { CallFields } from "./wave.js";
@@ -89,7 +90,7 @@ export interface Run {
   readonly jsonFile: string | undefined;
   readonly plotDir: string | undefined;
   /** For the JSON, beside what was measured. */
-  readonly machine: string;
+  readonly machine: Machine;
   readonly facts: Readonly<Record<string, unknown>>;
 }
 
@@ -148,9 +149,7 @@ export async function openRun(
   const maxLength = Number(values["max-length"] ?? generation.maxLength);
   const settings = { ...own, beams, maxLength, rounds: Number(values.rounds ?? rounds) };
   const model = `${manifest.name} ${manifest.precision}, ${shape.encoderLayers}+${shape.decoderLayers} layers, d ${shape.width}, vocabulary ${shape.targetVocabulary}`;
-  const report = new Report((line) => console.log(line));
-  const machine = readMachine();
-  report.say(`${name}: ${describeMachine(machine)}`);
+  const { report, machine } = beginReport(name);
   report.say(`model: ${model}`);
   report.say(`settings: ${JSON.stringify(settings)}`);
   report.say("load: open loop, latency from when a request was due; medians (least–most)");
@@ -169,8 +168,8 @@ export async function openRun(
     plotNote: `${manifest.name} ${manifest.precision}, ${beams === 1 ? "greedy" : `${beams} beams`}; ${machine.processor}, ${machine.cores} cores; commit ${machine.commit}`,
     jsonFile: values.json,
     plotDir: values.plot,
-    machine: describeMachine(machine),
-    facts: { name, machineRecord: machine, model, settings },
+    machine,
+    facts: { name, model, settings },
   };
 }
 

@@ -7,7 +7,7 @@ import { drawPlot, type Plot } from "../../bench/harness/plot.js";
 import { Report } from "../../bench/harness/report.js";
 import { inTurns } from "../../bench/harness/rounds.js";
 import { ticksOf } from "../../bench/harness/ticks.js";
-import { spread } from "../../bench/machine.js";
+import { type Machine, readMachine, spread } from "../../bench/machine.js";
 import { histogram, quantiles } from "../../bench/quantiles.js";
 import { readLayout } from "../../bench/serving/layouts.js";
 import { seedFigures } from "../../bench/serving/seed-figures.js";
@@ -168,11 +168,12 @@ test("a table is printed as Markdown, and stands in the JSON with the value of e
     printed.filter((line) => line.startsWith("|")),
     ["| who |               ms |", "| --- | ---------------: |", "| one | 2.00 (1.00–3.00) |"],
   );
-  const { tables, machine } = JSON.parse(report.json("here")) as {
-    readonly machine: string;
+  const here = readMachine();
+  const { tables, machine } = JSON.parse(report.json(here)) as {
+    readonly machine: Machine;
     readonly tables: readonly { readonly rows: readonly (readonly unknown[])[] }[];
   };
-  assert.equal(machine, "here");
+  assert.deepEqual(machine, here);
   assert.deepEqual(tables[0]?.rows[0], [
     "one",
     { median: 2, least: 1, most: 3, values: [3, 1, 2] },
