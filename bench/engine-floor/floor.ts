@@ -60,12 +60,8 @@ export async function run(args: readonly string[]): Promise<void> {
   );
   for (const beams of listOf(values.beams)) await measureSteps(floor, beams);
   await measureChunk(floor);
-  await finish({
-    json: report.json(machine, { settings: values }),
-    jsonFile: values.json,
-    plotDir: undefined,
-    say: () => {},
-  });
+  const facts = { settings: values };
+  await finish(report, { machine, facts, jsonFile: values.json });
 }
 
 interface Floor {

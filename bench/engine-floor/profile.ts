@@ -71,12 +71,8 @@ export async function run(args: readonly string[]): Promise<void> {
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
-  await finish({
-    json: report.json(machine, { settings: values }),
-    jsonFile: values.json,
-    plotDir: undefined,
-    say: () => {},
-  });
+  const facts = { settings: values };
+  await finish(report, { machine, facts, jsonFile: values.json });
 }
 
 type Way = "plain" | "watched";

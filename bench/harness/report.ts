@@ -87,7 +87,7 @@ export class Report {
   }
 
   /** `facts`: of what the figures are, beside the machine. */
-  json(machine: Machine, facts: Readonly<Record<string, unknown>> = {}): string {
+  json(machine: Machine, facts: Readonly<Record<string, unknown>>): string {
     const summed = (values: readonly number[]) => ({ ...spread(values), values });
     const rows = this.#rows.map(({ values, ...row }) => ({ ...row, ...summed(values) }));
     const tables = this.#tables.map(({ rows: cells, ...table }) => ({

@@ -52,13 +52,8 @@ export async function compareSimulated(
     ],
     rows,
   });
-  const json = report.json(machine, { name: "policies", costs: recording.source, settings });
-  await finish({
-    json,
-    jsonFile: files.json,
-    plotDir: files.plot,
-    say: (line) => report.say(line),
-  });
+  const facts = { name: "policies", costs: recording.source, settings };
+  await finish(report, { machine, facts, jsonFile: files.json, plotDir: files.plot });
 }
 
 function workloads(of: SimulatedSettings): readonly Workload[] {

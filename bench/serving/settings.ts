@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { readGeneration } from "../../test/support/read-generation.js";
 import { beginReport } from "../harness/begin-report.js";
+import { describeModel } from "../harness/describe-model.js";
 import { finish } from "../harness/finish.js";
 import { OutputBook } from "../harness/output-book.js";
 import type { Report } from "../harness/report.js";
@@ -144,11 +145,10 @@ export async function openRun(
 ): Promise<Run> {
   const modelDir = resolve(values.model);
   const manifest = await readGeneration(modelDir);
-  const { shape, generation } = manifest;
   const beams = Number(values.beams);
-  const maxLength = Number(values["max-length"] ?? generation.maxLength);
+  const maxLength = Number(values["max-length"] ?? manifest.generation.maxLength);
   const settings = { ...own, beams, maxLength, rounds: Number(values.rounds ?? rounds) };
-  const model = `${manifest.name} ${manifest.precision}, ${shape.encoderLayers}+${shape.decoderLayers} layers, d ${shape.width}, vocabulary ${shape.targetVocabulary}`;
+  const model = describeModel(manifest);
   const { report, machine } = beginReport(name);
   report.say(`model: ${model}`);
   report.say(`settings: ${JSON.stringify(settings)}`);
@@ -179,8 +179,8 @@ export async function endExperiment({ report, outputs, ...experiment }: Run): Pr
   report.say(
     `\noutputs: ${outputs.inputs} different sentences, equal in all variants: ${outputs.hash}`,
   );
-  const json = report.json(machine, { ...facts, outputs: outputs.hash });
-  await finish({ json, jsonFile, plotDir, say: (line) => report.say(line) });
+  const all = { ...facts, outputs: outputs.hash };
+  await finish(report, { machine, facts: all, jsonFile, plotDir });
 }
 
 /** As many pipelines as cores. */
