@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { atTheirTimes, byChance, steadily } from "../../bench/harness/arrivals.js";
+import { amountOf, countOf, countsOf } from "../../bench/harness/flags.js";
 import { OutputBook } from "../../bench/harness/output-book.js";
 import { drawPlot, type Plot } from "../../bench/harness/plot.js";
 import { Report } from "../../bench/harness/report.js";
@@ -169,7 +170,7 @@ test("a table is printed as Markdown, and stands in the JSON with the value of e
     ["| who |               ms |", "| --- | ---------------: |", "| one | 2.00 (1.00–3.00) |"],
   );
   const here = readMachine();
-  const { tables, machine } = JSON.parse(report.json(here)) as {
+  const { tables, machine } = JSON.parse(report.json(here, {})) as {
     readonly machine: Machine;
     readonly tables: readonly { readonly rows: readonly (readonly unknown[])[] }[];
   };
@@ -178,6 +179,19 @@ test("a table is printed as Markdown, and stands in the JSON with the value of e
     "one",
     { median: 2, least: 1, most: 3, values: [3, 1, 2] },
   ]);
+});
+
+test("defect: what is no number ends the run with its flag's name, and is not measured as NaN", () => {
+  assert.deepEqual(countsOf("callers", "16,32"), [16, 32]);
+  assert.equal(countOf("profile", "0", 0), 0);
+  assert.equal(amountOf("seconds", "0.5"), 0.5);
+  for (const wrong of ["x", "", " ", "-1", "NaN", "Infinity", "0", "1.5"]) {
+    assert.throws(() => countOf("rounds", wrong), /^Error: --rounds: ".*" is no whole number/);
+    assert.throws(() => countsOf("rounds", `1,${wrong}`), /--rounds: /);
+  }
+  for (const wrong of ["x", "", "-1", "Infinity"]) {
+    assert.throws(() => amountOf("scale", wrong), /--scale: ".*" is no number/);
+  }
 });
 
 test("a layout is read in a few characters, and anything else is refused", () => {
