@@ -5,6 +5,7 @@ import { readGeneration } from "../../test/support/read-generation.js";
 import { beginReport } from "../harness/begin-report.js";
 import { describeModel } from "../harness/describe-model.js";
 import { finish } from "../harness/finish.js";
+import { amountOf, countOf } from "../harness/flags.js";
 import { OutputBook } from "../harness/output-book.js";
 import type { Report } from "../harness/report.js";
 import type { Machine } from "../machine.js";
@@ -133,8 +134,12 @@ export async function openExperiment(
     threads: values.threads ?? "cores divided among the pipelines",
   };
   const run = await openRun(values, { ...own, ...compared }, defaults);
-  const threads = values.threads === undefined ? undefined : Number(values.threads);
-  return { ...run, variants, threads };
+  return { ...run, variants, threads: threadsOption(values.threads) };
+}
+
+/** Of each pipeline; undefined: as many as a layout leaves. */
+export function threadsOption(text: string | undefined): number | undefined {
+  return text === undefined ? undefined : countOf("threads", text);
 }
 
 /** Prints what will be measured, on what. `own`: the experiment's settings, by their flags. */
@@ -145,9 +150,18 @@ export async function openRun(
 ): Promise<Run> {
   const modelDir = resolve(values.model);
   const manifest = await readGeneration(modelDir);
-  const beams = Number(values.beams);
-  const maxLength = Number(values["max-length"] ?? manifest.generation.maxLength);
-  const settings = { ...own, beams, maxLength, rounds: Number(values.rounds ?? rounds) };
+  const beams = countOf("beams", values.beams);
+  const maxLength = countOf(
+    "max-length",
+    values["max-length"] ?? String(manifest.generation.maxLength),
+  );
+  const settings = {
+    ...own,
+    beams,
+    maxLength,
+    // None: only what comes before them.
+    rounds: countOf("rounds", values.rounds ?? String(rounds), 0),
+  };
   const model = describeModel(manifest);
   const { report, machine } = beginReport(name);
   report.say(`model: ${model}`);
@@ -158,7 +172,7 @@ export async function openRun(
     report,
     modelDir,
     rounds: settings.rounds,
-    warmMs: 1_000 * Number(values.warm),
+    warmMs: 1_000 * amountOf("warm", values.warm),
     fields: {
       beams,
       ...(values["max-length"] === undefined ? {} : { maxLength }),
@@ -186,13 +200,4 @@ export async function endExperiment({ report, outputs, ...experiment }: Run): Pr
 /** As many pipelines as cores. */
 export function ownLayout(): string {
   return String(availableParallelism());
-}
-
-export function numbersOf(list: string): readonly number[] {
-  return list.split(",").map((each) => {
-    const number = Number(each);
-    if (!Number.isSafeInteger(number) || number < 1)
-      throw new Error(`${each} is no number above 0`);
-    return number;
-  });
 }
