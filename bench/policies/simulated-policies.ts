@@ -1,9 +1,10 @@
-import type { PipelineKind } from "millrace-client/wire";
+/** Policies held against each other by simulation. */
 import type { PolicyName } from "#src/scheduler/policy.js";
 import { recording } from "../../test/sim/recorded-runs.js";
 import { beginReport } from "../harness/begin-report.js";
 import { finish } from "../harness/finish.js";
 import { atLeast, type Report, under } from "../harness/report.js";
+import { pipelinesOf } from "./seed-pipelines.js";
 import { type SimulationFigures, simulate } from "./simulation.js";
 import { crowdWorkload, mixWorkload, realWorkload, type Workload } from "./workloads.js";
 
@@ -59,7 +60,7 @@ export async function compareSimulated(
 function workloads(of: SimulatedSettings): readonly Workload[] {
   const mixes = of.bulkItems.flatMap((firstItems) =>
     of.callers.flatMap((callers) =>
-      of.gaps.map((gapMs) => mixWorkload({ first: 4, firstItems, callers, gapMs })),
+      of.gaps.map((gapMs) => mixWorkload({ firstItems, callers, gapMs })),
     ),
   );
   const { crowdCallers: callers, crowdItems: items, pipelines } = of;
@@ -73,11 +74,7 @@ function figuresOf(
   { pipelines, rowsMax }: SimulatedSettings,
 ): SimulationFigures {
   const hasBulk = workload.calls.some((call) => call.class === "bulk");
-  const kinds = Array.from({ length: pipelines }, (_, at): PipelineKind => {
-    // The seeds: four for realtime where there is no bulk, else half of them for each.
-    if (policy !== "seed-router") return "shared";
-    return hasBulk && at % 2 === 1 ? "bulk" : "realtime";
-  });
+  const kinds = pipelinesOf(policy, pipelines, hasBulk);
   return simulate(workload, { policy, pipelines: kinds, rowsMax });
 }
 
