@@ -2,11 +2,12 @@
  * `npm run bench -- clients`: what it costs to speak the clients' protocols, and what a caller gains beside the usual way to serve a
  * model. Models have made weights; sides take turns in one run, and figures are medians with the least and the most.
  */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { beginReport } from "../harness/begin-report.js";
+import { finish } from "../harness/finish.js";
 import { makeModels } from "../tasks/make-models.js";
 import { shapes } from "../tasks/shapes.js";
 import { madeTexts } from "../tasks/texts.js";
@@ -99,7 +100,7 @@ export async function run(args: readonly string[]): Promise<void> {
   } finally {
     await rm(parent, { recursive: true, force: true });
   }
-  if (values.json !== undefined) await writeFile(values.json, report.json(machine));
+  await finish(report, { machine, facts: { settings: values }, jsonFile: values.json });
 }
 
 interface ShapeRun {

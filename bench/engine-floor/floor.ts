@@ -7,7 +7,7 @@ import { beginReport } from "../harness/begin-report.js";
 import { finish } from "../harness/finish.js";
 import { atLeast, type Report, ratios, under } from "../harness/report.js";
 import { inTurns } from "../harness/rounds.js";
-import { readMachine, spread } from "../machine.js";
+import { spread } from "../machine.js";
 import { type Run, Side } from "./sides.js";
 import { chunkWork, productsWork, type StepSize, stepWork, type Work } from "./work.js";
 
@@ -60,12 +60,8 @@ export async function run(args: readonly string[]): Promise<void> {
   );
   for (const beams of listOf(values.beams)) await measureSteps(floor, beams);
   await measureChunk(floor);
-  await finish({
-    json: report.json(machine, { machineParts: readMachine(), settings: values }),
-    jsonFile: values.json,
-    plotDir: undefined,
-    say: () => {},
-  });
+  const facts = { settings: values };
+  await finish(report, { machine, facts, jsonFile: values.json });
 }
 
 interface Floor {

@@ -13,7 +13,7 @@ import { finish } from "../harness/finish.js";
 import { drawFlame } from "../harness/flame.js";
 import type { Report } from "../harness/report.js";
 import { inTurns } from "../harness/rounds.js";
-import { hashOf, readMachine } from "../machine.js";
+import { describeMachine, hashOf } from "../machine.js";
 import { readSentences } from "../sentences.js";
 import { type CalledFrame, profiled, rootFrame } from "./cpu-profile.js";
 import { openModel, openProfiled } from "./profiled-model.js";
@@ -64,19 +64,15 @@ export async function run(args: readonly string[]): Promise<void> {
     tellSeen(report, seen);
     if (values.flame !== undefined) {
       const title = `Where the engine's time goes: ${seen.name}, ${values.beams} beams`;
-      const note = `${machine}; npm run bench -- profile --beams ${values.beams} --count ${values.count} --rows ${values.rows}`;
+      const note = `${describeMachine(machine)}; npm run bench -- profile --beams ${values.beams} --count ${values.count} --rows ${values.rows}`;
       await writeFile(values.flame, drawFlame({ title, note, root: flameRoot(seen) }));
       report.say(`drawn: ${values.flame}`);
     }
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
-  await finish({
-    json: report.json(machine, { machineParts: readMachine(), settings: values }),
-    jsonFile: values.json,
-    plotDir: undefined,
-    say: () => {},
-  });
+  const facts = { settings: values };
+  await finish(report, { machine, facts, jsonFile: values.json });
 }
 
 type Way = "plain" | "watched";

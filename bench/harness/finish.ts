@@ -1,19 +1,26 @@
 /** What is left of a benchmark when it has ended: its figures as JSON, its plots as drawings. */
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { Machine } from "../machine.js";
 import { drawPlot, type Plot } from "./plot.js";
+import type { Report } from "./report.js";
 
 interface Finish {
-  /** What Report.json gave. */
-  readonly json: string;
+  readonly machine: Machine;
+  /** Of what the figures are, beside the machine: settings, model, hashes of the outputs. */
+  readonly facts: Readonly<Record<string, unknown>>;
   readonly jsonFile: string | undefined;
-  readonly plotDir: string | undefined;
-  readonly say: (line: string) => void;
+  readonly plotDir?: string | undefined;
 }
 
-export async function finish({ json, jsonFile, plotDir, say }: Finish): Promise<void> {
+/** Only of a run that came to its end: half of the figures would look like all of them. */
+export async function finish(
+  report: Report,
+  { machine, facts, jsonFile, plotDir }: Finish,
+): Promise<void> {
+  const json = report.json(machine, facts);
   if (jsonFile !== undefined) await writeFile(jsonFile, json);
-  if (plotDir !== undefined) await writePlots(json, plotDir, say);
+  if (plotDir !== undefined) await writePlots(json, plotDir, (line) => report.say(line));
 }
 
 /** `npm run bench -- plots DIR FILE…`: draws the plots of figures that were kept, again. */

@@ -1,5 +1,5 @@
 /** What was measured, as lines, as tables and as JSON: medians with the least and the most, held against targets. */
-import { spread, spreadText } from "../machine.js";
+import { type Machine, spread, spreadText } from "../machine.js";
 import { type Bucket, histogram, type Quantiles, quantiles } from "../quantiles.js";
 import type { Plot } from "./plot.js";
 import { markdownTable } from "./table.js";
@@ -87,7 +87,7 @@ export class Report {
   }
 
   /** `facts`: of what the figures are, beside the machine. */
-  json(machine: string, facts: Readonly<Record<string, unknown>> = {}): string {
+  json(machine: Machine, facts: Readonly<Record<string, unknown>>): string {
     const summed = (values: readonly number[]) => ({ ...spread(values), values });
     const rows = this.#rows.map(({ values, ...row }) => ({ ...row, ...summed(values) }));
     const tables = this.#tables.map(({ rows: cells, ...table }) => ({

@@ -2,11 +2,12 @@
  * `npm run bench -- jobs`: what it costs to do work as a durable job, and what is left of one whose server is killed again and again.
  * Servers are whole processes of the command, with a data folder of their own.
  */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { beginReport } from "../harness/begin-report.js";
+import { finish } from "../harness/finish.js";
 import { benchAccept, benchMemory } from "./accept.js";
 import { benchRestart } from "./restart.js";
 import { openServeJobs } from "./serve-jobs.js";
@@ -81,6 +82,6 @@ export async function run(args: readonly string[]): Promise<void> {
     }
   } finally {
     await rm(parent, { recursive: true, force: true });
-    if (values.json !== undefined) await writeFile(values.json, report.json(machine));
   }
+  await finish(report, { machine, facts: { settings: values }, jsonFile: values.json });
 }

@@ -2,13 +2,14 @@
  * `npm run bench -- nodes`: an edge and nodes on one NATS, each a process, each node in a network of its own. Their workers take the
  * recorded times of a model's runs and no processor, so that two cores hold four machines.
  */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { NatsServer, skipWithoutNats } from "../../test/support/nats-server.js";
 import { freePorts } from "../clients/serve.js";
 import { beginReport } from "../harness/begin-report.js";
+import { finish } from "../harness/finish.js";
 import { makeTimedModels } from "../timed/timed-models.js";
 import { benchHop } from "./hop.js";
 import { isInside, openNetwork, runInside, whyNoNamespaces } from "./network.js";
@@ -108,6 +109,6 @@ export async function run(args: readonly string[]): Promise<void> {
     }
   } finally {
     await rm(parent, { recursive: true, force: true });
-    if (values.json !== undefined) await writeFile(values.json, report.json(machine));
   }
+  await finish(report, { machine, facts: { settings: values }, jsonFile: values.json });
 }

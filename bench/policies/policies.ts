@@ -3,41 +3,43 @@
  * engine: through the whole server, or by simulation.
  */
 import { parseArgs } from "node:util";
-import { commonFlags, ownLayout, usageOf } from "../serving/settings.js";
-import { compareServed } from "./served-policies.js";
+import { amountOf, amountsOf, countOf, countsOf } from "../harness/flags.js";
+import { runFlags, runUsageOf } from "../serving/settings.js";
+import { compareServed, servedRounds } from "./served-policies.js";
 import { compareSimulated } from "./simulated-policies.js";
 
 const usage = `npm run bench -- policies [flags]
-Three policies on the same engine. millrace and fcfs have shared pipelines; seed-router has half of them for realtime and half for bulk, as the seeds
-had, sends packs of 64 in the order of arrival, waits up to 100 ms for one to fill, and gives a pipeline the next when all of it has ended.
+Three policies on the same engine. millrace and fcfs have shared pipelines; seed-router has half of them for realtime and half for bulk, and all
+of them for realtime where there is no bulk, as the seeds had, sends packs of 64 in the order of arrival, waits up to 100 ms for one to fill, and gives a pipeline the next when all of it has ended.
 Workloads: real (callers of 8, all at once), and mix (4 callers with 1,000 come first, then callers of 8, at once or one after the other).
 
-  --real LIST       callers (default: 16,128)
+  --real LIST       callers; an empty list leaves it out (default: 16,128)
   --callers LIST    of mix, who come after the first (default: 8,24,48)
   --gaps LIST       ms between two of those (default: 0,100)
-  --bulk-items LIST of each who comes first; below 256 it is realtime as well (default: 1000,128)
+  --bulk-items LIST of each who comes first; below 256 it is realtime as well; empty: no mix (default: 1000,128)
   --scale X         of those, for a short run; they keep their class (default: 1)
   --sentences FILE  one a line (default: as bench mix)
+  --threads N       of each pipeline, of which there are as many as cores, two at least (default: the cores, divided among them)
 
   --simulate        the scheduler and the engine's choosing on recorded times of the model, without processes; then also
   --crowd-callers N half of them queue bulk at once, half come by chance (default: 10000)
   --crowd-items N   of all of them together (default: 1000000)
   --pipelines N     of the simulation (default: 4)
   --rows N          of each (default: 64)
-%common
---layouts and --policies are not for this one.
+%run
 
 npm run bench -- policies --real 16 --callers 24 --bulk-items 1000 --rounds 3
 npm run bench -- policies --simulate --crowd-items 100000 --json policies.json`;
 
 export const flags = {
-  ...commonFlags,
+  ...runFlags,
   real: { type: "string", default: "16,128" },
   callers: { type: "string", default: "8,24,48" },
   gaps: { type: "string", default: "0,100" },
   "bulk-items": { type: "string", default: "1000,128" },
   scale: { type: "string", default: "1" },
   sentences: { type: "string" },
+  threads: { type: "string" },
   simulate: { type: "boolean", default: false },
   "crowd-callers": { type: "string", default: "10000" },
   "crowd-items": { type: "string", default: "1000000" },
@@ -47,24 +49,20 @@ export const flags = {
 
 export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({ args: [...args], options: flags });
-  if (values.help) return console.log(usageOf(usage, { layouts: ownLayout(), rounds: 3 }));
+  if (values.help) return console.log(runUsageOf(usage, servedRounds));
   const lists = {
-    real: listOf(values.real),
-    callers: listOf(values.callers),
-    gaps: listOf(values.gaps),
-    bulkItems: listOf(values["bulk-items"]),
+    real: values.real === "" ? [] : countsOf("real", values.real),
+    callers: countsOf("callers", values.callers),
+    gaps: amountsOf("gaps", values.gaps),
+    bulkItems: values["bulk-items"] === "" ? [] : countsOf("bulk-items", values["bulk-items"]),
   };
   if (!values.simulate)
-    return await compareServed(values, { ...lists, scale: Number(values.scale) });
+    return await compareServed(values, { ...lists, scale: amountOf("scale", values.scale) });
   await compareSimulated(values, {
     ...lists,
-    crowdCallers: Number(values["crowd-callers"]),
-    crowdItems: Number(values["crowd-items"]),
-    pipelines: Number(values.pipelines),
-    rowsMax: Number(values.rows),
+    crowdCallers: countOf("crowd-callers", values["crowd-callers"]),
+    crowdItems: countOf("crowd-items", values["crowd-items"], 0),
+    pipelines: countOf("pipelines", values.pipelines),
+    rowsMax: countOf("rows", values.rows),
   });
-}
-
-function listOf(list: string): readonly number[] {
-  return list === "" ? [] : list.split(",").map(Number);
 }

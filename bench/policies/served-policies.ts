@@ -1,18 +1,23 @@
+/** Policies held against each other through the whole server. */
 import { availableParallelism } from "node:os";
+import type { PolicyName } from "#src/scheduler/policy.js";
 import { atLeast, type Cell, ratios, under } from "../harness/report.js";
 import { inTurns } from "../harness/rounds.js";
 import { quantiles } from "../quantiles.js";
-import { readLayout } from "../serving/layouts.js";
-import { readLines, takeLines } from "../serving/lines.js";
+import type { Layout } from "../serving/layouts.js";
+import { readLines } from "../serving/lines.js";
+import { firstCalls, isBulk, laterCalls, scaledItems, seedsMix } from "../serving/mix-calls.js";
 import { type Served, withServers } from "../serving/served.js";
 import {
-  type CommonValues,
   type Experiment,
   endExperiment,
-  openExperiment,
+  openRun,
+  type RunValues,
+  threadsOption,
   type Variant,
 } from "../serving/settings.js";
 import { type Call, tellGenerator, type Wave } from "../serving/wave.js";
+import { layoutOf } from "./seed-pipelines.js";
 
 export interface ServedSettings {
   readonly real: readonly number[];
@@ -24,6 +29,7 @@ export interface ServedSettings {
 
 interface Load {
   readonly name: string;
+  readonly hasBulk: boolean;
   /** Who come first; their latency is not shown. */
   readonly first: readonly Call[];
   readonly later: readonly Call[];
@@ -32,30 +38,40 @@ interface Load {
 interface Measured {
   readonly load: Load;
   readonly policy: string;
+  readonly layout: string;
   readonly waves: readonly Wave[];
   readonly p50: readonly number[];
   readonly p99: readonly number[];
   readonly totals: readonly number[];
 }
 
-/** Below it a request is realtime where it does not say what it is. */
-const bulkThreshold = 256;
-const firstCallers = 4;
-const laterItems = 8;
-const laterAtMs = 500;
+export const servedRounds = 3;
+const policies = ["fcfs", "seed-router", "millrace"] as const;
 
 export async function compareServed(
-  values: CommonValues & { readonly sentences?: string | undefined },
+  values: RunValues & {
+    readonly sentences?: string | undefined;
+    readonly threads?: string | undefined;
+  },
   settings: ServedSettings,
 ): Promise<void> {
-  const pipelines = Math.max(2, availableParallelism());
-  const defaults = { name: "policies", layouts: String(pipelines), rounds: 3 };
-  const opened = await openExperiment(values, { ...settings }, defaults);
-  const experiment = { ...opened, variants: variantsOf(pipelines) };
+  const variants = variantsOf(settings);
+  const run = await openRun(
+    values,
+    {
+      ...settings,
+      variants: variants.map(({ name }) => name),
+      threads: values.threads ?? "cores divided among the pipelines",
+    },
+    { name: "policies", rounds: servedRounds },
+  );
+  const experiment = { ...run, variants, threads: threadsOption(values.threads) };
   const lines = readLines(values.sentences);
   const loads = loadsOf(experiment, lines, settings);
   await withServers(experiment, lines, async (servers) => {
-    const cases = loads.flatMap((load) => servers.map((server) => ({ load, server })));
+    const cases = loads.flatMap((load) =>
+      policies.map((policy) => ({ load, server: serverOf(servers, policy, load.hasBulk) })),
+    );
     const waves = await inTurns(cases, experiment.rounds, async ({ load, server }) => {
       return await server.ask([...load.first, ...load.later]);
     });
@@ -65,15 +81,30 @@ export async function compareServed(
   await endExperiment(experiment);
 }
 
-function variantsOf(pipelines: number): readonly Variant[] {
-  const shared = readLayout(String(pipelines));
-  const half = Math.floor(pipelines / 2);
-  const apart = readLayout(`${pipelines - half}+${half}`);
-  return [
-    { policy: "fcfs", layout: shared, name: "fcfs" },
-    { policy: "seed-router", layout: apart, name: "seed-router" },
-    { policy: "millrace", layout: shared, name: "millrace" },
-  ];
+/** As many as cores, so that the others have what Millrace has. */
+function servedLayout(policy: PolicyName, hasBulk: boolean): Layout {
+  return layoutOf(policy, Math.max(2, availableParallelism()), hasBulk);
+}
+
+/** A server for each layout that a policy has with the loads. */
+function variantsOf({ real, bulkItems }: ServedSettings): readonly Variant[] {
+  const haveBulk = [...new Set([...real.map(() => false), ...bulkItems.map(isBulk)])];
+  const variants = policies.flatMap((policy) =>
+    haveBulk.map((hasBulk): Variant => {
+      const layout = servedLayout(policy, hasBulk);
+      return { policy, layout, name: `${policy}, ${layout.name}` };
+    }),
+  );
+  return [...new Map(variants.map((variant) => [variant.name, variant])).values()];
+}
+
+function serverOf(servers: readonly Served[], policy: PolicyName, hasBulk: boolean): Served {
+  const layout = servedLayout(policy, hasBulk).name;
+  const found = servers.find(
+    ({ variant }) => variant.policy === policy && variant.layout.name === layout,
+  );
+  if (found === undefined) throw new Error(`no server has ${policy} with ${layout}`);
+  return found;
 }
 
 function loadsOf(
@@ -81,32 +112,27 @@ function loadsOf(
   lines: readonly string[],
   { real, callers, gaps, bulkItems, scale }: ServedSettings,
 ): readonly Load[] {
+  const { firstCallers, laterItems, laterAtMs } = seedsMix;
+  const own = { lines, fields };
   const later = (count: number, atMs: number, gapMs: number): readonly Call[] =>
-    Array.from({ length: count }, (_, at) => ({
-      dueMs: atMs + gapMs * at,
-      texts: takeLines(lines, at * laterItems, laterItems),
-      fields,
-    }));
-  const scaled = (count: number): number => Math.max(1, Math.round(scale * count));
-  const first = (count: number): readonly Call[] => {
-    const items = scaled(count);
-    const own = count < bulkThreshold ? fields : { ...fields, class: "bulk" as const };
-    return Array.from({ length: firstCallers }, (_, at) => {
-      return { dueMs: 0, texts: takeLines(lines, at * items, items), fields: own };
-    });
-  };
-  return [
-    ...real.map((count) => ({ name: `real ${count}`, first: [], later: later(count, 0, 0) })),
-    ...bulkItems.flatMap((items) =>
-      callers.flatMap((count) =>
-        gaps.map((gapMs) => ({
-          name: `mix ${firstCallers} × ${scaled(items)}, ${count}${gapMs === 0 ? "" : ` every ${gapMs} ms`}`,
-          first: first(items),
+    laterCalls({ ...own, callers: count, items: laterItems, atMs, gapMs });
+  const reals = real.map((count): Load => {
+    return { name: `real ${count}`, hasBulk: false, first: [], later: later(count, 0, 0) };
+  });
+  const mixes = bulkItems.flatMap((items) =>
+    callers.flatMap((count) =>
+      gaps.map((gapMs): Load => {
+        const when = gapMs === 0 ? "" : ` every ${gapMs} ms`;
+        return {
+          name: `mix ${firstCallers} × ${scaledItems(items, scale)}, ${count}${when}`,
+          hasBulk: isBulk(items),
+          first: firstCalls({ ...own, callers: firstCallers, items, scale }),
           later: later(count, laterAtMs, gapMs),
-        })),
-      ),
+        };
+      }),
     ),
-  ];
+  );
+  return [...reals, ...mixes];
 }
 
 function measuredOf(load: Load, server: Served, waves: readonly Wave[]): Measured {
@@ -115,7 +141,8 @@ function measuredOf(load: Load, server: Served, waves: readonly Wave[]): Measure
   );
   return {
     load,
-    policy: server.variant.name,
+    policy: server.variant.policy,
+    layout: server.variant.layout.name,
     waves,
     p50: later.map(({ p50Ms }) => p50Ms),
     p99: later.map(({ p99Ms }) => p99Ms),
@@ -127,10 +154,19 @@ function tell({ report }: Experiment, loads: readonly Load[], measured: readonly
   report.table({
     title:
       "callers of 8: from when a request was due to its reply; total: to the last reply of all",
-    columns: ["workload", "policy", "p50 ms", "p99 ms", "total ms", "bulk sentences/s"],
+    columns: [
+      "workload",
+      "policy",
+      "pipelines",
+      "p50 ms",
+      "p99 ms",
+      "total ms",
+      "bulk sentences/s",
+    ],
     rows: measured.map((one): readonly Cell[] => [
       one.load.name,
       one.policy,
+      one.layout,
       one.p50,
       one.p99,
       one.totals,

@@ -1,9 +1,10 @@
-import type { PipelineKind } from "millrace-client/wire";
+/** Policies held against each other by simulation. */
 import type { PolicyName } from "#src/scheduler/policy.js";
 import { recording } from "../../test/sim/recorded-runs.js";
+import { beginReport } from "../harness/begin-report.js";
 import { finish } from "../harness/finish.js";
-import { atLeast, Report, under } from "../harness/report.js";
-import { describeMachine } from "../machine.js";
+import { atLeast, type Report, under } from "../harness/report.js";
+import { pipelinesOf } from "./seed-pipelines.js";
 import { type SimulationFigures, simulate } from "./simulation.js";
 import { crowdWorkload, mixWorkload, realWorkload, type Workload } from "./workloads.js";
 
@@ -26,9 +27,7 @@ export async function compareSimulated(
   files: { readonly json?: string | undefined; readonly plot?: string | undefined },
   settings: SimulatedSettings,
 ): Promise<void> {
-  const report = new Report((line) => console.log(line));
-  const machine = describeMachine();
-  report.say(`policies, simulated: ${machine}`);
+  const { report, machine } = beginReport("policies, simulated");
   report.say(`costs: ${recording.source}`);
   report.say(`settings: ${JSON.stringify(settings)}`);
   const rows: string[][] = [];
@@ -54,19 +53,14 @@ export async function compareSimulated(
     ],
     rows,
   });
-  const json = report.json(machine, { name: "policies", costs: recording.source, settings });
-  await finish({
-    json,
-    jsonFile: files.json,
-    plotDir: files.plot,
-    say: (line) => report.say(line),
-  });
+  const facts = { name: "policies", costs: recording.source, settings };
+  await finish(report, { machine, facts, jsonFile: files.json, plotDir: files.plot });
 }
 
 function workloads(of: SimulatedSettings): readonly Workload[] {
   const mixes = of.bulkItems.flatMap((firstItems) =>
     of.callers.flatMap((callers) =>
-      of.gaps.map((gapMs) => mixWorkload({ first: 4, firstItems, callers, gapMs })),
+      of.gaps.map((gapMs) => mixWorkload({ firstItems, callers, gapMs })),
     ),
   );
   const { crowdCallers: callers, crowdItems: items, pipelines } = of;
@@ -80,11 +74,7 @@ function figuresOf(
   { pipelines, rowsMax }: SimulatedSettings,
 ): SimulationFigures {
   const hasBulk = workload.calls.some((call) => call.class === "bulk");
-  const kinds = Array.from({ length: pipelines }, (_, at): PipelineKind => {
-    // The seeds: four for realtime where there is no bulk, else half of them for each.
-    if (policy !== "seed-router") return "shared";
-    return hasBulk && at % 2 === 1 ? "bulk" : "realtime";
-  });
+  const kinds = pipelinesOf(policy, pipelines, hasBulk);
   return simulate(workload, { policy, pipelines: kinds, rowsMax });
 }
 

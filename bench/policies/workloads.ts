@@ -1,6 +1,7 @@
 /** What callers ask for in the simulation: lengths and times, from a fixed seed. */
 import type { WorkClass } from "millrace-client/wire";
 import { Random } from "../../test/sim/random.js";
+import { isBulk, seedsMix } from "../serving/mix-calls.js";
 
 export interface SimCall {
   readonly atMs: number;
@@ -17,7 +18,7 @@ export interface Workload {
 }
 
 /** Of a caller with a few: those whose latency is shown. */
-export const fewItems = 8;
+export const fewItems: number = seedsMix.laterItems;
 
 /** The seeds' `real`: all at once. */
 export function realWorkload(callers: number): Workload {
@@ -30,20 +31,20 @@ export function realWorkload(callers: number): Workload {
 
 /** The seeds' `mix`: a few callers with many come first, then many with a few, all at once or one every `gapMs`. */
 export function mixWorkload(of: {
-  readonly first: number;
   readonly firstItems: number;
   readonly callers: number;
   readonly gapMs: number;
 }): Workload {
   const random = new Random(of.callers);
-  const first = Array.from({ length: of.first }, (_, at) =>
+  const { firstCallers, laterAtMs } = seedsMix;
+  const first = Array.from({ length: firstCallers }, (_, at) =>
     callOf(random, { atMs: 0, tenant: at, items: of.firstItems }),
   );
   const later = Array.from({ length: of.callers }, (_, at) =>
-    callOf(random, { atMs: 500 + of.gapMs * at, tenant: of.first + at, items: fewItems }),
+    callOf(random, { atMs: laterAtMs + of.gapMs * at, tenant: firstCallers + at, items: fewItems }),
   );
   const when = of.gapMs === 0 ? "at once" : `every ${of.gapMs} ms`;
-  const name = `mix ${of.first} × ${of.firstItems} + ${of.callers} × ${fewItems} ${when}`;
+  const name = `mix ${firstCallers} × ${of.firstItems} + ${of.callers} × ${fewItems} ${when}`;
   return { name, calls: [...first, ...later] };
 }
 
@@ -75,9 +76,6 @@ export function crowdWorkload(of: {
   return { name: `${of.callers} callers, ${of.items} items`, calls };
 }
 
-/** As the server tells them apart where nobody says it. */
-const bulkThreshold = 256;
-
 function callOf(
   random: Random,
   of: {
@@ -90,6 +88,6 @@ function callOf(
   const widths = Array.from({ length: of.items }, () =>
     Math.min(128, 3 + Math.round(random.gap(17))),
   );
-  const workClass = of.class ?? (of.items < bulkThreshold ? "realtime" : "bulk");
+  const workClass = of.class ?? (isBulk(of.items) ? "bulk" : "realtime");
   return { atMs: of.atMs, class: workClass, tenant: `caller ${of.tenant}`, widths };
 }

@@ -3,18 +3,21 @@
  * kernels. All callers come at once, each with its sentences, and each waits for its own; what counts is when the last of them has them, and
  * how long they waited.
  */
-import { existsSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { readGeneration } from "../../test/support/read-generation.js";
+import { TempDir } from "../../test/support/temp-dir.js";
 import { beginReport } from "../harness/begin-report.js";
+import { describeModel } from "../harness/describe-model.js";
+import { finish } from "../harness/finish.js";
+import { countOf, countsOf } from "../harness/flags.js";
+import { OutputBook } from "../harness/output-book.js";
 import { atLeast, type Report, ratios } from "../harness/report.js";
-import { hashOf } from "../machine.js";
+import { inTurns } from "../harness/rounds.js";
 import { quantiles } from "../quantiles.js";
+import { readLines, usualFile } from "../serving/lines.js";
 import { type ResidentServer, startServer } from "./residents.js";
-import { linesOf, type SentenceSet, sentenceSet } from "./sentences.js";
+import { type SentenceSet, sentenceSet } from "./sentences.js";
 import { Unscheduled } from "./unscheduled.js";
 
 const usage = `npm run bench -- seeds-processes [flags]
@@ -44,45 +47,62 @@ const flags = {
   help: { type: "boolean", default: false },
 } as const;
 
-type Flags = ReturnType<typeof parseArgs<{ options: typeof flags }>>["values"];
-
 export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({ args: [...args], options: flags });
   if (values.help) return console.log(usage);
   const { report, machine } = beginReport();
-  const dir = await mkdtemp(join(tmpdir(), "millrace-bench-"));
-  try {
-    await compare({ report, values, dir });
-  } finally {
-    await rm(dir, { recursive: true, force: true });
-    if (values.json !== undefined) await writeFile(values.json, report.json(machine));
-  }
+  const modelDir = resolve(values.model);
+  const manifest = await readGeneration(modelDir);
+  const settings: Settings = {
+    modelDir,
+    file: values.sentences ?? usualFile("data_4k"),
+    callers: countsOf("callers", values.callers),
+    each: countOf("each", values.each),
+    processes: countOf("processes", values.processes),
+    beams: countOf("beams", values.beams ?? String(manifest.generation.beams)),
+    rounds: countOf("rounds", values.rounds),
+  };
+  const { file, each, beams, processes } = settings;
+  const model = describeModel(manifest);
+  report.say(
+    `${model}; ${each} sentences a caller of ${file}, ${beams} beams; ${processes} processes without a scheduler; Millrace: two pipelines of one thread`,
+  );
+  const outputs = new OutputBook();
+  await compare({ report, outputs, settings, tokenizer: manifest.files.tokenizer });
+  const facts = { settings, model, outputs: outputs.hash };
+  await finish(report, { machine, facts, jsonFile: values.json });
+}
+
+interface Settings {
+  readonly modelDir: string;
+  readonly file: string;
+  readonly callers: readonly number[];
+  /** Sentences of a caller. */
+  readonly each: number;
+  /** Of the baseline. */
+  readonly processes: number;
+  readonly beams: number;
+  readonly rounds: number;
 }
 
 interface Comparison {
   readonly report: Report;
-  readonly values: Flags;
-  readonly dir: string;
+  readonly outputs: OutputBook;
+  readonly settings: Settings;
+  /** The model's file. */
+  readonly tokenizer: string;
 }
 
 async function compare(comparison: Comparison): Promise<void> {
-  const { report, values, dir } = comparison;
-  const modelDir = resolve(values.model);
-  const { files, generation, precision } = await readGeneration(modelDir);
-  const usual = "../shared/data/sentences/data_4k.txt";
-  const file = values.sentences ?? (existsSync(usual) ? usual : "models/calibration.en.txt");
-  const [each = 1, processes = 1] = [values.each, values.processes].map(Number);
-  const callers = values.callers.split(",").map(Number);
-  const from = { name: "all", from: file, texts: linesOf(file) };
+  const { settings, tokenizer } = comparison;
+  const { modelDir, file, callers, each, processes, beams } = settings;
+  await using dir = await TempDir.make();
+  const from = { name: "all", from: file, texts: readLines(file) };
   const count = each * Math.max(...callers);
-  const set = sentenceSet(dir, from, { tokenizerFile: join(modelDir, files.tokenizer), count });
-  const beams = Number(values.beams ?? generation.beams);
-  report.say(
-    `${precision}, ${each} sentences a caller of ${file}, ${beams} beams; ${processes} processes without a scheduler; Millrace: two pipelines of one thread`,
-  );
-  const spec = { modelDir, rowsMax: each * beams, cacheDir: dir };
+  const set = sentenceSet(dir.path, from, { tokenizerFile: join(modelDir, tokenizer), count });
+  const spec = { modelDir, rowsMax: each * beams, cacheDir: dir.path };
   await using baseline = await Unscheduled.start(spec, processes);
-  const pair = { models: modelDir, pipelines: 2, threads: 1, cacheDir: dir };
+  const pair = { models: modelDir, pipelines: 2, threads: 1, cacheDir: dir.path };
   await using server = await startServer(pair, set.idsFile);
   for (const wanted of callers) {
     await compareCallers(comparison, { baseline, server, set, callers: wanted, each, beams });
@@ -102,22 +122,27 @@ interface Outcome {
   readonly seconds: number;
   /** Of each caller. */
   readonly waitsMs: readonly number[];
-  readonly hash: string;
+  /** Of all callers, in their order. */
+  readonly outputs: readonly string[];
 }
 
-async function compareCallers({ report, values }: Comparison, at: Callers): Promise<void> {
-  const { callers } = at;
-  const ways = { baseline: () => askProcesses(at), millrace: () => askServer(at) };
-  const done = { baseline: [] as Outcome[], millrace: [] as Outcome[] };
-  for (let round = 0; round <= Number(values.rounds); round += 1) {
-    for (const name of ["baseline", "millrace"] as const) {
-      const outcome = await ways[name]();
-      // The first is for warmth.
-      if (round > 0) done[name].push(outcome);
-    }
-  }
-  const hashes = new Set([...done.baseline, ...done.millrace].map(({ hash }) => hash));
-  if (hashes.size !== 1) throw new Error(`other outputs: ${[...hashes].join(", ")}`);
+const ways = { baseline: askProcesses, millrace: askServer };
+const wayNames = ["baseline", "millrace"] as const;
+
+async function compareCallers(
+  { report, outputs, settings }: Comparison,
+  at: Callers,
+): Promise<void> {
+  const { callers, each, set } = at;
+  const inputs = set.texts.slice(0, callers * each);
+  const ask = async (name: (typeof wayNames)[number]): Promise<Outcome> => {
+    const outcome = await ways[name](at);
+    outputs.add(name, inputs, outcome.outputs);
+    return outcome;
+  };
+  for (const name of wayNames) await ask(name);
+  const turns = await inTurns(wayNames, settings.rounds, ask);
+  const done = { baseline: turns.get("baseline") ?? [], millrace: turns.get("millrace") ?? [] };
   const seconds = (of: readonly Outcome[]) => of.map((each) => each.seconds);
   const title = `${callers} callers`;
   report.add(`${title}: processes that nobody schedules`, seconds(done.baseline), { unit: "s" });
@@ -132,7 +157,7 @@ async function compareCallers({ report, values }: Comparison, at: Callers): Prom
     report.add(`${title}: ${name}, processes`, of(done.baseline), { unit: "ms" });
     report.add(`${title}: ${name}, Millrace`, of(done.millrace), { unit: "ms" });
   }
-  report.say(`${title}: outputs ${[...hashes].join("")}`);
+  report.say(`${title}: outputs ${outputs.hash}`);
 }
 
 async function askProcesses({ baseline, set, callers, each, beams }: Callers): Promise<Outcome> {
@@ -147,7 +172,7 @@ async function askProcesses({ baseline, set, callers, each, beams }: Callers): P
   return {
     seconds: (performance.now() - startedAtMs) / 1_000,
     waitsMs: results.map(({ waitMs }) => waitMs),
-    hash: hashOf(results.flatMap(({ outputs }) => outputs)),
+    outputs: results.flatMap(({ outputs }) => outputs),
   };
 }
 
@@ -155,5 +180,5 @@ async function askProcesses({ baseline, set, callers, each, beams }: Callers): P
 async function askServer({ server, set, callers, each, beams }: Callers): Promise<Outcome> {
   const turn = { mode: "all", beams, count: callers * each } as const;
   const result = await server.translateOverHttp(turn, { texts: set.texts, callers, each });
-  return { seconds: result.seconds, waitsMs: result.endsMs, hash: hashOf(result.outputs) };
+  return { seconds: result.seconds, waitsMs: result.endsMs, outputs: result.outputs };
 }

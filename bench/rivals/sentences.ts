@@ -3,6 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createTokenizer } from "#src/prepare/text/huggingface-tokenizers.js";
 import { Random } from "../../test/sim/random.js";
+import { ownFile, readLines } from "../serving/lines.js";
 
 export interface SentenceSet {
   readonly name: string;
@@ -34,20 +35,12 @@ export interface ReferenceRow {
 
 /** Short ones: a file, or the held-out sentences in a made order, or those that the project calibrates on. */
 export function shortTexts(file: string | undefined, reference: readonly ReferenceRow[] | null) {
-  if (file !== undefined) return { from: file, texts: linesOf(file) };
+  if (file !== undefined) return { from: file, texts: readLines(file) };
   if (reference !== null) {
     const texts = new Random(1).shuffled(reference.map(({ source }) => source));
     return { from: "held-out sentences of the default model, shuffled", texts };
   }
-  const shipped = join("models", "calibration.en.txt");
-  return { from: shipped, texts: linesOf(shipped) };
-}
-
-export function linesOf(file: string): string[] {
-  return readFileSync(file, "utf8")
-    .split("\n")
-    .map((line) => line.trim())
-    .filter((line) => line !== "");
+  return { from: ownFile, texts: readLines(ownFile) };
 }
 
 /** `count` of them; where there are fewer they are taken again from the first on. Nobody here remembers what it translated. */

@@ -1,7 +1,7 @@
 /** The seeds' data files: 100 sentences, again and again, so that nothing may be cached or deduplicated. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { readLines, seedsDir, takeLines } from "./lines.js";
+import { ownFile, readLines, seedsDir, takeLines } from "./lines.js";
 
 export interface DataFile {
   readonly name: string;
@@ -33,7 +33,7 @@ export function readDataFile(name: string, dir: string | undefined, scale: numbe
   if (existsSync(own)) return { name, lines: takeLines(readLines(own), 0, count), instead: null };
   const hundred = join(dir ?? seedsDir, "data_100.txt");
   if (!existsSync(hundred) && dir !== undefined) throw new Error(`${dir} has no data_100.txt`);
-  const from = existsSync(hundred) ? readLines(hundred) : readLines(undefined);
+  const from = readLines(existsSync(hundred) ? hundred : ownFile);
   const instead = existsSync(hundred) ? "data_100" : "models/calibration.en.txt";
   return { name, lines: takeLines(from, 0, count), instead };
 }

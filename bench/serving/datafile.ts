@@ -1,6 +1,7 @@
 /** `npm run bench -- datafile`: the seeds' tables of a file that is sent in batches, theirs printed beside ours. */
 import { parseArgs } from "node:util";
 import { workClasses } from "millrace-client/wire";
+import { amountOf, countsOf } from "../harness/flags.js";
 import { inTurns } from "../harness/rounds.js";
 import { spread } from "../machine.js";
 import { type DataFile, dataFileNames, readDataFile } from "./data-files.js";
@@ -11,7 +12,6 @@ import {
   commonFlags,
   type Experiment,
   endExperiment,
-  numbersOf,
   openExperiment,
   ownLayout,
   usageOf,
@@ -49,9 +49,10 @@ const flags = {
 export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({ args: [...args], options: flags });
   if (values.help) return console.log(usageOf(usage, defaults));
-  const scale = Number(values.scale);
+  const scale = amountOf("scale", values.scale);
   const files = values.files.split(",").map((name) => readDataFile(name, values.data, scale));
-  const [batches, callers] = [numbersOf(values.batches), numbersOf(values.callers)];
+  const batches = countsOf("batches", values.batches);
+  const callers = countsOf("callers", values.callers);
   const workClass = workClasses.find((each) => each === values.class);
   if (workClass === undefined) throw new Error(`there is no class ${values.class}`);
   const own = { files: values.files, batches, callers, class: workClass, scale };

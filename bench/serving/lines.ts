@@ -8,11 +8,17 @@ export const root = fileURLToPath(new URL("../../../", import.meta.url));
 /** The seeds' files, where they lie beside the checkout. */
 export const seedsDir = resolve(root, "..", "shared", "data", "sentences");
 
-/** Lines of `file`; where none is named of the seeds' data_1k, else of the sentences that come with the project. */
-export function readLines(file: string | undefined): readonly string[] {
-  const seeds = join(seedsDir, "data_1k.txt");
-  const own = join(root, "models", "calibration.en.txt");
-  const path = file ?? (existsSync(seeds) ? seeds : own);
+/** Sentences that come with the project. */
+export const ownFile = join(root, "models", "calibration.en.txt");
+
+/** One of the seeds' files, `data_1k` or another; where it does not lie beside the checkout, the project's own. */
+export function usualFile(name: string): string {
+  const seeds = join(seedsDir, `${name}.txt`);
+  return existsSync(seeds) ? seeds : ownFile;
+}
+
+/** Lines of `path` that are not empty. @throws where there is none */
+export function readLines(path: string = usualFile("data_1k")): readonly string[] {
   const lines = readFileSync(path, "utf8")
     .split("\n")
     .map((line) => line.trim())

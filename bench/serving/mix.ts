@@ -3,22 +3,23 @@
  * after them; each class alone as well, so that what they cost each other shows.
  */
 import { parseArgs } from "node:util";
+import { amountOf, countOf, countsOf } from "../harness/flags.js";
 import { atLeast, type Cell, type Report, ratios, type Target, under } from "../harness/report.js";
 import { inTurns } from "../harness/rounds.js";
 import { spread } from "../machine.js";
 import { quantiles } from "../quantiles.js";
-import { readLines, takeLines } from "./lines.js";
+import { readLines } from "./lines.js";
+import { firstCalls, isBulk, laterCalls, scaledItems, seedsMix } from "./mix-calls.js";
 import { type Served, withServers } from "./served.js";
 import {
   commonFlags,
   type Experiment,
   endExperiment,
-  numbersOf,
   openExperiment,
   ownLayout,
   usageOf,
 } from "./settings.js";
-import { type Answered, type Call, sumOf, tellGenerator, type Wave } from "./wave.js";
+import { type Answered, sumOf, tellGenerator, type Wave } from "./wave.js";
 
 const defaults = { name: "mix", layouts: `${ownLayout()},2+2`, rounds: 3 };
 const usage = `npm run bench -- mix [flags]
@@ -40,18 +41,15 @@ npm run bench -- mix --layouts 2,1+1 --bulk-items 1000 --callers 24 --json mix.j
 
 const flags = {
   ...commonFlags,
-  "bulk-callers": { type: "string", default: "4" },
+  "bulk-callers": { type: "string", default: String(seedsMix.firstCallers) },
   "bulk-items": { type: "string", default: "1000,128" },
   callers: { type: "string", default: "8,24,48" },
-  items: { type: "string", default: "8" },
-  after: { type: "string", default: "500" },
+  items: { type: "string", default: String(seedsMix.laterItems) },
+  after: { type: "string", default: String(seedsMix.laterAtMs) },
   gap: { type: "string", default: "0" },
   scale: { type: "string", default: "1" },
   sentences: { type: "string" },
 } as const;
-
-/** A request of so many is bulk where it does not say what it is: the default of `bulkThreshold`. */
-const bulkThreshold = 256;
 
 interface Load {
   readonly bulkCallers: number;
@@ -65,13 +63,14 @@ export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({ args: [...args], options: flags });
   if (values.help) return console.log(usageOf(usage, defaults));
   const load: Load = {
-    bulkCallers: Number(values["bulk-callers"]),
-    items: Number(values.items),
-    afterMs: Number(values.after),
-    gapMs: Number(values.gap),
-    scale: Number(values.scale),
+    bulkCallers: countOf("bulk-callers", values["bulk-callers"]),
+    items: countOf("items", values.items),
+    afterMs: amountOf("after", values.after),
+    gapMs: amountOf("gap", values.gap),
+    scale: amountOf("scale", values.scale),
   };
-  const [sizes, callers] = [numbersOf(values["bulk-items"]), numbersOf(values.callers)];
+  const sizes = countsOf("bulk-items", values["bulk-items"]);
+  const callers = countsOf("callers", values.callers);
   const experiment = await openExperiment(values, { ...load, sizes, callers }, defaults);
   const lines = readLines(values.sentences);
   await withServers(experiment, lines, async (servers) => {
@@ -118,7 +117,7 @@ async function bench(of: Bench): Promise<void> {
     ),
   ]);
   const waves = await inTurns(cases, experiment.rounds, async (one) => {
-    return await one.server.ask([...bulkCalls(of, one), ...laterCalls(of, one)]);
+    return await one.server.ask(callsOf(of, one));
   });
   const measured = new Map(cases.map((one) => [one, measuredOf(of, one, waves.get(one) ?? [])]));
   for (const bulkItems of sizes) tell(of, bulkItems, measured);
@@ -131,24 +130,14 @@ async function bench(of: Bench): Promise<void> {
   );
 }
 
-function bulkCalls({ experiment, lines, load }: Bench, { bulkItems }: Case): readonly Call[] {
-  if (bulkItems === 0) return [];
-  const items = scaled(load, bulkItems);
-  const fields =
-    bulkItems < bulkThreshold
-      ? experiment.fields
-      : { ...experiment.fields, class: "bulk" as const };
-  return Array.from({ length: load.bulkCallers }, (_, at) => {
-    return { dueMs: 0, texts: takeLines(lines, at * items, items), fields };
-  });
-}
-
-function laterCalls({ experiment, lines, load }: Bench, { callers }: Case): readonly Call[] {
-  return Array.from({ length: callers }, (_, at) => ({
-    dueMs: load.afterMs + at * load.gapMs,
-    texts: takeLines(lines, at * load.items, load.items),
-    fields: experiment.fields,
-  }));
+function callsOf({ experiment, lines, load }: Bench, { bulkItems, callers }: Case) {
+  const own = { lines, fields: experiment.fields };
+  const { bulkCallers, items, afterMs: atMs, gapMs, scale } = load;
+  const first = bulkItems === 0 ? 0 : bulkCallers;
+  return [
+    ...firstCalls({ ...own, callers: first, items: bulkItems, scale }),
+    ...laterCalls({ ...own, callers, items, atMs, gapMs }),
+  ];
 }
 
 function measuredOf({ load }: Bench, one: Case, waves: readonly Wave[]): Measured {
@@ -192,18 +181,14 @@ function tell(of: Bench, bulkItems: number, measured: ReadonlyMap<Case, Measured
       return { server, callers: count, both, quiet, first: found(server, bulkItems, 0) };
     }),
   );
-  const isBulk = bulkItems >= bulkThreshold;
+  const hasBulk = isBulk(bulkItems);
   report.table({
-    title: `${load.bulkCallers} × ${scaled(load, bulkItems)} (${isBulk ? "bulk" : "realtime as well"}), ${load.afterMs} ms later callers of ${load.items}`,
-    columns: [...laterColumns, ...(isBulk ? bulkColumns : [])],
-    rows: pairs.map((pair) => [...laterCells(pair), ...(isBulk ? bulkCells(pair) : [])]),
+    title: `${load.bulkCallers} × ${scaledItems(bulkItems, load.scale)} (${hasBulk ? "bulk" : "realtime as well"}), ${load.afterMs} ms later callers of ${load.items}`,
+    columns: [...laterColumns, ...(hasBulk ? bulkColumns : [])],
+    rows: pairs.map((pair) => [...laterCells(pair), ...(hasBulk ? bulkCells(pair) : [])]),
   });
-  if (isBulk) holdAgainstTargets(report, pairs);
+  if (hasBulk) holdAgainstTargets(report, pairs);
   plot(of, bulkItems, pairs);
-}
-
-function scaled({ scale }: Load, bulkItems: number): number {
-  return Math.max(1, Math.round(scale * bulkItems));
 }
 
 /** The same callers beside bulk and without it, and bulk without them. */
@@ -271,7 +256,7 @@ function plot(
   pairs: readonly Pair[],
 ): void {
   const { report, plotNote } = experiment;
-  const items = scaled(load, bulkItems);
+  const items = scaledItems(bulkItems, load.scale);
   report.plot({
     name: `mix-${bulkItems}-p99`,
     title: `${load.bulkCallers} × ${items} sentences come first: p99 of the callers of ${load.items} that come then`,

@@ -1,5 +1,6 @@
 /** `npm run bench -- real`: the seeds' realtime experiment, many callers with a few sentences each, all at once. */
 import { parseArgs } from "node:util";
+import { countOf, countsOf } from "../harness/flags.js";
 import { inTurns } from "../harness/rounds.js";
 import { spread } from "../machine.js";
 import { quantiles } from "../quantiles.js";
@@ -9,7 +10,6 @@ import {
   commonFlags,
   type Experiment,
   endExperiment,
-  numbersOf,
   openExperiment,
   ownLayout,
   usageOf,
@@ -40,7 +40,8 @@ const flags = {
 export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({ args: [...args], options: flags });
   if (values.help) return console.log(usageOf(usage, defaults));
-  const [callers, [items = 8]] = [numbersOf(values.callers), numbersOf(values.items)];
+  const callers = countsOf("callers", values.callers);
+  const items = countOf("items", values.items);
   const experiment = await openExperiment(values, { callers, items }, defaults);
   const lines = readLines(values.sentences);
   await withServers(experiment, lines, async (servers) => {

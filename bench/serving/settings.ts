@@ -2,10 +2,13 @@
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { readGeneration } from "../../test/support/read-generation.js";
+import { beginReport } from "../harness/begin-report.js";
+import { describeModel } from "../harness/describe-model.js";
 import { finish } from "../harness/finish.js";
+import { amountOf, countOf } from "../harness/flags.js";
 import { OutputBook } from "../harness/output-book.js";
-import { Report } from "../harness/report.js";
-import { describeMachine, readMachine } from "../machine.js";
+import type { Report } from "../harness/report.js";
+import type { Machine } from "../machine.js";
 import { type Layout, readLayout } from "./layouts.js";
 import { root } from "./lines.js";
 import type { CallFields } from "./wave.js";
@@ -89,7 +92,7 @@ export interface Run {
   readonly jsonFile: string | undefined;
   readonly plotDir: string | undefined;
   /** For the JSON, beside what was measured. */
-  readonly machine: string;
+  readonly machine: Machine;
   readonly facts: Readonly<Record<string, unknown>>;
 }
 
@@ -131,8 +134,12 @@ export async function openExperiment(
     threads: values.threads ?? "cores divided among the pipelines",
   };
   const run = await openRun(values, { ...own, ...compared }, defaults);
-  const threads = values.threads === undefined ? undefined : Number(values.threads);
-  return { ...run, variants, threads };
+  return { ...run, variants, threads: threadsOption(values.threads) };
+}
+
+/** Of each pipeline; undefined: as many as a layout leaves. */
+export function threadsOption(text: string | undefined): number | undefined {
+  return text === undefined ? undefined : countOf("threads", text);
 }
 
 /** Prints what will be measured, on what. `own`: the experiment's settings, by their flags. */
@@ -143,14 +150,20 @@ export async function openRun(
 ): Promise<Run> {
   const modelDir = resolve(values.model);
   const manifest = await readGeneration(modelDir);
-  const { shape, generation } = manifest;
-  const beams = Number(values.beams);
-  const maxLength = Number(values["max-length"] ?? generation.maxLength);
-  const settings = { ...own, beams, maxLength, rounds: Number(values.rounds ?? rounds) };
-  const model = `${manifest.name} ${manifest.precision}, ${shape.encoderLayers}+${shape.decoderLayers} layers, d ${shape.width}, vocabulary ${shape.targetVocabulary}`;
-  const report = new Report((line) => console.log(line));
-  const machine = readMachine();
-  report.say(`${name}: ${describeMachine(machine)}`);
+  const beams = countOf("beams", values.beams);
+  const maxLength = countOf(
+    "max-length",
+    values["max-length"] ?? String(manifest.generation.maxLength),
+  );
+  const settings = {
+    ...own,
+    beams,
+    maxLength,
+    // None: only what comes before them.
+    rounds: countOf("rounds", values.rounds ?? String(rounds), 0),
+  };
+  const model = describeModel(manifest);
+  const { report, machine } = beginReport(name);
   report.say(`model: ${model}`);
   report.say(`settings: ${JSON.stringify(settings)}`);
   report.say("load: open loop, latency from when a request was due; medians (least–most)");
@@ -159,7 +172,7 @@ export async function openRun(
     report,
     modelDir,
     rounds: settings.rounds,
-    warmMs: 1_000 * Number(values.warm),
+    warmMs: 1_000 * amountOf("warm", values.warm),
     fields: {
       beams,
       ...(values["max-length"] === undefined ? {} : { maxLength }),
@@ -169,8 +182,8 @@ export async function openRun(
     plotNote: `${manifest.name} ${manifest.precision}, ${beams === 1 ? "greedy" : `${beams} beams`}; ${machine.processor}, ${machine.cores} cores; commit ${machine.commit}`,
     jsonFile: values.json,
     plotDir: values.plot,
-    machine: describeMachine(machine),
-    facts: { name, machineRecord: machine, model, settings },
+    machine,
+    facts: { name, model, settings },
   };
 }
 
@@ -180,20 +193,11 @@ export async function endExperiment({ report, outputs, ...experiment }: Run): Pr
   report.say(
     `\noutputs: ${outputs.inputs} different sentences, equal in all variants: ${outputs.hash}`,
   );
-  const json = report.json(machine, { ...facts, outputs: outputs.hash });
-  await finish({ json, jsonFile, plotDir, say: (line) => report.say(line) });
+  const all = { ...facts, outputs: outputs.hash };
+  await finish(report, { machine, facts: all, jsonFile, plotDir });
 }
 
 /** As many pipelines as cores. */
 export function ownLayout(): string {
   return String(availableParallelism());
-}
-
-export function numbersOf(list: string): readonly number[] {
-  return list.split(",").map((each) => {
-    const number = Number(each);
-    if (!Number.isSafeInteger(number) || number < 1)
-      throw new Error(`${each} is no number above 0`);
-    return number;
-  });
 }

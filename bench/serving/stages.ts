@@ -3,6 +3,7 @@
  * they are, or in two, as the seeds had them.
  */
 import { parseArgs } from "node:util";
+import { countOf } from "../harness/flags.js";
 import { readLines } from "./lines.js";
 import { withServers } from "./served.js";
 import { commonFlags, endExperiment, openExperiment, ownLayout, usageOf } from "./settings.js";
@@ -36,7 +37,7 @@ export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({ args: [...args], options: flags });
   if (values.help) return console.log(usageOf(usage, defaults));
   const parts = new Set(values.parts.split(","));
-  const size = { count: Number(values.count), batch: Number(values.batch) };
+  const size = { count: countOf("count", values.count), batch: countOf("batch", values.batch) };
   const experiment = await openExperiment(values, { parts: values.parts, ...size }, defaults);
   const lines = readLines(values.sentences);
   await withServers(experiment, lines, async (servers) => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readFile, writeFile } from "node:fs/promises";
+import { access, readFile, writeFile } from "node:fs/promises";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { GenerationModel } from "#src/runtime/generation/generation-model.js";
@@ -49,6 +49,13 @@ async function writeFakeDriver(dir: TempDir): Promise<string> {
   return path;
 }
 
+interface CaseFigures {
+  readonly rows: readonly object[];
+  readonly settings: { readonly count: string };
+  readonly models: readonly string[];
+  readonly outputs: Readonly<Record<string, string>>;
+}
+
 const fewCases = isLong
   ? ["one", "batch", "engines", "http-one", "pair", "http-64"]
   : ["one", "pair"];
@@ -70,8 +77,21 @@ test("the comparison with CTranslate2 runs to its end, and engine, pipelines and
   assert.equal(new Set(hashes.map(([, hash]) => hash)).size, 1, out);
   assert.match(out, /^\| two pipelines : inter 2 \| [\d.]+ /m);
   assert.match(out, /commit [0-9a-f]{7}/);
-  const json = JSON.parse(await readFile(dir.file("out.json"), "utf8")) as { rows: object[] };
+  const json = JSON.parse(await readFile(dir.file("out.json"), "utf8")) as CaseFigures;
   assert.ok(json.rows.length > 3 * fewCases.length);
+  assert.equal(json.settings.count, "8");
+  assert.match(json.models.join(), /int8, \d+\+\d+ layers/);
+  assert.ok(Object.values(json.outputs).includes(hashes[0]?.[1] ?? ""), out);
+});
+
+test("defect: a comparison that fails leaves no figures, which would look whole", async () => {
+  await using dir = await TempDir.make();
+  const driver = await writeFakeDriver(dir);
+  const models = ["--ct2-model-int8", dir.path, "--precisions", "int8,none"];
+  const size = ["--sets", "short", "--short", shippedSentences, "--count", "2", "--rounds", "1"];
+  const some = ["--cases", "batch", "--json", dir.file("out.json")];
+  await assert.rejects(bench("ctranslate2", "--driver", driver, ...models, ...size, ...some));
+  await assert.rejects(access(dir.file("out.json")));
 });
 
 test("without a driver the comparison says how one is built", async () => {
@@ -104,7 +124,8 @@ longTest(
     for (const title of ["greedy", "3 beams"]) {
       assert.ok(printed.includes(`${title}: the seeds' way, float32 # ms/sentence`), out);
       assert.ok(printed.includes(`${title}: times as fast in int8 #`), out);
-      assert.match(out, new RegExp(`^${title}: outputs .*, 6 of 6 equal; 6\\.0 tokens each$`, "m"));
+      const told = `^${title}: outputs [0-9a-f]{12} in float32, equal on both sides, .*; 6\\.0 tokens each$`;
+      assert.match(out, new RegExp(told, "m"));
     }
     assert.match(out, /^profile of the seeds' way, 3 beams, 2 sentences: /m);
     assert.match(out, /^ {2}MatMul +\d+\.\d %/m);
@@ -121,7 +142,7 @@ longTest(
     const models = ["--source", source, "--int8", "models/en-zh", "--sentences", shippedSentences];
     const size = ["--count", "24", "--batch", "16", "--rounds", "1", "--profile", "0"];
     const out = await bench("seeds-decoder", ...models, ...size);
-    assert.equal([...out.matchAll(/, 24 of 24 equal; /g)].length, 2, out);
+    assert.equal([...out.matchAll(/ in float32, equal on both sides, /g)].length, 2, out);
   },
 );
 

@@ -59,6 +59,13 @@ if (isLong) {
     const out = await bench("policies", ...size, ...tiny, ...lines);
     assert.match(out, /^outputs: 3 different sentences, equal in all variants: [0-9a-f]{12}$/m);
     assert.match(out, /^\| mix 4 × 6, 2 /m, "defect: it told the size before scaling");
+    assert.match(
+      out,
+      /^\| real 2 +\| +seed-router +\| +\d+ shared/m,
+      "defect: half of its machine was for bulk, and there was none",
+    );
+    assert.match(out, /^\| mix 4 × 6, 2 +\| +seed-router +\| +\d+ realtime \+ \d+ bulk/m);
+    assert.doesNotMatch(out, /"layouts"/, "defect: it told layouts that nothing had");
     for (const policy of ["fcfs", "seed-router", "millrace"]) {
       const rows = out.split("\n").filter((line) => new RegExp(`\\| +${policy} \\|`).test(line));
       assert.equal(rows.length, 2, out);

@@ -21,7 +21,7 @@ type Cell = string | { readonly values: readonly number[] };
 
 interface Figures {
   readonly outputs: string;
-  readonly machineRecord: { readonly commit: string };
+  readonly machine: { readonly commit: string };
   readonly tables: readonly {
     readonly columns: readonly string[];
     readonly rows: readonly (readonly Cell[])[];
@@ -44,7 +44,7 @@ async function run(name: string, ...args: string[]) {
   const figures = JSON.parse(await readFile(dir.file("figures.json"), "utf8")) as Figures;
   assert.match(figures.outputs, /^[0-9a-f]{12}$/, out);
   assert.match(out, new RegExp(`^outputs: 4 different sentences, .*${figures.outputs}$`, "m"));
-  assert.match(figures.machineRecord.commit, /^[0-9a-f]{7}/);
+  assert.match(figures.machine.commit, /^[0-9a-f]{7}/);
   const numbers = figures.tables.flatMap(({ rows }) =>
     rows.flat().flatMap((cell) => (typeof cell === "string" ? [] : cell.values)),
   );

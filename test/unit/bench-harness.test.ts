@@ -2,12 +2,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { atTheirTimes, byChance, steadily } from "../../bench/harness/arrivals.js";
+import { amountOf, countOf, countsOf } from "../../bench/harness/flags.js";
 import { OutputBook } from "../../bench/harness/output-book.js";
 import { drawPlot, type Plot } from "../../bench/harness/plot.js";
 import { Report } from "../../bench/harness/report.js";
 import { inTurns } from "../../bench/harness/rounds.js";
 import { ticksOf } from "../../bench/harness/ticks.js";
-import { spread } from "../../bench/machine.js";
+import { type Machine, readMachine, spread } from "../../bench/machine.js";
 import { histogram, quantiles } from "../../bench/quantiles.js";
 import { readLayout } from "../../bench/serving/layouts.js";
 import { seedFigures } from "../../bench/serving/seed-figures.js";
@@ -168,15 +169,29 @@ test("a table is printed as Markdown, and stands in the JSON with the value of e
     printed.filter((line) => line.startsWith("|")),
     ["| who |               ms |", "| --- | ---------------: |", "| one | 2.00 (1.00–3.00) |"],
   );
-  const { tables, machine } = JSON.parse(report.json("here")) as {
-    readonly machine: string;
+  const here = readMachine();
+  const { tables, machine } = JSON.parse(report.json(here, {})) as {
+    readonly machine: Machine;
     readonly tables: readonly { readonly rows: readonly (readonly unknown[])[] }[];
   };
-  assert.equal(machine, "here");
+  assert.deepEqual(machine, here);
   assert.deepEqual(tables[0]?.rows[0], [
     "one",
     { median: 2, least: 1, most: 3, values: [3, 1, 2] },
   ]);
+});
+
+test("defect: what is no number ends the run with its flag's name, and is not measured as NaN", () => {
+  assert.deepEqual(countsOf("callers", "16,32"), [16, 32]);
+  assert.equal(countOf("profile", "0", 0), 0);
+  assert.equal(amountOf("seconds", "0.5"), 0.5);
+  for (const wrong of ["x", "", " ", "-1", "NaN", "Infinity", "0", "1.5"]) {
+    assert.throws(() => countOf("rounds", wrong), /^Error: --rounds: ".*" is no whole number/);
+    assert.throws(() => countsOf("rounds", `1,${wrong}`), /--rounds: /);
+  }
+  for (const wrong of ["x", "", "-1", "Infinity"]) {
+    assert.throws(() => amountOf("scale", wrong), /--scale: ".*" is no number/);
+  }
 });
 
 test("a layout is read in a few characters, and anything else is refused", () => {

@@ -3,12 +3,15 @@
  * with the same sentences, and each has the settings that are best for it. What each translates is forgotten at once: neither caches.
  */
 import { existsSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { readGeneration } from "../../../test/support/read-generation.js";
+import { TempDir } from "../../../test/support/temp-dir.js";
 import { convertFloat } from "../../convert-float.js";
 import { beginReport } from "../../harness/begin-report.js";
+import { describeModel } from "../../harness/describe-model.js";
+import { finish } from "../../harness/finish.js";
+import { countOf } from "../../harness/flags.js";
 import { spread, spreadText } from "../../machine.js";
 import { driverSettings, whyNoDriver } from "./driver.js";
 import type { CaseResult } from "./run-case.js";
@@ -20,25 +23,32 @@ export async function run(args: readonly string[]): Promise<void> {
   if (values.help) return console.log(usage);
   const unknown = values.cases.split(",").filter((name) => !allCases.includes(name));
   if (unknown.length > 0) throw new Error(`no case ${unknown.join(", ")}\n${usage}`);
+  // Before anything is converted and started.
+  for (const flag of ["count", "outputs", "rounds", "rows", "batch"] as const)
+    countOf(flag, values[flag]);
   const whyNot = whyNoDriver(values.driver);
   if (whyNot !== null) return console.log(`ctranslate2: left out, ${whyNot}`);
   const { report, machine } = beginReport();
   report.say(
     `rounds: ${values.rounds}; Millrace: ${values.rows} rows; CTranslate2: batches of ${values.batch}, one thread a replica, ${JSON.stringify(driverSettings())}`,
   );
-  const dir = await mkdtemp(join(tmpdir(), "millrace-bench-"));
-  try {
-    const results: CaseResult[] = [];
-    for (const precision of values.precisions.split(",")) {
-      const models = await modelsOf(precision, values, dir);
-      if (typeof models === "string") report.say(`${precision}: left out, ${models}`);
-      else results.push(...(await runPrecision({ report, values, dir, precision, ...models })));
+  await using temp = await TempDir.make();
+  const dir = temp.path;
+  const results: CaseResult[] = [];
+  const described: string[] = [];
+  for (const precision of values.precisions.split(",")) {
+    const models = await modelsOf(precision, values, dir);
+    if (typeof models === "string") {
+      report.say(`${precision}: left out, ${models}`);
+      continue;
     }
-    report.say(`\n${tableOf(results)}`);
-  } finally {
-    await rm(dir, { recursive: true, force: true });
-    if (values.json !== undefined) await writeFile(values.json, report.json(machine));
+    described.push(describeModel(await readGeneration(models.modelDir)));
+    results.push(...(await runPrecision({ report, values, dir, precision, ...models })));
   }
+  report.say(`\n${tableOf(results)}`);
+  const outputs = Object.fromEntries(results.map(({ work, hash }) => [work, hash]));
+  const facts = { settings: values, rival: driverSettings(), models: described, outputs };
+  await finish(report, { machine, facts, jsonFile: values.json });
 }
 
 /** Or why there are none. */

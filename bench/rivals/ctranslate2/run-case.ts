@@ -1,5 +1,6 @@
 /** One row of the table: both sides in turns, so that both are measured on the same machine, whatever else it does. */
 import { atLeast, type Report, ratios } from "../../harness/report.js";
+import { inTurns } from "../../harness/rounds.js";
 import { hashOf } from "../../machine.js";
 import type { TurnResult } from "../turn.js";
 import type { CaseSpec } from "./cases.js";
@@ -35,11 +36,10 @@ export async function runCase(spec: CaseSpec, run: CaseRun): Promise<CaseResult>
   const driver = await fleet.driver(spec.inter);
   const theirs = () => driver.translate(turn);
   const first = { ours: await ours(turn), theirs: await theirs() };
-  const done = { ours: [] as TurnResult[], theirs: [] as TurnResult[] };
-  for (let round = 0; round < rounds; round += 1) {
-    done.ours.push(await ours(turn));
-    done.theirs.push(await theirs());
-  }
+  const turns = await inTurns(["ours", "theirs"] as const, rounds, async (side) => {
+    return side === "ours" ? await ours(turn) : await theirs();
+  });
+  const done = { ours: turns.get("ours") ?? [], theirs: turns.get("theirs") ?? [] };
   const hash = checkedHash([first.ours, ...done.ours], count);
   checkedHash([first.theirs, ...done.theirs], count);
   const title = `${run.title}, ${spec.title}`;

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { createTokenizer } from "#src/prepare/text/huggingface-tokenizers.js";
 import { readGeneration } from "../../../test/support/read-generation.js";
 import type { Report } from "../../harness/report.js";
-import { linesOf, readReference, sentenceSet, shortTexts } from "../sentences.js";
+import { readLines } from "../../serving/lines.js";
+import { readReference, sentenceSet, shortTexts } from "../sentences.js";
 import { cases } from "./cases.js";
 import { runMemory, runOutputs } from "./extras.js";
 import { Fleet } from "./fleet.js";
@@ -94,7 +95,7 @@ function checkWays(results: readonly CaseResult[]): void {
 function textsOf(set: string, { short, long, source }: Flags): Texts | string {
   if (set === "short") return shortTexts(short, readReference(source));
   if (set !== "long") throw new Error(`no set of sentences ${set}`);
-  return existsSync(long) ? { from: long, texts: linesOf(long) } : `there is no ${long}`;
+  return existsSync(long) ? { from: long, texts: readLines(long) } : `there is no ${long}`;
 }
 
 async function setOf(

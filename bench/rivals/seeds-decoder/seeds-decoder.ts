@@ -2,22 +2,26 @@
  * `npm run bench -- seeds-decoder`: Millrace beside the seeds' way of decoding, made as well as its authors could. Both translate the same
  * sentences with the same weights, in turns. The rival has all cores in float32, Millrace two pipelines.
  */
-import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { readGeneration } from "../../../test/support/read-generation.js";
+import { TempDir } from "../../../test/support/temp-dir.js";
 import { convertFloat } from "../../convert-float.js";
 import { beginReport } from "../../harness/begin-report.js";
+import { describeModel } from "../../harness/describe-model.js";
+import { finish } from "../../harness/finish.js";
+import { countOf, countsOf } from "../../harness/flags.js";
+import { OutputBook } from "../../harness/output-book.js";
 import { atLeast, type Report, ratios } from "../../harness/report.js";
-import { hashOf } from "../../machine.js";
+import { inTurns } from "../../harness/rounds.js";
 import { convertMade } from "../../made-marian/convert-made.js";
 import { marianShapes } from "../../made-marian/shapes.js";
 import { writeMarian } from "../../made-marian/write-marian.js";
+import { readLines, usualFile } from "../../serving/lines.js";
 import { LineProcess, scriptOf } from "../line-process.js";
 import { startServer } from "../residents.js";
-import { linesOf, type SentenceSet, sentenceSet } from "../sentences.js";
+import { type SentenceSet, sentenceSet } from "../sentences.js";
 import type { Translator, Turn, TurnResult } from "../turn.js";
 import type { SeedsResult, SeedsSpec } from "./seeds-child.js";
 import { writeSeedsDecoder } from "./write-graph.js";
@@ -61,13 +65,30 @@ export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({ args: [...args], options: flags });
   if (values.help) return console.log(usage);
   const { report, machine } = beginReport();
-  const dir = await mkdtemp(join(tmpdir(), "millrace-bench-"));
-  try {
-    await compare({ report, values, dir, models: await modelsOf(values, dir) });
-  } finally {
-    await rm(dir, { recursive: true, force: true });
-    if (values.json !== undefined) await writeFile(values.json, report.json(machine));
-  }
+  const count = countOf("count", values.count);
+  const sizes = {
+    count,
+    batch: countOf("batch", values.batch),
+    rounds: countOf("rounds", values.rounds),
+    profiled: Math.min(count, countOf("profile", values.profile, 0)),
+  };
+  await using temp = await TempDir.make();
+  const dir = temp.path;
+  const models = await modelsOf(values, dir);
+  const { files, generation, ...manifest } = await readGeneration(models.int8);
+  const usual = [...new Set([1, generation.beams])].join(",");
+  const beams = countsOf("beams", values.beams ?? usual);
+  const file = values.sentences ?? usualFile("data_4k");
+  const tokenizerFile = join(models.int8, files.tokenizer);
+  const from = { name: "all", from: file, texts: readLines(file) };
+  const set = sentenceSet(dir, from, { tokenizerFile, count });
+  const model = describeModel({ ...manifest, files, generation });
+  report.say(
+    `${count} sentences of ${file}; ${model}, outputs of at most ${generation.maxLength - 1} tokens; the rival's batches: ${sizes.batch}, float32, all cores`,
+  );
+  const outputs = await compare({ report, sizes, dir, models, set, beams });
+  const settings = { ...values, ...sizes, beams, file };
+  await finish(report, { machine, facts: { settings, model, outputs }, jsonFile: values.json });
 }
 
 interface Models {
@@ -94,28 +115,33 @@ async function madeSource(name: string, dir: string): Promise<string> {
 
 interface Comparison {
   readonly report: Report;
-  readonly values: Flags;
+  readonly sizes: {
+    /** Sentences a turn, of a batch of the rival, and of the profile; 0: none is made. */
+    readonly count: number;
+    readonly batch: number;
+    readonly profiled: number;
+    readonly rounds: number;
+  };
   readonly dir: string;
   readonly models: Models;
+  readonly set: SentenceSet;
+  readonly beams: readonly number[];
 }
 
-async function compare(comparison: Comparison): Promise<void> {
-  const { report, values, dir, models } = comparison;
-  const { files, generation, shape } = await readGeneration(models.int8);
-  const usual = "../shared/data/sentences/data_4k.txt";
-  const shipped = "models/calibration.en.txt";
-  const file = values.sentences ?? (existsSync(usual) ? usual : shipped);
-  const count = Number(values.count);
-  const tokenizerFile = join(models.int8, files.tokenizer);
-  const texts = linesOf(file);
-  const set = sentenceSet(dir, { name: "all", from: file, texts }, { tokenizerFile, count });
-  report.say(
-    `${count} sentences of ${file}; vocabulary ${shape.targetVocabulary}, width ${shape.width}, outputs of at most ${generation.maxLength - 1} tokens; the rival's batches: ${values.batch}, float32, all cores`,
-  );
-  const beams = values.beams ?? [...new Set([1, generation.beams])].join(",");
-  await using sides = await startSides(comparison, set);
-  for (const each of beams.split(",")) await compareBeams(comparison, sides, Number(each));
-  if (Number(values.profile) > 0) await profile(comparison, set, generation.beams);
+type Hashes = Readonly<Record<"f32" | "int8", string>>;
+
+/** Hashes of the outputs, by the title of the search. */
+async function compare(comparison: Comparison): Promise<Readonly<Record<string, Hashes>>> {
+  const { sizes, beams } = comparison;
+  const hashes: Record<string, Hashes> = {};
+  await using sides = await startSides(comparison);
+  for (const each of beams) hashes[titleOf(each)] = await compareBeams(comparison, sides, each);
+  if (sizes.profiled > 0) await profile(comparison, Math.max(...beams));
+  return hashes;
+}
+
+function titleOf(beams: number): string {
+  return beams === 1 ? "greedy" : `${beams} beams`;
 }
 
 interface Sides extends AsyncDisposable {
@@ -124,8 +150,8 @@ interface Sides extends AsyncDisposable {
   readonly f32: Translator;
 }
 
-async function startSides(comparison: Comparison, set: SentenceSet): Promise<Sides> {
-  const { models, dir } = comparison;
+async function startSides(comparison: Comparison): Promise<Sides> {
+  const { models, dir, set } = comparison;
   const pair = { pipelines: 2, threads: 1, cacheDir: dir };
   const started: Translator[] = [];
   const keep = (translator: Translator): Translator => {
@@ -133,7 +159,7 @@ async function startSides(comparison: Comparison, set: SentenceSet): Promise<Sid
     return translator;
   };
   return {
-    seeds: keep(await startSeeds(comparison, set, null)),
+    seeds: keep(await startSeeds(comparison, null)),
     int8: keep(await startServer({ ...pair, models: models.int8 }, set.idsFile)),
     f32: keep(await startServer({ ...pair, models: models.f32 }, set.idsFile)),
     [Symbol.asyncDispose]: async () => {
@@ -143,16 +169,15 @@ async function startSides(comparison: Comparison, set: SentenceSet): Promise<Sid
 }
 
 async function startSeeds(
-  { values, models }: Comparison,
-  { idsFile }: SentenceSet,
+  { sizes, models, set }: Comparison,
   profileDir: string | null,
 ): Promise<Translator> {
   const spec: SeedsSpec = {
     modelDir: models.f32,
     decoder: models.decoder,
-    idsFile,
+    idsFile: set.idsFile,
     threads: 0,
-    batch: Number(values.batch),
+    batch: sizes.batch,
     profileDir,
   };
   const [child] = await LineProcess.start(scriptOf("seeds-decoder/seeds-child.js", spec));
@@ -163,43 +188,59 @@ async function startSeeds(
   };
 }
 
+const names = ["seeds", "int8", "f32"] as const;
+type Name = (typeof names)[number];
+
+/** Throws where a round has other outputs than another one of its precision, or another number of tokens. */
 async function compareBeams(
-  { report, values }: Comparison,
+  { report, sizes, set }: Comparison,
   sides: Sides,
   beams: number,
-): Promise<void> {
-  const turn: Turn = { mode: "all", beams, count: Number(values.count) };
-  const warm: Turn = { ...turn, count: Math.min(4, turn.count) };
-  const done = { seeds: [] as TurnResult[], int8: [] as TurnResult[], f32: [] as TurnResult[] };
-  const names = ["seeds", "int8", "f32"] as const;
-  for (const name of names) await sides[name].translate(warm);
-  for (let round = 0; round < Number(values.rounds); round += 1) {
-    for (const name of names) done[name].push(await sides[name].translate(turn));
-  }
-  const title = beams === 1 ? "greedy" : `${beams} beams`;
-  const ms = (name: (typeof names)[number]) =>
-    done[name].map(({ seconds, sentences }) => (1_000 * seconds) / sentences);
+): Promise<Hashes> {
+  const title = titleOf(beams);
+  const turn: Turn = { mode: "all", beams, count: sizes.count };
+  for (const name of names)
+    await sides[name].translate({ ...turn, count: Math.min(4, turn.count) });
+  const books = { f32: new OutputBook(), int8: new OutputBook() };
+  const turns = await inTurns(names, sizes.rounds, async (name) => {
+    const result = await sides[name].translate(turn);
+    const book = name === "int8" ? books.int8 : books.f32;
+    book.add(`${title}, ${name}`, set.texts, result.outputs);
+    return result;
+  });
+  const done = (name: Name): readonly TurnResult[] => turns.get(name) ?? [];
+  const ms = (name: Name) =>
+    done(name).map(({ seconds, sentences }) => (1_000 * seconds) / sentences);
   report.add(`${title}: the seeds' way, float32`, ms("seeds"), { unit: "ms/sentence" });
   report.add(`${title}: Millrace int8, two pipelines`, ms("int8"), { unit: "ms/sentence" });
   report.add(`${title}: Millrace float32, two pipelines`, ms("f32"), { unit: "ms/sentence" });
   const wanted = beams === 1 ? {} : { target: atLeast(25) };
   report.add(`${title}: times as fast in int8`, ratios(ms("seeds"), ms("int8")), wanted);
   report.add(`${title}: times as fast in float32`, ratios(ms("seeds"), ms("f32")));
-  const [theirs, ours] = [done.seeds[0], done.f32[0]];
-  if (theirs === undefined || ours === undefined) return;
-  const equal = theirs.outputs.filter((output, at) => output === ours.outputs[at]).length;
+  const hashes = { f32: books.f32.hash, int8: books.int8.hash };
+  const tokens = tokensOf(title, [...done("seeds"), ...done("f32")]) / sizes.count;
   report.say(
-    `${title}: outputs ${hashOf(theirs.outputs)} and ${hashOf(ours.outputs)} in float32, ${equal} of ${turn.count} equal; ${(theirs.tokens / turn.count).toFixed(1)} tokens each`,
+    `${title}: outputs ${hashes.f32} in float32, equal on both sides, ${hashes.int8} in int8, in all rounds; ${tokens.toFixed(1)} tokens each`,
   );
+  return hashes;
+}
+
+/** Equal texts may be of other tokens. */
+function tokensOf(title: string, results: readonly TurnResult[]): number {
+  const counts = new Set(results.map(({ tokens }) => tokens));
+  const [tokens = 0] = counts;
+  if (counts.size !== 1)
+    throw new Error(`${title}: outputs of ${[...counts].join(" and ")} tokens in float32`);
+  return tokens;
 }
 
 /** In a process of its own: what is watched is slower. */
-async function profile(comparison: Comparison, set: SentenceSet, beams: number): Promise<void> {
-  const { report, values, dir } = comparison;
+async function profile(comparison: Comparison, beams: number): Promise<void> {
+  const { report, sizes, dir } = comparison;
   const profileDir = join(dir, "profile");
   await mkdir(profileDir);
-  await using seeds = await startSeeds(comparison, set, profileDir);
-  const count = Math.min(Number(values.profile), Number(values.count));
+  await using seeds = await startSeeds(comparison, profileDir);
+  const count = sizes.profiled;
   const result = (await seeds.translate({ mode: "all", beams, count })) as SeedsResult;
   const all = result.operators.reduce((sum, { ms }) => sum + ms, 0);
   report.say(
