@@ -4,7 +4,8 @@ import { needsWideSums } from "../../models/quantization.js";
 import { badTokens } from "../../work/generation.js";
 import { flatten } from "../flat-batch.js";
 import { Binding, type OnWatched } from "../native/binding.js";
-import { NativeSession, type NativeType } from "../native/native-session.js";
+import { NativeSession } from "../native/native-session.js";
+import type { NativeType } from "../native/native-tensor.js";
 import { checkOutputTypes } from "../output-types.js";
 import type { SessionOptions } from "../session-settings.js";
 import { openSharedBy, type SharedWeights } from "../shared-weights.js";
@@ -198,8 +199,8 @@ function addCaches(run: Binding, { layers, count, pastWidth, shape }: Arena): vo
   const past = [count * width, heads, pastWidth, size];
   const cross = [count, heads, crossWidth, size];
   for (const [number, layer] of layers.entries()) {
-    run.share([`past_k.${number}`, `present_k.${number}`], layer.pastKey, past);
-    run.share([`past_v.${number}`, `present_v.${number}`], layer.pastValue, past);
+    run.bindInPlace([`past_k.${number}`, `present_k.${number}`], layer.pastKey, past);
+    run.bindInPlace([`past_v.${number}`, `present_v.${number}`], layer.pastValue, past);
     run.feed(`cross_k.${number}`, layer.crossKey, cross);
     run.feed(`cross_v.${number}`, layer.crossValue, cross);
   }
