@@ -24,18 +24,20 @@ export interface StepResult {
 /** The part of the manifest that a run needs. */
 export type GenerationShape = Pick<GenerationManifest, "shape" | "generation" | "quantization">;
 
-export interface LoadOptions extends Omit<SessionOptions, "wideSums" | "packed"> {
+export interface LoadOptions extends Omit<SessionOptions, "wideSums" | "packed" | "profilePrefix"> {
   /** Sees those outputs of a run that the engine does not use: what calibration watches. */
   readonly onWatched?: OnWatched;
   /** Where the weights can be shared with other processes. */
-  readonly shared?: Readonly<Record<"encoder" | "decoder", SharedWeights>> | null;
+  readonly shared?: BothGraphs<SharedWeights> | null;
+  /** Of the files that tell how long each node took; see `endProfiling`. */
+  readonly profilePrefixes?: BothGraphs<string>;
 }
 
-type Sessions = Readonly<Record<"encoder" | "decoder", NativeSession>>;
+export type BothGraphs<Value> = Readonly<Record<"encoder" | "decoder", Value>>;
 
 export class GenerationModel {
   readonly manifest: GenerationShape;
-  readonly #sessions: Sessions;
+  readonly #sessions: BothGraphs<NativeSession>;
   #encoding: Binding;
   readonly #stepping: Binding;
   readonly #badCount: number;
@@ -49,7 +51,11 @@ export class GenerationModel {
   readonly #crossShape = new BigInt64Array(3);
   readonly #topK = new BigInt64Array(1);
 
-  private constructor(manifest: GenerationShape, sessions: Sessions, options: LoadOptions) {
+  private constructor(
+    manifest: GenerationShape,
+    sessions: BothGraphs<NativeSession>,
+    options: LoadOptions,
+  ) {
     this.manifest = manifest;
     this.#sessions = sessions;
     const { onWatched } = options;
@@ -60,7 +66,7 @@ export class GenerationModel {
 
   /** Throws where a graph cannot be opened, or gives other outputs than the engine reads. */
   static async load(
-    paths: { readonly encoder: string; readonly decoder: string },
+    paths: BothGraphs<string>,
     manifest: GenerationShape,
     options: LoadOptions,
   ): Promise<GenerationModel> {
@@ -76,7 +82,7 @@ export class GenerationModel {
     const open = (side: "encoder" | "decoder") =>
       openSharedBy((path, settings) => NativeSession.open(path, settings), {
         graph: paths[side],
-        options: session,
+        options: { ...session, ...profileOf(options, side) },
         shared: options.shared?.[side] ?? null,
       });
     const encoder = await open("encoder");
@@ -98,6 +104,12 @@ export class GenerationModel {
     this.rest();
     this.#sessions.encoder.release();
     this.#sessions.decoder.release();
+  }
+
+  /** Paths of the files, of a model that was loaded with `profilePrefixes`. It can still run. */
+  endProfiling(): BothGraphs<string> {
+    const { encoder, decoder } = this.#sessions;
+    return { encoder: encoder.endProfiling(), decoder: decoder.endProfiling() };
   }
 
   /** Nothing runs for a while: the arrays of the last runs are kept by nobody here any more. */
@@ -225,6 +237,13 @@ class Scratch<Kind extends Float32Array | Int32Array> {
     if (this.#whole.length < length) this.#whole = this.#make(2 * length);
     return this.#whole;
   }
+}
+
+function profileOf(
+  { profilePrefixes }: LoadOptions,
+  side: "encoder" | "decoder",
+): Pick<SessionOptions, "profilePrefix"> {
+  return profilePrefixes === undefined ? {} : { profilePrefix: profilePrefixes[side] };
 }
 
 function encoderOutputs({ shape }: GenerationShape): Readonly<Record<string, NativeType>> {
