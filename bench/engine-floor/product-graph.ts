@@ -14,6 +14,7 @@ import { basename, join, resolve } from "node:path";
 import {
   type AttributeMessage,
   attributeType,
+  elementType,
   encodeModel,
   type ModelMessage,
   type NodeMessage,
@@ -44,10 +45,7 @@ export async function readProducts(path: string): Promise<ReadGraph> {
 }
 
 const kinds = new Set(["MatMulIntegerToFloat", "MatMul", "Gemm"]);
-/** ONNX's numbers of element types. */
-const float32 = 1;
-const uint8 = 2;
-const int8 = 3;
+const { f32: float32, u8: uint8, i8: int8 } = elementType;
 
 function productOf(node: NodeMessage, constants: ReadonlyMap<string, TensorMessage>): Product[] {
   const weight = constants.get(node.input[1] ?? "");

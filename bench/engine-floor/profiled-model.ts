@@ -2,8 +2,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { GenerationManifest } from "#src/models/manifest-generation.js";
-import { GenerationModel } from "#src/runtime/generation/generation-model.js";
-import { NativeSession } from "#src/runtime/native/native-session.js";
+import { GenerationModel, type LoadOptions } from "#src/runtime/generation/generation-model.js";
 import { type SessionTimes, sessionTimes } from "../harness/operator-times.js";
 
 const sides = ["encoder", "decoder"] as const;
@@ -15,14 +14,14 @@ export interface ModelChoice {
   readonly threads: number;
 }
 
-export async function openModel({
-  modelDir,
-  manifest,
-  threads,
-}: ModelChoice): Promise<GenerationModel> {
+export async function openModel(
+  { modelDir, manifest, threads }: ModelChoice,
+  profile: Pick<LoadOptions, "profilePrefixes"> = {},
+): Promise<GenerationModel> {
   const { encoder, decoder, weights } = manifest.files;
   const paths = { encoder: join(modelDir, encoder), decoder: join(modelDir, decoder) };
-  return await GenerationModel.load(paths, manifest, { threads, spin: false, data: [weights] });
+  const options = { threads, spin: false, data: [weights], ...profile };
+  return await GenerationModel.load(paths, manifest, options);
 }
 
 export interface ProfiledModel {
@@ -35,24 +34,14 @@ export interface ProfiledModel {
 export async function openProfiled(choice: ModelChoice, dir: string): Promise<ProfiledModel> {
   const folders = { encoder: join(dir, "encoder"), decoder: join(dir, "decoder") };
   for (const side of sides) await mkdir(folders[side]);
-  const opened: NativeSession[] = [];
-  // The model opens its sessions itself and shows them to nobody; it does so here, in this order, one after the other.
-  // oxlint-disable-next-line typescript/unbound-method -- it uses no `this`, and is put back as it was
-  const open = NativeSession.open;
-  NativeSession.open = async (path, options) => {
-    const side = opened.length === 0 ? "encoder" : "decoder";
-    const session = await open(path, { ...options, profilePrefix: join(folders[side], side) });
-    opened.push(session);
-    return session;
+  const profilePrefixes = {
+    encoder: join(folders.encoder, "encoder"),
+    decoder: join(folders.decoder, "decoder"),
   };
-  try {
-    const model = await openModel(choice);
-    const take = (): Sides<SessionTimes> => {
-      for (const session of opened) session.endProfiling();
-      return { encoder: sessionTimes(folders.encoder), decoder: sessionTimes(folders.decoder) };
-    };
-    return { model, take };
-  } finally {
-    NativeSession.open = open;
-  }
+  const model = await openModel(choice, { profilePrefixes });
+  const take = (): Sides<SessionTimes> => {
+    model.endProfiling();
+    return { encoder: sessionTimes(folders.encoder), decoder: sessionTimes(folders.decoder) };
+  };
+  return { model, take };
 }

@@ -1,8 +1,6 @@
-/** How a graph is opened, by whichever door: the Node binding of session.ts, or the C interface of native/. */
+/** How a graph is opened, by whichever binding: Node's of session.ts, or the C interface of native/. */
 import { readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 
 export interface SessionOptions {
   /** 0: as many as there are cores. */
@@ -79,15 +77,4 @@ async function readData(
       .filter((_, place) => (sizes[place] ?? 0) <= readBytesMax)
       .map(async ({ name, file }) => ({ path: name, data: await readFile(file) })),
   );
-}
-
-/** Below it is not worth a collection of everything. */
-const collectedBytesMin = 4 * 1024 * 1024;
-
-/** The session has copies: what was read is garbage, which V8 may keep for long, and the model would be measured with it. */
-export function collectRead(read: readonly { data: Uint8Array }[]): void {
-  if (read.reduce((sum, { data }) => sum + data.byteLength, 0) < collectedBytesMin) return;
-  setFlagsFromString("--expose-gc");
-  const gc: unknown = runInNewContext("gc");
-  if (typeof gc === "function") gc();
 }

@@ -4,9 +4,9 @@ import "./no-telemetry.js";
 import { env, InferenceSession, Tensor } from "onnxruntime-node";
 import { elementsOf, isTensorType, tensorArrays } from "../work/payload.js";
 import { type NamedTensor, tensorTypes, textsOf, textTensor } from "../work/tensors.js";
+import { collectRead } from "./collect-garbage.js";
 import { checkOutputTypes } from "./output-types.js";
 import {
-  collectRead,
   plainSettings,
   type SessionOptions,
   type SessionSettings,
@@ -18,11 +18,20 @@ export type Feeds = Readonly<Record<string, Tensor>>;
 export type Fetches = InferenceSession.OnnxValueMapType;
 
 export async function openSession(path: string, options: SessionOptions): Promise<Session> {
+  const { session, readBytes } = await createSession(path, options);
+  await collectRead(readBytes);
+  return session;
+}
+
+/** `readBytes` were read for it, and are garbage once this has returned. */
+async function createSession(
+  path: string,
+  options: SessionOptions,
+): Promise<{ readonly session: Session; readonly readBytes: number }> {
   const settings = await sessionSettings(path, options);
   const { externalData } = settings;
   const session = await InferenceSession.create(path, { ...createOptions(settings), externalData });
-  collectRead(externalData);
-  return session;
+  return { session, readBytes: externalData.reduce((sum, { data }) => sum + data.byteLength, 0) };
 }
 
 /** One node, `Identity`, from x to y, a float each. */

@@ -103,7 +103,7 @@ export async function sharedHashed(
   return { cache, identity, sources, bytes };
 }
 
-/** A session of either door. */
+/** Opens a session by either binding. */
 export type OpenSession<Opened> = (path: string, options: SessionOptions) => Promise<Opened>;
 
 export async function openShared(

@@ -1,27 +1,10 @@
 /** Small ONNX graphs for tests: bytes as any exporter would write them. */
 import { encodeModel, type NodeMessage, type TensorMessage } from "#src/convert/onnx/schema.js";
-
-/** ONNX's numbers of element types, by the protocol's names. */
-export const onnxTypes = {
-  FP32: 1,
-  UINT8: 2,
-  INT8: 3,
-  UINT16: 4,
-  INT16: 5,
-  INT32: 6,
-  INT64: 7,
-  BYTES: 8,
-  BOOL: 9,
-  FP16: 10,
-  FP64: 11,
-  UINT32: 12,
-  UINT64: 13,
-  BF16: 16,
-} as const;
+import { onnxElementTypes } from "#src/models/onnx/element-types.js";
 
 export interface GraphTensor {
   readonly name: string;
-  readonly type: keyof typeof onnxTypes;
+  readonly type: keyof typeof onnxElementTypes;
   /** A text is a size with a name; an empty one has none. */
   readonly shape: readonly (number | string)[];
 }
@@ -73,5 +56,5 @@ function valueOf({ name, type, shape }: GraphTensor) {
   const dim = shape.map((size) =>
     typeof size === "number" ? { dimValue: size } : { dimParam: size },
   );
-  return { name, type: { tensorType: { elemType: onnxTypes[type], shape: { dim } } } };
+  return { name, type: { tensorType: { elemType: onnxElementTypes[type], shape: { dim } } } };
 }

@@ -1,10 +1,11 @@
 /** Graphs of one node that tests of tensors serve, whatever the protocol. */
-import { graphBytes, onnxTypes } from "./onnx-graph.js";
+import { onnxElementTypes } from "#src/models/onnx/element-types.js";
+import { graphBytes } from "./onnx-graph.js";
 
-type TypeName = Exclude<keyof typeof onnxTypes, "BF16">;
+type TypeName = Exclude<keyof typeof onnxElementTypes, "BF16">;
 
 /** Those that ONNX Runtime's binding can be handed. */
-export const types: readonly TypeName[] = (Object.keys(onnxTypes) as TypeName[]).filter(
+export const types: readonly TypeName[] = (Object.keys(onnxElementTypes) as TypeName[]).filter(
   (type: string) => type !== "BF16",
 );
 

@@ -1,13 +1,10 @@
 /** ONNX Runtime through its C interface: what is wrong throws and takes nothing with it, and nothing is kept. */
 import assert from "node:assert/strict";
-import { rm, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { Binding } from "#src/runtime/native/binding.js";
-import {
-  type MadeTensor,
-  NativeSession,
-  NativeTensor,
-} from "#src/runtime/native/native-session.js";
+import { NativeSession } from "#src/runtime/native/native-session.js";
+import { type MadeTensor, NativeTensor } from "#src/runtime/native/native-tensor.js";
 import { graphBytes } from "../support/onnx-graph.js";
 import { residentBytesOf } from "../support/processes.js";
 import { lookUp } from "../support/small-graphs.js";
@@ -85,9 +82,25 @@ test("what goes in and comes out in one place is changed there", async () => {
   await withSums(async (session) => {
     const run = new Binding(session, { sum: null });
     const x = Float32Array.of(1, 2, 3, 4);
-    run.share(["x", "sum"], x, [2, 2]);
+    run.bindInPlace(["x", "sum"], x, [2, 2]);
     for (let times = 0; times < 3; times += 1) await run.run();
     assert.deepEqual([...x], [4, 32, 6, 34]);
+  });
+});
+
+test("defect: an output that shared a replaced input is named, not written", async () => {
+  await withSums(async (session) => {
+    const run = new Binding(session, { sum: null });
+    const shared = Float32Array.of(1, 2);
+    run.bindInPlace(["x", "sum"], shared, [1, 2]);
+    await run.run();
+    run.feed("x", Float32Array.of(1, 2), [1, 2]);
+    await assert.rejects(run.run(), /nothing was given for sum/);
+    const sum = new Float32Array(2);
+    run.fetch("sum", sum, [1, 2]);
+    await run.run();
+    assert.deepEqual([...sum], [2, 12]);
+    assert.deepEqual([...shared], [2, 12], "as the first run left it");
   });
 });
 
@@ -134,6 +147,12 @@ test("a shape that does not fit throws what the runtime says, and the session li
       /9 dimensions/,
     );
   });
+});
+
+test("defect: sizes that do not fit into the runtime's numbers are refused, not cut", () => {
+  const data = new Float32Array(8);
+  for (const size of [2 ** 32 + 2, 2 ** 31, -1, 1.5, Number.NaN])
+    assert.throws(() => new NativeTensor(data, [size, 2]), /a dimension of/);
 });
 
 test("a node that throws says why, and the session lives on", async () => {
@@ -185,11 +204,34 @@ test("nothing is changed under a run that waits for its turn", async () => {
   session.release();
 });
 
+test("a profile is written, and its file is named", async () => {
+  const profilePrefix = dir.file("profile");
+  const session = await NativeSession.open(dir.file("sums.onnx"), { ...options, profilePrefix });
+  const run = new Binding(session, { sum: null });
+  run.feed("x", Float32Array.of(1, 2), [1, 2]);
+  run.fetch("sum", new Float32Array(2), [1, 2]);
+  await run.run();
+  const events = JSON.parse(await readFile(session.endProfiling(), "utf8")) as { name: string }[];
+  assert.ok(
+    events.some(({ name }) => name.startsWith("n0")),
+    "the node's time",
+  );
+  session.release();
+});
+
+test("defect: the profile of a session that was released is refused, not read from freed memory", async () => {
+  const profilePrefix = dir.file("late");
+  const session = await NativeSession.open(dir.file("sums.onnx"), { ...options, profilePrefix });
+  session.release();
+  assert.throws(() => session.endProfiling(), /the session was released/);
+});
+
 test("names that the graph lacks, files that are missing and files that are no graphs throw", async () => {
   await withSums(async (session) => {
     assert.throws(() => new Binding(session, { product: null }), /the graph has no product/);
     const run = new Binding(session, { sum: null });
-    assert.throws(() => run.feed("y", new Float32Array(2), [1, 2]), /the graph has no y/);
+    // Before anything is made for it.
+    assert.throws(() => run.feed("y", new Float32Array(1), [1, 2]), /the graph has no y/);
     assert.throws(
       () => run.fetch("twice", new Float32Array(2), [1, 2]),
       /nobody said that it is fetched/,
@@ -219,6 +261,32 @@ test("weights of a file of their own are read into memory: the file may change, 
   session.release();
   const missing = { ...options, data: ["plus.bin"] };
   await assert.rejects(NativeSession.open(dir.file("outside.onnx"), missing), /plus\.bin/);
+});
+
+test("defect: outputs behind one that cannot be read are given back", async () => {
+  const pairs = (name: string, type: "FP32" | "BOOL") => ({ name, type, shape: ["n", 2] });
+  const bytes = graphBytes({
+    nodes: [
+      { opType: "Add", input: ["x", "x"], output: ["sum"] },
+      { opType: "Greater", input: ["sum", "x"], output: ["isMore"] },
+      { opType: "Add", input: ["sum", "x"], output: ["thrice"] },
+    ],
+    inputs: [pairs("x", "FP32")],
+    outputs: [pairs("sum", "FP32"), pairs("isMore", "BOOL"), pairs("thrice", "FP32")],
+  });
+  await writeFile(dir.file("compared.onnx"), bytes);
+  await withSums(async (session) => {
+    const rows = 32_768;
+    const run = new Binding(session, { sum: null }, () => {});
+    run.feed("x", new Float32Array(2 * rows), [rows, 2]);
+    run.fetch("sum", new Float32Array(2 * rows), [rows, 2]);
+    const before = residentBytesOf(process.pid);
+    for (let times = 0; times < 500; times += 1)
+      await assert.rejects(run.run(), /a type that nobody reads/);
+    const grown = residentBytesOf(process.pid) - before;
+    // Kept, they would be 125 MiB.
+    assert.ok(grown < 2 ** 25, `${grown} bytes more`);
+  }, dir.file("compared.onnx"));
 });
 
 test("defect: a thousand runs of changing shapes, some of which throw, keep no memory, and the library stays", async () => {

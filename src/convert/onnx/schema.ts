@@ -3,6 +3,7 @@
  * ONNX's own; protobufjs does the encoding.
  */
 import protobuf from "protobufjs";
+import { onnxElementTypes } from "../../models/onnx/element-types.js";
 
 type Field = readonly [name: string, type: string, id: number, rule?: "repeated"];
 
@@ -68,9 +69,18 @@ const messages: Readonly<Record<string, readonly Field[]>> = {
   ],
 };
 
-/** ONNX's numbers of element types. */
-export const elementType = { f32: 1, u8: 2, i8: 3, i32: 6, i64: 7, f16: 10 } as const;
-export type ElementType = keyof typeof elementType;
+/** Those that our graphs have. */
+export type ElementType = "f32" | "u8" | "i8" | "i32" | "i64" | "f16";
+
+/** ONNX's numbers of them. */
+export const elementType: Readonly<Record<ElementType, number>> = {
+  f32: onnxElementTypes.FP32,
+  u8: onnxElementTypes.UINT8,
+  i8: onnxElementTypes.INT8,
+  i32: onnxElementTypes.INT32,
+  i64: onnxElementTypes.INT64,
+  f16: onnxElementTypes.FP16,
+};
 
 /** ONNX's numbers of attribute types. */
 export const attributeType = { float: 1, int: 2, ints: 7 } as const;

@@ -9,6 +9,7 @@ import { z } from "zod";
 import { manifestVersion } from "../manifest-base.js";
 import { baseFields, fileName, modelName, nameOfPath } from "../manifest-fields.js";
 import { folderVersionOf } from "../model-versions.js";
+import { onnxElementTypes } from "../onnx/element-types.js";
 import { type GraphValue, readGraph } from "../onnx/read-graph.js";
 import { checkShape, isMissing } from "../read-json.js";
 import {
@@ -156,22 +157,12 @@ export async function checkDataFile(dir: string, file: string, graph: string): P
   throw new MillraceError("model_folder_invalid", `${join(dir, file)} is not a file`);
 }
 
-/** ONNX's numbers of the element types that callers can send and that ONNX Runtime's binding takes. */
-const datatypes: ReadonlyMap<number, TensorDatatype> = new Map([
-  [1, "FP32"],
-  [2, "UINT8"],
-  [3, "INT8"],
-  [4, "UINT16"],
-  [5, "INT16"],
-  [6, "INT32"],
-  [7, "INT64"],
-  [8, "BYTES"],
-  [9, "BOOL"],
-  [10, "FP16"],
-  [11, "FP64"],
-  [12, "UINT32"],
-  [13, "UINT64"],
-]);
+/** Those that callers can send and that ONNX Runtime's binding takes, by ONNX's number. */
+const datatypes: ReadonlyMap<number, TensorDatatype> = new Map(
+  (Object.keys(onnxElementTypes) as TensorDatatype[])
+    .filter((datatype) => datatype !== "BF16")
+    .map((datatype) => [onnxElementTypes[datatype], datatype]),
+);
 
 const otherTypes: Readonly<Record<number, string>> = {
   0: "a tensor of a type that the graph does not say",

@@ -4,7 +4,8 @@ import { needsWideSums } from "../../models/quantization.js";
 import { badTokens } from "../../work/generation.js";
 import { flatten } from "../flat-batch.js";
 import { Binding, type OnWatched } from "../native/binding.js";
-import { NativeSession, type NativeType } from "../native/native-session.js";
+import { NativeSession } from "../native/native-session.js";
+import type { NativeType } from "../native/native-tensor.js";
 import { checkOutputTypes } from "../output-types.js";
 import type { SessionOptions } from "../session-settings.js";
 import { openSharedBy, type SharedWeights } from "../shared-weights.js";
@@ -23,18 +24,20 @@ export interface StepResult {
 /** The part of the manifest that a run needs. */
 export type GenerationShape = Pick<GenerationManifest, "shape" | "generation" | "quantization">;
 
-export interface LoadOptions extends Omit<SessionOptions, "wideSums" | "packed"> {
+export interface LoadOptions extends Omit<SessionOptions, "wideSums" | "packed" | "profilePrefix"> {
   /** Sees those outputs of a run that the engine does not use: what calibration watches. */
   readonly onWatched?: OnWatched;
   /** Where the weights can be shared with other processes. */
-  readonly shared?: Readonly<Record<"encoder" | "decoder", SharedWeights>> | null;
+  readonly shared?: BothGraphs<SharedWeights> | null;
+  /** Of the files that tell how long each node took; see `endProfiling`. */
+  readonly profilePrefixes?: BothGraphs<string>;
 }
 
-type Sessions = Readonly<Record<"encoder" | "decoder", NativeSession>>;
+export type BothGraphs<Value> = Readonly<Record<"encoder" | "decoder", Value>>;
 
 export class GenerationModel {
   readonly manifest: GenerationShape;
-  readonly #sessions: Sessions;
+  readonly #sessions: BothGraphs<NativeSession>;
   #encoding: Binding;
   readonly #stepping: Binding;
   readonly #badCount: number;
@@ -48,7 +51,11 @@ export class GenerationModel {
   readonly #crossShape = new BigInt64Array(3);
   readonly #topK = new BigInt64Array(1);
 
-  private constructor(manifest: GenerationShape, sessions: Sessions, options: LoadOptions) {
+  private constructor(
+    manifest: GenerationShape,
+    sessions: BothGraphs<NativeSession>,
+    options: LoadOptions,
+  ) {
     this.manifest = manifest;
     this.#sessions = sessions;
     const { onWatched } = options;
@@ -59,7 +66,7 @@ export class GenerationModel {
 
   /** Throws where a graph cannot be opened, or gives other outputs than the engine reads. */
   static async load(
-    paths: { readonly encoder: string; readonly decoder: string },
+    paths: BothGraphs<string>,
     manifest: GenerationShape,
     options: LoadOptions,
   ): Promise<GenerationModel> {
@@ -75,7 +82,7 @@ export class GenerationModel {
     const open = (side: "encoder" | "decoder") =>
       openSharedBy((path, settings) => NativeSession.open(path, settings), {
         graph: paths[side],
-        options: session,
+        options: { ...session, ...profileOf(options, side) },
         shared: options.shared?.[side] ?? null,
       });
     const encoder = await open("encoder");
@@ -97,6 +104,12 @@ export class GenerationModel {
     this.rest();
     this.#sessions.encoder.release();
     this.#sessions.decoder.release();
+  }
+
+  /** Paths of the files, of a model that was loaded with `profilePrefixes`. It can still run. */
+  endProfiling(): BothGraphs<string> {
+    const { encoder, decoder } = this.#sessions;
+    return { encoder: encoder.endProfiling(), decoder: decoder.endProfiling() };
   }
 
   /** Nothing runs for a while: the arrays of the last runs are kept by nobody here any more. */
@@ -198,8 +211,8 @@ function addCaches(run: Binding, { layers, count, pastWidth, shape }: Arena): vo
   const past = [count * width, heads, pastWidth, size];
   const cross = [count, heads, crossWidth, size];
   for (const [number, layer] of layers.entries()) {
-    run.share([`past_k.${number}`, `present_k.${number}`], layer.pastKey, past);
-    run.share([`past_v.${number}`, `present_v.${number}`], layer.pastValue, past);
+    run.bindInPlace([`past_k.${number}`, `present_k.${number}`], layer.pastKey, past);
+    run.bindInPlace([`past_v.${number}`, `present_v.${number}`], layer.pastValue, past);
     run.feed(`cross_k.${number}`, layer.crossKey, cross);
     run.feed(`cross_v.${number}`, layer.crossValue, cross);
   }
@@ -224,6 +237,13 @@ class Scratch<Kind extends Float32Array | Int32Array> {
     if (this.#whole.length < length) this.#whole = this.#make(2 * length);
     return this.#whole;
   }
+}
+
+function profileOf(
+  { profilePrefixes }: LoadOptions,
+  side: "encoder" | "decoder",
+): Pick<SessionOptions, "profilePrefix"> {
+  return profilePrefixes === undefined ? {} : { profilePrefix: profilePrefixes[side] };
 }
 
 function encoderOutputs({ shape }: GenerationShape): Readonly<Record<string, NativeType>> {

@@ -2,14 +2,9 @@
  * The tensors of a graph's runs, over arrays that live elsewhere. They stay from run to run, and one is made anew only where
  * its array or its shape is another than before: a run makes nothing that would have to be collected.
  */
-import {
-  type MadeTensor,
-  type NativeData,
-  type NativeSession,
-  NativeTensor,
-  type Pointers,
-  takeMade,
-} from "./native-session.js";
+import type { NativeSession, Pointers } from "./native-session.js";
+import { type MadeTensor, type NativeData, NativeTensor, takeMade } from "./native-tensor.js";
+import type { Handle } from "./ort-api.js";
 
 /** Sees those outputs that nobody fetched. */
 export type OnWatched = (watched: Readonly<Record<string, MadeTensor>>) => void;
@@ -50,25 +45,27 @@ export class Binding {
 
   /** The input is what the array begins with, as much of it as the shape says. Throws where it is shorter. */
   feed(name: string, data: NativeData, shape: readonly number[]): void {
-    const { handle } = this.#tensor(name, data, shape);
-    this.#inputs.values[placeOf(this.#inputPlaces, name)] = handle;
+    const place = placeOf(this.#inputPlaces, name);
+    this.#inputs.values[place] = this.#handle(name, data, shape);
   }
 
   /** The output is written there. */
   fetch(name: string, data: NativeData, shape: readonly number[]): void {
-    const { handle } = this.#tensor(name, data, shape);
-    this.#outputs.values[placeOf(this.#outputPlaces, name)] = handle;
+    const place = placeOf(this.#outputPlaces, name);
+    this.#outputs.values[place] = this.#handle(name, data, shape);
   }
 
   /** What goes in by the first name comes out by the second, changed in place. */
-  share(
+  bindInPlace(
     [input, output]: readonly [string, string],
     data: NativeData,
     shape: readonly number[],
   ): void {
-    const { handle } = this.#tensor(input, data, shape);
-    this.#inputs.values[placeOf(this.#inputPlaces, input)] = handle;
-    this.#outputs.values[placeOf(this.#outputPlaces, output)] = handle;
+    const inputPlace = placeOf(this.#inputPlaces, input);
+    const outputPlace = placeOf(this.#outputPlaces, output);
+    const handle = this.#handle(input, data, shape);
+    this.#inputs.values[inputPlace] = handle;
+    this.#outputs.values[outputPlace] = handle;
   }
 
   /** Throws where something was not fed or fetched, neither now nor for an earlier run, and what ONNX Runtime throws. */
@@ -86,11 +83,9 @@ export class Binding {
       this.#isRunning = false;
     }
     if (this.#onWatched === undefined) return;
-    const made = this.#watched.map((name, index) => [
-      name,
-      takeMade(values[firstMade + index] ?? 0n),
-    ]);
-    this.#onWatched(Object.fromEntries(made) as Record<string, MadeTensor>);
+    const made = takeMade([...values.subarray(firstMade)]);
+    const named = made.map((tensor, index) => [this.#watched[index] ?? "", tensor] as const);
+    this.#onWatched(Object.fromEntries(named));
   }
 
   /** Gives up every tensor: nothing keeps the arrays any more, and all must be fed and fetched again. */
@@ -102,14 +97,20 @@ export class Binding {
     this.#outputs.values.fill(0n);
   }
 
-  #tensor(name: string, data: NativeData, shape: readonly number[]): NativeTensor {
+  #handle(name: string, data: NativeData, shape: readonly number[]): Handle {
     this.#refuseRunning();
     const before = this.#bound.get(name);
-    if (before?.tensor.data === data && isSame(before.shape, shape)) return before.tensor;
+    if (before?.tensor.data === data && isSame(before.shape, shape)) return before.tensor.handle;
     const tensor = new NativeTensor(data, shape);
-    before?.tensor.release();
+    if (before !== undefined) this.#release(before.tensor);
     this.#bound.set(name, { tensor, shape });
-    return tensor;
+    return tensor.handle;
+  }
+
+  /** An output that shared it has nothing any more: a run would write where it was. */
+  #release(tensor: NativeTensor): void {
+    for (const { values } of [this.#inputs, this.#outputs]) forget(values, tensor.handle);
+    tensor.release();
   }
 
   /** What a run reads and writes stays until its end: one that waits for its turn would use memory that was given back. */
@@ -123,6 +124,10 @@ function placeOf(places: ReadonlyMap<string, number>, name: string): number {
   if (place === undefined)
     throw new Error(`the graph has no ${name}, or nobody said that it is fetched`);
   return place;
+}
+
+function forget(values: BigUint64Array, handle: Handle): void {
+  for (let at = values.indexOf(handle); at !== -1; at = values.indexOf(handle)) values[at] = 0n;
 }
 
 function refuseMissing(values: BigUint64Array, places: ReadonlyMap<string, number>): void {

@@ -4,93 +4,12 @@
  *
  * A run blocks this thread and cannot be cancelled; before it, whatever waits for this thread has its turn.
  */
-import {
-  collectRead,
-  type SessionOptions,
-  type SessionSettings,
-  sessionSettings,
-} from "../session-settings.js";
-import {
-  addressOf,
-  bytesAt,
-  check,
-  type Handle,
-  made,
-  type OrtApi,
-  ortApi,
-  textAt,
-} from "./ort-api.js";
-
-export type NativeData = Float32Array | Int32Array | BigInt64Array;
-
-/** ONNX's numbers of element types. */
-const elementTypes = { float32: 1, int32: 6, int64: 7 } as const;
-export type NativeType = keyof typeof elementTypes;
-
-const arrays = { float32: Float32Array, int32: Int32Array, int64: BigInt64Array } as const;
-
-/** Array and shape as the runtime sees them. `data` may be changed at any time, and must not be moved or given up. */
-export class NativeTensor {
-  readonly data: NativeData;
-  readonly handle: Handle;
-
-  /** Throws where the array is shorter than the shape says. */
-  constructor(data: NativeData, shape: readonly number[]) {
-    this.data = data;
-    const dims = shapeScratch(shape);
-    this.handle = made((out: [Handle | null]) =>
-      ortApi().CreateTensorWithDataAsOrtValue(
-        environment().memory,
-        data,
-        data.byteLength,
-        dims,
-        shape.length,
-        typeNumberOf(data),
-        out,
-      ),
-    );
-  }
-
-  /** Gives back what the runtime keeps of it; the array is its owner's. */
-  release(): void {
-    ortApi().ReleaseValue(this.handle);
-  }
-}
-
-function typeNumberOf(data: NativeData): number {
-  if (data instanceof Float32Array) return elementTypes.float32;
-  return data instanceof Int32Array ? elementTypes.int32 : elementTypes.int64;
-}
-
-const rankMax = 8;
-/** Low and high halves of 64-bit numbers: every machine that ONNX Runtime runs on has the low one first. */
-const shapeHalves = new Int32Array(new ArrayBuffer(2 * 4 * rankMax));
-
-function shapeScratch(shape: readonly number[]): Int32Array {
-  if (shape.length > rankMax) throw new Error(`a tensor of ${shape.length} dimensions`);
-  for (const [place, size] of shape.entries()) shapeHalves[2 * place] = size;
-  return shapeHalves;
-}
-
-interface Environment {
-  readonly env: Handle;
-  readonly memory: Handle;
-  readonly allocator: Handle;
-}
-
-let opened: Environment | undefined;
-
-function environment(): Environment {
-  if (opened !== undefined) return opened;
-  const api = ortApi();
-  opened = {
-    // 4: fatal only. What fails is thrown, and answered; printed as well, bad inputs would flood the log.
-    env: made((out: [Handle | null]) => api.CreateEnv(4, "millrace", out)),
-    memory: made((out: [Handle | null]) => api.CreateCpuMemoryInfo(1, 0, out)),
-    allocator: made((out: [Handle | null]) => api.GetAllocatorWithDefaultOptions(out)),
-  };
-  return opened;
-}
+import { collectRead } from "../collect-garbage.js";
+import type { SessionOptions } from "../session-settings.js";
+import { createSession } from "./create-session.js";
+import { takeText } from "./native-environment.js";
+import { elementTypeOf, type NativeType } from "./native-tensor.js";
+import { addressOf, check, type Handle, type Out, ortApi, outOf, textBytes } from "./ort-api.js";
 
 /** Addresses of names and of values, place by place, as the runtime reads them; a value of 0 is made by the run. */
 export class Pointers {
@@ -103,12 +22,6 @@ export class Pointers {
     this.values = new BigUint64Array(names.length);
     this.length = names.length;
   }
-}
-
-/** What a run made by itself, where the caller gave no memory. */
-export interface MadeTensor {
-  readonly data: NativeData;
-  readonly dims: readonly number[];
 }
 
 export class NativeSession {
@@ -124,20 +37,13 @@ export class NativeSession {
 
   /** Throws what ONNX Runtime says. */
   static async open(path: string, asked: SessionOptions): Promise<NativeSession> {
-    const settings = await sessionSettings(path, asked);
-    const api = ortApi();
-    const options = made((out: [Handle | null]) => api.CreateSessionOptions(out));
+    const { session, readBytes } = await createSession(path, asked);
     try {
-      // What they point at is read when the session is made.
-      const kept = applySettings(api, options, settings);
-      const session = made((out: [Handle | null]) =>
-        api.CreateSession(environment().env, path, options, out),
-      );
-      kept.length = 0;
-      collectRead(settings.externalData);
+      await collectRead(readBytes);
       return new NativeSession(session);
-    } finally {
-      api.ReleaseSessionOptions(options);
+    } catch (error) {
+      ortApi().ReleaseSession(session);
+      throw error;
     }
   }
 
@@ -173,11 +79,10 @@ export class NativeSession {
    * ONNX Runtime throws, also where a tensor has another shape than the graph makes.
    */
   async run(inputs: Pointers, outputs: Pointers): Promise<void> {
-    await turn();
-    if (this.#isReleased) throw new Error("the session was released");
+    await yieldToEventLoop();
     check(
       ortApi().Run(
-        this.#session,
+        this.#live(),
         null,
         inputs.names,
         inputs.values,
@@ -191,14 +96,8 @@ export class NativeSession {
 
   /** Path of the file, as Chrome's tracing reads it, of a session that was opened with `profilePrefix`. */
   endProfiling(): string {
-    const api = ortApi();
-    const { allocator } = environment();
-    const address = made((out: [Handle | null]) =>
-      api.SessionEndProfiling(this.#session, allocator, out),
-    );
-    const path = textAt(address);
-    check(api.AllocatorFree(allocator, address));
-    return path;
+    const session = this.#live();
+    return takeText((allocator, out) => ortApi().SessionEndProfiling(session, allocator, out));
   }
 
   /** A second call does nothing. */
@@ -207,102 +106,37 @@ export class NativeSession {
     this.#isReleased = true;
     ortApi().ReleaseSession(this.#session);
   }
+
+  /** A handle that was given back points into memory of somebody else. */
+  #live(): Handle {
+    if (this.#isReleased) throw new Error("the session was released");
+    return this.#session;
+  }
 }
 
 /** Frames are read between runs, and signals heard. */
-function turn(): Promise<void> {
+function yieldToEventLoop(): Promise<void> {
   return new Promise((resolve) => {
     setImmediate(resolve);
   });
 }
 
-/** Returns what must live until the session is made. */
-function applySettings(api: OrtApi, options: Handle, settings: SessionSettings): unknown[] {
-  const { threads, optimize, profilePrefix, config, externalData } = settings;
-  if (profilePrefix !== null) check(api.EnableProfiling(options, profilePrefix));
-  check(api.SetIntraOpNumThreads(options, threads));
-  check(api.SetInterOpNumThreads(options, 1));
-  // ORT_DISABLE_ALL and ORT_ENABLE_ALL.
-  check(api.SetSessionGraphOptimizationLevel(options, optimize ? 99 : 0));
-  check(api.DisableMemPattern(options));
-  check(api.SetSessionLogSeverityLevel(options, 4));
-  for (const [key, value] of Object.entries(config)) {
-    check(api.AddSessionConfigEntry(options, key, value));
-  }
-  if (externalData.length === 0) return [];
-  const names = externalData.map(({ path }) => textBytes(path));
-  const files = externalData.map(({ data }) => data);
-  const lengths = BigUint64Array.from(files, ({ byteLength }) => BigInt(byteLength));
-  check(
-    api.AddExternalInitializersFromFilesInMemory(
-      options,
-      BigUint64Array.from(names, addressOf),
-      BigUint64Array.from(files, addressOf),
-      lengths,
-      files.length,
-    ),
-  );
-  return [names, files];
-}
-
-/** UTF-8 with an end, in memory that stays where it is. */
-function textBytes(text: string): Uint8Array {
-  const bytes = Buffer.from(text, "utf8");
-  const whole = new Uint8Array(new ArrayBuffer(bytes.length + 1));
-  whole.set(bytes);
-  return whole;
-}
-
 function namesOf(session: Handle, kind: "Input" | "Output"): string[] {
   const api = ortApi();
-  const count = made((out: [number | null]) => api[`SessionGet${kind}Count`](session, out));
-  const { allocator } = environment();
-  return Array.from({ length: Number(count) }, (_, index) => {
-    const address = made((out: [Handle | null]) =>
-      api[`SessionGet${kind}Name`](session, index, allocator, out),
-    );
-    const name = textAt(address);
-    check(api.AllocatorFree(allocator, address));
-    return name;
-  });
+  const count = outOf((out: Out<number>) => api[`SessionGet${kind}Count`](session, out));
+  return Array.from({ length: Number(count) }, (_, index) =>
+    takeText((allocator, out) => api[`SessionGet${kind}Name`](session, index, allocator, out)),
+  );
 }
 
 function outputTypeOf(session: Handle, index: number): NativeType | undefined {
   const api = ortApi();
-  const info = made((out: [Handle | null]) => api.SessionGetOutputTypeInfo(session, index, out));
-  const tensor: [Handle | null] = [null];
-  check(api.CastTypeInfoToTensorInfo(info, tensor));
-  const type = tensor[0] === null ? undefined : elementTypeOf(tensor[0]);
-  api.ReleaseTypeInfo(info);
-  return type;
-}
-
-function elementTypeOf(info: Handle): NativeType | undefined {
-  const number = made((out: [number | null]) => ortApi().GetTensorElementType(info, out));
-  const entry = Object.entries(elementTypes).find(([, value]) => value === number);
-  return entry?.[0] as NativeType | undefined;
-}
-
-/** A copy of what a run made; the original is given back. */
-export function takeMade(value: Handle): MadeTensor {
-  const api = ortApi();
+  const info = outOf((out: Out<Handle>) => api.SessionGetOutputTypeInfo(session, index, out));
   try {
-    const info = made((out: [Handle | null]) => api.GetTensorTypeAndShape(value, out));
-    const type = elementTypeOf(info);
-    const rank = Number(made((out: [number | null]) => api.GetDimensionsCount(info, out)));
-    const dims = new BigInt64Array(Math.max(1, rank));
-    check(api.GetDimensions(info, dims, rank));
-    api.ReleaseTensorTypeAndShapeInfo(info);
-    if (type === undefined) throw new Error("an output has a type that nobody reads");
-    const shape = [...dims.subarray(0, rank)].map(Number);
-    const Elements = arrays[type];
-    const length = shape.reduce((product, size) => product * size, 1);
-    // An empty one is nowhere.
-    if (length === 0) return { data: new Elements(0), dims: shape };
-    const address = made((out: [Handle | null]) => api.GetTensorMutableData(value, out));
-    const bytes = bytesAt(address, length * Elements.BYTES_PER_ELEMENT);
-    return { data: new Elements(bytes), dims: shape };
+    const tensor: Out<Handle> = [null];
+    check(api.CastTypeInfoToTensorInfo(info, tensor));
+    return tensor[0] === null ? undefined : elementTypeOf(tensor[0]);
   } finally {
-    api.ReleaseValue(value);
+    api.ReleaseTypeInfo(info);
   }
 }

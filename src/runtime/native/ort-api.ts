@@ -14,7 +14,7 @@ import "../no-telemetry.js";
 import koffi from "koffi";
 
 export type Handle = bigint;
-type Status = Handle | null;
+export type Status = Handle | null;
 /** Where a function writes a handle, a number or a text. */
 export type Out<T> = [T | null];
 
@@ -189,7 +189,7 @@ export function check(status: Status): void {
 }
 
 /** What `call` writes. Throws what its status says. */
-export function made<T>(call: (out: Out<T>) => Status): T {
+export function outOf<T>(call: (out: Out<T>) => Status): T {
   const out: Out<T> = [null];
   check(call(out));
   const [value] = out;
@@ -199,6 +199,14 @@ export function made<T>(call: (out: Out<T>) => Status): T {
 
 export function addressOf(view: ArrayBufferView): Handle {
   return koffi.address(view);
+}
+
+/** UTF-8 with an end, in memory that stays where it is. */
+export function textBytes(text: string): Uint8Array {
+  const bytes = Buffer.from(text, "utf8");
+  const whole = new Uint8Array(new ArrayBuffer(bytes.length + 1));
+  whole.set(bytes);
+  return whole;
 }
 
 /** The text at an address, up to its end. */
