@@ -1,10 +1,10 @@
-/** The float32 model of a Hugging Face folder, beside the int8 one that the project ships. */
+/** The float32 model of a Hugging Face or Marian folder, whichever is measured in int8. */
 import { join } from "node:path";
 import { convert } from "#src/convert/convert.js";
 
 /** Writes it into `parent`; returns its folder. */
 export async function convertFloat(source: string, parent: string): Promise<string> {
-  const outDir = join(parent, "en-zh-f32");
+  const outDir = join(parent, "f32");
   await convert({
     modelDir: source,
     outDir,

@@ -10,6 +10,8 @@ import { GenerationModel } from "#src/runtime/generation/generation-model.js";
 import { readGeneration } from "../test/support/read-generation.js";
 import { convertFloat } from "./convert-float.js";
 import { type Driver, oneByOne, perToken, staticBatches } from "./drivers.js";
+import { amountOf, countOf } from "./harness/flags.js";
+import { inTurns } from "./harness/rounds.js";
 import { benchHttp } from "./http.js";
 import { describeMachine, hashOf, spread, spreadText } from "./machine.js";
 import { readSentences } from "./sentences.js";
@@ -38,19 +40,19 @@ export async function run(args: readonly string[]): Promise<void> {
   if (values.help) return console.log(usage);
   const settings = {
     file: values.sentences,
-    count: Number(values.count),
-    rounds: Number(values.rounds),
+    count: countOf("count", values.count),
+    rounds: countOf("rounds", values.rounds),
   };
   console.log(
     `${describeMachine()}\n${settings.count} sentences of ${settings.file}, greedy; rounds: ${settings.rounds}`,
   );
   await benchPrecision("int8", values.model, settings);
   await benchFloat(values.source, settings);
-  if (Number(values.seconds) > 0) {
+  if (amountOf("seconds", values.seconds) > 0) {
     await benchHttp({
       modelDir: resolve(values.model),
       file: values.sentences,
-      seconds: Number(values.seconds),
+      seconds: amountOf("seconds", values.seconds),
       rounds: settings.rounds,
     });
   }
@@ -100,16 +102,14 @@ async function benchPrecision(precision: string, dir: string, settings: Settings
   );
   const ids = sentences.map((sentence) => sentence.tokenIds);
   await perToken(64)(model, ids.slice(0, 64));
-  const rates = new Map(ways.map(({ name }) => [name, [] as number[]]));
   const hashes = new Map<string, string>();
-  for (let round = 0; round < settings.rounds; round += 1) {
-    for (const { name, driver } of ways) {
-      const startedAtMs = performance.now();
-      const results = await driver(model, ids);
-      rates.get(name)?.push((ids.length / (performance.now() - startedAtMs)) * 1000);
-      hashes.set(name, hashOf(results));
-    }
-  }
+  const turns = await inTurns(ways, settings.rounds, async ({ name, driver }) => {
+    const startedAtMs = performance.now();
+    const results = await driver(model, ids);
+    hashes.set(name, hashOf(results));
+    return (ids.length / (performance.now() - startedAtMs)) * 1000;
+  });
+  const rates = new Map(ways.map((way) => [way.name, turns.get(way) ?? []]));
   await model.release();
   print(precision, threads, { rates, hashes });
 }
@@ -117,7 +117,10 @@ async function benchPrecision(precision: string, dir: string, settings: Settings
 function print(
   precision: string,
   threads: number,
-  measured: { readonly rates: Map<string, number[]>; readonly hashes: Map<string, string> },
+  measured: {
+    readonly rates: ReadonlyMap<string, readonly number[]>;
+    readonly hashes: Map<string, string>;
+  },
 ): void {
   const { rates, hashes } = measured;
   console.log(`\n${precision}, ${threads} threads: sentences/s, median (least–most), results`);

@@ -13,6 +13,7 @@ import {
   readGenerationInput,
   readHypotheses,
 } from "#src/work/generation.js";
+import { countOf } from "./harness/flags.js";
 import { describeMachine, hashOf, spread } from "./machine.js";
 
 const settings = { beams: 1, nBest: 1, lengthPenalty: 1, maxLength: 512 };
@@ -101,7 +102,7 @@ export function run(args: readonly string[]): Promise<void> {
       items: { type: "string", default: "64000" },
     },
   });
-  const [rounds, items] = [Number(values.rounds), Number(values.items)];
+  const [rounds, items] = [countOf("rounds", values.rounds), countOf("items", values.items)];
   console.log(`${describeMachine()}; the least of ${rounds} rounds\n`);
   console.log("frame       batch  tokens  bytes/item  encode µs/item  decode µs/item  result");
   for (const batch of [1, 16, 64]) {

@@ -15,7 +15,11 @@ import { systemClock } from "#src/work/clock.js";
 import { generationPayload, readHypotheses } from "#src/work/generation.js";
 import { type ChildPort, spawnChild } from "#src/worker/child.js";
 import { readGeneration } from "../test/support/read-generation.js";
+import { countOf } from "./harness/flags.js";
+import { ratios } from "./harness/report.js";
+import { inTurns } from "./harness/rounds.js";
 import { describeMachine, hashOf, spread, spreadText } from "./machine.js";
+import { proportionalMiB } from "./rivals/memory.js";
 import { readSentences } from "./sentences.js";
 
 const usage = `npm run bench -- memory [flags]
@@ -48,8 +52,8 @@ export async function run(args: readonly string[]): Promise<void> {
   const modelDir = resolve(values.model);
   const manifest = await readGeneration(modelDir);
   const tokenizer = join(modelDir, manifest.files.tokenizer);
-  const sentences = readSentences(values.sentences, tokenizer, Number(values.count));
-  const rounds = Number(values.rounds);
+  const sentences = readSentences(values.sentences, tokenizer, countOf("count", values.count));
+  const rounds = countOf("rounds", values.rounds);
   console.log(
     `${describeMachine()}\n${manifest.name} ${manifest.precision}, ${sentences.length} sentences, rounds: ${rounds}`,
   );
@@ -152,17 +156,16 @@ async function benchSpeed(bench: Bench, sharing: readonly string[]): Promise<voi
   const own = new Child([]);
   const shared = new Child(sharing);
   try {
-    const ratios: number[] = [];
     for (const child of [own, shared]) {
       await child.greeted();
       await child.load(bench.modelDir);
       await child.translate(bench);
     }
-    for (let round = 0; round < 3 * bench.rounds; round += 1) {
-      const [ownMs, sharedMs] = [await own.usedBy(bench), await shared.usedBy(bench)];
-      ratios.push(ownMs / sharedMs);
-    }
-    console.log(`\nspeed of shared weights over a copy of its own: ${spreadText(ratios, 2)}`);
+    const ms = await inTurns([own, shared], 3 * bench.rounds, async (child) => {
+      return await child.usedBy(bench);
+    });
+    const faster = ratios(ms.get(own) ?? [], ms.get(shared) ?? []);
+    console.log(`\nspeed of shared weights over a copy of its own: ${spreadText(faster, 2)}`);
   } finally {
     own.kill();
     shared.kill();
@@ -209,8 +212,10 @@ class Child {
   }
 
   proportionalSetMiB(): number {
-    const rollup = readFileSync(`/proc/${this.#port.pid}/smaps_rollup`, "latin1");
-    return Number(/^Pss:\s+(\d+) kB/m.exec(rollup)?.[1]) / 1024;
+    const { pid } = this.#port;
+    const mib = pid === null ? null : proportionalMiB([pid]);
+    if (mib === null) throw new Error("only Linux tells proportional set sizes of a process");
+    return mib;
   }
 
   /** Milliseconds of processor time; the kernel counts hundredths of a second. */

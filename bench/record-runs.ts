@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 import { Arena, cacheShapeOf } from "#src/runtime/generation/arena.js";
 import { GenerationModel } from "#src/runtime/generation/generation-model.js";
 import { readGeneration } from "../test/support/read-generation.js";
+import { countOf } from "./harness/flags.js";
 import { describeMachine, spread } from "./machine.js";
 
 const rowsGrid = [1, 2, 4, 8, 16, 32, 64, 128];
@@ -29,12 +30,12 @@ export async function run(args: readonly string[]): Promise<void> {
     encoder: join(values.model, manifest.files.encoder),
     decoder: join(values.model, manifest.files.decoder),
   };
-  const threads = Number(values.threads);
+  const threads = countOf("threads", values.threads, 0);
   const model = await GenerationModel.load(paths, manifest, { threads, spin: false });
-  const timing: Timing = { model, repeats: Number(values.repeats) };
+  const timing: Timing = { model, repeats: countOf("repeats", values.repeats) };
   const runs: { stage: string; rows: number; width: number; ms: number }[] = [];
   const grid = (sizes: readonly number[]) =>
-    sizes.filter((value) => value <= Number(values.largest));
+    sizes.filter((value) => value <= countOf("largest", values.largest));
   for (const width of grid(widthGrid)) {
     for (const rows of grid(rowsGrid)) {
       runs.push({ stage: "encode", rows, width, ms: await timeEncode(timing, rows, width) });

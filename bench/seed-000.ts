@@ -11,6 +11,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { StatusResponse, TranslateResponse, WorkClass } from "millrace-client/wire";
+import { amountOf } from "./harness/flags.js";
 import { post } from "./harness/post.js";
 import { describeMachine } from "./machine.js";
 import { type Quantiles, quantiles } from "./quantiles.js";
@@ -44,7 +45,7 @@ export async function run(args: readonly string[]): Promise<void> {
   const options = { seconds: { type: "string", default: "600" } } as const;
   const { values } = parseArgs({ args: [...args], options });
   console.log(`seed 000 for ${values.seconds} s: ${describeMachine()}`);
-  const report = await seed000({ seconds: Number(values.seconds) });
+  const report = await seed000({ seconds: amountOf("seconds", values.seconds) });
   console.log(describe(report));
   const failures = failuresOf(report);
   if (failures.length > 0) throw new Error(failures.join("\n"));

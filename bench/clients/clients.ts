@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { beginReport } from "../harness/begin-report.js";
 import { finish } from "../harness/finish.js";
+import { amountOf, countOf } from "../harness/flags.js";
 import { makeModels } from "../tasks/make-models.js";
 import { shapes } from "../tasks/shapes.js";
 import { madeTexts } from "../tasks/texts.js";
@@ -64,9 +65,9 @@ export async function run(args: readonly string[]): Promise<void> {
   const settings: ClientsSettings = {
     report,
     parent,
-    rounds: Number(values.rounds),
-    ms: 1_000 * Number(values.seconds),
-    callers: Number(values.callers),
+    rounds: countOf("rounds", values.rounds),
+    ms: 1_000 * amountOf("seconds", values.seconds),
+    callers: countOf("callers", values.callers),
     profileDir: values.profile ?? null,
   };
   const isLayoutOpen = values.pipelines === undefined && values.threads === undefined;
@@ -77,14 +78,16 @@ export async function run(args: readonly string[]): Promise<void> {
       cacheDir: join(parent, "cache"),
       // As `millrace serve` does, unless the layout is said here.
       trial: isLayoutOpen ? ("auto" as const) : ("off" as const),
-      ...(values.pipelines === undefined ? {} : { pipelines: Number(values.pipelines) }),
-      ...(values.threads === undefined ? {} : { threads: Number(values.threads) }),
+      ...(values.pipelines === undefined
+        ? {}
+        : { pipelines: countOf("pipelines", values.pipelines) }),
+      ...(values.threads === undefined ? {} : { threads: countOf("threads", values.threads, 0) }),
     },
     peers: { dir: values.peers, install: values["install-peers"] },
   };
   try {
     if (parts.has("front")) await benchFrontAlone(settings);
-    const texts = { count: Number(values.texts), most: Number(values.tokens) };
+    const texts = { count: countOf("texts", values.texts), most: countOf("tokens", values.tokens) };
     const precisions = new Set(values.precisions.split(","));
     for (const name of values.shapes.split(",").filter((each) => each !== "")) {
       if (["fronts", "peers", "bert"].some((part) => parts.has(part))) {
@@ -92,7 +95,7 @@ export async function run(args: readonly string[]): Promise<void> {
           parts,
           texts,
           precisions,
-          clients: Number(values.clients),
+          clients: countOf("clients", values.clients),
           settings: ofModels,
         });
       }

@@ -1,12 +1,11 @@
 /** A Millrace server in a process of its own. */
 import { createServer as createProbe } from "node:net";
-import { cpus, loadavg } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import type { CreateServerOptions } from "#src/index.js";
+import { machineLoad } from "#src/trial/machine-load.js";
+import { trialLoadMax } from "#src/trial/trial.js";
 import { type BenchChild, startChild } from "../harness/child.js";
 
-/** Of each core; less than the trial allows. */
-const quietLoad = 0.4;
 const quietWaitMsMax = 5 * 60_000;
 
 export interface ServedMillrace extends AsyncDisposable {
@@ -27,12 +26,12 @@ export async function serve(options: CreateServerOptions): Promise<ServedMillrac
 }
 
 /**
- * The trial leaves out a busy machine, and the default layout would be measured: a third slower, on two cores. Making the
+ * The trial leaves out a busy machine, as it finds it, and the default layout would be measured: a third slower, on two cores. Making the
  * models has just kept the machine busy.
  */
 async function quietMachine(): Promise<void> {
   const endAtMs = performance.now() + quietWaitMsMax;
-  while ((loadavg()[0] ?? 0) / cpus().length > quietLoad) {
+  while ((await machineLoad()) > trialLoadMax) {
     if (performance.now() > endAtMs) throw new Error("the machine is busy with something else");
     await delay(1_000);
   }

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { amountOf, countOf } from "../harness/flags.js";
 import { readLines } from "../serving/lines.js";
 import { endExperiment, openRun, runFlags, runUsageOf } from "../serving/settings.js";
 import { measureFinals, tellFinals } from "./finals.js";
@@ -54,11 +55,11 @@ export async function run(args: readonly string[]): Promise<void> {
   const settings: Settings = {
     layouts: values.layouts.split(","),
     fixed: values.fixed === undefined ? null : values.fixed.split(",").map(readFixed),
-    bestOf: Number(values["best-of"]),
-    rate: values.rate === undefined ? null : Number(values.rate),
-    trySeconds: Number(values.try),
-    seconds: Number(values.seconds),
-    bulkItems: Number(values["bulk-items"]),
+    bestOf: countOf("best-of", values["best-of"]),
+    rate: values.rate === undefined ? null : amountOf("rate", values.rate),
+    trySeconds: amountOf("try", values.try),
+    seconds: amountOf("seconds", values.seconds),
+    bulkItems: countOf("bulk-items", values["bulk-items"]),
   };
   const fixed = settings.fixed?.map((each) => each.name) ?? "by search";
   const opened = await openRun(values, { ...settings, fixed }, { name, rounds: roundsUsual });

@@ -5,6 +5,7 @@
 import { parseArgs } from "node:util";
 import { beginReport } from "../harness/begin-report.js";
 import { finish } from "../harness/finish.js";
+import { countOf, countsOf } from "../harness/flags.js";
 import { atLeast, type Report, ratios, under } from "../harness/report.js";
 import { inTurns } from "../harness/rounds.js";
 import { spread } from "../machine.js";
@@ -14,7 +15,7 @@ import { chunkWork, productsWork, type StepSize, stepWork, type Work } from "./w
 const usage = `npm run bench -- floor [flags]
 A decoder step, and an encoder's chunk of 16 sentences of 16 tokens, against their matrix products alone: the same shapes, weights, order and
 kernels in a graph of nothing else. Milliseconds a run, medians (least–most) of rounds in which all take turns; a round is the mean of its
-runs. "feeding" is what that graph does beside its products (it makes their inputs and keeps a number of each result), and is taken off.
+runs. A MAC is a multiplication with an addition. "feeding" is what that graph does beside its products (it makes their inputs and keeps a number of each result), and is taken off.
   --model DIR      Millrace folder (default: models/en-zh)
   --model-f32 DIR  the same model in float32: int8 against float32 of the same step (default: left out)
   --rows N         sentences side by side; rows are these times the beams (default: 64)
@@ -49,16 +50,16 @@ export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({ args: [...args], options: flags });
   if (values.help) return console.log(usage);
   const { report, machine } = beginReport();
-  const threads = Number(values.threads);
-  await using int8 = await Side.open(values.model, threads);
-  const f32Dir = values["model-f32"];
-  await using f32 = f32Dir === undefined ? null : await Side.open(f32Dir, threads);
-  const floor: Floor = { report, values, int8, f32 };
-  const { shape, precision } = int8.manifest;
+  const threads = countOf("threads", values.threads, 0);
+  await using own = await Side.open(values.model, threads);
+  const floatDir = values["model-f32"];
+  await using float = floatDir === undefined ? null : await Side.open(floatDir, threads);
+  const floor: Floor = { report, values, own, float };
+  const { shape, precision } = own.manifest;
   report.say(
     `${values.model} in ${precision}: ${shape.encoderLayers}+${shape.decoderLayers} layers, width ${shape.width}, vocabulary ${shape.targetVocabulary}; ${threads} threads; ${values.rounds} rounds of ${values.runs} runs`,
   );
-  for (const beams of listOf(values.beams)) await measureSteps(floor, beams);
+  for (const beams of countsOf("beams", values.beams)) await measureSteps(floor, beams);
   await measureChunk(floor);
   const facts = { settings: values };
   await finish(report, { machine, facts, jsonFile: values.json });
@@ -67,46 +68,48 @@ export async function run(args: readonly string[]): Promise<void> {
 interface Floor {
   readonly report: Report;
   readonly values: Flags;
-  readonly int8: Side;
-  readonly f32: Side | null;
+  readonly own: Side;
+  /** The same model in float32. */
+  readonly float: Side | null;
 }
 
-/** The issue's target, of rows that are many: products are then most of what there is to do. */
+/** A step in its products: a target for rows that are many, where they are most of what there is to do. */
 const timesProductsMax = 2;
+/** A step in float32 in one of int8: what narrower weights are for. */
 const timesFloatMin = 2;
 
 async function measureSteps(floor: Floor, beams: number): Promise<void> {
-  const { report, values, int8, f32 } = floor;
-  const sentences = Number(values.rows);
+  const { report, values, own, float } = floor;
+  const sentences = countOf("rows", values.rows);
   const rows = sentences * beams;
-  const sizes = listOf(values.past).flatMap((past) =>
-    listOf(values.input).map((input): StepSize => ({ sentences, beams, past, input })),
+  const sizes = countsOf("past", values.past, 0).flatMap((past) =>
+    countsOf("input", values.input).map((input): StepSize => ({ sentences, beams, past, input })),
   );
   report.say(`\n## A step of ${sentences} × ${beams} rows`);
   const runs = new Map<string, Run>();
   for (const part of ["products", "feeding"] as const) {
-    runs.set(part, await int8.floor("decoder", part, rows));
+    runs.set(part, await own.floor("decoder", part, rows));
   }
   for (const size of sizes) {
-    runs.set(titleOf(size), await int8.step(size));
-    if (f32 !== null) runs.set(`${titleOf(size)}, float32`, await f32.step(size));
+    runs.set(titleOf(size), await own.step(size));
+    if (float !== null) runs.set(`${titleOf(size)}, float32`, await float.step(size));
   }
-  if (f32 !== null) {
-    runs.set("products, float32", await f32.floor("decoder", "products", rows));
-    runs.set("feeding, float32", await f32.floor("decoder", "feeding", rows));
+  if (float !== null) {
+    runs.set("products, float32", await float.floor("decoder", "products", rows));
+    runs.set("feeding, float32", await float.floor("decoder", "feeding", rows));
   }
   const ms = await measure(floor, runs);
   const products = alone(ms, "");
-  const { multiplyAdds } = productsWork(int8.graphs.decoder, rows);
+  const { multiplyAdds } = productsWork(own.graphs.decoder, rows);
   tellProducts(floor, `${sentences} × ${beams}`, { ms, products, multiplyAdds });
   for (const size of sizes) {
     const title = titleOf(size);
     const step = valuesOf(ms, title);
-    tellWork(floor, { title, works: stepWork(int8.graphs.decoder, size), step });
+    tellWork(floor, { title, works: stepWork(own.graphs.decoder, size), step });
     const target = { target: under(timesProductsMax) };
     report.add(`${title}: a step`, step, { unit: "ms" });
     report.add(`${title}: times its products`, ratios(step, products), target);
-    if (f32 === null) continue;
+    if (float === null) continue;
     const inFloat = valuesOf(ms, `${title}, float32`);
     report.add(`${title}: a step in float32`, inFloat, { unit: "ms" });
     const versus = { target: atLeast(timesFloatMin) };
@@ -117,30 +120,30 @@ async function measureSteps(floor: Floor, beams: number): Promise<void> {
 const chunk = { sentences: 16, tokens: 16 };
 
 async function measureChunk(floor: Floor): Promise<void> {
-  const { report, int8, f32 } = floor;
-  const { encoderLayers: layers, width } = int8.manifest.shape;
+  const { report, own, float } = floor;
+  const { encoderLayers: layers, width } = own.manifest.shape;
   const { sentences, tokens } = chunk;
   const title = `encoder, ${sentences} × ${tokens} tokens`;
   report.say(`\n## ${title}`);
   const rows = sentences * tokens;
   const runs = new Map<string, Run>([
-    ["products", await int8.floor("encoder", "products", rows)],
-    ["feeding", await int8.floor("encoder", "feeding", rows)],
-    ["chunk", int8.chunk(sentences, tokens)],
+    ["products", await own.floor("encoder", "products", rows)],
+    ["feeding", await own.floor("encoder", "feeding", rows)],
+    ["chunk", own.chunk(sentences, tokens)],
   ]);
-  if (f32 !== null) {
-    runs.set("chunk, float32", f32.chunk(sentences, tokens));
+  if (float !== null) {
+    runs.set("chunk, float32", float.chunk(sentences, tokens));
   }
   const ms = await measure(floor, runs);
   const products = alone(ms, "");
-  const { multiplyAdds } = productsWork(int8.graphs.encoder, rows);
+  const { multiplyAdds } = productsWork(own.graphs.encoder, rows);
   tellProducts(floor, title, { ms, products, multiplyAdds });
   const whole = valuesOf(ms, "chunk");
-  const works = chunkWork(int8.graphs.encoder, { ...chunk, layers, width });
+  const works = chunkWork(own.graphs.encoder, { ...chunk, layers, width });
   tellWork(floor, { title, works, step: whole });
   report.add(`${title}: a chunk`, whole, { unit: "ms" });
   report.add(`${title}: times its products`, ratios(whole, products));
-  if (f32 === null) return;
+  if (float === null) return;
   const versus = { target: atLeast(timesFloatMin) };
   report.add(
     `${title}: as fast as float32, times`,
@@ -154,9 +157,9 @@ type Measured = ReadonlyMap<string, readonly number[]>;
 /** Milliseconds of one, by what it is and round. */
 async function measure({ values }: Floor, runs: ReadonlyMap<string, Run>): Promise<Measured> {
   for (const one of runs.values()) await one();
-  return await inTurns([...runs.keys()], Number(values.rounds), async (name) => {
+  return await inTurns([...runs.keys()], countOf("rounds", values.rounds), async (name) => {
     const one = runs.get(name);
-    const count = Number(values.runs);
+    const count = countOf("runs", values.runs);
     const startedAtMs = performance.now();
     for (let done = 0; done < count; done += 1) await one?.();
     return (performance.now() - startedAtMs) / count;
@@ -176,7 +179,7 @@ function alone(ms: Measured, of: "" | ", float32"): readonly number[] {
 }
 
 function tellProducts(
-  { report, f32 }: Floor,
+  { report, float }: Floor,
   title: string,
   of: {
     readonly ms: Measured;
@@ -187,9 +190,9 @@ function tellProducts(
   const { ms, products, multiplyAdds } = of;
   const perSecond = products.map((each) => multiplyAdds / each / 1e6);
   report.add(`${title}: the products alone`, products, { unit: "ms" });
-  report.add(`${title}: which is`, perSecond, { unit: "G multiply-adds/s" });
+  report.add(`${title}: which is`, perSecond, { unit: "GMAC/s" });
   report.add(`${title}: feeding them (taken off)`, valuesOf(ms, "feeding"), { unit: "ms" });
-  if (f32 === null || !ms.has("products, float32")) return;
+  if (float === null || !ms.has("products, float32")) return;
   report.add(`${title}: the products alone in float32`, alone(ms, ", float32"), { unit: "ms" });
 }
 
@@ -207,7 +210,7 @@ function tellWork(
   const { median } = spread(step);
   report.table({
     title: `${title}: counted`,
-    columns: ["part", "M multiply-adds", "MB"],
+    columns: ["part", "MMAC", "MB"],
     rows: [...works, all].map(({ part, multiplyAdds, bytes }) => [
       part,
       (multiplyAdds / 1e6).toFixed(1),
@@ -218,14 +221,10 @@ function tellWork(
   const perSecond = [all.multiplyAdds / median / 1e6, all.bytes / median / 1e6];
   const [operations = 0, bytes = 0] = perSecond;
   report.say(
-    `${title}: ${operations.toFixed(1)} G multiply-adds and ${bytes.toFixed(1)} GB a second of a whole run`,
+    `${title}: ${operations.toFixed(1)} GMAC/s and ${bytes.toFixed(1)} GB/s of a whole run`,
   );
 }
 
 function titleOf({ sentences, beams, past, input }: StepSize): string {
   return `${sentences} × ${beams}, past ${past}, input ${input}`;
-}
-
-function listOf(text: string): readonly number[] {
-  return text.split(",").map(Number);
 }

@@ -10,6 +10,7 @@ import { readGeneration } from "../../test/support/read-generation.js";
 import { perToken } from "../drivers.js";
 import { beginReport } from "../harness/begin-report.js";
 import { finish } from "../harness/finish.js";
+import { countOf } from "../harness/flags.js";
 import { drawFlame } from "../harness/flame.js";
 import type { Report } from "../harness/report.js";
 import { inTurns } from "../harness/rounds.js";
@@ -80,11 +81,15 @@ type Way = "plain" | "watched";
 async function watch(report: Report, values: Flags, dir: string): Promise<Seen> {
   const manifest = await readGeneration(values.model);
   const { name, files } = manifest;
-  const choice = { modelDir: values.model, manifest, threads: Number(values.threads) };
+  const choice = {
+    modelDir: values.model,
+    manifest,
+    threads: countOf("threads", values.threads, 0),
+  };
   const tokenizer = join(values.model, files.tokenizer);
-  const sentences = readSentences(values.sentences, tokenizer, Number(values.count));
+  const sentences = readSentences(values.sentences, tokenizer, countOf("count", values.count));
   const ids = sentences.map(({ tokenIds }) => tokenIds);
-  const drive = perToken(Number(values.rows), Number(values.beams));
+  const drive = perToken(countOf("rows", values.rows), countOf("beams", values.beams));
   const plain = await openModel(choice);
   const watched = await openProfiled(choice, dir);
   const root: CalledFrame = rootFrame();
@@ -92,7 +97,7 @@ async function watch(report: Report, values: Flags, dir: string): Promise<Seen> 
   // The runtime writes down all runs of its session: the other one warms up what both have.
   await drive(plain, ids);
   const ways: readonly Way[] = ["plain", "watched"];
-  const ms = await inTurns(ways, Number(values.rounds), async (way) => {
+  const ms = await inTurns(ways, countOf("rounds", values.rounds), async (way) => {
     // Starting and ending a profile takes longer than a short pass: the clock is inside.
     const pass = async (): Promise<number> => {
       const startedAtMs = performance.now();
@@ -110,5 +115,5 @@ async function watch(report: Report, values: Flags, dir: string): Promise<Seen> 
     throw new Error(`the passes gave different outputs: ${[...hashes].join(" ")}`);
   report.say(`outputs ${[...hashes].join(" ")}, equal with and without profilers\n`);
   const passMs = { plain: ms.get("plain") ?? [], watched: ms.get("watched") ?? [] };
-  return { name, root, sessions, passMs, passes: Number(values.rounds) };
+  return { name, root, sessions, passMs, passes: countOf("rounds", values.rounds) };
 }

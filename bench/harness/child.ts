@@ -6,6 +6,8 @@ import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 
 export interface BenchChild extends AsyncDisposable {
+  /** What `coming` comes to. @throws where the child ends before that */
+  while<Value>(coming: Promise<Value>): Promise<Value>;
   /** The first line that it prints. */
   line(): Promise<string>;
   /** All that it prints, when it has ended by itself. */
@@ -33,12 +35,18 @@ export function startChild(
   // A child that ends before it has read everything says so by its exit status.
   stdin?.on("error", () => {}).end(input);
   const exited = once(child, "exit");
+  const whileItRuns = async <Value>(coming: Promise<Value>): Promise<Value> => {
+    const ended = exited.then(() => {
+      throw new Error(`${name} ended with ${child.exitCode ?? child.signalCode}, too early`);
+    });
+    return await Promise.race([coming, ended]);
+  };
   return {
+    while: whileItRuns,
     line: async () => {
       const lines = createInterface({ input: stdout });
-      const first = await Promise.race([once(lines, "line"), exited.then(() => null)]);
-      if (first === null) throw new Error(`${name} ended before it said anything`);
-      return String(first[0]);
+      const [first] = await whileItRuns(once(lines, "line"));
+      return String(first);
     },
     output: async () => {
       const output = await text(stdout);

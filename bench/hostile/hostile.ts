@@ -14,6 +14,7 @@ import { connect, type Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { StatusResponse, TranslateResponse } from "millrace-client/wire";
+import { amountOf, countOf } from "../harness/flags.js";
 import { describeMachine } from "../machine.js";
 import { type Quantiles, quantiles } from "../quantiles.js";
 import type { AttackReport } from "./attackers.js";
@@ -43,12 +44,12 @@ export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({ args: [...args], options });
   console.log(`hostile: ${describeMachine()}`);
   const failures = await hostile({
-    seconds: Number(values.seconds),
-    bombers: Number(values.bombers),
-    pagers: Number(values.pagers),
-    idle: Number(values.idle),
-    heapMiB: Number(values["heap-mib"]),
-    pages: Number(values.pages),
+    seconds: amountOf("seconds", values.seconds),
+    bombers: countOf("bombers", values.bombers, 0),
+    pagers: countOf("pagers", values.pagers, 0),
+    idle: countOf("idle", values.idle, 0),
+    heapMiB: countOf("heap-mib", values["heap-mib"]),
+    pages: countOf("pages", values.pages, 0),
   });
   if (failures.length > 0) throw new Error(failures.join("\n"));
 }

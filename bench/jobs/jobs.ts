@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { beginReport } from "../harness/begin-report.js";
 import { finish } from "../harness/finish.js";
+import { amountOf, countOf } from "../harness/flags.js";
 import { benchAccept, benchMemory } from "./accept.js";
 import { benchRestart } from "./restart.js";
 import { openServeJobs } from "./serve-jobs.js";
@@ -55,18 +56,18 @@ export async function run(args: readonly string[]): Promise<void> {
   const settings: JobsSettings = {
     report,
     parent,
-    rounds: Number(values.rounds),
-    ms: 1_000 * Number(values.seconds),
-    lines: Number(values.lines),
-    seed: Number(values.seed),
-    factor: Number(values.factor),
-    pipelines: Number(values.pipelines),
+    rounds: countOf("rounds", values.rounds),
+    ms: 1_000 * amountOf("seconds", values.seconds),
+    lines: countOf("lines", values.lines),
+    seed: countOf("seed", values.seed, 0),
+    factor: amountOf("factor", values.factor),
+    pipelines: countOf("pipelines", values.pipelines),
   };
   const parts = new Set(values.parts.split(","));
   try {
     const serve = await openServeJobs(settings);
     if (parts.has("throughput")) {
-      const lines = Number(values["real-lines"]);
+      const lines = countOf("real-lines", values["real-lines"]);
       await benchThroughput({ ...settings, lines }, serve, "real");
     }
     if (parts.has("ceiling")) {
@@ -74,11 +75,12 @@ export async function run(args: readonly string[]): Promise<void> {
       await benchThroughput(settings, serve, "instant");
     }
     if (parts.has("accept")) await benchAccept(settings, serve);
-    if (parts.has("memory")) await benchMemory(settings, serve, 1e6 * Number(values.million));
+    if (parts.has("memory"))
+      await benchMemory(settings, serve, 1e6 * amountOf("million", values.million));
     if (parts.has("restart")) await benchRestart(settings, serve);
     if (parts.has("storm")) {
       const workers = values.real ? "real" : "timed";
-      await benchStorm(settings, serve, { kills: Number(values.kills), workers });
+      await benchStorm(settings, serve, { kills: countOf("kills", values.kills, 0), workers });
     }
   } finally {
     await rm(parent, { recursive: true, force: true });

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { countOf } from "../harness/flags.js";
 import { convertMade } from "./convert-made.js";
 import { marianShapes } from "./shapes.js";
 import { writeMarian } from "./write-marian.js";
@@ -44,7 +45,7 @@ export async function run(args: readonly string[]): Promise<void> {
   const parent = await mkdtemp(join(tmpdir(), "millrace-made-"));
   try {
     const modelDir = source ?? join(parent, "marian");
-    const parameters = await writeMarian(modelDir, shape, Number(values.seed));
+    const parameters = await writeMarian(modelDir, shape, countOf("seed", values.seed, 0));
     const { calibration } = await convertMade(modelDir, { outDir, precision, force });
     const int8 = calibration?.products.filter((product) => product.precision === "int8").length;
     const kind =

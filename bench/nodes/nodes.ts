@@ -10,6 +10,7 @@ import { NatsServer, skipWithoutNats } from "../../test/support/nats-server.js";
 import { freePorts } from "../clients/serve.js";
 import { beginReport } from "../harness/begin-report.js";
 import { finish } from "../harness/finish.js";
+import { amountOf, countOf } from "../harness/flags.js";
 import { makeTimedModels } from "../timed/timed-models.js";
 import { benchHop } from "./hop.js";
 import { isInside, openNetwork, runInside, whyNoNamespaces } from "./network.js";
@@ -81,12 +82,12 @@ export async function run(args: readonly string[]): Promise<void> {
       nats,
       timedModels: await makeTimedModels(join(parent, "models")),
       natsMonitorUrl: `http://127.0.0.1:${monitorPort}`,
-      rounds: Number(values.rounds),
-      ms: 1_000 * Number(values.measure),
-      lines: Number(values.lines),
-      rate: Number(values.rate),
-      seed: Number(values.seed),
-      factor: Number(values.factor),
+      rounds: countOf("rounds", values.rounds),
+      ms: 1_000 * amountOf("measure", values.measure),
+      lines: countOf("lines", values.lines),
+      rate: amountOf("rate", values.rate),
+      seed: countOf("seed", values.seed, 0),
+      factor: amountOf("factor", values.factor),
     };
     const parts = new Set(values.parts.split(","));
     const scaling = {
@@ -100,11 +101,11 @@ export async function run(args: readonly string[]): Promise<void> {
     if (parts.has("model")) await benchRealModel(settings);
     if (parts.has("storm")) {
       await benchNodesStorm(settings, {
-        nodes: Number(values.nodes),
-        ms: 1_000 * Number(values.seconds),
-        everyMs: 1_000 * Number(values.every),
-        lastsMsMax: 1_000 * Number(values.lasts),
-        jobLines: Number(values["job-lines"]),
+        nodes: countOf("nodes", values.nodes),
+        ms: 1_000 * amountOf("seconds", values.seconds),
+        everyMs: 1_000 * amountOf("every", values.every),
+        lastsMsMax: 1_000 * amountOf("lasts", values.lasts),
+        jobLines: countOf("job-lines", values["job-lines"]),
       });
     }
   } finally {

@@ -2,18 +2,21 @@
  * `npm run bench -- scheduler`: what a decision of the scheduler costs for each item that it sends, with up to a million of them queued,
  * and the memory of a queued item.
  */
-import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import type { PolicyName } from "#src/scheduler/policy.js";
 import type { RunMode } from "#src/scheduler/types.js";
-import { describeMachine, spread, spreadText } from "../machine.js";
+import { beginReport } from "../harness/begin-report.js";
+import { finish } from "../harness/finish.js";
+import { amountsOf, countOf, countsOf } from "../harness/flags.js";
+import { inTurns } from "../harness/rounds.js";
+import { spread, spreadText } from "../machine.js";
 import { type DrainFigures, type DrainShape, drain } from "./drain.js";
 
 const help = `npm run bench -- scheduler [flags]
 
 Queues items of many callers in the product's scheduler, then drains them with pipelines that take no time.
-Prints, for each item: microseconds until it was queued, from there until its outcome was taken (events, decisions and
-completions), both together, and bytes of heap while all are queued. No process, no model, no network: the scheduler alone.
+Prints, for each item: microseconds in the scheduler until it was queued, from there until its outcome was taken (events,
+decisions and completions), both together, and bytes of heap while all are queued. No process, no model, no network: the scheduler alone.
 
   --items 1000,1000000   how many are queued (default 1000,10000,100000,1000000)
   --callers N            who sends them: half realtime, half bulk (default 10000)
@@ -45,7 +48,7 @@ const options = {
 
 interface Variant {
   readonly shape: DrainShape;
-  readonly rounds: DrainFigures[];
+  readonly rounds: readonly DrainFigures[];
 }
 
 export async function run(args: readonly string[]): Promise<void> {
@@ -54,48 +57,46 @@ export async function run(args: readonly string[]): Promise<void> {
     console.log(help);
     return;
   }
-  const rounds = Number(values.rounds);
-  const machine = describeMachine();
-  const variants = variantsOf(values);
+  const rounds = countOf("rounds", values.rounds);
+  const shapes = shapesOf(values);
+  const { report, machine } = beginReport();
   // The compiler's round.
-  for (const { shape } of variants) drain({ ...shape, items: Math.min(shape.items, 20_000) });
-  for (let round = 0; round < rounds; round += 1)
-    for (const { shape, rounds: figures } of variants) figures.push(drain(shape));
-  console.log(`${machine}; medians (least–most) of ${rounds} rounds`);
-  console.log(
+  for (const shape of shapes) drain({ ...shape, items: Math.min(shape.items, 20_000) });
+  const turns = await inTurns(shapes, rounds, (shape) => Promise.resolve(drain(shape)));
+  const variants = shapes.map((shape): Variant => ({ shape, rounds: turns.get(shape) ?? [] }));
+  report.say(`medians (least–most) of ${rounds} rounds`);
+  report.say(
     `${values.callers} callers, ${values.tenants} tenants, ${values.pipelines} pipelines of ${values.rows} rows\n`,
   );
-  console.log(
+  report.say(
     "policy       mode        ms/item    items  queue µs/item  drain µs/item  both µs/item  bytes/item  padding  decided",
   );
-  for (const variant of variants) console.log(rowOf(variant));
-  if (values.json === undefined) return;
-  writeFileSync(
-    values.json,
-    `${JSON.stringify({ machine, settings: values, variants }, null, 2)}\n`,
-  );
+  for (const variant of variants) report.say(rowOf(variant));
+  await finish(report, { machine, facts: { settings: values, variants }, jsonFile: values.json });
 }
 
 type Values = Readonly<Record<"items" | "callers" | "tenants" | "pipelines", string>> &
   Readonly<Record<"rows" | "modes" | "paces" | "policies", string>>;
 
-function variantsOf(values: Values): readonly Variant[] {
+function shapesOf(values: Values): readonly DrainShape[] {
   const base = {
-    callers: Number(values.callers),
-    tenants: Number(values.tenants),
-    pipelines: Number(values.pipelines),
-    rowsMax: Number(values.rows),
+    callers: countOf("callers", values.callers),
+    tenants: countOf("tenants", values.tenants),
+    pipelines: countOf("pipelines", values.pipelines),
+    rowsMax: countOf("rows", values.rows),
     seed: 1,
   } as const;
   const each = (list: string): string[] => list.split(",");
-  const runs = each(values.policies).flatMap((policy) =>
-    each(values.modes).flatMap((mode) => each(values.paces).map((pace) => [policy, mode, pace])),
-  );
-  return runs.flatMap(([policy = "", mode = "", pace]) =>
-    each(values.items).map((items) => {
-      const own = { policy: policyOf(policy), mode: modeOf(mode), msPerItem: Number(pace) };
-      return { shape: { ...base, ...own, items: Number(items) }, rounds: [] };
-    }),
+  const paces = amountsOf("paces", values.paces);
+  const sizes = countsOf("items", values.items);
+  return each(values.policies).flatMap((policy) =>
+    each(values.modes).flatMap((mode) =>
+      paces.flatMap((msPerItem) =>
+        sizes.map((items): DrainShape => {
+          return { ...base, policy: policyOf(policy), mode: modeOf(mode), msPerItem, items };
+        }),
+      ),
+    ),
   );
 }
 

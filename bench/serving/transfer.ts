@@ -32,22 +32,24 @@ export async function sendToChild({ messages, bytes }: TransferSpec): Promise<Tr
   const path = join(dir, "socket");
   const server = createServer();
   try {
-    const connected = once(server, "connection") as Promise<[Socket]>;
     await new Promise<void>((resolve) => server.listen(path, resolve));
     const numbers = Math.max(1, Math.round(bytes / 4));
     const script = new URL("transfer-child.js", import.meta.url);
-    const child = startChild(script, [path, String(messages), String(numbers)]);
-    const [socket] = await connected;
+    await using child = startChild(script, [path, String(messages), String(numbers)]);
+    const connected = once(server, "connection") as Promise<[Socket]>;
+    const [socket] = await child.while(connected);
+    // It ends with its child, and that is told by what waits for it.
+    socket.on("error", () => {});
     // The encoder has made them anyway: only to send them is counted.
     const values = Float32Array.from({ length: numbers }, (_, at) => at % 128);
     const sum = messages * ((values[0] ?? 0) + (values.at(-1) ?? 0));
     const startedAtMs = performance.now();
     const before = process.cpuUsage();
     for (let message = 0; message < messages; message += 1) {
-      if (!socket.write(Buffer.from(values.buffer))) await once(socket, "drain");
+      if (!socket.write(Buffer.from(values.buffer))) await child.while(once(socket, "drain"));
     }
     // The receiver says so when all of it is in place.
-    await once(socket, "data");
+    await child.while(once(socket, "data"));
     const ms = performance.now() - startedAtMs;
     const { user, system } = process.cpuUsage(before);
     const received = JSON.parse(await child.output()) as Received;

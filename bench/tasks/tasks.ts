@@ -6,6 +6,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { countOf } from "../harness/flags.js";
 import { describeMachine } from "../machine.js";
 import { benchCallers } from "./callers.js";
 import { makeModels } from "./make-models.js";
@@ -40,8 +41,11 @@ export async function run(args: readonly string[]): Promise<void> {
     },
   });
   if (values.help) return console.log(usage);
-  const count = Number(values.texts);
-  const run = { rounds: Number(values.rounds), threads: Number(values.threads) };
+  const count = countOf("texts", values.texts);
+  const run = {
+    rounds: countOf("rounds", values.rounds),
+    threads: countOf("threads", values.threads, 0),
+  };
   const parts = new Set(values.parts.split(","));
   console.log(describeMachine());
   console.log(`${count} texts of 5 to 250 tokens, rounds: ${run.rounds}`);

@@ -3,6 +3,7 @@
  * and a batch waits for its slowest. The encoder runs once, and the searches are Millrace's own, so that the outputs are the same.
  */
 import type { InferenceSession } from "onnxruntime-node";
+import { cacheHeadSize } from "#src/models/cache-head-size.js";
 import type { GenerationManifest } from "#src/models/manifest-generation.js";
 import { flatten, maskedScore } from "#src/runtime/flat-batch.js";
 import { BeamSearch } from "#src/runtime/generation/search/beam.js";
@@ -77,14 +78,16 @@ export class SeedsModel {
     });
     const { decoderLayers, decoderHeads: heads, width: hidden } = this.#manifest.shape;
     const rows = batch.length * beams;
-    const shape = [rows, heads, width, hidden / heads];
+    const size = hidden / heads;
+    const shape = [rows, heads, width, size];
     const crossMask = repeated(flat.mask, width, beams);
     const feeds: Record<string, Feeds[string]> = {
       cross_mask: f32(crossMask, [rows, 1, 1, width]),
     };
     for (let layer = 0; layer < decoderLayers; layer += 1) {
       for (const name of [`cross_k.${layer}`, `cross_v.${layer}`]) {
-        feeds[name] = f32(repeated(floatsOf(fetches, name), width * hidden, beams), shape);
+        const unpadded = cutHeads(floatsOf(fetches, name), cacheHeadSize(size), size);
+        feeds[name] = f32(repeated(unpadded, width * hidden, beams), shape);
       }
     }
     return feeds;
@@ -125,6 +128,17 @@ function follow(prefixes: number[][], search: Search, rowOffset: number): void {
     const parent = before[search.parents[beam] ?? 0] ?? [];
     prefixes[rowOffset + beam] = [...parent, search.tokens[beam] ?? 0];
   }
+}
+
+/** Without what the encoder adds to each head, so that keys and values fit the kernels of Millrace's decoder. */
+function cutHeads(values: Float32Array, padded: number, size: number): Float32Array {
+  if (padded === size) return values;
+  const heads = values.length / padded;
+  const cut = new Float32Array(heads * size);
+  for (let head = 0; head < heads; head += 1) {
+    cut.set(values.subarray(head * padded, head * padded + size), head * size);
+  }
+  return cut;
 }
 
 function repeated(values: Float32Array, length: number, times: number): Float32Array {
