@@ -19,6 +19,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   profile: async () => (await import("./engine-floor/profile.js")).run,
   policies: async () => (await import("./policies/policies.js")).run,
   real: async () => (await import("./serving/real.js")).run,
+  pytorch: async () => (await import("./rivals/pytorch/pytorch.js")).run,
   "record-runs": async () => (await import("./record-runs.js")).run,
   scheduler: async () => (await import("./scheduler/scheduler.js")).run,
   stages: async () => (await import("./serving/stages.js")).run,
