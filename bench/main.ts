@@ -25,6 +25,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   stages: async () => (await import("./serving/stages.js")).run,
   tasks: async () => (await import("./tasks/tasks.js")).run,
   "seeds-decoder": async () => (await import("./rivals/seeds-decoder/seeds-decoder.js")).run,
+  "seeds-experiments": async () => (await import("./rivals/seeds-decoder/experiments.js")).run,
   "seeds-processes": async () => (await import("./rivals/seeds-processes.js")).run,
   "seed-000": async () => (await import("./seed-000.js")).run,
 };

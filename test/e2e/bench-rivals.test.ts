@@ -182,6 +182,27 @@ longTest(
 );
 
 longTest(
+  "the seeds' experiments are finished by both, which say the same in float32",
+  {},
+  async () => {
+    const of = ["--shape", "tiny", "--sentences", shippedSentences, "--batch", "2"];
+    const size = ["--callers", "2", "--items", "2", "--bulk-items", "3", "--rounds", "1"];
+    const out = await bench("seeds-experiments", ...of, ...size, "--beams", "1,3");
+    const printed = figuresIn(out);
+    for (const search of ["greedy", "3 beams"]) {
+      for (const experiment of ["real, 2 × 2", "mix, 4 × 3, then 2 × 2"]) {
+        const title = `${search}, ${experiment}`;
+        assert.ok(printed.includes(`${title}: the seeds' way, float32 # s`), out);
+        assert.ok(printed.includes(`${title}: Millrace int8 # s`), out);
+        assert.ok(printed.includes(`${title}: times as fast in int8 #`), out);
+      }
+    }
+    // Whoever says something else ends the run.
+    assert.equal([...out.matchAll(/^outputs of 12 different sentences: /gm)].length, 2, out);
+  },
+);
+
+longTest(
   "processes that nobody schedules take callers in their order, and give the outputs of the server",
   {},
   async () => {

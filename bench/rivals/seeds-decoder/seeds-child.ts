@@ -40,12 +40,13 @@ const model = new SeedsModel(manifest, sessions);
 
 await answerLines({ ready: true }, async (asked) => await translate(asked as Turn));
 
-async function translate({ mode, beams, count }: Turn): Promise<SeedsResult> {
+async function translate({ mode, beams, count, tokenIds }: Turn): Promise<SeedsResult> {
   const size = mode === "one" ? 1 : spec.batch;
+  const all = tokenIds ?? sentences;
   const outputs: (readonly number[])[] = [];
   const startedAtMs = performance.now();
   for (let from = 0; from < count; from += size) {
-    const batch = sentences.slice(from, Math.min(from + size, count));
+    const batch = all.slice(from, Math.min(from + size, count));
     outputs.push(...(await model.translate(batch, beams)));
   }
   const seconds = (performance.now() - startedAtMs) / 1_000;

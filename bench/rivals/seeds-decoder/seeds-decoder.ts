@@ -5,30 +5,22 @@
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { readGeneration } from "../../../test/support/read-generation.js";
-import { convertFloat } from "../../convert-float.js";
 import { beginReport } from "../../harness/begin-report.js";
 import { atLeast, type Report, ratios } from "../../harness/report.js";
 import { hashOf } from "../../machine.js";
-import { convertMade } from "../../made-marian/convert-made.js";
-import { marianShapes } from "../../made-marian/shapes.js";
-import { writeMarian } from "../../made-marian/write-marian.js";
-import { LineProcess, scriptOf } from "../line-process.js";
-import { startServer } from "../residents.js";
-import { linesOf, type SentenceSet, sentenceSet } from "../sentences.js";
-import type { Translator, Turn, TurnResult } from "../turn.js";
-import type { SeedsResult, SeedsSpec } from "./seeds-child.js";
-import { writeSeedsDecoder } from "./write-graph.js";
+import { linesOf, sentenceSet } from "../sentences.js";
+import type { Turn, TurnResult } from "../turn.js";
+import { type Models, modelFlags, modelsOf, modelsUsage } from "./models.js";
+import type { SeedsResult } from "./seeds-child.js";
+import { type Sides, type SidesSpec, startSeeds, startSides } from "./sides.js";
 
 const usage = `npm run bench -- seeds-decoder [flags]
 Milliseconds a sentence, medians (least–most) of rounds in which both take turns: the whole prefix recomputed at every step, beams as rows,
 a batch waits for its slowest (encoder output cached, logits of the last position only, float32, all cores), and Millrace's two pipelines.
-  --source DIR       Marian folder (default: a made one of the seeds' size, see make-model)
-  --shape NAME       of the made one: ${Object.keys(marianShapes).join(" or ")} (default: base)
-  --int8 DIR         Millrace folder of it in int8 (default: converted)
-  --f32 DIR          Millrace folder of it in float32 (default: converted)
+${modelsUsage}
   --sentences FILE   one a line (default: ../shared/data/sentences/data_4k.txt, else models/calibration.en.txt)
   --count N          sentences a turn (default: 32)
   --batch N          sentences of a batch of the rival (default: 16)
@@ -41,10 +33,7 @@ Examples:
   npm run bench -- seeds-decoder --source ../shared/models/en-zh --int8 models/en-zh --count 64`;
 
 const flags = {
-  source: { type: "string" },
-  shape: { type: "string", default: "base" },
-  int8: { type: "string" },
-  f32: { type: "string" },
+  ...modelFlags,
   sentences: { type: "string" },
   count: { type: "string", default: "32" },
   batch: { type: "string", default: "16" },
@@ -70,28 +59,6 @@ export async function run(args: readonly string[]): Promise<void> {
   }
 }
 
-interface Models {
-  readonly int8: string;
-  readonly f32: string;
-  /** The rival's graph. */
-  readonly decoder: string;
-}
-
-async function modelsOf(values: Flags, dir: string): Promise<Models> {
-  const source = values.source ?? (await madeSource(values.shape, dir));
-  const f32 = values.f32 ?? (await convertFloat(source, dir));
-  const int8 = values.int8 ?? join(dir, "int8");
-  if (values.int8 === undefined) await convertMade(source, { outDir: int8, precision: "int8" });
-  return { int8: resolve(int8), f32: resolve(f32), decoder: await writeSeedsDecoder(dir, source) };
-}
-
-async function madeSource(name: string, dir: string): Promise<string> {
-  const shape = marianShapes[name];
-  if (shape === undefined) throw new Error(`no shape ${name}\n${usage}`);
-  await writeMarian(join(dir, "marian"), shape, 1);
-  return join(dir, "marian");
-}
-
 interface Comparison {
   readonly report: Report;
   readonly values: Flags;
@@ -113,54 +80,10 @@ async function compare(comparison: Comparison): Promise<void> {
     `${count} sentences of ${file}; vocabulary ${shape.targetVocabulary}, width ${shape.width}, outputs of at most ${generation.maxLength - 1} tokens; the rival's batches: ${values.batch}, float32, all cores`,
   );
   const beams = values.beams ?? [...new Set([1, generation.beams])].join(",");
-  await using sides = await startSides(comparison, set);
+  const spec = { models, dir, idsFile: set.idsFile, batch: Number(values.batch) };
+  await using sides = await startSides(spec);
   for (const each of beams.split(",")) await compareBeams(comparison, sides, Number(each));
-  if (Number(values.profile) > 0) await profile(comparison, set, generation.beams);
-}
-
-interface Sides extends AsyncDisposable {
-  readonly seeds: Translator;
-  readonly int8: Translator;
-  readonly f32: Translator;
-}
-
-async function startSides(comparison: Comparison, set: SentenceSet): Promise<Sides> {
-  const { models, dir } = comparison;
-  const pair = { pipelines: 2, threads: 1, cacheDir: dir };
-  const started: Translator[] = [];
-  const keep = (translator: Translator): Translator => {
-    started.push(translator);
-    return translator;
-  };
-  return {
-    seeds: keep(await startSeeds(comparison, set, null)),
-    int8: keep(await startServer({ ...pair, models: models.int8 }, set.idsFile)),
-    f32: keep(await startServer({ ...pair, models: models.f32 }, set.idsFile)),
-    [Symbol.asyncDispose]: async () => {
-      for (const translator of started) await translator[Symbol.asyncDispose]();
-    },
-  };
-}
-
-async function startSeeds(
-  { values, models }: Comparison,
-  { idsFile }: SentenceSet,
-  profileDir: string | null,
-): Promise<Translator> {
-  const spec: SeedsSpec = {
-    modelDir: models.f32,
-    decoder: models.decoder,
-    idsFile,
-    threads: 0,
-    batch: Number(values.batch),
-    profileDir,
-  };
-  const [child] = await LineProcess.start(scriptOf("seeds-decoder/seeds-child.js", spec));
-  return {
-    pid: child.pid,
-    translate: async (turn) => JSON.parse(await child.ask(JSON.stringify(turn))) as SeedsResult,
-    [Symbol.asyncDispose]: () => child[Symbol.asyncDispose](),
-  };
+  if (Number(values.profile) > 0) await profile(comparison, spec, generation.beams);
 }
 
 async function compareBeams(
@@ -194,11 +117,14 @@ async function compareBeams(
 }
 
 /** In a process of its own: what is watched is slower. */
-async function profile(comparison: Comparison, set: SentenceSet, beams: number): Promise<void> {
-  const { report, values, dir } = comparison;
+async function profile(
+  { report, values, dir }: Comparison,
+  spec: SidesSpec,
+  beams: number,
+): Promise<void> {
   const profileDir = join(dir, "profile");
   await mkdir(profileDir);
-  await using seeds = await startSeeds(comparison, set, profileDir);
+  await using seeds = await startSeeds(spec, profileDir);
   const count = Math.min(Number(values.profile), Number(values.count));
   const result = (await seeds.translate({ mode: "all", beams, count })) as SeedsResult;
   const all = result.operators.reduce((sum, { ms }) => sum + ms, 0);

@@ -1,0 +1,189 @@
+/**
+ * `npm run bench -- seeds-experiments`: the seeds' experiments `real` and `mix`, finished by Millrace and by the seeds' way of decoding. The
+ * rival is asked in its own process and always has work; Millrace is asked over HTTP by callers who come when they are due.
+ */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { readGeneration } from "../../../test/support/read-generation.js";
+import { beginReport } from "../../harness/begin-report.js";
+import { OutputBook } from "../../harness/output-book.js";
+import { atLeast, type Report, ratios } from "../../harness/report.js";
+import { inTurns } from "../../harness/rounds.js";
+import { readLines, takeLines } from "../../serving/lines.js";
+import { numbersOf } from "../../serving/settings.js";
+import { type Call, runWave } from "../../serving/wave.js";
+import { type SentenceSet, sentenceSet } from "../sentences.js";
+import { modelFlags, modelsOf, modelsUsage } from "./models.js";
+import { type Sides, startSides } from "./sides.js";
+
+const usage = `npm run bench -- seeds-experiments [flags]
+Seconds until the last caller has its answer, medians (least–most) of rounds in which both take turns: the whole prefix recomputed at every
+step (see seeds-decoder), batches in order of arrival, and Millrace's two pipelines over HTTP. In real all callers come at once; in mix a
+few with many sentences come first.
+${modelsUsage}
+  --sentences FILE   one a line (default: the seeds' data_1k.txt where it lies beside the checkout, else models/calibration.en.txt)
+  --callers LIST     of real, and of mix after the first (default: 16)
+  --items N          sentences of each of them (default: 8)
+  --bulk-callers N   who come first in mix (default: 4)
+  --bulk-items N     sentences of each of those; 0: no mix (default: 100, a tenth of the seeds')
+  --after MS         between the first and those after them (default: 500)
+  --batch N          sentences of a batch of the rival (default: 16)
+  --beams LIST       (default: 1)
+  --rounds N         (default: 2)
+  --json FILE        the figures as JSON
+Examples:
+  npm run bench -- seeds-experiments --source ../shared/models/en-zh --int8 models/en-zh
+  npm run bench -- seeds-experiments --callers 4 --bulk-items 8 --rounds 1      (the seeds' size: minutes)`;
+
+const flags = {
+  ...modelFlags,
+  sentences: { type: "string" },
+  callers: { type: "string", default: "16" },
+  items: { type: "string", default: "8" },
+  "bulk-callers": { type: "string", default: "4" },
+  "bulk-items": { type: "string", default: "100" },
+  after: { type: "string", default: "500" },
+  batch: { type: "string", default: "16" },
+  beams: { type: "string", default: "1" },
+  rounds: { type: "string", default: "2" },
+  json: { type: "string" },
+  help: { type: "boolean", default: false },
+} as const;
+
+type Flags = ReturnType<typeof parseArgs<{ options: typeof flags }>>["values"];
+
+export async function run(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({ args: [...args], options: flags });
+  if (values.help) return console.log(usage);
+  const { report, machine } = beginReport();
+  const dir = await mkdtemp(join(tmpdir(), "millrace-bench-"));
+  try {
+    await compare(report, values, dir);
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+    if (values.json !== undefined) await writeFile(values.json, report.json(machine));
+  }
+}
+
+async function compare(report: Report, values: Flags, dir: string): Promise<void> {
+  const models = await modelsOf(values, dir);
+  const { files, shape, generation } = await readGeneration(models.int8);
+  const lines = readLines(values.sentences);
+  const experiments = experimentsOf(values, lines);
+  const texts = experiments.flatMap(({ first, later }) => textsOf([...first, ...later]));
+  const from = { name: "all", from: "", texts };
+  const tokenizerFile = join(models.int8, files.tokenizer);
+  const set = sentenceSet(dir, from, { tokenizerFile, count: texts.length });
+  report.say(
+    `vocabulary ${shape.targetVocabulary}, width ${shape.width}, outputs of at most ${generation.maxLength - 1} tokens; the rival: batches of ${values.batch}, float32, all cores; Millrace: two pipelines`,
+  );
+  const batch = Number(values.batch);
+  await using sides = await startSides({ models, dir, idsFile: set.idsFile, batch });
+  for (const beams of numbersOf(values.beams)) {
+    await compareBeams({ report, values, sides, set, experiments, beams });
+  }
+}
+
+interface Experiment {
+  readonly title: string;
+  /** Empty in real. */
+  readonly first: readonly Call[];
+  readonly later: readonly Call[];
+}
+
+function experimentsOf(values: Flags, lines: readonly string[]): readonly Experiment[] {
+  const [items, bulkCallers, bulkItems] = [
+    values.items,
+    values["bulk-callers"],
+    values["bulk-items"],
+  ].map(Number) as [number, number, number];
+  const calls = (count: number, each: number, dueMs: number, more: object): readonly Call[] =>
+    Array.from({ length: count }, (_, at) => ({
+      dueMs,
+      texts: takeLines(lines, at * each, each),
+      fields: { beams: 1, split: false, ...more },
+    }));
+  const first = calls(bulkCallers, bulkItems, 0, { class: "bulk" });
+  const counts = numbersOf(values.callers);
+  return [
+    ...counts.map((count) => ({
+      title: `real, ${count} × ${items}`,
+      first: [],
+      later: calls(count, items, 0, {}),
+    })),
+    ...(bulkItems === 0 ? [] : counts).map((count) => ({
+      title: `mix, ${bulkCallers} × ${bulkItems}, then ${count} × ${items}`,
+      first,
+      later: calls(count, items, Number(values.after), {}),
+    })),
+  ];
+}
+
+function textsOf(calls: readonly Call[]): readonly string[] {
+  return calls.flatMap(({ texts }) => texts);
+}
+
+interface Comparison {
+  readonly report: Report;
+  readonly values: Flags;
+  readonly sides: Sides;
+  readonly set: SentenceSet;
+  readonly experiments: readonly Experiment[];
+  readonly beams: number;
+}
+
+/** Throws where the rival and Millrace in float32 do not say the same. */
+async function compareBeams(comparison: Comparison): Promise<void> {
+  const { report, values, sides, experiments, beams } = comparison;
+  const books = { f32: new OutputBook(), int8: new OutputBook() };
+  const names = ["seeds", "int8", "f32"] as const;
+  const ask = async (experiment: Experiment, name: (typeof names)[number]): Promise<number> => {
+    if (name === "seeds") return await askSeeds(comparison, experiment, books.f32);
+    const calls = [...experiment.first, ...experiment.later].map((call) => ({
+      ...call,
+      fields: { ...call.fields, beams },
+    }));
+    const { url } = sides[name].ready;
+    const { totalMs } = await runWave({ url, name, calls, outputs: books[name] });
+    return totalMs / 1_000;
+  };
+  for (const experiment of experiments) {
+    const title = `${beams === 1 ? "greedy" : `${beams} beams`}, ${experiment.title}`;
+    const [warm] = experiment.later;
+    if (warm !== undefined) {
+      for (const name of names) await ask({ title, first: [], later: [warm] }, name);
+    }
+    const done = await inTurns(names, Number(values.rounds), (name) => ask(experiment, name));
+    const of = (name: (typeof names)[number]) => done.get(name) ?? [];
+    report.add(`${title}: the seeds' way, float32`, of("seeds"), { unit: "s" });
+    report.add(`${title}: Millrace int8`, of("int8"), { unit: "s" });
+    report.add(`${title}: Millrace float32`, of("f32"), { unit: "s" });
+    const target = atLeast(8.4);
+    report.add(`${title}: times as fast in int8`, ratios(of("seeds"), of("int8")), { target });
+    report.add(`${title}: times as fast in float32`, ratios(of("seeds"), of("f32")));
+  }
+  report.say(
+    `outputs of ${books.f32.inputs} different sentences: the seeds' way and Millrace in float32 ${books.f32.hash}, int8 ${books.int8.hash}`,
+  );
+}
+
+/** Seconds from the first arrival on. It never waits for a caller while another's sentences are there. */
+async function askSeeds(
+  { sides, set, beams }: Comparison,
+  { first, later }: Experiment,
+  book: OutputBook,
+): Promise<number> {
+  const seconds = async (calls: readonly Call[]): Promise<number> => {
+    const texts = textsOf(calls);
+    if (texts.length === 0) return 0;
+    const tokenIds = texts.map((text) => set.ids[set.texts.indexOf(text)] ?? []);
+    const turn = { mode: "all", beams, count: texts.length, tokenIds } as const;
+    const result = await sides.seeds.translate(turn);
+    book.add("the seeds' way", texts, result.outputs);
+    return result.seconds;
+  };
+  const laterDue = (later[0]?.dueMs ?? 0) / 1_000;
+  return Math.max(await seconds(first), laterDue) + (await seconds(later));
+}
