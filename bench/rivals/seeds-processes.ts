@@ -13,13 +13,14 @@ import { beginReport } from "../harness/begin-report.js";
 import { atLeast, type Report, ratios } from "../harness/report.js";
 import { hashOf } from "../machine.js";
 import { quantiles } from "../quantiles.js";
-import { type ResidentServer, startServer } from "./residents.js";
+import { type ResidentServer, startEngine, startServer } from "./residents.js";
 import { linesOf, type SentenceSet, sentenceSet } from "./sentences.js";
 import { Unscheduled } from "./unscheduled.js";
 
 const usage = `npm run bench -- seeds-processes [flags]
 Callers with 8 sentences each, all at once: 8 processes of one thread that translate a caller's sentences each, and Millrace's two pipelines,
-asked over HTTP. Seconds until the last caller has its own, and milliseconds that callers waited, medians (least–most) of rounds in which both take turns.
+asked over HTTP; then one engine alone, callers one after the other and all at once, which is what packing can bring.
+Seconds until the last caller has its own, and milliseconds that callers waited, medians (least–most) of rounds in which both take turns.
   --model DIR        Millrace folder (default: models/en-zh)
   --sentences FILE   one a line (default: ../shared/data/sentences/data_4k.txt, else models/calibration.en.txt)
   --callers LIST     (default: 16,32,64,128)
@@ -87,6 +88,45 @@ async function compare(comparison: Comparison): Promise<void> {
   for (const wanted of callers) {
     await compareCallers(comparison, { baseline, server, set, callers: wanted, each, beams });
   }
+  const most = Math.max(...callers);
+  await measureBatches(comparison, { modelDir, set, callers: most, each, beams });
+}
+
+/** Rows of a pipeline where no option says another number. */
+const usualRows = 64;
+
+/**
+ * One engine on one thread: callers one after the other, and all of them at once. That is what packing can bring where a core is busy with
+ * either, and no more than that can be seen above: what a server costs is not in it.
+ */
+async function measureBatches(
+  { report, values, dir }: Comparison,
+  { modelDir, set, callers, each, beams }: Omit<Callers, "baseline" | "server"> & EngineFolder,
+): Promise<void> {
+  const usual = { modelDir, cacheDir: dir, threads: 1, idsFile: set.idsFile };
+  await using small = await startEngine({ ...usual, rowsMax: each * beams });
+  await using large = await startEngine({ ...usual, rowsMax: usualRows });
+  const done = { small: [] as number[], large: [] as number[] };
+  for (let round = 0; round <= Number(values.rounds); round += 1) {
+    let seconds = 0;
+    for (let caller = 0; caller < callers; caller += 1) {
+      const tokenIds = set.ids.slice(caller * each, (caller + 1) * each);
+      seconds += (await small.translate({ mode: "all", beams, count: each, tokenIds })).seconds;
+    }
+    const all = await large.translate({ mode: "all", beams, count: callers * each });
+    // The first is for warmth.
+    if (round === 0) continue;
+    done.small.push(seconds);
+    done.large.push(all.seconds);
+  }
+  const title = `one engine, one thread, ${callers} callers`;
+  report.add(`${title}: one after the other`, done.small, { unit: "s" });
+  report.add(`${title}: all at once`, done.large, { unit: "s" });
+  report.add(`${title}: what packing brings`, ratios(done.small, done.large));
+}
+
+interface EngineFolder {
+  readonly modelDir: string;
 }
 
 interface Callers {

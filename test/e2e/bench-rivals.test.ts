@@ -224,5 +224,7 @@ longTest(
       assert.ok(printed.includes(`3 callers: ${name}`), out);
     }
     assert.match(out, /^3 callers: outputs [0-9a-f]{12}$/m);
+    const alone = "one engine, one thread, 3 callers: what packing brings #";
+    assert.ok(printed.includes(alone), out);
   },
 );

@@ -99,26 +99,40 @@ function experimentsOf(values: Flags, lines: readonly string[]): readonly Experi
     values["bulk-callers"],
     values["bulk-items"],
   ].map(Number) as [number, number, number];
-  const calls = (count: number, each: number, dueMs: number, more: object): readonly Call[] =>
-    Array.from({ length: count }, (_, at) => ({
-      dueMs,
-      texts: takeLines(lines, at * each, each),
-      fields: { beams: 1, split: false, ...more },
-    }));
-  const first = calls(bulkCallers, bulkItems, 0, { class: "bulk" });
+  const first = callsOf(lines, { callers: bulkCallers, items: bulkItems, dueMs: 0, class: "bulk" });
+  const later = (callers: number, dueMs: number) => callsOf(lines, { callers, items, dueMs });
   const counts = numbersOf(values.callers);
   return [
     ...counts.map((count) => ({
       title: `real, ${count} × ${items}`,
       first: [],
-      later: calls(count, items, 0, {}),
+      later: later(count, 0),
     })),
     ...(bulkItems === 0 ? [] : counts).map((count) => ({
       title: `mix, ${bulkCallers} × ${bulkItems}, then ${count} × ${items}`,
       first,
-      later: calls(count, items, Number(values.after), {}),
+      later: later(count, Number(values.after)),
     })),
   ];
+}
+
+interface Callers {
+  readonly callers: number;
+  /** Sentences of each. */
+  readonly items: number;
+  readonly dueMs: number;
+  readonly class?: "bulk";
+}
+
+function callsOf(
+  lines: readonly string[],
+  { callers, items, dueMs, ...fields }: Callers,
+): readonly Call[] {
+  return Array.from({ length: callers }, (_, at) => ({
+    dueMs,
+    texts: takeLines(lines, at * items, items),
+    fields: { beams: 1, split: false, ...fields },
+  }));
 }
 
 function textsOf(calls: readonly Call[]): readonly string[] {
