@@ -19,11 +19,13 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   profile: async () => (await import("./engine-floor/profile.js")).run,
   policies: async () => (await import("./policies/policies.js")).run,
   real: async () => (await import("./serving/real.js")).run,
+  pytorch: async () => (await import("./rivals/pytorch/pytorch.js")).run,
   "record-runs": async () => (await import("./record-runs.js")).run,
   scheduler: async () => (await import("./scheduler/scheduler.js")).run,
   stages: async () => (await import("./serving/stages.js")).run,
   tasks: async () => (await import("./tasks/tasks.js")).run,
   "seeds-decoder": async () => (await import("./rivals/seeds-decoder/seeds-decoder.js")).run,
+  "seeds-experiments": async () => (await import("./rivals/seeds-decoder/experiments.js")).run,
   "seeds-processes": async () => (await import("./rivals/seeds-processes.js")).run,
   "seed-000": async () => (await import("./seed-000.js")).run,
 };

@@ -3,12 +3,11 @@
  * asked `Turn`s and answers with `TurnResult`s.
  */
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import { createTokenizer } from "#src/prepare/text/huggingface-tokenizers.js";
 import { loadGeneration } from "#src/runtime/generation/load-generation.js";
 import { generationPayload, readHypotheses } from "#src/work/generation.js";
 import { readGeneration } from "../../test/support/read-generation.js";
 import { answerLines } from "./line-process.js";
+import { textOf, tokenizerOf } from "./tokenizer.js";
 import type { Turn, TurnResult } from "./turn.js";
 
 export interface EngineSpec {
@@ -27,10 +26,7 @@ const sentences =
   spec.idsFile === null
     ? []
     : (JSON.parse(readFileSync(spec.idsFile, "utf8")) as (readonly number[])[]);
-const tokenizerFile = join(spec.modelDir, manifest.files.tokenizer);
-const tokenizer = createTokenizer(JSON.parse(readFileSync(tokenizerFile, "utf8")) as object, {
-  clean_up_tokenization_spaces: false,
-});
+const tokenizer = await tokenizerOf(spec.modelDir);
 
 let outputs: (readonly number[])[] = [];
 let begun = 0;
@@ -82,7 +78,7 @@ async function translate({ mode, beams, count, tokenIds, wantsIds }: Turn): Prom
     seconds,
     sentences: outputs.length,
     tokens: outputs.reduce((sum, ids) => sum + ids.length, 0),
-    outputs: outputs.map((ids) => tokenizer.decode(ids, { skip_special_tokens: true }).trim()),
+    outputs: outputs.map((ids) => textOf(tokenizer, ids)),
     steps: {
       runs: decodes.length,
       rows: rowsOf(decodes),

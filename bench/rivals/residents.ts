@@ -11,13 +11,17 @@ export async function startEngine(spec: EngineSpec): Promise<Translator> {
   return residentOf(child);
 }
 
-/** Two processes, each with every second sentence; a turn has ended when both have. */
+/** Two processes, each with every second sentence. */
 export async function startTwoEngines(
   spec: Omit<EngineSpec, "idsFile">,
   [evenFile, oddFile]: readonly [string, string],
 ): Promise<Translator> {
   const even = await startEngine({ ...spec, idsFile: evenFile });
-  const odd = await startEngine({ ...spec, idsFile: oddFile });
+  return bothOf(even, await startEngine({ ...spec, idsFile: oddFile }));
+}
+
+/** A turn has ended when both have. Whoever asks has given each of them every second sentence. */
+export function bothOf(even: Translator, odd: Translator): Translator {
   return {
     pid: even.pid,
     translate: async (turn) => {

@@ -16,13 +16,15 @@ import { atLeast, type Report, ratios } from "../harness/report.js";
 import { inTurns } from "../harness/rounds.js";
 import { quantiles } from "../quantiles.js";
 import { readLines, usualFile } from "../serving/lines.js";
-import { type ResidentServer, startServer } from "./residents.js";
+import { type ResidentServer, startEngine, startServer } from "./residents.js";
 import { type SentenceSet, sentenceSet } from "./sentences.js";
+import type { Translator } from "./turn.js";
 import { Unscheduled } from "./unscheduled.js";
 
 const usage = `npm run bench -- seeds-processes [flags]
 Callers with 8 sentences each, all at once: 8 processes of one thread that translate a caller's sentences each, and Millrace's two pipelines,
-asked over HTTP. Seconds until the last caller has its own, and milliseconds that callers waited, medians (least–most) of rounds in which both take turns.
+asked over HTTP; then one engine alone, callers one after the other and all at once, which is what packing can bring.
+Seconds until the last caller has its own, and milliseconds that callers waited, medians (least–most) of rounds in which both take turns.
   --model DIR        Millrace folder (default: models/en-zh)
   --sentences FILE   one a line (default: ../shared/data/sentences/data_4k.txt, else models/calibration.en.txt)
   --callers LIST     (default: 16,32,64,128)
@@ -107,6 +109,58 @@ async function compare(comparison: Comparison): Promise<void> {
   for (const wanted of callers) {
     await compareCallers(comparison, { baseline, server, set, callers: wanted, each, beams });
   }
+  const most = Math.max(...callers);
+  const usual = { modelDir, cacheDir: dir.path, threads: 1, idsFile: set.idsFile };
+  await using small = await startEngine({ ...usual, rowsMax: each * beams });
+  await using large = await startEngine({ ...usual, rowsMax: usualRows });
+  await measureBatches(comparison, { small, large, set, callers: most });
+}
+
+/** Rows of a pipeline where no option says another number. */
+const usualRows = 64;
+
+interface Engines {
+  /** Of the rows of one caller. */
+  readonly small: Translator;
+  readonly large: Translator;
+  readonly set: SentenceSet;
+  readonly callers: number;
+}
+
+/**
+ * One engine on one thread: callers one after the other, and all of them at once. That is what packing can bring where a core is busy with
+ * either, and no more than that can be seen above: what a server costs is not in it.
+ */
+async function measureBatches(
+  { report, outputs, settings: { each, beams, rounds } }: Comparison,
+  { small, large, set, callers }: Engines,
+): Promise<void> {
+  const oneByOne = async (): Promise<number> => {
+    let seconds = 0;
+    for (let caller = 0; caller < callers; caller += 1) {
+      const [from, to] = [caller * each, (caller + 1) * each];
+      const tokenIds = set.ids.slice(from, to);
+      const result = await small.translate({ mode: "all", beams, count: each, tokenIds });
+      outputs.add("one after the other", set.texts.slice(from, to), result.outputs);
+      seconds += result.seconds;
+    }
+    return seconds;
+  };
+  const allAtOnce = async (): Promise<number> => {
+    const count = callers * each;
+    const result = await large.translate({ mode: "all", beams, count });
+    outputs.add("all at once", set.texts.slice(0, count), result.outputs);
+    return result.seconds;
+  };
+  const asked = { small: oneByOne, large: allAtOnce };
+  const names = ["small", "large"] as const;
+  for (const name of names) await asked[name]();
+  const turns = await inTurns(names, rounds, (name) => asked[name]());
+  const done = { small: turns.get("small") ?? [], large: turns.get("large") ?? [] };
+  const title = `one engine, one thread, ${callers} callers`;
+  report.add(`${title}: one after the other`, done.small, { unit: "s" });
+  report.add(`${title}: all at once`, done.large, { unit: "s" });
+  report.add(`${title}: what packing brings`, ratios(done.small, done.large));
 }
 
 interface Callers {

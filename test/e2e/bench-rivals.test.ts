@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { access, readFile, writeFile } from "node:fs/promises";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -10,9 +11,11 @@ import { readSentences } from "../../bench/sentences.js";
 import { bench, figuresIn } from "../support/bench.js";
 import { shippedSentences } from "../support/converted.js";
 import { isLong, longTest } from "../support/long.js";
+import { writeMarianFolder } from "../support/marian-folder.js";
 import { readGeneration } from "../support/read-generation.js";
 import { sharedPath, skipWithout } from "../support/shared-data.js";
 import { TempDir } from "../support/temp-dir.js";
+import { tinyModels } from "../support/tiny-marian.js";
 
 test("the made model gives outputs of the imposed length that depend on the input, the same for the same seed", async () => {
   await using dir = await TempDir.make();
@@ -75,7 +78,7 @@ test("the comparison with CTranslate2 runs to its end, and engine, pipelines and
   const hashes = [...out.matchAll(/: 8 sentences a turn, outputs ([0-9a-f]{12})$/gm)];
   assert.equal(hashes.length, fewCases.length - 1, out);
   assert.equal(new Set(hashes.map(([, hash]) => hash)).size, 1, out);
-  assert.match(out, /^\| two pipelines : inter 2 \| [\d.]+ /m);
+  assert.match(out, /^\| two pipelines : inter 2 +\| +[\d.]+ /m);
   assert.match(out, /commit [0-9a-f]{7}/);
   const json = JSON.parse(await readFile(dir.file("out.json"), "utf8")) as CaseFigures;
   assert.ok(json.rows.length > 3 * fewCases.length);
@@ -113,6 +116,59 @@ if (realDriver !== undefined) {
   });
 }
 
+/** Debian's Python, which the comparison takes where nobody says another. */
+const python = "/usr/bin/python3";
+const torchIsThere = spawnSync(python, ["-c", "import numpy, torch"]).status === 0;
+const withoutTorch = torchIsThere ? false : `${python} has no torch (python3-torch)`;
+
+/** Prints whether a tiny model says the same in PyTorch as in Millrace: its sentences end when they end. */
+async function besidePytorch(name: string, cases: string): Promise<string> {
+  await using dir = await TempDir.make();
+  const { config, ...rest } = tinyModels[name] ?? assert.fail(name);
+  const model = { ...rest, config: { ...config, max_position_embeddings: 128 } };
+  const source = await writeMarianFolder(dir.file("source"), model);
+  const size = ["--sets", "short", "--short", shippedSentences, "--count", "12", "--batch", "5"];
+  // A machine without a BLAS is no reason not to compare what is said.
+  const how = ["--rounds", "1", "--any-blas", "--cases", cases];
+  const out = await bench("pytorch", "--source", source, ...size, ...how);
+  for (const search of ["greedy", "4 beams"]) {
+    const equal = `f32 short, ${search}: equal to PyTorch's to the token, of 12`;
+    assert.match(out, new RegExp(`^${equal} +12\\.0 `, "m"), out);
+  }
+  assert.match(out, /^torch \S+, 1 threads: \d+ GFlop\/s in its products$/m);
+  return out;
+}
+
+test("the comparison with PyTorch runs to its end, and PyTorch says the same to the token", {
+  skip: withoutTorch,
+}, async () => {
+  const out = await besidePytorch("output table", "one,batch,outputs");
+  const printed = figuresIn(out);
+  for (const title of ["one at a time, 1 thread", "batch, 1 thread"]) {
+    assert.ok(printed.includes(`f32 short, ${title}: Millrace # sentences/s`), out);
+    assert.ok(printed.includes(`f32 short, ${title}: PyTorch # sentences/s`), out);
+  }
+  assert.match(out, /^f32 short, batch, 1 thread: 12 sentences a turn, .*, 12 of 12 equal /m);
+  assert.match(out, /^\| batch, 1 thread +\| +[\d.]+ /m);
+});
+
+longTest(
+  "so it is with each kind of Marian, with two threads, and with two processes",
+  { skip: withoutTorch },
+  async () => {
+    for (const name of Object.keys(tinyModels)) await besidePytorch(name, "outputs");
+    const out = await besidePytorch("shared", "pair,processes-beams,outputs");
+    assert.equal([...out.matchAll(/ sentences a turn, .*, 12 of 12 equal /g)].length, 2, out);
+  },
+);
+
+test("without torch the comparison says what to install", async () => {
+  await assert.rejects(bench("pytorch", "--python", "/nowhere/python3"), {
+    code: 1,
+    stderr: /\/nowhere\/python3 has no torch .*apt install python3-torch libopenblas0-openmp/s,
+  });
+});
+
 longTest(
   "the seeds' way of decoding gives the outputs of Millrace's, greedy and with beams, and its profile is published",
   {},
@@ -147,6 +203,27 @@ longTest(
 );
 
 longTest(
+  "the seeds' experiments are finished by both, which say the same in float32",
+  {},
+  async () => {
+    const of = ["--shape", "tiny", "--sentences", shippedSentences, "--batch", "2"];
+    const size = ["--callers", "2", "--items", "2", "--bulk-items", "3", "--rounds", "1"];
+    const out = await bench("seeds-experiments", ...of, ...size, "--beams", "1,3");
+    const printed = figuresIn(out);
+    for (const search of ["greedy", "3 beams"]) {
+      for (const experiment of ["real, 2 × 2", "mix, 4 × 3, then 2 × 2"]) {
+        const title = `${search}, ${experiment}`;
+        assert.ok(printed.includes(`${title}: the seeds' way, float32 # s`), out);
+        assert.ok(printed.includes(`${title}: Millrace int8 # s`), out);
+        assert.ok(printed.includes(`${title}: times as fast in int8 #`), out);
+      }
+    }
+    // Whoever says something else ends the run.
+    assert.equal([...out.matchAll(/^outputs of 12 different sentences: /gm)].length, 2, out);
+  },
+);
+
+longTest(
   "processes that nobody schedules take callers in their order, and give the outputs of the server",
   {},
   async () => {
@@ -168,5 +245,7 @@ longTest(
       assert.ok(printed.includes(`3 callers: ${name}`), out);
     }
     assert.match(out, /^3 callers: outputs [0-9a-f]{12}$/m);
+    const alone = "one engine, one thread, 3 callers: what packing brings #";
+    assert.ok(printed.includes(alone), out);
   },
 );

@@ -1,21 +1,8 @@
 /** What is compared with CTranslate2: the rows of the table. */
-export interface CaseSpec {
-  readonly name: string;
-  readonly title: string;
-  readonly mode: "one" | "all";
-  readonly beams: number;
-  /** Millrace's side; the server's are asked inside their own process, unless HTTP is named. */
-  readonly ours: "engine" | "two-engines" | "server" | "default-server" | "http-one" | "http-64";
-  /** CTranslate2's replicas, of one thread each. */
-  readonly inter: 1 | 2;
-  /** Of the sentences of a round; one at a time takes longer. */
-  readonly share: number;
-  /** Sentences of a round, whatever --count says. */
-  readonly count?: number;
-  /** Of Millrace ÷ CTranslate2. */
-  readonly target: number | null;
-}
+import type { CaseSpec } from "../comparison/case-spec.js";
 
+const one = { replicas: 1, threads: 1 } as const;
+const inter2 = { replicas: 2, threads: 1 } as const;
 const usual = { mode: "all", beams: 1, share: 1 } as const;
 const beams = 4;
 
@@ -26,18 +13,18 @@ export const cases: readonly CaseSpec[] = [
     title: "one at a time, 1 thread",
     mode: "one",
     ours: "engine",
-    inter: 1,
+    theirs: one,
     share: 0.25,
     target: 1.1,
   },
-  { ...usual, name: "batch", title: "batch, 1 thread", ours: "engine", inter: 1, target: null },
+  { ...usual, name: "batch", title: "batch, 1 thread", ours: "engine", theirs: one, target: null },
   {
     ...usual,
     name: "beams",
     title: `${beams} beams, 1 thread`,
     beams,
     ours: "engine",
-    inter: 1,
+    theirs: one,
     target: null,
   },
   {
@@ -45,7 +32,7 @@ export const cases: readonly CaseSpec[] = [
     name: "engines",
     title: "two engines without a server : inter 2",
     ours: "two-engines",
-    inter: 2,
+    theirs: inter2,
     target: 1.1,
   },
   {
@@ -54,7 +41,7 @@ export const cases: readonly CaseSpec[] = [
     title: `${beams} beams, two engines without a server : inter 2`,
     beams,
     ours: "two-engines",
-    inter: 2,
+    theirs: inter2,
     target: 1.1,
   },
   {
@@ -62,7 +49,7 @@ export const cases: readonly CaseSpec[] = [
     name: "pair",
     title: "two pipelines : inter 2",
     ours: "server",
-    inter: 2,
+    theirs: inter2,
     target: 1.1,
   },
   {
@@ -71,7 +58,7 @@ export const cases: readonly CaseSpec[] = [
     title: `${beams} beams, two pipelines : inter 2`,
     beams,
     ours: "server",
-    inter: 2,
+    theirs: inter2,
     target: 1.1,
   },
   {
@@ -79,7 +66,7 @@ export const cases: readonly CaseSpec[] = [
     name: "default",
     title: "the default configuration : inter 2",
     ours: "default-server",
-    inter: 2,
+    theirs: inter2,
     target: 1,
   },
   {
@@ -88,7 +75,7 @@ export const cases: readonly CaseSpec[] = [
     title: `${beams} beams, the default configuration : inter 2`,
     beams,
     ours: "default-server",
-    inter: 2,
+    theirs: inter2,
     target: 1,
   },
   {
@@ -96,7 +83,7 @@ export const cases: readonly CaseSpec[] = [
     name: "waiting",
     title: "1,792 sentences waiting, two pipelines : inter 2",
     ours: "server",
-    inter: 2,
+    theirs: inter2,
     count: 1792,
     target: 1.1,
   },
@@ -105,7 +92,7 @@ export const cases: readonly CaseSpec[] = [
     name: "http-one",
     title: "through HTTP as one request, two pipelines : inter 2 in-process",
     ours: "http-one",
-    inter: 2,
+    theirs: inter2,
     target: null,
   },
   {
@@ -113,7 +100,7 @@ export const cases: readonly CaseSpec[] = [
     name: "http-64",
     title: "through HTTP, 64 callers, two pipelines : inter 2 in-process",
     ours: "http-64",
-    inter: 2,
+    theirs: inter2,
     target: 0.9,
   },
 ];

@@ -3,29 +3,29 @@
  * with the same sentences, and each has the settings that are best for it. What each translates is forgotten at once: neither caches.
  */
 import { existsSync } from "node:fs";
-import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { readGeneration } from "../../../test/support/read-generation.js";
 import { TempDir } from "../../../test/support/temp-dir.js";
-import { convertFloat } from "../../convert-float.js";
 import { beginReport } from "../../harness/begin-report.js";
 import { describeModel } from "../../harness/describe-model.js";
 import { finish } from "../../harness/finish.js";
 import { countOf } from "../../harness/flags.js";
-import { spread, spreadText } from "../../machine.js";
-import { driverSettings, whyNoDriver } from "./driver.js";
-import type { CaseResult } from "./run-case.js";
-import { type Models, runPrecision } from "./run-precision.js";
+import { resultsTable } from "../comparison/results-table.js";
+import type { Rival } from "../comparison/rival.js";
+import type { CaseResult } from "../comparison/run-case.js";
+import { checkCases, checkCounts, folderOf, precisionsOf } from "../comparison/settings.js";
+import { cases } from "./cases.js";
+import { driverSettings, startDriver, whyNoDriver } from "./driver.js";
+import { runPrecision } from "./run-precision.js";
 import { allCases, type Flags, flags, usage } from "./settings.js";
 
 export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({ args: [...args], options: flags });
   if (values.help) return console.log(usage);
-  const unknown = values.cases.split(",").filter((name) => !allCases.includes(name));
-  if (unknown.length > 0) throw new Error(`no case ${unknown.join(", ")}\n${usage}`);
-  // Before anything is converted and started.
-  for (const flag of ["count", "outputs", "rounds", "rows", "batch"] as const)
-    countOf(flag, values[flag]);
+  checkCases(values.cases, allCases, usage);
+  checkCounts(values);
+  countOf("outputs", values.outputs);
+  const precisions = precisionsOf(values.precisions);
   const whyNot = whyNoDriver(values.driver);
   if (whyNot !== null) return console.log(`ctranslate2: left out, ${whyNot}`);
   const { report, machine } = beginReport();
@@ -36,51 +36,40 @@ export async function run(args: readonly string[]): Promise<void> {
   const dir = temp.path;
   const results: CaseResult[] = [];
   const described: string[] = [];
-  for (const precision of values.precisions.split(",")) {
-    const models = await modelsOf(precision, values, dir);
-    if (typeof models === "string") {
-      report.say(`${precision}: left out, ${models}`);
+  for (const precision of precisions) {
+    const sides = await sidesOf(precision, values, dir);
+    if (typeof sides === "string") {
+      report.say(`${precision}: left out, ${sides}`);
       continue;
     }
-    described.push(describeModel(await readGeneration(models.modelDir)));
-    results.push(...(await runPrecision({ report, values, dir, precision, ...models })));
+    described.push(describeModel(await readGeneration(sides.modelDir)));
+    const of = { report, values, cases, precision, dir, ...sides };
+    results.push(...(await runPrecision(of, values)));
   }
-  report.say(`\n${tableOf(results)}`);
+  report.say(`\n${resultsTable(results, "CTranslate2")}`);
   const outputs = Object.fromEntries(results.map(({ work, hash }) => [work, hash]));
   const facts = { settings: values, rival: driverSettings(), models: described, outputs };
   await finish(report, { machine, facts, jsonFile: values.json });
 }
 
-/** Or why there are none. */
-async function modelsOf(precision: string, values: Flags, dir: string): Promise<Models | string> {
-  if (precision !== "int8" && precision !== "f32") throw new Error(`no precision ${precision}`);
-  const rival = precision === "int8" ? values["ct2-model-int8"] : values["ct2-model-f32"];
-  if (!existsSync(rival)) return `there is no ${rival}`;
-  const computeType = precision === "int8" ? "int8" : "float32";
-  const models = { rivalDir: rival, computeType } as const;
-  if (precision === "int8") return { ...models, modelDir: resolve(values.model) };
-  const float = values["model-f32"];
-  if (float !== undefined) return { ...models, modelDir: resolve(float) };
-  if (!existsSync(values.source)) return `there is no ${values.source}`;
-  return { ...models, modelDir: await convertFloat(values.source, dir) };
-}
-
-/** As people read it: a case a line, a precision and a set of sentences a column. */
-function tableOf(results: readonly CaseResult[]): string {
-  const columns = [...new Set(results.map(({ column }) => column))];
-  const rows = [...new Set(results.map(({ row }) => row))];
-  const cell = (row: string, column: string): string => {
-    const found = results.find((result) => result.row === row && result.column === column);
-    if (found === undefined) return "";
-    const [ours = "", theirs = ""] = [found.ours, found.theirs].map((values) =>
-      spread(values).median.toFixed(0),
-    );
-    return `${spreadText(found.ratios, 2)} [${ours} : ${theirs}]`;
+/** CTranslate2, and Millrace's folder; or why there are none. */
+async function sidesOf(
+  precision: "int8" | "f32",
+  values: Flags,
+  dir: string,
+): Promise<{ readonly rival: Rival; readonly modelDir: string } | string> {
+  const isInt8 = precision === "int8";
+  const modelDir = isInt8 ? values["ct2-model-int8"] : values["ct2-model-f32"];
+  if (!existsSync(modelDir)) return `there is no ${modelDir}`;
+  const folder = await folderOf(precision, values, dir);
+  if (typeof folder === "string") return folder;
+  const computeType = isInt8 ? "int8" : "float32";
+  const usual = { driver: values.driver ?? "", modelDir, computeType, batch: Number(values.batch) };
+  const rival: Rival = {
+    name: "CTranslate2",
+    outputs: "pieces",
+    start: ({ replicas }, { piecesFile }, outputsDir) =>
+      startDriver({ ...usual, inter: replicas, piecesFile, dir: outputsDir }),
   };
-  const lines = [
-    ["Millrace ÷ CTranslate2 [sentences/s]", ...columns],
-    ["---", ...columns.map(() => "---")],
-    ...rows.map((row) => [row, ...columns.map((column) => cell(row, column))]),
-  ];
-  return lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+  return { rival, ...folder };
 }

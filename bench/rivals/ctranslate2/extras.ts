@@ -1,8 +1,8 @@
 /** What is compared once: memory of two pipelines and two replicas, and how many outputs are the reference's. */
 import { type Report, under } from "../../harness/report.js";
+import type { Fleet } from "../comparison/fleet.js";
 import { proportionalMiB } from "../memory.js";
 import type { ReferenceRow } from "../sentences.js";
-import type { Fleet } from "./fleet.js";
 
 export interface ExtraRun {
   readonly report: Report;
@@ -15,7 +15,7 @@ export interface ExtraRun {
 export async function runMemory({ report, fleet, title, count }: ExtraRun): Promise<void> {
   const turn = { mode: "all", beams: 1, count } as const;
   const server = await fleet.server("pair");
-  const driver = await fleet.driver(2);
+  const driver = await fleet.rival({ replicas: 2, threads: 1 });
   await server.translate(turn);
   await driver.translate(turn);
   const { pipelines } = server.ready;
@@ -43,7 +43,7 @@ export async function runOutputs(
   const { report, fleet, title } = run;
   const { reference } = from;
   const engine = await fleet.engine();
-  const driver = await fleet.driver(1);
+  const driver = await fleet.rival({ replicas: 1, threads: 1 });
   for (const [name, beams] of [
     ["greedy", 1],
     ["beam4", 4],

@@ -1,10 +1,10 @@
 /** A child of benchmarks: the seeds' way of decoding, resident. Its argument is a `SeedsSpec`; it is asked `Turn`s. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { createTokenizer } from "#src/prepare/text/huggingface-tokenizers.js";
 import { readGeneration } from "../../../test/support/read-generation.js";
 import { type OperatorTime, sessionTimes } from "../../harness/operator-times.js";
 import { answerLines } from "../line-process.js";
+import { textOf, tokenizerOf } from "../tokenizer.js";
 import type { Turn, TurnResult } from "../turn.js";
 import { openRivalSession } from "./profile.js";
 import { SeedsModel } from "./seeds-model.js";
@@ -30,8 +30,7 @@ export interface SeedsResult extends TurnResult {
 const spec = JSON.parse(process.argv[2] ?? "{}") as SeedsSpec;
 const manifest = await readGeneration(spec.modelDir);
 const { files } = manifest;
-const json = JSON.parse(readFileSync(join(spec.modelDir, files.tokenizer), "utf8")) as object;
-const tokenizer = createTokenizer(json, { clean_up_tokenization_spaces: false });
+const tokenizer = await tokenizerOf(spec.modelDir);
 const sentences = JSON.parse(readFileSync(spec.idsFile, "utf8")) as (readonly number[])[];
 const sessions = {
   encoder: await openRivalSession(join(spec.modelDir, files.encoder), "encoder", spec),
@@ -41,12 +40,13 @@ const model = new SeedsModel(manifest, sessions);
 
 await answerLines({ ready: true }, async (asked) => await translate(asked as Turn));
 
-async function translate({ mode, beams, count }: Turn): Promise<SeedsResult> {
+async function translate({ mode, beams, count, tokenIds }: Turn): Promise<SeedsResult> {
   const size = mode === "one" ? 1 : spec.batch;
+  const all = tokenIds ?? sentences;
   const outputs: (readonly number[])[] = [];
   const startedAtMs = performance.now();
   for (let from = 0; from < count; from += size) {
-    const batch = sentences.slice(from, Math.min(from + size, count));
+    const batch = all.slice(from, Math.min(from + size, count));
     outputs.push(...(await model.translate(batch, beams)));
   }
   const seconds = (performance.now() - startedAtMs) / 1_000;
@@ -54,7 +54,7 @@ async function translate({ mode, beams, count }: Turn): Promise<SeedsResult> {
     seconds,
     sentences: outputs.length,
     tokens: outputs.reduce((sum, ids) => sum + ids.length, 0),
-    outputs: outputs.map((ids) => tokenizer.decode(ids, { skip_special_tokens: true }).trim()),
+    outputs: outputs.map((ids) => textOf(tokenizer, ids)),
     steps: null,
     operators: spec.profileDir === null ? [] : profiled(spec.profileDir),
   };

@@ -3,11 +3,10 @@
  * sentences with the same weights, in turns. The rival has all cores in float32, Millrace two pipelines.
  */
 import { mkdir } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { readGeneration } from "../../../test/support/read-generation.js";
 import { TempDir } from "../../../test/support/temp-dir.js";
-import { convertFloat } from "../../convert-float.js";
 import { beginReport } from "../../harness/begin-report.js";
 import { describeModel } from "../../harness/describe-model.js";
 import { finish } from "../../harness/finish.js";
@@ -15,24 +14,17 @@ import { countOf, countsOf } from "../../harness/flags.js";
 import { OutputBook } from "../../harness/output-book.js";
 import { atLeast, type Report, ratios } from "../../harness/report.js";
 import { inTurns } from "../../harness/rounds.js";
-import { convertMade } from "../../made-marian/convert-made.js";
-import { marianShapes } from "../../made-marian/shapes.js";
-import { writeMarian } from "../../made-marian/write-marian.js";
 import { readLines, usualFile } from "../../serving/lines.js";
-import { LineProcess, scriptOf } from "../line-process.js";
-import { startServer } from "../residents.js";
 import { type SentenceSet, sentenceSet } from "../sentences.js";
-import type { Translator, Turn, TurnResult } from "../turn.js";
-import type { SeedsResult, SeedsSpec } from "./seeds-child.js";
-import { writeSeedsDecoder } from "./write-graph.js";
+import type { Turn, TurnResult } from "../turn.js";
+import { type Models, modelFlags, modelsOf, modelsUsage } from "./models.js";
+import type { SeedsResult } from "./seeds-child.js";
+import { type Sides, type SidesSpec, startSeeds, startSides } from "./sides.js";
 
 const usage = `npm run bench -- seeds-decoder [flags]
 Milliseconds a sentence, medians (least–most) of rounds in which both take turns: the whole prefix recomputed at every step, beams as rows,
 a batch waits for its slowest (encoder output cached, logits of the last position only, float32, all cores), and Millrace's two pipelines.
-  --source DIR       Marian folder (default: a made one of the seeds' size, see make-model)
-  --shape NAME       of the made one: ${Object.keys(marianShapes).join(" or ")} (default: base)
-  --int8 DIR         Millrace folder of it in int8 (default: converted)
-  --f32 DIR          Millrace folder of it in float32 (default: converted)
+${modelsUsage}
   --sentences FILE   one a line (default: ../shared/data/sentences/data_4k.txt, else models/calibration.en.txt)
   --count N          sentences a turn (default: 32)
   --batch N          sentences of a batch of the rival (default: 16)
@@ -45,10 +37,7 @@ Examples:
   npm run bench -- seeds-decoder --source ../shared/models/en-zh --int8 models/en-zh --count 64`;
 
 const flags = {
-  source: { type: "string" },
-  shape: { type: "string", default: "base" },
-  int8: { type: "string" },
-  f32: { type: "string" },
+  ...modelFlags,
   sentences: { type: "string" },
   count: { type: "string", default: "32" },
   batch: { type: "string", default: "16" },
@@ -58,8 +47,6 @@ const flags = {
   json: { type: "string" },
   help: { type: "boolean", default: false },
 } as const;
-
-type Flags = ReturnType<typeof parseArgs<{ options: typeof flags }>>["values"];
 
 export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({ args: [...args], options: flags });
@@ -91,28 +78,6 @@ export async function run(args: readonly string[]): Promise<void> {
   await finish(report, { machine, facts: { settings, model, outputs }, jsonFile: values.json });
 }
 
-interface Models {
-  readonly int8: string;
-  readonly f32: string;
-  /** The rival's graph. */
-  readonly decoder: string;
-}
-
-async function modelsOf(values: Flags, dir: string): Promise<Models> {
-  const source = values.source ?? (await madeSource(values.shape, dir));
-  const f32 = values.f32 ?? (await convertFloat(source, dir));
-  const int8 = values.int8 ?? join(dir, "int8");
-  if (values.int8 === undefined) await convertMade(source, { outDir: int8, precision: "int8" });
-  return { int8: resolve(int8), f32: resolve(f32), decoder: await writeSeedsDecoder(dir, source) };
-}
-
-async function madeSource(name: string, dir: string): Promise<string> {
-  const shape = marianShapes[name];
-  if (shape === undefined) throw new Error(`no shape ${name}\n${usage}`);
-  await writeMarian(join(dir, "marian"), shape, 1);
-  return join(dir, "marian");
-}
-
 interface Comparison {
   readonly report: Report;
   readonly sizes: {
@@ -134,58 +99,18 @@ type Hashes = Readonly<Record<"f32" | "int8", string>>;
 async function compare(comparison: Comparison): Promise<Readonly<Record<string, Hashes>>> {
   const { sizes, beams } = comparison;
   const hashes: Record<string, Hashes> = {};
-  await using sides = await startSides(comparison);
+  await using sides = await startSides(sidesSpecOf(comparison));
   for (const each of beams) hashes[titleOf(each)] = await compareBeams(comparison, sides, each);
   if (sizes.profiled > 0) await profile(comparison, Math.max(...beams));
   return hashes;
 }
 
+function sidesSpecOf({ sizes, models, set, dir }: Comparison): SidesSpec {
+  return { models, dir, idsFile: set.idsFile, batch: sizes.batch };
+}
+
 function titleOf(beams: number): string {
   return beams === 1 ? "greedy" : `${beams} beams`;
-}
-
-interface Sides extends AsyncDisposable {
-  readonly seeds: Translator;
-  readonly int8: Translator;
-  readonly f32: Translator;
-}
-
-async function startSides(comparison: Comparison): Promise<Sides> {
-  const { models, dir, set } = comparison;
-  const pair = { pipelines: 2, threads: 1, cacheDir: dir };
-  const started: Translator[] = [];
-  const keep = (translator: Translator): Translator => {
-    started.push(translator);
-    return translator;
-  };
-  return {
-    seeds: keep(await startSeeds(comparison, null)),
-    int8: keep(await startServer({ ...pair, models: models.int8 }, set.idsFile)),
-    f32: keep(await startServer({ ...pair, models: models.f32 }, set.idsFile)),
-    [Symbol.asyncDispose]: async () => {
-      for (const translator of started) await translator[Symbol.asyncDispose]();
-    },
-  };
-}
-
-async function startSeeds(
-  { sizes, models, set }: Comparison,
-  profileDir: string | null,
-): Promise<Translator> {
-  const spec: SeedsSpec = {
-    modelDir: models.f32,
-    decoder: models.decoder,
-    idsFile: set.idsFile,
-    threads: 0,
-    batch: sizes.batch,
-    profileDir,
-  };
-  const [child] = await LineProcess.start(scriptOf("seeds-decoder/seeds-child.js", spec));
-  return {
-    pid: child.pid,
-    translate: async (turn) => JSON.parse(await child.ask(JSON.stringify(turn))) as SeedsResult,
-    [Symbol.asyncDispose]: () => child[Symbol.asyncDispose](),
-  };
 }
 
 const names = ["seeds", "int8", "f32"] as const;
@@ -239,7 +164,7 @@ async function profile(comparison: Comparison, beams: number): Promise<void> {
   const { report, sizes, dir } = comparison;
   const profileDir = join(dir, "profile");
   await mkdir(profileDir);
-  await using seeds = await startSeeds(comparison, profileDir);
+  await using seeds = await startSeeds(sidesSpecOf(comparison), profileDir);
   const count = sizes.profiled;
   const result = (await seeds.translate({ mode: "all", beams, count })) as SeedsResult;
   const all = result.operators.reduce((sum, { ms }) => sum + ms, 0);

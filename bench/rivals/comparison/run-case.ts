@@ -3,7 +3,7 @@ import { atLeast, type Report, ratios } from "../../harness/report.js";
 import { inTurns } from "../../harness/rounds.js";
 import { hashOf } from "../../machine.js";
 import type { TurnResult } from "../turn.js";
-import type { CaseSpec } from "./cases.js";
+import type { CaseSpec } from "./case-spec.js";
 import type { Fleet } from "./fleet.js";
 
 export interface CaseRun {
@@ -33,8 +33,8 @@ export async function runCase(spec: CaseSpec, run: CaseRun): Promise<CaseResult>
   const count = spec.count ?? Math.ceil(run.count * spec.share);
   const turn = { mode: spec.mode, beams: spec.beams, count };
   const ours = await fleet.ours(spec);
-  const driver = await fleet.driver(spec.inter);
-  const theirs = () => driver.translate(turn);
+  const rival = await fleet.rival(spec.theirs);
+  const theirs = () => rival.translate(turn);
   const first = { ours: await ours(turn), theirs: await theirs() };
   const turns = await inTurns(["ours", "theirs"] as const, rounds, async (side) => {
     return side === "ours" ? await ours(turn) : await theirs();
@@ -46,12 +46,13 @@ export async function runCase(spec: CaseSpec, run: CaseRun): Promise<CaseResult>
   const rates = { ours: done.ours.map(rateOf), theirs: done.theirs.map(rateOf) };
   const over = ratios(rates.ours, rates.theirs);
   report.add(`${title}: Millrace`, rates.ours, { unit: "sentences/s" });
-  report.add(`${title}: CTranslate2`, rates.theirs, { unit: "sentences/s" });
+  report.add(`${title}: ${fleet.rivalName}`, rates.theirs, { unit: "sentences/s" });
   report.add(`${title}: ratio`, over, {
     target: spec.target === null ? null : atLeast(spec.target),
   });
   if (spec.mode === "all") reportSteps(title, done.ours, run);
-  report.say(`${title}: ${count} sentences a turn, outputs ${hash}`);
+  const equal = fleet.rivalSaysTexts ? `, ${sayEqual(first, fleet.rivalName)}` : "";
+  report.say(`${title}: ${count} sentences a turn, outputs ${hash}${equal}`);
   return {
     row: spec.title,
     column: run.title,
@@ -60,6 +61,14 @@ export async function runCase(spec: CaseSpec, run: CaseRun): Promise<CaseResult>
     ratios: over,
     ...rates,
   };
+}
+
+function sayEqual(
+  { ours, theirs }: { readonly ours: TurnResult; readonly theirs: TurnResult },
+  rivalName: string,
+): string {
+  const equal = ours.outputs.filter((output, at) => output === theirs.outputs[at]);
+  return `${equal.length} of ${ours.outputs.length} equal to ${rivalName}'s`;
 }
 
 function rateOf({ sentences, seconds }: TurnResult): number {

@@ -3,19 +3,16 @@ import type { ResidentServer } from "../residents.js";
 import { startEngine, startServer, startTwoEngines } from "../residents.js";
 import type { SentenceSet } from "../sentences.js";
 import type { Translator, Turn, TurnResult } from "../turn.js";
-import type { CaseSpec } from "./cases.js";
-import { startDriver } from "./driver.js";
+import type { CaseSpec, RivalLayout } from "./case-spec.js";
+import type { Rival } from "./rival.js";
 
 export interface FleetSpec {
-  /** Millrace's folder, and CTranslate2's, of one precision. */
+  readonly rival: Rival;
+  /** Millrace's folder. */
   readonly modelDir: string;
-  readonly rivalDir: string;
-  readonly computeType: "int8" | "float32";
   readonly set: SentenceSet;
-  readonly driver: string;
-  /** Rows of an engine, and examples of a batch of CTranslate2's. */
+  /** Of an engine. */
   readonly rowsMax: number;
-  readonly batch: number;
   /** For whatever is written. */
   readonly dir: string;
 }
@@ -28,11 +25,19 @@ export class Fleet implements AsyncDisposable {
     this.#spec = spec;
   }
 
-  driver(inter: 1 | 2): Promise<Translator> {
-    const { driver, rivalDir: modelDir, computeType, set, batch, dir } = this.#spec;
-    return this.#once(`driver ${inter}`, () =>
-      startDriver({ driver, modelDir, computeType, inter, piecesFile: set.piecesFile, batch, dir }),
-    );
+  get rivalName(): string {
+    return this.#spec.rival.name;
+  }
+
+  /** Whether what the rival says can be held against what Millrace says. */
+  get rivalSaysTexts(): boolean {
+    return this.#spec.rival.outputs === "texts";
+  }
+
+  rival(layout: RivalLayout): Promise<Translator> {
+    const { rival, set, dir } = this.#spec;
+    const key = `${rival.name}, ${layout.replicas} of ${layout.threads} threads`;
+    return this.#once(key, () => rival.start(layout, set, dir));
   }
 
   engine(): Promise<Translator> {
