@@ -8,8 +8,10 @@ export interface CaseSpec {
   readonly ours: "engine" | "two-engines" | "server" | "default-server" | "http-one" | "http-64";
   /** CTranslate2's replicas, of one thread each. */
   readonly inter: 1 | 2;
-  /** Of the sentences of a round; one at a time takes longer. */
+  /** Of the sentences of a round; one at a time takes longer, and callers that come and go need many until their beginning and end are little. */
   readonly share: number;
+  /** Sentences that each side translates before the first round, where one turn is not enough: JavaScript is compiled as it runs. */
+  readonly warmCount?: number;
   /** Sentences of a round, whatever --count says. */
   readonly count?: number;
   /** Of Millrace ÷ CTranslate2. */
@@ -106,6 +108,7 @@ export const cases: readonly CaseSpec[] = [
     title: "through HTTP as one request, two pipelines : inter 2 in-process",
     ours: "http-one",
     inter: 2,
+    warmCount: 1792,
     target: null,
   },
   {
@@ -114,6 +117,8 @@ export const cases: readonly CaseSpec[] = [
     title: "through HTTP, 64 callers, two pipelines : inter 2 in-process",
     ours: "http-64",
     inter: 2,
+    share: 4,
+    warmCount: 5376,
     target: 0.9,
   },
 ];

@@ -1,9 +1,11 @@
 /** One row of the table: both sides in turns, so that both are measured on the same machine, whatever else it does. */
+
+import { processTimeMs } from "../../harness/process-time.js";
 import { atLeast, type Report, ratios } from "../../harness/report.js";
 import { hashOf } from "../../machine.js";
 import type { TurnResult } from "../turn.js";
 import type { CaseSpec } from "./cases.js";
-import type { Fleet } from "./fleet.js";
+import type { Fleet, NamedProcesses } from "./fleet.js";
 
 export interface CaseRun {
   readonly report: Report;
@@ -13,6 +15,8 @@ export interface CaseRun {
   readonly count: number;
   readonly rounds: number;
   readonly rowsMax: number;
+  /** Sentences that are translated before the first round, at most. */
+  readonly warmMax: number;
 }
 
 export interface CaseResult {
@@ -35,9 +39,18 @@ export async function runCase(spec: CaseSpec, run: CaseRun): Promise<CaseResult>
   const driver = await fleet.driver(spec.inter);
   const theirs = () => driver.translate(turn);
   const first = { ours: await ours(turn), theirs: await theirs() };
+  const warmCount = Math.min(spec.warmCount ?? 0, run.warmMax);
+  for (let warm = count; warm < warmCount; warm += count) {
+    await ours(turn);
+    await theirs();
+  }
   const done = { ours: [] as TurnResult[], theirs: [] as TurnResult[] };
+  const processes = await fleet.processes(spec);
+  const taken: ProcessorTime[] = [];
   for (let round = 0; round < rounds; round += 1) {
+    const before = timesOf(processes);
     done.ours.push(await ours(turn));
+    taken.push(differences(before, timesOf(processes)));
     done.theirs.push(await theirs());
   }
   const hash = checkedHash([first.ours, ...done.ours], count);
@@ -50,6 +63,10 @@ export async function runCase(spec: CaseSpec, run: CaseRun): Promise<CaseResult>
   report.add(`${title}: ratio`, over, {
     target: spec.target === null ? null : atLeast(spec.target),
   });
+  for (const { name } of processes) {
+    const us = taken.map((each) => (1_000 * (each.get(name) ?? 0)) / count);
+    report.add(`${title}: processor of the ${name}`, us, { unit: "µs/sentence" });
+  }
   if (spec.mode === "all") reportSteps(title, done.ours, run);
   report.say(`${title}: ${count} sentences a turn, outputs ${hash}`);
   return {
@@ -60,6 +77,22 @@ export async function runCase(spec: CaseSpec, run: CaseRun): Promise<CaseResult>
     ratios: over,
     ...rates,
   };
+}
+
+/** Milliseconds, by the names of `NamedProcesses`. */
+type ProcessorTime = ReadonlyMap<string, number>;
+
+function timesOf(processes: readonly NamedProcesses[]): ProcessorTime {
+  return new Map(
+    processes.map(({ name, pids }) => [
+      name,
+      pids.reduce((sum, pid) => sum + (processTimeMs(pid) ?? 0), 0),
+    ]),
+  );
+}
+
+function differences(before: ProcessorTime, after: ProcessorTime): ProcessorTime {
+  return new Map([...after].map(([name, ms]) => [name, ms - (before.get(name) ?? 0)]));
 }
 
 function rateOf({ sentences, seconds }: TurnResult): number {

@@ -52,7 +52,10 @@ async function runSet(
   const { report, values, precision } = run;
   const chosen = cases.filter(({ name }) => wanted.has(name));
   const usual = Number(values.count);
-  const most = Math.max(usual, ...chosen.map(({ count }) => count ?? usual));
+  const most = Math.max(
+    usual,
+    ...chosen.map(({ count, share }) => count ?? Math.ceil(usual * share)),
+  );
   const results: CaseResult[] = [];
   const set = await setOf(run, from, most);
   await using fleet = fleetOf(run, set);
@@ -114,10 +117,11 @@ function fleetOf(run: PrecisionRun, set: Awaited<ReturnType<typeof setOf>>): Fle
 }
 
 function caseRunOf({ report, values }: PrecisionRun, fleet: Fleet, title: string): CaseRun {
-  const [count = 1, rounds = 1, rowsMax = 1] = [values.count, values.rounds, values.rows].map(
+  const { count, rounds, rows, warm } = values;
+  const [sentences = 1, roundCount = 1, rowsMax = 1, warmMax = 0] = [count, rounds, rows, warm].map(
     Number,
   );
-  return { report, fleet, title, count, rounds, rowsMax };
+  return { report, fleet, title, count: sentences, rounds: roundCount, rowsMax, warmMax };
 }
 
 function lengthsOf(ids: readonly (readonly number[])[]): string {

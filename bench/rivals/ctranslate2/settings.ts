@@ -19,12 +19,15 @@ Sentences a second of Millrace and of CTranslate2, and the ratio, medians (least
   --sets LIST              short, long: which sentences (default: both)
   --short FILE             one a line (default: the held-out sentences of --source, else models/calibration.en.txt)
   --long FILE              one a line (default: ../shared/data/sentences/data_4k.txt)
-  --count N                sentences a turn (default: 448; one at a time: a quarter of them)
+  --count N                sentences a turn (default: 448; one at a time: a quarter of them; 64 callers: four times as many)
+  --warm N                 sentences before the first round over HTTP, at most: JavaScript is compiled as it runs (default: 5376)
   --outputs N              sentences whose outputs are held against the reference (default: 1000)
   --rounds N               (default: 5)
   --rows N                 rows of an engine (default: 64, the server's own)
   --batch N                examples of a batch of CTranslate2's (default: 64)
   --json FILE              the figures as JSON
+Callers over HTTP are in this process, on the same processors as what they call; CTranslate2 is asked in its own process and has none. So
+they are as lean as may be (bench/harness/keep-alive-caller.ts), and what each process takes stands beside the ratio.
 Cases:
 ${[...cases, ...extras.map((name) => ({ name, title: name }))]
   .map(({ name, title }) => `  ${name.padEnd(16)} ${title}`)
@@ -46,6 +49,7 @@ export const flags = {
   short: { type: "string" },
   long: { type: "string", default: "../shared/data/sentences/data_4k.txt" },
   count: { type: "string", default: "448" },
+  warm: { type: "string", default: "5376" },
   outputs: { type: "string", default: "1000" },
   rounds: { type: "string", default: "5" },
   rows: { type: "string", default: "64" },
