@@ -1,9 +1,9 @@
 /**
- * A turn over HTTP: closed callers in this process, whose own work is part of what is measured, as anybody's would be. Texts are not
- * split: what is a sentence to one side is one to the other.
+ * A turn over HTTP: closed callers in this process, whose own work is part of what is measured, as anybody's would be. They are as lean as
+ * callers can be, since the other side is asked in its own process and has none. Texts are not split: what is a sentence to one side is
+ * one to the other.
  */
-import { Agent, request } from "node:http";
-import { text } from "node:stream/consumers";
+import { KeepAliveCaller } from "../harness/keep-alive-caller.js";
 import type { Turn, TurnResult } from "./turn.js";
 
 interface Reply {
@@ -32,21 +32,23 @@ export async function askHttp(
     texts.slice(at * size, Math.min((at + 1) * size, count)),
   );
   const sent = bodies.map((each) => JSON.stringify({ texts: each, beams, split: false }));
-  const agent = new Agent({ keepAlive: true, maxSockets: callers });
   const target = new URL("/v1/translate", url);
+  const opened = await Promise.all(
+    Array.from({ length: callers }, () => KeepAliveCaller.open(target)),
+  );
   const replies: string[] = [];
   const endsMs: number[] = [];
   let next = 0;
-  const call = async (): Promise<void> => {
+  const call = async (caller: KeepAliveCaller): Promise<void> => {
     for (let at = next++; at < sent.length; at = next++) {
-      replies[at] = await post(target, agent, sent[at] ?? "");
+      replies[at] = await ask(caller, sent[at] ?? "");
       endsMs[at] = performance.now() - startedAtMs;
     }
   };
   const startedAtMs = performance.now();
-  await Promise.all(Array.from({ length: callers }, call));
+  await Promise.all(opened.map(call));
   const seconds = (performance.now() - startedAtMs) / 1_000;
-  agent.destroy();
+  for (const caller of opened) caller[Symbol.dispose]();
   const results = replies.flatMap((reply) => (JSON.parse(reply) as Reply).results);
   return {
     endsMs,
@@ -58,16 +60,8 @@ export async function askHttp(
   };
 }
 
-async function post(target: URL, agent: Agent, body: string): Promise<string> {
-  const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
-  return await new Promise((resolve, reject) => {
-    const sent = request(target, { method: "POST", agent, headers }, (response) => {
-      text(response).then((reply) => {
-        if (response.statusCode === 200) resolve(reply);
-        else reject(new Error(`HTTP ${response.statusCode}: ${reply.slice(0, 300)}`));
-      }, reject);
-    });
-    sent.on("error", reject);
-    sent.end(body);
-  });
+async function ask(caller: KeepAliveCaller, body: string): Promise<string> {
+  const { status, reply } = await caller.post(body);
+  if (status !== 200) throw new Error(`HTTP ${status}: ${reply.slice(0, 300)}`);
+  return reply;
 }

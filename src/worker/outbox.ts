@@ -4,6 +4,8 @@
  * socket takes them:
  *
  *   send ──► [ batch ][ cancel ][ recall ] ──encode──► socket, at most `waitingBytesMax` and one part of a frame
+ *
+ * What is said in one turn of the event loop leaves together: a call of the system takes longer than to make the frame of a sentence.
  */
 import type { Writable } from "node:stream";
 import { encodeFrames, type TooLarge } from "../frames/encode.js";
@@ -18,6 +20,7 @@ export class Outbox {
   readonly #frames: ParentFrame[] = [];
   /** The rest of the frame that is on its way. */
   #parts: Iterator<Buffer> | null = null;
+  #isGathering = false;
 
   constructor(socket: Writable, onTooLarge: (item: TooLarge) => void) {
     this.#socket = socket;
@@ -39,11 +42,22 @@ export class Outbox {
 
   #pump(): void {
     if (!this.#socket.writable) this.close();
+    this.#gather();
     while (this.#socket.writableLength < waitingBytesMax) {
       const part = this.#next();
       if (part === null) return;
       this.#socket.write(part);
     }
+  }
+
+  #gather(): void {
+    if (this.#isGathering) return;
+    this.#isGathering = true;
+    this.#socket.cork();
+    process.nextTick(() => {
+      this.#isGathering = false;
+      this.#socket.uncork();
+    });
   }
 
   #next(): Buffer | null {

@@ -4,6 +4,7 @@ import type {
   ChoosingLimits,
   EngineWork,
   LaneLoad,
+  RunCosts,
   RunDecision,
   WaitingItem,
 } from "#src/runtime/generation/choosing.js";
@@ -16,7 +17,7 @@ interface Seen {
 
 export class ChoosingAccount {
   readonly #limits: ChoosingLimits;
-  readonly #predict: (rows: number) => number;
+  readonly #costs: Pick<RunCosts, "encodeMs" | "decodeMs">;
   readonly #judge: Judge;
   /** While both classes have work: the time of each, and the longest run of each. */
   #beside: Record<WorkClass, number> | null = null;
@@ -27,10 +28,14 @@ export class ChoosingAccount {
   /** How often an item was the oldest of bulk while a chunk of bulk went before it. */
   readonly #overtaken = new Map<number, number>();
 
-  /** `predict`: what a decoder run of so many rows is believed to take. */
-  constructor(limits: ChoosingLimits, predict: (rows: number) => number, judge: Judge) {
+  /** `costs`: what runs are believed to take. */
+  constructor(
+    limits: ChoosingLimits,
+    costs: Pick<RunCosts, "encodeMs" | "decodeMs">,
+    judge: Judge,
+  ) {
     this.#limits = limits;
-    this.#predict = predict;
+    this.#costs = costs;
     this.#judge = judge;
   }
 
@@ -82,7 +87,7 @@ export class ChoosingAccount {
     if (workClass === "bulk" && aheadMs > slackMs)
       this.#judge("realtime runs first", `bulk is ahead by ${aheadMs} ms`);
     // It waits until it is owed what its run is believed to take.
-    const nextMs = this.#predict(rowsOf(seen, "bulk"));
+    const nextMs = this.#costs.decodeMs(rowsOf(seen, "bulk"));
     if (workClass === "realtime" && -aheadMs > slackMs + nextMs)
       this.#judge("bulk keeps its share", `bulk is owed ${-aheadMs} ms`);
   }
@@ -128,14 +133,17 @@ export class ChoosingAccount {
     return isInLane && times < 8;
   }
 
-  /** A third of bulk's rows, an eighth of realtime's, or waited long enough. */
+  /** A third of bulk's rows, a quarter of realtime's, or waited long enough: no longer than its run holds up the others. */
   #isWorthIt(workClass: WorkClass, seen: Seen, nowMs: number): boolean {
     const used = rowsOf(seen, workClass);
     const free = this.#limits.rowsMax - used;
     const wanted = seen.waiting[workClass].reduce((sum, item) => sum + item.rows, 0);
     if (workClass === "bulk") return free >= Math.min(wanted, used / 3);
-    const waitedMs = nowMs - (seen.waiting.realtime[0]?.receivedAtMs ?? nowMs);
-    return waitedMs >= this.#limits.gatherMs || Math.min(free, wanted) >= used / 8;
+    const [oldest] = seen.waiting.realtime;
+    const waitedMs = nowMs - (oldest?.receivedAtMs ?? nowMs);
+    const units = Math.ceil(Math.max(1, oldest?.tokens ?? 1) / 16) * 16;
+    const boundMs = Math.min(this.#limits.gatherMs, used * this.#costs.encodeMs(units));
+    return waitedMs >= boundMs || Math.min(free, wanted) >= used / 4;
   }
 
   #checkLane(

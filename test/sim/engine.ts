@@ -152,15 +152,16 @@ export class GenerationEngine implements SimEngine {
       rowsMax,
       chunkMs: 20,
       chunkBesideRealtimeMs: 5,
-      gatherMs: 5,
+      gatherMs: 20,
       bulkShare: 0.125,
     };
     const costs = {
       encodeUnitsWithin: (ms: number) => this.#encodeCost.unitsWithin(ms),
+      encodeMs: (units: number) => this.#encodeCost.predictMs(units),
       decodeMs: (rows: number) => this.#decodeCost.predictMs(rows),
     };
     this.#choosing = new Choosing(limits, costs);
-    this.#account = new ChoosingAccount(limits, costs.decodeMs, judge);
+    this.#account = new ChoosingAccount(limits, costs, judge);
   }
 
   add(batch: { readonly class: WorkClass }, items: readonly EngineItem[], nowMs: number): void {

@@ -131,8 +131,8 @@ const choosing: readonly SourceMutation[] = [
   {
     name: "waits for company for ever",
     file: "runtime/generation/choosing.js",
-    find: "return young && (free",
-    replace: "return (free",
+    find: "return nowMs - receivedAtMs < Math.min(this.#limits.gatherMs, heldUpMs);",
+    replace: "return true;",
     rule: "a few wait for company, and not long",
     focus: { busy: true },
   },

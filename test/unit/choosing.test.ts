@@ -28,7 +28,7 @@ const limits: ChoosingLimits = {
   rowsMax: 16,
   chunkMs: 20,
   chunkBesideRealtimeMs: 5,
-  gatherMs: 5,
+  gatherMs: 20,
   bulkShare: 0.125,
 };
 const encodeMsPerUnit = 0.05;
@@ -52,6 +52,7 @@ class ToyEngine {
     this.limits = { ...limits, ...own };
     this.choosing = new Choosing(this.limits, {
       encodeUnitsWithin: (ms) => Math.max(1, Math.floor(ms / encodeMsPerUnit)),
+      encodeMs: (units) => units * encodeMsPerUnit,
       decodeMs: (rows) => rows * decodeMsPerRow,
     });
   }
@@ -277,6 +278,33 @@ test("a realtime sentence waits for company while many others generate, but not 
   assert.ok(toy.begunAt.has(itemId));
 });
 
+test("a realtime sentence beside a few waits no longer than its run would hold them up", () => {
+  const toy = new ToyEngine({ rowsMax: 64, gatherMs: 1_000 });
+  for (let item = 0; item < 5; item += 1) toy.admit({ workClass: "realtime", length: 1_000 });
+  while (toy.waiting.realtime.length > 0) toy.step();
+  const itemId = toy.admit({ workClass: "realtime" });
+  const admittedAtMs = toy.nowMs;
+  toy.step();
+  assert.ok(!toy.begunAt.has(itemId), "five wait for the run of one");
+  while (toy.nowMs - admittedAtMs < 5 * 16 * encodeMsPerUnit) toy.step();
+  toy.step();
+  assert.ok(toy.begunAt.has(itemId));
+});
+
+test("defect: sentences that came one by one were encoded one by one, beside dozens that generated", () => {
+  const toy = new ToyEngine({ rowsMax: 64 });
+  for (let item = 0; item < 32; item += 1) toy.admit({ workClass: "realtime", length: 1_000 });
+  while (toy.waiting.realtime.length > 0) toy.step();
+  let chunk = 0;
+  while (chunk === 0) {
+    if (toy.waiting.realtime.length < 20) toy.admit({ workClass: "realtime" });
+    const decision = toy.step();
+    if (decision.kind === "encode") ({ length: chunk } = decision.chunk);
+  }
+  // One a step of 6.4 ms would be one by one with what was 5 ms.
+  assert.ok(chunk >= 3, `${chunk} together`);
+});
+
 test("an item with more beams than free rows is not overtaken for ever", () => {
   const toy = new ToyEngine({ rowsMax: 8 });
   for (let item = 0; item < 6; item += 1) toy.admit({ workClass: "bulk", length: 12 });
@@ -300,7 +328,7 @@ test("defect: an item that finds nobody waiting, but a lane that runs, is overta
   });
   const bulk = [item(0, 8)];
   const work = { waiting: { realtime: [], bulk }, lanes: [lane] };
-  const costs = { encodeUnitsWithin: () => 16, decodeMs: () => 2 };
+  const costs = { encodeUnitsWithin: () => 16, encodeMs: () => 1, decodeMs: () => 2 };
   const choosing = new Choosing({ ...limits, rowsMax: 64 }, costs);
   const nextChunk = (): readonly number[] => {
     for (;;) {

@@ -63,7 +63,24 @@ test("defect 2: what waits for a child that does not read is bounded in bytes, w
   );
 });
 
-test("an item too large is named, its neighbours are sent", () => {
+test("defect: requests of one turn of the event loop took a call of the system each", async () => {
+  const calls: number[] = [];
+  const socket = new Writable({
+    writev: (chunks, done) => {
+      calls.push(chunks.length);
+      done();
+    },
+  });
+  const outbox = new Outbox(socket, () => assert.fail("nothing is too large"));
+  for (const batchId of [1, 2, 3]) outbox.send(batchOf(batchId, 1));
+  await new Promise((resolve) => setImmediate(resolve));
+  outbox.send({ type: "cancel", itemIds: [100_000] });
+  outbox.send({ type: "recall", itemIds: [100_000] });
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(calls, [3, 2]);
+});
+
+test("an item too large is named, its neighbours are sent", async () => {
   const socket = new SlowSocket();
   const tooLarge: number[] = [];
   const outbox = new Outbox(socket, ({ itemId }) => tooLarge.push(itemId));
@@ -74,6 +91,7 @@ test("an item too large is named, its neighbours are sent", () => {
     payload: { values: { text: "x".repeat(2 * 1024 * 1024) }, tensors: {} },
   };
   outbox.send({ type: "batch", batchId: 1, model: "m", class: "bulk", items: [bad, good] });
+  await new Promise((resolve) => setImmediate(resolve));
   assert.deepEqual(tooLarge, [7]);
   assert.deepEqual(socket.frames, [{ ...batchOf(1, 1), items: [good] }]);
 });

@@ -17,6 +17,11 @@ export interface FleetSpec {
   readonly dir: string;
 }
 
+export interface NamedProcesses {
+  readonly name: string;
+  readonly pids: readonly number[];
+}
+
 export class Fleet implements AsyncDisposable {
   readonly #spec: FleetSpec;
   readonly #started = new Map<string, Promise<Translator>>();
@@ -76,6 +81,17 @@ export class Fleet implements AsyncDisposable {
         return (turn) => server.translateOverHttp(turn, { texts, callers, each });
       }
     }
+  }
+
+  /** Who shares the processor with Millrace's answers over HTTP; none where nobody does, or the machine does not tell. */
+  async processes({ ours }: CaseSpec): Promise<readonly NamedProcesses[]> {
+    if (process.platform !== "linux" || (ours !== "http-one" && ours !== "http-64")) return [];
+    const server = await this.server("pair");
+    return [
+      { name: "callers", pids: [process.pid] },
+      { name: "server", pids: [server.pid] },
+      { name: "pipelines", pids: server.ready.pipelines },
+    ];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,10 +1,11 @@
 /** One row of the table: both sides in turns, so that both are measured on the same machine, whatever else it does. */
+import { processTimeMs } from "../../harness/process-time.js";
 import { atLeast, type Report, ratios } from "../../harness/report.js";
 import { inTurns } from "../../harness/rounds.js";
 import { hashOf } from "../../machine.js";
 import type { TurnResult } from "../turn.js";
 import type { CaseSpec } from "./case-spec.js";
-import type { Fleet } from "./fleet.js";
+import type { Fleet, NamedProcesses } from "./fleet.js";
 
 export interface CaseRun {
   readonly report: Report;
@@ -14,6 +15,8 @@ export interface CaseRun {
   readonly count: number;
   readonly rounds: number;
   readonly rowsMax: number;
+  /** Sentences that are translated before the first round, at most. */
+  readonly warmMax: number;
 }
 
 export interface CaseResult {
@@ -36,8 +39,19 @@ export async function runCase(spec: CaseSpec, run: CaseRun): Promise<CaseResult>
   const rival = await fleet.rival(spec.theirs);
   const theirs = () => rival.translate(turn);
   const first = { ours: await ours(turn), theirs: await theirs() };
+  const warmCount = Math.min(spec.warmCount ?? 0, run.warmMax);
+  for (let warm = count; warm < warmCount; warm += count) {
+    await ours(turn);
+    await theirs();
+  }
+  const processes = await fleet.processes(spec);
+  const taken: ProcessorTime[] = [];
   const turns = await inTurns(["ours", "theirs"] as const, rounds, async (side) => {
-    return side === "ours" ? await ours(turn) : await theirs();
+    if (side === "theirs") return await theirs();
+    const before = timesOf(processes);
+    const result = await ours(turn);
+    taken.push(differences(before, timesOf(processes)));
+    return result;
   });
   const done = { ours: turns.get("ours") ?? [], theirs: turns.get("theirs") ?? [] };
   const hash = checkedHash([first.ours, ...done.ours], count);
@@ -50,6 +64,10 @@ export async function runCase(spec: CaseSpec, run: CaseRun): Promise<CaseResult>
   report.add(`${title}: ratio`, over, {
     target: spec.target === null ? null : atLeast(spec.target),
   });
+  for (const { name } of processes) {
+    const us = taken.map((each) => (1_000 * (each.get(name) ?? 0)) / count);
+    report.add(`${title}: processor of the ${name}`, us, { unit: "µs/sentence" });
+  }
   if (spec.mode === "all") reportSteps(title, done.ours, run);
   const equal = fleet.rivalSaysTexts ? `, ${sayEqual(first, fleet.rivalName)}` : "";
   report.say(`${title}: ${count} sentences a turn, outputs ${hash}${equal}`);
@@ -69,6 +87,22 @@ function sayEqual(
 ): string {
   const equal = ours.outputs.filter((output, at) => output === theirs.outputs[at]);
   return `${equal.length} of ${ours.outputs.length} equal to ${rivalName}'s`;
+}
+
+/** Milliseconds, by the names of `NamedProcesses`. */
+type ProcessorTime = ReadonlyMap<string, number>;
+
+function timesOf(processes: readonly NamedProcesses[]): ProcessorTime {
+  return new Map(
+    processes.map(({ name, pids }) => [
+      name,
+      pids.reduce((sum, pid) => sum + (processTimeMs(pid) ?? 0), 0),
+    ]),
+  );
+}
+
+function differences(before: ProcessorTime, after: ProcessorTime): ProcessorTime {
+  return new Map([...after].map(([name, ms]) => [name, ms - (before.get(name) ?? 0)]));
 }
 
 function rateOf({ sentences, seconds }: TurnResult): number {

@@ -54,7 +54,7 @@ async function runSet(
   const wanted = values.cases.split(",");
   const chosen = run.cases.filter(({ name }) => wanted.includes(name));
   const usual = Number(values.count);
-  const most = Math.max(usual, ...chosen.map(({ count }) => count ?? usual));
+  const most = Math.max(usual, ...chosen.map(({ count, share }) => count ?? Math.ceil(usual * share)));
   const set = await setOf(run, from, most);
   await using fleet = fleetOf(run, set);
   const title = `${precision} ${set.name}`;
@@ -98,10 +98,16 @@ export function fleetOf({ values, rival, dir, modelDir }: PrecisionRun, set: Sen
 }
 
 export function caseRunOf({ report, values }: PrecisionRun, fleet: Fleet, title: string): CaseRun {
-  const [count = 1, rounds = 1, rowsMax = 1] = [values.count, values.rounds, values.rows].map(
-    Number,
-  );
-  return { report, fleet, title, count, rounds, rowsMax };
+  const { count, rounds, rows, warm } = values;
+  return {
+    report,
+    fleet,
+    title,
+    count: Number(count),
+    rounds: Number(rounds),
+    rowsMax: Number(rows),
+    warmMax: Number(warm),
+  };
 }
 
 function lengthsOf(ids: readonly (readonly number[])[]): string {

@@ -14,6 +14,7 @@ export const commonUsage = `  --model DIR              int8 Millrace folder (def
   --count N                sentences a turn (default: 448; one at a time: a quarter of them)
   --rounds N               (default: 5)
   --rows N                 rows of an engine (default: 64, the server's own)
+  --warm N                 sentences before the first round over HTTP, at most: JavaScript is compiled as it runs (default: 5376)
   --batch N                sentences of a batch of the rival's (default: 64)
   --json FILE              the figures as JSON`;
 
@@ -27,6 +28,7 @@ export const comparisonFlags = {
   count: { type: "string", default: "448" },
   rounds: { type: "string", default: "5" },
   rows: { type: "string", default: "64" },
+  warm: { type: "string", default: "5376" },
   batch: { type: "string", default: "64" },
   json: { type: "string" },
   help: { type: "boolean", default: false },
@@ -60,6 +62,7 @@ export function precisionsOf(list: string): readonly ("int8" | "f32")[] {
 /** Before anything is converted and started. @throws where one is no number */
 export function checkCounts(values: ComparisonFlags): void {
   for (const flag of ["count", "rounds", "rows", "batch"] as const) countOf(flag, values[flag]);
+  countOf("warm", values.warm, 0);
 }
 
 /** Throws where `list` names a case that is none of `known`. */

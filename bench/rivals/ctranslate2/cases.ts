@@ -93,6 +93,7 @@ export const cases: readonly CaseSpec[] = [
     title: "through HTTP as one request, two pipelines : inter 2 in-process",
     ours: "http-one",
     theirs: inter2,
+    warmCount: 1792,
     target: null,
   },
   {
@@ -101,6 +102,8 @@ export const cases: readonly CaseSpec[] = [
     title: "through HTTP, 64 callers, two pipelines : inter 2 in-process",
     ours: "http-64",
     theirs: inter2,
+    share: 4,
+    warmCount: 5376,
     target: 0.9,
   },
 ];

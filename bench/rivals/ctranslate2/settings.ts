@@ -16,6 +16,9 @@ Sentences a second of Millrace and of CTranslate2, and the ratio, medians (least
   --precisions LIST        int8, f32 (default: both)
   --outputs N              sentences whose outputs are held against the reference (default: 1000)
 ${commonUsage}
+64 callers over HTTP send four times --count. Callers over HTTP are in this process, on the same processors as what they call; CTranslate2 is
+asked in its own process and has none. So they are as lean as may be (bench/harness/keep-alive-caller.ts), and what each process takes
+stands beside the ratio.
 Cases:
 ${casesUsage([...cases, ...extras.map((name) => ({ name, title: name }))])}
 Examples:

@@ -55,7 +55,7 @@ export interface ChoosingLimits {
   /** Longest encoder run, alone and while realtime sentences generate. */
   readonly chunkMs: number;
   readonly chunkBesideRealtimeMs: number;
-  /** How long a realtime sentence may wait for others, to be encoded together, while many others generate. */
+  /** How long a realtime sentence may wait for others at most, to be encoded together, while many others generate. */
   readonly gatherMs: number;
   /** Part of the time that bulk keeps while realtime has work, 0 to 1. */
   readonly bulkShare: number;
@@ -65,6 +65,8 @@ export interface ChoosingLimits {
 export interface RunCosts {
   /** Most padded tokens of an encoder run whose predicted time is within `ms`; at least one. */
   encodeUnitsWithin(ms: number): number;
+  /** Of an encoder run of so many padded tokens. */
+  encodeMs(units: number): number;
   decodeMs(rows: number): number;
 }
 
@@ -216,12 +218,12 @@ export class Choosing {
 
   /**
    * A few sentences are not worth an encoder run of their own while many others generate. Bulk waits until more rows
-   * are free; realtime waits for more sentences, but not long.
+   * are free; realtime waits for more sentences, as long as its run would hold up all those who generate, taken together.
    */
   #gathers(
     workClass: WorkClass,
     at: {
-      readonly waiting: readonly WaitingItem[];
+      readonly waiting: readonly [WaitingItem, ...WaitingItem[]];
       readonly used: number;
       readonly free: number;
       readonly nowMs: number;
@@ -229,8 +231,10 @@ export class Choosing {
   ): boolean {
     const { waiting, used, free, nowMs } = at;
     if (workClass === "bulk") return free < used / 3 && free < rowsWanted(waiting, used / 3);
-    const young = nowMs - (waiting[0]?.receivedAtMs ?? nowMs) < this.#limits.gatherMs;
-    return young && (free < used / 8 || rowsWanted(waiting, used / 8) < used / 8);
+    if (free >= used / 4 && rowsWanted(waiting, used / 4) >= used / 4) return false;
+    const [{ tokens, receivedAtMs }] = waiting;
+    const heldUpMs = used * this.#costs.encodeMs(padWidth(tokens));
+    return nowMs - receivedAtMs < Math.min(this.#limits.gatherMs, heldUpMs);
   }
 
   #chunkMs(

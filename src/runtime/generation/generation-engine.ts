@@ -33,7 +33,7 @@ export const generationEngineDefaults: GenerationEngineOptions = {
   rowsMax: 64,
   chunkMs: 20,
   chunkBesideRealtimeMs: 5,
-  gatherMs: 5,
+  gatherMs: 20,
   bulkShare: usualBulkShare,
 };
 
@@ -79,6 +79,7 @@ export class GenerationEngine implements Engine {
     });
     this.#choosing = new Choosing(options, {
       encodeUnitsWithin: (ms) => this.#encodeCost.unitsWithin(ms),
+      encodeMs: (units) => this.#encodeCost.predictMs(units),
       decodeMs: (rows) => this.#decodeCost.predictMs(rows),
     });
   }
