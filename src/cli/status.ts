@@ -85,7 +85,7 @@ function view(status: StatusResponse): string {
       pipelines(status),
     ),
     ...textTable(
-      ["model", "state", "on", "a copy", "a load", "loads", "evictions", "best at once"],
+      ["model", "state", "on", "a copy", "a load", "loads", "evictions", "requests × items"],
       models(status),
     ),
     ...textTable(["queue", "class", "items", "requests", "tenants", "oldest"], queues(status)),

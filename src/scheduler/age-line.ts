@@ -5,15 +5,14 @@ export interface ReadonlyLine {
   readonly size: number;
   /** The oldest. */
   readonly first: RequestEntry | undefined;
-  has(member: RequestEntry): boolean;
   /** Oldest first. The line must not change meanwhile. */
   ordered(): Generator<RequestEntry, void, undefined>;
   /** The same for where it is read all the time. */
   cursor(): LineCursor;
 }
 
-/** Members of a chunk; twice as many are cut into two. */
-const chunkMembers = 64;
+/** More members are cut into two chunks. */
+const chunkMembersMax = 128;
 
 /**
  * Requests by age. Most come last and leave first, and most lines are short; so they stand in chunks, each sorted, and the chunks
@@ -22,8 +21,10 @@ const chunkMembers = 64;
  * ```
  *   chunks  [ r1 r4 r5 ]  [ r8 r9 … ]  [ … r77 ]        add r78: at the end     delete r9: within its chunk
  * ```
- * O(log n) to find, at most a hundred and some entries to move, O(1) for the oldest and for the next in order. An array costs a
- * quarter of a heap that knows where each of its members stands, in memory and time.
+ * O(log n) to find, O(1) for the oldest and for the next in order. At most `chunkMembersMax` entries move within a chunk; where one
+ * is emptied or cut, all chunks behind it move too, a hundredth as many as there are members. Chunks are never merged: those that
+ * cancellations leave behind stay short until they are empty. An array costs a quarter of a heap that knows where each of its members
+ * stands, in memory and time.
  */
 export class AgeLine implements ReadonlyLine {
   readonly chunks: RequestEntry[][] = [];
@@ -31,17 +32,15 @@ export class AgeLine implements ReadonlyLine {
   /** Beside the chunks, for heads are all that is read of most lines. */
   first: RequestEntry | undefined;
 
-  has(member: RequestEntry): boolean {
-    const chunk = this.chunks[this.#chunkOf(member)];
-    return chunk?.[placeIn(chunk, member)] === member;
-  }
-
   /** Adding a member twice changes nothing. */
   add(member: RequestEntry): void {
     const last = this.chunks.at(-1);
     if (last === undefined) this.chunks.push([member]);
-    else if (isOlder(last.at(-1), member) && last.length < 2 * chunkMembers) last.push(member);
-    else if (!this.#insert(member)) return;
+    else if (!isOlder(last.at(-1), member)) {
+      if (!this.#insert(member)) return;
+    } else if (last.length < chunkMembersMax) last.push(member);
+    // Cut in two, those that come in order would leave every chunk half empty.
+    else this.chunks.push([member]);
     this.size += 1;
     this.first = this.chunks[0]?.[0];
   }
@@ -53,7 +52,8 @@ export class AgeLine implements ReadonlyLine {
     const place = placeIn(chunk, member);
     if (chunk[place] === member) return false;
     chunk.splice(place, 0, member);
-    if (chunk.length > 2 * chunkMembers) this.chunks.splice(at + 1, 0, chunk.splice(chunkMembers));
+    if (chunk.length > chunkMembersMax)
+      this.chunks.splice(at + 1, 0, chunk.splice(chunkMembersMax / 2));
     return true;
   }
 

@@ -25,8 +25,8 @@ export interface ClassQueueView {
 }
 
 /**
- * The queue of one model and class. Items stand in their request's lists, and requests in heaps by age; each of the
- * heaps answers one question of a policy without a scan.
+ * The queue of one model and class. Items stand in their request's lists, and requests in lines by age; each of the
+ * lines answers one question of a policy without a scan.
  *
  * ```
  *   oldest ─────────────► r1 r2 r3 …                          who is over the age limit?
@@ -35,7 +35,7 @@ export interface ClassQueueView {
  *   tenants ──┬─────────► a ── bySize[s] ──────► r2 …         whose short request waits longest for its size?
  *             │             └─ byLength(k)[b] ─► r2 …         … and what of the same tenant packs well with it?
  *             └─────────► b ── …
- *   request.groups[k].byLength[b] = [item, item, …]           in packing order; taken from the wide end
+ *   request.groups[k].queued = [item, item, …]                in packing order; taken from the wide end
  * ```
  * With L length buckets in a request (some eighty for texts, four hundred at the very most), a request enters, leaves
  * or changes in O(L log n) for each key that the change touches, an item in O(log n); no operation looks at all requests,

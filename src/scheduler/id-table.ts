@@ -16,11 +16,6 @@ interface Page<T> {
  */
 export class IdTable<T> {
   readonly #pages = new Map<number, Page<T>>();
-  #size = 0;
-
-  get size(): number {
-    return this.#size;
-  }
 
   get(id: number): T | undefined {
     return this.#pages.get(Math.floor(id / pageIds))?.entries[id % pageIds];
@@ -38,10 +33,7 @@ export class IdTable<T> {
       this.#pages.set(at, page);
     }
     const place = id % pageIds;
-    if (page.entries[place] === undefined) {
-      page.used += 1;
-      this.#size += 1;
-    }
+    if (page.entries[place] === undefined) page.used += 1;
     page.entries[place] = entry;
   }
 
@@ -52,7 +44,6 @@ export class IdTable<T> {
     if (page?.entries[place] === undefined) return false;
     page.entries[place] = undefined;
     page.used -= 1;
-    this.#size -= 1;
     if (page.used === 0) this.#pages.delete(at);
     return true;
   }

@@ -8,7 +8,7 @@ export interface Recommendation {
   /** So many of such requests, and no pipeline waits for the next one. */
   readonly requestsInFlight: number;
   /** Items that are through within the realtime target, as fast as the pipelines were lately; null: nothing was seen yet. */
-  readonly realtimeItems: number | null;
+  readonly realtimeItemsInFlight: number | null;
 }
 
 /** Share of the past that each batch leaves standing: about the last fifty count. */
@@ -51,9 +51,11 @@ export function recommendationFor(
   const rowsMax = Math.min(...able.map(({ capacity }) => capacity.rowsMax));
   const batchItems = Math.max(1, Math.floor(batchRows(model, rowsMax) / usual.rows));
   const rows = pace.rowsWithin(realtimeTargetMs) * countFor(model, "realtime");
-  const realtimeItems = Number.isFinite(rows) ? Math.max(1, Math.floor(rows / usual.rows)) : null;
+  const realtimeItemsInFlight = Number.isFinite(rows)
+    ? Math.max(1, Math.floor(rows / usual.rows))
+    : null;
   const most = Math.max(...workClasses.map((each) => countFor(model, each)));
-  return { batchItems, requestsInFlight: 2 * most, realtimeItems };
+  return { batchItems, requestsInFlight: 2 * most, realtimeItemsInFlight };
 }
 
 /** Rows of the batch that a pipeline is best at: learned where a batch is one run, else all that run at once. */

@@ -1,16 +1,20 @@
 /**
  * How busy the processors are now. The kernel's load average knows the last minute only: what was installed or built just before a
- * first start would keep its trial away, on a machine that has nothing else to do.
+ * first start would keep its trial away, on a machine that has nothing else to do. In a container these are the host's processors: what runs
+ * beside it counts, and what this process does itself.
  */
 import { type CpuInfo, cpus } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const lookMs = 250;
 
-/** Of all processors together, 1: all of them. */
-export async function machineLoad(): Promise<number> {
+/** Of all processors together, 1: all of them. @throws the signal's reason. */
+export async function machineLoad(signal?: AbortSignal): Promise<number> {
   const before = cpus();
-  await sleep(lookMs);
+  await sleep(lookMs, undefined, signal === undefined ? {} : { signal }).catch((error: unknown) => {
+    signal?.throwIfAborted();
+    throw error;
+  });
   return busyShare(before, cpus());
 }
 

@@ -28,7 +28,7 @@ import { type MeasureOptions, measureLayout, type TrialModel } from "./measure.j
 
 const runtimeEntry = fileURLToPath(new URL("../runtime/entry.js", import.meta.url));
 const usualWindowMs = 1_000;
-/** Of the machine's processors: where others use more than this now, what is measured says little about the machine. */
+/** Of the machine's processors: where more than this is in use now, what is measured says little about the machine. */
 export const trialLoadMax: number = 0.5;
 /** A model that takes longer to load is not tried; it would hold up the start too long. */
 const usualTrialMsMax = 15_000;
@@ -68,7 +68,7 @@ export async function withTrial(
   const path = keptPath(configuration, model.manifest);
   const before = await readKept(path);
   if (before !== null) return withLayout(configuration, before);
-  const load = parts.load ?? (await machineLoad());
+  const load = parts.load ?? (await machineLoad(parts.signal));
   if (load > trialLoadMax) {
     const fields = { load: Number(load.toFixed(2)) };
     parts.log.info(fields, "the machine is busy: pipelines and threads are measured another time");

@@ -59,6 +59,8 @@ test(
     const request = { texts: inputs, class: "bulk" } as const;
     const works = [translate(url, request), translate(url, request)];
     await until(async () => (await getStatus(url)).requests.accepted === works.length);
+    // Nothing is through before all was asked: for less time than a hang takes to be one.
+    for (const pid of pids) process.kill(pid, "SIGSTOP");
     serve.child.kill("SIGTERM");
     await serve.logged("draining");
     const ready = await getReady(url);
@@ -66,6 +68,7 @@ test(
     const refused = await post(url, { texts: "Too late." });
     assert.equal(refused.status, 503);
     assert.equal(((await refused.json()) as ErrorResponse).error.code, "draining");
+    for (const pid of pids) process.kill(pid, "SIGCONT");
     for (const work of works) {
       assert.deepEqual(
         (await work).results.map(outcomeOf),

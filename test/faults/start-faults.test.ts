@@ -1,9 +1,7 @@
 /** What can go wrong around the load of a model: a cache that takes nothing, a graph that kills, a kill at the wrong moment, an end. */
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { existsSync, readdirSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
-import { type AddressInfo, createServer } from "node:net";
 import { availableParallelism } from "node:os";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -13,7 +11,7 @@ import { createLog } from "#src/log.js";
 import { resolveConfiguration } from "#src/options/resolve.js";
 import { type MillraceServer, startServer } from "#src/server.js";
 import { writeMadeEncoder } from "../support/made-encoder.js";
-import { childrenOf, isRunning } from "../support/processes.js";
+import { childrenOf, isRunning, listeningPortOf } from "../support/processes.js";
 import {
   bundledModels,
   getReady,
@@ -186,15 +184,13 @@ test(
     await using dir = await TempDir.make();
     // Thousands of products: what ONNX Runtime does for each takes its time.
     await writeMadeEncoder(dir.file("models", "large"), { work: 3_000 });
-    const port = await freePort();
     const flags = ["--models", dir.file("models"), "--pipelines", "1", "--threads", "1"];
-    const own = ["--port", String(port), "--cache-dir", dir.file("cache")];
-    await using serve = new ServeProcess(millrace, ...flags, ...own);
+    await using serve = new ServeProcess(millrace, ...flags, "--cache-dir", dir.file("cache"));
     await serve.logged("starting");
+    // Its log says where it listens when it is ready, which is too late here.
+    const port = await until(() => listeningPortOf(serve.pid));
     const worker = await until(async () => {
-      // Until it listens there is nobody to ask.
-      const status = await getStatus(`http://127.0.0.1:${port}`).catch(() => null);
-      const [pipeline] = status?.pipelines ?? [];
+      const [pipeline] = (await getStatus(`http://127.0.0.1:${port}`)).pipelines;
       return pipeline?.models.some(({ state }) => state === "loading") === true && pipeline.pid;
     });
     serve.child.kill("SIGTERM");
@@ -203,12 +199,3 @@ test(
     assert.ok(!isRunning(worker));
   },
 );
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}

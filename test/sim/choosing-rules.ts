@@ -10,6 +10,11 @@ import type {
 } from "#src/runtime/generation/choosing.js";
 import type { Judge } from "./rules.js";
 
+/** Chunks that may go before an older item of bulk. */
+const overtakenMax = 8;
+/** What inputs are padded to a multiple of, and the narrowest lane, in tokens. */
+const widthStep = 16;
+
 interface Seen {
   readonly waiting: Readonly<Record<WorkClass, readonly WaitingItem[]>>;
   readonly lanes: readonly LaneLoad[];
@@ -107,13 +112,13 @@ export class ChoosingAccount {
     if (chunk.length > 1 && chunk.some(({ alone }) => alone))
       this.#judge("who was in a run that failed runs alone", `in company of ${chunk.length}`);
     const widths = chunk.map(({ tokens }) => tokens);
-    if (Math.max(...widths) > width || Math.max(...widths) - Math.min(...widths) >= 16)
+    if (Math.max(...widths) > width || Math.max(...widths) - Math.min(...widths) >= widthStep)
       this.#judge("a chunk is of one width", `${widths.join()} padded to ${width}`);
     if (used === 0 || this.#isWorthIt(workClass, seen, nowMs)) return;
     this.#judge("a few wait for company, and not long", `${rows} rows beside ${used}`);
   }
 
-  /** Bulk may go on in a lane that it is in, before an older item, eight times. */
+  /** Bulk may go on in a lane that it is in, before an older item, `overtakenMax` times. */
   #mayLead(
     workClass: WorkClass,
     leader: WaitingItem | undefined,
@@ -128,9 +133,9 @@ export class ChoosingAccount {
         of === "bulk" &&
         beams === leader.rows &&
         leader.tokens <= crossWidth &&
-        (leader.tokens > crossWidth / 2 || crossWidth === 16),
+        (leader.tokens > crossWidth / 2 || crossWidth === widthStep),
     );
-    return isInLane && times < 8;
+    return isInLane && times < overtakenMax;
   }
 
   /** A third of bulk's rows, a quarter of realtime's, or waited long enough: no longer than its run holds up the others. */

@@ -294,7 +294,7 @@ function statusOf(test: TestFront): StatusResponse {
         loads: 1,
         evictions: 0,
         loadFailures: 0,
-        recommended: { batchItems: 64, requestsInFlight: 2, realtimeItems: null },
+        recommended: { batchItems: 64, requestsInFlight: 2, realtimeItemsInFlight: null },
       },
     ],
     queues: [

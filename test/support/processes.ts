@@ -1,5 +1,5 @@
 /** Processes as /proc shows them. */
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 
 /** Null where the process is gone. */
 function stat(pid: number): { readonly state: string; readonly parent: number } | null {
@@ -49,4 +49,28 @@ export function residentBytesOf(pid: number): number {
   const [, kibibytes = ""] =
     /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1")) ?? [];
   return Number(kibibytes) * 1024;
+}
+
+/** The first port over IPv4 that the process listens at; null where there is none yet. */
+export function listeningPortOf(pid: number): number | null {
+  const own = new Set(
+    readdirSync(`/proc/${pid}/fd`).map((name) => linkOf(`/proc/${pid}/fd/${name}`)),
+  );
+  const rows = readFileSync(`/proc/${pid}/net/tcp`, "latin1").split("\n").slice(1);
+  for (const row of rows) {
+    const fields = row.trim().split(/\s+/);
+    // 0A: listening.
+    if (fields[3] === "0A" && own.has(`socket:[${fields[9]}]`))
+      return Number.parseInt(fields[1]?.split(":")[1] ?? "", 16);
+  }
+  return null;
+}
+
+/** Null where it was closed meanwhile. */
+function linkOf(path: string): string | null {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return null;
+  }
 }

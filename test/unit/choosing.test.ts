@@ -43,7 +43,8 @@ class ToyEngine {
   /** Number of the decision in which each item began, and for each class the time it was served. */
   readonly begunAt = new Map<number, number>();
   readonly servedMs: Record<WorkClass, number> = { realtime: 0, bulk: 0 };
-  overtaken = { itemId: -1, times: 0 };
+  /** How often each item was the oldest of bulk while another one went before it. */
+  readonly overtaken = new Map<number, number>();
   nowMs = 0;
   decisions = 0;
   #admitted = 0;
@@ -113,11 +114,7 @@ class ToyEngine {
     }
     if (decision.kind !== "encode") return;
     const { chunk, workClass, width } = decision;
-    assert.equal(
-      chunk[0],
-      this.leader(workClass),
-      "the oldest leads, or who fits into bulk's lane",
-    );
+    this.checkLeader(decision);
     assert.equal(new Set(chunk).size, chunk.length);
     assert.ok(chunk.every((item) => this.waiting[workClass].includes(item)));
     assert.ok(chunk.every((item) => padWidth(item.tokens) === width));
@@ -127,32 +124,33 @@ class ToyEngine {
     assert.ok(rows <= this.limits.rowsMax || only, `${rows} rows of ${workClass}`);
   }
 
-  /** Counts as the choosing says that it does: how often the oldest bulk item has been overtaken. */
-  leader(workClass: WorkClass): ToyItem | undefined {
+  /** The oldest, or of bulk one that a lane has room for, which goes before the oldest, and not often. */
+  checkLeader({ workClass, chunk, overtakes }: Extract<RunDecision<ToyItem>, { kind: "encode" }>) {
     const [oldest] = this.waiting[workClass];
-    if (workClass === "realtime" || oldest === undefined || oldest.alone) return oldest;
-    if (oldest.itemId === this.overtaken.itemId && this.overtaken.times >= overtakenMax) {
-      return oldest;
-    }
-    const lanes = this.work.lanes.filter((lane) => lane.workClass === "bulk" && lane.rows > 0);
-    const [fullest] = lanes.sort((left, right) => right.rows - left.rows);
-    if ((fullest?.beams ?? 0) > this.limits.rowsMax - this.rowsOf("bulk")) return oldest;
-    const fits = (item: ToyItem) =>
-      !item.alone &&
-      item.rows === fullest?.beams &&
-      doubledWidth(item.tokens) === fullest.crossWidth;
-    return this.waiting.bulk.find(fits) ?? oldest;
+    const [leader] = chunk;
+    assert.ok(oldest !== undefined && leader !== undefined);
+    assert.equal(overtakes, leader === oldest ? null : oldest.itemId);
+    if (leader === oldest) return;
+    assert.equal(workClass, "bulk", "realtime is served in order");
+    assert.ok(!oldest.alone && !leader.alone);
+    const isInLane = this.work.lanes.some(
+      (lane) =>
+        lane.workClass === "bulk" &&
+        lane.beams === leader.rows &&
+        lane.crossWidth === doubledWidth(leader.tokens),
+    );
+    assert.ok(isInLane, "what goes before the oldest fits into a lane that runs");
+    const times = this.overtaken.get(oldest.itemId) ?? 0;
+    assert.ok(times < overtakenMax, `item ${oldest.itemId} was overtaken ${times} times`);
   }
 
-  noteOvertaken(leader: ToyItem | undefined): void {
-    const [oldest] = this.waiting.bulk;
-    const itemId = oldest === leader ? -1 : (oldest?.itemId ?? -1);
-    const times = itemId === this.overtaken.itemId ? this.overtaken.times + 1 : 1;
-    this.overtaken = { itemId, times };
-  }
-
-  encode({ chunk, workClass, width }: Extract<RunDecision<ToyItem>, { kind: "encode" }>): number {
-    if (workClass === "bulk") this.noteOvertaken(chunk[0]);
+  encode({
+    chunk,
+    workClass,
+    width,
+    overtakes,
+  }: Extract<RunDecision<ToyItem>, { kind: "encode" }>) {
+    if (overtakes !== null) this.overtaken.set(overtakes, (this.overtaken.get(overtakes) ?? 0) + 1);
     this.waiting[workClass] = this.waiting[workClass].filter((item) => !chunk.includes(item));
     for (const item of chunk) {
       this.begunAt.set(item.itemId, this.decisions);

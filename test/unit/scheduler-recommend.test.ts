@@ -52,7 +52,7 @@ function serve(scheduler: Scheduler, of: { rows: number; units: number; ms: numb
 
 test("before anything ran, a request that fills a pipeline's rows, two for each, and nothing of realtime", () => {
   const scheduler = withPipelines("continuous");
-  const expected = { batchItems: 8, requestsInFlight: 4, realtimeItems: null };
+  const expected = { batchItems: 8, requestsInFlight: 4, realtimeItemsInFlight: null };
   assert.deepEqual(recommended(scheduler), expected);
 });
 
@@ -60,7 +60,7 @@ test("items of several rows make smaller requests, and the pace says what realti
   const scheduler = withPipelines("continuous");
   serve(scheduler, { rows: 4, units: 10, ms: 20 });
   // Two pipelines, 4 rows in 20 ms each: 10 items of 4 rows within 200 ms.
-  const expected = { batchItems: 2, requestsInFlight: 4, realtimeItems: 20 };
+  const expected = { batchItems: 2, requestsInFlight: 4, realtimeItemsInFlight: 20 };
   assert.deepEqual(recommended(scheduler), expected);
 });
 

@@ -8,7 +8,7 @@ import { readManifest } from "#src/models/read-manifest.js";
 import { type Configuration, resolveConfiguration } from "#src/options/resolve.js";
 import { forget, keep, keptPath, readKept } from "#src/trial/kept-trial.js";
 import { bestOf, describeLayouts, layoutsOf } from "#src/trial/layouts.js";
-import { busyShare } from "#src/trial/machine-load.js";
+import { busyShare, machineLoad } from "#src/trial/machine-load.js";
 import { measureThereAndBack, withKeptTrial, withTrial } from "#src/trial/trial.js";
 import { bundledModelDir } from "../support/engine.js";
 import { childrenOf } from "../support/processes.js";
@@ -98,6 +98,15 @@ test("defect: how busy the machine is is told from now, and not from the minute 
   assert.equal(busyShare(before, after(200, 0)), 0.5);
   assert.equal(busyShare(before, after(200, 200)), 1);
   assert.equal(busyShare(before, before), 0);
+});
+
+test("defect: a start that is told to end does not wait for the look at the machine", async () => {
+  const reason = new Error("told to end");
+  await assert.rejects(machineLoad(AbortSignal.abort(reason)), reason);
+  const later = new AbortController();
+  const looking = machineLoad(later.signal);
+  later.abort(reason);
+  await assert.rejects(looking, reason);
 });
 
 test("a trial runs real pipelines once, keeps what it measured, and leaves no process", async () => {

@@ -97,7 +97,7 @@ export interface ModelStatus {
     /** So many of such requests in flight, from all callers, and no pipeline waits for the next one. */
     readonly requestsInFlight: number;
     /** Items that are through within the realtime target, as fast as the pipelines were lately; null: nothing was seen yet. */
-    readonly realtimeItems: number | null;
+    readonly realtimeItemsInFlight: number | null;
   } | null;
 }
 

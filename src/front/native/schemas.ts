@@ -256,7 +256,7 @@ const modelStatusSchema = objectSchema({
       objectSchema({
         batchItems: countSchema,
         requestsInFlight: countSchema,
-        realtimeItems: { anyOf: [{ type: "null" }, countSchema] },
+        realtimeItemsInFlight: { anyOf: [{ type: "null" }, countSchema] },
       }),
     ],
   },

@@ -4,7 +4,7 @@
  *   past_k.l, past_v.l     [slots × width, heads, pastWidth, size]     written in place by each step, one token
  *     row r   ├─ head 0 ── token 0 │ token 1 │ … │ anything: nobody reads behind `lengths` ┤─ head 1 ── …
  *   cross_k.l, cross_v.l   [slots, heads, crossWidth, size]            written once, shared by the slot's rows
- *     zero behind `crossLengths`: what is masked is still multiplied, and garbage might be no number
+ *     finite behind `crossLengths`: what is masked is still multiplied, and garbage might be no number
  *
  * Slots 0..count−1 are in use, so that a run reads a prefix of each array without a copy. A slot that leaves is
  * overwritten by the last one. Widths of inputs are multiples of 16: then a row's result does not depend on them.

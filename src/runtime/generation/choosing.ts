@@ -11,7 +11,8 @@
  *
  * 1. Which class: realtime where it has work, but bulk where it is owed more than its next run takes. While realtime
  *    runs, bulk is owed `bulkShare` of the time.
- * 2. In the class, a chunk where one is worth a run, led by the sentence that waits longest.
+ * 2. In the class, a chunk where one is worth a run. Realtime: the oldest leads. Bulk: the first that fits the fullest lane, before
+ *    an older one at most `overtakenMax` chunks in a row.
  * 3. Else, and after each chunk, one token more for the lane that was served longest ago.
  *
  * Begin at `decide`. Whoever runs a decision tells so with `ran`.
@@ -161,7 +162,7 @@ export class Choosing {
     return isOwed ? "bulk" : "realtime";
   }
 
-  /** Sentences of about the same length as the one that waits longest, as many as rows and time allow. */
+  /** Sentences of about the same length as the one that leads, as many as rows and time allow. */
   #nextChunk<Item extends WaitingItem>(
     work: EngineWork<Item>,
     at: {
