@@ -14,6 +14,7 @@ export class SeedRouterPolicy implements Policy {
   readonly batchesMax = 1;
   readonly recalls = false;
   readonly shares = false;
+  readonly ranksLong = false;
   readonly #windowMs: number;
 
   constructor(options: PolicyOptions) {
@@ -22,7 +23,7 @@ export class SeedRouterPolicy implements Policy {
 
   choose(view: PolicyView): Choice {
     let wait: Choice = { type: "none" };
-    for (const queue of [view.queues.realtime, view.queues.bulk]) {
+    for (const queue of [view.queues.short, view.queues.bulk]) {
       if (queue === undefined) continue;
       const choice = this.#fromQueue(queue, view);
       if (choice.type === "batch") return choice;
@@ -35,15 +36,15 @@ export class SeedRouterPolicy implements Policy {
   #fromQueue(queue: ClassQueueView, view: PolicyView): Choice {
     const oldest = queue.oldest.first;
     if (oldest === undefined) return { type: "none" };
-    const bounds = view.bounds(queue.class);
-    const draft = new FixedDraft({ ...bounds, costMax: Infinity, rowsShare: Infinity });
+    const bounds = view.bounds(queue.rank);
+    const draft = new FixedDraft({ ...bounds, costMax: Infinity, workShare: Infinity });
     takeByAge(draft, queue, () => true);
     if (draft.items.length === 0) return { type: "none" };
     const windowEndsMs = oldest.arrivedMs + this.#windowMs;
     if (!draft.full && view.nowMs < windowEndsMs)
-      return { type: "wait", class: queue.class, untilMs: windowEndsMs };
+      return { type: "wait", rank: queue.rank, untilMs: windowEndsMs };
     const reason = draft.full ? "full" : "window";
-    return { type: "batch", class: queue.class, reason, items: draft.items };
+    return { type: "batch", rank: queue.rank, reason, items: draft.items };
   }
 }
 

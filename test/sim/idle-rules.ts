@@ -67,17 +67,17 @@ export class IdleRules {
   }
 
   #checkRoom(pipeline: Pipeline, queued: readonly Item[]): void {
-    for (const each of ["realtime", "bulk"] as const) {
-      const waiting = queued.filter(({ request }) => request.class === each);
-      const isHead = this.#options.policy === "millrace" || queued[0]?.request.class === each;
+    for (const each of ["short", "long", "bulk"] as const) {
+      const waiting = queued.filter(({ request }) => request.rank === each);
+      const isHead = this.#options.policy === "millrace" || queued[0]?.request.rank === each;
       if (waiting.length === 0 || !isHead) continue;
       const most = Math.max(...waiting.map(({ rows }) => rows));
       const { rowsMax } = pipeline.spec;
       const left = rowsMax + this.#options.prefetchRows - this.#account.rows(pipeline);
       // Places beyond those that run are refilled when half of them are empty.
-      const waits = each === "bulk" && 2 * left < this.#options.prefetchRows;
+      const waits = each !== "short" && 2 * left < this.#options.prefetchRows;
       const common = waits ? 0 : left;
-      const own = each === "realtime" ? rowsMax - this.#account.rows(pipeline, "realtime") : 0;
+      const own = each === "bulk" ? 0 : rowsMax - this.#account.rows(pipeline, each);
       if (Math.max(common, own) >= most)
         fail("no free pipeline beside a queue", `${pipeline.spec.pipelineId} has room for ${each}`);
     }

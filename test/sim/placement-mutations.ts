@@ -97,7 +97,7 @@ export const placement: readonly SourceMutation[] = [
   {
     name: "does not see who waits for a model",
     file: "scheduler/need.js",
-    find: "model.queues[each].items > 0 && !isServed(model, each, hosts.values())",
+    find: "model.queuedOf(each) > 0 && !isServed(model, each, hosts.values())",
     replace: "false",
     rule: "no idle pipeline beside a model that is waited for",
     focus: { tight: true },

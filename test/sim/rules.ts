@@ -14,6 +14,7 @@ export const schedulerRules = [
   "older than the age limit goes first",
   "aged bulk takes turns with realtime",
   "realtime goes before bulk",
+  "what is long gives way",
   "first come is first served",
   "no free pipeline beside a queue",
   "spans take a batch apart",

@@ -1,3 +1,4 @@
+import type { Rank } from "#src/scheduler/rank.js";
 import type { SchedulerSnapshot } from "#src/scheduler/snapshot.js";
 import type { Batch, Decision, SchedulerEvent } from "#src/scheduler/types.js";
 import { HostingAccount } from "./hosting-rules.js";
@@ -210,15 +211,15 @@ export class Checker {
       if (request.class !== batch.class)
         fail("a pipeline serves its kind", "a batch of two classes");
     }
+    const rank = this.#checkRank(pipeline, items, batch);
     const batchesMax = this.#options.policy === "seed-router" ? 1 : 2;
     const isBounded = spec.mode === "one-shot" || this.#options.policy === "seed-router";
     if (isBounded && batches.length >= batchesMax)
       fail("a pipeline holds no more batches than allowed", spec.pipelineId);
     const isAlone = items.length === 1;
-    const room =
-      spec.mode === "one-shot" ? spec.rowsMax : this.#account.roomMost(pipeline, batch.class);
+    const room = spec.mode === "one-shot" ? spec.rowsMax : this.#account.roomMost(pipeline, rank);
     const isOversize =
-      isAlone && (spec.mode === "one-shot" || this.#account.rows(pipeline, batch.class) === 0);
+      isAlone && (spec.mode === "one-shot" || this.#account.rows(pipeline, rank) === 0);
     if (batch.rows > room && !isOversize)
       fail("a batch stays within the rows", `${batch.rows} rows where ${room} fit`);
     if (spec.mode !== "one-shot" || isAlone || this.#options.policy === "seed-router") return;
@@ -231,6 +232,18 @@ export class Checker {
     );
     if (expectedMs > this.#options.realtimeTargetMs * 1.001)
       fail("a batch stays within the cost", `${batch.paddedUnits} units take ${expectedMs} ms`);
+  }
+
+  /** Long realtime gives way inside the pipeline: not beside bulk, whose equal it would be there, nor once it is aged. */
+  #checkRank({ spec }: Pipeline, items: readonly Item[], batch: Batch): Rank {
+    const [rank, other] = new Set(items.map(({ request }) => request.rank));
+    if (rank === undefined || other !== undefined)
+      return fail("what is long gives way", `batch ${batch.batchId} has two ranks`);
+    const gives =
+      rank === "long" && batch.reason !== "aged" && !this.#account.holdsBulk(spec.pipelineId);
+    if (batch.givesWay !== gives)
+      fail("what is long gives way", `batch ${batch.batchId} of ${rank}: ${batch.givesWay}`);
+    return rank;
   }
 
   /** Called when the batch has left the queue: what is queued now was passed over. */
@@ -252,7 +265,7 @@ export class Checker {
     const eldest = Math.min(...items.map(({ request }) => request.sequence));
     const aged = passedOver.find(
       ({ request, batchKey }) =>
-        request.class === batch.class &&
+        request.rank === items[0]?.request.rank &&
         this.#account.isAged(request, nowMs) &&
         (batchKey === items[0]?.batchKey || request.sequence < eldest),
     );

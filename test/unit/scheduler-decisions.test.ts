@@ -114,8 +114,48 @@ test("generation: realtime has rows of its own while bulk holds all others", () 
   const bench = new Bench("millrace", 2);
   bench.up("p");
   assert.equal(first(bench.request(1, { class: "bulk", tokens: [...ten, ...ten] })).rows, 10);
-  assert.equal(first(bench.request(2, { tokens: ten })).rows, 8);
-  assert.deepEqual(bench.request(3, { tokens: [1] }), []);
+  assert.equal(first(bench.request(2, { tokens: ten.slice(0, 4) })).rows, 4);
+  assert.equal(first(bench.request(3, { tokens: ten.slice(0, 4) })).rows, 4);
+  assert.deepEqual(bench.request(4, { tokens: [1] }), []);
+});
+
+test("defect: a sentence does not wait behind pages that are realtime as well", () => {
+  const bench = new Bench("millrace", 2);
+  bench.up("p");
+  const page = first(bench.request(1, { tokens: [...ten, ...ten] }));
+  assert.equal(page.rows, 10);
+  assert.equal(page.givesWay, true);
+  const sentence = first(bench.request(2, { tokens: [3] }));
+  assert.deepEqual([itemIds(sentence), sentence.givesWay], [[2_000], false]);
+});
+
+test("a page gives way neither beside bulk nor once it has waited for too long", () => {
+  const beside = new Bench();
+  beside.up("p");
+  beside.request(1, { class: "bulk", tokens: [1] });
+  assert.equal(first(beside.request(2, { tokens: ten })).givesWay, false);
+  const aged = new Bench();
+  aged.up("p");
+  const page = first(aged.request(1, { tokens: [...ten, ...ten] }));
+  aged.nowMs = 1_001;
+  const next = first(aged.settle("p", page));
+  assert.deepEqual([next.reason, next.givesWay], ["aged", false]);
+});
+
+test("defect: the pipeline that is asked first does not get the longest of every request", () => {
+  const bench = new Bench("millrace", 24);
+  for (const pipelineId of ["p", "q"]) bench.up(pipelineId);
+  const units = new Map<string, number>();
+  for (let requestId = 1; requestId <= 12; requestId += 1) {
+    for (const each of bench.request(requestId, { tokens: [5, 10, 40, 80] })) {
+      if (each.type !== "dispatch") continue;
+      const { pipelineId, batch } = each;
+      units.set(pipelineId, (units.get(pipelineId) ?? 0) + batch.units);
+    }
+  }
+  const [p = 0, q = 0] = units.values();
+  assert.equal(p + q, 12 * 135);
+  assert.ok(Math.abs(p - q) <= 80, `${p} and ${q} units`);
 });
 
 test("one-shot: waiting bulk is recalled for realtime, which then takes its place", () => {
