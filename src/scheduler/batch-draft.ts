@@ -33,7 +33,7 @@ export class BatchDraft {
     }
     this.items.push(item);
     this.#sums.add(item);
-    if (this.#sums.work >= this.#bounds.workShare) this.full = true;
+    if (this.#sums.effort >= this.#bounds.effortShare) this.full = true;
     return true;
   }
 

@@ -1,4 +1,4 @@
-import { type ItemEntry, workOf } from "./request-book.js";
+import { effortOf, type ItemEntry } from "./request-book.js";
 
 /**
  * What the items of a batch come to. In a batch everything is as wide as the widest, so an item's units are stretched by
@@ -13,7 +13,7 @@ export class BatchSums {
   rows = 0;
   units = 0;
   /** Units × rows of each. */
-  work = 0;
+  effort = 0;
   /** Of the widest item. */
   width = 0;
   /** Units for each unit of width, over all items. */
@@ -26,7 +26,7 @@ export class BatchSums {
   add(item: ItemEntry): void {
     this.rows += item.rows;
     this.units += item.units;
-    this.work += workOf(item);
+    this.effort += effortOf(item);
     this.width = Math.max(this.width, item.width);
     this.#density += item.units / item.width;
   }

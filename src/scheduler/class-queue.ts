@@ -3,11 +3,11 @@ import { KeyedLines, type RequestsBy } from "./age-lines.js";
 import { type ArrivalRate, ArrivalRates } from "./arrival-rate.js";
 import type { Rank } from "./rank.js";
 import {
+  effortOf,
   type ItemEntry,
   type KeyGroup,
   openItemsOf,
   type RequestEntry,
-  workOf,
 } from "./request-book.js";
 import { type TenantQueue, Tenants, type TenantView } from "./tenants.js";
 
@@ -54,7 +54,7 @@ export class ClassQueue implements ClassQueueView {
   units = 0;
   rows = 0;
   /** Units × rows of each. */
-  work = 0;
+  effort = 0;
   bytes = 0;
   windowOpen = false;
   readonly oldest: AgeLine = new AgeLine();
@@ -130,7 +130,7 @@ export class ClassQueue implements ClassQueueView {
     this.items += sign;
     this.units += sign * units;
     this.rows += sign * rows;
-    this.work += sign * workOf(item);
+    this.effort += sign * effortOf(item);
     this.bytes += sign * bytes;
   }
 

@@ -2,7 +2,7 @@ import type { WorkClass } from "millrace-client/wire";
 import type { Host } from "./host.js";
 import type { ModelState } from "./model-state.js";
 import type { Rank } from "./rank.js";
-import { type ItemEntry, type Whereabouts, workOf } from "./request-book.js";
+import { effortOf, type ItemEntry, type Whereabouts } from "./request-book.js";
 import type { Batch, PipelineCapacity } from "./types.js";
 
 export interface HeldBatch {
@@ -60,8 +60,8 @@ export class FedPipeline implements PipelineView {
   leaving = false;
   readonly batches: HeldBatch[] = [];
   readonly rows: Record<Rank, number> = { short: 0, long: 0, bulk: 0 };
-  /** Units × rows of what it holds: how long it is busy beside others. */
-  work = 0;
+  /** Units × rows of what it holds of each rank. */
+  readonly #effort: Record<Rank, number> = { short: 0, long: 0, bulk: 0 };
   lastClass: WorkClass | null = null;
   /** Items. */
   inFlight = 0;
@@ -86,6 +86,13 @@ export class FedPipeline implements PipelineView {
 
   get items(): readonly ItemEntry[] {
     return this.batches.flatMap(itemsOf);
+  }
+
+  /** Units × rows that it has to do before, or beside, what comes of this rank: nothing of those that give way to it. */
+  effortBeside(rank: Rank): number {
+    const { short, long, bulk } = this.#effort;
+    if (rank === "short") return short;
+    return rank === "long" ? short + long : short + long + bulk;
   }
 
   hold(
@@ -115,7 +122,7 @@ export class FedPipeline implements PipelineView {
     for (const item of held.items) {
       this.host.inFlight[item.request.class] += 1;
       this.rows[item.request.rank] += item.rows;
-      this.work += workOf(item);
+      this.#effort[item.request.rank] += effortOf(item);
       item.whereabouts = here;
     }
     this.inFlight += held.items.length;
@@ -131,7 +138,7 @@ export class FedPipeline implements PipelineView {
   release(item: ItemEntry, batch: HeldBatch, nowMs: number): void {
     this.inFlight -= 1;
     this.rows[item.request.rank] -= item.rows;
-    this.work -= workOf(item);
+    this.#effort[item.request.rank] -= effortOf(item);
     this.host.inFlight[item.request.class] -= 1;
     this.usedAtMs = nowMs;
     batch.items -= 1;

@@ -46,9 +46,16 @@ export function feed(model: ModelState, options: FeedOptions): number {
   }
 }
 
-/** What is in a process of its other models counts where a model has as much on both. */
+/**
+ * What gives way counts only between those that are equal without it, and what is in a process of its other models where a model has
+ * as much on both.
+ */
 function emptierFirst(a: FedPipeline, b: FedPipeline): number {
-  return a.work - b.work || a.host.items - b.host.items;
+  return (
+    a.effortBeside("short") - b.effortBeside("short") ||
+    a.effortBeside("bulk") - b.effortBeside("bulk") ||
+    a.host.items - b.host.items
+  );
 }
 
 /** One pipeline of a model, at one moment of a feed. */

@@ -1,13 +1,21 @@
+import type { ReadonlyLine } from "./age-line.js";
 import { BatchDraft } from "./batch-draft.js";
 import type { ClassQueueView } from "./class-queue.js";
 import type { Choice, Policy, PolicyOptions, PolicyView } from "./policy.js";
-import { takeByAge } from "./take.js";
+import type { RequestEntry } from "./request-book.js";
+import { takeGroup } from "./take.js";
 
 const batchItemsMax = 64;
+/**
+ * The seeds weigh how much a request brings against when it came, and name no weights. With this one a request of 128 stands behind those
+ * of 8 that come within 1.2 s; of 0, 3, 10 and 30 ms none serves the seeds' own workloads better in the simulation.
+ */
+const itemWeightMs = 10;
 
 /**
- * The router of the seeds, for comparison: a batch is 64 items of one batch key in arrival order, or fewer once the oldest has waited for
- * the window; a pipeline has one batch at a time and gets the next when all of it is settled.
+ * The router of the seeds, for comparison: a batch is 64 items of one batch key, or fewer once the oldest has waited for the window, taken
+ * request by request in the order of time of arrival + a weight for each item; a pipeline has one batch at a time and gets the next
+ * when all of it is settled.
  */
 export class SeedRouterPolicy implements Policy {
   readonly name = "seed-router";
@@ -37,8 +45,8 @@ export class SeedRouterPolicy implements Policy {
     const oldest = queue.oldest.first;
     if (oldest === undefined) return { type: "none" };
     const bounds = view.bounds(queue.rank);
-    const draft = new FixedDraft({ ...bounds, costMax: Infinity, workShare: Infinity });
-    takeByAge(draft, queue, () => true);
+    const draft = new FixedDraft({ ...bounds, costMax: Infinity, effortShare: Infinity });
+    takeByPriority(draft, queue);
     if (draft.items.length === 0) return { type: "none" };
     const windowEndsMs = oldest.arrivedMs + this.#windowMs;
     if (!draft.full && view.nowMs < windowEndsMs)
@@ -55,4 +63,38 @@ class FixedDraft extends BatchDraft {
     if (this.items.length >= batchItemsMax) this.full = true;
     return added;
   }
+}
+
+/** Looks at every request that waits, once for each that it takes: the seeds' router is here to be compared, with what it decides. */
+function takeByPriority(draft: BatchDraft, queue: ClassQueueView): void {
+  const taken = new Set<RequestEntry>();
+  const first = firstOf(queue.oldest, taken);
+  const batchKey = first?.queuedGroups.peek()?.batchKey;
+  if (batchKey === undefined) return;
+  const line = queue.oldestOf(batchKey);
+  for (let next = first; next !== undefined; next = firstOf(line, taken)) {
+    const group = next.groups.get(batchKey);
+    if (group === undefined || !takeGroup(draft, group) || draft.full) return;
+    taken.add(next);
+  }
+}
+
+function firstOf(
+  line: ReadonlyLine | undefined,
+  taken: ReadonlySet<RequestEntry>,
+): RequestEntry | undefined {
+  let best: RequestEntry | undefined;
+  let bestMs = Infinity;
+  const cursor = line?.cursor();
+  for (let next = cursor?.current; next !== undefined; next = cursor?.current) {
+    // Whoever follows came later still.
+    if (next.arrivedMs >= bestMs) break;
+    const ms = next.arrivedMs + itemWeightMs * next.items.length;
+    if (ms < bestMs && !taken.has(next)) {
+      best = next;
+      bestMs = ms;
+    }
+    cursor?.next();
+  }
+  return best;
 }

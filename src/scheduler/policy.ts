@@ -26,7 +26,7 @@ export interface BatchBounds {
   /** Never exceeded, but by an item that does not fit into an empty pipeline either. */
   readonly rowsMax: number;
   /** Units × rows; reached, not exceeded by more than one item: an even share where several pipelines are free. */
-  readonly workShare: number;
+  readonly effortShare: number;
   /** Padded units; not exceeded but by a single item. */
   readonly costMax: number;
   /** Whether an item that exceeds `rowsMax` may go, alone. */

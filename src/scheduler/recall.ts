@@ -26,5 +26,5 @@ export function batchToRecall(
 
 function isSooner(a: FedPipeline, b: FedPipeline, nowMs: number): boolean {
   const ms = a.host.busyMs(nowMs) - b.host.busyMs(nowMs);
-  return ms < 0 || (ms === 0 && a.work < b.work);
+  return ms < 0 || (ms === 0 && a.effortBeside("bulk") < b.effortBeside("bulk"));
 }

@@ -67,7 +67,7 @@ export interface KeyGroup {
 }
 
 /** What its run costs, as far as can be told beforehand: each of its rows takes a step for each of its units. */
-export function workOf({ units, rows }: Pick<ItemEntry, "units" | "rows">): number {
+export function effortOf({ units, rows }: Pick<ItemEntry, "units" | "rows">): number {
   return units * rows;
 }
 

@@ -11,12 +11,12 @@ export interface RoomOptions {
   readonly nowMs: number;
 }
 
-/** Pipelines with room for a rank, and what they hold together, in units × rows. */
+/** Pipelines with room for a rank, and the effort that they hold together beside it, in units × rows. */
 interface FreePipelines {
   /** The sums are of pipelines that have room when the oldest of the rank is (is not) over the age limit. */
   readonly aged: boolean;
   count: number;
-  work: number;
+  effort: number;
 }
 
 /** Batches that a one-shot pipeline holds: one that runs, one that waits in the child. */
@@ -37,11 +37,11 @@ const roomRowsMin = 4;
  *
  * ```
  *   rows      p1 ▓▓▓▓▓▓▓▓│▓▓  no room: does not count
- *             p2 ▓▓▓·····│··  ┐ count 2; even share for p2 = (work of p2, p3 and the queue) / 2 - work of p2
+ *             p2 ▓▓▓·····│··  ┐ count 2; even share for p2 = (effort of p2, p3 and the queue) / 2 - effort of p2
  *             p3 ▓▓▓▓▓▓··│··  ┘
  * ```
- * Room is a matter of rows, a share of work (units × rows): were it one of rows too, whoever is asked first would have the longest
- * of every request, and be busy long after the others.
+ * Room is a matter of rows, a share of effort (units × rows): were it one of rows too, whoever is asked first would have the longest
+ * of every request, and be busy long after the others. What gives way is no effort to whom it gives way.
  */
 export class Rooms {
   readonly #model: ModelState;
@@ -87,11 +87,11 @@ export class Rooms {
     const { rowsMax, mode } = pipeline.capacity;
     if (mode === "one-shot") {
       const costMax = this.#model.cost.costMax(classOf(rank));
-      return { rowsMax, workShare: Infinity, costMax, oversizeAlone: true };
+      return { rowsMax, effortShare: Infinity, costMax, oversizeAlone: true };
     }
     return {
       rowsMax: this.#room(pipeline, rank, this.#aged(rank)),
-      workShare: this.#options.policy.shares ? this.#share(pipeline, rank) : Infinity,
+      effortShare: this.#options.policy.shares ? this.#share(pipeline, rank) : Infinity,
       // Level two packs encoder chunks and decoder steps by itself.
       costMax: Infinity,
       oversizeAlone: pipeline.rows[rank] === 0,
@@ -105,18 +105,18 @@ export class Rooms {
     this.#count(pipeline, 1);
   }
 
-  /** As if all that is queued were spread so that the free pipelines have the same work. */
+  /** As if all that is queued were spread so that the free pipelines have the same effort. */
   #share(pipeline: FedPipeline, rank: Rank): number {
-    const { count, work } = this.#freeFor(rank);
-    const all = work + this.#model.queues[rank].work;
-    return all / Math.max(1, count) - pipeline.work;
+    const { count, effort } = this.#freeFor(rank);
+    const all = effort + this.#model.queues[rank].effort;
+    return all / Math.max(1, count) - pipeline.effortBeside(rank);
   }
 
   #freeFor(rank: Rank): FreePipelines {
     const aged = this.#aged(rank);
     const known = this.#free[rank];
     if (known?.aged === aged) return known;
-    const free: FreePipelines = { aged, count: 0, work: 0 };
+    const free: FreePipelines = { aged, count: 0, effort: 0 };
     for (const pipeline of this.#model.pipelines) this.#add(free, { pipeline, rank, sign: 1 });
     this.#free[rank] = free;
     return free;
@@ -140,7 +140,7 @@ export class Rooms {
       this.#room(pipeline, rank, free.aged) > 0;
     if (!isFree) return;
     free.count += sign;
-    free.work += sign * pipeline.work;
+    free.effort += sign * pipeline.effortBeside(rank);
   }
 
   #aged(rank: Rank): boolean {

@@ -7,6 +7,7 @@ import {
   leadingKey,
   type Pipeline,
   type SchedulerAccount,
+  weightOf,
 } from "./scheduler-account.js";
 
 const windowMsMax = 100;
@@ -42,7 +43,8 @@ export class IdleRules {
         if (batches.length > 0) continue;
         for (const each of ["realtime", "bulk"] as const) {
           const waiting = queued.filter(({ request }) => request.class === each);
-          const key = leadingKey(waiting[0]?.request);
+          const requests = [...new Set(waiting.map(({ request }) => request))];
+          const key = leadingKey(requests.toSorted((a, b) => weightOf(a) - weightOf(b))[0]);
           if (waiting.filter(({ batchKey }) => batchKey === key).length >= seedBatchItems)
             fail("no free pipeline beside a queue", `${spec.pipelineId} at ${nowMs}`);
           if (nowMs - (waiting[0]?.request.arrivedMs ?? nowMs) >= windowMsMax)

@@ -118,6 +118,13 @@ export const placement: readonly SourceMutation[] = [
     rule: "suspects run alone",
     focus: { gone: true, busy: true, poison: true },
   },
+  {
+    name: "weighs only when a request came, as the seeds' router",
+    file: "scheduler/policy-seed-router.js",
+    find: "itemWeightMs * next.items.length",
+    replace: "0",
+    rule: "the seeds' router weighs size and arrival",
+  },
 ];
 
 export const turns: readonly SourceMutation[] = [

@@ -16,6 +16,7 @@ export const schedulerRules = [
   "realtime goes before bulk",
   "what is long gives way",
   "first come is first served",
+  "the seeds' router weighs size and arrival",
   "no free pipeline beside a queue",
   "spans take a batch apart",
   "a deadline expires on time",

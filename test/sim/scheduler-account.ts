@@ -52,6 +52,11 @@ export function leadingKey(request: Request | undefined): string | undefined {
   return request?.items.findLast(({ batchKey }) => queued.has(batchKey))?.batchKey;
 }
 
+/** By which the seeds' router takes turns, least first: ten milliseconds for each item. */
+export function weightOf({ arrivedMs, items }: Request): number {
+  return arrivedMs + 10 * items.length;
+}
+
 export function sum(items: readonly Item[], of: "rows" | "units"): number {
   return items.reduce((total, item) => total + item[of], 0);
 }

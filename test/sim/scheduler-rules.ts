@@ -10,6 +10,7 @@ import {
   type Pipeline,
   SchedulerAccount,
   sum,
+  weightOf,
 } from "./scheduler-account.js";
 
 /**
@@ -260,6 +261,7 @@ export class Checker {
     const { policy } = this.#options;
     if (policy === "fcfs" && passedOver.length > 0)
       fail("first come is first served", `item ${passedOver[0]?.itemId} was passed over`);
+    if (policy === "seed-router") this.#checkWeights(pipeline, items);
     if (policy !== "millrace") return;
     // Who shares the key of an older one may ride along with it, past those of other keys.
     const eldest = Math.min(...items.map(({ request }) => request.sequence));
@@ -281,6 +283,17 @@ export class Checker {
     const hasRealtime = queued.some(({ request }) => request.class === "realtime");
     if (batch.class === "bulk" && hasRealtime && batch.reason !== "aged")
       fail("realtime goes before bulk", `batch ${batch.batchId}`);
+  }
+
+  #checkWeights(pipeline: Pipeline, items: readonly Item[]): void {
+    const least = Math.min(...items.map(({ request }) => weightOf(request)));
+    const better = this.#account
+      .queued(pipeline)
+      .find(
+        ({ request }) => request.class === items[0]?.request.class && weightOf(request) < least,
+      );
+    if (better !== undefined)
+      fail("the seeds' router weighs size and arrival", `item ${better.itemId} was passed over`);
   }
 
   #checkCancels(cancelled: ReadonlySet<number>): void {
