@@ -8,7 +8,7 @@ import { takeGroup } from "./take.js";
 const batchItemsMax = 64;
 /**
  * The seeds weigh how much a request brings against when it came, and name no weights. With this one a request of 128 stands behind those
- * of 8 that come within 1.2 s; of 0, 3, 10 and 30 ms none serves the seeds' own workloads better in the simulation.
+ * of 8 that come within 1.2 s, which their own workload of such asks for.
  */
 const itemWeightMs = 10;
 
