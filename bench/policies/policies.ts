@@ -10,7 +10,8 @@ import { compareSimulated } from "./simulated-policies.js";
 
 const usage = `npm run bench -- policies [flags]
 Three policies on the same engine. millrace and fcfs have shared pipelines; seed-router has half of them for realtime and half for bulk, and all
-of them for realtime where there is no bulk, as the seeds had, sends packs of 64 in the order of arrival, waits up to 100 ms for one to fill, and gives a pipeline the next when all of it has ended.
+of them for realtime where there is no bulk, as the seeds had, sends packs of 64 by time of arrival + 10 ms for each item of the request, waits up
+to 100 ms for one to fill, and gives a pipeline the next when all of it has ended.
 Workloads: real (callers of 8, all at once), and mix (4 callers with 1,000 come first, then callers of 8, at once or one after the other).
 
   --real LIST       callers; an empty list leaves it out (default: 16,128)

@@ -154,7 +154,8 @@ class Simulation {
     const pipeline = this.#pipelines.get(pipelineId);
     const items = batch.spans.flatMap(({ itemIds }) => itemIds.map((id) => this.#engineItem(id)));
     this.#queued -= items.length;
-    pipeline?.engine.add(batch, items, this.#clock.nowMs);
+    const workClass = batch.givesWay ? "bulk" : batch.class;
+    pipeline?.engine.add({ class: workClass }, items, this.#clock.nowMs);
     // What else this step sends comes before the first run.
     if (pipeline !== undefined && !pipeline.isRunning)
       this.#clock.at(this.#clock.nowMs, () => this.#runNext(pipeline));

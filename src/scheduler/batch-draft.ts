@@ -33,7 +33,7 @@ export class BatchDraft {
     }
     this.items.push(item);
     this.#sums.add(item);
-    if (this.#sums.rows >= this.#bounds.rowsShare) this.full = true;
+    if (this.#sums.effort >= this.#bounds.effortShare) this.full = true;
     return true;
   }
 

@@ -1,4 +1,4 @@
-import type { ItemEntry } from "./request-book.js";
+import { effortOf, type ItemEntry } from "./request-book.js";
 
 /**
  * What the items of a batch come to. In a batch everything is as wide as the widest, so an item's units are stretched by
@@ -12,6 +12,8 @@ import type { ItemEntry } from "./request-book.js";
 export class BatchSums {
   rows = 0;
   units = 0;
+  /** Units × rows of each. */
+  effort = 0;
   /** Of the widest item. */
   width = 0;
   /** Units for each unit of width, over all items. */
@@ -24,6 +26,7 @@ export class BatchSums {
   add(item: ItemEntry): void {
     this.rows += item.rows;
     this.units += item.units;
+    this.effort += effortOf(item);
     this.width = Math.max(this.width, item.width);
     this.#density += item.units / item.width;
   }

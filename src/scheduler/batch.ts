@@ -1,5 +1,6 @@
 import { BatchSums } from "./batch-sums.js";
 import type { BatchChoice } from "./policy.js";
+import { classOf } from "./rank.js";
 import { byRequest, type Share } from "./request-book.js";
 import type { Batch, Span } from "./types.js";
 
@@ -9,6 +10,8 @@ export function batchOf(
   at: {
     readonly batchId: number;
     readonly nowMs: number;
+    /** Default: false. */
+    readonly givesWay?: boolean;
     /** Its items by request, where they are known. */
     readonly shares?: readonly Share[];
   },
@@ -23,7 +26,8 @@ export function batchOf(
   return {
     batchId: at.batchId,
     model: items[0]?.request.model ?? "",
-    class: choice.class,
+    class: classOf(choice.rank),
+    givesWay: at.givesWay ?? false,
     reason,
     exclusive: reason === "exclusive",
     spans: (at.shares ?? byRequest(items)).map(spanOf),

@@ -1,13 +1,19 @@
-import type { WorkClass } from "millrace-client/wire";
 import { AgeLine, type ReadonlyLine } from "./age-line.js";
 import { KeyedLines, type RequestsBy } from "./age-lines.js";
 import { type ArrivalRate, ArrivalRates } from "./arrival-rate.js";
-import { type ItemEntry, type KeyGroup, openItemsOf, type RequestEntry } from "./request-book.js";
+import type { Rank } from "./rank.js";
+import {
+  effortOf,
+  type ItemEntry,
+  type KeyGroup,
+  openItemsOf,
+  type RequestEntry,
+} from "./request-book.js";
 import { type TenantQueue, Tenants, type TenantView } from "./tenants.js";
 
-/** What a policy sees of the queue of one model and class. */
+/** What a policy sees of the queue of one model and rank. */
 export interface ClassQueueView {
-  readonly class: WorkClass;
+  readonly rank: Rank;
   readonly items: number;
   readonly rows: number;
   /** Requests with queued items, oldest first. */
@@ -25,7 +31,7 @@ export interface ClassQueueView {
 }
 
 /**
- * The queue of one model and class. Items stand in their request's lists, and requests in lines by age; each of the
+ * The queue of one model and rank. Items stand in their request's lists, and requests in lines by age; each of the
  * lines answers one question of a policy without a scan.
  *
  * ```
@@ -43,10 +49,12 @@ export interface ClassQueueView {
  * `arrivalKeysMax`).
  */
 export class ClassQueue implements ClassQueueView {
-  readonly class: WorkClass;
+  readonly rank: Rank;
   items = 0;
   units = 0;
   rows = 0;
+  /** Units × rows of each. */
+  effort = 0;
   bytes = 0;
   windowOpen = false;
   readonly oldest: AgeLine = new AgeLine();
@@ -55,8 +63,8 @@ export class ClassQueue implements ClassQueueView {
   readonly #keyed = new KeyedLines();
   readonly #arrivals = new ArrivalRates();
 
-  constructor(workClass: WorkClass) {
-    this.class = workClass;
+  constructor(rank: Rank) {
+    this.rank = rank;
   }
 
   get fairest(): TenantQueue | undefined {
@@ -115,12 +123,14 @@ export class ClassQueue implements ClassQueueView {
     this.#resize(request, tenant);
   }
 
-  #count({ request, units, rows, bytes }: ItemEntry, sign: 1 | -1): void {
+  #count(item: ItemEntry, sign: 1 | -1): void {
+    const { request, units, rows, bytes } = item;
     request.queuedItems += sign;
     request.queuedUnits += sign * units;
     this.items += sign;
     this.units += sign * units;
     this.rows += sign * rows;
+    this.effort += sign * effortOf(item);
     this.bytes += sign * bytes;
   }
 

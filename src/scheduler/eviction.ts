@@ -101,11 +101,11 @@ function whenMayGo(resident: FedPipeline, model: ModelState, options: EvictionOp
 
 /** Something is queued that it serves. */
 function isWaitedFor(resident: FedPipeline): boolean {
-  const { queues, suspects } = resident.model;
+  const { model } = resident;
   const isQueued = workClasses.some(
-    (each) => queues[each].items > 0 && resident.model.serves(resident, each),
+    (each) => model.queuedOf(each) > 0 && model.serves(resident, each),
   );
-  return isQueued || suspects.waitingItems > 0;
+  return isQueued || model.suspects.waitingItems > 0;
 }
 
 /** Another pipeline serves what this one does. */

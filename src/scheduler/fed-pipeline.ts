@@ -1,7 +1,8 @@
 import type { WorkClass } from "millrace-client/wire";
 import type { Host } from "./host.js";
 import type { ModelState } from "./model-state.js";
-import type { ItemEntry, Whereabouts } from "./request-book.js";
+import type { Rank } from "./rank.js";
+import { effortOf, type ItemEntry, type Whereabouts } from "./request-book.js";
 import type { Batch, PipelineCapacity } from "./types.js";
 
 export interface HeldBatch {
@@ -31,7 +32,7 @@ export interface PipelineView {
   readonly capacity: PipelineCapacity;
   /** In the order in which they were sent; for one-shot models the first runs and the second waits. */
   readonly batches: readonly HeldBatch[];
-  readonly rows: Readonly<Record<WorkClass, number>>;
+  readonly rows: Readonly<Record<Rank, number>>;
   readonly lastClass: WorkClass | null;
 }
 
@@ -42,8 +43,8 @@ export interface PipelineView {
  * ```
  *   one-shot:    batches = [ runs │ waits (recallable) ]
  *   continuous:  batches = [ … every batch with an unsettled item … ]      at most one for each row
- *                rows    │◄──── rowsMax ────►│◄ prefetch ►│        bulk and realtime together
- *                        │◄──── rowsMax ────►│                     realtime's own, whatever bulk holds
+ *                rows    │◄──── rowsMax ────►│◄ prefetch ►│        all ranks together
+ *                        │◄──── rowsMax ────►│                     what is short has these whatever the others hold, what is long too
  * ```
  */
 export class FedPipeline implements PipelineView {
@@ -58,7 +59,9 @@ export class FedPipeline implements PipelineView {
   /** It is fed no more and unloaded when it is empty. */
   leaving = false;
   readonly batches: HeldBatch[] = [];
-  readonly rows: Record<WorkClass, number> = { realtime: 0, bulk: 0 };
+  readonly rows: Record<Rank, number> = { short: 0, long: 0, bulk: 0 };
+  /** Units × rows of what it holds of each rank. */
+  readonly #effort: Record<Rank, number> = { short: 0, long: 0, bulk: 0 };
   lastClass: WorkClass | null = null;
   /** Items. */
   inFlight = 0;
@@ -85,8 +88,11 @@ export class FedPipeline implements PipelineView {
     return this.batches.flatMap(itemsOf);
   }
 
-  get load(): number {
-    return this.rows.realtime + this.rows.bulk;
+  /** Units × rows that it has to do before, or beside, what comes of this rank: nothing of those that give way to it. */
+  effortBeside(rank: Rank): number {
+    const { short, long, bulk } = this.#effort;
+    if (rank === "short") return short;
+    return rank === "long" ? short + long : short + long + bulk;
   }
 
   hold(
@@ -115,7 +121,8 @@ export class FedPipeline implements PipelineView {
     const here: Whereabouts = { kind: "held", pipeline: this, batch: entry };
     for (const item of held.items) {
       this.host.inFlight[item.request.class] += 1;
-      this.rows[item.request.class] += item.rows;
+      this.rows[item.request.rank] += item.rows;
+      this.#effort[item.request.rank] += effortOf(item);
       item.whereabouts = here;
     }
     this.inFlight += held.items.length;
@@ -130,7 +137,8 @@ export class FedPipeline implements PipelineView {
   /** It no longer has an item of this batch. */
   release(item: ItemEntry, batch: HeldBatch, nowMs: number): void {
     this.inFlight -= 1;
-    this.rows[item.request.class] -= item.rows;
+    this.rows[item.request.rank] -= item.rows;
+    this.#effort[item.request.rank] -= effortOf(item);
     this.host.inFlight[item.request.class] -= 1;
     this.usedAtMs = nowMs;
     batch.items -= 1;

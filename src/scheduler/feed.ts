@@ -1,8 +1,8 @@
-import { type WorkClass, workClasses } from "millrace-client/wire";
 import type { ClassQueue } from "./class-queue.js";
 import type { FedPipeline } from "./fed-pipeline.js";
 import type { ModelState } from "./model-state.js";
 import type { BatchBounds, BatchChoice, PolicyView } from "./policy.js";
+import { type Rank, ranks } from "./rank.js";
 import { type RoomOptions, Rooms } from "./rooms.js";
 
 export interface FeedOptions extends RoomOptions {
@@ -34,10 +34,10 @@ export function feed(model: ModelState, options: FeedOptions): number {
     for (const pipeline of open.length > 1 ? open.toSorted(emptierFirst) : open) {
       const choice = options.policy.choose(new Question(pipeline, model, { rooms, options }));
       if (choice.type === "wait") {
-        model.queues[choice.class].windowOpen = true;
+        model.queues[choice.rank].windowOpen = true;
         windowEndsMs = Math.min(windowEndsMs, choice.untilMs);
       } else if (choice.type === "batch") {
-        model.queues[choice.class].windowOpen = false;
+        model.queues[choice.rank].windowOpen = false;
         rooms.sending(pipeline, () => options.dispatch(pipeline, choice));
         sent = true;
       }
@@ -46,16 +46,23 @@ export function feed(model: ModelState, options: FeedOptions): number {
   }
 }
 
-/** What is in a process of its other models counts where a model has as much on both. */
+/**
+ * What gives way counts only between those that are equal without it, and what is in a process of its other models where a model has
+ * as much on both.
+ */
 function emptierFirst(a: FedPipeline, b: FedPipeline): number {
-  return a.load - b.load || a.host.items - b.host.items;
+  return (
+    a.effortBeside("short") - b.effortBeside("short") ||
+    a.effortBeside("bulk") - b.effortBeside("bulk") ||
+    a.host.items - b.host.items
+  );
 }
 
 /** One pipeline of a model, at one moment of a feed. */
 class Question implements PolicyView {
   readonly nowMs: number;
   readonly pipeline: FedPipeline;
-  readonly queues: Partial<Record<WorkClass, ClassQueue>> = {};
+  readonly queues: Partial<Record<Rank, ClassQueue>> = {};
   readonly #model: ModelState;
   readonly #rooms: Rooms;
 
@@ -68,16 +75,16 @@ class Question implements PolicyView {
     this.pipeline = pipeline;
     this.#model = model;
     this.#rooms = rooms;
-    for (const workClass of workClasses)
-      if (rooms.serves(pipeline, workClass)) this.queues[workClass] = model.queues[workClass];
+    for (const rank of ranks)
+      if (rooms.serves(pipeline, rank)) this.queues[rank] = model.queues[rank];
   }
 
   get busyMs(): number {
     return this.pipeline.host.busyMs(this.nowMs);
   }
 
-  bounds(workClass: WorkClass): BatchBounds {
-    return this.#rooms.bounds(this.pipeline, workClass);
+  bounds(rank: Rank): BatchBounds {
+    return this.#rooms.bounds(this.pipeline, rank);
   }
 
   expectedMs(paddedUnits: number): number {

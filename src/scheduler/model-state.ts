@@ -4,6 +4,7 @@ import { ClassQueue } from "./class-queue.js";
 import type { FedPipeline } from "./fed-pipeline.js";
 import { ModelPlace } from "./model-place.js";
 import { Pace } from "./pace.js";
+import { type Rank, ranks } from "./rank.js";
 import { UsualItem } from "./recommend.js";
 import { ServiceTime } from "./service-time.js";
 import { Suspects } from "./suspects.js";
@@ -14,8 +15,9 @@ export class ModelState {
   readonly model: string;
   /** Order in which the scheduler heard of its models. */
   readonly sequence: number;
-  readonly queues: Readonly<Record<WorkClass, ClassQueue>> = {
-    realtime: new ClassQueue("realtime"),
+  readonly queues: Readonly<Record<Rank, ClassQueue>> = {
+    short: new ClassQueue("short"),
+    long: new ClassQueue("long"),
     bulk: new ClassQueue("bulk"),
   };
   /** Those that host it, in the order in which they loaded it. */
@@ -43,7 +45,14 @@ export class ModelState {
   }
 
   get queuedItems(): number {
-    return this.queues.realtime.items + this.queues.bulk.items;
+    const { short, long, bulk } = this.queues;
+    return short.items + long.items + bulk.items;
+  }
+
+  /** Items of a class. */
+  queuedOf(workClass: WorkClass): number {
+    const { short, long, bulk } = this.queues;
+    return workClass === "bulk" ? bulk.items : short.items + long.items;
   }
 
   /** Somebody waits for a pipeline that has it. */
@@ -53,7 +62,7 @@ export class ModelState {
 
   /** When the item that waits longest came; `Infinity`: none is queued. */
   get oldestMs(): number {
-    const ages = workClasses.map((each) => this.queues[each].oldest.first?.arrivedMs ?? Infinity);
+    const ages = ranks.map((each) => this.queues[each].oldest.first?.arrivedMs ?? Infinity);
     return Math.min(...ages);
   }
 
@@ -67,8 +76,9 @@ export class ModelState {
 
   /** Expected service of all that is queued, by one pipeline. */
   get queuedMs(): number {
-    const { realtime, bulk } = this.queues;
-    return this.queuedItems === 0 ? 0 : this.service.expectedMs(realtime.units + bulk.units);
+    const { short, long, bulk } = this.queues;
+    const units = short.units + long.units + bulk.units;
+    return this.queuedItems === 0 ? 0 : this.service.expectedMs(units);
   }
 
   pipelineUp(pipeline: FedPipeline): void {

@@ -40,7 +40,7 @@ const none: readonly WorkClass[] = [];
 function unserved(model: ModelState, hosts: ReadonlyMap<string, Host>): readonly WorkClass[] {
   let classes = none;
   for (const each of workClasses)
-    if (model.queues[each].items > 0 && !isServed(model, each, hosts.values()))
+    if (model.queuedOf(each) > 0 && !isServed(model, each, hosts.values()))
       classes = [...classes, each];
   return classes;
 }

@@ -316,7 +316,7 @@ export class Placement {
     const { plan } = host;
     if (plan === null || plan.model === null || plan.isWanted) return;
     const { model } = plan;
-    const classes = workClasses.filter((each) => model.queues[each].items > 0);
+    const classes = workClasses.filter((each) => model.queuedOf(each) > 0);
     const servers = classes
       .map((each) => serversOf(each, this.#hosts.values()))
       .filter((serves) => serves(host));
@@ -341,7 +341,7 @@ export class Placement {
     const rankOf = (model: ModelState): number => {
       const need = needOf(model, this.#hosts, this.#options);
       if (need?.kind !== "starved") return need?.kind === "replica" ? 2 : 3;
-      const isUrgent = model.queues.realtime.items > 0 || nowMs - model.oldestMs > ageLimitMs;
+      const isUrgent = model.queuedOf("realtime") > 0 || nowMs - model.oldestMs > ageLimitMs;
       return isUrgent ? 0 : 1;
     };
     return [...this.#waiting]
@@ -425,7 +425,7 @@ export class Placement {
     for (const host of this.#hosts.values()) {
       if (!host.isOpen || host.items > 0 || claims.isClaimed(host)) continue;
       if (host.residents.has(model.model)) continue;
-      if (!host.meantFor.some((each) => model.queues[each].items > 0)) continue;
+      if (!host.meantFor.some((each) => model.queuedOf(each) > 0)) continue;
       const eviction = evictionFor(host, model, options);
       if (eviction === null || eviction.atMs > nowMs) continue;
       this.#moves.bring(model, host, { victims: eviction.victims, isWanted: false, nowMs });

@@ -1,4 +1,3 @@
-import type { WorkClass } from "millrace-client/wire";
 import { BatchDraft } from "./batch-draft.js";
 import type { ClassQueueView } from "./class-queue.js";
 import type { Choice, Policy, PolicyView } from "./policy.js";
@@ -11,30 +10,26 @@ export class FirstComePolicy implements Policy {
   readonly batchesMax = null;
   readonly recalls = false;
   readonly shares = true;
+  readonly ranksLong = false;
 
   choose(view: PolicyView): Choice {
-    const workClass = classOfOldest(view);
-    const queue = workClass === null ? undefined : view.queues[workClass];
-    if (workClass === null || queue === undefined) return { type: "none" };
-    const other = view.queues[workClass === "bulk" ? "realtime" : "bulk"]?.oldest.first;
-    const draft = new BatchDraft(view.bounds(workClass));
-    takeInOrder(
-      draft,
-      queue,
-      (request) => other === undefined || request.sequence < other.sequence,
-    );
+    const queue = queueOfOldest(view);
+    if (queue === undefined) return { type: "none" };
+    const others = Object.values(view.queues).filter((other) => other !== queue);
+    const nextAt = Math.min(...others.map(({ oldest }) => oldest.first?.sequence ?? Infinity));
+    const draft = new BatchDraft(view.bounds(queue.rank));
+    takeInOrder(draft, queue, (request) => request.sequence < nextAt);
     if (draft.items.length === 0) return { type: "none" };
     const reason = draft.overflows ? "full" : "pipeline-free";
-    return { type: "batch", class: workClass, reason, items: draft.items };
+    return { type: "batch", rank: queue.rank, reason, items: draft.items };
   }
 }
 
-/** The class whose oldest queued request came first; null: nothing is queued. */
-function classOfOldest({ queues }: PolicyView): WorkClass | null {
-  const realtime = queues.realtime?.oldest.first;
-  const bulk = queues.bulk?.oldest.first;
-  if (realtime === undefined) return bulk === undefined ? null : "bulk";
-  return bulk === undefined || realtime.sequence < bulk.sequence ? "realtime" : "bulk";
+/** The queue whose oldest request came first; undefined: nothing is queued. */
+function queueOfOldest({ queues }: PolicyView): ClassQueueView | undefined {
+  const sequence = ({ oldest }: ClassQueueView): number => oldest.first?.sequence ?? Infinity;
+  const [first] = Object.values(queues).toSorted((a, b) => sequence(a) - sequence(b));
+  return first;
 }
 
 /** Takes request by request, oldest first, up to the first that has anything which cannot come along. */

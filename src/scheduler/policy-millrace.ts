@@ -1,16 +1,15 @@
-import type { WorkClass } from "millrace-client/wire";
 import type { LineCursor, ReadonlyLine } from "./age-line.js";
 import type { RequestsBy } from "./age-lines.js";
 import { BatchDraft } from "./batch-draft.js";
 import type { ClassQueueView } from "./class-queue.js";
 import type { Choice, Policy, PolicyOptions, PolicyView } from "./policy.js";
+import { type Rank, ranks } from "./rank.js";
 import type { ItemEntry, RequestEntry } from "./request-book.js";
 import { takeByAge, takeGroup } from "./take.js";
 import type { TenantView } from "./tenants.js";
 import { windowMs } from "./window.js";
 
-const realtimeFirst: readonly WorkClass[] = ["realtime", "bulk"];
-const bulkFirst: readonly WorkClass[] = ["bulk", "realtime"];
+const bulkFirst: readonly Rank[] = ["bulk", "short", "long"];
 
 /** Buckets (an eighth of an octave each) that a one-shot batch may reach above its first item's length … */
 const bucketsAbove = 2;
@@ -18,20 +17,22 @@ const bucketsAbove = 2;
 const bucketsBelow = 8;
 
 /**
- * Millrace's own policy. Realtime before bulk; in a class the oldest first once it is over the age limit, else the tenant
+ * Millrace's own policy. Ranks in their order (rank.ts): short realtime, long realtime, bulk; in a rank the oldest first once it is
+ * over the age limit, else the tenant
  * that was served least, and of that tenant the request with the highest response ratio; around its widest item, the
  * neighbours in length of the same batch key: its own, its tenant's, everybody's; of realtime the oldest, of bulk the nearest.
  *
- * **No starvation.** Once older than `ageLimitMs`, an item is preceded only by items of its class that are older still
+ * **No starvation.** Once older than `ageLimitMs`, an item is preceded only by items of its rank that are older still
  * (or of the same age), by those that ride along in a batch that an older one leads because they share its batch key,
  * by suspects that run alone, and in one-shot pipelines by at most one realtime batch for each bulk batch. For continuous ones
- * the classes have rows of their own, so neither waits for the other here.
+ * each rank has rows that the others cannot take, so none waits for another here; inside, who gives way keeps a share of the time.
  */
 export class MillracePolicy implements Policy {
   readonly name = "millrace";
   readonly batchesMax = null;
   readonly recalls = true;
   readonly shares = true;
+  readonly ranksLong = true;
   readonly #options: PolicyOptions;
 
   constructor(options: PolicyOptions) {
@@ -39,8 +40,8 @@ export class MillracePolicy implements Policy {
   }
 
   choose(view: PolicyView): Choice {
-    for (const workClass of this.#classOrder(view)) {
-      const queue = view.queues[workClass];
+    for (const rank of this.#order(view)) {
+      const queue = view.queues[rank];
       if (queue === undefined) continue;
       const choice = this.#fromQueue(queue, view);
       // Bulk must not take the place that realtime waits for: a batch that runs cannot be had back.
@@ -49,25 +50,25 @@ export class MillracePolicy implements Policy {
     return { type: "none" };
   }
 
-  #classOrder({ queues, pipeline, nowMs }: PolicyView): readonly WorkClass[] {
+  #order({ queues, pipeline, nowMs }: PolicyView): readonly Rank[] {
     const bulkIsAged = queues.bulk !== undefined && this.#aged(queues.bulk.oldest.first, nowMs);
     const bulksTurn = bulkIsAged && pipeline.lastClass === "realtime";
-    return bulksTurn ? bulkFirst : realtimeFirst;
+    return bulksTurn ? bulkFirst : ranks;
   }
 
   #fromQueue(queue: ClassQueueView, view: PolicyView): Choice {
-    const draft = new BatchDraft(view.bounds(queue.class));
+    const draft = new BatchDraft(view.bounds(queue.rank));
     const aged = this.#aged(queue.oldest.first, view.nowMs);
     if (aged) takeByAge(draft, queue, (request) => this.#aged(request, view.nowMs));
     else this.#fillFromFairest(draft, queue, view);
     if (draft.items.length === 0) return { type: "none" };
     if (!aged && !draft.full) {
       const ms = this.#windowMs(draft, queue, view);
-      if (ms > 0) return { type: "wait", class: queue.class, untilMs: view.nowMs + ms };
+      if (ms > 0) return { type: "wait", rank: queue.rank, untilMs: view.nowMs + ms };
     }
     const free = queue.windowOpen ? "window" : "pipeline-free";
     const reason = aged ? "aged" : draft.overflows ? "full" : free;
-    return { type: "batch", class: queue.class, reason, items: draft.items };
+    return { type: "batch", rank: queue.rank, reason, items: draft.items };
   }
 
   #windowMs(draft: BatchDraft, queue: ClassQueueView, view: PolicyView): number {
@@ -102,7 +103,7 @@ export class MillracePolicy implements Policy {
       if (draft.full || byLength === undefined) continue;
       const neighbours = new Neighbours(draft, batchKey, { byLength, near });
       // Somebody waits for each of realtime; bulk wants the least padding.
-      if (queue.class === "realtime") neighbours.takeOldest();
+      if (queue.rank !== "bulk") neighbours.takeOldest();
       else neighbours.takeNearest(center);
     }
   }

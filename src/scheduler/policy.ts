@@ -3,9 +3,9 @@
  * asked, and what becomes of the choice, is feed.ts. To add one: a file like policy-fcfs.ts, its name in `PolicyName`
  * and in `policyOf` (scheduler.ts) and in the options' table, its promises in the simulator's rules.
  */
-import type { WorkClass } from "millrace-client/wire";
 import type { ClassQueueView } from "./class-queue.js";
 import type { PipelineView } from "./fed-pipeline.js";
+import type { Rank } from "./rank.js";
 import type { ItemEntry } from "./request-book.js";
 import type { DispatchReason } from "./types.js";
 
@@ -16,8 +16,8 @@ export interface PolicyView {
   /** Expected time until the pipeline is through with the batch that it runs; 0: it idles. */
   readonly busyMs: number;
   /** Queues that this pipeline may serve now, without empty ones. */
-  readonly queues: Readonly<Partial<Record<WorkClass, ClassQueueView>>>;
-  bounds(workClass: WorkClass): BatchBounds;
+  readonly queues: Readonly<Partial<Record<Rank, ClassQueueView>>>;
+  bounds(rank: Rank): BatchBounds;
   /** Expected milliseconds of a run over so many padded units. */
   expectedMs(paddedUnits: number): number;
 }
@@ -25,8 +25,8 @@ export interface PolicyView {
 export interface BatchBounds {
   /** Never exceeded, but by an item that does not fit into an empty pipeline either. */
   readonly rowsMax: number;
-  /** Reached, not exceeded by more than one item: an even share where several pipelines are free. */
-  readonly rowsShare: number;
+  /** Units × rows; reached, not exceeded by more than one item: an even share where several pipelines are free. */
+  readonly effortShare: number;
   /** Padded units; not exceeded but by a single item. */
   readonly costMax: number;
   /** Whether an item that exceeds `rowsMax` may go, alone. */
@@ -35,7 +35,7 @@ export interface BatchBounds {
 
 export interface BatchChoice {
   readonly type: "batch";
-  readonly class: WorkClass;
+  readonly rank: Rank;
   readonly reason: DispatchReason;
   /** Of one batch key. */
   readonly items: readonly ItemEntry[];
@@ -44,7 +44,7 @@ export interface BatchChoice {
 export type Choice =
   | BatchChoice
   /** Ask again at this time, or at the next event. */
-  | { readonly type: "wait"; readonly class: WorkClass; readonly untilMs: number }
+  | { readonly type: "wait"; readonly rank: Rank; readonly untilMs: number }
   /** Nothing fits. */
   | { readonly type: "none" };
 
@@ -56,6 +56,8 @@ export interface Policy {
   readonly recalls: boolean;
   /** Whether an even share between free pipelines bounds a batch. */
   readonly shares: boolean;
+  /** Whether realtime of many rows is a rank of its own where a pipeline is fed row by row. */
+  readonly ranksLong: boolean;
   /** `none` for a continuous pipeline without room for a row; feed.ts does not even ask then. */
   choose(view: PolicyView): Choice;
 }

@@ -10,7 +10,7 @@ export function batchToRecall(
   model: ModelState,
   nowMs: number,
 ): { readonly pipeline: FedPipeline; readonly batch: HeldBatch } | null {
-  if (model.queues.realtime.items === 0) return null;
+  if (model.queuedOf("realtime") === 0) return null;
   let soonest: { readonly pipeline: FedPipeline; readonly batch: HeldBatch } | null = null;
   for (const pipeline of model.pipelines) {
     if (pipeline.isClosed || pipeline.capacity.mode !== "one-shot") continue;
@@ -26,5 +26,5 @@ export function batchToRecall(
 
 function isSooner(a: FedPipeline, b: FedPipeline, nowMs: number): boolean {
   const ms = a.host.busyMs(nowMs) - b.host.busyMs(nowMs);
-  return ms < 0 || (ms === 0 && a.load < b.load);
+  return ms < 0 || (ms === 0 && a.effortBeside("bulk") < b.effortBeside("bulk"));
 }

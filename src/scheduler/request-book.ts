@@ -5,6 +5,7 @@ import type { FedPipeline, HeldBatch } from "./fed-pipeline.js";
 import { IdTable } from "./id-table.js";
 import { OrderedHeap } from "./ordered-heap.js";
 import { QueuedItems } from "./queued-items.js";
+import { type Rank, rankOf } from "./rank.js";
 import { RecentIds } from "./recent-ids.js";
 import type { ItemSpec, RequestSpec } from "./types.js";
 
@@ -65,6 +66,11 @@ export interface KeyGroup {
   lines: readonly AgeLines[];
 }
 
+/** What its run costs, as far as can be told beforehand: each of its rows takes a step for each of its units. */
+export function effortOf({ units, rows }: Pick<ItemEntry, "units" | "rows">): number {
+  return units * rows;
+}
+
 function holdsWider(a: KeyGroup, b: KeyGroup): boolean {
   return a.widest > b.widest;
 }
@@ -79,6 +85,7 @@ export interface RequestEntry {
   readonly requestId: number;
   readonly model: string;
   readonly class: WorkClass;
+  readonly rank: Rank;
   readonly tenant: string;
   readonly deadlineAtMs: number | null;
   readonly arrivedMs: number;
@@ -125,7 +132,7 @@ export class RequestBook {
     return this.#requests.size;
   }
 
-  add(spec: RequestSpec, nowMs: number): RequestEntry {
+  add(spec: RequestSpec, nowMs: number, longRows: number = Infinity): RequestEntry {
     const { requestId, model, items } = spec;
     assertScheduler(!this.#requests.has(requestId), () => `request ${requestId} came twice`);
     assertScheduler(items.length > 0, () => `request ${requestId} has no items`);
@@ -136,6 +143,7 @@ export class RequestBook {
       requestId,
       model,
       class: spec.class,
+      rank: rankOf(spec, longRows),
       tenant: spec.tenant,
       deadlineAtMs: spec.deadlineAtMs,
       arrivedMs: nowMs,

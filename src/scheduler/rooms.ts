@@ -1,7 +1,7 @@
-import { type WorkClass, workClasses } from "millrace-client/wire";
 import type { FedPipeline, PipelineView } from "./fed-pipeline.js";
 import type { ModelState } from "./model-state.js";
 import type { BatchBounds, Policy } from "./policy.js";
+import { classOf, type Rank, ranks } from "./rank.js";
 
 export interface RoomOptions {
   readonly policy: Policy;
@@ -11,12 +11,12 @@ export interface RoomOptions {
   readonly nowMs: number;
 }
 
-/** Pipelines with room for a class, and the rows that they hold together. */
+/** Pipelines with room for a rank, and the effort that they hold together beside it, in units × rows. */
 interface FreePipelines {
-  /** The sums are of pipelines that have room when the oldest of the class is (is not) over the age limit. */
+  /** The sums are of pipelines that have room when the oldest of the rank is (is not) over the age limit. */
   readonly aged: boolean;
   count: number;
-  rows: number;
+  effort: number;
 }
 
 /** Batches that a one-shot pipeline holds: one that runs, one that waits in the child. */
@@ -36,17 +36,19 @@ const roomRowsMin = 4;
  * Only when the oldest item of a class stops being over the age limit are they taken again, once in a feed at most.
  *
  * ```
- *   rows      p1 ▓▓▓▓▓▓▓▓│▓▓  no room: does not count            even share for p2 = ⌈(3 + 6 + queued rows) / 2⌉ - 3
- *             p2 ▓▓▓·····│··  ┐ count 2, rows 3 + 6
+ *   rows      p1 ▓▓▓▓▓▓▓▓│▓▓  no room: does not count
+ *             p2 ▓▓▓·····│··  ┐ count 2; even share for p2 = (effort of p2, p3 and the queue) / 2 - effort of p2
  *             p3 ▓▓▓▓▓▓··│··  ┘
  * ```
+ * Room is a matter of rows, a share of effort (units × rows): were it one of rows too, whoever is asked first would have the longest
+ * of every request, and be busy long after the others. What gives way is no effort to whom it gives way.
  */
 export class Rooms {
   readonly #model: ModelState;
   readonly #options: RoomOptions;
   /** Rows that are worth having on a pipeline; `Infinity` where the pipeline alone says how many. */
   readonly #worthRows: number;
-  readonly #free: Partial<Record<WorkClass, FreePipelines>> = {};
+  readonly #free: Partial<Record<Rank, FreePipelines>> = {};
 
   constructor(model: ModelState, options: RoomOptions) {
     this.#model = model;
@@ -68,31 +70,31 @@ export class Rooms {
     const batchesMax =
       this.#options.policy.batchesMax ?? (mode === "one-shot" ? oneShotBatchesMax : Infinity);
     if (pipeline.batches.length >= batchesMax) return false;
-    for (const workClass of workClasses) {
-      if (!this.serves(pipeline, workClass)) continue;
-      if (mode === "one-shot" || pipeline.rows[workClass] === 0) return true;
-      if (this.#room(pipeline, workClass, this.#aged(workClass)) > 0) return true;
+    for (const rank of ranks) {
+      if (!this.serves(pipeline, rank)) continue;
+      if (mode === "one-shot" || pipeline.rows[rank] === 0) return true;
+      if (this.#room(pipeline, rank, this.#aged(rank)) > 0) return true;
     }
     return false;
   }
 
-  /** Whether the pipeline serves the class and something of it is queued. */
-  serves(pipeline: FedPipeline, workClass: WorkClass): boolean {
-    return this.#model.queues[workClass].items > 0 && this.#model.serves(pipeline, workClass);
+  /** Whether the pipeline serves the rank and something of it is queued. */
+  serves(pipeline: FedPipeline, rank: Rank): boolean {
+    return this.#model.queues[rank].items > 0 && this.#model.serves(pipeline, classOf(rank));
   }
 
-  bounds(pipeline: FedPipeline, workClass: WorkClass): BatchBounds {
+  bounds(pipeline: FedPipeline, rank: Rank): BatchBounds {
     const { rowsMax, mode } = pipeline.capacity;
     if (mode === "one-shot") {
-      const costMax = this.#model.cost.costMax(workClass);
-      return { rowsMax, rowsShare: Infinity, costMax, oversizeAlone: true };
+      const costMax = this.#model.cost.costMax(classOf(rank));
+      return { rowsMax, effortShare: Infinity, costMax, oversizeAlone: true };
     }
     return {
-      rowsMax: this.#room(pipeline, workClass, this.#aged(workClass)),
-      rowsShare: this.#options.policy.shares ? this.#share(pipeline, workClass) : Infinity,
+      rowsMax: this.#room(pipeline, rank, this.#aged(rank)),
+      effortShare: this.#options.policy.shares ? this.#share(pipeline, rank) : Infinity,
       // Level two packs encoder chunks and decoder steps by itself.
       costMax: Infinity,
-      oversizeAlone: pipeline.rows[workClass] === 0,
+      oversizeAlone: pipeline.rows[rank] === 0,
     };
   }
 
@@ -103,65 +105,65 @@ export class Rooms {
     this.#count(pipeline, 1);
   }
 
-  /** As if all that is queued were spread so that the free pipelines hold the same number of rows. */
-  #share(pipeline: FedPipeline, workClass: WorkClass): number {
-    const { count, rows } = this.#freeFor(workClass);
-    const all = rows + this.#model.queues[workClass].rows;
-    return Math.max(1, Math.ceil(all / Math.max(1, count)) - pipeline.load);
+  /** As if all that is queued were spread so that the free pipelines have the same effort. */
+  #share(pipeline: FedPipeline, rank: Rank): number {
+    const { count, effort } = this.#freeFor(rank);
+    const all = effort + this.#model.queues[rank].effort;
+    return all / Math.max(1, count) - pipeline.effortBeside(rank);
   }
 
-  #freeFor(workClass: WorkClass): FreePipelines {
-    const aged = this.#aged(workClass);
-    const known = this.#free[workClass];
+  #freeFor(rank: Rank): FreePipelines {
+    const aged = this.#aged(rank);
+    const known = this.#free[rank];
     if (known?.aged === aged) return known;
-    const free: FreePipelines = { aged, count: 0, rows: 0 };
-    for (const pipeline of this.#model.pipelines) this.#add(free, { pipeline, workClass, sign: 1 });
-    this.#free[workClass] = free;
+    const free: FreePipelines = { aged, count: 0, effort: 0 };
+    for (const pipeline of this.#model.pipelines) this.#add(free, { pipeline, rank, sign: 1 });
+    this.#free[rank] = free;
     return free;
   }
 
   #count(pipeline: FedPipeline, sign: 1 | -1): void {
-    for (const workClass of workClasses) {
-      const free = this.#free[workClass];
-      if (free !== undefined) this.#add(free, { pipeline, workClass, sign });
+    for (const rank of ranks) {
+      const free = this.#free[rank];
+      if (free !== undefined) this.#add(free, { pipeline, rank, sign });
     }
   }
 
   #add(
     free: FreePipelines,
-    one: { readonly pipeline: FedPipeline; readonly workClass: WorkClass; readonly sign: 1 | -1 },
+    one: { readonly pipeline: FedPipeline; readonly rank: Rank; readonly sign: 1 | -1 },
   ): void {
-    const { pipeline, workClass, sign } = one;
+    const { pipeline, rank, sign } = one;
     const isFree =
       !pipeline.isClosed &&
-      this.#model.serves(pipeline, workClass) &&
-      this.#room(pipeline, workClass, free.aged) > 0;
+      this.#model.serves(pipeline, classOf(rank)) &&
+      this.#room(pipeline, rank, free.aged) > 0;
     if (!isFree) return;
     free.count += sign;
-    free.rows += sign * pipeline.load;
+    free.effort += sign * pipeline.effortBeside(rank);
   }
 
-  #aged(workClass: WorkClass): boolean {
-    const oldest = this.#model.queues[workClass].oldest.first;
+  #aged(rank: Rank): boolean {
+    const oldest = this.#model.queues[rank].oldest.first;
     return (
       oldest !== undefined && this.#options.nowMs - oldest.arrivedMs > this.#options.ageLimitMs
     );
   }
 
-  /** Rows of a class that a continuous pipeline may be sent beyond what it holds. */
-  #room(pipeline: PipelineView, workClass: WorkClass, aged: boolean): number {
+  /** Rows of a rank that a continuous pipeline may be sent beyond what it holds. */
+  #room(pipeline: PipelineView, rank: Rank, aged: boolean): number {
     const { rows, capacity } = pipeline;
     const worthRows = Math.min(this.#worthRows, capacity.rowsMax + this.#options.prefetchRows);
     const isBounded = this.#worthRows < capacity.rowsMax + this.#options.prefetchRows;
     const rowsMax = isBounded ? Math.ceil(worthRows / 2) : capacity.rowsMax;
     const prefetchRows = worthRows - rowsMax;
-    const { realtime, bulk } = rows;
-    const common = worthRows - realtime - bulk;
-    if (workClass === "realtime") return Math.max(common, rowsMax - realtime);
-    // Realtime that fills the common places for long must not lock out bulk: what is over the age limit counts bulk only.
-    if (aged) return worthRows - bulk;
+    const common = worthRows - rows.short - rows.long - rows.bulk;
+    if (rank === "short") return Math.max(common, rowsMax - rows.short);
+    // What fills the common places for long must not lock out who gives way: what is over the age limit counts its own rank only.
+    if (aged) return worthRows - rows[rank];
     // While more than half of the waiting places are taken, nothing more is sent: then a batch is many sentences of
     // about one length, and not one for each row that ends.
-    return 2 * common >= prefetchRows ? common : 0;
+    const gathered = 2 * common >= prefetchRows ? common : 0;
+    return rank === "long" ? Math.max(gathered, rowsMax - rows.long) : gathered;
   }
 }

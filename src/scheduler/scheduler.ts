@@ -1,4 +1,3 @@
-import { workClasses } from "millrace-client/wire";
 import { Agenda } from "./agenda.js";
 import { assertScheduler, SchedulerBug } from "./assert.js";
 import { batchOf } from "./batch.js";
@@ -10,6 +9,7 @@ import type { BatchChoice, Policy, PolicyName } from "./policy.js";
 import { FirstComePolicy } from "./policy-fcfs.js";
 import { MillracePolicy } from "./policy-millrace.js";
 import { SeedRouterPolicy } from "./policy-seed-router.js";
+import { classOf, ranks } from "./rank.js";
 import { batchToRecall } from "./recall.js";
 import {
   byRequest,
@@ -72,6 +72,8 @@ export class Scheduler {
   #nowMs = -Infinity;
   #wakeAtMs = Infinity;
   #brokenBy: unknown = null;
+  /** Of all pipelines that came up. */
+  #rowsMaxLeast = Infinity;
 
   constructor(options: SchedulerOptions) {
     this.#options = {
@@ -115,8 +117,9 @@ export class Scheduler {
   #apply(event: SchedulerEvent): void {
     switch (event.type) {
       case "request": {
-        const request = this.#book.add(event.request, this.#nowMs);
-        this.#touch(request.model).queues[request.class].arrive(request, this.#nowMs);
+        const model = this.#touch(event.request.model);
+        const request = this.#book.add(event.request, this.#nowMs, this.#longRowsOf(model));
+        model.queues[request.rank].arrive(request, this.#nowMs);
         return;
       }
       case "cancel": {
@@ -133,6 +136,7 @@ export class Scheduler {
         return;
       case "pipeline-up":
         this.#placement.hostUp(event.pipeline);
+        this.#rowsMaxLeast = Math.min(this.#rowsMaxLeast, event.pipeline.rowsMax);
         return;
       case "loaded":
         this.#placement.loaded(event, this.#touch(event.model), this.#nowMs);
@@ -216,7 +220,7 @@ export class Scheduler {
     const innocent = comeBack(event.innocent);
     for (const item of innocent) item.whereabouts = queued;
     for (const { request, items } of byRequest(innocent))
-      this.#touch(request.model).queues[request.class].enqueue(items);
+      this.#touch(request.model).queues[request.rank].enqueue(items);
     for (const itemIds of event.groups) {
       const group = comeBack(itemIds);
       const byModel = new Map<string, ItemEntry[]>();
@@ -272,7 +276,7 @@ export class Scheduler {
       if (itemIds === undefined) held.set(pipelineId, [item.itemId]);
       else itemIds.push(item.itemId);
     }
-    model.queues[request.class].dequeue(waiting.toReversed());
+    model.queues[request.rank].dequeue(waiting.toReversed());
     this.#book.close(request);
     for (const item of open) {
       if (item.whereabouts.kind === "orphaned") this.#book.forgetLate(item);
@@ -297,8 +301,8 @@ export class Scheduler {
     });
     if (policy.recalls) this.#recall(model);
     let agesAtMs = Infinity;
-    for (const workClass of workClasses) {
-      const oldest = model.queues[workClass].oldest.first;
+    for (const rank of ranks) {
+      const oldest = model.queues[rank].oldest.first;
       if (oldest !== undefined && this.#nowMs - oldest.arrivedMs <= ageLimitMs)
         agesAtMs = Math.min(agesAtMs, oldest.arrivedMs + ageLimitMs);
     }
@@ -321,7 +325,7 @@ export class Scheduler {
     const { reason: why, fault } = model.place;
     const reason = why ?? "it is not served any more";
     const waiting = [
-      ...workClasses.flatMap((each) => [...model.queues[each].oldest.ordered()]),
+      ...ranks.flatMap((each) => [...model.queues[each].oldest.ordered()]),
       ...model.suspects.requests,
     ];
     for (const request of new Set(waiting)) {
@@ -329,7 +333,7 @@ export class Scheduler {
         ({ whereabouts: { kind } }) => kind === "queued" || kind === "grouped",
       );
       const isQueued = ({ whereabouts }: ItemEntry): boolean => whereabouts.kind === "queued";
-      model.queues[request.class].dequeue(items.filter(isQueued).toReversed());
+      model.queues[request.rank].dequeue(items.filter(isQueued).toReversed());
       for (const item of items) {
         model.suspects.remove(item);
         this.#book.forget(item);
@@ -348,14 +352,14 @@ export class Scheduler {
     if (next === null) return;
     const { pipeline, group } = next;
     const isRealtime = group.some((item) => item.request.class === "realtime");
-    const workClass = isRealtime ? "realtime" : "bulk";
-    this.#send(pipeline, { class: workClass, reason: "exclusive", items: group });
+    const rank = isRealtime ? "short" : "bulk";
+    this.#send(pipeline, { rank, reason: "exclusive", items: group });
   }
 
   /** Takes the chosen items out of their queue, charges their tenants and sends them. */
   #dispatch(pipeline: FedPipeline, choice: BatchChoice): void {
     const { model } = pipeline;
-    const queue = model.queues[choice.class];
+    const queue = model.queues[choice.rank];
     const shares = byRequest(choice.items);
     for (const { request, items } of shares) {
       let costMs = 0;
@@ -364,7 +368,7 @@ export class Scheduler {
       queue.dequeue(items);
     }
     model.cost.dispatched();
-    this.#placement.guests(pipeline, choice.class);
+    this.#placement.guests(pipeline, classOf(choice.rank));
     this.#send(pipeline, choice, shares);
   }
 
@@ -374,7 +378,8 @@ export class Scheduler {
     shares: readonly Share[] = byRequest(choice.items),
   ): void {
     const nowMs = this.#nowMs;
-    const batch = batchOf(choice, { batchId: this.#batches++, nowMs, shares });
+    const givesWay = givesWayOn(pipeline, choice);
+    const batch = batchOf(choice, { batchId: this.#batches++, nowMs, givesWay, shares });
     const { pipelineId } = pipeline.capacity;
     const expectedMs = pipeline.model.service.expectedMs(batch.paddedUnits);
     const { rows, units } = batch;
@@ -390,6 +395,11 @@ export class Scheduler {
     batch.recalled = true;
     const itemIds = itemsOf(batch).map((item) => item.itemId);
     this.#decisions.push({ type: "recall", pipelineId: pipeline.capacity.pipelineId, itemIds });
+  }
+
+  /** Half of what the smallest pipeline runs at once. A pipeline that takes batches is none that a request could fill for long. */
+  #longRowsOf({ mode }: ModelState): number {
+    return this.#policy.ranksLong && mode === "continuous" ? this.#rowsMaxLeast / 2 : Infinity;
   }
 
   #model(name: string): ModelState {
@@ -408,6 +418,17 @@ export class Scheduler {
     this.#agenda.touch(model);
     return model;
   }
+}
+
+/**
+ * What is long gives way inside the pipeline as bulk does, and shares with it as an equal: so not where bulk is, nor once it has waited
+ * too long.
+ */
+function givesWayOn(
+  { host }: FedPipeline,
+  { rank, reason }: Pick<BatchChoice, "rank" | "reason">,
+): boolean {
+  return rank === "long" && reason !== "aged" && host.inFlight.bulk === 0;
 }
 
 function pipelineIdOf(whereabouts: Whereabouts): string | null {

@@ -2,8 +2,10 @@ import { type QueueStatus, type WorkClass, workClasses } from "millrace-client/w
 import type { ModelPlace } from "./model-place.js";
 import type { ModelState } from "./model-state.js";
 import type { PolicyName } from "./policy.js";
+import { ranksOf } from "./rank.js";
 import { type Recommendation, recommendationFor } from "./recommend.js";
 import type { ServiceFit } from "./service-time.js";
+import type { Tenants } from "./tenants.js";
 
 /** What is shown of the scheduler, and what it is held to in the simulation; a copy, made in time proportional to models and pipelines. */
 export interface SchedulerSnapshot {
@@ -67,17 +69,24 @@ export function snapshotOf(
   };
 }
 
+/** Who waits in several counts once. */
+function tenantsIn(queues: readonly Tenants[]): number {
+  const [most, ...others] = queues.toSorted((a, b) => b.size - a.size);
+  const more = others.flatMap((each) => [...each.names].filter((name) => most?.has(name) !== true));
+  return (most?.size ?? 0) + more.length;
+}
+
 function queueOf(model: ModelState, workClass: WorkClass, nowMs: number): QueueStatus {
-  const { items, units, bytes, oldest, tenants } = model.queues[workClass];
-  const first = oldest.first;
-  return {
-    model: model.model,
-    class: workClass,
-    items,
-    units,
-    bytes,
-    requests: oldest.size,
-    tenants: tenants.size,
-    oldestWaitMs: first === undefined ? 0 : nowMs - first.arrivedMs,
-  };
+  const status = { items: 0, units: 0, bytes: 0, requests: 0, oldestWaitMs: 0 };
+  const queues = ranksOf[workClass].map((rank) => model.queues[rank]);
+  for (const { items, units, bytes, oldest } of queues) {
+    status.items += items;
+    status.units += units;
+    status.bytes += bytes;
+    status.requests += oldest.size;
+    if (oldest.first !== undefined)
+      status.oldestWaitMs = Math.max(status.oldestWaitMs, nowMs - oldest.first.arrivedMs);
+  }
+  const tenants = tenantsIn(queues.map((queue) => queue.tenants));
+  return { model: model.model, class: workClass, ...status, tenants };
 }

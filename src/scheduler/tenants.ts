@@ -59,6 +59,15 @@ export class Tenants {
     return this.#idle.size;
   }
 
+  /** Of those that wait. */
+  get names(): Iterable<string> {
+    return this.#waiting.keys();
+  }
+
+  has(tenant: string): boolean {
+    return this.#waiting.has(tenant);
+  }
+
   /** The tenant that was served least; undefined where nobody waits. */
   get fairest(): TenantQueue | undefined {
     return this.#fairest.peek();

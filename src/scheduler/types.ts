@@ -157,6 +157,8 @@ export interface Batch {
   readonly batchId: number;
   readonly model: string;
   readonly class: WorkClass;
+  /** Realtime of many rows: in the pipeline it gives way to other realtime, as bulk does. */
+  readonly givesWay: boolean;
   readonly reason: DispatchReason;
   readonly exclusive: boolean;
   readonly spans: readonly Span[];

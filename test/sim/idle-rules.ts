@@ -7,6 +7,7 @@ import {
   leadingKey,
   type Pipeline,
   type SchedulerAccount,
+  weightOf,
 } from "./scheduler-account.js";
 
 const windowMsMax = 100;
@@ -42,7 +43,8 @@ export class IdleRules {
         if (batches.length > 0) continue;
         for (const each of ["realtime", "bulk"] as const) {
           const waiting = queued.filter(({ request }) => request.class === each);
-          const key = leadingKey(waiting[0]?.request);
+          const requests = [...new Set(waiting.map(({ request }) => request))];
+          const key = leadingKey(requests.toSorted((a, b) => weightOf(a) - weightOf(b))[0]);
           if (waiting.filter(({ batchKey }) => batchKey === key).length >= seedBatchItems)
             fail("no free pipeline beside a queue", `${spec.pipelineId} at ${nowMs}`);
           if (nowMs - (waiting[0]?.request.arrivedMs ?? nowMs) >= windowMsMax)
@@ -67,17 +69,17 @@ export class IdleRules {
   }
 
   #checkRoom(pipeline: Pipeline, queued: readonly Item[]): void {
-    for (const each of ["realtime", "bulk"] as const) {
-      const waiting = queued.filter(({ request }) => request.class === each);
-      const isHead = this.#options.policy === "millrace" || queued[0]?.request.class === each;
+    for (const each of ["short", "long", "bulk"] as const) {
+      const waiting = queued.filter(({ request }) => request.rank === each);
+      const isHead = this.#options.policy === "millrace" || queued[0]?.request.rank === each;
       if (waiting.length === 0 || !isHead) continue;
       const most = Math.max(...waiting.map(({ rows }) => rows));
       const { rowsMax } = pipeline.spec;
       const left = rowsMax + this.#options.prefetchRows - this.#account.rows(pipeline);
       // Places beyond those that run are refilled when half of them are empty.
-      const waits = each === "bulk" && 2 * left < this.#options.prefetchRows;
+      const waits = each !== "short" && 2 * left < this.#options.prefetchRows;
       const common = waits ? 0 : left;
-      const own = each === "realtime" ? rowsMax - this.#account.rows(pipeline, "realtime") : 0;
+      const own = each === "bulk" ? 0 : rowsMax - this.#account.rows(pipeline, each);
       if (Math.max(common, own) >= most)
         fail("no free pipeline beside a queue", `${pipeline.spec.pipelineId} has room for ${each}`);
     }

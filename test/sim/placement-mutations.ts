@@ -97,7 +97,7 @@ export const placement: readonly SourceMutation[] = [
   {
     name: "does not see who waits for a model",
     file: "scheduler/need.js",
-    find: "model.queues[each].items > 0 && !isServed(model, each, hosts.values())",
+    find: "model.queuedOf(each) > 0 && !isServed(model, each, hosts.values())",
     replace: "false",
     rule: "no idle pipeline beside a model that is waited for",
     focus: { tight: true },
@@ -117,6 +117,13 @@ export const placement: readonly SourceMutation[] = [
     replace: "this.#pipeline === null || this.#pipeline.inFlight > 0",
     rule: "suspects run alone",
     focus: { gone: true, busy: true, poison: true },
+  },
+  {
+    name: "weighs only when a request came, as the seeds' router",
+    file: "scheduler/policy-seed-router.js",
+    find: "itemWeightMs * next.items.length",
+    replace: "0",
+    rule: "the seeds' router weighs size and arrival",
   },
 ];
 

@@ -1,9 +1,11 @@
 /** What the scheduler was told, and what its decisions made of it: who waits, who is held by whom, and who may be. */
 import type { PolicyName } from "#src/scheduler/policy.js";
+import type { Rank } from "#src/scheduler/rank.js";
 import type {
   Batch,
   HostSpec,
   PipelineCapacity,
+  RequestSpec,
   RunMode,
   SchedulerEvent,
 } from "#src/scheduler/types.js";
@@ -25,6 +27,7 @@ export interface Request {
   readonly requestId: number;
   readonly model: string;
   readonly class: "realtime" | "bulk";
+  readonly rank: Rank;
   readonly arrivedMs: number;
   readonly sequence: number;
   readonly deadlineAtMs: number | null;
@@ -47,6 +50,11 @@ export function leadingKey(request: Request | undefined): string | undefined {
     request?.items.flatMap(({ state, batchKey }) => (state === "queued" ? [batchKey] : [])),
   );
   return request?.items.findLast(({ batchKey }) => queued.has(batchKey))?.batchKey;
+}
+
+/** By which the seeds' router takes turns, least first: ten milliseconds for each item. */
+export function weightOf({ arrivedMs, items }: Request): number {
+  return arrivedMs + 10 * items.length;
 }
 
 export function sum(items: readonly Item[], of: "rows" | "units"): number {
@@ -81,6 +89,8 @@ export class SchedulerAccount {
   readonly #modes = new Map<string, RunMode>();
   groups: { readonly model: string; readonly items: Item[] }[] = [];
   #sequence = 0;
+  /** Of all pipelines that came up. */
+  #rowsMaxLeast = Infinity;
 
   constructor(options: CheckOptions) {
     this.#options = options;
@@ -98,6 +108,7 @@ export class SchedulerAccount {
         return;
       case "pipeline-up":
         this.up.set(event.pipeline.pipelineId, event.pipeline);
+        this.#rowsMaxLeast = Math.min(this.#rowsMaxLeast, event.pipeline.rowsMax);
         return;
       case "loaded":
         this.#loaded(event.pipelineId, event.model);
@@ -147,6 +158,7 @@ export class SchedulerAccount {
   #request(spec: Extract<SchedulerEvent, { type: "request" }>["request"], nowMs: number): void {
     const request: Request = {
       ...spec,
+      rank: this.#rankOf(spec),
       arrivedMs: nowMs,
       sequence: this.#sequence++,
       items: [],
@@ -160,6 +172,14 @@ export class SchedulerAccount {
     }
     this.requests.set(spec.requestId, request);
     if (request.deadlineAtMs !== null) this.due.add(request);
+  }
+
+  #rankOf({ model, class: its, items }: RequestSpec): Rank {
+    if (its === "bulk") return "bulk";
+    const isFedByRows =
+      this.#options.policy === "millrace" && this.#modes.get(model) === "continuous";
+    const rows = items.reduce((total, item) => total + item.rows, 0);
+    return isFedByRows && 2 * rows > this.#rowsMaxLeast ? "long" : "short";
   }
 
   absent(request: Request | undefined): void {
@@ -261,20 +281,25 @@ export class SchedulerAccount {
     return nowMs - request.arrivedMs > this.#options.ageLimitMs;
   }
 
-  rows(pipeline: Pipeline, workClass: "realtime" | "bulk" | null = null): number {
+  rows(pipeline: Pipeline, rank: Rank | null = null): number {
     let rows = 0;
     for (const { items } of pipeline.batches)
-      for (const item of items)
-        if (workClass === null || item.request.class === workClass) rows += item.rows;
+      for (const item of items) if (rank === null || item.request.rank === rank) rows += item.rows;
     return rows;
   }
 
-  /** The most that any rule allows a generation pipeline to be sent of a class. */
-  roomMost(pipeline: Pipeline, workClass: "realtime" | "bulk"): number {
-    const most = pipeline.spec.rowsMax + this.#options.prefetchRows;
-    const room = most - this.rows(pipeline, workClass);
-    return workClass === "realtime"
-      ? Math.min(room, most + pipeline.spec.rowsMax - this.rows(pipeline))
-      : room;
+  /** The most that any rule allows a generation pipeline to be sent of a rank. */
+  roomMost(pipeline: Pipeline, rank: Rank): number {
+    const { rowsMax } = pipeline.spec;
+    const most = rowsMax + this.#options.prefetchRows;
+    const own = this.rows(pipeline, rank);
+    return rank === "short" ? Math.max(most - this.rows(pipeline), rowsMax - own) : most - own;
+  }
+
+  /** Whether the process holds bulk of any model. */
+  holdsBulk(pipelineId: string): boolean {
+    return this.hostedBy(pipelineId).some(({ batches }) =>
+      batches.some(({ items }) => [...items].some(({ request }) => request.class === "bulk")),
+    );
   }
 }

@@ -119,6 +119,12 @@ export const schedulerMutations: Readonly<Record<string, SchedulerMutation>> = {
       policy: options.policy === "millrace" ? "fcfs" : options.policy,
     }),
   },
+  "lets nothing that is long give way": {
+    rule: "what is long gives way",
+    decision: onDispatch((dispatch) => [
+      { ...dispatch, batch: { ...dispatch.batch, givesWay: false } },
+    ]),
+  },
   "lets short work overtake where it must not": {
     rule: "first come is first served",
     options: (options) => ({

@@ -1,3 +1,4 @@
+import type { Rank } from "#src/scheduler/rank.js";
 import type { SchedulerSnapshot } from "#src/scheduler/snapshot.js";
 import type { Batch, Decision, SchedulerEvent } from "#src/scheduler/types.js";
 import { HostingAccount } from "./hosting-rules.js";
@@ -9,6 +10,7 @@ import {
   type Pipeline,
   SchedulerAccount,
   sum,
+  weightOf,
 } from "./scheduler-account.js";
 
 /**
@@ -210,15 +212,15 @@ export class Checker {
       if (request.class !== batch.class)
         fail("a pipeline serves its kind", "a batch of two classes");
     }
+    const rank = this.#checkRank(pipeline, items, batch);
     const batchesMax = this.#options.policy === "seed-router" ? 1 : 2;
     const isBounded = spec.mode === "one-shot" || this.#options.policy === "seed-router";
     if (isBounded && batches.length >= batchesMax)
       fail("a pipeline holds no more batches than allowed", spec.pipelineId);
     const isAlone = items.length === 1;
-    const room =
-      spec.mode === "one-shot" ? spec.rowsMax : this.#account.roomMost(pipeline, batch.class);
+    const room = spec.mode === "one-shot" ? spec.rowsMax : this.#account.roomMost(pipeline, rank);
     const isOversize =
-      isAlone && (spec.mode === "one-shot" || this.#account.rows(pipeline, batch.class) === 0);
+      isAlone && (spec.mode === "one-shot" || this.#account.rows(pipeline, rank) === 0);
     if (batch.rows > room && !isOversize)
       fail("a batch stays within the rows", `${batch.rows} rows where ${room} fit`);
     if (spec.mode !== "one-shot" || isAlone || this.#options.policy === "seed-router") return;
@@ -231,6 +233,18 @@ export class Checker {
     );
     if (expectedMs > this.#options.realtimeTargetMs * 1.001)
       fail("a batch stays within the cost", `${batch.paddedUnits} units take ${expectedMs} ms`);
+  }
+
+  /** Long realtime gives way inside the pipeline: not beside bulk, whose equal it would be there, nor once it is aged. */
+  #checkRank({ spec }: Pipeline, items: readonly Item[], batch: Batch): Rank {
+    const [rank, other] = new Set(items.map(({ request }) => request.rank));
+    if (rank === undefined || other !== undefined)
+      return fail("what is long gives way", `batch ${batch.batchId} has two ranks`);
+    const gives =
+      rank === "long" && batch.reason !== "aged" && !this.#account.holdsBulk(spec.pipelineId);
+    if (batch.givesWay !== gives)
+      fail("what is long gives way", `batch ${batch.batchId} of ${rank}: ${batch.givesWay}`);
+    return rank;
   }
 
   /** Called when the batch has left the queue: what is queued now was passed over. */
@@ -247,12 +261,13 @@ export class Checker {
     const { policy } = this.#options;
     if (policy === "fcfs" && passedOver.length > 0)
       fail("first come is first served", `item ${passedOver[0]?.itemId} was passed over`);
+    if (policy === "seed-router") this.#checkWeights(pipeline, items);
     if (policy !== "millrace") return;
     // Who shares the key of an older one may ride along with it, past those of other keys.
     const eldest = Math.min(...items.map(({ request }) => request.sequence));
     const aged = passedOver.find(
       ({ request, batchKey }) =>
-        request.class === batch.class &&
+        request.rank === items[0]?.request.rank &&
         this.#account.isAged(request, nowMs) &&
         (batchKey === items[0]?.batchKey || request.sequence < eldest),
     );
@@ -268,6 +283,17 @@ export class Checker {
     const hasRealtime = queued.some(({ request }) => request.class === "realtime");
     if (batch.class === "bulk" && hasRealtime && batch.reason !== "aged")
       fail("realtime goes before bulk", `batch ${batch.batchId}`);
+  }
+
+  #checkWeights(pipeline: Pipeline, items: readonly Item[]): void {
+    const least = Math.min(...items.map(({ request }) => weightOf(request)));
+    const better = this.#account
+      .queued(pipeline)
+      .find(
+        ({ request }) => request.class === items[0]?.request.class && weightOf(request) < least,
+      );
+    if (better !== undefined)
+      fail("the seeds' router weighs size and arrival", `item ${better.itemId} was passed over`);
   }
 
   #checkCancels(cancelled: ReadonlySet<number>): void {

@@ -146,6 +146,7 @@ export class FifoScheduler implements SchedulerPort {
         batchId: this.#batches,
         model,
         class: "bulk",
+        givesWay: false,
         reason: exclusive ? "exclusive" : "pipeline-free",
         exclusive,
         spans: [{ requestId, itemIds }],

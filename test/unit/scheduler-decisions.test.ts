@@ -114,8 +114,59 @@ test("generation: realtime has rows of its own while bulk holds all others", () 
   const bench = new Bench("millrace", 2);
   bench.up("p");
   assert.equal(first(bench.request(1, { class: "bulk", tokens: [...ten, ...ten] })).rows, 10);
-  assert.equal(first(bench.request(2, { tokens: ten })).rows, 8);
-  assert.deepEqual(bench.request(3, { tokens: [1] }), []);
+  assert.equal(first(bench.request(2, { tokens: ten.slice(0, 4) })).rows, 4);
+  assert.equal(first(bench.request(3, { tokens: ten.slice(0, 4) })).rows, 4);
+  assert.deepEqual(bench.request(4, { tokens: [1] }), []);
+});
+
+test("defect: a sentence does not wait behind pages that are realtime as well", () => {
+  const bench = new Bench("millrace", 2);
+  bench.up("p");
+  const page = first(bench.request(1, { tokens: [...ten, ...ten] }));
+  assert.equal(page.rows, 10);
+  assert.equal(page.givesWay, true);
+  const sentence = first(bench.request(2, { tokens: [3] }));
+  assert.deepEqual([itemIds(sentence), sentence.givesWay], [[2_000], false]);
+});
+
+test("defect: what gives way is no reason to put all that is short on one pipeline", () => {
+  const bench = new Bench("millrace", 24);
+  for (const pipelineId of ["p", "q"]) bench.up(pipelineId);
+  bench.request(1, { class: "bulk", tokens: [500, 5] });
+  const sent = batches(bench.request(2, { tokens: [9, 9, 9, 9] }));
+  assert.deepEqual(
+    sent.map(({ rows }) => rows),
+    [2, 2],
+  );
+});
+
+test("a page gives way neither beside bulk nor once it has waited for too long", () => {
+  const beside = new Bench();
+  beside.up("p");
+  beside.request(1, { class: "bulk", tokens: [1] });
+  assert.equal(first(beside.request(2, { tokens: ten })).givesWay, false);
+  const aged = new Bench();
+  aged.up("p");
+  const page = first(aged.request(1, { tokens: [...ten, ...ten] }));
+  aged.nowMs = 1_001;
+  const next = first(aged.settle("p", page));
+  assert.deepEqual([next.reason, next.givesWay], ["aged", false]);
+});
+
+test("defect: the pipeline that is asked first does not get the longest of every request", () => {
+  const bench = new Bench("millrace", 24);
+  for (const pipelineId of ["p", "q"]) bench.up(pipelineId);
+  const units = new Map<string, number>();
+  for (let requestId = 1; requestId <= 12; requestId += 1) {
+    for (const each of bench.request(requestId, { tokens: [5, 10, 40, 80] })) {
+      if (each.type !== "dispatch") continue;
+      const { pipelineId, batch } = each;
+      units.set(pipelineId, (units.get(pipelineId) ?? 0) + batch.units);
+    }
+  }
+  const [p = 0, q = 0] = units.values();
+  assert.equal(p + q, 12 * 135);
+  assert.ok(Math.abs(p - q) <= 80, `${p} and ${q} units`);
 });
 
 test("one-shot: waiting bulk is recalled for realtime, which then takes its place", () => {
@@ -315,6 +366,24 @@ test("the seeds' router waits its window, sends 64, and nothing more until all a
   assert.equal(first(bench.settle("p", batch)).reason, "window");
 });
 
+test("the seeds' router lets a few pass many that came a little before them, and not those that came long before", () => {
+  const bench = new Bench("seed-router");
+  bench.up("p", { rowsMax: 64 });
+  const many = Array.from({ length: 200 }, () => 5);
+  const running = first(bench.request(1, { tokens: many }));
+  bench.nowMs = 500;
+  bench.request(2, { tokens: [5, 5] });
+  const next = first(bench.settle("p", running));
+  assert.deepEqual([next.rows, itemIds(next).includes(2_000)], [64, true]);
+  bench.nowMs = 2_500;
+  bench.request(3, { tokens: [5, 5] });
+  const last = first(bench.settle("p", next));
+  assert.deepEqual(
+    last.spans.map(({ requestId }) => requestId),
+    [1],
+  );
+});
+
 test("first come, first served does not let realtime overtake", () => {
   const bench = new Bench("fcfs");
   bench.up("p", { rowsMax: 1 });
@@ -422,8 +491,13 @@ test("a batch has one key: that of its first item, and whoever shares it comes a
     bench.nowMs += 1_500;
     const batch = first(bench.up("p", { mode: "one-shot" }));
     // Strictly in order, nothing of the second request goes before the rest of the first.
-    const expected = policy === "fcfs" ? [1_000, 1_002] : [1_000, 1_002, 2_000, 2_001];
-    assert.deepEqual(new Set(itemIds(batch)), new Set(expected), policy);
+    const expected = {
+      fcfs: [1_000, 1_002],
+      millrace: [1_000, 1_002, 2_000, 2_001],
+      // The smallest request goes first.
+      "seed-router": [3_000, 1_001],
+    };
+    assert.deepEqual(new Set(itemIds(batch)), new Set(expected[policy]), policy);
   }
 });
 

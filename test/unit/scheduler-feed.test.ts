@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { workClasses } from "millrace-client/wire";
 import { Agenda } from "#src/scheduler/agenda.js";
 import { batchOf } from "#src/scheduler/batch.js";
 import { FedPipeline } from "#src/scheduler/fed-pipeline.js";
@@ -10,12 +9,13 @@ import { Host } from "#src/scheduler/host.js";
 import { ModelState } from "#src/scheduler/model-state.js";
 
 import { FirstComePolicy } from "#src/scheduler/policy-fcfs.js";
+import { classOf, type Rank, ranks } from "#src/scheduler/rank.js";
 import { type ItemEntry, openItemsOf, RequestBook } from "#src/scheduler/request-book.js";
 import { Rooms } from "#src/scheduler/rooms.js";
 import { Suspects } from "#src/scheduler/suspects.js";
 
 const kind = fc.constantFrom("realtime", "bulk", "shared");
-const workClass = fc.constantFrom(...workClasses);
+const rank = fc.constantFrom(...ranks);
 
 function fedPipeline(
   model: ModelState,
@@ -33,12 +33,14 @@ class Items {
   readonly #book = new RequestBook();
   #made = 0;
 
-  one(of: { class: "realtime" | "bulk"; rows: number; batchKey?: string }, nowMs = 0): ItemEntry {
+  one(of: { rank: Rank; rows: number; batchKey?: string }, nowMs = 0): ItemEntry {
     const itemId = this.#made++;
     const { rows, batchKey = "" } = of;
     const items = [{ itemId, units: 9, width: 9, rows, bytes: 0, batchKey }];
     const spec = { requestId: itemId, model: "m", tenant: "", deadlineAtMs: null, items };
-    const [item] = openItemsOf(this.#book.add({ ...spec, class: of.class }, nowMs));
+    const longRows = of.rank === "long" ? 0 : Infinity;
+    const request = { ...spec, class: classOf(of.rank) };
+    const [item] = openItemsOf(this.#book.add(request, nowMs, longRows));
     assert.ok(item !== undefined);
     return item;
   }
@@ -51,13 +53,13 @@ const feedCase = fc.record({
   }),
   queued: fc.array(
     fc.record({
-      class: workClass,
+      rank,
       rows: fc.integer({ min: 1, max: 4 }),
       arrivedMs: fc.integer({ min: 0, max: 200 }),
     }),
     { minLength: 1, maxLength: 30 },
   ),
-  sends: fc.array(fc.record({ to: fc.nat(5), class: workClass }), { maxLength: 30 }),
+  sends: fc.array(fc.record({ to: fc.nat(5), rank }), { maxLength: 30 }),
   prefetchRows: fc.nat(8),
 });
 
@@ -69,7 +71,7 @@ test("the bounds of every pipeline follow the batches that leave", () => {
         model.pipelineUp(fedPipeline(model, { at, ...each }));
       const items = new Items();
       for (const each of queued.toSorted((a, b) => a.arrivedMs - b.arrivedMs))
-        model.queues[each.class].arrive(items.one(each, each.arrivedMs).request, each.arrivedMs);
+        model.queues[each.rank].arrive(items.one(each, each.arrivedMs).request, each.arrivedMs);
       const policy = new FirstComePolicy();
       const options = { policy, ageLimitMs: 100, prefetchRows, nowMs: 200 };
       const rooms = new Rooms(model, options);
@@ -79,17 +81,17 @@ test("the bounds of every pipeline follow the batches that leave", () => {
         open = rooms.open(open);
         assert.deepEqual(open, anew.open(model.pipelines), "no pipeline opens while it is fed");
         for (const pipeline of open)
-          for (const each of workClasses)
+          for (const each of ranks)
             if (anew.serves(pipeline, each))
               assert.deepEqual(rooms.bounds(pipeline, each), anew.bounds(pipeline, each));
       };
       check();
-      for (const { to, class: of } of sends) {
+      for (const { to, rank: of } of sends) {
         const pipeline = open[to % open.length];
         const oldest = model.queues[of].oldest.first;
         if (pipeline === undefined || oldest === undefined || !rooms.serves(pipeline, of)) continue;
         const batch = {
-          class: of,
+          rank: of,
           reason: "pipeline-free",
           items: openItemsOf(oldest),
         } as const;
@@ -112,7 +114,7 @@ test("suspects wait in groups of one key, and run in order, whoever leaves meanw
       const suspects = new Suspects();
       const expected: ItemEntry[][] = [];
       for (const { group: keys, leaves } of groups) {
-        const members = keys.map((batchKey) => items.one({ class: "bulk", rows: 1, batchKey }));
+        const members = keys.map((batchKey) => items.one({ rank: "bulk", rows: 1, batchKey }));
         suspects.add(members);
         const stays = members.filter((_, at) => ((leaves >> at) & 1) === 0);
         for (const item of members) if (!stays.includes(item)) suspects.remove(item);

@@ -371,8 +371,9 @@ export class Dispatcher {
       item.sent = true;
       items.push({ itemId, payload: item.source.payload });
     }
-    const { batchId, model, class: workClass } = batch;
+    const { batchId, model, givesWay } = batch;
     counts.dispatched(pipelineId, this.#hosted.nameOf(model), batch);
+    const workClass = givesWay ? "bulk" : batch.class;
     this.#pool.dispatch(pipelineId, { batchId, model, class: workClass, items });
   }
 }

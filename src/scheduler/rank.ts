@@ -1,0 +1,39 @@
+/**
+ * Who goes before whom. A caller's class is a promise of what comes first; within realtime, a request of more rows than half a pipeline
+ * would hold all rows of one before a sentence that comes a moment later, so it has a rank, a queue and rows of its own.
+ *
+ * ```
+ *   short   realtime                     goes first
+ *   long    realtime of many rows        gives way to short, in the pipeline too, and keeps an eighth beside it
+ *   bulk    bulk                         what these leave, and an eighth
+ * ```
+ */
+import type { WorkClass } from "millrace-client/wire";
+
+export type Rank = "short" | "long" | "bulk";
+
+export const ranks: readonly Rank[] = ["short", "long", "bulk"];
+
+export const ranksOf: Readonly<Record<WorkClass, readonly Rank[]>> = {
+  realtime: ["short", "long"],
+  bulk: ["bulk"],
+};
+
+export function classOf(rank: Rank): WorkClass {
+  return rank === "bulk" ? "bulk" : "realtime";
+}
+
+/** `longRows`: of more than these, realtime is long. */
+export function rankOf(
+  { class: workClass, items }: { readonly class: WorkClass; readonly items: readonly Rows[] },
+  longRows: number,
+): Rank {
+  if (workClass === "bulk") return "bulk";
+  let rows = 0;
+  for (const item of items) rows += item.rows;
+  return rows > longRows ? "long" : "short";
+}
+
+interface Rows {
+  readonly rows: number;
+}
