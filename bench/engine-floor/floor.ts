@@ -8,6 +8,7 @@ import { finish } from "../harness/finish.js";
 import { atLeast, type Report, ratios, under } from "../harness/report.js";
 import { inTurns } from "../harness/rounds.js";
 import { readMachine, spread } from "../machine.js";
+import { vocabularyText } from "../vocabulary-text.js";
 import { type Run, Side } from "./sides.js";
 import { chunkWork, productsWork, type StepSize, stepWork, type Work } from "./work.js";
 
@@ -56,7 +57,7 @@ export async function run(args: readonly string[]): Promise<void> {
   const floor: Floor = { report, values, int8, f32 };
   const { shape, precision } = int8.manifest;
   report.say(
-    `${values.model} in ${precision}: ${shape.encoderLayers}+${shape.decoderLayers} layers, width ${shape.width}, vocabulary ${shape.targetVocabulary}; ${threads} threads; ${values.rounds} rounds of ${values.runs} runs`,
+    `${values.model} in ${precision}: ${shape.encoderLayers}+${shape.decoderLayers} layers, width ${shape.width}, ${vocabularyText(int8.manifest)}; ${threads} threads; ${values.rounds} rounds of ${values.runs} runs`,
   );
   for (const beams of listOf(values.beams)) await measureSteps(floor, beams);
   await measureChunk(floor);

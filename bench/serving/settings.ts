@@ -6,6 +6,7 @@ import { finish } from "../harness/finish.js";
 import { OutputBook } from "../harness/output-book.js";
 import { Report } from "../harness/report.js";
 import { describeMachine, readMachine } from "../machine.js";
+import { vocabularyText } from "../vocabulary-text.js";
 import { type Layout, readLayout } from "./layouts.js";
 import { root } from "./lines.js";
 import type { CallFields } from "./wave.js";
@@ -147,7 +148,7 @@ export async function openRun(
   const beams = Number(values.beams);
   const maxLength = Number(values["max-length"] ?? generation.maxLength);
   const settings = { ...own, beams, maxLength, rounds: Number(values.rounds ?? rounds) };
-  const model = `${manifest.name} ${manifest.precision}, ${shape.encoderLayers}+${shape.decoderLayers} layers, d ${shape.width}, vocabulary ${shape.targetVocabulary}`;
+  const model = `${manifest.name} ${manifest.precision}, ${shape.encoderLayers}+${shape.decoderLayers} layers, d ${shape.width}, ${vocabularyText(manifest)}`;
   const report = new Report((line) => console.log(line));
   const machine = readMachine();
   report.say(`${name}: ${describeMachine(machine)}`);

@@ -15,6 +15,7 @@ import { hashOf } from "../../machine.js";
 import { convertMade } from "../../made-marian/convert-made.js";
 import { marianShapes } from "../../made-marian/shapes.js";
 import { writeMarian } from "../../made-marian/write-marian.js";
+import { vocabularyText } from "../../vocabulary-text.js";
 import { LineProcess, scriptOf } from "../line-process.js";
 import { startServer } from "../residents.js";
 import { linesOf, type SentenceSet, sentenceSet } from "../sentences.js";
@@ -101,7 +102,8 @@ interface Comparison {
 
 async function compare(comparison: Comparison): Promise<void> {
   const { report, values, dir, models } = comparison;
-  const { files, generation, shape } = await readGeneration(models.int8);
+  const manifest = await readGeneration(models.int8);
+  const { files, generation, shape } = manifest;
   const usual = "../shared/data/sentences/data_4k.txt";
   const shipped = "models/calibration.en.txt";
   const file = values.sentences ?? (existsSync(usual) ? usual : shipped);
@@ -110,7 +112,7 @@ async function compare(comparison: Comparison): Promise<void> {
   const texts = linesOf(file);
   const set = sentenceSet(dir, { name: "all", from: file, texts }, { tokenizerFile, count });
   report.say(
-    `${count} sentences of ${file}; vocabulary ${shape.targetVocabulary}, width ${shape.width}, outputs of at most ${generation.maxLength - 1} tokens; the rival's batches: ${values.batch}, float32, all cores`,
+    `${count} sentences of ${file}; ${vocabularyText(manifest)}, width ${shape.width}, outputs of at most ${generation.maxLength - 1} tokens; the rival's batches: ${values.batch}, float32, all cores`,
   );
   const beams = values.beams ?? [...new Set([1, generation.beams])].join(",");
   await using sides = await startSides(comparison, set);
