@@ -21,6 +21,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   real: async () => (await import("./serving/real.js")).run,
   "record-runs": async () => (await import("./record-runs.js")).run,
   scheduler: async () => (await import("./scheduler/scheduler.js")).run,
+  shortlist: async () => (await import("./shortlist.js")).run,
   stages: async () => (await import("./serving/stages.js")).run,
   tasks: async () => (await import("./tasks/tasks.js")).run,
   "seeds-decoder": async () => (await import("./rivals/seeds-decoder/seeds-decoder.js")).run,
