@@ -22,6 +22,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   pytorch: async () => (await import("./rivals/pytorch/pytorch.js")).run,
   "record-runs": async () => (await import("./record-runs.js")).run,
   scheduler: async () => (await import("./scheduler/scheduler.js")).run,
+  shortlist: async () => (await import("./shortlist.js")).run,
   stages: async () => (await import("./serving/stages.js")).run,
   tasks: async () => (await import("./tasks/tasks.js")).run,
   "seeds-decoder": async () => (await import("./rivals/seeds-decoder/seeds-decoder.js")).run,

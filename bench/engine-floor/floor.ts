@@ -4,6 +4,7 @@
  */
 import { parseArgs } from "node:util";
 import { beginReport } from "../harness/begin-report.js";
+import { describeModel } from "../harness/describe-model.js";
 import { finish } from "../harness/finish.js";
 import { countOf, countsOf } from "../harness/flags.js";
 import { atLeast, type Report, ratios, under } from "../harness/report.js";
@@ -55,9 +56,9 @@ export async function run(args: readonly string[]): Promise<void> {
   const floatDir = values["model-f32"];
   await using float = floatDir === undefined ? null : await Side.open(floatDir, threads);
   const floor: Floor = { report, values, own, float };
-  const { shape, precision } = own.manifest;
+  const model = describeModel(own.manifest);
   report.say(
-    `${values.model} in ${precision}: ${shape.encoderLayers}+${shape.decoderLayers} layers, width ${shape.width}, vocabulary ${shape.targetVocabulary}; ${threads} threads; ${values.rounds} rounds of ${values.runs} runs`,
+    `${values.model}: ${model}; ${threads} threads; ${values.rounds} rounds of ${values.runs} runs`,
   );
   for (const beams of countsOf("beams", values.beams)) await measureSteps(floor, beams);
   await measureChunk(floor);

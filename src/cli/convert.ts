@@ -3,7 +3,9 @@ import { fileURLToPath } from "node:url";
 import { SingleBar } from "cli-progress";
 import { type Command, Option } from "commander";
 import { MillraceError } from "millrace-client/wire";
-import type { ConvertProgress, ConvertResult } from "../convert/convert.js";
+import type { ConvertOptions, ConvertProgress, ConvertResult } from "../convert/convert.js";
+import { engineTable } from "../models/engine-table.js";
+import { wholeNumber } from "./bulk/flags.js";
 import { convertOcrFolder, type OcrFlags } from "./convert-ocr.js";
 import { exitCodes } from "./exit-codes.js";
 
@@ -12,6 +14,8 @@ interface Flags extends OcrFlags {
   readonly precision: "f32" | "int8";
   readonly calibration?: string;
   readonly embeddings?: boolean;
+  readonly shortlist?: string;
+  readonly shortlistMinCount?: number;
   readonly progress: boolean;
 }
 
@@ -22,6 +26,7 @@ Examples:
   $ millrace convert ./opus-mt-en-zh --out models/en-zh                     int8, calibrated on shipped sentences
   $ millrace convert ./opus-mt-en-zh --out models/en-zh-f32 --precision f32
   $ millrace convert ./opus-mt-de-en --out models/de-en --calibration german.txt
+  $ millrace convert ./opus-mt-en-zh --out models/en-zh --shortlist chinese.txt --shortlist-min-count 2
   $ millrace convert ./all-MiniLM-L6-v2 --out models/minilm                 embeddings; labels and rerankers likewise
   $ millrace convert --task ocr --detector det.onnx --recogniser rec.onnx --keys keys.txt --direction cls.onnx --out models/ocr
 `;
@@ -43,6 +48,16 @@ export function registerConvert(program: Command): void {
     .option(
       "--calibration <file>",
       "sentences, one a line, in the model's source language (for int8)",
+    )
+    .option(
+      "--shortlist <file>",
+      "sentences, one a line, in the model's target language: it generates only tokens that occur in them, and is faster for it",
+    )
+    .addOption(
+      new Option(
+        "--shortlist-min-count <n>",
+        "how often a token must occur there (default: 1)",
+      ).argParser(wholeNumber),
     )
     .addOption(
       new Option("--task <task>", "not from a folder, but from graphs for this task").choices([
@@ -85,6 +100,7 @@ async function runConvert(modelDir: string | undefined, flags: Flags): Promise<v
       calibrationFile: flags.calibration ?? shippedSentences,
       ...(flags.name === undefined ? {} : { name: flags.name }),
       embeddings: flags.embeddings ?? false,
+      ...shortlistOf(flags),
       force: flags.force ?? false,
       signal: stop.signal,
       onProgress: (progress) => bar.show(progress),
@@ -99,6 +115,15 @@ async function runConvert(modelDir: string | undefined, flags: Flags): Promise<v
   } finally {
     process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
   }
+}
+
+function shortlistOf({
+  shortlist: file,
+  shortlistMinCount: minCount,
+}: Flags): Pick<ConvertOptions, "shortlist"> {
+  if (file !== undefined) return { shortlist: { file, minCount: minCount ?? 1 } };
+  if (minCount === undefined) return {};
+  throw new MillraceError("option_invalid", "--shortlist-min-count needs --shortlist");
 }
 
 /** One bar a step on a terminal, one line a step elsewhere. */
@@ -135,6 +160,7 @@ class StepBar {
 }
 
 const titles: Readonly<Record<ConvertProgress["step"], string>> = {
+  choose: "Choosing the shortlist",
   hash: "Checking the weights",
   calibrate: "Calibrating",
   write: "Writing",
@@ -161,6 +187,8 @@ function asText({ dir, manifest, further, calibration }: ConvertResult): string 
       `  calibrated on ${manifest.madeWith.calibration}; worst input error ${percent}% (${worst.product})`,
     );
   }
+  const chosen = engineTable[manifest.engine].facts(manifest);
+  lines.push(...chosen.flatMap(([of, said]) => (of === "shortlist" ? [`  ${of}: ${said}`] : [])));
   lines.push(...further.map(({ name, task }) => `  and beside it ${name}, ${task}`));
   return `${lines.join("\n")}\n`;
 }

@@ -14,10 +14,17 @@ import { parseManifest } from "../models/read-manifest.js";
 import { version } from "../version.js";
 import { type CalibrationReport, calibrate, readCalibrationLines } from "./calibrate.js";
 import { openModel } from "./families.js";
-import type { CalibrationRuns, CommonFields, OpenedModel, WrittenManifest } from "./family.js";
+import type {
+  CalibrationRuns,
+  CommonFields,
+  OpenedModel,
+  ShortlistText,
+  WrittenManifest,
+} from "./family.js";
 import { GraphBuilder, onnxOpset } from "./onnx/graph-builder.js";
 import { checkTarget, OutputFolder, outputError, tidyUp } from "./output-folder.js";
 import type { ProductMode } from "./products.js";
+import { readShortlistLines } from "./shortlist-text.js";
 import { WeightsFile } from "./weights-file.js";
 
 export interface ConvertOptions {
@@ -30,14 +37,23 @@ export interface ConvertOptions {
   readonly name?: string;
   /** Vectors of texts too, of a model that is for something else: a second model in the folder, `NAME-embeddings`. */
   readonly embeddings?: boolean;
+  /** Of a model that generates: it may generate what is chosen from this text, and nothing else. Default: everything. */
+  readonly shortlist?: ShortlistChoice;
   /** Replaces an existing output folder, once the new one is whole. */
   readonly force: boolean;
   readonly onProgress: (progress: ConvertProgress) => void;
   readonly signal: AbortSignal;
 }
 
+export interface ShortlistChoice {
+  /** Sentences of the target language, one a line, UTF-8. */
+  readonly file: string;
+  /** Tokens that occur less often are left out. */
+  readonly minCount: number;
+}
+
 export interface ConvertProgress {
-  readonly step: "hash" | "calibrate" | "write";
+  readonly step: "choose" | "hash" | "calibrate" | "write";
   /** From 0 to 1. */
   readonly done: number;
 }
@@ -84,6 +100,7 @@ async function convertTo(
 ): Promise<ConvertResult> {
   await using model = await openModel(options.modelDir, {
     embeddings: options.embeddings ?? false,
+    shortlist: await readShortlistText(options),
   });
   const runs = options.precision === "int8" ? await readRuns(options.calibrationFile, model) : null;
   await using output = await OutputFolder.begin(outDir);
@@ -102,6 +119,25 @@ export function nameOf(options: Pick<ConvertOptions, "name">, outDir: string): s
   const cure =
     options.name === undefined ? "; --name gives the model another name than its folder" : "";
   throw new MillraceError("option_invalid", `the name ${JSON.stringify(name)}: ${why}${cure}`);
+}
+
+/** Throws `option_invalid` where the file or the count is of no use. */
+async function readShortlistText(options: ConvertOptions): Promise<ShortlistText | null> {
+  const { shortlist, signal } = options;
+  if (shortlist === undefined) return null;
+  const { minCount } = shortlist;
+  if (!Number.isSafeInteger(minCount) || minCount < 1) {
+    const message = `--shortlist-min-count ${minCount} is not a whole number of 1 or more`;
+    throw new MillraceError("option_invalid", message);
+  }
+  return {
+    lines: await readShortlistLines(shortlist.file),
+    minCount,
+    onProgress: (done) => {
+      signal.throwIfAborted();
+      options.onProgress({ step: "choose", done });
+    },
+  };
 }
 
 /** Throws `option_invalid` where the file cannot be read or has no sentence that the model takes. */

@@ -49,7 +49,7 @@ function halvesOf(table: string, values: Float32Array): Uint16Array {
   throw new MillraceError("weights_invalid", `tensor ${table} has the value ${over}, ${limit}`);
 }
 
-/** logits = x·tableᵀ + bias. */
+/** logits = x·tableᵀ + bias, of all rows of the table or `only` of some. */
 export async function addOutputProduct(
   writer: ProductWriter,
   x: string,
@@ -58,17 +58,20 @@ export async function addOutputProduct(
     readonly table: string;
     readonly bias: string;
     readonly shape: readonly [rows: number, width: number];
+    readonly only?: Int32Array | null;
   },
 ): Promise<string> {
   const { graph, weights } = writer;
-  const [rows, width] = spec.shape;
+  const { only = null } = spec;
+  const [, width] = spec.shape;
+  const rows = only?.length ?? spec.shape[0];
   const bias = await weights.write(
     { name: spec.bias, type: "f32", shape: [rows] },
-    await writer.read(spec.bias),
+    pickRows(await writer.read(spec.bias), 1, only),
   );
   const mode = writer.modeOf(spec.name);
   if (mode.kind === "int8") {
-    const quantized = quantizeWeights(await writer.read(spec.table), width);
+    const quantized = quantizeWeights(pickRows(await writer.read(spec.table), width, only), width);
     const stored: Int8Weights = {
       weight: await weights.write(
         { name: `${spec.name}.weight`, type: "i8", shape: [width, rows] },
@@ -83,8 +86,25 @@ export async function addOutputProduct(
     return addInt8Product(graph, stored, { name: spec.name, x, activation: mode.activation });
   }
   if (mode.kind === "watched") addWatch(graph, { name: spec.name, inputWidth: width }, x);
-  const table = graph.weight(await storeTable(writer, spec.table, spec.shape));
-  return graph.node("Gemm", [x, table, graph.weight(bias)], { attributes: { transB: 1 } });
+  const table =
+    only === null
+      ? await storeTable(writer, spec.table, spec.shape)
+      : await weights.write(
+          { name: `${spec.name}.weight`, type: "f32", shape: [rows, width] },
+          pickRows(await writer.read(spec.table), width, only),
+        );
+  const inputs = [x, graph.weight(table), graph.weight(bias)];
+  return graph.node("Gemm", inputs, { attributes: { transB: 1 } });
+}
+
+/** Those rows of `[rows, width]`, in that order; all of them where none are named. */
+function pickRows(values: Float32Array, width: number, only: Int32Array | null): Float32Array {
+  if (only === null) return values;
+  const picked = new Float32Array(only.length * width);
+  for (const [place, row] of only.entries()) {
+    picked.set(values.subarray(row * width, (row + 1) * width), place * width);
+  }
+  return picked;
 }
 
 async function storeTable(

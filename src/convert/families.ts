@@ -18,7 +18,7 @@ const configBytesMax = 4 * 1024 * 1024;
 /** All that convert checks before it writes the first byte. Throws as the family's `open` does. */
 export async function openModel(
   modelDir: string,
-  options: OpenOptions = { embeddings: false },
+  options: OpenOptions = { embeddings: false, shortlist: null },
 ): Promise<OpenedModel> {
   const baseDir = await readBaseDir(modelDir);
   const value = await readJsonFile(join(baseDir, "config.json"), configBytesMax);

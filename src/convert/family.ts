@@ -20,6 +20,17 @@ export interface Family {
 export interface OpenOptions {
   /** Of a model that is for something else, vectors of texts too. */
   readonly embeddings: boolean;
+  /** Of a model that generates: what the tokens that it may generate are chosen from. Null: it may generate all. */
+  readonly shortlist: ShortlistText | null;
+}
+
+/** A text of the target language. */
+export interface ShortlistText {
+  readonly lines: readonly string[];
+  /** A token that occurs less often is not taken for its own sake. */
+  readonly minCount: number;
+  /** From 0 to 1. */
+  readonly onProgress: (done: number) => void;
 }
 
 /** A folder that converts, as far as can be told without its tensors' values; its files are open until it is disposed of. */

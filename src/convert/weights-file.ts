@@ -16,7 +16,7 @@ export interface StoredTensor {
   readonly byteLength: number;
 }
 
-export type WeightData = Float32Array | Uint8Array | Int8Array | Uint16Array;
+export type WeightData = Float32Array | Uint8Array | Int8Array | Uint16Array | Int32Array;
 
 const alignmentBytes = 64;
 

@@ -17,6 +17,23 @@ import {
 /** Of what the graphs take and give (src/convert/marian/graphs.ts): the engine runs those of this version and no others. */
 export const graphVersion = 2;
 
+/** In `files.weights`, the ids of a shortlist. */
+export const shortlistTensor = "output.token_ids";
+
+/** The tokens that can be generated, where these are not all: the output has a row for each of them and no others. */
+export interface ShortlistFacts {
+  /** How many they are. */
+  readonly tokens: number;
+  /** Their ids, int32, ascending. The graph gives ids: who runs it need not read them. */
+  readonly idsTensor: typeof shortlistTensor;
+  /** Of the text that they were chosen from. */
+  readonly sentences: number;
+  /** How often a token had to be there. */
+  readonly minCount: number;
+  /** Of the text's tokens, how many can be generated: 1 is all. */
+  readonly coverage: number;
+}
+
 /** How the model generates unless a request says otherwise, with Hugging Face's meaning of each. */
 export interface GenerationRules {
   readonly startTokenId: number;
@@ -65,6 +82,7 @@ export interface GenerationManifest extends ConvertedManifest {
     /** Positions that the model has, hence the most tokens of an input or an output. */
     readonly positions: number;
   };
+  readonly shortlist?: ShortlistFacts;
   readonly generation: GenerationRules;
   readonly limits: { readonly inputTokensMax: number; readonly outputTokensMax: number };
 }
@@ -98,6 +116,15 @@ const schema: z.ZodType<GenerationManifest> = z.object({
     decoderHeads: size,
     positions: size,
   }),
+  shortlist: z
+    .object({
+      tokens: size,
+      idsTensor: z.literal(shortlistTensor),
+      sentences: size,
+      minCount: size,
+      coverage: z.number().min(0).max(1),
+    })
+    .exactOptional(),
   generation: z.object({
     startTokenId: tokenId,
     endTokenId: tokenId,
@@ -132,6 +159,7 @@ export const generation: EngineDefinition<GenerationManifest> = {
   sampler: (manifest) => (index) => sample(manifest, index),
   facts: ({
     shape,
+    shortlist,
     limits,
     sourceLanguage,
     targetLanguage,
@@ -142,6 +170,7 @@ export const generation: EngineDefinition<GenerationManifest> = {
       "shape",
       `${shape.encoderLayers} encoder and ${shape.decoderLayers} decoder layers, width ${shape.width}, ${vocabularies(shape)}`,
     ],
+    ...(shortlist === undefined ? [] : [["shortlist", shortlistText(shortlist, shape)] as const]),
     ["limits", `input ${limits.inputTokensMax} tokens, output ${limits.outputTokensMax} tokens`],
     ["generation", `${beams} beams, length penalty ${lengthPenalty}`],
   ],
@@ -151,6 +180,15 @@ function vocabularies({ sourceVocabulary, targetVocabulary }: GenerationManifest
   return sourceVocabulary === targetVocabulary
     ? `vocabulary ${sourceVocabulary}`
     : `vocabulary ${sourceVocabulary} in, ${targetVocabulary} out`;
+}
+
+/** For people, for example `5130 of 6000 tokens, chosen from 66352 sentences; 99.98% of their tokens are among them`. */
+function shortlistText(
+  { tokens, sentences, coverage }: ShortlistFacts,
+  { targetVocabulary }: Pick<GenerationManifest["shape"], "targetVocabulary">,
+): string {
+  const percent = (Math.floor(coverage * 1e4) / 1e2).toFixed(2);
+  return `${tokens} of ${targetVocabulary} tokens, chosen from ${sentences} sentences; ${percent}% of their tokens are among them`;
 }
 
 /** Some 8 to 40 tokens from all over the vocabulary, generated greedily: many small items are counted best in a short time. */
@@ -170,12 +208,17 @@ function sample({ shape, generation: rules, limits }: GenerationManifest, index:
 }
 
 /** What no single field can show. */
-function check({ files, fileSha256, shape, generation, limits }: GenerationManifest): void {
+function check(manifest: GenerationManifest): void {
+  const { files, fileSha256, shape, shortlist, generation, limits } = manifest;
   checkFiles(files, fileSha256);
   if (shape.sourceVocabulary !== shape.targetVocabulary && files.targetTokenizer === undefined) {
     throw wrongManifest("two vocabularies of different sizes need files.targetTokenizer");
   }
   checkTokenIds(shape, generation);
+  if (shortlist !== undefined && shortlist.tokens > shape.targetVocabulary) {
+    const tokens = `shortlist.tokens ${shortlist.tokens}`;
+    throw wrongManifest(`${tokens} is over the vocabulary of ${shape.targetVocabulary}`);
+  }
   if (shape.width % shape.decoderHeads !== 0) {
     const heads = `decoderHeads ${shape.decoderHeads}`;
     throw wrongManifest(`shape.width ${shape.width} is not a multiple of ${heads}`);

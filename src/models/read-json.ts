@@ -23,6 +23,11 @@ export async function readJsonFile(
 
 /** Throws `model_folder_invalid` where the file is missing, is not a file or is too large. */
 export async function readTextFile(path: string, bytesMax: number): Promise<string> {
+  return (await readBoundedFile(path, bytesMax)).toString("utf8");
+}
+
+/** Likewise, its bytes. */
+export async function readBoundedFile(path: string, bytesMax: number): Promise<Buffer> {
   try {
     const stats = await stat(path);
     if (!stats.isFile()) throw new MillraceError("model_folder_invalid", `${path} is not a file`);
@@ -30,7 +35,7 @@ export async function readTextFile(path: string, bytesMax: number): Promise<stri
       const sizes = `${stats.size} bytes; the limit is ${bytesMax}`;
       throw new MillraceError("model_folder_invalid", `${path} has ${sizes}`);
     }
-    return await readFile(path, "utf8");
+    return await readFile(path);
   } catch (cause) {
     if (cause instanceof MillraceError) throw cause;
     const what = isMissing(cause) ? "is missing" : "cannot be read";

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { convertMade } from "../../bench/made-marian/convert-made.js";
 import { marianShapes } from "../../bench/made-marian/shapes.js";
@@ -62,4 +62,27 @@ test("a profile tells operators, JavaScript and the pass that nobody watched, an
   assert.match(svg, /<title>MatMulIntegerToFloat: [\d.]+ ms/);
   assert.match(svg, /<title>ONNX Runtime's Run: [\d.]+ ms/);
   assert.doesNotMatch(svg, /<script/);
+});
+
+test("a shortlist stands beside the whole output: its size, BLEU, the texts that stay, sentences a second", async () => {
+  const lines = (await readFile(shippedSentences, "utf8")).split("\n").slice(0, 6);
+  await writeFile(dir.file("pairs.tsv"), lines.map((line) => `${line}\t${line}\n`).join(""));
+  const model = ["--source", dir.file("marian"), "--pairs", dir.file("pairs.tsv")];
+  const size = ["--text", shippedSentences, "--min-counts", "1,2", "--beams", "1,3"];
+  const few = ["--precision", "f32", "--rounds", "2", "--json", dir.file("shortlist.json")];
+  const out = await bench("shortlist", ...model, ...size, ...few);
+  for (const beams of [1, 3]) assert.match(out, new RegExp(`^${beams} beams$`, "m"));
+  const rows = out.split("\n").map((line) => line.split("|").map((cell) => cell.trim()));
+  const of = (name: string) => rows.filter((row) => row[1] === name);
+  const [whole, once, twice] = ["all tokens", "min count 1", "min count 2"].map(of);
+  assert.deepEqual([whole?.length, once?.length, twice?.length], [2, 2, 2], out);
+  for (const row of whole ?? []) assert.deepEqual([row[2], row[4]], ["7000", "6 of 6"]);
+  // What is left out is said no more: another model, other outputs.
+  assert.ok(Number(twice?.[0]?.[2]) < Number(once?.[0]?.[2]), out);
+  assert.ok(Number(once?.[0]?.[2]) < 7_000, out);
+  assert.equal(new Set([whole, once, twice].map((found) => found?.[0]?.[7])).size, 3, out);
+  const json = JSON.parse(await readFile(dir.file("shortlist.json"), "utf8")) as {
+    tables: object[];
+  };
+  assert.equal(json.tables.length, 2);
 });

@@ -15,6 +15,13 @@ test("a manifest comes back as it was written", async () => {
 });
 
 const good = manifestOf("m");
+const shortlist = {
+  tokens: 500,
+  idsTensor: "output.token_ids",
+  sentences: 9,
+  minCount: 1,
+  coverage: 1,
+};
 const refused: readonly [what: string, manifest: object, says: RegExp][] = [
   [
     "a newer version",
@@ -51,6 +58,16 @@ const refused: readonly [what: string, manifest: object, says: RegExp][] = [
     "a length penalty without bounds",
     { ...good, generation: { ...good.generation, lengthPenalty: 1e300 } },
     /lengthPenalty/,
+  ],
+  [
+    "more tokens on the shortlist than there are",
+    { ...good, shortlist: { ...shortlist, tokens: 6001 } },
+    /shortlist\.tokens 6001 is over the vocabulary of 6000/,
+  ],
+  [
+    "the ids of a shortlist elsewhere",
+    { ...good, shortlist: { ...shortlist, idsTensor: "ids" } },
+    /shortlist\.idsTensor/,
   ],
   ["a name with a slash", { ...good, name: "a/b" }, /name/],
   [

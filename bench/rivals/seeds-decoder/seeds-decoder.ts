@@ -62,14 +62,15 @@ export async function run(args: readonly string[]): Promise<void> {
   await using temp = await TempDir.make();
   const dir = temp.path;
   const models = await modelsOf(values, dir);
-  const { files, generation, ...manifest } = await readGeneration(models.int8);
+  const manifest = await readGeneration(models.int8);
+  const { files, generation } = manifest;
   const usual = [...new Set([1, generation.beams])].join(",");
   const beams = countsOf("beams", values.beams ?? usual);
   const file = values.sentences ?? usualFile("data_4k");
   const tokenizerFile = join(models.int8, files.tokenizer);
   const from = { name: "all", from: file, texts: readLines(file) };
   const set = sentenceSet(dir, from, { tokenizerFile, count });
-  const model = describeModel({ ...manifest, files, generation });
+  const model = describeModel(manifest);
   report.say(
     `${count} sentences of ${file}; ${model}, outputs of at most ${generation.maxLength - 1} tokens; the rival's batches: ${sizes.batch}, float32, all cores`,
   );

@@ -36,9 +36,16 @@ interface EncoderFolder {
   readonly close: () => Promise<void>;
 }
 
-async function open(modelDir: string, { embeddings }: OpenOptions): Promise<OpenedModel> {
+async function open(
+  modelDir: string,
+  { embeddings, shortlist }: OpenOptions,
+): Promise<OpenedModel> {
   if (embeddings) {
     const message = "--embeddings is for marian models; this one gives vectors or labels by itself";
+    throw new MillraceError("option_invalid", message);
+  }
+  if (shortlist !== null) {
+    const message = "--shortlist is for marian models; this one generates no tokens";
     throw new MillraceError("option_invalid", message);
   }
   const modules = await readModules(modelDir);

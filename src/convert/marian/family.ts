@@ -14,6 +14,7 @@ import {
   marianEncoderProducts,
   marianProducts,
 } from "./graphs.js";
+import { chooseShortlist, type Shortlist } from "./shortlist.js";
 import { checkTensors, tensorReader } from "./tensors.js";
 import { type Languages, readTokenizerFacts } from "./tokenizer-facts.js";
 import { openTokenizers, type SourceTokenizers, targetTokenizerName } from "./tokenizers.js";
@@ -27,18 +28,24 @@ const fileNames = {
   tokenizer: sourceTokenizerName,
 } as const;
 
-async function open(modelDir: string, { embeddings }: OpenOptions): Promise<OpenedModel> {
+async function open(
+  modelDir: string,
+  { embeddings, shortlist: text }: OpenOptions,
+): Promise<OpenedModel> {
   const config = await readMarianConfig(modelDir);
   const facts = await readTokenizerFacts(modelDir);
   const tokenizers = await openTokenizers(modelDir, config, facts);
   const weights = await openWeights(modelDir);
   try {
     checkTensors(weights, config);
+    const shortlist =
+      text === null ? null : await chooseShortlist(text, tokenizers.targetTexts(), config);
+    const { languages } = facts;
+    return openedModel({ config, languages, tokenizers, weights, shortlist }, embeddings);
   } catch (error) {
     await weights[Symbol.asyncDispose]();
     throw error;
   }
-  return openedModel({ config, languages: facts.languages, tokenizers, weights }, embeddings);
 }
 
 const embeddingsName = "embeddings.onnx";
@@ -48,10 +55,11 @@ interface MarianFolder {
   readonly languages: Languages;
   readonly tokenizers: SourceTokenizers;
   readonly weights: Weights;
+  readonly shortlist: Shortlist | null;
 }
 
 function openedModel(
-  { config, languages, tokenizers, weights }: MarianFolder,
+  { config, languages, tokenizers, weights, shortlist }: MarianFolder,
   embeddings: boolean,
 ): OpenedModel {
   const own = {
@@ -65,7 +73,10 @@ function openedModel(
     products: marianProducts(config),
     graphs: [
       { fileName: fileNames.encoder, add: (writer) => addEncoder(writer, config) },
-      { fileName: fileNames.decoder, add: (writer) => addDecoder(writer, config) },
+      {
+        fileName: fileNames.decoder,
+        add: (writer) => addDecoder(writer, config, shortlist?.ids ?? null),
+      },
       ...(embeddings
         ? [
             {
@@ -80,7 +91,7 @@ function openedModel(
     read: tensorReader(weights, config),
     copies: tokenizers.files,
     calibration: (lines) => marianCalibration(own, tokenizers.source, lines),
-    manifest: (common) => manifestOf(common, { languages, config, ...own }),
+    manifest: (common) => manifestOf(common, { languages, config, shortlist, ...own }),
     further: new Map(
       embeddings ? [["embeddings", (common: CommonFields) => embeddingsOf(common, config)]] : [],
     ),
@@ -98,11 +109,12 @@ function manifestOf(
   model: Pick<GenerationManifest, "files" | "shape" | "generation"> & {
     readonly languages: Languages;
     readonly config: MarianConfig;
+    readonly shortlist: Shortlist | null;
   },
 ): GenerationManifest {
   const { manifestVersion, name, precision, layerPrecision, quantization, ...rest } = common;
   const { source, fileSha256, madeWith } = rest;
-  const { languages, config, files, shape, generation } = model;
+  const { languages, config, shortlist, files, shape, generation } = model;
   return {
     // In the order in which people read it.
     manifestVersion,
@@ -117,6 +129,7 @@ function manifestOf(
     quantization,
     files,
     shape,
+    ...(shortlist === null ? {} : { shortlist: shortlist.facts }),
     generation,
     limits: { inputTokensMax: config.positions, outputTokensMax: config.positions },
     source,

@@ -14,6 +14,7 @@
  *   cross_lengths [N], cross_k.l, cross_v.l [N,H,S,D], cross_shape = [N,W,H·D], top_k [1]
  *   →  top_ids [R,K], top_scores [R,K] (log-probabilities), bad_scores [R,tokens that can complete a bad word],
  *      present_k.l, present_v.l [R,H,M,D]
+ * Ids are the model's own, of tokens and of top_ids, also where only a shortlist of them can come out.
  *
  * Who calls gives the memory of past_k.l as that of present_k.l, too: then the new token's key and value are written into
  * the past where it ends, and nothing else of it is touched or copied. Nothing is read behind a row's length, so that no
@@ -23,6 +24,7 @@
  */
 
 import { cacheHeadSize } from "../../models/cache-head-size.js";
+import { shortlistTensor } from "../../models/manifest-generation.js";
 import { badTokens } from "../../work/generation.js";
 import { addActivation } from "../activations.js";
 import { cutHeads, padHeads, padLast } from "../cache-heads.js";
@@ -196,7 +198,12 @@ async function addCrossCaches(side: Side, hidden: string, places: Places): Promi
   }
 }
 
-export async function addDecoder(writer: ProductWriter, shape: MarianConfig): Promise<void> {
+/** `shortlist`: ids of the tokens that may be generated, ascending; null where all may. */
+export async function addDecoder(
+  writer: ProductWriter,
+  shape: MarianConfig,
+  shortlist: Int32Array | null,
+): Promise<void> {
   const { graph } = writer;
   const side = sideOf(writer, shape, "decoder");
   const heads = headsOf(shape, side.heads);
@@ -230,7 +237,7 @@ export async function addDecoder(writer: ProductWriter, shape: MarianConfig): Pr
     const crossed = await addCrossAttention(side, { layer, hidden: attended, ...cross });
     hidden = await addFeedForward(side, layer, crossed);
   }
-  await addOutputs(side, { hidden, topK });
+  await addOutputs(side, { hidden, topK, shortlist });
 }
 
 interface AttentionInput {
@@ -311,31 +318,49 @@ async function addCrossAttention(
 
 async function addOutputs(
   side: Side,
-  from: { readonly hidden: string; readonly topK: string },
+  from: { readonly hidden: string; readonly topK: string; readonly shortlist: Int32Array | null },
 ): Promise<void> {
   const { graph } = side.writer;
   const { shape } = side;
+  const { shortlist } = from;
   const rows = graph.node("Reshape", [from.hidden, graph.ints("flat_rows", [-1, shape.width])]);
   const logits = await addOutputProduct(side.writer, rows, {
     name: outputProduct,
     table: embeddingTables(shape).output,
     bias: "final_logits_bias",
     shape: [shape.decoderVocabularySize, shape.width],
+    only: shortlist,
   });
   const logProbabilities = graph.node("LogSoftmax", [logits], { attributes: { axis: -1 } });
-  const [scores = "", ids = ""] = graph.nodes("TopK", [logProbabilities, from.topK], {
+  const [scores = "", columns = ""] = graph.nodes("TopK", [logProbabilities, from.topK], {
     attributes: { axis: -1 },
     outputs: 2,
   });
-  const ids32 = graph.node("Cast", [ids], { attributes: { to: 6 } });
-  graph.output("top_ids", ids32, { type: "i32", shape: ["R", "K"] });
+  const ids = await addTokenIds(side.writer, columns, shortlist);
+  graph.output("top_ids", ids, { type: "i32", shape: ["R", "K"] });
   graph.output("top_scores", scores, { type: "f32", shape: ["R", "K"] });
   const bad = badTokens(shape.generation.badWords);
   if (bad.length > 0) {
-    const ids = graph.ints("bad_tokens", bad);
-    const refused = graph.node("Gather", [logProbabilities, ids], { attributes: { axis: 1 } });
+    const columns = shortlist === null ? bad : bad.map((id) => shortlist.indexOf(id));
+    const inputs = [logProbabilities, graph.ints("bad_tokens", columns)];
+    const refused = graph.node("Gather", inputs, { attributes: { axis: 1 } });
     graph.output("bad_scores", refused, { type: "f32", shape: ["R", bad.length] });
   }
+}
+
+/**
+ * From columns of the scores to ids, int32: with a shortlist these differ, and nobody outside of the graph knows of columns. It
+ * is ascending, so that of equal scores the lower id still comes first.
+ */
+async function addTokenIds(
+  { graph, weights }: ProductWriter,
+  columns: string,
+  shortlist: Int32Array | null,
+): Promise<string> {
+  if (shortlist === null) return graph.node("Cast", [columns], { attributes: { to: 6 } });
+  const shape = [shortlist.length];
+  const stored = await weights.write({ name: shortlistTensor, type: "i32", shape }, shortlist);
+  return graph.node("Gather", [graph.weight(stored), columns]);
 }
 
 async function addFeedForward(side: Side, layer: number, hidden: string): Promise<string> {

@@ -28,6 +28,8 @@ export interface MarianTokenizers {
   readonly source: object;
   /** Null where outputs are decoded with the source's as well. */
   readonly target: object | null;
+  /** Cuts texts of the target language, as nobody does who serves. */
+  readonly targetTexts: () => object;
 }
 
 /** Throws `model_folder_invalid` where a file is missing, damaged or contradicts another; `model_unsupported`. */
@@ -47,14 +49,21 @@ export async function makeMarianTokenizers(
   // SentencePiece leaves control pieces out of a text; transformers asks it to decode all but its own special tokens.
   const hidden = target.pieces.filter(({ type }) => type === "control").map(({ piece }) => piece);
   const targetSpecial = new Set([...specialTokens(special), ...hidden]);
+  const targetTexts = (own: Vocabulary) => () =>
+    tokenizerJson(own, targetSpecial, encoderOf(target, { languageCodes: false }));
   if (separateVocabularies) {
     const own = await readVocabulary(join(dir, targetVocabularyName), special);
-    return { source: sourceJson, target: tokenizerJson(own, targetSpecial, null) };
+    return {
+      source: sourceJson,
+      target: tokenizerJson(own, targetSpecial, null),
+      targetTexts: targetTexts(own),
+    };
   }
   const isHidden = hidden.some((piece) => vocabulary.ids.has(piece) && !isSpecial(special, piece));
   return {
     source: sourceJson,
     target: isHidden ? tokenizerJson(vocabulary, targetSpecial, null) : null,
+    targetTexts: targetTexts(vocabulary),
   };
 }
 

@@ -21,6 +21,8 @@ import type { TokenizerFacts } from "./tokenizer-facts.js";
 
 export interface SourceTokenizers {
   readonly source: HuggingFaceTokenizer;
+  /** Of texts of the target language, to ids of outputs: made anew by each call, and needed by no server. */
+  readonly targetTexts: () => HuggingFaceTokenizer;
   /** By the name that the file gets. */
   readonly files: ReadonlyMap<string, CopiedFile>;
 }
@@ -56,6 +58,10 @@ export async function openTokenizers(
   }
   return {
     source,
+    targetTexts: () => {
+      const { path, json } = found.targetTexts();
+      return openTokenizer(path, json, decoderVocabularySize);
+    },
     files: new Map([
       [sourceTokenizerName, found.source.file],
       ...(found.target === null ? [] : [[targetTokenizerName, found.target.file] as const]),
@@ -73,6 +79,7 @@ interface FoundTokenizer {
 interface FoundTokenizers {
   readonly source: FoundTokenizer;
   readonly target: FoundTokenizer | null;
+  readonly targetTexts: () => Pick<FoundTokenizer, "json" | "path">;
 }
 
 async function findTokenizers(
@@ -82,12 +89,15 @@ async function findTokenizers(
 ): Promise<FoundTokenizers> {
   const source = await readTokenizer(join(dir, sourceTokenizerName));
   const targetPath = join(dir, targetTokenizerName);
-  if (!separate && !existsSync(targetPath)) return { source, target: null };
+  if (!separate && !existsSync(targetPath)) {
+    return { source, target: null, targetTexts: () => source };
+  }
   if (sharedEmbeddings) {
     const message = `${dir} has two vocabularies, but config.json says share_encoder_decoder_embeddings`;
     throw new MillraceError("model_folder_invalid", message);
   }
-  return { source, target: await readTokenizer(targetPath) };
+  const target = await readTokenizer(targetPath);
+  return { source, target, targetTexts: () => target };
 }
 
 async function readTokenizer(path: string): Promise<FoundTokenizer> {
@@ -102,16 +112,13 @@ async function makeTokenizers(dir: string, facts: TokenizerFacts): Promise<Found
     path,
     file: { text: `${JSON.stringify(json)}\n` },
   });
-  const { source, target } = made;
+  const { source, target, targetTexts } = made;
+  const ofTarget = facts.separateVocabularies ? targetVocabularyName : vocabularyName;
+  const targetPath = join(dir, ofTarget);
   return {
     source: found(source, join(dir, vocabularyName)),
-    target:
-      target === null
-        ? null
-        : found(
-            target,
-            join(dir, facts.separateVocabularies ? targetVocabularyName : vocabularyName),
-          ),
+    target: target === null ? null : found(target, targetPath),
+    targetTexts: () => ({ json: targetTexts(), path: targetPath }),
   };
 }
 
