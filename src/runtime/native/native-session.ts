@@ -6,6 +6,7 @@
  */
 import {
   collectRead,
+  plainSettings,
   type SessionOptions,
   type SessionSettings,
   sessionSettings,
@@ -125,16 +126,32 @@ export class NativeSession {
   /** Throws what ONNX Runtime says. */
   static async open(path: string, asked: SessionOptions): Promise<NativeSession> {
     const settings = await sessionSettings(path, asked);
+    const session = NativeSession.#make(settings, (options, out) =>
+      ortApi().CreateSession(environment().env, path, options, out),
+    );
+    collectRead(settings.externalData);
+    return session;
+  }
+
+  /** Of a graph in memory that refers to no files. Throws what ONNX Runtime says. */
+  static of(graph: Uint8Array, asked: SessionOptions): NativeSession {
+    const settings = { ...plainSettings(asked), externalData: [] };
+    return NativeSession.#make(settings, (options, out) =>
+      ortApi().CreateSessionFromArray(environment().env, graph, graph.length, options, out),
+    );
+  }
+
+  static #make(
+    settings: SessionSettings,
+    create: (options: Handle, out: [Handle | null]) => Handle | null,
+  ): NativeSession {
     const api = ortApi();
     const options = made((out: [Handle | null]) => api.CreateSessionOptions(out));
     try {
       // What they point at is read when the session is made.
       const kept = applySettings(api, options, settings);
-      const session = made((out: [Handle | null]) =>
-        api.CreateSession(environment().env, path, options, out),
-      );
+      const session = made((out: [Handle | null]) => create(options, out));
       kept.length = 0;
-      collectRead(settings.externalData);
       return new NativeSession(session);
     } finally {
       api.ReleaseSessionOptions(options);
