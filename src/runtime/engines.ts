@@ -18,7 +18,10 @@ type LoadEngine<Manifest extends ModelManifest> = (
 /** The other engine comes with its first model: with it come ONNX Runtime's Node binding, and what decodes pictures. */
 const engines: Readonly<Record<EngineName, LoadEngine<ModelManifest>>> = {
   generation: loader("generation", async () => loadGeneration),
-  staged: loader("staged", async () => (await import("./staged/load-staged.js")).loadStaged),
+  staged: loader("staged", async () => {
+    const { loadStaged } = await import("./staged/load-staged.js");
+    return loadStaged;
+  }),
 };
 
 export async function loadEngine(
