@@ -8,7 +8,6 @@ import type { ModelManifest } from "../models/manifest.js";
 import { readModel } from "../models/read-manifest.js";
 import type { Engine, EngineEvents, EngineRequest } from "./engine.js";
 import { loadGeneration } from "./generation/load-generation.js";
-import { loadStaged } from "./staged/load-staged.js";
 
 /** Throws `model_folder_invalid` where the folder cannot be run, after it was tried with warm-up items. */
 type LoadEngine<Manifest extends ModelManifest> = (
@@ -16,9 +15,13 @@ type LoadEngine<Manifest extends ModelManifest> = (
   events: EngineEvents,
 ) => Promise<Engine>;
 
+/** The other engine comes with its first model: with it come ONNX Runtime's Node binding, and what decodes pictures. */
 const engines: Readonly<Record<EngineName, LoadEngine<ModelManifest>>> = {
-  generation: loader("generation", loadGeneration),
-  staged: loader("staged", loadStaged),
+  generation: loader("generation", async () => loadGeneration),
+  staged: loader("staged", async () => {
+    const { loadStaged } = await import("./staged/load-staged.js");
+    return loadStaged;
+  }),
 };
 
 export async function loadEngine(
@@ -44,8 +47,10 @@ export async function loadEngine(
 /** It gets the manifests of its own engine. */
 function loader<Name extends EngineName>(
   name: Name,
-  load: LoadEngine<ManifestOf<Name>>,
+  find: () => Promise<LoadEngine<ManifestOf<Name>>>,
 ): LoadEngine<ModelManifest> {
-  return (request, events) =>
-    load({ ...request, manifest: manifestOf(request.manifest, name) }, events);
+  return async (request, events) => {
+    const load = await find();
+    return await load({ ...request, manifest: manifestOf(request.manifest, name) }, events);
+  };
 }

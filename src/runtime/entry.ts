@@ -11,9 +11,9 @@ import { parseParentFrame } from "../frames/shapes.js";
 import { Announcer } from "./announcer.js";
 import { loadEngine } from "./engines.js";
 import { HostedEngines } from "./hosted-engines.js";
+import { startRuntime } from "./native/start-runtime.js";
 import { ownMemoryBytes } from "./own-memory.js";
 import { framesFd, watchParent } from "./parent-watch.js";
-import { startRuntime } from "./session.js";
 import { weightsCacheFrom } from "./weights-cache.js";
 
 watchParent();
@@ -40,7 +40,7 @@ channel.on("data", (chunk: Buffer) => {
   for (const frame of decoder.push(chunk)) receive(frame);
 });
 // The parent is gone, or broke off: nobody waits for anything that is still here, and nobody would kill what does not end.
-// SIGKILL and not exit: exit waits for threads of the runtime and of parent-watch.ts, and ends that watch.
+// SIGKILL and not exit: exit waits for threads of the runtime, and ends the watch of parent-watch.ts where that is one.
 const endNow = (): void => void process.kill(process.pid, "SIGKILL");
 channel.on("error", endNow);
 channel.on("end", endNow);

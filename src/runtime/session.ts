@@ -1,13 +1,12 @@
 /** The only file that loads ONNX Runtime's Node binding. A run blocks this thread; nothing here can be cancelled. */
 // Before the runtime: it is read when that is loaded.
 import "./no-telemetry.js";
-import { env, InferenceSession, Tensor } from "onnxruntime-node";
+import { InferenceSession, Tensor } from "onnxruntime-node";
 import { elementsOf, isTensorType, tensorArrays } from "../work/payload.js";
 import { type NamedTensor, tensorTypes, textsOf, textTensor } from "../work/tensors.js";
 import { collectRead } from "./collect-garbage.js";
 import { checkOutputTypes } from "./output-types.js";
 import {
-  plainSettings,
   type SessionOptions,
   type SessionSettings,
   sessionSettings,
@@ -32,29 +31,6 @@ async function createSession(
   const { externalData } = settings;
   const session = await InferenceSession.create(path, { ...createOptions(settings), externalData });
   return { session, readBytes: externalData.reduce((sum, { data }) => sum + data.byteLength, 0) };
-}
-
-/** One node, `Identity`, from x to y, a float each. */
-const smallestGraph =
-  "CAgSCG1pbGxyYWNlGgA6PAoVCgF4EgF5GgF5IghJZGVudGl0eToAEgF3Wg8KAXgSCgoICAESBAoCCAFiDwoBeRIKCggIARIECgIIAUIECgAQEUIRCg1jb20ubWljcm9zb2Z0EAE=";
-
-/**
- * Has ONNX Runtime make what all sessions of a process share (some megabytes of operators and their schemas), before it
- * is known which model comes: its first session would pay for it.
- */
-export async function startRuntime(): Promise<void> {
-  const graph = Buffer.from(smallestGraph, "base64");
-  const session = await InferenceSession.create(
-    graph,
-    createOptions(plainSettings({ threads: 1, spin: false })),
-  );
-  await session.run({ x: f32(new Float32Array(1), [1]) });
-  await session.release();
-}
-
-/** Of ONNX Runtime: its layout of packed weights is its own affair. */
-export function runtimeVersion(): string {
-  return String(env.versions.node ?? env.versions.common);
 }
 
 /** Shapes of a graph's inputs, in its order. */

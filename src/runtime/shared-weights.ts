@@ -10,7 +10,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { areSharable } from "../models/folder-bytes.js";
 import { messageOf } from "../work/thrown.js";
-import { type InputShapes, openSession, runtimeVersion, type Session } from "./session.js";
+import { runtimeVersion } from "./native/ort-api.js";
+import type { InputShapes } from "./session.js";
 import type { SessionOptions } from "./session-settings.js";
 import {
   entryDir,
@@ -105,14 +106,6 @@ export async function sharedHashed(
 
 /** Opens a session by either binding. */
 export type OpenSession<Opened> = (path: string, options: SessionOptions) => Promise<Opened>;
-
-export async function openShared(
-  graph: string,
-  options: SessionOptions,
-  shared: SharedWeights | null,
-): Promise<Session> {
-  return await openSharedBy(openSession, { graph, options, shared });
-}
 
 export async function openSharedBy<Opened>(
   open: OpenSession<Opened>,

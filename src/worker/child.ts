@@ -57,9 +57,19 @@ export const spawnChild: SpawnChild = (options, events) => new Child(options, ev
 
 /**
  * V8's collector has threads of its own, which take the processor from the pipeline beside: on two cores two pipelines did a
- * tenth less with them.
+ * tenth less with them. What is young is nearly all garbage after each step: with 4 MiB for it instead of 16 it takes a quarter of a
+ * percent more time to collect, and 8 MiB less.
  */
-const nodeFlags = ["--single-threaded-gc"];
+const nodeFlags = ["--single-threaded-gc", "--max-semi-space-size=4"];
+
+/**
+ * Of glibc, and its own numbers at the start of a process. Left alone it raises them to what was given back before, up to 32 and
+ * 64 MiB: a cache that grew leaves holes in the heap then, and nothing goes back to the system. Other libraries do not read them.
+ */
+const allocatorEnvironment = {
+  MALLOC_MMAP_THRESHOLD_: "131072",
+  MALLOC_TRIM_THRESHOLD_: "131072",
+};
 
 /** Between the end of the process and the end of its pipes, or the other way round. */
 const closeGraceMs = 1_000;
@@ -213,9 +223,10 @@ function preferToServer(pid: number): void {
 
 /**
  * The parent's environment without what is meant for this very process: a debugger's port in NODE_OPTIONS would be
- * fought over, and an IPC channel of our own parent is not the child's.
+ * fought over, and an IPC channel of our own parent is not the child's. Who has set the allocator knows why.
  */
 function childEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const own = new Set(["NODE_OPTIONS", "NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE"]);
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !own.has(name)));
+  const others = Object.entries(env).filter(([name]) => !own.has(name));
+  return { ...allocatorEnvironment, ...Object.fromEntries(others) };
 }

@@ -10,11 +10,19 @@ import { isRunning } from "../support/processes.js";
 
 const owner = fileURLToPath(new URL("../support/pool-owner.js", import.meta.url));
 
-for (const doing of ["idle", "busy", "silent"]) {
-  test(`parent killed with SIGKILL leaves no ${doing} child`, { timeout: 60_000 }, async () => {
+for (const [doing, watch] of [
+  ["idle", "kernel"],
+  ["busy", "kernel"],
+  ["silent", "kernel"],
+  ["idle", "thread"],
+  ["busy", "thread"],
+] as const) {
+  const title = `parent killed with SIGKILL leaves no ${doing} child, by the ${watch}`;
+  test(title, { timeout: 60_000 }, async () => {
     using model = new FakeModel();
     const parent = spawn(process.execPath, [owner, model.dir, doing], {
       stdio: ["ignore", "pipe", "inherit"],
+      env: { ...process.env, FAKE_RUNTIME_WATCH: watch },
     });
     const [printed] = await once(parent.stdout, "data");
     const pid = Number(String(printed));

@@ -57,7 +57,7 @@ export const rooms: readonly Room[] = [
 /** Packages, and modules of Node, that are loaded in few places only, so that these know their ways. */
 export const keptPackages: Readonly<Record<string, readonly string[]>> = {
   "onnxruntime-node": ["src/runtime/session.ts"],
-  koffi: ["src/runtime/native/ort-api.ts"],
+  koffi: ["src/runtime/native/ort-api.ts", "src/runtime/death-signal.ts"],
   "@fastify/busboy": ["src/front/multipart.ts"],
   sharp: ["src/runtime/pictures.ts"],
   "@huggingface/tokenizers": ["src/prepare/text/huggingface-tokenizers.ts"],

@@ -20,7 +20,9 @@ import { generationPayload, hypothesesPayload, readGenerationInput } from "#src/
 import { int32List, type Payload } from "#src/work/payload.js";
 import { magic } from "./fake-tokens.js";
 
-watchParent();
+// As on a system whose kernel kills no orphans.
+if (process.env["FAKE_RUNTIME_WATCH"] === "thread") watchParent(() => false);
+else watchParent();
 const channel = new Socket({ fd: framesFd });
 const decoder = new FrameDecoder(parseParentFrame);
 const queue: FrameItem[][] = [];

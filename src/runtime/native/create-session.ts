@@ -1,22 +1,42 @@
 /** A session of the runtime, as the settings want it. */
-import { type SessionOptions, type SessionSettings, sessionSettings } from "../session-settings.js";
+import {
+  plainSettings,
+  type SessionOptions,
+  type SessionSettings,
+  sessionSettings,
+} from "../session-settings.js";
 import { environment } from "./native-environment.js";
-import { addressOf, check, type Handle, type Out, ortApi, outOf, textBytes } from "./ort-api.js";
+import { addressOf, check, type Handle, type Out, ortApi, outOf, type Status, textBytes } from "./ort-api.js";
 
 /** `readBytes` were read for it, and are garbage once this has returned. Throws what ONNX Runtime says. */
 export async function createSession(
   path: string,
   asked: SessionOptions,
 ): Promise<{ readonly session: Handle; readonly readBytes: number }> {
-  const settings = await sessionSettings(path, asked);
+  return make(await sessionSettings(path, asked), (options, out) =>
+    ortApi().CreateSession(environment().env, path, options, out),
+  );
+}
+
+/** Of a graph in memory that refers to no files. Throws what ONNX Runtime says. */
+export function createSessionOf(graph: Uint8Array, asked: SessionOptions): Handle {
+  const settings = { ...plainSettings(asked), externalData: [] };
+  const { session } = make(settings, (options, out) =>
+    ortApi().CreateSessionFromArray(environment().env, graph, graph.length, options, out),
+  );
+  return session;
+}
+
+function make(
+  settings: SessionSettings,
+  create: (options: Handle, out: Out<Handle>) => Status,
+): { readonly session: Handle; readonly readBytes: number } {
   const api = ortApi();
   const options = outOf((out: Out<Handle>) => api.CreateSessionOptions(out));
   try {
     applySettings(options, settings);
     const files = addFiles(options, settings);
-    const session = outOf((out: Out<Handle>) =>
-      api.CreateSession(environment().env, path, options, out),
-    );
+    const session = outOf((out: Out<Handle>) => create(options, out));
     return { session, readBytes: bytesOf(files) };
   } finally {
     api.ReleaseSessionOptions(options);

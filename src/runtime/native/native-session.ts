@@ -6,7 +6,7 @@
  */
 import { collectRead } from "../collect-garbage.js";
 import type { SessionOptions } from "../session-settings.js";
-import { createSession } from "./create-session.js";
+import { createSession, createSessionOf } from "./create-session.js";
 import { takeText } from "./native-environment.js";
 import { elementTypeOf, type NativeType } from "./native-tensor.js";
 import { addressOf, check, type Handle, type Out, ortApi, outOf, textBytes } from "./ort-api.js";
@@ -38,8 +38,17 @@ export class NativeSession {
   /** Throws what ONNX Runtime says. */
   static async open(path: string, asked: SessionOptions): Promise<NativeSession> {
     const { session, readBytes } = await createSession(path, asked);
+    await collectRead(readBytes);
+    return NativeSession.#around(session);
+  }
+
+  /** Of a graph in memory that refers to no files. Throws what ONNX Runtime says. */
+  static of(graph: Uint8Array, asked: SessionOptions): NativeSession {
+    return NativeSession.#around(createSessionOf(graph, asked));
+  }
+
+  static #around(session: Handle): NativeSession {
     try {
-      await collectRead(readBytes);
       return new NativeSession(session);
     } catch (error) {
       ortApi().ReleaseSession(session);

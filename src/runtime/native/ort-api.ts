@@ -21,6 +21,13 @@ export type Out<T> = [T | null];
 export interface OrtApi {
   CreateEnv(level: number, name: string, out: Out<Handle>): Status;
   CreateSession(env: Handle, path: string, options: Handle, out: Out<Handle>): Status;
+  CreateSessionFromArray(
+    env: Handle,
+    graph: Uint8Array,
+    byteLength: number,
+    options: Handle,
+    out: Out<Handle>,
+  ): Status;
   ReleaseSession(session: Handle): void;
   Run(
     session: Handle,
@@ -86,6 +93,10 @@ const functions: Readonly<Record<keyof OrtApi, readonly [place: number, signatur
   GetErrorMessage: [2, "str (void *status)"],
   CreateEnv: [3, "void * (int level, str name, _Out_ void **out)"],
   CreateSession: [7, `void * (void *env, ${path} path, void *options, _Out_ void **out)`],
+  CreateSessionFromArray: [
+    8,
+    "void * (void *env, void *graph, size_t byteLength, void *options, _Out_ void **out)",
+  ],
   Run: [
     9,
     "void * (void *session, void *options, void *inputNames, void *inputs, size_t inputCount, void *outputNames, size_t outputCount, void *outputs)",
@@ -138,7 +149,14 @@ const functions: Readonly<Record<keyof OrtApi, readonly [place: number, signatur
 /** The first version whose table has all of them. */
 const apiVersion = 18;
 
-let loaded: { readonly api: OrtApi; readonly library: unknown } | undefined;
+interface Loaded {
+  readonly api: OrtApi;
+  readonly version: string;
+  /** koffi unloads it, and all functions with it, once nobody has it any more. */
+  readonly library: unknown;
+}
+
+let loaded: Loaded | undefined;
 
 /** Throws where the library of this platform is not there, or older than what is asked of it. */
 export function ortApi(): OrtApi {
@@ -146,11 +164,16 @@ export function ortApi(): OrtApi {
   return loaded.api;
 }
 
-/** With the library: koffi unloads it, and all functions with it, once nobody has it any more. */
-function loadApi(): { api: OrtApi; library: unknown } {
+/** Of ONNX Runtime: its layout of packed weights is its own affair. Throws as `ortApi` does. */
+export function runtimeVersion(): string {
+  loaded ??= loadApi();
+  return loaded.version;
+}
+
+function loadApi(): Loaded {
   const library = koffi.load(libraryPath());
   const base: Handle = library.func("void *OrtGetApiBase()")() as Handle;
-  const [getApi] = koffi.decode(base, koffi.array("void *", 1)) as [Handle];
+  const [getApi, getVersion] = koffi.decode(base, koffi.array("void *", 2)) as [Handle, Handle];
   const table = koffi.call(
     getApi,
     koffi.proto("void * (uint32_t version)"),
@@ -163,7 +186,8 @@ function loadApi(): { api: OrtApi; library: unknown } {
     name,
     koffi.decode(addresses[place], koffi.proto(signature)) as unknown,
   ]);
-  return { api: Object.fromEntries(bound) as OrtApi, library };
+  const version = koffi.call(getVersion, koffi.proto("str ()")) as string;
+  return { api: Object.fromEntries(bound) as OrtApi, version, library };
 }
 
 /** Beside onnxruntime-node's own binding, which loads the same file: one process has it once. */

@@ -36,7 +36,8 @@ import {
   type OutputType,
   type Session,
 } from "../../session.js";
-import { openShared, sharedHashed } from "../../shared-weights.js";
+import { sharedHashed } from "../../shared-weights.js";
+import { openShared } from "../open-shared.js";
 import type { Program, Stage, StageInput, StageResult } from "../program.js";
 
 /** The part of the manifest that a run needs. */

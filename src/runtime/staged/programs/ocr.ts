@@ -12,7 +12,7 @@ import { readTextLines, type TextLines, textLinesPayload } from "../../../work/t
 import type { EngineRequest } from "../../engine.js";
 import { PictureDecoder, type Pixels, type Size } from "../../pictures.js";
 import type { Session } from "../../session.js";
-import { openShared, sharedFiles } from "../../shared-weights.js";
+import { sharedFiles } from "../../shared-weights.js";
 import {
   type CropOptions,
   type CroppedLine,
@@ -41,6 +41,7 @@ import {
   turnInput,
   turnLimits,
 } from "../ocr/read-stages.js";
+import { openShared } from "../open-shared.js";
 import {
   beginPicture,
   decodeStage,

@@ -20,7 +20,8 @@ import {
 } from "../../../work/tensors.js";
 import type { EngineRequest } from "../../engine.js";
 import { runTensors, type Session } from "../../session.js";
-import { openShared, sharedFiles } from "../../shared-weights.js";
+import { sharedFiles } from "../../shared-weights.js";
+import { openShared } from "../open-shared.js";
 import type { Program, Stage, StageInput, StageResult, StageResultValue } from "../program.js";
 import { probedShapes, probeRows } from "./tensors-probe.js";
 
