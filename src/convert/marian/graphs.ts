@@ -9,15 +9,15 @@
  * nine tenths of the work, never sees a padded place.
  *
  * decoder, one step. Every row r stands at its own position; a sentence n owns W consecutive rows (its beams):
- *   tokens [R], lengths [R] (tokens in the past, which is also the position of the new one), total_length [1]
- *   (the most of them after this step), past_k.l, past_v.l [R,H,M,D],
- *   cross_lengths [N], cross_k.l, cross_v.l [N,H,S,D], cross_shape = [N,W,H·D], top_k [1]
+ *   tokens [R], lengths [R] (tokens in the past, which is also the position of the new one),
+ *   past_k.l, past_v.l [R,H,M,D], past_places [R,H,3] (row, head and length: where the new token's key and value go),
+ *   past_mask [R,1,1,M], cross_k.l, cross_v.l [N,H,S,D], cross_mask [N,1,1,1,S], query_shape = [N,W,H,1,D], top_k [1]
  *   →  top_ids [R,K], top_scores [R,K] (log-probabilities), bad_scores [R,tokens that can complete a bad word],
  *      present_k.l, present_v.l [R,H,M,D]
  *
  * Who calls gives the memory of past_k.l as that of present_k.l, too: then the new token's key and value are written into
- * the past where it ends, and nothing else of it is touched or copied. Nothing is read behind a row's length, so that no
- * neighbour and no width can change it.
+ * the past where it ends, and nothing else of it is touched or copied. Everything behind a row's length is read and has the
+ * weight 0, so it must be finite: zeros change no bit of a sum, and no neighbour and no width can change a row.
  * D is the size of a head as caches have it (../cache-heads.ts).
  * Scores, softmax, layer norms, residuals and embeddings are float32 in every precision.
  */
@@ -35,6 +35,7 @@ import {
   atHeadPlaces,
   type HeadPlaces,
 } from "../head-places.js";
+import type { GraphBuilder } from "../onnx/graph-builder.js";
 import { addPlaceInputs, type Places } from "../places.js";
 import { addProduct, type ProductSpec, type ProductWriter } from "../products.js";
 import type { MarianConfig, StackConfig } from "./config.js";
@@ -204,9 +205,10 @@ export async function addDecoder(writer: ProductWriter, shape: MarianConfig): Pr
     graph.input(name, "f32", [places[0], heads.count, places[1], cacheHeadSize(heads.size)]);
   const tokens = graph.input("tokens", "i32", ["R"]);
   const lengths = graph.input("lengths", "i32", ["R"]);
-  const total = graph.input("total_length", "i32", [1]);
-  const crossLengths = graph.input("cross_lengths", "i32", ["N"]);
-  const crossShape = graph.input("cross_shape", "i64", [3]);
+  const places = graph.input("past_places", "i64", ["R", heads.count, 3]);
+  const pastMask = graph.input("past_mask", "f32", ["R", 1, 1, "M"]);
+  const crossMask = graph.input("cross_mask", "f32", ["N", 1, 1, 1, "S"]);
+  const queryShape = graph.input("query_shape", "i64", [5]);
   const topK = graph.input("top_k", "i64", [1]);
   // Attention wants rows of one token each.
   const rowShape = graph.ints("row_shape", [-1, 1, shape.width]);
@@ -216,14 +218,14 @@ export async function addDecoder(writer: ProductWriter, shape: MarianConfig): Pr
     const past = {
       key: cacheOf(`past_k.${layer}`, ["R", "M"]),
       value: cacheOf(`past_v.${layer}`, ["R", "M"]),
-      lengths,
-      total,
+      mask: pastMask,
+      places,
     };
     const cross = {
       key: cacheOf(`cross_k.${layer}`, ["N", "S"]),
       value: cacheOf(`cross_v.${layer}`, ["N", "S"]),
-      lengths: crossLengths,
-      shape: crossShape,
+      mask: crossMask,
+      queryShape,
       rowShape,
     };
     const attended = await addSelfAttention(side, { layer, hidden, ...past });
@@ -238,40 +240,46 @@ interface AttentionInput {
   readonly hidden: string;
   readonly key: string;
   readonly value: string;
-  /** Tokens that stand in each row of the caches: what is behind them is not read. */
-  readonly lengths: string;
+  /** Added to scores: what stands behind the last token gets no weight. */
+  readonly mask: string;
 }
 
 /**
- * Attention over the past and the new token, whose key and value are written into the past behind its last token.
- * The scale is in the query's weights: with a factor other than 1 the CPU kernel leaves its fast path for single rows
- * (twice the time).
+ * Attention over the past and the new token, whose key and value are written into the past behind its last token. Products of one
+ * row, because they read the past from its first byte to its last: ONNX Runtime's own attention stops at each row's length, and a
+ * processor that jumps to the next head waits for memory (twice the time, measured).
  */
 async function addSelfAttention(
   side: Side,
-  at: AttentionInput & { readonly total: string },
+  at: AttentionInput & { readonly places: string },
 ): Promise<string> {
   const { graph } = side.writer;
-  const { layer, key, value, lengths, total } = at;
+  const { layer } = at;
   const product = await addProduct(side.writer, attentionSpec(side, layer, "qkv"), at.hidden);
   const heads = headsOf(side.shape, side.heads);
-  const qkv = padHeads(graph, product, { ...heads, count: 3 * heads.count });
-  const present = [`present_k.${layer}`, `present_v.${layer}`];
-  const [context = ""] = graph.nodes(
-    "GroupQueryAttention",
-    [qkv, "", "", key, value, lengths, total],
-    {
-      attributes: { num_heads: side.heads, kv_num_heads: side.heads, scale: { float: 1 } },
-      outputs: 3,
-      names: [`context.${layer}`, ...present],
-      microsoft: true,
-    },
-  );
-  for (const name of present) {
-    const size = cacheHeadSize(heads.size);
-    graph.declare(name, { type: "f32", shape: ["R", heads.count, "M", size] });
-  }
-  const own = cutHeads(graph, context, heads);
+  const { count } = heads;
+  const size = cacheHeadSize(heads.size);
+  const qkv = graph.node("Reshape", [
+    padHeads(graph, product, { ...heads, count: 3 * count }),
+    graph.ints("qkv_heads", [-1, 3, count, size]),
+  ]);
+  const partOf = (part: number) =>
+    graph.node("Gather", [qkv, partIndex(graph, part)], { attributes: { axis: 1 } });
+  const query = partOf(0);
+  const [key = "", value = ""] = [at.key, at.value].map((past, index) => {
+    const name = `present_${index === 0 ? "k" : "v"}.${layer}`;
+    graph.nodes("ScatterND", [past, at.places, partOf(1 + index)], { names: [name] });
+    graph.declare(name, { type: "f32", shape: ["R", count, "M", size] });
+    return name;
+  });
+  const context = addAttention(graph, {
+    query: graph.node("Reshape", [query, graph.ints("row_queries", [-1, count, 1, size])]),
+    key,
+    value,
+    mask: at.mask,
+  });
+  const rows = graph.node("Reshape", [context, graph.ints("cache_rows", [-1, 1, count * size])]);
+  const own = cutHeads(graph, rows, heads);
   const attended = await addProduct(side.writer, attentionSpec(side, layer, "out"), own);
   return await addNorm(side, at.hidden, {
     added: attended,
@@ -279,12 +287,19 @@ async function addSelfAttention(
   });
 }
 
-/** The beams of a sentence stand side by side as W queries against one copy of its keys and values. */
+function partIndex(graph: GraphBuilder, part: number): string {
+  return graph.constant(`part_${part}`, "i32", { shape: [], data: Int32Array.of(part) });
+}
+
+/**
+ * The beams of a sentence are queries against one copy of its keys and values. Each is a product by itself, `[N, W, H]` of them:
+ * several rows at once would be another kernel, which packs the keys first.
+ */
 async function addCrossAttention(
   side: Side,
   at: AttentionInput & {
-    /** `[N, W, H·D]`, and `[R, 1, width]`. */
-    readonly shape: string;
+    /** `[N, W, H, 1, D]`, and `[R, 1, width]`. */
+    readonly queryShape: string;
     readonly rowShape: string;
   },
 ): Promise<string> {
@@ -295,18 +310,39 @@ async function addCrossAttention(
     at.hidden,
   );
   const heads = headsOf(side.shape, side.heads);
-  const query = padHeads(graph, product, heads);
-  const context = graph.node(
-    "MultiHeadAttention",
-    [graph.node("Reshape", [query, at.shape]), at.key, at.value, "", at.lengths],
-    { attributes: { num_heads: side.heads, scale: { float: 1 } }, microsoft: true },
-  );
+  const beams = graph.ints("beam_axis", [1]);
+  const context = addAttention(graph, {
+    query: graph.node("Reshape", [padHeads(graph, product, heads), at.queryShape]),
+    key: graph.node("Unsqueeze", [at.key, beams]),
+    value: graph.node("Unsqueeze", [at.value, beams]),
+    mask: at.mask,
+  });
   const rows = graph.node("Reshape", [cutHeads(graph, context, heads), at.rowShape]);
   const attended = await addProduct(side.writer, attentionSpec(side, at.layer, "cross_out"), rows);
   return await addNorm(side, at.hidden, {
     added: attended,
     name: `layers.${at.layer}.encoder_attn_layer_norm`,
   });
+}
+
+/** Of queries `[…, 1, D]`, keys and values `[…, tokens, D]`: `[…, 1, D]`. The scale of scores is in the query. */
+function addAttention(
+  graph: GraphBuilder,
+  at: {
+    readonly query: string;
+    readonly key: string;
+    readonly value: string;
+    readonly mask: string;
+  },
+): string {
+  const scores = graph.node("FusedMatMul", [at.query, at.key], {
+    attributes: { transB: 1 },
+    microsoft: true,
+  });
+  const weights = graph.node("Softmax", [graph.node("Add", [scores, at.mask])], {
+    attributes: { axis: -1 },
+  });
+  return graph.node("MatMul", [weights, at.value]);
 }
 
 async function addOutputs(
