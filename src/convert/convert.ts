@@ -30,6 +30,8 @@ export interface ConvertOptions {
   readonly name?: string;
   /** Vectors of texts too, of a model that is for something else: a second model in the folder, `NAME-embeddings`. */
   readonly embeddings?: boolean;
+  /** As `OpenOptions.attention`: for tests and measurements, no model needs it. */
+  readonly attention?: "kernels" | "products";
   /** Replaces an existing output folder, once the new one is whole. */
   readonly force: boolean;
   readonly onProgress: (progress: ConvertProgress) => void;
@@ -84,6 +86,7 @@ async function convertTo(
 ): Promise<ConvertResult> {
   await using model = await openModel(options.modelDir, {
     embeddings: options.embeddings ?? false,
+    ...(options.attention === undefined ? {} : { attention: options.attention }),
   });
   const runs = options.precision === "int8" ? await readRuns(options.calibrationFile, model) : null;
   await using output = await OutputFolder.begin(outDir);

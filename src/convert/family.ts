@@ -20,6 +20,8 @@ export interface Family {
 export interface OpenOptions {
   /** Of a model that is for something else, vectors of texts too. */
   readonly embeddings: boolean;
+  /** Of a decoder (marian/decoder-attention.ts); default: what suits its size. */
+  readonly attention?: "kernels" | "products";
 }
 
 /** A folder that converts, as far as can be told without its tensors' values; its files are open until it is disposed of. */

@@ -15,7 +15,7 @@ import {
 } from "./manifest-fields.js";
 
 /** Of what the graphs take and give (src/convert/marian/graphs.ts): the engine runs those of this version and no others. */
-export const graphVersion = 3;
+export const graphVersion = 2;
 
 /** How the model generates unless a request says otherwise, with Hugging Face's meaning of each. */
 export interface GenerationRules {

@@ -303,12 +303,12 @@ function firstRow({ ids, scores, badScores, badCount }: StepResult, arena: Arena
   return [...own, ...written].map((values) => Buffer.from(values.slice().buffer));
 }
 
-/** Whatever has any weight there is seen in the results. */
+/** Whatever a run reads there is seen in its results. */
 function spoilBehind({ layers, lengths, count, pastWidth, shape: { heads, size } }: Arena): void {
   for (const past of layers.flatMap(({ pastKey, pastValue }) => [pastKey, pastValue])) {
     for (let block = 0; block < count * heads; block += 1) {
       const length = lengths[Math.floor(block / heads)] ?? 0;
-      past.fill(1_000, (block * pastWidth + length) * size, (block + 1) * pastWidth * size);
+      past.fill(Number.NaN, (block * pastWidth + length) * size, (block + 1) * pastWidth * size);
     }
   }
 }

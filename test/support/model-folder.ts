@@ -23,7 +23,7 @@ export function manifestOf(
     manifestVersion: 2,
     name,
     engine: "generation",
-    graphVersion: 3,
+    graphVersion: 2,
     task: "translate",
     family: "marian",
     sourceLanguage: "en",

@@ -27,7 +27,7 @@ const refused: readonly [what: string, manifest: object, says: RegExp][] = [
     { ...good, graphVersion: undefined },
     /graphVersion: its graphs were made by another version.*convert it again: millrace convert/,
   ],
-  ["graphs of a newer Millrace", { ...good, graphVersion: 4 }, /graphVersion: its graphs/],
+  ["graphs of a newer Millrace", { ...good, graphVersion: 3 }, /graphVersion: its graphs/],
   ["a task of no name", { ...good, task: "" }, /task/],
   ["another engine", { ...good, engine: "warp" }, /engine/],
   ["no engine", { ...good, engine: undefined }, /engine/],

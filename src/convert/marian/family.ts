@@ -7,6 +7,7 @@ import { openWeights, type Weights } from "../reading/weights.js";
 import { sourceTokenizerName } from "../source-tokenizer.js";
 import { marianCalibration } from "./calibration.js";
 import { type MarianConfig, readMarianConfig } from "./config.js";
+import { attentionFor } from "./decoder-attention.js";
 import {
   addDecoder,
   addEncoder,
@@ -27,7 +28,7 @@ const fileNames = {
   tokenizer: sourceTokenizerName,
 } as const;
 
-async function open(modelDir: string, { embeddings }: OpenOptions): Promise<OpenedModel> {
+async function open(modelDir: string, options: OpenOptions): Promise<OpenedModel> {
   const config = await readMarianConfig(modelDir);
   const facts = await readTokenizerFacts(modelDir);
   const tokenizers = await openTokenizers(modelDir, config, facts);
@@ -38,7 +39,7 @@ async function open(modelDir: string, { embeddings }: OpenOptions): Promise<Open
     await weights[Symbol.asyncDispose]();
     throw error;
   }
-  return openedModel({ config, languages: facts.languages, tokenizers, weights }, embeddings);
+  return openedModel({ config, languages: facts.languages, tokenizers, weights }, options);
 }
 
 const embeddingsName = "embeddings.onnx";
@@ -52,8 +53,10 @@ interface MarianFolder {
 
 function openedModel(
   { config, languages, tokenizers, weights }: MarianFolder,
-  embeddings: boolean,
+  { embeddings, attention }: OpenOptions,
 ): OpenedModel {
+  const { width, decoder } = config;
+  const kind = attention ?? attentionFor({ layers: decoder.layers, width });
   const own = {
     files: filesOf(tokenizers),
     shape: shapeOf(config),
@@ -65,7 +68,7 @@ function openedModel(
     products: marianProducts(config),
     graphs: [
       { fileName: fileNames.encoder, add: (writer) => addEncoder(writer, config) },
-      { fileName: fileNames.decoder, add: (writer) => addDecoder(writer, config) },
+      { fileName: fileNames.decoder, add: (writer) => addDecoder(writer, config, kind) },
       ...(embeddings
         ? [
             {

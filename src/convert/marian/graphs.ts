@@ -9,15 +9,18 @@
  * nine tenths of the work, never sees a padded place.
  *
  * decoder, one step. Every row r stands at its own position; a sentence n owns W consecutive rows (its beams):
- *   tokens [R], lengths [R] (tokens in the past, which is also the position of the new one),
- *   past_k.l, past_v.l [R,H,M,D], past_places [R,H,3] (row, head and length: where the new token's key and value go),
- *   past_mask [R,1,1,M], cross_k.l, cross_v.l [N,H,S,D], cross_mask [N,1,1,1,S], query_shape = [N,W,H,1,D], top_k [1]
+ *   tokens [R], lengths [R] (tokens in the past, which is also the position of the new one), past_k.l, past_v.l [R,H,M,D],
+ *   cross_k.l, cross_v.l [N,H,S,D], top_k [1],
+ *   and for attention by kernels (decoder-attention.ts): total_length [1] (the most tokens of a row after this step),
+ *     cross_lengths [N], cross_shape = [N,W,H·D]
+ *   or by products: past_places [R,H,3] (row, head and length: where the new token's key and value go), past_mask [R,1,1,M],
+ *     cross_mask [N,1,1,1,S], query_shape = [N,W,H,1,D]
  *   →  top_ids [R,K], top_scores [R,K] (log-probabilities), bad_scores [R,tokens that can complete a bad word],
  *      present_k.l, present_v.l [R,H,M,D]
  *
  * Who calls gives the memory of past_k.l as that of present_k.l, too: then the new token's key and value are written into
- * the past where it ends, and nothing else of it is touched or copied. Everything behind a row's length is read and has the
- * weight 0, so it must be finite: zeros change no bit of a sum, and no neighbour and no width can change a row.
+ * the past where it ends, and nothing else of it is touched or copied. What is behind a row's length is zero: products read it and
+ * give it the weight 0, which changes no bit of a sum, so that no neighbour and no width can change a row.
  * D is the size of a head as caches have it (../cache-heads.ts).
  * Scores, softmax, layer norms, residuals and embeddings are float32 in every precision.
  */
@@ -25,7 +28,7 @@
 import { cacheHeadSize } from "../../models/cache-head-size.js";
 import { badTokens } from "../../work/generation.js";
 import { addActivation } from "../activations.js";
-import { cutHeads, padHeads, padLast } from "../cache-heads.js";
+import { cutHeads, padLast } from "../cache-heads.js";
 import { addLookup, addOutputProduct } from "../embeddings.js";
 import { addEmbeddings, addLayerChoice } from "../encoder/outputs.js";
 import {
@@ -35,10 +38,14 @@ import {
   atHeadPlaces,
   type HeadPlaces,
 } from "../head-places.js";
-import type { GraphBuilder } from "../onnx/graph-builder.js";
 import { addPlaceInputs, type Places } from "../places.js";
 import { addProduct, type ProductSpec, type ProductWriter } from "../products.js";
 import type { MarianConfig, StackConfig } from "./config.js";
+import {
+  type AttentionWriter,
+  addDecoderAttention,
+  type DecoderAttention,
+} from "./decoder-attention.js";
 import { embeddingTables } from "./tensors.js";
 
 /** The products of the encoder alone. */
@@ -197,7 +204,11 @@ async function addCrossCaches(side: Side, hidden: string, places: Places): Promi
   }
 }
 
-export async function addDecoder(writer: ProductWriter, shape: MarianConfig): Promise<void> {
+export async function addDecoder(
+  writer: ProductWriter,
+  shape: MarianConfig,
+  attentionKind: DecoderAttention,
+): Promise<void> {
   const { graph } = writer;
   const side = sideOf(writer, shape, "decoder");
   const heads = headsOf(shape, side.heads);
@@ -205,10 +216,7 @@ export async function addDecoder(writer: ProductWriter, shape: MarianConfig): Pr
     graph.input(name, "f32", [places[0], heads.count, places[1], cacheHeadSize(heads.size)]);
   const tokens = graph.input("tokens", "i32", ["R"]);
   const lengths = graph.input("lengths", "i32", ["R"]);
-  const places = graph.input("past_places", "i64", ["R", heads.count, 3]);
-  const pastMask = graph.input("past_mask", "f32", ["R", 1, 1, "M"]);
-  const crossMask = graph.input("cross_mask", "f32", ["N", 1, 1, 1, "S"]);
-  const queryShape = graph.input("query_shape", "i64", [5]);
+  const attention = addDecoderAttention(graph, attentionKind, { heads, lengths });
   const topK = graph.input("top_k", "i64", [1]);
   // Attention wants rows of one token each.
   const rowShape = graph.ints("row_shape", [-1, 1, shape.width]);
@@ -218,18 +226,14 @@ export async function addDecoder(writer: ProductWriter, shape: MarianConfig): Pr
     const past = {
       key: cacheOf(`past_k.${layer}`, ["R", "M"]),
       value: cacheOf(`past_v.${layer}`, ["R", "M"]),
-      mask: pastMask,
-      places,
     };
     const cross = {
       key: cacheOf(`cross_k.${layer}`, ["N", "S"]),
       value: cacheOf(`cross_v.${layer}`, ["N", "S"]),
-      mask: crossMask,
-      queryShape,
-      rowShape,
     };
-    const attended = await addSelfAttention(side, { layer, hidden, ...past });
-    const crossed = await addCrossAttention(side, { layer, hidden: attended, ...cross });
+    const attended = await addSelfAttention(side, { layer, hidden, attention, ...past });
+    const crossing = { layer, hidden: attended, attention, rowShape, ...cross };
+    const crossed = await addCrossAttention(side, crossing);
     hidden = await addFeedForward(side, layer, crossed);
   }
   await addOutputs(side, { hidden, topK });
@@ -238,48 +242,17 @@ export async function addDecoder(writer: ProductWriter, shape: MarianConfig): Pr
 interface AttentionInput {
   readonly layer: number;
   readonly hidden: string;
+  readonly attention: AttentionWriter;
   readonly key: string;
   readonly value: string;
-  /** Added to scores: what stands behind the last token gets no weight. */
-  readonly mask: string;
 }
 
-/**
- * Attention over the past and the new token, whose key and value are written into the past behind its last token. Products of one
- * row, because they read the past from its first byte to its last: ONNX Runtime's own attention stops at each row's length, and a
- * processor that jumps to the next head waits for memory (twice the time, measured).
- */
-async function addSelfAttention(
-  side: Side,
-  at: AttentionInput & { readonly places: string },
-): Promise<string> {
+async function addSelfAttention(side: Side, at: AttentionInput): Promise<string> {
   const { graph } = side.writer;
-  const { layer } = at;
-  const product = await addProduct(side.writer, attentionSpec(side, layer, "qkv"), at.hidden);
-  const heads = headsOf(side.shape, side.heads);
-  const { count } = heads;
-  const size = cacheHeadSize(heads.size);
-  const qkv = graph.node("Reshape", [
-    padHeads(graph, product, { ...heads, count: 3 * count }),
-    graph.ints("qkv_heads", [-1, 3, count, size]),
-  ]);
-  const partOf = (part: number) =>
-    graph.node("Gather", [qkv, partIndex(graph, part)], { attributes: { axis: 1 } });
-  const query = partOf(0);
-  const [key = "", value = ""] = [at.key, at.value].map((past, index) => {
-    const name = `present_${index === 0 ? "k" : "v"}.${layer}`;
-    graph.nodes("ScatterND", [past, at.places, partOf(1 + index)], { names: [name] });
-    graph.declare(name, { type: "f32", shape: ["R", count, "M", size] });
-    return name;
-  });
-  const context = addAttention(graph, {
-    query: graph.node("Reshape", [query, graph.ints("row_queries", [-1, count, 1, size])]),
-    key,
-    value,
-    mask: at.mask,
-  });
-  const rows = graph.node("Reshape", [context, graph.ints("cache_rows", [-1, 1, count * size])]);
-  const own = cutHeads(graph, rows, heads);
+  const { layer, key, value } = at;
+  const qkv = await addProduct(side.writer, attentionSpec(side, layer, "qkv"), at.hidden);
+  const context = at.attention.self({ layer, qkv, key, value });
+  const own = cutHeads(graph, context, headsOf(side.shape, side.heads));
   const attended = await addProduct(side.writer, attentionSpec(side, layer, "out"), own);
   return await addNorm(side, at.hidden, {
     added: attended,
@@ -287,62 +260,21 @@ async function addSelfAttention(
   });
 }
 
-function partIndex(graph: GraphBuilder, part: number): string {
-  return graph.constant(`part_${part}`, "i32", { shape: [], data: Int32Array.of(part) });
-}
-
-/**
- * The beams of a sentence are queries against one copy of its keys and values. Each is a product by itself, `[N, W, H]` of them:
- * several rows at once would be another kernel, which packs the keys first.
- */
 async function addCrossAttention(
   side: Side,
-  at: AttentionInput & {
-    /** `[N, W, H, 1, D]`, and `[R, 1, width]`. */
-    readonly queryShape: string;
-    readonly rowShape: string;
-  },
+  at: AttentionInput & { /** `[R, 1, width]`. */ readonly rowShape: string },
 ): Promise<string> {
   const { graph } = side.writer;
-  const product = await addProduct(
-    side.writer,
-    attentionSpec(side, at.layer, "cross_q"),
-    at.hidden,
-  );
+  const { layer, key, value } = at;
+  const query = await addProduct(side.writer, attentionSpec(side, layer, "cross_q"), at.hidden);
+  const context = at.attention.cross({ layer, query, key, value });
   const heads = headsOf(side.shape, side.heads);
-  const beams = graph.ints("beam_axis", [1]);
-  const context = addAttention(graph, {
-    query: graph.node("Reshape", [padHeads(graph, product, heads), at.queryShape]),
-    key: graph.node("Unsqueeze", [at.key, beams]),
-    value: graph.node("Unsqueeze", [at.value, beams]),
-    mask: at.mask,
-  });
   const rows = graph.node("Reshape", [cutHeads(graph, context, heads), at.rowShape]);
-  const attended = await addProduct(side.writer, attentionSpec(side, at.layer, "cross_out"), rows);
+  const attended = await addProduct(side.writer, attentionSpec(side, layer, "cross_out"), rows);
   return await addNorm(side, at.hidden, {
     added: attended,
-    name: `layers.${at.layer}.encoder_attn_layer_norm`,
+    name: `layers.${layer}.encoder_attn_layer_norm`,
   });
-}
-
-/** Of queries `[…, 1, D]`, keys and values `[…, tokens, D]`: `[…, 1, D]`. The scale of scores is in the query. */
-function addAttention(
-  graph: GraphBuilder,
-  at: {
-    readonly query: string;
-    readonly key: string;
-    readonly value: string;
-    readonly mask: string;
-  },
-): string {
-  const scores = graph.node("FusedMatMul", [at.query, at.key], {
-    attributes: { transB: 1 },
-    microsoft: true,
-  });
-  const weights = graph.node("Softmax", [graph.node("Add", [scores, at.mask])], {
-    attributes: { axis: -1 },
-  });
-  return graph.node("MatMul", [weights, at.value]);
 }
 
 async function addOutputs(

@@ -6,7 +6,7 @@
  *   cross_k.l, cross_v.l   [slots, heads, crossWidth, size]            written once, shared by the slot's rows
  *     zeros behind `crossLengths`
  *
- * What is masked is still multiplied, and what an item left behind that failed might be no number: so what leaves is erased.
+ * What is masked may still be multiplied, and what an item left behind that failed might be no number: so what leaves is erased.
  *
  * Slots 0..count−1 are in use, so that a run reads a prefix of each array without a copy. A slot that leaves is
  * overwritten by the last one. Widths of inputs and of the past are multiples of 16: then a row's result does not depend on them.

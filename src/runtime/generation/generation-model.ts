@@ -38,6 +38,8 @@ export class GenerationModel {
   #encoding: Binding;
   readonly #stepping: Binding;
   readonly #badCount: number;
+  /** Which of two ways of attention the decoder has. */
+  readonly #hasKernels: boolean;
   readonly #ids = new Scratch((length) => new Int32Array(length));
   readonly #scores = new Scratch((length) => new Float32Array(length));
   readonly #badScores = new Scratch((length) => new Float32Array(length));
@@ -48,6 +50,8 @@ export class GenerationModel {
   readonly #crossMask = new Scratch((length) => new Float32Array(length));
   readonly #sentenceShape = new BigInt64Array(2);
   readonly #queryShape = new BigInt64Array(5);
+  readonly #total = new Int32Array(1);
+  readonly #crossShape = new BigInt64Array(3);
   readonly #topK = new BigInt64Array(1);
 
   private constructor(manifest: GenerationShape, sessions: Sessions, options: LoadOptions) {
@@ -56,6 +60,7 @@ export class GenerationModel {
     const { onWatched } = options;
     this.#encoding = new Binding(sessions.encoder, encoderOutputs(manifest), onWatched);
     this.#stepping = new Binding(sessions.decoder, decoderOutputs(manifest), onWatched);
+    this.#hasKernels = sessions.decoder.inputs.includes("total_length");
     this.#badCount = badTokens(manifest.generation.badWords).length;
   }
 
@@ -161,8 +166,7 @@ export class GenerationModel {
    */
   async step(arena: Arena, tokens: Int32Array, topK: number): Promise<StepResult> {
     const { count, shape } = arena;
-    const { heads, size, width } = shape;
-    const rows = count * width;
+    const rows = count * shape.width;
     const badCount = this.#badCount;
     const ids = this.#ids.take(rows * topK);
     const scores = this.#scores.take(rows * topK);
@@ -170,11 +174,8 @@ export class GenerationModel {
     const run = this.#stepping;
     run.feed("tokens", tokens, [rows]);
     run.feed("lengths", this.#rowLengths(arena), [rows]);
-    run.feed("past_places", this.#placesIn(arena), [rows, heads, 3]);
-    run.feed("past_mask", this.#pastMaskOf(arena), [rows, 1, 1, arena.pastWidth]);
-    run.feed("cross_mask", this.#crossMaskOf(arena), [count, 1, 1, 1, shape.crossWidth]);
-    setLongs(this.#queryShape, [count, width, heads, 1, size]);
-    run.feed("query_shape", this.#queryShape, [5]);
+    if (this.#hasKernels) this.#feedLengths(run, arena);
+    else this.#feedMasks(run, arena);
     setLongs(this.#topK, [topK]);
     run.feed("top_k", this.#topK, [1]);
     addCaches(run, arena);
@@ -183,6 +184,28 @@ export class GenerationModel {
     if (badCount > 0) run.fetch("bad_scores", badScores, [rows, badCount]);
     await run.run();
     return { ids, scores, badScores, badCount };
+  }
+
+  /** What attention by kernels takes beside the caches (src/convert/marian/decoder-attention.ts). */
+  #feedLengths(run: Binding, arena: Arena): void {
+    const { count, crossLengths, shape } = arena;
+    this.#total[0] = arena.longest() + 1;
+    run.feed("total_length", this.#total, [1]);
+    run.feed("cross_lengths", crossLengths, [count]);
+    setLongs(this.#crossShape, [count, shape.width, shape.heads * shape.size]);
+    run.feed("cross_shape", this.#crossShape, [3]);
+  }
+
+  /** What attention by products takes. */
+  #feedMasks(run: Binding, arena: Arena): void {
+    const { count, pastWidth, shape } = arena;
+    const { heads, size, width, crossWidth } = shape;
+    const rows = count * width;
+    run.feed("past_places", this.#placesIn(arena), [rows, heads, 3]);
+    run.feed("past_mask", this.#pastMaskOf(arena), [rows, 1, 1, pastWidth]);
+    run.feed("cross_mask", this.#crossMaskOf(arena), [count, 1, 1, 1, crossWidth]);
+    setLongs(this.#queryShape, [count, width, heads, 1, size]);
+    run.feed("query_shape", this.#queryShape, [5]);
   }
 
   #rowLengths({ count, shape: { width }, lengths }: Arena): Int32Array {
