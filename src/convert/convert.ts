@@ -39,6 +39,8 @@ export interface ConvertOptions {
   readonly embeddings?: boolean;
   /** Of a model that generates: it may generate what is chosen from this text, and nothing else. Default: everything. */
   readonly shortlist?: ShortlistChoice;
+  /** As `OpenOptions.attention`: for tests and measurements, no model needs it. */
+  readonly attention?: "kernels" | "products";
   /** Replaces an existing output folder, once the new one is whole. */
   readonly force: boolean;
   readonly onProgress: (progress: ConvertProgress) => void;
@@ -101,6 +103,7 @@ async function convertTo(
   await using model = await openModel(options.modelDir, {
     embeddings: options.embeddings ?? false,
     shortlist: await readShortlistText(options),
+    ...(options.attention === undefined ? {} : { attention: options.attention }),
   });
   const runs = options.precision === "int8" ? await readRuns(options.calibrationFile, model) : null;
   await using output = await OutputFolder.begin(outDir);

@@ -22,6 +22,8 @@ export interface OpenOptions {
   readonly embeddings: boolean;
   /** Of a model that generates: what the tokens that it may generate are chosen from. Null: it may generate all. */
   readonly shortlist: ShortlistText | null;
+  /** Of a decoder (marian/decoder-attention.ts); default: what suits its size. */
+  readonly attention?: "kernels" | "products";
 }
 
 /** A text of the target language. */

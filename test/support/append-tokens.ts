@@ -2,7 +2,7 @@ import type { Arena } from "#src/runtime/generation/arena.js";
 
 /**
  * What a run of the decoder does to an arena: one more token for every row, where the row's past ends. `step` is
- * `[rows, layers, key or value, heads, size]`. Behind that token there is garbage from now on: nobody may read it.
+ * `[rows, layers, key or value, heads, size]`.
  */
 export function appendTokens(arena: Arena, step: Float32Array): void {
   const { layers, heads, size, width } = arena.shape;
@@ -15,7 +15,6 @@ export function appendTokens(arena: Arena, step: Float32Array): void {
           const from = row * tokenFloats + ((layer * 2 + kind) * heads + head) * size;
           const start = (row * heads + head) * arena.pastWidth;
           past.set(step.subarray(from, from + size), (start + length) * size);
-          past.fill(Number.NaN, (start + length + 1) * size, (start + arena.pastWidth) * size);
         }
       }
     }

@@ -7,6 +7,7 @@ import { openWeights, type Weights } from "../reading/weights.js";
 import { sourceTokenizerName } from "../source-tokenizer.js";
 import { marianCalibration } from "./calibration.js";
 import { type MarianConfig, readMarianConfig } from "./config.js";
+import { attentionFor } from "./decoder-attention.js";
 import {
   addDecoder,
   addEncoder,
@@ -28,20 +29,18 @@ const fileNames = {
   tokenizer: sourceTokenizerName,
 } as const;
 
-async function open(
-  modelDir: string,
-  { embeddings, shortlist: text }: OpenOptions,
-): Promise<OpenedModel> {
+async function open(modelDir: string, options: OpenOptions): Promise<OpenedModel> {
   const config = await readMarianConfig(modelDir);
   const facts = await readTokenizerFacts(modelDir);
   const tokenizers = await openTokenizers(modelDir, config, facts);
   const weights = await openWeights(modelDir);
   try {
     checkTensors(weights, config);
+    const { shortlist: text } = options;
     const shortlist =
       text === null ? null : await chooseShortlist(text, tokenizers.targetTexts(), config);
     const { languages } = facts;
-    return openedModel({ config, languages, tokenizers, weights, shortlist }, embeddings);
+    return openedModel({ config, languages, tokenizers, weights, shortlist }, options);
   } catch (error) {
     await weights[Symbol.asyncDispose]();
     throw error;
@@ -60,8 +59,10 @@ interface MarianFolder {
 
 function openedModel(
   { config, languages, tokenizers, weights, shortlist }: MarianFolder,
-  embeddings: boolean,
+  { embeddings, attention }: OpenOptions,
 ): OpenedModel {
+  const { width, decoder } = config;
+  const kind = attention ?? attentionFor({ layers: decoder.layers, width });
   const own = {
     files: filesOf(tokenizers),
     shape: shapeOf(config),
@@ -75,7 +76,7 @@ function openedModel(
       { fileName: fileNames.encoder, add: (writer) => addEncoder(writer, config) },
       {
         fileName: fileNames.decoder,
-        add: (writer) => addDecoder(writer, config, shortlist?.ids ?? null),
+        add: (writer) => addDecoder(writer, config, { kind, shortlist: shortlist?.ids ?? null }),
       },
       ...(embeddings
         ? [

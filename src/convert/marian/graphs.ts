@@ -9,16 +9,19 @@
  * nine tenths of the work, never sees a padded place.
  *
  * decoder, one step. Every row r stands at its own position; a sentence n owns W consecutive rows (its beams):
- *   tokens [R], lengths [R] (tokens in the past, which is also the position of the new one), total_length [1]
- *   (the most of them after this step), past_k.l, past_v.l [R,H,M,D],
- *   cross_lengths [N], cross_k.l, cross_v.l [N,H,S,D], cross_shape = [N,W,H·D], top_k [1]
+ *   tokens [R], lengths [R] (tokens in the past, which is also the position of the new one), past_k.l, past_v.l [R,H,M,D],
+ *   cross_k.l, cross_v.l [N,H,S,D], top_k [1],
+ *   and for attention by kernels (decoder-attention.ts): total_length [1] (the most tokens of a row after this step),
+ *     cross_lengths [N], cross_shape = [N,W,H·D]
+ *   or by products: past_places [R,H,3] (row, head and length: where the new token's key and value go), past_mask [R,1,1,M],
+ *     cross_mask [N,1,1,1,S], query_shape = [N,W,H,1,D]
  *   →  top_ids [R,K], top_scores [R,K] (log-probabilities), bad_scores [R,tokens that can complete a bad word],
  *      present_k.l, present_v.l [R,H,M,D]
  * Ids are the model's own, of tokens and of top_ids, also where only a shortlist of them can come out.
  *
  * Who calls gives the memory of past_k.l as that of present_k.l, too: then the new token's key and value are written into
- * the past where it ends, and nothing else of it is touched or copied. Nothing is read behind a row's length, so that no
- * neighbour and no width can change it.
+ * the past where it ends, and nothing else of it is touched or copied. What is behind a row's length is zero: products read it and
+ * give it the weight 0, which changes no bit of a sum, so that no neighbour and no width can change a row.
  * D is the size of a head as caches have it (../cache-heads.ts).
  * Scores, softmax, layer norms, residuals and embeddings are float32 in every precision.
  */
@@ -27,7 +30,7 @@ import { cacheHeadSize } from "../../models/cache-head-size.js";
 import { shortlistTensor } from "../../models/manifest-generation.js";
 import { badTokens } from "../../work/generation.js";
 import { addActivation } from "../activations.js";
-import { cutHeads, padHeads, padLast } from "../cache-heads.js";
+import { cutHeads, padLast } from "../cache-heads.js";
 import { addLookup, addOutputProduct } from "../embeddings.js";
 import { addEmbeddings, addLayerChoice } from "../encoder/outputs.js";
 import {
@@ -40,6 +43,11 @@ import {
 import { addPlaceInputs, type Places } from "../places.js";
 import { addProduct, type ProductSpec, type ProductWriter } from "../products.js";
 import type { MarianConfig, StackConfig } from "./config.js";
+import {
+  type AttentionWriter,
+  addDecoderAttention,
+  type DecoderAttention,
+} from "./decoder-attention.js";
 import { embeddingTables } from "./tensors.js";
 
 /** The products of the encoder alone. */
@@ -198,11 +206,16 @@ async function addCrossCaches(side: Side, hidden: string, places: Places): Promi
   }
 }
 
-/** `shortlist`: ids of the tokens that may be generated, ascending; null where all may. */
+export interface DecoderChoices {
+  readonly kind: DecoderAttention;
+  /** Ids of the tokens that may be generated, ascending; null where all may. */
+  readonly shortlist: Int32Array | null;
+}
+
 export async function addDecoder(
   writer: ProductWriter,
   shape: MarianConfig,
-  shortlist: Int32Array | null,
+  { kind, shortlist }: DecoderChoices,
 ): Promise<void> {
   const { graph } = writer;
   const side = sideOf(writer, shape, "decoder");
@@ -211,9 +224,7 @@ export async function addDecoder(
     graph.input(name, "f32", [places[0], heads.count, places[1], cacheHeadSize(heads.size)]);
   const tokens = graph.input("tokens", "i32", ["R"]);
   const lengths = graph.input("lengths", "i32", ["R"]);
-  const total = graph.input("total_length", "i32", [1]);
-  const crossLengths = graph.input("cross_lengths", "i32", ["N"]);
-  const crossShape = graph.input("cross_shape", "i64", [3]);
+  const attention = addDecoderAttention(graph, kind, { heads, lengths });
   const topK = graph.input("top_k", "i64", [1]);
   // Attention wants rows of one token each.
   const rowShape = graph.ints("row_shape", [-1, 1, shape.width]);
@@ -223,18 +234,14 @@ export async function addDecoder(
     const past = {
       key: cacheOf(`past_k.${layer}`, ["R", "M"]),
       value: cacheOf(`past_v.${layer}`, ["R", "M"]),
-      lengths,
-      total,
     };
     const cross = {
       key: cacheOf(`cross_k.${layer}`, ["N", "S"]),
       value: cacheOf(`cross_v.${layer}`, ["N", "S"]),
-      lengths: crossLengths,
-      shape: crossShape,
-      rowShape,
     };
-    const attended = await addSelfAttention(side, { layer, hidden, ...past });
-    const crossed = await addCrossAttention(side, { layer, hidden: attended, ...cross });
+    const attended = await addSelfAttention(side, { layer, hidden, attention, ...past });
+    const crossing = { layer, hidden: attended, attention, rowShape, ...cross };
+    const crossed = await addCrossAttention(side, crossing);
     hidden = await addFeedForward(side, layer, crossed);
   }
   await addOutputs(side, { hidden, topK, shortlist });
@@ -243,42 +250,17 @@ export async function addDecoder(
 interface AttentionInput {
   readonly layer: number;
   readonly hidden: string;
+  readonly attention: AttentionWriter;
   readonly key: string;
   readonly value: string;
-  /** Tokens that stand in each row of the caches: what is behind them is not read. */
-  readonly lengths: string;
 }
 
-/**
- * Attention over the past and the new token, whose key and value are written into the past behind its last token.
- * The scale is in the query's weights: with a factor other than 1 the CPU kernel leaves its fast path for single rows
- * (twice the time).
- */
-async function addSelfAttention(
-  side: Side,
-  at: AttentionInput & { readonly total: string },
-): Promise<string> {
+async function addSelfAttention(side: Side, at: AttentionInput): Promise<string> {
   const { graph } = side.writer;
-  const { layer, key, value, lengths, total } = at;
-  const product = await addProduct(side.writer, attentionSpec(side, layer, "qkv"), at.hidden);
-  const heads = headsOf(side.shape, side.heads);
-  const qkv = padHeads(graph, product, { ...heads, count: 3 * heads.count });
-  const present = [`present_k.${layer}`, `present_v.${layer}`];
-  const [context = ""] = graph.nodes(
-    "GroupQueryAttention",
-    [qkv, "", "", key, value, lengths, total],
-    {
-      attributes: { num_heads: side.heads, kv_num_heads: side.heads, scale: { float: 1 } },
-      outputs: 3,
-      names: [`context.${layer}`, ...present],
-      microsoft: true,
-    },
-  );
-  for (const name of present) {
-    const size = cacheHeadSize(heads.size);
-    graph.declare(name, { type: "f32", shape: ["R", heads.count, "M", size] });
-  }
-  const own = cutHeads(graph, context, heads);
+  const { layer, key, value } = at;
+  const qkv = await addProduct(side.writer, attentionSpec(side, layer, "qkv"), at.hidden);
+  const context = at.attention.self({ layer, qkv, key, value });
+  const own = cutHeads(graph, context, headsOf(side.shape, side.heads));
   const attended = await addProduct(side.writer, attentionSpec(side, layer, "out"), own);
   return await addNorm(side, at.hidden, {
     added: attended,
@@ -286,33 +268,20 @@ async function addSelfAttention(
   });
 }
 
-/** The beams of a sentence stand side by side as W queries against one copy of its keys and values. */
 async function addCrossAttention(
   side: Side,
-  at: AttentionInput & {
-    /** `[N, W, H·D]`, and `[R, 1, width]`. */
-    readonly shape: string;
-    readonly rowShape: string;
-  },
+  at: AttentionInput & { /** `[R, 1, width]`. */ readonly rowShape: string },
 ): Promise<string> {
   const { graph } = side.writer;
-  const product = await addProduct(
-    side.writer,
-    attentionSpec(side, at.layer, "cross_q"),
-    at.hidden,
-  );
+  const { layer, key, value } = at;
+  const query = await addProduct(side.writer, attentionSpec(side, layer, "cross_q"), at.hidden);
+  const context = at.attention.cross({ layer, query, key, value });
   const heads = headsOf(side.shape, side.heads);
-  const query = padHeads(graph, product, heads);
-  const context = graph.node(
-    "MultiHeadAttention",
-    [graph.node("Reshape", [query, at.shape]), at.key, at.value, "", at.lengths],
-    { attributes: { num_heads: side.heads, scale: { float: 1 } }, microsoft: true },
-  );
   const rows = graph.node("Reshape", [cutHeads(graph, context, heads), at.rowShape]);
-  const attended = await addProduct(side.writer, attentionSpec(side, at.layer, "cross_out"), rows);
+  const attended = await addProduct(side.writer, attentionSpec(side, layer, "cross_out"), rows);
   return await addNorm(side, at.hidden, {
     added: attended,
-    name: `layers.${at.layer}.encoder_attn_layer_norm`,
+    name: `layers.${layer}.encoder_attn_layer_norm`,
   });
 }
 

@@ -2,14 +2,17 @@
  * Key/value caches of the sentences that generate side by side: dense, one slot for each sentence, `width` rows a slot.
  *
  *   past_k.l, past_v.l     [slots × width, heads, pastWidth, size]     written in place by each step, one token
- *     row r   ├─ head 0 ── token 0 │ token 1 │ … │ anything: nobody reads behind `lengths` ┤─ head 1 ── …
+ *     row r   ├─ head 0 ── token 0 │ token 1 │ … │ zeros behind `lengths` ┤─ head 1 ── …
  *   cross_k.l, cross_v.l   [slots, heads, crossWidth, size]            written once, shared by the slot's rows
- *     finite behind `crossLengths`: what is masked is still multiplied, and garbage might be no number
+ *     finite behind `crossLengths`: zeros, and what the encoder made of padded places
+ *
+ * What is masked may still be multiplied, and what an item left behind that failed might be no number: so what leaves is erased.
  *
  * Slots 0..count−1 are in use, so that a run reads a prefix of each array without a copy. A slot that leaves is
- * overwritten by the last one. Widths of inputs are multiples of 16: then a row's result does not depend on them.
+ * overwritten by the last one. Widths of inputs and of the past are multiples of 16: then a row's result does not depend on them.
  *
- * Width and slots follow what is in use. Both grow when they must. They shrink when half of the width, or three
+ * Width and slots follow what is in use. Both grow when they must: the width by 16, since a step takes as long as its rows are
+ * wide, the memory for it by doubling. They shrink when a quarter of the width, or three
  * quarters of the slots, were not needed for `roomyStepsMax` steps, so that a copy is paid for by the steps it makes
  * cheaper. An array that is a little too large is kept: the next growth finds it.
  */
@@ -59,10 +62,7 @@ export function padWidth(tokens: number): number {
   return Math.max(1, Math.ceil(tokens / widthStep)) * widthStep;
 }
 
-/**
- * The least of 16, 32, 64, … that holds so many tokens. Inputs stand in lanes of such a width, so that rows of one lane waste
- * little; a past grows by it, so that a token is moved about once, however long its row becomes.
- */
+/** The least of 16, 32, 64, … that holds so many tokens. Inputs stand in lanes of such a width, so that rows of one lane waste little. */
 export function doubledWidth(tokens: number): number {
   let width = widthStep;
   while (width < tokens) width *= 2;
@@ -78,6 +78,8 @@ export class Arena {
   readonly lengths: Int32Array;
   /** Tokens of each slot's input. */
   readonly crossLengths: Int32Array;
+  /** Tokens from the first one on that two rows of a slot have in common, `[slots, width, width]`. */
+  readonly #common: Int32Array;
   readonly #slotsMin: number;
   /** Slots that there is room for. */
   #slots: number;
@@ -89,6 +91,7 @@ export class Arena {
     this.#slots = this.#slotsMin;
     this.lengths = new Int32Array(shape.slotsMax);
     this.crossLengths = new Int32Array(shape.slotsMax);
+    this.#common = new Int32Array(shape.slotsMax * shape.width ** 2);
     const past = this.#slots * shape.width * this.#pastRowLength(this.pastWidth);
     const cross = this.#slots * this.#crossLength();
     this.layers = Array.from({ length: shape.layers }, () => ({
@@ -120,6 +123,7 @@ export class Arena {
     const slot = this.count;
     this.count += 1;
     this.lengths[slot] = 0;
+    this.#commonOf(slot).fill(0);
     for (const [number, layer] of this.layers.entries()) {
       this.#putCross(layer.crossKey, slot, { from: encoded.keys[number], index, encoded });
       this.#putCross(layer.crossValue, slot, { from: encoded.values[number], index, encoded });
@@ -131,18 +135,38 @@ export class Arena {
   /** Frees a slot. The last slot moves into its place; returns that slot's old number, or −1 when it was the last. */
   remove(slot: number): number {
     const last = this.count - 1;
+    const left = this.lengths[slot] ?? 0;
+    const moved = this.lengths[last] ?? 0;
     this.count = last;
+    this.#erase(slot, slot === last ? 0 : moved, left);
     if (slot === last) return -1;
     const { width } = this.shape;
-    for (let row = 0; row < width; row += 1)
-      this.#copyPast(last * width + row, slot * width + row, last);
+    for (let row = 0; row < width; row += 1) {
+      this.#copyPast(last * width + row, slot * width + row, { from: 0, to: moved });
+    }
+    this.#erase(last, 0, moved);
     for (const layer of this.layers) {
       moveBlock(layer.crossKey, { to: slot, from: last, length: this.#crossLength() });
       moveBlock(layer.crossValue, { to: slot, from: last, length: this.#crossLength() });
     }
-    this.lengths[slot] = this.lengths[last] ?? 0;
+    this.lengths[slot] = moved;
     this.crossLengths[slot] = this.crossLengths[last] ?? 0;
+    this.#commonOf(slot).set(this.#commonOf(last));
     return last;
+  }
+
+  /** Tokens `from` to `to` of all rows of the slot. */
+  #erase(slot: number, from: number, to: number): void {
+    if (from >= to) return;
+    const { width, heads, size } = this.shape;
+    const first = slot * width * heads;
+    for (const { pastKey, pastValue } of this.layers) {
+      for (let block = first; block < first + width * heads; block += 1) {
+        const start = block * this.pastWidth;
+        pastKey.fill(0, (start + from) * size, (start + to) * size);
+        pastValue.fill(0, (start + from) * size, (start + to) * size);
+      }
+    }
   }
 
   /**
@@ -150,9 +174,9 @@ export class Arena {
    * long; call it before each step. Throws `RangeError` where there is no memory; then the arena is as it was.
    */
   reserve(): void {
-    const pastWidth = doubledWidth(this.longest() + 1);
+    const pastWidth = padWidth(this.longest() + 1);
     if (pastWidth > this.pastWidth) this.#resize({ slots: this.#slots, pastWidth });
-    const tooWide = 2 * pastWidth <= this.pastWidth;
+    const tooWide = 4 * pastWidth <= 3 * this.pastWidth;
     const tooMany = 4 * this.count <= this.#slots && this.#slots > this.#slotsMin;
     this.#roomySteps = tooWide || tooMany ? this.#roomySteps + 1 : 0;
     if (this.#roomySteps < roomyStepsMax) return;
@@ -178,23 +202,45 @@ export class Arena {
     }
   }
 
-  /** Copies the past of row `from` of the slot over that of row `to`: a beam that got a second child. */
+  /**
+   * Makes the past of row `to` of the slot that of row `from`: a beam that got a second child. Only what differs is copied; beams
+   * mostly have all but their last few tokens in common.
+   */
   copyRow(slot: number, from: number, to: number): void {
-    const first = slot * this.shape.width;
-    this.#copyPast(first + from, first + to, slot);
+    if (from === to) return;
+    const { width } = this.shape;
+    const common = this.#commonOf(slot);
+    const first = slot * width;
+    const length = this.lengths[slot] ?? 0;
+    const differs = { from: common[from * width + to] ?? 0, to: length };
+    this.#copyPast(first + from, first + to, differs);
+    for (let row = 0; row < width; row += 1) {
+      const shared = row === from ? length : (common[from * width + row] ?? 0);
+      common[to * width + row] = shared;
+      common[row * width + to] = shared;
+    }
   }
 
-  /** Only what is written of a row is copied: as many tokens as `slot` has. */
-  #copyPast(from: number, to: number, slot: number): void {
+  #commonOf(slot: number): Int32Array {
+    const floats = this.shape.width ** 2;
+    return this.#common.subarray(slot * floats, (slot + 1) * floats);
+  }
+
+  /** Some tokens of one row, to the same place in another. */
+  #copyPast(
+    from: number,
+    to: number,
+    tokens: { readonly from: number; readonly to: number },
+  ): void {
     const { heads, size } = this.shape;
     const step = this.pastWidth * size;
-    const length = (this.lengths[slot] ?? 0) * size;
     for (const { pastKey, pastValue } of this.layers) {
       for (let head = 0; head < heads; head += 1) {
-        const start = (from * heads + head) * step;
-        const target = (to * heads + head) * step;
-        pastKey.copyWithin(target, start, start + length);
-        pastValue.copyWithin(target, start, start + length);
+        const start = (from * heads + head) * step + tokens.from * size;
+        const end = (from * heads + head) * step + tokens.to * size;
+        const target = (to * heads + head) * step + tokens.from * size;
+        pastKey.copyWithin(target, start, end);
+        pastValue.copyWithin(target, start, end);
       }
     }
   }
@@ -228,9 +274,10 @@ export class Arena {
     const { width, heads, size } = this.shape;
     const pastFloats = to.slots * width * this.#pastRowLength(to.pastWidth);
     const crossFloats = to.slots * this.#crossLength();
-    const past = { floats: pastFloats, blocks: this.count * width * heads };
+    const capacity = to.slots * width * this.#pastRowLength(doubledWidth(to.pastWidth));
+    const past = { floats: pastFloats, capacity, blocks: this.count * width * heads };
     const pastBlocks = { ...past, from: from.pastWidth * size, to: to.pastWidth * size };
-    const cross = { floats: crossFloats, blocks: this.count };
+    const cross = { floats: crossFloats, capacity: crossFloats, blocks: this.count };
     const crossBlocks = { ...cross, from: this.#crossLength(), to: this.#crossLength() };
     const moves = this.layers.map(({ pastKey, pastValue, crossKey, crossValue }) => ({
       pastKey: blockMove(pastKey, pastBlocks),
@@ -266,21 +313,23 @@ function moveBlock(
 }
 
 /**
- * Rearranges blocks of `from` floats into blocks of `to` floats, in the array itself where that is large enough and
- * less than twice too large. Whatever can fail has failed before this returns; the move is made by what it returns.
+ * Rearranges blocks of `from` floats into blocks of `to` floats, and lets zeros follow, in the array itself where that is large
+ * enough and less than twice too large. Whatever can fail has failed before this returns; the move is made by what it returns.
  */
 function blockMove(
   values: Float32Array,
   move: {
     readonly floats: number;
+    /** What a new array has, so that a few more growths find room in it. */
+    readonly capacity: number;
     readonly blocks: number;
     readonly from: number;
     readonly to: number;
   },
 ): () => Float32Array {
-  const { floats, blocks, from, to } = move;
+  const { floats, capacity, blocks, from, to } = move;
   const fits = values.length >= floats && values.length < 2 * floats;
-  const target = fits ? values : new Float32Array(floats);
+  const target = fits ? values : new Float32Array(capacity);
   const kept = Math.min(from, to);
   return () => {
     if (fits && from === to) return target;
@@ -289,7 +338,9 @@ function blockMove(
       const block = to > from ? blocks - 1 - step : step;
       if (fits) target.copyWithin(block * to, block * from, block * from + kept);
       else target.set(values.subarray(block * from, block * from + kept), block * to);
+      if (fits) target.fill(0, block * to + kept, (block + 1) * to);
     }
+    if (fits) target.fill(0, blocks * to, Math.max(blocks * from, blocks * to));
     return target;
   };
 }

@@ -2,10 +2,10 @@
 import type { GenerationManifest } from "../../models/manifest-generation.js";
 import { needsWideSums } from "../../models/quantization.js";
 import { badTokens } from "../../work/generation.js";
-import { flatten } from "../flat-batch.js";
+import { flatten, maskedScore } from "../flat-batch.js";
 import { Binding, type OnWatched } from "../native/binding.js";
 import { NativeSession } from "../native/native-session.js";
-import type { NativeType } from "../native/native-tensor.js";
+import type { NativeData, NativeType } from "../native/native-tensor.js";
 import { checkOutputTypes } from "../output-types.js";
 import type { SessionOptions } from "../session-settings.js";
 import { openSharedBy, type SharedWeights } from "../shared-weights.js";
@@ -41,13 +41,19 @@ export class GenerationModel {
   #encoding: Binding;
   readonly #stepping: Binding;
   readonly #badCount: number;
+  /** Which of two ways of attention the decoder has. */
+  readonly #hasKernels: boolean;
   readonly #ids = new Scratch((length) => new Int32Array(length));
   readonly #scores = new Scratch((length) => new Float32Array(length));
   readonly #badScores = new Scratch((length) => new Float32Array(length));
   readonly #lengths = new Scratch((length) => new Int32Array(length));
   readonly #crossCaches: Scratch<Float32Array>[] = [];
-  readonly #total = new Int32Array(1);
+  readonly #pastMask = new Scratch((length) => new Float32Array(length));
+  readonly #pastPlaces = new Scratch((length) => new BigInt64Array(length));
+  readonly #crossMask = new Scratch((length) => new Float32Array(length));
   readonly #sentenceShape = new BigInt64Array(2);
+  readonly #queryShape = new BigInt64Array(5);
+  readonly #total = new Int32Array(1);
   readonly #crossShape = new BigInt64Array(3);
   readonly #topK = new BigInt64Array(1);
 
@@ -61,6 +67,7 @@ export class GenerationModel {
     const { onWatched } = options;
     this.#encoding = new Binding(sessions.encoder, encoderOutputs(manifest), onWatched);
     this.#stepping = new Binding(sessions.decoder, decoderOutputs(manifest), onWatched);
+    this.#hasKernels = sessions.decoder.inputs.includes("total_length");
     this.#badCount = badTokens(manifest.generation.badWords).length;
   }
 
@@ -172,8 +179,7 @@ export class GenerationModel {
    */
   async step(arena: Arena, tokens: Int32Array, topK: number): Promise<StepResult> {
     const { count, shape } = arena;
-    const { heads, size, width } = shape;
-    const rows = count * width;
+    const rows = count * shape.width;
     const badCount = this.#badCount;
     const ids = this.#ids.take(rows * topK);
     const scores = this.#scores.take(rows * topK);
@@ -181,11 +187,8 @@ export class GenerationModel {
     const run = this.#stepping;
     run.feed("tokens", tokens, [rows]);
     run.feed("lengths", this.#rowLengths(arena), [rows]);
-    this.#total[0] = arena.longest() + 1;
-    run.feed("total_length", this.#total, [1]);
-    run.feed("cross_lengths", arena.crossLengths, [count]);
-    setLongs(this.#crossShape, [count, width, heads * size]);
-    run.feed("cross_shape", this.#crossShape, [3]);
+    if (this.#hasKernels) this.#feedLengths(run, arena);
+    else this.#feedMasks(run, arena);
     setLongs(this.#topK, [topK]);
     run.feed("top_k", this.#topK, [1]);
     addCaches(run, arena);
@@ -196,6 +199,28 @@ export class GenerationModel {
     return { ids, scores, badScores, badCount };
   }
 
+  /** What attention by kernels takes beside the caches (src/convert/marian/decoder-attention.ts). */
+  #feedLengths(run: Binding, arena: Arena): void {
+    const { count, crossLengths, shape } = arena;
+    this.#total[0] = arena.longest() + 1;
+    run.feed("total_length", this.#total, [1]);
+    run.feed("cross_lengths", crossLengths, [count]);
+    setLongs(this.#crossShape, [count, shape.width, shape.heads * shape.size]);
+    run.feed("cross_shape", this.#crossShape, [3]);
+  }
+
+  /** What attention by products takes. */
+  #feedMasks(run: Binding, arena: Arena): void {
+    const { count, pastWidth, shape } = arena;
+    const { heads, size, width, crossWidth } = shape;
+    const rows = count * width;
+    run.feed("past_places", this.#placesIn(arena), [rows, heads, 3]);
+    run.feed("past_mask", this.#pastMaskOf(arena), [rows, 1, 1, pastWidth]);
+    run.feed("cross_mask", this.#crossMaskOf(arena), [count, 1, 1, 1, crossWidth]);
+    setLongs(this.#queryShape, [count, width, heads, 1, size]);
+    run.feed("query_shape", this.#queryShape, [5]);
+  }
+
   #rowLengths({ count, shape: { width }, lengths }: Arena): Int32Array {
     const rowLengths = this.#lengths.take(count * width);
     for (let slot = 0; slot < count; slot += 1) {
@@ -203,6 +228,50 @@ export class GenerationModel {
     }
     return rowLengths;
   }
+
+  /** Where each head of each row's new token goes: row, head, token. */
+  #placesIn({ count, shape: { width, heads }, lengths }: Arena): BigInt64Array {
+    const rows = count * width;
+    const places = this.#pastPlaces.take(rows * heads * 3);
+    // The low halves of numbers that are below 2³¹: thousands of bigints a step would have to be made and collected.
+    const low = new Int32Array(places.buffer);
+    for (let row = 0, at = 0; row < rows; row += 1) {
+      const length = lengths[Math.floor(row / width)] ?? 0;
+      for (let head = 0; head < heads; head += 1, at += 6) {
+        low[at] = row;
+        low[at + 2] = head;
+        low[at + 4] = length;
+      }
+    }
+    return places;
+  }
+
+  /** The past and the new token are seen, what is behind them is not. */
+  #pastMaskOf({ count, shape: { width }, lengths, pastWidth }: Arena): Float32Array {
+    const mask = this.#pastMask.take(count * width * pastWidth);
+    for (let row = 0; row < count * width; row += 1) {
+      const seen = (lengths[Math.floor(row / width)] ?? 0) + 1;
+      setMask(mask, { from: row * pastWidth, seen, width: pastWidth });
+    }
+    return mask;
+  }
+
+  #crossMaskOf({ count, shape: { crossWidth }, crossLengths }: Arena): Float32Array {
+    const mask = this.#crossMask.take(count * crossWidth);
+    for (let slot = 0; slot < count; slot += 1) {
+      const seen = crossLengths[slot] ?? 0;
+      setMask(mask, { from: slot * crossWidth, seen, width: crossWidth });
+    }
+    return mask;
+  }
+}
+
+function setMask(
+  mask: Float32Array,
+  { from, seen, width }: { readonly from: number; readonly seen: number; readonly width: number },
+): void {
+  mask.fill(0, from, from + seen);
+  mask.fill(maskedScore, from + seen, from + width);
 }
 
 /** The arena's memory as inputs of a step, and its past as what the step writes, too. */
@@ -223,7 +292,7 @@ function setLongs(longs: BigInt64Array, values: readonly number[]): void {
 }
 
 /** An array that is used again and again, and made anew where it is too small. */
-class Scratch<Kind extends Float32Array | Int32Array> {
+class Scratch<Kind extends NativeData> {
   readonly #make: (length: number) => Kind;
   #whole: Kind;
 
