@@ -6,11 +6,7 @@ import { elementsOf, isTensorType, tensorArrays } from "../work/payload.js";
 import { type NamedTensor, tensorTypes, textsOf, textTensor } from "../work/tensors.js";
 import { collectRead } from "./collect-garbage.js";
 import { checkOutputTypes } from "./output-types.js";
-import {
-  type SessionOptions,
-  type SessionSettings,
-  sessionSettings,
-} from "./session-settings.js";
+import { type SessionOptions, type SessionSettings, sessionSettings } from "./session-settings.js";
 
 export type Session = InferenceSession;
 export type Feeds = Readonly<Record<string, Tensor>>;

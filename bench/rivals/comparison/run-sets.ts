@@ -54,7 +54,10 @@ async function runSet(
   const wanted = values.cases.split(",");
   const chosen = run.cases.filter(({ name }) => wanted.includes(name));
   const usual = Number(values.count);
-  const most = Math.max(usual, ...chosen.map(({ count, share }) => count ?? Math.ceil(usual * share)));
+  const most = Math.max(
+    usual,
+    ...chosen.map(({ count, share }) => count ?? Math.ceil(usual * share)),
+  );
   const set = await setOf(run, from, most);
   await using fleet = fleetOf(run, set);
   const title = `${precision} ${set.name}`;

@@ -6,7 +6,16 @@ import {
   sessionSettings,
 } from "../session-settings.js";
 import { environment } from "./native-environment.js";
-import { addressOf, check, type Handle, type Out, ortApi, outOf, type Status, textBytes } from "./ort-api.js";
+import {
+  addressOf,
+  check,
+  type Handle,
+  type Out,
+  ortApi,
+  outOf,
+  type Status,
+  textBytes,
+} from "./ort-api.js";
 
 /** `readBytes` were read for it, and are garbage once this has returned. Throws what ONNX Runtime says. */
 export async function createSession(
