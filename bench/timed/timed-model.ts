@@ -25,6 +25,7 @@ const unlikely = -30;
 
 export class TimedModel implements GenerationRuns {
   readonly manifest: GenerationRuns["manifest"];
+  readonly memoryBytes = 0;
   readonly #options: TimedOptions;
   readonly #badCount: number;
   readonly #never = new Int32Array(new SharedArrayBuffer(4));

@@ -96,20 +96,21 @@ export function openFilesMaxOf(limits: string): number | null {
   return most === undefined ? null : Number(most);
 }
 
-/** With half of it for models (below), a dozen models of 100 MB stay on every pipeline. */
+/** What a pipeline takes with two or three models of 100 MB and their caches; the system and the server's own process have the rest. */
 const pipelineBytes = 1.5 * 1024 ** 3;
 /** More than that is for who has measured it. */
-const pipelinesMax = 64;
+export const pipelinesMax = 64;
 
 /**
  * One for each core: a second thread of a pipeline brings much less than a second pipeline (docs/benchmarks.md), since most
- * of a step is too small to be divided. Fewer where memory is short, and then of more threads.
+ * of a step is too small to be divided. Where memory is short there are fewer, of as many threads as leave no core idle.
  */
 export function defaultPipelines(machine: Machine, layout: Layout): number {
   if (isDedicated(layout)) return 0;
-  const ofCores = Math.floor(machine.cores / (layout.threads ?? 1));
-  const ofMemory = Math.floor(machine.memoryBytes / pipelineBytes);
-  return Math.max(1, Math.min(ofCores, ofMemory, pipelinesMax));
+  const ofMemory = Math.max(1, Math.floor(machine.memoryBytes / pipelineBytes));
+  const most = Math.min(machine.cores, ofMemory, pipelinesMax);
+  const threads = layout.threads ?? Math.ceil(machine.cores / most);
+  return Math.max(1, Math.min(most, Math.floor(machine.cores / threads)));
 }
 
 export function defaultThreads(machine: Machine, layout: Layout): number {

@@ -13,6 +13,7 @@ import { filesBytes } from "../models/folder-bytes.js";
 import type { ModelManifest } from "../models/manifest.js";
 import { readModel } from "../models/read-manifest.js";
 import { findModels } from "../models/registry.js";
+import { pipelinesMax } from "../options/machine.js";
 import { type Configuration, withMeasured } from "../options/resolve.js";
 import { weightsCacheArguments } from "../runtime/weights-cache.js";
 import { forget, keep, keptPath, readKept } from "./kept-trial.js";
@@ -32,7 +33,6 @@ const usualWindowMs = 1_000;
 export const trialLoadMax: number = 0.5;
 /** A model that takes longer to load is not tried; it would hold up the start too long. */
 const usualTrialMsMax = 15_000;
-const pipelinesMax = 64;
 /** Of a pipeline's memory beside its weights: a guess on the safe side, for what nobody has measured yet. */
 const pipelineBytes = 256 * 1024 * 1024;
 

@@ -25,6 +25,7 @@ function withSteps(
   let count = 0;
   return {
     manifest: model.manifest,
+    memoryBytes: 0,
     rest: () => model.rest(),
     release: () => Promise.resolve(),
     encode: (sentences, width) => model.encode(sentences, width),
@@ -254,6 +255,20 @@ test("a cancel of what the engine does not have, or has no more, is forgotten", 
 });
 
 /** No sentence ends before its last position. */
+test("defect: a step asked for more candidates than a shortlist has tokens", async () => {
+  const facts = { idsTensor: "output.token_ids", sentences: 1, minCount: 1, coverage: 1 } as const;
+  const asked = new Set<number>();
+  const runs = withSteps((result, { topK }) => {
+    asked.add(topK);
+    return result;
+  });
+  const shortlist = { ...facts, tokens: 5 };
+  const watched = new WatchedEngine({ ...runs, manifest: { ...runs.manifest, shortlist } });
+  watched.engine.admit("bulk", [watched.itemOf(0, { tokenIds: long, settings: { beams: 8, maxLength: 4 } })]);
+  await watched.finish();
+  assert.deepEqual([...asked], [5]);
+});
+
 const endless = (): GenerationRuns =>
   withSteps((result) => ({ ...result, ids: result.ids.map((id) => (id === 0 ? 5 : id)) }));
 

@@ -133,7 +133,7 @@ test("pipelines and threads follow from the machine and from what was asked for"
   };
   assert.deepEqual(layout({}), [8, 1]);
   assert.deepEqual(layout({}, { cores: 1 }), [1, 1]);
-  assert.deepEqual(layout({}, { memoryBytes: 5 * 2 ** 30 }), [3, 2]);
+  assert.deepEqual(layout({}, { memoryBytes: 5 * 2 ** 30 }), [2, 4]);
   assert.deepEqual(layout({}, { memoryBytes: 2 ** 28 }), [1, 8]);
   assert.deepEqual(layout({}, { cores: 128, memoryBytes: 2 ** 40 }), [64, 2]);
   assert.deepEqual(layout({ threads: 4 }), [2, 4]);
@@ -141,6 +141,18 @@ test("pipelines and threads follow from the machine and from what was asked for"
   assert.deepEqual(layout({ pipelines: 8 }), [8, 1]);
   assert.deepEqual(layout({ pipelines: 100 }), [100, 1]);
   assert.deepEqual(layout({ realtimePipelines: 1, bulkPipelines: 1 }), [0, 4]);
+});
+
+test("defect: where memory bounds the pipelines, their threads leave no core idle", () => {
+  for (let cores = 1; cores <= 96; cores += 1) {
+    for (const gib of [0.25, 1, 2, 4, 5, 8, 16, 31, 64, 512]) {
+      const { options } = resolveConfiguration({
+        machine: { ...machine, cores, memoryBytes: gib * 2 ** 30 },
+      });
+      const used = options.pipelines * options.threads;
+      assert.ok(used > 0.7 * cores && used <= cores, `${used} of ${cores} cores with ${gib} GiB`);
+    }
+  }
 });
 
 test("the hash is of what matters: not of the address or the log", () => {

@@ -135,16 +135,17 @@ export class Arena {
   /** Frees a slot. The last slot moves into its place; returns that slot's old number, or −1 when it was the last. */
   remove(slot: number): number {
     const last = this.count - 1;
-    const left = this.lengths[slot] ?? 0;
     const moved = this.lengths[last] ?? 0;
+    // A run that failed may have written one more in some layers.
+    const written = (of: number): number => Math.min((this.lengths[of] ?? 0) + 1, this.pastWidth);
     this.count = last;
-    this.#erase(slot, slot === last ? 0 : moved, left);
+    this.#erase(slot, slot === last ? 0 : moved, written(slot));
     if (slot === last) return -1;
     const { width } = this.shape;
     for (let row = 0; row < width; row += 1) {
       this.#copyPast(last * width + row, slot * width + row, { from: 0, to: moved });
     }
-    this.#erase(last, 0, moved);
+    this.#erase(last, 0, written(last));
     for (const layer of this.layers) {
       moveBlock(layer.crossKey, { to: slot, from: last, length: this.#crossLength() });
       moveBlock(layer.crossValue, { to: slot, from: last, length: this.#crossLength() });

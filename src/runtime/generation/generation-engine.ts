@@ -40,7 +40,7 @@ export const generationEngineDefaults: GenerationEngineOptions = {
 /** What the engine uses of a model. */
 export type GenerationRuns = Pick<
   GenerationModel,
-  "manifest" | "encode" | "step" | "rest" | "release"
+  "manifest" | "encode" | "step" | "rest" | "release" | "memoryBytes"
 >;
 
 export class GenerationEngine implements Engine {
@@ -154,7 +154,7 @@ export class GenerationEngine implements Engine {
   }
 
   get memoryBytes(): number {
-    return this.#lanes.byteLength;
+    return this.#lanes.byteLength + this.#model.memoryBytes;
   }
 
   get #work(): EngineWork<ActiveItem> {
@@ -234,9 +234,10 @@ export class GenerationEngine implements Engine {
     this.#finishForced(lane);
     if (lane.rows === 0) return;
     const { rows } = lane;
+    const { shape, shortlist } = this.#model.manifest;
     const topK = Math.min(
       candidatesNeeded(lane.arena.shape.width, this.#rules),
-      this.#model.manifest.shape.targetVocabulary,
+      shortlist?.tokens ?? shape.targetVocabulary,
     );
     const startedAtMs = performance.now();
     let result: StepResult;

@@ -10,6 +10,7 @@ import { checkOutputTypes } from "../output-types.js";
 import type { SessionOptions } from "../session-settings.js";
 import { openSharedBy, type SharedWeights } from "../shared-weights.js";
 import { type Arena, cacheShapeOf, type EncodedBatch } from "./arena.js";
+import { Scratch } from "./scratch.js";
 
 /** What a step found; its arrays are the model's own, may be longer, and the next step writes over them. */
 export interface StepResult {
@@ -22,7 +23,10 @@ export interface StepResult {
 }
 
 /** The part of the manifest that a run needs. */
-export type GenerationShape = Pick<GenerationManifest, "shape" | "generation" | "quantization">;
+export type GenerationShape = Pick<
+  GenerationManifest,
+  "shape" | "generation" | "quantization" | "shortlist"
+>;
 
 export interface LoadOptions extends Omit<SessionOptions, "wideSums" | "packed" | "profilePrefix"> {
   /** Sees those outputs of a run that the engine does not use: what calibration watches. */
@@ -119,10 +123,29 @@ export class GenerationModel {
     return { encoder: encoder.endProfiling(), decoder: decoder.endProfiling() };
   }
 
-  /** Nothing runs for a while: the arrays of the last runs are kept by nobody here any more. */
+  /** Nothing runs for a while: the lanes' arrays are held by nobody here any more, and of the model's own only small ones are kept. */
   rest(): void {
     this.#encoding.clear();
     this.#stepping.clear();
+    for (const scratch of this.#scratches()) scratch.rest();
+  }
+
+  /** Of arrays that are used from run to run. */
+  get memoryBytes(): number {
+    return this.#scratches().reduce((sum, { byteLength }) => sum + byteLength, 0);
+  }
+
+  #scratches(): readonly Scratch<NativeData>[] {
+    return [
+      this.#ids,
+      this.#scores,
+      this.#badScores,
+      this.#lengths,
+      this.#pastMask,
+      this.#pastPlaces,
+      this.#crossMask,
+      ...this.#crossCaches,
+    ];
   }
 
   /** `onWatched` is not called for the encoder any more. */
@@ -289,23 +312,6 @@ function addCaches(run: Binding, { layers, count, pastWidth, shape }: Arena): vo
 
 function setLongs(longs: BigInt64Array, values: readonly number[]): void {
   for (const [place, value] of values.entries()) longs[place] = BigInt(value);
-}
-
-/** An array that is used again and again, and made anew where it is too small. */
-class Scratch<Kind extends NativeData> {
-  readonly #make: (length: number) => Kind;
-  #whole: Kind;
-
-  constructor(make: (length: number) => Kind) {
-    this.#make = make;
-    this.#whole = make(0);
-  }
-
-  /** At least so long. */
-  take(length: number): Kind {
-    if (this.#whole.length < length) this.#whole = this.#make(2 * length);
-    return this.#whole;
-  }
 }
 
 function profileOf(
