@@ -264,7 +264,9 @@ test("defect: a step asked for more candidates than a shortlist has tokens", asy
   });
   const shortlist = { ...facts, tokens: 5 };
   const watched = new WatchedEngine({ ...runs, manifest: { ...runs.manifest, shortlist } });
-  watched.engine.admit("bulk", [watched.itemOf(0, { tokenIds: long, settings: { beams: 8, maxLength: 4 } })]);
+  watched.engine.admit("bulk", [
+    watched.itemOf(0, { tokenIds: long, settings: { beams: 8, maxLength: 4 } }),
+  ]);
   await watched.finish();
   assert.deepEqual([...asked], [5]);
 });

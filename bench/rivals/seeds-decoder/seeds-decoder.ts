@@ -56,6 +56,7 @@ export async function run(args: readonly string[]): Promise<void> {
   const sizes = {
     count,
     batch: countOf("batch", values.batch),
+    rowsMax: countOf("rows", values.rows),
     rounds: countOf("rounds", values.rounds),
     profiled: Math.min(count, countOf("profile", values.profile, 0)),
   };
@@ -85,6 +86,8 @@ interface Comparison {
     /** Sentences a turn, of a batch of the rival, and of the profile; 0: none is made. */
     readonly count: number;
     readonly batch: number;
+    /** Of each of Millrace's pipelines. */
+    readonly rowsMax: number;
     readonly profiled: number;
     readonly rounds: number;
   };
@@ -107,7 +110,7 @@ async function compare(comparison: Comparison): Promise<Readonly<Record<string, 
 }
 
 function sidesSpecOf({ sizes, models, set, dir }: Comparison): SidesSpec {
-  return { models, dir, idsFile: set.idsFile, batch: sizes.batch };
+  return { models, dir, idsFile: set.idsFile, batch: sizes.batch, rowsMax: sizes.rowsMax };
 }
 
 function titleOf(beams: number): string {

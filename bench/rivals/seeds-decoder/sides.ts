@@ -11,6 +11,8 @@ export interface SidesSpec {
   readonly idsFile: string;
   /** Sentences of a batch of the rival's. */
   readonly batch: number;
+  /** Of each of Millrace's pipelines. */
+  readonly rowsMax: number;
   /** For whatever is written. */
   readonly dir: string;
 }
@@ -22,8 +24,8 @@ export interface Sides extends AsyncDisposable {
 }
 
 export async function startSides(spec: SidesSpec): Promise<Sides> {
-  const { models, dir, idsFile } = spec;
-  const pair = { pipelines: 2, threads: 1, cacheDir: dir };
+  const { models, dir, idsFile, rowsMax } = spec;
+  const pair = { pipelines: 2, threads: 1, cacheDir: dir, rowsMax };
   const started: Translator[] = [];
   const keep = <One extends Translator>(translator: One): One => {
     started.push(translator);
