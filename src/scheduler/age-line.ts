@@ -1,3 +1,4 @@
+import { firstPlace } from "./first-place.js";
 import type { RequestEntry } from "./request-book.js";
 
 /** Requests in the order of their arrival; read-only. */
@@ -82,15 +83,7 @@ export class AgeLine implements ReadonlyLine {
 
   /** The last chunk that begins at it or before it; the first, where it comes before all. */
   #chunkOf({ sequence }: RequestEntry): number {
-    let low = 0;
-    let high = this.chunks.length - 1;
-    while (low < high) {
-      const middle = (low + high + 1) >> 1;
-      const first = this.chunks[middle]?.[0];
-      if (first !== undefined && first.sequence <= sequence) low = middle;
-      else high = middle - 1;
-    }
-    return low;
+    return Math.max(0, firstPlace(this.chunks, firstSequenceOf, sequence + 1) - 1);
   }
 }
 
@@ -122,13 +115,14 @@ function isOlder(a: RequestEntry | undefined, b: RequestEntry): boolean {
 
 /** Where it stands, or would stand. */
 function placeIn(chunk: readonly RequestEntry[], { sequence }: RequestEntry): number {
-  let low = 0;
-  let high = chunk.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    const at = chunk[middle];
-    if (at !== undefined && at.sequence < sequence) low = middle + 1;
-    else high = middle;
-  }
-  return low;
+  return firstPlace(chunk, sequenceOf, sequence);
+}
+
+function sequenceOf({ sequence }: RequestEntry): number {
+  return sequence;
+}
+
+/** No chunk is empty. */
+function firstSequenceOf(chunk: readonly RequestEntry[]): number {
+  return chunk[0]?.sequence ?? 0;
 }

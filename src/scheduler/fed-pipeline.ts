@@ -120,9 +120,10 @@ export class FedPipeline implements PipelineView {
     this.uses += 1;
     const here: Whereabouts = { kind: "held", pipeline: this, batch: entry };
     for (const item of held.items) {
-      this.host.inFlight[item.request.class] += 1;
-      this.rows[item.request.rank] += item.rows;
-      this.#effort[item.request.rank] += effortOf(item);
+      const { rank, class: workClass } = item.request;
+      this.host.inFlight[workClass] += 1;
+      this.rows[rank] += item.rows;
+      this.#effort[rank] += effortOf(item);
       item.whereabouts = here;
     }
     this.inFlight += held.items.length;
@@ -137,9 +138,10 @@ export class FedPipeline implements PipelineView {
   /** It no longer has an item of this batch. */
   release(item: ItemEntry, batch: HeldBatch, nowMs: number): void {
     this.inFlight -= 1;
-    this.rows[item.request.rank] -= item.rows;
-    this.#effort[item.request.rank] -= effortOf(item);
-    this.host.inFlight[item.request.class] -= 1;
+    const { rank, class: workClass } = item.request;
+    this.rows[rank] -= item.rows;
+    this.#effort[rank] -= effortOf(item);
+    this.host.inFlight[workClass] -= 1;
     this.usedAtMs = nowMs;
     batch.items -= 1;
     if (batch.items > 0) return;

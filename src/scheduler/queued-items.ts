@@ -1,4 +1,5 @@
 import { SchedulerBug } from "./assert.js";
+import { firstPlace } from "./first-place.js";
 import type { ItemEntry } from "./request-book.js";
 
 /**
@@ -29,14 +30,7 @@ export class QueuedItems {
 
   /** How many items are in this bucket or narrower ones: the widest of them stands before. */
   endOf(bucket: number): number {
-    let low = 0;
-    let high = this.#items.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if ((this.#items[middle]?.bucket ?? 0) <= bucket) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return firstPlace(this.#items, bucketOf, bucket + 1);
   }
 
   /** Whether it is the only one of its bucket now. */
@@ -70,13 +64,14 @@ export class QueuedItems {
   }
 
   #placeOf({ order }: ItemEntry): number {
-    let low = 0;
-    let high = this.#items.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if ((this.#items[middle]?.order ?? 0) < order) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return firstPlace(this.#items, orderOf, order);
   }
+}
+
+function bucketOf({ bucket }: ItemEntry): number {
+  return bucket;
+}
+
+function orderOf({ order }: ItemEntry): number {
+  return order;
 }
