@@ -31,6 +31,7 @@ ${modelsUsage}
   --bulk-items N     sentences of each of those; 0: no mix (default: 100, a tenth of the seeds')
   --after MS         between the first and those after them (default: 500)
   --batch N          sentences of a batch of the rival (default: 16)
+  --rows N           of each of Millrace's pipelines, --rows-max of the server, whose own is 64 (default: 192, of 64 sentences with 3 beams)
   --beams LIST       (default: 1)
   --rounds N         (default: 2)
   --json FILE        the figures as JSON
@@ -47,6 +48,7 @@ const flags = {
   "bulk-items": { type: "string", default: "100" },
   after: { type: "string", default: "500" },
   batch: { type: "string", default: "16" },
+  rows: { type: "string", default: "192" },
   beams: { type: "string", default: "1" },
   rounds: { type: "string", default: "2" },
   json: { type: "string" },
@@ -63,6 +65,7 @@ export async function run(args: readonly string[]): Promise<void> {
     bulkItems: countOf("bulk-items", values["bulk-items"], 0),
     afterMs: amountOf("after", values.after),
     batch: countOf("batch", values.batch),
+    rowsMax: countOf("rows", values.rows),
     beams: countsOf("beams", values.beams),
     rounds: countOf("rounds", values.rounds),
   };
@@ -81,12 +84,8 @@ export async function run(args: readonly string[]): Promise<void> {
   report.say(
     `${model}, outputs of at most ${manifest.generation.maxLength - 1} tokens; the rival: batches of ${settings.batch}, float32, all cores; Millrace: two pipelines`,
   );
-  await using sides = await startSides({
-    models,
-    dir,
-    idsFile: set.idsFile,
-    batch: settings.batch,
-  });
+  const { batch, rowsMax } = settings;
+  await using sides = await startSides({ models, dir, idsFile: set.idsFile, batch, rowsMax });
   const outputs: Record<string, Hashes> = {};
   for (const beams of settings.beams) {
     const of = { report, rounds: settings.rounds, sides, set, experiments, beams };
@@ -104,6 +103,8 @@ interface Settings {
   readonly bulkItems: number;
   readonly afterMs: number;
   readonly batch: number;
+  /** Of each of Millrace's pipelines. */
+  readonly rowsMax: number;
   readonly beams: readonly number[];
   readonly rounds: number;
 }

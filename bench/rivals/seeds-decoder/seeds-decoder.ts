@@ -28,6 +28,7 @@ ${modelsUsage}
   --sentences FILE   one a line (default: ../shared/data/sentences/data_4k.txt, else models/calibration.en.txt)
   --count N          sentences a turn (default: 32)
   --batch N          sentences of a batch of the rival (default: 16)
+  --rows N           of each of Millrace's pipelines, --rows-max of the server, whose own is 64 (default: 192, of 64 sentences with 3 beams)
   --beams LIST       (default: 1 and the model's own)
   --rounds N         (default: 3)
   --profile N        sentences of the profile of the rival's operators; 0: none (default: 16)
@@ -41,6 +42,7 @@ const flags = {
   sentences: { type: "string" },
   count: { type: "string", default: "32" },
   batch: { type: "string", default: "16" },
+  rows: { type: "string", default: "192" },
   beams: { type: "string" },
   rounds: { type: "string", default: "3" },
   profile: { type: "string", default: "16" },
