@@ -135,7 +135,8 @@ export class Arena {
   /** Frees a slot. The last slot moves into its place; returns that slot's old number, or −1 when it was the last. */
   remove(slot: number): number {
     const last = this.count - 1;
-    const left = this.lengths[slot] ?? 0;
+    // One more: a step that failed may have written its token.
+    const left = Math.min((this.lengths[slot] ?? 0) + 1, this.pastWidth);
     const moved = this.lengths[last] ?? 0;
     this.count = last;
     this.#erase(slot, slot === last ? 0 : moved, left);
@@ -144,7 +145,7 @@ export class Arena {
     for (let row = 0; row < width; row += 1) {
       this.#copyPast(last * width + row, slot * width + row, { from: 0, to: moved });
     }
-    this.#erase(last, 0, moved);
+    this.#erase(last, 0, Math.min(moved + 1, this.pastWidth));
     for (const layer of this.layers) {
       moveBlock(layer.crossKey, { to: slot, from: last, length: this.#crossLength() });
       moveBlock(layer.crossValue, { to: slot, from: last, length: this.#crossLength() });
