@@ -225,6 +225,18 @@ test("refused, and nothing is left: a count below 1, a model that generates noth
   }
 });
 
+test("defect: lines end as any system ends them, and a file that is one line is refused, not cut for minutes", async () => {
+  await using dir = await TempDir.make();
+  const file = dir.file("text");
+  await writeFile(file, "\ufeffone\r\n\rtwo\r three\nfour");
+  assert.deepEqual(await readShortlistLines(file), ["one", "two", "three", "four"]);
+  await writeFile(file, `short\n${"a ".repeat(40_000)}`);
+  await assert.rejects(readShortlistLines(file), {
+    code: "option_invalid",
+    message: /has a line of 79999 characters; the limit is 65536/,
+  });
+});
+
 test("the command says what it chose, and what it cannot do", async () => {
   await using dir = await TempDir.make();
   await writeMarianFolder(dir.file("in"));

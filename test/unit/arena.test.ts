@@ -343,3 +343,19 @@ test("an arena that finds no memory is as it was, whichever array it was that fa
     checkArena(arena, naive);
   }
 });
+
+test("defect: what a step wrote that failed is gone with its slot", () => {
+  for (const removed of [0, 1]) {
+    const arena = new Arena(shapeOf(1, 2));
+    const encoded = encodedOf(32, 1, counter());
+    for (let slot = 0; slot < 2; slot += 1) arena.add(encoded, 0, 5);
+    // The second one of these has failed: nobody advances.
+    for (let step = 0; step < 2; step += 1)
+      appendTokens(arena, new Float32Array(2 * tokenFloats).fill(Number.NaN));
+    arena.lengths.fill(1);
+    arena.remove(removed);
+    arena.remove(0);
+    for (const { pastKey, pastValue } of arena.layers)
+      for (const past of [pastKey, pastValue]) assert.ok(past.every((value) => value === 0));
+  }
+});

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { createTokenizer } from "#src/prepare/text/huggingface-tokenizers.js";
 import { Unigram } from "#src/prepare/text/unigram.js";
 
 const unknownScore = -20;
@@ -54,4 +55,25 @@ test("a text longer than any before", () => {
   assert.deepEqual(unigram.tokenize("aaa"), ["aa", "a"].toReversed());
   const found = unigram.tokenize("a".repeat(100_000));
   assert.equal(found.length, 50_000);
+});
+
+test("defect: the unknown piece, spelled out in a text, makes no other piece with what follows it", () => {
+  const vocab = [
+    ["<unk>", 0],
+    ["<unk>x", -1],
+    ["a", -2],
+  ];
+  const tokenizer = createTokenizer(
+    {
+      version: "1.0",
+      added_tokens: [],
+      normalizer: null,
+      pre_tokenizer: { type: "WhitespaceSplit" },
+      post_processor: null,
+      decoder: null,
+      model: { type: "Unigram", unk_id: 0, vocab },
+    },
+    {},
+  );
+  assert.deepEqual(tokenizer.encode("<unk> x a y").ids, [0, 2, 0]);
 });

@@ -113,7 +113,9 @@ function useUnigram({ model }: InnerTokenizer, tokenizerJson: object): void {
       for (const token of unigram.tokenize(text)) {
         const id = model.tokens_to_ids.get(token) ?? model.unk_token_id;
         if (id === model.unk_token_id) {
-          unknown.push(token);
+          // The unknown piece itself, spelled out, takes in what follows it: joined they might be a piece.
+          const [first] = unknown;
+          if (first === undefined || ids.get(first) !== id) unknown.push(token);
           continue;
         }
         fuse();
