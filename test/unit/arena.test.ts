@@ -207,23 +207,6 @@ test("what an item leaves is erased, also behind the one that takes its place: i
   }
 });
 
-test("defect: a run that failed left its token behind in some layers, which might be no number", () => {
-  const arena = new Arena(shapeOf(2, 4));
-  const encoded = encodedOf(16, 2, counter());
-  arena.add(encoded, 0, 5);
-  arena.add(encoded, 1, 5);
-  arena.reserve();
-  appendTokens(arena, new Float32Array(4 * tokenFloats).fill(1));
-  // As `appendTokens`, of a run that did not come to its end.
-  const lengths = [...arena.lengths];
-  appendTokens(arena, new Float32Array(4 * tokenFloats).fill(Number.NaN));
-  arena.lengths.set(lengths);
-  for (const slot of [0, 0]) arena.remove(slot);
-  for (const { pastKey, pastValue } of arena.layers) {
-    for (const past of [pastKey, pastValue]) assert.ok(past.every((value) => value === 0));
-  }
-});
-
 test("a full arena takes nothing more", () => {
   const arena = new Arena(shapeOf(2, 3));
   const encoded = encodedOf(16, 1, counter());
