@@ -397,9 +397,13 @@ export class Scheduler {
     this.#decisions.push({ type: "recall", pipelineId: pipeline.capacity.pipelineId, itemIds });
   }
 
-  /** Half of what the smallest pipeline runs at once. A pipeline that takes batches is none that a request could fill for long. */
+  /**
+   * Half of what the smallest pipeline runs at once. One that takes batches is none that a request could fill for long, and in one of a
+   * single row every sentence would be long, and give way to those that come after it.
+   */
   #longRowsOf({ mode }: ModelState): number {
-    return this.#policy.ranksLong && mode === "continuous" ? this.#rowsMaxLeast / 2 : Infinity;
+    if (!this.#policy.ranksLong || mode !== "continuous" || this.#rowsMaxLeast < 2) return Infinity;
+    return this.#rowsMaxLeast / 2;
   }
 
   #model(name: string): ModelState {

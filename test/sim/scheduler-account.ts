@@ -179,7 +179,9 @@ export class SchedulerAccount {
     const isFedByRows =
       this.#options.policy === "millrace" && this.#modes.get(model) === "continuous";
     const rows = items.reduce((total, item) => total + item.rows, 0);
-    return isFedByRows && 2 * rows > this.#rowsMaxLeast ? "long" : "short";
+    return isFedByRows && this.#rowsMaxLeast > 1 && 2 * rows > this.#rowsMaxLeast
+      ? "long"
+      : "short";
   }
 
   absent(request: Request | undefined): void {

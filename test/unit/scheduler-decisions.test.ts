@@ -129,6 +129,12 @@ test("defect: a sentence does not wait behind pages that are realtime as well", 
   assert.deepEqual([itemIds(sentence), sentence.givesWay], [[2_000], false]);
 });
 
+test("defect: a sentence does not give way where a pipeline has one row", () => {
+  const bench = new Bench("millrace", 2);
+  bench.up("p", { rowsMax: 1 });
+  assert.equal(first(bench.request(1, { tokens: [3] })).givesWay, false);
+});
+
 test("defect: what gives way is no reason to put all that is short on one pipeline", () => {
   const bench = new Bench("millrace", 24);
   for (const pipelineId of ["p", "q"]) bench.up(pipelineId);
