@@ -5,9 +5,9 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { type ConvertOptions, convert } from "#src/convert/convert.js";
+import { convert, type ShortlistChoice } from "#src/convert/convert.js";
 import type { GenerationManifest } from "#src/models/manifest-generation.js";
-import { TextTokenizer } from "#src/prepare/text/text-tokenizer.js";
+import type { TextTokenizer } from "#src/prepare/text/text-tokenizer.js";
 import type { GenerationModel } from "#src/runtime/generation/generation-model.js";
 import { charBleu } from "../test/support/char-bleu.js";
 import { readGeneration } from "../test/support/read-generation.js";
@@ -16,11 +16,13 @@ import { TempDir } from "../test/support/temp-dir.js";
 import { perToken } from "./drivers.js";
 import { openModel } from "./engine-floor/profiled-model.js";
 import { beginReport } from "./harness/begin-report.js";
+import { describeModel } from "./harness/describe-model.js";
 import { finish } from "./harness/finish.js";
 import { countOf, countsOf } from "./harness/flags.js";
 import { type Cell, type Report, ratios } from "./harness/report.js";
 import { inTurns } from "./harness/rounds.js";
 import { hashOf } from "./machine.js";
+import { openTokenizer } from "./rivals/tokenizer.js";
 
 const usage = `npm run bench -- shortlist --text FILE [flags]
 Converts a model with all tokens of its output and with a shortlist for each count, and translates the same sentences with all of them, in turns.
@@ -75,16 +77,21 @@ export async function run(args: readonly string[]): Promise<void> {
     `${values.source} in ${precision}, shortlists of ${text}: ${pairs.length} sentences, ${values.rows} rows a step, ${values.threads} threads, ${values.rounds} rounds`,
   );
   await using dir = await TempDir.make();
-  const sides: Side[] = [await openSide(dir.path, values, null)];
-  for (const minCount of minCounts) {
-    sides.push(await openSide(dir.path, values, { file: text, minCount }));
-  }
+  const choices = [null, ...minCounts.map((minCount) => ({ file: text, minCount }))];
   const outputs: Record<string, readonly string[]> = {};
-  for (const each of beams) {
-    outputs[`${each} beams`] = await compare({ report, values, pairs, sides, beams: each });
+  const models: string[] = [];
+  const sides: Side[] = [];
+  try {
+    for (const choice of choices) sides.push(await openSide(dir.path, values, choice));
+    models.push(...sides.map(({ manifest }) => describeModel(manifest)));
+    for (const each of beams) {
+      outputs[`${each} beams`] = await compare({ report, values, pairs, sides, beams: each });
+    }
+  } finally {
+    for (const { model } of sides) await model.release();
   }
-  for (const { model } of sides) await model.release();
-  await finish(report, { machine, facts: { settings: values, outputs }, jsonFile: values.json });
+  const facts = { settings: values, models, outputs };
+  await finish(report, { machine, facts, jsonFile: values.json });
 }
 
 interface Pair {
@@ -115,32 +122,24 @@ interface Side {
 async function openSide(
   dir: string,
   values: Flags,
-  shortlist: ConvertOptions["shortlist"] | null,
+  shortlist: ShortlistChoice | null,
 ): Promise<Side> {
-  const name = shortlist == null ? "all tokens" : `min count ${shortlist.minCount}`;
+  const name = shortlist === null ? "all tokens" : `min count ${shortlist.minCount}`;
   const modelDir = join(dir, name.replaceAll(" ", "-"));
   await convert({
     modelDir: values.source,
     outDir: modelDir,
     precision: values.precision === "f32" ? "f32" : "int8",
     calibrationFile: values.calibration,
-    ...(shortlist == null ? {} : { shortlist }),
+    ...(shortlist === null ? {} : { shortlist }),
     force: false,
     onProgress: () => {},
     signal: new AbortController().signal,
   });
   const manifest = await readGeneration(modelDir);
-  const { tokenizer, targetTokenizer } = manifest.files;
-  return {
-    name,
-    manifest,
-    model: await openModel({ modelDir, manifest, threads: Number(values.threads) }),
-    tokenizer: await TextTokenizer.open({
-      path: join(modelDir, tokenizer),
-      ...(targetTokenizer === undefined ? {} : { targetPath: join(modelDir, targetTokenizer) }),
-      unknownTokenId: manifest.generation.unknownTokenId,
-    }),
-  };
+  const tokenizer = await openTokenizer(modelDir, manifest);
+  const model = await openModel({ modelDir, manifest, threads: Number(values.threads) });
+  return { name, manifest, model, tokenizer };
 }
 
 interface Comparison {
@@ -201,7 +200,7 @@ async function compare({
     "BLEU",
     "texts as before",
     "sentences/s",
-    "times",
+    "÷ all tokens",
     "outputs",
   ];
   report.table({ title: `${beams} beams`, columns, rows });

@@ -62,7 +62,7 @@ export async function run(args: readonly string[]): Promise<void> {
   );
   for (const beams of countsOf("beams", values.beams)) await measureSteps(floor, beams);
   await measureChunk(floor);
-  const facts = { settings: values };
+  const facts = { settings: values, model };
   await finish(report, { machine, facts, jsonFile: values.json });
 }
 

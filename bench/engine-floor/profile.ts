@@ -6,9 +6,11 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import type { GenerationManifest } from "#src/models/manifest-generation.js";
 import { readGeneration } from "../../test/support/read-generation.js";
 import { perToken } from "../drivers.js";
 import { beginReport } from "../harness/begin-report.js";
+import { describeModel } from "../harness/describe-model.js";
 import { finish } from "../harness/finish.js";
 import { countOf } from "../harness/flags.js";
 import { drawFlame } from "../harness/flame.js";
@@ -59,9 +61,10 @@ export async function run(args: readonly string[]): Promise<void> {
   report.say(
     `${values.model}, ${values.beams} beams: ${values.count} sentences a pass, ${values.rows} rows a step, ${values.threads} threads, ${values.rounds} passes`,
   );
+  const manifest = await readGeneration(values.model);
   const dir = await mkdtemp(join(tmpdir(), "millrace-profile-"));
   try {
-    const seen = await watch(report, values, dir);
+    const seen = await watch({ report, values, manifest, dir });
     tellSeen(report, seen);
     if (values.flame !== undefined) {
       const title = `Where the engine's time goes: ${seen.name}, ${values.beams} beams`;
@@ -72,14 +75,21 @@ export async function run(args: readonly string[]): Promise<void> {
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
-  const facts = { settings: values };
+  const facts = { settings: values, model: describeModel(manifest) };
   await finish(report, { machine, facts, jsonFile: values.json });
 }
 
 type Way = "plain" | "watched";
 
-async function watch(report: Report, values: Flags, dir: string): Promise<Seen> {
-  const manifest = await readGeneration(values.model);
+interface Watch {
+  readonly report: Report;
+  readonly values: Flags;
+  readonly manifest: GenerationManifest;
+  /** For the profiles. */
+  readonly dir: string;
+}
+
+async function watch({ report, values, manifest, dir }: Watch): Promise<Seen> {
   const { name, files } = manifest;
   const choice = {
     modelDir: values.model,

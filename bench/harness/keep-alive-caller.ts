@@ -1,7 +1,7 @@
 /**
  * A caller that costs little: one connection that stays open, one request at a time, and of HTTP no more than Millrace's replies need.
- * Where callers share the processor with what they measure, `fetch` takes a millisecond of it for each request and `node:http` half of
- * one, this a tenth. Nothing is sent again: what is lost must show.
+ * Where callers share the processor with what they measure, `fetch` and `node:http` take more of it for each request than Millrace may.
+ * Nothing is sent again: what is lost must show.
  */
 import { connect, type Socket } from "node:net";
 import type { Posted } from "./post.js";

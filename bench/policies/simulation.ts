@@ -4,6 +4,7 @@
  */
 import type { PipelineKind } from "millrace-client/wire";
 import type { PolicyName } from "#src/scheduler/policy.js";
+import { engineClassOf } from "#src/scheduler/rank.js";
 import { Scheduler } from "#src/scheduler/scheduler.js";
 import type { Batch, Decision, ItemSpec, SchedulerEvent } from "#src/scheduler/types.js";
 import type { Payload } from "#src/work/payload.js";
@@ -154,8 +155,7 @@ class Simulation {
     const pipeline = this.#pipelines.get(pipelineId);
     const items = batch.spans.flatMap(({ itemIds }) => itemIds.map((id) => this.#engineItem(id)));
     this.#queued -= items.length;
-    const workClass = batch.givesWay ? "bulk" : batch.class;
-    pipeline?.engine.add({ class: workClass }, items, this.#clock.nowMs);
+    pipeline?.engine.add({ class: engineClassOf(batch) }, items, this.#clock.nowMs);
     // What else this step sends comes before the first run.
     if (pipeline !== undefined && !pipeline.isRunning)
       this.#clock.at(this.#clock.nowMs, () => this.#runNext(pipeline));

@@ -7,7 +7,7 @@ import { loadGeneration } from "#src/runtime/generation/load-generation.js";
 import { generationPayload, readHypotheses } from "#src/work/generation.js";
 import { readGeneration } from "../../test/support/read-generation.js";
 import { answerLines } from "./line-process.js";
-import { textOf, tokenizerOf } from "./tokenizer.js";
+import { tokenizerOf } from "./tokenizer.js";
 import type { Turn, TurnResult } from "./turn.js";
 
 export interface EngineSpec {
@@ -78,7 +78,7 @@ async function translate({ mode, beams, count, tokenIds, wantsIds }: Turn): Prom
     seconds,
     sentences: outputs.length,
     tokens: outputs.reduce((sum, ids) => sum + ids.length, 0),
-    outputs: outputs.map((ids) => textOf(tokenizer, ids)),
+    outputs: outputs.map((ids) => tokenizer.decode(ids).trim()),
     steps: {
       runs: decodes.length,
       rows: rowsOf(decodes),

@@ -33,9 +33,7 @@ export async function askHttp(
   );
   const sent = bodies.map((each) => JSON.stringify({ texts: each, beams, split: false }));
   const target = new URL("/v1/translate", url);
-  const opened = await Promise.all(
-    Array.from({ length: callers }, () => KeepAliveCaller.open(target)),
-  );
+  const opened = await openCallers(target, callers);
   const replies: string[] = [];
   const endsMs: number[] = [];
   let next = 0;
@@ -46,9 +44,12 @@ export async function askHttp(
     }
   };
   const startedAtMs = performance.now();
-  await Promise.all(opened.map(call));
+  try {
+    await Promise.all(opened.map(call));
+  } finally {
+    closeCallers(opened);
+  }
   const seconds = (performance.now() - startedAtMs) / 1_000;
-  for (const caller of opened) caller[Symbol.dispose]();
   const results = replies.flatMap((reply) => (JSON.parse(reply) as Reply).results);
   return {
     endsMs,
@@ -58,6 +59,22 @@ export async function askHttp(
     outputs: results.map((result) => result.text ?? JSON.stringify(result)),
     steps: null,
   };
+}
+
+/** All of them, or none. */
+async function openCallers(target: URL, count: number): Promise<readonly KeepAliveCaller[]> {
+  const tries = Array.from({ length: count }, () => KeepAliveCaller.open(target));
+  try {
+    return await Promise.all(tries);
+  } catch (error) {
+    const settled = await Promise.allSettled(tries);
+    closeCallers(settled.flatMap((one) => (one.status === "fulfilled" ? [one.value] : [])));
+    throw error;
+  }
+}
+
+function closeCallers(callers: readonly KeepAliveCaller[]): void {
+  for (const caller of callers) caller[Symbol.dispose]();
 }
 
 async function ask(caller: KeepAliveCaller, body: string): Promise<string> {

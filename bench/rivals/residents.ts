@@ -16,12 +16,28 @@ export async function startTwoEngines(
   spec: Omit<EngineSpec, "idsFile">,
   [evenFile, oddFile]: readonly [string, string],
 ): Promise<Translator> {
-  const even = await startEngine({ ...spec, idsFile: evenFile });
-  return bothOf(even, await startEngine({ ...spec, idsFile: oddFile }));
+  return await startBoth(
+    () => startEngine({ ...spec, idsFile: evenFile }),
+    () => startEngine({ ...spec, idsFile: oddFile }),
+  );
 }
 
-/** A turn has ended when both have. Whoever asks has given each of them every second sentence. */
-export function bothOf(even: Translator, odd: Translator): Translator {
+/** One after the other; where the second does not start, the first ends. Whoever asks has given each of them every second sentence. */
+export async function startBoth(
+  startEven: () => Promise<Translator>,
+  startOdd: () => Promise<Translator>,
+): Promise<Translator> {
+  const even = await startEven();
+  try {
+    return bothOf(even, await startOdd());
+  } catch (error) {
+    await even[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** A turn has ended when both have. */
+function bothOf(even: Translator, odd: Translator): Translator {
   return {
     pid: even.pid,
     translate: async (turn) => {
@@ -46,6 +62,11 @@ function together(left: TurnResult, right: TurnResult): TurnResult {
     outputs: left.outputs.flatMap((output, at) => [output, ...right.outputs.slice(at, at + 1)]),
     steps: addSteps(left.steps, right.steps),
   };
+}
+
+/** Of a server: two pipelines of one thread. `cacheDir`: where the packed weights are shared. */
+export function pairOf(cacheDir: string) {
+  return { pipelines: 2, threads: 1, cacheDir };
 }
 
 export interface ResidentServer extends Translator {

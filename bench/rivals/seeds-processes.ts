@@ -5,6 +5,7 @@
  */
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { generationEngineDefaults } from "#src/runtime/generation/generation-engine.js";
 import { readGeneration } from "../../test/support/read-generation.js";
 import { TempDir } from "../../test/support/temp-dir.js";
 import { beginReport } from "../harness/begin-report.js";
@@ -16,7 +17,7 @@ import { atLeast, type Report, ratios } from "../harness/report.js";
 import { inTurns } from "../harness/rounds.js";
 import { quantiles } from "../quantiles.js";
 import { readLines, usualFile } from "../serving/lines.js";
-import { type ResidentServer, startEngine, startServer } from "./residents.js";
+import { pairOf, type ResidentServer, startEngine, startServer } from "./residents.js";
 import { type SentenceSet, sentenceSet } from "./sentences.js";
 import type { Translator } from "./turn.js";
 import { Unscheduled } from "./unscheduled.js";
@@ -104,20 +105,18 @@ async function compare(comparison: Comparison): Promise<void> {
   const set = sentenceSet(dir.path, from, { tokenizerFile: join(modelDir, tokenizer), count });
   const spec = { modelDir, rowsMax: each * beams, cacheDir: dir.path };
   await using baseline = await Unscheduled.start(spec, processes);
-  const pair = { models: modelDir, pipelines: 2, threads: 1, cacheDir: dir.path };
-  await using server = await startServer(pair, set.idsFile);
+  const pair = pairOf(dir.path);
+  await using server = await startServer({ ...pair, models: modelDir }, set.idsFile);
   for (const wanted of callers) {
     await compareCallers(comparison, { baseline, server, set, callers: wanted, each, beams });
   }
   const most = Math.max(...callers);
   const usual = { modelDir, cacheDir: dir.path, threads: 1, idsFile: set.idsFile };
   await using small = await startEngine({ ...usual, rowsMax: each * beams });
-  await using large = await startEngine({ ...usual, rowsMax: usualRows });
+  const { rowsMax } = generationEngineDefaults;
+  await using large = await startEngine({ ...usual, rowsMax });
   await measureBatches(comparison, { small, large, set, callers: most });
 }
-
-/** Rows of a pipeline where no option says another number. */
-const usualRows = 64;
 
 interface Engines {
   /** Of the rows of one caller. */

@@ -4,7 +4,7 @@ import { SingleBar } from "cli-progress";
 import { type Command, Option } from "commander";
 import { MillraceError } from "millrace-client/wire";
 import type { ConvertOptions, ConvertProgress, ConvertResult } from "../convert/convert.js";
-import { engineTable } from "../models/engine-table.js";
+import { shortlistText } from "../models/manifest-generation.js";
 import { wholeNumber } from "./bulk/flags.js";
 import { convertOcrFolder, type OcrFlags } from "./convert-ocr.js";
 import { exitCodes } from "./exit-codes.js";
@@ -51,7 +51,7 @@ export function registerConvert(program: Command): void {
     )
     .option(
       "--shortlist <file>",
-      "sentences, one a line, in the model's target language: it generates only tokens that occur in them, and is faster for it",
+      "sentences, one a line, in the model's target language: it generates only tokens that occur in them, and has less to compute at each step",
     )
     .addOption(
       new Option(
@@ -85,6 +85,7 @@ async function runConvert(modelDir: string | undefined, flags: Flags): Promise<v
   const bar = new StepBar(flags.progress && process.stderr.isTTY === true);
   try {
     if (flags.task === "ocr") {
+      refuseShortlist(flags);
       process.stdout.write(await convertOcrFolder(flags, stop.signal));
       return;
     }
@@ -124,6 +125,13 @@ function shortlistOf({
   if (file !== undefined) return { shortlist: { file, minCount: minCount ?? 1 } };
   if (minCount === undefined) return {};
   throw new MillraceError("option_invalid", "--shortlist-min-count needs --shortlist");
+}
+
+/** Nothing of OCR has a vocabulary to choose from. */
+function refuseShortlist({ shortlist, shortlistMinCount }: Flags): void {
+  if (shortlist === undefined && shortlistMinCount === undefined) return;
+  const message = "--shortlist is for marian models; --task ocr has none";
+  throw new MillraceError("option_invalid", message);
 }
 
 /** One bar a step on a terminal, one line a step elsewhere. */
@@ -187,8 +195,9 @@ function asText({ dir, manifest, further, calibration }: ConvertResult): string 
       `  calibrated on ${manifest.madeWith.calibration}; worst input error ${percent}% (${worst.product})`,
     );
   }
-  const chosen = engineTable[manifest.engine].facts(manifest);
-  lines.push(...chosen.flatMap(([of, said]) => (of === "shortlist" ? [`  ${of}: ${said}`] : [])));
+  if (manifest.engine === "generation" && manifest.shortlist !== undefined) {
+    lines.push(`  shortlist: ${shortlistText(manifest.shortlist, manifest.shape)}`);
+  }
   lines.push(...further.map(({ name, task }) => `  and beside it ${name}, ${task}`));
   return `${lines.join("\n")}\n`;
 }

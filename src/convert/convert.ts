@@ -21,6 +21,7 @@ import type {
   ShortlistText,
   WrittenManifest,
 } from "./family.js";
+import type { DecoderAttention } from "./marian/decoder-attention.js";
 import { GraphBuilder, onnxOpset } from "./onnx/graph-builder.js";
 import { checkTarget, OutputFolder, outputError, tidyUp } from "./output-folder.js";
 import type { ProductMode } from "./products.js";
@@ -40,7 +41,7 @@ export interface ConvertOptions {
   /** Of a model that generates: it may generate what is chosen from this text, and nothing else. Default: everything. */
   readonly shortlist?: ShortlistChoice;
   /** As `OpenOptions.attention`: for tests and measurements, no model needs it. */
-  readonly attention?: "kernels" | "products";
+  readonly attention?: DecoderAttention;
   /** Replaces an existing output folder, once the new one is whole. */
   readonly force: boolean;
   readonly onProgress: (progress: ConvertProgress) => void;

@@ -4,6 +4,7 @@
  */
 import type { ModelManifest } from "../models/manifest.js";
 import type { ConvertedManifest } from "../models/manifest-base.js";
+import type { DecoderAttention } from "./marian/decoder-attention.js";
 import type { ProductWriter, ReadTensor } from "./products.js";
 import type { Weights } from "./reading/weights.js";
 
@@ -22,8 +23,8 @@ export interface OpenOptions {
   readonly embeddings: boolean;
   /** Of a model that generates: what the tokens that it may generate are chosen from. Null: it may generate all. */
   readonly shortlist: ShortlistText | null;
-  /** Of a decoder (marian/decoder-attention.ts); default: what suits its size. */
-  readonly attention?: "kernels" | "products";
+  /** Of a decoder; default: what suits its size. */
+  readonly attention?: DecoderAttention;
 }
 
 /** A text of the target language. */

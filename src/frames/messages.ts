@@ -61,6 +61,7 @@ export interface FrameBatch {
   readonly batchId: number;
   /** Whose items they are; it is loaded there. */
   readonly model: string;
+  /** As what it runs: realtime that gives way runs as bulk, see scheduler/rank.ts. */
   readonly class: WorkClass;
   readonly items: readonly FrameItem[];
 }

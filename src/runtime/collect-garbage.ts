@@ -9,7 +9,7 @@ const collectedBytesMin = 4 * 1024 * 1024;
  * After something was read that nobody needs any more: V8 may keep it for long, and the model would be measured with it. Called
  * by one who never had it: what is on the stack, or in a function that still waits, is no garbage.
  */
-export async function collectRead(bytes: number): Promise<void> {
+export async function collectAfterReading(bytes: number): Promise<void> {
   if (bytes < collectedBytesMin) return;
   await nextTurn();
   setFlagsFromString("--expose-gc");

@@ -15,7 +15,7 @@ export function dieWithParent(): boolean {
     const prctl = koffi.load(null).func("int prctl(int option, unsigned long argument)");
     return prctl(setParentDeathSignal, sigkill) === 0;
   } catch {
-    // No koffi for this machine, or a sandbox that refuses the call.
+    // A sandbox that refuses the call, or a C library without it.
     return false;
   }
 }

@@ -4,7 +4,7 @@ import "./no-telemetry.js";
 import { InferenceSession, Tensor } from "onnxruntime-node";
 import { elementsOf, isTensorType, tensorArrays } from "../work/payload.js";
 import { type NamedTensor, tensorTypes, textsOf, textTensor } from "../work/tensors.js";
-import { collectRead } from "./collect-garbage.js";
+import { collectAfterReading } from "./collect-garbage.js";
 import { checkOutputTypes } from "./output-types.js";
 import { type SessionOptions, type SessionSettings, sessionSettings } from "./session-settings.js";
 
@@ -14,7 +14,7 @@ export type Fetches = InferenceSession.OnnxValueMapType;
 
 export async function openSession(path: string, options: SessionOptions): Promise<Session> {
   const { session, readBytes } = await createSession(path, options);
-  await collectRead(readBytes);
+  await collectAfterReading(readBytes);
   return session;
 }
 

@@ -186,7 +186,7 @@ interface MakerProblem {
 
 /**
  * In a process of its own: packing takes memory that the allocator would not give back, and blocks its thread. It ends
- * with this one, by its lifeline (parent-watch.ts). Resolves with what went wrong, or null.
+ * with this one, by parent-watch.ts. Resolves with what went wrong, or null.
  */
 async function runMaker(request: MakeRequest, timeoutMs: number): Promise<MakerProblem | null> {
   const maker = spawn(process.execPath, [makerPath, JSON.stringify(request)], {

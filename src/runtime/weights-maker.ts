@@ -23,5 +23,5 @@ try {
   process.stderr.write(messageOf(error));
   process.exitCode = error instanceof SourceChanged ? changedExitCode : 1;
 }
-// The lifeline's thread is no reason to stay.
+// Threads of the runtime are no reason to stay, nor one that watches the parent.
 process.exit();

@@ -23,6 +23,17 @@ export function classOf(rank: Rank): WorkClass {
   return rank === "bulk" ? "bulk" : "realtime";
 }
 
+/** What an engine runs a batch as: where it gives way, it is as bulk to other realtime. */
+export function engineClassOf({
+  class: workClass,
+  givesWay,
+}: {
+  readonly class: WorkClass;
+  readonly givesWay: boolean;
+}): WorkClass {
+  return givesWay ? "bulk" : workClass;
+}
+
 /** `longRows`: of more than these, realtime is long. */
 export function rankOf(
   { class: workClass, items }: { readonly class: WorkClass; readonly items: readonly Rows[] },

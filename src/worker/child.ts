@@ -56,9 +56,8 @@ export type SpawnChild = (options: ChildOptions, events: ChildEvents) => ChildPo
 export const spawnChild: SpawnChild = (options, events) => new Child(options, events);
 
 /**
- * V8's collector has threads of its own, which take the processor from the pipeline beside: on two cores two pipelines did a
- * tenth less with them. What is young is nearly all garbage after each step: with 4 MiB for it instead of 16 it takes a quarter of a
- * percent more time to collect, and 8 MiB less.
+ * V8's collector has threads of its own, which take the processor from the pipeline beside. The young generation is nearly all garbage
+ * after each step: with 4 MiB for it instead of 16 it takes hardly longer to collect, and less memory.
  */
 const nodeFlags = ["--single-threaded-gc", "--max-semi-space-size=4"];
 

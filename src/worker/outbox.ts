@@ -5,7 +5,7 @@
  *
  *   send ──► [ batch ][ cancel ][ recall ] ──encode──► socket, at most `waitingBytesMax` and one part of a frame
  *
- * What is said in one turn of the event loop leaves together: a call of the system takes longer than to make the frame of a sentence.
+ * What is said in one callback leaves together: a system call takes longer than to make the frame of a sentence.
  */
 import type { Writable } from "node:stream";
 import { encodeFrames, type TooLarge } from "../frames/encode.js";

@@ -248,6 +248,18 @@ test("the command says what it chose, and what it cannot do", async () => {
     code: "option_invalid",
     message: "--shortlist-min-count needs --shortlist",
   });
+  const pictures = ["convert", "--task", "ocr", "--out", dir.file("out")];
+  for (const flag of [
+    ["--shortlist", shippedSentences],
+    ["--shortlist-min-count", "2"],
+  ]) {
+    const ocr = new Command();
+    registerConvert(ocr);
+    await assert.rejects(ocr.parseAsync([...pictures, ...flag], { from: "user" }), {
+      code: "option_invalid",
+      message: "--shortlist is for marian models; --task ocr has none",
+    });
+  }
   const args = [main, ...lonely, "--shortlist", shippedSentences];
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
   const closed = once(child, "close");

@@ -1,7 +1,7 @@
-/** A decoder's attention by kernels and by products: the same outputs, and by products, too, no neighbour changes a bit. */
+/** A decoder's attention fused and unfused: the same outputs, and unfused, too, no neighbour changes a bit. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { attentionFor } from "#src/convert/marian/decoder-attention.js";
+import { attentionFor, type DecoderAttention } from "#src/convert/marian/decoder-attention.js";
 import type { GenerationModel } from "#src/runtime/generation/generation-model.js";
 import { Random } from "../sim/random.js";
 import { convertQuietly } from "../support/converted.js";
@@ -23,7 +23,7 @@ after(() => temp[Symbol.asyncDispose]());
 
 async function converted(
   precision: "f32" | "int8",
-  attention: "kernels" | "products",
+  attention: DecoderAttention,
 ): Promise<GenerationModel> {
   const outDir = temp.file(`${precision}-${attention}`);
   await convertQuietly({ modelDir, outDir, precision, attention });
@@ -46,11 +46,11 @@ async function together(model: GenerationModel, all: readonly Sentence[]) {
 }
 
 test("both ways give the same tokens, and scores that differ by rounding", async () => {
-  const kernels = await converted("f32", "kernels");
-  const products = await converted("f32", "products");
-  const [wanted, found] = [await together(kernels, sentences), await together(products, sentences)];
-  await kernels.release();
-  await products.release();
+  const fused = await converted("f32", "fused");
+  const unfused = await converted("f32", "unfused");
+  const [wanted, found] = [await together(fused, sentences), await together(unfused, sentences)];
+  await fused.release();
+  await unfused.release();
   for (const [index, hypotheses] of wanted.entries()) {
     for (const [place, { tokenIds, score }] of hypotheses.entries()) {
       const other = found[index]?.[place];
@@ -60,8 +60,8 @@ test("both ways give the same tokens, and scores that differ by rounding", async
   }
 });
 
-test("int8, by products: each alone gives the same bits as all at once, and as all in another order", async () => {
-  const model = await converted("int8", "products");
+test("int8, unfused: each alone gives the same bits as all at once, and as all in another order", async () => {
+  const model = await converted("int8", "unfused");
   const all = await together(model, sentences);
   const turned = (await together(model, sentences.toReversed())).toReversed();
   assert.deepEqual(turned, all);
@@ -71,7 +71,7 @@ test("int8, by products: each alone gives the same bits as all at once, and as a
   await model.release();
 });
 
-test("the bundled model's size has kernels, a Transformer base has products", () => {
-  assert.equal(attentionFor({ layers: 2, width: 256 }), "kernels");
-  assert.equal(attentionFor({ layers: 6, width: 512 }), "products");
+test("the bundled model's size has fused attention, a Transformer base unfused", () => {
+  assert.equal(attentionFor({ layers: 2, width: 256 }), "fused");
+  assert.equal(attentionFor({ layers: 6, width: 512 }), "unfused");
 });

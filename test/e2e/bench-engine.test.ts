@@ -83,6 +83,8 @@ test("a shortlist stands beside the whole output: its size, BLEU, the texts that
   assert.equal(new Set([whole, once, twice].map((found) => found?.[0]?.[7])).size, 3, out);
   const json = JSON.parse(await readFile(dir.file("shortlist.json"), "utf8")) as {
     tables: object[];
+    models: string[];
   };
   assert.equal(json.tables.length, 2);
+  assert.equal(json.models.filter((said) => said.endsWith(" on the shortlist")).length, 2);
 });

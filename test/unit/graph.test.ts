@@ -40,8 +40,8 @@ before(async () => {
   const modelDir = await writeMarianFolder(temp.file("made"));
   await convertQuietly({ modelDir, outDir: temp.file("f32") });
   graphs.set("f32, made", await readGraphs(temp.file("f32")));
-  await convertQuietly({ modelDir, outDir: temp.file("products"), attention: "products" });
-  graphs.set("f32, made, by products", await readGraphs(temp.file("products")));
+  await convertQuietly({ modelDir, outDir: temp.file("unfused"), attention: "unfused" });
+  graphs.set("f32, made, unfused", await readGraphs(temp.file("unfused")));
   graphs.set("int8, bundled", await readGraphs(bundledModelDir));
 });
 
@@ -56,8 +56,8 @@ function graphsOf(name: string): Graphs {
 const isCache = (name: string) => /^(past|cross)_[kv]\.\d+$/.test(name);
 const presents = ["present_k.0", "present_v.0", "present_k.1", "present_v.1"];
 
-for (const name of ["f32, made", "f32, made, by products", "int8, bundled"]) {
-  const [ofPast, ofInput] = name.endsWith("products")
+for (const name of ["f32, made", "f32, made, unfused", "int8, bundled"]) {
+  const [ofPast, ofInput] = name.endsWith("unfused")
     ? ["ScatterND", "Unsqueeze"]
     : ["GroupQueryAttention", "MultiHeadAttention"];
   describe(name, () => {

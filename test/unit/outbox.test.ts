@@ -63,7 +63,7 @@ test("defect 2: what waits for a child that does not read is bounded in bytes, w
   );
 });
 
-test("defect: requests of one turn of the event loop took a call of the system each", async () => {
+test("defect: requests of one callback took a system call each", async () => {
   const calls: number[] = [];
   const socket = new Writable({
     writev: (chunks, done) => {

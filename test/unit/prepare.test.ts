@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { before, describe, test } from "node:test";
 import { ModelRegistry } from "#src/models/registry.js";
 import type { PrepareRequest } from "#src/prepare/prepare.js";
 import { Preparer } from "#src/prepare/preparer.js";
+import { TextTokenizer } from "#src/prepare/text/text-tokenizer.js";
 import { openTaskModels, prepareThreadOf } from "#src/tasks/open.js";
 import type { TaskModel } from "#src/tasks/task.js";
 import { pieceOf } from "#src/tasks/translation/piece-of.js";
@@ -376,4 +377,28 @@ test("unknown pieces leave nothing, also where the tokenizer does not call them 
   };
   await using preparer = await openPreparer(dir, { tokenizer: JSON.stringify(tokenizer) });
   assert.equal(preparer.write([3, 1, 4, 1]), "helloworld");
+});
+
+const aroundNothing = {
+  added_tokens: [],
+  normalizer: null,
+  pre_tokenizer: null,
+  post_processor: null,
+  decoder: null,
+};
+
+test("defect: a piece without a score was never chosen, and nobody heard of it", async () => {
+  await using dir = await TempDir.make();
+  const path = dir.file("tokenizer.json");
+  const open = async (score: unknown): Promise<TextTokenizer> => {
+    const vocab = [["<unk>", -9], ["a", -1], score === undefined ? ["b"] : ["b", score]];
+    const model = { type: "Unigram", unk_id: 0, vocab };
+    await writeFile(path, JSON.stringify({ ...aroundNothing, model }));
+    return await TextTokenizer.open({ path, unknownTokenId: null });
+  };
+  for (const score of [undefined, null, "-2"]) {
+    const message = /tokenizer\.json is no tokenizer .*the score of "b" is .*; scores are numbers/;
+    await assert.rejects(open(score), { code: "model_folder_invalid", message });
+  }
+  assert.deepEqual((await open(-2)).encodePlain("ab"), [1, 2]);
 });

@@ -1,6 +1,6 @@
 /** The resident translators of one precision and one set of sentences, each started when a case first needs it. */
 import type { ResidentServer } from "../residents.js";
-import { startEngine, startServer, startTwoEngines } from "../residents.js";
+import { pairOf, startEngine, startServer, startTwoEngines } from "../residents.js";
 import type { SentenceSet } from "../sentences.js";
 import type { Translator, Turn, TurnResult } from "../turn.js";
 import type { CaseSpec, RivalLayout } from "./case-spec.js";
@@ -54,9 +54,8 @@ export class Fleet implements AsyncDisposable {
   /** Two pipelines of one thread, or what no flag asks for. */
   server(layout: "pair" | "default"): Promise<ResidentServer> {
     const { modelDir: models, dir: cacheDir, rowsMax, set } = this.#spec;
-    const usual = { models, cacheDir };
-    const options = layout === "pair" ? { ...usual, pipelines: 2, threads: 1, rowsMax } : usual;
-    return this.#once(layout, () => startServer(options, set.idsFile));
+    const options = layout === "pair" ? { ...pairOf(cacheDir), rowsMax } : { cacheDir };
+    return this.#once(layout, () => startServer({ ...options, models }, set.idsFile));
   }
 
   async ours(spec: CaseSpec): Promise<(turn: Turn) => Promise<TurnResult>> {

@@ -28,7 +28,7 @@ async function compareOutputs(run: PrecisionRun, count: number): Promise<void> {
   const tokenizer = await tokenizerOf(modelDir);
   await runOutputs(caseRunOf(run, fleet, precision), {
     reference: reference.slice(0, count),
-    pieceOf: (id) => tokenizer.id_to_token(id) ?? "",
+    pieceOf: (id) => tokenizer.tokenOf(id),
     endTokenId: generation.endTokenId,
   });
 }

@@ -11,15 +11,16 @@ import { beginReport } from "../../harness/begin-report.js";
 import { describeModel } from "../../harness/describe-model.js";
 import { finish } from "../../harness/finish.js";
 import type { Report } from "../../harness/report.js";
+import { searchTitle } from "../../harness/search-title.js";
 import type { RivalLayout } from "../comparison/case-spec.js";
 import { resultsTable } from "../comparison/results-table.js";
 import type { Rival } from "../comparison/rival.js";
 import type { CaseResult, CaseRun } from "../comparison/run-case.js";
 import { runSets } from "../comparison/run-sets.js";
 import { checkCases, checkCounts, folderOf, precisionsOf } from "../comparison/settings.js";
-import { bothOf } from "../residents.js";
+import { startBoth } from "../residents.js";
 import type { SentenceSet } from "../sentences.js";
-import { textOf, tokenizerOf } from "../tokenizer.js";
+import { tokenizerOf } from "../tokenizer.js";
 import type { Translator } from "../turn.js";
 import { cases, outputsCase } from "./cases.js";
 import { checkPython, startResident } from "./resident.js";
@@ -68,7 +69,7 @@ async function runPrecision(
   const folder = await folderOf(precision, values, dir);
   if (typeof folder === "string") throw new Error(folder);
   const tokenizer = await tokenizerOf(folder.modelDir);
-  const toText = (ids: readonly number[]) => textOf(tokenizer, ids);
+  const toText = (ids: readonly number[]) => tokenizer.decode(ids).trim();
   const rival = new PyTorch({ report, values, precision, toText });
   const held = cases.map((spec) => (precision === "f32" ? spec : { ...spec, target: null }));
   const run = { report, rival, values, cases: held, precision, dir, ...folder };
@@ -87,8 +88,9 @@ async function compareIds({ report, fleet, title, count }: CaseRun): Promise<voi
     const { ids: ours = [] } = await engine.translate(turn);
     const { ids: theirs = [] } = await rival.translate(turn);
     const equal = ours.filter((ids, at) => String(ids) === String(theirs[at])).length;
-    const name = beams === 1 ? "greedy" : `${beams} beams`;
-    report.add(`${title}, ${name}: equal to PyTorch's to the token, of ${count}`, [equal]);
+    report.add(`${title}, ${searchTitle(beams)}: equal to PyTorch's to the token, of ${count}`, [
+      equal,
+    ]);
   }
 }
 
@@ -111,8 +113,10 @@ class PyTorch implements Rival {
   async start({ replicas, threads }: RivalLayout, set: SentenceSet): Promise<Translator> {
     const [even, odd] = set.halfFiles;
     if (replicas === 1) return await this.#resident(threads, set.idsFile);
-    const first = await this.#resident(threads, even);
-    return bothOf(first, await this.#resident(threads, odd));
+    return await startBoth(
+      () => this.#resident(threads, even),
+      () => this.#resident(threads, odd),
+    );
   }
 
   /** Throws where its products are so slow that nothing would be learned. */

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { readGeneration } from "../../../test/support/read-generation.js";
 import { type OperatorTime, sessionTimes } from "../../harness/operator-times.js";
 import { answerLines } from "../line-process.js";
-import { textOf, tokenizerOf } from "../tokenizer.js";
+import { tokenizerOf } from "../tokenizer.js";
 import type { Turn, TurnResult } from "../turn.js";
 import { openRivalSession } from "./profile.js";
 import { SeedsModel } from "./seeds-model.js";
@@ -54,7 +54,7 @@ async function translate({ mode, beams, count, tokenIds }: Turn): Promise<SeedsR
     seconds,
     sentences: outputs.length,
     tokens: outputs.reduce((sum, ids) => sum + ids.length, 0),
-    outputs: outputs.map((ids) => textOf(tokenizer, ids)),
+    outputs: outputs.map((ids) => tokenizer.decode(ids).trim()),
     steps: null,
     operators: spec.profileDir === null ? [] : profiled(spec.profileDir),
   };

@@ -14,10 +14,12 @@ import { countOf, countsOf } from "../../harness/flags.js";
 import { OutputBook } from "../../harness/output-book.js";
 import { atLeast, type Report, ratios } from "../../harness/report.js";
 import { inTurns } from "../../harness/rounds.js";
+import { searchTitle } from "../../harness/search-title.js";
 import { readLines, usualFile } from "../../serving/lines.js";
 import { type SentenceSet, sentenceSet } from "../sentences.js";
 import type { Turn, TurnResult } from "../turn.js";
 import { type Models, modelFlags, modelsOf, modelsUsage } from "./models.js";
+import { type Hashes, type Name, names } from "./searches.js";
 import type { SeedsResult } from "./seeds-child.js";
 import { type Sides, type SidesSpec, startSeeds, startSides } from "./sides.js";
 
@@ -99,14 +101,12 @@ interface Comparison {
   readonly beams: readonly number[];
 }
 
-type Hashes = Readonly<Record<"f32" | "int8", string>>;
-
 /** Hashes of the outputs, by the title of the search. */
 async function compare(comparison: Comparison): Promise<Readonly<Record<string, Hashes>>> {
   const { sizes, beams } = comparison;
   const hashes: Record<string, Hashes> = {};
   await using sides = await startSides(sidesSpecOf(comparison));
-  for (const each of beams) hashes[titleOf(each)] = await compareBeams(comparison, sides, each);
+  for (const each of beams) hashes[searchTitle(each)] = await compareBeams(comparison, sides, each);
   if (sizes.profiled > 0) await profile(comparison, Math.max(...beams));
   return hashes;
 }
@@ -115,20 +115,13 @@ function sidesSpecOf({ sizes, models, set, dir }: Comparison): SidesSpec {
   return { models, dir, idsFile: set.idsFile, batch: sizes.batch, rowsMax: sizes.rowsMax };
 }
 
-function titleOf(beams: number): string {
-  return beams === 1 ? "greedy" : `${beams} beams`;
-}
-
-const names = ["seeds", "int8", "f32"] as const;
-type Name = (typeof names)[number];
-
 /** Throws where a round has other outputs than another one of its precision, or another number of tokens. */
 async function compareBeams(
   { report, sizes, set }: Comparison,
   sides: Sides,
   beams: number,
 ): Promise<Hashes> {
-  const title = titleOf(beams);
+  const title = searchTitle(beams);
   const turn: Turn = { mode: "all", beams, count: sizes.count };
   for (const name of names)
     await sides[name].translate({ ...turn, count: Math.min(4, turn.count) });

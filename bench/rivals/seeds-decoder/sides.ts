@@ -1,6 +1,6 @@
 /** Both sides, resident: the seeds' way of decoding, and Millrace's servers of two pipelines. */
 import { LineProcess, scriptOf } from "../line-process.js";
-import { type ResidentServer, startServer } from "../residents.js";
+import { pairOf, type ResidentServer, startServer } from "../residents.js";
 import type { Translator } from "../turn.js";
 import type { Models } from "./models.js";
 import type { SeedsResult, SeedsSpec } from "./seeds-child.js";
@@ -25,20 +25,26 @@ export interface Sides extends AsyncDisposable {
 
 export async function startSides(spec: SidesSpec): Promise<Sides> {
   const { models, dir, idsFile, rowsMax } = spec;
-  const pair = { pipelines: 2, threads: 1, cacheDir: dir, rowsMax };
+  const pair = { ...pairOf(dir), rowsMax };
   const started: Translator[] = [];
   const keep = <One extends Translator>(translator: One): One => {
     started.push(translator);
     return translator;
   };
-  return {
-    seeds: keep(await startSeeds(spec, null)),
-    int8: keep(await startServer({ ...pair, models: models.int8 }, idsFile)),
-    f32: keep(await startServer({ ...pair, models: models.f32 }, idsFile)),
-    [Symbol.asyncDispose]: async () => {
-      for (const translator of started) await translator[Symbol.asyncDispose]();
-    },
+  const dispose = async (): Promise<void> => {
+    for (const translator of started) await translator[Symbol.asyncDispose]();
   };
+  try {
+    return {
+      seeds: keep(await startSeeds(spec, null)),
+      int8: keep(await startServer({ ...pair, models: models.int8 }, idsFile)),
+      f32: keep(await startServer({ ...pair, models: models.f32 }, idsFile)),
+      [Symbol.asyncDispose]: dispose,
+    };
+  } catch (error) {
+    await dispose();
+    throw error;
+  }
 }
 
 /** With all cores. `profileDir`: where its first turn's profile is written; null: none is made. */

@@ -1,10 +1,10 @@
 /**
  * Attention of a decoder's step, in two ways with the same results but for the order of sums:
  *
- *   kernels   ONNX Runtime's own GroupQueryAttention and MultiHeadAttention, which stop where a row ends. Best while keys and
- *             values stay in the processor's caches.
- *   products  one product for each query. They read the past from end to end; a kernel that stops at each row's end jumps to the
- *             next head, and each jump waits for memory (1.6 µs, twice the time of attention, where caches do not hold the past).
+ *   fused    ONNX Runtime's own GroupQueryAttention and MultiHeadAttention, which stop where a row ends. Best while keys and
+ *            values stay in the processor's caches.
+ *   unfused  products of one query each, and a softmax between. They read the past from end to end; a kernel that stops at each row's
+ *            end jumps to the next head, and each jump waits for memory where caches do not hold the past.
  *
  * Which one is best depends on how large the past is, so on layers and width: `attentionFor`. Which one a graph has, the engine sees
  * by the names of its inputs; what each takes stands in graphs.ts.
@@ -14,17 +14,17 @@ import { cacheHeadSize } from "../../models/cache-head-size.js";
 import { padHeads } from "../cache-heads.js";
 import type { GraphBuilder } from "../onnx/graph-builder.js";
 
-export type DecoderAttention = "kernels" | "products";
+export type DecoderAttention = "fused" | "unfused";
 
 /** Keys and values of one token; 64 rows of 16 tokens are 16 MiB then. Between 4 KiB and 24 KiB nothing was measured. */
-const kernelBytesMax = 16 * 1024;
+const fusedBytesBelow = 16 * 1024;
 
 export function attentionFor(model: {
   readonly layers: number;
   readonly width: number;
 }): DecoderAttention {
   const bytes = model.layers * 2 * model.width * Float32Array.BYTES_PER_ELEMENT;
-  return bytes < kernelBytesMax ? "kernels" : "products";
+  return bytes < fusedBytesBelow ? "fused" : "unfused";
 }
 
 interface Heads {
@@ -53,11 +53,11 @@ export function addDecoderAttention(
   at: { readonly heads: Heads; readonly lengths: string },
 ): AttentionWriter {
   const { heads, lengths } = at;
-  return kind === "kernels" ? addKernels(graph, heads, lengths) : addProducts(graph, heads);
+  return kind === "fused" ? addFused(graph, heads, lengths) : addUnfused(graph, heads);
 }
 
-/** With a scale other than 1 the CPU kernel leaves its fast path for single rows (twice the time). */
-function addKernels(graph: GraphBuilder, heads: Heads, lengths: string): AttentionWriter {
+/** With a scale other than 1 the CPU kernel leaves its fast path for single rows. */
+function addFused(graph: GraphBuilder, heads: Heads, lengths: string): AttentionWriter {
   const total = graph.input("total_length", "i32", [1]);
   const crossLengths = graph.input("cross_lengths", "i32", ["N"]);
   const crossShape = graph.input("cross_shape", "i64", [3]);
@@ -88,7 +88,7 @@ function addKernels(graph: GraphBuilder, heads: Heads, lengths: string): Attenti
   };
 }
 
-function addProducts(graph: GraphBuilder, heads: Heads): AttentionWriter {
+function addUnfused(graph: GraphBuilder, heads: Heads): AttentionWriter {
   const places = graph.input("past_places", "i64", ["R", heads.count, 3]);
   const pastMask = graph.input("past_mask", "f32", ["R", 1, 1, "M"]);
   const crossMask = graph.input("cross_mask", "f32", ["N", 1, 1, 1, "S"]);

@@ -28,7 +28,7 @@ const linesAtOnce = 500;
 
 /**
  * What occurs often enough in the text, what the rules of generation name, and whatever spells: with single characters, digits
- * and punctuation the model can still say every word that it could say before.
+ * and punctuation the model can still say every word whose characters have pieces.
  *
  * Throws `option_invalid` where the text has too few tokens, and what `onProgress` throws.
  */

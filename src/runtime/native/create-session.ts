@@ -5,7 +5,7 @@ import {
   type SessionSettings,
   sessionSettings,
 } from "../session-settings.js";
-import { environment } from "./native-environment.js";
+import { environment, fatalOnly } from "./native-environment.js";
 import {
   addressOf,
   check,
@@ -16,6 +16,10 @@ import {
   type Status,
   textBytes,
 } from "./ort-api.js";
+
+/** ORT_DISABLE_ALL and ORT_ENABLE_ALL of `onnxruntime_c_api.h`. */
+const ortDisableAll = 0;
+const ortEnableAll = 99;
 
 /** `readBytes` were read for it, and are garbage once this has returned. Throws what ONNX Runtime says. */
 export async function createSession(
@@ -58,10 +62,9 @@ function applySettings(options: Handle, settings: SessionSettings): void {
   if (profilePrefix !== null) check(api.EnableProfiling(options, profilePrefix));
   check(api.SetIntraOpNumThreads(options, threads));
   check(api.SetInterOpNumThreads(options, 1));
-  // ORT_DISABLE_ALL and ORT_ENABLE_ALL.
-  check(api.SetSessionGraphOptimizationLevel(options, optimize ? 99 : 0));
+  check(api.SetSessionGraphOptimizationLevel(options, optimize ? ortEnableAll : ortDisableAll));
   check(api.DisableMemPattern(options));
-  check(api.SetSessionLogSeverityLevel(options, 4));
+  check(api.SetSessionLogSeverityLevel(options, fatalOnly));
   for (const [key, value] of Object.entries(config)) {
     check(api.AddSessionConfigEntry(options, key, value));
   }

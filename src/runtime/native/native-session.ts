@@ -4,7 +4,7 @@
  *
  * A run blocks this thread and cannot be cancelled; before it, whatever waits for this thread has its turn.
  */
-import { collectRead } from "../collect-garbage.js";
+import { collectAfterReading } from "../collect-garbage.js";
 import type { SessionOptions } from "../session-settings.js";
 import { createSession, createSessionOf } from "./create-session.js";
 import { takeText } from "./native-environment.js";
@@ -38,7 +38,7 @@ export class NativeSession {
   /** Throws what ONNX Runtime says. */
   static async open(path: string, asked: SessionOptions): Promise<NativeSession> {
     const { session, readBytes } = await createSession(path, asked);
-    await collectRead(readBytes);
+    await collectAfterReading(readBytes);
     return NativeSession.#around(session);
   }
 

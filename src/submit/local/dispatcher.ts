@@ -12,6 +12,7 @@
 import assert from "node:assert/strict";
 import { type ErrorCode, MillraceError } from "millrace-client/wire";
 import type { FrameBatch, FrameItem, FrameOutcome } from "../../frames/messages.js";
+import { engineClassOf } from "../../scheduler/rank.js";
 import type { Batch, Decision, SchedulerEvent } from "../../scheduler/types.js";
 import type { Clock } from "../../work/clock.js";
 import type { PoolEvent } from "../../worker/events.js";
@@ -371,10 +372,9 @@ export class Dispatcher {
       item.sent = true;
       items.push({ itemId, payload: item.source.payload });
     }
-    const { batchId, model, givesWay } = batch;
+    const { batchId, model } = batch;
     counts.dispatched(pipelineId, this.#hosted.nameOf(model), batch);
-    const workClass = givesWay ? "bulk" : batch.class;
-    this.#pool.dispatch(pipelineId, { batchId, model, class: workClass, items });
+    this.#pool.dispatch(pipelineId, { batchId, model, class: engineClassOf(batch), items });
   }
 }
 
