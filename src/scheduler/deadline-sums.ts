@@ -1,8 +1,13 @@
 const partMs = 1_000;
 
-/** Queued effort by the second in which its deadline passes: what will be gone by itself. An hour has 3,600 of them. */
+/** Queued effort by the second in which its deadline passes: what will be gone by itself. Only seconds with work queued are kept; an hour has 3,600. */
 export class DeadlineSums {
   readonly #sums = new Map<number, number>();
+
+  /** Those that are kept. */
+  get seconds(): number {
+    return this.#sums.size;
+  }
 
   /** O(1). */
   add(deadlineAtMs: number | null, effort: number): void {
@@ -13,7 +18,7 @@ export class DeadlineSums {
     else this.#sums.delete(part);
   }
 
-  /** Of all whose deadline passes until then, or in the same second. */
+  /** Of all whose deadline passes until then, or in the same second. O(seconds with work queued). */
   until(deadlineAtMs: number): number {
     const last = Math.floor(deadlineAtMs / partMs);
     let effort = 0;

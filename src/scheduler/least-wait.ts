@@ -33,8 +33,9 @@ export function leastWaitMs(
   const { policy, longRows, nowMs } = of;
   if (!policy.agedFirst) return 0;
   const queue = model.queues[rankOf({ class: newcomer.class, items: [newcomer] }, longRows)];
-  const leaves = queue.deadlines.until(newcomer.deadlineAtMs);
-  const goesBefore = queue.effort - queue.younger(nowMs) - leaves;
+  const aged = queue.effort - queue.younger(nowMs);
+  if (aged <= 0) return 0;
+  const goesBefore = aged - queue.deadlines.until(newcomer.deadlineAtMs);
   if (goesBefore <= 0) return 0;
   const pipelines = model.serving(newcomer.class) + model.place.comingTo.size;
   if (pipelines === 0) return 0;

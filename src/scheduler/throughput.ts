@@ -14,8 +14,10 @@ export class Throughput {
   /** `effort`: units × rows that one pipeline had outcomes of in these milliseconds, under load from their first to their last. */
   learn(effort: number, ms: number): void {
     const left = Math.exp(-ms / memoryMs);
-    this.#effort = this.#effort * left + effort;
-    this.#ms = this.#ms * left + ms;
+    // It fades within these milliseconds too: a stall of a minute would else outweigh the minutes behind it.
+    const weight = ms > 0 ? (memoryMs * (1 - left)) / ms : 1;
+    this.#effort = this.#effort * left + effort * weight;
+    this.#ms = this.#ms * left + ms * weight;
   }
 
   /** How fast one pipeline is depends on how many there are: those of one machine share its memory and its cores. */

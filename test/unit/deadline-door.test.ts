@@ -29,6 +29,29 @@ test("a throughput is known after a second under load, and forgotten where pipel
   assert.equal(throughput.expectedMs(100), 0);
 });
 
+test("defect: a stall of a minute outweighs no ten seconds behind it, and what ends at one moment counts whole", () => {
+  const throughput = new Throughput();
+  throughput.learn(1, 60_000);
+  for (let second = 0; second < 10; second += 1) {
+    throughput.learn(400, 0);
+    throughput.learn(600, 1_000);
+  }
+  assert.ok(throughput.expectedMs(100) < 2 * 100, "less than the door's safety");
+});
+
+test("what waits is known by a bounded number of sums, whoever comes", () => {
+  const sums = new DeadlineSums();
+  const recent = new RecentSum(800);
+  for (let at = 0; at < 10_000; at += 1) {
+    sums.add(at * 1_000, 3);
+    recent.add(1, at);
+  }
+  assert.equal(sums.seconds, 10_000);
+  for (let at = 0; at < 10_000; at += 1) sums.add(at * 1_000, -3);
+  assert.equal(sums.seconds, 0, "none of work that is gone");
+  assert.ok(recent.at(9_999) <= 900);
+});
+
 test("a recent sum holds all of its window, and nothing that is older than nine eighths of it", () => {
   const sum = new RecentSum(800);
   sum.add(1, 1_050);
