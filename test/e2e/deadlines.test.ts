@@ -22,6 +22,8 @@ test("a deadline that older work passes is refused at once, one that fits is not
   assert.equal(refusal.body.error?.code, "deadline_too_soon");
   assert.ok(Number(refusal.retryAfter) >= 1);
   assert.ok((await getStatus(server.url)).requests.refused >= 1);
+  const metrics = await (await fetch(`${server.url}/metrics`)).text();
+  assert.match(metrics, /^millrace_refused_total\{code="deadline_too_soon"\} [1-9]/m);
   const fits = await post(server.url, { texts: text, class: "realtime", timeoutMs: 30_000 });
   assert.equal(fits.status, 200, "what goes before the older work");
   flood.abort();
