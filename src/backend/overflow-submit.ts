@@ -2,7 +2,7 @@
  * A server with fronts and pipelines among others: here where that is as good, at another node where it would be sooner or where there is no
  * room here. A hop costs about a millisecond, so a queue that is empty is never left.
  */
-import { MillraceError } from "millrace-client/wire";
+import { type ErrorCode, MillraceError } from "millrace-client/wire";
 import { costOf } from "../nats/choose-node.js";
 import type { NatsLink } from "../nats/connection.js";
 import type { Directory } from "../nats/directory.js";
@@ -128,8 +128,15 @@ export class OverflowSubmit implements Submit {
   }
 }
 
+const codesOfNow: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  "queue_full",
+  "deadline_too_soon",
+  "not_ready",
+  "draining",
+]);
+
 /** It says nothing of the request: whoever else serves the model may take it. */
 function isOfNow(error: unknown): boolean {
   if (!(error instanceof MillraceError)) return false;
-  return error.code === "queue_full" || error.code === "not_ready" || error.code === "draining";
+  return codesOfNow.has(error.code);
 }

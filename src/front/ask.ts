@@ -73,6 +73,8 @@ export async function askEach(
     class: workClass,
     tenant: tenant.slice(0, apiLimits.tenantCharactersMax),
     deadlineAtMs: asker.arrivedAtMs + grantedMs,
+    // What the server would have granted by itself is no wish of the caller.
+    isDeadlineNamed: grantedMs !== requestTimeoutMsDefault && grantedMs < requestTimeoutMsMax,
   };
   const had: true[] = [];
   const summary = await submit.submit(request, asker.departed, {

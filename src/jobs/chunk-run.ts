@@ -34,6 +34,7 @@ export interface ChunkRunOptions {
 /** The server cannot just now, and says nothing of the line: as often as it takes. */
 const waitingCodes: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   "queue_full",
+  "deadline_too_soon",
   "not_ready",
   "draining",
   "body_timeout",

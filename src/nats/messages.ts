@@ -34,6 +34,8 @@ export interface AskMessage {
   readonly tenant: string;
   /** Null: no deadline. */
   readonly remainingMs: number | null;
+  /** The caller named it; a server of an earlier version does not say. */
+  readonly isDeadlineNamed: boolean;
   readonly payloadBytes: number;
   /** Places of the inputs that are wanted; null: all. */
   readonly only: readonly number[] | null;
@@ -79,6 +81,7 @@ export function readAsk(head: JsonObject, tail: Uint8Array): AskMessage {
     throw wrong(`of version ${JSON.stringify(version ?? null)}; this node speaks ${askVersion}`);
   }
   const workClass = head["class"];
+  const isDeadlineNamed = head["isDeadlineNamed"] ?? false;
   const reader = new TailReader(tail);
   const entry = reader.take(head["fields"]);
   const fields = entry === null ? null : uncarryFields(entry.payload, head["places"]);
@@ -87,10 +90,11 @@ export function readAsk(head: JsonObject, tail: Uint8Array): AskMessage {
     throw wrong();
   if (typeof tenant !== "string" || !isAmount(payloadBytes)) throw wrong();
   if (remainingMs !== null && typeof remainingMs !== "number") throw wrong();
+  if (typeof isDeadlineNamed !== "boolean") throw wrong();
   if (workClass !== null && !isWorkClass(workClass)) throw wrong();
   const wanted = only === null ? null : placesOf(only);
   const asked = { id, task, model, tenant, remainingMs, payloadBytes, fields };
-  return { ...asked, class: workClass, only: wanted };
+  return { ...asked, isDeadlineNamed, class: workClass, only: wanted };
 }
 
 /** In rising order, so that none comes twice. */

@@ -1,7 +1,9 @@
 import { AgeLine, type ReadonlyLine } from "./age-line.js";
 import { KeyedLines, type RequestsBy } from "./age-lines.js";
 import { type ArrivalRate, ArrivalRates } from "./arrival-rate.js";
+import { DeadlineSums } from "./deadline-sums.js";
 import type { Rank } from "./rank.js";
+import { RecentSum } from "./recent-sum.js";
 import {
   effortOf,
   type ItemEntry,
@@ -62,9 +64,19 @@ export class ClassQueue implements ClassQueueView {
   readonly #oldestOf = new Map<string, AgeLine>();
   readonly #keyed = new KeyedLines();
   readonly #arrivals = new ArrivalRates();
+  /** Of `effort`. */
+  readonly deadlines: DeadlineSums = new DeadlineSums();
+  /** Effort of requests that came within the age limit. */
+  readonly #younger: RecentSum;
 
-  constructor(rank: Rank) {
+  constructor(rank: Rank, ageLimitMs: number) {
     this.rank = rank;
+    this.#younger = new RecentSum(ageLimitMs);
+  }
+
+  /** Effort of all that came within the age limit, be it still queued or not. */
+  younger(nowMs: number): number {
+    return this.#younger.at(nowMs);
   }
 
   get fairest(): TenantQueue | undefined {
@@ -90,7 +102,9 @@ export class ClassQueue implements ClassQueueView {
 
   /** Queues all of a new request. */
   arrive(request: RequestEntry, nowMs: number): void {
+    const before = this.effort;
     this.enqueue(openItemsOf(request));
+    this.#younger.add(this.effort - before, nowMs);
     for (const { batchKey, queued } of request.groups.values())
       this.#arrivals.arrived(batchKey, queued.size, nowMs);
   }
@@ -131,6 +145,7 @@ export class ClassQueue implements ClassQueueView {
     this.units += sign * units;
     this.rows += sign * rows;
     this.effort += sign * effortOf(item);
+    this.deadlines.add(request.deadlineAtMs, sign * effortOf(item));
     this.bytes += sign * bytes;
   }
 

@@ -67,6 +67,10 @@ export class FedPipeline implements PipelineView {
   inFlight = 0;
   /** When it was given something after it had nothing, or when it last gave an outcome. */
   #pacedAtMs = 0;
+  /** Effort that it had outcomes of since the last batch ended. */
+  #doneEffort = 0;
+  /** When that was, where it was under load then; null: it was not. */
+  #loadedAtMs: number | null = null;
 
   constructor(
     capacity: PipelineCapacity,
@@ -113,7 +117,10 @@ export class FedPipeline implements PipelineView {
       sent: held.items,
       items: held.items.length,
     };
-    if (this.inFlight === 0) this.#pacedAtMs = held.nowMs;
+    if (this.inFlight === 0) {
+      this.#pacedAtMs = held.nowMs;
+      if (this.#loadedAtMs !== held.nowMs) this.#loadedAtMs = null;
+    }
     this.batches.push(entry);
     this.lastClass = batch.class;
     this.usedAtMs = held.nowMs;
@@ -133,6 +140,7 @@ export class FedPipeline implements PipelineView {
   settled(item: ItemEntry, nowMs: number): void {
     this.model.pace.learn(item.rows, Math.max(0, nowMs - this.#pacedAtMs));
     this.#pacedAtMs = nowMs;
+    this.#doneEffort += effortOf(item);
   }
 
   /** It no longer has an item of this batch. */
@@ -149,6 +157,18 @@ export class FedPipeline implements PipelineView {
     else this.batches.splice(this.batches.indexOf(batch), 1);
     const first = this.batches[0];
     if (first !== undefined) first.firstAtMs ??= nowMs;
+    this.#batchEnded(nowMs);
+  }
+
+  /** From the end of a batch to the end of another all that was done is counted once, however many rows a batch has. */
+  #batchEnded(nowMs: number): void {
+    const { host, model } = this;
+    const isAlone = host.items === this.inFlight && !this.isClosed;
+    const isLoaded = isAlone && model.isBusy(this);
+    if (isLoaded && this.#loadedAtMs !== null)
+      model.throughput.learn(this.#doneEffort, nowMs - this.#loadedAtMs);
+    this.#doneEffort = 0;
+    this.#loadedAtMs = isLoaded ? nowMs : null;
   }
 
   /** Expected time until the first batch is through; 0 where it has none. What else the process does is the host's. */

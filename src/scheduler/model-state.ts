@@ -8,6 +8,7 @@ import { type Rank, ranks } from "./rank.js";
 import { UsualItem } from "./recommend.js";
 import { ServiceTime } from "./service-time.js";
 import { Suspects } from "./suspects.js";
+import { Throughput } from "./throughput.js";
 import type { RunMode } from "./types.js";
 
 /** All that belongs to one model: its queues, its pipelines and what was learned of it. */
@@ -15,11 +16,8 @@ export class ModelState {
   readonly model: string;
   /** Order in which the scheduler heard of its models. */
   readonly sequence: number;
-  readonly queues: Readonly<Record<Rank, ClassQueue>> = {
-    short: new ClassQueue("short"),
-    long: new ClassQueue("long"),
-    bulk: new ClassQueue("bulk"),
-  };
+  readonly queues: Readonly<Record<Rank, ClassQueue>>;
+  readonly ageLimitMs: number;
   /** Those that host it, in the order in which they loaded it. */
   readonly pipelines: FedPipeline[] = [];
   readonly suspects: Suspects = new Suspects();
@@ -27,15 +25,29 @@ export class ModelState {
   readonly service: ServiceTime = new ServiceTime();
   readonly cost: BatchCost;
   readonly pace: Pace = new Pace();
+  readonly throughput: Throughput = new Throughput();
   readonly usual: UsualItem = new UsualItem();
   /** It is on the agenda of this step. */
   isTouched = false;
   /** Pipelines that host it and are meant for a class. */
   readonly #meant: Record<WorkClass, number> = { realtime: 0, bulk: 0 };
 
-  constructor(model: string, of: { readonly sequence: number; readonly realtimeTargetMs: number }) {
+  constructor(
+    model: string,
+    of: {
+      readonly sequence: number;
+      readonly realtimeTargetMs: number;
+      readonly ageLimitMs: number;
+    },
+  ) {
     this.model = model;
     this.sequence = of.sequence;
+    this.ageLimitMs = of.ageLimitMs;
+    this.queues = {
+      short: new ClassQueue("short", of.ageLimitMs),
+      long: new ClassQueue("long", of.ageLimitMs),
+      bulk: new ClassQueue("bulk", of.ageLimitMs),
+    };
     this.cost = new BatchCost(this.service, of.realtimeTargetMs);
   }
 
@@ -84,11 +96,13 @@ export class ModelState {
   pipelineUp(pipeline: FedPipeline): void {
     this.pipelines.push(pipeline);
     this.#countMeant(pipeline, 1);
+    this.throughput.forget();
   }
 
   pipelineDown(pipeline: FedPipeline): void {
     this.pipelines.splice(this.pipelines.indexOf(pipeline), 1);
     this.#countMeant(pipeline, -1);
+    this.throughput.forget();
     this.suspects.pipelineDown(pipeline);
   }
 
@@ -104,5 +118,17 @@ export class ModelState {
    */
   serves(pipeline: FedPipeline, workClass: WorkClass): boolean {
     return this.#meant[workClass] === 0 || pipeline.isMeantFor(workClass);
+  }
+
+  /** How many pipelines serve a class. */
+  serving(workClass: WorkClass): number {
+    return this.#meant[workClass] || this.pipelines.length;
+  }
+
+  /** Whether more waits for the pipeline than it could be sent. */
+  isBusy(pipeline: FedPipeline): boolean {
+    return workClasses.some(
+      (workClass) => this.queuedOf(workClass) > 0 && this.serves(pipeline, workClass),
+    );
   }
 }

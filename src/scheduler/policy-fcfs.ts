@@ -10,6 +10,7 @@ export class FirstComePolicy implements Policy {
   readonly batchesMax = null;
   readonly recalls = false;
   readonly shares = true;
+  readonly agedFirst = false;
   readonly ranksLong = false;
 
   choose(view: PolicyView): Choice {

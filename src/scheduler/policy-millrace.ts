@@ -32,6 +32,7 @@ export class MillracePolicy implements Policy {
   readonly batchesMax = null;
   readonly recalls = true;
   readonly shares = true;
+  readonly agedFirst = true;
   readonly ranksLong = true;
   readonly #options: PolicyOptions;
 

@@ -22,6 +22,7 @@ export class SeedRouterPolicy implements Policy {
   readonly batchesMax = 1;
   readonly recalls = false;
   readonly shares = false;
+  readonly agedFirst = false;
   readonly ranksLong = false;
   readonly #windowMs: number;
 

@@ -58,6 +58,8 @@ export interface Policy {
   readonly shares: boolean;
   /** Whether realtime of many rows is a rank of its own where a pipeline is fed row by row. */
   readonly ranksLong: boolean;
+  /** Whether of a rank nothing goes before what is over the age limit, but what is over it too. */
+  readonly agedFirst: boolean;
   /** `none` for a continuous pipeline without room for a row; feed.ts does not even ask then. */
   choose(view: PolicyView): Choice;
 }

@@ -3,6 +3,7 @@ import { assertScheduler, SchedulerBug } from "./assert.js";
 import { batchOf } from "./batch.js";
 import { type FedPipeline, itemsOf } from "./fed-pipeline.js";
 import { feed } from "./feed.js";
+import { leastWaitMs, type Newcomer } from "./least-wait.js";
 import { ModelState } from "./model-state.js";
 import { Placement } from "./placement.js";
 import type { BatchChoice, Policy, PolicyName } from "./policy.js";
@@ -105,6 +106,14 @@ export class Scheduler {
       this.#brokenBy = error;
       throw error;
     }
+  }
+
+  /** For the door: how long nothing of a request could be begun that came now, at the least; 0: not known. */
+  leastWaitMs(newcomer: Newcomer, nowMs: number): number {
+    const model = this.#models.get(newcomer.model);
+    if (model === undefined) return 0;
+    const longRows = this.#longRowsOf(model);
+    return leastWaitMs(model, newcomer, { policy: this.#policy, longRows, nowMs });
   }
 
   snapshot(nowMs: number): SchedulerSnapshot {
@@ -409,8 +418,8 @@ export class Scheduler {
   #model(name: string): ModelState {
     let model = this.#models.get(name);
     if (model === undefined) {
-      const { realtimeTargetMs } = this.#options;
-      model = new ModelState(name, { sequence: this.#named++, realtimeTargetMs });
+      const { realtimeTargetMs, ageLimitMs } = this.#options;
+      model = new ModelState(name, { sequence: this.#named++, realtimeTargetMs, ageLimitMs });
       this.#models.set(name, model);
     }
     return model;

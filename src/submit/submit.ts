@@ -28,6 +28,11 @@ export interface SubmitRequest {
   readonly tenant: string;
   /** On the clock of `performance.now()`; null: none. */
   readonly deadlineAtMs: number | null;
+  /**
+   * The caller named the deadline: where it cannot be met the request is refused at once (`deadline_too_soon`). Default: false, it is queued
+   * whatever waits before it, and what is done by then is told.
+   */
+  readonly isDeadlineNamed?: boolean;
   /** Bytes of the request as it arrived: what admission counts against `queuedBytesMax`. */
   readonly payloadBytes: number;
 }
@@ -52,8 +57,8 @@ export interface SubmitEvents {
   readonly onInputs?: (inputs: readonly unknown[]) => void;
   /**
    * Once, before any outcome: the request passed every door, and each of its inputs will have its outcome. Where
-   * preparing takes long it comes before that is over, so that the caller hears something: then `queue_full` and
-   * `too_many_items` may still follow.
+   * preparing takes long it comes before that is over, so that the caller hears something: then `queue_full`,
+   * `too_many_items` and `deadline_too_soon` may still follow.
    */
   readonly onAccepted?: () => void;
   /** What it throws ends the caller's own request, with that error. */

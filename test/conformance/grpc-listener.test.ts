@@ -99,6 +99,12 @@ test("one bad row fails the request and is named; codes are told in the trailing
   assert.equal(full.details, "no room for 中");
   assert.deepEqual(full.metadata.get("retry-after"), ["3"]);
   assert.deepEqual(full.metadata.get("grpc-retry-pushback-ms"), ["2500"]);
+  const retry = { retryAfterMs: 1_100 };
+  echo.submit.refuseWith = new MillraceError("deadline_too_soon", "others wait", retry);
+  const soon = await refused(client.call("ModelInfer", ask(["a"])));
+  assert.equal(soon.code, status.RESOURCE_EXHAUSTED, "no deadline that is over: it may come again");
+  assert.deepEqual(soon.metadata.get("millrace-code"), ["deadline_too_soon"]);
+  assert.deepEqual(soon.metadata.get("grpc-retry-pushback-ms"), ["1100"]);
   echo.submit.refuseWith = new Error("a bug with a secret in it");
   const bug = await refused(client.call("ModelInfer", ask(["a"])));
   assert.equal(bug.code, status.INTERNAL);

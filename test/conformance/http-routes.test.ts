@@ -153,6 +153,7 @@ test("what admission refuses carries Retry-After", async () => {
   await using front = await TestFront.start();
   for (const [code, status, seconds] of [
     ["queue_full", 429, "3"],
+    ["deadline_too_soon", 429, "3"],
     ["not_ready", 503, "3"],
     ["model_not_found", 404, null],
   ] as const) {

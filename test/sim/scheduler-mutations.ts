@@ -202,6 +202,7 @@ export function broken(mutation: SchedulerMutation): MakeScheduler {
         if (mutation.decision === undefined) return decisions;
         return decisions.flatMap((each) => mutation.decision?.(each, [...pipelines]) ?? []);
       },
+      leastWaitMs: (newcomer, nowMs) => scheduler.leastWaitMs(newcomer, nowMs),
       snapshot: (nowMs) => scheduler.snapshot(nowMs),
     };
   };

@@ -15,7 +15,7 @@ import { type Judge, type Rule, Violation } from "./rules.js";
 import { Checker } from "./scheduler-rules.js";
 import { numberOf, tripling } from "./task.js";
 
-export type SchedulerLike = Pick<Scheduler, "step" | "snapshot">;
+export type SchedulerLike = Pick<Scheduler, "step" | "snapshot" | "leastWaitMs">;
 export type MakeScheduler = (options: SchedulerOptions) => SchedulerLike;
 
 /** What really happened, by kind. */
@@ -87,7 +87,10 @@ export class World {
         }),
       ),
       prepare: this.#callers.prepare,
-      scheduler: { step: (event, nowMs) => this.#step(event, nowMs) },
+      scheduler: {
+        step: (event, nowMs) => this.#step(event, nowMs),
+        leastWaitMs: (newcomer, nowMs) => this.#scheduler.leastWaitMs(newcomer, nowMs),
+      },
       makePool: (onEvent) => this.#makePool(onEvent),
       limits: { ...options, requestInputsMax: 1_000_000 },
       bulkThreshold: options.bulkThreshold,

@@ -38,6 +38,10 @@ export class FifoScheduler implements SchedulerPort {
     return [...this.#take(event), ...this.#expire(nowMs), ...this.#fill()];
   }
 
+  leastWaitMs(): number {
+    return 0;
+  }
+
   #take(event: SchedulerEvent): Decision[] {
     switch (event.type) {
       case "request": {

@@ -73,6 +73,7 @@ test("nobody gets more time than a request may have, or a longer name", async ()
   await ask(partsOf(submit), newAsker(), { ...question, timeoutMs: 1e9, tenant: "x".repeat(999) });
   const [request] = submit.asked;
   assert.equal(request?.deadlineAtMs, 601_000);
+  assert.equal(request?.isDeadlineNamed, false, "it is the server's");
   assert.ok((request?.tenant.length ?? 999) < 999);
 });
 

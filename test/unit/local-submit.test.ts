@@ -310,6 +310,7 @@ for (const broken of ["scheduler", "pool"] as const) {
     const { local, pool } = build({
       onBroken: (error) => errors.push(error),
       scheduler: {
+        leastWaitMs: () => 0,
         step(event, nowMs) {
           steps += 1;
           if (breaks && broken === "scheduler") throw new Error("a queue that lies");
@@ -368,6 +369,7 @@ test("attack: a page of many sentences is queued in slices, and others have thei
     sliceItemsMax: 100,
     limits: { queuedItemsMax: 10_000, queuedBytesMax: 1_000_000, requestInputsMax: 100 },
     scheduler: {
+      leastWaitMs: () => 0,
       step(event, nowMs) {
         if (event.type === "request") queued.push(event.request.items.length);
         return scheduler.step(event, nowMs);

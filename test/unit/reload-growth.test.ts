@@ -191,6 +191,7 @@ test("defect: a request whose version goes while it is prepared is served by tha
       },
     },
     scheduler: {
+      leastWaitMs: () => 0,
       step: (event, nowMs) => {
         if (event.type === "request") seen.push(`request for ${event.request.model}`);
         if (event.type === "model-gone") seen.push(`${event.model} leaves`);

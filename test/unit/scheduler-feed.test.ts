@@ -66,7 +66,7 @@ const feedCase = fc.record({
 test("the bounds of every pipeline follow the batches that leave", () => {
   fc.assert(
     fc.property(feedCase, ({ pipelines, queued, sends, prefetchRows }) => {
-      const model = new ModelState("m", { sequence: 0, realtimeTargetMs: 200 });
+      const model = new ModelState("m", { sequence: 0, realtimeTargetMs: 200, ageLimitMs: 1_000 });
       for (const [at, each] of pipelines.entries())
         model.pipelineUp(fedPipeline(model, { at, ...each }));
       const items = new Items();
@@ -122,7 +122,7 @@ test("suspects wait in groups of one key, and run in order, whoever leaves meanw
           expected.push(stays.filter((item) => item.kin.batchKey === batchKey));
       }
       assert.equal(suspects.waitingItems, expected.flat().length);
-      const model = new ModelState("m", { sequence: 0, realtimeTargetMs: 200 });
+      const model = new ModelState("m", { sequence: 0, realtimeTargetMs: 200, ageLimitMs: 1_000 });
       model.pipelineUp(fedPipeline(model, { at: 0, kind: "shared", rowsMax: 8 }));
       for (const each of expected.filter(({ length }) => length > 0))
         assert.deepEqual(suspects.next(model)?.group, each);
@@ -142,7 +142,8 @@ test("a step looks at the models that were touched or are due, in their order", 
   fc.assert(
     fc.property(fc.array(step, { maxLength: 20 }), (steps) => {
       const models = [0, 1, 2, 3, 4].map(
-        (sequence) => new ModelState(`m${sequence}`, { sequence, realtimeTargetMs: 1 }),
+        (sequence) =>
+          new ModelState(`m${sequence}`, { sequence, realtimeTargetMs: 1, ageLimitMs: 1_000 }),
       );
       const agenda = new Agenda();
       const looks = models.map(() => Infinity);

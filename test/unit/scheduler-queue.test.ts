@@ -33,7 +33,7 @@ const change = fc.oneof(
 
 class Bench {
   readonly book = new RequestBook();
-  readonly queue = new ClassQueue("bulk");
+  readonly queue = new ClassQueue("bulk", 1_000);
   readonly requests: RequestEntry[] = [];
   readonly queued = new Set<ItemEntry>();
   #itemId = 0;

@@ -124,6 +124,10 @@ export const errorRegistry: Readonly<Record<ErrorCode, ErrorEntry>> = define({
     "The server is stopping and takes no new work.",
     "Send it to another node, or again after `Retry-After` seconds.",
   ]),
+  deadline_too_soon: entry(429, RETRY, [
+    "What waits before the request takes longer than the `timeoutMs` that it names; nothing of it was queued.",
+    "Send it again after `Retry-After` seconds, or allow more time.",
+  ]),
   deadline_exceeded: entry(504, NO, [
     "The item was not finished within its `timeoutMs`.",
     "Allow more time, or send less at once.",
@@ -270,6 +274,7 @@ export type ErrorCode =
   | "not_ready"
   | "model_too_large"
   | "draining"
+  | "deadline_too_soon"
   | "deadline_exceeded"
   | "cancelled"
   | "item_failed"

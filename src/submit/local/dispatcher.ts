@@ -12,6 +12,8 @@
 import assert from "node:assert/strict";
 import { type ErrorCode, MillraceError } from "millrace-client/wire";
 import type { FrameBatch, FrameItem, FrameOutcome } from "../../frames/messages.js";
+
+import type { Newcomer } from "../../scheduler/least-wait.js";
 import { engineClassOf } from "../../scheduler/rank.js";
 import type { Batch, Decision, SchedulerEvent } from "../../scheduler/types.js";
 import type { Clock } from "../../work/clock.js";
@@ -26,6 +28,7 @@ import { deadlineExceeded } from "./until.js";
 
 export interface SchedulerPort {
   step(event: SchedulerEvent, nowMs: number): readonly Decision[];
+  leastWaitMs(newcomer: Newcomer, nowMs: number): number;
 }
 
 /** What is needed of the pool. */
@@ -111,6 +114,10 @@ export class Dispatcher {
   /** Why nobody can be served with the model now; null: somebody can, if need be after it was loaded. */
   refusalOf(key: string): MillraceError | null {
     return this.#hosted.refusalOf(key);
+  }
+
+  leastWaitMs(newcomer: Newcomer): number {
+    return this.#options.scheduler.leastWaitMs(newcomer, this.#options.clock.now());
   }
 
   /**

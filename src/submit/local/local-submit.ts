@@ -10,6 +10,7 @@
  */
 import { MillraceError, type WorkClass } from "millrace-client/wire";
 import type { Prepare } from "../../prepare/prepare.js";
+import type { Newcomer } from "../../scheduler/least-wait.js";
 import type { Task } from "../../tasks/task.js";
 import { type Clock, systemClock } from "../../work/clock.js";
 import type { PreparedInput } from "../../work/piece.js";
@@ -18,6 +19,7 @@ import { Admission, type AdmissionLimits } from "../admission.js";
 import { cancelled } from "../cancelled.js";
 import { placed } from "../placed.js";
 import type { Submit, SubmitEvents, SubmitRequest, SubmitSummary } from "../submit.js";
+import { deadlineRefusal } from "./deadline-refusal.js";
 import { Dispatcher, type DispatcherOptions } from "./dispatcher.js";
 import { Door, type Entered, type ServedModel } from "./door.js";
 import type { HostedModel } from "./hosted-models.js";
@@ -161,8 +163,10 @@ export class LocalSubmit implements Submit, AsyncDisposable {
     try {
       const { workClass, inputs } = await this.#prepare(entered, request, { signal, accept });
       if (this.#ended !== null) throw this.#ended;
-      this.#requests.accepted += 1;
       const { model, task, settings } = entered;
+      const newcomer = { model: model.key, class: workClass, rows: rowsOf(inputs) };
+      this.#refuseTooSoon(request, newcomer);
+      this.#requests.accepted += 1;
       const open = new OpenRequest({
         task,
         model: model.name,
@@ -306,6 +310,19 @@ export class LocalSubmit implements Submit, AsyncDisposable {
     }
   }
 
+  /** Before anything of it is queued: now it is known what it is. */
+  #refuseTooSoon(
+    { deadlineAtMs, isDeadlineNamed }: SubmitRequest,
+    newcomer: Omit<Newcomer, "deadlineAtMs">,
+  ): void {
+    if (deadlineAtMs === null || isDeadlineNamed !== true || newcomer.rows === 0) return;
+    const waitMs = this.#dispatcher.leastWaitMs({ ...newcomer, deadlineAtMs });
+    const refusal = deadlineRefusal({ waitMs, leftMs: deadlineAtMs - this.#clock.now() });
+    if (refusal === null) return;
+    this.#requests.refused += 1;
+    throw refusal;
+  }
+
   /** From here to the end of the request; whatever the way out, nothing of it stays behind. */
   async #finish(
     open: OpenRequest,
@@ -324,6 +341,12 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       this.#dispatcher.drop(open);
     }
   }
+}
+
+function rowsOf(inputs: readonly PreparedInput[]): number {
+  let rows = 0;
+  for (const input of inputs) if (input.ok) for (const { cost } of input.pieces) rows += cost.rows;
+  return rows;
 }
 
 function once(action: () => void): () => void {

@@ -207,14 +207,18 @@ export class LargeRequest extends RemoteRequest {
   async #askFor(lot: Lot): Promise<AskEnd> {
     const ask = this.ask(lot.node, (outcome) => this.#told(lot, outcome));
     lot.ask = ask;
-    ask.send(this.message({ class: this.parts.class, only: null, ...this.#cut(lot) }));
+    const { class: workClass } = this.parts;
+    // A lot has the whole's deadline, and may wait for its turn: others have begun.
+    const terms = { class: workClass, isDeadlineNamed: false, only: null };
+    ask.send(this.message({ ...terms, ...this.#cut(lot) }));
     return await ask.ended;
   }
 
   async #runHere(lot: Lot): Promise<AskEnd> {
     const { here, request, model, class: workClass } = this.parts;
     if (here === undefined) throw new Error("a lot for pipelines that are not here");
-    const asked = { ...request, model, class: workClass, ...this.#cut(lot) };
+    const terms = { model, class: workClass, isDeadlineNamed: false };
+    const asked = { ...request, ...terms, ...this.#cut(lot) };
     try {
       const summary = await here.submit.submit(asked, this.#leaving.signal, {
         onAccepted: () => this.#guard(() => this.accepted()),

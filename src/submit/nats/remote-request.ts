@@ -99,7 +99,7 @@ export abstract class RemoteRequest {
   }
 
   protected message(
-    more: Pick<AskMessage, "class" | "payloadBytes" | "only" | "fields">,
+    more: Pick<AskMessage, "class" | "isDeadlineNamed" | "payloadBytes" | "only" | "fields">,
   ): AskMessage {
     const { request, model } = this.parts;
     const { id, task, tenant } = request;
@@ -134,7 +134,7 @@ export abstract class RemoteRequest {
     const { here, request, signal, model, class: workClass } = this.parts;
     if (here?.serves(model, request.task) !== true) return false;
     const only = this.answers.missing;
-    const asked = { ...request, model, only, class: workClass };
+    const asked = { ...request, isDeadlineNamed: false, model, only, class: workClass };
     try {
       const summary = await here.submit.submit(asked, signal, {
         onOutcome: ({ index, outcome }) => {
@@ -183,6 +183,7 @@ export function isGivenBack(outcome: OutcomeMessage): boolean {
 export function isElsewhere({ code }: MillraceError): boolean {
   return (
     code === "queue_full" ||
+    code === "deadline_too_soon" ||
     code === "draining" ||
     code === "not_ready" ||
     code === "model_not_found"

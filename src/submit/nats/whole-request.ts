@@ -113,10 +113,11 @@ export class WholeRequest extends RemoteRequest {
     try {
       if (signal.aborted) throw cancelled();
       const { fields, payloadBytes } = request;
+      const isDeadlineNamed = isAll && request.isDeadlineNamed === true;
       const only = isAll ? null : missing;
       // By size, it is the node that knows the size.
-      const asked = { class: isAll ? request.class : workClass, payloadBytes, only, fields };
-      ask.send(this.message(asked));
+      const terms = { class: isAll ? request.class : workClass, isDeadlineNamed };
+      ask.send(this.message({ ...terms, payloadBytes, only, fields }));
       return await Promise.race([ask.ended, late, left]);
     } finally {
       clearTimeout(timer);

@@ -24,6 +24,7 @@ const ask: AskMessage = {
   class: "bulk",
   tenant: "t",
   remainingMs: 1_000,
+  isDeadlineNamed: true,
   payloadBytes: 9,
   only: [1, 3],
   fields: {
