@@ -4,7 +4,7 @@ import { SingleBar } from "cli-progress";
 import { type Command, Option } from "commander";
 import { MillraceError } from "millrace-client/wire";
 import type { ConvertOptions, ConvertProgress, ConvertResult } from "../convert/convert.js";
-import { shortlistText } from "../models/manifest-generation.js";
+import { engineTable } from "../models/engine-table.js";
 import { wholeNumber } from "./bulk/flags.js";
 import { convertOcrFolder, type OcrFlags } from "./convert-ocr.js";
 import { exitCodes } from "./exit-codes.js";
@@ -195,9 +195,8 @@ function asText({ dir, manifest, further, calibration }: ConvertResult): string 
       `  calibrated on ${manifest.madeWith.calibration}; worst input error ${percent}% (${worst.product})`,
     );
   }
-  if (manifest.engine === "generation" && manifest.shortlist !== undefined) {
-    lines.push(`  shortlist: ${shortlistText(manifest.shortlist, manifest.shape)}`);
-  }
+  const chosen = engineTable[manifest.engine].facts(manifest);
+  lines.push(...chosen.flatMap(([of, said]) => (of === "shortlist" ? [`  ${of}: ${said}`] : [])));
   lines.push(...further.map(({ name, task }) => `  and beside it ${name}, ${task}`));
   return `${lines.join("\n")}\n`;
 }
