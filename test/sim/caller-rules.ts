@@ -60,6 +60,17 @@ export class CallerAccount {
     return this.state === "ended";
   }
 
+  /** Those without a tenant have the server's deadline. */
+  get isDeadlineNamed(): boolean {
+    return this.deadlineAtMs !== null && this.#o.plan.tenant !== "";
+  }
+
+  /** Whether older work waits is the scheduler's rule. */
+  get #mayBeTooSoon(): boolean {
+    const isOver = this.#o.now() >= (this.deadlineAtMs ?? Infinity);
+    return this.isDeadlineNamed && this.prepared && this.outcomes === 0 && !isOver;
+  }
+
   accepted(): void {
     if (this.state !== "asked")
       this.#fail("acceptance comes first, and once", `it is ${this.state}`);
@@ -110,6 +121,7 @@ export class CallerAccount {
         this.#fail("each input has one outcome", "cancelled, and it did not leave");
       return;
     }
+    if (code === "deadline_too_soon" && this.#mayBeTooSoon) return;
     // Who is prepared for long may be refused after it was accepted.
     if (!this.prepared && code === this.foretold) return;
     if (code === "draining" && isStopping()) return;

@@ -130,6 +130,7 @@ export class Callers {
       class: plan.class,
       tenant: plan.tenant,
       deadlineAtMs: account.deadlineAtMs,
+      isDeadlineNamed: account.isDeadlineNamed,
       payloadBytes,
     };
     const submitted = submit.submit(request, controller.signal, {

@@ -23,6 +23,8 @@ export interface Focus {
   readonly recalls?: boolean;
   /** The same, and bulk grows old soon. */
   readonly ages?: boolean;
+  /** More for seconds than good pipelines can do, and every third caller names a deadline. */
+  readonly swamped?: boolean;
   /** Models that do not fit into a pipeline together, all of them asked for. */
   readonly tight?: boolean;
   /** The first of several models cannot be loaded. */
@@ -42,6 +44,7 @@ export function focused(plan: Plan, focus: Focus): Plan {
   const { fault, stop, bytes, impatient = false } = focus;
   const { seed, surroundings, models, pipelines } = plan;
   const oneShot = (focus.recalls ?? false) || (focus.ages ?? false);
+  if (focus.swamped) return swamped(plan);
   const some = focus.busy || oneShot ? crowd(plan.callers) : plan.callers;
   const several = focus.tight || focus.broken || focus.gone;
   const callers = several ? everyModel(some) : some;
@@ -69,6 +72,23 @@ export function focused(plan: Plan, focus: Focus): Plan {
           })),
     callers: callers.map((caller, at) => focusedCaller(caller, { at: seed + at, focus })),
     stop: stop ? { atMs: 90 + (seed % 100), drainMs: seed % 2 } : plan.stop,
+  };
+}
+
+function swamped(plan: Plan): Plan {
+  const options = { ageLimitMs: 100, queuedItemsMax: 1_000_000, queuedBytesMax: 1_000_000 };
+  const callers = Array.from({ length: 4 }, () => crowd(plan.callers)).flat();
+  return {
+    ...plan,
+    options: { ...plan.options, ...options, policy: "millrace" },
+    models: plan.models.map((model) => ({ ...model, goneAtMs: null, broken: "no" })),
+    pipelines: plan.pipelines.map((pipeline) => ({ ...pipeline, lives: [] })),
+    callers: callers.map((caller, at) => {
+      const terms = { model: plan.models[0]?.name ?? caller.model, prepareMs: 0, tenant: "x" };
+      const timeoutMs = at % 3 === 0 ? 1 + (at % 500) : null;
+      return { ...caller, ...terms, timeoutMs, atMs: 100 + ((at * 37) % 4_000) };
+    }),
+    stop: null,
   };
 }
 

@@ -125,6 +125,14 @@ export const placement: readonly SourceMutation[] = [
     replace: "0",
     rule: "the seeds' router weighs size and arrival",
   },
+  {
+    name: "has newcomers wait for younger work too",
+    file: "scheduler/least-wait.js",
+    find: "queue.effort - queue.younger(nowMs)",
+    replace: "queue.effort",
+    rule: "a newcomer surely waits for aged work only",
+    focus: { swamped: true },
+  },
 ];
 
 export const turns: readonly SourceMutation[] = [

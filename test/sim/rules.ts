@@ -20,6 +20,7 @@ export const schedulerRules = [
   "no free pipeline beside a queue",
   "spans take a batch apart",
   "a deadline expires on time",
+  "a newcomer surely waits for aged work only",
   "the pipeline hears of a cancel",
   "waiting bulk is recalled for realtime",
   "a window is bounded",

@@ -158,7 +158,7 @@ export class SchedulerAccount {
   #request(spec: Extract<SchedulerEvent, { type: "request" }>["request"], nowMs: number): void {
     const request: Request = {
       ...spec,
-      rank: this.#rankOf(spec),
+      rank: this.rankOf(spec),
       arrivedMs: nowMs,
       sequence: this.#sequence++,
       items: [],
@@ -174,7 +174,13 @@ export class SchedulerAccount {
     if (request.deadlineAtMs !== null) this.due.add(request);
   }
 
-  #rankOf({ model, class: its, items }: RequestSpec): Rank {
+  rankOf({
+    model,
+    class: its,
+    items,
+  }: Pick<RequestSpec, "model" | "class"> & {
+    readonly items: readonly Pick<Item, "rows">[];
+  }): Rank {
     if (its === "bulk") return "bulk";
     const isFedByRows =
       this.#options.policy === "millrace" && this.#modes.get(model) === "continuous";

@@ -1,3 +1,4 @@
+import type { Newcomer } from "#src/scheduler/least-wait.js";
 import type { Rank } from "#src/scheduler/rank.js";
 import type { SchedulerSnapshot } from "#src/scheduler/snapshot.js";
 import type { Batch, Decision, SchedulerEvent } from "#src/scheduler/types.js";
@@ -82,6 +83,22 @@ export class Checker {
     if (![...this.#account.up.keys()].some((each) => this.#account.isReserved(each)))
       this.hosting.checkIdle(nowMs);
     if (this.#wakeAtMs <= nowMs) this.#wakeAtMs = Infinity;
+  }
+
+  /** Whether there is older work of its rank that goes before it, and that its own deadline does not take away before. */
+  surelyWaits(newcomer: Newcomer, nowMs: number): boolean {
+    const rank = this.#account.rankOf({ ...newcomer, items: [newcomer] });
+    const { policy } = this.#options;
+    if (policy !== "millrace") return false;
+    return this.#account.waitingFor(newcomer.model).some(({ state, request }) => {
+      const isLeft = (request.deadlineAtMs ?? Infinity) > newcomer.deadlineAtMs;
+      return (
+        state === "queued" &&
+        request.rank === rank &&
+        isLeft &&
+        this.#account.isAged(request, nowMs)
+      );
+    });
   }
 
   /** Told when nothing will ever happen again. */

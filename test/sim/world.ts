@@ -89,7 +89,7 @@ export class World {
       prepare: this.#callers.prepare,
       scheduler: {
         step: (event, nowMs) => this.#step(event, nowMs),
-        leastWaitMs: (newcomer, nowMs) => this.#scheduler.leastWaitMs(newcomer, nowMs),
+        leastWaitMs: (newcomer, nowMs) => this.#leastWaitMs(newcomer, nowMs),
       },
       makePool: (onEvent) => this.#makePool(onEvent),
       limits: { ...options, requestInputsMax: 1_000_000 },
@@ -204,6 +204,14 @@ export class World {
       if (error instanceof Violation) this.#judge(error.rule, error.what);
       throw error;
     }
+  }
+
+  #leastWaitMs(...[newcomer, nowMs]: Parameters<SchedulerLike["leastWaitMs"]>): number {
+    const waitMs = this.#scheduler.leastWaitMs(newcomer, nowMs);
+    if (waitMs > 0) this.#note("surely waits");
+    if (waitMs > 0 && !this.checker.surelyWaits(newcomer, nowMs))
+      this.#judge("a newcomer surely waits for aged work only", `${waitMs} ms for none`);
+    return waitMs;
   }
 
   #makePool(onEvent: ConstructorParameters<typeof Pool>[1]): Pool {
