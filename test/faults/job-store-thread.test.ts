@@ -144,8 +144,10 @@ test("what ends one thread after the other is given up, and all else goes on", a
   const { store, threads } = seen;
   await keepFile(store, "file-1", 1);
   const [first] = threads;
-  // It waits for the thread to listen, before all that is asked of it.
-  process.once("worker", (worker: Worker) => worker.postMessage(null));
+  // Once it is open, and before all that is asked of it: one that ends while it opens has been asked nothing.
+  process.once("worker", (worker: Worker) => {
+    worker.once("message", () => worker.postMessage(null));
+  });
   const ended = endThread(first);
   // It is behind what ends the first one, and again behind what ends the second.
   await assert.rejects(store.job("job-1"), hasCode("job_store_failed"));
