@@ -258,6 +258,7 @@ describe("unusual inputs that are good", () => {
       task: "translate",
       model: "m",
       class: "bulk",
+      isDeadlineNamed: true,
       tenant: "t",
       fields: {
         tokenIds: [[1, 2], [3]],
