@@ -5,10 +5,10 @@
 import type { PipelineKind } from "millrace-client/wire";
 import type { PolicyName } from "#src/scheduler/policy.js";
 import { engineClassOf } from "#src/scheduler/rank.js";
-import { Scheduler } from "#src/scheduler/scheduler.js";
-import type { Batch, Decision, ItemSpec, SchedulerEvent } from "#src/scheduler/types.js";
+import type { Batch, ItemSpec } from "#src/scheduler/types.js";
 import type { Payload } from "#src/work/payload.js";
 import { VirtualClock } from "../../test/sim/clock.js";
+import { ClockedScheduler } from "../../test/sim/clocked-scheduler.js";
 import { type EngineItem, type EngineRun, GenerationEngine } from "../../test/sim/engine.js";
 import { Meter } from "../../test/sim/meter.js";
 import { type Quantiles, quantiles } from "../quantiles.js";
@@ -63,7 +63,7 @@ interface SimPipeline {
 
 class Simulation {
   readonly #clock = new VirtualClock();
-  readonly #scheduler: Scheduler;
+  readonly #scheduler: ClockedScheduler;
   readonly #workload: Workload;
   readonly #shape: SimulationShape;
   readonly #pipelines = new Map<string, SimPipeline>();
@@ -71,7 +71,6 @@ class Simulation {
   readonly #latencies: number[] = [];
   readonly #encoded = { units: 0, padded: 0, unitsFull: 0, paddedFull: 0, tightFull: 0 };
   readonly #steps = { rows: 0, runs: 0 };
-  #stopWake: () => void = () => {};
   #stopReport: () => void = () => {};
   #openItems = 0;
   #queued = 0;
@@ -82,7 +81,15 @@ class Simulation {
     this.#workload = workload;
     this.#shape = shape;
     const limits = { realtimeTargetMs: 200, ageLimitMs: 10_000, prefetchRows: 32 };
-    this.#scheduler = new Scheduler({ policy: shape.policy, ...limits });
+    this.#scheduler = new ClockedScheduler(
+      { policy: shape.policy, ...limits },
+      {
+        clock: this.#clock,
+        onDecision: (decision) => {
+          if (decision.type === "dispatch") this.#dispatch(decision.pipelineId, decision.batch);
+        },
+      },
+    );
     this.#openItems = workload.calls.reduce((sum, { widths }) => sum + widths.length, 0);
   }
 
@@ -108,7 +115,7 @@ class Simulation {
   #start(): void {
     const { pipelines, rowsMax } = this.#shape;
     const spec = { model, mode: "continuous", bytes: 1, keep: "preloaded" } as const;
-    this.#step({ type: "model", model: spec });
+    this.#scheduler.step({ type: "model", model: spec });
     for (const [at, kind] of pipelines.entries()) {
       const pipelineId = `p${at}`;
       const broken = (rule: string, why: string): never => {
@@ -117,8 +124,8 @@ class Simulation {
       const engine = new GenerationEngine(rowsMax, broken, stride);
       this.#pipelines.set(pipelineId, { pipelineId, engine, meter: new Meter(), isRunning: false });
       const pipeline = { pipelineId, kind, rowsMax, modelMemoryBytesMax: 10 };
-      this.#step({ type: "pipeline-up", pipeline });
-      this.#step({ type: "loaded", pipelineId, model, bytes: 1, ms: 1 });
+      this.#scheduler.step({ type: "pipeline-up", pipeline });
+      this.#scheduler.step({ type: "loaded", pipelineId, model, bytes: 1, ms: 1 });
     }
     this.#report();
   }
@@ -136,19 +143,8 @@ class Simulation {
       this.#queued += items.length;
       const requestId = this.#nextId++;
       const request = { requestId, model, class: workClass, tenant, deadlineAtMs: null, items };
-      this.#step({ type: "request", request });
+      this.#scheduler.step({ type: "request", request });
     }
-  }
-
-  #step(event: SchedulerEvent): void {
-    for (const decision of this.#scheduler.step(event, this.#clock.nowMs)) this.#carryOut(decision);
-  }
-
-  #carryOut(decision: Decision): void {
-    if (decision.type === "dispatch") this.#dispatch(decision.pipelineId, decision.batch);
-    if (decision.type !== "wake") return;
-    this.#stopWake();
-    this.#stopWake = this.#clock.at(decision.atMs, () => this.#step({ type: "tick" }));
   }
 
   #dispatch(pipelineId: string, batch: Batch): void {
@@ -206,13 +202,13 @@ class Simulation {
     open.left -= 1;
     if (open.left === 0 && open.call.widths.length === fewItems)
       this.#latencies.push(this.#clock.nowMs - open.call.atMs);
-    this.#step({ type: "settled", pipelineId, itemId });
+    this.#scheduler.step({ type: "settled", pipelineId, itemId });
   }
 
   #report(): void {
     for (const { meter } of this.#pipelines.values())
       for (const { stage, runs, paddedUnits, ms } of meter.take())
-        this.#step({ type: "measured", model, stage, runs, paddedUnits, ms });
+        this.#scheduler.step({ type: "measured", model, stage, runs, paddedUnits, ms });
     this.#stopReport();
     this.#stopReport = this.#clock.after(reportEveryMs, () => this.#report(), "background");
   }

@@ -3,10 +3,10 @@
  * The product's scheduler on a clock that is made; a pipeline takes a time for a run and one for each unit, and is now and then faster.
  */
 import type { WorkClass } from "millrace-client/wire";
-import { Scheduler } from "#src/scheduler/scheduler.js";
-import type { Batch, Decision, ItemSpec, RunMode, SchedulerEvent } from "#src/scheduler/types.js";
+import type { Batch, ItemSpec, RunMode } from "#src/scheduler/types.js";
 import { deadlineRefusal } from "#src/submit/local/deadline-refusal.js";
 import { VirtualClock } from "./clock.js";
+import { ClockedScheduler } from "./clocked-scheduler.js";
 import { Random } from "./random.js";
 
 export interface OverdueFigures {
@@ -33,7 +33,7 @@ export function overdue(seed: number): OverdueFigures {
 class Overdue {
   readonly #clock = new VirtualClock();
   readonly #random: Random;
-  readonly #scheduler: Scheduler;
+  readonly #scheduler: ClockedScheduler;
   readonly #mode: RunMode;
   readonly #keys: number;
   readonly #tenants: number;
@@ -44,7 +44,6 @@ class Overdue {
   readonly #freeAtMs: number[];
   readonly #figures = { refused: 0, metAllTheSame: 0, letIn: 0 };
   #nextId = 0;
-  #stopWake: () => void = () => {};
 
   constructor(seed: number) {
     const random = new Random(seed);
@@ -58,11 +57,19 @@ class Overdue {
     this.#freeAtMs = Array.from({ length: this.#pipelines }, () => 0);
     const ageLimitMs = random.pick([100, 1_000, 10_000]);
     const limits = { realtimeTargetMs: 200, ageLimitMs, prefetchRows: 8 };
-    this.#scheduler = new Scheduler({ policy: "millrace", ...limits });
+    this.#scheduler = new ClockedScheduler(
+      { policy: "millrace", ...limits },
+      {
+        clock: this.#clock,
+        onDecision: (decision) => {
+          if (decision.type === "dispatch") this.#dispatch(decision.pipelineId, decision.batch);
+        },
+      },
+    );
   }
 
   run(): OverdueFigures {
-    this.#step({
+    this.#scheduler.step({
       type: "model",
       model: { model, mode: this.#mode, bytes: 1, keep: "preloaded" },
     });
@@ -74,8 +81,8 @@ class Overdue {
         rowsMax: 16,
         modelMemoryBytesMax: 10,
       } as const;
-      this.#step({ type: "pipeline-up", pipeline });
-      this.#step({ type: "loaded", pipelineId, model, bytes: 1, ms: 1 });
+      this.#scheduler.step({ type: "pipeline-up", pipeline });
+      this.#scheduler.step({ type: "loaded", pipelineId, model, bytes: 1, ms: 1 });
     }
     this.#come(0);
     while (this.#clock.advance());
@@ -103,10 +110,7 @@ class Overdue {
     const waitMs =
       deadlineAtMs === null
         ? 0
-        : this.#scheduler.leastWaitMs(
-            { model, class: workClass, rows: count, deadlineAtMs },
-            nowMs,
-          );
+        : this.#scheduler.leastWaitMs({ model, class: workClass, rows: count, deadlineAtMs });
     const isRefused = timeoutMs !== null && deadlineRefusal({ waitMs, leftMs: timeoutMs }) !== null;
     const asked: Asked = { deadlineAtMs, isRefused, left: count };
     if (isRefused) this.#figures.refused += 1;
@@ -123,19 +127,8 @@ class Overdue {
     const tenant = `t${random.int(1, this.#tenants)}`;
     const requestId = this.#nextId++;
     const terms = { model, class: workClass, tenant, deadlineAtMs };
-    this.#step({ type: "request", request: { requestId, ...terms, items } });
+    this.#scheduler.step({ type: "request", request: { requestId, ...terms, items } });
     return units;
-  }
-
-  #step(event: SchedulerEvent): void {
-    for (const decision of this.#scheduler.step(event, this.#clock.nowMs)) this.#carryOut(decision);
-  }
-
-  #carryOut(decision: Decision): void {
-    if (decision.type === "dispatch") this.#dispatch(decision.pipelineId, decision.batch);
-    if (decision.type !== "wake") return;
-    this.#stopWake();
-    this.#stopWake = this.#clock.at(decision.atMs, () => this.#step({ type: "tick" }));
   }
 
   /** One-shot: all of a batch at once, padded; continuous: one item after the other. */
@@ -162,6 +155,6 @@ class Overdue {
       const isMet = asked.left === 0 && this.#clock.nowMs <= (asked.deadlineAtMs ?? Infinity);
       if (asked.isRefused && isMet) this.#figures.metAllTheSame += 1;
     }
-    this.#step({ type: "settled", pipelineId, itemId });
+    this.#scheduler.step({ type: "settled", pipelineId, itemId });
   }
 }

@@ -4,9 +4,10 @@
  * soon as they are answered.
  */
 import type { WorkClass } from "millrace-client/wire";
-import { Scheduler, type SchedulerOptions } from "#src/scheduler/scheduler.js";
-import type { Batch, Decision, SchedulerEvent } from "#src/scheduler/types.js";
+import type { SchedulerOptions } from "#src/scheduler/scheduler.js";
+import type { Batch, Decision } from "#src/scheduler/types.js";
 import { VirtualClock } from "./clock.js";
+import { ClockedScheduler } from "./clocked-scheduler.js";
 import type { Random } from "./random.js";
 
 export interface RotatingModel {
@@ -71,7 +72,13 @@ interface Process {
 export class RotationWorld {
   readonly #rotation: Rotation;
   readonly #clock = new VirtualClock();
-  readonly #scheduler = new Scheduler(rotationOptions);
+  readonly #scheduler = new ClockedScheduler(rotationOptions, {
+    clock: this.#clock,
+    onDecision: (decision) => this.#carryOut(decision),
+    onStepped: () => {
+      for (const pipelineId of this.#processes.keys()) this.#go(pipelineId);
+    },
+  });
   readonly #processes = new Map<string, Process>();
   readonly #models = new Map<string, RotatingModel>();
   /** Requests that wait: their items that have no outcome yet. */
@@ -86,7 +93,6 @@ export class RotationWorld {
   #loadingMs = 0;
   #workingMs = 0;
   #ids = 0;
-  #stopWake: () => void = () => {};
 
   constructor(rotation: Rotation) {
     this.#rotation = rotation;
@@ -97,7 +103,7 @@ export class RotationWorld {
     for (const model of models) {
       this.#models.set(model.name, model);
       const spec = { model: model.name, mode: model.mode, bytes: 10, keep: "on-demand" } as const;
-      this.#step({ type: "model", model: spec });
+      this.#scheduler.step({ type: "model", model: spec });
     }
     for (let at = 0; at < pipelines; at += 1) {
       const pipelineId = `p${at}`;
@@ -110,7 +116,7 @@ export class RotationWorld {
       });
       const spec = { pipelineId, kind: "shared", rowsMax: 16 } as const;
       const pipeline = { ...spec, modelMemoryBytesMax: 10 * fitting };
-      this.#step({ type: "pipeline-up", pipeline });
+      this.#scheduler.step({ type: "pipeline-up", pipeline });
     }
     for (const model of models)
       for (let caller = 0; caller < model.callers; caller += 1) this.#ask(model);
@@ -137,19 +143,10 @@ export class RotationWorld {
     const { name, class: workClass } = model;
     this.#asked(name);
     const request = { requestId, model: name, class: workClass, tenant: "", deadlineAtMs: null };
-    this.#step({ type: "request", request: { ...request, items } });
-  }
-
-  #step(event: SchedulerEvent): void {
-    for (const decision of this.#scheduler.step(event, this.#clock.nowMs)) this.#carryOut(decision);
-    for (const pipelineId of this.#processes.keys()) this.#go(pipelineId);
+    this.#scheduler.step({ type: "request", request: { ...request, items } });
   }
 
   #carryOut(decision: Decision): void {
-    if (decision.type === "wake") {
-      this.#stopWake();
-      this.#stopWake = this.#clock.at(decision.atMs, () => this.#step({ type: "tick" }));
-    }
     if (decision.type === "dispatch")
       this.#processes.get(decision.pipelineId)?.batches.push(decision.batch);
     const process = decision.type === "load" ? this.#processes.get(decision.pipelineId) : undefined;
@@ -167,7 +164,7 @@ export class RotationWorld {
       if (at < 0 || (at === 0 && this.#processes.get(pipelineId)?.busy === true)) return;
       batches.splice(at, 1);
       this.#clock.at(this.#clock.nowMs, () =>
-        this.#step({ type: "returned", pipelineId, innocent: itemIds, groups: [] }),
+        this.#scheduler.step({ type: "returned", pipelineId, innocent: itemIds, groups: [] }),
       );
     }
   }
@@ -192,7 +189,7 @@ export class RotationWorld {
       process.busy = false;
       const { model, paddedUnits } = batch;
       const told = { type: "measured", stage: "encode", runs: 1, model, paddedUnits, ms } as const;
-      this.#step(told);
+      this.#scheduler.step(told);
       for (const itemId of itemIds) this.#settle(pipelineId, itemId);
     });
   }
@@ -208,14 +205,14 @@ export class RotationWorld {
       process.busy = false;
       process.residents.add(model);
       this.#fed(model);
-      this.#step({ type: "loaded", pipelineId, model, bytes: 10, ms });
+      this.#scheduler.step({ type: "loaded", pipelineId, model, bytes: 10, ms });
     });
   }
 
   #settle(pipelineId: string, itemId: number): void {
     const requestId = this.#requestOf.get(itemId) ?? -1;
     this.#requestOf.delete(itemId);
-    this.#step({ type: "settled", pipelineId, itemId });
+    this.#scheduler.step({ type: "settled", pipelineId, itemId });
     const request = this.#open.get(requestId);
     request?.items.delete(itemId);
     if (request === undefined || request.items.size > 0) return;

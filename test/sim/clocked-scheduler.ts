@@ -1,0 +1,41 @@
+/** The product's scheduler on a made clock: its alarms become ticks, and whoever owns it hears of all other decisions. */
+import type { Newcomer } from "#src/scheduler/least-wait.js";
+import { Scheduler, type SchedulerOptions } from "#src/scheduler/scheduler.js";
+import type { Decision, SchedulerEvent } from "#src/scheduler/types.js";
+import type { VirtualClock } from "./clock.js";
+
+interface Owner {
+  readonly clock: VirtualClock;
+  readonly onDecision: (decision: Decision) => void;
+  /** After all decisions of a step, also of one that an alarm began. */
+  readonly onStepped?: () => void;
+}
+
+export class ClockedScheduler {
+  readonly #scheduler: Scheduler;
+  readonly #owner: Owner;
+  #stopWake: () => void = () => {};
+
+  constructor(options: SchedulerOptions, owner: Owner) {
+    this.#scheduler = new Scheduler(options);
+    this.#owner = owner;
+  }
+
+  step(event: SchedulerEvent): void {
+    const { clock, onDecision, onStepped } = this.#owner;
+    for (const decision of this.#scheduler.step(event, clock.nowMs)) {
+      if (decision.type === "wake") this.#wakeAt(decision.atMs);
+      else onDecision(decision);
+    }
+    onStepped?.();
+  }
+
+  leastWaitMs(newcomer: Newcomer): number {
+    return this.#scheduler.leastWaitMs(newcomer, this.#owner.clock.nowMs);
+  }
+
+  #wakeAt(atMs: number): void {
+    this.#stopWake();
+    this.#stopWake = this.#owner.clock.at(atMs, () => this.step({ type: "tick" }));
+  }
+}
