@@ -139,13 +139,14 @@ export class ClassQueue implements ClassQueueView {
 
   #count(item: ItemEntry, sign: 1 | -1): void {
     const { request, units, rows, bytes } = item;
+    const effort = sign * effortOf(item);
     request.queuedItems += sign;
     request.queuedUnits += sign * units;
     this.items += sign;
     this.units += sign * units;
     this.rows += sign * rows;
-    this.effort += sign * effortOf(item);
-    this.deadlines.add(request.deadlineAtMs, sign * effortOf(item));
+    this.effort += effort;
+    this.deadlines.add(request.deadlineAtMs, effort);
     this.bytes += sign * bytes;
   }
 

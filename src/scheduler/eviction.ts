@@ -1,4 +1,3 @@
-import { workClasses } from "millrace-client/wire";
 import type { FedPipeline } from "./fed-pipeline.js";
 import type { Host } from "./host.js";
 import type { ModelState } from "./model-state.js";
@@ -102,10 +101,7 @@ function whenMayGo(resident: FedPipeline, model: ModelState, options: EvictionOp
 /** Something is queued that it serves. */
 function isWaitedFor(resident: FedPipeline): boolean {
   const { model } = resident;
-  const isQueued = workClasses.some(
-    (each) => model.queuedOf(each) > 0 && model.serves(resident, each),
-  );
-  return isQueued || model.suspects.waitingItems > 0;
+  return model.isAskedOf(resident) || model.suspects.waitingItems > 0;
 }
 
 /** Another pipeline serves what this one does. */

@@ -164,7 +164,7 @@ export class FedPipeline implements PipelineView {
   #batchEnded(nowMs: number): void {
     const { host, model } = this;
     const isAlone = host.items === this.inFlight && !this.isClosed;
-    const isLoaded = isAlone && model.isBusy(this);
+    const isLoaded = isAlone && model.isAskedOf(this);
     if (isLoaded && this.#loadedAtMs !== null)
       model.throughput.learn(this.#doneEffort, nowMs - this.#loadedAtMs);
     this.#doneEffort = 0;

@@ -125,8 +125,8 @@ export class ModelState {
     return this.#meant[workClass] || this.pipelines.length;
   }
 
-  /** Whether more waits for the pipeline than it could be sent. */
-  isBusy(pipeline: FedPipeline): boolean {
+  /** Whether something is queued that the pipeline serves. */
+  isAskedOf(pipeline: FedPipeline): boolean {
     return workClasses.some(
       (workClass) => this.queuedOf(workClass) > 0 && this.serves(pipeline, workClass),
     );

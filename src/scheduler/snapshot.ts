@@ -7,7 +7,7 @@ import { type Recommendation, recommendationFor } from "./recommend.js";
 import type { ServiceFit } from "./service-time.js";
 import type { Tenants } from "./tenants.js";
 
-/** What is shown of the scheduler, and what it is held to in the simulation; a copy, made in time proportional to models and pipelines. */
+/** What is shown of the scheduler, and what it is held to in the simulation; a copy, made in time proportional to models, pipelines, and the tenants of realtime's smaller rank. */
 export interface SchedulerSnapshot {
   readonly policy: PolicyName;
   readonly requests: number;

@@ -12,7 +12,6 @@
 import assert from "node:assert/strict";
 import { type ErrorCode, MillraceError } from "millrace-client/wire";
 import type { FrameBatch, FrameItem, FrameOutcome } from "../../frames/messages.js";
-
 import type { Newcomer } from "../../scheduler/least-wait.js";
 import { engineClassOf } from "../../scheduler/rank.js";
 import type { Batch, Decision, SchedulerEvent } from "../../scheduler/types.js";
