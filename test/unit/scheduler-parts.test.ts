@@ -9,6 +9,7 @@ import { OrderedHeap } from "#src/scheduler/ordered-heap.js";
 import { RecentIds } from "#src/scheduler/recent-ids.js";
 import { openItemsOf, RequestBook } from "#src/scheduler/request-book.js";
 import { ServiceTime } from "#src/scheduler/service-time.js";
+import { tenantsIn } from "#src/scheduler/snapshot.js";
 import { Tenants } from "#src/scheduler/tenants.js";
 import { type WindowInput, windowMs } from "#src/scheduler/window.js";
 
@@ -249,4 +250,16 @@ test("tenants that come and go are remembered up to a bound", () => {
   }
   assert.equal(tenants.size, 1);
   assert.equal(tenants.remembered, 1_024);
+});
+
+test("defect: a tenant that waits in many queues counts once, also where the longest lacks it", () => {
+  const queueOf = (...names: readonly string[]): Tenants => {
+    const tenants = new Tenants();
+    for (const name of names) tenants.queue(name);
+    return tenants;
+  };
+  const queues = [queueOf("a", "d"), queueOf("a", "b", "c"), queueOf("d", "b"), queueOf("d", "e")];
+  assert.equal(tenantsIn(queues), 5);
+  assert.equal(tenantsIn(queues.slice(0, 2)), 4);
+  assert.equal(tenantsIn([]), 0);
 });
