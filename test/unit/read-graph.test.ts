@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { open, writeFile } from "node:fs/promises";
 import { test } from "node:test";
-import { type GraphFacts, readGraph } from "#src/models/onnx/read-graph.js";
+import { type GraphFacts, readGraph, readWeightPlace } from "#src/models/onnx/read-graph.js";
 import { graphBytes } from "../support/onnx-graph.js";
 import { sharedPath, skipWithout } from "../support/shared-data.js";
 import { TempDir } from "../support/temp-dir.js";
@@ -54,6 +54,14 @@ test("inputs without weights, outputs, sizes with and without names, opsets, fil
       { domain: "com.microsoft", version: 1 },
     ],
   });
+});
+
+test("where a weight lies in a file beside the graph, and that another has none", async () => {
+  await using dir = await TempDir.make();
+  await writeFile(dir.file("g.onnx"), bytes);
+  const place = async (name: string) => await readWeightPlace(dir.file("g.onnx"), name);
+  assert.deepEqual(await place("v"), { file: "weights.bin", byteOffset: 8, byteLength: 0 });
+  for (const name of ["w", "nobody"]) assert.equal(await place(name), null);
 });
 
 test("the shared models say what ONNX Runtime says of them", {

@@ -15,6 +15,15 @@ export interface GraphFacts {
   readonly dataFiles: readonly string[];
 }
 
+/** Where a weight lies that is in a file beside the graph. */
+export interface WeightPlace {
+  /** As the graph has it. */
+  readonly file: string;
+  readonly byteOffset: number;
+  /** 0 where the graph does not say. */
+  readonly byteLength: number;
+}
+
 export interface GraphValue {
   readonly name: string;
   /** ONNX's number of its element type; 0 where the graph does not say. Null: it is no tensor, but a sequence, say. */
@@ -38,15 +47,29 @@ const dimensionFields = { value: 1, parameter: 2 };
 const nameBytesMax = 1_024;
 const opsetsMax = 256;
 const dataFilesMax = 4_096;
+/** Location, offset, length and checksum are all that ONNX has. */
+const placeEntriesMax = 64;
 /** Names that are kept while it is not known which of them are inputs. */
 const initializersMax = 4_000_000;
 
 /** Throws `model_folder_invalid`, which names the file, where it is missing, truncated or no ONNX graph. */
 export async function readGraph(path: string): Promise<GraphFacts> {
+  return await readWith(path, (reader, size) => reader.model(size));
+}
+
+/** Of the weight of this name; null where the graph has none, or has it in itself. Throws as `readGraph`. */
+export async function readWeightPlace(path: string, name: string): Promise<WeightPlace | null> {
+  return await readWith(path, (reader, size) => reader.placeOf(name, size));
+}
+
+async function readWith<Found>(
+  path: string,
+  read: (reader: GraphReader, size: number) => Promise<Found>,
+): Promise<Found> {
   try {
     await using handle = await open(path, "r");
     const { size } = await handle.stat();
-    return await new GraphReader(new FieldReader(handle)).model(size);
+    return await read(new GraphReader(new FieldReader(handle)), size);
   } catch (cause) {
     if (cause instanceof MillraceError) throw cause;
     const isFileError = cause instanceof Error && "code" in cause;
@@ -85,6 +108,18 @@ class GraphReader {
     return { ...graph, opsets };
   }
 
+  async placeOf(weight: string, size: number): Promise<WeightPlace | null> {
+    for await (const graph of this.#reader.fields(0, size)) {
+      if (graph.id !== modelFields.graph || graph.number !== null) continue;
+      for await (const field of this.#reader.fields(graph.from, graph.until)) {
+        if (field.id !== graphFields.initializer || field.number !== null) continue;
+        const { name, entries } = await this.#initializer(field);
+        if (name === weight) return placeIn(new Map(entries));
+      }
+    }
+    return null;
+  }
+
   async #opset(at: Field): Promise<{ domain: string; version: number }> {
     const opset = { domain: "", version: 0 };
     for await (const field of this.#reader.fields(at.from, at.until)) {
@@ -104,7 +139,10 @@ class GraphReader {
       if (field.number !== null) continue;
       if (field.id === graphFields.name) name = await this.#name(field);
       if (field.id === graphFields.initializer) {
-        initializers.add(await this.#initializer(field, dataFiles));
+        const { name: weight, entries } = await this.#initializer(field);
+        initializers.add(weight);
+        for (const [key, value] of entries) if (key === "location") dataFiles.add(value);
+        if (dataFiles.size > dataFilesMax) throw new Error(`more than ${dataFilesMax} data files`);
         if (initializers.size > initializersMax) throw new Error("it has millions of weights");
       }
       if (field.id === graphFields.input) inputs.push(await this.#value(field));
@@ -118,21 +156,23 @@ class GraphReader {
     return { name, inputs: given, outputs, dataFiles: [...dataFiles] };
   }
 
-  /** Its name. */
-  async #initializer(at: Field, dataFiles: Set<string>): Promise<string> {
+  /** Its name, and what is said of where its bytes lie. */
+  async #initializer(
+    at: Field,
+  ): Promise<{ readonly name: string; readonly entries: readonly [key: string, value: string][] }> {
     let name = "";
+    const entries: [key: string, value: string][] = [];
     for await (const field of this.#reader.fields(at.from, at.until)) {
       if (field.id === tensorFields.name) name = await this.#name(field);
       if (field.id !== tensorFields.externalData || field.number !== null) continue;
-      const entry = { key: "", value: "" };
+      const entry: [key: string, value: string] = ["", ""];
       for await (const part of this.#reader.fields(field.from, field.until)) {
-        if (part.id === entryFields.key) entry.key = await this.#name(part);
-        if (part.id === entryFields.value) entry.value = await this.#name(part);
+        if (part.id === entryFields.key) entry[0] = await this.#name(part);
+        if (part.id === entryFields.value) entry[1] = await this.#name(part);
       }
-      if (entry.key === "location") dataFiles.add(entry.value);
-      if (dataFiles.size > dataFilesMax) throw new Error(`more than ${dataFilesMax} data files`);
+      if (entries.push(entry) > placeEntriesMax) throw new Error("a weight of very many places");
     }
-    return name;
+    return { name, entries };
   }
 
   async #value(at: Field): Promise<GraphValue> {
@@ -183,4 +223,16 @@ class GraphReader {
 /** Some exporters write -1 for a size that is not known: as an unsigned number it is far over any real one. */
 function sizeOf(value: number): number | string {
   return value >= 0 && value <= 0x7fffffff ? value : "";
+}
+
+/** Of the entries of a weight; null where they name no file. Throws where a number is none. */
+function placeIn(entries: ReadonlyMap<string, string>): WeightPlace | null {
+  const file = entries.get("location");
+  if (file === undefined) return null;
+  const [byteOffset, byteLength] = ["offset", "length"].map((key) => {
+    const text = entries.get(key) ?? "0";
+    if (!/^\d{1,15}$/.test(text)) throw new Error(`a weight's ${key} is no number of bytes`);
+    return Number(text);
+  });
+  return { file, byteOffset: byteOffset ?? 0, byteLength: byteLength ?? 0 };
 }

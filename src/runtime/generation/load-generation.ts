@@ -13,6 +13,7 @@ import {
   generationEngineDefaults,
 } from "./generation-engine.js";
 import { GenerationModel, type LoadOptions } from "./generation-model.js";
+import { checkShortlistIds } from "./shortlist-ids.js";
 
 /** Throws `model_folder_invalid` where the folder cannot be run, or what it says is nonsense. */
 export async function loadGeneration(
@@ -38,6 +39,7 @@ async function openModel(request: EngineRequest<GenerationManifest>): Promise<Ge
   try {
     const { encoder, decoder, weights } = manifest.files;
     const paths = { encoder: join(modelDir, encoder), decoder: join(modelDir, decoder) };
+    await checkShortlistIds(modelDir, manifest);
     const shared = await sharedWeightsOf(request);
     // Spinning threads would take the cores from the server and from other pipelines.
     const data = [weights];
