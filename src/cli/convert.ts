@@ -4,7 +4,6 @@ import { SingleBar } from "cli-progress";
 import { type Command, Option } from "commander";
 import { MillraceError } from "millrace-client/wire";
 import type { ConvertOptions, ConvertProgress, ConvertResult } from "../convert/convert.js";
-import { engineTable } from "../models/engine-table.js";
 import { wholeNumber } from "./bulk/flags.js";
 import { convertOcrFolder, type OcrFlags } from "./convert-ocr.js";
 import { exitCodes } from "./exit-codes.js";
@@ -178,7 +177,7 @@ function asJson({ dir, manifest, further, calibration }: ConvertResult): string 
   return JSON.stringify({ dir, manifest, further, calibration: calibration?.products ?? null });
 }
 
-function asText({ dir, manifest, further, calibration }: ConvertResult): string {
+function asText({ dir, manifest, further, calibration, shortlist }: ConvertResult): string {
   const products = Object.entries(manifest.layerPrecision);
   const floats = products.filter(([, precision]) => precision === "f32").map(([name]) => name);
   const worst = [...(calibration?.products ?? [])].sort((a, b) => b.inputError - a.inputError)[0];
@@ -195,8 +194,7 @@ function asText({ dir, manifest, further, calibration }: ConvertResult): string 
       `  calibrated on ${manifest.madeWith.calibration}; worst input error ${percent}% (${worst.product})`,
     );
   }
-  const chosen = engineTable[manifest.engine].facts(manifest);
-  lines.push(...chosen.flatMap(([of, said]) => (of === "shortlist" ? [`  ${of}: ${said}`] : [])));
+  if (shortlist !== null) lines.push(`  shortlist: ${shortlist}`);
   lines.push(...further.map(({ name, task }) => `  and beside it ${name}, ${task}`));
   return `${lines.join("\n")}\n`;
 }

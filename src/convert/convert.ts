@@ -9,6 +9,7 @@ import { MillraceError } from "millrace-client/wire";
 import { hashFile } from "../models/file-hash.js";
 import { manifestFileName, manifestVersion, type Precision } from "../models/manifest-base.js";
 import { modelName } from "../models/manifest-fields.js";
+import { shortlistText } from "../models/manifest-generation.js";
 import { neighbourSumExact } from "../models/quantization.js";
 import { parseManifest } from "../models/read-manifest.js";
 import { version } from "../version.js";
@@ -68,6 +69,8 @@ export interface ConvertResult {
   readonly further: readonly WrittenManifest[];
   /** Null in float32. */
   readonly calibration: CalibrationReport | null;
+  /** What it may generate of all that the model knows, for people; null where that is everything. */
+  readonly shortlist: string | null;
 }
 
 /** What a conversion knows before it writes. */
@@ -192,7 +195,12 @@ async function writeFolder(
     const path = join(dir, `${basename(manifestFileName, ".json")}.${part}.json`);
     further.push(await writeManifest(path, make({ ...common, name: `${name}-${part}` })));
   }
-  return { manifest, further, calibration };
+  return { manifest, further, calibration, shortlist: shortlistOf(manifest) };
+}
+
+function shortlistOf(manifest: WrittenManifest): string | null {
+  if (manifest.engine !== "generation" || manifest.shortlist === undefined) return null;
+  return shortlistText(manifest.shortlist, manifest.shape);
 }
 
 /** Lists the model's own files only. */

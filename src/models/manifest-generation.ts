@@ -183,7 +183,7 @@ function vocabularies({ sourceVocabulary, targetVocabulary }: GenerationManifest
 }
 
 /** For people, for example `5130 of 6000 tokens, chosen from 66352 sentences; 99.98% of their tokens are among them`. */
-function shortlistText(
+export function shortlistText(
   { tokens, sentences, coverage }: ShortlistFacts,
   { targetVocabulary }: Pick<GenerationManifest["shape"], "targetVocabulary">,
 ): string {
