@@ -2,12 +2,13 @@
  * `npm run bench -- engine`: the engine against simpler ways to drive the same graphs, and the server against the
  * engine. Everything in one run; figures are medians of rounds that take turns, with the least and the most.
  */
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { availableParallelism, tmpdir } from "node:os";
+import { existsSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { GenerationModel } from "#src/runtime/generation/generation-model.js";
 import { readGeneration } from "../test/support/read-generation.js";
+import { TempDir } from "../test/support/temp-dir.js";
 import { convertFloat } from "./convert-float.js";
 import { type Driver, oneByOne, perToken, staticBatches } from "./drivers.js";
 import { amountOf, countOf } from "./harness/flags.js";
@@ -71,12 +72,9 @@ async function benchFloat(source: string, settings: Settings): Promise<void> {
     );
     return;
   }
-  const parent = mkdtempSync(join(tmpdir(), "millrace-bench-"));
-  try {
-    await benchPrecision("float32", await convertFloat(source, parent), settings);
-  } finally {
-    rmSync(parent, { recursive: true });
-  }
+  await using temp = await TempDir.make();
+  const parent = temp.path;
+  await benchPrecision("float32", await convertFloat(source, parent), settings);
 }
 
 const ways: readonly { readonly name: string; readonly driver: Driver }[] = [

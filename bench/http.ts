@@ -3,13 +3,13 @@
  * sending one sentence and waiting for its answer. Beside the bare engine the callers talk to an echo that answers
  * as slowly as the engine works, so that both share the cores with the same generator.
  */
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { createServer as createEcho } from "node:http";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createServer } from "#src/index.js";
 import { resolveConfiguration } from "#src/options/resolve.js";
+import { TempDir } from "../test/support/temp-dir.js";
 import { generateLoad, type Load, writeBodies } from "./clients/load.js";
 import { startChild } from "./harness/child.js";
 import { spread, spreadText } from "./machine.js";
@@ -37,13 +37,10 @@ export async function benchHttp(bench: HttpBench): Promise<void> {
   console.log(
     `\nHTTP: ${callers} callers of one sentence each, ${pipelines} pipelines × ${threads} threads, ${rounds} rounds of ${seconds} s`,
   );
-  const parent = await mkdtemp(join(tmpdir(), "millrace-bench-http-"));
-  try {
-    const bodiesFile = await writeBodies(join(parent, "bodies.jsonl"), await bodiesOf(bench.file));
-    report(await measure({ ...bench, pipelines, threads, rowsMax }, bodiesFile));
-  } finally {
-    await rm(parent, { recursive: true, force: true });
-  }
+  await using temp = await TempDir.make();
+  const parent = temp.path;
+  const bodiesFile = await writeBodies(join(parent, "bodies.jsonl"), await bodiesOf(bench.file));
+  report(await measure({ ...bench, pipelines, threads, rowsMax }, bodiesFile));
 }
 
 /** A sentence each. */

@@ -3,8 +3,7 @@
  * set sizes: a page that several processes map counts once, shared among them. Each child has worked before it is
  * measured, so that whatever it maps it has also touched.
  */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -15,6 +14,7 @@ import { systemClock } from "#src/work/clock.js";
 import { generationPayload, readHypotheses } from "#src/work/generation.js";
 import { type ChildPort, spawnChild } from "#src/worker/child.js";
 import { readGeneration } from "../test/support/read-generation.js";
+import { TempDir } from "../test/support/temp-dir.js";
 import { countOf } from "./harness/flags.js";
 import { ratios } from "./harness/report.js";
 import { inTurns } from "./harness/rounds.js";
@@ -59,15 +59,12 @@ export async function run(args: readonly string[]): Promise<void> {
   );
   const ids = sentences.map(({ tokenIds }) => tokenIds);
   const bench: Bench = { modelDir, manifest, sentences: ids, rounds };
-  const cacheDir = mkdtempSync(join(tmpdir(), "millrace-bench-"));
+  await using temp = await TempDir.make();
+  const cacheDir = temp.path;
   const options = { cacheDir, weightsCacheBytesMax: 2 ** 40, startTimeoutMs: 240_000 };
-  try {
-    await benchLayout("a copy each", bench, []);
-    await benchLayout("weights shared", bench, weightsCacheArguments(options));
-    await benchSpeed(bench, weightsCacheArguments(options));
-  } finally {
-    rmSync(cacheDir, { recursive: true });
-  }
+  await benchLayout("a copy each", bench, []);
+  await benchLayout("weights shared", bench, weightsCacheArguments(options));
+  await benchSpeed(bench, weightsCacheArguments(options));
 }
 
 async function benchLayout(

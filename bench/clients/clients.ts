@@ -2,10 +2,11 @@
  * `npm run bench -- clients`: what it costs to speak the clients' protocols, and what a caller gains beside the usual way to serve a
  * model. Models have made weights; sides take turns in one run, and figures are medians with the least and the most.
  */
-import { mkdtemp, rm } from "node:fs/promises";
-import { homedir, tmpdir } from "node:os";
+import { rm } from "node:fs/promises";
+import { homedir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { TempDir } from "../../test/support/temp-dir.js";
 import { beginReport } from "../harness/begin-report.js";
 import { finish } from "../harness/finish.js";
 import { amountOf, countOf } from "../harness/flags.js";
@@ -61,7 +62,8 @@ export async function run(args: readonly string[]): Promise<void> {
   if (values.help) return console.log(usage);
   const parts = new Set(values.parts.split(","));
   const { report, machine } = beginReport();
-  const parent = await mkdtemp(join(tmpdir(), "millrace-bench-clients-"));
+  await using temp = await TempDir.make();
+  const parent = temp.path;
   const settings: ClientsSettings = {
     report,
     parent,
@@ -85,23 +87,19 @@ export async function run(args: readonly string[]): Promise<void> {
     },
     peers: { dir: values.peers, install: values["install-peers"] },
   };
-  try {
-    if (parts.has("front")) await benchFrontAlone(settings);
-    const texts = { count: countOf("texts", values.texts), most: countOf("tokens", values.tokens) };
-    const precisions = new Set(values.precisions.split(","));
-    for (const name of values.shapes.split(",").filter((each) => each !== "")) {
-      if (["fronts", "peers", "bert"].some((part) => parts.has(part))) {
-        await benchShape(name, {
-          parts,
-          texts,
-          precisions,
-          clients: countOf("clients", values.clients),
-          settings: ofModels,
-        });
-      }
+  if (parts.has("front")) await benchFrontAlone(settings);
+  const texts = { count: countOf("texts", values.texts), most: countOf("tokens", values.tokens) };
+  const precisions = new Set(values.precisions.split(","));
+  for (const name of values.shapes.split(",").filter((each) => each !== "")) {
+    if (["fronts", "peers", "bert"].some((part) => parts.has(part))) {
+      await benchShape(name, {
+        parts,
+        texts,
+        precisions,
+        clients: countOf("clients", values.clients),
+        settings: ofModels,
+      });
     }
-  } finally {
-    await rm(parent, { recursive: true, force: true });
   }
   await finish(report, { machine, facts: { settings: values }, jsonFile: values.json });
 }

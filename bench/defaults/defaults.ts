@@ -1,8 +1,7 @@
 /** `npm run bench -- defaults`: a server that nobody has configured, against the best fixed configuration that a search finds. */
-import { mkdtemp, rm } from "node:fs/promises";
-import { availableParallelism, tmpdir } from "node:os";
-import { join } from "node:path";
+import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
+import { TempDir } from "../../test/support/temp-dir.js";
 import { amountOf, countOf } from "../harness/flags.js";
 import { readLines } from "../serving/lines.js";
 import { endExperiment, openRun, runFlags, runUsageOf } from "../serving/settings.js";
@@ -64,12 +63,9 @@ export async function run(args: readonly string[]): Promise<void> {
   const fixed = settings.fixed?.map((each) => each.name) ?? "by search";
   const opened = await openRun(values, { ...settings, fixed }, { name, rounds: roundsUsual });
   const lines = readLines(values.sentences);
-  const dir = await mkdtemp(join(tmpdir(), "millrace-bench-defaults-"));
-  try {
-    await bench({ run: opened, lines, dir }, settings);
-  } finally {
-    await rm(dir, { recursive: true, force: true });
-  }
+  await using temp = await TempDir.make();
+  const dir = temp.path;
+  await bench({ run: opened, lines, dir }, settings);
   await endExperiment(opened);
 }
 

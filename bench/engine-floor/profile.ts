@@ -2,12 +2,12 @@
  * `npm run bench -- profile`: where the time of the engine goes. Its real loop over real sentences, watched by ONNX Runtime's profiler and
  * by V8's at once, beside the same loop that nobody watches.
  */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { GenerationManifest } from "#src/models/manifest-generation.js";
 import { readGeneration } from "../../test/support/read-generation.js";
+import { TempDir } from "../../test/support/temp-dir.js";
 import { perToken } from "../drivers.js";
 import { beginReport } from "../harness/begin-report.js";
 import { describeModel } from "../harness/describe-model.js";
@@ -62,18 +62,15 @@ export async function run(args: readonly string[]): Promise<void> {
     `${values.model}, ${values.beams} beams: ${values.count} sentences a pass, ${values.rows} rows a step, ${values.threads} threads, ${values.rounds} passes`,
   );
   const manifest = await readGeneration(values.model);
-  const dir = await mkdtemp(join(tmpdir(), "millrace-profile-"));
-  try {
-    const seen = await watch({ report, values, manifest, dir });
-    tellSeen(report, seen);
-    if (values.flame !== undefined) {
-      const title = `Where the engine's time goes: ${seen.name}, ${values.beams} beams`;
-      const note = `${describeMachine(machine)}; npm run bench -- profile --beams ${values.beams} --count ${values.count} --rows ${values.rows}`;
-      await writeFile(values.flame, drawFlame({ title, note, root: flameRoot(seen) }));
-      report.say(`drawn: ${values.flame}`);
-    }
-  } finally {
-    await rm(dir, { recursive: true, force: true });
+  await using temp = await TempDir.make();
+  const dir = temp.path;
+  const seen = await watch({ report, values, manifest, dir });
+  tellSeen(report, seen);
+  if (values.flame !== undefined) {
+    const title = `Where the engine's time goes: ${seen.name}, ${values.beams} beams`;
+    const note = `${describeMachine(machine)}; npm run bench -- profile --beams ${values.beams} --count ${values.count} --rows ${values.rows}`;
+    await writeFile(values.flame, drawFlame({ title, note, root: flameRoot(seen) }));
+    report.say(`drawn: ${values.flame}`);
   }
   const facts = { settings: values, model: describeModel(manifest) };
   await finish(report, { machine, facts, jsonFile: values.json });

@@ -1,6 +1,4 @@
 /** One model as the floor is measured on it: its own runs, and graphs of its products. */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { GenerationManifest } from "#src/models/manifest-generation.js";
 import { Arena, cacheShapeOf, padWidth } from "#src/runtime/generation/arena.js";
@@ -9,6 +7,7 @@ import { candidatesNeeded, type SearchRules } from "#src/runtime/generation/sear
 import { Binding } from "#src/runtime/native/binding.js";
 import { NativeSession } from "#src/runtime/native/native-session.js";
 import { readGeneration } from "../../test/support/read-generation.js";
+import { TempDir } from "../../test/support/temp-dir.js";
 import {
   type FloorPart,
   inputName,
@@ -30,7 +29,7 @@ export class Side implements AsyncDisposable {
   readonly #threads: number;
   readonly #model: GenerationModel;
   /** Of its made graphs; removed with it. */
-  readonly #dir: string;
+  readonly #dir: TempDir;
   readonly #sessions = new Map<string, NativeSession>();
 
   static async open(modelDir: string, threads: number): Promise<Side> {
@@ -43,7 +42,7 @@ export class Side implements AsyncDisposable {
     };
     const options = { threads, spin: false, data: [weights] };
     const model = await GenerationModel.load(paths, manifest, options);
-    const dir = await mkdtemp(join(tmpdir(), "millrace-floor-"));
+    const dir = await TempDir.make();
     return new Side({ modelDir, threads, manifest, graphs, model, dir });
   }
 
@@ -53,7 +52,7 @@ export class Side implements AsyncDisposable {
     readonly manifest: GenerationManifest;
     readonly graphs: Readonly<Record<GraphName, ReadGraph>>;
     readonly model: GenerationModel;
-    readonly dir: string;
+    readonly dir: TempDir;
   }) {
     this.manifest = from.manifest;
     this.graphs = from.graphs;
@@ -66,7 +65,7 @@ export class Side implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#model.release();
     for (const session of this.#sessions.values()) session.release();
-    await rm(this.#dir, { recursive: true, force: true });
+    await this.#dir[Symbol.asyncDispose]();
   }
 
   /** A step as the engine runs it; the arena stays as it is, so that all are equal. */
@@ -116,7 +115,7 @@ export class Side implements AsyncDisposable {
     const found = this.#sessions.get(key);
     if (found !== undefined) return found;
     const { weights } = this.manifest.files;
-    const to = { dir: join(this.#dir, key), modelDir: this.#modelDir, weights };
+    const to = { dir: this.#dir.file(key), modelDir: this.#modelDir, weights };
     const path = await writeProductGraph(this.graphs[graph], part, to);
     // The graph without products names no weights.
     const data = part === "products" ? [weights] : [];

@@ -2,10 +2,9 @@
  * `npm run bench -- jobs`: what it costs to do work as a durable job, and what is left of one whose server is killed again and again.
  * Servers are whole processes of the command, with a data folder of their own.
  */
-import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { TempDir } from "../../test/support/temp-dir.js";
 import { beginReport } from "../harness/begin-report.js";
 import { finish } from "../harness/finish.js";
 import { amountOf, countOf } from "../harness/flags.js";
@@ -52,7 +51,8 @@ export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({ args: [...args], options: flags });
   if (values.help) return console.log(usage);
   const { report, machine } = beginReport();
-  const parent = await mkdtemp(join(values.dir, "millrace-bench-jobs-"));
+  await using temp = await TempDir.make(values.dir);
+  const parent = temp.path;
   const settings: JobsSettings = {
     report,
     parent,
@@ -64,26 +64,22 @@ export async function run(args: readonly string[]): Promise<void> {
     pipelines: countOf("pipelines", values.pipelines),
   };
   const parts = new Set(values.parts.split(","));
-  try {
-    const serve = await openServeJobs(settings);
-    if (parts.has("throughput")) {
-      const lines = countOf("real-lines", values["real-lines"]);
-      await benchThroughput({ ...settings, lines }, serve, "real");
-    }
-    if (parts.has("ceiling")) {
-      await benchThroughput(settings, serve, "timed");
-      await benchThroughput(settings, serve, "instant");
-    }
-    if (parts.has("accept")) await benchAccept(settings, serve);
-    if (parts.has("memory"))
-      await benchMemory(settings, serve, 1e6 * amountOf("million", values.million));
-    if (parts.has("restart")) await benchRestart(settings, serve);
-    if (parts.has("storm")) {
-      const workers = values.real ? "real" : "timed";
-      await benchStorm(settings, serve, { kills: countOf("kills", values.kills, 0), workers });
-    }
-  } finally {
-    await rm(parent, { recursive: true, force: true });
+  const serve = await openServeJobs(settings);
+  if (parts.has("throughput")) {
+    const lines = countOf("real-lines", values["real-lines"]);
+    await benchThroughput({ ...settings, lines }, serve, "real");
+  }
+  if (parts.has("ceiling")) {
+    await benchThroughput(settings, serve, "timed");
+    await benchThroughput(settings, serve, "instant");
+  }
+  if (parts.has("accept")) await benchAccept(settings, serve);
+  if (parts.has("memory"))
+    await benchMemory(settings, serve, 1e6 * amountOf("million", values.million));
+  if (parts.has("restart")) await benchRestart(settings, serve);
+  if (parts.has("storm")) {
+    const workers = values.real ? "real" : "timed";
+    await benchStorm(settings, serve, { kills: countOf("kills", values.kills, 0), workers });
   }
   await finish(report, { machine, facts: { settings: values }, jsonFile: values.json });
 }

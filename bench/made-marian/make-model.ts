@@ -1,8 +1,7 @@
 /** `npm run bench -- make-model`: the second model of the benchmarks, of the seeds' size, with made weights and imposed lengths. */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { TempDir } from "../../test/support/temp-dir.js";
 import { countOf } from "../harness/flags.js";
 import { convertMade } from "./convert-made.js";
 import { marianShapes } from "./shapes.js";
@@ -42,20 +41,15 @@ export async function run(args: readonly string[]): Promise<void> {
   if (out === undefined || shape === undefined) throw new Error(usage);
   if (precision !== "int8" && precision !== "f32") throw new Error(usage);
   const outDir = resolve(out);
-  const parent = await mkdtemp(join(tmpdir(), "millrace-made-"));
-  try {
-    const modelDir = source ?? join(parent, "marian");
-    const parameters = await writeMarian(modelDir, shape, countOf("seed", values.seed, 0));
-    const { calibration } = await convertMade(modelDir, { outDir, precision, force });
-    const int8 = calibration?.products.filter((product) => product.precision === "int8").length;
-    const kind =
-      int8 === undefined
-        ? precision
-        : `${int8} of ${calibration?.products.length} products in int8`;
-    console.log(
-      `${outDir}: ${(parameters / 1e6).toFixed(1)} M parameters, ${kind}, seed ${values.seed}, outputs of ${shape.outputTokens} tokens, ${shape.beams} beams`,
-    );
-  } finally {
-    await rm(parent, { recursive: true, force: true });
-  }
+  await using temp = await TempDir.make();
+  const parent = temp.path;
+  const modelDir = source ?? join(parent, "marian");
+  const parameters = await writeMarian(modelDir, shape, countOf("seed", values.seed, 0));
+  const { calibration } = await convertMade(modelDir, { outDir, precision, force });
+  const int8 = calibration?.products.filter((product) => product.precision === "int8").length;
+  const kind =
+    int8 === undefined ? precision : `${int8} of ${calibration?.products.length} products in int8`;
+  console.log(
+    `${outDir}: ${(parameters / 1e6).toFixed(1)} M parameters, ${kind}, seed ${values.seed}, outputs of ${shape.outputTokens} tokens, ${shape.beams} beams`,
+  );
 }

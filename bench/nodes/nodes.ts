@@ -2,11 +2,10 @@
  * `npm run bench -- nodes`: an edge and nodes on one NATS, each a process, each node in a network of its own. Their workers take the
  * recorded times of a model's runs and no processor, so that two cores hold four machines.
  */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { NatsServer, skipWithoutNats } from "../../test/support/nats-server.js";
+import { TempDir } from "../../test/support/temp-dir.js";
 import { freePorts } from "../clients/serve.js";
 import { beginReport } from "../harness/begin-report.js";
 import { finish } from "../harness/finish.js";
@@ -67,49 +66,46 @@ export async function run(args: readonly string[]): Promise<void> {
   const kind = whyNot === null && wanted === "namespaces" ? "namespaces" : "proxies";
   const { report, machine } = beginReport();
   report.say(`network: ${kind}${whyNot === null ? "" : ` (${whyNot})`}`);
-  const parent = await mkdtemp(join(tmpdir(), "millrace-bench-nodes-"));
-  try {
-    await using network = await openNetwork(kind);
-    const [monitorPort = 0] = await freePorts(1);
-    await using nats = await NatsServer.start({
-      host: network.natsHost,
-      config: `http: "127.0.0.1:${monitorPort}"`,
+  await using temp = await TempDir.make();
+  const parent = temp.path;
+  await using network = await openNetwork(kind);
+  const [monitorPort = 0] = await freePorts(1);
+  await using nats = await NatsServer.start({
+    host: network.natsHost,
+    config: `http: "127.0.0.1:${monitorPort}"`,
+  });
+  const settings: NodesSettings = {
+    report,
+    parent,
+    network,
+    nats,
+    timedModels: await makeTimedModels(join(parent, "models")),
+    natsMonitorUrl: `http://127.0.0.1:${monitorPort}`,
+    rounds: countOf("rounds", values.rounds),
+    ms: 1_000 * amountOf("measure", values.measure),
+    lines: countOf("lines", values.lines),
+    rate: amountOf("rate", values.rate),
+    seed: countOf("seed", values.seed, 0),
+    factor: amountOf("factor", values.factor),
+  };
+  const parts = new Set(values.parts.split(","));
+  const scaling = {
+    bulk: parts.has("bulk"),
+    large: parts.has("large"),
+    jobs: parts.has("jobs"),
+    realtime: parts.has("realtime"),
+  };
+  if (Object.values(scaling).some(Boolean)) await benchScaling(settings, scaling);
+  if (parts.has("hop")) await benchHop(settings);
+  if (parts.has("model")) await benchRealModel(settings);
+  if (parts.has("storm")) {
+    await benchNodesStorm(settings, {
+      nodes: countOf("nodes", values.nodes),
+      ms: 1_000 * amountOf("seconds", values.seconds),
+      everyMs: 1_000 * amountOf("every", values.every),
+      lastsMsMax: 1_000 * amountOf("lasts", values.lasts),
+      jobLines: countOf("job-lines", values["job-lines"]),
     });
-    const settings: NodesSettings = {
-      report,
-      parent,
-      network,
-      nats,
-      timedModels: await makeTimedModels(join(parent, "models")),
-      natsMonitorUrl: `http://127.0.0.1:${monitorPort}`,
-      rounds: countOf("rounds", values.rounds),
-      ms: 1_000 * amountOf("measure", values.measure),
-      lines: countOf("lines", values.lines),
-      rate: amountOf("rate", values.rate),
-      seed: countOf("seed", values.seed, 0),
-      factor: amountOf("factor", values.factor),
-    };
-    const parts = new Set(values.parts.split(","));
-    const scaling = {
-      bulk: parts.has("bulk"),
-      large: parts.has("large"),
-      jobs: parts.has("jobs"),
-      realtime: parts.has("realtime"),
-    };
-    if (Object.values(scaling).some(Boolean)) await benchScaling(settings, scaling);
-    if (parts.has("hop")) await benchHop(settings);
-    if (parts.has("model")) await benchRealModel(settings);
-    if (parts.has("storm")) {
-      await benchNodesStorm(settings, {
-        nodes: countOf("nodes", values.nodes),
-        ms: 1_000 * amountOf("seconds", values.seconds),
-        everyMs: 1_000 * amountOf("every", values.every),
-        lastsMsMax: 1_000 * amountOf("lasts", values.lasts),
-        jobLines: countOf("job-lines", values["job-lines"]),
-      });
-    }
-  } finally {
-    await rm(parent, { recursive: true, force: true });
   }
   await finish(report, { machine, facts: { settings: values }, jsonFile: values.json });
 }

@@ -1,8 +1,7 @@
 /** The servers of an experiment, all up at once: whoever is not asked does nothing, and the variants can take turns. */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { workClasses } from "millrace-client/wire";
+import { TempDir } from "../../test/support/temp-dir.js";
 import { ServerTree } from "../server-tree.js";
 import { threadsOf } from "./layouts.js";
 import type { Experiment, Run, Variant } from "./settings.js";
@@ -28,7 +27,8 @@ export async function withServers(
   lines: readonly string[],
   action: (servers: readonly Served[]) => Promise<void>,
 ): Promise<void> {
-  const parent = await mkdtemp(join(tmpdir(), "millrace-bench-serving-"));
+  await using temp = await TempDir.make();
+  const parent = temp.path;
   const trees: ServerTree[] = [];
   try {
     const servers: Served[] = [];
@@ -41,7 +41,6 @@ export async function withServers(
     await action(servers);
   } finally {
     await Promise.all(trees.map((tree) => tree.kill()));
-    await rm(parent, { recursive: true, force: true });
   }
 }
 

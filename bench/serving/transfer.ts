@@ -1,9 +1,8 @@
 /** Numbers from one process to another over a Unix socket, as frames between Millrace's processes go: what both sides pay for it. */
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type Socket } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { TempDir } from "../../test/support/temp-dir.js";
 import { startChild } from "../harness/child.js";
 
 export interface TransferSpec {
@@ -28,7 +27,8 @@ export interface Received {
 }
 
 export async function sendToChild({ messages, bytes }: TransferSpec): Promise<Transfer> {
-  const dir = await mkdtemp(join(tmpdir(), "millrace-bench-transfer-"));
+  await using temp = await TempDir.make();
+  const dir = temp.path;
   const path = join(dir, "socket");
   const server = createServer();
   try {
@@ -57,6 +57,5 @@ export async function sendToChild({ messages, bytes }: TransferSpec): Promise<Tr
     return { ms, senderMs: (user + system) / 1_000, receiverMs: received.cpuMs };
   } finally {
     server.close();
-    await rm(dir, { recursive: true, force: true });
   }
 }

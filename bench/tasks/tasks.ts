@@ -2,10 +2,11 @@
  * `npm run bench -- tasks`: what the tasks beside translation gain from packing, from int8 and from company, and what a change of
  * models costs. Models have made weights; variants take turns in one run, and figures are medians with the least and the most.
  */
-import { mkdtemp, rm } from "node:fs/promises";
-import { availableParallelism, tmpdir } from "node:os";
+import { rm } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { TempDir } from "../../test/support/temp-dir.js";
 import { countOf } from "../harness/flags.js";
 import { describeMachine } from "../machine.js";
 import { benchCallers } from "./callers.js";
@@ -49,29 +50,26 @@ export async function run(args: readonly string[]): Promise<void> {
   const parts = new Set(values.parts.split(","));
   console.log(describeMachine());
   console.log(`${count} texts of 5 to 250 tokens, rounds: ${run.rounds}`);
-  const parent = await mkdtemp(join(tmpdir(), "millrace-bench-tasks-"));
-  try {
-    if (parts.has("pages")) {
-      const { graphs, pictures } = values;
-      await benchPages({ graphs, pictures, parent, ...run });
+  await using temp = await TempDir.make();
+  const parent = temp.path;
+  if (parts.has("pages")) {
+    const { graphs, pictures } = values;
+    await benchPages({ graphs, pictures, parent, ...run });
+  }
+  for (const name of values.shapes.split(",").filter((each) => each !== "")) {
+    const shape = shapes[name];
+    if (shape === undefined) throw new Error(`there is no shape ${name}\n${usage}`);
+    const texts = madeTexts(shape, count, { least: 5, most: 250, seed: 1 });
+    const singles = Math.min(200, count);
+    const settings: TasksSettings = { ...run, texts, singles };
+    const models = await makeModels(parent, shape);
+    if (parts.has("packing")) await benchPacking(models, settings);
+    if (parts.has("callers")) for (const model of models) await benchCallers(model, settings);
+    const int8 = models.find(({ precision }) => precision === "int8");
+    if (parts.has("switching") && int8 !== undefined) {
+      const text = "w1 w2 w3 w4 w5";
+      await benchSwitching(int8, { parent: join(parent, shape.name), ...run, singles, text });
     }
-    for (const name of values.shapes.split(",").filter((each) => each !== "")) {
-      const shape = shapes[name];
-      if (shape === undefined) throw new Error(`there is no shape ${name}\n${usage}`);
-      const texts = madeTexts(shape, count, { least: 5, most: 250, seed: 1 });
-      const singles = Math.min(200, count);
-      const settings: TasksSettings = { ...run, texts, singles };
-      const models = await makeModels(parent, shape);
-      if (parts.has("packing")) await benchPacking(models, settings);
-      if (parts.has("callers")) for (const model of models) await benchCallers(model, settings);
-      const int8 = models.find(({ precision }) => precision === "int8");
-      if (parts.has("switching") && int8 !== undefined) {
-        const text = "w1 w2 w3 w4 w5";
-        await benchSwitching(int8, { parent: join(parent, shape.name), ...run, singles, text });
-      }
-      await rm(join(parent, shape.name), { recursive: true });
-    }
-  } finally {
-    await rm(parent, { recursive: true, force: true });
+    await rm(join(parent, shape.name), { recursive: true });
   }
 }

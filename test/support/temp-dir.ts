@@ -10,8 +10,9 @@ export class TempDir implements AsyncDisposable {
     this.path = path;
   }
 
-  static async make(): Promise<TempDir> {
-    return new TempDir(await mkdtemp(join(tmpdir(), "millrace-test-")));
+  /** `parent`: default the system's for temporary files. */
+  static async make(parent: string = tmpdir()): Promise<TempDir> {
+    return new TempDir(await mkdtemp(join(parent, "millrace-test-")));
   }
 
   file(...names: string[]): string {
