@@ -11,7 +11,7 @@ import { readGeneration } from "../test/support/read-generation.js";
 import { TempDir } from "../test/support/temp-dir.js";
 import { convertFloat } from "./convert-float.js";
 import { type Driver, oneByOne, perToken, staticBatches } from "./drivers.js";
-import { amountOf, countOf } from "./harness/flags.js";
+import { amountOf, countOf, usual } from "./harness/flags.js";
 import { inTurns } from "./harness/rounds.js";
 import { benchHttp } from "./http.js";
 import { describeMachine, hashOf, spread, spreadText } from "./machine.js";
@@ -29,13 +29,13 @@ export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      model: { type: "string", default: "models/en-zh" },
-      source: { type: "string", default: "../shared/models/en-zh" },
-      sentences: { type: "string", default: "models/calibration.en.txt" },
-      count: { type: "string", default: "448" },
-      rounds: { type: "string", default: "5" },
+      model: usual.model,
+      source: usual.source,
+      sentences: usual.sentences,
+      count: usual.count,
+      rounds: usual.rounds,
       seconds: { type: "string", default: "5" },
-      help: { type: "boolean", default: false },
+      help: usual.help,
     },
   });
   if (values.help) return console.log(usage);

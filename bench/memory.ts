@@ -15,7 +15,7 @@ import { generationPayload, readHypotheses } from "#src/work/generation.js";
 import { type ChildPort, spawnChild } from "#src/worker/child.js";
 import { readGeneration } from "../test/support/read-generation.js";
 import { TempDir } from "../test/support/temp-dir.js";
-import { countOf } from "./harness/flags.js";
+import { countOf, usual } from "./harness/flags.js";
 import { ratios } from "./harness/report.js";
 import { inTurns } from "./harness/rounds.js";
 import { describeMachine, hashOf, spread, spreadText } from "./machine.js";
@@ -41,11 +41,11 @@ export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      model: { type: "string", default: "models/en-zh" },
-      sentences: { type: "string", default: "models/calibration.en.txt" },
-      count: { type: "string", default: "448" },
-      rounds: { type: "string", default: "3" },
-      help: { type: "boolean", default: false },
+      model: usual.model,
+      sentences: usual.sentences,
+      count: usual.count,
+      rounds: usual.fewRounds,
+      help: usual.help,
     },
   });
   if (values.help) return console.log(usage);

@@ -4,7 +4,7 @@ import { parseArgs } from "node:util";
 import { Arena, cacheShapeOf } from "#src/runtime/generation/arena.js";
 import { GenerationModel } from "#src/runtime/generation/generation-model.js";
 import { readGeneration } from "../test/support/read-generation.js";
-import { countOf } from "./harness/flags.js";
+import { countOf, usual } from "./harness/flags.js";
 import { describeMachine, spread } from "./machine.js";
 
 const rowsGrid = [1, 2, 4, 8, 16, 32, 64, 128];
@@ -19,8 +19,8 @@ export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      model: { type: "string", default: "models/en-zh" },
-      threads: { type: "string", default: "1" },
+      model: usual.model,
+      threads: usual.threads,
       repeats: { type: "string", default: "15" },
       largest: { type: "string", default: "128" },
     },

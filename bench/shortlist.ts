@@ -18,7 +18,7 @@ import { openModel } from "./engine-floor/profiled-model.js";
 import { beginReport } from "./harness/begin-report.js";
 import { describeModel } from "./harness/describe-model.js";
 import { finish } from "./harness/finish.js";
-import { countOf, countsOf } from "./harness/flags.js";
+import { countOf, countsOf, usual } from "./harness/flags.js";
 import { type Cell, type Report, ratios } from "./harness/report.js";
 import { inTurns } from "./harness/rounds.js";
 import { hashOf } from "./machine.js";
@@ -46,18 +46,18 @@ Examples:
 
 const flags = {
   text: { type: "string" },
-  source: { type: "string", default: "../shared/models/en-zh" },
+  source: usual.source,
   pairs: { type: "string" },
   count: { type: "string" },
   "min-counts": { type: "string", default: "1,10" },
   precision: { type: "string", default: "int8" },
   calibration: { type: "string", default: "models/calibration.en.txt" },
   beams: { type: "string", default: "1,4" },
-  rows: { type: "string", default: "64" },
-  threads: { type: "string", default: "1" },
-  rounds: { type: "string", default: "5" },
-  json: { type: "string" },
-  help: { type: "boolean", default: false },
+  rows: usual.rows,
+  threads: usual.threads,
+  rounds: usual.rounds,
+  json: usual.json,
+  help: usual.help,
 } as const;
 
 type Flags = ReturnType<typeof parseArgs<{ options: typeof flags }>>["values"];

@@ -9,7 +9,7 @@ import { parseArgs } from "node:util";
 import { TempDir } from "../../test/support/temp-dir.js";
 import { beginReport } from "../harness/begin-report.js";
 import { finish } from "../harness/finish.js";
-import { amountOf, countOf } from "../harness/flags.js";
+import { amountOf, countOf, usual } from "../harness/flags.js";
 import { makeModels } from "../tasks/make-models.js";
 import { shapes } from "../tasks/shapes.js";
 import { madeTexts } from "../tasks/texts.js";
@@ -44,7 +44,7 @@ const flags = {
   precisions: { type: "string", default: "f32,int8" },
   texts: { type: "string", default: "512" },
   tokens: { type: "string", default: "128" },
-  rounds: { type: "string", default: "5" },
+  rounds: usual.rounds,
   seconds: { type: "string", default: "8" },
   callers: { type: "string", default: "64" },
   clients: { type: "string", default: "1000" },
@@ -53,8 +53,8 @@ const flags = {
   peers: { type: "string", default: join(cacheHome, "millrace-bench", "peers") },
   "install-peers": { type: "boolean", default: false },
   profile: { type: "string" },
-  json: { type: "string" },
-  help: { type: "boolean", default: false },
+  json: usual.json,
+  help: usual.help,
 } as const;
 
 export async function run(args: readonly string[]): Promise<void> {

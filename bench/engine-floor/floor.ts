@@ -6,7 +6,7 @@ import { parseArgs } from "node:util";
 import { beginReport } from "../harness/begin-report.js";
 import { describeModel } from "../harness/describe-model.js";
 import { finish } from "../harness/finish.js";
-import { countOf, countsOf } from "../harness/flags.js";
+import { countOf, countsOf, usual } from "../harness/flags.js";
 import { atLeast, type Report, ratios, under } from "../harness/report.js";
 import { inTurns } from "../harness/rounds.js";
 import { spread } from "../machine.js";
@@ -32,17 +32,17 @@ Examples:
   npm run bench -- floor --model /tmp/base-int8 --model-f32 /tmp/base-f32 --beams 3 --past 30 --input 58 --json floor.json`;
 
 const flags = {
-  model: { type: "string", default: "models/en-zh" },
+  model: usual.model,
   "model-f32": { type: "string" },
-  rows: { type: "string", default: "64" },
+  rows: usual.rows,
   beams: { type: "string", default: "1,3" },
   past: { type: "string", default: "16,32" },
   input: { type: "string", default: "16,64" },
-  threads: { type: "string", default: "1" },
+  threads: usual.threads,
   runs: { type: "string", default: "5" },
-  rounds: { type: "string", default: "5" },
-  json: { type: "string" },
-  help: { type: "boolean", default: false },
+  rounds: usual.rounds,
+  json: usual.json,
+  help: usual.help,
 } as const;
 
 type Flags = ReturnType<typeof parseArgs<{ options: typeof flags }>>["values"];

@@ -12,7 +12,7 @@ import { perToken } from "../drivers.js";
 import { beginReport } from "../harness/begin-report.js";
 import { describeModel } from "../harness/describe-model.js";
 import { finish } from "../harness/finish.js";
-import { countOf } from "../harness/flags.js";
+import { countOf, usual } from "../harness/flags.js";
 import { drawFlame } from "../harness/flame.js";
 import type { Report } from "../harness/report.js";
 import { inTurns } from "../harness/rounds.js";
@@ -40,16 +40,16 @@ Examples:
   npm run bench -- profile --model /tmp/base-int8 --beams 3 --count 64 --rows 192 --json profile.json`;
 
 const flags = {
-  model: { type: "string", default: "models/en-zh" },
-  sentences: { type: "string", default: "models/calibration.en.txt" },
+  model: usual.model,
+  sentences: usual.sentences,
   count: { type: "string", default: "256" },
-  beams: { type: "string", default: "1" },
-  rows: { type: "string", default: "64" },
-  threads: { type: "string", default: "1" },
-  rounds: { type: "string", default: "3" },
+  beams: usual.beams,
+  rows: usual.rows,
+  threads: usual.threads,
+  rounds: usual.fewRounds,
   flame: { type: "string" },
-  json: { type: "string" },
-  help: { type: "boolean", default: false },
+  json: usual.json,
+  help: usual.help,
 } as const;
 
 type Flags = ReturnType<typeof parseArgs<{ options: typeof flags }>>["values"];

@@ -1,4 +1,29 @@
-/** Numbers of a command line. What is none ends the run with the name of its flag: NaN would be measured, and printed as a table of NaN. */
+/**
+ * Flags that many benchmarks have alike, declared once for `parseArgs`, and the numbers of a command line. What is none ends the run with the
+ * name of its flag: NaN would be measured, and printed as a table of NaN.
+ */
+
+/** By what they are called, but for `fewRounds`: the rounds of a benchmark whose one round takes long. */
+export const usual = {
+  help: { type: "boolean", default: false },
+  /** File of the figures. */
+  json: { type: "string" },
+  rounds: { type: "string", default: "5" },
+  fewRounds: { type: "string", default: "3" },
+  /** Millrace folder. */
+  model: { type: "string", default: "models/en-zh" },
+  /** Hugging Face folder. */
+  source: { type: "string", default: "../shared/models/en-zh" },
+  /** File of sentences, one a line, and how many of them. */
+  sentences: { type: "string", default: "models/calibration.en.txt" },
+  count: { type: "string", default: "448" },
+  beams: { type: "string", default: "1" },
+  rows: { type: "string", default: "64" },
+  threads: { type: "string", default: "1" },
+  /** Of the work, for a short run. */
+  scale: { type: "string", default: "1" },
+  seed: { type: "string", default: "1" },
+} as const;
 
 /** A whole number of `least` or more. @throws where `text` is none */
 export function countOf(flag: string, text: string, least = 1): number {

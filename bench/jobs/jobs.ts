@@ -7,7 +7,7 @@ import { parseArgs } from "node:util";
 import { TempDir } from "../../test/support/temp-dir.js";
 import { beginReport } from "../harness/begin-report.js";
 import { finish } from "../harness/finish.js";
-import { amountOf, countOf } from "../harness/flags.js";
+import { amountOf, countOf, usual } from "../harness/flags.js";
 import { benchAccept, benchMemory } from "./accept.js";
 import { benchRestart } from "./restart.js";
 import { openServeJobs } from "./serve-jobs.js";
@@ -35,16 +35,16 @@ const flags = {
   lines: { type: "string", default: "20000" },
   "real-lines": { type: "string", default: "2000" },
   million: { type: "string", default: "10" },
-  rounds: { type: "string", default: "5" },
+  rounds: usual.rounds,
   seconds: { type: "string", default: "3600" },
   kills: { type: "string", default: "50" },
   real: { type: "boolean", default: false },
   factor: { type: "string", default: "1" },
   pipelines: { type: "string", default: "2" },
-  seed: { type: "string", default: "1" },
+  seed: usual.seed,
   dir: { type: "string", default: tmpdir() },
-  json: { type: "string" },
-  help: { type: "boolean", default: false },
+  json: usual.json,
+  help: usual.help,
 } as const;
 
 export async function run(args: readonly string[]): Promise<void> {

@@ -2,7 +2,7 @@
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { TempDir } from "../../test/support/temp-dir.js";
-import { countOf } from "../harness/flags.js";
+import { countOf, usual } from "../harness/flags.js";
 import { convertMade } from "./convert-made.js";
 import { marianShapes } from "./shapes.js";
 import { writeMarian } from "./write-marian.js";
@@ -28,11 +28,11 @@ export async function run(args: readonly string[]): Promise<void> {
     options: {
       out: { type: "string" },
       precision: { type: "string", default: "int8" },
-      seed: { type: "string", default: "1" },
+      seed: usual.seed,
       shape: { type: "string", default: "base" },
       source: { type: "string" },
       force: { type: "boolean", default: false },
-      help: { type: "boolean", default: false },
+      help: usual.help,
     },
   });
   if (values.help) return console.log(usage);

@@ -9,7 +9,7 @@ import { TempDir } from "../../test/support/temp-dir.js";
 import { freePorts } from "../clients/serve.js";
 import { beginReport } from "../harness/begin-report.js";
 import { finish } from "../harness/finish.js";
-import { amountOf, countOf } from "../harness/flags.js";
+import { amountOf, countOf, usual } from "../harness/flags.js";
 import { makeTimedModels } from "../timed/timed-models.js";
 import { benchHop } from "./hop.js";
 import { isInside, openNetwork, runInside, whyNoNamespaces } from "./network.js";
@@ -39,7 +39,7 @@ const flags = {
   network: { type: "string" },
   lines: { type: "string", default: "5000" },
   rate: { type: "string", default: "60" },
-  rounds: { type: "string", default: "5" },
+  rounds: usual.rounds,
   measure: { type: "string", default: "8" },
   seconds: { type: "string", default: "600" },
   every: { type: "string", default: "3" },
@@ -47,9 +47,9 @@ const flags = {
   nodes: { type: "string", default: "3" },
   "job-lines": { type: "string", default: "2000" },
   factor: { type: "string", default: "2" },
-  seed: { type: "string", default: "1" },
-  json: { type: "string" },
-  help: { type: "boolean", default: false },
+  seed: usual.seed,
+  json: usual.json,
+  help: usual.help,
 } as const;
 
 export async function run(args: readonly string[]): Promise<void> {

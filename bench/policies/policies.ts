@@ -3,7 +3,7 @@
  * engine: through the whole server, or by simulation.
  */
 import { parseArgs } from "node:util";
-import { amountOf, amountsOf, countOf, countsOf } from "../harness/flags.js";
+import { amountOf, amountsOf, countOf, countsOf, usual } from "../harness/flags.js";
 import { runFlags, runUsageOf } from "../serving/settings.js";
 import { compareServed, servedRounds } from "./served-policies.js";
 import { compareSimulated } from "./simulated-policies.js";
@@ -38,14 +38,14 @@ export const flags = {
   callers: { type: "string", default: "8,24,48" },
   gaps: { type: "string", default: "0,100" },
   "bulk-items": { type: "string", default: "1000,128" },
-  scale: { type: "string", default: "1" },
+  scale: usual.scale,
   sentences: { type: "string" },
   threads: { type: "string" },
   simulate: { type: "boolean", default: false },
   "crowd-callers": { type: "string", default: "10000" },
   "crowd-items": { type: "string", default: "1000000" },
   pipelines: { type: "string", default: "4" },
-  rows: { type: "string", default: "64" },
+  rows: usual.rows,
 } as const;
 
 export async function run(args: readonly string[]): Promise<void> {

@@ -11,7 +11,7 @@ import { TempDir } from "../../test/support/temp-dir.js";
 import { beginReport } from "../harness/begin-report.js";
 import { describeModel } from "../harness/describe-model.js";
 import { finish } from "../harness/finish.js";
-import { countOf, countsOf } from "../harness/flags.js";
+import { countOf, countsOf, usual } from "../harness/flags.js";
 import { OutputBook } from "../harness/output-book.js";
 import { atLeast, type Report, ratios } from "../harness/report.js";
 import { inTurns } from "../harness/rounds.js";
@@ -39,15 +39,15 @@ Examples:
   npm run bench -- seeds-processes --model /tmp/base-int8 --callers 16`;
 
 const flags = {
-  model: { type: "string", default: "models/en-zh" },
+  model: usual.model,
   sentences: { type: "string" },
   callers: { type: "string", default: "16,32,64,128" },
   each: { type: "string", default: "8" },
   processes: { type: "string", default: "8" },
   beams: { type: "string" },
-  rounds: { type: "string", default: "3" },
-  json: { type: "string" },
-  help: { type: "boolean", default: false },
+  rounds: usual.fewRounds,
+  json: usual.json,
+  help: usual.help,
 } as const;
 
 export async function run(args: readonly string[]): Promise<void> {

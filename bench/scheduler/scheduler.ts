@@ -7,7 +7,7 @@ import type { PolicyName } from "#src/scheduler/policy.js";
 import type { RunMode } from "#src/scheduler/types.js";
 import { beginReport } from "../harness/begin-report.js";
 import { finish } from "../harness/finish.js";
-import { amountsOf, countOf, countsOf } from "../harness/flags.js";
+import { amountsOf, countOf, countsOf, usual } from "../harness/flags.js";
 import { inTurns } from "../harness/rounds.js";
 import { spread, spreadText } from "../machine.js";
 import { type DrainFigures, type DrainShape, drain } from "./drain.js";
@@ -37,13 +37,13 @@ const options = {
   callers: { type: "string", default: "10000" },
   tenants: { type: "string", default: "100" },
   pipelines: { type: "string", default: "4" },
-  rows: { type: "string", default: "64" },
-  rounds: { type: "string", default: "3" },
+  rows: usual.rows,
+  rounds: usual.fewRounds,
   modes: { type: "string", default: "continuous" },
   policies: { type: "string", default: "millrace" },
   paces: { type: "string", default: "0.005,0.25" },
-  json: { type: "string" },
-  help: { type: "boolean", default: false },
+  json: usual.json,
+  help: usual.help,
 } as const;
 
 interface Variant {

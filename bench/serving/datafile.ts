@@ -1,7 +1,7 @@
 /** `npm run bench -- datafile`: the seeds' tables of a file that is sent in batches, theirs printed beside ours. */
 import { parseArgs } from "node:util";
 import { workClasses } from "millrace-client/wire";
-import { amountOf, countsOf } from "../harness/flags.js";
+import { amountOf, countsOf, usual } from "../harness/flags.js";
 import { inTurns } from "../harness/rounds.js";
 import { spread } from "../machine.js";
 import { type DataFile, dataFileNames, readDataFile } from "./data-files.js";
@@ -43,7 +43,7 @@ const flags = {
   callers: { type: "string", default: "1,2" },
   all: { type: "boolean", default: false },
   class: { type: "string", default: "bulk" },
-  scale: { type: "string", default: "1" },
+  scale: usual.scale,
 } as const;
 
 export async function run(args: readonly string[]): Promise<void> {

@@ -3,7 +3,7 @@
  * after them; each class alone as well, so that what they cost each other shows.
  */
 import { parseArgs } from "node:util";
-import { amountOf, countOf, countsOf } from "../harness/flags.js";
+import { amountOf, countOf, countsOf, usual } from "../harness/flags.js";
 import { atLeast, type Cell, type Report, ratios, type Target, under } from "../harness/report.js";
 import { inTurns } from "../harness/rounds.js";
 import { spread } from "../machine.js";
@@ -47,7 +47,7 @@ const flags = {
   items: { type: "string", default: String(seedsMix.laterItems) },
   after: { type: "string", default: String(seedsMix.laterAtMs) },
   gap: { type: "string", default: "0" },
-  scale: { type: "string", default: "1" },
+  scale: usual.scale,
   sentences: { type: "string" },
 } as const;
 

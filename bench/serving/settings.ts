@@ -5,7 +5,7 @@ import { readGeneration } from "../../test/support/read-generation.js";
 import { beginReport } from "../harness/begin-report.js";
 import { describeModel } from "../harness/describe-model.js";
 import { finish } from "../harness/finish.js";
-import { amountOf, countOf } from "../harness/flags.js";
+import { amountOf, countOf, usual } from "../harness/flags.js";
 import { OutputBook } from "../harness/output-book.js";
 import type { Report } from "../harness/report.js";
 import type { Machine } from "../machine.js";
@@ -32,13 +32,13 @@ ${measuredUsage}`;
 /** Of an experiment that has its own say of what is compared. */
 export const runFlags = {
   model: { type: "string", default: join(root, "models", "en-zh") },
-  beams: { type: "string", default: "1" },
+  beams: usual.beams,
   "max-length": { type: "string" },
   warm: { type: "string", default: "4" },
   rounds: { type: "string" },
-  json: { type: "string" },
+  json: usual.json,
   plot: { type: "string" },
-  help: { type: "boolean", default: false },
+  help: usual.help,
 } as const;
 
 export const commonFlags = {

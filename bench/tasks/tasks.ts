@@ -7,7 +7,7 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { TempDir } from "../../test/support/temp-dir.js";
-import { countOf } from "../harness/flags.js";
+import { countOf, usual } from "../harness/flags.js";
 import { describeMachine } from "../machine.js";
 import { benchCallers } from "./callers.js";
 import { makeModels } from "./make-models.js";
@@ -34,11 +34,11 @@ export async function run(args: readonly string[]): Promise<void> {
       parts: { type: "string", default: "packing,callers,switching,pages" },
       shapes: { type: "string", default: "minilm,bert-base" },
       texts: { type: "string", default: "512" },
-      rounds: { type: "string", default: "5" },
+      rounds: usual.rounds,
       threads: { type: "string", default: String(availableParallelism()) },
       graphs: { type: "string", default: "../shared/models/ocr" },
       pictures: { type: "string", default: "../shared/data/images/ocr" },
-      help: { type: "boolean", default: false },
+      help: usual.help,
     },
   });
   if (values.help) return console.log(usage);

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import type { parseArgs } from "node:util";
 import { convertFloat } from "../../convert-float.js";
-import { countOf } from "../../harness/flags.js";
+import { countOf, usual } from "../../harness/flags.js";
 
 export const commonUsage = `  --model DIR              int8 Millrace folder (default: models/en-zh)
   --source DIR             Hugging Face folder, converted for float32 (default: ../shared/models/en-zh)
@@ -19,19 +19,19 @@ export const commonUsage = `  --model DIR              int8 Millrace folder (def
   --json FILE              the figures as JSON`;
 
 export const comparisonFlags = {
-  model: { type: "string", default: "models/en-zh" },
-  source: { type: "string", default: "../shared/models/en-zh" },
+  model: usual.model,
+  source: usual.source,
   "model-f32": { type: "string" },
   sets: { type: "string", default: "short,long" },
   short: { type: "string" },
   long: { type: "string", default: "../shared/data/sentences/data_4k.txt" },
-  count: { type: "string", default: "448" },
-  rounds: { type: "string", default: "5" },
-  rows: { type: "string", default: "64" },
+  count: usual.count,
+  rounds: usual.rounds,
+  rows: usual.rows,
   warm: { type: "string", default: "5376" },
   batch: { type: "string", default: "64" },
-  json: { type: "string" },
-  help: { type: "boolean", default: false },
+  json: usual.json,
+  help: usual.help,
 } as const;
 
 /** The values of `comparisonFlags`, and of those that have their defaults from the comparison. */

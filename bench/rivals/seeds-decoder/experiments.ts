@@ -9,7 +9,7 @@ import { TempDir } from "../../../test/support/temp-dir.js";
 import { beginReport } from "../../harness/begin-report.js";
 import { describeModel } from "../../harness/describe-model.js";
 import { finish } from "../../harness/finish.js";
-import { amountOf, countOf, countsOf } from "../../harness/flags.js";
+import { amountOf, countOf, countsOf, usual } from "../../harness/flags.js";
 import { OutputBook } from "../../harness/output-book.js";
 import { atLeast, type Report, ratios } from "../../harness/report.js";
 import { inTurns } from "../../harness/rounds.js";
@@ -51,10 +51,10 @@ const flags = {
   after: { type: "string", default: "500" },
   batch: { type: "string", default: "16" },
   rows: { type: "string", default: "192" },
-  beams: { type: "string", default: "1" },
+  beams: usual.beams,
   rounds: { type: "string", default: "2" },
-  json: { type: "string" },
-  help: { type: "boolean", default: false },
+  json: usual.json,
+  help: usual.help,
 } as const;
 
 export async function run(args: readonly string[]): Promise<void> {
