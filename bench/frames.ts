@@ -13,8 +13,15 @@ import {
   readGenerationInput,
   readHypotheses,
 } from "#src/work/generation.js";
-import { countOf } from "./harness/flags.js";
+import { countOf, usual } from "./harness/flags.js";
 import { describeMachine, hashOf, spread } from "./machine.js";
+
+const usage = `npm run bench -- frames [flags]
+Of lists of token ids, to bytes and back: as the frames are, and as JSON, in turns; the least of the rounds. Both ways must give the same lists.
+  --rounds N   (default: 7)
+  --items N    that each round moves (default: 64000)
+Example:
+  npm run bench -- frames --rounds 3 --items 6400`;
 
 const settings = { beams: 1, nBest: 1, lengthPenalty: 1, maxLength: 512 };
 
@@ -100,8 +107,13 @@ export function run(args: readonly string[]): Promise<void> {
     options: {
       rounds: { type: "string", default: "7" },
       items: { type: "string", default: "64000" },
+      help: usual.help,
     },
   });
+  if (values.help) {
+    console.log(usage);
+    return Promise.resolve();
+  }
   const [rounds, items] = [countOf("rounds", values.rounds), countOf("items", values.items)];
   console.log(`${describeMachine()}; the least of ${rounds} rounds\n`);
   console.log("frame       batch  tokens  bytes/item  encode µs/item  decode µs/item  result");

@@ -7,6 +7,15 @@ import { readGeneration } from "../test/support/read-generation.js";
 import { countOf, usual } from "./harness/flags.js";
 import { describeMachine, spread } from "./machine.js";
 
+const usage = `npm run bench -- record-runs [flags]
+Medians of an encoder's run and of a decoder's step, of 1 to 128 rows and 16 to 128 tokens, as JSON: test/sim/recorded-runs.json.
+  --model DIR    Millrace folder (default: models/en-zh)
+  --threads N    of each run; 0: all cores (default: 1)
+  --repeats N    of each run (default: 15)
+  --largest N    rows and tokens, for a short run (default: 128)
+Example:
+  node build/bench/main.js record-runs > test/sim/recorded-runs.json`;
+
 const rowsGrid = [1, 2, 4, 8, 16, 32, 64, 128];
 const widthGrid = [16, 32, 64, 128];
 
@@ -23,8 +32,10 @@ export async function run(args: readonly string[]): Promise<void> {
       threads: usual.threads,
       repeats: { type: "string", default: "15" },
       largest: { type: "string", default: "128" },
+      help: usual.help,
     },
   });
+  if (values.help) return console.log(usage);
   const manifest = await readGeneration(values.model);
   const paths = {
     encoder: join(values.model, manifest.files.encoder),

@@ -11,7 +11,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { StatusResponse, TranslateResponse, WorkClass } from "millrace-client/wire";
-import { amountOf } from "./harness/flags.js";
+import { amountOf, usual } from "./harness/flags.js";
 import { post } from "./harness/post.js";
 import { describeMachine } from "./machine.js";
 import { type Quantiles, quantiles } from "./quantiles.js";
@@ -40,10 +40,17 @@ export interface Seed000Report {
   readonly status: StatusResponse;
 }
 
-/** `npm run bench -- seed-000 [--seconds N]`: ten minutes, unless it is told otherwise. */
+const usage = `npm run bench -- seed-000 [flags]
+One pipeline, one caller in a tight loop, a bulk caller of ${bulkItems} sentences behind it, and status, readiness and metrics polled ${pollsPerSecond} times a second each.
+Ends with an error where a job is not done and right, or a poll is not answered.
+  --seconds N   (default: 600)
+Example:
+  npm run bench -- seed-000 --seconds 20`;
+
 export async function run(args: readonly string[]): Promise<void> {
-  const options = { seconds: { type: "string", default: "600" } } as const;
+  const options = { seconds: { type: "string", default: "600" }, help: usual.help } as const;
   const { values } = parseArgs({ args: [...args], options });
+  if (values.help) return console.log(usage);
   console.log(`seed 000 for ${values.seconds} s: ${describeMachine()}`);
   const report = await seed000({ seconds: amountOf("seconds", values.seconds) });
   console.log(describe(report));

@@ -1,12 +1,4 @@
-/**
- * What strangers can do to a server, and what it costs the others: `npm run bench -- hostile [--seconds N]`.
- *
- *   corners       every accepted setting at both ends of its range: no worker restarts
- *   flood         gzip bombs and pages of a million sentences on a small heap, a good caller beside them
- *   connections   every connection taken by idle ones: is the server still found alive?
- *   deadlines     how late `timeoutMs` is kept, in the queue, in prepare and in the engine
- *   preparation   how long a sentence is prepared behind 300 bulk pages
- */
+/** `npm run bench -- hostile`: what strangers can do to a server, and what it costs the others. */
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { get } from "node:http";
@@ -14,12 +6,29 @@ import { connect, type Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { StatusResponse, TranslateResponse } from "millrace-client/wire";
-import { amountOf, countOf } from "../harness/flags.js";
+import { amountOf, countOf, usual } from "../harness/flags.js";
 import { describeMachine } from "../machine.js";
 import { type Quantiles, quantiles } from "../quantiles.js";
 import type { AttackReport } from "./attackers.js";
 import type { GoodReport } from "./good-caller.js";
 import { type HostileServer, startServer } from "./server.js";
+
+const usage = `npm run bench -- hostile [flags]
+One server of the bundled model, attacked in turns. Ends with an error where it did what no server may do on any machine.
+  corners       every accepted setting at both ends of its range: no worker restarts
+  flood         gzip bombs and pages of a million sentences on a small heap, a good caller beside them
+  connections   every connection taken by idle ones: is the server still found alive?
+  deadlines     how late timeoutMs is kept, in the queue, in prepare and in the engine
+  preparation   how long a sentence is prepared behind bulk pages
+
+  --seconds N    of the flood (default: 30)
+  --bombers N    who send gzip bombs (default: 300)
+  --pagers N     who send pages (default: 6)
+  --idle N       connections that say nothing (default: 1100)
+  --heap-mib N   of the server, MiB (default: 512)
+  --pages N      in front of the sentences whose preparation is timed (default: 300)
+Example:
+  npm run bench -- hostile --seconds 5 --bombers 50`;
 
 export interface HostileOptions {
   readonly seconds: number;
@@ -31,7 +40,6 @@ export interface HostileOptions {
   readonly pages: number;
 }
 
-/** `npm run bench -- hostile [--seconds N]` */
 export async function run(args: readonly string[]): Promise<void> {
   const options = {
     seconds: { type: "string", default: "30" },
@@ -40,8 +48,10 @@ export async function run(args: readonly string[]): Promise<void> {
     idle: { type: "string", default: "1100" },
     "heap-mib": { type: "string", default: "512" },
     pages: { type: "string", default: "300" },
+    help: usual.help,
   } as const;
   const { values } = parseArgs({ args: [...args], options });
+  if (values.help) return console.log(usage);
   console.log(`hostile: ${describeMachine()}`);
   const failures = await hostile({
     seconds: amountOf("seconds", values.seconds),

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { copyFile, readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { floatsOf, i64, openSession } from "#src/runtime/session.js";
+import { benches } from "../../bench/benches.js";
 import { drivers } from "../../bench/clients/drivers.js";
 import { cosineOf } from "../../bench/clients/peers/cosine.js";
 import { writePlainGraph } from "../../bench/clients/peers/plain-graph.js";
@@ -26,6 +27,22 @@ if (isLong) {
     assert.match(out, /failed 0/);
   });
 }
+
+test("--help lists every benchmark with what it answers, and each one's own help begins with that", async (t) => {
+  const list = await bench("--help");
+  const frames = await bench("frames", "--help");
+  const said = t.mock.method(console, "log", () => {});
+  for (const [name, { about, open }] of Object.entries(benches)) {
+    assert.ok(list.includes(`\n  ${name} `) && list.includes(`  ${about}\n`), name);
+    said.mock.resetCalls();
+    const { run } = await open();
+    await run(["--help"]);
+    const text = said.mock.calls.map(({ arguments: [line] }) => String(line)).join("\n");
+    assert.ok(text.includes(`npm run bench -- ${name} `), `${name} says: ${text}`);
+    assert.ok(!text.includes(about), `the help of ${name} says twice what it answers`);
+  }
+  assert.ok(frames.startsWith(`frames: ${benches["frames"]?.about}\n\nnpm run bench -- frames `));
+});
 
 test("recorded runs have the simulator's form", async () => {
   const recorded = JSON.parse(await bench("record-runs", "--repeats", "1", "--largest", "16")) as {

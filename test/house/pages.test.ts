@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { exitCodes, exitCodesOfErrors } from "#src/cli/exit-codes.js";
+import { benches } from "../../bench/benches.js";
 import { readSources, roomOf } from "./imports.js";
 import { rooms } from "./rooms.js";
 
@@ -62,6 +63,14 @@ test("every command has a line in docs/command.md", () => {
   assert.ok(registered.length >= 6);
   for (const [, name] of registered)
     assert.ok(page.includes(`| \`${name?.toLowerCase()}\``), `${name} is missing`);
+});
+
+test("every benchmark has its row in CONTRIBUTING.md, as the table of benchmarks has it", () => {
+  const [, behind = ""] = read("CONTRIBUTING.md").split("## A new benchmark\n");
+  const [section = ""] = behind.split("\n## ");
+  const listed = rows(section, 2).filter(([name]) => name?.startsWith("`"));
+  const wanted = Object.entries(benches).map(([name, { about }]) => [`\`${name}\``, about]);
+  assert.deepEqual(listed, wanted);
 });
 
 const pages = [
