@@ -8,6 +8,8 @@ import { createServer as createEcho } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { createServer } from "#src/index.js";
+import { rowsMaxOf } from "#src/models/engine-table.js";
+import { readModel } from "#src/models/read-manifest.js";
 import { resolveConfiguration } from "#src/options/resolve.js";
 import { TempDir } from "../test/support/temp-dir.js";
 import { generateLoad, type Load, writeBodies } from "./clients/load.js";
@@ -31,9 +33,10 @@ interface BareBench extends HttpBench {
 
 export async function benchHttp(bench: HttpBench): Promise<void> {
   const { seconds, rounds } = bench;
-  const { pipelines, threads, rowsMax } = resolveConfiguration({
-    code: { models: bench.modelDir },
-  }).options;
+  const { options } = resolveConfiguration({ code: { models: bench.modelDir } });
+  const { pipelines, threads } = options;
+  const { manifest } = await readModel(bench.modelDir);
+  const rowsMax = rowsMaxOf(manifest, options);
   console.log(
     `\nHTTP: ${callers} callers of one sentence each, ${pipelines} pipelines × ${threads} threads, ${rounds} rounds of ${seconds} s`,
   );

@@ -114,7 +114,7 @@ class Simulation {
 
   #start(): void {
     const { pipelines, rowsMax } = this.#shape;
-    const spec = { model, mode: "continuous", bytes: 1, keep: "preloaded" } as const;
+    const spec = { model, mode: "continuous", bytes: 1, keep: "preloaded", rowsMax } as const;
     this.#scheduler.step({ type: "model", model: spec });
     for (const [at, kind] of pipelines.entries()) {
       const pipelineId = `p${at}`;
@@ -123,7 +123,7 @@ class Simulation {
       };
       const engine = new GenerationEngine(rowsMax, broken, stride);
       this.#pipelines.set(pipelineId, { pipelineId, engine, meter: new Meter(), isRunning: false });
-      const pipeline = { pipelineId, kind, rowsMax, modelMemoryBytesMax: 10 };
+      const pipeline = { pipelineId, kind, modelMemoryBytesMax: 10 };
       this.#scheduler.step({ type: "pipeline-up", pipeline });
       this.#scheduler.step({ type: "loaded", pipelineId, model, bytes: 1, ms: 1 });
     }

@@ -95,11 +95,14 @@ class Owner {
   constructor(shape: DrainShape) {
     this.#shape = shape;
     this.#seen = new Uint8Array(shape.items);
-    const { policy, mode } = shape;
+    const { policy, mode, rowsMax } = shape;
     const limits = { realtimeTargetMs: 200, ageLimitMs: 10_000, prefetchRows: 32 };
     this.#scheduler = new Scheduler({ policy, ...limits });
     this.#pipelineIds = Array.from({ length: shape.pipelines }, (_, at) => `p${at}`);
-    this.#step({ type: "model", model: { model: "m", mode, bytes: 1, keep: "preloaded" } });
+    this.#step({
+      type: "model",
+      model: { model: "m", mode, bytes: 1, keep: "preloaded", rowsMax },
+    });
   }
 
   queue(request: RequestSpec): void {
@@ -109,8 +112,8 @@ class Owner {
   start(): void {
     for (const pipelineId of this.#pipelineIds) {
       this.#held.set(pipelineId, new Held());
-      const memory = { rowsMax: this.#shape.rowsMax, modelMemoryBytesMax: 10 };
-      this.#step({ type: "pipeline-up", pipeline: { pipelineId, kind: "shared", ...memory } });
+      const pipeline = { pipelineId, kind: "shared", modelMemoryBytesMax: 10 } as const;
+      this.#step({ type: "pipeline-up", pipeline });
       this.#step({ type: "loaded", pipelineId, model: "m", bytes: 1, ms: 1 });
     }
   }

@@ -14,7 +14,7 @@ import {
   type WorkClass,
 } from "millrace-client/wire";
 import { Activity } from "../metrics/activity.js";
-import { engineTable } from "../models/engine-table.js";
+import { engineTable, rowsMaxOf } from "../models/engine-table.js";
 import { expectedBytes } from "../models/folder-bytes.js";
 import { findProcessor, processorWarning } from "../models/quantization.js";
 import { type BrokenFolder, type ModelFolder, ModelRegistry } from "../models/registry.js";
@@ -363,7 +363,8 @@ async function hostedModels(
       const runs = runRowsMax === null ? {} : { runRowsMax };
       const bytes = await expectedBytes(folder, sharing);
       const keep = keepOf(options.preload, name);
-      const hosted = { key: name, name, modelDir, mode, ...bytes, keep, ...runs };
+      const rows = { rowsMax: rowsMaxOf(manifest, options), ...runs };
+      const hosted = { key: name, name, modelDir, mode, ...bytes, keep, ...rows };
       const of = version === undefined ? hosted : { ...hosted, version };
       return { folder, hosted: { ...of, task: taskOf(manifest), taskModel } };
     }),
@@ -391,7 +392,7 @@ function pipelinesOf({ pipelines, realtimePipelines, bulkPipelines }: Options): 
 
 /** So many processes, whatever the number of models. */
 function pipelineSpecs(options: Options): PipelineSpec[] {
-  const { threads, rowsMax, pipelines, realtimePipelines, bulkPipelines } = options;
+  const { threads, pipelines, realtimePipelines, bulkPipelines } = options;
   const modelMemoryBytesMax = modelMemoryBytesMaxOf(options);
   const kinds = [
     { kind: "shared", count: pipelines },
@@ -403,7 +404,6 @@ function pipelineSpecs(options: Options): PipelineSpec[] {
       pipelineId: `${kind}-${index + 1}`,
       kind,
       threads,
-      rowsMax,
       modelMemoryBytesMax,
     })),
   );

@@ -118,6 +118,7 @@ function announce({ options, sources, hash, machine }: Configuration, log: Log):
   const { cores, coresFrom, memoryBytes, memoryFrom } = machine;
   const { pipelines, realtimePipelines, bulkPipelines, threads, rowsMax, policy } = options;
   const layout = pipelines > 0 ? { pipelines } : { realtimePipelines, bulkPipelines };
+  const rows = rowsMax === null ? {} : { rowsMax };
   log.info(
     {
       cores,
@@ -127,7 +128,7 @@ function announce({ options, sources, hash, machine }: Configuration, log: Log):
       ...layout,
       threads,
       threadsFrom: sources.threads,
-      rowsMax,
+      ...rows,
       policy,
       models: options.models,
       environment: options.environment,

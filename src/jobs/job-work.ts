@@ -3,6 +3,7 @@ import type { WireError } from "millrace-client/wire";
 import { type Access, openAccess } from "../access/access.js";
 import type { Log } from "../log.js";
 import type { Metrics } from "../metrics/metrics.js";
+import { usualRowsMax } from "../models/engine-definition.js";
 import type { Options } from "../options/options.js";
 import type { ServerViews } from "../work/views.js";
 import type { ChunkQueue } from "./chunk-queue.js";
@@ -121,11 +122,13 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
 
 /**
  * Lines that are run at once: what each pipeline runs, and several times as much to choose neighbours in length from while the last
- * and longest lines of a chunk are awaited.
+ * and longest lines of a chunk are awaited. A line is a row for each of its beams: a model that runs more rows than is usual runs no more
+ * lines.
  */
 function linesInFlight(options: Options): number {
   const { pipelines, realtimePipelines, bulkPipelines, rowsMax } = options;
-  const rows = (pipelines + realtimePipelines + bulkPipelines) * rowsMax;
+  const all = pipelines + realtimePipelines + bulkPipelines;
+  const rows = all * (rowsMax ?? usualRowsMax);
   return Math.min(linesInFlightMax, Math.max(linesInFlightMin, 16 * rows));
 }
 

@@ -15,6 +15,9 @@ export function toldLabels(labels: readonly string[] | null): Pick<EngineInfo, "
   return labels === null || labels.length > toldLabelsMax ? {} : { labels };
 }
 
+/** Rows that run at once of a model that runs no faster with more. */
+export const usualRowsMax = 64;
+
 export type Sampler = (index: number) => Payload;
 
 export interface EngineDefinition<Manifest> {
@@ -26,6 +29,11 @@ export interface EngineDefinition<Manifest> {
   readonly sharesWeights: (manifest: Manifest) => boolean;
   /** As the scheduler has it: fed whenever rows are free, or a batch at a time. */
   readonly mode: (manifest: Manifest) => "continuous" | "one-shot";
+  /**
+   * Rows of it that run at once in a pipeline, in each class, where the options name no number: as many as it runs best. Left out:
+   * `usualRowsMax`.
+   */
+  readonly rowsMax?: (manifest: Manifest) => number;
   /**
    * Of a continuous model, rows of its largest run: a pipeline is given no more than keeps it busy, so that what came first of one
    * caller is not before all that another sends. Null, or left out: as many as the options allow.

@@ -4,7 +4,7 @@
  * src/runtime/engines.ts. Whoever else asks a manifest for more than every model has belongs in one of these files.
  */
 import { MillraceError } from "millrace-client/wire";
-import type { EngineDefinition } from "./engine-definition.js";
+import { type EngineDefinition, usualRowsMax } from "./engine-definition.js";
 import type { ModelManifest } from "./manifest.js";
 import { generation } from "./manifest-generation.js";
 import {
@@ -26,6 +26,7 @@ type EngineEntry = Pick<
   EngineDefinition<ModelManifest>,
   "mode" | "sharesWeights" | "settings" | "info" | "facts" | "sampler"
 > & {
+  readonly rowsMax: (manifest: ModelManifest) => number;
   readonly runRowsMax: (manifest: ModelManifest) => number | null;
   /** Of what was read from `path`; throws `model_folder_invalid`, which names the field. */
   readonly read: (path: string, value: unknown) => ModelManifest;
@@ -35,6 +36,14 @@ export const engineTable: Readonly<Record<EngineName, EngineEntry>> = {
   generation: entryOf("generation", generation),
   staged: entryOf("staged", staged),
 };
+
+/** Rows of it that run at once in a pipeline: as the options have it for all models, or else as its engine does. */
+export function rowsMaxOf(
+  manifest: ModelManifest,
+  { rowsMax }: { readonly rowsMax: number | null },
+): number {
+  return rowsMax ?? engineTable[manifest.engine].rowsMax(manifest);
+}
 
 /** Throws `model_folder_invalid` where another engine runs the model. */
 export function manifestOf<Engine extends EngineName>(
@@ -78,10 +87,11 @@ function entryOf<Engine extends EngineName>(
   engine: Engine,
   definition: EngineDefinition<ManifestOf<Engine>>,
 ): EngineEntry {
-  const { schemaFor, check, mode, runRowsMax, sharesWeights } = definition;
+  const { schemaFor, check, mode, rowsMax, runRowsMax, sharesWeights } = definition;
   const { settings, info, facts, sampler } = definition;
   return {
     mode: (manifest) => mode(manifestOf(manifest, engine)),
+    rowsMax: (manifest) => rowsMax?.(manifestOf(manifest, engine)) ?? usualRowsMax,
     runRowsMax: (manifest) => runRowsMax?.(manifestOf(manifest, engine)) ?? null,
     sharesWeights: (manifest) => sharesWeights(manifestOf(manifest, engine)),
     read: (path, value) => {

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { generationLimits, generationPayload } from "../work/generation.js";
 import type { Payload } from "../work/payload.js";
-import type { EngineDefinition } from "./engine-definition.js";
+import { type EngineDefinition, usualRowsMax } from "./engine-definition.js";
 import type { ConvertedManifest } from "./manifest-base.js";
 import {
   checkFiles,
@@ -141,11 +141,15 @@ const schema: z.ZodType<GenerationManifest> = z.object({
   limits: z.object({ inputTokensMax: size, outputTokensMax: size }),
 });
 
+/** 64 rows would be 16 sentences of 4 beams: twice as many get more done (docs/benchmarks.md), where of greedy ones they do not. */
+const beamRowsMax = 128;
+
 export const generation: EngineDefinition<GenerationManifest> = {
   schemaFor: () => schema,
   check,
   mode: () => "continuous",
   sharesWeights: () => true,
+  rowsMax: ({ generation: { beams } }) => (beams > 1 ? beamRowsMax : usualRowsMax),
   settings: ({ generation: { beams, maxLength, lengthPenalty } }) => ({
     beams,
     maxLength,

@@ -28,7 +28,7 @@ export type ProgramManifest<Program extends ProgramName> = Extract<
 
 /** What a program says of its models: as an engine does. */
 export interface ProgramDefinition<Manifest>
-  extends Omit<EngineDefinition<Manifest>, "mode" | "schemaFor" | "sharesWeights"> {
+  extends Omit<EngineDefinition<Manifest>, "mode" | "rowsMax" | "schemaFor" | "sharesWeights"> {
   readonly schema: z.ZodType<Manifest>;
   /**
    * `continuous` where what shares a run is known only inside, because items become others there. Default: `one-shot`, a

@@ -178,8 +178,8 @@ export const baseOptions: OptionRows<BaseOptions> = {
     min: 8,
     max: 4096,
     ...pipelines,
-    help: "Rows that one pipeline works on at once; an item takes as many as it has beams.",
-    default: { value: 64 },
+    help: "Rows of a model that one pipeline works on at once; an item takes as many as it has beams.",
+    default: { of: () => null, text: "of each model: 64, or 128 where it searches with beams" },
   },
   prefetchRows: {
     type: "integer",

@@ -39,7 +39,8 @@ export interface BaseOptions {
   readonly bulkPipelines: number;
   readonly threads: number;
   readonly trial: "auto" | "off";
-  readonly rowsMax: number;
+  /** Of every model; null: of each as many as it runs best. */
+  readonly rowsMax: number | null;
   readonly prefetchRows: number;
   readonly policy: "millrace" | "fcfs" | "seed-router";
   readonly bulkThreshold: number;

@@ -79,6 +79,8 @@ export class Host {
 
 export interface HostLoad {
   readonly model: ModelState;
+  /** As it was told: the model may be announced anew meanwhile. */
+  readonly rowsMax: number;
 }
 
 export interface HostPlan {

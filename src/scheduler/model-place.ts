@@ -24,7 +24,9 @@ export class ModelPlace {
   spec: ModelSpec | null = null;
   /** As it was announced; it outlives `spec`. */
   mode: RunMode = "one-shot";
-  /** Likewise. Null: pipelines bound it by themselves. */
+  /** Likewise. */
+  rowsMax: number = Infinity;
+  /** Likewise. Null: as many as `rowsMax` allows. */
   runRowsMax: number | null = null;
   /** It was announced once, and goes. */
   isGone = false;
@@ -106,6 +108,7 @@ export class ModelPlace {
   announced(spec: ModelSpec): void {
     this.spec = spec;
     this.mode = spec.mode;
+    this.rowsMax = spec.rowsMax;
     this.runRowsMax = spec.runRowsMax ?? null;
     this.#leastBytes = spec.leastBytes ?? spec.bytes;
     this.#expectedBytes = Math.max(spec.bytes, this.#leastBytes);

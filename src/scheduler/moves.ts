@@ -63,8 +63,10 @@ export class Moves {
     for (const victim of victims) this.unload(victim, nowMs);
     host.plan = null;
     if (model === null) return this.#owner.opened(host);
-    host.load = { model };
-    this.#owner.decide({ type: "load", pipelineId: host.spec.pipelineId, model: model.model });
+    const { rowsMax } = model.place;
+    const { pipelineId } = host.spec;
+    host.load = { model, rowsMax };
+    this.#owner.decide({ type: "load", pipelineId, model: model.model, rowsMax });
   }
 
   /** The victims stay, and are fed again. */

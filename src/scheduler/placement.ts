@@ -183,11 +183,11 @@ export class Placement {
     model: ModelState,
     nowMs: number,
   ): void {
-    const host = this.#endLoad(event.pipelineId, model);
+    const { host, rowsMax } = this.#endLoad(event.pipelineId, model);
     const { place } = model;
     const hadFailed = place.failures > 0;
     place.loaded(event.bytes, event.ms);
-    const { pipelineId, kind, rowsMax } = host.spec;
+    const { pipelineId, kind } = host.spec;
     const mode = model.mode;
     const capacity = { pipelineId, model: model.model, kind, mode, rowsMax };
     const resident = new FedPipeline(capacity, { host, model, nowMs });
@@ -205,7 +205,7 @@ export class Placement {
     model: ModelState,
     nowMs: number,
   ): void {
-    const host = this.#endLoad(pipelineId, model);
+    const { host } = this.#endLoad(pipelineId, model);
     this.#failed(model, { reason, isBroken }, nowMs);
     if (model.place.isPinned && model.place.mayBeLoaded) model.place.wantedOn.add(host);
     this.opened(host);
@@ -222,15 +222,16 @@ export class Placement {
     this.#owner.touch(model);
   }
 
-  #endLoad(pipelineId: string, model: ModelState): Host {
+  #endLoad(pipelineId: string, model: ModelState): { host: Host; rowsMax: number } {
     const host = this.host(pipelineId);
+    const { load } = host;
     assertScheduler(
-      host.load?.model === model,
+      load?.model === model,
       `${pipelineId} speaks of a load of ${model.model}, which it was not asked for`,
     );
     host.load = null;
     model.place.comingTo.delete(host);
-    return host;
+    return { host, rowsMax: load.rowsMax };
   }
 
   /** The host may be fed again: it has loaded, or suspects are through with it. */

@@ -32,7 +32,7 @@ export interface SchedulerOptions {
   readonly realtimeTargetMs: number;
   /** Items that waited longer go first, oldest first. */
   readonly ageLimitMs: number;
-  /** Rows that a continuous pipeline may hold beyond its `rowsMax`, so that it need not wait for more. */
+  /** Rows of a continuous model that a pipeline may hold beyond its `rowsMax`, so that it need not wait for more. */
   readonly prefetchRows: number;
   /** The longest window: how long a free one-shot pipeline is kept waiting for a fuller batch. Default: 100. */
   readonly windowMsMax?: number;
@@ -73,8 +73,6 @@ export class Scheduler {
   #nowMs = -Infinity;
   #wakeAtMs = Infinity;
   #brokenBy: unknown = null;
-  /** Of all pipelines that came up. */
-  #rowsMaxLeast = Infinity;
 
   constructor(options: SchedulerOptions) {
     this.#options = {
@@ -145,7 +143,6 @@ export class Scheduler {
         return;
       case "pipeline-up":
         this.#placement.hostUp(event.pipeline);
-        this.#rowsMaxLeast = Math.min(this.#rowsMaxLeast, event.pipeline.rowsMax);
         return;
       case "loaded":
         this.#placement.loaded(event, this.#touch(event.model), this.#nowMs);
@@ -407,12 +404,12 @@ export class Scheduler {
   }
 
   /**
-   * Half of what the smallest pipeline runs at once. One that takes batches is none that a request could fill for long, and in one of a
+   * Half of what a pipeline runs at once of it. One that takes batches is none that a request could fill for long, and in one of a
    * single row every sentence would be long, and give way to those that come after it.
    */
-  #longRowsOf({ mode }: ModelState): number {
-    if (!this.#policy.ranksLong || mode !== "continuous" || this.#rowsMaxLeast < 2) return Infinity;
-    return this.#rowsMaxLeast / 2;
+  #longRowsOf({ mode, place: { rowsMax } }: ModelState): number {
+    if (!this.#policy.ranksLong || mode !== "continuous" || rowsMax < 2) return Infinity;
+    return rowsMax / 2;
   }
 
   #model(name: string): ModelState {

@@ -16,8 +16,6 @@ export type RunMode = "continuous" | "one-shot";
 export interface HostSpec {
   readonly pipelineId: string;
   readonly kind: PipelineKind;
-  /** Rows of each of its models that run at once. */
-  readonly rowsMax: number;
   /** What its models may take together. */
   readonly modelMemoryBytesMax: number;
 }
@@ -37,6 +35,8 @@ export interface ModelSpec {
   /** By what its files say: where a pipeline has less it is never loaded. Default: `bytes`. */
   readonly leastBytes?: number;
   readonly keep: Keep;
+  /** Rows of it that run at once in a pipeline, in each class. */
+  readonly rowsMax: number;
   /**
    * Of a continuous one: rows of its largest run. No pipeline is given more than two of these are worth (rooms.ts). Left out:
    * what a pipeline holds of it is bounded by the pipeline alone.
@@ -73,7 +73,7 @@ export type SchedulerEvent =
   | { readonly type: "request"; readonly request: RequestSpec }
   /** The caller left: nothing of it is dispatched again, items in flight are cancelled. */
   | { readonly type: "cancel"; readonly requestId: number }
-  /** From now on it can be loaded. Told again: what is new of it. */
+  /** From now on it can be loaded. Told again: what is new of it; where it is resident its rows stay what they were. */
   | { readonly type: "model"; readonly model: ModelSpec }
   /** It is not loaded any more. Where it is resident it finishes what there is for it, and goes. */
   | { readonly type: "model-gone"; readonly model: string }
@@ -174,8 +174,13 @@ export interface Batch {
 export type LoadFault = "too-large" | "broken";
 
 export type Decision =
-  /** The pipeline takes nothing else until it is `loaded` or `load-failed`. */
-  | { readonly type: "load"; readonly pipelineId: string; readonly model: string }
+  /** The pipeline takes nothing else until it is `loaded` or `load-failed`. `rowsMax`: of the model, and what it is fed by there. */
+  | {
+      readonly type: "load";
+      readonly pipelineId: string;
+      readonly model: string;
+      readonly rowsMax: number;
+    }
   /** Nothing of it is in flight there. What it frees is free for a load that follows. */
   | { readonly type: "unload"; readonly pipelineId: string; readonly model: string }
   /**

@@ -49,8 +49,8 @@ export interface Task<Input = unknown> extends TaskForm {
 export interface PrepareLimits {
   /** UTF-16 units of one text. */
   readonly inputCharactersMax: number;
-  /** Rows that a pipeline works on at once. Default: 64. */
-  readonly rowsMax?: number;
+  /** Rows of a model that a pipeline works on at once; null: of each as many as it runs best. Default: null. */
+  readonly rowsMax?: number | null;
   /** Pixels of one picture. */
   readonly imagePixelsMax: number;
 }

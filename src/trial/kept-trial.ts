@@ -4,6 +4,7 @@ import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
 import { dirname, join } from "node:path";
 import { z } from "zod";
+import { rowsMaxOf } from "../models/engine-table.js";
 import type { ModelManifest } from "../models/manifest.js";
 import type { Configuration } from "../options/resolve.js";
 import { version } from "../version.js";
@@ -26,7 +27,7 @@ export function keptPath({ machine, options }: Configuration, manifest: ModelMan
     cpus()[0]?.model ?? "?",
     machine.cores,
     machine.coresFrom,
-    options.rowsMax,
+    rowsMaxOf(manifest, options),
     identityOf(manifest),
   ];
   const key = createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 32);

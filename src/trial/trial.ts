@@ -8,7 +8,7 @@
  */
 import { fileURLToPath } from "node:url";
 import type { Log } from "../log.js";
-import { engineTable } from "../models/engine-table.js";
+import { engineTable, rowsMaxOf } from "../models/engine-table.js";
 import { filesBytes } from "../models/folder-bytes.js";
 import type { ModelManifest } from "../models/manifest.js";
 import { readModel } from "../models/read-manifest.js";
@@ -153,7 +153,7 @@ async function runTrial(
   const measureOptions: MeasureOptions = {
     entry,
     entryArguments: weightsCacheArguments(options),
-    rowsMax: options.rowsMax,
+    rowsMax: rowsMaxOf(model.manifest, options),
     log,
     windowMs: Math.min(windowMs, trialMsMax / 6 / layouts.length),
     signal: signal === undefined ? time : AbortSignal.any([signal, time]),

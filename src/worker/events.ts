@@ -13,7 +13,6 @@ export type PoolEvent =
       readonly type: "up";
       readonly pipelineId: string;
       readonly kind: PipelineKind;
-      readonly rowsMax: number;
       readonly modelMemoryBytesMax: number;
     }
   /** It answered its warm-up item; the pipeline takes batches of it from now on. */

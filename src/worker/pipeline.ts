@@ -36,8 +36,6 @@ export interface PipelineSpec {
   readonly kind: PipelineKind;
   /** Of the process: its models run one at a time. */
   readonly threads: number;
-  /** Of each model, and of each class. */
-  readonly rowsMax: number;
   /** What its models may take together. */
   readonly modelMemoryBytesMax: number;
 }
@@ -45,6 +43,8 @@ export interface PipelineSpec {
 export interface LoadRequest {
   readonly model: string;
   readonly modelDir: string;
+  /** That run at once, in each class. */
+  readonly rowsMax: number;
   /** Left out: whatever is there. */
   readonly version?: FolderVersion;
 }
@@ -135,10 +135,10 @@ export class Pipeline {
   }
 
   /** The pipeline is up, has not the model, and loads no other one. */
-  load({ model, modelDir, version }: LoadRequest): void {
+  load({ model, modelDir, rowsMax, version }: LoadRequest): void {
     const life = this.#usable();
     assert(life !== null, `scheduler: ${this.spec.pipelineId} loads nothing, it is not up`);
-    const { threads, rowsMax, pipelineId } = this.spec;
+    const { threads, pipelineId } = this.spec;
     // Nobody expected a word from it while it had nothing to do.
     if (this.#context.ledger.inFlight(pipelineId) === 0) life.watch.heard(this.#clock.now(), 0);
     const { version: its, seen } = version ?? { version: "", seen: "" };
@@ -268,14 +268,14 @@ export class Pipeline {
 
   /** With its hello it is up: a spare that can load whatever is asked for. */
   #greet(frame: ChildFrame, life: Life): void {
-    const { rowsMax, pipelineId, kind, modelMemoryBytesMax } = this.spec;
+    const { pipelineId, kind, modelMemoryBytesMax } = this.spec;
     if (frame.type !== "hello") throw new ProtocolError(`said ${frame.type} before its hello`);
     if (frame.version !== framesVersion) {
       throw new ProtocolError(`speaks frames version ${frame.version}, not ${framesVersion}`);
     }
     this.#enter("ready", null);
     this.#checkRegularly(life);
-    this.#context.emit({ type: "up", pipelineId, kind, rowsMax, modelMemoryBytesMax });
+    this.#context.emit({ type: "up", pipelineId, kind, modelMemoryBytesMax });
   }
 
   #followLoad(frame: ChildFrame): void {

@@ -30,7 +30,6 @@ class RealPipeline implements AsyncDisposable {
       pipelineId: "p0",
       kind: "shared",
       threads: 1,
-      rowsMax: 64,
       modelMemoryBytesMax: 1e9,
     };
     const entry = fileURLToPath(import.meta.resolve("#src/runtime/entry.js"));
@@ -42,7 +41,7 @@ class RealPipeline implements AsyncDisposable {
   /** What became of each, by id; fails where the worker did not live to tell. */
   async run(items: readonly FrameItem[]) {
     await this.events.next("up");
-    this.pool.load("p0", { model: "en-zh", modelDir: bundledModelDir });
+    this.pool.load("p0", { model: "en-zh", modelDir: bundledModelDir, rowsMax: 64 });
     await this.events.next("loaded");
     this.pool.dispatch("p0", { batchId: 1, model: "en-zh", class: "bulk", items });
     const outcomes = new Map<number, Awaited<ReturnType<typeof this.outcome>>>();

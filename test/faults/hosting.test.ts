@@ -92,7 +92,7 @@ test("folders come, change, break and go while the server serves", limit, async 
   // A version of three tokens at most: the same name, another answer.
   const before = (await translate(url, { texts: text, model: "a" })).results.map(outcomeOf);
   await rm(dir.file("a"), { recursive: true });
-  await copyModel(dir.file("a"), "a", 3);
+  await copyModel(dir.file("a"), "a", { maxLength: 3 });
   assert.deepEqual(await reload(), { ...nothing, changed: ["a"], broken: 1 });
   await until(async () => {
     const { results } = await translate(url, { texts: text, model: "a" });

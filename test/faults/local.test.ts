@@ -138,7 +138,6 @@ test(
   limit,
   async () => {
     using model = new FakeModel();
-    const pipeline = { pipelineId: "p0", kind: "shared", modelMemoryBytesMax: 1e6 } as const;
     const scheduler = new Scheduler({
       policy: "millrace",
       realtimeTargetMs: 200,
@@ -147,7 +146,8 @@ test(
     });
     const fake = new FakeLocal({
       model,
-      pool: { pipelines: [{ ...pipeline, threads: 1, rowsMax: 4_096 }] },
+      count: 1,
+      rowsMax: 4_096,
       local: {
         scheduler,
         limits: { queuedItemsMax: 100_000, queuedBytesMax: 1e9, requestInputsMax: 100_000 },

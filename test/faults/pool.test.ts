@@ -222,7 +222,7 @@ test(
     await using fake = new FakePool({ model });
     assert.match((await fake.events.next("load-failed")).reason, /told to fail/);
     model.write("behaviour", "");
-    fake.pool.load("p0", { model: "fake", modelDir: model.dir });
+    fake.pool.load("p0", { model: "fake", modelDir: model.dir, rowsMax: 8 });
     await fake.events.next("loaded");
     assert.equal(fake.pool.snapshot()[0]?.restarts, 0);
   },

@@ -75,7 +75,10 @@ class OpenDoor implements AsyncDisposable {
     this.local = new LocalSubmit({
       tasks: new Map([[task.name, task]]),
       models: new Map([
-        [manifest.name, { ...fakeHosted(modelDir), name: manifest.name, task, taskModel: model }],
+        [
+          manifest.name,
+          { ...fakeHosted(modelDir, rowsMax), name: manifest.name, task, taskModel: model },
+        ],
       ]),
       prepare: prepareAtOnce(model),
       scheduler: this.scheduler,
@@ -86,7 +89,7 @@ class OpenDoor implements AsyncDisposable {
             ...quickOptions,
             entry: fileURLToPath(import.meta.resolve("#src/runtime/entry.js")),
             log: quiet,
-            pipelines: [{ ...spec, threads: 1, rowsMax }],
+            pipelines: [{ ...spec, threads: 1 }],
           },
           (event) => {
             onEvent(event);

@@ -348,9 +348,7 @@ export class FaultyChild implements ChildPort {
         this.#say({ type: "loading", model: frame.model });
         if (this.#state !== "ready") return;
         this.#state = "loading";
-        clock.at(clock.now() + this.#world.modelOf(frame.model).loadMs, () =>
-          this.#loaded(frame.model),
-        );
+        clock.at(clock.now() + this.#world.modelOf(frame.model).loadMs, () => this.#loaded(frame));
         return;
       case "unload":
         this.#hosted.unload(frame.model);
@@ -381,7 +379,7 @@ export class FaultyChild implements ChildPort {
     });
   }
 
-  #loaded(model: string): void {
+  #loaded({ model, rowsMax }: Extract<ParentFrame, { readonly type: "load" }>): void {
     if (this.#state !== "loading") return;
     const { mode, broken, growsBytes, loadMs } = this.#world.modelOf(model);
     this.#loads += 1;
@@ -403,7 +401,7 @@ export class FaultyChild implements ChildPort {
       this.#say({ type: "load-failed", model, code, message: "none" });
       return this.#go();
     }
-    this.#hosted.load(model, mode, this.spec.rowsMax);
+    this.#hosted.load(model, mode, rowsMax);
     this.saidLoaded.add(model);
     const memoryBytes = 1_000;
     this.#say({ type: "loaded", model, loads: 1, modelBytes: growsBytes, memoryBytes, ms: loadMs });

@@ -80,6 +80,7 @@ function makeModel(
     name,
     mode,
     keep,
+    rowsMax: random.pick([1, 4, 16, 64]),
     bytes,
     growsBytes,
     // No number is drawn for it, so that a seed stays the schedule that it was.
@@ -187,7 +188,6 @@ function makePipelines(
     return {
       pipelineId: `p${at}`,
       kind,
-      rowsMax: random.pick([1, 4, 16, 64]),
       modelMemoryBytesMax,
       bootMs: random.pick([0, 1, 30]),
       lives,

@@ -71,14 +71,13 @@ class Overdue {
   run(): OverdueFigures {
     this.#scheduler.step({
       type: "model",
-      model: { model, mode: this.#mode, bytes: 1, keep: "preloaded" },
+      model: { model, mode: this.#mode, bytes: 1, keep: "preloaded", rowsMax: 16 },
     });
     for (const at of this.#freeAtMs.keys()) {
       const pipelineId = `p${at}`;
       const pipeline = {
         pipelineId,
         kind: "shared",
-        rowsMax: 16,
         modelMemoryBytesMax: 10,
       } as const;
       this.#scheduler.step({ type: "pipeline-up", pipeline });

@@ -60,7 +60,6 @@ export interface FaultPlan {
 export interface PipelinePlan {
   readonly pipelineId: string;
   readonly kind: PipelineKind;
-  readonly rowsMax: number;
   readonly modelMemoryBytesMax: number;
   readonly bootMs: number;
   /** For its first lives in order; null: a good one. All later lives are good. */
@@ -71,6 +70,7 @@ export interface ModelPlan {
   readonly name: string;
   readonly mode: RunMode;
   readonly keep: Keep;
+  readonly rowsMax: number;
   /** As it is expected, and by which the process really grows. */
   readonly bytes: number;
   readonly growsBytes: number;

@@ -102,7 +102,8 @@ export class RotationWorld {
     const { models, pipelines, fitting, endsAtMs } = this.#rotation;
     for (const model of models) {
       this.#models.set(model.name, model);
-      const spec = { model: model.name, mode: model.mode, bytes: 10, keep: "on-demand" } as const;
+      const { name, mode } = model;
+      const spec = { model: name, mode, bytes: 10, keep: "on-demand", rowsMax: 16 } as const;
       this.#scheduler.step({ type: "model", model: spec });
     }
     for (let at = 0; at < pipelines; at += 1) {
@@ -114,8 +115,7 @@ export class RotationWorld {
         busy: false,
         turn: 0,
       });
-      const spec = { pipelineId, kind: "shared", rowsMax: 16 } as const;
-      const pipeline = { ...spec, modelMemoryBytesMax: 10 * fitting };
+      const pipeline = { pipelineId, kind: "shared" as const, modelMemoryBytesMax: 10 * fitting };
       this.#scheduler.step({ type: "pipeline-up", pipeline });
     }
     for (const model of models)

@@ -4,9 +4,9 @@ import type { Rank } from "#src/scheduler/rank.js";
 import type {
   Batch,
   HostSpec,
+  ModelSpec,
   PipelineCapacity,
   RequestSpec,
-  RunMode,
   SchedulerEvent,
 } from "#src/scheduler/types.js";
 import { type Rule, Violation } from "./rules.js";
@@ -86,11 +86,9 @@ export class SchedulerAccount {
   readonly up: Map<string, HostSpec> = new Map();
   /** Held items whose caller is gone or late, and who holds them: they must be called off in this step. */
   readonly mustHear: Map<number, string> = new Map();
-  readonly #modes = new Map<string, RunMode>();
+  readonly #specs = new Map<string, ModelSpec>();
   groups: { readonly model: string; readonly items: Item[] }[] = [];
   #sequence = 0;
-  /** Of all pipelines that came up. */
-  #rowsMaxLeast = Infinity;
 
   constructor(options: CheckOptions) {
     this.#options = options;
@@ -104,11 +102,10 @@ export class SchedulerAccount {
       case "cancel":
         return this.absent(this.requests.get(event.requestId));
       case "model":
-        this.#modes.set(event.model.model, event.model.mode);
+        this.#specs.set(event.model.model, event.model);
         return;
       case "pipeline-up":
         this.up.set(event.pipeline.pipelineId, event.pipeline);
-        this.#rowsMaxLeast = Math.min(this.#rowsMaxLeast, event.pipeline.rowsMax);
         return;
       case "loaded":
         this.#loaded(event.pipelineId, event.model);
@@ -149,8 +146,9 @@ export class SchedulerAccount {
   }
 
   #loaded(pipelineId: string, model: string): void {
-    const { kind, rowsMax } = this.up.get(pipelineId) ?? fail("only what is loaded is fed", model);
-    const spec = { pipelineId, model, kind, rowsMax, mode: this.#modes.get(model) ?? "one-shot" };
+    const { kind } = this.up.get(pipelineId) ?? fail("only what is loaded is fed", model);
+    const { mode, rowsMax } = this.#specs.get(model) ?? fail("only what is loaded is fed", model);
+    const spec = { pipelineId, model, kind, rowsMax, mode };
     const fresh = { spec, batches: [], exclusive: false, lastClass: null };
     this.pipelines.set(`${pipelineId} ${model}`, fresh);
   }
@@ -182,12 +180,10 @@ export class SchedulerAccount {
     readonly items: readonly Pick<Item, "rows">[];
   }): Rank {
     if (its === "bulk") return "bulk";
-    const isFedByRows =
-      this.#options.policy === "millrace" && this.#modes.get(model) === "continuous";
+    const { mode, rowsMax = Infinity } = this.#specs.get(model) ?? {};
+    const isFedByRows = this.#options.policy === "millrace" && mode === "continuous";
     const rows = items.reduce((total, item) => total + item.rows, 0);
-    return isFedByRows && this.#rowsMaxLeast > 1 && 2 * rows > this.#rowsMaxLeast
-      ? "long"
-      : "short";
+    return isFedByRows && rowsMax > 1 && 2 * rows > rowsMax ? "long" : "short";
   }
 
   absent(request: Request | undefined): void {

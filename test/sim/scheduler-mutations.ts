@@ -72,8 +72,8 @@ export const schedulerMutations: Readonly<Record<string, SchedulerMutation>> = {
   "believes in more rows than there are": {
     rule: "a batch stays within the rows",
     event: (event) =>
-      event.type === "pipeline-up"
-        ? { ...event, pipeline: { ...event.pipeline, rowsMax: event.pipeline.rowsMax * 3 } }
+      event.type === "model"
+        ? { ...event, model: { ...event.model, rowsMax: event.model.rowsMax * 3 } }
         : event,
   },
   "ignores the realtime target": {
@@ -170,7 +170,7 @@ export const schedulerMutations: Readonly<Record<string, SchedulerMutation>> = {
     rule: "what is there is not loaded again",
     decision: onDispatch((dispatch) => {
       const { pipelineId, batch } = dispatch;
-      return [dispatch, { type: "load", pipelineId, model: batch.model }];
+      return [dispatch, { type: "load", pipelineId, model: batch.model, rowsMax: 1 }];
     }),
   },
   "loads twice at once": {

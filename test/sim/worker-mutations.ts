@@ -170,7 +170,7 @@ export const dialogue: readonly SourceMutation[] = [
     find: "(cancelled ? dropped : innocent).push(itemId);",
     replace: "if (cancelled) dropped.push(itemId);",
     rule: "the ledger is written before the frame",
-    focus: { leaves: true },
+    focus: { recalls: true },
   },
   {
     name: "believes in a result of an item that is not there",
@@ -277,7 +277,7 @@ export const pipeline: readonly SourceMutation[] = [
     file: "worker/pipeline.js",
     find: "this.#life = this.#spawn();",
     replace:
-      'this.#life = this.#spawn(); this.#enter("ready", null); this.#context.emit({ type: "up", pipelineId: this.spec.pipelineId, kind: this.spec.kind, rowsMax: this.spec.rowsMax, modelMemoryBytesMax: this.spec.modelMemoryBytesMax });',
+      'this.#life = this.#spawn(); this.#enter("ready", null); this.#context.emit({ type: "up", pipelineId: this.spec.pipelineId, kind: this.spec.kind, modelMemoryBytesMax: this.spec.modelMemoryBytesMax });',
     rule: "a child is spoken to in order",
   },
   {

@@ -81,8 +81,9 @@ export class World {
     this.#local = new LocalSubmit({
       tasks: new Map([[tripling.task.name, tripling.task]]),
       models: new Map(
-        models.map(({ name, mode, keep, bytes, leastBytes }) => {
-          const hosted = { key: name, name, modelDir: "", mode, keep, bytes, leastBytes };
+        models.map(({ name, mode, keep, rowsMax, bytes, leastBytes }) => {
+          const size = { rowsMax, bytes, leastBytes };
+          const hosted = { key: name, name, modelDir: "", mode, keep, ...size };
           return [name, { ...hosted, ...tripling }];
         }),
       ),
@@ -222,10 +223,9 @@ export class World {
         ...options,
         entry: "",
         log: quiet,
-        pipelines: pipelines.map(({ pipelineId, kind, rowsMax, modelMemoryBytesMax }) => ({
+        pipelines: pipelines.map(({ pipelineId, kind, modelMemoryBytesMax }) => ({
           pipelineId,
           kind,
-          rowsMax,
           modelMemoryBytesMax,
           threads: 1,
         })),

@@ -132,12 +132,12 @@ export class FifoScheduler implements SchedulerPort {
   #fill(): Decision[] {
     this.#queue = this.#queue.filter(({ itemIds }) => itemIds.length > 0);
     const decisions: Decision[] = [];
-    const model = this.#model?.model ?? "";
+    const { model, rowsMax } = this.#model ?? { model: "", rowsMax: 0 };
     for (const [pipelineId, pipeline] of this.#pipelines) {
       const { state, held } = pipeline;
       if (state === "empty" && this.#model !== null) {
         pipeline.state = "loading";
-        decisions.push({ type: "load", pipelineId, model });
+        decisions.push({ type: "load", pipelineId, model, rowsMax });
       }
       if (state !== "loaded" || held.size > 0) continue;
       const entry = this.#queue.find((each) => each.model === model && each.itemIds.length > 0);

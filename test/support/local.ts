@@ -15,6 +15,8 @@ import { EventLog, type FakeModel, fakeEntry, pipelinesOf, quickOptions, quiet }
 export interface FakeLocalOptions {
   readonly model: FakeModel;
   readonly count?: number;
+  /** Of the model. Default: 8. */
+  readonly rowsMax?: number;
   readonly local?: Partial<LocalSubmitOptions>;
   readonly pool?: Partial<PoolOptions>;
 }
@@ -25,12 +27,12 @@ export class FakeLocal implements AsyncDisposable {
   readonly local: LocalSubmit;
   #pool: Pool | undefined;
 
-  constructor({ model, count = 2, local = {}, pool = {} }: FakeLocalOptions) {
+  constructor({ model, count = 2, rowsMax = 8, local = {}, pool = {} }: FakeLocalOptions) {
     const pipelines = pipelinesOf(count);
     const { task, model: taskModel } = numbersTask();
     this.local = new LocalSubmit({
       tasks: new Map([[task.name, task]]),
-      models: new Map([["fake", { ...fakeHosted(model.dir), task, taskModel }]]),
+      models: new Map([["fake", { ...fakeHosted(model.dir, rowsMax), task, taskModel }]]),
       prepare: prepareAtOnce(taskModel),
       scheduler: this.scheduler,
       makePool: (onEvent) => {
@@ -86,8 +88,8 @@ export class FakeLocal implements AsyncDisposable {
 }
 
 /** How pipelines know the fake runtime's model. */
-export function fakeHosted(modelDir = "") {
-  const size = { bytes: 1_000, keep: "preloaded" } as const;
+export function fakeHosted(modelDir = "", rowsMax = 8) {
+  const size = { bytes: 1_000, keep: "preloaded", rowsMax } as const;
   return { key: "fake", name: "fake", modelDir, mode: "continuous", ...size } as const;
 }
 

@@ -61,7 +61,7 @@ export class MadePool {
       {
         entry: "none",
         log: quiet,
-        pipelines: [{ ...spec, threads: 1, rowsMax: 8 }],
+        pipelines: [{ ...spec, threads: 1 }],
         clock,
         random: () => 1 - Number.EPSILON,
         sample: () => null,
@@ -75,7 +75,7 @@ export class MadePool {
       },
       (event) => {
         this.events.push(event);
-        if (event.type === "up") this.pool.load("p0", { model: "m", modelDir: "/m" });
+        if (event.type === "up") this.pool.load("p0", { model: "m", modelDir: "/m", rowsMax: 8 });
       },
     );
     this.pool.start();

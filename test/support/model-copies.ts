@@ -2,14 +2,17 @@
 import { link, mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ModelManifest } from "#src/models/manifest.js";
+import type { GenerationManifest, GenerationRules } from "#src/models/manifest-generation.js";
 import { bundledModels } from "./real-server.js";
 
-/** The bundled translator under another name: its own manifest, and links to the rest. */
-export async function copyModel(dir: string, name: string, maxLength?: number): Promise<void> {
-  const manifest = (await linkFiles(dir, "millrace.json")) as ModelManifest & {
-    readonly generation: object;
-  };
-  const generation = { ...manifest.generation, ...(maxLength === undefined ? {} : { maxLength }) };
+/** The bundled translator under another name: its own manifest, with other rules where they are given, and links to the rest. */
+export async function copyModel(
+  dir: string,
+  name: string,
+  rules: Partial<GenerationRules> = {},
+): Promise<void> {
+  const manifest = (await linkFiles(dir, "millrace.json")) as GenerationManifest;
+  const generation = { ...manifest.generation, ...rules };
   await writeManifest(dir, { ...manifest, name, generation });
 }
 

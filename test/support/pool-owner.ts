@@ -9,13 +9,12 @@ const spec = {
   pipelineId: "p0",
   kind: "shared",
   threads: 1,
-  rowsMax: 8,
   modelMemoryBytesMax: 1_000_000,
 } as const;
 const options = { ...quickOptions, entry: fakeEntry, log: quiet, pipelines: [spec] };
 const pool = new Pool(options, ({ type }) => {
   const print = (): void => console.log(String(pool.snapshot()[0]?.pid));
-  if (type === "up") pool.load("p0", { model: "fake", modelDir });
+  if (type === "up") pool.load("p0", { model: "fake", modelDir, rowsMax: 8 });
   if (type === "run" || (type === "loaded" && doing === "idle")) print();
   if (type !== "loaded" || doing === "idle") return;
   const items = [makeItem(1, doing === "busy" ? magic.busyLoop : magic.silent)];

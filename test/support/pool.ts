@@ -82,13 +82,12 @@ export interface FakePoolOptions extends Partial<PoolOptions> {
   readonly count?: number;
 }
 
-/** `p0`, `p1` and so on, each with the fake runtime and 8 rows. */
+/** `p0`, `p1` and so on, each with the fake runtime. */
 export function pipelinesOf(count: number): PipelineSpec[] {
   return Array.from({ length: count }, (_, index) => ({
     pipelineId: `p${index}`,
     kind: "shared",
     threads: 1,
-    rowsMax: 8,
     modelMemoryBytesMax: 1_000_000,
   }));
 }
@@ -101,7 +100,8 @@ export function loadingAtOnce(
 ): (event: PoolEvent) => void {
   return (event) => {
     onEvent(event);
-    if (event.type === "up") pool().load(event.pipelineId, { model: "fake", modelDir: dir });
+    const load = { model: "fake", modelDir: dir, rowsMax: 8 };
+    if (event.type === "up") pool().load(event.pipelineId, load);
   };
 }
 

@@ -87,13 +87,15 @@ function busy(
   let nowMs = 0;
   const model = "m";
   scheduler.step(
-    { type: "model", model: { model, mode: "continuous", bytes: 1, keep: "preloaded" } },
+    {
+      type: "model",
+      model: { model, mode: "continuous", bytes: 1, keep: "preloaded", rowsMax: 4 },
+    },
     0,
   );
   const pipeline = {
     pipelineId: "p",
     kind: "shared",
-    rowsMax: 4,
     modelMemoryBytesMax: 10,
   } as const;
   scheduler.step({ type: "pipeline-up", pipeline }, 0);

@@ -8,6 +8,7 @@ import { LocalSubmit, type LocalSubmitOptions } from "#src/submit/local/local-su
 import type { SubmitOutcome, SubmitRequest, SubmitSummary } from "#src/submit/submit.js";
 import { hypothesesPayload } from "#src/work/generation.js";
 import type { PoolEvent } from "#src/worker/events.js";
+import type { LoadRequest } from "#src/worker/pipeline.js";
 import { VirtualClock } from "../sim/clock.js";
 import { FifoScheduler } from "../support/fifo-scheduler.js";
 import { fakeHosted, textOrCode } from "../support/local.js";
@@ -17,6 +18,8 @@ import { numbersTask, prepareAtOnce } from "../support/numbers-task.js";
 class FakePool implements PoolPort {
   answers = true;
   breaks = false;
+  /** Rows of each load. */
+  readonly loads: number[] = [];
   readonly #onEvent: (event: PoolEvent) => void;
 
   constructor(onEvent: (event: PoolEvent) => void) {
@@ -24,12 +27,13 @@ class FakePool implements PoolPort {
   }
 
   start(): void {
-    const spec = { kind: "shared", rowsMax: 8, modelMemoryBytesMax: 1_000 } as const;
+    const spec = { kind: "shared", modelMemoryBytesMax: 1_000 } as const;
     this.emit({ type: "up", pipelineId: "p0", ...spec });
   }
 
-  load(pipelineId: string, { model }: { readonly model: string }): void {
+  load(pipelineId: string, { model, rowsMax }: LoadRequest): void {
     if (this.breaks) throw new Error("a pool that is not there");
+    this.loads.push(rowsMax);
     this.emit({ type: "loaded", pipelineId, model, bytes: 1, ms: 1 });
   }
 
@@ -122,6 +126,12 @@ class StuckPrepare implements Prepare {
     });
   }
 }
+
+test("a pipeline is told the model's rows with each load", () => {
+  const { task, model: taskModel } = numbersTask();
+  const models = new Map([["fake", { ...fakeHosted("", 48), task, taskModel }]]);
+  assert.deepEqual(build({ models }).pool.loads, [48]);
+});
 
 test("a request is accepted once, before its outcomes, and leaves nothing behind", async () => {
   const { local } = build();
@@ -324,7 +334,7 @@ for (const broken of ["scheduler", "pool"] as const) {
     await new Promise((resolve) => setImmediate(resolve));
     breaks = true;
     pool.breaks = broken === "pool";
-    const spec = { kind: "shared", rowsMax: 1, modelMemoryBytesMax: 1_000 } as const;
+    const spec = { kind: "shared", modelMemoryBytesMax: 1_000 } as const;
     pool.emit({ type: "up", pipelineId: "p1", ...spec });
     await refused;
     assert.equal(errors.length, 1);

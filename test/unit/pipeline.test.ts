@@ -135,7 +135,7 @@ test("a load that fails ends no life, and the next one is tried when its owner s
   const reason = "model_folder_invalid: no graph";
   const told = { type: "load-failed", pipelineId: "p0", model: "m", reason, isBroken: true };
   assert.deepEqual(event, told);
-  made.pool.load("p0", { model: "n", modelDir: "/n" });
+  made.pool.load("p0", { model: "n", modelDir: "/n", rowsMax: 8 });
   assert.equal(made.child.heard.filter(({ type }) => type === "load").length, 2);
   assert.equal(made.pool.snapshot()[0]?.restarts, 0);
 });
@@ -147,7 +147,7 @@ test("a process that ends while it loads blames the model and none of its items"
   made.pool.dispatch("p0", { batchId: 1, model: "m", class: "bulk", items });
   const run = { model: "m", stage: "s", rows: 1, width: 1, predictedMs: 1, memoryBytes: 1 };
   made.child.say({ type: "run", ...run, begunItemIds: [1] });
-  made.pool.load("p0", { model: "n", modelDir: "/n" });
+  made.pool.load("p0", { model: "n", modelDir: "/n", rowsMax: 8 });
   made.child.say({ type: "loading", model: "n" });
   made.child.end("SIGSEGV");
   const ends = made.events.filter(({ type }) => type === "down" || type === "returned");

@@ -22,12 +22,13 @@ class Bench {
   }
 
   model(model: string, more: Partial<ModelSpec> = {}): readonly Decision[] {
-    const spec = { model, mode: "continuous", bytes: 10, keep: "on-demand", ...more } as const;
+    const usual = { mode: "continuous", bytes: 10, keep: "on-demand", rowsMax: 8 } as const;
+    const spec = { model, ...usual, ...more };
     return this.step({ type: "model", model: spec });
   }
 
   up(pipelineId: string, kind: "shared" | "realtime" | "bulk" = "shared"): readonly Decision[] {
-    const pipeline = { pipelineId, kind, rowsMax: 8, modelMemoryBytesMax: 30 };
+    const pipeline = { pipelineId, kind, modelMemoryBytesMax: 30 };
     return this.step({ type: "pipeline-up", pipeline });
   }
 

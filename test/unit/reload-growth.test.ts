@@ -26,7 +26,7 @@ class ObedientPool implements PoolPort {
   }
 
   start(): void {
-    const spec = { kind: "shared", rowsMax: 8, modelMemoryBytesMax: 1_000 } as const;
+    const spec = { kind: "shared", modelMemoryBytesMax: 1_000 } as const;
     this.#onEvent({ type: "up", pipelineId, ...spec });
   }
 
@@ -74,7 +74,7 @@ class Versions {
     const taskModel = { ...this.#task.model };
     this.taskModels.push(new WeakRef(taskModel));
     const hosted = { key: "growing", name: "growing", modelDir: dir, version } as const;
-    const how = { mode: "one-shot", bytes: 1, keep: "preloaded" } as const;
+    const how = { mode: "one-shot", bytes: 1, keep: "preloaded", rowsMax: 8 } as const;
     const served: HostedFolder = {
       folder,
       hosted: { ...hosted, ...how, task: this.#task.task, taskModel },
@@ -167,7 +167,7 @@ test("defect: of a thousand versions that were reloaded, their tokenizers and na
 
 test("defect: a request whose version goes while it is prepared is served by that version, which leaves behind it", async () => {
   const { task, model: taskModel } = numbersTask();
-  const how = { modelDir: "", mode: "one-shot", bytes: 1, keep: "preloaded" } as const;
+  const how = { modelDir: "", mode: "one-shot", bytes: 1, keep: "preloaded", rowsMax: 8 } as const;
   const hostedAs = (key: string) => ({ key, name: "m", ...how, task, taskModel });
   const seen: string[] = [];
   const scheduler = new Scheduler({

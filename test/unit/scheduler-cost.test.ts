@@ -24,11 +24,12 @@ class Crowd {
   #requests = 0;
 
   constructor(pipelines: number, mode: RunMode) {
-    this.step({ type: "model", model: { model: "m", mode, bytes: 1, keep: "preloaded" } });
+    const spec = { model: "m", mode, bytes: 1, keep: "preloaded", rowsMax: 16 } as const;
+    this.step({ type: "model", model: spec });
     for (let at = 0; at < pipelines; at += 1) {
       const pipelineId = `p${at}`;
-      const spec = { kind: "shared", rowsMax: 16, modelMemoryBytesMax: 10 } as const;
-      this.step({ type: "pipeline-up", pipeline: this.#counted({ ...spec, pipelineId }) });
+      const host = { kind: "shared", modelMemoryBytesMax: 10 } as const;
+      this.step({ type: "pipeline-up", pipeline: this.#counted({ ...host, pipelineId }) });
       this.step({ type: "loaded", pipelineId, model: "m", bytes: 1, ms: 1 });
     }
   }

@@ -34,12 +34,12 @@ class Bench {
   /** A pipeline comes up and loads the model, as it is told to. */
   up(pipelineId: string, spec: Partial<PipelineCapacity> = {}): readonly Decision[] {
     const { model = "m", kind = "shared", mode = "continuous", rowsMax = 8 } = spec;
-    this.step({ type: "model", model: { model, mode, bytes: 1, keep: "preloaded" } });
-    const pipeline = { pipelineId, kind, rowsMax, modelMemoryBytesMax: 10 };
+    this.step({ type: "model", model: { model, mode, bytes: 1, keep: "preloaded", rowsMax } });
+    const pipeline = { pipelineId, kind, modelMemoryBytesMax: 10 };
     const told = this.step({ type: "pipeline-up", pipeline });
     assert.deepEqual(
       told.filter(({ type }) => type === "load"),
-      [{ type: "load", pipelineId, model }],
+      [{ type: "load", pipelineId, model, rowsMax }],
     );
     return this.step({ type: "loaded", pipelineId, model, bytes: 1, ms: 1 });
   }
@@ -356,6 +356,56 @@ test("an item that needs more rows than there are runs alone", () => {
     const items = [{ ...translated(5), itemId: 1, rows: 8 }];
     assert.equal(first(bench.request(1, { tokens: [], items })).rows, 8);
   }
+});
+
+test("rows are the model's: a pipeline gets of each as many as it runs at once", () => {
+  const bench = new Bench();
+  const spec = { mode: "continuous", bytes: 1, keep: "preloaded" } as const;
+  bench.step({ type: "model", model: { ...spec, model: "few", rowsMax: 4 } });
+  bench.step({ type: "model", model: { ...spec, model: "many", rowsMax: 8 } });
+  const pipeline = { pipelineId: "p", kind: "shared", modelMemoryBytesMax: 10 } as const;
+  const loads = [...bench.step({ type: "pipeline-up", pipeline })];
+  for (const model of ["few", "many"])
+    loads.push(...bench.step({ type: "loaded", pipelineId: "p", model, bytes: 1, ms: 1 }));
+  assert.deepEqual(loads, [
+    { type: "load", pipelineId: "p", model: "few", rowsMax: 4 },
+    { type: "load", pipelineId: "p", model: "many", rowsMax: 8 },
+  ]);
+  for (const [requestId, model, rows] of [
+    [1, "few", 4],
+    [2, "many", 8],
+  ] as const) {
+    const sent = batches(bench.request(requestId, { model, class: "bulk", tokens: ten }));
+    assert.deepEqual(
+      sent.map((batch) => batch.rows),
+      [rows],
+    );
+  }
+});
+
+test("a realtime request of more rows than half of its model's is long, and gives way, whatever others run", () => {
+  for (const [rowsMax, givesWay] of [
+    [4, true],
+    [8, false],
+  ] as const) {
+    const bench = new Bench();
+    bench.up("p", { rowsMax });
+    const other = { model: "other", mode: "continuous", bytes: 1, keep: "on-demand" } as const;
+    bench.step({ type: "model", model: { ...other, rowsMax: 32 / rowsMax } });
+    assert.equal(first(bench.request(1, { tokens: [10, 10, 10] })).givesWay, givesWay);
+  }
+});
+
+test("a model that is announced anew keeps its rows where it was loaded, or is being loaded", () => {
+  const bench = new Bench();
+  const spec = { model: "m", mode: "continuous", bytes: 1, keep: "preloaded" } as const;
+  bench.step({ type: "model", model: { ...spec, rowsMax: 4 } });
+  const host = { kind: "shared", modelMemoryBytesMax: 10 } as const;
+  bench.step({ type: "pipeline-up", pipeline: { ...host, pipelineId: "p" } });
+  bench.step({ type: "model", model: { ...spec, rowsMax: 2 } });
+  bench.step({ type: "loaded", pipelineId: "p", model: "m", bytes: 1, ms: 1 });
+  assert.equal(first(bench.request(1, { class: "bulk", tokens: ten })).rows, 4);
+  assert.equal(first(bench.up("q", { rowsMax: 2 })).rows, 2);
 });
 
 test("the seeds' router waits its window, sends 64, and nothing more until all are settled", () => {

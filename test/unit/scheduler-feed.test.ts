@@ -22,9 +22,9 @@ function fedPipeline(
   of: { at: number; kind: "realtime" | "bulk" | "shared"; rowsMax: number },
 ) {
   const { at, rowsMax, kind: its } = of;
-  const spec = { pipelineId: `p${at}`, kind: its, rowsMax };
+  const spec = { pipelineId: `p${at}`, kind: its };
   const host = new Host({ ...spec, modelMemoryBytesMax: 1 });
-  const capacity = { ...spec, model: "m", mode: "continuous" } as const;
+  const capacity = { ...spec, model: "m", mode: "continuous", rowsMax } as const;
   return new FedPipeline(capacity, { host, model, nowMs: 0 });
 }
 

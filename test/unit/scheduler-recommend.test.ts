@@ -13,10 +13,11 @@ const limits = {
 /** Two pipelines of eight rows that have the model. */
 function withPipelines(mode: RunMode): Scheduler {
   const scheduler = new Scheduler(limits);
-  scheduler.step({ type: "model", model: { model: "m", mode, bytes: 1, keep: "preloaded" } }, 0);
+  const model = { model: "m", mode, bytes: 1, keep: "preloaded", rowsMax: 8 } as const;
+  scheduler.step({ type: "model", model }, 0);
   assert.equal(recommended(scheduler), null, "no pipeline has it");
   for (const pipelineId of ["a", "b"]) {
-    const spec = { pipelineId, kind: "shared", rowsMax: 8, modelMemoryBytesMax: 10 } as const;
+    const spec = { pipelineId, kind: "shared", modelMemoryBytesMax: 10 } as const;
     scheduler.step({ type: "pipeline-up", pipeline: spec }, 0);
     scheduler.step({ type: "loaded", pipelineId, model: "m", bytes: 1, ms: 1 }, 0);
   }

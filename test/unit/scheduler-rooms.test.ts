@@ -23,8 +23,9 @@ class OnePipeline {
   constructor(runRowsMax: number | null, rowMs: number) {
     this.#rowMs = rowMs;
     const runs = runRowsMax === null ? {} : { runRowsMax };
-    const model = { model: "m", mode: "continuous", bytes: 1, keep: "preloaded", ...runs } as const;
-    const pipeline = { kind: "shared", rowsMax: 64, modelMemoryBytesMax: 10 } as const;
+    const rows = { rowsMax: 64, ...runs };
+    const model = { model: "m", mode: "continuous", bytes: 1, keep: "preloaded", ...rows } as const;
+    const pipeline = { kind: "shared", modelMemoryBytesMax: 10 } as const;
     this.#step({ type: "model", model });
     this.#step({ type: "pipeline-up", pipeline: { pipelineId: "p", ...pipeline } });
     this.#step({ type: "loaded", pipelineId: "p", model: "m", bytes: 1, ms: 1 });

@@ -49,7 +49,8 @@ async function folderOf(name: string, stamp: string): Promise<HostedFolder> {
   const folder = { dir, manifest: { ...manifest, name }, version };
   const taskModel = await translation.open(folder, { inputCharactersMax: 1_000 } as never);
   const hosted = { key: name, name, modelDir: dir, mode: "continuous", bytes: 1 } as const;
-  return { folder, hosted: { ...hosted, keep: "preloaded", task: translation, taskModel } };
+  const how = { keep: "preloaded", rowsMax: 64 } as const;
+  return { folder, hosted: { ...hosted, ...how, task: translation, taskModel } };
 }
 
 test("defect: a version that is still being loaded at the next reload is prepared for when it takes over", async () => {

@@ -1,5 +1,6 @@
 /** Which of the models is the one that this protocol serves, and what is told of it. */
 import { MillraceError, type ModelInfo } from "millrace-client/wire";
+import { usualRowsMax } from "../../models/engine-definition.js";
 import { type Caller, mayUse } from "../../work/caller.js";
 import { meantUnnamed } from "../../work/model-names.js";
 import type { JsonObject } from "../../work/payload.js";
@@ -65,7 +66,7 @@ export function infoOf(
     model_type: typeOf(model),
     max_concurrent_requests: queuedItemsMax,
     max_input_length: inputTokensMax,
-    max_batch_tokens: rowsMax * inputTokensMax,
+    max_batch_tokens: (rowsMax ?? usualRowsMax) * inputTokensMax,
     max_batch_requests: null,
     max_client_batch_size: requestInputsMax,
     auto_truncate: false,

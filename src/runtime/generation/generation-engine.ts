@@ -13,6 +13,7 @@
  */
 import { type WorkClass, workClasses } from "millrace-client/wire";
 import type { FrameItem, FrameOutcome, StageReport } from "../../frames/messages.js";
+import { usualRowsMax } from "../../models/engine-definition.js";
 import { hypothesesPayload, readGenerationInput } from "../../work/generation.js";
 import type { Engine, EngineEvents } from "../engine.js";
 import { failed } from "../failed-outcome.js";
@@ -30,7 +31,7 @@ import { type Candidates, candidatesNeeded, type SearchRules } from "./search/se
 export type GenerationEngineOptions = ChoosingLimits;
 
 export const generationEngineDefaults: GenerationEngineOptions = {
-  rowsMax: 64,
+  rowsMax: usualRowsMax,
   chunkMs: 20,
   chunkBesideRealtimeMs: 5,
   gatherMs: 20,

@@ -12,6 +12,7 @@
  */
 import { type WorkClass, workClasses } from "millrace-client/wire";
 import type { FrameItem, FrameOutcome, StageReport } from "../../frames/messages.js";
+import { usualRowsMax } from "../../models/engine-definition.js";
 import { elementsOf, type Payload, tensorArrays } from "../../work/payload.js";
 import type { Engine, EngineEvents } from "../engine.js";
 import { failed } from "../failed-outcome.js";
@@ -25,7 +26,7 @@ import type { Program, Stage, StageInput, StageResult, StageResultValue } from "
 export type StagedEngineOptions = StagedLimits;
 
 export const stagedEngineDefaults: StagedEngineOptions = {
-  rowsMax: 64,
+  rowsMax: usualRowsMax,
   realtimeRunMs: 50,
   bulkRunMs: 100,
   bulkBesideRealtimeMs: 15,

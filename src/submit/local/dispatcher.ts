@@ -298,7 +298,7 @@ export class Dispatcher {
         this.#dispatch(decision.pipelineId, decision.batch);
         return;
       case "load":
-        this.#load(decision.pipelineId, decision.model);
+        this.#load(decision);
         return;
       case "unload":
         this.#hosted.unloading(decision.pipelineId, decision.model);
@@ -325,12 +325,13 @@ export class Dispatcher {
     }
   }
 
-  #load(pipelineId: string, model: string): void {
+  #load({ pipelineId, model, rowsMax }: Extract<Decision, { readonly type: "load" }>): void {
     const hosted = this.#hosted.find(model);
     assert(hosted !== undefined, `scheduler: ${model} is to be loaded, and was never announced`);
     const { modelDir, version } = hosted;
     this.#hosted.loading(pipelineId, model);
-    this.#pool.load(pipelineId, { model, modelDir, ...(version === undefined ? {} : { version }) });
+    const its = version === undefined ? {} : { version };
+    this.#pool.load(pipelineId, { model, modelDir, rowsMax, ...its });
   }
 
   /** The whole request fails: where its model is not to be had, none of its inputs can be served. */

@@ -22,7 +22,8 @@ export interface HostedModel {
   readonly bytes: number;
   readonly leastBytes?: number;
   readonly keep: Keep;
-  /** As the scheduler has it. */
+  /** As the scheduler has them. */
+  readonly rowsMax: number;
   readonly runRowsMax?: number;
 }
 
@@ -52,15 +53,15 @@ export class HostedModels {
   }
 
   add(model: HostedModel): ModelSpec {
-    const { key, name, modelDir, version, mode, bytes, keep, runRowsMax } = model;
+    const { key, name, modelDir, version, mode, bytes, keep, rowsMax, runRowsMax } = model;
     const { leastBytes = bytes } = model;
     // Only this: what else the owner has of a version, its tokenizer above all, may go when the version does.
-    const own = { key, name, modelDir, mode, bytes, leastBytes, keep };
+    const own = { key, name, modelDir, mode, bytes, leastBytes, keep, rowsMax };
     this.#models.set(key, version === undefined ? own : { ...own, version });
     this.#holds.delete(key);
     this.#retired.delete(key);
     const runs = runRowsMax === undefined ? {} : { runRowsMax };
-    return { model: key, mode, bytes, leastBytes, keep, ...runs };
+    return { model: key, mode, bytes, leastBytes, keep, rowsMax, ...runs };
   }
 
   /** Nobody is let in for it any more. */

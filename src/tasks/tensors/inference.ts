@@ -6,7 +6,7 @@
  *                  └──► rows 64 … 99 ─► outputs [36, 2] ──┴──► outputs [100, 2]
  */
 import { MillraceError } from "millrace-client/wire";
-import { programManifestOf } from "../../models/engine-table.js";
+import { programManifestOf, rowsMaxOf } from "../../models/engine-table.js";
 import type { TensorsManifest } from "../../models/programs/manifest-tensors.js";
 import { tensorsCost } from "../../models/programs/tensors-cost.js";
 import type { ModelFolder } from "../../models/registry.js";
@@ -51,8 +51,9 @@ class TensorsModel implements TaskModel<TensorsInput> {
    */
   #splits: boolean;
 
-  constructor(manifest: TensorsManifest, { rowsMax = 64 }: PrepareLimits) {
+  constructor(manifest: TensorsManifest, limits: PrepareLimits) {
     this.#manifest = manifest;
+    const rowsMax = rowsMaxOf(manifest, { rowsMax: null, ...limits });
     this.#rowsMax = Math.min(rowsMax, manifest.limits.rowsMax ?? rowsMax);
     this.#splits = manifest.batch === "free" && manifest.batchDeclared;
   }
