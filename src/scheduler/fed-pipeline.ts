@@ -44,7 +44,7 @@ export interface PipelineView {
  *   one-shot:    batches = [ runs │ waits (recallable) ]
  *   continuous:  batches = [ … every batch with an unsettled item … ]      at most one for each row
  *                rows    │◄──── rowsMax ────►│◄ prefetch ►│        all ranks together
- *                        │◄──── rowsMax ────►│                     what is short has these whatever the others hold, what is long too
+ *                        │◄──── rowsMax ────►│                     what is small has these whatever the others hold, what is large too
  * ```
  */
 export class FedPipeline implements PipelineView {
@@ -59,9 +59,9 @@ export class FedPipeline implements PipelineView {
   /** It is fed no more and unloaded when it is empty. */
   leaving = false;
   readonly batches: HeldBatch[] = [];
-  readonly rows: Record<Rank, number> = { short: 0, long: 0, bulk: 0 };
+  readonly rows: Record<Rank, number> = { small: 0, large: 0, bulk: 0 };
   /** Units × rows of what it holds of each rank. */
-  readonly #effort: Record<Rank, number> = { short: 0, long: 0, bulk: 0 };
+  readonly #effort: Record<Rank, number> = { small: 0, large: 0, bulk: 0 };
   lastClass: WorkClass | null = null;
   /** Items. */
   inFlight = 0;
@@ -94,9 +94,9 @@ export class FedPipeline implements PipelineView {
 
   /** Units × rows that it has to do before, or beside, what comes of this rank: nothing of those that give way to it. */
   effortBeside(rank: Rank): number {
-    const { short, long, bulk } = this.#effort;
-    if (rank === "short") return short;
-    return rank === "long" ? short + long : short + long + bulk;
+    const { small, large, bulk } = this.#effort;
+    if (rank === "small") return small;
+    return rank === "large" ? small + large : small + large + bulk;
   }
 
   hold(

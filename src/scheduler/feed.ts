@@ -52,7 +52,7 @@ export function feed(model: ModelState, options: FeedOptions): number {
  */
 function emptierFirst(a: FedPipeline, b: FedPipeline): number {
   return (
-    a.effortBeside("short") - b.effortBeside("short") ||
+    a.effortBeside("small") - b.effortBeside("small") ||
     a.effortBeside("bulk") - b.effortBeside("bulk") ||
     a.host.items - b.host.items
   );

@@ -28,11 +28,11 @@ export interface Newcomer {
 export function leastWaitMs(
   model: ModelState,
   newcomer: Newcomer,
-  of: { readonly policy: Policy; readonly longRows: number; readonly nowMs: number },
+  of: { readonly policy: Policy; readonly largeRows: number; readonly nowMs: number },
 ): number {
-  const { policy, longRows, nowMs } = of;
+  const { policy, largeRows, nowMs } = of;
   if (!policy.agedFirst) return 0;
-  const queue = model.queues[rankOf({ class: newcomer.class, items: [newcomer] }, longRows)];
+  const queue = model.queues[rankOf({ class: newcomer.class, items: [newcomer] }, largeRows)];
   const aged = queue.effort - queue.younger(nowMs);
   if (aged <= 0) return 0;
   const goesBefore = aged - queue.deadlines.until(newcomer.deadlineAtMs);

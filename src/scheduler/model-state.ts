@@ -44,8 +44,8 @@ export class ModelState {
     this.sequence = of.sequence;
     this.ageLimitMs = of.ageLimitMs;
     this.queues = {
-      short: new ClassQueue("short", of.ageLimitMs),
-      long: new ClassQueue("long", of.ageLimitMs),
+      small: new ClassQueue("small", of.ageLimitMs),
+      large: new ClassQueue("large", of.ageLimitMs),
       bulk: new ClassQueue("bulk", of.ageLimitMs),
     };
     this.cost = new BatchCost(this.service, of.realtimeTargetMs);
@@ -57,14 +57,14 @@ export class ModelState {
   }
 
   get queuedItems(): number {
-    const { short, long, bulk } = this.queues;
-    return short.items + long.items + bulk.items;
+    const { small, large, bulk } = this.queues;
+    return small.items + large.items + bulk.items;
   }
 
   /** Items of a class. */
   queuedOf(workClass: WorkClass): number {
-    const { short, long, bulk } = this.queues;
-    return workClass === "bulk" ? bulk.items : short.items + long.items;
+    const { small, large, bulk } = this.queues;
+    return workClass === "bulk" ? bulk.items : small.items + large.items;
   }
 
   /** Somebody waits for a pipeline that has it. */
@@ -88,8 +88,8 @@ export class ModelState {
 
   /** Expected service of all that is queued, by one pipeline. */
   get queuedMs(): number {
-    const { short, long, bulk } = this.queues;
-    const units = short.units + long.units + bulk.units;
+    const { small, large, bulk } = this.queues;
+    const units = small.units + large.units + bulk.units;
     return this.queuedItems === 0 ? 0 : this.service.expectedMs(units);
   }
 

@@ -11,7 +11,7 @@ export class FirstComePolicy implements Policy {
   readonly recalls = false;
   readonly shares = true;
   readonly agedFirst = false;
-  readonly ranksLong = false;
+  readonly ranksLarge = false;
 
   choose(view: PolicyView): Choice {
     const queue = queueOfOldest(view);

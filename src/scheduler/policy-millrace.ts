@@ -9,7 +9,7 @@ import { takeByAge, takeGroup } from "./take.js";
 import type { TenantView } from "./tenants.js";
 import { windowMs } from "./window.js";
 
-const bulkFirst: readonly Rank[] = ["bulk", "short", "long"];
+const bulkFirst: readonly Rank[] = ["bulk", "small", "large"];
 
 /** Buckets (an eighth of an octave each) that a one-shot batch may reach above its first item's length … */
 const bucketsAbove = 2;
@@ -17,7 +17,7 @@ const bucketsAbove = 2;
 const bucketsBelow = 8;
 
 /**
- * Millrace's own policy. Ranks in their order (rank.ts): short realtime, long realtime, bulk; in a rank the oldest first once it is
+ * Millrace's own policy. Ranks in their order (rank.ts): small realtime, large realtime, bulk; in a rank the oldest first once it is
  * over the age limit, else the tenant
  * that was served least, and of that tenant the request with the highest response ratio; around its widest item, the
  * neighbours in length of the same batch key: its own, its tenant's, everybody's; of realtime the oldest, of bulk the nearest.
@@ -33,7 +33,7 @@ export class MillracePolicy implements Policy {
   readonly recalls = true;
   readonly shares = true;
   readonly agedFirst = true;
-  readonly ranksLong = true;
+  readonly ranksLarge = true;
   readonly #options: PolicyOptions;
 
   constructor(options: PolicyOptions) {

@@ -23,7 +23,7 @@ export class SeedRouterPolicy implements Policy {
   readonly recalls = false;
   readonly shares = false;
   readonly agedFirst = false;
-  readonly ranksLong = false;
+  readonly ranksLarge = false;
   readonly #windowMs: number;
 
   constructor(options: PolicyOptions) {
@@ -32,7 +32,7 @@ export class SeedRouterPolicy implements Policy {
 
   choose(view: PolicyView): Choice {
     let wait: Choice = { type: "none" };
-    for (const queue of [view.queues.short, view.queues.bulk]) {
+    for (const queue of [view.queues.small, view.queues.bulk]) {
       if (queue === undefined) continue;
       const choice = this.#fromQueue(queue, view);
       if (choice.type === "batch") return choice;

@@ -57,7 +57,7 @@ export interface Policy {
   /** Whether an even share between free pipelines bounds a batch. */
   readonly shares: boolean;
   /** Whether realtime of many rows is a rank of its own where a pipeline is fed row by row. */
-  readonly ranksLong: boolean;
+  readonly ranksLarge: boolean;
   /** Whether of a rank nothing goes before what is over the age limit, but what is over it too. */
   readonly agedFirst: boolean;
   /** `none` for a continuous pipeline without room for a row; feed.ts does not even ask then. */

@@ -3,19 +3,19 @@
  * would hold all rows of one before a sentence that comes a moment later, so it has a rank, a queue and rows of its own.
  *
  * ```
- *   short   realtime                     goes first
- *   long    realtime of many rows        gives way to short, in the pipeline too, and keeps an eighth beside it
+ *   small   realtime                     goes first
+ *   large   realtime of many rows        gives way to small, in the pipeline too, and keeps an eighth beside it
  *   bulk    bulk                         what these leave, and an eighth
  * ```
  */
 import type { WorkClass } from "millrace-client/wire";
 
-export type Rank = "short" | "long" | "bulk";
+export type Rank = "small" | "large" | "bulk";
 
-export const ranks: readonly Rank[] = ["short", "long", "bulk"];
+export const ranks: readonly Rank[] = ["small", "large", "bulk"];
 
 export const ranksOf: Readonly<Record<WorkClass, readonly Rank[]>> = {
-  realtime: ["short", "long"],
+  realtime: ["small", "large"],
   bulk: ["bulk"],
 };
 
@@ -34,15 +34,15 @@ export function engineClassOf({
   return givesWay ? "bulk" : workClass;
 }
 
-/** `longRows`: of more than these, realtime is long. */
+/** `largeRows`: of more than these, realtime is large. */
 export function rankOf(
   { class: workClass, items }: { readonly class: WorkClass; readonly items: readonly Rows[] },
-  longRows: number,
+  largeRows: number,
 ): Rank {
   if (workClass === "bulk") return "bulk";
   let rows = 0;
   for (const item of items) rows += item.rows;
-  return rows > longRows ? "long" : "short";
+  return rows > largeRows ? "large" : "small";
 }
 
 interface Rows {

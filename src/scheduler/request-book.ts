@@ -132,7 +132,7 @@ export class RequestBook {
     return this.#requests.size;
   }
 
-  add(spec: RequestSpec, nowMs: number, longRows: number = Infinity): RequestEntry {
+  add(spec: RequestSpec, nowMs: number, largeRows: number = Infinity): RequestEntry {
     const { requestId, model, items } = spec;
     assertScheduler(!this.#requests.has(requestId), () => `request ${requestId} came twice`);
     assertScheduler(items.length > 0, () => `request ${requestId} has no items`);
@@ -143,7 +143,7 @@ export class RequestBook {
       requestId,
       model,
       class: spec.class,
-      rank: rankOf(spec, longRows),
+      rank: rankOf(spec, largeRows),
       tenant: spec.tenant,
       deadlineAtMs: spec.deadlineAtMs,
       arrivedMs: nowMs,

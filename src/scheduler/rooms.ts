@@ -157,13 +157,13 @@ export class Rooms {
     const isBounded = this.#worthRows < capacity.rowsMax + this.#options.prefetchRows;
     const rowsMax = isBounded ? Math.ceil(worthRows / 2) : capacity.rowsMax;
     const prefetchRows = worthRows - rowsMax;
-    const common = worthRows - rows.short - rows.long - rows.bulk;
-    if (rank === "short") return Math.max(common, rowsMax - rows.short);
+    const common = worthRows - rows.small - rows.large - rows.bulk;
+    if (rank === "small") return Math.max(common, rowsMax - rows.small);
     // What fills the common places for long must not lock out who gives way: what is over the age limit counts its own rank only.
     if (aged) return worthRows - rows[rank];
     // While more than half of the waiting places are taken, nothing more is sent: then a batch is many sentences of
     // about one length, and not one for each row that ends.
     const gathered = 2 * common >= prefetchRows ? common : 0;
-    return rank === "long" ? Math.max(gathered, rowsMax - rows.long) : gathered;
+    return rank === "large" ? Math.max(gathered, rowsMax - rows.large) : gathered;
   }
 }

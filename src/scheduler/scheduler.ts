@@ -110,8 +110,8 @@ export class Scheduler {
   leastWaitMs(newcomer: Newcomer, nowMs: number): number {
     const model = this.#models.get(newcomer.model);
     if (model === undefined) return 0;
-    const longRows = this.#longRowsOf(model);
-    return leastWaitMs(model, newcomer, { policy: this.#policy, longRows, nowMs });
+    const largeRows = this.#largeRowsOf(model);
+    return leastWaitMs(model, newcomer, { policy: this.#policy, largeRows, nowMs });
   }
 
   snapshot(nowMs: number): SchedulerSnapshot {
@@ -125,7 +125,7 @@ export class Scheduler {
     switch (event.type) {
       case "request": {
         const model = this.#touch(event.request.model);
-        const request = this.#book.add(event.request, this.#nowMs, this.#longRowsOf(model));
+        const request = this.#book.add(event.request, this.#nowMs, this.#largeRowsOf(model));
         model.queues[request.rank].arrive(request, this.#nowMs);
         return;
       }
@@ -358,7 +358,7 @@ export class Scheduler {
     if (next === null) return;
     const { pipeline, group } = next;
     const isRealtime = group.some((item) => item.request.class === "realtime");
-    const rank = isRealtime ? "short" : "bulk";
+    const rank = isRealtime ? "small" : "bulk";
     this.#send(pipeline, { rank, reason: "exclusive", items: group });
   }
 
@@ -405,10 +405,10 @@ export class Scheduler {
 
   /**
    * Half of what a pipeline runs at once of it. One that takes batches is none that a request could fill for long, and in one of a
-   * single row every sentence would be long, and give way to those that come after it.
+   * single row every sentence would be large, and give way to those that come after it.
    */
-  #longRowsOf({ mode, place: { rowsMax } }: ModelState): number {
-    if (!this.#policy.ranksLong || mode !== "continuous" || rowsMax < 2) return Infinity;
+  #largeRowsOf({ mode, place: { rowsMax } }: ModelState): number {
+    if (!this.#policy.ranksLarge || mode !== "continuous" || rowsMax < 2) return Infinity;
     return rowsMax / 2;
   }
 
@@ -431,14 +431,14 @@ export class Scheduler {
 }
 
 /**
- * What is long gives way inside the pipeline as bulk does, and shares with it as an equal: so not where bulk is, nor once it has waited
+ * What is large gives way inside the pipeline as bulk does, and shares with it as an equal: so not where bulk is, nor once it has waited
  * too long.
  */
 function givesWayOn(
   { host }: FedPipeline,
   { rank, reason }: Pick<BatchChoice, "rank" | "reason">,
 ): boolean {
-  return rank === "long" && reason !== "aged" && host.inFlight.bulk === 0;
+  return rank === "large" && reason !== "aged" && host.inFlight.bulk === 0;
 }
 
 function pipelineIdOf(whereabouts: Whereabouts): string | null {

@@ -69,7 +69,7 @@ export class IdleRules {
   }
 
   #checkRoom(pipeline: Pipeline, queued: readonly Item[]): void {
-    for (const each of ["short", "long", "bulk"] as const) {
+    for (const each of ["small", "large", "bulk"] as const) {
       const waiting = queued.filter(({ request }) => request.rank === each);
       const isHead = this.#options.policy === "millrace" || queued[0]?.request.rank === each;
       if (waiting.length === 0 || !isHead) continue;
@@ -77,7 +77,7 @@ export class IdleRules {
       const { rowsMax } = pipeline.spec;
       const left = rowsMax + this.#options.prefetchRows - this.#account.rows(pipeline);
       // Places beyond those that run are refilled when half of them are empty.
-      const waits = each !== "short" && 2 * left < this.#options.prefetchRows;
+      const waits = each !== "small" && 2 * left < this.#options.prefetchRows;
       const common = waits ? 0 : left;
       const own = each === "bulk" ? 0 : rowsMax - this.#account.rows(pipeline, each);
       if (Math.max(common, own) >= most)

@@ -14,7 +14,7 @@ export const schedulerRules = [
   "older than the age limit goes first",
   "aged bulk takes turns with realtime",
   "realtime goes before bulk",
-  "what is long gives way",
+  "what is large gives way",
   "first come is first served",
   "the seeds' router weighs size and arrival",
   "no free pipeline beside a queue",

@@ -183,7 +183,7 @@ export class SchedulerAccount {
     const { mode, rowsMax = Infinity } = this.#specs.get(model) ?? {};
     const isFedByRows = this.#options.policy === "millrace" && mode === "continuous";
     const rows = items.reduce((total, item) => total + item.rows, 0);
-    return isFedByRows && rowsMax > 1 && 2 * rows > rowsMax ? "long" : "short";
+    return isFedByRows && rowsMax > 1 && 2 * rows > rowsMax ? "large" : "small";
   }
 
   absent(request: Request | undefined): void {
@@ -297,7 +297,7 @@ export class SchedulerAccount {
     const { rowsMax } = pipeline.spec;
     const most = rowsMax + this.#options.prefetchRows;
     const own = this.rows(pipeline, rank);
-    return rank === "short" ? Math.max(most - this.rows(pipeline), rowsMax - own) : most - own;
+    return rank === "small" ? Math.max(most - this.rows(pipeline), rowsMax - own) : most - own;
   }
 
   /** Whether the process holds bulk of any model. */

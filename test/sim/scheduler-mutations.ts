@@ -119,8 +119,8 @@ export const schedulerMutations: Readonly<Record<string, SchedulerMutation>> = {
       policy: options.policy === "millrace" ? "fcfs" : options.policy,
     }),
   },
-  "lets nothing that is long give way": {
-    rule: "what is long gives way",
+  "lets nothing that is large give way": {
+    rule: "what is large gives way",
     decision: onDispatch((dispatch) => [
       { ...dispatch, batch: { ...dispatch.batch, givesWay: false } },
     ]),

@@ -252,15 +252,15 @@ export class Checker {
       fail("a batch stays within the cost", `${batch.paddedUnits} units take ${expectedMs} ms`);
   }
 
-  /** Long realtime gives way inside the pipeline: not beside bulk, whose equal it would be there, nor once it is aged. */
+  /** Large realtime gives way inside the pipeline: not beside bulk, whose equal it would be there, nor once it is aged. */
   #checkRank({ spec }: Pipeline, items: readonly Item[], batch: Batch): Rank {
     const [rank, other] = new Set(items.map(({ request }) => request.rank));
     if (rank === undefined || other !== undefined)
-      return fail("what is long gives way", `batch ${batch.batchId} has two ranks`);
+      return fail("what is large gives way", `batch ${batch.batchId} has two ranks`);
     const gives =
-      rank === "long" && batch.reason !== "aged" && !this.#account.holdsBulk(spec.pipelineId);
+      rank === "large" && batch.reason !== "aged" && !this.#account.holdsBulk(spec.pipelineId);
     if (batch.givesWay !== gives)
-      fail("what is long gives way", `batch ${batch.batchId} of ${rank}: ${batch.givesWay}`);
+      fail("what is large gives way", `batch ${batch.batchId} of ${rank}: ${batch.givesWay}`);
     return rank;
   }
 

@@ -135,7 +135,7 @@ test("defect: a sentence does not give way where a pipeline has one row", () => 
   assert.equal(first(bench.request(1, { tokens: [3] })).givesWay, false);
 });
 
-test("defect: what gives way is no reason to put all that is short on one pipeline", () => {
+test("defect: what gives way is no reason to put all that is small on one pipeline", () => {
   const bench = new Bench("millrace", 24);
   for (const pipelineId of ["p", "q"]) bench.up(pipelineId);
   bench.request(1, { class: "bulk", tokens: [500, 5] });

@@ -38,9 +38,9 @@ class Items {
     const { rows, batchKey = "" } = of;
     const items = [{ itemId, units: 9, width: 9, rows, bytes: 0, batchKey }];
     const spec = { requestId: itemId, model: "m", tenant: "", deadlineAtMs: null, items };
-    const longRows = of.rank === "long" ? 0 : Infinity;
+    const largeRows = of.rank === "large" ? 0 : Infinity;
     const request = { ...spec, class: classOf(of.rank) };
-    const [item] = openItemsOf(this.#book.add(request, nowMs, longRows));
+    const [item] = openItemsOf(this.#book.add(request, nowMs, largeRows));
     assert.ok(item !== undefined);
     return item;
   }
