@@ -10,10 +10,12 @@ import { add, mustHappen, neverHappened, noTotals } from "./totals.js";
 
 /** `npm run simulate` runs more. */
 const schedules = 250;
+/** From here on every kind of trouble happens in so many; a change of what a seed stands for may want another one. */
+const firstSeed = 501;
 
 test(`${schedules} schedules keep every promise of every room`, async (t) => {
   const totals = noTotals();
-  for (let seed = 1; seed <= schedules; seed += 1) {
+  for (let seed = firstSeed; seed < firstSeed + schedules; seed += 1) {
     const result = await simulate(seed);
     if (result.violation !== null) assert.fail(await explain(result.plan));
     add(totals, result);
