@@ -196,7 +196,7 @@ export class Placement {
     this.#share();
     // It was given up where it is to stay, and can be loaded after all.
     if (hadFailed && place.isPinned) this.#want(model);
-    if (host.freeBytes < 0) this.#shed(host, resident);
+    if (host.freeBytes < 0) this.#shed(host, resident, nowMs);
     this.opened(host);
   }
 
@@ -454,31 +454,39 @@ export class Placement {
     this.#nextAtMs = Math.min(this.#nextAtMs, atMs);
   }
 
-  /** It turned out to be larger than was thought: others go. */
-  #shed(host: Host, newest: FedPipeline): void {
-    const others = [...host.residents.values()]
-      .filter((each) => each !== newest && !each.model.place.isPinned)
+  /** It turned out to be larger than was thought: others go, unless what is gone makes the room by itself, the newest among it. */
+  #shed(host: Host, newest: FedPipeline, nowMs: number): void {
+    const residents = [...host.residents.values()];
+    const going = residents.filter((each) => each.model.place.isGone && this.#isFree(each, nowMs));
+    const others = residents
+      .filter((each) => each !== newest && !each.model.place.isPinned && !going.includes(each))
       .sort((a, b) => a.usedAtMs - b.usedAtMs);
     const victims: FedPipeline[] = [];
     let overBytes = -host.freeBytes;
+    for (const { model } of going) overBytes -= host.bytesFor(model);
     for (const other of others) {
       if (overBytes <= 0) break;
       victims.push(other);
       overBytes -= host.bytesFor(other.model);
     }
-    this.#moves.makeRoom(host, victims);
+    if (victims.length > 0) this.#moves.makeRoom(host, victims);
   }
 
   /** A model that is gone leaves each pipeline when nothing of it is left to do. */
   #letGo(model: ModelState, nowMs: number): void {
-    if (model.isAskedFor && !this.isHopeless(model, nowMs)) return;
     for (const resident of model.pipelines.slice()) {
-      const isPlanned = resident.host.plan?.victims.includes(resident) ?? false;
-      const isFree = resident.inFlight === 0 && resident.host.reservedFor !== model && !isPlanned;
-      if (!isFree) continue;
+      if (!this.#isFree(resident, nowMs)) continue;
       this.#moves.unload(resident, nowMs);
       this.#wakeAll();
     }
+  }
+
+  /** Nothing of its model is left to do on it. */
+  #isFree(resident: FedPipeline, nowMs: number): boolean {
+    const { model, host } = resident;
+    if (model.isAskedFor && !this.isHopeless(model, nowMs)) return false;
+    const isPlanned = host.plan?.victims.includes(resident) ?? false;
+    return resident.inFlight === 0 && host.reservedFor !== model && !isPlanned;
   }
 }
 

@@ -340,3 +340,16 @@ test("whatever is asked in turn, a load serves somebody, and memory is kept to",
     }),
   );
 });
+
+test("defect: a model that went while it was being loaded costs no other its place", () => {
+  const bench = new Bench();
+  bench.model("a", { keep: "preloaded" });
+  bench.model("b", { keep: "preloaded" });
+  assert.deepEqual(moves(bench.up("p")), ["load a p"]);
+  const loaded = { type: "loaded", pipelineId: "p", ms: 1 } as const;
+  assert.deepEqual(moves(bench.step({ ...loaded, model: "a", bytes: 10 })), ["load b p"]);
+  bench.step({ type: "model-gone", model: "b" });
+  bench.ask("a");
+  const told = bench.step({ ...loaded, model: "b", bytes: 30 });
+  assert.deepEqual(moves(told).toSorted(), ["run a p", "unload b p"]);
+});
