@@ -2,6 +2,7 @@
 import { type Command, Option } from "commander";
 import { MillraceError } from "millrace-client/wire";
 import { optionGroups } from "../options/definition.js";
+import type { Options } from "../options/options.js";
 import type { Configuration } from "../options/resolve.js";
 import { flagOf, optionKeys, optionTable, variableOf } from "../options/table.js";
 import { addOptionFlags, configurationFrom } from "./option-flags.js";
@@ -24,38 +25,40 @@ export function registerConfig(program: Command): void {
     const { withKeptTrial } = await import("../trial/trial.js");
     const configuration = await withKeptTrial(configurationFrom(flags));
     for (const warning of configuration.warnings) process.stderr.write(`warning: ${warning}\n`);
-    const models = await readModels(configuration.options.models);
+    const models = await readModels(configuration.options);
     const print = json === true ? asJson : asTable;
     process.stdout.write(print(configuration, models));
   });
 }
 
-/** What a request gets that sets nothing by itself; or why the folder would not be served. */
+/** What a request gets that sets nothing by itself, and rows that run at once in a pipeline; or why the folder would not be served. */
 type ModelSettings =
   | {
       readonly dir: string;
       readonly name: string;
       readonly settings: Readonly<Record<string, number | string | boolean>>;
+      readonly rowsMax: number;
     }
   | { readonly dir: string; readonly problem: string };
 
 /** The manifests only: the files beside them may be large, and are looked at by `inspect` and by the start. */
-async function readModels(modelsDir: string): Promise<ModelSettings[]> {
+async function readModels(options: Options): Promise<ModelSettings[]> {
+  const { models: modelsDir } = options;
   const { findModels } = await import("../models/registry.js");
   try {
-    return await Promise.all((await findModels(modelsDir)).map(settingsOf));
+    return await Promise.all((await findModels(modelsDir)).map((dir) => settingsOf(dir, options)));
   } catch (error) {
     return [{ dir: modelsDir, problem: problemOf(error) }];
   }
 }
 
-async function settingsOf(dir: string): Promise<ModelSettings> {
-  const { engineTable } = await import("../models/engine-table.js");
+async function settingsOf(dir: string, options: Options): Promise<ModelSettings> {
+  const { engineTable, rowsMaxOf } = await import("../models/engine-table.js");
   const { readModel } = await import("../models/read-manifest.js");
   try {
     const { manifest } = await readModel(dir);
     const settings = engineTable[manifest.engine].settings(manifest);
-    return { dir, name: manifest.name, settings };
+    return { dir, name: manifest.name, settings, rowsMax: rowsMaxOf(manifest, options) };
   } catch (error) {
     return { dir, problem: problemOf(error) };
   }
@@ -91,7 +94,8 @@ function asTable(
   const rows = optionKeys.map((key) => {
     const source = { flag: flagOf(key), variable: variableOf(key) };
     const from = { ...source, measured: `measured (${measured})` }[sources[key] as string];
-    return [key, String(options[key] ?? "none"), from ?? sources[key]] as const;
+    const value = options[key] ?? ("value" in optionTable[key].default ? "none" : "see below");
+    return [key, String(value), from ?? sources[key]] as const;
   });
   const width = (column: 0 | 1): number => Math.max(...rows.map((row) => row[column].length));
   const [keyWidth, valueWidth] = [width(0), width(1)];
@@ -117,6 +121,7 @@ function asTable(
 function modelLine(model: ModelSettings): string {
   if ("problem" in model) return `model folder ${model.dir}: ${model.problem}`;
   const settings = Object.entries(model.settings).map(([key, value]) => `${key} ${value}`);
-  if (settings.length === 0) return `model ${model.name}: nothing that a request may set`;
-  return `model ${model.name}: ${settings.join(", ")} (its own; a request may set others)`;
+  const rows = `${model.rowsMax} rows at once`;
+  if (settings.length === 0) return `model ${model.name}: nothing that a request may set; ${rows}`;
+  return `model ${model.name}: ${settings.join(", ")} (its own; a request may set others); ${rows}`;
 }

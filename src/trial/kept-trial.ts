@@ -4,8 +4,9 @@ import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
 import { dirname, join } from "node:path";
 import { z } from "zod";
-import { rowsMaxOf } from "../models/engine-table.js";
+import { usualRowsMax } from "../models/engine-definition.js";
 import type { ModelManifest } from "../models/manifest.js";
+import type { Options } from "../options/options.js";
 import type { Configuration } from "../options/resolve.js";
 import { version } from "../version.js";
 import type { MeasuredLayout } from "./layouts.js";
@@ -19,6 +20,14 @@ const layout = z.object({
 /** Empty where it came to no end: the defaults stand, and it is not tried again. */
 const kept = z.object({ measured: z.array(layout).max(32) });
 
+/**
+ * Rows that run at once in it. Its items are greedy, also of a model with beams, and with more of them than those run best the short
+ * time counts few that have ended.
+ */
+export function trialRows({ rowsMax }: Pick<Options, "rowsMax">): number {
+  return rowsMax ?? usualRowsMax;
+}
+
 /** ONNX Runtime's version is that of this one: package.json names one and no range. */
 export function keptPath({ machine, options }: Configuration, manifest: ModelManifest): string {
   const parts = [
@@ -27,7 +36,7 @@ export function keptPath({ machine, options }: Configuration, manifest: ModelMan
     cpus()[0]?.model ?? "?",
     machine.cores,
     machine.coresFrom,
-    rowsMaxOf(manifest, options),
+    trialRows(options),
     identityOf(manifest),
   ];
   const key = createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 32);

@@ -8,7 +8,7 @@
  */
 import { fileURLToPath } from "node:url";
 import type { Log } from "../log.js";
-import { engineTable, rowsMaxOf } from "../models/engine-table.js";
+import { engineTable } from "../models/engine-table.js";
 import { filesBytes } from "../models/folder-bytes.js";
 import type { ModelManifest } from "../models/manifest.js";
 import { readModel } from "../models/read-manifest.js";
@@ -16,7 +16,7 @@ import { findModels } from "../models/registry.js";
 import { pipelinesMax } from "../options/machine.js";
 import { type Configuration, withMeasured } from "../options/resolve.js";
 import { weightsCacheArguments } from "../runtime/weights-cache.js";
-import { forget, keep, keptPath, readKept } from "./kept-trial.js";
+import { forget, keep, keptPath, readKept, trialRows } from "./kept-trial.js";
 import {
   bestOf,
   type CoreLayout,
@@ -153,7 +153,7 @@ async function runTrial(
   const measureOptions: MeasureOptions = {
     entry,
     entryArguments: weightsCacheArguments(options),
-    rowsMax: rowsMaxOf(model.manifest, options),
+    rowsMax: trialRows(options),
     log,
     windowMs: Math.min(windowMs, trialMsMax / 6 / layouts.length),
     signal: signal === undefined ? time : AbortSignal.any([signal, time]),

@@ -167,7 +167,11 @@ test("config: each value with its source, the machine, and the models' own setti
   assert.match(out, /^port +8400 +default$/m);
   assert.match(out, /^cores: \d+ \((the machine's processors|a quota of .*)\)$/m);
   assert.match(out, /^memory: [\d.]+ GiB \(.*\)$/m);
-  assert.match(out, /^model en-zh: beams 4, maxLength 128, lengthPenalty 1 \(its own; /m);
+  assert.match(out, /^rowsMax +see below +default$/m);
+  assert.match(
+    out,
+    /^model en-zh: beams 4, maxLength 128, lengthPenalty 1 \(its own; .*; 128 rows at once$/m,
+  );
   assert.match(err, /^warning: --batch-pipelines is now --bulk-pipelines; /m);
   await using dir = await TempDir.make();
   const json = await finish(start(["config", "--json", "--models", dir.path]));
