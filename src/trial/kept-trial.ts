@@ -22,7 +22,7 @@ const kept = z.object({ measured: z.array(layout).max(32) });
 
 /**
  * Rows that run at once in it. Its items are greedy, also of a model with beams, and with more of them than those run best the short
- * time would be over before the first ones have ended.
+ * time counts few that have ended.
  */
 export function trialRows({ rowsMax }: Pick<Options, "rowsMax">): number {
   return rowsMax ?? usualRowsMax;
