@@ -49,7 +49,7 @@ export function layoutsToTry(cores: number): readonly string[] {
   return [...new Set([...even, `${cores}x1`, `${cores + 1}x1`, `${cores}x2`, `${half}+${half}x1`])];
 }
 
-/** The same layout with more and with fewer rows, inside and waiting inside. The defaults are 64, or 128 of a model with beams, and 32. */
+/** The same layout with more and with fewer rows, inside and waiting inside. The defaults are 64, or 128 of a large model with beams, and 32. */
 export function rowsToTry(layout: string): readonly string[] {
   return [
     "rows=32",

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { generationLimits, generationPayload } from "../work/generation.js";
 import type { Payload } from "../work/payload.js";
+import { isLargeDecoder } from "./decoder-size.js";
 import { type EngineDefinition, usualRowsMax } from "./engine-definition.js";
 import type { ConvertedManifest } from "./manifest-base.js";
 import {
@@ -141,7 +142,7 @@ const schema: z.ZodType<GenerationManifest> = z.object({
   limits: z.object({ inputTokensMax: size, outputTokensMax: size }),
 });
 
-/** 64 rows would be 16 sentences of 4 beams: twice as many get more done (docs/benchmarks.md), where of greedy ones they do not. */
+/** 64 rows would be 21 sentences of 3 beams: of a large decoder twice as many get more done (docs/benchmarks.md), of a small one they do not. */
 const beamRowsMax = 128;
 
 export const generation: EngineDefinition<GenerationManifest> = {
@@ -149,7 +150,8 @@ export const generation: EngineDefinition<GenerationManifest> = {
   check,
   mode: () => "continuous",
   sharesWeights: () => true,
-  rowsMax: ({ generation: { beams } }) => (beams > 1 ? beamRowsMax : usualRowsMax),
+  rowsMax: ({ generation: { beams }, shape: { decoderLayers: layers, width } }) =>
+    beams > 1 && isLargeDecoder({ layers, width }) ? beamRowsMax : usualRowsMax,
   settings: ({ generation: { beams, maxLength, lengthPenalty } }) => ({
     beams,
     maxLength,

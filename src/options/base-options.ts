@@ -179,7 +179,10 @@ export const baseOptions: OptionRows<BaseOptions> = {
     max: 4096,
     ...pipelines,
     help: "Rows of a model that one pipeline works on at once; an item takes as many as it has beams.",
-    default: { of: () => null, text: "of each model: 64, or 128 where it searches with beams" },
+    default: {
+      of: () => null,
+      text: "of each model: 64, or 128 of a large one that searches with beams",
+    },
   },
   prefetchRows: {
     type: "integer",

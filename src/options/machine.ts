@@ -121,7 +121,7 @@ export function defaultThreads(machine: Machine, layout: Layout): number {
 }
 
 /**
- * Half: the other one is for the system, the queue, and what runs take, 40 to 60 MB in each pipeline beside its models, twice that of one with beams. It
+ * Half: the other one is for the system, the queue, and what runs take, 40 to 60 MB in each pipeline beside its models, twice that of a large one with beams. It
  * keeps a dozen models of 100 MB on every pipeline of a machine of 4 GiB, since weights that are mapped count once for all
  * pipelines (models/folder-bytes.ts). However models are spread, what is each pipeline's own is no more than this, and the rest
  * of it is mapped from files, which the kernel drops before it kills anybody.

@@ -8,7 +8,7 @@ import { TempDir } from "../support/temp-dir.js";
 const limit = { timeout: 60_000 };
 
 for (const [rowsMax, expected] of [
-  [undefined, { beams: 128, greedy: 64 }],
+  [undefined, { beams: 64, greedy: 64 }],
   [32, { beams: 32, greedy: 32 }],
 ] as const)
   test(`rows of a model with beams and of a greedy one, --rows-max ${rowsMax}`, limit, async () => {

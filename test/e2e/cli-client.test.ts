@@ -170,7 +170,7 @@ test("config: each value with its source, the machine, and the models' own setti
   assert.match(out, /^rowsMax +see below +default$/m);
   assert.match(
     out,
-    /^model en-zh: beams 4, maxLength 128, lengthPenalty 1 \(its own; .*; 128 rows at once$/m,
+    /^model en-zh: beams 4, maxLength 128, lengthPenalty 1 \(its own; .*; 64 rows at once$/m,
   );
   assert.match(err, /^warning: --batch-pipelines is now --bulk-pipelines; /m);
   await using dir = await TempDir.make();

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { test } from "node:test";
+import { rowsMaxOf } from "#src/models/engine-table.js";
 import { readManifest, verifyFiles } from "#src/models/read-manifest.js";
 import { ModelRegistry } from "#src/models/registry.js";
 import { manifestOf, writeModelFolder } from "../support/model-folder.js";
@@ -15,6 +16,19 @@ test("a manifest comes back as it was written", async () => {
 });
 
 const good = manifestOf("m");
+
+test("rows at once: more of a large decoder with beams, and what the options name of any", () => {
+  const base = { ...good.shape, decoderLayers: 6, width: 512 };
+  const small = { ...good.shape, decoderLayers: 2, width: 256 };
+  const rows = (shape: typeof base, beams: number, rowsMax: number | null = null): number =>
+    rowsMaxOf({ ...good, shape, generation: { ...good.generation, beams } }, { rowsMax });
+  assert.deepEqual(
+    [rows(base, 3), rows(base, 1), rows(small, 4), rows(small, 1)],
+    [128, 64, 64, 64],
+  );
+  assert.deepEqual([rows(base, 3, 32), rows(small, 1, 32)], [32, 32]);
+});
+
 const shortlist = {
   tokens: 500,
   idsTensor: "output.token_ids",

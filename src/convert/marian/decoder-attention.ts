@@ -11,20 +11,17 @@
  */
 
 import { cacheHeadSize } from "../../models/cache-head-size.js";
+import { isLargeDecoder } from "../../models/decoder-size.js";
 import { padHeads } from "../cache-heads.js";
 import type { GraphBuilder } from "../onnx/graph-builder.js";
 
 export type DecoderAttention = "fused" | "unfused";
 
-/** Keys and values of one token; 64 rows of 16 tokens are 16 MiB then. Between 4 KiB and 24 KiB nothing was measured. */
-const fusedBytesBelow = 16 * 1024;
-
 export function attentionFor(model: {
   readonly layers: number;
   readonly width: number;
 }): DecoderAttention {
-  const bytes = model.layers * 2 * model.width * Float32Array.BYTES_PER_ELEMENT;
-  return bytes < fusedBytesBelow ? "fused" : "unfused";
+  return isLargeDecoder(model) ? "unfused" : "fused";
 }
 
 interface Heads {
