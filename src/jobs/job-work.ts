@@ -1,5 +1,5 @@
 /** The store, `Jobs` over it, and what runs them, as one thing that is opened, started, drained and stopped. */
-import type { WireError } from "millrace-client/wire";
+import type { JobStoreStatus, WireError } from "millrace-client/wire";
 import { type Access, openAccess } from "../access/access.js";
 import type { Log } from "../log.js";
 import type { Metrics } from "../metrics/metrics.js";
@@ -66,6 +66,7 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
     isKnown: keeper?.hasLooked ?? true,
     open: keeper === null ? null : [...keeper.open.values()].reduce((sum, count) => sum + count, 0),
     runningChunks: runner?.chunksInFlight ?? 0,
+    ...commitsOf(runner),
   });
   const { returns } = endings;
   const door = new JobDoor({ store, keys, returns, options });
@@ -77,7 +78,8 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
     writeRefusal(store, id, error).catch(() => undefined);
   };
   metrics.jobsFrom(() => {
-    const { commits, ...lines } = runner?.kept ?? { commits: 0, done: 0, failed: 0 };
+    const { commits, done, failed } = runner?.kept ?? nothingKept;
+    const lines = { done, failed };
     const chunksInFlight = runner?.chunksInFlight ?? 0;
     const isThere = store.reason() === null;
     const usage = { ...store.usage(), isThere };
@@ -117,6 +119,15 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
       return isDone;
     },
   };
+}
+
+const nothingKept: JobRunner["kept"] = { commits: 0, commitMs: 0, done: 0, failed: 0 };
+
+function commitsOf(
+  runner: JobRunner | null,
+): Required<Pick<JobStoreStatus, "commits" | "commitMs">> {
+  const { commits, commitMs } = runner?.kept ?? nothingKept;
+  return { commits, commitMs };
 }
 
 /**
