@@ -79,12 +79,18 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
   };
   metrics.jobsFrom(() => {
     const { commits, done, failed } = runner?.kept ?? nothingKept;
-    const lines = { done, failed };
     const chunksInFlight = runner?.chunksInFlight ?? 0;
     const isThere = store.reason() === null;
     const usage = { ...store.usage(), isThere };
     const open = keeper?.open ?? new Map();
-    return { open, ended: endings.counts, lines, commits, chunksInFlight, store: usage };
+    return {
+      open,
+      ended: endings.counts,
+      lines: { done, failed },
+      commits,
+      chunksInFlight,
+      store: usage,
+    };
   });
   return {
     jobs,
