@@ -78,19 +78,11 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
     writeRefusal(store, id, error).catch(() => undefined);
   };
   metrics.jobsFrom(() => {
-    const { commits, done, failed } = runner?.kept ?? nothingKept;
+    const { commits, commitMs: _, ...lines } = runner?.kept ?? nothingKept;
     const chunksInFlight = runner?.chunksInFlight ?? 0;
-    const isThere = store.reason() === null;
-    const usage = { ...store.usage(), isThere };
+    const usage = { ...store.usage(), isThere: store.reason() === null };
     const open = keeper?.open ?? new Map();
-    return {
-      open,
-      ended: endings.counts,
-      lines: { done, failed },
-      commits,
-      chunksInFlight,
-      store: usage,
-    };
+    return { open, ended: endings.counts, lines, commits, chunksInFlight, store: usage };
   });
   return {
     jobs,
