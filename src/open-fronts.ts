@@ -12,6 +12,7 @@ import type { CallRoute, Jobs } from "./jobs/jobs.js";
 import { frontsOfRole, publicFronts } from "./listeners.js";
 import type { Log } from "./log.js";
 import type { Metrics } from "./metrics/metrics.js";
+import type { StatusFeed } from "./metrics/status-feed.js";
 import { chosenFronts, type FrontName } from "./options/front-names.js";
 import type { Options } from "./options/options.js";
 import { version } from "./version.js";
@@ -27,6 +28,7 @@ export interface FrontsParts {
   /** Null where none are kept. */
   readonly jobs: Jobs | null;
   readonly terminate: () => void;
+  readonly feed: StatusFeed;
 }
 
 interface OpenedFronts {
@@ -61,7 +63,7 @@ export function openFronts(parts: FrontsParts): OpenedFronts {
 }
 
 function frontPartsOf(
-  { options, metrics, entrance, backend, jobs, terminate }: FrontsParts,
+  { options, metrics, entrance, backend, jobs, terminate, feed }: FrontsParts,
   opened: () => readonly Front[],
 ): FrontParts {
   let description: string | null = null;
@@ -82,6 +84,7 @@ function frontPartsOf(
     reload: (): Promise<ModelsReload> => backend.reload(),
     terminate,
     openApi,
+    feed,
     ...(jobs !== null && { jobs }),
     ...(repository !== undefined && { repository }),
   };

@@ -5,6 +5,7 @@ import type { JobWork } from "./jobs/job-work.js";
 import type { HeldByListener } from "./listen/http/listener.js";
 import { closeListeners, type Listeners } from "./listeners.js";
 import { EventLoopDelay } from "./metrics/event-loop-delay.js";
+import type { StatusFeed } from "./metrics/status-feed.js";
 import type { NatsLink } from "./nats/connection.js";
 import { within } from "./work/within.js";
 
@@ -17,6 +18,7 @@ export class OpenedParts {
   entrance: Entrance | null = null;
   backend: Backend | null = null;
   jobs: JobWork | null = null;
+  feed: StatusFeed | null = null;
   listeners: Listeners | null = null;
   readonly delay: EventLoopDelay = new EventLoopDelay();
 
@@ -29,7 +31,9 @@ export class OpenedParts {
    * work was cut off. From wherever the start has come, and once.
    */
   async end(drainMs: number): Promise<boolean> {
-    const { link, entrance, backend, jobs, listeners } = this;
+    const { link, entrance, backend, jobs, feed, listeners } = this;
+    // Who looks on is waited for by nobody.
+    feed?.[Symbol.dispose]();
     jobs?.drain();
     backend?.drain();
     const endsAtMs = performance.now() + drainMs;

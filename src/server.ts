@@ -28,10 +28,12 @@ import { openNativeFront } from "./front/native/native.js";
 import { openOpenAiFront } from "./front/openai/openai.js";
 import { openStreamsFront } from "./front/streams/streams.js";
 import { openTeiFront } from "./front/tei/tei.js";
+import { wholeStatus } from "./jobs/whole-status.js";
 import { closeListeners, type Listeners, openListeners } from "./listeners.js";
 import type { Log } from "./log.js";
 import type { LogOutput } from "./log-output.js";
 import { Metrics } from "./metrics/metrics.js";
+import { StatusFeed } from "./metrics/status-feed.js";
 import type { NatsLink } from "./nats/connection.js";
 import { openFronts } from "./open-fronts.js";
 import { OpenedParts, unlessAborted } from "./opened-parts.js";
@@ -127,10 +129,17 @@ export async function startServer(
     const wired = { options, metrics, log, entrance };
     const jobs = work?.jobs ?? null;
     const terminate = terminated.resolve;
-    const { spoken, callRoute } = openFronts({ ...wired, known: fronts, backend, jobs, terminate });
+    const feed = new StatusFeed(() => ({
+      status: wholeStatus(views, jobs),
+      nodes: views.nodes?.() ?? null,
+    }));
+    opened.feed = feed;
+    const behindFronts = { backend, jobs, terminate, feed };
+    const { spoken, callRoute } = openFronts({ ...wired, known: fronts, ...behindFronts });
     const listening = openListeners(spoken, { ...wired, views, link });
     const listeners = await unlessAborted(signal, listening, closeListeners);
     opened.listeners = listeners;
+    feed.start();
     for (const warning of absentModels(options, views.models())) log.warn(warning);
     await unlessAborted(signal, backend.start());
     if (work !== null) await unlessAborted(signal, work.start(callRoute));

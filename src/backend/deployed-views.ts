@@ -16,6 +16,7 @@ import type { NatsSubmit } from "../submit/nats/nats-submit.js";
 import type { ModelStatistics, ServerViews } from "../work/views.js";
 import type { BackendParts } from "./backend.js";
 import type { ModelCatalogue } from "./model-catalogue.js";
+import { shownLimits } from "./shown-limits.js";
 
 export type NodesView = ReturnType<NonNullable<ServerViews["nodes"]>>;
 
@@ -162,6 +163,9 @@ export class EdgeViews implements ServerViews {
       batches: { byReason: {}, recent: [] },
       stages: [],
       ...submit.counts,
+      ...parts.metrics.traffic(performance.now()),
+      tenants: [],
+      limits: shownLimits(parts.configuration.options),
       waits: { realtime: noWaits, bulk: noWaits },
       process: {
         pid: process.pid,

@@ -299,7 +299,7 @@ class LocalBackend implements Backend {
     if (event.type !== "measured") return;
     const model = this.#local.nameOf(event.model);
     for (const { sizes, ...stage } of event.stages) {
-      this.#activity.measured({ model, ...stage });
+      this.#activity.measured(event.pipelineId, { model, ...stage });
       this.#book.measured({ model, stage: stage.stage, sizes });
     }
   }

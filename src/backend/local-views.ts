@@ -21,6 +21,7 @@ import type { LocalSubmit } from "../submit/local/local-submit.js";
 import type { ModelStatistics, ServerViews } from "../work/views.js";
 import type { BackendParts } from "./backend.js";
 import type { ModelBook } from "./model-book.js";
+import { shownLimits } from "./shown-limits.js";
 
 export interface ServedFolder {
   readonly folder: ModelFolder;
@@ -125,6 +126,9 @@ export class LocalViews implements ServerViews {
       queues: queues.map((queue) => ({ ...queue, model: this.#nameOf(queue.model) })),
       ...activity.view(nowMs),
       ...submit.counts,
+      ...parts.metrics.traffic(nowMs),
+      tenants: submit.tenants,
+      limits: shownLimits(parts.configuration.options),
       process: {
         pid: process.pid,
         rssBytes: process.memoryUsage.rss(),
@@ -194,9 +198,10 @@ export class LocalViews implements ServerViews {
   }
 
   #named(pipeline: PipelineStatus): PipelineStatus {
-    const { doing, models } = pipeline;
+    const { doing, models, pipelineId } = pipeline;
     return {
       ...pipeline,
+      work: this.#viewed.activity.workOf(pipelineId),
       models: models.map((each) => ({ ...each, model: this.#nameOf(each.model) })),
       doing: doing === null ? null : { ...doing, model: this.#nameOf(doing.model) },
     };

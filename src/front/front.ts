@@ -11,6 +11,7 @@ import type { NatsFront } from "../listen/nats/nats-front.js";
 import type { WebSocketFront } from "../listen/websocket/websocket-front.js";
 import type { ZmqFront } from "../listen/zmq/zmq-front.js";
 import type { Metrics } from "../metrics/metrics.js";
+import type { StatusFeed } from "../metrics/status-feed.js";
 import type { Options } from "../options/options.js";
 import type { ModelRepository } from "../work/model-repository.js";
 import type { TaskForm } from "../work/task-form.js";
@@ -45,6 +46,8 @@ export interface FrontParts {
   /** Absent where there is no folder of models. */
   readonly repository?: ModelRepository;
   readonly metrics: Pick<Metrics, "requestFinished" | "scrape" | "contentType">;
+  /** Absent where nobody keeps one. */
+  readonly feed?: StatusFeed;
 }
 
 export interface FrontTask extends TaskForm {

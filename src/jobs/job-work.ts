@@ -1,5 +1,5 @@
 /** The store, `Jobs` over it, and what runs them, as one thing that is opened, started, drained and stopped. */
-import type { WireError } from "millrace-client/wire";
+import type { JobStoreStatus, WireError } from "millrace-client/wire";
 import { type Access, openAccess } from "../access/access.js";
 import type { Log } from "../log.js";
 import type { Metrics } from "../metrics/metrics.js";
@@ -67,6 +67,7 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
     isKnown: keeper?.hasLooked ?? true,
     open: keeper === null ? null : [...keeper.open.values()].reduce((sum, count) => sum + count, 0),
     runningChunks: runner?.chunksInFlight ?? 0,
+    ...commitsOf(runner),
   });
   const { returns } = endings;
   const door = new JobDoor({ store, keys, returns, options });
@@ -78,10 +79,9 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
     writeRefusal(store, id, error).catch(() => undefined);
   };
   metrics.jobsFrom(() => {
-    const { commits, ...lines } = runner?.kept ?? { commits: 0, done: 0, failed: 0 };
+    const { commits, commitMs: _, ...lines } = runner?.kept ?? nothingKept;
     const chunksInFlight = runner?.chunksInFlight ?? 0;
-    const isThere = store.reason() === null;
-    const usage = { ...store.usage(), isThere };
+    const usage = { ...store.usage(), isThere: store.reason() === null };
     const open = keeper?.open ?? new Map();
     return { open, ended: endings.counts, lines, commits, chunksInFlight, store: usage };
   });
@@ -118,6 +118,15 @@ export async function openJobWork(parts: JobWorkParts): Promise<JobWork> {
       return isDone;
     },
   };
+}
+
+const nothingKept: JobRunner["kept"] = { commits: 0, commitMs: 0, done: 0, failed: 0 };
+
+function commitsOf(
+  runner: JobRunner | null,
+): Required<Pick<JobStoreStatus, "commits" | "commitMs">> {
+  const { commits, commitMs } = runner?.kept ?? nothingKept;
+  return { commits, commitMs };
 }
 
 /**

@@ -63,7 +63,7 @@ export class JobRunner {
   #lines = 0;
   #bytes = 0;
   #chunks = 0;
-  readonly #kept = { commits: 0, done: 0, failed: 0 };
+  readonly #kept = { commits: 0, commitMs: 0, done: 0, failed: 0 };
   /** Chunks whose results wait for the store: as many as may be in hand say so once. */
   #unkept = 0;
   #room: () => void = () => {};
@@ -81,8 +81,8 @@ export class JobRunner {
     return this.#chunks;
   }
 
-  /** Since the start. */
-  get kept(): { readonly commits: number; readonly done: number; readonly failed: number } {
+  /** Since the start. `commitMs`: what the commits took together, each from its first try on. */
+  get kept(): Readonly<Record<"commits" | "commitMs" | "done" | "failed", number>> {
     return this.#kept;
   }
 
@@ -294,12 +294,14 @@ export class JobRunner {
   /** As often as it takes: what was computed is not computed again because a disk was full for a while. */
   async #commit(jobId: string, results: ChunkResults): Promise<void> {
     const { store, log } = this.#options;
+    const beganAtMs = performance.now();
     let isWaiting = false;
     try {
       for (;;) {
         try {
           if (await store.commit(jobId, results)) {
             this.#kept.commits += 1;
+            this.#kept.commitMs += performance.now() - beganAtMs;
             this.#kept.done += results.succeeded;
             this.#kept.failed += results.failed;
           }

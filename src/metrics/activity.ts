@@ -1,5 +1,11 @@
 /** What happened lately, kept in bounded memory for `/status`: batches, waits, and where the time went. */
-import type { BatchRecord, StageTime, StatusResponse, WorkClass } from "millrace-client/wire";
+import type {
+  BatchRecord,
+  PipelineWork,
+  StageTime,
+  StatusResponse,
+  WorkClass,
+} from "millrace-client/wire";
 
 const recentBatchesMax = 64;
 const waitSamplesMax = 2_048;
@@ -9,6 +15,8 @@ export class Activity {
   /** Newest last; `agoMs` holds the time of the dispatch until it is read. */
   readonly #recent: BatchRecord[] = [];
   readonly #stages = new Map<string, StageTime>();
+  /** By pipeline, then by model. */
+  readonly #work = new Map<string, Map<string, PipelineWork>>();
   readonly #waits: Record<WorkClass, WaitSamples> = {
     realtime: new WaitSamples(),
     bulk: new WaitSamples(),
@@ -25,21 +33,19 @@ export class Activity {
     this.#waits[workClass].add(ms);
   }
 
-  measured(run: StageTime): void {
-    const key = `${run.model} ${run.stage}`;
-    const sum = this.#stages.get(key);
-    if (sum === undefined) {
-      this.#stages.set(key, run);
-      return;
-    }
-    this.#stages.set(key, {
-      ...sum,
-      runs: sum.runs + run.runs,
-      rows: sum.rows + run.rows,
-      units: sum.units + run.units,
-      paddedUnits: sum.paddedUnits + run.paddedUnits,
-      ms: sum.ms + run.ms,
-    });
+  measured(pipelineId: string, run: StageTime): void {
+    const { model, stage, runs, rows, units, paddedUnits, ms } = run;
+    const key = `${model} ${stage}`;
+    const sums = { runs, rows, units, paddedUnits, ms };
+    this.#stages.set(key, { model, stage, ...plus(this.#stages.get(key), sums) });
+    const work = this.#work.get(pipelineId) ?? new Map<string, PipelineWork>();
+    this.#work.set(pipelineId, work);
+    work.set(model, { model, ...plus(work.get(model), sums) });
+  }
+
+  /** Of a pipeline, by model. */
+  workOf(pipelineId: string): readonly PipelineWork[] {
+    return [...(this.#work.get(pipelineId)?.values() ?? [])];
   }
 
   view(nowMs: number): Pick<StatusResponse, "batches" | "stages" | "waits"> {
@@ -54,6 +60,19 @@ export class Activity {
       waits: { realtime: this.#waits.realtime.view(), bulk: this.#waits.bulk.view() },
     };
   }
+}
+
+type RunSums = Omit<PipelineWork, "model">;
+
+function plus(sums: RunSums | undefined, more: RunSums): RunSums {
+  if (sums === undefined) return more;
+  return {
+    runs: sums.runs + more.runs,
+    rows: sums.rows + more.rows,
+    units: sums.units + more.units,
+    paddedUnits: sums.paddedUnits + more.paddedUnits,
+    ms: sums.ms + more.ms,
+  };
 }
 
 /** The last waits, in a ring. */

@@ -12,6 +12,7 @@ import type {
 } from "millrace-client/wire";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import { type MetricName, metricTable } from "./table.js";
+import { Traffic } from "./traffic.js";
 
 export interface BatchObservation {
   readonly model: string;
@@ -60,6 +61,7 @@ export class Metrics {
   readonly #histograms = new Map<MetricName, Histogram>();
 
   #jobs: (() => JobsView) | null = null;
+  readonly #traffic = new Traffic();
 
   constructor() {
     for (const name of metricNames) this.#register(name);
@@ -78,6 +80,7 @@ export class Metrics {
   /** By the listener, for a request that failed as a whole. */
   refused(code: ErrorCode): void {
     this.#count("millrace_refused_total", { code });
+    this.#traffic.refused(code);
   }
 
   /** An input that another node of the deployment ran. */
@@ -113,6 +116,12 @@ export class Metrics {
     observe("millrace_wait_seconds", timings.queueMs);
     observe("millrace_compute_seconds", timings.computeMs);
     observe("millrace_request_seconds", timings.totalMs);
+    this.#traffic.finished(workClass, timings, performance.now());
+  }
+
+  /** For the status, from memory. */
+  traffic(nowMs: number): ReturnType<Traffic["view"]> {
+    return this.#traffic.view(nowMs);
   }
 
   /** By whoever implements submit: each item once, some of one end together. */

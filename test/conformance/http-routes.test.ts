@@ -10,7 +10,8 @@ import {
   type TranslateResponse,
 } from "millrace-client/wire";
 import { Metrics } from "#src/metrics/metrics.js";
-import { identity, TestFront } from "../support/http-front.js";
+import { TestFront } from "../support/http-front.js";
+import { identity } from "../support/identity.js";
 
 const expectedHeader = "name=echo, environment=test, version=0.0.1, config=00c0ffee, node=here";
 

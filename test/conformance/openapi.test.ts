@@ -93,6 +93,10 @@ const calls: Readonly<Record<string, readonly Call[]>> = {
   "GET /live": [{}],
   "GET /ready": [{}],
   "GET /status": [{}],
+  "GET /status/events": [
+    { at: "/status/events?looks=1" },
+    { at: "/status/events?looks=0", status: 400 },
+  ],
   "GET /metrics": [{}],
   "GET /openapi.json": [{}],
   "GET /v2": [{}],

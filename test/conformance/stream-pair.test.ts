@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
-import { accessFor, identity, TestFront } from "../support/http-front.js";
+import { accessFor, TestFront } from "../support/http-front.js";
+import { identity } from "../support/identity.js";
 import { WsClient, type WsOptions } from "../support/ws-client.js";
 
 interface Reply {

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
 import { MillraceError, type StreamServerMessage, streamLimits } from "millrace-client/wire";
-import { accessFor, identity, TestFront } from "../support/http-front.js";
+import { accessFor, TestFront } from "../support/http-front.js";
+import { identity } from "../support/identity.js";
 import { WsClient } from "../support/ws-client.js";
 
 async function begun(front: TestFront): Promise<WsClient> {

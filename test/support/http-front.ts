@@ -2,7 +2,6 @@
 
 import { connect, type Socket } from "node:net";
 import {
-  type DeploymentIdentity,
   MillraceError,
   type ModelInfo,
   type ServerState,
@@ -28,19 +27,13 @@ import { resolveConfiguration } from "#src/options/resolve.js";
 import { anyCaller } from "#src/work/caller.js";
 import type { ServerViews } from "#src/work/views.js";
 import { EchoSubmit } from "./echo-submit.js";
-
-export const identity: DeploymentIdentity = {
-  name: "echo",
-  environment: "test",
-  version: "0.0.1",
-  configHash: "00c0ffee",
-  node: "here",
-};
+import { identity } from "./identity.js";
+import { someStatus } from "./some-status.js";
 
 /** What is not an option, but differs in a test. */
 type TestTimes = Pick<HttpListenerParts, "signOfLifeMs" | "nowMs"> &
   Partial<Pick<HttpListenerParts, "access" | "origins">> &
-  Partial<Pick<FrontParts, "jobs">> &
+  Partial<Pick<FrontParts, "jobs" | "feed">> &
   Pick<WebSocketsParts, "pingMs">;
 
 /** Whoever says one of these words is the caller of that name; anybody else is nobody. */
@@ -67,7 +60,7 @@ export class TestFront implements AsyncDisposable {
 
   static async start(
     options: Partial<Options> = {},
-    { pingMs, access = openAccess, jobs, ...times }: TestTimes = {},
+    { pingMs, access = openAccess, jobs, feed, ...times }: TestTimes = {},
     others: readonly (HttpFront | OpenFront)[] = [],
   ): Promise<TestFront> {
     const test = new TestFront();
@@ -82,6 +75,7 @@ export class TestFront implements AsyncDisposable {
       options: resolved.options,
       metrics,
       ...(jobs === undefined ? {} : { jobs }),
+      ...(feed === undefined ? {} : { feed }),
     };
     const fronts = [
       openNativeFront(parts),
@@ -261,70 +255,6 @@ function viewsOf(test: TestFront): ServerViews {
 }
 
 function statusOf(test: TestFront): StatusResponse {
-  return {
-    deployment: identity,
-    state: test.state,
-    uptimeMs: 1,
-    policy: "millrace",
-    pipelines: [
-      {
-        pipelineId: "echo-0",
-        kind: "shared",
-        state: "ready",
-        reason: null,
-        pid: 1,
-        inStateMs: 1,
-        restarts: 2,
-        loads: 1,
-        models: [{ model: "echo", state: "resident", bytes: 9, loads: 1, idleMs: 0, inFlight: 3 }],
-        memoryBytes: 1024,
-        cacheBytes: 512,
-        doing: null,
-        items: { inFlight: 3, done: 4, failed: 5 },
-      },
-    ],
-    models: [
-      {
-        model: "echo",
-        state: "resident",
-        reason: null,
-        pipelines: ["echo-0"],
-        bytes: 9,
-        loadMs: 2,
-        loads: 1,
-        evictions: 0,
-        loadFailures: 0,
-        recommended: { batchItems: 64, requestsInFlight: 2, realtimeItemsInFlight: null },
-      },
-    ],
-    queues: [
-      {
-        model: "echo",
-        class: "bulk",
-        items: 7,
-        units: 70,
-        bytes: 280,
-        requests: 1,
-        tenants: 1,
-        oldestWaitMs: 1500,
-      },
-    ],
-    batches: { byReason: {}, recent: [] },
-    stages: [
-      { model: "echo", stage: "decode", runs: 9, rows: 9, units: 9, paddedUnits: 12, ms: 2500 },
-    ],
-    requests: { accepted: 1, refused: 0, active: 1, finished: 0, cancelled: 0 },
-    items: { accepted: 1, done: 0, failed: 0, cancelled: 0, retried: 0 },
-    waits: {
-      realtime: { count: 0, p50Ms: 0, p99Ms: 0 },
-      bulk: { count: 0, p50Ms: 0, p99Ms: 0 },
-    },
-    process: {
-      pid: 1,
-      rssBytes: 1,
-      eventLoopDelayP99Ms: 3,
-      ...test.front.held(),
-      queuedBytes: 11,
-    },
-  };
+  const status = someStatus();
+  return { ...status, state: test.state, process: { ...status.process, ...test.front.held() } };
 }

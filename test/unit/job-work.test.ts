@@ -409,7 +409,8 @@ test("how the store is stands in the status: starting, there, away, and what it 
   await until(() => work.jobs.status().open === 1);
   const { bytes, ...there } = work.jobs.status();
   assert.equal(bytes, 6);
-  const held = { open: 1, runningChunks: 0, bytesMax: store.bytesMax };
+  const counts = { open: 1, runningChunks: 0, commits: 0, commitMs: 0 };
+  const held = { ...counts, bytesMax: store.bytesMax };
   assert.deepEqual(there, { state: "ok", reason: null, ...held });
   store.why = "gone again";
   assert.deepEqual(work.jobs.status(), { state: "failed", reason: "gone again", bytes, ...held });

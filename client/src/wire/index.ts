@@ -66,6 +66,13 @@ export {
   requestKeyHeader,
 } from "./jobs.js";
 export type {
+  LiveClass,
+  LiveHistory,
+  LivePipeline,
+  LiveSample,
+  LiveStatus,
+} from "./live.js";
+export type {
   OcrBox,
   OcrFailedLine,
   OcrOutcome,
@@ -86,6 +93,7 @@ export type {
 
 export {
   type BatchRecord,
+  type FinishedRequests,
   type JobStoreReadiness,
   type JobStoreStatus,
   jobStoreStates,
@@ -96,12 +104,14 @@ export {
   type PipelineModel,
   type PipelineState,
   type PipelineStatus,
+  type PipelineWork,
   type QueueStatus,
   type ReadyResponse,
   type ServerState,
   type StageTime,
   type StatusResponse,
   serverStates,
+  type TenantStatus,
 } from "./status.js";
 export {
   type StreamAccepted,

@@ -34,6 +34,17 @@ export interface PipelineModel {
   readonly inFlight: number;
 }
 
+/** Runs of a model in a pipeline, since the server's start, over all processes that the pipeline has had. */
+export interface PipelineWork {
+  readonly model: string;
+  readonly runs: number;
+  readonly rows: number;
+  /** See `StageTime`. */
+  readonly units: number;
+  readonly paddedUnits: number;
+  readonly ms: number;
+}
+
 /** A worker process, and the models that it hosts. */
 export interface PipelineStatus {
   readonly pipelineId: string;
@@ -67,6 +78,8 @@ export interface PipelineStatus {
     readonly done: number;
     readonly failed: number;
   };
+  /** By model; told about once a second while it works. Absent in what older servers say. */
+  readonly work?: readonly PipelineWork[];
 }
 
 /** Where a model is, over all pipelines. */
@@ -141,6 +154,31 @@ export interface StageTime {
   readonly ms: number;
 }
 
+/** Requests that had all their outcomes. */
+export interface FinishedRequests {
+  /** Since the start. */
+  readonly count: number;
+  /** Sums since the start, so that two statuses tell where the time between them went. */
+  readonly prepareMs: number;
+  readonly queueMs: number;
+  readonly computeMs: number;
+  readonly totalMs: number;
+  /** From arrival to the last result, over those of the last minute, the last 2,048 at most; 0 where there are none. */
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+
+/** Who has requests that have not ended; those of one class. */
+export interface TenantStatus {
+  readonly tenant: string;
+  readonly class: WorkClass;
+  readonly requests: number;
+  /** Of these requests, also those that have ended. */
+  readonly items: number;
+  /** Since the oldest of the requests arrived. */
+  readonly oldestMs: number;
+}
+
 export const jobStoreStates = ["ok", "starting", "failed", "off"] as const;
 
 /** Whether durable jobs can be kept and read just now; where they cannot, all else is served nevertheless. */
@@ -159,6 +197,9 @@ export interface JobStoreStatus extends JobStoreReadiness {
   /** That files and jobs take, and the most that they may. */
   readonly bytes: number;
   readonly bytesMax: number;
+  /** Commits since the start, and how long they took together. Absent in what older servers say. */
+  readonly commits?: number;
+  readonly commitMs?: number;
 }
 
 export interface StatusResponse {
@@ -208,6 +249,21 @@ export interface StatusResponse {
   };
   /** Absent in what older servers say. */
   readonly jobs?: JobStoreStatus;
+  /** Absent in what older servers say. */
+  readonly finished?: Readonly<Record<WorkClass, FinishedRequests>>;
+  /** Requests that failed as a whole since the start, by error code. Absent in what older servers say. */
+  readonly refusals?: Readonly<Record<string, number>>;
+  /** Those with the most items, 32 of a class at most. Absent in what older servers say. */
+  readonly tenants?: readonly TenantStatus[];
+  /** What bounds what is held. Absent in what older servers say. */
+  readonly limits?: {
+    readonly queuedItemsMax: number;
+    readonly queuedBytesMax: number;
+    /** Of all pipelines together. */
+    readonly modelMemoryBytes: number;
+    readonly connectionsMax: number;
+    readonly realtimeTargetMs: number;
+  };
 }
 
 export interface ModelReadiness {

@@ -6,7 +6,7 @@ import type { Exchange, ReplyStream } from "../../listen/http/http-front.js";
 import { refuseWhileDraining } from "../../work/draining.js";
 import type { ServerViews } from "../../work/views.js";
 import { JobChanges } from "./job-changes.js";
-import { queryCount, queryFlag, refuseUnknownQuery } from "./job-query.js";
+import { queryCount, queryFlag, refuseUnknownQuery } from "./query.js";
 
 interface Range {
   readonly from: number;

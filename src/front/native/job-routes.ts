@@ -26,9 +26,9 @@ import { withBody } from "../with-body.js";
 import { jobDocs } from "./job-docs.js";
 import { sendEvents } from "./job-events.js";
 import { headAndLines, linesOfTexts, readJobTexts } from "./job-lines.js";
-import { queryCount, refuseUnknownQuery } from "./job-query.js";
 import { readJobHead, sentRequestKey } from "./job-request.js";
 import { sendResults } from "./job-results.js";
+import { queryCount, refuseUnknownQuery } from "./query.js";
 
 /** Where the server keeps no jobs the routes say so, and what to do. */
 export function jobRoutes(parts: FrontParts): readonly Route[] {

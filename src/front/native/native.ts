@@ -6,16 +6,17 @@
  *   body-kind.ts     what a body is; ../read-question.ts: the object → a question
  *   task-route.ts    ask → one JSON reply, or a line for each input as it is ready
  *   job-routes.ts    durable jobs
+ *   status-events.ts what the server does, to whoever looks on
  */
 import type {
-  JobStoreStatus,
   MillraceError,
   ModelsResponse,
   NodeStatus,
   ReadyResponse,
-  StatusResponse,
 } from "millrace-client/wire";
+import { jobStoreStatus, wholeStatus } from "../../jobs/whole-status.js";
 import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
+import type { StatusFeed } from "../../metrics/status-feed.js";
 import { mayUse } from "../../work/caller.js";
 import { modelsOf } from "../callers-models.js";
 import type { Front, FrontParts } from "../front.js";
@@ -25,6 +26,7 @@ import { ownError, ownErrorSchema } from "../own-error.js";
 import { readyHead } from "../reply-heads.js";
 import { jobRoutes } from "./job-routes.js";
 import { nativeDocs } from "./route-docs.js";
+import { sendStatusEvents } from "./status-events.js";
 import { taskRoute } from "./task-route.js";
 
 export function openNativeFront(parts: FrontParts): Front {
@@ -41,7 +43,7 @@ class NativeFront implements HttpFront {
 
   constructor(parts: FrontParts) {
     this.#parts = parts;
-    const { views, metrics } = parts;
+    const { views, metrics, feed } = parts;
     const memory = (
       path: string,
       { access, doc }: Required<Pick<Route, "access" | "doc">>,
@@ -67,17 +69,16 @@ class NativeFront implements HttpFront {
       memory("/ready", { access: "open", doc: docs.ready }, (exchange) => {
         const whole = views.ready();
         const mine = whole.models.filter(({ model }) => mayUse(exchange.caller, model));
-        const { state, reason } = jobsOf(parts.jobs);
+        const { state, reason } = jobStoreStatus(parts.jobs ?? null);
         const body: ReadyResponse = { ...whole, models: mine, jobs: { state, reason } };
         // Not an error reply: the body says which pipelines are missing and why.
         const { status, headers } = readyHead(body.ready);
         exchange.reply(jsonReply(status, body, headers));
       }),
       memory("/status", { access: "admin", doc: docs.status }, (exchange) =>
-        exchange.reply(
-          jsonReply(200, { ...views.status(), jobs: jobsOf(parts.jobs) } satisfies StatusResponse),
-        ),
+        exchange.reply(jsonReply(200, wholeStatus(views, parts.jobs ?? null))),
       ),
+      ...(feed === undefined ? [] : [statusEventsRoute(feed)]),
       ...(views.nodes === undefined
         ? []
         : [
@@ -117,9 +118,14 @@ class NativeFront implements HttpFront {
   }
 }
 
-function jobsOf(jobs: FrontParts["jobs"]): JobStoreStatus {
-  const nothing = { open: 0, runningChunks: 0, bytes: 0, bytesMax: 0 };
-  return jobs?.status() ?? { state: "off", reason: null, ...nothing };
+function statusEventsRoute(feed: StatusFeed): Route {
+  return {
+    path: "/status/events",
+    method: "GET",
+    access: "admin",
+    doc: nativeDocs.statusEvents,
+    handler: async (exchange) => await sendStatusEvents(exchange, feed),
+  };
 }
 
 function reloadRoute(reload: NonNullable<FrontParts["reload"]>): Route {

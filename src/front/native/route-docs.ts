@@ -25,6 +25,7 @@ type NativeRoute =
   | "live"
   | "ready"
   | "status"
+  | "statusEvents"
   | "nodes"
   | "metrics"
   | "openApi";
@@ -36,6 +37,17 @@ export const nativeDocs: Readonly<Record<NativeRoute, RouteDoc>> = {
   // 503 says in the same words what is missing.
   ready: { ...reply("Whether work is taken, and what is missing", readySchema), sameBody: [503] },
   status: reply("What the server is doing, from memory", statusSchema),
+  statusEvents: {
+    summary:
+      "What the server does, as server-sent events: `history` once, then `status` each second",
+    query: {
+      looks: {
+        schema: { type: "integer", minimum: 1, maximum: 1_000_000 },
+        description: "So many, and then the end. Default: for ever.",
+      },
+    },
+    reply: { "text/event-stream": {} },
+  },
   nodes: reply("The servers of the deployment, as each said last", nodesSchema),
   metrics: { summary: "Metrics, as Prometheus reads them", reply: { "text/plain": {} } },
   openApi: reply(

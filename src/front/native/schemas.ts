@@ -203,6 +203,14 @@ export const readySchema: JsonObject = objectSchema({
   deployment: deploymentSchema,
 });
 
+const runsSchema = {
+  runs: countSchema,
+  rows: countSchema,
+  units: numberSchema,
+  paddedUnits: numberSchema,
+  ms: numberSchema,
+};
+
 const pipelineSchema = objectSchema({
   pipelineId: textSchema,
   kind: { enum: ["realtime", "bulk", "shared"] },
@@ -238,6 +246,7 @@ const pipelineSchema = objectSchema({
     ],
   },
   items: objectSchema({ inFlight: countSchema, done: countSchema, failed: countSchema }),
+  work: listSchema(objectSchema({ model: textSchema, ...runsSchema })),
 });
 
 const modelStatusSchema = objectSchema({
@@ -287,14 +296,24 @@ const batchSchema = objectSchema({
   agoMs: numberSchema,
 });
 
-const stageSchema = objectSchema({
-  model: textSchema,
-  stage: textSchema,
-  runs: countSchema,
-  rows: countSchema,
-  units: numberSchema,
-  paddedUnits: numberSchema,
-  ms: numberSchema,
+const stageSchema = objectSchema({ model: textSchema, stage: textSchema, ...runsSchema });
+
+const finishedSchema = objectSchema({
+  count: countSchema,
+  ...Object.fromEntries(
+    ["prepareMs", "queueMs", "computeMs", "totalMs", "p50Ms", "p99Ms"].map((name) => [
+      name,
+      numberSchema,
+    ]),
+  ),
+});
+
+const tenantSchema = objectSchema({
+  tenant: textSchema,
+  class: workClass,
+  requests: countSchema,
+  items: countSchema,
+  oldestMs: numberSchema,
 });
 
 const waitsSchema = objectSchema({ count: countSchema, p50Ms: numberSchema, p99Ms: numberSchema });
@@ -332,7 +351,19 @@ export const statusSchema: JsonObject = titled(
       runningChunks: countSchema,
       bytes: countSchema,
       bytesMax: countSchema,
+      commits: countSchema,
+      commitMs: numberSchema,
     }),
+    finished: objectSchema({ realtime: finishedSchema, bulk: finishedSchema }),
+    refusals: recordSchema(countSchema),
+    tenants: listSchema(tenantSchema),
+    limits: countsSchema(
+      "queuedItemsMax",
+      "queuedBytesMax",
+      "modelMemoryBytes",
+      "connectionsMax",
+      "realtimeTargetMs",
+    ),
   }),
 );
 

@@ -8,7 +8,7 @@
  *
  * Whatever the way out, nothing of the request stays behind: its ticket, its items and its timer are given back.
  */
-import { MillraceError, type WorkClass } from "millrace-client/wire";
+import { MillraceError, type TenantStatus, type WorkClass } from "millrace-client/wire";
 import type { Prepare } from "../../prepare/prepare.js";
 import type { Newcomer } from "../../scheduler/least-wait.js";
 import type { Task } from "../../tasks/task.js";
@@ -25,6 +25,7 @@ import { Door, type Entered, type ServedModel } from "./door.js";
 import type { HostedModel } from "./hosted-models.js";
 import { ItemCounts, type ItemTotals, type SubmitObserver } from "./item-counts.js";
 import { OpenRequest } from "./open-request.js";
+import { OpenTenants } from "./open-tenants.js";
 import { deadlineExceeded, Until } from "./until.js";
 
 export interface LocalSubmitOptions extends Pick<DispatcherOptions, "scheduler" | "makePool"> {
@@ -69,6 +70,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   readonly #models: Map<string, HostedTaskModel>;
   readonly #dispatcher: Dispatcher;
   readonly #open = new Set<OpenRequest>();
+  readonly #tenants = new OpenTenants();
   readonly #counts: ItemCounts;
   readonly #requests = { accepted: 0, refused: 0, finished: 0, cancelled: 0 };
   /** Requests that are between the door and their end. */
@@ -148,6 +150,11 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       requests: { ...this.#requests, active: this.#active },
       items: { ...this.#counts.totals },
     };
+  }
+
+  /** From memory: who has how much of what has not ended. */
+  get tenants(): readonly TenantStatus[] {
+    return this.#tenants.view(this.#clock.now());
   }
 
   async submit(
@@ -331,13 +338,17 @@ export class LocalSubmit implements Submit, AsyncDisposable {
     if (signal.aborted) throw cancelled();
     const onAbort = (): void => open.abandon(cancelled());
     signal.addEventListener("abort", onAbort, { once: true });
+    const { class: workClass, tenant, arrivedAtMs, inputs } = open.options;
+    const entry = { class: workClass, tenant, arrivedAtMs, items: piecesOf(inputs) };
     this.#open.add(open);
+    this.#tenants.enter(entry);
     try {
       this.#dispatcher.queue(open, queued);
       await Promise.all([open.answerAtOnce(this.#clock), open.done]);
     } finally {
       signal.removeEventListener("abort", onAbort);
       this.#open.delete(open);
+      this.#tenants.leave(entry);
       this.#dispatcher.drop(open);
     }
   }
@@ -347,6 +358,12 @@ function rowsOf(inputs: readonly PreparedInput[]): number {
   let rows = 0;
   for (const input of inputs) if (input.ok) for (const { cost } of input.pieces) rows += cost.rows;
   return rows;
+}
+
+function piecesOf(inputs: readonly PreparedInput[]): number {
+  let pieces = 0;
+  for (const input of inputs) if (input.ok) pieces += input.pieces.length;
+  return pieces;
 }
 
 function once(action: () => void): () => void {

@@ -12,7 +12,7 @@ import type {
 } from "#src/submit/submit.js";
 import { tasks } from "#src/tasks/table.js";
 import type { Payload } from "#src/work/payload.js";
-import { identity } from "../../support/http-front.js";
+import { identity } from "../../support/identity.js";
 import { fuzzOptions } from "./fuzz-options.js";
 
 const width = 4;

@@ -1,4 +1,4 @@
-/** What stands behind the `?` of the routes of jobs: a typing mistake would otherwise give what nobody asked for. */
+/** What stands behind the `?` of a route: a typing mistake would otherwise give what nobody asked for. */
 import { MillraceError } from "millrace-client/wire";
 import { didYouMean } from "../../near-miss.js";
 import { badField, show } from "../../work/fields.js";

@@ -1,0 +1,65 @@
+/** What became of requests, as their callers saw them: of this server's fronts, whoever ran the items. */
+import type {
+  ErrorCode,
+  FinishedRequests,
+  RequestTimings,
+  StatusResponse,
+  WorkClass,
+} from "millrace-client/wire";
+
+const samplesMax = 2_048;
+const sampleAgeMsMax = 60_000;
+
+export class Traffic {
+  readonly #finished: Record<WorkClass, FinishedSums> = {
+    realtime: new FinishedSums(),
+    bulk: new FinishedSums(),
+  };
+  /** As many as there are codes. */
+  readonly #refusals = new Map<ErrorCode, number>();
+
+  finished(workClass: WorkClass, timings: RequestTimings, nowMs: number): void {
+    this.#finished[workClass].add(timings, nowMs);
+  }
+
+  refused(code: ErrorCode): void {
+    this.#refusals.set(code, (this.#refusals.get(code) ?? 0) + 1);
+  }
+
+  view(nowMs: number): Required<Pick<StatusResponse, "finished" | "refusals">> {
+    const { realtime, bulk } = this.#finished;
+    return {
+      finished: { realtime: realtime.view(nowMs), bulk: bulk.view(nowMs) },
+      refusals: Object.fromEntries(this.#refusals),
+    };
+  }
+}
+
+/** Sums, and the last durations in a ring. */
+class FinishedSums {
+  readonly #totalMs = new Float64Array(samplesMax);
+  readonly #atMs = new Float64Array(samplesMax);
+  readonly #sums = { count: 0, prepareMs: 0, queueMs: 0, computeMs: 0, totalMs: 0 };
+
+  add({ prepareMs, queueMs, computeMs, totalMs }: RequestTimings, nowMs: number): void {
+    const sums = this.#sums;
+    const at = sums.count % samplesMax;
+    this.#totalMs[at] = totalMs;
+    this.#atMs[at] = nowMs;
+    sums.count += 1;
+    sums.prepareMs += prepareMs;
+    sums.queueMs += queueMs;
+    sums.computeMs += computeMs;
+    sums.totalMs += totalMs;
+  }
+
+  view(nowMs: number): FinishedRequests {
+    const kept = Math.min(this.#sums.count, samplesMax);
+    const isRecent = (_: number, at: number): boolean =>
+      nowMs - (this.#atMs[at] ?? 0) <= sampleAgeMsMax;
+    const recent = this.#totalMs.subarray(0, kept).filter(isRecent).sort();
+    const at = (part: number): number =>
+      recent[Math.min(recent.length - 1, Math.floor(recent.length * part))] ?? 0;
+    return { ...this.#sums, p50Ms: at(0.5), p99Ms: at(0.99) };
+  }
+}

@@ -1,0 +1,97 @@
+/** `GET /status/events` over a real connection. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { StatusFeed } from "#src/metrics/status-feed.js";
+import { accessFor, TestFront } from "../support/http-front.js";
+import { someStatus } from "../support/some-status.js";
+import { until } from "../support/until.js";
+
+function feedOf(): StatusFeed {
+  const feed = new StatusFeed(() => ({ status: someStatus(), nodes: null }));
+  feed.start();
+  return feed;
+}
+
+test("what was, then each look; who leaves is watched for no more", async () => {
+  using feed = feedOf();
+  await using front = await TestFront.start({}, { feed });
+  const leaving = new AbortController();
+  const reply = await fetch(`${front.url}/status/events`, { signal: leaving.signal });
+  assert.equal(reply.headers.get("content-type"), "text/event-stream");
+  const events = eventsOf(reply);
+  const history = await events.next();
+  assert.equal(history.value?.name, "history");
+  assert.equal(history.value?.data.samples.length, 1);
+  const status = await events.next();
+  assert.equal(status.value?.name, "status");
+  assert.deepEqual(status.value?.data.status, someStatus());
+  assert.equal(status.value?.data.sample.pipelines[0]?.restarts, 2);
+  leaving.abort();
+  await until(() => feed.watching === 0);
+});
+
+test("the end of the server is the end of the stream", async () => {
+  const feed = feedOf();
+  await using front = await TestFront.start({}, { feed });
+  const reply = await fetch(`${front.url}/status/events`);
+  feed[Symbol.dispose]();
+  assert.match(await reply.text(), /event: history\n/);
+});
+
+test("so many looks as are asked for, and then the end", async () => {
+  using feed = feedOf();
+  await using front = await TestFront.start({}, { feed });
+  const reply = await fetch(`${front.url}/status/events?looks=1`);
+  const names = [];
+  for await (const { name } of eventsOf(reply)) names.push(name);
+  assert.deepEqual(names, ["history", "status"]);
+  const wrong = await fetch(`${front.url}/status/events?look=1`);
+  assert.match(await wrong.text(), /looks/);
+});
+
+test("one watcher too many is refused, and the others watch on", async () => {
+  using feed = feedOf();
+  const watches = Array.from({ length: 100 }, () => feed.watch());
+  await using front = await TestFront.start({}, { feed });
+  const refused = await fetch(`${front.url}/status/events`);
+  assert.equal(refused.status, 503);
+  assert.match(await refused.text(), /"too_many_connections"/);
+  watches[0]?.[Symbol.dispose]();
+  const leaving = new AbortController();
+  const reply = await fetch(`${front.url}/status/events`, { signal: leaving.signal });
+  assert.equal(reply.status, 200);
+  leaving.abort();
+});
+
+test("a key without the right to administrate sees nothing", async () => {
+  using feed = feedOf();
+  await using front = await TestFront.start({}, { feed, access: accessFor("one") });
+  const headers = { authorization: "Bearer one" };
+  assert.equal((await fetch(`${front.url}/status/events`, { headers })).status, 403);
+  assert.equal((await fetch(`${front.url}/status/events`)).status, 401);
+});
+
+/** What is looked at of either event. */
+interface Told {
+  readonly samples: readonly unknown[];
+  readonly status: unknown;
+  readonly sample: { readonly pipelines: readonly { readonly restarts: number }[] };
+}
+
+async function* eventsOf(
+  reply: Response,
+): AsyncGenerator<{ readonly name: string; readonly data: Told }> {
+  let text = "";
+  const decoder = new TextDecoder();
+  for await (const chunk of reply.body ?? []) {
+    text += decoder.decode(chunk, { stream: true });
+    for (let end = text.indexOf("\n\n"); end !== -1; end = text.indexOf("\n\n")) {
+      const lines = text.slice(0, end).split("\n");
+      text = text.slice(end + 2);
+      const [name, data] = ["event: ", "data: "].map((field) =>
+        lines.find((line) => line.startsWith(field))?.slice(field.length),
+      );
+      if (name !== undefined && data !== undefined) yield { name, data: JSON.parse(data) };
+    }
+  }
+}

@@ -1,0 +1,100 @@
+/** What is kept of the last minutes for whoever looks on, and who has how much. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { liveSampleOf } from "#src/metrics/live-sample.js";
+import { StatusFeed } from "#src/metrics/status-feed.js";
+import { Traffic } from "#src/metrics/traffic.js";
+import { OpenTenants } from "#src/submit/local/open-tenants.js";
+import { someStatus } from "../support/some-status.js";
+
+const timings = { prepareMs: 1, queueMs: 2, computeMs: 3, totalMs: 6 };
+
+test("a sample is what the status says, by class over all models", () => {
+  const queue = { units: 9, bytes: 9, requests: 1, tenants: 1 };
+  const queues = [
+    { model: "a", class: "bulk", items: 3, oldestWaitMs: 10, ...queue },
+    { model: "b", class: "bulk", items: 4, oldestWaitMs: 30, ...queue },
+    { model: "b", class: "realtime", items: 1, oldestWaitMs: 2, ...queue },
+  ] as const;
+  const traffic = new Traffic();
+  traffic.finished("realtime", timings, 0);
+  const sample = liveSampleOf({ ...someStatus(), queues, ...traffic.view(0) }, 5);
+  const { realtime, bulk } = sample.classes;
+  assert.deepEqual(
+    { finished: 0, p50Ms: 0, p99Ms: 0, queuedItems: 7, oldestWaitMs: 30 },
+    bulk,
+    "both models' bulk",
+  );
+  const waiting = { queuedItems: 1, oldestWaitMs: 2 };
+  assert.deepEqual(realtime, { finished: 1, p50Ms: 6, p99Ms: 6, ...waiting });
+  assert.equal(sample.atMs, 5);
+});
+
+test("durations of the last minute count, and no older ones; the sums go on", () => {
+  const traffic = new Traffic();
+  traffic.finished("bulk", { ...timings, totalMs: 1_000 }, 0);
+  traffic.finished("bulk", timings, 50_000);
+  assert.equal(traffic.view(59_000).finished.bulk.p99Ms, 1_000);
+  const later = traffic.view(61_000).finished.bulk;
+  assert.deepEqual([later.p50Ms, later.p99Ms, later.count, later.totalMs], [6, 6, 2, 1_006]);
+  assert.equal(traffic.view(111_000).finished.bulk.p99Ms, 0);
+});
+
+test("the ring of durations keeps the last ones", () => {
+  const traffic = new Traffic();
+  for (let ms = 1; ms <= 3_000; ms += 1)
+    traffic.finished("bulk", { ...timings, totalMs: ms < 953 ? 1e6 : ms }, 0);
+  assert.equal(traffic.view(0).finished.bulk.p99Ms < 1e6, true, "those before are gone");
+});
+
+test("refusals are counted by code", () => {
+  const traffic = new Traffic();
+  traffic.refused("queue_full");
+  traffic.refused("queue_full");
+  assert.deepEqual(traffic.view(0).refusals, { queue_full: 2 });
+});
+
+test("tenants: those with the most items, and nobody who has nothing", () => {
+  const tenants = new OpenTenants();
+  const of = (tenant: string, items: number, arrivedAtMs: number) =>
+    ({ class: "bulk", tenant, items, arrivedAtMs }) as const;
+  const requests = Array.from({ length: 40 }, (_, at) => of(`t${at}`, at + 1, at));
+  for (const request of requests) tenants.enter(request);
+  const second = of("t39", 5, 90);
+  tenants.enter(second);
+  const view = tenants.view(100);
+  assert.equal(view.length, 32);
+  assert.deepEqual(view[0], { tenant: "t39", class: "bulk", requests: 2, items: 45, oldestMs: 61 });
+  for (const request of [...requests, ...requests]) tenants.leave(request);
+  assert.deepEqual(tenants.view(100), [
+    { tenant: "t39", class: "bulk", requests: 1, items: 5, oldestMs: 10 },
+  ]);
+  tenants.leave(second);
+  assert.deepEqual(tenants.view(100), []);
+});
+
+test("looks are written while somebody watches, each once for all, and kept for who comes", async (t) => {
+  t.mock.timers.enable({ apis: ["setInterval"] });
+  let looks = 0;
+  const feed = new StatusFeed(() => {
+    looks += 1;
+    return { status: { ...someStatus(), uptimeMs: looks }, nodes: null };
+  });
+  feed.start();
+  for (let second = 0; second < 200; second += 1) t.mock.timers.tick(1_000);
+  assert.equal(feed.history.samples.length, 120);
+  const one = feed.watch();
+  const two = feed.watch();
+  const next = [one.next(), two.next()];
+  t.mock.timers.tick(1_000);
+  const [mine, yours] = await Promise.all(next);
+  assert.equal(mine, yours);
+  assert.equal(JSON.parse(mine ?? "").status.uptimeMs, 202);
+  two[Symbol.dispose]();
+  two[Symbol.dispose]();
+  assert.equal(feed.watching, 1);
+  const last = one.next();
+  feed[Symbol.dispose]();
+  assert.equal(await last, null, "the server stops");
+  assert.equal(await feed.watch().next(), null);
+});
