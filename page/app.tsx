@@ -157,8 +157,7 @@ function ThemeSwitch(): JSX.Element {
         setTheme(next);
       }}
     >
-      <span class="hidden">Colours: </span>
-      {theme}
+      theme: {theme}
     </button>
   );
 }

@@ -21,14 +21,26 @@ export function spanText(ms: number): string {
   const seconds = Math.round(ms / 1_000);
   if (seconds < 60) return `${seconds} s`;
   const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return two(minutes, "min", seconds % 60, "s");
   const hours = Math.floor(minutes / 60);
-  if (hours < 24) return two(hours, "h", minutes % 60, "min");
-  return two(Math.floor(hours / 24), "d", hours % 24, "h");
-}
-
-function two(large: number, largeUnit: string, small: number, smallUnit: string): string {
-  return small === 0 ? `${large} ${largeUnit}` : `${large} ${largeUnit} ${small} ${smallUnit}`;
+  const parts: readonly (readonly [number, string])[] =
+    minutes < 60
+      ? [
+          [minutes, "min"],
+          [seconds % 60, "s"],
+        ]
+      : hours < 24
+        ? [
+            [hours, "h"],
+            [minutes % 60, "min"],
+          ]
+        : [
+            [Math.floor(hours / 24), "d"],
+            [hours % 24, "h"],
+          ];
+  return parts
+    .filter(([amount], at) => at === 0 || amount > 0)
+    .map(([amount, unit]) => `${amount} ${unit}`)
+    .join(" ");
 }
 
 const byteUnits = ["B", "KiB", "MiB", "GiB", "TiB"] as const;

@@ -10,7 +10,7 @@ const jobsMax = 20;
 
 /** Asked for beside the stream: a job is its key's, and not everybody's who looks on. */
 export function Jobs({ store }: { readonly store: JobStoreStatus | undefined }): JSX.Element {
-  const [jobs, setJobs] = useState<readonly JobStatus[] | string>([]);
+  const [jobs, setJobs] = useState<readonly JobStatus[] | string | null>(null);
   const isOn = store !== undefined && store.state !== "off";
   useEffect(() => {
     if (!isOn) return;
@@ -46,7 +46,9 @@ export function Jobs({ store }: { readonly store: JobStoreStatus | undefined }):
         max={store.bytesMax}
         text={`${bytesText(store.bytes)} of ${bytesText(store.bytesMax)}`}
       />
-      {typeof jobs === "string" ? (
+      {jobs === null ? (
+        <p class="empty">They are asked for.</p>
+      ) : typeof jobs === "string" ? (
         <p class="empty">They are not shown here: {jobs}</p>
       ) : (
         <JobTable jobs={jobs} />

@@ -2,13 +2,16 @@
 import type { PipelineStatus, StatusResponse } from "millrace-client/wire";
 import type { JSX } from "preact";
 import { bytesText, countText, shareText, spanText } from "../format.js";
-import { isDown, type Second, secondsMax, sumsOf } from "../live/history.js";
+import { isDown, type PipelineSecond, type Second, secondsMax, sumsOf } from "../live/history.js";
 import { colourOf } from "../parts/colours.js";
 import { More, Panel, Pill, type Tone } from "../parts/panel.js";
 
 const lanesMax = 24;
 const legendMax = 8;
+/** Of the columns; below them is how many rows the runs had. */
 const height = 40;
+const rowsTop = 43;
+const rowsHeight = 15;
 
 interface LanesProps {
   readonly status: StatusResponse;
@@ -37,6 +40,10 @@ export function Lanes({ status, seconds, models }: LanesProps): JSX.Element {
             {model}
           </li>
         ))}
+        <li>
+          <span class="swatch c8" />
+          below: rows a run, padding fainter
+        </li>
         {models.length > legendMax && <li>and {models.length - legendMax} more</li>}
       </ul>
       {pipelines.length === 0 && (
@@ -99,7 +106,9 @@ function Lane({ pipeline, seconds, models, status }: LaneProps): JSX.Element {
               : `${doing.model} ${doing.stage}, ${doing.rows} × ${doing.width}, ${items.inFlight} in flight`}
           </span>
         )}
-        <span class="note">{facts.join(" · ")}</span>
+        <span class="note" title={facts.join(", ")}>
+          {facts.join(" · ")}
+        </span>
       </div>
     </li>
   );
@@ -125,25 +134,27 @@ interface ChartProps {
 function LaneChart({ seconds, pipelineId, models, label }: ChartProps): JSX.Element {
   // A path for each colour, whatever the number of seconds.
   const paths = new Map<string, string>();
-  const draw = (colour: string, rect: string): void =>
-    void paths.set(colour, (paths.get(colour) ?? "") + rect);
+  const draw = (colour: string, shape: string): void =>
+    void paths.set(colour, (paths.get(colour) ?? "") + shape);
+  const rowsMost = Math.max(1, ...seconds.map((each) => rowsARun(each.pipelines.get(pipelineId))));
   for (const [at, { pipelines }] of seconds.entries()) {
     const second = pipelines.get(pipelineId);
     const x = secondsMax - seconds.length + at;
     if (second === undefined) continue;
-    if (isDown(second.state)) draw("down", rect(x, 0, height));
-    if (second.hasRestarted) draw("restarted", rect(x, 0, height));
+    if (isDown(second.state)) draw("down", bar({ x, top: 0, high: height, wide: 1 }));
+    if (second.hasRestarted) draw("restarted", bar({ x, top: 0, high: height, wide: 1 }));
+    drawRows(draw, x, { second, rowsMost });
     let top = height;
     for (const [model, share] of second.busy) {
       const high = share * height;
       top = Math.max(0, top - high);
-      draw(colourOf(model, models), rect(x + 0.1, top, high, 0.8));
+      draw(colourOf(model, models), bar({ x, top, high }));
     }
   }
   return (
     <svg
       class="lane-chart"
-      viewBox={`0 0 ${secondsMax} ${height}`}
+      viewBox={`0 0 ${secondsMax} ${rowsTop + rowsHeight}`}
       preserveAspectRatio="none"
       role="img"
       aria-label={label}
@@ -155,6 +166,36 @@ function LaneChart({ seconds, pipelineId, models, label }: ChartProps): JSX.Elem
   );
 }
 
-function rect(x: number, y: number, high: number, wide = 1): string {
-  return `M${x} ${y.toFixed(1)}h${wide}v${high.toFixed(1)}h-${wide}z`;
+interface DrawnRows {
+  readonly second: PipelineSecond;
+  readonly rowsMost: number;
+}
+
+/** As high as there were rows in a run; what of it was padding is fainter. */
+function drawRows(
+  draw: (colour: string, shape: string) => void,
+  x: number,
+  { second, rowsMost }: DrawnRows,
+): void {
+  const high = (rowsARun(second) / rowsMost) * rowsHeight;
+  if (high === 0) return;
+  const own = second.paddedUnits === 0 ? high : high * (second.units / second.paddedUnits);
+  const floor = rowsTop + rowsHeight;
+  draw("rows", bar({ x, top: floor - own, high: own }));
+  draw("padding", bar({ x, top: floor - high, high: high - own }));
+}
+
+function rowsARun(second: PipelineSecond | undefined): number {
+  return second === undefined || second.runs === 0 ? 0 : second.rows / second.runs;
+}
+
+interface Bar {
+  readonly x: number;
+  readonly top: number;
+  readonly high: number;
+  readonly wide?: number;
+}
+
+function bar({ x, top, high, wide = 0.8 }: Bar): string {
+  return `M${x} ${top.toFixed(1)}h${wide}v${high.toFixed(1)}h-${wide}z`;
 }

@@ -25,14 +25,21 @@ export function Now({ view, status }: NowProps): JSX.Element {
         </a>
       )}
       <Tiles status={status} seconds={seconds} />
-      <div class="grid">
-        <Lanes {...{ status, seconds, models }} />
-        <Queues status={status} />
-        <Batches status={status} />
-        <Memory status={status} />
-        <Models status={status} />
-        <Jobs store={status.jobs} />
-        {nodes !== null && <Nodes nodes={nodes} />}
+      <Lanes {...{ status, seconds, models }} />
+      {/* Columns, so that one that grows moves nothing beside it. */}
+      <div class="columns">
+        <div>
+          <Queues status={status} />
+          <Models status={status} />
+        </div>
+        <div>
+          <Batches status={status} />
+          <Jobs store={status.jobs} />
+        </div>
+        <div>
+          <Memory status={status} />
+          {nodes !== null && <Nodes nodes={nodes} />}
+        </div>
       </div>
     </>
   );
@@ -136,7 +143,7 @@ function Queues({ status }: { readonly status: StatusResponse }): JSX.Element {
     .filter(({ items }) => items > 0)
     .toSorted((left, right) => right.items - left.items);
   return (
-    <Panel title="Queue" note={`${status.requests.active} requests open`}>
+    <Panel title="Queue" class="roomy" note={`${status.requests.active} requests open`}>
       <Table
         caption="Queues by model and class"
         rows={waiting}

@@ -8,5 +8,7 @@ export function shellQuoted(text: string): string {
 /** As source text of JavaScript. */
 export function sourceOf(value: unknown): string {
   // JSON may hold two line ends that a script before 2019 took for its own.
-  return JSON.stringify(value).replaceAll("\u2028", "\\u2028").replaceAll("\u2029", "\\u2029");
+  return JSON.stringify(value, null, 2)
+    .replaceAll("\u2028", "\\u2028")
+    .replaceAll("\u2029", "\\u2029");
 }

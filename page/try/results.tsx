@@ -110,7 +110,7 @@ function Cosines({ texts, outcomes }: Outcomes<EmbedOutcome>): JSX.Element {
                     class="number"
                     style={{ "--near": Math.max(0, cosine ?? 0).toFixed(3) }}
                   >
-                    {cosine === null ? "–" : cosine.toFixed(2)}
+                    {cosine === null ? "–" : cosine.toFixed(2).replace("-0.00", "0.00")}
                   </td>
                 );
               })}
