@@ -26,6 +26,7 @@ import { openHuggingfaceFront } from "./front/huggingface/huggingface.js";
 import { openInferenceV2Front } from "./front/inference-v2/inference-v2.js";
 import { openNativeFront } from "./front/native/native.js";
 import { openOpenAiFront } from "./front/openai/openai.js";
+import { openPageFront } from "./front/page/page.js";
 import { openStreamsFront } from "./front/streams/streams.js";
 import { openTeiFront } from "./front/tei/tei.js";
 import { wholeStatus } from "./jobs/whole-status.js";
@@ -46,6 +47,7 @@ import type { ServerViews } from "./work/views.js";
 /** Every protocol that can be spoken, as `--fronts` calls it. The first one that it names answers what is nobody's. */
 const fronts = {
   native: openNativeFront,
+  page: openPageFront,
   "inference-v2": openInferenceV2Front,
   streams: openStreamsFront,
   openai: openOpenAiFront,

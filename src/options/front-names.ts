@@ -4,6 +4,7 @@ import { didYouMean } from "../near-miss.js";
 /** Every protocol that can be spoken, in the order in which they want a path where the option says `all`. */
 export const frontNames = [
   "native",
+  "page",
   "inference-v2",
   "streams",
   "openai",

@@ -11,7 +11,7 @@ export interface SourceFile {
 export function readSources(...folders: readonly string[]): SourceFile[] {
   return folders.flatMap((folder) =>
     readdirSync(folder, { recursive: true, encoding: "utf8" })
-      .filter((name) => name.endsWith(".ts") && !/(^|\/)(dist|node_modules)\//.test(name))
+      .filter((name) => /\.tsx?$/.test(name) && !/(^|\/)(dist|node_modules)\//.test(name))
       .map((name) => join(folder, name))
       .map((path) => ({ path, text: readFileSync(path, "utf8") })),
   );

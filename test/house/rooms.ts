@@ -18,6 +18,12 @@ export interface Room {
 }
 
 export const rooms: readonly Room[] = [
+  // In the browser; it sees of the server what it is told, and how a look is made of it.
+  {
+    path: "page",
+    floor: 9,
+    only: ["client/src", "client/src/wire", "src/metrics"],
+  },
   { path: "src/cli", floor: 9 },
   { path: "src/index.ts", floor: 8 },
   { path: "src/server.ts", floor: 7 },

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { breachOf, isThere, readSources, roomOf, siblingDetours, specifiersOf } from "./imports.js";
 import { keptPackages, type Room, rooms } from "./rooms.js";
 
-const sources = readSources("src", "client/src");
+const sources = readSources("src", "client/src", "page");
 
 function breaches(files: readonly { readonly path: string; readonly text: string }[]): string[] {
   return files.flatMap(({ path, text }) =>

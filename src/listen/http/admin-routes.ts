@@ -6,7 +6,7 @@ import type { HttpFront, Route } from "./http-front.js";
 
 /** Without the routes that are for operators: nobody finds them there, whatever the key. */
 export function publicPart(front: HttpFront): HttpFront {
-  return part(front, ({ access }) => access !== "admin");
+  return part(front, ({ access, isAdminOnly = false }) => access !== "admin" && !isAdminOnly);
 }
 
 /** The routes that are for operators, and those that everybody may ask: health. */

@@ -39,6 +39,8 @@ export interface Route {
   readonly isForAnyPage?: boolean;
   /** True for what tells of the routes of everybody: where operators have a port of their own it is not there. */
   readonly isPublicOnly?: boolean;
+  /** True for what is of use to operators, and anybody may read: where they have a port of their own it is at that one. */
+  readonly isAdminOnly?: boolean;
   readonly handler: (exchange: Exchange) => void | Promise<void>;
 }
 

@@ -1,0 +1,20 @@
+/** The key of whoever looks on, where the server asks for one: kept until the browser's tab is closed, and sent to this server only. */
+
+const name = "millrace-key";
+
+export function keptKey(): string | null {
+  return sessionStorage.getItem(name);
+}
+
+export function keepKey(key: string): void {
+  sessionStorage.setItem(name, key);
+}
+
+export function forgetKey(): void {
+  sessionStorage.removeItem(name);
+}
+
+export function keyHeaders(): Record<string, string> {
+  const key = keptKey();
+  return key === null ? {} : { authorization: `Bearer ${key}` };
+}

@@ -1,0 +1,54 @@
+import type { JSX } from "preact";
+import type { Finding } from "../live/live.js";
+import { More, Panel, Pill } from "../parts/panel.js";
+
+const findingsMax = 30;
+
+/** What the doctor finds, worst first. */
+export function Why({ findings }: { readonly findings: readonly Finding[] | null }): JSX.Element {
+  if (findings === null)
+    return (
+      <Panel title="Why">
+        <p class="empty">
+          Nobody has looked: this server tells of no findings (or it is asked by polls, which bring
+          none).
+        </p>
+      </Panel>
+    );
+  if (findings.length === 0)
+    return (
+      <Panel title="Why">
+        <p class="empty">
+          Nothing is wrong: the doctor looked at the last minutes and found nothing that holds work
+          up.
+        </p>
+      </Panel>
+    );
+  return (
+    <div class="findings">
+      {findings.slice(0, findingsMax).map((finding) => (
+        <Panel
+          key={finding.code}
+          title={finding.title}
+          class={`finding ${finding.severity}`}
+          note={
+            <Pill tone={finding.severity === "problem" ? "bad" : "busy"} text={finding.severity} />
+          }
+        >
+          <ul>
+            {finding.evidence.map((line) => (
+              <li key={line}>{line}</li>
+            ))}
+          </ul>
+          <dl>
+            <dt>Change</dt>
+            <dd>{finding.change}</dd>
+            <dt>Expect</dt>
+            <dd>{finding.expect}</dd>
+          </dl>
+        </Panel>
+      ))}
+      <More shown={findingsMax} of={findings.length} />
+    </div>
+  );
+}

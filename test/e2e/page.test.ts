@@ -1,0 +1,228 @@
+/** The page in a real browser, before a real server with real pipelines. With `PAGE_PICTURES=1` it makes the pictures of docs/page.md. */
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import axe from "axe-core";
+import type { Browser, Page } from "playwright-core";
+import type { MillraceServer } from "#src/index.js";
+import { launchBrowser, skipWithoutBrowser } from "../support/browser.js";
+import { Keys } from "../support/keys.js";
+import { PrefixProxy } from "../support/prefix-proxy.js";
+import { sentences, startReal, translate } from "../support/real-server.js";
+import { TempDir } from "../support/temp-dir.js";
+import { until } from "../support/until.js";
+
+const skip = skipWithoutBrowser;
+const withPictures = process.env["PAGE_PICTURES"] === "1";
+let temp: TempDir;
+let server: MillraceServer;
+let browser: Browser;
+
+before(async () => {
+  if (skip !== false) return;
+  temp = await TempDir.make();
+  const names = { name: "shop-translate", environment: "test" };
+  server = await startReal({ ...names, data: temp.file("data") });
+  browser = await launchBrowser();
+});
+
+after(async () => {
+  if (skip !== false) return;
+  await browser.close();
+  await server.close();
+  await temp[Symbol.asyncDispose]();
+});
+
+/** Whatever the browser complains of, violations of the content security policy among it, fails the test that closes it. */
+class Opened implements AsyncDisposable {
+  readonly page: Page;
+  readonly complaints: string[] = [];
+
+  private constructor(page: Page) {
+    this.page = page;
+    page.on("console", (message) => {
+      if (message.type() === "error" || message.type() === "warning")
+        this.complaints.push(message.text());
+    });
+    page.on("pageerror", (error) => this.complaints.push(error.message));
+  }
+
+  static async at(url: string, settings: Parameters<Browser["newPage"]>[0] = {}): Promise<Opened> {
+    const opened = new Opened(await browser.newPage({ reducedMotion: "reduce", ...settings }));
+    await opened.page.goto(url);
+    return opened;
+  }
+
+  text(selector = "main"): Promise<string> {
+    return this.page.locator(selector).innerText();
+  }
+
+  /** Until it says so. */
+  async says(pattern: RegExp, selector = "main"): Promise<void> {
+    await until(async () => pattern.test(await this.text(selector)));
+  }
+
+  async accessible(): Promise<void> {
+    // The page's policy lets no script in; the test's stands beside it.
+    await this.page.evaluate(axe.source);
+    const found = await this.page.evaluate(
+      `axe.run().then(({ violations }) => violations.map(({ id, nodes }) => id + ": " + nodes.map((each) => each.html).join(" ")))`,
+    );
+    assert.deepEqual(found, []);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.page.close();
+    assert.deepEqual(this.complaints, []);
+  }
+}
+
+test("Now shows known load, panel by panel, and a pipeline that was killed", {
+  skip,
+  timeout: 60_000,
+}, async () => {
+  await translate(server.url, { model: "en-zh", texts: sentences, tenant: "web" });
+  const created = await fetch(`${server.url}/v1/jobs`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ task: "translate", model: "en-zh", texts: sentences }),
+  });
+  assert.equal(created.status, 202);
+  await until(async () =>
+    (await (await fetch(`${server.url}/v1/jobs`)).text()).includes('"completed"'),
+  );
+  const done = server.views.status().items.done;
+  await using opened = await Opened.at(server.url);
+  await opened.says(new RegExp(`${done} done`));
+  await opened.says(/completed/);
+  const text = await opened.text();
+  for (const words of [
+    /Items a second/,
+    /Tokens a second/,
+    /Realtime latency/,
+    /p50 · p99/,
+    /Queued items\s+0/,
+  ])
+    assert.match(text, words);
+  for (const words of [
+    /2 of 2 ready/,
+    /shared-1/,
+    /shared-2/,
+    /Nothing waits/,
+    /a pipeline was free/,
+    /Models loaded/,
+    /en-zh-embeddings/,
+    /completed/,
+    /24 \/ 24/,
+  ])
+    assert.match(text, words);
+  assert.equal(await opened.text(".identity strong"), "shop-translate");
+  assert.match(await opened.text(".seen"), /^live$/);
+  await opened.accessible();
+
+  const [first] = server.views.status().pipelines;
+  assert.ok(first !== undefined && first.pid !== null);
+  process.kill(first.pid, "SIGKILL");
+  await until(() => (server.views.status().pipelines[0]?.restarts ?? 0) > 0);
+  const lane = `[data-pipeline="${first.pipelineId}"]`;
+  await opened.says(/1 restart/, lane);
+  await until(async () => (await opened.page.locator(`${lane} path.restarted`).count()) === 1);
+  await opened.page.goto(`${server.url}/#why`);
+  await opened.says(/Nobody has looked|Nothing is wrong|Change/);
+});
+
+test("Try asks for a translation and for vectors, and says how to do it elsewhere", {
+  skip,
+  timeout: 60_000,
+}, async () => {
+  await using opened = await Opened.at(`${server.url}/#try`);
+  const { page } = opened;
+  await page.locator("textarea").fill("Good morning.\nIt's <i>late</i>.");
+  await page.getByRole("button", { name: "Ask" }).click();
+  await opened.says(/Where the time went/);
+  const text = await opened.text();
+  assert.match(text, /\p{Script=Han}/u);
+  assert.match(text, /It.s <i>late<\/i>\./, "text, and no HTML");
+  for (const words of [
+    /prepare/,
+    /queue/,
+    /compute/,
+    /in shared-\d/,
+    /curl http/,
+    /client\.translate/,
+    /millrace translate/,
+  ])
+    assert.match(text, words);
+  await opened.accessible();
+  await page.locator("select").selectOption("en-zh-embeddings");
+  await page.getByRole("button", { name: "Ask" }).click();
+  await opened.says(/vectors of 256 numbers/);
+  assert.match(await opened.text(".cosines"), /1\.00/);
+});
+
+test("behind a path prefix; a stream that breaks or is kept back is replaced by polls, and taken again", {
+  skip,
+  timeout: 60_000,
+}, async () => {
+  await using proxy = await PrefixProxy.start(server.url, "/mill");
+  await using opened = await Opened.at(proxy.url);
+  await opened.says(/^live$/, ".seen");
+  proxy.stream = "hold";
+  proxy.breakStreams();
+  await opened.says(/^live, by asking$/, ".seen");
+  const { atMs } = { atMs: server.views.status().uptimeMs };
+  await opened.says(/There is no stream/);
+  await until(() => server.views.status().uptimeMs > atMs);
+  proxy.stream = "pass";
+  proxy.breakStreams();
+  await opened.says(/^live$/, ".seen");
+  await opened.page.goto(`${proxy.url}#try`);
+  await opened.page.getByRole("button", { name: "Ask" }).click();
+  await opened.says(/Where the time went/);
+  assert.match(await opened.text("pre >> nth=0"), /\/mill\/v1\/translate/);
+  // Of the streams that the proxy broke.
+  opened.complaints.splice(
+    0,
+    opened.complaints.length,
+    ...opened.complaints.filter((each) => !/ERR_|Failed to load/.test(each)),
+  );
+});
+
+test("where keys are asked for it says so, takes one, and keeps it out of the address", {
+  skip,
+  timeout: 60_000,
+}, async () => {
+  await using keys = await Keys.make();
+  const admin = await keys.add("operator", { admin: true });
+  await using echo = await keys.serve();
+  await using opened = await Opened.at(echo.server.url);
+  await opened.says(/The server asks for a key/);
+  await opened.accessible();
+  await opened.page.getByLabel("Key").fill(admin);
+  await opened.page.getByRole("button", { name: "Look" }).click();
+  await opened.says(/Items a second/);
+  assert.equal(opened.page.url(), `${echo.server.url}/`);
+  // That it was not let in the browser says too.
+  opened.complaints.splice(
+    0,
+    opened.complaints.length,
+    ...opened.complaints.filter((each) => !/status of 401/.test(each)),
+  );
+});
+
+test("light, dark, and on a telephone: nothing is wider than the screen", {
+  skip,
+  timeout: 60_000,
+}, async () => {
+  for (const colorScheme of ["light", "dark"] as const) {
+    await using opened = await Opened.at(server.url, {
+      colorScheme,
+      viewport: { width: 1400, height: 960 },
+    });
+    await opened.says(/Items a second/);
+    await opened.accessible();
+    if (withPictures)
+      await opened.page.screenshot({ path: `docs/pictures/page-${colorScheme}.png` });
+    await opened.page.setViewportSize({ width: 360, height: 740 });
+    assert.equal(await opened.page.evaluate("document.documentElement.scrollWidth"), 360);
+  }
+});
