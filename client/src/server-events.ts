@@ -7,7 +7,7 @@ export interface ServerEvent {
 }
 
 /** Characters of an event that has not ended: far above a job's. */
-const eventCharactersMax = 4 * 1024 * 1024;
+const jobEventCharactersMax = 4 * 1024 * 1024;
 
 /** Server-sent events, fed with bytes that may be cut anywhere. What has not ended with a blank line when the stream does is none. */
 export class ServerEventParser {
@@ -16,6 +16,11 @@ export class ServerEventParser {
   #type = "";
   #data: string[] = [];
   #characters = 0;
+  readonly #eventCharactersMax: number;
+
+  constructor(eventCharactersMax: number = jobEventCharactersMax) {
+    this.#eventCharactersMax = eventCharactersMax;
+  }
 
   /** Throws `response_invalid` where an event has no end, and where it is not UTF-8. */
   push(bytes: Uint8Array): ServerEvent[] {
@@ -26,7 +31,7 @@ export class ServerEventParser {
       if (line === "") events.push(...this.#end());
       else this.#take(line);
     }
-    if (this.#characters + this.#rest.length > eventCharactersMax) {
+    if (this.#characters + this.#rest.length > this.#eventCharactersMax) {
       throw new MillraceError("response_invalid", "An event of the reply has no end.");
     }
     return events;

@@ -344,6 +344,8 @@ export const statusSchema: JsonObject = titled(
         ),
       ),
       eventLoopDelayP99Ms: numberSchema,
+      eventLoopActiveMs: numberSchema,
+      cpuMs: numberSchema,
     }),
     jobs: objectSchema({
       ...jobStoreReadiness,
@@ -356,6 +358,7 @@ export const statusSchema: JsonObject = titled(
     }),
     finished: objectSchema({ realtime: finishedSchema, bulk: finishedSchema }),
     refusals: recordSchema(countSchema),
+    failures: recordSchema(countSchema),
     tenants: listSchema(tenantSchema),
     limits: countsSchema(
       "queuedItemsMax",
@@ -363,7 +366,12 @@ export const statusSchema: JsonObject = titled(
       "modelMemoryBytes",
       "connectionsMax",
       "realtimeTargetMs",
+      "bodiesBytesMax",
+      "repliesBytesMax",
+      "rowsMax",
+      "bulkThreshold",
     ),
+    machine: countsSchema("cores", "threads", "memoryBytes", "availableMemoryBytes"),
   }),
 );
 

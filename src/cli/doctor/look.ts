@@ -1,0 +1,116 @@
+/** Looks at a running server: its own stream of looks, or one question a second where it has none. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { type LiveStatus, Millrace, MillraceError } from "millrace-client";
+import type { LiveSample } from "millrace-client/wire";
+import { readLook, readSample } from "../../doctor/read-window.js";
+import type { DoctorWindow, Look } from "../../doctor/window.js";
+import { liveSampleOf } from "../../metrics/live-sample.js";
+import { keyOf, type ServerFlags } from "../remote.js";
+import { tellOfAdminPort } from "../status.js";
+import { LookingLine } from "./looking-line.js";
+
+export interface LookOptions extends ServerFlags {
+  readonly forMs: number;
+  readonly progress: boolean;
+  /** Ends it early, with what was seen by then. */
+  readonly signal: AbortSignal;
+}
+
+const everyMs = 1_000;
+/** It is answered from memory, and told each second. */
+const silenceMsMax = 10_000;
+
+/** @throws MillraceError where nothing was seen at all */
+export async function lookAt(options: LookOptions): Promise<DoctorWindow> {
+  const { forMs, signal } = options;
+  await using client = new Millrace(options.url, {
+    retry: { attemptsMax: 1 },
+    silenceMsMax,
+    ...keyOf(options),
+  });
+  using line = new LookingLine(options);
+  const seen = new Seen();
+  const deadlineMs = performance.now() + forMs + everyMs;
+  // The last look is the one that comes when the time is over.
+  const isOver = (): boolean =>
+    signal.aborted || seen.spanMs >= forMs - everyMs / 2 || performance.now() >= deadlineMs;
+  let watch = watched;
+  while (!isOver()) {
+    try {
+      for await (const live of watch(client, signal)) {
+        seen.add(live);
+        line.at(seen.spanMs);
+        if (isOver()) break;
+      }
+    } catch (error) {
+      if (signal.aborted) break;
+      if (watch === watched && isUnknown(error)) watch = polled;
+      else if (seen.isEmpty || !isPassing(error)) throw error;
+    }
+    // A server that is started anew is part of what is looked at.
+    if (!isOver()) await sleep(everyMs, undefined, { signal }).catch(() => {});
+  }
+  return seen.window();
+}
+
+async function* watched(client: Millrace, signal: AbortSignal): AsyncGenerator<LiveStatus> {
+  yield* client.watchStatus({ signal });
+}
+
+async function* polled(client: Millrace, signal: AbortSignal): AsyncGenerator<LiveStatus> {
+  for (;;) {
+    const status = await client.status({ signal }).catch(tellOfAdminPort);
+    const nodes = await client.nodes({ signal }).catch((error: unknown) => {
+      if (isUnknown(error)) return null;
+      throw error;
+    });
+    yield { sample: liveSampleOf(status, Date.now()), status, nodes };
+    await sleep(everyMs, undefined, { signal });
+  }
+}
+
+/** The server is older than the route, or is for itself. */
+function isUnknown(error: unknown): boolean {
+  return error instanceof MillraceError && error.code === "not_found";
+}
+
+function isPassing(error: unknown): boolean {
+  return error instanceof MillraceError && error.retryable;
+}
+
+class Seen {
+  #before: Look | null = null;
+  #after: Look | null = null;
+  readonly #samples: LiveSample[] = [];
+
+  get isEmpty(): boolean {
+    return this.#before === null;
+  }
+
+  get spanMs(): number {
+    return (this.#after?.atMs ?? 0) - (this.#before?.atMs ?? 0);
+  }
+
+  add({ sample, status, nodes }: LiveStatus): void {
+    const look = readLook({ atMs: sample.atMs, status, nodes });
+    const read = readSample(sample);
+    if ("problem" in look) throw notOurs(look.problem);
+    if ("problem" in read) throw notOurs(read.problem);
+    this.#before ??= look.look;
+    this.#after = look.look;
+    this.#samples.push(read.sample);
+  }
+
+  window(): DoctorWindow {
+    if (this.#before === null || this.#after === null)
+      throw new MillraceError("cancelled", "it ended before the server was seen once");
+    return { before: this.#before, after: this.#after, samples: this.#samples };
+  }
+}
+
+function notOurs(problem: string): MillraceError {
+  return new MillraceError(
+    "response_invalid",
+    `the status is none that this doctor knows: ${problem}`,
+  );
+}
