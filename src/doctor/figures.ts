@@ -54,6 +54,8 @@ export interface Figures {
     "finished" | "prepareMs" | "queueMs" | "computeMs" | "totalMs"
   >;
   readonly items: Readonly<Record<"accepted" | "done" | "failed" | "retried", number>>;
+  /** Share of the requests of pipelines here that no other was beside, from arrival to end; null: not told. */
+  readonly aloneShare: number | null;
   readonly halves: readonly [HalfFigures, HalfFigures];
   /** Requests that were refused whole, and items that failed, by code. */
   readonly refusals: Readonly<Record<string, number>>;
@@ -97,6 +99,7 @@ export function figuresOf(window: DoctorWindow): Figures {
     classes,
     finished: together(classes),
     items: grown(before.items, after.items, ["accepted", "done", "failed", "retried"]),
+    aloneShare: aloneShareOf(before, after),
     halves: halvesOf(samples),
     refusals: grownRecord(before.refusals, after.refusals),
     failures: grownRecord(before.failures, after.failures),
@@ -201,6 +204,13 @@ function grown<Key extends string>(
 ): Record<Key, number> {
   const sums = keys.map((key) => [key, grownBy(before[key], after[key])]);
   return Object.fromEntries(sums) as Record<Key, number>;
+}
+
+function aloneShareOf(before: StatusResponse, after: StatusResponse): number | null {
+  const { alone, finished } = after.requests;
+  if (alone === undefined) return null;
+  const ended = grownBy(before.requests.finished, finished);
+  return shareOf(grownBy(before.requests.alone ?? 0, alone), ended);
 }
 
 /** Only what grew. */

@@ -90,7 +90,7 @@ export const findingTable: Readonly<Record<FindingCode, FindingEntry>> = {
     '`"class": "bulk"`, or none',
   ),
   "bulk-starves": entry(
-    "bulk waits and none of it is begun, because realtime fills the pipelines",
+    "bulk waits and is hardly begun, because realtime fills the pipelines",
     "more pipelines; mark less as realtime",
   ),
   "tenant-holds-queue": entry(
@@ -101,7 +101,10 @@ export const findingTable: Readonly<Record<FindingCode, FindingEntry>> = {
     "requests ended at, or were refused for, the `timeoutMs` that their callers named",
     "a longer `timeoutMs`, or more pipelines",
   ),
-  "rate-limited": entry("keys sent more than they may", "`ratePerSecond` and `quota` of the key"),
+  "rate-limited": entry(
+    "keys sent more than they may",
+    "`ratePerSecond` and `quotaPerMonth` of the key",
+  ),
   "queue-full": entry(
     "requests were refused because as much is queued as may be",
     "fewer requests in flight; more pipelines; `--queued-items-max`",
@@ -131,7 +134,7 @@ export const findingTable: Readonly<Record<FindingCode, FindingEntry>> = {
     "callers that read; `--replies-bytes-max`",
   ),
   "one-at-a-time": entry(
-    "there is never more than one request, a small one, and the next one follows its reply",
+    "requests have no other beside them, are small, and the next one follows the reply",
     "more requests, or more inputs a request",
   ),
   "requests-wrong": entry(

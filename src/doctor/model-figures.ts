@@ -24,7 +24,7 @@ export function modelFiguresOf({
   pipelines,
 }: Pick<Figures, "before" | "after" | "pipelines" | "windowMs">): readonly ModelFigures[] {
   const known = new Map(before.models.map((each) => [each.model, each]));
-  return after.models.map(({ pipelines: _, ...is }) => {
+  return after.models.map((is) => {
     const was = known.get(is.model);
     const work = pipelines
       .flatMap((pipeline) => pipeline.work.filter(({ model }) => model === is.model))

@@ -1,6 +1,6 @@
 /** Whether work waits for pipelines, which several rules begin with. */
 import type { WorkClass } from "millrace-client/wire";
-import { type Figures, mean } from "./figures.js";
+import type { Figures } from "./figures.js";
 
 /** Where the status does not say. */
 const realtimeTargetMsDefault = 200;
@@ -41,9 +41,4 @@ export function isQueueGrowing({ halves, samples }: Figures): boolean {
     ({ arrivedItems, endedItems, grownItems }) =>
       grownItems >= 2 && grownItems >= 0.1 * arrivedItems && arrivedItems > 1.1 * endedItems,
   );
-}
-
-/** Requests under way at once, on the mean of the looks. */
-export function activeRequests({ samples }: Figures): number {
-  return mean(samples.map(({ requests }) => requests.active));
 }

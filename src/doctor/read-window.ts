@@ -95,7 +95,10 @@ const finishedShape = fields(
 );
 
 const itemsShape = fields(numbers("accepted", "done", "failed", "cancelled", "retried"));
-const requestsShape = fields(numbers("accepted", "refused", "active", "finished", "cancelled"));
+const requestsShape = fields({
+  ...numbers("accepted", "refused", "active", "finished", "cancelled"),
+  alone: { optional: "number" },
+});
 
 const statusShape = fields({
   state: "string",

@@ -224,6 +224,8 @@ export interface StatusResponse {
     readonly active: number;
     readonly finished: number;
     readonly cancelled: number;
+    /** Of those that finished: there was no other from their arrival to their end. Not told by edges, and by older servers. */
+    readonly alone?: number;
   };
   readonly items: {
     readonly accepted: number;

@@ -36,9 +36,11 @@ export async function lookAt(options: LookOptions): Promise<DoctorWindow> {
     signal.aborted || seen.spanMs >= forMs - everyMs / 2 || performance.now() >= deadlineMs;
   let watch = watched;
   while (!isOver()) {
+    let looks = 0;
     try {
       for await (const live of watch(client, signal)) {
         seen.add(live);
+        looks += 1;
         line.at(seen.spanMs);
         if (isOver()) break;
       }
@@ -47,6 +49,8 @@ export async function lookAt(options: LookOptions): Promise<DoctorWindow> {
       if (watch === watched && isUnknown(error)) watch = polled;
       else if (seen.isEmpty || !isPassing(error)) throw error;
     }
+    // One that drains tells nobody any more, and answers.
+    if (looks === 0) watch = polled;
     // A server that is started anew is part of what is looked at.
     if (!isOver()) await sleep(everyMs, undefined, { signal }).catch(() => {});
   }

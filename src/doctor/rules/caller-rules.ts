@@ -2,7 +2,7 @@
 import type { Draft, Rule } from "../draft.js";
 import { type Figures, shareOf } from "../figures.js";
 import { capacityEvidence } from "../more-pipelines.js";
-import { activeRequests, areBusy } from "../pressure.js";
+import { areBusy } from "../pressure.js";
 import { count, ms, named, percent, perSecond, round } from "../words.js";
 
 export const callerRules: readonly Rule[] = [
@@ -61,7 +61,7 @@ function rateLimited({ refusals, finished, windowMs }: Figures): readonly Draft[
         `${count(finished.finished, "request")} ended in the same time: ${percent(share)} of all were refused`,
       ],
       change:
-        "Let the caller wait for `Retry-After`, as our clients do, and put more inputs into a request; else raise `ratePerSecond`, `burst` or the quota of its key in the file of --keys.",
+        "Let the caller wait for `Retry-After`, as our clients do, and put more inputs into a request; else raise `ratePerSecond`, `burst` or `quotaPerMonth` of its key in the file of --keys.",
       expect: `${perSecond(refused, windowMs)} requests more are let in.`,
     },
   ];
@@ -99,15 +99,14 @@ function prepareSlow(figures: Figures): readonly Draft[] {
 }
 
 const requestsMin = 10;
+const aloneShareMin = 0.95;
 
 function oneAtATime(figures: Figures): readonly Draft[] {
-  const { samples, finished, items, windowMs, classes, models, busyShare, pipelines } = figures;
-  const active = activeRequests(figures);
-  const most = Math.max(0, ...samples.map(({ requests }) => requests.active));
-  const concurrency = finished.totalMs / windowMs;
-  const isOne = most === 1 && active >= 0.6 && concurrency >= 0.5 && concurrency <= 1.2;
-  if (!isOne || samples.length < 3 || finished.finished < requestsMin) return [];
-  if (classes.realtime.queuedItems + classes.bulk.queuedItems > 0) return [];
+  const { aloneShare, finished, items, windowMs, models, busyShare, pipelines } = figures;
+  // Somebody who asks once in a while is alone as well.
+  const openShare = finished.totalMs / windowMs;
+  const isOne = aloneShare !== null && aloneShare >= aloneShareMin && openShare >= 0.5;
+  if (!isOne || finished.finished < requestsMin) return [];
   const used = models.toSorted((a, b) => b.work.runs - a.work.runs)[0];
   const recommended = used?.recommended ?? null;
   const itemsEach = items.done / finished.finished;
@@ -120,7 +119,7 @@ function oneAtATime(figures: Figures): readonly Draft[] {
       severity: "notice",
       title: "A caller sends one small request at a time, and waits for each.",
       evidence: [
-        `never more than one request under way; ${count(finished.finished, "request")} of ${round(itemsEach)} items, ${ms(finished.totalMs / finished.finished)} each`,
+        `${percent(aloneShare)} of the requests had no other beside them, and one was under way ${percent(Math.min(1, openShare))} of the time; ${count(finished.finished, "request")} of ${round(itemsEach)} items, ${ms(finished.totalMs / finished.finished)} each`,
         `${count(pipelines.length, "pipeline")} computed ${percent(busyShare)} of the time, with ${round(rows)} rows a run`,
       ],
       change: `Up to ${recommended.requestsInFlight} requests in flight of up to ${recommended.batchItems} inputs each, as /status recommends for ${named(used.model)}: \`client.translateEach\` and its like, or \`millrace translate --datafile\`, do so.`,

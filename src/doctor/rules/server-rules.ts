@@ -1,6 +1,7 @@
 /** The server as a whole: its state, its own event loop, its memory, its connections, who it is linked to. */
 import type { Draft, Rule } from "../draft.js";
 import { type Figures, median, shareOf } from "../figures.js";
+import { areBusy } from "../pressure.js";
 import { bytes, count, ms, percent, round } from "../words.js";
 
 export const serverRules: readonly Rule[] = [
@@ -77,17 +78,26 @@ function serverRestarted({ isRestarted, windowMs }: Figures): readonly Draft[] {
 }
 
 const loopShareMin = 0.8;
-const loopDelayMsMin = 50;
-/** Nothing else has room then, late or not. */
+/** More than the longest pauses of a healthy one, where collecting garbage takes some tens of milliseconds. */
+const loopDelayMsMin = 100;
+/** With a core of its own it has no room then, late or not. */
 const loopShareFull = 0.95;
+const cpuShareFull = 0.9;
 
-function frontLate({ after, samples, loopShare, windowMs, finished }: Figures): readonly Draft[] {
+function frontLate(figures: Figures): readonly Draft[] {
+  const { after, samples, loopShare, cpuShare, windowMs, finished } = figures;
   const delayMs = median(samples.map((each) => each.eventLoopDelayP99Ms));
-  const share = loopShare ?? (delayMs >= 4 * loopDelayMsMin ? 1 : 0);
+  // An older server tells how late it is, and not how busy.
+  const share = loopShare ?? (delayMs >= 2 * loopDelayMsMin ? 1 : 0);
   const isLate = share >= loopShareMin && delayMs >= loopDelayMsMin;
-  if (!(isLate || share >= loopShareFull) || finished.finished === 0) return [];
-  const told =
-    loopShare === null ? [] : [`the event loop worked ${percent(loopShare)} of ${ms(windowMs)}`];
+  const isFull = share >= loopShareFull && (cpuShare ?? 0) >= cpuShareFull && !areBusy(figures);
+  if (!(isLate || isFull) || finished.finished === 0) return [];
+  const told = [
+    ...(loopShare === null
+      ? []
+      : [`the event loop worked ${percent(loopShare)} of ${ms(windowMs)}`]),
+    ...(cpuShare === null ? [] : [`the process used ${count(cpuShare, "core")}`]),
+  ];
   return [
     {
       code: "front-late",

@@ -322,6 +322,17 @@ function countsSchema(...names: readonly string[]): JsonObject {
   return objectSchema(Object.fromEntries(names.map((name) => [name, countSchema])));
 }
 
+const requestsSchema = objectSchema(
+  {
+    accepted: countSchema,
+    refused: countSchema,
+    active: countSchema,
+    finished: countSchema,
+    cancelled: countSchema,
+  },
+  { alone: countSchema },
+);
+
 export const statusSchema: JsonObject = titled(
   "StatusResponse",
   objectSchema({
@@ -334,7 +345,7 @@ export const statusSchema: JsonObject = titled(
     queues: listSchema(queueSchema),
     batches: objectSchema({ byReason: recordSchema(countSchema), recent: listSchema(batchSchema) }),
     stages: listSchema(stageSchema),
-    requests: countsSchema("accepted", "refused", "active", "finished", "cancelled"),
+    requests: requestsSchema,
     items: countsSchema("accepted", "done", "failed", "cancelled", "retried"),
     waits: objectSchema({ realtime: waitsSchema, bulk: waitsSchema }),
     process: objectSchema({
