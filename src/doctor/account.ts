@@ -43,7 +43,7 @@ function ofFigures({ windowMs, finished, items, busyShare, pipelines }: Figures)
 /** For people, in two lines. */
 export function accountText(account: Account): string {
   const { windowMs, requests, items, checks, pipelines } = account;
-  const looked = `Looked for ${ms(windowMs)} at ${checks} things that could be wrong: ${count(requests, "request")} ended, ${count(items, "item")} done (${perSecond(items, windowMs)}).`;
+  const looked = `Looked for ${ms(windowMs)} at ${checks} things that could be wrong: ${count(requests, "request")} ended, ${count(items, "item")} done (${perSecond(items, windowMs, "items")}).`;
   const { prepareShare, queueShare, computeShare, busyShare } = account;
   const shares = `prepare ${percent(prepareShare)}, queue ${percent(queueShare)}, compute ${percent(computeShare)}`;
   const time = requests === 0 ? "No request ended" : `Time of requests: ${shares}`;

@@ -5,11 +5,14 @@ import { count, percent, perSecond, round, times } from "./words.js";
 /** Beyond what arrives, so that a queue becomes shorter again. */
 const headroom = 1.1;
 
-/** So many times what there is now would do all that arrives. */
+/** Beyond that something else is wrong, or one request was very large. */
+const factorMax = 8;
+
+/** So many times what there is now would do all that arrives, or nearly. */
 export function neededFactor({ halves }: Figures): number {
   const arrived = halves.reduce((sum, { arrivedItems }) => sum + arrivedItems, 0);
   const ended = halves.reduce((sum, { endedItems }) => sum + endedItems, 0);
-  return ended > 0 ? Math.max(1, (headroom * arrived) / ended) : 1;
+  return Math.min(factorMax, Math.max(1, (headroom * arrived) / Math.max(1, ended)));
 }
 
 export function moreCapacity(figures: Figures, factor: number): string {
@@ -35,9 +38,9 @@ export function capacityEvidence({
   items,
   windowMs,
 }: Figures): string {
-  const ended = perSecond(items.done + items.failed, windowMs);
+  const ended = perSecond(items.done + items.failed, windowMs, "items");
   const busy = `computed ${percent(busyShare)} of the time and had work in ${percent(occupiedShare)} of the looks`;
-  return `${count(pipelines.length, "pipeline")} ${busy}, and did ${ended} items`;
+  return `${count(pipelines.length, "pipeline")} ${busy}, and did ${ended}`;
 }
 
 export function doneNow({ items, windowMs }: Figures, factor: number): string {

@@ -14,8 +14,8 @@ export function bytes(value: number): string {
   return `${round(value / 1024 ** power)} ${units[power]}`;
 }
 
-export function perSecond(count: number, windowMs: number): string {
-  return `${round((count * 1_000) / windowMs)}/s`;
+export function perSecond(value: number, windowMs: number, many: string): string {
+  return `${round((value * 1_000) / windowMs)} ${many}/s`;
 }
 
 export function times(factor: number): string {

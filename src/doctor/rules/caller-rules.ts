@@ -62,7 +62,7 @@ function rateLimited({ refusals, finished, windowMs }: Figures): readonly Draft[
       ],
       change:
         "Let the caller wait for `Retry-After`, as our clients do, and put more inputs into a request; else raise `ratePerSecond`, `burst` or `quotaPerMonth` of its key in the file of --keys.",
-      expect: `${perSecond(refused, windowMs)} requests more are let in.`,
+      expect: `${perSecond(refused, windowMs, "requests")} more are let in.`,
     },
   ];
 }
@@ -152,7 +152,7 @@ const callersOwn = new Set([
 function requestsWrong({ refusals, finished, windowMs }: Figures): readonly Draft[] {
   const wrong = Object.entries(refusals).filter(([code]) => callersOwn.has(code));
   const refused = wrong.reduce((sum, [, its]) => sum + its, 0);
-  if (refused < 3 || refused < 0.1 * (refused + finished.finished)) return [];
+  if (refused < 5 || refused < 0.1 * (refused + finished.finished)) return [];
   const codes = wrong.toSorted(([, a], [, b]) => b - a).map(([code, its]) => `${code} ${its}`);
   return [
     {

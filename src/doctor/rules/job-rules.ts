@@ -39,7 +39,7 @@ function jobStoreFull({ after, refusals }: Figures): readonly Draft[] {
       title: "What jobs keep takes all that it may.",
       evidence: [
         `${bytes(used)} of ${bytes(most)} (${percent(shareOf(used, most))})`,
-        `${count(refused, "job")} or files refused with job_store_full`,
+        `${count(refused, "job or file", "jobs or files")} refused with job_store_full`,
       ],
       change: `\`millrace jobs remove ID…\` of those whose results are fetched, a shorter --job-retention, or --jobs-bytes-max ${Math.max(most * 2, 1024 ** 2)}, if the disk has it.`,
       expect: "New jobs and files are accepted again.",

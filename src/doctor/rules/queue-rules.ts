@@ -100,7 +100,7 @@ function bulkStarves(figures: Figures): readonly Draft[] {
       title: "Bulk work hardly moves: realtime fills the pipelines.",
       evidence: [
         `${count(bulk.queuedItems, "bulk item")} wait, the oldest for ${ms(bulk.oldestWaitMs)}; ${movedItems} fewer than at the beginning`,
-        `${count(realtime.finished, "realtime request")} ended meanwhile (${perSecond(realtime.finished, windowMs)}), and no bulk one`,
+        `${count(realtime.finished, "realtime request")} ended meanwhile (${perSecond(realtime.finished, windowMs, "requests")}), and no bulk one`,
         capacityEvidence(figures),
       ],
       change: `Mark as realtime only what a person waits for; else ${moreCapacity(figures, 1.25)}. A smaller --age-limit-ms lets bulk through sooner.`,
@@ -200,7 +200,7 @@ function queueGrows(figures: Figures): readonly Draft[] {
       severity: "problem",
       title: "More work arrives than is done.",
       evidence: [
-        `${perSecond(items.accepted, windowMs)} items arrived, ${perSecond(items.done + items.failed, windowMs)} ended`,
+        `${perSecond(items.accepted, windowMs, "items")} arrived, ${perSecond(items.done + items.failed, windowMs, "items")} ended`,
         `the queue grew by ${grown} to ${queued} items, in both halves of ${ms(windowMs)}: ${waits}${fullIn}`,
         capacityEvidence(figures),
       ],

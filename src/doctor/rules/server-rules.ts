@@ -1,7 +1,6 @@
 /** The server as a whole: its state, its own event loop, its memory, its connections, who it is linked to. */
 import type { Draft, Rule } from "../draft.js";
 import { type Figures, median, shareOf } from "../figures.js";
-import { areBusy } from "../pressure.js";
 import { bytes, count, ms, percent, round } from "../words.js";
 
 export const serverRules: readonly Rule[] = [
@@ -80,17 +79,21 @@ function serverRestarted({ isRestarted, windowMs }: Figures): readonly Draft[] {
 const loopShareMin = 0.8;
 /** More than the longest pauses of a healthy one, where collecting garbage takes some tens of milliseconds. */
 const loopDelayMsMin = 100;
-/** With a core of its own it has no room then, late or not. */
+/** It has no room then, late or not. */
 const loopShareFull = 0.95;
-const cpuShareFull = 0.9;
+/** A machine that is short of cores gives it less than one. */
+const cpuShareMin = 0.6;
+/** Of the pipelines' time: else it is they who are waited for. */
+const busyShareMax = 0.4;
 
 function frontLate(figures: Figures): readonly Draft[] {
-  const { after, samples, loopShare, cpuShare, windowMs, finished } = figures;
+  const { after, samples, loopShare, cpuShare, busyShare, windowMs, finished } = figures;
   const delayMs = median(samples.map((each) => each.eventLoopDelayP99Ms));
   // An older server tells how late it is, and not how busy.
   const share = loopShare ?? (delayMs >= 2 * loopDelayMsMin ? 1 : 0);
   const isLate = share >= loopShareMin && delayMs >= loopDelayMsMin;
-  const isFull = share >= loopShareFull && (cpuShare ?? 0) >= cpuShareFull && !areBusy(figures);
+  const isFull =
+    share >= loopShareFull && (cpuShare ?? 0) >= cpuShareMin && busyShare < busyShareMax;
   if (!(isLate || isFull) || finished.finished === 0) return [];
   const told = [
     ...(loopShare === null
@@ -106,6 +109,7 @@ function frontLate(figures: Figures): readonly Draft[] {
       evidence: [
         ...told,
         `its timers were ${ms(delayMs)} late (p99)`,
+        `pipelines computed ${percent(busyShare)} of the time`,
         `bodies ${bytes(after.process.bodiesBytes)}, replies ${bytes(after.process.repliesBytes)} in memory`,
       ],
       change:

@@ -1,36 +1,38 @@
 /** What is refused, or takes too long, before anything is queued; and a server that stops. */
 import { once } from "node:events";
+import { mkdir, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { FakeModels } from "../fake-models.js";
 import { Keys } from "../keys.js";
+import { graphBytes } from "../onnx-graph.js";
 import { TempDir } from "../temp-dir.js";
 import { until } from "../until.js";
-import { writeVersion } from "../versioned-models.js";
 import { ClosedLoop, sentence, sentences } from "./load.js";
 import { type Situation, situation } from "./situation.js";
 import { AskedEarly } from "./starting.js";
 import { MadeServer, seen } from "./timed-server.js";
 
+const wideBy = 400_000;
+
+/** Little to compute and much to read and write. */
+const wide = graphBytes({
+  nodes: [{ opType: "Add", input: ["x", "x"], output: ["y"] }],
+  inputs: [{ name: "x", type: "FP32", shape: ["n", wideBy] }],
+  outputs: [{ name: "y", type: "FP32", shape: ["n", wideBy] }],
+});
+
 export const doorSituations: readonly Situation[] = [
   situation("the event loop is late", "front-late", async () => {
     await using dir = await TempDir.make();
-    await writeVersion(dir.file("double"), "double");
+    await mkdir(dir.file("wide"));
+    await writeFile(dir.file("wide", "model.onnx"), wide);
     await using server = await MadeServer.start({ models: dir.path, workers: "real" });
-    const data = Array.from({ length: 400_000 }, (_, at) => at / 7);
-    const inputs = [
-      {
-        name: "x",
-        shape: [data.length],
-        datatype: "FP32",
-        data: data.map((each) => Number(each.toFixed(2))),
-      },
-    ];
-    const body = JSON.stringify({ inputs });
-    await using _ = new ClosedLoop(server.url, 6, () => ({
-      path: "/v2/models/double/infer",
-      body,
-    }));
+    const data = Array.from({ length: wideBy }, (_, at) => at % 100);
+    const body = JSON.stringify({
+      inputs: [{ name: "x", shape: [1, wideBy], datatype: "FP32", data }],
+    });
+    await using _ = new ClosedLoop(server.url, 6, () => ({ path: "/v2/models/wide/infer", body }));
     await delay(1_500);
     return await seen(server.url);
   }),

@@ -1,6 +1,5 @@
 /** What runs is slower, emptier or ends more often than it should. */
 import { setTimeout as delay } from "node:timers/promises";
-import { bundledModels } from "../real-server.js";
 import { ClosedLoop, sentence, sentences } from "./load.js";
 import { type Situation, situation } from "./situation.js";
 import { Slowed } from "./slowed.js";
@@ -35,17 +34,6 @@ export const runningSituations: readonly Situation[] = [
       machine: { cores: 1 },
     });
     await using _ = new ClosedLoop(server.url, 2, () => ({ body: { texts: sentences(2_000, 8) } }));
-    await delay(500);
-    return await seen(server.url);
-  }),
-  situation("padding", "padding-heavy", async () => {
-    const machine = { cores: 1 };
-    const lonely = { models: bundledModels, workers: "real", policy: "fcfs", machine } as const;
-    await using server = await MadeServer.start(lonely);
-    await using _ = new ClosedLoop(server.url, 16, (caller) => ({
-      path: "/v1/embed",
-      body: { model: "en-zh-embeddings", texts: [sentence(caller === 0 ? 120 : 2, caller)] },
-    }));
     await delay(500);
     return await seen(server.url);
   }),

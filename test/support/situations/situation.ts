@@ -9,10 +9,9 @@ export interface Situation {
   /** A reason to leave it out on this machine. */
   readonly skip?: string | false;
   /** What was seen of it, of real servers as long as it takes. */
-  watch(): Promise<DoctorWindow>;
+  readonly watch: () => Promise<DoctorWindow>;
 }
 
-/** A folder of situations, in the order in which they are told. */
 export function situation(
   name: string,
   expected: FindingCode | null,
