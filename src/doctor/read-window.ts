@@ -2,26 +2,24 @@
 import type { LiveSample } from "millrace-client/wire";
 import type { DoctorWindow, Look } from "./window.js";
 
-export type ReadWindow =
-  | { readonly window: DoctorWindow }
+export type Read<Value> =
+  | { readonly value: Value }
   /** Where it is none: `before.status.pipelines[2].restarts is no number`. */
   | { readonly problem: string };
 
-export function readWindow(value: unknown): ReadWindow {
+export function readWindow(value: unknown): Read<DoctorWindow> {
   const problem = problemOf(value, windowShape, "");
-  return problem === null ? { window: value as DoctorWindow } : { problem };
+  return problem === null ? { value: value as DoctorWindow } : { problem };
 }
 
-export function readLook(value: unknown): { readonly look: Look } | { readonly problem: string } {
+export function readLook(value: unknown): Read<Look> {
   const problem = problemOf(value, lookShape, "");
-  return problem === null ? { look: value as Look } : { problem };
+  return problem === null ? { value: value as Look } : { problem };
 }
 
-export function readSample(
-  value: unknown,
-): { readonly sample: LiveSample } | { readonly problem: string } {
+export function readSample(value: unknown): Read<LiveSample> {
   const problem = problemOf(value, sampleShape, "");
-  return problem === null ? { sample: value as LiveSample } : { problem };
+  return problem === null ? { value: value as LiveSample } : { problem };
 }
 
 /** What a value must be; nothing else of it is looked at. */

@@ -89,8 +89,8 @@ test("what an older server does not tell is missed by nobody", () => {
         delete pipeline["work"];
     }
     const read = readWindow(older);
-    assert.ok("window" in read, "problem" in read ? read.problem : "");
-    assertWhole(read.window);
+    assert.ok("value" in read, "problem" in read ? read.problem : "");
+    assertWhole(read.value);
   }
 });
 
@@ -111,8 +111,8 @@ test("figures of any size: no finding holds what is no number, and none fails", 
     const wild = structuredClone(window);
     shake(wild, random);
     const read = readWindow(wild);
-    assert.ok("window" in read, "problem" in read ? read.problem : "");
-    assertWhole(read.window);
+    assert.ok("value" in read, "problem" in read ? read.problem : "");
+    assertWhole(read.value);
   }
 });
 

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type LiveStatus, Millrace, MillraceError } from "millrace-client";
 import type { LiveSample } from "millrace-client/wire";
-import { readLook, readSample } from "../../doctor/read-window.js";
+import { type Read, readLook, readSample } from "../../doctor/read-window.js";
 import type { DoctorWindow, Look } from "../../doctor/window.js";
 import { liveSampleOf } from "../../metrics/live-sample.js";
 import { keyOf, type ServerFlags } from "../remote.js";
@@ -46,31 +46,48 @@ export async function lookAt(options: LookOptions): Promise<DoctorWindow> {
       }
     } catch (error) {
       if (signal.aborted) break;
-      if (watch === watched && isUnknown(error)) watch = polled;
-      else if (seen.isEmpty || !isPassing(error)) throw error;
+      const hasAnotherWay = watch === watched && looks === 0;
+      // A server that is started anew is part of what is looked at.
+      if (!hasAnotherWay && (seen.isEmpty || !isPassing(error))) throw error;
     }
-    // One that drains tells nobody any more, and answers.
-    if (looks === 0) watch = polled;
-    // A server that is started anew is part of what is looked at.
-    if (!isOver()) await sleep(everyMs, undefined, { signal }).catch(() => {});
+    // An older server has no such stream, one that drains tells nobody any more, and something between may hold it back.
+    if (looks === 0 && watch === watched) watch = polled;
+    else if (!isOver()) await sleep(everyMs, undefined, { signal }).catch(() => {});
   }
   return seen.window();
 }
 
-async function* watched(client: Millrace, signal: AbortSignal): AsyncGenerator<LiveStatus> {
-  yield* client.watchStatus({ signal });
+/** Whole, and in few words: both are what the doctor knows. */
+interface SeenLook {
+  readonly look: Look;
+  readonly sample: LiveSample;
 }
 
-async function* polled(client: Millrace, signal: AbortSignal): AsyncGenerator<LiveStatus> {
+async function* watched(client: Millrace, signal: AbortSignal): AsyncGenerator<SeenLook> {
+  for await (const { sample: told, status, nodes } of client.watchStatus({ signal })) {
+    const sample = known(readSample(told));
+    yield { look: known(readLook({ atMs: sample.atMs, status, nodes })), sample };
+  }
+}
+
+async function* polled(client: Millrace, signal: AbortSignal): AsyncGenerator<SeenLook> {
   let isOneOfSeveral = true;
   for (;;) {
     const status = await client.status({ signal }).catch(tellOfAdminPort);
     // Asked once where it is for itself: what is refused is counted.
     const nodes: LiveStatus["nodes"] = isOneOfSeveral ? await nodesOf(client, signal) : null;
     isOneOfSeveral = nodes !== null;
-    yield { sample: liveSampleOf(status, Date.now()), status, nodes };
+    const look = known(readLook({ atMs: Date.now(), status, nodes }));
+    yield { look, sample: liveSampleOf(look.status, look.atMs) };
     await sleep(everyMs, undefined, { signal });
   }
+}
+
+/** A server of another version may say what this doctor does not know. */
+function known<Value>(read: Read<Value>): Value {
+  if ("value" in read) return read.value;
+  const message = `the status is none that this doctor knows: ${read.problem}`;
+  throw new MillraceError("response_invalid", message);
 }
 
 async function nodesOf(client: Millrace, signal: AbortSignal): Promise<LiveStatus["nodes"]> {
@@ -104,14 +121,10 @@ class Seen {
     return (this.#after?.atMs ?? 0) - (this.#before?.atMs ?? 0);
   }
 
-  add({ sample, status, nodes }: LiveStatus): void {
-    const look = readLook({ atMs: sample.atMs, status, nodes });
-    const read = readSample(sample);
-    if ("problem" in look) throw notOurs(look.problem);
-    if ("problem" in read) throw notOurs(read.problem);
-    this.#before ??= look.look;
-    this.#after = look.look;
-    this.#samples.push(read.sample);
+  add({ look, sample }: SeenLook): void {
+    this.#before ??= look;
+    this.#after = look;
+    this.#samples.push(sample);
   }
 
   window(): DoctorWindow {
@@ -119,11 +132,4 @@ class Seen {
       throw new MillraceError("cancelled", "it ended before the server was seen once");
     return { before: this.#before, after: this.#after, samples: this.#samples };
   }
-}
-
-function notOurs(problem: string): MillraceError {
-  return new MillraceError(
-    "response_invalid",
-    `the status is none that this doctor knows: ${problem}`,
-  );
 }

@@ -21,5 +21,5 @@ export async function readSavedWindow(path: string, signal: AbortSignal): Promis
   }
   const read = readWindow(value);
   if ("problem" in read) throw fail(`no window that doctor --save wrote: ${read.problem}`);
-  return read.window;
+  return read.value;
 }

@@ -79,6 +79,7 @@ function serverRestarted({ isRestarted, windowMs }: Figures): readonly Draft[] {
 const loopShareMin = 0.8;
 /** More than the longest pauses of a healthy one, where collecting garbage takes some tens of milliseconds. */
 const loopDelayMsMin = 100;
+const startedMs = 30_000;
 /** It has no room then, late or not. */
 const loopShareFull = 0.95;
 /** A machine that is short of cores gives it less than one. */
@@ -91,7 +92,8 @@ function frontLate(figures: Figures): readonly Draft[] {
   const delayMs = median(samples.map((each) => each.eventLoopDelayP99Ms));
   // An older server tells how late it is, and not how busy.
   const share = loopShare ?? (delayMs >= 2 * loopDelayMsMin ? 1 : 0);
-  const isLate = share >= loopShareMin && delayMs >= loopDelayMsMin;
+  // That figure reaches some seconds back: into the start, which is no load.
+  const isLate = share >= loopShareMin && delayMs >= loopDelayMsMin && after.uptimeMs >= startedMs;
   const isFull =
     share >= loopShareFull && (cpuShare ?? 0) >= cpuShareMin && busyShare < busyShareMax;
   if (!(isLate || isFull) || finished.finished === 0) return [];

@@ -21,6 +21,6 @@ export function readRecorded(text: string): readonly Recorded[] {
       const { name, window } = JSON.parse(line) as Recorded;
       const read = readWindow(window);
       if ("problem" in read) throw new Error(`${name}: ${read.problem}`);
-      return { name, window: read.window };
+      return { name, window: read.value };
     });
 }
