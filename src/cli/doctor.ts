@@ -59,11 +59,9 @@ interface Asked {
 
 async function diagnoseAndTell({ file, flags, signal }: Asked): Promise<number> {
   const window = await windowOf({ file, flags, signal });
-  const [{ diagnose }, { accountOf }, { doctorText }] = await Promise.all([
-    import("../doctor/doctor.js"),
-    import("../doctor/account.js"),
-    import("./doctor/text.js"),
-  ]);
+  const { diagnose } = await import("../doctor/doctor.js");
+  const { accountOf } = await import("../doctor/account.js");
+  const { doctorText } = await import("./doctor/text.js");
   const findings = diagnose(window);
   const account: Account = accountOf(window);
   if (flags.save !== undefined) await save(flags.save, window);

@@ -1,23 +1,23 @@
 /** A window from a file, or looks from a server of another version: checked to the last figure, so that rules need not. */
 import type { LiveSample } from "millrace-client/wire";
-import type { DoctorWindow, Look } from "./window.js";
+import type { DoctorWindow, WholeLook } from "./window.js";
 
-export type Read<Value> =
+export type ReadResult<Value> =
   | { readonly value: Value }
   /** Where it is none: `before.status.pipelines[2].restarts is no number`. */
   | { readonly problem: string };
 
-export function readWindow(value: unknown): Read<DoctorWindow> {
+export function readWindow(value: unknown): ReadResult<DoctorWindow> {
   const problem = problemOf(value, windowShape, "");
   return problem === null ? { value: value as DoctorWindow } : { problem };
 }
 
-export function readLook(value: unknown): Read<Look> {
+export function readLook(value: unknown): ReadResult<WholeLook> {
   const problem = problemOf(value, lookShape, "");
-  return problem === null ? { value: value as Look } : { problem };
+  return problem === null ? { value: value as WholeLook } : { problem };
 }
 
-export function readSample(value: unknown): Read<LiveSample> {
+export function readSample(value: unknown): ReadResult<LiveSample> {
   const problem = problemOf(value, sampleShape, "");
   return problem === null ? { value: value as LiveSample } : { problem };
 }

@@ -1,14 +1,14 @@
 /** What was seen of a server over some time: two whole looks, and short samples from the first to the last. */
 import type { LiveSample, LiveStatus } from "millrace-client/wire";
 
-export interface Look extends Pick<LiveStatus, "status" | "nodes"> {
+export interface WholeLook extends Pick<LiveStatus, "status" | "nodes"> {
   /** Unix time in milliseconds. */
   readonly atMs: number;
 }
 
 export interface DoctorWindow {
-  readonly before: Look;
-  readonly after: Look;
+  readonly before: WholeLook;
+  readonly after: WholeLook;
   /** Oldest first, those of `before` and `after` among them. */
   readonly samples: readonly LiveSample[];
 }

@@ -34,7 +34,7 @@ export function round(value: number): string {
 }
 
 /** Of a name that a server told: one line, and not a page. */
-export function named(text: string): string {
+export function oneLine(text: string): string {
   const line = text.replace(/\s+/g, " ").trim();
   return line.length > 200 ? `${line.slice(0, 199)}…` : line;
 }

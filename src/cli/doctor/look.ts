@@ -2,8 +2,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type LiveStatus, Millrace, MillraceError } from "millrace-client";
 import type { LiveSample } from "millrace-client/wire";
-import { type Read, readLook, readSample } from "../../doctor/read-window.js";
-import type { DoctorWindow, Look } from "../../doctor/window.js";
+import { type ReadResult, readLook, readSample } from "../../doctor/read-window.js";
+import type { DoctorWindow, WholeLook } from "../../doctor/window.js";
 import { liveSampleOf } from "../../metrics/live-sample.js";
 import { keyOf, type ServerFlags } from "../remote.js";
 import { tellOfAdminPort } from "../status.js";
@@ -59,7 +59,7 @@ export async function lookAt(options: LookOptions): Promise<DoctorWindow> {
 
 /** Whole, and in few words: both are what the doctor knows. */
 interface SeenLook {
-  readonly look: Look;
+  readonly look: WholeLook;
   readonly sample: LiveSample;
 }
 
@@ -84,7 +84,7 @@ async function* polled(client: Millrace, signal: AbortSignal): AsyncGenerator<Se
 }
 
 /** A server of another version may say what this doctor does not know. */
-function known<Value>(read: Read<Value>): Value {
+function known<Value>(read: ReadResult<Value>): Value {
   if ("value" in read) return read.value;
   const message = `the status is none that this doctor knows: ${read.problem}`;
   throw new MillraceError("response_invalid", message);
@@ -109,8 +109,8 @@ function isPassing(error: unknown): boolean {
 }
 
 class Seen {
-  #before: Look | null = null;
-  #after: Look | null = null;
+  #before: WholeLook | null = null;
+  #after: WholeLook | null = null;
   readonly #samples: LiveSample[] = [];
 
   get isEmpty(): boolean {

@@ -3,7 +3,7 @@ import type { Draft, Rule } from "../draft.js";
 import { type Figures, shareOf } from "../figures.js";
 import { capacityEvidence } from "../more-pipelines.js";
 import { areBusy } from "../pressure.js";
-import { count, ms, named, percent, perSecond, round } from "../words.js";
+import { count, ms, oneLine, percent, perSecond, round } from "../words.js";
 
 export const callerRules: readonly Rule[] = [
   deadlinesShort,
@@ -122,7 +122,7 @@ function oneAtATime(figures: Figures): readonly Draft[] {
         `${percent(aloneShare)} of the requests had no other beside them, and one was under way ${percent(Math.min(1, openShare))} of the time; ${count(finished.finished, "request")} of ${round(itemsEach)} items, ${ms(finished.totalMs / finished.finished)} each`,
         `${count(pipelines.length, "pipeline")} computed ${percent(busyShare)} of the time, with ${round(rows)} rows a run`,
       ],
-      change: `Up to ${recommended.requestsInFlight} requests in flight of up to ${recommended.batchItems} inputs each, as /status recommends for ${named(used.model)}: \`client.translateEach\` and its like, or \`millrace translate --datafile\`, do so.`,
+      change: `Up to ${recommended.requestsInFlight} requests in flight of up to ${recommended.batchItems} inputs each, as /status recommends for ${oneLine(used.model)}: the client's methods that end in \`Each\` do so, and every command that reads a file.`,
       expect: `At least ${round(pipelines.length / Math.max(busyShare * pipelines.length, 0.05))} times as many items/s from the time that pipelines idle now, and more from fuller runs.`,
     },
   ];

@@ -2,7 +2,7 @@
 import type { Draft, Rule } from "../draft.js";
 import { type Figures, shareOf } from "../figures.js";
 import { grownBy } from "../window.js";
-import { bytes, count, ms, named, percent } from "../words.js";
+import { bytes, count, ms, oneLine, percent } from "../words.js";
 
 export const jobRules: readonly Rule[] = [jobStoreFailed, jobStoreFull, diskSlow];
 
@@ -15,7 +15,7 @@ function jobStoreFailed({ after }: Figures): readonly Draft[] {
       severity: "problem",
       title: "Durable jobs can be neither kept nor read.",
       evidence: [
-        named(jobs.reason ?? "no reason was told"),
+        oneLine(jobs.reason ?? "no reason was told"),
         `${count(jobs.open ?? 0, "job")} open, ${count(jobs.runningChunks, "chunk")} running`,
       ],
       change: "See to the folder of --data, or to NATS; it is tried again by itself.",

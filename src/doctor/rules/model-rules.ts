@@ -2,7 +2,7 @@
 import type { Draft, Rule } from "../draft.js";
 import type { Figures } from "../figures.js";
 import type { ModelFigures } from "../model-figures.js";
-import { bytes, count, ms, named, percent, shareText } from "../words.js";
+import { bytes, count, ms, oneLine, percent, shareText } from "../words.js";
 
 export const modelRules: readonly Rule[] = [
   pipelineRestarts,
@@ -18,7 +18,7 @@ function pipelineRestarts({ pipelines, windowMs, items }: Figures): readonly Dra
   const restarts = ended.reduce((sum, each) => sum + each.restarts, 0);
   const isLoop = restarts >= 2 || ended.some(({ state }) => state === "backing-off");
   const each = ended.map(({ pipelineId, restarts: its, reason, state }) => {
-    const why = reason === null ? "" : `: ${named(reason)}`;
+    const why = reason === null ? "" : `: ${oneLine(reason)}`;
     return `${pipelineId} (${state}) was started again ${its === 1 ? "once" : `${its} times`}${why}`;
   });
   const reasons = new Set(ended.map(({ reason }) => reason));
@@ -59,10 +59,10 @@ function modelLoadFails(figures: Figures): readonly Draft[] {
     ({ model, reason, loadFailures, state }): Draft => ({
       code: "model-load-fails",
       severity: "problem",
-      title: `The model ${named(model)} cannot be loaded.`,
+      title: `The model ${oneLine(model)} cannot be loaded.`,
       evidence: [
         `${state} after ${count(loadFailures, "load")} that failed in a row`,
-        named(reason ?? "no reason was told"),
+        oneLine(reason ?? "no reason was told"),
       ],
       change: `Mend what the reason names (\`millrace inspect FOLDER\` checks the files), then POST /v1/models/reload; or take the folder away.`,
       expect: "Requests for it are served, and no longer refused with not_ready.",
@@ -83,8 +83,8 @@ function modelTooLarge(figures: Figures): readonly Draft[] {
     return {
       code: "model-too-large",
       severity: "problem",
-      title: `No pipeline has room for the model ${named(model)}.`,
-      evidence: [`it takes ${bytes(size)}`, ...has, ...(reason === null ? [] : [named(reason)])],
+      title: `No pipeline has room for the model ${oneLine(model)}.`,
+      evidence: [`it takes ${bytes(size)}`, ...has, ...(reason === null ? [] : [oneLine(reason)])],
       change: `--model-memory-bytes ${wanted}, or fewer --pipelines, or pin less with --preload.`,
       expect: "Requests for it are served, and no longer refused with model_too_large.",
     };
@@ -134,7 +134,7 @@ function modelThrashes({ models, pipelines, windowMs, after }: Figures): readonl
       title: "Models are loaded in each other's place again and again.",
       evidence: [
         `${moving
-          .map(({ model }) => named(model))
+          .map(({ model }) => oneLine(model))
           .slice(0, 4)
           .join(", ")}: ${loads} loads and ${evictions} evictions in ${ms(windowMs)}`,
         `loading took ${percent(share)} of the pipelines' time`,

@@ -5,7 +5,7 @@ import { type Figures, mean, median, shareOf } from "../figures.js";
 import type { ModelFigures } from "../model-figures.js";
 import type { PipelineFigures } from "../pipeline-figures.js";
 import { areBusy, isWaiting } from "../pressure.js";
-import { count, ms, named, percent, round, times } from "../words.js";
+import { count, ms, oneLine, percent, round, times } from "../words.js";
 
 export const pipelineRules: readonly Rule[] = [
   nodeSilent,
@@ -28,12 +28,12 @@ function nodeSilent({ nodes, nats }: Figures): readonly Draft[] {
       (node): Draft => ({
         code: "node-silent",
         severity: "problem",
-        title: `The node ${named(node.node)} is not heard of any more.`,
+        title: `The node ${oneLine(node.node)} is not heard of any more.`,
         evidence: [
           `it spoke ${ms(node.ageMs)} ago, as every node does each second`,
           `${count(node.sentItems, "item")} of this server are there`,
         ],
-        change: `Look whether ${named(node.node)} runs and reaches NATS.`,
+        change: `Look whether ${oneLine(node.node)} runs and reaches NATS.`,
         expect: `${count(node.pipelines, "pipeline")} more.`,
       }),
     );
@@ -64,12 +64,12 @@ function nodeSlow({ nodes, nodesBefore }: Figures): readonly Draft[] {
       {
         code: "node-slow",
         severity: "problem",
-        title: `The node ${named(node.node)} is slower than the others.`,
+        title: `The node ${oneLine(node.node)} is slower than the others.`,
         evidence: [
           `it lets an item wait ${ms(waitMs)}, the others ${ms(usualMs)}`,
           `${count(node.sentItems, "item")} of this server are there, with ${count(node.pipelines, "pipeline")}`,
         ],
-        change: `\`millrace doctor --url\` of ${named(node.node)} says what it lacks; take it out (stop it) until that is mended.`,
+        change: `\`millrace doctor --url\` of ${oneLine(node.node)} says what it lacks; take it out (stop it) until that is mended.`,
         expect: `What waits there waits ${ms(usualMs)} elsewhere.`,
       },
     ];
@@ -124,9 +124,9 @@ function slowDraft(
   return {
     code: "pipeline-slow",
     severity: "problem",
-    title: `The pipeline ${named(pipelineId)} is slower than the others.`,
+    title: `The pipeline ${oneLine(pipelineId)} is slower than the others.`,
     evidence: [
-      `for the same of ${named(model)} it takes ${times(factor)} as long as the others: ${round(its * 1_000)} µs a unit, they ${round(usual * 1_000)} µs`,
+      `for the same of ${oneLine(model)} it takes ${times(factor)} as long as the others: ${round(its * 1_000)} µs a unit, they ${round(usual * 1_000)} µs`,
       `it computed ${percent(busyShare)} of the time`,
     ],
     change: `See what else has its core (\`top -p ${pid ?? "PID"}\`, limits of its group, a core of another kind); \`kill ${pid ?? "PID"}\` starts it anew without loss.`,
@@ -141,9 +141,9 @@ function overdue({ pipelineId, state, doing }: PipelineFigures): readonly Draft[
     {
       code: "pipeline-slow",
       severity: "problem",
-      title: `A run of the pipeline ${named(pipelineId)} takes far longer than foreseen.`,
+      title: `A run of the pipeline ${oneLine(pipelineId)} takes far longer than foreseen.`,
       evidence: [
-        `${named(doing.model)} ${named(doing.stage)}, ${count(doing.rows, "row")} of ${round(doing.width)}: ${ms(doing.forMs)} by now, foreseen were ${ms(doing.predictedMs)}`,
+        `${oneLine(doing.model)} ${oneLine(doing.stage)}, ${count(doing.rows, "row")} of ${round(doing.width)}: ${ms(doing.forMs)} by now, foreseen were ${ms(doing.predictedMs)}`,
       ],
       change:
         "See what else has its core; a run that never ends is ended after --run-ms-max, and its items run elsewhere.",
@@ -234,7 +234,7 @@ function smallFor(figures: Figures, model: ModelFigures): readonly Draft[] {
     {
       code: "batches-small",
       severity: "problem",
-      title: `Runs of ${named(model.model)} are nearly empty, while items wait.`,
+      title: `Runs of ${oneLine(model.model)} are nearly empty, while items wait.`,
       evidence: [
         `${round(rows)} rows a run of ${ms(runMs)}; ${recommended.batchItems} items fill a pipeline`,
         `${count(queuedItems, "item")} wait`,
@@ -272,10 +272,10 @@ function paddingHeavy(figures: Figures): readonly Draft[] {
       {
         code: "padding-heavy",
         severity: areBusy(figures) ? "problem" : "notice",
-        title: `Much of what ${named(model)} computes is padding.`,
+        title: `Much of what ${oneLine(model)} computes is padding.`,
         evidence: [
           `${percent(padding)} of ${round(work.paddedUnits)} units were padding, over ${count(work.runs, "run")}`,
-          `${named(model)} took ${percent(share)} of the pipelines' time; ${count(queuedItems, "item")} to choose neighbours from at the end`,
+          `${oneLine(model)} took ${percent(share)} of the pipelines' time; ${count(queuedItems, "item")} to choose neighbours from at the end`,
         ],
         change: `Put inputs of like length into one request, and have more of them in flight${many}: neighbours in length run together.`,
         expect: `Up to ${round(1 / (1 - Math.min(0.95, padding)))} times as many items/s of it.`,

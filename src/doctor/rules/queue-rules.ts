@@ -10,7 +10,7 @@ import {
   isWaiting,
   realtimeTargetMs,
 } from "../pressure.js";
-import { bytes, count, ms, named, percent, perSecond, round } from "../words.js";
+import { bytes, count, ms, oneLine, percent, perSecond, round } from "../words.js";
 
 export const queueRules: readonly Rule[] = [
   policyUnfair,
@@ -49,7 +49,7 @@ function policyUnfair(figures: Figures): readonly Draft[] {
     {
       code: "policy-unfair",
       severity: "problem",
-      title: `Realtime work waits behind bulk: the policy is ${named(after.policy)}.`,
+      title: `Realtime work waits behind bulk: the policy is ${oneLine(after.policy)}.`,
       evidence: [realtimeWaits(figures), `${count(classes.bulk.queuedItems, "bulk item")} queued`],
       change: "--policy millrace (the default)",
       expect: `Realtime goes first: it waits for the run that is under way, and so for less than ${ms(realtimeTargetMs(figures))} as long as it is less than the pipelines do.`,
@@ -127,7 +127,7 @@ function tenantHoldsQueue(figures: Figures): readonly Draft[] {
       {
         code: "tenant-holds-queue",
         severity: "problem",
-        title: `The tenant ${named(most.tenant)} holds most of the queue.`,
+        title: `The tenant ${oneLine(most.tenant)} holds most of the queue.`,
         evidence: [
           `${percent(share)} of the ${workClass} items that have not ended: ${most.items} of ${items}, in ${count(most.requests, "request")}`,
           `${count(others.length, "other tenant")} ${others.length === 1 ? "waits" : "wait"}, for ${ms(waitMs)} at most; ${count(refused, "request")} refused with queue_full`,

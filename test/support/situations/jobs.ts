@@ -1,7 +1,7 @@
 /** Durable jobs on a disk that is slow, or full. */
 import { setTimeout as delay } from "node:timers/promises";
 import type { StatusResponse } from "millrace-client/wire";
-import type { DoctorWindow, Look } from "#src/doctor/window.js";
+import type { DoctorWindow, WholeLook } from "#src/doctor/window.js";
 import type { ChunkResults } from "#src/jobs/store.js";
 import { wholeStatus } from "#src/jobs/whole-status.js";
 import { liveSampleOf } from "#src/metrics/live-sample.js";
@@ -23,7 +23,7 @@ class SlowStore extends MemoryJobStore {
   }
 }
 
-function lookOf(status: StatusResponse): Look {
+function lookOf(status: StatusResponse): WholeLook {
   return { atMs: Date.now(), status, nodes: null };
 }
 
@@ -31,7 +31,7 @@ export const jobSituations: readonly Situation[] = [
   situation("the disk of the jobs is slow", "disk-slow", async (): Promise<DoctorWindow> => {
     await using work = await made({ store: new SlowStore() });
     const still: StatusResponse = { ...someStatus(), queues: [], stages: [] };
-    const now = (): Look => lookOf(wholeStatus({ status: () => still }, work.jobs));
+    const now = (): WholeLook => lookOf(wholeStatus({ status: () => still }, work.jobs));
     const before = now();
     const lines = sentences(1_000, 4).map((line) => `${JSON.stringify(line)}\n`);
     await work.jobs.create(anyCaller, {
