@@ -1,4 +1,4 @@
-// Writes docs/options.md, docs/errors.md and docs/metrics.md from their tables, docs/fronts.md from the drivers that hold the
+// Writes docs/options.md, docs/errors.md, docs/metrics.md and the table of docs/doctor.md from their tables, docs/fronts.md from the drivers that hold the
 // fronts to their list, and docs/clients/inference.proto from the definition that is served. `--check` writes nothing and fails where a file differs. Run it after a build.
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { frontsPage } from "../build/test/conformance/fronts/page.js";
 import { errorRegistry } from "../client/dist/wire/errors.js";
 import { defaultText } from "../dist/cli/option-flags.js";
+import { findingTable } from "../dist/doctor/finding-table.js";
 import { inferenceProto } from "../dist/front/inference-v2/inference-proto.js";
 import { metricTable } from "../dist/metrics/table.js";
 import { optionGroups } from "../dist/options/definition.js";
@@ -109,6 +110,21 @@ function metricsPage() {
   return `${["# Metrics", note, "`GET /metrics`, in Prometheus' text format, answered from memory.", table(head, rows)].join("\n\n")}\n`;
 }
 
+/** The page is written by hand, but for its table. */
+function doctorPage() {
+  const page = readFileSync("docs/doctor.md", "utf8");
+  const end = "<!-- End of what is written. -->";
+  const rows = Object.entries(findingTable).map(([code, entry]) => [
+    `\`${code}\``,
+    entry.when,
+    entry.change,
+  ]);
+  const head = ["code", "said when", "what mostly ends it"];
+  const [before, after] = [page.indexOf(note), page.indexOf(end)];
+  if (before === -1 || after < before) throw new Error("docs/doctor.md has no place for its table");
+  return `${page.slice(0, before)}${note}\n\n${table(head, rows)}\n\n${page.slice(after)}`;
+}
+
 // The formatter has a say in how a page looks, so it has its say here and not after the comparison.
 function formatted(path, page) {
   const biome = fileURLToPath(new URL("../node_modules/@biomejs/biome/bin/biome", import.meta.url));
@@ -124,6 +140,7 @@ const pages = {
   "docs/options.md": optionsPage(),
   "docs/errors.md": errorsPage(),
   "docs/metrics.md": metricsPage(),
+  "docs/doctor.md": doctorPage(),
   "docs/fronts.md": await frontsPage(),
   "docs/clients/inference.proto": inferenceProto,
 };

@@ -17,6 +17,7 @@ import type { DeploymentIdentity, ModelsReload } from "millrace-client/wire";
 import { openEntrance } from "./access/entrance.js";
 import type { Backend, BackendParts, OpenBackend } from "./backend/backend.js";
 import { openJobs } from "./backend/open-jobs.js";
+import { diagnose } from "./doctor/doctor.js";
 import { absentModels } from "./front/absent-models.js";
 import { openBertFront } from "./front/bert-as-service/bert-as-service.js";
 import { openDeepLFront } from "./front/deepl/deepl.js";
@@ -34,7 +35,7 @@ import { closeListeners, type Listeners, openListeners } from "./listeners.js";
 import type { Log } from "./log.js";
 import type { LogOutput } from "./log-output.js";
 import { Metrics } from "./metrics/metrics.js";
-import { StatusFeed } from "./metrics/status-feed.js";
+import { type Look, StatusFeed } from "./metrics/status-feed.js";
 import type { NatsLink } from "./nats/connection.js";
 import { openFronts } from "./open-fronts.js";
 import { OpenedParts, unlessAborted } from "./opened-parts.js";
@@ -131,10 +132,11 @@ export async function startServer(
     const wired = { options, metrics, log, entrance };
     const jobs = work?.jobs ?? null;
     const terminate = terminated.resolve;
-    const feed = new StatusFeed(() => ({
+    const look = (): Look => ({
       status: wholeStatus(views, jobs),
       nodes: views.nodes?.() ?? null,
-    }));
+    });
+    const feed = new StatusFeed(look, diagnose);
     opened.feed = feed;
     const behindFronts = { backend, jobs, terminate, feed };
     const { spoken, callRoute } = openFronts({ ...wired, known: fronts, ...behindFronts });

@@ -57,5 +57,6 @@ export type {
   TranslationSummary,
 } from "./translate.js";
 export type { Fetch } from "./transport.js";
+export type { WatchStatusOptions } from "./watch-status.js";
 export type { WebSocketClass, WebSocketLike } from "./web-socket.js";
 export * from "./wire/index.js";

@@ -69,10 +69,12 @@ import {
 } from "./translate.js";
 import { type Fetch, noHead, type Outgoing, type ReplyHead, Transport } from "./transport.js";
 import { tryAgain } from "./try-again.js";
+import { type WatchStatusOptions, watchedStatus } from "./watch-status.js";
 import { type WebSocketClass, webSocketOf } from "./web-socket.js";
 import {
   apiDefaults,
   type ClassifyResult,
+  type LiveStatus,
   MillraceError,
   type ModelsResponse,
   type NodesResponse,
@@ -373,6 +375,21 @@ export class Millrace implements AsyncDisposable {
     if (isRecord(body) && Array.isArray(body["pipelines"]))
       return body as unknown as StatusResponse;
     throw notTheAnswer("status");
+  }
+
+  /**
+   * The status about once a second, with what the doctor says of it, until the server stops or the loop is left; a connection that
+   * breaks is `connection_failed`, and watched anew by another call.
+   */
+  async *watchStatus(
+    options: WatchStatusOptions = {},
+  ): AsyncGenerator<LiveStatus, void, undefined> {
+    const scope = new Scope([options.signal, this.#closed.signal]);
+    try {
+      yield* watchedStatus(this.#transport, options.looks, scope.signal);
+    } finally {
+      scope.end();
+    }
   }
 
   /** The servers of the deployment that the server has heard of; `not_found` where it is for itself (no `--nats`). */

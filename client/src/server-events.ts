@@ -6,12 +6,8 @@ export interface ServerEvent {
   readonly data: string;
 }
 
-export interface ServerEventLimits {
-  /** Characters of an event that has not ended. Default: far above a job's. */
-  readonly eventCharactersMax?: number;
-}
-
-const charactersMaxDefault = 4 * 1024 * 1024;
+/** Characters of an event that has not ended: far above a job's. */
+const jobEventCharactersMax = 4 * 1024 * 1024;
 
 /** Server-sent events, fed with bytes that may be cut anywhere. What has not ended with a blank line when the stream does is none. */
 export class ServerEventParser {
@@ -20,10 +16,10 @@ export class ServerEventParser {
   #type = "";
   #data: string[] = [];
   #characters = 0;
-  readonly #charactersMax: number;
+  readonly #eventCharactersMax: number;
 
-  constructor({ eventCharactersMax = charactersMaxDefault }: ServerEventLimits = {}) {
-    this.#charactersMax = eventCharactersMax;
+  constructor(eventCharactersMax: number = jobEventCharactersMax) {
+    this.#eventCharactersMax = eventCharactersMax;
   }
 
   /** Throws `response_invalid` where an event has no end, and where it is not UTF-8. */
@@ -35,7 +31,7 @@ export class ServerEventParser {
       if (line === "") events.push(...this.#end());
       else this.#take(line);
     }
-    if (this.#characters + this.#rest.length > this.#charactersMax) {
+    if (this.#characters + this.#rest.length > this.#eventCharactersMax) {
       throw new MillraceError("response_invalid", "An event of the reply has no end.");
     }
     return events;

@@ -6,6 +6,7 @@
  *      └──► polls of `status`, until there is a stream ─────┘
  */
 import type {
+  Finding,
   LiveHistory,
   LiveSample,
   LiveStatus,
@@ -16,18 +17,6 @@ import { liveSampleOf } from "#src/metrics/live-sample.js";
 import { ServerEventParser } from "../../client/src/server-events.js";
 import { ask, askJson, Refusal } from "./ask.js";
 import { History, type Second } from "./history.js";
-
-/** Of the doctor; absent in what servers without one say. */
-export interface Finding {
-  readonly code: string;
-  readonly severity: "problem" | "notice";
-  readonly title: string;
-  readonly evidence: readonly string[];
-  readonly change: string;
-  readonly expect: string;
-}
-
-export type Look = LiveStatus & { readonly findings?: readonly Finding[] };
 
 export type Connection =
   | { readonly state: "connecting" }
@@ -62,7 +51,7 @@ export class Live {
   readonly #onChange: () => void;
   readonly #history = new History();
   #connection: Connection = { state: "connecting" };
-  #look: Look | null = null;
+  #look: LiveStatus | null = null;
   #lookedAtMs: number | null = null;
   #running: AbortController | null = null;
   /** What became of the stream; null while it runs, or is tried for the first time. */
@@ -134,7 +123,7 @@ export class Live {
     const response = await ask("status/events", {
       signal: AbortSignal.any([signal, silence.signal]),
     });
-    const parser = new ServerEventParser({ eventCharactersMax });
+    const parser = new ServerEventParser(eventCharactersMax);
     const reader = response.body?.getReader();
     if (reader === undefined) return "the stream has no body";
     try {
@@ -146,7 +135,7 @@ export class Live {
           if (type === "history") this.#begin(JSON.parse(data) as LiveHistory);
           if (type !== "status") continue;
           onLook();
-          this.#take(JSON.parse(data) as Look, { state: "streaming" });
+          this.#take(JSON.parse(data) as LiveStatus, { state: "streaming" });
         }
       }
     } catch (error) {
@@ -177,7 +166,7 @@ export class Live {
     this.#history.restart(samples);
   }
 
-  #take(look: Look, connection: Connection): void {
+  #take(look: LiveStatus, connection: Connection): void {
     this.#look = look;
     this.#lookedAtMs = performance.now();
     this.#history.add(look.sample);

@@ -16,7 +16,8 @@ import type { NatsSubmit } from "../submit/nats/nats-submit.js";
 import type { ModelStatistics, ServerViews } from "../work/views.js";
 import type { BackendParts } from "./backend.js";
 import type { ModelCatalogue } from "./model-catalogue.js";
-import { shownLimits } from "./shown-limits.js";
+import { ownProcess } from "./own-process.js";
+import { shownLimits, shownMachine } from "./shown-limits.js";
 
 export type NodesView = ReturnType<NonNullable<ServerViews["nodes"]>>;
 
@@ -166,14 +167,9 @@ export class EdgeViews implements ServerViews {
       ...parts.metrics.traffic(performance.now()),
       tenants: [],
       limits: shownLimits(parts.configuration.options),
+      machine: shownMachine(parts.configuration),
       waits: { realtime: noWaits, bulk: noWaits },
-      process: {
-        pid: process.pid,
-        rssBytes: process.memoryUsage.rss(),
-        eventLoopDelayP99Ms: parts.eventLoopDelayP99Ms(),
-        ...parts.heldByListener(),
-        queuedBytes: submit.held.bytes,
-      },
+      process: ownProcess(parts, submit.held.bytes),
     };
   }
 

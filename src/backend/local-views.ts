@@ -21,7 +21,8 @@ import type { LocalSubmit } from "../submit/local/local-submit.js";
 import type { ModelStatistics, ServerViews } from "../work/views.js";
 import type { BackendParts } from "./backend.js";
 import type { ModelBook } from "./model-book.js";
-import { shownLimits } from "./shown-limits.js";
+import { ownProcess } from "./own-process.js";
+import { shownLimits, shownMachine } from "./shown-limits.js";
 
 export interface ServedFolder {
   readonly folder: ModelFolder;
@@ -129,13 +130,8 @@ export class LocalViews implements ServerViews {
       ...parts.metrics.traffic(nowMs),
       tenants: submit.tenants,
       limits: shownLimits(parts.configuration.options),
-      process: {
-        pid: process.pid,
-        rssBytes: process.memoryUsage.rss(),
-        eventLoopDelayP99Ms: parts.eventLoopDelayP99Ms(),
-        ...parts.heldByListener(),
-        queuedBytes: submit.held.bytes,
-      },
+      machine: shownMachine(parts.configuration),
+      process: ownProcess(parts, submit.held.bytes),
     };
   }
 

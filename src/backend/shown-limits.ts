@@ -1,6 +1,7 @@
-/** What of the options the status tells beside what is held within it. */
+/** What of the options and the machine the status tells beside what is held within it. */
 import type { StatusResponse } from "millrace-client/wire";
 import type { Options } from "../options/options.js";
+import type { Configuration } from "../options/resolve.js";
 
 export function shownLimits({
   queuedItemsMax,
@@ -8,6 +9,21 @@ export function shownLimits({
   modelMemoryBytes,
   connectionsMax,
   realtimeTargetMs,
+  bodiesBytesMax,
+  repliesBytesMax,
+  rowsMax,
+  bulkThreshold,
 }: Options): NonNullable<StatusResponse["limits"]> {
-  return { queuedItemsMax, queuedBytesMax, modelMemoryBytes, connectionsMax, realtimeTargetMs };
+  const held = { queuedItemsMax, queuedBytesMax, modelMemoryBytes, connectionsMax };
+  const onTheWay = { bodiesBytesMax, repliesBytesMax, rowsMax, bulkThreshold };
+  return { ...held, realtimeTargetMs, ...onTheWay };
+}
+
+export function shownMachine({
+  machine,
+  options,
+}: Configuration): NonNullable<StatusResponse["machine"]> {
+  const { cores, memoryBytes } = machine;
+  const availableMemoryBytes = process.availableMemory();
+  return { cores, threads: options.threads, memoryBytes, availableMemoryBytes };
 }

@@ -4,6 +4,7 @@ import type { OpenBackend } from "../backend/backend.js";
 import { registerClassify } from "./classify.js";
 import { registerConfig } from "./config.js";
 import { registerConvert } from "./convert.js";
+import { registerDoctor } from "./doctor.js";
 import { registerEmbed } from "./embed.js";
 import { registerInspect } from "./inspect-command.js";
 import { registerJobs } from "./jobs.js";
@@ -26,6 +27,7 @@ export function registerCommands(program: Command): void {
   program.commandsGroup("A server:");
   registerServe(program, openBackend);
   registerStatus(program);
+  registerDoctor(program);
   registerNodes(program);
   registerConfig(program);
   registerKeys(program);

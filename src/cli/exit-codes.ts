@@ -24,6 +24,8 @@ export const exitCodes = {
   outputInUse: 9,
   /** The server knows no such key, or the key may not do this. */
   refused: 10,
+  /** `doctor`: something is wrong. */
+  problemsFound: 11,
   /** Ctrl-C or SIGTERM ended the command; for `serve`, a second one ended it at once. */
   interrupted: 130,
 } as const;

@@ -62,7 +62,7 @@ async function show(flags: Flags, signal: AbortSignal): Promise<number> {
 }
 
 /** The route is missing only where operators have a port of their own. */
-function tellOfAdminPort(error: unknown): never {
+export function tellOfAdminPort(error: unknown): never {
   if (!(error instanceof MillraceError && error.code === "not_found")) throw error;
   const message =
     "this port has no /status: the server has --admin-port, give that address as --url";

@@ -132,6 +132,7 @@ export class Metrics {
   itemsFailed(workClass: WorkClass, code: ErrorCode, items: number): void {
     const outcome = code === "cancelled" ? "cancelled" : "failed";
     this.#count("millrace_items_total", { class: workClass, outcome, code }, items);
+    if (outcome === "failed") this.#traffic.itemsFailed(code, items);
   }
 
   itemRetried(): void {

@@ -2,26 +2,48 @@
  * What the server looked like, once a second: the last two minutes are kept, so that whoever comes sees what was, and each look is
  * written once, however many watch.
  */
-import type { LiveHistory, LiveSample, LiveStatus } from "millrace-client/wire";
+import type { Finding, LiveHistory, LiveSample, LiveStatus } from "millrace-client/wire";
 import { liveSampleOf } from "./live-sample.js";
 
 const everyMs = 1_000;
 const samplesMax = 120;
+/** What is found is of the time from the oldest of those looks that are kept whole, half a minute and a little. */
+const keptEvery = 5;
+const keptMax = 7;
+/** Nobody reads faster than this. */
+const diagnosedEvery = 2;
 
-export type Look = Omit<LiveStatus, "sample">;
+export type Look = Pick<LiveStatus, "status" | "nodes">;
+
+interface KeptLook extends Look {
+  readonly atMs: number;
+}
+
+/** What is wrong, as of what was seen from one look to another. */
+export type Diagnose = (window: {
+  readonly before: KeptLook;
+  readonly after: KeptLook;
+  readonly samples: readonly LiveSample[];
+}) => readonly Finding[];
 
 /** Owned by the server; `[Symbol.dispose]` ends it, and everybody's watch. */
 export class StatusFeed implements Disposable {
   readonly #look: () => Look;
+  readonly #diagnose: Diagnose;
   readonly #samples: LiveSample[] = [];
+  readonly #kept: KeptLook[] = [];
+  #findings: readonly Finding[] = [];
+  #looks = 0;
+  #diagnosedAtLook = -diagnosedEvery;
   #timer: NodeJS.Timeout | null = null;
   #watching = 0;
   #text = "";
   #isEnded = false;
   #turn = new Turn();
 
-  constructor(look: () => Look) {
+  constructor(look: () => Look, diagnose: Diagnose = () => []) {
     this.#look = look;
+    this.#diagnose = diagnose;
   }
 
   start(): void {
@@ -62,13 +84,37 @@ export class StatusFeed implements Disposable {
   #tell(): void {
     const look = this.#look();
     const sample = liveSampleOf(look.status, Date.now());
-    this.#samples.push(sample);
-    if (this.#samples.length > samplesMax) this.#samples.shift();
+    this.#keep(sample, look);
     if (this.#watching === 0) return;
-    this.#text = JSON.stringify({ sample, ...look } satisfies LiveStatus);
+    const findings = this.#foundNow({ ...look, atMs: sample.atMs });
+    this.#text = JSON.stringify({ sample, ...look, findings } satisfies LiveStatus);
     const turn = this.#turn;
     this.#turn = new Turn();
     turn.over();
+  }
+
+  #keep(sample: LiveSample, look: Look): void {
+    this.#samples.push(sample);
+    if (this.#samples.length > samplesMax) this.#samples.shift();
+    if (this.#looks % keptEvery === 0) this.#kept.push({ ...look, atMs: sample.atMs });
+    if (this.#kept.length > keptMax) this.#kept.shift();
+    this.#looks += 1;
+  }
+
+  /** Those of the look before where that was diagnosed. */
+  #foundNow(after: KeptLook): readonly Finding[] {
+    if (this.#looks - this.#diagnosedAtLook >= diagnosedEvery) {
+      this.#findings = this.#found(after);
+      this.#diagnosedAtLook = this.#looks;
+    }
+    return this.#findings;
+  }
+
+  #found(after: KeptLook): readonly Finding[] {
+    const [before] = this.#kept;
+    if (before === undefined) return [];
+    const samples = this.#samples.filter(({ atMs }) => atMs >= before.atMs);
+    return this.#diagnose({ before, after, samples });
   }
 }
 

@@ -17,6 +17,7 @@ export class Traffic {
   };
   /** As many as there are codes. */
   readonly #refusals = new Map<ErrorCode, number>();
+  readonly #failures = new Map<ErrorCode, number>();
 
   finished(workClass: WorkClass, timings: RequestTimings, nowMs: number): void {
     this.#finished[workClass].add(timings, nowMs);
@@ -26,11 +27,16 @@ export class Traffic {
     this.#refusals.set(code, (this.#refusals.get(code) ?? 0) + 1);
   }
 
-  view(nowMs: number): Required<Pick<StatusResponse, "finished" | "refusals">> {
+  itemsFailed(code: ErrorCode, items: number): void {
+    this.#failures.set(code, (this.#failures.get(code) ?? 0) + items);
+  }
+
+  view(nowMs: number): Required<Pick<StatusResponse, "finished" | "refusals" | "failures">> {
     const { realtime, bulk } = this.#finished;
     return {
       finished: { realtime: realtime.view(nowMs), bulk: bulk.view(nowMs) },
       refusals: Object.fromEntries(this.#refusals),
+      failures: Object.fromEntries(this.#failures),
     };
   }
 }

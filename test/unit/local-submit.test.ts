@@ -147,6 +147,17 @@ test("a request is accepted once, before its outcomes, and leaves nothing behind
   assert.deepEqual(local.held, { requests: 0, items: 0, bytes: 0 });
 });
 
+test("those that had no other beside them, from arrival to end, are counted", async () => {
+  const { local } = build();
+  await submit(local, ["1"]);
+  await submit(local, ["2"]);
+  assert.equal(local.counts.requests.alone, 2);
+  await Promise.all([submit(local, ["3"]), submit(local, ["4"])]);
+  assert.deepEqual([local.counts.requests.alone, local.counts.requests.finished], [2, 4]);
+  await submit(local, ["5"]);
+  assert.equal(local.counts.requests.alone, 3);
+});
+
 test("attack: items that miss a deadline together share one error, for each would walk the stack", async () => {
   const limits = { queuedItemsMax: 500, queuedBytesMax: 100_000, requestInputsMax: 500 };
   const texts = Array.from({ length: 500 }, () => "1.");

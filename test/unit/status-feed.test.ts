@@ -47,11 +47,14 @@ test("the ring of durations keeps the last ones", () => {
   assert.equal(traffic.view(0).finished.bulk.p99Ms < 1e6, true, "those before are gone");
 });
 
-test("refusals are counted by code", () => {
+test("refusals, and items that failed, are counted by code", () => {
   const traffic = new Traffic();
   traffic.refused("queue_full");
   traffic.refused("queue_full");
-  assert.deepEqual(traffic.view(0).refusals, { queue_full: 2 });
+  traffic.itemsFailed("worker_lost", 2);
+  traffic.itemsFailed("worker_lost", 1);
+  const { refusals, failures } = traffic.view(0);
+  assert.deepEqual([refusals, failures], [{ queue_full: 2 }, { worker_lost: 3 }]);
 });
 
 test("tenants: those with the most items, and nobody who has nothing", () => {
@@ -97,4 +100,32 @@ test("looks are written while somebody watches, each once for all, and kept for 
   feed[Symbol.dispose]();
   assert.equal(await last, null, "the server stops");
   assert.equal(await feed.watch().next(), null);
+});
+
+test("what is wrong is found while somebody watches, every other look, of the last half minute", async (t) => {
+  t.mock.timers.enable({ apis: ["setInterval", "Date"] });
+  const windows: { readonly fromMs: number; readonly toMs: number; readonly samples: number }[] =
+    [];
+  const look = () => ({ status: someStatus(), nodes: null });
+  const feed = new StatusFeed(look, ({ before, after, samples }) => {
+    windows.push({ fromMs: before.atMs, toMs: after.atMs, samples: samples.length });
+    const code = `at ${after.atMs}`;
+    return [{ code, severity: "notice", title: "", evidence: [], change: "", expect: "" }];
+  });
+  feed.start();
+  for (let second = 0; second < 100; second += 1) t.mock.timers.tick(1_000);
+  assert.deepEqual(windows, [], "nobody watches");
+  const watch = feed.watch();
+  const codes: string[] = [];
+  for (let second = 0; second < 4; second += 1) {
+    const next = watch.next();
+    t.mock.timers.tick(1_000);
+    codes.push(JSON.parse((await next) ?? "").findings[0].code);
+  }
+  assert.deepEqual(codes, ["at 101000", "at 101000", "at 103000", "at 103000"]);
+  assert.deepEqual(windows, [
+    { fromMs: 70_000, toMs: 101_000, samples: 32 },
+    { fromMs: 70_000, toMs: 103_000, samples: 34 },
+  ]);
+  feed[Symbol.dispose]();
 });

@@ -27,6 +27,7 @@ export type {
   ScoredLabel,
   TextOrPair,
 } from "./classify.js";
+export { type Finding, findingSeverities } from "./doctor.js";
 export {
   type EmbedLine,
   type EmbedOutcome,
@@ -97,6 +98,7 @@ export {
   type JobStoreReadiness,
   type JobStoreStatus,
   jobStoreStates,
+  type MachineStatus,
   type ModelReadiness,
   type ModelStatus,
   modelStates,

@@ -1,5 +1,6 @@
 /** What `GET /status/events` tells: server-sent events, `history` once, then `status` about once a second, from memory. */
 import type { WorkClass } from "./api.js";
+import type { Finding } from "./doctor.js";
 import type { NodesResponse } from "./nodes.js";
 import type { PipelineState, PipelineWork, StatusResponse } from "./status.js";
 
@@ -47,4 +48,6 @@ export interface LiveStatus {
   readonly status: StatusResponse;
   /** Null where the server is none of several. */
   readonly nodes: Pick<NodesResponse, "nats" | "nodes"> | null;
+  /** What the doctor says of the last half minute, worst first; empty: healthy. Absent in what older servers say. */
+  readonly findings?: readonly Finding[];
 }

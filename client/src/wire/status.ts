@@ -224,6 +224,8 @@ export interface StatusResponse {
     readonly active: number;
     readonly finished: number;
     readonly cancelled: number;
+    /** Of those that finished: there was no other from their arrival to their end. Not told by edges, and by older servers. */
+    readonly alone?: number;
   };
   readonly items: {
     readonly accepted: number;
@@ -246,6 +248,10 @@ export interface StatusResponse {
     readonly bodiesBytes: number;
     /** Of replies that their readers have not taken yet. */
     readonly repliesBytes: number;
+    /** Processor time since the start, of all threads of this process, without the pipelines'. Absent in what older servers say. */
+    readonly cpuMs?: number;
+    /** For how long the event loop worked and did not wait, since the start. Absent in what older servers say. */
+    readonly eventLoopActiveMs?: number;
   };
   /** Absent in what older servers say. */
   readonly jobs?: JobStoreStatus;
@@ -253,6 +259,8 @@ export interface StatusResponse {
   readonly finished?: Readonly<Record<WorkClass, FinishedRequests>>;
   /** Requests that failed as a whole since the start, by error code. Absent in what older servers say. */
   readonly refusals?: Readonly<Record<string, number>>;
+  /** Items that failed since the start, by error code. Absent in what older servers say. */
+  readonly failures?: Readonly<Record<string, number>>;
   /** Those with the most items, 32 of a class at most. Absent in what older servers say. */
   readonly tenants?: readonly TenantStatus[];
   /** What bounds what is held. Absent in what older servers say. */
@@ -263,7 +271,23 @@ export interface StatusResponse {
     readonly modelMemoryBytes: number;
     readonly connectionsMax: number;
     readonly realtimeTargetMs: number;
+    readonly bodiesBytesMax?: number;
+    readonly repliesBytesMax?: number;
+    readonly rowsMax?: number;
+    readonly bulkThreshold?: number;
   };
+  /** What it runs on. Absent in what older servers say. */
+  readonly machine?: MachineStatus;
+}
+
+export interface MachineStatus {
+  /** That it may use, as the defaults were reckoned from. */
+  readonly cores: number;
+  /** Of each pipeline. */
+  readonly threads: number;
+  readonly memoryBytes: number;
+  /** That is left, in the container where there is one. */
+  readonly availableMemoryBytes: number;
 }
 
 export interface ModelReadiness {

@@ -322,6 +322,17 @@ function countsSchema(...names: readonly string[]): JsonObject {
   return objectSchema(Object.fromEntries(names.map((name) => [name, countSchema])));
 }
 
+const requestsSchema = objectSchema(
+  {
+    accepted: countSchema,
+    refused: countSchema,
+    active: countSchema,
+    finished: countSchema,
+    cancelled: countSchema,
+  },
+  { alone: countSchema },
+);
+
 export const statusSchema: JsonObject = titled(
   "StatusResponse",
   objectSchema({
@@ -334,7 +345,7 @@ export const statusSchema: JsonObject = titled(
     queues: listSchema(queueSchema),
     batches: objectSchema({ byReason: recordSchema(countSchema), recent: listSchema(batchSchema) }),
     stages: listSchema(stageSchema),
-    requests: countsSchema("accepted", "refused", "active", "finished", "cancelled"),
+    requests: requestsSchema,
     items: countsSchema("accepted", "done", "failed", "cancelled", "retried"),
     waits: objectSchema({ realtime: waitsSchema, bulk: waitsSchema }),
     process: objectSchema({
@@ -344,6 +355,8 @@ export const statusSchema: JsonObject = titled(
         ),
       ),
       eventLoopDelayP99Ms: numberSchema,
+      eventLoopActiveMs: numberSchema,
+      cpuMs: numberSchema,
     }),
     jobs: objectSchema({
       ...jobStoreReadiness,
@@ -356,6 +369,7 @@ export const statusSchema: JsonObject = titled(
     }),
     finished: objectSchema({ realtime: finishedSchema, bulk: finishedSchema }),
     refusals: recordSchema(countSchema),
+    failures: recordSchema(countSchema),
     tenants: listSchema(tenantSchema),
     limits: countsSchema(
       "queuedItemsMax",
@@ -363,7 +377,12 @@ export const statusSchema: JsonObject = titled(
       "modelMemoryBytes",
       "connectionsMax",
       "realtimeTargetMs",
+      "bodiesBytesMax",
+      "repliesBytesMax",
+      "rowsMax",
+      "bulkThreshold",
     ),
+    machine: countsSchema("cores", "threads", "memoryBytes", "availableMemoryBytes"),
   }),
 );
 

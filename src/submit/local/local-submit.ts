@@ -54,7 +54,7 @@ export type HostedTaskModel = ServedModel & HostedModel;
 /** Since the start. Each accepted item ends as done, failed or cancelled; retried counts hand-overs beyond the first. */
 export interface SubmitCounts {
   readonly requests: Readonly<
-    Record<"accepted" | "refused" | "active" | "finished" | "cancelled", number>
+    Record<"accepted" | "refused" | "active" | "finished" | "cancelled" | "alone", number>
   >;
   readonly items: Readonly<ItemTotals>;
 }
@@ -72,9 +72,11 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   readonly #open = new Set<OpenRequest>();
   readonly #tenants = new OpenTenants();
   readonly #counts: ItemCounts;
-  readonly #requests = { accepted: 0, refused: 0, finished: 0, cancelled: 0 };
+  readonly #requests = { accepted: 0, refused: 0, finished: 0, cancelled: 0, alone: 0 };
   /** Requests that are between the door and their end. */
   #active = 0;
+  /** The one that there is, while no other has come since. */
+  #alone: Entered | null = null;
   /** Why what is still being prepared comes too late; null while it does not. */
   #ended: MillraceError | null = null;
   readonly #onIdle = new Set<() => void>();
@@ -165,6 +167,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
     const arrivedAtMs = this.#clock.now();
     const entered = this.#enter(request, signal, events);
     this.#active += 1;
+    this.#alone = this.#active === 1 ? entered : null;
     const queued = this.#dispatcher.expect(entered.model.key);
     const accept = once(() => events.onAccepted?.());
     try {
@@ -191,6 +194,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       accept();
       await this.#finish(open, { signal, queued });
       this.#requests.finished += 1;
+      if (this.#alone === entered) this.#requests.alone += 1;
       return open.summary(this.#clock.now());
     } catch (error) {
       if (!signal.aborted) throw error;

@@ -1,0 +1,128 @@
+/** `millrace doctor` at real servers, each in trouble of its own, and what the command does with what it saw. */
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { readFile, writeFile } from "node:fs/promises";
+import { describe, test } from "node:test";
+import { Millrace } from "millrace-client";
+import { exitCodes } from "#src/cli/exit-codes.js";
+import { diagnose } from "#src/doctor/doctor.js";
+import { finish } from "../support/finish.js";
+import { answerJson, serveHttp } from "../support/http-server.js";
+import { isLong } from "../support/long.js";
+import { millrace } from "../support/serve-process.js";
+import { ClosedLoop, sentence } from "../support/situations/load.js";
+import { readRecorded, recordedFile } from "../support/situations/recorded.js";
+import { situations } from "../support/situations/situations.js";
+import { MadeServer } from "../support/situations/timed-server.js";
+import { someStatus } from "../support/some-status.js";
+import { TempDir } from "../support/temp-dir.js";
+
+/** Those that no other load on this machine changes, and so may be made side by side. */
+const sideBySide: readonly string[] = [
+  "healthy: just started, its model still loads",
+  "a process that is killed again and again",
+  "a model that cannot be loaded",
+  "connections are used up",
+  "a key is held to its rate",
+];
+
+describe("situations of real servers", { concurrency: isLong ? 1 : sideBySide.length }, () => {
+  for (const { name, expected, skip = false, watch } of situations) {
+    if (!isLong && !sideBySide.includes(name)) continue;
+    test(name, { skip, timeout: 60_000 }, async () => {
+      const all = diagnose(await watch());
+      // Several servers and their callers share one event loop here.
+      const findings = all.filter(({ code }) => isLong || code !== "front-late");
+      assert.equal(findings[0]?.code ?? null, expected, JSON.stringify(findings, null, 1));
+    });
+  }
+});
+
+function doctor(...args: readonly string[]): ChildProcess {
+  return spawn(process.execPath, [millrace, "doctor", ...args], {
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+}
+
+describe("the command", { concurrency: true }, () => {
+  test("the command looks, keeps what it saw, and says the same of that again", async () => {
+    await using server = await MadeServer.start({ workers: "fake" });
+    await using dir = await TempDir.make();
+    const [url, file] = [["--url", server.url], dir.file("window.json")];
+    const live = await finish(doctor(...url, "--for", "1s", "--save", file));
+    assert.deepEqual([live.code, live.err], [exitCodes.ok, ""]);
+    assert.match(live.out, /^millrace .* · ready\nLooked for .*\n.*\n\nHealthy: .*\n$/);
+    const again = await finish(doctor(file));
+    assert.equal(again.out, live.out);
+    const piped = await finish(doctor("-", "--json"), await readFile(file, "utf8"));
+    const { findings, account } = JSON.parse(piped.out);
+    assert.deepEqual([findings, account.pipelines, piped.code], [[], 1, exitCodes.ok]);
+    const taken = await finish(doctor(file, "--save", file));
+    assert.match(taken.err, /^output_exists: /);
+  });
+
+  test("problems have an exit code of their own, and each its evidence, change and expectation", async () => {
+    await using dir = await TempDir.make();
+    const recorded = readRecorded(readFileSync(recordedFile, "utf8"));
+    const seen = recorded.find(({ name }) => name === "one tenant has the queue")?.window;
+    await writeFile(dir.file("window.json"), JSON.stringify(seen));
+    const { out, code } = await finish(doctor(dir.file("window.json")));
+    assert.equal(code, exitCodes.problemsFound);
+    assert.match(
+      out,
+      /\n1\. problem The tenant robot .*\[tenant-holds-queue\]\n(?: {5}\S.*\n)+ {3}change {2}\S.*\n {3}expect {2}\S/,
+    );
+    assert.match(out, /\n2\. problem .*\[pipelines-busy\]/);
+  });
+
+  test("what is no window is told with its place", async () => {
+    const { err, code, out } = await finish(doctor("-"), '{"before": 7}');
+    assert.deepEqual([code, out], [exitCodes.usage, ""]);
+    assert.match(err, /^option_invalid: standard input: .*before is no object/);
+    const missing = await finish(doctor("/nowhere/window.json"));
+    assert.match(missing.err, /^option_invalid: \/nowhere\/window.json: ENOENT/);
+  });
+
+  test("a server without the stream is asked again and again; Ctrl-C tells what was seen so far", async () => {
+    await using server = await serveHttp((exchange) => {
+      const error = { code: "not_found", message: "there is no such route", retryable: false };
+      if (exchange.request.url === "/status") answerJson(exchange, 200, someStatus());
+      else answerJson(exchange, 404, { error });
+    });
+    const child = doctor("--url", server.url, "--for", "1h", "--json");
+    // The stream, a status, the nodes, and once more a status: the nodes are not asked for again.
+    await server.arrived(4);
+    child.kill("SIGINT");
+    const { out, code } = await finish(child);
+    assert.equal(code, exitCodes.interrupted);
+    const { findings, account } = JSON.parse(out);
+    assert.deepEqual([findings, account.pipelines], [[], 1]);
+    const paths = server.exchanges.map(({ request }) => request.url);
+    assert.deepEqual(paths.slice(0, 4), ["/status/events", "/status", "/v1/nodes", "/status"]);
+  });
+
+  test("a server that is not there, and one whose status is of another kind", async () => {
+    const away = await finish(doctor("--url", "http://127.0.0.1:1", "--for", "1s"));
+    assert.equal(away.code, exitCodes.unreachable);
+    const strange = { pipelines: [{}], nats: "connected", nodes: [] };
+    await using server = await serveHttp((exchange) => answerJson(exchange, 200, strange));
+    const told = await finish(doctor("--url", server.url, "--for", "1s"));
+    assert.match(told.err, /^response_invalid: .*is no /);
+  });
+
+  test("who watches the status is told what is wrong", async () => {
+    await using server = await MadeServer.start({ workers: "fake", connectionsMax: 1_000 });
+    await using _ = new ClosedLoop(server.url, 2, () => ({
+      body: { texts: [sentence(2)], model: "none" },
+    }));
+    await using client = new Millrace(server.url);
+    for await (const { findings = [] } of client.watchStatus()) {
+      const [first] = findings;
+      if (first === undefined) continue;
+      assert.deepEqual([first.code, first.severity], ["requests-wrong", "notice"]);
+      assert.match(first.evidence.join(), /model_not_found \d+/);
+      break;
+    }
+  });
+});

@@ -1,0 +1,150 @@
+/** What the doctor says: of real servers in states that were made on purpose, of edited figures, and of any figures at all. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { accountOf, accountText } from "#src/doctor/account.js";
+import { diagnose } from "#src/doctor/doctor.js";
+import { findingCodes } from "#src/doctor/finding-table.js";
+import { readWindow } from "#src/doctor/read-window.js";
+import type { DoctorWindow } from "#src/doctor/window.js";
+import { Random } from "../sim/random.js";
+import { edited } from "../support/situations/edited.js";
+import { readRecorded, recordedFile } from "../support/situations/recorded.js";
+import { situations } from "../support/situations/situations.js";
+
+const recorded: ReadonlyMap<string, DoctorWindow> = new Map(
+  readRecorded(readFileSync(recordedFile, "utf8")).map(({ name, window }) => [name, window]),
+);
+
+function windowOf(name: string): DoctorWindow {
+  const window = recorded.get(name);
+  return window ?? assert.fail(`nobody recorded "${name}": see support/situations/record.ts`);
+}
+
+const working: DoctorWindow = windowOf("healthy: realtime at a good pace");
+
+/** The first is what was made; each says something with figures, and all of them are in their order. */
+function assertNamed(window: DoctorWindow, expected: string | null): void {
+  const findings = diagnose(window);
+  assert.equal(findings[0]?.code ?? null, expected, JSON.stringify(findings, null, 1));
+  assertWhole(window);
+}
+
+function assertWhole(window: DoctorWindow): void {
+  const findings = diagnose(window);
+  assert.deepEqual(findings, diagnose(structuredClone(window)), "the same of the same");
+  for (const { code, title, evidence, change, expect } of findings) {
+    assert.ok(findingCodes.some((each) => each === code));
+    const text = [title, ...evidence, change, expect].join("\n");
+    assert.doesNotMatch(text, /NaN|Infinity|undefined|null|\[object/, code);
+    assert.ok(evidence.length > 0 && change !== "" && expect !== "", code);
+  }
+  const ranks = findings.map(
+    ({ severity, code }) =>
+      (severity === "problem" ? 0 : 1_000) + findingCodes.findIndex((each) => each === code),
+  );
+  assert.deepEqual(
+    ranks,
+    ranks.toSorted((a, b) => a - b),
+    "worst first",
+  );
+  assert.doesNotMatch(accountText(accountOf(window)), /NaN|Infinity|undefined/);
+}
+
+for (const { name, expected } of situations) {
+  test(`as it was seen: ${name}`, () => {
+    assertNamed(windowOf(name), expected);
+  });
+}
+
+for (const { name, expected, edit } of edited) {
+  test(`as it would be: ${name}`, () => {
+    assertNamed(edit(structuredClone(working)), expected);
+  });
+}
+
+test("every code is named first in a situation", () => {
+  const named = new Set([...situations, ...edited].map(({ expected }) => expected));
+  assert.deepEqual(
+    findingCodes.filter((code) => !named.has(code)),
+    [],
+  );
+});
+
+test("what an older server does not tell is missed by nobody", () => {
+  for (const window of recorded.values()) {
+    const older = structuredClone(window) as unknown as Mutable;
+    for (const { status } of [older.before, older.after]) {
+      for (const name of [
+        "jobs",
+        "finished",
+        "refusals",
+        "failures",
+        "tenants",
+        "limits",
+        "machine",
+      ])
+        delete status[name];
+      for (const pipeline of status["pipelines"] as Record<string, unknown>[])
+        delete pipeline["work"];
+    }
+    const read = readWindow(older);
+    assert.ok("value" in read, "problem" in read ? read.problem : "");
+    assertWhole(read.value);
+  }
+});
+
+test("a window of no length, and one that ran backwards", () => {
+  for (const window of recorded.values()) {
+    const { before, after, samples } = window;
+    assertWhole({ before, after: before, samples: samples.slice(0, 1) });
+    assertWhole({ before: after, after: before, samples: samples.toReversed() });
+    assertWhole({ before, after, samples: [] });
+  }
+});
+
+test("figures of any size: no finding holds what is no number, and none fails", () => {
+  const random = new Random(7);
+  const windows = [...recorded.values()];
+  for (let round = 0; round < 1_500; round += 1) {
+    const window = windows[round % windows.length] ?? working;
+    const wild = structuredClone(window);
+    shake(wild, random);
+    const read = readWindow(wild);
+    assert.ok("value" in read, "problem" in read ? read.problem : "");
+    assertWhole(read.value);
+  }
+});
+
+test("what is no window is said to be none, by its first place that is wrong", () => {
+  const problemOf = (value: unknown): string => {
+    const read = readWindow(value);
+    return "problem" in read ? read.problem : "";
+  };
+  assert.equal(problemOf([]), "it is no object");
+  assert.equal(problemOf({}), "before is no object");
+  const broken = structuredClone(working) as unknown as Mutable;
+  (broken.after.status["pipelines"] as Record<string, unknown>[])[1] = { pipelineId: "a" };
+  assert.equal(problemOf(broken), "after.status.pipelines[1].kind is no string");
+  const endless = structuredClone(working) as unknown as Mutable;
+  endless.before.status["uptimeMs"] = JSON.parse("1e999");
+  assert.equal(problemOf(endless), "before.status.uptimeMs is no number");
+});
+
+interface Mutable {
+  readonly before: { readonly status: Record<string, unknown> };
+  readonly after: { readonly status: Record<string, unknown> };
+}
+
+const sizes = [0, 1, 7, 1e3, 1e9, 1e15, -1, 0.25];
+
+/** One in ten figures becomes another one, anywhere. */
+function shake(value: unknown, random: Random): void {
+  if (typeof value !== "object" || value === null) return;
+  const record = value as Record<string, unknown>;
+  for (const [key, each] of Object.entries(record)) {
+    if (typeof each === "number" && random.chance(0.1))
+      record[key] = sizes[random.int(0, sizes.length - 1)];
+    else shake(each, random);
+  }
+}
