@@ -34,6 +34,7 @@ function bounds(definition) {
     return `${durationText(definition.minMs)} to ${durationText(definition.maxMs)}`;
   if (definition.type === "choice")
     return definition.choices.map((each) => `\`${each}\``).join(", ");
+  if (definition.type === "ratio") return "0 to 1";
   return definition.type;
 }
 
@@ -106,7 +107,7 @@ function metricsPage() {
     metric.type === "histogram" ? metric.buckets.join(" ") : "",
   ]);
   const head = ["metric", "type", "labels", "meaning", "buckets"];
-  return `${["# Metrics", note, "`GET /metrics`, in Prometheus' text format, answered from memory.", table(head, rows)].join("\n\n")}\n`;
+  return `${["# Metrics", note, "`GET /metrics`, in Prometheus' text format, answered from memory; in OpenMetrics where that is accepted, with exemplars ([tracing.md](tracing.md#openmetrics)).", table(head, rows)].join("\n\n")}\n`;
 }
 
 // The formatter has a say in how a page looks, so it has its say here and not after the comparison.

@@ -97,8 +97,8 @@ export const localSubmit: readonly SourceMutation[] = [
   {
     name: "does not drop what is left",
     file: "submit/local/local-submit.js",
-    find: "this.#open.delete(open);\n            this.#dispatcher.drop(open);",
-    replace: "this.#open.delete(open);",
+    find: "this.#tenants.leave(entry);\n            this.#dispatcher.drop(open);",
+    replace: "this.#tenants.leave(entry);",
     rule: "work for absent callers is never dispatched",
     focus: { leaves: true },
   },
