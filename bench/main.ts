@@ -25,6 +25,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   shortlist: async () => (await import("./shortlist.js")).run,
   stages: async () => (await import("./serving/stages.js")).run,
   tasks: async () => (await import("./tasks/tasks.js")).run,
+  tracing: async () => (await import("./tracing/tracing.js")).run,
   "seeds-decoder": async () => (await import("./rivals/seeds-decoder/seeds-decoder.js")).run,
   "seeds-experiments": async () => (await import("./rivals/seeds-decoder/experiments.js")).run,
   "seeds-processes": async () => (await import("./rivals/seeds-processes.js")).run,

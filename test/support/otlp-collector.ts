@@ -153,7 +153,7 @@ interface WireRequest {
   }[];
 }
 
-function spansOf(body: Buffer): CollectedSpan[] {
+export function spansOf(body: Buffer): CollectedSpan[] {
   const settings = { longs: String, arrays: true, defaults: true, bytes: Buffer } as const;
   const request = requestType.toObject(requestType.decode(body), settings) as WireRequest;
   return request.resource_spans.flatMap(({ resource, scope_spans: scopes }) =>

@@ -1,6 +1,6 @@
 /** A request over HTTP as OpenTelemetry's conventions have it; never its path or query, which may hold what its caller wrote. */
 import type { IncomingMessage } from "node:http";
-import type { ErrorCode } from "millrace-client/wire";
+import { type ErrorCode, errorRegistry } from "millrace-client/wire";
 import type { Tracer } from "../../tracing/tracer.js";
 import { readTraceContext } from "../../work/trace-context.js";
 import type { TraceSpan } from "../../work/trace-span.js";
@@ -44,16 +44,16 @@ export class HttpSpan {
   }
 
   failed(code: ErrorCode): void {
-    this.#error = code;
     this.span.set({ "millrace.error.code": code });
+    // By the conventions only what is the server's fault is an error; and that nobody waited for the answer.
+    if ((errorRegistry[code].status ?? 500) >= 499) this.#error = code;
   }
 
   /** 499: the caller has left, and no status was sent; 101: the connection is somebody else's now. */
   replies(status: number): void {
     if (status !== 499) this.span.set({ "http.response.status_code": status });
-    if (status === 499 || status >= 500) this.#error ??= status === 499 ? "cancelled" : "internal";
-    // By the conventions only what is the server's fault is an error.
-    else if (status >= 400) this.#error = null;
+    if (status === 499) this.#error ??= "cancelled";
+    else if (status >= 500) this.#error ??= "internal";
     if (status === 101) this.span.end();
     else if (status !== 499) this.#reply = this.span.child("reply");
   }
