@@ -119,4 +119,8 @@ export const benches: Readonly<Record<string, Benchmark>> = {
     about: "what the tasks beside translation gain from packing, int8 and company",
     open: () => import("./tasks/tasks.js"),
   },
+  tracing: {
+    about: "what traces cost, at each share of them that is kept",
+    open: () => import("./tracing/tracing.js"),
+  },
 };

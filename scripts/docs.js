@@ -35,6 +35,7 @@ function bounds(definition) {
     return `${durationText(definition.minMs)} to ${durationText(definition.maxMs)}`;
   if (definition.type === "choice")
     return definition.choices.map((each) => `\`${each}\``).join(", ");
+  if (definition.type === "ratio") return "0 to 1";
   return definition.type;
 }
 
@@ -107,7 +108,7 @@ function metricsPage() {
     metric.type === "histogram" ? metric.buckets.join(" ") : "",
   ]);
   const head = ["metric", "type", "labels", "meaning", "buckets"];
-  return `${["# Metrics", note, "`GET /metrics`, in Prometheus' text format, answered from memory.", table(head, rows)].join("\n\n")}\n`;
+  return `${["# Metrics", note, "`GET /metrics`, in Prometheus' text format, answered from memory; in OpenMetrics where that is accepted, with exemplars ([tracing.md](tracing.md#openmetrics)).", table(head, rows)].join("\n\n")}\n`;
 }
 
 /** The page is written by hand, but for its table. */

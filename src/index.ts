@@ -34,6 +34,7 @@ export type { JobsOptions } from "./options/jobs-options.js";
 export type { NatsOptions } from "./options/nats-options.js";
 export type { BaseOptions, FormerOptions, Options } from "./options/options.js";
 export type { TeiOptions } from "./options/tei-options.js";
+export type { TracingOptions } from "./options/tracing-options.js";
 export type { ZmqOptions } from "./options/zmq-options.js";
 export type { MillraceServer } from "./server.js";
 export type {
@@ -56,6 +57,8 @@ export type {
 } from "./work/payload.js";
 export type { TaskForm, TaskSchema, TensorView } from "./work/task-form.js";
 export { type NamedTensor, NamedTensors, tensorsOf } from "./work/tensors.js";
+export type { TraceContext } from "./work/trace-context.js";
+export type { SpanAttributes, SpanEnd, SpanStart, TraceSpan } from "./work/trace-span.js";
 export type { ModelStatistics, ServerViews, TimedCount } from "./work/views.js";
 
 /** Any of the options of docs/options.md, by their keys; what is left out has its default. */

@@ -16,12 +16,14 @@ import type { NatsLink } from "./nats/connection.js";
 import { isLoopback } from "./options/loopback.js";
 import type { Options } from "./options/options.js";
 import { originsOf } from "./options/origins.js";
+import type { Tracer } from "./tracing/tracer.js";
 import type { ServerViews } from "./work/views.js";
 
 export interface ListenerParts {
   readonly options: Options;
   readonly metrics: Metrics;
   readonly log: Log;
+  readonly tracer: Tracer;
   readonly entrance: Entrance;
   readonly views: ServerViews;
   /** Null: a server for itself. */
@@ -66,7 +68,7 @@ async function allOrNone(
 
 async function listenHttp(
   fronts: readonly Front[],
-  { entrance, options, metrics, log, views }: ListenerParts,
+  { entrance, options, metrics, log, tracer, views }: ListenerParts,
 ): Promise<HttpListener> {
   const { host, access, tls } = entrance;
   const upgrades = new WebSockets({
@@ -74,6 +76,7 @@ async function listenHttp(
     limits: options,
     metrics,
     log,
+    tracer,
     access,
   });
   return await startHttpListener({
@@ -82,6 +85,7 @@ async function listenHttp(
     limits: { ...options, host },
     metrics,
     log,
+    tracer,
     access,
     tls,
     origins: originsOf(options.corsOrigins),
@@ -92,7 +96,7 @@ async function listenHttp(
 
 async function listenForAdmin(
   fronts: readonly Front[],
-  { options, metrics, log, views }: ListenerParts,
+  { options, metrics, log, tracer, views }: ListenerParts,
   { host, port, access, tls }: NonNullable<Entrance["admin"]>,
 ): Promise<HttpListener> {
   return await startHttpListener({
@@ -101,6 +105,7 @@ async function listenForAdmin(
     limits: { ...options, host, port },
     metrics,
     log,
+    tracer,
     access,
     tls,
     ownHosts: ownHosts(options.adminHost, { host, access, options }),
@@ -147,17 +152,17 @@ function atLeastOne(fronts: readonly HttpFront[]): readonly [HttpFront, ...HttpF
 
 function listenElsewhere(
   fronts: readonly Front[],
-  { options, entrance, metrics, log, views, link }: ListenerParts,
+  { options, entrance, metrics, log, tracer, views, link }: ListenerParts,
 ): Promise<RunningListener>[] {
   const { access, host, tls, admin } = entrance;
-  const wired = { metrics, log, access };
+  const wired = { metrics, log, tracer, access };
   const starting: Promise<RunningListener>[] = fronts.flatMap(({ zmq }) =>
     zmq === undefined ? [] : [startZmqListener({ ...wired, limits: options, front: zmq })],
   );
   if (link !== null) {
     for (const { nats: front } of fronts) {
       if (front === undefined) continue;
-      const nats = startNatsListener({ front, link, limits: options, metrics, log });
+      const nats = startNatsListener({ front, link, limits: options, metrics, log, tracer });
       starting.push(Promise.resolve(nats));
     }
   }

@@ -15,6 +15,7 @@ import type { Metrics } from "./metrics/metrics.js";
 import type { StatusFeed } from "./metrics/status-feed.js";
 import { chosenFronts, type FrontName } from "./options/front-names.js";
 import type { Options } from "./options/options.js";
+import type { Tracer } from "./tracing/tracer.js";
 import { version } from "./version.js";
 
 export interface FrontsParts {
@@ -23,6 +24,7 @@ export interface FrontsParts {
   readonly options: Options;
   readonly metrics: Metrics;
   readonly log: Log;
+  readonly tracer: Tracer;
   readonly entrance: Entrance;
   readonly backend: Omit<Backend, "start" | "drain" | "stop">;
   /** Null where none are kept. */
@@ -41,7 +43,7 @@ interface OpenedFronts {
 const jobsFronts: readonly FrontName[] = ["native", "openai"];
 
 export function openFronts(parts: FrontsParts): OpenedFronts {
-  const { known, options, metrics, log, backend } = parts;
+  const { known, options, metrics, log, tracer, backend } = parts;
   const chosen = chosenFronts(options.fronts);
   // Options are read before there is a server: what they say of fronts is right.
   if ("problem" in chosen) throw new Error(chosen.problem);
@@ -54,6 +56,7 @@ export function openFronts(parts: FrontsParts): OpenedFronts {
     fronts: [...opened, ...unspoken].flatMap(({ http }) => http ?? []),
     paths: new Set(["/v1/embeddings", ...seen.tasks.map(({ name }) => `/v1/${name}`)]),
     log,
+    tracer,
   });
   if (options.nats === null || backend.node === undefined) return { spoken: opened, callRoute };
   // What comes from others of the deployment is done here, and not sent on.

@@ -7,7 +7,11 @@ import { closeListeners, type Listeners } from "./listeners.js";
 import { EventLoopDelay } from "./metrics/event-loop-delay.js";
 import type { StatusFeed } from "./metrics/status-feed.js";
 import type { NatsLink } from "./nats/connection.js";
+import type { Tracing } from "./tracing/open-tracing.js";
 import { within } from "./work/within.js";
+
+/** Where draining took all of its time: the spans of what was cut off are those that somebody will ask for. */
+const lastSpansMs = 1_000;
 
 /** Before there is a listener. */
 const nothingHeld: HeldByListener = { connections: 0, bodiesBytes: 0, repliesBytes: 0 };
@@ -19,6 +23,7 @@ export class OpenedParts {
   backend: Backend | null = null;
   jobs: JobWork | null = null;
   feed: StatusFeed | null = null;
+  tracing: Tracing | null = null;
   listeners: Listeners | null = null;
   readonly delay: EventLoopDelay = new EventLoopDelay();
 
@@ -31,7 +36,7 @@ export class OpenedParts {
    * work was cut off. From wherever the start has come, and once.
    */
   async end(drainMs: number): Promise<boolean> {
-    const { link, entrance, backend, jobs, feed, listeners } = this;
+    const { link, entrance, backend, jobs, feed, tracing, listeners } = this;
     // Who looks on is waited for by nobody.
     feed?.[Symbol.dispose]();
     jobs?.drain();
@@ -48,6 +53,8 @@ export class OpenedParts {
     ]);
     // Behind the listeners, whose callers may ask for jobs, and the pipelines: what of jobs was cut off is run again.
     await jobs?.stop({ drainMs: 0 });
+    // Every request has ended, and its spans with it.
+    await tracing?.close(Math.max(lastSpansMs, endsAtMs - performance.now()));
     await link?.close();
     await entrance?.close();
     this.delay[Symbol.dispose]();

@@ -42,6 +42,7 @@ import { OpenedParts, unlessAborted } from "./opened-parts.js";
 import type { FrontName } from "./options/front-names.js";
 import type { Configuration } from "./options/resolve.js";
 import type { Submit } from "./submit/submit.js";
+import { openTracing } from "./tracing/open-tracing.js";
 import { version } from "./version.js";
 import type { ServerViews } from "./work/views.js";
 
@@ -106,6 +107,7 @@ export async function startServer(
   if (logOutput !== undefined) logOutput.onDropped = () => metrics.logLineDropped();
   const broken = new Broken(log);
   const terminated = new Terminated();
+  const identity = identityOf(configuration);
   const opened = new OpenedParts();
   try {
     const link = await openLink(configuration, log);
@@ -115,7 +117,7 @@ export async function startServer(
     opened.entrance = entrance;
     const behind = openBehind(parts.openBackend, link, {
       configuration,
-      identity: identityOf(configuration),
+      identity,
       metrics,
       log,
       heldByListener: () => opened.held(),
@@ -129,7 +131,10 @@ export async function startServer(
     const keeping = openJobs({ options, views, log, metrics, keys }, link);
     const work = await unlessAborted(signal, keeping, async (late) => late?.stop({ drainMs: 0 }));
     opened.jobs = work;
-    const wired = { options, metrics, log, entrance };
+    const tracing = await openTracing({ options, identity, metrics, log });
+    opened.tracing = tracing;
+    const { tracer } = tracing;
+    const wired = { options, metrics, log, tracer, entrance };
     const jobs = work?.jobs ?? null;
     const terminate = terminated.resolve;
     const look = (): Look => ({

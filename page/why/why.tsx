@@ -1,5 +1,5 @@
+import type { Finding } from "millrace-client/wire";
 import type { JSX } from "preact";
-import type { Finding } from "../live/live.js";
 import { More, Panel, Pill } from "../parts/panel.js";
 
 const findingsMax = 30;

@@ -15,8 +15,9 @@ export function shownLimits({
   bulkThreshold,
 }: Options): NonNullable<StatusResponse["limits"]> {
   const held = { queuedItemsMax, queuedBytesMax, modelMemoryBytes, connectionsMax };
-  const onTheWay = { bodiesBytesMax, repliesBytesMax, rowsMax, bulkThreshold };
-  return { ...held, realtimeTargetMs, ...onTheWay };
+  const onTheWay = { bodiesBytesMax, repliesBytesMax, bulkThreshold };
+  const rows = rowsMax === null ? {} : { rowsMax };
+  return { ...held, realtimeTargetMs, ...onTheWay, ...rows };
 }
 
 export function shownMachine({

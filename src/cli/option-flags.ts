@@ -53,6 +53,8 @@ function placeholder(definition: AnyOptionDefinition): string {
       return ` <${definition.unit}>`;
     case "choice":
       return " <choice>";
+    case "ratio":
+      return " <0 to 1>";
     case "duration":
       return " <time>";
     case "name":

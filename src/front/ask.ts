@@ -66,6 +66,7 @@ export async function askEach(
   const request = {
     id: asker.id,
     caller: asker.caller,
+    span: asker.span ?? null,
     task,
     model,
     fields,
@@ -85,7 +86,7 @@ export async function askEach(
     },
   });
   asker.workClass = summary.class;
-  metrics.requestFinished(summary.class, summary.timings);
+  metrics.requestFinished(summary.class, summary.timings, asker.span?.context);
   for (let index = 0; index < summary.inputs; index += 1) {
     if (had[index] === undefined) throw new Error(`submit: no outcome for input ${index}`);
   }

@@ -16,29 +16,38 @@ import type {
 import { Router } from "../listen/http/router.js";
 import { toldError } from "../listen/told-error.js";
 import type { Log } from "../log.js";
+import type { Tracer } from "../tracing/tracer.js";
 import type { Caller } from "../work/caller.js";
+import { endFailed } from "../work/failed-span.js";
+import { loggedTrace } from "../work/trace-context.js";
+import type { TraceSpan } from "../work/trace-span.js";
 
 export interface CallRouteParts {
   readonly fronts: readonly HttpFront[];
   /** The routes that may be asked, and no others. */
   readonly paths: ReadonlySet<string>;
   readonly log: Log;
+  readonly tracer: Tracer;
 }
 
-export function callRouteOf({ fronts, paths, log }: CallRouteParts): CallRoute {
+export function callRouteOf({ fronts, paths, log, tracer }: CallRouteParts): CallRoute {
   const router = new Router(fronts);
   return async (call, signal) => {
     const { path } = call;
     const found = router.find("POST", path);
-    const exchange = new MadeExchange(call, { departed: signal, log });
+    const exchange = new MadeExchange(call, { departed: signal, log, tracer });
+    const { span } = exchange;
     try {
       if (!paths.has(path) || !("route" in found)) {
         throw new MillraceError("not_found", `Jobs cannot ask ${JSON.stringify(path)}.`);
       }
       await found.route.handler(exchange);
-      return exchange.taken();
+      const reply = exchange.taken();
+      span?.end();
+      return reply;
     } catch (thrown) {
       const error = exchange.told(thrown);
+      endFailed(span, error);
       const { status, body } = found.front.renderError(error, call.id);
       return { status, text: textOf(body), error };
     }
@@ -54,13 +63,18 @@ class MadeExchange implements Exchange {
   readonly params: Readonly<Record<string, string>> = {};
   readonly query: URLSearchParams = new URLSearchParams();
   readonly headers: Exchange["headers"];
+  readonly span: TraceSpan | null;
   readonly #log: Log;
   readonly #body: Uint8Array;
   #reply: RouteReply | null = null;
 
   constructor(
     call: RouteCall,
-    { departed, log }: { readonly departed: AbortSignal; readonly log: Log },
+    {
+      departed,
+      log,
+      tracer,
+    }: Pick<CallRouteParts, "log" | "tracer"> & { readonly departed: AbortSignal },
   ) {
     this.id = call.id;
     this.caller = call.caller;
@@ -68,6 +82,10 @@ class MadeExchange implements Exchange {
     this.headers = { accept: call.accept, "content-type": "application/json" };
     this.#body = call.body;
     this.#log = log;
+    // A job is for hours: each line, or the lines that are asked together, has a trace of its own, and the id says of which job.
+    this.span = tracer.begin(`job ${call.path}`, null, {
+      attributes: { "http.route": call.path, "millrace.request.id": call.id },
+    });
   }
 
   receive(): Promise<ReceivedBody> {
@@ -96,7 +114,10 @@ class MadeExchange implements Exchange {
 
   told(thrown: unknown): MillraceError {
     return toldError(thrown, () =>
-      this.#log.error({ err: thrown, requestId: this.id }, "internal error"),
+      this.#log.error(
+        { err: thrown, requestId: this.id, ...loggedTrace(this.span?.context) },
+        "internal error",
+      ),
     );
   }
 

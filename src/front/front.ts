@@ -45,7 +45,7 @@ export interface FrontParts {
   readonly jobs?: Jobs;
   /** Absent where there is no folder of models. */
   readonly repository?: ModelRepository;
-  readonly metrics: Pick<Metrics, "requestFinished" | "scrape" | "contentType">;
+  readonly metrics: Pick<Metrics, "requestFinished" | "scrape" | "contentTypeOf">;
   /** Absent where nobody keeps one. */
   readonly feed?: StatusFeed;
 }

@@ -10,7 +10,8 @@ import type {
   StatusResponse,
   WorkClass,
 } from "millrace-client/wire";
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, Gauge, Histogram, type OpenMetricsContentType, Registry } from "prom-client";
+import type { TraceContext } from "../work/trace-context.js";
 import { type MetricName, metricTable } from "./table.js";
 import { Traffic } from "./traffic.js";
 
@@ -45,14 +46,25 @@ export interface JobsView {
   };
 }
 
+/** Which exposition format; exemplars stand in OpenMetrics only. */
+export type MetricsFormat = "prometheus" | "openmetrics";
+
+interface Page {
+  readonly registry: Registry | Registry<OpenMetricsContentType>;
+  /** The last one that was made. */
+  scraped: Promise<string> | null;
+}
+
 type Labels = Readonly<Record<string, string | number>>;
 
 /** So much beyond a tenth of the time; any number of scrapers once in a while is within it. */
 const scrapeMsMax = 50;
 
 export class Metrics {
-  readonly #registry: Registry = new Registry();
-  #scraped: Promise<string> | null = null;
+  readonly #pages: Readonly<Record<MetricsFormat, Page>> = {
+    prometheus: { registry: new Registry(), scraped: null },
+    openmetrics: { registry: openMetricsRegistry(), scraped: null },
+  };
   #scrapedAtMs = 0;
   /** What making them took lately, less a tenth of the time since. */
   #scrapeMs = 0;
@@ -108,9 +120,12 @@ export class Metrics {
   }
 
   /** By the front, when a request has all its results. */
-  requestFinished(workClass: WorkClass, timings: RequestTimings): void {
+  requestFinished(workClass: WorkClass, timings: RequestTimings, trace?: TraceContext): void {
+    // An example of a bucket is a trace that can be looked up.
+    const exemplar = trace?.isSampled === true ? { trace_id: trace.traceId } : {};
     const observe = (name: MetricName, ms: number): void => {
-      this.#observe(name, { class: workClass }, ms / 1000);
+      const of = { labels: { class: workClass }, value: ms / 1000, exemplarLabels: exemplar };
+      this.#histograms.get(name)?.observe(of);
     };
     observe("millrace_prepare_seconds", timings.prepareMs);
     observe("millrace_wait_seconds", timings.queueMs);
@@ -139,6 +154,11 @@ export class Metrics {
     this.#count("millrace_item_retries_total", {});
   }
 
+  /** By whoever exports traces. */
+  spansDropped(reason: string, spans: number): void {
+    this.#count("millrace_trace_spans_dropped_total", { reason }, spans);
+  }
+
   /** By the log's output. */
   logLineDropped(): void {
     this.#count("millrace_log_lines_dropped_total", {});
@@ -162,31 +182,33 @@ export class Metrics {
   scrape(
     status: () => StatusResponse,
     nodes: () => readonly NodeStatus[] = () => [],
+    format: MetricsFormat = "prometheus",
   ): Promise<string> {
+    const page = this.#pages[format];
     const askedAtMs = performance.now();
     this.#scrapeMs = Math.max(0, this.#scrapeMs - (askedAtMs - this.#scrapedAtMs) / 10);
     this.#scrapedAtMs = askedAtMs;
-    if (this.#scraped !== null && this.#scrapeMs > scrapeMsMax) return this.#scraped;
+    if (page.scraped !== null && this.#scrapeMs > scrapeMsMax) return page.scraped;
     this.#readNodes(nodes());
-    const scraped = this.#render(status());
+    const scraped = this.#render(status(), page);
     const made = (): void => {
       this.#scrapeMs += performance.now() - askedAtMs;
     };
     scraped.then(made, made);
-    this.#scraped = scraped;
+    page.scraped = scraped;
     return scraped;
   }
 
-  async #render(status: StatusResponse): Promise<string> {
+  async #render(status: StatusResponse, { registry }: Page): Promise<string> {
     this.#readServer(status);
     this.#readQueues(status);
     this.#readPipelines(status);
     if (this.#jobs !== null) this.#readJobs(this.#jobs());
-    return await this.#registry.metrics();
+    return await registry.metrics();
   }
 
-  get contentType(): string {
-    return this.#registry.contentType;
+  contentTypeOf(format: MetricsFormat): string {
+    return this.#pages[format].registry.contentType;
   }
 
   #readServer(status: StatusResponse): void {
@@ -290,18 +312,28 @@ export class Metrics {
       name,
       help: definition.help,
       labelNames: [...definition.labels],
-      registers: [this.#registry],
+      registers: [],
     };
     switch (definition.type) {
-      case "counter":
-        this.#counters.set(name, new Counter(base));
+      case "counter": {
+        const counter = new Counter(base);
+        this.#counters.set(name, counter);
+        this.#pages.prometheus.registry.registerMetric(counter);
+        // OpenMetrics' registry renames what it has, for `_total` is no part of a name there: it has a copy's name to do so.
+        this.#pages.openmetrics.registry.registerMetric(named(counter, name));
         break;
-      case "gauge":
-        this.#gauges.set(name, new Gauge(base));
+      }
+      case "gauge": {
+        const gauge = new Gauge(base);
+        this.#gauges.set(name, gauge);
+        for (const { registry } of Object.values(this.#pages)) registry.registerMetric(gauge);
         break;
+      }
       case "histogram": {
         const buckets = [...definition.buckets];
-        this.#histograms.set(name, new Histogram({ ...base, buckets }));
+        const histogram = new Histogram({ ...base, buckets, enableExemplars: true });
+        this.#histograms.set(name, histogram);
+        for (const { registry } of Object.values(this.#pages)) registry.registerMetric(histogram);
         break;
       }
     }
@@ -316,7 +348,7 @@ export class Metrics {
   }
 
   #observe(name: MetricName, labels: Labels, value: number): void {
-    this.#histograms.get(name)?.observe({ ...labels }, value);
+    this.#histograms.get(name)?.observe({ labels: { ...labels }, value });
   }
 
   /** Series that are copied from the status start anew at each scrape: a pipeline that is gone leaves no trace. */
@@ -326,6 +358,17 @@ export class Metrics {
       this.#gauges.get(name)?.reset();
     }
   }
+}
+
+function openMetricsRegistry(): Registry<OpenMetricsContentType> {
+  const registry = new Registry<OpenMetricsContentType>();
+  registry.setContentType(Registry.OPENMETRICS_CONTENT_TYPE);
+  return registry;
+}
+
+/** The same metric, with a name of its own. */
+function named(counter: Counter, name: MetricName): Counter {
+  return Object.create(counter, { name: { value: name, writable: true } }) as Counter;
 }
 
 const metricNames = Object.keys(metricTable) as MetricName[];

@@ -185,6 +185,10 @@ export const metricTable: Readonly<Record<MetricName, MetricDefinition>> = defin
   ),
   millrace_job_store_bytes: gauge("Bytes that files and jobs take in their store."),
   millrace_job_store_bytes_max: gauge("Bytes that they may take (`--jobs-bytes-max`)."),
+  millrace_trace_spans_dropped_total: counter(
+    "Spans of traces that were dropped: the collector took fewer than came (`queue_full`), or none (`export_failed`).",
+    "reason",
+  ),
   millrace_log_lines_dropped_total: counter(
     "Log lines that were dropped, because whoever reads standard output is too slow or gone.",
   ),
@@ -244,6 +248,7 @@ export type MetricName =
   | "millrace_job_store_up"
   | "millrace_job_store_bytes"
   | "millrace_job_store_bytes_max"
+  | "millrace_trace_spans_dropped_total"
   | "millrace_log_lines_dropped_total"
   | "millrace_process_memory_bytes"
   | "millrace_event_loop_delay_seconds";

@@ -21,12 +21,13 @@ import {
 } from "millrace-client/wire";
 import { TailReader, TailWriter } from "../frames/tail.js";
 import { isJsonObject, type JsonObject, type JsonValue, type Payload } from "../work/payload.js";
+import type { CarriedTrace } from "../work/trace-context.js";
 import { carryFields, uncarryFields } from "./carried-fields.js";
 
 /** Another one is refused by name. */
 const askVersion = 1;
 
-export interface AskMessage {
+export interface AskMessage extends CarriedTrace {
   readonly id: string;
   readonly task: string;
   readonly model: string;

@@ -7,6 +7,7 @@ import { isOpenAddress } from "./loopback.js";
 import { isDedicated, type Machine } from "./machine.js";
 import type { Options } from "./options.js";
 import { portContradictions } from "./port-contradictions.js";
+import { tracingContradictions } from "./tracing-options.js";
 import { zmqContradictions } from "./zmq-contradictions.js";
 
 /** Files beside connections: the worker's pipes, model files, the log. */
@@ -73,6 +74,7 @@ export function contradictions(options: Options, place: PlaceOf): string[] {
     ...accessContradictions(options, place),
     ...zmqContradictions(options, place),
     ...jobsContradictions(options, place),
+    ...tracingContradictions(options, place),
   ];
 }
 

@@ -12,6 +12,7 @@ export const optionGroups = [
   "Times",
   "Access",
   "Jobs",
+  "Tracing",
   "NATS",
   "gRPC",
   "text-embeddings-inference",
@@ -38,6 +39,8 @@ export type OptionType<Value> = [NonNullable<Value>] extends [number]
           /** A list in the program that is replaced: why there is one here. A list of one is taken. */
           readonly whyOne?: string;
         }
+      /** From 0 to 1. */
+      | { readonly type: "ratio" }
       /** A number with its unit, `30d`, `12h`, `90m`, `45s`, `500ms`; the value is in milliseconds. */
       | { readonly type: "duration"; readonly minMs: number; readonly maxMs: number }
   : [NonNullable<Value>] extends [boolean]

@@ -6,6 +6,7 @@ import type { GrpcOptions } from "./grpc-options.js";
 import type { JobsOptions } from "./jobs-options.js";
 import type { NatsOptions } from "./nats-options.js";
 import type { TeiOptions } from "./tei-options.js";
+import type { TracingOptions } from "./tracing-options.js";
 import type { ZmqOptions } from "./zmq-options.js";
 
 /** The values, resolved once and frozen. Units stand at the end of the names. */
@@ -18,6 +19,7 @@ export interface Options
     JobsOptions,
     NatsOptions,
     TeiOptions,
+    TracingOptions,
     ZmqOptions {}
 
 export interface BaseOptions {

@@ -243,6 +243,7 @@ type Read = { readonly value: OptionValue } | { readonly problem: string };
 function readValue(definition: AnyOptionDefinition, raw: unknown, baseDir: string): Read {
   if (definition.type === "integer") return readInteger(definition, raw);
   if (definition.type === "flag") return readFlag(raw);
+  if (definition.type === "ratio") return readRatio(raw);
   if (definition.type === "duration") return readDuration(definition, raw);
   if (typeof raw !== "string" || raw === "") return { problem: `${show(raw)} is not a text` };
   switch (definition.type) {
@@ -281,6 +282,12 @@ function readInteger(
     return { problem: `${value} is not between ${definition.min} and ${definition.max}` };
   }
   return { value };
+}
+
+function readRatio(raw: unknown): Read {
+  const value = typeof raw === "string" && /^[01]?\.?\d{1,9}$/.test(raw) ? Number(raw) : raw;
+  if (typeof value === "number" && value >= 0 && value <= 1) return { value };
+  return { problem: `${show(raw)} is no number from 0 to 1` };
 }
 
 function readDuration(

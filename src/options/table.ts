@@ -16,12 +16,14 @@ import { jobsOptions } from "./jobs-options.js";
 import { natsOptions } from "./nats-options.js";
 import type { OptionKey, Options } from "./options.js";
 import { teiOptions } from "./tei-options.js";
+import { tracingOptions } from "./tracing-options.js";
 import { zmqOptions } from "./zmq-options.js";
 
 export const optionTable: OptionRows<Options> = {
   ...baseOptions,
   ...accessOptions,
   ...jobsOptions,
+  ...tracingOptions,
   ...natsOptions,
   ...grpcOptions,
   ...teiOptions,

@@ -6,6 +6,7 @@
 import type { RequestTimings, WireError, WorkClass } from "millrace-client/wire";
 import type { Payload } from "../work/payload.js";
 import type { TaskForm } from "../work/task-form.js";
+import type { TraceSpan } from "../work/trace-span.js";
 
 export interface SubmitRequest {
   /** The request id that the caller sees; for logs, not a key inside. */
@@ -33,6 +34,8 @@ export interface SubmitRequest {
    * whatever waits before it, and what is done by then is told.
    */
   readonly isDeadlineNamed?: boolean;
+  /** What is done for it is told to this one. Null, or absent: nobody traces it. */
+  readonly span?: TraceSpan | null;
   /** Bytes of the request as it arrived: what admission counts against `queuedBytesMax`. */
   readonly payloadBytes: number;
 }

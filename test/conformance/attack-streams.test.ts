@@ -57,6 +57,10 @@ class FakeChannel implements Channel {
 
   close(): void {}
 
+  begin(): null {
+    return null;
+  }
+
   told(thrown: unknown): never {
     throw thrown;
   }

@@ -260,6 +260,7 @@ describe("unusual inputs that are good", () => {
       class: "bulk",
       isDeadlineNamed: true,
       tenant: "t",
+      span: null,
       fields: {
         tokenIds: [[1, 2], [3]],
         beams: 4,

@@ -49,6 +49,7 @@ export const rooms: readonly Room[] = [
   { path: "src/doctor", floor: 1, pure: true, only: ["client/src/wire"] },
   { path: "src/models", floor: 1 },
   { path: "src/metrics", floor: 1 },
+  { path: "src/tracing", floor: 1 },
   // Above what it is framed with, below whoever speaks over it.
   { path: "src/nats", floor: 2.5 },
   // The vocabulary, and what is smaller than a room: everybody may use them.
@@ -78,6 +79,10 @@ export const keptPackages: Readonly<Record<string, readonly string[]>> = {
   ],
   commander: ["src/cli"],
   "cli-progress": ["src/cli", "src/convert"],
+  "@opentelemetry/api": ["src/tracing/otlp-tracer.ts"],
+  "@opentelemetry/exporter-trace-otlp-proto": ["src/tracing/otlp-tracer.ts"],
+  "@opentelemetry/resources": ["src/tracing/otlp-tracer.ts"],
+  "@opentelemetry/sdk-trace": ["src/tracing/otlp-tracer.ts"],
   pino: ["src/log.ts"],
   lmdb: ["src/jobs/lmdb"],
   "@nats-io/transport-node": ["src/nats"],

@@ -7,6 +7,7 @@ import { MillraceError } from "millrace-client/wire";
 import type { Machine } from "#src/options/machine.js";
 import { type ConfigurationInput, resolveConfiguration } from "#src/options/resolve.js";
 import { flagOf, formerKeys, optionKeys, optionTable, variableOf } from "#src/options/table.js";
+import { tracesUrlOf } from "#src/tracing/traces-url.js";
 
 const machine: Machine = {
   cores: 8,
@@ -318,4 +319,29 @@ test("a list of one layer is that layer, as bert-as-service writes it; a longer 
     assert.match(problems(none), /is not a whole number of layers/);
   }
   assert.equal(problems("-2"), "");
+});
+
+test("a ratio is a number from 0 to 1, wherever it comes from", () => {
+  const ratioOf = (traceSampleRatio: unknown): number =>
+    resolveConfiguration({ machine, flags: { traceSampleRatio } }).options.traceSampleRatio;
+  for (const given of ["0", "1", "0.01", ".5", 0.25]) assert.equal(ratioOf(given), Number(given));
+  for (const given of ["", "-1", "1.01", "2", "1e-2", "x", Number.NaN, null, "50%"]) {
+    assert.match(
+      problemsOf({ flags: { traceSampleRatio: given } }).join(),
+      /--trace-sample-ratio: .* is no number from 0 to 1/,
+    );
+  }
+});
+
+test("a collector is an address and nothing that is secret", () => {
+  const problemOf = (otlpUrl: string): string => problemsOf({ flags: { otlpUrl } }).join();
+  for (const url of ["http://c:4318", "https://c/otlp/", "http://c:4318/v1/traces"]) {
+    assert.equal(resolveConfiguration({ machine, flags: { otlpUrl: url } }).options.otlpUrl, url);
+  }
+  assert.match(problemOf("collector:4318"), /--otlp-url: OTLP goes over http/);
+  assert.match(problemOf("not a url"), /--otlp-url: "not a url" is no URL/);
+  assert.match(problemOf("http://me:secret@c"), /OTEL_EXPORTER_OTLP_HEADERS/);
+  assert.match(problemOf("http://c/?key=secret"), /ends with its path/);
+  const at = ["http://c:4318", "http://c:4318/", "http://c:4318/v1/traces/"].map(tracesUrlOf);
+  assert.deepEqual(new Set(at), new Set(["http://c:4318/v1/traces"]));
 });

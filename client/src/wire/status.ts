@@ -273,6 +273,7 @@ export interface StatusResponse {
     readonly realtimeTargetMs: number;
     readonly bodiesBytesMax?: number;
     readonly repliesBytesMax?: number;
+    /** Of every model, where it was given. */
     readonly rowsMax?: number;
     readonly bulkThreshold?: number;
   };

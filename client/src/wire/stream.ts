@@ -37,6 +37,9 @@ export interface StreamRequest extends RequestFields {
   readonly task: string;
   /** So many of its outcomes are sent, until there is more credit. Default: all, as far as the connection's allows. */
   readonly credit?: number;
+  /** W3C trace context, as the headers of a request over HTTP: whose trace it belongs to. One that breaks the rules is none. */
+  readonly traceparent?: string;
+  readonly tracestate?: string;
 }
 
 /** The request is dropped; its last message is an `error` with the code `cancelled`. */

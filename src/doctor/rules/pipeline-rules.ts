@@ -215,7 +215,7 @@ function smallFor(figures: Figures, model: ModelFigures): readonly Draft[] {
   const { work, recommended, queuedItems } = model;
   if (recommended === null || work.runs < slowRunsMin) return [];
   const rows = work.rows / work.runs;
-  const rowsMax = after.limits?.rowsMax ?? recommended.batchItems;
+  const rowsMax = after.limits?.rowsMax ?? Infinity;
   const isCapped = rowsMax < usualRowsMax && rows >= 0.5 * rowsMax && queuedItems >= 4 * rowsMax;
   const isSparse =
     recommended.batchItems >= 4 &&

@@ -10,6 +10,7 @@ import type {
 import { version } from "../../version.js";
 import type { Asker } from "../../work/asker.js";
 import type { Caller } from "../../work/caller.js";
+import { endFailed } from "../../work/failed-span.js";
 import { isJsonObject } from "../../work/payload.js";
 import { grpcHealth } from "./grpc-health.js";
 import {
@@ -208,12 +209,16 @@ async function answerOne(
   const leftMs =
     call.timeoutMs === null ? null : Math.max(0, call.timeoutMs - (arrivedAtMs - call.arrivedAtMs));
   const { id, caller, departed } = call;
-  const asked = { id, caller, departed, arrivedAtMs, timeoutMs: leftMs, workClass: call.workClass };
+  const span = call.span?.child("message", { atMs: arrivedAtMs }) ?? null;
+  const of = { id, caller, span, departed, arrivedAtMs };
+  const asked = { ...of, timeoutMs: leftMs, workClass: call.workClass };
   try {
     const bytes = await answerInfer(models, asked, message);
     await replies.write(writeStreamAnswer(bytes));
+    span?.end();
   } catch (thrown) {
     message.release();
+    endFailed(span, thrown);
     const { message: text } = call.told(thrown);
     await replies.write(writeStreamError(text, requestIdIn(message.bytes)));
   }

@@ -22,10 +22,11 @@ import { modelsOf } from "../callers-models.js";
 import type { Front, FrontParts } from "../front.js";
 import { jsonReply } from "../json-reply.js";
 import { listedModel } from "../listed-model.js";
+import { accepts } from "../media-type.js";
 import { ownError, ownErrorSchema } from "../own-error.js";
 import { readyHead } from "../reply-heads.js";
 import { jobRoutes } from "./job-routes.js";
-import { nativeDocs } from "./route-docs.js";
+import { nativeDocs, openMetricsType } from "./route-docs.js";
 import { sendStatusEvents } from "./status-events.js";
 import { taskRoute } from "./task-route.js";
 
@@ -89,8 +90,9 @@ class NativeFront implements HttpFront {
           ]),
       memory("/metrics", { access: "admin", doc: docs.metrics }, async (exchange) => {
         const nodes = (): readonly NodeStatus[] => views.nodes?.().nodes ?? [];
-        const body = await metrics.scrape(() => views.status(), nodes);
-        exchange.reply({ status: 200, contentType: metrics.contentType, body });
+        const format = accepts(exchange, openMetricsType) ? "openmetrics" : "prometheus";
+        const body = await metrics.scrape(() => views.status(), nodes, format);
+        exchange.reply({ status: 200, contentType: metrics.contentTypeOf(format), body });
       }),
       ...(openApi === undefined
         ? []

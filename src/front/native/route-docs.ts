@@ -19,6 +19,8 @@ import {
 const json = "application/json";
 const object = { type: "object" };
 
+export const openMetricsType = "application/openmetrics-text";
+
 type NativeRoute =
   | "models"
   | "reload"
@@ -49,7 +51,10 @@ export const nativeDocs: Readonly<Record<NativeRoute, RouteDoc>> = {
     reply: { "text/event-stream": {} },
   },
   nodes: reply("The servers of the deployment, as each said last", nodesSchema),
-  metrics: { summary: "Metrics, as Prometheus reads them", reply: { "text/plain": {} } },
+  metrics: {
+    summary: "Metrics, as Prometheus reads them; with exemplars where OpenMetrics is accepted",
+    reply: { "text/plain": {}, [openMetricsType]: {} },
+  },
   openApi: reply(
     "This description",
     objectSchema({ openapi: textSchema, info: object, paths: object }),

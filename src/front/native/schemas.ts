@@ -318,6 +318,17 @@ const tenantSchema = objectSchema({
 
 const waitsSchema = objectSchema({ count: countSchema, p50Ms: numberSchema, p99Ms: numberSchema });
 
+const shownLimits = [
+  "queuedItemsMax",
+  "queuedBytesMax",
+  "modelMemoryBytes",
+  "connectionsMax",
+  "realtimeTargetMs",
+  "bodiesBytesMax",
+  "repliesBytesMax",
+  "bulkThreshold",
+];
+
 function countsSchema(...names: readonly string[]): JsonObject {
   return objectSchema(Object.fromEntries(names.map((name) => [name, countSchema])));
 }
@@ -371,17 +382,9 @@ export const statusSchema: JsonObject = titled(
     refusals: recordSchema(countSchema),
     failures: recordSchema(countSchema),
     tenants: listSchema(tenantSchema),
-    limits: countsSchema(
-      "queuedItemsMax",
-      "queuedBytesMax",
-      "modelMemoryBytes",
-      "connectionsMax",
-      "realtimeTargetMs",
-      "bodiesBytesMax",
-      "repliesBytesMax",
-      "rowsMax",
-      "bulkThreshold",
-    ),
+    limits: objectSchema(Object.fromEntries(shownLimits.map((name) => [name, countSchema])), {
+      rowsMax: countSchema,
+    }),
     machine: countsSchema("cores", "threads", "memoryBytes", "availableMemoryBytes"),
   }),
 );

@@ -9,6 +9,7 @@ import { parseObject, parseSteps, tensorBody } from "../../work/json-object.js";
 import { askEach, type Question } from "../ask.js";
 import type { FrontParts, FrontTask } from "../front.js";
 import { jsonReply } from "../json-reply.js";
+import { accepts } from "../media-type.js";
 import { readQuestion } from "../read-question.js";
 import { replySummary } from "../reply-summary.js";
 import { resultSteps } from "../result-json.js";
@@ -143,11 +144,6 @@ async function replyInLines(
 }
 
 const ndjson = "application/x-ndjson";
-
-function accepts({ headers }: Exchange, mediaType: string): boolean {
-  const accepted = (headers.accept ?? "").split(",");
-  return accepted.some((range) => range.split(";", 1)[0]?.trim().toLowerCase() === mediaType);
-}
 
 function serverTiming(timings: RequestTimings): string {
   const { prepareMs: prepare, queueMs: queue, computeMs: compute, totalMs: total } = timings;

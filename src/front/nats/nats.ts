@@ -40,7 +40,8 @@ class NodeFront implements NatsFront {
     using telling = new Telling(request);
     const { submit, metrics } = this.#parts;
     const wanted = only === null ? {} : { only };
-    const asked = { ...ask, ...wanted, deadlineAtMs, caller: asker.caller };
+    const { caller, span = null } = asker;
+    const asked = { ...ask, ...wanted, deadlineAtMs, caller, span };
     const submitting = submit.submit(asked, asker.departed, {
       onAccepted: () => telling.accepted(),
       onOutcome: (outcome) => telling.outcome(outcome),
@@ -49,7 +50,7 @@ class NodeFront implements NatsFront {
     request.release();
     const summary = await submitting;
     asker.workClass = summary.class;
-    metrics.requestFinished(summary.class, summary.timings);
+    metrics.requestFinished(summary.class, summary.timings, span?.context);
     telling.flush();
     const { head } = encodeDone(summary);
     request.say(head);

@@ -14,6 +14,7 @@ import type {
   MessageArrival,
 } from "../../listen/websocket/websocket-front.js";
 import { refuseWhileDraining } from "../../work/draining.js";
+import { endFailed } from "../../work/failed-span.js";
 import { badField, Fields } from "../../work/fields.js";
 import type { FrontParts, FrontTask } from "../front.js";
 import { replySummary } from "../reply-summary.js";
@@ -23,7 +24,7 @@ import { PairSession } from "./pair-session.js";
 
 const sessionCharactersMax = 64;
 /** The fields of a message that are not those of `POST /v1/<task>`. */
-const ownFields = ["id", "task"];
+const ownFields = ["id", "task", "traceparent", "tracestate"];
 /** What the first clients of the pair asked for, who named no task. */
 const usualTask = "translate";
 
@@ -133,8 +134,10 @@ class Feed implements Hearer {
     this.#requests += 1;
     this.#underWay += 1;
     const work = this.#session.begin(this.#channel);
+    const requestId = `${this.#channel.id}/${this.#requests}`;
     const asker = {
-      id: `${this.#channel.id}/${this.#requests}`,
+      id: requestId,
+      span: this.#channel.begin(said.fields, { atMs: said.atMs, id: requestId }),
       caller: this.#channel.caller,
       arrivedAtMs: said.atMs,
       departed: work.departed,
@@ -147,8 +150,10 @@ class Feed implements Hearer {
       const { id: _, ...rest } = replySummary(asker.id, summary, this.#parts);
       const head = JSON.stringify({ id, ...rest }).slice(0, -1);
       work.say(`${head},"results":${results}}`);
+      asker.span?.end();
     } catch (thrown) {
       work.say(this.#failure(id, thrown));
+      endFailed(asker.span, thrown);
     } finally {
       this.#underWay -= 1;
       work.end();

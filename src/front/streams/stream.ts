@@ -13,6 +13,7 @@ import type { RouteDoc } from "../../listen/http/http-front.js";
 import type { Channel, Hearer, MessageArrival } from "../../listen/websocket/websocket-front.js";
 import type { Asker } from "../../work/asker.js";
 import { refuseWhileDraining } from "../../work/draining.js";
+import { endFailed } from "../../work/failed-span.js";
 import { Fields } from "../../work/fields.js";
 import { askEach, type Question } from "../ask.js";
 import type { FrontParts, FrontTask } from "../front.js";
@@ -33,7 +34,7 @@ export function openStream(channel: Channel, parts: FrontParts): Hearer {
 }
 
 /** The fields of a request's message that are not those of `POST /v1/<task>`. */
-const ownFields = ["type", "id", "task", "credit"];
+const ownFields = ["type", "id", "task", "credit", "traceparent", "tracestate"];
 /** So many outcomes for which credit came are said before others have a turn. */
 const turnOutcomes = 128;
 const types = ["request", "cancel", "credit", "ping"] as const;
@@ -131,9 +132,11 @@ class Stream implements Hearer {
       hold: () => this.#channel.hold(),
       stallMs: this.#parts.options.replyTimeoutMs,
     });
+    const requestId = `${this.#channel.id}/${this.#requests}`;
     const asker: Asker = {
-      id: `${this.#channel.id}/${this.#requests}`,
+      id: requestId,
       caller: this.#channel.caller,
+      span: this.#channel.begin(said.fields, { atMs: said.atMs, id: requestId }),
       arrivedAtMs: said.atMs,
       departed: running.departed,
       workClass: "none",
@@ -182,8 +185,10 @@ class Stream implements Hearer {
         summary: replySummary(asker.id, summary, this.#parts),
       };
       last = JSON.stringify(done);
+      asker.span?.end();
     } catch (thrown) {
       last = this.#failure(id, thrown);
+      endFailed(asker.span, thrown);
     }
     running.end(last, () => {
       this.#running.delete(id);

@@ -15,9 +15,11 @@ import {
 } from "@grpc/grpc-js";
 import { MillraceError } from "millrace-client/wire";
 import type { Access } from "../../access/access.js";
+import type { Tracer } from "../../tracing/tracer.js";
 import { callerOf, credentialOf } from "../caller-of.js";
 import type { Identification } from "../identification.js";
 import type { GrpcMethod } from "./grpc-front.js";
+import { beginGrpcSpan } from "./grpc-span.js";
 import { grpcStatusOf } from "./grpc-status.js";
 import { amendStatus, type SentStatus, whenBytesCome } from "./library-call.js";
 import { type CallParts, OpenCall, textHeadersOf } from "./open-call.js";
@@ -35,6 +37,7 @@ export interface GuardedMethod extends Pick<GrpcMethod, "access" | "messageBytes
 export interface GuardParts extends Pick<CallParts, "draining" | "metrics" | "onBug"> {
   readonly identification: Identification;
   readonly access: Access;
+  readonly tracer: Tracer;
   readonly bodyTimeoutMs: number;
   /** For a message on its way in, of calls that have one. */
   readonly places: ReadPlaces;
@@ -99,13 +102,14 @@ export class GuardedCall extends ServerInterceptingCall {
   }
 
   #began(metadata: Metadata, next: () => void): void {
-    const { identification, access, draining, metrics, onBug, onCall } = this.#parts;
+    const { identification, access, draining, metrics, onBug, onCall, tracer } = this.#parts;
     const { path, access: needed = "key" } = this.#method;
     const headers = textHeadersOf(metadata);
     const id = identification.idOf(headers);
     const said = identification.headersFor(id);
     const timeoutMs = timeoutOf(this.#call);
-    const to = { draining, metrics, onBug };
+    const span = beginGrpcSpan(tracer, headers, { path, id, access: needed });
+    const to = { span, draining, metrics, onBug };
     const open = new OpenCall({ path, id, headers: said, timeoutMs, ...to });
     this.#open = open;
     onCall(metadata, open);

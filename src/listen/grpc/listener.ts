@@ -19,6 +19,8 @@ import {
 import { type TlsFiles, tlsVersionMin } from "../../access/tls-files.js";
 import type { Log } from "../../log.js";
 import type { Options } from "../../options/options.js";
+import { noTracer, type Tracer } from "../../tracing/tracer.js";
+import { loggedTrace } from "../../work/trace-context.js";
 import { listenOn, urlOf } from "../listening.js";
 import type { RunningListener } from "../running-listener.js";
 import type { GrpcFront, GrpcMethod } from "./grpc-front.js";
@@ -51,6 +53,8 @@ export interface GrpcListenerParts
   readonly hasAdminMethods: boolean;
   readonly limits: GrpcLimits;
   readonly log: Log;
+  /** Default: nobody traces anything. */
+  readonly tracer?: Tracer;
 }
 
 /** Of one connection at once; clients queue what is beyond. */
@@ -92,7 +96,7 @@ class Listener implements RunningListener {
   #stopReloading: () => void = () => {};
 
   constructor(parts: GrpcListenerParts) {
-    const { limits, log, identification, access, metrics } = parts;
+    const { limits, log, identification, access, metrics, tracer = noTracer } = parts;
     const { grpcMessageBytesMax, bodiesBytesMax, bodyTimeoutMs } = limits;
     const placesMax = Math.max(1, Math.floor(bodiesBytesMax / grpcMessageBytesMax));
     this.#parts = parts;
@@ -100,13 +104,16 @@ class Listener implements RunningListener {
       identification,
       access,
       metrics,
+      tracer,
       bodyTimeoutMs,
       draining: this.#drain.signal,
       places: new ReadPlaces(placesMax, waitingMax),
       streams: new ReadPlaces(streamsMax, 0),
       watches: new ReadPlaces(watchesMax, 0),
       onCall: (metadata, call) => this.#began(metadata, call),
-      onBug: (requestId, thrown) => log.error({ err: thrown, requestId }, "internal error"),
+      onBug: ({ id: requestId, span }, thrown) => {
+        log.error({ err: thrown, requestId, ...loggedTrace(span?.context) }, "internal error");
+      },
     };
     this.#replies = new UntakenReplies({
       bytesMax: limits.repliesBytesMax,

@@ -4,9 +4,12 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { Metadata } from "@grpc/grpc-js";
 import type { MillraceError, WorkClass } from "millrace-client/wire";
 import type { Metrics } from "../../metrics/metrics.js";
+import type { Asker } from "../../work/asker.js";
 import { type Caller, nobody } from "../../work/caller.js";
+import type { TraceSpan } from "../../work/trace-span.js";
 import { toldError } from "../told-error.js";
 import type { GrpcCall, GrpcMessage } from "./grpc-front.js";
+import { endGrpcSpan } from "./grpc-span.js";
 
 export interface CallParts {
   /** `/package.Service/Method`, for metrics. */
@@ -15,9 +18,11 @@ export interface CallParts {
   /** Who asked and who answers. */
   readonly headers: Readonly<Record<string, string>>;
   readonly timeoutMs: number | null;
+  /** Null: nobody traces it. */
+  readonly span: TraceSpan | null;
   readonly draining: AbortSignal;
   readonly metrics: Pick<Metrics, "refused" | "replied">;
-  readonly onBug: (id: string, thrown: unknown) => void;
+  readonly onBug: (call: Pick<Asker, "id" | "span">, thrown: unknown) => void;
 }
 
 export class OpenCall implements GrpcCall {
@@ -41,6 +46,10 @@ export class OpenCall implements GrpcCall {
 
   get id(): string {
     return this.#parts.id;
+  }
+
+  get span(): TraceSpan | null {
+    return this.#parts.span;
   }
 
   get timeoutMs(): number | null {
@@ -106,8 +115,9 @@ export class OpenCall implements GrpcCall {
   end(status: number): void {
     if (this.#ended) return;
     this.#ended = true;
-    const { path: route, metrics } = this.#parts;
+    const { path: route, metrics, span } = this.#parts;
     metrics.replied({ route, status, class: this.workClass });
+    endGrpcSpan(span, status);
     this.#next = null;
     for (const action of [...this.#onFree, ...this.#onEnd]) action();
   }
@@ -120,8 +130,9 @@ export class OpenCall implements GrpcCall {
   }
 
   told(thrown: unknown): MillraceError {
-    const error = toldError(thrown, () => this.#parts.onBug(this.id, thrown));
+    const error = toldError(thrown, () => this.#parts.onBug(this, thrown));
     this.#parts.metrics.refused(error.code);
+    this.span?.set({ "millrace.error.code": error.code });
     return error;
   }
 }

@@ -3,6 +3,7 @@ import type { Access } from "../../access/access.js";
 import type { Log } from "../../log.js";
 import type { Metrics } from "../../metrics/metrics.js";
 import type { Options } from "../../options/options.js";
+import type { Tracer } from "../../tracing/tracer.js";
 import type { BodyBudget } from "../body-budget.js";
 import type { Identification } from "../identification.js";
 import type { ReplyBudget } from "../reply-budget.js";
@@ -33,6 +34,7 @@ export interface ListenerContext {
   readonly defaultFront: HttpFront;
   readonly metrics: Pick<Metrics, "replied" | "refused" | "polled">;
   readonly log: Log;
+  readonly tracer: Tracer;
   readonly bodies: BodyBudget;
   readonly replies: ReplyBudget;
   /** Null: no connection is handed over. */

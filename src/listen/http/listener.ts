@@ -20,6 +20,7 @@ import type { Access } from "../../access/access.js";
 import { type TlsFiles, tlsVersionMin } from "../../access/tls-files.js";
 import type { Log } from "../../log.js";
 import { type Origins, originsOf } from "../../options/origins.js";
+import { noTracer, type Tracer } from "../../tracing/tracer.js";
 import { BodyBudget } from "../body-budget.js";
 import { callerOf, credentialOf } from "../caller-of.js";
 import type { Identification } from "../identification.js";
@@ -54,6 +55,8 @@ export interface HttpListenerParts {
   readonly limits: HttpLimits;
   readonly metrics: ListenerContext["metrics"];
   readonly log: Log;
+  /** Default: nobody traces anything. */
+  readonly tracer?: Tracer;
   /** Who takes connections over; absent: nobody, and requests that ask for it are as any other. */
   readonly upgrades?: Upgrades;
   /** Default: 15 s, under what proxies and clients take for a dead connection. */
@@ -115,6 +118,7 @@ class Listener implements HttpListener {
     this.#address = { address: limits.host, family: "IPv4", port: limits.port };
     this.#context = {
       upgrades: null,
+      tracer: noTracer,
       ...shared,
       limits,
       defaultFront: fronts[0],
@@ -285,6 +289,7 @@ class Listener implements HttpListener {
     const { request, response } = exchange;
     const found = this.#router.find(request.method ?? "", pathOf(request.url ?? "/"));
     exchange.front = found.front;
+    if ("route" in found) exchange.found(found.route);
     const isPreflight = this.#cors.isPreflight(request);
     const fromMemory = isPreflight || ("route" in found && found.route.fromMemory === true);
     this.#connections.refuseWhereFull(exchange, fromMemory);
@@ -309,7 +314,6 @@ class Listener implements HttpListener {
       throw found.error;
     }
     const { route, params } = found;
-    exchange.route = route.path;
     exchange.params = params;
     const credential = credentialOf(request.headers) ?? upgrades?.credentialOf(request) ?? null;
     exchange.caller = callerOf(credential, route.access ?? "key", this.#context.access);

@@ -2,6 +2,8 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
 import type { MillraceError, WorkClass } from "millrace-client/wire";
 import { type Caller, nobody } from "../../work/caller.js";
+import { loggedTrace, traceparentOf } from "../../work/trace-context.js";
+import type { TraceSpan } from "../../work/trace-span.js";
 import { queryOf } from "../query-of.js";
 import { toldError } from "../told-error.js";
 import { type BodyParts, receiveBody } from "./body.js";
@@ -13,8 +15,10 @@ import type {
   ReceivedBody,
   Reply,
   ReplyStream,
+  Route,
   StreamHead,
 } from "./http-front.js";
+import { beginHttpSpan, type HttpSpan } from "./http-span.js";
 import { Lifetime } from "./lifetime.js";
 import { lingerMs } from "./linger.js";
 import type { ListenerContext } from "./listener-context.js";
@@ -33,6 +37,8 @@ export class OpenExchange implements Exchange {
   /** The route's pattern, for metrics; `none` for a path that is no route's. */
   route = "none";
   params: Readonly<Record<string, string>> = {};
+  /** From when its route is known; null: nobody traces it. */
+  #span: HttpSpan | null = null;
   /** Until it is known who asks: nobody. */
   caller: Caller = nobody;
   /** In whose words an error is told. */
@@ -66,11 +72,27 @@ export class OpenExchange implements Exchange {
     this.lifetime.onEnd(() => {
       if (!response.writableFinished) this.#departure?.abort();
       this.#count(499);
+      this.#span?.over();
     });
     response.once("close", () => this.lifetime.end());
     // A reset connection is a departure, and 'close' follows; without a listener it would end the process.
     request.on("error", () => {});
     response.on("error", () => {});
+  }
+
+  /** Its path is a route's. What is answered from memory is not traced: most of it is polls. */
+  found(route: Pick<Route, "path" | "method" | "fromMemory">): void {
+    this.route = route.path;
+    if (route.fromMemory === true) return;
+    const { request, arrivedAtMs: atMs } = this;
+    this.#span = beginHttpSpan(this.#context.tracer, request, { route, atMs, id: this.id });
+    const { span } = this;
+    if (span?.isKept === true)
+      this.response.setHeader("traceresponse", traceparentOf(span.context));
+  }
+
+  get span(): TraceSpan | null {
+    return this.#span?.span ?? null;
   }
 
   /** Made when somebody asks: most exchanges are over before anybody could leave. */
@@ -139,6 +161,7 @@ export class OpenExchange implements Exchange {
   told(thrown: unknown): MillraceError {
     const error = this.#errorOf(thrown);
     this.#context.metrics.refused(error.code);
+    this.#span?.failed(error.code);
     return error;
   }
 
@@ -153,6 +176,7 @@ export class OpenExchange implements Exchange {
       return;
     }
     this.#context.metrics.refused(error.code);
+    this.#span?.failed(error.code);
     this.reply(this.front.renderError(error, this.id));
   }
 
@@ -171,7 +195,10 @@ export class OpenExchange implements Exchange {
   #errorOf(thrown: unknown): MillraceError {
     const { log } = this.#context;
     return toldError(thrown, () =>
-      log.error({ err: thrown, requestId: this.id }, "internal error"),
+      log.error(
+        { err: thrown, requestId: this.id, ...loggedTrace(this.span?.context) },
+        "internal error",
+      ),
     );
   }
 
@@ -226,6 +253,8 @@ export class OpenExchange implements Exchange {
     const { metrics, log } = this.#context;
     metrics.replied({ route: this.route, status, class: this.workClass });
     const { method, url } = this.request;
-    log.debug({ requestId: this.id, method, url: url?.slice(0, 256), status }, "request");
+    this.#span?.replies(status);
+    const of = { requestId: this.id, ...loggedTrace(this.span?.context) };
+    log.debug({ ...of, method, url: url?.slice(0, 256), status }, "request");
   }
 }

@@ -16,7 +16,10 @@ import type { NatsLink } from "../../nats/connection.js";
 import { readPart } from "../../nats/parts.js";
 import { readBack, type Subjects, subjectsOf } from "../../nats/subjects.js";
 import type { Options } from "../../options/options.js";
+import { noTracer, type Tracer } from "../../tracing/tracer.js";
 import type { Asker } from "../../work/asker.js";
+import { endFailed } from "../../work/failed-span.js";
+import { loggedTrace } from "../../work/trace-context.js";
 import { BodyBudget } from "../body-budget.js";
 import { ListenerEnd } from "../listener-end.js";
 import { ReplyBudget } from "../reply-budget.js";
@@ -31,6 +34,8 @@ export interface NatsListenerParts {
   readonly limits: NatsLimits;
   readonly metrics: Pick<Metrics, "replied" | "refused">;
   readonly log: Log;
+  /** Default: nobody traces anything. */
+  readonly tracer?: Tracer;
 }
 
 export type NatsLimits = Pick<
@@ -132,8 +137,9 @@ class Listener implements RunningListener {
     { instance, number }: { readonly instance: string; readonly number: number | null },
   ): OpenAsk | null {
     if (number === null) return null;
-    const { limits, link } = this.#parts;
+    const { limits, link, tracer = noTracer } = this.#parts;
     const ask = new OpenAsk({
+      tracer,
       edge: instance,
       number,
       bodies: this.#bodies,
@@ -172,6 +178,7 @@ class Listener implements RunningListener {
     try {
       await this.#parts.front.handle(request);
       this.#replied(request.asker, 200);
+      request.asker.span?.end();
     } catch (thrown) {
       this.#failed(ask, thrown);
     } finally {
@@ -182,9 +189,10 @@ class Listener implements RunningListener {
 
   #failed(ask: OpenAsk, thrown: unknown): void {
     const { front, log, metrics } = this.#parts;
-    const requestId = ask.asker?.id;
-    const error = toldError(thrown, () => log.error({ err: thrown, requestId }, "internal error"));
+    const of = { requestId: ask.asker?.id, ...loggedTrace(ask.asker?.span?.context) };
+    const error = toldError(thrown, () => log.error({ err: thrown, ...of }, "internal error"));
     metrics.refused(error.code);
+    endFailed(ask.asker?.span, error);
     this.#replied(ask.asker, errorRegistry[error.code].status ?? 500);
     // Nobody is there any more.
     if (ask.departed.aborted) return;
@@ -206,7 +214,8 @@ class Listener implements RunningListener {
   #replied(asker: Asker | null, status: number): void {
     const { front, metrics, log } = this.#parts;
     metrics.replied({ route: front.name, status, class: asker?.workClass ?? "none" });
-    log.debug({ requestId: asker?.id, front: front.name, status }, "request");
+    const of = { requestId: asker?.id, ...loggedTrace(asker?.span?.context) };
+    log.debug({ ...of, front: front.name, status }, "request");
   }
 
   /** Once for each edge: what of it is open here. Who is silent is gone. */

@@ -1,8 +1,11 @@
 /** One request of another node: the conversation, what is held of it, and whether somebody still waits. */
 import { MillraceError } from "millrace-client/wire";
 import { Conversation, type ReceivedMessage } from "../../nats/conversation.js";
+import type { Tracer } from "../../tracing/tracer.js";
 import type { Asker } from "../../work/asker.js";
 import { anyCaller } from "../../work/caller.js";
+import { readCarriedTrace } from "../../work/trace-context.js";
+import type { TraceSpan } from "../../work/trace-span.js";
 import type { BodyBudget, BodyShare } from "../body-budget.js";
 import { type ReplyBudget, ReplyShare } from "../reply-budget.js";
 import type { NatsRequest } from "./nats-front.js";
@@ -21,6 +24,7 @@ export interface OpenAskParts {
   readonly onRefused: (ask: OpenAsk, error: MillraceError) => void;
   /** Nobody waits for it any more. */
   readonly onLeft: (ask: OpenAsk) => void;
+  readonly tracer: Tracer;
 }
 
 export class OpenAsk {
@@ -94,12 +98,27 @@ export class OpenAsk {
     }
   }
 
+  #spanOf(
+    head: ReceivedMessage["head"],
+    { id, atMs }: { readonly id: string; readonly atMs: number },
+  ): TraceSpan | null {
+    const attributes = {
+      "network.protocol.name": "nats",
+      "millrace.edge": this.edge,
+      "millrace.request.id": id,
+    };
+    const start = { kind: "server", atMs, attributes } as const;
+    return this.#parts.tracer.begin("answer an edge", readCarriedTrace(head), start);
+  }
+
   #take({ head, tail, bytes }: ReceivedMessage): void {
     this.#body.arrived();
     this.#body.settle();
     const id = typeof head["id"] === "string" ? head["id"] : "";
     const arrivedAtMs = performance.now();
-    this.asker = { id, caller: anyCaller, arrivedAtMs, departed: this.departed, workClass: "none" };
+    const span = this.#spanOf(head, { id, atMs: arrivedAtMs });
+    const { departed } = this;
+    this.asker = { id, caller: anyCaller, span, arrivedAtMs, departed, workClass: "none" };
     this.#parts.onRequest(this, {
       head,
       tail,

@@ -13,7 +13,10 @@ import type { WebSocket } from "ws";
 import type { Log } from "../../log.js";
 import type { Metrics } from "../../metrics/metrics.js";
 import type { Options } from "../../options/options.js";
+import type { Tracer } from "../../tracing/tracer.js";
 import type { Caller } from "../../work/caller.js";
+import { readCarriedTrace } from "../../work/trace-context.js";
+import type { TraceSpan } from "../../work/trace-span.js";
 import type { BodyBudget, BodyShare } from "../body-budget.js";
 import { queryOf } from "../query-of.js";
 import { ReplyShare } from "../reply-budget.js";
@@ -48,6 +51,7 @@ export interface ChannelParts {
   readonly writes: Rounds;
   readonly metrics: Pick<Metrics, "replied" | "refused">;
   readonly log: Log;
+  readonly tracer: Tracer;
   /** Something came, or it is held, or not any more: it idles from now on, or does not. */
   readonly onActivity: (channel: OpenChannel) => void;
   readonly isDraining: () => boolean;
@@ -139,6 +143,23 @@ export class OpenChannel implements Channel, Rester {
       this.#holds -= 1;
       this.#settle();
     };
+  }
+
+  begin(
+    carried: unknown,
+    { atMs, id }: { readonly atMs: number; readonly id: string },
+  ): TraceSpan | null {
+    const { tracer, endpoint } = this.#parts;
+    return tracer.begin(`message ${endpoint.path}`, readCarriedTrace(carried), {
+      kind: "server",
+      atMs,
+      attributes: {
+        "http.route": endpoint.path,
+        "network.protocol.name": "websocket",
+        "millrace.request.id": id,
+        "millrace.connection.id": this.id,
+      },
+    });
   }
 
   told(thrown: unknown): MillraceError {

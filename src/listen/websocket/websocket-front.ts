@@ -4,6 +4,7 @@
  */
 import type { MillraceError, WorkClass } from "millrace-client/wire";
 import type { Caller } from "../../work/caller.js";
+import type { TraceSpan } from "../../work/trace-span.js";
 
 export interface WebSocketFront {
   readonly endpoints: readonly Endpoint[];
@@ -39,6 +40,11 @@ export interface Channel {
    * because the server stops. Again: nothing.
    */
   hold(): () => void;
+  /**
+   * Of a request on it, which has a trace of its own: that of `carried`, where that can be read. The front ends it. Null: nobody traces
+   * it.
+   */
+  begin(carried: unknown, start: { readonly atMs: number; readonly id: string }): TraceSpan | null;
   /** Counts the error, logs it where it is a bug, and gives what may be told. */
   told(thrown: unknown): MillraceError;
   /** Counts a request that was answered, by the status that it would have over HTTP. */

@@ -17,6 +17,7 @@ import { type Access, openAccess } from "../../access/access.js";
 import type { Log } from "../../log.js";
 import type { Metrics } from "../../metrics/metrics.js";
 import type { Options } from "../../options/options.js";
+import { noTracer, type Tracer } from "../../tracing/tracer.js";
 import { AgeQueue, type QueuePlace } from "../age-queue.js";
 import { queryOf } from "../query-of.js";
 import { Rounds } from "../rounds.js";
@@ -31,6 +32,8 @@ export interface WebSocketsParts {
   readonly limits: Pick<Options, "bodyBytesMax" | "bodyTimeoutMs" | "replyTimeoutMs">;
   readonly metrics: Pick<Metrics, "replied" | "refused">;
   readonly log: Log;
+  /** Default: nobody traces anything. */
+  readonly tracer?: Tracer;
   /** Default: whoever is there may stay. */
   readonly access?: Pick<Access, "renewed" | "onChange">;
   /** How often a peer that is silent is asked whether it is there. Default: 15 s. */
@@ -123,7 +126,7 @@ export class WebSockets implements Upgrades {
     this.#headers = headers;
     this.#server.handleUpgrade(request, socket, head, (ws) => {
       passOverBehindErrors(ws);
-      const { limits, metrics, log, pingMs = pingMsDefault } = this.#parts;
+      const { limits, metrics, log, pingMs = pingMsDefault, tracer = noTracer } = this.#parts;
       const channel = new OpenChannel({
         ws,
         upgrade,
@@ -131,6 +134,7 @@ export class WebSockets implements Upgrades {
         limits,
         metrics,
         log,
+        tracer,
         pingMs,
         reads: upgrade.reads,
         writes: this.#writes,

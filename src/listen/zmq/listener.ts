@@ -11,6 +11,10 @@ import type { Access } from "../../access/access.js";
 import type { Log } from "../../log.js";
 import type { Metrics } from "../../metrics/metrics.js";
 import type { Options } from "../../options/options.js";
+import { noTracer, type Tracer } from "../../tracing/tracer.js";
+import { endFailed } from "../../work/failed-span.js";
+import { loggedTrace } from "../../work/trace-context.js";
+import type { TraceSpan } from "../../work/trace-span.js";
 import { ListenerEnd } from "../listener-end.js";
 import type { RunningListener } from "../running-listener.js";
 import { toldError } from "../told-error.js";
@@ -30,6 +34,8 @@ export interface ZmqListenerParts {
     "replied" | "refused" | "polled" | "messagesDropped" | "topicShared"
   >;
   readonly log: Log;
+  /** Default: nobody traces anything. */
+  readonly tracer?: Tracer;
 }
 
 export type ZmqLimits = Pick<
@@ -188,6 +194,7 @@ class Listener implements RunningListener {
       await front.handle(message);
       if (message.asker === null) metrics.polled(front.name);
       else this.#replied(message, 200);
+      message.asker?.span?.end();
     } catch (thrown) {
       this.#failed(message, thrown);
     } finally {
@@ -218,7 +225,15 @@ class Listener implements RunningListener {
         this.#sockets.reply([...head, ...frames]).catch(() => this.#dropped("departed", 1));
       },
       drop: (reason) => this.#dropped(reason, 1),
+      trace: (message) => this.#trace(message),
     });
+  }
+
+  /** These protocols have no room for a trace's name: each request begins one. */
+  #trace({ id, arrivedAtMs: atMs }: Pick<OpenMessage, "id" | "arrivedAtMs">): TraceSpan | null {
+    const { tracer = noTracer, front } = this.#parts;
+    const attributes = { "network.protocol.name": "zmq", "millrace.request.id": id };
+    return tracer.begin(`message ${front.name}`, null, { kind: "server", atMs, attributes });
   }
 
   #begin(): void {
@@ -235,10 +250,10 @@ class Listener implements RunningListener {
 
   #failed(message: OpenMessage, thrown: unknown): void {
     const { front, log, metrics } = this.#parts;
-    const error = toldError(thrown, () =>
-      log.error({ err: thrown, requestId: message.id }, "internal error"),
-    );
+    const of = { requestId: message.id, ...loggedTrace(message.asker?.span?.context) };
+    const error = toldError(thrown, () => log.error({ err: thrown, ...of }, "internal error"));
     metrics.refused(error.code);
+    endFailed(message.asker?.span, error);
     this.#replied(message, errorRegistry[error.code].status ?? 500);
     // Nobody is there any more.
     if (error.code === "cancelled" && message.hasLeft) return;
@@ -252,7 +267,8 @@ class Listener implements RunningListener {
   #replied({ id, asker }: OpenMessage, status: number): void {
     const { front, metrics, log } = this.#parts;
     metrics.replied({ route: front.name, status, class: asker?.workClass ?? "none" });
-    log.debug({ requestId: id, front: front.name, status }, "request");
+    const of = { requestId: id, ...loggedTrace(asker?.span?.context) };
+    log.debug({ ...of, front: front.name, status }, "request");
   }
 
   #dropped(reason: ZmqDropReason, count: number): void {

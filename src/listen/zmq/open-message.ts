@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import type { Asker } from "../../work/asker.js";
 import type { Caller } from "../../work/caller.js";
+import type { TraceSpan } from "../../work/trace-span.js";
 import type { Frame, ReplyOptions, ReplyQueues } from "./reply-queues.js";
 import type { ZmqDropReason, ZmqMessage } from "./zmq-front.js";
 
@@ -10,6 +11,7 @@ interface MessageParts extends Pick<ZmqMessage, "callerOf" | "reply" | "drop"> {
   readonly watch: (topic: string, left: () => void) => () => void;
   readonly publish: ReplyQueues["publish"];
   readonly offer: (topic: string, frames: readonly Frame[]) => void;
+  readonly trace: (message: Pick<OpenMessage, "id" | "arrivedAtMs">) => TraceSpan | null;
 }
 
 export class OpenMessage implements ZmqMessage {
@@ -41,7 +43,9 @@ export class OpenMessage implements ZmqMessage {
     this.#parts.begin();
     this.#unwatch = this.#parts.watch(keyOf(topic), () => this.abort());
     const { id, arrivedAtMs } = this;
-    this.asker = { id, caller, arrivedAtMs, departed: this.#departure.signal, workClass: "none" };
+    const span = this.#parts.trace(this);
+    const departed = this.#departure.signal;
+    this.asker = { id, caller, span, arrivedAtMs, departed, workClass: "none" };
     return this.asker;
   }
 

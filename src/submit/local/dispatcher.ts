@@ -16,8 +16,10 @@ import type { Newcomer } from "../../scheduler/least-wait.js";
 import { engineClassOf } from "../../scheduler/rank.js";
 import type { Batch, Decision, SchedulerEvent } from "../../scheduler/types.js";
 import type { Clock } from "../../work/clock.js";
+import type { TraceSpan } from "../../work/trace-span.js";
 import type { PoolEvent } from "../../worker/events.js";
 import type { LoadRequest } from "../../worker/pipeline.js";
+import { BatchSpans } from "./batch-spans.js";
 import { type HostedModel, HostedModels, notServed } from "./hosted-models.js";
 import type { ItemCounts } from "./item-counts.js";
 import { OpenItems, type PlacedPieces, placedPieces } from "./open-items.js";
@@ -62,10 +64,12 @@ export class Dispatcher {
   #broken = false;
   #stopWake: () => void = () => {};
   readonly #slices: Slices;
+  readonly #batchSpans: BatchSpans;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
     this.#slices = new Slices(options.clock);
+    this.#batchSpans = new BatchSpans(options.clock);
     this.#hosted = new HostedModels(options.clock);
     this.#items = new OpenItems(this.#hosted, options.counts);
     this.#pool = options.makePool((event) => this.#guard(() => this.#onPool(event)));
@@ -176,6 +180,7 @@ export class Dispatcher {
     this.#slices.flush();
     await this.#pool.stop({ drainMs: 0 });
     this.#stopWake();
+    this.#batchSpans.close();
   }
 
   #onPool(event: PoolEvent): void {
@@ -191,6 +196,7 @@ export class Dispatcher {
         const { loading, reason } = event;
         const lost = loading === null ? null : { ...loading, reason };
         this.#hosted.pipelineDown(pipelineId);
+        this.#batchSpans.gone(pipelineId);
         this.#step({ type: "pipeline-down", pipelineId, loading: lost });
         this.#hosted.pipelineGone(pipelineId);
         return;
@@ -207,17 +213,22 @@ export class Dispatcher {
         this.#onOutcome(pipelineId, event.outcome);
         return;
       case "dropped":
-        for (const itemId of event.itemIds) this.#step({ type: "settled", pipelineId, itemId });
+        for (const itemId of event.itemIds) {
+          this.#batchSpans.settled(itemId);
+          this.#step({ type: "settled", pipelineId, itemId });
+        }
         return;
       case "returned":
         this.#onReturned(event);
         return;
       case "measured":
+        this.#batchSpans.measured(pipelineId, event.model, event.stages);
         for (const { stage, runs, paddedUnits, ms } of event.stages) {
           this.#step({ type: "measured", model: event.model, stage, runs, paddedUnits, ms });
         }
         return;
       case "unloaded":
+        this.#batchSpans.gone(pipelineId, event.model);
         this.#hosted.rid(pipelineId, event.model);
         return;
       case "run":
@@ -230,6 +241,7 @@ export class Dispatcher {
   #onOutcome(pipelineId: string, outcome: FrameOutcome): void {
     const { itemId } = outcome;
     const item = this.#items.find(itemId);
+    this.#batchSpans.settled(itemId);
     const wrong = outcome.ok ? (item?.request.check(outcome.value) ?? null) : outcome.message;
     const code = outcome.ok ? (wrong === null ? null : "item_failed") : outcome.code;
     this.#items.close(itemId, code);
@@ -241,7 +253,9 @@ export class Dispatcher {
 
   #onReturned(event: Extract<PoolEvent, { readonly type: "returned" }>): void {
     const { pipelineId, innocent, groups, failed } = event;
+    for (const itemId of [...innocent, ...groups.flat()]) this.#batchSpans.settled(itemId);
     for (const { itemId, error } of failed) {
+      this.#batchSpans.settled(itemId);
       const item = this.#items.close(itemId, error.code);
       this.#step({ type: "settled", pipelineId, itemId });
       item?.request.fail(item.place, error);
@@ -369,18 +383,23 @@ export class Dispatcher {
     const { clock, counts } = this.#options;
     const nowMs = clock.now();
     const items: FrameItem[] = [];
+    let traced: Set<TraceSpan> | null = null;
     for (const itemId of batch.spans.flatMap(({ itemIds }) => itemIds)) {
       const item = this.#items.find(itemId);
       assert(item !== undefined, `scheduler: item ${itemId} was dispatched after its end`);
       const { class: workClass, queuedAtMs } = item.request.options;
       if (item.sent) counts.retried();
       else counts.sent(workClass, nowMs - queuedAtMs);
-      item.request.sent(nowMs, !item.sent);
+      const span = item.request.sent(nowMs, !item.sent);
+      if (span !== null) (traced ??= new Set()).add(span);
       item.sent = true;
       items.push({ itemId, payload: item.source.payload });
     }
     const { batchId, model } = batch;
-    counts.dispatched(pipelineId, this.#hosted.nameOf(model), batch);
+    const modelName = this.#hosted.nameOf(model);
+    counts.dispatched(pipelineId, modelName, batch);
+    if (traced !== null)
+      this.#batchSpans.dispatched({ pipelineId, modelName, batch, requests: traced });
     this.#pool.dispatch(pipelineId, { batchId, model, class: engineClassOf(batch), items });
   }
 }

@@ -26,6 +26,7 @@ import type { HostedModel } from "./hosted-models.js";
 import { ItemCounts, type ItemTotals, type SubmitObserver } from "./item-counts.js";
 import { OpenRequest } from "./open-request.js";
 import { OpenTenants } from "./open-tenants.js";
+import { RequestSpans } from "./request-spans.js";
 import { deadlineExceeded, Until } from "./until.js";
 
 export interface LocalSubmitOptions extends Pick<DispatcherOptions, "scheduler" | "makePool"> {
@@ -170,36 +171,46 @@ export class LocalSubmit implements Submit, AsyncDisposable {
     this.#alone = this.#active === 1 ? entered : null;
     const queued = this.#dispatcher.expect(entered.model.key);
     const accept = once(() => events.onAccepted?.());
+    const spans = spansOf(request, arrivedAtMs);
     try {
       const { workClass, inputs } = await this.#prepare(entered, request, { signal, accept });
       if (this.#ended !== null) throw this.#ended;
       const { model, task, settings } = entered;
+      const of = { task: task.name, model: model.name, class: workClass };
       const newcomer = { model: model.key, class: workClass, rows: rowsOf(inputs) };
       this.#refuseTooSoon(request, newcomer);
       this.#requests.accepted += 1;
+      const queuedAtMs = this.#clock.now();
+      spans?.queued({ ...of, tenant: request.tenant, inputs: inputs.length }, queuedAtMs);
       const open = new OpenRequest({
+        ...of,
         task,
-        model: model.name,
         key: model.key,
-        class: workClass,
         tenant: request.tenant,
         deadlineAtMs: request.deadlineAtMs,
         settings,
         inputs,
         arrivedAtMs,
-        queuedAtMs: this.#clock.now(),
+        queuedAtMs,
         onFurtherBytes: (bytes) => entered.ticket.hold(bytes),
-        onOutcome: (outcome) => events.onOutcome(placed(outcome, request.only)),
+        onOutcome: (outcome) => {
+          if ("error" in outcome.outcome) spans?.inputFailed();
+          events.onOutcome(placed(outcome, request.only));
+        },
+        spans,
       });
       accept();
       await this.#finish(open, { signal, queued });
       this.#requests.finished += 1;
       if (this.#alone === entered) this.#requests.alone += 1;
-      return open.summary(this.#clock.now());
+      const endedAtMs = this.#clock.now();
+      spans?.ended(endedAtMs);
+      return open.summary(endedAtMs);
     } catch (error) {
-      if (!signal.aborted) throw error;
-      this.#requests.cancelled += 1;
-      throw cancelled();
+      const told = signal.aborted ? cancelled() : error;
+      spans?.ended(this.#clock.now(), codeOf(told));
+      if (signal.aborted) this.#requests.cancelled += 1;
+      throw told;
     } finally {
       this.#active -= 1;
       queued();
@@ -368,6 +379,15 @@ function piecesOf(inputs: readonly PreparedInput[]): number {
   let pieces = 0;
   for (const input of inputs) if (input.ok) pieces += input.pieces.length;
   return pieces;
+}
+
+/** Nothing is made where nobody keeps it. */
+function spansOf({ span = null }: SubmitRequest, arrivedAtMs: number): RequestSpans | null {
+  return span?.isKept === true ? new RequestSpans(span, arrivedAtMs) : null;
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof MillraceError ? error.code : "internal";
 }
 
 function once(action: () => void): () => void {

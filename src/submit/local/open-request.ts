@@ -6,8 +6,10 @@ import type { TaskModel } from "../../tasks/task.js";
 import type { Clock } from "../../work/clock.js";
 import type { JsonObject, Payload } from "../../work/payload.js";
 import type { PreparedInput } from "../../work/piece.js";
+import type { TraceSpan } from "../../work/trace-span.js";
 import type { InputOutcome, SubmitOutcome, SubmitSummary } from "../submit.js";
 import { InputAssembly } from "./input-assembly.js";
+import type { RequestSpans } from "./request-spans.js";
 
 export interface OpenRequestOptions {
   readonly task: { readonly name: string; readonly model: TaskModel };
@@ -24,6 +26,8 @@ export interface OpenRequestOptions {
   /** Answers hold more than was counted when their pieces were made. */
   readonly onFurtherBytes: (bytes: number) => void;
   readonly onOutcome: (outcome: SubmitOutcome) => void;
+  /** Null, or absent: nobody traces it. */
+  readonly spans?: RequestSpans | null;
 }
 
 /** Items of a request that the scheduler was told of together. */
@@ -92,10 +96,12 @@ export class OpenRequest {
     if (this.#openInputs === 0) this.#resolve();
   }
 
-  sent(nowMs: number, firstTime: boolean): void {
+  /** One of its items, to a pipeline. The span of what pipelines do for it comes back; null: nobody traces it. */
+  sent(nowMs: number, firstTime: boolean): TraceSpan | null {
     this.#firstSentAtMs ??= nowMs;
-    if (!firstTime) return;
-    this.#longestWaitMs = Math.max(this.#longestWaitMs, nowMs - this.options.queuedAtMs);
+    const { spans = null, queuedAtMs } = this.options;
+    if (firstTime) this.#longestWaitMs = Math.max(this.#longestWaitMs, nowMs - queuedAtMs);
+    return spans === null ? null : spans.sent(nowMs);
   }
 
   /** Why the engine's answer cannot be used, or null. */

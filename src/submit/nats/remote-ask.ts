@@ -10,6 +10,9 @@ import {
   readAnswer,
 } from "../../nats/messages.js";
 import { encodePart } from "../../nats/parts.js";
+import { endFailed } from "../../work/failed-span.js";
+import { carriedTrace } from "../../work/trace-context.js";
+import type { TraceSpan } from "../../work/trace-span.js";
 import type { RemoteAsks } from "./remote-asks.js";
 
 export type AskEnd =
@@ -25,6 +28,10 @@ export interface RemoteAskParts {
   readonly number: number;
   readonly onAccepted: () => void;
   readonly onOutcome: (outcome: OutcomeMessage) => void;
+  /** Of the request; null: nobody traces it. */
+  readonly request: TraceSpan | null;
+  /** As people call it. */
+  readonly nodeName: string;
 }
 
 /** Far over an outcome, which is one frame of a worker at most (src/frames). */
@@ -38,12 +45,15 @@ export class RemoteAsk {
   silentBeats = 0;
   hasEnded = false;
   readonly #parts: RemoteAskParts;
+  readonly #span: TraceSpan | null;
   #end: (end: AskEnd) => void = () => {};
   #fail: (error: unknown) => void = () => {};
 
   constructor(parts: RemoteAskParts) {
-    const { asks, node, number } = parts;
+    const { asks, node, number, request, nodeName } = parts;
     this.#parts = parts;
+    const attributes = { "network.protocol.name": "nats", "millrace.node": nodeName };
+    this.#span = request?.child("ask a node", { kind: "client", attributes }) ?? null;
     this.node = node;
     this.number = number;
     this.ended = new Promise((resolve, reject) => {
@@ -60,7 +70,8 @@ export class RemoteAsk {
   }
 
   send(message: AskMessage): void {
-    const { head, tail } = encodeAsk(message);
+    const carried = carriedTrace(this.#span?.context ?? null);
+    const { head, tail } = encodeAsk({ ...message, ...carried });
     this.conversation.send(head, tail);
   }
 
@@ -68,11 +79,13 @@ export class RemoteAsk {
   leave(): void {
     const { asks, node, number } = this.#parts;
     asks.publish(encodePart({ kind: "leave" }), { node, number });
+    this.#span?.end({ error: "cancelled" });
     this.close();
   }
 
   close(): void {
     this.hasEnded = true;
+    this.#span?.end();
     this.conversation.close();
     this.#parts.asks.remove(this.number);
   }
@@ -108,6 +121,8 @@ export class RemoteAsk {
   }
 
   #finish(end: AskEnd): void {
+    if (end.kind === "lost") this.#span?.end({ error: "node_lost" });
+    else if (end.kind === "failed") endFailed(this.#span, end.error);
     // It may live, and only a part of what it said be lost.
     if (end.kind === "lost") this.leave();
     this.close();

@@ -84,7 +84,7 @@ export abstract class RemoteRequest {
 
   /** What has an outcome was accepted. */
   protected ask(
-    { instance: node }: NodeCandidate,
+    { instance: node, node: nodeName }: NodeCandidate,
     onOutcome: (outcome: OutcomeMessage) => void,
   ): RemoteAsk {
     const { asks } = this.parts;
@@ -93,9 +93,9 @@ export abstract class RemoteRequest {
       this.accepted();
       onOutcome(outcome);
     };
-    return asks.add(
-      (number) => new RemoteAsk({ asks, node, number, onAccepted, onOutcome: onFirst }),
-    );
+    const request = this.parts.request.span ?? null;
+    const of = { asks, node, nodeName, request };
+    return asks.add((number) => new RemoteAsk({ ...of, number, onAccepted, onOutcome: onFirst }));
   }
 
   protected message(

@@ -118,6 +118,10 @@ export function fuzzFrontParts(): FrontParts {
     },
     tasks: [...tasks].map(([name, form]) => ({ ...form, name })),
     options: { ...fuzzOptions, bertPort: 1, bertPortOut: 2, bertModel: "embed" },
-    metrics: { requestFinished: () => {}, contentType: "", scrape: () => Promise.resolve("") },
+    metrics: {
+      requestFinished: () => {},
+      contentTypeOf: () => "",
+      scrape: () => Promise.resolve(""),
+    },
   };
 }

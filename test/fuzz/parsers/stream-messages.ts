@@ -58,6 +58,7 @@ function channelOf(said: string[], closed: AbortSignal): Channel {
     say: (text) => void said.push(String(text)),
     keep: () => {},
     hold: () => () => {},
+    begin: () => null,
     told: (thrown) => {
       if (thrown instanceof MillraceError) return thrown;
       said.push(JSON.stringify({ type: "error", error: { code: "bug", message: String(thrown) } }));
