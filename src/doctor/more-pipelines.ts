@@ -27,7 +27,7 @@ export function moreCapacity(figures: Figures, factor: number): string {
     return `--pipelines ${wanted} --threads ${threads}: ${pipelines.length * threads} of ${cores} cores are used`;
   const room = Math.floor(cores / threads);
   const here = room > pipelines.length ? `--pipelines ${room}, and ` : "";
-  return `${here}${nodes}, or ${cheaper}: all ${cores} cores have a thread`;
+  return `${here}${nodes}, or ${cheaper}: each core here (${cores}) has a thread`;
 }
 
 /** Of one class of capacity. */
@@ -38,7 +38,7 @@ export function capacityEvidence({
   items,
   windowMs,
 }: Figures): string {
-  const ended = perSecond(items.done + items.failed, windowMs, "items");
+  const ended = perSecond(items.done, windowMs, "items");
   const busy = `computed ${percent(busyShare)} of the time and had work in ${percent(occupiedShare)} of the looks`;
   return `${count(pipelines.length, "pipeline")} ${busy}, and did ${ended}`;
 }
@@ -46,4 +46,10 @@ export function capacityEvidence({
 export function doneNow({ items, windowMs }: Figures, factor: number): string {
   const now = (items.done * 1_000) / windowMs;
   return `${times(factor)} as many items: about ${round(now * factor)}/s`;
+}
+
+/** What one more brings, with a core of its own. */
+export function eachMore({ items, windowMs, pipelines }: Figures): string {
+  const each = items.done / Math.max(1, pipelines.length);
+  return `Each pipeline more, with cores of its own, does about ${perSecond(each, windowMs, "items")} more.`;
 }

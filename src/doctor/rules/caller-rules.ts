@@ -1,4 +1,5 @@
 /** What callers could do better: how much they send at once, what they ask for, how long they give. */
+import { workClasses } from "millrace-client/wire";
 import type { Draft, Rule } from "../draft.js";
 import { type Figures, shareOf } from "../figures.js";
 import { capacityEvidence } from "../more-pipelines.js";
@@ -22,6 +23,9 @@ function deadlinesShort(figures: Figures): readonly Draft[] {
   const late = refused + items;
   if (late === 0 || late < 0.01 * (finished.finished + refused)) return [];
   const meanMs = finished.totalMs / Math.max(1, finished.finished);
+  const percentiles = workClasses
+    .filter((each) => classes[each].p99Ms > 0)
+    .map((each) => `${each} p50 ${ms(classes[each].p50Ms)}, p99 ${ms(classes[each].p99Ms)}`);
   const longMs = Math.max(classes.realtime.p99Ms, classes.bulk.p99Ms, meanMs);
   return [
     {
@@ -30,11 +34,12 @@ function deadlinesShort(figures: Figures): readonly Draft[] {
       title: "Callers give less time than their work takes.",
       evidence: [
         `${count(refusals["deadline_too_soon"] ?? 0, "request")} refused with deadline_too_soon, ${count(items, "item")} ended with deadline_exceeded`,
-        `${count(finished.finished, "request")} ended, after ${ms(meanMs)} on the mean: p50 ${ms(classes.realtime.p50Ms)}, p99 ${ms(classes.realtime.p99Ms)} of realtime, ${ms(classes.bulk.p50Ms)} and ${ms(classes.bulk.p99Ms)} of bulk`,
+        `${count(finished.finished, "request")} ended, after ${ms(meanMs)} on the mean, those that were cut off among them`,
+        ...percentiles,
         capacityEvidence(figures),
       ],
       change: `A \`timeoutMs\` of ${Math.ceil(2 * longMs)} or more${areBusy(figures) ? ", fewer requests in flight, or more pipelines" : ""}.`,
-      expect: `At today's p99 of ${ms(longMs)}, ${count(late, "piece")} of work in the same time would have been done and not thrown away.`,
+      expect: `${count(late, "piece")} of work in the same time are done and not thrown away, as far as pipelines keep up.`,
     },
   ];
 }
@@ -119,7 +124,7 @@ function oneAtATime(figures: Figures): readonly Draft[] {
       severity: "notice",
       title: "A caller sends one small request at a time, and waits for each.",
       evidence: [
-        `${percent(aloneShare)} of the requests had no other beside them, and one was under way ${percent(Math.min(1, openShare))} of the time; ${count(finished.finished, "request")} of ${round(itemsEach)} items, ${ms(finished.totalMs / finished.finished)} each`,
+        `${percent(aloneShare)} of the requests had no other beside them, and one was under way ${percent(Math.min(1, openShare))} of the time; ${count(finished.finished, "request")} of ${count(itemsEach, "item")}, ${ms(finished.totalMs / finished.finished)} each`,
         `${count(pipelines.length, "pipeline")} computed ${percent(busyShare)} of the time, with ${round(rows)} rows a run`,
       ],
       change: `Up to ${recommended.requestsInFlight} requests in flight of up to ${recommended.batchItems} inputs each, as /status recommends for ${oneLine(used.model)}: the client's methods that end in \`Each\` do so, and every command that reads a file.`,

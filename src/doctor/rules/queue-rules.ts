@@ -2,7 +2,13 @@
 import { apiDefaults } from "millrace-client/wire";
 import type { Draft, Rule } from "../draft.js";
 import { type Figures, shareOf } from "../figures.js";
-import { capacityEvidence, doneNow, moreCapacity, neededFactor } from "../more-pipelines.js";
+import {
+  capacityEvidence,
+  doneNow,
+  eachMore,
+  moreCapacity,
+  neededFactor,
+} from "../more-pipelines.js";
 import {
   areBusy,
   isQueueGrowing,
@@ -33,8 +39,10 @@ function meanMs(
 
 function realtimeWaits(figures: Figures): string {
   const { finished, oldestWaitMs, queuedItems } = figures.classes.realtime;
-  const waited = `${count(finished, "realtime request")} waited ${ms(meanMs(figures, "realtime", "queueMs"))} on the mean, the target is ${ms(realtimeTargetMs(figures))}`;
-  return `${waited}; ${count(queuedItems, "item")} wait now, the oldest for ${ms(oldestWaitMs)}`;
+  const now = `${count(queuedItems, "item")} wait now, the oldest for ${ms(oldestWaitMs)}; the target is ${ms(realtimeTargetMs(figures))}`;
+  if (finished === 0) return `no realtime request was done; ${now}`;
+  const waitedMs = meanMs(figures, "realtime", "queueMs");
+  return `${count(finished, "realtime request")} waited ${ms(waitedMs)} on the mean; ${now}`;
 }
 
 function hasBulk({ classes }: Figures): boolean {
@@ -52,7 +60,7 @@ function policyUnfair(figures: Figures): readonly Draft[] {
       title: `Realtime work waits behind bulk: the policy is ${oneLine(after.policy)}.`,
       evidence: [realtimeWaits(figures), `${count(classes.bulk.queuedItems, "bulk item")} queued`],
       change: "--policy millrace (the default)",
-      expect: `Realtime goes first: it waits for the run that is under way, and so for less than ${ms(realtimeTargetMs(figures))} as long as it is less than the pipelines do.`,
+      expect: `Realtime waits for the run that is under way, and no longer for ${count(classes.bulk.queuedItems, "bulk item")}.`,
     },
   ];
 }
@@ -168,7 +176,7 @@ function queueFull(figures: Figures): readonly Draft[] {
         ? `${inFlightAdvice(figures)}${moreCapacity(figures, factor)}. A larger --queued-items-max lets more wait, and makes nothing faster.`
         : "The limits are smaller than what callers send at once: a larger --queued-items-max, --queued-bytes-max or --bodies-bytes-max, or smaller requests.",
       expect: areBusy(figures)
-        ? doneNow(figures, factor)
+        ? eachMore(figures)
         : `${count(refused, "request")} in ${ms(windowMs)} are no longer refused.`,
     },
   ];

@@ -94,8 +94,8 @@ function frontLate(figures: Figures): readonly Draft[] {
   const share = loopShare ?? (delayMs >= 2 * loopDelayMsMin ? 1 : 0);
   // That figure reaches some seconds back: into the start, which is no load.
   const isLate = share >= loopShareMin && delayMs >= loopDelayMsMin && after.uptimeMs >= startedMs;
-  const isFull =
-    share >= loopShareFull && (cpuShare ?? 0) >= cpuShareMin && busyShare < busyShareMax;
+  const isAtWork = (cpuShare ?? 0) >= cpuShareMin || delayMs >= loopDelayMsMin;
+  const isFull = share >= loopShareFull && isAtWork && busyShare < busyShareMax;
   if (!(isLate || isFull) || finished.finished === 0) return [];
   const told = [
     ...(loopShare === null

@@ -40,11 +40,11 @@ export const doorSituations: readonly Situation[] = [
     process.env["TIMED_FACTOR"] = "0";
     try {
       await using server = await MadeServer.start({ pipelines: 2 });
-      await using _ = new ClosedLoop(server.url, 12, (caller) => ({
+      await using load = new ClosedLoop(server.url, 12, (caller) => ({
         path: "/v1/tokenize",
-        body: { texts: sentences(400, 40).map((text) => `${text} ${caller}`) },
+        body: { texts: sentences(200, 40).map((text) => `${text} ${caller}`) },
       }));
-      await delay(500);
+      await until(() => load.replies > 0);
       return await seen(server.url);
     } finally {
       delete process.env["TIMED_FACTOR"];

@@ -1,5 +1,7 @@
 /** Work that waits, for one reason each. */
 import { setTimeout as delay } from "node:timers/promises";
+import type { WorkClass } from "millrace-client/wire";
+import { until } from "../until.js";
 import { ClosedLoop, OpenLoop, sentence, sentences } from "./load.js";
 import { type Situation, situation } from "./situation.js";
 import { MadeServer, type MadeServerOptions, seen } from "./timed-server.js";
@@ -7,6 +9,11 @@ import { MadeServer, type MadeServerOptions, seen } from "./timed-server.js";
 /** A person asks for one sentence after the other. */
 function person(url: string): ClosedLoop {
   return new ClosedLoop(url, 1, () => ({ body: { texts: [sentence(4)], tenant: "person" } }));
+}
+
+function queuedItems({ server }: MadeServer, workClass: WorkClass): number {
+  const { queues } = server.views.status();
+  return queues.reduce((sum, each) => sum + (each.class === workClass ? each.items : 0), 0);
 }
 
 const oneCore = { machine: { cores: 1 } } as const;
@@ -80,11 +87,11 @@ export const queuedSituations: readonly Situation[] = [
     await using _ = new ClosedLoop(server.url, 200, (caller) => ({
       body: { texts: [sentence(8, caller)] },
     }));
-    await delay(500);
+    await until(() => queuedItems(server, "realtime") > 100);
     await using _bulk = new ClosedLoop(server.url, 1, () => ({
       body: { texts: sentences(600, 8), class: "bulk" },
     }));
-    await delay(300);
+    await until(() => queuedItems(server, "bulk") > 300);
     return await seen(server.url);
   }),
   situation("deadlines that nobody can keep", "deadlines-short", async () => {

@@ -1,5 +1,6 @@
 /** What runs is slower, emptier or ends more often than it should. */
 import { setTimeout as delay } from "node:timers/promises";
+import { until } from "../until.js";
 import { ClosedLoop, sentence, sentences } from "./load.js";
 import { type Situation, situation } from "./situation.js";
 import { Slowed } from "./slowed.js";
@@ -34,7 +35,7 @@ export const runningSituations: readonly Situation[] = [
       machine: { cores: 1 },
     });
     await using _ = new ClosedLoop(server.url, 2, () => ({ body: { texts: sentences(2_000, 8) } }));
-    await delay(500);
+    await until(() => server.server.views.status().queues.some(({ items }) => items > 1_000));
     return await seen(server.url);
   }),
   situation("a process that is killed again and again", "pipeline-restarts", async () => {
