@@ -15,6 +15,7 @@ const benches: Readonly<Record<string, () => Promise<Bench>>> = {
   memory: async () => (await import("./memory.js")).run,
   mix: async () => (await import("./serving/mix.js")).run,
   nodes: async () => (await import("./nodes/nodes.js")).run,
+  page: async () => (await import("./page.js")).run,
   plots: async () => (await import("./harness/finish.js")).run,
   profile: async () => (await import("./engine-floor/profile.js")).run,
   policies: async () => (await import("./policies/policies.js")).run,
