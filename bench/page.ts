@@ -29,9 +29,6 @@ export async function run(args: readonly string[]): Promise<void> {
   const flags = { models: "models", port: 0, pipelines: 1, threads: 1, trial: "off", log: "json" };
   await using server = await ServerTree.start({ name: "server", script: "real", flags });
   const url = await server.ready();
-  // What the start left behind is not of the pages.
-  await delay(Math.min(2_000, seconds * 1_000));
-  const without = await shareOf(server.pid, seconds);
   const gone = new AbortController();
   const pages = Array.from({ length: readers }, () => new Reader(url, gone.signal));
   await Promise.all(pages.map((page) => page.begun));
@@ -40,6 +37,8 @@ export async function run(args: readonly string[]): Promise<void> {
   const looks = pages.map((page, at) => page.looks - (looksBefore[at] ?? 0));
   gone.abort();
   await Promise.all(pages.map((page) => page.ended));
+  // Behind them: what the start leaves to do is never told as the readers' being free.
+  const without = await shareOf(server.pid, seconds);
   report.say(`without readers: ${percent(without)} of a core`);
   report.say(`with ${readers} readers: ${percent(shared)} of a core`);
   report.say(`the readers: ${percent(shared - without)} of a core`);
