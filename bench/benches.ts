@@ -66,6 +66,10 @@ export const benches: Readonly<Record<string, Benchmark>> = {
     about: "no measurement: draws what `--json` of another one wrote",
     open: () => import("./harness/finish.js"),
   },
+  page: {
+    about: "what open pages cost the server",
+    open: () => import("./page/page.js"),
+  },
   policies: {
     about: "how soon callers are served by fcfs, seed-router and millrace on one engine",
     open: () => import("./policies/policies.js"),

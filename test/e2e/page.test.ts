@@ -1,13 +1,14 @@
 /** The page in a real browser, before a real server with real pipelines. With `PAGE_PICTURES=1` it makes the pictures of docs/page.md. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import axe from "axe-core";
 import type { Browser, Page } from "playwright-core";
 import type { MillraceServer } from "#src/index.js";
 import { launchBrowser, skipWithoutBrowser } from "../support/browser.js";
 import { Keys } from "../support/keys.js";
 import { PrefixProxy } from "../support/prefix-proxy.js";
-import { sentences, startReal, translate } from "../support/real-server.js";
+import { postJson, sentences, startReal, translate } from "../support/real-server.js";
 import { TempDir } from "../support/temp-dir.js";
 import { until } from "../support/until.js";
 
@@ -73,6 +74,37 @@ class Opened implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.page.close();
     assert.deepEqual(this.complaints, []);
+  }
+}
+
+/** For the pictures: callers of two classes and several tenants, for a while before one is taken. */
+class Load implements Disposable {
+  #isOver = false;
+
+  static async of(url: string): Promise<Load> {
+    const load = new Load();
+    for (const tenant of ["web", "mobile", "search"]) void load.#call(url, tenant, 4);
+    void load.#call(url, "nightly", 300);
+    await delay(45_000);
+    return load;
+  }
+
+  async #call(url: string, tenant: string, count: number): Promise<void> {
+    while (!this.#isOver) {
+      const texts = Array.from(
+        { length: count },
+        (_, at) => sentences[at % sentences.length] ?? "",
+      );
+      const model = tenant === "search" ? "en-zh-embeddings" : "en-zh";
+      const path = tenant === "search" ? "embed" : "translate";
+      const body = { model, texts, tenant, class: count > 100 ? "bulk" : "realtime" };
+      await (await postJson(`${url}/v1/${path}`, body)).text();
+      await delay(count * 40);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#isOver = true;
   }
 }
 
@@ -197,7 +229,7 @@ test("where keys are asked for it says so, takes one, and keeps it out of the ad
   await using opened = await Opened.at(echo.server.url);
   await opened.says(/The server asks for a key/);
   await opened.accessible();
-  await opened.page.getByLabel("Key").fill(admin);
+  await opened.page.getByRole("textbox", { name: "Key" }).fill(admin);
   await opened.page.getByRole("button", { name: "Look" }).click();
   await opened.says(/Items a second/);
   assert.equal(opened.page.url(), `${echo.server.url}/`);
@@ -213,6 +245,7 @@ test("light, dark, and on a telephone: nothing is wider than the screen", {
   skip,
   timeout: 60_000,
 }, async () => {
+  using load = withPictures ? await Load.of(server.url) : null;
   for (const colorScheme of ["light", "dark"] as const) {
     await using opened = await Opened.at(server.url, {
       colorScheme,
@@ -220,7 +253,7 @@ test("light, dark, and on a telephone: nothing is wider than the screen", {
     });
     await opened.says(/Items a second/);
     await opened.accessible();
-    if (withPictures)
+    if (load !== null)
       await opened.page.screenshot({ path: `docs/pictures/page-${colorScheme}.png` });
     await opened.page.setViewportSize({ width: 360, height: 740 });
     assert.equal(await opened.page.evaluate("document.documentElement.scrollWidth"), 360);

@@ -106,7 +106,7 @@ test("ARCHITECTURE.md names every folder of src", () => {
 
 test("every room says where to begin, and ARCHITECTURE.md names that file", () => {
   const page = read("ARCHITECTURE.md");
-  const sources = readSources("src", "client/src");
+  const sources = readSources("src", "client/src", "page");
   for (const room of rooms.filter(({ path }) => !path.endsWith(".ts"))) {
     const first = sources
       .filter(({ path, text }) => roomOf(path) === room && /^ ?\*?.*READ FIRST\b/m.test(text))

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { test } from "node:test";
+import { runInNewContext } from "node:vm";
 import { snippetsOf } from "../../page/try/asking.js";
 import { shellQuoted, sourceOf } from "../../page/try/quoting.js";
 
@@ -22,8 +23,8 @@ test("a shell reads the words back as they were", () => {
 });
 
 test("JavaScript reads them back too", () => {
-  const read: unknown = new Function(`return ${sourceOf(hostile)}`)();
-  assert.deepEqual(read, hostile);
+  const read = String(runInNewContext(`JSON.stringify(${sourceOf(hostile)})`));
+  assert.deepEqual(JSON.parse(read), hostile);
 });
 
 test("what curl would send is what the page sends", () => {
