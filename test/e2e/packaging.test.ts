@@ -78,8 +78,7 @@ test("the tarballs run in an empty folder, unpacked there and, in the long run, 
   context.after(() => rm(folder, { recursive: true }));
   // Without scripts: prepack would clean and build under the feet of the other tests.
   const pack = ["pack", "--ignore-scripts", "--pack-destination", folder];
-  await run("npm", pack, { cwd: root });
-  await run("npm", [...pack, "-w", "client"], { cwd: root });
+  await run("npm", [...pack, "-w", "client", "--include-workspace-root"], { cwd: root });
   const tarballs = (await readdir(folder)).map((name) => join(folder, name));
   assert.equal(tarballs.length, 2);
   for (const tarball of tarballs) await assertTidy(tarball);
