@@ -62,13 +62,13 @@ export const benches: Readonly<Record<string, Benchmark>> = {
     about: "what many machines do together over NATS, and what is lost when one dies",
     open: () => import("./nodes/nodes.js"),
   },
+  page: {
+    about: "what open pages cost the server",
+    open: () => import("./page.js"),
+  },
   plots: {
     about: "no measurement: draws what `--json` of another one wrote",
     open: () => import("./harness/finish.js"),
-  },
-  page: {
-    about: "what open pages cost the server",
-    open: () => import("./page/page.js"),
   },
   policies: {
     about: "how soon callers are served by fcfs, seed-router and millrace on one engine",
