@@ -203,8 +203,10 @@ test("/info says what is served, / is what the model is for", async () => {
   assert.equal(info["auto_truncate"], false);
   assert.equal(info["max_input_length"], 32);
   assert.deepEqual(await ask("/", { inputs: "a" }), await ask("/embed", { inputs: "a" }));
+  // Where it is named before the page.
+  await using first = await start(temp.path, { teiModel: "plain", fronts: "tei,page" });
   for (const path of ["/health", "/ping", "/"]) {
-    const health = await fetch(`${server.url}${path}`);
+    const health = await fetch(`${first.url}${path}`);
     assert.equal(health.status, 200);
     assert.equal(await health.text(), "");
   }
@@ -212,7 +214,8 @@ test("/info says what is served, / is what the model is for", async () => {
 
 test("defect: who opens the address in a browser sees no empty page", async () => {
   const headers = { accept: "text/html,application/xhtml+xml,*/*;q=0.8" };
-  assert.match(await (await fetch(`${server.url}/`, { headers })).text(), /^Millrace .*openapi/);
+  await using first = await start(temp.path, { teiModel: "plain", fronts: "tei,page" });
+  assert.match(await (await fetch(`${first.url}/`, { headers })).text(), /^Millrace .*openapi/);
 });
 
 describe("/vertex", () => {

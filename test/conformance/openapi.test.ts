@@ -184,6 +184,7 @@ const calls: Readonly<Record<string, readonly Call[]>> = {
   "GET /health": [{}],
   "GET /ping": [{}],
   "GET /": [{}],
+  "GET /page/{file}": [{ at: "/page/index.html" }],
   "POST /encode": [
     { body: { id: 1, texts: ["a b"] } },
     { body: { id: 1, texts: ["a b", "nan"] }, status: 422 },

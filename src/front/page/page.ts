@@ -6,7 +6,8 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { MillraceError } from "millrace-client/wire";
-import type { Exchange, HttpFront, Reply, Route } from "../../listen/http/http-front.js";
+import type { Exchange, HttpFront, Reply, Route, RouteDoc } from "../../listen/http/http-front.js";
+import type { JsonObject } from "../../work/payload.js";
 import type { ServerViews } from "../../work/views.js";
 import type { Front, FrontParts } from "../front.js";
 import { ownError, ownErrorSchema } from "../own-error.js";
@@ -39,6 +40,15 @@ const safeHeaders: Readonly<Record<string, string>> = {
   "referrer-policy": "no-referrer",
   "cross-origin-opener-policy": "same-origin",
 };
+
+const text: JsonObject = { type: "string" };
+const docs = {
+  index: { summary: "The page of this server, for a browser", reply: { "text/html": text } },
+  asset: {
+    summary: "What the page is made of; its names are in it",
+    reply: { "text/html": text, "text/javascript": text, "text/css": text, "image/svg+xml": text },
+  },
+} satisfies Readonly<Record<string, RouteDoc>>;
 
 const indexName = "index.html";
 /** Its name says what is in it. */
@@ -82,10 +92,16 @@ class PageFront implements HttpFront {
     this.#views = views;
     const shared = { method: "GET", access: "open", fromMemory: true, isAdminOnly: true } as const;
     this.routes = [
-      { ...shared, path: "/", handler: (exchange) => this.#send(exchange, indexName) },
+      {
+        ...shared,
+        path: "/",
+        doc: docs.index,
+        handler: (exchange) => this.#send(exchange, indexName),
+      },
       {
         ...shared,
         path: "/page/{file}",
+        doc: docs.asset,
         handler: (exchange) => this.#send(exchange, exchange.params["file"] ?? ""),
       },
     ];
