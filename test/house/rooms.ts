@@ -20,6 +20,7 @@ export interface Room {
 export const rooms: readonly Room[] = [
   { path: "src/cli", floor: 9 },
   { path: "src/index.ts", floor: 8 },
+  { path: "src/open.ts", floor: 7.5 },
   { path: "src/server.ts", floor: 7 },
   { path: "src/opened-parts.ts", floor: 6.6 },
   { path: "src/open-fronts.ts", floor: 6.6 },
@@ -41,6 +42,7 @@ export const rooms: readonly Room[] = [
   { path: "src/options", floor: 2 },
   { path: "src/scheduler", floor: 1, pure: true, only: ["src/work", "client/src/wire"] },
   { path: "src/models", floor: 1 },
+  { path: "src/hub", floor: 1 },
   { path: "src/metrics", floor: 1 },
   // Above what it is framed with, below whoever speaks over it.
   { path: "src/nats", floor: 2.5 },
