@@ -7,6 +7,7 @@ import { resolveConfiguration } from "./options/resolve.js";
 import { type MillraceServer, startServer } from "./server.js";
 import { withTrial } from "./trial/trial.js";
 
+export { Millrace, type MillraceOptions } from "millrace-client";
 export {
   type DeploymentIdentity,
   type ErrorCode,
@@ -26,6 +27,7 @@ export {
   type WorkClass,
 } from "millrace-client/wire";
 export type { LogDestination } from "./log-output.js";
+export { EmbeddedMillrace, type OpenOptions, type OptionOfPorts, open } from "./open.js";
 export type { AccessOptions } from "./options/access-options.js";
 export type { BertOptions, BertPoolingStrategy } from "./options/bert-options.js";
 export type { EctransformerOptions } from "./options/ectransformer-options.js";

@@ -4,6 +4,7 @@ import type { Front } from "./front/front.js";
 import type { GrpcListenerParts } from "./listen/grpc/listener.js";
 import { adminPart, nodePart, publicPart } from "./listen/http/admin-routes.js";
 import type { HttpFront } from "./listen/http/http-front.js";
+import { InProcessListener } from "./listen/http/in-process.js";
 import { type HttpListener, startHttpListener } from "./listen/http/listener.js";
 import { identificationOf } from "./listen/identification.js";
 import { startNatsListener } from "./listen/nats/listener.js";
@@ -31,10 +32,13 @@ export interface ListenerParts {
 }
 
 export interface Listeners {
-  readonly http: HttpListener;
+  /** Null where there are callers in this process only. */
+  readonly http: HttpListener | null;
   /** Null where operators have no port of their own. */
   readonly admin: HttpListener | null;
-  /** These two among them. */
+  /** For callers in this process. */
+  readonly inProcess: InProcessListener;
+  /** These three among them. */
   readonly all: readonly RunningListener[];
 }
 
@@ -47,8 +51,28 @@ export async function openListeners(
   const http = listenHttp(fronts, parts);
   const admin = adminEntrance === null ? null : listenForAdmin(fronts, parts, adminEntrance);
   const elsewhere = listenElsewhere(fronts, parts);
-  const all = await allOrNone([http, ...(admin === null ? [] : [admin]), ...elsewhere]);
-  return { http: await http, admin: await admin, all };
+  const listening = await allOrNone([http, ...(admin === null ? [] : [admin]), ...elsewhere]);
+  const inProcess = listenInProcess(fronts, parts);
+  return { http: await http, admin: await admin, inProcess, all: [...listening, inProcess] };
+}
+
+/** Of a server that callers in this process have for themselves: it takes no port. */
+export function openWithoutPorts(fronts: readonly Front[], parts: ListenerParts): Listeners {
+  const inProcess = listenInProcess(fronts, parts);
+  return { http: null, admin: null, inProcess, all: [inProcess] };
+}
+
+function listenInProcess(
+  fronts: readonly Front[],
+  { options, metrics, log, views }: ListenerParts,
+): InProcessListener {
+  return new InProcessListener({
+    fronts: overHttp(fronts),
+    identification: identificationOf(views.identity),
+    bodyBytesMax: options.bodyBytesMax,
+    metrics,
+    log,
+  });
 }
 
 export async function closeListeners({ all }: Listeners): Promise<void> {

@@ -28,7 +28,7 @@ export class OpenedParts {
   readonly delay: EventLoopDelay = new EventLoopDelay();
 
   held(): HeldByListener {
-    return this.listeners?.http.held() ?? nothingHeld;
+    return this.listeners?.http?.held() ?? nothingHeld;
   }
 
   /**

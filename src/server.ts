@@ -31,7 +31,7 @@ import { openPageFront } from "./front/page/page.js";
 import { openStreamsFront } from "./front/streams/streams.js";
 import { openTeiFront } from "./front/tei/tei.js";
 import { wholeStatus } from "./jobs/whole-status.js";
-import { closeListeners, type Listeners, openListeners } from "./listeners.js";
+import { closeListeners, type Listeners, openListeners, openWithoutPorts } from "./listeners.js";
 import type { Log } from "./log.js";
 import type { LogOutput } from "./log-output.js";
 import { Metrics } from "./metrics/metrics.js";
@@ -67,11 +67,15 @@ export interface ServerParts {
   /** Ends the start: what was begun is stopped, and `startServer` rejects with the signal's reason. */
   readonly signal?: AbortSignal;
   readonly openBackend: OpenBackend;
+  /** No port is listened on: it is asked by `fetch` only. Default: false. */
+  readonly isWithoutPorts?: boolean;
 }
 
 export interface MillraceServer extends AsyncDisposable {
   /** For instance `http://127.0.0.1:8400`. */
   readonly url: string;
+  /** The routes without a port, as `globalThis.fetch`, for callers in this process: no key is asked for. */
+  readonly fetch: (url: string, init?: RequestInit) => Promise<Response>;
   /** Of the routes for operators, where they have a port of their own; else null. */
   readonly adminUrl: string | null;
   /** Where it listens for what is no HTTP: `tcp://127.0.0.1:5550 → tcp://127.0.0.1:5560`. */
@@ -145,7 +149,8 @@ export async function startServer(
     opened.feed = feed;
     const behindFronts = { backend, jobs, terminate, feed };
     const { spoken, callRoute } = openFronts({ ...wired, known: fronts, ...behindFronts });
-    const listening = openListeners(spoken, { ...wired, views, link });
+    const open = parts.isWithoutPorts === true ? openWithoutPorts : openListeners;
+    const listening = Promise.resolve(open(spoken, { ...wired, views, link }));
     const listeners = await unlessAborted(signal, listening, closeListeners);
     opened.listeners = listeners;
     feed.start();
@@ -179,9 +184,10 @@ async function openBehind(
   return await openDeployedBackend(open, parts, link);
 }
 
-function urlsOf({ http, admin, all }: Listeners): ListenedUrls {
-  const others = all.filter((each) => each !== http && each !== admin).map(({ url }) => url);
-  return { http: http.url, admin: admin?.url ?? null, others };
+function urlsOf({ http, admin, inProcess, all }: Listeners): ListenedUrls {
+  const told: readonly unknown[] = [http, admin, inProcess];
+  const others = all.filter((each) => !told.includes(each)).map(({ url }) => url);
+  return { http: (http ?? inProcess).url, admin: admin?.url ?? null, others };
 }
 
 interface ListenedUrls {
@@ -257,6 +263,11 @@ class RunningServer implements MillraceServer {
 
   get url(): string {
     return urlsOf(this.#parts.listeners).http;
+  }
+
+  get fetch(): MillraceServer["fetch"] {
+    const { inProcess } = this.#parts.listeners;
+    return (url, init) => inProcess.fetch(url, init);
   }
 
   get adminUrl(): string | null {

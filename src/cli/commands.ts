@@ -2,10 +2,12 @@
 import type { Command } from "commander";
 import type { OpenBackend } from "../backend/backend.js";
 import { registerClassify } from "./classify.js";
+import { registerCompletion } from "./completion.js";
 import { registerConfig } from "./config.js";
 import { registerConvert } from "./convert.js";
 import { registerDoctor } from "./doctor.js";
 import { registerEmbed } from "./embed.js";
+import { registerInit } from "./init.js";
 import { registerInspect } from "./inspect-command.js";
 import { registerJobs } from "./jobs.js";
 import { registerKeys } from "./keys.js";
@@ -29,9 +31,10 @@ export function registerCommands(program: Command): void {
   registerStatus(program);
   registerDoctor(program);
   registerNodes(program);
+  registerInit(program);
   registerConfig(program);
   registerKeys(program);
-  program.commandsGroup("Work for a running server:");
+  program.commandsGroup("Work, by a server or without one:");
   registerTranslate(program);
   registerEmbed(program);
   registerClassify(program);
@@ -43,5 +46,6 @@ export function registerCommands(program: Command): void {
   registerInspect(program);
   registerModels(program);
   program.commandsGroup("Help:");
+  registerCompletion(program);
   program.helpCommand("help [command]", "show the flags and the examples of a command");
 }

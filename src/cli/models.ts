@@ -7,6 +7,7 @@ import type { ModelRecord } from "../nats/model-record.js";
 import type { OptionKey } from "../options/options.js";
 import { flagOf, variableOf } from "../options/table.js";
 import { exitCodes } from "./exit-codes.js";
+import type { HubFlags } from "./models-pull.js";
 import { addOptionFlags, configurationFrom } from "./option-flags.js";
 
 /** Of a server's options, those that lead to NATS. */
@@ -22,7 +23,10 @@ const linkKeys: readonly OptionKey[] = [
 const connectMsMax = 10_000;
 
 const examples = `
-Examples, where MILLRACE_NATS names the NATS servers:
+Examples:
+  $ millrace models pull Helsinki-NLP/opus-mt-en-zh          from huggingface.co; says how it is converted
+
+Where MILLRACE_NATS names the NATS servers:
   $ millrace models push models/en-de --as en-de@2           every file once, however many versions have it
   $ millrace models list
   $ millrace models default en-de@2                          en-de means this version from now on, everywhere
@@ -40,6 +44,15 @@ Examples:
   $ millrace models push models/en-de --as en-de@3 --default
 `;
 
+const pullExamples = `
+Examples:
+  $ millrace models pull Helsinki-NLP/opus-mt-en-zh                       into ./opus-mt-en-zh
+  $ millrace models pull org/ranker --endpoint https://hub.example --out ranker
+  $ millrace models pull en-de@2 --nats nats://127.0.0.1:4222             from the store
+
+The variable HF_TOKEN has the token where a hub asks for one: it is sent to that host only.
+`;
+
 const defaultExamples = `
 Examples:
   $ millrace models default en-de@2
@@ -55,7 +68,7 @@ interface PushFlags extends Flags {
   readonly default?: boolean;
 }
 
-interface PullFlags extends Flags {
+interface PullFlags extends Flags, HubFlags {
   readonly into?: string;
 }
 
@@ -66,8 +79,10 @@ interface DefaultFlags extends Flags {
 export function registerModels(program: Command): void {
   const models = program
     .command("models")
-    .summary("the store of models that servers fetch theirs from")
-    .description("The store of models in NATS, which servers fetch theirs from (--nats-models).")
+    .summary("models from a hub, and the store that servers use")
+    .description(
+      "Fetch models from a Hugging Face hub; and the store of models in NATS, which servers fetch theirs from (--nats-models).",
+    )
     .addHelpText("after", examples);
   withLink(models.command("push <dir>"))
     .summary("put a model folder into the store")
@@ -84,9 +99,16 @@ export function registerModels(program: Command): void {
     .description("Show what is in the store, and which version each name means (*).")
     .action(list);
   withLink(models.command("pull <model>"))
-    .summary("fetch a version into a folder")
-    .description("Fetch a version, name@version or what the name means, into a new folder.")
-    .option("--into <dir>", "the folder that is made; else name@version, here")
+    .summary("fetch a repository of a hub, or a version from the store, into a folder")
+    .description(
+      "ORG/NAME: fetch what is needed of a repository of a Hugging Face hub; again: go on with it. Without a slash: fetch a version from the store, name@version or what the name means, into a new folder.",
+    )
+    .option("--into <dir>", "the folder that is made; else name@version, or NAME, here")
+    .option("--out <dir>", "the same")
+    .option("--endpoint <url>", "the hub; else HF_ENDPOINT, else https://huggingface.co")
+    .option("--revision <name>", "branch, tag or commit of the repository; else main")
+    .option("--all", "every file of the repository, whether it is needed or not")
+    .addHelpText("after", pullExamples)
     .action(pull);
   withLink(models.command("default <model>"))
     .summary("say which version a name means")
@@ -145,10 +167,15 @@ async function list(flags: Flags): Promise<void> {
 }
 
 async function pull(model: string, flags: PullFlags): Promise<void> {
+  const { pullFromHub, isOfHub } = await import("./models-pull.js");
+  if (isOfHub(model, flags)) {
+    await pullFromHub(model, flags);
+    return;
+  }
   const { fetchModel } = await import("../nats/fetch-model.js");
   await withBucket(flags, "find", async (bucket, signal) => {
     const record = await bucket.record(await versionOf(bucket, model));
-    const target = flags.into ?? join(".", `${record.name}@${record.version}`);
+    const target = flags.into ?? flags.out ?? join(".", `${record.name}@${record.version}`);
     await fetchModel(bucket, record, { target, signal, onProgress: progressOf("fetched") });
     print(
       flags,
@@ -187,6 +214,10 @@ async function withBucket(
     as: _as,
     default: _default,
     into: _into,
+    out: _out,
+    endpoint: _endpoint,
+    revision: _revision,
+    all: _all,
     from: _from,
     ...others
   } = {
@@ -285,7 +316,7 @@ function tableText(shown: readonly (ShownRecord & { readonly isDefault: boolean 
   return `${lines.map((line) => line.trimEnd()).join("\n")}\n`;
 }
 
-function sizeText(bytes: number): string {
+export function sizeText(bytes: number): string {
   if (bytes < 1_000_000) return `${(bytes / 1_000).toFixed(1)} kB`;
   return bytes < 1_000_000_000
     ? `${(bytes / 1_000_000).toFixed(1)} MB`

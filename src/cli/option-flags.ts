@@ -8,7 +8,10 @@ import { flagOf, optionKeys, optionTable, variableOf } from "../options/table.js
 
 /** Values stay strings here: resolve.ts reads flags, variables and file by the same rules and reports all mistakes. */
 export function addOptionFlags(command: Command, keys: readonly OptionKey[] = optionKeys): Command {
-  command.option("--config <file>", "JSON file of options (MILLRACE_CONFIG)");
+  command.option(
+    "--config <file>",
+    "JSON file of options, as `millrace init` writes one (MILLRACE_CONFIG)",
+  );
   for (const group of optionGroups) {
     for (const key of keys.filter((each) => optionTable[each].group === group)) {
       const definition = optionTable[key];

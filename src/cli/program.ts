@@ -7,9 +7,9 @@ import { whatToDo } from "./what-to-do.js";
 
 const examples = `
 Examples:
-  $ millrace serve                                   the bundled models, which translate and embed
-  $ millrace translate "Where is the station?"       in another terminal
+  $ millrace translate "Where is the station?"       with the bundled models; no server is needed
   $ millrace embed sentences.txt --out vectors.npy
+  $ millrace serve                                   a server, which the commands above then use
 
 With models of your own:
   $ millrace convert ./ms-marco-MiniLM-L6-v2 --out models/ranker

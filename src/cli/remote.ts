@@ -11,16 +11,18 @@ export interface ServerFlags {
 }
 
 export function addServerFlags(command: Command): Command {
-  return command
-    .option("--url <url>", "the server; else MILLRACE_URL", defaultUrl)
-    .option(
-      "--key <key>",
-      "the key, where it asks for one; better MILLRACE_KEY, which others cannot see",
-    );
+  return addKeyFlag(command.option("--url <url>", "the server; else MILLRACE_URL", defaultUrl));
+}
+
+export function addKeyFlag(command: Command): Command {
+  return command.option(
+    "--key <key>",
+    "the key, where it asks for one; better MILLRACE_KEY, which others cannot see",
+  );
 }
 
 /** Who asks, as a client takes it. The variable is no default of the flag: help shows those. */
-export function keyOf({ key = process.env["MILLRACE_KEY"] }: ServerFlags): {
+export function keyOf({ key = process.env["MILLRACE_KEY"] }: Pick<ServerFlags, "key">): {
   readonly apiKey?: string;
 } {
   return key === undefined || key === "" ? {} : { apiKey: key };

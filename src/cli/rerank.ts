@@ -2,12 +2,13 @@
 import type { Command } from "commander";
 import { MillraceError, type RerankFields, type RerankResult } from "millrace-client";
 import type { BulkOutcome, BulkOutput, InputPlace } from "./bulk/entry.js";
-import { addBulkFlags, type BulkFlags, clientOf, fieldsOf, wholeNumber } from "./bulk/flags.js";
+import { addBulkFlags, type BulkFlags, fieldsOf, wholeNumber } from "./bulk/flags.js";
 import { lineSource } from "./bulk/lines.js";
 import { ProgressBar } from "./bulk/progress-bar.js";
 import { runBulk } from "./bulk/run-bulk.js";
 import { summaryText } from "./bulk/summary.js";
 import { openTextOutput } from "./bulk/text-output.js";
+import { amountOf, openWorkplace } from "./bulk/workplace.js";
 import { exitCodes } from "./exit-codes.js";
 import { runRemote } from "./remote.js";
 
@@ -54,7 +55,8 @@ async function rerank({ query, file, flags }: Asked, signal: AbortSignal): Promi
   const lines = { linesBefore: 0, startByte: 0, prefix: null, blank: null, flag: "FILE" } as const;
   const source = await lineSource(file, lines, signal);
   await using out = await openTextOutput(flags.out, { input: file, signal });
-  await using client = clientOf(flags);
+  const work = { task: "rerank", amount: await amountOf(file) };
+  await using client = await openWorkplace(flags, work, signal);
   const fields: RerankFields = {
     ...fieldsOf(flags),
     ...(raw === true ? { raw } : {}),

@@ -2,12 +2,13 @@
 import { type Command, Option } from "commander";
 import { MillraceError, type TranslateEachOptions, type TranslateResult } from "millrace-client";
 import type { BulkOutcome, BulkOutput, BulkSource, InputPlace } from "./bulk/entry.js";
-import { addBulkFlags, clientOf, fieldsOf, wholeNumber } from "./bulk/flags.js";
+import { addBulkFlags, fieldsOf, wholeNumber } from "./bulk/flags.js";
 import { lineSource, linesOf } from "./bulk/lines.js";
 import { ProgressBar } from "./bulk/progress-bar.js";
 import { runBulk } from "./bulk/run-bulk.js";
 import { summaryText } from "./bulk/summary.js";
 import { openTextOutput, type TextOutput } from "./bulk/text-output.js";
+import { amountOf, openWorkplace } from "./bulk/workplace.js";
 import { exitCodes } from "./exit-codes.js";
 import type { DurableFlags } from "./jobs/durable-translate.js";
 import { runRemote } from "./remote.js";
@@ -19,10 +20,10 @@ interface TranslateFlags extends DurableFlags {
 
 const examples = `
 Examples:
-  $ millrace translate "Where is the station?" "Good morning."
+  $ millrace translate "Where is the station?" "Good morning."      by a server that runs here, else by itself
   $ echo "Good morning." | millrace translate
   $ millrace translate --datafile book.en.txt --out book.zh.txt     a line in is a line out
-  $ millrace translate --datafile huge.txt --out huge.zh.txt --durable    the server keeps it; again: goes on
+  $ millrace translate --datafile huge.txt --out huge.zh.txt --durable    a server keeps it; again: goes on
   $ millrace translate "Good morning." --beams 4 --n-best 3 --json
 `;
 
@@ -43,7 +44,7 @@ export function registerTranslate(program: Command): void {
     )
     .addOption(new Option("--batch-size <n>").argParser(wholeNumber).hideHelp())
     .option("--json", "one JSON object a line instead of text")
-    .option("--durable", "as a job that the server keeps; the same command again goes on with it")
+    .option("--durable", "as a job that a server keeps; the same command again goes on with it")
     .option("--restart", "with --durable: another job, and --out anew")
     .addHelpText("after", examples);
   addBulkFlags(command).action((texts: string[], flags: TranslateFlags & FormerFlags) =>
@@ -62,7 +63,8 @@ async function translate(
   }
   const source = await sourceOf(args, flags, signal);
   await using out = await openTextOutput(flags.out, { input: flags.datafile ?? null, signal });
-  await using client = clientOf(flags);
+  const amount = await amountOf(args.length > 0 ? args : (flags.datafile ?? "-"));
+  await using client = await openWorkplace(flags, { task: "translate", amount }, signal);
   const startedMs = performance.now();
   const each = (texts: AsyncIterable<string | MillraceError>, onProgress: () => void) =>
     client.translateEach(texts, { ...requestOf(flags), signal, onProgress });

@@ -1,6 +1,7 @@
 /** What to do about an error, beyond what its code says: of a connection, its cause is known here. */
 import { CommanderError } from "commander";
 import { errorRegistry, type MillraceError } from "millrace-client/wire";
+import { AdvisedError } from "./advised-error.js";
 
 /** Node's, of a certificate that nobody known has signed. */
 const strangers: readonly string[] = [
@@ -11,10 +12,11 @@ const strangers: readonly string[] = [
 ];
 
 export function whatToDo(error: MillraceError): string {
+  if (error instanceof AdvisedError) return error.advice;
   if (error.cause instanceof CommanderError)
     return "`millrace COMMAND --help` has what it takes, and examples.";
-  const usual = errorRegistry[error.code].whatToDo;
-  if (error.code !== "connection_failed") return usual;
+  if (error.code !== "connection_failed") return errorRegistry[error.code].whatToDo;
+  const usual = "Check the address, and that the server runs: `millrace serve` starts one.";
   const codes = codesOf(error);
   if (codes.some((code) => strangers.includes(code))) {
     return "The variable NODE_EXTRA_CA_CERTS names a file of certificates that are trusted as well.";

@@ -41,7 +41,7 @@ export interface ConvertOptions {
   readonly embeddings?: boolean;
   /** Of a model that generates: it may generate what is chosen from this text, and nothing else. Default: everything. */
   readonly shortlist?: ShortlistChoice;
-  /** As `OpenOptions.attention`: for tests and measurements, no model needs it. */
+  /** As `OpenSourceOptions.attention`: for tests and measurements, no model needs it. */
   readonly attention?: DecoderAttention;
   /** Replaces an existing output folder, once the new one is whole. */
   readonly force: boolean;

@@ -5,7 +5,7 @@ import { z } from "zod";
 import { readJsonFile } from "../models/read-json.js";
 import { encoderFamily } from "./encoder/family.js";
 import { readBaseDir } from "./encoder/modules.js";
-import type { Family, OpenedModel, OpenOptions } from "./family.js";
+import type { Family, OpenedModel, OpenSourceOptions } from "./family.js";
 import { marianFamily } from "./marian/family.js";
 
 const families: readonly Family[] = [marianFamily, encoderFamily];
@@ -18,7 +18,7 @@ const configBytesMax = 4 * 1024 * 1024;
 /** All that convert checks before it writes the first byte. Throws as the family's `open` does. */
 export async function openModel(
   modelDir: string,
-  options: OpenOptions = { embeddings: false, shortlist: null },
+  options: OpenSourceOptions = { embeddings: false, shortlist: null },
 ): Promise<OpenedModel> {
   const baseDir = await readBaseDir(modelDir);
   const value = await readJsonFile(join(baseDir, "config.json"), configBytesMax);

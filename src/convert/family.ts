@@ -15,10 +15,10 @@ export interface Family {
    * Reads and checks all of the folder but the values of its tensors. Throws `model_folder_invalid`, `model_unsupported`,
    * `weights_invalid`, `tensor_missing` or `tensor_mismatch`.
    */
-  readonly open: (modelDir: string, options: OpenOptions) => Promise<OpenedModel>;
+  readonly open: (modelDir: string, options: OpenSourceOptions) => Promise<OpenedModel>;
 }
 
-export interface OpenOptions {
+export interface OpenSourceOptions {
   /** Of a model that is for something else, vectors of texts too. */
   readonly embeddings: boolean;
   /** Of a model that generates: what the tokens that it may generate are chosen from. Null: it may generate all. */

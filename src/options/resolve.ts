@@ -11,6 +11,7 @@ import { messageOf } from "../work/thrown.js";
 import { contradictions, warningsOf } from "./contradictions.js";
 import type { AnyOptionDefinition } from "./definition.js";
 import { durationMs, durationText } from "./duration.js";
+import { plainJson } from "./json-comments.js";
 import { findMachine, type Layout, type Machine } from "./machine.js";
 import type { OptionKey, Options } from "./options.js";
 import {
@@ -43,7 +44,7 @@ export interface ConfigurationInput {
   readonly flags?: Readonly<Record<string, unknown>>;
   /** Variables beside those that begin with MILLRACE_ are ignored. */
   readonly variables?: Readonly<Record<string, string | undefined>>;
-  /** Path of a JSON file of option keys. */
+  /** Path of a JSON file of option keys, which may have comments. */
   readonly file?: string;
   /** By key; from `createServer({ … })`. */
   readonly code?: Readonly<Record<string, unknown>>;
@@ -229,7 +230,7 @@ function isOurs(name: string): boolean {
 
 function readFile(path: string, problems: string[]): object {
   try {
-    const parsed: unknown = JSON.parse(readFileSync(path, "utf8"));
+    const parsed: unknown = JSON.parse(plainJson(readFileSync(path, "utf8")));
     if (typeof parsed === "object" && parsed !== null && !Array.isArray(parsed)) return parsed;
     problems.push(`${path}: a configuration is one JSON object of option keys`);
   } catch (error) {

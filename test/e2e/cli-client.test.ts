@@ -144,7 +144,10 @@ test("status names a pipeline that is not ready with its reason, and its exit co
 test("a server that is not there has an exit code of its own", async () => {
   const { err, code } = await finish(start(["status", "--url", "http://127.0.0.1:1"]));
   assert.equal(code, exitCodes.unreachable);
-  assert.match(err, /^connection_failed: .*\nCheck the address, and that the server runs\.\n$/);
+  assert.match(
+    err,
+    /^connection_failed: .*\nCheck the address, and that the server runs: `millrace serve` starts one\.\n$/,
+  );
 });
 
 test("a reader that leaves early ends the command quietly", async () => {

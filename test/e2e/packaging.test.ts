@@ -95,6 +95,10 @@ test("the tarballs run in an empty folder, unpacked there and, in the long run, 
       await bring(cwd);
       const help = await run("npx", ["--no-install", "millrace", "--help"], { cwd });
       assert.match(help.stdout, /translate/);
+      const first = ["--no-install", "millrace", "translate", "Good morning.", "--local"];
+      const { stdout: translated, stderr: told } = await run("npx", first, { cwd });
+      assert.match(translated, /^\p{Script=Han}.*\n$/u);
+      assert.match(told, /^millrace: this process does it, .*\n$/);
       const source = `
         import { Millrace } from "millrace-client";
         import { errorRegistry } from "millrace-client/wire";

@@ -26,6 +26,7 @@ export const rooms: readonly Room[] = [
   },
   { path: "src/cli", floor: 9 },
   { path: "src/index.ts", floor: 8 },
+  { path: "src/open.ts", floor: 7.5 },
   { path: "src/server.ts", floor: 7 },
   { path: "src/opened-parts.ts", floor: 6.6 },
   { path: "src/open-fronts.ts", floor: 6.6 },
@@ -48,6 +49,7 @@ export const rooms: readonly Room[] = [
   { path: "src/scheduler", floor: 1, pure: true, only: ["src/work", "client/src/wire"] },
   { path: "src/doctor", floor: 1, pure: true, only: ["client/src/wire"] },
   { path: "src/models", floor: 1 },
+  { path: "src/hub", floor: 1 },
   { path: "src/metrics", floor: 1 },
   { path: "src/tracing", floor: 1 },
   // Above what it is framed with, below whoever speaks over it.

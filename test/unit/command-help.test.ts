@@ -42,7 +42,7 @@ test("`millrace --help` has one line for each command, in groups, and examples o
     assert.ok(help.includes(line), `${command.name()} takes more than one line`);
   }
   const headings = [...help.matchAll(/^(\S.*):$/gm)].map(([, heading]) => heading);
-  const groups = ["A server", "Work for a running server", "Model folders", "Help"];
+  const groups = ["A server", "Work, by a server or without one", "Model folders", "Help"];
   const examples = ["Examples", "With models of your own"];
   assert.deepEqual(headings, ["Options", ...groups, ...examples]);
   const shown = new Set(examplesOf(help).map(([name]) => name));

@@ -2,7 +2,7 @@
 import type { EachOptions, EachSummary, ItemError, Millrace, MillraceError } from "millrace-client";
 import { exitCodes } from "../exit-codes.js";
 import type { BulkOutput, BulkSource } from "./entry.js";
-import { type BulkFlags, clientOf, fieldsOf, unusable } from "./flags.js";
+import { type BulkFlags, fieldsOf, unusable } from "./flags.js";
 import { InputPrefix, readPrefix } from "./input-prefix.js";
 import { jsonlLine, type Plain } from "./jsonl-rows.js";
 import { lineSource } from "./lines.js";
@@ -14,6 +14,7 @@ import type { RowsFormat, WholeRows } from "./rows.js";
 import { runBulk } from "./run-bulk.js";
 import { summaryText } from "./summary.js";
 import { assertWritable, openTextOutput } from "./text-output.js";
+import { type Amount, amountOf, openWorkplace } from "./workplace.js";
 
 export interface ResumableFlags extends BulkFlags {
   readonly restart?: boolean;
@@ -26,6 +27,7 @@ export interface RunContext {
 
 /** What is done with every input. */
 export interface BulkWork<Value, Result extends object> {
+  /** The task too: it has the same name. */
   readonly command: string;
   /** What the results depend on, beside the model. */
   readonly arguments: RunArguments;
@@ -39,6 +41,7 @@ export interface BulkWork<Value, Result extends object> {
 }
 
 export interface Counted {
+  readonly amount: Amount;
   /** What one input is called: `text`. */
   readonly unit: string;
   readonly kept: number | null;
@@ -53,9 +56,10 @@ export async function runFile<Result extends object>(
 ): Promise<number> {
   const { out } = flags;
   const lines = { linesBefore: 0, startByte: 0, prefix: null, blank: "", flag: "FILE" } as const;
+  const amount = await amountOf(path);
   if (out === undefined) {
     const source = await lineSource(path, lines, signal);
-    return await runToText(source, work, { flags, signal, counted: lineCount(null) });
+    return await runToText(source, work, { flags, signal, counted: lineCount(null, amount) });
   }
   await assertWritable(out, path);
   await using _lock = await OutputLock.take(out);
@@ -64,7 +68,8 @@ export async function runFile<Result extends object>(
   const from = { ...lines, linesBefore: kept.rows, startByte, prefix };
   const source = await lineSource(path, from, signal);
   await using output = await ResumableOutput.open({ progress, format, kept, prefix });
-  return await runToRows(source, work, { flags, signal, output, counted: lineCount(kept.rows) });
+  const counted = lineCount(kept.rows, amount);
+  return await runToRows(source, work, { flags, signal, output, counted });
 }
 
 export function progressOf<Value, Result extends object>(
@@ -76,8 +81,8 @@ export function progressOf<Value, Result extends object>(
   return new ProgressFile(out, { command: work.command, arguments: identity });
 }
 
-function lineCount(kept: number | null): Counted {
-  return { unit: "text", kept, skipped: () => null };
+function lineCount(kept: number | null, amount: Amount): Counted {
+  return { amount, unit: "text", kept, skipped: () => null };
 }
 
 interface Start {
@@ -158,9 +163,10 @@ async function runTo<Value, Result extends object>(
   output: BulkOutput<Result>,
   { source, work, flags, counted, signal }: RunParts<Value, Result>,
 ): Promise<number> {
-  await using client = clientOf(flags);
+  const { amount, unit, kept, skipped } = counted;
+  const asked = { task: work.command, amount };
+  await using client = await openWorkplace(flags, asked, signal);
   const startedMs = performance.now();
-  const { unit, kept, skipped } = counted;
   const bar = new ProgressBar(flags, { unit: `${unit}s`, before: kept ?? 0 });
   const each = (inputs: AsyncIterable<Value | MillraceError>, onProgress: () => void) =>
     work.each(client, inputs, { ...fieldsOf(flags), signal, onProgress });

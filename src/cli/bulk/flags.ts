@@ -1,10 +1,16 @@
-/** READ FIRST. What the commands share that work through inputs without number: their flags, and the client that they make. */
+/** READ FIRST. What the commands share that work through inputs without number: their flags. Who does the work: workplace.ts. */
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { Millrace, MillraceError, type WorkClass, workClasses } from "millrace-client";
-import { addServerFlags, keyOf, type ServerFlags } from "../remote.js";
+import { MillraceError, type WorkClass, workClasses } from "millrace-client";
+import { addKeyFlag } from "../remote.js";
 
 /** The flags of these commands as commander gives them; each part takes those that it reads. */
-export interface BulkFlags extends ServerFlags {
+export interface BulkFlags {
+  /** Absent: see workplace.ts. */
+  readonly url?: string;
+  readonly key?: string;
+  readonly local?: boolean;
+  readonly models?: string;
+  readonly quiet?: boolean;
   readonly out?: string;
   readonly model?: string;
   readonly class?: WorkClass;
@@ -14,7 +20,15 @@ export interface BulkFlags extends ServerFlags {
 }
 
 export function addBulkFlags(command: Command): Command {
-  return addServerFlags(command)
+  command
+    .option(
+      "--url <url>",
+      "a server that does the work; else MILLRACE_URL, else one that runs here",
+    )
+    .option("--local", "in this process, whatever runs here")
+    .option("--models <folder>", "in this process, with these models; else the bundled ones")
+    .option("--quiet", "do not say who does the work");
+  return addKeyFlag(command)
     .option("--model <name>", "needed only where several are served")
     .addOption(new Option("--class <class>", "else by size").choices(workClasses))
     .option("--expect-environment <name>", "refuse any other environment")
@@ -25,13 +39,6 @@ export function addBulkFlags(command: Command): Command {
 /** For the commands whose `--out` a later run goes on with. */
 export function addRestartFlag(command: Command): Command {
   return command.option("--restart", "begin --out anew, whatever is there");
-}
-
-/** Every call of such a command is a request of its own. */
-export function clientOf(flags: BulkFlags): Millrace {
-  const { url, expectEnvironment } = flags;
-  const expect = expectEnvironment === undefined ? {} : { environment: expectEnvironment };
-  return new Millrace(url, { sharing: false, expect, ...keyOf(flags) });
 }
 
 /** What goes into every request. */

@@ -33,6 +33,7 @@ export async function runFolder<Result extends object>(
     count,
   });
   const counted = (kept: number | null): Counted => ({
+    amount: "much",
     unit: "picture",
     kept,
     skipped: () => folder.others,

@@ -7,10 +7,11 @@ import { createReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { type JobStatus, type Millrace, MillraceError } from "millrace-client";
 import { z } from "zod";
-import { type BulkFlags, clientOf, unusable } from "../bulk/flags.js";
+import { type BulkFlags, unusable } from "../bulk/flags.js";
 import { ProgressBar } from "../bulk/progress-bar.js";
 import { summaryText } from "../bulk/summary.js";
 import { assertWritable } from "../bulk/text-output.js";
+import { openServerOnly } from "../bulk/workplace.js";
 import { jobInputs } from "./inputs.js";
 import { jobNow } from "./job-now.js";
 import { fetchResults } from "./results-file.js";
@@ -40,7 +41,7 @@ export async function translateDurably(flags: DurableFlags, signal: AbortSignal)
   const format = flags.json === true ? "jsonl" : "text";
   const settings = settingsOf(flags);
   const key = await keyOfWork(datafile, JSON.stringify([flags.model ?? null, settings]), signal);
-  await using client = clientOf(flags);
+  await using client = await openServerOnly(flags, "--durable", signal);
   const known = restart ? null : await knownJob(out, key);
   const asked = { datafile, key: restart ? randomUUID() : key };
   const job =

@@ -1,7 +1,7 @@
 /** BERT, RoBERTa, XLM-RoBERTa, DistilBERT, MPNet and ModernBERT: one graph over one file of weights. */
 import { MillraceError } from "millrace-client/wire";
 import type { EncoderManifest } from "../../models/programs/manifest-encoder.js";
-import type { CommonFields, Family, OpenedModel, OpenOptions } from "../family.js";
+import type { CommonFields, Family, OpenedModel, OpenSourceOptions } from "../family.js";
 import type { ReadTensor } from "../products.js";
 import { openWeights, type Weights } from "../reading/weights.js";
 import { sourceTokenizerName } from "../source-tokenizer.js";
@@ -38,7 +38,7 @@ interface EncoderFolder {
 
 async function open(
   modelDir: string,
-  { embeddings, shortlist }: OpenOptions,
+  { embeddings, shortlist }: OpenSourceOptions,
 ): Promise<OpenedModel> {
   if (embeddings) {
     const message = "--embeddings is for marian models; this one gives vectors or labels by itself";

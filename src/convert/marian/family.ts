@@ -1,7 +1,7 @@
 /** Marian translation models: an encoder and a decoder over one file of weights. */
 import { type GenerationManifest, graphVersion } from "../../models/manifest-generation.js";
 import type { EncoderManifest } from "../../models/programs/manifest-encoder.js";
-import type { CommonFields, Family, OpenedModel, OpenOptions } from "../family.js";
+import type { CommonFields, Family, OpenedModel, OpenSourceOptions } from "../family.js";
 import type { ProductWriter } from "../products.js";
 import { openWeights, type Weights } from "../reading/weights.js";
 import { sourceTokenizerName } from "../source-tokenizer.js";
@@ -29,7 +29,7 @@ const fileNames = {
   tokenizer: sourceTokenizerName,
 } as const;
 
-async function open(modelDir: string, options: OpenOptions): Promise<OpenedModel> {
+async function open(modelDir: string, options: OpenSourceOptions): Promise<OpenedModel> {
   const config = await readMarianConfig(modelDir);
   const facts = await readTokenizerFacts(modelDir);
   const tokenizers = await openTokenizers(modelDir, config, facts);
@@ -59,7 +59,7 @@ interface MarianFolder {
 
 function openedModel(
   { config, languages, tokenizers, weights, shortlist }: MarianFolder,
-  { embeddings, attention }: OpenOptions,
+  { embeddings, attention }: OpenSourceOptions,
 ): OpenedModel {
   const { width, decoder } = config;
   const kind = attention ?? attentionFor({ layers: decoder.layers, width });

@@ -1,0 +1,129 @@
+/**
+ * Who does the work of a command: a server, or worker processes of this one.
+ *
+ *   --url, MILLRACE_URL          that server, and no other: where it is not there, that is the error
+ *   --local, --models DIR        this process
+ *   nothing named                the server that answers where `millrace serve` would listen, else this process
+ */
+import { stat } from "node:fs/promises";
+import { headerNames, Millrace, MillraceError } from "millrace-client";
+import { AdvisedError } from "../advised-error.js";
+import { keyOf } from "../remote.js";
+import { usualUrl } from "../usual-url.js";
+import type { BulkFlags } from "./flags.js";
+
+/** How much there is to do, as far as it can be told before: little is not worth a second pipeline. */
+export type Amount = "little" | "much";
+
+export interface Work {
+  readonly task: string;
+  readonly amount: Amount;
+}
+
+const littleTexts = 16;
+const littleBytes = 16 * 1024;
+/** On this machine somebody answers within it, or nobody is there. */
+const probeMsMax = 1_000;
+
+/** Of texts, or of a path: what cannot be told is much. */
+export async function amountOf(input: readonly string[] | string): Promise<Amount> {
+  if (typeof input !== "string") return input.length <= littleTexts ? "little" : "much";
+  const found = input === "-" ? null : await stat(input).catch(() => null);
+  return found?.isFile() === true && found.size <= littleBytes ? "little" : "much";
+}
+
+/** Every call is a request of its own. Whoever has it disposes of it, and with it of every process that it started. */
+export async function openWorkplace(
+  flags: BulkFlags,
+  work: Work,
+  signal: AbortSignal,
+): Promise<Millrace> {
+  const { url, local = false, models } = flags;
+  const isLocal = local || models !== undefined;
+  if (url !== undefined && isLocal) {
+    const other = models === undefined ? "--local" : "--models";
+    throw new MillraceError("option_invalid", `--url and ${other} contradict each other`);
+  }
+  if (url !== undefined) return clientOf(url, flags);
+  if (isLocal) return await openHere(flags, work, { why: "", signal });
+  const named = namedUrl();
+  if (named !== null) {
+    tell(flags, `the server at ${named} does it (MILLRACE_URL)`);
+    return clientOf(named, flags);
+  }
+  const usual = usualUrl();
+  const found = await probe(usual, signal);
+  if (found === "server") {
+    tell(flags, `the server at ${usual} does it`);
+    return clientOf(usual, flags);
+  }
+  const why =
+    found === "nobody" ? `no server at ${usual}: ` : `what answers at ${usual} is not Millrace: `;
+  return await openHere(flags, work, { why, signal });
+}
+
+/** For what this process cannot do by itself; `flag` is what asked for it. */
+export async function openServerOnly(
+  flags: BulkFlags,
+  flag: string,
+  signal: AbortSignal,
+): Promise<Millrace> {
+  if (flags.local === true || flags.models !== undefined) {
+    const other = flags.local === true ? "--local" : "--models";
+    const message = `${flag} needs a server, which keeps the work when this process ends: not together with ${other}`;
+    throw new MillraceError("option_invalid", message);
+  }
+  const named = flags.url ?? namedUrl();
+  if (named !== null) return clientOf(named, flags);
+  const usual = usualUrl();
+  if ((await probe(usual, signal)) === "server") return clientOf(usual, flags);
+  const message = `${flag} needs a server, which keeps the work when this process ends, and none is at ${usual}`;
+  const advice = "Start one with `millrace serve --data DIR`, or name it with --url.";
+  throw new AdvisedError("connection_failed", message, advice);
+}
+
+function clientOf(url: string, flags: BulkFlags): Millrace {
+  return new Millrace(url, { sharing: false, expect: expectOf(flags), ...keyOf(flags) });
+}
+
+function expectOf({ expectEnvironment }: BulkFlags): { readonly environment?: string } {
+  return expectEnvironment === undefined ? {} : { environment: expectEnvironment };
+}
+
+function namedUrl(): string | null {
+  const url = process.env["MILLRACE_URL"];
+  return url === undefined || url === "" ? null : url;
+}
+
+async function probe(url: string, signal: AbortSignal): Promise<"server" | "other" | "nobody"> {
+  const late = AbortSignal.any([signal, AbortSignal.timeout(probeMsMax)]);
+  try {
+    const reply = await fetch(`${url}/live`, { signal: late });
+    await reply.body?.cancel();
+    return reply.headers.has(headerNames.deployment) ? "server" : "other";
+  } catch {
+    signal.throwIfAborted();
+    return late.aborted ? "other" : "nobody";
+  }
+}
+
+async function openHere(
+  flags: BulkFlags,
+  work: Work,
+  { why, signal }: { readonly why: string; readonly signal: AbortSignal },
+): Promise<Millrace> {
+  const { localOptions } = await import("./local-options.js");
+  const { model } = flags;
+  const wanted = { ...work, ...(model !== undefined && { model }) };
+  const given = flags.models === undefined ? {} : { models: flags.models };
+  const { options, told } = await localOptions(wanted, given);
+  tell(flags, `${why}this process does it, with ${told}`);
+  const { open } = await import("../../open.js");
+  return await open({ ...options, sharing: false, expect: expectOf(flags), signal });
+}
+
+/** One line, never where results go. Whoever reads a summary as JSON reads nothing else there. */
+function tell({ quiet, jsonSummary }: BulkFlags, text: string): void {
+  if (quiet === true || jsonSummary === true) return;
+  process.stderr.write(`millrace: ${text}\n`);
+}

@@ -1,0 +1,142 @@
+/** `millrace models pull ORG/NAME`: from a Hugging Face hub or a mirror into a folder, which `convert` then reads. */
+import { statfs } from "node:fs/promises";
+import { basename, dirname, resolve } from "node:path";
+import { MillraceError } from "millrace-client/wire";
+import type { HubFile } from "../hub/repository.js";
+import { sizeText } from "./models.js";
+import { runRemote } from "./remote.js";
+
+export interface HubFlags {
+  readonly json?: boolean;
+  readonly into?: string;
+  readonly out?: string;
+  readonly endpoint?: string;
+  readonly revision?: string;
+  readonly all?: boolean;
+}
+
+const usualEndpoint = "https://huggingface.co";
+const firstPauseMs = 1_000;
+
+/** The store's names have no slash; what only a hub has says it too. */
+export function isOfHub(model: string, { endpoint, revision, all }: HubFlags): boolean {
+  return model.includes("/") || endpoint !== undefined || revision !== undefined || all === true;
+}
+
+export async function pullFromHub(name: string, flags: HubFlags): Promise<void> {
+  await runRemote(async (signal) => {
+    const dir = folderOf(name, flags);
+    const { hubOf } = await import("../hub/ask-hub.js");
+    const { readRepository } = await import("../hub/repository.js");
+    const { neededFiles } = await import("../hub/choose-files.js");
+    const { pullFiles } = await import("../hub/pull.js");
+    const { HF_ENDPOINT, HF_TOKEN } = process.env;
+    const hub = hubOf(flags.endpoint ?? (HF_ENDPOINT || usualEndpoint), HF_TOKEN);
+    const revision = flags.revision ?? "main";
+    const repository = await readRepository(hub, { name, revision }, signal);
+    const files = flags.all === true ? repository.files : neededFiles(repository.files);
+    if (files.length === 0) throw nothingNeeded(name, repository.files);
+    const allBytes = files.reduce((sum, { bytes }) => sum + bytes, 0);
+    process.stderr.write(listText({ name, commit: repository.commit, files, allBytes }));
+    await assertRoom(dir, allBytes);
+    const progress = new Progress(allBytes);
+    const onBytes = (bytes: number): void => progress.add(bytes);
+    const parts = { hub, repository, dir, signal, onBytes, pauseMs: firstPauseMs };
+    try {
+      await pullFiles(files, parts);
+    } catch (error) {
+      progress.end();
+      process.stderr.write(`What has come is kept in ${dir}; the same command goes on with it.\n`);
+      throw error;
+    }
+    progress.end();
+    const shown = { name, commit: repository.commit, dir, files: files.length, bytes: allBytes };
+    const text = `${name}: ${files.length} files in ${dir}`;
+    process.stdout.write(flags.json === true ? `${JSON.stringify(shown)}\n` : `${text}\n`);
+    process.stderr.write(nextText(dir, files));
+    return 0;
+  });
+}
+
+function folderOf(name: string, { into, out }: HubFlags): string {
+  if (into !== undefined && out !== undefined) {
+    throw new MillraceError("option_invalid", "--into and --out are the same: name one");
+  }
+  return out ?? into ?? basename(name);
+}
+
+function nothingNeeded(name: string, files: readonly HubFile[]): MillraceError {
+  const some = files.slice(0, 12).map((file) => file.name);
+  const rest = files.length > some.length ? ", …" : "";
+  const message = `${name} has no weights that Millrace reads (safetensors, pytorch_model.bin, ONNX), only: ${some.join(", ")}${rest}; --all fetches everything`;
+  return new MillraceError("model_unsupported", message);
+}
+
+interface Listed {
+  readonly name: string;
+  readonly commit: string;
+  readonly files: readonly HubFile[];
+  readonly allBytes: number;
+}
+
+function listText({ name, commit, files, allBytes }: Listed): string {
+  const width = Math.max(...files.map((file) => file.name.length));
+  const lines = files.map((file) => `  ${file.name.padEnd(width)}  ${sizeText(file.bytes)}`);
+  const all = `${files.length} files, ${sizeText(allBytes)}`;
+  return [`${name} at ${commit.slice(0, 12)}: ${all}`, ...lines, ""].join("\n");
+}
+
+/** Before an hour of fetching, and not behind it. What is there already is not counted. */
+async function assertRoom(dir: string, bytes: number): Promise<void> {
+  let existing = resolve(dir);
+  for (;;) {
+    const found = await statfs(existing).catch(() => null);
+    if (found === null && dirname(existing) !== existing) {
+      existing = dirname(existing);
+      continue;
+    }
+    if (found === null) return;
+    const free = found.bavail * found.bsize;
+    if (free >= bytes) return;
+    process.stderr.write(
+      `warning: ${sizeText(free)} are free at ${existing}, and ${sizeText(bytes)} are to be fetched\n`,
+    );
+    return;
+  }
+}
+
+function nextText(dir: string, files: readonly HubFile[]): string {
+  const isGraph = files.some(({ name }) => name.endsWith(".onnx"));
+  const name = basename(resolve(dir));
+  return isGraph
+    ? `Next: millrace inspect ${dir}; millrace serve --models ${dir}\n`
+    : `Next: millrace convert ${dir} --out models/${name}; then --models models has it\n`;
+}
+
+/** On a terminal, a few times a second. */
+class Progress {
+  readonly #allBytes: number;
+  #doneBytes = 0;
+  #toldAtMs = 0;
+
+  constructor(allBytes: number) {
+    this.#allBytes = allBytes;
+  }
+
+  add(bytes: number): void {
+    this.#doneBytes += bytes;
+    const nowMs = performance.now();
+    if (!process.stderr.isTTY || nowMs - this.#toldAtMs < 200) return;
+    this.#toldAtMs = nowMs;
+    this.#tell("");
+  }
+
+  end(): void {
+    if (process.stderr.isTTY) this.#tell("\n");
+  }
+
+  #tell(end: string): void {
+    const done = `${sizeText(this.#doneBytes)} of ${sizeText(this.#allBytes)}`;
+    process.stderr.write(`\rfetched ${done}\u001b[K${end}`);
+  }
+}

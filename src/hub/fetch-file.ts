@@ -1,0 +1,160 @@
+/**
+ * One file of a hub, whole or not at all. What has come stands in a part beside it, named by the hash of the whole, so a later run
+ * goes on with it, and never with the part of another version.
+ *
+ *   FILE.<hash>.part ◄── Range: bytes=n- ── hub            again, with a pause, while it passes
+ *        └─ bytes and hash are right ─► FILE
+ */
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { MillraceError } from "millrace-client/wire";
+import { hasCode, messageOf } from "../work/thrown.js";
+import { askHub, type Hub, Passing } from "./ask-hub.js";
+import type { HubFile, HubRepository } from "./repository.js";
+
+export interface HubParts {
+  readonly hub: Hub;
+  readonly repository: HubRepository;
+  readonly dir: string;
+  readonly signal: AbortSignal;
+  /** Hears of each piece, and of what was there already; less than nothing where a part was thrown away. */
+  readonly onBytes: (bytes: number) => void;
+  /** Before the first repetition; doubled with each. */
+  readonly pauseMs: number;
+}
+
+/** In a row, none of which has brought anything. */
+const attemptsMax = 6;
+const pauseMsMax = 30_000;
+/** A body that brings nothing for so long is broken off. */
+const silenceMsMax = 30_000;
+
+/** @throws MillraceError as `askHub`; `weights_invalid` where it is not what the hub says; `option_invalid` of the disk. */
+export async function fetchFile(file: HubFile, parts: HubParts): Promise<void> {
+  const path = join(parts.dir, ...file.name.split("/"));
+  const part = `${path}.${file.hash.hex.slice(0, 12)}.part`;
+  if ((await sizeOf(path)) === file.bytes && (await isRight(path, file, parts.signal))) {
+    parts.onBytes(file.bytes);
+    return;
+  }
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    for (let isFirst = true; ; isFirst = false) {
+      await fetchPart(file, part, parts);
+      if (await isRight(part, file, parts.signal)) break;
+      await rm(part, { force: true });
+      parts.onBytes(-file.bytes);
+      // A part of an earlier run may have been damaged on the disk: once anew.
+      if (isFirst) continue;
+      const message = `${file.name}: what came is not what the hub's hash says, twice`;
+      throw new MillraceError("weights_invalid", message);
+    }
+    await rename(part, path);
+  } catch (error) {
+    if (!(error instanceof Error) || !("code" in error) || error instanceof MillraceError)
+      throw error;
+    parts.signal.throwIfAborted();
+    const kept = hasCode(error, "ENOSPC")
+      ? "the disk is full; what has come is kept"
+      : messageOf(error);
+    throw new MillraceError("option_invalid", `cannot write ${part}: ${kept}`, { cause: error });
+  }
+}
+
+async function fetchPart(file: HubFile, part: string, parts: HubParts): Promise<void> {
+  const { signal, onBytes } = parts;
+  await using handle = await open(part, "a+");
+  let bytes = (await handle.stat()).size;
+  if (bytes > file.bytes) {
+    await handle.truncate(0);
+    bytes = 0;
+  }
+  onBytes(bytes);
+  for (let failures = 0; bytes < file.bytes; ) {
+    const before = bytes;
+    try {
+      bytes = await append(file, { handle, from: bytes }, parts);
+      if (bytes === file.bytes) return;
+      throw new Passing(`${file.name}: the body ended after ${bytes} of ${file.bytes} bytes`);
+    } catch (error) {
+      if (!(error instanceof Passing)) throw error;
+      bytes = (await handle.stat()).size;
+      failures = bytes > before ? 0 : failures + 1;
+      if (failures >= attemptsMax) throw error;
+      const pauseMs = error.afterMs ?? parts.pauseMs * 2 ** failures;
+      await sleep(Math.min(pauseMs, pauseMsMax), null, { signal });
+    }
+  }
+}
+
+/** Bytes that there are then. */
+async function append(
+  file: HubFile,
+  { handle, from }: { readonly handle: FileHandle; readonly from: number },
+  { hub, repository, signal, onBytes }: HubParts,
+): Promise<number> {
+  const path = `/${repository.name}/resolve/${repository.commit}/${file.name.split("/").map(encodeURIComponent).join("/")}`;
+  const headers: Record<string, string> = {
+    "accept-encoding": "identity",
+    ...(from > 0 && { range: `bytes=${from}-` }),
+  };
+  const stop = new AbortController();
+  const both = AbortSignal.any([signal, stop.signal]);
+  const reply = await askHub(hub, { path, what: file.name, headers }, both);
+  let bytes = from;
+  if (from > 0 && !goesOn(reply, from)) {
+    // It knows no ranges: all of it comes again.
+    await handle.truncate(0);
+    onBytes(-from);
+    bytes = 0;
+  }
+  let timer = setTimeout(() => stop.abort(), silenceMsMax);
+  try {
+    for await (const piece of reply.body ?? []) {
+      clearTimeout(timer);
+      timer = setTimeout(() => stop.abort(), silenceMsMax);
+      if (bytes + piece.length > file.bytes) {
+        throw new MillraceError(
+          "response_invalid",
+          `${file.name}: more comes than the hub says it has`,
+        );
+      }
+      // All of it, or the error of the disk.
+      await handle.appendFile(piece);
+      bytes += piece.length;
+      onBytes(piece.length);
+    }
+    return bytes;
+  } catch (error) {
+    signal.throwIfAborted();
+    const isOfDisk = error instanceof Error && "syscall" in error && error.syscall === "write";
+    if (error instanceof MillraceError || isOfDisk) throw error;
+    throw new Passing(`${file.name}: the connection broke: ${messageOf(error)}`, { cause: error });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function goesOn(reply: Response, from: number): boolean {
+  const [, start] = /^bytes (\d+)-/.exec(reply.headers.get("content-range") ?? "") ?? [];
+  return reply.status === 206 && Number(start) === from;
+}
+
+async function isRight(
+  path: string,
+  { bytes, hash }: HubFile,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if ((await sizeOf(path)) !== bytes) return false;
+  const made =
+    hash.kind === "sha256" ? createHash("sha256") : createHash("sha1").update(`blob ${bytes}\0`);
+  for await (const chunk of createReadStream(path, { signal })) made.update(chunk as Buffer);
+  return made.digest("hex") === hash.hex;
+}
+
+async function sizeOf(path: string): Promise<number | null> {
+  return (await stat(path).catch(() => null))?.size ?? null;
+}

@@ -1,0 +1,104 @@
+/** READ FIRST: models of a Hugging Face hub, or of a mirror that speaks its API. What a repository has, at one commit. */
+import { MillraceError } from "millrace-client/wire";
+import { z } from "zod";
+import { askHub, type Hub } from "./ask-hub.js";
+
+export interface HubFile {
+  /** With `/` between folders; checked to stay within the folder that it is put into. */
+  readonly name: string;
+  readonly bytes: number;
+  /** What it must be: of large files the hub knows the SHA-256, of others the hash that git gives them. */
+  readonly hash: { readonly kind: "sha256" | "git"; readonly hex: string };
+}
+
+export interface HubRepository {
+  readonly name: string;
+  /** All files are asked for at it, whatever is pushed meanwhile. */
+  readonly commit: string;
+  readonly files: readonly HubFile[];
+}
+
+const listBytesMax = 32 * 1024 * 1024;
+
+const siblingShape = z.object({
+  rfilename: z.string(),
+  size: z.number().int().min(0),
+  blobId: z.string().regex(/^[0-9a-f]{40}$/),
+  lfs: z.object({ sha256: z.string().regex(/^[0-9a-f]{64}$/) }).nullish(),
+});
+
+const repositoryShape = z.object({
+  sha: z.string().regex(/^[0-9a-f]{40}$/),
+  siblings: z.array(siblingShape),
+});
+
+/** `ORG/NAME`, or `NAME` of those that have no owner. @throws MillraceError `option_invalid` */
+function checkRepositoryName(name: string): void {
+  const part = "[A-Za-z0-9_-][A-Za-z0-9._-]{0,95}";
+  if (new RegExp(`^(?:${part}/)?${part}$`).test(name)) return;
+  throw new MillraceError(
+    "option_invalid",
+    `${name} is no repository: ORG/NAME, as its page has it`,
+  );
+}
+
+/** @throws MillraceError as `askHub`; `response_invalid` where the reply is none of a hub, or names files outside of the folder. */
+export async function readRepository(
+  hub: Hub,
+  { name, revision }: { readonly name: string; readonly revision: string },
+  signal: AbortSignal,
+): Promise<HubRepository> {
+  checkRepositoryName(name);
+  const path = `/api/models/${name}/revision/${encodeURIComponent(revision)}?blobs=true`;
+  const reply = await askHub(hub, { path, what: `${name} at ${revision}`, headers: {} }, signal);
+  const text = await bounded(reply);
+  const found = repositoryShape.safeParse(jsonOf(text));
+  if (!found.success) {
+    const message = `${hub.endpoint} does not answer as a hub does: ${text.slice(0, 120)}`;
+    throw new MillraceError("response_invalid", message);
+  }
+  const { sha: commit, siblings } = found.data;
+  const files = siblings.map(({ rfilename, size: bytes, blobId, lfs }): HubFile => {
+    checkFileName(rfilename);
+    const hash =
+      lfs == null
+        ? ({ kind: "git", hex: blobId } as const)
+        : ({ kind: "sha256", hex: lfs.sha256 } as const);
+    return { name: rfilename, bytes, hash };
+  });
+  return { name, commit, files };
+}
+
+/** A hub may be anybody's: what it names is written below one folder, and nowhere else. */
+function checkFileName(name: string): void {
+  const parts = name.split("/");
+  const isBad = (part: string): boolean =>
+    part === "" || part === "." || part === ".." || /[\\:\0]/.test(part) || part.length > 255;
+  if (!parts.some(isBad)) return;
+  const message = `the hub names a file that has no place in a folder: ${JSON.stringify(name.slice(0, 200))}`;
+  throw new MillraceError("response_invalid", message);
+}
+
+async function bounded(reply: Response): Promise<string> {
+  const pieces: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const piece of reply.body ?? []) {
+    bytes += piece.length;
+    if (bytes > listBytesMax) {
+      throw new MillraceError(
+        "response_invalid",
+        `a list of files of more than ${listBytesMax} bytes`,
+      );
+    }
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces).toString("utf8");
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,147 @@
+/** The commands without a server: who does the work, what is said of it, and that nothing is left behind. */
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { exitCodes } from "#src/cli/exit-codes.js";
+import { finish } from "../support/finish.js";
+import { answer, answerJson, deployment, serveHttp } from "../support/http-server.js";
+import { childrenOf, isRunning } from "../support/processes.js";
+import { texts, until } from "../support/real-server.js";
+import { millrace } from "../support/serve-process.js";
+import { TempDir } from "../support/temp-dir.js";
+
+const { MILLRACE_URL: _url, MILLRACE_CONFIG: _file, ...usual } = process.env;
+/** Nobody listens there: it is a port that the system gives to nobody. */
+const nobody = { MILLRACE_PORT: "1" };
+
+function start(args: readonly string[], env: NodeJS.ProcessEnv = nobody): ChildProcess {
+  return spawn(process.execPath, [millrace, ...args], { env: { ...usual, ...env } });
+}
+
+test("a sentence is translated in this process where no server is, on one pipeline, and one line says so", async () => {
+  const { out, err, code } = await finish(start(["translate", "Good morning."]));
+  assert.match(out, /^\p{Script=Han}.*\n$/u);
+  assert.match(
+    err,
+    /^millrace: no server at http:\/\/127\.0\.0\.1:1: this process does it, with en-zh of .*, on 1 pipeline\n$/,
+  );
+  assert.equal(code, exitCodes.ok);
+});
+
+test("files of both tasks, at once: all cores, results in order, and what is read by machines stays clean", async () => {
+  await using dir = await TempDir.make();
+  const [from, to, vectors] = ["in.txt", "out.txt", "out.jsonl"].map((name) =>
+    join(dir.path, name),
+  ) as [string, string, string];
+  const lines = texts(120);
+  await writeFile(from, `${lines.join("\n")}\n`);
+  const [translated, embedded] = await Promise.all([
+    finish(start(["translate", "--local", "--datafile", from, "--out", to, "--json-summary"])),
+    finish(start(["embed", from, "--out", vectors, "--quiet", "--no-progress"])),
+  ]);
+  const summary = JSON.parse(translated.err) as {
+    total: number;
+    failed: number;
+    pipelines: object;
+  };
+  assert.deepEqual([summary.total, summary.failed, translated.code], [120, 0, 0]);
+  assert.match(embedded.err, /^total: 120\n/);
+  const rows = (await readFile(vectors, "utf8")).trimEnd().split("\n");
+  assert.deepEqual(
+    rows.map((row) => (JSON.parse(row) as { text: string }).text),
+    lines,
+  );
+  const out = (await readFile(to, "utf8")).trimEnd().split("\n");
+  assert.deepEqual([out.length, out[0]], [120, out[24]], "the same sentence again");
+});
+
+test("a server that answers where serve would listen does the work; what is not Millrace does not", async () => {
+  await using server = await serveHttp((exchange) =>
+    exchange.request.url === "/live"
+      ? answerJson(exchange, 200, { live: true, deployment })
+      : answer(exchange),
+  );
+  const env = { MILLRACE_PORT: new URL(server.url).port };
+  const asked = await finish(start(["translate", "a"], env));
+  assert.deepEqual(
+    [asked.out, asked.err],
+    ["«a»\n", `millrace: the server at ${server.url} does it\n`],
+  );
+  const named = await finish(start(["translate", "a"], { MILLRACE_URL: server.url }));
+  assert.deepEqual(
+    [named.out, named.err],
+    ["«a»\n", `millrace: the server at ${server.url} does it (MILLRACE_URL)\n`],
+  );
+  assert.equal((await finish(start(["translate", "a", "--url", server.url]))).err, "");
+  await using stranger = await serveHttp(({ response }) => void response.end("hello"));
+  const other = { MILLRACE_PORT: new URL(stranger.url).port };
+  const alone = await finish(start(["translate", "Good morning."], other));
+  assert.match(alone.err, /^millrace: what answers at .* is not Millrace: this process does it/);
+});
+
+test("what cannot be done says what to type", async () => {
+  await using dir = await TempDir.make();
+  const file = join(dir.path, "in.txt");
+  await writeFile(file, "a\n");
+  const ends: readonly (readonly [string[], number, RegExp])[] = [
+    [
+      ["classify", file],
+      exitCodes.failed,
+      /^model_not_found: .* none to classify\n`millrace models pull ORG\/NAME`/,
+    ],
+    [
+      ["translate", "a", "--models", "none"],
+      exitCodes.failed,
+      /^model_folder_invalid: .*none does not exist\n/,
+    ],
+    [
+      ["translate", "a", "--url", "http://127.0.0.1:1"],
+      exitCodes.unreachable,
+      /`millrace serve` starts one\.\n$/,
+    ],
+    [
+      ["translate", "a", "--url", "http://127.0.0.1:1", "--local"],
+      exitCodes.usage,
+      /^option_invalid: --url and --local contradict/,
+    ],
+    [
+      ["translate", "--durable", "--datafile", file, "--out", `${file}.zh`],
+      exitCodes.unreachable,
+      /^connection_failed: --durable needs a server.*\nStart one with `millrace serve --data DIR`/,
+    ],
+    [
+      ["translate", "--durable", "--local", "--datafile", file, "--out", `${file}.zh`],
+      exitCodes.usage,
+      /^option_invalid: --durable needs a server.*--local\n/,
+    ],
+    [
+      ["translate", "a", "--expect-environment", "prod"],
+      exitCodes.wrongDeployment,
+      /deployment_mismatch: /,
+    ],
+  ];
+  await Promise.all(
+    ends.map(async ([args, code, said]) => {
+      const ended = await finish(start(args));
+      assert.match(ended.err, said);
+      assert.deepEqual([ended.code, ended.out], [code, ""], args.join(" "));
+    }),
+  );
+});
+
+test("Ctrl-C ends a command and its workers, also while it starts", async () => {
+  await using dir = await TempDir.make();
+  const file = join(dir.path, "in.txt");
+  await writeFile(file, `${texts(20_000).join("\n")}\n`);
+  const child = start(["translate", "--local", "--datafile", file, "--no-progress"]);
+  const ended = finish(child);
+  const workers = await until(() => {
+    const found = childrenOf(child.pid ?? 0);
+    return found.length > 0 && found;
+  });
+  child.kill("SIGINT");
+  assert.equal((await ended).code, exitCodes.interrupted);
+  assert.ok(workers.every((pid) => !isRunning(pid)));
+});
