@@ -15,6 +15,7 @@ import type { Metrics } from "./metrics/metrics.js";
 import type { StatusFeed } from "./metrics/status-feed.js";
 import { chosenFronts, type FrontName } from "./options/front-names.js";
 import type { Options } from "./options/options.js";
+import type { Profiles } from "./profile/profiles.js";
 import { version } from "./version.js";
 
 export interface FrontsParts {
@@ -29,6 +30,7 @@ export interface FrontsParts {
   readonly jobs: Jobs | null;
   readonly terminate: () => void;
   readonly feed: StatusFeed;
+  readonly profiles: Profiles;
 }
 
 interface OpenedFronts {
@@ -63,7 +65,7 @@ export function openFronts(parts: FrontsParts): OpenedFronts {
 }
 
 function frontPartsOf(
-  { options, metrics, entrance, backend, jobs, terminate, feed }: FrontsParts,
+  { options, metrics, entrance, backend, jobs, terminate, feed, profiles }: FrontsParts,
   opened: () => readonly Front[],
 ): FrontParts {
   let description: string | null = null;
@@ -85,6 +87,7 @@ function frontPartsOf(
     terminate,
     openApi,
     feed,
+    profiles,
     ...(jobs !== null && { jobs }),
     ...(repository !== undefined && { repository }),
   };

@@ -7,6 +7,7 @@ import { closeListeners, type Listeners } from "./listeners.js";
 import { EventLoopDelay } from "./metrics/event-loop-delay.js";
 import type { StatusFeed } from "./metrics/status-feed.js";
 import type { NatsLink } from "./nats/connection.js";
+import type { Profiles } from "./profile/profiles.js";
 import { within } from "./work/within.js";
 
 /** Before there is a listener. */
@@ -19,6 +20,7 @@ export class OpenedParts {
   backend: Backend | null = null;
   jobs: JobWork | null = null;
   feed: StatusFeed | null = null;
+  profiles: Profiles | null = null;
   listeners: Listeners | null = null;
   readonly delay: EventLoopDelay = new EventLoopDelay();
 
@@ -31,11 +33,13 @@ export class OpenedParts {
    * work was cut off. From wherever the start has come, and once.
    */
   async end(drainMs: number): Promise<boolean> {
-    const { link, entrance, backend, jobs, feed, listeners } = this;
+    const { link, entrance, backend, jobs, feed, profiles, listeners } = this;
     // Who looks on is waited for by nobody.
     feed?.[Symbol.dispose]();
     jobs?.drain();
     backend?.drain();
+    // Behind it, so that no other one begins: who waits gets what was seen so far.
+    profiles?.[Symbol.dispose]();
     const endsAtMs = performance.now() + drainMs;
     const working = (listeners?.all ?? []).map((each) => each.drained());
     const answered = await within(drainMs, Promise.all([...working, jobs?.drained()]));

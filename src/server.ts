@@ -39,6 +39,7 @@ import { openFronts } from "./open-fronts.js";
 import { OpenedParts, unlessAborted } from "./opened-parts.js";
 import type { FrontName } from "./options/front-names.js";
 import type { Configuration } from "./options/resolve.js";
+import { Profiles } from "./profile/profiles.js";
 import type { Submit } from "./submit/submit.js";
 import { version } from "./version.js";
 import type { ServerViews } from "./work/views.js";
@@ -134,7 +135,14 @@ export async function startServer(
       nodes: views.nodes?.() ?? null,
     }));
     opened.feed = feed;
-    const behindFronts = { backend, jobs, terminate, feed };
+    const profiles = new Profiles({
+      ofPipeline: (pipelineId, until) => backend.profile?.(pipelineId, until) ?? null,
+      pipelineIds: () => views.status().pipelines.map(({ pipelineId }) => pipelineId),
+      stages: () => views.status().stages,
+      isDraining: () => views.isDraining,
+    });
+    opened.profiles = profiles;
+    const behindFronts = { backend, jobs, terminate, feed, profiles };
     const { spoken, callRoute } = openFronts({ ...wired, known: fronts, ...behindFronts });
     const listening = openListeners(spoken, { ...wired, views, link });
     const listeners = await unlessAborted(signal, listening, closeListeners);

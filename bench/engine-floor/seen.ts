@@ -1,9 +1,10 @@
 /** What both profilers saw, put together: as tables, and as the frames of a flame graph. */
-import type { Frame } from "../harness/flame.js";
+
+import { type CalledFrame, nativeRunName, totalMs } from "#src/profile/call-tree.js";
+import type { Frame } from "#src/profile/flame.js";
 import type { SessionTimes } from "../harness/operator-times.js";
 import type { Report } from "../harness/report.js";
 import { ratios } from "../harness/report.js";
-import { type CalledFrame, nativeRunName, totalMs } from "./cpu-profile.js";
 import type { Sides } from "./profiled-model.js";
 
 export interface Seen {

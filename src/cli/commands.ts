@@ -11,6 +11,7 @@ import { registerKeys } from "./keys.js";
 import { registerModels } from "./models.js";
 import { registerNodes } from "./nodes.js";
 import { registerOcr } from "./ocr.js";
+import { registerProfile } from "./profile.js";
 import { registerRerank } from "./rerank.js";
 import { registerServe } from "./serve.js";
 import { registerStatus } from "./status.js";
@@ -26,6 +27,7 @@ export function registerCommands(program: Command): void {
   program.commandsGroup("A server:");
   registerServe(program, openBackend);
   registerStatus(program);
+  registerProfile(program);
   registerNodes(program);
   registerConfig(program);
   registerKeys(program);

@@ -54,6 +54,7 @@ const childFrames: readonly ChildFrame[] = [
   { type: "items", outcomes: [outcome, failure, { itemId: 3, ok: true, value: empty }] },
   { type: "items", outcomes: [failure] },
   { type: "recalled", itemIds: [] },
+  { type: "profiled", profile: null, message: "none" },
   { type: "report", model: "en-zh", stages: [stage], cacheBytes: 7 },
 ];
 const parentFrames: readonly ParentFrame[] = [
@@ -62,6 +63,7 @@ const parentFrames: readonly ParentFrame[] = [
   { type: "batch", batchId: 1, model: "m", class: "bulk", items: [{ itemId: 1, payload: value }] },
   { type: "cancel", itemIds: [1] },
   { type: "recall", itemIds: [2] },
+  { type: "profile", step: "start" },
   { type: "stop" },
 ];
 

@@ -6,6 +6,7 @@
  *   body-kind.ts     what a body is; ../read-question.ts: the object → a question
  *   task-route.ts    ask → one JSON reply, or a line for each input as it is ready
  *   job-routes.ts    durable jobs
+ *   profile-routes.ts what a thread of it does
  *   status-events.ts what the server does, to whoever looks on
  */
 import type {
@@ -25,6 +26,7 @@ import { listedModel } from "../listed-model.js";
 import { ownError, ownErrorSchema } from "../own-error.js";
 import { readyHead } from "../reply-heads.js";
 import { jobRoutes } from "./job-routes.js";
+import { profileRoutes } from "./profile-routes.js";
 import { nativeDocs } from "./route-docs.js";
 import { sendStatusEvents } from "./status-events.js";
 import { taskRoute } from "./task-route.js";
@@ -62,6 +64,7 @@ class NativeFront implements HttpFront {
         handler: (exchange) => this.#models(exchange),
       },
       ...(parts.reload === undefined ? [] : [reloadRoute(parts.reload)]),
+      ...(parts.profiles === undefined ? [] : profileRoutes(parts.profiles)),
       ...jobRoutes(parts),
       memory("/live", { access: "open", doc: docs.live }, (exchange) => {
         exchange.reply(jsonReply(200, { live: true, deployment: views.identity }));

@@ -2,15 +2,21 @@
  * A flame graph: who called stands below whom it called, as wide as it took. An SVG without a script, for a light and a dark page; the
  * same bytes for the same frames. What a frame is and took is its title, which a browser shows where the pointer rests.
  */
+import type { ProfileFrameKind } from "millrace-client/wire";
 import { escaped, fixed, shades } from "./svg.js";
 
-/** What a frame is, by which it is coloured. */
-export const frameKinds = ["engine", "node", "collection", "runtime", "kernel"] as const;
-export type FrameKind = (typeof frameKinds)[number];
+const frameKinds = [
+  "engine",
+  "node",
+  "collection",
+  "runtime",
+  "kernel",
+  "idle",
+] as const satisfies readonly ProfileFrameKind[];
 
 export interface Frame {
   readonly name: string;
-  readonly kind: FrameKind;
+  readonly kind: ProfileFrameKind;
   /** Of its own and of those it called. */
   readonly ms: number;
   readonly children: readonly Frame[];
@@ -32,19 +38,21 @@ const head = 84;
 const widthMin = 0.6;
 const characterWidth = 6.3;
 
-const kindNames: Readonly<Record<FrameKind, string>> = {
+const kindNames: Readonly<Record<ProfileFrameKind, string>> = {
   engine: "Millrace's JavaScript",
   node: "Node",
   collection: "garbage collection",
   runtime: "ONNX Runtime around its kernels",
   kernel: "kernels",
+  idle: "idle",
 };
-const colours: Readonly<Record<FrameKind, readonly [light: string, dark: string]>> = {
+const colours: Readonly<Record<ProfileFrameKind, readonly [light: string, dark: string]>> = {
   engine: ["#9fd0f2", "#1d4f75"],
   node: ["#d3d7dc", "#3c434b"],
   collection: ["#f0c6de", "#6d3a58"],
   runtime: ["#f7e39c", "#675a12"],
   kernel: ["#f8c39a", "#7a4216"],
+  idle: ["#eef0f2", "#22272e"],
 };
 
 export function drawFlame({ title, note, root }: Flame): string {
