@@ -148,12 +148,11 @@ export type ChildFrame =
   | { readonly type: "items"; readonly outcomes: readonly FrameOutcome[] }
   | { readonly type: "recalled"; readonly itemIds: readonly number[] }
   | {
-      /** One for each `profile` that ends, also where it could not begin. */
+      /** This or the next for each `profile` that ends. */
       readonly type: "profiled";
-      readonly profile: SampledProfile | null;
-      /** Empty, or why there is no profile. */
-      readonly message: string;
+      readonly profile: SampledProfile;
     }
+  | { readonly type: "profile-failed"; readonly message: string }
   | {
       /** What the engine measured since the last report; about once a second while it works, and when it idles. */
       readonly type: "report";

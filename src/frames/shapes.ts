@@ -18,7 +18,7 @@ export function parseChildFrame(header: unknown, tail: Uint8Array): ChildFrame {
   const frame = parseFrame<ChildFrame>(header, childShapes);
   if (frame.type !== "items") {
     noTail(tail);
-    return frame.type === "load-failed" || frame.type === "profiled"
+    return frame.type === "load-failed" || frame.type === "profile-failed"
       ? { ...frame, message: cut(frame.message) }
       : frame;
   }
@@ -204,10 +204,8 @@ const childShapes: FrameShapes<ChildFrame> = {
   },
   items: { outcomes: isList },
   recalled: { itemIds: isIds },
-  profiled: {
-    profile: (value) => value === null || isSampledProfile(value),
-    message: isText,
-  },
+  profiled: { profile: isSampledProfile },
+  "profile-failed": { message: isText },
   report: { model: isModel, stages: isListOf(isStageReport, stagesMax), cacheBytes: isAmount },
 };
 

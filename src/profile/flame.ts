@@ -14,12 +14,12 @@ const frameKinds = [
   "idle",
 ] as const satisfies readonly ProfileFrameKind[];
 
-export interface Frame {
+export interface FlameFrame {
   readonly name: string;
   readonly kind: ProfileFrameKind;
   /** Of its own and of those it called. */
   readonly ms: number;
-  readonly children: readonly Frame[];
+  readonly children: readonly FlameFrame[];
 }
 
 export interface Flame {
@@ -27,7 +27,7 @@ export interface Flame {
   /** Of what it is: the model, the machine, the command. */
   readonly note: string;
   /** Its children are the lowest row. */
-  readonly root: Frame;
+  readonly root: FlameFrame;
 }
 
 const width = 1_200;
@@ -108,7 +108,7 @@ interface Place {
 }
 
 /** The frames that this one called, the widest first, and what stands on them. */
-function above({ children }: Frame, place: Place): string[] {
+function above({ children }: FlameFrame, place: Place): string[] {
   const { bottom, scale, whole } = place;
   let { left } = place;
   return seen(children, scale).flatMap((child) => {
@@ -130,13 +130,13 @@ function above({ children }: Frame, place: Place): string[] {
   });
 }
 
-function seen(frames: readonly Frame[], scale: number): readonly Frame[] {
+function seen(frames: readonly FlameFrame[], scale: number): readonly FlameFrame[] {
   return frames
     .filter(({ ms }) => ms * scale >= widthMin)
     .sort((first, second) => second.ms - first.ms);
 }
 
-function depthOf({ children }: Frame, scale: number): number {
+function depthOf({ children }: FlameFrame, scale: number): number {
   const depths = seen(children, scale).map((child) => 1 + depthOf(child, scale));
   return Math.max(0, ...depths);
 }

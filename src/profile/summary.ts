@@ -1,6 +1,6 @@
 /** What a reader wants to know of a profile first, and its frames for a drawing. */
 import type { ProfileFrameKind, ProfileNode, SampledProfile } from "millrace-client/wire";
-import type { Frame } from "./flame.js";
+import type { FlameFrame } from "./flame.js";
 
 export interface ProfileSummary {
   /** Of the sampled time; together 1. */
@@ -62,8 +62,8 @@ function placeOf({ file, line }: ProfileNode): string {
 }
 
 /** As `drawFlame` takes it. */
-export function framesOf({ nodes }: SampledProfile): Frame {
-  interface Growing extends Frame {
+export function framesOf({ nodes }: SampledProfile): FlameFrame {
+  interface Growing extends FlameFrame {
     ms: number;
     readonly children: Growing[];
   }

@@ -4,7 +4,7 @@ import type { ChildFrame } from "../frames/messages.js";
 import type { CpuSampler } from "../profile/cpu-sampler.js";
 import { messageOf } from "../work/thrown.js";
 
-type Profiled = Extract<ChildFrame, { readonly type: "profiled" }>;
+type Profiled = Extract<ChildFrame, { readonly type: "profiled" | "profile-failed" }>;
 
 export class OwnProfile {
   #starting: Promise<CpuSampler> | null = null;
@@ -19,9 +19,9 @@ export class OwnProfile {
 
   async stop(): Promise<Profiled> {
     try {
-      return { type: "profiled", profile: await this.#stopped(), message: "" };
+      return { type: "profiled", profile: await this.#stopped() };
     } catch (error) {
-      return { type: "profiled", profile: null, message: messageOf(error) };
+      return { type: "profile-failed", message: messageOf(error) };
     }
   }
 

@@ -257,7 +257,8 @@ export class Pipeline {
     this.#note(frame, life);
     try {
       if (this.#state === "starting") this.#greet(frame, life);
-      else if (frame.type === "profiled") life.profiling.hear(frame);
+      else if (frame.type === "profiled" || frame.type === "profile-failed")
+        life.profiling.hear(frame);
       else life.dialogue.hear(frame);
       this.#followLoad(frame);
       if (frame.type === "items") this.#failures = 0;

@@ -4,7 +4,7 @@ import { MillraceError, type SampledProfile } from "millrace-client/wire";
 import type { ChildFrame, ParentFrame } from "../frames/messages.js";
 import { ProtocolError } from "../frames/protocol-error.js";
 
-type Profiled = Extract<ChildFrame, { readonly type: "profiled" }>;
+type Profiled = Extract<ChildFrame, { readonly type: "profiled" | "profile-failed" }>;
 
 interface Asked {
   readonly resolve: (profile: SampledProfile) => void;
@@ -40,12 +40,12 @@ export class Profiling {
   }
 
   /** @throws ProtocolError where nobody asked. */
-  hear({ profile, message }: Profiled): void {
+  hear(frame: Profiled): void {
     if (this.#asked === null) throw new ProtocolError("sent a profile that nobody asked for");
     const { resolve, reject } = this.#asked;
     this.#asked = null;
-    if (profile === null) reject(new MillraceError("internal", `no profile: ${message}`));
-    else resolve(profile);
+    if (frame.type === "profiled") resolve(frame.profile);
+    else reject(new MillraceError("internal", `no profile: ${frame.message}`));
   }
 
   end(reason: string): void {

@@ -54,7 +54,19 @@ const childFrames: readonly ChildFrame[] = [
   { type: "items", outcomes: [outcome, failure, { itemId: 3, ok: true, value: empty }] },
   { type: "items", outcomes: [failure] },
   { type: "recalled", itemIds: [] },
-  { type: "profiled", profile: null, message: "none" },
+  {
+    type: "profiled",
+    profile: {
+      sampledMs: 3,
+      everyMs: 1,
+      stoodStillMs: { start: 1, stop: 2 },
+      nodes: [
+        { parent: -1, name: "all", file: "", line: 0, kind: "node", selfMs: 1 },
+        { parent: 0, name: "step", file: "src/a.ts", line: 7, kind: "engine", selfMs: 2 },
+      ],
+    },
+  },
+  { type: "profile-failed", message: "none" },
   { type: "report", model: "en-zh", stages: [stage], cacheBytes: 7 },
 ];
 const parentFrames: readonly ParentFrame[] = [
