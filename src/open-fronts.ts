@@ -16,6 +16,7 @@ import type { StatusFeed } from "./metrics/status-feed.js";
 import { chosenFronts, type FrontName } from "./options/front-names.js";
 import type { Options } from "./options/options.js";
 import type { Tracer } from "./tracing/tracer.js";
+import type { Profiles } from "./profile/profiles.js";
 import { version } from "./version.js";
 
 export interface FrontsParts {
@@ -31,6 +32,7 @@ export interface FrontsParts {
   readonly jobs: Jobs | null;
   readonly terminate: () => void;
   readonly feed: StatusFeed;
+  readonly profiles: Profiles;
 }
 
 interface OpenedFronts {
@@ -66,7 +68,7 @@ export function openFronts(parts: FrontsParts): OpenedFronts {
 }
 
 function frontPartsOf(
-  { options, metrics, entrance, backend, jobs, terminate, feed }: FrontsParts,
+  { options, metrics, entrance, backend, jobs, terminate, feed, profiles }: FrontsParts,
   opened: () => readonly Front[],
 ): FrontParts {
   let description: string | null = null;
@@ -88,6 +90,7 @@ function frontPartsOf(
     terminate,
     openApi,
     feed,
+    profiles,
     ...(jobs !== null && { jobs }),
     ...(repository !== undefined && { repository }),
   };

@@ -8,6 +8,7 @@ import { EventLoopDelay } from "./metrics/event-loop-delay.js";
 import type { StatusFeed } from "./metrics/status-feed.js";
 import type { NatsLink } from "./nats/connection.js";
 import type { Tracing } from "./tracing/open-tracing.js";
+import type { Profiles } from "./profile/profiles.js";
 import { within } from "./work/within.js";
 
 /** Where draining took all of its time: the spans of what was cut off are those that somebody will ask for. */
@@ -24,6 +25,7 @@ export class OpenedParts {
   jobs: JobWork | null = null;
   feed: StatusFeed | null = null;
   tracing: Tracing | null = null;
+  profiles: Profiles | null = null;
   listeners: Listeners | null = null;
   readonly delay: EventLoopDelay = new EventLoopDelay();
 
@@ -36,11 +38,13 @@ export class OpenedParts {
    * work was cut off. From wherever the start has come, and once.
    */
   async end(drainMs: number): Promise<boolean> {
-    const { link, entrance, backend, jobs, feed, tracing, listeners } = this;
+    const { link, entrance, backend, jobs, feed, profiles, tracing, listeners } = this;
     // Who looks on is waited for by nobody.
     feed?.[Symbol.dispose]();
     jobs?.drain();
     backend?.drain();
+    // Behind it, so that no other one begins: who waits gets what was seen so far.
+    profiles?.[Symbol.dispose]();
     const endsAtMs = performance.now() + drainMs;
     const working = (listeners?.all ?? []).map((each) => each.drained());
     const answered = await within(drainMs, Promise.all([...working, jobs?.drained()]));

@@ -41,6 +41,7 @@ import { openFronts } from "./open-fronts.js";
 import { OpenedParts, unlessAborted } from "./opened-parts.js";
 import type { FrontName } from "./options/front-names.js";
 import type { Configuration } from "./options/resolve.js";
+import { Profiles } from "./profile/profiles.js";
 import type { Submit } from "./submit/submit.js";
 import { openTracing } from "./tracing/open-tracing.js";
 import { version } from "./version.js";
@@ -147,7 +148,14 @@ export async function startServer(
     });
     const feed = new StatusFeed(look, diagnose);
     opened.feed = feed;
-    const behindFronts = { backend, jobs, terminate, feed };
+    const profiles = new Profiles({
+      ofPipeline: (pipelineId, until) => backend.profile?.(pipelineId, until) ?? null,
+      pipelineIds: () => views.status().pipelines.map(({ pipelineId }) => pipelineId),
+      stages: () => views.status().stages,
+      isDraining: () => views.isDraining,
+    });
+    opened.profiles = profiles;
+    const behindFronts = { backend, jobs, terminate, feed, profiles };
     const { spoken, callRoute } = openFronts({ ...wired, known: fronts, ...behindFronts });
     const open = parts.isWithoutPorts === true ? openWithoutPorts : openListeners;
     const listening = Promise.resolve(open(spoken, { ...wired, views, link }));

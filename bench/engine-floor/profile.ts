@@ -6,6 +6,9 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { GenerationManifest } from "#src/models/manifest-generation.js";
+import { type CalledFrame, rootFrame } from "#src/profile/call-tree.js";
+import { CpuSampler } from "#src/profile/cpu-sampler.js";
+import { drawFlame } from "#src/profile/flame.js";
 import { readGeneration } from "../../test/support/read-generation.js";
 import { TempDir } from "../../test/support/temp-dir.js";
 import { perToken } from "../drivers.js";
@@ -13,12 +16,10 @@ import { beginReport } from "../harness/begin-report.js";
 import { describeModel } from "../harness/describe-model.js";
 import { finish } from "../harness/finish.js";
 import { countOf, usual } from "../harness/flags.js";
-import { drawFlame } from "../harness/flame.js";
 import type { Report } from "../harness/report.js";
 import { inTurns } from "../harness/rounds.js";
 import { describeMachine, hashOf } from "../machine.js";
 import { readSentences } from "../sentences.js";
-import { type CalledFrame, profiled, rootFrame } from "./cpu-profile.js";
 import { openModel, openProfiled } from "./profiled-model.js";
 import { flameRoot, type Seen, tellSeen } from "./seen.js";
 
@@ -123,4 +124,19 @@ async function watch({ report, values, manifest, dir }: Watch): Promise<Seen> {
   report.say(`outputs ${[...hashes].join(" ")}, equal with and without profilers\n`);
   const passMs = { plain: ms.get("plain") ?? [], watched: ms.get("watched") ?? [] };
   return { name, root, sessions, passMs, passes: countOf("rounds", values.rounds) };
+}
+
+/** A sample each 0.2 ms: what is watched ends soon, and its functions are short. */
+const samplingMicroseconds = 200;
+
+/** Runs `work` and adds what it did to `root`. */
+async function profiled<Result>(root: CalledFrame, work: () => Promise<Result>): Promise<Result> {
+  const sampler = new CpuSampler(samplingMicroseconds);
+  try {
+    const result = await work();
+    sampler.addTo(root);
+    return result;
+  } finally {
+    sampler.discard();
+  }
 }

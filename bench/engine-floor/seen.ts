@@ -1,9 +1,10 @@
 /** What both profilers saw, put together: as tables, and as the frames of a flame graph. */
-import type { Frame } from "../harness/flame.js";
+
+import { type CalledFrame, nativeRunName, totalMs } from "#src/profile/call-tree.js";
+import type { FlameFrame } from "#src/profile/flame.js";
 import type { SessionTimes } from "../harness/operator-times.js";
 import type { Report } from "../harness/report.js";
 import { ratios } from "../harness/report.js";
-import { type CalledFrame, nativeRunName, totalMs } from "./cpu-profile.js";
 import type { Sides } from "./profiled-model.js";
 
 export interface Seen {
@@ -116,8 +117,8 @@ function functionsOf(root: CalledFrame): readonly (readonly [string, number])[] 
 }
 
 /** With the runtime's operators above the call into it. */
-export function flameRoot({ root, sessions }: Seen): Frame {
-  const drawn = (frame: CalledFrame): Frame => {
+export function flameRoot({ root, sessions }: Seen): FlameFrame {
+  const drawn = (frame: CalledFrame): FlameFrame => {
     const ms = totalMs(frame);
     const { name, kind } = frame;
     if (name === nativeRunName) return { name, kind, ms, children: runFrames(sessions, ms) };
@@ -127,9 +128,9 @@ export function flameRoot({ root, sessions }: Seen): Frame {
 }
 
 /** The two clocks differ a little: what the runtime says is its share of what V8 saw. */
-function runFrames({ encoder, decoder }: Sides<SessionTimes>, ms: number): readonly Frame[] {
+function runFrames({ encoder, decoder }: Sides<SessionTimes>, ms: number): readonly FlameFrame[] {
   const scale = ms / Math.max(encoder.runsMs + decoder.runsMs, Number.MIN_VALUE);
-  const drawn = (name: string, { operators, runsMs }: SessionTimes): Frame => ({
+  const drawn = (name: string, { operators, runsMs }: SessionTimes): FlameFrame => ({
     name,
     kind: "runtime",
     ms: runsMs * scale,

@@ -2,7 +2,7 @@
  * Figures as a drawing: what a `Plot` says becomes an SVG, the same bytes for the same plot. Small, without a script, and readable on
  * a light and on a dark page.
  */
-import { escaped, fixed, shades } from "./svg.js";
+import { escaped, fixed, shades } from "#src/profile/svg.js";
 import { ticksOf } from "./ticks.js";
 
 export interface Plot {

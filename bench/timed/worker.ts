@@ -12,6 +12,7 @@ import {
   generationEngineDefaults,
 } from "#src/runtime/generation/generation-engine.js";
 import { HostedEngines } from "#src/runtime/hosted-engines.js";
+import { OwnProfile } from "#src/runtime/own-profile.js";
 import { framesFd, watchParent } from "#src/runtime/parent-watch.js";
 import { TimedModel } from "./timed-model.js";
 
@@ -35,6 +36,7 @@ const engines = new HostedEngines({
     process.stderr.write(`${String(error)}\n`, () => process.exit(1));
   },
 });
+const profile = new OwnProfile();
 const decoder = new FrameDecoder(parseParentFrame);
 channel.on("data", (chunk: Buffer) => {
   for (const frame of decoder.push(chunk)) receive(frame);
@@ -55,6 +57,10 @@ function receive(frame: ParentFrame): void {
       return engines.cancel(frame.itemIds);
     case "recall":
       return send({ type: "recalled", itemIds: engines.recall(frame.itemIds) });
+    case "profile":
+      if (frame.step === "start") profile.start();
+      else void profile.stop().then(send);
+      return;
     case "stop":
       process.exit(0);
   }

@@ -33,6 +33,7 @@ export {
   type CallOptions,
   Millrace,
   type MillraceOptions,
+  type ProfileAsked,
 } from "./millrace.js";
 export type { IndexedOcr, Ocr, OcrEachOptions, OcrFields, OcrOptions } from "./ocr.js";
 export type { Picture, Pictures } from "./pictures.js";

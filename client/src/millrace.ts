@@ -79,6 +79,7 @@ import {
   type ModelsResponse,
   type NodesResponse,
   type OcrResult,
+  type ProfileResponse,
   type ReadyResponse,
   type ReplySummary,
   type RerankResult,
@@ -128,6 +129,12 @@ export interface BatchPolicy {
   /** `inputsMax` of `SharingPolicy`. */
   readonly itemsMax: number;
   readonly charactersMax: number;
+}
+
+export interface ProfileAsked {
+  readonly of: string;
+  /** From 1 to 60. */
+  readonly seconds: number;
 }
 
 export interface CallOptions {
@@ -390,6 +397,25 @@ export class Millrace implements AsyncDisposable {
     } finally {
       scope.end();
     }
+  }
+
+  /**
+   * What a thread of the server does, sampled for so long: `front` is its own, else a pipeline. Reading takes as long. `endProfile`
+   * ends it before, and what was seen so far is the answer.
+   */
+  async profile(asked: ProfileAsked, options: CallOptions = {}): Promise<ProfileResponse> {
+    const query = new URLSearchParams({ of: asked.of, seconds: String(asked.seconds) });
+    const path = `v1/profile?${query.toString()}`;
+    const body = await this.#get({ path, method: "POST" }, options);
+    if (isRecord(body) && Array.isArray(body["nodes"])) return body as unknown as ProfileResponse;
+    throw notTheAnswer("v1/profile");
+  }
+
+  /** False: none was taken. */
+  async endProfile(options: CallOptions = {}): Promise<boolean> {
+    const body = await this.#get({ path: "v1/profile", method: "DELETE" }, options);
+    if (isRecord(body) && typeof body["ended"] === "boolean") return body["ended"];
+    throw notTheAnswer("v1/profile");
   }
 
   /** The servers of the deployment that the server has heard of; `not_found` where it is for itself (no `--nats`). */

@@ -3,6 +3,7 @@ import type {
   DeploymentIdentity,
   ModelInfo,
   ModelsReload,
+  SampledProfile,
   StatusResponse,
 } from "millrace-client/wire";
 import type { Log } from "../log.js";
@@ -21,6 +22,8 @@ export interface Backend {
   start(): Promise<void>;
   /** Looks at the folder of models again. Rejects where it holds nothing that can be served; all stays as it was then. */
   reload(): Promise<ModelsReload>;
+  /** What a pipeline does until the signal says so, as `Pool.profile`; absent where there is none. */
+  profile?(pipelineId: string, until: AbortSignal): Promise<SampledProfile> | null;
   /** Absent where there is no folder of models. */
   readonly repository?: ModelRepository;
   /** What other servers of a deployment may have of this one; absent where it has no pipelines. */

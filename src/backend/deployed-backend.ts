@@ -165,6 +165,10 @@ abstract class PipelinesBackend implements Backend {
     return this.local.reload();
   }
 
+  profile(pipelineId: string, until: AbortSignal): ReturnType<NonNullable<Backend["profile"]>> {
+    return this.local.profile?.(pipelineId, until) ?? null;
+  }
+
   abstract drain(): void;
   abstract stop(options: { readonly drainMs: number }): Promise<boolean>;
 }

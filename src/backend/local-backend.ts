@@ -11,6 +11,7 @@ import {
   MillraceError,
   type ModelsReload,
   type PipelineStatus,
+  type SampledProfile,
   type WorkClass,
 } from "millrace-client/wire";
 import { Activity } from "../metrics/activity.js";
@@ -240,6 +241,10 @@ class LocalBackend implements Backend {
       if (!(error instanceof MillraceError)) throw error;
       throw new MillraceError(error.code, this.#told.text(error.message), { cause: error });
     }
+  }
+
+  profile(pipelineId: string, until: AbortSignal): Promise<SampledProfile> | null {
+    return this.#pool?.profile(pipelineId, until) ?? null;
   }
 
   drain(): void {

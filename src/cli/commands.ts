@@ -14,6 +14,7 @@ import { registerKeys } from "./keys.js";
 import { registerModels } from "./models.js";
 import { registerNodes } from "./nodes.js";
 import { registerOcr } from "./ocr.js";
+import { registerProfile } from "./profile.js";
 import { registerRerank } from "./rerank.js";
 import { registerServe } from "./serve.js";
 import { registerStatus } from "./status.js";
@@ -30,6 +31,7 @@ export function registerCommands(program: Command): void {
   registerServe(program, openBackend);
   registerStatus(program);
   registerDoctor(program);
+  registerProfile(program);
   registerNodes(program);
   registerInit(program);
   registerConfig(program);

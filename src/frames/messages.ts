@@ -15,6 +15,8 @@
  *     │ ───────────── cancel ───────────────►│   items that nobody waits for any more
  *     │ ───────────── recall ───────────────►│   give back the items that have not begun
  *     │ ◄─────────── recalled ───────────────│
+ *     │ ──────────── profile ───────────────►│   begin to watch the thread; then, once, end it
+ *     │ ◄─────────── profiled ───────────────│   what was seen, or why nothing was
  *     │ ───────────── stop ─────────────────►│   finish nothing, exit 0
  *
  * Items have unique ids, so that `cancel`, `recall` and outcomes name no model. The child takes frames in order, and
@@ -22,10 +24,10 @@
  * sends a `recall` after a `cancel`, and takes the answer as the proof that no outcome of these items can come. A
  * run in which an item begins is always announced, because only announced items can be suspected.
  */
-import type { ErrorCode, StageTime, WorkClass } from "millrace-client/wire";
+import type { ErrorCode, SampledProfile, StageTime, WorkClass } from "millrace-client/wire";
 import type { Payload } from "../work/payload.js";
 
-export const framesVersion: number = 3;
+export const framesVersion: number = 4;
 
 /**
  * Largest header and tail that either side accepts; a longer length is a protocol error, checked before memory is taken.
@@ -96,6 +98,7 @@ export type ParentFrame =
   | ({ readonly type: "batch" } & FrameBatch)
   | { readonly type: "cancel"; readonly itemIds: readonly number[] }
   | { readonly type: "recall"; readonly itemIds: readonly number[] }
+  | { readonly type: "profile"; readonly step: "start" | "stop" }
   | { readonly type: "stop" };
 
 export type ChildFrame =
@@ -144,6 +147,12 @@ export type ChildFrame =
     }
   | { readonly type: "items"; readonly outcomes: readonly FrameOutcome[] }
   | { readonly type: "recalled"; readonly itemIds: readonly number[] }
+  | {
+      /** This or the next for each `profile` that ends. */
+      readonly type: "profiled";
+      readonly profile: SampledProfile;
+    }
+  | { readonly type: "profile-failed"; readonly message: string }
   | {
       /** What the engine measured since the last report; about once a second while it works, and when it idles. */
       readonly type: "report";

@@ -1,5 +1,12 @@
 /** What a frame is made of: a check for each field of each frame, and where in it tensors stand. */
-import { isErrorCode } from "millrace-client/wire";
+import {
+  isErrorCode,
+  type ProfileFrameKind,
+  type ProfileNode,
+  profileNodesMax,
+  profileTextMax,
+  type SampledProfile,
+} from "millrace-client/wire";
 import { isJsonObject } from "../work/payload.js";
 import type { ChildFrame, FrameOutcome, ParentFrame, RunsOfSize, StageReport } from "./messages.js";
 import { messageCharactersMax, modelCharactersMax, runSizesMax, stagesMax } from "./messages.js";
@@ -11,7 +18,9 @@ export function parseChildFrame(header: unknown, tail: Uint8Array): ChildFrame {
   const frame = parseFrame<ChildFrame>(header, childShapes);
   if (frame.type !== "items") {
     noTail(tail);
-    return frame.type === "load-failed" ? { ...frame, message: cut(frame.message) } : frame;
+    return frame.type === "load-failed" || frame.type === "profile-failed"
+      ? { ...frame, message: cut(frame.message) }
+      : frame;
   }
   const outcomes = readEntries(frame.outcomes, tail, (entry, reader): FrameOutcome | null => {
     if (isFailure(entry)) return { ...entry, message: cut(entry.message) };
@@ -143,6 +152,35 @@ const isStageReport = hasShape<StageReport>({
 
 const isIds = isListOf(isCount);
 
+const isShortText: Check = (value) => typeof value === "string" && value.length <= profileTextMax;
+const frameKinds: Readonly<Record<ProfileFrameKind, true>> = {
+  engine: true,
+  node: true,
+  collection: true,
+  runtime: true,
+  kernel: true,
+  idle: true,
+};
+const isProfileNode = hasShape<ProfileNode>({
+  parent: (value) => value === -1 || isCount(value),
+  name: isShortText,
+  file: isShortText,
+  line: isCount,
+  kind: (value) => typeof value === "string" && Object.hasOwn(frameKinds, value),
+  selfMs: isAmount,
+});
+const isProfileNodes = isListOf(isProfileNode, profileNodesMax);
+const isSampledProfile = hasShape<SampledProfile>({
+  sampledMs: isAmount,
+  everyMs: isAmount,
+  stoodStillMs: hasShape<SampledProfile["stoodStillMs"]>({ start: isAmount, stop: isAmount }),
+  nodes: (value) => isProfileNodes(value) && isCallersFirst(value as readonly ProfileNode[]),
+});
+
+function isCallersFirst(nodes: readonly ProfileNode[]): boolean {
+  return nodes.every(({ parent }, at) => (at === 0 ? parent === -1 : parent >= 0 && parent < at));
+}
+
 const childShapes: FrameShapes<ChildFrame> = {
   hello: { version: isCount, pid: isCount },
   loading: { model: isModel },
@@ -166,6 +204,8 @@ const childShapes: FrameShapes<ChildFrame> = {
   },
   items: { outcomes: isList },
   recalled: { itemIds: isIds },
+  profiled: { profile: isSampledProfile },
+  "profile-failed": { message: isText },
   report: { model: isModel, stages: isListOf(isStageReport, stagesMax), cacheBytes: isAmount },
 };
 
@@ -182,5 +222,6 @@ const parentShapes: FrameShapes<ParentFrame> = {
   batch: { batchId: isCount, model: isModel, class: isWorkClass, items: isList },
   cancel: { itemIds: isIds },
   recall: { itemIds: isIds },
+  profile: { step: (value) => value === "start" || value === "stop" },
   stop: {},
 };

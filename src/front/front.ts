@@ -13,6 +13,7 @@ import type { ZmqFront } from "../listen/zmq/zmq-front.js";
 import type { Metrics } from "../metrics/metrics.js";
 import type { StatusFeed } from "../metrics/status-feed.js";
 import type { Options } from "../options/options.js";
+import type { Profiles } from "../profile/profiles.js";
 import type { ModelRepository } from "../work/model-repository.js";
 import type { TaskForm } from "../work/task-form.js";
 import type { ServerViews } from "../work/views.js";
@@ -48,6 +49,8 @@ export interface FrontParts {
   readonly metrics: Pick<Metrics, "requestFinished" | "scrape" | "contentTypeOf">;
   /** Absent where nobody keeps one. */
   readonly feed?: StatusFeed;
+  /** Absent where nobody takes any. */
+  readonly profiles?: Profiles;
 }
 
 export interface FrontTask extends TaskForm {

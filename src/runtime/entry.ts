@@ -13,6 +13,7 @@ import { loadEngine } from "./engines.js";
 import { HostedEngines } from "./hosted-engines.js";
 import { startRuntime } from "./native/start-runtime.js";
 import { ownMemoryBytes } from "./own-memory.js";
+import { OwnProfile } from "./own-profile.js";
 import { framesFd, watchParent } from "./parent-watch.js";
 import { weightsCacheFrom } from "./weights-cache.js";
 
@@ -35,6 +36,7 @@ const engines = new HostedEngines({
   ownMemoryBytes,
   die,
 });
+const profile = new OwnProfile();
 const decoder = new FrameDecoder(parseParentFrame);
 channel.on("data", (chunk: Buffer) => {
   for (const frame of decoder.push(chunk)) receive(frame);
@@ -65,6 +67,10 @@ function receive(frame: ParentFrame): void {
     case "recall":
       // One answer for each, also an empty one: it says that what is not in it has begun or has ended.
       send({ type: "recalled", itemIds: engines.recall(frame.itemIds) });
+      return;
+    case "profile":
+      if (frame.step === "start") profile.start();
+      else void profile.stop().then(send);
       return;
     case "stop":
       process.exit(0);

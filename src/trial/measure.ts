@@ -161,6 +161,8 @@ class TrialWorker {
       case "run":
       case "report":
       case "recalled":
+      case "profiled":
+      case "profile-failed":
         return;
     }
   }

@@ -92,7 +92,7 @@ export class Dialogue {
   }
 
   /** Throws `ProtocolError` where the child says what it cannot know. */
-  hear(frame: ChildFrame): void {
+  hear(frame: Exclude<ChildFrame, { readonly type: "profiled" | "profile-failed" }>): void {
     switch (frame.type) {
       case "items":
         for (const outcome of frame.outcomes) this.#onOutcome(outcome);

@@ -16,7 +16,13 @@
  * no life; a process that ends while it loads blames the model, and none of its items.
  */
 import assert from "node:assert/strict";
-import type { PipelineKind, PipelineState, PipelineStatus } from "millrace-client/wire";
+import {
+  MillraceError,
+  type PipelineKind,
+  type PipelineState,
+  type PipelineStatus,
+  type SampledProfile,
+} from "millrace-client/wire";
 import { type ChildFrame, framesVersion } from "../frames/messages.js";
 import { ProtocolError } from "../frames/protocol-error.js";
 import type { FolderVersion } from "../models/folder-version.js";
@@ -28,6 +34,7 @@ import type { PoolEvent } from "./events.js";
 import type { Ledger } from "./ledger.js";
 import type { WorkerLog } from "./log-lines.js";
 import type { MemoryKills } from "./memory-kills.js";
+import { Profiling } from "./profiling.js";
 import { type Cause, causeOfEnd, type ProcessEnd } from "./settle.js";
 import { type ProcessSample, Watch, type WatchOptions } from "./watch.js";
 
@@ -83,6 +90,7 @@ type End = Cause & { readonly loading: string | null };
 interface Life {
   readonly child: ChildPort;
   readonly dialogue: Dialogue;
+  readonly profiling: Profiling;
   readonly watch: Watch;
   memoryBytes: number;
   /** By model. */
@@ -169,6 +177,14 @@ export class Pipeline {
     return stopped;
   }
 
+  /** What its process does until the signal says so. Rejects with `not_ready` where it is not up, `worker_lost` where it ends. */
+  async profile(until: AbortSignal): Promise<SampledProfile> {
+    const life = this.#usable();
+    if (life !== null) return await life.profiling.take(until);
+    const why = this.#reason === null ? this.#state : `${this.#state}: ${this.#reason}`;
+    throw new MillraceError("not_ready", `${this.spec.pipelineId} is ${why}`);
+  }
+
   status(): PipelineStatus {
     const life = this.#life;
     const doing = life?.doing ?? null;
@@ -225,6 +241,7 @@ export class Pipeline {
     return {
       child,
       dialogue,
+      profiling: new Profiling((frame) => child.send(frame)),
       watch,
       memoryBytes: 0,
       cacheBytes: new Map(),
@@ -240,6 +257,8 @@ export class Pipeline {
     this.#note(frame, life);
     try {
       if (this.#state === "starting") this.#greet(frame, life);
+      else if (frame.type === "profiled" || frame.type === "profile-failed")
+        life.profiling.hear(frame);
       else life.dialogue.hear(frame);
       this.#followLoad(frame);
       if (frame.type === "items") this.#failures = 0;
@@ -367,6 +386,7 @@ export class Pipeline {
 
   #settle(life: Life, end: End, wasUp: boolean): void {
     life.lost = true;
+    life.profiling.end(end.reason);
     const { ledger, options, emit } = this.#context;
     const { pipelineId } = this.spec;
     const { reason, loading } = end;

@@ -8,7 +8,7 @@
  *     └─────────── PoolEvent ──────────── Ledger ◄── what a dead pipeline held: settle.ts ── Pipeline
  */
 import assert from "node:assert/strict";
-import type { PipelineStatus } from "millrace-client/wire";
+import type { PipelineStatus, SampledProfile } from "millrace-client/wire";
 import type { FrameBatch } from "../frames/messages.js";
 import { systemClock } from "../work/clock.js";
 import { spawnChild } from "./child.js";
@@ -113,6 +113,11 @@ export class Pool {
   /** These items ended while no pipeline held them; what they went through need not be remembered. */
   forget(itemIds: readonly number[]): void {
     for (const itemId of itemIds) this.#ledger.forget(itemId);
+  }
+
+  /** As `Pipeline.profile`; null where there is no such pipeline. */
+  profile(pipelineId: string, until: AbortSignal): Promise<SampledProfile> | null {
+    return this.#pipelines.get(pipelineId)?.profile(until) ?? null;
   }
 
   /** From memory. */

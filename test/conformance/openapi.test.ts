@@ -97,6 +97,11 @@ const calls: Readonly<Record<string, readonly Call[]>> = {
     { at: "/status/events?looks=1" },
     { at: "/status/events?looks=0", status: 400 },
   ],
+  "POST /v1/profile": [
+    { at: "/v1/profile?seconds=1" },
+    { at: "/v1/profile?seconds=0", status: 400 },
+  ],
+  "DELETE /v1/profile": [{}],
   "GET /metrics": [{}],
   "GET /openapi.json": [{}],
   "GET /v2": [{}],

@@ -52,6 +52,7 @@ export const rooms: readonly Room[] = [
   { path: "src/hub", floor: 1 },
   { path: "src/metrics", floor: 1 },
   { path: "src/tracing", floor: 1 },
+  { path: "src/profile", floor: 1 },
   // Above what it is framed with, below whoever speaks over it.
   { path: "src/nats", floor: 2.5 },
   // The vocabulary, and what is smaller than a room: everybody may use them.

@@ -366,6 +366,8 @@ export class FaultyChild implements ChildPort {
           if (this.#cancelled.delete(itemId)) this.over.push(itemId);
         this.#say({ type: "recalled", itemIds: this.#hosted.recall(frame.itemIds) });
         return;
+      case "profile":
+        throw new Error("nobody asks for a profile here");
       case "stop":
         if (this.#fault?.kind === "stop-ignored") return this.#world.happened("stop-ignored");
         this.#die({ kind: "exited", code: 0 });

@@ -33,7 +33,7 @@ import { someStatus } from "./some-status.js";
 /** What is not an option, but differs in a test. */
 type TestTimes = Pick<HttpListenerParts, "signOfLifeMs" | "nowMs"> &
   Partial<Pick<HttpListenerParts, "access" | "origins">> &
-  Partial<Pick<FrontParts, "jobs" | "feed">> &
+  Partial<Pick<FrontParts, "jobs" | "feed" | "profiles">> &
   Pick<WebSocketsParts, "pingMs">;
 
 /** Whoever says one of these words is the caller of that name; anybody else is nobody. */
@@ -60,7 +60,7 @@ export class TestFront implements AsyncDisposable {
 
   static async start(
     options: Partial<Options> = {},
-    { pingMs, access = openAccess, jobs, feed, ...times }: TestTimes = {},
+    { pingMs, access = openAccess, jobs, feed, profiles, ...times }: TestTimes = {},
     others: readonly (HttpFront | OpenFront)[] = [],
   ): Promise<TestFront> {
     const test = new TestFront();
@@ -76,6 +76,7 @@ export class TestFront implements AsyncDisposable {
       metrics,
       ...(jobs === undefined ? {} : { jobs }),
       ...(feed === undefined ? {} : { feed }),
+      ...(profiles === undefined ? {} : { profiles }),
     };
     const fronts = [
       openNativeFront(parts),

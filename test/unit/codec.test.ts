@@ -54,6 +54,19 @@ const childFrames: readonly ChildFrame[] = [
   { type: "items", outcomes: [outcome, failure, { itemId: 3, ok: true, value: empty }] },
   { type: "items", outcomes: [failure] },
   { type: "recalled", itemIds: [] },
+  {
+    type: "profiled",
+    profile: {
+      sampledMs: 3,
+      everyMs: 1,
+      stoodStillMs: { start: 1, stop: 2 },
+      nodes: [
+        { parent: -1, name: "all", file: "", line: 0, kind: "node", selfMs: 1 },
+        { parent: 0, name: "step", file: "src/a.ts", line: 7, kind: "engine", selfMs: 2 },
+      ],
+    },
+  },
+  { type: "profile-failed", message: "none" },
   { type: "report", model: "en-zh", stages: [stage], cacheBytes: 7 },
 ];
 const parentFrames: readonly ParentFrame[] = [
@@ -62,6 +75,7 @@ const parentFrames: readonly ParentFrame[] = [
   { type: "batch", batchId: 1, model: "m", class: "bulk", items: [{ itemId: 1, payload: value }] },
   { type: "cancel", itemIds: [1] },
   { type: "recall", itemIds: [2] },
+  { type: "profile", step: "start" },
   { type: "stop" },
 ];
 

@@ -84,6 +84,16 @@ export type {
   OcrResult,
   OcrTextLine,
 } from "./ocr.js";
+export {
+  type ProfiledStage,
+  type ProfileFrameKind,
+  type ProfileNode,
+  type ProfileResponse,
+  profileNodesMax,
+  profileSecondsMax,
+  profileTextMax,
+  type SampledProfile,
+} from "./profile.js";
 export type {
   RerankLine,
   RerankOutcome,

@@ -6,6 +6,7 @@
  *   body-kind.ts     what a body is; ../read-question.ts: the object → a question
  *   task-route.ts    ask → one JSON reply, or a line for each input as it is ready
  *   job-routes.ts    durable jobs
+ *   profile-routes.ts what a thread of it does
  *   status-events.ts what the server does, to whoever looks on
  */
 import type {
@@ -26,6 +27,7 @@ import { accepts } from "../media-type.js";
 import { ownError, ownErrorSchema } from "../own-error.js";
 import { readyHead } from "../reply-heads.js";
 import { jobRoutes } from "./job-routes.js";
+import { profileRoutes } from "./profile-routes.js";
 import { nativeDocs, openMetricsType } from "./route-docs.js";
 import { sendStatusEvents } from "./status-events.js";
 import { taskRoute } from "./task-route.js";
@@ -63,6 +65,7 @@ class NativeFront implements HttpFront {
         handler: (exchange) => this.#models(exchange),
       },
       ...(parts.reload === undefined ? [] : [reloadRoute(parts.reload)]),
+      ...(parts.profiles === undefined ? [] : profileRoutes(parts.profiles)),
       ...jobRoutes(parts),
       memory("/live", { access: "open", doc: docs.live }, (exchange) => {
         exchange.reply(jsonReply(200, { live: true, deployment: views.identity }));

@@ -1,4 +1,5 @@
 /** What the description of all routes (OpenAPI) says of the native ones. */
+import { profileSecondsMax } from "millrace-client/wire";
 import type { RouteDoc } from "../../listen/http/http-front.js";
 import type { Options } from "../../options/options.js";
 import { objectSchema, textSchema } from "../../work/json-schema.js";
@@ -8,6 +9,7 @@ import {
   liveSchema,
   modelsSchema,
   nodesSchema,
+  profileSchema,
   readySchema,
   reloadSchema,
   statusSchema,
@@ -30,6 +32,8 @@ type NativeRoute =
   | "statusEvents"
   | "nodes"
   | "metrics"
+  | "profile"
+  | "endProfile"
   | "openApi";
 
 export const nativeDocs: Readonly<Record<NativeRoute, RouteDoc>> = {
@@ -51,6 +55,23 @@ export const nativeDocs: Readonly<Record<NativeRoute, RouteDoc>> = {
     reply: { "text/event-stream": {} },
   },
   nodes: reply("The servers of the deployment, as each said last", nodesSchema),
+  profile: {
+    ...reply(
+      "What the server's thread or a pipeline does, sampled for some seconds",
+      profileSchema,
+    ),
+    query: {
+      of: { schema: textSchema, description: "`front`, the server itself, or a pipeline." },
+      seconds: {
+        schema: { type: "integer", minimum: 1, maximum: profileSecondsMax },
+        description: "Default: 10.",
+      },
+    },
+  },
+  endProfile: reply(
+    "Ends the profile that is taken: whoever waits for it gets what was seen so far",
+    objectSchema({ ended: { type: "boolean" } }),
+  ),
   metrics: {
     summary: "Metrics, as Prometheus reads them; with exemplars where OpenMetrics is accepted",
     reply: { "text/plain": {}, [openMetricsType]: {} },

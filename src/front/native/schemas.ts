@@ -180,6 +180,35 @@ export const reloadSchema: JsonObject = objectSchema({
   missing: listSchema(textSchema),
 });
 
+const profileTimesSchema = { start: numberSchema, stop: numberSchema };
+
+export const profileSchema: JsonObject = objectSchema({
+  of: textSchema,
+  askedMs: numberSchema,
+  sampledMs: numberSchema,
+  everyMs: numberSchema,
+  stoodStillMs: objectSchema(profileTimesSchema),
+  nodes: listSchema(
+    objectSchema({
+      parent: { type: "integer", minimum: -1 },
+      name: textSchema,
+      file: textSchema,
+      line: countSchema,
+      kind: textSchema,
+      selfMs: numberSchema,
+    }),
+  ),
+  stages: listSchema(
+    objectSchema({
+      model: textSchema,
+      stage: textSchema,
+      runs: countSchema,
+      rows: countSchema,
+      ms: numberSchema,
+    }),
+  ),
+});
+
 export const liveSchema: JsonObject = objectSchema({
   live: { const: true },
   deployment: deploymentSchema,

@@ -2,18 +2,24 @@
  * A flame graph: who called stands below whom it called, as wide as it took. An SVG without a script, for a light and a dark page; the
  * same bytes for the same frames. What a frame is and took is its title, which a browser shows where the pointer rests.
  */
+import type { ProfileFrameKind } from "millrace-client/wire";
 import { escaped, fixed, shades } from "./svg.js";
 
-/** What a frame is, by which it is coloured. */
-export const frameKinds = ["engine", "node", "collection", "runtime", "kernel"] as const;
-export type FrameKind = (typeof frameKinds)[number];
+const frameKinds = [
+  "engine",
+  "node",
+  "collection",
+  "runtime",
+  "kernel",
+  "idle",
+] as const satisfies readonly ProfileFrameKind[];
 
-export interface Frame {
+export interface FlameFrame {
   readonly name: string;
-  readonly kind: FrameKind;
+  readonly kind: ProfileFrameKind;
   /** Of its own and of those it called. */
   readonly ms: number;
-  readonly children: readonly Frame[];
+  readonly children: readonly FlameFrame[];
 }
 
 export interface Flame {
@@ -21,7 +27,7 @@ export interface Flame {
   /** Of what it is: the model, the machine, the command. */
   readonly note: string;
   /** Its children are the lowest row. */
-  readonly root: Frame;
+  readonly root: FlameFrame;
 }
 
 const width = 1_200;
@@ -32,19 +38,21 @@ const head = 84;
 const widthMin = 0.6;
 const characterWidth = 6.3;
 
-const kindNames: Readonly<Record<FrameKind, string>> = {
+const kindNames: Readonly<Record<ProfileFrameKind, string>> = {
   engine: "Millrace's JavaScript",
   node: "Node",
   collection: "garbage collection",
   runtime: "ONNX Runtime around its kernels",
   kernel: "kernels",
+  idle: "idle",
 };
-const colours: Readonly<Record<FrameKind, readonly [light: string, dark: string]>> = {
+const colours: Readonly<Record<ProfileFrameKind, readonly [light: string, dark: string]>> = {
   engine: ["#9fd0f2", "#1d4f75"],
   node: ["#d3d7dc", "#3c434b"],
   collection: ["#f0c6de", "#6d3a58"],
   runtime: ["#f7e39c", "#675a12"],
   kernel: ["#f8c39a", "#7a4216"],
+  idle: ["#eef0f2", "#22272e"],
 };
 
 export function drawFlame({ title, note, root }: Flame): string {
@@ -100,7 +108,7 @@ interface Place {
 }
 
 /** The frames that this one called, the widest first, and what stands on them. */
-function above({ children }: Frame, place: Place): string[] {
+function above({ children }: FlameFrame, place: Place): string[] {
   const { bottom, scale, whole } = place;
   let { left } = place;
   return seen(children, scale).flatMap((child) => {
@@ -122,13 +130,13 @@ function above({ children }: Frame, place: Place): string[] {
   });
 }
 
-function seen(frames: readonly Frame[], scale: number): readonly Frame[] {
+function seen(frames: readonly FlameFrame[], scale: number): readonly FlameFrame[] {
   return frames
     .filter(({ ms }) => ms * scale >= widthMin)
     .sort((first, second) => second.ms - first.ms);
 }
 
-function depthOf({ children }: Frame, scale: number): number {
+function depthOf({ children }: FlameFrame, scale: number): number {
   const depths = seen(children, scale).map((child) => 1 + depthOf(child, scale));
   return Math.max(0, ...depths);
 }

@@ -1,0 +1,53 @@
+/** What `POST /v1/profile` answers: where the time of one thread of a running server went, function by function. */
+
+/** What a frame is, by which it is coloured. */
+export type ProfileFrameKind = "engine" | "node" | "collection" | "runtime" | "kernel" | "idle";
+
+export interface ProfileNode {
+  /** Place in the list of the function that called it; it stands before. -1: the first one, which is all of the thread. */
+  readonly parent: number;
+  readonly name: string;
+  /** From the root of the package; empty where the function is in no file. */
+  readonly file: string;
+  /** Where the function begins, from 1; 0 where nobody knows. */
+  readonly line: number;
+  readonly kind: ProfileFrameKind;
+  /** Without what it called. */
+  readonly selfMs: number;
+}
+
+export interface SampledProfile {
+  /** From the first sample to the last one. */
+  readonly sampledMs: number;
+  /** Between two samples, as asked for. */
+  readonly everyMs: number;
+  /** For which the thread stood still: while the profiler began, and while it ended. */
+  readonly stoodStillMs: { readonly start: number; readonly stop: number };
+  readonly nodes: readonly ProfileNode[];
+}
+
+/** Runs of a stage of a model while the profile was taken: the engine's own clock. */
+export interface ProfiledStage {
+  readonly model: string;
+  readonly stage: string;
+  readonly runs: number;
+  readonly rows: number;
+  readonly ms: number;
+}
+
+export interface ProfileResponse extends SampledProfile {
+  /** `front`: the server's process; else a pipeline. */
+  readonly of: string;
+  readonly askedMs: number;
+  /** Of all pipelines together: runs are reported about once a second. */
+  readonly stages: readonly ProfiledStage[];
+}
+
+/** Most seconds of one profile. */
+export const profileSecondsMax = 60;
+
+/** Functions that a profile tells apart; what took least is counted with who called it. */
+export const profileNodesMax = 2_000;
+
+/** Of a name and of a path; what is longer is cut. */
+export const profileTextMax = 120;

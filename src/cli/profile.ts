@@ -1,0 +1,181 @@
+/** `millrace profile`: what a thread of a running server does, as a drawing and as files of profilers. */
+import { mkdir, stat, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { Millrace, MillraceError } from "millrace-client";
+import { type ProfileResponse, profileSecondsMax } from "millrace-client/wire";
+import { cpuProfileOf } from "../profile/cpuprofile.js";
+import { drawFlame } from "../profile/flame.js";
+import { frontName } from "../profile/profiles.js";
+import { speedscopeOf } from "../profile/speedscope.js";
+import { framesOf, type ProfileSummary, summaryOf } from "../profile/summary.js";
+import { exitCodes } from "./exit-codes.js";
+import { addServerFlags, keyOf, type ServerFlags } from "./remote.js";
+import { textTable } from "./status.js";
+
+const formats = {
+  svg: { suffix: ".svg", open: "in a browser: a frame's title says what it took" },
+  speedscope: { suffix: ".speedscope.json", open: "at https://www.speedscope.app" },
+  cpuprofile: { suffix: ".cpuprofile", open: "in the developer tools of Chrome, or in VS Code" },
+} as const;
+type Format = keyof typeof formats;
+const formatNames = Object.keys(formats) as Format[];
+
+interface Flags extends ServerFlags {
+  readonly seconds: number;
+  readonly pipeline: string;
+  readonly out: string;
+  readonly format?: Format;
+  readonly json?: boolean;
+}
+
+const examples = `
+Without --format it writes the drawing and the file for speedscope. Ctrl-C ends it before, with what was seen so far.
+The profile shows functions and files of Millrace, never what callers sent.
+
+Examples:
+  $ millrace profile                                    ten seconds of the server's own thread
+  $ millrace profile --pipeline shared-1 --seconds 30   what a pipeline does
+  $ millrace profile http://10.0.0.7:8400 --out /tmp/profiles
+  $ millrace profile --format cpuprofile --out front.cpuprofile
+  $ millrace profile --json | jq .functions
+`;
+
+export function registerProfile(program: Command): void {
+  const command = program
+    .command("profile")
+    .summary("see which functions of a running server take the time")
+    .description("Sample a thread of a running server, and draw where its time goes.")
+    .argument("[url]", "the server; else --url");
+  addServerFlags(command)
+    .option("--seconds <n>", `from 1 to ${profileSecondsMax}`, seconds, 10)
+    .option("--pipeline <name>", "a pipeline, as `status` names it, or front", frontName)
+    .option("--out <path>", "a folder, or with --format a file", ".")
+    .addOption(new Option("--format <name>", "only this one").choices(formatNames))
+    .option("--json", "the summary as JSON")
+    .addHelpText("after", examples)
+    .action((url: string | undefined, flags: Flags) =>
+      profile({ ...flags, url: url ?? flags.url }),
+    );
+}
+
+async function profile(flags: Flags): Promise<void> {
+  await using client = new Millrace(flags.url, { retry: { attemptsMax: 1 }, ...keyOf(flags) });
+  // The first Ctrl-C ends the profile and not the command; the second one is everybody's.
+  let cut = false;
+  const onInterrupt = (): void => {
+    cut = true;
+    // Where it cannot be ended, the answer says why.
+    client.endProfile().catch(() => {});
+    process.once("SIGINT", () => process.exit(exitCodes.interrupted));
+  };
+  process.once("SIGINT", onInterrupt);
+  const stopTelling = tellProgress(flags);
+  try {
+    const asked = { of: flags.pipeline, seconds: flags.seconds };
+    const taken = await client.profile(asked).finally(stopTelling);
+    const written = await writeFiles(taken, flags);
+    const summary = summaryOf(taken);
+    if (flags.json === true) {
+      const { nodes: _, ...told } = taken;
+      process.stdout.write(`${JSON.stringify({ ...told, ...summary, files: written })}\n`);
+    } else process.stdout.write(view(taken, summary, written));
+    process.exitCode = cut ? exitCodes.interrupted : exitCodes.ok;
+  } finally {
+    process.off("SIGINT", onInterrupt);
+  }
+}
+
+function tellProgress({ pipeline, seconds: wanted }: Flags): () => void {
+  if (!process.stderr.isTTY) return () => {};
+  const startedAtMs = performance.now();
+  const tell = (): void => {
+    const passed = Math.min(wanted, Math.round((performance.now() - startedAtMs) / 1_000));
+    process.stderr.write(`\r${pipeline}: ${passed} of ${wanted} s, Ctrl-C ends it`);
+  };
+  tell();
+  const timer = setInterval(tell, 1_000);
+  return () => {
+    clearInterval(timer);
+    process.stderr.write("\r\u001b[K");
+  };
+}
+
+interface Written {
+  readonly format: Format;
+  readonly file: string;
+}
+
+async function writeFiles(taken: ProfileResponse, flags: Flags): Promise<readonly Written[]> {
+  const { format, out } = flags;
+  const isFolder = await stat(out).then(
+    (found) => found.isDirectory(),
+    () => format === undefined || !out.endsWith(formats[format].suffix),
+  );
+  const wanted: readonly Format[] = format === undefined ? ["svg", "speedscope"] : [format];
+  const name = `millrace-${taken.of.replaceAll(/[^\w-]/g, "_")}`;
+  try {
+    await mkdir(isFolder ? out : dirname(out), { recursive: true });
+    return await Promise.all(
+      wanted.map(async (one) => {
+        const file = isFolder ? join(out, `${name}${formats[one].suffix}`) : out;
+        await writeFile(file, textOf(taken, one));
+        return { format: one, file };
+      }),
+    );
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new MillraceError("option_invalid", `--out cannot be written: ${why}`, { cause: error });
+  }
+}
+
+function textOf(taken: ProfileResponse, format: Format): string {
+  const title = `millrace ${taken.of}`;
+  if (format === "speedscope") return JSON.stringify(speedscopeOf(title, taken));
+  if (format === "cpuprofile") return JSON.stringify(cpuProfileOf(taken));
+  const note = `${(taken.sampledMs / 1_000).toFixed(1)} s, a sample each ${taken.everyMs} ms`;
+  return drawFlame({ title, note, root: framesOf(taken) });
+}
+
+function view(
+  taken: ProfileResponse,
+  { shares, functions }: ProfileSummary,
+  written: readonly Written[],
+): string {
+  const { start, stop } = taken.stoodStillMs;
+  return [
+    `${taken.of}: ${(taken.sampledMs / 1_000).toFixed(1)} s, a sample each ${taken.everyMs} ms; the thread stood still for ${start.toFixed(1)} ms to begin and ${stop.toFixed(1)} ms to end`,
+    `idle ${percent(shares.idle)}, native ${percent(shares.native)}, garbage collection ${percent(shares.collection)}, Millrace's JavaScript ${percent(shares.javascript)}, Node ${percent(shares.node)}`,
+    "",
+    ...textTable(
+      ["function", "where", "itself", "share"],
+      functions.map((one) => [
+        one.name,
+        one.place,
+        `${one.selfMs.toFixed(0)} ms`,
+        percent(one.share),
+      ]),
+    ),
+    ...textTable(
+      ["stage, of all pipelines", "runs", "rows", "time"],
+      taken.stages.map((one) => [
+        `${one.model} ${one.stage}`,
+        String(one.runs),
+        String(one.rows),
+        `${one.ms.toFixed(0)} ms`,
+      ]),
+    ),
+    ...written.map(({ format, file }) => `written: ${file}, to be opened ${formats[format].open}`),
+    "",
+  ].join("\n");
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)}%`;
+}
+
+function seconds(value: string): number {
+  const count = /^\d{1,2}$/.test(value) ? Number(value) : 0;
+  if (count >= 1 && count <= profileSecondsMax) return count;
+  throw new InvalidArgumentError(`Not a whole number from 1 to ${profileSecondsMax}.`);
+}

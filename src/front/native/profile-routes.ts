@@ -1,0 +1,35 @@
+/** `/v1/profile`: what a thread of the server does, for whoever may administrate. */
+import { profileSecondsMax } from "millrace-client/wire";
+import type { Route } from "../../listen/http/http-front.js";
+import { frontName, type Profiles } from "../../profile/profiles.js";
+import { jsonReply } from "../json-reply.js";
+import { queryCount, refuseUnknownQuery } from "./query.js";
+import { nativeDocs } from "./route-docs.js";
+
+const secondsDefault = 10;
+
+export function profileRoutes(profiles: Profiles): readonly Route[] {
+  const path = "/v1/profile";
+  return [
+    {
+      path,
+      method: "POST",
+      access: "admin",
+      doc: nativeDocs.profile,
+      handler: async (exchange) => {
+        const { query, departed } = exchange;
+        refuseUnknownQuery(query, ["of", "seconds"]);
+        const seconds = queryCount(query, "seconds", [1, profileSecondsMax]) ?? secondsDefault;
+        const of = query.get("of") ?? frontName;
+        exchange.reply(jsonReply(200, await profiles.take({ of, ms: seconds * 1_000 }, departed)));
+      },
+    },
+    {
+      path,
+      method: "DELETE",
+      access: "admin",
+      doc: nativeDocs.endProfile,
+      handler: (exchange) => exchange.reply(jsonReply(200, { ended: profiles.end() })),
+    },
+  ];
+}

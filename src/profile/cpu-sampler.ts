@@ -1,0 +1,72 @@
+/** V8's sampling profiler on the thread that starts it. One at a time in a process. */
+import { type Profiler, Session } from "node:inspector";
+import type { SampledProfile } from "millrace-client/wire";
+import { addProfile, type CalledFrame, listed, rootFrame, type SampledSpan } from "./call-tree.js";
+import { sourcePlaces } from "./source-places.js";
+
+/** A sample each millisecond: 60,000 in the longest profile, a word each. */
+const serverSamplingMicroseconds = 1_000;
+
+export class CpuSampler {
+  readonly #session = new Session();
+  readonly #microseconds: number;
+  readonly #startMs: number;
+  readonly #from: number;
+
+  constructor(samplingMicroseconds: number = serverSamplingMicroseconds) {
+    this.#microseconds = samplingMicroseconds;
+    const before = nowMicroseconds();
+    this.#session.connect();
+    this.#session.post("Profiler.enable");
+    this.#session.post("Profiler.setSamplingInterval", { interval: samplingMicroseconds });
+    this.#session.post("Profiler.start");
+    this.#from = nowMicroseconds();
+    this.#startMs = (this.#from - before) / 1_000;
+  }
+
+  /** Ends it and adds what was seen to `root`. */
+  addTo(root: CalledFrame): SampledSpan {
+    const span = { from: this.#from, to: nowMicroseconds() };
+    let profile: Profiler.Profile | undefined;
+    try {
+      // Its answer comes before `post` returns: both are on this thread.
+      this.#session.post("Profiler.stop", (error, result) => {
+        if (error !== null) throw error;
+        ({ profile } = result);
+      });
+    } finally {
+      this.#session.disconnect();
+    }
+    if (profile === undefined) throw new Error("the profiler gave no profile");
+    addProfile(root, profile, span);
+    return span;
+  }
+
+  /** Ends it. */
+  async stop(): Promise<SampledProfile> {
+    const root = rootFrame();
+    const { from, to } = this.addTo(root);
+    const stopMs = (nowMicroseconds() - to) / 1_000;
+    const urls = new Set<string>();
+    const visit = ({ place, children }: CalledFrame): void => {
+      if (place.url !== "") urls.add(place.url);
+      for (const child of children.values()) visit(child);
+    };
+    visit(root);
+    return {
+      sampledMs: (to - from) / 1_000,
+      everyMs: this.#microseconds / 1_000,
+      stoodStillMs: { start: this.#startMs, stop: stopMs },
+      nodes: listed(root, await sourcePlaces(urls)),
+    };
+  }
+
+  /** Ends it, and nobody wants to know what it saw. */
+  discard(): void {
+    this.#session.disconnect();
+  }
+}
+
+function nowMicroseconds(): number {
+  return Number(process.hrtime.bigint() / 1_000n);
+}

@@ -1,0 +1,144 @@
+/**
+ * READ FIRST. Profiles of a running server: one at a time, of the server's own thread or of a pipeline's process.
+ *
+ *   profiles.ts        whose, for how long, and who may not            speedscope.ts, cpuprofile.ts, flame.ts   files of what was seen
+ *   cpu-sampler.ts     V8's profiler, on the thread that is watched    summary.ts                               what a reader wants first
+ *   call-tree.ts       who called whom; source-places.ts: where
+ */
+import {
+  MillraceError,
+  type ProfiledStage,
+  type ProfileResponse,
+  profileSecondsMax,
+  type SampledProfile,
+  type StageTime,
+} from "millrace-client/wire";
+
+/** The name of the server's own thread. */
+export const frontName = "front";
+
+/** From the end of a profile to its answer: a run of a model may be under way, and is not cut. */
+const answerMsMax = 65_000;
+
+export interface ProfilesParts {
+  /** As `Pool.profile`; null where there is no such pipeline. */
+  readonly ofPipeline: (pipelineId: string, until: AbortSignal) => Promise<SampledProfile> | null;
+  readonly pipelineIds: () => readonly string[];
+  /** Sums since the start. */
+  readonly stages: () => readonly StageTime[];
+  readonly isDraining: () => boolean;
+}
+
+export interface AskedProfile {
+  /** `front`, or a pipeline. */
+  readonly of: string;
+  readonly ms: number;
+}
+
+export class Profiles implements Disposable {
+  readonly #parts: ProfilesParts;
+  /** Ends the one that is taken. */
+  #end: AbortController | null = null;
+
+  constructor(parts: ProfilesParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Takes so long, or until `end` or the signal. The signal's abort leaves nothing behind and rejects with `cancelled`.
+   * @throws MillraceError `queue_full`: one is taken already; `bad_request`: there is no such pipeline; `not_ready`: it is not up;
+   * `worker_lost`: it ended meanwhile; `draining`
+   */
+  async take({ of, ms }: AskedProfile, departed: AbortSignal): Promise<ProfileResponse> {
+    if (this.#parts.isDraining()) throw new MillraceError("draining", "the server is stopping");
+    if (this.#end !== null) {
+      const message = `a profile is taken already: try again in ${profileSecondsMax} seconds at most, or end it with DELETE /v1/profile`;
+      throw new MillraceError("queue_full", message);
+    }
+    const end = new AbortController();
+    this.#end = end;
+    const timer = setTimeout(() => end.abort(), ms);
+    const onDeparted = (): void => end.abort();
+    departed.addEventListener("abort", onDeparted, { once: true });
+    try {
+      const before = this.#parts.stages();
+      const sampled = await this.#sampled(of, end.signal);
+      if (departed.aborted) throw new MillraceError("cancelled", "nobody waits for the profile");
+      const stages = stagesBetween(before, this.#parts.stages());
+      return { of, askedMs: ms, ...sampled, stages };
+    } finally {
+      clearTimeout(timer);
+      departed.removeEventListener("abort", onDeparted);
+      this.#end = null;
+    }
+  }
+
+  /** Whoever waits for one gets what was seen so far. False: there is none. */
+  end(): boolean {
+    this.#end?.abort();
+    return this.#end !== null;
+  }
+
+  [Symbol.dispose](): void {
+    this.end();
+  }
+
+  async #sampled(of: string, until: AbortSignal): Promise<SampledProfile> {
+    if (of === frontName) return await ownProfile(until);
+    const asked = this.#parts.ofPipeline(of, until);
+    if (asked !== null) return await answered(asked, until);
+    const names = [frontName, ...this.#parts.pipelineIds()].join(", ");
+    const message = `There is no pipeline ${JSON.stringify(of.slice(0, 64))}; there are: ${names}.`;
+    throw new MillraceError("bad_request", message, { param: "of" });
+  }
+}
+
+async function ownProfile(until: AbortSignal): Promise<SampledProfile> {
+  // A server that nobody looks at does not load it.
+  const { CpuSampler } = await import("./cpu-sampler.js");
+  const sampler = new CpuSampler();
+  await aborted(until);
+  return await sampler.stop();
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
+
+async function answered(
+  profile: Promise<SampledProfile>,
+  until: AbortSignal,
+): Promise<SampledProfile> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = aborted(until).then(
+    () =>
+      new Promise<never>((_resolve, reject) => {
+        const message = `the pipeline gave no profile within ${answerMsMax} ms of its end`;
+        timer = setTimeout(() => reject(new MillraceError("worker_lost", message)), answerMsMax);
+      }),
+  );
+  try {
+    return await Promise.race([profile, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function stagesBetween(
+  before: readonly StageTime[],
+  after: readonly StageTime[],
+): readonly ProfiledStage[] {
+  const keyOf = ({ model, stage }: StageTime): string => JSON.stringify([model, stage]);
+  const known = new Map(before.map((each) => [keyOf(each), each]));
+  return after.flatMap((each) => {
+    const { model, stage } = each;
+    const was = known.get(keyOf(each)) ?? { runs: 0, rows: 0, ms: 0 };
+    const runs = each.runs - was.runs;
+    return runs > 0
+      ? [{ model, stage, runs, rows: each.rows - was.rows, ms: each.ms - was.ms }]
+      : [];
+  });
+}

@@ -1,0 +1,82 @@
+/** What a reader wants to know of a profile first, and its frames for a drawing. */
+import type { ProfileFrameKind, ProfileNode, SampledProfile } from "millrace-client/wire";
+import type { FlameFrame } from "./flame.js";
+
+export interface ProfileSummary {
+  /** Of the sampled time; together 1. */
+  readonly shares: Readonly<
+    Record<"javascript" | "node" | "collection" | "native" | "idle", number>
+  >;
+  /** The most expensive first, idle not among them. */
+  readonly functions: readonly FunctionTime[];
+}
+
+export interface FunctionTime {
+  readonly name: string;
+  readonly place: string;
+  readonly selfMs: number;
+  readonly share: number;
+}
+
+const shareOf: Readonly<Record<ProfileFrameKind, keyof ProfileSummary["shares"]>> = {
+  engine: "javascript",
+  node: "node",
+  collection: "collection",
+  runtime: "native",
+  kernel: "native",
+  idle: "idle",
+};
+
+export function summaryOf({ nodes }: SampledProfile, functionsMax = 10): ProfileSummary {
+  const wholeMs = Math.max(
+    nodes.reduce((sum, { selfMs }) => sum + selfMs, 0),
+    Number.MIN_VALUE,
+  );
+  const sharesMs = { javascript: 0, node: 0, collection: 0, native: 0, idle: 0 };
+  const sums = new Map<string, FunctionTime>();
+  for (const node of nodes) {
+    const { name, kind, selfMs } = node;
+    sharesMs[shareOf[kind]] += selfMs;
+    if (kind === "idle" || selfMs === 0) continue;
+    const place = placeOf(node);
+    const key = JSON.stringify([name, place]);
+    const all = selfMs + (sums.get(key)?.selfMs ?? 0);
+    sums.set(key, { name, place, selfMs: all, share: all / wholeMs });
+  }
+  const functions = [...sums.values()]
+    .sort((left, right) => right.selfMs - left.selfMs)
+    .slice(0, functionsMax);
+  const shares = {
+    javascript: sharesMs.javascript / wholeMs,
+    node: sharesMs.node / wholeMs,
+    collection: sharesMs.collection / wholeMs,
+    native: sharesMs.native / wholeMs,
+    idle: sharesMs.idle / wholeMs,
+  };
+  return { shares, functions };
+}
+
+/** `src/front/ask.ts:40`; empty where it is in no file. */
+function placeOf({ file, line }: ProfileNode): string {
+  return file === "" || line === 0 ? file : `${file}:${line}`;
+}
+
+/** As `drawFlame` takes it. */
+export function framesOf({ nodes }: SampledProfile): FlameFrame {
+  interface Growing extends FlameFrame {
+    ms: number;
+    readonly children: Growing[];
+  }
+  const frames = nodes.map((node): Growing => {
+    const name = `${node.name} ${placeOf(node)}`.trim();
+    return { name, kind: node.kind, ms: node.selfMs, children: [] };
+  });
+  // From the last one: what a function called is whole before it is added to it.
+  for (let at = frames.length - 1; at > 0; at -= 1) {
+    const [frame, parent] = [frames[at], frames[nodes[at]?.parent ?? -1]];
+    if (frame === undefined || parent === undefined) continue;
+    parent.ms += frame.ms;
+    parent.children.unshift(frame);
+  }
+  return frames[0] ?? { name: "all", kind: "node", ms: 0, children: [] };
+}

@@ -1,0 +1,71 @@
+/** A known profile in, exact files out. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { SampledProfile } from "millrace-client/wire";
+import { addProfile, listed, rootFrame, totalMs } from "#src/profile/call-tree.js";
+import { cpuProfileOf } from "#src/profile/cpuprofile.js";
+import { drawFlame } from "#src/profile/flame.js";
+import { speedscopeOf } from "#src/profile/speedscope.js";
+import { framesOf, summaryOf } from "#src/profile/summary.js";
+
+const known: SampledProfile = {
+  sampledMs: 100,
+  everyMs: 1,
+  stoodStillMs: { start: 2, stop: 3 },
+  nodes: [
+    { parent: -1, name: "all", file: "", line: 0, kind: "node", selfMs: 0 },
+    { parent: 0, name: "(idle)", file: "", line: 0, kind: "idle", selfMs: 40 },
+    { parent: 0, name: "step", file: "src/a.ts", line: 7, kind: "engine", selfMs: 10 },
+    { parent: 2, name: "run", file: "", line: 0, kind: "runtime", selfMs: 45 },
+    { parent: 2, name: "step", file: "src/a.ts", line: 7, kind: "engine", selfMs: 5 },
+  ],
+};
+
+test("a summary has the share of each kind, and functions by what they took themselves", () => {
+  const { shares, functions } = summaryOf(known);
+  assert.deepEqual(shares, { javascript: 0.15, node: 0, collection: 0, native: 0.45, idle: 0.4 });
+  assert.deepEqual(functions, [
+    { name: "run", place: "", selfMs: 45, share: 0.45 },
+    { name: "step", place: "src/a.ts:7", selfMs: 15, share: 0.15 },
+  ]);
+});
+
+test("speedscope's file has its schema, a stack for each function, and its time as weight", () => {
+  const file = speedscopeOf("front", known);
+  assert.equal(file.$schema, "https://www.speedscope.app/file-format-schema.json");
+  assert.deepEqual(file.shared.frames, [
+    { name: "(idle)" },
+    { name: "step", file: "src/a.ts", line: 7 },
+    { name: "run" },
+  ]);
+  const [profile] = file.profiles;
+  assert.equal(profile.type, "sampled");
+  assert.equal(profile.unit, "milliseconds");
+  assert.equal(profile.endValue, 100);
+  assert.deepEqual(profile.samples, [[0], [1], [1, 2], [1, 1]]);
+  assert.deepEqual(profile.weights, [40, 10, 45, 5]);
+});
+
+test("a flame graph has each frame as wide as it took, and its title", () => {
+  const svg = drawFlame({ title: "a <b>", note: "", root: framesOf(known) });
+  assert.match(svg, /<title>step src\/a\.ts:7: 60\.0 ms, 60\.0%<\/title>/);
+  assert.match(svg, /<title>a &lt;b&gt;<\/title>/);
+});
+
+test("V8's own format gives the same times when it is read again", () => {
+  const root = rootFrame();
+  const file = cpuProfileOf(known);
+  addProfile(root, { ...file, samples: file.samples ?? [] }, { from: 0, to: 100_000 });
+  assert.equal(totalMs(root), 100);
+});
+
+test("what took least is left out, and its time is its caller's", () => {
+  const root = rootFrame();
+  addProfile(root, cpuProfileOf(known), { from: 0, to: 100_000 });
+  const nodes = listed(root, () => ({ file: "", line: 0 }), 3);
+  assert.equal(nodes.length, 3);
+  assert.deepEqual(
+    nodes.map(({ selfMs }) => selfMs),
+    [40, 15, 45],
+  );
+});
