@@ -15,8 +15,8 @@ import type { Metrics } from "./metrics/metrics.js";
 import type { StatusFeed } from "./metrics/status-feed.js";
 import { chosenFronts, type FrontName } from "./options/front-names.js";
 import type { Options } from "./options/options.js";
-import type { Tracer } from "./tracing/tracer.js";
 import type { Profiles } from "./profile/profiles.js";
+import type { Tracer } from "./tracing/tracer.js";
 import { version } from "./version.js";
 
 export interface FrontsParts {

@@ -7,8 +7,8 @@ import { closeListeners, type Listeners } from "./listeners.js";
 import { EventLoopDelay } from "./metrics/event-loop-delay.js";
 import type { StatusFeed } from "./metrics/status-feed.js";
 import type { NatsLink } from "./nats/connection.js";
-import type { Tracing } from "./tracing/open-tracing.js";
 import type { Profiles } from "./profile/profiles.js";
+import type { Tracing } from "./tracing/open-tracing.js";
 import { within } from "./work/within.js";
 
 /** Where draining took all of its time: the spans of what was cut off are those that somebody will ask for. */

@@ -93,6 +93,8 @@ function exampleOf(definition: AnyOptionDefinition): string | number | boolean {
   switch (definition.type) {
     case "integer":
       return definition.max === 65_535 ? 8_401 : definition.min;
+    case "ratio":
+      return 1;
     case "duration":
       return durationText(definition.minMs);
     case "flag":
