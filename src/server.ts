@@ -148,12 +148,7 @@ export async function startServer(
     });
     const feed = new StatusFeed(look, diagnose);
     opened.feed = feed;
-    const profiles = new Profiles({
-      ofPipeline: (pipelineId, until) => backend.profile?.(pipelineId, until) ?? null,
-      pipelineIds: () => views.status().pipelines.map(({ pipelineId }) => pipelineId),
-      stages: () => views.status().stages,
-      isDraining: () => views.isDraining,
-    });
+    const profiles = profilesOf(backend);
     opened.profiles = profiles;
     const behindFronts = { backend, jobs, terminate, feed, profiles };
     const { spoken, callRoute } = openFronts({ ...wired, known: fronts, ...behindFronts });
@@ -172,6 +167,16 @@ export async function startServer(
     await opened.end(0);
     throw error;
   }
+}
+
+function profilesOf(backend: Backend): Profiles {
+  const { views } = backend;
+  return new Profiles({
+    ofPipeline: (pipelineId, until) => backend.profile?.(pipelineId, until) ?? null,
+    pipelineIds: () => views.status().pipelines.map(({ pipelineId }) => pipelineId),
+    stages: () => views.status().stages,
+    isDraining: () => views.isDraining,
+  });
 }
 
 async function openLink({ options }: Configuration, log: Log): Promise<NatsLink | null> {
