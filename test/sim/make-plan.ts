@@ -132,7 +132,7 @@ function makeOptions(random: Random, callers: readonly CallerPlan[]): OptionsPla
     bulkThreshold: random.pick([1, 4, 256]),
     sliceItemsMax: random.pick([1, 3, 4_096, 4_096]),
     queuedItemsMax: random.pick([1, Math.ceil(items / 3), 1_000_000, 1_000_000, 1_000_000]),
-    queuedBytesMax: random.pick([60, 5_000, 1_000_000, 1_000_000, 1_000_000]),
+    queuedBytesMax: random.pick([60, 200, 1_000_000, 1_000_000, 1_000_000]),
     attemptsMax: random.pick([1, 2, 3, 8, 8]),
     checkMs,
     hangFloorMs,
