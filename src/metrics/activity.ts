@@ -6,6 +6,7 @@ import type {
   StatusResponse,
   WorkClass,
 } from "millrace-client/wire";
+import { sortedAt } from "./sorted-at.js";
 
 const recentBatchesMax = 64;
 const waitSamplesMax = 2_048;
@@ -87,8 +88,6 @@ class WaitSamples {
 
   view(): StatusResponse["waits"][WorkClass] {
     const kept = this.#samples.slice(0, Math.min(this.#count, waitSamplesMax)).sort();
-    const at = (part: number) =>
-      kept[Math.min(kept.length - 1, Math.floor(kept.length * part))] ?? 0;
-    return { count: this.#count, p50Ms: at(0.5), p99Ms: at(0.99) };
+    return { count: this.#count, p50Ms: sortedAt(kept, 0.5), p99Ms: sortedAt(kept, 0.99) };
   }
 }

@@ -6,6 +6,7 @@ import type {
   StatusResponse,
   WorkClass,
 } from "millrace-client/wire";
+import { sortedAt } from "./sorted-at.js";
 
 const samplesMax = 2_048;
 const sampleAgeMsMax = 60_000;
@@ -64,8 +65,6 @@ class FinishedSums {
     const isRecent = (_: number, at: number): boolean =>
       nowMs - (this.#atMs[at] ?? 0) <= sampleAgeMsMax;
     const recent = this.#totalMs.subarray(0, kept).filter(isRecent).sort();
-    const at = (part: number): number =>
-      recent[Math.min(recent.length - 1, Math.floor(recent.length * part))] ?? 0;
-    return { ...this.#sums, p50Ms: at(0.5), p99Ms: at(0.99) };
+    return { ...this.#sums, p50Ms: sortedAt(recent, 0.5), p99Ms: sortedAt(recent, 0.99) };
   }
 }
