@@ -364,6 +364,8 @@ describe("traces", { concurrency: 3 }, () => {
         const response = await fetch(`${server.url}/metrics`, { headers });
         return [response.headers.get("content-type") ?? "", await response.text()];
       };
+      // The pipeline reports what it ran behind the answer: each page is to have it.
+      await until(async () => (await page({}))[1].includes("\nmillrace_stage_runs_total{"));
       const [openType, open] = await page({ accept });
       const [plainType, plain] = await page({});
       assert.match(openType, /^application\/openmetrics-text; version=1\.0\.0/);
