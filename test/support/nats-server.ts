@@ -96,6 +96,10 @@ export class NatsServer implements AsyncDisposable {
       });
     });
     clearTimeout(timer);
+    child.on("exit", () => {
+      // Thrown for nobody to catch: the test that runs fails by it, where it would wait for NATS for ever.
+      if (this.#child === child) throw new Error(`nats-server died: ${this.log}`);
+    });
   }
 
   /** As an operator would: SIGTERM. */
@@ -107,8 +111,10 @@ export class NatsServer implements AsyncDisposable {
     await this.#end("SIGKILL");
   }
 
-  /** It keeps its connections and says nothing: as if the network were cut. */
-  /** Resolves when none of its threads can answer any more: each stops when the kernel comes to it. */
+  /**
+   * It keeps its connections and says nothing: as if the network were cut. Resolves when none of its threads can answer any more: each
+   * stops when the kernel comes to it.
+   */
   async freeze(): Promise<void> {
     const { pid } = this;
     process.kill(pid, "SIGSTOP");

@@ -378,3 +378,28 @@ test("defect: one record that could not be used ended all that a server heard, w
     assert.equal(told.length, 1);
   }
 });
+
+test("defect: a server that came while another made the store had NATS panic, which takes the message of a stream half made", {
+  skip,
+}, async () => {
+  await using nats = await NatsServer.start();
+  await using observer = await openLinkedStore(nats.url, { prefix: "observer" });
+  const connection = await observer.link.whenConnected();
+  const jsm = await jetstreamManager(connection);
+  // As it is half made: there, and without a message.
+  await jsm.streams.add({ name: "test-records", subjects: ["test.record.>"] });
+  const asked: string[] = [];
+  connection.subscribe("$JS.API.STREAM.MSG.GET.test-records", {
+    callback: () => {
+      asked.push("too early");
+    },
+  });
+  await connection.flush();
+  await using a = await openLinkedStore(nats.url);
+  await connection.flush();
+  assert.deepEqual(asked, []);
+  // It is looked for in a store that is there.
+  await using b = await openLinkedStore(nats.url);
+  await until(() => asked.length > 0);
+  for (const { store } of [a, b]) assert.equal(store.reason(), null);
+});

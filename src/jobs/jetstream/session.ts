@@ -293,9 +293,13 @@ export class StoreSession {
     const { names } = this.#options;
     for (let look = 1; ; look++) {
       try {
-        const query = { last_by_subj: names.record("meta", "format") };
-        const message = await jsm.streams.getMessage(names.records, query);
-        if (message !== null) return message.json<Format>();
+        // Of a stream that another server is making just now NATS 2.9 gives no message: it would panic, and be gone for everybody.
+        const { state } = await jsm.streams.info(names.records);
+        if (state.messages > 0) {
+          const query = { last_by_subj: names.record("meta", "format") };
+          const message = await jsm.streams.getMessage(names.records, query);
+          if (message !== null) return message.json<Format>();
+        }
       } catch (error) {
         const isGone =
           error instanceof JetStreamApiError && error.code === JetStreamApiCodes.StreamNotFound;
