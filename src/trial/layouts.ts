@@ -35,6 +35,17 @@ export function bestOf(measured: readonly MeasuredLayout[]): MeasuredLayout | nu
   return asFast[0] ?? null;
 }
 
+/**
+ * Of the items per second of each layout's runs: whether two runs of the fastest are as fast as anything else ever was. Where one run
+ * of it alone is, the others of it, or those of another, may have shared the machine.
+ */
+export function isOneBest(runs: readonly (readonly number[])[]): boolean {
+  const sorted = runs.map((rates) => rates.toSorted((left, right) => right - left));
+  sorted.sort(([left = 0], [right = 0]) => right - left);
+  const [[, again = 0] = [], ...others] = sorted;
+  return others.every(([most = 0]) => again >= most * (1 - tieShare));
+}
+
 /** In words, for people: the one that was chosen first. */
 export function describeLayouts(measured: readonly MeasuredLayout[]): string {
   const best = bestOf(measured);

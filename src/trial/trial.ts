@@ -21,6 +21,7 @@ import {
   bestOf,
   type CoreLayout,
   describeLayouts,
+  isOneBest,
   layoutsOf,
   type MeasuredLayout,
 } from "./layouts.js";
@@ -158,36 +159,52 @@ async function runTrial(
     windowMs: Math.min(windowMs, trialMsMax / 6 / layouts.length),
     signal: signal === undefined ? time : AbortSignal.any([signal, time]),
   };
-  const measured = await measureThereAndBack(layouts, {
+  const { measured, isSettled } = await measureInTurns(layouts, {
     measure: (layout) => measureLayout(layout, model, measureOptions),
     time,
   });
   if (measured.length === 0)
     log.warn({ trialMsMax }, "measuring took too long: the defaults stand");
-  else log.info({ measured: describeLayouts(measured) }, "measured");
+  else if (isSettled) log.info({ measured: describeLayouts(measured) }, "measured");
+  else {
+    const fields = { measured: describeLayouts(measured), cacheDir: options.cacheDir };
+    log.warn(
+      fields,
+      "measured, but the runs of one layout differ more than the layouts do: something else used the machine; without the cache folder's trials-v1 the next start measures again",
+    );
+  }
   return measured;
 }
 
+/** More than the fewest where those have not settled which is best. */
+const passesMin = 2;
+const passesMax = 6;
+
 /**
- * There and back, and the better of both counts: what else runs for a moment makes things slower, never faster. Where the
- * time is over on the way back, the way there is the result; none where it was over before.
+ * In turns, so that no layout's runs lie side by side; and the best of each counts: what else runs for a moment makes things slower, never
+ * faster. Where the time is over before each has run once there is no result; where it is over later, what is there by then.
  */
-export async function measureThereAndBack(
+export async function measureInTurns(
   layouts: readonly CoreLayout[],
   how: {
     readonly measure: (layout: CoreLayout) => Promise<number>;
     readonly time: AbortSignal;
   },
-): Promise<readonly MeasuredLayout[]> {
-  const best = new Map<CoreLayout, number>();
+): Promise<{ readonly measured: readonly MeasuredLayout[]; readonly isSettled: boolean }> {
+  const runs = layouts.map((layout) => ({ layout, rates: [] as number[] }));
+  const isSettled = (): boolean => isOneBest(runs.map(({ rates }) => rates));
   try {
-    for (const layout of [...layouts, ...layouts.toReversed()])
-      best.set(layout, Math.max(await how.measure(layout), best.get(layout) ?? 0));
+    for (let pass = 0; pass < passesMin || (pass < passesMax && !isSettled()); pass++)
+      for (const { layout, rates } of runs) rates.push(await how.measure(layout));
   } catch (error) {
     if (!how.time.aborted) throw error;
-    if (best.size < layouts.length) return [];
+    if (runs.some(({ rates }) => rates.length === 0)) return { measured: [], isSettled: false };
   }
-  return [...best].map(([layout, itemsPerSecond]) => ({ ...layout, itemsPerSecond }));
+  const measured = runs.map(({ layout, rates }) => ({
+    ...layout,
+    itemsPerSecond: Math.max(...rates),
+  }));
+  return { measured, isSettled: isSettled() };
 }
 
 function fits({ pipelines }: CoreLayout, weightsBytes: number, memoryBytes: number): boolean {
