@@ -5,9 +5,11 @@ import { type ClassifyFields, type ClassifyResult, MillraceError } from "millrac
 import type { BulkWork, ResumableFlags } from "./bulk/file-run.js";
 import { addBulkFlags, addRestartFlag, wholeNumber } from "./bulk/flags.js";
 import { jsonlRows } from "./bulk/jsonl-rows.js";
+import { isPictureName } from "./bulk/pictures.js";
+import { type TextFlags, textsOrFile } from "./bulk/texts-or-file.js";
 import { runRemote } from "./remote.js";
 
-interface ClassifyFlags extends ResumableFlags {
+interface ClassifyFlags extends ResumableFlags, TextFlags {
   readonly topK?: number;
   readonly raw?: boolean;
   readonly truncate?: boolean;
@@ -15,6 +17,8 @@ interface ClassifyFlags extends ResumableFlags {
 
 const examples = `
 Examples:
+  $ millrace classify "The station is closed." --model sentiment
+  $ millrace classify cat.jpg
   $ millrace classify reviews.txt --out labels.jsonl     {"line", "text", "labels": [{"label", "score"}, …]}
   $ millrace classify ./photos --out labels.jsonl        {"index", "file", "labels": …}
   $ millrace classify - --model sentiment < reviews.txt
@@ -26,20 +30,28 @@ The server needs a model for it, which the bundled ones are not: see \`millrace 
 export function registerClassify(program: Command): void {
   const command = program
     .command("classify")
-    .summary("label the lines of a file, or the pictures of a folder")
-    .description("Label the lines of a file, or the pictures of a folder.")
-    .argument("<file>", "one text a line; - for standard input; or a folder of pictures")
+    .summary("label a text or a picture, the lines of a file, or the pictures of a folder")
+    .description("Label a text or a picture, the lines of a file, or the pictures of a folder.")
+    .argument(
+      "[file]",
+      "one text a line; - for standard input; a picture, or a folder of them; what is no file: the text itself",
+    )
+    .option("--text <text...>", "these texts, whatever files there are")
     .option("--out <file>", ".jsonl, gone on with by a later run; else JSON lines on stdout")
     .option("--top-k <n>", "only so many labels, the best", wholeNumber)
     .option("--raw", "the model's own numbers too")
     .option("--truncate", "cut what is too long instead of refusing it")
     .addHelpText("after", examples);
-  addRestartFlag(addBulkFlags(command)).action((path: string, flags: ClassifyFlags) =>
+  addRestartFlag(addBulkFlags(command)).action((path: string | undefined, flags: ClassifyFlags) =>
     runRemote((signal) => classify(path, flags, signal)),
   );
 }
 
-async function classify(path: string, flags: ClassifyFlags, signal: AbortSignal): Promise<number> {
+async function classify(
+  argument: string | undefined,
+  flags: ClassifyFlags,
+  signal: AbortSignal,
+): Promise<number> {
   const { out, topK, raw, truncate } = flags;
   if (out?.endsWith(".jsonl") === false) {
     throw new MillraceError("option_invalid", `--out: ${out} must end in .jsonl`);
@@ -51,15 +63,22 @@ async function classify(path: string, flags: ClassifyFlags, signal: AbortSignal)
   };
   const plain = (result: ClassifyResult): object => result;
   const work = { command: "classify", arguments: fields, plain } as const;
-  const isFolder = path !== "-" && (await stat(path).catch(() => null))?.isDirectory() === true;
-  if (isFolder) {
+  const given = await textsOrFile(argument, flags);
+  if ("path" in given && (await isOfPictures(given.path))) {
     const each: BulkWork<Uint8Array, ClassifyResult>["each"] = (client, pictures, options) =>
       client.classifyPicturesEach(pictures, { ...fields, ...options });
-    const { runFolder } = await import("./bulk/folder-run.js");
-    return await runFolder(path, { ...work, each }, { flags, signal });
+    const { runPictures } = await import("./bulk/folder-run.js");
+    return await runPictures([given.path], { ...work, each }, { flags, signal });
   }
   const each: BulkWork<string, ClassifyResult>["each"] = (client, texts, options) =>
     client.classifyEach(texts, { ...fields, ...options });
-  const { runFile } = await import("./bulk/file-run.js");
-  return await runFile(path, { ...work, each }, { flags, format: jsonlRows(plain), signal });
+  const { runFile, runTexts } = await import("./bulk/file-run.js");
+  if ("texts" in given) return await runTexts(given.texts, { ...work, each }, { flags, signal });
+  const format = jsonlRows(plain);
+  return await runFile(given.path, { ...work, each }, { flags, format, signal });
+}
+
+async function isOfPictures(path: string): Promise<boolean> {
+  if (path === "-") return false;
+  return isPictureName(path) || (await stat(path)).isDirectory();
 }

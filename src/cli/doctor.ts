@@ -19,10 +19,10 @@ interface Flags extends ServerFlags {
 const examples = `
 Examples:
   $ millrace doctor                                  looks for 30 s at the server on this machine
+  $ millrace doctor https://10.0.0.7:8400            its key stands in MILLRACE_KEY, and may administrate
   $ millrace doctor --for 2m --save window.json      longer, and keeps what was seen
   $ millrace doctor window.json                      again, without the server
   $ millrace doctor --json | jq -r '.findings[].code'
-  $ millrace doctor --url https://10.0.0.7:8400      its key stands in MILLRACE_KEY, and may administrate
 `;
 
 const forDefault = "30s";
@@ -30,7 +30,10 @@ const forDefault = "30s";
 export function registerDoctor(program: Command): void {
   const command = program
     .command("doctor")
-    .argument("[file]", "what --save kept, in the place of a server; - is standard input")
+    .argument(
+      "[url-or-file]",
+      "the server, else --url; or what --save kept of one, - is standard input",
+    )
     .summary("say what holds a server back, with evidence and what to change")
     .description(
       "Looks at a server for a while and says what holds it back, the worst first: the evidence, what to change, and what that should bring. Exit 0: healthy, or notices only; 11: problems. Ctrl-C tells what was seen so far.",
@@ -46,9 +49,11 @@ export function registerDoctor(program: Command): void {
     .option("--save <file>", "keep what was seen: figures and names, never what requests hold")
     .option("--no-progress", "no line about how long it still looks")
     .addHelpText("after", examples)
-    .action((file: string | undefined, flags: Flags) =>
-      runRemote((signal) => diagnoseAndTell({ file, flags, signal })),
-    );
+    .action((of: string | undefined, flags: Flags) => {
+      const isUrl = of !== undefined && /^https?:\/\//.test(of);
+      const asked = isUrl ? { file: undefined, flags: { ...flags, url: of } } : { file: of, flags };
+      return runRemote((signal) => diagnoseAndTell({ ...asked, signal }));
+    });
 }
 
 interface Asked {

@@ -7,9 +7,10 @@ import { addBulkFlags, addRestartFlag, wholeNumber } from "./bulk/flags.js";
 import { jsonlRows } from "./bulk/jsonl-rows.js";
 import { npyRows } from "./bulk/npy-rows.js";
 import type { RowsFormat } from "./bulk/rows.js";
+import { type TextFlags, textsOrFile } from "./bulk/texts-or-file.js";
 import { runRemote } from "./remote.js";
 
-interface EmbedFlags extends ResumableFlags {
+interface EmbedFlags extends ResumableFlags, TextFlags {
   readonly pooling?: NonNullable<EmbedFields["pooling"]>;
   readonly layer?: number;
   readonly dimensions?: number;
@@ -19,6 +20,7 @@ interface EmbedFlags extends ResumableFlags {
 
 const examples = `
 Examples:
+  $ millrace embed "Where is the station?"
   $ millrace embed sentences.txt --out vectors.npy      float32, a row a line; numpy.load reads it
   $ millrace embed sentences.txt --out vectors.jsonl    {"line", "text", "embedding", …}
   $ millrace embed - < sentences.txt > vectors.jsonl
@@ -29,9 +31,10 @@ A run that was stopped or killed is gone on with by the same command.
 export function registerEmbed(program: Command): void {
   const command = program
     .command("embed")
-    .summary("turn the lines of a file into vectors")
-    .description("Turn the lines of a file into vectors.")
-    .argument("<file>", "one text a line; - for standard input")
+    .summary("turn a text, or the lines of a file, into vectors")
+    .description("Turn a text, or the lines of a file, into vectors.")
+    .argument("[file]", "one text a line; - for standard input; what is no file: the text itself")
+    .option("--text <text...>", "these texts, whatever files there are")
     .option(
       "--out <file>",
       ".npy or .jsonl, gone on with by a later run; else JSON lines on stdout",
@@ -42,12 +45,14 @@ export function registerEmbed(program: Command): void {
     .option("--no-normalize", "leave the vectors' lengths as they are")
     .option("--truncate", "cut what is too long instead of refusing it")
     .addHelpText("after", examples);
-  addRestartFlag(addBulkFlags(command)).action((file: string, flags: EmbedFlags) =>
+  addRestartFlag(addBulkFlags(command)).action((file: string | undefined, flags: EmbedFlags) =>
     runRemote(async (signal) => {
       const work = workOf(flags);
       const format = formatOf(work, flags);
-      const { runFile } = await import("./bulk/file-run.js");
-      return await runFile(file, work, { flags, format, signal });
+      const { runFile, runTexts } = await import("./bulk/file-run.js");
+      const given = await textsOrFile(file, flags);
+      if ("texts" in given) return await runTexts(given.texts, work, { flags, signal });
+      return await runFile(given.path, work, { flags, format, signal });
     }),
   );
 }

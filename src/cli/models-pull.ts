@@ -3,6 +3,7 @@ import { statfs } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import type { HubFile } from "../hub/repository.js";
+import { AdvisedError } from "./advised-error.js";
 import { sizeText } from "./models.js";
 import { runRemote } from "./remote.js";
 
@@ -33,7 +34,7 @@ export async function pullFromHub(name: string, flags: HubFlags): Promise<void> 
     const { HF_ENDPOINT, HF_TOKEN } = process.env;
     const hub = hubOf(flags.endpoint ?? (HF_ENDPOINT || usualEndpoint), HF_TOKEN);
     const revision = flags.revision ?? "main";
-    const repository = await readRepository(hub, { name, revision }, signal);
+    const repository = await readRepository(hub, { name, revision }, signal).catch(ofHub);
     const files = flags.all === true ? repository.files : neededFiles(repository.files);
     if (files.length === 0) throw nothingNeeded(name, repository.files);
     const allBytes = files.reduce((sum, { bytes }) => sum + bytes, 0);
@@ -47,7 +48,7 @@ export async function pullFromHub(name: string, flags: HubFlags): Promise<void> 
     } catch (error) {
       progress.end();
       process.stderr.write(`What has come is kept in ${dir}; the same command goes on with it.\n`);
-      throw error;
+      return ofHub(error);
     }
     progress.end();
     const shown = { name, commit: repository.commit, dir, files: files.length, bytes: allBytes };
@@ -63,6 +64,13 @@ function folderOf(name: string, { into, out }: HubFlags): string {
     throw new MillraceError("option_invalid", "--into and --out are the same: name one");
   }
   return out ?? into ?? basename(name);
+}
+
+/** Where a hub is not reached no `millrace serve` helps. */
+function ofHub(error: unknown): never {
+  if (!(error instanceof MillraceError) || error.code !== "connection_failed") throw error;
+  const advice = "Check --endpoint, or HF_ENDPOINT, and the way there.";
+  throw new AdvisedError(error.code, error.message, advice, { cause: error });
 }
 
 function nothingNeeded(name: string, files: readonly HubFile[]): MillraceError {

@@ -100,7 +100,7 @@ async function sourceOf(
   signal: AbortSignal,
 ): Promise<BulkSource<string>> {
   if (args.length > 0) {
-    if (datafile === undefined) return linesOf(args);
+    if (datafile === undefined) return linesOf(args, { blank: null });
     throw new MillraceError("option_invalid", "give texts or --datafile, not both");
   }
   const start = { linesBefore: 0, startByte: 0, prefix: null, blank: null };

@@ -5,8 +5,10 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { exitCodes } from "#src/cli/exit-codes.js";
+import { writeColourClassifier } from "../support/colour-classifier.js";
 import { finish } from "../support/finish.js";
 import { answer, answerJson, deployment, serveHttp } from "../support/http-server.js";
+import { quarters } from "../support/pictures.js";
 import { childrenOf, isRunning } from "../support/processes.js";
 import { texts, until } from "../support/real-server.js";
 import { millrace } from "../support/serve-process.js";
@@ -116,6 +118,25 @@ test("what cannot be done says what to type", async () => {
       exitCodes.usage,
       /^option_invalid: --durable needs a server.*--local\n/,
     ],
+    [["embed"], exitCodes.usage, /^option_invalid: nothing is named to work on\nName a file/],
+    [["embed", "a", "--text", "b"], exitCodes.usage, /^option_invalid: give FILE or --text/],
+    [
+      ["embed", "none.txt"],
+      exitCodes.usage,
+      /^option_invalid: FILE: there is no none\.txt\nIf it is a text: --text "none\.txt"\n$/,
+    ],
+    [
+      ["embed", "a b", "--out", `${file}.npy`],
+      exitCodes.usage,
+      /^option_invalid: --out takes the results of a file/,
+    ],
+    [["ocr", file, file, "--out", "x.jsonl"], exitCodes.usage, /^option_invalid: --out takes/],
+    [["doctor", "http://127.0.0.1:9"], exitCodes.unreachable, /`millrace serve` starts one\.\n$/],
+    [
+      ["models", "pull", "a/b", "--endpoint", "http://127.0.0.1:9"],
+      exitCodes.unreachable,
+      /\nCheck --endpoint, or HF_ENDPOINT, and the way there\.\n$/,
+    ],
     [
       ["translate", "a", "--expect-environment", "prod"],
       exitCodes.wrongDeployment,
@@ -128,6 +149,40 @@ test("what cannot be done says what to type", async () => {
       assert.match(ended.err, said);
       assert.deepEqual([ended.code, ended.out], [code, ""], args.join(" "));
     }),
+  );
+});
+
+test("texts and pictures that stand in the command, without a file of them", async () => {
+  await using dir = await TempDir.make();
+  const models = join(dir.path, "models");
+  writeColourClassifier(join(models, "colours"));
+  const shown = join(dir.path, "shown.png");
+  await quarters(16, 16).png().toFile(shown);
+  const [embedded, word, given, picture] = await Promise.all([
+    finish(start(["embed", "Good morning."])),
+    finish(start(["embed", "Hello"])),
+    finish(start(["embed", "--text", "Hello", "in.txt", "--quiet"])),
+    finish(start(["classify", shown, "--models", models, "--top-k", "1", "--quiet"])),
+  ]);
+  const rowsOf = ({ out }: { readonly out: string }) =>
+    out
+      .trimEnd()
+      .split("\n")
+      .map((row) => JSON.parse(row) as { text: string; embedding: number[]; labels: object[] });
+  assert.equal(rowsOf(embedded)[0]?.text, "Good morning.");
+  assert.match(embedded.err, /^millrace: no server at [^\n]*, on 1 pipeline\n$/);
+  assert.match(word.err, /^millrace: there is no file Hello: it is taken as a text\n/);
+  assert.deepEqual(
+    rowsOf(given).map(({ text }) => text),
+    ["Hello", "in.txt"],
+  );
+  assert.deepEqual(rowsOf(given)[0]?.embedding, rowsOf(word)[0]?.embedding);
+  assert.equal(given.err, "");
+  assert.equal(rowsOf(picture)[0]?.labels.length, 1);
+  assert.equal(picture.err, "");
+  assert.deepEqual(
+    [embedded, word, given, picture].map(({ code }) => code),
+    [0, 0, 0, 0],
   );
 });
 

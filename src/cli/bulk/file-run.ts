@@ -1,11 +1,17 @@
 /** A command over the lines of a text file: begun, or gone on with where a former run stopped. */
-import type { EachOptions, EachSummary, ItemError, Millrace, MillraceError } from "millrace-client";
+import {
+  type EachOptions,
+  type EachSummary,
+  type ItemError,
+  type Millrace,
+  MillraceError,
+} from "millrace-client";
 import { exitCodes } from "../exit-codes.js";
 import type { BulkOutput, BulkSource } from "./entry.js";
 import { type BulkFlags, fieldsOf, unusable } from "./flags.js";
 import { InputPrefix, readPrefix } from "./input-prefix.js";
 import { jsonlLine, type Plain } from "./jsonl-rows.js";
-import { lineSource } from "./lines.js";
+import { lineSource, linesOf } from "./lines.js";
 import { OutputLock } from "./output-lock.js";
 import { ProgressBar } from "./progress-bar.js";
 import { ProgressFile, type RunArguments } from "./progress-file.js";
@@ -46,6 +52,8 @@ export interface Counted {
   readonly unit: string;
   readonly kept: number | null;
   readonly skipped: () => number | null;
+  /** A summary, though nobody asked for it: what was few and named one by one has none. */
+  readonly isSummed: boolean;
 }
 
 /** `format` is that of `--out`. */
@@ -72,6 +80,19 @@ export async function runFile<Result extends object>(
   return await runToRows(source, work, { flags, signal, output, counted });
 }
 
+/** Of texts that stand in the command: nothing that a later run could go on with. */
+export async function runTexts<Result extends object>(
+  texts: readonly string[],
+  work: BulkWork<string, Result>,
+  { flags, signal }: RunContext,
+): Promise<number> {
+  if (flags.out !== undefined) {
+    throw new MillraceError("option_invalid", "--out takes the results of a file, not of texts");
+  }
+  const counted = { ...lineCount(null, await amountOf(texts)), isSummed: false };
+  return await runToText(linesOf(texts, { blank: "" }), work, { flags, signal, counted });
+}
+
 export function progressOf<Value, Result extends object>(
   out: string,
   work: BulkWork<Value, Result>,
@@ -82,7 +103,7 @@ export function progressOf<Value, Result extends object>(
 }
 
 function lineCount(kept: number | null, amount: Amount): Counted {
-  return { amount, unit: "text", kept, skipped: () => null };
+  return { amount, unit: "text", kept, skipped: () => null, isSummed: true };
 }
 
 interface Start {
@@ -163,7 +184,7 @@ async function runTo<Value, Result extends object>(
   output: BulkOutput<Result>,
   { source, work, flags, counted, signal }: RunParts<Value, Result>,
 ): Promise<number> {
-  const { amount, unit, kept, skipped } = counted;
+  const { amount, unit, kept, skipped, isSummed } = counted;
   const asked = { task: work.command, amount };
   await using client = await openWorkplace(flags, asked, signal);
   const startedMs = performance.now();
@@ -173,6 +194,7 @@ async function runTo<Value, Result extends object>(
   const sums = await runBulk({ source, each, output, bar }, signal);
   const elapsedMs = performance.now() - startedMs;
   const facts = { ...sums, elapsedMs, unit, kept, skipped: skipped() };
-  process.stderr.write(summaryText(facts, flags.jsonSummary === true));
+  if (isSummed || flags.jsonSummary === true)
+    process.stderr.write(summaryText(facts, flags.jsonSummary === true));
   return sums.failed > 0 ? exitCodes.itemsFailed : exitCodes.ok;
 }

@@ -1,6 +1,7 @@
 /** READ FIRST. What the commands share that work through inputs without number: their flags. Who does the work: workplace.ts. */
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { MillraceError, type WorkClass, workClasses } from "millrace-client";
+import { type MillraceError, type WorkClass, workClasses } from "millrace-client";
+import { AdvisedError } from "../advised-error.js";
 import { addKeyFlag } from "../remote.js";
 
 /** The flags of these commands as commander gives them; each part takes those that it reads. */
@@ -61,5 +62,7 @@ export function wholeNumber(value: string): number {
 /** A path that a flag or an argument names, and why nothing can be done with it. */
 export function unusable(flag: string, path: string, cause: unknown): MillraceError {
   const reason = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
-  return new MillraceError("option_invalid", `${flag}: cannot use ${path} (${reason})`, { cause });
+  const message = `${flag}: cannot use ${path} (${reason})`;
+  const advice = "Check the name, and that you may read it.";
+  return new AdvisedError("option_invalid", message, advice, { cause });
 }

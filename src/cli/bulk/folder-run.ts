@@ -1,5 +1,6 @@
 /** A command over the pictures of a folder: begun, or gone on with where a former run stopped. */
-import { realpath } from "node:fs/promises";
+import { realpath, stat } from "node:fs/promises";
+import { MillraceError } from "millrace-client";
 import type { BulkSource } from "./entry.js";
 import {
   type BulkWork,
@@ -11,11 +12,35 @@ import {
 } from "./file-run.js";
 import { filesOf, jsonlRows } from "./jsonl-rows.js";
 import { OutputLock } from "./output-lock.js";
-import { type Differences, namesAfter, PictureFolder } from "./pictures.js";
+import { type Differences, namesAfter, PictureFolder, readPictures } from "./pictures.js";
 import { noRows, ResumableOutput } from "./resumable.js";
 import { assertWritable } from "./text-output.js";
 
-export async function runFolder<Result extends object>(
+const picturesOfLittle = 2;
+
+/** A folder, or files that are named one by one. */
+export async function runPictures<Result extends object>(
+  paths: readonly string[],
+  work: BulkWork<Uint8Array, Result>,
+  context: RunContext,
+): Promise<number> {
+  const [root] = paths;
+  const isOne = root !== undefined && paths.length === 1;
+  if (isOne && (await stat(root).catch(() => null))?.isFile() !== true)
+    return await runFolder(root, work, context);
+  if (context.flags.out !== undefined) {
+    const message = "--out takes the results of a folder, not of single pictures";
+    throw new MillraceError("option_invalid", message);
+  }
+  const amount = paths.length > picturesOfLittle ? "much" : "little";
+  const count = (): Promise<number> => Promise.resolve(paths.length);
+  const source = { entries: readPictures(paths), count };
+  const ofThem = { kept: null, skipped: () => null, isSummed: false };
+  const counted: Counted = { amount, unit: "picture", ...ofThem };
+  return await runToText(source, work, { ...context, counted });
+}
+
+async function runFolder<Result extends object>(
   root: string,
   work: BulkWork<Uint8Array, Result>,
   { flags, signal }: RunContext,
@@ -37,6 +62,7 @@ export async function runFolder<Result extends object>(
     unit: "picture",
     kept,
     skipped: () => folder.others,
+    isSummed: true,
   });
   if (out === undefined) {
     const source = sourceOf(folder.names(signal), 0);

@@ -21,10 +21,13 @@ export interface LinesOptions {
 }
 
 /** Texts that are there already, as lines. */
-export function linesOf(texts: readonly string[]): BulkSource<string> {
+export function linesOf(
+  texts: readonly string[],
+  { blank }: Pick<LinesOptions, "blank">,
+): BulkSource<string> {
   const entries = texts.map((text, index): BulkEntry<string> => {
     const place = { kind: "line", line: index + 1, text } as const;
-    return { place, input: text.trim() === "" ? null : text };
+    return { place, input: blank === null && text.trim() === "" ? null : text };
   });
   return { entries: toAsync(entries), count: async () => await Promise.resolve(texts.length) };
 }

@@ -7,6 +7,11 @@ import { unusable } from "./flags.js";
 
 const extensions = new Set([".jpg", ".jpeg", ".png", ".webp", ".gif", ".tif", ".tiff"]);
 
+/** By its name. */
+export function isPictureName(name: string): boolean {
+  return extensions.has(extname(name).toLowerCase());
+}
+
 /** A larger file is an error without being read. */
 const fileBytesMax = 256 * 1024 * 1024;
 
@@ -47,7 +52,7 @@ export class PictureFolder {
   async *read(names: AsyncIterable<string>, from: number): AsyncGenerator<BulkEntry<Uint8Array>> {
     let index = from;
     for await (const file of names) {
-      yield { place: { kind: "file", index, file }, input: await this.#bytesOf(file) };
+      yield { place: { kind: "file", index, file }, input: await bytesOf(join(this.#root, file)) };
       index += 1;
     }
   }
@@ -73,27 +78,34 @@ export class PictureFolder {
     entry: { readonly name: string; isFile(): boolean; isSymbolicLink(): boolean },
     name: string,
   ): Promise<boolean> {
-    if (!extensions.has(extname(entry.name).toLowerCase())) return false;
+    if (!isPictureName(entry.name)) return false;
     if (entry.isFile()) return true;
     if (!entry.isSymbolicLink()) return false;
     // A link that leads nowhere is taken, so that it is told as a file that cannot be read.
     const target = await stat(join(this.#root, name)).catch(() => null);
     return target === null || target.isFile();
   }
+}
 
-  async #bytesOf(file: string): Promise<Uint8Array | MillraceError> {
-    const path = join(this.#root, file);
-    try {
-      const { size } = await stat(path);
-      if (size > fileBytesMax) {
-        const message = `${size} bytes, at most ${fileBytesMax} are sent`;
-        return new MillraceError("body_too_large", message);
-      }
-      return await readFile(path);
-    } catch (cause) {
-      const why = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
-      return new MillraceError("image_invalid", `the file cannot be read (${why})`, { cause });
+/** Named one by one; each is read when it is asked for. */
+export async function* readPictures(
+  paths: readonly string[],
+): AsyncGenerator<BulkEntry<Uint8Array>> {
+  for (const [index, file] of paths.entries())
+    yield { place: { kind: "file", index, file }, input: await bytesOf(file) };
+}
+
+async function bytesOf(path: string): Promise<Uint8Array | MillraceError> {
+  try {
+    const { size } = await stat(path);
+    if (size > fileBytesMax) {
+      const message = `${size} bytes, at most ${fileBytesMax} are sent`;
+      return new MillraceError("body_too_large", message);
     }
+    return await readFile(path);
+  } catch (cause) {
+    const why = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
+    return new MillraceError("image_invalid", `the file cannot be read (${why})`, { cause });
   }
 }
 

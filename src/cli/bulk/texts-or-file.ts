@@ -1,0 +1,42 @@
+/** An argument that is a file of texts, or a text itself: whichever it can only be. */
+import { stat } from "node:fs/promises";
+import { MillraceError } from "millrace-client";
+import { AdvisedError } from "../advised-error.js";
+import type { BulkFlags } from "./flags.js";
+
+export interface TextFlags {
+  /** Texts, whatever files there are. */
+  readonly text?: readonly string[];
+}
+
+export type TextsOrFile = { readonly texts: readonly string[] } | { readonly path: string };
+
+/** A file goes before a text of the same letters. @throws MillraceError `option_invalid` */
+export async function textsOrFile(
+  argument: string | undefined,
+  { text, quiet, jsonSummary }: TextFlags & BulkFlags,
+): Promise<TextsOrFile> {
+  if (text !== undefined) {
+    if (argument === undefined) return { texts: text };
+    throw new MillraceError("option_invalid", "give FILE or --text, not both");
+  }
+  if (argument === undefined) {
+    const advice = "Name a file, - for standard input, or a text in quotes.";
+    throw new AdvisedError("option_invalid", "nothing is named to work on", advice);
+  }
+  if (argument === "-" || (await stat(argument).catch(() => null)) !== null)
+    return { path: argument };
+  if (looksLikePath(argument)) {
+    const advice = `If it is a text: --text ${JSON.stringify(argument)}`;
+    throw new AdvisedError("option_invalid", `FILE: there is no ${argument}`, advice);
+  }
+  // Who meant a file sees what became of it.
+  if (quiet !== true && jsonSummary !== true && !/\s/.test(argument))
+    process.stderr.write(`millrace: there is no file ${argument}: it is taken as a text\n`);
+  return { texts: [argument] };
+}
+
+/** Without a space in it, and with a folder or an ending. */
+function looksLikePath(argument: string): boolean {
+  return !/\s/.test(argument) && /[/\\]|\.[A-Za-z0-9]{1,8}$/.test(argument);
+}
