@@ -320,7 +320,7 @@ test("wrong flags and files that are not there: nothing is sent, and nothing is 
   const cases = [
     [
       ["embed", join(dir.path, "none.txt"), "--out", out],
-      /^option_invalid: FILE: cannot use .*ENOENT/,
+      /^option_invalid: FILE: there is no .*none\.txt\n/,
     ],
     [["embed", dir.path, "--out", out], /^option_invalid: FILE: cannot use .* \(it is a folder\)/],
     [["embed", "-", "--out", join(dir.path, "out.csv")], /must end in \.npy or \.jsonl/],
