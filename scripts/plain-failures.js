@@ -28,7 +28,7 @@ function readMap(file) {
 /** Of a stack, a message or what else has `file.js:1:2` in it. */
 export function inSources(text) {
   return text.replace(
-    /(?:file:\/\/)?(\/[^\s():]+\.js):(\d+):(\d+)/g,
+    /(?:file:\/\/)?(\/[^\s():]+\.m?js):(\d+):(\d+)/g,
     (place, file, line, column) => {
       const found = mapOf(file)?.findEntry(Number(line) - 1, Number(column) - 1);
       if (found?.originalSource === undefined) return place;

@@ -94,7 +94,7 @@ test("the tarballs run in an empty folder, unpacked there and, in the long run, 
       const cwd = await mkdtemp(join(folder, "app-"));
       await writeFile(join(cwd, "package.json"), '{"private":true,"type":"module"}');
       await bring(cwd);
-      const help = await run("npx", ["--no-install", "millrace", "--help"], { cwd });
+      const help = await run(join(cwd, "node_modules", ".bin", "millrace"), ["--help"]);
       assert.match(help.stdout, /translate/);
       const first = ["--no-install", "millrace", "translate", "Good morning.", "--local"];
       const { stdout: translated, stderr: told } = await run("npx", first, { cwd });
