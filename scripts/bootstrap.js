@@ -36,4 +36,5 @@ if (!installedIsCurrent()) {
 for (const folder of ["dist", "build", "client/dist"])
   rmSync(folder, { recursive: true, force: true });
 run(process.execPath, ["node_modules/typescript/bin/tsc", "-b"]);
+run(process.execPath, ["scripts/entries.js"]);
 run(process.execPath, ["scripts/page.js"]);

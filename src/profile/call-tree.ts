@@ -26,7 +26,7 @@ const nowhere: CallPlace = {
   columnNumber: -1,
 };
 
-/** Of the call into ONNX Runtime's library: a function without a name or a file, that `NativeSession.run` calls. */
+/** Of the call into ONNX Runtime's library: a function without a name or a file, that `NativeSession.runNative` calls. */
 export const nativeRunName = "ONNX Runtime's Run";
 
 export function rootFrame(): CalledFrame {
@@ -81,8 +81,9 @@ function childOf(parent: CalledFrame, place: CallPlace): CalledFrame {
   return made;
 }
 
-function isNativeRun({ functionName, url }: CallPlace): boolean {
-  return functionName === "run" && url.endsWith("/native-session.js");
+// By its name alone: built, it is in one file with much else.
+function isNativeRun({ functionName }: CallPlace): boolean {
+  return functionName === "runNative";
 }
 
 function kindOf({ functionName, url }: CallPlace, parent: ProfileFrameKind): ProfileFrameKind {

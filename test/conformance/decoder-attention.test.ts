@@ -6,6 +6,7 @@ import type { GenerationModel } from "#src/runtime/generation/generation-model.j
 import { Random } from "../sim/random.js";
 import { convertQuietly } from "../support/converted.js";
 import { openModel, type Sentence, WatchedEngine } from "../support/engine.js";
+import { isLong } from "../support/long.js";
 import { writeMarianFolder } from "../support/marian-folder.js";
 import { TempDir } from "../support/temp-dir.js";
 
@@ -31,7 +32,8 @@ async function converted(
 }
 
 const random = new Random(3);
-const sentences: readonly Sentence[] = Array.from({ length: 24 }, (_, index) => ({
+// Ten have every number of beams and every width.
+const sentences: readonly Sentence[] = Array.from({ length: isLong ? 24 : 10 }, (_, index) => ({
   tokenIds: [...Array.from({ length: (index * 7) % 40 }, () => random.int(3, 5_900)), 0],
   settings: { beams: 1 + (index % 5) },
 }));

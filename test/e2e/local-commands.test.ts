@@ -37,7 +37,7 @@ test("files of both tasks, at once: all cores, results in order, and what is rea
   const [from, to, vectors] = ["in.txt", "out.txt", "out.jsonl"].map((name) =>
     join(dir.path, name),
   ) as [string, string, string];
-  const lines = texts(120);
+  const lines = texts(48);
   await writeFile(from, `${lines.join("\n")}\n`);
   const [translated, embedded] = await Promise.all([
     finish(start(["translate", "--local", "--datafile", from, "--out", to, "--json-summary"])),
@@ -48,15 +48,15 @@ test("files of both tasks, at once: all cores, results in order, and what is rea
     failed: number;
     pipelines: object;
   };
-  assert.deepEqual([summary.total, summary.failed, translated.code], [120, 0, 0]);
-  assert.match(embedded.err, /^total: 120\n/);
+  assert.deepEqual([summary.total, summary.failed, translated.code], [48, 0, 0]);
+  assert.match(embedded.err, /^total: 48\n/);
   const rows = (await readFile(vectors, "utf8")).trimEnd().split("\n");
   assert.deepEqual(
     rows.map((row) => (JSON.parse(row) as { text: string }).text),
     lines,
   );
   const out = (await readFile(to, "utf8")).trimEnd().split("\n");
-  assert.deepEqual([out.length, out[0]], [120, out[24]], "the same sentence again");
+  assert.deepEqual([out.length, out[0]], [48, out[24]], "the same sentence again");
 });
 
 test("a server that answers where serve would listen does the work; what is not Millrace does not", async () => {

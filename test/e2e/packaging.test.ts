@@ -18,11 +18,12 @@ import {
   writeFile,
 } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { basename, join, relative, sep } from "node:path";
+import { basename, dirname, join, relative, sep } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { isLong } from "../support/long.js";
+import { TempDir } from "../support/temp-dir.js";
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL("../../../", import.meta.url));
@@ -93,7 +94,7 @@ test("the tarballs run in an empty folder, unpacked there and, in the long run, 
       const cwd = await mkdtemp(join(folder, "app-"));
       await writeFile(join(cwd, "package.json"), '{"private":true,"type":"module"}');
       await bring(cwd);
-      const help = await run("npx", ["--no-install", "millrace", "--help"], { cwd });
+      const help = await run(join(cwd, "node_modules", ".bin", "millrace"), ["--help"]);
       assert.match(help.stdout, /translate/);
       const first = ["--no-install", "millrace", "translate", "Good morning.", "--local"];
       const { stdout: translated, stderr: told } = await run("npx", first, { cwd });
@@ -130,7 +131,15 @@ async function assertTidy(tarball: string): Promise<void> {
     assert.ok(names.has(`package/${name}`), `${name} is not in ${tarball}`);
   for (const name of names) {
     assert.doesNotMatch(name, /tsbuildinfo|tsconfig|\/(test|build|bench|node_modules)\//);
-    const source = name.replace("/dist/", "/src/").replace(/\.js\.map$/, ".ts");
-    if (source !== name && name.endsWith(".js.map")) assert.ok(names.has(source), source);
+  }
+  await using unpacked = await TempDir.make();
+  await run("tar", ["-xzf", tarball, "-C", unpacked.path]);
+  for (const name of [...names].filter((each) => each.endsWith(".js.map"))) {
+    const map = JSON.parse(await readFile(unpacked.file(name), "utf8")) as { sources: string[] };
+    const sources = map.sources.map((source) => join(dirname(name), source));
+    // What else is in one file with our own has its sources in its own package.
+    for (const source of sources.filter((each) => each.startsWith("package/src/")))
+      assert.ok(names.has(source), `${source}, which ${name} leads to`);
+    assert.ok(sources.length > 0, name);
   }
 }

@@ -78,7 +78,7 @@ export class Binding {
     values.fill(0n, firstMade);
     this.#isRunning = true;
     try {
-      await this.#session.run(this.#inputs, this.#outputs);
+      await this.#session.runNative(this.#inputs, this.#outputs);
     } finally {
       this.#isRunning = false;
     }

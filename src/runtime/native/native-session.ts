@@ -85,9 +85,9 @@ export class NativeSession {
 
   /**
    * Writes the outputs; where one has no value yet, the run makes it, and whoever called takes it with `takeMade`. Throws what
-   * ONNX Runtime throws, also where a tensor has another shape than the graph makes.
+   * ONNX Runtime throws, also where a tensor has another shape than the graph makes. A profile finds it by this name.
    */
-  async run(inputs: Pointers, outputs: Pointers): Promise<void> {
+  async runNative(inputs: Pointers, outputs: Pointers): Promise<void> {
     await yieldToEventLoop();
     check(
       ortApi().Run(
