@@ -2,7 +2,7 @@
  * READ FIRST of this folder: the server's own rules on a clock that is made, without processes and without models. What the product
  * decides by is the product's code; what a run takes is asked for.
  *
- *   virtual-clock.ts       time                        made-engine.ts       what an engine is here; one for each mode beside it
+ *   virtual-clock.ts       time                        made-engine.ts       what an engine is here; made-generation.ts, made-staged.ts
  *   clocked-scheduler.ts   the scheduler on it         made-process.ts      the models of a pipeline, and whose turn it is there
  *   run-meter.ts           what a pipeline reports
  */
@@ -25,7 +25,7 @@ export interface MadeItem {
 /** What a run of so many rows, each padded to this width, takes. */
 export type RunMs = (
   stage: string,
-  run: { readonly rows: number; readonly width: number },
+  run: { readonly rows: number; readonly width: number; readonly paddedUnits: number },
 ) => number;
 
 export interface EngineRun<Item extends MadeItem = MadeItem> {

@@ -172,7 +172,7 @@ export class MadeGeneration<Item extends MadeItem> implements MadeEngine<Item> {
       width,
       units: sum(chunk, ({ tokens }) => tokens),
       paddedUnits: rows * width,
-      ms: this.#options.runMs("encode", { rows, width }),
+      ms: this.#options.runMs("encode", { rows, width, paddedUnits: rows * width }),
       itemsBegin: true,
       items: chunk.map(({ item }) => item),
       finish: (ms) => {
@@ -204,7 +204,7 @@ export class MadeGeneration<Item extends MadeItem> implements MadeEngine<Item> {
       width,
       units: stride * rows,
       paddedUnits: stride * rows,
-      ms: stride * this.#options.runMs("decode", { rows, width }),
+      ms: stride * this.#options.runMs("decode", { rows, width, paddedUnits: rows }),
       itemsBegin: false,
       items: jobs.map(({ item }) => item),
       finish: (ms) => {

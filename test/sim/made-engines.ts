@@ -3,9 +3,9 @@ import { generationEngineDefaults } from "#src/runtime/generation/generation-eng
 import type { RunMode } from "#src/scheduler/types.js";
 import type { MadeEngine, MadeItem } from "#src/simulation/made-engine.js";
 import { MadeGeneration } from "#src/simulation/made-generation.js";
-import { MadeOneShot } from "#src/simulation/made-one-shot.js";
 import type { Payload } from "#src/work/payload.js";
 import { ChoosingAccount } from "./choosing-rules.js";
+import { OneShotEngine } from "./one-shot-engine.js";
 import type { PiecePlan } from "./plan.js";
 import { recordedMs } from "./recorded-runs.js";
 import type { Judge } from "./rules.js";
@@ -23,7 +23,7 @@ export function madeEngine(
   rowsMax: number,
   judge: Judge,
 ): MadeEngine<MadeChildItem> {
-  if (mode === "one-shot") return new MadeOneShot(recordedMs);
+  if (mode === "one-shot") return new OneShotEngine(recordedMs);
   const limits = { ...generationEngineDefaults, rowsMax };
   return new MadeGeneration({
     limits,

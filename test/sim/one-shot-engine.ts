@@ -1,7 +1,13 @@
 /** An engine of a one-shot model: batches one after the other, each in one run. */
-import { type EngineRun, type MadeEngine, type MadeItem, type RunMs, sum } from "./made-engine.js";
+import {
+  type EngineRun,
+  type MadeEngine,
+  type MadeItem,
+  type RunMs,
+  sum,
+} from "#src/simulation/made-engine.js";
 
-export class MadeOneShot<Item extends MadeItem> implements MadeEngine<Item> {
+export class OneShotEngine<Item extends MadeItem> implements MadeEngine<Item> {
   readonly #runMs: RunMs;
   readonly #batches: { readonly batchId: number; items: Item[] }[] = [];
   #running: Item[] = [];
@@ -65,14 +71,15 @@ export class MadeOneShot<Item extends MadeItem> implements MadeEngine<Item> {
   #run(items: readonly Item[]): EngineRun<Item> {
     const rows = sum(items, ({ cost }) => cost.rows);
     const width = Math.max(...items.map(({ cost }) => cost.width));
+    const paddedUnits = Math.round(sum(items, ({ cost }) => cost.units * (width / cost.width)));
     return {
       stage: "encode",
       runs: 1,
       rows,
       width,
       units: sum(items, ({ cost }) => cost.units),
-      paddedUnits: Math.round(sum(items, ({ cost }) => cost.units * (width / cost.width))),
-      ms: this.#runMs("encode", { rows, width }),
+      paddedUnits,
+      ms: this.#runMs("encode", { rows, width, paddedUnits }),
       itemsBegin: true,
       items,
       finish: () => this.#running.splice(0),
