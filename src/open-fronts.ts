@@ -76,7 +76,7 @@ function frontPartsOf(
     description ??= JSON.stringify(openApiDocument(publicFronts(opened(), entrance), version));
     return description;
   };
-  const { views, repository } = backend;
+  const { views, repository, recorder } = backend;
   return {
     submit: new GuardedSubmit(
       backend.submit,
@@ -93,5 +93,6 @@ function frontPartsOf(
     profiles,
     ...(jobs !== null && { jobs }),
     ...(repository !== undefined && { repository }),
+    ...(recorder !== undefined && { recorder }),
   };
 }

@@ -45,6 +45,7 @@ export class OpenedParts {
     backend?.drain();
     // Behind it, so that no other one begins: who waits gets what was seen so far.
     profiles?.[Symbol.dispose]();
+    backend?.recorder?.[Symbol.dispose]();
     const endsAtMs = performance.now() + drainMs;
     const working = (listeners?.all ?? []).map((each) => each.drained());
     const answered = await within(drainMs, Promise.all([...working, jobs?.drained()]));

@@ -17,7 +17,7 @@ import {
   type Variant,
 } from "../serving/settings.js";
 import { type Call, tellGenerator, type Wave } from "../serving/wave.js";
-import { layoutOf } from "./seed-pipelines.js";
+import { layoutOf } from "./seed-layouts.js";
 
 export interface ServedSettings {
   readonly real: readonly number[];

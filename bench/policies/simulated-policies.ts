@@ -1,10 +1,11 @@
 /** Policies held against each other by simulation. */
+import { pipelinesOf } from "#src/plan/seed-pipelines.js";
 import type { PolicyName } from "#src/scheduler/policy.js";
 import { recording } from "../../test/sim/recorded-runs.js";
 import { beginReport } from "../harness/begin-report.js";
 import { finish } from "../harness/finish.js";
 import { atLeast, type Report, under } from "../harness/report.js";
-import { pipelinesOf } from "./seed-pipelines.js";
+
 import { type SimulationFigures, simulate } from "./simulation.js";
 import { crowdWorkload, mixWorkload, realWorkload, type Workload } from "./workloads.js";
 

@@ -3,14 +3,16 @@
  * were recorded of the model (`npm run bench -- record-runs`), each pipeline on a processor of its own; the server around them takes none.
  */
 import type { PipelineKind } from "millrace-client/wire";
+import { generationEngineDefaults } from "#src/runtime/generation/generation-engine.js";
 import type { PolicyName } from "#src/scheduler/policy.js";
 import { engineClassOf } from "#src/scheduler/rank.js";
 import type { Batch, ItemSpec } from "#src/scheduler/types.js";
-import type { Payload } from "#src/work/payload.js";
-import { VirtualClock } from "../../test/sim/clock.js";
-import { ClockedScheduler } from "../../test/sim/clocked-scheduler.js";
-import { type EngineItem, type EngineRun, GenerationEngine } from "../../test/sim/engine.js";
-import { Meter } from "../../test/sim/meter.js";
+import { ClockedScheduler } from "#src/simulation/clocked-scheduler.js";
+import type { EngineRun, MadeItem } from "#src/simulation/made-engine.js";
+import { MadeGeneration } from "#src/simulation/made-generation.js";
+import { RunMeter } from "#src/simulation/run-meter.js";
+import { VirtualClock } from "#src/simulation/virtual-clock.js";
+import { recordedMs } from "../../test/sim/recorded-runs.js";
 import { type Quantiles, quantiles } from "../quantiles.js";
 import { fewItems, type SimCall, type Workload } from "./workloads.js";
 
@@ -37,7 +39,6 @@ export interface SimulationFigures {
 }
 
 const model = "m";
-const nothing: Payload = { values: {}, tensors: {} };
 const reportEveryMs = 100;
 /** Tokens that a step of the simulation advances. */
 const stride = 4;
@@ -56,8 +57,8 @@ interface OpenCall {
 
 interface SimPipeline {
   readonly pipelineId: string;
-  readonly engine: GenerationEngine;
-  readonly meter: Meter;
+  readonly engine: MadeGeneration<MadeItem>;
+  readonly meter: RunMeter;
   isRunning: boolean;
 }
 
@@ -118,11 +119,10 @@ class Simulation {
     this.#scheduler.step({ type: "model", model: spec });
     for (const [at, kind] of pipelines.entries()) {
       const pipelineId = `p${at}`;
-      const broken = (rule: string, why: string): never => {
-        throw new Error(`${rule}: ${why}`);
-      };
-      const engine = new GenerationEngine(rowsMax, broken, stride);
-      this.#pipelines.set(pipelineId, { pipelineId, engine, meter: new Meter(), isRunning: false });
+      const limits = { ...generationEngineDefaults, rowsMax };
+      const engine = new MadeGeneration({ limits, runMs: recordedMs, stride });
+      const meter = new RunMeter();
+      this.#pipelines.set(pipelineId, { pipelineId, engine, meter, isRunning: false });
       const pipeline = { pipelineId, kind, modelMemoryBytesMax: 10 };
       this.#scheduler.step({ type: "pipeline-up", pipeline });
       this.#scheduler.step({ type: "loaded", pipelineId, model, bytes: 1, ms: 1 });
@@ -149,7 +149,7 @@ class Simulation {
 
   #dispatch(pipelineId: string, batch: Batch): void {
     const pipeline = this.#pipelines.get(pipelineId);
-    const items = batch.spans.flatMap(({ itemIds }) => itemIds.map((id) => this.#engineItem(id)));
+    const items = batch.spans.flatMap(({ itemIds }) => itemIds.map((id) => this.#itemOf(id)));
     this.#queued -= items.length;
     pipeline?.engine.add({ class: engineClassOf(batch) }, items, this.#clock.nowMs);
     // What else this step sends comes before the first run.
@@ -157,10 +157,10 @@ class Simulation {
       this.#clock.at(this.#clock.nowMs, () => this.#runNext(pipeline));
   }
 
-  #engineItem(itemId: number): EngineItem {
+  #itemOf(itemId: number): MadeItem {
     const spec = this.#items.get(itemId)?.spec;
     if (spec === undefined) throw new Error(`item ${itemId} was sent after its end`);
-    return { itemId, payload: nothing, plan: { ...spec, poison: null, answer: "good" } };
+    return { itemId, cost: spec };
   }
 
   #runNext(pipeline: SimPipeline): void {
@@ -189,7 +189,7 @@ class Simulation {
     if (this.#queued < manyWait) return;
     this.#encoded.unitsFull += units;
     this.#encoded.paddedFull += paddedUnits;
-    this.#encoded.tightFull += rows * Math.max(...items.map(({ plan }) => plan.width));
+    this.#encoded.tightFull += rows * Math.max(...items.map(({ cost }) => cost.width));
   }
 
   #end(pipelineId: string, itemId: number): void {

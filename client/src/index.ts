@@ -38,6 +38,7 @@ export {
 export type { IndexedOcr, Ocr, OcrEachOptions, OcrFields, OcrOptions } from "./ocr.js";
 export type { Picture, Pictures } from "./pictures.js";
 export type { TensorValues } from "./raw-tensors.js";
+export type { RecordAsked } from "./record.js";
 export type {
   IndexedScore,
   RerankEachOptions,

@@ -42,6 +42,7 @@ import { ClientJobs } from "./jobs.js";
 import { type IndexedOcr, type Ocr, type OcrEachOptions, type OcrOptions, ocrTask } from "./ocr.js";
 import { gatherPictures, type Picture, type Pictures, pictureInputs } from "./pictures.js";
 import { policyOf } from "./policy.js";
+import { type RecordAsked, recordedLines } from "./record.js";
 import { isRecord } from "./reply.js";
 import {
   type IndexedScore,
@@ -81,6 +82,7 @@ import {
   type OcrResult,
   type ProfileResponse,
   type ReadyResponse,
+  type RecordLine,
   type ReplySummary,
   type RerankResult,
   type StatusResponse,
@@ -416,6 +418,19 @@ export class Millrace implements AsyncDisposable {
     const body = await this.#get({ path: "v1/profile", method: "DELETE" }, options);
     if (isRecord(body) && typeof body["ended"] === "boolean") return body["ended"];
     throw notTheAnswer("v1/profile");
+  }
+
+  /**
+   * What arrives at the server, line by line, for so many seconds: sizes, times and ends, never what requests hold. Leaving the loop ends it;
+   * a connection that breaks is `connection_failed`.
+   */
+  async *record(asked: RecordAsked, options: CallOptions = {}): AsyncGenerator<RecordLine, void> {
+    const scope = new Scope([options.signal, this.#closed.signal]);
+    try {
+      yield* recordedLines(this.#transport, asked, scope.signal);
+    } finally {
+      scope.end();
+    }
   }
 
   /** The servers of the deployment that the server has heard of; `not_found` where it is for itself (no `--nats`). */

@@ -10,6 +10,7 @@ import type { Log } from "../log.js";
 import type { Metrics } from "../metrics/metrics.js";
 import type { NatsLink } from "../nats/connection.js";
 import type { Configuration } from "../options/resolve.js";
+import type { Recorder } from "../record/recorder.js";
 import type { Submit } from "../submit/submit.js";
 import type { ModelRepository } from "../work/model-repository.js";
 import type { ServerViews } from "../work/views.js";
@@ -24,6 +25,8 @@ export interface Backend {
   reload(): Promise<ModelsReload>;
   /** What a pipeline does until the signal says so, as `Pool.profile`; absent where there is none. */
   profile?(pipelineId: string, until: AbortSignal): Promise<SampledProfile> | null;
+  /** What arrives at its pipelines, for whoever records it; absent where there are none. Whoever ends the server disposes of it. */
+  readonly recorder?: Recorder;
   /** Absent where there is no folder of models. */
   readonly repository?: ModelRepository;
   /** What other servers of a deployment may have of this one; absent where it has no pipelines. */

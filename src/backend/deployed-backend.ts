@@ -9,6 +9,7 @@
 import { MillraceError } from "millrace-client/wire";
 import type { NatsLink } from "../nats/connection.js";
 import { Directory } from "../nats/directory.js";
+import type { Recorder } from "../record/recorder.js";
 import { NatsSubmit } from "../submit/nats/nats-submit.js";
 import type { Here } from "../submit/nats/remote-request.js";
 import type { Submit } from "../submit/submit.js";
@@ -147,14 +148,16 @@ abstract class PipelinesBackend implements Backend {
   abstract readonly views: ServerViews;
   readonly node: NodeSide;
   readonly repository?: ModelRepository;
+  readonly recorder?: Recorder;
   protected readonly local: Backend;
 
   constructor(local: Backend) {
-    const { node, repository } = local;
+    const { node, repository, recorder } = local;
     if (node === undefined) throw new Error("a backend with pipelines has them to lend");
     this.local = local;
     this.node = node;
     if (repository !== undefined) this.repository = repository;
+    if (recorder !== undefined) this.recorder = recorder;
   }
 
   start(): Promise<void> {

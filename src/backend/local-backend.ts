@@ -14,6 +14,7 @@ import {
   type SampledProfile,
   type WorkClass,
 } from "millrace-client/wire";
+import type { StageReport } from "../frames/messages.js";
 import { Activity } from "../metrics/activity.js";
 import { engineTable, rowsMaxOf } from "../models/engine-table.js";
 import { expectedBytes } from "../models/folder-bytes.js";
@@ -21,6 +22,7 @@ import { findProcessor, processorWarning } from "../models/quantization.js";
 import { type BrokenFolder, type ModelFolder, ModelRegistry } from "../models/registry.js";
 import type { Options } from "../options/options.js";
 import { Preparer } from "../prepare/preparer.js";
+import { Recorder } from "../record/recorder.js";
 import { weightsCacheArguments } from "../runtime/weights-cache.js";
 import { Scheduler } from "../scheduler/scheduler.js";
 import type { Batch } from "../scheduler/types.js";
@@ -40,6 +42,7 @@ import { LocalRepository } from "./local-repository.js";
 import { LocalViews } from "./local-views.js";
 import { ModelBook } from "./model-book.js";
 import { type ModelPlaces, openPlaces } from "./model-places.js";
+import { recordedServer } from "./recorded-server.js";
 import { type FoundModels, type HostedFolder, ServedModels, versionOf } from "./served-models.js";
 import { ToldPaths } from "./told-paths.js";
 
@@ -106,6 +109,7 @@ class LocalBackend implements Backend {
   readonly views: LocalViews;
   readonly repository: LocalRepository;
   readonly node: NodeSide;
+  readonly recorder: Recorder;
   readonly #onChange = new Set<() => void>();
   readonly #parts: LocalParts;
   readonly #prepare: Preparer;
@@ -145,6 +149,7 @@ class LocalBackend implements Backend {
         false,
     });
     const scheduler = schedulerOf(options);
+    this.recorder = this.#newRecorder(scheduler);
     this.#local = new LocalSubmit({
       tasks,
       models: new Map(served.map(({ hosted }) => [hosted.name, hosted])),
@@ -162,6 +167,7 @@ class LocalBackend implements Backend {
           else parts.metrics.itemsFailed(workClass, code, items);
         },
       },
+      recorder: this.recorder,
       onBroken: parts.onBroken,
     });
     this.#served.start();
@@ -183,6 +189,22 @@ class LocalBackend implements Backend {
     const { startTimeoutMs } = options;
     const { views } = this;
     this.repository = new LocalRepository({ served: this.#served, views, startTimeoutMs });
+  }
+
+  #newRecorder(scheduler: Scheduler): Recorder {
+    return new Recorder({
+      describe: () =>
+        recordedServer({
+          configuration: this.#parts.configuration,
+          specs: this.#specs,
+          served: this.#served.named,
+          snapshot: scheduler.snapshot(performance.now()),
+          pipelines: this.#pipelines(),
+          nameOf: (key) => this.#local.nameOf(key),
+          openRequests: this.#local.held.requests,
+        }),
+      openRequests: () => this.#local.held.requests,
+    });
   }
 
   async start(): Promise<void> {
@@ -301,15 +323,28 @@ class LocalBackend implements Backend {
     // Who ended it from outside may have meant the process and not the model.
     if (event.type === "down" && event.loading?.isFault === true)
       this.#firstUp.loadFailed(event.loading.model, event.reason);
+    if (event.type === "down") this.recorder.down(event.pipelineId);
     if (event.type !== "measured") return;
     const model = this.#local.nameOf(event.model);
+    if (this.recorder.isOn) this.#recordRuns(event.pipelineId, model, event.stages);
     for (const { sizes, ...stage } of event.stages) {
       this.#activity.measured(event.pipelineId, { model, ...stage });
       this.#book.measured({ model, stage: stage.stage, sizes });
     }
   }
 
+  #recordRuns(pipelineId: string, model: string, reports: readonly StageReport[]): void {
+    const pipeline = this.#pool?.snapshot().find((each) => each.pipelineId === pipelineId);
+    const isBusy = (pipeline?.items.inFlight ?? 0) > 0;
+    const stages = reports.map(({ sizes, ...sums }) => {
+      const bySize = sizes.map(({ rows, runs, ms }) => [rows, runs, ms] as const);
+      return { ...sums, sizes: bySize };
+    });
+    this.recorder.measured({ pipelineId, model, stages, isBusy });
+  }
+
   #dispatched(pipelineId: string, model: string, batch: Batch): void {
+    this.recorder.dispatched(pipelineId);
     const { batchId, class: workClass, reason, spans, units, paddedUnits, waitedMs } = batch;
     const items = spans.reduce((sum, span) => sum + span.itemIds.length, 0);
     const requests = spans.length;

@@ -14,7 +14,9 @@ import { registerKeys } from "./keys.js";
 import { registerModels } from "./models.js";
 import { registerNodes } from "./nodes.js";
 import { registerOcr } from "./ocr.js";
+import { registerPlan } from "./plan.js";
 import { registerProfile } from "./profile.js";
+import { registerRecord } from "./record.js";
 import { registerRerank } from "./rerank.js";
 import { registerServe } from "./serve.js";
 import { registerStatus } from "./status.js";
@@ -32,6 +34,8 @@ export function registerCommands(program: Command): void {
   registerStatus(program);
   registerDoctor(program);
   registerProfile(program);
+  registerRecord(program);
+  registerPlan(program);
   registerNodes(program);
   registerInit(program);
   registerConfig(program);

@@ -14,6 +14,7 @@ import type { Metrics } from "../metrics/metrics.js";
 import type { StatusFeed } from "../metrics/status-feed.js";
 import type { Options } from "../options/options.js";
 import type { Profiles } from "../profile/profiles.js";
+import type { Recorder } from "../record/recorder.js";
 import type { ModelRepository } from "../work/model-repository.js";
 import type { TaskForm } from "../work/task-form.js";
 import type { ServerViews } from "../work/views.js";
@@ -51,6 +52,8 @@ export interface FrontParts {
   readonly feed?: StatusFeed;
   /** Absent where nobody takes any. */
   readonly profiles?: Profiles;
+  /** Absent where nothing can be recorded: there are no pipelines. */
+  readonly recorder?: Recorder;
 }
 
 export interface FrontTask extends TaskForm {

@@ -102,6 +102,7 @@ const calls: Readonly<Record<string, readonly Call[]>> = {
     { at: "/v1/profile?seconds=0", status: 400 },
   ],
   "DELETE /v1/profile": [{}],
+  "GET /v1/record": [{ at: "/v1/record?seconds=1" }, { at: "/v1/record?seconds=0", status: 400 }],
   "GET /metrics": [{}],
   "GET /openapi.json": [{}],
   "GET /v2": [{}],

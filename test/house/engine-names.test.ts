@@ -18,6 +18,9 @@ const knowing: Readonly<
       "src/models/engine-table.ts",
       "src/models/manifest.ts",
       "src/runtime/engines.ts",
+      // Its choosing, on a made clock.
+      "src/simulation/",
+      "src/plan/made-pipeline.ts",
       "src/tasks/translation/",
     ],
   },
@@ -31,6 +34,8 @@ const knowing: Readonly<
       "src/prepare/text/encoder-texts.ts",
       "src/runtime/engines.ts",
       "src/runtime/pictures.ts",
+      "src/simulation/",
+      "src/plan/made-pipeline.ts",
       "src/tasks/classification/",
       "src/tasks/embedding/",
       "src/tasks/ocr/",

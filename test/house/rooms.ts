@@ -36,12 +36,16 @@ export const rooms: readonly Room[] = [
   { path: "src/listen", floor: 5, siblingsApart: true },
   { path: "src/jobs", floor: 5, siblingsApart: true },
   { path: "src/access", floor: 4.5 },
+  // It replays what came through the door: above that, and below the commands.
+  { path: "src/plan", floor: 4.5 },
   { path: "src/submit", floor: 4, siblingsApart: true },
   { path: "src/convert", floor: 4 },
   { path: "src/trial", floor: 4 },
   { path: "src/tasks", floor: 3, siblingsApart: true },
   { path: "src/worker", floor: 3 },
   { path: "src/runtime", floor: 3 },
+  // The rules of both levels on a made clock: above the engines' choosing, below whoever plans with it.
+  { path: "src/simulation", floor: 3.5 },
   { path: "src/log.ts", floor: 3 },
   { path: "src/prepare", floor: 2 },
   { path: "src/frames", floor: 2, only: ["src/work", "client/src/wire"] },
@@ -53,6 +57,7 @@ export const rooms: readonly Room[] = [
   { path: "src/metrics", floor: 1 },
   { path: "src/tracing", floor: 1 },
   { path: "src/profile", floor: 1 },
+  { path: "src/record", floor: 1 },
   // Above what it is framed with, below whoever speaks over it.
   { path: "src/nats", floor: 2.5 },
   // The vocabulary, and what is smaller than a room: everybody may use them.

@@ -2,12 +2,12 @@
 import { type ErrorCode, MillraceError } from "millrace-client/wire";
 import type { FrameItem } from "#src/frames/messages.js";
 import type { Prepare, PrepareRequest } from "#src/prepare/prepare.js";
+import type { VirtualClock } from "#src/simulation/virtual-clock.js";
 import type { Submit } from "#src/submit/submit.js";
 import type { Payload } from "#src/work/payload.js";
 import type { PreparedInput } from "#src/work/piece.js";
 import type { PoolEvent } from "#src/worker/events.js";
 import { AdmissionAccount, CallerAccount, type CallerInput } from "./caller-rules.js";
-import type { VirtualClock } from "./clock.js";
 import type { CallerPlan, Plan } from "./plan.js";
 import type { Judge } from "./rules.js";
 import { makePiece, type NumberedPiece, numberOf } from "./task.js";

@@ -1,8 +1,8 @@
 /** What a made child needs of the world, and what the world wants to know of it. */
 import type { ChildFrame, ParentFrame } from "#src/frames/messages.js";
+import type { VirtualClock } from "#src/simulation/virtual-clock.js";
 import type { Payload } from "#src/work/payload.js";
 import type { ProcessEnd } from "#src/worker/settle.js";
-import type { VirtualClock } from "./clock.js";
 import type { FaultyChild } from "./faulty-child.js";
 import type {
   FaultKind,

@@ -13,14 +13,14 @@ import {
   type ParentFrame,
 } from "#src/frames/messages.js";
 import { ProtocolError } from "#src/frames/protocol-error.js";
+import { type HostedTurn, MadeProcess } from "#src/simulation/made-process.js";
 import type { ChildEvents, ChildPort } from "#src/worker/child.js";
 import type { ProcessEnd } from "#src/worker/settle.js";
 import type { ProcessSample } from "#src/worker/watch.js";
 import { type ChildWorld, type EndKind, happensByItself, isDeadly } from "./child-world.js";
-import type { EngineItem } from "./engine.js";
-import { HostedSims, type HostedTurn } from "./hosted-sim.js";
 import { Inbox } from "./inbox.js";
 import { Lies } from "./lies.js";
+import { type MadeChildItem, madeEngine } from "./made-engines.js";
 import {
   type FaultKind,
   type FaultPlan,
@@ -31,6 +31,7 @@ import {
 import { ProcessorTime } from "./processor-time.js";
 import { Random } from "./random.js";
 import { answerTo, badAnswer } from "./task.js";
+import { predictedMs, TurnsAccount } from "./turns-account.js";
 import { briefFrame, Voice } from "./voice.js";
 
 const announceMs = 20;
@@ -47,7 +48,7 @@ export class FaultyChild implements ChildPort {
   readonly #events: ChildEvents;
   readonly #fault: FaultPlan | null;
   readonly #lies: Lies;
-  readonly #hosted: HostedSims;
+  readonly #hosted: MadeProcess<MadeChildItem>;
   #loads = 0;
   readonly #inbox: Inbox;
   #state: "boot" | "loading" | "ready" | "silent" | "dead" = "boot";
@@ -120,7 +121,11 @@ export class FaultyChild implements ChildPort {
       },
     });
     this.#lies = new Lies(this, world);
-    this.#hosted = new HostedSims(world.judge);
+    this.#hosted = new MadeProcess({
+      now: () => world.clock.now(),
+      watcher: new TurnsAccount(world.judge),
+      predictedMs,
+    });
     this.#due = false;
     this.pid = this.#fault?.kind === "spawn-fails" ? null : life.pid;
     this.#start();
@@ -336,9 +341,11 @@ export class FaultyChild implements ChildPort {
       this.#receive(frame);
     }
     if (this.#time.isBusy || this.#state !== "ready") return;
-    const turn = this.#hosted.next(this.#world.clock.now());
-    if (turn === null) for (const report of this.#hosted.reports()) this.#say(report);
-    else this.#run(turn);
+    const turn = this.#hosted.next();
+    if (turn === null) {
+      for (const report of this.#hosted.reports())
+        this.#say({ type: "report", ...report, cacheBytes: 0 });
+    } else this.#run(turn);
   }
 
   #receive(frame: ParentFrame): void {
@@ -356,7 +363,7 @@ export class FaultyChild implements ChildPort {
         this.#say({ type: "unloaded", model: frame.model, memoryBytes: 1_000 });
         return;
       case "batch":
-        return this.#hosted.add(frame, this.#itemsOf(frame), clock.now());
+        return this.#hosted.add(frame, this.#itemsOf(frame));
       case "cancel":
         for (const itemId of frame.itemIds) this.#cancelled.add(itemId);
         this.#hosted.cancel(frame.itemIds);
@@ -375,9 +382,10 @@ export class FaultyChild implements ChildPort {
     }
   }
 
-  #itemsOf(frame: FrameBatch): EngineItem[] {
+  #itemsOf(frame: FrameBatch): MadeChildItem[] {
     return frame.items.map(({ itemId, payload }) => {
-      return { itemId, payload, plan: this.#world.planOf(payload) };
+      const plan = this.#world.planOf(payload);
+      return { itemId, payload, plan, cost: plan };
     });
   }
 
@@ -403,14 +411,14 @@ export class FaultyChild implements ChildPort {
       this.#say({ type: "load-failed", model, code, message: "none" });
       return this.#go();
     }
-    this.#hosted.load(model, mode, rowsMax);
+    this.#hosted.load(model, madeEngine(mode, rowsMax, this.#world.judge));
     this.saidLoaded.add(model);
     const memoryBytes = 1_000;
     this.#say({ type: "loaded", model, loads: 1, modelBytes: growsBytes, memoryBytes, ms: loadMs });
     this.#go();
   }
 
-  #run(turn: HostedTurn): void {
+  #run(turn: HostedTurn<MadeChildItem>): void {
     const { run } = turn;
     const { clock } = this.#world;
     const nowMs = clock.now();
@@ -446,7 +454,7 @@ export class FaultyChild implements ChildPort {
     });
   }
 
-  #answer(items: readonly EngineItem[]): void {
+  #answer(items: readonly MadeChildItem[]): void {
     if (items.length === 0) return;
     this.#hosted.gone(items.map(({ itemId }) => itemId));
     const outcomes = items.map(({ itemId, payload, plan }): FrameOutcome => {

@@ -4,9 +4,9 @@
  */
 import type { WorkClass } from "millrace-client/wire";
 import type { Batch, ItemSpec, RunMode } from "#src/scheduler/types.js";
+import { ClockedScheduler } from "#src/simulation/clocked-scheduler.js";
+import { VirtualClock } from "#src/simulation/virtual-clock.js";
 import { deadlineRefusal } from "#src/submit/local/deadline-refusal.js";
-import { VirtualClock } from "./clock.js";
-import { ClockedScheduler } from "./clocked-scheduler.js";
 import { Random } from "./random.js";
 
 export interface OverdueFigures {

@@ -3,10 +3,10 @@
  * items. It shares no code with the ledger, the dialogue or the settling, and knows what the children really have.
  */
 import type { ChildFrame, FrameBatch, ParentFrame } from "#src/frames/messages.js";
+import type { VirtualClock } from "#src/simulation/virtual-clock.js";
 import type { PoolEvent } from "#src/worker/events.js";
 import type { ProcessEnd } from "#src/worker/settle.js";
 import type { ChildWatcher, EndKind } from "./child-world.js";
-import type { VirtualClock } from "./clock.js";
 import type { FaultyChild } from "./faulty-child.js";
 import type { OptionsPlan, SurroundingsPlan } from "./plan.js";
 import {

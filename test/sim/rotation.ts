@@ -6,8 +6,8 @@
 import type { WorkClass } from "millrace-client/wire";
 import type { SchedulerOptions } from "#src/scheduler/scheduler.js";
 import type { Batch, Decision } from "#src/scheduler/types.js";
-import { VirtualClock } from "./clock.js";
-import { ClockedScheduler } from "./clocked-scheduler.js";
+import { ClockedScheduler } from "#src/simulation/clocked-scheduler.js";
+import { VirtualClock } from "#src/simulation/virtual-clock.js";
 import type { Random } from "./random.js";
 
 export interface RotatingModel {

@@ -3,14 +3,15 @@
  * first broken rule. Begin at `run`.
  */
 import type { Scheduler, SchedulerOptions } from "#src/scheduler/scheduler.js";
+import { VirtualClock } from "#src/simulation/virtual-clock.js";
 import { LocalSubmit } from "#src/submit/local/local-submit.js";
 import { Pool } from "#src/worker/pool.js";
 import { Callers } from "./callers.js";
 import type { ChildWorld } from "./child-world.js";
-import { VirtualClock } from "./clock.js";
 import { FaultyChild } from "./faulty-child.js";
 import type { Plan } from "./plan.js";
 import { PoolAccount } from "./pool-rules.js";
+import { Random } from "./random.js";
 import { type Judge, type Rule, Violation } from "./rules.js";
 import { Checker } from "./scheduler-rules.js";
 import { numberOf, tripling } from "./task.js";
@@ -57,7 +58,9 @@ export class World {
     const { options, surroundings, models } = plan;
     this.#plan = plan;
     this.#traces = traces;
-    this.#clock = new VirtualClock({ lateMsMax: surroundings.lateMsMax, seed: plan.seed });
+    const { lateMsMax } = surroundings;
+    const random = new Random(plan.seed);
+    this.#clock = new VirtualClock(lateMsMax === 0 ? undefined : () => random.next() * lateMsMax);
     this.#callers = new Callers({
       plan,
       clock: this.#clock,

@@ -33,7 +33,7 @@ import { someStatus } from "./some-status.js";
 /** What is not an option, but differs in a test. */
 type TestTimes = Pick<HttpListenerParts, "signOfLifeMs" | "nowMs"> &
   Partial<Pick<HttpListenerParts, "access" | "origins">> &
-  Partial<Pick<FrontParts, "jobs" | "feed" | "profiles">> &
+  Partial<Pick<FrontParts, "jobs" | "feed" | "profiles" | "recorder">> &
   Pick<WebSocketsParts, "pingMs">;
 
 /** Whoever says one of these words is the caller of that name; anybody else is nobody. */

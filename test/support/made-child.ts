@@ -1,11 +1,11 @@
 /** Children that are not there: a pool on a made clock, whose processes do what the test says. */
 import type { ChildFrame, ParentFrame } from "#src/frames/messages.js";
 import { framesVersion } from "#src/frames/messages.js";
+import { VirtualClock } from "#src/simulation/virtual-clock.js";
 import type { Clock } from "#src/work/clock.js";
 import type { ChildEvents, ChildPort } from "#src/worker/child.js";
 import type { PoolEvent } from "#src/worker/events.js";
 import { Pool, type PoolOptions } from "#src/worker/pool.js";
-import { VirtualClock } from "../sim/clock.js";
 import { quiet } from "./pool.js";
 
 export class MadeChild implements ChildPort {

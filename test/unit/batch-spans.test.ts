@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Batch } from "#src/scheduler/types.js";
+import { VirtualClock } from "#src/simulation/virtual-clock.js";
 import { BatchSpans } from "#src/submit/local/batch-spans.js";
 import { RequestSpans } from "#src/submit/local/request-spans.js";
-import { VirtualClock } from "../sim/clock.js";
 import { KeptSpans } from "../support/kept-spans.js";
 
 function batchOf(batchId: number, ...requests: readonly (readonly number[])[]): Batch {

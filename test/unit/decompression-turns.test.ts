@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Claim, DecompressionTurns } from "#src/listen/http/decompression-turns.js";
-import { VirtualClock } from "../sim/clock.js";
+import { VirtualClock } from "#src/simulation/virtual-clock.js";
 
 const small = { had: 0, size: 0 };
 

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { PassThrough } from "node:stream";
 import { test } from "node:test";
+import { VirtualClock } from "#src/simulation/virtual-clock.js";
 import { LogLines, linesMax } from "#src/worker/log-lines.js";
-import { VirtualClock } from "../sim/clock.js";
 
 interface Line {
   readonly fields: { readonly dropped?: number };

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { VirtualClock } from "#src/simulation/virtual-clock.js";
 import { findMemoryKillCounter, MemoryKills } from "#src/worker/memory-kills.js";
-import { VirtualClock } from "../sim/clock.js";
 
 function makeKills(count: () => number | null): { kills: MemoryKills; clock: VirtualClock } {
   const clock = new VirtualClock();

@@ -94,6 +94,25 @@ export {
   profileTextMax,
   type SampledProfile,
 } from "./profile.js";
+export {
+  type RecordedClose,
+  type RecordedDown,
+  type RecordedEnd,
+  type RecordedItems,
+  type RecordedLoss,
+  type RecordedModel,
+  type RecordedOptions,
+  type RecordedPipeline,
+  type RecordedRefusal,
+  type RecordedRequest,
+  type RecordedRuns,
+  type RecordedTime,
+  type RecordHead,
+  type RecordLine,
+  recordFormat,
+  recordSecondsMax,
+  recordVersion,
+} from "./record.js";
 export type {
   RerankLine,
   RerankOutcome,

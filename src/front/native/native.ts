@@ -7,6 +7,7 @@
  *   task-route.ts    ask → one JSON reply, or a line for each input as it is ready
  *   job-routes.ts    durable jobs
  *   profile-routes.ts what a thread of it does
+ *   record-route.ts  what arrives, to whoever records it
  *   status-events.ts what the server does, to whoever looks on
  */
 import type {
@@ -28,6 +29,7 @@ import { ownError, ownErrorSchema } from "../own-error.js";
 import { readyHead } from "../reply-heads.js";
 import { jobRoutes } from "./job-routes.js";
 import { profileRoutes } from "./profile-routes.js";
+import { recordRoute } from "./record-route.js";
 import { nativeDocs, openMetricsType } from "./route-docs.js";
 import { sendStatusEvents } from "./status-events.js";
 import { taskRoute } from "./task-route.js";
@@ -66,6 +68,7 @@ class NativeFront implements HttpFront {
       },
       ...(parts.reload === undefined ? [] : [reloadRoute(parts.reload)]),
       ...(parts.profiles === undefined ? [] : profileRoutes(parts.profiles)),
+      ...(parts.recorder === undefined ? [] : [recordRoute(parts.recorder)]),
       ...jobRoutes(parts),
       memory("/live", { access: "open", doc: docs.live }, (exchange) => {
         exchange.reply(jsonReply(200, { live: true, deployment: views.identity }));

@@ -1,5 +1,5 @@
 /** What the description of all routes (OpenAPI) says of the native ones. */
-import { profileSecondsMax } from "millrace-client/wire";
+import { profileSecondsMax, recordSecondsMax } from "millrace-client/wire";
 import type { RouteDoc } from "../../listen/http/http-front.js";
 import type { Options } from "../../options/options.js";
 import { objectSchema, textSchema } from "../../work/json-schema.js";
@@ -34,6 +34,7 @@ type NativeRoute =
   | "metrics"
   | "profile"
   | "endProfile"
+  | "record"
   | "openApi";
 
 export const nativeDocs: Readonly<Record<NativeRoute, RouteDoc>> = {
@@ -72,6 +73,17 @@ export const nativeDocs: Readonly<Record<NativeRoute, RouteDoc>> = {
     "Ends the profile that is taken: whoever waits for it gets what was seen so far",
     objectSchema({ ended: { type: "boolean" } }),
   ),
+  record: {
+    summary:
+      "What arrives, a JSON object a line: the server as it is, then sizes, times and ends of requests, and what was run; no texts",
+    query: {
+      seconds: {
+        schema: { type: "integer", minimum: 1, maximum: recordSecondsMax },
+        description: "Default: 60.",
+      },
+    },
+    reply: { "application/x-ndjson": {} },
+  },
   metrics: {
     summary: "Metrics, as Prometheus reads them; with exemplars where OpenMetrics is accepted",
     reply: { "text/plain": {}, [openMetricsType]: {} },

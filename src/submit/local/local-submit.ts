@@ -10,6 +10,7 @@
  */
 import { MillraceError, type TenantStatus, type WorkClass } from "millrace-client/wire";
 import type { Prepare } from "../../prepare/prepare.js";
+import type { ArrivedRequest, OpenRecord, Recorder } from "../../record/recorder.js";
 import type { Newcomer } from "../../scheduler/least-wait.js";
 import type { Task } from "../../tasks/task.js";
 import { type Clock, systemClock } from "../../work/clock.js";
@@ -42,6 +43,8 @@ export interface LocalSubmitOptions extends Pick<DispatcherOptions, "scheduler" 
   /** Default: the machine's. */
   readonly clock?: Clock;
   readonly observer?: SubmitObserver;
+  /** Arrivals and ends are told to it, while somebody records. Default: nobody does. */
+  readonly recorder?: Pick<Recorder, "isOn" | "arrived" | "refused">;
   /**
    * A promise inside was broken: every request has failed with `internal`, and none is taken any more. Whoever owns this
    * must stop it.
@@ -172,6 +175,8 @@ export class LocalSubmit implements Submit, AsyncDisposable {
     const queued = this.#dispatcher.expect(entered.model.key);
     const accept = once(() => events.onAccepted?.());
     const spans = spansOf(request, arrivedAtMs);
+    let record: OpenRecord | null = null;
+    let isLetIn = false;
     try {
       const { workClass, inputs } = await this.#prepare(entered, request, { signal, accept });
       if (this.#ended !== null) throw this.#ended;
@@ -180,7 +185,9 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       const newcomer = { model: model.key, class: workClass, rows: rowsOf(inputs) };
       this.#refuseTooSoon(request, newcomer);
       this.#requests.accepted += 1;
+      isLetIn = true;
       const queuedAtMs = this.#clock.now();
+      record = this.#recordOf(request, { ...of, inputs, arrivedAtMs, queuedAtMs });
       spans?.queued({ ...of, tenant: request.tenant, inputs: inputs.length }, queuedAtMs);
       const open = new OpenRequest({
         ...of,
@@ -194,7 +201,10 @@ export class LocalSubmit implements Submit, AsyncDisposable {
         queuedAtMs,
         onFurtherBytes: (bytes) => entered.ticket.hold(bytes),
         onOutcome: (outcome) => {
-          if ("error" in outcome.outcome) spans?.inputFailed();
+          if ("error" in outcome.outcome) {
+            spans?.inputFailed();
+            record?.inputFailed();
+          }
           events.onOutcome(placed(outcome, request.only));
         },
         spans,
@@ -205,10 +215,13 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       if (this.#alone === entered) this.#requests.alone += 1;
       const endedAtMs = this.#clock.now();
       spans?.ended(endedAtMs);
+      record?.ended(null);
       return open.summary(endedAtMs);
     } catch (error) {
       const told = signal.aborted ? cancelled() : error;
       spans?.ended(this.#clock.now(), codeOf(told));
+      record?.ended(codeOf(told));
+      if (!isLetIn) this.#recordRefusal(request, entered.model.name, told);
       if (signal.aborted) this.#requests.cancelled += 1;
       throw told;
     } finally {
@@ -283,8 +296,28 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       return this.#door.enter(request, signal, onInputs);
     } catch (error) {
       this.#requests.refused += 1;
+      this.#recordRefusal(request, request.model, error);
       throw error;
     }
+  }
+
+  #recordOf(
+    request: SubmitRequest,
+    of: Pick<ArrivedRequest, "task" | "model" | "class" | "inputs" | "arrivedAtMs" | "queuedAtMs">,
+  ): OpenRecord | null {
+    const { recorder } = this.#options;
+    if (recorder?.isOn !== true) return null;
+    const { tenant, deadlineAtMs, isDeadlineNamed = false, payloadBytes: bytes } = request;
+    return recorder.arrived({ ...of, tenant, deadlineAtMs, isDeadlineNamed, bytes });
+  }
+
+  #recordRefusal(request: SubmitRequest, model: string | null, error: unknown): void {
+    const { class: workClass, payloadBytes: bytes } = request;
+    const { recorder } = this.#options;
+    if (recorder?.isOn !== true) return;
+    // What a caller wrote as a name is told only where it is one.
+    const named = model !== null && this.#models.has(model) ? model : null;
+    recorder.refused({ model: named, class: workClass, bytes, code: codeOf(error) });
   }
 
   /** Every input with its pieces, or with its error; all of them with the same one where the deadline passes first. */
@@ -386,7 +419,7 @@ function spansOf({ span = null }: SubmitRequest, arrivedAtMs: number): RequestSp
   return span?.isKept === true ? new RequestSpans(span, arrivedAtMs) : null;
 }
 
-function codeOf(error: unknown): string {
+function codeOf(error: unknown): MillraceError["code"] {
   return error instanceof MillraceError ? error.code : "internal";
 }
 

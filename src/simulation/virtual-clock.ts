@@ -1,6 +1,5 @@
 /** Time that is made: the rooms and the pipelines run on it, a second takes no time, and every seed repeats. */
-import type { Clock } from "#src/work/clock.js";
-import { Random } from "./random.js";
+import type { Clock } from "../work/clock.js";
 
 interface Timer {
   readonly atMs: number;
@@ -20,13 +19,11 @@ export class VirtualClock implements Clock {
   readonly #waiting = { rooms: 0, background: 0, world: 0 };
   /** A heap: the children of the timer at `n` are at `2n + 1` and `2n + 2`. */
   readonly #heap: Timer[] = [];
-  /** How late the timers of the rooms run at most, as a busy event loop's do. */
-  readonly #lateMsMax: number;
-  readonly #random: Random;
+  readonly #lateMs: () => number;
 
-  constructor({ lateMsMax, seed } = { lateMsMax: 0, seed: 0 }) {
-    this.#lateMsMax = lateMsMax;
-    this.#random = new Random(seed);
+  /** `lateMs`: how late a timer of the rooms runs, as a busy event loop's do; asked for each. Default: never. */
+  constructor(lateMs: () => number = () => 0) {
+    this.#lateMs = lateMs;
   }
 
   /** Timers that were made and neither ran nor were taken back, by who made them. */
@@ -43,8 +40,7 @@ export class VirtualClock implements Clock {
   }
 
   after(delayMs: number, action: () => void, kind?: "background"): () => void {
-    const lateMs = this.#lateMsMax === 0 ? 0 : this.#random.next() * this.#lateMsMax;
-    return this.#add(this.#nowMs + delayMs + lateMs, action, kind ?? "rooms");
+    return this.#add(this.#nowMs + delayMs + this.#lateMs(), action, kind ?? "rooms");
   }
 
   /** For what happens outside of the rooms: to the moment. */

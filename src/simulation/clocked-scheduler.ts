@@ -1,8 +1,8 @@
 /** The product's scheduler on a made clock: its alarms become ticks, and whoever owns it hears of all other decisions. */
-import type { Newcomer } from "#src/scheduler/least-wait.js";
-import { Scheduler, type SchedulerOptions } from "#src/scheduler/scheduler.js";
-import type { Decision, SchedulerEvent } from "#src/scheduler/types.js";
-import type { VirtualClock } from "./clock.js";
+import type { Newcomer } from "../scheduler/least-wait.js";
+import { Scheduler, type SchedulerOptions } from "../scheduler/scheduler.js";
+import type { Decision, SchedulerEvent } from "../scheduler/types.js";
+import type { VirtualClock } from "./virtual-clock.js";
 
 interface Owner {
   readonly clock: VirtualClock;

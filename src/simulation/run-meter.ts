@@ -1,8 +1,8 @@
-import type { StageReport } from "#src/frames/messages.js";
-import type { EngineRun } from "./engine.js";
+import type { StageReport } from "../frames/messages.js";
+import type { EngineRun } from "./made-engine.js";
 
 /** Sums of what was run since they were taken last. */
-export class Meter {
+export class RunMeter {
   readonly #stages = new Map<string, Omit<StageReport, "sizes">>();
 
   add({ stage, runs, rows, units, paddedUnits }: EngineRun, ms: number): void {

@@ -1,0 +1,118 @@
+/**
+ * A recorded load on a made clock: what a server would have done with it.
+ *
+ *   at their times      each request comes when it came, whatever became of the others; twice the load comes in half the time
+ *   callers who wait    each request comes when the one before it was answered; twice the load is twice the callers
+ */
+import { VirtualClock } from "../simulation/virtual-clock.js";
+import { type Link, timesCallers } from "./callers.js";
+import { callFiguresOf, type EndedCall, type FiguresByClass } from "./figures.js";
+import { itemCountOf, MadeServer, type ServerShape } from "./made-server.js";
+import type { PlannedModel } from "./planned-models.js";
+import type { RecordedCall, RecordedLoad } from "./recorded-load.js";
+
+export interface Situation {
+  readonly load: RecordedLoad;
+  readonly models: readonly PlannedModel[];
+  readonly shape: ServerShape;
+  readonly loadFactor: number;
+  /** Null: requests come at their times. */
+  readonly chains: readonly (readonly Link[])[] | null;
+}
+
+export interface Replayed {
+  readonly classes: FiguresByClass;
+  /** By error code. */
+  readonly refused: Readonly<Record<string, number>>;
+  /** Of the pipelines' time, while requests came. */
+  readonly busyShare: number;
+  /** From the last arrival until all was done. */
+  readonly drainMs: number;
+  readonly lengthMs: number;
+}
+
+/** What is resident is loaded before, in no time. */
+const beginMs = 100;
+
+export function replay(situation: Situation): Replayed {
+  return new Replay(situation).run();
+}
+
+class Replay {
+  readonly #situation: Situation;
+  readonly #clock = new VirtualClock();
+  readonly #server: MadeServer;
+  readonly #ended: EndedCall[] = [];
+  readonly #refused: Record<string, number> = {};
+  readonly #lengthMs: number;
+  #open = 0;
+  #lastAtMs = 0;
+  #lastEndMs = 0;
+
+  constructor(situation: Situation) {
+    const { load, loadFactor, chains } = situation;
+    this.#situation = situation;
+    const pace = chains === null ? loadFactor : 1;
+    const recordedMs = (): number => this.#now * pace;
+    this.#server = new MadeServer({ ...situation, clock: this.#clock, recordedMs });
+    this.#lengthMs = chains === null ? load.lengthMs / loadFactor : load.lengthMs;
+  }
+
+  run(): Replayed {
+    const { load, loadFactor, chains, shape } = this.#situation;
+    if (chains === null)
+      for (const call of load.calls) this.#arriveAt(call, call.atMs / loadFactor);
+    else for (const chain of timesCallers(chains, loadFactor)) this.#call(chain, 0, 0);
+    let busyMs: number | null = null;
+    this.#clock.at(beginMs + this.#lengthMs, () => {
+      busyMs = this.#server.busyMs;
+    });
+    while ((this.#open > 0 || busyMs === null) && this.#clock.advance());
+    if (this.#open > 0) throw new Error(`${this.#open} requests never ended in the simulation`);
+    return {
+      classes: callFiguresOf(this.#ended, this.#lengthMs),
+      refused: this.#refused,
+      busyShare: (busyMs ?? 0) / Math.max(1, this.#lengthMs * shape.pipelines.length),
+      drainMs: Math.max(0, this.#lastEndMs - this.#lastAtMs),
+      lengthMs: this.#lengthMs,
+    };
+  }
+
+  /** Of the replay. */
+  get #now(): number {
+    return this.#clock.now() - beginMs;
+  }
+
+  /** The caller's request after `place` others, and then the next, until the time is over. */
+  #call(chain: readonly Link[], place: number, freeAtMs: number): void {
+    const link = chain[place % chain.length];
+    if (link === undefined) return;
+    const gapMs = place > 0 && place % chain.length === 0 ? 0 : link.gapMs;
+    const atMs = freeAtMs + gapMs;
+    if (atMs >= this.#lengthMs) return;
+    this.#arriveAt(link.call, atMs, () => this.#call(chain, place + 1, this.#now));
+  }
+
+  #arriveAt(call: RecordedCall, dueMs: number, onOver: () => void = () => {}): void {
+    const atMs = Math.max(0, dueMs);
+    this.#open += 1;
+    this.#clock.at(beginMs + atMs, () => {
+      this.#lastAtMs = Math.max(this.#lastAtMs, atMs);
+      this.#server.arrive(call, (code, wasLetIn) => {
+        this.#open -= 1;
+        this.#lastEndMs = this.#now;
+        const { class: workClass } = call;
+        if (wasLetIn)
+          this.#ended.push({
+            class: workClass,
+            atMs,
+            endMs: this.#now,
+            items: itemCountOf(call),
+            code,
+          });
+        else this.#refused[code ?? ""] = (this.#refused[code ?? ""] ?? 0) + 1;
+        onOver();
+      });
+    });
+  }
+}
