@@ -51,20 +51,30 @@ test("`millrace --help` has one line for each command, in groups, and examples o
   }
 });
 
-const names = programOf().commands.map((command) => command.name());
+/** Every command, those of commands too: `jobs submit`. */
+function pathsOf(command: Command, path: readonly string[] = []): string[] {
+  const inner = command.commands.flatMap((each) => pathsOf(each, [...path, each.name()]));
+  return [path.join(" "), ...inner];
+}
 
-for (const of of ["", ...names]) {
-  test(`the examples of \`millrace ${of}\` are taken as they are printed`, async () => {
-    const wanted = programOf().commands.find((command) => command.name() === of);
-    const examples = examplesOf(helpOf(wanted ?? programOf()));
-    assert.ok(examples.length >= 2, "there are hardly any");
+for (const path of pathsOf(programOf())) {
+  test(`the examples of \`millrace ${path}\` are taken as they are printed`, async () => {
+    const words = path === "" ? [] : path.split(" ");
+    const wanted = words.reduce(
+      (command, word) => command.commands.find((each) => each.name() === word) ?? command,
+      programOf(),
+    );
+    const examples = examplesOf(helpOf(wanted));
+    assert.ok(examples.length >= 1, "there is none");
+    const called: string[] = [];
     for (const args of examples) {
       // A new one each time: commander keeps what it has parsed.
       const program = programOf();
       const taken: string[] = [];
       for (const command of program.commands) {
-        // Of a command with commands of its own these are what runs.
-        for (const inner of command.commands) inner.action(() => void taken.push(command.name()));
+        for (const inner of command.commands) {
+          inner.action(() => void taken.push(`${command.name()} ${inner.name()}`));
+        }
         command.action(() => {
           taken.push(command.name());
           if (command.name() !== "serve" && command.name() !== "config") return;
@@ -73,8 +83,11 @@ for (const of of ["", ...names]) {
         });
       }
       await program.parseAsync(args, { from: "user" });
-      assert.deepEqual(taken, [of === "" ? args[0] : of]);
+      assert.equal(taken.length, 1, args.join(" "));
+      called.push(...taken);
     }
+    const isOwn = (name: string): boolean => path === "" || `${name} `.startsWith(`${path} `);
+    assert.ok(called.some(isOwn), `of others only: ${called.join()}`);
   });
 }
 
