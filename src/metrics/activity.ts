@@ -6,6 +6,7 @@ import type {
   StatusResponse,
   WorkClass,
 } from "millrace-client/wire";
+import { noRuns, runsTogether } from "../work/run-sums.js";
 import { sortedAt } from "./sorted-at.js";
 
 const recentBatchesMax = 64;
@@ -35,13 +36,13 @@ export class Activity {
   }
 
   measured(pipelineId: string, run: StageTime): void {
-    const { model, stage, runs, rows, units, paddedUnits, ms } = run;
+    const { model, stage } = run;
     const key = `${model} ${stage}`;
-    const sums = { runs, rows, units, paddedUnits, ms };
-    this.#stages.set(key, { model, stage, ...plus(this.#stages.get(key), sums) });
+    const sums = runsTogether(this.#stages.get(key) ?? noRuns, run);
+    this.#stages.set(key, { model, stage, ...sums });
     const work = this.#work.get(pipelineId) ?? new Map<string, PipelineWork>();
     this.#work.set(pipelineId, work);
-    work.set(model, { model, ...plus(work.get(model), sums) });
+    work.set(model, { model, ...runsTogether(work.get(model) ?? noRuns, run) });
   }
 
   /** Of a pipeline, by model. */
@@ -61,19 +62,6 @@ export class Activity {
       waits: { realtime: this.#waits.realtime.view(), bulk: this.#waits.bulk.view() },
     };
   }
-}
-
-type RunSums = Omit<PipelineWork, "model">;
-
-function plus(sums: RunSums | undefined, more: RunSums): RunSums {
-  if (sums === undefined) return more;
-  return {
-    runs: sums.runs + more.runs,
-    rows: sums.rows + more.rows,
-    units: sums.units + more.units,
-    paddedUnits: sums.paddedUnits + more.paddedUnits,
-    ms: sums.ms + more.ms,
-  };
 }
 
 /** The last waits, in a ring. */

@@ -6,7 +6,10 @@ import { accountOf, accountText } from "#src/doctor/account.js";
 import { diagnose } from "#src/doctor/doctor.js";
 import { findingCodes } from "#src/doctor/finding-table.js";
 import { readWindow } from "#src/doctor/read-window.js";
+import { untoldRealtimeTargetMs, untoldRowsMax } from "#src/doctor/untold-options.js";
 import type { DoctorWindow } from "#src/doctor/window.js";
+import { usualRowsMax } from "#src/models/engine-definition.js";
+import { optionTable } from "#src/options/table.js";
 import { Random } from "../sim/random.js";
 import { edited } from "../support/situations/edited.js";
 import { readRecorded, recordedFile } from "../support/situations/recorded.js";
@@ -62,6 +65,12 @@ for (const { name, expected, edit } of edited) {
     assertNamed(edit(structuredClone(working)), expected);
   });
 }
+
+test("what the doctor takes a server to be set to is what it is set to", () => {
+  const { default: target } = optionTable.realtimeTargetMs;
+  assert.deepEqual(target, { value: untoldRealtimeTargetMs });
+  assert.equal(untoldRowsMax, usualRowsMax);
+});
 
 test("every code is named first in a situation", () => {
   const named = new Set([...situations, ...edited].map(({ expected }) => expected));
