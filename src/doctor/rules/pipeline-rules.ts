@@ -70,7 +70,7 @@ function nodeSlow({ nodes, nodesBefore }: Figures): readonly Draft[] {
           `it lets an item wait ${ms(waitMs)}, the others ${ms(usualMs)}`,
           `${count(node.sentItems, "item")} of this server are there, with ${count(node.pipelines, "pipeline")}`,
         ],
-        change: `\`millrace doctor --url\` of ${oneLine(node.node)} says what it lacks; take it out (stop it) until that is mended.`,
+        change: `\`millrace doctor URL\` with the address of ${oneLine(node.node)} says what it lacks; take it out (stop it) until that is mended.`,
         expect: `What waits there waits ${ms(usualMs)} elsewhere.`,
       },
     ];
