@@ -1,5 +1,5 @@
 /**
- * What can be measured, by the name that `npm run bench -- NAME` takes. Each line says what the benchmark answers: above its own help, in the
+ * READ FIRST of this folder. What can be measured, by the name that `npm run bench -- NAME` takes. Each line says what the benchmark answers: above its own help, in the
  * list of all, and in CONTRIBUTING.md, which a test holds to this table.
  */
 interface Benchmark {

@@ -11,10 +11,13 @@ import { readGeneration } from "../test/support/read-generation.js";
 import { TempDir } from "../test/support/temp-dir.js";
 import { convertFloat } from "./convert-float.js";
 import { type Driver, oneByOne, perToken, staticBatches } from "./drivers.js";
+import { beginReport } from "./harness/begin-report.js";
+import { finish } from "./harness/finish.js";
 import { amountOf, countOf, usual } from "./harness/flags.js";
+import { atLeast, type Report, ratios } from "./harness/report.js";
 import { inTurns } from "./harness/rounds.js";
 import { benchHttp } from "./http.js";
-import { describeMachine, hashOf, spread, spreadText } from "./machine.js";
+import { hashOf } from "./machine.js";
 import { readSentences } from "./sentences.js";
 
 const usage = `npm run bench -- engine [flags]
@@ -23,7 +26,8 @@ const usage = `npm run bench -- engine [flags]
   --sentences FILE   one a line (default: models/calibration.en.txt)
   --count N          sentences a round (default: 448)
   --rounds N         (default: 5)
-  --seconds N        of each HTTP measurement (default: 5; 0 leaves HTTP out)`;
+  --seconds N        of each HTTP measurement (default: 5; 0 leaves HTTP out)
+  --json FILE        the figures`;
 
 export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({
@@ -35,6 +39,7 @@ export async function run(args: readonly string[]): Promise<void> {
       count: usual.count,
       rounds: usual.rounds,
       seconds: { type: "string", default: "5" },
+      json: usual.json,
       help: usual.help,
     },
   });
@@ -44,19 +49,16 @@ export async function run(args: readonly string[]): Promise<void> {
     count: countOf("count", values.count),
     rounds: countOf("rounds", values.rounds),
   };
-  console.log(
-    `${describeMachine()}\n${settings.count} sentences of ${settings.file}, greedy; rounds: ${settings.rounds}`,
-  );
-  await benchPrecision("int8", values.model, settings);
-  await benchFloat(values.source, settings);
-  if (amountOf("seconds", values.seconds) > 0) {
-    await benchHttp({
-      modelDir: resolve(values.model),
-      file: values.sentences,
-      seconds: amountOf("seconds", values.seconds),
-      rounds: settings.rounds,
-    });
+  const seconds = amountOf("seconds", values.seconds);
+  const { report, machine } = beginReport("engine");
+  const { file, count, rounds } = settings;
+  report.say(`${count} sentences of ${file}, greedy; rounds: ${rounds}`);
+  await benchPrecision(report, { precision: "int8", dir: values.model, ...settings });
+  await benchFloat(report, values.source, settings);
+  if (seconds > 0) {
+    await benchHttp(report, { modelDir: resolve(values.model), file, seconds, rounds });
   }
+  await finish(report, { machine, facts: { ...settings, seconds }, jsonFile: values.json });
 }
 
 interface Settings {
@@ -65,16 +67,16 @@ interface Settings {
   readonly rounds: number;
 }
 
-async function benchFloat(source: string, settings: Settings): Promise<void> {
+async function benchFloat(report: Report, source: string, settings: Settings): Promise<void> {
   if (!existsSync(source)) {
-    console.log(
+    report.say(
       `\nfloat32: left out, there is no ${source}; name a Hugging Face folder with --source`,
     );
     return;
   }
   await using temp = await TempDir.make();
-  const parent = temp.path;
-  await benchPrecision("float32", await convertFloat(source, parent), settings);
+  const dir = await convertFloat(source, temp.path);
+  await benchPrecision(report, { precision: "float32", dir, ...settings });
 }
 
 const ways: readonly { readonly name: string; readonly driver: Driver }[] = [
@@ -85,7 +87,15 @@ const ways: readonly { readonly name: string; readonly driver: Driver }[] = [
   { name: "engine, 64 rows", driver: perToken(64) },
 ];
 
-async function benchPrecision(precision: string, dir: string, settings: Settings): Promise<void> {
+interface PrecisionSettings extends Settings {
+  readonly precision: string;
+  readonly dir: string;
+}
+
+async function benchPrecision(
+  report: Report,
+  { precision, dir, ...settings }: PrecisionSettings,
+): Promise<void> {
   const manifest = await readGeneration(dir);
   const paths = {
     encoder: join(dir, manifest.files.encoder),
@@ -107,30 +117,20 @@ async function benchPrecision(precision: string, dir: string, settings: Settings
     hashes.set(name, hashOf(results));
     return (ids.length / (performance.now() - startedAtMs)) * 1000;
   });
-  const rates = new Map(ways.map((way) => [way.name, turns.get(way) ?? []]));
   await model.release();
-  print(precision, threads, { rates, hashes });
-}
-
-function print(
-  precision: string,
-  threads: number,
-  measured: {
-    readonly rates: ReadonlyMap<string, readonly number[]>;
-    readonly hashes: Map<string, string>;
-  },
-): void {
-  const { rates, hashes } = measured;
-  console.log(`\n${precision}, ${threads} threads: sentences/s, median (least–most), results`);
-  for (const [name, values] of rates) {
-    console.log(`  ${name.padEnd(28)} ${spreadText(values, 0).padStart(20)}   ${hashes.get(name)}`);
-  }
-  const best = spread(rates.get("engine, 64 rows") ?? []).median;
-  for (const [way, target] of [
+  const rates = new Map(ways.map((way) => [way.name, turns.get(way) ?? []]));
+  report.table({
+    title: `${precision}, ${threads} threads`,
+    columns: ["way", "sentences/s", "results"],
+    rows: [...rates].map(([name, values]) => [name, values, hashes.get(name) ?? ""]),
+  });
+  report.say("");
+  const best = rates.get("engine, 64 rows") ?? [];
+  for (const [way, than] of [
     ["(a) one sentence at a time", 4],
     ["(b) static batches of 64", 1.3],
   ] as const) {
-    const ratio = best / spread(rates.get(way) ?? []).median;
-    console.log(`  engine, 64 rows, is ${ratio.toFixed(2)} × ${way} (target ${target})`);
+    const title = `${precision}: engine, 64 rows / ${way}`;
+    report.add(title, ratios(best, rates.get(way) ?? []), { target: atLeast(than) });
   }
 }

@@ -13,13 +13,17 @@ import {
   readGenerationInput,
   readHypotheses,
 } from "#src/work/generation.js";
+import { beginReport } from "./harness/begin-report.js";
+import { finish } from "./harness/finish.js";
 import { countOf, usual } from "./harness/flags.js";
-import { describeMachine, hashOf, spread } from "./machine.js";
+import type { Cell } from "./harness/report.js";
+import { hashOf } from "./machine.js";
 
 const usage = `npm run bench -- frames [flags]
-Of lists of token ids, to bytes and back: as the frames are, and as JSON, in turns; the least of the rounds. Both ways must give the same lists.
+Of lists of token ids, to bytes and back: as the frames are, and as JSON, in turns. Both ways must give the same lists.
   --rounds N   (default: 7)
   --items N    that each round moves (default: 64000)
+  --json FILE  the figures
 Example:
   npm run bench -- frames --rounds 3 --items 6400`;
 
@@ -101,37 +105,37 @@ const ways: Readonly<Record<string, Way>> = {
   },
 };
 
-export function run(args: readonly string[]): Promise<void> {
+export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({
     args: [...args],
     options: {
       rounds: { type: "string", default: "7" },
       items: { type: "string", default: "64000" },
+      json: usual.json,
       help: usual.help,
     },
   });
-  if (values.help) {
-    console.log(usage);
-    return Promise.resolve();
-  }
+  if (values.help) return console.log(usage);
   const [rounds, items] = [countOf("rounds", values.rounds), countOf("items", values.items)];
-  console.log(`${describeMachine()}; the least of ${rounds} rounds\n`);
-  console.log("frame       batch  tokens  bytes/item  encode µs/item  decode µs/item  result");
-  for (const batch of [1, 16, 64]) {
-    for (const tokens of [12, 60]) {
+  const { report, machine } = beginReport("frames");
+  const sizes = [1, 16, 64].flatMap((batch) => [12, 60].map((tokens) => ({ batch, tokens })));
+  report.table({
+    title: "µs an item, to bytes and back",
+    columns: ["frame", "batch", "tokens", "bytes/item", "encode", "decode", "result"],
+    rows: sizes.flatMap(({ batch, tokens }) => {
       const lists = Array.from({ length: batch }, (_, row) => idsOf(row, tokens));
-      for (const row of measure(lists, Math.ceil(items / batch), rounds)) console.log(row);
-    }
-  }
-  return Promise.resolve();
+      return measure(lists, Math.ceil(items / batch), rounds);
+    }),
+  });
+  await finish(report, { machine, facts: { rounds, items }, jsonFile: values.json });
 }
 
-/** The ways take turns, so that what else the machine does falls on all of them. */
+/** The ways take turns, so that what else the machine does falls on all of them. A row each. */
 function measure(
   lists: readonly (readonly number[])[],
   repeats: number,
   rounds: number,
-): readonly string[] {
+): readonly (readonly Cell[])[] {
   const timed = Object.entries(ways).map(([name, way]) => ({
     name,
     way,
@@ -149,17 +153,15 @@ function measure(
       decodeUs.push(decoded);
     }
   }
-  return timed.map(({ name, way, bytes, encodeUs, decodeUs }) =>
-    [
-      name.padEnd(10),
-      String(lists.length).padStart(6),
-      String(lists[0]?.length).padStart(7),
-      (bytes.length / lists.length).toFixed(0).padStart(11),
-      spread(encodeUs).least.toFixed(2).padStart(15),
-      spread(decodeUs).least.toFixed(2).padStart(15),
-      ` ${hashOf(way.decode(bytes))}`,
-    ].join(" "),
-  );
+  return timed.map(({ name, way, bytes, encodeUs, decodeUs }) => [
+    name,
+    String(lists.length),
+    String(lists[0]?.length),
+    (bytes.length / lists.length).toFixed(0),
+    encodeUs,
+    decodeUs,
+    hashOf(way.decode(bytes)),
+  ]);
 }
 
 function microseconds(repeats: number, action: () => unknown): number {

@@ -14,7 +14,7 @@ import { resolveConfiguration } from "#src/options/resolve.js";
 import { TempDir } from "../test/support/temp-dir.js";
 import { generateLoad, type Load, writeBodies } from "./clients/load.js";
 import { startChild } from "./harness/child.js";
-import { spread, spreadText } from "./machine.js";
+import { atLeast, type Report, ratios, under } from "./harness/report.js";
 
 export const callers = 64;
 export interface HttpBench {
@@ -31,19 +31,19 @@ interface BareBench extends HttpBench {
   readonly rowsMax: number;
 }
 
-export async function benchHttp(bench: HttpBench): Promise<void> {
+export async function benchHttp(report: Report, bench: HttpBench): Promise<void> {
   const { seconds, rounds } = bench;
   const { options } = resolveConfiguration({ code: { models: bench.modelDir } });
   const { pipelines, threads } = options;
   const { manifest } = await readModel(bench.modelDir);
   const rowsMax = rowsMaxOf(manifest, options);
-  console.log(
+  report.say(
     `\nHTTP: ${callers} callers of one sentence each, ${pipelines} pipelines × ${threads} threads, ${rounds} rounds of ${seconds} s`,
   );
   await using temp = await TempDir.make();
   const parent = temp.path;
   const bodiesFile = await writeBodies(join(parent, "bodies.jsonl"), await bodiesOf(bench.file));
-  report(await measure({ ...bench, pipelines, threads, rowsMax }, bodiesFile));
+  tell(report, await measure({ ...bench, pipelines, threads, rowsMax }, bodiesFile));
 }
 
 /** A sentence each. */
@@ -82,21 +82,29 @@ async function measure(bench: BareBench, bodiesFile: string): Promise<Measured> 
   return { engine, served, delays };
 }
 
-function report({ engine, served, delays }: Measured): void {
-  const of = (read: (load: Load) => number, digits: number) => spreadText(served.map(read), digits);
-  const failed = served.reduce((sum, each) => sum + each.failed, 0);
-  const ratio = spread(served.map((each) => each.perSecond)).median / spread(engine).median;
-  console.log(`  bare engine, generator beside it   ${spreadText(engine, 0)} sentences/s`);
-  console.log(
-    `  whole server through HTTP          ${of((each) => each.perSecond, 0)} sentences/s`,
+function tell(report: Report, { engine, served, delays }: Measured): void {
+  const of = (read: (load: Load) => number) => served.map(read);
+  const perSecond = of((each) => each.perSecond);
+  const rate = { unit: "sentences/s" };
+  const ms = { unit: "ms" };
+  report.add("bare engine, generator beside it", engine, rate);
+  report.add("whole server through HTTP", perSecond, rate);
+  report.add(
+    "whole server through HTTP, p50",
+    of((each) => each.p50Ms),
+    ms,
   );
-  console.log(
-    `    latency p50 ${of((each) => each.p50Ms, 1)} ms, p99 ${of((each) => each.p99Ms, 1)} ms, failed ${failed}`,
+  report.add(
+    "whole server through HTTP, p99",
+    of((each) => each.p99Ms),
+    ms,
   );
-  console.log(`  HTTP is ${ratio.toFixed(2)} × the bare engine (target 0.8)`);
-  console.log(
-    `  event-loop delay of the front, p99: ${spreadText(delays, 1)} ms (target under 20)`,
+  report.add(
+    "whole server through HTTP, failed",
+    of((each) => each.failed),
   );
+  report.add("HTTP / bare engine", ratios(perSecond, engine), { target: atLeast(0.8) });
+  report.add("event-loop delay of the front, p99", delays, { ...ms, target: under(20) });
 }
 
 /** Sentences/s of as many processes as the server has pipelines, each always with its share of the callers' sentences. */

@@ -15,10 +15,12 @@ import { generationPayload, readHypotheses } from "#src/work/generation.js";
 import { type ChildPort, spawnChild } from "#src/worker/child.js";
 import { readGeneration } from "../test/support/read-generation.js";
 import { TempDir } from "../test/support/temp-dir.js";
+import { beginReport } from "./harness/begin-report.js";
+import { finish } from "./harness/finish.js";
 import { countOf, usual } from "./harness/flags.js";
-import { ratios } from "./harness/report.js";
+import { type Report, ratios, under } from "./harness/report.js";
 import { inTurns } from "./harness/rounds.js";
-import { describeMachine, hashOf, spread, spreadText } from "./machine.js";
+import { hashOf } from "./machine.js";
 import { proportionalMiB } from "./rivals/memory.js";
 import { readSentences } from "./sentences.js";
 
@@ -26,11 +28,13 @@ const usage = `npm run bench -- memory [flags]
   --model DIR        Millrace folder (default: models/en-zh)
   --sentences FILE   one a line (default: models/calibration.en.txt)
   --count N          sentences that each child translates before it is measured (default: 448)
-  --rounds N         (default: 3)`;
+  --rounds N         (default: 3)
+  --json FILE        the figures`;
 
 const entry = fileURLToPath(import.meta.resolve("#src/runtime/entry.js"));
 
 interface Bench {
+  readonly report: Report;
   readonly modelDir: string;
   readonly manifest: GenerationManifest;
   readonly sentences: readonly (readonly number[])[];
@@ -45,6 +49,7 @@ export async function run(args: readonly string[]): Promise<void> {
       sentences: usual.sentences,
       count: usual.count,
       rounds: usual.fewRounds,
+      json: usual.json,
       help: usual.help,
     },
   });
@@ -54,17 +59,18 @@ export async function run(args: readonly string[]): Promise<void> {
   const tokenizer = join(modelDir, manifest.files.tokenizer);
   const sentences = readSentences(values.sentences, tokenizer, countOf("count", values.count));
   const rounds = countOf("rounds", values.rounds);
-  console.log(
-    `${describeMachine()}\n${manifest.name} ${manifest.precision}, ${sentences.length} sentences, rounds: ${rounds}`,
-  );
+  const { report, machine } = beginReport("memory");
+  const what = `${manifest.name} ${manifest.precision}, ${sentences.length} sentences`;
+  report.say(`${what}, rounds: ${rounds}`);
   const ids = sentences.map(({ tokenIds }) => tokenIds);
-  const bench: Bench = { modelDir, manifest, sentences: ids, rounds };
+  const bench: Bench = { report, modelDir, manifest, sentences: ids, rounds };
   await using temp = await TempDir.make();
   const cacheDir = temp.path;
   const options = { cacheDir, weightsCacheBytesMax: 2 ** 40, startTimeoutMs: 240_000 };
   await benchLayout("a copy each", bench, []);
   await benchLayout("weights shared", bench, weightsCacheArguments(options));
   await benchSpeed(bench, weightsCacheArguments(options));
+  await finish(report, { machine, facts: { what, rounds }, jsonFile: values.json });
 }
 
 async function benchLayout(
@@ -76,22 +82,32 @@ async function benchLayout(
   for (let round = 0; round < bench.rounds; round += 1) {
     rounds.push(await measure(bench, entryArguments));
   }
-  const column = (read: (sizes: Sizes) => number, digits = 1): string =>
-    spreadText(rounds.map(read), digits);
-  console.log(`\n${name}: MiB of proportional set sizes, median (least–most)`);
-  console.log(`  an empty child adds      ${column(({ empty }) => empty)}`);
-  for (const when of ["loaded", "worked"] as const) {
-    const ratio = spread(rounds.map((sizes) => sizes[when].second / sizes[when].first)).median;
-    const first = column((sizes) => sizes[when].first);
-    const second = column((sizes) => sizes[when].second);
-    console.log(
-      `  ${when}, beyond that      first ${first}, second ${second}: ratio ${ratio.toFixed(2)} (target 0.25)`,
-    );
-  }
-  console.log(`  load of the second, ms   ${column(({ loadMs }) => loadMs, 0)}`);
-  console.log(
-    `  results                  ${[...new Set(rounds.map(({ hash }) => hash))].join(" ")}`,
+  const { report } = bench;
+  const unit = "MiB";
+  // A copy each takes as much again.
+  const target = entryArguments.length > 0 ? under(0.25) : null;
+  report.say(`\n${name}: MiB of proportional set sizes`);
+  report.add(
+    `${name}: an empty child adds`,
+    rounds.map(({ empty }) => empty),
+    { unit },
   );
+  for (const when of ["loaded", "worked"] as const) {
+    const [first, second] = [
+      rounds.map((sizes) => sizes[when].first),
+      rounds.map((sizes) => sizes[when].second),
+    ];
+    const title = `${name}, ${when}`;
+    report.add(`${title}: the first, beyond that`, first, { unit });
+    report.add(`${title}: the second, beyond that`, second, { unit });
+    report.add(`${title}: second / first`, ratios(second, first), { target });
+  }
+  report.add(
+    `${name}: load of the second`,
+    rounds.map(({ loadMs }) => loadMs),
+    { unit: "ms" },
+  );
+  report.say(`${name}: results ${[...new Set(rounds.map(({ hash }) => hash))].join(" ")}`);
 }
 
 interface Added {
@@ -167,7 +183,7 @@ async function benchSpeed(bench: Bench, sharing: readonly string[]): Promise<voi
       return await child.usedBy(bench);
     });
     const faster = ratios(ms.get(own) ?? [], ms.get(shared) ?? []);
-    console.log(`\nspeed of shared weights over a copy of its own: ${spreadText(faster, 2)}`);
+    bench.report.add("speed of shared weights / a copy of its own", faster);
   } finally {
     own.kill();
     shared.kill();

@@ -2,8 +2,10 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { beginReport } from "./harness/begin-report.js";
-import { amountOf, countOf } from "./harness/flags.js";
+import { finish } from "./harness/finish.js";
+import { amountOf, countOf, usual } from "./harness/flags.js";
 import { processTimeMs } from "./harness/process-time.js";
+import { under } from "./harness/report.js";
 import { ServerTree } from "./server-tree.js";
 
 const usage = `npm run bench -- page [flags]
@@ -11,7 +13,9 @@ const usage = `npm run bench -- page [flags]
   what ten open pages cost: the server's own time, as shares of a core
 
   --readers N    pages that look on (default: 10)
-  --seconds S    of each measurement (default: 20)`;
+  --seconds S    of each measurement (default: 20)
+  --rounds N     with readers, then without (default: 3)
+  --json FILE    the figures`;
 
 export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({
@@ -19,30 +23,70 @@ export async function run(args: readonly string[]): Promise<void> {
     options: {
       readers: { type: "string", default: "10" },
       seconds: { type: "string", default: "20" },
-      help: { type: "boolean" },
+      rounds: usual.fewRounds,
+      json: usual.json,
+      help: usual.help,
     },
   });
-  if (values.help === true) return console.log(usage);
+  if (values.help) return console.log(usage);
   const readers = countOf("readers", values.readers);
   const seconds = amountOf("seconds", values.seconds);
-  const { report } = beginReport("page");
+  const rounds = countOf("rounds", values.rounds);
+  const { report, machine } = beginReport("page");
   const flags = { models: "models", port: 0, pipelines: 1, threads: 1, trial: "off", log: "json" };
   await using server = await ServerTree.start({ name: "server", script: "real", flags });
   const url = await server.ready();
+  const measured: Measured[] = [];
+  for (let round = 0; round < rounds; round += 1) {
+    measured.push(await measure(url, { pid: server.pid, readers, seconds }));
+  }
+  const percents = (of: (one: Measured) => number) => measured.map((one) => 100 * of(one));
+  const unit = "% of a core";
+  report.add(
+    "without readers",
+    percents((one) => one.without),
+    { unit },
+  );
+  report.add(
+    `with ${readers} readers`,
+    percents((one) => one.shared),
+    { unit },
+  );
+  report.add(
+    "the readers",
+    percents((one) => one.shared - one.without),
+    { unit, target: under(1) },
+  );
+  const looks = measured.flatMap((one) => one.looks);
+  report.say(`each saw ${Math.min(...looks)} to ${Math.max(...looks)} looks in ${seconds} s`);
+  await finish(report, { machine, facts: { readers, seconds }, jsonFile: values.json });
+}
+
+interface Measured {
+  /** Of a core. */
+  readonly shared: number;
+  readonly without: number;
+  /** That each reader saw meanwhile. */
+  readonly looks: readonly number[];
+}
+
+interface Watched {
+  readonly pid: number;
+  readonly readers: number;
+  readonly seconds: number;
+}
+
+async function measure(url: string, { pid, readers, seconds }: Watched): Promise<Measured> {
   const gone = new AbortController();
   const pages = Array.from({ length: readers }, () => new Reader(url, gone.signal));
   await Promise.all(pages.map((page) => page.begun));
   const looksBefore = pages.map(({ looks }) => looks);
-  const shared = await shareOf(server.pid, seconds);
+  const shared = await shareOf(pid, seconds);
   const looks = pages.map((page, at) => page.looks - (looksBefore[at] ?? 0));
   gone.abort();
   await Promise.all(pages.map((page) => page.ended));
   // Behind them: what the start leaves to do is never told as the readers' being free.
-  const without = await shareOf(server.pid, seconds);
-  report.say(`without readers: ${percent(without)} of a core`);
-  report.say(`with ${readers} readers: ${percent(shared)} of a core`);
-  report.say(`the readers: ${percent(shared - without)} of a core`);
-  report.say(`each saw ${Math.min(...looks)} to ${Math.max(...looks)} looks in ${seconds} s`);
+  return { shared, without: await shareOf(pid, seconds), looks };
 }
 
 /** Of a core, that the process took meanwhile. */
@@ -54,10 +98,6 @@ async function shareOf(pid: number, seconds: number): Promise<number> {
   if (from === null || to === null)
     throw new Error("this machine does not tell what a process takes");
   return (to - from) / (performance.now() - startedMs);
-}
-
-function percent(share: number): string {
-  return `${(share * 100).toFixed(2)}%`;
 }
 
 class Reader {

@@ -11,9 +11,10 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { StatusResponse, TranslateResponse, WorkClass } from "millrace-client/wire";
+import { beginReport } from "./harness/begin-report.js";
+import { finish } from "./harness/finish.js";
 import { amountOf, usual } from "./harness/flags.js";
 import { post } from "./harness/post.js";
-import { describeMachine } from "./machine.js";
 import { type Quantiles, quantiles } from "./quantiles.js";
 import type { PathReport } from "./seed-000-polls.js";
 
@@ -44,18 +45,23 @@ const usage = `npm run bench -- seed-000 [flags]
 One pipeline, one caller in a tight loop, a bulk caller of ${bulkItems} sentences behind it, and status, readiness and metrics polled ${pollsPerSecond} times a second each.
 Ends with an error where a job is not done and right, or a poll is not answered.
   --seconds N   (default: 600)
+  --json FILE   the figures
 Example:
   npm run bench -- seed-000 --seconds 20`;
 
 export async function run(args: readonly string[]): Promise<void> {
-  const options = { seconds: { type: "string", default: "600" }, help: usual.help } as const;
+  const { json, help } = usual;
+  const options = { seconds: { type: "string", default: "600" }, json, help } as const;
   const { values } = parseArgs({ args: [...args], options });
   if (values.help) return console.log(usage);
-  console.log(`seed 000 for ${values.seconds} s: ${describeMachine()}`);
-  const report = await seed000({ seconds: amountOf("seconds", values.seconds) });
-  console.log(describe(report));
-  const failures = failuresOf(report);
+  const seconds = amountOf("seconds", values.seconds);
+  const { report, machine } = beginReport("seed-000");
+  report.say(`${seconds} s`);
+  const seen = await seed000({ seconds });
+  report.say(describe(seen));
+  const failures = failuresOf(seen);
   if (failures.length > 0) throw new Error(failures.join("\n"));
+  await finish(report, { machine, facts: { ...seen }, jsonFile: values.json });
 }
 
 export async function seed000({

@@ -15,19 +15,7 @@ import { type MillraceServer, startServer } from "./server.js";
 import { withTrial } from "./trial/trial.js";
 
 /** Options of ports, sockets and protocols, which say nothing where there are none. */
-export type OptionOfPorts =
-  | "fronts"
-  | "host"
-  | "port"
-  | "connectionsMax"
-  | "headersTimeoutMs"
-  | "bodyTimeoutMs"
-  | "replyTimeoutMs"
-  | "keepAliveMs"
-  | "bodiesBytesMax"
-  | "repliesBytesMax";
-
-export const optionsOfPorts: readonly OptionOfPorts[] = [
+export const optionsOfPorts = [
   "fronts",
   "host",
   "port",
@@ -38,7 +26,9 @@ export const optionsOfPorts: readonly OptionOfPorts[] = [
   "keepAliveMs",
   "bodiesBytesMax",
   "repliesBytesMax",
-];
+] as const;
+
+export type OptionOfPorts = (typeof optionsOfPorts)[number];
 
 /** Options of docs/options.md, by their keys; what is left out has its default. */
 export interface OpenOptions

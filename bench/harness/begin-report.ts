@@ -1,4 +1,4 @@
-/** What every report begins with: the machine, as it was found before anything ran on it. */
+/** READ FIRST of this folder. What every report begins with: the machine, as it was found before anything ran on it. */
 import { describeMachine, type Machine, readMachine } from "../machine.js";
 import { Report } from "./report.js";
 

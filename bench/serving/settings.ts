@@ -1,4 +1,4 @@
-/** What the serving experiments have in common on their command lines, and what becomes of it. */
+/** READ FIRST of this folder. What the serving experiments have in common on their command lines, and what becomes of it. */
 import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { readGeneration } from "../../test/support/read-generation.js";

@@ -2,7 +2,7 @@
 import { Agent, request } from "node:http";
 import { text } from "node:stream/consumers";
 import { createServer, type MillraceServer } from "#src/index.js";
-import { spreadText } from "../machine.js";
+import { type Report, ratios } from "../harness/report.js";
 import { quantiles } from "../quantiles.js";
 import type { MadeModel, TasksSettings } from "./settings.js";
 
@@ -78,6 +78,7 @@ async function embed(
 }
 
 export async function benchCallers(
+  report: Report,
   { dir, shape, precision }: MadeModel,
   { texts, singles, rounds, threads }: TasksSettings,
 ): Promise<void> {
@@ -96,14 +97,13 @@ export async function benchCallers(
     many.push(await manyCallers(input));
   }
   const title = `${shape.name} ${precision}, through HTTP`;
-  const ratios = many.map((value, at) => value / (one[at] ?? value));
-  console.log(`${title}: 64 callers of one text ${spreadText(many, 1)} texts/s`);
-  console.log(`${title}: one caller of all       ${spreadText(one, 1)} texts/s`);
-  console.log(`${title}: 64 callers / one caller ${spreadText(ratios, 2)}`);
+  report.add(`${title}: 64 callers of one text`, many, { unit: "texts/s" });
+  report.add(`${title}: one caller of all`, one, { unit: "texts/s" });
+  report.add(`${title}: 64 callers / one caller`, ratios(many, one));
   const { p50Ms, p99Ms } = quantiles(
     await oneByOne(server, { text: texts[0]?.slice(0, 60) ?? "" }, singles),
   );
-  console.log(
+  report.say(
     `${title}: a short text alone, p50 ${p50Ms.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms`,
   );
 }

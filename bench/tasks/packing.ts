@@ -10,7 +10,7 @@ import { loadEngine } from "#src/runtime/engines.js";
 import { type FlatBatch, flatten } from "#src/runtime/flat-batch.js";
 import { f32, floatsOf, i32, i64, openSession, type Session } from "#src/runtime/session.js";
 import { encoderPayload } from "#src/work/encoding.js";
-import { spreadText } from "../machine.js";
+import { type Report, ratios } from "../harness/report.js";
 import type { MadeModel, TasksSettings } from "./settings.js";
 
 export interface PackingInput {
@@ -135,6 +135,7 @@ function paddedBatch(texts: readonly Int32Array[], width: number): FlatBatch {
 const ways = ["packed by length", "fixed batches of 32", "the same without padding"] as const;
 
 export async function benchPacking(
+  report: Report,
   models: readonly MadeModel[],
   { texts, rounds, threads }: TasksSettings,
 ): Promise<void> {
@@ -165,19 +166,13 @@ export async function benchPacking(
       for (const other of runs.slice(1))
         largestDifference = Math.max(largestDifference, differenceOf(runs[0], other));
     }
-    console.log(
+    report.say(
       `${title}: largest difference between the ways ${largestDifference.toExponential(1)}`,
     );
   }
-  for (const [key, values] of speeds)
-    console.log(`${key.padEnd(48)} ${spreadText(values, 1)} texts/s`);
+  for (const [key, values] of speeds) report.add(key, values, { unit: "texts/s" });
   const ratio = (title: string, a: readonly number[] = [], b: readonly number[] = []): void =>
-    console.log(
-      `${title.padEnd(48)} ${spreadText(
-        a.map((value, at) => value / (b[at] ?? value)),
-        2,
-      )}`,
-    );
+    report.add(title, ratios(a, b));
   for (const { shape, precision } of models) {
     const of = (way: (typeof ways)[number]) => speeds.get(`${shape.name} ${precision}, ${way}`);
     ratio(`${shape.name} ${precision}: packed / fixed`, of(ways[0]), of(ways[1]));

@@ -14,15 +14,15 @@ import { readModel } from "#src/models/read-manifest.js";
 import { loadEngine } from "#src/runtime/engines.js";
 import { taskOf } from "#src/tasks/table.js";
 import type { Payload } from "#src/work/payload.js";
-import { spreadText } from "../machine.js";
+import { type Report, ratios } from "../harness/report.js";
 import type { PagesSettings } from "./settings.js";
 
 const callers = 16;
 
-export async function benchPages(settings: PagesSettings): Promise<void> {
+export async function benchPages(report: Report, settings: PagesSettings): Promise<void> {
   const { graphs, pictures, parent, rounds, threads } = settings;
   if (!existsSync(graphs) || !existsSync(pictures)) {
-    console.log(`\npages: left out, there is no ${graphs} or no ${pictures}`);
+    report.say(`\npages: left out, there is no ${graphs} or no ${pictures}`);
     return;
   }
   const dir = join(parent, "ocr-models", "ocr");
@@ -54,18 +54,14 @@ export async function benchPages(settings: PagesSettings): Promise<void> {
     for (const { server, speeds } of ways)
       speeds.push(perSecond(pages, (await manyCallers(server, pages)).ms));
   }
-  console.log(
+  report.say(
     `\npages: ${pages.length} a round, ${lines.join(", ")} lines found; ${callers} callers`,
   );
-  const widest = 38;
-  const alonePerSecond = spreadText(own, 2);
-  console.log(`${"one after another in one process".padEnd(widest)} ${alonePerSecond} pages/s`);
+  report.add("one after another in one process", own, { unit: "pages/s" });
   for (const { title, speeds } of ways) {
-    console.log(
-      `${`through the server, ${title}`.padEnd(widest)} ${spreadText(speeds, 2)} pages/s`,
-    );
-    const ratios = speeds.map((value, at) => value / (own[at] ?? value));
-    console.log(`${"  / one after another".padEnd(widest)} ${spreadText(ratios, 2)}`);
+    const name = `through the server, ${title}`;
+    report.add(name, speeds, { unit: "pages/s" });
+    report.add(`${name} / one after another`, ratios(speeds, own));
   }
 }
 

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { createServer, type MillraceServer } from "#src/index.js";
 import { expectedBytes } from "#src/models/folder-bytes.js";
 import { openSession } from "#src/runtime/session.js";
-import { spreadText } from "../machine.js";
+import { type Report, ratios } from "../harness/report.js";
 import { quantiles } from "../quantiles.js";
 import { oneByOne } from "./callers.js";
 import type { MadeModel, TasksSettings } from "./settings.js";
@@ -16,6 +16,7 @@ const models = 12;
 const fitting = 3;
 
 export async function benchSwitching(
+  report: Report,
   model: MadeModel,
   {
     parent,
@@ -62,12 +63,12 @@ export async function benchSwitching(
   }
   const resident = quantiles(await oneByOne(server, { text, model: nameOf(models - 1) }, singles));
   const title = `${shape.name} ${precision}, ${models} models of which ${fitting} fit`;
-  const ratios = switches.map((ms, at) => ms / (least[at] ?? ms));
-  console.log(`\n${title}: a session made ${spreadText(least, 0)} ms`);
-  console.log(`${title}: first answer ${spreadText(switches, 0)} ms`);
-  console.log(`${title}: first answer / session ${spreadText(ratios, 2)}`);
-  console.log(`${title}: most models loaded at once ${mostLoaded}`);
-  console.log(
+  report.say("");
+  report.add(`${title}: a session made`, least, { unit: "ms" });
+  report.add(`${title}: first answer`, switches, { unit: "ms" });
+  report.add(`${title}: first answer / session`, ratios(switches, least));
+  report.say(`${title}: most models loaded at once ${mostLoaded}`);
+  report.say(
     `${title}: loaded, p50 ${resident.p50Ms.toFixed(1)} ms, p99 ${resident.p99Ms.toFixed(1)} ms`,
   );
 }

@@ -7,8 +7,9 @@ import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { TempDir } from "../../test/support/temp-dir.js";
+import { beginReport } from "../harness/begin-report.js";
+import { finish } from "../harness/finish.js";
 import { countOf, usual } from "../harness/flags.js";
-import { describeMachine } from "../machine.js";
 import { benchCallers } from "./callers.js";
 import { makeModels } from "./make-models.js";
 import { benchPacking } from "./packing.js";
@@ -25,7 +26,8 @@ const usage = `npm run bench -- tasks [flags]
   --rounds N       (default: 5)
   --threads N      of a pipeline (default: all cores)
   --graphs DIR     detector, recogniser, keys (default: ../shared/models/ocr; else pages are left out)
-  --pictures DIR   of text (default: ../shared/data/images/ocr)`;
+  --pictures DIR   of text (default: ../shared/data/images/ocr)
+  --json FILE      the figures`;
 
 export async function run(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({
@@ -38,6 +40,7 @@ export async function run(args: readonly string[]): Promise<void> {
       threads: { type: "string", default: String(availableParallelism()) },
       graphs: { type: "string", default: "../shared/models/ocr" },
       pictures: { type: "string", default: "../shared/data/images/ocr" },
+      json: usual.json,
       help: usual.help,
     },
   });
@@ -48,13 +51,13 @@ export async function run(args: readonly string[]): Promise<void> {
     threads: countOf("threads", values.threads, 0),
   };
   const parts = new Set(values.parts.split(","));
-  console.log(describeMachine());
-  console.log(`${count} texts of 5 to 250 tokens, rounds: ${run.rounds}`);
+  const { report, machine } = beginReport("tasks");
+  report.say(`${count} texts of 5 to 250 tokens, rounds: ${run.rounds}`);
   await using temp = await TempDir.make();
   const parent = temp.path;
   if (parts.has("pages")) {
     const { graphs, pictures } = values;
-    await benchPages({ graphs, pictures, parent, ...run });
+    await benchPages(report, { graphs, pictures, parent, ...run });
   }
   for (const name of values.shapes.split(",").filter((each) => each !== "")) {
     const shape = shapes[name];
@@ -63,13 +66,21 @@ export async function run(args: readonly string[]): Promise<void> {
     const singles = Math.min(200, count);
     const settings: TasksSettings = { ...run, texts, singles };
     const models = await makeModels(parent, shape);
-    if (parts.has("packing")) await benchPacking(models, settings);
-    if (parts.has("callers")) for (const model of models) await benchCallers(model, settings);
+    if (parts.has("packing")) await benchPacking(report, models, settings);
+    if (parts.has("callers"))
+      for (const model of models) await benchCallers(report, model, settings);
     const int8 = models.find(({ precision }) => precision === "int8");
     if (parts.has("switching") && int8 !== undefined) {
       const text = "w1 w2 w3 w4 w5";
-      await benchSwitching(int8, { parent: join(parent, shape.name), ...run, singles, text });
+      await benchSwitching(report, int8, {
+        parent: join(parent, shape.name),
+        ...run,
+        singles,
+        text,
+      });
     }
     await rm(join(parent, shape.name), { recursive: true });
   }
+  const facts = { ...run, count, parts: values.parts, shapes: values.shapes };
+  await finish(report, { machine, facts, jsonFile: values.json });
 }

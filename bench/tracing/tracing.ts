@@ -2,16 +2,15 @@
  * `npm run bench -- tracing`: what traces cost, as shares of what the same server does without them. A server for each variant, all up at once,
  * asked in turns: off, and exporting with so many of the requests kept.
  */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import type { StatusResponse } from "millrace-client/wire";
+import { TempDir } from "../../test/support/temp-dir.js";
 import { generateLoad, type Load, writeBodies } from "../clients/load.js";
 import { beginReport } from "../harness/begin-report.js";
 import { finish } from "../harness/finish.js";
-import { amountOf, amountsOf, countOf } from "../harness/flags.js";
+import { amountOf, amountsOf, countOf, usual } from "../harness/flags.js";
 import { processTimeMs } from "../harness/process-time.js";
 import { atLeast, type Report, ratios, under } from "../harness/report.js";
 import { inTurns } from "../harness/rounds.js";
@@ -36,10 +35,10 @@ const flags = {
   kept: { type: "string", default: "0,0.01,1" },
   callers: { type: "string", default: "32" },
   seconds: { type: "string", default: "4" },
-  rounds: { type: "string", default: "5" },
+  rounds: usual.rounds,
   pipelines: { type: "string", default: "1" },
   sentences: { type: "string" },
-  json: { type: "string" },
+  json: usual.json,
   help: { type: "boolean", default: false },
 } as const;
 
@@ -96,16 +95,11 @@ export async function run(args: readonly string[]): Promise<void> {
     variants: variantsOf(amountsOf("kept", values.kept)),
   };
   const { report, machine } = beginReport("tracing");
-  const dir = await mkdtemp(join(tmpdir(), "millrace-bench-tracing-"));
-  try {
-    const bodies = takeLines(readLines(values.sentences), 0, 1_000).map((text) => ({
-      texts: [text],
-    }));
-    const bodiesFile = await writeBodies(join(dir, "bodies.jsonl"), bodies);
-    await bench(report, settings, { dir, bodiesFile });
-  } finally {
-    await rm(dir, { recursive: true, force: true });
-  }
+  await using dir = await TempDir.make();
+  const lines = takeLines(readLines(values.sentences), 0, 1_000);
+  const bodies = lines.map((text) => ({ texts: [text] }));
+  const bodiesFile = await writeBodies(dir.file("bodies.jsonl"), bodies);
+  await bench(report, settings, { dir: dir.path, bodiesFile });
   await finish(report, { machine, facts: { ...settings }, jsonFile: values.json });
 }
 

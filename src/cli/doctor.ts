@@ -1,15 +1,16 @@
 /** `millrace doctor`: looks at a server for a while, or at what was seen of one, and says what holds it back. */
 import { writeFile } from "node:fs/promises";
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { MillraceError } from "millrace-client";
 import type { Account } from "../doctor/account.js";
 import type { DoctorWindow } from "../doctor/window.js";
-import { durationMs } from "../options/duration.js";
+import { durationMs, durationText } from "../options/duration.js";
 import { hasCode, messageOf } from "../work/thrown.js";
 import { exitCodes } from "./exit-codes.js";
 import { addServerFlags, runRemote, type ServerFlags } from "./remote.js";
 
 interface Flags extends ServerFlags {
+  /** Milliseconds. */
   readonly for: number;
   readonly json?: boolean;
   readonly save?: string;
@@ -19,40 +20,42 @@ interface Flags extends ServerFlags {
 const examples = `
 Examples:
   $ millrace doctor                                  looks for 30 s at the server on this machine
-  $ millrace doctor https://10.0.0.7:8400            its key stands in MILLRACE_KEY, and may administrate
+  $ millrace doctor https://10.0.0.7:8400            at another one; its key stands in MILLRACE_KEY, and may administrate
   $ millrace doctor --for 2m --save window.json      longer, and keeps what was seen
   $ millrace doctor window.json                      again, without the server
   $ millrace doctor --json | jq -r '.findings[].code'
 `;
 
-const forDefault = "30s";
+const forMsDefault = 30_000;
 
 export function registerDoctor(program: Command): void {
   const command = program
     .command("doctor")
     .argument(
-      "[url-or-file]",
-      "the server, else --url; or what --save kept of one, - is standard input",
+      "[server]",
+      "its address, else --url; or a file that --save kept; - is standard input",
     )
     .summary("say what holds a server back, with evidence and what to change")
     .description(
       "Looks at a server for a while and says what holds it back, the worst first: the evidence, what to change, and what that should bring. Exit 0: healthy, or notices only; 11: problems. Ctrl-C tells what was seen so far.",
     );
   addServerFlags(command)
-    .option(
-      "--for <time>",
-      "how long to look: 500ms, 30s, 5m",
-      lookingTime,
-      lookingTime(forDefault),
+    .addOption(
+      new Option("--for <time>", "how long to look: 500ms, 30s, 5m")
+        .argParser(lookingTime)
+        .default(forMsDefault, durationText(forMsDefault)),
     )
-    .option("--json", "as JSON, one line: findings, account")
+    .option("--json", "as JSON, one line: findings, account, the server's state")
     .option("--save <file>", "keep what was seen: figures and names, never what requests hold")
     .option("--no-progress", "no line about how long it still looks")
     .addHelpText("after", examples)
-    .action((of: string | undefined, flags: Flags) => {
-      const isUrl = of !== undefined && /^https?:\/\//.test(of);
-      const asked = isUrl ? { file: undefined, flags: { ...flags, url: of } } : { file: of, flags };
-      return runRemote((signal) => diagnoseAndTell({ ...asked, signal }));
+    .action((place: string | undefined, flags: Flags, called: Command) => {
+      const isAddress = place !== undefined && /^https?:\/\//.test(place);
+      if (place !== undefined && called.getOptionValueSource("url") === "cli") {
+        throw new MillraceError("option_invalid", `${place} and --url: name one of them`);
+      }
+      const asked = isAddress ? { flags: { ...flags, url: place } } : { flags, file: place };
+      return runRemote((signal) => diagnoseAndTell({ file: undefined, ...asked, signal }));
     });
 }
 

@@ -33,6 +33,17 @@ Examples:
   $ millrace keys revoke shop --keys keys.json
 `;
 
+const listExamples = `
+Examples:
+  $ millrace keys list --keys keys.json
+  $ millrace keys list --keys keys.json --json | jq -r '.[].name'
+`;
+
+const revokeExamples = `
+Examples:
+  $ millrace keys revoke shop --keys keys.json
+`;
+
 export function registerKeys(program: Command): void {
   const keys = program
     .command("keys")
@@ -65,12 +76,14 @@ export function registerKeys(program: Command): void {
   withFile(keys.command("list"))
     .summary("show the keys, without what opens the door")
     .description("Show the keys and what each may; the keys themselves are not in the file.")
+    .addHelpText("after", listExamples)
     .action(show);
   withFile(keys.command("revoke <name>"))
     .summary("take a key away")
     .description(
       "Take a key away: a running server refuses it within a second, on open connections too.",
     )
+    .addHelpText("after", revokeExamples)
     .action(revoke);
 }
 

@@ -1,7 +1,7 @@
 /** `millrace models pull ORG/NAME`: from a Hugging Face hub or a mirror into a folder, which `convert` then reads. */
 import { statfs } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
-import { MillraceError } from "millrace-client/wire";
+import { type ErrorCode, MillraceError } from "millrace-client/wire";
 import type { HubFile } from "../hub/repository.js";
 import { AdvisedError } from "./advised-error.js";
 import { sizeText } from "./models.js";
@@ -24,39 +24,59 @@ export function isOfHub(model: string, { endpoint, revision, all }: HubFlags): b
   return model.includes("/") || endpoint !== undefined || revision !== undefined || all === true;
 }
 
+/** What the registry says of these is meant of a server of Millrace's own. */
+const adviceOfHub: Readonly<Partial<Record<ErrorCode, string>>> = {
+  connection_failed: "--endpoint, or HF_ENDPOINT, names the hub, or a mirror that can be reached.",
+  response_invalid: "--endpoint, or HF_ENDPOINT, names a hub: https://huggingface.co is one.",
+  unauthenticated: "`HF_TOKEN=hf_… millrace models pull ORG/NAME` asks with a token.",
+  forbidden: "`HF_TOKEN=hf_… millrace models pull ORG/NAME` asks with a token.",
+  model_not_found:
+    "The page of the repository has its name, ORG/NAME, and its branches and tags for --revision.",
+};
+
 export async function pullFromHub(name: string, flags: HubFlags): Promise<void> {
   await runRemote(async (signal) => {
-    const dir = folderOf(name, flags);
-    const { hubOf } = await import("../hub/ask-hub.js");
-    const { readRepository } = await import("../hub/repository.js");
-    const { neededFiles } = await import("../hub/choose-files.js");
-    const { pullFiles } = await import("../hub/pull.js");
-    const { HF_ENDPOINT, HF_TOKEN } = process.env;
-    const hub = hubOf(flags.endpoint ?? (HF_ENDPOINT || usualEndpoint), HF_TOKEN);
-    const revision = flags.revision ?? "main";
-    const repository = await readRepository(hub, { name, revision }, signal).catch(ofHub);
-    const files = flags.all === true ? repository.files : neededFiles(repository.files);
-    if (files.length === 0) throw nothingNeeded(name, repository.files);
-    const allBytes = files.reduce((sum, { bytes }) => sum + bytes, 0);
-    process.stderr.write(listText({ name, commit: repository.commit, files, allBytes }));
-    await assertRoom(dir, allBytes);
-    const progress = new Progress(allBytes);
-    const onBytes = (bytes: number): void => progress.add(bytes);
-    const parts = { hub, repository, dir, signal, onBytes, pauseMs: firstPauseMs };
     try {
-      await pullFiles(files, parts);
+      return await pullAndTell(name, flags, signal);
     } catch (error) {
-      progress.end();
-      process.stderr.write(`What has come is kept in ${dir}; the same command goes on with it.\n`);
-      return ofHub(error);
+      const advice = error instanceof MillraceError ? adviceOfHub[error.code] : undefined;
+      if (!(error instanceof MillraceError) || advice === undefined) throw error;
+      throw new AdvisedError(error.code, error.message, advice);
     }
-    progress.end();
-    const shown = { name, commit: repository.commit, dir, files: files.length, bytes: allBytes };
-    const text = `${name}: ${files.length} files in ${dir}`;
-    process.stdout.write(flags.json === true ? `${JSON.stringify(shown)}\n` : `${text}\n`);
-    process.stderr.write(nextText(dir, files));
-    return 0;
   });
+}
+
+async function pullAndTell(name: string, flags: HubFlags, signal: AbortSignal): Promise<number> {
+  const dir = folderOf(name, flags);
+  const { hubOf } = await import("../hub/ask-hub.js");
+  const { readRepository } = await import("../hub/repository.js");
+  const { neededFiles } = await import("../hub/choose-files.js");
+  const { pullFiles } = await import("../hub/pull.js");
+  const { HF_ENDPOINT, HF_TOKEN } = process.env;
+  const hub = hubOf(flags.endpoint ?? (HF_ENDPOINT || usualEndpoint), HF_TOKEN);
+  const revision = flags.revision ?? "main";
+  const repository = await readRepository(hub, { name, revision }, signal);
+  const files = flags.all === true ? repository.files : neededFiles(repository.files);
+  if (files.length === 0) throw nothingNeeded(name, repository.files);
+  const allBytes = files.reduce((sum, { bytes }) => sum + bytes, 0);
+  process.stderr.write(listText({ name, commit: repository.commit, files, allBytes }));
+  await assertRoom(dir, allBytes);
+  const progress = new Progress(allBytes);
+  const onBytes = (bytes: number): void => progress.add(bytes);
+  const parts = { hub, repository, dir, signal, onBytes, pauseMs: firstPauseMs };
+  try {
+    await pullFiles(files, parts);
+  } catch (error) {
+    progress.end();
+    process.stderr.write(`What has come is kept in ${dir}; the same command goes on with it.\n`);
+    throw error;
+  }
+  progress.end();
+  const shown = { name, commit: repository.commit, dir, files: files.length, bytes: allBytes };
+  const text = `${name}: ${files.length} files in ${dir}`;
+  process.stdout.write(flags.json === true ? `${JSON.stringify(shown)}\n` : `${text}\n`);
+  process.stderr.write(nextText(dir, files));
+  return 0;
 }
 
 function folderOf(name: string, { into, out }: HubFlags): string {
@@ -64,13 +84,6 @@ function folderOf(name: string, { into, out }: HubFlags): string {
     throw new MillraceError("option_invalid", "--into and --out are the same: name one");
   }
   return out ?? into ?? basename(name);
-}
-
-/** Where a hub is not reached no `millrace serve` helps. */
-function ofHub(error: unknown): never {
-  if (!(error instanceof MillraceError) || error.code !== "connection_failed") throw error;
-  const advice = "Check --endpoint, or HF_ENDPOINT, and the way there.";
-  throw new AdvisedError(error.code, error.message, advice, { cause: error });
 }
 
 function nothingNeeded(name: string, files: readonly HubFile[]): MillraceError {

@@ -53,6 +53,17 @@ Examples:
 The variable HF_TOKEN has the token where a hub asks for one: it is sent to that host only.
 `;
 
+const listExamples = `
+Examples:
+  $ millrace models list --nats nats://127.0.0.1:4222
+  $ millrace models list --json | jq -r '.[].name'
+`;
+
+const removeExamples = `
+Examples:
+  $ millrace models remove en-de@1                           refused while the name means it
+`;
+
 const defaultExamples = `
 Examples:
   $ millrace models default en-de@2
@@ -97,6 +108,7 @@ export function registerModels(program: Command): void {
   withLink(models.command("list"))
     .summary("show what is in the store")
     .description("Show what is in the store, and which version each name means (*).")
+    .addHelpText("after", listExamples)
     .action(list);
   withLink(models.command("pull <model>"))
     .summary("fetch a repository of a hub, or a version from the store, into a folder")
@@ -121,6 +133,7 @@ export function registerModels(program: Command): void {
   withLink(models.command("remove <model>"))
     .summary("take a version away")
     .description("Take a version away, and the files that no other one has.")
+    .addHelpText("after", removeExamples)
     .action(remove);
 }
 

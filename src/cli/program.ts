@@ -49,9 +49,21 @@ export async function run(program: Command, argv: readonly string[] = process.ar
     const told = tellable(error);
     // A bug: whoever reports it needs the stack, which Node prints.
     if (told === null) throw error;
-    process.stderr.write(`${errorText(told)}${whatToDo(told)}\n`);
+    process.stderr.write(`${errorText(told)}${whatToDo(told, calledBy(program, argv))}\n`);
     process.exitCode = exitCodesOfErrors[told.code] ?? exitCodes.failed;
   }
+}
+
+/** Which command `argv` names, as it is typed: `jobs submit`; empty: none that there is. */
+function calledBy(program: Command, argv: readonly string[]): string {
+  const words: string[] = [];
+  let command: Command | undefined = program;
+  for (const word of argv.slice(2)) {
+    command = command.commands.find((each) => each.name() === word);
+    if (command === undefined) break;
+    words.push(word);
+  }
+  return words.join(" ");
 }
 
 /** A reader that has left, as `head` does, is no error; what else a command wants of its output it says by a listener. */

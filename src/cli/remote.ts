@@ -2,8 +2,7 @@
 import type { Command } from "commander";
 import { exitCodes } from "./exit-codes.js";
 import { errorText } from "./program.js";
-
-const defaultUrl = process.env["MILLRACE_URL"] ?? "http://127.0.0.1:8400";
+import { namedUrl, usualUrl } from "./server-url.js";
 
 export interface ServerFlags {
   readonly url: string;
@@ -11,7 +10,13 @@ export interface ServerFlags {
 }
 
 export function addServerFlags(command: Command): Command {
-  return addKeyFlag(command.option("--url <url>", "the server; else MILLRACE_URL", defaultUrl));
+  command.option("--url <url>", "the server; else MILLRACE_URL, else the one that runs here");
+  // No default of the flag: what it is depends on variables and a file, which help has no need to read.
+  command.hook("preAction", (_, called) => {
+    if (called.getOptionValue("url") !== undefined) return;
+    called.setOptionValueWithSource("url", namedUrl() ?? usualUrl(), "default");
+  });
+  return addKeyFlag(command);
 }
 
 export function addKeyFlag(command: Command): Command {

@@ -11,10 +11,15 @@ const strangers: readonly string[] = [
   "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
 ];
 
-export function whatToDo(error: MillraceError): string {
+/** Commands whose flags are the server's options: what the registry says of these is meant of them. */
+const optionCommands: readonly string[] = ["", "serve", "config"];
+
+/** `called`: the command as it is typed behind `millrace`: `jobs submit`. */
+export function whatToDo(error: MillraceError, called = ""): string {
   if (error instanceof AdvisedError) return error.advice;
-  if (error.cause instanceof CommanderError)
-    return "`millrace COMMAND --help` has what it takes, and examples.";
+  const isUsage = error.code === "option_invalid" && !optionCommands.includes(called);
+  if (isUsage || error.cause instanceof CommanderError)
+    return `\`${["millrace", ...called.split(" "), "--help"].filter(Boolean).join(" ")}\` has what it takes, and examples.`;
   if (error.code !== "connection_failed") return errorRegistry[error.code].whatToDo;
   const usual = "Check the address, and that the server runs: `millrace serve` starts one.";
   const codes = codesOf(error);

@@ -3,6 +3,7 @@
  * tell is zero or null, and what a server told that was started anew in between counts from that start.
  */
 import {
+  type ErrorCode,
   type FinishedRequests,
   type LiveSample,
   type NodeStatus,
@@ -12,7 +13,7 @@ import {
 } from "millrace-client/wire";
 import { type ModelFigures, modelFiguresOf } from "./model-figures.js";
 import { type PipelineFigures, pipelineFiguresOf } from "./pipeline-figures.js";
-import { type DoctorWindow, grownBy } from "./window.js";
+import { type DoctorWindow, grownBy, grownSums } from "./window.js";
 
 export interface ClassFigures {
   /** Requests that had all their outcomes in the window, and what they took together. */
@@ -39,6 +40,9 @@ export interface HalfFigures {
   readonly grownItems: number;
 }
 
+/** Of codes that this doctor knows; a newer server may tell others, which no rule asks for. */
+type CountsByCode = Readonly<Partial<Record<ErrorCode, number>>>;
+
 export interface Figures {
   readonly before: StatusResponse;
   readonly after: StatusResponse;
@@ -58,8 +62,8 @@ export interface Figures {
   readonly aloneShare: number | null;
   readonly halves: readonly [HalfFigures, HalfFigures];
   /** Requests that were refused whole, and items that failed, by code. */
-  readonly refusals: Readonly<Record<string, number>>;
-  readonly failures: Readonly<Record<string, number>>;
+  readonly refusals: CountsByCode;
+  readonly failures: CountsByCode;
   readonly pipelines: readonly PipelineFigures[];
   /** Share of the time that pipelines computed, 0 to 1, on the mean. */
   readonly busyShare: number;
@@ -98,15 +102,15 @@ export function figuresOf(window: DoctorWindow): Figures {
     isRestarted,
     classes,
     finished: together(classes),
-    items: grown(before.items, after.items, ["accepted", "done", "failed", "retried"]),
+    items: grownSums(before.items, after.items, ["accepted", "done", "failed", "retried"]),
     aloneShare: aloneShareOf(before, after),
     halves: halvesOf(samples),
-    refusals: grownRecord(before.refusals, after.refusals),
-    failures: grownRecord(before.failures, after.failures),
+    refusals: grownByCode(before.refusals, after.refusals),
+    failures: grownByCode(before.failures, after.failures),
     pipelines,
     busyShare: ofPipelines(({ busyShare }) => busyShare),
     occupiedShare: ofPipelines(({ occupiedShare }) => occupiedShare),
-    models: modelFiguresOf({ before, after, pipelines, windowMs }),
+    models: modelFiguresOf({ before, after, pipelines }),
     ...processShares({ before, after, windowMs }),
     ...nodesOf(window, isRestarted),
   };
@@ -177,7 +181,7 @@ function classFigures(
   const queued = samples.filter(({ classes }) => (classes[workClass]?.queuedItems ?? 0) > 0);
   return {
     finished: grownBy(was.count, is.count),
-    ...grown(was, is, ["prepareMs", "queueMs", "computeMs", "totalMs"]),
+    ...grownSums(was, is, ["prepareMs", "queueMs", "computeMs", "totalMs"]),
     queuedItems: queues.reduce((sum, { items }) => sum + items, 0),
     queuedRequests: queues.reduce((sum, { requests }) => sum + requests, 0),
     oldestWaitMs: Math.max(0, ...queues.map(({ oldestWaitMs }) => oldestWaitMs)),
@@ -197,15 +201,6 @@ function together({ realtime, bulk }: Figures["classes"]): Figures["finished"] {
   };
 }
 
-function grown<Key extends string>(
-  before: Readonly<Record<Key, number>>,
-  after: Readonly<Record<Key, number>>,
-  keys: readonly Key[],
-): Record<Key, number> {
-  const sums = keys.map((key) => [key, grownBy(before[key], after[key])]);
-  return Object.fromEntries(sums) as Record<Key, number>;
-}
-
 function aloneShareOf(before: StatusResponse, after: StatusResponse): number | null {
   const { alone, finished } = after.requests;
   if (alone === undefined) return null;
@@ -214,10 +209,10 @@ function aloneShareOf(before: StatusResponse, after: StatusResponse): number | n
 }
 
 /** Only what grew. */
-function grownRecord(
+function grownByCode(
   before: Readonly<Record<string, number>> = {},
   after: Readonly<Record<string, number>> = {},
-): Record<string, number> {
+): CountsByCode {
   const sums = Object.entries(after).map(
     ([code, count]) => [code, grownBy(before[code] ?? 0, count)] as const,
   );

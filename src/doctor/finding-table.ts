@@ -22,7 +22,7 @@ export const findingTable: Readonly<Record<FindingCode, FindingEntry>> = {
   ),
   "model-load-fails": entry(
     "a model cannot be loaded",
-    "mend what the reason names: `millrace inspect`",
+    "mend what the reason names: `millrace inspect DIR`",
   ),
   "model-too-large": entry(
     "no pipeline has room for a model",
@@ -42,7 +42,7 @@ export const findingTable: Readonly<Record<FindingCode, FindingEntry>> = {
   ),
   "job-store-full": entry(
     "jobs take 95% of what they may, or were refused for it",
-    "`millrace jobs remove`, `--job-retention`, `--jobs-bytes-max`",
+    "`millrace jobs remove ID`, `--job-retention`, `--jobs-bytes-max`",
   ),
   "disk-slow": entry(
     "a commit of a job's results takes 200 ms and more",

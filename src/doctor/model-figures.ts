@@ -1,4 +1,5 @@
-import type { ModelStatus, PipelineWork } from "millrace-client/wire";
+import type { ModelStatus } from "millrace-client/wire";
+import { noRuns, type RunSums, runsTogether } from "../work/run-sums.js";
 import type { Figures } from "./figures.js";
 import { grownBy } from "./window.js";
 
@@ -11,24 +12,22 @@ export interface ModelFigures
   readonly loads: number;
   readonly evictions: number;
   /** Over all pipelines, in the window; zeros where nothing ran. */
-  readonly work: Omit<PipelineWork, "model">;
+  readonly work: RunSums;
   /** Queued at the end. */
   readonly queuedItems: number;
 }
-
-const nothing = { runs: 0, rows: 0, units: 0, paddedUnits: 0, ms: 0 };
 
 export function modelFiguresOf({
   before,
   after,
   pipelines,
-}: Pick<Figures, "before" | "after" | "pipelines" | "windowMs">): readonly ModelFigures[] {
+}: Pick<Figures, "before" | "after" | "pipelines">): readonly ModelFigures[] {
   const known = new Map(before.models.map((each) => [each.model, each]));
   return after.models.map((is) => {
     const was = known.get(is.model);
     const work = pipelines
       .flatMap((pipeline) => pipeline.work.filter(({ model }) => model === is.model))
-      .reduce(plus, nothing);
+      .reduce<RunSums>(runsTogether, noRuns);
     const queues = after.queues.filter(({ model }) => model === is.model);
     return {
       ...is,
@@ -38,16 +37,4 @@ export function modelFiguresOf({
       queuedItems: queues.reduce((sum, { items }) => sum + items, 0),
     };
   });
-}
-
-type Sums = ModelFigures["work"];
-
-function plus(sums: Sums, more: Sums): Sums {
-  return {
-    runs: sums.runs + more.runs,
-    rows: sums.rows + more.rows,
-    units: sums.units + more.units,
-    paddedUnits: sums.paddedUnits + more.paddedUnits,
-    ms: sums.ms + more.ms,
-  };
 }

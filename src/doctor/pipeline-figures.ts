@@ -1,6 +1,7 @@
 import type { LiveSample, PipelineStatus, PipelineWork } from "millrace-client/wire";
+import { noRuns } from "../work/run-sums.js";
 import type { Figures } from "./figures.js";
-import { grownBy } from "./window.js";
+import { grownBy, grownSums } from "./window.js";
 
 export interface PipelineFigures {
   readonly pipelineId: string;
@@ -50,15 +51,9 @@ function workBetween(
 ): readonly PipelineWork[] {
   const known = new Map(before.map((each) => [each.model, each]));
   const between = after.map((is): PipelineWork => {
-    const was = known.get(is.model);
-    return {
-      model: is.model,
-      runs: grownBy(was?.runs ?? 0, is.runs),
-      rows: grownBy(was?.rows ?? 0, is.rows),
-      units: grownBy(was?.units ?? 0, is.units),
-      paddedUnits: grownBy(was?.paddedUnits ?? 0, is.paddedUnits),
-      ms: grownBy(was?.ms ?? 0, is.ms),
-    };
+    const was = known.get(is.model) ?? noRuns;
+    const sums = grownSums(was, is, ["runs", "rows", "units", "paddedUnits", "ms"]);
+    return { model: is.model, ...sums };
   });
   return between.filter(({ runs }) => runs > 0);
 }

@@ -1,16 +1,15 @@
 /** Whether work waits for pipelines, which several rules begin with. */
 import type { WorkClass } from "millrace-client/wire";
 import type { Figures } from "./figures.js";
+import { untoldRealtimeTargetMs } from "./untold-options.js";
 
-/** Where the status does not say. */
-const realtimeTargetMsDefault = 200;
 /** Of the time of pipelines; they tell what they ran once a second. */
-const busyShareMin = 0.7;
+export const busyShareMin = 0.7;
 /** Of the looks in which they had something. */
 const occupiedShareMin = 0.9;
 
 export function realtimeTargetMs({ after }: Pick<Figures, "after">): number {
-  return after.limits?.realtimeTargetMs ?? realtimeTargetMsDefault;
+  return after.limits?.realtimeTargetMs ?? untoldRealtimeTargetMs;
 }
 
 /** Pipelines have hardly been without work. */

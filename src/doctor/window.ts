@@ -17,3 +17,13 @@ export interface DoctorWindow {
 export function grownBy(before: number, after: number): number {
   return after >= before ? after - before : after;
 }
+
+/** The same of several sums. */
+export function grownSums<Key extends string>(
+  before: Readonly<Record<Key, number>>,
+  after: Readonly<Record<Key, number>>,
+  keys: readonly Key[],
+): Record<Key, number> {
+  const sums = keys.map((key) => [key, grownBy(before[key], after[key])]);
+  return Object.fromEntries(sums) as Record<Key, number>;
+}

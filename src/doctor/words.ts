@@ -38,7 +38,3 @@ export function oneLine(text: string): string {
   const line = text.replace(/\s+/g, " ").trim();
   return line.length > 200 ? `${line.slice(0, 199)}…` : line;
 }
-
-export function shareText(part: number, whole: number): string {
-  return percent(whole > 0 ? part / whole : 0);
-}

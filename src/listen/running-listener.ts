@@ -1,4 +1,4 @@
-/** What the server knows of a listener, whatever it speaks. */
+/** READ FIRST of this folder. What the server knows of a listener, whatever it speaks. */
 export interface RunningListener {
   /** Where it listens, for the log: `http://127.0.0.1:8400`. */
   readonly url: string;

@@ -6,10 +6,10 @@ import type {
   StatusResponse,
   WorkClass,
 } from "millrace-client/wire";
-import { sortedAt } from "./sorted-at.js";
+import { noRuns, runsTogether } from "../work/run-sums.js";
+import { RecentQuantiles } from "./recent-quantiles.js";
 
 const recentBatchesMax = 64;
-const waitSamplesMax = 2_048;
 
 export class Activity {
   readonly #byReason = new Map<string, number>();
@@ -18,9 +18,9 @@ export class Activity {
   readonly #stages = new Map<string, StageTime>();
   /** By pipeline, then by model. */
   readonly #work = new Map<string, Map<string, PipelineWork>>();
-  readonly #waits: Record<WorkClass, WaitSamples> = {
-    realtime: new WaitSamples(),
-    bulk: new WaitSamples(),
+  readonly #waits: Record<WorkClass, RecentQuantiles> = {
+    realtime: new RecentQuantiles(),
+    bulk: new RecentQuantiles(),
   };
 
   dispatched(batch: Omit<BatchRecord, "agoMs">, nowMs: number): void {
@@ -35,13 +35,13 @@ export class Activity {
   }
 
   measured(pipelineId: string, run: StageTime): void {
-    const { model, stage, runs, rows, units, paddedUnits, ms } = run;
+    const { model, stage } = run;
     const key = `${model} ${stage}`;
-    const sums = { runs, rows, units, paddedUnits, ms };
-    this.#stages.set(key, { model, stage, ...plus(this.#stages.get(key), sums) });
+    const sums = runsTogether(this.#stages.get(key) ?? noRuns, run);
+    this.#stages.set(key, { model, stage, ...sums });
     const work = this.#work.get(pipelineId) ?? new Map<string, PipelineWork>();
     this.#work.set(pipelineId, work);
-    work.set(model, { model, ...plus(work.get(model), sums) });
+    work.set(model, { model, ...runsTogether(work.get(model) ?? noRuns, run) });
   }
 
   /** Of a pipeline, by model. */
@@ -50,6 +50,10 @@ export class Activity {
   }
 
   view(nowMs: number): Pick<StatusResponse, "batches" | "stages" | "waits"> {
+    const waits = (workClass: WorkClass): StatusResponse["waits"][WorkClass] => {
+      const its = this.#waits[workClass];
+      return { count: its.count, ...its.view(nowMs) };
+    };
     return {
       batches: {
         byReason: Object.fromEntries(this.#byReason),
@@ -58,36 +62,7 @@ export class Activity {
           .map((batch) => ({ ...batch, agoMs: nowMs - batch.agoMs })),
       },
       stages: [...this.#stages.values()],
-      waits: { realtime: this.#waits.realtime.view(), bulk: this.#waits.bulk.view() },
+      waits: { realtime: waits("realtime"), bulk: waits("bulk") },
     };
-  }
-}
-
-type RunSums = Omit<PipelineWork, "model">;
-
-function plus(sums: RunSums | undefined, more: RunSums): RunSums {
-  if (sums === undefined) return more;
-  return {
-    runs: sums.runs + more.runs,
-    rows: sums.rows + more.rows,
-    units: sums.units + more.units,
-    paddedUnits: sums.paddedUnits + more.paddedUnits,
-    ms: sums.ms + more.ms,
-  };
-}
-
-/** The last waits, in a ring. */
-class WaitSamples {
-  readonly #samples = new Float64Array(waitSamplesMax);
-  #count = 0;
-
-  add(ms: number): void {
-    this.#samples[this.#count % waitSamplesMax] = ms;
-    this.#count += 1;
-  }
-
-  view(): StatusResponse["waits"][WorkClass] {
-    const kept = this.#samples.slice(0, Math.min(this.#count, waitSamplesMax)).sort();
-    return { count: this.#count, p50Ms: sortedAt(kept, 0.5), p99Ms: sortedAt(kept, 0.99) };
   }
 }

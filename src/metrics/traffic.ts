@@ -6,9 +6,8 @@ import type {
   StatusResponse,
   WorkClass,
 } from "millrace-client/wire";
-import { sortedAt } from "./sorted-at.js";
+import { RecentQuantiles } from "./recent-quantiles.js";
 
-const samplesMax = 2_048;
 const sampleAgeMsMax = 60_000;
 
 export class Traffic {
@@ -42,18 +41,13 @@ export class Traffic {
   }
 }
 
-/** Sums, and the last durations in a ring. */
 class FinishedSums {
-  readonly #totalMs = new Float64Array(samplesMax);
-  readonly #atMs = new Float64Array(samplesMax);
-  readonly #sums = { count: 0, prepareMs: 0, queueMs: 0, computeMs: 0, totalMs: 0 };
+  readonly #total = new RecentQuantiles(sampleAgeMsMax);
+  readonly #sums = { prepareMs: 0, queueMs: 0, computeMs: 0, totalMs: 0 };
 
   add({ prepareMs, queueMs, computeMs, totalMs }: RequestTimings, nowMs: number): void {
     const sums = this.#sums;
-    const at = sums.count % samplesMax;
-    this.#totalMs[at] = totalMs;
-    this.#atMs[at] = nowMs;
-    sums.count += 1;
+    this.#total.add(totalMs, nowMs);
     sums.prepareMs += prepareMs;
     sums.queueMs += queueMs;
     sums.computeMs += computeMs;
@@ -61,10 +55,6 @@ class FinishedSums {
   }
 
   view(nowMs: number): FinishedRequests {
-    const kept = Math.min(this.#sums.count, samplesMax);
-    const isRecent = (_: number, at: number): boolean =>
-      nowMs - (this.#atMs[at] ?? 0) <= sampleAgeMsMax;
-    const recent = this.#totalMs.subarray(0, kept).filter(isRecent).sort();
-    return { ...this.#sums, p50Ms: sortedAt(recent, 0.5), p99Ms: sortedAt(recent, 0.99) };
+    return { count: this.#total.count, ...this.#sums, ...this.#total.view(nowMs) };
   }
 }

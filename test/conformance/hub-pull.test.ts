@@ -264,7 +264,13 @@ test("the command shows what comes and what to type next; --all brings everythin
   });
   assert.deepEqual(await filesIn(join(dir.path, "all")), Object.keys(everything).toSorted());
   const none = await run("org/none");
-  assert.match(none.err, /^model_not_found: org\/none at main: /);
+  assert.match(
+    none.err,
+    /^model_not_found: org\/none at main: .*\nThe page of the repository has /,
+  );
+  await using locked = await serveHttp(({ response }) => void response.writeHead(401).end());
+  const shut = await run("org/made", "--endpoint", locked.url);
+  assert.match(shut.err, /^unauthenticated: .*\n`HF_TOKEN=hf_… millrace models pull ORG\/NAME` /);
   const odd = await run("org/made", "--endpoint", "ftp://x");
   assert.match(odd.err, /^option_invalid: --endpoint: ftp:\/\/x is no address of a hub\n/);
 });

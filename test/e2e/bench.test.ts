@@ -8,7 +8,7 @@ import { cosineOf } from "../../bench/clients/peers/cosine.js";
 import { writePlainGraph } from "../../bench/clients/peers/plain-graph.js";
 import { makeModels } from "../../bench/tasks/make-models.js";
 import { shapes } from "../../bench/tasks/shapes.js";
-import { bench } from "../support/bench.js";
+import { bench, figuresIn } from "../support/bench.js";
 import { EncoderGraph } from "../support/encoder.js";
 import { isLong } from "../support/long.js";
 import { sharedPath, skipWithout } from "../support/shared-data.js";
@@ -18,13 +18,13 @@ if (isLong) {
   test("the engine benchmark runs, and all ways to drive the graphs give the same results", async () => {
     const size = ["--count", "16", "--rounds", "1", "--seconds", "0.5"];
     const out = await bench("engine", "--source", "nowhere", ...size);
-    const hashes = [...out.matchAll(/\) {3}([0-9a-f]{12})$/gm)].map((match) => match[1]);
+    const hashes = [...out.matchAll(/^\|.* ([0-9a-f]{12}) *\|$/gm)].map((match) => match[1]);
     assert.equal(hashes.length, 5);
     assert.equal(new Set(hashes).size, 1);
     assert.match(out, /commit [0-9a-f]{7}/);
     assert.match(out, /float32: left out/);
     assert.match(out, /whole server through HTTP +\d+/);
-    assert.match(out, /failed 0/);
+    assert.match(out, /whole server through HTTP, failed +0/);
   });
 }
 
@@ -55,10 +55,14 @@ test("recorded runs have the simulator's form", async () => {
 });
 
 test("the frames benchmark runs, and both ways to move items give the same lists", async () => {
-  const out = await bench("frames", "--rounds", "1", "--items", "64");
-  const hashes = [...out.matchAll(/^(?:batch|items) .* ([0-9a-f]{12})$/gm)].map(
+  await using dir = await TempDir.make();
+  const size = ["--rounds", "1", "--items", "64"];
+  const out = await bench("frames", ...size, "--json", dir.file("frames.json"));
+  const hashes = [...out.matchAll(/^\| (?:batch|items) .* ([0-9a-f]{12}) *\|$/gm)].map(
     (match) => match[1],
   );
+  const { tables } = JSON.parse(await readFile(dir.file("frames.json"), "utf8"));
+  assert.equal(tables[0].rows.length, 24);
   assert.equal(hashes.length, 24);
   // One for each number of items and of tokens.
   assert.equal(new Set(hashes).size, 6);
@@ -68,11 +72,11 @@ if (isLong) {
   test("the memory benchmark runs, and shared weights give the same results", async (t) => {
     if (process.platform !== "linux") return t.skip("only Linux tells proportional set sizes");
     const out = await bench("memory", "--count", "8", "--rounds", "1");
-    const hashes = [...out.matchAll(/results +([0-9a-f]{12})$/gm)].map((match) => match[1]);
+    const hashes = [...out.matchAll(/: results ([0-9a-f]{12})$/gm)].map((match) => match[1]);
     assert.equal(hashes.length, 2);
     assert.equal(new Set(hashes).size, 1);
     assert.match(out, /weights shared: MiB/);
-    assert.match(out, /speed of shared weights over a copy of its own: \d/);
+    assert.match(out, /speed of shared weights \/ a copy of its own +\d/);
   });
 }
 
@@ -95,7 +99,7 @@ const tasksLines: readonly string[] = [
 const pagesLines = [
   "one after another in one process # pages/s",
   "through the server, 1 × 1 threads # pages/s",
-  "/ one after another #",
+  "through the server, 1 × 1 threads / one after another #",
 ];
 
 if (isLong) {
@@ -107,14 +111,12 @@ if (isLong) {
       await copyFile(sharedPath("data", "images", "ocr", "text_cls.jpg"), dir.file("page.jpg"));
     else t.diagnostic("pages are left out: their graphs are not beside the checkout");
     const graphs = hasGraphs ? sharedPath("models", "ocr") : dir.file("nowhere");
+    size.push("--json", dir.file("tasks.json"));
     const out = await bench("tasks", ...size, "--graphs", graphs, "--pictures", dir.path);
-    const printed = out.split("\n").map((line) =>
-      line
-        .replace(/\d+(\.\d+)? \(\d+(\.\d+)?–\d+(\.\d+)?\)/, "#")
-        .replace(/ +/g, " ")
-        .trim(),
-    );
+    const printed = figuresIn(out);
     const expected = [...tasksLines, ...(hasGraphs ? pagesLines : [])];
+    const { rows } = JSON.parse(await readFile(dir.file("tasks.json"), "utf8"));
+    assert.ok(rows.length >= expected.length);
     assert.deepEqual(
       expected.filter((line) => !printed.includes(line)),
       [],
@@ -150,13 +152,7 @@ if (isLong) {
     const own = ["--callers", "8", "--clients", "20", "--pipelines", "1", "--threads", "1"];
     const files = ["--peers", dir.file("nowhere"), "--json", dir.file("figures.json")];
     const out = await bench("clients", ...size, ...own, ...files);
-    const printed = out.split("\n").map((line) =>
-      line
-        .replace(/ target .*$/, "")
-        .replace(/\d+(\.\d+)? \(\d+(\.\d+)?–\d+(\.\d+)?\)/, "#")
-        .replace(/ +/g, " ")
-        .trim(),
-    );
+    const printed = figuresIn(out);
     assert.deepEqual(
       clientsLines.filter((line) => !printed.includes(line)),
       [],

@@ -62,6 +62,20 @@ describe("the command", { concurrency: true }, () => {
     assert.match(taken.err, /^output_exists: /);
   });
 
+  test("defect: a server is found by its address alone, and where serve would listen", async () => {
+    await using server = await MadeServer.start({ workers: "fake" });
+    const { MILLRACE_URL: _url, MILLRACE_CONFIG: _file, ...usual } = process.env;
+    const env = { ...usual, MILLRACE_PORT: new URL(server.url).port };
+    const [named, usually, both] = await Promise.all([
+      finish(doctor(server.url, "--for", "1s")),
+      finish(spawn(process.execPath, [millrace, "status", "--json"], { env })),
+      finish(doctor(server.url, "--url", server.url)),
+    ]);
+    assert.match(named.out, /^millrace .* · ready\n/, named.err);
+    assert.equal(JSON.parse(usually.out || usually.err).state, "ready");
+    assert.match(both.err, /^option_invalid: .*: name one of them\n`millrace doctor --help` /);
+  });
+
   test("problems have an exit code of their own, and each its evidence, change and expectation", async () => {
     await using dir = await TempDir.make();
     const recorded = readRecorded(readFileSync(recordedFile, "utf8"));
@@ -82,6 +96,7 @@ describe("the command", { concurrency: true }, () => {
     assert.match(err, /^option_invalid: standard input: .*before is no object/);
     const missing = await finish(doctor("/nowhere/window.json"));
     assert.match(missing.err, /^option_invalid: \/nowhere\/window.json: ENOENT/);
+    assert.match(missing.err, /\n`millrace doctor --help` has what it takes, and examples\.\n$/);
   });
 
   test("a server without the stream is asked again and again; Ctrl-C tells what was seen so far", async () => {

@@ -51,7 +51,7 @@ export const rooms: readonly Room[] = [
   { path: "src/frames", floor: 2, only: ["src/work", "client/src/wire"] },
   { path: "src/options", floor: 2 },
   { path: "src/scheduler", floor: 1, pure: true, only: ["src/work", "client/src/wire"] },
-  { path: "src/doctor", floor: 1, pure: true, only: ["client/src/wire"] },
+  { path: "src/doctor", floor: 1, pure: true, only: ["src/work", "client/src/wire"] },
   { path: "src/models", floor: 1 },
   { path: "src/hub", floor: 1 },
   { path: "src/metrics", floor: 1 },

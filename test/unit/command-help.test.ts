@@ -4,15 +4,7 @@ import { execFile } from "node:child_process";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
-import { registerCommands } from "#src/cli/commands.js";
-import { configurationFrom } from "#src/cli/option-flags.js";
-import { newProgram } from "#src/cli/program.js";
-
-function programOf(): Command {
-  const program = newProgram();
-  registerCommands(program);
-  return program;
-}
+import { commandTaking, programOf, wordsOf } from "../support/command-lines.js";
 
 function helpOf(command: Command): string {
   let help = "";
@@ -27,9 +19,7 @@ function examplesOf(help: string): string[][] {
   return lines.map((line) => {
     const [, command] = /(?:^|\| )millrace (.+?)(?: {2,}.*| [|<>] .*)?$/.exec(line) ?? [];
     assert.ok(command !== undefined, `no command of Millrace: ${line}`);
-    return [...command.matchAll(/"([^"]*)"|(\S+)/g)].map(
-      ([, quoted, word]) => quoted ?? word ?? "",
-    );
+    return wordsOf(command);
   });
 }
 
@@ -51,30 +41,25 @@ test("`millrace --help` has one line for each command, in groups, and examples o
   }
 });
 
-const names = programOf().commands.map((command) => command.name());
+/** Every command, those of commands too: `jobs submit`. */
+function pathsOf(command: Command, path: readonly string[] = []): string[] {
+  const inner = command.commands.flatMap((each) => pathsOf(each, [...path, each.name()]));
+  return [path.join(" "), ...inner];
+}
 
-for (const of of ["", ...names]) {
-  test(`the examples of \`millrace ${of}\` are taken as they are printed`, async () => {
-    const wanted = programOf().commands.find((command) => command.name() === of);
-    const examples = examplesOf(helpOf(wanted ?? programOf()));
-    assert.ok(examples.length >= 2, "there are hardly any");
-    for (const args of examples) {
-      // A new one each time: commander keeps what it has parsed.
-      const program = programOf();
-      const taken: string[] = [];
-      for (const command of program.commands) {
-        // Of a command with commands of its own these are what runs.
-        for (const inner of command.commands) inner.action(() => void taken.push(command.name()));
-        command.action(() => {
-          taken.push(command.name());
-          if (command.name() !== "serve" && command.name() !== "config") return;
-          const { config: _file, json: _json, ...flags } = command.opts<Record<string, unknown>>();
-          configurationFrom(flags);
-        });
-      }
-      await program.parseAsync(args, { from: "user" });
-      assert.deepEqual(taken, [of === "" ? args[0] : of]);
-    }
+for (const path of pathsOf(programOf())) {
+  test(`the examples of \`millrace ${path}\` are taken as they are printed`, async () => {
+    const words = path === "" ? [] : path.split(" ");
+    const wanted = words.reduce(
+      (command, word) => command.commands.find((each) => each.name() === word) ?? command,
+      programOf(),
+    );
+    const examples = examplesOf(helpOf(wanted));
+    assert.ok(examples.length >= 1, "there is none");
+    const called: string[] = [];
+    for (const args of examples) called.push(await commandTaking(args));
+    const isOwn = (name: string): boolean => path === "" || `${name} `.startsWith(`${path} `);
+    assert.ok(called.some(isOwn), `of others only: ${called.join()}`);
   });
 }
 

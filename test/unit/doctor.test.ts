@@ -4,10 +4,14 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { accountOf, accountText } from "#src/doctor/account.js";
 import { diagnose } from "#src/doctor/doctor.js";
-import { findingCodes } from "#src/doctor/finding-table.js";
+import { findingCodes, findingTable } from "#src/doctor/finding-table.js";
 import { readWindow } from "#src/doctor/read-window.js";
+import { untoldRealtimeTargetMs, untoldRowsMax } from "#src/doctor/untold-options.js";
 import type { DoctorWindow } from "#src/doctor/window.js";
+import { usualRowsMax } from "#src/models/engine-definition.js";
+import { optionTable } from "#src/options/table.js";
 import { Random } from "../sim/random.js";
+import { commandTaking, programOf, wordsOf } from "../support/command-lines.js";
 import { edited } from "../support/situations/edited.js";
 import { readRecorded, recordedFile } from "../support/situations/recorded.js";
 import { situations } from "../support/situations/situations.js";
@@ -62,6 +66,34 @@ for (const { name, expected, edit } of edited) {
     assertNamed(edit(structuredClone(working)), expected);
   });
 }
+
+test("what the doctor takes a server to be set to is what it is set to", () => {
+  const { default: target } = optionTable.realtimeTargetMs;
+  assert.deepEqual(target, { value: untoldRealtimeTargetMs });
+  assert.equal(untoldRowsMax, usualRowsMax);
+});
+
+test("defect: commands that the doctor says are taken as they are told, and its flags are there", async () => {
+  const windows = [
+    ...recorded.values(),
+    ...edited.map(({ edit }) => edit(structuredClone(working))),
+  ];
+  const told = [
+    ...windows.flatMap(diagnose).map(({ change }) => change),
+    ...Object.values(findingTable).map(({ change }) => change),
+  ].join("\n");
+  const commands = new Set([...told.matchAll(/`millrace ([^`]+)`/g)].map(([, line = ""]) => line));
+  assert.ok(commands.size >= 4, [...commands].join());
+  for (const line of commands) await commandTaking(wordsOf(line));
+  const all = programOf().commands.flatMap((each) => [each, ...each.commands]);
+  const known = new Set(all.flatMap(({ options }) => options.map(({ long }) => long)));
+  const flags = new Set(told.match(/(?<![\w-])--[a-z][a-z-]+/g));
+  assert.ok(flags.size >= 8, [...flags].join());
+  assert.deepEqual(
+    [...flags].filter((flag) => !known.has(flag)),
+    [],
+  );
+});
 
 test("every code is named first in a situation", () => {
   const named = new Set([...situations, ...edited].map(({ expected }) => expected));

@@ -47,6 +47,32 @@ test("the ring of durations keeps the last ones", () => {
   assert.equal(traffic.view(0).finished.bulk.p99Ms < 1e6, true, "those before are gone");
 });
 
+test("defect: hundreds of looks a second do not sort all durations each; a few new ones show at once", (t) => {
+  const sorts = t.mock.method(Float64Array.prototype, "sort");
+  const traffic = new Traffic();
+  const finish = (count: number, totalMs: number, nowMs: number): void => {
+    for (let each = 0; each < count; each += 1)
+      traffic.finished("bulk", { ...timings, totalMs }, nowMs);
+  };
+  const p50Ms = (nowMs: number): number => traffic.view(nowMs).finished.bulk.p50Ms;
+  const seen: number[] = [];
+  finish(1, 5, 0);
+  seen.push(p50Ms(0));
+  finish(3, 9, 1);
+  seen.push(p50Ms(1));
+  finish(2_000, 20, 2);
+  seen.push(p50Ms(2));
+  finish(4, 30, 3);
+  const before = sorts.mock.callCount();
+  for (let look = 0; look < 50; look += 1) seen.push(p50Ms(3 + look));
+  assert.deepEqual([...new Set(seen)], [5, 9, 20]);
+  const realtimeToo = 2;
+  assert.ok(sorts.mock.callCount() - before <= realtimeToo, `${sorts.mock.callCount() - before}`);
+  finish(1_900, 30, 60);
+  assert.equal(p50Ms(60), 30, "many have come");
+  assert.equal(traffic.view(60).finished.bulk.count, 3_908);
+});
+
 test("refusals, and items that failed, are counted by code", () => {
   const traffic = new Traffic();
   traffic.refused("queue_full");

@@ -1,4 +1,4 @@
-/** Whom Millrace is compared with. */
+/** READ FIRST of this folder. Whom Millrace is compared with. */
 import type { SentenceSet } from "../sentences.js";
 import type { Translator } from "../turn.js";
 import type { RivalLayout } from "./case-spec.js";

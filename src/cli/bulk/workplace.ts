@@ -9,7 +9,7 @@ import { stat } from "node:fs/promises";
 import { headerNames, Millrace, MillraceError } from "millrace-client";
 import { AdvisedError } from "../advised-error.js";
 import { keyOf } from "../remote.js";
-import { usualUrl } from "../usual-url.js";
+import { namedUrl, usualUrl } from "../server-url.js";
 import type { BulkFlags } from "./flags.js";
 
 /** How much there is to do, as far as it can be told before: little is not worth a second pipeline. */
@@ -88,11 +88,6 @@ function clientOf(url: string, flags: BulkFlags): Millrace {
 
 function expectOf({ expectEnvironment }: BulkFlags): { readonly environment?: string } {
   return expectEnvironment === undefined ? {} : { environment: expectEnvironment };
-}
-
-function namedUrl(): string | null {
-  const url = process.env["MILLRACE_URL"];
-  return url === undefined || url === "" ? null : url;
 }
 
 async function probe(url: string, signal: AbortSignal): Promise<"server" | "other" | "nobody"> {

@@ -1,4 +1,4 @@
-/** What the commands of jobs share: their flags, and the client that they make. */
+/** READ FIRST of this folder. What the commands of jobs share: their flags, and the client that they make. */
 import type { Command } from "commander";
 import { Millrace } from "millrace-client";
 import { addServerFlags, keyOf, type ServerFlags } from "../remote.js";

@@ -1,4 +1,4 @@
-/** Marian translation models: an encoder and a decoder over one file of weights. */
+/** READ FIRST of this folder. Marian translation models: an encoder and a decoder over one file of weights. */
 import { type GenerationManifest, graphVersion } from "../../models/manifest-generation.js";
 import type { EncoderManifest } from "../../models/programs/manifest-encoder.js";
 import type { CommonFields, Family, OpenedModel, OpenSourceOptions } from "../family.js";

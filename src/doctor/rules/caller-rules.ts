@@ -1,9 +1,9 @@
 /** What callers could do better: how much they send at once, what they ask for, how long they give. */
-import { workClasses } from "millrace-client/wire";
+import { type ErrorCode, workClasses } from "millrace-client/wire";
 import type { Draft, Rule } from "../draft.js";
 import { type Figures, shareOf } from "../figures.js";
 import { capacityEvidence } from "../more-pipelines.js";
-import { areBusy } from "../pressure.js";
+import { areBusy, busyShareMin } from "../pressure.js";
 import { count, ms, oneLine, percent, perSecond, round } from "../words.js";
 
 export const callerRules: readonly Rule[] = [
@@ -81,7 +81,7 @@ function prepareSlow(figures: Figures): readonly Draft[] {
   const share = shareOf(finished.prepareMs, known);
   const meanMs = finished.prepareMs / Math.max(1, finished.finished);
   if (finished.finished < 3 || share < prepareShareMin || meanMs < prepareMsMin) return [];
-  if (busyShare >= 0.7) return [];
+  if (busyShare >= busyShareMin) return [];
   const told = [
     ...(loopShare === null ? [] : [`the event loop worked ${percent(loopShare)} of the time`]),
     ...(cpuShare === null ? [] : [`the server's process used ${round(cpuShare)} cores`]),
@@ -134,7 +134,7 @@ function oneAtATime(figures: Figures): readonly Draft[] {
 }
 
 /** Refusals that are nobody's fault but the caller's. */
-const callersOwn = new Set([
+const callersOwn: readonly ErrorCode[] = [
   "bad_request",
   "bad_encoding",
   "body_too_large",
@@ -152,10 +152,13 @@ const callersOwn = new Set([
   "unauthenticated",
   "forbidden",
   "deployment_mismatch",
-]);
+];
 
 function requestsWrong({ refusals, finished, windowMs }: Figures): readonly Draft[] {
-  const wrong = Object.entries(refusals).filter(([code]) => callersOwn.has(code));
+  const wrong = callersOwn.flatMap((code) => {
+    const its = refusals[code] ?? 0;
+    return its > 0 ? [[code, its] as const] : [];
+  });
   const refused = wrong.reduce((sum, [, its]) => sum + its, 0);
   if (refused < 5 || refused < 0.1 * (refused + finished.finished)) return [];
   const codes = wrong.toSorted(([, a], [, b]) => b - a).map(([code, its]) => `${code} ${its}`);

@@ -1,8 +1,8 @@
 /** Models and the processes that run them: what cannot be loaded, what ends, what is loaded again and again. */
 import type { Draft, Rule } from "../draft.js";
-import type { Figures } from "../figures.js";
+import { type Figures, shareOf } from "../figures.js";
 import type { ModelFigures } from "../model-figures.js";
-import { bytes, count, ms, oneLine, percent, shareText } from "../words.js";
+import { bytes, count, ms, oneLine, percent } from "../words.js";
 
 export const modelRules: readonly Rule[] = [
   pipelineRestarts,
@@ -99,7 +99,7 @@ function itemsFail({ failures, items }: Figures): readonly Draft[] {
   const ended = items.done + items.failed;
   const isMany = ofModel > 0 && ofModel >= 0.01 * ended;
   if (own.length === 0 && !isMany) return [];
-  const told = [...own, ...(ofModel > 0 ? ["item_failed"] : [])];
+  const told = [...own, ...(ofModel > 0 ? ["item_failed" as const] : [])];
   return [
     {
       code: "items-fail",
@@ -107,7 +107,7 @@ function itemsFail({ failures, items }: Figures): readonly Draft[] {
       title: own.length > 0 ? "Items fail in the server." : "The model rejects items.",
       evidence: [
         ...told.map((code) => `${count(failures[code] ?? 0, "item")} with ${code}`),
-        `${shareText(items.failed, ended)} of the items that ended`,
+        `${percent(shareOf(items.failed, ended))} of the items that ended`,
       ],
       change:
         own.length > 0

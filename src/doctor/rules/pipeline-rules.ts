@@ -5,6 +5,7 @@ import { type Figures, mean, median, shareOf } from "../figures.js";
 import type { ModelFigures } from "../model-figures.js";
 import type { PipelineFigures } from "../pipeline-figures.js";
 import { areBusy, isWaiting } from "../pressure.js";
+import { untoldRowsMax } from "../untold-options.js";
 import { count, ms, oneLine, percent, round, times } from "../words.js";
 
 export const pipelineRules: readonly Rule[] = [
@@ -69,7 +70,7 @@ function nodeSlow({ nodes, nodesBefore }: Figures): readonly Draft[] {
           `it lets an item wait ${ms(waitMs)}, the others ${ms(usualMs)}`,
           `${count(node.sentItems, "item")} of this server are there, with ${count(node.pipelines, "pipeline")}`,
         ],
-        change: `\`millrace doctor --url\` of ${oneLine(node.node)} says what it lacks; take it out (stop it) until that is mended.`,
+        change: `\`millrace doctor URL\` with the address of ${oneLine(node.node)} says what it lacks; take it out (stop it) until that is mended.`,
         expect: `What waits there waits ${ms(usualMs)} elsewhere.`,
       },
     ];
@@ -216,7 +217,7 @@ function smallFor(figures: Figures, model: ModelFigures): readonly Draft[] {
   if (recommended === null || work.runs < slowRunsMin) return [];
   const rows = work.rows / work.runs;
   const rowsMax = after.limits?.rowsMax ?? Infinity;
-  const isCapped = rowsMax < usualRowsMax && rows >= 0.5 * rowsMax && queuedItems >= 4 * rowsMax;
+  const isCapped = rowsMax < untoldRowsMax && rows >= 0.5 * rowsMax && queuedItems >= 4 * rowsMax;
   const isSparse =
     recommended.batchItems >= 4 &&
     rows <= fillShareMax * recommended.batchItems &&
@@ -244,17 +245,14 @@ function smallFor(figures: Figures, model: ModelFigures): readonly Draft[] {
         why,
       ],
       change: isCapped
-        ? `--rows-max ${usualRowsMax}`
+        ? `--rows-max ${untoldRowsMax}`
         : "Send inputs of one shape together: pad or crop them to a few sizes, and use few different settings.",
       expect: isCapped
-        ? `Up to ${round(usualRowsMax / rows)} times as many rows a run, for less than that much more time.`
+        ? `Up to ${round(untoldRowsMax / rows)} times as many rows a run, for less than that much more time.`
         : `Up to ${round(recommended.batchItems / Math.max(1, rows))} times as many rows a run, for less than that much more time.`,
     },
   ];
 }
-
-/** The default of --rows-max. */
-const usualRowsMax = 64;
 
 const paddingShareMin = 0.4;
 

@@ -140,7 +140,7 @@ function tenantHoldsQueue(figures: Figures): readonly Draft[] {
           `${percent(share)} of the ${workClass} items that have not ended: ${most.items} of ${items}, in ${count(most.requests, "request")}`,
           `${count(others.length, "other tenant")} ${others.length === 1 ? "waits" : "wait"}, for ${ms(waitMs)} at most; ${count(refused, "request")} refused with queue_full`,
         ],
-        change: `Hold it to its share: a key of its own with a rate (\`millrace keys add NAME --tenant ${/^[\w.-]+$/.test(most.tenant) ? most.tenant : "TENANT"} --classes bulk --rate ${round(rateFor(figures))}\`), or ask its owner for fewer requests in flight.`,
+        change: `Hold it to its share: a key of its own with a rate (\`millrace keys add NAME --keys FILE --tenant ${/^[\w.-]+$/.test(most.tenant) ? most.tenant : "TENANT"} --classes bulk --rate ${round(rateFor(figures))}\`), or ask its owner for fewer requests in flight.`,
         expect: `Room for the others: ${percent(share)} of what is queued now.`,
       },
     ];

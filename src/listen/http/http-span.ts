@@ -1,7 +1,8 @@
 /** A request over HTTP as OpenTelemetry's conventions have it; never its path or query, which may hold what its caller wrote. */
 import type { IncomingMessage } from "node:http";
-import { type ErrorCode, errorRegistry } from "millrace-client/wire";
+import type { ErrorCode } from "millrace-client/wire";
 import type { Tracer } from "../../tracing/tracer.js";
+import { isSpanError } from "../../work/failed-span.js";
 import { readTraceContext } from "../../work/trace-context.js";
 import type { TraceSpan } from "../../work/trace-span.js";
 import type { Route } from "./http-front.js";
@@ -45,8 +46,7 @@ export class HttpSpan {
 
   failed(code: ErrorCode): void {
     this.span.set({ "millrace.error.code": code });
-    // By the conventions only what is the server's fault is an error; and that nobody waited for the answer.
-    if ((errorRegistry[code].status ?? 500) >= 499) this.#error = code;
+    if (isSpanError(code)) this.#error = code;
   }
 
   /** 499: the caller has left, and no status was sent; 101: the connection is somebody else's now. */

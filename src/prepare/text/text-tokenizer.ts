@@ -1,4 +1,4 @@
-/** A model's tokenizer: text to ids and back. One call takes about a microsecond a character, so cap them first. */
+/** READ FIRST of this folder. A model's tokenizer: text to ids and back. One call takes about a microsecond a character, so cap them first. */
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
 import { checkShape, readJsonFile } from "../../models/read-json.js";

@@ -10,6 +10,7 @@
 import type { StageReport } from "../../frames/messages.js";
 import type { Batch } from "../../scheduler/types.js";
 import type { Clock } from "../../work/clock.js";
+import { type RunSums, runsTogether } from "../../work/run-sums.js";
 import type { TraceSpan } from "../../work/trace-span.js";
 
 export interface DispatchedBatch {
@@ -20,13 +21,11 @@ export interface DispatchedBatch {
   readonly requests: ReadonlySet<TraceSpan>;
 }
 
-type StageSums = Pick<StageReport, "runs" | "ms" | "units" | "paddedUnits">;
-
 interface OpenBatch {
   readonly span: TraceSpan;
   readonly pipelineId: string;
   readonly model: string;
-  readonly stages: Map<string, { readonly fromMs: number; toMs: number; sums: StageSums }>;
+  readonly stages: Map<string, { readonly fromMs: number; toMs: number; sums: RunSums }>;
   itemsLeft: number;
   reportedAtMs: number;
   /** Null: items of it are still in the pipeline. */
@@ -114,7 +113,7 @@ export class BatchSpans {
           batch.stages.set(stage, { fromMs: batch.reportedAtMs, toMs, sums });
         } else {
           known.toMs = toMs;
-          known.sums = added(known.sums, sums);
+          known.sums = runsTogether(known.sums, sums);
         }
       }
       batch.reportedAtMs = toMs;
@@ -155,13 +154,4 @@ export class BatchSpans {
     const atMs = endedAtMs ?? this.#clock.now();
     span.end(batch.isLost ? { atMs, error: "worker_lost" } : { atMs });
   }
-}
-
-function added(one: StageSums, other: StageSums): StageSums {
-  return {
-    runs: one.runs + other.runs,
-    ms: one.ms + other.ms,
-    units: one.units + other.units,
-    paddedUnits: one.paddedUnits + other.paddedUnits,
-  };
 }

@@ -16,6 +16,7 @@ import type { Task } from "../../tasks/task.js";
 import { type Clock, systemClock } from "../../work/clock.js";
 import type { PreparedInput } from "../../work/piece.js";
 import type { TaskForm } from "../../work/task-form.js";
+import { errorCodeOf } from "../../work/thrown.js";
 import { Admission, type AdmissionLimits } from "../admission.js";
 import { cancelled } from "../cancelled.js";
 import { placed } from "../placed.js";
@@ -182,7 +183,8 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       if (this.#ended !== null) throw this.#ended;
       const { model, task, settings } = entered;
       const of = { task: task.name, model: model.name, class: workClass };
-      const newcomer = { model: model.key, class: workClass, rows: rowsOf(inputs) };
+      const { pieces: items, rows } = preparedOf(inputs);
+      const newcomer = { model: model.key, class: workClass, rows };
       this.#refuseTooSoon(request, newcomer);
       this.#requests.accepted += 1;
       isLetIn = true;
@@ -210,7 +212,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
         spans,
       });
       accept();
-      await this.#finish(open, { signal, queued });
+      await this.#finish(open, { items, signal, queued });
       this.#requests.finished += 1;
       if (this.#alone === entered) this.#requests.alone += 1;
       const endedAtMs = this.#clock.now();
@@ -219,8 +221,8 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       return open.summary(endedAtMs);
     } catch (error) {
       const told = signal.aborted ? cancelled() : error;
-      spans?.ended(this.#clock.now(), codeOf(told));
-      record?.ended(codeOf(told));
+      spans?.ended(this.#clock.now(), errorCodeOf(told));
+      record?.ended(errorCodeOf(told));
       if (!isLetIn) this.#recordRefusal(request, entered.model.name, told);
       if (signal.aborted) this.#requests.cancelled += 1;
       throw told;
@@ -317,7 +319,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
     if (recorder?.isOn !== true) return;
     // What a caller wrote as a name is told only where it is one.
     const named = model !== null && this.#models.has(model) ? model : null;
-    recorder.refused({ model: named, class: workClass, bytes, code: codeOf(error) });
+    recorder.refused({ model: named, class: workClass, bytes, code: errorCodeOf(error) });
   }
 
   /** Every input with its pieces, or with its error; all of them with the same one where the deadline passes first. */
@@ -326,11 +328,9 @@ export class LocalSubmit implements Submit, AsyncDisposable {
     request: SubmitRequest,
     { signal, accept }: { readonly signal: AbortSignal; readonly accept: () => void },
   ): Promise<{ readonly workClass: WorkClass; readonly inputs: readonly PreparedInput[] }> {
-    const classNow = (): WorkClass =>
-      request.class ??
-      (Math.max(inputs.length, ticket.piecesMin) < this.#options.bulkThreshold
-        ? "realtime"
-        : "bulk");
+    const classOf = (items: number): WorkClass =>
+      request.class ?? (items < this.#options.bulkThreshold ? "realtime" : "bulk");
+    const classNow = (): WorkClass => classOf(Math.max(inputs.length, ticket.piecesMin));
     using until = new Until({ signal, deadlineAtMs: request.deadlineAtMs, clock: this.#clock });
     const stopWaiting = this.#clock.after(acceptedMsMax, () => {
       try {
@@ -349,9 +349,7 @@ export class LocalSubmit implements Submit, AsyncDisposable {
       until.signal.throwIfAborted();
       ticket.prepared();
       // By what there is to do, now that it is known: many empty texts are no bulk.
-      const items = ticket.pieces;
-      const bySize = items < this.#options.bulkThreshold ? "realtime" : "bulk";
-      return { workClass: request.class ?? bySize, inputs: prepared };
+      return { workClass: classOf(ticket.pieces), inputs: prepared };
     } catch (error) {
       if (signal.aborted || !until.expired) {
         if (!signal.aborted && error instanceof MillraceError) this.#requests.refused += 1;
@@ -379,15 +377,12 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   }
 
   /** From here to the end of the request; whatever the way out, nothing of it stays behind. */
-  async #finish(
-    open: OpenRequest,
-    { signal, queued }: { readonly signal: AbortSignal; readonly queued: () => void },
-  ): Promise<void> {
+  async #finish(open: OpenRequest, { items, signal, queued }: Finishing): Promise<void> {
     if (signal.aborted) throw cancelled();
     const onAbort = (): void => open.abandon(cancelled());
     signal.addEventListener("abort", onAbort, { once: true });
-    const { class: workClass, tenant, arrivedAtMs, inputs } = open.options;
-    const entry = { class: workClass, tenant, arrivedAtMs, items: piecesOf(inputs) };
+    const { class: workClass, tenant, arrivedAtMs } = open.options;
+    const entry = { class: workClass, tenant, arrivedAtMs, items };
     this.#open.add(open);
     this.#tenants.enter(entry);
     try {
@@ -402,25 +397,30 @@ export class LocalSubmit implements Submit, AsyncDisposable {
   }
 }
 
-function rowsOf(inputs: readonly PreparedInput[]): number {
-  let rows = 0;
-  for (const input of inputs) if (input.ok) for (const { cost } of input.pieces) rows += cost.rows;
-  return rows;
+interface Finishing {
+  /** That there are of it, for who asks who has how many. */
+  readonly items: number;
+  readonly signal: AbortSignal;
+  readonly queued: () => void;
 }
 
-function piecesOf(inputs: readonly PreparedInput[]): number {
-  let pieces = 0;
-  for (const input of inputs) if (input.ok) pieces += input.pieces.length;
-  return pieces;
+/** Of the inputs that could be prepared. */
+function preparedOf(inputs: readonly PreparedInput[]): {
+  readonly pieces: number;
+  readonly rows: number;
+} {
+  let [pieces, rows] = [0, 0];
+  for (const input of inputs) {
+    if (!input.ok) continue;
+    pieces += input.pieces.length;
+    for (const { cost } of input.pieces) rows += cost.rows;
+  }
+  return { pieces, rows };
 }
 
 /** Nothing is made where nobody keeps it. */
 function spansOf({ span = null }: SubmitRequest, arrivedAtMs: number): RequestSpans | null {
   return span?.isKept === true ? new RequestSpans(span, arrivedAtMs) : null;
-}
-
-function codeOf(error: unknown): MillraceError["code"] {
-  return error instanceof MillraceError ? error.code : "internal";
 }
 
 function once(action: () => void): () => void {

@@ -1,4 +1,4 @@
-/** A server in a state that was made on purpose, and what the doctor must say of it first. */
+/** READ FIRST of this folder. A server in a state that was made on purpose, and what the doctor must say of it first. */
 import type { FindingCode } from "#src/doctor/finding-table.js";
 import type { DoctorWindow } from "#src/doctor/window.js";
 

@@ -1,4 +1,11 @@
+/** Which server a command asks where no flag names one: every command the same. */
 import { configurationFrom } from "./option-flags.js";
+
+/** What MILLRACE_URL names; null: nothing. */
+export function namedUrl(): string | null {
+  const url = process.env["MILLRACE_URL"];
+  return url === undefined || url === "" ? null : url;
+}
 
 /** Where `millrace serve` would listen with the same variables, as this machine reaches it. @throws MillraceError `option_invalid` */
 export function usualUrl(): string {
