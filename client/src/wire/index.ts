@@ -108,6 +108,7 @@ export {
   type JobStoreReadiness,
   type JobStoreStatus,
   jobStoreStates,
+  type LeftOutModel,
   type MachineStatus,
   type ModelReadiness,
   type ModelStatus,
@@ -124,6 +125,7 @@ export {
   type StatusResponse,
   serverStates,
   type TenantStatus,
+  type WorkUnit,
 } from "./status.js";
 export {
   type StreamAccepted,
