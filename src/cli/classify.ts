@@ -1,10 +1,10 @@
 /** `millrace classify`: the lines of a file, or the pictures of a folder, in; their labels out. */
-import { stat } from "node:fs/promises";
 import type { Command } from "commander";
 import { type ClassifyFields, type ClassifyResult, MillraceError } from "millrace-client";
 import type { BulkWork, ResumableFlags } from "./bulk/file-run.js";
 import { addBulkFlags, addRestartFlag, wholeNumber } from "./bulk/flags.js";
 import { jsonlRows } from "./bulk/jsonl-rows.js";
+import { holdsPictures } from "./bulk/pictures.js";
 import { runRemote } from "./remote.js";
 
 interface ClassifyFlags extends ResumableFlags {
@@ -28,7 +28,10 @@ export function registerClassify(program: Command): void {
     .command("classify")
     .summary("label the lines of a file, or the pictures of a folder")
     .description("Label the lines of a file, or the pictures of a folder.")
-    .argument("<file>", "one text a line; - for standard input; or a folder of pictures")
+    .argument(
+      "<file>",
+      "one text a line; - for standard input; or a picture, or a folder of pictures",
+    )
     .option("--out <file>", ".jsonl, gone on with by a later run; else JSON lines on stdout")
     .option("--top-k <n>", "only so many labels, the best", wholeNumber)
     .option("--raw", "the model's own numbers too")
@@ -51,8 +54,7 @@ async function classify(path: string, flags: ClassifyFlags, signal: AbortSignal)
   };
   const plain = (result: ClassifyResult): object => result;
   const work = { command: "classify", arguments: fields, plain } as const;
-  const isFolder = path !== "-" && (await stat(path).catch(() => null))?.isDirectory() === true;
-  if (isFolder) {
+  if (path !== "-" && (await holdsPictures(path))) {
     const each: BulkWork<Uint8Array, ClassifyResult>["each"] = (client, pictures, options) =>
       client.classifyPicturesEach(pictures, { ...fields, ...options });
     const { runFolder } = await import("./bulk/folder-run.js");

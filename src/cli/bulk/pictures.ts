@@ -1,6 +1,6 @@
-/** The picture files of a folder, in an order that stays: each folder's entries by name, a folder where its name stands. */
+/** The picture files of a folder, or one picture; in an order that stays: each folder's entries by name, a folder where its name stands. */
 import { readdir, readFile, stat } from "node:fs/promises";
-import { extname, join } from "node:path";
+import { basename, dirname, extname, join } from "node:path";
 import { MillraceError } from "millrace-client";
 import type { BulkEntry } from "./entry.js";
 import { unusable } from "./flags.js";
@@ -16,21 +16,25 @@ const fileBytesMax = 256 * 1024 * 1024;
  */
 export class PictureFolder {
   readonly #root: string;
+  /** Null: all that are in it. */
+  readonly #only: string | null;
   /** Files met on the last walk that are no pictures by their names, and what is neither a file nor a folder. */
   #others = 0;
 
-  private constructor(root: string) {
+  private constructor(root: string, only: string | null) {
     this.#root = root;
+    this.#only = only;
   }
 
-  /** @throws MillraceError `option_invalid` where it is no folder that can be read. */
-  static async open(root: string): Promise<PictureFolder> {
+  /** @throws MillraceError `option_invalid` where it is no folder that can be read, and no picture. */
+  static async open(path: string): Promise<PictureFolder> {
+    if (await isPictureFile(path)) return new PictureFolder(dirname(path), basename(path));
     try {
-      await readdir(root);
+      await readdir(path);
     } catch (error) {
-      throw unusable("FOLDER", root, error);
+      throw unusable("FOLDER", path, error);
     }
-    return new PictureFolder(root);
+    return new PictureFolder(path, null);
   }
 
   get others(): number {
@@ -40,7 +44,8 @@ export class PictureFolder {
   /** Relative, with `/` on every system. */
   async *names(signal: AbortSignal): AsyncGenerator<string> {
     this.#others = 0;
-    yield* this.#walk("", signal);
+    if (this.#only === null) yield* this.#walk("", signal);
+    else yield this.#only;
   }
 
   /** The bytes of each, read when it is asked for. */
@@ -95,6 +100,19 @@ export class PictureFolder {
       return new MillraceError("image_invalid", `the file cannot be read (${why})`, { cause });
     }
   }
+}
+
+/** By its name; what is in it the server says. */
+async function isPictureFile(path: string): Promise<boolean> {
+  if (!extensions.has(extname(path).toLowerCase())) return false;
+  return (await stat(path).catch(() => null))?.isFile() === true;
+}
+
+/** Whether it is for `PictureFolder`, and no file of lines. */
+export async function holdsPictures(path: string): Promise<boolean> {
+  return (
+    (await isPictureFile(path)) || (await stat(path).catch(() => null))?.isDirectory() === true
+  );
 }
 
 /** Folders and names in the order in which `PictureFolder` walks. */
