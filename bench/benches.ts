@@ -64,7 +64,7 @@ export const benches: Readonly<Record<string, Benchmark>> = {
   },
   page: {
     about: "what open pages cost the server",
-    open: () => import("./page.js"),
+    open: () => import("./page/page.js"),
   },
   plots: {
     about: "no measurement: draws what `--json` of another one wrote",

@@ -48,14 +48,19 @@ export function App({ view, onKey }: AppProps): JSX.Element {
       <main>
         <h1 class="hidden">{tabs[tab]}</h1>
         {tab !== "try" && connection.state === "locked" && (
-          <Locked why={connection.why} isRefused={connection.isRefused} onKey={onKey} />
+          <Locked why={connection.why} isRefused={connection.isRefused} to="look" onKey={onKey} />
         )}
         {tab !== "try" && connection.state !== "locked" && <Trouble connection={connection} />}
+        {view.isOutdated && (
+          <p class="trouble">
+            The server has another version than this page. <a href="">Load it again</a>.
+          </p>
+        )}
         {tab === "now" && view.status !== null && <Now view={view} status={view.status} />}
         {tab === "why" && view.status !== null && <Why findings={findings} />}
         {/* It keeps what was written. */}
         <div hidden={tab !== "try"}>
-          <Try isShown={tab === "try"} />
+          <Try isShown={tab === "try"} onKey={onKey} />
         </div>
       </main>
     </>

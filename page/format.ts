@@ -43,6 +43,12 @@ export function spanText(ms: number): string {
     .join(" ");
 }
 
+/** Of what ends or has ended: 42 s, 3 min, 5 h, 12 d. */
+export function roughText(ms: number): string {
+  const [amount = "", unit = ""] = spanText(Math.max(0, ms)).split(" ");
+  return `${amount} ${unit}`;
+}
+
 const byteUnits = ["B", "KiB", "MiB", "GiB", "TiB"] as const;
 
 export function bytesText(bytes: number): string {

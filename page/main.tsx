@@ -22,8 +22,10 @@ applyTheme(keptTheme());
 draw();
 live.start();
 // How old a look is changes also where none comes.
-setInterval(draw, 1_000);
-// Who looks at another page costs the server nothing; the two minutes before come with the next stream.
+setInterval(() => {
+  if (!document.hidden) draw();
+}, 1_000);
+// Who looks at another page costs nobody anything; the two minutes before come with the next stream.
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) live.stop();
   else live.start();

@@ -64,7 +64,7 @@ export function openWithoutPorts(fronts: readonly Front[], parts: ListenerParts)
 
 function listenInProcess(
   fronts: readonly Front[],
-  { options, metrics, log, views }: ListenerParts,
+  { options, metrics, log, tracer, views }: ListenerParts,
 ): InProcessListener {
   return new InProcessListener({
     fronts: overHttp(fronts),
@@ -72,6 +72,7 @@ function listenInProcess(
     bodyBytesMax: options.bodyBytesMax,
     metrics,
     log,
+    tracer,
   });
 }
 

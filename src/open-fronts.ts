@@ -90,6 +90,7 @@ function frontPartsOf(
     terminate,
     openApi,
     feed,
+    renewed: (caller) => entrance.access.renewed(caller),
     profiles,
     ...(jobs !== null && { jobs }),
     ...(repository !== undefined && { repository }),

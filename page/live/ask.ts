@@ -20,19 +20,18 @@ export class Refusal extends Error {
 }
 
 interface Ask {
-  /** Sent as JSON, by POST. */
+  /** Sent by POST: a form as it is, anything else as JSON. */
   readonly body?: object;
   readonly signal: AbortSignal;
 }
 
 /** `path` without a slash before it. @throws Refusal; what `fetch` throws where nobody answers */
 export async function ask(path: string, { body, signal }: Ask): Promise<Response> {
+  // The type of a form, with its boundary, the browser says.
+  const isJson = body !== undefined && !(body instanceof FormData);
   const response = await fetch(path, {
-    headers: {
-      ...keyHeaders(),
-      ...(body === undefined ? {} : { "content-type": "application/json" }),
-    },
-    ...(body === undefined ? {} : { method: "POST", body: JSON.stringify(body) }),
+    headers: { ...keyHeaders(), ...(isJson && { "content-type": "application/json" }) },
+    ...(body !== undefined && { method: "POST", body: isJson ? JSON.stringify(body) : body }),
     signal,
     cache: "no-store",
     credentials: "same-origin",

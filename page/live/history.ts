@@ -7,7 +7,8 @@ export const secondsMax = 120;
 export interface Second {
   readonly atMs: number;
   readonly itemsPerSecond: number;
-  readonly unitsPerSecond: number;
+  /** What the runs took in, by model; those that ran. What it is counted in, `ModelStatus` says. */
+  readonly unitsPerSecond: ReadonlyMap<string, number>;
   readonly failedPerSecond: number;
   readonly refusedPerSecond: number;
   readonly classes: Readonly<Record<WorkClass, ClassSecond>>;
@@ -54,8 +55,7 @@ export class History {
     const last = this.#last;
     if (last !== null && sample.atMs <= last.atMs) return;
     this.#last = sample;
-    // A server that was started again counts from nothing.
-    if (last === null || sample.items.accepted < last.items.accepted) return;
+    if (last === null) return;
     this.#seconds = [...this.#seconds, between(last, sample)].slice(-secondsMax);
   }
 }
@@ -69,12 +69,10 @@ function between(from: LiveSample, to: LiveSample): Second {
       pipelineBetween(before.get(each.pipelineId), each, seconds),
     ]),
   );
-  let units = 0;
-  for (const each of pipelines.values()) units += each.units;
   return {
     atMs: to.atMs,
     itemsPerSecond: (to.items.done - from.items.done) / seconds,
-    unitsPerSecond: units / seconds,
+    unitsPerSecond: unitsBetween(from, to, seconds),
     failedPerSecond: (to.items.failed - from.items.failed) / seconds,
     refusedPerSecond: (to.requests.refused - from.requests.refused) / seconds,
     classes: {
@@ -85,6 +83,19 @@ function between(from: LiveSample, to: LiveSample): Second {
     queuedBytes: to.queuedBytes,
     pipelines,
   };
+}
+
+function unitsBetween(from: LiveSample, to: LiveSample, seconds: number): Map<string, number> {
+  const sums = new Map<string, number>();
+  const add = (sample: LiveSample, sign: number): void => {
+    for (const { work } of sample.pipelines)
+      for (const { model, units } of work) sums.set(model, (sums.get(model) ?? 0) + sign * units);
+  };
+  add(to, 1);
+  add(from, -1);
+  return new Map(
+    [...sums].flatMap(([model, units]) => (units > 0 ? [[model, units / seconds]] : [])),
+  );
 }
 
 type LiveClass = LiveSample["classes"][WorkClass];

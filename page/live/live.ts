@@ -35,6 +35,8 @@ export interface LiveView {
   /** Null: nobody looked for any. */
   readonly findings: readonly Finding[] | null;
   readonly seconds: readonly Second[];
+  /** The server was replaced by another version under the open page. */
+  readonly isOutdated: boolean;
   /** Since the last look; null before the first. */
   readonly staleMs: number | null;
 }
@@ -51,11 +53,15 @@ export class Live {
   readonly #onChange: () => void;
   readonly #history = new History();
   #connection: Connection = { state: "connecting" };
+  /** Of the server that was seen first, which the page came from. */
+  #version: string | null = null;
   #look: LiveStatus | null = null;
   #lookedAtMs: number | null = null;
   #running: AbortController | null = null;
   /** What became of the stream; null while it runs, or is tried for the first time. */
   #why: string | null = null;
+  /** Ends the pause before the stream is tried again. */
+  #tryAgain: () => void = () => {};
 
   constructor(onChange: () => void) {
     this.#onChange = onChange;
@@ -69,6 +75,7 @@ export class Live {
       nodes: nodes?.nodes ?? null,
       findings,
       seconds: this.#history.seconds,
+      isOutdated: status !== null && status.deployment.version !== this.#version,
       staleMs: this.#lookedAtMs === null ? null : performance.now() - this.#lookedAtMs,
     };
   }
@@ -95,7 +102,10 @@ export class Live {
         this.#why = null;
       }).catch((error: unknown) => this.#reasonOf(error));
       this.#why = why;
-      await pause(Math.min(backoffMsMax, backoffMsMin * 2 ** Math.max(0, failures)), signal);
+      const backoffMs = Math.min(backoffMsMax, backoffMsMin * 2 ** Math.max(0, failures));
+      const woken = new AbortController();
+      this.#tryAgain = () => woken.abort();
+      await pause(backoffMs, AbortSignal.any([signal, woken.signal]));
     }
   }
 
@@ -152,6 +162,8 @@ export class Live {
       const status = await askJson<StatusResponse>("status", { signal: within });
       // Meanwhile the stream may have come back.
       if (this.#why === null) return;
+      // Where nobody answered before, the stream may well be there again.
+      if (this.#connection.state === "away") this.#tryAgain();
       const sample: LiveSample = liveSampleOf(status, Date.now());
       const nodes = this.#look?.nodes ?? null;
       this.#take({ sample, status, nodes }, { state: "polling", why });
@@ -167,6 +179,9 @@ export class Live {
   }
 
   #take(look: LiveStatus, connection: Connection): void {
+    // A server that was started again counts from nothing.
+    if (look.status.uptimeMs < (this.#look?.status.uptimeMs ?? 0)) this.#history.restart([]);
+    this.#version ??= look.status.deployment.version;
     this.#look = look;
     this.#lookedAtMs = performance.now();
     this.#history.add(look.sample);

@@ -6,11 +6,13 @@ interface LockedProps {
   readonly why: string;
   /** The key is known, and may not see this. */
   readonly isRefused: boolean;
+  /** What is asked for: to look on, as operators do, or to have work done, as callers do. */
+  readonly to: "look" | "ask";
   readonly onKey: () => void;
 }
 
 /** Why nothing is seen, and the field for a key. */
-export function Locked({ why, isRefused, onKey }: LockedProps): JSX.Element {
+export function Locked({ why, isRefused, to, onKey }: LockedProps): JSX.Element {
   const id = useId();
   const [key, setKey] = useState("");
   const submit = (event: Event): void => {
@@ -23,11 +25,21 @@ export function Locked({ why, isRefused, onKey }: LockedProps): JSX.Element {
   return (
     <section class="panel locked" aria-labelledby={`${id}-title`}>
       <h2 id={`${id}-title`}>
-        {isRefused ? "This key may not look on" : "The server asks for a key"}
+        {isRefused
+          ? `This key may not ${to === "look" ? "look on" : "ask"}`
+          : "The server asks for a key"}
       </h2>
       <p>
-        What the server does is shown to operators only: to keys that were made with{" "}
-        <code>millrace keys add … --admin</code>.
+        {to === "look" ? (
+          <>
+            What the server does is shown to operators only: to keys that were made with{" "}
+            <code>millrace keys add NAME --admin</code>.
+          </>
+        ) : (
+          <>
+            It works for callers with a key, which <code>millrace keys add NAME</code> makes.
+          </>
+        )}
         {keptKey() !== null && (
           <>
             {" "}
@@ -44,7 +56,7 @@ export function Locked({ why, isRefused, onKey }: LockedProps): JSX.Element {
           value={key}
           onInput={(event) => setKey(event.currentTarget.value)}
         />
-        <button type="submit">Look</button>
+        <button type="submit">{to === "look" ? "Look" : "Use it"}</button>
       </form>
       <p class="note">It is kept in this tab until it is closed, and sent to this server only.</p>
     </section>

@@ -1,16 +1,16 @@
 import type { JobStatus, JobStoreStatus, JobsReply } from "millrace-client/wire";
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { bytesText, countText, spanText } from "../format.js";
+import { bytesText, countText, roughText } from "../format.js";
 import { askJson } from "../live/ask.js";
-import { Meter, Panel, Pill, Table } from "../parts/panel.js";
+import { Meter, Panel, Pill, Table, type Tone } from "../parts/panel.js";
 
 const everyMs = 3_000;
 const jobsMax = 20;
 
 /** Asked for beside the stream: a job is its key's, and not everybody's who looks on. */
 export function Jobs({ store }: { readonly store: JobStoreStatus | undefined }): JSX.Element {
-  const [jobs, setJobs] = useState<readonly JobStatus[] | string | null>(null);
+  const [jobs, setJobs] = useState<JobsReply | string | null>(null);
   const isOn = store !== undefined && store.state !== "off";
   useEffect(() => {
     if (!isOn) return;
@@ -18,14 +18,16 @@ export function Jobs({ store }: { readonly store: JobStoreStatus | undefined }):
     const look = async (): Promise<void> => {
       const { signal } = gone;
       const asked = askJson<JobsReply>(`v1/jobs?limit=${jobsMax}`, { signal }).then(
-        (reply) => reply.jobs,
-        (error: unknown) => String(error),
+        (reply) => reply,
+        (error: unknown) => (error instanceof Error ? error.message : String(error)),
       );
       const found = await asked;
       if (!signal.aborted) setJobs(found);
     };
     void look();
-    const timer = setInterval(() => void look(), everyMs);
+    const timer = setInterval(() => {
+      if (!document.hidden) void look();
+    }, everyMs);
     return () => {
       clearInterval(timer);
       gone.abort();
@@ -38,7 +40,10 @@ export function Jobs({ store }: { readonly store: JobStoreStatus | undefined }):
       </Panel>
     );
   return (
-    <Panel title="Jobs" note={`${store.open ?? "?"} open · ${store.runningChunks} chunks run`}>
+    <Panel
+      title="Jobs"
+      note={`${store.open === null ? "?" : countText(store.open)} open · ${store.runningChunks} chunks run`}
+    >
       {store.reason !== null && <p class="reason">{store.reason}</p>}
       <Meter
         label="Kept"
@@ -51,11 +56,26 @@ export function Jobs({ store }: { readonly store: JobStoreStatus | undefined }):
       ) : typeof jobs === "string" ? (
         <p class="empty">They are not shown here: {jobs}</p>
       ) : (
-        <JobTable jobs={jobs} />
+        <>
+          <JobTable jobs={jobs.jobs} />
+          {jobs.next !== null && (
+            <p class="more">
+              The newest {jobsMax}; older ones: <code>millrace jobs list</code>
+            </p>
+          )}
+        </>
       )}
     </Panel>
   );
 }
+
+/** Those that are not here go on. */
+const tones: Partial<Readonly<Record<JobStatus["state"], Tone>>> = {
+  completed: "good",
+  failed: "bad",
+  cancelled: "quiet",
+  expired: "quiet",
+};
 
 function JobTable({ jobs }: { readonly jobs: readonly JobStatus[] }): JSX.Element {
   return (
@@ -70,17 +90,14 @@ function JobTable({ jobs }: { readonly jobs: readonly JobStatus[] }): JSX.Elemen
           title: "Job",
           cell: ({ id, task }) => (
             <span title={id}>
-              {task} {id.slice(0, 10)}
+              {task} {id.slice(0, 8)}
             </span>
           ),
         },
         {
           title: "State",
           cell: ({ state }) => (
-            <Pill
-              tone={state === "completed" ? "good" : state === "failed" ? "bad" : "busy"}
-              text={state}
-            />
+            <Pill tone={tones[state] ?? "busy"} text={state.replace("_", " ")} />
           ),
         },
         {
@@ -90,7 +107,7 @@ function JobTable({ jobs }: { readonly jobs: readonly JobStatus[] }): JSX.Elemen
             `${countText(succeeded + failed)} / ${countText(lines)}`,
         },
         {
-          title: "A second",
+          title: "Each s",
           isNumber: true,
           cell: ({ linesPerSecond }) => (linesPerSecond === null ? "–" : countText(linesPerSecond)),
         },
@@ -101,8 +118,6 @@ function JobTable({ jobs }: { readonly jobs: readonly JobStatus[] }): JSX.Elemen
 }
 
 function endOf({ expectedEndAt, endedAt }: JobStatus): string {
-  if (endedAt !== null) return `${spanText(Math.max(0, Date.now() - Date.parse(endedAt)))} ago`;
-  return expectedEndAt === null
-    ? "–"
-    : `in ${spanText(Math.max(0, Date.parse(expectedEndAt) - Date.now()))}`;
+  if (endedAt !== null) return `${roughText(Date.now() - Date.parse(endedAt))} ago`;
+  return expectedEndAt === null ? "–" : `in ${roughText(Date.parse(expectedEndAt) - Date.now())}`;
 }

@@ -4,9 +4,9 @@ import type { JSX } from "preact";
 import { bytesText, countText, shareText, spanText } from "../format.js";
 import { isDown, type PipelineSecond, type Second, secondsMax, sumsOf } from "../live/history.js";
 import { colourOf } from "../parts/colours.js";
-import { More, Panel, Pill, type Tone } from "../parts/panel.js";
+import { More, Panel, Pill, type Tone, useOpened } from "../parts/panel.js";
 
-const lanesMax = 24;
+const lanesMax = 12;
 const legendMax = 8;
 /** Of the columns; below them is how many rows the runs had. */
 const height = 40;
@@ -25,7 +25,7 @@ export function Lanes({ status, seconds, models }: LanesProps): JSX.Element {
   const ordered = pipelines.toSorted(
     (left, right) => Number(isDown(right.state)) - Number(isDown(left.state)),
   );
-  const shown = pipelines.length <= lanesMax ? pipelines : ordered.slice(0, lanesMax);
+  const list = useOpened(pipelines.length <= lanesMax ? pipelines : ordered, lanesMax);
   const ready = pipelines.filter(({ state }) => state === "ready").length;
   return (
     <Panel
@@ -33,7 +33,7 @@ export function Lanes({ status, seconds, models }: LanesProps): JSX.Element {
       class="wide"
       note={`${ready} of ${pipelines.length} ready · the last two minutes`}
     >
-      <ul class="legend" aria-label="Colours of the models">
+      <ul class="legend" aria-label="Colours of the models" hidden={pipelines.length === 0}>
         {models.slice(0, legendMax).map((model) => (
           <li key={model}>
             <span class={`swatch ${colourOf(model, models)}`} />
@@ -50,11 +50,11 @@ export function Lanes({ status, seconds, models }: LanesProps): JSX.Element {
         <p class="empty">This server has no pipelines: its nodes do the work.</p>
       )}
       <ul class="lanes">
-        {shown.map((pipeline) => (
+        {list.shown.map((pipeline) => (
           <Lane key={pipeline.pipelineId} {...{ pipeline, seconds, models, status }} />
         ))}
       </ul>
-      <More shown={shown.length} of={pipelines.length} />
+      <More {...list} of={pipelines.length} what="the pipelines" />
     </Panel>
   );
 }

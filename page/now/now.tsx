@@ -1,10 +1,15 @@
-import { type StatusResponse, workClasses } from "millrace-client/wire";
+import {
+  type LeftOutModel,
+  type NodeStatus,
+  type StatusResponse,
+  workClasses,
+} from "millrace-client/wire";
 import type { JSX } from "preact";
 import { bytesText, countOf, countText, msText, shareText, spanText } from "../format.js";
 import { lately, type Second } from "../live/history.js";
 import type { LiveView } from "../live/live.js";
 import { Spark } from "../parts/chart.js";
-import { Meter, Panel, Pill, Table, type Tone } from "../parts/panel.js";
+import { Meter, More, Panel, Pill, Prose, Table, type Tone, useOpened } from "../parts/panel.js";
 import { Jobs } from "./jobs.js";
 import { Lanes } from "./lanes.js";
 
@@ -21,7 +26,7 @@ export function Now({ view, status }: NowProps): JSX.Element {
     <>
       {worst !== undefined && (
         <a class={`worst ${worst.severity}`} href="#why">
-          {worst.title}
+          <Prose text={worst.title} />
         </a>
       )}
       <Tiles status={status} seconds={seconds} />
@@ -74,14 +79,15 @@ function Tiles({
   readonly status: StatusResponse;
   readonly seconds: readonly Second[];
 }): JSX.Element {
-  const { items, requests, queues, finished, stages } = status;
+  const { items, requests, queues, finished } = status;
   const queued = queues.reduce((sum, each) => sum + each.items, 0);
   const oldestMs = queues.reduce((most, each) => Math.max(most, each.oldestWaitMs), 0);
   const failed = items.failed + requests.refused;
   const of = (value: (second: Second) => number): number[] => seconds.map(value);
-  const isOfTokens = stages.every(
-    ({ stage }) => stage === "encode" || stage === "decode" || stage === "embed",
-  );
+  // What the stages of others count differs from stage to stage, and has no sum.
+  const counted = status.models.filter(({ unit }) => unit === "tokens").map(({ model }) => model);
+  const tokensOf = ({ unitsPerSecond }: Second): number =>
+    counted.reduce((sum, model) => sum + (unitsPerSecond.get(model) ?? 0), 0);
   return (
     <dl class="tiles" aria-label="At a glance">
       <Tile
@@ -90,12 +96,14 @@ function Tiles({
         note={`${countText(items.done)} done`}
         values={of((each) => each.itemsPerSecond)}
       />
-      <Tile
-        title={isOfTokens ? "Tokens a second" : "Tokens, pixels a second"}
-        value={countText(lately(seconds, (each) => each.unitsPerSecond))}
-        note="as the runs took them"
-        values={of((each) => each.unitsPerSecond)}
-      />
+      {counted.length > 0 && (
+        <Tile
+          title="Tokens a second"
+          value={countText(lately(seconds, tokensOf))}
+          note="as the runs took them"
+          values={of(tokensOf)}
+        />
+      )}
       {workClasses.map((each) => {
         const { count = 0, p50Ms = 0, p99Ms = 0 } = finished?.[each] ?? {};
         return (
@@ -157,9 +165,12 @@ function Queues({ status }: { readonly status: StatusResponse }): JSX.Element {
           { title: "Oldest", isNumber: true, cell: ({ oldestWaitMs }) => msText(oldestWaitMs) },
         ]}
       />
-      <h3>Tenants with open requests</h3>
+      <h3>
+        Tenants with open requests
+        {isCut(tenants) && ` (of a class the ${tenantsMax} with most items)`}
+      </h3>
       <Table
-        caption="Tenants"
+        caption="Tenants with open requests"
         rows={tenants.toSorted((left, right) => right.items - left.items)}
         rowKey={(row) => `${row.tenant} ${row.class}`}
         rowsMax={10}
@@ -173,6 +184,15 @@ function Queues({ status }: { readonly status: StatusResponse }): JSX.Element {
         ]}
       />
     </Panel>
+  );
+}
+
+/** As many of a class as a status tells of. */
+const tenantsMax = 32;
+
+function isCut(tenants: NonNullable<StatusResponse["tenants"]>): boolean {
+  return workClasses.some(
+    (each) => tenants.filter((row) => row.class === each).length >= tenantsMax,
   );
 }
 
@@ -294,28 +314,30 @@ const modelTones: Readonly<Record<StatusResponse["models"][number]["state"], Ton
 };
 
 function Models({ status }: { readonly status: StatusResponse }): JSX.Element {
+  const { models, leftOut = [] } = status;
   return (
-    <Panel title="Models" note={`${status.models.length} served`}>
+    <Panel title="Models" note={`${countText(models.length)} served`}>
+      {leftOut.length > 0 && <LeftOut folders={leftOut} />}
       <Table
         caption="Models"
-        rows={status.models}
+        rows={worstFirst(models, ({ state }) => modelTones[state] === "bad")}
         rowKey={({ model }) => model}
         empty="No model is served."
         columns={[
-          { title: "Model", cell: ({ model }) => model },
           {
-            title: "State",
-            cell: ({ state, reason }) => (
-              <span title={reason ?? undefined}>
-                <Pill tone={modelTones[state]} text={state} /> {reason}
-              </span>
+            title: "Model",
+            cell: ({ model, reason }) => (
+              <>
+                {model}
+                {reason !== null && <span class="reason">{reason}</span>}
+              </>
             ),
           },
           {
-            title: "In",
-            cell: ({ pipelines }) =>
-              pipelines.length > 3 ? `${pipelines.length} pipelines` : pipelines.join(", ") || "–",
+            title: "State",
+            cell: ({ state }) => <Pill tone={modelTones[state]} text={state} />,
           },
+          { title: "In", cell: ({ pipelines }) => placesText(pipelines) },
           { title: "Size", isNumber: true, cell: ({ bytes }) => bytesText(bytes) },
           { title: "Load", isNumber: true, cell: ({ loadMs }) => msText(loadMs) },
         ]}
@@ -324,22 +346,63 @@ function Models({ status }: { readonly status: StatusResponse }): JSX.Element {
   );
 }
 
+const placesCharactersMax = 20;
+
+/** Their names where there is room for them. */
+function placesText(names: readonly string[]): string {
+  const text = names.join(", ");
+  if (text.length <= placesCharactersMax) return text === "" ? "–" : text;
+  return countOf(names.length, "pipeline").replace(" ", "\u00a0");
+}
+
+/** Folders of models that cannot be served. */
+function LeftOut({ folders }: { readonly folders: readonly LeftOutModel[] }): JSX.Element {
+  const list = useOpened(folders, leftOutMax);
+  return (
+    <>
+      <ul class="left-out" aria-label="Folders that are not served">
+        {list.shown.map(({ dir, reason }) => (
+          <li key={dir}>
+            <Pill tone="bad" text="left out" /> <strong>{dir}</strong>{" "}
+            <span class="reason">{reason}</span>
+          </li>
+        ))}
+      </ul>
+      <More {...list} of={folders.length} what="the folders that are not served" />
+    </>
+  );
+}
+
+const leftOutMax = 3;
+
+/** What is not well is seen, however many there are; the others keep their places. */
+function worstFirst<Row>(rows: readonly Row[], isBad: (row: Row) => boolean): readonly Row[] {
+  return rows.toSorted((left, right) => Number(isBad(right)) - Number(isBad(left)));
+}
+
+function isWell({ state, draining }: NodeStatus): boolean {
+  return state === "ready" && !draining;
+}
+
 function Nodes({ nodes }: { readonly nodes: NonNullable<LiveView["nodes"]> }): JSX.Element {
   return (
-    <Panel title="Nodes" note={`${nodes.length} heard of`}>
+    <Panel
+      title="Nodes"
+      note={`${countText(nodes.filter(isWell).length)} of ${countText(nodes.length)} ready`}
+    >
       <Table
         caption="Nodes of the deployment"
-        rows={nodes}
+        rows={worstFirst(nodes, (node) => !isWell(node))}
         rowKey={({ instance }) => instance}
         empty="No other server is heard of."
         columns={[
           { title: "Node", cell: ({ node }) => node },
           {
             title: "State",
-            cell: ({ state, draining }) => (
+            cell: (node) => (
               <Pill
-                tone={state === "ready" && !draining ? "good" : "busy"}
-                text={draining ? "draining" : state}
+                tone={isWell(node) ? "good" : "busy"}
+                text={node.draining ? "draining" : node.state}
               />
             ),
           },

@@ -1,6 +1,6 @@
 /** A titled part of the page, and what many of them hold. */
 import type { ComponentChildren, JSX } from "preact";
-import { useId } from "preact/hooks";
+import { useId, useState } from "preact/hooks";
 
 interface PanelProps {
   readonly title: string;
@@ -42,56 +42,105 @@ interface TableProps<Row> {
 
 const rowsMaxDefault = 12;
 
-/** However many rows there are, so many are shown; how many are not is said. The first column names the row. */
+/** So many are shown until somebody asks for more, then these; how many are not is said. The first column names the row. */
 export function Table<Row>(props: TableProps<Row>): JSX.Element {
   const { caption, columns, rows, rowKey, rowsMax = rowsMaxDefault, empty } = props;
+  const list = useOpened(rows, rowsMax);
   if (rows.length === 0) return <p class="empty">{empty}</p>;
   return (
-    // What is wider than the screen is scrolled, also by keys.
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: as said
-    <div class="scroll" tabIndex={0} role="group" aria-label={caption}>
-      <table>
-        <caption class="hidden">{caption}</caption>
-        <thead>
-          <tr>
-            {columns.map(({ title, isNumber }) => (
-              <th key={title} scope="col" class={isNumber === true ? "number" : ""}>
-                {title}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {rows.slice(0, rowsMax).map((row) => (
-            <tr key={rowKey(row)}>
-              {columns.map(({ title, isNumber, cell }, at) =>
-                at === 0 ? (
-                  <th key={title} scope="row">
-                    {cell(row)}
-                  </th>
-                ) : (
-                  <td key={title} class={isNumber === true ? "number" : ""}>
-                    {cell(row)}
-                  </td>
-                ),
-              )}
+    <>
+      {/* What is larger than its place is scrolled, also by keys. */}
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: as said */}
+      <div
+        class={`scroll ${list.isOpen ? "tall" : ""}`}
+        tabIndex={0}
+        role="group"
+        aria-label={caption}
+      >
+        <table>
+          <caption class="hidden">{caption}</caption>
+          <thead>
+            <tr>
+              {columns.map(({ title, isNumber }) => (
+                <th key={title} scope="col" class={isNumber === true ? "number" : ""}>
+                  {title}
+                </th>
+              ))}
             </tr>
-          ))}
-        </tbody>
-      </table>
-      <More shown={rowsMax} of={rows.length} />
-    </div>
+          </thead>
+          <tbody>
+            {list.shown.map((row) => (
+              <tr key={rowKey(row)}>
+                {columns.map(({ title, isNumber, cell }, at) =>
+                  at === 0 ? (
+                    <th key={title} scope="row">
+                      {cell(row)}
+                    </th>
+                  ) : (
+                    <td key={title} class={isNumber === true ? "number" : ""}>
+                      {cell(row)}
+                    </td>
+                  ),
+                )}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      <More {...list} of={rows.length} what={caption} />
+    </>
   );
 }
 
-export function More({
-  shown,
-  of,
-}: {
-  readonly shown: number;
+/** Of a list that was opened: more would make each second slow. */
+const openedMax = 300;
+
+interface Opened<Item> {
+  readonly shown: readonly Item[];
+  readonly isOpen: boolean;
+  /** Null: all are there without. */
+  readonly onTurn: (() => void) | null;
+}
+
+/** The first of a list that may be long, until somebody wants to see more. */
+export function useOpened<Item>(items: readonly Item[], usualMax: number): Opened<Item> {
+  const [isWanted, setWanted] = useState(false);
+  const isLong = items.length > usualMax;
+  const isOpen = isWanted && isLong;
+  const shown = items.slice(0, isOpen ? openedMax : usualMax);
+  return { shown, isOpen, onTurn: isLong ? () => setWanted(!isWanted) : null };
+}
+
+interface MoreProps extends Pick<Opened<unknown>, "shown" | "isOpen"> {
+  /** Null: nothing can be done about it. */
+  readonly onTurn: (() => void) | null;
   readonly of: number;
-}): JSX.Element | null {
-  return of > shown ? <p class="more">and {(of - shown).toLocaleString("en-US")} more</p> : null;
+  readonly what: string;
+}
+
+/** How many are not shown, and the way to see them. */
+export function More({ shown, isOpen, onTurn, of, what }: MoreProps): JSX.Element | null {
+  const left = of - shown.length;
+  if (left <= 0 && !isOpen) return null;
+  const all = Math.min(openedMax, of).toLocaleString("en-US");
+  return (
+    <p class="more">
+      {left > 0 && <>and {left.toLocaleString("en-US")} more </>}
+      {onTurn !== null && (
+        <button type="button" class="quiet" onClick={onTurn} aria-expanded={isOpen}>
+          {isOpen ? "Show fewer" : `Show ${all}`}
+          <span class="hidden"> of {what}</span>
+        </button>
+      )}
+    </p>
+  );
+}
+
+/** What stands between backticks is to be typed. */
+export function Prose({ text }: { readonly text: string }): JSX.Element {
+  return (
+    <>{text.split("`").map((part, at) => (at % 2 === 0 ? part : <code key={at}>{part}</code>))}</>
+  );
 }
 
 export type Tone = "good" | "busy" | "bad" | "quiet";

@@ -1,6 +1,6 @@
 import type { ModelInfo } from "millrace-client/wire";
 import type { JSX } from "preact";
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import type { Asking } from "./asking.js";
 
 interface FormProps {
@@ -21,16 +21,9 @@ export function Form({ model, isBusy, onAsk }: FormProps): JSX.Element {
   const { task, name } = model;
   if (task === "ocr") return <PictureForm {...{ task, name, isBusy, onAsk }} />;
   if (task === "infer") return <TensorForm {...{ model, isBusy, onAsk }} />;
-  if (task === "classify")
-    return (
-      <>
-        <TextForm {...{ model, isBusy, onAsk }} />
-        <details>
-          <summary>A picture instead, where the model takes pictures</summary>
-          <PictureForm {...{ task, name, isBusy, onAsk }} />
-        </details>
-      </>
-    );
+  // As everywhere: a model that reads texts has a limit of tokens.
+  if (task === "classify" && model.limits.inputTokensMax === undefined)
+    return <PictureForm {...{ task, name, isBusy, onAsk }} />;
   return <TextForm {...{ model, isBusy, onAsk }} />;
 }
 
@@ -50,12 +43,21 @@ function TextForm({ model: { task, name: model }, isBusy, onAsk }: FormProps): J
       {task === "rerank" && (
         <label class="field">
           Query
-          <input value={query} onInput={(event) => setQuery(event.currentTarget.value)} />
+          <input
+            dir="auto"
+            value={query}
+            onInput={(event) => setQuery(event.currentTarget.value)}
+          />
         </label>
       )}
       <label class="field">
         Texts, one a line
-        <textarea rows={4} value={text} onInput={(event) => setText(event.currentTarget.value)} />
+        <textarea
+          rows={4}
+          dir="auto"
+          value={text}
+          onInput={(event) => setText(event.currentTarget.value)}
+        />
       </label>
       <button type="submit" disabled={isBusy}>
         {isBusy ? "Asking" : "Ask"}
@@ -73,12 +75,21 @@ interface PictureProps {
 
 function PictureForm({ task, name: model, isBusy, onAsk }: PictureProps): JSX.Element {
   const [isOver, setOver] = useState(false);
-  const [shown, setShown] = useState<string | null>(null);
-  const take = async (file: File | undefined): Promise<void> => {
+  const [shown, setShown] = useState<ShownPicture | null>(null);
+  useEffect(() => {
+    // Beside its place a browser would leave this page for the picture.
+    addEventListener("dragover", keepPage);
+    addEventListener("drop", keepPage);
+    return () => {
+      removeEventListener("dragover", keepPage);
+      removeEventListener("drop", keepPage);
+    };
+  }, []);
+  useEffect(() => () => URL.revokeObjectURL(shown?.url ?? ""), [shown]);
+  const take = (file: File | undefined): void => {
     if (file === undefined) return;
-    if (shown !== null) URL.revokeObjectURL(shown);
-    setShown(URL.createObjectURL(file));
-    onAsk({ task, model, picture: { name: file.name, base64: await base64Of(file) } });
+    setShown({ url: URL.createObjectURL(file), name: file.name, isSeen: true });
+    onAsk({ task, model, picture: file });
   };
   return (
     <div
@@ -91,7 +102,7 @@ function PictureForm({ task, name: model, isBusy, onAsk }: PictureProps): JSX.El
       onDrop={(event) => {
         event.preventDefault();
         setOver(false);
-        void take(event.dataTransfer?.files[0]);
+        if (!isBusy) take(event.dataTransfer?.files[0]);
       }}
     >
       <label class="field">
@@ -100,20 +111,39 @@ function PictureForm({ task, name: model, isBusy, onAsk }: PictureProps): JSX.El
           type="file"
           accept="image/*"
           disabled={isBusy}
-          onChange={(event) => void take(event.currentTarget.files?.[0])}
+          onChange={(event) => {
+            const { currentTarget: input } = event;
+            take(input.files?.[0]);
+            // So that the same one can be chosen again.
+            input.value = "";
+          }}
         />
       </label>
-      {shown !== null && <img src={shown} alt="What was sent" />}
+      {shown !== null && (
+        <figure>
+          {shown.isSeen && (
+            <img
+              src={shown.url}
+              alt="What was sent"
+              onError={() => setShown({ ...shown, isSeen: false })}
+            />
+          )}
+          <figcaption dir="auto">{shown.name}</figcaption>
+        </figure>
+      )}
     </div>
   );
 }
 
-async function base64Of(file: File): Promise<string> {
-  const bytes = new Uint8Array(await file.arrayBuffer());
-  let text = "";
-  for (let at = 0; at < bytes.length; at += 8_192)
-    text += String.fromCharCode(...bytes.subarray(at, at + 8_192));
-  return btoa(text);
+interface ShownPicture {
+  readonly url: string;
+  readonly name: string;
+  /** False: the browser can make nothing of it. */
+  readonly isSeen: boolean;
+}
+
+function keepPage(event: DragEvent): void {
+  event.preventDefault();
 }
 
 function TensorForm({
@@ -130,7 +160,7 @@ function TensorForm({
       if (typeof read !== "object" || read === null || Array.isArray(read))
         throw new Error("It must be an object: a tensor for each name.");
       setProblem(null);
-      onAsk({ task: "infer", model, inputs: { ...read } });
+      onAsk({ task: "infer", model, inputs: filled({ ...read }) });
     } catch (error) {
       setProblem(error instanceof Error ? error.message : String(error));
     }
@@ -143,7 +173,7 @@ function TensorForm({
           .join(" · ")}
       </p>
       <label class="field">
-        Tensors by name, as JSON
+        Tensors by name, as JSON; a single number stands for all that the shape has room for
         <textarea
           rows={6}
           class="code"
@@ -160,8 +190,24 @@ function TensorForm({
 }
 
 const exampleElementsMax = 64;
+/** Of a tensor that is filled; a body is bounded anyhow. */
+const filledElementsMax = 4_000_000;
 
-/** Zeros, of a shape that the model takes; small ones only. */
+/** Where one element is given for many. */
+function filled(inputs: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(inputs).map(([name, tensor]) => {
+      if (typeof tensor !== "object" || tensor === null) return [name, tensor];
+      const { shape, data } = tensor as { readonly shape?: unknown; readonly data?: unknown };
+      if (!Array.isArray(shape) || !Array.isArray(data) || data.length !== 1) return [name, tensor];
+      const count = shape.reduce((product: number, size) => product * Number(size), 1);
+      if (!(count > 1 && count <= filledElementsMax)) return [name, tensor];
+      return [name, { ...tensor, data: Array.from({ length: count }, () => data[0] as unknown) }];
+    }),
+  );
+}
+
+/** Zeros, of a shape that the model takes; of a large one a single zero stands for all. */
 function exampleOf(inputs: NonNullable<ModelInfo["inputs"]>): Record<string, unknown> {
   return Object.fromEntries(
     inputs.map(({ name, datatype, shape }) => {
@@ -172,7 +218,7 @@ function exampleOf(inputs: NonNullable<ModelInfo["inputs"]>): Record<string, unk
         name,
         {
           shape: sizes,
-          data: Array.from({ length: Math.min(count, exampleElementsMax) }, () => element),
+          data: Array.from({ length: count > exampleElementsMax ? 1 : count }, () => element),
         },
       ];
     }),

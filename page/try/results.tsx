@@ -45,6 +45,15 @@ interface Outcomes<Outcome> {
 
 type Failed = { readonly error: { readonly code: string; readonly message: string } };
 
+/** In the direction of its own script. */
+function Words({ of }: { readonly of: string | undefined }): JSX.Element {
+  return (
+    <span class="words" dir="auto">
+      {of}
+    </span>
+  );
+}
+
 function Failure({ error }: Failed): JSX.Element {
   return <span class="reason">{`${error.code}: ${error.message}`}</span>;
 }
@@ -58,10 +67,11 @@ function Translations({ texts, outcomes }: Outcomes<TranslateOutcome>): JSX.Elem
       rowsMax={100}
       empty="Nothing came."
       columns={[
-        { title: "Text", cell: ({ at }) => texts[at] },
+        { title: "Text", cell: ({ at }) => <Words of={texts[at]} /> },
         {
           title: "Translation",
-          cell: ({ outcome }) => ("error" in outcome ? <Failure {...outcome} /> : outcome.text),
+          cell: ({ outcome }) =>
+            "error" in outcome ? <Failure {...outcome} /> : <Words of={outcome.text} />,
         },
         {
           title: "Tokens",
@@ -78,7 +88,8 @@ const comparedMax = 12;
 
 /** How near each two are. */
 function Cosines({ texts, outcomes }: Outcomes<EmbedOutcome>): JSX.Element {
-  const shown = outcomes.slice(0, comparedMax).map((outcome) => vectorOf(outcome));
+  const compared = outcomes.slice(0, comparedMax);
+  const shown = compared.map((outcome) => vectorOf(outcome));
   const [width] = shown.flatMap((vector) => (vector === null ? [] : [vector.length]));
   return (
     <div class="scroll">
@@ -100,7 +111,7 @@ function Cosines({ texts, outcomes }: Outcomes<EmbedOutcome>): JSX.Element {
           {shown.map((left, row) => (
             <tr key={row}>
               <th scope="row">
-                {row + 1} {texts[row]}
+                {row + 1} <Words of={texts[row]} />
               </th>
               {shown.map((right, column) => {
                 const cosine = left === null || right === null ? null : cosineOf(left, right);
@@ -118,7 +129,7 @@ function Cosines({ texts, outcomes }: Outcomes<EmbedOutcome>): JSX.Element {
           ))}
         </tbody>
       </table>
-      <More shown={comparedMax} of={outcomes.length} />
+      <More shown={compared} of={outcomes.length} isOpen={false} onTurn={null} what="the texts" />
     </div>
   );
 }
@@ -146,7 +157,7 @@ function Labels({ texts, outcomes }: Outcomes<ClassifyOutcome>): JSX.Element {
     <ul class="labels">
       {outcomes.map((outcome, at) => (
         <li key={at}>
-          {texts[at]}
+          <Words of={texts[at]} />
           {"error" in outcome ? (
             <Failure {...outcome} />
           ) : (
@@ -185,7 +196,7 @@ function Ranks({ texts, outcomes }: Outcomes<RerankOutcome>): JSX.Element {
       rowsMax={100}
       empty="Nothing came."
       columns={[
-        { title: "Text", cell: ({ at }) => texts[at] },
+        { title: "Text", cell: ({ at }) => <Words of={texts[at]} /> },
         {
           title: "Score",
           isNumber: true,
@@ -208,7 +219,7 @@ function Lines({ outcomes: [outcome] }: { readonly outcomes: readonly OcrOutcome
       rowsMax={200}
       empty="There is no text on it."
       columns={[
-        { title: "Line", cell: ({ line }) => line.text },
+        { title: "Line", cell: ({ line }) => <Words of={line.text} /> },
         { title: "Sure", isNumber: true, cell: ({ line }) => shareText(line.score) },
       ]}
     />
@@ -289,11 +300,12 @@ export function Waterfall({ answer: { reply, tookMs } }: { readonly answer: Answ
         })}
       </ol>
       <p class="note">
-        {reply.class} ·{" "}
-        {Object.entries(reply.pipelines)
-          .map(([id, items]) => `${items} in ${id}`)
-          .join(", ")}{" "}
-        · request {reply.id}. The way there and back is measured together, and shown in halves.
+        {[
+          reply.class,
+          ...Object.entries(reply.pipelines).map(([id, items]) => `${items} in ${id}`),
+          `request ${reply.id}`,
+        ].join(" · ")}
+        . The way there and back is measured together, and shown in halves.
       </p>
     </section>
   );

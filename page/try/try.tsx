@@ -12,7 +12,13 @@ import { type Answer, Results, Waterfall } from "./results.js";
 
 const modelsMax = 200;
 
-export function Try({ isShown }: { readonly isShown: boolean }): JSX.Element {
+interface TryProps {
+  readonly isShown: boolean;
+  /** Somebody gave a key, or took it back. */
+  readonly onKey: () => void;
+}
+
+export function Try({ isShown, onKey }: TryProps): JSX.Element {
   const [models, setModels] = useState<readonly ModelInfo[] | Error | null>(null);
   const [looks, setLooks] = useState(0);
   useEffect(() => {
@@ -33,7 +39,11 @@ export function Try({ isShown }: { readonly isShown: boolean }): JSX.Element {
       <Locked
         why={models.message}
         isRefused={models.status === 403}
-        onKey={() => setLooks(looks + 1)}
+        to="ask"
+        onKey={() => {
+          setLooks(looks + 1);
+          onKey();
+        }}
       />
     );
   if (models instanceof Error)
@@ -84,7 +94,7 @@ function Models({
 type State =
   | { readonly is: "idle" | "asking" }
   | { readonly is: "answered"; readonly answer: Answer }
-  | { readonly is: "failed"; readonly why: string };
+  | { readonly is: "failed"; readonly error: unknown };
 
 function Asked({ model }: { readonly model: ModelInfo }): JSX.Element {
   const [asking, setAsking] = useState<Asking | null>(null);
@@ -100,14 +110,14 @@ function Asked({ model }: { readonly model: ModelInfo }): JSX.Element {
       const tookMs = performance.now() - startedMs;
       setState({ is: "answered", answer: { asked, reply: JSON.parse(text), tookMs } });
     } catch (error) {
-      setState({ is: "failed", why: error instanceof Error ? error.message : String(error) });
+      setState({ is: "failed", error });
     }
   };
   return (
     <>
       <Form model={model} isBusy={state.is === "asking"} onAsk={(asked) => void send(asked)} />
       <div class="answer" aria-live="polite" aria-busy={state.is === "asking"}>
-        {state.is === "failed" && <p class="reason">{state.why}</p>}
+        {state.is === "failed" && <Failed error={state.error} />}
         {state.is === "answered" && (
           <>
             <Results answer={state.answer} />
@@ -117,6 +127,24 @@ function Asked({ model }: { readonly model: ModelInfo }): JSX.Element {
       </div>
       {asking !== null && <Same asking={asking} />}
     </>
+  );
+}
+
+/** With the code, by which docs/errors.md says what to do. */
+function Failed({ error }: { readonly error: unknown }): JSX.Element {
+  const message = error instanceof Error ? error.message : String(error);
+  const code = error instanceof Refusal ? error.code : null;
+  return (
+    <p class="reason" role="alert">
+      {code !== null && (
+        <>
+          <code>{code}</code>{" "}
+        </>
+      )}
+      {error instanceof TypeError
+        ? `The server could not be reached, or ended the connection (${message}).`
+        : message}
+    </p>
   );
 }
 

@@ -1,6 +1,6 @@
 import type { Finding } from "millrace-client/wire";
 import type { JSX } from "preact";
-import { More, Panel, Pill } from "../parts/panel.js";
+import { More, Panel, Pill, Prose, useOpened } from "../parts/panel.js";
 
 const findingsMax = 30;
 
@@ -24,11 +24,17 @@ export function Why({ findings }: { readonly findings: readonly Finding[] | null
         </p>
       </Panel>
     );
+  return <Findings findings={findings} />;
+}
+
+function Findings({ findings }: { readonly findings: readonly Finding[] }): JSX.Element {
+  const list = useOpened(findings, findingsMax);
   return (
     <div class="findings">
-      {findings.slice(0, findingsMax).map((finding) => (
+      {list.shown.map((finding, at) => (
         <Panel
-          key={finding.code}
+          // A code may be there twice: of two models, say.
+          key={`${finding.code} ${at}`}
           title={finding.title}
           class={`finding ${finding.severity}`}
           note={
@@ -37,18 +43,24 @@ export function Why({ findings }: { readonly findings: readonly Finding[] | null
         >
           <ul>
             {finding.evidence.map((line) => (
-              <li key={line}>{line}</li>
+              <li key={line}>
+                <Prose text={line} />
+              </li>
             ))}
           </ul>
           <dl>
             <dt>Change</dt>
-            <dd>{finding.change}</dd>
+            <dd>
+              <Prose text={finding.change} />
+            </dd>
             <dt>Expect</dt>
-            <dd>{finding.expect}</dd>
+            <dd>
+              <Prose text={finding.expect} />
+            </dd>
           </dl>
         </Panel>
       ))}
-      <More shown={findingsMax} of={findings.length} />
+      <More {...list} of={findings.length} what="the findings" />
     </div>
   );
 }

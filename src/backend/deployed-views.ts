@@ -160,6 +160,7 @@ export class EdgeViews implements ServerViews {
       policy: "nodes",
       pipelines: [],
       models: this.models().map(modelStatusOf),
+      leftOut: [],
       queues: [],
       batches: { byReason: {}, recent: [] },
       stages: [],
@@ -188,5 +189,5 @@ const noWaits = { count: 0, p50Ms: 0, p99Ms: 0 };
 /** `pipelines`: the nodes that have it; what a load takes is theirs to say. */
 function modelStatusOf({ name, state, reason, pipelines }: ModelInfo): ModelStatus {
   const counts = { bytes: 0, loadMs: 0, loads: 0, evictions: 0, loadFailures: 0 };
-  return { model: name, state, reason, pipelines, ...counts, recommended: null };
+  return { model: name, state, reason, pipelines, ...counts, unit: null, recommended: null };
 }

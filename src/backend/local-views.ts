@@ -82,10 +82,12 @@ export class LocalViews implements ServerViews {
 
   models(): readonly ModelInfo[] {
     const seen = this.#look();
-    return this.#viewed.served().map(({ folder: { manifest }, name, key }) => {
+    return this.#viewed.served().map((served) => {
+      const { name, folder } = served;
+      const { manifest } = folder;
       const { task, family, precision } = manifest;
       const info = this.#infoOf(manifest);
-      const { state, pipelines, reason } = this.#statusOf({ key, name }, seen);
+      const { state, pipelines, reason } = this.#statusOf(served, seen);
       const ready = canServe(state, seen);
       return { name, task, family, precision, ready, state, pipelines, reason, ...info };
     });
@@ -124,6 +126,7 @@ export class LocalViews implements ServerViews {
       policy,
       pipelines: pipelines.map((pipeline) => this.#named(pipeline)),
       models: this.#viewed.served().map((served) => this.#statusOf(served, seen)),
+      leftOut: this.#viewed.broken(),
       queues: queues.map((queue) => ({ ...queue, model: this.#nameOf(queue.model) })),
       ...activity.view(nowMs),
       ...submit.counts,
@@ -174,7 +177,7 @@ export class LocalViews implements ServerViews {
     return [...served, ...broken];
   }
 
-  #statusOf({ key, name }: Pick<ServedFolder, "key" | "name">, seen: Seen): ModelStatus {
+  #statusOf({ key, name, folder }: ServedFolder, seen: Seen): ModelStatus {
     const place = seen.places.get(key);
     const { bytes = 0, loadMs = 0, loads = 0, evictions = 0, failures = 0 } = place ?? {};
     const at = seen.pipelines.flatMap(({ pipelineId, models }) => {
@@ -190,7 +193,8 @@ export class LocalViews implements ServerViews {
     const reason = place?.reason ?? null;
     const counts = { loads, evictions, loadFailures: failures };
     const recommended = seen.recommended.get(key) ?? null;
-    return { model: name, state, reason, pipelines, bytes, loadMs, ...counts, recommended };
+    const unit = engineTable[folder.manifest.engine].unit(folder.manifest);
+    return { model: name, state, reason, pipelines, bytes, loadMs, ...counts, unit, recommended };
   }
 
   #named(pipeline: PipelineStatus): PipelineStatus {

@@ -5,11 +5,11 @@
 import { MillraceError } from "millrace-client/wire";
 import type { CallRoute, RouteReply } from "../jobs/jobs.js";
 import type { HttpFront } from "../listen/http/http-front.js";
+import { HttpSpan } from "../listen/http/http-span.js";
 import { type MadeBody, MadeExchange, type ReplyTaker } from "../listen/http/made-exchange.js";
 import { Router } from "../listen/http/router.js";
 import type { Log } from "../log.js";
 import type { Tracer } from "../tracing/tracer.js";
-import { endFailed } from "../work/failed-span.js";
 
 export interface CallRouteParts {
   readonly fronts: readonly HttpFront[];
@@ -26,9 +26,10 @@ export function callRouteOf({ fronts, paths, log, tracer }: CallRouteParts): Cal
     const found = router.find("POST", path);
     const taker = new WholeReply();
     // A job is for hours: each line, or the lines that are asked together, has a trace of its own, and the id says of which job.
-    const span = tracer.begin(`job ${path}`, null, {
+    const begun = tracer.begin(`job ${path}`, null, {
       attributes: { "http.route": path, "millrace.request.id": call.id },
     });
+    const span = begun === null ? null : new HttpSpan(begun);
     const made = {
       id: call.id,
       caller: call.caller,
@@ -44,14 +45,13 @@ export function callRouteOf({ fronts, paths, log, tracer }: CallRouteParts): Cal
         throw new MillraceError("not_found", `Jobs cannot ask ${JSON.stringify(path)}.`);
       }
       await found.route.handler(exchange);
-      const reply = taker.taken();
-      span?.end();
-      return reply;
+      return taker.taken();
     } catch (thrown) {
       const error = exchange.told(thrown);
-      endFailed(span, error);
       const { status, body } = found.front.renderError(error, call.id);
       return { status, text: textOf(body), error };
+    } finally {
+      span?.over();
     }
   };
 }

@@ -3,6 +3,7 @@
  * else: it calls down, and never reads a socket. Its folder knows no other front; server.ts has the list of all.
  */
 import type { ModelsReload } from "millrace-client/wire";
+import type { Access } from "../access/access.js";
 import type { GuardedSubmit } from "../access/guarded-submit.js";
 import type { Jobs } from "../jobs/jobs.js";
 import type { GrpcFront } from "../listen/grpc/grpc-front.js";
@@ -48,6 +49,8 @@ export interface FrontParts {
   /** Absent where there is no folder of models. */
   readonly repository?: ModelRepository;
   readonly metrics: Pick<Metrics, "requestFinished" | "scrape" | "contentTypeOf">;
+  /** See `Access`: for what lasts longer than a key may. Absent where nobody is asked for one. */
+  readonly renewed?: Access["renewed"];
   /** Absent where nobody keeps one. */
   readonly feed?: StatusFeed;
   /** Absent where nobody takes any. */

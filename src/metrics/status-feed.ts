@@ -5,7 +5,7 @@
 import type { Finding, LiveHistory, LiveSample, LiveStatus } from "millrace-client/wire";
 import { liveSampleOf } from "./live-sample.js";
 
-const everyMs = 1_000;
+const usualEveryMs = 1_000;
 const samplesMax = 120;
 /** What is found is of the time from the oldest of those looks that are kept whole, half a minute and a little. */
 const keptEvery = 5;
@@ -30,6 +30,7 @@ export type Diagnose = (window: {
 export class StatusFeed implements Disposable {
   readonly #look: () => Look;
   readonly #diagnose: Diagnose;
+  readonly #everyMs: number;
   readonly #samples: LiveSample[] = [];
   readonly #kept: KeptLook[] = [];
   #findings: readonly Finding[] = [];
@@ -41,14 +42,16 @@ export class StatusFeed implements Disposable {
   #isEnded = false;
   #turn = new Turn();
 
-  constructor(look: () => Look, diagnose: Diagnose = () => []) {
+  /** `everyMs`: of looks; another one where somebody measures what they cost. */
+  constructor(look: () => Look, diagnose: Diagnose = () => [], everyMs: number = usualEveryMs) {
     this.#look = look;
     this.#diagnose = diagnose;
+    this.#everyMs = everyMs;
   }
 
   start(): void {
     this.#tell();
-    this.#timer ??= setInterval(() => this.#tell(), everyMs).unref();
+    this.#timer ??= setInterval(() => this.#tell(), this.#everyMs).unref();
   }
 
   get watching(): number {
@@ -56,7 +59,7 @@ export class StatusFeed implements Disposable {
   }
 
   get history(): LiveHistory {
-    return { everyMs, samples: this.#samples };
+    return { everyMs: this.#everyMs, samples: this.#samples };
   }
 
   /** While it is held, looks are written. */

@@ -1,5 +1,5 @@
 /** What an engine says of itself on the server's side: the file manifest-ENGINE.ts exports one, engine-table.ts has all. */
-import type { ModelInfo } from "millrace-client/wire";
+import type { ModelInfo, WorkUnit } from "millrace-client/wire";
 import type { z } from "zod";
 import type { Payload } from "../work/payload.js";
 
@@ -41,6 +41,8 @@ export interface EngineDefinition<Manifest> {
   readonly runRowsMax?: (manifest: Manifest) => number | null;
   /** What a request gets that sets nothing by itself, by the names of the request's fields. */
   readonly settings: (manifest: Manifest) => Readonly<Record<string, number | string | boolean>>;
+  /** See `ModelStatus`. */
+  readonly unit: (manifest: Manifest) => WorkUnit | null;
   /** What callers are told of the model beside what they are told of every one. */
   readonly info: (manifest: Manifest) => EngineInfo;
   /**

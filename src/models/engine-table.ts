@@ -24,7 +24,7 @@ export type ManifestOf<Engine extends EngineName> = Extract<
 
 type EngineEntry = Pick<
   EngineDefinition<ModelManifest>,
-  "mode" | "sharesWeights" | "settings" | "info" | "facts" | "sampler"
+  "mode" | "sharesWeights" | "settings" | "unit" | "info" | "facts" | "sampler"
 > & {
   readonly rowsMax: (manifest: ModelManifest) => number;
   readonly runRowsMax: (manifest: ModelManifest) => number | null;
@@ -88,7 +88,7 @@ function entryOf<Engine extends EngineName>(
   definition: EngineDefinition<ManifestOf<Engine>>,
 ): EngineEntry {
   const { schemaFor, check, mode, rowsMax, runRowsMax, sharesWeights } = definition;
-  const { settings, info, facts, sampler } = definition;
+  const { settings, unit, info, facts, sampler } = definition;
   return {
     mode: (manifest) => mode(manifestOf(manifest, engine)),
     rowsMax: (manifest) => rowsMax?.(manifestOf(manifest, engine)) ?? usualRowsMax,
@@ -100,6 +100,7 @@ function entryOf<Engine extends EngineName>(
       return manifest;
     },
     settings: (manifest) => settings(manifestOf(manifest, engine)),
+    unit: (manifest) => unit(manifestOf(manifest, engine)),
     info: (manifest) => info(manifestOf(manifest, engine)),
     facts: (manifest) => facts(manifestOf(manifest, engine)),
     ...(sampler === undefined

@@ -157,6 +157,7 @@ export const generation: EngineDefinition<GenerationManifest> = {
     maxLength,
     lengthPenalty,
   }),
+  unit: () => "tokens",
   info: ({ limits, sourceLanguage, targetLanguage }) => ({
     limits,
     ...(sourceLanguage === undefined ? {} : { sourceLanguage }),

@@ -68,6 +68,7 @@ export const staged: EngineDefinition<StagedManifest> = {
   runRowsMax: (manifest) => definitionOf(manifest).runRowsMax?.(manifest) ?? null,
   sharesWeights: (manifest) => definitionOf(manifest).sharesWeights ?? false,
   settings: (manifest) => definitionOf(manifest).settings(manifest),
+  unit: (manifest) => definitionOf(manifest).unit(manifest),
   info: (manifest) => definitionOf(manifest).info(manifest),
   facts: (manifest) => definitionOf(manifest).facts(manifest),
   sampler: (manifest) => definitionOf(manifest).sampler?.(manifest) ?? null,

@@ -1,21 +1,19 @@
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { bench, figuresIn } from "../support/bench.js";
-import { TempDir } from "../support/temp-dir.js";
+import { bench } from "../support/bench.js";
+import { skipWithoutBrowser } from "../support/browser.js";
 
-test("bench page: readers see looks, and their cost is told", { timeout: 60_000 }, async () => {
-  await using dir = await TempDir.make();
-  const size = ["--readers", "2", "--seconds", "1.5", "--rounds", "1"];
-  const out = await bench("page", ...size, "--json", dir.file("page.json"));
-  const lines = ["without readers", "with 2 readers", "the readers"];
-  const printed = figuresIn(out);
-  assert.deepEqual(
-    lines.filter((line) => !printed.includes(`${line} # % of a core`)),
-    [],
-    out,
-  );
-  assert.match(out, /^each saw [12] to [12] looks in 1\.5 s$/m);
-  const { rows, readers } = JSON.parse(await readFile(dir.file("page.json"), "utf8"));
-  assert.deepEqual([rows.length, readers], [lines.length, 2]);
+test("bench page: what looks cost those who write, read and draw them", {
+  timeout: 60_000,
+}, async () => {
+  const args = ["--readers", "2", "--seconds", "0.3", "--rounds", "1", "--kills", "1"];
+  const out = await bench("page", ...args);
+  for (const of of ["idle", "under load"]) {
+    assert.match(out, new RegExp(`^${of}: a look is [1-9]\\d+ characters`, "m"));
+    assert.match(out, new RegExp(`^${of}, 2 pages: of a core +-?\\d`, "m"));
+  }
+  if (skipWithoutBrowser !== false) return;
+  for (const size of ["2 pipelines", "64 pipelines"])
+    assert.match(out, new RegExp(`^${size}, .*: main thread of the browser, a look +\\d`, "m"));
+  assert.match(out, /^a worker was killed: until the page shows it +\d+/m);
 });

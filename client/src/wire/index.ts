@@ -127,6 +127,7 @@ export {
   type JobStoreReadiness,
   type JobStoreStatus,
   jobStoreStates,
+  type LeftOutModel,
   type MachineStatus,
   type ModelReadiness,
   type ModelStatus,
@@ -143,6 +144,7 @@ export {
   type StatusResponse,
   serverStates,
   type TenantStatus,
+  type WorkUnit,
 } from "./status.js";
 export {
   type StreamAccepted,

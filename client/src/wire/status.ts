@@ -82,6 +82,9 @@ export interface PipelineStatus {
   readonly work?: readonly PipelineWork[];
 }
 
+/** What the time of a model's runs is a line of. */
+export type WorkUnit = "tokens";
+
 /** Where a model is, over all pipelines. */
 export interface ModelStatus {
   readonly model: string;
@@ -104,6 +107,8 @@ export interface ModelStatus {
   /** In a row. */
   readonly loadFailures: number;
   /** What to ask for at once, of what was learned of the model; null where no pipeline has it, and at an edge. */
+  /** What the units of its work are; null: each of its stages counts something else, or an edge does not know. Absent in what older servers say. */
+  readonly unit?: WorkUnit | null;
   readonly recommended: {
     /** Items of a request that fills one pipeline. */
     readonly batchItems: number;
@@ -112,6 +117,12 @@ export interface ModelStatus {
     /** Items that are through within the realtime target, as fast as the pipelines were lately; null: nothing was seen yet. */
     readonly realtimeItemsInFlight: number | null;
   } | null;
+}
+
+/** A folder whose model is not served. */
+export interface LeftOutModel {
+  readonly dir: string;
+  readonly reason: string;
 }
 
 export interface QueueStatus {
@@ -209,6 +220,8 @@ export interface StatusResponse {
   readonly policy: string;
   readonly pipelines: readonly PipelineStatus[];
   readonly models: readonly ModelStatus[];
+  /** Folders that should be served and cannot be. Absent in what older servers say. */
+  readonly leftOut?: readonly LeftOutModel[];
   readonly queues: readonly QueueStatus[];
   readonly batches: {
     /** Since the start, by reason. */

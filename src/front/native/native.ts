@@ -85,7 +85,7 @@ class NativeFront implements HttpFront {
       memory("/status", { access: "admin", doc: docs.status }, (exchange) =>
         exchange.reply(jsonReply(200, wholeStatus(views, parts.jobs ?? null))),
       ),
-      ...(feed === undefined ? [] : [statusEventsRoute(feed)]),
+      ...(feed === undefined ? [] : [statusEventsRoute({ ...parts, feed })]),
       ...(views.nodes === undefined
         ? []
         : [
@@ -126,13 +126,15 @@ class NativeFront implements HttpFront {
   }
 }
 
-function statusEventsRoute(feed: StatusFeed): Route {
+function statusEventsRoute(
+  parts: Pick<FrontParts, "renewed"> & { readonly feed: StatusFeed },
+): Route {
   return {
     path: "/status/events",
     method: "GET",
     access: "admin",
     doc: nativeDocs.statusEvents,
-    handler: async (exchange) => await sendStatusEvents(exchange, feed),
+    handler: async (exchange) => await sendStatusEvents(exchange, parts),
   };
 }
 

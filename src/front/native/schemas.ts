@@ -288,6 +288,7 @@ const modelStatusSchema = objectSchema({
   loads: countSchema,
   evictions: countSchema,
   loadFailures: countSchema,
+  unit: { enum: ["tokens", null] },
   recommended: {
     anyOf: [
       { type: "null" },
@@ -382,6 +383,7 @@ export const statusSchema: JsonObject = titled(
     policy: textSchema,
     pipelines: listSchema(pipelineSchema),
     models: listSchema(modelStatusSchema),
+    leftOut: listSchema(objectSchema({ dir: textSchema, reason: textSchema })),
     queues: listSchema(queueSchema),
     batches: objectSchema({ byReason: recordSchema(countSchema), recent: listSchema(batchSchema) }),
     stages: listSchema(stageSchema),

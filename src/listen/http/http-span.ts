@@ -4,8 +4,8 @@ import type { ErrorCode } from "millrace-client/wire";
 import type { Tracer } from "../../tracing/tracer.js";
 import { isSpanError } from "../../work/failed-span.js";
 import { readTraceContext } from "../../work/trace-context.js";
-import type { TraceSpan } from "../../work/trace-span.js";
-import type { Route } from "./http-front.js";
+import type { SpanStart, TraceSpan } from "../../work/trace-span.js";
+import type { Exchange, Route } from "./http-front.js";
 
 export interface HttpSpanStart {
   readonly route: Pick<Route, "path" | "method">;
@@ -17,17 +17,46 @@ export interface HttpSpanStart {
 export function beginHttpSpan(
   tracer: Tracer,
   { headers, socket, httpVersion }: IncomingMessage,
-  { route: { path, method }, atMs, id }: HttpSpanStart,
+  start: HttpSpanStart,
+): HttpSpan | null {
+  return begin(tracer, headers, {
+    ...start,
+    kind: "server",
+    attributes: {
+      "url.scheme": "encrypted" in socket ? "https" : "http",
+      "network.protocol.version": httpVersion,
+    },
+  });
+}
+
+/** Of a call of this process, which came over no network. */
+export function beginCallSpan(
+  tracer: Tracer,
+  headers: Exchange["headers"],
+  start: HttpSpanStart,
+): HttpSpan | null {
+  return begin(tracer, headers, { ...start, kind: "internal", attributes: {} });
+}
+
+function begin(
+  tracer: Tracer,
+  headers: Exchange["headers"],
+  {
+    route: { path, method },
+    id,
+    atMs,
+    kind,
+    attributes,
+  }: HttpSpanStart & Required<Pick<SpanStart, "kind" | "attributes">>,
 ): HttpSpan | null {
   const parent = readTraceContext(headers["traceparent"], headers["tracestate"]);
   const span = tracer.begin(`${method} ${path}`, parent, {
-    kind: "server",
+    kind,
     atMs,
     attributes: {
       "http.request.method": method,
       "http.route": path,
-      "url.scheme": "encrypted" in socket ? "https" : "http",
-      "network.protocol.version": httpVersion,
+      ...attributes,
       "millrace.request.id": id,
     },
   });

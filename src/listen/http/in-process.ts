@@ -5,11 +5,14 @@
 import { MillraceError } from "millrace-client/wire";
 import type { Log } from "../../log.js";
 import type { Metrics } from "../../metrics/metrics.js";
+import type { Tracer } from "../../tracing/tracer.js";
 import { anyCaller } from "../../work/caller.js";
+import { traceparentOf } from "../../work/trace-context.js";
 import type { Identification } from "../identification.js";
 import { queryOf } from "../query-of.js";
 import type { RunningListener } from "../running-listener.js";
 import type { HttpFront } from "./http-front.js";
+import { beginCallSpan, type HttpSpan } from "./http-span.js";
 import { type MadeBody, MadeExchange, type ReplyTaker } from "./made-exchange.js";
 import { pathOf, Router } from "./router.js";
 
@@ -19,6 +22,7 @@ export interface InProcessParts {
   readonly bodyBytesMax: number;
   readonly metrics: Pick<Metrics, "replied" | "refused" | "polled">;
   readonly log: Log;
+  readonly tracer: Tracer;
 }
 
 /** Of a reply whose reader is slow: more than this waits only where a handler does not ask. */
@@ -67,26 +71,28 @@ export class InProcessListener implements RunningListener {
   }
 
   async #answer(call: OpenCall): Promise<void> {
-    const { identification, metrics, log } = this.#parts;
-    const { request } = call;
+    const { identification, metrics, log, tracer } = this.#parts;
+    const { request, departed } = call;
     const headers = Object.fromEntries(request.headers);
     const id = identification.idOf(headers);
     call.headers = identification.headersFor(id);
-    const query = queryOf(request.url);
-    const body = bodyOf(request, this.#parts.bodyBytesMax);
-    const { departed } = call;
-    const made = { id, caller: anyCaller, headers, query, departed, body };
-    const exchange = new MadeExchange(made, { taker: call, log });
     const found = this.#router.find(request.method, pathOf(request.url));
-    let route = "none";
+    const route = "error" in found ? null : found.route;
+    const isTraced = route !== null && route.fromMemory !== true;
+    const start = { id, atMs: performance.now() };
+    const span = isTraced ? beginCallSpan(tracer, headers, { ...start, route }) : null;
+    call.traced(span);
+    const body = bodyOf(request, this.#parts.bodyBytesMax);
+    const query = queryOf(request.url);
+    const made = { id, caller: anyCaller, headers, query, departed, body, span };
+    const exchange = new MadeExchange(made, { taker: call, log });
     try {
       identification.check(headers);
       if ("error" in found) throw found.error;
-      route = found.route.path;
       exchange.params = found.params;
-      if (found.route.fromMemory === true) metrics.polled(route);
+      if (found.route.fromMemory === true) metrics.polled(found.route.path);
       await found.route.handler(exchange);
-      if (!exchange.hasBegun) throw new Error(`${route} has not replied`);
+      if (!exchange.hasBegun) throw new Error(`${found.route.path} has not replied`);
     } catch (thrown) {
       const error = exchange.told(thrown);
       metrics.refused(error.code);
@@ -95,7 +101,12 @@ export class InProcessListener implements RunningListener {
       else exchange.reply(found.front.renderError(error, id));
     }
     await call.taken;
-    metrics.replied({ route, status: call.status, class: exchange.workClass });
+    span?.over();
+    metrics.replied({
+      route: route?.path ?? "none",
+      status: call.status,
+      class: exchange.workClass,
+    });
   }
 }
 
@@ -117,6 +128,7 @@ class OpenCall implements ReplyTaker {
   headers: Readonly<Record<string, string>> = {};
   /** As it is counted: 499 for who left before there was one. */
   status = 499;
+  #span: HttpSpan | null = null;
   readonly #departure = new AbortController();
   #resolve: (response: Response) => void = () => {};
   #reject: (reason: unknown) => void = () => {};
@@ -143,9 +155,17 @@ class OpenCall implements ReplyTaker {
     return this.#departure.signal;
   }
 
+  /** Before its head. */
+  traced(span: HttpSpan | null): void {
+    this.#span = span;
+    if (span?.span.isKept !== true) return;
+    this.headers = { ...this.headers, traceresponse: traceparentOf(span.span.context) };
+  }
+
   /** A second call does nothing, and so does one behind the end. */
   leave(reason: unknown): void {
     if (this.#isOver) return;
+    if (this.status === 499) this.#span?.replies(499);
     this.#departure.abort();
     this.#reject(reason);
     this.#controller?.error(reason);
@@ -155,6 +175,7 @@ class OpenCall implements ReplyTaker {
   head({ status, headers }: Parameters<ReplyTaker["head"]>[0]): void {
     if (this.#isOver) return;
     this.status = status;
+    this.#span?.replies(status);
     const body = new ReadableStream<Uint8Array>(
       {
         start: (controller) => {

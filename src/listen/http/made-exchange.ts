@@ -11,6 +11,7 @@ import type { TraceSpan } from "../../work/trace-span.js";
 import { toldError } from "../told-error.js";
 import { tooLarge } from "./body.js";
 import type { Exchange, ReceivedBody, Reply, ReplyStream, StreamHead } from "./http-front.js";
+import type { HttpSpan } from "./http-span.js";
 
 export interface MadeRequest {
   readonly id: string;
@@ -19,8 +20,8 @@ export interface MadeRequest {
   readonly query: URLSearchParams;
   readonly departed: AbortSignal;
   readonly body: MadeBody;
-  /** Of its trace, where it has one. */
-  readonly span?: TraceSpan | null;
+  /** Null where nobody traces it. */
+  readonly span: HttpSpan | null;
 }
 
 /** One of the two is called, once. */
@@ -49,14 +50,14 @@ export class MadeExchange implements Exchange {
   params: Readonly<Record<string, string>> = {};
   readonly query: URLSearchParams;
   readonly headers: Exchange["headers"];
-  readonly span: TraceSpan | null;
+  readonly #span: HttpSpan | null;
   readonly #body: MadeBody;
   readonly #taker: ReplyTaker;
   readonly #log: Log;
   #hasBegun = false;
 
   constructor(
-    { id, caller, headers, query, departed, body, span = null }: MadeRequest,
+    { id, caller, headers, query, departed, body, span }: MadeRequest,
     { taker, log }: { readonly taker: ReplyTaker; readonly log: Log },
   ) {
     this.id = id;
@@ -64,10 +65,14 @@ export class MadeExchange implements Exchange {
     this.headers = headers;
     this.query = query;
     this.departed = departed;
-    this.span = span;
+    this.#span = span;
     this.#body = body;
     this.#taker = taker;
     this.#log = log;
+  }
+
+  get span(): TraceSpan | null {
+    return this.#span?.span ?? null;
   }
 
   /** Whether a reply has begun; a handler that has returned without one has a bug. */
@@ -105,12 +110,14 @@ export class MadeExchange implements Exchange {
   }
 
   told(thrown: unknown): MillraceError {
-    return toldError(thrown, () =>
+    const error = toldError(thrown, () =>
       this.#log.error(
         { err: thrown, requestId: this.id, ...loggedTrace(this.span?.context) },
         "internal error",
       ),
     );
+    this.#span?.failed(error.code);
+    return error;
   }
 
   #begin(status: number, headers: Readonly<Record<string, string>>): void {

@@ -109,6 +109,7 @@ export const encoder: ProgramDefinition<EncoderManifest> = {
   check,
   settings: ({ embedding }): Readonly<Record<string, string | boolean>> =>
     embedding === null ? {} : { pooling: embedding.pooling, normalize: embedding.normalize },
+  unit: () => "tokens",
   info: ({ limits, embedding, labels }) => ({
     limits,
     ...(embedding === null ? {} : { embedding: toldOf(embedding) }),

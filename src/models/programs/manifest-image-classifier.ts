@@ -89,6 +89,7 @@ export const imageClassifier: ProgramDefinition<ImageClassifierManifest> = {
   runRowsMax: ({ rowsMax }) => rowsMax,
   settings: () => ({}),
   sampler: pictureSampler,
+  unit: () => null,
   info: ({ labels }) => ({
     limits: {},
     ...toldLabels(typeof labels === "string" ? null : labels),

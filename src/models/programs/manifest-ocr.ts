@@ -140,6 +140,7 @@ export const ocrProgram: ProgramDefinition<OcrManifest> = {
   runRowsMax: () => pagesMax,
   settings: () => ({}),
   sampler: pictureSampler,
+  unit: () => null,
   info: () => ({ limits: {} }),
   facts: ({ files, detector: found, recogniser: read }) => [
     ["detector", `${found.limitType} side ${found.sideLimit}, ${pixelText(found)}`],

@@ -87,6 +87,7 @@ export const tensors: ProgramDefinition<TensorsManifest> = {
   check,
   settings: () => ({}),
   sampler: tensorsSampler,
+  unit: () => null,
   info: ({ inputs, outputs, limits }) => ({
     limits: limits.rowsMax === null ? {} : { rowsMax: limits.rowsMax },
     inputs: inputs.map(infoOf),
