@@ -13,9 +13,9 @@ import {
   type ParentFrame,
 } from "#src/frames/messages.js";
 import { ProtocolError } from "#src/frames/protocol-error.js";
+import type { ProcessSample } from "#src/platform/system.js";
 import type { ChildEvents, ChildPort } from "#src/worker/child.js";
 import type { ProcessEnd } from "#src/worker/settle.js";
-import type { ProcessSample } from "#src/worker/watch.js";
 import { type ChildWorld, type EndKind, happensByItself, isDeadly } from "./child-world.js";
 import type { EngineItem } from "./engine.js";
 import { HostedSims, type HostedTurn } from "./hosted-sim.js";
