@@ -21,7 +21,8 @@ function installedIsCurrent() {
       path === "" ||
       !path.startsWith("node_modules/") ||
       entry.link ||
-      entry.optional ||
+      // What is optional may be missing, and is no other version than wanted.
+      (entry.optional && installed[path] === undefined) ||
       installed[path]?.version === entry.version,
   );
 }

@@ -20,7 +20,8 @@ const englishOnly = {
     })),
 };
 
-const { dependencies } = JSON.parse(readFileSync("package.json", "utf8"));
+const { dependencies, optionalDependencies } = JSON.parse(readFileSync("package.json", "utf8"));
+const packages = Object.keys({ ...dependencies, ...optionalDependencies });
 for (const entry of entries) {
   await build({
     entryPoints: [entry],
@@ -33,7 +34,7 @@ for (const entry of entries) {
     format: "esm",
     platform: "node",
     target: "node20.19",
-    external: Object.keys(dependencies).filter((name) => !within.includes(name)),
+    external: packages.filter((name) => !within.includes(name)),
     plugins: [englishOnly],
     sourcemap: true,
     sourcesContent: false,

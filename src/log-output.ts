@@ -10,6 +10,7 @@
  */
 import { closeSync, constants, openSync, writeSync } from "node:fs";
 import { Writable } from "node:stream";
+import { platform } from "./platform/platform.js";
 
 export interface LogDestination {
   /** Whether lines for people are coloured. */
@@ -95,10 +96,12 @@ export function standardOutput(bytesMax: number): LogOutput {
   return new LogOutput({ stream: terminal ?? process.stdout, bytesMax });
 }
 
-/** Null where it cannot be opened again: not on Linux, or the terminal is another user's, as after `su`. */
+/** Null where it cannot be opened again: the system has no name for it, or it is another user's, as after `su`. */
 function openTerminal(): NonBlockingFile | null {
+  const path = platform.terminalPath;
+  if (path === null) return null;
   try {
-    return new NonBlockingFile("/proc/self/fd/1", { isTTY: true });
+    return new NonBlockingFile(path, { isTTY: true });
   } catch {
     return null;
   }

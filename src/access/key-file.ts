@@ -3,10 +3,12 @@
  * at any speed: a slow hash, as passwords need, would protect nothing more, and would cost every request.
  */
 import { createHash, randomBytes } from "node:crypto";
-import { type FileHandle, open, realpath, rename, rm } from "node:fs/promises";
+import { type FileHandle, open, realpath, rm } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { apiLimits, MillraceError, type WorkClass, workClasses } from "millrace-client/wire";
 import { z } from "zod";
+import { move } from "../platform/move.js";
+import { platform } from "../platform/platform.js";
 import { hasCode, messageOf } from "../work/thrown.js";
 
 /** With each request every key is compared (key-ring.ts): 10,000 of them take 2 ms. */
@@ -105,7 +107,7 @@ export async function changeKeyFile(
     if (old !== null) await ownAs(writer, old);
     await writer.sync();
     await writer.close();
-    await rename(draft, target);
+    await move(draft, target);
   } catch (cause) {
     await writer.close().catch(() => {});
     await rm(draft, { force: true });
@@ -154,8 +156,7 @@ async function readChecked(path: string, handle: FileHandle): Promise<string> {
   if (stats.size > fileBytesMax) {
     throw new Error(`it has ${stats.size} bytes; the limit is ${fileBytesMax}`);
   }
-  // Windows has no such bits.
-  if (process.platform !== "win32" && (stats.mode & 0o002) !== 0) {
+  if (platform.hasFileModes && (stats.mode & 0o002) !== 0) {
     throw new Error(`whoever is on this machine may write into it: chmod 600 ${path}`);
   }
   return await handle.readFile("utf8");

@@ -3,10 +3,11 @@
  * beside that of the keys; whoever kills the server loses the last seconds of it. One server a file: two would each write its own.
  */
 import { randomUUID } from "node:crypto";
-import { open, readFile, rename, rm } from "node:fs/promises";
+import { open, readFile, rm } from "node:fs/promises";
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
 import type { Log } from "../log.js";
+import { move } from "../platform/move.js";
 import { hasCode } from "../work/thrown.js";
 import type { KeyAmount, KeyReceipt } from "./access.js";
 
@@ -158,7 +159,7 @@ export class UsageBook {
       await using handle = await open(draft, "w", 0o600);
       await handle.writeFile(`${JSON.stringify(content)}\n`);
       await handle.sync();
-      await rename(draft, this.#path);
+      await move(draft, this.#path);
       this.#isFailing = false;
     } catch (error) {
       await rm(draft, { force: true }).catch(() => {});

@@ -23,6 +23,7 @@ import { type BrokenFolder, type ModelFolder, ModelRegistry } from "../models/re
 import type { Options } from "../options/options.js";
 import { Preparer } from "../prepare/preparer.js";
 import { Recorder } from "../record/recorder.js";
+import { checkRuntime } from "../runtime/installed-runtime.js";
 import { weightsCacheArguments } from "../runtime/weights-cache.js";
 import { Scheduler } from "../scheduler/scheduler.js";
 import type { Batch } from "../scheduler/types.js";
@@ -50,6 +51,7 @@ const runtimeEntry = fileURLToPath(new URL("../runtime/entry.js", import.meta.ur
 
 /** @throws MillraceError `model_folder_invalid` where the folder holds no model that can be served. */
 export async function openBackend(parts: BackendParts): Promise<Backend> {
+  checkRuntime();
   const { preload } = parts.configuration.options;
   const places = await openPlaces(parts);
   try {

@@ -2,6 +2,7 @@
 import type { StatusResponse } from "millrace-client/wire";
 import type { Options } from "../options/options.js";
 import type { Configuration } from "../options/resolve.js";
+import { platform } from "../platform/platform.js";
 
 export function shownLimits({
   queuedItemsMax,
@@ -26,5 +27,6 @@ export function shownMachine({
 }: Configuration): NonNullable<StatusResponse["machine"]> {
   const { cores, memoryBytes } = machine;
   const availableMemoryBytes = process.availableMemory();
-  return { cores, threads: options.threads, memoryBytes, availableMemoryBytes };
+  const { lacks } = platform;
+  return { cores, threads: options.threads, memoryBytes, availableMemoryBytes, lacks };
 }

@@ -3,13 +3,13 @@
  * called within the folder of models, and say nothing of where on the machine that lies. The log has whole paths.
  */
 import { realpathSync } from "node:fs";
-import { homedir } from "node:os";
 import { basename, isAbsolute, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { BrokenFolder } from "../models/registry.js";
+import { platform } from "../platform/platform.js";
 import type { PoolEvent } from "../worker/events.js";
 
-const ownFiles = fileURLToPath(new URL("../../", import.meta.url)).replace(/\/$/, "");
+const ownFiles = fileURLToPath(new URL("../../", import.meta.url)).replace(/[\\/]$/, "");
 
 export class ToldPaths {
   readonly #modelsDir: string;
@@ -23,11 +23,11 @@ export class ToldPaths {
     this.#name = basename(resolve(models));
     const longestFirst = (paths: readonly string[]): string[] =>
       [...new Set(paths)]
-        .map((path) => path.replace(/\/+$/, ""))
+        .map((path) => path.replace(/[\\/]+$/, ""))
         .filter((path) => path.length > 1)
         .toSorted((left, right) => right.length - left.length);
     this.#spellings = longestFirst([models, resolve(models), realPathOf(models)]);
-    this.#others = longestFirst([resolve(cacheDir), ownFiles, homedir()]);
+    this.#others = longestFirst([resolve(cacheDir), ownFiles, platform.home ?? ""]);
   }
 
   folder({ dir, reason }: BrokenFolder): BrokenFolder {
@@ -40,10 +40,10 @@ export class ToldPaths {
   text(text: string): string {
     let told = text;
     for (const path of this.#spellings) {
-      told = told.replaceAll(pathBegins(`${path}/`), "");
+      told = told.replaceAll(folderBegins(path), "");
       if (isAbsolute(path)) told = told.replaceAll(pathBegins(path), this.#name);
     }
-    for (const path of this.#others) told = told.replaceAll(pathBegins(`${path}/`), "…/");
+    for (const path of this.#others) told = told.replaceAll(folderBegins(path), "…/");
     return told;
   }
 
@@ -59,8 +59,14 @@ export class ToldPaths {
 }
 
 /** `models/` is a path in `models/en-zh`, and none in `/v1/models/reload`. */
-function pathBegins(path: string): RegExp {
-  return new RegExp(`(?<![\\w./-])${path.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, "\\$&")}`, "g");
+function pathBegins(path: string, end = ""): RegExp {
+  const literal = path.replaceAll(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
+  return new RegExp(`(?<![\\w./-])${literal}${end}`, "g");
+}
+
+/** With what divides it from the names in it, on any system. */
+function folderBegins(path: string): RegExp {
+  return pathBegins(path, String.raw`[\\/]`);
 }
 
 function realPathOf(path: string): string {

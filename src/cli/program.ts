@@ -1,6 +1,7 @@
 /** What all commands share: help, and how errors leave. */
 import { Command, CommanderError } from "commander";
 import { MillraceError } from "millrace-client/wire";
+import { missingRuntime } from "../runtime/installed-runtime.js";
 import { version } from "../version.js";
 import { exitCodes, exitCodesOfErrors } from "./exit-codes.js";
 import { whatToDo } from "./what-to-do.js";
@@ -81,7 +82,7 @@ export function errorText({ code, message }: Pick<MillraceError, "code" | "messa
 
 function tellable(error: unknown): MillraceError | null {
   if (error instanceof MillraceError) return error;
-  if (!(error instanceof CommanderError)) return null;
+  if (!(error instanceof CommanderError)) return missingRuntime(error);
   // A bare `millrace`: commander has printed the help, and means that as the error.
   const message =
     error.code === "commander.help"

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import type { Log } from "../log.js";
 import { type LogOutput, standardOutput } from "../log-output.js";
 import type { Configuration } from "../options/resolve.js";
+import { platform } from "../platform/platform.js";
 import type { MillraceServer, ServerParts } from "../server.js";
 import { type ExitCode, exitCodes } from "./exit-codes.js";
 import { addOptionFlags, configurationFrom } from "./option-flags.js";
@@ -62,7 +63,8 @@ async function serve(given: Configuration, parts: ServeParts): Promise<void> {
   const stopping = new AbortController();
   let server: MillraceServer | null = null;
   // Before the first line of the log: whoever has read that may send a signal.
-  process.on("SIGTERM", onSignal).on("SIGINT", onSignal).on("SIGHUP", onHangUp);
+  for (const signal of platform.stopSignals) process.on(signal, onSignal);
+  if (platform.reloadSignal !== null) process.on(platform.reloadSignal, onHangUp);
   let isHungUp = false;
   function onHangUp(): void {
     // It may have looked at the folder already: it looks again when it serves.
@@ -136,4 +138,12 @@ function announce({ options, sources, hash, machine }: Configuration, log: Log):
     },
     "starting",
   );
+  // Once, and as a whole: what follows from each is in the status.
+  const { name, lacks } = platform;
+  if (lacks.length > 0) {
+    log.info({ system: name, lacks: lacks.map((lack) => lack.split(":")[0]) }, systemLacks);
+  }
 }
+
+const systemLacks =
+  "this system does not tell or do all that Linux does; docs/platforms.md says what follows";

@@ -8,11 +8,13 @@
  * A crash leaves one of the hidden two; the next conversion to NAME puts it in order. A server does not see them.
  */
 import { randomUUID } from "node:crypto";
-import { mkdir, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
+import { mkdir, readdir, rm, rmdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { manifestFileName } from "../models/manifest-base.js";
 import { isMissing } from "../models/read-json.js";
+import { move } from "../platform/move.js";
+import { isAlive } from "../platform/processes.js";
 import { hasCode, messageOf } from "../work/thrown.js";
 
 /** The calls that can fail half-way; a test makes them fail. */
@@ -22,7 +24,7 @@ export interface FolderCalls {
 }
 
 const realCalls: FolderCalls = {
-  rename,
+  rename: move,
   remove: (dir) => rm(dir, { recursive: true, force: true }),
 };
 
@@ -98,7 +100,7 @@ export async function tidyUp(target: string): Promise<void> {
     const kind = kindOfDead(name, target);
     if (kind === null) continue;
     const path = join(parent, name);
-    if (kind === "old" && !(await exists(target))) await rename(path, target);
+    if (kind === "old" && !(await exists(target))) await move(path, target);
     else await rm(path, { recursive: true, force: true });
   }
 }
@@ -132,16 +134,6 @@ function kindOfDead(name: string, target: string): "new" | "old" | null {
   const [, kind, pid] = /^(new|old)-(\d+)-[0-9a-f]{8}$/.exec(name.slice(prefix.length)) ?? [];
   if (pid === undefined || isAlive(Number(pid))) return null;
   return kind === "old" ? "old" : "new";
-}
-
-function isAlive(pid: number): boolean {
-  if (pid === process.pid) return true;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return hasCode(error, "EPERM");
-  }
 }
 
 async function namesIn(dir: string): Promise<string[]> {

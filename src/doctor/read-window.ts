@@ -148,7 +148,10 @@ const statusShape = fields({
     }),
   },
   machine: {
-    optional: fields(numbers("cores", "threads", "memoryBytes", "availableMemoryBytes")),
+    optional: fields({
+      ...numbers("cores", "threads", "memoryBytes", "availableMemoryBytes"),
+      lacks: { optional: { list: "string" } },
+    }),
   },
 });
 

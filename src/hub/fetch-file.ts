@@ -7,10 +7,11 @@
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { type FileHandle, mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, mkdir, open, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { MillraceError } from "millrace-client/wire";
+import { move } from "../platform/move.js";
 import { hasCode, messageOf } from "../work/thrown.js";
 import { askHub, type Hub, Passing } from "./ask-hub.js";
 import type { HubFile, HubRepository } from "./repository.js";
@@ -52,7 +53,7 @@ export async function fetchFile(file: HubFile, parts: HubParts): Promise<void> {
       const message = `${file.name}: what came is not what the hub's hash says, twice`;
       throw new MillraceError("weights_invalid", message);
     }
-    await rename(part, path);
+    await move(part, path);
   } catch (error) {
     if (!(error instanceof Error) || !("code" in error) || error instanceof MillraceError)
       throw error;

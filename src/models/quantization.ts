@@ -1,5 +1,5 @@
 /** What int8 weights ask of a processor, and what this machine's gives. */
-import { readFileSync } from "node:fs";
+import { platform } from "../platform/platform.js";
 
 /** How a model's int8 weights were quantised. */
 export interface Quantization {
@@ -20,20 +20,19 @@ export interface Processor {
 }
 
 /**
- * From Node's name of the architecture and the flags of /proc/cpuinfo. Only x64 multiplies u8 by s8 with 16-bit
+ * From Node's name of the architecture and the flags that the kernel names. Only x64 multiplies u8 by s8 with 16-bit
  * sums, and not where it has VNNI.
  */
-export function readProcessor(architecture: string, cpuInfo: string | null): Processor {
+export function readProcessor(architecture: string, named: string | null): Processor {
   if (architecture !== "x64") return { sixteenBitSums: false };
-  const line = cpuInfo?.split("\n").find((each) => /^flags\s*:/.test(each));
-  if (line === undefined) return { sixteenBitSums: null };
-  const flags = new Set(line.split(/\s+/));
+  if (named === null) return { sixteenBitSums: null };
+  const flags = new Set(named.split(/\s+/));
   return { sixteenBitSums: !flags.has("avx512_vnni") && !flags.has("avx_vnni") };
 }
 
-/** Of this machine; on other systems than Linux it is not known. */
+/** Of this machine. */
 export function findProcessor(): Processor {
-  return readProcessor(process.arch, readCpuInfo());
+  return readProcessor(process.arch, platform.processorFlags());
 }
 
 /** Why this model runs worse on this processor than it could; null where nothing is to be said. */
@@ -51,14 +50,4 @@ export function processorWarning(
 /** Whether a run must not use 16-bit sums. */
 export function needsWideSums(quantization: Quantization | null): boolean {
   return quantization !== null && quantization.neighbourSumMax > neighbourSumExact;
-}
-
-function readCpuInfo(): string | null {
-  if (process.platform !== "linux") return null;
-  try {
-    return readFileSync("/proc/cpuinfo", "utf8");
-  } catch {
-    // A sandbox may hide it: then it is not known, as on other systems.
-    return null;
-  }
 }

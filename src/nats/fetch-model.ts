@@ -6,10 +6,12 @@
  */
 import { createHash, randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, rm, stat, statfs } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
-import { hasCode, messageOf } from "../work/thrown.js";
+import { isFolderTaken, move } from "../platform/move.js";
+import { isAlive } from "../platform/processes.js";
+import { messageOf } from "../work/thrown.js";
 import type { ModelBucket } from "./model-bucket.js";
 import { bytesOfFiles, fullName, type ModelFile, type ModelRecord } from "./model-record.js";
 
@@ -49,7 +51,7 @@ export async function fetchModel(
       await using handle = await open(join(dir, file.path), "wx");
       await fetchFile(bucket, file, { handle, signal, onBytes });
     }
-    await rename(dir, target);
+    await move(dir, target);
   } catch (error) {
     await rm(dir, { recursive: true, force: true });
     throw outputError(target, error);
@@ -117,18 +119,8 @@ async function removeLeftovers(parent: string, name: string): Promise<void> {
   }
 }
 
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return hasCode(error, "EPERM");
-  }
-}
-
 function outputError(target: string, error: unknown): unknown {
-  const isThere = hasCode(error, "ENOTEMPTY") || hasCode(error, "EEXIST");
-  if (isThere)
+  if (isFolderTaken(error))
     return new MillraceError("output_exists", `${target} is there already`, { cause: error });
   if (!(error instanceof Error) || !("syscall" in error)) return error;
   const message = `${target} could not be written: ${messageOf(error)}`;

@@ -3,9 +3,10 @@
  * does not know of: that is `lost`, and is served until the store has it again or its files are gone.
  */
 import { randomUUID } from "node:crypto";
-import { readFile, rename, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
+import { move } from "../platform/move.js";
 import type { ModelListing } from "./model-bucket.js";
 import { fullName, type ModelRecord, parseRecord } from "./model-record.js";
 
@@ -60,5 +61,5 @@ export async function readIndex(dir: string): Promise<KeptIndex | null> {
 export async function keepIndex(dir: string, index: KeptIndex): Promise<void> {
   const path = join(dir, `.${fileName}.${randomUUID()}`);
   await writeFile(path, JSON.stringify(index));
-  await rename(path, join(dir, fileName));
+  await move(path, join(dir, fileName));
 }

@@ -38,7 +38,7 @@ export const baseOptions: OptionRows<BaseOptions> = {
     help: "Folder for what can be made again: weights as this processor multiplies them, the trial's result.",
     default: {
       of: (machine) => machine.cacheDir,
-      text: "`millrace` in `XDG_CACHE_HOME` or `~/.cache`",
+      text: "`millrace` in `XDG_CACHE_HOME`, else in the system's own place for it: `~/.cache`, `~/Library/Caches` or `%LOCALAPPDATA%`",
     },
     hashed: false,
   },

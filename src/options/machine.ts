@@ -1,9 +1,9 @@
 /** The machine that was found, and the defaults that follow from it. The one place to tune them. */
-import { availableParallelism, homedir, hostname, totalmem } from "node:os";
-import { isAbsolute, join } from "node:path";
+import { availableParallelism, hostname, totalmem } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type ReadText, readKernelText } from "../cgroup.js";
-import { readContainerLimits } from "./container-limits.js";
+import type { ContainerLimits } from "../platform/container-limits.js";
+import { platform } from "../platform/platform.js";
 
 export interface Machine {
   /** What this process may use: the machine's processors, or fewer where a container's quota says so. */
@@ -34,32 +34,24 @@ export function findMachine(): Machine {
     ...resourcesOf({
       cores: availableParallelism(),
       memoryBytes: totalmem(),
-      read: readKernelText,
+      limits: platform.containerLimits(),
     }),
-    openFilesMax: openFilesMaxOf(readKernelText("/proc/self/limits") ?? ""),
+    openFilesMax: platform.openFilesMax(),
     hostName:
       hostname()
         .replace(/[^A-Za-z0-9._-]/g, "-")
         .slice(0, 64) || "unknown",
     // dist/options/machine.js → the package's own folder of models.
     bundledModelsDir: fileURLToPath(new URL("../../models", import.meta.url)),
-    cacheDir: cacheDirOf(process.env["XDG_CACHE_HOME"]),
+    cacheDir: join(platform.cacheHome, "millrace"),
   };
-}
-
-/** As the XDG base directory specification has it: a path that is not absolute does not count. */
-function cacheDirOf(base: string | undefined): string {
-  return join(
-    base !== undefined && isAbsolute(base) ? base : join(homedir(), ".cache"),
-    "millrace",
-  );
 }
 
 export interface HostResources {
   /** As Node sees them: the whole machine's, less what an affinity mask takes. */
   readonly cores: number;
   readonly memoryBytes: number;
-  readonly read: ReadText;
+  readonly limits: ContainerLimits;
 }
 
 /**
@@ -70,9 +62,8 @@ export interface HostResources {
 export function resourcesOf({
   cores,
   memoryBytes,
-  read,
+  limits,
 }: HostResources): Pick<Machine, "cores" | "coresFrom" | "memoryBytes" | "memoryFrom"> {
-  const limits = readContainerLimits(read);
   const quota = limits.cpus;
   const quotaCores = quota === null ? Infinity : Math.max(1, Math.floor(quota.value));
   const memory = limits.memoryBytes;
@@ -88,12 +79,6 @@ export function resourcesOf({
 
 function rounded(value: number): string {
   return String(Number(value.toFixed(2)));
-}
-
-/** The first number of `Max open files  1024  1048576  files`. Node has raised it to the second by now. */
-export function openFilesMaxOf(limits: string): number | null {
-  const [, most] = /^Max open files\s+(\d+)\s/m.exec(limits) ?? [];
-  return most === undefined ? null : Number(most);
 }
 
 /** What a pipeline takes with two or three models of 100 MB and their caches, of beams too (docs/inside/engine.md#memory); the system and the server's own process have the rest. */

@@ -8,11 +8,11 @@ import { FrameDecoder } from "../frames/codec.js";
 import { encodeFrame } from "../frames/encode.js";
 import { type ChildFrame, framesVersion, type ParentFrame } from "../frames/messages.js";
 import { parseParentFrame } from "../frames/shapes.js";
+import { platform } from "../platform/platform.js";
 import { Announcer } from "./announcer.js";
 import { loadEngine } from "./engines.js";
 import { HostedEngines } from "./hosted-engines.js";
 import { startRuntime } from "./native/start-runtime.js";
-import { ownMemoryBytes } from "./own-memory.js";
 import { OwnProfile } from "./own-profile.js";
 import { framesFd, watchParent } from "./parent-watch.js";
 import { weightsCacheFrom } from "./weights-cache.js";
@@ -33,7 +33,7 @@ const engines = new HostedEngines({
   send,
   onRun: (model, run) => announcer.announce(model, run),
   memoryBytes: () => process.memoryUsage.rss(),
-  ownMemoryBytes,
+  ownMemoryBytes: platform.ownMemoryBytes,
   die,
 });
 const profile = new OwnProfile();

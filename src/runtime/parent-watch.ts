@@ -18,7 +18,7 @@
  *   const channel = new Socket({ fd: framesFd });
  */
 import { Worker } from "node:worker_threads";
-import { dieWithParent } from "./death-signal.js";
+import { platform } from "../platform/platform.js";
 import { endWithLifeline } from "./lifeline.js";
 
 /** The parent's frames arrive here, and the child's leave. */
@@ -30,8 +30,9 @@ const lifelineFd = 4;
  * Also turns a deaf ear to the signals that a terminal or a service manager sends to the whole group: the parent
  * decides when its children end, or a drain would lose what they are working on. `askKernel` says whether it will kill this process.
  */
-export function watchParent(askKernel: () => boolean = dieWithParent): void {
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
+export function watchParent(askKernel: () => boolean = platform.dieWithParent): void {
+  for (const signal of new Set<NodeJS.Signals>([...platform.stopSignals, "SIGHUP"]))
+    process.on(signal, () => {});
   if (askKernel()) endWithLifeline(lifelineFd).unref();
   else watchInThread();
 }

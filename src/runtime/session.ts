@@ -8,9 +8,27 @@ import { collectAfterReading } from "./collect-garbage.js";
 import { checkOutputTypes } from "./output-types.js";
 import { type SessionOptions, type SessionSettings, sessionSettings } from "./session-settings.js";
 
+keepBitsOfHalves();
+
 export type Session = InferenceSession;
 export type Feeds = Readonly<Record<string, Tensor>>;
 export type Fetches = InferenceSession.OnnxValueMapType;
+
+/**
+ * The library looks once, at its first tensor, for what holds half floats. Where the engine has a Float16Array (Node 24) it takes
+ * that, of which its binding sees no bytes; without one it takes their bits, as we have them.
+ */
+function keepBitsOfHalves(): void {
+  const name = "Float16Array";
+  const own = Object.getOwnPropertyDescriptor(globalThis, name);
+  if (own === undefined) return;
+  Reflect.deleteProperty(globalThis, name);
+  try {
+    new Tensor("float16", new Uint16Array(1), [1]);
+  } finally {
+    Object.defineProperty(globalThis, name, own);
+  }
+}
 
 export async function openSession(path: string, options: SessionOptions): Promise<Session> {
   const { session, readBytes } = await createSession(path, options);

@@ -190,7 +190,7 @@ interface MakerProblem {
  */
 async function runMaker(request: MakeRequest, timeoutMs: number): Promise<MakerProblem | null> {
   const maker = spawn(process.execPath, [makerPath, JSON.stringify(request)], {
-    stdio: ["ignore", "ignore", "pipe", "ignore", "pipe"],
+    stdio: ["ignore", "ignore", "pipe", "ignore", "overlapped"],
     timeout: Math.max(1, Math.ceil(timeoutMs)),
     killSignal: "SIGKILL",
   });

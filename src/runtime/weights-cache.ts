@@ -15,21 +15,13 @@
  * the same entry do no harm. A process that has mapped an entry keeps it when the entry goes.
  */
 import { createHash, randomUUID } from "node:crypto";
-import {
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  stat,
-  utimes,
-  writeFile,
-} from "node:fs/promises";
-import { arch, cpus, hostname, platform } from "node:os";
+import { mkdir, open, readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { arch, cpus, hostname } from "node:os";
 import { basename, join } from "node:path";
-import { readKernelText } from "../cgroup.js";
 import { hashFile } from "../models/file-hash.js";
+import { isFolderTaken, move } from "../platform/move.js";
+import { platform } from "../platform/platform.js";
+import { isAlive } from "../platform/processes.js";
 
 export interface WeightsCache {
   /** Made when it is needed; for this user only. */
@@ -80,15 +72,13 @@ type Made = Readonly<Record<string, MadeFile>>;
 
 /** `parts`: what the entry is of, and how it was made; the processor and the machine's kind are added here. */
 export function entryDir(cache: WeightsCache, parts: readonly string[]): string {
-  const text = JSON.stringify([...parts, platform(), arch(), processorOf()]);
+  const text = JSON.stringify([...parts, platform.name, arch(), processorOf()]);
   return join(cache.dir, formatDir, createHash("sha256").update(text).digest("hex").slice(0, 32));
 }
 
 /** Its features decide on the layout. The model's name stands for them where the kernel does not list them. */
 function processorOf(): string {
-  const [, features] =
-    /^(?:flags|Features)\s*:\s*(.+)$/m.exec(readKernelText("/proc/cpuinfo") ?? "") ?? [];
-  return `${cpus()[0]?.model ?? "?"}: ${features ?? "?"}`;
+  return `${cpus()[0]?.model ?? "?"}: ${platform.processorFlags() ?? "?"}`;
 }
 
 /**
@@ -165,11 +155,11 @@ export async function publishEntry(
       made[name] = await describe(join(newDir, name));
     }
     await writeFile(join(newDir, madeName), JSON.stringify(made));
-    await rename(newDir, dir);
+    await move(newDir, dir);
     return true;
   } catch (error) {
     await rm(newDir, { recursive: true, force: true });
-    if (codeOf(error) === "ENOTEMPTY" || codeOf(error) === "EEXIST") return false;
+    if (isFolderTaken(error)) return false;
     throw error;
   }
 }
@@ -200,7 +190,7 @@ async function describe(path: string): Promise<MadeFile> {
 export async function removeEntry(dir: string): Promise<void> {
   const oldDir = join(dir, "..", `.old-${randomUUID()}`);
   try {
-    await rename(dir, oldDir);
+    await move(dir, oldDir);
   } catch {
     // Somebody else was faster, or nothing here can be written: nothing is lost but room.
     return;
@@ -272,7 +262,7 @@ export async function isLocked(dir: string, cache: WeightsCache): Promise<boolea
 }
 
 function lockText(pid: number): string {
-  return `${pid} ${hostname()} ${processAt(pid)?.start ?? ""}`.trim();
+  return `${pid} ${hostname()} ${platform.processAt(pid)?.begun ?? ""}`.trim();
 }
 
 /** Only of processes of this machine can it be told; whoever is of another, or cannot be asked, may live. */
@@ -280,33 +270,13 @@ function isOfDead(text: string): boolean {
   const [digits = "", host, start] = text.split(" ");
   const pid = Number(digits);
   if (!(Number.isInteger(pid) && pid > 0) || host !== hostname()) return false;
-  try {
-    process.kill(pid, 0);
-  } catch (error) {
-    return codeOf(error) === "ESRCH";
-  }
-  const found = processAt(pid);
+  if (!isAlive(pid)) return true;
+  const found = platform.processAt(pid);
   if (found === null) return false;
   // In a container whose first process reaps nobody, whoever lost its parent stays as a number for good.
-  if (found.state === "Z" || found.state === "X") return true;
+  if (found.isDead) return true;
   // A container that starts again has the same few numbers for its processes: another one has it now.
-  return start !== undefined && start !== found.start;
-}
-
-interface FoundProcess {
-  /** A letter of `proc(5)`. */
-  readonly state: string | undefined;
-  /** When it began, as the kernel counts. */
-  readonly start: string | undefined;
-}
-
-/** Null where that cannot be known. */
-function processAt(pid: number): FoundProcess | null {
-  const stat = readKernelText(`/proc/${pid}/stat`);
-  if (stat === null) return null;
-  // The command before it is in parentheses, and may itself hold blanks and parentheses.
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return { state: fields[0], start: fields[19] };
+  return start !== undefined && start !== found.begun;
 }
 
 export async function noteFailure(dir: string, reason: string): Promise<void> {

@@ -1,6 +1,6 @@
 /** A trial's result, in a file of the cache folder: for one model on one kind of machine, by one version. */
 import { createHash, randomUUID } from "node:crypto";
-import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
 import { dirname, join } from "node:path";
 import { z } from "zod";
@@ -8,6 +8,7 @@ import { usualRowsMax } from "../models/engine-definition.js";
 import type { ModelManifest } from "../models/manifest.js";
 import type { Options } from "../options/options.js";
 import type { Configuration } from "../options/resolve.js";
+import { move } from "../platform/move.js";
 import { version } from "../version.js";
 import type { MeasuredLayout } from "./layouts.js";
 
@@ -71,7 +72,7 @@ export async function keep(path: string, measured: readonly MeasuredLayout[]): P
   const newPath = join(dirname(path), `.new-${randomUUID()}`);
   try {
     await writeFile(newPath, `${JSON.stringify({ measured })}\n`);
-    await rename(newPath, path);
+    await move(newPath, path);
   } catch (error) {
     await rm(newPath, { force: true });
     throw error;

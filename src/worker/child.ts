@@ -7,13 +7,13 @@
  * `ChildPort` is all that a pipeline knows of it: the simulator has a port without a process behind it.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
 import { Socket } from "node:net";
 import { FrameDecoder } from "../frames/codec.js";
 import type { TooLarge } from "../frames/encode.js";
 import type { ChildFrame, ParentFrame } from "../frames/messages.js";
 import { ProtocolError } from "../frames/protocol-error.js";
 import { parseChildFrame } from "../frames/shapes.js";
+import { platform } from "../platform/platform.js";
 import type { Clock } from "../work/clock.js";
 import { messageOf } from "../work/thrown.js";
 import { LogLines, type WorkerLog } from "./log-lines.js";
@@ -97,7 +97,7 @@ class Child implements ChildPort {
     if (frames instanceof Socket) this.#listen(frames);
     // Whatever a child writes there is thrown away: unread, it would keep the pipe from closing.
     if (lifeline instanceof Socket) lifeline.on("error", () => {}).resume();
-    if (this.#process.pid !== undefined) preferToServer(this.#process.pid);
+    if (this.#process.pid !== undefined) platform.offerToMemoryKiller(this.#process.pid);
   }
 
   get pid(): number | null {
@@ -124,7 +124,8 @@ class Child implements ChildPort {
     try {
       const { entry, entryArguments } = this.#options;
       return spawn(process.execPath, [...nodeFlags, entry, ...entryArguments], {
-        stdio: ["ignore", "pipe", "pipe", "pipe", "pipe"],
+        // Windows reads and writes the last two at the same time only where they are overlapped; elsewhere that is a pipe.
+        stdio: ["ignore", "pipe", "pipe", "overlapped", "overlapped"],
         env: childEnvironment(process.env),
       });
     } catch (error) {
@@ -198,26 +199,6 @@ function endOf(code: number | null, signal: string | null): ProcessEnd {
 function spawnFailed(error: unknown): ProcessEnd {
   const reason = messageOf(error);
   return { kind: "lost", reason: `could not be spawned: ${reason}` };
-}
-
-/** By how many thousandths of the machine's memory a worker counts as larger than it is. */
-const memoryKillPreference = 300;
-
-/**
- * When memory runs out the kernel kills the largest process. Let it be a worker, which is replaced, and not the server,
- * which answers for all. Only a preference: where it cannot be set (no /proc, or the worker has ended already), the
- * kernel's own choice stands.
- */
-function preferToServer(pid: number): void {
-  try {
-    const own = Number(readFileSync("/proc/self/oom_score_adj", "latin1"));
-    writeFileSync(
-      `/proc/${pid}/oom_score_adj`,
-      String(Math.min(1_000, own + memoryKillPreference)),
-    );
-  } catch {
-    return;
-  }
 }
 
 /**

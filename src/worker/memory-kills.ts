@@ -1,20 +1,12 @@
 /**
  * Whether the kernel killed a process because memory ran out. It does so with SIGKILL, as an operator does; what tells
- * them apart is a counter, the first of these that can be read:
- *
- *   cgroup v2   memory.events       `oom_kill N`     of the server's own group, which its workers share
- *   cgroup v1   memory.oom_control  `oom_kill N`
- *   machine     /proc/vmstat        `oom_kill N`     of everything that runs here
+ * them apart is a counter of the kernel's (platform/linux.ts).
  *
  * The counter has no names. Each step up explains one death, and only one that was seen within `rememberMs` of it: a kill
  * of some other process in the group must not put the blame for an operator's kill, an hour later, on an item.
  */
-import { posix } from "node:path";
-import { cgroupFolders, type ReadText, readKernelText } from "../cgroup.js";
+import type { MemoryKillCounter } from "../platform/system.js";
 import type { Clock } from "../work/clock.js";
-
-/** The kernel's counter; null where there is none. */
-export type MemoryKillCounter = () => number | null;
 
 const rememberMs = 5_000;
 /** However many pipelines ask, the file is read ten times a second at most. */
@@ -58,20 +50,4 @@ export class MemoryKills {
     const fresh = this.#risesAtMs.findIndex((atMs) => nowMs - atMs <= rememberMs);
     this.#risesAtMs.splice(0, fresh === -1 ? this.#risesAtMs.length : fresh);
   }
-}
-
-/** The counter of the process that asks; files are looked for once, and read at each call. */
-export function findMemoryKillCounter(read: ReadText = readKernelText): MemoryKillCounter {
-  const path = [
-    ...cgroupFolders(read, ["memory"]).map((folder) =>
-      posix.join(folder.path, folder.version === 2 ? "memory.events" : "memory.oom_control"),
-    ),
-    "/proc/vmstat",
-  ].find((file) => countIn(read(file)) !== null);
-  return () => (path === undefined ? null : countIn(read(path)));
-}
-
-function countIn(text: string | null): number | null {
-  const [, count] = /^oom_kill (\d+)$/m.exec(text ?? "") ?? [];
-  return count === undefined ? null : Number(count);
 }

@@ -26,6 +26,7 @@ import {
 import { type ChildFrame, framesVersion } from "../frames/messages.js";
 import { ProtocolError } from "../frames/protocol-error.js";
 import type { FolderVersion } from "../models/folder-version.js";
+import type { ProcessSample } from "../platform/system.js";
 import type { Clock } from "../work/clock.js";
 import { type BackoffOptions, backoffMs } from "./backoff.js";
 import type { ChildPort, SpawnChild } from "./child.js";
@@ -36,7 +37,7 @@ import type { WorkerLog } from "./log-lines.js";
 import type { MemoryKills } from "./memory-kills.js";
 import { Profiling } from "./profiling.js";
 import { type Cause, causeOfEnd, type ProcessEnd } from "./settle.js";
-import { type ProcessSample, Watch, type WatchOptions } from "./watch.js";
+import { Watch, type WatchOptions } from "./watch.js";
 
 export interface PipelineSpec {
   readonly pipelineId: string;

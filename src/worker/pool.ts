@@ -10,14 +10,15 @@
 import assert from "node:assert/strict";
 import type { PipelineStatus, SampledProfile } from "millrace-client/wire";
 import type { FrameBatch } from "../frames/messages.js";
+import { platform } from "../platform/platform.js";
+import type { MemoryKillCounter } from "../platform/system.js";
 import { systemClock } from "../work/clock.js";
 import { spawnChild } from "./child.js";
 import type { PoolEvent } from "./events.js";
 import { Ledger } from "./ledger.js";
 import type { WorkerLog } from "./log-lines.js";
-import { findMemoryKillCounter, type MemoryKillCounter, MemoryKills } from "./memory-kills.js";
+import { MemoryKills } from "./memory-kills.js";
 import { type LoadRequest, Pipeline, type PipelineOptions, type PipelineSpec } from "./pipeline.js";
-import { sampleProcess } from "./watch.js";
 
 export interface PoolOptions extends Partial<PipelineOptions> {
   readonly entry: string;
@@ -37,7 +38,7 @@ const poolDefaults: Omit<PipelineOptions, "entry"> = {
   random: Math.random,
   clock: systemClock,
   spawn: spawnChild,
-  sample: sampleProcess,
+  sample: platform.sampleProcess,
   checkMs: 500,
   hangFloorMs: 2_000,
   hangFactor: 10,
@@ -57,7 +58,7 @@ export class Pool {
   constructor(options: PoolOptions, onEvent: (event: PoolEvent) => void) {
     this.#onEvent = onEvent;
     this.#options = { ...poolDefaults, ...options };
-    const counter = options.memoryKillCounter ?? findMemoryKillCounter();
+    const counter = options.memoryKillCounter ?? platform.memoryKillCounter();
     const context = {
       options: this.#options,
       ledger: this.#ledger,

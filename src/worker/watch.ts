@@ -7,10 +7,10 @@
  *   longer, and processor time stands still for a while ► hung
  *   longer than runMsMax, whatever it does ─────────────► hung
  *
- * Without /proc only the last line holds. A process that somebody stopped (SIGSTOP, a debugger) stands still
+ * Where the system does not tell the time only the last line holds. A process that somebody stopped (SIGSTOP, a debugger) stands still
  * too, but then its items are not to blame.
  */
-import { readFileSync } from "node:fs";
+import type { ProcessSample } from "../platform/system.js";
 
 export interface WatchOptions {
   readonly checkMs: number;
@@ -19,15 +19,6 @@ export interface WatchOptions {
   /** Checks in a row without processor time that make a suspect hung. */
   readonly stillChecksMax: number;
   readonly runMsMax: number;
-}
-
-export interface ProcessSample {
-  /** User and system time of all its threads. */
-  readonly cpuMs: number;
-  /** Stopped by a signal or a tracer. */
-  readonly stopped: boolean;
-  /** Wants the processor: on a machine that is overloaded it may wait for it, and does not stand still of itself. */
-  readonly runnable: boolean;
 }
 
 export type Judgement =
@@ -85,22 +76,4 @@ export class Watch {
       outside,
     };
   }
-}
-
-const clockTickMs = 10;
-
-/** Null where there is no /proc, or no such process any more. */
-export function sampleProcess(pid: number): ProcessSample | null {
-  let stat: string;
-  try {
-    stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-  } catch {
-    return null;
-  }
-  // The second field is the command in parentheses and may itself hold blanks and parentheses.
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  const [state, userTicks, systemTicks] = [fields[0], Number(fields[11]), Number(fields[12])];
-  const cpuMs = (userTicks + systemTicks) * clockTickMs;
-  if (Number.isNaN(cpuMs)) return null;
-  return { cpuMs, stopped: state === "T" || state === "t", runnable: state === "R" };
 }

@@ -21,13 +21,12 @@ function rows(page: string, cells: number): string[][] {
 }
 
 test("docs/dependencies.md gives a reason for each dependency, and for nothing else", () => {
-  const { dependencies, devDependencies } = JSON.parse(read("package.json")) as Record<
-    "dependencies" | "devDependencies",
-    Record<string, string>
-  >;
+  const { dependencies, optionalDependencies, devDependencies } = JSON.parse(
+    read("package.json"),
+  ) as Record<"dependencies" | "optionalDependencies" | "devDependencies", Record<string, string>>;
   const [run, build] = read("docs/dependencies.md").split("## To build and test");
   for (const [part, wanted] of [
-    [run, dependencies],
+    [run, { ...dependencies, ...optionalDependencies }],
     [build, devDependencies],
   ] as const) {
     const listed = rows(part ?? "", 4).filter(([name]) => !/^(package|-+)$/.test(name ?? ""));

@@ -62,8 +62,8 @@ export const rooms: readonly Room[] = [
   { path: "src/nats", floor: 2.5 },
   // The vocabulary, and what is smaller than a room: everybody may use them.
   { path: "src/work", floor: 0.5 },
-  { path: "src/cgroup.ts", floor: 0 },
-  { path: "src/log-output.ts", floor: 0 },
+  { path: "src/platform", floor: 0.7, only: ["src/work"] },
+  { path: "src/log-output.ts", floor: 0.8 },
   { path: "src/near-miss.ts", floor: 0 },
   { path: "src/version.ts", floor: 0 },
   { path: "client/src", floor: 0, pure: true, only: ["client/src/wire"] },
@@ -73,7 +73,7 @@ export const rooms: readonly Room[] = [
 /** Packages, and modules of Node, that are loaded in few places only, so that these know their ways. */
 export const keptPackages: Readonly<Record<string, readonly string[]>> = {
   "onnxruntime-node": ["src/runtime/session.ts"],
-  koffi: ["src/runtime/native/ort-api.ts", "src/runtime/death-signal.ts"],
+  koffi: ["src/runtime/native/ort-api.ts", "src/platform/death-signal.ts"],
   "@fastify/busboy": ["src/front/multipart.ts"],
   sharp: ["src/runtime/pictures.ts"],
   "@huggingface/tokenizers": ["src/prepare/text/huggingface-tokenizers.ts"],

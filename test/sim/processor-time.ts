@@ -1,5 +1,5 @@
 /** The processor time of a made child, as the kernel would count it. */
-import type { ProcessSample } from "#src/worker/watch.js";
+import type { ProcessSample } from "#src/platform/system.js";
 
 export class ProcessorTime {
   #busySinceMs: number | null = null;

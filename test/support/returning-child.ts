@@ -1,7 +1,7 @@
 /** A child that gives blocks back, learns nothing of it, and says how many bytes of the second lot it still has. */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { ownMemoryBytes } from "#src/runtime/own-memory.js";
+import { platform } from "#src/platform/platform.js";
 
 setFlagsFromString("--expose-gc");
 const collect = runInNewContext("gc") as () => void;
@@ -11,12 +11,12 @@ let blocks = makeBlocks();
 blocks = [];
 collect();
 collect();
-const beforeBytes = ownMemoryBytes();
+const beforeBytes = platform.ownMemoryBytes();
 blocks = makeBlocks();
 // It lies behind the others: they are a hole in the heap, if there they are.
 const last = blocks.slice(-1);
 blocks = [];
 collect();
 collect();
-const keptBytes = ownMemoryBytes() - beforeBytes;
+const keptBytes = platform.ownMemoryBytes() - beforeBytes;
 process.stdout.write(`${JSON.stringify({ keptBytes, lastBytes: last[0]?.length })}\n`);

@@ -1,8 +1,8 @@
 /** A container's limits, from the files of its control groups as they really look. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { readContainerLimits } from "#src/options/container-limits.js";
-import { type Machine, openFilesMaxOf, resourcesOf } from "#src/options/machine.js";
+import { type Machine, resourcesOf } from "#src/options/machine.js";
+import { readContainerLimits } from "#src/platform/container-limits.js";
 
 type Files = Readonly<Record<string, string>>;
 
@@ -14,7 +14,7 @@ function reader(files: Files): (path: string) => string | null {
 }
 
 function coresOf(files: Files, cores = 8): Pick<Machine, "cores" | "coresFrom"> {
-  return resourcesOf({ cores, memoryBytes: 64 * GiB, read: reader(files) });
+  return resourcesOf({ cores, memoryBytes: 64 * GiB, limits: readContainerLimits(reader(files)) });
 }
 
 /** The files of a container of version 2 whose own group is `/`. */
@@ -92,8 +92,8 @@ test("defect 12: version 1, and both versions side by side", () => {
     "/sys/fs/cgroup/memory/app/memory.limit_in_bytes": "1073741824\n",
     "/sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
   };
-  const read = reader(files);
-  assert.deepEqual(resourcesOf({ cores: 8, memoryBytes: 64 * GiB, read }), {
+  const limits = readContainerLimits(reader(files));
+  assert.deepEqual(resourcesOf({ cores: 8, memoryBytes: 64 * GiB, limits }), {
     cores: 2,
     coresFrom: "a quota of 2.5 in /sys/fs/cgroup/cpu/app/cpu.cfs_quota_us",
     memoryBytes: GiB,
@@ -115,12 +115,4 @@ test("defect 12: a file that cannot be read, or makes no sense, limits nothing",
   ] as readonly Files[]) {
     assert.equal(coresOf(files).cores, 8);
   }
-});
-
-test("the number of files that may be open", () => {
-  const limits =
-    "Limit   Soft Limit   Hard Limit   Units\nMax open files            1024                 4096                 files\n";
-  assert.equal(openFilesMaxOf(limits), 1024);
-  assert.equal(openFilesMaxOf(limits.replace("1024", "unlimited")), null);
-  assert.equal(openFilesMaxOf(""), null);
 });

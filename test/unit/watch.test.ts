@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { sampleProcess, Watch } from "#src/worker/watch.js";
+import { Watch } from "#src/worker/watch.js";
 
 const options = {
   checkMs: 100,
@@ -73,15 +73,4 @@ test("the parent's own absence is not held against the child", () => {
   const watch = new Watch(options, 0);
   assert.equal(watch.look(100, () => null).state, "fine");
   assert.equal(watch.look(900_000, () => null).state, "fine");
-});
-
-test("a process's own processor time is read, and that of none is not", (t) => {
-  assert.equal(sampleProcess(2 ** 30), null);
-  const sample = sampleProcess(process.pid);
-  if (sample === null) {
-    t.skip("there is no /proc here");
-    return;
-  }
-  assert.ok(sample.cpuMs > 0);
-  assert.equal(sample.stopped, false);
 });

@@ -302,6 +302,8 @@ export interface MachineStatus {
   readonly memoryBytes: number;
   /** That is left, in the container where there is one. */
   readonly availableMemoryBytes: number;
+  /** What its system does not tell or do, each with what follows from it, for people; empty on Linux. Absent in what older servers say. */
+  readonly lacks?: readonly string[];
 }
 
 export interface ModelReadiness {

@@ -9,6 +9,8 @@ import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { MillraceError } from "millrace-client";
 import { z } from "zod";
+import { platform } from "../../platform/platform.js";
+import { isAlive } from "../../platform/processes.js";
 import { hasCode } from "../../work/thrown.js";
 import { unwritable } from "./buffered-file.js";
 
@@ -37,7 +39,7 @@ export class OutputLock implements AsyncDisposable {
   /** @throws MillraceError `output_in_use` where a run that lives has it, and nothing is touched then. */
   static async take(out: string): Promise<OutputLock> {
     const path = `${await realName(out)}.lock`;
-    const self: Holder = { pid: process.pid, host: hostname(), begun: await begunOf(process.pid) };
+    const self: Holder = { pid: process.pid, host: hostname(), begun: begunOf(process.pid) };
     const own = `${path}.${randomUUID()}`;
     const text = `${JSON.stringify(self)}\n`;
     try {
@@ -105,37 +107,25 @@ async function removeStale(
 async function isStale(path: string, out: string): Promise<boolean> {
   const text = await readFile(path, "utf8").catch(() => null);
   if (text === null) return false;
-  const reason = await heldBy(text);
+  const reason = heldBy(text);
   if (reason !== null) throw inUse(out, path, reason);
   return true;
 }
 
 /** Who has it; null: nobody any more. */
-async function heldBy(text: string): Promise<string | null> {
+function heldBy(text: string): string | null {
   const read = holder.safeParse(parseJson(text));
   if (!read.success) return "it is not known by whom";
   const { pid, host, begun } = read.data;
   // Its processes cannot be seen from here.
   if (host !== hostname()) return `process ${pid} on ${host}`;
   if (!isAlive(pid)) return null;
-  const now = await begunOf(pid);
+  const now = begunOf(pid);
   return begun !== null && now !== null && begun !== now ? null : `process ${pid}`;
 }
 
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    // Of another user.
-    return hasCode(error, "EPERM");
-  }
-}
-
-/** The 22nd field of Linux' `stat`: when it began, in ticks since the machine did. Its second may have any character in it. */
-async function begunOf(pid: number): Promise<string | null> {
-  const text = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
-  return text.slice(text.lastIndexOf(")") + 2).split(" ")[19] ?? null;
+function begunOf(pid: number): string | null {
+  return platform.processAt(pid)?.begun ?? null;
 }
 
 function inUse(out: string, path: string, by: string): MillraceError {

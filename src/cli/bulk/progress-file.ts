@@ -6,9 +6,10 @@
  * output of which this file knows the whole input.
  */
 import { randomUUID } from "node:crypto";
-import { access, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { access, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { MillraceError } from "millrace-client";
 import { z } from "zod";
+import { move } from "../../platform/move.js";
 import { unwritable } from "./buffered-file.js";
 import type { PrefixMark } from "./input-prefix.js";
 
@@ -87,7 +88,7 @@ export class ProgressFile {
     const partial = `${this.#path}.${randomUUID()}.partial`;
     try {
       await writeFile(partial, `${JSON.stringify(body)}\n`, { flag: "wx" });
-      await rename(partial, this.#path);
+      await move(partial, this.#path);
     } catch (error) {
       await rm(partial, { force: true });
       throw unwritable(this.#path, error);

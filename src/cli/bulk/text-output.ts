@@ -1,7 +1,8 @@
 /** Where text goes that is not gone on with: standard output as it comes, or a file that is whole or not there. */
 import { once } from "node:events";
-import { access, constants, rename, rm, stat } from "node:fs/promises";
+import { access, constants, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
+import { move } from "../../platform/move.js";
 import { BufferedFile } from "./buffered-file.js";
 import { unusable } from "./flags.js";
 
@@ -81,7 +82,7 @@ class WholeFile implements TextOutput {
   async end(): Promise<void> {
     await this.#file.flush();
     try {
-      await rename(this.#partial, this.#path);
+      await move(this.#partial, this.#path);
     } catch (error) {
       throw unusable("--out", this.#path, error);
     }

@@ -416,7 +416,15 @@ export const statusSchema: JsonObject = titled(
     limits: objectSchema(Object.fromEntries(shownLimits.map((name) => [name, countSchema])), {
       rowsMax: countSchema,
     }),
-    machine: countsSchema("cores", "threads", "memoryBytes", "availableMemoryBytes"),
+    machine: objectSchema({
+      ...Object.fromEntries(
+        ["cores", "threads", "memoryBytes", "availableMemoryBytes"].map((name) => [
+          name,
+          countSchema,
+        ]),
+      ),
+      lacks: listSchema(textSchema),
+    }),
   }),
 );
 

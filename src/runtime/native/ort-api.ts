@@ -12,6 +12,7 @@ import { dirname, join } from "node:path";
 // Before the runtime: it is read when that is loaded.
 import "../no-telemetry.js";
 import koffi from "koffi";
+import { platform } from "../../platform/platform.js";
 
 export type Handle = bigint;
 export type Status = Handle | null;
@@ -87,7 +88,7 @@ export interface OrtApi {
 }
 
 /** Path of a file, as the system's calls take it. */
-const path = process.platform === "win32" ? "str16" : "str";
+const path = platform.hasWidePaths ? "str16" : "str";
 
 const functions: Readonly<Record<keyof OrtApi, readonly [place: number, signature: string]>> = {
   GetErrorMessage: [2, "str (void *status)"],
@@ -195,7 +196,7 @@ function libraryPath(): string {
   const entry = createRequire(import.meta.url).resolve("onnxruntime-node");
   const bin = join(dirname(entry), "..", "bin");
   const [napi = ""] = readdirSync(bin).filter((name) => name.startsWith("napi-"));
-  const dir = join(bin, napi, process.platform, process.arch);
+  const dir = join(bin, napi, platform.name, process.arch);
   const found = readdirSync(dir).find((name) =>
     /^(lib)?onnxruntime\.(so\.\d+|([\d.]+\.)?dylib|dll)$/.test(name),
   );

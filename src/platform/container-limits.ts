@@ -4,7 +4,7 @@
  * limits nothing.
  */
 import { posix } from "node:path";
-import { cgroupFolders, type ReadText } from "../cgroup.js";
+import { cgroupFolders, type ReadText } from "./cgroup.js";
 
 export interface Limit {
   readonly value: number;
