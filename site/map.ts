@@ -9,7 +9,14 @@ export interface Group {
 const placed: readonly Group[] = [
   {
     title: "Guides",
-    pages: ["README.md"],
+    pages: [
+      "README.md",
+      "docs/guides/first-model.md",
+      "docs/guides/clients.md",
+      "docs/guides/production.md",
+      "docs/guides/sizing.md",
+      "docs/guides/upgrading.md",
+    ],
   },
   { title: "Clients", pages: ["docs/clients/README.md", "client/README.md"] },
   {
@@ -61,6 +68,7 @@ const placed: readonly Group[] = [
 export function siteMap(): readonly Group[] {
   const known = new Set(placed.flatMap(({ pages }) => pages));
   const folders: Readonly<Record<string, string>> = {
+    "docs/guides": "Guides",
     "docs/clients": "Clients",
     docs: "Use",
     "docs/inside": "Inside",
