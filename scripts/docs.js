@@ -9,6 +9,7 @@ import { defaultText } from "../dist/cli/option-flags.js";
 import { findingTable } from "../dist/doctor/finding-table.js";
 import { inferenceProto } from "../dist/front/inference-v2/inference-proto.js";
 import { metricTable } from "../dist/metrics/table.js";
+import { configVersion, configVersionKey } from "../dist/options/config-file.js";
 import { optionGroups } from "../dist/options/definition.js";
 import { durationText } from "../dist/options/duration.js";
 import {
@@ -68,7 +69,7 @@ function optionsPage() {
   }
   parts.push(
     "## Former names",
-    "These answer for this release only, from every source, and a line at the start names the new one. Both names in one\nsource are a contradiction.",
+    "Flags, variables and code may use these for this release only, and a line at the start names the new one. Both names in one\nsource are a contradiction. In a file they are what they were in its version, for good.",
     table(
       ["former key", "former flag", "former variable", "is now"],
       [...formerKeys].map(([former, key]) => [
@@ -78,6 +79,10 @@ function optionsPage() {
         `\`${key}\``,
       ]),
     ),
+  );
+  parts.push(
+    "## The version of the file",
+    `\`"${configVersionKey}": ${configVersion}\` in the file says which version of its format it has; a file without is of version 0, which had the former names above. An older file is read as what it\nwould be today, and a line at the start says what was renamed; \`millrace config migrate FILE\` writes it so, with its comments, and keeps what it was as \`FILE.v0\`. In a file of\nversion ${configVersion} a former name is an unknown key. A file of a newer version is refused: another Millrace wrote it.`,
   );
   const apart = optionKeys.filter((key) => !optionTable[key].hashed).map((key) => `\`${key}\``);
   parts.push(

@@ -12,6 +12,13 @@ Examples:
   $ millrace config                           what \`millrace serve\` would use
   $ millrace config --pipelines 2 --threads 1
   $ millrace config --config millrace.json --json
+  $ millrace config migrate millrace.config.json     a file of an older version, as one of today
+`;
+
+const migrateExamples = `
+Examples:
+  $ millrace config migrate /etc/millrace/millrace.config.json
+  $ millrace config migrate millrace.config.json --print    to standard output; nothing is written
 `;
 
 export function registerConfig(program: Command): void {
@@ -21,6 +28,18 @@ export function registerConfig(program: Command): void {
     .description("Print every option's value and where it came from; start nothing.")
     .addOption(new Option("--json", "one JSON object"))
     .addHelpText("after", examples);
+  command
+    .command("migrate <file>")
+    .summary("write a configuration file of an older version as one of today")
+    .description(
+      "Write a configuration file of an older version as one of today; comments stay, and the old one is kept beside it.",
+    )
+    .option("--print", "to standard output; nothing is written")
+    .addHelpText("after", migrateExamples)
+    .action(async (file: string, { print = false }: { readonly print?: boolean }) => {
+      const { migrateFile } = await import("./migrate-file.js");
+      await migrateFile(file, print);
+    });
   addOptionFlags(command).action(async ({ json, ...flags }: Record<string, unknown>) => {
     const { withKeptTrial } = await import("../trial/trial.js");
     const configuration = await withKeptTrial(configurationFrom(flags));

@@ -3,6 +3,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { MillraceError } from "millrace-client/wire";
+import { configVersion, configVersionKey } from "../options/config-file.js";
 import { type AnyOptionDefinition, optionGroups } from "../options/definition.js";
 import { durationText } from "../options/duration.js";
 import type { Machine } from "../options/machine.js";
@@ -63,6 +64,9 @@ export function configurationText(machine?: Machine): string {
     "// with an example: take the two slashes before it away and set it. A flag wins over a variable, a variable over this",
     "// file. Paths are meant from the folder of this file. `millrace config --config FILE` prints what would be used.",
     "{",
+    "  // Of this file's format: it stays as it is, and a newer Millrace knows by it what each key meant.",
+    `  "${configVersionKey}": ${configVersion},`,
+    "",
   ];
   for (const group of optionGroups) {
     parts.push(`  // ---- ${group} ${"-".repeat(columnsMax - group.length - 11)}`, "");

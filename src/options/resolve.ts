@@ -3,15 +3,19 @@
  * default. Everything that is wrong is reported at once, each with the place where it was written.
  */
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { dirname, resolve as resolvePath } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { didYouMean } from "../near-miss.js";
-import { messageOf } from "../work/thrown.js";
+import {
+  type ConfigFile,
+  configVersion,
+  configVersionKey,
+  currentKeyOf,
+  readConfigurationFile,
+} from "./config-file.js";
 import { contradictions, warningsOf } from "./contradictions.js";
 import type { AnyOptionDefinition } from "./definition.js";
 import { durationMs, durationText } from "./duration.js";
-import { plainJson } from "./json-comments.js";
 import { findMachine, type Layout, type Machine } from "./machine.js";
 import type { OptionKey, Options } from "./options.js";
 import {
@@ -127,14 +131,12 @@ function gather(
   const take = (name: string, raw: unknown, from: SourceNaming): void => {
     const key = from.keyOf(name);
     if (key === null) {
-      problems.push(`${from.place(name)}: there is no such option${didYouMean(name, from.known)}`);
+      problems.push(`${from.place(name)}: there is no such option${from.hint(name)}`);
       return;
     }
     const currentName = from.nameOf(key);
     if (name !== currentName) {
-      warnings.push(
-        `${from.place(name)} is now ${from.place(currentName)}; the former name answers for this release only`,
-      );
+      warnings.push(`${from.place(name)} is now ${from.place(currentName)}; ${from.onFormer}`);
     }
     // Between two sources the stronger one wins, as always; within one nobody can say which was meant.
     const other = given.get(key);
@@ -148,32 +150,25 @@ function gather(
     else given.set(key, { value: read.value, source: from.source, place: from.place(name) });
   };
   if (input.file !== undefined) {
-    const from = byKey(
-      "file",
-      (key) => `${key} in ${input.file}`,
-      dirname(resolvePath(input.file)),
-    );
-    const entries = Object.entries(readFile(input.file, problems)).flatMap(unfolded);
-    for (const [name, raw] of entries) take(name, raw, from);
+    const file = readConfigurationFile(input.file);
+    if ("problem" in file) problems.push(file.problem);
+    else {
+      const from = byFile(input.file, file);
+      for (const [name, raw] of Object.entries(file.values).flatMap(unfolded))
+        take(name, raw, from);
+    }
   }
   for (const [name, raw] of Object.entries(input.variables ?? {})) {
     if (raw !== undefined && isOurs(name)) take(name, raw, byVariable);
   }
+  const byCode = byKey("code", (key) => key);
   for (const [name, raw] of Object.entries(input.code ?? {})) {
-    if (raw !== undefined)
-      take(
-        name,
-        raw,
-        byKey("code", (key) => key, process.cwd()),
-      );
+    if (raw !== undefined) take(name, raw, byCode);
   }
-  const fromFlags = byKey(
-    "flag",
-    (key) => (isOptionKey(key) || formerKeys.has(key) ? flagOf(key) : key),
-    process.cwd(),
-  );
+  const isKnown = (key: string): boolean => isOptionKey(key) || formerKeys.has(key);
+  const byFlag = byKey("flag", (key) => (isKnown(key) ? flagOf(key) : key));
   for (const [name, raw] of Object.entries(input.flags ?? {})) {
-    if (raw !== undefined) take(name, raw, fromFlags);
+    if (raw !== undefined) take(name, raw, byFlag);
   }
   return given;
 }
@@ -190,23 +185,49 @@ function unfolded([name, raw]: readonly [string, unknown]): (readonly [string, u
 
 interface SourceNaming {
   readonly source: OptionSource;
-  readonly known: readonly string[];
   /** Relative paths are meant from here. */
   readonly baseDir: string;
   /** Of a name or a former name. */
   keyOf(name: string): OptionKey | null;
   nameOf(key: OptionKey): string;
   place(name: string): string;
+  /** What may have been meant by a name that is none; it may be empty. */
+  hint(name: string): string;
+  /** What becomes of a former name. */
+  readonly onFormer: string;
 }
 
-function byKey(
-  source: OptionSource,
-  place: (key: string) => string,
-  baseDir: string,
-): SourceNaming {
+const onFormer = "the former name answers for this release only";
+
+function byFile(path: string, { version }: ConfigFile): SourceNaming {
+  const known = [...optionKeys, configVersionKey];
+  const keyOf = (name: string): OptionKey | null => {
+    const key = currentKeyOf(name, version);
+    return isOptionKey(key) ? key : null;
+  };
+  const hint = (name: string): string => {
+    const renamed = currentKeyOf(name, 0);
+    if (renamed === name) return didYouMean(name, known);
+    return ` (in version ${configVersion} it is \`${renamed}\`)`;
+  };
+  return {
+    source: "file",
+    baseDir: dirname(resolvePath(path)),
+    keyOf,
+    nameOf: (key) => key,
+    place: (name) => `${name} in ${path}`,
+    hint,
+    onFormer: `\`millrace config migrate ${path}\` writes the new name`,
+  };
+}
+
+/** Flags and code, by the option's key. */
+function byKey(source: OptionSource, place: (key: string) => string): SourceNaming {
   const keyOf = (name: string): OptionKey | null =>
     isOptionKey(name) ? name : (formerKeys.get(name) ?? null);
-  return { source, known: optionKeys, baseDir, keyOf, nameOf: (key) => key, place };
+  const hint = (name: string): string => didYouMean(name, optionKeys);
+  const baseDir = process.cwd();
+  return { source, baseDir, keyOf, nameOf: (key) => key, place, hint, onFormer };
 }
 
 const byVariableName: ReadonlyMap<string, OptionKey> = new Map([
@@ -216,27 +237,17 @@ const byVariableName: ReadonlyMap<string, OptionKey> = new Map([
 
 const byVariable: SourceNaming = {
   source: "variable",
-  known: optionKeys.map(variableOf),
   baseDir: process.cwd(),
   keyOf: (name) => byVariableName.get(name) ?? null,
   nameOf: variableOf,
   place: (name) => name,
+  hint: (name) => didYouMean(name, optionKeys.map(variableOf)),
+  onFormer,
 };
 
 function isOurs(name: string): boolean {
   if (!name.startsWith("MILLRACE_") || serviceLinks.test(name)) return false;
   return !otherVariables.some((other) => other === name);
-}
-
-function readFile(path: string, problems: string[]): object {
-  try {
-    const parsed: unknown = JSON.parse(plainJson(readFileSync(path, "utf8")));
-    if (typeof parsed === "object" && parsed !== null && !Array.isArray(parsed)) return parsed;
-    problems.push(`${path}: a configuration is one JSON object of option keys`);
-  } catch (error) {
-    problems.push(`${path}: ${messageOf(error)}`);
-  }
-  return {};
 }
 
 type Read = { readonly value: OptionValue } | { readonly problem: string };

@@ -1,10 +1,13 @@
 /** What the project's pages say is so: dependencies, exit codes, folders, links. */
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { test } from "node:test";
 import { exitCodes, exitCodesOfErrors } from "#src/cli/exit-codes.js";
 import { benches } from "../../bench/benches.js";
+import { brokenLinks } from "../../site/links.js";
+import { siteMap } from "../../site/map.js";
+import { parsePage, readPage } from "../../site/page.js";
 import { readSources, roomOf } from "./imports.js";
 import { rooms } from "./rooms.js";
 
@@ -72,29 +75,52 @@ test("every benchmark has its row in CONTRIBUTING.md, as the table of benchmarks
   assert.deepEqual(listed, wanted);
 });
 
-const pages = [
-  ...["README", "ARCHITECTURE", "CONTRIBUTING", "CHANGELOG", "SECURITY"].map(
-    (name) => `${name}.md`,
-  ),
-  ...readdirSync("docs", { recursive: true, encoding: "utf8" })
-    .filter((name) => name.endsWith(".md"))
-    .map((name) => join("docs", name)),
-  ...["client", "examples", "models/en-zh", "training"].map((folder) => join(folder, "README.md")),
-];
+const pages = new Map(
+  siteMap()
+    .flatMap((group) => group.pages)
+    .map((path) => [path, readPage(path)]),
+);
 
-for (const page of pages) {
-  test(`${page}: what it names is there`, () => {
-    const text = read(page);
-    const links = [...text.matchAll(/\]\(([^)#]+)[^)]*\)|^\[\w+\]: (\S+)/gm)]
-      .map(([, inline, reference]) => inline ?? reference ?? "")
-      .filter((link) => !/^https?:/.test(link))
-      .map((link) => join(dirname(page), link));
-    const named = [...text.matchAll(/`((?:test|src|scripts|client)\/[\w./-]+)`/g)].map(
-      ([, path]) => path ?? "",
-    );
-    for (const path of [...links, ...named]) assert.ok(existsSync(path), `${path} is not there`);
+test("every Markdown file of the project has its place in the docs' site", () => {
+  const folders = ["docs", "client", "examples", "models", "training", "deploy", "site", "page"];
+  const written = [
+    ...readdirSync("."),
+    ...folders.flatMap((folder) =>
+      readdirSync(folder, { recursive: true, encoding: "utf8" }).map((name) => join(folder, name)),
+    ),
+  ].filter((path) => path.endsWith(".md") && !path.includes("node_modules"));
+  assert.deepEqual([...pages.keys()].toSorted(), written.toSorted());
+});
+
+for (const page of pages.values()) {
+  test(`${page.path}: what it names is there, and its links lead somewhere`, () => {
+    assert.deepEqual(brokenLinks(page, pages), []);
+    const named = read(page.path).matchAll(/`((?:test|src|scripts|client|site)\/[\w./-]+)`/g);
+    for (const [, path = ""] of named) assert.ok(existsSync(path), `${path} is not there`);
   });
 }
+
+test("a link that leads nowhere is told, with its page", () => {
+  const at = (path: string, text: string) => parsePage(path, text);
+  const other = at("docs/http.md", "# HTTP\n\n## A `head`\n\n## A `head`\n");
+  const page = at(
+    "docs/errors.md",
+    [
+      "# Errors\n\n[a](http.md#a-head) [b](http.md#a-head-1) [c](#errors) [d](../src) ![p](plots/datafile.svg)",
+      "[e](http.md#a-head-2) [f](none.md) ![q](none.png) [g](#none) [h][ref] [i](../../other)",
+      "`[no link](none.md)`\n\n```\n[no link](none.md)\n```\n\n[ref]: gone.md\n",
+    ].join("\n"),
+  );
+  const all = new Map([other, page].map((each) => [each.path, each]));
+  assert.deepEqual(brokenLinks(page, all), [
+    "docs/errors.md: http.md#a-head-2: docs/http.md has no head #a-head-2",
+    "docs/errors.md: none.md: there is no docs/none.md",
+    "docs/errors.md: none.png: there is no docs/none.png",
+    "docs/errors.md: #none: docs/errors.md has no head #none",
+    "docs/errors.md: gone.md: there is no docs/gone.md",
+    "docs/errors.md: ../../other leads out of the repository",
+  ]);
+});
 
 test("ARCHITECTURE.md names every folder of src", () => {
   const page = read("ARCHITECTURE.md");

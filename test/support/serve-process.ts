@@ -12,6 +12,12 @@ const recordMsMax = 50_000;
 /** That a failure tells. */
 const lastRecords = 5;
 
+export interface ServeAt {
+  readonly path: string;
+  readonly cwd: string;
+  readonly env: NodeJS.ProcessEnv;
+}
+
 export class ServeProcess implements AsyncDisposable {
   readonly child: ChildProcessByStdio<null, Readable, Readable>;
   readonly exited: Promise<readonly [code: number | null, signal: NodeJS.Signals | null]>;
@@ -19,10 +25,11 @@ export class ServeProcess implements AsyncDisposable {
   readonly #input: Interface;
   readonly #lines: AsyncIterator<string>;
 
-  /** `script` takes the command's arguments. */
-  constructor(script: string, ...flags: readonly string[]) {
-    const args = [script, "serve", "--port", "0", "--log", "json", "--trial", "off", ...flags];
-    this.child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+  /** `script` takes the command's arguments; with an object it runs elsewhere than here. */
+  constructor(script: string | ServeAt, ...flags: readonly string[]) {
+    const { path, ...at } = typeof script === "string" ? { path: script } : script;
+    const args = [path, "serve", "--port", "0", "--log", "json", "--trial", "off", ...flags];
+    this.child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"], ...at });
     this.exited = once(this.child, "close") as Promise<[number | null, NodeJS.Signals | null]>;
     this.#input = createInterface({ input: this.child.stdout });
     this.#lines = this.#input[Symbol.asyncIterator]();

@@ -8,6 +8,7 @@ import { registerCommands } from "#src/cli/commands.js";
 import { completionText } from "#src/cli/completion.js";
 import { configurationText } from "#src/cli/init.js";
 import { newProgram } from "#src/cli/program.js";
+import { configVersionKey } from "#src/options/config-file.js";
 import { plainJson } from "#src/options/json-comments.js";
 import { resolveConfiguration } from "#src/options/resolve.js";
 import { optionKeys } from "#src/options/table.js";
@@ -29,6 +30,7 @@ const wanted: readonly (readonly [typed: string[], offered: string[], more?: tru
   [["jobs", "sub"], ["submit"]],
   [["jobs", "submit", "--idem"], ["--idempotency-key"]],
   [["completion", "z"], ["zsh"]],
+  [["config", "mi"], ["migrate"]],
 ];
 
 test("bash offers commands, flags and choices", async () => {
@@ -93,10 +95,10 @@ test("init: as it is it sets nothing; each option alone is taken as it stands", 
     const line = set.find((each) => each.startsWith(`  // "${key}":`));
     assert.ok(line !== undefined, `${key} of place ${at}`);
     const parsed: unknown = JSON.parse(plainJson(text.replace(line, line.replace("// ", ""))));
-    assert.deepEqual(Object.keys(parsed as object), [key]);
+    assert.deepEqual(Object.keys(parsed as object), [configVersionKey, key]);
   }
   const all = text.replaceAll(/^ {2}\/\/ "/gm, '  "');
-  assert.equal(Object.keys(JSON.parse(plainJson(all)) as object).length, optionKeys.length);
+  assert.equal(Object.keys(JSON.parse(plainJson(all)) as object).length, 1 + optionKeys.length);
 });
 
 test("init writes the file, once, and --force again", async () => {

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { MillraceError } from "millrace-client/wire";
+import { currentKeyOf } from "#src/options/config-file.js";
 import type { Machine } from "#src/options/machine.js";
 import { type ConfigurationInput, resolveConfiguration } from "#src/options/resolve.js";
 import { flagOf, formerKeys, optionKeys, optionTable, variableOf } from "#src/options/table.js";
@@ -200,7 +201,7 @@ test("a former name answers from every source, and a warning names the new one",
     const from = (more: ConfigurationInput): readonly string[] => {
       const { options, warnings } = resolveConfiguration({ ...input, ...more });
       assert.equal(options[key], value);
-      return warnings.filter((warning) => warning.includes("former name"));
+      return warnings.filter((warning) => warning.includes(" is now "));
     };
     const [flag, variable] = [flagOf(former), variableOf(former)];
     for (const [[warning, ...rest], name, current] of [
@@ -344,4 +345,37 @@ test("a collector is an address and nothing that is secret", () => {
   assert.match(problemOf("http://c/?key=secret"), /ends with its path/);
   const at = ["http://c:4318", "http://c:4318/", "http://c:4318/v1/traces/"].map(tracesUrlOf);
   assert.deepEqual(new Set(at), new Set(["http://c:4318/v1/traces"]));
+});
+
+test("a file without a version has its former names for good; one of today's version has none of them", () => {
+  withFile('{"requestItemsMax": 5}', (file) => {
+    const { options, warnings } = resolveConfiguration({ machine, file });
+    assert.equal(options.requestInputsMax, 5);
+    assert.deepEqual(warnings, [
+      `requestItemsMax in ${file} is now requestInputsMax in ${file}; \`millrace config migrate ${file}\` writes the new name`,
+    ]);
+  });
+  withFile('{"configVersion": 1, "requestItemsMax": 5, "configVersoin": 1}', (file) => {
+    assert.deepEqual(problemsOf({ file }), [
+      `requestItemsMax in ${file}: there is no such option (in version 1 it is \`requestInputsMax\`)`,
+      `configVersoin in ${file}: there is no such option (did you mean \`configVersion\`?)`,
+    ]);
+  });
+  for (const [former, key] of formerKeys) assert.equal(currentKeyOf(former, 0), key);
+});
+
+test("a file of a newer version is refused as that, and nothing else is said of it", () => {
+  withFile('{"configVersion": 2, "nobodyKnows": 1}', (file) => {
+    const [problem, ...others] = problemsOf({ file });
+    assert.match(
+      problem ?? "",
+      /is 2, this Millrace reads 1 and older: serve it with the Millrace/,
+    );
+    assert.deepEqual(others, []);
+  });
+  for (const version of ['"1"', "1.5", "-1", "null", "[1]"]) {
+    withFile(`{"configVersion": ${version}}`, (file) => {
+      assert.match(problemsOf({ file })[0] ?? "", /is no version$/);
+    });
+  }
 });

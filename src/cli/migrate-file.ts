@@ -1,0 +1,80 @@
+/** `millrace config migrate`: the file is replaced whole or not at all, and what it was stands beside it. */
+import { constants } from "node:fs";
+import { copyFile, open, readFile, realpath, rename, rm, stat } from "node:fs/promises";
+import { MillraceError } from "millrace-client/wire";
+import { configVersion } from "../options/config-file.js";
+import { migrateConfig } from "../options/migrate-config.js";
+import { hasCode, messageOf } from "../work/thrown.js";
+import { AdvisedError } from "./advised-error.js";
+
+export async function migrateFile(path: string, isPrinted: boolean): Promise<void> {
+  const { version, text, changes } = migrateConfig(path, await readText(path));
+  const told = changes.map((change) => `  ${change}\n`).join("");
+  if (isPrinted) {
+    process.stdout.write(text);
+    process.stderr.write(told);
+    return;
+  }
+  if (version === configVersion) {
+    process.stderr.write(`${path} is of version ${configVersion}: nothing to change\n`);
+    return;
+  }
+  // The file that a link points to is what is replaced, and not the link.
+  const target = await realpath(path);
+  const backup = `${target}.v${version}`;
+  await replace(target, text, backup);
+  process.stdout.write(`${path}\n`);
+  process.stderr.write(`${told}What it was is in ${backup}\n`);
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (cause) {
+    throw new MillraceError("option_invalid", `${path}: ${messageOf(cause)}`, { cause });
+  }
+}
+
+async function replace(target: string, text: string, backup: string): Promise<void> {
+  const draft = `${target}.new`;
+  await writeDraft(draft, target, text);
+  try {
+    await keep(target, backup);
+    await rename(draft, target);
+  } catch (cause) {
+    await rm(draft, { force: true });
+    if (cause instanceof MillraceError) throw cause;
+    await rm(backup, { force: true });
+    throw unwritten(target, cause);
+  }
+}
+
+/** On disk, and for those who may read the old one. Where another run writes it, that one is left alone. */
+async function writeDraft(draft: string, target: string, text: string): Promise<void> {
+  try {
+    const { uid, gid, mode } = await stat(target);
+    await using writer = await open(draft, "wx", 0o600);
+    const own = await writer.stat();
+    await writer.writeFile(text);
+    if (own.uid !== uid || own.gid !== gid) await writer.chown(uid, gid);
+    await writer.chmod(mode & 0o777);
+    await writer.sync();
+  } catch (cause) {
+    if (!hasCode(cause, "EEXIST")) await rm(draft, { force: true });
+    throw unwritten(draft, cause);
+  }
+}
+
+async function keep(target: string, backup: string): Promise<void> {
+  try {
+    await copyFile(target, backup, constants.COPYFILE_EXCL);
+  } catch (cause) {
+    if (!hasCode(cause, "EEXIST")) throw unwritten(backup, cause);
+    const advice = "Move it elsewhere, or see with --print what would be written.";
+    throw new AdvisedError("output_exists", `${backup} is there already`, advice);
+  }
+}
+
+function unwritten(path: string, cause: unknown): MillraceError {
+  return new MillraceError("output_failed", `cannot write ${path}: ${messageOf(cause)}`, { cause });
+}
