@@ -17,6 +17,7 @@ import { liveSampleOf } from "#src/metrics/live-sample.js";
 import { ServerEventParser } from "../../client/src/server-events.js";
 import { ask, askJson, Refusal } from "./ask.js";
 import { History, type Second } from "./history.js";
+import { pause } from "./pause.js";
 
 export type Connection =
   | { readonly state: "connecting" }
@@ -221,15 +222,4 @@ class Silence {
 
 function textOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener("abort", () => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
 }

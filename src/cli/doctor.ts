@@ -1,5 +1,5 @@
 /** `millrace doctor`: looks at a server for a while, or at what was seen of one, and says what holds it back. */
-import { writeFile } from "node:fs/promises";
+import { stat, writeFile } from "node:fs/promises";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { MillraceError } from "millrace-client";
 import type { Account } from "../doctor/account.js";
@@ -66,19 +66,20 @@ interface Asked {
 }
 
 async function diagnoseAndTell({ file, flags, signal }: Asked): Promise<number> {
+  if (flags.save !== undefined) await assertNew(flags.save);
   const window = await windowOf({ file, flags, signal });
   const { diagnose } = await import("../doctor/doctor.js");
   const { accountOf } = await import("../doctor/account.js");
   const { doctorText } = await import("./doctor/text.js");
   const findings = diagnose(window);
   const account: Account = accountOf(window);
-  if (flags.save !== undefined) await save(flags.save, window);
   const coloured = process.stdout.isTTY && process.env["NO_COLOR"] === undefined;
   process.stdout.write(
     flags.json === true
       ? `${JSON.stringify({ findings, account, status: window.after.status.state })}\n`
       : doctorText({ window, findings, account }, coloured),
   );
+  if (flags.save !== undefined) await save(flags.save, window);
   const isSick = findings.some(({ severity }) => severity === "problem");
   return isSick ? exitCodes.problemsFound : exitCodes.ok;
 }
@@ -90,6 +91,12 @@ async function windowOf({ file, flags, signal }: Asked): Promise<DoctorWindow> {
   }
   const { readSavedWindow } = await import("./doctor/saved.js");
   return await readSavedWindow(file, signal);
+}
+
+/** Before the looking, and not behind it. */
+async function assertNew(path: string): Promise<void> {
+  const found = await stat(path).catch(() => null);
+  if (found !== null) throw new MillraceError("output_exists", `${path} is there already`);
 }
 
 /** What is there already stays as it is. */

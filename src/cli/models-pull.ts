@@ -1,9 +1,11 @@
 /** `millrace models pull ORG/NAME`: from a Hugging Face hub or a mirror into a folder, which `convert` then reads. */
-import { statfs } from "node:fs/promises";
-import { basename, dirname, resolve } from "node:path";
+import { mkdir, statfs } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
 import { type ErrorCode, MillraceError } from "millrace-client/wire";
 import type { HubFile } from "../hub/repository.js";
 import { AdvisedError } from "./advised-error.js";
+import { unwritable } from "./bulk/buffered-file.js";
+import { OutputLock } from "./bulk/output-lock.js";
 import { sizeText } from "./models.js";
 import { runRemote } from "./remote.js";
 
@@ -18,6 +20,10 @@ export interface HubFlags {
 
 const usualEndpoint = "https://huggingface.co";
 const firstPauseMs = 1_000;
+/** A repository may have more files than anybody reads. */
+const listedMax = 40;
+/** In the folder, beside what comes. */
+const lockName = ".millrace-pull";
 
 /** The store's names have no slash; what only a hub has says it too. */
 export function isOfHub(model: string, { endpoint, revision, all }: HubFlags): boolean {
@@ -55,12 +61,14 @@ async function pullAndTell(name: string, flags: HubFlags, signal: AbortSignal): 
   const { HF_ENDPOINT, HF_TOKEN } = process.env;
   const hub = hubOf(flags.endpoint ?? (HF_ENDPOINT || usualEndpoint), HF_TOKEN);
   const revision = flags.revision ?? "main";
-  const repository = await readRepository(hub, { name, revision }, signal);
+  const question = { name, revision, pauseMs: firstPauseMs };
+  const repository = await readRepository(hub, question, signal);
   const files = flags.all === true ? repository.files : neededFiles(repository.files);
   if (files.length === 0) throw nothingNeeded(name, repository.files);
   const allBytes = files.reduce((sum, { bytes }) => sum + bytes, 0);
   process.stderr.write(listText({ name, commit: repository.commit, files, allBytes }));
   await assertRoom(dir, allBytes);
+  await using _lock = await lockOf(dir);
   const progress = new Progress(allBytes);
   const onBytes = (bytes: number): void => progress.add(bytes);
   const parts = { hub, repository, dir, signal, onBytes, pauseMs: firstPauseMs };
@@ -86,6 +94,14 @@ function folderOf(name: string, { into, out }: HubFlags): string {
   return out ?? into ?? basename(name);
 }
 
+/** Two that write into one folder would write into each other's files. @throws MillraceError `output_in_use` */
+async function lockOf(dir: string): Promise<OutputLock> {
+  await mkdir(dir, { recursive: true }).catch((error: unknown) => {
+    throw unwritable(dir, error);
+  });
+  return await OutputLock.take(join(dir, lockName));
+}
+
 function nothingNeeded(name: string, files: readonly HubFile[]): MillraceError {
   const some = files.slice(0, 12).map((file) => file.name);
   const rest = files.length > some.length ? ", …" : "";
@@ -101,8 +117,11 @@ interface Listed {
 }
 
 function listText({ name, commit, files, allBytes }: Listed): string {
-  const width = Math.max(...files.map((file) => file.name.length));
-  const lines = files.map((file) => `  ${file.name.padEnd(width)}  ${sizeText(file.bytes)}`);
+  const listed = files.slice(0, listedMax);
+  const width = Math.max(...listed.map((file) => file.name.length));
+  const lines = listed.map((file) => `  ${file.name.padEnd(width)}  ${sizeText(file.bytes)}`);
+  const rest = files.length - listed.length;
+  if (rest > 0) lines.push(`  and ${rest} more`);
   const all = `${files.length} files, ${sizeText(allBytes)}`;
   return [`${name} at ${commit.slice(0, 12)}: ${all}`, ...lines, ""].join("\n");
 }

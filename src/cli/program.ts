@@ -5,6 +5,7 @@ import { missingRuntime } from "../runtime/installed-runtime.js";
 import { version } from "../version.js";
 import { exitCodes, exitCodesOfErrors } from "./exit-codes.js";
 import { whatToDo } from "./what-to-do.js";
+import { withoutControls } from "./without-controls.js";
 
 const examples = `
 Examples:
@@ -43,6 +44,8 @@ export function newProgram(): Command {
 /** Runs the command that `argv` names; an error is printed and sets the status that exit-codes.ts gives it. */
 export async function run(program: Command, argv: readonly string[] = process.argv): Promise<void> {
   process.stdout.on("error", onOutputError);
+  // Nobody reads what is said beside the results: they are worth as much without it.
+  process.stderr.on("error", () => {});
   try {
     await program.parseAsync(argv);
   } catch (error) {
@@ -76,7 +79,7 @@ function onOutputError(error: NodeJS.ErrnoException): void {
 export function errorText({ code, message }: Pick<MillraceError, "code" | "message">): string {
   return message
     .split("\n")
-    .map((line) => `${code}: ${line}\n`)
+    .map((line) => `${code}: ${withoutControls(line)}\n`)
     .join("");
 }
 

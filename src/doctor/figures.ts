@@ -85,8 +85,7 @@ export function figuresOf(window: DoctorWindow): Figures {
   const isRestarted = isAnew(window);
   const after = window.after.status;
   const before = isRestarted ? nothingYet(after) : window.before.status;
-  const seenMs = window.after.atMs - window.before.atMs;
-  const windowMs = Math.max(windowMsMin, isRestarted ? Math.min(seenMs, after.uptimeMs) : seenMs);
+  const windowMs = lengthOf(window, isRestarted);
   const samples = sinceStart(window.samples);
   const pipelines = pipelineFiguresOf({ before, after, samples, windowMs });
   const classes = Object.fromEntries(
@@ -129,6 +128,15 @@ export function shareOf(part: number, whole: number): number {
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.floor((sorted.length - 1) / 2)] ?? 0;
+}
+
+/** By the server's own time where that tells: the clock of either machine may be set meanwhile. */
+function lengthOf({ before, after }: DoctorWindow, isRestarted: boolean): number {
+  const seenMs = after.atMs - before.atMs;
+  const { uptimeMs } = after.status;
+  const ranMs = isRestarted ? uptimeMs : uptimeMs - before.status.uptimeMs;
+  if (ranMs <= 0) return Math.max(windowMsMin, seenMs);
+  return Math.max(windowMsMin, isRestarted && seenMs > 0 ? Math.min(seenMs, ranMs) : ranMs);
 }
 
 function isAnew({ before, after }: DoctorWindow): boolean {

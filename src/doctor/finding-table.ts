@@ -101,6 +101,10 @@ export const findingTable: Readonly<Record<FindingCode, FindingEntry>> = {
     "requests ended at, or were refused for, the `timeoutMs` that their callers named",
     "a longer `timeoutMs`, or more pipelines",
   ),
+  "callers-leave": entry(
+    "three in ten requests are left by their callers before they have their results",
+    "a longer time limit of the caller's, or more pipelines",
+  ),
   "rate-limited": entry(
     "keys sent more than they may",
     "`ratePerSecond` and `quotaPerMonth` of the key",
@@ -138,7 +142,7 @@ export const findingTable: Readonly<Record<FindingCode, FindingEntry>> = {
     "more requests, or more inputs a request",
   ),
   "requests-wrong": entry(
-    "a tenth of the requests is refused for what callers sent",
+    "a tenth of the requests is refused, or of the items fails, for what callers sent",
     "the message of the error",
   ),
   "server-restarted": entry(
@@ -174,6 +178,7 @@ export type FindingCode =
   | "bulk-starves"
   | "tenant-holds-queue"
   | "deadlines-short"
+  | "callers-leave"
   | "rate-limited"
   | "queue-full"
   | "queue-grows"

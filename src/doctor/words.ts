@@ -33,8 +33,8 @@ export function round(value: number): string {
   return String(Number(value.toFixed(digits)));
 }
 
-/** Of a name that a server told: one line, and not a page. */
+/** Of a name that a server told: one line, not a page, and nothing that a terminal would obey. */
 export function oneLine(text: string): string {
-  const line = text.replace(/\s+/g, " ").trim();
+  const line = text.replace(/[\s\p{Cc}]+/gu, " ").trim();
   return line.length > 200 ? `${line.slice(0, 199)}…` : line;
 }

@@ -1,4 +1,5 @@
 /** One request to a hub, over its redirects: the token goes to the hub's own host and to no other. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { MillraceError } from "millrace-client/wire";
 import { messageOf } from "../work/thrown.js";
 
@@ -7,6 +8,8 @@ export interface Hub {
   readonly endpoint: string;
   /** Null: who is asked for nothing says nothing. */
   readonly token: string | null;
+  /** A head or a body of which nothing comes for so long is broken off. */
+  readonly silenceMsMax: number;
 }
 
 export interface HubQuestion {
@@ -18,8 +21,10 @@ export interface HubQuestion {
 }
 
 const redirectsMax = 8;
-/** Until the head is there. */
-const headMsMax = 30_000;
+const silenceMsMax = 30_000;
+/** In a row, none of which has brought anything. */
+export const attemptsMax = 6;
+const pauseMsMax = 30_000;
 
 /** `https://…`, without what may stand behind it. @throws MillraceError `option_invalid` */
 export function hubOf(endpoint: string, token: string | undefined): Hub {
@@ -30,6 +35,7 @@ export function hubOf(endpoint: string, token: string | undefined): Hub {
   return {
     endpoint: endpoint.replace(/\/+$/, ""),
     token: token === undefined || token === "" ? null : token,
+    silenceMsMax,
   };
 }
 
@@ -48,12 +54,14 @@ export async function askHub(
   for (let redirects = 0; redirects <= redirectsMax; redirects += 1) {
     const mine: Record<string, string> =
       hub.token === null || url.origin !== own ? {} : { authorization: `Bearer ${hub.token}` };
-    const reply = await fetchHead(url, { headers: { ...headers, ...mine }, signal });
+    const reply = await fetchHead(url, { headers: { ...headers, ...mine }, signal, hub });
     const to = reply.headers.get("location");
     if (reply.status < 300 || reply.status >= 400 || to === null) return checked(reply, hub, what);
     await reply.body?.cancel();
+    if (!URL.canParse(to, url.href)) break;
     url = new URL(to, url);
-    if (!["http:", "https:"].includes(url.protocol)) break;
+    const isPlain = url.username === "" && url.password === "";
+    if (!["http:", "https:"].includes(url.protocol) || !isPlain) break;
   }
   throw new MillraceError("response_invalid", `${hub.endpoint} leads nowhere for ${what}`);
 }
@@ -62,25 +70,68 @@ export async function askHub(
 export class Passing extends MillraceError {
   /** As the hub wishes it; null: it says nothing. */
   readonly afterMs: number | null;
+  /** Somebody is there, and has answered. */
+  readonly isAnswered: boolean;
 
   constructor(
     message: string,
-    options: { readonly cause?: unknown; readonly afterMs?: number } = {},
+    options: {
+      readonly cause?: unknown;
+      readonly afterMs?: number;
+      readonly isAnswered?: boolean;
+    } = {},
   ) {
     super("connection_failed", message, { cause: options.cause });
     this.afterMs = options.afterMs ?? null;
+    this.isAnswered = options.isAnswered ?? true;
   }
 }
 
-async function fetchHead(
-  url: URL,
-  {
-    headers,
-    signal,
-  }: { readonly headers: Readonly<Record<string, string>>; readonly signal: AbortSignal },
-): Promise<Response> {
+/** Before the next attempt, `failures` being those before this one. Rejects with the signal's reason. */
+export async function pauseBehind(
+  error: Passing,
+  { failures, pauseMs, signal }: PauseParts,
+): Promise<void> {
+  const wantedMs = error.afterMs ?? pauseMs * 2 ** failures;
+  await sleep(Math.min(wantedMs, pauseMsMax), null, { signal });
+}
+
+export interface PauseParts {
+  readonly failures: number;
+  /** Behind the first one; doubled with each. */
+  readonly pauseMs: number;
+  readonly signal: AbortSignal;
+}
+
+/** What comes of a body; where nothing does for too long it is broken off by `stop`, which its request heeds. */
+export async function* bodyPieces(
+  reply: Response,
+  stop: AbortController,
+  { silenceMsMax: msMax }: Pick<Hub, "silenceMsMax">,
+): AsyncGenerator<Uint8Array> {
+  const silent = new Error(`nothing came for ${msMax} ms`);
+  const stopIn = (): NodeJS.Timeout => setTimeout(() => stop.abort(silent), msMax);
+  let timer = stopIn();
+  try {
+    for await (const piece of reply.body ?? []) {
+      clearTimeout(timer);
+      yield piece;
+      timer = stopIn();
+    }
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+interface HeadParts {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly signal: AbortSignal;
+  readonly hub: Hub;
+}
+
+async function fetchHead(url: URL, { headers, signal, hub }: HeadParts): Promise<Response> {
   const late = new AbortController();
-  const timer = setTimeout(() => late.abort(), headMsMax);
+  const timer = setTimeout(() => late.abort(), hub.silenceMsMax);
   try {
     return await fetch(url, {
       headers,
@@ -90,8 +141,9 @@ async function fetchHead(
   } catch (error) {
     signal.throwIfAborted();
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-    const why = late.signal.aborted ? `no answer within ${headMsMax} ms` : messageOf(cause);
-    throw new Passing(`${url.origin} cannot be reached: ${why}${proxyHint()}`, { cause: error });
+    const why = late.signal.aborted ? `no answer within ${hub.silenceMsMax} ms` : messageOf(cause);
+    const message = `${url.origin} cannot be reached: ${why}${proxyHint()}`;
+    throw new Passing(message, { cause: error, isAnswered: false });
   } finally {
     clearTimeout(timer);
   }

@@ -9,11 +9,10 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { type FileHandle, mkdir, open, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { MillraceError } from "millrace-client/wire";
 import { move } from "../platform/move.js";
 import { hasCode, messageOf } from "../work/thrown.js";
-import { askHub, type Hub, Passing } from "./ask-hub.js";
+import { askHub, attemptsMax, bodyPieces, type Hub, Passing, pauseBehind } from "./ask-hub.js";
 import type { HubFile, HubRepository } from "./repository.js";
 
 export interface HubParts {
@@ -26,12 +25,6 @@ export interface HubParts {
   /** Before the first repetition; doubled with each. */
   readonly pauseMs: number;
 }
-
-/** In a row, none of which has brought anything. */
-const attemptsMax = 6;
-const pauseMsMax = 30_000;
-/** A body that brings nothing for so long is broken off. */
-const silenceMsMax = 30_000;
 
 /** @throws MillraceError as `askHub`; `weights_invalid` where it is not what the hub says; `option_invalid` of the disk. */
 export async function fetchFile(file: HubFile, parts: HubParts): Promise<void> {
@@ -66,7 +59,7 @@ export async function fetchFile(file: HubFile, parts: HubParts): Promise<void> {
 }
 
 async function fetchPart(file: HubFile, part: string, parts: HubParts): Promise<void> {
-  const { signal, onBytes } = parts;
+  const { signal, onBytes, pauseMs } = parts;
   await using handle = await open(part, "a+");
   let bytes = (await handle.stat()).size;
   if (bytes > file.bytes) {
@@ -74,8 +67,9 @@ async function fetchPart(file: HubFile, part: string, parts: HubParts): Promise<
     bytes = 0;
   }
   onBytes(bytes);
+  // A hub that knows no ranges begins anew each time: what it has brought before brings nobody further.
+  let furthest = bytes;
   for (let failures = 0; bytes < file.bytes; ) {
-    const before = bytes;
     try {
       bytes = await append(file, { handle, from: bytes }, parts);
       if (bytes === file.bytes) return;
@@ -83,10 +77,10 @@ async function fetchPart(file: HubFile, part: string, parts: HubParts): Promise<
     } catch (error) {
       if (!(error instanceof Passing)) throw error;
       bytes = (await handle.stat()).size;
-      failures = bytes > before ? 0 : failures + 1;
+      failures = bytes > furthest ? 0 : failures + 1;
+      furthest = Math.max(furthest, bytes);
       if (failures >= attemptsMax) throw error;
-      const pauseMs = error.afterMs ?? parts.pauseMs * 2 ** failures;
-      await sleep(Math.min(pauseMs, pauseMsMax), null, { signal });
+      await pauseBehind(error, { failures, pauseMs, signal });
     }
   }
 }
@@ -112,11 +106,8 @@ async function append(
     onBytes(-from);
     bytes = 0;
   }
-  let timer = setTimeout(() => stop.abort(), silenceMsMax);
   try {
-    for await (const piece of reply.body ?? []) {
-      clearTimeout(timer);
-      timer = setTimeout(() => stop.abort(), silenceMsMax);
+    for await (const piece of bodyPieces(reply, stop, hub)) {
       if (bytes + piece.length > file.bytes) {
         throw new MillraceError(
           "response_invalid",
@@ -134,8 +125,6 @@ async function append(
     const isOfDisk = error instanceof Error && "syscall" in error && error.syscall === "write";
     if (error instanceof MillraceError || isOfDisk) throw error;
     throw new Passing(`${file.name}: the connection broke: ${messageOf(error)}`, { cause: error });
-  } finally {
-    clearTimeout(timer);
   }
 }
 

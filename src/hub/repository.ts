@@ -1,7 +1,8 @@
 /** READ FIRST: models of a Hugging Face hub, or of a mirror that speaks its API. What a repository has, at one commit. */
 import { MillraceError } from "millrace-client/wire";
 import { z } from "zod";
-import { askHub, type Hub } from "./ask-hub.js";
+import { messageOf } from "../work/thrown.js";
+import { askHub, attemptsMax, bodyPieces, type Hub, Passing, pauseBehind } from "./ask-hub.js";
 
 export interface HubFile {
   /** With `/` between folders; checked to stay within the folder that it is put into. */
@@ -42,19 +43,46 @@ function checkRepositoryName(name: string): void {
   );
 }
 
-/** @throws MillraceError as `askHub`; `response_invalid` where the reply is none of a hub, or names files outside of the folder. */
+export interface RepositoryQuestion {
+  readonly name: string;
+  readonly revision: string;
+  /** Before the first repetition; doubled with each. */
+  readonly pauseMs: number;
+}
+
+/**
+ * Asked again where the hub is busy, or its reply breaks off; not where nobody is there.
+ *
+ * @throws MillraceError as `askHub`; `response_invalid` where the reply is none of a hub, or names files outside of the folder.
+ */
 export async function readRepository(
   hub: Hub,
-  { name, revision }: { readonly name: string; readonly revision: string },
+  { name, revision, pauseMs }: RepositoryQuestion,
   signal: AbortSignal,
 ): Promise<HubRepository> {
   checkRepositoryName(name);
   const path = `/api/models/${name}/revision/${encodeURIComponent(revision)}?blobs=true`;
-  const reply = await askHub(hub, { path, what: `${name} at ${revision}`, headers: {} }, signal);
-  const text = await bounded(reply);
+  const question = { path, what: `${name} at ${revision}` };
+  for (let failures = 0; ; failures += 1) {
+    try {
+      const text = await readList(hub, question, signal);
+      return repositoryOf(text, { hub, name });
+    } catch (error) {
+      const isLast = failures + 1 >= attemptsMax;
+      if (!(error instanceof Passing) || !error.isAnswered || isLast) throw error;
+      await pauseBehind(error, { failures, pauseMs, signal });
+    }
+  }
+}
+
+function repositoryOf(
+  text: string,
+  { hub, name }: { readonly hub: Hub; readonly name: string },
+): HubRepository {
   const found = repositoryShape.safeParse(jsonOf(text));
   if (!found.success) {
-    const message = `${hub.endpoint} does not answer as a hub does: ${text.slice(0, 120)}`;
+    const shown = JSON.stringify(text.slice(0, 120));
+    const message = `${hub.endpoint} does not answer as a hub does: ${shown}`;
     throw new MillraceError("response_invalid", message);
   }
   const { sha: commit, siblings } = found.data;
@@ -66,33 +94,52 @@ export async function readRepository(
         : ({ kind: "sha256", hex: lfs.sha256 } as const);
     return { name: rfilename, bytes, hash };
   });
+  // Two of one name would be written into each other.
+  if (new Set(files.map((file) => file.name)).size < files.length) {
+    throw new MillraceError("response_invalid", `${hub.endpoint} names a file of ${name} twice`);
+  }
   return { name, commit, files };
 }
 
-/** A hub may be anybody's: what it names is written below one folder, and nowhere else. */
+/** A hub may be anybody's: what it names is written below one folder and onto a terminal, and does nothing else to either. */
 function checkFileName(name: string): void {
   const parts = name.split("/");
   const isBad = (part: string): boolean =>
-    part === "" || part === "." || part === ".." || /[\\:\0]/.test(part) || part.length > 255;
+    part === "" || part === "." || part === ".." || /[\\:\p{Cc}]/u.test(part) || part.length > 255;
   if (!parts.some(isBad)) return;
   const message = `the hub names a file that has no place in a folder: ${JSON.stringify(name.slice(0, 200))}`;
   throw new MillraceError("response_invalid", message);
 }
 
-async function bounded(reply: Response): Promise<string> {
+/** @throws MillraceError as `askHub`, `Passing` where it breaks off */
+async function readList(
+  hub: Hub,
+  question: { readonly path: string; readonly what: string },
+  signal: AbortSignal,
+): Promise<string> {
+  const stop = new AbortController();
+  const both = AbortSignal.any([signal, stop.signal]);
+  const reply = await askHub(hub, { ...question, headers: {} }, both);
   const pieces: Uint8Array[] = [];
   let bytes = 0;
-  for await (const piece of reply.body ?? []) {
-    bytes += piece.length;
-    if (bytes > listBytesMax) {
-      throw new MillraceError(
-        "response_invalid",
-        `a list of files of more than ${listBytesMax} bytes`,
-      );
+  try {
+    for await (const piece of bodyPieces(reply, stop, hub)) {
+      bytes += piece.length;
+      if (bytes > listBytesMax) throw tooLong();
+      pieces.push(piece);
     }
-    pieces.push(piece);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof MillraceError) throw error;
+    const message = `${question.what}: the list of files broke off: ${messageOf(error)}`;
+    throw new Passing(message, { cause: error });
   }
   return Buffer.concat(pieces).toString("utf8");
+}
+
+function tooLong(): MillraceError {
+  const message = `a list of files of more than ${listBytesMax} bytes`;
+  return new MillraceError("response_invalid", message);
 }
 
 function jsonOf(text: string): unknown {

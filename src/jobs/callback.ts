@@ -11,6 +11,7 @@ import type { Log } from "../log.js";
 import { callbackHostsOf, mayCall } from "../options/callback-hosts.js";
 import type { Options } from "../options/options.js";
 import { Counts } from "../work/counts.js";
+import { Deadline } from "../work/deadline.js";
 import { messageOf } from "../work/thrown.js";
 import { allJobs } from "./all-jobs.js";
 import { jobStatus } from "./job-status.js";
@@ -193,6 +194,7 @@ class Callbacks {
     // As whoever is called has it: jobs' own time may be far from that, where a clock was wrong once.
     const seconds = Math.floor(Date.now() / 1_000);
     const signature = createHmac("sha256", secret).update(`${seconds}.${body}`).digest("hex");
+    using deadline = new Deadline(answerMsMax, this.#stopping.signal);
     try {
       const response = await fetch(url, {
         method: "POST",
@@ -202,7 +204,7 @@ class Callbacks {
           "millrace-signature": `t=${seconds},v1=${signature}`,
         },
         body,
-        signal: AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(answerMsMax)]),
+        signal: deadline.signal,
       });
       await response.body?.cancel();
       return response.ok ? null : `status ${response.status}`;

@@ -19,6 +19,9 @@ interface KeptLook extends Look {
   readonly atMs: number;
 }
 
+/** `number`: it was the nth, by which the samples behind it are told: the machine's clock may be set in between. */
+type NumberedLook = KeptLook & { readonly number: number };
+
 /** What is wrong, as of what was seen from one look to another. */
 export type Diagnose = (window: {
   readonly before: KeptLook;
@@ -32,7 +35,7 @@ export class StatusFeed implements Disposable {
   readonly #diagnose: Diagnose;
   readonly #everyMs: number;
   readonly #samples: LiveSample[] = [];
-  readonly #kept: KeptLook[] = [];
+  readonly #kept: NumberedLook[] = [];
   #findings: readonly Finding[] = [];
   #looks = 0;
   #diagnosedAtLook = -diagnosedEvery;
@@ -99,7 +102,9 @@ export class StatusFeed implements Disposable {
   #keep(sample: LiveSample, look: Look): void {
     this.#samples.push(sample);
     if (this.#samples.length > samplesMax) this.#samples.shift();
-    if (this.#looks % keptEvery === 0) this.#kept.push({ ...look, atMs: sample.atMs });
+    if (this.#looks % keptEvery === 0) {
+      this.#kept.push({ ...look, atMs: sample.atMs, number: this.#looks });
+    }
     if (this.#kept.length > keptMax) this.#kept.shift();
     this.#looks += 1;
   }
@@ -116,7 +121,7 @@ export class StatusFeed implements Disposable {
   #found(after: KeptLook): readonly Finding[] {
     const [before] = this.#kept;
     if (before === undefined) return [];
-    const samples = this.#samples.filter(({ atMs }) => atMs >= before.atMs);
+    const samples = this.#samples.slice(before.number - this.#looks);
     return this.#diagnose({ before, after, samples });
   }
 }

@@ -93,16 +93,18 @@ async function serveHub(weird: (path: string, count: number) => Answer | null = 
 interface PullOptions {
   readonly token?: string;
   readonly signal?: AbortSignal;
+  readonly silenceMsMax?: number;
 }
 
 async function pull(
   endpoint: string,
   dir: string,
-  { token, signal }: PullOptions = {},
+  { token, signal, ...silence }: PullOptions = {},
 ): Promise<void> {
   const own = signal ?? new AbortController().signal;
-  const hub = hubOf(`${endpoint}/`, token);
-  const repository = await readRepository(hub, { name: "org/made", revision: "main" }, own);
+  const hub = { ...hubOf(`${endpoint}/`, token), ...silence };
+  const question = { name: "org/made", revision: "main", pauseMs: 1 };
+  const repository = await readRepository(hub, question, own);
   const parts = { hub, repository, dir, signal: own, onBytes: () => {}, pauseMs: 1 };
   await pullFiles(neededFiles(repository.files), parts);
 }
@@ -273,4 +275,144 @@ test("the command shows what comes and what to type next; --all brings everythin
   assert.match(shut.err, /^unauthenticated: .*\n`HF_TOKEN=hf_… millrace models pull ORG\/NAME` /);
   const odd = await run("org/made", "--endpoint", "ftp://x");
   assert.match(odd.err, /^option_invalid: --endpoint: ftp:\/\/x is no address of a hub\n/);
+});
+
+const isList = (path: string): boolean => path.startsWith("/api/");
+
+test("attack: a list of files that breaks off, never ends or comes from a busy hub is asked for again", async () => {
+  const silent: Answer = (_request, response) => void response.write("{");
+  const broken: Answer = (_request, response) => void response.write("{", () => response.destroy());
+  const busy: Answer = (_request, response) => void response.writeHead(503).end();
+  await using served = await serveHub((path, count) =>
+    isList(path) ? ([silent, broken, busy][count] ?? null) : null,
+  );
+  await using dir = await TempDir.make();
+  await pull(served.hub.url, dir.path, { silenceMsMax: 200 });
+  await assertWhole(dir.path);
+  await using dead = await serveHub(() => broken);
+  await assert.rejects(pull(dead.hub.url, dir.path), {
+    code: "connection_failed",
+    message: /the list of files broke off/,
+  });
+  assert.equal(dead.hub.exchanges.length, 6, "and no more often");
+});
+
+test("attack: a body of which nothing comes any more is broken off and gone on with", async () => {
+  const stalls: Answer = (_request, response) => void response.write(weights.subarray(0, 50_000));
+  await using served = await serveHub((path, count) =>
+    path === "/cdn/weights" && count === 0 ? stalls : null,
+  );
+  await using dir = await TempDir.make();
+  await pull(served.hub.url, dir.path, { silenceMsMax: 200 });
+  await assertWhole(dir.path);
+  assert.equal(served.cdn.exchanges[1]?.request.headers.range, "bytes=50000-");
+});
+
+test("attack: a hub without ranges that breaks off now earlier, now later gets no nearer, and is given up", async () => {
+  let count = 0;
+  await using served = await serveHub((path) =>
+    path !== "/cdn/weights"
+      ? null
+      : (_request, response) => {
+          count += 1;
+          const bytes = count % 2 === 0 ? 10_000 : 20_000;
+          const isAtEnd = count > 40;
+          if (isAtEnd) response.end(weights);
+          else response.write(weights.subarray(0, bytes), () => response.destroy());
+        },
+  );
+  await using dir = await TempDir.make();
+  await assert.rejects(pull(served.hub.url, dir.path), { code: "connection_failed" });
+  assert.ok(count <= 10, `${count} times`);
+});
+
+for (const location of ["http://[", "http://user:secret@127.0.0.1:1/x", "file:///etc/passwd"]) {
+  test(`attack: a hub that leads to ${location} leads nowhere, at once and in one line`, async () => {
+    for (const isOf of [isList, (path: string) => path.includes("/resolve/")]) {
+      await using served = await serveHub((path) =>
+        isOf(path)
+          ? (_request, response) => void response.writeHead(302, { location }).end()
+          : null,
+      );
+      await using dir = await TempDir.make();
+      await assert.rejects(pull(served.hub.url, dir.path), {
+        code: "response_invalid",
+        message: /leads nowhere/,
+      });
+    }
+  });
+}
+
+for (const [what, names] of [
+  ["twice", ["config.json"]],
+  ["with what moves a terminal's cursor", ["a\u001b[2J.json"]],
+  ["with a line break", ["a\nb.json"]],
+] as const) {
+  test(`attack: a hub that names a file ${what} is refused`, async () => {
+    await using served = await serveHub(
+      () => (_request, response) => void response.end(listing(names)),
+    );
+    await using dir = await TempDir.make();
+    await assert.rejects(pull(served.hub.url, dir.path), { code: "response_invalid" });
+    assert.deepEqual(await filesIn(dir.path), []);
+  });
+}
+
+test("attack: what is no hub tells a terminal nothing but text", async () => {
+  await using served = await serveHub(
+    () => (_request, response) => void response.end("\u001b]0;own\u0007"),
+  );
+  await using dir = await TempDir.make();
+  await assert.rejects(pull(served.hub.url, dir.path), (error: Error) => {
+    assert.doesNotMatch(error.message, /\p{Cc}/u);
+    return true;
+  });
+});
+
+test("attack: a repository of very many files is listed by its first ones", async () => {
+  const names = Array.from({ length: 150_000 }, (_, at) => `${at}.json`);
+  const list = listing(names);
+  await using served = await serveHub((path) =>
+    isList(path)
+      ? (_request, response) => void response.end(list)
+      : (_request, response) => void response.writeHead(404).end(),
+  );
+  await using dir = await TempDir.make();
+  const { err, code } = await finish(
+    spawn(process.execPath, [millrace, "models", "pull", "org/made"], {
+      cwd: dir.path,
+      env: { ...process.env, HF_ENDPOINT: served.hub.url, HF_TOKEN: "" },
+    }),
+  );
+  assert.match(err, /150004 files, .*\n(?: {2}\S+ .*\n){40} {2}and 149964 more\n/);
+  assert.match(err, /\nmodel_not_found: /);
+  assert.equal(code, 1);
+});
+
+test("attack: two that pull into one folder never write into each other's files", async () => {
+  let go: () => void = () => {};
+  const gone = new Promise<void>((resolve) => {
+    go = resolve;
+  });
+  await using served = await serveHub((path, count) =>
+    path === "/cdn/weights" && count === 0
+      ? (_request, response) => void gone.then(() => response.end(weights))
+      : null,
+  );
+  await using dir = await TempDir.make();
+  const run = () =>
+    finish(
+      spawn(process.execPath, [millrace, "models", "pull", "org/made", "--out", "made"], {
+        cwd: dir.path,
+        env: { ...process.env, HF_ENDPOINT: served.hub.url, HF_TOKEN: "" },
+      }),
+    );
+  const first = run();
+  await served.cdn.arrived(0);
+  const second = await run();
+  assert.match(second.err, /\noutput_in_use: another run writes to /);
+  assert.equal(second.code, 9);
+  go();
+  assert.equal((await first).code, 0);
+  await assertWhole(join(dir.path, "made"));
 });

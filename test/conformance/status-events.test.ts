@@ -1,7 +1,10 @@
 /** `GET /status/events` over a real connection. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { MillraceError } from "millrace-client/wire";
+import { type Access, openAccess } from "#src/access/access.js";
 import { StatusFeed } from "#src/metrics/status-feed.js";
+import { anyCaller, type Caller } from "#src/work/caller.js";
 import { accessFor, TestFront } from "../support/http-front.js";
 import { someStatus } from "../support/some-status.js";
 import { until } from "../support/until.js";
@@ -69,6 +72,50 @@ test("a key without the right to administrate sees nothing", async () => {
   const headers = { authorization: "Bearer one" };
   assert.equal((await fetch(`${front.url}/status/events`, { headers })).status, 403);
   assert.equal((await fetch(`${front.url}/status/events`)).status, 401);
+});
+
+test("attack: who asks for the head has it, and the connection is free for the next request", async () => {
+  using feed = feedOf();
+  await using front = await TestFront.start({}, { feed });
+  const connection = await front.raw();
+  const request = (method: string, path: string): string =>
+    `${method} ${path} HTTP/1.1\r\nhost: x\r\n\r\n`;
+  connection.send(request("HEAD", "/status/events") + request("GET", "/live"));
+  const received = await connection.until(/"live":true/);
+  assert.match(received, /^HTTP\/1\.1 200 .*text\/event-stream/s);
+  await until(() => feed.watching === 0);
+});
+
+test("attack: a key that is revoked, or may no longer administrate, sees nothing more", async () => {
+  let [caller, onChange]: [Caller | null, () => void] = [{ ...anyCaller, keyId: "one" }, () => {}];
+  const renewed = (): Caller => {
+    if (caller === null) throw new MillraceError("unauthenticated", "The key is gone.");
+    return caller;
+  };
+  const access: Access = {
+    ...openAccess,
+    isOpen: false,
+    callerOf: renewed,
+    renewed,
+    onChange: (listener) => {
+      onChange = listener;
+      return () => {};
+    },
+  };
+  using feed = feedOf();
+  await using front = await TestFront.start({}, { feed, access });
+  for (const next of [{ ...anyCaller, isAdmin: false }, null]) {
+    caller = anyCaller;
+    const reply = await fetch(`${front.url}/status/events`);
+    const events = eventsOf(reply);
+    assert.equal((await events.next()).value?.name, "history");
+    onChange();
+    assert.equal((await events.next()).value?.name, "status", "other keys may change");
+    caller = next;
+    onChange();
+    assert.equal((await events.next()).done, true);
+    await until(() => feed.watching === 0);
+  }
 });
 
 /** What is looked at of either event. */

@@ -1,10 +1,12 @@
 /** `millrace doctor` at real servers, each in trouble of its own, and what the command does with what it saw. */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { describe, test } from "node:test";
 import { Millrace } from "millrace-client";
+import { lookAt } from "#src/cli/doctor/look.js";
 import { exitCodes } from "#src/cli/exit-codes.js";
 import { diagnose } from "#src/doctor/doctor.js";
 import { finish } from "../support/finish.js";
@@ -115,6 +117,29 @@ describe("the command", { concurrency: true }, () => {
     assert.deepEqual([findings, account.pipelines], [[], 1]);
     const paths = server.exchanges.map(({ request }) => request.url);
     assert.deepEqual(paths.slice(0, 4), ["/status/events", "/status", "/v1/nodes", "/status"]);
+  });
+
+  test("attack: a file that is there already is told before an hour of looking, and Ctrl-C ends the waiting for input", async () => {
+    await using server = await serveHttp(() => {});
+    await using dir = await TempDir.make();
+    await writeFile(dir.file("there.json"), "");
+    const args = ["--url", server.url, "--for", "1h", "--save", dir.file("there.json")];
+    const { err, code } = await finish(doctor(...args));
+    assert.deepEqual([code, server.exchanges.length], [exitCodes.failed, 0]);
+    assert.match(err, /^output_exists: /);
+    const child = doctor("-");
+    // More than a pipe holds: when all is taken, it reads.
+    await new Promise((taken) => child.stdin?.write(Buffer.alloc(1024 * 1024, " "), taken));
+    child.kill("SIGINT");
+    const [ended] = (await once(child, "close")) as [unknown];
+    assert.equal(ended, exitCodes.interrupted);
+  });
+
+  test("attack: a server that takes connections and says nothing is given up", async () => {
+    await using server = await serveHttp(() => {});
+    const { signal } = new AbortController();
+    const looking = { url: server.url, forMs: 1_000, progress: false, signal, silenceMsMax: 100 };
+    await assert.rejects(lookAt(looking), { code: "connection_failed" });
   });
 
   test("a server that is not there, and one whose status is of another kind", async () => {

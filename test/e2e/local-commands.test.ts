@@ -1,8 +1,11 @@
 /** The commands without a server: who does the work, what is said of it, and that nothing is left behind. */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { exitCodes } from "#src/cli/exit-codes.js";
 import { writeColourClassifier } from "../support/colour-classifier.js";
@@ -81,6 +84,16 @@ test("a server that answers where serve would listen does the work; what is not 
   const other = { MILLRACE_PORT: new URL(stranger.url).port };
   const alone = await finish(start(["translate", "Good morning."], other));
   assert.match(alone.err, /^millrace: what answers at .* is not Millrace: this process does it/);
+});
+
+test("attack: who is there and is not understood is not said to be nobody", async () => {
+  const garbled = createServer((socket) => socket.end("SSH-2.0-hello\r\n\r\n"));
+  await once(garbled.listen(0, "127.0.0.1"), "listening");
+  const { port } = garbled.address() as AddressInfo;
+  const child = start(["translate", "--model", "none", "a"], { MILLRACE_PORT: String(port) });
+  const { err } = await finish(child);
+  garbled.close();
+  assert.match(err, /^millrace: whether Millrace is at .* cannot be told, --url says why: this/);
 });
 
 test("what cannot be done says what to type", async () => {
@@ -199,4 +212,14 @@ test("Ctrl-C ends a command and its workers, also while it starts", async () => 
   child.kill("SIGINT");
   assert.equal((await ended).code, exitCodes.interrupted);
   assert.ok(workers.every((pid) => !isRunning(pid)));
+});
+
+test("attack: nobody reads what is said beside the results, and they come all the same", async () => {
+  await using server = await serveHttp((exchange) => answer(exchange));
+  const child = start(["translate", "Good morning."], { MILLRACE_URL: server.url });
+  child.stderr?.destroy();
+  const out = child.stdout === null ? "" : await text(child.stdout);
+  assert.equal(out, "«Good morning.»\n");
+  await until(() => child.exitCode !== null);
+  assert.equal(child.exitCode, exitCodes.ok);
 });

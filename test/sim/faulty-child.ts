@@ -13,8 +13,8 @@ import {
   type ParentFrame,
 } from "#src/frames/messages.js";
 import { ProtocolError } from "#src/frames/protocol-error.js";
-import { type HostedTurn, MadeProcess } from "#src/simulation/made-process.js";
 import type { ProcessSample } from "#src/platform/system.js";
+import { type HostedTurn, MadeProcess } from "#src/simulation/made-process.js";
 import type { ChildEvents, ChildPort } from "#src/worker/child.js";
 import type { ProcessEnd } from "#src/worker/settle.js";
 import { type ChildWorld, type EndKind, happensByItself, isDeadly } from "./child-world.js";

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { doctorText } from "#src/cli/doctor/text.js";
 import { accountOf, accountText } from "#src/doctor/account.js";
 import { diagnose } from "#src/doctor/doctor.js";
 import { findingCodes, findingTable } from "#src/doctor/finding-table.js";
@@ -133,6 +134,36 @@ test("a window of no length, and one that ran backwards", () => {
     assertWhole({ before: after, after: before, samples: samples.toReversed() });
     assertWhole({ before, after, samples: [] });
   }
+});
+
+test("attack: a clock that is set while it looks changes nothing", () => {
+  for (const [name, { before, after, samples }] of recorded) {
+    if (after.status.uptimeMs <= before.status.uptimeMs) continue;
+    for (const byMs of [-3_600_000, 3_600_000]) {
+      const set = { ...after, atMs: after.atMs + byMs };
+      const codes = (window: DoctorWindow): string[] => diagnose(window).map(({ code }) => code);
+      assert.deepEqual(
+        codes({ before, after: set, samples }),
+        codes({ before, after, samples }),
+        name,
+      );
+      const { windowMs } = accountOf({ before, after: set, samples });
+      assert.equal(windowMs, after.status.uptimeMs - before.status.uptimeMs, name);
+    }
+  }
+});
+
+test("attack: names that a caller chose tell a terminal nothing but text", () => {
+  const window = structuredClone(windowOf("one tenant has the queue"));
+  const tenants = window.after.status.tenants ?? [];
+  const most = tenants.toSorted((a, b) => b.items - a.items)[0];
+  assert.ok(most !== undefined);
+  Object.assign(most, { tenant: "\u001b]0;own\u0007\u001b[2J" });
+  Object.assign(window.after.status.deployment, { name: "mill\u001b[31mrace" });
+  const findings = diagnose(window);
+  assert.equal(findings[0]?.code, "tenant-holds-queue");
+  const text = doctorText({ window, findings, account: accountOf(window) }, false);
+  assert.doesNotMatch(text.replaceAll("\n", ""), /\p{Cc}/u);
 });
 
 test("figures of any size: no finding holds what is no number, and none fails", () => {

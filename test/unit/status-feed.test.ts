@@ -155,3 +155,25 @@ test("what is wrong is found while somebody watches, every other look, of the la
   ]);
   feed[Symbol.dispose]();
 });
+
+test("attack: a clock that is set back takes no look out of what is diagnosed", async (t) => {
+  t.mock.timers.enable({ apis: ["setInterval"] });
+  let nowMs = 10_000_000;
+  t.mock.method(Date, "now", () => nowMs);
+  const samples: number[] = [];
+  const look = () => ({ status: someStatus(), nodes: null });
+  using feed = new StatusFeed(look, (window) => {
+    samples.push(window.samples.length);
+    return [];
+  });
+  feed.start();
+  for (let second = 0; second < 10; second += 1) {
+    nowMs += second === 5 ? -3_600_000 : 1_000;
+    t.mock.timers.tick(1_000);
+  }
+  using watch = feed.watch();
+  const next = watch.next();
+  t.mock.timers.tick(1_000);
+  await next;
+  assert.deepEqual(samples, [12]);
+});

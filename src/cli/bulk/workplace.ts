@@ -7,6 +7,8 @@
  */
 import { stat } from "node:fs/promises";
 import { headerNames, Millrace, MillraceError } from "millrace-client";
+import { Deadline } from "../../work/deadline.js";
+import { hasCode } from "../../work/thrown.js";
 import { AdvisedError } from "../advised-error.js";
 import { keyOf } from "../remote.js";
 import { namedUrl, usualUrl } from "../server-url.js";
@@ -24,6 +26,8 @@ const littleTexts = 16;
 const littleBytes = 16 * 1024;
 /** On this machine somebody answers within it, or nobody is there. */
 const probeMsMax = 1_000;
+/** Nobody is there, or can be got at. */
+const unreached = ["ECONNREFUSED", "EADDRNOTAVAIL", "EHOSTUNREACH", "ENETUNREACH", "ENOTFOUND"];
 
 /** Of texts, or of a path: what cannot be told is much. */
 export async function amountOf(input: readonly string[] | string): Promise<Amount> {
@@ -57,9 +61,12 @@ export async function openWorkplace(
     tell(flags, `the server at ${usual} does it`);
     return clientOf(usual, flags);
   }
-  const why =
-    found === "nobody" ? `no server at ${usual}: ` : `what answers at ${usual} is not Millrace: `;
-  return await openHere(flags, work, { why, signal });
+  const whys = {
+    nobody: `no server at ${usual}: `,
+    other: `what answers at ${usual} is not Millrace: `,
+    untold: `whether Millrace is at ${usual} cannot be told, --url says why: `,
+  } as const;
+  return await openHere(flags, work, { why: whys[found], signal });
 }
 
 /** For what this process cannot do by itself; `flag` is what asked for it. */
@@ -90,16 +97,27 @@ function expectOf({ expectEnvironment }: BulkFlags): { readonly environment?: st
   return expectEnvironment === undefined ? {} : { environment: expectEnvironment };
 }
 
-async function probe(url: string, signal: AbortSignal): Promise<"server" | "other" | "nobody"> {
-  const late = AbortSignal.any([signal, AbortSignal.timeout(probeMsMax)]);
+/** `untold`: somebody is there, and is not understood. */
+type Found = "server" | "other" | "nobody" | "untold";
+
+async function probe(url: string, signal: AbortSignal): Promise<Found> {
+  using deadline = new Deadline(probeMsMax, signal);
   try {
-    const reply = await fetch(`${url}/live`, { signal: late });
+    const reply = await fetch(`${url}/live`, { signal: deadline.signal });
     await reply.body?.cancel();
     return reply.headers.has(headerNames.deployment) ? "server" : "other";
-  } catch {
+  } catch (error) {
     signal.throwIfAborted();
-    return late.aborted ? "other" : "nobody";
+    if (deadline.isOver) return "other";
+    return isAnswered(error) ? "untold" : "nobody";
   }
+}
+
+/** Somebody answered, in what is no HTTP or behind a certificate that is not trusted. */
+function isAnswered(error: unknown): boolean {
+  const cause = error instanceof Error ? error.cause : null;
+  if (!(cause instanceof Error) || !("code" in cause)) return false;
+  return !unreached.some((code) => hasCode(cause, code));
 }
 
 async function openHere(

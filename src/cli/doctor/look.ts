@@ -14,17 +14,19 @@ export interface LookOptions extends ServerFlags {
   readonly progress: boolean;
   /** Ends it early, with what was seen by then. */
   readonly signal: AbortSignal;
+  /** A server that says nothing for so long has stopped to: what is asked for is in its memory. Default: 10 s. */
+  readonly silenceMsMax?: number;
 }
 
 const everyMs = 1_000;
-/** It is answered from memory, and told each second. */
-const silenceMsMax = 10_000;
+const silenceMsMaxDefault = 10_000;
 
 /** @throws MillraceError where nothing was seen at all */
 export async function lookAt(options: LookOptions): Promise<DoctorWindow> {
-  const { forMs, signal } = options;
+  const { forMs, signal, silenceMsMax = silenceMsMaxDefault } = options;
   await using client = new Millrace(options.url, {
     retry: { attemptsMax: 1 },
+    headMsMax: silenceMsMax,
     silenceMsMax,
     ...keyOf(options),
   });
@@ -109,6 +111,9 @@ function isPassing(error: unknown): boolean {
 }
 
 class Seen {
+  /** By this process' own clock: those of the machines may be set meanwhile. */
+  #sinceMs = 0;
+  #spanMs = 0;
   #before: WholeLook | null = null;
   #after: WholeLook | null = null;
   readonly #samples: LiveSample[] = [];
@@ -118,10 +123,13 @@ class Seen {
   }
 
   get spanMs(): number {
-    return (this.#after?.atMs ?? 0) - (this.#before?.atMs ?? 0);
+    return this.#spanMs;
   }
 
   add({ look, sample }: SeenLook): void {
+    const nowMs = performance.now();
+    if (this.#before === null) this.#sinceMs = nowMs;
+    this.#spanMs = nowMs - this.#sinceMs;
     this.#before ??= look;
     this.#after = look;
     this.#samples.push(sample);

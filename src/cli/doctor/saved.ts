@@ -1,10 +1,13 @@
 /** A window that --save kept. */
-import { readFile } from "node:fs/promises";
-import { text } from "node:stream/consumers";
+import { createReadStream } from "node:fs";
 import { MillraceError } from "millrace-client";
 import { readWindow } from "../../doctor/read-window.js";
 import type { DoctorWindow } from "../../doctor/window.js";
 import { messageOf } from "../../work/thrown.js";
+import { readStdin } from "../bulk/lines.js";
+
+/** An hour of a server with hundreds of pipelines. */
+const bytesMax = 256 * 1024 * 1024;
 
 /** `-`: standard input. @throws MillraceError `option_invalid` */
 export async function readSavedWindow(path: string, signal: AbortSignal): Promise<DoctorWindow> {
@@ -13,13 +16,24 @@ export async function readSavedWindow(path: string, signal: AbortSignal): Promis
     new MillraceError("option_invalid", `${named}: ${why}`);
   let value: unknown;
   try {
-    const json =
-      path === "-" ? await text(process.stdin) : await readFile(path, { encoding: "utf8", signal });
-    value = JSON.parse(json);
+    const chunks = path === "-" ? readStdin(signal) : createReadStream(path, { signal });
+    value = JSON.parse(await bounded(chunks));
   } catch (error) {
+    signal.throwIfAborted();
     throw fail(messageOf(error));
   }
   const read = readWindow(value);
   if ("problem" in read) throw fail(`no window that doctor --save wrote: ${read.problem}`);
   return read.value;
+}
+
+async function bounded(chunks: AsyncIterable<Uint8Array>): Promise<string> {
+  const pieces: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of chunks) {
+    bytes += chunk.length;
+    if (bytes > bytesMax) throw new Error(`it has more than ${bytesMax} bytes`);
+    pieces.push(chunk);
+  }
+  return Buffer.concat(pieces).toString("utf8");
 }

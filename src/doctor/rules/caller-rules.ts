@@ -4,10 +4,12 @@ import type { Draft, Rule } from "../draft.js";
 import { type Figures, shareOf } from "../figures.js";
 import { capacityEvidence } from "../more-pipelines.js";
 import { areBusy, busyShareMin } from "../pressure.js";
+import { grownBy } from "../window.js";
 import { count, ms, oneLine, percent, perSecond, round } from "../words.js";
 
 export const callerRules: readonly Rule[] = [
   deadlinesShort,
+  callersLeave,
   rateLimited,
   prepareSlow,
   oneAtATime,
@@ -40,6 +42,34 @@ function deadlinesShort(figures: Figures): readonly Draft[] {
       ],
       change: `A \`timeoutMs\` of ${Math.ceil(2 * longMs)} or more${areBusy(figures) ? ", fewer requests in flight, or more pipelines" : ""}.`,
       expect: `${count(late, "piece")} of work in the same time are done and not thrown away, as far as pipelines keep up.`,
+    },
+  ];
+}
+
+const leftMin = 5;
+/** Whoever ends a load, or closes a page, leaves a few. */
+const leftShareMin = 0.3;
+
+function callersLeave(figures: Figures): readonly Draft[] {
+  const { before, after, finished, classes, items } = figures;
+  const left = grownBy(before.requests.cancelled, after.requests.cancelled);
+  const share = shareOf(left, left + finished.finished);
+  if (left < leftMin || share < leftShareMin) return [];
+  const thrownAway = grownBy(before.items.cancelled, after.items.cancelled);
+  const longMs = Math.max(classes.realtime.p99Ms, classes.bulk.p99Ms);
+  const known = longMs > 0 ? `${Math.ceil(2 * longMs)} ms or more` : "what their work takes";
+  return [
+    {
+      code: "callers-leave",
+      severity: "problem",
+      title: "Callers leave before they have their results.",
+      evidence: [
+        `${count(left, "request")} were left (${percent(share)}), ${count(finished.finished, "request")} ended`,
+        `${count(thrownAway, "item")} were thrown away, ${count(items.done, "item")} done`,
+        capacityEvidence(figures),
+      ],
+      change: `A time limit of the caller's, or of a proxy between, of ${known}${areBusy(figures) ? "; fewer requests in flight, or more pipelines" : ""}. With \`timeoutMs\` in the request what cannot be done in time is refused at once.`,
+      expect: `${count(left, "request")} in the same time get what was computed for them, as far as pipelines keep up.`,
     },
   ];
 }
@@ -133,7 +163,8 @@ function oneAtATime(figures: Figures): readonly Draft[] {
   ];
 }
 
-/** Refusals that are nobody's fault but the caller's. */
+const wrongMin = 5;
+/** What is nobody's fault but the caller's. */
 const callersOwn: readonly ErrorCode[] = [
   "bad_request",
   "bad_encoding",
@@ -154,26 +185,53 @@ const callersOwn: readonly ErrorCode[] = [
   "deployment_mismatch",
 ];
 
-function requestsWrong({ refusals, finished, windowMs }: Figures): readonly Draft[] {
-  const wrong = callersOwn.flatMap((code) => {
-    const its = refusals[code] ?? 0;
-    return its > 0 ? [[code, its] as const] : [];
-  });
-  const refused = wrong.reduce((sum, [, its]) => sum + its, 0);
-  if (refused < 5 || refused < 0.1 * (refused + finished.finished)) return [];
-  const codes = wrong.toSorted(([, a], [, b]) => b - a).map(([code, its]) => `${code} ${its}`);
+function requestsWrong({
+  refusals,
+  failures,
+  finished,
+  items,
+  windowMs,
+}: Figures): readonly Draft[] {
+  const refused = sumOf(callersOwnIn(refusals));
+  const failed = sumOf(callersOwnIn(failures));
+  const areRefused = refused >= wrongMin && refused >= 0.1 * (refused + finished.finished);
+  const areFailed = failed >= wrongMin && failed >= 0.1 * (items.done + items.failed);
+  if (!areRefused && !areFailed) return [];
+  const told = (of: Readonly<Record<string, number>>): string =>
+    callersOwnIn(of)
+      .toSorted(([, a], [, b]) => b - a)
+      .slice(0, 4)
+      .map(([code, its]) => `${code} ${its}`)
+      .join(", ");
+  const refusedShare = percent(shareOf(refused, refused + finished.finished));
+  const failedShare = percent(shareOf(failed, items.done + items.failed));
   return [
     {
       code: "requests-wrong",
       severity: "notice",
-      title: "Many requests are refused for what their callers sent.",
+      title: "Much is refused for what callers sent.",
       evidence: [
-        `${count(refused, "request")} in ${ms(windowMs)}: ${codes.slice(0, 4).join(", ")}`,
-        `${count(finished.finished, "request")} ended well`,
+        ...(areRefused
+          ? [`${count(refused, "request")} in ${ms(windowMs)}: ${told(refusals)}`]
+          : []),
+        ...(areFailed ? [`${count(failed, "item")} in ${ms(windowMs)}: ${told(failures)}`] : []),
+        `${count(finished.finished, "request")} ended, ${count(items.done, "item")} done`,
       ],
       change:
         "Correct what the message of the error names; docs/errors.md says what to do for each code.",
-      expect: `${percent(shareOf(refused, refused + finished.finished))} of the requests are answered, and no longer refused.`,
+      expect: areRefused
+        ? `${refusedShare} of the requests are answered, and no longer refused.`
+        : `${failedShare} of the items have a result.`,
     },
   ];
+}
+
+function callersOwnIn(
+  counts: Readonly<Record<string, number>>,
+): readonly (readonly [string, number])[] {
+  return Object.entries(counts).filter(([code]) => (callersOwn as readonly string[]).includes(code));
+}
+
+function sumOf(counts: readonly (readonly [string, number])[]): number {
+  return counts.reduce((sum, [, its]) => sum + its, 0);
 }

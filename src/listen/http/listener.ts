@@ -21,6 +21,7 @@ import { type TlsFiles, tlsVersionMin } from "../../access/tls-files.js";
 import type { Log } from "../../log.js";
 import { type Origins, originsOf } from "../../options/origins.js";
 import { noTracer, type Tracer } from "../../tracing/tracer.js";
+import type { Caller } from "../../work/caller.js";
 import { BodyBudget } from "../body-budget.js";
 import { callerOf, credentialOf } from "../caller-of.js";
 import type { Identification } from "../identification.js";
@@ -105,6 +106,7 @@ class Listener implements HttpListener {
   /** Null: a key, or whatever is in front of the server, keeps them out. */
   readonly #pages: OpenPages | null;
   #stopReloading: () => void = () => {};
+  readonly #stopHearing: () => void;
   readonly #open = new Set<OpenExchange>();
   /** Kept, because a server that was closed has forgotten it. */
   #address: AddressInfo;
@@ -136,6 +138,16 @@ class Listener implements HttpListener {
     this.#cors = new Cors(origins);
     this.#pages = ownHosts === null ? null : { hosts: ownHosts, origins };
     this.#server = this.#createServer(limits);
+    const { access } = this.#context;
+    this.#stopHearing = access.onChange(() => this.#endStrangers(access));
+  }
+
+  /** Keys have changed: who looks on for as long as he likes, and may no longer, is told nothing more. */
+  #endStrangers(access: Pick<Access, "renewed">): void {
+    for (const exchange of this.#open) {
+      if (exchange.needed === "admin" && !mayAdministrate(exchange.caller, access))
+        exchange.leave();
+    }
   }
 
   #createServer({ headersTimeoutMs, keepAliveMs }: HttpLimits): Server | TlsServer {
@@ -226,6 +238,7 @@ class Listener implements HttpListener {
 
   async close(): Promise<void> {
     this.#stopReloading();
+    this.#stopHearing();
     if (!this.#server.listening) return;
     const closed = new Promise<void>((resolve) => {
       this.#server.close(() => resolve());
@@ -316,8 +329,17 @@ class Listener implements HttpListener {
     const { route, params } = found;
     exchange.params = params;
     const credential = credentialOf(request.headers) ?? upgrades?.credentialOf(request) ?? null;
-    exchange.caller = callerOf(credential, route.access ?? "key", this.#context.access);
+    exchange.needed = route.access ?? "key";
+    exchange.caller = callerOf(credential, exchange.needed, this.#context.access);
     return route;
+  }
+}
+
+function mayAdministrate(caller: Caller, access: Pick<Access, "renewed">): boolean {
+  try {
+    return access.renewed(caller).isAdmin;
+  } catch {
+    return false;
   }
 }
 

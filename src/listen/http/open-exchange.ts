@@ -41,6 +41,8 @@ export class OpenExchange implements Exchange {
   #span: HttpSpan | null = null;
   /** Until it is known who asks: nobody. */
   caller: Caller = nobody;
+  /** What that caller had to have. */
+  needed: NonNullable<Route["access"]> = "open";
   /** In whose words an error is told. */
   front: HttpFront;
   /** True: the connection ends with this reply. */
@@ -51,6 +53,8 @@ export class OpenExchange implements Exchange {
   readonly #writer: ReplyWriter;
   readonly reading: BodyReading;
   #bodyStream: BodyStream | null = null;
+  /** Nothing of what is still to come of the reply is wanted by anybody, though its connection is whole. */
+  #isLeft = false;
   #counted = false;
   #received = false;
 
@@ -70,7 +74,7 @@ export class OpenExchange implements Exchange {
       disconnect: () => request.socket.destroy(),
     });
     this.lifetime.onEnd(() => {
-      if (!response.writableFinished) this.#departure?.abort();
+      if (this.#hasDeparted) this.#departure?.abort();
       this.#count(499);
       this.#span?.over();
     });
@@ -98,8 +102,18 @@ export class OpenExchange implements Exchange {
   /** Made when somebody asks: most exchanges are over before anybody could leave. */
   get departed(): AbortSignal {
     this.#departure ??= new AbortController();
-    if (this.lifetime.isOver && !this.response.writableFinished) this.#departure.abort();
+    if (this.#hasDeparted) this.#departure.abort();
     return this.#departure.signal;
+  }
+
+  get #hasDeparted(): boolean {
+    return this.#isLeft || (this.lifetime.isOver && !this.response.writableFinished);
+  }
+
+  /** As if the caller had left: who may no longer hear of it is told nothing more, and the reply ends. */
+  leave(): void {
+    this.#isLeft = true;
+    this.#departure?.abort();
   }
 
   get headers(): IncomingHttpHeaders {
@@ -151,11 +165,20 @@ export class OpenExchange implements Exchange {
   stream({ status, contentType, headers, signOfLife }: StreamHead): ReplyStream {
     if (!this.response.headersSent && !this.lifetime.isOver) {
       this.#begin(status, { "content-type": contentType, ...headers });
+      if (this.request.method === "HEAD") return this.#headOnly();
       this.response.flushHeaders();
     }
     const everyMs = this.#context.signOfLifeMs;
     const alive = signOfLife === undefined ? null : { text: signOfLife, everyMs };
     return new LiveStream(this.#writer, this.lifetime, alive);
+  }
+
+  /** Who asks for the head has the whole reply with it, and the connection is free for the next one. */
+  #headOnly(): ReplyStream {
+    void this.#writer.end();
+    this.leave();
+    const done = (): Promise<void> => Promise.resolve();
+    return { write: () => {}, ready: done, end: done };
   }
 
   told(thrown: unknown): MillraceError {

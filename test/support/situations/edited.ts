@@ -55,6 +55,40 @@ export const edited: readonly Edited[] = [
       }),
   },
   {
+    // Found by its first finding: what was thrown away had been padded.
+    name: "callers leave before they have anything",
+    expected: "callers-leave",
+    edit: (real) => {
+      const { requests, items, pipelines, finished } = real.before.status;
+      return withAfter(real, {
+        requests: { ...requests, cancelled: requests.cancelled + 300 },
+        items: { ...items, cancelled: items.cancelled + 9_000 },
+        ...(finished && { finished }),
+        pipelines: pipelines.map((pipeline) => ({
+          ...pipeline,
+          work: (pipeline.work ?? []).map((each) => ({
+            ...each,
+            runs: each.runs + 700,
+            units: each.units + 50_000,
+            paddedUnits: each.paddedUnits + 90_000,
+            ms: each.ms + 4_000,
+          })),
+        })),
+      });
+    },
+  },
+  {
+    name: "every input is too long",
+    expected: "requests-wrong",
+    edit: (real) => {
+      const { items } = real.before.status;
+      return withAfter(real, {
+        items: { ...items, failed: items.failed + 490 },
+        failures: { input_too_long: 490 },
+      });
+    },
+  },
+  {
     name: "items are poison",
     expected: "items-fail",
     edit: (real) => withAfter(real, { failures: { item_poison: 3 } }),
