@@ -55,7 +55,8 @@ export class History {
     const last = this.#last;
     if (last !== null && sample.atMs <= last.atMs) return;
     this.#last = sample;
-    if (last === null) return;
+    // A server that was started again counts from nothing.
+    if (last === null || sample.items.accepted < last.items.accepted) return;
     this.#seconds = [...this.#seconds, between(last, sample)].slice(-secondsMax);
   }
 }

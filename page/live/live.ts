@@ -180,7 +180,7 @@ export class Live {
   }
 
   #take(look: LiveStatus, connection: Connection): void {
-    // A server that was started again counts from nothing.
+    // What another server did, or this one before it was started again, is nobody's to draw.
     if (look.status.uptimeMs < (this.#look?.status.uptimeMs ?? 0)) this.#history.restart([]);
     this.#version ??= look.status.deployment.version;
     this.#look = look;
