@@ -27,15 +27,13 @@ function readMap(file) {
 
 /** Of a stack, a message or what else has `file.js:1:2` in it. */
 export function inSources(text) {
-  return text.replace(
-    /(?:file:\/\/)?(\/[^\s():]+\.m?js):(\d+):(\d+)/g,
-    (place, file, line, column) => {
-      const found = mapOf(file)?.findEntry(Number(line) - 1, Number(column) - 1);
-      if (found?.originalSource === undefined) return place;
-      const source = resolve(dirname(file), found.originalSource);
-      return `${source}:${found.originalLine + 1}:${found.originalColumn + 1}`;
-    },
-  );
+  return text.replace(/(?:file:\/\/)?\/[^\s():]+\.m?js:\d+:\d+/g, (place) => {
+    const [, file, line, column] = /(\/[^:]+):(\d+):(\d+)$/.exec(place.replace("file://", ""));
+    const found = mapOf(file)?.findEntry(Number(line) - 1, Number(column) - 1);
+    if (found?.originalSource === undefined) return place;
+    const source = resolve(dirname(file), found.originalSource);
+    return `${source}:${found.originalLine + 1}:${found.originalColumn + 1}`;
+  });
 }
 
 function inSourcesOf(failure) {

@@ -6,9 +6,9 @@ import { basename, dirname, join, relative } from "node:path";
 /** By folder, how many files of it share a process. */
 const filesMax = { faults: 4, e2e: 4, regression: 4, conformance: 8, sim: 4, unit: 20, house: 20 };
 
-// By itself runs what measures or changes its process as a whole, or looks at its children.
+// By itself runs what measures or changes its process as a whole, its environment too, or looks at its children.
 const isAlone =
-  /process\.(on|memoryUsage)\(|\(process\.pid\)|"\/proc\/self\/(fd|maps)"|EventLoop|setFlagsFromString|getHeapSnapshot|mock\.method\((String|globalThis)/;
+  /process\.(on|memoryUsage)\(|process\.env\["\w+"\] = |\(process\.pid\)|"\/proc\/self\/(fd|maps)"|EventLoop|setFlagsFromString|getHeapSnapshot|mock\.method\((String|globalThis)/;
 
 const groups = "build/together";
 
