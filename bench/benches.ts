@@ -70,6 +70,10 @@ export const benches: Readonly<Record<string, Benchmark>> = {
     about: "no measurement: draws what `--json` of another one wrote",
     open: () => import("./harness/finish.js"),
   },
+  plan: {
+    about: "how near a plan comes to what really happened, and what it costs to be recorded",
+    open: () => import("./planning/planning.js"),
+  },
   policies: {
     about: "how soon callers are served by fcfs, seed-router and millrace on one engine",
     open: () => import("./policies/policies.js"),

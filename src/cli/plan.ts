@@ -22,7 +22,6 @@ The first line is the prediction of the very configuration that was recorded, be
 agree, the rest can be believed. Runs take what they took when it was recorded, so record under the load that is meant.
 
 Examples:
-  $ millrace record --for 10m --out monday.jsonl.gz
   $ millrace plan monday.jsonl.gz                           half, as many and twice the pipelines
   $ millrace plan monday.jsonl.gz --p99 0.5s                how many it takes for that
   $ millrace plan monday.jsonl.gz --load 1,2,4 --p99 500ms  and for twice and four times as much

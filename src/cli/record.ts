@@ -16,13 +16,12 @@ interface Flags extends ServerFlags {
 const examples = `
 The file holds when requests came, what they cost, of which class and model, their deadlines and ends, and what pipelines ran:
 never what requests hold. Tenants are hashes under a key that the server makes for the recording and forgets with it.
-Ctrl-C ends it before, and the file is good. While nobody records, the server does nothing for it.
+Ctrl-C ends it before, and the file is good: zcat shows what is in it, and millrace plan replays it.
+While nobody records, the server does nothing for it.
 
 Examples:
   $ millrace record --for 10m --out monday.jsonl.gz     of the server on this machine
-  $ millrace plan monday.jsonl.gz                       what another configuration would have done with it
   $ millrace record http://10.0.0.7:8400 --for 1h --out hour.jsonl.gz
-  $ zcat monday.jsonl.gz | head -3                      what is kept
 `;
 
 const mib = 1024 * 1024;

@@ -28,7 +28,7 @@ const gapMsMax = 20;
 /** Chance is reckoned for so many times the usual gap: nearly all are shorter. */
 const gapsMany = 3;
 const linkedShareMin = 0.9;
-const chanceMax = 0.6;
+const chanceMax = 0.8;
 
 interface Ended {
   readonly endMs: number;

@@ -60,7 +60,7 @@ export class TestFront implements AsyncDisposable {
 
   static async start(
     options: Partial<Options> = {},
-    { pingMs, access = openAccess, jobs, feed, profiles, ...times }: TestTimes = {},
+    { pingMs, access = openAccess, jobs, feed, profiles, recorder, ...times }: TestTimes = {},
     others: readonly (HttpFront | OpenFront)[] = [],
   ): Promise<TestFront> {
     const test = new TestFront();
@@ -77,6 +77,7 @@ export class TestFront implements AsyncDisposable {
       ...(jobs === undefined ? {} : { jobs }),
       ...(feed === undefined ? {} : { feed }),
       ...(profiles === undefined ? {} : { profiles }),
+      ...(recorder === undefined ? {} : { recorder }),
     };
     const fronts = [
       openNativeFront(parts),

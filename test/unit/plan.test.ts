@@ -74,14 +74,14 @@ describe("replay", () => {
   });
 
   test("the same recording gives the same plan", () => {
-    const load = loadOf(arrivalsByChance({ perSecond: 50, ms: 2_000, seed: 3 }));
+    const load = loadOf(arrivalsByChance({ perSecond: 50, ms: 1_000, seed: 3 }));
     const asked = { ...question, pipelines: [1, 2], policies: ["fcfs", "millrace"] as const };
     assert.deepEqual(plan(load, asked), plan(load, asked));
   });
 
   test("more pipelines wait less, more load waits more, and one that falls behind is told", () => {
-    const load = loadOf(arrivalsByChance({ perSecond: 300, ms: 4_000, seed: 1 }));
-    const { rows } = plan(load, { ...question, pipelines: [1, 4], loadFactors: [1, 4] });
+    const load = loadOf(arrivalsByChance({ perSecond: 150, ms: 4_000, seed: 1 }));
+    const { rows } = plan(load, { ...question, pipelines: [1, 4], loadFactors: [1, 16] });
     const [one, four, oneOfMore] = rows;
     const p99 = (row: typeof one): number => row?.replayed.classes.realtime?.p99Ms ?? 0;
     assert.ok(p99(four) < p99(one), `${p99(four)} < ${p99(one)}`);
@@ -95,7 +95,7 @@ describe("replay", () => {
   });
 
   test("as few pipelines as a p99 takes are found, or none", () => {
-    const load = loadOf(arrivalsByChance({ perSecond: 300, ms: 3_000, seed: 2 }));
+    const load = loadOf(arrivalsByChance({ perSecond: 150, ms: 2_000, seed: 2 }));
     const asked = { ...question, pipelines: null, loadFactors: [4], p99Ms: 150 };
     const planned = plan(load, asked);
     const found = planned.answers[0]?.pipelines ?? 0;
@@ -121,7 +121,7 @@ describe("replay", () => {
 
   test("cores that there are not are shared", () => {
     const machine = { cores: 1, threads: 1, memoryBytes: 1e9 };
-    const lines = arrivalsByChance({ perSecond: 300, ms: 3_000, seed: 5 });
+    const lines = arrivalsByChance({ perSecond: 300, ms: 1_500, seed: 5 });
     const shared = plan(loadOf(lines, recordedHead({ machine })), { ...question, pipelines: [4] });
     const own = plan(loadOf(lines), { ...question, pipelines: [4] });
     const p99Of = ({ rows }: typeof own): number => rows[0]?.replayed.classes.realtime?.p99Ms ?? 0;

@@ -1,0 +1,194 @@
+/**
+ * `npm run bench -- plan`: how near `millrace plan` comes to what really happened, under several loads; and what it costs a server that somebody
+ * records.
+ */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { Millrace } from "millrace-client";
+import type { RecordHead, RecordLine, WorkClass } from "millrace-client/wire";
+import { type Plan, plan } from "#src/plan/plan.js";
+import { recordedLoad } from "#src/plan/recorded-load.js";
+import { generateLoad, writeBodies } from "../clients/load.js";
+import { byChance } from "../harness/arrivals.js";
+import { beginReport } from "../harness/begin-report.js";
+import { finish } from "../harness/finish.js";
+import { amountOf, amountsOf, countOf, countsOf, usual } from "../harness/flags.js";
+import { openLoop } from "../harness/open-loop.js";
+import { atLeast, type Report, ratios } from "../harness/report.js";
+import { ServerTree } from "../server-tree.js";
+import { readLines, root, takeLines } from "../serving/lines.js";
+import { makeTimedModels } from "../timed/timed-models.js";
+
+const usage = `npm run bench -- plan [flags]
+Each load is sent to one server and recorded; then the plan's prediction of that very configuration is held against what was recorded.
+  --workers KIND   real: the bundled model; timed: workers that take recorded times (default: real)
+  --rates LIST     requests a second that come by chance (default: 15,30)
+  --callers LIST   callers who wait for their answers (default: 4,16)
+  --seconds N      of each (default: 8)
+  --rounds N       in which the loads take turns (default: 3)
+  --pipelines N    of the server (default: 1)
+  --sentences FILE one a line (default: as bench real)
+  --json FILE      the figures as JSON`;
+
+const flags = {
+  workers: { type: "string", default: "real" },
+  rates: { type: "string", default: "15,30" },
+  callers: { type: "string", default: "4,16" },
+  seconds: { type: "string", default: "8" },
+  rounds: usual.fewRounds,
+  pipelines: { type: "string", default: "1" },
+  sentences: usual.sentences,
+  json: usual.json,
+  help: usual.help,
+} as const;
+
+interface Load {
+  readonly name: string;
+  readonly send: (seed: number) => Promise<void>;
+}
+
+interface Target {
+  readonly url: string;
+  readonly lines: readonly string[];
+  readonly bodiesFile: string;
+  readonly ms: number;
+}
+
+export async function run(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({ args: [...args], options: flags });
+  if (values.help) return console.log(usage);
+  const { workers } = values;
+  if (workers !== "real" && workers !== "timed")
+    throw new Error(`--workers: ${workers} is neither real nor timed`);
+  const pipelines = countOf("pipelines", values.pipelines);
+  const rounds = countOf("rounds", values.rounds);
+  const ms = 1_000 * amountOf("seconds", values.seconds);
+  const { report, machine } = beginReport("plan");
+  const dir = await mkdtemp(join(tmpdir(), "millrace-bench-plan-"));
+  try {
+    const lines = takeLines(readLines(values.sentences), 0, 1_000);
+    const bodies = lines.map((text) => ({ texts: [text] }));
+    const bodiesFile = await writeBodies(join(dir, "bodies.jsonl"), bodies);
+    const models = workers === "real" ? join(root, "models") : await makeTimedModels(dir);
+    await using tree = await ServerTree.start({
+      name: "plan",
+      script: workers,
+      flags: { models, port: 0, pipelines, threads: 1, "cache-dir": join(dir, "cache") },
+    });
+    const to = { url: await tree.ready(), lines, bodiesFile, ms };
+    const loads = [
+      ...amountsOf("rates", values.rates).map((rate) => byRate(rate, to)),
+      ...countsOf("callers", values.callers).map((callers) => byCallers(callers, to)),
+    ];
+    await waiting(to, 4);
+    await predict(report, { loads, rounds, to });
+    await tellCost(report, { rounds, to });
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
+  const facts = { ...values, workers };
+  await finish(report, { machine, facts, jsonFile: values.json });
+}
+
+function byRate(perSecond: number, { url, lines, ms }: Target): Load {
+  return {
+    name: `${perSecond}/s by chance`,
+    send: async (seed) => {
+      const arrivals = byChance({ perSecond, ms, seed }).map((dueMs, at) => {
+        const text = lines[(at * (seed + 1)) % lines.length];
+        return { dueMs, body: JSON.stringify({ texts: [text] }) };
+      });
+      await openLoop({ url, path: "/v1/translate", arrivals, connections: 8, replies: false });
+    },
+  };
+}
+
+function byCallers(callers: number, to: Target): Load {
+  const send = async (): Promise<void> => void (await waiting(to, callers));
+  return { name: `${callers} callers who wait`, send };
+}
+
+async function waiting({ url, bodiesFile, ms }: Target, callers: number): Promise<number> {
+  const load = { path: "/v1/translate", itemsOfBody: 1, callers, warmMs: 0, healthPath: null };
+  return (await generateLoad({ ...load, url, bodiesFile, ms })).perSecond;
+}
+
+async function predict(
+  report: Report,
+  of: { readonly loads: readonly Load[]; readonly rounds: number; readonly to: Target },
+): Promise<void> {
+  const plans = new Map(of.loads.map((load): [Load, Plan[]] => [load, []]));
+  for (let round = 0; round < of.rounds; round += 1) {
+    for (const [load, own] of plans) own.push(await predicted(of.to.url, () => load.send(round)));
+  }
+  const figures = (own: readonly Plan[], name: "p50Ms" | "p99Ms"): readonly number[] =>
+    own.map(({ recorded }) => only(recorded.actual)[name]);
+  report.table({
+    title: "what really happened, from the door to the last result",
+    columns: ["load", "requests", "p50 ms", "p99 ms", "pipelines busy %"],
+    rows: [...plans].map(([{ name }, own]) => [
+      name,
+      own.map(({ recorded }) => only(recorded.actual).answered),
+      figures(own, "p50Ms"),
+      figures(own, "p99Ms"),
+      own.map(({ recorded }) => 100 * recorded.predicted.replayed.busyShare),
+    ]),
+  });
+  report.say("");
+  for (const quantile of ["p50", "p99"] as const) {
+    for (const [{ name }, own] of plans) {
+      const errors = own.map(({ recorded }) => only(recorded.errors)[quantile]);
+      report.add(`${name}: ${quantile}, predicted / real`, errors);
+    }
+  }
+}
+
+/** Of the one class that there is. */
+function only<Value>(byClass: Readonly<Partial<Record<WorkClass, Value>>>): Value {
+  const found = byClass.realtime;
+  if (found === undefined) throw new Error("no request was answered while it was recorded");
+  return found;
+}
+
+async function predicted(url: string, send: () => Promise<void>): Promise<Plan> {
+  const { head, lines } = await recorded(url, send);
+  const load = recordedLoad(head, { lines, isCut: false });
+  const question = { policies: [], loadFactors: [], p99Ms: null, waits: null, measured: null };
+  return plan(load, { ...question, pipelines: [] });
+}
+
+async function recorded(
+  url: string,
+  send: () => Promise<void>,
+): Promise<{ readonly head: RecordHead; readonly lines: readonly RecordLine[] }> {
+  await using client = new Millrace(url, { retry: { attemptsMax: 1 } });
+  const recording = client.record({ seconds: 3_600 });
+  const first = await recording.next();
+  if (first.done === true || first.value.type !== "head") throw new Error("no head was told");
+  const lines: RecordLine[] = [];
+  let isSent = false;
+  const sending = send().finally(() => {
+    isSent = true;
+  });
+  for await (const line of recording) {
+    lines.push(line);
+    if (isSent && line.type === "time" && line.openRequests === 0) break;
+  }
+  await sending;
+  return { head: first.value, lines };
+}
+
+async function tellCost(
+  report: Report,
+  { rounds, to }: { readonly rounds: number; readonly to: Target },
+): Promise<void> {
+  const [off, on]: [number[], number[]] = [[], []];
+  for (let round = 0; round < rounds; round += 1) {
+    off.push(await waiting(to, 16));
+    await recorded(to.url, async () => void on.push(await waiting(to, 16)));
+  }
+  const target = atLeast(0.99);
+  report.add("sentences/s, 16 callers: recorded / not", ratios(on, off), { target });
+}
