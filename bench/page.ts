@@ -1,6 +1,8 @@
 /** What it costs a server that so many pages look on: its own processor time, with readers of `/status/events` and without. */
+
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import { percent } from "#src/doctor/words.js";
 import { beginReport } from "./harness/begin-report.js";
 import { amountOf, countOf } from "./harness/flags.js";
 import { processTimeMs } from "./harness/process-time.js";
@@ -54,10 +56,6 @@ async function shareOf(pid: number, seconds: number): Promise<number> {
   if (from === null || to === null)
     throw new Error("this machine does not tell what a process takes");
   return (to - from) / (performance.now() - startedMs);
-}
-
-function percent(share: number): string {
-  return `${(share * 100).toFixed(2)}%`;
 }
 
 class Reader {

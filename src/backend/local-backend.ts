@@ -21,6 +21,7 @@ import { findProcessor, processorWarning } from "../models/quantization.js";
 import { type BrokenFolder, type ModelFolder, ModelRegistry } from "../models/registry.js";
 import type { Options } from "../options/options.js";
 import { Preparer } from "../prepare/preparer.js";
+import type { AskedSampling } from "../profile/profiles.js";
 import { weightsCacheArguments } from "../runtime/weights-cache.js";
 import { Scheduler } from "../scheduler/scheduler.js";
 import type { Batch } from "../scheduler/types.js";
@@ -243,8 +244,12 @@ class LocalBackend implements Backend {
     }
   }
 
-  profile(pipelineId: string, until: AbortSignal): Promise<SampledProfile> | null {
-    return this.#pool?.profile(pipelineId, until) ?? null;
+  get pipelineIds(): readonly string[] {
+    return this.#pool?.pipelineIds ?? [];
+  }
+
+  profile(pipelineId: string, asked: AskedSampling): Promise<SampledProfile> | null {
+    return this.#pool?.profile(pipelineId, asked) ?? null;
   }
 
   drain(): void {

@@ -10,6 +10,7 @@
 import assert from "node:assert/strict";
 import type { PipelineStatus, SampledProfile } from "millrace-client/wire";
 import type { FrameBatch } from "../frames/messages.js";
+import type { AskedSampling } from "../profile/profiles.js";
 import { systemClock } from "../work/clock.js";
 import { spawnChild } from "./child.js";
 import type { PoolEvent } from "./events.js";
@@ -116,8 +117,12 @@ export class Pool {
   }
 
   /** As `Pipeline.profile`; null where there is no such pipeline. */
-  profile(pipelineId: string, until: AbortSignal): Promise<SampledProfile> | null {
-    return this.#pipelines.get(pipelineId)?.profile(until) ?? null;
+  profile(pipelineId: string, asked: AskedSampling): Promise<SampledProfile> | null {
+    return this.#pipelines.get(pipelineId)?.profile(asked) ?? null;
+  }
+
+  get pipelineIds(): readonly string[] {
+    return [...this.#pipelines.keys()];
   }
 
   /** From memory. */
