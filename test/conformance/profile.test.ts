@@ -79,8 +79,8 @@ test("a running server's front and its busy pipeline, by route and by command", 
     method: "POST",
   });
   const { nodes, graphs } = (await inside.json()) as ProfileResponse;
-  const names = graphs.map(({ graph }) => graph.split(" ").at(-1));
-  assert.deepEqual(names.sort(), ["decoder", "encoder"]);
+  const sides = new Set(graphs.map(({ graph }) => graph.split(" ").at(-1)));
+  assert.deepEqual(sides, new Set(["encoder", "decoder"]));
   for (const { runs, watchedRuns, operators, problem } of graphs) {
     assert.equal(problem, null);
     assert.ok(watchedRuns >= 1 && watchedRuns <= runs);
