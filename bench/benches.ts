@@ -82,6 +82,10 @@ export const benches: Readonly<Record<string, Benchmark>> = {
     about: "where the engine's time goes, by operator and by function",
     open: () => import("./engine-floor/profile.js"),
   },
+  "profile-cost": {
+    about: "what a profile of a running server costs it",
+    open: () => import("./profile-cost.js"),
+  },
   pytorch: {
     about: "how Millrace does beside PyTorch: sentences a second, outputs",
     open: () => import("./rivals/pytorch/pytorch.js"),

@@ -172,10 +172,11 @@ export async function startServer(
 function profilesOf(backend: Backend): Profiles {
   const { views } = backend;
   return new Profiles({
-    ofPipeline: (pipelineId, until) => backend.profile?.(pipelineId, until) ?? null,
-    pipelineIds: () => views.status().pipelines.map(({ pipelineId }) => pipelineId),
+    ofPipeline: (pipelineId, asked) => backend.profile?.(pipelineId, asked) ?? null,
+    pipelineIds: () => backend.pipelineIds ?? [],
     stages: () => views.status().stages,
     isDraining: () => views.isDraining,
+    hasOthers: () => views.nodes !== undefined,
   });
 }
 

@@ -14,6 +14,7 @@ import {
 import { HostedEngines } from "#src/runtime/hosted-engines.js";
 import { OwnProfile } from "#src/runtime/own-profile.js";
 import { framesFd, watchParent } from "#src/runtime/parent-watch.js";
+import { RunWatch } from "#src/runtime/run-watch.js";
 import { TimedModel } from "./timed-model.js";
 
 watchParent();
@@ -36,7 +37,7 @@ const engines = new HostedEngines({
     process.stderr.write(`${String(error)}\n`, () => process.exit(1));
   },
 });
-const profile = new OwnProfile();
+const profile = new OwnProfile(new RunWatch());
 const decoder = new FrameDecoder(parseParentFrame);
 channel.on("data", (chunk: Buffer) => {
   for (const frame of decoder.push(chunk)) receive(frame);
@@ -58,7 +59,7 @@ function receive(frame: ParentFrame): void {
     case "recall":
       return send({ type: "recalled", itemIds: engines.recall(frame.itemIds) });
     case "profile":
-      if (frame.step === "start") profile.start();
+      if (frame.step !== "stop") profile.start(frame.step === "start-with-operators");
       else void profile.stop().then(send);
       return;
     case "stop":

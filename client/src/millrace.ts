@@ -137,6 +137,8 @@ export interface ProfileAsked {
   readonly of: string;
   /** From 1 to 60. */
   readonly seconds: number;
+  /** Of a pipeline: what ONNX Runtime does in its runs, too. Default: false. */
+  readonly operators?: boolean;
 }
 
 export interface CallOptions {
@@ -406,7 +408,8 @@ export class Millrace implements AsyncDisposable {
    * ends it before, and what was seen so far is the answer.
    */
   async profile(asked: ProfileAsked, options: CallOptions = {}): Promise<ProfileResponse> {
-    const query = new URLSearchParams({ of: asked.of, seconds: String(asked.seconds) });
+    const { of, seconds, operators = false } = asked;
+    const query = new URLSearchParams({ of, seconds: `${seconds}`, operators: `${operators}` });
     const path = `v1/profile?${query.toString()}`;
     const body = await this.#get({ path, method: "POST" }, options);
     if (isRecord(body) && Array.isArray(body["nodes"])) return body as unknown as ProfileResponse;

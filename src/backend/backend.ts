@@ -10,6 +10,7 @@ import type { Log } from "../log.js";
 import type { Metrics } from "../metrics/metrics.js";
 import type { NatsLink } from "../nats/connection.js";
 import type { Configuration } from "../options/resolve.js";
+import type { AskedSampling } from "../profile/profiles.js";
 import type { Recorder } from "../record/recorder.js";
 import type { Submit } from "../submit/submit.js";
 import type { ModelRepository } from "../work/model-repository.js";
@@ -23,8 +24,10 @@ export interface Backend {
   start(): Promise<void>;
   /** Looks at the folder of models again. Rejects where it holds nothing that can be served; all stays as it was then. */
   reload(): Promise<ModelsReload>;
+  /** Those of this process; absent where it has none. */
+  readonly pipelineIds?: readonly string[];
   /** What a pipeline does until the signal says so, as `Pool.profile`; absent where there is none. */
-  profile?(pipelineId: string, until: AbortSignal): Promise<SampledProfile> | null;
+  profile?(pipelineId: string, asked: AskedSampling): Promise<SampledProfile> | null;
   /** What arrives at its pipelines, for whoever records it; absent where there are none. Whoever ends the server disposes of it. */
   readonly recorder?: Recorder;
   /** Absent where there is no folder of models. */

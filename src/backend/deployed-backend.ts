@@ -6,7 +6,7 @@
  *                              └─► submit/nats ═══ other nodes
  *   node             the local backend                                       ◄── front/nats ═══ edges
  */
-import { MillraceError } from "millrace-client/wire";
+import { MillraceError, type SampledProfile } from "millrace-client/wire";
 import type { NatsLink } from "../nats/connection.js";
 import { Directory } from "../nats/directory.js";
 import type { Recorder } from "../record/recorder.js";
@@ -168,8 +168,12 @@ abstract class PipelinesBackend implements Backend {
     return this.local.reload();
   }
 
-  profile(pipelineId: string, until: AbortSignal): ReturnType<NonNullable<Backend["profile"]>> {
-    return this.local.profile?.(pipelineId, until) ?? null;
+  get pipelineIds(): readonly string[] {
+    return this.local.pipelineIds ?? [];
+  }
+
+  profile(...asked: Parameters<NonNullable<Backend["profile"]>>): Promise<SampledProfile> | null {
+    return this.local.profile?.(...asked) ?? null;
   }
 
   abstract drain(): void;

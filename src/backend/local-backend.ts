@@ -22,6 +22,7 @@ import { findProcessor, processorWarning } from "../models/quantization.js";
 import { type BrokenFolder, type ModelFolder, ModelRegistry } from "../models/registry.js";
 import type { Options } from "../options/options.js";
 import { Preparer } from "../prepare/preparer.js";
+import type { AskedSampling } from "../profile/profiles.js";
 import { Recorder } from "../record/recorder.js";
 import { checkRuntime } from "../runtime/installed-runtime.js";
 import { weightsCacheArguments } from "../runtime/weights-cache.js";
@@ -267,8 +268,12 @@ class LocalBackend implements Backend {
     }
   }
 
-  profile(pipelineId: string, until: AbortSignal): Promise<SampledProfile> | null {
-    return this.#pool?.profile(pipelineId, until) ?? null;
+  get pipelineIds(): readonly string[] {
+    return this.#pool?.pipelineIds ?? [];
+  }
+
+  profile(pipelineId: string, asked: AskedSampling): Promise<SampledProfile> | null {
+    return this.#pool?.profile(pipelineId, asked) ?? null;
   }
 
   drain(): void {

@@ -1,9 +1,10 @@
 /** `millrace profile`: what a thread of a running server does, as a drawing and as files of profilers. */
-import { mkdir, stat, writeFile } from "node:fs/promises";
+import { access, constants, mkdir, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { Millrace, MillraceError } from "millrace-client";
-import { type ProfileResponse, profileSecondsMax } from "millrace-client/wire";
+import { type ProfiledGraph, type ProfileResponse, profileSecondsMax } from "millrace-client/wire";
+import { percent } from "../doctor/words.js";
 import { cpuProfileOf } from "../profile/cpuprofile.js";
 import { drawFlame } from "../profile/flame.js";
 import { frontName } from "../profile/profiles.js";
@@ -24,6 +25,7 @@ const formatNames = Object.keys(formats) as Format[];
 interface Flags extends ServerFlags {
   readonly seconds: number;
   readonly pipeline: string;
+  readonly operators?: boolean;
   readonly out: string;
   readonly format?: Format;
   readonly json?: boolean;
@@ -36,6 +38,7 @@ The profile shows functions and files of Millrace, never what callers sent.
 Examples:
   $ millrace profile                                    ten seconds of the server's own thread
   $ millrace profile --pipeline shared-1 --seconds 30   what a pipeline does
+  $ millrace profile --pipeline shared-1 --operators    and what ONNX Runtime does in its runs
   $ millrace profile http://10.0.0.7:8400 --out /tmp/profiles
   $ millrace profile --format cpuprofile --out front.cpuprofile
   $ millrace profile --json | jq .functions
@@ -50,6 +53,7 @@ export function registerProfile(program: Command): void {
   addServerFlags(command)
     .option("--seconds <n>", `from 1 to ${profileSecondsMax}`, seconds, 10)
     .option("--pipeline <name>", "a pipeline, as `status` names it, or front", frontName)
+    .option("--operators", "of a pipeline: the operators that ONNX Runtime runs, too")
     .option("--out <path>", "a folder, or with --format a file", ".")
     .addOption(new Option("--format <name>", "only this one").choices(formatNames))
     .option("--json", "the summary as JSON")
@@ -60,6 +64,7 @@ export function registerProfile(program: Command): void {
 }
 
 async function profile(flags: Flags): Promise<void> {
+  const files = await filesOf(flags);
   await using client = new Millrace(flags.url, { retry: { attemptsMax: 1 }, ...keyOf(flags) });
   // The first Ctrl-C ends the profile and not the command; the second one is everybody's.
   let cut = false;
@@ -72,14 +77,15 @@ async function profile(flags: Flags): Promise<void> {
   process.once("SIGINT", onInterrupt);
   const stopTelling = tellProgress(flags);
   try {
-    const asked = { of: flags.pipeline, seconds: flags.seconds };
+    const { pipeline: of, seconds: asSeconds, operators = false } = flags;
+    const asked = { of, seconds: asSeconds, operators };
     const taken = await client.profile(asked).finally(stopTelling);
-    const written = await writeFiles(taken, flags);
+    await writeFiles(taken, files);
     const summary = summaryOf(taken);
     if (flags.json === true) {
       const { nodes: _, ...told } = taken;
-      process.stdout.write(`${JSON.stringify({ ...told, ...summary, files: written })}\n`);
-    } else process.stdout.write(view(taken, summary, written));
+      process.stdout.write(`${JSON.stringify({ ...told, ...summary, files })}\n`);
+    } else process.stdout.write(view(taken, summary, files));
     process.exitCode = cut ? exitCodes.interrupted : exitCodes.ok;
   } finally {
     process.off("SIGINT", onInterrupt);
@@ -101,32 +107,43 @@ function tellProgress({ pipeline, seconds: wanted }: Flags): () => void {
   };
 }
 
-interface Written {
+interface ProfileFile {
   readonly format: Format;
   readonly file: string;
 }
 
-async function writeFiles(taken: ProfileResponse, flags: Flags): Promise<readonly Written[]> {
-  const { format, out } = flags;
+/** Before the profile is taken: who cannot write need not wait for it. What is there is written over. Throws `option_invalid`. */
+async function filesOf({ format, out, pipeline }: Flags): Promise<readonly ProfileFile[]> {
   const isFolder = await stat(out).then(
     (found) => found.isDirectory(),
     () => format === undefined || !out.endsWith(formats[format].suffix),
   );
   const wanted: readonly Format[] = format === undefined ? ["svg", "speedscope"] : [format];
-  const name = `millrace-${taken.of.replaceAll(/[^\w-]/g, "_")}`;
+  const name = `millrace-${pipeline.replaceAll(/[^\w-]/g, "_")}`;
+  const dir = isFolder ? out : dirname(out);
   try {
-    await mkdir(isFolder ? out : dirname(out), { recursive: true });
-    return await Promise.all(
-      wanted.map(async (one) => {
-        const file = isFolder ? join(out, `${name}${formats[one].suffix}`) : out;
-        await writeFile(file, textOf(taken, one));
-        return { format: one, file };
-      }),
-    );
+    await mkdir(dir, { recursive: true });
+    await access(dir, constants.W_OK);
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new MillraceError("option_invalid", `--out cannot be written: ${why}`, { cause: error });
+    throw unwritable(error);
   }
+  return wanted.map((one) => {
+    const file = isFolder ? join(out, `${name}${formats[one].suffix}`) : out;
+    return { format: one, file };
+  });
+}
+
+async function writeFiles(taken: ProfileResponse, files: readonly ProfileFile[]): Promise<void> {
+  try {
+    await Promise.all(files.map(({ format, file }) => writeFile(file, textOf(taken, format))));
+  } catch (error) {
+    throw unwritable(error);
+  }
+}
+
+function unwritable(cause: unknown): MillraceError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new MillraceError("option_invalid", `--out cannot be written: ${why}`, { cause });
 }
 
 function textOf(taken: ProfileResponse, format: Format): string {
@@ -139,8 +156,8 @@ function textOf(taken: ProfileResponse, format: Format): string {
 
 function view(
   taken: ProfileResponse,
-  { shares, functions }: ProfileSummary,
-  written: readonly Written[],
+  { shares, functions, operators }: ProfileSummary,
+  written: readonly ProfileFile[],
 ): string {
   const { start, stop } = taken.stoodStillMs;
   return [
@@ -157,6 +174,17 @@ function view(
       ]),
     ),
     ...textTable(
+      ["operator", "graph", "calls a run", "time", "share of the runs"],
+      operators.map((one) => [
+        one.operator,
+        one.graph,
+        one.calls.toFixed(1),
+        `${one.ms.toFixed(0)} ms`,
+        percent(one.share),
+      ]),
+    ),
+    ...taken.graphs.map(graphLine),
+    ...textTable(
       ["stage, of all pipelines", "runs", "rows", "time"],
       taken.stages.map((one) => [
         `${one.model} ${one.stage}`,
@@ -170,8 +198,9 @@ function view(
   ].join("\n");
 }
 
-function percent(share: number): string {
-  return `${(100 * share).toFixed(1)}%`;
+function graphLine({ graph, runs, watchedRuns, watchingMs, problem }: ProfiledGraph): string {
+  const seen = `${graph}: ${watchedRuns} of ${runs} runs written down in ${watchingMs.toFixed(1)} ms; the others are taken to be like them`;
+  return problem === null ? seen : `${seen}; ${problem}`;
 }
 
 function seconds(value: string): number {

@@ -15,7 +15,7 @@
  *     │ ───────────── cancel ───────────────►│   items that nobody waits for any more
  *     │ ───────────── recall ───────────────►│   give back the items that have not begun
  *     │ ◄─────────── recalled ───────────────│
- *     │ ──────────── profile ───────────────►│   begin to watch the thread; then, once, end it
+ *     │ ──────────── profile ───────────────►│   begin to watch the thread, and the runtime's runs; then, once, end it
  *     │ ◄─────────── profiled ───────────────│   what was seen, or why nothing was
  *     │ ───────────── stop ─────────────────►│   finish nothing, exit 0
  *
@@ -27,7 +27,7 @@
 import type { ErrorCode, SampledProfile, StageTime, WorkClass } from "millrace-client/wire";
 import type { Payload } from "../work/payload.js";
 
-export const framesVersion: number = 4;
+export const framesVersion: number = 5;
 
 /**
  * Largest header and tail that either side accepts; a longer length is a protocol error, checked before memory is taken.
@@ -81,6 +81,9 @@ export type FrameOutcome =
       readonly message: string;
     };
 
+/** What the runtime does in its runs is watched where it is asked for. */
+export type ProfileStep = "start" | "start-with-operators" | "stop";
+
 export type ParentFrame =
   | {
       readonly type: "load";
@@ -98,7 +101,7 @@ export type ParentFrame =
   | ({ readonly type: "batch" } & FrameBatch)
   | { readonly type: "cancel"; readonly itemIds: readonly number[] }
   | { readonly type: "recall"; readonly itemIds: readonly number[] }
-  | { readonly type: "profile"; readonly step: "start" | "stop" }
+  | { readonly type: "profile"; readonly step: ProfileStep }
   | { readonly type: "stop" };
 
 export type ChildFrame =

@@ -1,8 +1,12 @@
 /** What a frame is made of: a check for each field of each frame, and where in it tensors stand. */
 import {
   isErrorCode,
+  type ProfiledGraph,
+  type ProfiledOperator,
   type ProfileFrameKind,
   type ProfileNode,
+  profiledGraphsMax,
+  profiledOperatorsMax,
   profileNodesMax,
   profileTextMax,
   type SampledProfile,
@@ -170,11 +174,24 @@ const isProfileNode = hasShape<ProfileNode>({
   selfMs: isAmount,
 });
 const isProfileNodes = isListOf(isProfileNode, profileNodesMax);
+const isProfiledGraph = hasShape<ProfiledGraph>({
+  graph: isShortText,
+  runs: isCount,
+  watchedRuns: isCount,
+  ms: isAmount,
+  watchingMs: isAmount,
+  operators: isListOf(
+    hasShape<ProfiledOperator>({ operator: isShortText, calls: isAmount, ms: isAmount }),
+    profiledOperatorsMax,
+  ),
+  problem: (value) => value === null || isShortText(value),
+});
 const isSampledProfile = hasShape<SampledProfile>({
   sampledMs: isAmount,
   everyMs: isAmount,
   stoodStillMs: hasShape<SampledProfile["stoodStillMs"]>({ start: isAmount, stop: isAmount }),
   nodes: (value) => isProfileNodes(value) && isCallersFirst(value as readonly ProfileNode[]),
+  graphs: isListOf(isProfiledGraph, profiledGraphsMax),
 });
 
 function isCallersFirst(nodes: readonly ProfileNode[]): boolean {
@@ -222,6 +239,8 @@ const parentShapes: FrameShapes<ParentFrame> = {
   batch: { batchId: isCount, model: isModel, class: isWorkClass, items: isList },
   cancel: { itemIds: isIds },
   recall: { itemIds: isIds },
-  profile: { step: (value) => value === "start" || value === "stop" },
+  profile: {
+    step: (value) => value === "start" || value === "start-with-operators" || value === "stop",
+  },
   stop: {},
 };

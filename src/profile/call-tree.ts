@@ -81,6 +81,16 @@ function childOf(parent: CalledFrame, place: CallPlace): CalledFrame {
   return made;
 }
 
+/** A frame that is nobody's function: what the runtime says of its own time. */
+export function ownFrame(parent: CalledFrame, name: string, kind: ProfileFrameKind): CalledFrame {
+  const found = parent.children.get(name);
+  if (found !== undefined) return found;
+  const place = { ...nowhere, functionName: name };
+  const made: CalledFrame = { name, kind, place, selfMs: 0, children: new Map() };
+  parent.children.set(name, made);
+  return made;
+}
+
 // By its name alone: built, it is in one file with much else.
 function isNativeRun({ functionName }: CallPlace): boolean {
   return functionName === "runNative";

@@ -2,6 +2,7 @@
 import { type Profiler, Session } from "node:inspector";
 import type { SampledProfile } from "millrace-client/wire";
 import { addProfile, type CalledFrame, listed, rootFrame, type SampledSpan } from "./call-tree.js";
+import { addOperators, profiledGraphs, type WatchedGraph } from "./operators.js";
 import { sourcePlaces } from "./source-places.js";
 
 /** A sample each millisecond: 60,000 in the longest profile, a word each. */
@@ -42,10 +43,11 @@ export class CpuSampler {
     return span;
   }
 
-  /** Ends it. */
-  async stop(): Promise<SampledProfile> {
+  /** Ends it; `watched` is what the runtime did meanwhile. */
+  async stop(watched: readonly WatchedGraph[] = []): Promise<SampledProfile> {
     const root = rootFrame();
     const { from, to } = this.addTo(root);
+    addOperators(root, watched);
     const stopMs = (nowMicroseconds() - to) / 1_000;
     const urls = new Set<string>();
     const visit = ({ place, children }: CalledFrame): void => {
@@ -58,6 +60,7 @@ export class CpuSampler {
       everyMs: this.#microseconds / 1_000,
       stoodStillMs: { start: this.#startMs, stop: stopMs },
       nodes: listed(root, await sourcePlaces(urls)),
+      graphs: profiledGraphs(watched),
     };
   }
 

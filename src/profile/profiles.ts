@@ -3,7 +3,7 @@
  *
  *   profiles.ts        whose, for how long, and who may not            speedscope.ts, cpuprofile.ts, flame.ts   files of what was seen
  *   cpu-sampler.ts     V8's profiler, on the thread that is watched    summary.ts                               what a reader wants first
- *   call-tree.ts       who called whom; source-places.ts: where
+ *   call-tree.ts       who called whom; source-places.ts: where        run-events.ts, operators.ts              inside of the runtime's runs
  */
 import {
   MillraceError,
@@ -18,21 +18,32 @@ import {
 export const frontName = "front";
 
 /** From the end of a profile to its answer: a run of a model may be under way, and is not cut. */
-const answerMsMax = 65_000;
+const usualAnswerMsMax = 65_000;
 
 export interface ProfilesParts {
   /** As `Pool.profile`; null where there is no such pipeline. */
-  readonly ofPipeline: (pipelineId: string, until: AbortSignal) => Promise<SampledProfile> | null;
+  readonly ofPipeline: (pipelineId: string, asked: AskedSampling) => Promise<SampledProfile> | null;
   readonly pipelineIds: () => readonly string[];
   /** Sums since the start. */
   readonly stages: () => readonly StageTime[];
   readonly isDraining: () => boolean;
+  /** Other servers have pipelines, too, which are asked for there. */
+  readonly hasOthers: () => boolean;
+  /** From the end of a profile to its answer. Default: 65,000. */
+  readonly answerMsMax?: number;
+}
+
+export interface AskedSampling {
+  /** What the runtime does in its runs, too. */
+  readonly operators: boolean;
+  readonly until: AbortSignal;
 }
 
 export interface AskedProfile {
   /** `front`, or a pipeline. */
   readonly of: string;
   readonly ms: number;
+  readonly operators: boolean;
 }
 
 export class Profiles implements Disposable {
@@ -46,11 +57,15 @@ export class Profiles implements Disposable {
 
   /**
    * Takes so long, or until `end` or the signal. The signal's abort leaves nothing behind and rejects with `cancelled`.
-   * @throws MillraceError `queue_full`: one is taken already; `bad_request`: there is no such pipeline; `not_ready`: it is not up;
+   * @throws MillraceError `queue_full`: one is taken already; `bad_request`: there is no such pipeline, or `front` runs no operators; `not_ready`: it is not up;
    * `worker_lost`: it ended meanwhile; `draining`
    */
-  async take({ of, ms }: AskedProfile, departed: AbortSignal): Promise<ProfileResponse> {
+  async take({ of, ms, operators }: AskedProfile, departed: AbortSignal): Promise<ProfileResponse> {
     if (this.#parts.isDraining()) throw new MillraceError("draining", "the server is stopping");
+    if (of === frontName && operators) {
+      const message = "the server's own thread runs no model: name a pipeline with `of`";
+      throw new MillraceError("bad_request", message, { param: "operators" });
+    }
     if (this.#end !== null) {
       const message = `a profile is taken already: try again in ${profileSecondsMax} seconds at most, or end it with DELETE /v1/profile`;
       throw new MillraceError("queue_full", message);
@@ -62,7 +77,7 @@ export class Profiles implements Disposable {
     departed.addEventListener("abort", onDeparted, { once: true });
     try {
       const before = this.#parts.stages();
-      const sampled = await this.#sampled(of, end.signal);
+      const sampled = await this.#sampled(of, { operators, until: end.signal });
       if (departed.aborted) throw new MillraceError("cancelled", "nobody waits for the profile");
       const stages = stagesBetween(before, this.#parts.stages());
       return { of, askedMs: ms, ...sampled, stages };
@@ -83,12 +98,16 @@ export class Profiles implements Disposable {
     this.end();
   }
 
-  async #sampled(of: string, until: AbortSignal): Promise<SampledProfile> {
-    if (of === frontName) return await ownProfile(until);
-    const asked = this.#parts.ofPipeline(of, until);
-    if (asked !== null) return await answered(asked, until);
+  async #sampled(of: string, asked: AskedSampling): Promise<SampledProfile> {
+    if (of === frontName) return await ownProfile(asked.until);
+    const { ofPipeline, answerMsMax = usualAnswerMsMax } = this.#parts;
+    const profile = ofPipeline(of, asked);
+    if (profile !== null) return await answered(profile, asked.until, answerMsMax);
     const names = [frontName, ...this.#parts.pipelineIds()].join(", ");
-    const message = `There is no pipeline ${JSON.stringify(of.slice(0, 64))}; there are: ${names}.`;
+    const elsewhere = this.#parts.hasOthers()
+      ? " Pipelines of other servers are asked for there: GET /v1/nodes says who they are."
+      : "";
+    const message = `There is no pipeline ${JSON.stringify(of.slice(0, 64))}; there are: ${names}.${elsewhere}`;
     throw new MillraceError("bad_request", message, { param: "of" });
   }
 }
@@ -111,6 +130,7 @@ function aborted(signal: AbortSignal): Promise<void> {
 async function answered(
   profile: Promise<SampledProfile>,
   until: AbortSignal,
+  answerMsMax: number,
 ): Promise<SampledProfile> {
   let timer: NodeJS.Timeout | undefined;
   const late = aborted(until).then(

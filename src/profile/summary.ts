@@ -1,5 +1,10 @@
 /** What a reader wants to know of a profile first, and its frames for a drawing. */
-import type { ProfileFrameKind, ProfileNode, SampledProfile } from "millrace-client/wire";
+import type {
+  ProfiledOperator,
+  ProfileFrameKind,
+  ProfileNode,
+  SampledProfile,
+} from "millrace-client/wire";
 import type { FlameFrame } from "./flame.js";
 
 export interface ProfileSummary {
@@ -7,8 +12,16 @@ export interface ProfileSummary {
   readonly shares: Readonly<
     Record<"javascript" | "node" | "collection" | "native" | "idle", number>
   >;
-  /** The most expensive first, idle not among them. */
+  /** The most expensive first, idle not among them. What the runtime does inside of a call into it is that call's. */
   readonly functions: readonly FunctionTime[];
+  /** Of all graphs, the most expensive first. */
+  readonly operators: readonly OperatorTime[];
+}
+
+export interface OperatorTime extends ProfiledOperator {
+  readonly graph: string;
+  /** Of the runs of all graphs. */
+  readonly share: number;
 }
 
 export interface FunctionTime {
@@ -27,25 +40,32 @@ const shareOf: Readonly<Record<ProfileFrameKind, keyof ProfileSummary["shares"]>
   idle: "idle",
 };
 
-export function summaryOf({ nodes }: SampledProfile, functionsMax = 10): ProfileSummary {
+export function summaryOf(profile: SampledProfile, listedMax = 10): ProfileSummary {
+  const { nodes } = profile;
   const wholeMs = Math.max(
     nodes.reduce((sum, { selfMs }) => sum + selfMs, 0),
     Number.MIN_VALUE,
   );
   const sharesMs = { javascript: 0, node: 0, collection: 0, native: 0, idle: 0 };
   const sums = new Map<string, FunctionTime>();
+  const calls: ProfileNode[] = [];
   for (const node of nodes) {
-    const { name, kind, selfMs } = node;
+    const { kind, parent, selfMs } = node;
+    const caller = nodes[parent];
+    const isInside = caller !== undefined && shareOf[caller.kind] === "native";
+    const call = isInside ? (calls[parent] ?? node) : node;
+    calls.push(call);
     sharesMs[shareOf[kind]] += selfMs;
     if (kind === "idle" || selfMs === 0) continue;
-    const place = placeOf(node);
+    const { name } = call;
+    const place = placeOf(call);
     const key = JSON.stringify([name, place]);
     const all = selfMs + (sums.get(key)?.selfMs ?? 0);
     sums.set(key, { name, place, selfMs: all, share: all / wholeMs });
   }
   const functions = [...sums.values()]
     .sort((left, right) => right.selfMs - left.selfMs)
-    .slice(0, functionsMax);
+    .slice(0, listedMax);
   const shares = {
     javascript: sharesMs.javascript / wholeMs,
     node: sharesMs.node / wholeMs,
@@ -53,7 +73,20 @@ export function summaryOf({ nodes }: SampledProfile, functionsMax = 10): Profile
     native: sharesMs.native / wholeMs,
     idle: sharesMs.idle / wholeMs,
   };
-  return { shares, functions };
+  return { shares, functions, operators: operatorsOf(profile, listedMax) };
+}
+
+function operatorsOf({ graphs }: SampledProfile, listedMax: number): readonly OperatorTime[] {
+  const wholeMs = Math.max(
+    graphs.reduce((sum, { ms }) => sum + ms, 0),
+    Number.MIN_VALUE,
+  );
+  return graphs
+    .flatMap(({ graph, operators }) =>
+      operators.map((each) => ({ ...each, graph, share: each.ms / wholeMs })),
+    )
+    .sort((left, right) => right.ms - left.ms)
+    .slice(0, listedMax);
 }
 
 /** `src/front/ask.ts:40`; empty where it is in no file. */

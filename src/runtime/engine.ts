@@ -10,6 +10,7 @@
 import type { WorkClass } from "millrace-client/wire";
 import type { FrameItem, FrameOutcome, StageReport } from "../frames/messages.js";
 import type { ModelManifest } from "../models/manifest.js";
+import type { RunWatch } from "./run-watch.js";
 import type { WeightsCache } from "./weights-cache.js";
 
 /** What an engine is made for. */
@@ -21,6 +22,8 @@ export interface EngineRequest<Manifest extends ModelManifest = ModelManifest> {
   readonly rowsMax: number;
   /** Through it the weights are shared with other processes; null: a copy of its own. */
   readonly weightsCache: WeightsCache | null;
+  /** Of a process that can be profiled. */
+  readonly runWatch?: RunWatch;
   /** This process has had the same version before, and it answered sanely: its first item warms it up. */
   readonly isProven?: boolean;
 }

@@ -15,6 +15,7 @@ import { HostedEngines } from "./hosted-engines.js";
 import { startRuntime } from "./native/start-runtime.js";
 import { OwnProfile } from "./own-profile.js";
 import { framesFd, watchParent } from "./parent-watch.js";
+import { RunWatch } from "./run-watch.js";
 import { weightsCacheFrom } from "./weights-cache.js";
 
 watchParent();
@@ -27,16 +28,17 @@ const send = (frame: ChildFrame): void => {
 };
 const weightsCache = weightsCacheFrom(process.argv);
 
+const runWatch = new RunWatch();
 const announcer = new Announcer(send, () => engines.begunItemIds());
 const engines = new HostedEngines({
-  loadEngine: (request, events) => loadEngine({ ...request, weightsCache }, events),
+  loadEngine: (request, events) => loadEngine({ ...request, weightsCache, runWatch }, events),
   send,
   onRun: (model, run) => announcer.announce(model, run),
   memoryBytes: () => process.memoryUsage.rss(),
   ownMemoryBytes: platform.ownMemoryBytes,
   die,
 });
-const profile = new OwnProfile();
+const profile = new OwnProfile(runWatch);
 const decoder = new FrameDecoder(parseParentFrame);
 channel.on("data", (chunk: Buffer) => {
   for (const frame of decoder.push(chunk)) receive(frame);
@@ -69,7 +71,7 @@ function receive(frame: ParentFrame): void {
       send({ type: "recalled", itemIds: engines.recall(frame.itemIds) });
       return;
     case "profile":
-      if (frame.step === "start") profile.start();
+      if (frame.step !== "stop") profile.start(frame.step === "start-with-operators");
       else void profile.stop().then(send);
       return;
     case "stop":

@@ -27,6 +27,7 @@ import { type ChildFrame, framesVersion } from "../frames/messages.js";
 import { ProtocolError } from "../frames/protocol-error.js";
 import type { FolderVersion } from "../models/folder-version.js";
 import type { ProcessSample } from "../platform/system.js";
+import type { AskedSampling } from "../profile/profiles.js";
 import type { Clock } from "../work/clock.js";
 import { type BackoffOptions, backoffMs } from "./backoff.js";
 import type { ChildPort, SpawnChild } from "./child.js";
@@ -179,9 +180,9 @@ export class Pipeline {
   }
 
   /** What its process does until the signal says so. Rejects with `not_ready` where it is not up, `worker_lost` where it ends. */
-  async profile(until: AbortSignal): Promise<SampledProfile> {
+  async profile(asked: AskedSampling): Promise<SampledProfile> {
     const life = this.#usable();
-    if (life !== null) return await life.profiling.take(until);
+    if (life !== null) return await life.profiling.take(asked);
     const why = this.#reason === null ? this.#state : `${this.#state}: ${this.#reason}`;
     throw new MillraceError("not_ready", `${this.spec.pipelineId} is ${why}`);
   }

@@ -12,6 +12,7 @@ import type { PipelineStatus, SampledProfile } from "millrace-client/wire";
 import type { FrameBatch } from "../frames/messages.js";
 import { platform } from "../platform/platform.js";
 import type { MemoryKillCounter } from "../platform/system.js";
+import type { AskedSampling } from "../profile/profiles.js";
 import { systemClock } from "../work/clock.js";
 import { spawnChild } from "./child.js";
 import type { PoolEvent } from "./events.js";
@@ -117,8 +118,12 @@ export class Pool {
   }
 
   /** As `Pipeline.profile`; null where there is no such pipeline. */
-  profile(pipelineId: string, until: AbortSignal): Promise<SampledProfile> | null {
-    return this.#pipelines.get(pipelineId)?.profile(until) ?? null;
+  profile(pipelineId: string, asked: AskedSampling): Promise<SampledProfile> | null {
+    return this.#pipelines.get(pipelineId)?.profile(asked) ?? null;
+  }
+
+  get pipelineIds(): readonly string[] {
+    return [...this.#pipelines.keys()];
   }
 
   /** From memory. */

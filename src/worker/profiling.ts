@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { MillraceError, type SampledProfile } from "millrace-client/wire";
 import type { ChildFrame, ParentFrame } from "../frames/messages.js";
 import { ProtocolError } from "../frames/protocol-error.js";
+import type { AskedSampling } from "../profile/profiles.js";
 
 type Profiled = Extract<ChildFrame, { readonly type: "profiled" | "profile-failed" }>;
 
@@ -21,7 +22,7 @@ export class Profiling {
   }
 
   /** Until the signal says so. A child that is in a run answers behind it. Rejects where the process ends before. */
-  take(until: AbortSignal): Promise<SampledProfile> {
+  take({ operators, until }: AskedSampling): Promise<SampledProfile> {
     if (this.#asked !== null) {
       const message = "the pipeline still owes the profile before this one: try again in a second";
       return Promise.reject(new MillraceError("queue_full", message));
@@ -30,7 +31,7 @@ export class Profiling {
     const stop = (): void => {
       if (!this.#ended) this.#send({ type: "profile", step: "stop" });
     };
-    this.#send({ type: "profile", step: "start" });
+    this.#send({ type: "profile", step: operators ? "start-with-operators" : "start" });
     const answer = new Promise<SampledProfile>((resolve, reject) => {
       this.#asked = { resolve, reject };
     });

@@ -1,16 +1,39 @@
 /** `/v1/profile` of a real server with a pipeline. */
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { test } from "node:test";
 import { promisify } from "node:util";
-import type { ProfileResponse, StatusResponse } from "millrace-client/wire";
-import { Profiles } from "#src/profile/profiles.js";
+import type { ProfileResponse, SampledProfile, StatusResponse } from "millrace-client/wire";
+import { type AskedSampling, Profiles } from "#src/profile/profiles.js";
 import { accessFor, TestFront } from "../support/http-front.js";
 import { millrace, ServeProcess } from "../support/serve-process.js";
 import { TempDir } from "../support/temp-dir.js";
 import { until } from "../support/until.js";
 
-const stillServer = { pipelineIds: () => ["p"], stages: () => [], isDraining: () => false };
+const stillServer = {
+  pipelineIds: () => ["p"],
+  stages: () => [],
+  isDraining: () => false,
+  hasOthers: () => false,
+};
+const never = new AbortController().signal;
+
+/** A pipeline that answers when its profile ends. */
+const answering = (_: string, { until: ends }: AskedSampling) =>
+  new Promise<SampledProfile>((resolve) => {
+    const answer = () => resolve({ ...noProfile, everyMs: 7 });
+    if (ends.aborted) answer();
+    else ends.addEventListener("abort", answer);
+  });
+const noProfile: SampledProfile = {
+  sampledMs: 1,
+  everyMs: 1,
+  stoodStillMs: { start: 0, stop: 0 },
+  nodes: [{ parent: -1, name: "all", file: "", line: 0, kind: "node", selfMs: 0 }],
+  graphs: [],
+};
 
 test("a running server's front and its busy pipeline, by route and by command", async () => {
   await using server = new ServeProcess(
@@ -35,6 +58,8 @@ test("a running server's front and its busy pipeline, by route and by command", 
     while (working)
       await (await fetch(`${url}/v1/translate`, { method: "POST", headers, body })).text();
   })();
+  // What fails here is told, and not that its server has gone.
+  work.catch(() => {});
   const taking = fetch(`${url}/v1/profile?of=shared-1&seconds=1`, { method: "POST" });
   const reply = await taking;
   assert.equal(reply.status, 200);
@@ -50,6 +75,23 @@ test("a running server's front and its busy pipeline, by route and by command", 
   );
   assert.ok(!text.includes("church") && !text.includes(process.cwd()), "no text and no path");
   assert.ok(taken.nodes.every(({ file }) => !file.startsWith("/")));
+  const inside = await fetch(`${url}/v1/profile?of=shared-1&seconds=1&operators=true`, {
+    method: "POST",
+  });
+  const { nodes, graphs } = (await inside.json()) as ProfileResponse;
+  const sides = new Set(graphs.map(({ graph }) => graph.split(" ").at(-1)));
+  assert.deepEqual(sides, new Set(["encoder", "decoder"]));
+  for (const { runs, watchedRuns, operators, problem } of graphs) {
+    assert.equal(problem, null);
+    assert.ok(watchedRuns >= 1 && watchedRuns <= runs);
+    assert.ok(operators.length > 3);
+  }
+  const call = nodes.findIndex(({ name }) => name === "ONNX Runtime's Run");
+  const decoder = nodes.find(({ parent, name }) => parent === call && name.endsWith("decoder"));
+  assert.equal(decoder?.kind, "runtime");
+  assert.ok(nodes.some(({ kind, selfMs }) => kind === "kernel" && selfMs > 0));
+  const ofFront = await fetch(`${url}/v1/profile?operators=true`, { method: "POST" });
+  assert.equal(ofFront.status, 400);
   const unknown = await fetch(`${url}/v1/profile?of=nobody`, { method: "POST" });
   assert.equal(unknown.status, 400);
   assert.match(await unknown.text(), /front, shared-1/);
@@ -106,10 +148,112 @@ test("one at a time; whoever ends it or leaves makes room for the next", async (
 
 test("a server that stops takes none, and a key that may not administrate gets none", async () => {
   const profiles = new Profiles({ ...stillServer, isDraining: () => true, ofPipeline: () => null });
-  await assert.rejects(profiles.take({ of: "front", ms: 1 }, new AbortController().signal), {
-    code: "draining",
-  });
+  await assert.rejects(
+    profiles.take({ of: "front", ms: 1, operators: false }, new AbortController().signal),
+    {
+      code: "draining",
+    },
+  );
   await using front = await TestFront.start({}, { profiles, access: accessFor("one") });
   const headers = { authorization: "Bearer one" };
   assert.equal((await fetch(`${front.url}/v1/profile`, { method: "POST", headers })).status, 403);
+});
+
+test("a caller who leaves while a pipeline is profiled ends it, and makes room", async () => {
+  const profiles = new Profiles({ ...stillServer, ofPipeline: answering });
+  const departed = new AbortController();
+  const asked = { of: "p", ms: 60_000, operators: true };
+  const taking = profiles.take(asked, departed.signal);
+  await assert.rejects(profiles.take({ ...asked, of: "front", operators: false }, never), {
+    code: "queue_full",
+  });
+  departed.abort();
+  await assert.rejects(taking, { code: "cancelled" });
+  assert.equal((await profiles.take({ ...asked, ms: 1 }, never)).everyMs, 7);
+});
+
+test("a pipeline that never answers is not waited for without an end, and makes room", async () => {
+  let answers = false;
+  const ofPipeline = (...asked: Parameters<typeof answering>) =>
+    answers ? answering(...asked) : new Promise<SampledProfile>(() => {});
+  const profiles = new Profiles({ ...stillServer, ofPipeline, answerMsMax: 1 });
+  const asked = { of: "p", ms: 1, operators: false };
+  await assert.rejects(profiles.take(asked, never), { code: "worker_lost" });
+  answers = true;
+  assert.equal((await profiles.take(asked, never)).everyMs, 7);
+});
+
+test("the pipelines of other servers are asked for there", async () => {
+  const parts = { ...stillServer, hasOthers: () => true, ofPipeline: () => null };
+  const asked = { of: "shared-9", ms: 1, operators: false };
+  await assert.rejects(new Profiles(parts).take(asked, never), {
+    code: "bad_request",
+    message: /there are: front, p\..*GET \/v1\/nodes/,
+  });
+});
+
+test("a server that stops ends the profile that is taken, and answers with what was seen", async () => {
+  await using server = new ServeProcess(millrace, "--models", "models", "--pipelines", "1");
+  const { http } = await server.logged("ready");
+  const path = `${String(http)}/v1/profile?seconds=60`;
+  const taking = fetch(path, { method: "POST" });
+  const asked = `${String(http)}/v1/profile?of=nobody`;
+  await until(async () => (await fetch(asked, { method: "POST" })).status === 429);
+  server.child.kill("SIGTERM");
+  const taken = (await (await taking).json()) as ProfileResponse;
+  assert.equal(taken.of, "front");
+  assert.ok(taken.sampledMs < 60_000);
+  assert.deepEqual(await server.exited, [0, null]);
+});
+
+test("the command: Ctrl-C keeps what was seen; formats; files that are there, and that cannot be", async () => {
+  const ofPipeline = (...asked: Parameters<typeof answering>) =>
+    asked[0] === "p" ? answering(...asked) : null;
+  const profiles = new Profiles({ ...stillServer, ofPipeline });
+  await using front = await TestFront.start({}, { profiles });
+  await using dir = await TempDir.make();
+  const command = (...flags: readonly string[]) =>
+    spawn(process.execPath, [millrace, "profile", front.url, ...flags], { stdio: "pipe" });
+  const ended = async (child: ReturnType<typeof command>) => {
+    let said = "";
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding("utf8").on("data", (text: string) => {
+        said += text;
+      });
+    const [code] = await once(child, "close");
+    return { code, said };
+  };
+
+  const cut = command("--seconds", "60", "--out", dir.file("cut"));
+  const cutEnded = ended(cut);
+  await until(async () => {
+    const asked = await fetch(`${front.url}/v1/profile?of=nobody`, { method: "POST" });
+    return asked.status === 429;
+  });
+  cut.kill("SIGINT");
+  const { code, said } = await cutEnded;
+  assert.equal(code, 130, said);
+  const svg = await readFile(dir.file("cut/millrace-front.svg"), "utf8");
+  // Names are text, which a browser searches, and whole in the title of their frame.
+  assert.match(svg, /<title>[^<]* src\/[^<]*: [\d.]+ ms, [\d.]+%<\/title>/);
+  assert.match(svg, /<text [^>]*>[^<]*\(idle\)[^<]*<\/text>/);
+
+  const there = dir.file("there.cpuprofile");
+  await writeFile(there, "old");
+  const over = await ended(command("--seconds", "1", "--format", "cpuprofile", "--out", there));
+  assert.equal(over.code, 0, over.said);
+  assert.ok(Array.isArray(JSON.parse(await readFile(there, "utf8")).nodes));
+
+  await mkdir(dir.file("folder.svg"));
+  const asked = ["--pipeline", "p", "--seconds", "1", "--format", "svg"];
+  const inside = await ended(command(...asked, "--out", dir.file("folder.svg")));
+  assert.equal(inside.code, 0, inside.said);
+  await readFile(dir.file("folder.svg/millrace-p.svg"), "utf8");
+
+  // Before anything is profiled: nobody waits a minute for that.
+  const refused = await ended(command("--seconds", "60", "--out", `${there}/below`));
+  assert.equal(refused.code, 2, refused.said);
+  assert.match(refused.said, /--out cannot be written/);
+  const unknown = await ended(command("--format", "pdf"));
+  assert.equal(unknown.code, 2, unknown.said);
 });

@@ -64,6 +64,17 @@ const childFrames: readonly ChildFrame[] = [
         { parent: -1, name: "all", file: "", line: 0, kind: "node", selfMs: 1 },
         { parent: 0, name: "step", file: "src/a.ts", line: 7, kind: "engine", selfMs: 2 },
       ],
+      graphs: [
+        {
+          graph: "m decoder",
+          runs: 9,
+          watchedRuns: 1,
+          ms: 8,
+          watchingMs: 2,
+          operators: [{ operator: "MatMul", calls: 1.5, ms: 7 }],
+          problem: null,
+        },
+      ],
     },
   },
   { type: "profile-failed", message: "none" },
@@ -76,6 +87,7 @@ const parentFrames: readonly ParentFrame[] = [
   { type: "cancel", itemIds: [1] },
   { type: "recall", itemIds: [2] },
   { type: "profile", step: "start" },
+  { type: "profile", step: "start-with-operators" },
   { type: "stop" },
 ];
 

@@ -5,6 +5,7 @@ import { after, before, test } from "node:test";
 import { Binding } from "#src/runtime/native/binding.js";
 import { NativeSession } from "#src/runtime/native/native-session.js";
 import { type MadeTensor, NativeTensor } from "#src/runtime/native/native-tensor.js";
+import { RunWatch } from "#src/runtime/run-watch.js";
 import { graphBytes } from "../support/onnx-graph.js";
 import { residentBytesOf } from "../support/processes.js";
 import { lookUp } from "../support/small-graphs.js";
@@ -311,4 +312,53 @@ test("defect: a thousand runs of changing shapes, some of which throw, keep no m
     // Kept, the outputs alone would be 250 MiB.
     assert.ok(grown < 2 ** 26, `${grown} bytes more`);
   });
+});
+
+test("a run of a session that is open is written down, others are not, and what comes out is the same", async () => {
+  const watch = new RunWatch();
+  const path = dir.file("sums.onnx");
+  const session = await NativeSession.open(path, options, watch.graph("sums"));
+  try {
+    const run = new Binding(session, { sum: null, twice: null });
+    const twice = new Float32Array(2);
+    run.feed("x", Float32Array.of(1, 2), [1, 2]);
+    run.fetch("sum", new Float32Array(2), [1, 2]);
+    run.fetch("twice", twice, [1, 2]);
+    await run.run();
+    assert.deepEqual(watch.stop(), [], "nobody asked");
+    watch.start();
+    twice.fill(0);
+    for (let at = 0; at < 3; at += 1) await run.run();
+    assert.deepEqual([...twice], [4, 24]);
+    const [seen, ...others] = watch.stop();
+    assert.deepEqual(others, []);
+    assert.equal(seen?.graph, "sums");
+    assert.equal(seen.runs, 3);
+    assert.equal(seen.problem, null);
+    assert.ok(seen.events.runs >= 1 && seen.events.runs <= 3);
+    const sums = [...seen.events.operators].map(([name, { calls }]) => [name, calls]);
+    assert.deepEqual(sums, [["Add", 2 * seen.events.runs]]);
+    await run.run();
+    assert.deepEqual(watch.stop(), []);
+  } finally {
+    session.release();
+  }
+});
+
+test("where nothing can be written runs go on, and the reason names no path", async () => {
+  const before = process.env["TMPDIR"];
+  process.env["TMPDIR"] = dir.file("nowhere");
+  try {
+    const watch = new RunWatch();
+    watch.start();
+    const watcher = watch.graph("g");
+    assert.equal(watcher.begin(), null);
+    watcher.end();
+    const [seen] = watch.stop();
+    assert.equal(seen?.runs, 1);
+    assert.equal(seen.problem, "no temporary file could be written and read: ENOENT");
+  } finally {
+    if (before === undefined) delete process.env["TMPDIR"];
+    else process.env["TMPDIR"] = before;
+  }
 });

@@ -19,6 +19,7 @@ const known: SampledProfile = {
     { parent: 2, name: "run", file: "", line: 0, kind: "runtime", selfMs: 45 },
     { parent: 2, name: "step", file: "src/a.ts", line: 7, kind: "engine", selfMs: 5 },
   ],
+  graphs: [],
 };
 
 test("a summary has the share of each kind, and functions by what they took themselves", () => {

@@ -85,10 +85,14 @@ export type {
   OcrTextLine,
 } from "./ocr.js";
 export {
+  type ProfiledGraph,
+  type ProfiledOperator,
   type ProfiledStage,
   type ProfileFrameKind,
   type ProfileNode,
   type ProfileResponse,
+  profiledGraphsMax,
+  profiledOperatorsMax,
   profileNodesMax,
   profileSecondsMax,
   profileTextMax,

@@ -24,6 +24,34 @@ export interface SampledProfile {
   /** For which the thread stood still: while the profiler began, and while it ended. */
   readonly stoodStillMs: { readonly start: number; readonly stop: number };
   readonly nodes: readonly ProfileNode[];
+  /** What ONNX Runtime did in its runs; empty where nobody asked for it. */
+  readonly graphs: readonly ProfiledGraph[];
+}
+
+/** Runs of one graph of a model, and what they were made of. */
+export interface ProfiledGraph {
+  /** `en-zh decoder`. */
+  readonly graph: string;
+  readonly runs: number;
+  /** Of them; the runtime wrote down what these did, and the others are taken to be like them. */
+  readonly watchedRuns: number;
+  /** Of all runs, by the clock around them, without what the writing took. */
+  readonly ms: number;
+  /** What the writing and the reading of it took. */
+  readonly watchingMs: number;
+  /** The most expensive first; what is left of `ms` is the runtime's around them. */
+  readonly operators: readonly ProfiledOperator[];
+  /** Why there is nothing of it, or no more; else null. */
+  readonly problem: string | null;
+}
+
+export interface ProfiledOperator {
+  /** The type of its nodes: `MatMul`. */
+  readonly operator: string;
+  /** Of a run. */
+  readonly calls: number;
+  /** Of all runs. */
+  readonly ms: number;
 }
 
 /** Runs of a stage of a model while the profile was taken: the engine's own clock. */
@@ -48,6 +76,10 @@ export const profileSecondsMax = 60;
 
 /** Functions that a profile tells apart; what took least is counted with who called it. */
 export const profileNodesMax = 2_000;
+
+/** Graphs of one process, and types of operators of one graph, that a profile tells. */
+export const profiledGraphsMax = 64;
+export const profiledOperatorsMax = 64;
 
 /** Of a name and of a path; what is longer is cut. */
 export const profileTextMax = 120;

@@ -229,7 +229,9 @@ function requestsWrong({
 function callersOwnIn(
   counts: Readonly<Record<string, number>>,
 ): readonly (readonly [string, number])[] {
-  return Object.entries(counts).filter(([code]) => (callersOwn as readonly string[]).includes(code));
+  return Object.entries(counts).filter(([code]) =>
+    (callersOwn as readonly string[]).includes(code),
+  );
 }
 
 function sumOf(counts: readonly (readonly [string, number])[]): number {

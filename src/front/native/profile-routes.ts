@@ -3,7 +3,7 @@ import { profileSecondsMax } from "millrace-client/wire";
 import type { Route } from "../../listen/http/http-front.js";
 import { frontName, type Profiles } from "../../profile/profiles.js";
 import { jsonReply } from "../json-reply.js";
-import { queryCount, refuseUnknownQuery } from "./query.js";
+import { queryCount, queryFlag, refuseUnknownQuery } from "./query.js";
 import { nativeDocs } from "./route-docs.js";
 
 const secondsDefault = 10;
@@ -18,10 +18,11 @@ export function profileRoutes(profiles: Profiles): readonly Route[] {
       doc: nativeDocs.profile,
       handler: async (exchange) => {
         const { query, departed } = exchange;
-        refuseUnknownQuery(query, ["of", "seconds"]);
+        refuseUnknownQuery(query, ["of", "seconds", "operators"]);
         const seconds = queryCount(query, "seconds", [1, profileSecondsMax]) ?? secondsDefault;
         const of = query.get("of") ?? frontName;
-        exchange.reply(jsonReply(200, await profiles.take({ of, ms: seconds * 1_000 }, departed)));
+        const asked = { of, ms: seconds * 1_000, operators: queryFlag(query, "operators") };
+        exchange.reply(jsonReply(200, await profiles.take(asked, departed)));
       },
     },
     {

@@ -67,6 +67,10 @@ export const nativeDocs: Readonly<Record<NativeRoute, RouteDoc>> = {
         schema: { type: "integer", minimum: 1, maximum: profileSecondsMax },
         description: "Default: 10.",
       },
+      operators: {
+        schema: { type: "boolean" },
+        description: "Of a pipeline: the operators that ONNX Runtime runs, too. Default: false.",
+      },
     },
   },
   endProfile: reply(

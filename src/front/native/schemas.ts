@@ -198,6 +198,19 @@ export const profileSchema: JsonObject = objectSchema({
       selfMs: numberSchema,
     }),
   ),
+  graphs: listSchema(
+    objectSchema({
+      graph: textSchema,
+      runs: countSchema,
+      watchedRuns: countSchema,
+      ms: numberSchema,
+      watchingMs: numberSchema,
+      operators: listSchema(
+        objectSchema({ operator: textSchema, calls: numberSchema, ms: numberSchema }),
+      ),
+      problem: nullableTextSchema,
+    }),
+  ),
   stages: listSchema(
     objectSchema({
       model: textSchema,

@@ -4,7 +4,7 @@ import { needsWideSums } from "../../models/quantization.js";
 import { badTokens } from "../../work/generation.js";
 import { flatten, maskedScore } from "../flat-batch.js";
 import { Binding, type OnWatched } from "../native/binding.js";
-import { NativeSession } from "../native/native-session.js";
+import { NativeSession, type RunWatcher } from "../native/native-session.js";
 import type { NativeData, NativeType } from "../native/native-tensor.js";
 import { checkOutputTypes } from "../output-types.js";
 import type { SessionOptions } from "../session-settings.js";
@@ -33,6 +33,8 @@ export interface LoadOptions extends Omit<SessionOptions, "wideSums" | "packed" 
   readonly onWatched?: OnWatched;
   /** Where the weights can be shared with other processes. */
   readonly shared?: BothGraphs<SharedWeights> | null;
+  /** Told of each run. */
+  readonly watchers?: BothGraphs<RunWatcher>;
   /** Of the files that tell how long each node took; see `endProfiling`. */
   readonly profilePrefixes?: BothGraphs<string>;
 }
@@ -91,7 +93,7 @@ export class GenerationModel {
       ...(prepack === undefined ? {} : { prepack }),
     };
     const open = (side: "encoder" | "decoder") =>
-      openSharedBy((path, settings) => NativeSession.open(path, settings), {
+      openSharedBy((path, of) => NativeSession.open(path, of, options.watchers?.[side]), {
         graph: paths[side],
         options: { ...session, ...profileOf(options, side) },
         shared: options.shared?.[side] ?? null,

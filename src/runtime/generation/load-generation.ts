@@ -35,15 +35,22 @@ export async function loadGeneration(
 }
 
 async function openModel(request: EngineRequest<GenerationManifest>): Promise<GenerationModel> {
-  const { manifest, modelDir, threads } = request;
+  const { manifest, modelDir, threads, runWatch } = request;
   try {
     const { encoder, decoder, weights } = manifest.files;
     const paths = { encoder: join(modelDir, encoder), decoder: join(modelDir, decoder) };
     await checkShortlistIds(modelDir, manifest);
     const shared = await sharedWeightsOf(request);
     // Spinning threads would take the cores from the server and from other pipelines.
-    const data = [weights];
-    return await GenerationModel.load(paths, manifest, { threads, spin: false, data, shared });
+    const options = { threads, spin: false, data: [weights], shared };
+    const watchers = runWatch && {
+      encoder: runWatch.graph(`${manifest.name} encoder`),
+      decoder: runWatch.graph(`${manifest.name} decoder`),
+    };
+    return await GenerationModel.load(paths, manifest, {
+      ...options,
+      ...(watchers && { watchers }),
+    });
   } catch (cause) {
     const message = messageOf(cause);
     throw new MillraceError("model_folder_invalid", `${modelDir}: ${message}`, { cause });

@@ -24,40 +24,54 @@ export class Pointers {
   }
 }
 
+/** Told of each run of a session. */
+export interface RunWatcher {
+  /** Options of the run that begins; null: as usual. */
+  begin(): Handle | null;
+  /** It has ended, well or not. */
+  end(): void;
+}
+
 export class NativeSession {
   /** Names of the inputs, in the graph's order. */
   readonly inputs: readonly string[];
   /** Types of the outputs by name; undefined where one is none of `NativeType`. */
   readonly outputs: ReadonlyMap<string, NativeType | undefined>;
   readonly #session: Handle;
+  readonly #watcher: RunWatcher | null;
   readonly #nameAddresses: ReadonlyMap<string, Handle>;
   /** Keeps the names where their addresses are. */
   readonly #nameBytes: readonly Uint8Array[];
   #isReleased = false;
 
   /** Throws what ONNX Runtime says. */
-  static async open(path: string, asked: SessionOptions): Promise<NativeSession> {
+  static async open(
+    path: string,
+    asked: SessionOptions,
+    watcher: RunWatcher | null = null,
+  ): Promise<NativeSession> {
     const { session, readBytes } = await createSession(path, asked);
     await collectAfterReading(readBytes);
-    return NativeSession.#around(session);
+    return NativeSession.#around(session, watcher);
   }
 
   /** Of a graph in memory that refers to no files. Throws what ONNX Runtime says. */
   static of(graph: Uint8Array, asked: SessionOptions): NativeSession {
-    return NativeSession.#around(createSessionOf(graph, asked));
+    return NativeSession.#around(createSessionOf(graph, asked), null);
   }
 
-  static #around(session: Handle): NativeSession {
+  static #around(session: Handle, watcher: RunWatcher | null): NativeSession {
     try {
-      return new NativeSession(session);
+      return new NativeSession(session, watcher);
     } catch (error) {
       ortApi().ReleaseSession(session);
       throw error;
     }
   }
 
-  private constructor(session: Handle) {
+  private constructor(session: Handle, watcher: RunWatcher | null) {
     this.#session = session;
+    this.#watcher = watcher;
     this.inputs = namesOf(session, "Input");
     const outputNames = namesOf(session, "Output");
     this.outputs = new Map(outputNames.map((name, index) => [name, outputTypeOf(session, index)]));
@@ -89,18 +103,23 @@ export class NativeSession {
    */
   async runNative(inputs: Pointers, outputs: Pointers): Promise<void> {
     await yieldToEventLoop();
-    check(
-      ortApi().Run(
-        this.#live(),
-        null,
-        inputs.names,
-        inputs.values,
-        inputs.length,
-        outputs.names,
-        outputs.length,
-        outputs.values,
-      ),
-    );
+    const options = this.#watcher?.begin() ?? null;
+    try {
+      check(
+        ortApi().Run(
+          this.#live(),
+          options,
+          inputs.names,
+          inputs.values,
+          inputs.length,
+          outputs.names,
+          outputs.length,
+          outputs.values,
+        ),
+      );
+    } finally {
+      this.#watcher?.end();
+    }
   }
 
   /** Path of the file, as Chrome's tracing reads it, of a session that was opened with `profilePrefix`. */

@@ -32,7 +32,7 @@ export interface OrtApi {
   ReleaseSession(session: Handle): void;
   Run(
     session: Handle,
-    options: null,
+    options: Handle | null,
     inputNames: BigUint64Array,
     inputs: BigUint64Array,
     inputCount: number,
@@ -40,6 +40,9 @@ export interface OrtApi {
     outputCount: number,
     outputs: BigUint64Array,
   ): Status;
+  CreateRunOptions(out: Out<Handle>): Status;
+  ReleaseRunOptions(options: Handle): void;
+  RunOptionsEnableProfiling(options: Handle, prefix: string): Status;
   CreateSessionOptions(out: Out<Handle>): Status;
   ReleaseSessionOptions(options: Handle): void;
   EnableProfiling(options: Handle, prefix: string): Status;
@@ -120,6 +123,7 @@ const functions: Readonly<Record<keyof OrtApi, readonly [place: number, signatur
     37,
     "void * (void *session, size_t index, void *allocator, _Out_ void **out)",
   ],
+  CreateRunOptions: [39, "void * (_Out_ void **out)"],
   CreateTensorWithDataAsOrtValue: [
     49,
     "void * (void *memory, void *data, size_t byteLength, void *shape, size_t rank, int type, _Out_ void **out)",
@@ -136,6 +140,7 @@ const functions: Readonly<Record<keyof OrtApi, readonly [place: number, signatur
   ReleaseStatus: [93, "void (void *status)"],
   ReleaseSession: [95, "void (void *session)"],
   ReleaseValue: [96, "void (void *value)"],
+  ReleaseRunOptions: [97, "void (void *options)"],
   ReleaseTypeInfo: [98, "void (void *info)"],
   ReleaseTensorTypeAndShapeInfo: [99, "void (void *info)"],
   ReleaseSessionOptions: [100, "void (void *options)"],
@@ -145,10 +150,11 @@ const functions: Readonly<Record<keyof OrtApi, readonly [place: number, signatur
     279,
     "void * (void *options, void *names, void *files, void *byteLengths, size_t count)",
   ],
+  RunOptionsEnableProfiling: [415, `void * (void *options, ${path} prefix)`],
 };
 
 /** The first version whose table has all of them. */
-const apiVersion = 18;
+const apiVersion = 25;
 
 interface Loaded {
   readonly api: OrtApi;
