@@ -191,13 +191,8 @@ export class Millrace implements AsyncDisposable {
     this.#transport = transport;
     this.#retry = retry;
     const { tenant } = options;
-    this.jobs = new ClientJobs({
-      transport,
-      retry,
-      closed: this.#closed.signal,
-      tenant,
-      headMsMax,
-    });
+    const { signal: closed } = this.#closed;
+    this.jobs = new ClientJobs({ transport, retry, closed, tenant, headMsMax });
     this.#streams = streamsOf(options, { transport, headMsMax, silenceMsMax });
     const courier: CourierOptions = { carrier: this.#streams ?? transport, retry, bulkThreshold };
     const calls: CallsOptions = {
@@ -482,11 +477,7 @@ function sharingOf({ sharing, batch }: MillraceOptions): SharingPolicy | null {
   if (sharing === false || batch === false) return null;
   if (batch === undefined) return policyOf("sharing", sharingDefaults, sharing);
   const { windowMs, itemsMax, charactersMax } = batch;
-  return policyOf("batch", sharingDefaults, {
-    windowMs,
-    inputsMax: itemsMax,
-    charactersMax,
-  });
+  return policyOf("batch", sharingDefaults, { windowMs, inputsMax: itemsMax, charactersMax });
 }
 
 function streamsOf(

@@ -4,8 +4,8 @@ import { type ErrorCode, MillraceError } from "millrace-client/wire";
 export class AdvisedError extends MillraceError {
   readonly advice: string;
 
-  constructor(code: ErrorCode, message: string, advice: string, options: ErrorOptions = {}) {
-    super(code, message, options);
+  constructor(code: ErrorCode, message: string, advice: string) {
+    super(code, message);
     this.advice = advice;
   }
 }

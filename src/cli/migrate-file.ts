@@ -1,9 +1,10 @@
 /** `millrace config migrate`: the file is replaced whole or not at all, and what it was stands beside it. */
 import { constants } from "node:fs";
-import { copyFile, open, readFile, realpath, rename, rm, stat } from "node:fs/promises";
+import { copyFile, open, readFile, realpath, rm, stat } from "node:fs/promises";
 import { MillraceError } from "millrace-client/wire";
 import { configVersion } from "../options/config-file.js";
 import { migrateConfig } from "../options/migrate-config.js";
+import { move } from "../platform/move.js";
 import { hasCode, messageOf } from "../work/thrown.js";
 import { AdvisedError } from "./advised-error.js";
 
@@ -40,7 +41,7 @@ async function replace(target: string, text: string, backup: string): Promise<vo
   await writeDraft(draft, target, text);
   try {
     await keep(target, backup);
-    await rename(draft, target);
+    await move(draft, target);
   } catch (cause) {
     await rm(draft, { force: true });
     if (cause instanceof MillraceError) throw cause;

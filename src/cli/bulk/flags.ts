@@ -64,5 +64,5 @@ export function unusable(flag: string, path: string, cause: unknown): MillraceEr
   const reason = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
   const message = `${flag}: cannot use ${path} (${reason})`;
   const advice = "Check the name, and that you may read it.";
-  return new AdvisedError("option_invalid", message, advice, { cause });
+  return new AdvisedError("option_invalid", message, advice);
 }
