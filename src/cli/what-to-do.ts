@@ -1,6 +1,7 @@
 /** What to do about an error, beyond what its code says: of a connection, its cause is known here. */
 import { CommanderError } from "commander";
 import { errorRegistry, type MillraceError } from "millrace-client/wire";
+import { missingRuntime } from "../runtime/installed-runtime.js";
 import { AdvisedError } from "./advised-error.js";
 
 /** Node's, of a certificate that nobody known has signed. */
@@ -15,6 +16,8 @@ export function whatToDo(error: MillraceError): string {
   if (error instanceof AdvisedError) return error.advice;
   if (error.cause instanceof CommanderError)
     return "`millrace COMMAND --help` has what it takes, and examples.";
+  if (missingRuntime(error.cause) !== null)
+    return "docs/platforms.md says more: Installing behind a firewall.";
   if (error.code !== "connection_failed") return errorRegistry[error.code].whatToDo;
   const usual = "Check the address, and that the server runs: `millrace serve` starts one.";
   const codes = codesOf(error);

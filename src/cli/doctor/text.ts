@@ -11,7 +11,7 @@ export interface Diagnosis {
 }
 
 export function doctorText({ window, findings, account }: Diagnosis, coloured: boolean): string {
-  const { deployment, state } = window.after.status;
+  const { deployment, state, machine } = window.after.status;
   const paint = (format: Parameters<typeof styleText>[0], text: string): string =>
     coloured ? styleText(format, text) : text;
   const head = `${deployment.name} ${deployment.version} · ${deployment.node} · ${state}`;
@@ -23,5 +23,13 @@ export function doctorText({ window, findings, account }: Diagnosis, coloured: b
     `   ${paint("bold", "expect")}  ${finding.expect}`,
   ]);
   const healthy = ["", paint("green", "Healthy: nothing that was looked for is wrong.")];
-  return [head, accountText(account), ...(findings.length === 0 ? healthy : told), ""].join("\n");
+  const lacks = machine?.lacks ?? [];
+  const unseen = ["", "Its system does not tell or do:", ...lacks.map((lack) => `   ${lack}`)];
+  return [
+    head,
+    accountText(account),
+    ...(findings.length === 0 ? healthy : told),
+    ...(lacks.length === 0 ? [] : unseen),
+    "",
+  ].join("\n");
 }
