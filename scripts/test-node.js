@@ -10,18 +10,11 @@ if (version === undefined) throw new Error("name a version: npm run test:node --
 const usual = [
   "test/unit/",
   "conformance/client-",
-  "conformance/grpc",
   "conformance/inference-v2",
-  "conformance/model-rows",
   "conformance/profile",
-  "conformance/streams",
-  "conformance/tls",
   "e2e/embedded",
-  "e2e/local-commands",
   "e2e/serve-command",
   "faults/orphan",
-  "faults/real-kill",
-  "regression/",
 ];
 
 let node;

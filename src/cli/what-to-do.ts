@@ -1,6 +1,7 @@
 /** What to do about an error, beyond what its code says: of a connection, its cause is known here. */
 import { CommanderError } from "commander";
 import { errorRegistry, type MillraceError } from "millrace-client/wire";
+import { missingRuntime } from "../runtime/installed-runtime.js";
 import { AdvisedError } from "./advised-error.js";
 
 /** Node's, of a certificate that nobody known has signed. */
@@ -20,6 +21,8 @@ export function whatToDo(error: MillraceError, called = ""): string {
   const isUsage = error.code === "option_invalid" && !optionCommands.includes(called);
   if (isUsage || error.cause instanceof CommanderError)
     return `\`${["millrace", ...called.split(" "), "--help"].filter(Boolean).join(" ")}\` has what it takes, and examples.`;
+  if (missingRuntime(error.cause) !== null)
+    return "docs/platforms.md says more: Installing behind a firewall.";
   if (error.code !== "connection_failed") return errorRegistry[error.code].whatToDo;
   const usual = "Check the address, and that the server runs: `millrace serve` starts one.";
   const codes = codesOf(error);

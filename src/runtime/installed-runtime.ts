@@ -31,11 +31,12 @@ function runtimeMissing(cause: unknown): MillraceError {
     readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
   ) as { readonly optionalDependencies: Readonly<Record<string, string>> };
   const wanted = `${name}@${manifest.optionalDependencies[name]}`;
-  const message = [
-    `${name} is not installed: its install script fetches GPU libraries, which Millrace does not need, and npm leaves it out where that fails. Type`,
-    `  npm install --ignore-scripts millrace ${wanted}`,
-    "in a folder of yours, or with npx",
-    `  npx --ignore-scripts --package=millrace --package=${wanted} millrace …`,
-  ].join("\n");
+  const typed = [
+    `npm install --ignore-scripts millrace ${wanted}`,
+    `npx --ignore-scripts --package=millrace --package=${wanted} millrace …`,
+  ];
+  const why =
+    "its install script fetches GPU libraries, which Millrace does not need, and npm leaves it out where that fails";
+  const message = `${name} is not installed (${why}). Type \`${typed[0]}\`, or with npx \`${typed[1]}\``;
   return new MillraceError("not_ready", message, { cause });
 }

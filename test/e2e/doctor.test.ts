@@ -57,6 +57,13 @@ describe("the command", { concurrency: true }, () => {
     assert.match(live.out, /^millrace .* · ready\nLooked for .*\n.*\n\nHealthy: .*\n$/);
     const again = await finish(doctor(file));
     assert.equal(again.out, live.out);
+    const elsewhere = JSON.parse(await readFile(file, "utf8"));
+    elsewhere.after.status.machine.lacks = ["time of pipelines: they hang for a minute"];
+    const there = await finish(doctor("-"), JSON.stringify(elsewhere));
+    assert.match(
+      there.out,
+      /\nIts system does not tell or do:\n {3}time of pipelines: they hang .*\n$/,
+    );
     const piped = await finish(doctor("-", "--json"), await readFile(file, "utf8"));
     const { findings, account } = JSON.parse(piped.out);
     assert.deepEqual([findings, account.pipelines, piped.code], [[], 1, exitCodes.ok]);

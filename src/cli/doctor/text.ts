@@ -12,7 +12,7 @@ export interface Diagnosis {
 }
 
 export function doctorText({ window, findings, account }: Diagnosis, coloured: boolean): string {
-  const { deployment, state } = window.after.status;
+  const { deployment, state, machine } = window.after.status;
   const paint = (format: Parameters<typeof styleText>[0], text: string): string =>
     coloured ? styleText(format, withoutControls(text)) : withoutControls(text);
   const head = withoutControls(
@@ -26,5 +26,13 @@ export function doctorText({ window, findings, account }: Diagnosis, coloured: b
     `   ${paint("bold", "expect")}  ${withoutControls(finding.expect)}`,
   ]);
   const healthy = ["", paint("green", "Healthy: nothing that was looked for is wrong.")];
-  return [head, accountText(account), ...(findings.length === 0 ? healthy : told), ""].join("\n");
+  const lacks = machine?.lacks ?? [];
+  const unseen = ["", "Its system does not tell or do:", ...lacks.map((lack) => `   ${lack}`)];
+  return [
+    head,
+    accountText(account),
+    ...(findings.length === 0 ? healthy : told),
+    ...(lacks.length === 0 ? [] : unseen),
+    "",
+  ].join("\n");
 }
