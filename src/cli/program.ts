@@ -45,7 +45,7 @@ export function newProgram(): Command {
 export async function run(program: Command, argv: readonly string[] = process.argv): Promise<void> {
   process.stdout.on("error", onOutputError);
   // Nobody reads what is said beside the results: they are worth as much without it.
-  process.stderr.on("error", () => {});
+  process.stderr.off("error", ignore).on("error", ignore);
   try {
     await program.parseAsync(argv);
   } catch (error) {
@@ -69,6 +69,8 @@ function calledBy(program: Command, argv: readonly string[]): string {
   }
   return words.join(" ");
 }
+
+function ignore(): void {}
 
 /** A reader that has left, as `head` does, is no error; what else a command wants of its output it says by a listener. */
 function onOutputError(error: NodeJS.ErrnoException): void {

@@ -45,8 +45,6 @@ export function registerServe(program: Command, openBackend: ServerParts["openBa
     const logOutput = standardOutput(configuration.options.logBacklogBytesMax);
     const { createLog } = await import("../log.js");
     const log = createLog({ ...configuration.options, destination: logOutput });
-    // Node warns there by itself; that nobody reads it must not end a server.
-    process.stderr.on("error", () => {});
     await serve(configuration, { log, logOutput, openBackend });
   });
 }

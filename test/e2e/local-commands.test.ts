@@ -148,7 +148,7 @@ test("what cannot be done says what to type", async () => {
     [
       ["models", "pull", "a/b", "--endpoint", "http://127.0.0.1:9"],
       exitCodes.unreachable,
-      /\nCheck --endpoint, or HF_ENDPOINT, and the way there\.\n$/,
+      /\n--endpoint, or HF_ENDPOINT, names the hub/,
     ],
     [
       ["translate", "a", "--expect-environment", "prod"],
