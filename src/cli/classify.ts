@@ -30,7 +30,7 @@ The server needs a model for it, which the bundled ones are not: see \`millrace 
 export function registerClassify(program: Command): void {
   const command = program
     .command("classify")
-    .summary("label a text or a picture, the lines of a file, or the pictures of a folder")
+    .summary("label texts or pictures")
     .description("Label a text or a picture, the lines of a file, or the pictures of a folder.")
     .argument(
       "[file]",

@@ -31,7 +31,7 @@ A run that was stopped or killed is gone on with by the same command.
 export function registerEmbed(program: Command): void {
   const command = program
     .command("embed")
-    .summary("turn a text, or the lines of a file, into vectors")
+    .summary("turn texts into vectors")
     .description("Turn a text, or the lines of a file, into vectors.")
     .argument("[file]", "one text a line; - for standard input; what is no file: the text itself")
     .option("--text <text...>", "these texts, whatever files there are")

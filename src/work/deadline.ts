@@ -6,7 +6,10 @@ export class Deadline implements Disposable {
   readonly #controller = new AbortController();
   readonly #timer: NodeJS.Timeout;
   readonly #outer: AbortSignal;
-  readonly #onAbort = (): void => this.#controller.abort(this.#outer.reason);
+  readonly #onAbort = (): void => {
+    clearTimeout(this.#timer);
+    this.#controller.abort(this.#outer.reason);
+  };
   #isOver = false;
 
   constructor(ms: number, outer: AbortSignal) {

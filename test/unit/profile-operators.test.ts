@@ -71,7 +71,7 @@ test("operators and their nodes stand beneath the call into the runtime, and the
   const root = rootFrame();
   const nodes = [
     { id: 1, callFrame: frame("(root)", ""), children: [2] },
-    { id: 2, callFrame: frame("run", url), children: [3] },
+    { id: 2, callFrame: frame("runNative", url), children: [3] },
     { id: 3, callFrame: frame("", "") },
   ];
   const profile = { startTime: 0, endTime: 50_000, samples: [3, 3], timeDeltas: [0, 50_000] };
