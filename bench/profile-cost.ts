@@ -2,8 +2,6 @@
  * `npm run bench -- profile-cost`: what a profile costs the server that it is taken of, as shares of what the same server does without one,
  * in turns. And why a profile's start holds a thread up: V8 looks at every object and every function that is there.
  */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { compileFunction } from "node:vm";
@@ -11,10 +9,11 @@ import { Millrace } from "millrace-client";
 import type { ProfileResponse } from "millrace-client/wire";
 import { rootFrame } from "#src/profile/call-tree.js";
 import { CpuSampler } from "#src/profile/cpu-sampler.js";
+import { TempDir } from "../test/support/temp-dir.js";
 import { generateLoad, type Load, writeBodies } from "./clients/load.js";
 import { beginReport } from "./harness/begin-report.js";
 import { finish } from "./harness/finish.js";
-import { countOf } from "./harness/flags.js";
+import { countOf, usual } from "./harness/flags.js";
 import { type Report, ratios } from "./harness/report.js";
 import { inTurns } from "./harness/rounds.js";
 import { ServerTree } from "./server-tree.js";
@@ -33,11 +32,11 @@ server, asked by callers of one sentence each. Then what the start of a profiler
 const flags = {
   callers: { type: "string", default: "32" },
   seconds: { type: "string", default: "5" },
-  rounds: { type: "string", default: "3" },
+  rounds: usual.fewRounds,
   objects: { type: "string", default: "400000" },
   sentences: { type: "string" },
-  json: { type: "string" },
-  help: { type: "boolean", default: false },
+  json: usual.json,
+  help: usual.help,
 } as const;
 
 interface Settings {
@@ -76,15 +75,12 @@ export async function run(args: readonly string[]): Promise<void> {
     objects: countOf("objects", values.objects),
   };
   const { report, machine } = beginReport("profile-cost");
-  const dir = await mkdtemp(join(tmpdir(), "millrace-bench-profile-"));
-  try {
-    const bodies = takeLines(readLines(values.sentences), 0, 1_000).map((text) => ({
-      texts: [text],
-    }));
-    const bodiesFile = await writeBodies(join(dir, "bodies.jsonl"), bodies);
-    await ofServer(report, settings, { dir, bodiesFile });
-  } finally {
-    await rm(dir, { recursive: true, force: true });
+  {
+    await using dir = await TempDir.make();
+    const texts = takeLines(readLines(values.sentences), 0, 1_000);
+    const bodies = texts.map((text) => ({ texts: [text] }));
+    const bodiesFile = await writeBodies(dir.file("bodies.jsonl"), bodies);
+    await ofServer(report, settings, { dir: dir.path, bodiesFile });
   }
   ofStart(report, settings);
   await finish(report, { machine, facts: { ...settings }, jsonFile: values.json });

@@ -5,6 +5,7 @@ import { type LogOutput, standardOutput } from "../log-output.js";
 import type { Configuration } from "../options/resolve.js";
 import { platform } from "../platform/platform.js";
 import type { MillraceServer, ServerParts } from "../server.js";
+import { aborted } from "../work/aborted.js";
 import { type ExitCode, exitCodes } from "./exit-codes.js";
 import { addOptionFlags, configurationFrom } from "./option-flags.js";
 import { startProblem } from "./start-problem.js";
@@ -106,11 +107,6 @@ async function serve(given: Configuration, parts: ServeParts): Promise<void> {
   }
   const drained = await server.close();
   await leave(drained ? exitCodes.ok : exitCodes.drainCutOff);
-}
-
-async function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
 }
 
 /** What was found and what follows from it, so that nobody has to guess the defaults. */

@@ -13,6 +13,7 @@ import {
   type SampledProfile,
   type StageTime,
 } from "millrace-client/wire";
+import { aborted } from "../work/aborted.js";
 
 /** The name of the server's own thread. */
 export const frontName = "front";
@@ -118,13 +119,6 @@ async function ownProfile(until: AbortSignal): Promise<SampledProfile> {
   const sampler = new CpuSampler();
   await aborted(until);
   return await sampler.stop();
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }
 
 async function answered(
