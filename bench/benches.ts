@@ -35,6 +35,11 @@ export const benches: Readonly<Record<string, Benchmark>> = {
       "what the engine gains over simpler ways to drive the same graphs, and what the server costs",
     open: () => import("./engine.js"),
   },
+  "first-use": {
+    about:
+      "how long it takes from nothing to a translation, an own model, a picture read, a diagnosis",
+    open: () => import("./first-use.js"),
+  },
   floor: {
     about: "what a step and a chunk take against their matrix products alone",
     open: () => import("./engine-floor/floor.js"),

@@ -24,6 +24,7 @@ have servers of their own, all up at once.
   --workers KIND   real: the bundled model; instant: workers that answer at once, so that all there is is the front; without operators (default: real)
   --callers N      (default: 32)
   --seconds N      of each measurement (default: 4)
+  --warm-seconds N of the same load before, for each server: their first thousands of requests take longer (default: 10)
   --rounds N       in which the ways take turns (default: 5)
   --pipelines N    of each server (default: 1)
   --sentences FILE one a line (default: ${usual.sentences.default})
@@ -35,6 +36,7 @@ const flags = {
   workers: { type: "string", default: "real" },
   callers: { type: "string", default: "32" },
   seconds: { type: "string", default: "4" },
+  "warm-seconds": { type: "string", default: "10" },
   rounds: usual.rounds,
   pipelines: { type: "string", default: "1" },
   sentences: usual.sentences,
@@ -47,6 +49,7 @@ interface Settings {
   readonly workers: Workers;
   readonly callers: number;
   readonly ms: number;
+  readonly warmMs: number;
   readonly rounds: number;
   readonly pipelines: number;
 }
@@ -72,6 +75,7 @@ export async function run(args: readonly string[]): Promise<void> {
     workers,
     callers: countOf("callers", values.callers),
     ms: 1_000 * amountOf("seconds", values.seconds),
+    warmMs: 1_000 * amountOf("warm-seconds", values["warm-seconds"]),
     rounds: countOf("rounds", values.rounds),
     pipelines: countOf("pipelines", values.pipelines),
   };
@@ -99,7 +103,7 @@ async function bench(
   settings: Settings,
   { dir, bodiesFile }: { readonly dir: string; readonly bodiesFile: string },
 ): Promise<void> {
-  const { ways, workers, callers, ms, rounds } = settings;
+  const { ways, workers, callers, ms, warmMs, rounds } = settings;
   report.say(`${workers} workers, ${callers} callers, ${rounds} rounds of ${ms / 1_000} s`);
   const servers = new Map<Kept, MeasuredServer>();
   try {
@@ -110,7 +114,7 @@ async function bench(
       return await generateLoad({ ...load, url, bodiesFile, callers, ms: loadMs });
     };
     for (const server of servers.values()) {
-      await generate(server, Math.min(ms, 2_000));
+      await generate(server, warmMs);
       await server.forget();
     }
     const measure = async (way: Way): Promise<Measured> => {

@@ -9,7 +9,7 @@ function assertPrinted(out: string, lines: readonly string[]): void {
 }
 
 test("the benchmark of costs runs to its end at tiny size: each way to look on sees what there is to see", async () => {
-  const size = ["--callers", "4", "--seconds", "1", "--rounds", "1"];
+  const size = ["--callers", "4", "--seconds", "1", "--rounds", "1", "--warm-seconds", "0.5"];
   const out = await bench("costs", ...size, "--kept", "1", "--ways", "pages,record,operators");
   const ways = ["10 pages", "recorded", "profile with operators", "traces, 100% kept"];
   assertPrinted(out, [
