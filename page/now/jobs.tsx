@@ -3,7 +3,10 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { bytesText, countText, roughText } from "../format.js";
 import { askJson } from "../live/ask.js";
-import { Meter, Panel, Pill, Table, type Tone } from "../parts/panel.js";
+import { Meter } from "../parts/meter.js";
+import { Panel } from "../parts/panel.js";
+import { Pill, type Tone } from "../parts/pill.js";
+import { Table } from "../parts/table.js";
 
 const everyMs = 3_000;
 const jobsMax = 20;

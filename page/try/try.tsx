@@ -8,7 +8,8 @@ import { Locked } from "../live/locked.js";
 import { Panel } from "../parts/panel.js";
 import { type Asking, bodyOf, snippetsOf } from "./asking.js";
 import { Form } from "./form.js";
-import { type Answer, Results, Waterfall } from "./results.js";
+import { type Answer, Results } from "./results.js";
+import { Waterfall } from "./waterfall.js";
 
 const modelsMax = 200;
 
