@@ -1,6 +1,7 @@
 import type { ModelInfo } from "millrace-client/wire";
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
+import { messageOf } from "../thrown.js";
 import type { FormProps } from "./form.js";
 
 /** Tensors by name, as JSON. */
@@ -20,7 +21,7 @@ export function TensorForm({
       setProblem(null);
       onAsk({ task: "infer", model, inputs: filled({ ...read }) });
     } catch (error) {
-      setProblem(error instanceof Error ? error.message : String(error));
+      setProblem(messageOf(error));
     }
   };
   return (
