@@ -35,16 +35,12 @@ export function registerPlan(program: Command): void {
     .command("plan")
     .summary("say what another configuration would do with a recorded load")
     .description(
-      "Replay a recording through the server's own scheduler, on a simulated clock: no model is loaded, and no server is asked.",
+      "Replay what `record` kept, with the server's own scheduler and on a clock that is made.",
     )
-    .argument("<file>", "a recording, as `millrace record` writes it")
+    .argument("<file>", "of `millrace record`")
     .option("--pipelines <list>", "how many to try: 1,2,4", counts)
     .option("--policy <list>", `to try: ${policies.join(", ")}; else the recorded one`, policyList)
-    .addOption(
-      new Option("--load <list>", "times as much as was recorded: 1,2")
-        .argParser(factors)
-        .default([1], "1"),
-    )
+    .option("--load <list>", "times as much as was recorded: 1,2", factors, [1])
     .option("--p99 <time>", "how many pipelines it takes for that: 500ms, 0.5s, 2s", latency)
     .addOption(
       new Option(

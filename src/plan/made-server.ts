@@ -16,7 +16,7 @@ import { Admission } from "../submit/admission.js";
 import { deadlineRefusal } from "../submit/local/deadline-refusal.js";
 import { MadePipeline } from "./made-pipeline.js";
 import type { PlannedModel } from "./planned-models.js";
-import { itemCountOf, type RecordedCall, type RecordedLoad } from "./recorded-load.js";
+import type { RecordedCall, RecordedLoad } from "./recorded-load.js";
 
 export interface ServerShape {
   readonly policy: PolicyName;
@@ -301,6 +301,12 @@ export class MadeServer {
     if (pipeline === undefined) throw new Error(`there is no pipeline ${pipelineId}`);
     return pipeline;
   }
+}
+
+export function itemCountOf({ items }: Pick<RecordedCall, "items">): number {
+  let sum = 0;
+  for (const [, , , count] of items) sum += count;
+  return sum;
 }
 
 function codeOf(error: unknown): string {

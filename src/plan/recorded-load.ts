@@ -52,13 +52,6 @@ export interface RecordingGaps {
   readonly unknownModels: number;
 }
 
-/** How many items, in all of its groups. */
-export function itemCountOf({ items }: Pick<RecordedRequest, "items">): number {
-  let sum = 0;
-  for (const [, , , count] of items) sum += count;
-  return sum;
-}
-
 /** Refusals that another configuration may not make. */
 const refusedForRoom: ReadonlySet<string> = new Set(["queue_full", "deadline_too_soon"]);
 
@@ -150,7 +143,7 @@ function actualFigures(
     const end = of.ends.get(request.id);
     if (end === undefined) return [];
     const { class: workClass, atMs, items } = request;
-    const count = itemCountOf({ items });
+    const count = items.reduce((sum, [, , , each]) => sum + each, 0);
     return [{ class: workClass, atMs, endMs: end.atMs, items: count, code: end.code }];
   });
   const refused: Record<string, number> = {};

@@ -1,5 +1,5 @@
 /**
- * A recorded load on a simulated clock: what a server would have done with it.
+ * A recorded load on a made clock: what a server would have done with it.
  *
  *   at their times      each request comes when it came, whatever became of the others; twice the load comes in half the time
  *   callers who wait    each request comes when the one before it was answered; twice the load is twice the callers
@@ -7,11 +7,11 @@
 import { VirtualClock } from "../simulation/virtual-clock.js";
 import { type Link, timesCallers } from "./callers.js";
 import { callFiguresOf, type EndedCall, type FiguresByClass } from "./figures.js";
-import { MadeServer, type ServerShape } from "./made-server.js";
+import { itemCountOf, MadeServer, type ServerShape } from "./made-server.js";
 import type { PlannedModel } from "./planned-models.js";
-import { itemCountOf, type RecordedCall, type RecordedLoad } from "./recorded-load.js";
+import type { RecordedCall, RecordedLoad } from "./recorded-load.js";
 
-export interface ReplayParts {
+export interface Situation {
   readonly load: RecordedLoad;
   readonly models: readonly PlannedModel[];
   readonly shape: ServerShape;
@@ -34,12 +34,12 @@ export interface Replayed {
 /** What is resident is loaded before, in no time. */
 const beginMs = 100;
 
-export function replay(parts: ReplayParts): Replayed {
-  return new Replay(parts).run();
+export function replay(situation: Situation): Replayed {
+  return new Replay(situation).run();
 }
 
 class Replay {
-  readonly #parts: ReplayParts;
+  readonly #situation: Situation;
   readonly #clock = new VirtualClock();
   readonly #server: MadeServer;
   readonly #ended: EndedCall[] = [];
@@ -49,17 +49,17 @@ class Replay {
   #lastAtMs = 0;
   #lastEndMs = 0;
 
-  constructor(parts: ReplayParts) {
-    const { load, loadFactor, chains } = parts;
-    this.#parts = parts;
+  constructor(situation: Situation) {
+    const { load, loadFactor, chains } = situation;
+    this.#situation = situation;
     const pace = chains === null ? loadFactor : 1;
     const recordedMs = (): number => this.#now * pace;
-    this.#server = new MadeServer({ ...parts, clock: this.#clock, recordedMs });
+    this.#server = new MadeServer({ ...situation, clock: this.#clock, recordedMs });
     this.#lengthMs = chains === null ? load.lengthMs / loadFactor : load.lengthMs;
   }
 
   run(): Replayed {
-    const { load, loadFactor, chains, shape } = this.#parts;
+    const { load, loadFactor, chains, shape } = this.#situation;
     if (chains === null)
       for (const call of load.calls) this.#arriveAt(call, call.atMs / loadFactor);
     else for (const chain of timesCallers(chains, loadFactor)) this.#call(chain, 0, 0);
