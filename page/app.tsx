@@ -4,7 +4,7 @@ import { spanText } from "./format.js";
 import type { Connection, LiveView } from "./live/live.js";
 import { Locked } from "./live/locked.js";
 import { Now } from "./now/now.js";
-import { Pill, type Tone } from "./parts/panel.js";
+import { Pill, type Tone } from "./parts/pill.js";
 import { applyTheme, keptTheme, themes } from "./parts/theme.js";
 import { Try } from "./try/try.js";
 import { Why } from "./why/why.js";

@@ -1,5 +1,6 @@
 /** The frame of every page: the list of pages, the search, the text, and the heads of it. */
 import { addressOf, relativeAddress } from "./address.js";
+import type { Group } from "./map.js";
 
 export interface Framed {
   /** Of this page, within the site. */
@@ -10,12 +11,7 @@ export interface Framed {
   readonly heads: readonly { readonly text: string; readonly anchor: string }[];
 }
 
-export interface Listed {
-  readonly title: string;
-  readonly pages: readonly { readonly path: string; readonly title: string }[];
-}
-
-export function frame({ address, title, text, heads }: Framed, listed: readonly Listed[]): string {
+export function frame({ address, title, text, heads }: Framed, groups: readonly Group[]): string {
   const to = (path: string): string => relativeAddress(address, path);
   const full = title === "Millrace" ? title : `${title} · Millrace`;
   return `<!doctype html>
@@ -37,7 +33,7 @@ export function frame({ address, title, text, heads }: Framed, listed: readonly 
 </header>
 <div class="columns">
 <nav aria-label="Pages"><details open><summary>Pages</summary>
-${listed.map((group) => listOf(group, address)).join("\n")}
+${groups.map((group) => listOf(group, address)).join("\n")}
 </details></nav>
 <main id="text" tabindex="-1">
 ${text}
@@ -57,7 +53,7 @@ export function escapeHtml(text: string): string {
     .replaceAll('"', "&quot;");
 }
 
-function listOf({ title, pages }: Listed, address: string): string {
+function listOf({ title, pages }: Group, address: string): string {
   const items = pages.map((page) => {
     const own = addressOf(page.path);
     const current = own === address ? ' aria-current="page"' : "";

@@ -2,45 +2,34 @@
  * READ FIRST. The docs as a site of files: `npm run site` writes it to `build/docs`, and any host of files can serve it, under
  * any path. What pages link to in the repository comes along; a link that leads nowhere is an error, and nothing is written.
  */
-import {
-  cpSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
-import { addressOf, relativeAddress } from "./address.js";
-import { escapeHtml, type Framed, frame, type Listed } from "./layout.js";
+import { addressOf } from "./address.js";
+import { frame } from "./layout.js";
 import { brokenLinks, targetOf } from "./links.js";
 import { siteMap } from "./map.js";
-import { markdown, type Page, readPage } from "./page.js";
+import { type Page, readPage } from "./page.js";
+import { framedPage, framedSource } from "./render.js";
 import { sectionsOf } from "./sections.js";
 
 /** From the repository's root. @returns How many pages were written. */
 export async function writeSite(out: string): Promise<number> {
   const groups = siteMap();
-  const paths = groups.flatMap(({ pages }) => pages);
+  const paths = groups.flatMap(({ pages }) => pages.map(({ path }) => path));
   const pages = new Map(paths.map((path) => [path, readPage(path)]));
   const broken = [...pages.values()].flatMap((page) => brokenLinks(page, pages));
   if (broken.length > 0) throw new Error(broken.join("\n"));
-  const listed: Listed[] = groups.map(({ title, pages: own }) => ({
-    title,
-    pages: own.map((path) => ({ path, title: pages.get(path)?.title ?? path })),
-  }));
+  const linked = linkedFiles(pages);
+  const pictures = linked.filter((path) => /\.(png|svg)$/.test(path));
+  const sources = linked.filter((path) => !pictures.includes(path));
+  const known = new Set([...pages.keys(), ...linked]);
   rmSync(out, { recursive: true, force: true });
   const framed = [...pages.values()].map(framedPage);
-  const sources = linkedFiles(pages).filter((path) => !/\.(png|svg)$/.test(path));
-  for (const page of [...framed, ...sources.map((path) => framedSource(path, pages))]) {
-    write(join(out, page.address), frame(page, listed));
-  }
-  for (const path of linkedFiles(pages).filter((each) => !sources.includes(each))) {
-    cpSync(path, join(out, addressOf(path)));
-  }
+  for (const page of [...framed, ...sources.map((path) => framedSource(path, known))])
+    write(join(out, page.address), frame(page, groups));
+  for (const path of pictures) cpSync(path, join(out, addressOf(path)));
   write(join(out, "search.json"), JSON.stringify(sectionsOf(pages.values())));
   await writeAssets(out);
   return framed.length;
@@ -66,22 +55,6 @@ function write(path: string, text: string): void {
   writeFileSync(path, text);
 }
 
-function framedPage(page: Page): Framed {
-  const address = addressOf(page.path);
-  for (const { href, token, attribute } of page.links) {
-    const target = targetOf(page.path, href);
-    if (target.kind === "elsewhere") token.attrSet("rel", "noreferrer");
-    else {
-      const to = addressOf(target.path, statSync(target.path).isDirectory());
-      const anchor = target.anchor === null ? "" : `#${target.anchor}`;
-      token.attrSet(attribute, `${relativeAddress(address, to)}${anchor}`);
-    }
-  }
-  const text = renderer.render([...page.tokens], markdown.options, {});
-  const heads = page.heads.filter(({ level }) => level === 2);
-  return { address, title: page.title, text, heads };
-}
-
 /** Files and folders that pages link to and that are no pages, each once. */
 function linkedFiles(pages: ReadonlyMap<string, Page>): string[] {
   const found = new Set<string>();
@@ -94,42 +67,6 @@ function linkedFiles(pages: ReadonlyMap<string, Page>): string[] {
   }
   return [...found].toSorted();
 }
-
-/** A file as it is, or what is in a folder. */
-function framedSource(path: string, pages: ReadonlyMap<string, Page>): Framed {
-  const isFolder = statSync(path).isDirectory();
-  const address = addressOf(path, isFolder);
-  const names = isFolder ? readdirSync(path).toSorted() : [];
-  const known = new Set([...pages.keys(), ...linkedFiles(pages)]);
-  const items = names.map((name) => {
-    const inner = join(path, name);
-    const text = escapeHtml(name);
-    if (!known.has(inner)) return `<li><code>${text}</code></li>`;
-    const to = relativeAddress(address, addressOf(inner, statSync(inner).isDirectory()));
-    return `<li><a href="${to}"><code>${text}</code></a></li>`;
-  });
-  const body = isFolder
-    ? `<ul>${items.join("\n")}</ul>`
-    : `<pre tabindex="0"><code>${escapeHtml(readFileSync(path, "utf8"))}</code></pre>`;
-  const text = `<h1><code>${escapeHtml(path)}</code></h1>\n${body}`;
-  return { address, title: path, text, heads: [] };
-}
-
-const wholeCharactersMax = 32;
-const { renderer } = markdown;
-// What is wider than a telephone scrolls by itself, with the keyboard too.
-renderer.rules["table_open"] = () => '<div class="wide" tabindex="0"><table>';
-renderer.rules["table_close"] = () => "</table></div>";
-renderer.rules["fence"] = (tokens, at) =>
-  `<pre tabindex="0"><code>${escapeHtml(tokens[at]?.content ?? "")}</code></pre>\n`;
-// A flag is never cut at its dashes; what is longer than a line of a telephone may be.
-renderer.rules["code_inline"] = (tokens, at) => {
-  const { content } = tokens[at] ?? { content: "" };
-  const whole = content.length <= wholeCharactersMax ? ' class="whole"' : "";
-  return `<code${whole}>${escapeHtml(content)}</code>`;
-};
-// Comments are for tests.
-renderer.rules["html_block"] = () => "";
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
   const out = process.argv[2] ?? "build/docs";

@@ -15,6 +15,7 @@ import type {
 } from "millrace-client/wire";
 import { liveSampleOf } from "#src/metrics/live-sample.js";
 import { ServerEventParser } from "../../client/src/server-events.js";
+import { messageOf } from "../thrown.js";
 import { ask, askJson, Refusal } from "./ask.js";
 import { History, type Second } from "./history.js";
 import { pause } from "./pause.js";
@@ -125,7 +126,7 @@ export class Live {
       this.#look = null;
       this.#become({ state: "locked", why: error.message, isRefused: error.status === 403 });
     }
-    return textOf(error);
+    return messageOf(error);
   }
 
   /** Returns why it ended. */
@@ -150,7 +151,7 @@ export class Live {
         }
       }
     } catch (error) {
-      return silence.signal.aborted ? "the stream is silent" : textOf(error);
+      return silence.signal.aborted ? "the stream is silent" : messageOf(error);
     } finally {
       silence.end();
       await reader.cancel().catch(() => {});
@@ -218,8 +219,4 @@ class Silence {
   end(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
   }
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -3,7 +3,11 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { bytesText, countText, roughText } from "../format.js";
 import { askJson } from "../live/ask.js";
-import { Meter, Panel, Pill, Table, type Tone } from "../parts/panel.js";
+import { Meter } from "../parts/meter.js";
+import { Panel } from "../parts/panel.js";
+import { Pill, type Tone } from "../parts/pill.js";
+import { Table } from "../parts/table.js";
+import { messageOf } from "../thrown.js";
 
 const everyMs = 3_000;
 const jobsMax = 20;
@@ -19,7 +23,7 @@ export function Jobs({ store }: { readonly store: JobStoreStatus | undefined }):
       const { signal } = gone;
       const asked = askJson<JobsReply>(`v1/jobs?limit=${jobsMax}`, { signal }).then(
         (reply) => reply,
-        (error: unknown) => (error instanceof Error ? error.message : String(error)),
+        messageOf,
       );
       const found = await asked;
       if (!signal.aborted) setJobs(found);

@@ -4,7 +4,10 @@ import type { JSX } from "preact";
 import { bytesText, countText, shareText, spanText } from "../format.js";
 import { isDown, type PipelineSecond, type Second, secondsMax, sumsOf } from "../live/history.js";
 import { colourOf } from "../parts/colours.js";
-import { More, Panel, Pill, type Tone, useOpened } from "../parts/panel.js";
+import { More, useOpened } from "../parts/opened.js";
+import { Panel } from "../parts/panel.js";
+import { Pill, type Tone } from "../parts/pill.js";
+import { worstFirst } from "../parts/worst-first.js";
 
 const lanesMax = 12;
 const legendMax = 8;
@@ -21,10 +24,7 @@ interface LanesProps {
 
 export function Lanes({ status, seconds, models }: LanesProps): JSX.Element {
   const { pipelines } = status;
-  // What is not well is seen, however many there are.
-  const ordered = pipelines.toSorted(
-    (left, right) => Number(isDown(right.state)) - Number(isDown(left.state)),
-  );
+  const ordered = worstFirst(pipelines, ({ state }) => isDown(state));
   const list = useOpened(pipelines.length <= lanesMax ? pipelines : ordered, lanesMax);
   const ready = pipelines.filter(({ state }) => state === "ready").length;
   return (

@@ -1,6 +1,6 @@
 /** A model has one colour on all of the page; behind so many they share the last. */
 
-export const coloursMax = 8;
+const coloursMax = 8;
 
 /** Of class names, in page.css. By the place in the list of all models, which the server keeps in one order. */
 export function colourOf(model: string, models: readonly string[]): string {

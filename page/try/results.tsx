@@ -1,3 +1,4 @@
+/** What came of it: as the task has it. */
 import type {
   ClassifyOutcome,
   EmbedOutcome,
@@ -8,9 +9,11 @@ import type {
   TranslateOutcome,
 } from "millrace-client/wire";
 import type { JSX } from "preact";
-import { countText, msText, shareText } from "../format.js";
-import { More, Table } from "../parts/panel.js";
+import { countText, shareText } from "../format.js";
+import { Table } from "../parts/table.js";
 import type { Asking } from "./asking.js";
+import { Cosines } from "./cosines.js";
+import { Failure, Words } from "./words.js";
 
 export interface Answer {
   readonly asked: Asking;
@@ -38,24 +41,9 @@ export function Results({ answer: { asked, reply } }: { readonly answer: Answer 
   }
 }
 
-interface Outcomes<Outcome> {
+export interface Outcomes<Outcome> {
   readonly texts: readonly string[];
   readonly outcomes: readonly Outcome[];
-}
-
-type Failed = { readonly error: { readonly code: string; readonly message: string } };
-
-/** In the direction of its own script. */
-function Words({ of }: { readonly of: string | undefined }): JSX.Element {
-  return (
-    <span class="words" dir="auto">
-      {of}
-    </span>
-  );
-}
-
-function Failure({ error }: Failed): JSX.Element {
-  return <span class="reason">{`${error.code}: ${error.message}`}</span>;
 }
 
 function Translations({ texts, outcomes }: Outcomes<TranslateOutcome>): JSX.Element {
@@ -82,74 +70,6 @@ function Translations({ texts, outcomes }: Outcomes<TranslateOutcome>): JSX.Elem
       ]}
     />
   );
-}
-
-const comparedMax = 12;
-
-/** How near each two are. */
-function Cosines({ texts, outcomes }: Outcomes<EmbedOutcome>): JSX.Element {
-  const compared = outcomes.slice(0, comparedMax);
-  const shown = compared.map((outcome) => vectorOf(outcome));
-  const [width] = shown.flatMap((vector) => (vector === null ? [] : [vector.length]));
-  return (
-    <div class="scroll">
-      <table class="cosines">
-        <caption>
-          Cosine of each two{width === undefined ? "" : `; vectors of ${width} numbers`}
-        </caption>
-        <thead>
-          <tr>
-            <td />
-            {shown.map((_, at) => (
-              <th key={at} scope="col" class="number" title={texts[at]}>
-                {at + 1}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {shown.map((left, row) => (
-            <tr key={row}>
-              <th scope="row">
-                {row + 1} <Words of={texts[row]} />
-              </th>
-              {shown.map((right, column) => {
-                const cosine = left === null || right === null ? null : cosineOf(left, right);
-                return (
-                  <td
-                    key={column}
-                    class="number"
-                    style={{ "--near": Math.max(0, cosine ?? 0).toFixed(3) }}
-                  >
-                    {cosine === null ? "–" : cosine.toFixed(2).replace("-0.00", "0.00")}
-                  </td>
-                );
-              })}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-      <More shown={compared} of={outcomes.length} isOpen={false} onTurn={null} what="the texts" />
-    </div>
-  );
-}
-
-/** Null where there is none, or one for each token. */
-function vectorOf(outcome: EmbedOutcome): readonly number[] | null {
-  if ("error" in outcome || typeof outcome.embedding === "string") return null;
-  const numbers = outcome.embedding.filter((each) => typeof each === "number");
-  return numbers.length === outcome.embedding.length ? numbers : null;
-}
-
-function cosineOf(left: readonly number[], right: readonly number[]): number {
-  let [dot, leftSquares, rightSquares] = [0, 0, 0];
-  for (const [at, value] of left.entries()) {
-    const other = right[at] ?? 0;
-    dot += value * other;
-    leftSquares += value * value;
-    rightSquares += other * other;
-  }
-  return dot / Math.sqrt(leftSquares * rightSquares);
 }
 
 function Labels({ texts, outcomes }: Outcomes<ClassifyOutcome>): JSX.Element {
@@ -251,62 +171,5 @@ function Tensors({
         },
       ]}
     />
-  );
-}
-
-/** One behind the other, as long as they took; what is left of the time was on the way, and in the front. */
-export function Waterfall({ answer: { reply, tookMs } }: { readonly answer: Answer }): JSX.Element {
-  const { prepareMs, queueMs, computeMs, totalMs } = reply.timings;
-  const around = Math.max(0, tookMs - totalMs);
-  const steps = [
-    { title: "on the way there", ms: around / 2, tone: "c8" },
-    { title: "prepare", ms: prepareMs, tone: "c1" },
-    { title: "queue", ms: queueMs, tone: "c2" },
-    { title: "compute", ms: computeMs, tone: "c0" },
-    {
-      title: "between them",
-      ms: Math.max(0, totalMs - prepareMs - queueMs - computeMs),
-      tone: "c3",
-    },
-    { title: "on the way back", ms: around / 2, tone: "c8" },
-  ];
-  const whole = Math.max(
-    tookMs,
-    steps.reduce((sum, { ms }) => sum + ms, 0),
-    0.001,
-  );
-  let from = 0;
-  return (
-    <section class="waterfall" aria-label="Where the time went">
-      <h3>
-        Where the time went: {msText(tookMs)}, {msText(totalMs)} of it in the server
-      </h3>
-      <ol>
-        {steps.map(({ title, ms, tone }) => {
-          const left = (from / whole) * 100;
-          from += ms;
-          return (
-            <li key={title}>
-              <span>{title}</span>
-              <span class="way">
-                <span
-                  class={`step ${tone}`}
-                  style={{ left: `${left}%`, width: `${(ms / whole) * 100}%` }}
-                />
-              </span>
-              <span class="number">{msText(ms)}</span>
-            </li>
-          );
-        })}
-      </ol>
-      <p class="note">
-        {[
-          reply.class,
-          ...Object.entries(reply.pipelines).map(([id, items]) => `${items} in ${id}`),
-          `request ${reply.id}`,
-        ].join(" · ")}
-        . The way there and back is measured together, and shown in halves.
-      </p>
-    </section>
   );
 }

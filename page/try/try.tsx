@@ -6,9 +6,11 @@ import { ask, askJson, Refusal } from "../live/ask.js";
 import { keptKey } from "../live/key.js";
 import { Locked } from "../live/locked.js";
 import { Panel } from "../parts/panel.js";
+import { messageOf } from "../thrown.js";
 import { type Asking, bodyOf, snippetsOf } from "./asking.js";
 import { Form } from "./form.js";
-import { type Answer, Results, Waterfall } from "./results.js";
+import { type Answer, Results } from "./results.js";
+import { Waterfall } from "./waterfall.js";
 
 const modelsMax = 200;
 
@@ -132,7 +134,7 @@ function Asked({ model }: { readonly model: ModelInfo }): JSX.Element {
 
 /** With the code, by which docs/errors.md says what to do. */
 function Failed({ error }: { readonly error: unknown }): JSX.Element {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   const code = error instanceof Refusal ? error.code : null;
   return (
     <p class="reason" role="alert">

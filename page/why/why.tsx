@@ -1,6 +1,9 @@
 import type { Finding } from "millrace-client/wire";
 import type { JSX } from "preact";
-import { More, Panel, Pill, Prose, useOpened } from "../parts/panel.js";
+import { More, useOpened } from "../parts/opened.js";
+import { Panel } from "../parts/panel.js";
+import { Pill } from "../parts/pill.js";
+import { Prose } from "../parts/prose.js";
 
 const findingsMax = 30;
 

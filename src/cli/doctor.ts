@@ -7,7 +7,7 @@ import type { DoctorWindow } from "../doctor/window.js";
 import { durationMs, durationText } from "../options/duration.js";
 import { hasCode, messageOf } from "../work/thrown.js";
 import { exitCodes } from "./exit-codes.js";
-import { addServerFlags, runRemote, type ServerFlags } from "./remote.js";
+import { addServerFlags, runRemote, type ServerFlags, serverOf } from "./remote.js";
 
 interface Flags extends ServerFlags {
   /** Milliseconds. */
@@ -37,7 +37,7 @@ export function registerDoctor(program: Command): void {
     )
     .summary("say what holds a server back, with evidence and what to change")
     .description(
-      "Looks at a server for a while and says what holds it back, the worst first: the evidence, what to change, and what that should bring. Exit 0: healthy, or notices only; 11: problems. Ctrl-C tells what was seen so far.",
+      "Look at a server for a while, and say what holds it back, the worst first: the evidence, what to change, and what that should bring. Exit 0: healthy, or notices only; 11: problems. Ctrl-C tells what was seen so far.",
     );
   addServerFlags(command)
     .addOption(
@@ -50,12 +50,12 @@ export function registerDoctor(program: Command): void {
     .option("--no-progress", "no line about how long it still looks")
     .addHelpText("after", examples)
     .action((place: string | undefined, flags: Flags, called: Command) => {
-      const isAddress = place !== undefined && /^https?:\/\//.test(place);
-      if (place !== undefined && called.getOptionValueSource("url") === "cli") {
-        throw new MillraceError("option_invalid", `${place} and --url: name one of them`);
-      }
-      const asked = isAddress ? { flags: { ...flags, url: place } } : { flags, file: place };
-      return runRemote((signal) => diagnoseAndTell({ file: undefined, ...asked, signal }));
+      const named = serverOf(place, called);
+      const isFile = place !== undefined && !/^https?:\/\//.test(place);
+      const asked = isFile
+        ? { file: place, flags }
+        : { file: undefined, flags: { ...flags, url: named } };
+      return runRemote((signal) => diagnoseAndTell({ ...asked, signal }));
     });
 }
 

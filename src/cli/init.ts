@@ -10,7 +10,7 @@ import type { Machine } from "../options/machine.js";
 import type { OptionKey } from "../options/options.js";
 import { resolveConfiguration } from "../options/resolve.js";
 import { flagOf, optionKeys, optionTable, variableOf } from "../options/table.js";
-import { hasCode } from "../work/thrown.js";
+import { hasCode, messageOf } from "../work/thrown.js";
 import { defaultText } from "./option-flags.js";
 
 const fileName = "millrace.config.json";
@@ -51,7 +51,7 @@ async function write(path: string, dir: string, force: boolean): Promise<void> {
   } catch (cause) {
     const message = hasCode(cause, "EEXIST")
       ? `${path} is there already; --force writes over it`
-      : `cannot write ${path}: ${cause instanceof Error ? cause.message : String(cause)}`;
+      : `cannot write ${path}: ${messageOf(cause)}`;
     throw new MillraceError("option_invalid", message, { cause });
   }
 }

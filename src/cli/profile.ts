@@ -10,8 +10,9 @@ import { drawFlame } from "../profile/flame.js";
 import { frontName } from "../profile/profiles.js";
 import { speedscopeOf } from "../profile/speedscope.js";
 import { framesOf, type ProfileSummary, summaryOf } from "../profile/summary.js";
+import { messageOf } from "../work/thrown.js";
 import { exitCodes } from "./exit-codes.js";
-import { addServerFlags, keyOf, type ServerFlags } from "./remote.js";
+import { addServerFlags, keyOf, type ServerFlags, serverOf } from "./remote.js";
 import { textTable } from "./status.js";
 
 const formats = {
@@ -49,7 +50,7 @@ export function registerProfile(program: Command): void {
     .command("profile")
     .summary("see which functions of a running server take the time")
     .description("Sample a thread of a running server, and draw where its time goes.")
-    .argument("[url]", "the server; else --url");
+    .argument("[server]", "its address, else --url");
   addServerFlags(command)
     .option("--seconds <n>", `from 1 to ${profileSecondsMax}`, seconds, 10)
     .option("--pipeline <name>", "a pipeline, as `status` names it, or front", frontName)
@@ -58,8 +59,8 @@ export function registerProfile(program: Command): void {
     .addOption(new Option("--format <name>", "only this one").choices(formatNames))
     .option("--json", "the summary as JSON")
     .addHelpText("after", examples)
-    .action((url: string | undefined, flags: Flags) =>
-      profile({ ...flags, url: url ?? flags.url }),
+    .action((server: string | undefined, flags: Flags, called: Command) =>
+      profile({ ...flags, url: serverOf(server, called) }),
     );
 }
 
@@ -142,8 +143,8 @@ async function writeFiles(taken: ProfileResponse, files: readonly ProfileFile[])
 }
 
 function unwritable(cause: unknown): MillraceError {
-  const why = cause instanceof Error ? cause.message : String(cause);
-  return new MillraceError("option_invalid", `--out cannot be written: ${why}`, { cause });
+  const message = `--out cannot be written: ${messageOf(cause)}`;
+  return new MillraceError("option_invalid", message, { cause });
 }
 
 function textOf(taken: ProfileResponse, format: Format): string {

@@ -1,10 +1,10 @@
 /** `millrace record`: what arrives at a running server, into a small file that `millrace plan` replays. */
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { Millrace, MillraceError } from "millrace-client";
 import { type RecordLine, recordSecondsMax } from "millrace-client/wire";
 import { durationMs, durationText } from "../options/duration.js";
 import { exitCodes } from "./exit-codes.js";
-import { addServerFlags, keyOf, runRemote, type ServerFlags } from "./remote.js";
+import { addServerFlags, keyOf, runRemote, type ServerFlags, serverOf } from "./remote.js";
 
 interface Flags extends ServerFlags {
   readonly for: number;
@@ -25,6 +25,8 @@ Examples:
 `;
 
 const mib = 1024 * 1024;
+const forMsDefault = 60_000;
+const sizeMiBMaxDefault = 64;
 /** The server tells something each second. */
 const silenceMsMax = 10_000;
 
@@ -35,16 +37,25 @@ export function registerRecord(program: Command): void {
     .description(
       "Keep what arrives at a running server, without texts, in a file for `millrace plan`.",
     )
-    .argument("[url]", "the server; else --url");
+    .argument("[server]", "its address, else --url");
   addServerFlags(command)
-    .option("--for <time>", "how long: 30s, 10m, 2h; a day at most", recordingTime, 60_000)
+    .addOption(
+      new Option("--for <time>", "how long: 30s, 10m, 2h; a day at most")
+        .argParser(recordingTime)
+        .default(forMsDefault, durationText(forMsDefault)),
+    )
     .requiredOption("--out <file>", "a new file; what is there is not overwritten")
-    .option("--size-max <MiB>", "it ends when the file is so large", mebibytes, 64 * mib)
+    .addOption(
+      new Option("--size-max <MiB>", "it ends when the file is so large")
+        .argParser(mebibytes)
+        .default(sizeMiBMaxDefault * mib, String(sizeMiBMaxDefault)),
+    )
     .option("--json", "what was recorded, as JSON")
     .addHelpText("after", examples)
-    .action((url: string | undefined, flags: Flags) =>
-      runRemote((signal) => recordToFile({ ...flags, url: url ?? flags.url }, signal)),
-    );
+    .action((server: string | undefined, flags: Flags, called: Command) => {
+      const url = serverOf(server, called);
+      return runRemote((signal) => recordToFile({ ...flags, url }, signal));
+    });
 }
 
 async function recordToFile(flags: Flags, signal: AbortSignal): Promise<number> {

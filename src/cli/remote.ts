@@ -1,5 +1,6 @@
 /** What the commands that talk to a server share: its address, and how Ctrl-C and a closed pipe end them. */
 import type { Command } from "commander";
+import { MillraceError } from "millrace-client";
 import { exitCodes } from "./exit-codes.js";
 import { errorText } from "./program.js";
 import { namedUrl, usualUrl } from "./server-url.js";
@@ -17,6 +18,17 @@ export function addServerFlags(command: Command): Command {
     called.setOptionValueWithSource("url", namedUrl() ?? usualUrl(), "default");
   });
   return addKeyFlag(command);
+}
+
+/**
+ * Which server, where a command takes it as an argument as well.
+ * @throws MillraceError `option_invalid` where argument and flag both name one
+ */
+export function serverOf(argument: string | undefined, called: Command): string {
+  const flag = called.opts<ServerFlags>().url;
+  if (argument === undefined) return flag;
+  if (called.getOptionValueSource("url") !== "cli") return argument;
+  throw new MillraceError("option_invalid", `${argument} and --url: name one of them`);
 }
 
 export function addKeyFlag(command: Command): Command {

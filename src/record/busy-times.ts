@@ -1,30 +1,26 @@
-/** For how long each pipeline had something to do, between what it says of its runs: what of that was no run is the way there and back. */
-interface Busy {
-  /** Null: it has nothing. */
-  sinceMs: number | null;
-}
-
+/**
+ * For how long each pipeline had items, from one report of its runs to the next. What of that time was no run went to the frames between
+ * parent and child, and to the pipeline's own code between runs.
+ */
 export class BusyTimes {
-  readonly #pipelines = new Map<string, Busy>();
+  /** By pipeline, since when it has had items; null: it has none. Absent: it has not reported since the recording began. */
+  readonly #sinceMs = new Map<string, number | null>();
 
   dispatched(pipelineId: string, nowMs: number): void {
-    const busy = this.#pipelines.get(pipelineId);
-    if (busy === undefined) return;
-    busy.sinceMs ??= nowMs;
+    if (this.#sinceMs.get(pipelineId) === null) this.#sinceMs.set(pipelineId, nowMs);
   }
 
-  /** Since the report before. The first one says nothing: 0. */
+  /** Milliseconds since the report before. Of the first report nothing is known: 0. */
   measured(
     pipelineId: string,
     { nowMs, isBusy }: { readonly nowMs: number; readonly isBusy: boolean },
   ): number {
-    const busy = this.#pipelines.get(pipelineId);
-    const busyMs = busy?.sinceMs == null ? 0 : nowMs - busy.sinceMs;
-    this.#pipelines.set(pipelineId, { sinceMs: isBusy ? nowMs : null });
-    return busyMs;
+    const sinceMs = this.#sinceMs.get(pipelineId) ?? nowMs;
+    this.#sinceMs.set(pipelineId, isBusy ? nowMs : null);
+    return nowMs - sinceMs;
   }
 
   forget(pipelineId: string): void {
-    this.#pipelines.delete(pipelineId);
+    this.#sinceMs.delete(pipelineId);
   }
 }

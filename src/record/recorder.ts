@@ -13,19 +13,22 @@ import {
   type RecordedRuns,
   type RecordHead,
   type RecordLine,
+  recordFormat,
+  recordVersion,
 } from "millrace-client/wire";
 import type { PreparedInput } from "../work/piece.js";
 import { BusyTimes } from "./busy-times.js";
 import { recordedItems } from "./recorded-items.js";
 
-/** Each is sent all lines. */
+/** Each is sent every line. */
 const readersMax = 4;
-/** Of lines that a reader has not taken; what comes above is left out, and counted. */
+/** Of lines that wait for one reader; what is more is left out, and counted. */
 const heldCharactersMax = 8 * 1024 * 1024;
 /** Lines are sent together: a write for each would cost more than the lines. */
-const everyMs = 200;
+const flushEveryMs = 200;
 const timeEveryMs = 1_000;
-const tenantCharacters = 12;
+/** Of the hash that stands for a name: 72 bits, so that no two names of a recording meet by chance. */
+const hashCharacters = 12;
 
 export interface RecorderParts {
   /** The server as it is now. */
@@ -151,7 +154,7 @@ export class Recorder implements Disposable {
     const nowMs = this.#now();
     if (!this.isOn) this.#begin(nowMs);
     const reader = new Reader({ sinceMs: nowMs, ms }, () => this.#left(reader));
-    const head = { type: "head", format: "millrace-record", version: 1 } as const;
+    const head = { type: "head", format: recordFormat, version: recordVersion } as const;
     reader.add({ ...head, startedAtMs: Date.now(), ...this.#parts.describe() });
     reader.flush();
     this.#readers.add(reader);
@@ -169,7 +172,7 @@ export class Recorder implements Disposable {
     this.#key = randomBytes(32);
     this.#busy = new BusyTimes();
     this.#toldAtMs = nowMs;
-    this.#timer = setInterval(() => this.#flush(), everyMs).unref();
+    this.#timer = setInterval(() => this.#flush(), flushEveryMs).unref();
   }
 
   #left(reader: Reader): void {
@@ -203,7 +206,7 @@ export class Recorder implements Disposable {
   /** The same name gives the same hash within a recording, and nobody finds the name by it. */
   #hashOf(name: string): string {
     const hash = createHmac("sha256", this.#key).update(name).digest("base64url");
-    return hash.slice(0, tenantCharacters);
+    return hash.slice(0, hashCharacters);
   }
 }
 

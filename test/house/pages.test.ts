@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { exitCodes, exitCodesOfErrors } from "#src/cli/exit-codes.js";
 import { benches } from "../../bench/benches.js";
 import { brokenLinks } from "../../site/links.js";
-import { siteMap } from "../../site/map.js";
+import { groupsOf, siteMap } from "../../site/map.js";
 import { parsePage, readPage } from "../../site/page.js";
 import { readSources, roomOf } from "./imports.js";
 import { rooms } from "./rooms.js";
@@ -78,10 +78,10 @@ test("every benchmark has its row in CONTRIBUTING.md, as the table of benchmarks
 const pages = new Map(
   siteMap()
     .flatMap((group) => group.pages)
-    .map((path) => [path, readPage(path)]),
+    .map(({ path }) => [path, readPage(path)]),
 );
 
-test("every Markdown file of the project has its place in the docs' site", () => {
+test("docs/README.md lists every Markdown file of the project once, beside the README and itself", () => {
   const folders = ["docs", "client", "examples", "models", "training", "deploy", "site", "page"];
   const written = [
     ...readdirSync("."),
@@ -89,7 +89,23 @@ test("every Markdown file of the project has its place in the docs' site", () =>
       readdirSync(folder, { recursive: true, encoding: "utf8" }).map((name) => join(folder, name)),
     ),
   ].filter((path) => path.endsWith(".md") && !path.includes("node_modules"));
-  assert.deepEqual([...pages.keys()].toSorted(), written.toSorted());
+  const listed = siteMap().flatMap((group) => group.pages.map(({ path }) => path));
+  assert.deepEqual(listed.toSorted(), written.toSorted());
+});
+
+test("the site's list is that of the index: a group for each head, its links in order", () => {
+  const text =
+    "# All\n\n[a](a.md)\n\n## One\n\n- [b](b.md): and `c`\n- [c](../c/README.md)\n\n## Two\n\n- [d](https://d.example)\n";
+  assert.deepEqual(groupsOf(parsePage("docs/README.md", text)), [
+    {
+      title: "One",
+      pages: [
+        { path: "docs/b.md", title: "b" },
+        { path: "c/README.md", title: "c" },
+      ],
+    },
+    { title: "Two", pages: [] },
+  ]);
 });
 
 for (const page of pages.values()) {

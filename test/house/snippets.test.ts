@@ -13,7 +13,7 @@ test("every block of TypeScript in the docs compiles; what it takes for given sa
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   const places = new Map<string, string>();
-  for (const path of siteMap().flatMap(({ pages }) => pages)) {
+  for (const { path } of siteMap().flatMap(({ pages }) => pages)) {
     for (const { language, text, mark, line } of readPage(path).fences) {
       if (language !== "ts") continue;
       const name = `${path.replaceAll(/\W/g, "-")}-${line}.ts`;

@@ -33,7 +33,7 @@ export interface RecordHead {
   readonly openRequests: number;
 }
 
-/** By what the server decides. */
+/** What the server decides by. */
 export interface RecordedOptions {
   readonly policy: string;
   readonly realtimeTargetMs: number;
@@ -69,7 +69,7 @@ export interface RecordedModel {
   >;
 }
 
-/** Items of the same cost: `[units, width, rows, how many]`, and the number of their batch key where they have one. */
+/** Items of the same cost: `[units, width, rows, how many]`, and a hash of their batch key, as of tenants, where they have one. */
 export type RecordedItems =
   | readonly [units: number, width: number, rows: number, count: number]
   | readonly [units: number, width: number, rows: number, count: number, key: string];
@@ -85,7 +85,7 @@ export interface RecordedRequest {
   readonly model: string;
   readonly task: string;
   readonly class: WorkClass;
-  /** A hash under a key that is made for the recording and forgotten with it. */
+  /** A hash under a key that is made for the recording and forgotten with it: the same name has the same hash within a recording. */
   readonly tenant: string;
   /** From its arrival; null: none. */
   readonly deadlineMs: number | null;

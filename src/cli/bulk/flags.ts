@@ -1,6 +1,7 @@
 /** READ FIRST. What the commands share that work through inputs without number: their flags. Who does the work: workplace.ts. */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type MillraceError, type WorkClass, workClasses } from "millrace-client";
+import { reasonOf } from "../../work/thrown.js";
 import { AdvisedError } from "../advised-error.js";
 import { addKeyFlag } from "../remote.js";
 
@@ -61,8 +62,7 @@ export function wholeNumber(value: string): number {
 
 /** A path that a flag or an argument names, and why nothing can be done with it. */
 export function unusable(flag: string, path: string, cause: unknown): MillraceError {
-  const reason = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
-  const message = `${flag}: cannot use ${path} (${reason})`;
+  const message = `${flag}: cannot use ${path} (${reasonOf(cause)})`;
   const advice = "Check the name, and that you may read it.";
   return new AdvisedError("option_invalid", message, advice);
 }

@@ -2,6 +2,7 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { MillraceError } from "millrace-client";
+import { reasonOf } from "../../work/thrown.js";
 import type { BulkEntry } from "./entry.js";
 import { unusable } from "./flags.js";
 
@@ -104,8 +105,8 @@ async function bytesOf(path: string): Promise<Uint8Array | MillraceError> {
     }
     return await readFile(path);
   } catch (cause) {
-    const why = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
-    return new MillraceError("image_invalid", `the file cannot be read (${why})`, { cause });
+    const message = `the file cannot be read (${reasonOf(cause)})`;
+    return new MillraceError("image_invalid", message, { cause });
   }
 }
 

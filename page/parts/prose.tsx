@@ -1,0 +1,8 @@
+import type { JSX } from "preact";
+
+/** What stands between backticks is to be typed. */
+export function Prose({ text }: { readonly text: string }): JSX.Element {
+  return (
+    <>{text.split("`").map((part, at) => (at % 2 === 0 ? part : <code key={at}>{part}</code>))}</>
+  );
+}

@@ -1,0 +1,30 @@
+/** Commands that take the server as an argument as well as by a flag, and what their help says of defaults. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Command, Option } from "commander";
+import { programOf } from "../support/command-lines.js";
+
+const takeServer = [["record", "--out", "never.gz"], ["profile"], ["doctor"]] as const;
+
+for (const [command, ...flags] of takeServer) {
+  test(`defect: millrace ${command} is told one server, by its argument or by --url`, async () => {
+    const args = [command, "http://a.invalid", "--url", "http://b.invalid", ...flags];
+    await assert.rejects(programOf().parseAsync(args, { from: "user" }), {
+      code: "option_invalid",
+      message: "http://a.invalid and --url: name one of them",
+    });
+  });
+}
+
+test("defect: help tells a default in the unit that its flag takes, and not as it is kept", () => {
+  const optionsOf = (command: Command): readonly Option[] => [
+    ...command.options,
+    ...command.commands.flatMap(optionsOf),
+  ];
+  const withUnit = optionsOf(programOf()).filter(
+    ({ flags, defaultValue }) => /<(time|MiB)>/.test(flags) && defaultValue !== undefined,
+  );
+  assert.deepEqual(withUnit.map(({ long }) => long).toSorted(), ["--for", "--for", "--size-max"]);
+  for (const { long, defaultValueDescription } of withUnit)
+    assert.notEqual(defaultValueDescription, undefined, long);
+});
