@@ -123,6 +123,20 @@ describe("record and plan", { concurrency: true }, () => {
     assert.match(err, /^option_invalid: .*version 99; this millrace reads 1/);
   });
 
+  test("attack: a policy that nobody knows is told in words, and types nothing into a terminal", async () => {
+    await using dir = await TempDir.make();
+    const file = dir.file("strange");
+    const head = recordedHead();
+    const strange = { ...head, options: { ...head.options, policy: "\u001b]0;best\u0007" } };
+    await writeFile(file, gzipSync(`${JSON.stringify(strange)}\n`));
+    const { err, code } = await finish(run("plan", file));
+    assert.equal(code, exitCodes.usage);
+    assert.match(
+      err,
+      /^option_invalid: .*the policy {2}\]0;best , which this millrace does not know/,
+    );
+  });
+
   test("the route is for whoever may administrate, and for servers with pipelines", async () => {
     await using front = await TestFront.start({}, { access: accessFor("one") });
     assert.equal((await fetch(`${front.url}/v1/record`)).status, 404);
