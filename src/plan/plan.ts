@@ -51,7 +51,7 @@ export interface PredictionError {
 export interface Plan {
   /** Whether callers are taken to wait for their answers. */
   readonly waits: boolean;
-  readonly callers: Pick<Callers, "linkedShare" | "chance"> & { readonly count: number };
+  readonly callers: Pick<Callers, "linkedShare" | "chance" | "dispersion"> & { readonly count: number };
   readonly recorded: {
     readonly actual: FiguresByClass;
     readonly refused: Readonly<Record<string, number>>;
@@ -106,10 +106,10 @@ class Planner {
       loadFactors.map((loadFactor) => ({ policy, loadFactor })),
     );
     const answers = cases.map((each) => ({ ...each, pipelines: this.#answer(each) }));
-    const { linkedShare, chance, chains } = this.#callers;
+    const { linkedShare, chance, dispersion, chains } = this.#callers;
     return {
       waits: this.#waits,
-      callers: { linkedShare, chance, count: chains.length },
+      callers: { linkedShare, chance, dispersion, count: chains.length },
       recorded: {
         actual: actual.classes,
         refused: actual.refused,

@@ -98,7 +98,7 @@ function assumptions({ plan, load, costs }: PlanTextParts): readonly string[] {
     ? `each of ${callers.count} callers waits for the answer before; twice the load is twice the callers`
     : "requests come at their recorded times, whatever became of the others; twice the load comes in half the time";
   const lines = [
-    `arrivals: ${how} (${percent}% came just after an answer, ${byChance}% would by chance; --arrivals says it otherwise)`,
+    `arrivals: ${how} (${percent}% came just after an answer, ${byChance}% would by chance; the number of open requests varies ${callers.dispersion.toFixed(1)} times as much as by chance; --arrivals says it otherwise)`,
     `times of runs: as ${costs ?? "recorded"}, ${countOf(threads, "thread")} each; other numbers of threads are not guessed, record one`,
     `pipelines that want more than the ${head.machine.cores} cores of the machine take turns on them; memory and caches that they share are not reckoned`,
     "preparing takes what it took; the network, the front and other machines are not in it",
