@@ -155,7 +155,8 @@ function only<Value>(byClass: Readonly<Partial<Record<WorkClass, Value>>>): Valu
 async function predicted(url: string, send: () => Promise<void>): Promise<Plan> {
   const { head, lines } = await recorded(url, send);
   const load = recordedLoad(head, { lines, isCut: false });
-  const question = { policies: [], loadFactors: [], p99Ms: null, waits: null, measured: null };
+  const none = { policies: [], nodes: [], loadFactors: [], isCut: () => false };
+  const question = { ...none, p99Ms: null, waits: null, measured: null };
   return plan(load, { ...question, pipelines: [] });
 }
 
