@@ -7,6 +7,7 @@ import { ModelCosts } from "#src/plan/costs.js";
 import { type PlanQuestion, type PlanRow, plan } from "#src/plan/plan.js";
 import { type RecordedLoad, recordedLoad } from "#src/plan/recorded-load.js";
 import { expectedMsOf, Slowness } from "#src/plan/slowness.js";
+import { Random } from "../sim/random.js";
 import {
   arrivalsByChance,
   recordedHead,
@@ -195,6 +196,30 @@ describe("what a recording says", () => {
     assert.equal(callersOf(open.calls, open.lengthMs).isLikely, false);
   });
 
+  test("callers who wait are seen where answers come all the time, and chance is not taken for them", () => {
+    const waiting: RecordLine[] = [];
+    const random = new Random(8);
+    for (let caller = 0, id = 0; caller < 16; caller += 1) {
+      for (let atMs = caller; atMs < 6_000; id += 1) {
+        const endMs = atMs + random.int(70, 130);
+        waiting.push(recordedRequest({ id, atMs }), end(id, endMs));
+        atMs = endMs + random.int(1, 7);
+      }
+    }
+    const busy = loadOf([...waiting, recordedRuns(6_200)]);
+    const callers = callersOf(busy.calls, busy.lengthMs);
+    assert.ok(callers.chance > 0.7 && callers.dispersion < 0.2, JSON.stringify(callers.chance));
+    assert.equal(callers.isLikely, true);
+    const open = loadOf(
+      arrivalsByChance({ perSecond: 400, ms: 6_000, seed: 9 }).flatMap((line) =>
+        line.type === "request" ? [line, end(line.id, line.atMs + random.int(20, 60))] : [line],
+      ),
+    );
+    const chance = callersOf(open.calls, open.lengthMs);
+    assert.ok(chance.linkedShare > 0.9 && chance.dispersion > 0.8, `${chance.linkedShare}`);
+    assert.equal(chance.isLikely, false);
+  });
+
   test("callers who wait send more to a server that is faster", () => {
     const lines: RecordLine[] = [];
     for (let id = 0; id < 20; id += 1)
@@ -205,6 +230,15 @@ describe("what a recording says", () => {
     assert.ok(answered > 40, String(answered));
   });
 });
+
+/** Each was answered, and pipelines ran for them: nodes that begin with that know what an input takes. */
+function answered(lines: readonly RecordLine[]): readonly RecordLine[] {
+  return lines.flatMap((line) => {
+    if (line.type !== "request") return [line];
+    const runs = line.id % 9 === 0 ? [recordedRuns(line.atMs)] : [];
+    return [line, end(line.id, line.atMs + 40), ...runs];
+  });
+}
 
 describe("several nodes", () => {
   const answeredOf = (row: PlanRow | undefined) => row?.replayed.classes.realtime?.answered ?? 0;
@@ -223,7 +257,7 @@ describe("several nodes", () => {
   });
 
   test("so many times the load on as many nodes is about as one has it, and fewer of them wait longer", () => {
-    const load = loadOf(arrivalsByChance({ perSecond: 60, ms: 20_000, seed: 6 }));
+    const load = loadOf(answered(arrivalsByChance({ perSecond: 60, ms: 20_000, seed: 6 })));
     const ask = (nodes: number, loadFactor: number) =>
       plan(load, { ...question, nodes: [nodes], loadFactors: [loadFactor] }).rows[0]?.replayed
         .classes.realtime;
