@@ -12,6 +12,12 @@ const lookMs = 50;
 const joinMsMax = 60_000;
 const startsMax = 10;
 
+/** What of the settings of a benchmark a deployment needs. */
+export type DeploymentPlace = Pick<
+  NodesSettings,
+  "nats" | "network" | "parent" | "timedModels" | "factor"
+>;
+
 export interface DeploymentSpec {
   readonly prefix: string;
   readonly nodes: number;
@@ -28,7 +34,7 @@ export class Deployment implements AsyncDisposable {
   readonly nodes: readonly BenchNode[];
 
   /** All nodes are known to the edge when it resolves. */
-  static async start(settings: NodesSettings, spec: DeploymentSpec): Promise<Deployment> {
+  static async start(settings: DeploymentPlace, spec: DeploymentSpec): Promise<Deployment> {
     const { nats, network, parent } = settings;
     const nodes: BenchNode[] = [];
     for (let number = 1; number <= spec.nodes; number += 1) {
@@ -135,7 +141,7 @@ export class BenchNode {
 }
 
 interface NodeParts {
-  readonly settings: NodesSettings;
+  readonly settings: DeploymentPlace;
   readonly spec: DeploymentSpec;
 }
 

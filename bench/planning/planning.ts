@@ -5,10 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { Millrace } from "millrace-client";
-import type { RecordHead, RecordLine, WorkClass } from "millrace-client/wire";
 import { type Plan, plan } from "#src/plan/plan.js";
-import { recordedLoad } from "#src/plan/recorded-load.js";
 import { generateLoad, writeBodies } from "../clients/load.js";
 import { byChance } from "../harness/arrivals.js";
 import { beginReport } from "../harness/begin-report.js";
@@ -19,16 +16,22 @@ import type { Report } from "../harness/report.js";
 import { ServerTree } from "../server-tree.js";
 import { readLines, root, takeLines } from "../serving/lines.js";
 import { makeTimedModels } from "../timed/timed-models.js";
+import { predictNodes } from "./nodes.js";
+import { noQuestion, only, recordedOf } from "./recorded.js";
 
 const usage = `npm run bench -- plan [flags]
-Each load is sent to one server and recorded; then the plan's prediction of that very configuration is held against what was recorded.
+Each load is sent to one server and recorded; then the plan's prediction of that very configuration is held against what was recorded. Of
+one server's record it is predicted too how several nodes would do with as many times the load, and that is held against an edge and nodes on
+a real NATS, whose workers take recorded times and no core.
   --workers KIND   real: the bundled model; timed: workers that take recorded times (default: real)
   --rates LIST     requests a second that come by chance (default: 15,30)
   --callers LIST   callers who wait for their answers (default: 4,16)
   --seconds N      of each (default: 8)
   --rounds N       in which the loads take turns (default: 3)
   --pipelines N    of the server (default: 1)
-  --sentences FILE one a line (default: as bench real)
+  --nodes N        of the deployment; 1: none (default: 2)
+  --node-rates LIST requests a second for each node, by chance (default: 15,30)
+  --sentences FILE one a line (default: models/calibration.en.txt)
   --json FILE      the figures as JSON`;
 
 const flags = {
@@ -38,6 +41,8 @@ const flags = {
   seconds: { type: "string", default: "8" },
   rounds: usual.fewRounds,
   pipelines: { type: "string", default: "1" },
+  nodes: { type: "string", default: "2" },
+  "node-rates": { type: "string", default: "15,30" },
   sentences: usual.sentences,
   json: usual.json,
   help: usual.help,
@@ -83,6 +88,10 @@ export async function run(args: readonly string[]): Promise<void> {
     ];
     await waiting(to, 4);
     await predict(report, { loads, rounds, to });
+    await tree.kill();
+    const nodes = countOf("nodes", values.nodes);
+    const rates = amountsOf("node-rates", values["node-rates"]);
+    if (nodes > 1) await predictNodes(report, { nodes, rates, rounds, ms, lines, dir });
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
@@ -143,37 +152,7 @@ async function predict(
   }
 }
 
-/** Of the one class that there is. */
-function only<Value>(byClass: Readonly<Partial<Record<WorkClass, Value>>>): Value {
-  const found = byClass.realtime;
-  if (found === undefined) throw new Error("no request was answered while it was recorded");
-  return found;
-}
-
 async function predicted(url: string, send: () => Promise<void>): Promise<Plan> {
-  const { head, lines } = await recorded(url, send);
-  const load = recordedLoad(head, { lines, isCut: false });
-  const question = { policies: [], loadFactors: [], p99Ms: null, waits: null, measured: null };
-  return plan(load, { ...question, pipelines: [] });
-}
-
-async function recorded(
-  url: string,
-  send: () => Promise<void>,
-): Promise<{ readonly head: RecordHead; readonly lines: readonly RecordLine[] }> {
-  await using client = new Millrace(url, { retry: { attemptsMax: 1 } });
-  const recording = client.record({ seconds: 3_600 });
-  const first = await recording.next();
-  if (first.done === true || first.value.type !== "head") throw new Error("no head was told");
-  const lines: RecordLine[] = [];
-  let isSent = false;
-  const sending = send().finally(() => {
-    isSent = true;
-  });
-  for await (const line of recording) {
-    lines.push(line);
-    if (isSent && line.type === "time" && line.openRequests === 0) break;
-  }
-  await sending;
-  return { head: first.value, lines };
+  const load = await recordedOf([url], send);
+  return plan(load, noQuestion);
 }

@@ -10,7 +10,8 @@ import {
   serverStates,
 } from "millrace-client/wire";
 import type { NatsLink } from "../nats/connection.js";
-import type { Directory, KnownNode } from "../nats/directory.js";
+import type { Directory } from "../nats/directory.js";
+import type { KnownNode } from "../nats/heard-node.js";
 import type { NodeEntry } from "../nats/node-entry.js";
 import type { NatsSubmit } from "../submit/nats/nats-submit.js";
 import type { ModelStatistics, ServerViews } from "../work/views.js";

@@ -1,14 +1,14 @@
 /** Says what this server has to the others of its deployment: each second, at each change, and that it is gone. */
 import { createHash } from "node:crypto";
 import type { ModelInfo } from "millrace-client/wire";
+import { changeMs, entryMs } from "../nats/announced.js";
 import type { NatsLink, NatsLog } from "../nats/connection.js";
-import { entryMs } from "../nats/directory.js";
 import { encodeEntry, type NodeEntry, type NodeModel } from "../nats/node-entry.js";
+import { estimateQueue } from "../nats/queue-estimate.js";
 import { subjectsOf } from "../nats/subjects.js";
 import type { Options } from "../options/options.js";
 import type { ServerViews } from "../work/views.js";
 import type { NodeSide } from "./backend.js";
-import { estimateQueue } from "./queue-estimate.js";
 
 export interface AnnouncerParts {
   readonly link: NatsLink;
@@ -18,9 +18,6 @@ export interface AnnouncerParts {
   /** Null: no pipelines, and nothing to be asked for. */
   readonly side: NodeSide | null;
 }
-
-/** Changes come in crowds: a load is several. */
-const changeMs = 50;
 
 export class NodeAnnouncer {
   readonly #parts: AnnouncerParts;

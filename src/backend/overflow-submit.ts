@@ -6,12 +6,12 @@ import { type ErrorCode, MillraceError } from "millrace-client/wire";
 import { costOf } from "../nats/choose-node.js";
 import type { NatsLink } from "../nats/connection.js";
 import type { Directory } from "../nats/directory.js";
+import { estimateQueue } from "../nats/queue-estimate.js";
 import type { NatsSubmit } from "../submit/nats/nats-submit.js";
 import type { Submit, SubmitEvents, SubmitRequest, SubmitSummary } from "../submit/submit.js";
 import type { TaskForm } from "../work/task-form.js";
 import type { ServerViews } from "../work/views.js";
 import type { NodeSide } from "./backend.js";
-import { estimateQueue } from "./queue-estimate.js";
 
 export interface OverflowParts {
   readonly local: Submit;

@@ -7,6 +7,7 @@ import type { PolicyName } from "../scheduler/policy.js";
 
 interface Flags {
   readonly pipelines?: readonly number[];
+  readonly nodes?: readonly number[];
   readonly policy?: readonly PolicyName[];
   readonly load: readonly number[];
   readonly p99?: number;
@@ -25,6 +26,7 @@ Examples:
   $ millrace plan monday.jsonl.gz                           half, as many and twice the pipelines
   $ millrace plan monday.jsonl.gz --p99 0.5s                how many it takes for that
   $ millrace plan monday.jsonl.gz --load 1,2,4 --p99 500ms  and for twice and four times as much
+  $ millrace plan monday.jsonl.gz --load 4 --nodes 1,2,4 --p99 0.5s   how many machines, of how many pipelines
   $ millrace plan monday.jsonl.gz --pipelines 1,2,4 --policy fcfs,millrace
   $ millrace plan monday.jsonl.gz --costs two-threads.jsonl.gz   with the times and threads of another recording
   $ millrace plan monday.jsonl.gz --json | jq .recorded.errors
@@ -38,7 +40,8 @@ export function registerPlan(program: Command): void {
       "Replay what `record` kept, with the server's own scheduler and on a clock that is made.",
     )
     .argument("<file>", "of `millrace record`")
-    .option("--pipelines <list>", "how many to try: 1,2,4", counts)
+    .option("--pipelines <list>", "how many to try, of each machine: 1,2,4", counts)
+    .option("--nodes <list>", "so many machines like this one behind an edge: 1,2,4", nodeCounts)
     .option("--policy <list>", `to try: ${policies.join(", ")}; else the recorded one`, policyList)
     .option("--load <list>", "times as much as was recorded: 1,2", factors, [1])
     .option("--p99 <time>", "how many pipelines it takes for that: 500ms, 0.5s, 2s", latency)
@@ -64,6 +67,8 @@ async function planAndTell(file: string, flags: Flags): Promise<void> {
   const { planText } = await import("./plan/text.js");
   const planned = plan(load, {
     pipelines: flags.pipelines ?? null,
+    nodes: flags.nodes ?? [1],
+    isCut: flags.nodes === undefined ? () => false : await cutTasks(),
     policies: flags.policy ?? [],
     loadFactors: flags.load,
     p99Ms: flags.p99 ?? null,
@@ -108,13 +113,28 @@ function listOf<Value>(value: string, read: (text: string) => Value | null, what
 }
 
 const pipelinesMax = 256;
+const nodesMax = 64;
 
 function counts(value: string): number[] {
+  return countsUpTo(pipelinesMax, value);
+}
+
+function nodeCounts(value: string): number[] {
+  return countsUpTo(nodesMax, value);
+}
+
+function countsUpTo(most: number, value: string): number[] {
   const read = (text: string): number | null => {
     const count = /^\d{1,3}$/.test(text) ? Number(text) : 0;
-    return count >= 1 && count <= pipelinesMax ? count : null;
+    return count >= 1 && count <= most ? count : null;
   };
-  return listOf(value, read, `Not whole numbers from 1 to ${pipelinesMax} with commas between.`);
+  return listOf(value, read, `Not whole numbers from 1 to ${most} with commas between.`);
+}
+
+/** Of which an edge gives some inputs to each node. */
+async function cutTasks(): Promise<(task: string) => boolean> {
+  const { tasks } = await import("../tasks/table.js");
+  return (task) => (tasks.get(task)?.inputFields ?? []).length > 0;
 }
 
 function factors(value: string): number[] {

@@ -40,6 +40,11 @@ export function isLarge(node: ChoosableNode, items: number): boolean {
   return items > lotItemsMin && items / rateOf(node) > 2 * lotMs.min;
 }
 
+/** Whether a request of so many goes to all of them, in lots: it is more than a moment of any. */
+export function isLargeForAll(nodes: readonly ChoosableNode[], items: number): boolean {
+  return nodes.length > 0 && nodes.every((node) => isLarge(node, items));
+}
+
 /** Null: whoever would be worth it has enough. `items`: those that nobody has; at least one. */
 export function chooseLot<Node extends LotNode>(
   nodes: readonly Node[],

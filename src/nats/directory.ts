@@ -2,78 +2,16 @@
  * Who is there: what the nodes of the deployment said last. Nothing older than three seconds is used, and a time in which this process stood
  * still makes nothing old: what came meanwhile waits to be read.
  */
-import { Backlog } from "./backlog.js";
-import { beatMs } from "./beats.js";
 import type { NatsLink, NatsLog } from "./connection.js";
-import { type NodeEntry, type NodeModel, type NodeWaits, readEntry } from "./node-entry.js";
+import { HeardNode, type KnownNode, type SentItems } from "./heard-node.js";
+import { readEntry } from "./node-entry.js";
 import { subjectsOf } from "./subjects.js";
-
-export interface KnownNode {
-  readonly entry: NodeEntry;
-  readonly ageMs: number;
-  /** Items of ours that are there and not answered. */
-  readonly sentItems: number;
-  /** What it said of its queue, with what has been sent and done since. */
-  readonly waits: NodeWaits;
-  /** Of that name, as it has it. */
-  model(name: string): NodeModel | undefined;
-}
-
-class Node implements KnownNode {
-  entry: NodeEntry;
-  ageMs = 0;
-  sentItems = 0;
-  /** What it said beside its waits, which change all the time. */
-  #shape = "";
-  readonly #realtime = new Backlog();
-  readonly #bulk = new Backlog();
-  #models: ReadonlyMap<string, NodeModel> = new Map();
-
-  constructor(entry: NodeEntry) {
-    this.entry = entry;
-    this.said(entry);
-  }
-
-  /** True: it is another one than before, but for its waits. */
-  said(entry: NodeEntry): boolean {
-    const nowMs = performance.now();
-    this.entry = entry;
-    this.ageMs = 0;
-    this.#models = new Map(entry.models.map((each) => [each.name, each]));
-    this.#realtime.said(entry.waits.realtimeMs, nowMs);
-    this.#bulk.said(entry.waits.bulkMs, nowMs);
-    const shape = shapeOf(entry);
-    const isNews = shape !== this.#shape;
-    this.#shape = shape;
-    return isNews;
-  }
-
-  model(name: string): NodeModel | undefined {
-    return this.#models.get(name);
-  }
-
-  get waits(): NodeWaits {
-    const nowMs = performance.now();
-    return { realtimeMs: this.#realtime.at(nowMs), bulkMs: this.#bulk.at(nowMs) };
-  }
-
-  sent(ms: number, edges: number): void {
-    const nowMs = performance.now();
-    for (const backlog of [this.#realtime, this.#bulk]) backlog.sent(ms, edges, nowMs);
-  }
-}
 
 const entryMsMax = 3_000;
 const sweepMs = 250;
 const nodesMax = 10_000;
 /** What was served before: its nodes are away, which is another thing than a name that is wrong. */
 const rememberedMax = 1_000;
-
-export interface SentItems {
-  readonly items: number;
-  readonly itemMs: number;
-  readonly pipelines: number;
-}
 
 export interface DirectoryParts {
   readonly link: NatsLink;
@@ -86,7 +24,7 @@ export interface DirectoryParts {
 
 export class Directory implements Disposable {
   readonly #parts: DirectoryParts;
-  readonly #nodes = new Map<string, Node>();
+  readonly #nodes = new Map<string, HeardNode>();
   readonly #remembered = new Set<string>();
   readonly #strangers = new Set<string>();
   readonly #unlisten: () => void;
@@ -121,12 +59,8 @@ export class Directory implements Disposable {
     this.#parts.onChange?.();
   }
 
-  /** So many items went there, each of which takes so much of one of so many pipelines. */
-  sent(instance: string, { items, itemMs, pipelines }: SentItems): void {
-    const node = this.#nodes.get(instance);
-    if (node === undefined) return;
-    node.sentItems += items;
-    node.sent((items * itemMs) / Math.max(1, pipelines), this.#edges());
+  sent(instance: string, items: SentItems): void {
+    this.#nodes.get(instance)?.sent(items, this.#edges());
   }
 
   /** Of those that were sent. */
@@ -177,7 +111,8 @@ export class Directory implements Disposable {
       if (this.#nodes.size >= nodesMax) return;
       log.info({ node, role: entry.role, models: entry.models.length }, "a node is there");
     }
-    if (known === undefined) this.#nodes.set(instance, new Node(entry));
+    if (known === undefined)
+      this.#nodes.set(instance, new HeardNode(entry, () => performance.now()));
     const isNews = known?.said(entry) ?? true;
     for (const { name } of entry.models) {
       if (this.#remembered.size < rememberedMax) this.#remembered.add(name);
@@ -202,12 +137,3 @@ export class Directory implements Disposable {
     }
   }
 }
-
-/** Descriptions among it: a version that takes a name over has another one. */
-function shapeOf({ waits: _waits, models, ...rest }: NodeEntry): string {
-  const each = models.map(({ name, ready, state, infoId }) => [name, ready, state, infoId]);
-  return JSON.stringify([rest, each]);
-}
-
-/** How often a node says what it has. */
-export const entryMs: number = beatMs;

@@ -5,6 +5,7 @@
  *
  *   caller ── request ─► answer ─gap─► request ─► answer ─gap─► …      a chain
  */
+import { dispersionOf } from "./dispersion.js";
 import type { RecordedCall } from "./recorded-load.js";
 
 export interface Link {
@@ -16,10 +17,12 @@ export interface Link {
 export interface Callers {
   /** One for each caller. */
   readonly chains: readonly (readonly Link[])[];
-  /** Requests that came just after an answer to the same tenant, of all but the first. */
+  /** Requests that came just after an answer to the same tenant, of all but each caller's first. */
   readonly linkedShare: number;
   /** How many would have by chance. */
   readonly chance: number;
+  /** Of the number of open requests: 1 or more by chance. */
+  readonly dispersion: number;
   readonly isLikely: boolean;
 }
 
@@ -28,7 +31,9 @@ const gapMsMax = 20;
 /** Chance is reckoned for so many times the usual gap: nearly all are shorter. */
 const gapsMany = 3;
 const linkedShareMin = 0.9;
-const chanceMax = 0.8;
+/** A busy server answers all the time: there nearly all come just after an answer anyhow, and what tells is how many are open at a time. */
+const chanceMax = 0.6;
+const dispersionMax = 0.6;
 
 interface Ended {
   readonly endMs: number;
@@ -66,9 +71,12 @@ export function callersOf(calls: readonly RecordedCall[], lengthMs: number): Cal
   const usualMs = gaps.toSorted((a, b) => a - b)[gaps.length >> 1] ?? gapMsMax;
   const perMs = calls.length / Math.max(1, lengthMs);
   const chance = 1 - Math.exp(-perMs * gapsMany * usualMs);
-  const linkedShare = calls.length < 2 ? 0 : gaps.length / (calls.length - 1);
-  const isLikely = linkedShare >= linkedShareMin && chance <= chanceMax;
-  return { chains, linkedShare, chance, isLikely };
+  const linkedShare = gaps.length / Math.max(1, calls.length - chains.length);
+  const dispersion = dispersionOf(calls, lengthMs);
+  const isTold = chance <= chanceMax || dispersion <= dispersionMax;
+  // Each came back once at the least, on an average: of a few requests nothing can be said.
+  const isLikely = isTold && linkedShare >= linkedShareMin && gaps.length >= chains.length;
+  return { chains, linkedShare, chance, dispersion, isLikely };
 }
 
 /** So many times the callers: of a half, each second one. What a further one sends is what the one next to it does. */

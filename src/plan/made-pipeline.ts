@@ -1,5 +1,6 @@
 /** A pipeline of a made server: runs what its process chooses, one run after the other, each for as long as it takes there. */
 import type { StageReport } from "../frames/messages.js";
+import type { SeenPipeline } from "../nats/queue-estimate.js";
 import { generationEngineDefaults } from "../runtime/generation/generation-engine.js";
 import { stagedEngineDefaults } from "../runtime/staged/staged-engine.js";
 import type { MadeEngine, MadeItem } from "../simulation/made-engine.js";
@@ -29,6 +30,9 @@ export class MadePipeline {
   readonly #times: PipelineTimes;
   readonly #process: MadeProcess<MadeItem>;
   #turn: HostedTurn | null = null;
+  #turnBeganMs = 0;
+  /** Items that it was given, and that are not back. */
+  readonly #held = new Set<number>();
   #loading = 0;
   #reportedAtMs = 0;
   /** With what runs, and in between. */
@@ -43,6 +47,13 @@ export class MadePipeline {
 
   get isRunning(): boolean {
     return this.#turn !== null;
+  }
+
+  /** As a node looks at its own. */
+  get seen(): SeenPipeline {
+    const forMs = this.#clock.now() - this.#turnBeganMs;
+    const doing = this.#turn === null ? null : { predictedMs: this.#turn.run.ms, forMs };
+    return { state: "ready", items: { inFlight: this.#held.size }, doing };
   }
 
   /** Nothing is begun meanwhile. */
@@ -66,16 +77,24 @@ export class MadePipeline {
 
   add(batch: Parameters<MadeProcess<MadeItem>["add"]>[0], items: readonly MadeItem[]): void {
     this.#process.add(batch, items);
+    for (const { itemId } of items) this.#held.add(itemId);
     // What else this step sends comes before the first run.
     this.#clock.at(this.#clock.now(), () => this.#go());
   }
 
   cancel(itemIds: readonly number[]): void {
     this.#process.cancel(itemIds);
+    this.#gone(itemIds);
   }
 
   recall(itemIds: readonly number[]): readonly number[] {
-    return this.#process.recall(itemIds);
+    const recalled = this.#process.recall(itemIds);
+    this.#gone(recalled);
+    return recalled;
+  }
+
+  #gone(itemIds: readonly number[]): void {
+    for (const itemId of itemIds) this.#held.delete(itemId);
   }
 
   #go(): void {
@@ -83,6 +102,7 @@ export class MadePipeline {
     const turn = this.#process.next();
     if (turn === null) return this.#report();
     this.#turn = turn;
+    this.#turnBeganMs = this.#clock.now();
     const { run } = turn;
     const stretch = this.#times.stretch();
     const ms = run.ms * stretch;
@@ -92,6 +112,7 @@ export class MadePipeline {
       this.#process.ran(turn, ms);
       const itemIds = run.finish(ms, this.#clock.now()).map(({ itemId }) => itemId);
       this.#process.gone(itemIds);
+      this.#gone(itemIds);
       this.#turn = null;
       if (itemIds.length > 0) this.#events.onEnded(itemIds);
       if (this.#clock.now() - this.#reportedAtMs > reportEveryMs) this.#report();

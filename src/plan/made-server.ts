@@ -5,7 +5,8 @@
  *   arrive ─► admission ── prepareMs ─► deadline ─► scheduler ─► pipelines ─► ended
  *                └─ refused               └─ refused    └─ expired
  */
-import { MillraceError, type PipelineKind } from "millrace-client/wire";
+import { type ErrorCode, MillraceError, type PipelineKind } from "millrace-client/wire";
+import { estimateQueue, type QueueEstimate } from "../nats/queue-estimate.js";
 import type { PolicyName } from "../scheduler/policy.js";
 import { engineClassOf } from "../scheduler/rank.js";
 import type { Batch, Decision, ItemSpec } from "../scheduler/types.js";
@@ -14,6 +15,7 @@ import type { MadeItem } from "../simulation/made-engine.js";
 import type { VirtualClock } from "../simulation/virtual-clock.js";
 import { Admission } from "../submit/admission.js";
 import { deadlineRefusal } from "../submit/local/deadline-refusal.js";
+import { itemCountOf } from "./call-parts.js";
 import { MadePipeline } from "./made-pipeline.js";
 import type { PlannedModel } from "./planned-models.js";
 import type { RecordedCall, RecordedLoad } from "./recorded-load.js";
@@ -40,10 +42,26 @@ export interface MadeServerParts {
   readonly shape: ServerShape;
   /** Of the recording, now. */
   readonly recordedMs: () => number;
+  /** A model came to a pipeline, or went. */
+  readonly onResidence?: () => void;
 }
 
-/** How a call ended; null: it was answered. */
-export type OnEnd = (code: string | null, wasLetIn: boolean) => void;
+export type CallError = Pick<MillraceError, "code" | "retryAfterMs">;
+
+/** What becomes of a call. */
+export interface CallEvents {
+  /** Of one of its items; before its end. */
+  readonly onItem?: () => void;
+  /** Once; null: it was answered. */
+  readonly onEnd: (error: CallError | null, wasLetIn: boolean) => void;
+}
+
+/** Whatever takes calls: a server, or an edge before several. */
+export interface CallTaker {
+  arrive(call: RecordedCall, events: CallEvents): void;
+  /** With runs and between them, of all pipelines. */
+  readonly busyMs: number;
+}
 
 /** As submit queues a request. */
 const sliceItems = 4_096;
@@ -53,19 +71,34 @@ const warmUpMs = 1;
 class OpenCall {
   left: number;
   readonly requestIds: number[] = [];
-  readonly onEnd: (code: string | null) => void;
+  readonly model: string;
+  readonly inputsOfItem: number;
+  readonly onItem: () => void;
+  readonly #onEnd: (error: CallError | null) => void;
   isOver = false;
 
-  constructor(items: number, onEnd: (code: string | null) => void) {
-    this.left = items;
-    this.onEnd = onEnd;
+  constructor(call: RecordedCall, { onItem = () => {}, onEnd }: CallEvents) {
+    this.left = itemCountOf(call);
+    this.model = call.model;
+    this.inputsOfItem = call.inputs / Math.max(1, this.left);
+    this.onItem = onItem;
+    this.#onEnd = (error) => onEnd(error, true);
   }
 
-  end(code: string | null): void {
+  end(error: CallError | null): void {
     if (this.isOver) return;
     this.isOver = true;
-    this.onEnd(code);
+    this.#onEnd(error);
   }
+}
+
+/** Of a model, so far. */
+interface ModelDeeds {
+  /** With its runs, as they were reported. */
+  ms: number;
+  inputs: number;
+  /** Pipelines that have it now. */
+  on: number;
 }
 
 interface OpenItem {
@@ -73,7 +106,7 @@ interface OpenItem {
   readonly item: MadeItem;
 }
 
-export class MadeServer {
+export class MadeServer implements CallTaker {
   readonly #parts: MadeServerParts;
   readonly #scheduler: ClockedScheduler;
   readonly #admission: Admission;
@@ -83,12 +116,14 @@ export class MadeServer {
   readonly #requests = new Map<number, OpenCall>();
   /** Models that each pipeline has in no time, because it had them. */
   readonly #resident = new Map<string, Set<string>>();
+  readonly #did = new Map<string, ModelDeeds>();
   #nextId = 0;
 
   constructor(parts: MadeServerParts) {
     const { clock, load, models, shape } = parts;
     this.#parts = parts;
     this.#models = new Map(models.map((each) => [each.spec.model, each]));
+    for (const { spec, done } of models) this.#did.set(spec.model, { ...done, on: 0 });
     const { realtimeTargetMs, ageLimitMs, prefetchRows } = load.head.options;
     const { queuedItemsMax, queuedBytesMax } = load.head.options;
     this.#admission = new Admission({ queuedItemsMax, queuedBytesMax }, clock);
@@ -104,22 +139,33 @@ export class MadeServer {
     }
   }
 
-  /** With runs and between them, of all pipelines. */
+  /** As a node looks at itself, to say how soon it would take something. */
+  get estimate(): QueueEstimate {
+    const did = [...this.#did].map(([model, deeds]) => ({ model, ...deeds }));
+    const pipelines = [...this.#pipelines.values()].map(({ seen }) => seen);
+    return estimateQueue({ pipelines, queues: this.#scheduler.queues, stages: did }, did);
+  }
+
+  /** Until some pipeline has the model; 0: one has it. */
+  loadMsOf(model: string): number {
+    const isResident = this.#deedsOf(model).on > 0;
+    return isResident ? 0 : (this.#models.get(model)?.loadMs ?? 0);
+  }
+
   get busyMs(): number {
     let ms = 0;
     for (const pipeline of this.#pipelines.values()) ms += pipeline.busyMs;
     return ms;
   }
 
-  /** `onEnd` is called once. */
-  arrive(call: RecordedCall, onEnd: OnEnd): void {
+  arrive(call: RecordedCall, events: CallEvents): void {
     const { clock } = this.#parts;
     const arrivedAtMs = clock.now();
     let ticket: ReturnType<Admission["admit"]>;
     try {
       ticket = this.#admission.admit({ items: call.inputs, bytes: call.bytes });
     } catch (error) {
-      return onEnd(codeOf(error), false);
+      return events.onEnd(refusalOf(error), false);
     }
     clock.at(arrivedAtMs + call.prepareMs, () => {
       const deadlineAtMs = call.deadlineMs === null ? null : arrivedAtMs + call.deadlineMs;
@@ -130,12 +176,13 @@ export class MadeServer {
         this.#refuseTooSoon(call, { rows, deadlineAtMs });
       } catch (error) {
         ticket.release();
-        return onEnd(codeOf(error), false);
+        return events.onEnd(refusalOf(error), false);
       }
-      this.#queue(call, deadlineAtMs, (code) => {
+      const onEnd: CallEvents["onEnd"] = (error, wasLetIn) => {
         ticket.release();
-        onEnd(code, true);
-      });
+        events.onEnd(error, wasLetIn);
+      };
+      this.#queue(call, deadlineAtMs, { ...events, onEnd });
     });
   }
 
@@ -150,8 +197,10 @@ export class MadeServer {
       {
         onEnded: (itemIds) => this.#ended(pipelineId, itemIds),
         onMeasured: (model, stages) => {
-          for (const { stage, runs, paddedUnits, ms } of stages)
+          for (const { stage, runs, paddedUnits, ms } of stages) {
+            this.#deedsOf(model).ms += ms;
             this.#scheduler.step({ type: "measured", model, stage, runs, paddedUnits, ms });
+          }
         },
       },
       times,
@@ -179,14 +228,10 @@ export class MadeServer {
     if (refusal !== null) throw refusal;
   }
 
-  #queue(
-    call: RecordedCall,
-    deadlineAtMs: number | null,
-    onEnd: (code: string | null) => void,
-  ): void {
+  #queue(call: RecordedCall, deadlineAtMs: number | null, events: CallEvents): void {
     const planned = this.#models.get(call.model);
     if (planned === undefined) throw new Error(`${call.model} is not planned with`);
-    const open = new OpenCall(itemCountOf(call), onEnd);
+    const open = new OpenCall(call, events);
     if (open.left === 0) return open.end(null);
     let slice: ItemSpec[] = [];
     const send = (): void => {
@@ -220,7 +265,7 @@ export class MadeServer {
       case "load":
         return this.#load(decision);
       case "unload":
-        return this.#pipeline(decision.pipelineId).unload(decision.model);
+        return this.#unload(decision);
       case "cancel": {
         const { pipelineId, itemIds } = decision;
         this.#pipeline(pipelineId).cancel(itemIds);
@@ -249,9 +294,20 @@ export class MadeServer {
     const wasThere = this.#resident.get(pipelineId)?.delete(model) === true;
     const ms = wasThere ? warmUpMs : planned.loadMs;
     const { bytes } = planned.spec;
-    this.#pipeline(pipelineId).load(planned, { rowsMax, ms }, () =>
-      this.#scheduler.step({ type: "loaded", pipelineId, model, bytes, ms: planned.loadMs }),
-    );
+    this.#pipeline(pipelineId).load(planned, { rowsMax, ms }, () => {
+      this.#moved(model, 1);
+      this.#scheduler.step({ type: "loaded", pipelineId, model, bytes, ms: planned.loadMs });
+    });
+  }
+
+  #unload({ pipelineId, model }: { readonly pipelineId: string; readonly model: string }): void {
+    this.#pipeline(pipelineId).unload(model);
+    this.#moved(model, -1);
+  }
+
+  #moved(model: string, change: number): void {
+    this.#deedsOf(model).on += change;
+    this.#parts.onResidence?.();
   }
 
   #dispatch(pipelineId: string, batch: Batch): void {
@@ -268,6 +324,8 @@ export class MadeServer {
       this.#items.delete(itemId);
       this.#scheduler.step({ type: "settled", pipelineId, itemId });
       if (open === undefined) continue;
+      this.#deedsOf(open.call.model).inputs += open.call.inputsOfItem;
+      open.call.onItem();
       open.call.left -= 1;
       if (open.call.left === 0) this.#over(open.call, null);
     }
@@ -280,20 +338,26 @@ export class MadeServer {
   /** The whole request fails: what its other slices hold is dropped. */
   #drop(
     { requestId }: { readonly requestId: number },
-    code: string,
+    code: ErrorCode,
     later: (action: () => void) => void,
   ): void {
     const call = this.#requests.get(requestId);
     if (call === undefined) return;
     later(() => {
       for (const id of call.requestIds) this.#scheduler.step({ type: "cancel", requestId: id });
-      this.#over(call, code);
+      this.#over(call, new MillraceError(code, code));
     });
   }
 
-  #over(call: OpenCall, code: string | null): void {
+  #over(call: OpenCall, error: CallError | null): void {
     for (const id of call.requestIds) this.#requests.delete(id);
-    call.end(code);
+    call.end(error);
+  }
+
+  #deedsOf(model: string): ModelDeeds {
+    const deeds = this.#did.get(model);
+    if (deeds === undefined) throw new Error(`${model} is not planned with`);
+    return deeds;
   }
 
   #pipeline(pipelineId: string): MadePipeline {
@@ -303,13 +367,7 @@ export class MadeServer {
   }
 }
 
-export function itemCountOf({ items }: Pick<RecordedCall, "items">): number {
-  let sum = 0;
-  for (const [, , , count] of items) sum += count;
-  return sum;
-}
-
-function codeOf(error: unknown): string {
-  if (error instanceof MillraceError) return error.code;
+export function refusalOf(error: unknown): CallError {
+  if (error instanceof MillraceError) return error;
   throw error;
 }

@@ -4,6 +4,7 @@
  *   recording ─► recorded-load.ts ─► planned-models.ts, costs.ts ─┐
  *                 calls, what callers saw      what runs take     ├─► replay.ts ─► figures.ts
  *                callers.ts: who waited for an answer ────────────┘    made-server.ts, made-pipeline.ts, on ../simulation
+ *                                                                       several: made-edge.ts, made-node.ts, made-lots.ts
  *
  * The recorded configuration comes first, beside what really happened: how far the rest can be believed.
  */
@@ -20,8 +21,12 @@ import { pipelinesOf } from "./seed-pipelines.js";
 import { expectedMsOf, Slowness } from "./slowness.js";
 
 export interface PlanQuestion {
-  /** Null: some around what was recorded, or with `p99Ms` as many as it takes. */
+  /** Of each node. Null: some around what was recorded, or with `p99Ms` as many as it takes. */
   readonly pipelines: readonly number[] | null;
+  /** Several are behind an edge. */
+  readonly nodes: readonly number[];
+  /** Whether an edge may cut requests of this task into lots. */
+  readonly isCut: (task: string) => boolean;
   /** Empty: the recorded one. */
   readonly policies: readonly PolicyName[];
   readonly loadFactors: readonly number[];
@@ -35,6 +40,8 @@ export interface PlanQuestion {
 
 export interface PlanRow {
   readonly policy: PolicyName;
+  readonly nodes: number;
+  /** Of each node. */
   readonly pipelines: number;
   readonly loadFactor: number;
   readonly replayed: Replayed;
@@ -51,7 +58,9 @@ export interface PredictionError {
 export interface Plan {
   /** Whether callers are taken to wait for their answers. */
   readonly waits: boolean;
-  readonly callers: Pick<Callers, "linkedShare" | "chance"> & { readonly count: number };
+  readonly callers: Pick<Callers, "linkedShare" | "chance" | "dispersion"> & {
+    readonly count: number;
+  };
   readonly recorded: {
     readonly actual: FiguresByClass;
     readonly refused: Readonly<Record<string, number>>;
@@ -59,16 +68,21 @@ export interface Plan {
     readonly errors: Readonly<Partial<Record<WorkClass, PredictionError>>>;
   };
   readonly rows: readonly PlanRow[];
-  /** For each policy and load the fewest pipelines whose p99 is within what was asked; null: none of those tried. */
-  readonly answers: readonly {
-    readonly policy: PolicyName;
-    readonly loadFactor: number;
-    readonly pipelines: number | null;
-  }[];
+  readonly answers: readonly PlanAnswer[];
   readonly threads: number;
 }
 
-/** More pipelines than that are not searched. */
+/** The fewest pipelines in all whose p99 is within what was asked, and of as many the fewest nodes. */
+export interface PlanAnswer {
+  readonly policy: PolicyName;
+  readonly loadFactor: number;
+  /** Null: none of those tried. */
+  readonly enough: { readonly nodes: number; readonly pipelines: number } | null;
+}
+
+type RowKey = Pick<PlanRow, "policy" | "nodes" | "pipelines" | "loadFactor">;
+
+/** More pipelines of a node than that are not searched, and not more than twice what its cores hold: these would only take turns. */
 const searchedMax = 64;
 /** Of the time of the recording, that is needed for what is left at its end. */
 const behindShare = 0.05;
@@ -105,11 +119,11 @@ class Planner {
     const cases = asked.flatMap((policy) =>
       loadFactors.map((loadFactor) => ({ policy, loadFactor })),
     );
-    const answers = cases.map((each) => ({ ...each, pipelines: this.#answer(each) }));
-    const { linkedShare, chance, chains } = this.#callers;
+    const answers = cases.map((each) => ({ ...each, enough: this.#answer(each) }));
+    const { linkedShare, chance, dispersion, chains } = this.#callers;
     return {
       waits: this.#waits,
-      callers: { linkedShare, chance, count: chains.length },
+      callers: { linkedShare, chance, dispersion, count: chains.length },
       recorded: {
         actual: actual.classes,
         refused: actual.refused,
@@ -126,28 +140,49 @@ class Planner {
   #recordedRow(policy: PolicyName): PlanRow {
     const { load, models } = { load: this.#load, models: plannedModels(this.#load) };
     const shape = { policy, pipelines: load.head.pipelines, ...timesOf(load, load) };
-    return this.#rowOf({ policy, pipelines: shape.pipelines.length, loadFactor: 1 }, shape, models);
+    const of = { policy, nodes: 1, pipelines: shape.pipelines.length, loadFactor: 1 };
+    return this.#rowOf(of, shape, models);
   }
 
-  #answer(of: { readonly policy: PolicyName; readonly loadFactor: number }): number | null {
-    const { pipelines, p99Ms } = this.#question;
+  #answer(of: Omit<PlanAnswer, "enough">): PlanAnswer["enough"] {
+    const { pipelines, p99Ms, nodes } = this.#question;
     const own = this.#load.head.pipelines.length;
     const tried = pipelines ?? (p99Ms === null ? [...new Set([1, own, 2 * own])] : null);
-    if (tried === null) return this.#search(of);
-    const rows = tried.map((count) => this.#row({ ...of, pipelines: count }));
-    return rows.find((row) => this.#isEnough(row))?.pipelines ?? null;
+    if (tried !== null) {
+      const rows = nodes.flatMap((count) =>
+        tried.map((each) => this.#row({ ...of, nodes: count, pipelines: each })),
+      );
+      const [best] = rows.filter((row) => this.#isEnough(row)).toSorted(cheapestFirst);
+      return best === undefined ? null : { nodes: best.nodes, pipelines: best.pipelines };
+    }
+    let best: PlanAnswer["enough"] = null;
+    for (const count of nodes.toSorted((a, b) => a - b)) {
+      // As many in all on more nodes are no better.
+      const most = best === null ? Infinity : Math.ceil((best.nodes * best.pipelines) / count) - 1;
+      const found = this.#search({ ...of, nodes: count }, Math.min(most, this.#searchedMax));
+      if (found !== null) best = { nodes: count, pipelines: found };
+    }
+    return best;
   }
 
-  /** Doubles until it is enough, then looks in between. */
-  #search(of: { readonly policy: PolicyName; readonly loadFactor: number }): number | null {
+  get #searchedMax(): number {
+    const { cores } = this.#load.head.machine;
+    const { threads } = this.#measured.head.machine;
+    const crowd = Math.ceil((2 * cores) / Math.max(1, threads));
+    return Math.min(searchedMax, Math.max(crowd, this.#load.head.pipelines.length));
+  }
+
+  /** Doubles until it is enough, then looks in between. Null: so many at the most are not. */
+  #search(of: Omit<RowKey, "pipelines">, pipelinesMax: number): number | null {
     const isEnough = (pipelines: number): boolean =>
       this.#isEnough(this.#row({ ...of, pipelines }));
-    let most = 1;
-    while (!isEnough(most)) {
-      if (most >= searchedMax) return null;
-      most *= 2;
+    let least = 0;
+    let most = Math.min(1, pipelinesMax);
+    while (most === 0 || !isEnough(most)) {
+      if (most >= pipelinesMax) return null;
+      least = most;
+      most = Math.min(2 * most, pipelinesMax);
     }
-    let least = most >> 1;
     while (most - least > 1) {
       const middle = (least + most) >> 1;
       if (isEnough(middle)) most = middle;
@@ -165,8 +200,8 @@ class Planner {
     );
   }
 
-  #row(of: Pick<PlanRow, "policy" | "pipelines" | "loadFactor">): PlanRow {
-    const name = `${of.policy} ${of.pipelines} ${of.loadFactor}`;
+  #row(of: RowKey): PlanRow {
+    const name = `${of.policy} ${of.nodes} ${of.pipelines} ${of.loadFactor}`;
     const known = this.#rows.get(name);
     if (known !== undefined) return known;
     const pipelines = this.#pipelinesOf(of.policy, of.pipelines);
@@ -176,14 +211,11 @@ class Planner {
     return row;
   }
 
-  #rowOf(
-    of: Pick<PlanRow, "policy" | "pipelines" | "loadFactor">,
-    shape: ServerShape,
-    models: readonly PlannedModel[],
-  ): PlanRow {
+  #rowOf(of: RowKey, shape: ServerShape, models: readonly PlannedModel[]): PlanRow {
     const chains = this.#waits ? this.#callers.chains : null;
-    const { loadFactor } = of;
-    const replayed = replay({ load: this.#load, models, shape, loadFactor, chains });
+    const { loadFactor, nodes } = of;
+    const { isCut } = this.#question;
+    const replayed = replay({ load: this.#load, models, shape, nodes, isCut, loadFactor, chains });
     const { drainMs, lengthMs } = replayed;
     const fallsBehind = drainMs > Math.max(behindMsMin, behindShare * lengthMs);
     return { ...of, replayed, fallsBehind };
@@ -259,5 +291,13 @@ function inOrder(
   return (a, b) =>
     policies.indexOf(a.policy) - policies.indexOf(b.policy) ||
     loads.indexOf(a.loadFactor) - loads.indexOf(b.loadFactor) ||
+    a.nodes - b.nodes ||
     a.pipelines - b.pipelines;
+}
+
+function cheapestFirst(
+  a: Pick<RowKey, "nodes" | "pipelines">,
+  b: Pick<RowKey, "nodes" | "pipelines">,
+): number {
+  return a.nodes * a.pipelines - b.nodes * b.pipelines || a.nodes - b.nodes;
 }

@@ -15,6 +15,8 @@ export interface PlannedModel {
   readonly runMs: RunMs;
   /** What the scheduler is told of runs before the first request, as it had learned of them. */
   readonly reports: readonly RecordedStage[];
+  /** What pipelines did of it while it was recorded: with that a node begins, which says how long its inputs take. */
+  readonly done: { readonly ms: number; readonly inputs: number };
   /** As an engine has it, with what comes out of it. */
   readonly costOf: (item: {
     readonly units: number;
@@ -44,6 +46,7 @@ export function plannedModels(
       stages: costs.stages.map((name) => stageOf(name, reports, sums)),
       runMs: costs.runMs,
       reports: reports.length > 0 ? reports : learnedReports(known),
+      done: { ms: reports.reduce((sum, { ms }) => sum + ms, 0), inputs: sums.endedInputs },
       costOf:
         engine === "generation"
           ? (item) => ({ ...item, outputTokens: Math.max(1, Math.round(outputs * item.width)) })
@@ -53,6 +56,7 @@ export function plannedModels(
 }
 
 interface ItemSums {
+  readonly endedInputs: number;
   readonly items: number;
   readonly units: number;
   readonly rows: number;
@@ -61,9 +65,10 @@ interface ItemSums {
 }
 
 function itemSums({ calls }: RecordedLoad, model: string): ItemSums {
-  const sums = { items: 0, units: 0, rows: 0, effort: 0 };
+  const sums = { endedInputs: 0, items: 0, units: 0, rows: 0, effort: 0 };
   for (const call of calls) {
     if (call.model !== model || call.isGuessed) continue;
+    if (call.endMs !== null) sums.endedInputs += call.inputs;
     for (const [units, , rows, count] of call.items) {
       sums.items += count;
       sums.units += count * units;

@@ -5,9 +5,11 @@
  *   callers who wait    each request comes when the one before it was answered; twice the load is twice the callers
  */
 import { VirtualClock } from "../simulation/virtual-clock.js";
+import { itemCountOf } from "./call-parts.js";
 import { type Link, timesCallers } from "./callers.js";
 import { callFiguresOf, type EndedCall, type FiguresByClass } from "./figures.js";
-import { itemCountOf, MadeServer, type ServerShape } from "./made-server.js";
+import { MadeEdge } from "./made-edge.js";
+import { type CallEvents, type CallTaker, MadeServer, type ServerShape } from "./made-server.js";
 import type { PlannedModel } from "./planned-models.js";
 import type { RecordedCall, RecordedLoad } from "./recorded-load.js";
 
@@ -15,6 +17,9 @@ export interface Situation {
   readonly load: RecordedLoad;
   readonly models: readonly PlannedModel[];
   readonly shape: ServerShape;
+  /** More than one: servers of this shape, behind an edge. */
+  readonly nodes: number;
+  readonly isCut: (task: string) => boolean;
   readonly loadFactor: number;
   /** Null: requests come at their times. */
   readonly chains: readonly (readonly Link[])[] | null;
@@ -41,7 +46,7 @@ export function replay(situation: Situation): Replayed {
 class Replay {
   readonly #situation: Situation;
   readonly #clock = new VirtualClock();
-  readonly #server: MadeServer;
+  readonly #taker: CallTaker;
   readonly #ended: EndedCall[] = [];
   readonly #refused: Record<string, number> = {};
   readonly #lengthMs: number;
@@ -54,25 +59,26 @@ class Replay {
     this.#situation = situation;
     const pace = chains === null ? loadFactor : 1;
     const recordedMs = (): number => this.#now * pace;
-    this.#server = new MadeServer({ ...situation, clock: this.#clock, recordedMs });
+    const made = { ...situation, clock: this.#clock, recordedMs };
+    this.#taker = situation.nodes === 1 ? new MadeServer(made) : new MadeEdge(made);
     this.#lengthMs = chains === null ? load.lengthMs / loadFactor : load.lengthMs;
   }
 
   run(): Replayed {
-    const { load, loadFactor, chains, shape } = this.#situation;
+    const { load, loadFactor, chains, shape, nodes } = this.#situation;
     if (chains === null)
       for (const call of load.calls) this.#arriveAt(call, call.atMs / loadFactor);
     else for (const chain of timesCallers(chains, loadFactor)) this.#call(chain, 0, 0);
     let busyMs: number | null = null;
     this.#clock.at(beginMs + this.#lengthMs, () => {
-      busyMs = this.#server.busyMs;
+      busyMs = this.#taker.busyMs;
     });
     while ((this.#open > 0 || busyMs === null) && this.#clock.advance());
     if (this.#open > 0) throw new Error(`${this.#open} requests never ended in the simulation`);
     return {
       classes: callFiguresOf(this.#ended, this.#lengthMs),
       refused: this.#refused,
-      busyShare: (busyMs ?? 0) / Math.max(1, this.#lengthMs * shape.pipelines.length),
+      busyShare: (busyMs ?? 0) / Math.max(1, this.#lengthMs * nodes * shape.pipelines.length),
       drainMs: Math.max(0, this.#lastEndMs - this.#lastAtMs),
       lengthMs: this.#lengthMs,
     };
@@ -98,7 +104,7 @@ class Replay {
     this.#open += 1;
     this.#clock.at(beginMs + atMs, () => {
       this.#lastAtMs = Math.max(this.#lastAtMs, atMs);
-      this.#server.arrive(call, (code, wasLetIn) => {
+      const onEnd: CallEvents["onEnd"] = (error, wasLetIn) => {
         this.#open -= 1;
         this.#lastEndMs = this.#now;
         const { class: workClass } = call;
@@ -108,11 +114,12 @@ class Replay {
             atMs,
             endMs: this.#now,
             items: itemCountOf(call),
-            code,
+            code: error?.code ?? null,
           });
-        else this.#refused[code ?? ""] = (this.#refused[code ?? ""] ?? 0) + 1;
+        else if (error !== null) this.#refused[error.code] = (this.#refused[error.code] ?? 0) + 1;
         onOver();
-      });
+      };
+      this.#taker.arrive(call, { onEnd });
     });
   }
 }

@@ -1,6 +1,7 @@
 /** The product's scheduler on a made clock: its alarms become ticks, and whoever owns it hears of all other decisions. */
 import type { Newcomer } from "../scheduler/least-wait.js";
 import { Scheduler, type SchedulerOptions } from "../scheduler/scheduler.js";
+import type { SchedulerSnapshot } from "../scheduler/snapshot.js";
 import type { Decision, SchedulerEvent } from "../scheduler/types.js";
 import type { VirtualClock } from "./virtual-clock.js";
 
@@ -32,6 +33,11 @@ export class ClockedScheduler {
 
   leastWaitMs(newcomer: Newcomer): number {
     return this.#scheduler.leastWaitMs(newcomer, this.#owner.clock.nowMs);
+  }
+
+  /** What waits, by model and class. */
+  get queues(): SchedulerSnapshot["queues"] {
+    return this.#scheduler.snapshot(this.#owner.clock.nowMs).queues;
   }
 
   #wakeAt(atMs: number): void {

@@ -1,9 +1,26 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { bench, figuresIn } from "../support/bench.js";
+import { skipWithoutNats } from "../support/nats-server.js";
+
+const ofNodes = [
+  "2 nodes, 20/s by chance each: p50, predicted / real #",
+  "2 nodes, 20/s by chance each: p99, predicted / real #",
+];
 
 test("the plan benchmark runs to its end at tiny size, and predicts each load", async () => {
-  const size = ["--rates", "20", "--callers", "2", "--seconds", "1", "--rounds", "1"];
+  const size = [
+    "--rates",
+    "20",
+    "--callers",
+    "2",
+    "--node-rates",
+    "20",
+    "--seconds",
+    "1",
+    "--rounds",
+    "1",
+  ];
   const out = await bench("plan", "--workers", "timed", ...size);
   const printed = figuresIn(out);
   const lines = [
@@ -11,6 +28,7 @@ test("the plan benchmark runs to its end at tiny size, and predicts each load", 
     "20/s by chance: p99, predicted / real #",
     "2 callers who wait: p50, predicted / real #",
     "2 callers who wait: p99, predicted / real #",
+    ...(skipWithoutNats === false ? ofNodes : []),
   ];
   assert.deepEqual(
     lines.filter((line) => !printed.includes(line)),

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { estimateQueue } from "#src/backend/queue-estimate.js";
 import { Backlog } from "#src/nats/backlog.js";
 import { type ChoosableNode, chooseNode, costOf } from "#src/nats/choose-node.js";
+import { estimateQueue } from "#src/nats/queue-estimate.js";
 import { Random } from "../sim/random.js";
 
 function node(instance: string, more: Partial<ChoosableNode> = {}): ChoosableNode {

@@ -4,9 +4,10 @@ import { describe, test } from "node:test";
 import type { RecordHead, RecordLine } from "millrace-client/wire";
 import { callersOf, timesCallers } from "#src/plan/callers.js";
 import { ModelCosts } from "#src/plan/costs.js";
-import { type PlanQuestion, plan } from "#src/plan/plan.js";
+import { type PlanQuestion, type PlanRow, plan } from "#src/plan/plan.js";
 import { type RecordedLoad, recordedLoad } from "#src/plan/recorded-load.js";
 import { expectedMsOf, Slowness } from "#src/plan/slowness.js";
+import { Random } from "../sim/random.js";
 import {
   arrivalsByChance,
   recordedHead,
@@ -16,6 +17,8 @@ import {
 
 const question: PlanQuestion = {
   pipelines: [1],
+  nodes: [1],
+  isCut: () => true,
   policies: [],
   loadFactors: [1],
   p99Ms: null,
@@ -104,13 +107,13 @@ describe("replay", () => {
     const load = loadOf(arrivalsByChance({ perSecond: 150, ms: 2_000, seed: 2 }));
     const asked = { ...question, pipelines: null, loadFactors: [4], p99Ms: 150 };
     const planned = plan(load, asked);
-    const found = planned.answers[0]?.pipelines ?? 0;
+    const found = planned.answers[0]?.enough?.pipelines ?? 0;
     const rowOf = (pipelines: number) => planned.rows.find((row) => row.pipelines === pipelines);
     assert.ok(found > 1);
     assert.ok((rowOf(found)?.replayed.classes.realtime?.p99Ms ?? Infinity) <= 150);
     assert.ok((rowOf(found - 1)?.replayed.classes.realtime?.p99Ms ?? 0) > 150);
     const never = plan(load, { ...asked, p99Ms: 1 });
-    assert.equal(never.answers[0]?.pipelines, null);
+    assert.equal(never.answers[0]?.enough, null);
   });
 
   test("a full queue refuses, and a deadline that passes is no answer", () => {
@@ -199,6 +202,30 @@ describe("what a recording says", () => {
     assert.equal(callersOf(open.calls, open.lengthMs).isLikely, false);
   });
 
+  test("callers who wait are seen where answers come all the time, and chance is not taken for them", () => {
+    const waiting: RecordLine[] = [];
+    const random = new Random(8);
+    for (let caller = 0, id = 0; caller < 16; caller += 1) {
+      for (let atMs = caller; atMs < 6_000; id += 1) {
+        const endMs = atMs + random.int(70, 130);
+        waiting.push(recordedRequest({ id, atMs }), end(id, endMs));
+        atMs = endMs + random.int(1, 7);
+      }
+    }
+    const busy = loadOf([...waiting, recordedRuns(6_200)]);
+    const callers = callersOf(busy.calls, busy.lengthMs);
+    assert.ok(callers.chance > 0.7 && callers.dispersion < 0.2, JSON.stringify(callers.chance));
+    assert.equal(callers.isLikely, true);
+    const open = loadOf(
+      arrivalsByChance({ perSecond: 400, ms: 6_000, seed: 9 }).flatMap((line) =>
+        line.type === "request" ? [line, end(line.id, line.atMs + random.int(20, 60))] : [line],
+      ),
+    );
+    const chance = callersOf(open.calls, open.lengthMs);
+    assert.ok(chance.linkedShare > 0.9 && chance.dispersion > 0.8, `${chance.linkedShare}`);
+    assert.equal(chance.isLikely, false);
+  });
+
   test("callers who wait send more to a server that is faster", () => {
     const lines: RecordLine[] = [];
     for (let id = 0; id < 20; id += 1)
@@ -207,5 +234,101 @@ describe("what a recording says", () => {
     const { rows } = plan(load, { ...question, waits: true });
     const answered = rows[0]?.replayed.classes.realtime?.answered ?? 0;
     assert.ok(answered > 40, String(answered));
+  });
+});
+
+/** Each was answered, and pipelines ran for them: nodes that begin with that know what an input takes. */
+function answered(lines: readonly RecordLine[]): readonly RecordLine[] {
+  return lines.flatMap((line) => {
+    if (line.type !== "request") return [line];
+    const runs = line.id % 9 === 0 ? [recordedRuns(line.atMs)] : [];
+    return [line, end(line.id, line.atMs + 40), ...runs];
+  });
+}
+
+describe("several nodes", () => {
+  const answeredOf = (row: PlanRow | undefined) => row?.replayed.classes.realtime?.answered ?? 0;
+
+  test("each request has one end, on however many nodes", () => {
+    const lines = arrivalsByChance({ perSecond: 120, ms: 3_000, seed: 4 });
+    const load = loadOf(lines);
+    const { rows } = plan(load, { ...question, nodes: [1, 2, 3, 8], loadFactors: [1, 4] });
+    assert.equal(rows.length, 8);
+    for (const row of rows) {
+      const { classes, refused } = row.replayed;
+      const ends = answeredOf(row) + (classes.realtime?.failed ?? 0);
+      assert.equal(ends, load.calls.length);
+      assert.deepEqual(refused, {});
+    }
+  });
+
+  test("so many times the load on as many nodes is about as one has it, and fewer of them wait longer", () => {
+    const load = loadOf(answered(arrivalsByChance({ perSecond: 60, ms: 20_000, seed: 6 })));
+    const ask = (nodes: number, loadFactor: number) =>
+      plan(load, { ...question, nodes: [nodes], loadFactors: [loadFactor] }).rows[0]?.replayed
+        .classes.realtime;
+    const [one, four, fourOnTwo] = [ask(1, 1), ask(4, 4), ask(2, 4)];
+    assert.ok(one !== undefined && four !== undefined && fourOnTwo !== undefined);
+    const told = JSON.stringify([one, four, fourOnTwo]);
+    assert.ok(four.p50Ms < 1.25 * one.p50Ms && four.p50Ms > 0.75 * one.p50Ms, told);
+    assert.ok(four.p99Ms < 1.25 * one.p99Ms, told);
+    assert.ok(fourOnTwo.p99Ms > four.p99Ms, told);
+  });
+
+  test("a large request goes to all of them, in lots", () => {
+    const items = [[16, 16, 1, 2_000]] as const;
+    const large = recordedRequest({ id: 1, class: "bulk", inputs: 2_000, items });
+    const load = loadOf([large, recordedRuns(60_000)]);
+    const whole = { ...question, nodes: [1, 4] };
+    const msOf = ({ rows }: ReturnType<typeof plan>): readonly number[] =>
+      rows.map(({ replayed }) => replayed.classes.bulk?.p50Ms ?? 0);
+    const [alone = 0, cut = 0] = msOf(plan(load, whole));
+    assert.ok(cut < alone / 3, `${cut} ms on four nodes, ${alone} ms on one`);
+    const [, uncut = 0] = msOf(plan(load, { ...whole, isCut: () => false }));
+    assert.ok(uncut > 0.9 * alone, `${uncut} ms whole on one of four, ${alone} ms on one`);
+  });
+
+  test("a node that is full is not the end: another one takes it, and with all full it is refused", () => {
+    const head = recordedHead();
+    const small = { ...head, options: { ...head.options, queuedItemsMax: 20 } };
+    const items = [[16, 16, 1, 18]] as const;
+    const requests = [1, 2, 3].map((id) => recordedRequest({ id, inputs: 1, items }));
+    const load = loadOf([...requests, recordedRuns(9_000)], small);
+    const { rows } = plan(load, { ...question, nodes: [1, 2, 3] });
+    assert.deepEqual(
+      rows.map(({ replayed }) => replayed.refused),
+      [{ queue_full: 2 }, { queue_full: 1 }, {}],
+    );
+  });
+
+  test("callers who wait have their answers from several, and the plan repeats", () => {
+    const lines: RecordLine[] = [];
+    for (let id = 0; id < 200; id += 1)
+      lines.push(recordedRequest({ id, atMs: 100 * id }), end(id, 100 * id + 99));
+    const load = loadOf([...lines, recordedRuns(20_000)]);
+    const asked = { ...question, waits: true, nodes: [2], loadFactors: [8] };
+    assert.deepEqual(plan(load, asked), plan(load, asked));
+    const alone = plan(load, { ...asked, nodes: [1] });
+    assert.ok(answeredOf(plan(load, asked).rows[0]) > answeredOf(alone.rows[0]));
+  });
+
+  test("the cheapest is found: as few pipelines in all as it takes, and of as many the fewest nodes", () => {
+    const machine = { cores: 2, threads: 1, memoryBytes: 1e9 };
+    const load = loadOf(
+      arrivalsByChance({ perSecond: 150, ms: 2_000, seed: 2 }),
+      recordedHead({ machine }),
+    );
+    const asked = { ...question, pipelines: null, loadFactors: [4], p99Ms: 150 };
+    assert.equal(plan(load, asked).answers[0]?.enough, null, "one machine is not enough");
+    const { answers, rows } = plan(load, { ...asked, nodes: [4, 2, 8, 1] });
+    const enough = answers[0]?.enough;
+    assert.ok(enough !== null && enough !== undefined && enough.nodes > 1, JSON.stringify(enough));
+    const total = enough.nodes * enough.pipelines;
+    for (const { nodes, pipelines, replayed } of rows)
+      if (nodes * pipelines < total) assert.ok((replayed.classes.realtime?.p99Ms ?? 0) > 150);
+    const [row] = rows.filter(
+      (each) => each.nodes === enough.nodes && each.pipelines === enough.pipelines,
+    );
+    assert.ok((row?.replayed.classes.realtime?.p99Ms ?? Infinity) <= 150);
   });
 });

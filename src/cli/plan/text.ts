@@ -45,8 +45,10 @@ function table({ rows }: Plan): readonly string[] {
   const classes = workClasses.filter((each) =>
     rows.some(({ replayed }) => replayed.classes[each] !== undefined),
   );
+  const hasNodes = rows.some(({ nodes }) => nodes > 1);
   const head = [
     "policy",
+    ...(hasNodes ? ["nodes"] : []),
     "pipelines",
     "load",
     ...classes.flatMap((each) => [`${each} p50`, "p99", "items/s"]),
@@ -56,15 +58,19 @@ function table({ rows }: Plan): readonly string[] {
   ];
   return textTable(
     head,
-    rows.map((row) => cells(row, classes)),
+    rows.map((row) => cells(row, { classes, hasNodes })),
   );
 }
 
-function cells(row: PlanRow, classes: readonly WorkClass[]): readonly string[] {
-  const { policy, pipelines, loadFactor, replayed, fallsBehind } = row;
+function cells(
+  row: PlanRow,
+  { classes, hasNodes }: { readonly classes: readonly WorkClass[]; readonly hasNodes: boolean },
+): readonly string[] {
+  const { policy, nodes, pipelines, loadFactor, replayed, fallsBehind } = row;
   const refused = Object.values(replayed.refused).reduce((sum, count) => sum + count, 0);
   return [
     policy,
+    ...(hasNodes ? [String(nodes)] : []),
     String(pipelines),
     `${loadFactor}×`,
     ...classes.flatMap((each) => figureCells(replayed.classes[each])),
@@ -81,11 +87,15 @@ function figureCells(figures: CallFigures | undefined): readonly string[] {
 
 function answerLines({ plan, p99Ms }: PlanTextParts): readonly string[] {
   if (p99Ms === null) return [];
-  return plan.answers.map(({ policy, loadFactor, pipelines }) => {
+  return plan.answers.map(({ policy, loadFactor, enough }) => {
     const asked = `p99 within ${inMs(p99Ms)} at ${loadFactor}× the load with ${policy}`;
-    return pipelines === null
-      ? `${asked}: none of those that were tried`
-      : `${asked}: ${countOf(pipelines, "pipeline")} of ${countOf(plan.threads, "thread")}`;
+    if (enough === null) {
+      const isOneTried = plan.rows.every(({ nodes }) => nodes === 1);
+      return `${asked}: none of those that were tried${isOneTried ? "; --nodes 2,4 tries more machines" : ""}`;
+    }
+    const { nodes, pipelines } = enough;
+    const each = `${countOf(pipelines, "pipeline")} of ${countOf(plan.threads, "thread")}`;
+    return `${asked}: ${nodes === 1 ? each : `${nodes} nodes, each with ${each}`}`;
   });
 }
 
@@ -98,11 +108,15 @@ function assumptions({ plan, load, costs }: PlanTextParts): readonly string[] {
     ? `each of ${callers.count} callers waits for the answer before; twice the load is twice the callers`
     : "requests come at their recorded times, whatever became of the others; twice the load comes in half the time";
   const lines = [
-    `arrivals: ${how} (${percent}% came just after an answer, ${byChance}% would by chance; --arrivals says it otherwise)`,
+    `arrivals: ${how} (${percent}% came just after an answer, ${byChance}% would by chance; the number of open requests varies ${callers.dispersion.toFixed(1)} times as much as by chance; --arrivals says it otherwise)`,
     `times of runs: as ${costs ?? "recorded"}, ${countOf(threads, "thread")} each; other numbers of threads are not guessed, record one`,
     `pipelines that want more than the ${head.machine.cores} cores of the machine take turns on them; memory and caches that they share are not reckoned`,
-    "preparing takes what it took; the network, the front and other machines are not in it",
+    "preparing takes what it took; the network and the front are not in it",
   ];
+  if (plan.rows.some(({ nodes }) => nodes > 1))
+    lines.push(
+      "nodes are machines like the recorded one behind one edge, which chooses as a real one does; each is slow as that was, at other moments",
+    );
   if (load.models.some(({ engine }) => engine === "staged"))
     lines.push("a model of several stages: each item takes what its items took on an average");
   if (load.isCut) lines.push("the file ends before the recording did: what is there was replayed");

@@ -1,7 +1,7 @@
 /** Which nodes could serve a request, or why none can: what the local door says of models, said of a deployment. */
 import { MillraceError, type WorkClass } from "millrace-client/wire";
 import type { ChoosableNode } from "../../nats/choose-node.js";
-import type { KnownNode } from "../../nats/directory.js";
+import type { KnownNode } from "../../nats/heard-node.js";
 import type { NodeModel } from "../../nats/node-entry.js";
 import { meantUnnamed } from "../../work/model-names.js";
 

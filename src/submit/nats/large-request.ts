@@ -9,8 +9,6 @@
  * then is waited for, as in a queue.
  */
 import { MillraceError } from "millrace-client/wire";
-import { beatMs, nodeSilentBeatsMax } from "../../nats/beats.js";
-import { chooseLot, type LotNode } from "../../nats/choose-lot.js";
 import type { OutcomeMessage } from "../../nats/messages.js";
 import { cutInputs } from "../../tasks/cut-inputs.js";
 import { timerMsMax } from "../../work/clock.js";
@@ -18,29 +16,19 @@ import { cancelled } from "../cancelled.js";
 import { placed } from "../placed.js";
 import type { SubmitSummary } from "../submit.js";
 import { type NodeCandidate, unready } from "./known-models.js";
-import { LotNodeState } from "./lot-node.js";
+import { type GivenLot, Lots, lookMs } from "./lots.js";
+import { refusalsMax } from "./node-tries.js";
 import type { AskEnd, RemoteAsk } from "./remote-ask.js";
 import {
-  isElsewhere,
   isGivenBack,
   lateMs,
   lostTooOften,
   RemoteRequest,
   type RemoteRequestParts,
-  refusalsMax,
 } from "./remote-request.js";
-import { type LotPlaces, RestOfRequest } from "./rest-of-request.js";
+import type { LotPlaces } from "./rest-of-request.js";
 
-/** News of nodes come about as often: one that is new gets its part, one that was full may have room. */
-const lookMs = 250;
-/** Of a node that is full, whatever it says. */
-const restMsMin = 250;
-const restMsMax = 5_000;
-/** Of one that was lost and is heard of still. */
-const lostRestMs = nodeSilentBeatsMax * beatMs;
-
-interface Lot extends LotPlaces {
-  readonly node: NodeCandidate;
+interface Lot extends GivenLot {
   /** Null: on this server's own pipelines. */
   ask: RemoteAsk | null;
   told: number;
@@ -48,9 +36,9 @@ interface Lot extends LotPlaces {
 }
 
 export class LargeRequest extends RemoteRequest {
-  readonly #rest: RestOfRequest;
-  readonly #lots = new Set<Lot>();
-  readonly #nodes = new Map<string, LotNodeState>();
+  readonly #lots: Lots;
+  /** Those that are at a node. */
+  readonly #open = new Set<Lot>();
   /** For what runs here. */
   readonly #leaving = new AbortController();
   #refusals = 0;
@@ -61,7 +49,7 @@ export class LargeRequest extends RemoteRequest {
 
   constructor(parts: RemoteRequestParts) {
     super(parts);
-    this.#rest = new RestOfRequest(parts.inputs.length);
+    this.#lots = new Lots(parts.inputs.length);
   }
 
   async run(): Promise<SubmitSummary> {
@@ -85,7 +73,7 @@ export class LargeRequest extends RemoteRequest {
       clearTimeout(late);
       signal.removeEventListener("abort", onAbort);
       this.#leaving.abort();
-      for (const lot of this.#lots) this.#endLot(lot);
+      for (const lot of this.#open) this.#endLot(lot);
     }
   }
 
@@ -115,7 +103,7 @@ export class LargeRequest extends RemoteRequest {
       const leftMs = this.leftMs();
       const isLate = leftMs !== null && leftMs <= 0;
       if (!isLate) this.#giveOut();
-      if (this.#lots.size > 0 || this.#rest.items === 0) return;
+      if (this.#open.size > 0 || this.#lots.restItems === 0) return;
       if (isLate) this.#late();
       else this.#nobodyHasIt();
     });
@@ -127,44 +115,24 @@ export class LargeRequest extends RemoteRequest {
   }
 
   #late(): void {
-    for (const lot of this.#lots) this.answers.addLost(lot.node.node, lot.told);
+    for (const lot of this.#open) this.answers.addLost(lot.node.node, lot.told);
     this.failLate();
     this.#over();
   }
 
   #giveOut(): void {
-    while (this.#rest.items > 0) {
+    while (this.#lots.restItems > 0) {
       if (!this.isAccepted && this.#refusals >= refusalsMax) return;
-      const lot = chooseLot(this.#takers(), this.#rest.items);
+      const lot = this.#lots.next(this.#able(), performance.now());
       if (lot === null) return;
-      void this.#give(lot.node, this.#rest.take(lot.items));
+      void this.#give(lot);
     }
-  }
-
-  /** Those that may be given something. */
-  #takers(): readonly (NodeCandidate & LotNode)[] {
-    const nowMs = performance.now();
-    return this.#able().flatMap((node) => {
-      const state = this.#stateOf(node);
-      if (state.rests(nowMs)) return [];
-      const { lots, itemMs, itemsMax } = state;
-      const seen = itemMs === null ? {} : { itemMs, pipelines: 1 };
-      return [{ ...node, ...seen, lots, itemsMax, isKnown: itemMs !== null }];
-    });
   }
 
   #able(): readonly NodeCandidate[] {
     const { here, model, request } = this.parts;
     const isHere = here?.serves(model, request.task) === true;
     return this.candidates().filter(({ isLocal }) => isHere || !isLocal);
-  }
-
-  #stateOf({ instance }: NodeCandidate): LotNodeState {
-    const known = this.#nodes.get(instance);
-    if (known !== undefined) return known;
-    const state = new LotNodeState();
-    this.#nodes.set(instance, state);
-    return state;
   }
 
   /** Nothing of it is under way, and nobody takes what is left. */
@@ -186,15 +154,14 @@ export class LargeRequest extends RemoteRequest {
     return this.#refusal ?? unready(this.parts.model, this.parts.directory);
   }
 
-  async #give(node: NodeCandidate & LotNode, places: LotPlaces): Promise<void> {
+  async #give(given: GivenLot): Promise<void> {
     const { directory } = this.parts;
-    const nowMs = performance.now();
-    const items = places.places.length;
-    const sentAfterMs = nowMs - this.arrivedAtMs;
-    const lot: Lot = { ...places, node, ask: null, told: 0, sentAfterMs };
-    this.#lots.add(lot);
-    this.#stateOf(node).gave(nowMs);
-    directory.sent(node.instance, { items, itemMs: node.itemMs, pipelines: node.pipelines });
+    const { node, places } = given;
+    const sentAfterMs = performance.now() - this.arrivedAtMs;
+    const lot: Lot = { ...given, ask: null, told: 0, sentAfterMs };
+    this.#open.add(lot);
+    const { itemMs, pipelines } = node;
+    directory.sent(node.instance, { items: places.length, itemMs, pipelines });
     try {
       const end = await (node.isLocal ? this.#runHere(lot) : this.#askFor(lot));
       this.#guard(() => this.#ended(lot, end));
@@ -245,7 +212,7 @@ export class LargeRequest extends RemoteRequest {
     const message = { index: own.index, ...own.outcome };
     if (isGivenBack(message) || !this.take(message, node)) return;
     lot.told += 1;
-    this.#stateOf(node).answered();
+    this.#lots.answered(node);
     this.parts.directory.answered(node.instance, 1);
   }
 
@@ -258,31 +225,24 @@ export class LargeRequest extends RemoteRequest {
       return this.#lost({ places, losses: lot.losses + 1 });
     }
     this.answers.addLost(node.node, told);
-    const state = this.#stateOf(node);
     const nowMs = performance.now();
     if (end.kind === "lost") {
-      state.rest(lostRestMs, nowMs);
+      this.#lots.lost(node, nowMs);
       this.parts.observer.lost(node.node, places.length);
       return this.#lost({ places, losses: lot.losses + 1 });
     }
     const { error } = end;
-    if (isTooLarge(error) && told === 0 && lot.places.length > 1) {
-      // Its queue is smaller than what was thought to be a little of its time.
-      state.itemsMax = Math.floor(lot.places.length / 2);
-      return this.#rest.giveBack({ places, losses: lot.losses });
-    }
-    if (!isElsewhere(error)) throw error;
-    const restMs = error.retryAfterMs ?? restMsMin;
-    state.rest(Math.min(restMsMax, Math.max(restMsMin, restMs)), nowMs);
-    if (told > 0) return this.#lost({ places, losses: lot.losses + 1 });
+    const fate = this.#lots.refused({ lot, places, hasBegun: told > 0, error, nowMs });
+    if (fate === "final") throw error;
+    if (fate === "lost") return this.#lost({ places, losses: lot.losses + 1 });
+    if (fate === "again") return;
     this.#refusals += 1;
     this.#refusal = error;
-    this.#rest.giveBack({ places, losses: lot.losses });
   }
 
   /** Others do them, unless that was tried often enough. */
   #lost(lost: LotPlaces): void {
-    if (lost.losses < this.parts.attemptsMax) return this.#rest.giveBack(lost);
+    if (lost.losses < this.parts.attemptsMax) return this.#lots.giveBack(lost);
     if (lost.places.length === 0) return;
     if (!this.isAccepted) throw this.#refused();
     const error = lostTooOften(lost.losses).toWire();
@@ -291,15 +251,10 @@ export class LargeRequest extends RemoteRequest {
 
   /** Nobody waits for it any more; again: nothing. */
   #endLot(lot: Lot): void {
-    if (!this.#lots.delete(lot)) return;
+    if (!this.#open.delete(lot)) return;
     const { node, ask, places, told } = lot;
-    this.#stateOf(node).ended(performance.now());
+    this.#lots.ended(node, performance.now());
     this.parts.directory.answered(node.instance, places.length - told);
     if (ask?.hasEnded === false) ask.leave();
   }
-}
-
-/** For good, as it is. */
-function isTooLarge({ code }: MillraceError): boolean {
-  return code === "too_many_items" || code === "body_too_large";
 }

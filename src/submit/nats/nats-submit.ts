@@ -13,7 +13,7 @@
  * which was lost whole may have been the reason: the losses of a request are counted over all nodes.
  */
 import { MillraceError, type StatusResponse, type WorkClass } from "millrace-client/wire";
-import { isLarge } from "../../nats/choose-lot.js";
+import { isLargeForAll } from "../../nats/choose-lot.js";
 import { costOf } from "../../nats/choose-node.js";
 import type { NatsLink } from "../../nats/connection.js";
 import type { Directory } from "../../nats/directory.js";
@@ -162,7 +162,7 @@ export class NatsSubmit implements Submit, Disposable {
       observer: this.#observer,
     };
     const { items, nodes } = this.#lotTakers(request, task, model);
-    return isLargeFor(nodes, items) ? new LargeRequest(parts) : new WholeRequest(parts);
+    return isLargeForAll(nodes, items) ? new LargeRequest(parts) : new WholeRequest(parts);
   }
 
   /** Of a server with pipelines: whether it is large, and somebody else would begin with it before half of it were done here. */
@@ -173,7 +173,7 @@ export class NatsSubmit implements Submit, Disposable {
     try {
       const { items, nodes } = this.#lotTakers(request, task, this.#modelOf(request, task));
       const own = nodes.find(({ isLocal }) => isLocal);
-      if (own === undefined || !isLargeFor(nodes, items)) return false;
+      if (own === undefined || !isLargeForAll(nodes, items)) return false;
       const half = costOf(own, items) / 2;
       return nodes.some((node) => !node.isLocal && node.waitMs + node.loadMs < half);
     } catch {
@@ -239,11 +239,6 @@ interface LotTakers {
   /** Inputs of the whole request; 0: it cannot be cut. */
   readonly items: number;
   readonly nodes: readonly NodeCandidate[];
-}
-
-/** More than a moment of any of them. */
-function isLargeFor(nodes: LotTakers["nodes"], items: number): boolean {
-  return nodes.length > 0 && nodes.every((node) => isLarge(node, items));
 }
 
 interface Entered {

@@ -7,6 +7,7 @@ import type { Task, TaskRequest } from "../../tasks/task.js";
 import type { Submit, SubmitEvents, SubmitRequest, SubmitSummary } from "../submit.js";
 import { Answers } from "./answers.js";
 import { candidatesFor, type NodeCandidate, natsAway, unready } from "./known-models.js";
+import { isElsewhere } from "./node-tries.js";
 import { RemoteAsk } from "./remote-ask.js";
 import type { RemoteAsks } from "./remote-asks.js";
 
@@ -47,8 +48,6 @@ export interface RemoteRequestParts {
 
 /** A node ends what is late by itself, and says more of it; this is for one that does not. */
 export const lateMs = 250;
-/** Nodes that may refuse a request, or lots of it, before it is refused. */
-export const refusalsMax = 4;
 
 export abstract class RemoteRequest {
   protected readonly parts: RemoteRequestParts;
@@ -177,15 +176,4 @@ export function lostTooOften(losses: number): MillraceError {
 /** Nothing was wrong with it: its node ends. */
 export function isGivenBack(outcome: OutcomeMessage): boolean {
   return "error" in outcome && outcome.error.code === "draining";
-}
-
-/** Another node may take what this one does not. */
-export function isElsewhere({ code }: MillraceError): boolean {
-  return (
-    code === "queue_full" ||
-    code === "deadline_too_soon" ||
-    code === "draining" ||
-    code === "not_ready" ||
-    code === "model_not_found"
-  );
 }

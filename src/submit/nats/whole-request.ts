@@ -1,26 +1,16 @@
 /** A request that goes to one node whole, and what that does not answer to another, one after the other. */
 import type { MillraceError } from "millrace-client/wire";
-import { chooseNode } from "../../nats/choose-node.js";
 import type { OutcomeMessage } from "../../nats/messages.js";
 import { timerMsMax } from "../../work/clock.js";
 import { cancelled } from "../cancelled.js";
 import type { SubmitSummary } from "../submit.js";
 import { type NodeCandidate, unready } from "./known-models.js";
+import { isElsewhere, NodeTries } from "./node-tries.js";
 import type { AskEnd } from "./remote-ask.js";
-import {
-  isElsewhere,
-  isGivenBack,
-  lateMs,
-  lostTooOften,
-  RemoteRequest,
-  refusalsMax,
-} from "./remote-request.js";
+import { isGivenBack, lateMs, lostTooOften, RemoteRequest } from "./remote-request.js";
 
 export class WholeRequest extends RemoteRequest {
-  /** Those that refused it or were lost: another one is better. */
-  readonly #tried = new Set<string>();
-  #refusals = 0;
-  #losses = 0;
+  readonly #tries = new NodeTries(this.parts.attemptsMax);
 
   async run(): Promise<SubmitSummary> {
     let refusal: MillraceError | null = null;
@@ -29,7 +19,8 @@ export class WholeRequest extends RemoteRequest {
       if (node === null) {
         if (this.isAccepted && (await this.doHere())) break;
         if (!this.isAccepted) throw refusal ?? unready(this.parts.model, this.parts.directory);
-        if (this.#isLostTooOften) this.answers.failRest(lostTooOften(this.#losses).toWire());
+        const { isLostTooOften, losses } = this.#tries;
+        if (isLostTooOften) this.answers.failRest(lostTooOften(losses).toWire());
         else this.failRest();
         break;
       }
@@ -38,19 +29,9 @@ export class WholeRequest extends RemoteRequest {
     return this.summary();
   }
 
-  get #isLostTooOften(): boolean {
-    return this.#losses >= this.parts.attemptsMax;
-  }
-
-  /** Those that were tried come again only where they are alone, and NATS says that they live. */
   #choose(): NodeCandidate | null {
-    if (this.#isLostTooOften || this.#refusals >= refusalsMax) return null;
-    const all = this.candidates().filter(({ isLocal }) => !isLocal);
-    const fresh = all.filter(({ instance }) => !this.#tried.has(instance));
-    const isWorthAgain = fresh.length === 0 && this.#refusals === 0;
     const { random = Math.random } = this.parts;
-    const items = this.answers.missing.length;
-    return chooseNode(isWorthAgain ? all : fresh, { items, random });
+    return this.#tries.choose(this.candidates(), { items: this.answers.missing.length, random });
   }
 
   /** Null, or why the node did not take it. @throws what ends the request */
@@ -67,7 +48,7 @@ export class WholeRequest extends RemoteRequest {
     };
     const end = await this.#converse(node, missing, onOutcome);
     directory.answered(node.instance, missing.length - told);
-    this.#tried.add(node.instance);
+    this.#tries.tried(node);
     if (end === "late") {
       this.answers.addLost(node.node, told);
       this.failLate();
@@ -76,18 +57,18 @@ export class WholeRequest extends RemoteRequest {
     if (end.kind === "done") {
       this.answers.add(node.node, end.summary);
       // It gave some back, or forgot them: others do them.
-      if (!this.answers.isWhole) this.#losses += 1;
+      if (!this.answers.isWhole) this.#tries.lost();
       return null;
     }
     this.answers.addLost(node.node, told);
     if (end.kind === "lost") {
-      this.#losses += 1;
+      this.#tries.lost();
       observer.lost(node.node, this.answers.missing.length);
       return null;
     }
     if (!isElsewhere(end.error)) throw end.error;
-    if (told > 0) this.#losses += 1;
-    else this.#refusals += 1;
+    if (told > 0) this.#tries.lost();
+    else this.#tries.refused();
     return end.error;
   }
 

@@ -2,9 +2,9 @@
  * How soon this machine would take another item: pure, of what the status says. What an item takes is what items of its model have taken so
  * far, from all stages; a model that has run nothing yet is reckoned as the others, or with twenty milliseconds.
  */
-import type { PipelineStatus, StatusResponse } from "millrace-client/wire";
-import type { NodeWaits } from "../nats/node-entry.js";
+import type { PipelineStatus, QueueStatus, StatusResponse } from "millrace-client/wire";
 import type { ModelStatistics } from "../work/views.js";
+import type { NodeWaits } from "./node-entry.js";
 
 export interface QueueEstimate {
   readonly waits: NodeWaits;
@@ -14,10 +14,22 @@ export interface QueueEstimate {
   readonly itemMs: (model: string) => number;
 }
 
+/** What is looked at of a status. */
+export interface SeenQueue {
+  readonly pipelines: readonly SeenPipeline[];
+  readonly queues: readonly Pick<QueueStatus, "model" | "class" | "items">[];
+  readonly stages: readonly Pick<StatusResponse["stages"][number], "model" | "ms">[];
+}
+
+export interface SeenPipeline extends Pick<PipelineStatus, "state"> {
+  readonly items: Pick<PipelineStatus["items"], "inFlight">;
+  readonly doing: Pick<NonNullable<PipelineStatus["doing"]>, "predictedMs" | "forMs"> | null;
+}
+
 const itemMsUnknown = 20;
 
 export function estimateQueue(
-  { pipelines, queues, stages }: Pick<StatusResponse, "pipelines" | "queues" | "stages">,
+  { pipelines, queues, stages }: SeenQueue,
   statistics: readonly Pick<ModelStatistics, "model" | "inputs">[],
 ): QueueEstimate {
   const msOf = new Map<string, number>();
@@ -48,11 +60,11 @@ export function estimateQueue(
   return { waits: { realtimeMs, bulkMs }, pipelines: up.length, itemMs };
 }
 
-function isUp({ state }: PipelineStatus): boolean {
+function isUp({ state }: SeenPipeline): boolean {
   return state === "ready" || state === "suspect";
 }
 
 /** Of its run. */
-function leftMsOf({ doing }: PipelineStatus): number {
+function leftMsOf({ doing }: SeenPipeline): number {
   return doing === null ? 0 : Math.max(0, doing.predictedMs - doing.forMs);
 }

@@ -1,0 +1,122 @@
+/**
+ * How near a plan of several nodes comes: recorded is one server, predicted are nodes with as many times its load, and then the same requests
+ * go in as much less time to an edge and real nodes on a real NATS. Workers take the recorded times of a model's runs and no core, so that one
+ * machine holds several.
+ */
+import { join } from "node:path";
+import { plan } from "#src/plan/plan.js";
+import { NatsServer, skipWithoutNats } from "../../test/support/nats-server.js";
+import { byChance } from "../harness/arrivals.js";
+import { openLoop } from "../harness/open-loop.js";
+import type { Report } from "../harness/report.js";
+import { Deployment } from "../nodes/deployment.js";
+import { openNetwork } from "../nodes/network.js";
+import { ServerTree } from "../server-tree.js";
+import { makeTimedModels } from "../timed/timed-models.js";
+import { noQuestion, only, recordedOf } from "./recorded.js";
+
+export interface NodesCase {
+  readonly nodes: number;
+  /** Requests a second, for each node. */
+  readonly rates: readonly number[];
+  readonly rounds: number;
+  /** Of one server's load. */
+  readonly ms: number;
+  readonly lines: readonly string[];
+  /** Where to write. */
+  readonly dir: string;
+}
+
+interface Servers {
+  readonly one: string;
+  readonly edge: string;
+  readonly nodes: readonly string[];
+}
+
+export async function predictNodes(report: Report, of: NodesCase): Promise<void> {
+  if (skipWithoutNats !== false) return report.say(`nodes: left out, ${skipWithoutNats}`);
+  const { dir, nodes: count } = of;
+  await using network = await openNetwork("proxies");
+  await using nats = await NatsServer.start({ host: network.natsHost });
+  const timedModels = await makeTimedModels(join(dir, "timed"));
+  const place = { nats, network, parent: dir, timedModels, factor: 1 };
+  await using deployment = await Deployment.start(place, {
+    prefix: "plan",
+    nodes: count,
+    workers: "timed",
+  });
+  await using one = await ServerTree.start({
+    name: "one",
+    script: "timed",
+    flags: {
+      models: timedModels,
+      port: 0,
+      pipelines: 1,
+      threads: 1,
+      "cache-dir": join(dir, "one"),
+    },
+  });
+  const nodes = await Promise.all(deployment.nodes.map((node) => node.url()));
+  const servers = { one: await one.ready(), edge: deployment.url, nodes };
+  // They learn what their runs take.
+  for (const url of [servers.one, servers.edge])
+    await send(url, {
+      perSecond: 20,
+      seed: 0,
+      times: 1,
+      ms: Math.min(of.ms, 2_000),
+      lines: of.lines,
+    });
+  for (const perSecond of of.rates) await predictRate(report, { ...of, perSecond, servers });
+}
+
+async function predictRate(
+  report: Report,
+  of: NodesCase & { readonly perSecond: number; readonly servers: Servers },
+): Promise<void> {
+  const { nodes, rounds, perSecond, servers } = of;
+  const errors: { p50: number[]; p99: number[] } = { p50: [], p99: [] };
+  for (let seed = 1; seed <= rounds; seed += 1) {
+    const load = await recordedOf([servers.one], () =>
+      send(servers.one, { ...of, seed, times: 1 }),
+    );
+    const { rows } = plan(load, {
+      ...noQuestion,
+      nodes: [nodes],
+      pipelines: [1],
+      loadFactors: [nodes],
+    });
+    const real = await recordedOf(servers.nodes, () =>
+      send(servers.edge, { ...of, seed, times: nodes }),
+    );
+    const [row] = rows;
+    if (row === undefined) throw new Error("nothing was predicted");
+    const [predicted, actual] = [only(row.replayed.classes), only(real.actual.classes)];
+    if (actual.answered !== load.calls.length)
+      throw new Error(`${actual.answered} of ${load.calls.length} requests were answered by nodes`);
+    errors.p50.push(predicted.p50Ms / actual.p50Ms);
+    errors.p99.push(predicted.p99Ms / actual.p99Ms);
+  }
+  const title = `${nodes} nodes, ${perSecond}/s by chance each`;
+  report.add(`${title}: p50, predicted / real`, errors.p50);
+  report.add(`${title}: p99, predicted / real`, errors.p99);
+}
+
+/** The same requests whatever `times` is: so many times as fast. */
+async function send(
+  url: string,
+  of: {
+    readonly perSecond: number;
+    readonly ms: number;
+    readonly seed: number;
+    readonly times: number;
+    readonly lines: readonly string[];
+  },
+): Promise<void> {
+  const { ms, seed, times, lines, perSecond } = of;
+  const arrivals = byChance({ perSecond, ms, seed }).map((dueMs, at) => {
+    const text = lines[(at * (seed + 1)) % lines.length];
+    return { dueMs: dueMs / times, body: JSON.stringify({ texts: [text] }) };
+  });
+  await openLoop({ url, path: "/v1/translate", arrivals, connections: 8, replies: false });
+}
