@@ -2,7 +2,7 @@
 import { mkdir, statfs } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { type ErrorCode, MillraceError } from "millrace-client/wire";
-import type { HubFile } from "../hub/repository.js";
+import { type HubFile, ownPrefix } from "../hub/repository.js";
 import { AdvisedError } from "./advised-error.js";
 import { unwritable } from "./bulk/buffered-file.js";
 import { OutputLock } from "./bulk/output-lock.js";
@@ -16,14 +16,13 @@ export interface HubFlags {
   readonly endpoint?: string;
   readonly revision?: string;
   readonly all?: boolean;
+  readonly replace?: boolean;
 }
 
 const usualEndpoint = "https://huggingface.co";
 const firstPauseMs = 1_000;
 /** A repository may have more files than anybody reads. */
 const listedMax = 40;
-/** In the folder, beside what comes. */
-const lockName = ".millrace-pull";
 
 /** The store's names have no slash; what only a hub has says it too. */
 export function isOfHub(model: string, { endpoint, revision, all }: HubFlags): boolean {
@@ -38,6 +37,7 @@ const adviceOfHub: Readonly<Partial<Record<ErrorCode, string>>> = {
   forbidden: "`HF_TOKEN=hf_… millrace models pull ORG/NAME` asks with a token.",
   model_not_found:
     "The page of the repository has its name, ORG/NAME, and its branches and tags for --revision.",
+  output_exists: "--out DIR names another folder; --replace writes over what is there.",
 };
 
 export async function pullFromHub(name: string, flags: HubFlags): Promise<void> {
@@ -57,7 +57,8 @@ async function pullAndTell(name: string, flags: HubFlags, signal: AbortSignal): 
   const { hubOf } = await import("../hub/ask-hub.js");
   const { readRepository } = await import("../hub/repository.js");
   const { neededFiles } = await import("../hub/choose-files.js");
-  const { pullFiles } = await import("../hub/pull.js");
+  const { bytesOf, pullFiles } = await import("../hub/pull.js");
+  const { takeFolder } = await import("../hub/target-folder.js");
   const { HF_ENDPOINT, HF_TOKEN } = process.env;
   const hub = hubOf(flags.endpoint ?? (HF_ENDPOINT || usualEndpoint), HF_TOKEN);
   const revision = flags.revision ?? "main";
@@ -65,15 +66,20 @@ async function pullAndTell(name: string, flags: HubFlags, signal: AbortSignal): 
   const repository = await readRepository(hub, question, signal);
   const files = flags.all === true ? repository.files : neededFiles(repository.files);
   if (files.length === 0) throw nothingNeeded(name, repository.files);
-  const allBytes = files.reduce((sum, { bytes }) => sum + bytes, 0);
-  process.stderr.write(listText({ name, commit: repository.commit, files, allBytes }));
-  await assertRoom(dir, allBytes);
+  const allBytes = bytesOf(files);
   await using _lock = await lockOf(dir);
+  const replace = flags.replace === true;
+  const target = { dir, hub, repository, revision, files, replace, signal };
+  const { missing, finish } = await takeFolder(target);
+  process.stderr.write(listText({ name, commit: repository.commit, files, allBytes }));
+  await warnOfRoom(dir, bytesOf(missing));
   const progress = new Progress(allBytes);
   const onBytes = (bytes: number): void => progress.add(bytes);
+  onBytes(allBytes - bytesOf(missing));
   const parts = { hub, repository, dir, signal, onBytes, pauseMs: firstPauseMs };
   try {
-    await pullFiles(files, parts);
+    await pullFiles(missing, parts);
+    await finish();
   } catch (error) {
     progress.end();
     process.stderr.write(`What has come is kept in ${dir}; the same command goes on with it.\n`);
@@ -99,7 +105,7 @@ async function lockOf(dir: string): Promise<OutputLock> {
   await mkdir(dir, { recursive: true }).catch((error: unknown) => {
     throw unwritable(dir, error);
   });
-  return await OutputLock.take(join(dir, lockName));
+  return await OutputLock.take(join(dir, ownPrefix));
 }
 
 function nothingNeeded(name: string, files: readonly HubFile[]): MillraceError {
@@ -126,8 +132,8 @@ function listText({ name, commit, files, allBytes }: Listed): string {
   return [`${name} at ${commit.slice(0, 12)}: ${all}`, ...lines, ""].join("\n");
 }
 
-/** Before an hour of fetching, and not behind it. What is there already is not counted. */
-async function assertRoom(dir: string, bytes: number): Promise<void> {
+/** Before an hour of fetching, and not behind it. */
+async function warnOfRoom(dir: string, bytes: number): Promise<void> {
   let existing = resolve(dir);
   for (;;) {
     const found = await statfs(existing).catch(() => null);

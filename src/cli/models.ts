@@ -6,6 +6,7 @@ import type { ModelBucket } from "../nats/model-bucket.js";
 import type { ModelRecord } from "../nats/model-record.js";
 import type { OptionKey } from "../options/options.js";
 import { flagOf, variableOf } from "../options/table.js";
+import { AdvisedError } from "./advised-error.js";
 import { exitCodes } from "./exit-codes.js";
 import type { HubFlags } from "./models-pull.js";
 import { addOptionFlags, configurationFrom } from "./option-flags.js";
@@ -48,6 +49,7 @@ const pullExamples = `
 Examples:
   $ millrace models pull Helsinki-NLP/opus-mt-en-zh                       into ./opus-mt-en-zh
   $ millrace models pull org/ranker --endpoint https://hub.example --out ranker
+  $ millrace models pull org/ranker --revision v2 --out ranker --replace  over another version of it
   $ millrace models pull en-de@2 --nats nats://127.0.0.1:4222             from the store
 
 The variable HF_TOKEN has the token where a hub asks for one: it is sent to that host only.
@@ -120,6 +122,7 @@ export function registerModels(program: Command): void {
     .option("--endpoint <url>", "the hub; else HF_ENDPOINT, else https://huggingface.co")
     .option("--revision <name>", "branch, tag or commit of the repository; else main")
     .option("--all", "every file of the repository, whether it is needed or not")
+    .option("--replace", "of a hub: write over what is there, whosever it is")
     .addHelpText("after", pullExamples)
     .action(pull);
   withLink(models.command("default <model>"))
@@ -185,11 +188,19 @@ async function pull(model: string, flags: PullFlags): Promise<void> {
     await pullFromHub(model, flags);
     return;
   }
+  if (flags.replace === true) {
+    const message = "--replace is of a hub's repositories: from the store comes a new folder";
+    throw new MillraceError("option_invalid", message);
+  }
   const { fetchModel } = await import("../nats/fetch-model.js");
   await withBucket(flags, "find", async (bucket, signal) => {
     const record = await bucket.record(await versionOf(bucket, model));
     const target = flags.into ?? flags.out ?? join(".", `${record.name}@${record.version}`);
-    await fetchModel(bucket, record, { target, signal, onProgress: progressOf("fetched") });
+    const onProgress = progressOf("fetched");
+    await fetchModel(bucket, record, { target, signal, onProgress }).catch((error: unknown) => {
+      if (!(error instanceof MillraceError && error.code === "output_exists")) throw error;
+      throw new AdvisedError(error.code, error.message, "--out DIR names another folder.");
+    });
     print(
       flags,
       { ...shownRecord(record), dir: target },
@@ -231,6 +242,7 @@ async function withBucket(
     endpoint: _endpoint,
     revision: _revision,
     all: _all,
+    replace: _replace,
     from: _from,
     ...others
   } = {

@@ -5,15 +5,14 @@
  *   FILE.<hash>.part ◄── Range: bytes=n- ── hub            again, with a pause, while it passes
  *        └─ bytes and hash are right ─► FILE
  */
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { type FileHandle, mkdir, open, rm, stat } from "node:fs/promises";
+import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { move } from "../platform/move.js";
 import { hasCode, messageOf } from "../work/thrown.js";
 import { askHub, attemptsMax, bodyPieces, type Hub, Passing, pauseBehind } from "./ask-hub.js";
 import type { HubFile, HubRepository } from "./repository.js";
+import { isSameFile } from "./same-file.js";
 
 export interface HubParts {
   readonly hub: Hub;
@@ -26,19 +25,28 @@ export interface HubParts {
   readonly pauseMs: number;
 }
 
-/** @throws MillraceError as `askHub`; `weights_invalid` where it is not what the hub says; `option_invalid` of the disk. */
+export function pathOf(dir: string, { name }: Pick<HubFile, "name">): string {
+  return join(dir, ...name.split("/"));
+}
+
+/** Until it is whole. */
+export function partOf(dir: string, file: HubFile): string {
+  return `${pathOf(dir, file)}.${file.hash.hex.slice(0, 12)}.part`;
+}
+
+/**
+ * Over what has its name.
+ *
+ * @throws MillraceError as `askHub`; `weights_invalid` where it is not what the hub says; `output_failed` of the disk.
+ */
 export async function fetchFile(file: HubFile, parts: HubParts): Promise<void> {
-  const path = join(parts.dir, ...file.name.split("/"));
-  const part = `${path}.${file.hash.hex.slice(0, 12)}.part`;
-  if ((await sizeOf(path)) === file.bytes && (await isRight(path, file, parts.signal))) {
-    parts.onBytes(file.bytes);
-    return;
-  }
+  const path = pathOf(parts.dir, file);
+  const part = partOf(parts.dir, file);
   try {
     await mkdir(dirname(path), { recursive: true });
     for (let isFirst = true; ; isFirst = false) {
       await fetchPart(file, part, parts);
-      if (await isRight(part, file, parts.signal)) break;
+      if (await isSameFile(part, file, parts.signal)) break;
       await rm(part, { force: true });
       parts.onBytes(-file.bytes);
       // A part of an earlier run may have been damaged on the disk: once anew.
@@ -54,7 +62,7 @@ export async function fetchFile(file: HubFile, parts: HubParts): Promise<void> {
     const kept = hasCode(error, "ENOSPC")
       ? "the disk is full; what has come is kept"
       : messageOf(error);
-    throw new MillraceError("option_invalid", `cannot write ${part}: ${kept}`, { cause: error });
+    throw new MillraceError("output_failed", `cannot write ${part}: ${kept}`, { cause: error });
   }
 }
 
@@ -131,20 +139,4 @@ async function append(
 function goesOn(reply: Response, from: number): boolean {
   const [, start] = /^bytes (\d+)-/.exec(reply.headers.get("content-range") ?? "") ?? [];
   return reply.status === 206 && Number(start) === from;
-}
-
-async function isRight(
-  path: string,
-  { bytes, hash }: HubFile,
-  signal: AbortSignal,
-): Promise<boolean> {
-  if ((await sizeOf(path)) !== bytes) return false;
-  const made =
-    hash.kind === "sha256" ? createHash("sha256") : createHash("sha1").update(`blob ${bytes}\0`);
-  for await (const chunk of createReadStream(path, { signal })) made.update(chunk as Buffer);
-  return made.digest("hex") === hash.hex;
-}
-
-async function sizeOf(path: string): Promise<number | null> {
-  return (await stat(path).catch(() => null))?.size ?? null;
 }

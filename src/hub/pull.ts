@@ -4,7 +4,11 @@ import type { HubFile } from "./repository.js";
 
 const filesAtOnce = 4;
 
-/** Rejects with the first error; what is under way ends then, and what has come is kept for the next run. */
+export function bytesOf(files: readonly HubFile[]): number {
+  return files.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+/** Over what stands there: target-folder.ts says which may be. Rejects with the first error; what is under way ends then, and what has come is kept for the next run. */
 export async function pullFiles(
   files: readonly HubFile[],
   { signal, ...parts }: HubParts,

@@ -19,6 +19,9 @@ export interface HubRepository {
   readonly files: readonly HubFile[];
 }
 
+/** What a pull keeps in the folder for itself begins so: no file of a hub does. */
+export const ownPrefix = ".millrace-pull";
+
 const listBytesMax = 32 * 1024 * 1024;
 
 const siblingShape = z.object({
@@ -106,7 +109,7 @@ function checkFileName(name: string): void {
   const parts = name.split("/");
   const isBad = (part: string): boolean =>
     part === "" || part === "." || part === ".." || /[\\:\p{Cc}]/u.test(part) || part.length > 255;
-  if (!parts.some(isBad)) return;
+  if (!parts.some(isBad) && !name.startsWith(ownPrefix)) return;
   const message = `the hub names a file that has no place in a folder: ${JSON.stringify(name.slice(0, 200))}`;
   throw new MillraceError("response_invalid", message);
 }

@@ -11,7 +11,7 @@ import { basename, dirname, join } from "node:path";
 import { MillraceError } from "millrace-client/wire";
 import { isFolderTaken, move } from "../platform/move.js";
 import { isAlive } from "../platform/processes.js";
-import { messageOf } from "../work/thrown.js";
+import { hasCode, messageOf } from "../work/thrown.js";
 import type { ModelBucket } from "./model-bucket.js";
 import { bytesOfFiles, fullName, type ModelFile, type ModelRecord } from "./model-record.js";
 
@@ -41,6 +41,7 @@ export async function fetchModel(
     onProgress?.(fetchedBytes, allBytes);
   };
   try {
+    await assertFree(target);
     await mkdir(parent, { recursive: true });
     await removeLeftovers(parent, basename(target));
     await checkRoom(parent, record);
@@ -100,6 +101,19 @@ async function fetchFile(
   await handle.sync();
 }
 
+/** Before gigabytes come for it; `move` has the last word. An empty folder is nobody's. */
+async function assertFree(target: string): Promise<void> {
+  const names = await readdir(target).catch((error: unknown) => {
+    if (hasCode(error, "ENOENT")) return [];
+    throw hasCode(error, "ENOTDIR") ? isThere(target, error) : error;
+  });
+  if (names.length > 0) throw isThere(target);
+}
+
+function isThere(target: string, cause?: unknown): MillraceError {
+  return new MillraceError("output_exists", `${target} is there already`, { cause });
+}
+
 async function checkRoom(parent: string, record: ModelRecord): Promise<void> {
   const { bavail, bsize } = await statfs(parent);
   const needed = bytesOfFiles(record.files) + spareBytes;
@@ -120,8 +134,7 @@ async function removeLeftovers(parent: string, name: string): Promise<void> {
 }
 
 function outputError(target: string, error: unknown): unknown {
-  if (isFolderTaken(error))
-    return new MillraceError("output_exists", `${target} is there already`, { cause: error });
+  if (isFolderTaken(error)) return isThere(target, error);
   if (!(error instanceof Error) || !("syscall" in error)) return error;
   const message = `${target} could not be written: ${messageOf(error)}`;
   return new MillraceError("output_failed", message, { cause: error });

@@ -6,12 +6,10 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
 import { test } from "node:test";
-import { hubOf } from "#src/hub/ask-hub.js";
-import { neededFiles } from "#src/hub/choose-files.js";
-import { pullFiles } from "#src/hub/pull.js";
-import { readRepository } from "#src/hub/repository.js";
 import { finish } from "../support/finish.js";
 import { serveHttp } from "../support/http-server.js";
+import { hubListing } from "../support/hub-listing.js";
+import { pullRepository as pull } from "../support/pull-repository.js";
 import { millrace } from "../support/serve-process.js";
 import { TempDir } from "../support/temp-dir.js";
 
@@ -30,17 +28,12 @@ const everything: Readonly<Record<string, Buffer>> = {
 };
 const needed = [...Object.keys(small), "model.safetensors"];
 
-function gitHash(bytes: Buffer): string {
-  return createHash("sha1").update(`blob ${bytes.length}\0`).update(bytes).digest("hex");
-}
-
+/** `extra`: names of files that nobody can fetch; one may stand there twice. */
 function listing(extra: readonly string[] = []): string {
-  const siblings = [...Object.keys(everything), ...extra].map((rfilename) => {
-    const bytes = everything[rfilename] ?? Buffer.from("x");
-    const entry = { rfilename, size: bytes.length, blobId: gitHash(bytes) };
-    if (!/\.(?:safetensors|bin)$/.test(rfilename)) return entry;
-    return { ...entry, lfs: { sha256: createHash("sha256").update(bytes).digest("hex") } };
-  });
+  const usual = hubListing(commit, everything);
+  if (extra.length === 0) return usual;
+  const more = extra.map((name) => hubListing(commit, { [name]: Buffer.from("x") }));
+  const siblings = [usual, ...more].flatMap((text) => JSON.parse(text).siblings);
   return JSON.stringify({ sha: commit, siblings });
 }
 
@@ -90,29 +83,11 @@ async function serveHub(weird: (path: string, count: number) => Answer | null = 
   };
 }
 
-interface PullOptions {
-  readonly token?: string;
-  readonly signal?: AbortSignal;
-  readonly silenceMsMax?: number;
-}
-
-async function pull(
-  endpoint: string,
-  dir: string,
-  { token, signal, ...silence }: PullOptions = {},
-): Promise<void> {
-  const own = signal ?? new AbortController().signal;
-  const hub = { ...hubOf(`${endpoint}/`, token), ...silence };
-  const question = { name: "org/made", revision: "main", pauseMs: 1 };
-  const repository = await readRepository(hub, question, own);
-  const parts = { hub, repository, dir, signal: own, onBytes: () => {}, pauseMs: 1 };
-  await pullFiles(neededFiles(repository.files), parts);
-}
-
+/** But what the pull keeps for itself. */
 async function filesIn(dir: string): Promise<string[]> {
   const all = await readdir(dir, { recursive: true, withFileTypes: true });
   return all
-    .filter((each) => each.isFile())
+    .filter((each) => each.isFile() && each.name !== ".millrace-pull.json")
     .map((each) => join(each.parentPath, each.name).slice(dir.length + 1))
     .sort();
 }
@@ -231,6 +206,7 @@ for (const name of [
   "a\\b.json",
   "C:x.json",
   "",
+  ".millrace-pull.json",
 ]) {
   test(`a file that the hub calls ${JSON.stringify(name)} has no place in a folder`, async () => {
     await using served = await serveHub(
@@ -410,7 +386,7 @@ test("attack: two that pull into one folder never write into each other's files"
   const first = run();
   await served.cdn.arrived(0);
   const second = await run();
-  assert.match(second.err, /\noutput_in_use: another run writes to /);
+  assert.match(second.err, /^output_in_use: another run writes to /);
   assert.equal(second.code, 9);
   go();
   assert.equal((await first).code, 0);

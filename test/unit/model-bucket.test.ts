@@ -90,9 +90,12 @@ test("a folder comes back as it was, and what two versions share is sent once", 
   assert.equal(await whatIsWrong(first.record, target), null);
   await writeFile(join(target, "sub/b.txt"), "B");
   assert.match((await whatIsWrong(first.record, target)) ?? "", /sub\/b\.txt was changed/);
-  await assert.rejects(fetchModel(bucket, first.record, { target, signal }), {
-    code: "output_exists",
+  const refused = fetchModel(bucket, first.record, {
+    target,
+    signal,
+    onProgress: () => assert.fail("fetched, and only then refused"),
   });
+  await assert.rejects(refused, { code: "output_exists" });
   assert.deepEqual(await readdir(dir.path), ["back", "one", "two"], "and nothing hidden is left");
 });
 
