@@ -33,7 +33,7 @@ export const benches: Readonly<Record<string, Benchmark>> = {
   engine: {
     about:
       "what the engine gains over simpler ways to drive the same graphs, and what the server costs",
-    open: () => import("./engine.js"),
+    open: () => import("./engine/engine.js"),
   },
   "first-use": {
     about:
@@ -114,7 +114,7 @@ export const benches: Readonly<Record<string, Benchmark>> = {
   },
   "seed-000": {
     about: "whether work goes on while status is polled without a pause",
-    open: () => import("./seed-000.js"),
+    open: () => import("./seed-000/seed-000.js"),
   },
   "seeds-decoder": {
     about: "how long a sentence takes beside the seeds' way of decoding",

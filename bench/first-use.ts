@@ -7,6 +7,7 @@ import { readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { parseArgs, promisify } from "node:util";
 import { Millrace } from "millrace-client";
+import { exitCodes } from "#src/cli/exit-codes.js";
 import { ServeProcess } from "../test/support/serve-process.js";
 import { TempDir } from "../test/support/temp-dir.js";
 import { beginReport } from "./harness/begin-report.js";
@@ -193,7 +194,7 @@ class FirstUse {
       ({ stdout }) => stdout,
       (error: Error & { readonly code: number; readonly stdout: string }) => {
         // The doctor's, where it has found something.
-        if (words.includes("doctor") && error.code === 11) return error.stdout;
+        if (words.includes("doctor") && error.code === exitCodes.problemsFound) return error.stdout;
         throw error;
       },
     );

@@ -3,7 +3,6 @@
  * set sizes: a page that several processes map counts once, shared among them. Each child has worked before it is
  * measured, so that whatever it maps it has also touched.
  */
-import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -18,6 +17,7 @@ import { TempDir } from "../test/support/temp-dir.js";
 import { beginReport } from "./harness/begin-report.js";
 import { finish } from "./harness/finish.js";
 import { countOf, usual } from "./harness/flags.js";
+import { processTimeMs } from "./harness/process-time.js";
 import { type Report, ratios, under } from "./harness/report.js";
 import { inTurns } from "./harness/rounds.js";
 import { hashOf } from "./machine.js";
@@ -244,9 +244,10 @@ class Child {
   }
 
   #processorMs(): number {
-    const [, rest = ""] = readFileSync(`/proc/${this.#port.pid}/stat`, "latin1").split(") ");
-    const [user, system] = rest.split(" ").slice(11, 13);
-    return 10 * (Number(user) + Number(system));
+    const { pid } = this.#port;
+    const ms = pid === null ? null : processTimeMs(pid);
+    if (ms === null) throw new Error("only Linux tells the processor time of a process");
+    return ms;
   }
 
   async greeted(): Promise<void> {

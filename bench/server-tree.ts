@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 /** The real command, and the one whose workers take recorded times (timed/timed-model.ts). */
-export const serveScripts: Readonly<Record<"real" | "timed", string>> = {
+const serveScripts: Readonly<Record<"real" | "timed", string>> = {
   real: fileURLToPath(import.meta.resolve("#src/cli/main.js")),
   timed: fileURLToPath(new URL("./timed/serve.js", import.meta.url)),
 };

@@ -13,7 +13,7 @@ import { charBleu } from "../test/support/char-bleu.js";
 import { readGeneration } from "../test/support/read-generation.js";
 import { readReference } from "../test/support/reference.js";
 import { TempDir } from "../test/support/temp-dir.js";
-import { perToken } from "./drivers.js";
+import { perToken } from "./engine/drivers.js";
 import { openModel } from "./engine-floor/profiled-model.js";
 import { beginReport } from "./harness/begin-report.js";
 import { describeModel } from "./harness/describe-model.js";

@@ -120,7 +120,7 @@ async function bench(
     const measure = async (way: Way): Promise<Measured> => {
       const server = servers.get(way.kept);
       if (server === undefined) throw new Error(`${way.name} has no server`);
-      return await measured(server, { way, seconds: ms / 1_000, load: () => generate(server, ms) });
+      return await measured(server, { way, load: () => generate(server, ms) });
     };
     tell(report, await inTurns(ways, rounds, measure));
   } finally {
@@ -130,7 +130,7 @@ async function bench(
 
 async function measured(
   server: MeasuredServer,
-  of: { readonly way: Way; readonly seconds: number; readonly load: () => Promise<Load> },
+  of: { readonly way: Way; readonly load: () => Promise<Load> },
 ): Promise<Measured> {
   const before = await server.sums();
   const sending = async (): Promise<{ readonly load: Load; readonly after: Sums }> => ({
@@ -139,7 +139,7 @@ async function measured(
   });
   let sent: ReturnType<typeof sending> | null = null;
   const send = () => (sent ??= sending());
-  const profile = await of.way.look(server.url, { seconds: of.seconds, send });
+  const profile = await of.way.look(server.url, send);
   const { load, after } = await send();
   const requests = after.requests - before.requests;
   const droppedSpans = after.droppedSpans - before.droppedSpans;

@@ -1,7 +1,7 @@
 /** The ways to look at a server that works: what each does while the server is measured, and what must have come of it. */
 import { setTimeout as delay } from "node:timers/promises";
 import { Millrace } from "millrace-client";
-import type { ProfileResponse } from "millrace-client/wire";
+import { type ProfileResponse, profileSecondsMax } from "millrace-client/wire";
 import { startChild } from "../harness/child.js";
 import { atLeast, type Target, under } from "../harness/report.js";
 import type { Kept } from "./servers.js";
@@ -12,26 +12,23 @@ export interface Way {
   /** Held against what the same load gets of a server that nobody looks at; null: it costs what it costs. */
   readonly target: Target | null;
   /**
-   * Looks on while `load` is there, which takes so many seconds.
+   * Looks on while the load is there that `send` sends.
    *
    * @throws where nothing was to be seen
    */
   readonly look: Look;
 }
 
-type Look = (
-  url: string,
-  load: { readonly seconds: number; readonly send: () => Promise<unknown> },
-) => Promise<ProfileResponse | null>;
+type Look = (url: string, send: () => Promise<unknown>) => Promise<ProfileResponse | null>;
 
-const notLooking: Look = async (_url, { send }) => {
+const notLooking: Look = async (_url, send) => {
   await send();
   return null;
 };
 
 export const none: Way = { name: "none", kept: null, target: null, look: notLooking };
 
-export const pagesOpen = 10;
+const pagesOpen = 10;
 
 export const waysByName: Readonly<Record<string, Way>> = {
   pages: { name: `${pagesOpen} pages`, kept: null, target: atLeast(0.99), look: withPages },
@@ -62,10 +59,7 @@ export function frontTarget({ target }: Way): Target | null {
   return target === null ? null : under(1.05);
 }
 
-async function withPages(
-  url: string,
-  { send }: { readonly send: () => Promise<unknown> },
-): Promise<null> {
+async function withPages(url: string, send: () => Promise<unknown>): Promise<null> {
   const script = new URL("../page/reading-child.js", import.meta.url);
   await using pages = startChild(script, [url, String(pagesOpen)]);
   await pages.line();
@@ -73,10 +67,7 @@ async function withPages(
   return null;
 }
 
-async function recorded(
-  url: string,
-  { send }: { readonly send: () => Promise<unknown> },
-): Promise<null> {
+async function recorded(url: string, send: () => Promise<unknown>): Promise<null> {
   await using client = new Millrace(url, { retry: { attemptsMax: 1 } });
   const recording = client.record({ seconds: 3_600 });
   await recording.next();
@@ -94,12 +85,18 @@ async function recorded(
 }
 
 function profiled(of: string, operators = false): Look {
-  return async (url, { seconds, send }) => {
+  return async (url, send) => {
     await using client = new Millrace(url, { retry: { attemptsMax: 1 } });
-    const [profile] = await Promise.all([
-      client.profile({ of, operators, seconds: Math.max(1, Math.round(seconds)) }),
-      send(),
-    ]);
+    // All of the load is in it, however long its process takes to start.
+    const asked = { of, operators, seconds: profileSecondsMax };
+    const sending = async (): Promise<void> => {
+      try {
+        await send();
+      } finally {
+        await client.endProfile();
+      }
+    };
+    const [profile] = await Promise.all([client.profile(asked), sending()]);
     if (operators) checkOperators(profile);
     return profile;
   };

@@ -11,7 +11,7 @@ import { CpuSampler } from "#src/profile/cpu-sampler.js";
 import { drawFlame } from "#src/profile/flame.js";
 import { readGeneration } from "../../test/support/read-generation.js";
 import { TempDir } from "../../test/support/temp-dir.js";
-import { perToken } from "../drivers.js";
+import { perToken } from "../engine/drivers.js";
 import { beginReport } from "../harness/begin-report.js";
 import { describeModel } from "../harness/describe-model.js";
 import { finish } from "../harness/finish.js";

@@ -1,10 +1,10 @@
 /** `millrace serve` with a heap of so many MiB, and what its process takes. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { StatusResponse } from "millrace-client/wire";
+import { memoryBytesOf } from "../../test/support/processes.js";
 
 export interface HostileServer extends AsyncDisposable {
   readonly url: string;
@@ -64,8 +64,7 @@ export async function startServer(heapMiB: number): Promise<HostileServer> {
 
 function peakOf(pid: number): number | null {
   try {
-    const kibibytes = /^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
-    return kibibytes === undefined ? null : Math.round(Number(kibibytes) / 1024);
+    return Math.round(memoryBytesOf(pid, "VmHWM") / 1024 ** 2);
   } catch {
     return null;
   }

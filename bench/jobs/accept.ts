@@ -2,10 +2,10 @@
  * How many lines a second are accepted, which means on disk, by each way in; what a line takes on disk; and what the server's own memory
  * does while a file of millions of lines comes in, and while a job of that size runs.
  */
-import { readFileSync } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { memoryBytesOf } from "../../test/support/processes.js";
 import { under } from "../harness/report.js";
 import { spread } from "../machine.js";
 import { createBatch, uploadBatchFile } from "./batch-api.js";
@@ -144,10 +144,7 @@ const sampleMs = 50;
 
 /** What is resident and its own: pages of the store's file are the system's, which takes them back as it likes. */
 function ownMiBOf(pid: number): number {
-  const status = readFileSync(`/proc/${pid}/status`, "latin1");
-  const [, kibibytes] = /^RssAnon:\s+(\d+) kB$/m.exec(status) ?? [];
-  if (kibibytes === undefined) throw new Error("this system does not tell what a process has");
-  return Number(kibibytes) / 1_024;
+  return memoryBytesOf(pid, "RssAnon") / 1024 ** 2;
 }
 
 /** Mebibytes of a process, some times a second. */

@@ -23,7 +23,7 @@ export interface Books {
   readonly latenciesMs: number[];
 }
 
-export function newBooks(): Books {
+function newBooks(): Books {
   return {
     sent: 0,
     right: 0,

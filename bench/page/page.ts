@@ -7,7 +7,7 @@ import { parseArgs } from "node:util";
 import { skipWithoutBrowser } from "../../test/support/browser.js";
 import { beginReport } from "../harness/begin-report.js";
 import { finish } from "../harness/finish.js";
-import { amountOf, countOf, countsOf } from "../harness/flags.js";
+import { amountOf, countOf, countsOf, usual } from "../harness/flags.js";
 import { benchBrowser } from "./browser-side.js";
 import { benchServer } from "./server-side.js";
 
@@ -26,13 +26,13 @@ export async function run(args: readonly string[]): Promise<void> {
     options: {
       readers: { type: "string", default: "1,10,100" },
       seconds: { type: "string", default: "2" },
-      rounds: { type: "string", default: "5" },
+      rounds: usual.rounds,
       kills: { type: "string", default: "5" },
-      json: { type: "string" },
-      help: { type: "boolean" },
+      json: usual.json,
+      help: usual.help,
     },
   });
-  if (values.help === true) return console.log(usage);
+  if (values.help) return console.log(usage);
   const readers = countsOf("readers", values.readers);
   const seconds = amountOf("seconds", values.seconds);
   const rounds = countOf("rounds", values.rounds);

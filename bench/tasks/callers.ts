@@ -15,7 +15,7 @@ interface CallersInput {
 }
 
 /** Texts a second, each caller sending its next text when its last one is answered. */
-export async function manyCallers({ server, texts, callers }: CallersInput): Promise<number> {
+async function manyCallers({ server, texts, callers }: CallersInput): Promise<number> {
   let next = 0;
   const startedAtMs = performance.now();
   await Promise.all(
@@ -29,7 +29,7 @@ export async function manyCallers({ server, texts, callers }: CallersInput): Pro
   return (1_000 * texts.length) / (performance.now() - startedAtMs);
 }
 
-export async function oneCaller({ server, texts }: CallersInput): Promise<number> {
+async function oneCaller({ server, texts }: CallersInput): Promise<number> {
   const startedAtMs = performance.now();
   await embed(server, texts);
   return (1_000 * texts.length) / (performance.now() - startedAtMs);

@@ -29,7 +29,7 @@ export interface PackingRun {
 export type PackingWay = (texts: readonly Int32Array[]) => Promise<PackingRun>;
 
 /** All of the texts are there when it begins, as in bulk work. */
-export async function packedByLength(input: PackingInput): Promise<PackingWay> {
+async function packedByLength(input: PackingInput): Promise<PackingWay> {
   const outcomes = new Map<number, FrameOutcome>();
   const engine = await loadEngine(
     { modelDir: input.dir, threads: input.threads, rowsMax: 256, weightsCache: null },
@@ -64,7 +64,7 @@ function vectorOf(outcome: FrameOutcome | undefined): Float32Array {
 }
 
 /** `padded`: what is padding goes through every product, as in a tensor of texts × width. */
-export async function fixedBatches(
+async function fixedBatches(
   input: PackingInput,
   { size, padded }: { readonly size: number; readonly padded: boolean },
 ): Promise<PackingWay> {

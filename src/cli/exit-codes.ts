@@ -20,7 +20,7 @@ export const exitCodes = {
   wrongDeployment: 7,
   /** The server broke down inside, which is a bug: every request failed, and it stopped. */
   broken: 8,
-  /** Another run writes to the same output; nothing was touched. */
+  /** Another run writes to the same output, or another server keeps its jobs there; nothing was touched. */
   outputInUse: 9,
   /** The server knows no such key, or the key may not do this. */
   refused: 10,

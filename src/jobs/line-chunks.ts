@@ -9,12 +9,11 @@
  */
 import { isUtf8 } from "node:buffer";
 import { MillraceError } from "millrace-client/wire";
+import { lineFeed } from "../work/line-feed.js";
 import type { LongLines } from "./long-lines.js";
 import { type Chunk, chunkLimits } from "./store.js";
 
 type NewChunk = Omit<Chunk, "index">;
-
-const newline = 0x0a;
 
 export interface LineChunksOptions {
   readonly lineBytesMax: number;
@@ -64,7 +63,7 @@ class LineCutter implements Disposable {
 
   *push(piece: Uint8Array): Generator<NewChunk> {
     for (let from = 0; from < piece.length; ) {
-      const at = piece.indexOf(newline, from);
+      const at = piece.indexOf(lineFeed, from);
       const to = at === -1 ? piece.length : at + 1;
       this.#extend(piece.subarray(from, to));
       from = to;
@@ -134,7 +133,7 @@ class LineCutter implements Disposable {
 function badLine(bytes: Uint8Array): number {
   let line = 1;
   for (let from = 0; from < bytes.length; line += 1) {
-    const at = bytes.indexOf(newline, from);
+    const at = bytes.indexOf(lineFeed, from);
     const to = at === -1 ? bytes.length : at + 1;
     if (!isUtf8(bytes.subarray(from, to))) return line;
     from = to;
@@ -143,7 +142,7 @@ function badLine(bytes: Uint8Array): number {
 }
 
 function isBlank(byte: number): boolean {
-  return byte === newline || byte === 0x20 || byte === 0x09 || byte === 0x0d;
+  return byte === lineFeed || byte === 0x20 || byte === 0x09 || byte === 0x0d;
 }
 
 export interface TextLine {

@@ -47,6 +47,7 @@ function statFields(pid: number, read: ReadText): readonly string[] | null {
   return stat === null ? null : stat.slice(stat.lastIndexOf(")") + 2).split(" ");
 }
 
+/** A hundredth of a second, on every machine that Node runs on. */
 const clockTickMs = 10;
 
 function sampleProcess(pid: number, read: ReadText): ProcessSample | null {

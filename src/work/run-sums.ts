@@ -6,7 +6,7 @@ export type RunSums = Omit<PipelineWork, "model">;
 
 export const noRuns: RunSums = { runs: 0, rows: 0, units: 0, paddedUnits: 0, ms: 0 };
 
-/** Of what either has beside these nothing comes along. */
+/** These fields only: what either has beside them is left out. */
 export function runsTogether(one: RunSums, other: RunSums): RunSums {
   return {
     runs: one.runs + other.runs,

@@ -4,7 +4,7 @@ import { access, readFile, writeFile } from "node:fs/promises";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { GenerationModel } from "#src/runtime/generation/generation-model.js";
-import { perToken } from "../../bench/drivers.js";
+import { perToken } from "../../bench/engine/drivers.js";
 import { marianShapes } from "../../bench/made-marian/shapes.js";
 import { writeMarian } from "../../bench/made-marian/write-marian.js";
 import { readSentences } from "../../bench/sentences.js";

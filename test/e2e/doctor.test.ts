@@ -15,7 +15,7 @@ import { millrace } from "../support/serve-process.js";
 import { ClosedLoop, sentence } from "../support/situations/load.js";
 import { readRecorded, recordedFile } from "../support/situations/recorded.js";
 import { situations } from "../support/situations/situations.js";
-import { MadeServer } from "../support/situations/timed-server.js";
+import { TimedServer } from "../support/situations/timed-server.js";
 import { someStatus } from "../support/some-status.js";
 import { TempDir } from "../support/temp-dir.js";
 
@@ -49,7 +49,7 @@ function doctor(...args: readonly string[]): ChildProcess {
 
 describe("the command", { concurrency: true }, () => {
   test("the command looks, keeps what it saw, and says the same of that again", async () => {
-    await using server = await MadeServer.start({ workers: "fake" });
+    await using server = await TimedServer.start({ workers: "fake" });
     await using dir = await TempDir.make();
     const [url, file] = [["--url", server.url], dir.file("window.json")];
     const live = await finish(doctor(...url, "--for", "1s", "--save", file));
@@ -72,7 +72,7 @@ describe("the command", { concurrency: true }, () => {
   });
 
   test("defect: a server is found by its address alone, and where serve would listen", async () => {
-    await using server = await MadeServer.start({ workers: "fake" });
+    await using server = await TimedServer.start({ workers: "fake" });
     const { MILLRACE_URL: _url, MILLRACE_CONFIG: _file, ...usual } = process.env;
     const env = { ...usual, MILLRACE_PORT: new URL(server.url).port };
     const [named, usually, both] = await Promise.all([
@@ -159,7 +159,7 @@ describe("the command", { concurrency: true }, () => {
   });
 
   test("who watches the status is told what is wrong", async () => {
-    await using server = await MadeServer.start({ workers: "fake", connectionsMax: 1_000 });
+    await using server = await TimedServer.start({ workers: "fake", connectionsMax: 1_000 });
     await using _ = new ClosedLoop(server.url, 2, () => ({
       body: { texts: [sentence(2)], model: "none" },
     }));

@@ -12,7 +12,7 @@ import { accessFor, TestFront } from "../support/http-front.js";
 import { recordedHead } from "../support/recordings.js";
 import { millrace } from "../support/serve-process.js";
 import { ClosedLoop, sentence } from "../support/situations/load.js";
-import { MadeServer } from "../support/situations/timed-server.js";
+import { TimedServer } from "../support/situations/timed-server.js";
 import { TempDir } from "../support/temp-dir.js";
 import { until } from "../support/until.js";
 
@@ -22,7 +22,7 @@ function run(...args: readonly string[]): ChildProcess {
 
 describe("record and plan", { concurrency: true }, () => {
   test("a load is recorded, and its plan says how it went and how it would go", async () => {
-    await using server = await MadeServer.start();
+    await using server = await TimedServer.start();
     await using dir = await TempDir.make();
     const file = dir.file("load.jsonl.gz");
     await using load = new ClosedLoop(server.url, 3, () => ({
@@ -67,7 +67,7 @@ describe("record and plan", { concurrency: true }, () => {
   });
 
   test("Ctrl-C ends the file, and it is good", async () => {
-    await using server = await MadeServer.start({ workers: "fake" });
+    await using server = await TimedServer.start({ workers: "fake" });
     await using dir = await TempDir.make();
     const file = dir.file("cut.gz");
     const child = run("record", "--url", server.url, "--for", "1h", "--out", file);
@@ -87,7 +87,7 @@ describe("record and plan", { concurrency: true }, () => {
   });
 
   test("a server that stops ends the recording with its last line", async () => {
-    const server = await MadeServer.start({ workers: "fake" });
+    const server = await TimedServer.start({ workers: "fake" });
     await using dir = await TempDir.make();
     const file = dir.file("stopped.gz");
     const recording = finish(run("record", server.url, "--for", "1h", "--out", file));
@@ -140,7 +140,7 @@ describe("record and plan", { concurrency: true }, () => {
   test("the route is for whoever may administrate, and for servers with pipelines", async () => {
     await using front = await TestFront.start({}, { access: accessFor("one") });
     assert.equal((await fetch(`${front.url}/v1/record`)).status, 404);
-    await using server = await MadeServer.start({ workers: "fake" });
+    await using server = await TimedServer.start({ workers: "fake" });
     assert.equal((await fetch(`${server.url}/v1/record?seconds=x`)).status, 400);
     assert.equal((await fetch(`${server.url}/v1/record?for=1`)).status, 400);
   });

@@ -54,7 +54,7 @@ function occurrences(text: string, name: string): number {
   return [...text.matchAll(new RegExp(`\\b${name}\\b`, "g"))].length;
 }
 
-/** Exports of the files that neither their own file nor anybody else has a use for. */
+/** Exports of the files that neither their own file nor anybody else has a use for; of the product's, a test is no use. */
 export function unused(files: readonly SourceFile[], all: readonly SourceFile[]): string[] {
   // By what is imported: that another file has a name of its own that is spelled so is no use.
   const imports = all.map((file) => ({ path: file.path, names: importedBy(file.text) }));
@@ -62,7 +62,8 @@ export function unused(files: readonly SourceFile[], all: readonly SourceFile[])
     exportsOf(text)
       .filter(({ name, isType }) => {
         const elsewhere = imports.filter((file) => file.path !== path && file.names.has(name));
-        const inProduct = elsewhere.some((file) => !file.path.startsWith("test/"));
+        const isProduct = /^(src|client)\//.test(path);
+        const inProduct = elsewhere.some((file) => !isProduct || !file.path.startsWith("test/"));
         // A type may be exported for the signature that it stands in; a value must have a user.
         const atHome = occurrences(text, name) > 1;
         return !(inProduct || (atHome && (isType || elsewhere.length > 0)));
@@ -77,6 +78,17 @@ test("every export has a user", () => {
   const exposed = product.filter(({ path }) => !publicFiles.has(path));
   assert.ok(exposed.flatMap(({ text }) => exportsOf(text)).length > 200, "the exports were found");
   assert.deepEqual(unused(exposed, all), []);
+});
+
+test("what benchmarks, the page, the site and the helpers of tests export has a user", () => {
+  const others = readSources("bench", "page", "site", "test/support");
+  const all = [...others, ...readSources("test", "examples"), ...readScripts()];
+  // A benchmark is run by its name.
+  const loaded = (line: string): boolean => /^bench\/.*: run$/.test(line);
+  assert.deepEqual(
+    unused(others, all).filter((line) => !loaded(line)),
+    [],
+  );
 });
 
 test("an export without a user would be noticed", () => {

@@ -75,6 +75,18 @@ test("every benchmark has its row in CONTRIBUTING.md, as the table of benchmarks
   assert.deepEqual(listed, wanted);
 });
 
+test("every benchmark that a page has the command of is there", () => {
+  const named = siteMap()
+    .flatMap((group) => group.pages)
+    .flatMap(({ path }) => [...read(path).matchAll(/\bbench -- ([a-z][a-z0-9-]*)/g)])
+    .map(([, name = ""]) => name);
+  assert.ok(named.length > 20);
+  assert.deepEqual(
+    named.filter((name) => !Object.hasOwn(benches, name)),
+    [],
+  );
+});
+
 const pages = new Map(
   siteMap()
     .flatMap((group) => group.pages)

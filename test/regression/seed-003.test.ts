@@ -23,7 +23,7 @@ import { fakeHosted, textOrCode } from "../support/local.js";
 import { isLong } from "../support/long.js";
 import { prepareAtOnce } from "../support/numbers-task.js";
 import { EventLog, quickOptions, quiet } from "../support/pool.js";
-import { residentBytesOf } from "../support/processes.js";
+import { memoryBytesOf } from "../support/processes.js";
 import { bundledModels } from "../support/real-server.js";
 
 const modelDir = `${bundledModels}/en-zh`;
@@ -210,7 +210,7 @@ test(`inputs that throw in the encoder ${10 * badEach} times take no capacity`, 
     );
     assert.deepEqual(outcomes, wanted);
     door.assertNothingHeld();
-    resident.push(residentBytesOf(pid));
+    resident.push(memoryBytesOf(pid, "VmRSS"));
   }
   const ms = performance.now() - startedAtMs;
 

@@ -30,7 +30,7 @@ export class KeptSpans {
   }
 }
 
-export class MemorySpan implements TraceSpan {
+class MemorySpan implements TraceSpan {
   readonly name: string;
   readonly context: TraceContext;
   readonly isKept = true;

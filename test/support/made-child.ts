@@ -8,7 +8,7 @@ import type { PoolEvent } from "#src/worker/events.js";
 import { Pool, type PoolOptions } from "#src/worker/pool.js";
 import { quiet } from "./pool.js";
 
-export class MadeChild implements ChildPort {
+class MadeChild implements ChildPort {
   readonly pid: number;
   readonly heard: ParentFrame[] = [];
   killed = false;

@@ -93,7 +93,7 @@ export function pipelinesOf(count: number): PipelineSpec[] {
 }
 
 /** Each pipeline that comes up is told to load the model `fake`, as its owner would. */
-export function loadingAtOnce(
+function loadingAtOnce(
   pool: () => Pool,
   dir: string,
   onEvent: (event: PoolEvent) => void,

@@ -16,7 +16,7 @@ export interface FakeInput {
   readonly least?: number;
 }
 
-export function fakePiece(index: number, place: number): Piece {
+function fakePiece(index: number, place: number): Piece {
   const tokens = [index, place, 0];
   return {
     payload: { values: { beams: 1 }, tensors: { tokens: int32List(tokens) } },

@@ -45,9 +45,11 @@ export function commandOf(pid: number): string[] {
   return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
 }
 
-export function residentBytesOf(pid: number): number {
-  const [, kibibytes = ""] =
-    /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1")) ?? [];
+/** `VmRSS` is what is resident, `VmHWM` the most that ever was, `RssAnon` what is resident and its own. @throws where it is not told */
+export function memoryBytesOf(pid: number, field: "VmRSS" | "VmHWM" | "RssAnon"): number {
+  const status = readFileSync(`/proc/${pid}/status`, "latin1");
+  const [, kibibytes] = new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(status) ?? [];
+  if (kibibytes === undefined) throw new Error(`nothing is told of the ${field} of ${pid}`);
   return Number(kibibytes) * 1024;
 }
 

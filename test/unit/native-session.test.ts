@@ -7,7 +7,7 @@ import { NativeSession } from "#src/runtime/native/native-session.js";
 import { type MadeTensor, NativeTensor } from "#src/runtime/native/native-tensor.js";
 import { RunWatch } from "#src/runtime/run-watch.js";
 import { graphBytes } from "../support/onnx-graph.js";
-import { residentBytesOf } from "../support/processes.js";
+import { memoryBytesOf } from "../support/processes.js";
 import { lookUp } from "../support/small-graphs.js";
 import { TempDir } from "../support/temp-dir.js";
 
@@ -281,10 +281,10 @@ test("defect: outputs behind one that cannot be read are given back", async () =
     const run = new Binding(session, { sum: null }, () => {});
     run.feed("x", new Float32Array(2 * rows), [rows, 2]);
     run.fetch("sum", new Float32Array(2 * rows), [rows, 2]);
-    const before = residentBytesOf(process.pid);
+    const before = memoryBytesOf(process.pid, "VmRSS");
     for (let times = 0; times < 500; times += 1)
       await assert.rejects(run.run(), /a type that nobody reads/);
-    const grown = residentBytesOf(process.pid) - before;
+    const grown = memoryBytesOf(process.pid, "VmRSS") - before;
     // Kept, they would be 125 MiB.
     assert.ok(grown < 2 ** 25, `${grown} bytes more`);
   }, dir.file("compared.onnx"));
@@ -306,9 +306,9 @@ test("defect: a thousand runs of changing shapes, some of which throw, keep no m
       }
     };
     await runs(200);
-    const before = residentBytesOf(process.pid);
+    const before = memoryBytesOf(process.pid, "VmRSS");
     await runs(1_000);
-    const grown = residentBytesOf(process.pid) - before;
+    const grown = memoryBytesOf(process.pid, "VmRSS") - before;
     // Kept, the outputs alone would be 250 MiB.
     assert.ok(grown < 2 ** 26, `${grown} bytes more`);
   });

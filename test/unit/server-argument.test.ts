@@ -24,7 +24,7 @@ test("defect: help tells a default in the unit that its flag takes, and not as i
   const withUnit = optionsOf(programOf()).filter(
     ({ flags, defaultValue }) => /<(time|MiB)>/.test(flags) && defaultValue !== undefined,
   );
-  assert.deepEqual(withUnit.map(({ long }) => long).toSorted(), ["--for", "--for", "--size-max"]);
+  assert.deepEqual(new Set(withUnit.map(({ long }) => long)), new Set(["--for", "--size-max"]));
   for (const { long, defaultValueDescription } of withUnit)
     assert.notEqual(defaultValueDescription, undefined, long);
 });

@@ -65,8 +65,12 @@ export async function runCase(spec: CaseSpec, run: CaseRun): Promise<CaseResult>
     target: spec.target === null ? null : atLeast(spec.target),
   });
   for (const { name } of processes) {
-    const us = taken.map((each) => (1_000 * (each.get(name) ?? 0)) / count);
-    report.add(`${title}: processor of the ${name}`, us, { unit: "µs/sentence" });
+    const us = taken.flatMap((each) => {
+      const ms = each.get(name);
+      return ms === undefined ? [] : [(1_000 * ms) / count];
+    });
+    if (us.length === taken.length)
+      report.add(`${title}: processor of the ${name}`, us, { unit: "µs/sentence" });
   }
   if (spec.mode === "all") reportSteps(title, done.ours, run);
   const equal = fleet.rivalSaysTexts ? `, ${sayEqual(first, fleet.rivalName)}` : "";
@@ -89,16 +93,15 @@ function sayEqual(
   return `${equal.length} of ${ours.outputs.length} equal to ${rivalName}'s`;
 }
 
-/** Milliseconds, by the names of `NamedProcesses`. */
+/** Milliseconds, by the names of `NamedProcesses`; of those that the system does not tell of nothing. */
 type ProcessorTime = ReadonlyMap<string, number>;
 
 function timesOf(processes: readonly NamedProcesses[]): ProcessorTime {
-  return new Map(
-    processes.map(({ name, pids }) => [
-      name,
-      pids.reduce((sum, pid) => sum + (processTimeMs(pid) ?? 0), 0),
-    ]),
-  );
+  const all = processes.flatMap(({ name, pids }): (readonly [string, number])[] => {
+    const times = pids.map(processTimeMs);
+    return times.every((ms) => ms !== null) ? [[name, times.reduce((sum, ms) => sum + ms, 0)]] : [];
+  });
+  return new Map(all);
 }
 
 function differences(before: ProcessorTime, after: ProcessorTime): ProcessorTime {

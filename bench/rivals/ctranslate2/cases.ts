@@ -110,4 +110,3 @@ export const cases: readonly CaseSpec[] = [
 
 /** What is measured once, beside the rows. */
 export const extras = ["memory", "outputs"] as const;
-export type Extra = (typeof extras)[number];

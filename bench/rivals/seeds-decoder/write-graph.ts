@@ -19,7 +19,7 @@ import { addProduct, type LinearSource, type ProductWriter } from "#src/convert/
 import { openWeights } from "#src/convert/reading/weights.js";
 import { WeightsFile } from "#src/convert/weights-file.js";
 
-export const graphName = "seeds-decoder.onnx";
+const graphName = "seeds-decoder.onnx";
 const weightsName = "seeds-decoder.bin";
 const prefix = "model.decoder";
 const epsilon = 1e-5;

@@ -1,19 +1,20 @@
 /** What was read of an input, as a hash: a run that goes on can tell whether it is still the same. */
 import { createHash, type Hash } from "node:crypto";
 import { createReadStream } from "node:fs";
+import { lineFeed } from "../../work/line-feed.js";
 
 export interface PrefixMark {
   readonly bytes: number;
   readonly sha256: string;
 }
 
-const lineFeed = Uint8Array.of(10);
+const lineEnd = Uint8Array.of(lineFeed);
 
 /** A last line without its line feed is as one that has it, so that a file may grow by lines, and by nothing else. */
 export class InputPrefix {
   readonly #hash: Hash = createHash("sha256");
   #bytes = 0;
-  #lastByte = 10;
+  #lastByte = lineFeed;
 
   /** Hands the chunks on. `startByte` is where they begin; what was taken before counts once. */
   async *watch(chunks: AsyncIterable<Uint8Array>, startByte = 0): AsyncGenerator<Uint8Array> {
@@ -29,7 +30,7 @@ export class InputPrefix {
 
   /** The input has come to its end. */
   end(): void {
-    if (this.#lastByte !== 10) this.#take(lineFeed);
+    if (this.#lastByte !== lineFeed) this.#take(lineEnd);
   }
 
   mark(): PrefixMark {
@@ -63,7 +64,8 @@ export async function readPrefix(
   if (bytes === 0) return { prefix, startByte };
   const stream = createReadStream(path, { end: bytes - 1, signal });
   for await (const chunk of prefix.watch(stream)) {
-    for (let feed = chunk.indexOf(10); feed >= 0 && left > 0; feed = chunk.indexOf(10, feed + 1)) {
+    let feed = chunk.indexOf(lineFeed);
+    for (; feed >= 0 && left > 0; feed = chunk.indexOf(lineFeed, feed + 1)) {
       left -= 1;
       if (left === 0) startByte = at + feed + 1;
     }

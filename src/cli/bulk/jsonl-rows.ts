@@ -5,6 +5,7 @@ import { BufferedFile } from "./buffered-file.js";
 import type { BulkOutcome, InputPlace } from "./entry.js";
 import { splitLines } from "./lines.js";
 import type { RowsFormat, RowsOutput, WholeRows } from "./rows.js";
+import { wholeLines } from "./whole-lines.js";
 
 /** A result as JSON has it. */
 export type Plain<Result extends object> = (result: Result) => object;
@@ -62,20 +63,11 @@ class JsonlRows<Result extends object> implements RowsOutput<Result> {
   }
 }
 
-/** A last line without its line feed was cut off. The last whole one must be the one that stands there by its number. */
+/** The last whole line must be the one that stands there by its number. */
 async function wholeRows(path: string): Promise<WholeRows> {
-  let [rows, bytes, at] = [0, 0, 0];
-  let [lastFrom, lastTo] = [0, 0];
-  for await (const chunk of createReadStream(path) as AsyncIterable<Uint8Array>) {
-    for (let feed = chunk.indexOf(10); feed >= 0; feed = chunk.indexOf(10, feed + 1)) {
-      rows += 1;
-      [lastFrom, lastTo] = [bytes, at + feed];
-      bytes = lastTo + 1;
-    }
-    at += chunk.length;
-  }
+  const { rows, bytes, lastFrom } = await wholeLines(path);
   if (rows > 0) {
-    const last = createReadStream(path, { start: lastFrom, end: lastTo });
+    const last = createReadStream(path, { start: lastFrom, end: bytes - 1 });
     for await (const line of splitLines(last)) {
       if (numberOf(line) !== rows) throw foreign(path, rows);
     }

@@ -3,10 +3,12 @@ import { isUtf8 } from "node:buffer";
 import { createReadStream } from "node:fs";
 import { open } from "node:fs/promises";
 import { MillraceError } from "millrace-client";
+import { lineFeed } from "../../work/line-feed.js";
 import type { BulkEntry, BulkSource } from "./entry.js";
 import { unusable } from "./flags.js";
 import type { InputPrefix } from "./input-prefix.js";
 
+const carriageReturn = 0x0d;
 /** A longer line is an error by itself: no server takes as much by default. */
 const lineBytesMax = 16 * 1024 * 1024;
 
@@ -90,7 +92,7 @@ export async function* splitLines(
   };
   for await (const chunk of chunks) {
     let from = 0;
-    for (let at = chunk.indexOf(10); at >= 0; at = chunk.indexOf(10, from)) {
+    for (let at = chunk.indexOf(lineFeed); at >= 0; at = chunk.indexOf(lineFeed, from)) {
       yield take(chunk.subarray(from, at));
       from = at + 1;
     }
@@ -106,7 +108,7 @@ function textOf(pieces: readonly Uint8Array[], last: Uint8Array): string | Millr
   const whole = pieces.length === 0 ? Buffer.from(last.buffer, last.byteOffset, last.length) : null;
   const line = whole ?? Buffer.concat([...pieces, last]);
   if (!isUtf8(line)) return new MillraceError("bad_encoding", "not UTF-8");
-  return line.toString("utf8", 0, line.at(-1) === 13 ? line.length - 1 : line.length);
+  return line.toString("utf8", 0, line.at(-1) === carriageReturn ? line.length - 1 : line.length);
 }
 
 function tooLong(bytes: number): MillraceError {
@@ -116,12 +118,13 @@ function tooLong(bytes: number): MillraceError {
 
 async function countLines(chunks: AsyncIterable<Uint8Array>): Promise<number> {
   let lines = 0;
-  let last = 10;
+  let last = lineFeed;
   for await (const chunk of chunks) {
-    for (let at = chunk.indexOf(10); at >= 0; at = chunk.indexOf(10, at + 1)) lines += 1;
+    for (let at = chunk.indexOf(lineFeed); at >= 0; at = chunk.indexOf(lineFeed, at + 1))
+      lines += 1;
     last = chunk.at(-1) ?? last;
   }
-  return last === 10 ? lines : lines + 1;
+  return last === lineFeed ? lines : lines + 1;
 }
 
 /** Waits for whoever types or writes there, or for Ctrl-C. */

@@ -3,16 +3,17 @@
  * killed run left is taken over, by one of those that want it.
  */
 import { randomUUID } from "node:crypto";
-import { link, readFile, realpath, rm, writeFile } from "node:fs/promises";
+import { readFile, realpath, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { MillraceError } from "millrace-client";
 import { z } from "zod";
+import { linkNew } from "../../platform/link.js";
 import { platform } from "../../platform/platform.js";
 import { isAlive } from "../../platform/processes.js";
-import { hasCode } from "../../work/thrown.js";
 import { unwritable } from "./buffered-file.js";
+import { parsedAs } from "./parsed-as.js";
 
 interface Holder {
   readonly pid: number;
@@ -45,7 +46,7 @@ export class OutputLock implements AsyncDisposable {
     try {
       await writeFile(own, text, { flag: "wx" });
       for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
-        if (await isLinked(own, path)) return new OutputLock(path, text);
+        if (await linkNew(own, path)) return new OutputLock(path, text);
         await removeStale(path, { out, own });
       }
       throw inUse(out, path, "others take it in turns");
@@ -73,17 +74,6 @@ async function realName(out: string): Promise<string> {
   return await realpath(out).catch(async () => join(await realpath(dirname(out)), basename(out)));
 }
 
-/** A file appears under the name with its text in it, or not at all; false: there is one. */
-async function isLinked(own: string, path: string): Promise<boolean> {
-  try {
-    await link(own, path);
-    return true;
-  } catch (error) {
-    if (hasCode(error, "EEXIST")) return false;
-    throw error;
-  }
-}
-
 /** Only who holds the guard removes one: of several that found it stale the slower would remove the lock of the faster. */
 async function removeStale(
   path: string,
@@ -91,7 +81,7 @@ async function removeStale(
 ): Promise<void> {
   if (!(await isStale(path, out))) return;
   const guard = `${path}.guard`;
-  if (!(await isLinked(own, guard))) {
+  if (!(await linkNew(own, guard))) {
     // Its holder was killed within the two lines below.
     if (await isStale(guard, out)) await rm(guard, { force: true });
     return await sleep(guardMs);
@@ -114,9 +104,9 @@ async function isStale(path: string, out: string): Promise<boolean> {
 
 /** Who has it; null: nobody any more. */
 function heldBy(text: string): string | null {
-  const read = holder.safeParse(parseJson(text));
-  if (!read.success) return "it is not known by whom";
-  const { pid, host, begun } = read.data;
+  const read = parsedAs(holder, text);
+  if (read === null) return "it is not known by whom";
+  const { pid, host, begun } = read;
   // Its processes cannot be seen from here.
   if (host !== hostname()) return `process ${pid} on ${host}`;
   if (!isAlive(pid)) return null;
@@ -131,12 +121,4 @@ function begunOf(pid: number): string | null {
 function inUse(out: string, path: string, by: string): MillraceError {
   const message = `another run writes to ${out} (${by}); where none does, remove ${path}`;
   return new MillraceError("output_in_use", message);
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
 }

@@ -12,6 +12,7 @@ import { z } from "zod";
 import { move } from "../../platform/move.js";
 import { unwritable } from "./buffered-file.js";
 import type { PrefixMark } from "./input-prefix.js";
+import { parsedAs } from "./parsed-as.js";
 
 export type RunArguments = Readonly<Record<string, string | number | boolean | null>>;
 
@@ -70,11 +71,11 @@ export class ProgressFile {
     if (text === null) {
       throw this.#inTheWay(`there is no ${this.#path} that says how to go on with it`);
     }
-    const parsed = record.safeParse(parseJson(text));
-    if (!parsed.success) throw this.#inTheWay(`${this.#path} is damaged`);
+    const parsed = parsedAs(record, text);
+    if (parsed === null) throw this.#inTheWay(`${this.#path} is damaged`);
     // Of a run that ended before its first row, by a wrong name of a model, say: nothing is lost.
     if ((await stat(this.out)).size === 0) return null;
-    const { command, arguments: former, input } = parsed.data;
+    const { command, arguments: former, input } = parsed;
     const changed = [
       ...(command === this.#identity.command ? [] : [`command: ${command}`]),
       ...changes(former, this.#identity.arguments),
@@ -122,12 +123,4 @@ async function exists(path: string): Promise<boolean> {
     () => true,
     () => false,
   );
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    return undefined;
-  }
 }

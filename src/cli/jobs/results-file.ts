@@ -1,5 +1,4 @@
 /** Results of a job → a file of lines: begun, or gone on with behind the last whole one, whatever ended the run before. */
-import { createReadStream } from "node:fs";
 import type { JobResult, Millrace } from "millrace-client";
 import { MillraceError } from "millrace-client";
 import { BufferedFile } from "../bulk/buffered-file.js";
@@ -7,8 +6,8 @@ import { OutputLock } from "../bulk/output-lock.js";
 import type { ProgressBar } from "../bulk/progress-bar.js";
 import { ProgressFile, type RunIdentity } from "../bulk/progress-file.js";
 import { noRows } from "../bulk/resumable.js";
-import type { WholeRows } from "../bulk/rows.js";
 import { assertWritable } from "../bulk/text-output.js";
+import { wholeLines } from "../bulk/whole-lines.js";
 import { errorText } from "../program.js";
 
 /** `text`: its text on one line, nothing for one that failed. */
@@ -80,17 +79,4 @@ function rowOf(result: JobResult, { format, jsonOf = (whole) => whole }: FetchPa
   if (typeof text === "string") return `${text.replace(/\r?\n/g, " ")}\n`;
   const message = "--out: the results of this job are no texts; name a file that ends in .jsonl";
   throw new MillraceError("option_invalid", message);
-}
-
-/** A last line without its line feed was cut off. */
-async function wholeLines(path: string): Promise<WholeRows> {
-  let [rows, bytes, at] = [0, 0, 0];
-  for await (const chunk of createReadStream(path) as AsyncIterable<Uint8Array>) {
-    for (let feed = chunk.indexOf(10); feed >= 0; feed = chunk.indexOf(10, feed + 1)) {
-      rows += 1;
-      bytes = at + feed + 1;
-    }
-    at += chunk.length;
-  }
-  return { rows, bytes };
 }

@@ -2,6 +2,7 @@
 import { isUtf8 } from "node:buffer";
 import { jobLimits, MillraceError } from "millrace-client/wire";
 import { badField, kindOf, loneSurrogate } from "../../work/fields.js";
+import { lineFeed } from "../../work/line-feed.js";
 
 /** Written together: a piece of this is small against what a store writes at once. */
 const pieceTexts = 64;
@@ -40,7 +41,7 @@ export async function headAndLines(content: AsyncIterable<Uint8Array>): Promise<
   for (;;) {
     const next = await chunks.next();
     const chunk = next.done === true ? new Uint8Array() : next.value;
-    const feed = chunk.indexOf(10);
+    const feed = chunk.indexOf(lineFeed);
     const piece = feed === -1 ? chunk : chunk.subarray(0, feed);
     bytes += piece.length;
     if (bytes > jobLimits.headBytesMax) {
@@ -76,8 +77,11 @@ async function* behind(
   }
 }
 
+/** What JSON has for blanks. */
+const blanks: Buffer = Buffer.from(" \t\r\n");
+
 function isBlank(chunk: Uint8Array): boolean {
-  return chunk.every((byte) => byte === 10 || byte === 13 || byte === 32 || byte === 9);
+  return chunk.every((byte) => blanks.includes(byte));
 }
 
 function emptyInput(message: string): MillraceError {

@@ -4,22 +4,13 @@
  * a dead one's, and is taken over. Where sockets are no files (Windows) its name is made of the folder's, and who can listen on it has it.
  */
 import { createHash, randomUUID } from "node:crypto";
-import {
-  link,
-  mkdtemp,
-  open,
-  readFile,
-  realpath,
-  rm,
-  stat,
-  symlink,
-  writeFile,
-} from "node:fs/promises";
+import { mkdtemp, open, readFile, realpath, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { connect, createServer, type Server } from "node:net";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { MillraceError } from "millrace-client/wire";
+import { linkNew } from "../../platform/link.js";
 import { move } from "../../platform/move.js";
 import { platform } from "../../platform/platform.js";
 import type { Platform } from "../../platform/system.js";
@@ -105,7 +96,7 @@ interface Taking {
 /** `path` is our socket. @throws MillraceError `data_in_use` */
 async function replaced(path: string, taking: Taking): Promise<void> {
   for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
-    if (await isLinked(taking.own, path)) {
+    if (await linkNew(taking.own, path)) {
       if (attempt > 0) await sleep(settleMs);
       if (await isSame(taking.own, path)) return;
       continue;
@@ -126,19 +117,9 @@ async function moveDead(path: string, { short, dir }: Taking): Promise<void> {
     throw error;
   }
   try {
-    if (await isListening(join(short, aside))) await isLinked(join(dir, aside), path);
+    if (await isListening(join(short, aside))) await linkNew(join(dir, aside), path);
   } finally {
     await rm(join(dir, aside), { force: true });
-  }
-}
-
-async function isLinked(own: string, path: string): Promise<boolean> {
-  try {
-    await link(own, path);
-    return true;
-  } catch (error) {
-    if (hasCode(error, "EEXIST")) return false;
-    throw error;
   }
 }
 

@@ -11,7 +11,7 @@ import { until } from "../until.js";
 import { ClosedLoop, sentence, sentences } from "./load.js";
 import { type Situation, situation } from "./situation.js";
 import { AskedEarly } from "./starting.js";
-import { MadeServer, seen } from "./timed-server.js";
+import { seen, TimedServer } from "./timed-server.js";
 
 const wideBy = 400_000;
 
@@ -27,7 +27,7 @@ export const doorSituations: readonly Situation[] = [
     await using dir = await TempDir.make();
     await mkdir(dir.file("wide"));
     await writeFile(dir.file("wide", "model.onnx"), wide);
-    await using server = await MadeServer.start({ models: dir.path, workers: "real" });
+    await using server = await TimedServer.start({ models: dir.path, workers: "real" });
     const data = Array.from({ length: wideBy }, (_, at) => at % 100);
     const body = JSON.stringify({
       inputs: [{ name: "x", shape: [1, wideBy], datatype: "FP32", data }],
@@ -39,7 +39,7 @@ export const doorSituations: readonly Situation[] = [
   situation("inputs take longer to read than to compute", "prepare-slow", async () => {
     process.env["TIMED_FACTOR"] = "0";
     try {
-      await using server = await MadeServer.start({ pipelines: 2 });
+      await using server = await TimedServer.start({ pipelines: 2 });
       await using load = new ClosedLoop(server.url, 12, (caller) => ({
         path: "/v1/tokenize",
         body: { texts: sentences(200, 40).map((text) => `${text} ${caller}`) },
@@ -51,7 +51,7 @@ export const doorSituations: readonly Situation[] = [
     }
   }),
   situation("connections are used up", "connections-full", async () => {
-    await using server = await MadeServer.start({ workers: "fake", connectionsMax: 32 });
+    await using server = await TimedServer.start({ workers: "fake", connectionsMax: 32 });
     const { hostname, port } = new URL(server.url);
     const sockets = Array.from({ length: 30 }, () => connect(Number(port), hostname));
     await Promise.all(sockets.map((socket) => once(socket, "connect")));
@@ -68,7 +68,7 @@ export const doorSituations: readonly Situation[] = [
     await using keys = await Keys.make();
     const key = await keys.add("shop", { ratePerSecond: 2 });
     const admin = await keys.add("ops", { admin: true });
-    await using server = await MadeServer.start({ workers: "fake", keys: keys.path });
+    await using server = await TimedServer.start({ workers: "fake", keys: keys.path });
     await using _ = new ClosedLoop(server.url, 2, () => ({
       headers: { authorization: `Bearer ${key}` },
       body: { texts: [sentence(3)] },
@@ -76,7 +76,7 @@ export const doorSituations: readonly Situation[] = [
     return await seen(server.url, { key: admin });
   }),
   situation("callers send what is no request", "requests-wrong", async () => {
-    await using server = await MadeServer.start({ workers: "fake" });
+    await using server = await TimedServer.start({ workers: "fake" });
     await using _ = new ClosedLoop(server.url, 2, () => ({ body: "{" }));
     return await seen(server.url);
   }),

@@ -5,15 +5,15 @@ import { until } from "../until.js";
 import { ClosedLoop, sentence, sentences } from "./load.js";
 import { type Situation, situation } from "./situation.js";
 import { AskedEarly } from "./starting.js";
-import { MadeServer, seen } from "./timed-server.js";
+import { seen, TimedServer } from "./timed-server.js";
 
 export const healthySituations: readonly Situation[] = [
   situation("healthy: nobody asks for anything", null, async () => {
-    await using server = await MadeServer.start({ workers: "fake" });
+    await using server = await TimedServer.start({ workers: "fake" });
     return await seen(server.url);
   }),
   situation("healthy: realtime at a good pace", null, async () => {
-    await using server = await MadeServer.start({ pipelines: 2 });
+    await using server = await TimedServer.start({ pipelines: 2 });
     await using _ = new ClosedLoop(server.url, 6, (caller) => ({
       body: { texts: [sentence(5, caller)] },
     }));
@@ -24,7 +24,7 @@ export const healthySituations: readonly Situation[] = [
     "healthy: bulk at full speed, with a long queue that becomes shorter",
     null,
     async () => {
-      await using server = await MadeServer.start({ pipelines: 2 });
+      await using server = await TimedServer.start({ pipelines: 2 });
       await using _ = new ClosedLoop(server.url, 1, () => ({
         body: { texts: sentences(3_000, 6) },
       }));
@@ -33,7 +33,7 @@ export const healthySituations: readonly Situation[] = [
     },
   ),
   situation("healthy: a burst of realtime that is over", null, async () => {
-    await using server = await MadeServer.start({ pipelines: 2 });
+    await using server = await TimedServer.start({ pipelines: 2 });
     await using load = new ClosedLoop(server.url, 60, (caller) => ({
       body: { texts: [sentence(6, caller)] },
     }));

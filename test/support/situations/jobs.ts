@@ -13,7 +13,7 @@ import { TempDir } from "../temp-dir.js";
 import { until } from "../until.js";
 import { ClosedLoop, sentences } from "./load.js";
 import { type Situation, situation } from "./situation.js";
-import { MadeServer, seen } from "./timed-server.js";
+import { seen, TimedServer } from "./timed-server.js";
 
 /** Every commit takes as long as on a disk that many write to. */
 class SlowStore extends MemoryJobStore {
@@ -46,7 +46,7 @@ export const jobSituations: readonly Situation[] = [
   situation("the store of the jobs is full", "job-store-full", async () => {
     await using data = await TempDir.make();
     const options = { workers: "fake", data: data.path, jobsBytesMax: 16 * 1024 ** 2 } as const;
-    await using server = await MadeServer.start(options);
+    await using server = await TimedServer.start(options);
     const body = JSON.stringify({ task: "translate", texts: sentences(5_000, 80) });
     await using _ = new ClosedLoop(server.url, 1, () => ({ path: "/v1/jobs", body }));
     return await seen(server.url);

@@ -5,13 +5,13 @@ import { until } from "../until.js";
 import { ClosedLoop, sentence } from "./load.js";
 import { type Situation, situation } from "./situation.js";
 import { Slowed } from "./slowed.js";
-import { MadeServer, type MadeServerOptions, seen } from "./timed-server.js";
+import { seen, TimedServer, type TimedServerOptions } from "./timed-server.js";
 
-function start(nats: NatsServer, options: MadeServerOptions & { readonly node: string }) {
-  return MadeServer.start({ nats: nats.url, ...options });
+function start(nats: NatsServer, options: TimedServerOptions & { readonly node: string }) {
+  return TimedServer.start({ nats: nats.url, ...options });
 }
 
-async function hears(edge: MadeServer, nodes: number): Promise<void> {
+async function hears(edge: TimedServer, nodes: number): Promise<void> {
   await until(() => edge.server.views.nodes?.().nodes.length === nodes);
 }
 

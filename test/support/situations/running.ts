@@ -4,9 +4,9 @@ import { until } from "../until.js";
 import { ClosedLoop, sentence, sentences } from "./load.js";
 import { type Situation, situation } from "./situation.js";
 import { Slowed } from "./slowed.js";
-import { MadeServer, seen } from "./timed-server.js";
+import { seen, TimedServer } from "./timed-server.js";
 
-function pidOf(server: MadeServer, at: number): number {
+function pidOf(server: TimedServer, at: number): number {
   const pid = server.server.views.status().pipelines[at]?.pid;
   if (typeof pid !== "number") throw new Error(`pipeline ${at} has no process`);
   return pid;
@@ -14,7 +14,7 @@ function pidOf(server: MadeServer, at: number): number {
 
 export const runningSituations: readonly Situation[] = [
   situation("one pipeline is slow", "pipeline-slow", async () => {
-    await using server = await MadeServer.start({ pipelines: 2, machine: { cores: 2 } });
+    await using server = await TimedServer.start({ pipelines: 2, machine: { cores: 2 } });
     using _slow = new Slowed(pidOf(server, 0));
     await using _ = new ClosedLoop(server.url, 40, (caller) => ({
       body: { texts: [sentence(8, caller)] },
@@ -23,13 +23,13 @@ export const runningSituations: readonly Situation[] = [
     return await seen(server.url, { forMs: 4_000 });
   }),
   situation("a caller sends one at a time", "one-at-a-time", async () => {
-    await using server = await MadeServer.start({ pipelines: 2, machine: { cores: 2 } });
+    await using server = await TimedServer.start({ pipelines: 2, machine: { cores: 2 } });
     await using _ = new ClosedLoop(server.url, 1, () => ({ body: { texts: [sentence(9)] } }));
     await delay(500);
     return await seen(server.url);
   }),
   situation("batches that may not fill", "batches-small", async () => {
-    await using server = await MadeServer.start({
+    await using server = await TimedServer.start({
       rowsMax: 8,
       prefetchRows: 8,
       machine: { cores: 1 },
@@ -39,7 +39,7 @@ export const runningSituations: readonly Situation[] = [
     return await seen(server.url);
   }),
   situation("a process that is killed again and again", "pipeline-restarts", async () => {
-    await using server = await MadeServer.start({ workers: "fake", restartBackoffMs: 10 });
+    await using server = await TimedServer.start({ workers: "fake", restartBackoffMs: 10 });
     const killing = setInterval(() => {
       const pid = server.server.views.status().pipelines[0]?.pid;
       if (typeof pid === "number") process.kill(pid, "SIGKILL");

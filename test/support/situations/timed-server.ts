@@ -12,11 +12,11 @@ import { makeTimedModels } from "../../../bench/timed/timed-models.js";
 import { fakeEntry } from "../pool.js";
 import { TempDir } from "../temp-dir.js";
 
-export const timedEntry: string = fileURLToPath(
+const timedEntry: string = fileURLToPath(
   new URL("../../../bench/timed/worker.js", import.meta.url),
 );
 
-export interface MadeServerOptions extends Partial<Options> {
+export interface TimedServerOptions extends Partial<Options> {
   readonly machine?: Partial<Machine>;
   readonly workers?: "timed" | "fake" | "real";
 }
@@ -24,11 +24,11 @@ export interface MadeServerOptions extends Partial<Options> {
 const entries = { timed: timedEntry, fake: fakeEntry, real: undefined } as const;
 
 /** One timed pipeline on the bundled translator unless the options say otherwise. */
-export class MadeServer implements AsyncDisposable {
+export class TimedServer implements AsyncDisposable {
   readonly server: MillraceServer;
   readonly #dir: TempDir;
 
-  static async start(options: MadeServerOptions = {}): Promise<MadeServer> {
+  static async start(options: TimedServerOptions = {}): Promise<TimedServer> {
     const { machine, workers = "timed", ...code } = options;
     const dir = await TempDir.make();
     const log = createLog({ log: "json", logLevel: "silent", destination: process.stdout });
@@ -44,7 +44,7 @@ export class MadeServer implements AsyncDisposable {
       openBackend: (parts) =>
         openBackend(workerEntry === undefined ? parts : { ...parts, workerEntry }),
     });
-    return new MadeServer(server, dir);
+    return new TimedServer(server, dir);
   }
 
   private constructor(server: MillraceServer, dir: TempDir) {

@@ -11,14 +11,14 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { StatusResponse, TranslateResponse, WorkClass } from "millrace-client/wire";
-import { beginReport } from "./harness/begin-report.js";
-import { finish } from "./harness/finish.js";
-import { amountOf, usual } from "./harness/flags.js";
-import { post } from "./harness/post.js";
-import { type Quantiles, quantiles } from "./quantiles.js";
-import type { PathReport } from "./seed-000-polls.js";
+import { beginReport } from "../harness/begin-report.js";
+import { finish } from "../harness/finish.js";
+import { amountOf, usual } from "../harness/flags.js";
+import { post } from "../harness/post.js";
+import { type Quantiles, quantiles } from "../quantiles.js";
+import type { PathReport } from "./polls.js";
 
-const root = new URL("../../", import.meta.url);
+const root = new URL("../../../", import.meta.url);
 const bulkItems = 100;
 const pollsPerSecond = 200;
 
@@ -165,7 +165,7 @@ async function startServer() {
 
 /** In a process of its own, so that what the callers do delays no poll. */
 function startPolls(url: string): { end(): Promise<readonly PathReport[]> } {
-  const script = fileURLToPath(new URL("./seed-000-polls.js", import.meta.url));
+  const script = fileURLToPath(new URL("./polls.js", import.meta.url));
   const child = fork(script, [url, String(pollsPerSecond)]);
   return {
     async end() {

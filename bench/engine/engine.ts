@@ -7,18 +7,18 @@ import { availableParallelism } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { GenerationModel } from "#src/runtime/generation/generation-model.js";
-import { readGeneration } from "../test/support/read-generation.js";
-import { TempDir } from "../test/support/temp-dir.js";
-import { convertFloat } from "./convert-float.js";
+import { readGeneration } from "../../test/support/read-generation.js";
+import { TempDir } from "../../test/support/temp-dir.js";
+import { convertFloat } from "../convert-float.js";
+import { beginReport } from "../harness/begin-report.js";
+import { finish } from "../harness/finish.js";
+import { amountOf, countOf, usual } from "../harness/flags.js";
+import { atLeast, type Report, ratios } from "../harness/report.js";
+import { inTurns } from "../harness/rounds.js";
+import { hashOf } from "../machine.js";
+import { readSentences } from "../sentences.js";
 import { type Driver, oneByOne, perToken, staticBatches } from "./drivers.js";
-import { beginReport } from "./harness/begin-report.js";
-import { finish } from "./harness/finish.js";
-import { amountOf, countOf, usual } from "./harness/flags.js";
-import { atLeast, type Report, ratios } from "./harness/report.js";
-import { inTurns } from "./harness/rounds.js";
 import { benchHttp } from "./http.js";
-import { hashOf } from "./machine.js";
-import { readSentences } from "./sentences.js";
 
 const usage = `npm run bench -- engine [flags]
   --model DIR        int8 Millrace folder (default: models/en-zh)

@@ -6,8 +6,8 @@ import {
 } from "#src/runtime/generation/generation-engine.js";
 import { GenerationModel } from "#src/runtime/generation/generation-model.js";
 import { generationPayload } from "#src/work/generation.js";
-import { readGeneration } from "../test/support/read-generation.js";
-import { readSentences } from "./sentences.js";
+import { readGeneration } from "../../test/support/read-generation.js";
+import { readSentences } from "../sentences.js";
 
 const [modelDir = "", file = "", ...numbers] = process.argv.slice(2);
 const [seconds = 1, threads = 1, rowsMax = 64, share = 1] = numbers.map(Number);

@@ -11,12 +11,12 @@ import { createServer } from "#src/index.js";
 import { rowsMaxOf } from "#src/models/engine-table.js";
 import { readModel } from "#src/models/read-manifest.js";
 import { resolveConfiguration } from "#src/options/resolve.js";
-import { TempDir } from "../test/support/temp-dir.js";
-import { generateLoad, type Load, writeBodies } from "./clients/load.js";
-import { startChild } from "./harness/child.js";
-import { atLeast, type Report, ratios, under } from "./harness/report.js";
+import { TempDir } from "../../test/support/temp-dir.js";
+import { generateLoad, type Load, writeBodies } from "../clients/load.js";
+import { startChild } from "../harness/child.js";
+import { atLeast, type Report, ratios, under } from "../harness/report.js";
 
-export const callers = 64;
+const callers = 64;
 export interface HttpBench {
   readonly modelDir: string;
   readonly file: string;
