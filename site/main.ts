@@ -4,6 +4,7 @@
  */
 import {
   cpSync,
+  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -32,7 +33,9 @@ export async function writeSite(out: string): Promise<number> {
     title,
     pages: own.map((path) => ({ path, title: pages.get(path)?.title ?? path })),
   }));
-  rmSync(out, { recursive: true, force: true });
+  clear(out);
+  // First of all: by it a site is known again, also one that was not finished.
+  write(join(out, searchFile), JSON.stringify(sectionsOf(pages.values())));
   const framed = [...pages.values()].map(framedPage);
   const sources = linkedFiles(pages).filter((path) => !/\.(png|svg)$/.test(path));
   for (const page of [...framed, ...sources.map((path) => framedSource(path, pages))]) {
@@ -41,9 +44,18 @@ export async function writeSite(out: string): Promise<number> {
   for (const path of linkedFiles(pages).filter((each) => !sources.includes(each))) {
     cpSync(path, join(out, addressOf(path)));
   }
-  write(join(out, "search.json"), JSON.stringify(sectionsOf(pages.values())));
   await writeAssets(out);
   return framed.length;
+}
+
+const searchFile = "search.json";
+
+/** Of a site of before. Who named another folder by mistake, `docs` or the repository, keeps it. */
+function clear(out: string): void {
+  const names = existsSync(out) ? readdirSync(out) : [];
+  if (names.length > 0 && !names.includes(searchFile))
+    throw new Error(`${out} is no site, and not empty: name another folder, or remove it yourself`);
+  rmSync(out, { recursive: true, force: true });
 }
 
 async function writeAssets(out: string): Promise<void> {
