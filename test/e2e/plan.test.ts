@@ -143,5 +143,8 @@ describe("record and plan", { concurrency: true }, () => {
     await using server = await TimedServer.start({ workers: "fake" });
     assert.equal((await fetch(`${server.url}/v1/record?seconds=x`)).status, 400);
     assert.equal((await fetch(`${server.url}/v1/record?for=1`)).status, 400);
+    // Two pages of another site would have all the places that there are.
+    const headers = { origin: "https://evil.example" };
+    assert.equal((await fetch(`${server.url}/v1/record?seconds=1`, { headers })).status, 403);
   });
 });
