@@ -7,7 +7,7 @@ import type { DoctorWindow } from "../doctor/window.js";
 import { durationMs, durationText } from "../options/duration.js";
 import { hasCode, messageOf } from "../work/thrown.js";
 import { exitCodes } from "./exit-codes.js";
-import { addServerFlags, runRemote, type ServerFlags } from "./remote.js";
+import { addServerFlags, refuseBoth, runRemote, type ServerFlags } from "./remote.js";
 
 interface Flags extends ServerFlags {
   /** Milliseconds. */
@@ -51,9 +51,7 @@ export function registerDoctor(program: Command): void {
     .addHelpText("after", examples)
     .action((place: string | undefined, flags: Flags, called: Command) => {
       const isAddress = place !== undefined && /^https?:\/\//.test(place);
-      if (place !== undefined && called.getOptionValueSource("url") === "cli") {
-        throw new MillraceError("option_invalid", `${place} and --url: name one of them`);
-      }
+      if (place !== undefined) refuseBoth(place, called);
       const asked = isAddress ? { flags: { ...flags, url: place } } : { flags, file: place };
       return runRemote((signal) => diagnoseAndTell({ file: undefined, ...asked, signal }));
     });

@@ -4,7 +4,7 @@ import { Millrace, MillraceError } from "millrace-client";
 import { type RecordLine, recordSecondsMax } from "millrace-client/wire";
 import { durationMs, durationText } from "../options/duration.js";
 import { exitCodes } from "./exit-codes.js";
-import { addServerFlags, keyOf, runRemote, type ServerFlags } from "./remote.js";
+import { addServerFlags, flagsWith, keyOf, runRemote, type ServerFlags } from "./remote.js";
 
 interface Flags extends ServerFlags {
   readonly for: number;
@@ -42,9 +42,10 @@ export function registerRecord(program: Command): void {
     .option("--size-max <MiB>", "it ends when the file is so large", mebibytes, 64 * mib)
     .option("--json", "what was recorded, as JSON")
     .addHelpText("after", examples)
-    .action((url: string | undefined, flags: Flags) =>
-      runRemote((signal) => recordToFile({ ...flags, url: url ?? flags.url }, signal)),
-    );
+    .action((url: string | undefined, flags: Flags, called: Command) => {
+      const asked = flagsWith(url, flags, called);
+      return runRemote((signal) => recordToFile(asked, signal));
+    });
 }
 
 async function recordToFile(flags: Flags, signal: AbortSignal): Promise<number> {

@@ -1,5 +1,6 @@
 /** What the commands that talk to a server share: its address, and how Ctrl-C and a closed pipe end them. */
 import type { Command } from "commander";
+import { MillraceError } from "millrace-client";
 import { exitCodes } from "./exit-codes.js";
 import { errorText } from "./program.js";
 import { namedUrl, usualUrl } from "./server-url.js";
@@ -17,6 +18,26 @@ export function addServerFlags(command: Command): Command {
     called.setOptionValueWithSource("url", namedUrl() ?? usualUrl(), "default");
   });
   return addKeyFlag(command);
+}
+
+/**
+ * Of a command that takes the server as an argument as well: which of the two would be asked is no guess of ours.
+ * @throws MillraceError `option_invalid` where both name one
+ */
+export function flagsWith<Flags extends ServerFlags>(
+  url: string | undefined,
+  flags: Flags,
+  called: Command,
+): Flags {
+  if (url === undefined) return flags;
+  refuseBoth(url, called);
+  return { ...flags, url };
+}
+
+/** @throws MillraceError `option_invalid` where --url was given beside an argument that says what is looked at */
+export function refuseBoth(argument: string, called: Command): void {
+  if (called.getOptionValueSource("url") !== "cli") return;
+  throw new MillraceError("option_invalid", `${argument} and --url: name one of them`);
 }
 
 export function addKeyFlag(command: Command): Command {

@@ -1,11 +1,13 @@
 /** ONNX Runtime through its C interface: what is wrong throws and takes nothing with it, and nothing is kept. */
 import assert from "node:assert/strict";
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { spawnSync } from "node:child_process";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { Binding } from "#src/runtime/native/binding.js";
 import { NativeSession } from "#src/runtime/native/native-session.js";
 import { NativeTensor } from "#src/runtime/native/native-tensor.js";
 import { RunWatch } from "#src/runtime/run-watch.js";
+import { f32, Session } from "#src/runtime/session.js";
 import type { TensorValue } from "#src/work/tensors.js";
 import { graphBytes } from "../support/onnx-graph.js";
 import { residentBytesOf } from "../support/processes.js";
@@ -352,6 +354,51 @@ test("a run of a session that is open is written down, others are not, and what 
     assert.deepEqual(watch.stop(), []);
   } finally {
     session.release();
+  }
+});
+
+test("defect: a graph whose nodes have quotes in their names is seen as others are", async () => {
+  const odd = 'a"b\\c\nd';
+  const bytes = graphBytes({
+    nodes: [
+      { name: odd, opType: "Add", input: ["x", "x"], output: ["z"] },
+      { name: "plain", opType: "Mul", input: ["z", "x"], output: ["y"] },
+    ],
+    inputs: [{ name: "x", type: "FP32", shape: [1] }],
+    outputs: [{ name: "y", type: "FP32", shape: [1] }],
+  });
+  await writeFile(dir.file("quotes.onnx"), bytes);
+  const watch = new RunWatch();
+  watch.start();
+  const session = await Session.open(dir.file("quotes.onnx"), options, watch.graph("quotes"));
+  await session.run({ x: f32(Float32Array.of(2), [1]) });
+  session.release();
+  const [seen] = watch.stop();
+  assert.equal(seen?.problem, null);
+  const nodes = [...seen.events.operators].map(([operator, sum]) => [
+    operator,
+    ...sum.nodes.keys(),
+  ]);
+  assert.deepEqual(nodes, [
+    ["Add", odd],
+    ["Mul", "plain"],
+  ]);
+});
+
+test("defect: what a process that was killed in a written run left is gone with the next profile", async () => {
+  const { pid } = spawnSync(process.execPath, ["--version"]);
+  await using temp = await TempDir.make();
+  const [left, own] = [`millrace-run-${pid}-a`, `millrace-run-${process.pid}-a`];
+  for (const name of [left, own]) await mkdir(temp.file(name));
+  await writeFile(temp.file(left, "run_0.json"), "[");
+  const before = process.env["TMPDIR"];
+  process.env["TMPDIR"] = temp.path;
+  try {
+    new RunWatch().start();
+    assert.deepEqual(await readdir(temp.path), [own]);
+  } finally {
+    if (before === undefined) delete process.env["TMPDIR"];
+    else process.env["TMPDIR"] = before;
   }
 });
 
