@@ -4,11 +4,12 @@
  * machine holds several.
  */
 import { join } from "node:path";
+import type { CallFigures } from "#src/plan/figures.js";
 import { plan } from "#src/plan/plan.js";
 import { NatsServer, skipWithoutNats } from "../../test/support/nats-server.js";
 import { byChance } from "../harness/arrivals.js";
 import { openLoop } from "../harness/open-loop.js";
-import type { Report } from "../harness/report.js";
+import { type Report, ratios } from "../harness/report.js";
 import { Deployment } from "../nodes/deployment.js";
 import { openNetwork } from "../nodes/network.js";
 import { ServerTree } from "../server-tree.js";
@@ -27,6 +28,9 @@ export interface NodesCase {
   readonly dir: string;
 }
 
+/** Of the recorded times: runs then take longer than all these processes need for their turns on two cores, as on machines of their own. */
+const factor = 4;
+
 interface Servers {
   readonly one: string;
   readonly edge: string;
@@ -39,7 +43,7 @@ export async function predictNodes(report: Report, of: NodesCase): Promise<void>
   await using network = await openNetwork("proxies");
   await using nats = await NatsServer.start({ host: network.natsHost });
   const timedModels = await makeTimedModels(join(dir, "timed"));
-  const place = { nats, network, parent: dir, timedModels, factor: 1 };
+  const place = { nats, network, parent: dir, timedModels, factor };
   await using deployment = await Deployment.start(place, {
     prefix: "plan",
     nodes: count,
@@ -48,6 +52,7 @@ export async function predictNodes(report: Report, of: NodesCase): Promise<void>
   await using one = await ServerTree.start({
     name: "one",
     script: "timed",
+    env: { TIMED_FACTOR: String(factor) },
     flags: {
       models: timedModels,
       port: 0,
@@ -75,31 +80,32 @@ async function predictRate(
   of: NodesCase & { readonly perSecond: number; readonly servers: Servers },
 ): Promise<void> {
   const { nodes, rounds, perSecond, servers } = of;
-  const errors: { p50: number[]; p99: number[] } = { p50: [], p99: [] };
+  const seen: { alone: CallFigures; real: CallFigures; predicted: CallFigures }[] = [];
   for (let seed = 1; seed <= rounds; seed += 1) {
-    const load = await recordedOf([servers.one], () =>
-      send(servers.one, { ...of, seed, times: 1 }),
+    const sent = { ...of, seed };
+    const load = await recordedOf([servers.one], () => send(servers.one, { ...sent, times: 1 }));
+    const asked = { nodes: [nodes], pipelines: [1], loadFactors: [nodes] };
+    const [row] = plan(load, { ...noQuestion, ...asked, waits: false }).rows;
+    const told = await recordedOf(servers.nodes, () =>
+      send(servers.edge, { ...sent, times: nodes }),
     );
-    const { rows } = plan(load, {
-      ...noQuestion,
-      nodes: [nodes],
-      pipelines: [1],
-      loadFactors: [nodes],
-    });
-    const real = await recordedOf(servers.nodes, () =>
-      send(servers.edge, { ...of, seed, times: nodes }),
-    );
-    const [row] = rows;
     if (row === undefined) throw new Error("nothing was predicted");
-    const [predicted, actual] = [only(row.replayed.classes), only(real.actual.classes)];
-    if (actual.answered !== load.calls.length)
-      throw new Error(`${actual.answered} of ${load.calls.length} requests were answered by nodes`);
-    errors.p50.push(predicted.p50Ms / actual.p50Ms);
-    errors.p99.push(predicted.p99Ms / actual.p99Ms);
+    const [alone, real] = [only(load.actual.classes), only(told.actual.classes)];
+    if (real.answered !== load.calls.length)
+      throw new Error(`${real.answered} of ${load.calls.length} requests were answered by nodes`);
+    seen.push({ alone, real, predicted: only(row.replayed.classes) });
   }
   const title = `${nodes} nodes, ${perSecond}/s by chance each`;
-  report.add(`${title}: p50, predicted / real`, errors.p50);
-  report.add(`${title}: p99, predicted / real`, errors.p99);
+  for (const [quantile, name] of [
+    ["p50Ms", "p50"],
+    ["p99Ms", "p99"],
+  ] as const) {
+    const of = (which: "alone" | "real" | "predicted"): readonly number[] =>
+      seen.map((each) => each[which][quantile]);
+    report.add(`one node, ${perSecond}/s: ${name}`, of("alone"), { unit: "ms" });
+    report.add(`${title}: ${name}`, of("real"), { unit: "ms" });
+    report.add(`${title}: ${name}, predicted / real`, ratios(of("predicted"), of("real")));
+  }
 }
 
 /** The same requests whatever `times` is: so many times as fast. */

@@ -30,7 +30,7 @@ a real NATS, whose workers take recorded times and no core.
   --rounds N       in which the loads take turns (default: 3)
   --pipelines N    of the server (default: 1)
   --nodes N        of the deployment; 1: none (default: 2)
-  --node-rates LIST requests a second for each node, by chance (default: 15,30)
+  --node-rates LIST requests a second for each node, by chance (default: 10,25)
   --sentences FILE one a line (default: models/calibration.en.txt)
   --json FILE      the figures as JSON`;
 
@@ -42,7 +42,7 @@ const flags = {
   rounds: usual.fewRounds,
   pipelines: { type: "string", default: "1" },
   nodes: { type: "string", default: "2" },
-  "node-rates": { type: "string", default: "15,30" },
+  "node-rates": { type: "string", default: "10,25" },
   sentences: usual.sentences,
   json: usual.json,
   help: usual.help,

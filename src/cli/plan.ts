@@ -61,10 +61,15 @@ export function registerPlan(program: Command): void {
 }
 
 async function planAndTell(file: string, flags: Flags): Promise<void> {
-  const load = await readLoad(file);
-  const measured = flags.costs === undefined ? null : await readLoad(flags.costs);
-  const { plan } = await import("../plan/plan.js");
+  const { PlanProgress } = await import("./plan/progress.js");
   const { planText } = await import("./plan/text.js");
+  const { plan } = await import("../plan/plan.js");
+  using progress = new PlanProgress(process.stderr);
+  const read = async (path: string): Promise<RecordedLoad> => {
+    progress.reading(path);
+    return await readLoad(path);
+  };
+  const load = await read(file);
   const planned = plan(load, {
     pipelines: flags.pipelines ?? null,
     nodes: flags.nodes ?? [1],
@@ -73,8 +78,10 @@ async function planAndTell(file: string, flags: Flags): Promise<void> {
     loadFactors: flags.load,
     p99Ms: flags.p99 ?? null,
     waits: flags.arrivals === undefined ? null : flags.arrivals === "callers",
-    measured,
+    measured: flags.costs === undefined ? null : await read(flags.costs),
+    onProgress: (replay, share) => progress.replaying(replay, share),
   });
+  progress[Symbol.dispose]();
   process.stdout.write(
     flags.json === true
       ? `${JSON.stringify({ ...planned, gaps: load.gaps })}\n`

@@ -36,14 +36,19 @@ export interface PlanQuestion {
   readonly waits: boolean | null;
   /** Another recording of the same models, whose times and threads are taken. Null: its own. */
   readonly measured: RecordedLoad | null;
+  /** Told of each replay from time to time, and when it begins: how much of its time is over, from 0 to 1. */
+  readonly onProgress?: (replay: PlanCase, share: number) => void;
 }
 
-export interface PlanRow {
+export interface PlanCase {
   readonly policy: PolicyName;
   readonly nodes: number;
   /** Of each node. */
   readonly pipelines: number;
   readonly loadFactor: number;
+}
+
+export interface PlanRow extends PlanCase {
   readonly replayed: Replayed;
   /** More comes than is done: the longer it is recorded, the longer are the waits. */
   readonly fallsBehind: boolean;
@@ -80,8 +85,6 @@ export interface PlanAnswer {
   readonly enough: { readonly nodes: number; readonly pipelines: number } | null;
 }
 
-type RowKey = Pick<PlanRow, "policy" | "nodes" | "pipelines" | "loadFactor">;
-
 /** More pipelines of a node than that are not searched, and not more than twice what its cores hold: these would only take turns. */
 const searchedMax = 64;
 /** Of the time of the recording, that is needed for what is left at its end. */
@@ -100,6 +103,8 @@ class Planner {
   readonly #callers: Callers;
   readonly #waits: boolean;
   readonly #rows = new Map<string, PlanRow>();
+  /** Of the very configuration that was recorded, with its own times. */
+  readonly #predicted: PlanRow;
 
   constructor(load: RecordedLoad, question: PlanQuestion) {
     this.#load = load;
@@ -108,13 +113,14 @@ class Planner {
     this.#models = plannedModels(load, this.#measured);
     this.#callers = callersOf(load.calls, load.lengthMs);
     this.#waits = question.waits ?? this.#callers.isLikely;
+    this.#predicted = this.#recordedRow();
   }
 
   plan(): Plan {
     const { head, actual } = this.#load;
     const { policies, loadFactors } = this.#question;
     const own = head.options.policy as PolicyName;
-    const predicted = this.#recordedRow(own);
+    const predicted = this.#predicted;
     const asked = policies.length === 0 ? [own] : policies;
     const cases = asked.flatMap((policy) =>
       loadFactors.map((loadFactor) => ({ policy, loadFactor })),
@@ -136,12 +142,12 @@ class Planner {
     };
   }
 
-  /** The very configuration that was recorded, with its own times. */
-  #recordedRow(policy: PolicyName): PlanRow {
-    const { load, models } = { load: this.#load, models: plannedModels(this.#load) };
-    const shape = { policy, pipelines: load.head.pipelines, ...timesOf(load, load) };
-    const of = { policy, nodes: 1, pipelines: shape.pipelines.length, loadFactor: 1 };
-    return this.#rowOf(of, shape, models);
+  #recordedRow(): PlanRow {
+    const { head } = this.#load;
+    const policy = head.options.policy as PolicyName;
+    const shape = { policy, pipelines: head.pipelines, ...timesOf(this.#load, this.#load) };
+    const of = { policy, nodes: 1, pipelines: head.pipelines.length, loadFactor: 1 };
+    return this.#rowOf(of, shape, plannedModels(this.#load));
   }
 
   #answer(of: Omit<PlanAnswer, "enough">): PlanAnswer["enough"] {
@@ -173,7 +179,7 @@ class Planner {
   }
 
   /** Doubles until it is enough, then looks in between. Null: so many at the most are not. */
-  #search(of: Omit<RowKey, "pipelines">, pipelinesMax: number): number | null {
+  #search(of: Omit<PlanCase, "pipelines">, pipelinesMax: number): number | null {
     const isEnough = (pipelines: number): boolean =>
       this.#isEnough(this.#row({ ...of, pipelines }));
     let least = 0;
@@ -200,22 +206,25 @@ class Planner {
     );
   }
 
-  #row(of: RowKey): PlanRow {
+  #row(of: PlanCase): PlanRow {
     const name = `${of.policy} ${of.nodes} ${of.pipelines} ${of.loadFactor}`;
     const known = this.#rows.get(name);
     if (known !== undefined) return known;
     const pipelines = this.#pipelinesOf(of.policy, of.pipelines);
     const shape = { policy: of.policy, pipelines, ...timesOf(this.#load, this.#measured) };
-    const row = this.#rowOf(of, shape, this.#models);
+    const isRecorded = pipelines === this.#load.head.pipelines && this.#measured === this.#load;
+    const isSame = isRecorded && of.nodes === 1 && of.loadFactor === 1;
+    const row = isSame ? this.#predicted : this.#rowOf(of, shape, this.#models);
     this.#rows.set(name, row);
     return row;
   }
 
-  #rowOf(of: RowKey, shape: ServerShape, models: readonly PlannedModel[]): PlanRow {
+  #rowOf(of: PlanCase, shape: ServerShape, models: readonly PlannedModel[]): PlanRow {
     const chains = this.#waits ? this.#callers.chains : null;
     const { loadFactor, nodes } = of;
-    const { isCut } = this.#question;
-    const replayed = replay({ load: this.#load, models, shape, nodes, isCut, loadFactor, chains });
+    const { isCut, onProgress } = this.#question;
+    const made = { load: this.#load, models, shape, nodes, isCut, loadFactor, chains };
+    const replayed = replay(made, (share) => onProgress?.(of, share));
     const { drainMs, lengthMs } = replayed;
     const fallsBehind = drainMs > Math.max(behindMsMin, behindShare * lengthMs);
     return { ...of, replayed, fallsBehind };
@@ -296,8 +305,8 @@ function inOrder(
 }
 
 function cheapestFirst(
-  a: Pick<RowKey, "nodes" | "pipelines">,
-  b: Pick<RowKey, "nodes" | "pipelines">,
+  a: Pick<PlanCase, "nodes" | "pipelines">,
+  b: Pick<PlanCase, "nodes" | "pipelines">,
 ): number {
   return a.nodes * a.pipelines - b.nodes * b.pipelines || a.nodes - b.nodes;
 }

@@ -38,9 +38,12 @@ export interface Replayed {
 
 /** What is resident is loaded before, in no time. */
 const beginMs = 100;
+/** Some milliseconds. */
+const progressSteps = 4_096;
 
-export function replay(situation: Situation): Replayed {
-  return new Replay(situation).run();
+/** `onProgress`: how much of the recording's time is over, from time to time. */
+export function replay(situation: Situation, onProgress: (share: number) => void): Replayed {
+  return new Replay(situation).run(onProgress);
 }
 
 class Replay {
@@ -64,16 +67,19 @@ class Replay {
     this.#lengthMs = chains === null ? load.lengthMs / loadFactor : load.lengthMs;
   }
 
-  run(): Replayed {
-    const { load, loadFactor, chains, shape, nodes } = this.#situation;
-    if (chains === null)
-      for (const call of load.calls) this.#arriveAt(call, call.atMs / loadFactor);
+  run(onProgress: (share: number) => void): Replayed {
+    const { loadFactor, chains, shape, nodes } = this.#situation;
+    if (chains === null) this.#arriveFrom(0);
     else for (const chain of timesCallers(chains, loadFactor)) this.#call(chain, 0, 0);
     let busyMs: number | null = null;
     this.#clock.at(beginMs + this.#lengthMs, () => {
       busyMs = this.#taker.busyMs;
     });
-    while ((this.#open > 0 || busyMs === null) && this.#clock.advance());
+    for (let step = 0; this.#open > 0 || busyMs === null; step += 1) {
+      if (step % progressSteps === 0)
+        onProgress(Math.max(0, Math.min(1, this.#now / Math.max(1, this.#lengthMs))));
+      if (!this.#clock.advance()) break;
+    }
     if (this.#open > 0) throw new Error(`${this.#open} requests never ended in the simulation`);
     return {
       classes: callFiguresOf(this.#ended, this.#lengthMs),
@@ -96,13 +102,28 @@ class Replay {
     const gapMs = place > 0 && place % chain.length === 0 ? 0 : link.gapMs;
     const atMs = freeAtMs + gapMs;
     if (atMs >= this.#lengthMs) return;
-    this.#arriveAt(link.call, atMs, () => this.#call(chain, place + 1, this.#now));
+    const onOver = (): void => this.#call(chain, place + 1, this.#now);
+    this.#arriveAt(link.call, atMs, { onOver });
   }
 
-  #arriveAt(call: RecordedCall, dueMs: number, onOver: () => void = () => {}): void {
+  /** One after the other: of a million that are to come, one is on the clock. */
+  #arriveFrom(place: number): void {
+    const { load, loadFactor } = this.#situation;
+    const call = load.calls[place];
+    if (call === undefined) return;
+    const onArrived = (): void => this.#arriveFrom(place + 1);
+    this.#arriveAt(call, call.atMs / loadFactor, { onArrived });
+  }
+
+  #arriveAt(
+    call: RecordedCall,
+    dueMs: number,
+    { onArrived, onOver }: { readonly onArrived?: () => void; readonly onOver?: () => void },
+  ): void {
     const atMs = Math.max(0, dueMs);
     this.#open += 1;
     this.#clock.at(beginMs + atMs, () => {
+      onArrived?.();
       this.#lastAtMs = Math.max(this.#lastAtMs, atMs);
       const onEnd: CallEvents["onEnd"] = (error, wasLetIn) => {
         this.#open -= 1;
@@ -117,7 +138,7 @@ class Replay {
             code: error?.code ?? null,
           });
         else if (error !== null) this.#refused[error.code] = (this.#refused[error.code] ?? 0) + 1;
-        onOver();
+        onOver?.();
       };
       this.#taker.arrive(call, { onEnd });
     });

@@ -18,6 +18,8 @@ import { readRecordLine } from "./line-schema.js";
 const textBytesMax = 1024 * 1024 * 1024;
 /** A request with the most costs that are told apart is a tenth of it. */
 const lineCharactersMax = 1024 * 1024;
+/** Each is some 2 KB in memory while it is planned with. */
+const usualRequestsMax = 1_000_000;
 const flushEveryMs = 1_000;
 
 export class RecordingWriter implements AsyncDisposable {
@@ -111,17 +113,23 @@ export interface Recording {
   readonly isCut: boolean;
 }
 
-/** @throws MillraceError `option_invalid`: there is no such file, or it is no recording that this version reads */
-export async function readRecording(path: string): Promise<Recording> {
+/** @throws MillraceError `option_invalid`: there is no such file, it is no recording that this version reads, or holds more requests */
+export async function readRecording(
+  path: string,
+  requestsMax: number = usualRequestsMax,
+): Promise<Recording> {
   const lines: RecordLine[] = [];
   let head: RecordHead | null = null;
   const fail = (why: string): MillraceError =>
     new MillraceError("option_invalid", `${path}: ${why}`);
   try {
-    let at = 0;
+    let [at, requests] = [0, 0];
     for await (const text of textLines(path)) {
       at += 1;
       const line = parsedLine(text, at, fail);
+      if (line.type === "request") requests += 1;
+      if (requests > requestsMax)
+        throw fail(`holds more than ${requestsMax} requests: record for a shorter time`);
       if (head === null) head = headOf(line, fail);
       else lines.push(line);
     }

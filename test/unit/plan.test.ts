@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { RecordHead, RecordLine } from "millrace-client/wire";
+import { PlanProgress } from "#src/cli/plan/progress.js";
 import { callersOf, timesCallers } from "#src/plan/callers.js";
 import { ModelCosts } from "#src/plan/costs.js";
 import { type PlanQuestion, type PlanRow, plan } from "#src/plan/plan.js";
@@ -245,6 +246,37 @@ function answered(lines: readonly RecordLine[]): readonly RecordLine[] {
     return [line, end(line.id, line.atMs + 40), ...runs];
   });
 }
+
+test("a line says which replay runs, to a person at a terminal and to nobody else, and goes again", () => {
+  const written = (isTTY: boolean): string => {
+    let [text, nowMs] = ["", 0];
+    const output = { isTTY, write: (more: string) => void (text += more) };
+    using progress = new PlanProgress(output, () => nowMs);
+    progress.reading("a.gz");
+    const replay = { policy: "fcfs", nodes: 2, pipelines: 4, loadFactor: 1 } as const;
+    for (const share of [0.1, 0.2, 0.555]) {
+      nowMs += 120;
+      progress.replaying(replay, share);
+    }
+    progress[Symbol.dispose]();
+    return text.replaceAll("\r\u001b[K", "|");
+  };
+  assert.equal(
+    written(true),
+    "|reading a.gz|replaying 1× the load on 2 nodes × 4 pipelines, fcfs: 20%|",
+  );
+  assert.equal(written(false), "");
+});
+
+test("each replay tells how far it is, and what was recorded is replayed once", () => {
+  const told: string[] = [];
+  const load = loadOf(arrivalsByChance({ perSecond: 60, ms: 500, seed: 1 }));
+  const onProgress: PlanQuestion["onProgress"] = ({ pipelines }, share) => {
+    if (share === 0) told.push(String(pipelines));
+  };
+  plan(load, { ...question, pipelines: [1, 2], onProgress });
+  assert.deepEqual(told, ["1", "2"]);
+});
 
 describe("several nodes", () => {
   const answeredOf = (row: PlanRow | undefined) => row?.replayed.classes.realtime?.answered ?? 0;

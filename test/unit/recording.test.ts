@@ -103,6 +103,17 @@ test("a file is read as it was written; what is there already stays", async () =
   await assert.rejects(RecordingWriter.create(dir.file("none/a.gz")), { code: "output_failed" });
 });
 
+test("defect: more requests than memory holds were read until the process died", async () => {
+  await using dir = await TempDir.make();
+  const file = dir.file("many.gz");
+  const requests = [1, 2, 3].map((id) => recordedRequest({ id }));
+  const lines = [recordedHead(), ...requests].map((line) => `${JSON.stringify(line)}\n`);
+  await writeFile(file, gzipSync(lines.join("")));
+  assert.equal((await readRecording(file, 3)).lines.length, 3);
+  const told = { code: "option_invalid", message: /more than 2 requests: record for a shorter/ };
+  await assert.rejects(readRecording(file, 2), told);
+});
+
 test("cut, damaged, newer, empty and strange files", async () => {
   await using dir = await TempDir.make();
   const file = dir.file("a.gz");
