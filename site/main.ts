@@ -2,14 +2,7 @@
  * READ FIRST. The docs as a site of files: `npm run site` writes it to `build/docs`, and any host of files can serve it, under
  * any path. What pages link to in the repository comes along; a link that leads nowhere is an error, and nothing is written.
  */
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
